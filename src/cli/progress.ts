@@ -1,0 +1,102 @@
+/**
+ * Progress on stderr: a bar on a terminal (cli-progress), a line every half minute elsewhere, nothing when quiet.
+ * stdout is for data only.
+ */
+import type { SingleBar } from "cli-progress";
+import type { Progress } from "../progress.js";
+import { formatBytes, formatCount, formatDuration } from "./format.js";
+
+/** Seconds between two lines where stderr is not a terminal (a log file, Slurm's output). */
+const LINE_INTERVAL_S = 30;
+
+export interface ProgressView {
+  update(progress: Progress): void;
+  /** Removes the bar. Call it before anything else is printed. */
+  stop(): void;
+}
+
+/** @param quiet  show nothing at all */
+export async function createProgressView(quiet: boolean): Promise<ProgressView> {
+  if (quiet) return { update() {}, stop() {} };
+  return process.stderr.isTTY ? barView() : lineView();
+}
+
+function amount(progress: Progress, value: number): string {
+  return progress.unit === "bytes" ? formatBytes(value) : `${formatCount(value)} ${progress.unit}`;
+}
+
+async function barView(): Promise<ProgressView> {
+  const { default: cliProgress } = await import("cli-progress");
+  let bar: SingleBar | undefined;
+  let phase = "";
+  let started = 0;
+  const stop = () => {
+    bar?.stop();
+    bar = undefined;
+  };
+  return {
+    update(progress) {
+      if (progress.phase !== phase || bar === undefined) {
+        stop();
+        phase = progress.phase;
+        started = performance.now();
+        bar = new cliProgress.SingleBar(
+          {
+            stream: process.stderr,
+            format: "{phase} {bar} {percentage}% | {amount} | {rate}/s | {left}",
+            hideCursor: true,
+            clearOnComplete: true,
+            etaBuffer: 50,
+            fps: 8,
+            barsize: 24,
+            emptyOnZero: true,
+          },
+          cliProgress.Presets.shades_classic,
+        );
+        bar.start(progress.total ?? 0, 0, payload(progress, started));
+      }
+      if (progress.total !== undefined) bar.setTotal(progress.total);
+      bar.update(progress.done, payload(progress, started));
+    },
+    stop,
+  };
+}
+
+function payload(progress: Progress, started: number) {
+  const seconds = Math.max((performance.now() - started) / 1000, 1e-3);
+  const rate = progress.done / seconds;
+  const left =
+    progress.total === undefined || rate === 0 ? undefined : (progress.total - progress.done) / rate;
+  return {
+    phase: progress.phase,
+    amount:
+      progress.total === undefined
+        ? amount(progress, progress.done)
+        : `${amount(progress, progress.done)} of ${amount(progress, progress.total)}`,
+    rate: amount(progress, Math.round(rate)),
+    left: left === undefined ? "" : `${formatDuration(left)} left`,
+  };
+}
+
+function lineView(): ProgressView {
+  let phase = "";
+  let started = performance.now();
+  let printed = started;
+  return {
+    update(progress) {
+      const now = performance.now();
+      if (progress.phase !== phase) {
+        phase = progress.phase;
+        started = now;
+        printed = now;
+      }
+      if (now - printed < LINE_INTERVAL_S * 1000) return;
+      printed = now;
+      const text = payload(progress, started);
+      process.stderr.write(
+        `${text.phase}: ${text.amount}, ${text.rate}/s${text.left === "" ? "" : `, ${text.left}`}\n`,
+      );
+    },
+    stop() {},
+  };
+}

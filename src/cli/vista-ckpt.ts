@@ -1,0 +1,8 @@
+import { createProgram, runProgram } from "./program.js";
+
+/** `vista-ckpt`: merge, convert, look into and compare checkpoints. */
+export function main(argv: readonly string[]): Promise<void> {
+  return runProgram("vista-ckpt", argv, () =>
+    createProgram("vista-ckpt", "Checkpoints of Vista and other DeepSpeed models"),
+  );
+}

@@ -1,0 +1,141 @@
+/**
+ * The one error class of the package. Everything a user can cause (a bad file, a missing folder, wrong usage)
+ * is a {@link VistaError} with a stable code; anything else that escapes is a bug of ours.
+ *
+ * A message is one line: what is wrong, where, the numbers that show it. `hint` says what to do about it.
+ */
+
+/** Stable codes. `docs/errors.md` has a line for each; a test keeps the two in step. */
+export const ERROR_CODES = {
+  /** The command line or an option of a call is wrong. */
+  USAGE: "wrong usage",
+  /** A file or folder that must be there is not. */
+  NOT_FOUND: "a file or folder is missing",
+  /** Something exists, but is a folder where a file is needed, or the other way round. */
+  WRONG_KIND: "a folder where a file is needed, or the reverse",
+  /** The output exists and overwriting was not asked for. */
+  EXISTS: "the output already exists",
+  /** The operating system refused: permissions, a read-only file system, a full disk, an I/O error. */
+  IO: "the operating system refused",
+  /** Not enough room for the output. */
+  NO_SPACE: "not enough disk space",
+  /** A file ends before its own records say it should. */
+  TRUNCATED: "a file is shorter than it says",
+  /** The bytes do not match their checksum. */
+  CHECKSUM: "bytes do not match their checksum",
+  /** A file breaks a rule of its format. */
+  FORMAT: "a file breaks a rule of its format",
+  /** A pickle breaks the format, or asks for more than the limits allow. */
+  PICKLE: "a pickle is malformed or beyond the limits",
+  /** The format is fine, but this kind of it is not supported (the message has the way out). */
+  UNSUPPORTED: "a known format that is not supported",
+  /** Files of one checkpoint contradict one another. */
+  INCONSISTENT: "files of one checkpoint contradict one another",
+  /** Several things match where one is needed. */
+  AMBIGUOUS: "several candidates where one is needed",
+  /** Tensors would be lost or cannot be recovered. */
+  INCOMPLETE: "tensors would be lost",
+  /** The caller's `signal` was aborted, or Ctrl-C was pressed. */
+  ABORTED: "stopped on request",
+} as const;
+
+export type ErrorCode = keyof typeof ERROR_CODES;
+
+/** Where in the input the error is; all parts optional, most general first. */
+export interface Where {
+  /** File or folder, as the user would write it. */
+  path?: string;
+  /** Record of a zip, tensor of a safetensors file, row of a table … */
+  record?: string;
+  /** Byte offset, in the record if one is named, else in the file. */
+  offset?: number;
+}
+
+export class VistaError extends Error {
+  override readonly name = "VistaError";
+  readonly code: ErrorCode;
+  readonly where: Where;
+  /** What to do about it, as a sentence; `undefined` where nothing useful can be said. */
+  readonly hint: string | undefined;
+
+  /**
+   * @param code  stable code, see {@link ERROR_CODES}
+   * @param what  what is wrong, with the numbers, without the place
+   * @param details  where it is, what to do, and the error that caused this one
+   */
+  constructor(code: ErrorCode, what: string, details: Where & { hint?: string; cause?: unknown } = {}) {
+    const { path, record, offset, hint, cause } = details;
+    super(describe(what, { path, record, offset } as Where), cause === undefined ? undefined : { cause });
+    this.code = code;
+    const where: Where = {};
+    if (path !== undefined) where.path = path;
+    if (record !== undefined) where.record = record;
+    if (offset !== undefined) where.offset = offset;
+    this.where = where;
+    this.hint = hint;
+  }
+}
+
+/** `path: record: at byte N: what`, in one line whatever the parts contain. */
+function describe(what: string, where: Where): string {
+  const parts: string[] = [];
+  if (where.path !== undefined) parts.push(where.path);
+  if (where.record !== undefined) parts.push(where.record);
+  if (where.offset !== undefined) parts.push(`at byte ${where.offset}`);
+  parts.push(what);
+  return oneLine(parts.join(": "));
+}
+
+/** Names come from untrusted files: keep control characters and line breaks out of terminals and logs. */
+export function oneLine(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what this removes
+  return text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, (c) => {
+    return `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  });
+}
+
+/** True for an error of this package, whichever copy of it threw. */
+export function isVistaError(error: unknown): error is VistaError {
+  return error instanceof Error && error.name === "VistaError" && "code" in error;
+}
+
+const SYSTEM_ERRORS: Record<string, [ErrorCode, string, string | undefined]> = {
+  ENOENT: ["NOT_FOUND", "no such file or folder", undefined],
+  ENOTDIR: ["WRONG_KIND", "a part of this path is not a folder", undefined],
+  EISDIR: ["WRONG_KIND", "is a folder, not a file", undefined],
+  EACCES: ["IO", "permission denied", "Check the permissions of the file and of the folders above it."],
+  EPERM: ["IO", "operation not permitted", "Check the owner and the permissions."],
+  EROFS: ["IO", "the file system is read-only", "Choose an output on a writable file system."],
+  ENOSPC: ["NO_SPACE", "no space left on the device", "Free some space or choose another output."],
+  EDQUOT: ["NO_SPACE", "the disk quota is used up", "Free some space or choose another output."],
+  EFBIG: ["IO", "the file is too large for this file system or limit", "Choose another output folder."],
+  EMFILE: ["IO", "too many open files", "Raise the limit with `ulimit -n`."],
+  ELOOP: ["IO", "too many symbolic links in this path", undefined],
+  ENAMETOOLONG: ["IO", "the name is too long for this file system", undefined],
+  EIO: ["IO", "input/output error of the device", "Check the disk or the mount; copy the file elsewhere."],
+};
+
+/**
+ * Turns an error of Node's file system into a {@link VistaError} that names the file; an error that is one already, or
+ * that the system did not cause, comes back as it is.
+ */
+export function fromSystem(error: unknown, path: string, doing: string): unknown {
+  if (isVistaError(error) || !(error instanceof Error)) return error;
+  const code = (error as NodeJS.ErrnoException).code;
+  if (code === undefined || (error as NodeJS.ErrnoException).syscall === undefined) return error;
+  const [kind, what, hint] = SYSTEM_ERRORS[code] ?? ["IO" as const, error.message, undefined];
+  return new VistaError(kind, `cannot ${doing}: ${what}`, {
+    path,
+    cause: error,
+    ...(hint === undefined ? {} : { hint }),
+  });
+}
+
+/** The error to throw when `signal` is aborted. */
+export function abortedError(signal: AbortSignal | undefined): VistaError {
+  return new VistaError("ABORTED", "stopped on request", { cause: signal?.reason });
+}
+
+export function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw abortedError(signal);
+}

@@ -1,0 +1,11 @@
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+  test: {
+    include: ["test/**/*.test.ts"],
+    // Tests against the real Python tools are a command of their own: npm run test:peers.
+    exclude: ["test/peers/**"],
+    testTimeout: 60_000,
+    hookTimeout: 120_000,
+  },
+});
