@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Makes one virtual environment for each test/peers/requirements-NAME.txt, as .venv-peers/NAME. Does nothing for those
+# that are up to date. Usage: setup.sh [NAME …]
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+python="${PYTHON:-python3}"
+
+names=("$@")
+if [ ${#names[@]} -eq 0 ]; then
+  for file in test/peers/requirements-*.txt; do
+    name=${file#test/peers/requirements-}
+    names+=("${name%.txt}")
+  done
+fi
+
+for name in "${names[@]}"; do
+  requirements=test/peers/requirements-$name.txt
+  venv=.venv-peers/$name
+  if cmp -s "$requirements" "$venv/installed.txt"; then continue; fi
+  echo "peers: installing $requirements into $venv" >&2
+  rm -rf "$venv"
+  "$python" -m venv "$venv"
+  "$venv/bin/pip" install --quiet --disable-pip-version-check -r "$requirements"
+  cp "$requirements" "$venv/installed.txt"
+done
