@@ -4,7 +4,7 @@ import type { Finding } from "../finding.js";
 import { frameTolerance } from "./meta.js";
 import { describeLayout, type FrameLayout, frameName, loaderReads, sameLayout } from "./names.js";
 import { OPENDV_RULES as RULES } from "./rules.js";
-import { countFrames, findGaps, FrameSet } from "./runs.js";
+import { countFrames, FrameSet, findGaps } from "./runs.js";
 import { type FolderScan, forEachFrame, type OddFrames } from "./scan.js";
 
 /** What the set as a whole, and the list of videos, say about a folder. */
@@ -147,6 +147,7 @@ function strayFinding(scan: FolderScan, path: string): Finding {
   const names = [...scan.strays, ...scan.folders.map((name) => `${name}/`)];
   const count = scan.strayCount + scan.folders.length;
   const shown = names.slice(0, 3).join(", ");
-  const message = count === 1 ? `${shown} is no frame` : `${count} entries are no frames: ${shown}${count > 3 ? " …" : ""}`;
+  const message =
+    count === 1 ? `${shown} is no frame` : `${count} entries are no frames: ${shown}${count > 3 ? " …" : ""}`;
   return finding(RULES["stray-file"], path, message, { record: names[0]!, count });
 }
