@@ -126,7 +126,7 @@ export function* frameFindings(
     );
   }
   yield* remainder("keyframe-time", path, far - KEEP, "more key frames far from their sample");
-  if (!data.complete || data.moreDangling > 0) return;
+  if (!data.complete || Object.keys(data.moreDangling).length > 0) return;
 
   for (let channel = 0; channel < width; channel++) {
     if (used[channel] === 0) continue;
