@@ -5,7 +5,7 @@
 import { closeSync, openSync, readSync } from "node:fs";
 import { INCOMPLETE, JsonSyntaxError, parseValue, skipSpace, skipValue } from "./scan.js";
 
-const CHUNK = 4 << 20;
+const CHUNK = 512 << 10;
 /** A row that is longer is taken for damage (an unclosed quote): real rows have a few hundred bytes. */
 const MAX_ROW = 64 << 20;
 

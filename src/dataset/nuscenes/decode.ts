@@ -11,6 +11,9 @@ import { readHexToken, readToken } from "./tokens.js";
 /** How a field of the current row turned out. */
 export const FIELD = { ok: 0, empty: 1, bad: 2 } as const;
 
+/** Types that the fast parser knows; their place is the number it switches on. */
+const KIND: readonly FieldType[] = ["token", "link", "string", "int", "bool", "vector3", "vector4", "tokens"];
+
 export interface DecoderEvents {
   /** The decoder holds one more row. */
   row(offset: number, index: number): void;
@@ -37,6 +40,8 @@ export class RowDecoder implements RowSink {
   listRange = new Int32Array(32);
 
   readonly #types: readonly FieldType[];
+  /** The types as small numbers, for the fast parser. */
+  readonly #kinds: Uint8Array;
   readonly #keys: readonly Uint8Array[];
   readonly #events: DecoderEvents;
   /** Which field comes when. */
@@ -48,6 +53,7 @@ export class RowDecoder implements RowSink {
     const fields = SCHEMA[table].fields;
     this.names = Object.keys(fields);
     this.#types = Object.values(fields);
+    this.#kinds = Uint8Array.from(this.#types, (type) => KIND.indexOf(type));
     this.#keys = this.names.map((name) => Buffer.from(`"${name}"`));
     this.#order = this.names.map((_, i) => i);
     const count = this.names.length;
@@ -93,24 +99,34 @@ export class RowDecoder implements RowSink {
   }
 
   #fastValue(bytes: Uint8Array, at: number, end: number, field: number): number {
-    switch (this.#types[field]) {
-      case "token":
-      case "link": {
+    switch (this.#kinds[field]) {
+      case 0: // token
+      case 1: {
+        // link
+        // 32 hexadecimal digits between quotes, as all official tokens are.
+        if (
+          bytes[at] === 0x22 &&
+          bytes[at + 33] === 0x22 &&
+          readHexToken(bytes, at + 1, this.words, field * 4)
+        ) {
+          this.from[field] = at + 1;
+          this.to[field] = at + 33;
+          this.state[field] = FIELD.ok;
+          return at + 34;
+        }
         const after = stringEnd(bytes, at);
         if (after === -1) return -1;
         const empty = after === at + 2;
-        if (empty && this.#types[field] === "token") return -1;
+        if (empty && this.#kinds[field] === 0) return -1;
         this.from[field] = at + 1;
         this.to[field] = after - 1;
         this.state[field] = empty ? FIELD.empty : FIELD.ok;
         if (empty) return after;
-        // One pass over the usual 32 digits, another only for tokens of another form.
-        if (after - at !== 34 || !readHexToken(bytes, at + 1, this.words, field * 4)) {
-          readToken(bytes, at + 1, after - 1, this.words, field * 4);
-        }
+        readToken(bytes, at + 1, after - 1, this.words, field * 4);
         return after;
       }
-      case "string": {
+      case 2: {
+        // string
         const after = stringEnd(bytes, at);
         if (after === -1) return -1;
         this.from[field] = at + 1;
@@ -118,9 +134,10 @@ export class RowDecoder implements RowSink {
         this.state[field] = FIELD.ok;
         return after;
       }
-      case "int":
+      case 3: // int
         return this.#fastInt(bytes, at, field);
-      case "bool": {
+      case 4: {
+        // bool
         const yes = bytes[at] === 0x74;
         const word = yes ? TRUE : FALSE;
         for (let k = 0; k < word.length; k++) if (bytes[at + k] !== word[k]) return -1;
@@ -128,13 +145,13 @@ export class RowDecoder implements RowSink {
         this.state[field] = FIELD.ok;
         return at + word.length;
       }
-      case "vector3":
+      case 5: // vector3
         this.state[field] = FIELD.ok;
         return fastVector(bytes, at, end, 3);
-      case "vector4":
+      case 6: // vector4
         this.state[field] = FIELD.ok;
         return fastVector(bytes, at, end, 4);
-      case "tokens":
+      case 7: // tokens
         return this.#fastTokens(bytes, at, end, field);
       default:
         return -1;
