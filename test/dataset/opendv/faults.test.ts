@@ -461,7 +461,7 @@ describe("the list against the folders", () => {
       rmSync(join(root, "videos"), { recursive: true });
     },
     () => "meta/OpenDV-YouTube.json",
-    /1 of the 5 videos/,
+    /1 of the 6 videos/,
   );
   nearMiss("the mini subset alone", (root) => {
     for (const row of rows) if (row.subset !== "Mini") removeVideo(root, row);

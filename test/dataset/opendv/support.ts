@@ -1,4 +1,4 @@
-import { cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, linkSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { folderOf, makeOpenDv, type OpenDvOptions, type OpenDvRow } from "../../../bench/make-opendv.mjs";
@@ -23,18 +23,28 @@ export async function makeSet(options: OpenDvOptions = {}): Promise<{ root: stri
   return { root, rows: await makeOpenDv(root, { frames: 40, ...options }) };
 }
 
-/** A copy whose files may be changed. */
+/** A copy of a set. Its frames are hard links to the first one's: replace them, never write into them. */
 export function copyOf(root: string): string {
   const copy = newFolder();
-  cpSync(root, copy, { recursive: true, verbatimSymlinks: true });
+  copyFolder(root, copy);
   return copy;
+}
+
+function copyFolder(from: string, to: string): void {
+  mkdirSync(to, { recursive: true });
+  for (const entry of readdirSync(from, { withFileTypes: true })) {
+    const [source, target] = [join(from, entry.name), join(to, entry.name)];
+    if (entry.isDirectory()) copyFolder(source, target);
+    else if (/\.(jpg|png)$/.test(entry.name)) linkSync(source, target);
+    else copyFileSync(source, target);
+  }
 }
 
 export function frame(root: string, row: OpenDvRow, number: number): string {
   return join(root, folderOf(row), `${String(number).padStart(9, "0")}.jpg`);
 }
 
-/** Replaces a file's content (frames of a generated set are hard links: never write into one). */
+/** Replaces a file's content by a file of its own. */
 export function replace(path: string, content: string | Uint8Array): void {
   rmSync(path, { force: true });
   writeFileSync(path, content);
