@@ -73,19 +73,24 @@ export function findOpenDvRoot(path: string): OpenDvRoot | undefined {
 /** Collects the video folders below `base` (relative to the root): two levels down, or one where a set has no youtubers. */
 function collect(found: OpenDvRoot, base: string, split: Split | undefined): void {
   const withSplit = split === undefined ? {} : { split };
+  const empty: VideoFolder[] = [];
+  let flat = false;
   for (const youtuber of subfolders(found, base)) {
     if (base === "" && NO_FRAMES.has(youtuber)) continue;
     const path = base === "" ? youtuber : `${base}/${youtuber}`;
     if (holdsFrames(join(found.root, path))) {
       found.folders.push({ path, videoId: youtuber, ...withSplit });
+      flat = true;
       continue;
     }
     const videos = subfolders(found, path);
     for (const videoId of videos) {
       found.folders.push({ path: `${path}/${videoId}`, youtuber, videoId, ...withSplit });
     }
-    if (videos.length === 0) found.folders.push({ path, videoId: youtuber, ...withSplit });
+    if (videos.length === 0) empty.push({ path, videoId: youtuber, ...withSplit });
   }
+  // Where folders of frames lie side by side an empty one is a video's; else it is a youtuber's, and harmless.
+  if (flat) found.folders.push(...empty);
 }
 
 /** Names of the folders (and links to folders) in a folder; what cannot be followed or listed goes to `broken`. */
