@@ -49,7 +49,10 @@ export async function recognise(root: string, kind?: DataKind): Promise<DataPart
   }
   if (kind === undefined || kind === "annotations") {
     const names = await readdir(join(root, VISTA_ANNOS)).catch(() => []);
-    parts.annotations = names.filter(isAnnotationName).sort().map((name) => `${VISTA_ANNOS}/${name}`);
+    parts.annotations = names
+      .filter(isAnnotationName)
+      .sort()
+      .map((name) => `${VISTA_ANNOS}/${name}`);
     if (parts.annotations.length === 0 && kind === "annotations") {
       parts.annotations = (await readdir(root)).filter(isAnnotationName).sort();
     }

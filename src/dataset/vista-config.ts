@@ -43,7 +43,10 @@ export async function readVistaConfig(path: string): Promise<VistaDataConfig> {
     // Vista's configs use anchors (`*num_frames`), and merge keys in some forks.
     root = parse(text, { merge: true });
   } catch (error) {
-    throw new VistaError("FORMAT", `this is not YAML: ${(error as Error).message.split("\n")[0]}`, { path, cause: error });
+    throw new VistaError("FORMAT", `this is not YAML: ${(error as Error).message.split("\n")[0]}`, {
+      path,
+      cause: error,
+    });
   }
   const params = root?.data?.params;
   if (params === undefined || !Array.isArray(params.subsets)) {
@@ -80,10 +83,14 @@ export function configFindings(
   const found: Finding[] = [];
   const { path, subsets, probs, numFrames, targetHeight, targetWidth } = config;
   if (probs !== undefined && probs.length !== subsets.length) {
-    found.push(finding(RULES["probs-mismatch"], path, `${subsets.length} subsets, but ${probs.length} probs`));
+    found.push(
+      finding(RULES["probs-mismatch"], path, `${subsets.length} subsets, but ${probs.length} probs`),
+    );
   }
   if (targetHeight % 64 !== 0 || targetWidth % 64 !== 0) {
-    found.push(finding(RULES["size-not-64"], path, `target_height ${targetHeight}, target_width ${targetWidth}`));
+    found.push(
+      finding(RULES["size-not-64"], path, `target_height ${targetHeight}, target_width ${targetWidth}`),
+    );
   }
   for (const subset of subsets) {
     const places = SUBSETS[subset];
@@ -101,7 +108,9 @@ export function configFindings(
       const text = `num_frames is ${numFrames}, the annotations have ${NUSCENES_FRAMES} frames`;
       found.push(finding(RULES["too-many-frames"], path, text, record));
     }
-    const tally = tallies.find((each) => each.path === places.annotations || each.path.endsWith(`/${places.annotations}`));
+    const tally = tallies.find(
+      (each) => each.path === places.annotations || each.path.endsWith(`/${places.annotations}`),
+    );
     if (tally === undefined || tally.unusable === 0) continue;
     const share = `${tally.unusable} of ${tally.records} samples of ${tally.path} would fail to load`;
     if (tally.unusable === tally.records) {

@@ -40,11 +40,20 @@ export function addCheckCommand(program: Command, context: CommandContext): void
         .default(undefined, "headers"),
     )
     .option("--decode", "the same as --images decode")
-    .option("--sample <n>", "open at most so many images, or `all` (default: 2000; all with --decode)", parseSample)
+    .option(
+      "--sample <n>",
+      "open at most so many images, or `all` (default: 2000; all with --decode)",
+      parseSample,
+    )
     .option("--seed <n>", "which images a sample takes", parseCount, 0)
     .option("--config <file>", "a config of Vista's: what would training do with this data")
     .option("--ignore <rule...>", "leave out findings of these rules", [])
-    .option("--max-findings <n>", "list at most so many findings of a rule, count the others", parseCount, 10_000)
+    .option(
+      "--max-findings <n>",
+      "list at most so many findings of a rule, count the others",
+      parseCount,
+      10_000,
+    )
     .option("--json", "print the report as one JSON object")
     .option("--ndjson <file>", "write every finding as it comes, one JSON object a line")
     .option("--sarif <file>", "write a SARIF file, one result for each rule and folder")
@@ -92,7 +101,9 @@ export function slurmShard(env: Readonly<Record<string, string | undefined>>): S
   const last = number("SLURM_ARRAY_TASK_MAX");
   const count = number("SLURM_ARRAY_TASK_COUNT");
   if (last - first + 1 !== count) {
-    throw new InvalidArgumentError(`The array ${first} to ${last} has gaps (${count} tasks): use --array=1-n.`);
+    throw new InvalidArgumentError(
+      `The array ${first} to ${last} has gaps (${count} tasks): use --array=1-n.`,
+    );
   }
   return { index: id - first + 1, count };
 }

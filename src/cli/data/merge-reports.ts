@@ -22,9 +22,13 @@ export function addMergeReportsCommand(program: Command, context: CommandContext
     .action(async (paths: string[], options: MergeOptions) => {
       const { mergeReports } = await import("../../dataset/report/merge.js");
       const { writeReports } = await import("./outputs.js");
-      const report = mergeReports(await Promise.all(paths.map(async (path) => ({ path, report: await readReport(path) }))));
+      const report = mergeReports(
+        await Promise.all(paths.map(async (path) => ({ path, report: await readReport(path) }))),
+      );
       await writeReports(report, options);
-      context.setExitCode(report.counts.error > 0 || report.verdict === "interrupted" ? EXIT.failed : EXIT.ok);
+      context.setExitCode(
+        report.counts.error > 0 || report.verdict === "interrupted" ? EXIT.failed : EXIT.ok,
+      );
     });
 }
 

@@ -20,7 +20,9 @@ export async function writeReports(report: Report, outputs: ReportOutputs): Prom
     await writeWhole(outputs.sarif, `${JSON.stringify(toSarif(report), null, 1)}\n`, options);
   }
   if (outputs.report !== undefined) await writeWhole(outputs.report, await toHtml(report), options);
-  const text = outputs.json ? `${JSON.stringify(report)}\n` : formatReport(report, pc.createColors(hasColour()));
+  const text = outputs.json
+    ? `${JSON.stringify(report)}\n`
+    : formatReport(report, pc.createColors(hasColour()));
   await new Promise<void>((resolve) => process.stdout.write(text, () => resolve()));
 }
 

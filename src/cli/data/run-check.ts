@@ -22,7 +22,11 @@ interface Part {
   prefix: string;
 }
 
-export async function runCheck(root: string, options: CheckCommandOptions, context: CommandContext): Promise<void> {
+export async function runCheck(
+  root: string,
+  options: CheckCommandOptions,
+  context: CommandContext,
+): Promise<void> {
   for (const code of options.ignore) {
     if (findRule(code) === undefined) throw unknownRule(code);
   }
@@ -35,7 +39,11 @@ export async function runCheck(root: string, options: CheckCommandOptions, conte
     signal: context.signal,
     onProgress: (progress) => view.update(progress),
     seed: options.seed,
-    ...(options.decode ? { images: "decode" } : options.images === undefined ? {} : { images: options.images }),
+    ...(options.decode
+      ? { images: "decode" }
+      : options.images === undefined
+        ? {}
+        : { images: options.images }),
     ...(options.sample === undefined ? {} : { sample: options.sample }),
     ...(options.shard === undefined ? {} : { shard: options.shard }),
   };
@@ -57,9 +65,13 @@ export async function runCheck(root: string, options: CheckCommandOptions, conte
       }
       if (config !== undefined && (options.shard?.index ?? 1) === 1) {
         const tallies: AnnotationTally[] = parts.flatMap(({ check, prefix }) =>
-          (check.summary.annotations ?? []).map((tally) => ({ ...tally, path: joinPath(prefix, tally.path) })),
+          (check.summary.annotations ?? []).map((tally) => ({
+            ...tally,
+            path: joinPath(prefix, tally.path),
+          })),
         );
-        for (const each of configFindings(config, (path) => existsSync(join(root, path)), tallies)) await add(each);
+        for (const each of configFindings(config, (path) => existsSync(join(root, path)), tallies))
+          await add(each);
       }
     } catch (error) {
       if (!isVistaError(error) || error.code !== "ABORTED") throw error;
@@ -71,7 +83,9 @@ export async function runCheck(root: string, options: CheckCommandOptions, conte
     await ndjson?.discard();
   }
   const started = interrupted ? parts.filter(({ check }) => check.summary.coverage.length > 0) : parts;
-  const summaries: CheckSummary[] = started.map(({ check, prefix }) => normaliseSummary(check.summary, prefix));
+  const summaries: CheckSummary[] = started.map(({ check, prefix }) =>
+    normaliseSummary(check.summary, prefix),
+  );
   const report: Report = builder.finish(packageVersion(), summaries, options.shard);
   if (interrupted) report.verdict = "interrupted";
   await writeReports(report, options);
@@ -79,7 +93,8 @@ export async function runCheck(root: string, options: CheckCommandOptions, conte
 }
 
 function exitCode(report: Report, signal: AbortSignal): number {
-  if (report.verdict === "interrupted") return signal.reason === "SIGTERM" ? EXIT.terminated : EXIT.interrupted;
+  if (report.verdict === "interrupted")
+    return signal.reason === "SIGTERM" ? EXIT.terminated : EXIT.interrupted;
   return report.counts.error > 0 ? EXIT.failed : EXIT.ok;
 }
 
@@ -95,7 +110,8 @@ async function makeParts(
     found = await recognise(root, options.kind);
   } catch (error) {
     // With --annos alone there need be nothing else.
-    if (extra.length === 0 || !isVistaError(error) || error.code !== "NOT_FOUND" || !existsSync(root)) throw error;
+    if (extra.length === 0 || !isVistaError(error) || error.code !== "NOT_FOUND" || !existsSync(root))
+      throw error;
     found = { annotations: [] };
   }
   const parts: Part[] = [];
@@ -117,13 +133,16 @@ async function makeParts(
   }
   const files = [...new Set([...found.annotations, ...extra])];
   if (files.length > 0) {
-    const check = checkAnnotations(files, {
-      ...checkOptions,
-      root,
-      ...(found.nuscenes === undefined ? {} : { nuscenesRoot: join(root, found.nuscenes) }),
-      ...(found.opendv === undefined ? {} : { youtubeRoot: join(root, found.opendv) }),
-      ...(config === undefined ? {} : { numFrames: config.numFrames }),
-    });
+    const check = checkAnnotations(
+      files.map((file) => (isAbsolute(file) ? file : join(root, file))),
+      {
+        ...checkOptions,
+        root,
+        ...(found.nuscenes === undefined ? {} : { nuscenes: join(root, found.nuscenes) }),
+        ...(found.opendv === undefined ? {} : { youtube: join(root, found.opendv) }),
+        ...(config === undefined ? {} : { numFrames: config.numFrames }),
+      },
+    );
     parts.push({ check, prefix: "" });
   }
   return parts;
@@ -137,7 +156,14 @@ function relativeTo(root: string, file: string): string {
 
 function describeOptions(options: CheckCommandOptions): Record<string, string | number | boolean> {
   const { kind, version, annos, tablesOnly, images, decode, sample, seed, config } = options;
-  const given = { kind, version, annos: annos?.join(" "), tablesOnly, images: decode ? "decode" : images, config };
+  const given = {
+    kind,
+    version,
+    annos: annos?.join(" "),
+    tablesOnly,
+    images: decode ? "decode" : images,
+    config,
+  };
   const described: Record<string, string | number | boolean> = {};
   for (const [name, value] of Object.entries(given)) if (value !== undefined) described[name] = value;
   if (sample !== undefined) described.sample = Number.isFinite(sample) ? sample : "all";
@@ -146,7 +172,9 @@ function describeOptions(options: CheckCommandOptions): Record<string, string | 
 }
 
 function unknownRule(code: string): VistaError {
-  const close = RULES.filter((rule) => rule.code.endsWith(code.slice(code.indexOf("/") + 1))).map((rule) => rule.code);
+  const close = RULES.filter((rule) => rule.code.endsWith(code.slice(code.indexOf("/") + 1))).map(
+    (rule) => rule.code,
+  );
   return new VistaError("USAGE", `--ignore ${code}: there is no such rule`, {
     hint: close.length > 0 ? `Did you mean ${close.join(", ")}?` : "docs/vista-data.md lists the rules.",
   });

@@ -121,8 +121,9 @@ function* tableRules(tables: Tables, version: string): Generator<Finding, Frames
     yield* keyFindings(tables, names);
     const data = tables.sampleData;
     const frames = data === undefined ? undefined : new Frames(data, tables);
-    yield* chainFindings(tables, frames, names);
-    if (data !== undefined) yield* frameFindings(tables, frames!, excluded(data, data.flags), names);
+    const wrongTime = yield* chainFindings(tables, frames, names);
+    if (data !== undefined)
+      yield* frameFindings(tables, frames!, excluded(data, data.flags), wrongTime, names);
     yield* sceneFindings(tables, names);
     return frames;
   } finally {

@@ -65,11 +65,16 @@ export class Frames {
   }
 }
 
-/** Sensors that contradict folders, and each sample's key frames: one of each sensor, close in time. */
+/**
+ * Sensors that contradict folders, and each sample's key frames: one of each sensor, close in time.
+ *
+ * @param wrongTime  samples whose own timestamp has been reported
+ */
 export function* frameFindings(
   tables: Tables,
   frames: Frames,
   exclude: Uint8Array,
+  wrongTime: ReadonlySet<number>,
   names: Names,
 ): Generator<Finding> {
   const data = tables.sampleData!;
@@ -116,7 +121,7 @@ export function* frameFindings(
       );
     }
     const apart = data.time[row]! - (sample.values[sampleRow]!.timestamp as number);
-    if (!(Math.abs(apart) > FAR_US)) continue;
+    if (!(Math.abs(apart) > FAR_US) || wrongTime.has(sampleRow)) continue;
     if (far++ >= KEEP) continue;
     yield finding(
       RULES["keyframe-time"],
