@@ -73,7 +73,7 @@ function* sampleChains(sample: SmallTable, scene: SmallTable, names: Names): Gen
     return group < 0 ? "no known scene" : String(scene.values[group]!.name);
   };
   yield* faultFindings("sample", result, input, names, describe);
-  if (!sample.complete) return;
+  if (!sample.complete) return result;
   yield* endFindings(
     scene,
     "scene",
