@@ -14,7 +14,7 @@ import { NUSCENES_RULES as RULES } from "./rules.js";
 import { RowText } from "./tables.js";
 
 const RULE_OF: Record<Exclude<ImageFault, "missing">, keyof typeof RULES> = {
-  "not-a-file": "not-an-image",
+  "not-a-file": "unreadable-file",
   unreadable: "unreadable-file",
   empty: "empty-file",
   "not-an-image": "not-an-image",
@@ -204,7 +204,7 @@ async function cloudFault(
     const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
     try {
       const stats = await handle.stat();
-      if (!stats.isFile()) return { rule: "bad-point-cloud", detail: "is not a regular file" };
+      if (!stats.isFile()) return { rule: "unreadable-file", detail: "is not a regular file" };
       if (stats.size === 0) return { rule: "empty-file", detail: "is empty (0 bytes)" };
       if (name.endsWith(".pcd.bin")) {
         if (stats.size % LIDAR_POINT_BYTES === 0) return undefined;
