@@ -57,7 +57,7 @@ export class Sets {
     const root = this.#folder();
     makeNuScenes(root, {
       scenes: 2,
-      samples: 4,
+      samples: 3,
       boxes: 2,
       channels: ["CAM_FRONT", "LIDAR_TOP", "RADAR_FRONT"],
       files: "small",
