@@ -1,8 +1,14 @@
+import { mergeCommand } from "./ckpt/merge.js";
 import { createProgram, runProgram } from "./program.js";
 
 /** `vista-ckpt`: merge, convert, look into and compare checkpoints. */
 export function main(argv: readonly string[]): Promise<void> {
-  return runProgram("vista-ckpt", argv, () =>
-    createProgram("vista-ckpt", "Checkpoints of Vista and other DeepSpeed models"),
-  );
+  return runProgram("vista-ckpt", argv, (context) => {
+    const program = createProgram(
+      "vista-ckpt",
+      "Checkpoints of Vista and other DeepSpeed models, without Python",
+    );
+    mergeCommand(program, context);
+    return program;
+  });
 }

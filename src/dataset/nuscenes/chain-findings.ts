@@ -12,9 +12,15 @@ import { remainder, sampleLinks } from "./table-findings.js";
 import { rowOf, type SmallTable } from "./tables.js";
 import { TokenTable } from "./tokens.js";
 
-export function* chainFindings(tables: Tables, frames: Frames | undefined, names: Names): Generator<Finding> {
+/** @returns samples whose own time is wrong: their key frames are then not to blame for being far from them */
+export function* chainFindings(
+  tables: Tables,
+  frames: Frames | undefined,
+  names: Names,
+): Generator<Finding, ReadonlySet<number>> {
   const { sample, scene, instance } = tables.small;
-  if (sample !== undefined && scene !== undefined) yield* sampleChains(sample, scene, names);
+  let samples: ChainResult | undefined;
+  if (sample !== undefined && scene !== undefined) samples = yield* sampleChains(sample, scene, names);
   if (tables.sampleData !== undefined && frames !== undefined) {
     const data = tables.sampleData;
     const input: ChainInput = {
@@ -30,11 +36,28 @@ export function* chainFindings(tables: Tables, frames: Frames | undefined, names
     yield* faultFindings("sample_data", checkChains(input), input, names, describe);
   }
   if (tables.annotations !== undefined && sample !== undefined && instance !== undefined) {
-    yield* instanceChains(tables, sample, instance, names);
+    yield* instanceChains(tables, instance, samplePositions(sample), names);
   }
+  return new Set(samples?.faults.flatMap((fault) => (fault.kind === "time" ? [fault.culprit] : [])));
 }
 
-function* sampleChains(sample: SmallTable, scene: SmallTable, names: Names): Generator<Finding> {
+/**
+ * The place of each sample in its chain, NaN where it has none. Boxes are compared by this rather than by time: a wrong
+ * timestamp of a sample is no fault of its boxes.
+ */
+function samplePositions(sample: SmallTable): Float64Array {
+  const prev = sampleLinks(sample, "prev");
+  const next = sampleLinks(sample, "next");
+  const position = new Float64Array(sample.rows).fill(Number.NaN);
+  for (let start = 0; start < sample.rows; start++) {
+    if (prev[start]! >= 0) continue;
+    for (let at = start, place = 0; at >= 0 && Number.isNaN(position[at]!); at = next[at]!)
+      position[at] = place++;
+  }
+  return position;
+}
+
+function* sampleChains(sample: SmallTable, scene: SmallTable, names: Names): Generator<Finding, ChainResult> {
   const input: ChainInput = {
     rows: sample.rows,
     prev: sampleLinks(sample, "prev"),
@@ -50,7 +73,7 @@ function* sampleChains(sample: SmallTable, scene: SmallTable, names: Names): Gen
     return group < 0 ? "no known scene" : String(scene.values[group]!.name);
   };
   yield* faultFindings("sample", result, input, names, describe);
-  if (!sample.complete) return;
+  if (!sample.complete) return result;
   yield* endFindings(
     scene,
     "scene",
@@ -61,23 +84,23 @@ function* sampleChains(sample: SmallTable, scene: SmallTable, names: Names): Gen
     names,
   );
   yield* countFindings(scene, "scene", "nbr_samples", "samples", input, names);
+  return result;
 }
 
 function* instanceChains(
   tables: Tables,
-  sample: SmallTable,
   instance: SmallTable,
+  positions: Float64Array,
   names: Names,
 ): Generator<Finding> {
   const data = tables.annotations!;
-  const times = Float64Array.from(sample.values, timestampOf);
   const input: ChainInput = {
     rows: data.rows,
     prev: data.prev,
     next: data.next,
     group: data.instance,
     groups: instance.rows,
-    time: Float64Array.from(data.sample, (row) => (row < 0 ? Number.NaN : times[row]!)),
+    time: Float64Array.from(data.sample, (row) => (row < 0 ? Number.NaN : positions[row]!)),
     exclude: excluded(data, data.flags),
   };
   const result = checkChains(input);
@@ -161,8 +184,10 @@ function message(
     case "stray":
       return `belongs to ${describe(fault.row)}, but lies in a chain of ${describe(fault.other)}`;
     case "time": {
-      const step = (input.time[fault.other]! - input.time[fault.row]!) / 1000;
-      return `${token(fault.other)} follows ${token(fault.row)} in the chain, but by ${step} ms in time`;
+      const step = input.time[fault.row]! - input.time[fault.other]!;
+      const order = `${token(fault.other)} comes after ${token(fault.row)} in the chain`;
+      if (table === "sample_annotation") return `${order}, but not in the order of their samples`;
+      return `${order}, but ${step === 0 ? "has the same time" : `is ${step / 1000} ms earlier`}`;
     }
     case "cycle":
       return `${fault.length} ${fault.length === 1 ? "row names itself" : "rows form a circle"} in ${describe(fault.row)}`;
@@ -224,7 +249,7 @@ function* countFindings(
     yield finding(
       RULES["wrong-count"],
       names.path(ownerName),
-      `${field} is ${said}, but there are ${counts[row]} ${what}`,
+      `${field} is ${said}, but ${what} that name it: ${counts[row]}`,
       {
         record: String(values.token),
         offset: owner.offset[row]!,

@@ -233,11 +233,23 @@ function timeOrder(input: ChainInput, faulty: Uint8Array, faults: ChainFault[]):
     if (faulty[row] === 1 && faulty[to] === 1) continue;
     late.set(row, to);
   }
+  // One time that is off breaks one link only: one link is one fault.
   for (const [row, other] of late) {
-    // If the chain is in order without the later row, that row's time is the odd one.
-    const after = next[other]!;
-    const culprit = after < 0 || time[after]! > time[row]! ? other : row;
-    // One time that is off both ways breaks one link only; one link is one fault.
+    const before = prev[row]! >= 0 ? time[prev[row]!]! : Number.NaN;
+    const after = next[other]! >= 0 ? time[next[other]!]! : Number.NaN;
+    const culprit =
+      offset(before, time[row]!, time[other]!, after) > offset(after, time[other]!, time[row]!, before)
+        ? row
+        : other;
     faults.push({ kind: "time", row, other, culprit });
   }
+}
+
+/**
+ * How far a time lies from where its neighbours put it: in the middle between them or, without an outer neighbour, on
+ * the line through the two beyond the inner one.
+ */
+function offset(outer: number, time: number, inner: number, beyond: number): number {
+  const expected = Number.isNaN(outer) ? 2 * inner - beyond : (outer + inner) / 2;
+  return Number.isNaN(expected) ? 0 : Math.abs(time - expected);
 }

@@ -65,11 +65,16 @@ export class Frames {
   }
 }
 
-/** Sensors that contradict folders, and each sample's key frames: one of each sensor, close in time. */
+/**
+ * Sensors that contradict folders, and each sample's key frames: one of each sensor, close in time.
+ *
+ * @param wrongTime  samples whose own timestamp has been reported
+ */
 export function* frameFindings(
   tables: Tables,
   frames: Frames,
   exclude: Uint8Array,
+  wrongTime: ReadonlySet<number>,
   names: Names,
 ): Generator<Finding> {
   const data = tables.sampleData!;
@@ -116,7 +121,7 @@ export function* frameFindings(
       );
     }
     const apart = data.time[row]! - (sample.values[sampleRow]!.timestamp as number);
-    if (!(Math.abs(apart) > FAR_US)) continue;
+    if (!(Math.abs(apart) > FAR_US) || wrongTime.has(sampleRow)) continue;
     if (far++ >= KEEP) continue;
     yield finding(
       RULES["keyframe-time"],
@@ -126,7 +131,7 @@ export function* frameFindings(
     );
   }
   yield* remainder("keyframe-time", path, far - KEEP, "more key frames far from their sample");
-  if (!data.complete || data.moreDangling > 0) return;
+  if (!data.complete || Object.keys(data.moreDangling).length > 0) return;
 
   for (let channel = 0; channel < width; channel++) {
     if (used[channel] === 0) continue;

@@ -23,6 +23,9 @@ export const FLAG = {
   badEgoPose: 64,
 } as const;
 
+/** In the `folder` column: no usable file name (or more than 65,535 folders). */
+export const NO_FOLDER = 0xffff;
+
 /** How many faults of one sort are kept one by one; the rest is counted. */
 export const KEEP = 10_000;
 
@@ -55,7 +58,8 @@ export interface TableState {
   duplicates: [row: number, first: number][];
   moreDuplicates: number;
   dangling: Dangling[];
-  moreDangling: number;
+  /** Rows beyond those in `dangling`, by field. */
+  moreDangling: Record<string, number>;
   /** False where rows are missing or have no usable token: a key that finds nothing here may still be right. */
   complete: boolean;
   /** From token to row. */
@@ -75,7 +79,7 @@ export interface SampleData extends TableState {
   next: Int32Array;
   /** Hash of the file's base name, two words. */
   name: Uint32Array;
-  /** Index in {@link folders}, with `/` between parts; 65,535 where there are too many. */
+  /** Index in {@link folders}, with `/` between parts; {@link NO_FOLDER} where the file has no usable name. */
   folder: Uint16Array;
   folders: string[];
   /** Index in {@link forms}. */
@@ -107,7 +111,7 @@ class Loader<S extends Readonly<Record<string, ColumnSpec>>> {
   complete = true;
   row = 0;
   readonly #dangling = new Map<string, Dangling>();
-  #moreDangling = 0;
+  readonly #moreDangling: Record<string, number> = {};
 
   constructor(
     table: TableName,
@@ -156,7 +160,7 @@ class Loader<S extends Readonly<Record<string, ColumnSpec>>> {
     const known = this.#dangling.get(key);
     if (known !== undefined) known.count++;
     else if (this.#dangling.size < KEEP) this.#dangling.set(key, { field: name, missing, count: 1, offset });
-    else this.#moreDangling++;
+    else this.#moreDangling[name] = (this.#moreDangling[name] ?? 0) + 1;
   }
 
   /** Links of a chain: their words into a column, whether there are any into the flags. */
@@ -256,10 +260,14 @@ export function loadSampleData(
     const to = decoder.to[F.filename]!;
     let slash = to - 1;
     while (slash >= from && decoder.bytes[slash] !== 0x2f) slash--;
-    hashName(decoder.bytes, slash + 1, to, nameHash);
-    columns.name[row * 2] = nameHash[0]!;
-    columns.name[row * 2 + 1] = nameHash[1]!;
-    columns.folder[row] = folders.id(decoder, from, Math.max(from, slash));
+    if (slash + 1 < to) {
+      hashName(decoder.bytes, slash + 1, to, nameHash);
+      columns.name[row * 2] = nameHash[0]!;
+      columns.name[row * 2 + 1] = nameHash[1]!;
+      columns.folder[row] = folders.id(decoder, from, Math.max(from, slash));
+    } else {
+      columns.folder[row] = NO_FOLDER;
+    }
     const formatId = forms.id(
       decoder,
       decoder.from[F.format]!,
@@ -407,7 +415,7 @@ class Dictionary {
     const key = `${name} ${a} ${b}`;
     let id = this.#ids.get(key);
     if (id === undefined) {
-      if (this.names.length === 0xffff) return 0xffff;
+      if (this.names.length === NO_FOLDER) return NO_FOLDER;
       id = this.names.length;
       this.names.push(name);
       this.#ids.set(key, id);

@@ -66,8 +66,14 @@ export function* keyFindings(tables: Tables, names: Names): Generator<Finding> {
         dangling = state.dangling.filter((entry) => entry.field === field);
       }
       yield* danglingFindings(names, name, dangling, target);
+      const more = state.moreDangling[field] ?? 0;
+      yield* remainder(
+        "dangling-token",
+        names.path(name),
+        more,
+        `more rows whose ${field} names no ${target}`,
+      );
     }
-    yield* remainder("dangling-token", names.path(name), state.moreDangling, "more keys without a row");
     if (state.complete && "prev" in SCHEMA[name].fields) yield* danglingLinks(tables, names, name);
   }
 }
@@ -101,7 +107,7 @@ function danglingEgoPoses(tables: Tables, names: Names, egoPose: TableState): Da
     else if (found.size < KEEP) {
       found.set(missing, { field: "ego_pose_token", missing, count: 1, offset: data.offset[row]! });
     } else {
-      data.moreDangling += 1;
+      data.moreDangling.ego_pose_token = (data.moreDangling.ego_pose_token ?? 0) + 1;
     }
   }
   return [...found.values()];

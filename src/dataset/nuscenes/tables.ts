@@ -78,7 +78,7 @@ export function loadSmall(name: TableName, path: string): SmallTable {
     duplicates,
     moreDuplicates: 0,
     dangling: [],
-    moreDangling: 0,
+    moreDangling: {},
     complete: complete && result.error === undefined,
     table: lookup.data,
     offset: Float64Array.from(offsets),

@@ -1,0 +1,164 @@
+/** `vista-ckpt merge`: ZeRO shards → one fp32 state dict. */
+import { join, resolve } from "node:path";
+import type { Command } from "commander";
+import { torchFileLength, writeTorchFile } from "../../torch/write.js";
+import { openZeroCheckpoint, type ZeroCheckpoint } from "../../zero/open.js";
+import { firstNames } from "../../zero/plan.js";
+import { formatBytes, formatCount, formatDuration, plural } from "../format.js";
+import type { CommandContext } from "../program.js";
+import { createProgressView } from "../progress.js";
+import { addCommonOptions, type CommonOptions, oneOutput } from "./common.js";
+
+interface MergeOptions extends CommonOptions {
+  tag?: string;
+  excludeFrozen?: boolean;
+  recover: boolean;
+}
+
+const HELP = `
+Examples:
+  $ vista-ckpt merge .                                inside X.ckpt: writes pytorch_model.bin there
+  $ vista-ckpt merge logs/run/checkpoints/last.ckpt   the same from outside
+  $ vista-ckpt merge . --dry-run                      what it would do
+  $ vista-ckpt merge . -o /data/merged.bin --force    elsewhere, replacing an older file
+
+Reads the shards of ZeRO stage 1, 2 and 3 (and whole stage-0 checkpoints) and writes what
+zero_to_fp32.py would, plus the tensors that it drops: weights that were neither in the
+optimizer nor frozen (Vista's phase 2). Needs no Python and about 100 MB of memory.`;
+
+export function mergeCommand(parent: Command, context: CommandContext): void {
+  const command = parent
+    .command("merge")
+    .summary("merge ZeRO shards into one fp32 state dict")
+    .description("Merge the shards of a ZeRO checkpoint into one fp32 state dict (what zero_to_fp32.py does)")
+    .argument("[folder]", "checkpoint folder (has `latest`), tag folder, or a run folder above", ".")
+    .argument("[output]", "output file (default: <folder>/pytorch_model.bin)")
+    .option("-o, --output <file>", "the same as an option")
+    .option("--tag <tag>", "tag folder to read instead of the one `latest` names")
+    .option("--exclude-frozen", "leave out frozen parameters")
+    .option("--no-recover", "leave out orphans: tensors that only `module` has");
+  addCommonOptions(command)
+    .addHelpText("after", HELP)
+    .action((folder: string, output: string | undefined, options: MergeOptions) =>
+      merge(folder, oneOutput(output, options.output), options, context),
+    );
+}
+
+async function merge(
+  folder: string,
+  output: string | undefined,
+  options: MergeOptions,
+  context: CommandContext,
+): Promise<void> {
+  const started = performance.now();
+  const view = await createProgressView(options.quiet ?? false);
+  let checkpoint: ZeroCheckpoint | undefined;
+  try {
+    checkpoint = await openZeroCheckpoint(folder, {
+      ...(options.tag === undefined ? {} : { tag: options.tag }),
+      excludeFrozen: options.excludeFrozen ?? false,
+      recover: options.recover,
+      verify: options.verify,
+      signal: context.signal,
+    });
+    const { state, info } = checkpoint;
+    const target = output ?? join(info.folder, "pytorch_model.bin");
+    if (!options.quiet) {
+      if (info.foundBelow) process.stderr.write(`vista-ckpt: found one checkpoint: ${info.folder}\n`);
+      for (const warning of info.warnings) process.stderr.write(`vista-ckpt: warning: ${warning}\n`);
+    }
+    const bytes = options.dryRun
+      ? torchFileLength(state, target)
+      : await writeTorchFile(state, target, {
+          force: options.force ?? false,
+          fsync: options.fsync,
+          verify: options.verify,
+          signal: context.signal,
+          onProgress: view.update,
+          phase: "merge",
+        });
+    view.stop();
+    const seconds = (performance.now() - started) / 1000;
+    const result = { output: target, bytes, seconds, dryRun: options.dryRun ?? false };
+    if (options.json) process.stdout.write(`${JSON.stringify(toJson(checkpoint, result))}\n`);
+    else if (!options.quiet) process.stdout.write(summarize(checkpoint, result));
+  } finally {
+    view.stop();
+    await checkpoint?.state.close();
+  }
+}
+
+interface Result {
+  output: string;
+  bytes: number;
+  seconds: number;
+  dryRun: boolean;
+}
+
+function toJson({ state, info }: ZeroCheckpoint, result: Result) {
+  return {
+    command: "merge",
+    dryRun: result.dryRun,
+    output: resolve(result.output),
+    bytes: result.bytes,
+    seconds: Number(result.seconds.toFixed(3)),
+    tensors: state.tensors.size,
+    parameters: state.numel,
+    ...info,
+  };
+}
+
+function summarize({ state, info }: ZeroCheckpoint, result: Result): string {
+  const { counts } = info;
+  const writer = [
+    info.deepspeed === undefined ? "an unknown DeepSpeed" : `DeepSpeed ${info.deepspeed}`,
+    info.lightning === undefined ? "" : ` with Lightning ${info.lightning}`,
+    `, ZeRO stage ${info.stage}, ${plural(info.ranks, "rank")}`,
+    info.globalSteps === undefined ? "" : `, step ${formatCount(info.globalSteps)}`,
+  ].join("");
+  const kinds = [
+    [counts.whole, "whole in the module"],
+    [counts.buffers, counts.buffers === 1 ? "buffer" : "buffers"],
+    [counts.frozen, "frozen"],
+    [counts.trained, "trained"],
+    [counts.orphans, "recovered"],
+    [counts.shared, "shared"],
+  ] as const;
+  const lines = [
+    `${result.dryRun ? "would write" : "wrote"} ${result.output}`,
+    `  ${plural(state.tensors.size, "tensor")}, ${plural(state.numel, "parameter")}, ${formatBytes(result.bytes)}` +
+      (result.dryRun ? "" : `, ${formatDuration(result.seconds)}`),
+    `  from ${info.folder}, tag ${info.tag}: ${writer}`,
+    `  ${kinds
+      .filter(([count]) => count > 0)
+      .map(([count, what]) => `${formatCount(count)} ${what}`)
+      .join(", ")}`,
+  ];
+  if (result.dryRun) {
+    info.groups.forEach(({ parameters, numel, saved }, i) => {
+      lines.push(
+        `  group ${i}: ${plural(parameters, "parameter tensor")}, ${formatCount(numel)} elements, ${formatCount(saved - numel)} padding`,
+      );
+    });
+  }
+  if (info.recovered.length > 0) {
+    lines.push(
+      `  recovered from \`module\` (in no shard, not frozen; zero_to_fp32.py drops them): ${firstNames(info.recovered)}`,
+    );
+  }
+  if (info.leftOut.length > 0) {
+    lines.push(
+      `  left out (--no-recover): ${plural(info.leftOut.length, "orphan")}: ${firstNames(info.leftOut)}`,
+    );
+  }
+  if (info.shared.length > 0) {
+    lines.push(`  shared: ${firstNames(info.shared.map(([alias, source]) => `${alias} = ${source}`))}`);
+  }
+  const converted = Object.entries(info.converted);
+  if (converted.length > 0) {
+    lines.push(
+      `  converted to F32: ${converted.map(([dtype, count]) => `${formatCount(count)} of ${dtype}`).join(", ")}`,
+    );
+  }
+  return `${lines.join("\n")}\n`;
+}

@@ -1,0 +1,51 @@
+/**
+ * CRC-32 of joined byte runs from the CRCs of the runs, as zlib's crc32_combine computes it: appending n zero bytes to a
+ * message multiplies its CRC by x^(8n) modulo the polynomial.
+ */
+
+/** The CRC-32 polynomial of zip, bits reversed. */
+const POLYNOMIAL = 0xedb88320;
+
+/** a · b modulo the polynomial, with x^0 in the highest bit. */
+function multiply(a: number, b: number): number {
+  let product = 0;
+  let factor = b;
+  for (let bit = 0x80000000; bit !== 0; bit >>>= 1) {
+    if ((a & bit) !== 0) product ^= factor;
+    factor = (factor & 1) !== 0 ? (factor >>> 1) ^ POLYNOMIAL : factor >>> 1;
+  }
+  return product >>> 0;
+}
+
+/** x^(2^k) for k = 0 …: enough for any length in bits below 2^64. */
+const POWERS: number[] = [0x40000000];
+for (let k = 1; k < 64; k++) POWERS.push(multiply(POWERS[k - 1]!, POWERS[k - 1]!));
+
+/** x^(8·bytes) modulo the polynomial. */
+function shiftBy(bytes: number): number {
+  let result = 0x80000000;
+  let rest = bytes;
+  for (let k = 3; rest > 0; k++) {
+    if (rest % 2 === 1) result = multiply(POWERS[k]!, result);
+    rest = Math.floor(rest / 2);
+  }
+  return result;
+}
+
+let lastLength = -1;
+let lastShift = 0;
+
+/** CRC-32 of A followed by B, from the CRC-32 of each and the length of B in bytes. */
+export function combineCrc32(crcA: number, crcB: number, lengthB: number): number {
+  // Most calls join full buffers, all of one length.
+  if (lengthB !== lastLength) {
+    lastShift = shiftBy(lengthB);
+    lastLength = lengthB;
+  }
+  return (multiply(lastShift, crcA) ^ crcB) >>> 0;
+}
+
+/** `0x0badcafe`, as messages show a CRC. */
+export function formatCrc32(crc: number): string {
+  return `0x${crc.toString(16).padStart(8, "0")}`;
+}

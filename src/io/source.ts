@@ -1,0 +1,140 @@
+/** Files that are read by ranges, and the checksummed regions inside them. */
+import { type FileHandle, open } from "node:fs/promises";
+import { fromSystem, VistaError } from "../errors.js";
+
+/** Handles kept open at once, over all files: below the usual `ulimit -n` of 1024, above any common number of ranks. */
+const MAX_OPEN = 256;
+
+/** Open files, least recently used first. */
+const openFiles = new Set<SourceFile>();
+
+/**
+ * One input file. Opened on first use, closed when many others were used since or when {@link close} is called; its size
+ * is fixed at the first look, and a read beyond it or a short read is an error, never zeros.
+ */
+export class SourceFile {
+  readonly path: string;
+  readonly size: number;
+  #handle: FileHandle | undefined;
+  #opening: Promise<FileHandle> | undefined;
+  #reading = 0;
+
+  private constructor(path: string, size: number, handle: FileHandle) {
+    this.path = path;
+    this.size = size;
+    this.#handle = handle;
+    openFiles.add(this);
+  }
+
+  /** @throws VistaError `NOT_FOUND`, `WRONG_KIND`, `IO` */
+  static async open(path: string): Promise<SourceFile> {
+    let handle: FileHandle;
+    try {
+      handle = await open(path, "r");
+    } catch (error) {
+      throw fromSystem(error, path, "open the file");
+    }
+    try {
+      const stats = await handle.stat();
+      if (stats.isDirectory())
+        throw new VistaError("WRONG_KIND", "is a folder where a file is needed", { path });
+      if (!stats.isFile()) throw new VistaError("WRONG_KIND", "is not a regular file", { path });
+      const file = new SourceFile(path, stats.size, handle);
+      await closeIdle();
+      return file;
+    } catch (error) {
+      await handle.close();
+      throw error;
+    }
+  }
+
+  /** Fills `target` from `position` on. @throws VistaError `TRUNCATED` where the file ends before, `IO` */
+  async read(target: Uint8Array, position: number): Promise<void> {
+    if (position + target.byteLength > this.size)
+      throw this.#truncated(position, target.byteLength, this.size - position);
+    this.#reading++;
+    try {
+      const handle = await this.#open();
+      let done = 0;
+      while (done < target.byteLength) {
+        const { bytesRead } = await handle.read(target, done, target.byteLength - done, position + done);
+        if (bytesRead === 0) throw this.#truncated(position, target.byteLength, done);
+        done += bytesRead;
+      }
+    } catch (error) {
+      throw fromSystem(error, this.path, "read the file");
+    } finally {
+      this.#reading--;
+    }
+  }
+
+  async close(): Promise<void> {
+    openFiles.delete(this);
+    const handle = this.#handle;
+    this.#handle = undefined;
+    await handle?.close();
+  }
+
+  async #open(): Promise<FileHandle> {
+    if (this.#handle !== undefined) {
+      openFiles.delete(this);
+      openFiles.add(this);
+      return this.#handle;
+    }
+    this.#opening ??= open(this.path, "r");
+    try {
+      this.#handle = await this.#opening;
+    } finally {
+      this.#opening = undefined;
+    }
+    openFiles.add(this);
+    await closeIdle();
+    return this.#handle;
+  }
+
+  get idle(): boolean {
+    return this.#reading === 0;
+  }
+
+  #truncated(position: number, wanted: number, got: number): VistaError {
+    return new VistaError(
+      "TRUNCATED",
+      `${wanted} bytes wanted, ${Math.max(0, got)} there; the file has ${this.size} bytes`,
+      {
+        path: this.path,
+        offset: position,
+        hint: "The file is incomplete or is still being written: copy it again.",
+      },
+    );
+  }
+}
+
+async function closeIdle(): Promise<void> {
+  for (const file of openFiles) {
+    if (openFiles.size <= MAX_OPEN) return;
+    if (file.idle) await file.close();
+  }
+}
+
+/**
+ * A range of a file that belongs together: a record of a zip, the data of a safetensors file. Where the file has a
+ * CRC-32 for it, that covers exactly these bytes.
+ */
+export interface Region {
+  readonly file: SourceFile;
+  /** What the format calls it, for messages: `archive/data/3`. */
+  readonly name: string;
+  /** First byte, in the file. */
+  readonly offset: number;
+  /** In bytes. */
+  readonly length: number;
+  /** CRC-32 of the whole region as the file states it; `undefined` where it states none. */
+  readonly crc32: number | undefined;
+}
+
+/** A range of a region, in bytes from the region's start. */
+export interface Piece {
+  readonly region: Region;
+  readonly start: number;
+  readonly length: number;
+}

@@ -1,0 +1,254 @@
+/**
+ * The copy loop: lays parts out one after the other in a file, with a few buffers in flight. Reading, checksums and
+ * writing overlap; memory is the buffers, whatever the size of the model.
+ */
+import type { FileHandle } from "node:fs/promises";
+import { crc32 } from "node:zlib";
+import { fromSystem, throwIfAborted } from "../errors.js";
+import { combineCrc32 } from "../io/crc32.js";
+import type { RunOptions } from "../progress.js";
+import { RegionChecks } from "./checks.js";
+import type { Tensor } from "./tensor.js";
+import { ComputedCache, type ReadOp, WindowReader } from "./window.js";
+
+/** Bytes of one buffer. */
+const WINDOW = 4 * 1024 * 1024;
+/** Buffers in flight: enough to keep libuv's four threads busy. */
+const SLOTS = 4;
+
+/** A part of the output, in order, without gaps. */
+export type OutputPart =
+  | {
+      readonly kind: "bytes";
+      readonly length: number;
+      /** Called once, when everything before this part is done: what it returns may depend on earlier CRCs. */
+      readonly bytes: () => Uint8Array;
+    }
+  | {
+      readonly kind: "tensor";
+      readonly tensor: Tensor;
+      /** Called with the CRC-32 of the tensor's bytes when they are done. */
+      readonly onCrc32?: (crc32: number) => void;
+    };
+
+export interface WriteOptions extends RunOptions {
+  /** Check the CRC-32 of every input region that is read. Default true. */
+  verify?: boolean;
+  /** What {@link RunOptions.onProgress} calls it. Default `write`. */
+  phase?: string;
+}
+
+export function partLength(part: OutputPart): number {
+  return part.kind === "bytes" ? part.length : part.tensor.byteLength;
+}
+
+/**
+ * Writes all parts to `handle`, from position 0.
+ *
+ * @param path  of the output, for messages
+ * @returns the number of bytes written
+ * @throws VistaError `CHECKSUM`, `TRUNCATED`, `IO`, `NO_SPACE`, `ABORTED`; nothing is in flight when it throws
+ */
+export async function writeParts(
+  handle: FileHandle,
+  path: string,
+  parts: readonly OutputPart[],
+  options: WriteOptions = {},
+): Promise<number> {
+  const total = parts.reduce((sum, part) => sum + partLength(part), 0);
+  const checks = options.verify === false ? undefined : new RegionChecks(tensorsOf(parts));
+  const work = total + (checks?.extraBytes ?? 0);
+  let done = 0;
+  const report = (bytes: number) => {
+    done += bytes;
+    options.onProgress?.({ phase: options.phase ?? "write", done, total: work, unit: "bytes" });
+  };
+  const copier = new Copier(handle, path, checks, report);
+  await copier.run(windowsOf(parts), options.signal);
+  if (checks !== undefined) {
+    await readExtra(checks, options.signal, report);
+    checks.finish();
+  }
+  return total;
+}
+
+/** A stretch of one part inside a window. */
+interface Slice {
+  readonly part: OutputPart;
+  /** From the part's start, in bytes. */
+  readonly from: number;
+  /** Where in the window. */
+  readonly at: number;
+  readonly length: number;
+  /** True where the part ends here. */
+  readonly last: boolean;
+}
+
+interface Window {
+  readonly position: number;
+  readonly length: number;
+  readonly slices: readonly Slice[];
+}
+
+/** Cuts the parts into windows of {@link WINDOW} bytes. */
+function* windowsOf(parts: readonly OutputPart[]): Generator<Window> {
+  let position = 0;
+  let length = 0;
+  let slices: Slice[] = [];
+  for (const part of parts) {
+    const size = partLength(part);
+    let from = 0;
+    do {
+      const take = Math.min(size - from, WINDOW - length);
+      slices.push({ part, from, at: length, length: take, last: from + take === size });
+      from += take;
+      length += take;
+      if (length === WINDOW) {
+        yield { position, length, slices };
+        position += length;
+        length = 0;
+        slices = [];
+      }
+    } while (from < size);
+  }
+  if (slices.length > 0) yield { position, length, slices };
+}
+
+class Copier {
+  readonly #handle: FileHandle;
+  readonly #path: string;
+  readonly #checks: RegionChecks | undefined;
+  readonly #report: (bytes: number) => void;
+  readonly #computed = new ComputedCache();
+  readonly #finisher = new SliceFinisher();
+  readonly #buffers: Uint8Array[] = [];
+  #failure: { error: unknown } | undefined;
+
+  constructor(
+    handle: FileHandle,
+    path: string,
+    checks: RegionChecks | undefined,
+    report: (bytes: number) => void,
+  ) {
+    this.#handle = handle;
+    this.#path = path;
+    this.#checks = checks;
+    this.#report = report;
+  }
+
+  async run(windows: Iterable<Window>, signal: AbortSignal | undefined): Promise<void> {
+    const running = new Set<Promise<void>>();
+    // Windows are read and written out of order, but finished (checksums, closing records) one after the other.
+    let turn = Promise.resolve();
+    let started = 0;
+    for (const window of windows) {
+      while (running.size === SLOTS && this.#failure === undefined) await Promise.race(running);
+      if (this.#failure !== undefined || signal?.aborted) break;
+      const buffer = this.#buffers.pop() ?? Buffer.allocUnsafeSlow(WINDOW);
+      const myTurn = turn;
+      let passTurn!: () => void;
+      turn = new Promise((resolve) => {
+        passTurn = resolve;
+      });
+      const task: Promise<void> = this.#copy(window, buffer.subarray(0, window.length), myTurn, passTurn)
+        .catch((error: unknown) => {
+          this.#failure ??= { error };
+        })
+        .finally(() => {
+          passTurn();
+          this.#buffers.push(buffer);
+          running.delete(task);
+        });
+      running.add(task);
+      started++;
+    }
+    await Promise.all(running);
+    if (this.#failure !== undefined) throw this.#failure.error;
+    throwIfAborted(signal);
+    if (started === 0) throw new Error("an output without parts");
+  }
+
+  async #copy(window: Window, bytes: Uint8Array, myTurn: Promise<void>, passTurn: () => void): Promise<void> {
+    const targets = window.slices.map(({ at, length }) => bytes.subarray(at, at + length));
+    const reader = new WindowReader(this.#computed, {
+      verify: this.#checks !== undefined,
+      always: window.slices.some(({ part }) => part.kind === "tensor" && part.onCrc32 !== undefined),
+    });
+    const reads = window.slices.map(({ part, from, length }, i) =>
+      part.kind === "tensor" && length > 0 ? reader.add(part.tensor, from, targets[i]!) : undefined,
+    );
+    const ops = await reader.run();
+    await myTurn;
+    if (this.#failure !== undefined) return;
+    this.#checks?.addReads(ops);
+    window.slices.forEach((slice, i) => {
+      this.#finisher.finish(slice, targets[i]!, reads[i]);
+    });
+    passTurn();
+    await writeAll(this.#handle, this.#path, bytes, window.position);
+    this.#report(bytes.byteLength);
+  }
+}
+
+/** Completes slices in output order: closing records are filled in, CRCs of tensors carried along. */
+class SliceFinisher {
+  #bytes: Uint8Array | undefined;
+  #crc = 0;
+
+  finish(slice: Slice, target: Uint8Array, reads: readonly ReadOp[] | undefined): void {
+    const { part, from, length, last } = slice;
+    if (part.kind === "bytes") {
+      this.#bytes ??= part.bytes();
+      if (this.#bytes.byteLength !== part.length)
+        throw new Error("a part of the output has another length than planned");
+      target.set(this.#bytes.subarray(from, from + length));
+      if (last) this.#bytes = undefined;
+      return;
+    }
+    if (part.onCrc32 === undefined) return;
+    if (reads === undefined) this.#crc = crc32(target, this.#crc);
+    else for (const op of reads) this.#crc = combineCrc32(this.#crc, op.crc32!, op.target.byteLength);
+    if (last) {
+      part.onCrc32(this.#crc);
+      this.#crc = 0;
+    }
+  }
+}
+
+function* tensorsOf(parts: readonly OutputPart[]): Generator<Tensor> {
+  for (const part of parts) if (part.kind === "tensor") yield part.tensor;
+}
+
+async function writeAll(
+  handle: FileHandle,
+  path: string,
+  bytes: Uint8Array,
+  position: number,
+): Promise<void> {
+  try {
+    for (let done = 0; done < bytes.byteLength; ) {
+      done += (await handle.write(bytes, done, bytes.byteLength - done, position + done)).bytesWritten;
+    }
+  } catch (error) {
+    throw fromSystem(error, path, "write the output");
+  }
+}
+
+/** Reads what the checks need beyond what was copied. */
+async function readExtra(
+  checks: RegionChecks,
+  signal: AbortSignal | undefined,
+  report: (bytes: number) => void,
+): Promise<void> {
+  if (checks.extra.length === 0) return;
+  const buffer = Buffer.allocUnsafeSlow(WINDOW);
+  for (const { region, start, end } of checks.extra) {
+    for (let at = start; at < end; at += WINDOW) {
+      throwIfAborted(signal);
+      const bytes = buffer.subarray(0, Math.min(WINDOW, end - at));
+      await region.file.read(bytes, region.offset + at);
+      checks.addExtra(region, at, bytes.byteLength, crc32(bytes));
+      report(bytes.byteLength);
+    }
+  }
+}

@@ -1,0 +1,278 @@
+/**
+ * Reads a stretch of tensors into a buffer: first all reads are planned, then neighbours in one file are joined, then
+ * they run together, then conversions happen in place.
+ */
+import { crc32 } from "node:zlib";
+import type { Region } from "../io/source.js";
+import { castBytes } from "./cast.js";
+import { dtypeInfo } from "./dtype.js";
+import type { Tensor } from "./tensor.js";
+
+/** Reads up to this size are joined with their neighbours: below it a system call costs more than a copy in memory. */
+const JOIN_BELOW = 128 * 1024;
+/** Bytes between two reads that are read along rather than skipped. */
+const JOIN_GAP = 32 * 1024;
+/** A joined read is at most this long. */
+const JOIN_MAX = 1024 * 1024;
+/** A strided view is read as one span up to this size, else run by run. */
+const SPAN_MAX = 16 * 1024 * 1024;
+
+/** One read: bytes of a region into a part of some buffer. */
+export interface ReadOp {
+  readonly region: Region;
+  /** From the region's start, in bytes. */
+  readonly start: number;
+  readonly target: Uint8Array;
+  /** CRC-32 of the bytes as read, once {@link WindowReader.run} has ended, where it was asked for. */
+  crc32?: number;
+}
+
+/** Which reads need a CRC. */
+export interface CrcWish {
+  /** Those of regions that have a CRC to compare with. */
+  readonly verify: boolean;
+  /** All: the output needs them. */
+  readonly always: boolean;
+}
+
+/** The bytes of computed tensors while windows still need them. */
+export class ComputedCache {
+  readonly #entries = new Map<Tensor, { bytes: Promise<Uint8Array>; left: number }>();
+
+  /** The whole tensor; forgotten when `used` bytes have been taken as often as the tensor is long. */
+  async take(tensor: Tensor, used: number, compute: () => Promise<Uint8Array>): Promise<Uint8Array> {
+    let entry = this.#entries.get(tensor);
+    if (entry === undefined) {
+      entry = { bytes: compute(), left: tensor.byteLength };
+      this.#entries.set(tensor, entry);
+    }
+    entry.left -= used;
+    if (entry.left <= 0) this.#entries.delete(tensor);
+    return entry.bytes;
+  }
+}
+
+/** Plans and runs the reads of one window of output. Used once. */
+export class WindowReader {
+  readonly #ops: ReadOp[] = [];
+  /** Reads already made, for tensors that had to be computed. */
+  readonly #made: ReadOp[] = [];
+  /** Conversions, in the order in which they must run: innermost first. */
+  readonly #steps: (() => void)[] = [];
+  readonly #pending: Promise<void>[] = [];
+  readonly #computed: ComputedCache;
+  readonly #crcs: CrcWish;
+
+  constructor(computed: ComputedCache, crcs: CrcWish) {
+    this.#computed = computed;
+    this.#crcs = crcs;
+  }
+
+  /**
+   * Plans bytes `[from, from + target.length)` of a tensor into `target`.
+   * @returns the reads that fill `target` as they are, or `undefined` where the bytes are converted or computed on the way
+   */
+  add(tensor: Tensor, from: number, target: Uint8Array): ReadOp[] | undefined {
+    const source = tensor.source;
+    switch (source.kind) {
+      case "pieces": {
+        const ops: ReadOp[] = [];
+        let at = 0;
+        const to = from + target.byteLength;
+        for (const piece of source.pieces) {
+          const start = Math.max(from, at);
+          const end = Math.min(to, at + piece.length);
+          if (start < end) {
+            const part = target.subarray(start - from, end - from);
+            ops.push({ region: piece.region, start: piece.start + start - at, target: part });
+          }
+          at += piece.length;
+          if (at >= to) break;
+        }
+        this.#ops.push(...ops);
+        return ops;
+      }
+      case "cast": {
+        const width = dtypeInfo(tensor.dtype).bits / 8;
+        const innerWidth = dtypeInfo(source.from.dtype).bits / 8;
+        const inner = new Uint8Array((target.byteLength / width) * innerWidth);
+        this.add(source.from, (from / width) * innerWidth, inner);
+        this.#steps.push(() => castBytes(inner, source.from.dtype, target, tensor.dtype));
+        return undefined;
+      }
+      case "strided":
+        this.#addStrided(tensor, source.region, source.start, source.strides, from, target);
+        return undefined;
+      case "computed": {
+        const bytes = this.#computed.take(tensor, target.byteLength, async () => {
+          const inputs = [];
+          for (const input of source.inputs)
+            inputs.push(await readWhole(input, this.#computed, this.#crcs, this.#made));
+          return source.compute(inputs);
+        });
+        this.#pending.push(bytes.then((whole) => target.set(whole.subarray(from, from + target.byteLength))));
+        return undefined;
+      }
+    }
+  }
+
+  /** Runs all reads, then the conversions. @returns every read that was made, with its CRC where asked for */
+  async run(): Promise<readonly ReadOp[]> {
+    await Promise.all([...joinReads(this.#ops), ...this.#pending]);
+    for (const op of this.#ops) {
+      const { always, verify } = this.#crcs;
+      if (always || (verify && op.region.crc32 !== undefined)) op.crc32 = crc32(op.target);
+    }
+    for (const step of this.#steps) step();
+    return [...this.#ops, ...this.#made];
+  }
+
+  #addStrided(
+    tensor: Tensor,
+    region: Region,
+    start: number,
+    strides: readonly number[],
+    from: number,
+    target: Uint8Array,
+  ): void {
+    const width = dtypeInfo(tensor.dtype).bits / 8;
+    const places = elementOffsets(tensor.shape, strides, from / width, target.byteLength / width);
+    const runs = runsOf(places, SPAN_MAX / width);
+    const buffers: { first: number; bytes: Uint8Array }[] = [];
+    for (const [first, last] of runs) {
+      const bytes = new Uint8Array((last - first + 1) * width);
+      buffers.push({ first, bytes });
+      this.#ops.push({ region, start: start + first * width, target: bytes });
+    }
+    this.#steps.push(() => {
+      let current = buffers[0];
+      for (let i = 0; i < places.length; i++) {
+        const place = places[i]!;
+        if (
+          current === undefined ||
+          place < current.first ||
+          place >= current.first + current.bytes.byteLength / width
+        ) {
+          current = findBuffer(buffers, place);
+        }
+        const at = (place - current!.first) * width;
+        for (let b = 0; b < width; b++) target[i * width + b] = current!.bytes[at + b]!;
+      }
+    });
+  }
+}
+
+/** The bytes of a whole tensor, in memory. Its reads are added to `log`, with their CRCs where asked for. */
+export async function readWhole(
+  tensor: Tensor,
+  computed: ComputedCache,
+  crcs: CrcWish,
+  log: ReadOp[],
+): Promise<Uint8Array> {
+  const bytes = new Uint8Array(tensor.byteLength);
+  const reader = new WindowReader(computed, crcs);
+  reader.add(tensor, 0, bytes);
+  for (const op of await reader.run()) log.push(op);
+  return bytes;
+}
+
+/** Offsets, in elements from the view's start, of elements `[first, first + count)` in row-major order. */
+function elementOffsets(
+  shape: readonly number[],
+  strides: readonly number[],
+  first: number,
+  count: number,
+): Float64Array {
+  const places = new Float64Array(count);
+  const index = new Array<number>(shape.length).fill(0);
+  let rest = first;
+  for (let d = shape.length - 1; d >= 0; d--) {
+    index[d] = rest % shape[d]!;
+    rest = Math.floor(rest / shape[d]!);
+  }
+  let place = 0;
+  for (let d = 0; d < shape.length; d++) place += index[d]! * strides[d]!;
+  for (let i = 0; i < count; i++) {
+    places[i] = place;
+    for (let d = shape.length - 1; d >= 0; d--) {
+      index[d] = index[d]! + 1;
+      place += strides[d]!;
+      if (index[d]! < shape[d]!) break;
+      place -= index[d]! * strides[d]!;
+      index[d] = 0;
+    }
+  }
+  return places;
+}
+
+/** The stretches that hold all places: one span where it is short, else joined over small gaps. */
+function runsOf(places: Float64Array, spanMax: number): [number, number][] {
+  let min = Infinity;
+  let max = 0;
+  for (const place of places) {
+    if (place < min) min = place;
+    if (place > max) max = place;
+  }
+  if (max - min < spanMax) return [[min, max]];
+  const sorted = places.slice().sort();
+  const runs: [number, number][] = [];
+  let current: [number, number] = [sorted[0]!, sorted[0]!];
+  for (const place of sorted) {
+    if (place - current[1] > 1024) {
+      runs.push(current);
+      current = [place, place];
+    } else current[1] = place;
+  }
+  runs.push(current);
+  return runs;
+}
+
+function findBuffer<T extends { first: number }>(buffers: readonly T[], place: number): T | undefined {
+  let low = 0;
+  let high = buffers.length - 1;
+  while (low < high) {
+    const middle = (low + high + 1) >> 1;
+    if (buffers[middle]!.first <= place) low = middle;
+    else high = middle - 1;
+  }
+  return buffers[low];
+}
+
+/** Starts the reads, small neighbours of one file as one. */
+function joinReads(ops: readonly ReadOp[]): Promise<void>[] {
+  const position = (op: ReadOp) => op.region.offset + op.start;
+  const sorted = ops.slice().sort((a, b) => {
+    if (a.region.file !== b.region.file) return a.region.file.path < b.region.file.path ? -1 : 1;
+    return position(a) - position(b);
+  });
+  const reads: Promise<void>[] = [];
+  for (let i = 0; i < sorted.length; ) {
+    const first = sorted[i]!;
+    const file = first.region.file;
+    const start = position(first);
+    let end = start + first.target.byteLength;
+    let next = i + 1;
+    if (first.target.byteLength < JOIN_BELOW) {
+      for (; next < sorted.length; next++) {
+        const op = sorted[next]!;
+        const opEnd = position(op) + op.target.byteLength;
+        if (op.region.file !== file || op.target.byteLength >= JOIN_BELOW) break;
+        if (position(op) - end > JOIN_GAP || opEnd - start > JOIN_MAX) break;
+        end = Math.max(end, opEnd);
+      }
+    }
+    const joined = sorted.slice(i, next);
+    reads.push(joined.length === 1 ? file.read(first.target, start) : readJoined(joined, start, end));
+    i = next;
+  }
+  return reads;
+
+  async function readJoined(joined: readonly ReadOp[], start: number, end: number): Promise<void> {
+    const bytes = Buffer.allocUnsafe(end - start);
+    await joined[0]!.region.file.read(bytes, start);
+    for (const op of joined) {
+      const at = position(op) - start;
+      op.target.set(bytes.subarray(at, at + op.target.byteLength));
+    }
+  }
+}

@@ -1,0 +1,145 @@
+/**
+ * What a pickle becomes: plain containers for Python's own, inert objects for everything else. Nothing here calls
+ * anything that a pickle names.
+ */
+
+/** A name the pickle refers to, never looked up: `collections.OrderedDict`. */
+export class PyGlobal {
+  readonly module: string;
+  readonly qualname: string;
+  constructor(module: string, qualname: string) {
+    this.module = module;
+    this.qualname = qualname;
+  }
+  /** `module.qualname`; protocol 2 writes Python 2's `__builtin__` for `builtins`. */
+  get id(): string {
+    return `${this.module === "__builtin__" ? "builtins" : this.module}.${this.qualname}`;
+  }
+}
+
+export class PyTuple {
+  readonly items: readonly PyValue[];
+  constructor(items: readonly PyValue[]) {
+    this.items = items;
+  }
+}
+
+/** A `bytes` that protocol 2 spells as `_codecs.encode(str, 'latin1')`; decoded only when asked for. */
+export class PyLatin1 {
+  readonly text: string;
+  constructor(text: string) {
+    this.text = text;
+  }
+  get bytes(): Uint8Array {
+    return Buffer.from(this.text, "latin1");
+  }
+}
+
+/** What REDUCE, NEWOBJ, BUILD, APPENDS and SETITEMS asked for, remembered and not done. */
+export class PyObject {
+  readonly callable: PyValue;
+  readonly args: PyValue;
+  readonly kwargs: PyValue | undefined;
+  /** What BUILD would have set. */
+  state: PyValue | undefined = undefined;
+  /** Items of a list subclass. */
+  listItems: PyValue[] | undefined = undefined;
+  /** Items of a dict subclass (Lightning's AttributeDict, OmegaConf's nodes). */
+  dictItems: PyDict | undefined = undefined;
+  constructor(callable: PyValue, args: PyValue, kwargs?: PyValue) {
+    this.callable = callable;
+    this.args = args;
+    this.kwargs = kwargs;
+  }
+  /** Name of the class or function, where it is one. */
+  get id(): string {
+    return this.callable instanceof PyGlobal ? this.callable.id : "?";
+  }
+}
+
+/** Keys keep their type: 1 and "1" differ, as they do in Python. */
+export type PyDict = Map<PyValue, PyValue>;
+
+/** Lists are arrays, sets are Sets, ints beyond 2^53 are bigints; what `construct` returns may be anything. */
+export type PyValue =
+  | null
+  | boolean
+  | number
+  | bigint
+  | string
+  | Uint8Array
+  | PyValue[]
+  | PyTuple
+  | PyDict
+  | Set<PyValue>
+  | PyGlobal
+  | PyLatin1
+  | PyObject
+  | object;
+
+/** The containers that Python itself rebuilds by calls; as data they are what they hold. */
+export function constructBuiltin(callable: PyGlobal, args: readonly PyValue[]): PyValue | undefined {
+  const first = args[0];
+  switch (callable.id) {
+    case "collections.OrderedDict":
+    case "builtins.dict":
+      if (args.length === 0) return new Map();
+      return Array.isArray(first) ? dictOfPairs(first) : undefined;
+    case "collections.defaultdict":
+      return new Map();
+    case "builtins.list":
+      return args.length === 0 ? [] : Array.isArray(first) ? [...first] : undefined;
+    case "builtins.tuple":
+    case "torch.Size":
+      if (args.length === 0) return new PyTuple([]);
+      if (first instanceof PyTuple) return first;
+      return Array.isArray(first) ? new PyTuple(first) : undefined;
+    case "builtins.set":
+    case "builtins.frozenset":
+      return args.length === 0 ? new Set() : Array.isArray(first) ? new Set(first) : undefined;
+    case "_codecs.encode":
+      return typeof first === "string" && args[1] === "latin1" ? new PyLatin1(first) : undefined;
+    default:
+      return undefined;
+  }
+}
+
+function dictOfPairs(pairs: readonly PyValue[]): PyDict | undefined {
+  const dict: PyDict = new Map();
+  for (const pair of pairs) {
+    const items = pair instanceof PyTuple ? pair.items : Array.isArray(pair) ? pair : [];
+    if (items.length !== 2) return undefined;
+    dict.set(items[0]!, items[1]!);
+  }
+  return dict;
+}
+
+/** The items of a dict or a dict subclass, else `undefined`. */
+export function asDict(value: PyValue | undefined): PyDict | undefined {
+  if (value instanceof Map) return value;
+  return value instanceof PyObject ? value.dictItems : undefined;
+}
+
+/** The items of a list, tuple, set or list subclass, else `undefined`. */
+export function asItems(value: PyValue | undefined): readonly PyValue[] | undefined {
+  if (Array.isArray(value)) return value;
+  if (value instanceof PyTuple) return value.items;
+  if (value instanceof Set) return [...value];
+  return value instanceof PyObject ? value.listItems : undefined;
+}
+
+/**
+ * An integer, also where it hides in an enum member: a pickled enum is a call of its class with the value.
+ */
+export function asInteger(value: PyValue | undefined): number | undefined {
+  if (typeof value === "number" && Number.isSafeInteger(value)) return value;
+  if (value instanceof PyObject && value.args instanceof PyTuple && value.args.items.length === 1) {
+    const inner = value.args.items[0];
+    if (typeof inner === "number" && Number.isSafeInteger(inner)) return inner;
+  }
+  return undefined;
+}
+
+export function asString(value: PyValue | undefined): string | undefined {
+  return typeof value === "string" ? value : undefined;
+}

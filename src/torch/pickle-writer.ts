@@ -1,0 +1,179 @@
+/**
+ * The pickle of a state dict, as torch.save writes it: protocol 2, only the operations that
+ * `torch.load(weights_only=True)` accepts, an OrderedDict of tensors that are rebuilt from persistent ids.
+ *
+ * Source: torch/_weights_only_unpickler.py (operations), torch/_utils.py (_rebuild_tensor_v2, v3).
+ */
+import { dtypeInfo } from "../tensor/dtype.js";
+import { contiguousStrides, type StateDict, type Tensor } from "../tensor/tensor.js";
+
+/** Items that CPython's pickler puts between a MARK and a SETITEMS. */
+const BATCH = 1000;
+
+/**
+ * @param keys  the storage key of each distinct tensor: its record is `data/<key>`
+ */
+export function pickleStateDict(state: StateDict, keys: ReadonlyMap<Tensor, string>): Uint8Array {
+  const out = new PickleWriter();
+  out.op(0x80, 2); // PROTO 2
+  out.global("collections", "OrderedDict");
+  out.op(0x29, 0x52); // EMPTY_TUPLE REDUCE
+  const memoOfTensor = new Map<Tensor, number>();
+  let inBatch = 0;
+  for (const [name, tensor] of state.tensors) {
+    if (inBatch === 0) out.op(0x28); // MARK
+    out.text(name);
+    const memo = memoOfTensor.get(tensor);
+    if (memo !== undefined) out.get(memo);
+    else {
+      writeTensor(out, tensor, keys.get(tensor)!);
+      memoOfTensor.set(tensor, out.put());
+    }
+    if (++inBatch === BATCH) {
+      out.op(0x75); // SETITEMS
+      inBatch = 0;
+    }
+  }
+  if (inBatch > 0) out.op(0x75);
+  out.op(0x2e); // STOP
+  return out.finish();
+}
+
+/** `_rebuild_tensor_v2(storage, offset, size, stride, requires_grad, backward_hooks)`, v3 with a dtype for newer types. */
+function writeTensor(out: PickleWriter, tensor: Tensor, key: string): void {
+  const { torch, storage } = dtypeInfo(tensor.dtype);
+  out.global("torch._utils", storage === undefined ? "_rebuild_tensor_v3" : "_rebuild_tensor_v2");
+  out.op(0x28); // MARK of the argument tuple
+
+  out.op(0x28); // MARK of ('storage', class, key, location, numel)
+  out.constant("storage");
+  if (storage === undefined) out.global("torch.storage", "UntypedStorage");
+  else out.global("torch", storage);
+  out.text(key);
+  out.constant("cpu");
+  // An UntypedStorage counts bytes.
+  out.integer(storage === undefined ? tensor.byteLength : tensor.numel);
+  out.op(0x74, 0x51); // TUPLE BINPERSID
+
+  out.integer(0);
+  out.tuple(tensor.shape);
+  out.tuple(contiguousStrides(tensor.shape));
+  out.op(0x89); // NEWFALSE
+  out.global("collections", "OrderedDict");
+  out.op(0x29, 0x52); // EMPTY_TUPLE REDUCE
+  if (storage === undefined) out.global("torch", torch!);
+  out.op(0x74, 0x52); // TUPLE REDUCE
+}
+
+class PickleWriter {
+  #bytes = Buffer.allocUnsafe(64 * 1024);
+  #length = 0;
+  readonly #memo = new Map<string, number>();
+  #memoSize = 0;
+
+  finish(): Uint8Array {
+    return this.#bytes.subarray(0, this.#length);
+  }
+
+  op(...bytes: number[]): void {
+    this.#reserve(bytes.length);
+    for (const byte of bytes) this.#bytes[this.#length++] = byte;
+  }
+
+  /** A name; the second time by its memo. */
+  global(module: string, name: string): void {
+    this.#once(`global ${module} ${name}`, () => {
+      this.op(0x63); // GLOBAL
+      this.#raw(`${module}\n${name}\n`);
+    });
+  }
+
+  /** A string that comes up again and again. */
+  constant(text: string): void {
+    this.#once(`text ${text}`, () => this.text(text));
+  }
+
+  text(text: string): void {
+    const length = Buffer.byteLength(text, "utf8");
+    this.#reserve(5);
+    this.#bytes[this.#length] = 0x58; // BINUNICODE
+    this.#bytes.writeUInt32LE(length, this.#length + 1);
+    this.#length += 5;
+    this.#raw(text);
+  }
+
+  /** A count below 2^63. */
+  integer(value: number): void {
+    this.#reserve(11);
+    const at = this.#length;
+    if (value < 256) {
+      this.op(0x4b, value); // BININT1
+    } else if (value < 65536) {
+      this.op(0x4d, value & 0xff, value >>> 8); // BININT2
+    } else if (value < 2 ** 31) {
+      this.#bytes[at] = 0x4a; // BININT
+      this.#bytes.writeInt32LE(value, at + 1);
+      this.#length += 5;
+    } else {
+      this.op(0x8a, 8); // LONG1
+      this.#bytes.writeBigInt64LE(BigInt(value), this.#length);
+      this.#length += 8;
+    }
+  }
+
+  tuple(values: readonly number[]): void {
+    if (values.length > 3) this.op(0x28); // MARK
+    for (const value of values) this.integer(value);
+    // EMPTY_TUPLE, TUPLE1 to TUPLE3, TUPLE
+    this.op(values.length === 0 ? 0x29 : values.length <= 3 ? 0x84 + values.length : 0x74);
+  }
+
+  /** Memoizes the value on top of the stack. */
+  put(): number {
+    const index = this.#memoSize++;
+    this.#reserve(5);
+    if (index < 256)
+      this.op(0x71, index); // BINPUT
+    else {
+      this.#bytes[this.#length] = 0x72; // LONG_BINPUT
+      this.#bytes.writeUInt32LE(index, this.#length + 1);
+      this.#length += 5;
+    }
+    return index;
+  }
+
+  get(index: number): void {
+    this.#reserve(5);
+    if (index < 256)
+      this.op(0x68, index); // BINGET
+    else {
+      this.#bytes[this.#length] = 0x6a; // LONG_BINGET
+      this.#bytes.writeUInt32LE(index, this.#length + 1);
+      this.#length += 5;
+    }
+  }
+
+  #once(key: string, write: () => void): void {
+    const memo = this.#memo.get(key);
+    if (memo !== undefined) {
+      this.get(memo);
+      return;
+    }
+    write();
+    this.#memo.set(key, this.put());
+  }
+
+  #raw(text: string): void {
+    const length = Buffer.byteLength(text, "utf8");
+    this.#reserve(length);
+    this.#bytes.write(text, this.#length, "utf8");
+    this.#length += length;
+  }
+
+  #reserve(count: number): void {
+    if (this.#length + count <= this.#bytes.length) return;
+    const larger = Buffer.allocUnsafe(Math.max(this.#bytes.length * 2, this.#length + count));
+    this.#bytes.copy(larger, 0, 0, this.#length);
+    this.#bytes = larger;
+  }
+}

@@ -1,0 +1,68 @@
+/** Opening a ZeRO checkpoint: find its files, read what they say, check that they belong together, plan the state dict. */
+import { throwIfAborted } from "../errors.js";
+import type { SourceFile } from "../io/source.js";
+import type { RunOptions } from "../progress.js";
+import { StateDict } from "../tensor/tensor.js";
+import { readTorchFile, type TorchFile } from "../torch/read.js";
+import { checkTogether } from "./consistency.js";
+import { findCheckpoint, listCheckpointFiles } from "./layout.js";
+import { type ZeroInfo, ZeroPlan } from "./plan.js";
+import { type ModelState, readModelState, readShardState, type ShardState } from "./states.js";
+
+export interface OpenZeroOptions extends RunOptions {
+  /** The tag (sub-folder); default: what `latest` says. */
+  tag?: string;
+  /** Leave out what the checkpoint lists as frozen. Default false. */
+  excludeFrozen?: boolean;
+  /** Recover orphans, tensors that only `module` has. Default true; false leaves them out. */
+  recover?: boolean;
+  /** Check the CRC-32 of the pickles. Default true. */
+  verify?: boolean;
+}
+
+export interface ZeroCheckpoint {
+  readonly state: StateDict;
+  readonly info: ZeroInfo;
+}
+
+/**
+ * Opens a ZeRO checkpoint (stage 0 to 3) and plans its fp32 state dict; no weight is read.
+ *
+ * @param path  a checkpoint folder (with `latest`), a tag folder, or a run folder with one checkpoint below
+ * @returns the plan, in the order of the reference: buffers, frozen, trained, shared, then recovered orphans; close its
+ *   `state` when done
+ * @throws VistaError `NOT_FOUND`, `AMBIGUOUS`, `INCONSISTENT`, `UNSUPPORTED`, `INCOMPLETE` (orphans of stage 3), and what
+ *   reading the files throws
+ */
+export async function openZeroCheckpoint(
+  path: string,
+  options: OpenZeroOptions = {},
+): Promise<ZeroCheckpoint> {
+  const files = await listCheckpointFiles(await findCheckpoint(path, options.tag));
+  const opened: SourceFile[] = [];
+  const total = files.shards.length + files.modelStates.length;
+  const read = async (file: string): Promise<TorchFile> => {
+    throwIfAborted(options.signal);
+    const torchFile = await readTorchFile(file, { verify: options.verify ?? true });
+    opened.push(torchFile.file);
+    options.onProgress?.({ phase: "open", done: opened.length, total, unit: "files" });
+    return torchFile;
+  };
+  try {
+    const models: ModelState[] = [];
+    for (const file of files.modelStates) models.push(readModelState(await read(file.path)));
+    const shards: ShardState[] = [];
+    for (const file of files.shards) shards.push(readShardState(await read(file.path)));
+    const { excludeFrozen = false, recover = true } = options;
+    const plan = new ZeroPlan(files, models, shards, { excludeFrozen, recover });
+    if (shards.length === 0) await plan.stage0();
+    else {
+      await checkTogether(files, shards, models);
+      await plan.sharded();
+    }
+    return { state: new StateDict(plan.tensors, opened), info: plan.info() };
+  } catch (error) {
+    await Promise.all(opened.map((file) => file.close()));
+    throw error;
+  }
+}

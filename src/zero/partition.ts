@@ -1,0 +1,85 @@
+/**
+ * Who holds which bytes: pure arithmetic over the sizes that ranks saved and the shapes of the parameters. Counts are in
+ * elements.
+ *
+ * Source: deepspeed/utils/zero_to_fp32.py, deepspeed/runtime/zero/stage_1_and_2.py, stage3.py.
+ */
+
+/** A run of elements of one rank's flat vector. */
+export interface Span {
+  readonly rank: number;
+  readonly start: number;
+  readonly length: number;
+}
+
+/** Where the sizes and the shapes contradict one another. */
+export interface Mismatch {
+  readonly needed: number;
+  readonly available: number;
+}
+
+/**
+ * Stage 1 and 2: the flat group is the ranks' partitions, one after the other; parameters lie in it without gaps, padding
+ * only at its end.
+ *
+ * @param sizes  length of each rank's partition of this group
+ * @param numels  of the group's parameters, in order
+ * @returns for each parameter its spans, or the mismatch where the partitions do not fit these parameters
+ */
+export function cutFlatGroup(sizes: readonly number[], numels: readonly number[]): Span[][] | Mismatch {
+  const available = sizes.reduce((sum, size) => sum + size, 0);
+  const needed = numels.reduce((sum, numel) => sum + numel, 0);
+  // DeepSpeed pads groups to a multiple of 2 · ranks and strips that padding in some versions, in others not: the two
+  // lengths agree once both are rounded up.
+  const align = 2 * sizes.length;
+  if (needed > available || Math.ceil(needed / align) !== Math.ceil(available / align))
+    return { needed, available };
+  const result: Span[][] = [];
+  let rank = 0;
+  let start = 0;
+  for (const numel of numels) {
+    const spans: Span[] = [];
+    let left = numel;
+    while (left > 0) {
+      const there = sizes[rank]! - start;
+      if (there === 0) {
+        rank++;
+        start = 0;
+        continue;
+      }
+      const length = Math.min(there, left);
+      spans.push({ rank, start, length });
+      start += length;
+      left -= length;
+    }
+    result.push(spans);
+  }
+  return result;
+}
+
+/**
+ * Stage 3: every parameter is cut into one equal part a rank, the last ones padded; each rank's vector holds its part of
+ * every parameter, one after the other.
+ *
+ * @param size  length of each rank's vector, all sub-groups joined
+ * @param ranks  number of ranks
+ */
+export function cutParameters(size: number, ranks: number, numels: readonly number[]): Span[][] | Mismatch {
+  const needed = numels.reduce((sum, numel) => sum + Math.ceil(numel / ranks), 0);
+  if (needed !== size) return { needed: needed * ranks, available: size * ranks };
+  let start = 0;
+  return numels.map((numel) => {
+    const part = Math.ceil(numel / ranks);
+    const spans: Span[] = [];
+    for (let rank = 0; rank < ranks; rank++) {
+      const length = Math.min(part, numel - rank * part);
+      if (length > 0) spans.push({ rank, start, length });
+    }
+    start += part;
+    return spans;
+  });
+}
+
+export function isMismatch(value: Span[][] | Mismatch): value is Mismatch {
+  return !Array.isArray(value);
+}

@@ -1,0 +1,38 @@
+import { createHash } from "node:crypto";
+import { mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { StateDict, Tensor } from "../../src/tensor/tensor.js";
+import { ComputedCache, readWhole } from "../../src/tensor/window.js";
+
+export function temporaryFolder(): string {
+  return mkdtempSync(join(tmpdir(), "vista-ckpt-test-"));
+}
+
+export function bytesOf(tensor: Tensor): Promise<Uint8Array> {
+  return readWhole(tensor, new ComputedCache(), { verify: false, always: false }, []);
+}
+
+export async function floatsOf(tensor: Tensor): Promise<number[]> {
+  const bytes = await bytesOf(tensor);
+  return [...new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4)];
+}
+
+export interface Digest {
+  name: string;
+  dtype: string;
+  shape: readonly number[];
+  sha256: string;
+}
+
+/** In the form of fixtures/expected. */
+export async function digestsOf(state: StateDict): Promise<Digest[]> {
+  const digests: Digest[] = [];
+  for (const [name, tensor] of state.tensors) {
+    const sha256 = createHash("sha256")
+      .update(await bytesOf(tensor))
+      .digest("hex");
+    digests.push({ name, dtype: tensor.dtype, shape: tensor.shape, sha256 });
+  }
+  return digests;
+}
