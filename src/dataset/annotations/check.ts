@@ -1,8 +1,8 @@
 /** `checkAnnotations`: Vista's nuScenes.json, nuScenes_val.json and YouTube.json, and DriveAGI's language files. */
 import { existsSync } from "node:fs";
 import { basename, dirname, join, relative, resolve, sep } from "node:path";
-import { Worker } from "node:worker_threads";
-import { abortedError, throwIfAborted } from "../../errors.js";
+import { throwIfAborted } from "../../errors.js";
+import { runWorker } from "../../io/worker.js";
 import type { AnnotationTally, Check, CheckOptions, CheckSummary, Finding } from "../finding.js";
 import { readMeta, type Split } from "../opendv/meta.js";
 import { findOpenDvRoot } from "../opendv/root.js";
@@ -68,8 +68,9 @@ async function* findings(
     else if (message.kind === "tally") tallies.push(message.tally);
     else options.onProgress?.({ phase: "check annotations", done: message.bytes, total, unit: "bytes" });
   };
-  if (total >= WORKER_FROM) await inWorker(task, options.signal, onMessage);
-  else runAnnotations(task, onMessage);
+  if (total >= WORKER_FROM) {
+    await runWorker(new URL("./worker.js", import.meta.url), task, options.signal, onMessage);
+  } else runAnnotations(task, onMessage);
   throwIfAborted(options.signal);
   summary.annotations = tallies;
   for (const tally of tallies) {
@@ -117,24 +118,4 @@ async function splitsOf(youtube: string): Promise<Map<string, Split>> {
     }
   }
   return splits;
-}
-
-function inWorker(
-  task: AnnotationTask,
-  signal: AbortSignal | undefined,
-  onMessage: (message: AnnotationMessage) => void,
-): Promise<void> {
-  return new Promise((resolvePromise, reject) => {
-    const worker = new Worker(new URL("./worker.js", import.meta.url), { workerData: task });
-    const onAbort = () => void worker.terminate();
-    signal?.addEventListener("abort", onAbort);
-    worker.on("message", onMessage);
-    worker.on("error", reject);
-    worker.on("exit", () => {
-      signal?.removeEventListener("abort", onAbort);
-      if (signal?.aborted) reject(abortedError(signal));
-      else resolvePromise();
-    });
-    if (signal?.aborted) onAbort();
-  });
 }

@@ -1,7 +1,8 @@
 /** Records of YouTube.json and of DriveAGI's language files. */
 import type { RowSink } from "../json/rows.js";
-import { ClipChecker, type ClipFolder, type FolderSource, misreadName } from "./clips.js";
-import { FastRows, LastText } from "./fast-rows.js";
+import { FrameSet, MAX_FRAME } from "../opendv/runs.js";
+import { type Clip, ClipChecker, type ClipFolder, type FolderSource, misreadName } from "./clips.js";
+import { copyText, FastRows } from "./fast-rows.js";
 import type { Issues } from "./issues.js";
 import { ANNOTATION_RULES as RULES } from "./rules.js";
 
@@ -9,16 +10,19 @@ import { ANNOTATION_RULES as RULES } from "./rules.js";
 const LANGUAGE_FRAMES = 40;
 const LANGUAGE_COMMANDS = 14;
 
+const NO_FOLDER: ClipFolder = { name: "", split: undefined, scan: undefined, starts: new FrameSet() };
+
 /** Takes the records of one file, after its kind is known. */
 export class ClipRows implements RowSink {
   readonly #kind: "YouTube" | "language";
   readonly #issues: Issues;
   readonly #checker: ClipChecker;
   readonly #frames: number;
-  readonly #fast = new FastRows();
-  readonly #folderText = new LastText();
-  readonly #extension = new LastText();
+  readonly #fast: FastRows;
+  #extension = "";
   #folder: ClipFolder | undefined;
+  /** One object for all records that are read the quick way. */
+  readonly #clip: Clip = { folder: NO_FOLDER, first: 0, width: 0, extension: "", length: 0 };
   #index = 0;
   #bad = 0;
 
@@ -31,6 +35,7 @@ export class ClipRows implements RowSink {
     frames: number,
   ) {
     this.#kind = kind;
+    this.#fast = new FastRows(kind);
     this.#issues = issues;
     this.#checker = new ClipChecker(issues, source, training);
     this.#frames = frames;
@@ -41,27 +46,29 @@ export class ClipRows implements RowSink {
   }
 
   fast(bytes: Uint8Array, at: number, end: number, offset: number): number {
-    const language = this.#kind === "language";
-    const after = language ? this.#fast.language(bytes, at, end) : this.#fast.youtube(bytes, at, end);
+    const after = this.#fast.read(bytes, at, end, offset);
     if (after < 0) return -1;
     const { row } = this.#fast;
-    // Folders that the loader would find under another spelling go the long way, where they are looked at as text.
-    if (!this.#folderText.same(bytes, row.folderFrom, row.folderTo) || this.#folder === undefined) {
-      this.#folder = this.#checker.folder(this.#folderText.text);
+    const first = Number(row.first);
+    if (first > MAX_FRAME) return -1;
+    if (this.#folder === undefined || this.#folder.name !== row.folder) {
+      if (row.folder.endsWith("/")) return -1;
+      this.#folder = this.#checker.folder(copyText(row.folder));
     }
-    this.#extension.same(bytes, row.extensionFrom, row.extensionTo);
+    if (this.#extension !== row.extension) this.#extension = copyText(row.extension);
     const index = this.#index++;
     let length = this.#frames;
-    if (language) {
-      length = row.last - row.first + 1;
+    if (this.#kind === "language") {
+      length = Number(row.last) - first + 1;
       this.#language(row.cmd, length, index, offset);
+      if (length < 1) return after; // said so above
     }
-    if (length < 1) return after; // said so above
-    this.#checker.check(
-      { folder: this.#folder, first: row.first, width: row.width, extension: this.#extension.text, length },
-      index,
-      offset,
-    );
+    this.#clip.folder = this.#folder;
+    this.#clip.first = first;
+    this.#clip.width = row.first.length;
+    this.#clip.extension = this.#extension;
+    this.#clip.length = length;
+    this.#checker.check(this.#clip, index, offset);
     return after;
   }
 

@@ -17,7 +17,7 @@ export class Issues {
   readonly #path: string;
   readonly #single: (Finding & { index: number })[] = [];
   readonly #kept = new Map<Rule, { kept: number; more: number; index: number; offset: number }>();
-  readonly #groups = new Map<string, Group>();
+  readonly #groups = new Map<Rule, Map<string, Group>>();
 
   readonly #softened: ReadonlySet<Rule>;
 
@@ -52,10 +52,18 @@ export class Issues {
    * @param message  called at the end with the number of records
    */
   group(rule: Rule, key: string, index: number, offset: number, message: (count: number) => string): void {
-    const id = `${rule.code} ${key}`;
-    const group = this.#groups.get(id);
-    if (group === undefined) this.#groups.set(id, { rule, message, index, offset, count: 1 });
+    let groups = this.#groups.get(rule);
+    if (groups === undefined) {
+      groups = new Map();
+      this.#groups.set(rule, groups);
+    }
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, { rule, message, index, offset, count: 1 });
     else group.count++;
+  }
+
+  #allGroups(): Group[] {
+    return [...this.#groups.values()].flatMap((groups) => [...groups.values()]);
   }
 
   /** All findings, by the index of the (first) record. */
@@ -67,7 +75,7 @@ export class Issues {
       const message = `${more} more records have a fault of this kind`;
       all.push({ ...finding(rule, this.#path, message, place), index });
     }
-    for (const { rule, message, index, offset, count } of this.#groups.values()) {
+    for (const { rule, message, index, offset, count } of this.#allGroups()) {
       const place = { record: `record ${index}`, offset, count };
       const severity = this.#softened.has(rule) ? "warning" : rule.severity;
       all.push({ ...finding(rule, this.#path, message(count), place), severity, index });

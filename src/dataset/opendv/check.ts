@@ -4,6 +4,8 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { fromSystem, isVistaError, throwIfAborted, VistaError } from "../../errors.js";
 import { finding } from "../define-rules.js";
 import type { Check, CheckOptions, CheckSummary, Finding } from "../finding.js";
+import { knownScans, readIndex } from "../index-file/build.js";
+import { choosePictures, DEFAULT_SAMPLE } from "../sample.js";
 import { folderFindings, loaderFinding } from "./folder.js";
 import { checkFolderImages } from "./images.js";
 import { expectedFrames, type MetaVideo, readMeta } from "./meta.js";
@@ -18,17 +20,14 @@ import { listFindings, metaFileFindings, type NamedMeta, twiceFindings } from ".
 export interface OpenDvCheckOptions extends CheckOptions {
   /** List of videos (CSV or JSON); by default the one in `meta/` beside or within the root. */
   meta?: string;
-  /** Gives a folder's listing from elsewhere (an index), or undefined where it must be listed. */
-  known?: (absolute: string, path: string) => FolderScan | undefined;
+  /** An index file: folders that have not changed since it was made are not listed again. */
+  index?: string;
 }
 
-/** How many images are opened by default, beside the first and last of each folder. */
-const DEFAULT_SAMPLE = 2000;
 /** Folders that are listed first to see how the set names its frames. */
 const PROBES = 15;
 /** The event loop gets its turn (Ctrl-C, the progress bar) this often; listing is synchronous. */
 const TURN_MS = 50;
-const MAX_SAMPLES = 36;
 const MAX_POINTS = 3000;
 
 /**
@@ -43,7 +42,7 @@ export function checkOpenDv(root: string, options: OpenDvCheckOptions = {}): Che
     coverage: [],
     interrupted: true,
   };
-  return { summary, [Symbol.asyncIterator]: () => new OpenDvRun(summary, options).findings() };
+  return { summary, [Symbol.asyncIterator]: () => new OpenDvRun(summary, options).run() };
 }
 
 class OpenDvRun {
@@ -58,6 +57,7 @@ class OpenDvRun {
   readonly #missingPerVideo: { label: string; value: number }[] = [];
   readonly #sizes = new Map<string, number>();
   readonly #samples: string[] = [];
+  #known: ReturnType<typeof knownScans> | undefined;
   #turn = performance.now();
 
   constructor(summary: CheckSummary, options: OpenDvCheckOptions) {
@@ -69,16 +69,25 @@ class OpenDvRun {
     summary.coverage.push(this.#folders, this.#names, this.#images);
   }
 
-  async *findings(): AsyncGenerator<Finding> {
-    const { signal, shard } = this.#options;
-    const found = findOpenDvRoot(this.#summary.root);
+  /** The findings, with paths from the root that was given: the set itself may be a folder in it. */
+  async *run(): AsyncGenerator<Finding> {
+    const given = this.#summary.root;
+    const found = findOpenDvRoot(given);
     if (found === undefined) {
       throw new VistaError("NOT_FOUND", "no OpenDV-YouTube frames here", {
         path: this.#summary.root,
         hint: "Name the folder that holds full_images, val_images or videos.",
       });
     }
-    this.#summary.root = found.root;
+    const prefix = relative(given, found.root).split(sep).join("/");
+    const full = (path: string) => (prefix === "" ? path : path === "." ? prefix : `${prefix}/${path}`);
+    for await (const one of this.#findings(found)) yield { ...one, path: full(one.path) };
+    this.#summary.samples = choosePictures(this.#samples.map(full));
+  }
+
+  async *#findings(found: OpenDvRoot): AsyncGenerator<Finding> {
+    const { signal, shard, index } = this.#options;
+    if (index !== undefined) this.#known = knownScans(await readIndex(index));
     const first = shard === undefined || shard.index === 1;
     const metas = await this.#readMetas(found);
     const list = metas.find(({ meta }) => meta.unreadable === undefined && meta.videos.length > 0);
@@ -170,7 +179,7 @@ class OpenDvRun {
     const kept = this.#scans.get(folder.path);
     if (kept !== undefined) return kept;
     const absolute = `${found.root}${sep}${folder.path}`;
-    const known = this.#options.known?.(absolute, folder.path);
+    const known = this.#known?.(absolute, folder.path);
     if (known !== undefined) return known;
     try {
       return scanFolder(absolute, this.#options.signal);
@@ -206,7 +215,7 @@ class OpenDvRun {
       const size = `${images.size.width} × ${images.size.height}`;
       this.#sizes.set(size, (this.#sizes.get(size) ?? 0) + 1);
     }
-    if (images.sound !== undefined && this.#samples.length < MAX_SAMPLES) this.#samples.push(images.sound);
+    if (images.sound !== undefined) this.#samples.push(images.sound);
   }
 
   #chartFolder(folder: VideoFolder, scan: FolderScan, base: number): void {
@@ -252,7 +261,6 @@ class OpenDvRun {
         points: [...this.#sizes].map(([label, value]) => ({ label, value })),
       },
     ];
-    summary.samples = this.#samples;
     summary.interrupted = false;
   }
 }

@@ -1,5 +1,5 @@
 /** Which frames of a folder are opened: the first, the last, and some between, the same ones in every run. */
-import { hashText, randomFrom } from "../random.js";
+import { pathHash } from "../sample.js";
 import { countFrames, type Runs } from "./runs.js";
 
 /**
@@ -15,7 +15,7 @@ export function* pickFrames(runs: Runs, quota: number, seed: number, path: strin
     }
     return;
   }
-  const random = randomFrom(hashText(path) ^ seed);
+  const random = randomFrom(pathHash(path) ^ seed);
   const picked = new Set([0, total - 1]);
   while (picked.size < quota + 2) picked.add(Math.floor(random() * total));
   let run = 0;
@@ -27,4 +27,15 @@ export function* pickFrames(runs: Runs, quota: number, seed: number, path: strin
     }
     yield runs[run]! + index - before;
   }
+}
+
+/** Numbers in [0, 1) from a 32-bit seed (mulberry32). */
+function randomFrom(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
 }
