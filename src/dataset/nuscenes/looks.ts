@@ -6,7 +6,7 @@ import { throwIfAborted } from "../../errors.js";
 import { mapOrdered } from "../../io/map-ordered.js";
 import { finding } from "../define-rules.js";
 import type { CheckOptions, CheckSummary, Finding } from "../finding.js";
-import { checkImages, type ImageFault } from "../images/check.js";
+import { checkImages, type ImageFault, type ImageReport } from "../images/check.js";
 import { choosePictures, DEFAULT_SAMPLE, mix } from "../sample.js";
 import type { FileList } from "./files.js";
 import { NO_FOLDER } from "./load.js";
@@ -102,6 +102,13 @@ function isPicture(form: { fileformat: string }): boolean {
   return /^(jpe?g|png)$/i.test(form.fileformat);
 }
 
+/** A file that starts as a picture and ends within its headers is cut off, too. */
+function ruleOf(report: ImageReport): keyof typeof RULES {
+  if (report.fault === "not-an-image" && /^a (JPEG|PNG) that ends/.test(report.detail ?? ""))
+    return "truncated-image";
+  return RULE_OF[report.fault as keyof typeof RULE_OF];
+}
+
 type NameOf = (look: Look) => { name: string; token: string };
 
 async function* lookAtPictures(
@@ -142,7 +149,7 @@ async function* lookAtPictures(
     if (report.fault === "missing") continue; // reported with its folder
     const record = { record: `sample_data ${token}` };
     if (report.fault !== undefined) {
-      yield finding(RULES[RULE_OF[report.fault]], name, report.detail ?? report.fault, record);
+      yield finding(RULES[ruleOf(report)], name, report.detail ?? report.fault, record);
       continue;
     }
     const { width, height } = list.data.forms[list.data.form[row]!]!;

@@ -269,14 +269,9 @@ const CASES: Case[] = [
     plant: (set) => {
       let token = "";
       set.edit("sample_data", (rows) => {
-        // The last of the two in the file is the one that is one too many.
         const row = rows.findLast((each) => !each.is_key_frame)!;
-        const key = rows.find(
-          (each) =>
-            each.is_key_frame && each.sample_token === row.sample_token && sensorOf(each) === sensorOf(row),
-        )!;
         row.is_key_frame = true;
-        token = rows.indexOf(row) > rows.indexOf(key) ? row.token : key.token;
+        token = row.token;
       });
       return `${table("sample_data")} ${token}`;
     },
@@ -421,6 +416,15 @@ const CASES: Case[] = [
     near: (set) => appendFileSync(set.path(cameraFile(set)), Buffer.alloc(16)),
   },
   {
+    rule: "truncated-image",
+    name: "a picture ends within its headers",
+    plant: (set) => {
+      const name = cameraFile(set);
+      truncateSync(set.path(name), 100);
+      return `${name} ${tokenOf(set, name)}`;
+    },
+  },
+  {
     rule: "wrong-image-size",
     name: "a picture was resized",
     plant: async (set) => {
@@ -525,12 +529,8 @@ function renameToken(set: TestSet, rows: Row[]): void {
   });
 }
 
-function sensorOf(row: Row): string {
-  return row.filename.split("/")[1];
-}
-
 it("every rule has a case", () => {
-  expect(CASES.map((each) => each.rule).sort()).toEqual(Object.keys(NUSCENES_RULES).sort());
+  expect([...new Set(CASES.map((each) => each.rule))].sort()).toEqual(Object.keys(NUSCENES_RULES).sort());
 });
 
 it("a clean set has no findings", async () => {
