@@ -1,4 +1,5 @@
 /** What a check finds, in one form for nuScenes, OpenDV-YouTube and annotation files. */
+import type { RunOptions } from "../progress.js";
 
 /**
  * `error`: training would fail, hang or lose samples. `warning`: probably wrong, training would go on. `note`: worth
@@ -6,7 +7,7 @@
  */
 export type Severity = "error" | "warning" | "note";
 
-/** A rule of the checker. Codes are stable; `docs/rules/<code>.md` has a page for each. */
+/** A rule of the checker. Codes are stable; `docs/rules/<code with / replaced by ->.md` has a page for each. */
 export interface Rule {
   /** e.g. `nuscenes/dangling-token`, `opendv/gap`, `annos/frame-missing`. */
   code: string;
@@ -22,7 +23,7 @@ export interface Finding {
   /** {@link Rule.code} */
   rule: string;
   severity: Severity;
-  /** File or folder, relative to the checked root, with `/` between parts. */
+  /** File or folder, relative to the root of its check, with `/` between parts. */
   path: string;
   /** Where in the file: token, row number, key path, frame number … */
   record?: string;
@@ -34,7 +35,7 @@ export interface Finding {
   count?: number;
 }
 
-/** How much of something a check looked at. */
+/** How much of something a check looked at. With `--shard`, both numbers are this shard's part: merging adds them. */
 export interface Coverage {
   /** `sample_data rows`, `images (headers)`, `video folders` … */
   what: string;
@@ -42,21 +43,73 @@ export interface Coverage {
   total: number;
 }
 
+/**
+ * Figures for the charts of the HTML report. Reports of shards are merged by label: the values of `bars` are added,
+ * `spans` are joined. Points are shown in natural order of their labels ("9" before "10").
+ */
+export type Chart =
+  | { kind: "bars"; title: string; unit: string; points: { label: string; value: number }[] }
+  | { kind: "spans"; title: string; unit: string; points: { label: string; from: number; to: number }[] };
+
+/** What an annotation check counted in one file, for `--config` and `stats`. */
+export interface AnnotationTally {
+  /** As in {@link Finding.path}. */
+  path: string;
+  /** The subset of Vista's loader that reads such a file; `language` files are no subset. */
+  subset: "NuScenes" | "YouTube" | "language";
+  records: number;
+  /** Records on which Vista's loader would raise, and so pick another in silence. */
+  unusable: number;
+}
+
 /** What a finished (or interrupted) check says of itself. */
 export interface CheckSummary {
   kind: "nuscenes" | "opendv" | "annotations";
-  /** What was recognised: `nuScenes v1.0-mini`, `OpenDV-YouTube, frames from 0, %09d.jpg` … */
+  /** What was recognised: `nuScenes v1.0-mini`, `OpenDV-YouTube, frames from 0, %09d.jpg` … The same in every shard. */
   title: string;
   root: string;
+  /** In an order that depends on nothing but the options; the same entries, zeros among them, in every shard. */
   coverage: Coverage[];
+  /** What was left out on purpose, for the verdict: `headers of 2,000 of 1,031,204 images (seed 0)`. */
+  sampled?: string[];
   /** True where the check ended before it had looked at all it meant to. */
   interrupted: boolean;
+  /** At most some thousands of points in all. */
+  charts?: Chart[];
+  /** A few dozen sound images, as in {@link Finding.path}, for thumbnails in the HTML report. */
+  samples?: string[];
+  annotations?: AnnotationTally[];
 }
 
 /**
- * A running check: iterate it for the findings, in a stable order; `summary` is complete when the iteration has ended.
+ * A running check: iterate it once for the findings, in a stable order; `summary` is complete when the iteration has
+ * ended. When `signal` is aborted the iteration throws `ABORTED`, and `summary` says what was covered until then.
  * Findings that the user ignores are filtered by the caller, not here.
  */
 export interface Check extends AsyncIterable<Finding> {
   readonly summary: CheckSummary;
+}
+
+/** One part of a check that is split over several machines: `index` from 1 to `count`. */
+export interface Shard {
+  index: number;
+  count: number;
+}
+
+/** What every check of this package takes. */
+export interface CheckOptions extends RunOptions {
+  /**
+   * How closely images are looked at: file names and sizes only, the headers (format, width, height, end marker), or
+   * a full decode. Default `headers`.
+   */
+  images?: "names" | "headers" | "decode";
+  /** How many images are opened, of all there are; `Infinity` for every one. Default 2,000 for headers, all for decode. */
+  sample?: number;
+  /** Which images a sample takes. The same seed takes the same images, with or without shards. Default 0. */
+  seed?: number;
+  /**
+   * Check only this part. The findings, coverage and charts of all shards together are those of one whole run: what
+   * cannot be split is done by shard 1 alone.
+   */
+  shard?: Shard;
 }

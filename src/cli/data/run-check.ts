@@ -1,0 +1,216 @@
+/** What `vista-data check` does once its options are read. */
+import { existsSync } from "node:fs";
+import { isAbsolute, join, relative, resolve, sep } from "node:path";
+import { checkAnnotations } from "../../dataset/annotations/check.js";
+import type { AnnotationTally, Check, CheckOptions, CheckSummary, Finding } from "../../dataset/finding.js";
+import { checkNuScenes } from "../../dataset/nuscenes/check.js";
+import { checkOpenDv } from "../../dataset/opendv/check.js";
+import { type DataParts, recognise } from "../../dataset/recognise.js";
+import { joinPath, normaliseSummary, type Report, ReportBuilder } from "../../dataset/report/report.js";
+import { findRule, RULES } from "../../dataset/rules.js";
+import { configFindings, readVistaConfig, type VistaDataConfig } from "../../dataset/vista-config.js";
+import { isVistaError, VistaError } from "../../errors.js";
+import { AtomicFile, prepareOutput } from "../../io/output.js";
+import { type CommandContext, EXIT, packageVersion } from "../program.js";
+import { createProgressView } from "../progress.js";
+import type { CheckCommandOptions } from "./check.js";
+import { writeReports } from "./outputs.js";
+
+/** One check of the command, with the path of its root below the command's. */
+interface Part {
+  check: Check;
+  prefix: string;
+}
+
+export async function runCheck(
+  root: string,
+  options: CheckCommandOptions,
+  context: CommandContext,
+): Promise<void> {
+  for (const code of options.ignore) {
+    if (findRule(code) === undefined) throw unknownRule(code);
+  }
+  const outputs = [options.ndjson, options.sarif, options.report].filter((path) => path !== undefined);
+  for (const path of outputs) await prepareOutput(path, 0, { force: options.force ?? false });
+  const config = options.config === undefined ? undefined : await readVistaConfig(options.config);
+
+  const view = await createProgressView(options.quiet ?? false);
+  const checkOptions: CheckOptions = {
+    signal: context.signal,
+    onProgress: (progress) => view.update(progress),
+    seed: options.seed,
+    ...(options.decode
+      ? { images: "decode" }
+      : options.images === undefined
+        ? {}
+        : { images: options.images }),
+    ...(options.sample === undefined ? {} : { sample: options.sample }),
+    ...(options.shard === undefined ? {} : { shard: options.shard }),
+  };
+  const parts = await makeParts(root, options, checkOptions, config);
+  const builder = new ReportBuilder(root, {
+    maxFindings: options.maxFindings === 0 ? Number.MAX_SAFE_INTEGER : options.maxFindings,
+    ignore: [...options.ignore].sort(),
+    check: describeOptions(options),
+  });
+  const ndjson = await Lines.create(options.ndjson, options.force ?? false);
+  let interrupted = false;
+  try {
+    const add = async (finding: Finding) => {
+      if (builder.add(finding)) await ndjson?.add(finding);
+    };
+    try {
+      for (const { check, prefix } of parts) {
+        for await (const finding of check) await add({ ...finding, path: joinPath(prefix, finding.path) });
+      }
+      if (config !== undefined && (options.shard?.index ?? 1) === 1) {
+        const tallies: AnnotationTally[] = parts.flatMap(({ check, prefix }) =>
+          (check.summary.annotations ?? []).map((tally) => ({
+            ...tally,
+            path: joinPath(prefix, tally.path),
+          })),
+        );
+        for (const each of configFindings(config, (path) => existsSync(join(root, path)), tallies))
+          await add(each);
+      }
+    } catch (error) {
+      if (!isVistaError(error) || error.code !== "ABORTED") throw error;
+      interrupted = true;
+    }
+    await ndjson?.commit();
+  } finally {
+    view.stop();
+    await ndjson?.discard();
+  }
+  const started = interrupted ? parts.filter(({ check }) => check.summary.coverage.length > 0) : parts;
+  const summaries: CheckSummary[] = started.map(({ check, prefix }) =>
+    normaliseSummary(check.summary, prefix),
+  );
+  const report: Report = builder.finish(packageVersion(), summaries, options.shard);
+  if (interrupted) report.verdict = "interrupted";
+  await writeReports(report, options);
+  context.setExitCode(exitCode(report, context.signal));
+}
+
+function exitCode(report: Report, signal: AbortSignal): number {
+  if (report.verdict === "interrupted")
+    return signal.reason === "SIGTERM" ? EXIT.terminated : EXIT.interrupted;
+  return report.counts.error > 0 ? EXIT.failed : EXIT.ok;
+}
+
+async function makeParts(
+  root: string,
+  options: CheckCommandOptions,
+  checkOptions: CheckOptions,
+  config: VistaDataConfig | undefined,
+): Promise<Part[]> {
+  const extra = (options.annos ?? []).map((file) => relativeTo(root, file));
+  let found: DataParts;
+  try {
+    found = await recognise(root, options.kind);
+  } catch (error) {
+    // With --annos alone there need be nothing else.
+    if (extra.length === 0 || !isVistaError(error) || error.code !== "NOT_FOUND" || !existsSync(root))
+      throw error;
+    found = { annotations: [] };
+  }
+  const parts: Part[] = [];
+  if (found.nuscenes !== undefined) {
+    const prefix = found.nuscenes;
+    const check = checkNuScenes(join(root, prefix), {
+      ...checkOptions,
+      ...(options.version === undefined ? {} : { version: options.version }),
+      tablesOnly: options.tablesOnly ?? false,
+    });
+    parts.push({ check, prefix });
+  }
+  if (found.opendv !== undefined && options.version === undefined && !options.tablesOnly) {
+    const check = checkOpenDv(join(root, found.opendv), {
+      ...checkOptions,
+      ...(options.index === undefined ? {} : { index: options.index }),
+    });
+    parts.push({ check, prefix: found.opendv });
+  }
+  const files = [...new Set([...found.annotations, ...extra])];
+  if (files.length > 0) {
+    const check = checkAnnotations(
+      files.map((file) => (isAbsolute(file) ? file : join(root, file))),
+      {
+        ...checkOptions,
+        root,
+        ...(found.nuscenes === undefined ? {} : { nuscenes: join(root, found.nuscenes) }),
+        ...(found.opendv === undefined ? {} : { youtube: join(root, found.opendv) }),
+        ...(config === undefined ? {} : { numFrames: config.numFrames }),
+      },
+    );
+    parts.push({ check, prefix: "" });
+  }
+  return parts;
+}
+
+/** A file that the user named, as a path relative to the root if it lies within. */
+function relativeTo(root: string, file: string): string {
+  const path = relative(resolve(root), resolve(file));
+  return path.startsWith("..") || isAbsolute(path) ? resolve(file) : path.split(sep).join("/");
+}
+
+function describeOptions(options: CheckCommandOptions): Record<string, string | number | boolean> {
+  const { kind, version, annos, tablesOnly, images, decode, sample, seed, config } = options;
+  const given = {
+    kind,
+    version,
+    annos: annos?.join(" "),
+    tablesOnly,
+    images: decode ? "decode" : images,
+    config,
+  };
+  const described: Record<string, string | number | boolean> = {};
+  for (const [name, value] of Object.entries(given)) if (value !== undefined) described[name] = value;
+  if (sample !== undefined) described.sample = Number.isFinite(sample) ? sample : "all";
+  described.seed = seed;
+  return described;
+}
+
+function unknownRule(code: string): VistaError {
+  const close = RULES.filter((rule) => rule.code.endsWith(code.slice(code.indexOf("/") + 1))).map(
+    (rule) => rule.code,
+  );
+  return new VistaError("USAGE", `--ignore ${code}: there is no such rule`, {
+    hint: close.length > 0 ? `Did you mean ${close.join(", ")}?` : "docs/vista-data.md lists the rules.",
+  });
+}
+
+/** An NDJSON file that is whole or absent. */
+class Lines {
+  readonly #file: AtomicFile;
+  #pending = "";
+
+  private constructor(file: AtomicFile) {
+    this.#file = file;
+  }
+
+  static async create(path: string | undefined, force: boolean): Promise<Lines | undefined> {
+    if (path === undefined) return undefined;
+    return new Lines(await AtomicFile.create(await prepareOutput(path, 0, { force }), { force }));
+  }
+
+  async add(finding: Finding): Promise<void> {
+    this.#pending += `${JSON.stringify(finding)}\n`;
+    if (this.#pending.length > 1 << 20) await this.#flush();
+  }
+
+  async commit(): Promise<void> {
+    await this.#flush();
+    await this.#file.commit();
+  }
+
+  async discard(): Promise<void> {
+    await this.#file.discard();
+  }
+
+  async #flush(): Promise<void> {
+    const text = this.#pending;
+    this.#pending = "";
+    await this.#file.handle.writeFile(text);
+  }
+}

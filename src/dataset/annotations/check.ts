@@ -1,0 +1,121 @@
+/** `checkAnnotations`: Vista's nuScenes.json, nuScenes_val.json and YouTube.json, and DriveAGI's language files. */
+import { existsSync } from "node:fs";
+import { basename, dirname, join, relative, resolve, sep } from "node:path";
+import { throwIfAborted } from "../../errors.js";
+import { runWorker } from "../../io/worker.js";
+import type { AnnotationTally, Check, CheckOptions, CheckSummary, Finding } from "../finding.js";
+import { readMeta, type Split } from "../opendv/meta.js";
+import { findOpenDvRoot } from "../opendv/root.js";
+import { type AnnotationMessage, type AnnotationTask, runAnnotations, totalBytes } from "./run.js";
+
+export interface AnnotationCheckOptions extends CheckOptions {
+  /** Findings name files relative to this folder. Default: the folder above `annos/`, or that of the first file. */
+  root?: string;
+  /**
+   * Where nuScenes.json's frames are. Default: `data/nuscenes` below the root, or the root itself where it holds
+   * `samples/`. `false`: do not look at frames.
+   */
+  nuscenes?: string | false;
+  /**
+   * Where YouTube.json's folders are. Default: `data/YouTube` below the root, or the root itself where it is an
+   * OpenDV-YouTube root. `false`: do not look at frames.
+   */
+  youtube?: string | false;
+  /** Frames of a clip in training. Default 25. */
+  numFrames?: number;
+}
+
+/** Below this many bytes in all a worker thread costs more than it saves. */
+const WORKER_FROM = 32 << 20;
+
+/** Checks annotation files. What kind each is shows in its records; its name only says whether it is for validation. */
+export function checkAnnotations(files: readonly string[], options: AnnotationCheckOptions = {}): Check {
+  const root = options.root ?? defaultRoot(files[0] ?? ".");
+  const summary: CheckSummary = {
+    kind: "annotations",
+    title: `annotations: ${files.map((file) => basename(file)).join(", ")}`,
+    root,
+    coverage: [],
+    interrupted: true,
+  };
+  return { summary, [Symbol.asyncIterator]: () => findings(files, summary, options) };
+}
+
+function defaultRoot(file: string): string {
+  const folder = dirname(file);
+  return basename(resolve(folder)) === "annos" ? join(folder, "..") : folder;
+}
+
+async function* findings(
+  files: readonly string[],
+  summary: CheckSummary,
+  options: AnnotationCheckOptions,
+): AsyncGenerator<Finding> {
+  throwIfAborted(options.signal);
+  const records = { what: "annotation records", checked: 0, total: 0 };
+  summary.coverage.push(records);
+  // An annotation file is not split: the first shard does it.
+  if (options.shard !== undefined && options.shard.index > 1) {
+    summary.interrupted = false;
+    return;
+  }
+  const task = await makeTask(files, summary.root, options);
+  const found: Finding[] = [];
+  const tallies: AnnotationTally[] = [];
+  const total = totalBytes(task);
+  const onMessage = (message: AnnotationMessage) => {
+    if (message.kind === "findings") for (const one of message.findings) found.push(one);
+    else if (message.kind === "tally") tallies.push(message.tally);
+    else options.onProgress?.({ phase: "check annotations", done: message.bytes, total, unit: "bytes" });
+  };
+  if (total >= WORKER_FROM) {
+    await runWorker(new URL("./worker.js", import.meta.url), task, options.signal, onMessage);
+  } else runAnnotations(task, onMessage);
+  throwIfAborted(options.signal);
+  summary.annotations = tallies;
+  for (const tally of tallies) {
+    records.checked += tally.records;
+    records.total += tally.records;
+  }
+  yield* found;
+  summary.interrupted = false;
+}
+
+async function makeTask(
+  files: readonly string[],
+  root: string,
+  options: AnnotationCheckOptions,
+): Promise<AnnotationTask> {
+  const nuscenes =
+    options.nuscenes ?? firstThat(existsSync, join(root, "data", "nuscenes"), withSamples(root));
+  const youtube =
+    options.youtube ??
+    firstThat(existsSync, join(root, "data", "YouTube")) ??
+    (findOpenDvRoot(root) === undefined ? undefined : root);
+  return {
+    files: files.map((path) => ({ name: relative(root, path).split(sep).join("/") || basename(path), path })),
+    ...(nuscenes ? { nuscenes } : {}),
+    ...(youtube ? { youtube } : {}),
+    splits: youtube ? await splitsOf(youtube) : new Map(),
+    frames: options.numFrames ?? 25,
+  };
+}
+
+function withSamples(root: string): string | undefined {
+  return existsSync(join(root, "samples")) ? root : undefined;
+}
+
+function firstThat(test: (path: string) => boolean, ...paths: (string | undefined)[]): string | undefined {
+  return paths.find((path) => path !== undefined && test(path));
+}
+
+/** Which videos are for validation, from the list of videos near the frames. */
+async function splitsOf(youtube: string): Promise<Map<string, Split>> {
+  const splits = new Map<string, Split>();
+  for (const file of findOpenDvRoot(youtube)?.metaFiles ?? []) {
+    for (const { videoId, split } of (await readMeta(file)).videos) {
+      if (split !== undefined) splits.set(videoId, split);
+    }
+  }
+  return splits;
+}

@@ -1,0 +1,146 @@
+/** Records of YouTube.json and of DriveAGI's language files. */
+import type { RowSink } from "../json/rows.js";
+import { FrameSet, MAX_FRAME } from "../opendv/runs.js";
+import { type Clip, ClipChecker, type ClipFolder, type FolderSource, misreadName } from "./clips.js";
+import { copyText, FastRows } from "./fast-rows.js";
+import type { Issues } from "./issues.js";
+import { ANNOTATION_RULES as RULES } from "./rules.js";
+
+/** Frames of a language record, both ends included. */
+const LANGUAGE_FRAMES = 40;
+const LANGUAGE_COMMANDS = 14;
+
+const NO_FOLDER: ClipFolder = { name: "", split: undefined, scan: undefined, starts: new FrameSet() };
+
+/** Takes the records of one file, after its kind is known. */
+export class ClipRows implements RowSink {
+  readonly #kind: "YouTube" | "language";
+  readonly #issues: Issues;
+  readonly #checker: ClipChecker;
+  readonly #frames: number;
+  readonly #fast: FastRows;
+  #extension = "";
+  #folder: ClipFolder | undefined;
+  /** One object for all records that are read the quick way. */
+  readonly #clip: Clip = { folder: NO_FOLDER, first: 0, width: 0, extension: "", length: 0 };
+  #index = 0;
+  #bad = 0;
+
+  /** @param frames  of a clip in training: 25 */
+  constructor(
+    kind: "YouTube" | "language",
+    issues: Issues,
+    source: FolderSource | undefined,
+    training: boolean,
+    frames: number,
+  ) {
+    this.#kind = kind;
+    this.#fast = new FastRows(kind);
+    this.#issues = issues;
+    this.#checker = new ClipChecker(issues, source, training);
+    this.#frames = frames;
+  }
+
+  get unusable(): number {
+    return this.#bad + this.#checker.unusable;
+  }
+
+  fast(bytes: Uint8Array, at: number, end: number, offset: number): number {
+    const after = this.#fast.read(bytes, at, end, offset);
+    if (after < 0) return -1;
+    const { row } = this.#fast;
+    const first = Number(row.first);
+    if (first > MAX_FRAME) return -1;
+    if (this.#folder === undefined || this.#folder.name !== row.folder) {
+      if (row.folder.endsWith("/")) return -1;
+      this.#folder = this.#checker.folder(copyText(row.folder));
+    }
+    if (this.#extension !== row.extension) this.#extension = copyText(row.extension);
+    const index = this.#index++;
+    let length = this.#frames;
+    if (this.#kind === "language") {
+      length = Number(row.last) - first + 1;
+      this.#language(row.cmd, length, index, offset);
+      if (length < 1) return after; // said so above
+    }
+    this.#clip.folder = this.#folder;
+    this.#clip.first = first;
+    this.#clip.width = row.first.length;
+    this.#clip.extension = this.#extension;
+    this.#clip.length = length;
+    this.#checker.check(this.#clip, index, offset);
+    return after;
+  }
+
+  value(value: unknown, offset: number): void {
+    const index = this.#index++;
+    if (!this.#slow(value, index, offset)) this.#bad++;
+  }
+
+  /** @returns false where the record could not be understood */
+  #slow(value: unknown, index: number, offset: number): boolean {
+    const wrong = (message: string) => {
+      this.#issues.record(RULES.shape, index, offset, message);
+      return false;
+    };
+    if (typeof value !== "object" || value === null || Array.isArray(value)) {
+      return wrong(`is ${describe(value)}, not an object`);
+    }
+    const record = value as Record<string, unknown>;
+    const language = this.#kind === "language";
+    const strings = language
+      ? ["folder", "first_frame", "last_frame", "blip"]
+      : ["folder_name", "first_frame"];
+    for (const key of strings) {
+      if (typeof record[key] !== "string") return wrong(`"${key}" is ${describe(record[key])}, not a string`);
+    }
+    if (language && !Number.isInteger(record.cmd)) {
+      return wrong(`"cmd" is ${describe(record.cmd)}, not an integer`);
+    }
+    const names = language ? ["first_frame", "last_frame"] : ["first_frame"];
+    for (const key of names) {
+      const reason = misreadName(record[key] as string);
+      if (reason !== undefined) {
+        this.#issues.record(RULES["frame-name"], index, offset, `"${key}" ${reason}`);
+        return false;
+      }
+    }
+    const [digits, extension] = (record.first_frame as string).split(".") as [string, string];
+    const first = Number(digits);
+    let length = this.#frames;
+    if (language) {
+      length = Number.parseInt(record.last_frame as string, 10) - first + 1;
+      this.#language(record.cmd as number, length, index, offset);
+      if (length < 1) return true; // said so above
+    }
+    const folder = this.#checker.folder(
+      (record[language ? "folder" : "folder_name"] as string).replace(/\/+$/, ""),
+    );
+    this.#checker.check({ folder, first, width: digits.length, extension, length }, index, offset);
+    return true;
+  }
+
+  #language(cmd: number, length: number, index: number, offset: number): void {
+    if (cmd < 0 || cmd >= LANGUAGE_COMMANDS) {
+      this.#issues.record(
+        RULES["cmd-range"],
+        index,
+        offset,
+        `"cmd" is ${cmd}, not 0 to ${LANGUAGE_COMMANDS - 1}`,
+      );
+    }
+    if (length !== LANGUAGE_FRAMES) {
+      const message = `covers ${length} frames, not ${LANGUAGE_FRAMES}`;
+      this.#issues.record(RULES.length, index, offset, message);
+    }
+  }
+}
+
+/** A JSON value in a few words. */
+export function describe(value: unknown): string {
+  if (value === undefined) return "missing";
+  if (value === null) return "null (or NaN)";
+  if (Array.isArray(value)) return `a list of ${value.length}`;
+  if (typeof value === "object") return "an object";
+  return typeof value === "string" ? `the string "${value.slice(0, 40)}"` : `${value}`;
+}

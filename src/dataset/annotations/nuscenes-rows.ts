@@ -1,0 +1,242 @@
+/** Records of nuScenes.json and nuScenes_val.json. */
+import { readdirSync } from "node:fs";
+import { isAbsolute, join } from "node:path";
+import type { RowSink } from "../json/rows.js";
+import { describe } from "./clip-rows.js";
+import { type Issues, records } from "./issues.js";
+import { ANNOTATION_RULES as RULES } from "./rules.js";
+
+/** A record of the right shape. Figures and units: `docs/annotations.md`. */
+export interface NuScenesRecord {
+  frames: string[];
+  traj: number[];
+  cmd: number;
+  speed: number[];
+  angle: number[];
+  z: number;
+  goal: [number, number];
+}
+
+const FRAMES = 25;
+const TRAJ = 10;
+const KEY_FRAMES = 5;
+const COMMANDS = 4;
+/** Size of the pictures that the goal is given in. */
+export const PICTURE = { width: 1600, height: 900 };
+/** CAM_FRONT runs at 12 Hz; a second without a frame is a hole. */
+const HOLE_US = 1_000_000;
+const FILE_NAME = /^(.*)__[A-Z_]+__([0-9]{13,17})\.[a-z]+$/;
+
+/** Which files are there, by listing each folder once. */
+export class FileListing {
+  readonly #root: string;
+  readonly #folders = new Map<string, Set<string> | undefined>();
+
+  constructor(root: string) {
+    this.#root = root;
+  }
+
+  /** @returns the folder's part of `path` where the file is not there, or undefined where it is */
+  missing(path: string): string | undefined {
+    const slash = path.lastIndexOf("/");
+    const folder = path.slice(0, Math.max(slash, 0));
+    if (!this.#folders.has(folder)) this.#folders.set(folder, this.#list(folder));
+    return this.#folders.get(folder)?.has(path.slice(slash + 1)) ? undefined : folder;
+  }
+
+  #list(folder: string): Set<string> | undefined {
+    try {
+      return new Set(readdirSync(isAbsolute(folder) ? folder : join(this.#root, folder)));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).syscall === undefined) throw error;
+      return undefined;
+    }
+  }
+}
+
+/** Frames of validation clips, for the rule that keeps them out of training files. */
+export type ValidationFrames = Set<string>;
+
+/** Why a value is no record that Vista's loader could use: rule and message for each fault. */
+export function recordFaults(value: unknown): ["shape" | "length" | "cmd-range", string][] {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    return [["shape", `is ${describe(value)}, not an object`]];
+  }
+  const record = value as Record<string, unknown>;
+  const faults: ["shape" | "length" | "cmd-range", string][] = [];
+  const list = (key: string, type: "string" | "number", lengths: readonly number[]) => {
+    const field = record[key];
+    if (!Array.isArray(field)) {
+      faults.push(["shape", `"${key}" is ${describe(field)}, not a list`]);
+      return;
+    }
+    const at = field.findIndex(
+      (item) => typeof item !== type || (type === "number" && !Number.isFinite(item)),
+    );
+    if (at >= 0) {
+      faults.push(["shape", `"${key}"[${at}] is ${describe(field[at])}, not a ${type}`]);
+    } else if (!lengths.includes(field.length)) {
+      faults.push(["length", `"${key}" has ${field.length} entries, not ${lengths.join(" or ")}`]);
+    }
+  };
+  list("frames", "string", [FRAMES]);
+  list("traj", "number", [TRAJ]);
+  const { cmd } = record;
+  if (typeof cmd !== "number" || !Number.isInteger(cmd)) {
+    faults.push(["shape", `"cmd" is ${describe(cmd)}, not an integer`]);
+  } else if (cmd < 0 || cmd >= COMMANDS) {
+    faults.push(["cmd-range", `"cmd" is ${cmd}, not 0 to ${COMMANDS - 1}`]);
+  }
+  list("speed", "number", [KEY_FRAMES, 0]);
+  list("angle", "number", [KEY_FRAMES, 0]);
+  if (typeof record.z !== "number" || !Number.isFinite(record.z)) {
+    faults.push(["shape", `"z" is ${describe(record.z)}, not a number`]);
+  }
+  list("goal", "number", [2]);
+  return faults;
+}
+
+/** A goal is used where it lies in front of the camera and inside the picture. */
+export function hasGoal({ z, goal }: Pick<NuScenesRecord, "z" | "goal">): boolean {
+  return z > 0 && goal[0] > 0 && goal[0] < PICTURE.width && goal[1] > 0 && goal[1] < PICTURE.height;
+}
+
+export class NuScenesRows implements RowSink {
+  readonly #issues: Issues;
+  readonly #files: FileListing | undefined;
+  readonly #validation: ValidationFrames;
+  readonly #training: boolean;
+  readonly #starts = new Map<string, number>();
+  #index = 0;
+  unusable = 0;
+
+  /**
+   * @param files  undefined where there are no images to look at
+   * @param validation  frames of validation clips: added to by a validation file, looked up by a training file
+   */
+  constructor(
+    issues: Issues,
+    files: FileListing | undefined,
+    validation: ValidationFrames,
+    training: boolean,
+  ) {
+    this.#issues = issues;
+    this.#files = files;
+    this.#validation = validation;
+    this.#training = training;
+  }
+
+  value(value: unknown, offset: number): void {
+    const index = this.#index++;
+    const faults = recordFaults(value);
+    for (const [rule, message] of faults) this.#issues.record(RULES[rule], index, offset, message);
+    // A command that Vista does not know trains something wrong, but it trains.
+    if (faults.some(([rule]) => rule !== "cmd-range")) {
+      this.unusable++;
+      return;
+    }
+    const record = value as NuScenesRecord;
+    this.#actions(record, index, offset);
+    this.#uniqueness(record, index, offset);
+    this.#order(record, index, offset);
+    if (this.#files !== undefined && !this.#existence(record, this.#files, index, offset)) this.unusable++;
+  }
+
+  #actions(record: NuScenesRecord, index: number, offset: number): void {
+    const { speed, angle, z, goal } = record;
+    if (speed.length === 0 || angle.length === 0) {
+      this.#issues.group(
+        RULES["no-actions"],
+        "",
+        index,
+        offset,
+        (count) => `${count === 1 ? "1 record has" : `${count} records have`} no speed or no steering angle`,
+      );
+    }
+    if (z > 0 && !hasGoal(record)) {
+      this.#issues.group(
+        RULES["goal-outside"],
+        "",
+        index,
+        offset,
+        (count) =>
+          `${count === 1 ? "1 record has" : `${count} records have`} a goal outside the ${PICTURE.width} × ${PICTURE.height} picture, the first at (${goal.map((value) => value.toFixed(1)).join(", ")})`,
+      );
+    }
+  }
+
+  #uniqueness({ frames }: NuScenesRecord, index: number, offset: number): void {
+    const start = frames[0]!;
+    const first = this.#starts.get(start);
+    if (first === undefined) this.#starts.set(start, index);
+    else {
+      this.#issues.record(
+        RULES.duplicate,
+        index,
+        offset,
+        `starts at the same frame as record ${first}: ${start}`,
+      );
+    }
+    if (!this.#training) {
+      for (const frame of frames) this.#validation.add(frame);
+    } else if (this.#validation.has(start)) {
+      this.#issues.record(
+        RULES["val-in-train"],
+        index,
+        offset,
+        `starts at ${start}, a frame of a validation clip`,
+      );
+    }
+  }
+
+  /** Frames of one clip are of one drive, each later than the one before. */
+  #order({ frames }: NuScenesRecord, index: number, offset: number): void {
+    let log: string | undefined;
+    let time = 0;
+    for (const [at, frame] of frames.entries()) {
+      const match = FILE_NAME.exec(frame.slice(frame.lastIndexOf("/") + 1));
+      if (match === null) return; // names of one's own: nothing to compare
+      const next = Number(match[2]);
+      if (log !== undefined && match[1] !== log) {
+        this.#issues.record(
+          RULES["frame-order"],
+          index,
+          offset,
+          `frame ${at} is of another drive than frame ${at - 1}`,
+        );
+        return;
+      }
+      if (log !== undefined && next <= time) {
+        const message = `frame ${at} is ${((time - next) / 1e6).toFixed(3)} s before frame ${at - 1}`;
+        this.#issues.record(RULES["frame-order"], index, offset, message);
+        return;
+      }
+      if (log !== undefined && next - time > HOLE_US) {
+        const message = `frame ${at} is ${((next - time) / 1e6).toFixed(1)} s after frame ${at - 1}`;
+        this.#issues.record(RULES["over-gap"], index, offset, message);
+        return;
+      }
+      log = match[1];
+      time = next;
+    }
+  }
+
+  /** @returns false where a frame is not there */
+  #existence({ frames }: NuScenesRecord, files: FileListing, index: number, offset: number): boolean {
+    const missing = new Map<string, string>();
+    for (const frame of frames) {
+      const folder = files.missing(frame);
+      if (folder !== undefined && !missing.has(folder)) missing.set(folder, frame);
+    }
+    for (const [folder, frame] of missing) {
+      this.#issues.group(
+        RULES["frame-missing"],
+        folder,
+        index,
+        offset,
+        (count) => `${records(count, "name")} files that are not in ${folder || "."}, the first ${frame}`,
+      );
+    }
+    return missing.size === 0;
+  }
+}

@@ -1,0 +1,5 @@
+/** Entry of a worker thread: checks the annotation files of its task and sends what it finds. */
+import { parentPort, workerData } from "node:worker_threads";
+import { type AnnotationTask, runAnnotations } from "./run.js";
+
+runAnnotations(workerData as AnnotationTask, (message) => parentPort!.postMessage(message));

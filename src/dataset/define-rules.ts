@@ -1,0 +1,41 @@
+import { oneLine } from "../errors.js";
+import type { Finding, Rule, Severity } from "./finding.js";
+
+/**
+ * A table of rules under one prefix: `defineRules("nuscenes", { "bad-json": ["error", title, fix], … })` gives an
+ * object whose keys are the short names and whose values are {@link Rule}s with the code `nuscenes/bad-json`.
+ */
+export function defineRules<Name extends string>(
+  prefix: string,
+  table: Record<Name, readonly [severity: Severity, title: string, fix: string]>,
+): Readonly<Record<Name, Rule>> {
+  const rules = {} as Record<Name, Rule>;
+  for (const name of Object.keys(table) as Name[]) {
+    const [severity, title, fix] = table[name];
+    rules[name] = { code: `${prefix}/${name}`, severity, title, fix };
+  }
+  return rules;
+}
+
+/**
+ * A finding of `rule`. Names in `path`, `message` and `record` may come from untrusted files: they are made one line.
+ *
+ * @param place  `record`, `offset` and `count` of {@link Finding}, where they apply
+ */
+export function finding(
+  rule: Rule,
+  path: string,
+  message: string,
+  place: Pick<Finding, "record" | "offset" | "count"> = {},
+): Finding {
+  const found: Finding = {
+    rule: rule.code,
+    severity: rule.severity,
+    path: oneLine(path),
+    message: oneLine(message),
+  };
+  if (place.record !== undefined) found.record = oneLine(place.record);
+  if (place.offset !== undefined) found.offset = place.offset;
+  if (place.count !== undefined) found.count = place.count;
+  return found;
+}

@@ -1,0 +1,139 @@
+/** One image, or many, looked at as closely as asked for: names, headers, or a full decode. */
+import { constants } from "node:fs";
+import { type FileHandle, open, stat } from "node:fs/promises";
+import { throwIfAborted } from "../../errors.js";
+import { mapOrdered } from "../../io/map-ordered.js";
+import { decodeFault, prepareDecoding } from "./decode.js";
+import { type ImageHeader, NotAnImage, readImageHeader } from "./headers.js";
+
+/**
+ * `names`: the file exists and is not empty. `headers`: it is a JPEG or PNG, has a size, and its end marker is there.
+ * `decode`: all its pixels decode without a complaint.
+ */
+export type ImageLevel = "names" | "headers" | "decode";
+
+/**
+ * `missing`: no such file, or a symbolic link to nowhere. `not-a-file`: a folder or a device. `unreadable`: the system
+ * refuses to open or read it. `empty`: 0 bytes. `not-an-image`: neither JPEG nor PNG. `truncated`: the end is missing.
+ * `damaged`: the decoder stumbles on the way (found by `decode` only).
+ */
+export type ImageFault =
+  | "missing"
+  | "not-a-file"
+  | "unreadable"
+  | "empty"
+  | "not-an-image"
+  | "truncated"
+  | "damaged";
+
+export interface ImageReport {
+  path: string;
+  /** File size; 0 where it is not known. */
+  bytes: number;
+  /** From the header; missing at the level `names` and where there is no readable header. */
+  width?: number;
+  height?: number;
+  format?: "jpeg" | "png";
+  /** Missing where nothing is wrong at this level. */
+  fault?: ImageFault;
+  /** One line about the fault, with the numbers. */
+  detail?: string;
+}
+
+/** Looks at one image file. Never throws for what is wrong with the file: that is the report. */
+export async function checkImage(path: string, level: ImageLevel): Promise<ImageReport> {
+  const report: ImageReport = { path, bytes: 0 };
+  const fail = (fault: ImageFault, detail: string) => Object.assign(report, { fault, detail });
+  try {
+    if (level === "names") {
+      const stats = await stat(path);
+      report.bytes = stats.size;
+      if (!stats.isFile()) return fail("not-a-file", "is not a regular file");
+      return stats.size === 0 ? fail("empty", "is empty (0 bytes)") : report;
+    }
+    // Without O_NONBLOCK a pipe that lies among the images would block the check for ever.
+    const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    try {
+      await readHeaderInto(report, handle, fail);
+    } finally {
+      await handle.close();
+    }
+  } catch (error) {
+    return fail(...systemFault(error));
+  }
+  if (level === "decode" && report.fault === undefined) {
+    const complaint = await decodeFault(path, { width: report.width!, height: report.height! });
+    if (complaint !== undefined) {
+      const truncated = /premature end of (JPEG|PNG|input)|unexpected end|read error/i.test(complaint);
+      return fail(truncated ? "truncated" : "damaged", `does not decode: ${complaint}`);
+    }
+  }
+  return report;
+}
+
+async function readHeaderInto(
+  report: ImageReport,
+  handle: FileHandle,
+  fail: (fault: ImageFault, detail: string) => void,
+): Promise<void> {
+  const stats = await handle.stat();
+  if (!stats.isFile()) return fail("not-a-file", "is not a regular file");
+  report.bytes = stats.size;
+  if (stats.size === 0) return fail("empty", "is empty (0 bytes)");
+  let header: ImageHeader;
+  try {
+    header = await readImageHeader((offset, length) => readFully(handle, offset, length), stats.size);
+  } catch (error) {
+    if (error instanceof NotAnImage) return fail("not-an-image", `${error.message} (${stats.size} bytes)`);
+    throw error;
+  }
+  report.width = header.width;
+  report.height = header.height;
+  report.format = header.format;
+  if (!header.complete) fail("truncated", `has no end marker: cut off at ${stats.size} bytes`);
+}
+
+async function readFully(handle: FileHandle, offset: number, length: number): Promise<Buffer> {
+  const buffer = Buffer.allocUnsafe(length);
+  let filled = 0;
+  while (filled < length) {
+    const { bytesRead } = await handle.read(buffer, filled, length - filled, offset + filled);
+    if (bytesRead === 0) break;
+    filled += bytesRead;
+  }
+  return buffer.subarray(0, filled);
+}
+
+function systemFault(error: unknown): [ImageFault, string] {
+  const { code, message } = error as NodeJS.ErrnoException;
+  if (code === "ENOENT" || code === "ENOTDIR") return ["missing", "is not there"];
+  if (code === "ELOOP") return ["missing", "is a symbolic link that leads nowhere"];
+  if (code === "EISDIR" || code === "ENXIO") return ["not-a-file", "is not a regular file"];
+  if (code !== undefined) return ["unreadable", `cannot be read (${code})`];
+  throw new Error(message, { cause: error });
+}
+
+export interface CheckImagesOptions {
+  signal?: AbortSignal;
+  /** How many files are looked at side by side. Default 16, or 4 when they are decoded. */
+  concurrency?: number;
+}
+
+/**
+ * Looks at many image files, several at a time, and reports in the order of `paths`. At most `concurrency` reports are
+ * held in memory, and `paths` is read no further ahead than that.
+ *
+ * @throws VistaError `ABORTED`
+ */
+export async function* checkImages(
+  paths: Iterable<string> | AsyncIterable<string>,
+  level: ImageLevel,
+  options: CheckImagesOptions = {},
+): AsyncGenerator<ImageReport> {
+  if (level === "decode") await prepareDecoding();
+  const concurrency = options.concurrency ?? (level === "decode" ? 4 : 16);
+  for await (const report of mapOrdered(paths, concurrency, (path) => checkImage(path, level))) {
+    throwIfAborted(options.signal);
+    yield report;
+  }
+}

@@ -1,0 +1,137 @@
+/**
+ * Width, height and end marker of JPEG and PNG files, from a few reads.
+ *
+ * Sources: ITU-T T.81 annex B (JPEG markers), W3C PNG third edition, sections 5.2 and 11.2 (signature, IHDR, IEND).
+ */
+
+/** Reads at an absolute offset; shorter than asked for only at the end of the file. */
+export type ReadAt = (offset: number, length: number) => Promise<Buffer>;
+
+/** What the first and last bytes of an image file say. */
+export interface ImageHeader {
+  format: "jpeg" | "png";
+  width: number;
+  height: number;
+  /** False where the end marker (EOI, IEND) is nowhere to be found: the file was cut off. */
+  complete: boolean;
+}
+
+/** The bytes are no image, or break the format before the size is known. The message says how. */
+export class NotAnImage extends Error {}
+
+/** Most JPEG files have their frame header within the first 4 kB; an embedded profile or thumbnail costs another read. */
+const HEAD_BYTES = 4096;
+const PNG_SIGNATURE = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
+/** An empty chunk of type IEND with its CRC: always these 12 bytes. */
+const PNG_END = Buffer.from([0, 0, 0, 0, 0x49, 0x45, 0x4e, 0x44, 0xae, 0x42, 0x60, 0x82]);
+
+const SOI = 0xd8;
+const EOI = 0xd9;
+const SOS = 0xda;
+
+/**
+ * Reads the header of an image file of `size` bytes.
+ *
+ * @throws NotAnImage  where the bytes are neither JPEG nor PNG, or end before the size is known
+ */
+export async function readImageHeader(readAt: ReadAt, size: number): Promise<ImageHeader> {
+  const head = await readAt(0, Math.min(size, HEAD_BYTES));
+  if (head[0] === 0xff && head[1] === SOI) return readJpeg(readAt, size, head);
+  if (head.subarray(0, 8).equals(PNG_SIGNATURE)) return readPng(readAt, size, head);
+  throw new NotAnImage(`starts with ${describeStart(head)}, which is neither JPEG nor PNG`);
+}
+
+function describeStart(head: Buffer): string {
+  return head.subarray(0, 4).toString("hex").replace(/../g, "$& ").trim();
+}
+
+async function readJpeg(readAt: ReadAt, size: number, head: Buffer): Promise<ImageHeader> {
+  const { width, height, next } = await readJpegFrame(readAt, head);
+  const tail = await readAt(Math.max(0, size - 2), 2);
+  let complete = tail[0] === 0xff && tail[1] === EOI;
+  // Bytes after the end marker are legal and harmless (padding, a maker's trailer): only then is the whole file walked.
+  if (!complete) complete = hasEndMarker(await readAt(0, size), next);
+  return { format: "jpeg", width, height, complete };
+}
+
+/** Walks the marker segments up to the frame header (SOF0 … SOF15). `next` is the offset of the segment after it. */
+async function readJpegFrame(
+  readAt: ReadAt,
+  head: Buffer,
+): Promise<{ width: number; height: number; next: number }> {
+  let offset = 2;
+  for (;;) {
+    const segment = await bytesAt(readAt, head, offset, 9);
+    if (segment.length < 4) throw new NotAnImage("a JPEG that ends within its headers");
+    if (segment[0] !== 0xff) throw new NotAnImage(`a JPEG with no marker at byte ${offset}`);
+    const marker = segment[1]!;
+    if (marker === 0xff) {
+      offset++; // fill byte
+      continue;
+    }
+    if (isFrameMarker(marker)) {
+      if (segment.length < 9) throw new NotAnImage("a JPEG that ends within its headers");
+      const height = segment.readUInt16BE(5);
+      const width = segment.readUInt16BE(7);
+      if (width === 0 || height === 0) throw new NotAnImage(`a JPEG of ${width} × ${height} pixels`);
+      return { width, height, next: offset + 2 + segment.readUInt16BE(2) };
+    }
+    if (marker === SOS || marker === EOI) throw new NotAnImage("a JPEG without a frame header");
+    offset += isStandalone(marker) ? 2 : 2 + segment.readUInt16BE(2);
+  }
+}
+
+/** SOF0 … SOF15 without DHT (C4), JPG (C8) and DAC (CC), which lie in the same range. */
+function isFrameMarker(marker: number): boolean {
+  return marker >= 0xc0 && marker <= 0xcf && marker !== 0xc4 && marker !== 0xc8 && marker !== 0xcc;
+}
+
+/** RST0 … RST7, SOI and TEM have no length and no content. */
+function isStandalone(marker: number): boolean {
+  return (marker >= 0xd0 && marker <= SOI) || marker === 0x01;
+}
+
+async function bytesAt(readAt: ReadAt, head: Buffer, offset: number, length: number): Promise<Buffer> {
+  if (offset + length <= head.length) return head.subarray(offset, offset + length);
+  return readAt(offset, length);
+}
+
+/** Whether an EOI follows, outside of other segments. In entropy-coded data FF is followed by 00 or RST0 … RST7. */
+function hasEndMarker(file: Buffer, start: number): boolean {
+  let offset = start;
+  while (offset + 1 < file.length) {
+    offset = file.indexOf(0xff, offset);
+    if (offset < 0 || offset + 1 >= file.length) return false;
+    const marker = file[offset + 1]!;
+    if (marker === EOI) return true;
+    if (marker === 0xff) offset += 1;
+    else if (marker === 0 || isStandalone(marker)) offset += 2;
+    else if (offset + 3 < file.length) offset += 2 + file.readUInt16BE(offset + 2);
+    else return false;
+  }
+  return false;
+}
+
+async function readPng(readAt: ReadAt, size: number, head: Buffer): Promise<ImageHeader> {
+  if (head.length < 29 || head.toString("latin1", 12, 16) !== "IHDR") {
+    throw new NotAnImage("a PNG without its IHDR chunk");
+  }
+  const width = head.readUInt32BE(16);
+  const height = head.readUInt32BE(20);
+  if (width === 0 || height === 0) throw new NotAnImage(`a PNG of ${width} × ${height} pixels`);
+  const tail = await readAt(Math.max(0, size - PNG_END.length), PNG_END.length);
+  const complete = tail.equals(PNG_END) || (await hasPngEnd(readAt, size));
+  return { format: "png", width, height, complete };
+}
+
+/** Walks the chunks of a PNG whose last bytes are not IEND. */
+async function hasPngEnd(readAt: ReadAt, size: number): Promise<boolean> {
+  let offset = PNG_SIGNATURE.length;
+  while (offset + 12 <= size) {
+    const chunk = await readAt(offset, 8);
+    if (chunk.length < 8) return false;
+    if (chunk.toString("latin1", 4, 8) === "IEND") return true;
+    offset += 12 + chunk.readUInt32BE(0);
+  }
+  return false;
+}

@@ -1,0 +1,180 @@
+/**
+ * Reads a file that is one JSON array, row by row, whatever its size: V8 cannot hold the larger tables of nuScenes as
+ * one string. Synchronous on purpose: it runs in worker threads, or on files of a few megabytes.
+ */
+import { closeSync, openSync, readSync } from "node:fs";
+import { INCOMPLETE, JsonSyntaxError, parseValue, skipSpace, skipValue } from "./scan.js";
+
+const CHUNK = 512 << 10;
+/** A row that is longer is taken for damage (an unclosed quote): real rows have a few hundred bytes. */
+const MAX_ROW = 64 << 20;
+
+export interface RowSink {
+  /**
+   * Tries to take the row that starts at `at`. It may take only what is valid JSON.
+   *
+   * @param offset  where the row starts in the file
+   * @returns the position after the row, or -1 where it cannot tell (any other layout, or the bytes end): the row is
+   *   then validated byte for byte and given to {@link value}
+   */
+  fast?(bytes: Uint8Array, at: number, end: number, offset: number): number;
+  /** A row, as `JSON.parse` gives it: any JSON value. */
+  value(value: unknown, offset: number, index: number): void;
+}
+
+export interface RowsResult {
+  rows: number;
+  /** Size of the file, or how far it was read where it is not JSON. */
+  bytes: number;
+  /** Set where the file stops being JSON: rows before it have been delivered. */
+  error?: { offset: number; reason: string };
+}
+
+/**
+ * @param onBytes  called after each chunk with the bytes read so far; may throw to stop
+ * @throws the system's error where the file cannot be read
+ */
+export function readRows(path: string, sink: RowSink, onBytes?: (bytes: number) => void): RowsResult {
+  const fd = openSync(path, "r");
+  try {
+    return new Reader(fd, sink, onBytes).run();
+  } finally {
+    closeSync(fd);
+  }
+}
+
+class Reader {
+  readonly #fd: number;
+  readonly #sink: RowSink;
+  readonly #onBytes: ((bytes: number) => void) | undefined;
+  #buffer = new Uint8Array(CHUNK + 1);
+  /** Bytes of the buffer that hold data. */
+  #end = 0;
+  /** Offset in the file of the buffer's first byte. */
+  #base = 0;
+  #eof = false;
+  #rows = 0;
+
+  constructor(fd: number, sink: RowSink, onBytes?: (bytes: number) => void) {
+    this.#fd = fd;
+    this.#sink = sink;
+    this.#onBytes = onBytes;
+  }
+
+  run(): RowsResult {
+    try {
+      this.#readArray();
+      return { rows: this.#rows, bytes: this.#base + this.#end };
+    } catch (error) {
+      if (!(error instanceof JsonSyntaxError)) throw error;
+      return {
+        rows: this.#rows,
+        bytes: this.#base + this.#end,
+        error: { offset: this.#base + error.at, reason: error.message },
+      };
+    }
+  }
+
+  #readArray(): void {
+    this.#fill(0);
+    const buffer = this.#buffer;
+    if (this.#end >= 3 && buffer[0] === 0xef && buffer[1] === 0xbb && buffer[2] === 0xbf) {
+      throw new JsonSyntaxError(0, "starts with a byte order mark, which Python's json refuses");
+    }
+    let at = this.#space(0);
+    if (at >= this.#end)
+      throw new JsonSyntaxError(at, this.#end === 0 ? "the file is empty" : "no JSON in it");
+    if (this.#buffer[at] !== 0x5b) {
+      skipValue(this.#buffer, at, this.#end); // a syntax error says more than a remark about the kind
+      throw new JsonSyntaxError(at, "the file does not start with an array of rows");
+    }
+    at = this.#space(at + 1);
+    if (this.#byte(at) === 0x5d) {
+      this.#nothingAfter(at + 1);
+      return;
+    }
+    for (;;) {
+      at = this.#row(at);
+      at = this.#space(at);
+      const byte = this.#byte(at);
+      if (byte === 0x5d) {
+        this.#nothingAfter(at + 1);
+        return;
+      }
+      if (byte !== 0x2c) throw new JsonSyntaxError(at, `no "," or "]" after row ${this.#rows - 1}`);
+      at = this.#space(at + 1);
+    }
+  }
+
+  /** Takes one row and returns the position after it (in the buffer as it is then). */
+  #row(at: number): number {
+    const fast = this.#sink.fast?.(this.#buffer, at, this.#end, this.#base + at) ?? -1;
+    if (fast !== -1) {
+      this.#rows++;
+      return fast;
+    }
+    for (;;) {
+      const end = skipValue(this.#buffer, at, this.#end);
+      if (end !== INCOMPLETE) {
+        this.#sink.value(parseValue(this.#buffer, at, end), this.#base + at, this.#rows);
+        this.#rows++;
+        return end;
+      }
+      if (this.#eof) throw new JsonSyntaxError(this.#end, `the file ends inside row ${this.#rows}`);
+      if (this.#end - at > MAX_ROW) {
+        throw new JsonSyntaxError(at, `row ${this.#rows} goes on for more than ${MAX_ROW} bytes`);
+      }
+      at = this.#fill(at);
+      const again = this.#sink.fast?.(this.#buffer, at, this.#end, this.#base + at) ?? -1;
+      if (again !== -1) {
+        this.#rows++;
+        return again;
+      }
+    }
+  }
+
+  /** Skips white space, reading on as needed. */
+  #space(at: number): number {
+    for (;;) {
+      at = skipSpace(this.#buffer, at, this.#end);
+      if (at < this.#end || this.#eof) return at;
+      at = this.#fill(at);
+    }
+  }
+
+  #byte(at: number): number {
+    if (at >= this.#end) throw new JsonSyntaxError(this.#end, "the file ends before its array is closed");
+    return this.#buffer[at]!;
+  }
+
+  #nothingAfter(at: number): void {
+    at = this.#space(at);
+    if (at < this.#end) throw new JsonSyntaxError(at, "more text after the end of the array");
+  }
+
+  /** Moves what is at and after `keep` to the front and fills up; returns where `keep` is now. */
+  #fill(keep: number): number {
+    const kept = this.#end - keep;
+    if (kept > this.#buffer.length / 2) {
+      const larger = new Uint8Array((this.#buffer.length - 1) * 2 + 1);
+      larger.set(this.#buffer.subarray(keep, this.#end));
+      this.#buffer = larger;
+    } else {
+      this.#buffer.copyWithin(0, keep, this.#end);
+    }
+    this.#base += keep;
+    this.#end = kept;
+    // The last byte stays free: fast parsers read one byte past the end, and find a zero there.
+    while (this.#end < this.#buffer.length - 1) {
+      const got = readSync(this.#fd, this.#buffer, this.#end, this.#buffer.length - 1 - this.#end, null);
+      if (got === 0) {
+        this.#eof = true;
+        break;
+      }
+      this.#end += got;
+    }
+    this.#buffer[this.#end] = 0;
+    this.#onBytes?.(this.#base + this.#end);
+    return 0;
+  }
+}

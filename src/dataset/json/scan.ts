@@ -1,0 +1,209 @@
+/**
+ * A strict JSON validator over bytes: it says where a value ends, or at which byte the text stops being JSON. Values are
+ * not built: callers that want one hand the validated range to `JSON.parse`.
+ *
+ * Like Python's `json` (which every reader of these data sets uses) it takes `NaN` and `Infinity` for numbers.
+ */
+import { isUtf8 } from "node:buffer";
+
+/** The value goes on past the end of the bytes at hand. */
+export const INCOMPLETE = -1;
+
+/** Python's own limit is near 1,000; no real table nests deeper than 4. */
+const MAX_DEPTH = 500;
+
+/** Where and why bytes are not JSON. `at` is a position in the array that was scanned, not in the file. */
+export class JsonSyntaxError extends Error {
+  readonly at: number;
+
+  constructor(at: number, reason: string) {
+    super(reason);
+    this.at = at;
+  }
+}
+
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+
+/** First position at or after `at` that is not JSON white space; may be `end`. */
+export function skipSpace(bytes: Uint8Array, at: number, end: number): number {
+  while (at < end) {
+    const byte = bytes[at]!;
+    if (byte !== 0x20 && byte !== 0x0a && byte !== 0x0d && byte !== 0x09) break;
+    at++;
+  }
+  return at;
+}
+
+/**
+ * @returns the position after the value that starts at `at` (no white space before it), or {@link INCOMPLETE} where the
+ *   bytes end first. A number that touches `end` counts as incomplete: its next digit may follow.
+ * @throws JsonSyntaxError
+ */
+export function skipValue(bytes: Uint8Array, at: number, end: number, depth = 0): number {
+  if (at >= end) return INCOMPLETE;
+  if (depth > MAX_DEPTH) throw new JsonSyntaxError(at, `nested more than ${MAX_DEPTH} deep`);
+  const byte = bytes[at]!;
+  switch (byte) {
+    case QUOTE:
+      return skipString(bytes, at, end);
+    case 0x7b:
+      return skipMembers(bytes, at, end, depth, 0x7d);
+    case 0x5b:
+      return skipMembers(bytes, at, end, depth, 0x5d);
+    case 0x74:
+      return skipWord(bytes, at, end, "true");
+    case 0x66:
+      return skipWord(bytes, at, end, "false");
+    case 0x6e:
+      return skipWord(bytes, at, end, "null");
+    case 0x4e:
+      return skipWord(bytes, at, end, "NaN");
+    case 0x49:
+      return skipWord(bytes, at, end, "Infinity");
+    default:
+      if (byte === 0x2d || isDigit(byte)) return skipNumber(bytes, at, end);
+      throw new JsonSyntaxError(at, `unexpected ${show(byte)} where a value should start`);
+  }
+}
+
+/** An object or an array; `bytes[at]` is its opening bracket and `close` the closing one. */
+function skipMembers(bytes: Uint8Array, at: number, end: number, depth: number, close: number): number {
+  const isObject = close === 0x7d;
+  at = skipSpace(bytes, at + 1, end);
+  if (at >= end) return INCOMPLETE;
+  if (bytes[at] === close) return at + 1;
+  for (;;) {
+    if (isObject) {
+      if (bytes[at] !== QUOTE) {
+        throw new JsonSyntaxError(at, `unexpected ${show(bytes[at]!)} where a quoted key should start`);
+      }
+      at = skipString(bytes, at, end);
+      if (at === INCOMPLETE) return INCOMPLETE;
+      at = skipSpace(bytes, at, end);
+      if (at >= end) return INCOMPLETE;
+      if (bytes[at] !== 0x3a)
+        throw new JsonSyntaxError(at, `unexpected ${show(bytes[at]!)} where ":" should be`);
+      at = skipSpace(bytes, at + 1, end);
+    }
+    at = skipValue(bytes, at, end, depth + 1);
+    if (at === INCOMPLETE) return INCOMPLETE;
+    at = skipSpace(bytes, at, end);
+    if (at >= end) return INCOMPLETE;
+    if (bytes[at] === close) return at + 1;
+    if (bytes[at] !== 0x2c) {
+      const wanted = isObject ? '"," or "}"' : '"," or "]"';
+      throw new JsonSyntaxError(at, `unexpected ${show(bytes[at]!)} where ${wanted} should be`);
+    }
+    at = skipSpace(bytes, at + 1, end);
+    if (at >= end) return INCOMPLETE;
+  }
+}
+
+function skipString(bytes: Uint8Array, start: number, end: number): number {
+  let ascii = true;
+  let at = start + 1;
+  for (; at < end; at++) {
+    const byte = bytes[at]!;
+    if (byte === QUOTE) {
+      if (!ascii && !isUtf8(bytes.subarray(start, at))) {
+        throw new JsonSyntaxError(start, "a string that is not UTF-8");
+      }
+      return at + 1;
+    }
+    if (byte === BACKSLASH) {
+      const after = skipEscape(bytes, at, end);
+      if (after === INCOMPLETE) return INCOMPLETE;
+      at = after - 1;
+    } else if (byte < 0x20) {
+      throw new JsonSyntaxError(at, `${show(byte)} inside a string`);
+    } else if (byte > 0x7f) {
+      ascii = false;
+    }
+  }
+  return INCOMPLETE;
+}
+
+function skipEscape(bytes: Uint8Array, at: number, end: number): number {
+  if (at + 1 >= end) return INCOMPLETE;
+  const kind = bytes[at + 1]!;
+  if (kind !== 0x75) {
+    if (!'"\\/bfnrt'.includes(String.fromCharCode(kind))) {
+      throw new JsonSyntaxError(at, `unknown escape \\${show(kind).replaceAll('"', "")}`);
+    }
+    return at + 2;
+  }
+  for (let i = at + 2; i < at + 6; i++) {
+    if (i >= end) return INCOMPLETE;
+    if (!isHex(bytes[i]!)) throw new JsonSyntaxError(at, "\\u without four hexadecimal digits");
+  }
+  return at + 6;
+}
+
+function skipWord(bytes: Uint8Array, at: number, end: number, word: string): number {
+  for (let i = 0; i < word.length; i++) {
+    if (at + i >= end) return INCOMPLETE;
+    if (bytes[at + i] !== word.charCodeAt(i)) {
+      throw new JsonSyntaxError(at, `unexpected ${show(bytes[at]!)} where a value should start`);
+    }
+  }
+  return at + word.length;
+}
+
+function skipNumber(bytes: Uint8Array, start: number, end: number): number {
+  let at = start;
+  if (bytes[at] === 0x2d) {
+    at++;
+    if (at >= end) return INCOMPLETE;
+    if (bytes[at] === 0x49) return skipWord(bytes, at, end, "Infinity");
+  }
+  if (!isDigit(bytes[at]!)) throw new JsonSyntaxError(start, "a minus sign without a number");
+  if (bytes[at] === 0x30 && at + 1 < end && isDigit(bytes[at + 1]!)) {
+    throw new JsonSyntaxError(start, "a number with a leading zero");
+  }
+  while (at < end && isDigit(bytes[at]!)) at++;
+  if (at < end && bytes[at] === 0x2e) {
+    at++;
+    if (at >= end) return INCOMPLETE;
+    if (!isDigit(bytes[at]!)) throw new JsonSyntaxError(start, "a number without digits after its point");
+    while (at < end && isDigit(bytes[at]!)) at++;
+  }
+  if (at < end && (bytes[at] === 0x65 || bytes[at] === 0x45)) {
+    at++;
+    if (at < end && (bytes[at] === 0x2b || bytes[at] === 0x2d)) at++;
+    if (at >= end) return INCOMPLETE;
+    if (!isDigit(bytes[at]!)) throw new JsonSyntaxError(start, "a number without digits in its exponent");
+    while (at < end && isDigit(bytes[at]!)) at++;
+  }
+  return at >= end ? INCOMPLETE : at;
+}
+
+function isDigit(byte: number): boolean {
+  return byte >= 0x30 && byte <= 0x39;
+}
+
+function isHex(byte: number): boolean {
+  return isDigit(byte) || (byte >= 0x41 && byte <= 0x46) || (byte >= 0x61 && byte <= 0x66);
+}
+
+/** A byte as a person would name it. */
+function show(byte: number): string {
+  if (byte === QUOTE) return "a quote";
+  if (byte > 0x20 && byte < 0x7f) return `"${String.fromCharCode(byte)}"`;
+  return `byte 0x${byte.toString(16).padStart(2, "0")}`;
+}
+
+/**
+ * The value of a range that {@link skipValue} has accepted. `NaN` and infinities, which `JSON.parse` refuses, become
+ * `null`: a reader that wants a number finds none.
+ */
+export function parseValue(bytes: Uint8Array, from: number, to: number): unknown {
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset + from, to - from).toString("utf8");
+  try {
+    return JSON.parse(text);
+  } catch {
+    return JSON.parse(
+      text.replace(/"(?:[^"\\]|\\.)*"|-?Infinity|NaN/g, (match) => (match.startsWith('"') ? match : "null")),
+    );
+  }
+}

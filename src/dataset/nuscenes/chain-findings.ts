@@ -1,0 +1,259 @@
+/** Findings about chains: samples of a scene, frames of a sensor in a scene, boxes of an instance. */
+import { finding } from "../define-rules.js";
+import type { Finding } from "../finding.js";
+import { type ChainFault, type ChainInput, type ChainResult, checkChains } from "./chains.js";
+import type { Tables } from "./data.js";
+import type { Frames } from "./frames.js";
+import { FLAG, KEEP, type TableState } from "./load.js";
+import type { Names } from "./names.js";
+import { NUSCENES_RULES as RULES } from "./rules.js";
+import type { TableName } from "./schema.js";
+import { remainder, sampleLinks } from "./table-findings.js";
+import { rowOf, type SmallTable } from "./tables.js";
+import { TokenTable } from "./tokens.js";
+
+/** @returns samples whose own time is wrong: their key frames are then not to blame for being far from them */
+export function* chainFindings(
+  tables: Tables,
+  frames: Frames | undefined,
+  names: Names,
+): Generator<Finding, ReadonlySet<number>> {
+  const { sample, scene, instance } = tables.small;
+  let samples: ChainResult | undefined;
+  if (sample !== undefined && scene !== undefined) samples = yield* sampleChains(sample, scene, names);
+  if (tables.sampleData !== undefined && frames !== undefined) {
+    const data = tables.sampleData;
+    const input: ChainInput = {
+      rows: data.rows,
+      prev: data.prev,
+      next: data.next,
+      group: frames.group,
+      groups: frames.groups,
+      time: data.time,
+      exclude: excluded(data, data.flags),
+    };
+    const describe = (row: number) => frames.describe(row);
+    yield* faultFindings("sample_data", checkChains(input), input, names, describe);
+  }
+  if (tables.annotations !== undefined && sample !== undefined && instance !== undefined) {
+    yield* instanceChains(tables, instance, samplePositions(sample), names);
+  }
+  return new Set(samples?.faults.flatMap((fault) => (fault.kind === "time" ? [fault.culprit] : [])));
+}
+
+/**
+ * The place of each sample in its chain, NaN where it has none. Boxes are compared by this rather than by time: a wrong
+ * timestamp of a sample is no fault of its boxes.
+ */
+function samplePositions(sample: SmallTable): Float64Array {
+  const prev = sampleLinks(sample, "prev");
+  const next = sampleLinks(sample, "next");
+  const position = new Float64Array(sample.rows).fill(Number.NaN);
+  for (let start = 0; start < sample.rows; start++) {
+    if (prev[start]! >= 0) continue;
+    for (let at = start, place = 0; at >= 0 && Number.isNaN(position[at]!); at = next[at]!)
+      position[at] = place++;
+  }
+  return position;
+}
+
+function* sampleChains(sample: SmallTable, scene: SmallTable, names: Names): Generator<Finding, ChainResult> {
+  const input: ChainInput = {
+    rows: sample.rows,
+    prev: sampleLinks(sample, "prev"),
+    next: sampleLinks(sample, "next"),
+    group: Int32Array.from(sample.values, (row) => rowOf(scene, row.scene_token)),
+    groups: scene.rows,
+    time: Float64Array.from(sample.values, timestampOf),
+    exclude: sample.exclude,
+  };
+  const result = checkChains(input);
+  const describe = (row: number) => {
+    const group = input.group[row]!;
+    return group < 0 ? "no known scene" : String(scene.values[group]!.name);
+  };
+  yield* faultFindings("sample", result, input, names, describe);
+  if (!sample.complete) return result;
+  yield* endFindings(
+    scene,
+    "scene",
+    ["first_sample_token", "last_sample_token"],
+    sample,
+    input,
+    result,
+    names,
+  );
+  yield* countFindings(scene, "scene", "nbr_samples", "samples", input, names);
+  return result;
+}
+
+function* instanceChains(
+  tables: Tables,
+  instance: SmallTable,
+  positions: Float64Array,
+  names: Names,
+): Generator<Finding> {
+  const data = tables.annotations!;
+  const input: ChainInput = {
+    rows: data.rows,
+    prev: data.prev,
+    next: data.next,
+    group: data.instance,
+    groups: instance.rows,
+    time: Float64Array.from(data.sample, (row) => (row < 0 ? Number.NaN : positions[row]!)),
+    exclude: excluded(data, data.flags),
+  };
+  const result = checkChains(input);
+  const describe = (row: number) => {
+    const group = data.instance[row]!;
+    return group < 0 ? "no known instance" : `instance ${String(instance.values[group]!.token)}`;
+  };
+  yield* faultFindings("sample_annotation", result, input, names, describe);
+  if (!data.complete) return;
+  const ends = ["first_annotation_token", "last_annotation_token"] as const;
+  yield* endFindings(instance, "instance", ends, data, input, result, names);
+  yield* countFindings(instance, "instance", "nbr_annotations", "annotations", input, names);
+}
+
+function timestampOf(row: Readonly<Record<string, unknown>>): number {
+  return typeof row.timestamp === "number" ? row.timestamp : Number.NaN;
+}
+
+/** 1 for rows of a large table without a token of their own. */
+export function excluded(state: TableState, flags: Uint8Array): Uint8Array {
+  const exclude = new Uint8Array(state.rows);
+  for (let row = 0; row < state.rows; row++) if ((flags[row]! & FLAG.noToken) !== 0) exclude[row] = 1;
+  for (const [row] of state.duplicates) exclude[row] = 1;
+  return exclude;
+}
+
+const RULE_OF = {
+  asymmetric: "chain-asymmetric",
+  unanswered: "chain-asymmetric",
+  crosses: "chain-crosses",
+  stray: "chain-crosses",
+  time: "chain-time",
+  cycle: "chain-cycle",
+  split: "chain-split",
+} as const satisfies Record<ChainFault["kind"], keyof typeof RULES>;
+
+function* faultFindings(
+  table: TableName,
+  result: ChainResult,
+  input: ChainInput,
+  names: Names,
+  describe: (row: number) => string,
+): Generator<Finding> {
+  const path = names.path(table);
+  const offset = names.state(table)!.offset;
+  const counts = new Map<ChainFault["kind"], number>();
+  for (const fault of result.faults) {
+    const count = (counts.get(fault.kind) ?? 0) + 1;
+    counts.set(fault.kind, count);
+    if (count > KEEP) continue;
+    const row = fault.kind === "time" ? fault.culprit : fault.row;
+    yield finding(RULES[RULE_OF[fault.kind]], path, message(fault, table, input, names, describe), {
+      record: names.token(table, row),
+      offset: offset[row]!,
+      ...(fault.kind === "cycle" ? { count: fault.length } : {}),
+    });
+  }
+  for (const [kind, count] of counts) {
+    yield* remainder(RULE_OF[kind], path, count - KEEP, "more faults of this sort");
+  }
+}
+
+function message(
+  fault: ChainFault,
+  table: TableName,
+  input: ChainInput,
+  names: Names,
+  describe: (row: number) => string,
+): string {
+  const token = (row: number) => names.token(table, row);
+  switch (fault.kind) {
+    case "asymmetric": {
+      const back = fault.field === "next" ? "prev" : "next";
+      const answer = names.field(table, fault.other, back);
+      return `${fault.field} is ${token(fault.other)}, whose ${back} is ${answer === "" ? "empty" : answer}`;
+    }
+    case "unanswered":
+      return `${fault.field} is empty, but ${token(fault.other)} names this row as its ${fault.field === "next" ? "prev" : "next"}`;
+    case "crosses":
+      return `${fault.field} leads from ${describe(fault.row)} to ${describe(fault.other)} (${token(fault.other)})`;
+    case "stray":
+      return `belongs to ${describe(fault.row)}, but lies in a chain of ${describe(fault.other)}`;
+    case "time": {
+      const step = input.time[fault.row]! - input.time[fault.other]!;
+      const order = `${token(fault.other)} comes after ${token(fault.row)} in the chain`;
+      if (table === "sample_annotation") return `${order}, but not in the order of their samples`;
+      return `${order}, but ${step === 0 ? "has the same time" : `is ${step / 1000} ms earlier`}`;
+    }
+    case "cycle":
+      return `${fault.length} ${fault.length === 1 ? "row names itself" : "rows form a circle"} in ${describe(fault.row)}`;
+    case "split":
+      return `a second chain of ${describe(fault.row)} starts here; the first starts at ${token(fault.other)}`;
+  }
+}
+
+/** `first_…_token` and `last_…_token` of scenes and instances: the ends of their own chain. */
+function* endFindings(
+  owner: SmallTable,
+  ownerName: "scene" | "instance",
+  fields: readonly [first: string, last: string],
+  target: TableState,
+  input: ChainInput,
+  result: ChainResult,
+  names: Names,
+): Generator<Finding> {
+  const targetName = ownerName === "scene" ? "sample" : "sample_annotation";
+  const lookup = new TokenTable(target.table);
+  for (const [row, values] of owner.values.entries()) {
+    if (owner.exclude[row] === 1) continue;
+    for (const [i, field] of fields.entries()) {
+      const end = rowOf({ lookup }, values[field]);
+      if (end === -1) continue; // reported as dangling or as a wrong type
+      const links = i === 0 ? input.prev : input.next;
+      const name = `${targetName} ${String(values[field])}`;
+      let problem: string | undefined;
+      if (input.group[end]! >= 0 && input.group[end] !== row) {
+        problem = `${field} names ${name}, which belongs to another ${ownerName}`;
+      } else if (links[end]! >= 0 && result.faulty[end] === 0) {
+        const side = i === 0 ? "prev" : "next";
+        problem = `${field} names ${name}, whose ${side} is ${names.token(targetName, links[end]!)}`;
+      }
+      if (problem === undefined) continue;
+      yield finding(RULES["wrong-first-last"], names.path(ownerName), problem, {
+        record: String(values.token),
+        offset: owner.offset[row]!,
+      });
+    }
+  }
+}
+
+function* countFindings(
+  owner: SmallTable,
+  ownerName: "scene" | "instance",
+  field: string,
+  what: string,
+  input: ChainInput,
+  names: Names,
+): Generator<Finding> {
+  const counts = new Int32Array(owner.rows);
+  for (let row = 0; row < input.rows; row++) {
+    if (input.group[row]! >= 0 && input.exclude[row] === 0) counts[input.group[row]!]!++;
+  }
+  for (const [row, values] of owner.values.entries()) {
+    const said = values[field];
+    if (owner.exclude[row] === 1 || typeof said !== "number" || said === counts[row]) continue;
+    yield finding(
+      RULES["wrong-count"],
+      names.path(ownerName),
+      `${field} is ${said}, but ${what} that name it: ${counts[row]}`,
+      {
+        record: String(values.token),
+        offset: owner.offset[row]!,
+      },
+    );
+  }
+}

@@ -1,0 +1,185 @@
+/**
+ * The tables of nuScenes v1.0, after docs/schema_nuscenes.md of the devkit.
+ */
+
+/**
+ * What a field must be. `token`: any string but "". `link`: a token, or "" where the chain ends. `tokens`: an array of
+ * tokens. `vector3`, `vector4`: an array of so many numbers. `matrix`: 3 × 3 numbers, or [] for what is no camera.
+ */
+export type FieldType =
+  | "token"
+  | "link"
+  | "tokens"
+  | "string"
+  | "int"
+  | "bool"
+  | "vector3"
+  | "vector4"
+  | "matrix";
+
+export interface TableSchema {
+  fields: Readonly<Record<string, FieldType>>;
+  /** Foreign keys: field → table. The links of chains (`prev`, `next`) point into the table itself. */
+  keys: Readonly<Record<string, TableName>>;
+  /** Fields that may be the empty string although they are foreign keys. */
+  mayBeEmpty?: readonly string[];
+}
+
+const TABLES = {
+  category: { fields: { token: "token", name: "string", description: "string" }, keys: {} },
+  attribute: { fields: { token: "token", name: "string", description: "string" }, keys: {} },
+  visibility: { fields: { token: "token", level: "string", description: "string" }, keys: {} },
+  sensor: { fields: { token: "token", channel: "string", modality: "string" }, keys: {} },
+  log: {
+    fields: {
+      token: "token",
+      logfile: "string",
+      vehicle: "string",
+      date_captured: "string",
+      location: "string",
+    },
+    keys: {},
+  },
+  // log_tokens is no key of ours: the official tables name the logs of all splits (rule map-log-elsewhere).
+  map: { fields: { token: "token", log_tokens: "tokens", category: "string", filename: "string" }, keys: {} },
+  calibrated_sensor: {
+    fields: {
+      token: "token",
+      sensor_token: "token",
+      translation: "vector3",
+      rotation: "vector4",
+      camera_intrinsic: "matrix",
+    },
+    keys: { sensor_token: "sensor" },
+  },
+  scene: {
+    fields: {
+      token: "token",
+      name: "string",
+      description: "string",
+      log_token: "token",
+      nbr_samples: "int",
+      first_sample_token: "token",
+      last_sample_token: "token",
+    },
+    keys: { log_token: "log", first_sample_token: "sample", last_sample_token: "sample" },
+  },
+  sample: {
+    fields: { token: "token", timestamp: "int", prev: "link", next: "link", scene_token: "token" },
+    keys: { scene_token: "scene" },
+  },
+  instance: {
+    fields: {
+      token: "token",
+      category_token: "token",
+      nbr_annotations: "int",
+      first_annotation_token: "token",
+      last_annotation_token: "token",
+    },
+    keys: {
+      category_token: "category",
+      first_annotation_token: "sample_annotation",
+      last_annotation_token: "sample_annotation",
+    },
+  },
+  ego_pose: {
+    fields: { token: "token", timestamp: "int", rotation: "vector4", translation: "vector3" },
+    keys: {},
+  },
+  sample_data: {
+    fields: {
+      token: "token",
+      sample_token: "token",
+      ego_pose_token: "token",
+      calibrated_sensor_token: "token",
+      timestamp: "int",
+      fileformat: "string",
+      is_key_frame: "bool",
+      height: "int",
+      width: "int",
+      filename: "string",
+      prev: "link",
+      next: "link",
+    },
+    keys: {
+      sample_token: "sample",
+      ego_pose_token: "ego_pose",
+      calibrated_sensor_token: "calibrated_sensor",
+    },
+  },
+  sample_annotation: {
+    fields: {
+      token: "token",
+      sample_token: "token",
+      instance_token: "token",
+      visibility_token: "link",
+      attribute_tokens: "tokens",
+      translation: "vector3",
+      size: "vector3",
+      rotation: "vector4",
+      prev: "link",
+      next: "link",
+      num_lidar_pts: "int",
+      num_radar_pts: "int",
+    },
+    keys: {
+      sample_token: "sample",
+      instance_token: "instance",
+      visibility_token: "visibility",
+      attribute_tokens: "attribute",
+    },
+    mayBeEmpty: ["visibility_token"],
+  },
+  lidarseg: {
+    fields: { token: "token", filename: "string", sample_data_token: "token" },
+    keys: { sample_data_token: "sample_data" },
+  },
+  panoptic: {
+    fields: { token: "token", filename: "string", sample_data_token: "token" },
+    keys: { sample_data_token: "sample_data" },
+  },
+} as const;
+
+export type TableName = keyof typeof TABLES;
+
+export const SCHEMA: Readonly<Record<TableName, TableSchema>> = TABLES;
+
+/** Tables that every version has. lidarseg and panoptic are downloads of their own. */
+export const REQUIRED_TABLES: readonly TableName[] = [
+  "category",
+  "attribute",
+  "visibility",
+  "sensor",
+  "log",
+  "map",
+  "calibrated_sensor",
+  "scene",
+  "sample",
+  "instance",
+  "ego_pose",
+  "sample_data",
+  "sample_annotation",
+];
+
+/** The tables with a row per frame or box: gigabytes in trainval. They are kept as columns, the others as objects. */
+export const LARGE_TABLES = ["ego_pose", "sample_data", "sample_annotation"] as const;
+
+export const LABEL_TABLES = ["lidarseg", "panoptic"] as const;
+
+/**
+ * Scenes without CAN bus messages: 21 in the devkit's own list (can_bus_api.py), and scene 419, for which Vista's
+ * authors found none either.
+ */
+export const SCENES_WITHOUT_CAN_BUS: ReadonlySet<number> = new Set([
+  161, 162, 163, 164, 165, 166, 167, 168, 170, 171, 172, 173, 174, 175, 176, 309, 310, 311, 312, 313, 314,
+  419,
+]);
+
+/** What is wrong with some official scenes, by number. */
+export const SCENE_QUIRKS: ReadonlyMap<number, string> = new Map([
+  [499, "its ego poses are known to be wrong"],
+  [515, "its ego poses are known to be wrong"],
+  [517, "its ego poses are known to be wrong"],
+  [501, "it is known to lie outside the map"],
+  [502, "it is known to lie outside the map"],
+]);

@@ -1,0 +1,123 @@
+/**
+ * Tokens as 128-bit keys, and a hash table from token to row in typed arrays: a Map with 2.6 million strings would take
+ * ten times the memory.
+ */
+
+/** Value of each hexadecimal digit in lower case; 0x80 for all other bytes. */
+const NIBBLE = new Uint8Array(256).fill(0x80);
+for (let i = 0; i < 16; i++) NIBBLE["0123456789abcdef".charCodeAt(i)] = i;
+
+/**
+ * Writes the 128 bits of a token of exactly 32 lower-case hexadecimal digits.
+ *
+ * @returns false where one of the 32 bytes at `at` is no such digit
+ */
+export function readHexToken(bytes: Uint8Array, at: number, out: Uint32Array, slot: number): boolean {
+  let invalid = 0;
+  for (let word = 0; word < 4; word++) {
+    let value = 0;
+    for (const stop = at + 8; at < stop; at++) {
+      const digit = NIBBLE[bytes[at]!]!;
+      invalid |= digit;
+      value = (value << 4) | digit;
+    }
+    out[slot + word] = value;
+  }
+  return invalid < 0x10;
+}
+
+/**
+ * Writes the 128 bits of any token, given as the UTF-8 bytes of its string: hexadecimal ones as they are, others hashed.
+ */
+export function readToken(bytes: Uint8Array, from: number, to: number, out: Uint32Array, slot: number): void {
+  if (to - from === 32 && readHexToken(bytes, from, out, slot)) return;
+  // Four multiplicative hashes side by side, mixed at the end.
+  let a = 0x9e3779b1 ^ (to - from);
+  let b = 0x85ebca77;
+  let c = 0xc2b2ae3d;
+  let d = 0x27d4eb2f;
+  for (let i = from; i < to; i++) {
+    const byte = bytes[i]!;
+    a = Math.imul(a ^ byte, 0x01000193);
+    b = Math.imul(b ^ byte, 0x5bd1e995) ^ (b >>> 13);
+    c = Math.imul(c + byte, 0x2c1b3c6d) ^ (c >>> 12);
+    d = Math.imul(d + byte, 0x297a2d39) ^ (d >>> 15);
+  }
+  out[slot] = Math.imul(a ^ (b >>> 16), 0x85ebca6b);
+  out[slot + 1] = Math.imul(b ^ (c >>> 15), 0xc2b2ae35);
+  out[slot + 2] = Math.imul(c ^ (d >>> 14), 0x27d4eb2f);
+  out[slot + 3] = Math.imul(d ^ (a >>> 13), 0x165667b1);
+}
+
+/** The 128 bits of a token given as a string. */
+export function tokenWords(token: string): Uint32Array {
+  const words = new Uint32Array(4);
+  const bytes = Buffer.from(token, "utf8");
+  readToken(bytes, 0, bytes.length, words, 0);
+  return words;
+}
+
+/** The hash table's parts, which can be shared between threads. */
+export interface TokenTableData {
+  /** Four words for each row. */
+  keys: Uint32Array;
+  /** Row + 1, or 0 where free; a power of two long. */
+  slots: Int32Array;
+}
+
+/** From token to row. Rows are those of `keys`; of two with one token, the first counts. */
+export class TokenTable {
+  readonly data: TokenTableData;
+  readonly #keys: Uint32Array;
+  readonly #slots: Int32Array;
+  readonly #mask: number;
+
+  constructor(data: TokenTableData) {
+    this.data = data;
+    this.#keys = data.keys;
+    this.#slots = data.slots;
+    this.#mask = data.slots.length - 1;
+  }
+
+  /** An empty table over `keys`, with room for `rows`. */
+  static over(keys: Uint32Array, rows: number): TokenTable {
+    let size = 16;
+    while (size < rows * 1.5) size *= 2;
+    return new TokenTable({ keys, slots: new Int32Array(new SharedArrayBuffer(size * 4)) });
+  }
+
+  /** @returns -1, or the earlier row with the same token */
+  insert(row: number): number {
+    const at = this.#find(this.#keys, row * 4);
+    const held = this.#slots[at]!;
+    if (held !== 0) return held - 1;
+    this.#slots[at] = row + 1;
+    return -1;
+  }
+
+  /** @returns the row with the token at `words[slot …]`, or -1 */
+  lookup(words: Uint32Array, slot: number): number {
+    return this.#slots[this.#find(words, slot)]! - 1;
+  }
+
+  /** The slot that holds this token, or the free one where it would go. */
+  #find(words: Uint32Array, slot: number): number {
+    const keys = this.#keys;
+    const slots = this.#slots;
+    const a = words[slot]!;
+    const b = words[slot + 1]!;
+    const c = words[slot + 2]!;
+    const d = words[slot + 3]!;
+    let hash = Math.imul(a, 0x9e3779b1) ^ Math.imul(b, 0x85ebca77) ^ Math.imul(c, 0xc2b2ae3d) ^ d;
+    hash = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d);
+    hash ^= hash >>> 13;
+    let at = hash & this.#mask;
+    for (;;) {
+      const held = slots[at]!;
+      if (held === 0) return at;
+      const key = (held - 1) * 4;
+      if (keys[key] === a && keys[key + 1] === b && keys[key + 2] === c && keys[key + 3] === d) return at;
+      at = (at + 1) & this.#mask;
+    }
+  }
+}

@@ -1,0 +1,277 @@
+/** `checkOpenDv`: an OpenDV-YouTube root against its list of videos and against itself. */
+import { relative, sep } from "node:path";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { fromSystem, isVistaError, throwIfAborted, VistaError } from "../../errors.js";
+import { finding } from "../define-rules.js";
+import type { Check, CheckOptions, CheckSummary, Finding } from "../finding.js";
+import { knownScans, readIndex } from "../index-file/build.js";
+import { choosePictures, DEFAULT_SAMPLE } from "../sample.js";
+import { folderFindings, loaderFinding } from "./folder.js";
+import { checkFolderImages } from "./images.js";
+import { expectedFrames, type MetaVideo, readMeta } from "./meta.js";
+import { describeLayout, type FrameLayout, frameName, loaderReads, OPENDV_LAYOUT } from "./names.js";
+import { findOpenDvRoot, type OpenDvRoot, type VideoFolder } from "./root.js";
+import { OPENDV_RULES as RULES } from "./rules.js";
+import { countFrames, findGaps } from "./runs.js";
+import { pickFrames } from "./sample.js";
+import { type FolderScan, scanFolder } from "./scan.js";
+import { listFindings, metaFileFindings, type NamedMeta, twiceFindings } from "./set.js";
+
+export interface OpenDvCheckOptions extends CheckOptions {
+  /** List of videos (CSV or JSON); by default the one in `meta/` beside or within the root. */
+  meta?: string;
+  /** An index file: folders that have not changed since it was made are not listed again. */
+  index?: string;
+}
+
+/** Folders that are listed first to see how the set names its frames. */
+const PROBES = 15;
+/** The event loop gets its turn (Ctrl-C, the progress bar) this often; listing is synchronous. */
+const TURN_MS = 50;
+const MAX_POINTS = 3000;
+
+/**
+ * Checks an OpenDV-YouTube root (see {@link findOpenDvRoot} for what is recognised). The iteration throws
+ * `NOT_FOUND` where there is none.
+ */
+export function checkOpenDv(root: string, options: OpenDvCheckOptions = {}): Check {
+  const summary: CheckSummary = {
+    kind: "opendv",
+    title: "OpenDV-YouTube",
+    root,
+    coverage: [],
+    interrupted: true,
+  };
+  return { summary, [Symbol.asyncIterator]: () => new OpenDvRun(summary, options).run() };
+}
+
+class OpenDvRun {
+  readonly #summary: CheckSummary;
+  readonly #options: OpenDvCheckOptions;
+  readonly #level: "names" | "headers" | "decode";
+  readonly #folders = { what: "video folders", checked: 0, total: 0 };
+  readonly #names = { what: "frames (names)", checked: 0, total: 0 };
+  readonly #images;
+  readonly #scans = new Map<string, FolderScan>();
+  readonly #framesPerVideo: { label: string; value: number }[] = [];
+  readonly #missingPerVideo: { label: string; value: number }[] = [];
+  readonly #sizes = new Map<string, number>();
+  readonly #samples: string[] = [];
+  #known: ReturnType<typeof knownScans> | undefined;
+  #turn = performance.now();
+
+  constructor(summary: CheckSummary, options: OpenDvCheckOptions) {
+    this.#summary = summary;
+    this.#options = options;
+    this.#level = options.images ?? "headers";
+    const looked = this.#level === "names" ? "sizes" : this.#level === "decode" ? "decoded" : "headers";
+    this.#images = { what: `images (${looked})`, checked: 0, total: 0 };
+    summary.coverage.push(this.#folders, this.#names, this.#images);
+  }
+
+  /** The findings, with paths from the root that was given: the set itself may be a folder in it. */
+  async *run(): AsyncGenerator<Finding> {
+    const given = this.#summary.root;
+    const found = findOpenDvRoot(given);
+    if (found === undefined) {
+      throw new VistaError("NOT_FOUND", "no OpenDV-YouTube frames here", {
+        path: this.#summary.root,
+        hint: "Name the folder that holds full_images, val_images or videos.",
+      });
+    }
+    const prefix = relative(given, found.root).split(sep).join("/");
+    const full = (path: string) => (prefix === "" ? path : path === "." ? prefix : `${prefix}/${path}`);
+    for await (const one of this.#findings(found)) yield { ...one, path: full(one.path) };
+    this.#summary.samples = choosePictures(this.#samples.map(full));
+  }
+
+  async *#findings(found: OpenDvRoot): AsyncGenerator<Finding> {
+    const { signal, shard, index } = this.#options;
+    if (index !== undefined) this.#known = knownScans(await readIndex(index));
+    const first = shard === undefined || shard.index === 1;
+    const metas = await this.#readMetas(found);
+    const list = metas.find(({ meta }) => meta.unreadable === undefined && meta.videos.length > 0);
+    if (first) yield* this.#setFindings(found, metas, list);
+
+    const { layout, base } = this.#probe(found);
+    const videos = `${found.folders.length} video${found.folders.length === 1 ? "" : "s"}`;
+    this.#summary.title = `OpenDV-YouTube, ${videos}, ${describeLayout(layout)} from ${base}`;
+    if (first && !loaderReads(layout)) yield loaderFinding(layout, ".", frameName(layout, base));
+
+    const expected = expectedByFolder(found, list?.meta.videos ?? []);
+    const mine = found.folders.filter(
+      (_, index) => shard === undefined || index % shard.count === shard.index - 1,
+    );
+    this.#folders.total = mine.length;
+    const sample =
+      this.#options.sample ?? (this.#level === "decode" ? Number.POSITIVE_INFINITY : DEFAULT_SAMPLE);
+    const quota = Math.floor(sample / Math.max(1, found.folders.length));
+    for (const folder of mine) {
+      throwIfAborted(signal);
+      await this.#takeTurn(mine.length);
+      const scan = this.#scan(found, folder);
+      if (isVistaError(scan)) {
+        yield finding(RULES["broken-link"], folder.path, scan.message);
+        continue;
+      }
+      const promised = expected.get(folder.path);
+      const context = { path: folder.path, setLayout: layout, base };
+      yield* folderFindings(scan, promised === undefined ? context : { ...context, expected: promised });
+      const frames = countFrames(scan.runs);
+      this.#names.checked += frames;
+      this.#names.total += frames;
+      this.#images.total += frames;
+      this.#chartFolder(folder, scan, base);
+      if (scan.layout !== undefined) yield* this.#imageFindings(found, folder, scan, scan.layout, quota);
+      this.#folders.checked++;
+      this.#scans.delete(folder.path);
+    }
+    this.#finish();
+  }
+
+  async #readMetas(found: OpenDvRoot): Promise<NamedMeta[]> {
+    const files = this.#options.meta === undefined ? found.metaFiles : [this.#options.meta];
+    const metas: NamedMeta[] = [];
+    for (const file of files) {
+      const path = relative(found.root, file).split(sep).join("/");
+      metas.push({ path, meta: await readMeta(file) });
+    }
+    // The scripts read the JSON: it counts where both are there.
+    return metas.sort((a, b) => Number(b.path.endsWith("json")) - Number(a.path.endsWith("json")));
+  }
+
+  *#setFindings(found: OpenDvRoot, metas: NamedMeta[], list: NamedMeta | undefined): Generator<Finding> {
+    if (found.folders.length === 0) {
+      yield finding(RULES["no-frames"], ".", "there is not one folder of frames below this root");
+    }
+    for (const { path, reason } of found.broken) yield finding(RULES["broken-link"], path, reason);
+    if (metas.length === 0) {
+      yield finding(RULES["meta-missing"], ".", "there is no meta/OpenDV-YouTube.csv or .json");
+    }
+    yield* metaFileFindings(metas);
+    yield* twiceFindings(found, list?.meta);
+    if (list !== undefined) yield* listFindings(found, list);
+  }
+
+  /** How most folders name their frames, from a few of them, spread over the set; the same in every shard. */
+  #probe(found: OpenDvRoot): { layout: FrameLayout; base: number } {
+    const votes = new Map<string, { layout: FrameLayout; count: number }>();
+    let ones = 0;
+    let zeros = 0;
+    const step = Math.max(1, found.folders.length / PROBES);
+    for (let at = 0; at < found.folders.length; at += step) {
+      const folder = found.folders[Math.floor(at)]!;
+      const scan = this.#scan(found, folder);
+      if (isVistaError(scan) || scan.layout === undefined) continue;
+      this.#scans.set(folder.path, scan);
+      const key = describeLayout(scan.layout);
+      const vote = votes.get(key) ?? { layout: scan.layout, count: 0 };
+      vote.count++;
+      votes.set(key, vote);
+      if (scan.runs[0] === 1) ones++;
+      else if (scan.runs[0] === 0) zeros++;
+    }
+    const [winner] = [...votes.values()].sort((a, b) => b.count - a.count);
+    return { layout: winner?.layout ?? OPENDV_LAYOUT, base: ones > zeros ? 1 : 0 };
+  }
+
+  #scan(found: OpenDvRoot, folder: VideoFolder): FolderScan | VistaError {
+    const kept = this.#scans.get(folder.path);
+    if (kept !== undefined) return kept;
+    const absolute = `${found.root}${sep}${folder.path}`;
+    const known = this.#known?.(absolute, folder.path);
+    if (known !== undefined) return known;
+    try {
+      return scanFolder(absolute, this.#options.signal);
+    } catch (error) {
+      const wrapped = fromSystem(error, folder.path, "list the folder");
+      if (isVistaError(wrapped) && wrapped.code !== "ABORTED") return wrapped as VistaError;
+      throw error;
+    }
+  }
+
+  async *#imageFindings(
+    found: OpenDvRoot,
+    folder: VideoFolder,
+    scan: FolderScan,
+    layout: FrameLayout,
+    quota: number,
+  ): AsyncGenerator<Finding> {
+    const { signal, seed = 0 } = this.#options;
+    const last = scan.runs[scan.runs.length - 1]!;
+    const frames = pickFrames(scan.runs, quota, seed, folder.path);
+    const images = await checkFolderImages(
+      found.root,
+      folder.path,
+      layout,
+      frames,
+      last,
+      this.#level,
+      signal,
+    );
+    yield* images.findings;
+    this.#images.checked += images.opened;
+    if (images.size !== undefined) {
+      const size = `${images.size.width} × ${images.size.height}`;
+      this.#sizes.set(size, (this.#sizes.get(size) ?? 0) + 1);
+    }
+    if (images.sound !== undefined) this.#samples.push(images.sound);
+  }
+
+  #chartFolder(folder: VideoFolder, scan: FolderScan, base: number): void {
+    if (this.#framesPerVideo.length < MAX_POINTS) {
+      this.#framesPerVideo.push({ label: folder.path, value: countFrames(scan.runs) });
+    }
+    const missing = countFrames(findGaps(scan.runs, base));
+    if (missing > 0 && this.#missingPerVideo.length < MAX_POINTS) {
+      this.#missingPerVideo.push({ label: folder.path, value: missing });
+    }
+  }
+
+  async #takeTurn(total: number): Promise<void> {
+    const now = performance.now();
+    if (now - this.#turn < TURN_MS) return;
+    await nextTurn();
+    this.#turn = performance.now();
+    this.#options.onProgress?.({
+      phase: "check frames",
+      done: this.#folders.checked,
+      total,
+      unit: "folders",
+    });
+  }
+
+  #finish(): void {
+    const summary = this.#summary;
+    const { checked, total } = this.#images;
+    if (checked < total) {
+      const what = this.#level === "names" ? "sizes" : this.#level === "decode" ? "decoding" : "headers";
+      const count = (value: number) => value.toLocaleString("en-US");
+      summary.sampled = [
+        `${what} of ${count(checked)} of ${count(total)} images (seed ${this.#options.seed ?? 0})`,
+      ];
+    }
+    summary.charts = [
+      { kind: "bars", title: "Frames per video", unit: "frames", points: this.#framesPerVideo },
+      { kind: "bars", title: "Missing frames per video", unit: "frames", points: this.#missingPerVideo },
+      {
+        kind: "bars",
+        title: "Image sizes",
+        unit: "videos",
+        points: [...this.#sizes].map(([label, value]) => ({ label, value })),
+      },
+    ];
+    summary.interrupted = false;
+  }
+}
+
+function expectedByFolder(found: OpenDvRoot, videos: readonly MetaVideo[]): Map<string, number> {
+  const byId = new Map(videos.map((video) => [video.videoId, video]));
+  const expected = new Map<string, number>();
+  for (const folder of found.folders) {
+    const video = byId.get(folder.videoId);
+    const frames = video === undefined ? undefined : expectedFrames(video);
+    if (frames !== undefined) expected.set(folder.path, frames);
+  }
+  return expected;
+}

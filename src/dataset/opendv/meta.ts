@@ -1,0 +1,203 @@
+/**
+ * OpenDV's list of videos: the sheet as CSV, or the JSON that DriveAGI's `meta_preprocess.py` makes of it. Both are
+ * read into the same form, and what is odd in them is reported rather than refused.
+ */
+import { readFile } from "node:fs/promises";
+import { CsvError, parse } from "csv-parse/sync";
+import { fromSystem } from "../../errors.js";
+import { readRows } from "../json/rows.js";
+
+export type Split = "train" | "val";
+
+export interface MetaVideo {
+  /** Row in the file, from 0, the header of a CSV not counted. */
+  row: number;
+  videoId: string;
+  /** As it stands. */
+  youtuber: string;
+  /** Folder of the youtuber: spaces become underscores (`youtuber_formatize` in DriveAGI). */
+  folder: string;
+  split?: Split;
+  subset?: "Mini" | "Full";
+  /** Nation or area. */
+  area?: string;
+  /** Seconds. */
+  length?: number;
+  /** Seconds cut off at the start and at the end. */
+  startDiscard?: number;
+  endDiscard?: number;
+}
+
+/**
+ * `row`: a row that no script could use. `spelling`: a split or subset that is meant, but not spelled as the scripts
+ * compare it. `blank`: a length or discard is not given.
+ */
+export interface MetaProblem {
+  kind: "row" | "spelling" | "blank";
+  row: number;
+  message: string;
+}
+
+export interface Meta {
+  videos: MetaVideo[];
+  problems: MetaProblem[];
+  /** Set where the file could not be read to its end: why, and at which byte if that is known. */
+  unreadable?: { reason: string; offset?: number };
+}
+
+/** Fields under the names that `meta_preprocess.py` gives them, and the start of the sheet's column names, folded. */
+const COLUMNS: readonly (readonly [field: string, header: string])[] = [
+  ["videoid", "videoid"],
+  ["youtuber", "youtuber"],
+  ["duration", "duration"],
+  ["split", "train/val"],
+  ["subset", "mini/fullset"],
+  ["area", "nationorarea"],
+  ["start_discard", "discardedlengthatthebegin"],
+  ["end_discard", "discardedlengthattheend"],
+];
+
+/**
+ * @param path  a `.csv` or `.json` file
+ * @throws VistaError where the file cannot be opened
+ */
+export async function readMeta(path: string): Promise<Meta> {
+  try {
+    return /\.csv$/i.test(path) ? parseCsv(await readFile(path, "utf8")) : readJson(path);
+  } catch (error) {
+    throw fromSystem(error, path, "read the list of videos");
+  }
+}
+
+function parseCsv(text: string): Meta {
+  const meta: Meta = { videos: [], problems: [] };
+  let lines: string[][];
+  try {
+    lines = parse(text, { bom: true, relax_column_count: true, skip_empty_lines: true });
+  } catch (error) {
+    if (!(error instanceof CsvError)) throw error;
+    meta.unreadable = { reason: error.message };
+    return meta;
+  }
+  const header = (lines.shift() ?? []).map((name) => name.toLowerCase().replace(/[\s_]+/g, ""));
+  const columns = COLUMNS.map(
+    ([field, start]) =>
+      [field, header.findIndex((name) => name.startsWith(start) || name === field)] as const,
+  );
+  const missing = columns.filter(([, index]) => index < 0).map(([field]) => field);
+  if (missing.includes("videoid") || missing.includes("youtuber")) {
+    meta.unreadable = { reason: `it has no column for ${missing.join(", ")}` };
+    return meta;
+  }
+  for (const [row, line] of lines.entries()) {
+    // A sheet's export often ends in rows of commas only.
+    if (line.every((cell) => cell.trim() === "")) continue;
+    const fields = Object.fromEntries(columns.map(([field, index]) => [field, line[index] ?? ""]));
+    addVideo(meta, row, fields);
+  }
+  return meta;
+}
+
+function readJson(path: string): Meta {
+  const meta: Meta = { videos: [], problems: [] };
+  const { error } = readRows(path, {
+    value(value, _offset, row) {
+      if (typeof value !== "object" || value === null || Array.isArray(value)) {
+        meta.problems.push({ kind: "row", row, message: "is not an object" });
+        return;
+      }
+      addVideo(meta, row, value as Record<string, unknown>);
+    },
+  });
+  if (error !== undefined) meta.unreadable = error;
+  return meta;
+}
+
+function addVideo(meta: Meta, row: number, fields: Record<string, unknown>): void {
+  const problem = (kind: MetaProblem["kind"], message: string) => meta.problems.push({ kind, row, message });
+  const videoId = text(fields.videoid);
+  const youtuber = text(fields.youtuber);
+  if (videoId === "" || youtuber === "") {
+    problem("row", `has no ${videoId === "" ? "video ID" : "youtuber"}`);
+    return;
+  }
+  if (/[/\\]/.test(videoId) || /[/\\]/.test(youtuber) || videoId === ".." || youtuber === "..") {
+    problem("row", `has a video ID or youtuber that is no folder name: ${youtuber}/${videoId}`);
+    return;
+  }
+  const video: MetaVideo = { row, videoId, youtuber, folder: youtuber.replaceAll(" ", "_") };
+  const named = `of ${videoId}`;
+
+  const split = String(fields.split ?? "");
+  const folded = split.trim().toLowerCase();
+  if (folded === "train" || folded === "val") {
+    video.split = folded;
+    // The script lower-cases the split, and nothing more.
+    if (split.toLowerCase() !== folded) problem("spelling", `the split ${named} is "${split}", with blanks`);
+  } else {
+    problem("row", `the split ${named} is "${split}", neither Train nor Val`);
+  }
+
+  const subset = String(fields.subset ?? "");
+  const subsetFolded = subset.trim().toLowerCase();
+  if (subsetFolded === "mini" || subsetFolded === "full") {
+    video.subset = subsetFolded === "mini" ? "Mini" : "Full";
+    if (subset !== video.subset) problem("spelling", `the subset ${named} is "${subset}"`);
+  } else if (subsetFolded !== "") {
+    problem("spelling", `the subset ${named} is "${subset}", neither Mini nor Full`);
+  }
+
+  const area = text(fields.area);
+  if (area !== "" && area !== "N/A" && area !== "nan") video.area = area;
+
+  const length = typeof fields.length === "number" ? fields.length : seconds(text(fields.duration));
+  if (length === undefined) {
+    if (text(fields.duration) === "") problem("blank", `the duration ${named} is blank`);
+    else problem("row", `the duration ${named} is "${text(fields.duration)}", not HH:MM:SS or MM:SS`);
+  } else {
+    video.length = length;
+  }
+  for (const [field, key, what] of [
+    ["start_discard", "startDiscard", "start"],
+    ["end_discard", "endDiscard", "end"],
+  ] as const) {
+    const value = fields[field];
+    const number = typeof value === "number" ? value : text(value) === "" ? undefined : Number(text(value));
+    if (number !== undefined && number >= 0) video[key] = number;
+    else if (number === undefined || Number.isNaN(number)) {
+      problem("blank", `the length to discard at the ${what} ${named} is ${describe(value)}`);
+    } else problem("row", `the length to discard at the ${what} ${named} is ${number}`);
+  }
+  meta.videos.push(video);
+}
+
+function text(value: unknown): string {
+  return value === null || value === undefined ? "" : String(value).trim();
+}
+
+function describe(value: unknown): string {
+  return text(value) === "" ? "blank" : `"${text(value)}"`;
+}
+
+/** `1:02:03` → 3723, `02:03` → 123. */
+function seconds(duration: string): number | undefined {
+  if (!/^\d+:\d{1,2}(:\d{1,2})?$/.test(duration)) return undefined;
+  return duration.split(":").reduce((total, part) => total * 60 + Number(part), 0);
+}
+
+/** Frames that `video2img.py` writes for a video at 10 Hz, or undefined where the list does not say. */
+export function expectedFrames(video: MetaVideo): number | undefined {
+  if (video.length === undefined || video.startDiscard === undefined || video.endDiscard === undefined) {
+    return undefined;
+  }
+  return Math.max(0, Math.trunc(10 * (Math.floor(video.length) - video.startDiscard - video.endDiscard)));
+}
+
+/**
+ * How far a count may be from {@link expectedFrames}: 2 seconds for what is rounded (the listed length, the whole seconds
+ * that the script counts in, and the last frames that a decoder does not give), and 2 % up to 6 seconds in all, because
+ * the list is from another encoding of the video (DriveAGI itself accepts 5 s of difference).
+ */
+export function frameTolerance(expected: number): number {
+  return Math.min(60, 20 + Math.ceil(expected / 50));
+}

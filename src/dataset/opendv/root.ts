@@ -1,0 +1,194 @@
+/** Finds the parts of an OpenDV-YouTube root: folders of frames by split, videos, the list of videos. */
+import { type Dir, type Dirent, opendirSync, readdirSync, statSync } from "node:fs";
+import { basename, join, resolve } from "node:path";
+import type { Split } from "./meta.js";
+import { parseFrameName } from "./names.js";
+
+/** One folder that should hold the frames of one video. */
+export interface VideoFolder {
+  /** Relative to the root, with `/`. */
+  path: string;
+  split?: Split;
+  /** Name of the folder above, where there is one below the root or the split. */
+  youtuber?: string;
+  videoId: string;
+}
+
+export interface OpenDvRoot {
+  /** As the user wrote it, or the OpenDV-YouTube folder within it. */
+  root: string;
+  /** Sorted by path. */
+  folders: VideoFolder[];
+  /** Splits that have a folder of their own here. */
+  splits: Split[];
+  /** Symbolic links that lead nowhere, and folders that cannot be listed: path and reason. */
+  broken: { path: string; reason: string }[];
+  /** Files of `videos/` as `youtuber/videoid`; undefined where there is no such folder. */
+  videos?: Set<string>;
+  /** Lists of videos, CSV and JSON, that were found near the root; absolute or as the root is. */
+  metaFiles: string[];
+}
+
+/** `full_images`, and `full_images_2` where a set is spread over disks. */
+const SPLIT_FOLDER = /^(full|val)_images([-_.].*)?$/;
+const VIDEO_EXTENSION = /\.(mp4|webm|mkv)$/i;
+const META_NAME = /^OpenDV.*\.(csv|json)$/i;
+/** Entries of a folder that are looked at to see whether it holds frames. */
+const PROBE = 256;
+/** Folders beside the frames that hold no frames. */
+const NO_FRAMES = new Set(["videos", "meta", "annos", "configs", "scripts", "utils", "language"]);
+
+/**
+ * The OpenDV-YouTube root that `path` is or holds, or undefined. Recognised are a folder with `full_images`,
+ * `val_images` or `videos`, a folder that holds such a one as `OpenDV-YouTube`, and plain
+ * `<youtuber>/<video>/<frames>`, `<video>/<frames>`, or a folder of frames.
+ */
+export function findOpenDvRoot(path: string): OpenDvRoot | undefined {
+  const names = new Set(list(path).map((entry) => entry.name));
+  const isRoot = [...names].some((name) => SPLIT_FOLDER.test(name)) || names.has("videos");
+  if (!isRoot && names.has("OpenDV-YouTube") && isFolder(join(path, "OpenDV-YouTube"))) {
+    return findOpenDvRoot(join(path, "OpenDV-YouTube"));
+  }
+  const found: OpenDvRoot = { root: path, folders: [], splits: [], broken: [], metaFiles: findMeta(path) };
+  if (isRoot) {
+    for (const name of [...names].sort()) {
+      const match = SPLIT_FOLDER.exec(name);
+      if (match === null) continue;
+      const split = match[1] === "val" ? "val" : "train";
+      if (!found.splits.includes(split)) found.splits.push(split);
+      collect(found, name, split);
+    }
+    if (names.has("videos")) found.videos = listVideos(join(path, "videos"));
+  } else if (holdsFrames(path)) {
+    found.folders.push({ path: ".", videoId: basename(resolve(path)) });
+  } else {
+    collect(found, "", undefined);
+    const hasFrames = found.folders.some((folder) => holdsFrames(join(path, folder.path)));
+    if (!hasFrames) return undefined;
+  }
+  found.folders.sort((a, b) => (a.path < b.path ? -1 : a.path > b.path ? 1 : 0));
+  return found;
+}
+
+/** Collects the video folders below `base` (relative to the root): two levels down, or one where a set has no youtubers. */
+function collect(found: OpenDvRoot, base: string, split: Split | undefined): void {
+  const withSplit = split === undefined ? {} : { split };
+  const empty: VideoFolder[] = [];
+  let flat = false;
+  for (const youtuber of subfolders(found, base)) {
+    if (base === "" && NO_FRAMES.has(youtuber)) continue;
+    const path = base === "" ? youtuber : `${base}/${youtuber}`;
+    if (holdsFrames(join(found.root, path))) {
+      found.folders.push({ path, videoId: youtuber, ...withSplit });
+      flat = true;
+      continue;
+    }
+    const videos = subfolders(found, path);
+    for (const videoId of videos) {
+      found.folders.push({ path: `${path}/${videoId}`, youtuber, videoId, ...withSplit });
+    }
+    if (videos.length === 0) empty.push({ path, videoId: youtuber, ...withSplit });
+  }
+  // Where folders of frames lie side by side an empty one is a video's; else it is a youtuber's, and harmless.
+  if (flat) found.folders.push(...empty);
+}
+
+/** Names of the folders (and links to folders) in a folder; what cannot be followed or listed goes to `broken`. */
+function subfolders(found: OpenDvRoot, path: string): string[] {
+  const absolute = join(found.root, path);
+  let entries: Dirent[];
+  try {
+    entries = readdirSync(absolute, { withFileTypes: true });
+  } catch (error) {
+    found.broken.push({ path, reason: reasonOf(error) });
+    return [];
+  }
+  const names: string[] = [];
+  for (const entry of entries) {
+    if (entry.name.startsWith(".")) continue;
+    if (entry.isDirectory()) names.push(entry.name);
+    else if (!entry.isFile()) {
+      // A symbolic link, or a file system that does not tell the kind.
+      try {
+        if (statSync(join(absolute, entry.name)).isDirectory()) names.push(entry.name);
+      } catch (error) {
+        found.broken.push({
+          path: path === "" ? entry.name : `${path}/${entry.name}`,
+          reason: reasonOf(error),
+        });
+      }
+    }
+  }
+  return names.sort();
+}
+
+function reasonOf(error: unknown): string {
+  const { code, message } = error as NodeJS.ErrnoException;
+  if (code === "ENOENT") return "is a symbolic link that leads nowhere (a disk that is not mounted?)";
+  if (code === "ELOOP") return "is a symbolic link in a circle";
+  if (code === "EACCES" || code === "EPERM") return "may not be read (permission denied)";
+  return `cannot be read (${code ?? message})`;
+}
+
+/**
+ * Whether a folder holds frames, going by its first entries (the first thousands of files of a folder of frames are
+ * frames); false where it cannot be listed.
+ */
+function holdsFrames(path: string): boolean {
+  let dir: Dir;
+  try {
+    dir = opendirSync(path);
+  } catch {
+    return false;
+  }
+  try {
+    for (let looked = 0; looked < PROBE; looked++) {
+      const entry = dir.readSync();
+      if (entry === null) return false;
+      if (!entry.isDirectory() && parseFrameName(entry.name) !== undefined) return true;
+    }
+    return false;
+  } finally {
+    dir.closeSync();
+  }
+}
+
+function listVideos(path: string): Set<string> {
+  const videos = new Set<string>();
+  for (const youtuber of list(path)) {
+    for (const file of list(join(path, youtuber.name))) {
+      if (VIDEO_EXTENSION.test(file.name)) {
+        videos.add(`${youtuber.name}/${file.name.replace(VIDEO_EXTENSION, "")}`);
+      }
+    }
+  }
+  return videos;
+}
+
+/** The list of videos lies in `meta/` beside or within the root, or in the root itself. CSV before JSON. */
+function findMeta(root: string): string[] {
+  for (const folder of [join(root, "meta"), root, join(root, "..", "meta"), join(root, "..")]) {
+    const files = list(folder)
+      .map((entry) => entry.name)
+      .filter((name) => META_NAME.test(name))
+      .sort();
+    if (files.length > 0) return files.map((name) => join(folder, name));
+  }
+  return [];
+}
+
+function list(path: string): Dirent[] {
+  try {
+    return readdirSync(path, { withFileTypes: true });
+  } catch {
+    return [];
+  }
+}
+
+function isFolder(path: string): boolean {
+  try {
+    return statSync(path).isDirectory();
+  } catch {
+    return false;
+  }
+}

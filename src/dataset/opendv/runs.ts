@@ -1,0 +1,100 @@
+/**
+ * Runs of consecutive frame numbers: `[first, last, first, last, …]`, inclusive, ascending, never touching. A folder of
+ * 300,000 frames without a gap is two numbers.
+ */
+export type Runs = readonly number[];
+
+/** The largest frame number that is taken for one: 77 days at 10 Hz. Larger numbers are time stamps or hashes. */
+export const MAX_FRAME = 2 ** 26 - 1;
+
+/** A set of frame numbers, as bits: flat in memory whatever the order in which a folder lists its files. */
+export class FrameSet {
+  #words = new Uint32Array(256);
+  #size = 0;
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** @returns false where the number was there before */
+  add(frame: number): boolean {
+    const word = frame >>> 5;
+    if (word >= this.#words.length) this.#grow(word + 1);
+    const bit = 1 << (frame & 31);
+    if ((this.#words[word]! & bit) !== 0) return false;
+    this.#words[word]! |= bit;
+    this.#size++;
+    return true;
+  }
+
+  has(frame: number): boolean {
+    const word = this.#words[frame >>> 5];
+    return word !== undefined && (word & (1 << (frame & 31))) !== 0;
+  }
+
+  runs(): number[] {
+    const runs: number[] = [];
+    let open = -1;
+    for (let index = 0; index < this.#words.length; index++) {
+      const word = this.#words[index]!;
+      // Whole words of one kind are passed over at once: nearly all of them are.
+      if (open < 0 ? word === 0 : word === 0xffffffff) continue;
+      for (let bit = 0; bit < 32; bit++) {
+        const set = (word & (1 << bit)) !== 0;
+        if (set && open < 0) open = index * 32 + bit;
+        else if (!set && open >= 0) {
+          runs.push(open, index * 32 + bit - 1);
+          open = -1;
+        }
+      }
+    }
+    if (open >= 0) runs.push(open, this.#words.length * 32 - 1);
+    return runs;
+  }
+
+  #grow(words: number): void {
+    const larger = new Uint32Array(Math.max(words, this.#words.length * 2));
+    larger.set(this.#words);
+    this.#words = larger;
+  }
+}
+
+export function countFrames(runs: Runs): number {
+  let count = 0;
+  for (let i = 0; i < runs.length; i += 2) count += runs[i + 1]! - runs[i]! + 1;
+  return count;
+}
+
+/** The numbers between `first` and the last frame that are in no run, as runs. */
+export function findGaps(runs: Runs, first: number): number[] {
+  const gaps: number[] = [];
+  let next = first;
+  for (let i = 0; i < runs.length; i += 2) {
+    if (runs[i]! > next) gaps.push(next, runs[i]! - 1);
+    next = Math.max(next, runs[i + 1]! + 1);
+  }
+  return gaps;
+}
+
+/** Index (into `runs`) of the run that holds `frame`, or -1. */
+export function findRun(runs: Runs, frame: number): number {
+  let low = 0;
+  let high = runs.length / 2 - 1;
+  while (low <= high) {
+    const middle = (low + high) >> 1;
+    if (frame < runs[middle * 2]!) high = middle - 1;
+    else if (frame > runs[middle * 2 + 1]!) low = middle + 1;
+    else return middle * 2;
+  }
+  return -1;
+}
+
+/** How many clips of `length` frames start in these runs, one every `stride` frames of a run. */
+export function countClips(runs: Runs, length: number, stride: number): number {
+  let clips = 0;
+  for (let i = 0; i < runs.length; i += 2) {
+    const starts = runs[i + 1]! - runs[i]! + 2 - length;
+    if (starts > 0) clips += Math.ceil(starts / stride);
+  }
+  return clips;
+}

@@ -1,0 +1,73 @@
+/** What a folder holds: nuScenes, OpenDV-YouTube, annotation files, or a Vista root with all of them. */
+import { existsSync, statSync } from "node:fs";
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { VistaError } from "../errors.js";
+import { nuScenesVersions } from "./nuscenes/check.js";
+import { findOpenDvRoot } from "./opendv/root.js";
+
+export type DataKind = "nuscenes" | "opendv" | "annotations";
+
+/** What to check, relative to the root that was given ("" is the root itself). */
+export interface DataParts {
+  nuscenes?: string;
+  opendv?: string;
+  annotations: string[];
+}
+
+/** Where Vista's loaders look below the folder they are started in (vwm/data/subsets). */
+const VISTA_NUSCENES = "data/nuscenes";
+const VISTA_YOUTUBE = "data/YouTube";
+const VISTA_ANNOS = "annos";
+
+/**
+ * @param kind  look for this only
+ * @throws VistaError `NOT_FOUND` where the root is not there or nothing in it is known
+ */
+export async function recognise(root: string, kind?: DataKind): Promise<DataParts> {
+  if (!existsSync(root)) throw new VistaError("NOT_FOUND", "no such folder", { path: root });
+  if (!statSync(root).isDirectory()) {
+    throw new VistaError("WRONG_KIND", "is a file, not a folder", {
+      path: root,
+      hint: "Name the root of the data set; give annotation files with --annos.",
+    });
+  }
+  const parts: DataParts = { annotations: [] };
+  if (kind === undefined || kind === "nuscenes") {
+    for (const place of ["", VISTA_NUSCENES]) {
+      if (parts.nuscenes === undefined && (await nuScenesVersions(join(root, place))).length > 0) {
+        parts.nuscenes = place;
+      }
+    }
+  }
+  if ((kind === undefined || kind === "opendv") && parts.nuscenes !== "") {
+    // The place by its name first: a Vista root holds other folders too, some of them with pictures.
+    const isVistaRoot = existsSync(join(root, VISTA_NUSCENES)) || existsSync(join(root, VISTA_YOUTUBE));
+    for (const place of isVistaRoot ? [VISTA_YOUTUBE] : [""]) {
+      if (findOpenDvRoot(join(root, place)) !== undefined) parts.opendv = place;
+    }
+  }
+  if (kind === undefined || kind === "annotations") {
+    const names = await readdir(join(root, VISTA_ANNOS)).catch(() => []);
+    parts.annotations = names
+      .filter(isAnnotationName)
+      .sort()
+      .map((name) => `${VISTA_ANNOS}/${name}`);
+    if (parts.annotations.length === 0 && kind === "annotations") {
+      parts.annotations = (await readdir(root)).filter(isAnnotationName).sort();
+    }
+  }
+  if (parts.nuscenes === undefined && parts.opendv === undefined && parts.annotations.length === 0) {
+    const what = kind === undefined ? "no data set that is known here" : `no ${kind} data here`;
+    throw new VistaError("NOT_FOUND", what, {
+      path: root,
+      hint: `Name a nuScenes root (with v1.0-…), an OpenDV-YouTube root (with full_images), or a folder with ${VISTA_NUSCENES}, ${VISTA_YOUTUBE} and ${VISTA_ANNOS}.`,
+    });
+  }
+  return parts;
+}
+
+/** nuScenes.json, nuScenes_val.json, YouTube.json and the language files of DriveAGI. */
+function isAnnotationName(name: string): boolean {
+  return /^(nuScenes.*|YouTube.*|10hz_YouTube_.*)\.json$/i.test(name);
+}

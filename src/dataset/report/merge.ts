@@ -1,0 +1,148 @@
+/** Joins the reports of all shards of one check into what one run would have said. */
+import { VistaError } from "../../errors.js";
+import type { AnnotationTally, Chart, CheckSummary, Coverage } from "../finding.js";
+import { choosePictures } from "../sample.js";
+import { normaliseSummary, type Report, ReportBuilder } from "./report.js";
+
+/** A report that was read from a file. */
+export interface NamedReport {
+  path: string;
+  report: Report;
+}
+
+/**
+ * @throws VistaError `FORMAT` for what is no report, `INCONSISTENT` where the reports are not the shards of one check,
+ *   `INCOMPLETE` where one is missing
+ */
+export function mergeReports(inputs: readonly NamedReport[]): Report {
+  const first = inputs[0];
+  if (first === undefined) throw new VistaError("USAGE", "no reports to merge");
+  const seen = new Map<number, string>();
+  for (const { path, report } of inputs) {
+    checkSame(first, { path, report });
+    const { index } = report.shard!;
+    const before = seen.get(index);
+    if (before !== undefined) {
+      throw new VistaError("INCONSISTENT", `is shard ${index}, and so is ${before}`, {
+        path,
+        hint: "Give each shard's report once.",
+      });
+    }
+    seen.set(index, path);
+  }
+  const { count } = first.report.shard!;
+  const missing = Array.from({ length: count }, (_, i) => i + 1).filter((index) => !seen.has(index));
+  if (missing.length > 0) {
+    throw new VistaError(
+      "INCOMPLETE",
+      `of ${count} shards, ${missing.length} are missing: ${missing.slice(0, 20).join(", ")}`,
+      {
+        hint: "Run the missing shards, then merge all reports.",
+      },
+    );
+  }
+  const ordered = inputs.map((input) => input.report).sort((a, b) => a.shard!.index - b.shard!.index);
+  const builder = new ReportBuilder(first.report.root, first.report.options);
+  for (const report of ordered) builder.addCounted(report);
+  const parts = first.report.parts.map((_, i) => mergeSummaries(ordered.map((report) => report.parts[i]!)));
+  return builder.finish(first.report.version, parts);
+}
+
+function checkSame(first: NamedReport, { path, report }: NamedReport): void {
+  if (report?.format !== "vista-data report 1") {
+    throw new VistaError("FORMAT", "this is no report of vista-data check --json", { path });
+  }
+  if (report.shard === undefined) {
+    throw new VistaError("INCONSISTENT", "this report is of a whole run, not of a shard", {
+      path,
+      hint: "Only reports of `vista-data check --shard i/n --json` can be merged.",
+    });
+  }
+  const described = (from: Report) =>
+    JSON.stringify([
+      from.version,
+      from.root,
+      from.options,
+      from.shard?.count,
+      from.parts.map((part) => [part.kind, part.title, part.root]),
+    ]);
+  if (described(report) === described(first.report)) return;
+  throw new VistaError(
+    "INCONSISTENT",
+    `this shard and ${first.path} are of different checks (root, options, version or data differ)`,
+    {
+      path,
+      hint: "Run all shards with the same version, root and options.",
+    },
+  );
+}
+
+function mergeSummaries(parts: readonly CheckSummary[]): CheckSummary {
+  const first = parts[0]!;
+  const merged: CheckSummary = { ...first, interrupted: parts.some((part) => part.interrupted) };
+  merged.coverage = mergeCoverage(parts.map((part) => part.coverage));
+  if (first.sampled !== undefined) {
+    merged.sampled = [...new Set(parts.flatMap((part) => part.sampled ?? []))];
+  }
+  if (first.charts !== undefined) merged.charts = mergeCharts(parts.flatMap((part) => part.charts ?? []));
+  if (first.samples !== undefined)
+    merged.samples = choosePictures(parts.flatMap((part) => part.samples ?? []));
+  if (first.annotations !== undefined) {
+    merged.annotations = mergeTallies(parts.flatMap((part) => part.annotations ?? []));
+  }
+  return normaliseSummary(merged, "");
+}
+
+function mergeCoverage(lists: readonly Coverage[][]): Coverage[] {
+  const sums = new Map<string, Coverage>();
+  for (const { what, checked, total } of lists.flat()) {
+    const sum = sums.get(what);
+    if (sum === undefined) sums.set(what, { what, checked, total });
+    else {
+      sum.checked += checked;
+      sum.total += total;
+    }
+  }
+  return [...sums.values()];
+}
+
+function mergeCharts(charts: readonly Chart[]): Chart[] {
+  const merged = new Map<string, Chart>();
+  for (const chart of charts) {
+    const known = merged.get(chart.title);
+    if (known === undefined) {
+      merged.set(chart.title, structuredClone(chart));
+    } else if (known.kind === "bars" && chart.kind === "bars") {
+      const points = new Map(known.points.map((point) => [point.label, point]));
+      for (const point of chart.points) {
+        const same = points.get(point.label);
+        if (same === undefined) known.points.push({ ...point });
+        else same.value += point.value;
+      }
+    } else if (known.kind === "spans" && chart.kind === "spans") {
+      const points = new Map(known.points.map((point) => [point.label, point]));
+      for (const point of chart.points) {
+        const same = points.get(point.label);
+        if (same === undefined) known.points.push({ ...point });
+        else {
+          same.from = Math.min(same.from, point.from);
+          same.to = Math.max(same.to, point.to);
+        }
+      }
+    }
+  }
+  return [...merged.values()];
+}
+
+function mergeTallies(tallies: readonly AnnotationTally[]): AnnotationTally[] {
+  const merged = new Map<string, AnnotationTally>();
+  for (const tally of tallies) {
+    const known = merged.get(tally.path);
+    if (known === undefined) merged.set(tally.path, { ...tally });
+    else {
+      known.records += tally.records;
+      known.unusable += tally.unusable;
+    }
+  }
+  return [...merged.values()];
+}

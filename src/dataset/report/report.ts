@@ -1,0 +1,236 @@
+/**
+ * The report of one command: what was checked, and the findings in one order that depends on nothing but themselves.
+ * Reports of shards can therefore be joined into exactly what one run would have said (merge.ts).
+ */
+import type { CheckSummary, Finding, Severity, Shard } from "../finding.js";
+import { RULES } from "../rules.js";
+
+/** Findings in one folder (or table) under one rule. */
+export interface FolderCount {
+  folder: string;
+  findings: number;
+  /** Findings, each with the number of places it stands for. */
+  places: number;
+}
+
+export interface RuleCount {
+  code: string;
+  severity: Severity;
+  title: string;
+  fix: string;
+  findings: number;
+  places: number;
+  /** By number of findings, most first. */
+  folders: FolderCount[];
+}
+
+/** What decides on the content of a report, so that only reports of one kind are joined. */
+export interface ReportOptions {
+  /** Findings of each rule that are listed; the rest is counted only. */
+  maxFindings: number;
+  ignore: string[];
+  /** The command's other options that change what is checked, in words. */
+  check: Record<string, string | number | boolean>;
+}
+
+export interface Report {
+  format: "vista-data report 1";
+  version: string;
+  /** As the user wrote it. */
+  root: string;
+  verdict: "clean" | "errors" | "no errors" | "interrupted";
+  /** Numbers of findings. */
+  counts: Record<Severity, number>;
+  parts: CheckSummary[];
+  options: ReportOptions;
+  /** Only in the report of a shard. */
+  shard?: Shard;
+  /** Rules with findings, in the order of the rule tables. */
+  rules: RuleCount[];
+  /** At most `options.maxFindings` of each rule, paths relative to `root`. */
+  findings: Finding[];
+  /** Findings that were ignored, by rule. */
+  ignored: Record<string, number>;
+}
+
+const ORDER = new Map(RULES.map((rule, index) => [rule.code, index]));
+
+/** A table (a JSON file below a version folder, an annotation file) is a place of its own; of other files the folder counts. */
+export function folderOf(path: string): string {
+  if (/(^|\/)(v\d[^/]*|annos|meta)\/[^/]+\.(json|csv)$/.test(path)) return path;
+  const slash = path.lastIndexOf("/");
+  return slash === -1 ? "." : path.slice(0, slash);
+}
+
+function compareText(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+/** The one order of findings. */
+export function compareFindings(a: Finding, b: Finding): number {
+  return (
+    (ORDER.get(a.rule) ?? ORDER.size) - (ORDER.get(b.rule) ?? ORDER.size) ||
+    compareText(a.rule, b.rule) ||
+    compareText(folderOf(a.path), folderOf(b.path)) ||
+    compareText(a.path, b.path) ||
+    (a.offset ?? -1) - (b.offset ?? -1) ||
+    compareText(a.record ?? "", b.record ?? "") ||
+    compareText(a.message, b.message) ||
+    (a.count ?? 1) - (b.count ?? 1)
+  );
+}
+
+/** Findings of one rule: all counted, the first `limit` of them kept. */
+class RuleFindings {
+  readonly folders = new Map<string, FolderCount>();
+  findings = 0;
+  places = 0;
+  readonly #limit: number;
+  #kept: Finding[] = [];
+
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  keep(finding: Finding): void {
+    this.#kept.push(finding);
+    if (this.#kept.length >= this.#limit * 2 + 1000) this.#trim();
+  }
+
+  count(folder: string, findings: number, places: number): void {
+    this.findings += findings;
+    this.places += places;
+    const known = this.folders.get(folder);
+    if (known === undefined) this.folders.set(folder, { folder, findings, places });
+    else {
+      known.findings += findings;
+      known.places += places;
+    }
+  }
+
+  kept(): Finding[] {
+    this.#trim();
+    return this.#kept;
+  }
+
+  #trim(): void {
+    this.#kept.sort(compareFindings);
+    if (this.#kept.length > this.#limit) this.#kept.length = this.#limit;
+  }
+}
+
+export class ReportBuilder {
+  readonly #root: string;
+  readonly #options: ReportOptions;
+  readonly #ignore: ReadonlySet<string>;
+  readonly #rules = new Map<string, RuleFindings>();
+  readonly #ignored: Record<string, number> = {};
+
+  constructor(root: string, options: ReportOptions) {
+    this.#root = root;
+    this.#options = options;
+    this.#ignore = new Set(options.ignore);
+  }
+
+  /** @returns false where the finding's rule is ignored */
+  add(finding: Finding): boolean {
+    if (this.#ignore.has(finding.rule)) {
+      this.addIgnored(finding.rule, 1);
+      return false;
+    }
+    const rule = this.#rule(finding.rule);
+    rule.count(folderOf(finding.path), 1, finding.count ?? 1);
+    rule.keep(finding);
+    return true;
+  }
+
+  /** What another report has counted and kept (see merge.ts). */
+  addCounted(report: Report): void {
+    for (const { code, folders } of report.rules) {
+      for (const { folder, findings, places } of folders) this.#rule(code).count(folder, findings, places);
+    }
+    for (const finding of report.findings) this.#rule(finding.rule).keep(finding);
+    for (const [rule, count] of Object.entries(report.ignored)) this.addIgnored(rule, count);
+  }
+
+  addIgnored(rule: string, count: number): void {
+    this.#ignored[rule] = (this.#ignored[rule] ?? 0) + count;
+  }
+
+  finish(version: string, parts: CheckSummary[], shard?: Shard): Report {
+    const rules: RuleCount[] = [];
+    const findings: Finding[] = [];
+    const counts: Record<Severity, number> = { error: 0, warning: 0, note: 0 };
+    for (const { code, severity, title, fix } of RULES) {
+      const found = this.#rules.get(code);
+      if (found === undefined || found.findings === 0) continue;
+      counts[severity] += found.findings;
+      const folders = [...found.folders.values()];
+      folders.sort((a, b) => b.findings - a.findings || compareText(a.folder, b.folder));
+      rules.push({ code, severity, title, fix, findings: found.findings, places: found.places, folders });
+      findings.push(...found.kept());
+    }
+    const interrupted = parts.some((part) => part.interrupted);
+    const found = counts.error > 0 ? "errors" : rules.length > 0 ? "no errors" : "clean";
+    return {
+      format: "vista-data report 1",
+      version,
+      root: this.#root,
+      verdict: interrupted ? "interrupted" : found,
+      counts,
+      parts,
+      options: this.#options,
+      ...(shard === undefined ? {} : { shard }),
+      rules,
+      findings,
+      ignored: Object.fromEntries(Object.entries(this.#ignored).sort(([a], [b]) => compareText(a, b))),
+    };
+  }
+
+  #rule(code: string): RuleFindings {
+    let rule = this.#rules.get(code);
+    if (rule === undefined) {
+      rule = new RuleFindings(this.#options.maxFindings);
+      this.#rules.set(code, rule);
+    }
+    return rule;
+  }
+}
+
+/** A summary with its paths relative to the command's root, its charts in one order. */
+export function normaliseSummary(summary: CheckSummary, prefix: string): CheckSummary {
+  const path = (name: string) => joinPath(prefix, name);
+  const normal: CheckSummary = { ...summary };
+  if (summary.samples !== undefined) normal.samples = summary.samples.map(path).sort();
+  if (summary.annotations !== undefined) {
+    normal.annotations = summary.annotations.map((tally) => ({ ...tally, path: path(tally.path) }));
+  }
+  if (summary.charts !== undefined) {
+    normal.charts = summary.charts.map((chart) =>
+      chart.kind === "bars"
+        ? { ...chart, points: [...chart.points].sort((a, b) => naturalOrder(a.label, b.label)) }
+        : { ...chart, points: [...chart.points].sort((a, b) => naturalOrder(a.label, b.label)) },
+    );
+  }
+  return normal;
+}
+
+/** `prefix/path`; either may be "." or empty. */
+export function joinPath(prefix: string, path: string): string {
+  if (prefix === "" || prefix === ".") return path;
+  return path === "." || path === "" ? prefix : `${prefix}/${path}`;
+}
+
+/** "9 ms" before "10 ms"; the same on every machine, unlike localeCompare. */
+export function naturalOrder(a: string, b: string): number {
+  const left = a.match(/\d+|\D+/g) ?? [];
+  const right = b.match(/\d+|\D+/g) ?? [];
+  for (let i = 0; i < Math.min(left.length, right.length); i++) {
+    const x = left[i]!;
+    const y = right[i]!;
+    const byNumber = /^\d/.test(x) && /^\d/.test(y) ? Number(x) - Number(y) : 0;
+    const order = byNumber || compareText(x, y);
+    if (order !== 0) return order;
+  }
+  return left.length - right.length;
+}

@@ -1,0 +1,111 @@
+/** The report for a terminal: summary first, then findings by rule and folder, totals last. */
+import type { CheckSummary, Severity } from "../finding.js";
+import { folderOf, type Report, type RuleCount } from "./report.js";
+
+/** What colours a text; identity functions where there are none. */
+export interface Paint {
+  bold(text: string): string;
+  dim(text: string): string;
+  red(text: string): string;
+  yellow(text: string): string;
+  cyan(text: string): string;
+  green(text: string): string;
+}
+
+export const NO_PAINT: Paint = {
+  bold: (text) => text,
+  dim: (text) => text,
+  red: (text) => text,
+  yellow: (text) => text,
+  cyan: (text) => text,
+  green: (text) => text,
+};
+
+const FOLDERS_SHOWN = 6;
+const EXAMPLES_SHOWN = 3;
+
+const COLOUR: Record<Severity, keyof Paint> = { error: "red", warning: "yellow", note: "cyan" };
+
+export function formatReport(report: Report, paint: Paint = NO_PAINT): string {
+  const lines: string[] = [];
+  for (const part of report.parts) lines.push(...formatPart(part, paint));
+  lines.push(`${paint.bold("Verdict:")} ${verdict(report, paint)}`, "");
+  for (const rule of report.rules) lines.push(...formatRule(report, rule, paint), "");
+  const ignored = Object.entries(report.ignored);
+  if (ignored.length > 0) {
+    lines.push(`Ignored: ${ignored.map(([rule, found]) => `${rule} (${count(found)})`).join(", ")}`);
+  }
+  if (report.rules.length > 0)
+    lines.push(`Totals: ${totals(report)} under ${plural(report.rules.length, "rule")}.`);
+  return `${lines.join("\n").trimEnd()}\n`;
+}
+
+/** One line: how it ended, and on what it rests. */
+export function verdict(report: Report, paint: Paint = NO_PAINT): string {
+  const sampled = report.parts.flatMap((part) => part.sampled ?? []);
+  const rests = sampled.length > 0 ? `, as far as a sample shows (${sampled.join("; ")})` : "";
+  const found = totals(report);
+  switch (report.verdict) {
+    case "clean":
+      return `${paint.green("clean")}${rests}.`;
+    case "no errors":
+      return `${paint.green("no errors")} (${found})${rests}.`;
+    case "errors":
+      return `${paint.red(found)}${rests}.`;
+    case "interrupted":
+      return `${paint.yellow("interrupted")}: ${found === "" ? "nothing found" : found} in what was looked at, above.`;
+  }
+}
+
+function totals(report: Report): string {
+  const parts = (["error", "warning", "note"] as const)
+    .filter((severity) => report.counts[severity] > 0)
+    .map((severity) => plural(report.counts[severity], severity));
+  return parts.join(", ");
+}
+
+function formatPart(part: CheckSummary, paint: Paint): string[] {
+  const lines = [`${paint.bold(part.title)} in ${part.root}`];
+  const width = Math.max(...part.coverage.map(({ what }) => what.length), 0);
+  for (const { what, checked, total } of part.coverage) {
+    const amount = checked === total ? count(checked) : `${count(checked)} of ${count(total)}`;
+    lines.push(`  ${what.padEnd(width)}  ${amount}`);
+  }
+  if (part.sampled !== undefined && part.sampled.length > 0)
+    lines.push(`  a sample: ${part.sampled.join("; ")}`);
+  return [...lines, ""];
+}
+
+function formatRule(report: Report, rule: RuleCount, paint: Paint): string[] {
+  const colour = paint[COLOUR[rule.severity]];
+  const places = rule.places === rule.findings ? "" : ` (${count(rule.places)} places)`;
+  const lines = [
+    `${colour(rule.severity)} ${paint.bold(rule.code)}: ${rule.title}, ${count(rule.findings)}${places}`,
+  ];
+  for (const { folder, findings } of rule.folders.slice(0, FOLDERS_SHOWN)) {
+    lines.push(`  ${folder}${rule.findings > 1 ? paint.dim(` · ${count(findings)}`) : ""}`);
+    const examples = report.findings
+      .filter((each) => each.rule === rule.code && folderOf(each.path) === folder)
+      .slice(0, EXAMPLES_SHOWN);
+    for (const { path, record, offset, message } of examples) {
+      const name = path === folder ? "" : path.slice(folder === "." ? 0 : folder.length + 1);
+      const where = [name, record, offset === undefined ? undefined : `byte ${offset}`]
+        .filter(Boolean)
+        .join(", ");
+      lines.push(`    ${where === "" ? "" : `${where}: `}${message}`);
+    }
+    if (findings > examples.length) lines.push(paint.dim(`    … ${count(findings - examples.length)} more`));
+  }
+  const more = rule.folders.length - FOLDERS_SHOWN;
+  if (more > 0) lines.push(paint.dim(`  … and in ${count(more)} more places`));
+  lines.push(`  ${paint.dim("→")} ${rule.fix}`);
+  return lines;
+}
+
+function count(value: number): string {
+  return value.toLocaleString("en-US");
+}
+
+function plural(value: number, noun: string): string {
+  return `${count(value)} ${noun}${value === 1 ? "" : "s"}`;
+}

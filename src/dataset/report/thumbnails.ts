@@ -1,0 +1,51 @@
+/** Small pictures for the HTML report: of sound frames, and of those that findings are about. */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import type { Report } from "./report.js";
+
+export interface Thumbnail {
+  path: string;
+  /** Rule of the finding; missing for a sound frame. */
+  rule?: string;
+  message?: string;
+  /** `data:` URI, or undefined where not even a part of the picture decodes. */
+  image: string | undefined;
+}
+
+const WIDTH = 224;
+/** A rule with thousands of bad pictures shows these many; 60 in all keep a report under 2 MB. */
+const PER_RULE = 8;
+const BAD = 40;
+
+/** @returns pictures of findings first, then sound ones; files that are not there are left out */
+export async function makeThumbnails(report: Report): Promise<Thumbnail[]> {
+  const wanted: Omit<Thumbnail, "image">[] = [];
+  const perRule = new Map<string, number>();
+  const seen = new Set<string>();
+  for (const { rule, path, message } of report.findings) {
+    if (!/\.(jpe?g|png)$/i.test(path) || seen.has(path) || wanted.length >= BAD) continue;
+    const count = perRule.get(rule) ?? 0;
+    if (count >= PER_RULE || !existsSync(join(report.root, path))) continue;
+    perRule.set(rule, count + 1);
+    seen.add(path);
+    wanted.push({ rule, path, message });
+  }
+  for (const part of report.parts) for (const path of part.samples ?? []) wanted.push({ path });
+  const thumbnails: Thumbnail[] = [];
+  for (const each of wanted) thumbnails.push({ ...each, image: await shrink(join(report.root, each.path)) });
+  return thumbnails.filter(({ rule, image }) => rule !== undefined || image !== undefined);
+}
+
+/** What can be decoded of a picture; a cut-off JPEG shows its upper part. */
+async function shrink(path: string): Promise<string | undefined> {
+  const { default: sharp } = await import("sharp");
+  try {
+    const bytes = await sharp(path, { failOn: "none" })
+      .resize({ width: WIDTH, height: Math.round((WIDTH * 9) / 16), fit: "cover" })
+      .jpeg({ quality: 60 })
+      .toBuffer();
+    return `data:image/jpeg;base64,${bytes.toString("base64")}`;
+  } catch {
+    return undefined;
+  }
+}

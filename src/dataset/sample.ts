@@ -1,0 +1,31 @@
+/** Which images a check takes a closer look at, and which it shows: the same with and without shards. */
+
+/** How many images are opened where the caller does not say. */
+export const DEFAULT_SAMPLE = 2_000;
+
+/** How many sound images a report shows. */
+export const SHOWN = 24;
+
+/** A number from 0 to 2³² − 1 that depends on both arguments and looks random. */
+export function mix(seed: number, value: number): number {
+  let hash = Math.imul(value ^ Math.imul(seed + 1, 0x9e3779b1), 0x85ebca6b);
+  hash = Math.imul(hash ^ (hash >>> 15), 0xc2b2ae35);
+  hash = Math.imul(hash ^ (hash >>> 13), 0x27d4eb2f);
+  return (hash ^ (hash >>> 16)) >>> 0;
+}
+
+/** FNV-1a of a path. */
+export function pathHash(path: string): number {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < path.length; i++) hash = Math.imul(hash ^ path.charCodeAt(i), 0x01000193);
+  return mix(0, hash);
+}
+
+/**
+ * The images to show: those with the smallest hashes, so that the choice of two shards together is that of one run.
+ */
+export function choosePictures(paths: Iterable<string>): string[] {
+  const order = [...new Set(paths)].map((path) => ({ path, hash: pathHash(path) }));
+  order.sort((a, b) => a.hash - b.hash || (a.path < b.path ? -1 : 1));
+  return order.slice(0, SHOWN).map(({ path }) => path);
+}

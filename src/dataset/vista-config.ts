@@ -1,0 +1,125 @@
+/**
+ * What Vista would do with the data under a config of its own (`configs/….yaml`), after vwm/data/dataset.py and
+ * vwm/data/subsets: which subsets it reads, and how many samples its `try … except: pass` would hide.
+ */
+import { readFile } from "node:fs/promises";
+import { parse } from "yaml";
+import { fromSystem, VistaError } from "../errors.js";
+import { finding } from "./define-rules.js";
+import type { AnnotationTally, Finding } from "./finding.js";
+import { VISTA_RULES as RULES } from "./vista-rules.js";
+
+export interface VistaDataConfig {
+  /** As the user wrote it. */
+  path: string;
+  subsets: string[];
+  probs: number[] | undefined;
+  numFrames: number;
+  targetHeight: number;
+  targetWidth: number;
+}
+
+/** What the loader of each subset reads by default, below the folder that Vista is started in. */
+export const SUBSETS: Readonly<Record<string, { data: string; annotations: string }>> = {
+  NuScenes: { data: "data/nuscenes", annotations: "annos/nuScenes.json" },
+  YouTube: { data: "data/YouTube", annotations: "annos/YouTube.json" },
+};
+
+/** Frames in each record of nuScenes.json. */
+const NUSCENES_FRAMES = 25;
+
+/**
+ * @throws VistaError `NOT_FOUND`, `IO`, or `FORMAT` where it is no config of Vista's with a `data` section
+ */
+export async function readVistaConfig(path: string): Promise<VistaDataConfig> {
+  let text: string;
+  try {
+    text = await readFile(path, "utf8");
+  } catch (error) {
+    throw fromSystem(error, path, "read the config");
+  }
+  let root: { data?: { params?: Record<string, unknown> } } | null;
+  try {
+    // Vista's configs use anchors (`*num_frames`), and merge keys in some forks.
+    root = parse(text, { merge: true });
+  } catch (error) {
+    throw new VistaError("FORMAT", `this is not YAML: ${(error as Error).message.split("\n")[0]}`, {
+      path,
+      cause: error,
+    });
+  }
+  const params = root?.data?.params;
+  if (params === undefined || !Array.isArray(params.subsets)) {
+    throw new VistaError("FORMAT", "there is no list data.params.subsets in it", {
+      path,
+      hint: "Name one of Vista's training configs, such as configs/training/vista_phase1.yaml.",
+    });
+  }
+  const number = (key: string, otherwise: number) => {
+    const value = params[key] ?? otherwise;
+    if (typeof value === "number") return value;
+    throw new VistaError("FORMAT", `data.params.${key} is ${JSON.stringify(value)}, not a number`, { path });
+  };
+  return {
+    path,
+    subsets: params.subsets.map(String),
+    probs: Array.isArray(params.probs) ? params.probs.map(Number) : undefined,
+    // The defaults of Sampler in vwm/data/dataset.py.
+    numFrames: number("num_frames", 25),
+    targetHeight: number("target_height", 320),
+    targetWidth: number("target_width", 576),
+  };
+}
+
+/**
+ * @param exists  whether a path below Vista's folder is there
+ * @param tallies  what the annotation check counted
+ */
+export function configFindings(
+  config: VistaDataConfig,
+  exists: (path: string) => boolean,
+  tallies: readonly AnnotationTally[],
+): Finding[] {
+  const found: Finding[] = [];
+  const { path, subsets, probs, numFrames, targetHeight, targetWidth } = config;
+  if (probs !== undefined && probs.length !== subsets.length) {
+    found.push(
+      finding(RULES["probs-mismatch"], path, `${subsets.length} subsets, but ${probs.length} probs`),
+    );
+  }
+  if (targetHeight % 64 !== 0 || targetWidth % 64 !== 0) {
+    found.push(
+      finding(RULES["size-not-64"], path, `target_height ${targetHeight}, target_width ${targetWidth}`),
+    );
+  }
+  for (const subset of subsets) {
+    const places = SUBSETS[subset];
+    if (places === undefined) {
+      found.push(finding(RULES["subset-unknown"], path, `"${subset}" is neither NuScenes nor YouTube`));
+      continue;
+    }
+    const record = { record: subset };
+    const absent = [places.data, places.annotations].filter((place) => !exists(place));
+    if (absent.length > 0) {
+      found.push(finding(RULES["subset-missing"], path, `${absent.join(" and ")}: not there`, record));
+      continue;
+    }
+    if (subset === "NuScenes" && numFrames > NUSCENES_FRAMES) {
+      const text = `num_frames is ${numFrames}, the annotations have ${NUSCENES_FRAMES} frames`;
+      found.push(finding(RULES["too-many-frames"], path, text, record));
+    }
+    const tally = tallies.find(
+      (each) => each.path === places.annotations || each.path.endsWith(`/${places.annotations}`),
+    );
+    if (tally === undefined || tally.unusable === 0) continue;
+    const share = `${tally.unusable} of ${tally.records} samples of ${tally.path} would fail to load`;
+    if (tally.unusable === tally.records) {
+      const text = `${share}: Vista would try for ever, and say nothing`;
+      found.push(finding(RULES["subset-unusable"], path, text, record));
+    } else {
+      const text = `${share}, and others would be drawn in their place`;
+      found.push(finding(RULES["samples-skipped"], path, text, { ...record, count: tally.unusable }));
+    }
+  }
+  return found;
+}

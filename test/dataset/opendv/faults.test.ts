@@ -1,0 +1,527 @@
+/** The planted-fault matrix: each fault is named by its rule and place and nothing else, each near miss by nothing. */
+import {
+  copyFileSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import sharp from "sharp";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { folderOf, makeJpeg, type OpenDvRow, writeMeta } from "../../../bench/make-opendv.mjs";
+import { checkOpenDv, type OpenDvCheckOptions } from "../../../src/dataset/opendv/check.js";
+import { OPENDV_RULES } from "../../../src/dataset/opendv/rules.js";
+import { collect, copyOf, frame, makeSet, removeFolders, replace } from "./support.js";
+
+let clean: { root: string; rows: OpenDvRow[] };
+let rows: OpenDvRow[];
+let train: OpenDvRow;
+let val: OpenDvRow;
+
+beforeAll(async () => {
+  clean = await makeSet({ videoFiles: true });
+  rows = clean.rows;
+  train = rows[1]!;
+  val = rows[5]!;
+});
+afterAll(removeFolders);
+
+/** `[rule without its prefix, path, count, a part of the message]` of what the check finds. */
+async function found(
+  plant: (root: string) => unknown,
+  options: OpenDvCheckOptions = {},
+): Promise<[string, string, number | undefined, string][]> {
+  const root = copyOf(clean.root);
+  await plant(root);
+  const findings = await collect(checkOpenDv(root, options));
+  return findings.map(({ rule, path, count, message }) => [
+    rule.replace("opendv/", ""),
+    path,
+    count,
+    message,
+  ]);
+}
+
+/** Changes one row of both lists. */
+function editRow(root: string, row: OpenDvRow, change: Partial<Record<keyof OpenDvRow, unknown>>): void {
+  writeMeta(
+    root,
+    rows.map((one) => (one === row ? ({ ...one, ...change } as OpenDvRow) : one)),
+  );
+}
+
+function dropFrames(root: string, row: OpenDvRow, from: number, to: number): void {
+  for (let number = from; number <= to; number++) rmSync(frame(root, row, number));
+}
+
+const covered = new Set<string>();
+function fault(
+  rule: keyof typeof OPENDV_RULES,
+  name: string,
+  plant: (root: string) => unknown,
+  place: () => string,
+  message: string | RegExp,
+  options: OpenDvCheckOptions = {},
+): void {
+  covered.add(rule);
+  test(`${rule}: ${name}`, async () => {
+    const findings = await found(plant, options);
+    expect(findings.map(([code, path]) => [code, path])).toEqual([[rule, place()]]);
+    expect(findings[0]![3]).toMatch(message);
+  });
+}
+function nearMiss(name: string, plant: (root: string) => unknown, options: OpenDvCheckOptions = {}): void {
+  test(`near miss: ${name}`, async () => {
+    expect(await found(plant, options)).toEqual([]);
+  });
+}
+const folder = (row: () => OpenDvRow) => () => folderOf(row());
+const here = () => train;
+
+test("a clean set has no finding, at every level", async () => {
+  for (const images of ["names", "headers", "decode"] as const) {
+    const check = checkOpenDv(clean.root, { images });
+    expect(await collect(check)).toEqual([]);
+    expect(check.summary).toMatchObject({
+      title: "OpenDV-YouTube, 6 videos, %09d.jpg from 0",
+      interrupted: false,
+      coverage: [
+        { what: "video folders", checked: 6, total: 6 },
+        { what: "frames (names)", checked: 240, total: 240 },
+        { checked: 240, total: 240 },
+      ],
+    });
+    expect(check.summary.sampled).toBeUndefined();
+  }
+});
+
+describe("folders", () => {
+  fault(
+    "no-frames",
+    "only videos are there",
+    (root) => {
+      rmSync(join(root, "full_images"), { recursive: true });
+      rmSync(join(root, "val_images"), { recursive: true });
+      rmSync(join(root, "meta"), { recursive: true });
+      writeMeta(root, rows.slice(0, 0));
+    },
+    () => ".",
+    /not one folder/,
+  );
+  fault(
+    "empty-folder",
+    "a killed run",
+    (root) => dropFrames(root, train, 0, 39),
+    folder(here),
+    /holds no frame/,
+  );
+  fault(
+    "only-last-frame",
+    "a run that found the folder empty",
+    (root) => dropFrames(root, train, 0, 38),
+    folder(here),
+    /only frame 39/,
+  );
+  fault("gap", "one frame", (root) => rmSync(frame(root, train, 7)), folder(here), /^frame 7 is missing$/);
+  fault(
+    "gap",
+    "at the start",
+    (root) => dropFrames(root, train, 0, 2),
+    folder(here),
+    /^frames 0 to 2 are missing \(3 frames\), at the start$/,
+  );
+  fault("gap", "next to the last", (root) => rmSync(frame(root, train, 38)), folder(here), /^frame 38 is/);
+  fault(
+    "short",
+    "half-extracted",
+    (root) => dropFrames(root, train, 18, 39),
+    folder(here),
+    /ends at frame 17, 22 frames before the 40 .*tolerance 21/,
+  );
+  nearMiss("a few frames short at the end", (root) => dropFrames(root, train, 19, 39));
+  fault(
+    "long",
+    "a wrong discard",
+    (root) => editRow(root, train, { end_discard: 33 }),
+    folder(here),
+    /goes on to frame 39, 30 frames past the 10/,
+  );
+  nearMiss("two seconds longer than listed", (root) => editRow(root, train, { end_discard: 32 }));
+  fault(
+    "frame-name",
+    "another width",
+    (root) => renameSync(frame(root, train, 5), join(root, folderOf(train), "000005.jpg")),
+    folder(here),
+    /1 frame is named %06d.jpg where the folder has %09d.jpg/,
+  );
+  fault(
+    "frame-name",
+    "another extension, at the end",
+    (root) => renameSync(frame(root, train, 39), frame(root, train, 39).replace(".jpg", ".jpeg")),
+    folder(here),
+    /%09d.jpeg/,
+  );
+  fault(
+    "duplicate-frame",
+    "another width",
+    (root) => copyFileSync(frame(root, train, 5), join(root, folderOf(train), "00005.jpg")),
+    folder(here),
+    /frame 5 is there twice: 000000005.jpg and 00005.jpg/,
+  );
+  fault(
+    "duplicate-frame",
+    "as PNG",
+    async (root) =>
+      writeFileSync(
+        frame(root, train, 5).replace("jpg", "png"),
+        await sharp(frame(root, train, 5))
+          .png()
+          .toBuffer(),
+      ),
+    folder(here),
+    /000000005.png/,
+  );
+  for (const name of ["Thumbs.db", "000000005 (1).jpg", "000000005.jpg.part", "._000000005.jpg"]) {
+    fault(
+      "stray-file",
+      name,
+      (root) => writeFileSync(join(root, folderOf(train), name), "x"),
+      folder(here),
+      new RegExp(`${name.replace(/[().]/g, "\\$&")} is no frame`),
+    );
+  }
+  fault(
+    "layout",
+    "one video as PNG",
+    async (root) => {
+      const png = await sharp(await makeJpeg(1280, 720))
+        .png()
+        .toBuffer();
+      for (let number = 0; number < 40; number++) {
+        rmSync(frame(root, train, number));
+        writeFileSync(frame(root, train, number).replace("jpg", "png"), png);
+      }
+    },
+    folder(here),
+    /%09d.png, the set %09d.jpg/,
+  );
+  nearMiss("names padded to the width of the last frame, as an older script did", (root) => {
+    for (let number = 0; number < 40; number++) {
+      renameSync(
+        frame(root, train, number),
+        join(root, folderOf(train), `${String(number).padStart(2, "0")}.jpg`),
+      );
+    }
+  });
+  fault(
+    "broken-link",
+    "a youtuber on a disk that is not mounted",
+    (root) => symlinkSync(join(root, "nowhere"), join(root, "full_images/Gone_Films")),
+    () => "full_images/Gone_Films",
+    /leads nowhere/,
+  );
+  nearMiss("a video folder that is a link to another disk", (root) => {
+    renameSync(join(root, folderOf(train)), join(root, "elsewhere"));
+    symlinkSync("../../elsewhere", join(root, folderOf(train)));
+  });
+  nearMiss("a set spread over full_images and full_images_2", (root) => {
+    const [, youtuber] = folderOf(train).split("/");
+    mkdirSync(join(root, "full_images_2"));
+    renameSync(join(root, "full_images", youtuber!), join(root, "full_images_2", youtuber!));
+  });
+});
+
+describe("images", () => {
+  fault(
+    "truncated-last-frame",
+    "an interrupted run",
+    (root) => {
+      replace(frame(root, train, 39), readFileSync(frame(root, train, 38)));
+      truncateSync(frame(root, train, 39), 3000);
+    },
+    () => `${folderOf(train)}/000000039.jpg`,
+    /no end marker: cut off at 3000 bytes/,
+  );
+  fault(
+    "truncated-last-frame",
+    "an interrupted run, before the first byte, at the level of names",
+    (root) => replace(frame(root, train, 39), ""),
+    () => `${folderOf(train)}/000000039.jpg`,
+    /0 bytes/,
+    { images: "names" },
+  );
+  fault(
+    "truncated-image",
+    "a copy that failed",
+    (root) => replace(frame(root, train, 9), readFileSync(frame(root, train, 8)).subarray(0, -2)),
+    () => `${folderOf(train)}/000000009.jpg`,
+    /no end marker/,
+  );
+  nearMiss("bytes after the end marker", (root) =>
+    replace(frame(root, train, 9), Buffer.concat([readFileSync(frame(root, train, 8)), Buffer.alloc(64)])),
+  );
+  fault(
+    "empty-image",
+    "0 bytes",
+    (root) => replace(frame(root, train, 9), ""),
+    () => `${folderOf(train)}/000000009.jpg`,
+    /0 bytes/,
+  );
+  fault(
+    "not-an-image",
+    "an error page",
+    (root) => replace(frame(root, train, 9), "<html>quota exceeded</html>"),
+    () => `${folderOf(train)}/000000009.jpg`,
+    /starts with 3c 68 74 6d.*neither JPEG nor PNG/,
+  );
+  nearMiss("a PNG under the name of a JPEG, which Pillow opens", async (root) =>
+    replace(
+      frame(root, train, 9),
+      await sharp(frame(root, train, 8))
+        .png()
+        .toBuffer(),
+    ),
+  );
+  fault(
+    "damaged-image",
+    "a lost disk block, found by a decode",
+    async (root) => {
+      const noise = await sharp({
+        create: {
+          width: 1280,
+          height: 720,
+          channels: 3,
+          background: "#777",
+          noise: { type: "gaussian", mean: 128, sigma: 40 },
+        },
+      })
+        .jpeg()
+        .toBuffer();
+      noise.fill(0xff, 20_000, 20_064);
+      replace(frame(root, train, 9), noise);
+    },
+    () => `${folderOf(train)}/000000009.jpg`,
+    /does not decode: Corrupt JPEG data/,
+    { images: "decode" },
+  );
+  fault(
+    "unreadable-image",
+    "a link to nowhere",
+    (root) => {
+      rmSync(frame(root, train, 9));
+      symlinkSync("gone.jpg", frame(root, train, 9));
+    },
+    () => `${folderOf(train)}/000000009.jpg`,
+    /is not there/,
+  );
+  fault(
+    "size-change",
+    "frames of another download",
+    async (root) => {
+      const larger = await makeJpeg(1920, 1080);
+      for (const number of [20, 21]) replace(frame(root, train, number), larger);
+    },
+    folder(here),
+    /000000020.jpg and 1 more of those opened are 1920 × 1080, the first frame is 1280 × 720/,
+  );
+  const resize = (width: number, height: number) => async (root: string) => {
+    const image = await makeJpeg(width, height);
+    for (let number = 0; number < 40; number++) replace(frame(root, train, number), image);
+  };
+  fault("small-frames", "540p", resize(960, 540), folder(here), /960 × 540/);
+  fault("aspect", "4:3", resize(1440, 1080), folder(here), /1440 × 1080, that is 1.333/);
+  nearMiss("16:9 but for a rounded pixel", resize(1366, 768));
+  nearMiss("1080p", resize(1920, 1080));
+});
+
+describe("the list of videos", () => {
+  fault(
+    "meta-missing",
+    "no file",
+    (root) => rmSync(join(root, "meta"), { recursive: true }),
+    () => ".",
+    /no meta/,
+  );
+  fault(
+    "meta-unreadable",
+    "JSON cut off",
+    (root) => truncateSync(join(root, "meta/OpenDV-YouTube.json"), 700),
+    () => "meta/OpenDV-YouTube.json",
+    /ends inside row 1/,
+  );
+  fault(
+    "meta-unreadable",
+    "CSV without its columns",
+    (root) => writeFileSync(join(root, "meta/OpenDV-YouTube.csv"), "a,b\n1,2\n"),
+    () => "meta/OpenDV-YouTube.csv",
+    /no column for videoid, youtuber/,
+  );
+  const jsonOnly = (root: string, change: Partial<Record<keyof OpenDvRow, unknown>>) => {
+    rmSync(join(root, "meta/OpenDV-YouTube.csv"));
+    writeMeta(
+      root,
+      rows.map((one) => (one === train ? ({ ...one, ...change } as OpenDvRow) : one)),
+      ["OpenDV-YouTube.json"],
+    );
+  };
+  const list = () => "meta/OpenDV-YouTube.json";
+  fault(
+    "meta-row",
+    "a split of its own",
+    (root) => jsonOnly(root, { split: "Test" }),
+    list,
+    /"Test", neither/,
+  );
+  fault(
+    "meta-spelling",
+    "subset in lower case",
+    (root) => jsonOnly(root, { subset: "full" }),
+    list,
+    /"full"/,
+  );
+  fault(
+    "meta-spelling",
+    "a blank after the split",
+    (root) => jsonOnly(root, { split: "Train " }),
+    list,
+    /blanks/,
+  );
+  nearMiss("split in capitals, which the script folds", (root) => jsonOnly(root, { split: "TRAIN" }));
+  fault(
+    "meta-blank",
+    "a bare NaN for a discard",
+    (root) => jsonOnly(root, { start_discard: Number.NaN }),
+    list,
+    /at the start .* is blank/,
+  );
+  nearMiss("a bare NaN for the area", (root) => jsonOnly(root, { area: Number.NaN }));
+  nearMiss("CSV alone", (root) => rmSync(join(root, "meta/OpenDV-YouTube.json")));
+  nearMiss("CSV with a byte order mark and empty rows at its end", (root) => {
+    const path = join(root, "meta/OpenDV-YouTube.csv");
+    writeFileSync(path, `\ufeff${readFileSync(path, "utf8")},,,,,,,,,,,\r\n,,,,,,,,,,,\r\n`);
+  });
+  fault(
+    "meta-duplicate",
+    "a row twice",
+    (root) => {
+      rmSync(join(root, "meta/OpenDV-YouTube.csv"));
+      writeMeta(root, [...rows, train], ["OpenDV-YouTube.json"]);
+    },
+    list,
+    /is listed in row 1 already/,
+  );
+  fault(
+    "meta-mismatch",
+    "a row more in the CSV, whose video was not downloaded by any other youtuber",
+    (root) => writeMeta(root, [...rows, { ...train, videoid: "AAAAAAAAAAA" }], ["OpenDV-YouTube.csv"]),
+    () => "meta/OpenDV-YouTube.csv",
+    /1 videos are listed here and not in meta\/OpenDV-YouTube.json: AAAAAAAAAAA/,
+  );
+});
+
+describe("the list against the folders", () => {
+  const removeVideo = (root: string, row: OpenDvRow) =>
+    rmSync(join(root, folderOf(row)), { recursive: true });
+  fault(
+    "missing-folder",
+    "downloaded, never extracted",
+    (root) => removeVideo(root, train),
+    folder(here),
+    /downloaded/,
+  );
+  fault(
+    "missing-folder",
+    "no videos at hand, others of the youtuber are there",
+    (root) => {
+      removeVideo(root, train);
+      rmSync(join(root, "videos"), { recursive: true });
+    },
+    folder(here),
+    /has no folder/,
+  );
+  fault(
+    "not-downloaded",
+    "gone from YouTube",
+    (root) => {
+      removeVideo(root, train);
+      rmSync(join(root, "videos", train.youtuber.replaceAll(" ", "_"), `${train.videoid}.webm`));
+    },
+    () => train.youtuber.replaceAll(" ", "_"),
+    /1 video has neither/,
+  );
+  fault(
+    "partial",
+    "one video of six",
+    (root) => {
+      for (const row of rows) if (row !== train) removeVideo(root, row);
+      rmSync(join(root, "videos"), { recursive: true });
+    },
+    () => "meta/OpenDV-YouTube.json",
+    /1 of the 6 videos/,
+  );
+  nearMiss("the mini subset alone", (root) => {
+    for (const row of rows) if (row.subset !== "Mini") removeVideo(root, row);
+    for (const row of rows) {
+      if (row.subset !== "Mini") {
+        rmSync(join(root, "videos", row.youtuber.replaceAll(" ", "_"), `${row.videoid}.webm`));
+      }
+    }
+    rmSync(join(root, "val_images"), { recursive: true });
+  });
+  nearMiss("the validation split alone", (root) => {
+    rmSync(join(root, "full_images"), { recursive: true });
+    rmSync(join(root, "videos"), { recursive: true });
+  });
+  fault(
+    "unknown-folder",
+    "a video of one's own",
+    (root) => {
+      const path = join(root, "full_images/My_Drives/mydashcam01");
+      mkdirSync(path, { recursive: true });
+      copyFileSync(frame(root, train, 0), join(path, "000000000.jpg"));
+    },
+    () => "full_images/My_Drives/mydashcam01",
+    /no video of the list/,
+  );
+  fault(
+    "wrong-split",
+    "a validation video among the training images",
+    (root) => {
+      const [, youtuber, id] = folderOf(val).split("/");
+      mkdirSync(join(root, "full_images", youtuber!), { recursive: true });
+      renameSync(join(root, folderOf(val)), join(root, "full_images", youtuber!, id!));
+    },
+    () => folderOf(val).replace("val_images", "full_images"),
+    /in val, its folder is among the train images/,
+  );
+  fault(
+    "video-twice",
+    "on two disks",
+    (root) => {
+      const copy = join(root, folderOf(train).replace("full_images", "full_images_b"));
+      mkdirSync(copy, { recursive: true });
+      for (let number = 0; number < 40; number++) {
+        copyFileSync(frame(root, train, number), join(copy, `${String(number).padStart(9, "0")}.jpg`));
+      }
+    },
+    () => folderOf(train).replace("full_images", "full_images_b"),
+    /the same video is in full_images\//,
+  );
+});
+
+test("loader-name: f_%06d.jpg is recognised, and said to be unreadable for Vista", async () => {
+  covered.add("loader-name");
+  const { root } = await makeSet({ pattern: "f_%06d.jpg", base: 1 });
+  const check = checkOpenDv(root);
+  const findings = await collect(check);
+  expect(findings.map(({ rule, path }) => [rule, path])).toEqual([["opendv/loader-name", "."]]);
+  expect(check.summary.title).toBe("OpenDV-YouTube, 6 videos, f_%06d.jpg from 1");
+});
+
+test("every rule has a planted fault", () => {
+  expect([...covered].sort()).toEqual(Object.keys(OPENDV_RULES).sort());
+});

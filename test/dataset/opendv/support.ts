@@ -1,0 +1,57 @@
+import { copyFileSync, linkSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { folderOf, makeOpenDv, type OpenDvOptions, type OpenDvRow } from "../../../bench/make-opendv.mjs";
+import type { Check, Finding } from "../../../src/dataset/finding.js";
+
+/** A folder that {@link removeFolders} removes. */
+const folders: string[] = [];
+
+export function newFolder(): string {
+  const path = mkdtempSync(join(tmpdir(), "vista-data-"));
+  folders.push(path);
+  return path;
+}
+
+export function removeFolders(): void {
+  for (const path of folders.splice(0)) rmSync(path, { recursive: true, force: true });
+}
+
+/** A clean set to copy from. */
+export async function makeSet(options: OpenDvOptions = {}): Promise<{ root: string; rows: OpenDvRow[] }> {
+  const root = newFolder();
+  return { root, rows: await makeOpenDv(root, { frames: 40, ...options }) };
+}
+
+/** A copy of a set. Its frames are hard links to the first one's: replace them, never write into them. */
+export function copyOf(root: string): string {
+  const copy = newFolder();
+  copyFolder(root, copy);
+  return copy;
+}
+
+function copyFolder(from: string, to: string): void {
+  mkdirSync(to, { recursive: true });
+  for (const entry of readdirSync(from, { withFileTypes: true })) {
+    const [source, target] = [join(from, entry.name), join(to, entry.name)];
+    if (entry.isDirectory()) copyFolder(source, target);
+    else if (/\.(jpg|png)$/.test(entry.name)) linkSync(source, target);
+    else copyFileSync(source, target);
+  }
+}
+
+export function frame(root: string, row: OpenDvRow, number: number): string {
+  return join(root, folderOf(row), `${String(number).padStart(9, "0")}.jpg`);
+}
+
+/** Replaces a file's content by a file of its own. */
+export function replace(path: string, content: string | Uint8Array): void {
+  rmSync(path, { force: true });
+  writeFileSync(path, content);
+}
+
+export async function collect(check: Check): Promise<Finding[]> {
+  const findings: Finding[] = [];
+  for await (const found of check) findings.push(found);
+  return findings;
+}
