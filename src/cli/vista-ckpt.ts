@@ -1,4 +1,5 @@
 import { mergeCommand } from "./ckpt/merge.js";
+import { toStCommand } from "./ckpt/to-st.js";
 import { createProgram, runProgram } from "./program.js";
 
 /** `vista-ckpt`: merge, convert, look into and compare checkpoints. */
@@ -9,6 +10,7 @@ export function main(argv: readonly string[]): Promise<void> {
       "Checkpoints of Vista and other DeepSpeed models, without Python",
     );
     mergeCommand(program, context);
+    toStCommand(program, context);
     return program;
   });
 }
