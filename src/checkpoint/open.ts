@@ -78,19 +78,27 @@ const NOTHING_ELSE = {
 };
 
 async function openFolder(path: string, options: OpenOptions): Promise<Checkpoint> {
-  const names = await readdir(path).catch((error: unknown) => {
-    throw fromSystem(error, path, "list the folder");
-  });
-  const indexes = names.filter((name) => name.endsWith(".index.json")).sort();
-  if (indexes.length > 0 && !names.includes("latest")) {
-    if (indexes.length === 1) return { ...(await openSharded(join(path, indexes[0]!), options)), path };
-    throw new VistaError("AMBIGUOUS", `${indexes.length} indexes in this folder: ${indexes.join(", ")}`, {
-      path,
-      hint: "Give one of them.",
-    });
-  }
+  const index = await findIndex(path);
+  if (index !== undefined) return { ...(await openSharded(index, options)), path };
   const { state, info } = await openZeroCheckpoint(path, options);
   return { ...NOTHING_ELSE, kind: "zero", path, state, warnings: info.warnings, zero: info };
+}
+
+/**
+ * The index in a folder of shards; `undefined` where there is none, and in a ZeRO checkpoint folder.
+ * @throws VistaError `AMBIGUOUS` for several
+ */
+export async function findIndex(folder: string): Promise<string | undefined> {
+  const names = await readdir(folder).catch((error: unknown) => {
+    throw fromSystem(error, folder, "list the folder");
+  });
+  const indexes = names.filter((name) => name.endsWith(".index.json")).sort();
+  if (indexes.length === 0 || names.includes("latest")) return undefined;
+  if (indexes.length === 1) return join(folder, indexes[0]!);
+  throw new VistaError("AMBIGUOUS", `${indexes.length} indexes in this folder: ${indexes.join(", ")}`, {
+    path: folder,
+    hint: "Give one of them.",
+  });
 }
 
 async function openFile(path: string, options: OpenOptions): Promise<Checkpoint> {
@@ -128,13 +136,20 @@ async function openFile(path: string, options: OpenOptions): Promise<Checkpoint>
 async function isSafetensors(path: string): Promise<boolean> {
   const file = await SourceFile.open(path);
   try {
-    const head = Buffer.alloc(Math.min(16, file.size));
-    await file.read(head, 0);
-    const isTorch = head.length >= 4 && (head.readUInt32LE(0) === 0x04034b50 || head[0] === 0x80);
-    return looksLikeSafetensors(head) || (!isTorch && path.endsWith(".safetensors"));
+    return (await detectFormat(file)) === "safetensors";
   } finally {
     await file.close();
   }
+}
+
+/** What a file begins like; where that says nothing, what it is called like. */
+export async function detectFormat(file: SourceFile): Promise<"zip" | "legacy" | "safetensors" | "unknown"> {
+  const head = Buffer.alloc(Math.min(16, file.size));
+  await file.read(head, 0);
+  if (head.length >= 4 && head.readUInt32LE(0) === 0x04034b50) return "zip";
+  if (looksLikeSafetensors(head)) return "safetensors";
+  if (head.length >= 2 && head[0] === 0x80 && head[1]! >= 2 && head[1]! <= 5) return "legacy";
+  return file.path.toLowerCase().endsWith(".safetensors") ? "safetensors" : "unknown";
 }
 
 /** @throws VistaError `WRONG_KIND` for an optimizer shard, `FORMAT` where there is no state dict */
