@@ -80,8 +80,8 @@ const NOTHING_ELSE = {
 async function openFolder(path: string, options: OpenOptions): Promise<Checkpoint> {
   const index = await findIndex(path);
   if (index !== undefined) return { ...(await openSharded(index, options)), path };
-  const { state, info } = await openZeroCheckpoint(path, options);
-  return { ...NOTHING_ELSE, kind: "zero", path, state, warnings: info.warnings, zero: info };
+  const { state, info, torchFiles } = await openZeroCheckpoint(path, options);
+  return { ...NOTHING_ELSE, kind: "zero", path, state, warnings: info.warnings, torchFiles, zero: info };
 }
 
 /**

@@ -186,7 +186,7 @@ class Verifier {
       const torchFile = await readTorchFile(path, { verify: true });
       try {
         const { storages, tensors } = storagesIn(torchFile.value);
-        for (const tensor of tensors) await torchFile.tensor(tensor);
+        for (const tensor of tensors.keys()) await torchFile.tensor(tensor);
         return storages;
       } finally {
         await torchFile.file.close();
@@ -201,7 +201,7 @@ class Verifier {
     const torchFile = await readTorchFile(file.path);
     try {
       const { storages, tensors } = storagesIn(torchFile.value);
-      for (const tensor of tensors) await torchFile.tensor(tensor);
+      for (const tensor of tensors.keys()) await torchFile.tensor(tensor);
       const regions = await torchFile.regions();
       await this.#scan(
         regions.map((region) => {

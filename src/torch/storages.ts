@@ -9,10 +9,13 @@ export interface StorageUse {
   readonly path: string;
 }
 
-/** Every tensor in a value, and for each storage key its first use. */
-export function storagesIn(value: PyValue): { storages: Map<string, StorageUse>; tensors: TorchTensor[] } {
+/** Every tensor in a value with the path to it, and for each storage key its first use. */
+export function storagesIn(value: PyValue): {
+  storages: Map<string, StorageUse>;
+  tensors: Map<TorchTensor, string>;
+} {
   const storages = new Map<string, StorageUse>();
-  const tensors: TorchTensor[] = [];
+  const tensors = new Map<TorchTensor, string>();
   const seen = new Set<object>();
   // A list of what is left to do, not recursion: a pickle may nest deeper than the call stack.
   const todo: { value: PyValue; path: string }[] = [{ value, path: "" }];
@@ -21,7 +24,7 @@ export function storagesIn(value: PyValue): { storages: Map<string, StorageUse>;
     if (typeof current !== "object" || current === null || seen.has(current)) continue;
     seen.add(current);
     if (current instanceof TorchTensor) {
-      tensors.push(current);
+      tensors.set(current, path);
       const { key } = current.storage;
       if (!storages.has(key)) storages.set(key, { dtype: current.dtype, path });
       continue;

@@ -2,8 +2,9 @@
 import { join, resolve } from "node:path";
 import type { Command } from "commander";
 import { formatOf, planCheckpoint, type Saved, saveCheckpoint } from "../../checkpoint/save.js";
+import type { StateDict } from "../../tensor/tensor.js";
 import { openZeroCheckpoint, type ZeroCheckpoint } from "../../zero/open.js";
-import { firstNames } from "../../zero/plan.js";
+import { firstNames, type ZeroInfo } from "../../zero/plan.js";
 import { formatBytes, formatCount, formatDuration, plural } from "../format.js";
 import type { CommandContext } from "../program.js";
 import { createProgressView } from "../progress.js";
@@ -85,8 +86,8 @@ async function merge(
     view.stop();
     const seconds = (performance.now() - started) / 1000;
     const result = { saved, seconds, dryRun: options.dryRun ?? false };
-    if (options.json) process.stdout.write(`${JSON.stringify(toJson({ state, info }, result))}\n`);
-    else if (!options.quiet) process.stdout.write(summarize({ state, info }, result));
+    if (options.json) process.stdout.write(`${JSON.stringify(toJson(state, info, result))}\n`);
+    else if (!options.quiet) process.stdout.write(summarize(state, info, result));
   } finally {
     view.stop();
     await checkpoint?.state.close();
@@ -99,7 +100,7 @@ interface Result {
   dryRun: boolean;
 }
 
-function toJson({ state, info }: ZeroCheckpoint, result: Result) {
+function toJson(state: StateDict, info: ZeroInfo, result: Result) {
   const { saved } = result;
   return {
     command: "merge",
@@ -114,7 +115,7 @@ function toJson({ state, info }: ZeroCheckpoint, result: Result) {
   };
 }
 
-function summarize({ state, info }: ZeroCheckpoint, result: Result): string {
+function summarize(state: StateDict, info: ZeroInfo, result: Result): string {
   const { counts } = info;
   const writer = [
     info.deepspeed === undefined ? "an unknown DeepSpeed" : `DeepSpeed ${info.deepspeed}`,
