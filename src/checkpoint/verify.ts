@@ -9,8 +9,9 @@ import { openSafetensors } from "../safetensors/read.js";
 import { checksumError } from "../tensor/checks.js";
 import type { DType } from "../tensor/dtype.js";
 import { canBeNonFinite, countNonFinite, type NonFinite } from "../tensor/stats.js";
-import { readTorchFile } from "../torch/read.js";
-import { storagesIn } from "../torch/storages.js";
+import { asDict } from "../torch/objects.js";
+import { readTorchFile, type TorchFile } from "../torch/read.js";
+import { type StorageUse, storagesIn } from "../torch/storages.js";
 import { openTorchZip } from "../torch/zip.js";
 import { findCheckpoint, listCheckpointFiles } from "../zero/layout.js";
 import { readIndex } from "./index-file.js";
@@ -181,13 +182,11 @@ class Verifier {
   }
 
   /** Damage of the pickle's bytes is found with that of the other records: here only what it says is wrong. */
-  async #readPickle(path: string): Promise<ReadonlyMap<string, { dtype: DType; path: string }>> {
+  async #readPickle(path: string): Promise<ReadonlyMap<string, StorageUse>> {
     try {
       const torchFile = await readTorchFile(path, { verify: true });
       try {
-        const { storages, tensors } = storagesIn(torchFile.value);
-        for (const tensor of tensors.keys()) await torchFile.tensor(tensor);
-        return storages;
+        return await weightStorages(torchFile);
       } finally {
         await torchFile.file.close();
       }
@@ -200,8 +199,7 @@ class Verifier {
   async #legacy(file: SourceFile): Promise<void> {
     const torchFile = await readTorchFile(file.path);
     try {
-      const { storages, tensors } = storagesIn(torchFile.value);
-      for (const tensor of tensors.keys()) await torchFile.tensor(tensor);
+      const storages = await weightStorages(torchFile);
       const regions = await torchFile.regions();
       await this.#scan(
         regions.map((region) => {
@@ -275,4 +273,21 @@ class Verifier {
   #report(): void {
     this.#options.onProgress?.({ phase: "verify", done: this.#done, total: this.#total, unit: "bytes" });
   }
+}
+
+/**
+ * The storages of weights and of the optimizer: in callbacks and the like, infinity is a common start value and means nothing.
+ * @throws VistaError for any tensor of the file that its storage cannot hold
+ */
+async function weightStorages(torchFile: TorchFile): Promise<Map<string, StorageUse>> {
+  const { storages, tensors } = storagesIn(torchFile.value);
+  for (const tensor of tensors.keys()) await torchFile.tensor(tensor);
+  const top = asDict(torchFile.value);
+  const key = ["state_dict", "module", "model"].find((name) => asDict(top?.get(name)) !== undefined);
+  if (key === undefined) return storages;
+  return new Map(
+    [...storages].filter(
+      ([, { path }]) => path.startsWith(`${key}.`) || /^(?:optimizer|frozen_param_)/.test(path),
+    ),
+  );
 }
