@@ -39,6 +39,8 @@ export function splitState(state: StateDict, maxSize: number, shared: boolean): 
     size += tensor.byteLength;
   }
   if (current.length > 0 || files.length === 0) files.push(current);
+  // One file keeps the order of the names.
+  if (files.length === 1) return [[...state.tensors.keys()]];
   for (const [name, tensor] of aliases) fileOf.get(tensor)!.push(name);
   return files;
 }

@@ -114,7 +114,10 @@ class Verifier {
       this.#warnings = opened.warnings;
       await opened.state.close();
     } catch (error) {
-      this.#problem(error);
+      // Sound files all the same: of a kind that cannot be merged, or saved without some of the weights.
+      const sound = isVistaError(error) && ["UNSUPPORTED", "INCOMPLETE"].includes(error.code);
+      if (sound) this.#warnings = [`cannot be merged: ${error.message}`];
+      else this.#problem(error);
     }
   }
 
