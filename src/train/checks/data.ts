@@ -1,0 +1,42 @@
+/** The data sets that the config's subsets need, where their classes look for them. */
+import { stat } from "node:fs/promises";
+import { resolve } from "node:path";
+import { locateSubsets, mapsSubset } from "../data.js";
+import { finding, type TrainFinding } from "../rules.js";
+import type { CheckContext } from "./context.js";
+
+/** Lines of one subset that are shown; `vista-data check` has the rest. */
+const SHOWN = 3;
+
+export async function checkData({ plan, facts, data, signal }: CheckContext): Promise<TrainFinding[]> {
+  if (facts === undefined) return [];
+  const found: TrainFinding[] = [];
+  const { known, unknown } = await locateSubsets(plan.vista, facts.subsets);
+  for (const name of unknown) {
+    if (!(await mapsSubset(plan.vista, name))) {
+      found.push(finding("subset", `the config names the subset ${name}, which vwm/data/dataset.py does not know`));
+    }
+  }
+  for (const subset of known) {
+    const missing: TrainFinding[] = [];
+    for (const [path, kind] of [[subset.root, "folder"], ...subset.annotations.map((file) => [file, "file"])]) {
+      const own = await stat(resolve(plan.vista, path!)).catch(() => undefined);
+      const right = kind === "folder" ? own?.isDirectory() : own?.isFile();
+      if (!right) missing.push(finding("dataMissing", `${subset.name}: there is no ${kind} ${path}`));
+    }
+    found.push(...missing);
+    if (missing.length > 0) continue;
+    const wrong = await data.quickCheck(subset, plan.vista, signal);
+    for (const line of wrong.slice(0, SHOWN)) {
+      found.push(
+        finding("dataFaulty", `${subset.name}: ${line}`, {
+          fix: `For the whole list: vista-data check ${subset.annotations.join(" ")} --root ${subset.root}`,
+        }),
+      );
+    }
+    if (wrong.length > SHOWN) {
+      found.push(finding("dataFaulty", `${subset.name}: ${wrong.length - SHOWN} more of the kind`));
+    }
+  }
+  return found;
+}

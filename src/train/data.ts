@@ -1,0 +1,60 @@
+/** Where Vista's data set classes look for their files. */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+
+/** One data set of a config: its folder and annotation files, as train.py will open them (relative to the checkout). */
+export interface Subset {
+  name: string;
+  root: string;
+  annotations: string[];
+}
+
+/** What a quick look at a subset found wrong, as lines; see src/train/tools.ts. */
+export interface DataTools {
+  /**
+   * Looks at a few records of the annotation files of a subset whose root and annotation files exist.
+   *
+   * @returns what is wrong, one line each; an empty list where nothing is
+   */
+  quickCheck(subset: Subset, vista: string, signal: AbortSignal | undefined): Promise<string[]>;
+}
+
+/** Defaults of `data_root` and `anno_file` in vwm/data/subsets; people edit them there, as the documentation tells. */
+const SUBSETS: Record<string, { file: string; root: string; annotations: string[] }> = {
+  NuScenes: { file: "nuscenes.py", root: "data/nuscenes", annotations: ["annos/nuScenes.json"] },
+  YouTube: { file: "youtube.py", root: "data/YouTube", annotations: ["annos/YouTube.json"] },
+};
+
+/** The subsets of a config with the places their classes use; names that no class is known for come apart. */
+export async function locateSubsets(
+  vista: string,
+  names: readonly string[],
+): Promise<{ known: Subset[]; unknown: string[] }> {
+  const known: Subset[] = [];
+  const unknown: string[] = [];
+  for (const name of names) {
+    const documented = SUBSETS[name];
+    if (documented === undefined) {
+      unknown.push(name);
+      continue;
+    }
+    const source = await readFile(join(vista, "vwm/data/subsets", documented.file), "utf8").catch(() => "");
+    const root = /\bdata_root\s*=\s*r?["']([^"']+)["']/.exec(source)?.[1];
+    const annotations = /\banno_file\s*=\s*(\[[^\]]*\]|r?["'][^"']+["'])/.exec(source)?.[1];
+    known.push({
+      name,
+      root: root ?? documented.root,
+      annotations:
+        annotations === undefined
+          ? documented.annotations
+          : [...annotations.matchAll(/["']([^"']+)["']/g)].map((match) => match[1]!),
+    });
+  }
+  return { known, unknown };
+}
+
+/** True where the checkout maps a name to a data set class of its own (vwm/data/dataset.py of a fork). */
+export async function mapsSubset(vista: string, name: string): Promise<boolean> {
+  const source = await readFile(join(vista, "vwm/data/dataset.py"), "utf8").catch(() => "");
+  return source.includes(`"${name}"`) || source.includes(`'${name}'`);
+}
