@@ -91,7 +91,7 @@ export async function knownFlags(vista: string): Promise<KnownFlags> {
   const flags = new Map<string, Arity>(Object.entries(DOCUMENTED_FLAGS));
   for (const name of TRAINER_PARAMETERS) flags.set(`--${name}`, "one");
   const source = await readFile(join(vista, "train.py"), "utf8").catch(() => "");
-  for (const [, body] of source.matchAll(/add_argument\(([^]*?)\n?\s*\)(?=\s)/g)) {
+  for (const [, body] of source.matchAll(/add_argument\(([\s\S]*?)\n?\s*\)(?=\s)/g)) {
     const arity: Arity = /nargs\s*=\s*["'][*+]["']/.test(body!)
       ? "many"
       : /nargs\s*=\s*["']\?["']|action\s*=\s*["']store_(true|false)["']/.test(body!)

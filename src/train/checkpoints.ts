@@ -117,10 +117,14 @@ export async function resolveWeights(path: string): Promise<Weights> {
   const checkpoints = await listCheckpoints(path);
   const last = (await lastCheckpoint(checkpoints)) ?? checkpoints.at(-1);
   if (last === undefined) {
-    throw new VistaError("WRONG_KIND", "the folder is neither a DeepSpeed checkpoint nor a run with checkpoints", {
-      path,
-      hint: "Name a .bin or .safetensors file, a checkpoint folder (it has a file `latest`), or a run folder of Vista.",
-    });
+    throw new VistaError(
+      "WRONG_KIND",
+      "the folder is neither a DeepSpeed checkpoint nor a run with checkpoints",
+      {
+        path,
+        hint: "Name a .bin or .safetensors file, a checkpoint folder (it has a file `latest`), or a run folder of Vista.",
+      },
+    );
   }
   return last.kind === "file" ? { kind: "file", path: last.path } : shards(last.path);
 }

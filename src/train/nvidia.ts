@@ -28,7 +28,10 @@ export async function readGpus(system: System): Promise<GpuReport> {
   if (result.code === 12) return { known: false, reason: "nvidia-smi finds no NVML library (exit code 12)" };
   if (result.code !== 0) {
     const line = result.stderr.trim() || result.stdout.trim();
-    return { known: false, reason: `nvidia-smi failed with exit code ${result.code}: ${line.split("\n")[0]}` };
+    return {
+      known: false,
+      reason: `nvidia-smi failed with exit code ${result.code}: ${line.split("\n")[0]}`,
+    };
   }
   return { known: true, gpus: parseGpus(result.stdout) };
 }

@@ -130,7 +130,10 @@ function planRendezvous(recipe: Recipe, options: LaunchOptions, nodes: number): 
   }
   if (fixed) {
     if (options.slurm !== undefined) {
-      throw new VistaError("USAGE", "--slurm gives the nodes their ranks; --node-rank and --master-addr exclude it");
+      throw new VistaError(
+        "USAGE",
+        "--slurm gives the nodes their ranks; --node-rank and --master-addr exclude it",
+      );
     }
     if (options.nodeRank === undefined || options.masterAddr === undefined) {
       throw new VistaError("USAGE", "--node-rank and --master-addr go together", {
@@ -138,7 +141,10 @@ function planRendezvous(recipe: Recipe, options: LaunchOptions, nodes: number): 
       });
     }
     if (options.nodeRank >= nodes) {
-      throw new VistaError("USAGE", `--node-rank ${options.nodeRank} is not below the number of nodes, ${nodes}`);
+      throw new VistaError(
+        "USAGE",
+        `--node-rank ${options.nodeRank} is not below the number of nodes, ${nodes}`,
+      );
     }
     return {
       kind: "static",

@@ -1,7 +1,7 @@
 /** The preflight: everything that is looked at before a training is started. */
 import { isAbsolute, join } from "node:path";
 import { isVistaError, throwIfAborted } from "../errors.js";
-import { parseArguments, knownFlags } from "./arguments.js";
+import { knownFlags, parseArguments } from "./arguments.js";
 import { type CheckpointTools, resolveWeights, type Weights } from "./checkpoints.js";
 import { checkArguments } from "./checks/arguments.js";
 import { checkConfig } from "./checks/config.js";

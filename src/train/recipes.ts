@@ -156,7 +156,9 @@ export async function loadRecipes(path: string | undefined): Promise<Map<string,
   for (const recipe of recipes.values()) {
     for (const other of [recipe.next, recipe.startsFrom === SVD ? undefined : recipe.startsFrom]) {
       if (other !== undefined && !recipes.has(other)) {
-        throw new VistaError("FORMAT", `recipe ${recipe.name} names \`${other}\`, which is no recipe`, { path });
+        throw new VistaError("FORMAT", `recipe ${recipe.name} names \`${other}\`, which is no recipe`, {
+          path,
+        });
       }
     }
   }
@@ -171,7 +173,9 @@ function parseRecipe(name: string, row: unknown, known: Map<string, Recipe>, pat
   if (row.extends !== undefined) {
     parent = known.get(String(row.extends));
     if (parent === undefined) {
-      throw new VistaError("FORMAT", `${where} extends \`${row.extends}\`, which is no recipe above it`, { path });
+      throw new VistaError("FORMAT", `${where} extends \`${row.extends}\`, which is no recipe above it`, {
+        path,
+      });
     }
   }
   const fail = (key: string, must: string): never => {
@@ -195,7 +199,8 @@ function parseRecipe(name: string, row: unknown, known: Map<string, Recipe>, pat
     const value = row[key];
     if (value === undefined) return undefined;
     const items = Array.isArray(value) ? value : [value];
-    if (items.some((item) => typeof item !== "string" && typeof item !== "number")) fail(key, "a list of texts");
+    if (items.some((item) => typeof item !== "string" && typeof item !== "number"))
+      fail(key, "a list of texts");
     return items.map(String);
   };
   const map = (key: string, from: Record<string, unknown>): Record<string, string> | undefined => {
@@ -248,9 +253,13 @@ function onlyKnown(
 ): void {
   for (const key of Object.keys(value)) {
     if (!keys.has(key)) {
-      throw new VistaError("FORMAT", `${where} has the key \`${key}\`, which is none of ${[...keys].join(", ")}`, {
-        path,
-      });
+      throw new VistaError(
+        "FORMAT",
+        `${where} has the key \`${key}\`, which is none of ${[...keys].join(", ")}`,
+        {
+          path,
+        },
+      );
     }
   }
 }

@@ -113,9 +113,9 @@ export async function runTraining(command: Command, options: TrainingOptions): P
   const { code, signal } = await exited(child);
   rendezvous.stop();
   // Orphans hold the pipes open: end them before waiting for the last of the output.
-  await Promise.race([closed, pause(2000)]);
+  await within(closed, 2000);
   await endOrphans(mark);
-  await Promise.race([closed, pause(30_000)]);
+  await within(closed, 30_000);
   guard.stdin.end("over\n");
 
   return {
@@ -131,7 +131,8 @@ function started(child: ChildProcess, command: Command): Promise<void> {
   return new Promise((resolve, reject) => {
     child.once("spawn", resolve);
     child.once("error", (error: NodeJS.ErrnoException) => {
-      const reason = error.code === "ENOENT" ? "there is no such program, or no such working folder" : error.message;
+      const reason =
+        error.code === "ENOENT" ? "there is no such program, or no such working folder" : error.message;
       reject(
         new VistaError("NOT_FOUND", `cannot start it: ${reason}`, {
           path: command.file,
@@ -182,6 +183,16 @@ function watchRendezvous(mark: string, seconds: number | undefined, onTimeout: (
   );
   state.stop = () => clearInterval(timer);
   return state;
+}
+
+/** Waits for a promise, but no longer than this; the timer does not keep the process alive afterwards. */
+async function within(promise: Promise<void>, milliseconds: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const limit = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, milliseconds);
+  });
+  await Promise.race([promise, limit]);
+  clearTimeout(timer);
 }
 
 function pause(milliseconds: number): Promise<void> {

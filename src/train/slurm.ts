@@ -10,7 +10,7 @@ export interface SlurmScriptOptions {
   /** How often the job may be put back in the queue by its own script. */
   maxRequeues: number;
   /** Shell commands to run on the first node when training has ended well; `$run` is the run folder. */
-  then: readonly string[];
+  afterwards: readonly string[];
 }
 
 /** Seconds before the time limit at which Slurm sends the script its warning. */
@@ -26,7 +26,11 @@ export function slurmFolder(plan: LaunchPlan): string {
  * from the job's number. On the warning before the time limit it ends the step and puts the job back in the queue, where
  * it goes on from the last checkpoint; it does so only while checkpoints are being made.
  */
-export function slurmScript(plan: LaunchPlan, finetune: string | undefined, options: SlurmScriptOptions): string {
+export function slurmScript(
+  plan: LaunchPlan,
+  finetune: string | undefined,
+  options: SlurmScriptOptions,
+): string {
   const name = plan.name ?? `${plan.recipe.name}-\${SLURM_JOB_ID}`;
   const run =
     plan.resume !== undefined && !isCheckpoint(plan.resume)
@@ -60,7 +64,7 @@ export function slurmScript(plan: LaunchPlan, finetune: string | undefined, opti
     "# this name (pytorch-lightning#18466). One task a node: torchrun starts the workers.",
     "srun --ntasks-per-node=1 --label --kill-on-bad-exit=1 --wait=60 env SLURM_JOB_NAME=interactive \\",
     `  ${slurmLauncher(plan)} \\`,
-    '  train.py "${start[@]}" \\',
+    `  train.py "\${start[@]}" \\`,
     `  ${["--num_nodes", String(plan.nodes), "--n_devices", String(plan.gpus), ...plan.extra].map(quote).join(" ")} &`,
     "step=$!",
     'wait "$step"',
@@ -81,9 +85,15 @@ export function slurmScript(plan: LaunchPlan, finetune: string | undefined, opti
     '    scontrol requeue "$SLURM_JOB_ID"',
     "  fi",
     "fi",
-    ...(options.then.length === 0
+    ...(options.afterwards.length === 0
       ? []
-      : ["", "# What --then asked for.", 'if [ "$rc" -eq 0 ]; then', ...options.then.map((line) => `  ${line} || rc=$?`), "fi"]),
+      : [
+          "",
+          "# What --then asked for.",
+          'if [ "$rc" -eq 0 ]; then',
+          ...options.afterwards.map((line) => `  ${line} || rc=$?`),
+          "fi",
+        ]),
     // A failed srun followed by anything else would end the job with 0.
     "exit $rc",
   ];
@@ -130,7 +140,9 @@ function slurmLauncher(plan: LaunchPlan): string {
   const words = [...launcher(plan), `--nnodes=${plan.nodes}`, `--nproc_per_node=${plan.gpus}`];
   if (plan.recipe.launcher === "python") return launcher(plan).map(quote).join(" ");
   return rendezvous.kind === "c10d"
-    ? [...words, ...c10dArguments(rendezvous.host, String(rendezvous.port), rendezvous.id)].map(quote).join(" ")
+    ? [...words, ...c10dArguments(rendezvous.host, String(rendezvous.port), rendezvous.id)]
+        .map(quote)
+        .join(" ")
     : `${words.map(quote).join(" ")} --rdzv_backend=c10d --rdzv_endpoint="$head:$port" --rdzv_id="$SLURM_JOB_ID"`;
 }
 
@@ -146,7 +158,10 @@ function startWords(plan: LaunchPlan, finetune: string | undefined): string[] {
       ? ["--finetune", finetune === undefined ? "" : fromVista(plan.vista, finetune)]
       : ["--resume_from_checkpoint", plan.resume, "--finetune", ""];
   const words = [...base, ...logdirArguments(plan), ...weights].map(quote).join(" ");
-  const named = plan.name === undefined ? '--name "${run##*/}" --no_date' : nameArguments(plan.name).map(quote).join(" ");
+  const named =
+    plan.name === undefined
+      ? `--name "\${run##*/}" --no_date`
+      : nameArguments(plan.name).map(quote).join(" ");
   return [
     'if [ -n "$before" ]; then',
     `  start=(--resume "$run" --finetune '')`,
@@ -163,7 +178,10 @@ function startWords(plan: LaunchPlan, finetune: string | undefined): string[] {
  * @throws VistaError `NOT_FOUND` without sbatch, `IO` with what sbatch said where it refuses
  */
 export async function submit(script: string, plan: LaunchPlan, system: System): Promise<string> {
-  const result = await system.capture("sbatch", ["--parsable", script], { cwd: plan.vista, timeoutSeconds: 120 });
+  const result = await system.capture("sbatch", ["--parsable", script], {
+    cwd: plan.vista,
+    timeoutSeconds: 120,
+  });
   if (result.outcome === "missing") {
     throw new VistaError("NOT_FOUND", "there is no sbatch on this machine", {
       hint: "Run on a login node of the cluster; --dry-run prints the script anywhere.",
@@ -172,9 +190,13 @@ export async function submit(script: string, plan: LaunchPlan, system: System): 
   const id = /^(\d+)(;.*)?$/m.exec(result.stdout)?.[1];
   if (result.outcome === "timeout" || result.code !== 0 || id === undefined) {
     const said = result.stderr.trim() || result.stdout.trim() || `exit code ${result.code}`;
-    throw new VistaError("IO", `sbatch refused the job: ${oneLine(said.split("\n").slice(0, 3).join("; "))}`, {
-      path: script,
-    });
+    throw new VistaError(
+      "IO",
+      `sbatch refused the job: ${oneLine(said.split("\n").slice(0, 3).join("; "))}`,
+      {
+        path: script,
+      },
+    );
   }
   return id;
 }

@@ -29,7 +29,8 @@ const KNOWN_CAUSES: readonly KnownCause[] = [
       "A process waited for the others until the time-out: one of them was lost or hung before. Look for the first error above; if there is none, for the data (`vista-data check`).",
   },
   {
-    pattern: /RendezvousTimeoutError|RendezvousConnectionError|failed to connect to .*(TCPStore|store)|The client socket has (failed|timed out)/i,
+    pattern:
+      /RendezvousTimeoutError|RendezvousConnectionError|failed to connect to .*(TCPStore|store)|The client socket has (failed|timed out)/i,
     explanation:
       "The nodes did not find one another. All must be started with the same --rdzv-endpoint and number of --nodes, and reach that address and port.",
   },
@@ -53,7 +54,8 @@ const KNOWN_CAUSES: readonly KnownCause[] = [
   },
   {
     pattern: /cannot import name 'log' from 'torch\.distributed\.elastic/,
-    explanation: "This DeepSpeed is too old for this torch: install the versions Vista pins (deepspeed==0.10.1, torch 2.0.1).",
+    explanation:
+      "This DeepSpeed is too old for this torch: install the versions Vista pins (deepspeed==0.10.1, torch 2.0.1).",
   },
   {
     pattern: /num_nodes.*must be (an integer|a positive)|`num_nodes=.*` argument/i,

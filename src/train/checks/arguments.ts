@@ -21,7 +21,12 @@ const OWN: Record<string, string> = {
 };
 
 /** Sections of a config to which keys are added on purpose: parameters of Lightning's own classes. */
-const OPEN_SECTIONS = ["lightning.callbacks", "lightning.logger", "lightning.strategy", "lightning.modelcheckpoint"];
+const OPEN_SECTIONS = [
+  "lightning.callbacks",
+  "lightning.logger",
+  "lightning.strategy",
+  "lightning.modelcheckpoint",
+];
 /** Parameters of vwm.data.dataset.Sampler. */
 const SAMPLER_PARAMETERS = [
   "batch_size",
@@ -81,7 +86,8 @@ function unknownFlag(argument: Argument, flags: readonly string[]): TrainFinding
       fix: `Settings of the config are written without dashes: ${bare}=VALUE`,
     });
   }
-  const close = suggest(argument.name, flags) ?? suggest(argument.name.replaceAll("-", "_").replace(/^__/, "--"), flags);
+  const close =
+    suggest(argument.name, flags) ?? suggest(argument.name.replaceAll("-", "_").replace(/^__/, "--"), flags);
   return finding(
     "unknownFlag",
     `train.py has no flag ${argument.name}`,
@@ -110,7 +116,10 @@ function unknownKey(key: string, config: Record<string, unknown>): TrainFinding[
   if (close !== undefined) {
     const full = [...parts.slice(0, -1), close].join(".");
     return [
-      finding("unknownKey", `the config has no key ${key}`, { severity: "error", fix: `Did you mean ${full}?` }),
+      finding("unknownKey", `the config has no key ${key}`, {
+        severity: "error",
+        fix: `Did you mean ${full}?`,
+      }),
     ];
   }
   if (OPEN_SECTIONS.some((section) => key.startsWith(`${section}.`))) return [];
@@ -123,7 +132,9 @@ function unknownKey(key: string, config: Record<string, unknown>): TrainFinding[
       severity: "error",
       ...(closeAbove === undefined
         ? {}
-        : { fix: `Did you mean ${[...parts.slice(0, depth), closeAbove, ...parts.slice(depth + 1)].join(".")}?` }),
+        : {
+            fix: `Did you mean ${[...parts.slice(0, depth), closeAbove, ...parts.slice(depth + 1)].join(".")}?`,
+          }),
     }),
   ];
 }

@@ -1,8 +1,8 @@
 /** The config: there, where train.py wants it, for DeepSpeed stage 2, with a checkpoint before the end. */
 import { stat } from "node:fs/promises";
 import { isAbsolute, join, sep } from "node:path";
-import { knownFlags, parseArguments } from "../arguments.js";
 import { isVistaError } from "../../errors.js";
+import { knownFlags, parseArguments } from "../arguments.js";
 import { readConfigs } from "../config.js";
 import { finding, type TrainFinding } from "../rules.js";
 import type { CheckContext } from "./context.js";
@@ -23,7 +23,12 @@ export async function checkConfig({ plan, facts }: CheckContext): Promise<TrainF
   }
   const first = plan.base[0];
   // train.py only looks for the folder where it has to make up the name of the run.
-  if (first !== undefined && plan.resume === undefined && plan.name === undefined && plan.slurm === undefined) {
+  if (
+    first !== undefined &&
+    plan.resume === undefined &&
+    plan.name === undefined &&
+    plan.slurm === undefined
+  ) {
     if (!first.split(sep).slice(0, -1).includes("configs")) {
       found.push(finding("configFolder", `${first} does not lie below a folder named \`configs\``));
     }
@@ -33,11 +38,18 @@ export async function checkConfig({ plan, facts }: CheckContext): Promise<TrainF
   const flags = parseArguments(plan.extra, await knownFlags(plan.vista));
   const strategy = flags.findLast((flag) => flag.name === "--strategy")?.values[0] ?? facts.strategy;
   if (strategy !== "deepspeed_stage_2" && strategy !== "deepspeed_stage_2_offload") {
-    found.push(finding("strategy", `the strategy is ${strategy === undefined ? "not set" : String(strategy)}`));
+    found.push(
+      finding("strategy", `the strategy is ${strategy === undefined ? "not set" : String(strategy)}`),
+    );
   }
   const steps = stepsPerEpoch(plan.nodes * plan.gpus, facts);
   const { iterations } = plan.recipe;
-  if (steps !== undefined && iterations !== undefined && iterations < steps && facts.everySteps === undefined) {
+  if (
+    steps !== undefined &&
+    iterations !== undefined &&
+    iterations < steps &&
+    facts.everySteps === undefined
+  ) {
     found.push(
       finding(
         "lateCheckpoint",

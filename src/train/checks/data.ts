@@ -14,12 +14,17 @@ export async function checkData({ plan, facts, data, signal }: CheckContext): Pr
   const { known, unknown } = await locateSubsets(plan.vista, facts.subsets);
   for (const name of unknown) {
     if (!(await mapsSubset(plan.vista, name))) {
-      found.push(finding("subset", `the config names the subset ${name}, which vwm/data/dataset.py does not know`));
+      found.push(
+        finding("subset", `the config names the subset ${name}, which vwm/data/dataset.py does not know`),
+      );
     }
   }
   for (const subset of known) {
     const missing: TrainFinding[] = [];
-    for (const [path, kind] of [[subset.root, "folder"], ...subset.annotations.map((file) => [file, "file"])]) {
+    for (const [path, kind] of [
+      [subset.root, "folder"],
+      ...subset.annotations.map((file) => [file, "file"]),
+    ]) {
       const own = await stat(resolve(plan.vista, path!)).catch(() => undefined);
       const right = kind === "folder" ? own?.isDirectory() : own?.isFile();
       if (!right) missing.push(finding("dataMissing", `${subset.name}: there is no ${kind} ${path}`));

@@ -23,7 +23,9 @@ export async function checkGpus({ plan, system, facts }: CheckContext): Promise<
   const found: TrainFinding[] = [];
   const mig = gpus.filter((gpu) => gpu.mig);
   if (mig.length > 0) {
-    found.push(finding("gpuMig", `MIG is on for GPU ${mig.map((gpu) => gpu.index).join(", ")} (${mig[0]!.name})`));
+    found.push(
+      finding("gpuMig", `MIG is on for GPU ${mig.map((gpu) => gpu.index).join(", ")} (${mig[0]!.name})`),
+    );
   }
   // Devices named otherwise (MIG instances) are not in nvidia-smi's list of GPUs.
   const countable = !/MIG-/.test(visible ?? "");

@@ -35,14 +35,17 @@ export async function checkPython(context: CheckContext): Promise<TrainFinding[]
   // torchrun lies beside the interpreter of its environment.
   const python =
     plan.python ??
-    (torchrun === undefined ? undefined : await findProgram(join(dirname(torchrun), "python"), path, plan.vista)) ??
+    (torchrun === undefined
+      ? undefined
+      : await findProgram(join(dirname(torchrun), "python"), path, plan.vista)) ??
     "python";
   const result = await system.capture(python, ["-c", SCRIPT, ...PACKAGES], {
     timeoutSeconds: 60,
     env: { ...system.env, ...plan.env },
     cwd: plan.vista,
   });
-  if (result.outcome === "missing") return [finding("pythonMissing", `there is no ${python} on this machine`)];
+  if (result.outcome === "missing")
+    return [finding("pythonMissing", `there is no ${python} on this machine`)];
   let versions: Versions;
   try {
     versions = JSON.parse(result.stdout) as Versions;
@@ -82,18 +85,25 @@ export function checkVersions(versions: Versions, python: string): TrainFinding[
   if (deepspeed && torch) {
     // torch 2.0 removed torch._six, which DeepSpeed imported before 0.8.2.
     if (atLeast(torch, "2.0") && !atLeast(deepspeed, "0.8.2")) {
-      found.push(finding("deepspeed", `deepspeed ${deepspeed} imports torch._six, which torch ${torch} no longer has`));
+      found.push(
+        finding("deepspeed", `deepspeed ${deepspeed} imports torch._six, which torch ${torch} no longer has`),
+      );
     }
     // torch 2.4 renamed `log` in its elastic agent, which DeepSpeed imported before 0.14.1 (DeepSpeed#5337).
     else if (atLeast(torch, "2.4") && !atLeast(deepspeed, "0.14.1")) {
       found.push(
-        finding("deepspeed", `deepspeed ${deepspeed} imports \`log\` of torch's elastic agent, which torch ${torch} no longer has`),
+        finding(
+          "deepspeed",
+          `deepspeed ${deepspeed} imports \`log\` of torch's elastic agent, which torch ${torch} no longer has`,
+        ),
       );
     }
   }
   // Its requirements say pydantic<2 up to 0.11.1.
   if (deepspeed && pydantic && atLeast(pydantic, "2") && !atLeast(deepspeed, "0.11.2")) {
-    found.push(finding("deepspeed", `deepspeed ${deepspeed} needs pydantic before 2, and ${pydantic} is installed`));
+    found.push(
+      finding("deepspeed", `deepspeed ${deepspeed} needs pydantic before 2, and ${pydantic} is installed`),
+    );
   }
   return found;
 }

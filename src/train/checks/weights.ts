@@ -32,13 +32,17 @@ export async function checkWeights(context: CheckContext): Promise<TrainFinding[
 }
 
 function neededFinding(from: string): TrainFinding {
-  return finding("finetuneNeeded", `the recipe starts from the result of ${from}, and --finetune is not given`);
+  return finding(
+    "finetuneNeeded",
+    `the recipe starts from the result of ${from}, and --finetune is not given`,
+  );
 }
 
 async function checkFile(context: CheckContext, path: string): Promise<TrainFinding[]> {
   // As train.py compares: no dot before the ending.
   const format = ["ckpt", "bin", "safetensors"].find((ending) => path.endsWith(ending));
-  if (format === undefined) return [finding("finetuneFormat", `${path} ends neither in .bin nor in .safetensors`)];
+  if (format === undefined)
+    return [finding("finetuneFormat", `${path} ends neither in .bin nor in .safetensors`)];
   let keys: string[];
   try {
     keys = await context.checkpoints.listKeys(path);
@@ -69,15 +73,21 @@ function checkSafetensors(path: string, keys: readonly string[]): TrainFinding[]
       finding(
         "finetuneKeys",
         `${path}: train.py would not recognise ${wrapped.length} of ${keys.length} weights, those with \`${WRAPPER}\`: ${examples(wrapped)}`,
-        { fix: "Make the file with `vista-ckpt to-st`, or name the .bin or the checkpoint folder it came from." },
+        {
+          fix: "Make the file with `vista-ckpt to-st`, or name the .bin or the checkpoint folder it came from.",
+        },
       ),
     ];
   }
   if (keys.some((key) => key.startsWith(UNET))) return checkComplete(path, new Set(keys));
   return [
-    finding("finetuneKeys", `${path}: none of its ${keys.length} weights is one of Vista's UNet: ${examples(keys)}`, {
-      fix: "Name a file that `vista-ckpt to-st` or `vista-ckpt merge` made from a Vista checkpoint.",
-    }),
+    finding(
+      "finetuneKeys",
+      `${path}: none of its ${keys.length} weights is one of Vista's UNet: ${examples(keys)}`,
+      {
+        fix: "Name a file that `vista-ckpt to-st` or `vista-ckpt merge` made from a Vista checkpoint.",
+      },
+    ),
   ];
 }
 
@@ -88,7 +98,10 @@ function checkComplete(path: string, keys: ReadonlySet<string>): TrainFinding[] 
   );
   if (missing.length === 0) return [];
   return [
-    finding("finetuneIncomplete", `${path}: weights of the UNet are not in it: ${examples(missing.map((m) => UNET + m))}`),
+    finding(
+      "finetuneIncomplete",
+      `${path}: weights of the UNet are not in it: ${examples(missing.map((m) => UNET + m))}`,
+    ),
   ];
 }
 
@@ -106,7 +119,10 @@ async function checkSvd({ plan, checkpoints }: CheckContext): Promise<TrainFindi
     const keys = await checkpoints.listKeys(path);
     if (!keys.some((key) => key.startsWith(UNET))) {
       found.push(
-        finding("svdDamaged", `ckpts/svd_xt.safetensors has no weights of a UNet among its ${keys.length}: ${examples(keys)}`),
+        finding(
+          "svdDamaged",
+          `ckpts/svd_xt.safetensors has no weights of a UNet among its ${keys.length}: ${examples(keys)}`,
+        ),
       );
     }
   } catch (error) {
