@@ -113,7 +113,7 @@ export async function resolveWeights(path: string): Promise<Weights> {
     throw fromSystem(error, path, "open the weights");
   });
   if (!own.isDirectory()) return { kind: "file", path };
-  if (await exists(join(path, "latest"))) return shards(path);
+  if (await isShardFolder(path)) return shards(path);
   const checkpoints = await listCheckpoints(path);
   const last = (await lastCheckpoint(checkpoints)) ?? checkpoints.at(-1);
   if (last === undefined) {
@@ -155,9 +155,8 @@ export function weightsFile(weights: Weights): string {
   return weights.kind === "file" ? weights.path : weights.output;
 }
 
-async function exists(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    () => false,
-  );
+/** A DeepSpeed checkpoint folder (it has `latest`) or the tag folder in one. */
+async function isShardFolder(path: string): Promise<boolean> {
+  const names = await readdir(path);
+  return names.some((name) => name === "latest" || name.endsWith("_model_states.pt"));
 }

@@ -12,14 +12,17 @@ const COLORS: Record<Severity, (text: string) => string> = {
   note: pc.cyan,
 };
 
-/** A table: severity, rule and what is wrong; below each why, and the way out. */
+/** A table: severity, rule and what is wrong; below the findings of a rule why, and the way out. */
 export function findingLines(findings: readonly TrainFinding[]): string[] {
   const width = Math.max(0, ...findings.map((one) => one.rule.length));
-  return findings.flatMap((one) => [
-    `${COLORS[one.severity](one.severity.padEnd(7))}  ${one.rule.padEnd(width)}  ${one.message}`,
-    `${" ".repeat(9)}${pc.dim("why")}  ${one.why}`,
-    `${" ".repeat(9)}${pc.dim("fix")}  ${one.fix}`,
-  ]);
+  const lines: string[] = [];
+  for (const [i, one] of findings.entries()) {
+    lines.push(`${COLORS[one.severity](one.severity.padEnd(7))}  ${one.rule.padEnd(width)}  ${one.message}`);
+    const next = findings[i + 1];
+    if (next?.rule === one.rule && next.fix === one.fix) continue;
+    lines.push(`${" ".repeat(9)}${pc.dim("why")}  ${one.why}`, `${" ".repeat(9)}${pc.dim("fix")}  ${one.fix}`);
+  }
+  return lines;
 }
 
 /** `2 errors, 1 warning`; `nothing found`. */
