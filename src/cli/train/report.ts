@@ -20,7 +20,10 @@ export function findingLines(findings: readonly TrainFinding[]): string[] {
     lines.push(`${COLORS[one.severity](one.severity.padEnd(7))}  ${one.rule.padEnd(width)}  ${one.message}`);
     const next = findings[i + 1];
     if (next?.rule === one.rule && next.fix === one.fix) continue;
-    lines.push(`${" ".repeat(9)}${pc.dim("why")}  ${one.why}`, `${" ".repeat(9)}${pc.dim("fix")}  ${one.fix}`);
+    lines.push(
+      `${" ".repeat(9)}${pc.dim("why")}  ${one.why}`,
+      `${" ".repeat(9)}${pc.dim("fix")}  ${one.fix}`,
+    );
   }
   return lines;
 }

@@ -1,16 +1,17 @@
 #!/usr/bin/env bash
 # Starts a real Slurm on this one machine: one slurmctld and a slurmd for each pretended node, each with 8 pretended
-# GPUs. No systemd, cgroups or munge. Everything runs as the user "nobody": auth/none knows no other.
+# GPUs. No systemd, cgroups or munge. Everything, jobs too, runs as the user who calls this.
 #
 #   start.sh DIR [NODES [PORT]]   DIR must not exist yet; NODES defaults to 16, PORT (of slurmctld) to 26817
 #
-# Then, as nobody: SLURM_CONF=DIR/slurm.conf sbatch … (files that jobs write must lie where nobody may write).
+# Then: SLURM_CONF=DIR/slurm.conf sbatch …
 # stop.sh DIR ends it. Needs: apt-get install --no-install-recommends slurm-wlm munge
 set -euo pipefail
 dir=$1
 nodes=${2:-16}
 port=${3:-26817}
 host=$(hostname -s)
+user=$(id -un)
 
 mkdir "$dir"
 mkdir "$dir/state" "$dir/dev" "$dir/work" "$dir/log"
@@ -20,8 +21,8 @@ touch "$dir"/dev/nvidia{0..7}
 cat >"$dir/slurm.conf" <<CONF
 ClusterName=peers
 SlurmctldHost=$host(127.0.0.1)
-SlurmUser=nobody
-SlurmdUser=nobody
+SlurmUser=$user
+SlurmdUser=$user
 AuthType=auth/none
 CredType=cred/none
 SlurmctldPort=$port
@@ -52,16 +53,10 @@ cat >"$dir/gres.conf" <<CONF
 AutoDetect=off
 NodeName=n[1-$nodes] Name=gpu File=$dir/dev/nvidia[0-7]
 CONF
-chown -R nobody "$dir"
-chmod 755 "$dir"
-
 export SLURM_CONF=$dir/slurm.conf
-as_nobody() {
-  if [ "$(id -un)" = nobody ]; then "$@"; else runuser -u nobody -- "$@"; fi
-}
 cd "$dir"
-as_nobody slurmctld
-for i in $(seq 1 "$nodes"); do as_nobody slurmd -N "n$i"; done
+slurmctld
+for i in $(seq 1 "$nodes"); do slurmd -N "n$i"; done
 
 for _ in $(seq 1 60); do
   if [ "$(sinfo --noheader --Node --states=idle --format=%N 2>/dev/null | wc -l)" -eq "$nodes" ]; then exit 0; fi

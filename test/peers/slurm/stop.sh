@@ -4,7 +4,7 @@ set -uo pipefail
 dir=$1
 export SLURM_CONF=$dir/slurm.conf
 [ -e "$SLURM_CONF" ] || exit 0
-runuser -u nobody -- scancel --user=nobody --signal=KILL --full >/dev/null 2>&1
+scancel --user="$(id -un)" --signal=KILL --full >/dev/null 2>&1
 pids=$(cat "$dir"/*.pid 2>/dev/null)
 for pid in $pids; do kill "$pid" 2>/dev/null; done
 for _ in $(seq 1 40); do
