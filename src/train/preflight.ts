@@ -76,13 +76,13 @@ export async function preflight(
     (only.length === 0 || only.some((selector) => matchesRule(code, selector))) &&
     !(options.ignore ?? []).some((selector) => matchesRule(code, selector));
 
-  const config = await effectiveConfig(plan);
+  const config = await baseConfig(plan);
   const context: CheckContext = {
     plan,
     system,
     ...tools,
     config,
-    facts: config === undefined ? undefined : trainingFacts(config),
+    facts: config === undefined ? undefined : trainingFacts(applyDotted(config, await assignments(plan))),
     weights: await weightsOf(plan),
     signal: options.signal,
   };
@@ -103,18 +103,22 @@ export function unknownSelectors(selectors: readonly string[]): string[] {
   return selectors.filter((selector) => !codes.some((code) => matchesRule(code, selector)));
 }
 
-/** The config as train.py will have it; undefined where a file of it cannot be read, which is a finding elsewhere. */
-async function effectiveConfig(plan: LaunchPlan): Promise<ConfigTree | undefined> {
+/** The merged config files; undefined where one of them cannot be read, which is a finding elsewhere. */
+async function baseConfig(plan: LaunchPlan): Promise<ConfigTree | undefined> {
   const files = plan.base.map((path) => (isAbsolute(path) ? path : join(plan.vista, path)));
   if (files.length === 0 && plan.resume !== undefined) files.push(...(await savedConfigs(plan.resume)));
   try {
-    const words = parseArguments(plan.extra, await knownFlags(plan.vista));
-    const dotted = words.filter((argument) => argument.kind === "dotted").map((argument) => argument.word);
-    return files.length === 0 ? undefined : applyDotted(await readConfigs(files), dotted);
+    return files.length === 0 ? undefined : await readConfigs(files);
   } catch (error) {
     if (isVistaError(error)) return undefined;
     throw error;
   }
+}
+
+/** The `dotted.key=value` words among the arguments for train.py. */
+async function assignments(plan: LaunchPlan): Promise<string[]> {
+  const words = parseArguments(plan.extra, await knownFlags(plan.vista));
+  return words.filter((argument) => argument.kind === "dotted").map((argument) => argument.word);
 }
 
 async function weightsOf(plan: LaunchPlan): Promise<Weights | Error | undefined> {

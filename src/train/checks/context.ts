@@ -11,8 +11,9 @@ export interface CheckContext {
   system: System;
   checkpoints: CheckpointTools;
   data: DataTools;
-  /** The merged config with its overrides; undefined where a file of it cannot be read (a finding of its own). */
+  /** The merged config files; undefined where one of them cannot be read (a finding of its own). */
   config: ConfigTree | undefined;
+  /** What they say once the overrides of the command line are applied. */
   facts: TrainingFacts | undefined;
   /** What --finetune names; an error where it cannot be resolved; undefined where there is none. */
   weights: Weights | Error | undefined;

@@ -1,6 +1,5 @@
 /** Where the run goes: log folder, disk space, and the run that is gone on with. */
-import { constants } from "node:fs";
-import { access, readdir, stat, statfs } from "node:fs/promises";
+import { mkdtemp, readdir, rmdir, stat, statfs } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { lastCheckpoint, listCheckpoints } from "../checkpoints.js";
 import type { TrainingFacts } from "../config.js";
@@ -29,7 +28,8 @@ export async function checkLogdir({ plan, facts }: CheckContext): Promise<TrainF
   const own = await stat(folder);
   if (!own.isDirectory()) return [finding("logdir", `${folder} is a file, not a folder`)];
   try {
-    await access(folder, constants.W_OK | constants.X_OK);
+    // Permission bits say nothing to root, nor of a read-only mount or a quota: try it.
+    await rmdir(await mkdtemp(join(folder, ".vista-train-")));
   } catch (error) {
     return [finding("logdir", `${folder} is not writable (${(error as NodeJS.ErrnoException).code})`)];
   }
