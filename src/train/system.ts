@@ -1,5 +1,6 @@
 /** Small programs that the preflight and the Slurm part ask things of: nvidia-smi, Python, sbatch. */
 import { execFile } from "node:child_process";
+import { statfs } from "node:fs/promises";
 
 /** How a program ended. */
 export interface Captured {
@@ -19,12 +20,19 @@ export interface System {
     args: readonly string[],
     options?: { cwd?: string; timeoutSeconds?: number; env?: Record<string, string | undefined> },
   ): Promise<Captured>;
+  /** Bytes this user may still write below an existing folder; undefined where the file system does not tell. */
+  freeBytes(folder: string): Promise<number | undefined>;
 }
 
 /** The machine this process runs on. */
 export function realSystem(env: Record<string, string | undefined>, signal?: AbortSignal): System {
   return {
     env,
+    async freeBytes(folder) {
+      const disk = await statfs(folder);
+      // Some network file systems report 0 blocks in all.
+      return disk.blocks === 0 ? undefined : disk.bavail * disk.bsize;
+    },
     capture: (file, args, options = {}) =>
       new Promise((resolve, reject) => {
         execFile(

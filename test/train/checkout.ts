@@ -154,6 +154,7 @@ export const PINNED = {
 export function fakeSystem(
   answers: Record<string, Partial<Captured>>,
   env: Record<string, string> = {},
+  free: number | undefined = 1e13,
 ): System {
   const all: Record<string, Partial<Captured>> = {
     python: { stdout: JSON.stringify(PINNED) },
@@ -161,6 +162,7 @@ export function fakeSystem(
   };
   return {
     env,
+    freeBytes: async () => free,
     async capture(file) {
       const answer = all[file];
       return answer === undefined

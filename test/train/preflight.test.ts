@@ -214,10 +214,18 @@ test("disk space for the checkpoints of the real model", async () => {
   const config = join(vista, "configs/example/nusc_train.yaml");
   const text = await readFile(config, "utf8");
   await writeFile(config, text.replace("model_channels: 64", "model_channels: 320"));
-  // A file system of a few MB, which every Linux has.
-  expect((await found("debug", { logdir: "/run/lock/vista-train-test" })).codes).toContain(
-    "error disk-space",
-  );
+  const free = async (bytes: number | undefined, extra: string[] = []) => {
+    const system = fakeSystem({ "nvidia-smi": { stdout: EIGHT } }, {}, bytes);
+    return found("debug", { extra }, system);
+  };
+  const full = await free(60e9);
+  expect(full.codes).toEqual(["error disk-space"]);
+  expect(full.text).toContain("60 GB free");
+  expect(full.text).toContain("about 34 GB, the first two 68 GB");
+  expect((await free(70e9)).codes).toEqual([]);
+  expect((await free(undefined)).codes).toEqual([]);
+  // Only the adapters have optimizer state.
+  expect((await free(33e9, ["model.params.train_peft_adapters=true"])).codes).toEqual([]);
 });
 
 test("svd_xt.safetensors: missing, cut off, something else; and a pytorch_model.bin beside it", async () => {

@@ -24,6 +24,7 @@ export async function checkConfig({ plan, facts }: CheckContext): Promise<TrainF
   const first = plan.base[0];
   // train.py only looks for the folder where it has to make up the name of the run.
   if (
+    found.length === 0 &&
     first !== undefined &&
     plan.resume === undefined &&
     plan.name === undefined &&

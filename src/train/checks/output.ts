@@ -1,5 +1,5 @@
 /** Where the run goes: log folder, disk space, and the run that is gone on with. */
-import { mkdtemp, readdir, rmdir, stat, statfs } from "node:fs/promises";
+import { mkdtemp, readdir, rmdir, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { lastCheckpoint, listCheckpoints } from "../checkpoints.js";
 import type { TrainingFacts } from "../config.js";
@@ -22,7 +22,7 @@ export function checkpointBytes(facts: TrainingFacts): number | undefined {
   return facts.adaptersOnly ? WEIGHTS_BYTES : WEIGHTS_BYTES + OPTIMIZER_BYTES;
 }
 
-export async function checkLogdir({ plan, facts }: CheckContext): Promise<TrainFinding[]> {
+export async function checkLogdir({ plan, facts, system }: CheckContext): Promise<TrainFinding[]> {
   const target = plan.resume === undefined || isCheckpoint(plan.resume) ? plan.logdir : plan.resume;
   const folder = await nearestExisting(target);
   const own = await stat(folder);
@@ -42,10 +42,8 @@ export async function checkLogdir({ plan, facts }: CheckContext): Promise<TrainF
   }
   const needed = facts === undefined ? undefined : checkpointBytes(facts);
   if (needed === undefined) return found;
-  const disk = await statfs(folder);
-  const free = disk.bavail * disk.bsize;
-  // Some network file systems report 0 blocks in all: nothing is known then.
-  if (disk.blocks > 0 && free < 2 * needed) {
+  const free = await system.freeBytes(folder);
+  if (free !== undefined && free < 2 * needed) {
     found.push(
       finding(
         "diskSpace",
