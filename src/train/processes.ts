@@ -65,13 +65,19 @@ export function sendSignal(pid: number, signal: NodeJS.Signals): void {
 export const GUARD_SCRIPT = `
 trap '' INT TERM HUP
 read -r line && exit 0
+run() { grep -lzxF -- "$mark" /proc/[0-9]*/environ 2>/dev/null; }
 each() {
-  for file in $(grep -lzxF -- "$2" /proc/[0-9]*/environ 2>/dev/null); do
+  for file in $(run); do
     pid=\${file#/proc/}
     kill "-$1" "\${pid%/environ}" 2>/dev/null
   done
 }
-each TERM "$1"
-sleep "$2"
-each KILL "$1"
+mark=$1
+left=$2
+each TERM
+while [ "$left" -gt 0 ] && [ -n "$(run)" ]; do
+  sleep 1
+  left=$((left - 1))
+done
+each KILL
 `;

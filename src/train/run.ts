@@ -80,6 +80,7 @@ export async function runTraining(command: Command, options: TrainingOptions): P
   const guard = spawn("/bin/sh", ["-c", GUARD_SCRIPT, "guard", `${MARK}=${mark}`, String(GRACE_SECONDS)], {
     stdio: ["pipe", "ignore", "ignore"],
     detached: true,
+    env: { PATH: options.env.PATH },
   });
   // Without a shell there is no guard; the training itself is not worse for it.
   guard.on("error", () => {});

@@ -166,7 +166,7 @@ test("a worker that exits with 7: the code is torchrun's, its root cause comes l
   expect(code).toBe(1);
   const last = stderr.slice(stderr.indexOf("vista-train: training failed: torchrun: exit code 1"));
   expect(last).toMatch(
-    /Root Cause \(first observed failure\):\n\[0\]:\n[^]*rank {6}: 1 \(local_rank: 1\)\n {2}exitcode {2}: 7 /,
+    /Root Cause \(first observed failure\):\n\[0\]:\n[\s\S]*rank {6}: 1 \(local_rank: 1\)\n {2}exitcode {2}: 7 /,
   );
   expect(last).not.toContain("====");
   expect(alive(output)).toEqual([]);
