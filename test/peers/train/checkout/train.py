@@ -1,11 +1,13 @@
 """Stands in for Vista's train.py: says what it was started with, and fails in the ways the tests ask for.
 
 STANDIN_OUT   folder for one JSON file a rank
-STANDIN_MODE  ok | light (no torch) | exit7 | killed | sleep | fallback | oom | checkpoint
+STANDIN_MODE  ok | light (no torch) | exit7 | killed | sleep | stubborn | fallback | oom | checkpoint | lightning
+STANDIN_COPY  a checkpoint folder that rank 0 copies into the run as its last one
 """
 import argparse
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -54,6 +56,13 @@ if mode == "ok" and "TORCHELASTIC_RUN_ID" in os.environ:
     record["sum"] = int(total.item())
     dist.barrier()
     dist.destroy_process_group()
+if mode == "lightning":
+    from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+
+    record["detected"] = SLURMEnvironment.detect()
+    if record["detected"]:
+        record["slurm_rank"] = SLURMEnvironment().global_rank()
+        record["slurm_world"] = SLURMEnvironment().world_size()
 out = os.environ.get("STANDIN_OUT")
 if out:
     path = os.path.join(out, f"rank-{rank}.json")
@@ -73,6 +82,10 @@ if mode == "fallback" or mode == "oom" and rank == 0:
     raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB" if mode == "oom" else "stopped after loading")
 if mode in ("sleep", "stubborn", "exit7", "killed", "oom"):
     time.sleep(300)
+if os.environ.get("STANDIN_COPY") and rank == 0:
+    shutil.copytree(
+        os.environ["STANDIN_COPY"], os.path.join(options.logdir, options.name, "checkpoints", "last.ckpt")
+    )
 if mode == "checkpoint":
     # One "epoch": a checkpoint, then more work than the time limit allows, until the run is resumed.
     run = options.resume or os.path.join(options.logdir, options.name)
