@@ -82,6 +82,19 @@ export const TRAINER_PARAMETERS: readonly string[] = [
   "default_root_dir",
 ];
 
+/** Those of them that Lightning takes as text. As a flag every value is text to train.py: `--max_epochs 5` gives "5". */
+export const TEXT_PARAMETERS: ReadonlySet<string> = new Set([
+  "accelerator",
+  "strategy",
+  "devices",
+  "num_nodes",
+  "precision",
+  "max_time",
+  "gradient_clip_algorithm",
+  "profiler",
+  "default_root_dir",
+]);
+
 export type KnownFlags = ReadonlyMap<string, Arity>;
 
 /**

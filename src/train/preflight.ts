@@ -39,7 +39,7 @@ const TOPICS: readonly [CheckFunction, readonly (keyof typeof RULES)[]][] = [
   [checkRendezvous, ["noRendezvous", "rendezvousHost", "portBusy", "hostName"]],
   [checkEnvironment, ["pet"]],
   [checkSbatch, ["sbatch"]],
-  [checkArguments, ["unknownFlag", "unknownKey", "setTwice"]],
+  [checkArguments, ["unknownFlag", "unknownKey", "textFlag", "setTwice"]],
   [checkConfig, ["configMissing", "configFolder", "strategy", "lateCheckpoint"]],
   [checkResume, ["resume", "resumeAndName"]],
   [checkLogdir, ["runExists", "logdir", "diskSpace"]],

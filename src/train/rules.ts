@@ -67,6 +67,12 @@ export const RULES = {
     "A misspelt key is added to the config and has no effect, or stops train.py when the model is made.",
     "Compare it with the config; ignore this rule if the key is meant to be new.",
   ),
+  textFlag: rule(
+    "text-flag",
+    "error",
+    'train.py hands the value of such a flag to Lightning as text, "5" and not 5, which stops when training begins.',
+    "Set it in the config instead: lightning.trainer.NAME=VALUE",
+  ),
   setTwice: rule(
     "set-twice",
     "error",

@@ -131,7 +131,9 @@ test("PET_* variables", async () => {
 
 test.each<[string[], string[], string]>([
   [["--acumulate_grad_batches", "4"], ["error unknown-flag"], "Did you mean --accumulate_grad_batches?"],
-  [["--max_epochs", "5"], [], ""],
+  [["--max_epochs", "5"], ["error text-flag"], "lightning.trainer.max_epochs=5"],
+  [["--gradient_clip_val=0.5"], ["error text-flag"], "lightning.trainer.gradient_clip_val=0.5"],
+  [["--precision", "16", "--seed", "7", "--scale_lr"], [], ""],
   [["--max-epochs", "5"], ["error unknown-flag"], "Did you mean --max_epochs?"],
   [["--lightning.trainer.max_epochs=5"], ["error unknown-flag"], "lightning.trainer.max_epochs=VALUE"],
   [["8"], ["error unknown-flag"], "no use for `8`"],

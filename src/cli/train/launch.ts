@@ -38,6 +38,7 @@ const DRY_RULES = [
   "resume-and-name",
   "unknown-flag",
   "unknown-key",
+  "text-flag",
   "set-twice",
 ];
 

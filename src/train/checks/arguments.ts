@@ -1,5 +1,12 @@
 /** The arguments that go to train.py as they are. */
-import { type Argument, knownFlags, parseArguments, suggest, TRAINER_PARAMETERS } from "../arguments.js";
+import {
+  type Argument,
+  knownFlags,
+  parseArguments,
+  suggest,
+  TEXT_PARAMETERS,
+  TRAINER_PARAMETERS,
+} from "../arguments.js";
 import { getPath, isTree, splitKey } from "../config.js";
 import { finding, type TrainFinding } from "../rules.js";
 import type { CheckContext } from "./context.js";
@@ -53,6 +60,13 @@ export async function checkArguments({ plan, config }: CheckContext): Promise<Tr
               fix: `Use ${OWN[argument.name]} of vista-train instead.`,
             }),
           );
+        } else if (isNumberAsText(argument)) {
+          const setting = `lightning.trainer.${argument.name.slice(2)}=${argument.values[0] ?? "VALUE"}`;
+          found.push(
+            finding("textFlag", `${argument.name} as a flag`, {
+              fix: `Set it in the config instead: ${setting}`,
+            }),
+          );
         }
         break;
       case "ambiguous-flag":
@@ -77,6 +91,12 @@ export async function checkArguments({ plan, config }: CheckContext): Promise<Tr
     }
   }
   return found;
+}
+
+/** A flag for a parameter of the Trainer that must not be text. */
+function isNumberAsText(argument: Argument): boolean {
+  const name = argument.name.slice(2);
+  return TRAINER_PARAMETERS.includes(name) && !TEXT_PARAMETERS.has(name);
 }
 
 function unknownFlag(argument: Argument, flags: readonly string[]): TrainFinding {
