@@ -243,7 +243,7 @@ test("status, next and finish of a run", async () => {
   const status = await runCli("vista-train", ["status", run]);
   expect(status.code).toBe(0);
   expect(status.stdout).toContain("epoch 2, step 2,999; loss 0.03502 (mean of the last 50 logged steps)");
-  expect(status.stdout).toMatch(/last\.ckpt {2}9\d\d kB .* whole/);
+  expect(status.stdout).toMatch(/last\.ckpt +9\d\d kB .* whole/);
   expect(status.stdout).toContain(`to resume: vista-train RECIPE --resume ${run}`);
   const next = await runCli("vista-train", ["next", run], { cwd: vista });
   expect(next.code).toBe(0);
