@@ -239,7 +239,7 @@ export const RULES = {
     "python-missing",
     "error",
     "The training is started with it.",
-    "Activate Vista's environment first, or name its interpreter with --python.",
+    "Activate Vista's environment first, or name its interpreter with --python (or --torchrun).",
   ),
   packageMissing: rule(
     "package-missing",

@@ -3,6 +3,7 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Command as Program } from "commander";
+import { VistaError } from "../../errors.js";
 import { writeWhole } from "../../io/output.js";
 import { resolveWeights, type Weights, weightsFile } from "../../train/checkpoints.js";
 import { launchCommand, toScript } from "../../train/command.js";
@@ -57,11 +58,21 @@ export function addStartOptions(command: Program): Program {
 }
 
 export function addLaunch(program: Program, context: CommandContext, extra: readonly string[]): void {
-  addStartOptions(program.command("run <recipe>", { isDefault: true }))
+  addStartOptions(
+    program
+      .command("run <recipe>", { isDefault: true })
+      .usage("<recipe> [options] [-- arguments of train.py]"),
+  )
+    .argument("[more...]")
     .summary("start a recipe (the word `run` can be left out)")
     .description("Starts a recipe. Words after -- go to train.py.")
-    .action(async (name: string, flags: StartFlags) => {
+    .action(async (name: string, more: string[], flags: StartFlags) => {
       const recipe = findRecipe(await readRecipes(flags), name);
+      if (more.length > 0) {
+        throw new VistaError("USAGE", `what is \`${more[0]}\`?`, {
+          hint: "A recipe takes no further words; arguments of train.py go after --.",
+        });
+      }
       await launch(makePlan(recipe, flags, extra), flags, context);
     });
 }

@@ -1,7 +1,8 @@
 /** `vista-train next <run>`: the phase that follows a run, started from its last checkpoint; and `finish`. */
+import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import type { Command } from "commander";
-import { VistaError } from "../../errors.js";
+import { fromSystem, VistaError } from "../../errors.js";
 import { parseSteps } from "../../train/finish.js";
 import { recipeOfRun } from "../../train/runs.js";
 import { quote } from "../../train/shell.js";
@@ -19,6 +20,9 @@ export function addNext(program: Command, context: CommandContext, extra: readon
     .option("--start", "start it")
     .action(async (run: string, flags: StartFlags & { recipe?: string; start?: boolean }) => {
       const recipes = await readRecipes(flags);
+      await stat(run).catch((error) => {
+        throw fromSystem(error, run, "open the run folder");
+      });
       const done =
         flags.recipe === undefined
           ? await recipeOfRun(run, recipes.values(), resolve(flags.vista))
