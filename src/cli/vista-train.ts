@@ -6,9 +6,15 @@ import { splitArguments } from "./train/options.js";
 import { addRecipes } from "./train/recipes.js";
 import { addStatus } from "./train/status.js";
 
+/** Words that are not recipes. */
+const COMMANDS = ["run", "check", "next", "finish", "status", "recipes", "help"];
+
 /** `vista-train`: starts Vista's documented trainings with torchrun or Slurm, after looking for what would go wrong. */
 export function main(argv: readonly string[]): Promise<void> {
   const { own, extra } = splitArguments(argv);
+  // `vista-train phase1 --help` is about launching, not about the list of commands.
+  const first = own[2];
+  if (first !== undefined && !first.startsWith("-") && !COMMANDS.includes(first)) own.splice(2, 0, "run");
   return runProgram("vista-train", own, (context) => {
     const program = createProgram("vista-train", "Starts Vista's trainings with torchrun or Slurm");
     program.usage("<recipe> [options] [-- arguments of train.py]\n       vista-train <command> …");

@@ -182,7 +182,7 @@ function resolveFlag(word: string, flags: KnownFlags): [string | string[], strin
 /** The closest of `candidates`, if it is close enough to be a slip of the finger. */
 export function suggest(word: string, candidates: Iterable<string>): string | undefined {
   let best: string | undefined;
-  let bestDistance = Math.min(4, Math.floor(word.length * 0.34) + 1);
+  let bestDistance = Math.min(4, Math.floor(word.length * 0.4) + 1);
   for (const candidate of candidates) {
     const distance = editDistance(word, candidate, bestDistance);
     if (distance < bestDistance) {

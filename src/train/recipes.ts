@@ -104,7 +104,7 @@ export const BUILT_IN_RECIPES: readonly Recipe[] = [
 ];
 
 /** Names that the command line takes for something else. */
-const RESERVED = new Set(["check", "next", "status", "recipes", "run", "help", SVD]);
+const RESERVED = new Set(["run", "check", "next", "finish", "status", "recipes", "help", SVD]);
 
 const KEYS = new Set([
   "extends",

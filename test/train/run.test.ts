@@ -150,9 +150,9 @@ test("a torchrun that starts no worker is ended with a message", async () => {
 });
 
 test("one that has a worker is left alone, and --rendezvous-timeout 0 waits for ever", async () => {
-  const worker = await start("TORCHELASTIC_RUN_ID=x sleep 3 & wait", ["--rendezvous-timeout", "1"]);
+  const worker = await start("TORCHELASTIC_RUN_ID=x sleep 2 & wait", ["--rendezvous-timeout", "1"]);
   expect(worker.code).toBe(0);
-  expect((await start("sleep 3", ["--rendezvous-timeout", "0"])).code).toBe(0);
+  expect((await start("sleep 1.5", ["--rendezvous-timeout", "0"])).code).toBe(0);
 });
 
 test("a silent fallback is told even if training ends well", async () => {
