@@ -12,7 +12,7 @@ export interface SlurmSettings {
   /** As sbatch takes it: `24:00:00`, `2-00:00`, minutes … */
   time?: string | undefined;
   account?: string | undefined;
-  /** Further sbatch options, `qos` → `high`; an empty value is an option without one. */
+  /** Further sbatch options, `qos` → `high`; an empty value is an option without one, `-` takes it out of the script. */
   sbatch: Record<string, string>;
 }
 

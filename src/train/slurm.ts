@@ -16,6 +16,9 @@ export interface SlurmScriptOptions {
 /** Seconds before the time limit at which Slurm sends the script its warning. */
 const WARNING_SECONDS = 300;
 
+/** `--sbatch exclusive=-` takes an option out of the script. */
+const LEFT_OUT = "-";
+
 /** Where the script and the job's output go. */
 export function slurmFolder(plan: LaunchPlan): string {
   return join(plan.logdir, "slurm");
@@ -119,7 +122,8 @@ function directives(plan: LaunchPlan): string[] {
     ...(slurm.account === undefined ? {} : { account: slurm.account }),
     ...slurm.sbatch,
   };
-  return Object.entries(own).map(([key, value]) => {
+  const wanted = Object.entries(own).filter(([, value]) => value !== LEFT_OUT);
+  return wanted.map(([key, value]) => {
     // sbatch splits a directive at blanks and knows quotes and backslashes.
     const word = /[\s"'\\#]/.test(value) ? `"${value.replace(/["\\]/g, "\\$&")}"` : value;
     return value === "" ? key : `${key}=${word}`;

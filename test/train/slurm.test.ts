@@ -60,6 +60,14 @@ test("options of one's own replace those of the script", () => {
   expect(text.match(/--gpus-per-node=.*/g)).toEqual(["--gpus-per-node=a100:8"]);
 });
 
+test("options can be taken out of the script", () => {
+  const text = script("phase1", {
+    slurm: { sbatch: { "gpus-per-node": "-", gres: "gpu:8", exclusive: "-" } },
+  });
+  expect(text).not.toMatch(/^#SBATCH --(gpus-per-node|exclusive)/m);
+  expect(text).toContain("#SBATCH --gres=gpu:8\n");
+});
+
 /** Runs the part of a script that decides how to start, with the words printed instead of srun. */
 function startWords(text: string, job: string): string[] {
   const from = text.indexOf("run=");
