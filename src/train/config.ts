@@ -23,7 +23,8 @@ async function readConfig(path: string): Promise<ConfigTree> {
   } catch (error) {
     throw fromSystem(error, path, "read the config");
   }
-  const document = parseDocument(text);
+  // OmegaConf reads with PyYAML, which knows merge keys (`<<`).
+  const document = parseDocument(text, { merge: true });
   const problem = document.errors[0];
   if (problem !== undefined) {
     throw new VistaError("FORMAT", `not YAML: ${problem.message.split("\n")[0]}`, { path });
@@ -86,6 +87,8 @@ function readValue(text: string): unknown {
 /** What the checks need to know of a config, after all overrides. */
 export interface TrainingFacts {
   subsets: string[];
+  probs: number[] | undefined;
+  numFrames: number | undefined;
   height: number | undefined;
   width: number | undefined;
   strategy: unknown;
@@ -105,7 +108,10 @@ export function trainingFacts(config: ConfigTree): TrainingFacts {
     return typeof value === "number" && Number.isFinite(value) ? value : undefined;
   };
   const subsets = getPath(config, "data.params.subsets");
+  const probs = getPath(config, "data.params.probs");
   return {
+    probs: Array.isArray(probs) ? probs.map(Number) : undefined,
+    numFrames: number("data.params.num_frames"),
     subsets: Array.isArray(subsets) ? subsets.map(String) : [],
     height: number("data.params.target_height"),
     width: number("data.params.target_width"),

@@ -1,6 +1,7 @@
 /** Where Vista's data set classes look for their files. */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { SUBSETS } from "../dataset/vista-config.js";
 
 /** One data set of a config: its folder and annotation files, as train.py will open them (relative to the checkout). */
 export interface Subset {
@@ -19,11 +20,8 @@ export interface DataTools {
   quickCheck(subset: Subset, vista: string, signal: AbortSignal | undefined): Promise<string[]>;
 }
 
-/** Defaults of `data_root` and `anno_file` in vwm/data/subsets; people edit them there, as the documentation tells. */
-const SUBSETS: Record<string, { file: string; root: string; annotations: string[] }> = {
-  NuScenes: { file: "nuscenes.py", root: "data/nuscenes", annotations: ["annos/nuScenes.json"] },
-  YouTube: { file: "youtube.py", root: "data/YouTube", annotations: ["annos/YouTube.json"] },
-};
+/** Where the class of each subset is; people edit `data_root` there, as the documentation tells. */
+const CLASSES: Record<string, string> = { NuScenes: "nuscenes.py", YouTube: "youtube.py" };
 
 /** The subsets of a config with the places their classes use; names that no class is known for come apart. */
 export async function locateSubsets(
@@ -34,19 +32,20 @@ export async function locateSubsets(
   const unknown: string[] = [];
   for (const name of names) {
     const documented = SUBSETS[name];
-    if (documented === undefined) {
+    const file = CLASSES[name];
+    if (documented === undefined || file === undefined) {
       unknown.push(name);
       continue;
     }
-    const source = await readFile(join(vista, "vwm/data/subsets", documented.file), "utf8").catch(() => "");
+    const source = await readFile(join(vista, "vwm/data/subsets", file), "utf8").catch(() => "");
     const root = /\bdata_root\s*=\s*r?["']([^"']+)["']/.exec(source)?.[1];
     const annotations = /\banno_file\s*=\s*(\[[^\]]*\]|r?["'][^"']+["'])/.exec(source)?.[1];
     known.push({
       name,
-      root: root ?? documented.root,
+      root: root ?? documented.data,
       annotations:
         annotations === undefined
-          ? documented.annotations
+          ? [documented.annotations]
           : [...annotations.matchAll(/["']([^"']+)["']/g)].map((match) => match[1]!),
     });
   }

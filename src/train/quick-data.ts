@@ -1,9 +1,11 @@
 /**
- * The quick form of the data check: the first record of each annotation file, and its frames. Enough to catch what stops
- * a training at once: a wrong folder, another layout, an empty or foreign file. `vista-data check` looks at all of it.
+ * The quick form of the data check: the frames of each annotation file's first record, and the records of a file that is
+ * read in a second or two. Enough to catch what stops a training at once (a wrong folder, another layout, an empty or
+ * foreign file); `vista-data check` looks at all of it.
  */
 import { open, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
+import { checkAnnotations } from "../dataset/annotations/check.js";
 import type { Subset } from "./data.js";
 
 /** Frames of a sample, `num_frames` of Vista's data set classes. */
@@ -11,7 +13,14 @@ const FRAMES = 25;
 /** A record of either kind takes a few kB. */
 const HEAD_BYTES = 1 << 20;
 
-export async function quickCheck(subset: Subset, vista: string): Promise<string[]> {
+/** Annotation files up to this size are read through: some seconds, and nuScenes.json as Vista's authors made it. */
+const READ_BYTES = 512 << 20;
+
+export async function quickCheck(
+  subset: Subset,
+  vista: string,
+  signal: AbortSignal | undefined,
+): Promise<string[]> {
   const found: string[] = [];
   for (const file of subset.annotations) {
     const record = await firstRecord(resolve(vista, file));
@@ -33,9 +42,28 @@ export async function quickCheck(subset: Subset, vista: string): Promise<string[
       found.push(
         `${file}, first record: ${missing.length} of ${frames.length} frames are not below ${subset.root}: ${missing[0]}`,
       );
+    } else if ((await stat(resolve(vista, file))).size <= READ_BYTES) {
+      found.push(...(await checkRecords(file, vista, signal)));
     }
   }
   return found;
+}
+
+/** The errors that the whole check finds in the records themselves; frames are too many to look for here. */
+async function checkRecords(file: string, vista: string, signal: AbortSignal | undefined): Promise<string[]> {
+  const lines: string[] = [];
+  const options = {
+    root: vista,
+    nuscenes: false,
+    youtube: false,
+    ...(signal === undefined ? {} : { signal }),
+  } as const;
+  for await (const one of checkAnnotations([resolve(vista, file)], options)) {
+    if (one.severity !== "error") continue;
+    const place = one.record === undefined ? file : `${file}, ${one.record}`;
+    lines.push(`${place}: ${one.message} (${one.rule})`);
+  }
+  return lines;
 }
 
 /** The first object of a JSON array, or what is wrong; reads no more than the head of a file that may have many GB. */

@@ -311,11 +311,27 @@ test("data: roots, annotation files, frames of the first record, unknown subsets
     expect(result.codes).toEqual(["error data-faulty"]);
     expect(result.text).toContain(message);
   }
+  // Beyond the first record, the records themselves are read.
+  const clip = { folder_name: "Some_Driver/abcdefghijk", first_frame: "000000007.jpg" };
+  await writeFile(annotations, JSON.stringify([clip, { folder_name: "x" }]));
+  const later = await youtube();
+  expect(later.codes).toEqual(["error data-faulty"]);
+  expect(later.text).toContain("first_frame");
   await rm(annotations);
   expect((await youtube()).codes).toEqual(["error data-missing"]);
   expect((await found("debug", { extra: ["data.params.subsets=[Waymo]"] })).codes).toEqual([
     "error unknown-subset",
   ]);
+});
+
+test.each([
+  ["data.params.target_height=570", "570"],
+  ["data.params.probs=[1, 2]", "2 probs"],
+  ["data.params.num_frames=26", "num_frames is 26"],
+])("settings that no data fits: %s", async (setting, text) => {
+  const result = await found("debug", { extra: [setting] });
+  expect(result.codes).toEqual(["error data-faulty"]);
+  expect(result.text).toContain(text);
 });
 
 test("data roots are read from the checkout, where the documentation has people edit them", async () => {

@@ -1,8 +1,10 @@
 /** The data sets that the config's subsets need, where their classes look for them. */
 import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
+import { configFindings } from "../../dataset/vista-config.js";
 import { locateSubsets, mapsSubset } from "../data.js";
 import { finding, type TrainFinding } from "../rules.js";
+import { quote } from "../shell.js";
 import type { CheckContext } from "./context.js";
 
 /** Lines of one subset that are shown; `vista-data check` has the rest. */
@@ -18,6 +20,21 @@ export async function checkData({ plan, facts, data, signal }: CheckContext): Pr
         finding("subset", `the config names the subset ${name}, which vwm/data/dataset.py does not know`),
       );
     }
+  }
+  const settings = {
+    path: plan.base[0] ?? "the config",
+    subsets: known.map((subset) => subset.name),
+    probs: facts.probs,
+    // The defaults of Sampler in vwm/data/dataset.py.
+    numFrames: facts.numFrames ?? 25,
+    targetHeight: facts.height ?? 320,
+    targetWidth: facts.width ?? 576,
+  };
+  for (const one of unknown.length > 0 ? [] : configFindings(settings, () => true, [])) {
+    if (one.severity !== "error") continue;
+    found.push(
+      finding("dataFaulty", `${one.message} (${one.rule})`, { fix: "Correct data.params of the config." }),
+    );
   }
   for (const subset of known) {
     const missing: TrainFinding[] = [];
@@ -35,7 +52,7 @@ export async function checkData({ plan, facts, data, signal }: CheckContext): Pr
     for (const line of wrong.slice(0, SHOWN)) {
       found.push(
         finding("dataFaulty", `${subset.name}: ${line}`, {
-          fix: `For the whole list: vista-data check ${subset.annotations.join(" ")} --root ${subset.root}`,
+          fix: `For the whole list: npx vista-data check ${quote(plan.vista)}`,
         }),
       );
     }
