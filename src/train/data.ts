@@ -10,14 +10,21 @@ export interface Subset {
   annotations: string[];
 }
 
-/** What a quick look at a subset found wrong, as lines; see src/train/tools.ts. */
+/** Something wrong with the data: an `error` keeps training from starting, a `warning` costs samples. */
+export interface DataProblem {
+  severity: "error" | "warning";
+  /** One line, with file and record. */
+  message: string;
+}
+
+/** A quick look at the data; src/train/tools.ts has the real one. */
 export interface DataTools {
   /**
-   * Looks at a few records of the annotation files of a subset whose root and annotation files exist.
+   * Looks at the annotation files of a subset whose root and annotation files exist.
    *
-   * @returns what is wrong, one line each; an empty list where nothing is
+   * @returns what is wrong; an empty list where nothing is
    */
-  quickCheck(subset: Subset, vista: string, signal: AbortSignal | undefined): Promise<string[]>;
+  quickCheck(subset: Subset, vista: string, signal: AbortSignal | undefined): Promise<DataProblem[]>;
 }
 
 /** Where the class of each subset is; people edit `data_root` there, as the documentation tells. */

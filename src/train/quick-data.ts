@@ -6,7 +6,7 @@
 import { open, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { checkAnnotations } from "../dataset/annotations/check.js";
-import type { Subset } from "./data.js";
+import type { DataProblem, Subset } from "./data.js";
 
 /** Frames of a sample, `num_frames` of Vista's data set classes. */
 const FRAMES = 25;
@@ -20,17 +20,18 @@ export async function quickCheck(
   subset: Subset,
   vista: string,
   signal: AbortSignal | undefined,
-): Promise<string[]> {
-  const found: string[] = [];
+): Promise<DataProblem[]> {
+  const found: DataProblem[] = [];
+  const stops = (message: string) => found.push({ severity: "error", message });
   for (const file of subset.annotations) {
     const record = await firstRecord(resolve(vista, file));
     if (typeof record === "string") {
-      found.push(`${file}: ${record}`);
+      stops(`${file}: ${record}`);
       continue;
     }
     const frames = subset.name === "YouTube" ? clipFrames(record) : listedFrames(record);
     if (typeof frames === "string") {
-      found.push(`${file}, first record: ${frames}`);
+      stops(`${file}, first record: ${frames}`);
       continue;
     }
     const missing: string[] = [];
@@ -39,7 +40,7 @@ export async function quickCheck(
       if (!there?.isFile()) missing.push(frame);
     }
     if (missing.length > 0) {
-      found.push(
+      stops(
         `${file}, first record: ${missing.length} of ${frames.length} frames are not below ${subset.root}: ${missing[0]}`,
       );
     } else if ((await stat(resolve(vista, file))).size <= READ_BYTES) {
@@ -49,21 +50,37 @@ export async function quickCheck(
   return found;
 }
 
-/** The errors that the whole check finds in the records themselves; frames are too many to look for here. */
-async function checkRecords(file: string, vista: string, signal: AbortSignal | undefined): Promise<string[]> {
-  const lines: string[] = [];
+/**
+ * The errors that the whole check finds in the records themselves; frames are too many to look for here. Vista's sampler
+ * skips a record that it cannot load, so they only stop a training where no record is left.
+ */
+async function checkRecords(
+  file: string,
+  vista: string,
+  signal: AbortSignal | undefined,
+): Promise<DataProblem[]> {
+  const problems: DataProblem[] = [];
   const options = {
     root: vista,
     nuscenes: false,
     youtube: false,
     ...(signal === undefined ? {} : { signal }),
   } as const;
-  for await (const one of checkAnnotations([resolve(vista, file)], options)) {
+  const check = checkAnnotations([resolve(vista, file)], options);
+  for await (const one of check) {
     if (one.severity !== "error") continue;
     const place = one.record === undefined ? file : `${file}, ${one.record}`;
-    lines.push(`${place}: ${one.message} (${one.rule})`);
+    problems.push({ severity: "warning", message: `${place}: ${one.message} (${one.rule})` });
   }
-  return lines;
+  for (const { records, unusable } of check.summary.annotations ?? []) {
+    if (records > 0 && unusable === records) {
+      problems.unshift({
+        severity: "error",
+        message: `${file}: none of its ${records} records can be loaded`,
+      });
+    }
+  }
+  return problems;
 }
 
 /** The first object of a JSON array, or what is wrong; reads no more than the head of a file that may have many GB. */

@@ -59,6 +59,11 @@ async function found(
   };
 }
 
+async function framesOf(checkout: string): Promise<string[]> {
+  const [sample] = JSON.parse(await readFile(join(checkout, "annos/nuScenes.json"), "utf8"));
+  return sample.frames;
+}
+
 /** A merged Vista phase 1, made from a real checkpoint. */
 async function mergedWeights(): Promise<string> {
   const path = join(folder, "pytorch_model.bin");
@@ -311,17 +316,24 @@ test("data: roots, annotation files, frames of the first record, unknown subsets
     expect(result.codes).toEqual(["error data-faulty"]);
     expect(result.text).toContain(message);
   }
-  // Beyond the first record, the records themselves are read.
+  // Beyond the first record the records themselves are read. Training does without one of them, but not without all.
   const clip = { folder_name: "Some_Driver/abcdefghijk", first_frame: "000000007.jpg" };
   await writeFile(annotations, JSON.stringify([clip, { folder_name: "x" }]));
   const later = await youtube();
-  expect(later.codes).toEqual(["error data-faulty"]);
+  expect(later.codes).toEqual(["warning data-faulty"]);
   expect(later.text).toContain("first_frame");
   await rm(annotations);
   expect((await youtube()).codes).toEqual(["error data-missing"]);
   expect((await found("debug", { extra: ["data.params.subsets=[Waymo]"] })).codes).toEqual([
     "error unknown-subset",
   ]);
+});
+
+test("annotations of which no record can be loaded", async () => {
+  await writeFile(join(vista, "annos/nuScenes.json"), JSON.stringify([{ frames: await framesOf(vista) }]));
+  const useless = await found("debug");
+  expect(useless.codes).toContain("error data-faulty");
+  expect(useless.text).toContain("none of its 1 records can be loaded");
 });
 
 test.each([

@@ -48,16 +48,14 @@ export async function checkData({ plan, facts, data, signal }: CheckContext): Pr
     }
     found.push(...missing);
     if (missing.length > 0) continue;
-    const wrong = await data.quickCheck(subset, plan.vista, signal);
-    for (const line of wrong.slice(0, SHOWN)) {
-      found.push(
-        finding("dataFaulty", `${subset.name}: ${line}`, {
-          fix: `For the whole list: npx vista-data check ${quote(plan.vista)}`,
-        }),
-      );
+    const fix = `For the whole list: npx vista-data check ${quote(plan.vista)}`;
+    const problems = await data.quickCheck(subset, plan.vista, signal);
+    for (const { severity, message } of problems.slice(0, SHOWN)) {
+      found.push(finding("dataFaulty", `${subset.name}: ${message}`, { severity, fix }));
     }
-    if (wrong.length > SHOWN) {
-      found.push(finding("dataFaulty", `${subset.name}: ${wrong.length - SHOWN} more of the kind`));
+    if (problems.length > SHOWN) {
+      const more = `${subset.name}: ${problems.length - SHOWN} more of the kind`;
+      found.push(finding("dataFaulty", more, { severity: problems[SHOWN]!.severity, fix }));
     }
   }
   return found;
