@@ -5,23 +5,18 @@ import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { checkImage, checkImages, type ImageLevel } from "../../../src/dataset/images/check.js";
 import { mapOrdered } from "../../../src/io/map-ordered.js";
-import { newFolder, removeFolders } from "../opendv/support.js";
+import { newFolder, noise, removeFolders } from "../opendv/support.js";
 
 let folder: string;
 let jpeg: Buffer;
 let png: Buffer;
-const create = {
-  width: 320,
-  height: 180,
-  channels: 3 as const,
-  background: "#777",
-  noise: { type: "gaussian" as const, mean: 128, sigma: 40 },
-};
+const raw = { width: 320, height: 180, channels: 3 as const };
+const picture = () => sharp(noise(raw.width, raw.height), { raw });
 
 beforeAll(async () => {
   folder = newFolder();
-  jpeg = await sharp({ create }).jpeg().toBuffer();
-  png = await sharp({ create }).png().toBuffer();
+  jpeg = await picture().jpeg().toBuffer();
+  png = await picture().png().toBuffer();
 });
 afterAll(removeFolders);
 
@@ -39,7 +34,7 @@ describe("headers", () => {
     expect(await look(png, "headers")).toEqual(sound("png"));
   });
   test("progressive, with EXIF, ICC profile and a thumbnail's worth of comment before the frame header", async () => {
-    const progressive = await sharp({ create }).withMetadata().jpeg({ progressive: true }).toBuffer();
+    const progressive = await picture().withMetadata().jpeg({ progressive: true }).toBuffer();
     expect(await look(progressive, "headers")).toEqual(sound("jpeg"));
     const comment = Buffer.alloc(65_535 + 2);
     comment.set([0xff, 0xfe, 0xff, 0xff]);
@@ -69,7 +64,7 @@ describe("headers", () => {
     }
   });
   test("zeros for the second half, as a crashed machine leaves them", async () => {
-    const holed = Buffer.from(jpeg).fill(0, jpeg.length / 2);
+    const holed = Buffer.from(jpeg).fill(0, jpeg.length >> 1);
     expect((await look(holed, "headers")).fault).toBe("truncated");
   });
   test("no image", async () => {
@@ -95,7 +90,7 @@ describe("decode", () => {
     expect((await look(Buffer.from(jpeg).fill(0xff, 4000, 4064), "headers")).fault).toBeUndefined();
   });
   test("a PNG whose data does not match", async () => {
-    const broken = Buffer.from(png).fill(0x55, png.length / 2, png.length / 2 + 30);
+    const broken = Buffer.from(png).fill(0x55, png.length >> 1, (png.length >> 1) + 30);
     expect((await look(broken, "decode")).fault).toBe("damaged");
   });
 });
