@@ -59,7 +59,8 @@ export function torchFileLength(state: StateDict, path: string): number {
   return planTorchFile(state, path).length;
 }
 
-function planTorchFile(state: StateDict, path: string): { parts: OutputPart[]; length: number } {
+/** The parts of the file; exported for tests of what is too large to write. */
+export function planTorchFile(state: StateDict, path: string): { parts: OutputPart[]; length: number } {
   const keys = new Map<Tensor, string>();
   for (const [tensor, name] of state.unique()) {
     if (dtypeInfo(tensor.dtype).torch === undefined || tensor.dtype === "F4") {

@@ -23,15 +23,38 @@ interface Expected {
   /** Names that the reference loses. */
   missing: string[];
   truth: ExpectedTensor[];
+  /** Names that are one tensor in the live model. */
+  shared: string[][];
 }
 
-/** zero_to_fp32 makes every buffer float32 up to 0.19.7; the digests are those of 0.19.8, which keeps integers. */
-function asWriterWould(tensor: ExpectedTensor, deepspeed: string): Digest {
-  const { sha256_as_f32: asFloat, ...digest } = tensor;
-  return asFloat !== undefined && deepspeed !== "0.19.8"
-    ? { ...digest, dtype: "F32", sha256: asFloat }
-    : digest;
+function asFloat32(tensor: ExpectedTensor): Digest {
+  const { sha256_as_f32: sha256, ...digest } = tensor;
+  return sha256 === undefined ? digest : { ...digest, dtype: "F32", sha256 };
 }
+
+/** The digests are those of 0.19.8, which keeps integer buffers; all versions before made them float32. */
+function asWriterWould(tensor: ExpectedTensor, deepspeed: string): Digest {
+  const isFloat = /^(F|BF)/.test(tensor.dtype);
+  if (!isFloat && deepspeed !== "0.19.8") return asFloat32(tensor);
+  const { sha256_as_f32: _, ...digest } = tensor;
+  return digest;
+}
+
+/** What is recovered becomes float32, integers by the writer's rule. */
+function recoveredAs(tensor: ExpectedTensor, deepspeed: string): Digest {
+  return /^(F|BF)/.test(tensor.dtype) ? asFloat32(tensor) : asWriterWould(tensor, deepspeed);
+}
+
+/** Checkpoints that must be refused, and why. */
+const REFUSED: Record<string, RegExp> = {
+  "stage1-bf16-optimizer-3ranks": /BF16_Optimizer, which does not say its zero_stage/,
+  "stage3-fp32-2ranks-orphans": /4 tensors are in no shard.*placeholders for them: embed\.weight/,
+};
+
+/** Saved with DeepSpeed's own exclude_frozen_parameters: what is missing is nowhere in the checkpoint. */
+const NOT_SAVED = ["stage2-fp32-2ranks-frozen-excluded"];
+
+const LEGACY = "stage2-fp32-2ranks-legacy-serialization";
 
 const names = readdirSync(join(FIXTURES, "zero")).sort();
 
@@ -41,6 +64,16 @@ it("there are fixtures", () => {
 
 describe.each(names)("%s", (name) => {
   const expected = JSON.parse(readFileSync(join(FIXTURES, "expected", `${name}.json`), "utf8")) as Expected;
+
+  const { deepspeed } = expected.made_by;
+  const refusal = REFUSED[name];
+
+  if (refusal !== undefined) {
+    it("is refused", async () => {
+      await expect(openZeroCheckpoint(join(FIXTURES, "zero", name))).rejects.toThrow(refusal);
+    });
+    return;
+  }
 
   it("merges to what the reference gives, and then to what it loses", async () => {
     const { state, info } = await openZeroCheckpoint(join(FIXTURES, "zero", name));
@@ -54,17 +87,17 @@ describe.each(names)("%s", (name) => {
 
     const written = await openTorchFile(output);
     const found = await digestsOf(written);
-    const reference = (expected.reference.tensors ?? expected.truth).map((one) =>
-      asWriterWould(one, expected.made_by.deepspeed),
-    );
+    const reference = (expected.reference.tensors ?? []).map((one) => asWriterWould(one, deepspeed));
     expect(found.slice(0, reference.length)).toEqual(reference);
 
+    const lost = NOT_SAVED.includes(name) ? [] : expected.missing;
+    const truth = new Map(expected.truth.map((one) => [one.name, recoveredAs(one, deepspeed)]));
     const recovered = found.slice(reference.length);
-    const truth = new Map(expected.truth.map((one) => [one.name, one]));
-    expect(recovered.map((one) => one.name)).toEqual(expected.missing);
-    for (const one of recovered) expect(one).toEqual(truth.get(one.name));
+    // Newer references cannot read legacy files at all: there the truth has the tensors, but not the merge's order.
+    if (name === LEGACY) recovered.sort((a, b) => lost.indexOf(a.name) - lost.indexOf(b.name));
+    expect(recovered).toEqual(lost.map((one) => truth.get(one)));
 
-    for (const [first, ...aliases] of expected.reference.shared ?? []) {
+    for (const [first, ...aliases] of expected.reference.shared ?? expected.shared) {
       for (const alias of aliases) expect(written.tensors.get(alias)).toBe(written.tensors.get(first!));
     }
     await written.close();

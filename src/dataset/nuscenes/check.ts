@@ -2,7 +2,8 @@
 import { existsSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { VistaError } from "../../errors.js";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { throwIfAborted, VistaError } from "../../errors.js";
 import type { Check, CheckOptions, CheckSummary, Coverage, Finding } from "../finding.js";
 import { chainFindings, excluded } from "./chain-findings.js";
 import { loadTables, type Tables } from "./data.js";
@@ -84,7 +85,9 @@ async function* run(
     const tables = await loadTables(join(root, version), options);
     if (isFirst) {
       rows.total += rowCount(tables);
+      await turn(options.signal);
       const frames = yield* tableRules(tables, version);
+      await turn(options.signal);
       rows.checked += rowCount(tables);
       summary.charts!.push(...tableCharts(tables, frames, version));
       if (frames !== undefined) lists.push(fileList(tables, frames, version));
@@ -112,6 +115,12 @@ async function* run(
     yield* lookFindings(root, lists, summary, options);
   }
   summary.interrupted = false;
+}
+
+/** Lets Ctrl-C and the progress bar have their turn between two stretches of computing. */
+async function turn(signal: AbortSignal | undefined): Promise<void> {
+  await nextTurn();
+  throwIfAborted(signal);
 }
 
 function* tableRules(tables: Tables, version: string): Generator<Finding, Frames | undefined> {

@@ -17,7 +17,7 @@ import { loadSmall, type SmallTable } from "./tables.js";
 import { TokenTable, type TokenTableData } from "./tokens.js";
 
 /** Below this many bytes in all, starting threads costs more than it saves. */
-const WORKERS_FROM = 64 << 20;
+const WORKERS_FROM = 32 << 20;
 
 /** What a worker is asked to load, with all that the loading needs. */
 export type LoadTask =

@@ -92,13 +92,17 @@ export function* frameFindings(
   if (sample === undefined || scene === undefined) return;
 
   const width = frames.channels.length;
-  const keyFrames = new Uint8Array(sample.rows * width);
+  /** The key frame of each sample and sensor, or -1. */
+  const keyFrames = new Int32Array(sample.rows * width).fill(-1);
   const seen = new Uint8Array(scene.rows * width);
   const used = new Uint8Array(width);
   /** Key frames that could not be attributed, by sensor: they may be the missing ones. */
   const lost = new Int32Array(width);
   let lostAnywhere = 0;
-  let far = 0;
+  const apart = (row: number) => data.time[row]! - (sample.values[data.sample[row]!]!.timestamp as number);
+  /** Of two key frames, the one farther from the sample is one too many. */
+  const surplus: number[] = [];
+  const far: number[] = [];
   for (let row = 0; row < data.rows; row++) {
     if (exclude[row] === 1) continue;
     const channel = frames.channel[row]!;
@@ -111,26 +115,36 @@ export function* frameFindings(
     if (channel < 0 || sampleRow < 0) continue;
     used[channel] = 1;
     const at = sampleRow * width + channel;
-    keyFrames[at] = Math.min(keyFrames[at]! + 1, 255);
-    if (keyFrames[at]! > 1) {
-      yield finding(
-        RULES["keyframe-duplicate"],
-        path,
-        `key frame ${keyFrames[at]} of ${frames.channels[channel]} for sample ${names.token("sample", sampleRow)}`,
-        { record: names.token("sample_data", row), offset: data.offset[row]! },
-      );
+    const other = keyFrames[at]!;
+    if (other === -1) {
+      keyFrames[at] = row;
+    } else if (Math.abs(apart(row)) < Math.abs(apart(other))) {
+      surplus.push(other);
+      keyFrames[at] = row;
+    } else {
+      surplus.push(row);
     }
-    const apart = data.time[row]! - (sample.values[sampleRow]!.timestamp as number);
-    if (!(Math.abs(apart) > FAR_US) || wrongTime.has(sampleRow)) continue;
-    if (far++ >= KEEP) continue;
-    yield finding(
-      RULES["keyframe-time"],
-      path,
-      `the key frame is ${Math.round(apart / 1000)} ms from its sample ${names.token("sample", sampleRow)}`,
-      { record: names.token("sample_data", row), offset: data.offset[row]! },
-    );
+    if (Math.abs(apart(row)) > FAR_US && !wrongTime.has(sampleRow)) far.push(row);
   }
-  yield* remainder("keyframe-time", path, far - KEEP, "more key frames far from their sample");
+  const place = (row: number) => ({ record: names.token("sample_data", row), offset: data.offset[row]! });
+  const sampleToken = (row: number) => names.token("sample", data.sample[row]!);
+  for (const row of surplus.slice(0, KEEP)) {
+    const text = `a second key frame of ${frames.channels[frames.channel[row]!]} for sample ${sampleToken(row)}`;
+    yield finding(RULES["keyframe-duplicate"], path, text, place(row));
+  }
+  yield* remainder(
+    "keyframe-duplicate",
+    path,
+    surplus.length - KEEP,
+    "more key frames that are one too many",
+  );
+  const reported = new Set(surplus);
+  const alone = far.filter((row) => !reported.has(row));
+  for (const row of alone.slice(0, KEEP)) {
+    const text = `the key frame is ${Math.round(apart(row) / 1000)} ms from its sample ${sampleToken(row)}`;
+    yield finding(RULES["keyframe-time"], path, text, place(row));
+  }
+  yield* remainder("keyframe-time", path, alone.length - KEEP, "more key frames far from their sample");
   if (!data.complete || Object.keys(data.moreDangling).length > 0) return;
 
   for (let channel = 0; channel < width; channel++) {
@@ -139,7 +153,7 @@ export function* frameFindings(
     const missing: number[] = [];
     const scenes = new Map<number, number>();
     for (let row = 0; row < sample.rows; row++) {
-      if (sample.exclude[row] === 1 || keyFrames[row * width + channel] !== 0) continue;
+      if (sample.exclude[row] === 1 || keyFrames[row * width + channel] !== -1) continue;
       const sceneRow = rowOf(scene, sample.values[row]!.scene_token);
       if (sceneRow >= 0 && seen[sceneRow * width + channel] === 0) {
         scenes.set(sceneRow, (scenes.get(sceneRow) ?? 0) + 1);

@@ -421,7 +421,8 @@ class Dictionary {
       this.#ids.set(key, id);
     }
     if (this.#recent.length < 64 && !Number.isNaN(extra)) {
-      this.#recent.push({ bytes: decoder.bytes.slice(from, to), extra, id });
+      // A copy: slice() of a Buffer would share its memory.
+      this.#recent.push({ bytes: Uint8Array.from(decoder.bytes.subarray(from, to)), extra, id });
     }
     return id;
   }

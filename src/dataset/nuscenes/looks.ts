@@ -6,7 +6,7 @@ import { throwIfAborted } from "../../errors.js";
 import { mapOrdered } from "../../io/map-ordered.js";
 import { finding } from "../define-rules.js";
 import type { CheckOptions, CheckSummary, Finding } from "../finding.js";
-import { checkImages, type ImageFault } from "../images/check.js";
+import { checkImages, type ImageFault, type ImageReport } from "../images/check.js";
 import { choosePictures, DEFAULT_SAMPLE, mix } from "../sample.js";
 import type { FileList } from "./files.js";
 import { NO_FOLDER } from "./load.js";
@@ -14,7 +14,7 @@ import { NUSCENES_RULES as RULES } from "./rules.js";
 import { RowText } from "./tables.js";
 
 const RULE_OF: Record<Exclude<ImageFault, "missing">, keyof typeof RULES> = {
-  "not-a-file": "not-an-image",
+  "not-a-file": "unreadable-file",
   unreadable: "unreadable-file",
   empty: "empty-file",
   "not-an-image": "not-an-image",
@@ -102,6 +102,13 @@ function isPicture(form: { fileformat: string }): boolean {
   return /^(jpe?g|png)$/i.test(form.fileformat);
 }
 
+/** A file that starts as a picture and ends within its headers is cut off, too. */
+function ruleOf(report: ImageReport): keyof typeof RULES {
+  if (report.fault === "not-an-image" && /^a (JPEG|PNG) that ends/.test(report.detail ?? ""))
+    return "truncated-image";
+  return RULE_OF[report.fault as keyof typeof RULE_OF];
+}
+
 type NameOf = (look: Look) => { name: string; token: string };
 
 async function* lookAtPictures(
@@ -142,7 +149,7 @@ async function* lookAtPictures(
     if (report.fault === "missing") continue; // reported with its folder
     const record = { record: `sample_data ${token}` };
     if (report.fault !== undefined) {
-      yield finding(RULES[RULE_OF[report.fault]], name, report.detail ?? report.fault, record);
+      yield finding(RULES[ruleOf(report)], name, report.detail ?? report.fault, record);
       continue;
     }
     const { width, height } = list.data.forms[list.data.form[row]!]!;
@@ -204,7 +211,7 @@ async function cloudFault(
     const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
     try {
       const stats = await handle.stat();
-      if (!stats.isFile()) return { rule: "bad-point-cloud", detail: "is not a regular file" };
+      if (!stats.isFile()) return { rule: "unreadable-file", detail: "is not a regular file" };
       if (stats.size === 0) return { rule: "empty-file", detail: "is empty (0 bytes)" };
       if (name.endsWith(".pcd.bin")) {
         if (stats.size % LIDAR_POINT_BYTES === 0) return undefined;

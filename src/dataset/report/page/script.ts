@@ -135,6 +135,8 @@ export const SCRIPT = String.raw`
       return button;
     });
 
+    // The end of a path tells files apart, not its start.
+    const tail = (path, length) => (path.length > length ? "…" + path.slice(1 - length) : path);
     const draw = () => {
       const first = Math.max(0, Math.floor(view.scrollTop / ROW) - 4);
       const last = Math.min(rows.length, Math.ceil((view.scrollTop + view.clientHeight) / ROW) + 4);
@@ -147,7 +149,7 @@ export const SCRIPT = String.raw`
           { class: "row", style: "top:" + i * ROW + "px", title: row[1] + "\n" + row[3] },
           make("span", { class: "badge " + severity }, severity),
           make("code", {}, codeOf[row[0]]),
-          make("code", {}, row[1]),
+          make("code", {}, tail(row[1], 46)),
           make("code", {}, row[2]),
           make("span", {}, row[3]),
           make("span", { class: "dim" }, row[4] > 1 ? number(row[4]) : ""),
@@ -178,6 +180,7 @@ export const SCRIPT = String.raw`
       });
       shown.textContent = number(rows.length) + " of " + number(data.findings.length);
       space.style.height = rows.length * ROW + "px";
+      view.style.height = Math.min(540, Math.max(3, data.findings.length) * ROW + 2) + "px";
       view.scrollTop = 0;
       draw();
     };
@@ -222,14 +225,14 @@ export const SCRIPT = String.raw`
       bars.push({ value, label: group.length === 1 ? group[0].label : group[0].label + " … " + group.at(-1).label });
     }
     const top = Math.max(...bars.map((bar) => bar.value), 1);
-    const step = W / bars.length;
+    const step = Math.min(W / bars.length, 48);
     bars.forEach((bar, i) => {
       const height = (bar.value / top) * (H - 16);
       const rect = svg("rect", { class: "bar", x: i * step, y: H - height, width: Math.max(step - (step > 4 ? 1 : 0), 0.5), height });
       rect.addEventListener("mouseenter", () => (hint.textContent = bar.label + ": " + short(bar.value) + " " + chart.unit));
       root.append(rect);
     });
-    root.append(text(0, 10, short(top) + " " + chart.unit), text(0, H + 13, bars[0].label), text(W, H + 13, bars.length > 1 ? bars.at(-1).label : "", "end"));
+    root.append(text(0, 10, short(top) + " " + chart.unit), text(0, H + 13, bars[0].label), text(Math.min(W, step * bars.length), H + 13, bars.length > 2 ? bars.at(-1).label : "", "end"));
   };
   const drawSpans = (chart, root, hint) => {
     const from = Math.min(...chart.points.map((point) => point.from));
@@ -265,7 +268,7 @@ export const SCRIPT = String.raw`
         make(
           "div",
           { class: rule ? "thumb bad" : "thumb" },
-          image ? make("img", { src: image, alt: path, loading: "lazy" }) : make("div", { class: "none" }, "does not decode"),
+          image ? make("img", { src: image, alt: path }) : make("div", { class: "none" }, "does not decode"),
           make("div", { class: "text" }, make("code", {}, path), rule ? make("div", { class: "error" }, rule + ": " + message) : undefined),
         ),
       );

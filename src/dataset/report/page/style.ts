@@ -43,12 +43,11 @@ code { font: 12px/1.45 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace;
 .tools input[type=search] { flex: 1; min-width: 180px; }
 .tools label { display: inline-flex; gap: 5px; align-items: center; }
 .list { padding: 0; overflow: hidden; }
-.row { display: grid; grid-template-columns: 70px 210px minmax(220px, 1.1fr) minmax(160px, .7fr) minmax(260px, 1.6fr) 60px; gap: 10px; padding: 0 14px; align-items: center; height: 30px; }
+.row { display: grid; grid-template-columns: 70px 200px minmax(320px, 1fr) minmax(130px, .5fr) minmax(260px, 1.3fr) 56px; gap: 10px; padding: 0 14px; align-items: center; height: 30px; }
 .row > * { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
-.row.path-left > :nth-child(3) { direction: rtl; text-align: left; }
 .head { border-bottom: 1px solid var(--line); font-weight: 600; height: 34px; }
 .head button { all: unset; cursor: pointer; } .head button:focus-visible { outline: 2px solid var(--bar); }
-.window { height: 540px; overflow: auto; position: relative; }
+.window { overflow: auto; position: relative; }
 .window .row { position: absolute; left: 0; right: 0; border-bottom: 1px solid var(--line); }
 .window .row:hover { background: var(--hover); }
 .scroll { overflow-x: auto; } .scroll > div { min-width: 980px; }

@@ -1,0 +1,86 @@
+/**
+ * Times whole processes, interleaved, and prints medians and ratios. Machines are shared and noisy: only ratios of runs that
+ * took turns mean anything. Needs GNU time (Debian: `apt-get install time`) for peak memory.
+ */
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+/** Runs one command. @returns {{ seconds: number, megabytes: number }} wall time and peak memory of the largest process */
+export function runOnce(command) {
+  const report = join(mkdtempSync(join(tmpdir(), "bench-")), "time");
+  const started = process.hrtime.bigint();
+  const child = spawnSync("/usr/bin/time", ["-f", "%M", "-o", report, ...command], {
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  const seconds = Number(process.hrtime.bigint() - started) / 1e9;
+  if (child.error !== undefined) throw child.error;
+  if (child.status !== 0)
+    throw new Error(`${command.join(" ")} exited with ${child.status}: ${child.stderr}`);
+  const megabytes = Number(readFileSync(report, "utf8").trim().split("\n").at(-1)) / 1000;
+  return { seconds, megabytes };
+}
+
+export function median(values) {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+}
+
+/**
+ * Runs every contestant `rounds` times, in turns, after one round that is not counted.
+ *
+ * @param contestants  name → { command, before?, rounds? }: `before` runs untimed ahead of each run; `rounds` lowers the number
+ *   for slow ones
+ * @returns name → { median, min, max, megabytes }
+ */
+export function takeTurns(contestants, rounds) {
+  const times = Object.fromEntries(Object.keys(contestants).map((name) => [name, []]));
+  const memory = Object.fromEntries(Object.keys(contestants).map((name) => [name, 0]));
+  for (let round = 0; round <= rounds; round++) {
+    for (const [name, { command, before, rounds: own = rounds }] of Object.entries(contestants)) {
+      if (round > own) continue;
+      before?.();
+      const { seconds, megabytes } = runOnce(command);
+      memory[name] = Math.max(memory[name], megabytes);
+      if (round > 0) times[name].push(seconds);
+    }
+  }
+  return Object.fromEntries(
+    Object.entries(times).map(([name, values]) => [
+      name,
+      {
+        median: median(values),
+        min: Math.min(...values),
+        max: Math.max(...values),
+        megabytes: memory[name],
+        runs: values.length,
+      },
+    ]),
+  );
+}
+
+/** Prints a table; the ratio is to `base`. */
+export function printTable(title, results, base) {
+  console.log(`\n${title}`);
+  const width = Math.max(...Object.keys(results).map((name) => name.length));
+  console.log(`${"".padEnd(width)}   median      min      max   runs   peak MB   × ${base}`);
+  for (const [name, { median: middle, min, max, megabytes, runs }] of Object.entries(results)) {
+    const cells = [middle, min, max].map((value) => `${value.toFixed(2)} s`.padStart(9)).join("");
+    const ratio = (middle / results[base].median).toFixed(2);
+    console.log(
+      `${name.padEnd(width)}${cells}${String(runs).padStart(7)}${megabytes.toFixed(0).padStart(10)}${ratio.padStart(8)}`,
+    );
+  }
+}
+
+export function remove(path) {
+  if (existsSync(path)) rmSync(path, { recursive: true });
+}
+
+/** `--name value` from the command line. */
+export function option(name, fallback) {
+  const at = process.argv.indexOf(`--${name}`);
+  return at < 0 ? fallback : process.argv[at + 1];
+}

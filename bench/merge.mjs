@@ -1,0 +1,74 @@
+/**
+ * `vista-ckpt merge` against `cp` of its result and the newest zero_to_fp32.py, on checkpoints shaped like DeepSpeed's.
+ *
+ *   node bench/merge.mjs [--gb 1,4] [--rounds 5] [--dir bench/tmp] [--reference yes|no]
+ *
+ * Needs the peers' environment (test/peers/setup.sh zero), GNU time, and disk for three times the checkpoint.
+ */
+import { spawnSync } from "node:child_process";
+import { mkdirSync, statSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { option, printTable, remove, takeTurns } from "./measure.mjs";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const python = option("python", join(root, ".venv-peers/zero/bin/python"));
+const dir = resolve(option("dir", join(root, "bench/tmp")));
+const rounds = Number(option("rounds", "5"));
+const withReference = option("reference", "yes") === "yes";
+const vista = ["node", join(root, "bin/vista-ckpt.js")];
+
+const start = takeTurns(
+  { "node -e ''": { command: ["node", "-e", ""] }, "vista-ckpt --help": { command: [...vista, "--help"] } },
+  9,
+);
+printTable("start-up", start, "node -e ''");
+
+for (const gb of option("gb", "1,4").split(",")) {
+  const checkpoint = join(dir, `zero-${gb}gb`);
+  const [ours, copy, theirs] = ["ours.bin", "copy.bin", "theirs"].map((name) => join(dir, name));
+  remove(dir);
+  mkdirSync(dir, { recursive: true });
+  const made = spawnSync(
+    python,
+    [join(root, "bench/make_zero_checkpoint.py"), "--gb", gb, "--ranks", "4", "--out", checkpoint],
+    {
+      stdio: "inherit",
+    },
+  );
+  if (made.status !== 0) process.exit(1);
+  const mergeTo = (path) => [...vista, "merge", checkpoint, "-o", path, "-q"];
+  takeTurns({ once: { command: [...mergeTo(ours), "--no-fsync"] } }, 0);
+
+  const contestants = {
+    cp: { command: ["cp", ours, copy], before: () => remove(copy) },
+    "merge --no-fsync": {
+      command: [...mergeTo(`${ours}.new`), "--no-fsync"],
+      before: () => remove(`${ours}.new`),
+    },
+  };
+  if (withReference) {
+    const script =
+      "import sys; from deepspeed.utils.zero_to_fp32 import convert_zero_checkpoint_to_fp32_state_dict as f; f(sys.argv[1], sys.argv[2], max_shard_size='1000GB')";
+    contestants["zero_to_fp32.py"] = {
+      command: [python, "-c", script, checkpoint, theirs],
+      before: () => remove(theirs),
+      rounds: Math.min(rounds, 2),
+    };
+  }
+  printTable(`${gb} GB (${statSync(ours).size} bytes), warm, no fsync`, takeTurns(contestants, rounds), "cp");
+  remove(theirs);
+
+  const synced = takeTurns(
+    {
+      "cp && sync": {
+        command: ["sh", "-c", `cp ${ours} ${copy} && sync ${copy}`],
+        before: () => remove(copy),
+      },
+      merge: { command: mergeTo(`${ours}.new`), before: () => remove(`${ours}.new`) },
+    },
+    Math.min(rounds, 3),
+  );
+  printTable(`${gb} GB, with fsync`, synced, "cp && sync");
+  remove(dir);
+}

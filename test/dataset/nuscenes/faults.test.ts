@@ -1,0 +1,561 @@
+/**
+ * One planted fault for each rule, which must be found under that rule and in that place with nothing beside it; and for
+ * each a near miss, which is no fault.
+ */
+import {
+  appendFileSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { NUSCENES_RULES } from "../../../src/dataset/nuscenes/rules.js";
+import { brief, findingsOf, picture, type Row, Sets, type TestSet, VERSION } from "./set.js";
+
+const sets = new Sets();
+const copies = new Sets();
+let clean: TestSet;
+let labelled: TestSet;
+
+beforeAll(async () => {
+  clean = await sets.make();
+  labelled = await sets.make({ lidarseg: true, seed: 5 });
+});
+afterAll(() => sets.clear());
+afterEach(() => copies.clear());
+
+const table = (name: string) => `${VERSION}/${name}.json`;
+
+interface Case {
+  rule: keyof typeof NUSCENES_RULES;
+  /** What is planted. */
+  name: string;
+  /** Starts from a set with lidar labels. */
+  labels?: boolean;
+  /** @returns path and record of the one finding that is expected */
+  plant(set: TestSet): string | Promise<string>;
+  /** Plants something close to the fault that is allowed. */
+  near?(set: TestSet): unknown;
+}
+
+const middle = (rows: Row[]) => rows.find((row) => row.prev !== "" && row.next !== "")!;
+const byToken = (rows: Row[], token: string) => rows.find((row) => row.token === token)!;
+const files = (set: TestSet, folder: string) => readdirSync(set.path(folder)).sort();
+const tokenOf = (set: TestSet, filename: string) =>
+  `sample_data ${set.rows("sample_data").find((row) => row.filename === filename)!.token}`;
+const camera = "samples/CAM_FRONT";
+const cameraFile = (set: TestSet) => `${camera}/${files(set, camera)[1]}`;
+
+const CASES: Case[] = [
+  {
+    rule: "missing-table",
+    name: "a table is not there",
+    plant: (set) => {
+      rmSync(set.path(table("attribute")));
+      return table("attribute");
+    },
+    // image_annotations.json is a table of the devkit's own; nobody needs it.
+    near: (set) => writeFileSync(set.path(table("image_annotations")), "[]"),
+  },
+  {
+    rule: "unreadable-table",
+    name: "a table is a folder",
+    plant: (set) => {
+      rmSync(set.path(table("visibility")));
+      mkdirSync(set.path(table("visibility")));
+      return table("visibility");
+    },
+  },
+  {
+    rule: "bad-json",
+    name: "a table is cut off",
+    plant: (set) => {
+      truncateSync(set.path(table("ego_pose")), 5000);
+      return `${table("ego_pose")}`;
+    },
+    near: (set) => appendFileSync(set.path(table("ego_pose")), "\r\n \t\n"),
+  },
+  {
+    rule: "wrong-type",
+    name: "a number is a string",
+    plant: (set) => {
+      let token = "";
+      set.edit("sample_annotation", (rows) => {
+        token = rows[3]!.token;
+        rows[3]!.num_lidar_pts = "12";
+      });
+      return `${table("sample_annotation")} ${token}`;
+    },
+    // Fields that the schema does not know, and numbers without a fraction.
+    near: (set) =>
+      set.edit("sample_annotation", (rows) => {
+        rows[3]!.velocity = [1, 2];
+        rows[4]!.translation = [1, 2, 3];
+      }),
+  },
+  {
+    rule: "duplicate-token",
+    name: "a row is there twice",
+    plant: (set) => {
+      let token = "";
+      set.edit("sample_data", (rows) => {
+        token = rows[2]!.token;
+        return [...rows, { ...rows[2]!, filename: "" }];
+      });
+      return `${table("sample_data")} ${token}`;
+    },
+    // Tokens are unique within a table only: an ego pose has that of its frame.
+    near: (set) => set.edit("sensor", (rows) => renameToken(set, rows)),
+  },
+  {
+    rule: "dangling-token",
+    name: "an ego pose is missing",
+    plant: (set) => {
+      let token = "";
+      set.edit("ego_pose", (rows) => {
+        token = rows[7]!.token;
+        return rows.filter((_, i) => i !== 7);
+      });
+      return `${table("sample_data")} ${token}`;
+    },
+    // A box need not say how visible it is.
+    near: (set) =>
+      set.edit("sample_annotation", (rows) => {
+        for (const row of rows) row.visibility_token = "";
+      }),
+  },
+  {
+    rule: "chain-asymmetric",
+    name: "prev names the row before the last",
+    plant: (set) => {
+      let token = "";
+      set.edit("sample", (rows) => {
+        const row = rows.find((each) => each.next === "")!;
+        token = row.token;
+        row.prev = byToken(rows, row.prev).prev;
+      });
+      return `${table("sample")} ${token}`;
+    },
+    near: (set) => set.edit("sample", (rows) => rows.reverse()),
+  },
+  {
+    rule: "chain-crosses",
+    name: "next leads into another scene",
+    plant: (set) => {
+      let token = "";
+      set.edit("sample", (rows) => {
+        const row = middle(rows);
+        token = row.token;
+        row.next = rows.find((each) => each.scene_token !== row.scene_token)!.token;
+      });
+      return `${table("sample")} ${token}`;
+    },
+  },
+  {
+    rule: "chain-cycle",
+    name: "last and first of a scene name each other",
+    plant: (set) => {
+      let token = "";
+      set.edit("sample", (rows) => {
+        const first = rows.find((row) => row.prev === "")!;
+        const last = rows.find((row) => row.next === "" && row.scene_token === first.scene_token)!;
+        first.prev = last.token;
+        last.next = first.token;
+        token = first.token;
+      });
+      return `${table("sample")} ${token}`;
+    },
+  },
+  {
+    rule: "chain-split",
+    name: "a chain is cut on both sides",
+    plant: (set) => {
+      let token = "";
+      set.edit("sample_data", (rows) => {
+        const row = middle(rows);
+        byToken(rows, row.prev).next = "";
+        row.prev = "";
+        token = row.token;
+      });
+      return `${table("sample_data")} ${token}`;
+    },
+  },
+  {
+    rule: "chain-time",
+    name: "a frame is older than the one before it",
+    plant: (set) => {
+      let token = "";
+      set.edit("sample_data", (rows) => {
+        const row = rows.find((each) => !each.is_key_frame && each.prev !== "" && each.next !== "")!;
+        row.timestamp -= 200_000;
+        token = row.token;
+      });
+      return `${table("sample_data")} ${token}`;
+    },
+    // Frames were dropped under load: a gap is no fault.
+    near: (set) =>
+      set.edit("sample_data", (rows) => {
+        const row = rows.find((each) => !each.is_key_frame && each.prev !== "" && each.next !== "")!;
+        row.timestamp += 1;
+      }),
+  },
+  {
+    rule: "wrong-first-last",
+    name: "first_sample_token names the second sample",
+    plant: (set) => {
+      let token = "";
+      set.edit("scene", (rows) => {
+        const row = rows[0]!;
+        token = row.token;
+        row.first_sample_token = byToken(set.rows("sample"), row.first_sample_token).next;
+      });
+      return `${table("scene")} ${token}`;
+    },
+  },
+  {
+    rule: "wrong-count",
+    name: "nbr_annotations is one too many",
+    plant: (set) => {
+      let token = "";
+      set.edit("instance", (rows) => {
+        token = rows[1]!.token;
+        rows[1]!.nbr_annotations++;
+      });
+      return `${table("instance")} ${token}`;
+    },
+  },
+  {
+    rule: "wrong-sensor",
+    name: "a camera's frame is calibrated as the lidar",
+    plant: (set) => {
+      let token = "";
+      set.edit("sample_data", (rows) => {
+        const row = rows.find((each) => each.filename.startsWith("sweeps/CAM"))!;
+        token = row.token;
+        row.calibrated_sensor_token = rows.find((each) =>
+          each.filename.includes("LIDAR"),
+        )!.calibrated_sensor_token;
+      });
+      return `${table("sample_data")} ${token}`;
+    },
+    // The same sensor as calibrated for another scene.
+    near: (set) =>
+      set.edit("sample_data", (rows) => {
+        const tokens = new Set(
+          rows.filter((each) => each.filename.includes("CAM")).map((each) => each.calibrated_sensor_token),
+        );
+        rows.find((each) => each.filename.includes("CAM"))!.calibrated_sensor_token = [...tokens].at(-1);
+      }),
+  },
+  {
+    rule: "keyframe-missing",
+    name: "a key frame is no key frame any more",
+    plant: (set) => {
+      let sample = "";
+      set.edit("sample_data", (rows) => {
+        const row = rows.find((each) => each.is_key_frame)!;
+        row.is_key_frame = false;
+        sample = row.sample_token;
+      });
+      return `${table("sample_data")} sample ${sample}`;
+    },
+  },
+  {
+    rule: "keyframe-duplicate",
+    name: "a sweep is a key frame",
+    plant: (set) => {
+      let token = "";
+      set.edit("sample_data", (rows) => {
+        const row = rows.findLast((each) => !each.is_key_frame)!;
+        row.is_key_frame = true;
+        token = row.token;
+      });
+      return `${table("sample_data")} ${token}`;
+    },
+  },
+  {
+    rule: "keyframe-time",
+    name: "a sample's key frame is half a second off",
+    plant: (set) => {
+      let token = "";
+      set.edit("sample_data", (rows) => {
+        const row = rows.find((each) => each.is_key_frame && each.next === "")!;
+        row.timestamp += 400_000;
+        token = row.token;
+      });
+      return `${table("sample_data")} ${token}`;
+    },
+    near: (set) =>
+      set.edit("sample_data", (rows) => {
+        rows.find((each) => each.is_key_frame && each.next === "")!.timestamp += 100_000;
+      }),
+  },
+  {
+    rule: "log-without-map",
+    name: "a log is taken out of its map",
+    plant: (set) => {
+      let token = "";
+      set.edit("map", (rows) => {
+        const row = rows.find((each) => each.log_tokens.length > 0)!;
+        token = row.log_tokens.pop();
+      });
+      return `${table("log")} ${token}`;
+    },
+  },
+  {
+    rule: "map-log-elsewhere",
+    name: "a map lists a log of another split",
+    plant: (set) => {
+      set.edit("map", (rows) => void rows[0]!.log_tokens.push("e".repeat(32)));
+      return `${table("map")}`;
+    },
+  },
+  {
+    rule: "missing-map",
+    name: "a map image is not there",
+    plant: (set) => {
+      const name = files(set, "maps")[0]!;
+      rmSync(set.path("maps", name));
+      return `maps/${name}`;
+    },
+    // The map expansion lies beside the masks.
+    near: (set) => {
+      mkdirSync(set.path("maps", "expansion"));
+      writeFileSync(set.path("maps", "expansion", "boston-seaport.json"), "{}");
+    },
+  },
+  {
+    rule: "bad-map",
+    name: "a map image is text",
+    plant: (set) => {
+      const name = files(set, "maps")[0]!;
+      writeFileSync(set.path("maps", name), "404: not found");
+      return `maps/${name}`;
+    },
+  },
+  {
+    rule: "duplicate-file",
+    name: "two rows name one file",
+    plant: (set) => {
+      let token = "";
+      set.edit("sample_data", (rows) => {
+        const two = rows.filter((each) => each.filename.startsWith("sweeps/CAM_FRONT"));
+        rmSync(set.path(two[1]!.filename));
+        two[1]!.filename = two[0]!.filename;
+        token = two[1]!.token;
+      });
+      return `${table("sample_data")} ${token}`;
+    },
+  },
+  {
+    rule: "missing-file",
+    name: "one frame is not there",
+    plant: (set) => {
+      const name = cameraFile(set);
+      rmSync(set.path(name));
+      return `${name} ${tokenOf(set, name)}`;
+    },
+  },
+  {
+    rule: "channel-absent",
+    name: "the radar was never downloaded",
+    plant: (set) => {
+      rmSync(set.path("sweeps/RADAR_FRONT"), { recursive: true });
+      return "sweeps/RADAR_FRONT";
+    },
+  },
+  {
+    rule: "surplus-file",
+    name: "a file that no row names",
+    plant: async (set) => {
+      writeFileSync(set.path(camera, "n015__CAM_FRONT__1.jpg"), await picture());
+      return `${camera}/n015__CAM_FRONT__1.jpg`;
+    },
+    near: (set) => writeFileSync(set.path("LICENSE"), "text"),
+  },
+  {
+    rule: "empty-file",
+    name: "a picture of 0 bytes",
+    plant: (set) => {
+      const name = cameraFile(set);
+      truncateSync(set.path(name), 0);
+      return `${name} ${tokenOf(set, name)}`;
+    },
+  },
+  {
+    rule: "unreadable-file",
+    name: "a file name that is a folder",
+    plant: (set) => {
+      const name = `samples/LIDAR_TOP/${files(set, "samples/LIDAR_TOP")[0]}`;
+      rmSync(set.path(name));
+      mkdirSync(set.path(name));
+      return `${name} ${tokenOf(set, name)}`;
+    },
+  },
+  {
+    rule: "not-an-image",
+    name: "a picture is an error page",
+    plant: (set) => {
+      const name = cameraFile(set);
+      writeFileSync(set.path(name), "<html>quota exceeded</html>");
+      return `${name} ${tokenOf(set, name)}`;
+    },
+  },
+  {
+    rule: "truncated-image",
+    name: "a picture lacks its last bytes",
+    plant: (set) => {
+      const name = cameraFile(set);
+      truncateSync(set.path(name), readFileSync(set.path(name)).length - 10);
+      return `${name} ${tokenOf(set, name)}`;
+    },
+    // Bytes after the end marker are harmless.
+    near: (set) => appendFileSync(set.path(cameraFile(set)), Buffer.alloc(16)),
+  },
+  {
+    rule: "truncated-image",
+    name: "a picture ends within its headers",
+    plant: (set) => {
+      const name = cameraFile(set);
+      truncateSync(set.path(name), 100);
+      return `${name} ${tokenOf(set, name)}`;
+    },
+  },
+  {
+    rule: "wrong-image-size",
+    name: "a picture was resized",
+    plant: async (set) => {
+      const name = cameraFile(set);
+      writeFileSync(set.path(name), await picture(80, 45));
+      return `${name} ${tokenOf(set, name)}`;
+    },
+    // Compressed anew, at the same size.
+    near: async (set) => writeFileSync(set.path(cameraFile(set)), await picture()),
+  },
+  {
+    rule: "bad-point-cloud",
+    name: "a sweep of the lidar is cut off",
+    plant: (set) => {
+      const name = `sweeps/LIDAR_TOP/${files(set, "sweeps/LIDAR_TOP")[0]}`;
+      truncateSync(set.path(name), 41);
+      return `${name} ${tokenOf(set, name)}`;
+    },
+    near: (set) => truncateSync(set.path(`sweeps/LIDAR_TOP/${files(set, "sweeps/LIDAR_TOP")[0]}`), 40),
+  },
+  {
+    rule: "labels-unlisted",
+    name: "a label file that no row names",
+    labels: true,
+    plant: (set) => {
+      writeFileSync(set.path("lidarseg", VERSION, "0_lidarseg.bin"), "x");
+      return `lidarseg/${VERSION}/0_lidarseg.bin`;
+    },
+    near: (set) => writeFileSync(set.path("lidarseg", VERSION, "README.md"), "x"),
+  },
+  {
+    rule: "category-index",
+    name: "a category has no label index",
+    labels: true,
+    plant: (set) => {
+      let token = "";
+      set.edit("category", (rows) => {
+        token = rows[4]!.token;
+        delete rows[4]!.index;
+      });
+      return `${table("category")} ${token}`;
+    },
+  },
+  {
+    rule: "can-bus-damaged",
+    name: "a CAN bus file is cut off",
+    plant: (set) => {
+      truncateSync(set.path("can_bus/scene-0061_vehicle_monitor.json"), 100);
+      return "can_bus/scene-0061_vehicle_monitor.json scene-0061";
+    },
+    near: (set) => writeFileSync(set.path("can_bus/scene-0061_route.json"), "[]"),
+  },
+  {
+    rule: "can-bus-missing",
+    name: "a scene's vehicle_monitor is not there",
+    plant: (set) => {
+      rmSync(set.path("can_bus/scene-0103_vehicle_monitor.json"));
+      return "can_bus/scene-0103_vehicle_monitor.json scene-0103";
+    },
+  },
+  {
+    rule: "can-bus-absent",
+    name: "no CAN bus folder",
+    plant: (set) => {
+      rmSync(set.path("can_bus"), { recursive: true });
+      return "can_bus";
+    },
+  },
+  {
+    rule: "can-bus-none",
+    name: "a scene that is known to have no CAN bus messages",
+    plant: (set) => {
+      set.edit("scene", (rows) => {
+        rows[0]!.name = "scene-0161";
+      });
+      return table("scene");
+    },
+  },
+  {
+    rule: "known-scene",
+    name: "a scene with known pose errors",
+    plant: (set) => {
+      for (const message of ["vehicle_monitor"]) {
+        const from = set.path(`can_bus/scene-0061_${message}.json`);
+        writeFileSync(set.path(`can_bus/scene-0499_${message}.json`), readFileSync(from));
+      }
+      set.edit("scene", (rows) => {
+        rows[0]!.name = "scene-0499";
+      });
+      return `${table("scene")} scene-0499`;
+    },
+  },
+];
+
+/** Gives the radar's row of `sensor` the token of a row of another table. */
+function renameToken(set: TestSet, rows: Row[]): void {
+  const token = set.rows("category")[0]!.token;
+  const old = rows.at(-1)!.token;
+  rows.at(-1)!.token = token;
+  set.edit("calibrated_sensor", (calibrated) => {
+    for (const row of calibrated) if (row.sensor_token === old) row.sensor_token = token;
+  });
+}
+
+it("every rule has a case", () => {
+  expect([...new Set(CASES.map((each) => each.rule))].sort()).toEqual(Object.keys(NUSCENES_RULES).sort());
+});
+
+it("a clean set has no findings", async () => {
+  expect((await findingsOf(clean.root, { sample: Number.POSITIVE_INFINITY })).findings.map(brief)).toEqual(
+    [],
+  );
+  expect((await findingsOf(labelled.root)).findings.map(brief)).toEqual([]);
+});
+
+describe.each(CASES)("$rule", (each) => {
+  const start = () => copies.copy(each.labels ? labelled : clean);
+
+  it(`finds it: ${each.name}`, async () => {
+    const set = start();
+    const place = await each.plant(set);
+    const { findings } = await findingsOf(set.root);
+    expect(findings.map(brief)).toEqual([`${each.rule} ${place}`]);
+    expect(findings[0]!.severity).toBe(NUSCENES_RULES[each.rule].severity);
+  });
+
+  if (each.near !== undefined) {
+    it("lets a near miss pass", async () => {
+      const set = start();
+      await each.near!(set);
+      expect((await findingsOf(set.root)).findings.map(brief)).toEqual([]);
+    });
+  }
+});

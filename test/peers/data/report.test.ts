@@ -1,0 +1,155 @@
+/** The HTML report in a real browser: nothing from the network, quick with 100,000 findings. */
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { type Browser, chromium, type Page } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { Finding } from "../../../src/dataset/finding.js";
+import { toHtml } from "../../../src/dataset/report/html.js";
+import { ReportBuilder } from "../../../src/dataset/report/report.js";
+
+const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
+const folder = mkdtempSync(join(tmpdir(), "vista-report-"));
+let browser: Browser;
+
+beforeAll(async () => {
+  if (!existsSync(CHROMIUM)) {
+    const { status, stderr } = spawnSync(
+      "apt-get",
+      ["install", "-y", "--no-install-recommends", "chromium"],
+      {
+        encoding: "utf8",
+      },
+    );
+    expect(status, stderr).toBe(0);
+  }
+  browser = await chromium.launch({
+    executablePath: CHROMIUM,
+    // No attempt to reach the browser's maker: the machine of the tests is closed.
+    args: [
+      "--no-sandbox",
+      "--disable-gpu",
+      "--disable-quic",
+      "--no-first-run",
+      "--disable-background-networking",
+      "--disable-component-update",
+      "--disable-sync",
+    ],
+  });
+});
+
+afterAll(async () => {
+  await browser?.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+function makeReport(count: number) {
+  const builder = new ReportBuilder("data/nuscenes", { maxFindings: 200_000, ignore: [], check: {} });
+  for (let i = 0; i < count; i++) {
+    const missing = i % 4 !== 0;
+    const finding: Finding = {
+      rule: missing ? "nuscenes/missing-file" : "nuscenes/surplus-file",
+      severity: missing ? "error" : "warning",
+      path: `samples/CAM_${i % 6}/n015__CAM__${String(i).padStart(8, "0")}.jpg`,
+      record: `sample_data ${i.toString(16)}`,
+      message: i === 77_777 ? "the needle </script><b>" : "the file is not there",
+    };
+    builder.add(finding);
+  }
+  return builder.finish("0.0.0", [
+    {
+      kind: "nuscenes",
+      title: "nuScenes v1.0-trainval",
+      root: "data/nuscenes",
+      coverage: [{ what: "table rows", checked: 10, total: 20 }],
+      sampled: ["headers of pictures of 2,000 of 30,000 (seed 0)"],
+      interrupted: false,
+      charts: [
+        {
+          kind: "bars",
+          title: "Frames",
+          unit: "frames",
+          points: Array.from({ length: 850 }, (_, i) => ({ label: `s${i}`, value: i })),
+        },
+        { kind: "spans", title: "Times", unit: "s", points: [{ label: "a", from: 1, to: 3 }] },
+      ],
+    },
+  ]);
+}
+
+async function openReport(html: string): Promise<{ page: Page; errors: string[]; requests: string[] }> {
+  const path = join(folder, "report.html");
+  writeFileSync(path, html);
+  const page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
+  const errors: string[] = [];
+  const requests: string[] = [];
+  page.on("pageerror", (error) => errors.push(error.message));
+  page.on("request", (request) => requests.push(request.url()));
+  await page.goto(pathToFileURL(path).href);
+  return { page, errors, requests };
+}
+
+describe("HTML report with 100,000 findings", () => {
+  let page: Page;
+  let opened: Awaited<ReturnType<typeof openReport>>;
+  let seconds: number;
+
+  beforeAll(async () => {
+    const html = await toHtml(makeReport(100_000));
+    const start = performance.now();
+    opened = await openReport(html);
+    page = opened.page;
+    await page.waitForSelector("#shown");
+    seconds = (performance.now() - start) / 1000;
+  });
+
+  it("opens at once, without an error and without the network", async () => {
+    expect(opened.errors).toEqual([]);
+    expect(opened.requests.filter((url) => !url.startsWith("file:") && !url.startsWith("data:"))).toEqual([]);
+    // 0.6 s on a quiet machine; with a browser beside other test runs it may take several times that.
+    expect(seconds).toBeLessThan(8);
+    expect(await page.textContent("#verdict .sentence")).toContain("75,000 errors, 25,000 warnings");
+    expect(await page.textContent("#verdict .sentence")).toContain("sample");
+  });
+
+  it("keeps only the rows in view in the document", async () => {
+    expect(await page.textContent("#shown")).toBe("100,000 of 100,000");
+    expect(await page.locator("#list .row").count()).toBeLessThan(40);
+    await page.evaluate("document.getElementById('list').scrollTop = 99999 * 30");
+    await expect.poll(() => page.locator("#list .row").last().textContent()).toContain("surplus-file");
+    expect(await page.locator("#list .row").count()).toBeLessThan(40);
+  });
+
+  it("filters by text, rule and severity, and sorts", async () => {
+    await page.fill("#filter", "needle");
+    expect(await page.textContent("#shown")).toBe("1 of 100,000");
+    // The name was written as text, not as markup.
+    expect(await page.textContent("#list .row")).toContain("the needle </script><b>");
+    await page.fill("#filter", "");
+    await page.selectOption("#rule", "nuscenes/surplus-file");
+    expect(await page.textContent("#shown")).toBe("25,000 of 100,000");
+    await page.selectOption("#rule", "");
+    await page.uncheck("[data-severity=error]");
+    expect(await page.textContent("#shown")).toBe("25,000 of 100,000");
+    await page.check("[data-severity=error]");
+    const time = (await page.evaluate(
+      "(() => { const t = performance.now(); document.querySelector('[data-column=\"3\"]').click(); return performance.now() - t; })()",
+    )) as number;
+    expect(await page.locator("#list .row").first().textContent()).toContain("sample_data 0");
+    expect(time).toBeLessThan(4000);
+  });
+
+  it("draws a chart of 850 points with at most 160 bars", async () => {
+    expect(await page.locator(".chart").count()).toBe(2);
+    expect(await page.locator(".chart").first().locator("rect").count()).toBe(142);
+  });
+});
+
+it("an empty report says that all is well", async () => {
+  const { page, errors } = await openReport(await toHtml(makeReport(0)));
+  expect(errors).toEqual([]);
+  expect(await page.textContent("#verdict .sentence")).toContain("clean");
+  expect(await page.locator("#list").count()).toBe(0);
+});
