@@ -19,7 +19,8 @@ describe("rules", () => {
     const page = readFileSync(`docs/rules/${pageOf(code)}`, "utf8");
     expect(page.startsWith(`# ${code}\n`)).toBe(true);
     expect(page).toContain(`Severity: ${severity}.`);
-    for (const part of ["**What.**", "**Why it hurts.**", "**How to mend it.**"]) expect(page).toContain(part);
+    for (const part of ["**What.**", "**Why it hurts.**", "**How to mend it.**"])
+      expect(page).toContain(part);
   });
 
   it("have titles and fixes that fit one line", () => {
