@@ -184,8 +184,9 @@ class Copier {
     window.slices.forEach((slice, i) => {
       this.#finisher.finish(slice, targets[i]!, reads[i]);
     });
-    passTurn();
+    // One write at a time: the kernel locks the file for each, and waiting writers would burn a core.
     await writeAll(this.#handle, this.#path, bytes, window.position);
+    passTurn();
     this.#report(bytes.byteLength);
   }
 }
