@@ -1,4 +1,48 @@
 /** The public API of vista-ckpt, all of it. */
+export { type AnnotationCheckOptions, checkAnnotations } from "./dataset/annotations/check.js";
+export type {
+  AnnotationTally,
+  Chart,
+  Check,
+  CheckOptions,
+  CheckSummary,
+  Coverage,
+  Finding,
+  Rule,
+  Severity,
+  Shard,
+} from "./dataset/finding.js";
+export {
+  type CheckImagesOptions,
+  checkImage,
+  checkImages,
+  type ImageFault,
+  type ImageLevel,
+  type ImageReport,
+} from "./dataset/images/check.js";
+export {
+  type BuildIndexOptions,
+  type BuiltIndex,
+  buildIndex,
+  readIndex,
+} from "./dataset/index-file/build.js";
+export {
+  type DatasetIndex,
+  encodeIndex,
+  type IndexedChain,
+  type IndexedFolder,
+  type Stamp,
+} from "./dataset/index-file/format.js";
+export {
+  type ClipSource,
+  writeYouTube,
+  type YouTubeOptions,
+  type YouTubeResult,
+} from "./dataset/index-file/youtube.js";
+export { type CheckNuScenesOptions, checkNuScenes } from "./dataset/nuscenes/check.js";
+export { checkOpenDv, type OpenDvCheckOptions } from "./dataset/opendv/check.js";
+export { RULES } from "./dataset/rules.js";
+export { collectStats, type DataStats, type StatsOptions } from "./dataset/stats/stats.js";
 export { ERROR_CODES, type ErrorCode, isVistaError, VistaError, type Where } from "./errors.js";
 export type { OutputOptions } from "./io/output.js";
 export type { Piece, Region, SourceFile } from "./io/source.js";

@@ -63,10 +63,8 @@ export async function checkImage(path: string, level: ImageLevel): Promise<Image
   }
   if (level === "decode" && report.fault === undefined) {
     const complaint = await decodeFault(path, { width: report.width!, height: report.height! });
-    if (complaint !== undefined) {
-      const truncated = /premature end of (JPEG|PNG|input)|unexpected end|read error/i.test(complaint);
-      return fail(truncated ? "truncated" : "damaged", `does not decode: ${complaint}`);
-    }
+    // The end marker is there: whatever is missing is missing in the middle.
+    if (complaint !== undefined) return fail("damaged", `does not decode: ${complaint}`);
   }
   return report;
 }
@@ -84,7 +82,9 @@ async function readHeaderInto(
   try {
     header = await readImageHeader((offset, length) => readFully(handle, offset, length), stats.size);
   } catch (error) {
-    if (error instanceof NotAnImage) return fail("not-an-image", `${error.message} (${stats.size} bytes)`);
+    if (error instanceof NotAnImage) {
+      return fail(error.cut ? "truncated" : "not-an-image", `${error.message} (${stats.size} bytes)`);
+    }
     throw error;
   }
   report.width = header.width;

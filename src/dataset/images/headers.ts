@@ -17,7 +17,15 @@ export interface ImageHeader {
 }
 
 /** The bytes are no image, or break the format before the size is known. The message says how. */
-export class NotAnImage extends Error {}
+export class NotAnImage extends Error {
+  /** True where the file starts as an image and ends before its size is known. */
+  readonly cut: boolean;
+
+  constructor(message: string, cut = false) {
+    super(message);
+    this.cut = cut;
+  }
+}
 
 /** Most JPEG files have their frame header within the first 4 kB; an embedded profile or thumbnail costs another read. */
 const HEAD_BYTES = 4096;
@@ -62,7 +70,7 @@ async function readJpegFrame(
   let offset = 2;
   for (;;) {
     const segment = await bytesAt(readAt, head, offset, 9);
-    if (segment.length < 4) throw new NotAnImage("a JPEG that ends within its headers");
+    if (segment.length < 4) throw new NotAnImage("a JPEG that ends within its headers", true);
     if (segment[0] !== 0xff) throw new NotAnImage(`a JPEG with no marker at byte ${offset}`);
     const marker = segment[1]!;
     if (marker === 0xff) {
@@ -70,7 +78,7 @@ async function readJpegFrame(
       continue;
     }
     if (isFrameMarker(marker)) {
-      if (segment.length < 9) throw new NotAnImage("a JPEG that ends within its headers");
+      if (segment.length < 9) throw new NotAnImage("a JPEG that ends within its headers", true);
       const height = segment.readUInt16BE(5);
       const width = segment.readUInt16BE(7);
       if (width === 0 || height === 0) throw new NotAnImage(`a JPEG of ${width} × ${height} pixels`);
@@ -113,7 +121,8 @@ function hasEndMarker(file: Buffer, start: number): boolean {
 }
 
 async function readPng(readAt: ReadAt, size: number, head: Buffer): Promise<ImageHeader> {
-  if (head.length < 29 || head.toString("latin1", 12, 16) !== "IHDR") {
+  if (head.length < 29) throw new NotAnImage("a PNG that ends within its headers", true);
+  if (head.toString("latin1", 12, 16) !== "IHDR") {
     throw new NotAnImage("a PNG without its IHDR chunk");
   }
   const width = head.readUInt32BE(16);

@@ -27,6 +27,30 @@ interface FrontRow {
 export function readChains(folder: string, onBytes?: (bytes: number) => void): IndexedChain[] {
   const scenes = new Map(table(folder, "scene").map((row) => [String(row.token), String(row.name)]));
   const sceneOf = new Map(table(folder, "sample").map((row) => [String(row.token), String(row.scene_token)]));
+  return follow(readFrontRows(folder, onBytes), sceneOf, scenes);
+}
+
+/**
+ * The CAM_FRONT images from the key frame of a sample on, along `next`: at most `count`, fewer at the end of a scene.
+ *
+ * @throws VistaError `NOT_FOUND` where there is no such sample, `FORMAT`
+ */
+export function framesFromSample(folder: string, sampleToken: string, count: number): string[] {
+  const rows = readFrontRows(folder);
+  const start = [...rows.values()].find((row) => row.sample_token === sampleToken && row.is_key_frame);
+  if (start === undefined) {
+    throw new VistaError("NOT_FOUND", `no CAM_FRONT key frame of sample ${sampleToken}`, { path: folder });
+  }
+  const files: string[] = [];
+  for (let row: FrontRow | undefined = start; row !== undefined && files.length < count; ) {
+    files.push(row.filename);
+    row = rows.get(row.next);
+  }
+  return files;
+}
+
+/** Rows of CAM_FRONT by token. */
+function readFrontRows(folder: string, onBytes?: (bytes: number) => void): Map<string, FrontRow> {
   const rows = new Map<string, FrontRow>();
   const take = (row: unknown) => {
     const one = row as FrontRow;
@@ -69,7 +93,7 @@ export function readChains(folder: string, onBytes?: (bytes: number) => void): I
   } catch (error) {
     throw fromSystem(error, path, "read the table");
   }
-  return follow(rows, sceneOf, scenes);
+  return rows;
 }
 
 /** From each row without a predecessor along `next`. A broken chain gives several pieces, none of them across the break. */

@@ -6,6 +6,7 @@ import { closeSync, openSync, readSync } from "node:fs";
 import { INCOMPLETE, JsonSyntaxError, parseValue, skipSpace, skipValue } from "./scan.js";
 
 const CHUNK = 512 << 10;
+const REPORT_EVERY = 8 << 20;
 /** A row that is longer is taken for damage (an unclosed quote): real rows have a few hundred bytes. */
 const MAX_ROW = 64 << 20;
 
@@ -31,7 +32,7 @@ export interface RowsResult {
 }
 
 /**
- * @param onBytes  called after each chunk with the bytes read so far; may throw to stop
+ * @param onBytes  called now and then with the bytes read so far; may throw to stop
  * @throws the system's error where the file cannot be read
  */
 export function readRows(path: string, sink: RowSink, onBytes?: (bytes: number) => void): RowsResult {
@@ -53,6 +54,7 @@ class Reader {
   /** Offset in the file of the buffer's first byte. */
   #base = 0;
   #eof = false;
+  #told = 0;
   #rows = 0;
 
   constructor(fd: number, sink: RowSink, onBytes?: (bytes: number) => void) {
@@ -174,7 +176,10 @@ class Reader {
       this.#end += got;
     }
     this.#buffer[this.#end] = 0;
-    this.#onBytes?.(this.#base + this.#end);
+    if (this.#base + this.#end >= this.#told + REPORT_EVERY || this.#eof) {
+      this.#told = this.#base + this.#end;
+      this.#onBytes?.(this.#told);
+    }
     return 0;
   }
 }

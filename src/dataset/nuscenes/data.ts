@@ -6,6 +6,9 @@ import { abortedError, throwIfAborted } from "../../errors.js";
 import type { RunOptions } from "../../progress.js";
 import {
   type Annotations,
+  type FollowInput,
+  findLostPoses,
+  follow,
   loadAnnotations,
   loadEgoPose,
   loadSampleData,
@@ -14,43 +17,34 @@ import {
 } from "./load.js";
 import { LABEL_TABLES, LARGE_TABLES, REQUIRED_TABLES, type TableName } from "./schema.js";
 import { loadSmall, type SmallTable } from "./tables.js";
-import { TokenTable, type TokenTableData } from "./tokens.js";
+import { TokenTable } from "./tokens.js";
 
 /** Below this many bytes in all, starting threads costs more than it saves. */
 const WORKERS_FROM = 32 << 20;
 
-/** What a worker is asked to load, with all that the loading needs. */
-export type LoadTask =
-  | {
-      table: "sample_data";
-      path: string;
-      targets: { sample: TokenTableData; calibratedSensor: TokenTableData };
-    }
-  | { table: "ego_pose"; path: string }
-  | {
-      table: "sample_annotation";
-      path: string;
-      targets: Record<"sample" | "instance" | "attribute" | "visibility", TokenTableData>;
-    };
+/** What a thread is asked to do, with all that it needs. */
+export type Task =
+  | { kind: "load"; table: "sample_data"; path: string; targets: Parameters<typeof loadSampleData>[1] }
+  | { kind: "load"; table: "ego_pose"; path: string }
+  | { kind: "load"; table: "sample_annotation"; path: string; targets: Parameters<typeof loadAnnotations>[1] }
+  | { kind: "follow"; input: FollowInput }
+  | { kind: "poses"; input: Parameters<typeof findLostPoses>[0] };
 
-export type LoadMessage =
-  | { kind: "bytes"; table: string; bytes: number }
-  | { kind: "loaded"; table: string; result: TableState }
-  | {
-      kind: "failed";
-      table: string;
-      message: string /** The system refused to read the file. */;
-      system: boolean;
-    };
+export type TaskMessage =
+  | { kind: "bytes"; bytes: number }
+  | { kind: "done"; result: unknown }
+  | { kind: "failed"; message: string /** The system refused to read a file. */; system: boolean };
 
 /** Runs one task in this thread. */
-export function load(task: LoadTask, onBytes: (bytes: number) => void): TableState {
-  switch (task.table) {
-    case "sample_data":
-      return loadSampleData(task.path, task.targets, onBytes);
-    case "ego_pose":
-      return loadEgoPose(task.path, onBytes);
-    case "sample_annotation":
+export function runTask(task: Task, onBytes: (bytes: number) => void): unknown {
+  switch (task.kind) {
+    case "follow":
+      return follow(task.input);
+    case "poses":
+      return findLostPoses(task.input);
+    case "load":
+      if (task.table === "sample_data") return loadSampleData(task.path, task.targets, onBytes);
+      if (task.table === "ego_pose") return loadEgoPose(task.path, onBytes);
       return loadAnnotations(task.path, task.targets, onBytes);
   }
 }
@@ -106,55 +100,70 @@ export async function loadTables(folder: string, options: RunOptions): Promise<T
   const nothing = TokenTable.over(new Uint32Array(new SharedArrayBuffer(16)), 0).data;
   const target = (name: TableName) => tables.small[name]?.table ?? nothing;
   const path = (name: TableName) => join(folder, `${name}.json`);
-  const queues: LoadTask[][] = [
-    [
-      {
-        table: "sample_data",
-        path: path("sample_data"),
-        targets: { sample: target("sample"), calibratedSensor: target("calibrated_sensor") },
-      },
-    ],
-    [
-      { table: "ego_pose", path: path("ego_pose") },
-      {
-        table: "sample_annotation",
-        path: path("sample_annotation"),
-        targets: {
-          sample: target("sample"),
-          instance: target("instance"),
-          attribute: target("attribute"),
-          visibility: target("visibility"),
-        },
-      },
-    ],
-  ].map((queue) => queue.filter((task) => present.includes(task.table as TableName)) as LoadTask[]);
-
-  const store = (table: string, result: TableState) => {
-    if (table === "sample_data") tables.sampleData = result as SampleData;
-    else if (table === "ego_pose") tables.egoPose = result;
-    else tables.annotations = result as Annotations;
+  const sampleData: Task = {
+    kind: "load",
+    table: "sample_data",
+    path: path("sample_data"),
+    targets: { sample: target("sample"), calibratedSensor: target("calibrated_sensor") },
   };
-  if (total < WORKERS_FROM) {
-    for (const task of queues.flat()) {
-      throwIfAborted(options.signal);
-      attempt(task.table, () =>
-        store(
-          task.table,
-          load(task, (bytes) => onBytes(task.table, bytes)),
-        ),
-      );
+  const annotations: Task = {
+    kind: "load",
+    table: "sample_annotation",
+    path: path("sample_annotation"),
+    targets: {
+      sample: target("sample"),
+      instance: target("instance"),
+      attribute: target("attribute"),
+      visibility: target("visibility"),
+    },
+  };
+  const egoPose: Task = { kind: "load", table: "ego_pose", path: path("ego_pose") };
+
+  const threads = total < WORKERS_FROM ? undefined : [new Thread(options.signal), new Thread(options.signal)];
+  const run = async (thread: number, task: Task): Promise<unknown> => {
+    throwIfAborted(options.signal);
+    const report = (bytes: number) => {
+      if (task.kind === "load") onBytes(task.table, bytes);
+    };
+    return threads === undefined ? runTask(task, report) : threads[thread]!.run(task, report);
+  };
+  const loadInto = async <T>(thread: number, task: Task & { kind: "load" }): Promise<T | undefined> => {
+    if (!present.includes(task.table)) return undefined;
+    try {
+      return (await run(thread, task)) as T;
+    } catch (error) {
+      if (!isSystemError(error)) throw error;
+      tables.unreadable.set(task.table, error.message);
+      return undefined;
     }
-  } else {
-    await Promise.all(
-      queues.map((queue) => {
-        return inWorker(queue, options.signal, (message) => {
-          if (message.kind === "bytes") onBytes(message.table, message.bytes);
-          else if (message.kind === "loaded") store(message.table, message.result);
-          else if (message.system) tables.unreadable.set(message.table as TableName, message.message);
-          else throw new Error(message.message);
-        });
-      }),
-    );
+  };
+  const assign = (loaded: Partial<Tables>) => Object.assign(tables, loaded);
+  try {
+    // sample_data is as large as the other two together.
+    await Promise.all([
+      loadInto<SampleData>(0, sampleData).then((loaded) => assign(loaded ? { sampleData: loaded } : {})),
+      loadInto<TableState>(1, egoPose)
+        .then((loaded) => assign(loaded ? { egoPose: loaded } : {}))
+        .then(() => loadInto<Annotations>(1, annotations))
+        .then((loaded) => assign(loaded ? { annotations: loaded } : {})),
+    ]);
+    const data = tables.sampleData;
+    if (data === undefined) return tables;
+    const { flags, table, prevWords, nextWords } = data;
+    const links = (thread: number, side: "prev" | "next", words: Uint32Array) =>
+      run(thread, { kind: "follow", input: { words, flags, table, side } }) as Promise<Int32Array>;
+    const poses = async () => {
+      if (!tables.egoPose?.complete) return;
+      const input = { egoPose: data.egoPose, flags, table: tables.egoPose.table };
+      data.lostPoses = (await run(1, { kind: "poses", input })) as NonNullable<SampleData["lostPoses"]>;
+    };
+    [data.prev, data.next] = await Promise.all([
+      links(0, "prev", prevWords),
+      poses().then(() => links(1, "next", nextWords)),
+    ]);
+    data.prevWords = data.nextWords = data.egoPose = new Uint32Array(0);
+  } finally {
+    await Promise.all(threads?.map((thread) => thread.close()) ?? []);
   }
   return tables;
 }
@@ -164,30 +173,43 @@ export function isSystemError(error: unknown): error is NodeJS.ErrnoException {
   return error instanceof Error && (error as NodeJS.ErrnoException).syscall !== undefined;
 }
 
-/** Runs tasks one after the other in a thread of their own, and ends it. */
-function inWorker(
-  tasks: readonly LoadTask[],
-  signal: AbortSignal | undefined,
-  onMessage: (message: LoadMessage) => void,
-): Promise<void> {
-  if (tasks.length === 0) return Promise.resolve();
-  return new Promise((resolve, reject) => {
-    const worker = new Worker(new URL("./worker.js", import.meta.url), { workerData: tasks });
-    const onAbort = () => void worker.terminate();
-    signal?.addEventListener("abort", onAbort);
-    worker.on("message", (message: LoadMessage) => {
-      try {
-        onMessage(message);
-      } catch (error) {
-        reject(error);
-      }
+/** A worker thread that runs tasks one after the other. Arrays over shared memory are passed without a copy. */
+class Thread {
+  readonly #worker = new Worker(new URL("./worker.js", import.meta.url));
+  readonly #signal: AbortSignal | undefined;
+  readonly #onAbort = () => void this.#worker.terminate();
+
+  constructor(signal: AbortSignal | undefined) {
+    this.#signal = signal;
+    signal?.addEventListener("abort", this.#onAbort);
+  }
+
+  run(task: Task, onBytes: (bytes: number) => void): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      const settle = (finish: () => void) => {
+        this.#worker.off("message", onMessage).off("error", onError).off("exit", onExit);
+        finish();
+      };
+      const onMessage = (message: TaskMessage) => {
+        if (message.kind === "bytes") onBytes(message.bytes);
+        else if (message.kind === "done") settle(() => resolve(message.result));
+        else {
+          const error = new Error(message.message);
+          settle(() => reject(message.system ? Object.assign(error, { syscall: "read" }) : error));
+        }
+      };
+      const onError = (error: Error) => settle(() => reject(error));
+      const onExit = () =>
+        settle(() =>
+          reject(this.#signal?.aborted ? abortedError(this.#signal) : new Error("a worker thread ended")),
+        );
+      this.#worker.on("message", onMessage).on("error", onError).on("exit", onExit);
+      this.#worker.postMessage(task);
     });
-    worker.on("error", reject);
-    worker.on("exit", () => {
-      signal?.removeEventListener("abort", onAbort);
-      if (signal?.aborted) reject(abortedError(signal));
-      else resolve();
-    });
-    if (signal?.aborted) onAbort();
-  });
+  }
+
+  async close(): Promise<void> {
+    this.#signal?.removeEventListener("abort", this.#onAbort);
+    await this.#worker.terminate();
+  }
 }

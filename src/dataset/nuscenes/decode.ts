@@ -5,6 +5,7 @@
  */
 import type { RowSink } from "../json/rows.js";
 import { skipSpace } from "../json/scan.js";
+import { describeProblem, kindOf } from "./field-types.js";
 import { type FieldType, SCHEMA, type TableName } from "./schema.js";
 import { readHexToken, readToken } from "./tokens.js";
 
@@ -48,6 +49,15 @@ export class RowDecoder implements RowSink {
   #order: number[];
   #text = Buffer.alloc(4096);
   #index = 0;
+  /** Over the bytes that fast() was given last. */
+  #view: DataView = new DataView(new ArrayBuffer(0));
+  #viewed: Uint8Array | undefined;
+  /**
+   * What stood between the values of the row before (white space, comma, key, colon), by place in {@link #order}, the
+   * end of the row last. It has been parsed once: where the same bytes come again, they mean the same.
+   */
+  #between: DataView[] = [];
+  #betweenLength: number[] = [];
 
   constructor(table: TableName, events: DecoderEvents) {
     const fields = SCHEMA[table].fields;
@@ -76,38 +86,59 @@ export class RowDecoder implements RowSink {
   }
 
   fast(bytes: Uint8Array, at: number, end: number, offset: number): number {
-    if (bytes[at] !== 0x7b) return -1;
-    at = skipSpace(bytes, at + 1, end);
-    const order = this.#order;
-    const last = order.length - 1;
-    for (let i = 0; i <= last; i++) {
-      const field = order[i]!;
-      const key = this.#keys[field]!;
-      for (let k = 0; k < key.length; k++) if (bytes[at + k] !== key[k]) return -1;
-      at = skipSpace(bytes, at + key.length, end);
-      if (bytes[at] !== 0x3a) return -1;
-      at = this.#fastValue(bytes, skipSpace(bytes, at + 1, end), end, field);
-      if (at === -1) return -1;
-      at = skipSpace(bytes, at, end);
-      if (bytes[at] !== (i === last ? 0x7d : 0x2c)) return -1;
-      at = i === last ? at + 1 : skipSpace(bytes, at + 1, end);
+    if (bytes !== this.#viewed) {
+      this.#viewed = bytes;
+      this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     }
-    if (at > end) return -1;
+    const view = this.#view;
+    const order = this.#order;
+    const last = order.length;
+    for (let i = 0; i <= last; i++) {
+      const length = this.#betweenLength[i];
+      if (length !== undefined && at + length <= end && sameAt(view, at, this.#between[i]!, length))
+        at += length;
+      else {
+        const after = this.#parseBetween(bytes, at, end, i);
+        if (after === -1) return -1;
+        this.#between[i] = new DataView(bytes.slice(at, after).buffer);
+        this.#betweenLength[i] = after - at;
+        at = after;
+      }
+      if (i === last) break;
+      at = this.#fastValue(bytes, view, at, end, order[i]!);
+      if (at === -1) return -1;
+    }
     this.bytes = bytes;
     this.#events.row(offset, this.#index++);
     return at;
   }
 
-  #fastValue(bytes: Uint8Array, at: number, end: number, field: number): number {
+  /** Position after what stands before value `i`, or after the row's end; -1 where that is not what was expected. */
+  #parseBetween(bytes: Uint8Array, at: number, end: number, i: number): number {
+    if (i > 0) at = skipSpace(bytes, at, end);
+    const last = i === this.#order.length;
+    if (bytes[at] !== (i === 0 ? 0x7b : last ? 0x7d : 0x2c)) return -1;
+    if (last) return at < end ? at + 1 : -1;
+    at = skipSpace(bytes, at + 1, end);
+    const key = this.#keys[this.#order[i]!]!;
+    for (let k = 0; k < key.length; k++) if (bytes[at + k] !== key[k]) return -1;
+    at = skipSpace(bytes, at + key.length, end);
+    if (bytes[at] !== 0x3a) return -1;
+    at = skipSpace(bytes, at + 1, end);
+    return at < end ? at : -1;
+  }
+
+  #fastValue(bytes: Uint8Array, view: DataView, at: number, end: number, field: number): number {
     switch (this.#kinds[field]) {
       case 0: // token
       case 1: {
         // link
         // 32 hexadecimal digits between quotes, as all official tokens are.
         if (
+          at + 34 <= end &&
           bytes[at] === 0x22 &&
           bytes[at + 33] === 0x22 &&
-          readHexToken(bytes, at + 1, this.words, field * 4)
+          readHexToken(view, at + 1, this.words, field * 4)
         ) {
           this.from[field] = at + 1;
           this.to[field] = at + 33;
@@ -267,8 +298,21 @@ export class RowDecoder implements RowSink {
   #learn(keys: readonly string[]): void {
     if (keys.length !== this.names.length) return;
     const order = keys.map((key) => this.names.indexOf(key));
-    if (!order.includes(-1)) this.#order = order;
+    if (order.includes(-1) || order.every((field, i) => field === this.#order[i])) return;
+    this.#order = order;
+    this.#between = [];
+    this.#betweenLength = [];
   }
+}
+
+/** Whether the bytes at `at` are those of `known`. */
+function sameAt(view: DataView, at: number, known: DataView, length: number): boolean {
+  let i = 0;
+  for (; i + 4 <= length; i += 4) {
+    if (view.getUint32(at + i, true) !== known.getUint32(i, true)) return false;
+  }
+  for (; i < length; i++) if (view.getUint8(at + i) !== known.getUint8(i)) return false;
+  return true;
 }
 
 const TRUE = Buffer.from("true");
@@ -324,56 +368,4 @@ function fastNumber(bytes: Uint8Array, at: number): number {
 
 function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-/** What is wrong with a field, or undefined. */
-export function describeProblem(name: string, type: FieldType, value: unknown): string | undefined {
-  if (value === undefined) return `field "${name}" is missing`;
-  switch (type) {
-    case "token":
-      if (typeof value !== "string") return `field "${name}" is ${kindOf(value)}, not a token`;
-      return value === "" ? `field "${name}" is empty` : undefined;
-    case "link":
-    case "string":
-      return typeof value === "string" ? undefined : `field "${name}" is ${kindOf(value)}, not a string`;
-    case "int":
-      return Number.isSafeInteger(value) ? undefined : `field "${name}" is ${kindOf(value)}, not an integer`;
-    case "bool":
-      return typeof value === "boolean"
-        ? undefined
-        : `field "${name}" is ${kindOf(value)}, not true or false`;
-    case "tokens":
-      return Array.isArray(value) && value.every((entry) => typeof entry === "string" && entry !== "")
-        ? undefined
-        : `field "${name}" is ${kindOf(value)}, not an array of tokens`;
-    case "vector3":
-    case "vector4": {
-      const length = type === "vector3" ? 3 : 4;
-      return isVector(value, length)
-        ? undefined
-        : `field "${name}" is ${kindOf(value)}, not ${length} numbers`;
-    }
-    case "matrix":
-      return Array.isArray(value) &&
-        (value.length === 0 || (value.length === 3 && value.every((row) => isVector(row, 3))))
-        ? undefined
-        : `field "${name}" is ${kindOf(value)}, not 3 × 3 numbers`;
-  }
-}
-
-function isVector(value: unknown, length: number): boolean {
-  return Array.isArray(value) && value.length === length && value.every((entry) => Number.isFinite(entry));
-}
-
-function kindOf(value: unknown): string {
-  if (value === null) return "null (or NaN)";
-  if (Array.isArray(value)) {
-    const odd = value.find((entry) => typeof entry !== typeof value[0]);
-    return odd === undefined
-      ? `an array of ${value.length}${value.length > 0 ? ` (${typeof value[0]})` : ""}`
-      : `an array of mixed types`;
-  }
-  if (typeof value === "number") return `the number ${value}`;
-  if (typeof value === "string") return `the string "${value.slice(0, 40)}"`;
-  return typeof value === "boolean" ? String(value) : "an object";
 }

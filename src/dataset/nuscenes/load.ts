@@ -6,6 +6,7 @@ import { statSync } from "node:fs";
 import { readRows } from "../json/rows.js";
 import { type ColumnSpec, Columns } from "./columns.js";
 import { FIELD, RowDecoder } from "./decode.js";
+import { Dictionary, hashName, NO_FOLDER } from "./file-names.js";
 import type { TableName } from "./schema.js";
 import { TokenTable, type TokenTableData } from "./tokens.js";
 
@@ -22,9 +23,6 @@ export const FLAG = {
   badNext: 32,
   badEgoPose: 64,
 } as const;
-
-/** In the `folder` column: no usable file name (or more than 65,535 folders). */
-export const NO_FOLDER = 0xffff;
 
 /** How many faults of one sort are kept one by one; the rest is counted. */
 export const KEEP = 10_000;
@@ -75,6 +73,11 @@ export interface SampleData extends TableState {
   sample: Int32Array;
   sensor: Int32Array;
   egoPose: Uint32Array;
+  /** Rows whose ego pose is not there; set once ego_pose is loaded, if that is whole. */
+  lostPoses?: { rows: number[]; more: number };
+  /** Tokens of the links, until they have been followed; then the rows are in `prev` and `next`. */
+  prevWords: Uint32Array;
+  nextWords: Uint32Array;
   prev: Int32Array;
   next: Int32Array;
   /** Hash of the file's base name, two words. */
@@ -298,16 +301,9 @@ export function loadSampleData(
     next: loader.decoder.field("next"),
   };
   const state = loader.run(path, onBytes);
-  const { prev, next, ...columns } = loader.columns.finish(state.rows);
-  const table = new TokenTable(state.table);
-  return {
-    ...state,
-    ...columns,
-    prev: follow(prev, columns.flags, table, FLAG.noPrev, FLAG.badPrev),
-    next: follow(next, columns.flags, table, FLAG.noNext, FLAG.badNext),
-    folders: folders.names,
-    forms: formList,
-  };
+  const { prev: prevWords, next: nextWords, ...columns } = loader.columns.finish(state.rows);
+  const links = { prevWords, nextWords, prev: new Int32Array(0), next: new Int32Array(0) };
+  return { ...state, ...columns, ...links, folders: folders.names, forms: formList };
 }
 
 const ANNOTATIONS = {
@@ -355,23 +351,27 @@ export function loadAnnotations(
   };
   const state = loader.run(path, onBytes);
   const { prev, next, ...columns } = loader.columns.finish(state.rows);
-  const table = new TokenTable(state.table);
+  const { flags } = columns;
   return {
     ...state,
     ...columns,
-    prev: follow(prev, columns.flags, table, FLAG.noPrev, FLAG.badPrev),
-    next: follow(next, columns.flags, table, FLAG.noNext, FLAG.badNext),
+    prev: follow({ words: prev, flags, table: state.table, side: "prev" }),
+    next: follow({ words: next, flags, table: state.table, side: "next" }),
   };
 }
 
+export interface FollowInput {
+  words: Uint32Array;
+  flags: Uint8Array;
+  table: TokenTableData;
+  side: "prev" | "next";
+}
+
 /** Links as rows, or {@link LINK}. */
-function follow(
-  words: Uint32Array,
-  flags: Uint8Array,
-  table: TokenTable,
-  noneFlag: number,
-  badFlag: number,
-): Int32Array {
+export function follow({ words, flags, table: data, side }: FollowInput): Int32Array {
+  const table = new TokenTable(data);
+  const noneFlag = side === "prev" ? FLAG.noPrev : FLAG.noNext;
+  const badFlag = side === "prev" ? FLAG.badPrev : FLAG.badNext;
   const rows = new Int32Array(new SharedArrayBuffer(flags.length * 4));
   for (let row = 0; row < flags.length; row++) {
     if ((flags[row]! & noneFlag) !== 0) rows[row] = LINK.none;
@@ -384,53 +384,18 @@ function follow(
   return rows;
 }
 
-/** Two 32-bit hashes of a file name: enough that 2.6 million names do not meet by chance. */
-export function hashName(bytes: Uint8Array, from: number, to: number, out: Uint32Array): void {
-  let a = 0x811c9dc5;
-  let b = 0x9747b28c ^ (to - from);
-  for (let i = from; i < to; i++) {
-    const byte = bytes[i]!;
-    a = Math.imul(a ^ byte, 0x01000193);
-    b = Math.imul(b ^ byte, 0x5bd1e995);
-    b ^= b >>> 15;
+/** Rows of sample_data whose ego pose is not there: the first {@link KEEP} of them, and how many more. */
+export function findLostPoses(input: { egoPose: Uint32Array; flags: Uint8Array; table: TokenTableData }): {
+  rows: number[];
+  more: number;
+} {
+  const poses = new TokenTable(input.table);
+  const rows: number[] = [];
+  let more = 0;
+  for (let row = 0; row < input.flags.length; row++) {
+    if ((input.flags[row]! & FLAG.badEgoPose) !== 0 || poses.lookup(input.egoPose, row * 4) !== -1) continue;
+    if (rows.length < KEEP) rows.push(row);
+    else more++;
   }
-  out[0] = a;
-  out[1] = b;
-}
-
-/** Numbers the few distinct strings of a column (folders, file formats with their sizes). */
-class Dictionary {
-  readonly names: string[] = [];
-  readonly #ids = new Map<string, number>();
-  /** The bytes of the entries seen last: rows of one sensor often come together. */
-  readonly #recent: { bytes: Uint8Array; extra: number; id: number }[] = [];
-
-  /** The number of the string in `from … to`, told apart by two numbers as well. At most 65,535 are told apart. */
-  id(decoder: RowDecoder, from: number, to: number, a = 0, b = 0): number {
-    const extra = a * 100_003 + b;
-    for (const entry of this.#recent) {
-      if (entry.extra === extra && sameBytes(entry.bytes, decoder.bytes, from, to)) return entry.id;
-    }
-    const name = decoder.text(from, to);
-    const key = `${name} ${a} ${b}`;
-    let id = this.#ids.get(key);
-    if (id === undefined) {
-      if (this.names.length === NO_FOLDER) return NO_FOLDER;
-      id = this.names.length;
-      this.names.push(name);
-      this.#ids.set(key, id);
-    }
-    if (this.#recent.length < 64 && !Number.isNaN(extra)) {
-      // A copy: slice() of a Buffer would share its memory.
-      this.#recent.push({ bytes: Uint8Array.from(decoder.bytes.subarray(from, to)), extra, id });
-    }
-    return id;
-  }
-}
-
-function sameBytes(known: Uint8Array, bytes: Uint8Array, from: number, to: number): boolean {
-  if (known.length !== to - from) return false;
-  // From the end: folders differ there.
-  for (let i = known.length - 1; i >= 0; i--) if (known[i] !== bytes[from + i]) return false;
-  return true;
+  return { rows, more };
 }

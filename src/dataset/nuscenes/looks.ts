@@ -8,8 +8,8 @@ import { finding } from "../define-rules.js";
 import type { CheckOptions, CheckSummary, Finding } from "../finding.js";
 import { checkImages, type ImageFault, type ImageReport } from "../images/check.js";
 import { choosePictures, DEFAULT_SAMPLE, mix } from "../sample.js";
+import { NO_FOLDER } from "./file-names.js";
 import type { FileList } from "./files.js";
-import { NO_FOLDER } from "./load.js";
 import { NUSCENES_RULES as RULES } from "./rules.js";
 import { RowText } from "./tables.js";
 

@@ -2,7 +2,7 @@
 import { finding } from "../define-rules.js";
 import type { Finding } from "../finding.js";
 import type { Tables } from "./data.js";
-import { type Dangling, FLAG, KEEP, LINK, type TableState } from "./load.js";
+import { type Dangling, KEEP, LINK, type SampleData, type TableState } from "./load.js";
 import type { Names } from "./names.js";
 import { NUSCENES_RULES as RULES } from "./rules.js";
 import { LABEL_TABLES, REQUIRED_TABLES, SCHEMA, type TableName } from "./schema.js";
@@ -61,12 +61,13 @@ export function* keyFindings(tables: Tables, names: Names): Generator<Finding> {
       if (small !== undefined) {
         dangling = danglingKeys(small, field, { lookup: new TokenTable(targetState.table) });
       } else if (field === "ego_pose_token") {
-        dangling = danglingEgoPoses(tables, names, targetState);
+        dangling = danglingEgoPoses(tables.sampleData!, names);
       } else {
         dangling = state.dangling.filter((entry) => entry.field === field);
       }
       yield* danglingFindings(names, name, dangling, target);
-      const more = state.moreDangling[field] ?? 0;
+      const lost = field === "ego_pose_token" ? (tables.sampleData?.lostPoses?.more ?? 0) : 0;
+      const more = (state.moreDangling[field] ?? 0) + lost;
       yield* remainder(
         "dangling-token",
         names.path(name),
@@ -95,20 +96,13 @@ function* danglingFindings(
   }
 }
 
-function danglingEgoPoses(tables: Tables, names: Names, egoPose: TableState): Dangling[] {
-  const data = tables.sampleData!;
-  const poses = new TokenTable(egoPose.table);
+function danglingEgoPoses(data: SampleData, names: Names): Dangling[] {
   const found = new Map<string, Dangling>();
-  for (let row = 0; row < data.rows; row++) {
-    if ((data.flags[row]! & FLAG.badEgoPose) !== 0 || poses.lookup(data.egoPose, row * 4) !== -1) continue;
+  for (const row of data.lostPoses?.rows ?? []) {
     const missing = names.field("sample_data", row, "ego_pose_token");
     const known = found.get(missing);
     if (known !== undefined) known.count++;
-    else if (found.size < KEEP) {
-      found.set(missing, { field: "ego_pose_token", missing, count: 1, offset: data.offset[row]! });
-    } else {
-      data.moreDangling.ego_pose_token = (data.moreDangling.ego_pose_token ?? 0) + 1;
-    }
+    else found.set(missing, { field: "ego_pose_token", missing, count: 1, offset: data.offset[row]! });
   }
   return [...found.values()];
 }

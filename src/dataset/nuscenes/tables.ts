@@ -2,7 +2,7 @@
 import { closeSync, openSync, readSync } from "node:fs";
 import { readRows } from "../json/rows.js";
 import { INCOMPLETE, parseValue, skipValue } from "../json/scan.js";
-import { describeProblem } from "./decode.js";
+import { describeProblem } from "./field-types.js";
 import { type Dangling, KEEP, type TableState } from "./load.js";
 import { SCHEMA, type TableName } from "./schema.js";
 import { readToken, TokenTable, tokenWords } from "./tokens.js";

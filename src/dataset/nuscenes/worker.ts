@@ -1,15 +1,14 @@
-/** Entry of a worker thread: loads the tables it is given, one after the other, and sends each back as shared memory. */
-import { parentPort, workerData } from "node:worker_threads";
-import { isSystemError, type LoadMessage, type LoadTask, load } from "./data.js";
+/** Entry of a worker thread: runs the tasks it is sent, one after the other. */
+import { parentPort } from "node:worker_threads";
+import { isSystemError, runTask, type Task, type TaskMessage } from "./data.js";
 
-const send = (message: LoadMessage) => parentPort!.postMessage(message);
+const send = (message: TaskMessage) => parentPort!.postMessage(message);
 
-for (const task of workerData as LoadTask[]) {
+parentPort!.on("message", (task: Task) => {
   try {
-    const result = load(task, (bytes) => send({ kind: "bytes", table: task.table, bytes }));
-    send({ kind: "loaded", table: task.table, result });
+    send({ kind: "done", result: runTask(task, (bytes) => send({ kind: "bytes", bytes })) });
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
-    send({ kind: "failed", table: task.table, message, system: isSystemError(error) });
+    send({ kind: "failed", message, system: isSystemError(error) });
   }
-}
+});

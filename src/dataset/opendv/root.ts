@@ -52,9 +52,8 @@ export function findOpenDvRoot(path: string): OpenDvRoot | undefined {
   const found: OpenDvRoot = { root: path, folders: [], splits: [], broken: [], metaFiles: findMeta(path) };
   if (isRoot) {
     for (const name of [...names].sort()) {
-      const match = SPLIT_FOLDER.exec(name);
-      if (match === null) continue;
-      const split = match[1] === "val" ? "val" : "train";
+      const split = splitOf(name);
+      if (split === undefined) continue;
       if (!found.splits.includes(split)) found.splits.push(split);
       collect(found, name, split);
     }
@@ -62,12 +61,19 @@ export function findOpenDvRoot(path: string): OpenDvRoot | undefined {
   } else if (holdsFrames(path)) {
     found.folders.push({ path: ".", videoId: basename(resolve(path)) });
   } else {
-    collect(found, "", undefined);
+    const split = splitOf(basename(resolve(path)));
+    if (split !== undefined) found.splits.push(split);
+    collect(found, "", split);
     const hasFrames = found.folders.some((folder) => holdsFrames(join(path, folder.path)));
     if (!hasFrames) return undefined;
   }
   found.folders.sort((a, b) => (a.path < b.path ? -1 : a.path > b.path ? 1 : 0));
   return found;
+}
+
+function splitOf(name: string): Split | undefined {
+  const match = SPLIT_FOLDER.exec(name);
+  return match === null ? undefined : match[1] === "val" ? "val" : "train";
 }
 
 /** Collects the video folders below `base` (relative to the root): two levels down, or one where a set has no youtubers. */

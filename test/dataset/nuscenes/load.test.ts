@@ -5,6 +5,7 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { makeNuScenes } from "../../../bench/make-nuscenes.mjs";
 import {
+  follow,
   loadAnnotations,
   loadEgoPose,
   loadSampleData,
@@ -34,7 +35,11 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 function load(content: string | Buffer): SampleData {
   writeFileSync(file, content);
-  return loadSampleData(file, targets, () => {});
+  const data = loadSampleData(file, targets, () => {});
+  const { flags, table, prevWords, nextWords } = data;
+  data.prev = follow({ words: prevWords, flags, table, side: "prev" });
+  data.next = follow({ words: nextWords, flags, table, side: "next" });
+  return data;
 }
 
 /** What must not depend on how the JSON is written. */

@@ -15,7 +15,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { folderOf, makeJpeg, type OpenDvRow, writeMeta } from "../../../bench/make-opendv.mjs";
 import { checkOpenDv, type OpenDvCheckOptions } from "../../../src/dataset/opendv/check.js";
 import { OPENDV_RULES } from "../../../src/dataset/opendv/rules.js";
-import { collect, copyOf, frame, makeSet, removeFolders, replace } from "./support.js";
+import { collect, copyOf, frame, makeSet, noise, removeFolders, replace } from "./support.js";
 
 let clean: { root: string; rows: OpenDvRow[] };
 let rows: OpenDvRow[];
@@ -290,19 +290,10 @@ describe("images", () => {
     "damaged-image",
     "a lost disk block, found by a decode",
     async (root) => {
-      const noise = await sharp({
-        create: {
-          width: 1280,
-          height: 720,
-          channels: 3,
-          background: "#777",
-          noise: { type: "gaussian", mean: 128, sigma: 40 },
-        },
-      })
-        .jpeg()
-        .toBuffer();
-      noise.fill(0xff, 20_000, 20_064);
-      replace(frame(root, train, 9), noise);
+      const raw = { width: 1280, height: 720, channels: 3 as const };
+      const image = await sharp(noise(1280, 720), { raw }).jpeg().toBuffer();
+      image.fill(0xff, 20_000, 20_064);
+      replace(frame(root, train, 9), image);
     },
     () => `${folderOf(train)}/000000009.jpg`,
     /does not decode: Corrupt JPEG data/,

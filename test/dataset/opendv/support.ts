@@ -55,3 +55,14 @@ export async function collect(check: Check): Promise<Finding[]> {
   for await (const found of check) findings.push(found);
   return findings;
 }
+
+/** Pixels that do not compress away, the same ones every time. */
+export function noise(width: number, height: number): Buffer {
+  const pixels = Buffer.alloc(width * height * 3);
+  let state = 1;
+  for (let i = 0; i < pixels.length; i++) {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    pixels[i] = 90 + (state >>> 25);
+  }
+  return pixels;
+}

@@ -1,0 +1,55 @@
+/** What the fields of a row must be, and how to say that one is not. */
+import type { FieldType } from "./schema.js";
+
+/** What is wrong with a field, or undefined. */
+export function describeProblem(name: string, type: FieldType, value: unknown): string | undefined {
+  if (value === undefined) return `field "${name}" is missing`;
+  switch (type) {
+    case "token":
+      if (typeof value !== "string") return `field "${name}" is ${kindOf(value)}, not a token`;
+      return value === "" ? `field "${name}" is empty` : undefined;
+    case "link":
+    case "string":
+      return typeof value === "string" ? undefined : `field "${name}" is ${kindOf(value)}, not a string`;
+    case "int":
+      return Number.isSafeInteger(value) ? undefined : `field "${name}" is ${kindOf(value)}, not an integer`;
+    case "bool":
+      return typeof value === "boolean"
+        ? undefined
+        : `field "${name}" is ${kindOf(value)}, not true or false`;
+    case "tokens":
+      return Array.isArray(value) && value.every((entry) => typeof entry === "string" && entry !== "")
+        ? undefined
+        : `field "${name}" is ${kindOf(value)}, not an array of tokens`;
+    case "vector3":
+    case "vector4": {
+      const length = type === "vector3" ? 3 : 4;
+      return isVector(value, length)
+        ? undefined
+        : `field "${name}" is ${kindOf(value)}, not ${length} numbers`;
+    }
+    case "matrix":
+      return Array.isArray(value) &&
+        (value.length === 0 || (value.length === 3 && value.every((row) => isVector(row, 3))))
+        ? undefined
+        : `field "${name}" is ${kindOf(value)}, not 3 × 3 numbers`;
+  }
+}
+
+function isVector(value: unknown, length: number): boolean {
+  return Array.isArray(value) && value.length === length && value.every((entry) => Number.isFinite(entry));
+}
+
+/** A value as a person would name it. */
+export function kindOf(value: unknown): string {
+  if (value === null) return "null (or NaN)";
+  if (Array.isArray(value)) {
+    const odd = value.find((entry) => typeof entry !== typeof value[0]);
+    return odd === undefined
+      ? `an array of ${value.length}${value.length > 0 ? ` (${typeof value[0]})` : ""}`
+      : `an array of mixed types`;
+  }
+  if (typeof value === "number") return `the number ${value}`;
+  if (typeof value === "string") return `the string "${value.slice(0, 40)}"`;
+  return typeof value === "boolean" ? String(value) : "an object";
+}

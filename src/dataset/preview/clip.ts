@@ -1,0 +1,149 @@
+/** What a preview shows: the 25 frames of a clip and, where a record has them, its actions. */
+import { existsSync, statSync } from "node:fs";
+import { basename, dirname, join, resolve } from "node:path";
+import { fromSystem, VistaError } from "../../errors.js";
+import { describe } from "../annotations/clip-rows.js";
+import { misreadName } from "../annotations/clips.js";
+import { type NuScenesRecord, recordFaults } from "../annotations/nuscenes-rows.js";
+import { kindOf } from "../annotations/run.js";
+import { framesFromSample } from "../index-file/chains.js";
+import { locateData } from "../index-file/locate.js";
+import { readRows } from "../json/rows.js";
+import { frameName } from "../opendv/names.js";
+import { findRun } from "../opendv/runs.js";
+import { scanFolder } from "../opendv/scan.js";
+
+export interface PreviewClip {
+  title: string;
+  /** Absolute, or as the root is. */
+  frames: string[];
+  actions?: NuScenesRecord;
+}
+
+export interface ClipOptions {
+  /** A Vista root or the root of a set, for records and samples. Default: found from the file. */
+  root?: string;
+  /** First frame in a folder. Default: the first that is there. */
+  start?: number;
+  /** Frames of a clip. Default 25. */
+  count?: number;
+}
+
+const TOKEN = /^[0-9a-f]{32}$/;
+
+/**
+ * Finds the clip that `target` names: a folder of frames, `FILE#INDEX` for a record of an annotation file, or the token
+ * of a nuScenes sample (with `root`).
+ *
+ * @throws VistaError `NOT_FOUND`, `FORMAT`, `USAGE`, `INCOMPLETE` where the folder has too few frames in a row
+ */
+export function findClip(target: string, options: ClipOptions = {}): PreviewClip {
+  const count = options.count ?? 25;
+  if (TOKEN.test(target) && !existsSync(target)) return sampleClip(target, options.root ?? ".", count);
+  const match = /^(.*)#([0-9]+)$/.exec(target);
+  if (match !== null && !existsSync(target)) {
+    return recordClip(match[1]!, Number(match[2]), options.root, count);
+  }
+  const stats = statSync(target, { throwIfNoEntry: false });
+  if (stats === undefined) {
+    throw new VistaError("NOT_FOUND", "no such folder, record or sample", {
+      path: target,
+      hint: "Name a folder of frames, annos/nuScenes.json#12 for a record, or a sample's token with --root.",
+    });
+  }
+  if (!stats.isDirectory()) {
+    throw new VistaError("USAGE", `${target} is a file: add #INDEX to name one of its records`);
+  }
+  return folderClip(target, options.start, count);
+}
+
+function folderClip(path: string, start: number | undefined, count: number): PreviewClip {
+  const scan = scanFolder(path);
+  if (scan.layout === undefined) {
+    throw new VistaError("NOT_FOUND", "holds no frames", { path, hint: "Name a video's own folder." });
+  }
+  const { layout, runs } = scan;
+  const first = start ?? runs[0]!;
+  const run = findRun(runs, first);
+  const last = first + count - 1;
+  if (run < 0 || last > runs[run + 1]!) {
+    const missing = run < 0 ? first : runs[run + 1]! + 1;
+    throw new VistaError(
+      "INCOMPLETE",
+      `a clip of ${count} frames from frame ${first} needs frame ${missing}`,
+      {
+        path,
+        hint: "Name another first frame with --start.",
+      },
+    );
+  }
+  const frames = Array.from({ length: count }, (_, i) => join(path, frameName(layout, first + i)));
+  const folders = resolve(path).split("/").slice(-2).join("/");
+  return { title: `${folders} from frame ${first}`, frames };
+}
+
+function sampleClip(token: string, root: string, count: number): PreviewClip {
+  const { nuscenes } = locateData(root);
+  if (nuscenes === undefined) throw new VistaError("NOT_FOUND", "no nuScenes tables here", { path: root });
+  const files = framesFromSample(join(nuscenes.root, nuscenes.version), token, count);
+  return { title: `sample ${token}`, frames: files.map((file) => join(nuscenes.root, file)) };
+}
+
+function recordClip(file: string, index: number, root: string | undefined, count: number): PreviewClip {
+  const value = readRecord(file, index);
+  const kind = kindOf(value);
+  const title = `${basename(file)} record ${index}`;
+  const base =
+    root ?? (basename(dirname(resolve(file))) === "annos" ? join(dirname(file), "..") : dirname(file));
+  const record = `record ${index}`;
+  const bad = (what: string) => new VistaError("FORMAT", what, { path: file, record });
+  if (kind === "NuScenes") {
+    const fault = recordFaults(value).find(([rule]) => rule !== "cmd-range");
+    if (fault !== undefined) throw bad(fault[1]);
+    const actions = value as NuScenesRecord;
+    const data = dataRoot(base, "nuscenes");
+    return { title, frames: actions.frames.slice(0, count).map((frame) => join(data, frame)), actions };
+  }
+  if (kind === undefined) throw bad(`is ${describe(value)}, no record that is known`);
+  const { folder_name, folder, first_frame } = value as Record<string, unknown>;
+  const name = folder_name ?? folder;
+  if (typeof name !== "string" || typeof first_frame !== "string") throw bad("has no folder and first frame");
+  const reason = misreadName(first_frame);
+  if (reason !== undefined) throw bad(reason);
+  const [digits, extension] = first_frame.split(".") as [string, string];
+  const data = dataRoot(base, "YouTube");
+  const frames = Array.from({ length: count }, (_, i) => {
+    const number = String(Number(digits) + i).padStart(digits.length, "0");
+    return join(data, name, `${number}.${extension}`);
+  });
+  return { title: `${title}: ${name}`, frames };
+}
+
+function dataRoot(base: string, name: string): string {
+  const nested = join(base, "data", name);
+  return existsSync(nested) ? nested : base;
+}
+
+function readRecord(file: string, index: number): unknown {
+  let found: unknown;
+  let rows = 0;
+  try {
+    const result = readRows(file, {
+      value(value, _offset, at) {
+        rows++;
+        if (at === index) found = value;
+      },
+    });
+    if (result.error !== undefined && rows <= index) {
+      throw new VistaError("FORMAT", result.error.reason, { path: file, offset: result.error.offset });
+    }
+  } catch (error) {
+    throw fromSystem(error, file, "read the annotation file");
+  }
+  if (index >= rows) {
+    throw new VistaError("NOT_FOUND", `has ${rows} records, there is no ${index} (they count from 0)`, {
+      path: file,
+    });
+  }
+  return found;
+}

@@ -1,0 +1,272 @@
+/** `vista-data stats`: what a data set holds, in figures. */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { VistaError } from "../../errors.js";
+import type { RunOptions } from "../../progress.js";
+import { hasGoal, type NuScenesRecord, recordFaults } from "../annotations/nuscenes-rows.js";
+import { buildIndex, readIndex } from "../index-file/build.js";
+import type { DatasetIndex, IndexedFolder } from "../index-file/format.js";
+import { type LocatedData, locateData } from "../index-file/locate.js";
+import { readRows } from "../json/rows.js";
+import { type MetaVideo, readMeta } from "../opendv/meta.js";
+import { countClips, countFrames } from "../opendv/runs.js";
+
+/** Frames a second: OpenDV's are extracted at this rate; nuScenes' 12 Hz are taken for it by Vista. */
+const OPENDV_HZ = 10;
+const CAM_FRONT_HZ = 12;
+
+export interface Distribution {
+  min: number;
+  median: number;
+  mean: number;
+  max: number;
+}
+
+export interface OpenDvStats {
+  videos: number;
+  frames: number;
+  hours: number;
+  /** Clips of 25 frames, one a frame. */
+  clips: number;
+  /** Runs of frames without a gap. */
+  runs: number;
+  splits: Record<string, { videos: number; hours: number }>;
+  subsets: Record<string, { videos: number; hours: number }>;
+  countries: Record<string, { videos: number; hours: number }>;
+}
+
+export interface NuScenesStats {
+  version: string;
+  scenes: number;
+  images: number;
+  keyFrames: number;
+  hours: number;
+  /** Clips of 25 frames that fit, one a key frame. */
+  clips: number;
+  locations: Record<string, number>;
+}
+
+/** What Vista's loader makes of nuScenes.json (`vwm/data/subsets/nuscenes.py`). */
+export interface AnnotationStats {
+  path: string;
+  records: number;
+  /** Records of the wrong shape, which count nowhere else. */
+  unusable: number;
+  commands: Record<"right" | "left" | "stop" | "forward", number>;
+  /** How often each of the loader's four action modes finds what it asks for. */
+  modes: Record<"trajectory" | "command" | "speed" | "angle" | "goal", number>;
+  /** After ×5 for turns, and after ×2 for records with speed, angle and goal. */
+  balanced: number;
+  resampled: number;
+  /** km/h at the second key frame to the last: what the loader uses. */
+  speed?: Distribution;
+}
+
+export interface YouTubeStats {
+  path: string;
+  clips: number;
+  folders: number;
+}
+
+export interface DataStats {
+  root: string;
+  opendv?: OpenDvStats;
+  nuscenes?: NuScenesStats;
+  annotations: AnnotationStats[];
+  youtube: YouTubeStats[];
+}
+
+export interface StatsOptions extends RunOptions {
+  /** An index file, to leave unchanged folders unlisted. */
+  index?: string;
+  /** Annotation files beside those in `annos/`. */
+  annos?: readonly string[];
+}
+
+/** @throws VistaError `NOT_FOUND` where there is nothing to count, `FORMAT`, `IO`, `ABORTED` */
+export async function collectStats(root: string, options: StatsOptions = {}): Promise<DataStats> {
+  const stats: DataStats = { root, annotations: [], youtube: [] };
+  const files = [
+    ...["nuScenes.json", "nuScenes_val.json", "YouTube.json"]
+      .map((name) => join(root, "annos", name))
+      .filter(existsSync),
+    ...(options.annos ?? []),
+  ];
+  let located: LocatedData = {};
+  try {
+    located = locateData(root);
+  } catch (error) {
+    if (files.length === 0) throw error;
+  }
+  const previous = options.index === undefined ? undefined : await readIndex(options.index);
+  const { index } = await buildIndex(root, {
+    ...options,
+    located,
+    ...(previous === undefined ? {} : { previous }),
+  });
+  if (index.opendv !== undefined) {
+    const videos = await listedVideos(located.opendv?.found.metaFiles ?? []);
+    stats.opendv = opendvStats(index.opendv.folders, videos);
+  }
+  if (index.nuscenes !== undefined) {
+    stats.nuscenes = nuscenesStats(index.nuscenes, located.nuscenes!.root);
+  }
+  for (const path of new Set(files)) countFile(path, stats);
+  return stats;
+}
+
+async function listedVideos(files: readonly string[]): Promise<Map<string, MetaVideo>> {
+  const videos = new Map<string, MetaVideo>();
+  for (const file of files) {
+    for (const video of (await readMeta(file)).videos) videos.set(video.videoId, video);
+  }
+  return videos;
+}
+
+function opendvStats(folders: readonly IndexedFolder[], listed: ReadonlyMap<string, MetaVideo>): OpenDvStats {
+  const stats: OpenDvStats = {
+    videos: 0,
+    frames: 0,
+    hours: 0,
+    clips: 0,
+    runs: 0,
+    splits: {},
+    subsets: {},
+    countries: {},
+  };
+  const add = (group: OpenDvStats["splits"], key: string | undefined, hours: number) => {
+    const name = key ?? "unknown";
+    group[name] ??= { videos: 0, hours: 0 };
+    group[name].videos++;
+    group[name].hours += hours;
+  };
+  for (const { videoId, split, scan } of folders) {
+    const frames = countFrames(scan.runs);
+    const hours = frames / OPENDV_HZ / 3600;
+    const video = listed.get(videoId);
+    stats.videos++;
+    stats.frames += frames;
+    stats.hours += hours;
+    stats.clips += countClips(scan.runs, 25, 1);
+    stats.runs += scan.runs.length / 2;
+    add(stats.splits, split ?? video?.split, hours);
+    add(stats.subsets, video?.subset, hours);
+    add(stats.countries, video?.area, hours);
+  }
+  return stats;
+}
+
+function nuscenesStats(
+  { chains, version }: NonNullable<DatasetIndex["nuscenes"]>,
+  root: string,
+): NuScenesStats {
+  const images = chains.reduce((sum, chain) => sum + chain.files.length, 0);
+  let clips = 0;
+  let keyFrames = 0;
+  for (const chain of chains) {
+    for (const [at, key] of chain.keyFrames.entries()) {
+      if (!key) continue;
+      keyFrames++;
+      if (at + 25 <= chain.files.length) clips++;
+    }
+  }
+  return {
+    version,
+    scenes: new Set(chains.map((chain) => chain.sceneToken)).size,
+    images,
+    keyFrames,
+    hours: images / CAM_FRONT_HZ / 3600,
+    clips,
+    locations: locationsOf(join(root, version)),
+  };
+}
+
+/** Scenes by the place of their log. */
+function locationsOf(folder: string): Record<string, number> {
+  const places = new Map<unknown, string>();
+  readSmall(join(folder, "log.json"), (row) => places.set(row.token, String(row.location)));
+  const locations: Record<string, number> = {};
+  readSmall(join(folder, "scene.json"), (row) => {
+    const place = places.get(row.log_token) ?? "unknown";
+    locations[place] = (locations[place] ?? 0) + 1;
+  });
+  return locations;
+}
+
+function readSmall(path: string, take: (row: Record<string, unknown>) => void): void {
+  if (!existsSync(path)) return;
+  readRows(path, {
+    value(value) {
+      if (typeof value === "object" && value !== null) take(value as Record<string, unknown>);
+    },
+  });
+}
+
+const COMMANDS = ["right", "left", "stop", "forward"] as const;
+
+function countFile(path: string, stats: DataStats): void {
+  const records = emptyAnnotationStats(path);
+  const speeds: number[] = [];
+  const folders = new Set<string>();
+  let clips = 0;
+  const { error } = readRows(path, {
+    value(value) {
+      const record = value as { folder_name?: unknown; frames?: unknown } | null;
+      if (typeof record?.folder_name === "string") {
+        clips++;
+        folders.add(record.folder_name);
+      } else addRecord(records, value, speeds);
+    },
+  });
+  if (error !== undefined) throw new VistaError("FORMAT", error.reason, { path, offset: error.offset });
+  if (clips > 0) stats.youtube.push({ path, clips, folders: folders.size });
+  if (records.records > 0) {
+    if (speeds.length > 0) records.speed = distribution(speeds);
+    stats.annotations.push(records);
+  }
+}
+
+function emptyAnnotationStats(path: string): AnnotationStats {
+  return {
+    path,
+    records: 0,
+    unusable: 0,
+    commands: { right: 0, left: 0, stop: 0, forward: 0 },
+    modes: { trajectory: 0, command: 0, speed: 0, angle: 0, goal: 0 },
+    balanced: 0,
+    resampled: 0,
+  };
+}
+
+/** Counts a record as the loader would: see `balance_with_actions` and `resample_complete_samples`. */
+function addRecord(stats: AnnotationStats, value: unknown, speeds: number[]): void {
+  stats.records++;
+  if (recordFaults(value).length > 0) {
+    stats.unusable++;
+    return;
+  }
+  const record = value as NuScenesRecord;
+  const command = COMMANDS[record.cmd]!;
+  stats.commands[command]++;
+  stats.modes.trajectory++;
+  stats.modes.command++;
+  if (record.speed.length > 0) stats.modes.speed++;
+  if (record.angle.length > 0) stats.modes.angle++;
+  const goal = hasGoal(record);
+  if (goal) stats.modes.goal++;
+  const copies = command === "right" || command === "left" ? 5 : 1;
+  stats.balanced += copies;
+  stats.resampled += record.speed.length > 0 && record.angle.length > 0 && goal ? copies * 2 : copies;
+  for (const speed of record.speed.slice(1)) speeds.push(speed);
+}
+
+export function distribution(values: number[]): Distribution {
+  values.sort((a, b) => a - b);
+  const middle = values.length >> 1;
+  return {
+    min: values[0]!,
+    median: values.length % 2 === 1 ? values[middle]! : (values[middle - 1]! + values[middle]!) / 2,
+    mean: values.reduce((sum, value) => sum + value, 0) / values.length,
+    max: values[values.length - 1]!,
+  };
+}

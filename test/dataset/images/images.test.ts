@@ -1,0 +1,150 @@
+/** One image at the three levels. What Pillow says of the same damage is in test/peers/images. */
+import { mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import sharp from "sharp";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { checkImage, checkImages, type ImageLevel } from "../../../src/dataset/images/check.js";
+import { mapOrdered } from "../../../src/io/map-ordered.js";
+import { newFolder, noise, removeFolders } from "../opendv/support.js";
+
+let folder: string;
+let jpeg: Buffer;
+let png: Buffer;
+const raw = { width: 320, height: 180, channels: 3 as const };
+const picture = () => sharp(noise(raw.width, raw.height), { raw });
+
+beforeAll(async () => {
+  folder = newFolder();
+  jpeg = await picture().jpeg().toBuffer();
+  png = await picture().png().toBuffer();
+});
+afterAll(removeFolders);
+
+async function look(content: Uint8Array | string, level: ImageLevel) {
+  const path = join(folder, "image");
+  writeFileSync(path, content);
+  const { fault, width, height, format } = await checkImage(path, level);
+  return { fault, width, height, format };
+}
+const sound = (format: string) => ({ fault: undefined, width: 320, height: 180, format });
+
+describe("headers", () => {
+  test("JPEG and PNG", async () => {
+    expect(await look(jpeg, "headers")).toEqual(sound("jpeg"));
+    expect(await look(png, "headers")).toEqual(sound("png"));
+  });
+  test("progressive, with EXIF, ICC profile and a thumbnail's worth of comment before the frame header", async () => {
+    const progressive = await picture().withMetadata().jpeg({ progressive: true }).toBuffer();
+    expect(await look(progressive, "headers")).toEqual(sound("jpeg"));
+    const comment = Buffer.alloc(65_535 + 2);
+    comment.set([0xff, 0xfe, 0xff, 0xff]);
+    // A thumbnail inside has an end marker of its own: it must not pass for the file's.
+    comment.set([0xff, 0xd9], 40_000);
+    const long = Buffer.concat([jpeg.subarray(0, 2), comment, jpeg.subarray(2)]);
+    expect(await look(long, "headers")).toEqual(sound("jpeg"));
+    expect((await look(long.subarray(0, -100), "headers")).fault).toBe("truncated");
+  });
+  test("any cut of a JPEG or PNG is seen, down to the last byte", async () => {
+    for (const whole of [jpeg, png]) {
+      for (const cut of [1, 2, 3, 11, 12, 13, 500, whole.length - 700]) {
+        expect((await look(whole.subarray(0, -cut), "headers")).fault, `less ${cut}`).toBe("truncated");
+      }
+    }
+  });
+  test("a cut within the headers", async () => {
+    expect((await look(jpeg.subarray(0, 15), "headers")).fault).toBe("truncated");
+    expect((await look(png.subarray(0, 20), "headers")).fault).toBe("truncated");
+  });
+  test("what follows the end does no harm", async () => {
+    for (const [whole, format] of [
+      [jpeg, "jpeg"],
+      [png, "png"],
+    ] as const) {
+      expect(await look(Buffer.concat([whole, Buffer.alloc(999)]), "headers")).toEqual(sound(format));
+    }
+  });
+  test("zeros for the second half, as a crashed machine leaves them", async () => {
+    const holed = Buffer.from(jpeg).fill(0, jpeg.length >> 1);
+    expect((await look(holed, "headers")).fault).toBe("truncated");
+  });
+  test("no image", async () => {
+    for (const content of ["", "x", "<html>", Buffer.alloc(5000), "GIF89a......"]) {
+      const wanted = content.length === 0 ? "empty" : "not-an-image";
+      expect((await look(content, "headers")).fault).toBe(wanted);
+    }
+  });
+});
+
+describe("decode", () => {
+  test("sound images", async () => {
+    expect(await look(jpeg, "decode")).toEqual(sound("jpeg"));
+    expect(await look(png, "decode")).toEqual(sound("png"));
+  });
+  test("markers in the data, a lost block near the end", async () => {
+    for (const [from, to, value] of [
+      [4000, 4064, 0xff],
+      [jpeg.length - 3000, jpeg.length - 2, 0],
+    ] as const) {
+      expect((await look(Buffer.from(jpeg).fill(value, from, to), "decode")).fault).toBe("damaged");
+    }
+    expect((await look(Buffer.from(jpeg).fill(0xff, 4000, 4064), "headers")).fault).toBeUndefined();
+  });
+  test("a PNG whose data does not match", async () => {
+    const broken = Buffer.from(png).fill(0x55, png.length >> 1, (png.length >> 1) + 30);
+    expect((await look(broken, "decode")).fault).toBe("damaged");
+  });
+});
+
+test("names: missing, empty, a folder, a link to nowhere, a pipe's kind", async () => {
+  mkdirSync(join(folder, "sub"));
+  symlinkSync("nowhere", join(folder, "link"));
+  writeFileSync(join(folder, "empty"), "");
+  writeFileSync(join(folder, "full"), "x");
+  for (const level of ["names", "headers", "decode"] as const) {
+    const faults: unknown[] = [];
+    const paths = ["gone", "sub", "link", "empty"].map((name) => join(folder, name));
+    for await (const report of checkImages(paths, level)) faults.push(report.fault);
+    expect(faults).toEqual(["missing", "not-a-file", "missing", "empty"]);
+  }
+  expect((await checkImage(join(folder, "full"), "names")).fault).toBeUndefined();
+  rmSync(join(folder, "sub"), { recursive: true });
+});
+
+describe("mapOrdered", () => {
+  test("keeps the order, runs at most so many, and reads no further ahead", async () => {
+    let running = 0;
+    let most = 0;
+    let taken = 0;
+    function* items() {
+      for (let i = 0; i < 50; i++) {
+        taken++;
+        yield i;
+      }
+    }
+    const results: number[] = [];
+    for await (const result of mapOrdered(items(), 4, async (item) => {
+      most = Math.max(most, ++running);
+      await new Promise((resolve) => setTimeout(resolve, item % 3));
+      running--;
+      return item;
+    })) {
+      results.push(result);
+      expect(taken - results.length).toBeLessThanOrEqual(4);
+    }
+    expect(results).toEqual(Array.from({ length: 50 }, (_, i) => i));
+    expect(most).toBe(4);
+  });
+  test("a failure is thrown when its turn comes", async () => {
+    const results: number[] = [];
+    const run = async () => {
+      for await (const result of mapOrdered([1, 2, 3, 4], 3, async (item) => {
+        if (item === 3) throw new Error("three");
+        return item;
+      })) {
+        results.push(result);
+      }
+    };
+    await expect(run()).rejects.toThrow("three");
+    expect(results).toEqual([1, 2]);
+  });
+});

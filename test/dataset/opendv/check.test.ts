@@ -1,0 +1,156 @@
+/** The check of whole sets: layouts, roots, shards, samples, index, interruption. */
+import { mkdirSync, renameSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { folderOf, type OpenDvRow } from "../../../bench/make-opendv.mjs";
+import type { Finding } from "../../../src/dataset/finding.js";
+import { buildIndex } from "../../../src/dataset/index-file/build.js";
+import { encodeIndex } from "../../../src/dataset/index-file/format.js";
+import { checkOpenDv } from "../../../src/dataset/opendv/check.js";
+import { collect, copyOf, frame, makeSet, newFolder, removeFolders, replace } from "./support.js";
+
+let clean: { root: string; rows: OpenDvRow[] };
+beforeAll(async () => {
+  clean = await makeSet();
+});
+afterAll(removeFolders);
+
+describe("layouts", () => {
+  test.each([
+    ["%06d.png", 1, "%06d.png from 1"],
+    ["%06d.jpg", 0, "%06d.jpg from 0"],
+    ["%d.jpg", 0, "%d.jpg from 0"],
+    ["%09d.jpg", 1, "%09d.jpg from 1"],
+  ])("%s from %d", async (pattern, base, title) => {
+    const { root } = await makeSet({ pattern, base, frames: 30, width: 1280, height: 720 });
+    const check = checkOpenDv(root);
+    expect(await collect(check)).toEqual([]);
+    expect(check.summary.title).toBe(`OpenDV-YouTube, 6 videos, ${title}`);
+  });
+});
+
+describe("roots", () => {
+  test("the folder above, with the list of videos beside the set, as DriveAGI's scripts leave it", async () => {
+    const above = newFolder();
+    renameSync(copyOf(clean.root), join(above, "OpenDV-YouTube"));
+    renameSync(join(above, "OpenDV-YouTube/meta"), join(above, "meta"));
+    rmSync(frame(join(above, "OpenDV-YouTube"), clean.rows[0]!, 4));
+    const findings = await collect(checkOpenDv(above));
+    expect(findings.map(({ rule, path }) => [rule, path])).toEqual([
+      ["opendv/gap", `OpenDV-YouTube/${folderOf(clean.rows[0]!)}`],
+    ]);
+  });
+  test("a link to the set", async () => {
+    const link = join(newFolder(), "YouTube");
+    symlinkSync(clean.root, link);
+    expect(await collect(checkOpenDv(link))).toEqual([]);
+  });
+  test("youtubers without splits, and videos without youtubers", async () => {
+    const root = copyOf(clean.root);
+    const check = checkOpenDv(join(root, "full_images"));
+    expect((await collect(check)).map(({ rule }) => rule)).toEqual([]);
+    const flat = newFolder();
+    for (const row of clean.rows) renameSync(join(root, folderOf(row)), join(flat, row.videoid));
+    mkdirSync(join(flat, "killed"));
+    const findings = await collect(checkOpenDv(flat));
+    expect(findings.map(({ rule, path }) => [rule, path])).toEqual([
+      ["opendv/meta-missing", "."],
+      ["opendv/empty-folder", "killed"],
+    ]);
+  });
+  test("one folder of frames", async () => {
+    const check = checkOpenDv(join(clean.root, folderOf(clean.rows[0]!)));
+    expect((await collect(check)).map(({ rule }) => rule)).toEqual(["opendv/meta-missing"]);
+    expect(check.summary.coverage[1]).toMatchObject({ checked: 40 });
+  });
+  test("a folder with none of it is an error of the call", async () => {
+    await expect(collect(checkOpenDv(newFolder()))).rejects.toMatchObject({ code: "NOT_FOUND" });
+  });
+});
+
+/** A set with many faults in many folders. */
+function plantMany(): string {
+  const root = copyOf(clean.root);
+  const [a, b, c, d] = clean.rows as [OpenDvRow, OpenDvRow, OpenDvRow, OpenDvRow];
+  rmSync(frame(root, a, 7));
+  replace(frame(root, b, 12), "");
+  for (let number = 0; number < 39; number++) rmSync(frame(root, c, number));
+  writeFileSync(join(root, folderOf(d), "notes.txt"), "");
+  writeFileSync(join(root, "meta/OpenDV-YouTube.csv"), "VideoID,YouTuber\n");
+  return root;
+}
+
+function sorted(findings: readonly Finding[]): string[] {
+  return findings.map((finding) => JSON.stringify(finding)).sort();
+}
+
+test("shards together find what one run finds", async () => {
+  const root = plantMany();
+  const whole = checkOpenDv(root);
+  const all = await collect(whole);
+  expect(all.length).toBeGreaterThan(4);
+  for (const count of [2, 5]) {
+    const shards = Array.from({ length: count }, (_, i) =>
+      checkOpenDv(root, { shard: { index: i + 1, count } }),
+    );
+    const findings = (await Promise.all(shards.map(collect))).flat();
+    expect(sorted(findings)).toEqual(sorted(all));
+    whole.summary.coverage.forEach(({ what, checked, total }, i) => {
+      const sums = shards.map((shard) => shard.summary.coverage[i]!);
+      expect(sums.every((sum) => sum.what === what)).toBe(true);
+      expect(sums.reduce((sum, one) => sum + one.checked, 0)).toBe(checked);
+      expect(sums.reduce((sum, one) => sum + one.total, 0)).toBe(total);
+    });
+    expect(new Set(shards.map((shard) => shard.summary.title))).toEqual(new Set([whole.summary.title]));
+  }
+});
+
+test("a sampled check opens what it says, the same images for the same seed, and says that it is one", async () => {
+  const check = checkOpenDv(clean.root, { sample: 30, seed: 7 });
+  await collect(check);
+  // Five a folder, and the first and the last.
+  expect(check.summary.coverage[2]).toEqual({ what: "images (headers)", checked: 42, total: 240 });
+  expect(check.summary.sampled).toEqual(["headers of 42 of 240 images (seed 7)"]);
+});
+
+test("with an index a check finds the same, and lists again what has changed", async () => {
+  const root = plantMany();
+  const { index } = await buildIndex(root);
+  // As if the folders had been left alone for long before they were indexed.
+  const { statSync } = await import("node:fs");
+  for (const folder of index.opendv!.folders) {
+    const stats = statSync(join(root, folder.path), { bigint: true });
+    const split = (ns: bigint): [number, number] => [
+      Number(ns / 1_000_000_000n),
+      Number(ns % 1_000_000_000n),
+    ];
+    folder.stamp = [...split(stats.mtimeNs), ...split(stats.ctimeNs), Number(stats.ino), Number(stats.size)];
+  }
+  const file = join(newFolder(), "index");
+  writeFileSync(file, encodeIndex(index));
+  await new Promise((resolve) => setTimeout(resolve, 2600));
+  expect(sorted(await collect(checkOpenDv(root, { index: file })))).toEqual(
+    sorted(await collect(checkOpenDv(root))),
+  );
+  rmSync(frame(root, clean.rows[4]!, 3));
+  const findings = await collect(checkOpenDv(root, { index: file }));
+  expect(findings.map(({ rule, path }) => [rule, path])).toContainEqual([
+    "opendv/gap",
+    folderOf(clean.rows[4]!),
+  ]);
+});
+
+test("an aborted check says so and is not finished", async () => {
+  const controller = new AbortController();
+  controller.abort();
+  const check = checkOpenDv(clean.root, { signal: controller.signal });
+  await expect(collect(check)).rejects.toMatchObject({ code: "ABORTED" });
+  expect(check.summary.interrupted).toBe(true);
+});
+
+test("a list of videos that ends in the middle costs nothing but itself", async () => {
+  const root = copyOf(clean.root);
+  truncateSync(join(root, "meta/OpenDV-YouTube.json"), 900);
+  const findings = await collect(checkOpenDv(root));
+  expect(findings.map(({ rule }) => rule)).toEqual(["opendv/meta-unreadable"]);
+});

@@ -1,0 +1,116 @@
+/** Contact sheets: the crop, the text, the clips that can be named. The pixels against Pillow are in test/peers/images. */
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import sharp from "sharp";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { folderOf, type OpenDvRow } from "../../../bench/make-opendv.mjs";
+import { findClip } from "../../../src/dataset/preview/clip.js";
+import { centreCrop } from "../../../src/dataset/preview/crop.js";
+import { drawSheet } from "../../../src/dataset/preview/sheet.js";
+import { textPath, textWidth } from "../../../src/dataset/preview/text.js";
+import { makeSet, newFolder, removeFolders } from "../opendv/support.js";
+
+let clean: { root: string; rows: OpenDvRow[] };
+let annotations: string;
+const ACTIONS = {
+  traj: [0, 0, 0.3, 3.9, 0.9, 7.8, 1.8, 11.6, 3.1, 15.2],
+  cmd: 0,
+  speed: [28, 28, 29, 29, 29],
+  angle: [],
+  z: 14.2,
+  goal: [800, 450],
+};
+
+beforeAll(async () => {
+  clean = await makeSet({ youtubers: 1, videos: 1, val: 0, width: 1600, height: 900 });
+  annotations = join(newFolder(), "nuScenes.json");
+  const frames = Array.from(
+    { length: 25 },
+    (_, i) => `${folderOf(clean.rows[0]!)}/${String(i).padStart(9, "0")}.jpg`,
+  );
+  writeFileSync(
+    annotations,
+    JSON.stringify([
+      { frames, ...ACTIONS },
+      { frames, ...ACTIONS, traj: [1] },
+    ]),
+  );
+});
+afterAll(removeFolders);
+
+describe("the crop of Vista's loader", () => {
+  test.each([
+    // width × height, target, left, top, width, height: worked out by hand from the loader's three cases.
+    [1600, 900, 1024, 576, 0, 0, 1600, 900],
+    [1600, 900, 576, 320, 0, 6, 1600, 888],
+    [1920, 1080, 576, 320, 0, 7, 1920, 1066],
+    [1280, 720, 576, 320, 0, 4, 1280, 711],
+    [2560, 1080, 1024, 576, 320, 0, 1920, 1080],
+    [1920, 1208, 1024, 576, 0, 64, 1920, 1080],
+    [1081, 607, 1024, 576, 1, 0, 1079, 607],
+  ])("%i × %i to %i × %i", (width, height, targetWidth, targetHeight, left, top, cropWidth, cropHeight) => {
+    expect(centreCrop({ width, height }, { width: targetWidth, height: targetHeight })).toEqual({
+      left,
+      top,
+      width: cropWidth,
+      height: cropHeight,
+    });
+  });
+});
+
+test("text is drawn as lines within its width, any character", () => {
+  for (const text of ["A", "speed 12.5 km/h", "日本", "(0.3, 3.9)"]) {
+    const numbers = textPath(text, 10, 0, 12)
+      .match(/-?\d+(\.\d+)?/g)!
+      .map(Number);
+    expect(Math.max(...numbers)).toBeLessThanOrEqual(10 + textWidth(text, 12));
+    expect(Math.min(...numbers)).toBeGreaterThanOrEqual(0);
+  }
+  expect(textPath("  ", 0, 0, 12)).toBe("");
+});
+
+describe("clips", () => {
+  test("a folder, from any frame that has 24 after it", () => {
+    const folder = join(clean.root, folderOf(clean.rows[0]!));
+    expect(findClip(folder).frames).toHaveLength(25);
+    expect(findClip(folder, { start: 15 }).frames[24]).toBe(join(folder, "000000039.jpg"));
+    expect(() => findClip(folder, { start: 16 })).toThrow(/from frame 16 needs frame 40/);
+  });
+  test("a record, and what is wrong with one", () => {
+    const { frames, actions } = findClip(`${annotations}#0`, { root: clean.root });
+    expect(frames[0]).toBe(join(clean.root, folderOf(clean.rows[0]!), "000000000.jpg"));
+    expect(actions).toMatchObject({ cmd: 0 });
+    expect(() => findClip(`${annotations}#1`)).toThrow(/record 1: "traj" has 1 entries/);
+    expect(() => findClip(`${annotations}#2`)).toThrow(/has 2 records/);
+    expect(() => findClip(annotations)).toThrow(/add #INDEX/);
+    expect(() => findClip("nowhere")).toThrow(/no such folder/);
+  });
+});
+
+test("a sheet has 25 pictures, the goal where the record has it, and the trajectory", async () => {
+  const clip = findClip(`${annotations}#0`, { root: clean.root });
+  const sheet = await drawSheet(clip, { width: 320, height: 192, tile: 160 });
+  const { data, info } = await sharp(sheet).raw().toBuffer({ resolveWithObject: true });
+  expect([info.width, info.height]).toEqual([5 * 168 + 8, 190 + 5 * 104 + 8]);
+  const pixel = (x: number, y: number) => [
+    ...data.subarray((y * info.width + x) * info.channels).subarray(0, 3),
+  ];
+  // The middle of the picture is the goal's place whatever the crop: its lines are red there.
+  const [red, green] = pixel(8 + 80, 190 + 48) as [number, number, number];
+  expect(red - green).toBeGreaterThan(60);
+  const second = pixel(8 + 168 + 80, 190 + 48) as [number, number, number];
+  expect(second[0] - second[1]).toBeLessThan(60);
+  let amber = 0;
+  for (let y = 8; y < 182; y++) {
+    for (let x = info.width - 198; x < info.width - 8; x++) {
+      const [r, g, b] = pixel(x, y) as [number, number, number];
+      if (r > 230 && g > 150 && b < 80) amber++;
+    }
+  }
+  expect(amber).toBeGreaterThan(150);
+});
+
+test("a picture that is missing is named", async () => {
+  const clip = { title: "t", frames: ["/nowhere/000000000.jpg"] };
+  await expect(drawSheet(clip)).rejects.toMatchObject({ code: "NOT_FOUND" });
+});
