@@ -262,7 +262,10 @@ describe("verify", () => {
 
   it("files that are sound but cannot be merged are sound", async () => {
     const report = await json(["verify", join(ZERO, "stage1-bf16-optimizer-3ranks")]);
-    expect(report).toMatchObject({ ok: true, warnings: [expect.stringContaining("BF16_Optimizer")] });
+    expect(report).toMatchObject({
+      ok: true,
+      warnings: [expect.stringMatching(/cannot be used: .*BF16_Optimizer/)],
+    });
   });
 
   it("a missing file is an error of one line", async () => {
