@@ -98,7 +98,7 @@ async function simulatedIndex() {
     const layout = { prefix: "", width: 9, extension: "jpg" };
     return { layout, runs: set.runs(), odd: [], strays: [], strayCount: 0, folders: [] };
   };
-  const found = { root, folders, splits: ["train"], broken: [], metaFiles: [] };
+  const found = { root, folders, splits: ["train"], broken: [], skipped: new Set(), metaFiles: [] };
   const { index } = await buildIndex(root, { scan, located: { opendv: { found, dataRoot: root } } });
   const bytes = encodeIndex(index);
   decodeIndex(bytes, "index");

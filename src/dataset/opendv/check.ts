@@ -115,7 +115,8 @@ class OpenDvRun {
         continue;
       }
       const promised = expected.get(folder.path);
-      const context = { path: folder.path, setLayout: layout, base };
+      const skipped = found.skipped.has(folder.videoId);
+      const context = { path: folder.path, setLayout: layout, base, skipped };
       yield* folderFindings(scan, promised === undefined ? context : { ...context, expected: promised });
       const frames = countFrames(scan.runs);
       this.#names.checked += frames;
