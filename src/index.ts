@@ -1,11 +1,14 @@
 /** The public API of vista-ckpt, all of it. */
 export { type AnnotationCheckOptions, checkAnnotations } from "./dataset/annotations/check.js";
 export type {
+  AnnotationTally,
+  Chart,
   Check,
   CheckOptions,
   CheckSummary,
   Coverage,
   Finding,
+  Rule,
   Severity,
   Shard,
 } from "./dataset/finding.js";
@@ -36,7 +39,9 @@ export {
   type YouTubeOptions,
   type YouTubeResult,
 } from "./dataset/index-file/youtube.js";
+export { type CheckNuScenesOptions, checkNuScenes } from "./dataset/nuscenes/check.js";
 export { checkOpenDv, type OpenDvCheckOptions } from "./dataset/opendv/check.js";
+export { RULES } from "./dataset/rules.js";
 export { collectStats, type DataStats, type StatsOptions } from "./dataset/stats/stats.js";
 export { ERROR_CODES, type ErrorCode, isVistaError, VistaError, type Where } from "./errors.js";
 export type { OutputOptions } from "./io/output.js";

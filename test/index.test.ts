@@ -6,12 +6,23 @@ it("the public API is this, and nothing slips in or out unseen", () => {
   expect(Object.keys(api).sort()).toMatchInlineSnapshot(`
     [
       "ERROR_CODES",
+      "RULES",
       "StateDict",
       "VistaError",
+      "buildIndex",
+      "checkAnnotations",
+      "checkImage",
+      "checkImages",
+      "checkNuScenes",
+      "checkOpenDv",
+      "collectStats",
+      "encodeIndex",
       "isVistaError",
       "openTorchFile",
       "openZeroCheckpoint",
+      "readIndex",
       "writeTorchFile",
+      "writeYouTube",
     ]
   `);
 });

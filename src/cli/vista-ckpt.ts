@@ -1,4 +1,8 @@
+import { diffCommand } from "./ckpt/diff.js";
+import { inspectCommand } from "./ckpt/inspect.js";
 import { mergeCommand } from "./ckpt/merge.js";
+import { toStCommand } from "./ckpt/to-st.js";
+import { verifyCommand } from "./ckpt/verify.js";
 import { createProgram, runProgram } from "./program.js";
 
 /** `vista-ckpt`: merge, convert, look into and compare checkpoints. */
@@ -9,6 +13,10 @@ export function main(argv: readonly string[]): Promise<void> {
       "Checkpoints of Vista and other DeepSpeed models, without Python",
     );
     mergeCommand(program, context);
+    toStCommand(program, context);
+    inspectCommand(program, context);
+    diffCommand(program, context);
+    verifyCommand(program, context);
     return program;
   });
 }

@@ -1,5 +1,29 @@
-/** `vista-train`: not built yet; says so and exits with 2, so that no script takes it for a clean result. */
-export async function main(_argv: readonly string[]): Promise<void> {
-  process.stderr.write("vista-train: not yet: this command comes in a later release\n");
-  process.exitCode = 2;
+import { createProgram, runProgram } from "./program.js";
+import { addCheck } from "./train/check.js";
+import { addLaunch } from "./train/launch.js";
+import { addFinish, addNext } from "./train/next.js";
+import { splitArguments } from "./train/options.js";
+import { addRecipes } from "./train/recipes.js";
+import { addStatus } from "./train/status.js";
+
+/** Words that are not recipes. */
+const COMMANDS = ["run", "check", "next", "finish", "status", "recipes", "help"];
+
+/** `vista-train`: starts Vista's documented trainings with torchrun or Slurm, after looking for what would go wrong. */
+export function main(argv: readonly string[]): Promise<void> {
+  const { own, extra } = splitArguments(argv);
+  // `vista-train phase1 --help` is about launching, not about the list of commands.
+  const first = own[2];
+  if (first !== undefined && !first.startsWith("-") && !COMMANDS.includes(first)) own.splice(2, 0, "run");
+  return runProgram("vista-train", own, (context) => {
+    const program = createProgram("vista-train", "Starts Vista's trainings with torchrun or Slurm");
+    program.usage("<recipe> [options] [-- arguments of train.py]\n       vista-train <command> …");
+    addLaunch(program, context, extra);
+    addCheck(program, context, extra);
+    addNext(program, context, extra);
+    addFinish(program, context);
+    addStatus(program);
+    addRecipes(program);
+    return program;
+  });
 }

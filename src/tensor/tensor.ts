@@ -142,6 +142,11 @@ export class StateDict {
     this.#files = files;
   }
 
+  /** The files behind the plan. */
+  get files(): readonly SourceFile[] {
+    return this.#files;
+  }
+
   /** Another plan over the same files. */
   with(tensors: Map<string, Tensor>): StateDict {
     return new StateDict(tensors, this.#files);

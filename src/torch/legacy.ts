@@ -8,8 +8,9 @@
 import { VistaError } from "../errors.js";
 import type { Region, SourceFile } from "../io/source.js";
 import { dtypeInfo } from "../tensor/dtype.js";
+import { PICKLE_LIMITS } from "./limits.js";
 import { asDict, asItems, type PyGlobal, type PyValue } from "./objects.js";
-import { PICKLE_LIMITS, readPickle } from "./pickle.js";
+import { readPickle } from "./pickle.js";
 import { type TorchFile, tensorsOver } from "./read.js";
 import { TorchStorage, TorchValues } from "./values.js";
 

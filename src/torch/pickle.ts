@@ -6,25 +6,9 @@
  * Source of the format: CPython's Lib/pickletools.py (protocols 0 to 5). Why this is not `pickleparser`:
  * docs/dependencies.md.
  */
-import { VistaError } from "../errors.js";
+import { PickleCursor, unescapeLiteral, unescapeRawUnicode } from "./cursor.js";
+import { PICKLE_LIMITS } from "./limits.js";
 import { constructBuiltin, type PyDict, PyGlobal, PyObject, PyTuple, type PyValue } from "./objects.js";
-
-/**
- * Bounds on what one pickle may ask for. A real model-states file of 100,000 tensors runs about 3 million operations in
- * 15 MB, nested less than 20 deep; CPython itself stops pickling at a depth of about 1,000.
- */
-export const PICKLE_LIMITS = {
-  /** Bytes of one pickle. */
-  size: 512 * 2 ** 20,
-  /** Operations; each allocates at most one small object. */
-  operations: 50_000_000,
-  /** Open MARKs. */
-  depth: 10_000,
-  /** Values on the stack at once. */
-  stack: 5_000_000,
-  /** Bytes of one integer (LONG1 cannot exceed 255; LONG4 could ask for 2 GiB). */
-  longBytes: 1024,
-};
 
 export interface PickleOptions {
   /** For messages. */
@@ -60,7 +44,7 @@ export function readPickle(
 }
 
 class Machine {
-  readonly #data: Buffer;
+  readonly #in: PickleCursor;
   readonly #options: PickleOptions;
   readonly #stack: StackItem[] = [];
   readonly #memo: PyValue[] = [];
@@ -69,32 +53,25 @@ class Machine {
   #memoSize = 0;
   #marks = 0;
   #operations = 0;
-  #at: number;
-  #op: number;
 
   constructor(data: Uint8Array, options: PickleOptions, start: number) {
-    this.#data = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+    this.#in = new PickleCursor(data, start, options.path, options.record);
     this.#options = options;
-    this.#at = start;
-    this.#op = start;
-    if (data.byteLength - start > PICKLE_LIMITS.size) {
-      this.#fail(`the pickle has ${data.byteLength - start} bytes, the limit is ${PICKLE_LIMITS.size}`);
-    }
   }
 
   run(): { value: PyValue; end: number } {
     for (;;) {
-      this.#op = this.#at;
+      this.#in.operation = this.#in.at;
       this.#spend(1);
-      const opcode = this.#u8();
+      const opcode = this.#in.u8();
       if (opcode === 0x2e) {
         // STOP
         const value = this.#pop();
-        return { value, end: this.#at };
+        return { value, end: this.#in.at };
       }
       this.#step(opcode);
       if (this.#stack.length > PICKLE_LIMITS.stack) {
-        this.#fail(`more than ${PICKLE_LIMITS.stack} values on the stack`);
+        this.#in.fail(`more than ${PICKLE_LIMITS.stack} values on the stack`);
       }
     }
   }
@@ -102,7 +79,7 @@ class Machine {
   #spend(operations: number): void {
     this.#operations += operations;
     if (this.#operations > PICKLE_LIMITS.operations) {
-      this.#fail(`more than ${PICKLE_LIMITS.operations} operations`);
+      this.#in.fail(`more than ${PICKLE_LIMITS.operations} operations`);
     }
   }
 
@@ -110,15 +87,16 @@ class Machine {
     switch (opcode) {
       case 0x80: {
         // PROTO
-        const protocol = this.#u8();
-        if (protocol > 5) this.#fail(`pickle protocol ${protocol}, the highest known is 5`);
+        const protocol = this.#in.u8();
+        if (protocol > 5) this.#in.fail(`pickle protocol ${protocol}, the highest known is 5`);
         return;
       }
       case 0x95: // FRAME
-        this.#take(8);
+        this.#in.take(8);
         return;
       case 0x28: // MARK
-        if (++this.#marks > PICKLE_LIMITS.depth) this.#fail(`nested more than ${PICKLE_LIMITS.depth} deep`);
+        if (++this.#marks > PICKLE_LIMITS.depth)
+          this.#in.fail(`nested more than ${PICKLE_LIMITS.depth} deep`);
         this.#stack.push(MARK);
         return;
       case 0x30: // POP
@@ -144,71 +122,71 @@ class Machine {
         this.#push(false);
         return;
       case 0x4a: // BININT: signed
-        this.#push(this.#data.readInt32LE(this.#take(4)));
+        this.#push(this.#in.int32());
         return;
       case 0x4b: // BININT1
-        this.#push(this.#u8());
+        this.#push(this.#in.u8());
         return;
       case 0x4d: // BININT2
-        this.#push(this.#data.readUInt16LE(this.#take(2)));
+        this.#push(this.#in.uint16());
         return;
       case 0x8a: // LONG1
-        this.#push(this.#long(this.#u8()));
+        this.#push(this.#in.long(this.#in.u8()));
         return;
       case 0x8b: // LONG4
-        this.#push(this.#long(this.#length4()));
+        this.#push(this.#in.long(this.#in.uint32()));
         return;
       case 0x49: {
         // INT: `01` and `00` are booleans
-        const line = this.#line();
-        this.#push(line === "01" ? true : line === "00" ? false : this.#integerText(line));
+        const line = this.#in.line();
+        this.#push(line === "01" ? true : line === "00" ? false : this.#in.integerText(line));
         return;
       }
       case 0x4c: // LONG
-        this.#push(this.#integerText(this.#line().replace(/L$/, "")));
+        this.#push(this.#in.integerText(this.#in.line().replace(/L$/, "")));
         return;
       case 0x47: // BINFLOAT: big-endian
-        this.#push(this.#data.readDoubleBE(this.#take(8)));
+        this.#push(this.#in.float64());
         return;
       case 0x46: // FLOAT
-        this.#push(this.#floatText(this.#line()));
+        this.#push(this.#in.floatText(this.#in.line()));
         return;
 
       case 0x58: // BINUNICODE
-        this.#push(this.#text(this.#length4(), "utf8"));
+        this.#push(this.#in.text(this.#in.uint32(), "utf8"));
         return;
       case 0x8c: // SHORT_BINUNICODE
-        this.#push(this.#text(this.#u8(), "utf8"));
+        this.#push(this.#in.text(this.#in.u8(), "utf8"));
         return;
       case 0x8d: // BINUNICODE8
-        this.#push(this.#text(this.#length8(), "utf8"));
+        this.#push(this.#in.text(this.#in.length8(), "utf8"));
         return;
       case 0x55: // SHORT_BINSTRING: a Python 2 str, which torch loads as text
-        this.#push(this.#text(this.#u8(), "latin1"));
+        this.#push(this.#in.text(this.#in.u8(), "latin1"));
         return;
       case 0x54: // BINSTRING
-        this.#push(this.#text(this.#length4(), "latin1"));
+        this.#push(this.#in.text(this.#in.uint32(), "latin1"));
         return;
       case 0x56: // UNICODE: raw-unicode-escape
-        this.#push(unescapeRawUnicode(this.#line()));
+        this.#push(unescapeRawUnicode(this.#in.line()));
         return;
       case 0x53: {
         // STRING: a quoted Python literal
-        const line = this.#line();
+        const line = this.#in.line();
         const quoted = line.length >= 2 && (line[0] === "'" || line[0] === '"') && line.at(-1) === line[0];
-        if (!quoted) this.#fail("a STRING without quotes");
+        if (!quoted) this.#in.fail("a STRING without quotes");
         this.#push(unescapeLiteral(line.slice(1, -1)));
         return;
       }
       case 0x42: // BINBYTES
-        this.#push(this.#bytes(this.#length4()));
+        this.#push(this.#in.bytes(this.#in.uint32()));
         return;
       case 0x43: // SHORT_BINBYTES
-        this.#push(this.#bytes(this.#u8()));
+        this.#push(this.#in.bytes(this.#in.u8()));
         return;
       case 0x8e: // BINBYTES8
       case 0x96: // BYTEARRAY8
-        this.#push(this.#bytes(this.#length8()));
+        this.#push(this.#in.bytes(this.#in.length8()));
         return;
 
       case 0x29: // EMPTY_TUPLE
@@ -264,35 +242,35 @@ class Machine {
         return;
 
       case 0x71: // BINPUT
-        this.#memoize(this.#u8());
+        this.#memoize(this.#in.u8());
         return;
       case 0x72: // LONG_BINPUT
-        this.#memoize(this.#data.readUInt32LE(this.#take(4)));
+        this.#memoize(this.#in.uint32());
         return;
       case 0x70: // PUT
-        this.#memoize(this.#memoIndex());
+        this.#memoize(this.#in.memoIndex());
         return;
       case 0x94: // MEMOIZE
         this.#memoize(this.#memoSize);
         return;
       case 0x68: // BINGET
-        this.#recall(this.#u8());
+        this.#recall(this.#in.u8());
         return;
       case 0x6a: // LONG_BINGET
-        this.#recall(this.#data.readUInt32LE(this.#take(4)));
+        this.#recall(this.#in.uint32());
         return;
       case 0x67: // GET
-        this.#recall(this.#memoIndex());
+        this.#recall(this.#in.memoIndex());
         return;
 
       case 0x63: // GLOBAL
-        this.#push(this.#global(this.#line(), this.#line()));
+        this.#push(this.#global(this.#in.line(), this.#in.line()));
         return;
       case 0x93: {
         // STACK_GLOBAL
         const [module, name] = this.#popMany(2);
         if (typeof module !== "string" || typeof name !== "string")
-          this.#fail("STACK_GLOBAL without two strings");
+          this.#in.fail("STACK_GLOBAL without two strings");
         this.#push(this.#global(module as string, name as string));
         return;
       }
@@ -324,14 +302,14 @@ class Machine {
       }
       case 0x69: {
         // INST
-        const callable = this.#global(this.#line(), this.#line());
+        const callable = this.#global(this.#in.line(), this.#in.line());
         this.#push(this.#call(callable, new PyTuple(this.#popMark())));
         return;
       }
       case 0x6f: {
         // OBJ
         const items = this.#popMark();
-        if (items.length === 0) this.#fail("OBJ without a class");
+        if (items.length === 0) this.#in.fail("OBJ without a class");
         this.#push(this.#call(items[0]!, new PyTuple(items.slice(1))));
         return;
       }
@@ -339,12 +317,12 @@ class Machine {
         this.#push(this.#persistent(this.#pop()));
         return;
       case 0x50: // PERSID
-        this.#push(this.#persistent(this.#line()));
+        this.#push(this.#persistent(this.#in.line()));
         return;
       case 0x98: // READONLY_BUFFER
         return;
       default:
-        this.#fail(unsupported(opcode));
+        this.#in.fail(unsupported(opcode));
     }
   }
 
@@ -366,32 +344,34 @@ class Machine {
       // set(list), dict(pairs) … copy: a few bytes of pickle must not copy a long list over and over.
       if (Array.isArray(args.items[0])) this.#spend(args.items[0].length);
       const known =
-        constructBuiltin(callable, args.items) ?? this.#options.construct?.(callable, args.items, this.#op);
+        constructBuiltin(callable, args.items) ??
+        this.#options.construct?.(callable, args.items, this.#in.operation);
       if (known !== undefined) return known;
     }
     return new PyObject(callable, args);
   }
 
   #persistent(id: PyValue): PyValue {
-    if (this.#options.persistentId === undefined) return this.#fail("a persistent id where none is expected");
-    return this.#options.persistentId(id, this.#op);
+    if (this.#options.persistentId === undefined)
+      return this.#in.fail("a persistent id where none is expected");
+    return this.#options.persistentId(id, this.#in.operation);
   }
 
   #append(items: PyValue[]): void {
     const target = this.#top();
     if (target instanceof PyObject) target.listItems ??= [];
     const list = target instanceof PyObject ? target.listItems : target;
-    if (!Array.isArray(list)) this.#fail("items appended to something that is not a list");
+    if (!Array.isArray(list)) this.#in.fail("items appended to something that is not a list");
     // Not push(...items): a long list would overflow the call stack.
     for (const item of items) (list as PyValue[]).push(item);
   }
 
   #setItems(items: PyValue[]): void {
-    if (items.length % 2 !== 0) this.#fail("a dict item without a value");
+    if (items.length % 2 !== 0) this.#in.fail("a dict item without a value");
     const target = this.#top();
     if (target instanceof PyObject) target.dictItems ??= new Map();
     const dict = target instanceof PyObject ? target.dictItems : target;
-    if (!(dict instanceof Map)) this.#fail("items set on something that is not a dict");
+    if (!(dict instanceof Map)) this.#in.fail("items set on something that is not a dict");
     for (let i = 0; i < items.length; i += 2) (dict as PyDict).set(items[i]!, items[i + 1]!);
   }
 
@@ -399,7 +379,7 @@ class Machine {
     const target = this.#top();
     if (target instanceof PyObject) this.#append(items);
     else if (target instanceof Set) for (const item of items) target.add(item);
-    else this.#fail("items added to something that is not a set");
+    else this.#in.fail("items added to something that is not a set");
   }
 
   #memoize(index: number): void {
@@ -412,7 +392,7 @@ class Machine {
 
   #recall(index: number): void {
     const value = index < this.#memo.length ? this.#memo[index] : this.#memoSparse.get(index);
-    if (value === undefined) this.#fail(`memo ${index} is read before it is written`);
+    if (value === undefined) this.#in.fail(`memo ${index} is read before it is written`);
     this.#push(value as PyValue);
   }
 
@@ -424,7 +404,7 @@ class Machine {
 
   #top(): PyValue {
     const value = this.#stack.at(-1);
-    if (value === undefined || value === MARK) return this.#fail("the stack is empty");
+    if (value === undefined || value === MARK) return this.#in.fail("the stack is empty");
     return value as PyValue;
   }
 
@@ -436,121 +416,18 @@ class Machine {
 
   #popMany(count: number): PyValue[] {
     const items = this.#stack.splice(Math.max(0, this.#stack.length - count));
-    if (items.length !== count || items.includes(MARK)) this.#fail("the stack is empty");
+    if (items.length !== count || items.includes(MARK)) this.#in.fail("the stack is empty");
     return items as PyValue[];
   }
 
   #popMark(): PyValue[] {
     const mark = this.#stack.lastIndexOf(MARK);
-    if (mark < 0) this.#fail("no MARK on the stack");
+    if (mark < 0) this.#in.fail("no MARK on the stack");
     this.#marks--;
     const items = this.#stack.splice(mark) as PyValue[];
     items.shift();
     return items;
   }
-
-  // --- bytes ----------------------------------------------------------------------------------------------------
-
-  /** Moves past `count` bytes and returns where they start. */
-  #take(count: number): number {
-    const at = this.#at;
-    if (count > this.#data.length - at) {
-      this.#short(`${count} bytes wanted at ${at}, ${this.#data.length - at} left`);
-    }
-    this.#at = at + count;
-    return at;
-  }
-
-  #u8(): number {
-    return this.#data[this.#take(1)]!;
-  }
-
-  #length4(): number {
-    return this.#data.readUInt32LE(this.#take(4));
-  }
-
-  #length8(): number {
-    const length = this.#data.readBigUInt64LE(this.#take(8));
-    if (length > BigInt(this.#data.length)) {
-      this.#short(`a length of ${length} bytes in a pickle of ${this.#data.length}`);
-    }
-    return Number(length);
-  }
-
-  #text(length: number, encoding: "utf8" | "latin1"): string {
-    const at = this.#take(length);
-    return this.#data.toString(encoding, at, at + length);
-  }
-
-  #bytes(length: number): Uint8Array {
-    const at = this.#take(length);
-    return this.#data.subarray(at, at + length);
-  }
-
-  #line(): string {
-    const end = this.#data.indexOf(0x0a, this.#at);
-    if (end < 0) this.#short("a line without an end");
-    const text = this.#data.toString("utf8", this.#at, end);
-    this.#at = end + 1;
-    return text.endsWith("\r") ? text.slice(0, -1) : text;
-  }
-
-  /** Little-endian two's complement of any length. */
-  #long(length: number): number | bigint {
-    if (length > PICKLE_LIMITS.longBytes) {
-      this.#fail(`an integer of ${length} bytes, the limit is ${PICKLE_LIMITS.longBytes}`);
-    }
-    const at = this.#take(length);
-    if (length === 0) return 0;
-    let hex = "";
-    for (let i = at + length - 1; i >= at; i--) hex += this.#data[i]!.toString(16).padStart(2, "0");
-    return safeNumber(BigInt.asIntN(8 * length, BigInt(`0x${hex}`)));
-  }
-
-  #integerText(text: string): number | bigint {
-    if (!/^[+-]?\d{1,4096}$/.test(text)) this.#fail("an integer that is not one");
-    return safeNumber(BigInt(text.replace(/^\+/, "")));
-  }
-
-  #floatText(text: string): number {
-    const special: Record<string, number> = { nan: Number.NaN, inf: Infinity, "-inf": -Infinity };
-    const value = special[text] ?? Number(text);
-    if (text === "" || (Number.isNaN(value) && text !== "nan")) this.#fail("a float that is not one");
-    return value;
-  }
-
-  #memoIndex(): number {
-    const line = this.#line();
-    if (!/^\d{1,10}$/.test(line)) this.#fail("a memo index that is not a number");
-    return Number(line);
-  }
-
-  /** Apart from the others, so that a caller who gave only the beginning can come back with more. */
-  #short(what: string): never {
-    const { path, record } = this.#options;
-    throw new VistaError("TRUNCATED", `the pickle ends early: ${what}`, {
-      path,
-      ...(record === undefined ? {} : { record }),
-      offset: this.#op,
-      hint: "The file is incomplete: copy it again.",
-    });
-  }
-
-  #fail(what: string): never {
-    const { path, record } = this.#options;
-    throw new VistaError("PICKLE", `not a pickle that can be read: ${what}`, {
-      path,
-      ...(record === undefined ? {} : { record }),
-      offset: this.#op,
-      hint: "The file is damaged, or was not written by torch.save.",
-    });
-  }
-}
-
-function safeNumber(value: bigint): number | bigint {
-  return value >= BigInt(Number.MIN_SAFE_INTEGER) && value <= BigInt(Number.MAX_SAFE_INTEGER)
-    ? Number(value)
-    : value;
 }
 
 function unsupported(opcode: number): string {
@@ -558,32 +435,4 @@ function unsupported(opcode: number): string {
   if (opcode >= 0x82 && opcode <= 0x84) return `operation ${hex} (EXT) refers to a registry outside the file`;
   if (opcode === 0x97) return `operation ${hex} (NEXT_BUFFER) refers to a buffer outside the file`;
   return `unknown operation ${hex}`;
-}
-
-function unescapeRawUnicode(text: string): string {
-  return text.replace(/\\U([0-9a-fA-F]{8})|\\u([0-9a-fA-F]{4})/g, (whole, long: string, short: string) => {
-    const code = Number.parseInt(long ?? short, 16);
-    return code <= 0x10ffff ? String.fromCodePoint(code) : whole;
-  });
-}
-
-const ESCAPES: Record<string, string> = {
-  n: "\n",
-  r: "\r",
-  t: "\t",
-  "\\": "\\",
-  "'": "'",
-  '"': '"',
-  a: "\x07",
-  b: "\b",
-  f: "\f",
-  v: "\v",
-};
-
-function unescapeLiteral(text: string): string {
-  return text.replace(
-    /\\(?:x([0-9a-fA-F]{2})|([\\'"nrtabfv]))/g,
-    (_, hex: string | undefined, char: string) =>
-      hex === undefined ? ESCAPES[char]! : String.fromCharCode(Number.parseInt(hex, 16)),
-  );
 }

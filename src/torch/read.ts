@@ -5,8 +5,9 @@ import { type Region, SourceFile } from "../io/source.js";
 import { checksumError } from "../tensor/checks.js";
 import { type Tensor, viewTensor } from "../tensor/tensor.js";
 import { readLegacy } from "./legacy.js";
+import { PICKLE_LIMITS } from "./limits.js";
 import type { PyGlobal, PyValue } from "./objects.js";
-import { PICKLE_LIMITS, readPickle } from "./pickle.js";
+import { readPickle } from "./pickle.js";
 import { type TorchTensor, TorchValues } from "./values.js";
 import { openTorchZip } from "./zip.js";
 

@@ -59,7 +59,11 @@ export function torchFileLength(state: StateDict, path: string): number {
   return planTorchFile(state, path).length;
 }
 
-/** The parts of the file; exported for tests of what is too large to write. */
+/**
+ * The parts of the file in order, and its size in bytes.
+ * @param path  of the output: its name is the root folder in the zip
+ * @throws VistaError `UNSUPPORTED` for a dtype torch does not have
+ */
 export function planTorchFile(state: StateDict, path: string): { parts: OutputPart[]; length: number } {
   const keys = new Map<Tensor, string>();
   for (const [tensor, name] of state.unique()) {

@@ -1,6 +1,5 @@
 /** Opening a ZeRO checkpoint: find its files, read what they say, check that they belong together, plan the state dict. */
 import { throwIfAborted } from "../errors.js";
-import type { SourceFile } from "../io/source.js";
 import type { RunOptions } from "../progress.js";
 import { StateDict } from "../tensor/tensor.js";
 import { readTorchFile, type TorchFile } from "../torch/read.js";
@@ -23,6 +22,8 @@ export interface OpenZeroOptions extends RunOptions {
 export interface ZeroCheckpoint {
   readonly state: StateDict;
   readonly info: ZeroInfo;
+  /** The files as they were read: model states, then shards. */
+  readonly torchFiles: readonly TorchFile[];
 }
 
 /**
@@ -39,12 +40,12 @@ export async function openZeroCheckpoint(
   options: OpenZeroOptions = {},
 ): Promise<ZeroCheckpoint> {
   const files = await listCheckpointFiles(await findCheckpoint(path, options.tag));
-  const opened: SourceFile[] = [];
+  const opened: TorchFile[] = [];
   const total = files.shards.length + files.modelStates.length;
   const read = async (file: string): Promise<TorchFile> => {
     throwIfAborted(options.signal);
     const torchFile = await readTorchFile(file, { verify: options.verify ?? true });
-    opened.push(torchFile.file);
+    opened.push(torchFile);
     options.onProgress?.({ phase: "open", done: opened.length, total, unit: "files" });
     return torchFile;
   };
@@ -60,9 +61,10 @@ export async function openZeroCheckpoint(
       await checkTogether(files, shards, models);
       await plan.sharded();
     }
-    return { state: new StateDict(plan.tensors, opened), info: plan.info() };
+    const sources = opened.map(({ file }) => file);
+    return { state: new StateDict(plan.tensors, sources), info: plan.info(), torchFiles: opened };
   } catch (error) {
-    await Promise.all(opened.map((file) => file.close()));
+    await Promise.all(opened.map(({ file }) => file.close()));
     throw error;
   }
 }

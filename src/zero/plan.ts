@@ -37,6 +37,8 @@ export interface ZeroInfo {
     /** Stage 0: all of them. */
     readonly whole: number;
   };
+  /** Names of frozen parameters, in order. */
+  readonly frozen: readonly string[];
   /** Alias and source of names that share one tensor. */
   readonly shared: readonly (readonly [alias: string, source: string])[];
   /** Recovered from `module`, in order. */
@@ -67,6 +69,7 @@ export class ZeroPlan {
   readonly #options: PlanOptions;
   readonly #groups: { parameters: number; numel: number; saved: number }[] = [];
   readonly #counts = { buffers: 0, frozen: 0, trained: 0, shared: 0, orphans: 0, whole: 0 };
+  readonly #frozen: string[] = [];
   readonly #shared: [string, string][] = [];
   readonly #recovered: string[] = [];
   readonly #leftOut: string[] = [];
@@ -106,6 +109,7 @@ export class ZeroPlan {
       globalSteps: this.#model.globalSteps,
       groups: this.#groups,
       counts: this.#counts,
+      frozen: this.#frozen,
       shared: this.#shared,
       recovered: this.#recovered,
       leftOut: this.#leftOut,
@@ -188,6 +192,7 @@ export class ZeroPlan {
         );
       }
       this.tensors.set(name, tensor);
+      this.#frozen.push(name);
       this.#counts.frozen++;
     }
   }

@@ -20,6 +20,9 @@ for name in "${names[@]}"; do
   echo "peers: installing $requirements into $venv" >&2
   rm -rf "$venv"
   "$python" -m venv "$venv"
-  "$venv/bin/pip" install --quiet --disable-pip-version-check -r "$requirements"
+  # A first line "# no-deps" leaves out what the packages would pull in.
+  options=()
+  if [ "$(head -n 1 "$requirements")" = "# no-deps" ]; then options+=(--no-deps); fi
+  "$venv/bin/pip" install --quiet --disable-pip-version-check "${options[@]}" -r "$requirements"
   cp "$requirements" "$venv/installed.txt"
 done

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { isVistaError } from "../../src/errors.js";
+import { PICKLE_LIMITS } from "../../src/torch/limits.js";
 import {
   asDict,
   asInteger,
@@ -9,7 +10,7 @@ import {
   PyObject,
   PyTuple,
 } from "../../src/torch/objects.js";
-import { PICKLE_LIMITS, readPickle } from "../../src/torch/pickle.js";
+import { readPickle } from "../../src/torch/pickle.js";
 
 const read = (bytes: Uint8Array | string) =>
   readPickle(typeof bytes === "string" ? Buffer.from(bytes, "latin1") : bytes, { path: "x.pt" }).value;

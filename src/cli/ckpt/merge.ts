@@ -1,15 +1,17 @@
 /** `vista-ckpt merge`: ZeRO shards → one fp32 state dict. */
 import { join, resolve } from "node:path";
 import type { Command } from "commander";
-import { torchFileLength, writeTorchFile } from "../../torch/write.js";
+import { formatOf, planCheckpoint, type Saved, saveCheckpoint } from "../../checkpoint/save.js";
+import type { StateDict } from "../../tensor/tensor.js";
 import { openZeroCheckpoint, type ZeroCheckpoint } from "../../zero/open.js";
-import { firstNames } from "../../zero/plan.js";
+import { firstNames, type ZeroInfo } from "../../zero/plan.js";
 import { formatBytes, formatCount, formatDuration, plural } from "../format.js";
 import type { CommandContext } from "../program.js";
 import { createProgressView } from "../progress.js";
 import { addCommonOptions, type CommonOptions, oneOutput } from "./common.js";
+import { addOutputFileOptions, fileOptions, inDType, type OutputFileOptions } from "./output-options.js";
 
-interface MergeOptions extends CommonOptions {
+interface MergeOptions extends CommonOptions, OutputFileOptions {
   tag?: string;
   excludeFrozen?: boolean;
   recover: boolean;
@@ -37,6 +39,7 @@ export function mergeCommand(parent: Command, context: CommandContext): void {
     .option("--tag <tag>", "tag folder to read instead of the one `latest` names")
     .option("--exclude-frozen", "leave out frozen parameters")
     .option("--no-recover", "leave out orphans: tensors that only `module` has");
+  addOutputFileOptions(command);
   addCommonOptions(command)
     .addHelpText("after", HELP)
     .action((folder: string, output: string | undefined, options: MergeOptions) =>
@@ -61,27 +64,30 @@ async function merge(
       verify: options.verify,
       signal: context.signal,
     });
-    const { state, info } = checkpoint;
+    const { info } = checkpoint;
+    const state = inDType(checkpoint.state, options);
     const target = output ?? join(info.folder, "pytorch_model.bin");
     if (!options.quiet) {
       if (info.foundBelow) process.stderr.write(`vista-ckpt: found one checkpoint: ${info.folder}\n`);
       for (const warning of info.warnings) process.stderr.write(`vista-ckpt: warning: ${warning}\n`);
     }
-    const bytes = options.dryRun
-      ? torchFileLength(state, target)
-      : await writeTorchFile(state, target, {
-          force: options.force ?? false,
-          fsync: options.fsync,
-          verify: options.verify,
-          signal: context.signal,
-          onProgress: view.update,
-          phase: "merge",
-        });
+    const saveOptions = {
+      ...fileOptions(target, options),
+      force: options.force ?? false,
+      fsync: options.fsync,
+      verify: options.verify,
+      signal: context.signal,
+      onProgress: view.update,
+      phase: "merge",
+    };
+    const saved = options.dryRun
+      ? planCheckpoint(state, target, saveOptions)
+      : await saveCheckpoint(state, target, saveOptions);
     view.stop();
     const seconds = (performance.now() - started) / 1000;
-    const result = { output: target, bytes, seconds, dryRun: options.dryRun ?? false };
-    if (options.json) process.stdout.write(`${JSON.stringify(toJson(checkpoint, result))}\n`);
-    else if (!options.quiet) process.stdout.write(summarize(checkpoint, result));
+    const result = { saved, seconds, dryRun: options.dryRun ?? false };
+    if (options.json) process.stdout.write(`${JSON.stringify(toJson(state, info, result))}\n`);
+    else if (!options.quiet) process.stdout.write(summarize(state, info, result));
   } finally {
     view.stop();
     await checkpoint?.state.close();
@@ -89,18 +95,19 @@ async function merge(
 }
 
 interface Result {
-  output: string;
-  bytes: number;
+  saved: Saved;
   seconds: number;
   dryRun: boolean;
 }
 
-function toJson({ state, info }: ZeroCheckpoint, result: Result) {
+function toJson(state: StateDict, info: ZeroInfo, result: Result) {
+  const { saved } = result;
   return {
     command: "merge",
     dryRun: result.dryRun,
-    output: resolve(result.output),
-    bytes: result.bytes,
+    output: resolve(saved.index ?? saved.files[0]!.path),
+    files: saved.files.map(({ path, bytes, tensors }) => ({ path: resolve(path), bytes, tensors })),
+    bytes: saved.bytes,
     seconds: Number(result.seconds.toFixed(3)),
     tensors: state.tensors.size,
     parameters: state.numel,
@@ -108,7 +115,7 @@ function toJson({ state, info }: ZeroCheckpoint, result: Result) {
   };
 }
 
-function summarize({ state, info }: ZeroCheckpoint, result: Result): string {
+function summarize(state: StateDict, info: ZeroInfo, result: Result): string {
   const { counts } = info;
   const writer = [
     info.deepspeed === undefined ? "an unknown DeepSpeed" : `DeepSpeed ${info.deepspeed}`,
@@ -124,9 +131,11 @@ function summarize({ state, info }: ZeroCheckpoint, result: Result): string {
     [counts.orphans, "recovered"],
     [counts.shared, "shared"],
   ] as const;
+  const { saved } = result;
   const lines = [
-    `${result.dryRun ? "would write" : "wrote"} ${result.output}`,
-    `  ${plural(state.tensors.size, "tensor")}, ${plural(state.numel, "parameter")}, ${formatBytes(result.bytes)}` +
+    `${result.dryRun ? "would write" : "wrote"} ${saved.index ?? saved.files[0]!.path}` +
+      (saved.index === undefined ? "" : ` and ${plural(saved.files.length, "shard")}`),
+    `  ${plural(state.tensors.size, "tensor")}, ${plural(state.numel, "parameter")}, ${formatBytes(saved.bytes)}` +
       (result.dryRun ? "" : `, ${formatDuration(result.seconds)}`),
     `  from ${info.folder}, tag ${info.tag}: ${writer}`,
     `  ${kinds

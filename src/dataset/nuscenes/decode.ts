@@ -57,6 +57,7 @@ export class RowDecoder implements RowSink {
    * end of the row last. It has been parsed once: where the same bytes come again, they mean the same.
    */
   #between: DataView[] = [];
+  #betweenLength: number[] = [];
 
   constructor(table: TableName, events: DecoderEvents) {
     const fields = SCHEMA[table].fields;
@@ -93,13 +94,14 @@ export class RowDecoder implements RowSink {
     const order = this.#order;
     const last = order.length;
     for (let i = 0; i <= last; i++) {
-      const known = this.#between[i];
-      if (known !== undefined && at + known.byteLength <= end && sameAt(view, at, known))
-        at += known.byteLength;
+      const length = this.#betweenLength[i];
+      if (length !== undefined && at + length <= end && sameAt(view, at, this.#between[i]!, length))
+        at += length;
       else {
         const after = this.#parseBetween(bytes, at, end, i);
         if (after === -1) return -1;
         this.#between[i] = new DataView(bytes.slice(at, after).buffer);
+        this.#betweenLength[i] = after - at;
         at = after;
       }
       if (i === last) break;
@@ -299,12 +301,12 @@ export class RowDecoder implements RowSink {
     if (order.includes(-1) || order.every((field, i) => field === this.#order[i])) return;
     this.#order = order;
     this.#between = [];
+    this.#betweenLength = [];
   }
 }
 
 /** Whether the bytes at `at` are those of `known`. */
-function sameAt(view: DataView, at: number, known: DataView): boolean {
-  const length = known.byteLength;
+function sameAt(view: DataView, at: number, known: DataView, length: number): boolean {
   let i = 0;
   for (; i + 4 <= length; i += 4) {
     if (view.getUint32(at + i, true) !== known.getUint32(i, true)) return false;

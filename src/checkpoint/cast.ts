@@ -1,0 +1,27 @@
+/** A whole state dict in another floating-point type. */
+import type { CastTarget } from "../tensor/cast.js";
+import { canCast } from "../tensor/cast.js";
+import type { DType } from "../tensor/dtype.js";
+import { castTensor, type StateDict, type Tensor } from "../tensor/tensor.js";
+
+/**
+ * Floating-point tensors in `dtype` (16 bits: rounded to nearest, ties to even); integers, booleans, complex and packed
+ * types stay as they are. Shared tensors stay shared.
+ */
+export function castState(state: StateDict, dtype: CastTarget): StateDict {
+  const casts = new Map<Tensor, Tensor>();
+  const tensors = new Map<string, Tensor>();
+  for (const [name, tensor] of state.tensors) {
+    let cast = casts.get(tensor);
+    if (cast === undefined) {
+      cast = isFloat(tensor.dtype) && canCast(tensor.dtype, dtype) ? castTensor(tensor, dtype) : tensor;
+      casts.set(tensor, cast);
+    }
+    tensors.set(name, cast);
+  }
+  return state.with(tensors);
+}
+
+export function isFloat(dtype: DType): boolean {
+  return dtype.startsWith("F") || dtype === "BF16";
+}

@@ -1,0 +1,210 @@
+/** Comparing two checkpoints, of any kind each, tensor by tensor, a few megabytes at a time. */
+import { throwIfAborted } from "../errors.js";
+import type { RunOptions } from "../progress.js";
+import { canCast, castBytes } from "../tensor/cast.js";
+import { type DType, dtypeInfo } from "../tensor/dtype.js";
+import type { StateDict, Tensor } from "../tensor/tensor.js";
+import { ComputedCache, WindowReader } from "../tensor/window.js";
+import { isFloat } from "./cast.js";
+
+export interface TensorDifference {
+  readonly name: string;
+  readonly dtypes: readonly [DType, DType];
+  readonly shapes: readonly [readonly number[], readonly number[]];
+  /** Elements whose values differ; NaN equals NaN, 0 equals -0. `undefined` where values cannot be compared. */
+  readonly differing: number | undefined;
+  /** Largest |a - b|; for floating-point types only. NaN against a number counts in {@link nanMismatches} alone. */
+  readonly maxAbsolute: number | undefined;
+  /** Largest |a - b| / max(|a|, |b|). */
+  readonly maxRelative: number | undefined;
+  /** Elements that are NaN on one side only. */
+  readonly nanMismatches: number;
+}
+
+export interface DiffReport {
+  readonly onlyA: readonly string[];
+  readonly onlyB: readonly string[];
+  /** Tensors in both that differ in dtype, shape or a byte. */
+  readonly different: readonly TensorDifference[];
+  /** Tensors in both, byte for byte the same. */
+  readonly same: number;
+  readonly equal: boolean;
+}
+
+/** Elements compared at once. */
+const STEP = 512 * 1024;
+/** Comparisons in flight. */
+const AHEAD = 3;
+
+/**
+ * Compares names, dtypes, shapes and bytes; for floats also how far apart the values are, also where only the dtypes differ.
+ * @throws VistaError what reading the inputs throws; `ABORTED`
+ */
+export async function diffStates(a: StateDict, b: StateDict, options: RunOptions = {}): Promise<DiffReport> {
+  const onlyA = [...a.tensors.keys()].filter((name) => !b.tensors.has(name));
+  const onlyB = [...b.tensors.keys()].filter((name) => !a.tensors.has(name));
+  const pairs = [...a.tensors].flatMap(([name, tensor]) => {
+    const other = b.tensors.get(name);
+    return other === undefined ? [] : [{ name, a: tensor, b: other }];
+  });
+  const total = pairs.reduce((sum, pair) => sum + pair.a.byteLength + pair.b.byteLength, 0);
+  const computed = new ComputedCache();
+  const different: TensorDifference[] = [];
+  let done = 0;
+  for (const pair of pairs) {
+    throwIfAborted(options.signal);
+    const difference = await compare(pair.name, pair.a, pair.b, computed, options, (bytes) => {
+      done += bytes;
+      options.onProgress?.({ phase: "diff", done, total, unit: "bytes" });
+    });
+    if (difference !== undefined) different.push(difference);
+  }
+  const equal = onlyA.length + onlyB.length + different.length === 0;
+  return { onlyA, onlyB, different, same: pairs.length - different.length, equal };
+}
+
+async function compare(
+  name: string,
+  a: Tensor,
+  b: Tensor,
+  computed: ComputedCache,
+  options: RunOptions,
+  report: (bytes: number) => void,
+): Promise<TensorDifference | undefined> {
+  const header = { name, dtypes: [a.dtype, b.dtype] as const, shapes: [a.shape, b.shape] as const };
+  const sameShape = a.shape.length === b.shape.length && a.shape.every((dim, i) => dim === b.shape[i]);
+  const sameType = a.dtype === b.dtype;
+  if (!sameShape || (!sameType && !(isComparable(a.dtype) && isComparable(b.dtype)))) {
+    report(a.byteLength + b.byteLength);
+    return {
+      ...header,
+      differing: undefined,
+      maxAbsolute: undefined,
+      maxRelative: undefined,
+      nanMismatches: 0,
+    };
+  }
+  const values = new ValueComparison(a.dtype, b.dtype);
+  let identical = sameType;
+  const queue: Promise<[Uint8Array, Uint8Array]>[] = [];
+  const takeFirst = async () => {
+    const [bytesA, bytesB] = await queue.shift()!;
+    if (!sameType || Buffer.compare(bytesA, bytesB) !== 0) {
+      identical = false;
+      values.add(bytesA, bytesB);
+    }
+    report(bytesA.byteLength + bytesB.byteLength);
+  };
+  try {
+    for (const [from, to] of stepsOf(a)) {
+      throwIfAborted(options.signal);
+      queue.push(Promise.all([readRange(a, from, to, computed), readRange(b, from, to, computed)]));
+      if (queue.length === AHEAD) await takeFirst();
+    }
+    while (queue.length > 0) await takeFirst();
+  } finally {
+    await Promise.allSettled(queue);
+  }
+  return identical && sameType ? undefined : { ...header, ...values.result() };
+}
+
+/** Ranges of elements; packed types (4 and 6 bits) are one range. */
+function* stepsOf(tensor: Tensor): Generator<[number, number]> {
+  const step = dtypeInfo(tensor.dtype).bits < 8 ? tensor.numel : STEP;
+  for (let from = 0; from < tensor.numel; from += step) yield [from, Math.min(from + step, tensor.numel)];
+}
+
+async function readRange(
+  tensor: Tensor,
+  from: number,
+  to: number,
+  computed: ComputedCache,
+): Promise<Uint8Array> {
+  const { bits } = dtypeInfo(tensor.dtype);
+  const bytes = new Uint8Array(((to - from) * bits) / 8);
+  const reader = new WindowReader(computed, { verify: false, always: false });
+  reader.add(tensor, (from * bits) / 8, bytes);
+  await reader.run();
+  return bytes;
+}
+
+function isComparable(dtype: DType): boolean {
+  return isFloat(dtype) && canCast(dtype, "F32");
+}
+
+class ValueComparison {
+  readonly #dtypes: readonly [DType, DType];
+  #differing: number | undefined = 0;
+  #absolute = 0;
+  #relative = 0;
+  #nan = 0;
+
+  constructor(a: DType, b: DType) {
+    this.#dtypes = [a, b];
+  }
+
+  add(bytesA: Uint8Array, bytesB: Uint8Array): void {
+    const [a, b] = this.#dtypes;
+    if (isComparable(a)) this.#addFloats(valuesOf(bytesA, a), valuesOf(bytesB, b));
+    else this.#addElements(bytesA, bytesB, dtypeInfo(a).bits);
+  }
+
+  result() {
+    const floats = isComparable(this.#dtypes[0]);
+    return {
+      differing: this.#differing,
+      maxAbsolute: floats ? this.#absolute : undefined,
+      maxRelative: floats ? this.#relative : undefined,
+      nanMismatches: this.#nan,
+    };
+  }
+
+  #addFloats(a: ArrayLike<number>, b: ArrayLike<number>): void {
+    let differing = 0;
+    for (let i = 0; i < a.length; i++) {
+      const x = a[i]!;
+      const y = b[i]!;
+      if (x === y) continue;
+      if (Number.isNaN(x) || Number.isNaN(y)) {
+        if (Number.isNaN(x) && Number.isNaN(y)) continue;
+        this.#nan++;
+        differing++;
+        continue;
+      }
+      differing++;
+      const absolute = Math.abs(x - y);
+      if (absolute > this.#absolute) this.#absolute = absolute;
+      const largest = Math.max(Math.abs(x), Math.abs(y));
+      const relative = largest === Infinity ? 1 : absolute / largest;
+      if (relative > this.#relative) this.#relative = relative;
+    }
+    this.#differing = (this.#differing ?? 0) + differing;
+  }
+
+  /** Integers, booleans, complex numbers: equal bytes or not. Packed elements cannot be told apart. */
+  #addElements(a: Uint8Array, b: Uint8Array, bits: number): void {
+    if (bits < 8) {
+      this.#differing = undefined;
+      return;
+    }
+    const width = bits / 8;
+    let differing = 0;
+    for (let i = 0; i < a.length; i += width) {
+      for (let j = i; j < i + width; j++) {
+        if (a[j] !== b[j]) {
+          differing++;
+          break;
+        }
+      }
+    }
+    if (this.#differing !== undefined) this.#differing += differing;
+  }
+}
+
+function valuesOf(bytes: Uint8Array, dtype: DType): Float32Array | Float64Array {
+  if (dtype === "F64") return new Float64Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 8);
+  if (dtype === "F32") return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
+  const floats = new Float32Array((bytes.byteLength * 8) / dtypeInfo(dtype).bits);
+  castBytes(bytes, dtype, new Uint8Array(floats.buffer), "F32");
+  return floats;
+}

@@ -1,0 +1,253 @@
+/** What a checkpoint is and what is in it, without reading a weight. */
+import { stat } from "node:fs/promises";
+import { isVistaError } from "../errors.js";
+import type { RunOptions } from "../progress.js";
+import type { DType } from "../tensor/dtype.js";
+import type { StateDict, Tensor } from "../tensor/tensor.js";
+import { isKnownGlobal } from "../torch/known-globals.js";
+import { asDict, asInteger, asString } from "../torch/objects.js";
+import { readTorchFile, type TorchFile } from "../torch/read.js";
+import { storagesIn } from "../torch/storages.js";
+import { isEmaCounter, isShadow, parametersByShadow } from "../vista/ema.js";
+import { adapterNames } from "../vista/lora.js";
+import { PREFIX } from "../vista/prefix.js";
+import { type Checkpoint, type CheckpointKind, openCheckpoint } from "./open.js";
+
+export type TensorTag = "lora" | "ema" | "frozen" | "shared" | "orphan";
+
+export interface InspectedTensor {
+  readonly name: string;
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  readonly elements: number;
+  readonly bytes: number;
+  readonly tags: readonly TensorTag[];
+}
+
+export interface Inspection {
+  readonly path: string;
+  /** `torch-other`: a torch file without a state dict; its tensors have their place in the pickle for a name. */
+  readonly kind: CheckpointKind | "torch-other";
+  readonly files: readonly { readonly path: string; readonly bytes: number }[];
+  readonly deepspeed: string | undefined;
+  readonly lightning: string | undefined;
+  readonly step: number | undefined;
+  readonly epoch: number | undefined;
+  /** For a ZeRO checkpoint. */
+  readonly zero:
+    | {
+        readonly folder: string;
+        readonly tag: string;
+        readonly stage: number;
+        readonly ranks: number;
+        readonly groups: readonly {
+          readonly parameters: number;
+          readonly numel: number;
+          readonly saved: number;
+        }[];
+        readonly buffers: number;
+      }
+    | undefined;
+  /** Key of the state dict in a torch file. */
+  readonly key: string | undefined;
+  readonly metadata: Readonly<Record<string, string>> | undefined;
+  readonly tensors: readonly InspectedTensor[];
+  /** Elements and bytes; shared tensors once. */
+  readonly elements: number;
+  readonly bytes: number;
+  readonly dtypes: Readonly<Partial<Record<DType, { tensors: number; elements: number; bytes: number }>>>;
+  /** Names with `_forward_module.`. */
+  readonly prefixed: number;
+  /** Down adapters with their up adapter and base, as names; `missing` are those of the three that are not there. */
+  readonly lora: readonly {
+    readonly down: string;
+    readonly up: string;
+    readonly base: string;
+    readonly missing: readonly string[];
+  }[];
+  /** EMA shadows, and those of them without a parameter. */
+  readonly ema: { readonly shadows: number; readonly unmatched: readonly string[] };
+  readonly frozen: readonly string[];
+  /** Alias and the name it shares its tensor with. */
+  readonly shared: readonly (readonly [alias: string, source: string])[];
+  /** Tensors that only `module` has. */
+  readonly orphans: readonly string[];
+  /** Names that are no tensors. */
+  readonly leftOut: readonly string[];
+  /** Every name that the pickles mention. */
+  readonly globals: { readonly known: readonly string[]; readonly unknown: readonly string[] };
+  readonly warnings: readonly string[];
+}
+
+export interface InspectOptions extends RunOptions {
+  /** For a ZeRO checkpoint: the tag (sub-folder); default: what `latest` says. */
+  tag?: string;
+}
+
+/** @throws VistaError what {@link openCheckpoint} throws */
+export async function inspectCheckpoint(path: string, options: InspectOptions = {}): Promise<Inspection> {
+  let checkpoint: Checkpoint;
+  try {
+    checkpoint = await openCheckpoint(path, options);
+  } catch (error) {
+    const other = isVistaError(error) && ["WRONG_KIND", "FORMAT"].includes(error.code);
+    const isFile = (await stat(path).catch(() => undefined))?.isFile() === true;
+    if (!other || !isFile) throw error;
+    return inspectOther(path, error);
+  }
+  try {
+    const { state } = checkpoint;
+    const files = state.files.map((file) => file.path);
+    return await describe({ ...checkpoint, state: state.tensors, files });
+  } finally {
+    await checkpoint.state.close();
+  }
+}
+
+/** A torch file without weights by name, such as an optimizer shard. @throws the error that opening it gave, where it is no torch file */
+async function inspectOther(path: string, reason: unknown): Promise<Inspection> {
+  const torchFile = await readTorchFile(path).catch(() => {
+    throw reason;
+  });
+  try {
+    const tensors = new Map<string, Tensor>();
+    for (const [description, place] of storagesIn(torchFile.value).tensors) {
+      tensors.set(place, await torchFile.tensor(description));
+    }
+    return await describe({
+      kind: "torch-other",
+      path,
+      state: tensors,
+      leftOut: [],
+      warnings: [],
+      metadata: undefined,
+      key: undefined,
+      torchFiles: [torchFile],
+      zero: undefined,
+      files: [torchFile.file.path],
+    });
+  } finally {
+    await torchFile.file.close();
+  }
+}
+
+interface Described
+  extends Pick<Checkpoint, "path" | "leftOut" | "warnings" | "metadata" | "key" | "torchFiles" | "zero"> {
+  readonly kind: Inspection["kind"];
+  readonly state: StateDict["tensors"];
+  readonly files: readonly string[];
+}
+
+async function describe(checkpoint: Described): Promise<Inspection> {
+  const { path, kind, state, leftOut, warnings, metadata, key, torchFiles, zero, files } = checkpoint;
+  const names = zero === undefined ? {} : { frozen: zero.frozen, orphans: zero.recovered };
+  const shared = sharedNames(state);
+  const { frozen = [], orphans = [] } = names;
+  const tags = tagger({ frozen, orphans, shared });
+  const tensors = [...state].map(([name, { dtype, shape, numel, byteLength }]) => {
+    return { name, dtype, shape, elements: numel, bytes: byteLength, tags: tags(name) };
+  });
+  const unique = new Set(state.values());
+  const dtypes: Partial<Record<DType, { tensors: number; elements: number; bytes: number }>> = {};
+  let elements = 0;
+  let bytes = 0;
+  for (const tensor of unique) {
+    const sum = dtypes[tensor.dtype] ?? { tensors: 0, elements: 0, bytes: 0 };
+    dtypes[tensor.dtype] = sum;
+    sum.tensors++;
+    sum.elements += tensor.numel;
+    sum.bytes += tensor.byteLength;
+    elements += tensor.numel;
+    bytes += tensor.byteLength;
+  }
+  return {
+    path,
+    kind,
+    files: await Promise.all(files.map(async (file) => ({ path: file, bytes: (await stat(file)).size }))),
+    ...writerOf(torchFiles, zero),
+    zero: zero && {
+      folder: zero.folder,
+      tag: zero.tag,
+      stage: zero.stage,
+      ranks: zero.ranks,
+      groups: zero.groups,
+      buffers: zero.counts.buffers,
+    },
+    key,
+    metadata: metadata && Object.fromEntries(metadata),
+    tensors,
+    elements,
+    bytes,
+    dtypes,
+    prefixed: tensors.filter(({ name }) => name.includes(PREFIX)).length,
+    ...vistaParts([...state.keys()]),
+    frozen,
+    shared,
+    orphans,
+    leftOut,
+    globals: globalsOf(torchFiles),
+    warnings,
+  };
+}
+
+function sharedNames(state: StateDict["tensors"]): [string, string][] {
+  const first = new Map<Tensor, string>();
+  const shared: [string, string][] = [];
+  for (const [name, tensor] of state) {
+    const source = first.get(tensor);
+    if (source === undefined) first.set(tensor, name);
+    else if (tensor.numel > 0) shared.push([name, source]);
+  }
+  return shared;
+}
+
+function tagger({ frozen, orphans, shared }: Pick<Inspection, "frozen" | "orphans" | "shared">) {
+  const isFrozen = new Set(frozen);
+  const isOrphan = new Set(orphans);
+  const isShared = new Set(shared.flat());
+  return (name: string): TensorTag[] => {
+    const bare = name.replaceAll(PREFIX, "");
+    const tags: TensorTag[] = [];
+    if (/adapter_(?:down|up)|lora_(?:A|B|down|up)\b/.test(bare)) tags.push("lora");
+    if (isShadow(bare) || isEmaCounter(bare)) tags.push("ema");
+    if (isFrozen.has(name)) tags.push("frozen");
+    if (isShared.has(name)) tags.push("shared");
+    if (isOrphan.has(name)) tags.push("orphan");
+    return tags;
+  };
+}
+
+/** LoRA adapters and EMA shadows as Vista names them, and what is missing for their steps. */
+function vistaParts(names: readonly string[]): Pick<Inspection, "lora" | "ema"> {
+  const bare = new Set(names.map((name) => name.replaceAll(PREFIX, "")));
+  const lora = [...bare].flatMap((name) => {
+    const adapter = name.includes("adapter_down") ? adapterNames(name) : undefined;
+    if (adapter === undefined) return [];
+    return [{ ...adapter, missing: [adapter.up, adapter.base].filter((needed) => !bare.has(needed)) }];
+  });
+  const shadows = [...bare].filter(isShadow);
+  const parameters = parametersByShadow(bare);
+  return {
+    lora,
+    ema: { shadows: shadows.length, unmatched: shadows.filter((name) => !parameters.has(name)) },
+  };
+}
+
+function writerOf(torchFiles: readonly TorchFile[], zero: Described["zero"]) {
+  const top = asDict(torchFiles[0]?.value);
+  return {
+    deepspeed: zero?.deepspeed ?? asString(top?.get("ds_version")),
+    lightning: zero?.lightning ?? asString(top?.get("pytorch-lightning_version")),
+    step: zero?.globalSteps ?? asInteger(top?.get("global_step")) ?? asInteger(top?.get("global_steps")),
+    epoch: asInteger(top?.get("epoch")),
+  };
+}
+
+function globalsOf(torchFiles: readonly TorchFile[]): Inspection["globals"] {
+  const all = new Map(torchFiles.flatMap(({ globals }) => globals.map((name) => [name.id, name] as const)));
+  const ids = [...all.keys()].sort();
+  return {
+    known: ids.filter((id) => isKnownGlobal(all.get(id)!)),
+    unknown: ids.filter((id) => !isKnownGlobal(all.get(id)!)),
+  };
+}

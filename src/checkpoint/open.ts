@@ -1,0 +1,247 @@
+/** One door for every input: torch files, safetensors, sharded ones of both, ZeRO checkpoint folders. */
+import { readdir, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { fromSystem, throwIfAborted, VistaError } from "../errors.js";
+import { SourceFile } from "../io/source.js";
+import type { RunOptions } from "../progress.js";
+import { looksLikeSafetensors, openSafetensors } from "../safetensors/read.js";
+import { StateDict, type Tensor } from "../tensor/tensor.js";
+import { asDict, type PyDict } from "../torch/objects.js";
+import { findStateDict, tensorsOf } from "../torch/open.js";
+import { readTorchFile, type TorchFile } from "../torch/read.js";
+import { TorchTensor } from "../torch/values.js";
+import { openZeroCheckpoint } from "../zero/open.js";
+import type { ZeroInfo } from "../zero/plan.js";
+import { readIndex, type ShardIndex } from "./index-file.js";
+
+export type CheckpointKind = "torch" | "safetensors" | "torch-sharded" | "safetensors-sharded" | "zero";
+
+export interface Checkpoint {
+  readonly kind: CheckpointKind;
+  /** As it was given. */
+  readonly path: string;
+  /** The plan; close it when done. */
+  readonly state: StateDict;
+  /** Names in the input that are no tensors, so not in {@link state}. */
+  readonly leftOut: readonly string[];
+  /** Things worth knowing, each a sentence. */
+  readonly warnings: readonly string[];
+  /** Metadata of a safetensors file. */
+  readonly metadata: ReadonlyMap<string, string> | undefined;
+  /** Key under which a torch file holds the state dict, where it is not the file itself. */
+  readonly key: string | undefined;
+  /** What the torch files hold; their files are closed with {@link state}. */
+  readonly torchFiles: readonly TorchFile[];
+  readonly index: ShardIndex | undefined;
+  /** For kind `zero`. */
+  readonly zero: ZeroInfo | undefined;
+}
+
+export interface OpenOptions extends RunOptions {
+  /** For a ZeRO checkpoint: the tag (sub-folder); default: what `latest` says. */
+  tag?: string;
+  /** For a ZeRO checkpoint: recover orphans, tensors that only `module` has. Default true. */
+  recover?: boolean;
+  /** Check the CRC-32 of the pickles. Default true. */
+  verify?: boolean;
+}
+
+/**
+ * Opens a checkpoint of any kind as a state dict; no weight is read. What it is, is seen from its content, not its name.
+ *
+ * @param path  a torch file (also Lightning's .ckpt), a safetensors file, a `*.index.json` or the folder with it, a ZeRO
+ *   checkpoint folder or a run folder with one below
+ * @throws VistaError `NOT_FOUND`, `WRONG_KIND`, `FORMAT`, `AMBIGUOUS`, and what reading the files throws
+ */
+export async function openCheckpoint(path: string, options: OpenOptions = {}): Promise<Checkpoint> {
+  let isFolder: boolean;
+  try {
+    isFolder = (await stat(path)).isDirectory();
+  } catch (error) {
+    throw fromSystem(error, path, "open the checkpoint");
+  }
+  if (isFolder) return openFolder(path, options);
+  if (options.tag !== undefined) {
+    throw new VistaError("USAGE", "a tag is a folder of a ZeRO checkpoint, and this is a file", { path });
+  }
+  if (path.endsWith(".json")) return openSharded(path, options);
+  return openFile(path, options);
+}
+
+const NOTHING_ELSE = {
+  leftOut: [],
+  warnings: [],
+  metadata: undefined,
+  key: undefined,
+  torchFiles: [],
+  index: undefined,
+};
+
+async function openFolder(path: string, options: OpenOptions): Promise<Checkpoint> {
+  const index = await findIndex(path);
+  if (index !== undefined) return { ...(await openSharded(index, options)), path };
+  const { state, info, torchFiles } = await openZeroCheckpoint(path, options);
+  return { ...NOTHING_ELSE, kind: "zero", path, state, warnings: info.warnings, torchFiles, zero: info };
+}
+
+/**
+ * The index in a folder of shards; `undefined` where there is none, and in a ZeRO checkpoint folder.
+ * @throws VistaError `AMBIGUOUS` for several
+ */
+export async function findIndex(folder: string): Promise<string | undefined> {
+  const names = await readdir(folder).catch((error: unknown) => {
+    throw fromSystem(error, folder, "list the folder");
+  });
+  const indexes = names.filter((name) => name.endsWith(".index.json")).sort();
+  if (indexes.length === 0 || names.includes("latest")) return undefined;
+  if (indexes.length === 1) return join(folder, indexes[0]!);
+  throw new VistaError("AMBIGUOUS", `${indexes.length} indexes in this folder: ${indexes.join(", ")}`, {
+    path: folder,
+    hint: "Give one of them.",
+  });
+}
+
+async function openFile(path: string, options: OpenOptions): Promise<Checkpoint> {
+  const zero = undefined;
+  if (await isSafetensors(path)) {
+    const { state, metadata } = await openSafetensors(path);
+    return { ...NOTHING_ELSE, kind: "safetensors", path, state, metadata, zero };
+  }
+  const torchFile = await readTorchFile(path, { verify: options.verify ?? true });
+  try {
+    const dict = findWeights(torchFile);
+    const state = new StateDict(await tensorsOf(torchFile, dict), [torchFile.file]);
+    const top = asDict(torchFile.value);
+    const key = top === dict ? undefined : [...(top ?? [])].find(([, value]) => asDict(value) === dict)?.[0];
+    const leftOut = [...dict]
+      .filter(([, value]) => !(value instanceof TorchTensor))
+      .map(([name]) => String(name));
+    return {
+      ...NOTHING_ELSE,
+      kind: "torch",
+      path,
+      state,
+      leftOut,
+      warnings: checkModule(path, top, dict, state),
+      key: key === undefined ? undefined : String(key),
+      torchFiles: [torchFile],
+      zero,
+    };
+  } catch (error) {
+    await torchFile.file.close();
+    throw error;
+  }
+}
+
+async function isSafetensors(path: string): Promise<boolean> {
+  const file = await SourceFile.open(path);
+  try {
+    return (await detectFormat(file)) === "safetensors";
+  } finally {
+    await file.close();
+  }
+}
+
+/** What a file begins like; where that says nothing, what it is called like. */
+export async function detectFormat(file: SourceFile): Promise<"zip" | "legacy" | "safetensors" | "unknown"> {
+  const head = Buffer.alloc(Math.min(16, file.size));
+  await file.read(head, 0);
+  if (head.length >= 4 && head.readUInt32LE(0) === 0x04034b50) return "zip";
+  if (looksLikeSafetensors(head)) return "safetensors";
+  if (head.length >= 2 && head[0] === 0x80 && head[1]! >= 2 && head[1]! <= 5) return "legacy";
+  return file.path.toLowerCase().endsWith(".safetensors") ? "safetensors" : "unknown";
+}
+
+/** @throws VistaError `WRONG_KIND` for an optimizer shard, `FORMAT` where there is no state dict */
+function findWeights(file: TorchFile): PyDict {
+  if (asDict(file.value)?.has("optimizer_state_dict")) {
+    throw new VistaError(
+      "WRONG_KIND",
+      "one rank's optimizer shard: it has no names and only a part of the weights",
+      {
+        path: file.file.path,
+        hint: "Give the checkpoint folder (the one that holds `latest`).",
+      },
+    );
+  }
+  return findStateDict(file);
+}
+
+/**
+ * DeepSpeed's model states given as a file: what `module` holds is not always the weights.
+ * @throws VistaError `WRONG_KIND` for stage 3, where it holds placeholders
+ */
+function checkModule(path: string, top: PyDict | undefined, dict: PyDict, state: StateDict): string[] {
+  if (top === undefined || dict !== asDict(top.get("module")) || !top.has("param_shapes")) return [];
+  if (top.get("param_shapes") === null) return [];
+  const empty = [...state.tensors].filter(([, { numel }]) => numel === 0);
+  if (empty.length > 0) {
+    throw new VistaError(
+      "WRONG_KIND",
+      `model states of ZeRO stage 3: ${empty.length} of ${state.tensors.size} tensors are placeholders of size 0`,
+      { path, hint: "Give the checkpoint folder (the one that holds `latest`)." },
+    );
+  }
+  return [
+    "these are DeepSpeed's model states, whose weights may be 16-bit copies; the checkpoint folder has the fp32 weights",
+  ];
+}
+
+async function openSharded(path: string, options: OpenOptions): Promise<Checkpoint> {
+  const index = await readIndex(path);
+  const opened = new Map<string, Checkpoint>();
+  try {
+    for (const [shard, place] of index.shards) {
+      throwIfAborted(options.signal);
+      opened.set(shard, await openFile(place, options));
+      options.onProgress?.({ phase: "open", done: opened.size, total: index.shards.size, unit: "files" });
+    }
+    const tensors = new Map<string, Tensor>();
+    for (const [name, shard] of index.weightMap) {
+      const tensor = opened.get(shard)!.state.tensors.get(name);
+      if (tensor === undefined) {
+        throw new VistaError("INCONSISTENT", `the index says that ${name} is in it, it is not`, {
+          path: index.shards.get(shard)!,
+          hint: "The index and the shards are of two checkpoints: copy them again.",
+        });
+      }
+      tensors.set(name, tensor);
+    }
+    const shards = [...opened.values()];
+    const kinds = new Set(shards.map(({ kind }) => kind));
+    if (kinds.size > 1)
+      throw new VistaError("INCONSISTENT", "some shards are torch files, others safetensors", { path });
+    const torchFiles = shards.flatMap((shard) => shard.torchFiles);
+    return {
+      kind: kinds.has("torch") ? "torch-sharded" : "safetensors-sharded",
+      path,
+      state: new StateDict(
+        tensors,
+        shards.flatMap(({ state }) => state.files),
+      ),
+      leftOut: shards.flatMap((shard) => shard.leftOut),
+      warnings: notInIndex(index, opened),
+      metadata: shards[0]!.metadata,
+      key: undefined,
+      torchFiles,
+      index,
+      zero: undefined,
+    };
+  } catch (error) {
+    await Promise.all([...opened.values()].map(({ state }) => state.close()));
+    throw error;
+  }
+}
+
+function notInIndex(index: ShardIndex, opened: ReadonlyMap<string, Checkpoint>): string[] {
+  const warnings: string[] = [];
+  for (const [shard, { state }] of opened) {
+    const extra = [...state.tensors.keys()].filter((name) => index.weightMap.get(name) !== shard);
+    if (extra.length > 0) {
+      warnings.push(
+        `left out ${extra.length} tensors of ${shard} that the index does not place there: ${extra.slice(0, 3).join(", ")}`,
+      );
+    }
+  }
+  return warnings;
+}

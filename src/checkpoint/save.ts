@@ -1,0 +1,154 @@
+/** Writing a state dict as one file or as several with an index, torch or safetensors by the name of the output. */
+import { readdir, rm } from "node:fs/promises";
+import { basename, dirname, extname, join } from "node:path";
+import { fromSystem, VistaError } from "../errors.js";
+import { AtomicFile, type OutputOptions, prepareOutput } from "../io/output.js";
+import { planSafetensors } from "../safetensors/write.js";
+import { type OutputPart, type WriteOptions, writeFiles } from "../tensor/sink.js";
+import type { StateDict } from "../tensor/tensor.js";
+import { planTorchFile } from "../torch/write.js";
+import { formatIndex } from "./index-file.js";
+import { splitState } from "./split.js";
+
+export type CheckpointFormat = "torch" | "safetensors";
+
+export interface SaveOptions extends WriteOptions, OutputOptions {
+  /** Default: safetensors for a path that ends in `.safetensors`, torch for every other. */
+  format?: CheckpointFormat;
+  /** Bytes of tensors in one file; above it there are several, and an index. Default: one file, whatever its size. */
+  maxShardSize?: number;
+  /** For safetensors: text by key. Default: none. */
+  metadata?: Readonly<Record<string, string>>;
+}
+
+export interface SavedFile {
+  readonly path: string;
+  readonly bytes: number;
+  readonly tensors: number;
+}
+
+export interface Saved {
+  /** In order; the index is not among them. */
+  readonly files: readonly SavedFile[];
+  /** Where there is more than one file. */
+  readonly index: string | undefined;
+  /** Of all files, the index included. */
+  readonly bytes: number;
+}
+
+interface Plan extends Saved {
+  readonly parts: readonly OutputPart[][];
+  readonly indexText: string | undefined;
+}
+
+/** `.safetensors` means safetensors, everything else torch. */
+export function formatOf(path: string): CheckpointFormat {
+  return path.toLowerCase().endsWith(".safetensors") ? "safetensors" : "torch";
+}
+
+/** What {@link saveCheckpoint} would write. @throws VistaError `UNSUPPORTED` */
+export function planCheckpoint(state: StateDict, path: string, options: SaveOptions = {}): Saved {
+  const { files, index, bytes } = plan(state, path, options);
+  return { files, index, bytes };
+}
+
+/**
+ * Writes all files or none: they get their names when all are complete, the index last.
+ *
+ * With `maxShardSize` the output is the file `path` or the family `path-00001-of-0000N` with its index: an older member of
+ * the family that is not replaced would be read in the place of the new ones. Without `force` it is an `EXISTS` error, with
+ * it it is removed at the end.
+ *
+ * @throws VistaError `EXISTS`, `NO_SPACE`, `IO`, `UNSUPPORTED`, and what reading the inputs throws
+ */
+export async function saveCheckpoint(
+  state: StateDict,
+  path: string,
+  options: SaveOptions = {},
+): Promise<Saved> {
+  const { files, parts, index, indexText, bytes } = plan(state, path, options);
+  const target = await prepareOutput(index ?? files[0]!.path, bytes, options);
+  const older = options.maxShardSize === undefined ? [] : await family(path);
+  const names = new Set([...files.map((file) => file.path), ...(index === undefined ? [] : [index])]);
+  const stale = older.filter((name) => !names.has(name));
+  if (older.length > 0 && !options.force) {
+    throw new VistaError("EXISTS", "the output already exists", {
+      path: older[0]!,
+      hint: "Use --force to replace it with its shards and index, or choose another output.",
+    });
+  }
+  const open: AtomicFile[] = [];
+  const committed: AtomicFile[] = [];
+  try {
+    for (const file of files) {
+      const place = index === undefined ? target : await prepareOutput(file.path, 0, options);
+      open.push(await AtomicFile.create(place, options));
+    }
+    const outputs = open.map((file, i) => ({ handle: file.handle, path: files[i]!.path, parts: parts[i]! }));
+    await writeFiles(outputs, options);
+    if (indexText !== undefined) {
+      const file = await AtomicFile.create(target, options);
+      open.push(file);
+      await file.handle.writeFile(indexText);
+    }
+    for (const file of open) {
+      await file.commit();
+      committed.push(file);
+    }
+  } catch (error) {
+    for (const file of open) await file.discard();
+    for (const file of committed) await rm(file.path, { force: true }).catch(() => {});
+    throw fromSystem(error, path, "write the output");
+  }
+  for (const name of stale) await rm(name, { force: true });
+  return { files, index, bytes };
+}
+
+function plan(state: StateDict, path: string, options: SaveOptions): Plan {
+  const format = options.format ?? formatOf(path);
+  const max = options.maxShardSize ?? Infinity;
+  const groups = splitState(state, max, format === "torch");
+  const files: SavedFile[] = [];
+  const parts: OutputPart[][] = [];
+  const weightMap = new Map<string, string>();
+  let total = 0;
+  groups.forEach((names, i) => {
+    const file = groups.length === 1 ? path : shardPath(path, i + 1, groups.length);
+    const part = state.with(new Map(names.map((name) => [name, state.tensors.get(name)!])));
+    const planned =
+      format === "safetensors" ? planSafetensors(part, options.metadata) : planTorchFile(part, file);
+    files.push({ path: file, bytes: planned.length, tensors: names.length });
+    parts.push(planned.parts);
+    for (const name of names) weightMap.set(name, basename(file));
+    total +=
+      format === "torch"
+        ? part.byteLength
+        : names.reduce((sum, name) => sum + state.tensors.get(name)!.byteLength, 0);
+  });
+  const index = groups.length === 1 ? undefined : `${path}.index.json`;
+  const indexText = index === undefined ? undefined : formatIndex(weightMap, total);
+  const bytes = files.reduce((sum, file) => sum + file.bytes, Buffer.byteLength(indexText ?? ""));
+  return { files, parts, index, indexText, bytes };
+}
+
+/** `x.bin` → `x-00001-of-00003.bin` */
+function shardPath(path: string, number: number, of: number): string {
+  const extension = extname(path);
+  const pad = (value: number) => String(value).padStart(5, "0");
+  return join(dirname(path), `${basename(path, extension)}-${pad(number)}-of-${pad(of)}${extension}`);
+}
+
+/** What is there of a path and its shards and index. */
+async function family(path: string): Promise<string[]> {
+  const extension = extname(path);
+  const stem = basename(path, extension);
+  const names = await readdir(dirname(path)).catch(() => [] as string[]);
+  return names
+    .filter((name) => {
+      if (name === basename(path) || name === `${basename(path)}.index.json`) return true;
+      if (!name.startsWith(`${stem}-`) || !name.endsWith(extension)) return false;
+      return /^\d{5}-of-\d{5}$/.test(name.slice(stem.length + 1, name.length - extension.length));
+    })
+    .sort()
+    .map((name) => join(dirname(path), name));
+}

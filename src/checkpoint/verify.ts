@@ -1,0 +1,296 @@
+/** Checking whole checkpoints: every checksum, every rule of the formats, and how many numbers are none. */
+import { stat } from "node:fs/promises";
+import { crc32 } from "node:zlib";
+import { fromSystem, isVistaError, type VistaError } from "../errors.js";
+import { type ScanRange, scanRanges } from "../io/scan.js";
+import { type Region, SourceFile } from "../io/source.js";
+import type { RunOptions } from "../progress.js";
+import { openSafetensors } from "../safetensors/read.js";
+import { checksumError } from "../tensor/checks.js";
+import type { DType } from "../tensor/dtype.js";
+import { canBeNonFinite, countNonFinite, type NonFinite } from "../tensor/stats.js";
+import { asDict } from "../torch/objects.js";
+import { readTorchFile, type TorchFile } from "../torch/read.js";
+import { type StorageUse, storagesIn } from "../torch/storages.js";
+import { openTorchZip } from "../torch/zip.js";
+import { findCheckpoint, listCheckpointFiles } from "../zero/layout.js";
+import { readIndex } from "./index-file.js";
+import { detectFormat, findIndex, openCheckpoint } from "./open.js";
+
+export interface VerifiedFile {
+  readonly path: string;
+  readonly format: "torch zip" | "legacy torch" | "safetensors" | "unknown";
+  readonly bytes: number;
+  /** Records of a zip, tensors of a safetensors file, storages of a legacy file. */
+  readonly records: number;
+  /** Records whose CRC-32 was checked and matched. */
+  readonly checked: number;
+}
+
+export interface NonFiniteCount extends NonFinite {
+  readonly path: string;
+  /** A tensor's name, or where in the pickle it is. */
+  readonly name: string;
+}
+
+export interface VerifyReport {
+  readonly path: string;
+  readonly files: readonly VerifiedFile[];
+  /** What is damaged, each one line; empty for a sound checkpoint. */
+  readonly problems: readonly VistaError[];
+  /** Tensors with NaN or infinity: no damage of the file, though hardly what was meant. */
+  readonly nonFinite: readonly NonFiniteCount[];
+  readonly warnings: readonly string[];
+}
+
+export interface VerifyOptions extends RunOptions {
+  /** For a ZeRO checkpoint: the tag (sub-folder); default: what `latest` says. */
+  tag?: string;
+}
+
+/**
+ * Reads every byte of a checkpoint of any kind. What is damaged goes into the report; only what keeps it from being looked at
+ * (a missing file, no permission) is thrown.
+ *
+ * @throws VistaError `NOT_FOUND`, `WRONG_KIND`, `AMBIGUOUS`, `IO`, `ABORTED`
+ */
+export async function verifyCheckpoint(path: string, options: VerifyOptions = {}): Promise<VerifyReport> {
+  return new Verifier(path, options).run();
+}
+
+class Verifier {
+  readonly #path: string;
+  readonly #options: VerifyOptions;
+  readonly #files: VerifiedFile[] = [];
+  readonly #problems: VistaError[] = [];
+  readonly #nonFinite: NonFiniteCount[] = [];
+  #warnings: readonly string[] = [];
+  #done = 0;
+  #total = 0;
+
+  constructor(path: string, options: VerifyOptions) {
+    this.#path = path;
+    this.#options = options;
+  }
+
+  async run(): Promise<VerifyReport> {
+    const { paths, together } = await this.#list();
+    for (const path of paths) this.#total += (await stat(path)).size;
+    for (const path of paths) await this.#file(path);
+    // Whether the files fit together; what is wrong inside one of them has been said.
+    if (together && this.#problems.length === 0) await this.#together();
+    return {
+      path: this.#path,
+      files: this.#files,
+      problems: this.#problems,
+      nonFinite: this.#nonFinite,
+      warnings: this.#warnings,
+    };
+  }
+
+  /** The files, and whether they have to fit together. */
+  async #list(): Promise<{ paths: string[]; together: boolean }> {
+    const stats = await stat(this.#path).catch((error: unknown) => {
+      throw fromSystem(error, this.#path, "look at the checkpoint");
+    });
+    const index = stats.isDirectory()
+      ? await findIndex(this.#path)
+      : this.#path.endsWith(".json")
+        ? this.#path
+        : undefined;
+    if (index !== undefined) return { paths: [...(await readIndex(index)).shards.values()], together: true };
+    if (!stats.isDirectory()) return { paths: [this.#path], together: false };
+    const files = await listCheckpointFiles(await findCheckpoint(this.#path, this.#options.tag));
+    return { paths: [...files.modelStates, ...files.shards].map((file) => file.path), together: true };
+  }
+
+  async #together(): Promise<void> {
+    try {
+      const { tag, signal } = this.#options;
+      const opened = await openCheckpoint(this.#path, {
+        ...(tag === undefined ? {} : { tag }),
+        ...(signal === undefined ? {} : { signal }),
+      });
+      this.#warnings = opened.warnings;
+      await opened.state.close();
+    } catch (error) {
+      // Sound files all the same: of a kind that cannot be merged, or saved without some of the weights.
+      const sound = isVistaError(error) && ["UNSUPPORTED", "INCOMPLETE"].includes(error.code);
+      if (sound) this.#warnings = [`cannot be merged: ${error.message}`];
+      else this.#problem(error);
+    }
+  }
+
+  /** Notes an error that the input caused; others are thrown on. */
+  #problem(error: unknown): void {
+    if (!isVistaError(error) || error.code === "ABORTED") throw error;
+    this.#problems.push(error);
+  }
+
+  async #file(path: string): Promise<void> {
+    const file = await SourceFile.open(path);
+    const before = this.#done;
+    try {
+      const format = await detectFormat(file);
+      if (format === "zip") await this.#zip(file);
+      else if (format === "safetensors") await this.#safetensors(file);
+      else await this.#legacy(file);
+    } catch (error) {
+      this.#problem(error);
+      if (!this.#files.some((known) => known.path === path)) {
+        this.#files.push({ path, format: "unknown", bytes: file.size, records: 0, checked: 0 });
+      }
+    } finally {
+      await file.close();
+    }
+    this.#done = before + file.size;
+    this.#report();
+  }
+
+  async #zip(file: SourceFile): Promise<void> {
+    const zip = await openTorchZip(file);
+    const storages = await this.#readPickle(file.path);
+    const regions: Region[] = [];
+    for (const name of zip.names()) {
+      try {
+        regions.push(await zip.record(name));
+      } catch (error) {
+        this.#problem(error);
+      }
+    }
+    regions.sort((a, b) => a.offset - b.offset);
+    let checked = 0;
+    const ranges = regions.map((region) => {
+      const key = region.name.slice(zip.root.length + 1);
+      const storage = key.startsWith("data/") ? storages.get(key.slice("data/".length)) : undefined;
+      let crc = 0;
+      const range = this.#range(region, storage?.dtype, storage?.path ?? region.name);
+      return {
+        ...range,
+        onBytes: (bytes: Uint8Array) => {
+          if (region.crc32) crc = crc32(bytes, crc);
+          range.onBytes(bytes);
+        },
+        onEnd: () => {
+          // 0 means "not computed": torch.serialization.set_crc32_options(False)
+          if (region.crc32 && crc !== region.crc32) this.#problem(checksumError(region, crc));
+          else if (region.crc32 !== 0 || region.length === 0) checked++;
+          range.onEnd();
+        },
+      };
+    });
+    await this.#scan(ranges);
+    const records = [...zip.names()].length;
+    this.#files.push({ path: file.path, format: "torch zip", bytes: file.size, records, checked });
+  }
+
+  /** Damage of the pickle's bytes is found with that of the other records: here only what it says is wrong. */
+  async #readPickle(path: string): Promise<ReadonlyMap<string, StorageUse>> {
+    try {
+      const torchFile = await readTorchFile(path, { verify: true });
+      try {
+        return await weightStorages(torchFile);
+      } finally {
+        await torchFile.file.close();
+      }
+    } catch (error) {
+      if (!(isVistaError(error) && error.code === "CHECKSUM")) this.#problem(error);
+      return new Map();
+    }
+  }
+
+  async #legacy(file: SourceFile): Promise<void> {
+    const torchFile = await readTorchFile(file.path);
+    try {
+      const storages = await weightStorages(torchFile);
+      const regions = await torchFile.regions();
+      await this.#scan(
+        regions.map((region) => {
+          const storage = storages.get(region.name.slice("storage ".length));
+          return this.#range(region, storage?.dtype, storage?.path ?? region.name);
+        }),
+      );
+      this.#files.push({
+        path: file.path,
+        format: "legacy torch",
+        bytes: file.size,
+        records: regions.length,
+        checked: 0,
+      });
+    } finally {
+      await torchFile.file.close();
+    }
+  }
+
+  async #safetensors(file: SourceFile): Promise<void> {
+    const { state } = await openSafetensors(file.path);
+    try {
+      const ranges: ScanRange[] = [];
+      for (const [name, tensor] of state.tensors) {
+        if (tensor.source.kind !== "pieces") continue;
+        for (const { region, start, length } of tensor.source.pieces) {
+          ranges.push(
+            this.#range({ ...region, file, offset: region.offset + start, length }, tensor.dtype, name),
+          );
+        }
+      }
+      await this.#scan(ranges);
+    } finally {
+      await state.close();
+    }
+    this.#files.push({
+      path: file.path,
+      format: "safetensors",
+      bytes: file.size,
+      records: state.tensors.size,
+      checked: 0,
+    });
+  }
+
+  /** Counts what is no number on the way. */
+  #range(region: Region, dtype: DType | undefined, name: string): ScanRange & { onEnd: () => void } {
+    const count = { nan: 0, inf: 0 };
+    const counts = dtype !== undefined && canBeNonFinite(dtype);
+    return {
+      file: region.file,
+      offset: region.offset,
+      length: region.length,
+      onBytes: (bytes) => {
+        if (counts) countNonFinite(dtype, bytes, count);
+        this.#done += bytes.byteLength;
+        this.#report();
+      },
+      onEnd: () => {
+        if (count.nan + count.inf > 0) this.#nonFinite.push({ path: region.file.path, name, ...count });
+      },
+    };
+  }
+
+  #scan(ranges: readonly ScanRange[]): Promise<void> {
+    return scanRanges(ranges, {
+      ...(this.#options.signal === undefined ? {} : { signal: this.#options.signal }),
+      onError: (error) => this.#problem(error),
+    });
+  }
+
+  #report(): void {
+    this.#options.onProgress?.({ phase: "verify", done: this.#done, total: this.#total, unit: "bytes" });
+  }
+}
+
+/**
+ * The storages of weights and of the optimizer: in callbacks and the like, infinity is a common start value and means nothing.
+ * @throws VistaError for any tensor of the file that its storage cannot hold
+ */
+async function weightStorages(torchFile: TorchFile): Promise<Map<string, StorageUse>> {
+  const { storages, tensors } = storagesIn(torchFile.value);
+  for (const tensor of tensors.keys()) await torchFile.tensor(tensor);
+  const top = asDict(torchFile.value);
+  const key = ["state_dict", "module", "model"].find((name) => asDict(top?.get(name)) !== undefined);
+  if (key === undefined) return storages;
+  return new Map(
+    [...storages].filter(
+      ([, { path }]) => path.startsWith(`${key}.`) || /^(?:optimizer|frozen_param_)/.test(path),
+    ),
+  );
+}

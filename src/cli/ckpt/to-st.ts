@@ -1,0 +1,237 @@
+/** `vista-ckpt to-st`: what Vista's bin_to_st.py does, from any input. */
+import { mkdir, rmdir } from "node:fs/promises";
+import { extname, join, resolve } from "node:path";
+import { type Command, InvalidArgumentError } from "commander";
+import { type Checkpoint, openCheckpoint } from "../../checkpoint/open.js";
+import { planCheckpoint, type Saved, saveCheckpoint } from "../../checkpoint/save.js";
+import { fromSystem, VistaError } from "../../errors.js";
+import type { StateDict } from "../../tensor/tensor.js";
+import { applyVistaSteps, type VistaReport } from "../../vista/steps.js";
+import { firstNames } from "../../zero/plan.js";
+import { formatBytes, formatDuration, plural } from "../format.js";
+import type { CommandContext } from "../program.js";
+import { createProgressView } from "../progress.js";
+import { addCommonOptions, type CommonOptions, oneOutput } from "./common.js";
+import { addOutputFileOptions, fileOptions, inDType, type OutputFileOptions } from "./output-options.js";
+
+interface ToStOptions extends CommonOptions, OutputFileOptions {
+  tag?: string;
+  raw?: boolean;
+  lora: boolean;
+  ema: boolean;
+  keepPrefix?: boolean;
+  keepUnprefixed?: boolean;
+  loraScale: number;
+}
+
+const DEFAULT_INPUT = "pytorch_model.bin";
+const DEFAULT_FOLDER = "ckpts";
+const TORCH_EXTENSIONS = [".bin", ".pt", ".pth", ".ckpt"];
+
+const HELP = `
+Examples:
+  $ vista-ckpt to-st                                    pytorch_model.bin → ckpts/vista.safetensors
+  $ vista-ckpt to-st logs/run/checkpoints/last.ckpt     straight from the shards of a checkpoint
+  $ vista-ckpt to-st vista.bin -o vista16.safetensors --dtype fp16
+  $ vista-ckpt to-st model.pt -o model.safetensors --raw    any torch file, no Vista steps
+
+Vista's steps, as bin_to_st.py does them: merge the LoRA adapters, take \`_forward_module.\` off
+the names, put the EMA's weights in the place of the trained ones. Needs no Python.`;
+
+export function toStCommand(parent: Command, context: CommandContext): void {
+  const command = parent
+    .command("to-st")
+    .summary("make vista.safetensors from a .bin or a checkpoint folder")
+    .description("Convert a checkpoint to safetensors for inference (what Vista's bin_to_st.py does)")
+    .argument("[input]", "torch file, *.index.json, safetensors or ZeRO checkpoint folder", DEFAULT_INPUT)
+    .argument("[output]", `output file (default: ${DEFAULT_FOLDER}/vista.safetensors)`)
+    .option("-o, --output <file>", "the same as an option")
+    .option("--tag <tag>", "tag folder of a checkpoint instead of the one `latest` names")
+    .option("--raw", "convert as it is: no LoRA, prefix or EMA step")
+    .option("--no-lora", "keep LoRA adapters as tensors of their own")
+    .option("--no-ema", "take the trained weights and leave the EMA's out")
+    .option("--keep-prefix", "leave `_forward_module.` in the names")
+    .option("--keep-unprefixed", "keep names without `_forward_module.` (by default an error)")
+    .option("--lora-scale <number>", "factor of the LoRA products", parseScale, 1);
+  addOutputFileOptions(command);
+  addCommonOptions(command)
+    .addHelpText("after", HELP)
+    .action((input: string, output: string | undefined, options: ToStOptions) =>
+      toSt(input, oneOutput(output, options.output), options, context),
+    );
+}
+
+async function toSt(
+  input: string,
+  output: string | undefined,
+  options: ToStOptions,
+  context: CommandContext,
+): Promise<void> {
+  const started = performance.now();
+  const target = output ?? join(DEFAULT_FOLDER, "vista.safetensors");
+  if (TORCH_EXTENSIONS.includes(extname(target).toLowerCase())) {
+    throw new VistaError("USAGE", "to-st writes safetensors, and this output has the name of a torch file", {
+      path: target,
+      hint: "Name an output that ends in .safetensors.",
+    });
+  }
+  const view = await createProgressView(options.quiet ?? false);
+  let checkpoint: Checkpoint | undefined;
+  try {
+    checkpoint = await openCheckpoint(input, {
+      ...(options.tag === undefined ? {} : { tag: options.tag }),
+      verify: options.verify,
+      signal: context.signal,
+    });
+    const { state, report } = convert(checkpoint.state, options);
+    const saveOptions = {
+      ...fileOptions(target, options),
+      format: "safetensors" as const,
+      force: options.force ?? false,
+      fsync: options.fsync,
+      verify: options.verify,
+      signal: context.signal,
+      onProgress: view.update,
+      phase: "to-st",
+    };
+    if (!options.quiet) {
+      for (const warning of checkpoint.warnings) process.stderr.write(`vista-ckpt: warning: ${warning}\n`);
+    }
+    const saved = options.dryRun
+      ? planCheckpoint(state, target, saveOptions)
+      : await inFolder(output === undefined ? DEFAULT_FOLDER : undefined, () =>
+          saveCheckpoint(state, target, saveOptions),
+        );
+    view.stop();
+    const result: Result = {
+      saved,
+      seconds: (performance.now() - started) / 1000,
+      dryRun: options.dryRun ?? false,
+    };
+    if (options.json) process.stdout.write(`${JSON.stringify(toJson(checkpoint, state, report, result))}\n`);
+    else if (!options.quiet) process.stdout.write(summarize(checkpoint, state, report, result));
+  } finally {
+    view.stop();
+    await checkpoint?.state.close();
+  }
+}
+
+function convert(
+  state: StateDict,
+  options: ToStOptions,
+): { state: StateDict; report: VistaReport | undefined } {
+  if (options.raw) return { state: inDType(state, options), report: undefined };
+  const { tensors, report } = applyVistaSteps(state.tensors, {
+    lora: options.lora,
+    ema: options.ema,
+    loraScale: options.loraScale,
+    keepPrefix: options.keepPrefix ?? false,
+    keepUnprefixed: options.keepUnprefixed ?? false,
+  });
+  return { state: inDType(state.with(tensors), options), report };
+}
+
+/** Makes the folder first, as bin_to_st.py does with `ckpts`, and takes it away again if nothing came of it. */
+async function inFolder<T>(folder: string | undefined, work: () => Promise<T>): Promise<T> {
+  if (folder === undefined) return work();
+  let made: string | undefined;
+  try {
+    made = await mkdir(folder, { recursive: true });
+  } catch (error) {
+    throw fromSystem(error, folder, "make the output folder");
+  }
+  try {
+    return await work();
+  } catch (error) {
+    if (made !== undefined) await rmdir(folder).catch(() => {});
+    throw error;
+  }
+}
+
+function parseScale(text: string): number {
+  const scale = Number(text);
+  if (text.trim() === "" || !Number.isFinite(scale))
+    throw new InvalidArgumentError("It is a number, for example 1.");
+  return scale;
+}
+
+interface Result {
+  saved: Saved;
+  seconds: number;
+  dryRun: boolean;
+}
+
+function toJson(checkpoint: Checkpoint, state: StateDict, report: VistaReport | undefined, result: Result) {
+  const { saved } = result;
+  return {
+    command: "to-st",
+    dryRun: result.dryRun,
+    input: resolve(checkpoint.path),
+    kind: checkpoint.kind,
+    output: resolve(saved.index ?? saved.files[0]!.path),
+    files: saved.files.map(({ path, bytes, tensors }) => ({ path: resolve(path), bytes, tensors })),
+    bytes: saved.bytes,
+    seconds: Number(result.seconds.toFixed(3)),
+    tensors: state.tensors.size,
+    parameters: state.numel,
+    copiedAliases: aliases(state),
+    leftOut: checkpoint.leftOut,
+    warnings: checkpoint.warnings,
+    recovered: checkpoint.zero?.recovered ?? [],
+    vista: report ?? null,
+  };
+}
+
+/** Names whose tensor another name has too, with that name. */
+function aliases(state: StateDict): { name: string; of: string }[] {
+  const first = state.unique();
+  return [...state.tensors]
+    .filter(([name, tensor]) => tensor.numel > 0 && first.get(tensor) !== name)
+    .map(([name, tensor]) => ({ name, of: first.get(tensor)! }));
+}
+
+function summarize(
+  checkpoint: Checkpoint,
+  state: StateDict,
+  report: VistaReport | undefined,
+  { saved, seconds, dryRun }: Result,
+): string {
+  const lines = [
+    `${dryRun ? "would write" : "wrote"} ${saved.index ?? saved.files[0]!.path}` +
+      (saved.index === undefined ? "" : ` and ${plural(saved.files.length, "shard")}`),
+    `  ${plural(state.tensors.size, "tensor")}, ${plural(state.numel, "parameter")}, ${formatBytes(saved.bytes)}` +
+      (dryRun ? "" : `, ${formatDuration(seconds)}`),
+    `  from ${checkpoint.zero?.folder ?? checkpoint.path}${checkpoint.key === undefined ? "" : `, key ${checkpoint.key}`}`,
+  ];
+  if (report === undefined) lines.push("  as it was (--raw)");
+  else {
+    lines.push(`  LoRA: ${plural(report.adapters.length, "adapter")} merged`);
+    lines.push(`  EMA: ${plural(report.shadows.length, "tensor")} folded in`);
+    lines.push(`  prefix _forward_module.: ${plural(report.prefixed, "name")}`);
+    for (const [why, names] of grouped(report)) {
+      lines.push(`  dropped ${plural(names.length, "tensor")}, ${why}: ${firstNames(names)}`);
+    }
+    for (const note of report.notes) lines.push(`  note: ${note}`);
+  }
+  if (checkpoint.leftOut.length > 0) {
+    lines.push(`  left out, since no tensors: ${firstNames(checkpoint.leftOut)}`);
+  }
+  const recovered = checkpoint.zero?.recovered ?? [];
+  if (recovered.length > 0) {
+    lines.push(
+      `  recovered ${plural(recovered.length, "tensor")} that zero_to_fp32.py drops: ${firstNames(recovered)}`,
+    );
+  }
+  const copies = aliases(state);
+  if (copies.length > 0) {
+    const pairs = copies.map(({ name, of }) => `${name} = ${of}`);
+    lines.push(`  shared tensors, each name with bytes of its own: ${firstNames(pairs)}`);
+  }
+  return `${lines.join("\n")}\n`;
+}
+
+function grouped(report: VistaReport): Map<string, string[]> {
+  const groups = new Map<string, string[]>();
+  for (const { name, why } of report.dropped) groups.set(why, [...(groups.get(why) ?? []), name]);
+  return groups;
+}

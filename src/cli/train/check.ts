@@ -1,0 +1,43 @@
+/** `vista-train check <recipe>`: the preflight alone. */
+import type { Command } from "commander";
+import { preflight } from "../../train/preflight.js";
+import { realSystem } from "../../train/system.js";
+import { tools } from "../../train/tools.js";
+import { type CommandContext, EXIT } from "../program.js";
+import { addLaunchOptions, findRecipe, type LaunchFlags, makePlan, readRecipes } from "./options.js";
+import { checkSelectors, countFindings, findingLines } from "./report.js";
+
+export function addCheck(program: Command, context: CommandContext, extra: readonly string[]): void {
+  addLaunchOptions(program.command("check <recipe>"))
+    .summary("look for what would go wrong, and start nothing")
+    .description(
+      "Looks for what would go wrong and starts nothing. Exit codes: 0 nothing wrong (warnings and notes may be shown), 1 errors found, 2 wrong usage.",
+    )
+    .option("--json", "print one JSON object")
+    .action(async (name: string, flags: LaunchFlags & { json?: boolean }) => {
+      checkSelectors(flags);
+      const recipe = findRecipe(await readRecipes(flags), name);
+      const plan = makePlan(recipe, flags, extra);
+      const findings = await preflight(plan, realSystem(process.env, context.signal), tools, {
+        only: flags.only ?? [],
+        ignore: flags.ignore ?? [],
+        signal: context.signal,
+      });
+      const ok = !findings.some((one) => one.severity === "error");
+      if (!ok) context.setExitCode(EXIT.failed);
+      if (flags.json) {
+        const report = {
+          recipe: recipe.name,
+          vista: plan.vista,
+          nodes: plan.nodes,
+          gpus: plan.gpus,
+          ok,
+          findings,
+        };
+        process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
+        return;
+      }
+      const lines = findingLines(findings);
+      process.stdout.write(`${[...lines, `${recipe.name}: ${countFindings(findings)}`].join("\n")}\n`);
+    });
+}

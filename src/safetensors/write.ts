@@ -1,0 +1,119 @@
+/**
+ * Writes a state dict byte for byte as the reference's `save_file` does: tensors by dtype, widest first, then by name; the
+ * header as compact JSON, padded with spaces to a multiple of 8.
+ *
+ * Source: safetensors/src/tensor.rs (prepare), bindings/python/py_src/safetensors/torch.py.
+ */
+import { VistaError } from "../errors.js";
+import { AtomicFile, type OutputOptions, prepareOutput } from "../io/output.js";
+import { DTYPES, type DType } from "../tensor/dtype.js";
+import { type OutputPart, type WriteOptions, writeParts } from "../tensor/sink.js";
+import type { StateDict, Tensor } from "../tensor/tensor.js";
+import { MAX_HEADER, METADATA } from "./header.js";
+import { LONE_SURROGATE } from "./json.js";
+
+export interface WriteSafetensorsOptions extends WriteOptions, OutputOptions {
+  /** Text by key, in this order; the reference writes several keys in random order. Default: no metadata. */
+  metadata?: Readonly<Record<string, string>>;
+}
+
+/**
+ * Writes `state` to `path`, whole or not at all. The format has no shared tensors: each name gets bytes of its own.
+ *
+ * @returns the size of the file in bytes
+ * @throws VistaError `EXISTS`, `NO_SPACE`, `IO`; `UNSUPPORTED` for a dtype or a name the format does not have; what reading
+ *   the inputs throws
+ */
+export async function writeSafetensors(
+  state: StateDict,
+  path: string,
+  options: WriteSafetensorsOptions = {},
+): Promise<number> {
+  const { parts, length } = planSafetensors(state, options.metadata);
+  const target = await prepareOutput(path, length, options);
+  const file = await AtomicFile.create(target, options);
+  try {
+    await writeParts(file.handle, path, parts, options);
+    await file.commit();
+    return length;
+  } catch (error) {
+    await file.discard();
+    throw error;
+  }
+}
+
+/** The parts of the file in order, and its size in bytes. @throws VistaError `UNSUPPORTED` */
+export function planSafetensors(
+  state: StateDict,
+  metadata?: Readonly<Record<string, string>>,
+): { parts: OutputPart[]; length: number } {
+  const sorted = inOrder(state.tensors);
+  const members: string[] = [];
+  if (metadata !== undefined) {
+    for (const text of Object.entries(metadata).flat()) checkText(text, "metadata");
+    const pairs = Object.entries(metadata).map(
+      ([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`,
+    );
+    members.push(`${JSON.stringify(METADATA)}:{${pairs.join(",")}}`);
+  }
+  const parts: OutputPart[] = [];
+  let at = 0;
+  for (const [name, tensor] of sorted) {
+    const { dtype, shape, byteLength } = tensor;
+    members.push(
+      `${JSON.stringify(name)}:{"dtype":"${dtype}","shape":[${shape}],"data_offsets":[${at},${at + byteLength}]}`,
+    );
+    if (byteLength > 0) parts.push({ kind: "tensor", tensor });
+    at += byteLength;
+  }
+  const header = frame(`{${members.join(",")}}`);
+  parts.unshift({ kind: "bytes", length: header.length, bytes: () => header });
+  return { parts, length: header.length + at };
+}
+
+const RANK = new Map(Object.keys(DTYPES).map((dtype, rank) => [dtype as DType, rank]));
+
+/** By dtype as the table has them, then by the bytes of the name in UTF-8. */
+function inOrder(tensors: ReadonlyMap<string, Tensor>): [string, Tensor][] {
+  const entries: [string, Tensor, Buffer][] = [];
+  for (const [name, tensor] of tensors) {
+    if (tensor.dtype === "C128") {
+      throw new VistaError("UNSUPPORTED", "safetensors has no dtype for complex128 (C128)", {
+        record: name,
+        hint: "Write a torch file (.bin) instead.",
+      });
+    }
+    if (name === METADATA) {
+      throw new VistaError("UNSUPPORTED", `safetensors keeps the name ${METADATA} for itself`, {
+        record: name,
+        hint: "Rename the tensor, or write a torch file (.bin) instead.",
+      });
+    }
+    checkText(name, "a name");
+    entries.push([name, tensor, Buffer.from(name)]);
+  }
+  entries.sort(
+    ([, a, nameA], [, b, nameB]) => RANK.get(a.dtype)! - RANK.get(b.dtype)! || Buffer.compare(nameA, nameB),
+  );
+  return entries.map(([name, tensor]) => [name, tensor]);
+}
+
+function checkText(text: string, what: string): void {
+  if (!LONE_SURROGATE.test(text)) return;
+  throw new VistaError("UNSUPPORTED", `${what} has half of a surrogate pair, which UTF-8 cannot say`, {
+    record: JSON.stringify(text),
+  });
+}
+
+function frame(json: string): Buffer {
+  const length = Math.ceil(Buffer.byteLength(json) / 8) * 8;
+  if (length > MAX_HEADER) {
+    throw new VistaError("UNSUPPORTED", `the header would have ${length} bytes, the limit is ${MAX_HEADER}`, {
+      hint: "Write the tensors to several files with --max-shard-size.",
+    });
+  }
+  const bytes = Buffer.alloc(8 + length, " ");
+  bytes.writeBigUInt64LE(BigInt(length), 0);
+  bytes.write(json, 8);
+  return bytes;
+}

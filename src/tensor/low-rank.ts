@@ -1,0 +1,120 @@
+/** base + scale · up @ down, in float64 with one rounding at the end: what merging a LoRA adapter into a weight is. */
+import { castBytes, f32BitsToF16 } from "./cast.js";
+import type { DType } from "./dtype.js";
+
+/** The types whose values {@link lowRankUpdate} can read and round to. */
+export function isMatrixDType(dtype: DType): boolean {
+  return dtype === "F64" || dtype === "F32" || dtype === "F16" || dtype === "BF16";
+}
+
+/** A matrix in row-major order, as a tensor's bytes. */
+export interface Matrix {
+  readonly dtype: DType;
+  readonly bytes: Uint8Array;
+}
+
+/**
+ * @param base  rows × columns
+ * @param up  rows × rank
+ * @param down  rank × columns
+ * @returns the bytes of base + scale · up @ down, in base's dtype
+ */
+export function lowRankUpdate(
+  base: Matrix,
+  up: Matrix,
+  down: Matrix,
+  [rows, rank, columns]: readonly [rows: number, rank: number, columns: number],
+  scale: number,
+): Uint8Array {
+  const from = valuesOf(base);
+  const left = Float64Array.from(valuesOf(up), (value) => value * scale);
+  const right = Float64Array.from(valuesOf(down));
+  const result = new Uint8Array(base.bytes.byteLength);
+  const round = rounderTo(base.dtype, result);
+  const row = new Float64Array(columns);
+  for (let i = 0; i < rows; i++) {
+    const at = i * columns;
+    for (let j = 0; j < columns; j++) row[j] = from[at + j]!;
+    addProduct(row, left, i * rank, right, rank);
+    round(row, at);
+  }
+  return result;
+}
+
+/** row += the vector `left[start …]` · `right`, four rows of `right` at a time: one load and one store of the sum for four products. */
+function addProduct(
+  row: Float64Array,
+  left: Float64Array,
+  start: number,
+  right: Float64Array,
+  rank: number,
+): void {
+  const columns = row.length;
+  let k = 0;
+  for (; k + 4 <= rank; k += 4) {
+    const l0 = left[start + k]!;
+    const l1 = left[start + k + 1]!;
+    const l2 = left[start + k + 2]!;
+    const l3 = left[start + k + 3]!;
+    const r0 = k * columns;
+    const r1 = r0 + columns;
+    const r2 = r1 + columns;
+    const r3 = r2 + columns;
+    for (let j = 0; j < columns; j++) {
+      row[j] =
+        row[j]! + (l0 * right[r0 + j]! + l1 * right[r1 + j]! + (l2 * right[r2 + j]! + l3 * right[r3 + j]!));
+    }
+  }
+  for (; k < rank; k++) {
+    const l0 = left[start + k]!;
+    const r0 = k * columns;
+    for (let j = 0; j < columns; j++) row[j] = row[j]! + l0 * right[r0 + j]!;
+  }
+}
+
+function valuesOf({ dtype, bytes }: Matrix): Float32Array | Float64Array {
+  const width = dtype === "F64" ? 8 : 4;
+  const copy = bytes.byteOffset % width === 0 ? bytes : Uint8Array.from(bytes);
+  if (dtype === "F64") return new Float64Array(copy.buffer, copy.byteOffset, copy.byteLength / 8);
+  if (dtype === "F32") return new Float32Array(copy.buffer, copy.byteOffset, copy.byteLength / 4);
+  const floats = new Float32Array(bytes.byteLength / 2);
+  castBytes(bytes, dtype, new Uint8Array(floats.buffer), "F32");
+  return floats;
+}
+
+/** Writes a row of sums as elements of `dtype`, from element `at` on. */
+function rounderTo(dtype: DType, target: Uint8Array): (row: Float64Array, at: number) => void {
+  if (dtype === "F64") {
+    const out = new Float64Array(target.buffer);
+    return (row, at) => out.set(row, at);
+  }
+  if (dtype === "F32") {
+    const out = new Float32Array(target.buffer);
+    return (row, at) => out.set(row, at);
+  }
+  const out = new Uint16Array(target.buffer);
+  const narrow = dtype === "F16" ? f32BitsToF16 : f32BitsToBf16;
+  return (row, at) => {
+    for (let j = 0; j < row.length; j++) out[at + j] = narrow(roundToOdd(row[j]!));
+  };
+}
+
+const float = new Float32Array(1);
+const floatBits = new Uint32Array(float.buffer);
+
+/**
+ * The bits of a float32 next to `value`: the value itself, or of its two neighbours the one whose last bit is 1. Rounding
+ * that once more, to 16 bits, gives what rounding `value` once would.
+ */
+function roundToOdd(value: number): number {
+  float[0] = value;
+  const bits = floatBits[0]!;
+  const near = float[0]!;
+  if (near === value || Number.isNaN(value) || (bits & 1) === 1) return bits;
+  return Math.abs(near) > Math.abs(value) ? bits - 1 : bits + 1;
+}
+
+function f32BitsToBf16(bits: number): number {
+  if ((bits & 0x7fffffff) > 0x7f800000) return 0x7fc0;
+  return (bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16;
+}

@@ -1,0 +1,209 @@
+/**
+ * The command line of Vista's train.py, read as argparse reads it. What argparse does not know, train.py hands to
+ * OmegaConf, which takes anything: a misspelt flag is no error there, it only has no effect.
+ */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+
+/** How many words an option takes after itself. */
+type Arity = "one" | "optional" | "many";
+
+/** Options of train.py at the time of writing, for a checkout whose file cannot be read. */
+const DOCUMENTED_FLAGS: Record<string, Arity> = {
+  "-n": "optional",
+  "--name": "optional",
+  "--no_date": "optional",
+  "-r": "optional",
+  "--resume": "optional",
+  "-b": "many",
+  "--base": "many",
+  "-t": "optional",
+  "--train": "optional",
+  "--no_test": "optional",
+  "-p": "one",
+  "--project": "one",
+  "-d": "optional",
+  "--debug": "optional",
+  "-s": "one",
+  "--seed": "one",
+  "-f": "one",
+  "--postfix": "one",
+  "-l": "one",
+  "--logdir": "one",
+  "--scale_lr": "optional",
+  "--legacy_naming": "optional",
+  "--enable_tf32": "optional",
+  "--no_base_name": "optional",
+  "--resume_from_checkpoint": "one",
+  "--n_devices": "one",
+  "--finetune": "one",
+};
+
+/** Parameters of `pytorch_lightning.Trainer` 2.0.1, which train.py turns into options (`--max_epochs 5`). */
+export const TRAINER_PARAMETERS: readonly string[] = [
+  "accelerator",
+  "strategy",
+  "devices",
+  "num_nodes",
+  "precision",
+  "logger",
+  "callbacks",
+  "fast_dev_run",
+  "max_epochs",
+  "min_epochs",
+  "max_steps",
+  "min_steps",
+  "max_time",
+  "limit_train_batches",
+  "limit_val_batches",
+  "limit_test_batches",
+  "limit_predict_batches",
+  "overfit_batches",
+  "val_check_interval",
+  "check_val_every_n_epoch",
+  "num_sanity_val_steps",
+  "log_every_n_steps",
+  "enable_checkpointing",
+  "enable_progress_bar",
+  "enable_model_summary",
+  "accumulate_grad_batches",
+  "gradient_clip_val",
+  "gradient_clip_algorithm",
+  "deterministic",
+  "benchmark",
+  "inference_mode",
+  "use_distributed_sampler",
+  "profiler",
+  "detect_anomaly",
+  "barebones",
+  "plugins",
+  "sync_batchnorm",
+  "reload_dataloaders_every_n_epochs",
+  "default_root_dir",
+];
+
+/** Those of them that Lightning takes as text. As a flag every value is text to train.py: `--max_epochs 5` gives "5". */
+export const TEXT_PARAMETERS: ReadonlySet<string> = new Set([
+  "accelerator",
+  "strategy",
+  "devices",
+  "num_nodes",
+  "precision",
+  "max_time",
+  "gradient_clip_algorithm",
+  "profiler",
+  "default_root_dir",
+]);
+
+export type KnownFlags = ReadonlyMap<string, Arity>;
+
+/**
+ * The options of this checkout's train.py: those its source adds, so that a fork's own count too, and the Trainer's.
+ */
+export async function knownFlags(vista: string): Promise<KnownFlags> {
+  const flags = new Map<string, Arity>(Object.entries(DOCUMENTED_FLAGS));
+  for (const name of TRAINER_PARAMETERS) flags.set(`--${name}`, "one");
+  const source = await readFile(join(vista, "train.py"), "utf8").catch(() => "");
+  for (const [, body] of source.matchAll(/add_argument\(([\s\S]*?)\n?\s*\)(?=\s)/g)) {
+    const arity: Arity = /nargs\s*=\s*["'][*+]["']/.test(body!)
+      ? "many"
+      : /nargs\s*=\s*["']\?["']|action\s*=\s*["']store_(true|false)["']/.test(body!)
+        ? "optional"
+        : "one";
+    for (const [, flag] of body!.matchAll(/["'](--?[A-Za-z][\w-]*)["']\s*(?=,|$)/g)) flags.set(flag!, arity);
+  }
+  flags.set("-h", "optional");
+  flags.set("--help", "optional");
+  return flags;
+}
+
+/** One word or group of words of a command line, as argparse sees it. */
+export interface Argument {
+  kind: "flag" | "unknown-flag" | "ambiguous-flag" | "dotted" | "stray";
+  /** The word itself. */
+  word: string;
+  /** Of a flag: its full name; of a dotted assignment: the key; else the word. */
+  name: string;
+  /** Of a flag: the words it takes. Of an ambiguous one: what it could mean. */
+  values: string[];
+}
+
+/** Splits arguments as argparse would with these options (`--flag=value` and unique prefixes are flags too). */
+export function parseArguments(words: readonly string[], flags: KnownFlags): Argument[] {
+  const parsed: Argument[] = [];
+  for (let i = 0; i < words.length; i++) {
+    const word = words[i]!;
+    if (!word.startsWith("-") || /^-\d/.test(word)) {
+      const key = /^[\w.[\]]+(?==)/.exec(word)?.[0];
+      parsed.push({ kind: key === undefined ? "stray" : "dotted", word, name: key ?? word, values: [] });
+      continue;
+    }
+    const [name, attached] = resolveFlag(word, flags);
+    if (Array.isArray(name)) {
+      parsed.push({
+        kind: name.length === 0 ? "unknown-flag" : "ambiguous-flag",
+        word,
+        name: word.split("=")[0]!,
+        values: name,
+      });
+      // A value that follows an unknown flag belongs to it, for people.
+      if (!word.includes("=") && words[i + 1] !== undefined && !/^-|=/.test(words[i + 1]!)) i++;
+      continue;
+    }
+    const values = attached === undefined ? [] : [attached];
+    const arity = flags.get(name)!;
+    const limit = attached !== undefined ? 0 : arity === "many" ? Number.POSITIVE_INFINITY : 1;
+    for (let n = 0; n < limit && words[i + 1] !== undefined; n++) {
+      const next = words[i + 1]!;
+      if (next.startsWith("-") && !/^-\d/.test(next)) break;
+      values.push(next);
+      i++;
+    }
+    parsed.push({ kind: "flag", word, name, values });
+  }
+  return parsed;
+}
+
+/** The full name of a flag and the value attached to it, or the candidates where there is not exactly one. */
+function resolveFlag(word: string, flags: KnownFlags): [string | string[], string | undefined] {
+  const at = word.indexOf("=");
+  const name = at === -1 ? word : word.slice(0, at);
+  const attached = at === -1 ? undefined : word.slice(at + 1);
+  if (flags.has(name)) return [name, attached];
+  if (!name.startsWith("--")) {
+    // -sVALUE
+    const short = word.slice(0, 2);
+    return flags.has(short) ? [short, word.slice(2)] : [[], undefined];
+  }
+  const candidates = [...flags.keys()].filter((flag) => flag.startsWith(name));
+  return candidates.length === 1 ? [candidates[0]!, attached] : [candidates, attached];
+}
+
+/** The closest of `candidates`, if it is close enough to be a slip of the finger. */
+export function suggest(word: string, candidates: Iterable<string>): string | undefined {
+  let best: string | undefined;
+  let bestDistance = Math.min(4, Math.floor(word.length * 0.4) + 1);
+  for (const candidate of candidates) {
+    const distance = editDistance(word, candidate, bestDistance);
+    if (distance < bestDistance) {
+      best = candidate;
+      bestDistance = distance;
+    }
+  }
+  return best;
+}
+
+/** Levenshtein distance, given up at `limit`. */
+function editDistance(a: string, b: string, limit: number): number {
+  if (Math.abs(a.length - b.length) >= limit) return limit;
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const change = row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min(change, row[j]! + 1, next[j - 1]! + 1));
+    }
+    row = next;
+  }
+  return row[b.length]!;
+}

@@ -1,0 +1,24 @@
+import type { CheckpointTools, Weights } from "../checkpoints.js";
+import type { ConfigTree, TrainingFacts } from "../config.js";
+import type { DataTools } from "../data.js";
+import type { LaunchPlan } from "../plan.js";
+import type { TrainFinding } from "../rules.js";
+import type { System } from "../system.js";
+
+/** What every check gets. */
+export interface CheckContext {
+  plan: LaunchPlan;
+  system: System;
+  checkpoints: CheckpointTools;
+  data: DataTools;
+  /** The merged config files; undefined where one of them cannot be read (a finding of its own). */
+  config: ConfigTree | undefined;
+  /** What they say once the overrides of the command line are applied. */
+  facts: TrainingFacts | undefined;
+  /** What --finetune names; an error where it cannot be resolved; undefined where there is none. */
+  weights: Weights | Error | undefined;
+  signal: AbortSignal | undefined;
+}
+
+/** One topic of the preflight. */
+export type CheckFunction = (context: CheckContext) => Promise<TrainFinding[]>;

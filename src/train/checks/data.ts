@@ -1,0 +1,62 @@
+/** The data sets that the config's subsets need, where their classes look for them. */
+import { stat } from "node:fs/promises";
+import { resolve } from "node:path";
+import { configFindings } from "../../dataset/vista-config.js";
+import { locateSubsets, mapsSubset } from "../data.js";
+import { finding, type TrainFinding } from "../rules.js";
+import { quote } from "../shell.js";
+import type { CheckContext } from "./context.js";
+
+/** Lines of one subset that are shown; `vista-data check` has the rest. */
+const SHOWN = 3;
+
+export async function checkData({ plan, facts, data, signal }: CheckContext): Promise<TrainFinding[]> {
+  if (facts === undefined) return [];
+  const found: TrainFinding[] = [];
+  const { known, unknown } = await locateSubsets(plan.vista, facts.subsets);
+  for (const name of unknown) {
+    if (!(await mapsSubset(plan.vista, name))) {
+      found.push(
+        finding("subset", `the config names the subset ${name}, which vwm/data/dataset.py does not know`),
+      );
+    }
+  }
+  const settings = {
+    path: plan.base[0] ?? "the config",
+    subsets: known.map((subset) => subset.name),
+    probs: facts.probs,
+    // The defaults of Sampler in vwm/data/dataset.py.
+    numFrames: facts.numFrames ?? 25,
+    targetHeight: facts.height ?? 320,
+    targetWidth: facts.width ?? 576,
+  };
+  for (const one of unknown.length > 0 ? [] : configFindings(settings, () => true, [])) {
+    if (one.severity !== "error") continue;
+    found.push(
+      finding("dataFaulty", `${one.message} (${one.rule})`, { fix: "Correct data.params of the config." }),
+    );
+  }
+  for (const subset of known) {
+    const missing: TrainFinding[] = [];
+    for (const [path, kind] of [
+      [subset.root, "folder"],
+      ...subset.annotations.map((file) => [file, "file"]),
+    ]) {
+      const own = await stat(resolve(plan.vista, path!)).catch(() => undefined);
+      const right = kind === "folder" ? own?.isDirectory() : own?.isFile();
+      if (!right) missing.push(finding("dataMissing", `${subset.name}: there is no ${kind} ${path}`));
+    }
+    found.push(...missing);
+    if (missing.length > 0) continue;
+    const fix = `For the whole list: npx vista-data check ${quote(plan.vista)}`;
+    const problems = await data.quickCheck(subset, plan.vista, signal);
+    for (const { severity, message } of problems.slice(0, SHOWN)) {
+      found.push(finding("dataFaulty", `${subset.name}: ${message}`, { severity, fix }));
+    }
+    if (problems.length > SHOWN) {
+      const more = `${subset.name}: ${problems.length - SHOWN} more of the kind`;
+      found.push(finding("dataFaulty", more, { severity: problems[SHOWN]!.severity, fix }));
+    }
+  }
+  return found;
+}

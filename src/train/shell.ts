@@ -1,0 +1,25 @@
+/** Commands as a POSIX shell reads them. */
+
+/** Quotes one word, only where the shell would change it. */
+export function quote(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}
+
+/** Where a line is broken in {@link toShellLines}: before each word that starts an option or a file of its own. */
+const BREAK = /^(-|train\.py$)/;
+
+/** One command over several lines with `\`, an option and its value on each: for people, and to be pasted. */
+export function toShellLines(words: readonly string[]): string {
+  const lines: string[][] = [];
+  for (const [index, word] of words.entries()) {
+    const fresh = index === 0 || (BREAK.test(word) && !(index === 1 && word === "-m"));
+    if (fresh || isDotted(word)) lines.push([word]);
+    else lines.at(-1)?.push(word);
+  }
+  return lines.map((line) => line.map(quote).join(" ")).join(" \\\n    ");
+}
+
+/** `dotted.key=value` arguments of train.py. */
+function isDotted(word: string): boolean {
+  return /^[\w.[\]]+=/.test(word);
+}

@@ -1,0 +1,67 @@
+/** Small programs that the preflight and the Slurm part ask things of: nvidia-smi, Python, sbatch. */
+import { execFile } from "node:child_process";
+import { statfs } from "node:fs/promises";
+
+/** How a program ended. */
+export interface Captured {
+  /** `missing`: there is no such program; `timeout`: it did not answer in time. */
+  outcome: "exited" | "missing" | "timeout";
+  /** Exit code; 128 + n after signal n, as a shell says it. Only for `exited`. */
+  code: number;
+  stdout: string;
+  stderr: string;
+}
+
+/** What a check may know of the machine: its environment, and what programs on it say. */
+export interface System {
+  env: Record<string, string | undefined>;
+  capture(
+    file: string,
+    args: readonly string[],
+    options?: { cwd?: string; timeoutSeconds?: number; env?: Record<string, string | undefined> },
+  ): Promise<Captured>;
+  /** Bytes this user may still write below an existing folder; undefined where the file system does not tell. */
+  freeBytes(folder: string): Promise<number | undefined>;
+}
+
+/** The machine this process runs on. */
+export function realSystem(env: Record<string, string | undefined>, signal?: AbortSignal): System {
+  return {
+    env,
+    async freeBytes(folder) {
+      const disk = await statfs(folder);
+      // Some network file systems report 0 blocks in all.
+      return disk.blocks === 0 ? undefined : disk.bavail * disk.bsize;
+    },
+    capture: (file, args, options = {}) =>
+      new Promise((resolve, reject) => {
+        execFile(
+          file,
+          [...args],
+          {
+            env: options.env ?? env,
+            timeout: (options.timeoutSeconds ?? 30) * 1000,
+            killSignal: "SIGKILL",
+            maxBuffer: 1 << 24,
+            ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+            ...(signal === undefined ? {} : { signal }),
+          },
+          (error, stdout, stderr) => {
+            if (error === null) return resolve({ outcome: "exited", code: 0, stdout, stderr });
+            if (error.name === "AbortError") return reject(error);
+            // EACCES: a file that may not be run; ENOENT also where the working folder is missing.
+            if (error.code === ("ENOENT" as never) || error.code === ("EACCES" as never)) {
+              return resolve({ outcome: "missing", code: 127, stdout: "", stderr: "" });
+            }
+            if (error.killed) return resolve({ outcome: "timeout", code: 124, stdout, stderr });
+            resolve({
+              outcome: "exited",
+              code: typeof error.code === "number" ? error.code : 128,
+              stdout,
+              stderr,
+            });
+          },
+        );
+      }),
+  };
+}

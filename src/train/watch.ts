@@ -1,0 +1,138 @@
+/** Reads along with the output of a training, to say at its end why it failed. */
+
+/** A known cause, with what to do about it. */
+interface KnownCause {
+  pattern: RegExp;
+  explanation: string;
+}
+
+const KNOWN_CAUSES: readonly KnownCause[] = [
+  {
+    pattern: /CUDA out of memory|OutOfMemoryError|CUBLAS_STATUS_ALLOC_FAILED/,
+    explanation:
+      "A GPU ran out of memory. 576x1024 needs 80 GB; try -- data.params.target_height=320 data.params.target_width=576, and see with nvidia-smi who else is on the GPU.",
+  },
+  {
+    pattern: /Address already in use|EADDRINUSE|server socket has failed to (listen|bind)/i,
+    explanation:
+      "The port is taken, often by a training that still runs. Choose another with --rdzv-endpoint HOST:PORT or --master-port, or end the other program (`ss -ltnp`).",
+  },
+  {
+    pattern:
+      /NCCL WARN.*(Bootstrap|socket|Connect)|No socket interface found|ncclSystemError|ncclRemoteError|NCCL error.*unhandled system/i,
+    explanation:
+      "NCCL could not connect the GPUs. On several nodes it may have chosen the wrong network: list them with `ip -br addr` and name the right one, --env NCCL_SOCKET_IFNAME=eth0 (and --env NCCL_DEBUG=INFO to see what it does).",
+  },
+  {
+    pattern: /Watchdog caught collective operation timeout|ProcessGroupNCCL.*timeout/i,
+    explanation:
+      "A process waited for the others until the time-out: one of them was lost or hung before. Look for the first error above; if there is none, for the data (`vista-data check`).",
+  },
+  {
+    pattern:
+      /RendezvousTimeoutError|RendezvousConnectionError|failed to connect to .*(TCPStore|store)|The client socket has (failed|timed out)/i,
+    explanation:
+      "The nodes did not find one another. All must be started with the same --rdzv-endpoint and number of --nodes, and reach that address and port.",
+  },
+  {
+    pattern: /Name or service not known|Temporary failure in name resolution|getaddrinfo failed/i,
+    explanation:
+      "A host name cannot be resolved. Use IP addresses: --node-rank and --master-addr, or --rdzv-endpoint with an address.",
+  },
+  {
+    pattern: /Insufficient shared memory|unable to (open|mmap) shared memory object|Bus error/i,
+    explanation:
+      "The data loaders ran out of shared memory (/dev/shm). In Docker use --shm-size=64g or --ipc=host; or lower -- data.params.num_workers=4.",
+  },
+  {
+    pattern: /No space left on device|ENOSPC|Disk quota exceeded/i,
+    explanation: "The disk is full. Checkpoints are never deleted by train.py; choose another --logdir.",
+  },
+  {
+    pattern: /Cannot find (dataset|annotation) /,
+    explanation: "A data set is not where Vista looks for it: see `vista-train check` and vwm/data/subsets.",
+  },
+  {
+    pattern: /cannot import name 'log' from 'torch\.distributed\.elastic/,
+    explanation:
+      "This DeepSpeed is too old for this torch: install the versions Vista pins (deepspeed==0.10.1, torch 2.0.1).",
+  },
+  {
+    pattern: /num_nodes.*must be (an integer|a positive)|`num_nodes=.*` argument/i,
+    explanation: "This Lightning is too new for Vista's train.py: pip install pytorch-lightning==2.0.1.",
+  },
+];
+
+/** What train.py prints before it loads weights. */
+const LOADING = /^.*Loading pretrained model from (\S.*?)\s*$/;
+
+/** No line of output needs to be kept beyond this; progress bars are one endless line. */
+const LINE_LIMIT = 8192;
+/** Lines of torchrun's report that are kept at most: 128 processes have 7 lines each. */
+const BLOCK_LIMIT = 1200;
+
+export interface FailureReport {
+  /** torchrun's own report of the first failure; undefined where it made none. */
+  rootCause: string[] | undefined;
+  /** Known causes that were seen, with the line that shows each. */
+  causes: { line: string; explanation: string }[];
+}
+
+/** Collects, from the chunks of both streams, what {@link FailureReport} needs; keeps no more than that. */
+export class OutputWatch {
+  readonly #expectedWeights: string | undefined;
+  readonly #rest = { stdout: "", stderr: "" };
+  readonly #causes = new Map<string, string>();
+  #rootCause: string[] | undefined;
+  #inBlock = false;
+
+  /** @param expectedWeights  what `--finetune` names, as train.py prints it; another file is reported as a cause */
+  constructor(expectedWeights: string | undefined) {
+    this.#expectedWeights = expectedWeights;
+  }
+
+  /** The path train.py loaded weights from, where that is not the one it was given. */
+  fallback: string | undefined;
+
+  add(stream: "stdout" | "stderr", chunk: Buffer): void {
+    const parts = (this.#rest[stream] + chunk.toString("utf8")).split(/[\r\n]/);
+    this.#rest[stream] = parts.pop()!.slice(-LINE_LIMIT);
+    for (const line of parts) if (line !== "") this.#line(line);
+  }
+
+  /** Call when both streams have ended. */
+  report(): FailureReport {
+    for (const stream of ["stdout", "stderr"] as const) {
+      if (this.#rest[stream] !== "") this.#line(this.#rest[stream]);
+      this.#rest[stream] = "";
+    }
+    return {
+      rootCause: this.#rootCause,
+      causes: [...this.#causes].map(([explanation, line]) => ({ line, explanation })),
+    };
+  }
+
+  #line(line: string): void {
+    if (/Root Cause \(first observed failure\)/.test(line)) {
+      this.#inBlock = true;
+      this.#rootCause = [];
+    }
+    if (this.#inBlock) {
+      if (/^\s*=+\s*$/.test(line) || this.#rootCause!.length >= BLOCK_LIMIT) this.#inBlock = false;
+      else this.#rootCause!.push(line);
+    }
+    for (const { pattern, explanation } of KNOWN_CAUSES) {
+      if (!this.#causes.has(explanation) && pattern.test(line)) {
+        this.#causes.set(explanation, line.trim().slice(0, 300));
+      }
+    }
+    const loaded = LOADING.exec(line)?.[1];
+    if (loaded !== undefined && this.#expectedWeights !== undefined && loaded !== this.#expectedWeights) {
+      this.fallback = loaded;
+      this.#causes.set(
+        `train.py did not load ${this.#expectedWeights} but ${loaded}, in silence: the first was not there when it looked, on this node or another.`,
+        line.trim().slice(0, 300),
+      );
+    }
+  }
+}

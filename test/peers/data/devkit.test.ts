@@ -1,0 +1,144 @@
+/** The devkit as judge: it loads what we call clean, and what it cannot load we call broken. */
+import { readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { findingsOf, Sets, type TestSet, VERSION } from "../../dataset/nuscenes/set.js";
+import { runPython } from "../python.js";
+
+const sets = new Sets();
+let clean: TestSet;
+let labelled: TestSet;
+
+beforeAll(async () => {
+  clean = await sets.make();
+  labelled = await sets.make({ lidarseg: true, seed: 3 });
+});
+afterAll(() => sets.clear());
+
+interface Verdict {
+  error?: string;
+  counts?: Record<string, number>;
+  /** Whether scripts/assert_download.py's own function accepts the files. */
+  download?: string;
+  classes?: [number, number, boolean];
+}
+
+/** Loads each root with the devkit, in one process, and says what came of it. */
+async function devkit(roots: readonly string[]): Promise<Verdict[]> {
+  const script = `
+import json, sys
+from nuscenes.nuscenes import NuScenes
+from nuscenes.tests.assert_download import verify_setup
+
+out = []
+for root in json.loads(sys.argv[1]):
+    try:
+        n = NuScenes(version="${VERSION}", dataroot=root, verbose=False)
+        for sample in n.sample:
+            n.get_sample_data(sample["data"]["CAM_FRONT"])
+    except Exception as e:
+        out.append({"error": type(e).__name__})
+        continue
+    verdict = {"counts": {t: len(getattr(n, t)) for t in n.table_names}}
+    try:
+        verify_setup(n)
+        verdict["download"] = "complete"
+    except AssertionError:
+        verdict["download"] = "incomplete"
+    if hasattr(n, "lidarseg"):
+        names = list(n.colormap.keys())
+        order = all(names[i] == name for name, i in n.lidarseg_name2idx_mapping.items())
+        verdict["classes"] = [len(n.lidarseg_idx2name_mapping), len(n.colormap), order]
+    out.append(verdict)
+print("RESULT" + json.dumps(out))
+`;
+  const stdout = await runPython("data", ["-c", script, JSON.stringify(roots)]);
+  return JSON.parse(stdout.slice(stdout.indexOf("RESULT") + 6));
+}
+
+describe("a generated set", () => {
+  it("loads in the devkit, with all its files, and passes the checks of the devkit's own tests", async () => {
+    const [plain, labels] = await devkit([clean.root, labelled.root]);
+    expect(plain!.error).toBeUndefined();
+    expect(plain!.download).toBe("complete");
+    for (const [table, count] of Object.entries(plain!.counts!))
+      expect(clean.rows(table)).toHaveLength(count);
+    expect(labels!.counts!.lidarseg).toBe(labelled.rows("lidarseg").length);
+    // test_lidarseg.py: 32 classes, as many colours, in the order of their numbers.
+    expect(labels!.classes).toEqual([32, 32, true]);
+    for (const set of [clean, labelled]) expect((await findingsOf(set.root)).findings).toEqual([]);
+  });
+});
+
+/** What makes the devkit fail, at loading or at the first look at a sample, and the rule under which we say so. */
+const BREAKS: [rule: string, labels: boolean, plant: (set: TestSet) => unknown][] = [
+  ["missing-table", false, (set) => rmSync(set.path(VERSION, "attribute.json"))],
+  ["bad-json", false, (set) => truncateSync(set.path(VERSION, "sample_data.json"), 3000)],
+  [
+    "bad-json",
+    false,
+    (set) => {
+      const file = set.path(VERSION, "log.json");
+      writeFileSync(file, `\ufeff${readFileSync(file, "utf8")}`);
+    },
+  ],
+  ["dangling-token", false, (set) => set.edit("category", () => [])],
+  ["dangling-token", false, (set) => set.edit("sensor", (rows) => rows.slice(1))],
+  ["dangling-token", false, (set) => set.edit("calibrated_sensor", (rows) => rows.slice(1))],
+  ["dangling-token", false, (set) => set.edit("sample", (rows) => rows.slice(1))],
+  ["dangling-token", false, (set) => set.edit("instance", (rows) => rows.slice(1))],
+  [
+    "log-without-map",
+    false,
+    (set) => set.edit("map", (rows) => rows.map((row) => ({ ...row, log_tokens: [] }))),
+  ],
+  ["missing-map", false, (set) => rmSync(set.path("maps"), { recursive: true })],
+  [
+    "wrong-type",
+    false,
+    (set) => set.edit("sample_data", (rows) => void delete rows[0]!.calibrated_sensor_token),
+  ],
+  [
+    "keyframe-missing",
+    false,
+    (set) =>
+      set.edit("sample_data", (rows) => {
+        rows.find((row) => row.is_key_frame && row.filename.includes("CAM_FRONT"))!.is_key_frame = false;
+      }),
+  ],
+  ["category-index", true, (set) => set.edit("category", (rows) => void delete rows[0]!.index)],
+  ["labels-unlisted", true, (set) => writeFileSync(set.path("lidarseg", VERSION, "0_lidarseg.bin"), "")],
+];
+
+/** What the devkit takes without a word, and we take as well. */
+const HARMLESS: ((set: TestSet) => unknown)[] = [
+  (set) => set.edit("sample_data", (rows) => rows.reverse()),
+  (set) => set.edit("ego_pose", (rows) => rows, 4),
+  (set) => set.edit("sample_annotation", (rows) => rows.map((row) => ({ ...row, visibility_token: "" }))),
+  (set) => set.edit("sensor", (rows) => rows.map((row) => ({ ...row, note: 'é "quoted" \\ {}[]' }))),
+];
+
+it("what the devkit cannot use is an error here, and under the right rule", async () => {
+  const broken = BREAKS.map(([, labels, plant]) => {
+    const set = sets.copy(labels ? labelled : clean);
+    plant(set);
+    return set;
+  });
+  const verdicts = await devkit(broken.map((set) => set.root));
+  for (const [i, set] of broken.entries()) {
+    const rule = BREAKS[i]![0];
+    const { findings } = await findingsOf(set.root);
+    const errors = findings.filter((each) => each.severity === "error").map((each) => each.rule);
+    expect(errors, rule).toContain(`nuscenes/${rule}`);
+    expect(verdicts[i]!.error, `${rule} (${i})`).toBeDefined();
+  }
+});
+
+it("what the devkit does not mind is no finding", async () => {
+  const sound = HARMLESS.map((plant) => {
+    const set = sets.copy(clean);
+    plant(set);
+    return set;
+  });
+  for (const verdict of await devkit(sound.map((set) => set.root))) expect(verdict.error).toBeUndefined();
+  for (const set of sound) expect((await findingsOf(set.root)).findings).toEqual([]);
+});

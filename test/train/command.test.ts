@@ -1,0 +1,125 @@
+import { execFileSync } from "node:child_process";
+import { join } from "node:path";
+import { beforeAll, expect, test } from "vitest";
+import { launchCommand, toScript } from "../../src/train/command.js";
+import { type LaunchOptions, planLaunch } from "../../src/train/plan.js";
+import { BUILT_IN_RECIPES, type Recipe } from "../../src/train/recipes.js";
+import { quote } from "../../src/train/shell.js";
+import { makeCheckout, temporaryFolder } from "./checkout.js";
+
+const folder = await temporaryFolder();
+let vista: string;
+beforeAll(async () => {
+  vista = await makeCheckout(folder);
+});
+
+function recipe(name: string): Recipe {
+  return BUILT_IN_RECIPES.find((one) => one.name === name)!;
+}
+
+function command(name: string, options: Partial<LaunchOptions> = {}, finetune?: string) {
+  const plan = planLaunch(recipe(name), { vista, ...options }, folder);
+  const { file, args } = launchCommand(plan, finetune, {});
+  return [file, ...args].join(" ");
+}
+
+test("one node meets itself at a free port", () => {
+  expect(command("phase2-stage1", {}, "/runs/p1/pytorch_model.bin")).toBe(
+    "torchrun --nnodes=1 --nproc_per_node=8 --rdzv_backend=c10d --rdzv_endpoint=localhost:0 --local_addr=127.0.0.1 " +
+      "train.py --base configs/training/vista_phase2_stage1.yaml --finetune /runs/p1/pytorch_model.bin --num_nodes 1 --n_devices 8",
+  );
+});
+
+test("several nodes meet at an endpoint, or have ranks", () => {
+  expect(command("phase1", { rdzvEndpoint: "node1:29401" })).toContain(
+    "--nnodes=16 --nproc_per_node=8 --rdzv_backend=c10d --rdzv_endpoint=node1:29401 --rdzv_id=vista-phase1 train.py",
+  );
+  expect(command("phase1", { rdzvEndpoint: "node1" })).toContain("--rdzv_endpoint=node1:29400");
+  expect(command("phase1", { rdzvEndpoint: "[fd00::1]:7" })).toContain("--rdzv_endpoint=[fd00::1]:7");
+  expect(command("example", { nodeRank: 1, masterAddr: "10.0.0.1" })).toContain(
+    "--nnodes=2 --nproc_per_node=8 --node_rank=1 --master_addr=10.0.0.1 --master_port=29500 train.py",
+  );
+  expect(() => command("example")).toThrow(/nothing says how they find one another/);
+});
+
+test("a recipe that starts from SVD cannot pick up ckpts/pytorch_model.bin", () => {
+  const plan = planLaunch(recipe("debug"), { vista }, folder);
+  expect(launchCommand(plan, undefined, {})).toMatchObject({
+    file: "python",
+    args: [
+      "train.py",
+      "--base",
+      "configs/example/nusc_train.yaml",
+      "--finetune",
+      "",
+      "--num_nodes",
+      "1",
+      "--n_devices",
+      "1",
+    ],
+    cwd: vista,
+  });
+});
+
+test("names, log folders and resumed runs", () => {
+  const tail = "--num_nodes 1 --n_devices 8";
+  const start = (options: Partial<LaunchOptions>) =>
+    command("phase2-stage2", options)
+      .replace(/^.*train\.py /, "")
+      .replace(` ${tail}`, "");
+  expect(start({ name: "a", logdir: join(vista, "out") })).toBe(
+    "--base configs/training/vista_phase2_stage2.yaml --name a --no_date --logdir out --finetune ",
+  );
+  expect(start({ logdir: "elsewhere" })).toContain(`--logdir ${join(folder, "elsewhere")} `);
+  expect(start({ resume: join(vista, "logs/run") })).toBe("--resume logs/run --finetune ");
+  expect(start({ resume: "/r/checkpoints/last.ckpt", name: "b" })).toBe(
+    "--base configs/training/vista_phase2_stage2.yaml --name b --no_date --resume_from_checkpoint /r/checkpoints/last.ckpt --finetune ",
+  );
+});
+
+test("paths: options from here, recipes from the checkout", () => {
+  expect(command("debug", { base: ["Vista/configs/training/vista_phase1.yaml"] })).toContain(
+    "--base configs/training/vista_phase1.yaml ",
+  );
+  expect(command("debug", { base: ["configs/training/vista_phase1.yaml"] })).toContain(
+    "--base configs/training/vista_phase1.yaml ",
+  );
+});
+
+test.each<[string, Partial<LaunchOptions>, RegExp]>([
+  ["debug", { gpus: 2 }, /on one GPU/],
+  ["debug", { rdzvEndpoint: "a:1" }, /meets nobody/],
+  ["phase1", { rdzvEndpoint: "a:1", nodeRank: 0 }, /excludes/],
+  ["phase1", { nodeRank: 0 }, /go together/],
+  ["phase1", { nodeRank: 16, masterAddr: "a" }, /not below the number of nodes, 16/],
+  ["phase1", { masterPort: 1 }, /needs --master-addr/],
+  ["phase1", { rdzvEndpoint: "a b:1" }, /not HOST or HOST:PORT/],
+  ["phase1", { rdzvEndpoint: "a:99999" }, /not HOST or HOST:PORT/],
+  ["phase1", { nodeRank: 0, masterAddr: "a", slurm: { sbatch: {} } }, /--slurm gives the nodes their ranks/],
+])("%s with %j is wrong usage", (name, options, message) => {
+  expect(() => command(name, options)).toThrow(message);
+});
+
+test("below srun the workers do not see a job name that Lightning 2.0 takes for its own", () => {
+  const plan = planLaunch(recipe("phase2-stage1"), { vista, env: { NCCL_DEBUG: "INFO" } }, folder);
+  expect(launchCommand(plan, "x.bin", { SLURM_JOB_ID: "7", SLURM_NTASKS: "2" }).env).toEqual({
+    PYTHONUNBUFFERED: "1",
+    SLURM_JOB_NAME: "interactive",
+    NCCL_DEBUG: "INFO",
+  });
+  expect(launchCommand(plan, "x.bin", {}).env).not.toHaveProperty("SLURM_JOB_NAME");
+});
+
+test("the script that is shown does what the command does, whatever its words are", () => {
+  const odd = ["it's", 'a "b"', "$HOME `id`", "*", "", "a\\b", "x;y", "--flag=two words"];
+  const printer = 'for word in "$@"; do printf "%s\\0" "$word"; done; printf "%s" "$ODD" "$PWD"';
+  const script = toScript({
+    file: "sh",
+    args: ["-c", printer, "train.py", ...odd],
+    cwd: vista,
+    env: { ODD: "it's $1" },
+  });
+  const output = execFileSync("sh", ["-c", script], { encoding: "utf8" });
+  expect(output.split("\0")).toEqual([...odd, `it's $1${vista}`]);
+  expect(quote("plain-word_1.2/3=4")).toBe("plain-word_1.2/3=4");
+});

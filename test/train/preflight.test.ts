@@ -1,0 +1,496 @@
+import { cp, mkdir, readFile, rm, symlink, truncate, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { beforeEach, expect, test } from "vitest";
+import { type LaunchOptions, planLaunch } from "../../src/train/plan.js";
+import { type PreflightOptions, preflight, unknownSelectors } from "../../src/train/preflight.js";
+import { BUILT_IN_RECIPES } from "../../src/train/recipes.js";
+import { RULES } from "../../src/train/rules.js";
+import type { System } from "../../src/train/system.js";
+import { checkpointTools, tools } from "../../src/train/tools.js";
+import {
+  fakeSystem,
+  makeCheckout,
+  PINNED,
+  temporaryFolder,
+  UNET_KEYS,
+  writeSafetensors,
+} from "./checkout.js";
+
+const ZERO = fileURLToPath(new URL("../../fixtures/zero/vista-phase1", import.meta.url));
+const folder = await temporaryFolder();
+let vista: string;
+
+beforeEach(async () => {
+  await rm(join(folder, "Vista"), { recursive: true, force: true });
+  vista = await makeCheckout(folder);
+});
+
+const H100 = (index: number, more: { total?: string; free?: string; mig?: string; name?: string } = {}) =>
+  `${index}, GPU-0${index}c8e1a4-7d1f-4f0e-8a57-6a1f3c9d2b10, ${more.name ?? "NVIDIA H100 80GB HBM3"}, ${more.total ?? "81559"}, ${more.free ?? "81084"}, ${more.mig ?? "Disabled"}`;
+const EIGHT = Array.from({ length: 8 }, (_, i) => H100(i)).join("\n");
+
+/** A node on which nothing is wrong, but for what `answers` says. */
+function node(answers: Parameters<typeof fakeSystem>[0] = {}, env: Record<string, string> = {}): System {
+  return fakeSystem({ "nvidia-smi": { stdout: `${EIGHT}\n` }, ...answers }, env);
+}
+
+/** What the preflight finds, as `severity rule` without `train/`. */
+async function found(
+  recipe: string,
+  options: Partial<LaunchOptions> = {},
+  system: System = node(),
+  preflightOptions: PreflightOptions = {},
+) {
+  const plan = planLaunch(
+    BUILT_IN_RECIPES.find((one) => one.name === recipe)!,
+    { vista, python: "python", ...options },
+    folder,
+  );
+  const findings = await preflight(plan, system, tools, preflightOptions);
+  for (const one of findings) {
+    expect(one.message).not.toMatch(/undefined|\n/);
+    expect(one.fix).not.toBe("");
+  }
+  return {
+    codes: findings.map((one) => `${one.severity} ${one.rule.replace("train/", "")}`),
+    text: findings.map((one) => `${one.message} | ${one.fix}`).join("\n"),
+  };
+}
+
+async function framesOf(checkout: string): Promise<string[]> {
+  const [sample] = JSON.parse(await readFile(join(checkout, "annos/nuScenes.json"), "utf8"));
+  return sample.frames;
+}
+
+/** A merged Vista phase 1, made from a real checkpoint. */
+async function mergedWeights(): Promise<string> {
+  const path = join(folder, "pytorch_model.bin");
+  await checkpointTools.merge(ZERO, path, {});
+  return path;
+}
+
+test.each<[string, Partial<LaunchOptions>]>([
+  ["example", { nodeRank: 1, masterAddr: "127.0.0.1" }],
+  ["debug", {}],
+  ["phase1", { rdzvEndpoint: "localhost:29431" }],
+  ["phase1", { slurm: { sbatch: {} } }],
+])("%s: nothing is found where nothing is wrong", async (recipe, options) => {
+  const system = node({ sbatch: { stdout: "slurm 22.05.8" } });
+  expect((await found(recipe, options, system)).codes).toEqual([]);
+});
+
+test("phase 2 from a merged file, a checkpoint folder, a tag folder and a run folder", async () => {
+  const run = join(folder, "run");
+  await cp(ZERO, join(run, "checkpoints/last.ckpt"), { recursive: true });
+  const places = [
+    await mergedWeights(),
+    ZERO,
+    join(ZERO, "checkpoint"),
+    run,
+    join(run, "checkpoints/last.ckpt"),
+  ];
+  for (const finetune of places) {
+    expect((await found("phase2-stage1", { finetune })).codes).toEqual([]);
+  }
+  // The documented 10 K steps end before the first epoch of 32 K does.
+  expect((await found("phase2-stage2", { finetune: run })).codes).toEqual(["note late-checkpoint"]);
+});
+
+test("the checkout", async () => {
+  expect((await found("debug", { vista: folder })).codes).toEqual(["error checkout"]);
+});
+
+test("several nodes without a rendezvous, a host nobody knows, a busy port", async () => {
+  expect((await found("phase1")).codes).toEqual(["error no-rendezvous"]);
+  expect((await found("phase1", { rdzvEndpoint: "no-such-host.invalid:29400" })).codes).toEqual([
+    "error rendezvous-host",
+  ]);
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, resolve));
+  const { port } = server.address() as { port: number };
+  try {
+    const busy = await found("phase1", { rdzvEndpoint: `127.0.0.1:${port}` });
+    expect(busy.codes).toEqual(["error port-busy"]);
+    expect(busy.text).toContain(`port ${port} `);
+    expect(
+      (await found("example", { nodeRank: 0, masterAddr: "127.0.0.1", masterPort: port })).codes,
+    ).toEqual(["error port-busy"]);
+    // Only the first node opens the port.
+    expect(
+      (await found("example", { nodeRank: 1, masterAddr: "127.0.0.1", masterPort: port })).codes,
+    ).toEqual([]);
+  } finally {
+    server.close();
+  }
+});
+
+test("PET_* variables", async () => {
+  const system = node({}, { PET_MAX_RESTARTS: "3", PATH: "/usr/bin" });
+  const result = await found("phase1", { rdzvEndpoint: "localhost:29431" }, system);
+  expect(result.codes).toEqual(["warning pet-variable"]);
+  expect(result.text).toContain("unset PET_MAX_RESTARTS");
+  expect((await found("debug", {}, system)).codes).toEqual([]);
+});
+
+test.each<[string[], string[], string]>([
+  [["--acumulate_grad_batches", "4"], ["error unknown-flag"], "Did you mean --accumulate_grad_batches?"],
+  [["--max_epochs", "5"], ["error text-flag"], "lightning.trainer.max_epochs=5"],
+  [["--gradient_clip_val=0.5"], ["error text-flag"], "lightning.trainer.gradient_clip_val=0.5"],
+  [["--precision", "16", "--seed", "7", "--scale_lr"], [], ""],
+  [["--max-epochs", "5"], ["error unknown-flag"], "Did you mean --max_epochs?"],
+  [["--lightning.trainer.max_epochs=5"], ["error unknown-flag"], "lightning.trainer.max_epochs=VALUE"],
+  [["8"], ["error unknown-flag"], "no use for `8`"],
+  [["--log", "x"], ["error unknown-flag"], "could be --logdir or"],
+  [["--num_nodes", "4"], ["error set-twice"], "Use --nodes"],
+  [["-l", "/x"], ["error set-twice"], "Use --logdir"],
+  [["data.params.num_workers=4", "lightning.trainer.max_steps=9"], [], ""],
+  [["data.params.num_worker=4"], ["error unknown-key"], "Did you mean data.params.num_workers?"],
+  [["data.parms.num_workers=4"], ["error unknown-key"], "Did you mean data.params.num_workers?"],
+  [["lightning.trainer.max_epoch=4"], ["error unknown-key"], "Did you mean lightning.trainer.max_epochs?"],
+  [["model.params.ckpt_path=x"], ["warning unknown-key"], "no key model.params.ckpt_path"],
+  [["lightning.modelcheckpoint.params.every_n_train_steps=5000"], [], ""],
+  [["optimizer.lr=1"], ["error unknown-key"], "no section optimizer"],
+])("arguments for train.py: %j", async (extra, codes, text) => {
+  const result = await found("debug", { extra });
+  expect(result.codes).toEqual(codes);
+  expect(result.text).toContain(text);
+});
+
+test("configs: missing, a folder, not YAML, outside `configs`", async () => {
+  expect((await found("debug", { base: ["configs/none.yaml"] })).codes).toEqual(["error config-missing"]);
+  expect((await found("debug", { base: ["configs/training"] })).codes).toEqual(["error config-missing"]);
+  await writeFile(join(vista, "configs/bad.yaml"), "model: [\n");
+  expect((await found("debug", { base: ["configs/bad.yaml"] })).codes).toEqual(["error config-missing"]);
+  await cp(join(vista, "configs/example/nusc_train.yaml"), join(vista, "mine.yaml"));
+  expect((await found("debug", { base: ["mine.yaml"] })).codes).toEqual(["error config-folder"]);
+  // Only the first one has to lie there, and only where the run's name is made from it.
+  expect((await found("debug", { base: ["configs/example/nusc_train.yaml", "mine.yaml"] })).codes).toEqual(
+    [],
+  );
+  expect((await found("debug", { base: ["mine.yaml"], name: "mine" })).codes).toEqual([]);
+});
+
+test("strategies other than DeepSpeed stage 2", async () => {
+  const config = join(vista, "configs/example/nusc_train.yaml");
+  await writeFile(config, (await readFile(config, "utf8")).replace("deepspeed_stage_2", "deepspeed_stage_3"));
+  const result = await found("debug");
+  expect(result.codes).toEqual(["error strategy"]);
+  expect(result.text).toContain("deepspeed_stage_3");
+  expect(
+    (await found("debug", { extra: ["lightning.trainer.strategy=deepspeed_stage_2_offload"] })).codes,
+  ).toEqual([]);
+  expect((await found("debug", { extra: ["--strategy", "deepspeed_stage_2"] })).codes).toEqual([]);
+});
+
+test("saving by steps answers the late checkpoint", async () => {
+  const finetune = await mergedWeights();
+  const extra = ["lightning.modelcheckpoint.params.every_n_train_steps=5000"];
+  expect((await found("phase2-stage2", { finetune, extra })).codes).toEqual([]);
+});
+
+test("resuming", async () => {
+  const run = join(folder, "resumed");
+  await mkdir(join(run, "checkpoints/last.ckpt/checkpoint"), { recursive: true });
+  await mkdir(join(run, "configs"));
+  await cp(join(vista, "configs/example/nusc_train.yaml"), join(run, "configs/2024-project.yaml"));
+  expect((await found("debug", { resume: run })).codes).toEqual([]);
+  expect((await found("debug", { resume: run, name: "x" })).codes).toEqual(["error resume-and-name"]);
+  expect((await found("debug", { resume: join(run, "checkpoints/last.ckpt"), name: "x" })).codes).toEqual([]);
+  expect((await found("debug", { resume: join(folder, "none") })).codes).toEqual(["error resume"]);
+  await rm(join(run, "configs"), { recursive: true });
+  await rm(join(run, "checkpoints/last.ckpt"), { recursive: true });
+  expect((await found("debug", { resume: run })).codes).toEqual(["error resume", "error resume"]);
+});
+
+test("log folders", async () => {
+  await mkdir(join(vista, "logs/taken/configs"), { recursive: true });
+  expect((await found("debug", { name: "taken" })).codes).toEqual(["error run-exists"]);
+  expect((await found("debug", { name: "free" })).codes).toEqual([]);
+  await writeFile(join(folder, "file"), "");
+  expect((await found("debug", { logdir: "file/logs" })).codes).toEqual(["error logdir"]);
+});
+
+test("a file system that nothing can be written to", async () => {
+  const result = await found("debug", { logdir: "/proc/vista-logs" });
+  expect(result.codes).toEqual(["error logdir"]);
+});
+
+test("disk space for the checkpoints of the real model", async () => {
+  const config = join(vista, "configs/example/nusc_train.yaml");
+  const text = await readFile(config, "utf8");
+  await writeFile(config, text.replace("model_channels: 64", "model_channels: 320"));
+  const free = async (bytes: number | undefined, extra: string[] = []) => {
+    const system = fakeSystem({ "nvidia-smi": { stdout: EIGHT } }, {}, bytes);
+    return found("debug", { extra }, system);
+  };
+  const full = await free(60e9);
+  expect(full.codes).toEqual(["error disk-space"]);
+  expect(full.text).toContain("60 GB free");
+  expect(full.text).toContain("about 34 GB, the first two 68 GB");
+  expect((await free(70e9)).codes).toEqual([]);
+  expect((await free(undefined)).codes).toEqual([]);
+  // Only the adapters have optimizer state.
+  expect((await free(33e9, ["model.params.train_peft_adapters=true"])).codes).toEqual([]);
+});
+
+test("svd_xt.safetensors: missing, cut off, something else; and a pytorch_model.bin beside it", async () => {
+  const svd = join(vista, "ckpts/svd_xt.safetensors");
+  await writeFile(join(vista, "ckpts/pytorch_model.bin"), "");
+  expect((await found("debug")).codes).toEqual(["warning stray-weights"]);
+  await rm(join(vista, "ckpts/pytorch_model.bin"));
+  await truncate(svd, (await readFile(svd)).length - 1);
+  expect((await found("debug")).codes).toEqual(["error svd-damaged"]);
+  await writeFile(svd, "<html>Access denied</html>");
+  expect((await found("debug")).codes).toEqual(["error svd-damaged"]);
+  await writeSafetensors(svd, ["text_model.embeddings"]);
+  expect((await found("debug")).codes).toEqual(["error svd-damaged"]);
+  await rm(svd);
+  expect((await found("debug")).codes).toEqual(["error svd-missing"]);
+  await symlink("nowhere", svd);
+  expect((await found("debug")).codes).toEqual(["error svd-missing"]);
+});
+
+test("--finetune: not given, missing, of an unknown kind, damaged", async () => {
+  expect((await found("phase2-stage1")).codes).toEqual(["error finetune-needed"]);
+  expect((await found("phase2-stage1", { finetune: "none.bin" })).codes).toEqual(["error finetune-missing"]);
+  expect((await found("phase2-stage1", { finetune: "Vista/annos" })).codes).toEqual([
+    "error finetune-missing",
+  ]);
+  await writeFile(join(folder, "weights.pt"), "");
+  expect((await found("phase2-stage1", { finetune: "weights.pt" })).codes).toEqual(["error finetune-format"]);
+  const weights = await mergedWeights();
+  await truncate(weights, 200_000);
+  expect((await found("phase2-stage1", { finetune: weights })).codes).toEqual(["error finetune-damaged"]);
+  const cut = join(folder, "cut.ckpt");
+  await cp(ZERO, cut, { recursive: true });
+  await rm(join(cut, "checkpoint/zero_pp_rank_1_mp_rank_00_optim_states.pt"));
+  expect((await found("phase2-stage1", { finetune: cut })).codes).toEqual(["error finetune-damaged"]);
+});
+
+test("--finetune: names that train.py drops or does not know", async () => {
+  const st = join(folder, "vista.safetensors");
+  await writeSafetensors(st, UNET_KEYS);
+  expect((await found("phase2-stage1", { finetune: st })).codes).toEqual([]);
+  await writeSafetensors(
+    st,
+    UNET_KEYS.map((key) => `_forward_module.${key}`),
+  );
+  const wrapped = await found("phase2-stage1", { finetune: st });
+  expect(wrapped.codes).toEqual(["error finetune-keys"]);
+  expect(wrapped.text).toContain("3 of 3");
+  await writeSafetensors(st, ["unet.conv_in.weight"]);
+  expect((await found("phase2-stage1", { finetune: st })).codes).toEqual(["error finetune-keys"]);
+  await writeSafetensors(st, ["model.diffusion_model.only.adapter_down.weight"]);
+  expect((await found("phase2-stage1", { finetune: st })).codes).toEqual(["warning finetune-incomplete"]);
+  // The moving average stands in for weights that are not there, in train.py as here.
+  const ema = UNET_KEYS.map(
+    (key) =>
+      `model_ema.${key.replace("model.", "").replace("diffusion_model.", "diffusion_model#").replaceAll(".", "").replace("#", "")}`,
+  );
+  await writeSafetensors(st, ["model.diffusion_model.a", ...ema]);
+  expect((await found("phase2-stage1", { finetune: st })).codes).toEqual([]);
+});
+
+test("data: roots, annotation files, frames of the first record, unknown subsets", async () => {
+  await rm(join(vista, "data/nuscenes"), { recursive: true });
+  const missing = await found("debug");
+  expect(missing.codes).toEqual(["error data-missing"]);
+  expect(missing.text).toContain("data/nuscenes");
+  await mkdir(join(vista, "data/nuscenes"));
+  const empty = await found("debug");
+  expect(empty.codes).toEqual(["error data-faulty"]);
+  expect(empty.text).toContain("25 of 25 frames");
+  const annotations = join(vista, "annos/YouTube.json");
+  const youtube = () => found("phase1", { rdzvEndpoint: "localhost:29431" });
+  for (const [text, message] of [
+    ["[]", "no samples"],
+    ['{"a": 1}', "not a JSON array"],
+    ['[{"folder_name": "a", "first', "cut off"],
+    ['[{"folder_name": "a", "first_frame": "a.b.jpg"}]', "first_frame"],
+    ['[{"folder_name": "Some_Driver/abcdefghijk", "first_frame": "000000008.jpg"}]', "1 of 25 frames"],
+  ] as const) {
+    await writeFile(annotations, text);
+    const result = await youtube();
+    expect(result.codes).toEqual(["error data-faulty"]);
+    expect(result.text).toContain(message);
+  }
+  // Beyond the first record the records themselves are read. Training does without one of them, but not without all.
+  const clip = { folder_name: "Some_Driver/abcdefghijk", first_frame: "000000007.jpg" };
+  await writeFile(annotations, JSON.stringify([clip, { folder_name: "x" }]));
+  const later = await youtube();
+  expect(later.codes).toEqual(["warning data-faulty"]);
+  expect(later.text).toContain("first_frame");
+  await rm(annotations);
+  expect((await youtube()).codes).toEqual(["error data-missing"]);
+  expect((await found("debug", { extra: ["data.params.subsets=[Waymo]"] })).codes).toEqual([
+    "error unknown-subset",
+  ]);
+});
+
+test("annotations of which no record can be loaded", async () => {
+  await writeFile(join(vista, "annos/nuScenes.json"), JSON.stringify([{ frames: await framesOf(vista) }]));
+  const useless = await found("debug");
+  expect(useless.codes).toContain("error data-faulty");
+  expect(useless.text).toContain("none of its 1 records can be loaded");
+});
+
+test.each([
+  ["data.params.target_height=570", "570"],
+  ["data.params.probs=[1, 2]", "2 probs"],
+  ["data.params.num_frames=26", "num_frames is 26"],
+])("settings that no data fits: %s", async (setting, text) => {
+  const result = await found("debug", { extra: [setting] });
+  expect(result.codes).toEqual(["error data-faulty"]);
+  expect(result.text).toContain(text);
+});
+
+test("data roots are read from the checkout, where the documentation has people edit them", async () => {
+  await mkdir(join(vista, "vwm/data/subsets"), { recursive: true });
+  await writeFile(
+    join(vista, "vwm/data/subsets/nuscenes.py"),
+    `class D:\n    def __init__(self, data_root="/mnt/nuscenes", anno_file=["annos/nuScenes.json", 'annos/more.json'],\n`,
+  );
+  const result = await found("debug");
+  expect(result.codes).toEqual(["error data-missing", "error data-missing"]);
+  expect(result.text).toContain("/mnt/nuscenes");
+  expect(result.text).toContain("annos/more.json");
+});
+
+test.each<[string, Parameters<typeof node>[0], Record<string, string>, string[]]>([
+  ["eight H100", {}, {}, []],
+  ["missing", { "nvidia-smi": { outcome: "missing" } }, {}, ["note gpu-unknown"]],
+  [
+    "no driver",
+    {
+      "nvidia-smi": {
+        code: 9,
+        stdout:
+          "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver. Make sure that the latest NVIDIA driver is installed and running.\n",
+      },
+    },
+    {},
+    ["note gpu-unknown"],
+  ],
+  ["no NVML", { "nvidia-smi": { code: 12 } }, {}, ["note gpu-unknown"]],
+  ["hangs", { "nvidia-smi": { outcome: "timeout" } }, {}, ["note gpu-unknown"]],
+  ["no devices", { "nvidia-smi": { stdout: "No devices were found\n" } }, {}, ["error gpu-count"]],
+  ["four", { "nvidia-smi": { stdout: EIGHT.split("\n").slice(0, 4).join("\n") } }, {}, ["error gpu-count"]],
+  ["four visible", {}, { CUDA_VISIBLE_DEVICES: "0,1,2,3" }, ["error gpu-count"]],
+  [
+    "A100 80 GB without MIG mode",
+    {
+      "nvidia-smi": {
+        stdout: Array.from({ length: 8 }, (_, i) =>
+          H100(i, { name: "NVIDIA A100-SXM4-80GB", total: "81920", free: "81038", mig: "[N/A]" }),
+        ).join("\n"),
+      },
+    },
+    {},
+    [],
+  ],
+  [
+    "A100 40 GB",
+    {
+      "nvidia-smi": {
+        stdout: Array.from({ length: 8 }, (_, i) =>
+          H100(i, { name: "NVIDIA A100-SXM4-40GB", total: "40960", free: "40330" }),
+        ).join("\n"),
+      },
+    },
+    {},
+    ["error gpu-memory"],
+  ],
+  [
+    "MIG",
+    {
+      "nvidia-smi": {
+        stdout: Array.from({ length: 8 }, (_, i) =>
+          H100(i, { mig: "Enabled", total: "[N/A]", free: "[N/A]" }),
+        ).join("\n"),
+      },
+    },
+    {},
+    ["error gpu-mig"],
+  ],
+  [
+    "one in use, one with an error",
+    {
+      "nvidia-smi": {
+        stdout: [
+          H100(0, { free: "1200" }),
+          H100(1, { total: "[Unknown Error]", free: "[Unknown Error]" }),
+          ...EIGHT.split("\n").slice(2),
+        ].join("\n"),
+      },
+    },
+    {},
+    ["warning gpu-busy"],
+  ],
+])("GPUs: %s", async (_, answers, env, codes) => {
+  expect((await found("phase1", { rdzvEndpoint: "localhost:29431" }, node(answers, env))).codes).toEqual(
+    codes,
+  );
+});
+
+test("smaller GPUs do for the low resolution; Slurm's nodes are not this one", async () => {
+  const small = { "nvidia-smi": { stdout: EIGHT.replaceAll("81559", "24576").replaceAll("81084", "24000") } };
+  const finetune = await mergedWeights();
+  expect((await found("phase2-stage1", { finetune }, node(small))).codes).toEqual([]);
+  const none = node({ "nvidia-smi": { outcome: "missing" }, sbatch: {} });
+  expect((await found("phase1", { slurm: { sbatch: {} } }, none)).codes).toEqual([]);
+  expect((await found("phase1", { slurm: { sbatch: {} } }, node())).codes).toEqual(["error sbatch-missing"]);
+});
+
+test.each<[string, Record<string, string | null>, string[]]>([
+  ["as Vista pins them", {}, []],
+  ["newer patch of Lightning", { "pytorch-lightning": "2.0.9.post0" }, []],
+  ["Lightning 2.1", { "pytorch-lightning": "2.1.0" }, ["error lightning-version"]],
+  ["Lightning 1.9", { "pytorch-lightning": "1.9.5" }, ["error lightning-version"]],
+  ["torch 2.4 beside DeepSpeed 0.10.1", { torch: "2.4.0+cu121" }, ["error deepspeed-version"]],
+  ["torch 2.3 beside DeepSpeed 0.10.1", { torch: "2.3.1+cu121" }, []],
+  ["torch 2.4 beside DeepSpeed 0.14.1", { torch: "2.4.0", deepspeed: "0.14.1" }, []],
+  ["DeepSpeed 0.8.1", { deepspeed: "0.8.1" }, ["error deepspeed-version"]],
+  ["pydantic 2", { pydantic: "2.5.0" }, ["error deepspeed-version"]],
+  ["pydantic 2 beside a newer DeepSpeed", { pydantic: "2.5.0", deepspeed: "0.11.2" }, []],
+  ["no DeepSpeed", { deepspeed: null }, ["error package-missing"]],
+])("Python packages: %s", async (_, versions, codes) => {
+  const system = node({ python: { stdout: JSON.stringify({ ...PINNED, ...versions }) } });
+  expect((await found("debug", {}, system)).codes).toEqual(codes);
+});
+
+test("Python: missing, broken, and no torchrun", async () => {
+  expect((await found("debug", {}, node({ python: { outcome: "missing" } }))).codes).toEqual([
+    "error python-missing",
+  ]);
+  const broken = node({ python: { code: 1, stderr: "No module named 'encodings'\n" } });
+  expect((await found("debug", {}, broken)).codes).toEqual(["error python-missing"]);
+  const options = { python: undefined, rdzvEndpoint: "localhost:29431" };
+  expect((await found("phase1", options, node({}, { PATH: folder }))).codes).toEqual([
+    "error python-missing",
+  ]);
+});
+
+test("rules can be chosen and left out, by code or by group", async () => {
+  const system = node({ "nvidia-smi": { outcome: "missing" } });
+  await rm(join(vista, "ckpts/svd_xt.safetensors"));
+  expect((await found("debug", {}, system, { only: ["train/svd-missing"] })).codes).toEqual([
+    "error svd-missing",
+  ]);
+  expect((await found("debug", {}, system, { only: ["gpu"] })).codes).toEqual(["note gpu-unknown"]);
+  expect((await found("debug", {}, system, { ignore: ["svd", "gpu-unknown"] })).codes).toEqual([]);
+  expect(unknownSelectors(["gpu", "train/port-busy", "gp", "svd-missing-x"])).toEqual([
+    "gp",
+    "svd-missing-x",
+  ]);
+});
+
+test("every rule is in the documentation, and the documentation has no other", async () => {
+  const page = await readFile(new URL("../../docs/rules-train.md", import.meta.url), "utf8");
+  const documented = [...page.matchAll(/^\| `(train\/[a-z-]+)` \| (error|warning|note)/gm)].map((m) => [
+    m[1],
+    m[2],
+  ]);
+  expect(documented).toEqual(Object.values(RULES).map((rule) => [rule.code, rule.severity]));
+});

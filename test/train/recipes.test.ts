@@ -1,0 +1,73 @@
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { BUILT_IN_RECIPES, loadRecipes } from "../../src/train/recipes.js";
+import { temporaryFolder } from "./checkout.js";
+
+const folder = await temporaryFolder();
+
+async function load(text: string) {
+  const path = join(folder, "vista-train.yaml");
+  await writeFile(path, text);
+  return loadRecipes(path);
+}
+
+test("the built-in recipes are those of Vista's documentation", () => {
+  const rows = BUILT_IN_RECIPES.map((r) => [r.name, r.nodes, r.gpus, r.base[0], r.startsFrom, r.next]);
+  expect(rows).toEqual([
+    ["example", 2, 8, "configs/example/nusc_train.yaml", "svd", undefined],
+    ["debug", 1, 1, "configs/example/nusc_train.yaml", "svd", undefined],
+    ["phase1", 16, 8, "configs/training/vista_phase1.yaml", "svd", "phase2-stage1"],
+    ["phase2-stage1", 1, 8, "configs/training/vista_phase2_stage1.yaml", "phase1", "phase2-stage2"],
+    ["phase2-stage2", 1, 8, "configs/training/vista_phase2_stage2.yaml", "phase2-stage1", undefined],
+  ]);
+});
+
+test("a recipe of one's own takes what it does not say from the one it extends", async () => {
+  const recipes = await load(`
+recipes:
+  small:
+    extends: phase1
+    nodes: 4
+    args: ["data.params.num_workers=8"]
+    env: { NCCL_SOCKET_IFNAME: ib0, NCCL_IB_HCA: 1 }
+    slurm: { partition: gpu, time: "24:00:00", sbatch: { qos: high } }
+`);
+  expect(recipes.get("small")).toMatchObject({
+    nodes: 4,
+    gpus: 8,
+    base: ["configs/training/vista_phase1.yaml"],
+    startsFrom: "svd",
+    next: "phase2-stage1",
+    args: ["data.params.num_workers=8"],
+    env: { NCCL_SOCKET_IFNAME: "ib0", NCCL_IB_HCA: "1" },
+    slurm: { partition: "gpu", time: "24:00:00", sbatch: { qos: "high" } },
+  });
+  expect(recipes.get("phase1")?.nodes).toBe(16);
+});
+
+test.each([
+  ["recipes: { a: { base: x.yaml, node: 2 } }", "recipe a has the key `node`"],
+  ["recipes: { a: { base: x.yaml, nodes: 0 } }", "`nodes` must be a whole number above 0"],
+  ["recipes: { a: { base: x.yaml, nodes: two } }", "`nodes` must be a whole number above 0"],
+  ["recipes: { a: { nodes: 2 } }", "`base` must be given"],
+  ["recipes: { a: { extends: phase3 } }", "extends `phase3`"],
+  ["recipes: { a: { base: x.yaml, next: b } }", "names `b`"],
+  ["recipes: { check: { base: x.yaml } }", "`check` cannot be the name"],
+  ["recipes: { a: { extends: debug, gpus: 2 } }", "`launcher` must be `torchrun`"],
+  ["recipes: { a: { base: x.yaml, slurm: { partitions: x } } }", "the key `partitions`"],
+  ["recipes: [a]", "must map names to recipes"],
+  ["recipe: {}", "the key `recipe`"],
+  ["recipes: { a: [", "not YAML"],
+])("%s is refused with the file and the key", async (text, message) => {
+  await expect(load(text)).rejects.toMatchObject({
+    code: "FORMAT",
+    message: expect.stringContaining(message),
+    where: { path: join(folder, "vista-train.yaml") },
+  });
+});
+
+test("a recipes file that does not exist is an error, no file at all is none", async () => {
+  await expect(loadRecipes(join(folder, "none.yaml"))).rejects.toMatchObject({ code: "NOT_FOUND" });
+  expect((await loadRecipes(undefined)).size).toBe(5);
+});

@@ -1,0 +1,258 @@
+/** Running, with shell scripts in the place of torchrun; test/peers/train does it with the real one. */
+import { readdirSync, readFileSync } from "node:fs";
+import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { beforeAll, expect, test } from "vitest";
+import { type CliResult, runCli } from "../helpers/cli.js";
+import { makeCheckout, temporaryFolder } from "./checkout.js";
+
+const folder = await temporaryFolder();
+let vista: string;
+beforeAll(async () => {
+  vista = await makeCheckout(folder);
+});
+
+let scripts = 0;
+
+async function program(body: string): Promise<string> {
+  const path = join(folder, `torchrun-${scripts++}`);
+  await writeFile(path, `#!/bin/bash\n${body}\n`);
+  await chmod(path, 0o755);
+  return path;
+}
+
+/** Starts phase 1 on one node with a script for torchrun; `onLine` is called at its first output. */
+async function start(
+  body: string,
+  args: readonly string[] = [],
+  onLine?: (kill: (signal: NodeJS.Signals) => void) => void,
+): Promise<CliResult> {
+  const ready = join(folder, `ready-${scripts}`);
+  const torchrun = await program(`cd ${folder}\n${body.replace("READY", `echo started; touch ${ready}`)}`);
+  return runCli(
+    "vista-train",
+    [
+      "phase1",
+      "--vista",
+      vista,
+      "--nodes",
+      "1",
+      "--gpus",
+      "2",
+      "--torchrun",
+      torchrun,
+      "--skip-checks",
+      ...args,
+    ],
+    {
+      onStart(kill) {
+        if (onLine === undefined) return;
+        const timer = setInterval(() => {
+          if (!readdirSync(folder).includes(ready.split("/").at(-1)!)) return;
+          clearInterval(timer);
+          onLine(kill);
+        }, 50);
+      },
+    },
+  );
+}
+
+/** Processes whose command line has this word. */
+function alive(word: string): string[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .map((name) => {
+      try {
+        return readFileSync(`/proc/${name}/cmdline`, "utf8");
+      } catch {
+        return "";
+      }
+    })
+    .filter((text) => text.includes(word));
+}
+
+test("output passes through byte for byte, the exit code is torchrun's", async () => {
+  const result = await start(`printf 'out\\r\\033[1mbold\\n'; printf 'err' >&2; exit 0`);
+  expect(result).toMatchObject({ code: 0, stdout: "out\r\u001b[1mbold\n", stderr: "err" });
+  const failed = await start(`echo "RuntimeError: CUDA out of memory." >&2; exit 7`);
+  expect(failed.code).toBe(7);
+  expect(failed.stderr).toContain("training failed: torchrun: exit code 7");
+  expect(failed.stderr).toContain("A GPU ran out of memory");
+});
+
+test("a torchrun killed by a signal is never a success", async () => {
+  const killed = await start("kill -KILL $$");
+  expect(killed.code).toBe(137);
+  expect(killed.stderr).toContain("killed by SIGKILL");
+  expect((await start("kill -TERM $$")).code).toBe(143);
+});
+
+test("a program or a checkout that is not there", async () => {
+  const none = await runCli("vista-train", [
+    ...["debug", "--vista", vista, "--python", join(folder, "no-python"), "--skip-checks"],
+  ]);
+  expect(none.code).toBe(1);
+  expect(none.stderr).toMatch(/^vista-train: .*no-python: cannot start it: .*\n$/);
+  const nowhere = await runCli("vista-train", ["debug", "--vista", join(folder, "nowhere")]);
+  expect(nowhere.code).toBe(1);
+  expect(nowhere.stderr).toContain("train/checkout");
+});
+
+test.each<[NodeJS.Signals, string, number]>([
+  ["SIGINT", "INT", 130],
+  ["SIGTERM", "TERM", 143],
+])("%s is forwarded once and waited for", async (signal, name, code) => {
+  const log = join(folder, `signals-${name}`);
+  const result = await start(
+    `trap 'echo ${name} >> ${log}; sleep 1; echo saved; exit 1' ${name}\nREADY\nwhile :; do sleep 0.1; done`,
+    [],
+    (kill) => kill(signal),
+  );
+  expect(result.code).toBe(code);
+  expect(result.stdout).toBe("started\nsaved\n");
+  expect(await readFile(log, "utf8")).toBe(`${name}\n`);
+  expect(result.stderr).toContain(`training was stopped by ${signal}`);
+});
+
+test("a second Ctrl-C kills all at once, also what runs in sessions of its own", async () => {
+  const result = await start(
+    `trap '' INT TERM\nsetsid sleep 601.1 &\nsleep 601.1 &\nREADY\nwhile :; do sleep 0.1; done`,
+    [],
+    (kill) => {
+      kill("SIGINT");
+      setTimeout(() => kill("SIGINT"), 500);
+    },
+  );
+  expect(result.code).toBe(130);
+  expect(alive("601.1")).toEqual([]);
+});
+
+test("what torchrun leaves behind is ended", async () => {
+  const result = await start(
+    "setsid sleep 602.1 &\nnohup setsid bash -c 'trap \"\" TERM; sleep 602.1; :' &\nsleep 0.3; kill -KILL $$",
+  );
+  expect(result.code).toBe(137);
+  expect(alive("602.1")).toEqual([]);
+});
+
+test("if this command itself is killed, the training ends too", async () => {
+  const result = await start("setsid sleep 603.1 &\nREADY\nsleep 603.1", [], (kill) => kill("SIGKILL"));
+  expect(result.signal).toBe("SIGKILL");
+  for (let i = 0; i < 100 && alive("603.1").length > 0; i++) await new Promise((r) => setTimeout(r, 100));
+  expect(alive("603.1")).toEqual([]);
+});
+
+test("a torchrun that starts no worker is ended with a message", async () => {
+  const result = await start("READY\nexec sleep 604.1", ["--rendezvous-timeout", "1"]);
+  expect(result.code).toBe(1);
+  expect(result.stderr).toContain("no worker was started within 1.0 s");
+  expect(alive("604.1")).toEqual([]);
+});
+
+test("one that has a worker is left alone, and --rendezvous-timeout 0 waits for ever", async () => {
+  const worker = await start("TORCHELASTIC_RUN_ID=x sleep 2 & wait", ["--rendezvous-timeout", "1"]);
+  expect(worker.code).toBe(0);
+  expect((await start("sleep 1.5", ["--rendezvous-timeout", "0"])).code).toBe(0);
+});
+
+test("a silent fallback is told even if training ends well", async () => {
+  const weights = join(folder, "w.safetensors");
+  await writeFile(weights, "");
+  const body = "echo Loading pretrained model from ckpts/svd_xt.safetensors";
+  const result = await start(body, ["--finetune", weights]);
+  expect(result.code).toBe(0);
+  expect(result.stderr).toContain(`did not load ${weights} but ckpts/svd_xt.safetensors`);
+});
+
+test("--then merges the last checkpoint of the run that was made", async () => {
+  const fixture = new URL("../../fixtures/zero/vista-phase1", import.meta.url).pathname;
+  const run = join(vista, "logs/then");
+  const body = `mkdir -p ${run}/checkpoints; cp -r ${fixture} ${run}/checkpoints/last.ckpt`;
+  const result = await start(body, ["--name", "then", "--then", "merge"]);
+  expect(result.code).toBe(0);
+  expect(result.stdout).toBe(`${run}/pytorch_model.bin\n`);
+  const none = await start("true", ["--then", "merge"]);
+  expect(none.code).toBe(1);
+  expect(none.stderr).toContain("no new run folder");
+});
+
+test("a reader that goes away ends the training, and not with 0", async () => {
+  const torchrun = await program("while :; do echo line; sleep 0.05; done & sleep 605.1");
+  const shell = `"$0" "$1" phase1 --vista "$2" --nodes 1 --torchrun "$3" --skip-checks | head -n 1; echo "\${PIPESTATUS[0]}"`;
+  const bin = new URL("../../bin/vista-train.js", import.meta.url).pathname;
+  const { execFile } = await import("node:child_process");
+  const stdout = await new Promise<string>((resolve, reject) => {
+    execFile("bash", ["-c", shell, process.execPath, bin, vista, torchrun], (error, out) =>
+      error ? reject(error) : resolve(out),
+    );
+  });
+  expect(stdout).toBe("line\n1\n");
+  expect(alive("605.1")).toEqual([]);
+});
+
+test.each<[string[], string]>([
+  [[], "missing required argument"],
+  [["phase3"], "Did you mean phase1?"],
+  [["phase1", "--node", "2"], "unknown option '--node'"],
+  [["phase1", "--nodes", "two"], "whole number above 0"],
+  [["phase1", "--nodes", "0"], "whole number above 0"],
+  [["phase1", "data.params.num_workers=4"], "arguments of train.py go after --"],
+  [["chekc", "phase1"], "Did you mean check?"],
+  [["phase1", "--partition", "gpu"], "--partition needs --slurm"],
+  [["phase1", "--env", "NOVALUE"], "is not NAME=VALUE"],
+  [["phase1", "--then", "publish"], "no step `publish`"],
+  [["phase1", "--name", "a/b"], "plain folder name"],
+  [["phase1", "--python", "p", "--torchrun", "t"], "exclude one another"],
+  [["check", "phase1", "--only", "gpus"], "there is no rule `gpus`"],
+  [["status"], "missing required argument"],
+])("wrong usage: %j", async (args, message) => {
+  const result = await runCli("vista-train", args, { cwd: vista });
+  expect([result.code, result.stdout]).toEqual([2, ""]);
+  expect(result.stderr).toContain(message);
+});
+
+test("check: a table, JSON, exit codes; dry runs start nothing", async () => {
+  const check = (...args: string[]) =>
+    runCli("vista-train", ["check", "debug", "--only", "svd,stray,config", ...args], { cwd: vista });
+  expect(await check()).toMatchObject({ code: 0, stdout: "debug: nothing found\n", stderr: "" });
+  const bad = await check("--base", "none.yaml", "--json");
+  expect(bad.code).toBe(1);
+  expect(JSON.parse(bad.stdout)).toMatchObject({
+    recipe: "debug",
+    ok: false,
+    findings: [{ rule: "train/config-missing", severity: "error", message: "there is no config none.yaml" }],
+  });
+  const dry = await runCli("vista-train", ["phase2-stage1", "--dry-run"], { cwd: vista });
+  expect([dry.code, dry.stdout]).toEqual([1, ""]);
+  expect(dry.stderr).toContain("train/finetune-needed");
+  const slurm = await runCli("vista-train", ["phase1", "--slurm", "--dry-run"], { cwd: vista });
+  expect(slurm.code).toBe(0);
+  expect(slurm.stdout).toMatch(/^#!\/bin\/bash\n#SBATCH/);
+  await expect(readFile(join(vista, "logs/slurm"))).rejects.toThrow();
+});
+
+test("status, next and finish of a run", async () => {
+  const fixture = new URL("../../fixtures/zero/vista-phase1", import.meta.url).pathname;
+  const run = join(folder, "runs/2025-01-01T00-00-00_training-vista_phase1");
+  await mkdir(join(run, "checkpoints"), { recursive: true });
+  await mkdir(join(run, "testtube/version_0"), { recursive: true });
+  // The mean of 1/11 … 1/60 is 0.03502.
+  const rows = Array.from({ length: 60 }, (_, i) => `${Math.floor(i / 20)},${1 / (i + 1)},${i * 50 + 49}`);
+  await writeFile(join(run, "testtube/version_0/metrics.csv"), `epoch,loss_step,step\n${rows.join("\n")}\n`);
+  const { execFileSync } = await import("node:child_process");
+  execFileSync("cp", ["-r", fixture, join(run, "checkpoints/last.ckpt")]);
+  const status = await runCli("vista-train", ["status", run]);
+  expect(status.code).toBe(0);
+  expect(status.stdout).toContain("epoch 2, step 2,999; loss 0.03502 (mean of the last 50 logged steps)");
+  expect(status.stdout).toMatch(/last\.ckpt +9\d\d kB .* whole/);
+  expect(status.stdout).toContain(`to resume: vista-train RECIPE --resume ${run}`);
+  const next = await runCli("vista-train", ["next", run], { cwd: vista });
+  expect(next.code).toBe(0);
+  expect(next.stdout).toContain(
+    `npx vista-ckpt merge ${run}/checkpoints/last.ckpt -o ${run}/pytorch_model.bin`,
+  );
+  expect(next.stdout).toContain(`--finetune ${run}/pytorch_model.bin`);
+  expect(next.stdout).toContain("configs/training/vista_phase2_stage1.yaml");
+  const finish = await runCli("vista-train", ["finish", run, "--steps", "merge"]);
+  expect(finish).toMatchObject({ code: 0, stdout: `${run}/pytorch_model.bin\n` });
+});

@@ -1,0 +1,140 @@
+import { execFileSync } from "node:child_process";
+import { beforeAll, expect, test } from "vitest";
+import { type LaunchOptions, planLaunch } from "../../src/train/plan.js";
+import { BUILT_IN_RECIPES } from "../../src/train/recipes.js";
+import { slurmScript, submit } from "../../src/train/slurm.js";
+import { fakeSystem, makeCheckout, temporaryFolder } from "./checkout.js";
+
+const folder = await temporaryFolder();
+let vista: string;
+beforeAll(async () => {
+  vista = await makeCheckout(folder);
+});
+
+function plan(name: string, options: Partial<LaunchOptions> = {}) {
+  const recipe = BUILT_IN_RECIPES.find((one) => one.name === name)!;
+  return planLaunch(recipe, { vista, slurm: { sbatch: {} }, ...options }, folder);
+}
+
+function script(name: string, options: Partial<LaunchOptions> = {}, finetune?: string): string {
+  const text = slurmScript(plan(name, options), finetune, { maxRequeues: 10, afterwards: [] });
+  // bash reads it without complaint.
+  execFileSync("bash", ["-n"], { input: text });
+  return text;
+}
+
+test("the directives have the shape that torchrun needs", () => {
+  const text = script("phase1", {
+    slurm: {
+      partition: "gpu",
+      time: "2-00:00",
+      account: "a",
+      sbatch: { qos: "high", comment: 'two "words"' },
+    },
+  });
+  const directives = text.split("\n").filter((line) => line.startsWith("#SBATCH"));
+  expect(directives).toEqual([
+    "#SBATCH --job-name=vista-phase1",
+    "#SBATCH --nodes=16",
+    "#SBATCH --ntasks-per-node=1",
+    "#SBATCH --gpus-per-node=8",
+    "#SBATCH --exclusive",
+    "#SBATCH --requeue",
+    "#SBATCH --open-mode=append",
+    "#SBATCH --signal=B:USR1@300",
+    `#SBATCH --output=${vista}/logs/slurm/%x-%j.out`,
+    "#SBATCH --partition=gpu",
+    "#SBATCH --time=2-00:00",
+    "#SBATCH --account=a",
+    "#SBATCH --qos=high",
+    '#SBATCH --comment="two \\"words\\""',
+  ]);
+  expect(text).toContain("env SLURM_JOB_NAME=interactive");
+  expect(text).toContain('--rdzv_endpoint="$head:$port" --rdzv_id="$SLURM_JOB_ID"');
+  expect(text.trimEnd().split("\n").at(-1)).toBe("exit $rc");
+});
+
+test("options of one's own replace those of the script", () => {
+  const text = script("phase1", { slurm: { sbatch: { signal: "B:USR1@60", "gpus-per-node": "a100:8" } } });
+  expect(text.match(/^#SBATCH --signal=.*/gm)).toEqual(["#SBATCH --signal=B:USR1@60"]);
+  expect(text.match(/--gpus-per-node=.*/g)).toEqual(["--gpus-per-node=a100:8"]);
+});
+
+test("options can be taken out of the script", () => {
+  const text = script("phase1", {
+    slurm: { sbatch: { "gpus-per-node": "-", gres: "gpu:8", exclusive: "-" } },
+  });
+  expect(text).not.toMatch(/^#SBATCH --(gpus-per-node|exclusive)/m);
+  expect(text).toContain("#SBATCH --gres=gpu:8\n");
+});
+
+/** Runs the part of a script that decides how to start, with the words printed instead of srun. */
+function startWords(text: string, job: string): string[] {
+  const from = text.indexOf("run=");
+  const to = text.indexOf("# Slurm warns");
+  const output = execFileSync("bash", ["-c", `${text.slice(from, to)}\nprintf '%s\\n' "\${start[@]}"`], {
+    env: { ...process.env, SLURM_JOB_ID: job },
+    encoding: "utf8",
+  });
+  return output.split("\n").slice(0, -1);
+}
+
+test("the first start makes a run named after the job, a later one goes on with it", () => {
+  const text = script("phase2-stage1", {}, "/w/pytorch_model.bin");
+  expect(startWords(text, "77")).toEqual([
+    "--name",
+    "phase2-stage1-77",
+    "--no_date",
+    "--base",
+    "configs/training/vista_phase2_stage1.yaml",
+    "--finetune",
+    "/w/pytorch_model.bin",
+  ]);
+  execFileSync("mkdir", ["-p", `${vista}/logs/phase2-stage1-77/checkpoints/last.ckpt`]);
+  expect(startWords(text, "77")).toEqual(["--resume", `${vista}/logs/phase2-stage1-77`, "--finetune", ""]);
+  expect(startWords(text, "78")[1]).toBe("phase2-stage1-78");
+});
+
+test("a name, a log folder with blanks, one checkpoint to go on from", () => {
+  const named = script("phase1", { name: "mine", logdir: `${folder}/two words` });
+  expect(startWords(named, "1")).toEqual([
+    "--name",
+    "mine",
+    "--no_date",
+    "--base",
+    "configs/training/vista_phase1.yaml",
+    "--logdir",
+    `${folder}/two words`,
+    "--finetune",
+    "",
+  ]);
+  expect(named).toContain(`#SBATCH --output="${folder}/two words/slurm/%x-%j.out"`);
+  const resumed = script("phase1", { resume: "/r/run" });
+  expect(startWords(resumed, "1")).toEqual(["--resume", "/r/run", "--finetune", ""]);
+  const single = script("phase1", { resume: "/r/checkpoints/last.ckpt" });
+  expect(startWords(single, "1")).toContain("--resume_from_checkpoint");
+});
+
+test("an endpoint of one's own, a single process, and what follows", () => {
+  const own = script("phase1", { rdzvEndpoint: "10.0.0.1:29777", env: { A: "b c" } });
+  expect(own).toContain("--rdzv_endpoint=10.0.0.1:29777 --rdzv_id=vista-phase1");
+  expect(own).not.toContain("scontrol show hostnames");
+  expect(own).toContain("export A='b c'");
+  expect(script("debug")).toMatch(/interactive \\\n {2}python \\\n {2}train\.py/);
+  const text = slurmScript(plan("phase1"), undefined, { maxRequeues: 3, afterwards: ['finish "$run"'] });
+  expect(text).toContain('if [ "$rc" -eq 0 ]; then\n  finish "$run" || rc=$?\nfi');
+  expect(text).toContain("-ge 3 ]");
+});
+
+test("sbatch: the job's number, a refusal, none", async () => {
+  const sbatch = (answer: Parameters<typeof fakeSystem>[0]) =>
+    submit("/s.sbatch", plan("phase1"), fakeSystem(answer));
+  expect(await sbatch({ sbatch: { stdout: "4711\n" } })).toBe("4711");
+  expect(await sbatch({ sbatch: { stdout: "4712;cluster2\n" } })).toBe("4712");
+  const refused = { code: 1, stderr: "sbatch: error: Batch job submission failed: Invalid account\n" };
+  await expect(sbatch({ sbatch: refused })).rejects.toMatchObject({
+    code: "IO",
+    message: expect.stringContaining("Invalid account"),
+  });
+  await expect(sbatch({})).rejects.toMatchObject({ code: "NOT_FOUND" });
+});

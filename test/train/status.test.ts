@@ -1,0 +1,174 @@
+import { cp, mkdir, rm, utimes, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { beforeEach, expect, test } from "vitest";
+import { binMeans, drawChart } from "../../src/train/chart.js";
+import { resolveWeights } from "../../src/train/checkpoints.js";
+import { finishRun, mergeIfNeeded } from "../../src/train/finish.js";
+import { BUILT_IN_RECIPES } from "../../src/train/recipes.js";
+import { newestRun, recipeOfRun } from "../../src/train/runs.js";
+import { parseLosses, readStatus } from "../../src/train/status.js";
+import { checkpointTools } from "../../src/train/tools.js";
+import { makeCheckout, temporaryFolder } from "./checkout.js";
+
+const ZERO = fileURLToPath(new URL("../../fixtures/zero/vista-phase1", import.meta.url));
+const folder = await temporaryFolder();
+const run = join(folder, "logs/2025-01-02T03-04-05_training-vista_phase1");
+
+beforeEach(async () => {
+  await rm(join(folder, "logs"), { recursive: true, force: true });
+  await mkdir(join(run, "testtube/version_0"), { recursive: true });
+  await mkdir(join(run, "checkpoints"));
+});
+
+/** As Lightning's CSVLogger writes it with Vista's metrics. */
+const HEADER = "epoch,global_step,loss_epoch,loss_step,lr-AdamW/pg1,lr_abs,step";
+
+async function checkpoint(name: string, minutesAgo: number): Promise<string> {
+  const path = join(run, "checkpoints", name);
+  await cp(ZERO, path, { recursive: true });
+  const time = new Date(Date.now() - minutesAgo * 60_000);
+  for (const file of [
+    "latest",
+    "checkpoint/mp_rank_00_model_states.pt",
+    "checkpoint/zero_pp_rank_0_mp_rank_00_optim_states.pt",
+    "checkpoint/zero_pp_rank_1_mp_rank_00_optim_states.pt",
+    "",
+  ]) {
+    await utimes(join(path, file), time, time);
+  }
+  return path;
+}
+
+test("losses of a log: steps with a loss, NaN too, an unfinished last line not", () => {
+  const log = `${HEADER}
+0,,,,1e-05,,49
+0,49.0,,0.5,,1e-05,49
+0,99.0,,nan,,1e-05,99
+0,,0.4,,,,99
+1,149.0,,0.25,,1e-05,149
+1,199.0,,0.1`;
+  expect(parseLosses(log)).toEqual([
+    { epoch: 0, step: 49, loss: 0.5 },
+    { epoch: 0, step: 99, loss: Number.NaN },
+    { epoch: 1, step: 149, loss: 0.25 },
+  ]);
+  expect(parseLosses("")).toEqual([]);
+  expect(parseLosses("epoch,step\n0,1\n")).toEqual([]);
+});
+
+test("a run that was resumed: the later value of a step trained twice, checkpoints, what can be resumed", async () => {
+  await writeFile(join(run, "testtube/version_0/metrics.csv"), `${HEADER}\n0,,,0.9,,,49\n0,,,0.8,,,99\n`);
+  await mkdir(join(run, "testtube/version_1"));
+  await writeFile(join(run, "testtube/version_1/metrics.csv"), `${HEADER}\n0,,,0.7,,,99\n1,,,0.6,,,149\n`);
+  await checkpoint("epoch=00.ckpt", 9);
+  await checkpoint("last.ckpt", 8);
+  const status = await readStatus(run, checkpointTools);
+  expect(status.losses.map((point) => [point.step, point.loss])).toEqual([
+    [49, 0.9],
+    [99, 0.7],
+    [149, 0.6],
+  ]);
+  expect([status.epoch, status.step]).toEqual([1, 149]);
+  expect(status.checkpoints.map((one) => [one.name, one.whole])).toEqual([
+    ["epoch=00.ckpt", true],
+    ["last.ckpt", true],
+  ]);
+  expect(status.checkpoints[0]!.bytes).toBeGreaterThan(900_000);
+  expect([status.resume, status.resumeNote]).toEqual([run, undefined]);
+});
+
+test("a last checkpoint that is not whole: the one before it, in a new run", async () => {
+  const whole = await checkpoint("epoch=00.ckpt", 9);
+  const last = await checkpoint("last.ckpt", 8);
+  await rm(join(last, "checkpoint/zero_pp_rank_1_mp_rank_00_optim_states.pt"));
+  const status = await readStatus(run, checkpointTools);
+  expect(status.checkpoints.map((one) => one.whole)).toEqual([true, false]);
+  expect(status.checkpoints[1]!.problem).toContain("last.ckpt");
+  expect(status.resume).toBe(whole);
+  expect(status.resumeNote).toContain("last.ckpt, which train.py would take, is not whole");
+  await rm(whole, { recursive: true });
+  expect((await readStatus(run, checkpointTools)).resume).toBeUndefined();
+});
+
+test("folders that are no runs", async () => {
+  await expect(readStatus(join(folder, "none"), checkpointTools)).rejects.toMatchObject({
+    code: "NOT_FOUND",
+  });
+  await rm(run, { recursive: true });
+  await mkdir(run);
+  await expect(readStatus(run, checkpointTools)).rejects.toMatchObject({ code: "NOT_FOUND" });
+  await writeFile(join(folder, "file"), "");
+  await expect(readStatus(join(folder, "file"), checkpointTools)).rejects.toMatchObject({
+    code: "WRONG_KIND",
+  });
+});
+
+test("shards are merged into the run folder, once, and again when the checkpoint is newer", async () => {
+  const last = await checkpoint("last.ckpt", 5);
+  const epoch = await checkpoint("epoch=00.ckpt", 9);
+  const weights = await resolveWeights(run);
+  const output = join(run, "pytorch_model.bin");
+  expect(weights).toEqual({ kind: "shards", checkpoint: last, output, fresh: false });
+  expect(await mergeIfNeeded(weights, checkpointTools, {})).toBe(true);
+  const keys = await checkpointTools.listKeys(output);
+  expect(keys.length).toBeGreaterThan(100);
+  expect(keys.every((key) => key.startsWith("_forward_module."))).toBe(true);
+
+  expect(await resolveWeights(last)).toMatchObject({ output, fresh: true });
+  expect(await mergeIfNeeded(await resolveWeights(run), checkpointTools, {})).toBe(false);
+  expect(await resolveWeights(epoch)).toMatchObject({
+    output: join(run, "pytorch_model-epoch=00.bin"),
+    fresh: false,
+  });
+  const later = new Date(Date.now() + 60_000);
+  await utimes(join(last, "latest"), later, later);
+  expect(await resolveWeights(run)).toMatchObject({ fresh: false });
+  expect(await resolveWeights(output)).toEqual({ kind: "file", path: output });
+});
+
+test("of several last checkpoints the newest, as train.py has it", async () => {
+  await checkpoint("last.ckpt", 5);
+  const newer = await checkpoint("last-v1.ckpt", 2);
+  await checkpoint("epoch=09.ckpt", 1);
+  expect(await resolveWeights(run)).toMatchObject({ checkpoint: newer });
+});
+
+test("a run whose last checkpoint is a single file has no shards", async () => {
+  await writeFile(join(run, "checkpoints/last.ckpt"), "");
+  expect(await resolveWeights(run)).toMatchObject({ kind: "file" });
+  await expect(finishRun(run, ["merge"], checkpointTools, {})).rejects.toMatchObject({ code: "UNSUPPORTED" });
+});
+
+test("the recipe of a run: by its folder's name, by its saved config, or not at all", async () => {
+  const vista = await makeCheckout(folder);
+  const recipe = async (path: string) => (await recipeOfRun(path, BUILT_IN_RECIPES, vista))?.name;
+  expect(await recipe(run)).toBe("phase1");
+  const named = join(folder, "logs/mine");
+  await mkdir(join(named, "configs"), { recursive: true });
+  expect(await recipe(named)).toBeUndefined();
+  const config = (name: string) => cp(join(vista, "configs", name), join(named, "configs/2025-project.yaml"));
+  await config("training/vista_phase2_stage2.yaml");
+  expect(await recipe(named)).toBe("phase2-stage2");
+  await config("training/vista_phase2_stage1.yaml");
+  expect(await recipe(named)).toBe("phase2-stage1");
+  await config("example/nusc_train.yaml");
+  expect(await recipe(named)).toBe("example");
+});
+
+test("the run folder of a training that just ended", async () => {
+  expect(await newestRun(join(folder, "none"), new Date(0))).toBeUndefined();
+  const since = new Date(Date.now() - 1000);
+  expect(await newestRun(join(folder, "logs"), since)).toBe(run);
+  expect(await newestRun(join(folder, "logs"), new Date(Date.now() + 60_000))).toBeUndefined();
+});
+
+test("the chart", () => {
+  expect(drawChart([], 10, 3)).toBeUndefined();
+  expect(drawChart([Number.NaN], 10, 3)).toBeUndefined();
+  expect(drawChart([1, 1], 10, 2)?.rows).toEqual(["", "▁▁"]);
+  expect(drawChart([0, 1, 2, 3], 4, 1)).toEqual({ rows: ["▁▃▆█"], low: 0, high: 3 });
+  const falling = drawChart([8, 4, 0, Number.POSITIVE_INFINITY], 10, 2);
+  expect(falling?.rows).toEqual(["█▁", "██▁"]);
+  expect(binMeans([1, 3, 5, 7], 2)).toEqual([2, 6]);
+});
