@@ -162,7 +162,7 @@ describe("preview", () => {
     expect(await sharp(sheet).metadata()).toMatchObject({
       format: "png",
       width: 5 * 136 + 8,
-      height: 190 + 2 * 72 + 8,
+      height: 68 + 2 * 72 + 8,
     });
     expect((await run("preview", folder, "-o", sheet)).stderr).toMatch(/already exists/);
     expect((await run("preview", folder)).code).toBe(2);
