@@ -211,10 +211,12 @@ class OpenDvRun {
       this.#level,
       signal,
       // A folder may have 300,000 images: its part of the whole grows while they are opened.
-      (opened) => this.#progress(opened / wanted),
+      (opened) => {
+        this.#images.checked++;
+        this.#progress(opened / wanted);
+      },
     );
     yield* images.findings;
-    this.#images.checked += images.opened;
     if (images.size !== undefined) {
       const size = `${images.size.width} × ${images.size.height}`;
       this.#sizes.set(size, (this.#sizes.get(size) ?? 0) + 1);
