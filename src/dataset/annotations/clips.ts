@@ -57,7 +57,7 @@ export function folderSource(
 
 /** `val_images/…` is validation data by its place. */
 export function splitOfPath(name: string): Split | undefined {
-  const match = /^(full|val)_images[^/]*\//.exec(name);
+  const match = /(?:^|\/)(full|val)_images[^/]*\//.exec(name);
   return match === null ? undefined : match[1] === "val" ? "val" : "train";
 }
 

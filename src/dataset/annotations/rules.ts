@@ -52,6 +52,11 @@ export const ANNOTATION_RULES = defineRules("annos", {
     "validation clips in a training file",
     "Make the training file again without the validation videos or scenes.",
   ],
+  "val-scene": [
+    "warning",
+    "clips from scenes of the official validation split",
+    "Leave those scenes out, or validate on others: the split is the devkit's.",
+  ],
   "goal-outside": [
     "note",
     "goals outside the picture",

@@ -463,6 +463,33 @@ describe("nuScenes.json", () => {
     "record 11",
     /a frame of a validation clip/,
   );
+  /** Tables that say: the first 89 images are of this scene. */
+  const tables = (root: string, scene: string) => {
+    const folder = join(root, "data/nuscenes/v1.0-mini");
+    mkdirSync(folder);
+    const write = (name: string, content: Records) =>
+      writeFileSync(join(folder, name), JSON.stringify(content));
+    const times = [1532402927600000, 1532402927612460 + 89 * 83_333];
+    write("log.json", [{ token: "l", logfile: LOG }]);
+    write(
+      "sample.json",
+      times.map((timestamp, i) => ({ token: `s${i}`, timestamp })),
+    );
+    write("scene.json", [
+      { token: "x", name: scene, log_token: "l", first_sample_token: "s0", last_sample_token: "s1" },
+    ]);
+  };
+  fault(
+    "val-scene",
+    "a scene of the devkit's validation split",
+    () => ({ nuscenes, change: (root) => tables(root, "scene-0103") }),
+    "record 0",
+    /11 records take clips from scene-0103/,
+  );
+  nearMiss("a scene of the training split", () => ({
+    nuscenes,
+    change: (root) => tables(root, "scene-0061"),
+  }));
   nearMiss("both files", () => ({ nuscenes, validation }));
   test("the offset leads to the record", async () => {
     const content = toPythonJson(edited(nuscenes, 4, { cmd: 4 }));
