@@ -6,8 +6,9 @@ import { type Checkpoint, openCheckpoint } from "../../checkpoint/open.js";
 import { planCheckpoint, type Saved, saveCheckpoint } from "../../checkpoint/save.js";
 import { firstNames, fromSystem, isVistaError, oneLine, VistaError } from "../../errors.js";
 import type { StateDict } from "../../tensor/tensor.js";
+import { isShadow } from "../../vista/ema.js";
 import { applyVistaSteps, type VistaReport } from "../../vista/steps.js";
-import { formatBytes, formatDuration, plural } from "../format.js";
+import { formatBytes, formatCount, formatDuration, plural } from "../format.js";
 import type { CommandContext } from "../program.js";
 import { createProgressView } from "../progress.js";
 import { addCommonOptions, type CommonOptions, oneOutput } from "./common.js";
@@ -221,7 +222,9 @@ function summarize(
   ];
   if (report === undefined) lines.push("  as it was (--raw)");
   else {
-    lines.push(`  LoRA: ${plural(report.adapters.length, "adapter")} merged`);
+    const inEma = report.adapters.filter(({ down }) => isShadow(down)).length;
+    const ofThem = inEma === 0 ? "" : `, ${formatCount(inEma)} of them in the EMA`;
+    lines.push(`  LoRA: ${plural(report.adapters.length, "adapter")} merged${ofThem}`);
     lines.push(`  EMA: ${plural(report.shadows.length, "tensor")} folded in`);
     lines.push(`  prefix _forward_module.: ${plural(report.prefixed, "name")}`);
     for (const [why, names] of grouped(report)) {
