@@ -100,7 +100,7 @@ function* instanceChains(
     next: data.next,
     group: data.instance,
     groups: instance.rows,
-    time: Float64Array.from(data.sample, (row) => (row < 0 ? Number.NaN : positions[row]!)),
+    time: valuesAt(positions, data.sample),
     exclude: excluded(data, data.flags),
   };
   const result = checkChains(input);
@@ -117,6 +117,13 @@ function* instanceChains(
 
 function timestampOf(row: Readonly<Record<string, unknown>>): number {
   return typeof row.timestamp === "number" ? row.timestamp : Number.NaN;
+}
+
+/** The value of each row's sample, NaN where it has none. (`Float64Array.from` takes ten times as long.) */
+function valuesAt(values: Float64Array, rows: Int32Array): Float64Array {
+  const found = new Float64Array(rows.length);
+  for (let i = 0; i < rows.length; i++) found[i] = rows[i]! < 0 ? Number.NaN : values[rows[i]!]!;
+  return found;
 }
 
 /** 1 for rows of a large table without a token of their own. */

@@ -1,6 +1,7 @@
 /** All tables of one version, loaded. Large ones in two worker threads where they are large indeed. */
 import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 import { abortedError, throwIfAborted } from "../../errors.js";
 import type { RunOptions } from "../../progress.js";
@@ -88,37 +89,6 @@ export async function loadTables(folder: string, options: RunOptions): Promise<T
       tables.unreadable.set(name, error.message);
     }
   };
-  for (const name of present) {
-    throwIfAborted(options.signal);
-    if ((LARGE_TABLES as readonly string[]).includes(name)) continue;
-    attempt(name, () => {
-      tables.small[name] = loadSmall(name, join(folder, `${name}.json`));
-      onBytes(name, sizes.get(name)!);
-    });
-  }
-
-  const nothing = TokenTable.over(new Uint32Array(new SharedArrayBuffer(16)), 0).data;
-  const target = (name: TableName) => tables.small[name]?.table ?? nothing;
-  const path = (name: TableName) => join(folder, `${name}.json`);
-  const sampleData: Task = {
-    kind: "load",
-    table: "sample_data",
-    path: path("sample_data"),
-    targets: { sample: target("sample"), calibratedSensor: target("calibrated_sensor") },
-  };
-  const annotations: Task = {
-    kind: "load",
-    table: "sample_annotation",
-    path: path("sample_annotation"),
-    targets: {
-      sample: target("sample"),
-      instance: target("instance"),
-      attribute: target("attribute"),
-      visibility: target("visibility"),
-    },
-  };
-  const egoPose: Task = { kind: "load", table: "ego_pose", path: path("ego_pose") };
-
   const threads = total < WORKERS_FROM ? undefined : [new Thread(options.signal), new Thread(options.signal)];
   const run = async (thread: number, task: Task): Promise<unknown> => {
     throwIfAborted(options.signal);
@@ -137,31 +107,75 @@ export async function loadTables(folder: string, options: RunOptions): Promise<T
       return undefined;
     }
   };
-  const assign = (loaded: Partial<Tables>) => Object.assign(tables, loaded);
+  const path = (name: TableName) => join(folder, `${name}.json`);
   try {
-    // sample_data is as large as the other two together.
-    await Promise.all([
-      loadInto<SampleData>(0, sampleData).then((loaded) => assign(loaded ? { sampleData: loaded } : {})),
-      loadInto<TableState>(1, egoPose)
-        .then((loaded) => assign(loaded ? { egoPose: loaded } : {}))
-        .then(() => loadInto<Annotations>(1, annotations))
-        .then((loaded) => assign(loaded ? { annotations: loaded } : {})),
-    ]);
-    const data = tables.sampleData;
-    if (data === undefined) return tables;
-    const { flags, table, prevWords, nextWords } = data;
-    const links = (thread: number, side: "prev" | "next", words: Uint32Array) =>
-      run(thread, { kind: "follow", input: { words, flags, table, side } }) as Promise<Int32Array>;
-    const poses = async () => {
-      if (!tables.egoPose?.complete) return;
-      const input = { egoPose: data.egoPose, flags, table: tables.egoPose.table };
-      data.lostPoses = (await run(1, { kind: "poses", input })) as NonNullable<SampleData["lostPoses"]>;
+    // ego_pose needs no other table: it is on its way while this thread reads the small ones.
+    const egoPose = loadInto<TableState>(1, { kind: "load", table: "ego_pose", path: path("ego_pose") });
+    egoPose.catch(() => {}); // thrown where it is awaited
+    if (threads !== undefined) await nextTurn();
+    for (const name of present) {
+      throwIfAborted(options.signal);
+      if ((LARGE_TABLES as readonly string[]).includes(name)) continue;
+      attempt(name, () => {
+        tables.small[name] = loadSmall(name, join(folder, `${name}.json`));
+        onBytes(name, sizes.get(name)!);
+      });
+    }
+    const nothing = TokenTable.over(new Uint32Array(new SharedArrayBuffer(16)), 0).data;
+    const target = (name: TableName) => tables.small[name]?.table ?? nothing;
+    const sampleData: Task = {
+      kind: "load",
+      table: "sample_data",
+      path: path("sample_data"),
+      targets: { sample: target("sample"), calibratedSensor: target("calibrated_sensor") },
     };
-    [data.prev, data.next] = await Promise.all([
-      links(0, "prev", prevWords),
-      poses().then(() => links(1, "next", nextWords)),
-    ]);
-    data.prevWords = data.nextWords = data.egoPose = new Uint32Array(0);
+    const annotations: Task = {
+      kind: "load",
+      table: "sample_annotation",
+      path: path("sample_annotation"),
+      targets: {
+        sample: target("sample"),
+        instance: target("instance"),
+        attribute: target("attribute"),
+        visibility: target("visibility"),
+      },
+    };
+    // What is left when sample_data is whole; whichever thread is free takes the next of it.
+    const queue: ((thread: number) => Promise<void>)[] = [];
+    const drain = async (thread: number) => {
+      for (let task = queue.shift(); task !== undefined; task = queue.shift()) await task(thread);
+    };
+    // sample_data is as large as the other two together.
+    const loadedData = loadInto<SampleData>(0, sampleData).then((data) => {
+      if (data === undefined) return;
+      tables.sampleData = data;
+      const { flags, table } = data;
+      const links = (side: "prev" | "next", words: Uint32Array) => async (thread: number) => {
+        data[side] = (await run(thread, {
+          kind: "follow",
+          input: { words, flags, table, side },
+        })) as Int32Array;
+      };
+      const poses = async (thread: number) => {
+        const target = await egoPose;
+        if (!target?.complete) return;
+        const input = { egoPose: data.egoPose, flags, table: target.table };
+        data.lostPoses = (await run(thread, { kind: "poses", input })) as NonNullable<
+          SampleData["lostPoses"]
+        >;
+      };
+      queue.push(links("prev", data.prevWords), links("next", data.nextWords), poses);
+    });
+    const others = async () => {
+      const [poses, boxes] = [await egoPose, await loadInto<Annotations>(1, annotations)];
+      if (poses !== undefined) tables.egoPose = poses;
+      if (boxes !== undefined) tables.annotations = boxes;
+      await loadedData;
+      await drain(1);
+    };
+    await Promise.all([loadedData.then(() => drain(0)), others()]);
+    const data = tables.sampleData;
+    if (data !== undefined) data.prevWords = data.nextWords = data.egoPose = new Uint32Array(0);
   } finally {
     await Promise.all(threads?.map((thread) => thread.close()) ?? []);
   }

@@ -35,6 +35,8 @@ export class RowDecoder implements RowSink {
   readonly from: Int32Array;
   readonly to: Int32Array;
   bytes: Uint8Array = new Uint8Array(0);
+  /** Over {@link bytes}. */
+  view: DataView = new DataView(new ArrayBuffer(0));
   /** The table's field of type tokens: how many, four words each, and their ranges as pairs. */
   listLength = 0;
   list = new Uint32Array(64);
@@ -109,6 +111,7 @@ export class RowDecoder implements RowSink {
       if (at === -1) return -1;
     }
     this.bytes = bytes;
+    this.view = view;
     this.#events.row(offset, this.#index++);
     return at;
   }
@@ -278,6 +281,7 @@ export class RowDecoder implements RowSink {
       }
     }
     this.bytes = this.#text;
+    this.view = new DataView(this.#text.buffer, this.#text.byteOffset, this.#text.length);
     this.#learn(Object.keys(value));
     this.#events.row(offset, index);
   }

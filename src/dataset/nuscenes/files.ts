@@ -34,6 +34,7 @@ class NameTable {
   readonly #slots: Int32Array;
   readonly #hash = new Uint32Array(2);
   #bytes = Buffer.alloc(512);
+  #view = new DataView(this.#bytes.buffer, this.#bytes.byteOffset, this.#bytes.length);
 
   constructor(list: FileList) {
     this.#list = list;
@@ -56,7 +57,7 @@ class NameTable {
   /** Notes that a file is there; false where no row names it. */
   mark(folder: number, name: string): boolean {
     const length = this.#write(name);
-    hashName(this.#bytes, 0, length, this.#hash);
+    hashName(this.#view, 0, length, this.#hash);
     const held = this.#slots[this.#find(this.#hash[0]!, this.#hash[1]!, folder)]!;
     if (held === 0) return false;
     this.seen[held - 1] = 1;
@@ -66,7 +67,10 @@ class NameTable {
   /** The UTF-8 bytes of a name; almost all are ASCII, which is quicker without the encoder. */
   #write(name: string): number {
     const length = name.length;
-    if (length * 3 > this.#bytes.length) this.#bytes = Buffer.alloc(length * 6);
+    if (length * 3 > this.#bytes.length) {
+      this.#bytes = Buffer.alloc(length * 6);
+      this.#view = new DataView(this.#bytes.buffer, this.#bytes.byteOffset, this.#bytes.length);
+    }
     for (let i = 0; i < length; i++) {
       const code = name.charCodeAt(i);
       if (code > 0x7f) return this.#bytes.write(name, "utf8");

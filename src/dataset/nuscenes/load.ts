@@ -264,7 +264,7 @@ export function loadSampleData(
     let slash = to - 1;
     while (slash >= from && decoder.bytes[slash] !== 0x2f) slash--;
     if (slash + 1 < to) {
-      hashName(decoder.bytes, slash + 1, to, nameHash);
+      hashName(decoder.view, slash + 1, to, nameHash);
       columns.name[row * 2] = nameHash[0]!;
       columns.name[row * 2 + 1] = nameHash[1]!;
       columns.folder[row] = folders.id(decoder, from, Math.max(from, slash));

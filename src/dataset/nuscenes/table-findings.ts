@@ -16,8 +16,9 @@ export function* tableFindings(tables: Tables, names: Names): Generator<Finding>
   for (const name of tables.missing) {
     yield finding(RULES["missing-table"], names.path(name), `${name}.json is not there`);
   }
-  for (const [name, reason] of tables.unreadable) {
-    yield finding(RULES["unreadable-table"], names.path(name), reason);
+  for (const name of ALL_TABLES) {
+    const reason = tables.unreadable.get(name);
+    if (reason !== undefined) yield finding(RULES["unreadable-table"], names.path(name), reason);
   }
   for (const name of ALL_TABLES) {
     const state = names.state(name);

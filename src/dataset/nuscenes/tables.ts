@@ -5,7 +5,7 @@ import { INCOMPLETE, parseValue, skipValue } from "../json/scan.js";
 import { describeProblem } from "./field-types.js";
 import { type Dangling, KEEP, type TableState } from "./load.js";
 import { SCHEMA, type TableName } from "./schema.js";
-import { readToken, TokenTable, tokenWords } from "./tokens.js";
+import { TokenTable, tokenWords } from "./tokens.js";
 
 export type Row = Readonly<Record<string, unknown>>;
 
@@ -57,8 +57,7 @@ export function loadSmall(name: TableName, path: string): SmallTable {
       complete = false;
       continue;
     }
-    const bytes = Buffer.from(row.token, "utf8");
-    readToken(bytes, 0, bytes.length, keys, i * 4);
+    keys.set(tokenWords(row.token), i * 4);
     const first = lookup.insert(i);
     if (first !== -1) {
       exclude[i] = 1;

@@ -29,13 +29,20 @@ export function readHexToken(view: DataView, at: number, out: Uint32Array, slot:
   return invalid < 0x8000;
 }
 
+/** The view over the bytes that {@link readToken} was given last. */
+let view = new DataView(new ArrayBuffer(0)) as DataView;
+let viewed: Uint8Array | undefined;
+
 /**
  * Writes the 128 bits of any token, given as the UTF-8 bytes of its string: hexadecimal ones as they are, others hashed.
  */
 export function readToken(bytes: Uint8Array, from: number, to: number, out: Uint32Array, slot: number): void {
   if (to - from === 32) {
-    const view = new DataView(bytes.buffer, bytes.byteOffset + from, 32);
-    if (readHexToken(view, 0, out, slot)) return;
+    if (bytes !== viewed) {
+      viewed = bytes;
+      view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    }
+    if (readHexToken(view, from, out, slot)) return;
   }
   // Four multiplicative hashes side by side, mixed at the end.
   let a = 0x9e3779b1 ^ (to - from);
@@ -55,12 +62,27 @@ export function readToken(bytes: Uint8Array, from: number, to: number, out: Uint
   out[slot + 3] = Math.imul(d ^ (a >>> 13), 0x165667b1);
 }
 
-/** The 128 bits of a token given as a string. */
+const scratch = new Uint32Array(4);
+const scratchBytes = Buffer.alloc(32);
+
+/** The 128 bits of a token given as a string. The array is used again by the next call. */
 export function tokenWords(token: string): Uint32Array {
-  const words = new Uint32Array(4);
+  // Most tokens are 32 ASCII characters; the encoder would cost more than the rest.
+  const isShort = token.length === 32;
+  for (let i = 0; isShort && i < 32; i++) {
+    const code = token.charCodeAt(i);
+    if (code > 0x7f) return encodedWords(token);
+    scratchBytes[i] = code;
+  }
+  if (!isShort) return encodedWords(token);
+  readToken(scratchBytes, 0, 32, scratch, 0);
+  return scratch;
+}
+
+function encodedWords(token: string): Uint32Array {
   const bytes = Buffer.from(token, "utf8");
-  readToken(bytes, 0, bytes.length, words, 0);
-  return words;
+  readToken(bytes, 0, bytes.length, scratch, 0);
+  return scratch;
 }
 
 /** The hash table's parts, which can be shared between threads. */
