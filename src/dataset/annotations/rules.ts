@@ -43,6 +43,11 @@ export const ANNOTATION_RULES = defineRules("annos", {
     "language file: folder that is not there",
     "Extract the video, if its language annotations are to be used: Vista does not read these files.",
   ],
+  "language-past-end": [
+    "warning",
+    "language file: clips past the end of a folder",
+    "Nothing for a few frames; else extract the video again.",
+  ],
   "frame-missing": ["error", "frame that is not there", "Restore the files, or make the file again."],
   "past-end": [
     "error",

@@ -346,7 +346,7 @@ describe("language files", () => {
     /"blip" is null/,
   );
   fault(
-    "past-end",
+    "language-past-end",
     "past the last frame",
     () => ({
       language: [...language, { ...language[0]!, first_frame: "000000011.jpg", last_frame: "000000050.jpg" }],
@@ -363,6 +363,15 @@ describe("language files", () => {
     }),
     "record 0",
     /11 records name full_images.*, where no frame is/,
+  );
+  fault(
+    "language-past-end",
+    "a start past the last frame",
+    () => ({
+      language: [...language, { ...language[0]!, first_frame: "000000050.jpg", last_frame: "000000089.jpg" }],
+    }),
+    "record 55",
+    /from frame 50 to 89, the folder ends at 49/,
   );
   nearMiss("escapes and other scripts in a caption", () => ({
     language: edited(language, 2, { blip: 'a sign that says "停车" \\ \n ü' }),
