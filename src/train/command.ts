@@ -69,8 +69,8 @@ function torchrunArguments(plan: LaunchPlan): string[] {
     case "none":
       return [];
     case "local":
-      // --standalone used a fixed port in older torch. The address keeps workers from looking up this machine's name.
-      return [...size, "--rdzv_backend=c10d", "--rdzv_endpoint=localhost:0", "--local_addr=127.0.0.1"];
+      // --standalone used a fixed port in older torch. No --local_addr here or below: torch before 2.0 has none.
+      return [...size, "--rdzv_backend=c10d", "--rdzv_endpoint=localhost:0"];
     case "c10d":
       return [...size, ...c10dArguments(meeting.host, String(meeting.port), meeting.id)];
     case "static":
@@ -90,12 +90,10 @@ function torchrunArguments(plan: LaunchPlan): string[] {
 }
 
 export function c10dArguments(host: string, port: string, id: string): string[] {
-  const loopback = host === "localhost" || host.startsWith("127.");
   return [
     "--rdzv_backend=c10d",
     `--rdzv_endpoint=${host.includes(":") ? `[${host}]` : host}:${port}`,
     `--rdzv_id=${id}`,
-    ...(loopback ? ["--local_addr=127.0.0.1"] : []),
   ];
 }
 

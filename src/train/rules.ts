@@ -46,8 +46,8 @@ export const RULES = {
   hostName: rule(
     "host-name",
     "warning",
-    "With --rdzv-endpoint the first node announces itself under its own name (pytorch#150532); the others fail if they cannot resolve it.",
-    "Use --node-rank and --master-addr with an IP address, or add the name to /etc/hosts on all nodes.",
+    "torchrun has the workers connect to the first node by its own name (pytorch#150532), and they fail.",
+    "Use numbers, --node-rank 0 --master-addr 127.0.0.1 on one node, or add the name to /etc/hosts on all nodes.",
   ),
   pet: rule(
     "pet-variable",

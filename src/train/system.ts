@@ -1,6 +1,8 @@
 /** Small programs that the preflight and the Slurm part ask things of: nvidia-smi, Python, sbatch. */
 import { execFile } from "node:child_process";
+import { lookup } from "node:dns/promises";
 import { statfs } from "node:fs/promises";
+import { hostname } from "node:os";
 
 /** How a program ended. */
 export interface Captured {
@@ -20,6 +22,9 @@ export interface System {
     args: readonly string[],
     options?: { cwd?: string; timeoutSeconds?: number; env?: Record<string, string | undefined> },
   ): Promise<Captured>;
+  hostname: string;
+  /** True where a host name has an address here. */
+  resolves(name: string): Promise<boolean>;
   /** Bytes this user may still write below an existing folder; undefined where the file system does not tell. */
   freeBytes(folder: string): Promise<number | undefined>;
 }
@@ -28,6 +33,12 @@ export interface System {
 export function realSystem(env: Record<string, string | undefined>, signal?: AbortSignal): System {
   return {
     env,
+    hostname: hostname(),
+    resolves: (name) =>
+      lookup(name).then(
+        () => true,
+        () => false,
+      ),
     async freeBytes(folder) {
       const disk = await statfs(folder);
       // Some network file systems report 0 blocks in all.

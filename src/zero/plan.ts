@@ -75,6 +75,8 @@ export class ZeroPlan {
   readonly #leftOut: string[] = [];
   readonly #converted: Partial<Record<DType, number>> = {};
   readonly #warnings: string[] = [];
+  #trainedShapes: Shapes = new Map();
+  #placeholders: Set<string> | undefined;
   /** One float32 tensor for each tensor that is converted, so that shared ones stay shared. */
   readonly #casts = new Map<Tensor, Tensor>();
 
@@ -254,6 +256,7 @@ export class ZeroPlan {
 
   async #addStage3(groups: readonly Shapes[]): Promise<void> {
     const shapes: Shapes = new Map(groups.flatMap((group) => [...group]));
+    this.#trainedShapes = shapes;
     const flats: Piece[][] = [];
     const sizes: number[] = [];
     for (const shard of this.#shards) {
@@ -328,7 +331,7 @@ export class ZeroPlan {
       if (source !== undefined) {
         this.tensors.set(name, this.tensors.get(source)!);
         this.#share(name, source);
-      } else if (this.#shards[0]!.stage === 3 && tensor.numel === 0) {
+      } else if (this.#isPlaceholder(tensor)) {
         lost.push(name);
       } else {
         this.tensors.set(name, this.#float32(tensor));
@@ -347,6 +350,23 @@ export class ZeroPlan {
         },
       );
     }
+  }
+
+  /**
+   * In stage 3 a partitioned parameter stands in `module` as an empty tensor, in older versions (0.5 at least) as one of a
+   * single element. What the trained parameters look like there tells which.
+   */
+  #isPlaceholder(tensor: Tensor): boolean {
+    if (this.#shards[0]!.stage !== 3) return false;
+    if (tensor.numel === 0) return true;
+    if (this.#placeholders === undefined) {
+      this.#placeholders = new Set();
+      for (const [name, { shape }] of this.#model.module) {
+        const real = this.#trainedShapes.get(name);
+        if (real !== undefined && String(shape) !== String(real)) this.#placeholders.add(String(shape));
+      }
+    }
+    return this.#placeholders.has(String(tensor.shape));
   }
 
   /** Frozen and left out on request, under its own name or as an alias. */

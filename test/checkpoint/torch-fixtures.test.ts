@@ -17,7 +17,6 @@ const { files } = JSON.parse(readFileSync(join(FIXTURES, "expected.json"), "utf8
 
 /** Not read, and why; each is said to be sound all the same, or refused for what is wrong with the zip. */
 const REFUSED: Record<string, string> = {
-  "dtypes.pt": "UNSUPPORTED", // complex32
   "repacked-deflated.pt": "UNSUPPORTED",
   "empty.pt": "FORMAT", // no state dict
 };
@@ -47,7 +46,7 @@ describe.each(Object.entries(files))("%s", (name, expected) => {
 });
 
 it("verify takes a quantised model for sound", async () => {
-  const { problems, warnings } = await verifyCheckpoint(join(FIXTURES, "unusual.pt"));
+  const { problems, warnings } = await verifyCheckpoint(join(FIXTURES, "unusual-quantized.pt"));
   expect(problems).toEqual([]);
   expect(warnings).toEqual([expect.stringContaining("quantised")]);
 });

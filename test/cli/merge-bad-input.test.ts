@@ -407,6 +407,21 @@ describe("stage 3", () => {
     expect(rest.stdout).toMatch(/left out \(--no-recover\): 1 orphan: adapter\.base/);
   });
 
+  it("placeholders of one element, as older versions have them, are not taken for weights", async () => {
+    const folder = temporaryFolder();
+    writeFakeCheckpoint(folder, {
+      ...STAGE3,
+      module: new Map<Fake, Fake>([
+        ["w", new FakeTensor([1])],
+        ["adapter.base", new FakeTensor([1])],
+        ["kept.whole", new FakeTensor([5, 6])],
+      ]),
+    });
+    const failed = await runCli("vista-ckpt", ["merge", folder]);
+    expect(failed.code).toBe(1);
+    expect(failed.stderr).toMatch(/1 tensors are in no shard.*: adapter\.base\./);
+  });
+
   it.each<[string, FakeCheckpoint, RegExp]>([
     [
       "a rank with another length",

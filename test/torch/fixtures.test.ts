@@ -22,7 +22,7 @@ const REFUSED: Record<string, RegExp> = {
   "unusual-conjugate.pt": /a lazy conjugate or negative view/,
   "unusual-meta.pt": /only torch can rebuild .*_rebuild_meta_tensor_no_storage/,
   "unusual-negative.pt": /a lazy conjugate or negative view/,
-  "unusual-quantized.pt": /no known storage \(QInt8Storage\)/,
+  "unusual-quantized.pt": /a quantised tensor \(QInt8Storage\)/,
   "unusual-sparse.pt": /only torch can rebuild .*_rebuild_sparse_tensor/,
   "unusual-sparse_csr.pt": /only torch can rebuild .*_rebuild_sparse_tensor/,
 };

@@ -162,6 +162,8 @@ export function fakeSystem(
   };
   return {
     env,
+    hostname: "node1",
+    resolves: async (name) => name !== env.UNRESOLVED,
     freeBytes: async () => free,
     async capture(file) {
       const answer = all[file];

@@ -25,7 +25,7 @@ function command(name: string, options: Partial<LaunchOptions> = {}, finetune?: 
 
 test("one node meets itself at a free port", () => {
   expect(command("phase2-stage1", {}, "/runs/p1/pytorch_model.bin")).toBe(
-    "torchrun --nnodes=1 --nproc_per_node=8 --rdzv_backend=c10d --rdzv_endpoint=localhost:0 --local_addr=127.0.0.1 " +
+    "torchrun --nnodes=1 --nproc_per_node=8 --rdzv_backend=c10d --rdzv_endpoint=localhost:0 " +
       "train.py --base configs/training/vista_phase2_stage1.yaml --finetune /runs/p1/pytorch_model.bin --num_nodes 1 --n_devices 8",
   );
 });

@@ -88,6 +88,17 @@ test("several nodes without a rendezvous, a host nobody knows, a busy port", asy
   }
 });
 
+test("a machine that does not know its own name", async () => {
+  const system = node({}, { UNRESOLVED: "node1" });
+  const finetune = await mergedWeights();
+  const result = await found("phase2-stage1", { finetune }, system);
+  expect(result.codes).toEqual(["warning host-name"]);
+  expect(result.text).toContain("cannot resolve its own name, node1");
+  const numbers = { finetune, nodeRank: 0, masterAddr: "127.0.0.1", masterPort: 29_432 };
+  expect((await found("phase2-stage1", numbers, system)).codes).toEqual([]);
+  expect((await found("debug", {}, system)).codes).toEqual([]);
+});
+
 test("PET_* variables", async () => {
   const system = node({}, { PET_MAX_RESTARTS: "3", PATH: "/usr/bin" });
   const result = await found("phase1", { rdzvEndpoint: "localhost:29431" }, system);

@@ -2,9 +2,10 @@
 import { lookup } from "node:dns/promises";
 import { stat } from "node:fs/promises";
 import { createServer } from "node:net";
-import { hostname, networkInterfaces } from "node:os";
+import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { finding, type TrainFinding } from "../rules.js";
+import type { System } from "../system.js";
 import type { CheckContext } from "./context.js";
 
 export async function checkCheckout({ plan }: CheckContext): Promise<TrainFinding[]> {
@@ -12,14 +13,15 @@ export async function checkCheckout({ plan }: CheckContext): Promise<TrainFindin
   return file?.isFile() ? [] : [finding("checkout", `${plan.vista} has no train.py`)];
 }
 
-export async function checkRendezvous({ plan }: CheckContext): Promise<TrainFinding[]> {
+export async function checkRendezvous({ plan, system }: CheckContext): Promise<TrainFinding[]> {
   const meeting = plan.rendezvous;
   if (meeting.kind === "missing") {
     return [finding("noRendezvous", `${plan.nodes} nodes, and nothing says how they find one another`)];
   }
-  if (meeting.kind !== "c10d" && meeting.kind !== "static") return [];
-  // With Slurm the address is looked up on the nodes, not here.
+  // With Slurm names are looked up on the nodes, not here.
   if (plan.slurm !== undefined) return [];
+  if (meeting.kind === "local") return checkHostName(system);
+  if (meeting.kind !== "c10d" && meeting.kind !== "static") return [];
   let address: string;
   try {
     address = (await lookup(meeting.host)).address;
@@ -32,13 +34,14 @@ export async function checkRendezvous({ plan }: CheckContext): Promise<TrainFind
   if (first && (await isBusy(meeting.port))) {
     found.push(finding("portBusy", `port ${meeting.port} of this machine is in use`));
   }
-  if (meeting.kind === "c10d" && first && plan.nodes > 1 && !address.startsWith("127.")) {
-    const own = await lookup(hostname()).catch(() => undefined);
-    if (own === undefined) {
-      found.push(finding("hostName", `this machine cannot resolve its own name, ${hostname()}`));
-    }
-  }
+  if (meeting.kind === "c10d" && first) found.push(...(await checkHostName(system)));
   return found;
+}
+
+/** With c10d the workers connect to the first node by the name it gives itself. */
+async function checkHostName(system: System): Promise<TrainFinding[]> {
+  if (await system.resolves(system.hostname)) return [];
+  return [finding("hostName", `this machine cannot resolve its own name, ${system.hostname}`)];
 }
 
 function isLocal(address: string): boolean {

@@ -46,7 +46,7 @@ const launches = [
       join(run, "configs/2025-01-01-project.yaml"),
     ],
   ],
-  ["extra", ["debug", "--", "--max_epochs", "3", "--seed=7", "data.params.num_workers=4"]],
+  ["extra", ["debug", "--", "--precision", "32", "--seed=7", "data.params.num_workers=4"]],
   [
     "by steps",
     [

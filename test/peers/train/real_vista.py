@@ -97,7 +97,7 @@ def run_one(vista, args):
         seen["resume_from_checkpoint"] = values["opt"].resume_from_checkpoint
         seen["unknown"] = values["unknown"]
         seen["trainer"] = {
-            key: values["trainer_config"].get(key) for key in ("num_nodes", "devices", "strategy", "max_epochs")
+            key: values["trainer_config"].get(key) for key in ("num_nodes", "devices", "strategy", "precision")
         }
         seen["subsets"] = list(values["config"].data.params.subsets)
         seen["num_workers"] = values["config"].data.params.num_workers

@@ -1,5 +1,5 @@
 /** A real Slurm on this machine: 16 pretended nodes of 8 pretended GPUs, with a real torchrun on each. */
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -31,6 +31,7 @@ interface Job {
   output: string;
   /** What the job has printed so far. */
   log(): Promise<string>;
+  logdir: string;
 }
 
 /** Submits phase 1 as a user would; names of the pretended nodes do not resolve, so an endpoint has to be given. */
@@ -59,7 +60,7 @@ async function submit(mode: string, args: readonly string[], env: Record<string,
   expect(result).toMatchObject({ code: 0, stdout: expect.stringMatching(/^\d+\n$/) });
   expect(result.stderr).toContain("submitted as job");
   const id = result.stdout.trim();
-  return { id, output, log: () => readLog(join(logdir, "slurm"), id) };
+  return { id, output, logdir, log: () => readLog(join(logdir, "slurm"), id) };
 }
 
 async function readLog(place: string, id: string): Promise<string> {
@@ -129,7 +130,7 @@ test("failing, requeueing, giving up, being cancelled; and the script's own meet
   // Slurm warns between 50 s and the limit of one minute before the end.
   const short = ["--time", "1", "--sbatch", "signal=B:USR1@50"];
   const failing = await submit("exit7", small(29612));
-  const requeued = await submit("checkpoint", [...small(29613), ...short]);
+  const requeued = await submit("checkpoint", small(29613));
   const stuck = await submit("sleep", [...small(29614), ...short]);
   const cancelled = await submit("sleep", small(29615));
   const local = await submit(
@@ -161,6 +162,11 @@ test("failing, requeueing, giving up, being cancelled; and the script's own meet
   ]);
   expect(await local.log()).toMatch(/logs-\d+\/mine\/pytorch_model\.bin$/m);
 
+  // The warning by hand, when there is a checkpoint: the signal that Slurm sends by itself, to the script alone.
+  await until("the job to requeue has a checkpoint", () =>
+    existsSync(join(requeued.logdir, `phase1-${requeued.id}`, "checkpoints/last.ckpt/latest")),
+  );
+  await slurm.exec(["scancel", "--batch", "--signal=USR1", requeued.id]);
   // Made a checkpoint, was warned, went back into the queue and went on from it.
   const again = await slurm.waitForJob(requeued.id, { timeoutSeconds: 180 });
   expect(again, await requeued.log()).toMatchObject({ state: "COMPLETED", exitCode: "0:0", restarts: 1 });

@@ -124,7 +124,7 @@ test("one node: ranks, world size, arguments, and nothing added", async () => {
       max_epochs: "3",
     });
     expect(one.unknown).toEqual(["data.params.num_workers=4"]);
-    expect(one.env).toMatchObject({ NCCL_DEBUG: "INFO", MASTER_ADDR: "127.0.0.1" });
+    expect(one.env).toMatchObject({ NCCL_DEBUG: "INFO", LOCAL_WORLD_SIZE: "2" });
   }
 });
 
