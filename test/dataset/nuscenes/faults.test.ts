@@ -70,6 +70,19 @@ const CASES: Case[] = [
     },
   },
   {
+    rule: "empty-table",
+    name: "no ego pose at all",
+    plant: (set) => {
+      set.edit("ego_pose", () => []);
+      return table("ego_pose");
+    },
+    // As in the test version.
+    near: (set) => {
+      set.edit("instance", () => []);
+      set.edit("sample_annotation", () => []);
+    },
+  },
+  {
     rule: "bad-json",
     name: "a table is cut off",
     plant: (set) => {
