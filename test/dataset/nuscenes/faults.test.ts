@@ -387,7 +387,10 @@ const CASES: Case[] = [
       writeFileSync(set.path(camera, "n015__CAM_FRONT__1.jpg"), await picture());
       return `${camera}/n015__CAM_FRONT__1.jpg`;
     },
-    near: (set) => writeFileSync(set.path("LICENSE"), "text"),
+    near: (set) => {
+      writeFileSync(set.path("LICENSE"), "text");
+      writeFileSync(set.path(camera, ".DS_Store"), "text");
+    },
   },
   {
     rule: "empty-file",
@@ -495,6 +498,14 @@ const CASES: Case[] = [
     name: "a scene's vehicle_monitor is not there",
     plant: (set) => {
       rmSync(set.path("can_bus/scene-0103_vehicle_monitor.json"));
+      return "can_bus/scene-0103_vehicle_monitor.json scene-0103";
+    },
+  },
+  {
+    rule: "can-bus-missing",
+    name: "a scene's vehicle_monitor has no messages",
+    plant: (set) => {
+      writeFileSync(set.path("can_bus/scene-0103_vehicle_monitor.json"), "[]");
       return "can_bus/scene-0103_vehicle_monitor.json scene-0103";
     },
   },
