@@ -64,7 +64,7 @@ class Verifier {
   readonly #files: VerifiedFile[] = [];
   readonly #problems: VistaError[] = [];
   readonly #nonFinite: NonFiniteCount[] = [];
-  #warnings: readonly string[] = [];
+  readonly #warnings: string[] = [];
   #done = 0;
   #total = 0;
 
@@ -111,20 +111,20 @@ class Verifier {
         ...(tag === undefined ? {} : { tag }),
         ...(signal === undefined ? {} : { signal }),
       });
-      this.#warnings = opened.warnings;
+      this.#warnings.push(...opened.warnings);
       await opened.state.close();
     } catch (error) {
-      // Sound files all the same: of a kind that cannot be merged, or saved without some of the weights.
-      const sound = isVistaError(error) && ["UNSUPPORTED", "INCOMPLETE"].includes(error.code);
-      if (sound) this.#warnings = [`cannot be merged: ${error.message}`];
-      else this.#problem(error);
+      this.#problem(error);
     }
   }
 
   /** Notes an error that the input caused; others are thrown on. */
   #problem(error: unknown): void {
     if (!isVistaError(error) || error.code === "ABORTED") throw error;
-    this.#problems.push(error);
+    // Sound all the same: of a kind that cannot be read or merged here, or saved without some of the weights.
+    if (["UNSUPPORTED", "INCOMPLETE"].includes(error.code))
+      this.#warnings.push(`cannot be used: ${error.message}`);
+    else this.#problems.push(error);
   }
 
   async #file(path: string): Promise<void> {
@@ -136,10 +136,10 @@ class Verifier {
       else if (format === "safetensors") await this.#safetensors(file);
       else await this.#legacy(file);
     } catch (error) {
-      this.#problem(error);
-      if (!this.#files.some((known) => known.path === path)) {
-        this.#files.push({ path, format: "unknown", bytes: file.size, records: 0, checked: 0 });
-      }
+      if (!isVistaError(error) || error.code === "ABORTED") throw error;
+      // Whatever the reason: what could not be looked at is not sound.
+      this.#problems.push(error);
+      this.#files.push({ path, format: "unknown", bytes: file.size, records: 0, checked: 0 });
     } finally {
       await file.close();
     }

@@ -2,7 +2,7 @@
 import { VistaError } from "../errors.js";
 import { StateDict, type Tensor } from "../tensor/tensor.js";
 import { asDict, type PyDict } from "./objects.js";
-import { type ReadTorchOptions, readTorchFile, type TorchFile } from "./read.js";
+import { type ReadTorchOptions, readTorchFile, type TorchFile, tensorsAt } from "./read.js";
 import { TorchTensor, unsupportedTensor } from "./values.js";
 
 /** Where training code puts the state dict: Lightning, DeepSpeed's model states, many others. */
@@ -53,10 +53,10 @@ export function findStateDict(file: TorchFile, key?: string): PyDict {
 
 /** @throws VistaError `UNSUPPORTED`, `FORMAT` */
 export async function tensorsOf(file: TorchFile, dict: PyDict): Promise<Map<string, Tensor>> {
-  const tensors = new Map<string, Tensor>();
+  const descriptions = new Map<string, TorchTensor>();
   for (const [name, value] of dict) {
     if (value instanceof TorchTensor) {
-      tensors.set(String(name), await file.tensor(value));
+      descriptions.set(String(name), value);
       continue;
     }
     const kind = unsupportedTensor(value);
@@ -67,5 +67,6 @@ export async function tensorsOf(file: TorchFile, dict: PyDict): Promise<Map<stri
       });
     }
   }
-  return tensors;
+  const tensors = await tensorsAt(file, descriptions.values());
+  return new Map([...descriptions.keys()].map((name, i) => [name, tensors[i]!]));
 }

@@ -90,6 +90,14 @@ async function readZip(file: SourceFile, options: ReadTorchOptions): Promise<Tor
   };
 }
 
+/**
+ * Looks up many tensors at once. Each needs a read of its own (the local header of its record): one after the other, a
+ * model of thousands of tensors would wait for each.
+ */
+export function tensorsAt(file: TorchFile, descriptions: Iterable<TorchTensor>): Promise<Tensor[]> {
+  return Promise.all(Array.from(descriptions, (description) => file.tensor(description)));
+}
+
 /** Makes tensors from descriptions, each region located once and each view made once. */
 export function tensorsOver(
   locate: (key: string) => Promise<Region>,

@@ -65,6 +65,9 @@ export class TorchValues {
     if (tag === "module" && cls !== undefined) return cls;
     const name = cls instanceof PyGlobal ? cls.qualname : "";
     const dtype = dtypeOfStorage(name);
+    if (tag === "storage" && dtype === undefined && /^Q\w+Storage$/.test(name)) {
+      throw this.#error("UNSUPPORTED", `a quantised tensor (${name})`, at);
+    }
     if (
       tag !== "storage" ||
       typeof key !== "string" ||

@@ -47,12 +47,13 @@ export function signalMarked(mark: string, signal: NodeJS.Signals): boolean {
   return processes.length > 0;
 }
 
-/** kill(2) that does not mind if the process is gone; a negative pid is a process group. */
+/** kill(2) that does not mind if the process is gone, its number another user's now; a negative pid is a group. */
 export function sendSignal(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(pid, signal);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== "ESRCH" && code !== "EPERM") throw error;
   }
 }
 

@@ -106,13 +106,15 @@ export async function runTraining(command: Command, options: TrainingOptions): P
     kill,
   });
 
+  let killTimer: NodeJS.Timeout | undefined;
   const rendezvous = watchRendezvous(mark, options.rendezvousTimeout, () => {
     sendSignal(child.pid!, "SIGTERM");
-    setTimeout(kill, GRACE_SECONDS * 1000).unref();
+    killTimer = setTimeout(kill, GRACE_SECONDS * 1000);
   });
   const closed = new Promise<void>((resolve) => child.once("close", () => resolve()));
   const { code, signal } = await exited(child);
   rendezvous.stop();
+  clearTimeout(killTimer);
   // Orphans hold the pipes open: end them before waiting for the last of the output.
   await within(closed, 2000);
   await endOrphans(mark);

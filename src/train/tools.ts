@@ -1,10 +1,12 @@
 /** The parts of this package that the launcher uses of checkpoints and data. */
 import { VistaError } from "../errors.js";
-import { SourceFile } from "../io/source.js";
+import { openSafetensors } from "../safetensors/read.js";
+import { writeSafetensors } from "../safetensors/write.js";
 import { asDict } from "../torch/objects.js";
 import { tensorsOf } from "../torch/open.js";
 import { readTorchFile } from "../torch/read.js";
 import { writeTorchFile } from "../torch/write.js";
+import { applyVistaSteps } from "../vista/steps.js";
 import { openZeroCheckpoint } from "../zero/open.js";
 import type { CheckpointTools } from "./checkpoints.js";
 import type { Tools } from "./preflight.js";
@@ -12,7 +14,11 @@ import { quickCheck } from "./quick-data.js";
 
 export const checkpointTools: CheckpointTools = {
   async listKeys(path) {
-    if (path.endsWith("safetensors")) return safetensorsNames(path);
+    if (path.endsWith("safetensors")) {
+      const { state } = await openSafetensors(path);
+      await state.close();
+      return [...state.tensors.keys()];
+    }
     const file = await readTorchFile(path);
     try {
       const top = asDict(file.value);
@@ -45,37 +51,15 @@ export const checkpointTools: CheckpointTools = {
     }
   },
 
-  async toSafetensors() {
-    throw new VistaError("UNSUPPORTED", "pending");
+  async toSafetensors(folder, output, options) {
+    const { state } = await openZeroCheckpoint(folder, options);
+    try {
+      const { tensors } = applyVistaSteps(state.tensors);
+      await writeSafetensors(state.with(tensors), output, { ...options, force: true, phase: "to-st" });
+    } finally {
+      await state.close();
+    }
   },
 };
-
-/** Tensor names of a safetensors file whose header agrees with its size. */
-async function safetensorsNames(path: string): Promise<string[]> {
-  const file = await SourceFile.open(path);
-  try {
-    const bad = (what: string) => new VistaError("FORMAT", what, { path });
-    if (file.size < 8) throw bad(`${file.size} bytes are no safetensors file`);
-    const head = Buffer.alloc(8);
-    await file.read(head, 0);
-    const length = Number(head.readBigUInt64LE(0));
-    if (length > Math.min(100e6, file.size - 8))
-      throw bad(`the header would take ${length} of ${file.size} bytes`);
-    const text = Buffer.alloc(length);
-    await file.read(text, 8);
-    let header: Record<string, { data_offsets: [number, number] }>;
-    try {
-      header = JSON.parse(text.toString("utf8"));
-    } catch {
-      throw bad("the header is not JSON");
-    }
-    const names = Object.keys(header).filter((name) => name !== "__metadata__");
-    const end = 8 + length + Math.max(0, ...names.map((name) => header[name]!.data_offsets[1]));
-    if (end !== file.size) throw bad(`has ${file.size} bytes, its header says ${end}`);
-    return names;
-  } finally {
-    await file.close();
-  }
-}
 
 export const tools: Tools = { checkpoints: checkpointTools, data: { quickCheck } };

@@ -8,7 +8,7 @@ import { VistaError } from "../errors.js";
 import type { Piece } from "../io/source.js";
 import { type DType, dtypeInfo, numelOf } from "../tensor/dtype.js";
 import { castTensor, makeTensor, piecesBetween, type Tensor } from "../tensor/tensor.js";
-import type { TorchFile } from "../torch/read.js";
+import { type TorchFile, tensorsAt } from "../torch/read.js";
 import type { TorchTensor } from "../torch/values.js";
 import type { CheckpointFiles } from "./layout.js";
 import { cutFlatGroup, cutParameters, isMismatch, type Mismatch, type Span } from "./partition.js";
@@ -131,8 +131,9 @@ export class ZeroPlan {
       );
     }
     const first = new Map<Tensor, string>();
-    for (const [name, description] of this.#model.module) {
-      const tensor = this.#asReference(await this.#model.torchFile.tensor(description));
+    const whole = await tensorsAt(this.#model.torchFile, this.#model.module.values());
+    for (const [i, name] of [...this.#model.module.keys()].entries()) {
+      const tensor = this.#asReference(whole[i]!);
       this.tensors.set(name, tensor);
       const source = first.get(tensor);
       if (source !== undefined && tensor.numel > 0) this.#share(name, source);
@@ -155,18 +156,22 @@ export class ZeroPlan {
   }
 
   async #addBuffers(): Promise<void> {
-    for (const [name, description] of this.#model.module) {
-      if (!this.#model.bufferNames.has(name)) continue;
-      const tensor = await this.#model.torchFile.tensor(description);
-      this.tensors.set(name, this.#asReference(tensor));
-      this.#counts.buffers++;
-    }
+    const buffers = [...this.#model.module].filter(([name]) => this.#model.bufferNames.has(name));
+    const tensors = await tensorsAt(
+      this.#model.torchFile,
+      buffers.map(([, description]) => description),
+    );
+    buffers.forEach(([name], i) => {
+      this.tensors.set(name, this.#asReference(tensors[i]!));
+    });
+    this.#counts.buffers = buffers.length;
   }
 
   /** Frozen parameters: whole in stage 1 and 2, in stage 3 one fragment a rank. Never converted. */
   async #addFrozen(): Promise<void> {
     const { frozenShapes } = this.#model;
     const holders = this.#shards[0]!.stage === 3 ? this.#models : [this.#model];
+    for (const model of holders) await tensorsAt(model.torchFile, model.frozenFragments.values());
     for (const [name, shape] of frozenShapes) {
       const pieces: Piece[] = [];
       let dtype: DType | undefined;
@@ -313,13 +318,12 @@ export class ZeroPlan {
     }
     // Before DeepSpeed 0.9.0 tied weights were not listed: the alias is a second name of one storage in `module`.
     const nameOfView = new Map<Tensor, string>();
-    for (const [name, description] of this.#model.module) {
-      if (this.tensors.has(name)) nameOfView.set(await this.#model.torchFile.tensor(description), name);
-    }
+    const views = await tensorsAt(this.#model.torchFile, this.#model.module.values());
+    const viewOf = new Map([...this.#model.module.keys()].map((name, i) => [name, views[i]!]));
+    for (const [name, view] of viewOf) if (this.tensors.has(name)) nameOfView.set(view, name);
     const lost: string[] = [];
     for (const name of names) {
-      const description = this.#model.module.get(name)!;
-      const tensor = await this.#model.torchFile.tensor(description);
+      const tensor = viewOf.get(name)!;
       const source = tensor.numel > 0 ? nameOfView.get(tensor) : undefined;
       if (source !== undefined) {
         this.tensors.set(name, this.tensors.get(source)!);

@@ -135,3 +135,44 @@ it("a file cut anywhere is refused", async () => {
     await expect(openSafetensors(path)).rejects.toMatchObject({ code: "TRUNCATED" });
   }
 });
+
+interface Verdict {
+  accepted: boolean;
+  names?: string[];
+  metadata?: Record<string, string> | null;
+}
+
+/** Read by the reference and refused here: two readers must not see two different files; no dimension is beyond 2^53. */
+const STRICTER = [
+  "name-twice.safetensors",
+  "name-twice-on-one-range.safetensors",
+  "shape-with-a-zero-and-huge.safetensors",
+];
+
+describe("crafted files get the reference's verdict", () => {
+  const { files, crafted } = JSON.parse(readFileSync(join(FIXTURES, "expected.json"), "utf8")) as {
+    files: Record<string, { metadata: Record<string, string> | null; tensors: { name: string }[] }>;
+    crafted: Record<string, Verdict>;
+  };
+
+  it.each(Object.entries(crafted))("%s", async (name, verdict) => {
+    const opening = openSafetensors(join(FIXTURES, "crafted", name));
+    if (!verdict.accepted || STRICTER.includes(name)) {
+      await expect(opening).rejects.toMatchObject({ code: expect.stringMatching(/^(FORMAT|TRUNCATED)$/) });
+      return;
+    }
+    const { state, metadata } = await opening;
+    await state.close();
+    expect([...state.tensors.keys()].sort()).toEqual(verdict.names!.slice().sort());
+    expect(metadata === undefined ? null : Object.fromEntries(metadata)).toEqual(verdict.metadata);
+  });
+
+  it.each(Object.entries(files))("%s", async (name, expected) => {
+    const { state, metadata } = await openSafetensors(join(FIXTURES, name));
+    const digests = new Map((await digestsOf(state)).map((digest) => [digest.name, digest]));
+    await state.close();
+    expect(digests.size).toBe(expected.tensors.length);
+    for (const entry of expected.tensors) expect(entry).toMatchObject(digests.get(entry.name)!);
+    expect(metadata === undefined ? null : Object.fromEntries(metadata)).toEqual(expected.metadata);
+  });
+});

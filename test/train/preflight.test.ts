@@ -3,20 +3,12 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { beforeEach, expect, test } from "vitest";
-import { type LaunchOptions, planLaunch } from "../../src/train/plan.js";
-import { type PreflightOptions, preflight, unknownSelectors } from "../../src/train/preflight.js";
-import { BUILT_IN_RECIPES } from "../../src/train/recipes.js";
+import type { LaunchOptions } from "../../src/train/plan.js";
+import { unknownSelectors } from "../../src/train/preflight.js";
 import { RULES } from "../../src/train/rules.js";
-import type { System } from "../../src/train/system.js";
-import { checkpointTools, tools } from "../../src/train/tools.js";
-import {
-  fakeSystem,
-  makeCheckout,
-  PINNED,
-  temporaryFolder,
-  UNET_KEYS,
-  writeSafetensors,
-} from "./checkout.js";
+import { checkpointTools } from "../../src/train/tools.js";
+import { fakeSystem, makeCheckout, temporaryFolder, UNET_KEYS, writeSafetensors } from "./checkout.js";
+import { EIGHT, node, type Preflight, preflightOf } from "./found.js";
 
 const ZERO = fileURLToPath(new URL("../../fixtures/zero/vista-phase1", import.meta.url));
 const folder = await temporaryFolder();
@@ -27,37 +19,7 @@ beforeEach(async () => {
   vista = await makeCheckout(folder);
 });
 
-const H100 = (index: number, more: { total?: string; free?: string; mig?: string; name?: string } = {}) =>
-  `${index}, GPU-0${index}c8e1a4-7d1f-4f0e-8a57-6a1f3c9d2b10, ${more.name ?? "NVIDIA H100 80GB HBM3"}, ${more.total ?? "81559"}, ${more.free ?? "81084"}, ${more.mig ?? "Disabled"}`;
-const EIGHT = Array.from({ length: 8 }, (_, i) => H100(i)).join("\n");
-
-/** A node on which nothing is wrong, but for what `answers` says. */
-function node(answers: Parameters<typeof fakeSystem>[0] = {}, env: Record<string, string> = {}): System {
-  return fakeSystem({ "nvidia-smi": { stdout: `${EIGHT}\n` }, ...answers }, env);
-}
-
-/** What the preflight finds, as `severity rule` without `train/`. */
-async function found(
-  recipe: string,
-  options: Partial<LaunchOptions> = {},
-  system: System = node(),
-  preflightOptions: PreflightOptions = {},
-) {
-  const plan = planLaunch(
-    BUILT_IN_RECIPES.find((one) => one.name === recipe)!,
-    { vista, python: "python", ...options },
-    folder,
-  );
-  const findings = await preflight(plan, system, tools, preflightOptions);
-  for (const one of findings) {
-    expect(one.message).not.toMatch(/undefined|\n/);
-    expect(one.fix).not.toBe("");
-  }
-  return {
-    codes: findings.map((one) => `${one.severity} ${one.rule.replace("train/", "")}`),
-    text: findings.map((one) => `${one.message} | ${one.fix}`).join("\n"),
-  };
-}
+const found: Preflight = (...args) => preflightOf(folder, ...args);
 
 async function framesOf(checkout: string): Promise<string[]> {
   const [sample] = JSON.parse(await readFile(join(checkout, "annos/nuScenes.json"), "utf8"));
@@ -358,120 +320,6 @@ test("data roots are read from the checkout, where the documentation has people 
   expect(result.text).toContain("annos/more.json");
 });
 
-test.each<[string, Parameters<typeof node>[0], Record<string, string>, string[]]>([
-  ["eight H100", {}, {}, []],
-  ["missing", { "nvidia-smi": { outcome: "missing" } }, {}, ["note gpu-unknown"]],
-  [
-    "no driver",
-    {
-      "nvidia-smi": {
-        code: 9,
-        stdout:
-          "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver. Make sure that the latest NVIDIA driver is installed and running.\n",
-      },
-    },
-    {},
-    ["note gpu-unknown"],
-  ],
-  ["no NVML", { "nvidia-smi": { code: 12 } }, {}, ["note gpu-unknown"]],
-  ["hangs", { "nvidia-smi": { outcome: "timeout" } }, {}, ["note gpu-unknown"]],
-  ["no devices", { "nvidia-smi": { stdout: "No devices were found\n" } }, {}, ["error gpu-count"]],
-  ["four", { "nvidia-smi": { stdout: EIGHT.split("\n").slice(0, 4).join("\n") } }, {}, ["error gpu-count"]],
-  ["four visible", {}, { CUDA_VISIBLE_DEVICES: "0,1,2,3" }, ["error gpu-count"]],
-  [
-    "A100 80 GB without MIG mode",
-    {
-      "nvidia-smi": {
-        stdout: Array.from({ length: 8 }, (_, i) =>
-          H100(i, { name: "NVIDIA A100-SXM4-80GB", total: "81920", free: "81038", mig: "[N/A]" }),
-        ).join("\n"),
-      },
-    },
-    {},
-    [],
-  ],
-  [
-    "A100 40 GB",
-    {
-      "nvidia-smi": {
-        stdout: Array.from({ length: 8 }, (_, i) =>
-          H100(i, { name: "NVIDIA A100-SXM4-40GB", total: "40960", free: "40330" }),
-        ).join("\n"),
-      },
-    },
-    {},
-    ["error gpu-memory"],
-  ],
-  [
-    "MIG",
-    {
-      "nvidia-smi": {
-        stdout: Array.from({ length: 8 }, (_, i) =>
-          H100(i, { mig: "Enabled", total: "[N/A]", free: "[N/A]" }),
-        ).join("\n"),
-      },
-    },
-    {},
-    ["error gpu-mig"],
-  ],
-  [
-    "one in use, one with an error",
-    {
-      "nvidia-smi": {
-        stdout: [
-          H100(0, { free: "1200" }),
-          H100(1, { total: "[Unknown Error]", free: "[Unknown Error]" }),
-          ...EIGHT.split("\n").slice(2),
-        ].join("\n"),
-      },
-    },
-    {},
-    ["warning gpu-busy"],
-  ],
-])("GPUs: %s", async (_, answers, env, codes) => {
-  expect((await found("phase1", { rdzvEndpoint: "localhost:29431" }, node(answers, env))).codes).toEqual(
-    codes,
-  );
-});
-
-test("smaller GPUs do for the low resolution; Slurm's nodes are not this one", async () => {
-  const small = { "nvidia-smi": { stdout: EIGHT.replaceAll("81559", "24576").replaceAll("81084", "24000") } };
-  const finetune = await mergedWeights();
-  expect((await found("phase2-stage1", { finetune }, node(small))).codes).toEqual([]);
-  const none = node({ "nvidia-smi": { outcome: "missing" }, sbatch: {} });
-  expect((await found("phase1", { slurm: { sbatch: {} } }, none)).codes).toEqual([]);
-  expect((await found("phase1", { slurm: { sbatch: {} } }, node())).codes).toEqual(["error sbatch-missing"]);
-});
-
-test.each<[string, Record<string, string | null>, string[]]>([
-  ["as Vista pins them", {}, []],
-  ["newer patch of Lightning", { "pytorch-lightning": "2.0.9.post0" }, []],
-  ["Lightning 2.1", { "pytorch-lightning": "2.1.0" }, ["error lightning-version"]],
-  ["Lightning 1.9", { "pytorch-lightning": "1.9.5" }, ["error lightning-version"]],
-  ["torch 2.4 beside DeepSpeed 0.10.1", { torch: "2.4.0+cu121" }, ["error deepspeed-version"]],
-  ["torch 2.3 beside DeepSpeed 0.10.1", { torch: "2.3.1+cu121" }, []],
-  ["torch 2.4 beside DeepSpeed 0.14.1", { torch: "2.4.0", deepspeed: "0.14.1" }, []],
-  ["DeepSpeed 0.8.1", { deepspeed: "0.8.1" }, ["error deepspeed-version"]],
-  ["pydantic 2", { pydantic: "2.5.0" }, ["error deepspeed-version"]],
-  ["pydantic 2 beside a newer DeepSpeed", { pydantic: "2.5.0", deepspeed: "0.11.2" }, []],
-  ["no DeepSpeed", { deepspeed: null }, ["error package-missing"]],
-])("Python packages: %s", async (_, versions, codes) => {
-  const system = node({ python: { stdout: JSON.stringify({ ...PINNED, ...versions }) } });
-  expect((await found("debug", {}, system)).codes).toEqual(codes);
-});
-
-test("Python: missing, broken, and no torchrun", async () => {
-  expect((await found("debug", {}, node({ python: { outcome: "missing" } }))).codes).toEqual([
-    "error python-missing",
-  ]);
-  const broken = node({ python: { code: 1, stderr: "No module named 'encodings'\n" } });
-  expect((await found("debug", {}, broken)).codes).toEqual(["error python-missing"]);
-  const options = { python: undefined, rdzvEndpoint: "localhost:29431" };
-  expect((await found("phase1", options, node({}, { PATH: folder }))).codes).toEqual([
-    "error python-missing",
-  ]);
-});
-
 test("rules can be chosen and left out, by code or by group", async () => {
   const system = node({ "nvidia-smi": { outcome: "missing" } });
   await rm(join(vista, "ckpts/svd_xt.safetensors"));
@@ -488,7 +336,7 @@ test("rules can be chosen and left out, by code or by group", async () => {
 
 test("every rule is in the documentation, and the documentation has no other", async () => {
   const page = await readFile(new URL("../../docs/rules-train.md", import.meta.url), "utf8");
-  const documented = [...page.matchAll(/^\| `(train\/[a-z-]+)` \| (error|warning|note)/gm)].map((m) => [
+  const documented = [...page.matchAll(/^\| `(train\/[a-z-]+)` +\| (error|warning|note)/gm)].map((m) => [
     m[1],
     m[2],
   ]);

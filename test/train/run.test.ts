@@ -1,6 +1,6 @@
 /** Running, with shell scripts in the place of torchrun; test/peers/train does it with the real one. */
 import { readdirSync, readFileSync } from "node:fs";
-import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
+import { chmod, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
 import { type CliResult, runCli } from "../helpers/cli.js";
@@ -188,71 +188,4 @@ test("a reader that goes away ends the training, and not with 0", async () => {
   });
   expect(stdout).toBe("line\n1\n");
   expect(alive("605.1")).toEqual([]);
-});
-
-test.each<[string[], string]>([
-  [[], "missing required argument"],
-  [["phase3"], "Did you mean phase1?"],
-  [["phase1", "--node", "2"], "unknown option '--node'"],
-  [["phase1", "--nodes", "two"], "whole number above 0"],
-  [["phase1", "--nodes", "0"], "whole number above 0"],
-  [["phase1", "data.params.num_workers=4"], "arguments of train.py go after --"],
-  [["chekc", "phase1"], "Did you mean check?"],
-  [["phase1", "--partition", "gpu"], "--partition needs --slurm"],
-  [["phase1", "--env", "NOVALUE"], "is not NAME=VALUE"],
-  [["phase1", "--then", "publish"], "no step `publish`"],
-  [["phase1", "--name", "a/b"], "plain folder name"],
-  [["phase1", "--python", "p", "--torchrun", "t"], "exclude one another"],
-  [["check", "phase1", "--only", "gpus"], "there is no rule `gpus`"],
-  [["status"], "missing required argument"],
-])("wrong usage: %j", async (args, message) => {
-  const result = await runCli("vista-train", args, { cwd: vista });
-  expect([result.code, result.stdout]).toEqual([2, ""]);
-  expect(result.stderr).toContain(message);
-});
-
-test("check: a table, JSON, exit codes; dry runs start nothing", async () => {
-  const check = (...args: string[]) =>
-    runCli("vista-train", ["check", "debug", "--only", "svd,stray,config", ...args], { cwd: vista });
-  expect(await check()).toMatchObject({ code: 0, stdout: "debug: nothing found\n", stderr: "" });
-  const bad = await check("--base", "none.yaml", "--json");
-  expect(bad.code).toBe(1);
-  expect(JSON.parse(bad.stdout)).toMatchObject({
-    recipe: "debug",
-    ok: false,
-    findings: [{ rule: "train/config-missing", severity: "error", message: "there is no config none.yaml" }],
-  });
-  const dry = await runCli("vista-train", ["phase2-stage1", "--dry-run"], { cwd: vista });
-  expect([dry.code, dry.stdout]).toEqual([1, ""]);
-  expect(dry.stderr).toContain("train/finetune-needed");
-  const slurm = await runCli("vista-train", ["phase1", "--slurm", "--dry-run"], { cwd: vista });
-  expect(slurm.code).toBe(0);
-  expect(slurm.stdout).toMatch(/^#!\/bin\/bash\n#SBATCH/);
-  await expect(readFile(join(vista, "logs/slurm"))).rejects.toThrow();
-});
-
-test("status, next and finish of a run", async () => {
-  const fixture = new URL("../../fixtures/zero/vista-phase1", import.meta.url).pathname;
-  const run = join(folder, "runs/2025-01-01T00-00-00_training-vista_phase1");
-  await mkdir(join(run, "checkpoints"), { recursive: true });
-  await mkdir(join(run, "testtube/version_0"), { recursive: true });
-  // The mean of 1/11 … 1/60 is 0.03502.
-  const rows = Array.from({ length: 60 }, (_, i) => `${Math.floor(i / 20)},${1 / (i + 1)},${i * 50 + 49}`);
-  await writeFile(join(run, "testtube/version_0/metrics.csv"), `epoch,loss_step,step\n${rows.join("\n")}\n`);
-  const { execFileSync } = await import("node:child_process");
-  execFileSync("cp", ["-r", fixture, join(run, "checkpoints/last.ckpt")]);
-  const status = await runCli("vista-train", ["status", run]);
-  expect(status.code).toBe(0);
-  expect(status.stdout).toContain("epoch 2, step 2,999; loss 0.03502 (mean of the last 50 logged steps)");
-  expect(status.stdout).toMatch(/last\.ckpt +9\d\d kB .* whole/);
-  expect(status.stdout).toContain(`to resume: vista-train RECIPE --resume ${run}`);
-  const next = await runCli("vista-train", ["next", run], { cwd: vista });
-  expect(next.code).toBe(0);
-  expect(next.stdout).toContain(
-    `npx vista-ckpt merge ${run}/checkpoints/last.ckpt -o ${run}/pytorch_model.bin`,
-  );
-  expect(next.stdout).toContain(`--finetune ${run}/pytorch_model.bin`);
-  expect(next.stdout).toContain("configs/training/vista_phase2_stage1.yaml");
-  const finish = await runCli("vista-train", ["finish", run, "--steps", "merge"]);
-  expect(finish).toMatchObject({ code: 0, stdout: `${run}/pytorch_model.bin\n` });
 });

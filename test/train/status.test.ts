@@ -127,6 +127,20 @@ test("shards are merged into the run folder, once, and again when the checkpoint
   expect(await resolveWeights(output)).toEqual({ kind: "file", path: output });
 });
 
+test("to-st makes the file that to-st makes", async () => {
+  await checkpoint("last.ckpt", 5);
+  const output = join(run, "vista.safetensors");
+  expect(await finishRun(run, ["merge", "to-st"], checkpointTools, {})).toEqual([
+    join(run, "pytorch_model.bin"),
+    output,
+  ]);
+  const keys = await checkpointTools.listKeys(output);
+  expect(keys.length).toBeGreaterThan(100);
+  // No prefix, no moving average: the names that sample.py loads.
+  expect(keys.filter((key) => /^_forward_module|model_ema/.test(key))).toEqual([]);
+  expect(keys).toContain("model.diffusion_model.time_embed.0.weight");
+});
+
 test("of several last checkpoints the newest, as train.py has it", async () => {
   await checkpoint("last.ckpt", 5);
   const newer = await checkpoint("last-v1.ckpt", 2);

@@ -100,7 +100,7 @@ function describe(difference: TensorDifference): string {
   if (shapeA !== shapeB) parts.push(`shape ${shapeA} ≠ ${shapeB}`);
   if (differing === 0)
     parts.push(dtypes[0] === dtypes[1] ? "same values, other bits (-0 or NaN)" : "same values");
-  else if (differing !== undefined) parts.push(`${plural(differing, "element")} differ`);
+  else if (differing !== undefined) parts.push(`values differ in ${plural(differing, "element")}`);
   if (differing !== 0 && maxAbsolute !== undefined && maxRelative !== undefined) {
     parts.push(`largest difference ${show4(maxAbsolute)}, relative ${show4(maxRelative)}`);
   }

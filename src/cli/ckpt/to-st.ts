@@ -4,7 +4,7 @@ import { extname, join, resolve } from "node:path";
 import { type Command, InvalidArgumentError } from "commander";
 import { type Checkpoint, openCheckpoint } from "../../checkpoint/open.js";
 import { planCheckpoint, type Saved, saveCheckpoint } from "../../checkpoint/save.js";
-import { fromSystem, VistaError } from "../../errors.js";
+import { fromSystem, isVistaError, oneLine, VistaError } from "../../errors.js";
 import type { StateDict } from "../../tensor/tensor.js";
 import { applyVistaSteps, type VistaReport } from "../../vista/steps.js";
 import { firstNames } from "../../zero/plan.js";
@@ -83,7 +83,7 @@ async function toSt(
       verify: options.verify,
       signal: context.signal,
     });
-    const { state, report } = convert(checkpoint.state, options);
+    const { state, report } = convertOf(input, checkpoint.state, options);
     const saveOptions = {
       ...fileOptions(target, options),
       format: "safetensors" as const,
@@ -113,6 +113,23 @@ async function toSt(
   } finally {
     view.stop();
     await checkpoint?.state.close();
+  }
+}
+
+/** The steps know names only: their errors get the input's path here. */
+function convertOf(input: string, state: StateDict, options: ToStOptions): ReturnType<typeof convert> {
+  try {
+    return convert(state, options);
+  } catch (error) {
+    if (!isVistaError(error) || error.where.path !== undefined) throw error;
+    const { code, message, hint, where } = error;
+    const what = where.record === undefined ? message : message.slice(oneLine(where.record).length + 2);
+    throw new VistaError(code, what, {
+      ...where,
+      path: input,
+      cause: error,
+      ...(hint === undefined ? {} : { hint }),
+    });
   }
 }
 

@@ -37,7 +37,9 @@ export class ClipRows implements RowSink {
     this.#kind = kind;
     this.#fast = new FastRows(kind);
     this.#issues = issues;
-    this.#checker = new ClipChecker(issues, source, training);
+    // Vista does not read the language files: a video that was not extracted costs it nothing.
+    const folderRule = kind === "language" ? "language-folder" : "folder-missing";
+    this.#checker = new ClipChecker(issues, source, training, folderRule);
     this.#frames = frames;
   }
 

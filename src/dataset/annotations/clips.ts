@@ -57,7 +57,7 @@ export function folderSource(
 
 /** `val_images/…` is validation data by its place. */
 export function splitOfPath(name: string): Split | undefined {
-  const match = /^(full|val)_images[^/]*\//.exec(name);
+  const match = /(?:^|\/)(full|val)_images[^/]*\//.exec(name);
   return match === null ? undefined : match[1] === "val" ? "val" : "train";
 }
 
@@ -78,14 +78,22 @@ export class ClipChecker {
   readonly #source: FolderSource | undefined;
   readonly #issues: Issues;
   readonly #training: boolean;
+  readonly #folderRule: "folder-missing" | "language-folder";
   /** Records on which the loader would fail. */
   unusable = 0;
 
   /**
    * @param source  undefined where there are no images to look at
    * @param training  false for a file of validation clips
+   * @param folderRule  what a folder that is not there breaks
    */
-  constructor(issues: Issues, source: FolderSource | undefined, training: boolean) {
+  constructor(
+    issues: Issues,
+    source: FolderSource | undefined,
+    training: boolean,
+    folderRule: "folder-missing" | "language-folder",
+  ) {
+    this.#folderRule = folderRule;
     this.#issues = issues;
     this.#source = source;
     this.#training = training;
@@ -138,7 +146,7 @@ export class ClipChecker {
       return false;
     };
     if (scan?.layout === undefined) {
-      return issue("folder-missing", (count) => `${records(count, "name")} ${name}, where no frame is`);
+      return issue(this.#folderRule, (count) => `${records(count, "name")} ${name}, where no frame is`);
     }
     const { layout, runs } = scan;
     const digits = Math.max(layout.width, String(first).length);

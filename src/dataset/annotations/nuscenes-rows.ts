@@ -5,6 +5,7 @@ import type { RowSink } from "../json/rows.js";
 import { describe } from "./clip-rows.js";
 import { type Issues, records } from "./issues.js";
 import { ANNOTATION_RULES as RULES } from "./rules.js";
+import type { ValidationScenes } from "./val-scenes.js";
 
 /** A record of the right shape. Figures and units: `docs/annotations.md`. */
 export interface NuScenesRecord {
@@ -106,6 +107,7 @@ export class NuScenesRows implements RowSink {
   readonly #files: FileListing | undefined;
   readonly #validation: ValidationFrames;
   readonly #training: boolean;
+  readonly #scenes: ValidationScenes | undefined;
   readonly #starts = new Map<string, number>();
   #index = 0;
   unusable = 0;
@@ -113,13 +115,16 @@ export class NuScenesRows implements RowSink {
   /**
    * @param files  undefined where there are no images to look at
    * @param validation  frames of validation clips: added to by a validation file, looked up by a training file
+   * @param scenes  of the official validation split, where the tables are at hand
    */
   constructor(
     issues: Issues,
     files: FileListing | undefined,
     validation: ValidationFrames,
     training: boolean,
+    scenes?: ValidationScenes,
   ) {
+    this.#scenes = scenes;
     this.#issues = issues;
     this.#files = files;
     this.#validation = validation;
@@ -185,6 +190,16 @@ export class NuScenesRows implements RowSink {
         index,
         offset,
         `starts at ${start}, a frame of a validation clip`,
+      );
+    } else {
+      const scene = this.#scenes?.sceneOf(start);
+      if (scene === undefined) return;
+      this.#issues.group(
+        RULES["val-scene"],
+        scene,
+        index,
+        offset,
+        (count) => `${records(count, "take")} clips from ${scene}, a scene of the validation split`,
       );
     }
   }

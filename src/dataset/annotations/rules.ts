@@ -38,6 +38,11 @@ export const ANNOTATION_RULES = defineRules("annos", {
     "Use a plain number and one dot: 000000123.jpg.",
   ],
   "folder-missing": ["error", "folder that is not there", "Extract the video, or make the file again."],
+  "language-folder": [
+    "warning",
+    "language file: folder that is not there",
+    "Extract the video, if its language annotations are to be used: Vista does not read these files.",
+  ],
   "frame-missing": ["error", "frame that is not there", "Restore the files, or make the file again."],
   "past-end": [
     "error",
@@ -51,6 +56,11 @@ export const ANNOTATION_RULES = defineRules("annos", {
     "error",
     "validation clips in a training file",
     "Make the training file again without the validation videos or scenes.",
+  ],
+  "val-scene": [
+    "warning",
+    "clips from scenes of the official validation split",
+    "Leave those scenes out, or validate on others: the split is the devkit's.",
   ],
   "goal-outside": [
     "note",

@@ -10,6 +10,7 @@ import { folderSource, opendvDataRoot } from "./clips.js";
 import { Issues } from "./issues.js";
 import { FileListing, NuScenesRows, type ValidationFrames } from "./nuscenes-rows.js";
 import { ANNOTATION_RULES as RULES } from "./rules.js";
+import { ValidationScenes } from "./val-scenes.js";
 
 /** What a run needs, in a form that can be sent to a worker thread. */
 export interface AnnotationTask {
@@ -79,7 +80,7 @@ class FileRun implements RowSink {
   readonly #name: string;
   readonly #task: AnnotationTask;
   readonly #validation: ValidationFrames;
-  #issues: Issues;
+  readonly #issues: Issues;
   #kind: AnnotationKind | undefined;
   #rows: ClipRows | NuScenesRows | undefined;
   /** Records before the first that tells the kind of the file. */
@@ -112,11 +113,10 @@ class FileRun implements RowSink {
     const { nuscenes, youtube, frames, splits } = this.#task;
     const training = !isValidation(this.#name);
     this.#kind = kind;
-    // Vista does not read the language files: a video that was not extracted costs it nothing.
-    this.#issues = new Issues(this.#name, kind === "language" ? [RULES["folder-missing"]] : []);
     if (kind === "NuScenes") {
       const files = nuscenes === undefined ? undefined : new FileListing(nuscenes);
-      this.#rows = new NuScenesRows(this.#issues, files, this.#validation, training);
+      const scenes = nuscenes === undefined || !training ? undefined : new ValidationScenes(nuscenes);
+      this.#rows = new NuScenesRows(this.#issues, files, this.#validation, training, scenes);
     } else {
       const source = youtube === undefined ? undefined : folderSource(this.#dataRoot(kind, youtube), splits);
       this.#rows = new ClipRows(kind, this.#issues, source, training, frames);

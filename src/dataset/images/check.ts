@@ -62,7 +62,7 @@ export async function checkImage(path: string, level: ImageLevel): Promise<Image
     return fail(...systemFault(error));
   }
   if (level === "decode" && report.fault === undefined) {
-    const complaint = await decodeFault(path, { width: report.width!, height: report.height! });
+    const complaint = await decodeFault(path, report.height!);
     // The end marker is there: whatever is missing is missing in the middle.
     if (complaint !== undefined) return fail("damaged", `does not decode: ${complaint}`);
   }

@@ -1,8 +1,4 @@
 /** Full decoding of an image, to find damage that the headers do not show. */
-import type { Sharp } from "sharp";
-
-/** libjpeg's complaint about stray bytes between segments: the picture itself is whole, and Pillow says nothing. */
-const HARMLESS = /extraneous bytes before marker/i;
 
 /** Loaded on first use: sharp brings libvips, which a check of headers does not need. */
 let loading: Promise<typeof import("sharp")> | undefined;
@@ -23,45 +19,76 @@ export async function prepareDecoding(): Promise<void> {
 /**
  * Decodes all data of an image file, at full size: a JPEG scaled while it is decoded would hide damage near its end.
  *
- * Only the last row of pixels is handed over. The rows above it are decoded on the way there, but are never copied,
- * which is most of what a decode costs beside the decoding itself.
- *
  * @returns what the decoder complains about, or undefined where the image is sound
  */
-export async function decodeFault(
-  path: string,
-  size: { width: number; height: number },
-): Promise<string | undefined> {
+export async function decodeFault(path: string, height: number): Promise<string | undefined> {
+  if ((await gate.together(() => decode(path, height))) === undefined) return undefined;
+  // libvips keeps its messages in one place for all threads: what it said may be about another image. Once more, alone.
+  return gate.alone(() => decode(path, height));
+}
+
+/**
+ * Only the last row of pixels is handed over. The rows above it are decoded on the way there, but are never copied,
+ * which is most of what a decode costs beside the decoding itself.
+ */
+async function decode(path: string, height: number): Promise<string | undefined> {
   const sharp = await loadSharp();
-  const decode = async (failOn: "warning" | "truncated") => {
+  try {
     // The limit on pixels is for images from strangers on the web; here the header has been read already.
-    const image: Sharp = sharp(path, { failOn, limitInputPixels: false, sequentialRead: true });
-    await image
-      .extract({ left: 0, top: size.height - 1, width: size.width, height: 1 })
+    await sharp(path, { failOn: "warning", limitInputPixels: false, sequentialRead: true })
+      .extract({ left: 0, top: height - 1, width: 1, height: 1 })
       .raw()
       .toBuffer();
-  };
-  try {
-    await decode("warning");
-    return undefined;
-  } catch (error) {
-    const message = (error as Error).message;
-    if (!HARMLESS.test(message)) return tidy(message);
-  }
-  // The harmless complaint may have hidden a serious one that comes after it.
-  try {
-    await decode("truncated");
     return undefined;
   } catch (error) {
     return tidy((error as Error).message);
   }
 }
 
-/** `Input file has corrupt header: VipsJpeg: premature end …` → `premature end …`. */
+/** `VipsJpeg: premature end …` → `premature end …`. */
 function tidy(message: string): string {
   const lines = message
     .split("\n")
     .map((line) => line.replace(/^.*?Vips[A-Za-z]+: /, "").trim())
-    .filter((line) => line !== "");
+    .filter((line) => line !== "" && !/failOn setting/.test(line));
   return [...new Set(lines)].join("; ") || "the decoder gave up";
 }
+
+/** Lets work run together, or alone: what runs alone waits for the others to end, and new ones wait for it. */
+class Gate {
+  #running = 0;
+  #drained: (() => void) | undefined;
+  #closed: Promise<unknown> = Promise.resolve();
+
+  async together<Result>(work: () => Promise<Result>): Promise<Result> {
+    for (let closed = this.#closed; ; closed = this.#closed) {
+      await closed;
+      if (closed === this.#closed) break;
+    }
+    this.#running++;
+    try {
+      return await work();
+    } finally {
+      this.#running--;
+      if (this.#running === 0) this.#drained?.();
+    }
+  }
+
+  alone<Result>(work: () => Promise<Result>): Promise<Result> {
+    const before = this.#closed;
+    const result = (async () => {
+      await before;
+      if (this.#running > 0) {
+        await new Promise<void>((resolve) => {
+          this.#drained = resolve;
+        });
+        this.#drained = undefined;
+      }
+      return work();
+    })();
+    this.#closed = result.catch(() => {});
+    return result;
+  }
+}
+
+const gate = new Gate();

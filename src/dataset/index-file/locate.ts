@@ -17,6 +17,7 @@ const VERSIONS = ["v1.0-trainval", "v1.0-mini", "v1.0-test"];
 
 /** @throws VistaError `NOT_FOUND` where there is neither set */
 export function locateData(root: string): LocatedData {
+  if (!existsSync(root)) throw new VistaError("NOT_FOUND", "no such folder", { path: root });
   const located: LocatedData = {};
   const youtube = join(root, "data", "YouTube");
   const dataRoot = existsSync(youtube) ? youtube : root;

@@ -108,14 +108,15 @@ class OpenDvRun {
     const quota = Math.floor(sample / Math.max(1, found.folders.length));
     for (const folder of mine) {
       throwIfAborted(signal);
-      await this.#takeTurn(mine.length);
+      if (this.#progress(0)) await nextTurn();
       const scan = this.#scan(found, folder);
       if (isVistaError(scan)) {
         yield finding(RULES["broken-link"], folder.path, scan.message);
         continue;
       }
       const promised = expected.get(folder.path);
-      const context = { path: folder.path, setLayout: layout, base };
+      const skipped = found.skipped.has(folder.videoId);
+      const context = { path: folder.path, setLayout: layout, base, skipped };
       yield* folderFindings(scan, promised === undefined ? context : { ...context, expected: promised });
       const frames = countFrames(scan.runs);
       this.#names.checked += frames;
@@ -200,6 +201,7 @@ class OpenDvRun {
     const { signal, seed = 0 } = this.#options;
     const last = scan.runs[scan.runs.length - 1]!;
     const frames = pickFrames(scan.runs, quota, seed, folder.path);
+    const wanted = Math.min(countFrames(scan.runs), quota + 2);
     const images = await checkFolderImages(
       found.root,
       folder.path,
@@ -208,9 +210,13 @@ class OpenDvRun {
       last,
       this.#level,
       signal,
+      // A folder may have 300,000 images: its part of the whole grows while they are opened.
+      (opened) => {
+        this.#images.checked++;
+        this.#progress(opened / wanted);
+      },
     );
     yield* images.findings;
-    this.#images.checked += images.opened;
     if (images.size !== undefined) {
       const size = `${images.size.width} × ${images.size.height}`;
       this.#sizes.set(size, (this.#sizes.get(size) ?? 0) + 1);
@@ -228,17 +234,18 @@ class OpenDvRun {
     }
   }
 
-  async #takeTurn(total: number): Promise<void> {
+  /** Reports, if it is time to, that so much of the current folder is done. @returns whether it was time */
+  #progress(part: number): boolean {
     const now = performance.now();
-    if (now - this.#turn < TURN_MS) return;
-    await nextTurn();
-    this.#turn = performance.now();
+    if (now - this.#turn < TURN_MS) return false;
+    this.#turn = now;
     this.#options.onProgress?.({
       phase: "check frames",
-      done: this.#folders.checked,
-      total,
+      done: this.#folders.checked + part,
+      total: this.#folders.total,
       unit: "folders",
     });
+    return true;
   }
 
   #finish(): void {

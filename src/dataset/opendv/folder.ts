@@ -16,6 +16,8 @@ export interface FolderContext {
   base: number;
   /** Frames that the list of videos promises. */
   expected?: number;
+  /** The script's log says that it left the video out. */
+  skipped?: boolean;
 }
 
 /** More gaps than this in one folder are summed up in a finding of their own. */
@@ -26,7 +28,9 @@ export function folderFindings(scan: FolderScan, context: FolderContext): Findin
   const findings: Finding[] = [];
   if (scan.layout === undefined) {
     findings.push(
-      finding(RULES["empty-folder"], path, "holds no frame: a killed run, or a video that was skipped"),
+      context.skipped
+        ? finding(RULES["small-frames"], path, "holds no frame: video2img.py left the video out, below 720p")
+        : finding(RULES["empty-folder"], path, "holds no frame: a killed run, or a video that was skipped"),
     );
     if (scan.strayCount > 0) findings.push(strayFinding(scan, path));
     return findings;

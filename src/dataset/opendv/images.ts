@@ -30,6 +30,7 @@ export interface FolderImages {
  * Opens `frames` of one folder and applies the rules on images to them.
  *
  * @param last  number of the folder's last frame, where an interrupted run leaves its mark
+ * @param onImage  called after each image with their number so far
  */
 export async function checkFolderImages(
   root: string,
@@ -38,7 +39,8 @@ export async function checkFolderImages(
   frames: Iterable<number>,
   last: number,
   level: ImageLevel,
-  signal?: AbortSignal,
+  signal: AbortSignal | undefined,
+  onImage: (opened: number) => void,
 ): Promise<FolderImages> {
   const result: FolderImages = { opened: 0, findings: [] };
   const numbers: number[] = [];
@@ -52,7 +54,7 @@ export async function checkFolderImages(
   for await (const report of checkImages(files(), level, signal === undefined ? {} : { signal })) {
     const frame = numbers.shift()!;
     const name = frameName(layout, frame);
-    result.opened++;
+    onImage(++result.opened);
     if (report.fault !== undefined) {
       const cutOff = report.fault === "empty" || report.fault === "truncated";
       const rule = frame === last && cutOff ? RULES["truncated-last-frame"] : FAULT_RULES[report.fault];

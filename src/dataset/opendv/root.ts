@@ -1,5 +1,5 @@
 /** Finds the parts of an OpenDV-YouTube root: folders of frames by split, videos, the list of videos. */
-import { type Dir, type Dirent, opendirSync, readdirSync, statSync } from "node:fs";
+import { type Dir, type Dirent, opendirSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import type { Split } from "./meta.js";
 import { parseFrameName } from "./names.js";
@@ -25,6 +25,8 @@ export interface OpenDvRoot {
   broken: { path: string; reason: string }[];
   /** Files of `videos/` as `youtuber/videoid`; undefined where there is no such folder. */
   videos?: Set<string>;
+  /** IDs of videos that `video2img.py` left out because they are below 720p, by its own log. */
+  skipped: ReadonlySet<string>;
   /** Lists of videos, CSV and JSON, that were found near the root; absolute or as the root is. */
   metaFiles: string[];
 }
@@ -49,7 +51,14 @@ export function findOpenDvRoot(path: string): OpenDvRoot | undefined {
   if (!isRoot && names.has("OpenDV-YouTube") && isFolder(join(path, "OpenDV-YouTube"))) {
     return findOpenDvRoot(join(path, "OpenDV-YouTube"));
   }
-  const found: OpenDvRoot = { root: path, folders: [], splits: [], broken: [], metaFiles: findMeta(path) };
+  const found: OpenDvRoot = {
+    root: path,
+    folders: [],
+    splits: [],
+    broken: [],
+    skipped: findSkipped(path),
+    metaFiles: findMeta(path),
+  };
   if (isRoot) {
     for (const name of [...names].sort()) {
       const split = splitOf(name);
@@ -181,6 +190,23 @@ function findMeta(root: string): string[] {
     if (files.length > 0) return files.map((name) => join(folder, name));
   }
   return [];
+}
+
+/** The script's log lies where it was started, which is beside or above the set: JSON objects with commas between. */
+function findSkipped(root: string): Set<string> {
+  const skipped = new Set<string>();
+  for (const folder of [root, join(root, "..")]) {
+    let text: string;
+    try {
+      text = readFileSync(join(folder, "vid2img_exceptions.txt"), "utf8");
+    } catch {
+      continue;
+    }
+    for (const [, path] of text.matchAll(/"video_path":\s*"([^"]*)",\s*"problem":\s*"< 720p"/g)) {
+      skipped.add(basename(path!).replace(VIDEO_EXTENSION, ""));
+    }
+  }
+  return skipped;
 }
 
 function list(path: string): Dirent[] {

@@ -117,7 +117,7 @@ function missingFindings(
       (found.splits.length === 0 || video.split === undefined || found.splits.includes(video.split)) &&
       (full || video.subset === "Mini"),
   );
-  const missing = wanted.filter((video) => !present.has(video.videoId));
+  const missing = wanted.filter((video) => !present.has(video.videoId) && !found.skipped.has(video.videoId));
   const downloaded = missing.filter((video) => found.videos?.has(`${video.folder}/${video.videoId}`));
   const findings = downloaded.map((video) =>
     finding(RULES["missing-folder"], folderOf(video), "the video was downloaded and has no folder of frames"),

@@ -17,7 +17,9 @@ export interface SheetOptions extends RunOptions {
 
 const COLUMNS = 5;
 const GAP = 8;
+/** Height of what is above the pictures, with the actions of a record and without. */
 const HEADER = 190;
+const SHORT_HEADER = 68;
 const COMMANDS = ["right", "left", "stop", "forward"];
 const COLOUR = { back: "#15181c", text: "#e6e6e6", faint: "#8a939e", action: "#ffb000", goal: "#ff4f6d" };
 
@@ -56,10 +58,11 @@ export async function drawSheet(clip: PreviewClip, options: SheetOptions = {}): 
   const tileHeight = Math.round((tileWidth * height) / width);
   const rows = Math.ceil(clip.frames.length / COLUMNS);
   const sheetWidth = COLUMNS * (tileWidth + GAP) + GAP;
-  const sheetHeight = HEADER + rows * (tileHeight + GAP) + GAP;
+  const headerHeight = clip.actions === undefined ? SHORT_HEADER : HEADER;
+  const sheetHeight = headerHeight + rows * (tileHeight + GAP) + GAP;
   const placeOf = (i: number) => ({
     left: GAP + (i % COLUMNS) * (tileWidth + GAP),
-    top: HEADER + Math.floor(i / COLUMNS) * (tileHeight + GAP),
+    top: headerHeight + Math.floor(i / COLUMNS) * (tileHeight + GAP),
   });
   const tiles: OverlayOptions[] = [];
   for (const [i, path] of clip.frames.entries()) {
@@ -104,10 +107,7 @@ function header({ title, frames, actions }: PreviewClip, size: string, sheetWidt
     line(title.slice(0, 100), GAP + 4, 14, 16, COLOUR.text),
     line(`${frames.length} frames, cut and resized to ${size} as in training`, GAP + 4, 44, 11, COLOUR.faint),
   ];
-  if (actions === undefined) {
-    lines.push(line("no actions in this record", GAP + 4, 74, 12, COLOUR.faint));
-    return lines;
-  }
+  if (actions === undefined) return lines;
   const { cmd, speed, angle, z, goal, traj } = actions;
   const list = (values: readonly number[], unit: string) =>
     values.length === 0 ? "none" : `${values.map((value) => value.toFixed(1)).join("  ")} ${unit}`;

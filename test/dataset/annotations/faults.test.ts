@@ -354,13 +354,16 @@ describe("language files", () => {
     "record 55",
     /to 50, the folder ends at 49/,
   );
-  test("a video that was not extracted is a warning there: Vista does not read these files", async () => {
-    const findings = await found({
+  fault(
+    "language-folder",
+    "a video that was not extracted",
+    () => ({
       language,
       change: (root) => rmSync(join(root, "data/YouTube", folderOf(rows[0]!)), { recursive: true }),
-    });
-    expect(findings).toMatchObject([{ rule: "annos/folder-missing", severity: "warning", count: 11 }]);
-  });
+    }),
+    "record 0",
+    /11 records name full_images.*, where no frame is/,
+  );
   nearMiss("escapes and other scripts in a caption", () => ({
     language: edited(language, 2, { blip: 'a sign that says "停车" \\ \n ü' }),
   }));
@@ -463,6 +466,33 @@ describe("nuScenes.json", () => {
     "record 11",
     /a frame of a validation clip/,
   );
+  /** Tables that say: the first 89 images are of this scene. */
+  const tables = (root: string, scene: string) => {
+    const folder = join(root, "data/nuscenes/v1.0-mini");
+    mkdirSync(folder);
+    const write = (name: string, content: Records) =>
+      writeFileSync(join(folder, name), JSON.stringify(content));
+    const times = [1532402927600000, 1532402927612460 + 89 * 83_333];
+    write("log.json", [{ token: "l", logfile: LOG }]);
+    write(
+      "sample.json",
+      times.map((timestamp, i) => ({ token: `s${i}`, timestamp })),
+    );
+    write("scene.json", [
+      { token: "x", name: scene, log_token: "l", first_sample_token: "s0", last_sample_token: "s1" },
+    ]);
+  };
+  fault(
+    "val-scene",
+    "a scene of the devkit's validation split",
+    () => ({ nuscenes, change: (root) => tables(root, "scene-0103") }),
+    "record 0",
+    /11 records take clips from scene-0103/,
+  );
+  nearMiss("a scene of the training split", () => ({
+    nuscenes,
+    change: (root) => tables(root, "scene-0061"),
+  }));
   nearMiss("both files", () => ({ nuscenes, validation }));
   test("the offset leads to the record", async () => {
     const content = toPythonJson(edited(nuscenes, 4, { cmd: 4 }));

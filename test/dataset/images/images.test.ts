@@ -89,6 +89,29 @@ describe("decode", () => {
     }
     expect((await look(Buffer.from(jpeg).fill(0xff, 4000, 4064), "headers")).fault).toBeUndefined();
   });
+  test("many damaged ones side by side: each complaint is about its own image, and harmless ones are none", async () => {
+    const progressive = await picture().jpeg({ progressive: true }).toBuffer();
+    // Stray bytes between two scans: libjpeg warns, every reader reads the picture.
+    const scan = progressive.indexOf(
+      Buffer.from([0xff, 0xc4]),
+      progressive.indexOf(Buffer.from([0xff, 0xda])),
+    );
+    const stray = Buffer.concat([
+      progressive.subarray(0, scan),
+      Buffer.from([1, 2, 3]),
+      progressive.subarray(scan),
+    ]);
+    const broken = Buffer.from(jpeg).fill(0xff, 4000, 4064);
+    const paths = Array.from({ length: 60 }, (_, i) => {
+      const path = join(folder, `many${i}.jpg`);
+      writeFileSync(path, [jpeg, stray, broken][i % 3]!);
+      return path;
+    });
+    const details: unknown[] = [];
+    for await (const { detail } of checkImages(paths, "decode")) details.push(detail);
+    const wanted = "does not decode: Corrupt JPEG data: premature end of data segment";
+    expect(details).toEqual(paths.map((_, i) => (i % 3 === 2 ? wanted : undefined)));
+  });
   test("a PNG whose data does not match", async () => {
     const broken = Buffer.from(png).fill(0x55, png.length >> 1, (png.length >> 1) + 30);
     expect((await look(broken, "decode")).fault).toBe("damaged");

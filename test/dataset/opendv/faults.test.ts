@@ -324,6 +324,21 @@ describe("images", () => {
     for (let number = 0; number < 40; number++) replace(frame(root, train, number), image);
   };
   fault("small-frames", "540p", resize(960, 540), folder(here), /960 × 540/);
+  fault(
+    "small-frames",
+    "left out by the script, says its log",
+    (root) => {
+      dropFrames(root, train, 0, 39);
+      const entry = {
+        video_path: `OpenDV-YouTube/videos/x/${train.videoid}.webm`,
+        problem: "< 720p",
+        action: "skipped",
+      };
+      writeFileSync(join(root, "vid2img_exceptions.txt"), `${JSON.stringify(entry, null, 4)},\n`);
+    },
+    folder(here),
+    /left the video out/,
+  );
   fault("aspect", "4:3", resize(1440, 1080), folder(here), /1440 × 1080, that is 1.333/);
   nearMiss("16:9 but for a rounded pixel", resize(1366, 768));
   nearMiss("1080p", resize(1920, 1080));

@@ -1,0 +1,69 @@
+/** Which scene a CAM_FRONT image is of, from the small tables, and whether that scene is for validation. */
+import { existsSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { readRows } from "../json/rows.js";
+
+/** Numbers of the 150 validation scenes of nuScenes (`utils/splits.py` of the devkit; the mini split has two of them). */
+const VALIDATION: readonly (readonly [from: number, to: number])[] = [
+  [3, 3], [12, 18], [35, 36], [38, 39], [92, 110], [221, 221], [268, 278], [329, 332], [344, 346],
+  [519, 524], [552, 565], [625, 627], [629, 630], [632, 638], [770, 771], [775, 775], [777, 778],
+  [780, 784], [794, 800], [802, 802], [904, 917], [919, 931], [962, 963], [966, 969], [971, 972],
+  [1059, 1073],
+]; // biome-ignore format: a table of ranges
+
+/** Camera and lidar of one sample are some tens of milliseconds apart. */
+const SLACK_US = 100_000;
+const FILE_NAME = /([^/]+)__CAM_FRONT__([0-9]{16})\.jpg$/;
+
+export function isValidationScene(name: string): boolean {
+  const match = /^scene-([0-9]{4})$/.exec(name);
+  if (match === null) return false;
+  const number = Number(match[1]);
+  return VALIDATION.some(([from, to]) => number >= from && number <= to);
+}
+
+/** Validation scenes of a set by log: name, and time of the first and last sample in microseconds. */
+export class ValidationScenes {
+  readonly #byLog = new Map<string, { name: string; from: number; to: number }[]>();
+
+  /** @param root  of a nuScenes set; without readable tables there, no image is known to be of a validation scene */
+  constructor(root: string) {
+    const version = existsSync(root)
+      ? readdirSync(root).find((name) => /^v1\.0-(trainval|mini)$/.test(name))
+      : undefined;
+    if (version === undefined) return;
+    const folder = join(root, version);
+    const logs = new Map<unknown, string>();
+    const times = new Map<unknown, number>();
+    forRows(join(folder, "log.json"), (row) => logs.set(row.token, String(row.logfile)));
+    forRows(join(folder, "sample.json"), (row) => times.set(row.token, Number(row.timestamp)));
+    forRows(join(folder, "scene.json"), (row) => {
+      const name = String(row.name);
+      const log = logs.get(row.log_token);
+      const from = times.get(row.first_sample_token);
+      const to = times.get(row.last_sample_token);
+      if (!isValidationScene(name) || log === undefined || from === undefined || to === undefined) return;
+      const scenes = this.#byLog.get(log) ?? [];
+      scenes.push({ name, from: from - SLACK_US, to: to + SLACK_US });
+      this.#byLog.set(log, scenes);
+    });
+  }
+
+  /** The validation scene that an image is of, or undefined. */
+  sceneOf(file: string): string | undefined {
+    const match = FILE_NAME.exec(file);
+    if (match === null) return undefined;
+    const time = Number(match[2]);
+    return this.#byLog.get(match[1]!)?.find(({ from, to }) => time >= from && time <= to)?.name;
+  }
+}
+
+/** A table that cannot be read gives no rows: the check of the tables says so. */
+function forRows(path: string, take: (row: Record<string, unknown>) => void): void {
+  if (!existsSync(path)) return;
+  readRows(path, {
+    value(value) {
+      if (typeof value === "object" && value !== null) take(value as Record<string, unknown>);
+    },
+  });
+}

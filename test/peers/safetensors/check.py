@@ -1,0 +1,81 @@
+"""Oracles for our safetensors output: reads and writes with torch, safetensors and DeepSpeed, prints JSON.
+
+    check.py make FOLDER           state dicts with torch.save (zip and legacy) and their save_file
+    check.py digests FILE...       {name: [dtype, shape, sha256]} of each file, read by the real library
+    check.py to16 FILE             digests of the floats as torch rounds them to bfloat16 and float16
+"""
+
+import hashlib
+import json
+import sys
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+
+def sha(tensor):
+    flat = tensor.detach().contiguous().reshape(-1)
+    if flat.is_floating_point():
+        # Which NaN a conversion gives depends on the machine's instructions.
+        flat = torch.where(flat.isnan(), torch.full_like(flat, float("nan")), flat)
+    data = flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b""
+    return [str(tensor.dtype), list(tensor.shape), hashlib.sha256(data).hexdigest()]
+
+
+def state_dict():
+    torch.manual_seed(7)
+    flat = torch.randn(1000)
+    flat[3], flat[4], flat[5] = float("nan"), float("inf"), -0.0
+    return {
+        "view": flat[10:40].view(5, 6),
+        "slice": flat[:8],
+        "transposed": torch.randn(7, 3).t(),
+        "scalar": torch.tensor(2.5),
+        "empty": torch.zeros(0, 3),
+        "half": torch.randn(9).half(),
+        "bfloat16": torch.randn(9).bfloat16(),
+        "double": torch.randn(4).double(),
+        "int": torch.arange(5),
+        "bool": torch.tensor([True, False]),
+        "schlüssel 日本": torch.nn.Parameter(torch.randn(2)),
+        "large": torch.randn(3_000_001),
+    }
+
+
+def make(folder):
+    state = state_dict()
+    torch.save(state, f"{folder}/zip.bin")
+    torch.save(state, f"{folder}/legacy.bin", _use_new_zipfile_serialization=False)
+    torch.save({"state_dict": state, "epoch": 1}, f"{folder}/lightning.ckpt")
+    plain = {name: tensor.detach().clone().contiguous() for name, tensor in state.items()}
+    save_file(plain, f"{folder}/reference.safetensors")
+    save_file(plain, f"{folder}/reference-pt.safetensors", metadata={"format": "pt"})
+
+
+def digests(paths):
+    result = []
+    for path in paths:
+        if path.endswith(".safetensors"):
+            with safe_open(path, "pt") as file:
+                tensors = {name: file.get_tensor(name) for name in file.keys()}
+            assert tensors.keys() == load_file(path).keys()
+        else:
+            tensors = torch.load(path, weights_only=True)
+        result.append({name: sha(tensor) for name, tensor in tensors.items()})
+    print(json.dumps(result))
+
+
+def to16(path):
+    state = torch.load(path, weights_only=True)
+    casts = [{name: sha(t.to(kind) if t.is_floating_point() else t) for name, t in state.items()} for kind in (torch.bfloat16, torch.float16)]
+    print(json.dumps(casts))
+
+
+command, *arguments = sys.argv[1:]
+if command == "make":
+    make(*arguments)
+elif command == "digests":
+    digests(arguments)
+else:
+    to16(*arguments)

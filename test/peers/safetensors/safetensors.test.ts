@@ -1,0 +1,146 @@
+import { execFile } from "node:child_process";
+import { mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { mkdtemp, readFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { beforeAll, describe, expect, it } from "vitest";
+import { runCli } from "../../helpers/cli.js";
+import { python, runPython } from "../python.js";
+
+const CHECK = fileURLToPath(new URL("check.py", import.meta.url));
+const ZERO = fileURLToPath(new URL("../../../fixtures/zero/", import.meta.url));
+
+type Digests = Record<string, [dtype: string, shape: number[], sha256: string]>;
+
+async function digests(...paths: string[]): Promise<Digests[]> {
+  return JSON.parse(await runPython("zero", [CHECK, "digests", ...paths]));
+}
+
+let folder: string;
+const at = (name: string) => join(folder, name);
+
+async function run(...args: string[]): Promise<string> {
+  const result = await runCli("vista-ckpt", args);
+  expect(result).toMatchObject({ code: 0, stderr: "" });
+  return result.stdout;
+}
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "vista-peers-st-"));
+  await runPython("zero", [CHECK, "make", folder]);
+});
+
+describe("torch files of the real torch", () => {
+  it.each(["zip.bin", "legacy.bin", "lightning.ckpt"])(
+    "%s becomes byte for byte what save_file writes",
+    async (name) => {
+      await run("to-st", at(name), "--raw", "-o", at(`${name}.safetensors`));
+      const written = await readFile(at(`${name}.safetensors`));
+      expect(written.equals(await readFile(at("reference.safetensors")))).toBe(true);
+    },
+  );
+
+  it("with metadata too", async () => {
+    await run("to-st", at("zip.bin"), "--raw", "--metadata", "format=pt", "-o", at("pt.safetensors"));
+    expect(
+      (await readFile(at("pt.safetensors"))).equals(await readFile(at("reference-pt.safetensors"))),
+    ).toBe(true);
+  });
+
+  it("--dtype bf16 and fp16 round as torch does", async () => {
+    const expected: Digests[] = JSON.parse(await runPython("zero", [CHECK, "to16", at("zip.bin")]));
+    for (const [i, dtype] of ["bf16", "fp16"].entries()) {
+      await run("to-st", at("zip.bin"), "--raw", "--dtype", dtype, "-o", at(`${dtype}.safetensors`));
+      expect((await digests(at(`${dtype}.safetensors`)))[0]).toEqual(expected[i]);
+    }
+  });
+
+  it("to-st of the library's own file, and diff, find no difference", async () => {
+    await run("to-st", at("reference.safetensors"), "--raw", "-o", at("again.safetensors"));
+    expect(
+      (await readFile(at("again.safetensors"))).equals(await readFile(at("reference.safetensors"))),
+    ).toBe(true);
+    expect(await run("diff", at("legacy.bin"), at("reference.safetensors"))).toMatch(
+      /^equal: 12 tensors the same/,
+    );
+  });
+
+  it("verify counts NaN and infinity as torch sees them", async () => {
+    const report = JSON.parse(await run("verify", at("zip.bin"), "--json"));
+    expect(report).toMatchObject({ ok: true, nonFinite: [{ nan: 1, inf: 1 }] });
+  });
+});
+
+describe("shards", () => {
+  it.each(["safetensors", "bin"])(
+    "of %s: torch and safetensors read each, and all together are the whole",
+    async (extension) => {
+      mkdirSync(at(extension));
+      const checkpoint = join(ZERO, "stage2-fp32-3ranks-groups");
+      await run(
+        "merge",
+        checkpoint,
+        "-o",
+        at(`${extension}/pytorch_model.${extension}`),
+        "--max-shard-size",
+        "1KB",
+      );
+      await run("merge", checkpoint, "-o", at(`${extension}-whole.bin`));
+      const index = JSON.parse(
+        readFileSync(at(`${extension}/pytorch_model.${extension}.index.json`), "utf8"),
+      );
+      const shards = readdirSync(at(extension)).filter((name) => name.includes("-of-"));
+      expect(shards.length).toBeGreaterThan(1);
+      const [whole, ...parts] = await digests(
+        at(`${extension}-whole.bin`),
+        ...shards.map((name) => at(`${extension}/${name}`)),
+      );
+      expect(Object.assign({}, ...parts)).toEqual(whole);
+      shards.forEach((shard, i) => {
+        for (const name of Object.keys(parts[i]!)) expect(index.weight_map[name]).toBe(shard);
+      });
+    },
+  );
+
+  it("the merged file opened by torch is the safetensors opened by safetensors", async () => {
+    await run("merge", join(ZERO, "vista-phase1"), "-o", at("v.bin"));
+    await run("merge", join(ZERO, "vista-phase1"), "-o", at("v.safetensors"));
+    const [bin, st] = await digests(at("v.bin"), at("v.safetensors"));
+    expect(st).toEqual(bin);
+  });
+});
+
+it("Vista's steps on the .bin, checked by torch's own arithmetic", async () => {
+  await run("merge", join(ZERO, "vista-phase2"), "-o", at("p2.bin"));
+  await run("to-st", at("p2.bin"), "-o", at("p2.safetensors"));
+  // The script's LoRA step in float64, on the EMA's names, from what torch.load gives.
+  const code = `
+import sys, torch
+from safetensors.torch import load_file
+state = torch.load(sys.argv[1], weights_only=True)
+ours = load_file(sys.argv[2])
+shadow = "_forward_module.model_ema."
+worst = 0.0
+for name in ours:
+    if not name.startswith("model."): continue
+    base = shadow + name[6:].replace(".", "")
+    if base not in state: continue
+    truth = state[base].double()
+    for kind, to in (("q", "to_q"), ("k", "to_k"), ("v", "to_v"), ("out", "to_out0")):
+        down = base.replace(to + "weight", kind + "_adapter_downweight")
+        if base.endswith(to + "weight") and down in state:
+            truth = truth + state[down.replace("_down", "_up")].double() @ state[down].double()
+    scale = truth.abs().max().item()
+    if scale: worst = max(worst, (ours[name].double() - truth).abs().max().item() / scale)
+print(worst)
+`;
+  const { stdout } = await promisify(execFile)(python("zero"), [
+    "-c",
+    code,
+    at("p2.bin"),
+    at("p2.safetensors"),
+  ]);
+  expect(Number(stdout)).toBeLessThan(6e-8);
+});

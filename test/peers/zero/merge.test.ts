@@ -1,0 +1,121 @@
+/**
+ * Fresh random checkpoints saved by real DeepSpeed, merged by the command, loaded by real torch and compared with the
+ * real zero_to_fp32; and the merges of all fixtures loaded by the newest torch and by the oldest with weights_only.
+ */
+import { spawn } from "node:child_process";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { python } from "../python.js";
+
+const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
+const FIXTURES = join(ROOT, "fixtures", "zero");
+const SEED = Number(process.env.VISTA_CKPT_SEED ?? Math.floor(Math.random() * 2 ** 31));
+/** Checkpoints for each number of ranks. */
+const COUNT = 6;
+
+interface Result {
+  tensors: number;
+  recovered: number;
+  problems: string[];
+  reference_error?: string;
+}
+
+type Described = [dtype: string, shape: number[], sha256: string];
+
+/** Runs a command with `input` on its stdin; its stdout, or an error with what it said. */
+function run(command: string, args: readonly string[], input = ""): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, [...args], { cwd: ROOT, stdio: ["pipe", "pipe", "pipe"] });
+    let stdout = "";
+    let stderr = "";
+    child.stdout.on("data", (chunk) => (stdout += chunk));
+    child.stderr.on("data", (chunk) => (stderr += chunk));
+    child.on("error", reject);
+    child.on("close", (code) => {
+      if (code === 0) resolve(stdout);
+      else reject(new Error(`${command} ${args.join(" ")} ended with ${code}:\n${stderr.slice(-4000)}`));
+    });
+    child.stdin.end(input);
+  });
+}
+
+const script = (name: string) => join(ROOT, "test", "peers", "zero", name);
+
+async function merge(checkpoint: string, output: string): Promise<void> {
+  await run(process.execPath, [join(ROOT, "bin", "vista-ckpt.js"), "merge", checkpoint, output, "--quiet"]);
+}
+
+async function compare(pairs: readonly { checkpoint: string; output: string }[]): Promise<Result[]> {
+  return JSON.parse(await run(python("zero"), [script("compare.py")], JSON.stringify(pairs)));
+}
+
+const work = mkdtempSync(join(tmpdir(), "vista-zero-"));
+afterAll(() => rmSync(work, { recursive: true, force: true }));
+
+describe(`random checkpoints of real DeepSpeed, VISTA_CKPT_SEED=${SEED}`, () => {
+  const checkpoints = join(work, "random");
+  const results = new Map<string, Result>();
+
+  beforeAll(async () => {
+    await run(python("zero"), [script("random_checkpoints.py"), checkpoints, String(SEED), String(COUNT)]);
+    const pairs = readdirSync(checkpoints).map((name) => ({
+      checkpoint: join(checkpoints, name),
+      output: join(work, `${name}.bin`),
+    }));
+    for (const { checkpoint, output } of pairs) await merge(checkpoint, output);
+    const compared = await compare(pairs);
+    for (const [i, { checkpoint }] of pairs.entries()) results.set(checkpoint, compared[i]!);
+  });
+
+  it.each([2, 3])("from %i ranks are merged as the reference does", (ranks) => {
+    const ours = [...results].filter(([checkpoint]) => checkpoint.includes(`${ranks}ranks-`));
+    expect(ours).toHaveLength(COUNT);
+    for (const [checkpoint, result] of ours) {
+      const stage = JSON.parse(readFileSync(join(checkpoint, "case.json"), "utf8")).stage;
+      const told = readFileSync(join(checkpoint, "case.json"), "utf8");
+      expect(result.problems, told).toEqual([]);
+      expect(result.tensors, told).toBeGreaterThan(0);
+      // The reference cannot read stage 0, and everything else that DeepSpeed saved here it can.
+      expect(result.reference_error !== undefined, `${result.reference_error} ${told}`).toBe(stage === 0);
+    }
+  });
+});
+
+describe("the fixtures", () => {
+  /** Refused, each for a reason of its own: test/zero/golden.test.ts. */
+  const REFUSED = ["stage1-bf16-optimizer-3ranks", "stage3-fp32-2ranks-orphans"];
+  const names = readdirSync(FIXTURES).filter((name) => !REFUSED.includes(name));
+  const outputs = names.map((name) => join(work, "fixtures", `${name}.bin`));
+
+  beforeAll(async () => {
+    mkdirSync(join(work, "fixtures"));
+    for (const [i, name] of names.entries()) await merge(join(FIXTURES, name), outputs[i]!);
+  });
+
+  it("are merged as the newest zero_to_fp32 does, and load with weights_only and mmap", async () => {
+    // Older versions made fp32 of integer buffers: those are compared in test/zero/golden.test.ts.
+    const newest = names.flatMap((name, i) =>
+      /^(deepspeed-|vista-)/.test(name) ? [] : [{ checkpoint: join(FIXTURES, name), output: outputs[i]! }],
+    );
+    const results = await compare(newest);
+    expect(results.length).toBeGreaterThan(30);
+    for (const [i, result] of results.entries()) expect(result.problems, newest[i]!.checkpoint).toEqual([]);
+    expect(results.filter((result) => result.reference_error === undefined).length).toBeGreaterThan(30);
+  });
+
+  it("load in torch 1.13.1 with weights_only, with the same bytes as in the newest", async () => {
+    const input = JSON.stringify(outputs);
+    const load = async (environment: string): Promise<{ torch: string; files: Record<string, unknown> }> =>
+      JSON.parse(await run(python(environment), [script("load_old.py")], input));
+    const old = await load("oldtorch");
+    const recent = await load("zero");
+    expect(old.torch).toMatch(/^1\.13\.1/);
+    expect(recent.torch).toMatch(/^2\.13\.0/);
+    expect(Object.keys(old.files)).toHaveLength(outputs.length);
+    expect(Object.values(old.files as Record<string, Record<string, Described>>)[0]).not.toEqual({});
+    expect(old.files).toEqual(recent.files);
+  });
+});

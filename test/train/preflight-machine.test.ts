@@ -1,0 +1,125 @@
+/** What the preflight says of GPUs and Python packages, from recorded answers of nvidia-smi and others. */
+import { fileURLToPath } from "node:url";
+import { beforeAll, expect, test } from "vitest";
+import { makeCheckout, PINNED, temporaryFolder } from "./checkout.js";
+import { EIGHT, H100, node, type Preflight, preflightOf } from "./found.js";
+
+const folder = await temporaryFolder();
+beforeAll(async () => {
+  await makeCheckout(folder);
+});
+const found: Preflight = (...args) => preflightOf(folder, ...args);
+
+test.each<[string, Parameters<typeof node>[0], Record<string, string>, string[]]>([
+  ["eight H100", {}, {}, []],
+  ["missing", { "nvidia-smi": { outcome: "missing" } }, {}, ["note gpu-unknown"]],
+  [
+    "no driver",
+    {
+      "nvidia-smi": {
+        code: 9,
+        stdout:
+          "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver. Make sure that the latest NVIDIA driver is installed and running.\n",
+      },
+    },
+    {},
+    ["note gpu-unknown"],
+  ],
+  ["no NVML", { "nvidia-smi": { code: 12 } }, {}, ["note gpu-unknown"]],
+  ["hangs", { "nvidia-smi": { outcome: "timeout" } }, {}, ["note gpu-unknown"]],
+  ["no devices", { "nvidia-smi": { stdout: "No devices were found\n" } }, {}, ["error gpu-count"]],
+  ["four", { "nvidia-smi": { stdout: EIGHT.split("\n").slice(0, 4).join("\n") } }, {}, ["error gpu-count"]],
+  ["four visible", {}, { CUDA_VISIBLE_DEVICES: "0,1,2,3" }, ["error gpu-count"]],
+  [
+    "A100 80 GB without MIG mode",
+    {
+      "nvidia-smi": {
+        stdout: Array.from({ length: 8 }, (_, i) =>
+          H100(i, { name: "NVIDIA A100-SXM4-80GB", total: "81920", free: "81038", mig: "[N/A]" }),
+        ).join("\n"),
+      },
+    },
+    {},
+    [],
+  ],
+  [
+    "A100 40 GB",
+    {
+      "nvidia-smi": {
+        stdout: Array.from({ length: 8 }, (_, i) =>
+          H100(i, { name: "NVIDIA A100-SXM4-40GB", total: "40960", free: "40330" }),
+        ).join("\n"),
+      },
+    },
+    {},
+    ["error gpu-memory"],
+  ],
+  [
+    "MIG",
+    {
+      "nvidia-smi": {
+        stdout: Array.from({ length: 8 }, (_, i) =>
+          H100(i, { mig: "Enabled", total: "[N/A]", free: "[N/A]" }),
+        ).join("\n"),
+      },
+    },
+    {},
+    ["error gpu-mig"],
+  ],
+  [
+    "one in use, one with an error",
+    {
+      "nvidia-smi": {
+        stdout: [
+          H100(0, { free: "1200" }),
+          H100(1, { total: "[Unknown Error]", free: "[Unknown Error]" }),
+          ...EIGHT.split("\n").slice(2),
+        ].join("\n"),
+      },
+    },
+    {},
+    ["warning gpu-busy"],
+  ],
+])("GPUs: %s", async (_, answers, env, codes) => {
+  expect((await found("phase1", { rdzvEndpoint: "localhost:29431" }, node(answers, env))).codes).toEqual(
+    codes,
+  );
+});
+
+test("smaller GPUs do for the low resolution; Slurm's nodes are not this one", async () => {
+  const small = { "nvidia-smi": { stdout: EIGHT.replaceAll("81559", "24576").replaceAll("81084", "24000") } };
+  const finetune = fileURLToPath(new URL("../../fixtures/zero/vista-phase1", import.meta.url));
+  expect((await found("phase2-stage1", { finetune }, node(small))).codes).toEqual([]);
+  const none = node({ "nvidia-smi": { outcome: "missing" }, sbatch: {} });
+  expect((await found("phase1", { slurm: { sbatch: {} } }, none)).codes).toEqual([]);
+  expect((await found("phase1", { slurm: { sbatch: {} } }, node())).codes).toEqual(["error sbatch-missing"]);
+});
+
+test.each<[string, Record<string, string | null>, string[]]>([
+  ["as Vista pins them", {}, []],
+  ["newer patch of Lightning", { "pytorch-lightning": "2.0.9.post0" }, []],
+  ["Lightning 2.1", { "pytorch-lightning": "2.1.0" }, ["error lightning-version"]],
+  ["Lightning 1.9", { "pytorch-lightning": "1.9.5" }, ["error lightning-version"]],
+  ["torch 2.4 beside DeepSpeed 0.10.1", { torch: "2.4.0+cu121" }, ["error deepspeed-version"]],
+  ["torch 2.3 beside DeepSpeed 0.10.1", { torch: "2.3.1+cu121" }, []],
+  ["torch 2.4 beside DeepSpeed 0.14.1", { torch: "2.4.0", deepspeed: "0.14.1" }, []],
+  ["DeepSpeed 0.8.1", { deepspeed: "0.8.1" }, ["error deepspeed-version"]],
+  ["pydantic 2", { pydantic: "2.5.0" }, ["error deepspeed-version"]],
+  ["pydantic 2 beside a newer DeepSpeed", { pydantic: "2.5.0", deepspeed: "0.11.2" }, []],
+  ["no DeepSpeed", { deepspeed: null }, ["error package-missing"]],
+])("Python packages: %s", async (_, versions, codes) => {
+  const system = node({ python: { stdout: JSON.stringify({ ...PINNED, ...versions }) } });
+  expect((await found("debug", {}, system)).codes).toEqual(codes);
+});
+
+test("Python: missing, broken, and no torchrun", async () => {
+  expect((await found("debug", {}, node({ python: { outcome: "missing" } }))).codes).toEqual([
+    "error python-missing",
+  ]);
+  const broken = node({ python: { code: 1, stderr: "No module named 'encodings'\n" } });
+  expect((await found("debug", {}, broken)).codes).toEqual(["error python-missing"]);
+  const options = { python: undefined, rdzvEndpoint: "localhost:29431" };
+  expect((await found("phase1", options, node({}, { PATH: folder }))).codes).toEqual([
+    "error python-missing",
+  ]);
+});
