@@ -23,6 +23,7 @@ describe("rules", () => {
       expect(page).toContain(part);
   });
 
+  // If this fails: npm run build && node scripts/rule-index.mjs
   it("are all in the index of docs/vista-data.md, with severity and title", () => {
     const index = [
       ...readFileSync("docs/vista-data.md", "utf8").matchAll(/^\| \[(\S+)\]\((\S+)\) \| (\w+) \| (.+) \|$/gm),
