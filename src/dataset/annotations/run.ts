@@ -99,9 +99,10 @@ class FileRun implements RowSink {
 
   value(value: unknown, offset: number): void {
     if (this.#rows === undefined) {
+      if (this.#early.length === PATIENCE) return; // given up
       const kind = kindOf(value);
       if (kind === undefined) {
-        if (this.#early.length < PATIENCE) this.#early.push({ value, offset });
+        this.#early.push({ value, offset });
         return;
       }
       this.#start(kind);

@@ -194,6 +194,20 @@ describe("files", () => {
     undefined,
     /none of its 2/,
   );
+  fault(
+    "unknown-kind",
+    "a known record after a hundred others",
+    () => ({ youtube: [...Array.from({ length: 100 }, () => ({})), youtube[0]!] }),
+    undefined,
+    /none of its 101/,
+  );
+  fault(
+    "shape",
+    "a first record without a field",
+    () => ({ youtube: [{}, ...youtube] }),
+    "record 0",
+    /"folder_name" is missing/,
+  );
   fault("empty-file", "no records", () => ({ nuscenes: "[]" }), undefined, /no records/);
   fault(
     "root-missing",
