@@ -94,6 +94,12 @@ export function oneLine(text: string): string {
   });
 }
 
+/** The first few of a list of names, and how many more there are; for messages. */
+export function firstNames(names: readonly string[], count = 3): string {
+  const more = names.length > count ? ` … and ${names.length - count} more` : "";
+  return `${names.slice(0, count).join(", ")}${more}`;
+}
+
 /** True for an error of this package, whichever copy of it threw. */
 export function isVistaError(error: unknown): error is VistaError {
   return error instanceof Error && error.name === "VistaError" && "code" in error;

@@ -4,14 +4,14 @@
  *
  * Source: deepspeed/utils/zero_to_fp32.py, 0.3.14 to 0.19.8.
  */
-import { VistaError } from "../errors.js";
+import { firstNames, VistaError } from "../errors.js";
 import type { Piece } from "../io/source.js";
 import { type DType, dtypeInfo, numelOf } from "../tensor/dtype.js";
 import { castTensor, makeTensor, piecesBetween, type Tensor } from "../tensor/tensor.js";
-import { type TorchFile, tensorsAt } from "../torch/read.js";
-import type { TorchTensor } from "../torch/values.js";
+import { tensorsAt } from "../torch/read.js";
 import type { CheckpointFiles } from "./layout.js";
 import { cutFlatGroup, cutParameters, isMismatch, type Mismatch, type Span } from "./partition.js";
+import { cutTensor, flatPieces, splitShapes, sum } from "./pieces.js";
 import type { ModelState, Shapes, ShardState } from "./states.js";
 
 /** What a ZeRO checkpoint is and what the plan made of it. */
@@ -399,43 +399,6 @@ export class ZeroPlan {
   }
 }
 
-/** The bytes of a flat tensor. */
-async function flatPieces(file: TorchFile, description: TorchTensor): Promise<readonly Piece[]> {
-  const { source } = await file.tensor(description);
-  if (source.kind === "pieces") return source.pieces;
-  throw new VistaError("UNSUPPORTED", "a flat group or frozen fragment that is not contiguous", {
-    path: file.file.path,
-  });
-}
-
-/** A tensor from the beginning of `pieces`; `undefined` where they are too short. */
-function cutTensor(pieces: readonly Piece[], dtype: DType, shape: readonly number[]): Tensor | undefined {
-  const tensor = makeTensor(dtype, shape, { kind: "pieces", pieces: [] });
-  const cut = piecesBetween(pieces, 0, tensor.byteLength);
-  if (sum(cut.map((piece) => piece.length)) !== tensor.byteLength) return undefined;
-  return { ...tensor, source: { kind: "pieces", pieces: cut } };
-}
-
-/** Before DeepSpeed 0.5.4 one dict lists the parameters of all groups, group after group: cut it where a group is full. */
-function splitShapes(shapes: Shapes, available: readonly number[]): Shapes[] {
-  const entries = [...shapes];
-  let i = 0;
-  return available.map((room, group) => {
-    const part = new Map<string, readonly number[]>();
-    for (let used = 0; i < entries.length; i++) {
-      const [name, shape] = entries[i]!;
-      used += numelOf(shape) ?? Infinity;
-      if (used > room && group < available.length - 1) break;
-      part.set(name, shape);
-    }
-    return part;
-  });
-}
-
-function sum(values: readonly number[]): number {
-  return values.reduce((total, value) => total + value, 0);
-}
-
 function isFloat(dtype: DType): boolean {
   return dtype.startsWith("F") || dtype === "BF16";
 }
@@ -449,10 +412,4 @@ function atLeast(version: string | undefined, wanted: readonly number[]): boolea
     if (difference !== 0) return difference > 0;
   }
   return true;
-}
-
-/** The first few of a list of names, and how many more there are. */
-export function firstNames(names: readonly string[], count = 3): string {
-  const more = names.length > count ? ` … and ${names.length - count} more` : "";
-  return `${names.slice(0, count).join(", ")}${more}`;
 }

@@ -3,6 +3,7 @@
 # Arguments go to vitest, e.g. `npm run test:peers -- test/peers/zero`.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+bash test/peers/system.sh
 bash test/peers/setup.sh
 npm run --silent build
 npx vitest run --config vitest.peers.config.ts "$@"

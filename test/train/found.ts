@@ -8,13 +8,13 @@ import type { System } from "../../src/train/system.js";
 import { tools } from "../../src/train/tools.js";
 import { fakeSystem } from "./checkout.js";
 
-/** A line of nvidia-smi as recorded, with what is different. */
+/** A line in the documented form of nvidia-smi (not taken from a real machine), with what is different. */
 export const H100 = (
   index: number,
   more: { total?: string; free?: string; mig?: string; name?: string } = {},
 ) =>
   `${index}, GPU-0${index}c8e1a4-7d1f-4f0e-8a57-6a1f3c9d2b10, ${more.name ?? "NVIDIA H100 80GB HBM3"}, ${more.total ?? "81559"}, ${more.free ?? "81084"}, ${more.mig ?? "Disabled"}`;
-/** What nvidia-smi says of eight H100, as recorded. */
+/** What nvidia-smi says of eight H100, in its documented form. */
 export const EIGHT = Array.from({ length: 8 }, (_, i) => H100(i)).join("\n");
 
 /** A node on which nothing is wrong, but for what `answers` says. */

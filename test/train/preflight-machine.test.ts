@@ -1,4 +1,4 @@
-/** What the preflight says of GPUs and Python packages, from recorded answers of nvidia-smi and others. */
+/** What the preflight says of GPUs and Python packages, from answers in the documented form of nvidia-smi and others (not taken from a real machine). */
 import { fileURLToPath } from "node:url";
 import { beforeAll, expect, test } from "vitest";
 import { makeCheckout, PINNED, temporaryFolder } from "./checkout.js";

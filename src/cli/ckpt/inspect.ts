@@ -1,8 +1,7 @@
 /** `vista-ckpt inspect`: what a checkpoint is and what is in it. */
 import { type Command, InvalidArgumentError } from "commander";
 import { type Inspection, inspectCheckpoint } from "../../checkpoint/inspect.js";
-import { oneLine } from "../../errors.js";
-import { firstNames } from "../../zero/plan.js";
+import { firstNames, oneLine } from "../../errors.js";
 import { formatBytes, formatCount, plural } from "../format.js";
 import type { CommandContext } from "../program.js";
 import { describeTensor, treeLines } from "./tree.js";

@@ -1,10 +1,11 @@
 /** `vista-ckpt merge`: ZeRO shards → one fp32 state dict. */
 import { join, resolve } from "node:path";
 import type { Command } from "commander";
-import { formatOf, planCheckpoint, type Saved, saveCheckpoint } from "../../checkpoint/save.js";
+import { planCheckpoint, type Saved, saveCheckpoint } from "../../checkpoint/save.js";
+import { firstNames } from "../../errors.js";
 import type { StateDict } from "../../tensor/tensor.js";
 import { openZeroCheckpoint, type ZeroCheckpoint } from "../../zero/open.js";
-import { firstNames, type ZeroInfo } from "../../zero/plan.js";
+import type { ZeroInfo } from "../../zero/plan.js";
 import { formatBytes, formatCount, formatDuration, plural } from "../format.js";
 import type { CommandContext } from "../program.js";
 import { createProgressView } from "../progress.js";
