@@ -12,6 +12,7 @@ import {
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { CHANNELS } from "../../bench/make-nuscenes.mjs";
+import { makeOpenDv } from "../../bench/make-opendv.mjs";
 import type { Finding } from "../../src/dataset/finding.js";
 import type { Report } from "../../src/dataset/report/report.js";
 import { Sets, type TestSet, VERSION } from "../dataset/nuscenes/set.js";
@@ -180,6 +181,31 @@ describe("shards", () => {
       expect(JSON.parse(readFileSync(file, "utf8")).findings.length).toBeLessThan(
         JSON.parse(whole.stdout).findings.length,
       );
+  });
+
+  it("a Vista root with nuScenes, OpenDV and annotations, from within it", async () => {
+    const root = sets.copy(clean).path("vista");
+    mkdirSync(join(root, "data"), { recursive: true });
+    mkdirSync(join(root, "annos"));
+    renameSync(sets.copy(broken).root, join(root, "data/nuscenes"));
+    await makeOpenDv(join(root, "data/YouTube"), { youtubers: 2, videos: 2, frames: 40 });
+    writeFileSync(
+      join(root, "annos/YouTube.json"),
+      '[{"folder_name": "full_images/none", "first_frame": "000000000.jpg"}]',
+    );
+    for (const more of [[], ["--sample", "60"]]) {
+      const args = [".", "--json", "--quiet", ...more];
+      const whole = await check(args, { cwd: root });
+      const files: string[] = [];
+      for (const index of [1, 2, 3]) {
+        const file = join(root, `${index}.json`);
+        writeFileSync(file, (await check([...args, "--shard", `${index}/3`], { cwd: root })).stdout);
+        files.push(file);
+      }
+      expect(JSON.parse(whole.stdout).parts).toHaveLength(3);
+      const merged = await runCli("vista-data", ["merge-reports", ...files, "--json"]);
+      expect(merged.stdout).toBe(whole.stdout);
+    }
   });
 
   it("takes index and count from a Slurm array, wherever it starts", async () => {

@@ -23,6 +23,16 @@ describe("rules", () => {
       expect(page).toContain(part);
   });
 
+  // If this fails: npm run build && node scripts/rule-index.mjs
+  it("are all in the index of docs/vista-data.md, with severity and title", () => {
+    const index = [
+      ...readFileSync("docs/vista-data.md", "utf8").matchAll(/^\| \[(\S+)\]\((\S+)\) \| (\w+) \| (.+) \|$/gm),
+    ];
+    expect(index.map(([, code, page, severity, title]) => [code, page, severity, title])).toEqual(
+      RULES.map(({ code, severity, title }) => [code, `rules/${pageOf(code)}`, severity, title]),
+    );
+  });
+
   it("have titles and fixes that fit one line", () => {
     for (const { title, fix } of RULES) {
       expect(title.length).toBeLessThan(80);

@@ -13,7 +13,7 @@ export interface CheckCommandOptions {
   sample?: number;
   seed: number;
   config?: string;
-  ignore: string[];
+  ignore?: string[];
   maxFindings: number;
   json?: boolean;
   ndjson?: string;
@@ -47,7 +47,7 @@ export function addCheckCommand(program: Command, context: CommandContext): void
     )
     .option("--seed <n>", "which images a sample takes", parseCount, 0)
     .option("--config <file>", "a config of Vista's: what would training do with this data")
-    .option("--ignore <rule...>", "leave out findings of these rules", [])
+    .option("--ignore <rule...>", "leave out findings of these rules")
     .option(
       "--max-findings <n>",
       "list at most so many findings of a rule, count the others",

@@ -27,7 +27,8 @@ export async function runCheck(
   options: CheckCommandOptions,
   context: CommandContext,
 ): Promise<void> {
-  for (const code of options.ignore) {
+  const ignore = options.ignore ?? [];
+  for (const code of ignore) {
     if (findRule(code) === undefined) throw unknownRule(code);
   }
   const outputs = [options.ndjson, options.sarif, options.report].filter((path) => path !== undefined);
@@ -50,7 +51,7 @@ export async function runCheck(
   const parts = await makeParts(root, options, checkOptions, config);
   const builder = new ReportBuilder(root, {
     maxFindings: options.maxFindings === 0 ? Number.MAX_SAFE_INTEGER : options.maxFindings,
-    ignore: [...options.ignore].sort(),
+    ignore: [...ignore].sort(),
     check: describeOptions(options),
   });
   const ndjson = await Lines.create(options.ndjson, options.force ?? false);

@@ -35,6 +35,12 @@ export async function runIndex(
   const run: RunOptions = { signal: context.signal, onProgress: (progress) => view.update(progress) };
   try {
     const located = locateData(root);
+    if (options.output === undefined && located.opendv?.found.folders[0]?.path === ".") {
+      throw new VistaError(
+        "USAGE",
+        `${root} is a folder of frames: name another place for the index with -o`,
+      );
+    }
     const path = options.output ?? join(root, DEFAULT_NAME);
     const previous = existsSync(path) ? await readIndex(path) : undefined;
     const { index, read, reused } = await buildIndex(root, {

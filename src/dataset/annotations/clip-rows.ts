@@ -37,7 +37,7 @@ export class ClipRows implements RowSink {
     this.#kind = kind;
     this.#fast = new FastRows(kind);
     this.#issues = issues;
-    this.#checker = new ClipChecker(issues, source, training);
+    this.#checker = new ClipChecker(issues, source, training, kind === "language");
     this.#frames = frames;
   }
 

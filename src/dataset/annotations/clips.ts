@@ -78,14 +78,18 @@ export class ClipChecker {
   readonly #source: FolderSource | undefined;
   readonly #issues: Issues;
   readonly #training: boolean;
+  readonly #language: boolean;
   /** Records on which the loader would fail. */
   unusable = 0;
 
   /**
    * @param source  undefined where there are no images to look at
    * @param training  false for a file of validation clips
+   * @param language  true for a language file. Vista does not read those: a video that was not extracted, or that falls a
+   *   few frames short of theirs, costs it nothing
    */
-  constructor(issues: Issues, source: FolderSource | undefined, training: boolean) {
+  constructor(issues: Issues, source: FolderSource | undefined, training: boolean, language: boolean) {
+    this.#language = language;
     this.#issues = issues;
     this.#source = source;
     this.#training = training;
@@ -138,7 +142,8 @@ export class ClipChecker {
       return false;
     };
     if (scan?.layout === undefined) {
-      return issue("folder-missing", (count) => `${records(count, "name")} ${name}, where no frame is`);
+      const rule = this.#language ? "language-folder" : "folder-missing";
+      return issue(rule, (count) => `${records(count, "name")} ${name}, where no frame is`);
     }
     const { layout, runs } = scan;
     const digits = Math.max(layout.width, String(first).length);
@@ -151,19 +156,19 @@ export class ClipChecker {
       );
     }
     const run = findRun(runs, first);
-    if (run < 0) {
+    const last = first + length - 1;
+    const end = runs[runs.length - 1]!;
+    if (run >= 0 && last <= runs[run + 1]!) return true;
+    if (run < 0 && !(this.#language && first > end)) {
       return issue(
         "frame-missing",
         (count) =>
           `${records(count, "start")} at a frame that is not in ${name}, the first at frame ${first}`,
       );
     }
-    const last = first + length - 1;
-    if (last <= runs[run + 1]!) return true;
-    const end = runs[runs.length - 1]!;
     if (last > end) {
       return issue(
-        "past-end",
+        this.#language ? "language-past-end" : "past-end",
         (count) =>
           `${records(count, "run")} past the end of ${name}: the first from frame ${first} to ${last}, the folder ends at ${end}`,
       );

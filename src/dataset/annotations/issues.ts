@@ -19,15 +19,9 @@ export class Issues {
   readonly #kept = new Map<Rule, { kept: number; more: number; index: number; offset: number }>();
   readonly #groups = new Map<Rule, Map<string, Group>>();
 
-  readonly #softened: ReadonlySet<Rule>;
-
-  /**
-   * @param path  of the annotation file, relative to the root
-   * @param softened  rules that are no more than warnings for this kind of file
-   */
-  constructor(path: string, softened: readonly Rule[] = []) {
+  /** @param path  of the annotation file, relative to the root */
+  constructor(path: string) {
     this.#path = path;
-    this.#softened = new Set(softened);
   }
 
   /** Something wrong with one record. */
@@ -77,8 +71,7 @@ export class Issues {
     }
     for (const { rule, message, index, offset, count } of this.#allGroups()) {
       const place = { record: `record ${index}`, offset, count };
-      const severity = this.#softened.has(rule) ? "warning" : rule.severity;
-      all.push({ ...finding(rule, this.#path, message(count), place), severity, index });
+      all.push({ ...finding(rule, this.#path, message(count), place), index });
     }
     all.sort((a, b) => a.index - b.index);
     return all.map(({ index: _, ...found }) => found);

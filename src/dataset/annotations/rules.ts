@@ -38,6 +38,16 @@ export const ANNOTATION_RULES = defineRules("annos", {
     "Use a plain number and one dot: 000000123.jpg.",
   ],
   "folder-missing": ["error", "folder that is not there", "Extract the video, or make the file again."],
+  "language-folder": [
+    "warning",
+    "language file: folder that is not there",
+    "Extract the video, if its language annotations are to be used: Vista does not read these files.",
+  ],
+  "language-past-end": [
+    "warning",
+    "language file: clips past the end of a folder",
+    "Nothing for a few frames; else extract the video again.",
+  ],
   "frame-missing": ["error", "frame that is not there", "Restore the files, or make the file again."],
   "past-end": [
     "error",

@@ -80,7 +80,7 @@ class FileRun implements RowSink {
   readonly #name: string;
   readonly #task: AnnotationTask;
   readonly #validation: ValidationFrames;
-  #issues: Issues;
+  readonly #issues: Issues;
   #kind: AnnotationKind | undefined;
   #rows: ClipRows | NuScenesRows | undefined;
   /** Records before the first that tells the kind of the file. */
@@ -99,9 +99,10 @@ class FileRun implements RowSink {
 
   value(value: unknown, offset: number): void {
     if (this.#rows === undefined) {
+      if (this.#early.length === PATIENCE) return; // given up
       const kind = kindOf(value);
       if (kind === undefined) {
-        if (this.#early.length < PATIENCE) this.#early.push({ value, offset });
+        this.#early.push({ value, offset });
         return;
       }
       this.#start(kind);
@@ -113,8 +114,6 @@ class FileRun implements RowSink {
     const { nuscenes, youtube, frames, splits } = this.#task;
     const training = !isValidation(this.#name);
     this.#kind = kind;
-    // Vista does not read the language files: a video that was not extracted costs it nothing.
-    this.#issues = new Issues(this.#name, kind === "language" ? [RULES["folder-missing"]] : []);
     if (kind === "NuScenes") {
       const files = nuscenes === undefined ? undefined : new FileListing(nuscenes);
       const scenes = nuscenes === undefined || !training ? undefined : new ValidationScenes(nuscenes);

@@ -99,21 +99,17 @@ export async function* canBusFindings(
     throwIfAborted(options.signal);
     const file = `${String(name)}_vehicle_monitor.json`;
     coverage.checked++;
-    if (!there.has(file)) {
-      if (SCENES_WITHOUT_CAN_BUS.has(sceneNumber(name)!)) without.push(String(name));
-      else
-        yield finding(RULES["can-bus-missing"], `can_bus/${file}`, "the file is not there", {
-          record: String(name),
-        });
-      continue;
-    }
-    const fault = canBusFault(await readFile(join(root, "can_bus", file)).catch(() => undefined));
-    if (fault !== undefined) {
-      const place = fault.offset === undefined ? {} : { offset: fault.offset };
-      yield finding(RULES["can-bus-damaged"], `can_bus/${file}`, fault.reason, {
-        record: String(name),
-        ...place,
-      });
+    const bytes = there.has(file)
+      ? await readFile(join(root, "can_bus", file)).catch(() => undefined)
+      : "absent";
+    const fault = bytes === "absent" ? { reason: "the file is not there", none: true } : canBusFault(bytes);
+    if (fault === undefined) continue;
+    const record = { record: String(name) };
+    if (fault.none && SCENES_WITHOUT_CAN_BUS.has(sceneNumber(name)!)) without.push(String(name));
+    else if (fault.none) yield finding(RULES["can-bus-missing"], `can_bus/${file}`, fault.reason, record);
+    else {
+      const place = fault.offset === undefined ? record : { ...record, offset: fault.offset };
+      yield finding(RULES["can-bus-damaged"], `can_bus/${file}`, fault.reason, place);
     }
   }
   if (without.length > 0) {
@@ -122,8 +118,15 @@ export async function* canBusFindings(
   }
 }
 
+interface CanBusFault {
+  reason: string;
+  offset?: number;
+  /** Nothing is damaged: there is just no message. */
+  none?: boolean;
+}
+
 /** What Vista's annotations are made of: an array of messages with a time, a speed and a steering angle. */
-function canBusFault(bytes: Buffer | undefined): { reason: string; offset?: number } | undefined {
+function canBusFault(bytes: Buffer | undefined): CanBusFault | undefined {
   if (bytes === undefined) return { reason: "cannot be read" };
   let messages: unknown;
   try {
@@ -138,7 +141,7 @@ function canBusFault(bytes: Buffer | undefined): { reason: string; offset?: numb
     throw error;
   }
   if (!Array.isArray(messages)) return { reason: "not an array of messages" };
-  if (messages.length === 0) return { reason: "no messages in it" };
+  if (messages.length === 0) return { reason: "no messages in it", none: true };
   const bad = messages.findIndex((message) =>
     ["utime", "vehicle_speed", "steering"].some((key) => typeof message?.[key] !== "number"),
   );

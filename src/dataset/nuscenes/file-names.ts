@@ -35,14 +35,11 @@ export class Dictionary {
   id(decoder: RowDecoder, from: number, to: number, a = 0, b = 0): number {
     const extra = a * 100_003 + b;
     const { bytes } = decoder;
-    const middle = (from + to) >> 1;
-    // Lengths, last letters and those in the middle tell CAM_FRONT from RADAR_BACK_LEFT, samples from sweeps.
+    const length = to - from;
+    // Four letters that tell the 24 folders of the sensors apart.
+    const letter = (i: number) => bytes[from + Math.max(i, 0)]!;
     const place =
-      (Math.imul(to - from, 31) +
-        bytes[to - 1]! +
-        Math.imul(bytes[middle]!, 7) +
-        Math.imul(bytes[from + 1]!, 13)) &
-      255;
+      (length * 23 + letter(length - 6) * 3 + letter(length - 4) * 19 + letter(length >> 1)) & 255;
     const recent = this.#recent[place];
     if (recent !== undefined && recent.extra === extra && sameBytes(recent.bytes, bytes, from, to))
       return recent.id;

@@ -147,7 +147,8 @@ export async function* fileFindings(
         for (let i = 0; i < lists.length; i++) {
           if (ids[i]! >= 0 && tables[i]!.mark(ids[i]!, name)) found = true;
         }
-        if (found || !options.surplus || !known) continue;
+        // Hidden files are the file manager's, or a copy's under way.
+        if (found || !options.surplus || !known || name.startsWith(".")) continue;
         if (++surplus <= KEEP) {
           yield finding(RULES["surplus-file"], `${folder}/${name}`, "no row of sample_data names this file");
         }

@@ -4,6 +4,7 @@ import { defineRules } from "../define-rules.js";
 export const NUSCENES_RULES = defineRules("nuscenes", {
   "missing-table": ["error", "a table is missing", "Unpack the metadata archive of this version again."],
   "unreadable-table": ["error", "a table cannot be read", "Check its permissions and the disk it is on."],
+  "empty-table": ["error", "a table has no rows", "Unpack the table again from the metadata archive."],
   "bad-json": ["error", "a table is not JSON", "Unpack the table again from the metadata archive: it is cut off or damaged."],
   "wrong-type": ["error", "a field is missing or of the wrong type", "Restore the table from the metadata archive, or mend the script that wrote it."],
   "duplicate-token": ["error", "two rows have one token", "Remove the second row, or give it a token of its own."],

@@ -161,6 +161,18 @@ export const REQUIRED_TABLES: readonly TableName[] = [
   "sample_annotation",
 ];
 
+/** Tables without which there is no frame. Those of boxes are empty in the test version. */
+export const NEVER_EMPTY: readonly TableName[] = [
+  "sensor",
+  "log",
+  "map",
+  "calibrated_sensor",
+  "scene",
+  "sample",
+  "ego_pose",
+  "sample_data",
+];
+
 /** The tables with a row per frame or box: gigabytes in trainval. They are kept as columns, the others as objects. */
 export const LARGE_TABLES = ["ego_pose", "sample_data", "sample_annotation"] as const;
 

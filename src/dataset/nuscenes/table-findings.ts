@@ -5,7 +5,7 @@ import type { Tables } from "./data.js";
 import { type Dangling, KEEP, LINK, type SampleData, type TableState } from "./load.js";
 import type { Names } from "./names.js";
 import { NUSCENES_RULES as RULES } from "./rules.js";
-import { LABEL_TABLES, REQUIRED_TABLES, SCHEMA, type TableName } from "./schema.js";
+import { LABEL_TABLES, NEVER_EMPTY, REQUIRED_TABLES, SCHEMA, type TableName } from "./schema.js";
 import { danglingKeys, type SmallTable } from "./tables.js";
 import { TokenTable, tokenWords } from "./tokens.js";
 
@@ -30,6 +30,7 @@ export function* tableFindings(tables: Tables, names: Names): Generator<Finding>
         offset: state.error.offset,
       });
     }
+    if (isEmpty(name, state)) yield finding(RULES["empty-table"], path, "there is not one row in it");
     for (const { message, offset, index, token } of state.problems) {
       yield finding(RULES["wrong-type"], path, message, { record: token || `row ${index}`, offset });
     }
@@ -49,6 +50,10 @@ export function* tableFindings(tables: Tables, names: Names): Generator<Finding>
   }
 }
 
+function isEmpty(name: TableName, state: TableState): boolean {
+  return state.rows === 0 && state.complete && NEVER_EMPTY.includes(name);
+}
+
 /** Foreign keys without a target. Keys into a table that is damaged itself are not reported: they may be right. */
 export function* keyFindings(tables: Tables, names: Names): Generator<Finding> {
   for (const name of ALL_TABLES) {
@@ -57,7 +62,7 @@ export function* keyFindings(tables: Tables, names: Names): Generator<Finding> {
     const small = "values" in state ? (state as SmallTable) : undefined;
     for (const [field, target] of Object.entries(SCHEMA[name].keys)) {
       const targetState = names.state(target);
-      if (targetState === undefined || !targetState.complete) continue;
+      if (targetState === undefined || !targetState.complete || isEmpty(target, targetState)) continue;
       let dangling: Dangling[];
       if (small !== undefined) {
         dangling = danglingKeys(small, field, { lookup: new TokenTable(targetState.table) });

@@ -1,8 +1,9 @@
 /** Joins the reports of all shards of one check into what one run would have said. */
+import { relative, sep } from "node:path";
 import { VistaError } from "../../errors.js";
 import type { AnnotationTally, Chart, CheckSummary, Coverage } from "../finding.js";
 import { choosePictures } from "../sample.js";
-import { normaliseSummary, type Report, ReportBuilder } from "./report.js";
+import { joinPath, normaliseSummary, type Report, ReportBuilder } from "./report.js";
 
 /** A report that was read from a file. */
 export interface NamedReport {
@@ -44,7 +45,12 @@ export function mergeReports(inputs: readonly NamedReport[]): Report {
   const ordered = inputs.map((input) => input.report).sort((a, b) => a.shard!.index - b.shard!.index);
   const builder = new ReportBuilder(first.report.root, first.report.options);
   for (const report of ordered) builder.addCounted(report);
-  const parts = first.report.parts.map((_, i) => mergeSummaries(ordered.map((report) => report.parts[i]!)));
+  const parts = first.report.parts.map((_, i) =>
+    mergeSummaries(
+      ordered.map((report) => report.parts[i]!),
+      first.report.root,
+    ),
+  );
   return builder.finish(first.report.version, parts);
 }
 
@@ -77,20 +83,40 @@ function checkSame(first: NamedReport, { path, report }: NamedReport): void {
   );
 }
 
-function mergeSummaries(parts: readonly CheckSummary[]): CheckSummary {
+/** @param root  that of the whole report: paths in the summaries are relative to it */
+function mergeSummaries(parts: readonly CheckSummary[], root: string): CheckSummary {
   const first = parts[0]!;
   const merged: CheckSummary = { ...first, interrupted: parts.some((part) => part.interrupted) };
   merged.coverage = mergeCoverage(parts.map((part) => part.coverage));
-  if (first.sampled !== undefined) {
-    merged.sampled = [...new Set(parts.flatMap((part) => part.sampled ?? []))];
-  }
+  const sampled = mergeSampled(parts, merged.coverage);
+  if (sampled !== undefined) merged.sampled = sampled;
   if (first.charts !== undefined) merged.charts = mergeCharts(parts.flatMap((part) => part.charts ?? []));
-  if (first.samples !== undefined)
-    merged.samples = choosePictures(parts.flatMap((part) => part.samples ?? []));
+  if (first.samples !== undefined) {
+    // The checks choose by paths from their own root, so the merged choice must do so, too.
+    const prefix = relative(root, first.root).split(sep).join("/");
+    const own = (path: string) => (prefix === "" ? path : path.slice(prefix.length + 1));
+    const paths = parts.flatMap((part) => part.samples ?? []).map(own);
+    merged.samples = choosePictures(paths).map((path) => joinPath(prefix, path));
+  }
   if (first.annotations !== undefined) {
     merged.annotations = mergeTallies(parts.flatMap((part) => part.annotations ?? []));
   }
   return normaliseSummary(merged, "");
+}
+
+/**
+ * What was a sample. A nuScenes shard says it of the whole set; an OpenDV shard counts its own frames, and says nothing
+ * where it has looked at all of them: there the sums are in the merged coverage.
+ */
+function mergeSampled(parts: readonly CheckSummary[], coverage: readonly Coverage[]): string[] | undefined {
+  const texts = [...new Set(parts.flatMap((part) => part.sampled ?? []))];
+  const images = coverage.find(({ what }) => what.startsWith("images ("));
+  if (parts[0]!.kind === "opendv" && texts.length > 0 && images !== undefined) {
+    const count = (value: number) => value.toLocaleString("en-US");
+    const counts = `of ${count(images.checked)} of ${count(images.total)} images`;
+    return [texts[0]!.replace(/of [\d,]+ of [\d,]+ images/, counts)];
+  }
+  return parts.some((part) => part.sampled !== undefined) ? texts : undefined;
 }
 
 function mergeCoverage(lists: readonly Coverage[][]): Coverage[] {

@@ -194,6 +194,20 @@ describe("files", () => {
     undefined,
     /none of its 2/,
   );
+  fault(
+    "unknown-kind",
+    "a known record after a hundred others",
+    () => ({ youtube: [...Array.from({ length: 100 }, () => ({})), youtube[0]!] }),
+    undefined,
+    /none of its 101/,
+  );
+  fault(
+    "shape",
+    "a first record without a field",
+    () => ({ youtube: [{}, ...youtube] }),
+    "record 0",
+    /"folder_name" is missing/,
+  );
   fault("empty-file", "no records", () => ({ nuscenes: "[]" }), undefined, /no records/);
   fault(
     "root-missing",
@@ -346,7 +360,7 @@ describe("language files", () => {
     /"blip" is null/,
   );
   fault(
-    "past-end",
+    "language-past-end",
     "past the last frame",
     () => ({
       language: [...language, { ...language[0]!, first_frame: "000000011.jpg", last_frame: "000000050.jpg" }],
@@ -354,13 +368,25 @@ describe("language files", () => {
     "record 55",
     /to 50, the folder ends at 49/,
   );
-  test("a video that was not extracted is a warning there: Vista does not read these files", async () => {
-    const findings = await found({
+  fault(
+    "language-folder",
+    "a video that was not extracted",
+    () => ({
       language,
       change: (root) => rmSync(join(root, "data/YouTube", folderOf(rows[0]!)), { recursive: true }),
-    });
-    expect(findings).toMatchObject([{ rule: "annos/folder-missing", severity: "warning", count: 11 }]);
-  });
+    }),
+    "record 0",
+    /11 records name full_images.*, where no frame is/,
+  );
+  fault(
+    "language-past-end",
+    "a start past the last frame",
+    () => ({
+      language: [...language, { ...language[0]!, first_frame: "000000050.jpg", last_frame: "000000089.jpg" }],
+    }),
+    "record 55",
+    /from frame 50 to 89, the folder ends at 49/,
+  );
   nearMiss("escapes and other scripts in a caption", () => ({
     language: edited(language, 2, { blip: 'a sign that says "停车" \\ \n ü' }),
   }));

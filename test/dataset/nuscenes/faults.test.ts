@@ -70,6 +70,19 @@ const CASES: Case[] = [
     },
   },
   {
+    rule: "empty-table",
+    name: "no ego pose at all",
+    plant: (set) => {
+      set.edit("ego_pose", () => []);
+      return table("ego_pose");
+    },
+    // As in the test version.
+    near: (set) => {
+      set.edit("instance", () => []);
+      set.edit("sample_annotation", () => []);
+    },
+  },
+  {
     rule: "bad-json",
     name: "a table is cut off",
     plant: (set) => {
@@ -374,7 +387,10 @@ const CASES: Case[] = [
       writeFileSync(set.path(camera, "n015__CAM_FRONT__1.jpg"), await picture());
       return `${camera}/n015__CAM_FRONT__1.jpg`;
     },
-    near: (set) => writeFileSync(set.path("LICENSE"), "text"),
+    near: (set) => {
+      writeFileSync(set.path("LICENSE"), "text");
+      writeFileSync(set.path(camera, ".DS_Store"), "text");
+    },
   },
   {
     rule: "empty-file",
@@ -482,6 +498,14 @@ const CASES: Case[] = [
     name: "a scene's vehicle_monitor is not there",
     plant: (set) => {
       rmSync(set.path("can_bus/scene-0103_vehicle_monitor.json"));
+      return "can_bus/scene-0103_vehicle_monitor.json scene-0103";
+    },
+  },
+  {
+    rule: "can-bus-missing",
+    name: "a scene's vehicle_monitor has no messages",
+    plant: (set) => {
+      writeFileSync(set.path("can_bus/scene-0103_vehicle_monitor.json"), "[]");
       return "can_bus/scene-0103_vehicle_monitor.json scene-0103";
     },
   },

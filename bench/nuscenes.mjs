@@ -1,0 +1,53 @@
+/**
+ * `vista-data check` on a set of trainval's size, against the devkit's loading of the same tables and against `find`.
+ *
+ *   node bench/nuscenes.mjs [--dir bench/tmp] [--scenes 850] [--rounds 3] [--files yes|no] [--devkit yes|no]
+ *
+ * Needs 2.5 GB of disk for the tables, 2.6 million inodes for --files yes (empty files), 8 GB of memory for the devkit
+ * (test/peers/setup.sh data) and GNU time. A set that is in --dir already is used as it is.
+ */
+import { existsSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { makeNuScenes } from "./make-nuscenes.mjs";
+import { option, printTable, takeTurns } from "./measure.mjs";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const dir = resolve(option("dir", join(root, "bench/tmp/nuscenes")));
+const scenes = Number(option("scenes", "850"));
+const rounds = Number(option("rounds", "3"));
+const withFiles = option("files", "yes") === "yes";
+const version = "v1.0-trainval";
+const check = ["node", join(root, "bin/vista-data.js"), "check", dir, "--quiet"];
+
+if (!existsSync(join(dir, version))) {
+  const counts = makeNuScenes(dir, { scenes, boxes: 34, version, files: withFiles ? "empty" : "none" });
+  console.log(`made ${dir}: ${JSON.stringify(counts)}`);
+}
+
+const tables = { "vista-data check --tables-only": { command: [...check, "--tables-only"] } };
+if (option("devkit", "yes") === "yes") {
+  const script = `from nuscenes.nuscenes import NuScenes; NuScenes("${version}", ${JSON.stringify(dir)}, verbose=False)`;
+  tables["NuScenes() of the devkit"] = {
+    command: [option("python", join(root, ".venv-peers/data/bin/python")), "-c", script],
+    rounds: Math.min(rounds, 1),
+  };
+}
+printTable(
+  "every rule of the tables, whole process",
+  takeTurns(tables, rounds),
+  "vista-data check --tables-only",
+);
+
+if (withFiles) {
+  const find = {
+    find: { command: ["sh", "-c", `find ${dir}/samples ${dir}/sweeps -type f | wc -l`] },
+    "vista-data check --sample 0": { command: [...check, "--sample", "0"] },
+    "vista-data check --tables-only": tables["vista-data check --tables-only"],
+  };
+  printTable(
+    "existence of every file (the tables' time included: subtract it)",
+    takeTurns(find, rounds),
+    "find",
+  );
+}
