@@ -39,12 +39,23 @@ export async function recognise(root: string, kind?: DataKind): Promise<DataPart
         parts.nuscenes = place;
       }
     }
+    // One level above the root: taken where there is no doubt which one is meant.
+    if (parts.nuscenes === undefined) {
+      const below: string[] = [];
+      for (const { name } of await subfolders(root)) {
+        if ((await nuScenesVersions(join(root, name))).length > 0) below.push(name);
+      }
+      if (below.length === 1) [parts.nuscenes] = below as [string];
+    }
   }
   if ((kind === undefined || kind === "opendv") && parts.nuscenes !== "") {
     // The place by its name first: a Vista root holds other folders too, some of them with pictures.
     const isVistaRoot = existsSync(join(root, VISTA_NUSCENES)) || existsSync(join(root, VISTA_YOUTUBE));
     for (const place of isVistaRoot ? [VISTA_YOUTUBE] : [""]) {
-      if (findOpenDvRoot(join(root, place)) !== undefined) parts.opendv = place;
+      const found = findOpenDvRoot(join(root, place));
+      // Beside a nuScenes set, folders of pictures are OpenDV's only where they are named as such.
+      const named = found !== undefined && (found.splits.length > 0 || found.videos !== undefined);
+      if (found !== undefined && (named || parts.nuscenes === undefined || isVistaRoot)) parts.opendv = place;
     }
   }
   if (kind === undefined || kind === "annotations") {
@@ -65,6 +76,11 @@ export async function recognise(root: string, kind?: DataKind): Promise<DataPart
     });
   }
   return parts;
+}
+
+async function subfolders(root: string) {
+  const entries = await readdir(root, { withFileTypes: true });
+  return entries.filter((entry) => entry.isDirectory() || entry.isSymbolicLink());
 }
 
 /** nuScenes.json, nuScenes_val.json, YouTube.json and the language files of DriveAGI. */
