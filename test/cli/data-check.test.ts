@@ -6,6 +6,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
 } from "node:fs";
@@ -51,6 +52,17 @@ describe("exit codes and text", () => {
     expect(stderr).toBe("");
     expect(stdout).toContain("nuScenes v1.0-mini");
     expect(stdout).toContain("Verdict: clean.");
+    expect(code).toBe(0);
+  });
+
+  it("one level above a nuScenes set: the set, not its maps as frames", async () => {
+    const above = join(clean.root, "..", `above-${Date.now()}`);
+    mkdirSync(above);
+    symlinkSync(clean.root, join(above, "nuscenes"));
+    const { code, stdout } = await check([above, "--quiet"]);
+    rmSync(above, { recursive: true });
+    expect(stdout).toMatch(/^nuScenes v1\.0-mini in .*nuscenes\n/);
+    expect(stdout).not.toContain("OpenDV");
     expect(code).toBe(0);
   });
 
