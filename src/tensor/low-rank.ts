@@ -14,10 +14,12 @@ export interface Matrix {
 }
 
 /**
+ * Computes base + scale · up @ down, in base's dtype.
+ *
  * @param base  rows × columns
  * @param up  rows × rank
  * @param down  rank × columns
- * @returns the bytes of base + scale · up @ down, in base's dtype
+ * @param result  gets the bytes; of the length of base, at an address that suits its elements
  */
 export function lowRankUpdate(
   base: Matrix,
@@ -25,11 +27,11 @@ export function lowRankUpdate(
   down: Matrix,
   [rows, rank, columns]: readonly [rows: number, rank: number, columns: number],
   scale: number,
-): Uint8Array {
+  result: Uint8Array,
+): void {
   const from = valuesOf(base);
   const left = Float64Array.from(valuesOf(up), (value) => value * scale);
   const right = Float64Array.from(valuesOf(down));
-  const result = new Uint8Array(base.bytes.byteLength);
   const round = rounderTo(base.dtype, result);
   const row = new Float64Array(columns);
   for (let i = 0; i < rows; i++) {
@@ -38,7 +40,6 @@ export function lowRankUpdate(
     addProduct(row, left, i * rank, right, rank);
     round(row, at);
   }
-  return result;
 }
 
 /** row += the vector `left[start …]` · `right`, four rows of `right` at a time: one load and one store of the sum for four products. */
@@ -85,14 +86,14 @@ function valuesOf({ dtype, bytes }: Matrix): Float32Array | Float64Array {
 /** Writes a row of sums as elements of `dtype`, from element `at` on. */
 function rounderTo(dtype: DType, target: Uint8Array): (row: Float64Array, at: number) => void {
   if (dtype === "F64") {
-    const out = new Float64Array(target.buffer);
+    const out = new Float64Array(target.buffer, target.byteOffset, target.byteLength / 8);
     return (row, at) => out.set(row, at);
   }
   if (dtype === "F32") {
-    const out = new Float32Array(target.buffer);
+    const out = new Float32Array(target.buffer, target.byteOffset, target.byteLength / 4);
     return (row, at) => out.set(row, at);
   }
-  const out = new Uint16Array(target.buffer);
+  const out = new Uint16Array(target.buffer, target.byteOffset, target.byteLength / 2);
   const narrow = dtype === "F16" ? f32BitsToF16 : f32BitsToBf16;
   return (row, at) => {
     for (let j = 0; j < row.length; j++) out[at + j] = narrow(roundToOdd(row[j]!));

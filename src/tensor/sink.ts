@@ -8,11 +8,14 @@ import { fromSystem, throwIfAborted } from "../errors.js";
 import { combineCrc32 } from "../io/crc32.js";
 import type { RunOptions } from "../progress.js";
 import { RegionChecks } from "./checks.js";
+import { dtypeInfo } from "./dtype.js";
 import type { Tensor } from "./tensor.js";
-import { ComputedCache, type ReadOp, WindowReader } from "./window.js";
+import { ARENA_STEP, Arena, ComputedCache, type ReadOp, WindowReader } from "./window.js";
 
 /** Bytes of one buffer. */
 const WINDOW = 4 * 1024 * 1024;
+/** The same for files with conversions, which need a buffer twice as large beside it. */
+const WINDOW_WITH_CASTS = 2 * 1024 * 1024;
 /** Buffers in flight: enough to keep libuv's four threads busy. */
 const SLOTS = 4;
 
@@ -82,8 +85,10 @@ export async function writeFiles(files: readonly OutputFile[], options: WriteOpt
     done += bytes;
     options.onProgress?.({ phase: options.phase ?? "write", done, total: work, unit: "bytes" });
   };
+  const size = windowSize(all);
+  const slots: Slot[] = [];
   for (const { handle, path, parts } of files) {
-    await new Copier(handle, path, checks, report).run(windowsOf(parts), options.signal);
+    await new Copier(handle, path, checks, slots, report).run(windowsOf(parts, size), options.signal);
   }
   if (checks !== undefined) {
     await readExtra(checks, options.signal, report);
@@ -105,33 +110,57 @@ interface Slice {
 }
 
 interface Window {
+  /** Bytes of the largest window. */
+  readonly capacity: number;
   readonly position: number;
   readonly length: number;
   readonly slices: readonly Slice[];
 }
 
-/** Cuts the parts into windows of {@link WINDOW} bytes. */
-function* windowsOf(parts: readonly OutputPart[]): Generator<Window> {
+function windowSize(parts: readonly OutputPart[]): number {
+  const casts = parts.some((part) => part.kind === "tensor" && part.tensor.source.kind === "cast");
+  return casts ? WINDOW_WITH_CASTS : WINDOW;
+}
+
+/** Cuts the parts into windows of `size` bytes. */
+function* windowsOf(parts: readonly OutputPart[], size: number): Generator<Window> {
   let position = 0;
   let length = 0;
   let slices: Slice[] = [];
   for (const part of parts) {
-    const size = partLength(part);
+    const partSize = partLength(part);
     let from = 0;
     do {
-      const take = Math.min(size - from, WINDOW - length);
-      slices.push({ part, from, at: length, length: take, last: from + take === size });
+      const take = Math.min(partSize - from, size - length);
+      slices.push({ part, from, at: length, length: take, last: from + take === partSize });
       from += take;
       length += take;
-      if (length === WINDOW) {
-        yield { position, length, slices };
+      if (length === size) {
+        yield { capacity: size, position, length, slices };
         position += length;
         length = 0;
         slices = [];
       }
-    } while (from < size);
+    } while (from < partSize);
   }
-  if (slices.length > 0) yield { position, length, slices };
+  if (slices.length > 0) yield { capacity: size, position, length, slices };
+}
+
+/** What one window in flight needs. */
+interface Slot {
+  readonly buffer: Uint8Array;
+  readonly arena: Arena;
+}
+
+/** Bytes that are read to be converted. */
+function conversionBytes({ slices }: Window): number {
+  let sum = 0;
+  for (const { part, length } of slices) {
+    if (part.kind !== "tensor" || part.tensor.source.kind !== "cast") continue;
+    const { from } = part.tensor.source;
+    sum += (length / dtypeInfo(part.tensor.dtype).bits) * dtypeInfo(from.dtype).bits + ARENA_STEP;
+  }
+  return sum;
 }
 
 class Copier {
@@ -141,18 +170,20 @@ class Copier {
   readonly #report: (bytes: number) => void;
   readonly #computed = new ComputedCache();
   readonly #finisher = new SliceFinisher();
-  readonly #buffers: Uint8Array[] = [];
+  readonly #slots: Slot[];
   #failure: { error: unknown } | undefined;
 
   constructor(
     handle: FileHandle,
     path: string,
     checks: RegionChecks | undefined,
+    slots: Slot[],
     report: (bytes: number) => void,
   ) {
     this.#handle = handle;
     this.#path = path;
     this.#checks = checks;
+    this.#slots = slots;
     this.#report = report;
   }
 
@@ -164,19 +195,22 @@ class Copier {
     for (const window of windows) {
       while (running.size === SLOTS && this.#failure === undefined) await Promise.race(running);
       if (this.#failure !== undefined || signal?.aborted) break;
-      const buffer = this.#buffers.pop() ?? Buffer.allocUnsafeSlow(WINDOW);
+      const slot = this.#slots.pop() ?? {
+        buffer: Buffer.allocUnsafeSlow(window.capacity),
+        arena: new Arena(),
+      };
       const myTurn = turn;
       let passTurn!: () => void;
       turn = new Promise((resolve) => {
         passTurn = resolve;
       });
-      const task: Promise<void> = this.#copy(window, buffer.subarray(0, window.length), myTurn, passTurn)
+      const task: Promise<void> = this.#copy(window, slot, myTurn, passTurn)
         .catch((error: unknown) => {
           this.#failure ??= { error };
         })
         .finally(() => {
           passTurn();
-          this.#buffers.push(buffer);
+          this.#slots.push(slot);
           running.delete(task);
         });
       running.add(task);
@@ -188,12 +222,13 @@ class Copier {
     if (started === 0) throw new Error("an output without parts");
   }
 
-  async #copy(window: Window, bytes: Uint8Array, myTurn: Promise<void>, passTurn: () => void): Promise<void> {
+  async #copy(window: Window, slot: Slot, myTurn: Promise<void>, passTurn: () => void): Promise<void> {
+    const bytes = slot.buffer.subarray(0, window.length);
+    slot.arena.reset(conversionBytes(window));
     const targets = window.slices.map(({ at, length }) => bytes.subarray(at, at + length));
-    const reader = new WindowReader(this.#computed, {
-      verify: this.#checks !== undefined,
-      always: window.slices.some(({ part }) => part.kind === "tensor" && part.onCrc32 !== undefined),
-    });
+    const always = window.slices.some(({ part }) => part.kind === "tensor" && part.onCrc32 !== undefined);
+    const crcs = { verify: this.#checks !== undefined, always };
+    const reader = new WindowReader(this.#computed, crcs, slot.arena);
     const reads = window.slices.map(({ part, from, length }, i) =>
       part.kind === "tensor" && length > 0 ? reader.add(part.tensor, from, targets[i]!) : undefined,
     );

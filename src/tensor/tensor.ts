@@ -22,8 +22,11 @@ export type TensorSource =
   /** Computed from other tensors, all of which fit in memory at once. */
   | { readonly kind: "computed"; readonly inputs: readonly Tensor[]; readonly compute: Compute };
 
-/** @param inputs  the bytes of each input tensor @returns the bytes of the result */
-export type Compute = (inputs: readonly Uint8Array[]) => Uint8Array;
+/**
+ * @param inputs  the bytes of each input tensor, each at an address that suits its elements
+ * @param result  of the tensor's length and any content, at such an address; to be filled
+ */
+export type Compute = (inputs: readonly Uint8Array[], result: Uint8Array) => void;
 
 export interface Tensor {
   readonly dtype: DType;

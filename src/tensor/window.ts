@@ -6,7 +6,7 @@ import { crc32 } from "node:zlib";
 import type { Region } from "../io/source.js";
 import { castBytes } from "./cast.js";
 import { dtypeInfo } from "./dtype.js";
-import type { Tensor } from "./tensor.js";
+import type { Compute, Tensor } from "./tensor.js";
 
 /** Reads up to this size are joined with their neighbours: below it a system call costs more than a copy in memory. */
 const JOIN_BELOW = 128 * 1024;
@@ -35,22 +35,95 @@ export interface CrcWish {
   readonly always: boolean;
 }
 
-/** The bytes of computed tensors while windows still need them. */
-export class ComputedCache {
-  readonly #entries = new Map<Tensor, { bytes: Promise<Uint8Array>; left: number }>();
+/**
+ * Memory that is used again, for what lives no longer than one window or one computation: fresh buffers would pile up
+ * faster than the garbage collector takes them away.
+ */
+export class Arena {
+  #bytes = new Uint8Array(0);
+  #used = 0;
 
-  /** The whole tensor; forgotten when `used` bytes have been taken as often as the tensor is long. */
-  async take(tensor: Tensor, used: number, compute: () => Promise<Uint8Array>): Promise<Uint8Array> {
-    let entry = this.#entries.get(tensor);
-    if (entry === undefined) {
-      entry = { bytes: compute(), left: tensor.byteLength };
-      this.#entries.set(tensor, entry);
-    }
-    entry.left -= used;
-    if (entry.left <= 0) this.#entries.delete(tensor);
-    return entry.bytes;
+  /** Room for `length` bytes in all, if it must grow; nothing may be in use. */
+  reset(length = 0): void {
+    this.#used = 0;
+    // By powers of two: growing step by step would leave much for the garbage collector.
+    if (length > this.#bytes.byteLength) this.#bytes = new Uint8Array(2 ** Math.ceil(Math.log2(length)));
+  }
+
+  /** `length` bytes of any content, at an address that suits every element type; fresh ones where the room is used up. */
+  take(length: number): Uint8Array {
+    const start = this.#used;
+    if (start + length > this.#bytes.byteLength) return new Uint8Array(length);
+    this.#used = start + aligned(length);
+    return this.#bytes.subarray(start, start + length);
   }
 }
+
+/** Distance of two addresses in an {@link Arena}: a multiple of every element's size. */
+export const ARENA_STEP = 16;
+
+function aligned(length: number): number {
+  return Math.ceil(length / ARENA_STEP) * ARENA_STEP;
+}
+
+interface ComputedTensor {
+  readonly bytes: Promise<Uint8Array>;
+  /** Bytes that no window has asked for, and bytes that no window has copied. */
+  unasked: number;
+  uncopied: number;
+}
+
+/** What the windows of one copy share: the bytes of computed tensors while they are needed. */
+export class ComputedCache {
+  /** For the inputs of the one computation that runs. */
+  readonly inputs = new Arena();
+  readonly #entries = new Map<Tensor, ComputedTensor>();
+  /** Buffers of results that all windows have copied. */
+  readonly #spare: Uint8Array[] = [];
+  #last: Promise<unknown> = Promise.resolve();
+
+  /**
+   * Copies bytes `[from, from + target.length)` of a computed tensor, which is forgotten when as many bytes have been asked
+   * for as it has. One is computed at a time, so that the inputs of one only are in memory.
+   *
+   * @param nested  true where the bytes are an input of another computation, which must not wait for itself
+   */
+  async read(
+    tensor: Tensor,
+    from: number,
+    target: Uint8Array,
+    nested: boolean,
+    compute: (result: Uint8Array) => Promise<void>,
+  ): Promise<void> {
+    let entry = this.#entries.get(tensor);
+    if (entry === undefined) {
+      const run = async () => {
+        const result = this.#takeSpare(tensor.byteLength);
+        await compute(result);
+        return result;
+      };
+      const bytes = nested ? run() : this.#last.then(run);
+      if (!nested) this.#last = bytes.catch(() => {});
+      entry = { bytes, unasked: tensor.byteLength, uncopied: tensor.byteLength };
+      this.#entries.set(tensor, entry);
+    }
+    entry.unasked -= target.byteLength;
+    if (entry.unasked <= 0) this.#entries.delete(tensor);
+    const bytes = await entry.bytes;
+    target.set(bytes.subarray(from, from + target.byteLength));
+    entry.uncopied -= target.byteLength;
+    if (entry.uncopied <= 0 && this.#spare.length < MAX_SPARE) this.#spare.push(new Uint8Array(bytes.buffer));
+  }
+
+  #takeSpare(length: number): Uint8Array {
+    const at = this.#spare.findIndex(({ byteLength }) => byteLength >= length);
+    const bytes = at >= 0 ? this.#spare.splice(at, 1)[0]! : new Uint8Array(length);
+    return bytes.subarray(0, length);
+  }
+}
+
+/** Results waiting to be copied are few: windows are small and in order. */
+const MAX_SPARE = 4;
 
 /** Plans and runs the reads of one window of output. Used once. */
 export class WindowReader {
@@ -62,10 +135,18 @@ export class WindowReader {
   readonly #pending: Promise<void>[] = [];
   readonly #computed: ComputedCache;
   readonly #crcs: CrcWish;
+  readonly #arena: Arena;
+  readonly #nested: boolean;
 
-  constructor(computed: ComputedCache, crcs: CrcWish) {
+  /**
+   * @param arena  for what is read to be converted; not used after {@link run}
+   * @param nested  true for the inputs of a computed tensor
+   */
+  constructor(computed: ComputedCache, crcs: CrcWish, arena = new Arena(), nested = false) {
     this.#computed = computed;
     this.#crcs = crcs;
+    this.#arena = arena;
+    this.#nested = nested;
   }
 
   /**
@@ -95,7 +176,7 @@ export class WindowReader {
       case "cast": {
         const width = dtypeInfo(tensor.dtype).bits / 8;
         const innerWidth = dtypeInfo(source.from.dtype).bits / 8;
-        const inner = new Uint8Array((target.byteLength / width) * innerWidth);
+        const inner = this.#arena.take((target.byteLength / width) * innerWidth);
         this.add(source.from, (from / width) * innerWidth, inner);
         this.#steps.push(() => castBytes(inner, source.from.dtype, target, tensor.dtype));
         return undefined;
@@ -104,13 +185,11 @@ export class WindowReader {
         this.#addStrided(tensor, source.region, source.start, source.strides, from, target);
         return undefined;
       case "computed": {
-        const bytes = this.#computed.take(tensor, target.byteLength, async () => {
-          const inputs = [];
-          for (const input of source.inputs)
-            inputs.push(await readWhole(input, this.#computed, this.#crcs, this.#made));
-          return source.compute(inputs);
-        });
-        this.#pending.push(bytes.then((whole) => target.set(whole.subarray(from, from + target.byteLength))));
+        this.#pending.push(
+          this.#computed.read(tensor, from, target, this.#nested, (result) =>
+            this.#compute(source.inputs, source.compute, result),
+          ),
+        );
         return undefined;
       }
     }
@@ -125,6 +204,20 @@ export class WindowReader {
     }
     for (const step of this.#steps) step();
     return [...this.#ops, ...this.#made];
+  }
+
+  async #compute(inputs: readonly Tensor[], compute: Compute, result: Uint8Array): Promise<void> {
+    const arena = this.#nested ? new Arena() : this.#computed.inputs;
+    arena.reset(inputs.reduce((sum, { byteLength }) => sum + aligned(byteLength), 0));
+    const whole: Uint8Array[] = [];
+    for (const input of inputs) {
+      const bytes = arena.take(input.byteLength);
+      const reader = new WindowReader(this.#computed, this.#crcs, new Arena(), true);
+      reader.add(input, 0, bytes);
+      for (const op of await reader.run()) this.#made.push(op);
+      whole.push(bytes);
+    }
+    compute(whole, result);
   }
 
   #addStrided(

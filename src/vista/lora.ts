@@ -111,13 +111,14 @@ function mergeOne(names: MergedAdapter, base: Tensor, up: Tensor, down: Tensor, 
   return makeTensor(base.dtype, base.shape, {
     kind: "computed",
     inputs,
-    compute: ([baseBytes, upBytes, downBytes]) =>
+    compute: ([baseBytes, upBytes, downBytes], result) =>
       lowRankUpdate(
         { dtype: base.dtype, bytes: baseBytes! },
         { dtype: up.dtype, bytes: upBytes! },
         { dtype: down.dtype, bytes: downBytes! },
         sizes,
         scale,
+        result,
       ),
   });
 }

@@ -11,7 +11,7 @@ const tensor = (values: readonly number[]) =>
   makeTensor("F32", [values.length], {
     kind: "computed",
     inputs: [],
-    compute: () => new Uint8Array(Float32Array.from(values).buffer),
+    compute: (_, result) => result.set(new Uint8Array(Float32Array.from(values).buffer)),
   });
 const three = () =>
   new StateDict(

@@ -158,9 +158,10 @@ describe("large outputs", () => {
     const doubled = makeTensor("F32", [3_000_000], {
       kind: "computed",
       inputs: [input],
-      compute: ([bytes]) => {
+      compute: ([bytes], result) => {
         times++;
-        return new Uint8Array(new Float32Array(bytes!.buffer).map((value) => value * 2).buffer);
+        const values = new Float32Array(bytes!.buffer, bytes!.byteOffset, bytes!.byteLength / 4);
+        result.set(new Uint8Array(values.map((value) => value * 2).buffer));
       },
     });
     const values = asFloats(await write([part(doubled)]));

@@ -8,7 +8,7 @@ function tensor(values: readonly number[], shape: readonly number[] = [values.le
   return makeTensor("F32", shape, {
     kind: "computed",
     inputs: [],
-    compute: () => new Uint8Array(Float32Array.from(values).buffer),
+    compute: (_, result) => result.set(new Uint8Array(Float32Array.from(values).buffer)),
   });
 }
 
@@ -120,7 +120,7 @@ describe("LoRA", () => {
     const bf16 = makeTensor("BF16", [1, 1], {
       kind: "computed",
       inputs: [],
-      compute: () => new Uint8Array(Uint16Array.of(0x3f80).buffer),
+      compute: (_, result) => result.set(new Uint8Array(Uint16Array.of(0x3f80).buffer)),
     });
     // 1 + 2^-8 is halfway between two bfloat16s; 2^-40 more decides, and a float32 on the way would lose it.
     const { tensors } = apply({

@@ -1,0 +1,108 @@
+/**
+ * `vista-ckpt to-st` and `verify` against `cp`, `cat` and the Python way.
+ *
+ *   node bench/to-st.mjs [--gb 1] [--rounds 5] [--dir bench/tmp] [--reference yes|no]
+ *
+ * Needs the peers' environment (test/peers/setup.sh zero), GNU time, and disk for eight times the size.
+ */
+import { spawnSync } from "node:child_process";
+import { mkdirSync, statSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { option, printTable, remove, takeTurns } from "./measure.mjs";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const python = option("python", join(root, ".venv-peers/zero/bin/python"));
+const dir = resolve(option("dir", join(root, "bench/tmp")));
+const rounds = Number(option("rounds", "5"));
+const gb = option("gb", "1");
+const withReference = option("reference", "yes") === "yes";
+const vista = ["node", join(root, "bin/vista-ckpt.js")];
+const at = (name) => join(dir, name);
+
+function make(script, ...args) {
+  const made = spawnSync(python, [join(root, "bench", script), "--gb", gb, ...args], { stdio: "inherit" });
+  if (made.status !== 0) process.exit(1);
+}
+
+/** A contestant that writes `output`, which is removed first. */
+function writes(output, ...command) {
+  return { command, before: () => remove(output) };
+}
+
+const fresh = at("new.safetensors");
+const toSt = (...args) => writes(fresh, ...vista, "to-st", ...args, "-o", fresh, "-q", "--no-fsync");
+const cp = (from) => writes(at("copy"), "cp", from, at("copy"));
+
+remove(dir);
+mkdirSync(dir, { recursive: true });
+make("make_zero_checkpoint.py", "--ranks", "4", "--out", at("zero"));
+takeTurns({ once: { command: [...vista, "merge", at("zero"), "-o", at("in.bin"), "-q", "--no-fsync"] } }, 0);
+remove(at("in.bin"));
+spawnSync("node", [join(root, "bin/vista-ckpt.js"), "merge", at("zero"), "-o", at("in.bin"), "-q"]);
+spawnSync("node", [
+  join(root, "bin/vista-ckpt.js"),
+  "to-st",
+  at("in.bin"),
+  "--raw",
+  "-o",
+  at("out.safetensors"),
+  "-q",
+]);
+
+const contestants = {
+  "cp of the result": cp(at("out.safetensors")),
+  "to-st from .bin": toSt(at("in.bin"), "--raw"),
+  "to-st from shards": toSt(at("zero"), "--raw"),
+  "to-st --dtype bf16": toSt(at("in.bin"), "--raw", "--dtype", "bf16"),
+};
+if (withReference) {
+  const script =
+    "import sys, torch; from safetensors.torch import save_file; save_file(torch.load(sys.argv[1], map_location='cpu'), sys.argv[2])";
+  contestants["torch.load + save_file"] = {
+    ...writes(at("theirs"), python, "-c", script, at("in.bin"), at("theirs")),
+    rounds: Math.min(rounds, 3),
+  };
+}
+printTable(
+  `${gb} GB (${statSync(at("out.safetensors")).size} bytes), warm, no fsync`,
+  takeTurns(contestants, rounds),
+  "cp of the result",
+);
+
+const crc =
+  "import { createReadStream } from 'node:fs'; import { crc32 } from 'node:zlib'; let c = 0; for await (const b of createReadStream(process.argv[1], { highWaterMark: 4194304 })) c = crc32(b, c);";
+printTable(
+  "verify",
+  takeTurns(
+    {
+      "cat > /dev/null": { command: ["sh", "-c", `cat ${at("in.bin")} > /dev/null`] },
+      "read + CRC in Node": { command: ["node", "--input-type=module", "-e", crc, at("in.bin")] },
+      "verify .bin": { command: [...vista, "verify", at("in.bin"), "-q"] },
+      "verify .safetensors": { command: [...vista, "verify", at("out.safetensors"), "-q"] },
+    },
+    rounds,
+  ),
+  "cat > /dev/null",
+);
+
+remove(at("zero"));
+remove(at("in.bin"));
+make("make_vista_bin.py", "--out", at("vista.bin"));
+spawnSync("node", [
+  join(root, "bin/vista-ckpt.js"),
+  "to-st",
+  at("vista.bin"),
+  "-o",
+  at("vista.safetensors"),
+  "-q",
+]);
+printTable(
+  `Vista's steps: ${statSync(at("vista.bin")).size} bytes → ${statSync(at("vista.safetensors")).size}`,
+  takeTurns(
+    { "cp of the result": cp(at("vista.safetensors")), "to-st with LoRA and EMA": toSt(at("vista.bin")) },
+    rounds,
+  ),
+  "cp of the result",
+);
+remove(dir);
