@@ -32,7 +32,7 @@ export interface DiffReport {
 }
 
 /** Elements compared at once. */
-const STEP = 512 * 1024;
+const STEP = 256 * 1024;
 /** Comparisons in flight. */
 const AHEAD = 3;
 

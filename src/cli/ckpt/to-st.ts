@@ -6,8 +6,9 @@ import { type Checkpoint, openCheckpoint } from "../../checkpoint/open.js";
 import { planCheckpoint, type Saved, saveCheckpoint } from "../../checkpoint/save.js";
 import { firstNames, fromSystem, isVistaError, oneLine, VistaError } from "../../errors.js";
 import type { StateDict } from "../../tensor/tensor.js";
+import { isShadow } from "../../vista/ema.js";
 import { applyVistaSteps, type VistaReport } from "../../vista/steps.js";
-import { formatBytes, formatDuration, plural } from "../format.js";
+import { formatBytes, formatCount, formatDuration, plural } from "../format.js";
 import type { CommandContext } from "../program.js";
 import { createProgressView } from "../progress.js";
 import { addCommonOptions, type CommonOptions, oneOutput } from "./common.js";
@@ -150,16 +151,17 @@ function convert(
 /** Makes the folder first, as bin_to_st.py does with `ckpts`, and takes it away again if nothing came of it. */
 async function inFolder<T>(folder: string | undefined, work: () => Promise<T>): Promise<T> {
   if (folder === undefined) return work();
-  let made: string | undefined;
+  let made = false;
   try {
-    made = await mkdir(folder, { recursive: true });
+    await mkdir(folder);
+    made = true;
   } catch (error) {
-    throw fromSystem(error, folder, "make the output folder");
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw fromSystem(error, folder, "make the output folder");
   }
   try {
     return await work();
   } catch (error) {
-    if (made !== undefined) await rmdir(folder).catch(() => {});
+    if (made) await rmdir(folder).catch(() => {});
     throw error;
   }
 }
@@ -221,7 +223,9 @@ function summarize(
   ];
   if (report === undefined) lines.push("  as it was (--raw)");
   else {
-    lines.push(`  LoRA: ${plural(report.adapters.length, "adapter")} merged`);
+    const inEma = report.adapters.filter(({ down }) => isShadow(down)).length;
+    const ofThem = inEma === 0 ? "" : `, ${formatCount(inEma)} of them in the EMA`;
+    lines.push(`  LoRA: ${plural(report.adapters.length, "adapter")} merged${ofThem}`);
     lines.push(`  EMA: ${plural(report.shadows.length, "tensor")} folded in`);
     lines.push(`  prefix _forward_module.: ${plural(report.prefixed, "name")}`);
     for (const [why, names] of grouped(report)) {
