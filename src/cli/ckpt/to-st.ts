@@ -156,7 +156,8 @@ async function inFolder<T>(folder: string | undefined, work: () => Promise<T>): 
     await mkdir(folder);
     made = true;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw fromSystem(error, folder, "make the output folder");
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST")
+      throw fromSystem(error, folder, "make the output folder");
   }
   try {
     return await work();
