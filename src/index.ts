@@ -1,4 +1,29 @@
 /** The public API of vista-ckpt, all of it. */
+export { castState } from "./checkpoint/cast.js";
+export { type DiffReport, diffStates, type TensorDifference } from "./checkpoint/diff.js";
+export type { ShardIndex } from "./checkpoint/index-file.js";
+export {
+  type InspectedTensor,
+  type Inspection,
+  type InspectOptions,
+  inspectCheckpoint,
+  type TensorTag,
+} from "./checkpoint/inspect.js";
+export { type Checkpoint, type CheckpointKind, type OpenOptions, openCheckpoint } from "./checkpoint/open.js";
+export {
+  type CheckpointFormat,
+  type Saved,
+  type SavedFile,
+  type SaveOptions,
+  saveCheckpoint,
+} from "./checkpoint/save.js";
+export {
+  type NonFiniteCount,
+  type VerifiedFile,
+  type VerifyOptions,
+  type VerifyReport,
+  verifyCheckpoint,
+} from "./checkpoint/verify.js";
 export { type AnnotationCheckOptions, checkAnnotations } from "./dataset/annotations/check.js";
 export type {
   AnnotationTally,
@@ -47,10 +72,16 @@ export { ERROR_CODES, type ErrorCode, isVistaError, VistaError, type Where } fro
 export type { OutputOptions } from "./io/output.js";
 export type { Piece, Region, SourceFile } from "./io/source.js";
 export type { Progress, RunOptions } from "./progress.js";
+export { openSafetensors, type SafetensorsFile } from "./safetensors/read.js";
+export { type WriteSafetensorsOptions, writeSafetensors } from "./safetensors/write.js";
+export type { CastTarget } from "./tensor/cast.js";
 export type { DType } from "./tensor/dtype.js";
 export type { WriteOptions } from "./tensor/sink.js";
-export { StateDict, type Tensor, type TensorSource } from "./tensor/tensor.js";
+export { type Compute, StateDict, type Tensor, type TensorSource } from "./tensor/tensor.js";
 export { type OpenTorchOptions, openTorchFile } from "./torch/open.js";
 export { type WriteTorchOptions, writeTorchFile } from "./torch/write.js";
+export type { FoldedShadow } from "./vista/ema.js";
+export type { MergedAdapter } from "./vista/lora.js";
+export { applyVistaSteps, type VistaOptions, type VistaReport, type VistaResult } from "./vista/steps.js";
 export { type OpenZeroOptions, openZeroCheckpoint, type ZeroCheckpoint } from "./zero/open.js";
 export type { ZeroInfo } from "./zero/plan.js";

@@ -151,16 +151,18 @@ function convert(
 /** Makes the folder first, as bin_to_st.py does with `ckpts`, and takes it away again if nothing came of it. */
 async function inFolder<T>(folder: string | undefined, work: () => Promise<T>): Promise<T> {
   if (folder === undefined) return work();
-  let made: string | undefined;
+  let made = false;
   try {
-    made = await mkdir(folder, { recursive: true });
+    await mkdir(folder);
+    made = true;
   } catch (error) {
-    throw fromSystem(error, folder, "make the output folder");
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST")
+      throw fromSystem(error, folder, "make the output folder");
   }
   try {
     return await work();
   } catch (error) {
-    if (made !== undefined) await rmdir(folder).catch(() => {});
+    if (made) await rmdir(folder).catch(() => {});
     throw error;
   }
 }
