@@ -9,7 +9,8 @@ import { join } from "node:path";
 
 /** Runs one command. @returns {{ seconds: number, megabytes: number }} wall time and peak memory of the largest process */
 export function runOnce(command) {
-  const report = join(mkdtempSync(join(tmpdir(), "bench-")), "time");
+  const folder = mkdtempSync(join(tmpdir(), "bench-"));
+  const report = join(folder, "time");
   const started = process.hrtime.bigint();
   const child = spawnSync("/usr/bin/time", ["-f", "%M", "-o", report, ...command], {
     stdio: ["ignore", "ignore", "pipe"],
@@ -19,6 +20,7 @@ export function runOnce(command) {
   if (child.status !== 0)
     throw new Error(`${command.join(" ")} exited with ${child.status}: ${child.stderr}`);
   const megabytes = Number(readFileSync(report, "utf8").trim().split("\n").at(-1)) / 1000;
+  rmSync(folder, { recursive: true });
   return { seconds, megabytes };
 }
 
