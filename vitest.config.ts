@@ -3,6 +3,7 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
+    globalSetup: ["test/helpers/temporary.ts"],
     // Tests against the real Python tools are a command of their own: npm run test:peers.
     exclude: ["test/peers/**"],
     testTimeout: 60_000,
