@@ -35,5 +35,7 @@ const state: StateDict = await openTorchFile("merged.bin");
 await openTorchFile(1);
 await state.close();
 TS
-"$root/node_modules/.bin/tsc" --noEmit --strict --target es2023 --module nodenext --moduleResolution nodenext --types "" app.mts
+# The types use those of Node, as every Node project has them.
+"$root/node_modules/.bin/tsc" --noEmit --strict --target es2023 --module nodenext --moduleResolution nodenext \
+  --typeRoots "$root/node_modules/@types" --types node app.mts
 echo "the package installs, runs, imports and type-checks"
