@@ -3,7 +3,7 @@
  * real zero_to_fp32; and the merges of all fixtures loaded by the newest torch and by the oldest with weights_only.
  */
 import { spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -53,7 +53,20 @@ async function compare(pairs: readonly { checkpoint: string; output: string }[])
 }
 
 const work = mkdtempSync(join(tmpdir(), "vista-zero-"));
-afterAll(() => rmSync(work, { recursive: true, force: true }));
+afterAll(() => {
+  rmSync(work, { recursive: true, force: true });
+  for (const name of sharedMemory())
+    if (!before.has(name)) rmSync(join(SHARED_MEMORY, name), { force: true });
+});
+
+/** DeepSpeed leaves a buffer of 69 MB for every rank in shared memory. */
+const SHARED_MEMORY = "/dev/shm";
+function sharedMemory(): string[] {
+  return existsSync(SHARED_MEMORY)
+    ? readdirSync(SHARED_MEMORY).filter((name) => name.startsWith("deepspeed_"))
+    : [];
+}
+const before = new Set(sharedMemory());
 
 describe(`random checkpoints of real DeepSpeed, VISTA_CKPT_SEED=${SEED}`, () => {
   const checkpoints = join(work, "random");
