@@ -31,7 +31,16 @@ for (const gb of option("gb", "1,4").split(",")) {
   mkdirSync(dir, { recursive: true });
   const made = spawnSync(
     python,
-    [join(root, "bench/make_zero_checkpoint.py"), "--gb", gb, "--ranks", "4", "--out", checkpoint],
+    [
+      join(root, "bench/make_zero_checkpoint.py"),
+      "--gb",
+      gb,
+      "--ranks",
+      "4",
+      "--out",
+      checkpoint,
+      ...(Number(gb) >= 4 ? ["--no-moments"] : []),
+    ],
     {
       stdio: "inherit",
     },
@@ -49,7 +58,7 @@ for (const gb of option("gb", "1,4").split(",")) {
   };
   if (withReference) {
     const script =
-      "import sys; from deepspeed.utils.zero_to_fp32 import convert_zero_checkpoint_to_fp32_state_dict as f; f(sys.argv[1], sys.argv[2], max_shard_size='1000GB')";
+      "import sys; from deepspeed.utils.zero_to_fp32 import convert_zero_checkpoint_to_fp32_state_dict as f; f(sys.argv[1], sys.argv[2], max_shard_size=None)";
     contestants["zero_to_fp32.py"] = {
       command: [python, "-c", script, checkpoint, theirs],
       before: () => remove(theirs),
