@@ -4,13 +4,20 @@
  */
 import {
   appendFileSync,
+  copyFileSync,
   mkdirSync,
+  mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
 } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import sharp from "sharp";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { NUSCENES_RULES } from "../../../src/dataset/nuscenes/rules.js";
 import { brief, findingsOf, picture, type Row, Sets, type TestSet, VERSION } from "./set.js";
@@ -68,6 +75,8 @@ const CASES: Case[] = [
       mkdirSync(set.path(table("visibility")));
       return table("visibility");
     },
+    // A table on another disk.
+    near: (set) => moveAndLink(set, table("visibility")),
   },
   {
     rule: "empty-table",
@@ -166,6 +175,8 @@ const CASES: Case[] = [
       });
       return `${table("sample")} ${token}`;
     },
+    // Scenes may lie mixed in the table.
+    near: (set) => set.edit("sample", (rows) => rows.sort((a, b) => (a.token < b.token ? -1 : 1))),
   },
   {
     rule: "chain-cycle",
@@ -181,6 +192,8 @@ const CASES: Case[] = [
       });
       return `${table("sample")} ${token}`;
     },
+    // A chain may run backwards through the file.
+    near: (set) => set.edit("sample_data", (rows) => rows.reverse()),
   },
   {
     rule: "chain-split",
@@ -195,6 +208,8 @@ const CASES: Case[] = [
       });
       return `${table("sample_data")} ${token}`;
     },
+    // A sweep that was never recorded: its neighbours name each other.
+    near: (set) => dropSweep(set, "CAM_FRONT"),
   },
   {
     rule: "chain-time",
@@ -227,6 +242,7 @@ const CASES: Case[] = [
       });
       return `${table("scene")} ${token}`;
     },
+    near: (set) => set.edit("scene", (rows) => rows.reverse()),
   },
   {
     rule: "wrong-count",
@@ -238,6 +254,23 @@ const CASES: Case[] = [
         rows[1]!.nbr_annotations++;
       });
       return `${table("instance")} ${token}`;
+    },
+    // One annotation fewer, and counted so.
+    near: (set) => {
+      const annotations = set.rows("sample_annotation");
+      const last = annotations.find((row) => row.prev !== "" && row.next === "")!;
+      set.edit("sample_annotation", (rows) => {
+        byToken(rows, last.prev).next = "";
+        rows.splice(
+          rows.findIndex((row) => row.token === last.token),
+          1,
+        );
+      });
+      set.edit("instance", (rows) => {
+        const instance = byToken(rows, last.instance_token);
+        instance.nbr_annotations--;
+        instance.last_annotation_token = last.prev;
+      });
     },
   },
   {
@@ -275,6 +308,8 @@ const CASES: Case[] = [
       });
       return `${table("sample_data")} sample ${sample}`;
     },
+    // Sensors differ in their number of sweeps.
+    near: (set) => dropSweep(set, "RADAR_FRONT"),
   },
   {
     rule: "keyframe-duplicate",
@@ -288,6 +323,14 @@ const CASES: Case[] = [
       });
       return `${table("sample_data")} ${token}`;
     },
+    // A sweep right behind a key frame.
+    near: (set) =>
+      set.edit("sample_data", (rows) => {
+        const row = rows.find(
+          (each) => !each.is_key_frame && each.prev !== "" && byToken(rows, each.prev).is_key_frame,
+        )!;
+        row.timestamp = byToken(rows, row.prev).timestamp + 1;
+      }),
   },
   {
     rule: "keyframe-time",
@@ -317,6 +360,12 @@ const CASES: Case[] = [
       });
       return `${table("log")} ${token}`;
     },
+    // A log in two maps.
+    near: (set) =>
+      set.edit("map", (rows) => {
+        const row = rows.find((each) => each.log_tokens.length > 0)!;
+        rows.find((each) => each !== row)!.log_tokens.push(row.log_tokens[0]);
+      }),
   },
   {
     rule: "map-log-elsewhere",
@@ -325,6 +374,12 @@ const CASES: Case[] = [
       set.edit("map", (rows) => void rows[0]!.log_tokens.push("e".repeat(32)));
       return `${table("map")}`;
     },
+    // A log that changes its map.
+    near: (set) =>
+      set.edit("map", (rows) => {
+        const row = rows.find((each) => each.log_tokens.length > 0)!;
+        rows.find((each) => each !== row)!.log_tokens.push(row.log_tokens.pop());
+      }),
   },
   {
     rule: "missing-map",
@@ -348,6 +403,11 @@ const CASES: Case[] = [
       writeFileSync(set.path("maps", name), "404: not found");
       return `maps/${name}`;
     },
+    // Another picture of the same kind.
+    near: (set) => {
+      const [one, two] = files(set, "maps");
+      copyFileSync(set.path("maps", two!), set.path("maps", one!));
+    },
   },
   {
     rule: "duplicate-file",
@@ -362,6 +422,14 @@ const CASES: Case[] = [
       });
       return `${table("sample_data")} ${token}`;
     },
+    // Names that differ in one letter.
+    near: (set) =>
+      set.edit("sample_data", (rows) => {
+        const two = rows.filter((each) => each.filename.startsWith("sweeps/CAM_FRONT/"));
+        const name = two[0]!.filename.replace(/.jpg$/, "x.jpg");
+        renameSync(set.path(two[1]!.filename), set.path(name));
+        two[1]!.filename = name;
+      }),
   },
   {
     rule: "missing-file",
@@ -371,6 +439,8 @@ const CASES: Case[] = [
       rmSync(set.path(name));
       return `${name} ${tokenOf(set, name)}`;
     },
+    // A frame on another disk.
+    near: (set) => moveAndLink(set, cameraFile(set)),
   },
   {
     rule: "channel-absent",
@@ -379,6 +449,8 @@ const CASES: Case[] = [
       rmSync(set.path("sweeps/RADAR_FRONT"), { recursive: true });
       return "sweeps/RADAR_FRONT";
     },
+    // A sensor's folder on another disk.
+    near: (set) => moveAndLink(set, "sweeps/RADAR_FRONT"),
   },
   {
     rule: "surplus-file",
@@ -400,6 +472,8 @@ const CASES: Case[] = [
       truncateSync(set.path(name), 0);
       return `${name} ${tokenOf(set, name)}`;
     },
+    // A point cloud of a single point.
+    near: (set) => truncateSync(set.path(`samples/LIDAR_TOP/${files(set, "samples/LIDAR_TOP")[0]}`), 20),
   },
   {
     rule: "unreadable-file",
@@ -410,6 +484,7 @@ const CASES: Case[] = [
       mkdirSync(set.path(name));
       return `${name} ${tokenOf(set, name)}`;
     },
+    near: (set) => moveAndLink(set, `samples/LIDAR_TOP/${files(set, "samples/LIDAR_TOP")[0]}`),
   },
   {
     rule: "not-an-image",
@@ -418,6 +493,11 @@ const CASES: Case[] = [
       const name = cameraFile(set);
       writeFileSync(set.path(name), "<html>quota exceeded</html>");
       return `${name} ${tokenOf(set, name)}`;
+    },
+    // A JPEG of another make: progressive.
+    near: async (set) => {
+      const name = set.path(cameraFile(set));
+      writeFileSync(name, await sharp(readFileSync(name)).jpeg({ progressive: true }).toBuffer());
     },
   },
   {
@@ -483,6 +563,7 @@ const CASES: Case[] = [
       });
       return `${table("category")} ${token}`;
     },
+    near: (set) => set.edit("category", (rows) => rows.reverse()),
   },
   {
     rule: "can-bus-damaged",
@@ -508,6 +589,12 @@ const CASES: Case[] = [
       writeFileSync(set.path("can_bus/scene-0103_vehicle_monitor.json"), "[]");
       return "can_bus/scene-0103_vehicle_monitor.json scene-0103";
     },
+    // A single message is one.
+    near: (set) => {
+      const path = set.path("can_bus/scene-0103_vehicle_monitor.json");
+      const [first] = JSON.parse(readFileSync(path, "utf8")) as unknown[];
+      writeFileSync(path, JSON.stringify([first]));
+    },
   },
   {
     rule: "can-bus-absent",
@@ -516,6 +603,7 @@ const CASES: Case[] = [
       rmSync(set.path("can_bus"), { recursive: true });
       return "can_bus";
     },
+    near: (set) => moveAndLink(set, "can_bus"),
   },
   {
     rule: "can-bus-none",
@@ -526,6 +614,8 @@ const CASES: Case[] = [
       });
       return table("scene");
     },
+    // The scene before those.
+    near: (set) => renameScene(set, "scene-0160"),
   },
   {
     rule: "known-scene",
@@ -540,8 +630,41 @@ const CASES: Case[] = [
       });
       return `${table("scene")} scene-0499`;
     },
+    near: (set) => renameScene(set, "scene-0498"),
   },
 ];
+
+/** Puts a file or folder elsewhere, with a symbolic link in its place. */
+function moveAndLink(set: TestSet, name: string): void {
+  const elsewhere = join(mkdtempSync(join(tmpdir(), "elsewhere-")), "it");
+  renameSync(set.path(name), elsewhere);
+  symlinkSync(elsewhere, set.path(name));
+}
+
+/** Takes a sweep out of its chain, row and file. */
+function dropSweep(set: TestSet, channel: string): void {
+  set.edit("sample_data", (rows) => {
+    const at = rows.findIndex(
+      (row) => row.filename.startsWith(`sweeps/${channel}/`) && row.prev !== "" && row.next !== "",
+    );
+    const row = rows[at]!;
+    byToken(rows, row.prev).next = row.next;
+    byToken(rows, row.next).prev = row.prev;
+    rows.splice(at, 1);
+    rmSync(set.path(row.filename));
+  });
+}
+
+/** Renames the first scene, its CAN bus files with it. */
+function renameScene(set: TestSet, name: string): void {
+  for (const file of files(set, "can_bus")) {
+    if (file.startsWith("scene-0061_"))
+      renameSync(set.path("can_bus", file), set.path("can_bus", file.replace("scene-0061", name)));
+  }
+  set.edit("scene", (rows) => {
+    rows[0]!.name = name;
+  });
+}
 
 /** Gives the radar's row of `sensor` the token of a row of another table. */
 function renameToken(set: TestSet, rows: Row[]): void {
@@ -552,6 +675,13 @@ function renameToken(set: TestSet, rows: Row[]): void {
     for (const row of calibrated) if (row.sensor_token === old) row.sensor_token = token;
   });
 }
+
+it("every rule has a near miss", () => {
+  const without = Object.keys(NUSCENES_RULES).filter(
+    (rule) => !CASES.some((each) => each.rule === rule && each.near),
+  );
+  expect(without).toEqual([]);
+});
 
 it("every rule has a case", () => {
   expect([...new Set(CASES.map((each) => each.rule))].sort()).toEqual(Object.keys(NUSCENES_RULES).sort());
