@@ -57,10 +57,7 @@ export function castTensor(tensor: Tensor, dtype: DType): Tensor {
   return makeTensor(dtype, tensor.shape, { kind: "cast", from: tensor });
 }
 
-/**
- * The tensor as a range of elements `[start, start + numel)` of its contiguous form, with a new shape.
- * Only for tensors whose bytes are pieces.
- */
+/** Bytes `[start, start + length)` of joined pieces, as pieces; fewer where they end before. */
 export function piecesBetween(pieces: readonly Piece[], start: number, length: number): Piece[] {
   const result: Piece[] = [];
   let at = 0;

@@ -54,11 +54,6 @@ export async function writeTorchFile(
   }
 }
 
-/** Bytes of the torch file that {@link writeTorchFile} would write. */
-export function torchFileLength(state: StateDict, path: string): number {
-  return planTorchFile(state, path).length;
-}
-
 /**
  * The parts of the file in order, and its size in bytes.
  * @param path  of the output: its name is the root folder in the zip
