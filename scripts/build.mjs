@@ -15,7 +15,9 @@ rmSync("dist", { recursive: true, force: true });
 execFileSync("node_modules/.bin/tsc", ["-p", "tsconfig.build.json"], { stdio: "inherit" });
 
 const { metafile } = await build({
-  entryPoints: ["src/cli/vista-ckpt.ts"],
+  // The thread that it starts is looked for beside it.
+  entryPoints: ["src/cli/vista-ckpt.ts", "src/tensor/lane-worker.ts"],
+  entryNames: "[name]",
   outdir: "dist/cli",
   bundle: true,
   splitting: true,

@@ -51,14 +51,14 @@ export class SourceFile {
   /** Fills `target` from `position` on. @throws VistaError `TRUNCATED` where the file ends before, `IO` */
   async read(target: Uint8Array, position: number): Promise<void> {
     if (position + target.byteLength > this.size)
-      throw this.#truncated(position, target.byteLength, this.size - position);
+      throw this.truncated(position, target.byteLength, this.size - position);
     this.#reading++;
     try {
       const handle = await this.#open();
       let done = 0;
       while (done < target.byteLength) {
         const { bytesRead } = await handle.read(target, done, target.byteLength - done, position + done);
-        if (bytesRead === 0) throw this.#truncated(position, target.byteLength, done);
+        if (bytesRead === 0) throw this.truncated(position, target.byteLength, done);
         done += bytesRead;
       }
     } catch (error) {
@@ -66,6 +66,24 @@ export class SourceFile {
     } finally {
       this.#reading--;
     }
+  }
+
+  /**
+   * Keeps the file open until {@link release}, for reads that go past this class.
+   * @returns its descriptor
+   */
+  async hold(): Promise<number> {
+    this.#reading++;
+    try {
+      return (await this.#open()).fd;
+    } catch (error) {
+      this.#reading--;
+      throw fromSystem(error, this.path, "read the file");
+    }
+  }
+
+  release(): void {
+    this.#reading--;
   }
 
   async close(): Promise<void> {
@@ -96,7 +114,8 @@ export class SourceFile {
     return this.#reading === 0;
   }
 
-  #truncated(position: number, wanted: number, got: number): VistaError {
+  /** The error for a read of `wanted` bytes of which only `got` are there. */
+  truncated(position: number, wanted: number, got: number): VistaError {
     return new VistaError(
       "TRUNCATED",
       `${wanted} bytes wanted, ${Math.max(0, got)} there; the file has ${this.size} bytes`,

@@ -7,7 +7,8 @@
 import { VistaError } from "../errors.js";
 import { AtomicFile, type OutputOptions, prepareOutput } from "../io/output.js";
 import { DTYPES, type DType } from "../tensor/dtype.js";
-import { type OutputPart, type WriteOptions, writeParts } from "../tensor/sink.js";
+import type { OutputPart } from "../tensor/parts.js";
+import { type WriteOptions, writeParts } from "../tensor/sink.js";
 import type { StateDict, Tensor } from "../tensor/tensor.js";
 import { MAX_HEADER, METADATA } from "./header.js";
 import { LONE_SURROGATE } from "./json.js";
@@ -67,7 +68,7 @@ export function planSafetensors(
     at += byteLength;
   }
   const header = frame(`{${members.join(",")}}`);
-  parts.unshift({ kind: "bytes", length: header.length, bytes: () => header });
+  parts.unshift({ kind: "bytes", bytes: header });
   return { parts, length: header.length + at };
 }
 

@@ -7,7 +7,6 @@ import { VistaError } from "../errors.js";
 import { combineCrc32, formatCrc32 } from "../io/crc32.js";
 import type { Region } from "../io/source.js";
 import type { Tensor } from "./tensor.js";
-import type { ReadOp } from "./window.js";
 
 interface Range {
   readonly start: number;
@@ -17,6 +16,16 @@ interface Range {
 /** A read that is made for the check alone. */
 export interface CheckRead extends Range {
   readonly region: Region;
+}
+
+/** A read that was made. */
+export interface DoneRead {
+  readonly region: Region;
+  /** From the region's start, in bytes. */
+  readonly start: number;
+  readonly length: number;
+  /** Of its bytes, where it was asked for. */
+  readonly crc32: number | undefined;
 }
 
 interface Run extends Range {
@@ -68,13 +77,9 @@ export class RegionChecks {
     return this.extra.reduce((sum, read) => sum + read.end - read.start, 0);
   }
 
-  /** Takes note of the reads of a window. */
-  addReads(ops: readonly ReadOp[]): void {
-    for (const op of ops) {
-      const crc = op.crc32;
-      if (crc !== undefined && !this.#whole.has(op.region))
-        this.#add(op.region, op.start, op.target.byteLength, crc);
-    }
+  /** Takes note of a read that was made for the output. */
+  addRead({ region, start, length, crc32 }: DoneRead): void {
+    if (crc32 !== undefined && !this.#whole.has(region)) this.#add(region, start, length, crc32);
   }
 
   /** Takes note of one of the {@link extra} reads, or of a part of it. */

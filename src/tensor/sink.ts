@@ -1,7 +1,8 @@
 /**
- * The copy loop: lays parts out one after the other in a file, with a few buffers in flight. Reading, checksums and
- * writing overlap; memory is the buffers, whatever the size of the model.
+ * The copy loop: lays parts out one after the other in a file. Windows of the output are filled by two threads at once
+ * (reading, checksums, conversions, writing); memory is their buffers, whatever the size of the model.
  */
+import { writeSync } from "node:fs";
 import type { FileHandle } from "node:fs/promises";
 import { crc32 } from "node:zlib";
 import { fromSystem, throwIfAborted } from "../errors.js";
@@ -9,38 +10,17 @@ import { combineCrc32 } from "../io/crc32.js";
 import type { RunOptions } from "../progress.js";
 import { RegionChecks } from "./checks.js";
 import { dtypeInfo } from "./dtype.js";
+import { type Copied, LanePlan } from "./lane-plan.js";
+import { Lanes } from "./lanes.js";
+import { isPlain, type OutputPart, partLength, WINDOW, type Window, wantsCrc, windowsOf } from "./parts.js";
 import type { Tensor } from "./tensor.js";
-import { ARENA_STEP, Arena, ComputedCache, type ReadOp, WindowReader } from "./window.js";
-
-/** Bytes of one buffer: measured against 0.5 to 4 MiB; larger ones leave the processor's cache between read and write. */
-const WINDOW = 2 * 1024 * 1024;
-/** Buffers in flight: enough to keep libuv's four threads busy. */
-const SLOTS = 4;
-
-/** A part of the output, in order, without gaps. */
-export type OutputPart =
-  | {
-      readonly kind: "bytes";
-      readonly length: number;
-      /** Called once, when everything before this part is done: what it returns may depend on earlier CRCs. */
-      readonly bytes: () => Uint8Array;
-    }
-  | {
-      readonly kind: "tensor";
-      readonly tensor: Tensor;
-      /** Called with the CRC-32 of the tensor's bytes when they are done. */
-      readonly onCrc32?: (crc32: number) => void;
-    };
+import { ARENA_STEP, Arena, ComputedCache, WindowReader } from "./window.js";
 
 export interface WriteOptions extends RunOptions {
   /** Check the CRC-32 of every input region that is read. Default true. */
   verify?: boolean;
   /** What {@link RunOptions.onProgress} calls it. Default `write`. */
   phase?: string;
-}
-
-export function partLength(part: OutputPart): number {
-  return part.kind === "bytes" ? part.length : part.tensor.byteLength;
 }
 
 /** One file to be written: all its parts, from position 0. */
@@ -83,60 +63,135 @@ export async function writeFiles(files: readonly OutputFile[], options: WriteOpt
     done += bytes;
     options.onProgress?.({ phase: options.phase ?? "write", done, total: work, unit: "bytes" });
   };
-  const slots: Slot[] = [];
-  for (const { handle, path, parts } of files) {
-    await new Copier(handle, path, checks, slots, report).run(windowsOf(parts), options.signal);
-  }
-  if (checks !== undefined) {
-    await readExtra(checks, options.signal, report);
-    checks.finish();
+  const lanes = new Lanes(total);
+  try {
+    for (const file of files) {
+      await new Copier(file, checks, lanes, report).run(options.signal);
+    }
+    if (checks !== undefined) {
+      await readExtra(checks, lanes, options.signal, report);
+      checks.finish();
+    }
+  } finally {
+    await lanes.close();
   }
   return total;
 }
 
-/** A stretch of one part inside a window. */
-interface Slice {
-  readonly part: OutputPart;
-  /** From the part's start, in bytes. */
-  readonly from: number;
-  /** Where in the window. */
-  readonly at: number;
-  readonly length: number;
-  /** True where the part ends here. */
-  readonly last: boolean;
-}
+class Copier {
+  readonly #file: OutputFile;
+  readonly #checks: RegionChecks | undefined;
+  readonly #lanes: Lanes;
+  readonly #report: (bytes: number) => void;
+  readonly #computed = new ComputedCache();
+  readonly #slots: Slot[] = [];
+  readonly #finisher: Finisher;
+  #failure: { error: unknown } | undefined;
 
-interface Window {
-  readonly position: number;
-  readonly length: number;
-  readonly slices: readonly Slice[];
-}
-
-/** Cuts the parts into windows of {@link WINDOW} bytes. */
-function* windowsOf(parts: readonly OutputPart[]): Generator<Window> {
-  let position = 0;
-  let length = 0;
-  let slices: Slice[] = [];
-  for (const part of parts) {
-    const size = partLength(part);
-    let from = 0;
-    do {
-      const take = Math.min(size - from, WINDOW - length);
-      slices.push({ part, from, at: length, length: take, last: from + take === size });
-      from += take;
-      length += take;
-      if (length === WINDOW) {
-        yield { position, length, slices };
-        position += length;
-        length = 0;
-        slices = [];
-      }
-    } while (from < size);
+  constructor(
+    file: OutputFile,
+    checks: RegionChecks | undefined,
+    lanes: Lanes,
+    report: (bytes: number) => void,
+  ) {
+    this.#file = file;
+    this.#checks = checks;
+    this.#lanes = lanes;
+    this.#report = report;
+    this.#finisher = new Finisher(file);
   }
-  if (slices.length > 0) yield { position, length, slices };
+
+  async run(signal: AbortSignal | undefined): Promise<void> {
+    const running = new Set<Promise<void>>();
+    // Windows are copied out of order, but finished (checksums, closing records) one after the other.
+    let turn = Promise.resolve();
+    let started = 0;
+    for (const window of windowsOf(this.#file.parts)) {
+      while (running.size === Lanes.depth && this.#failure === undefined) await Promise.race(running);
+      if (this.#failure !== undefined || signal?.aborted) break;
+      const before = turn;
+      const task: Promise<void> = this.#copy(window, before).catch((error: unknown) => {
+        this.#failure ??= { error };
+      });
+      turn = task;
+      running.add(task);
+      void task.then(() => running.delete(task));
+      started++;
+    }
+    await Promise.all(running);
+    if (this.#failure !== undefined) throw this.#failure.error;
+    throwIfAborted(signal);
+    if (started === 0) throw new Error("an output without parts");
+  }
+
+  /** @param before  settles when all earlier windows are finished */
+  async #copy(window: Window, before: Promise<void>): Promise<void> {
+    const copied = window.slices.every(isPlain)
+      ? await this.#copyInLane(window)
+      : await this.#copyHere(window);
+    await before;
+    if (this.#failure !== undefined) return;
+    if (this.#checks !== undefined) for (const read of copied.reads) this.#checks.addRead(read);
+    this.#finisher.finish(window, copied.crcs);
+    this.#report(window.length);
+  }
+
+  /** Everything that is read as it is, or converted element by element. */
+  async #copyInLane(window: Window): Promise<Copied> {
+    const plan = new LanePlan(this.#checks !== undefined);
+    try {
+      for (const slice of window.slices) await plan.add(slice);
+      const { handle, path } = this.#file;
+      const result = await this.#lanes.run({
+        kind: "copy",
+        fd: handle.fd,
+        position: window.position,
+        segments: plan.segments,
+      });
+      if (result.failure !== undefined) throw plan.error(result.failure, path);
+      return plan.copied(window, result.crcs, result.castCrcs);
+    } finally {
+      plan.release();
+    }
+  }
+
+  /** Views and computed tensors, which need memory of their own. */
+  async #copyHere(window: Window): Promise<Copied> {
+    const slot = this.#slots.pop() ?? { buffer: Buffer.allocUnsafeSlow(WINDOW), arena: new Arena() };
+    try {
+      const bytes = slot.buffer.subarray(0, window.length);
+      slot.arena.reset(conversionBytes(window));
+      const wish = { verify: this.#checks !== undefined, always: false };
+      const reader = new WindowReader(this.#computed, wish, slot.arena);
+      for (const { part, from, at, length } of window.slices) {
+        const target = bytes.subarray(at, at + length);
+        if (part.kind === "bytes") target.set(part.bytes.subarray(from, from + length));
+        else if (part.kind === "late") target.fill(0);
+        else if (length > 0) reader.add(part.tensor, from, target);
+      }
+      const ops = await reader.run();
+      const { handle, path } = this.#file;
+      await writeAll(handle, path, bytes, window.position);
+      return {
+        reads: ops.map(({ region, start, target, crc32 }) => ({
+          region,
+          start,
+          length: target.byteLength,
+          crc32,
+        })),
+        crcs: window.slices.map((slice) =>
+          wantsCrc(slice)
+            ? [{ crc32: crc32(bytes.subarray(slice.at, slice.at + slice.length)), length: slice.length }]
+            : [],
+        ),
+      };
+    } finally {
+      this.#slots.push(slot);
+    }
+  }
 }
 
-/** What one window in flight needs. */
+/** What a window needs that is copied by this thread. */
 interface Slot {
   readonly buffer: Uint8Array;
   readonly arena: Arena;
@@ -153,109 +208,38 @@ function conversionBytes({ slices }: Window): number {
   return sum;
 }
 
-class Copier {
-  readonly #handle: FileHandle;
-  readonly #path: string;
-  readonly #checks: RegionChecks | undefined;
-  readonly #report: (bytes: number) => void;
-  readonly #computed = new ComputedCache();
-  readonly #finisher = new SliceFinisher();
-  readonly #slots: Slot[];
-  #failure: { error: unknown } | undefined;
-
-  constructor(
-    handle: FileHandle,
-    path: string,
-    checks: RegionChecks | undefined,
-    slots: Slot[],
-    report: (bytes: number) => void,
-  ) {
-    this.#handle = handle;
-    this.#path = path;
-    this.#checks = checks;
-    this.#slots = slots;
-    this.#report = report;
-  }
-
-  async run(windows: Iterable<Window>, signal: AbortSignal | undefined): Promise<void> {
-    const running = new Set<Promise<void>>();
-    // Windows are read and written out of order, but finished (checksums, closing records) one after the other.
-    let turn = Promise.resolve();
-    let started = 0;
-    for (const window of windows) {
-      while (running.size === SLOTS && this.#failure === undefined) await Promise.race(running);
-      if (this.#failure !== undefined || signal?.aborted) break;
-      const slot = this.#slots.pop() ?? {
-        buffer: Buffer.allocUnsafeSlow(WINDOW),
-        arena: new Arena(),
-      };
-      const myTurn = turn;
-      let passTurn!: () => void;
-      turn = new Promise((resolve) => {
-        passTurn = resolve;
-      });
-      const task: Promise<void> = this.#copy(window, slot, myTurn, passTurn)
-        .catch((error: unknown) => {
-          this.#failure ??= { error };
-        })
-        .finally(() => {
-          passTurn();
-          this.#slots.push(slot);
-          running.delete(task);
-        });
-      running.add(task);
-      started++;
-    }
-    await Promise.all(running);
-    if (this.#failure !== undefined) throw this.#failure.error;
-    throwIfAborted(signal);
-    if (started === 0) throw new Error("an output without parts");
-  }
-
-  async #copy(window: Window, slot: Slot, myTurn: Promise<void>, passTurn: () => void): Promise<void> {
-    const bytes = slot.buffer.subarray(0, window.length);
-    slot.arena.reset(conversionBytes(window));
-    const targets = window.slices.map(({ at, length }) => bytes.subarray(at, at + length));
-    const always = window.slices.some(({ part }) => part.kind === "tensor" && part.onCrc32 !== undefined);
-    const crcs = { verify: this.#checks !== undefined, always };
-    const reader = new WindowReader(this.#computed, crcs, slot.arena);
-    const reads = window.slices.map(({ part, from, length }, i) =>
-      part.kind === "tensor" && length > 0 ? reader.add(part.tensor, from, targets[i]!) : undefined,
-    );
-    const ops = await reader.run();
-    await myTurn;
-    if (this.#failure !== undefined) return;
-    this.#checks?.addReads(ops);
-    window.slices.forEach((slice, i) => {
-      this.#finisher.finish(slice, targets[i]!, reads[i]);
-    });
-    passTurn();
-    await writeAll(this.#handle, this.#path, bytes, window.position);
-    this.#report(bytes.byteLength);
-  }
-}
-
-/** Completes slices in output order: closing records are filled in, CRCs of tensors carried along. */
-class SliceFinisher {
-  #bytes: Uint8Array | undefined;
+/** Completes windows in output order: CRCs of tensors carried along, closing records written. */
+class Finisher {
+  readonly #file: OutputFile;
   #crc = 0;
 
-  finish(slice: Slice, target: Uint8Array, reads: readonly ReadOp[] | undefined): void {
-    const { part, from, length, last } = slice;
-    if (part.kind === "bytes") {
-      this.#bytes ??= part.bytes();
-      if (this.#bytes.byteLength !== part.length)
-        throw new Error("a part of the output has another length than planned");
-      target.set(this.#bytes.subarray(from, from + length));
-      if (last) this.#bytes = undefined;
-      return;
-    }
-    if (part.onCrc32 === undefined) return;
-    if (reads === undefined) this.#crc = crc32(target, this.#crc);
-    else for (const op of reads) this.#crc = combineCrc32(this.#crc, op.crc32!, op.target.byteLength);
-    if (last) {
+  constructor(file: OutputFile) {
+    this.#file = file;
+  }
+
+  finish({ position, slices }: Window, crcs: Copied["crcs"]): void {
+    slices.forEach(({ part, from, at, last }, i) => {
+      if (part.kind === "late" && last) this.#write(part, position + at - from);
+      if (part.kind !== "tensor" || part.onCrc32 === undefined) return;
+      for (const { crc32, length } of crcs[i]!) this.#crc = combineCrc32(this.#crc, crc32, length);
+      if (!last) return;
       part.onCrc32(this.#crc);
       this.#crc = 0;
+    });
+  }
+
+  /** With calls that block: these are a few bytes each, one for each tensor. */
+  #write(part: Extract<OutputPart, { kind: "late" }>, position: number): void {
+    const bytes = part.bytes();
+    if (bytes.byteLength !== part.length)
+      throw new Error("a part of the output has another length than planned");
+    const { handle, path } = this.#file;
+    try {
+      for (let done = 0; done < bytes.byteLength; ) {
+        done += writeSync(handle.fd, bytes, done, bytes.byteLength - done, position + done);
+      }
+    } catch (error) {
+      throw fromSystem(error, path, "write the output");
     }
   }
 }
@@ -282,18 +266,28 @@ async function writeAll(
 /** Reads what the checks need beyond what was copied. */
 async function readExtra(
   checks: RegionChecks,
+  lanes: Lanes,
   signal: AbortSignal | undefined,
   report: (bytes: number) => void,
 ): Promise<void> {
-  if (checks.extra.length === 0) return;
-  const buffer = Buffer.allocUnsafeSlow(WINDOW);
   for (const { region, start, end } of checks.extra) {
-    for (let at = start; at < end; at += WINDOW) {
-      throwIfAborted(signal);
-      const bytes = buffer.subarray(0, Math.min(WINDOW, end - at));
-      await region.file.read(bytes, region.offset + at);
-      checks.addExtra(region, at, bytes.byteLength, crc32(bytes));
-      report(bytes.byteLength);
+    const fd = await region.file.hold();
+    try {
+      for (let at = start; at < end; at += WINDOW) {
+        throwIfAborted(signal);
+        const length = Math.min(WINDOW, end - at);
+        const read = { fd, position: region.offset + at, length, crc: true };
+        const { crcs, failure } = await lanes.run({ kind: "scan", read, dtype: undefined });
+        if (failure?.got !== undefined) throw region.file.truncated(read.position, length, failure.got);
+        if (failure !== undefined) {
+          const cause = Object.assign(new Error(failure.message), failure);
+          throw fromSystem(cause, region.file.path, "read the file");
+        }
+        checks.addExtra(region, at, length, crcs[0]!);
+        report(length);
+      }
+    } finally {
+      region.file.release();
     }
   }
 }

@@ -10,7 +10,8 @@ import { crc32 } from "node:zlib";
 import { VistaError } from "../errors.js";
 import { AtomicFile, type OutputOptions, prepareOutput } from "../io/output.js";
 import { dtypeInfo } from "../tensor/dtype.js";
-import { type OutputPart, type WriteOptions, writeParts } from "../tensor/sink.js";
+import type { OutputPart } from "../tensor/parts.js";
+import { type WriteOptions, writeParts } from "../tensor/sink.js";
 import type { StateDict, Tensor } from "../tensor/tensor.js";
 import { pickleStateDict } from "./pickle-writer.js";
 
@@ -98,7 +99,7 @@ class ZipPlan {
   addBytes(name: string, bytes: Uint8Array): void {
     const record = this.#open(name, bytes.byteLength);
     record.crc32 = crc32(bytes);
-    this.#bytes(bytes.byteLength, () => bytes);
+    this.#bytes(bytes);
     this.#close(record);
   }
 
@@ -120,15 +121,19 @@ class ZipPlan {
     const start = this.#offset;
     const sizes = this.#records.map((record) => 46 + record.name.length + zip64Extra(record).length);
     const size = sizes.reduce((sum, length) => sum + length, 0);
-    this.#bytes(size, () => Buffer.concat(this.#records.map(directoryEntry), size));
-    const end = endRecords(this.#records.length, size, start);
-    this.#bytes(end.length, () => end);
+    this.#late(size, () => Buffer.concat(this.#records.map(directoryEntry), size));
+    this.#bytes(endRecords(this.#records.length, size, start));
     return { parts: this.#parts, length: this.#offset };
   }
 
-  #bytes(length: number, bytes: () => Uint8Array): void {
-    if (length === 0) return;
-    this.#parts.push({ kind: "bytes", length, bytes });
+  #bytes(bytes: Uint8Array): void {
+    if (bytes.byteLength > 0) this.#parts.push({ kind: "bytes", bytes });
+    this.#offset += bytes.byteLength;
+  }
+
+  /** For what depends on CRCs. */
+  #late(length: number, bytes: () => Uint8Array): void {
+    this.#parts.push({ kind: "late", length, bytes });
     this.#offset += length;
   }
 
@@ -150,8 +155,7 @@ class ZipPlan {
     const extra = Buffer.alloc(4 + padding, "Z");
     extra.write("FB", 0, "latin1");
     extra.writeUInt16LE(padding, 2);
-    const bytes = Buffer.concat([header, encoded, extra]);
-    this.#bytes(bytes.length, () => bytes);
+    this.#bytes(Buffer.concat([header, encoded, extra]));
     const record = { name: encoded, length, headerOffset, crc32: 0 };
     this.#records.push(record);
     return record;
@@ -161,7 +165,7 @@ class ZipPlan {
   #close(record: ZipRecord): void {
     if (record.length === 0) return;
     const wide = record.length >= U32_MAX;
-    this.#bytes(wide ? 24 : 16, () => {
+    this.#late(wide ? 24 : 16, () => {
       const bytes = Buffer.alloc(wide ? 24 : 16);
       bytes.writeUInt32LE(0x08074b50, 0); // signature
       bytes.writeUInt32LE(record.crc32, 4);

@@ -6,7 +6,8 @@ import { crc32 } from "node:zlib";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { type Region, SourceFile } from "../../src/io/source.js";
-import { type OutputPart, type WriteOptions, writeParts } from "../../src/tensor/sink.js";
+import type { OutputPart } from "../../src/tensor/parts.js";
+import { type WriteOptions, writeParts } from "../../src/tensor/sink.js";
 import { castTensor, makeTensor, type Tensor, viewTensor } from "../../src/tensor/tensor.js";
 import { temporaryFolder } from "../helpers/state.js";
 
@@ -140,7 +141,7 @@ describe("large outputs", () => {
         },
       },
       {
-        kind: "bytes",
+        kind: "late",
         length: 4,
         bytes: () => {
           trailer.writeUInt32LE(crc);

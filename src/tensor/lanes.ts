@@ -1,0 +1,79 @@
+/** Two lanes side by side: this thread and one worker, which share the jobs as each has time for them. */
+import { Worker } from "node:worker_threads";
+import { Lane, type LaneJob, type LaneResult } from "./lane.js";
+
+/** Bytes in all below which a second thread takes longer to start than it saves. */
+const WORKER_FROM = 64 * 1024 * 1024;
+/** Jobs that the worker is given at once, so that it has the next one when this thread is busy. */
+const WORKER_QUEUE = 2;
+
+interface Entry {
+  readonly job: LaneJob;
+  readonly resolve: (result: LaneResult) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+export class Lanes {
+  /** Jobs that keep all lanes busy. */
+  static readonly depth = WORKER_QUEUE + 2;
+
+  readonly #own = new Lane();
+  readonly #waiting: Entry[] = [];
+  #ownTurn = false;
+  readonly #worker: Worker | undefined;
+  #workerReady = false;
+  /** What the worker has been given, oldest first. */
+  readonly #sent: Entry[] = [];
+
+  /** @param totalBytes  of all jobs, about: whether a second thread is worth its start */
+  constructor(totalBytes: number) {
+    if (totalBytes < WORKER_FROM) return;
+    // No more of a heap than short-lived messages need.
+    const resourceLimits = { maxYoungGenerationSizeMb: 1, maxOldGenerationSizeMb: 64 };
+    this.#worker = new Worker(new URL("./lane-worker.js", import.meta.url), { resourceLimits });
+    this.#worker.on("message", (message: "ready" | LaneResult) => {
+      if (message === "ready") this.#workerReady = true;
+      else this.#sent.shift()!.resolve(message);
+      this.#next();
+    });
+    this.#worker.on("error", (error) => {
+      this.#workerReady = false;
+      for (const { reject } of this.#sent.splice(0)) reject(error);
+    });
+  }
+
+  /** Does a job in one of the lanes; the caller keeps its files open until then. */
+  run(job: LaneJob): Promise<LaneResult> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ job, resolve, reject });
+      this.#next();
+    });
+  }
+
+  /** Ends the worker; no job may be running. */
+  async close(): Promise<void> {
+    await this.#worker?.terminate();
+  }
+
+  #next(): void {
+    while (this.#workerReady && this.#sent.length < WORKER_QUEUE && this.#waiting.length > 0) {
+      const entry = this.#waiting.shift()!;
+      this.#sent.push(entry);
+      this.#worker!.postMessage(entry.job);
+    }
+    if (this.#ownTurn || this.#waiting.length === 0) return;
+    this.#ownTurn = true;
+    // Between two jobs of this thread everything else gets its turn: answers of the worker, Ctrl-C, the progress bar.
+    setImmediate(() => {
+      this.#ownTurn = false;
+      const entry = this.#waiting.shift();
+      if (entry === undefined) return;
+      try {
+        entry.resolve(this.#own.run(entry.job));
+      } catch (error) {
+        entry.reject(error);
+      }
+      this.#next();
+    });
+  }
+}
