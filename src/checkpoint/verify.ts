@@ -1,14 +1,13 @@
 /** Checking whole checkpoints: every checksum, every rule of the formats, and how many numbers are none. */
 import { stat } from "node:fs/promises";
-import { crc32 } from "node:zlib";
 import { fromSystem, isVistaError, type VistaError } from "../errors.js";
-import { type ScanRange, scanRanges } from "../io/scan.js";
 import { type Region, SourceFile } from "../io/source.js";
 import type { RunOptions } from "../progress.js";
 import { openSafetensors } from "../safetensors/read.js";
 import { checksumError } from "../tensor/checks.js";
 import type { DType } from "../tensor/dtype.js";
-import { canBeNonFinite, countNonFinite, type NonFinite } from "../tensor/stats.js";
+import { type ScanRange, scanRanges } from "../tensor/scan.js";
+import { canBeNonFinite, type NonFinite } from "../tensor/stats.js";
 import { asDict } from "../torch/objects.js";
 import { readTorchFile, type TorchFile } from "../torch/read.js";
 import { type StorageUse, storagesIn } from "../torch/storages.js";
@@ -159,27 +158,12 @@ class Verifier {
       }
     }
     regions.sort((a, b) => a.offset - b.offset);
-    let checked = 0;
     const ranges = regions.map((region) => {
       const key = region.name.slice(zip.root.length + 1);
       const storage = key.startsWith("data/") ? storages.get(key.slice("data/".length)) : undefined;
-      let crc = 0;
-      const range = this.#range(region, storage?.dtype, storage?.path ?? region.name);
-      return {
-        ...range,
-        onBytes: (bytes: Uint8Array) => {
-          if (region.crc32) crc = crc32(bytes, crc);
-          range.onBytes(bytes);
-        },
-        onEnd: () => {
-          // 0 means "not computed": torch.serialization.set_crc32_options(False)
-          if (region.crc32 && crc !== region.crc32) this.#problem(checksumError(region, crc));
-          else if (region.crc32 !== 0 || region.length === 0) checked++;
-          range.onEnd();
-        },
-      };
+      return rangeOf(region, storage?.dtype, storage?.path ?? region.name);
     });
-    await this.#scan(ranges);
+    const checked = await this.#scan(ranges);
     const records = [...zip.names()].length;
     this.#files.push({ path: file.path, format: "torch zip", bytes: file.size, records, checked });
   }
@@ -207,7 +191,7 @@ class Verifier {
       await this.#scan(
         regions.map((region) => {
           const storage = storages.get(region.name.slice("storage ".length));
-          return this.#range(region, storage?.dtype, storage?.path ?? region.name);
+          return rangeOf(region, storage?.dtype, storage?.path ?? region.name);
         }),
       );
       this.#files.push({
@@ -225,12 +209,12 @@ class Verifier {
   async #safetensors(file: SourceFile): Promise<void> {
     const { state } = await openSafetensors(file.path);
     try {
-      const ranges: ScanRange[] = [];
+      const ranges: NamedRange[] = [];
       for (const [name, tensor] of state.tensors) {
         if (tensor.source.kind !== "pieces") continue;
         for (const { region, start, length } of tensor.source.pieces) {
           ranges.push(
-            this.#range({ ...region, file, offset: region.offset + start, length }, tensor.dtype, name),
+            rangeOf({ ...region, file, offset: region.offset + start, length }, tensor.dtype, name),
           );
         }
       }
@@ -247,35 +231,50 @@ class Verifier {
     });
   }
 
-  /** Counts what is no number on the way. */
-  #range(region: Region, dtype: DType | undefined, name: string): ScanRange & { onEnd: () => void } {
-    const count = { nan: 0, inf: 0 };
-    const counts = dtype !== undefined && canBeNonFinite(dtype);
-    return {
-      file: region.file,
-      offset: region.offset,
-      length: region.length,
+  /** Looks at all ranges; damage and what is no number go into the report. @returns how many had a checksum that matched */
+  async #scan(ranges: readonly NamedRange[]): Promise<number> {
+    let checked = 0;
+    await scanRanges(ranges, {
+      signal: this.#options.signal,
       onBytes: (bytes) => {
-        if (counts) countNonFinite(dtype, bytes, count);
-        this.#done += bytes.byteLength;
+        this.#done += bytes;
         this.#report();
       },
-      onEnd: () => {
-        if (count.nan + count.inf > 0) this.#nonFinite.push({ path: region.file.path, name, ...count });
+      onScanned: ({ region, name, crc }, { crc32, nonFinite }) => {
+        if (crc && crc32 !== region.crc32) this.#problem(checksumError(region, crc32));
+        // 0 means "not computed": torch.serialization.set_crc32_options(False)
+        else if (region.crc32 !== undefined && (region.crc32 !== 0 || region.length === 0)) checked++;
+        if (nonFinite.nan + nonFinite.inf > 0)
+          this.#nonFinite.push({ path: region.file.path, name, ...nonFinite });
       },
-    };
-  }
-
-  #scan(ranges: readonly ScanRange[]): Promise<void> {
-    return scanRanges(ranges, {
-      ...(this.#options.signal === undefined ? {} : { signal: this.#options.signal }),
       onError: (error) => this.#problem(error),
     });
+    return checked;
   }
 
   #report(): void {
     this.#options.onProgress?.({ phase: "verify", done: this.#done, total: this.#total, unit: "bytes" });
   }
+}
+
+interface NamedRange extends ScanRange {
+  readonly region: Region;
+  /** For the report. */
+  readonly name: string;
+}
+
+function rangeOf(region: Region, dtype: DType | undefined, name: string): NamedRange {
+  const { file, offset, length } = region;
+  const counts = dtype !== undefined && canBeNonFinite(dtype);
+  return {
+    region,
+    name,
+    file,
+    offset,
+    length,
+    crc: Boolean(region.crc32),
+    dtype: counts ? dtype : undefined,
+  };
 }
 
 /**

@@ -39,7 +39,7 @@ async function barView(): Promise<ProgressView> {
       if (progress.phase !== phase || bar === undefined) {
         stop();
         phase = progress.phase;
-        started = performance.now();
+        started = Date.now();
         bar = new cliProgress.SingleBar(
           {
             stream: process.stderr,
@@ -63,7 +63,7 @@ async function barView(): Promise<ProgressView> {
 }
 
 function payload(progress: Progress, started: number) {
-  const seconds = Math.max((performance.now() - started) / 1000, 1e-3);
+  const seconds = Math.max((Date.now() - started) / 1000, 1e-3);
   const rate = progress.done / seconds;
   const left =
     progress.total === undefined || rate === 0 ? undefined : (progress.total - progress.done) / rate;
@@ -80,11 +80,11 @@ function payload(progress: Progress, started: number) {
 
 function lineView(): ProgressView {
   let phase = "";
-  let started = performance.now();
+  let started = Date.now();
   let printed = started;
   return {
     update(progress) {
-      const now = performance.now();
+      const now = Date.now();
       if (progress.phase !== phase) {
         phase = progress.phase;
         started = now;

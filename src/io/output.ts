@@ -2,7 +2,6 @@
  * Output that is either whole or absent: written beside the target under a temporary name, fsynced, renamed.
  * At no moment is there a half file under the final name, and an old file stays until the new one is complete.
  */
-import { randomBytes } from "node:crypto";
 import { rmSync } from "node:fs";
 import { type FileHandle, link, lstat, open, realpath, rename, rm, statfs } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
@@ -127,7 +126,10 @@ export class AtomicFile {
 
   /** @param path  as {@link prepareOutput} returned it */
   static async create(path: string, options: OutputOptions = {}): Promise<AtomicFile> {
-    const temporary = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString("hex")}.partial`);
+    const temporary = join(
+      dirname(path),
+      `.${basename(path)}.${process.pid.toString(36)}${Math.random().toString(36).slice(2, 10)}.partial`,
+    );
     try {
       // 0o666 less the umask: the mode that `cp` and `torch.save` give a new file.
       const handle = await open(temporary, "wx", 0o666);

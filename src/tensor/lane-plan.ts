@@ -108,10 +108,18 @@ export class LanePlan {
   }
 
   error(failure: LaneFailure, output: string): unknown {
-    const cause = Object.assign(new Error(failure.message), failure);
-    if (failure.doing === "write") return fromSystem(cause, output, "write the output");
+    if (failure.doing === "write") return fromSystem(systemError(failure), output, "write the output");
     const { region, start, length } = this.#reads[failure.read]!;
-    if (failure.got !== undefined) return region.file.truncated(region.offset + start, length, failure.got);
-    return fromSystem(cause, region.file.path, "read the file");
+    return readError(failure, region.file, region.offset + start, length);
   }
+}
+
+/** The error for a read of a lane. */
+export function readError(failure: LaneFailure, file: SourceFile, position: number, length: number): unknown {
+  if (failure.got !== undefined) return file.truncated(position, length, failure.got);
+  return fromSystem(systemError(failure), file.path, "read the file");
+}
+
+function systemError({ message, code, syscall }: LaneFailure): Error {
+  return Object.assign(new Error(message), { code, syscall });
 }

@@ -10,7 +10,7 @@ import { combineCrc32 } from "../io/crc32.js";
 import type { RunOptions } from "../progress.js";
 import { RegionChecks } from "./checks.js";
 import { dtypeInfo } from "./dtype.js";
-import { type Copied, LanePlan } from "./lane-plan.js";
+import { type Copied, LanePlan, readError } from "./lane-plan.js";
 import { Lanes } from "./lanes.js";
 import { isPlain, type OutputPart, partLength, WINDOW, type Window, wantsCrc, windowsOf } from "./parts.js";
 import type { Tensor } from "./tensor.js";
@@ -278,11 +278,7 @@ async function readExtra(
         const length = Math.min(WINDOW, end - at);
         const read = { fd, position: region.offset + at, length, crc: true };
         const { crcs, failure } = await lanes.run({ kind: "scan", read, dtype: undefined });
-        if (failure?.got !== undefined) throw region.file.truncated(read.position, length, failure.got);
-        if (failure !== undefined) {
-          const cause = Object.assign(new Error(failure.message), failure);
-          throw fromSystem(cause, region.file.path, "read the file");
-        }
+        if (failure !== undefined) throw readError(failure, region.file, read.position, length);
         checks.addExtra(region, at, length, crcs[0]!);
         report(length);
       }

@@ -6,7 +6,10 @@ import { readTorchFile, type TorchFile } from "../torch/read.js";
 import { checkTogether } from "./consistency.js";
 import { findCheckpoint, listCheckpointFiles } from "./layout.js";
 import { type ZeroInfo, ZeroPlan } from "./plan.js";
-import { type ModelState, readModelState, readShardState, type ShardState } from "./states.js";
+import { readModelState, readShardState } from "./states.js";
+
+/** Files opened side by side: one waits for the disk while another's pickle is read, and few pickles are in memory. */
+const AT_ONCE = 4;
 
 export interface OpenZeroOptions extends RunOptions {
   /** The tag (sub-folder); default: what `latest` says. */
@@ -40,20 +43,21 @@ export async function openZeroCheckpoint(
   options: OpenZeroOptions = {},
 ): Promise<ZeroCheckpoint> {
   const files = await listCheckpointFiles(await findCheckpoint(path, options.tag));
+  const paths = [...files.modelStates, ...files.shards].map((file) => file.path);
   const opened: TorchFile[] = [];
-  const total = files.shards.length + files.modelStates.length;
-  const read = async (file: string): Promise<TorchFile> => {
-    throwIfAborted(options.signal);
-    const torchFile = await readTorchFile(file, { verify: options.verify ?? true });
-    opened.push(torchFile);
-    options.onProgress?.({ phase: "open", done: opened.length, total, unit: "files" });
-    return torchFile;
-  };
+  const read = (path: string) => readTorchFile(path, { verify: options.verify ?? true });
   try {
-    const models: ModelState[] = [];
-    for (const file of files.modelStates) models.push(readModelState(await read(file.path)));
-    const shards: ShardState[] = [];
-    for (const file of files.shards) shards.push(readShardState(await read(file.path)));
+    while (opened.length < paths.length) {
+      throwIfAborted(options.signal);
+      const batch = paths.slice(opened.length, opened.length + AT_ONCE);
+      const outcomes = await Promise.allSettled(batch.map(read));
+      for (const outcome of outcomes) if (outcome.status === "fulfilled") opened.push(outcome.value);
+      // Of several files with something wrong, the first is named.
+      for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
+      options.onProgress?.({ phase: "open", done: opened.length, total: paths.length, unit: "files" });
+    }
+    const models = opened.slice(0, files.modelStates.length).map(readModelState);
+    const shards = opened.slice(files.modelStates.length).map(readShardState);
     const { excludeFrozen = false, recover = true } = options;
     const plan = new ZeroPlan(files, models, shards, { excludeFrozen, recover });
     if (shards.length === 0) await plan.stage0();

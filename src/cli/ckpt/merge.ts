@@ -9,7 +9,7 @@ import type { ZeroInfo } from "../../zero/plan.js";
 import { formatBytes, formatCount, formatDuration, plural } from "../format.js";
 import type { CommandContext } from "../program.js";
 import { createProgressView } from "../progress.js";
-import { addCommonOptions, type CommonOptions, oneOutput } from "./common.js";
+import { addCommonOptions, type CommonOptions, keepYoungGenerationSmall, oneOutput } from "./common.js";
 import { addOutputFileOptions, fileOptions, inDType, type OutputFileOptions } from "./output-options.js";
 
 interface MergeOptions extends CommonOptions, OutputFileOptions {
@@ -54,7 +54,7 @@ async function merge(
   options: MergeOptions,
   context: CommandContext,
 ): Promise<void> {
-  const started = performance.now();
+  const started = Date.now();
   const view = await createProgressView(options.quiet ?? false);
   let checkpoint: ZeroCheckpoint | undefined;
   try {
@@ -81,11 +81,12 @@ async function merge(
       onProgress: view.update,
       phase: "merge",
     };
+    keepYoungGenerationSmall();
     const saved = options.dryRun
       ? planCheckpoint(state, target, saveOptions)
       : await saveCheckpoint(state, target, saveOptions);
     view.stop();
-    const seconds = (performance.now() - started) / 1000;
+    const seconds = (Date.now() - started) / 1000;
     const result = { saved, seconds, dryRun: options.dryRun ?? false };
     if (options.json) process.stdout.write(`${JSON.stringify(toJson(state, info, result))}\n`);
     else if (!options.quiet) process.stdout.write(summarize(state, info, result));

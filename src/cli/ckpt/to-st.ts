@@ -11,7 +11,7 @@ import { applyVistaSteps, type VistaReport } from "../../vista/steps.js";
 import { formatBytes, formatCount, formatDuration, plural } from "../format.js";
 import type { CommandContext } from "../program.js";
 import { createProgressView } from "../progress.js";
-import { addCommonOptions, type CommonOptions, oneOutput } from "./common.js";
+import { addCommonOptions, type CommonOptions, keepYoungGenerationSmall, oneOutput } from "./common.js";
 import { addOutputFileOptions, fileOptions, inDType, type OutputFileOptions } from "./output-options.js";
 
 interface ToStOptions extends CommonOptions, OutputFileOptions {
@@ -67,7 +67,7 @@ async function toSt(
   options: ToStOptions,
   context: CommandContext,
 ): Promise<void> {
-  const started = performance.now();
+  const started = Date.now();
   const target = output ?? join(DEFAULT_FOLDER, "vista.safetensors");
   if (TORCH_EXTENSIONS.includes(extname(target).toLowerCase())) {
     throw new VistaError("USAGE", "to-st writes safetensors, and this output has the name of a torch file", {
@@ -97,6 +97,7 @@ async function toSt(
     if (!options.quiet) {
       for (const warning of checkpoint.warnings) process.stderr.write(`vista-ckpt: warning: ${warning}\n`);
     }
+    keepYoungGenerationSmall();
     const saved = options.dryRun
       ? planCheckpoint(state, target, saveOptions)
       : await inFolder(output === undefined ? DEFAULT_FOLDER : undefined, () =>
@@ -105,7 +106,7 @@ async function toSt(
     view.stop();
     const result: Result = {
       saved,
-      seconds: (performance.now() - started) / 1000,
+      seconds: (Date.now() - started) / 1000,
       dryRun: options.dryRun ?? false,
     };
     if (options.json) process.stdout.write(`${JSON.stringify(toJson(checkpoint, state, report, result))}\n`);

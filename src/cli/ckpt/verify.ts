@@ -5,6 +5,7 @@ import { oneLine } from "../../errors.js";
 import { formatBytes, formatCount, formatDuration, plural } from "../format.js";
 import { type CommandContext, EXIT } from "../program.js";
 import { createProgressView } from "../progress.js";
+import { keepYoungGenerationSmall } from "./common.js";
 
 interface VerifyCommandOptions {
   tag?: string;
@@ -37,8 +38,9 @@ export function verifyCommand(parent: Command, context: CommandContext): void {
 }
 
 async function verify(path: string, options: VerifyCommandOptions, context: CommandContext): Promise<void> {
-  const started = performance.now();
+  const started = Date.now();
   const view = await createProgressView(options.quiet ?? false);
+  keepYoungGenerationSmall();
   try {
     const report = await verifyCheckpoint(path, {
       ...(options.tag === undefined ? {} : { tag: options.tag }),
@@ -46,7 +48,7 @@ async function verify(path: string, options: VerifyCommandOptions, context: Comm
       onProgress: view.update,
     });
     view.stop();
-    const seconds = (performance.now() - started) / 1000;
+    const seconds = (Date.now() - started) / 1000;
     context.setExitCode(report.problems.length === 0 ? EXIT.ok : EXIT.failed);
     for (const { message } of report.problems.slice(0, MAX_SHOWN))
       process.stderr.write(`vista-ckpt: ${message}\n`);
