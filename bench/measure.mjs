@@ -3,7 +3,7 @@
  * took turns mean anything. Needs GNU time (Debian: `apt-get install time`) for peak memory.
  */
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -33,17 +33,18 @@ export function median(values) {
 /**
  * Runs every contestant `rounds` times, in turns, after one round that is not counted.
  *
- * @param contestants  name → { command, before?, rounds? }: `before` runs untimed ahead of each run; `rounds` lowers the number
- *   for slow ones
+ * @param contestants  name → { command, before?, warm?, rounds? }: `before` runs untimed ahead of each run; `warm` is a file or
+ *   folder to read first (some machines take the page cache back within seconds); `rounds` lowers the number for slow ones
  * @returns name → { median, min, max, megabytes }
  */
 export function takeTurns(contestants, rounds) {
   const times = Object.fromEntries(Object.keys(contestants).map((name) => [name, []]));
   const memory = Object.fromEntries(Object.keys(contestants).map((name) => [name, 0]));
   for (let round = 0; round <= rounds; round++) {
-    for (const [name, { command, before, rounds: own = rounds }] of Object.entries(contestants)) {
+    for (const [name, { command, before, warm, rounds: own = rounds }] of Object.entries(contestants)) {
       if (round > own) continue;
       before?.();
+      if (warm !== undefined) readThrough(warm);
       const { seconds, megabytes } = runOnce(command);
       memory[name] = Math.max(memory[name], megabytes);
       if (round > 0) times[name].push(seconds);
@@ -61,6 +62,11 @@ export function takeTurns(contestants, rounds) {
       },
     ]),
   );
+}
+
+function readThrough(path) {
+  const command = statSync(path).isDirectory() ? 'cat "$0"/*/* "$0"/latest' : 'cat "$0"';
+  spawnSync("sh", ["-c", `${command} > /dev/null`, path]);
 }
 
 /** Prints a table; the ratio is to `base`. */

@@ -50,10 +50,11 @@ for (const gb of option("gb", "1,4").split(",")) {
   takeTurns({ once: { command: [...mergeTo(ours), "--no-fsync"] } }, 0);
 
   const contestants = {
-    cp: { command: ["cp", ours, copy], before: () => remove(copy) },
+    cp: { command: ["cp", ours, copy], before: () => remove(copy), warm: ours },
     "merge --no-fsync": {
       command: [...mergeTo(`${ours}.new`), "--no-fsync"],
       before: () => remove(`${ours}.new`),
+      warm: checkpoint,
     },
   };
   if (withReference) {
@@ -62,6 +63,7 @@ for (const gb of option("gb", "1,4").split(",")) {
     contestants["zero_to_fp32.py"] = {
       command: [python, "-c", script, checkpoint, theirs],
       before: () => remove(theirs),
+      warm: checkpoint,
       rounds: Math.min(rounds, 2),
     };
   }
@@ -73,8 +75,9 @@ for (const gb of option("gb", "1,4").split(",")) {
       "cp && sync": {
         command: ["sh", "-c", `cp ${ours} ${copy} && sync ${copy}`],
         before: () => remove(copy),
+        warm: ours,
       },
-      merge: { command: mergeTo(`${ours}.new`), before: () => remove(`${ours}.new`) },
+      merge: { command: mergeTo(`${ours}.new`), before: () => remove(`${ours}.new`), warm: checkpoint },
     },
     Math.min(rounds, 3),
   );

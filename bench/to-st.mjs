@@ -25,14 +25,15 @@ function make(script, ...args) {
   if (made.status !== 0) process.exit(1);
 }
 
-/** A contestant that writes `output`, which is removed first. */
-function writes(output, ...command) {
-  return { command, before: () => remove(output) };
+/** A contestant that reads `input`, warm, and writes `output`, which is removed first. */
+function writes(input, output, ...command) {
+  return { command, before: () => remove(output), warm: input };
 }
 
 const fresh = at("new.safetensors");
-const toSt = (...args) => writes(fresh, ...vista, "to-st", ...args, "-o", fresh, "-q", "--no-fsync");
-const cp = (from) => writes(at("copy"), "cp", from, at("copy"));
+const toSt = (input, ...args) =>
+  writes(input, fresh, ...vista, "to-st", input, ...args, "-o", fresh, "-q", "--no-fsync");
+const cp = (from) => writes(from, at("copy"), "cp", from, at("copy"));
 
 remove(dir);
 mkdirSync(dir, { recursive: true });
@@ -60,7 +61,7 @@ if (withReference) {
   const script =
     "import sys, torch; from safetensors.torch import save_file; save_file(torch.load(sys.argv[1], map_location='cpu'), sys.argv[2])";
   contestants["torch.load + save_file"] = {
-    ...writes(at("theirs"), python, "-c", script, at("in.bin"), at("theirs")),
+    ...writes(at("in.bin"), at("theirs"), python, "-c", script, at("in.bin"), at("theirs")),
     rounds: Math.min(rounds, 3),
   };
 }
@@ -76,10 +77,16 @@ printTable(
   "verify",
   takeTurns(
     {
-      "cat > /dev/null": { command: ["sh", "-c", `cat ${at("in.bin")} > /dev/null`] },
-      "read + CRC in Node": { command: ["node", "--input-type=module", "-e", crc, at("in.bin")] },
-      "verify .bin": { command: [...vista, "verify", at("in.bin"), "-q"] },
-      "verify .safetensors": { command: [...vista, "verify", at("out.safetensors"), "-q"] },
+      "cat > /dev/null": { command: ["sh", "-c", `cat ${at("in.bin")} > /dev/null`], warm: at("in.bin") },
+      "read + CRC in Node": {
+        command: ["node", "--input-type=module", "-e", crc, at("in.bin")],
+        warm: at("in.bin"),
+      },
+      "verify .bin": { command: [...vista, "verify", at("in.bin"), "-q"], warm: at("in.bin") },
+      "verify .safetensors": {
+        command: [...vista, "verify", at("out.safetensors"), "-q"],
+        warm: at("out.safetensors"),
+      },
     },
     rounds,
   ),
