@@ -3,6 +3,7 @@
     check.py make FOLDER           state dicts with torch.save (zip and legacy) and their save_file
     check.py digests FILE...       {name: [dtype, shape, sha256]} of each file, read by the real library
     check.py to16 FILE             digests of the floats as torch rounds them to bfloat16 and float16
+    check.py split FILE PATTERN SIZE...  for each size, the index that huggingface_hub would write for the file's tensors
 """
 
 import hashlib
@@ -10,6 +11,7 @@ import json
 import sys
 
 import torch
+from huggingface_hub import split_torch_state_dict_into_shards
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
@@ -72,10 +74,24 @@ def to16(path):
     print(json.dumps(casts))
 
 
+def split(path, pattern, *sizes):
+    state = torch.load(path, weights_only=True)
+    if pattern.endswith(".safetensors"):
+        # That format has no tensors that share their bytes.
+        state = {name: tensor.clone() for name, tensor in state.items()}
+    result = []
+    for size in sizes:
+        plan = split_torch_state_dict_into_shards(state, filename_pattern=pattern, max_shard_size=int(size))
+        result.append({"metadata": plan.metadata, "weight_map": plan.tensor_to_filename, "sharded": plan.is_sharded})
+    print(json.dumps(result))
+
+
 command, *arguments = sys.argv[1:]
 if command == "make":
     make(*arguments)
 elif command == "digests":
     digests(arguments)
+elif command == "split":
+    split(*arguments)
 else:
     to16(*arguments)

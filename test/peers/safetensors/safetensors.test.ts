@@ -104,6 +104,42 @@ describe("shards", () => {
     },
   );
 
+  it.each([
+    ["safetensors", "stage2-fp32-3ranks-groups"],
+    ["bin", "stage2-fp32-3ranks-groups"],
+    ["bin", "stage2-fp32-2ranks-tied"],
+    ["safetensors", "vista-phase1"],
+    ["bin", "vista-phase2"],
+  ])("as %s of %s: what goes into which file is what huggingface_hub says", async (extension, fixture) => {
+    const whole = at(`hub-${fixture}-${extension}.bin`);
+    await run("merge", join(ZERO, fixture), "-o", whole);
+    const sizes = fixture.startsWith("vista") ? [20_000, 100_000] : [100, 1000, 4096, 100_000];
+    const plans = JSON.parse(
+      await runPython("zero", [CHECK, "split", whole, `model{suffix}.${extension}`, ...sizes.map(String)]),
+    );
+    let sharded = 0;
+    for (const [i, size] of sizes.entries()) {
+      const place = at(`hub-${fixture}-${extension}-${size}`);
+      mkdirSync(place);
+      await run(
+        "merge",
+        join(ZERO, fixture),
+        "-o",
+        join(place, `model.${extension}`),
+        "--max-shard-size",
+        String(size),
+      );
+      if (!plans[i].sharded) {
+        expect(readdirSync(place)).toEqual([`model.${extension}`]);
+        continue;
+      }
+      sharded++;
+      const index = JSON.parse(readFileSync(join(place, `model.${extension}.index.json`), "utf8"));
+      expect({ ...index, sharded: true }).toEqual(plans[i]);
+    }
+    expect(sharded).toBeGreaterThan(1);
+  });
+
   it("the merged file opened by torch is the safetensors opened by safetensors", async () => {
     await run("merge", join(ZERO, "vista-phase1"), "-o", at("v.bin"));
     await run("merge", join(ZERO, "vista-phase1"), "-o", at("v.safetensors"));

@@ -1,4 +1,8 @@
-"""Loads merged files with the oldest torch that has weights_only: prints {file: {name: [dtype, shape, SHA-256]}}."""
+"""Loads merged files in an old torch: prints {file: {name: [dtype, shape, SHA-256]}}.
+
+    load_old.py            with weights_only (since 1.13)
+    load_old.py mmap       with weights_only and mmap (since 2.1)
+"""
 
 import hashlib
 import json
@@ -14,8 +18,9 @@ def described(tensor):
     return [str(tensor.dtype), list(tensor.shape), hashlib.sha256(data.numpy().tobytes()).hexdigest()]
 
 
+options = {"mmap": True} if "mmap" in sys.argv else {}
 files = {}
 for path in json.load(sys.stdin):
-    state = torch.load(path, weights_only=True)
+    state = torch.load(path, weights_only=True, **options)
     files[path] = {name: described(tensor) for name, tensor in state.items()}
 print(json.dumps({"torch": torch.__version__, "files": files}))

@@ -119,13 +119,17 @@ describe("the fixtures", () => {
     expect(results.filter((result) => result.reference_error === undefined).length).toBeGreaterThan(30);
   });
 
-  it("load in torch 1.13.1 with weights_only, with the same bytes as in the newest", async () => {
+  it.each([
+    ["weights_only", "oldtorch", /^1\.13\.1/, []],
+    ["weights_only and mmap", "mmaptorch", /^2\.1\.0/, ["mmap"]],
+  ])("load with %s in the oldest torch that has it, with the same bytes as in the newest", async (...row) => {
+    const [, environment, version, options] = row;
     const input = JSON.stringify(outputs);
-    const load = async (environment: string): Promise<{ torch: string; files: Record<string, unknown> }> =>
-      JSON.parse(await run(python(environment), [script("load_old.py")], input));
-    const old = await load("oldtorch");
+    const load = async (name: string): Promise<{ torch: string; files: Record<string, unknown> }> =>
+      JSON.parse(await run(python(name), [script("load_old.py"), ...options], input));
+    const old = await load(environment);
     const recent = await load("zero");
-    expect(old.torch).toMatch(/^1\.13\.1/);
+    expect(old.torch).toMatch(version);
     expect(recent.torch).toMatch(/^2\.13\.0/);
     expect(Object.keys(old.files)).toHaveLength(outputs.length);
     expect(Object.values(old.files as Record<string, Record<string, Described>>)[0]).not.toEqual({});
