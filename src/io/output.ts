@@ -206,20 +206,34 @@ async function syncFolder(path: string): Promise<void> {
   }
 }
 
-/** Writes a small text or byte output (a report, an index, a script) in the same whole-or-absent way. */
-export async function writeWhole(
+/**
+ * Makes one output, whole or not at all.
+ * @param bytes  its size
+ * @throws VistaError what {@link prepareOutput} and `write` throw, `IO`
+ */
+export async function writeAtomically(
   path: string,
-  content: string | Uint8Array,
-  options: OutputOptions = {},
+  bytes: number,
+  options: OutputOptions,
+  write: (handle: FileHandle) => Promise<unknown>,
 ): Promise<void> {
-  const bytes = typeof content === "string" ? Buffer.from(content) : content;
-  const target = await prepareOutput(path, bytes.byteLength, options);
+  const target = await prepareOutput(path, bytes, options);
   const file = await AtomicFile.create(target, options);
   try {
-    await file.handle.writeFile(bytes);
+    await write(file.handle);
     await file.commit();
   } catch (error) {
     await file.discard();
     throw fromSystem(error, path, "write the output");
   }
+}
+
+/** Writes a small text or byte output (a report, an index, a script) in the same whole-or-absent way. */
+export function writeWhole(
+  path: string,
+  content: string | Uint8Array,
+  options: OutputOptions = {},
+): Promise<void> {
+  const bytes = typeof content === "string" ? Buffer.from(content) : content;
+  return writeAtomically(path, bytes.byteLength, options, (handle) => handle.writeFile(bytes));
 }

@@ -5,7 +5,7 @@
  * Source: safetensors/src/tensor.rs (prepare), bindings/python/py_src/safetensors/torch.py.
  */
 import { VistaError } from "../errors.js";
-import { AtomicFile, type OutputOptions, prepareOutput } from "../io/output.js";
+import { type OutputOptions, writeAtomically } from "../io/output.js";
 import { DTYPES, type DType } from "../tensor/dtype.js";
 import type { OutputPart } from "../tensor/parts.js";
 import { type WriteOptions, writeParts } from "../tensor/sink.js";
@@ -31,16 +31,8 @@ export async function writeSafetensors(
   options: WriteSafetensorsOptions = {},
 ): Promise<number> {
   const { parts, length } = planSafetensors(state, options.metadata);
-  const target = await prepareOutput(path, length, options);
-  const file = await AtomicFile.create(target, options);
-  try {
-    await writeParts(file.handle, path, parts, options);
-    await file.commit();
-    return length;
-  } catch (error) {
-    await file.discard();
-    throw error;
-  }
+  await writeAtomically(path, length, options, (handle) => writeParts(handle, path, parts, options));
+  return length;
 }
 
 /** The parts of the file in order, and its size in bytes. @throws VistaError `UNSUPPORTED` */

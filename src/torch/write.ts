@@ -7,7 +7,7 @@
 import { basename, extname } from "node:path";
 import { crc32 } from "node:zlib";
 import { VistaError } from "../errors.js";
-import { AtomicFile, type OutputOptions, prepareOutput } from "../io/output.js";
+import { type OutputOptions, writeAtomically } from "../io/output.js";
 import { dtypeInfo } from "../tensor/dtype.js";
 import type { OutputPart } from "../tensor/parts.js";
 import { type WriteOptions, writeParts } from "../tensor/sink.js";
@@ -45,16 +45,8 @@ export async function writeTorchFile(
   options: WriteTorchOptions = {},
 ): Promise<number> {
   const { parts, length } = planTorchFile(state, path);
-  const target = await prepareOutput(path, length, options);
-  const file = await AtomicFile.create(target, options);
-  try {
-    await writeParts(file.handle, path, parts, options);
-    await file.commit();
-    return length;
-  } catch (error) {
-    await file.discard();
-    throw error;
-  }
+  await writeAtomically(path, length, options, (handle) => writeParts(handle, path, parts, options));
+  return length;
 }
 
 /**
