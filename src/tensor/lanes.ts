@@ -1,5 +1,6 @@
 /** Two lanes side by side: this thread and one worker, which share the jobs as each has time for them. */
 import { Worker } from "node:worker_threads";
+import { abortedError } from "../errors.js";
 import { Lane, type LaneJob, type LaneResult } from "./lane.js";
 
 /** Bytes in all below which a second thread takes longer to start than it saves. */
@@ -9,14 +10,12 @@ const WORKER_QUEUE = 2;
 
 interface Entry {
   readonly job: LaneJob;
+  readonly signal: AbortSignal | undefined;
   readonly resolve: (result: LaneResult) => void;
   readonly reject: (error: unknown) => void;
 }
 
 export class Lanes {
-  /** Jobs that keep all lanes busy. */
-  static readonly depth = WORKER_QUEUE + 2;
-
   readonly #own = new Lane();
   readonly #waiting: Entry[] = [];
   #ownTurn = false;
@@ -42,10 +41,13 @@ export class Lanes {
     });
   }
 
-  /** Does a job in one of the lanes; the caller keeps its files open until then. */
-  run(job: LaneJob): Promise<LaneResult> {
+  /**
+   * Does a job in one of the lanes; the caller keeps its files open until then.
+   * @throws VistaError `ABORTED` where the signal comes before its turn
+   */
+  run(job: LaneJob, signal: AbortSignal | undefined): Promise<LaneResult> {
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ job, resolve, reject });
+      this.#waiting.push({ job, signal, resolve, reject });
       this.#next();
     });
   }
@@ -56,6 +58,7 @@ export class Lanes {
   }
 
   #next(): void {
+    this.#dropAborted();
     while (this.#workerReady && this.#sent.length < WORKER_QUEUE && this.#waiting.length > 0) {
       const entry = this.#waiting.shift()!;
       this.#sent.push(entry);
@@ -66,6 +69,7 @@ export class Lanes {
     // Between two jobs of this thread everything else gets its turn: answers of the worker, Ctrl-C, the progress bar.
     setImmediate(() => {
       this.#ownTurn = false;
+      this.#dropAborted();
       const entry = this.#waiting.shift();
       if (entry === undefined) return;
       try {
@@ -75,5 +79,12 @@ export class Lanes {
       }
       this.#next();
     });
+  }
+
+  #dropAborted(): void {
+    while (this.#waiting[0]?.signal?.aborted) {
+      const { signal, reject } = this.#waiting.shift()!;
+      reject(abortedError(signal));
+    }
   }
 }

@@ -8,6 +8,8 @@ import { Lanes } from "./lanes.js";
 import { WINDOW } from "./parts.js";
 import type { NonFinite } from "./stats.js";
 
+/** Ranges that are begun before the first of them is done. */
+const AHEAD = 16;
 /** Bytes of one range that are asked for at once. */
 const BATCH = 8 * WINDOW;
 
@@ -60,7 +62,7 @@ export async function scanRanges<Range extends ScanRange>(
         (error: unknown) => ({ error }),
       );
       ahead.push({ range, scanned });
-      if (ahead.length === Lanes.depth) await takeFirst();
+      if (ahead.length === AHEAD) await takeFirst();
     }
     while (ahead.length > 0) await takeFirst();
   } finally {
@@ -83,13 +85,17 @@ async function scan<Range extends ScanRange>(
     for (let start = 0; start < length && !signal?.aborted; start += BATCH) {
       const windows: number[] = [];
       for (let at = start; at < Math.min(length, start + BATCH); at += WINDOW) windows.push(at);
-      const results = await Promise.all(
+      // All of them, whatever becomes of one: the file is let go of afterwards.
+      const outcomes = await Promise.allSettled(
         windows.map((at) => {
           const bytes = Math.min(WINDOW, length - at);
-          return lanes.run({ kind: "scan", read: { fd, position: offset + at, length: bytes, crc }, dtype });
+          const read = { fd, position: offset + at, length: bytes, crc };
+          return lanes.run({ kind: "scan", read, dtype }, signal);
         }),
       );
-      for (const [i, result] of results.entries()) {
+      for (const [i, outcome] of outcomes.entries()) {
+        if (outcome.status === "rejected") throw outcome.reason;
+        const result = outcome.value;
         const bytes = Math.min(WINDOW, length - windows[i]!);
         if (result.failure !== undefined) throw readError(result.failure, file, offset + windows[i]!, bytes);
         if (crc) crc32 = combineCrc32(crc32, result.crcs[0]!, bytes);

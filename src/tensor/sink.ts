@@ -16,6 +16,14 @@ import { isPlain, type OutputPart, partLength, WINDOW, type Window, wantsCrc, wi
 import type { Tensor } from "./tensor.js";
 import { ARENA_STEP, Arena, ComputedCache, WindowReader } from "./window.js";
 
+/**
+ * Windows that are begun before the first of them is finished. One that a lane copies takes no memory, so that the second thread
+ * has work while this one computes.
+ */
+const AHEAD = 32;
+/** Windows that this thread makes in memory of their own. */
+const SLOTS = 3;
+
 export interface WriteOptions extends RunOptions {
   /** Check the CRC-32 of every input region that is read. Default true. */
   verify?: boolean;
@@ -85,6 +93,7 @@ class Copier {
   readonly #report: (bytes: number) => void;
   readonly #computed = new ComputedCache();
   readonly #slots: Slot[] = [];
+  #slotsUsed = 0;
   readonly #finisher: Finisher;
   #failure: { error: unknown } | undefined;
 
@@ -102,34 +111,39 @@ class Copier {
   }
 
   async run(signal: AbortSignal | undefined): Promise<void> {
-    const running = new Set<Promise<void>>();
-    // Windows are copied out of order, but finished (checksums, closing records) one after the other.
-    let turn = Promise.resolve();
+    // Windows are copied out of order, but finished (checksums, closing records) one after the other: the first in the queue
+    // is always the next to be done.
+    const queue: Promise<void>[] = [];
+    let last = Promise.resolve();
     let started = 0;
     for (const window of windowsOf(this.#file.parts)) {
-      while (running.size === Lanes.depth && this.#failure === undefined) await Promise.race(running);
+      const plain = window.slices.every(isPlain);
+      while (queue.length === AHEAD || (!plain && this.#slotsUsed === SLOTS)) await queue.shift();
       if (this.#failure !== undefined || signal?.aborted) break;
-      const before = turn;
-      const task: Promise<void> = this.#copy(window, before).catch((error: unknown) => {
+      last = this.#copy(window, plain, last, signal).catch((error: unknown) => {
         this.#failure ??= { error };
       });
-      turn = task;
-      running.add(task);
-      void task.then(() => running.delete(task));
+      queue.push(last);
       started++;
     }
-    await Promise.all(running);
+    await last;
     if (this.#failure !== undefined) throw this.#failure.error;
     throwIfAborted(signal);
     if (started === 0) throw new Error("an output without parts");
   }
 
   /** @param before  settles when all earlier windows are finished */
-  async #copy(window: Window, before: Promise<void>): Promise<void> {
-    const copied = window.slices.every(isPlain)
-      ? await this.#copyInLane(window)
-      : await this.#copyHere(window);
-    await before;
+  async #copy(
+    window: Window,
+    plain: boolean,
+    before: Promise<void>,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const copying = plain ? this.#copyInLane(window, signal) : this.#copyHere(window);
+    // A failure must not end this before its turn: nothing may be in flight when the whole fails.
+    const [outcome] = await Promise.allSettled([copying, before]);
+    if (outcome.status === "rejected") throw outcome.reason;
+    const copied = outcome.value;
     if (this.#failure !== undefined) return;
     if (this.#checks !== undefined) for (const read of copied.reads) this.#checks.addRead(read);
     this.#finisher.finish(window, copied.crcs);
@@ -137,17 +151,14 @@ class Copier {
   }
 
   /** Everything that is read as it is, or converted element by element. */
-  async #copyInLane(window: Window): Promise<Copied> {
+  async #copyInLane(window: Window, signal: AbortSignal | undefined): Promise<Copied> {
     const plan = new LanePlan(this.#checks !== undefined);
     try {
       for (const slice of window.slices) await plan.add(slice);
       const { handle, path } = this.#file;
-      const result = await this.#lanes.run({
-        kind: "copy",
-        fd: handle.fd,
-        position: window.position,
-        segments: plan.segments,
-      });
+      const { segments } = plan;
+      const job = { kind: "copy" as const, fd: handle.fd, position: window.position, segments };
+      const result = await this.#lanes.run(job, signal);
       if (result.failure !== undefined) throw plan.error(result.failure, path);
       return plan.copied(window, result.crcs, result.castCrcs);
     } finally {
@@ -157,6 +168,7 @@ class Copier {
 
   /** Views and computed tensors, which need memory of their own. */
   async #copyHere(window: Window): Promise<Copied> {
+    this.#slotsUsed++;
     const slot = this.#slots.pop() ?? { buffer: Buffer.allocUnsafeSlow(WINDOW), arena: new Arena() };
     try {
       const bytes = slot.buffer.subarray(0, window.length);
@@ -187,6 +199,7 @@ class Copier {
       };
     } finally {
       this.#slots.push(slot);
+      this.#slotsUsed--;
     }
   }
 }
@@ -277,7 +290,7 @@ async function readExtra(
         throwIfAborted(signal);
         const length = Math.min(WINDOW, end - at);
         const read = { fd, position: region.offset + at, length, crc: true };
-        const { crcs, failure } = await lanes.run({ kind: "scan", read, dtype: undefined });
+        const { crcs, failure } = await lanes.run({ kind: "scan", read, dtype: undefined }, signal);
         if (failure !== undefined) throw readError(failure, region.file, read.position, length);
         checks.addExtra(region, at, length, crcs[0]!);
         report(length);

@@ -81,12 +81,10 @@ describe("the zip", () => {
   /** The end of a planned file, for tensors far too large to write. */
   function endOf(tensors: Map<string, Tensor>) {
     const { parts, length } = planTorchFile(new StateDict(tensors), "x.bin");
-    const tail = parts
-      .slice(-2)
-      .map((part) => {
-        if (part.kind === "tensor") return Buffer.alloc(0);
-        return Buffer.from(part.kind === "late" ? part.bytes() : part.bytes);
-      });
+    const tail = parts.slice(-2).map((part) => {
+      if (part.kind === "tensor") return Buffer.alloc(0);
+      return Buffer.from(part.kind === "late" ? part.bytes() : part.bytes);
+    });
     return { directory: tail[0]!, end: tail[1]!, length, parts };
   }
   const huge = (numel: number): Tensor => makeTensor("F32", [numel], { kind: "pieces", pieces: [] });
