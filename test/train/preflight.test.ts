@@ -21,11 +21,6 @@ beforeEach(async () => {
 
 const found: Preflight = (...args) => preflightOf(folder, ...args);
 
-async function framesOf(checkout: string): Promise<string[]> {
-  const [sample] = JSON.parse(await readFile(join(checkout, "annos/nuScenes.json"), "utf8"));
-  return sample.frames;
-}
-
 /** A merged Vista phase 1, made from a real checkpoint. */
 async function mergedWeights(): Promise<string> {
   const path = join(folder, "pytorch_model.bin");
@@ -264,71 +259,6 @@ test("--finetune: names that train.py drops or does not know", async () => {
   );
   await writeSafetensors(st, ["model.diffusion_model.a", ...ema]);
   expect((await found("phase2-stage1", { finetune: st })).codes).toEqual([]);
-});
-
-test("data: roots, annotation files, frames of the first record, unknown subsets", async () => {
-  await rm(join(vista, "data/nuscenes"), { recursive: true });
-  const missing = await found("debug");
-  expect(missing.codes).toEqual(["error data-missing"]);
-  expect(missing.text).toContain("data/nuscenes");
-  await mkdir(join(vista, "data/nuscenes"));
-  const empty = await found("debug");
-  expect(empty.codes).toEqual(["error data-faulty"]);
-  expect(empty.text).toContain("25 of 25 frames");
-  const annotations = join(vista, "annos/YouTube.json");
-  const youtube = () => found("phase1", { rdzvEndpoint: "localhost:29431" });
-  for (const [text, message] of [
-    ["[]", "no samples"],
-    ['{"a": 1}', "not a JSON array"],
-    ['[{"folder_name": "a", "first', "cut off"],
-    ['[{"folder_name": "a", "first_frame": "a.b.jpg"}]', "first_frame"],
-    ['[{"folder_name": "Some_Driver/abcdefghijk", "first_frame": "000000008.jpg"}]', "1 of 25 frames"],
-  ] as const) {
-    await writeFile(annotations, text);
-    const result = await youtube();
-    expect(result.codes).toEqual(["error data-faulty"]);
-    expect(result.text).toContain(message);
-  }
-  // Beyond the first record the records themselves are read. Training does without one of them, but not without all.
-  const clip = { folder_name: "Some_Driver/abcdefghijk", first_frame: "000000007.jpg" };
-  await writeFile(annotations, JSON.stringify([clip, { folder_name: "x" }]));
-  const later = await youtube();
-  expect(later.codes).toEqual(["warning data-faulty"]);
-  expect(later.text).toContain("first_frame");
-  await rm(annotations);
-  expect((await youtube()).codes).toEqual(["error data-missing"]);
-  expect((await found("debug", { extra: ["data.params.subsets=[Waymo]"] })).codes).toEqual([
-    "error unknown-subset",
-  ]);
-});
-
-test("annotations of which no record can be loaded", async () => {
-  await writeFile(join(vista, "annos/nuScenes.json"), JSON.stringify([{ frames: await framesOf(vista) }]));
-  const useless = await found("debug");
-  expect(useless.codes).toContain("error data-faulty");
-  expect(useless.text).toContain("none of its 1 records can be loaded");
-});
-
-test.each([
-  ["data.params.target_height=570", "570"],
-  ["data.params.probs=[1, 2]", "2 probs"],
-  ["data.params.num_frames=26", "num_frames is 26"],
-])("settings that no data fits: %s", async (setting, text) => {
-  const result = await found("debug", { extra: [setting] });
-  expect(result.codes).toEqual(["error data-faulty"]);
-  expect(result.text).toContain(text);
-});
-
-test("data roots are read from the checkout, where the documentation has people edit them", async () => {
-  await mkdir(join(vista, "vwm/data/subsets"), { recursive: true });
-  await writeFile(
-    join(vista, "vwm/data/subsets/nuscenes.py"),
-    `class D:\n    def __init__(self, data_root="/mnt/nuscenes", anno_file=["annos/nuScenes.json", 'annos/more.json'],\n`,
-  );
-  const result = await found("debug");
-  expect(result.codes).toEqual(["error data-missing", "error data-missing"]);
-  expect(result.text).toContain("/mnt/nuscenes");
-  expect(result.text).toContain("annos/more.json");
 });
 
 test("rules can be chosen and left out, by code or by group", async () => {

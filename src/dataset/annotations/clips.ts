@@ -1,10 +1,12 @@
 /** Clips of consecutive frames in folders, as YouTube.json and the language files have them. */
+import { statSync } from "node:fs";
 import { join } from "node:path";
 import type { Split } from "../opendv/meta.js";
 import { describeLayout } from "../opendv/names.js";
 import { findOpenDvRoot } from "../opendv/root.js";
 import { FrameSet, findRun, MAX_FRAME } from "../opendv/runs.js";
 import { type FolderScan, scanFolder } from "../opendv/scan.js";
+import type { ClipSample } from "./clip-sample.js";
 import { type Issues, records } from "./issues.js";
 import { ANNOTATION_RULES as RULES } from "./rules.js";
 
@@ -22,33 +24,36 @@ export interface Clip {
 export interface ClipFolder {
   name: string;
   split: Split | undefined;
-  /** Undefined where the folder is not there; not looked at where there are no images at all. */
-  scan: FolderScan | undefined;
+  /** Set once a clip's frames were looked for; its `scan` is undefined where the folder is not there. */
+  listed?: { scan: FolderScan | undefined };
   /** First frames of the clips so far, in this file. */
   starts: FrameSet;
 }
 
 export interface FolderSource {
-  /** Undefined where the folder is not there. */
+  /** The folder's listing; undefined where the folder is not there. */
   scan(name: string): FolderScan | undefined;
+  /** Whether a file of a folder can be opened, without a listing. */
+  has(name: string, file: string): boolean;
   split(name: string): Split | undefined;
 }
 
-/** Folders below a data root, listed when a record first names them. */
-export function folderSource(
-  root: string,
-  splits: ReadonlyMap<string, Split>,
-  known?: (name: string) => FolderScan | undefined,
-): FolderSource {
+/** Folders below a data root. */
+export function folderSource(root: string, splits: ReadonlyMap<string, Split>): FolderSource {
   return {
     scan(name) {
-      const indexed = known?.(name);
-      if (indexed !== undefined) return indexed;
       try {
         return scanFolder(join(root, name));
       } catch (error) {
         if ((error as NodeJS.ErrnoException).syscall === undefined) throw error;
         return undefined;
+      }
+    },
+    has(name, file) {
+      try {
+        return statSync(join(root, name, file), { throwIfNoEntry: false })?.isFile() ?? false;
+      } catch {
+        return false; // it may not be read, or a name is too long: the loader would not open it either
       }
     },
     split: (name) => splits.get(name.slice(name.lastIndexOf("/") + 1)) ?? splitOfPath(name),
@@ -76,6 +81,7 @@ export function misreadName(name: string): string | undefined {
 export class ClipChecker {
   readonly #folders = new Map<string, ClipFolder>();
   readonly #source: FolderSource | undefined;
+  readonly #sample: ClipSample | undefined;
   readonly #issues: Issues;
   readonly #training: boolean;
   readonly #language: boolean;
@@ -87,8 +93,16 @@ export class ClipChecker {
    * @param training  false for a file of validation clips
    * @param language  true for a language file. Vista does not read those: a video that was not extracted, or that falls a
    *   few frames short of theirs, costs it nothing
+   * @param sample  takes the clips whose frames are to be looked for, by {@link checkSample}; undefined: all, at once
    */
-  constructor(issues: Issues, source: FolderSource | undefined, training: boolean, language: boolean) {
+  constructor(
+    issues: Issues,
+    source: FolderSource | undefined,
+    training: boolean,
+    language: boolean,
+    sample?: ClipSample,
+  ) {
+    this.#sample = sample;
     this.#language = language;
     this.#issues = issues;
     this.#source = source;
@@ -101,7 +115,6 @@ export class ClipChecker {
       folder = {
         name,
         split: this.#source?.split(name) ?? splitOfPath(name),
-        scan: this.#source?.scan(name),
         starts: new FrameSet(),
       };
       this.#folders.set(name, folder);
@@ -130,13 +143,47 @@ export class ClipChecker {
         (count) => `${records(count, "take")} clips from the validation video ${folder.name}`,
       );
     }
-    if (this.#source !== undefined && !this.#checkFrames(clip, index, offset)) this.unusable++;
+    if (this.#source === undefined) return;
+    if (this.#sample !== undefined) this.#sample.offer(clip, index, offset);
+    else if (!this.#checkFrames(clip, this.#source, index, offset)) this.unusable++;
+  }
+
+  /**
+   * Looks for the frames of the sampled clips, one by one and without listing their folders.
+   *
+   * @param goOn  asked before each clip
+   */
+  checkSample(goOn: () => boolean): void {
+    const [sample, source] = [this.#sample, this.#source];
+    if (sample === undefined || source === undefined) return;
+    for (const { clip, index, offset, random, last } of sample.chosen()) {
+      if (!goOn()) return;
+      const missing = missingFrame(clip, source, random);
+      if (random) sample.looked++;
+      if (last) sample.ends++;
+      if (missing === undefined) continue;
+      if (random) sample.missing++;
+      // The listing tells why; a frame that it has and that cannot be opened is a link that leads nowhere.
+      if (this.#checkFrames(clip, source, index, offset)) {
+        const { name } = clip.folder;
+        this.#issues.group(
+          RULES["frame-missing"],
+          name,
+          index,
+          offset,
+          (count) =>
+            `${records(count, "name")} frames of ${name} that cannot be opened, the first ${missing}`,
+        );
+      }
+    }
   }
 
   /** @returns false where a frame of the clip is not there */
-  #checkFrames(clip: Clip, index: number, offset: number): boolean {
+  #checkFrames(clip: Clip, source: FolderSource, index: number, offset: number): boolean {
     const { folder, first, width, extension, length } = clip;
-    const { name, scan } = folder;
+    const { name } = folder;
+    folder.listed ??= { scan: source.scan(name) };
+    const { scan } = folder.listed;
     const issue = (rule: keyof typeof RULES, message: (count: number) => string) => {
       this.#issues.group(RULES[rule], name, index, offset, message);
       return false;
@@ -179,6 +226,16 @@ export class ClipChecker {
         `${records(count, "run")} over a gap in ${name}: the first from frame ${first} to ${last}, frame ${runs[run + 1]! + 1} is missing`,
     );
   }
+}
+
+/** The first frame that cannot be opened, under the name that the loader makes for it; without `all` the last one alone is tried. */
+function missingFrame(clip: Clip, source: FolderSource, all: boolean): string | undefined {
+  const { folder, first, width, extension, length } = clip;
+  for (let i = all ? 0 : length - 1; i < length; i++) {
+    const file = `${String(first + i).padStart(width, "0")}.${extension}`;
+    if (!source.has(folder.name, file)) return file;
+  }
+  return undefined;
 }
 
 /** The folder that the names in clip records start from: an OpenDV root, or a folder that holds one. */

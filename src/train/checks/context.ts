@@ -1,3 +1,4 @@
+import type { RunOptions } from "../../progress.js";
 import type { CheckpointTools, Weights } from "../checkpoints.js";
 import type { ConfigTree, TrainingFacts } from "../config.js";
 import type { DataTools } from "../data.js";
@@ -18,6 +19,9 @@ export interface CheckContext {
   /** What --finetune names; an error where it cannot be resolved; undefined where there is none. */
   weights: Weights | Error | undefined;
   signal: AbortSignal | undefined;
+  onProgress: RunOptions["onProgress"];
+  /** Checks add what they left out, for the verdict. */
+  sampled: string[];
 }
 
 /** One topic of the preflight. */
