@@ -68,7 +68,7 @@ const TOPICS: readonly [CheckFunction, readonly (keyof typeof RULES)[]][] = [
     ],
   ],
   [checkData, ["dataMissing", "dataFaulty", "subset"]],
-  [checkGpus, ["gpuCount", "gpuMemory", "gpuMig", "gpuBusy", "gpuUnknown"]],
+  [checkGpus, ["gpuCount", "gpuMemory", "gpuMig", "gpuFault", "gpuBusy", "gpuUnknown"]],
   [checkPython, ["pythonMissing", "packageMissing", "lightning", "deepspeed"]],
 ];
 

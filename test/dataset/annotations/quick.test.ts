@@ -381,7 +381,7 @@ test.each<[string, unknown, boolean]>([
   ["an empty goal", { ...SOUND, goal: [] }, true],
   ["half a goal", { ...SOUND, goal: [800] }, true],
   ["half a goal, outside", { ...SOUND, goal: [-800] }, false],
-// Each as the class of Vista itself does, made with one such record.
+  // Each as the class of Vista itself does, made with one such record.
 ])("what stops the data set class: %s", (_, record, stops) => {
   expect(stopsDataset(record)).toBe(stops);
 });
