@@ -24,6 +24,7 @@ export function main(argv: readonly string[]): Promise<void> {
     addFinish(program, context);
     addStatus(program);
     addRecipes(program);
+    if (own.length <= 2) program.help({ error: true });
     return program;
   });
 }

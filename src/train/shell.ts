@@ -13,7 +13,8 @@ export function toShellLines(words: readonly string[]): string {
   const lines: string[][] = [];
   for (const [index, word] of words.entries()) {
     const fresh = index === 0 || (BREAK.test(word) && !(index === 1 && word === "-m"));
-    if (fresh || isDotted(word)) lines.push([word]);
+    const isValue = words[index - 1]?.startsWith("-") ?? false;
+    if (fresh || (isDotted(word) && !isValue)) lines.push([word]);
     else lines.at(-1)?.push(word);
   }
   return lines.map((line) => line.map(quote).join(" ")).join(" \\\n    ");

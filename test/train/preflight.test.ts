@@ -117,7 +117,12 @@ test.each<[string[], string[], string]>([
   [["data.params.num_worker=4"], ["error unknown-key"], "Did you mean data.params.num_workers?"],
   [["data.parms.num_workers=4"], ["error unknown-key"], "Did you mean data.params.num_workers?"],
   [["lightning.trainer.max_epoch=4"], ["error unknown-key"], "Did you mean lightning.trainer.max_epochs?"],
-  [["model.params.ckpt_path=x"], ["warning unknown-key"], "no key model.params.ckpt_path"],
+  // Parameters of the classes, whether the config has them or not.
+  [["model.params.ckpt_path=x", "model.params.optimizer_config.target=torch.optim.Adam"], [], ""],
+  [["model.params.something_new=x"], ["warning unknown-key"], "no key model.params.something_new"],
+  [["model.params.optimiser_config=x"], ["error unknown-key"], "Did you mean model.params.optimizer_config?"],
+  [["model.params.network_config.parms=x"], ["error unknown-key"], "model.params.network_config.params?"],
+  [["--", "--seed", "3"], ["error unknown-flag"], "no use for `--`"],
   [["lightning.modelcheckpoint.params.every_n_train_steps=5000"], [], ""],
   [["optimizer.lr=1"], ["error unknown-key"], "no section optimizer"],
 ])("arguments for train.py: %j", async (extra, codes, text) => {

@@ -133,7 +133,7 @@ function dryRun(
   if (plan.slurm !== undefined) return slurmScript(plan, finetune, scriptOptions(steps, flags));
   const merging =
     weights?.kind === "shards" && !weights.fresh
-      ? `npx vista-ckpt merge ${quote(weights.checkpoint)} -o ${quote(weights.output)} --force\n`
+      ? `npx vista-ckpt merge ${quote(weights.checkpoint)} -o ${quote(weights.output)} --force &&\n`
       : "";
   return merging + toScript(launchCommand(plan, finetune, process.env));
 }

@@ -5,7 +5,13 @@ import { type Command, InvalidArgumentError } from "commander";
 import { VistaError } from "../../errors.js";
 import { suggest } from "../../train/arguments.js";
 import { type LaunchOptions, type LaunchPlan, planLaunch } from "../../train/plan.js";
-import { loadRecipes, type Recipe, type SlurmSettings } from "../../train/recipes.js";
+import {
+  loadRecipes,
+  type Recipe,
+  SBATCH_NAME,
+  type SlurmSettings,
+  VARIABLE_NAME,
+} from "../../train/recipes.js";
 
 /** Values of the options as commander hands them over. */
 export interface LaunchFlags {
@@ -101,7 +107,7 @@ export function makePlan(recipe: Recipe, flags: LaunchFlags, extra: readonly str
         partition: flags.partition ?? recipe.slurm.partition,
         time: flags.time ?? recipe.slurm.time,
         account: flags.account ?? recipe.slurm.account,
-        sbatch: { ...recipe.slurm.sbatch, ...pairs(flags.sbatch, "--sbatch", /^[a-z][a-z-]*$/, true) },
+        sbatch: { ...recipe.slurm.sbatch, ...pairs(flags.sbatch, "--sbatch", SBATCH_NAME, true) },
       }
     : undefined;
   if (flags.name !== undefined && !/^[\w.+=-]+$/.test(flags.name)) {
@@ -112,7 +118,7 @@ export function makePlan(recipe: Recipe, flags: LaunchFlags, extra: readonly str
     vista: resolve(flags.vista),
     python: program(flags.python),
     torchrun: program(flags.torchrun),
-    env: pairs(flags.env, "--env", /^[A-Za-z_]\w*$/, false),
+    env: pairs(flags.env, "--env", VARIABLE_NAME, false),
     extra,
     slurm,
   };
