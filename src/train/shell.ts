@@ -1,8 +1,8 @@
 /** Commands as a POSIX shell reads them. */
 
-/** Quotes one word, only where the shell would change it. */
+/** Quotes one word, only where the shell would change it; zsh takes `=word` for the path of a program. */
 export function quote(word: string): string {
-  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+  return /^[\w@%+:,./-][\w@%+=:,./-]*$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
 
 /** Where a line is broken in {@link toShellLines}: before each word that starts an option or a file of its own. */

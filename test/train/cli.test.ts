@@ -20,6 +20,8 @@ test.each<[string[], string]>([
   [["phase1", "--nodes", "0"], "whole number above 0"],
   [["phase1", "data.params.num_workers=4"], "arguments of train.py go after --"],
   [["chekc", "phase1"], "Did you mean check?"],
+  [["phase2-stage1", "--finetune", ""], "--finetune is empty"],
+  [["phase1", "--base", "a.yaml", "b.yaml"], "--base is said once for each file"],
   [["phase1", "--partition", "gpu"], "--partition needs --slurm"],
   [["phase1", "--env", "NOVALUE"], "is not NAME=VALUE"],
   [["phase1", "--then", "publish"], "no step `publish`"],

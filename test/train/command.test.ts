@@ -129,7 +129,7 @@ test("a folder that is not there stops the pasted command; an option's value sta
 });
 
 test("the script that is shown does what the command does, whatever its words are", () => {
-  const odd = ["it's", 'a "b"', "$HOME `id`", "*", "", "a\\b", "x;y", "--flag=two words"];
+  const odd = ["=ls", "it's", 'a "b"', "$HOME `id`", "*", "", "a\\b", "x;y", "--flag=two words"];
   const printer = 'for word in "$@"; do printf "%s\\0" "$word"; done; printf "%s" "$ODD" "$PWD"';
   const script = toScript({
     file: "sh",
@@ -140,4 +140,6 @@ test("the script that is shown does what the command does, whatever its words ar
   const output = execFileSync("sh", ["-c", script], { encoding: "utf8" });
   expect(output.split("\0")).toEqual([...odd, `it's $1${vista}`]);
   expect(quote("plain-word_1.2/3=4")).toBe("plain-word_1.2/3=4");
+  // A program's path for zsh.
+  expect(quote("=ls")).toBe("'=ls'");
 });

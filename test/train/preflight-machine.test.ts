@@ -166,6 +166,8 @@ test("Python: missing, broken, and no torchrun", async () => {
   expect((await found("debug", {}, node({ python: { outcome: "missing" } }))).codes).toEqual([
     "error python-missing",
   ]);
+  const talking = node({ python: { stdout: `welcome\n${JSON.stringify(PINNED)}\n` } });
+  expect((await found("debug", {}, talking)).codes).toEqual([]);
   const broken = node({ python: { code: 1, stderr: "No module named 'encodings'\n" } });
   expect((await found("debug", {}, broken)).codes).toEqual(["error python-missing"]);
   const options = { python: undefined, rdzvEndpoint: "localhost:29431" };

@@ -69,7 +69,7 @@ export function addLaunch(program: Program, context: CommandContext, extra: read
       const recipe = findRecipe(await readRecipes(flags), name);
       if (more.length > 0) {
         throw new VistaError("USAGE", `what is \`${more[0]}\`?`, {
-          hint: "A recipe takes no further words; arguments of train.py go after --.",
+          hint: `A recipe takes no further words; arguments of train.py go after --${flags.base === undefined ? "" : ", and --base is said once for each file"}.`,
         });
       }
       await launch(makePlan(recipe, flags, extra), flags, context);

@@ -91,8 +91,18 @@ export function findRecipe(recipes: Map<string, Recipe>, name: string): Recipe {
   });
 }
 
+const PATHS = ["vista", "recipes", "base", "finetune", "logdir", "resume", "python", "torchrun"] as const;
+
 /** @throws VistaError `USAGE` where options contradict one another */
 export function makePlan(recipe: Recipe, flags: LaunchFlags, extra: readonly string[]): LaunchPlan {
+  for (const name of PATHS) {
+    // `--finetune "$RUN"` with a variable that is not set would name this folder.
+    if (flags[name] === "" || (name === "base" && flags.base?.includes(""))) {
+      throw new VistaError("USAGE", `--${name} is empty`, {
+        hint: "Leave it out, or look at the variable that it came from.",
+      });
+    }
+  }
   const slurmOnly = (["partition", "time", "account", "sbatch"] as const).find(
     (name) => flags[name] !== undefined,
   );

@@ -84,7 +84,7 @@ async function* findings(
   };
   if (total >= WORKER_FROM) {
     await runWorker(new URL("./worker.js", import.meta.url), task, options.signal, onMessage);
-  } else runAnnotations(task, onMessage);
+  } else await runAnnotations(task, onMessage, () => options.signal?.aborted ?? false);
   throwIfAborted(options.signal);
   summary.annotations = tallies;
   for (const tally of tallies) {

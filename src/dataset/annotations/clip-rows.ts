@@ -89,8 +89,8 @@ export class ClipRows implements RowSink {
   }
 
   /** Looks for the frames of the sample, after the last record. */
-  finish(goOn: () => boolean): void {
-    this.#checker.checkSample(goOn);
+  finish(goOn: () => boolean): Promise<void> {
+    return this.#checker.checkSample(goOn);
   }
 
   /** @returns false where the record could not be understood */

@@ -1,6 +1,7 @@
 /** Clips of consecutive frames in folders, as YouTube.json and the language files have them. */
 import { statSync } from "node:fs";
 import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import type { Split } from "../opendv/meta.js";
 import { describeLayout } from "../opendv/names.js";
 import { findOpenDvRoot } from "../opendv/root.js";
@@ -9,6 +10,9 @@ import { type FolderScan, scanFolder } from "../opendv/scan.js";
 import type { ClipSample } from "./clip-sample.js";
 import { type Issues, records } from "./issues.js";
 import { ANNOTATION_RULES as RULES } from "./rules.js";
+
+/** Clips of a sample that are looked at in one go. */
+const BREATH = 10;
 
 /** One clip, taken apart. `width` counts the digits of the first frame's name. */
 export interface Clip {
@@ -149,14 +153,16 @@ export class ClipChecker {
   }
 
   /**
-   * Looks for the frames of the sampled clips, one by one and without listing their folders.
+   * Looks for the frames of the sampled clips, one by one and without listing their folders. Now and then it lets others run:
+   * on a slow disk this takes long.
    *
    * @param goOn  asked before each clip
    */
-  checkSample(goOn: () => boolean): void {
+  async checkSample(goOn: () => boolean): Promise<void> {
     const [sample, source] = [this.#sample, this.#source];
     if (sample === undefined || source === undefined) return;
-    for (const { clip, index, offset, random, last } of sample.chosen()) {
+    for (const [number, { clip, index, offset, random, last }] of sample.chosen().entries()) {
+      if (number % BREATH === 0) await setImmediate();
       if (!goOn()) return;
       const missing = missingFrame(clip, source, random);
       if (random) sample.looked++;

@@ -1,4 +1,4 @@
-/** Checks annotation files one after the other, synchronously: in a worker thread where they are large. */
+/** Checks annotation files one after the other, reading synchronously: in a worker thread where they are large. */
 import { statSync } from "node:fs";
 import { basename } from "node:path";
 import { finding } from "../define-rules.js";
@@ -62,7 +62,12 @@ export function isValidation(name: string): boolean {
   return /(^|[^a-z])val([^a-z]|$)/i.test(basename(name));
 }
 
-export function runAnnotations(task: AnnotationTask, send: (message: AnnotationMessage) => void): void {
+/** @param isAborted  asked now and then while the frames of a quick check are looked for */
+export async function runAnnotations(
+  task: AnnotationTask,
+  send: (message: AnnotationMessage) => void,
+  isAborted: () => boolean = () => false,
+): Promise<void> {
   const validation: ValidationFrames = new Set();
   // Validation files first: what they hold must not turn up in the others.
   const files = [...task.files].sort((a, b) => Number(isValidation(b.name)) - Number(isValidation(a.name)));
@@ -73,6 +78,10 @@ export function runAnnotations(task: AnnotationTask, send: (message: AnnotationM
       const result = readFile(path, state, task.quick, (bytes) =>
         send({ kind: "bytes", bytes: before + bytes }),
       );
+      if (task.quick !== undefined) {
+        const onTime = within(Math.max(task.quick.seconds, LEAST_SECONDS));
+        await state.finish(() => onTime() && !isAborted());
+      }
       before += result.bytes;
       state.end(result);
     } catch (error) {
@@ -109,7 +118,6 @@ function readFile(
   if (quick === undefined) return readRows(path, state, onBytes);
   const { size } = statSync(path);
   const onTime = within(quick.seconds);
-  const enough = Math.max(quick.seconds, LEAST_SECONDS);
   let result: FileResult;
   try {
     result = readRows(path, state, (bytes) => {
@@ -127,13 +135,12 @@ function readFile(
       quick.records,
       quick.seed,
       (value, at) => state.takes(value, at),
-      within(enough),
+      within(Math.max(quick.seconds, LEAST_SECONDS)),
     );
     const total = offset === 0 ? rest.rows : Math.round((rows * size) / offset);
     result = { ...rest, rows: rows + rest.rows, bytes: offset };
     result.quick = { total, read: offset, size, sampled: rest.rows };
   }
-  state.finish(within(enough));
   return result;
 }
 
@@ -205,8 +212,8 @@ class FileRun implements RowSink {
   }
 
   /** @param goOn  asked before each record whose frames are looked for */
-  finish(goOn: () => boolean): void {
-    if (this.#rows instanceof ClipRows) this.#rows.finish(goOn);
+  async finish(goOn: () => boolean): Promise<void> {
+    if (this.#rows instanceof ClipRows) await this.#rows.finish(goOn);
   }
 
   #start(kind: AnnotationKind): void {

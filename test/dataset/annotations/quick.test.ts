@@ -151,6 +151,20 @@ describe("a file that is read to its end", () => {
     expect(findings[0]!.message).toContain(name(10));
   });
 
+  test("an abort while frames are looked for stops it", async () => {
+    writeRecords(root, [...long, ...others]);
+    const controller = new AbortController();
+    const check = checkAnnotations([join(root, "annos/YouTube.json")], {
+      root,
+      quick: {},
+      signal: controller.signal,
+      // The file has been read; what is left is looking for frames.
+      onProgress: () => setImmediate(() => controller.abort()),
+    });
+    await expect(collect(check)).rejects.toMatchObject({ code: "ABORTED" });
+    expect(check.summary.interrupted).toBe(true);
+  });
+
   test("clips of another length", async () => {
     const records = makeFrames(root, "Short/video", 12).concat(
       Array.from({ length: 3 }, (_, i) => ({ folder_name: "Short/video", first_frame: name(i) })),
