@@ -62,6 +62,12 @@ test("places that are not there, and subsets that nobody knows", async () => {
   ]);
 });
 
+test("a subset that is no list", async () => {
+  const result = await found("debug", { extra: ["data.params.subsets=NuScenes"] });
+  expect(result.codes).toEqual(["error unknown-subset"]);
+  expect(result.text).toContain("data.params.subsets=[NuScenes]");
+});
+
 describe("what ends a training, or keeps it from beginning, is an error", () => {
   test.each<[string, string, string]>([
     ["no records", "[]", "has no records"],

@@ -165,13 +165,21 @@ test("saving by steps answers the late checkpoint", async () => {
 
 test("resuming", async () => {
   const run = join(folder, "resumed");
-  await mkdir(join(run, "checkpoints/last.ckpt/checkpoint"), { recursive: true });
+  await cp(ZERO, join(run, "checkpoints/last.ckpt"), { recursive: true });
   await mkdir(join(run, "configs"));
   await cp(join(vista, "configs/example/nusc_train.yaml"), join(run, "configs/2024-project.yaml"));
   expect((await found("debug", { resume: run })).codes).toEqual([]);
   expect((await found("debug", { resume: run, name: "x" })).codes).toEqual(["error resume-and-name"]);
   expect((await found("debug", { resume: join(run, "checkpoints/last.ckpt"), name: "x" })).codes).toEqual([]);
   expect((await found("debug", { resume: join(folder, "none") })).codes).toEqual(["error resume"]);
+  // Cut off, as where the time was up while it was written.
+  const shard = join(run, "checkpoints/last.ckpt/checkpoint/zero_pp_rank_1_mp_rank_00_optim_states.pt");
+  await truncate(shard, 5000);
+  for (const resume of [run, join(run, "checkpoints/last.ckpt")]) {
+    const cut = await found("debug", { resume });
+    expect(cut.codes).toEqual(["error resume"]);
+    expect(cut.text).toContain("the checkpoint is not whole");
+  }
   await rm(join(run, "configs"), { recursive: true });
   await rm(join(run, "checkpoints/last.ckpt"), { recursive: true });
   expect((await found("debug", { resume: run })).codes).toEqual(["error resume", "error resume"]);

@@ -114,7 +114,7 @@ function leftOut({ path, records }: AnnotationTally, quick: QuickTally, seed: nu
   }
   if (frames !== undefined && !frames.all) {
     parts.push(
-      `frames of ${count(frames.records)} of ${all} records of ${path} (seed ${seed}) and the last one of ${count(frames.folders)} folders`,
+      `frames of ${count(frames.records)} of ${all} records of ${path} (seed ${seed}) and the last one of ${count(frames.folders)} folder${frames.folders === 1 ? "" : "s"}`,
     );
   }
   return parts;

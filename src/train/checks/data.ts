@@ -14,6 +14,14 @@ export async function checkData(context: CheckContext): Promise<TrainFinding[]> 
   const { plan, facts, data, sampled, signal, onProgress } = context;
   if (facts === undefined) return [];
   const found: TrainFinding[] = [];
+  if (facts.subsetsText !== undefined) {
+    found.push(
+      finding("subset", `data.params.subsets is the text ${facts.subsetsText}, not a list`, {
+        fix: `Write a list: data.params.subsets=[${facts.subsetsText}]`,
+      }),
+    );
+    return found;
+  }
   const { known, unknown, unclear } = await locateSubsets(plan.vista, facts.subsets);
   for (const name of unknown) {
     if (!(await mapsSubset(plan.vista, name))) {
