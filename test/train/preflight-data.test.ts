@@ -245,6 +245,10 @@ describe("no alarm", () => {
     );
     await write("YouTube", [{ folder_name: clip, first_frame: "0.png" }]);
     expect((await youtube()).codes).toEqual([]);
+    // os.path.join takes an absolute name for itself.
+    await write("YouTube", [{ folder_name: join(folder, "disk 2", clip), first_frame: "0.png" }]);
+    await subsetSource("youtube.py", `data_root="data/YouTube", anno_file='annos/YouTube.json',`);
+    expect((await youtube()).codes).toEqual([]);
     await rm(join(folder, "disk 2"), { recursive: true });
   });
 });

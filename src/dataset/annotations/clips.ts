@@ -1,6 +1,6 @@
 /** Clips of consecutive frames in folders, as YouTube.json and the language files have them. */
 import { statSync } from "node:fs";
-import { join } from "node:path";
+import { isAbsolute, join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import type { Split } from "../opendv/meta.js";
 import { describeLayout } from "../opendv/names.js";
@@ -42,12 +42,13 @@ export interface FolderSource {
   split(name: string): Split | undefined;
 }
 
-/** Folders below a data root. */
+/** Folders below a data root; an absolute name stands for itself, as for the loader's os.path.join. */
 export function folderSource(root: string, splits: ReadonlyMap<string, Split>): FolderSource {
+  const pathOf = (name: string) => (isAbsolute(name) ? name : join(root, name));
   return {
     scan(name) {
       try {
-        return scanFolder(join(root, name));
+        return scanFolder(pathOf(name));
       } catch (error) {
         if ((error as NodeJS.ErrnoException).syscall === undefined) throw error;
         return undefined;
@@ -55,7 +56,7 @@ export function folderSource(root: string, splits: ReadonlyMap<string, Split>): 
     },
     has(name, file) {
       try {
-        return statSync(join(root, name, file), { throwIfNoEntry: false })?.isFile() ?? false;
+        return statSync(join(pathOf(name), file), { throwIfNoEntry: false })?.isFile() ?? false;
       } catch {
         return false; // it may not be read, or a name is too long: the loader would not open it either
       }
