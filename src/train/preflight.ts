@@ -96,6 +96,7 @@ export async function preflight(
     weights: await weightsOf(plan),
     signal: options.signal,
     onProgress: options.onProgress,
+    wanted: (rule) => wanted(RULES[rule].code),
     sampled: [],
   };
   const found: TrainFinding[] = [];

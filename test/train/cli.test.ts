@@ -13,7 +13,7 @@ beforeAll(async () => {
 });
 
 test.each<[string[], string]>([
-  [[], "Commands:"],
+  [[], "Recipes: example, debug, phase1, phase2-stage1, phase2-stage2"],
   [["phase3"], "Did you mean phase1?"],
   [["phase1", "--node", "2"], "unknown option '--node'"],
   [["phase1", "--nodes", "two"], "whole number above 0"],

@@ -201,6 +201,15 @@ describe("no alarm", () => {
     expect(nuscenes.sampled).toEqual([]);
   });
 
+  test("rules that are left out are not looked at", async () => {
+    await largerSet();
+    const options = { rdzvEndpoint: "localhost:29431" };
+    for (const chosen of [{ ignore: ["data"] }, { ignore: ["data-faulty"] }, { only: ["unknown-subset"] }]) {
+      expect(await found("phase1", options, undefined, chosen)).toMatchObject({ codes: [], sampled: [] });
+    }
+    expect((await found("phase1", options, undefined, { only: ["data-faulty"] })).sampled).toHaveLength(1);
+  });
+
   test("a config that takes fewer frames than the records have, or than a folder needs for 25", async () => {
     await write("YouTube", [{ folder_name: "Some_Driver/abcdefghijk", first_frame: "000000020.jpg" }]);
     expect((await youtube()).codes).toEqual(["error data-faulty"]);

@@ -11,7 +11,7 @@ import type { CheckContext } from "./context.js";
 const SHOWN = 3;
 
 export async function checkData(context: CheckContext): Promise<TrainFinding[]> {
-  const { plan, facts, data, sampled, signal, onProgress } = context;
+  const { plan, facts, data, wanted, sampled, signal, onProgress } = context;
   if (facts === undefined) return [];
   const found: TrainFinding[] = [];
   if (facts.subsetsText !== undefined) {
@@ -65,7 +65,7 @@ export async function checkData(context: CheckContext): Promise<TrainFinding[]> 
       if (!right) missing.push(finding("dataMissing", `${subset.name}: there is no ${kind} ${path}`));
     }
     found.push(...missing);
-    if (missing.length > 0) continue;
+    if (missing.length > 0 || !wanted("dataFaulty")) continue;
     const fix = `For the whole list: npx vista-data check ${quote(plan.vista)}`;
     const options = {
       numFrames,
