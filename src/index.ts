@@ -33,6 +33,7 @@ export type {
   CheckSummary,
   Coverage,
   Finding,
+  QuickTally,
   Rule,
   Severity,
   Shard,

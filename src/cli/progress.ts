@@ -21,6 +21,18 @@ export async function createProgressView(quiet: boolean): Promise<ProgressView> 
   return process.stderr.isTTY ? barView() : lineView();
 }
 
+/** Shows the progress of one piece of work, and takes the bar away when it has ended, well or not. */
+export async function withProgress<Result>(
+  work: (update: ProgressView["update"]) => Promise<Result>,
+): Promise<Result> {
+  const view = await createProgressView(false);
+  try {
+    return await work(view.update);
+  } finally {
+    view.stop();
+  }
+}
+
 function amount(progress: Progress, value: number): string {
   return progress.unit === "bytes" ? formatBytes(value) : `${formatCount(value)} ${progress.unit}`;
 }

@@ -1,3 +1,4 @@
+import { BUILT_IN_RECIPES } from "../train/recipes.js";
 import { createProgram, runProgram } from "./program.js";
 import { addCheck } from "./train/check.js";
 import { addLaunch } from "./train/launch.js";
@@ -24,6 +25,8 @@ export function main(argv: readonly string[]): Promise<void> {
     addFinish(program, context);
     addStatus(program);
     addRecipes(program);
+    program.addHelpText("after", `\nRecipes: ${BUILT_IN_RECIPES.map(({ name }) => name).join(", ")}`);
+    if (own.length <= 2) program.help({ error: true });
     return program;
   });
 }

@@ -60,6 +60,32 @@ export interface AnnotationTally {
   records: number;
   /** Records on which Vista's loader would raise, and so pick another in silence. */
   unusable: number;
+  /** nuScenes: those of them whose frames are at fault; the others can be loaded in some of the loader's action modes. */
+  lost?: number;
+  /**
+   * nuScenes: records on which the data set class raises before anything is loaded, which ends the training; `first` says
+   * where one is (`record 17`, `byte 9120`). Missing where there is none.
+   */
+  stopping?: { records: number; first: string };
+  /** Only after a quick check: how much it looked at. `records` and `unusable` then count what was looked at. */
+  quick?: QuickTally;
+}
+
+/** How much of one annotation file the quick form of the check looked at. */
+export interface QuickTally {
+  /** Records in the file; an estimate where it was not read to its end. */
+  total: number;
+  /** Bytes read from its start, of `size`. Records after them were only sampled. */
+  read: number;
+  size: number;
+  /** Records looked at in the rest of the file. */
+  sampled: number;
+  /**
+   * Clips of consecutive frames: records whose frames were looked for (`all`: those of every sound record that was read), how
+   * many of them lack some, and folders whose last clip was looked at. Missing for nuScenes, where the
+   * frames of every record that was read are looked for, and where there are no images to look for.
+   */
+  frames?: { records: number; missing: number; folders: number; all: boolean };
 }
 
 /** What a finished (or interrupted) check says of itself. */

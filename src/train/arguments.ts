@@ -133,7 +133,7 @@ export function parseArguments(words: readonly string[], flags: KnownFlags): Arg
   const parsed: Argument[] = [];
   for (let i = 0; i < words.length; i++) {
     const word = words[i]!;
-    if (!word.startsWith("-") || /^-\d/.test(word)) {
+    if (!word.startsWith("-") || word === "--" || /^-\d/.test(word)) {
       const key = /^[\w.[\]]+(?==)/.exec(word)?.[0];
       parsed.push({ kind: key === undefined ? "stray" : "dotted", word, name: key ?? word, values: [] });
       continue;

@@ -136,5 +136,5 @@ export function launchCommand(
 /** A script that does the same when pasted into a shell. */
 export function toScript(command: Command): string {
   const settings = Object.entries(command.env).map(([name, value]) => `${name}=${quote(value)} \\\n`);
-  return `cd ${quote(command.cwd)}\n${settings.join("")}${toShellLines([command.file, ...command.args])}\n`;
+  return `cd ${quote(command.cwd)} &&\n${settings.join("")}${toShellLines([command.file, ...command.args])}\n`;
 }

@@ -87,6 +87,8 @@ function readValue(text: string): unknown {
 /** What the checks need to know of a config, after all overrides. */
 export interface TrainingFacts {
   subsets: string[];
+  /** Where `subsets` is a text: Vista takes it letter by letter. */
+  subsetsText: string | undefined;
   probs: number[] | undefined;
   numFrames: number | undefined;
   height: number | undefined;
@@ -113,6 +115,7 @@ export function trainingFacts(config: ConfigTree): TrainingFacts {
     probs: Array.isArray(probs) ? probs.map(Number) : undefined,
     numFrames: number("data.params.num_frames"),
     subsets: Array.isArray(subsets) ? subsets.map(String) : [],
+    subsetsText: typeof subsets === "string" && !subsets.includes("${") ? subsets : undefined,
     height: number("data.params.target_height"),
     width: number("data.params.target_width"),
     strategy: getPath(config, "lightning.trainer.strategy"),

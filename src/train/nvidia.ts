@@ -1,4 +1,5 @@
 /** GPUs of this machine, as nvidia-smi tells. */
+import { oneLine } from "../errors.js";
 import type { System } from "./system.js";
 
 export interface Gpu {
@@ -9,31 +10,40 @@ export interface Gpu {
   totalMiB: number | undefined;
   freeMiB: number | undefined;
   mig: boolean;
+  /** What the driver says in place of a value where the GPU cannot be used: `GPU is lost`, `GPU requires reset`. */
+  fault: string | undefined;
 }
 
-/** The GPUs, or why nothing is known of them. */
-export type GpuReport = { known: true; gpus: Gpu[] } | { known: false; reason: string };
+/** The GPUs, or why nothing is known of them; `broken`: there is a driver, and it fails. */
+export type GpuReport = { known: true; gpus: Gpu[] } | { known: false; reason: string; broken: boolean };
 
 const QUERY = "index,uuid,name,memory.total,memory.free,mig.mode.current";
 
-/** Asks nvidia-smi. A machine without it, or without a driver, is not an error: login nodes have none. */
+/** `No devices were found`; with exit code 255 `Failed to initialize NVML: No supported GPUs were found`. */
+const NO_GPUS = /\bno (supported )?(devices|gpus) were found\b/i;
+
+/**
+ * Asks nvidia-smi. A machine without it, or without a driver, is not an error: login nodes have none. What it has to say of
+ * a failure it says on stdout. test/train/nvidia-smi.ts has recorded answers.
+ */
 export async function readGpus(system: System): Promise<GpuReport> {
   const result = await system.capture("nvidia-smi", [
     `--query-gpu=${QUERY}`,
     "--format=csv,noheader,nounits",
   ]);
-  if (result.outcome === "missing") return { known: false, reason: "nvidia-smi is not installed here" };
-  if (result.outcome === "timeout") return { known: false, reason: "nvidia-smi did not answer in 30 s" };
-  if (result.code === 9) return { known: false, reason: "nvidia-smi finds no driver (exit code 9)" };
-  if (result.code === 12) return { known: false, reason: "nvidia-smi finds no NVML library (exit code 12)" };
-  if (result.code !== 0) {
-    const line = result.stderr.trim() || result.stdout.trim();
-    return {
-      known: false,
-      reason: `nvidia-smi failed with exit code ${result.code}: ${line.split("\n")[0]}`,
-    };
-  }
-  return { known: true, gpus: parseGpus(result.stdout) };
+  const unknown = (reason: string, broken = false): GpuReport => ({ known: false, reason, broken });
+  if (result.outcome === "missing") return unknown("nvidia-smi is not installed here");
+  if (result.outcome === "timeout") return unknown("nvidia-smi did not answer in 30 s", true);
+  // Exit code 14, a damaged infoROM, is a warning below the list.
+  const gpus = parseGpus(result.stdout);
+  if (gpus.length > 0) return { known: true, gpus };
+  const text = result.stdout.trim() || result.stderr.trim();
+  if (NO_GPUS.test(text)) return { known: true, gpus: [] };
+  if (result.code === 9) return unknown("nvidia-smi finds no driver (exit code 9)");
+  if (result.code === 12) return unknown("nvidia-smi finds no NVML library (exit code 12)");
+  const line = oneLine(text.split("\n")[0]!);
+  if (result.code !== 0) return unknown(`nvidia-smi failed with exit code ${result.code}: ${line}`, true);
+  return unknown(`nvidia-smi lists no GPU${line === "" ? "" : `, but says: ${line}`}`);
 }
 
 /** @param csv  lines of index, uuid, name, total MiB, free MiB, MIG mode; others (`No devices were found`) are skipped */
@@ -41,9 +51,18 @@ export function parseGpus(csv: string): Gpu[] {
   const gpus: Gpu[] = [];
   for (const line of csv.split("\n")) {
     const fields = line.split(",").map((field) => field.trim());
-    if (fields.length !== 6) continue;
+    if (fields.length !== 6 || !/^\d+$/.test(fields[0]!)) continue;
     const [index, uuid, name, total, free, mig] = fields as [string, string, string, string, string, string];
-    gpus.push({ index, uuid, name, totalMiB: size(total), freeMiB: size(free), mig: mig === "Enabled" });
+    const fault = /\[(GPU [^\]]+)\]/.exec([name, total, free, mig].join())?.[1];
+    gpus.push({
+      index,
+      uuid,
+      name,
+      totalMiB: size(total),
+      freeMiB: size(free),
+      mig: mig === "Enabled",
+      fault,
+    });
   }
   return gpus;
 }

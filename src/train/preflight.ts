@@ -1,6 +1,7 @@
 /** The preflight: everything that is looked at before a training is started. */
 import { isAbsolute, join } from "node:path";
 import { isVistaError, throwIfAborted } from "../errors.js";
+import type { RunOptions } from "../progress.js";
 import { knownFlags, parseArguments } from "./arguments.js";
 import { type CheckpointTools, resolveWeights, type Weights } from "./checkpoints.js";
 import { checkArguments } from "./checks/arguments.js";
@@ -31,6 +32,15 @@ export interface PreflightOptions {
   /** Rules to leave out. */
   ignore?: readonly string[];
   signal?: AbortSignal | undefined;
+  /** Told how far the longer looks are. */
+  onProgress?: RunOptions["onProgress"];
+}
+
+export interface PreflightReport {
+  /** Errors first. */
+  findings: TrainFinding[];
+  /** What was looked at by a sample only, and which; a verdict has to say so. */
+  sampled: string[];
 }
 
 /** Each topic with the rules it may find, so that a topic nobody asks for is not looked at. */
@@ -58,19 +68,19 @@ const TOPICS: readonly [CheckFunction, readonly (keyof typeof RULES)[]][] = [
     ],
   ],
   [checkData, ["dataMissing", "dataFaulty", "subset"]],
-  [checkGpus, ["gpuCount", "gpuMemory", "gpuMig", "gpuBusy", "gpuUnknown"]],
+  [checkGpus, ["gpuCount", "gpuMemory", "gpuMig", "gpuFault", "gpuBusy", "gpuUnknown"]],
   [checkPython, ["pythonMissing", "packageMissing", "lightning", "deepspeed"]],
 ];
 
 const SEVERITY_ORDER = { error: 0, warning: 1, note: 2 };
 
-/** Looks at everything and returns what it found, errors first. */
+/** Looks at everything. */
 export async function preflight(
   plan: LaunchPlan,
   system: System,
   tools: Tools,
   options: PreflightOptions = {},
-): Promise<TrainFinding[]> {
+): Promise<PreflightReport> {
   const only = options.only ?? [];
   const wanted = (code: string) =>
     (only.length === 0 || only.some((selector) => matchesRule(code, selector))) &&
@@ -85,6 +95,9 @@ export async function preflight(
     facts: config === undefined ? undefined : trainingFacts(applyDotted(config, await assignments(plan))),
     weights: await weightsOf(plan),
     signal: options.signal,
+    onProgress: options.onProgress,
+    wanted: (rule) => wanted(RULES[rule].code),
+    sampled: [],
   };
   const found: TrainFinding[] = [];
   for (const [check, rules] of TOPICS) {
@@ -92,9 +105,10 @@ export async function preflight(
     if (!rules.some((name) => wanted(RULES[name].code))) continue;
     found.push(...(await check(context)).filter((one) => wanted(one.rule)));
     // Without a checkout every other finding would only say so again.
-    if (check === checkCheckout && found.length > 0) return found;
+    if (check === checkCheckout && found.length > 0) break;
   }
-  return found.sort((a, b) => SEVERITY_ORDER[a.severity] - SEVERITY_ORDER[b.severity]);
+  found.sort((a, b) => SEVERITY_ORDER[a.severity] - SEVERITY_ORDER[b.severity]);
+  return { findings: found, sampled: context.sampled };
 }
 
 /** Selectors that name no rule, for an error message. */

@@ -1,141 +1,116 @@
 /**
- * The quick form of the data check: the frames of each annotation file's first record, and the records of a file that is
- * read in a second or two. Enough to catch what stops a training at once (a wrong folder, another layout, an empty or
- * foreign file); `vista-data check` looks at all of it.
+ * The data check of the preflight: the quick form of `vista-data check` on the annotation files of a subset, and what its
+ * findings mean for a training. Vista's sampler draws another record where one cannot be loaded, so single records only cost
+ * samples; a training stops where the data set class itself fails, and hangs in silence where no record is left.
  */
-import { open, stat } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { resolve } from "node:path";
 import { checkAnnotations } from "../dataset/annotations/check.js";
-import type { DataProblem, Subset } from "./data.js";
+import type { AnnotationTally, Finding } from "../dataset/finding.js";
+import type { DataLook, DataLookOptions, DataProblem, Subset } from "./data.js";
 
-/** Frames of a sample, `num_frames` of Vista's data set classes. */
-const FRAMES = 25;
-/** A record of either kind takes a few kB. */
-const HEAD_BYTES = 1 << 20;
+/** Rules of `vista-data` for files on which `json.load` or the data set class fails. */
+const STOPS = new Set(["annos/unreadable-file", "annos/bad-json", "annos/unknown-kind"]);
 
-/** Annotation files up to this size are read through: some seconds, and nuScenes.json as Vista's authors made it. */
-const READ_BYTES = 512 << 20;
+/** What is known of one annotation file. */
+interface FileLook {
+  /** Ends the training, whatever other files hold. */
+  fatal: string[];
+  /** Why none of its records can be loaded. */
+  hopeless: string | undefined;
+  /** What costs samples. */
+  costs: string[];
+  sampled: string[];
+}
 
-export async function quickCheck(
+export async function quickCheck(subset: Subset, vista: string, options: DataLookOptions): Promise<DataLook> {
+  const looks: FileLook[] = [];
+  for (const file of subset.annotations) looks.push(await lookAt(file, subset, vista, options));
+  // The loader joins the records of its files: it hangs where all of them are hopeless.
+  const hangs = looks.every((look) => look.hopeless !== undefined);
+  const problems: DataProblem[] = [];
+  const add = (severity: DataProblem["severity"], messages: readonly string[]) => {
+    for (const message of messages) problems.push({ severity, message });
+  };
+  for (const { fatal } of looks) add("error", fatal);
+  for (const { hopeless } of looks) {
+    if (hopeless !== undefined) add(hangs ? "error" : "warning", [hopeless]);
+  }
+  for (const { costs } of looks) add("warning", costs);
+  return { problems, sampled: looks.flatMap(({ sampled }) => sampled) };
+}
+
+async function lookAt(
+  file: string,
   subset: Subset,
   vista: string,
-  signal: AbortSignal | undefined,
-): Promise<DataProblem[]> {
-  const found: DataProblem[] = [];
-  const stops = (message: string) => found.push({ severity: "error", message });
-  for (const file of subset.annotations) {
-    const record = await firstRecord(resolve(vista, file));
-    if (typeof record === "string") {
-      stops(`${file}: ${record}`);
-      continue;
-    }
-    const frames = subset.name === "YouTube" ? clipFrames(record) : listedFrames(record);
-    if (typeof frames === "string") {
-      stops(`${file}, first record: ${frames}`);
-      continue;
-    }
-    const missing: string[] = [];
-    for (const frame of frames) {
-      const there = await stat(resolve(vista, subset.root, frame)).catch(() => undefined);
-      if (!there?.isFile()) missing.push(frame);
-    }
-    if (missing.length > 0) {
-      stops(
-        `${file}, first record: ${missing.length} of ${frames.length} frames are not below ${subset.root}: ${missing[0]}`,
-      );
-    } else if ((await stat(resolve(vista, file))).size <= READ_BYTES) {
-      found.push(...(await checkRecords(file, vista, signal)));
-    }
-  }
-  return found;
-}
-
-/**
- * The errors that the whole check finds in the records themselves; frames are too many to look for here. Vista's sampler
- * skips a record that it cannot load, so they only stop a training where no record is left.
- */
-async function checkRecords(
-  file: string,
-  vista: string,
-  signal: AbortSignal | undefined,
-): Promise<DataProblem[]> {
-  const problems: DataProblem[] = [];
-  const options = {
+  { numFrames, signal, onProgress }: DataLookOptions,
+): Promise<FileLook> {
+  const root = resolve(vista, subset.root);
+  const check = checkAnnotations([resolve(vista, file)], {
     root: vista,
-    nuscenes: false,
-    youtube: false,
+    nuscenes: subset.name === "NuScenes" && root,
+    youtube: subset.name === "YouTube" && root,
+    numFrames,
+    quick: {},
     ...(signal === undefined ? {} : { signal }),
-  } as const;
-  const check = checkAnnotations([resolve(vista, file)], options);
+    ...(onProgress === undefined ? {} : { onProgress }),
+  });
+  const look: FileLook = { fatal: [], hopeless: undefined, costs: [], sampled: [] };
+  const found: Finding[] = [];
   for await (const one of check) {
-    if (one.severity !== "error") continue;
-    const place = one.record === undefined ? file : `${file}, ${one.record}`;
-    problems.push({ severity: "warning", message: `${place}: ${one.message} (${one.rule})` });
+    if (STOPS.has(one.rule)) look.fatal.push(describe(file, one));
+    else if (one.rule === "annos/empty-file") look.hopeless = `${file}: ${one.message}`;
+    else if (one.severity === "error") found.push(one);
   }
-  for (const { records, unusable } of check.summary.annotations ?? []) {
-    if (records > 0 && unusable === records) {
-      problems.unshift({
-        severity: "error",
-        message: `${file}: none of its ${records} records can be loaded`,
-      });
-    }
+  look.sampled = check.summary.sampled ?? [];
+  const tally = check.summary.annotations?.[0];
+  if (tally === undefined) return look;
+  if (tally.subset !== subset.name) {
+    look.fatal.push(
+      `${file}: holds the records of a ${tally.subset === "language" ? "language file" : `${tally.subset}.json`}, not those of ${subset.name}`,
+    );
+    return look;
   }
-  return problems;
+  if (tally.stopping !== undefined) {
+    const { records, first } = tally.stopping;
+    const others = records === 1 ? "" : ` and ${number(records - 1)} more`;
+    look.fatal.push(
+      `${file}, ${first}${others}: a field that the data set class reads at the start is missing or of another type: training ends before its first step`,
+    );
+  }
+  const [hopeless, share] = unusable(tally);
+  const details = found.map((one) => describe(file, one));
+  if (hopeless) look.hopeless = [`${file}: ${share}`, ...details.slice(0, 1)].join("; ");
+  else look.costs = share === undefined ? details : [`${file}: ${share}`, ...details];
+  return look;
 }
 
-/** The first object of a JSON array, or what is wrong; reads no more than the head of a file that may have many GB. */
-async function firstRecord(path: string): Promise<Record<string, unknown> | string> {
-  const handle = await open(path, "r");
-  let text: string;
-  try {
-    const buffer = Buffer.alloc(HEAD_BYTES);
-    const { bytesRead } = await handle.read(buffer, 0, HEAD_BYTES, 0);
-    text = buffer.toString("utf8", 0, bytesRead).trimStart();
-  } finally {
-    await handle.close();
+/** How many records cannot be loaded, of how many that were looked at; and whether that is all of them. */
+function unusable(tally: AnnotationTally): [hopeless: boolean, share?: string] {
+  const { records, unusable: bad, lost = bad, quick } = tally;
+  const total = quick!.total > records ? ` of about ${number(quick!.total)}` : "";
+  if (lost > 0 && lost === records) {
+    return [true, `none of the ${number(records)} records that were looked at${total} can be loaded`];
   }
-  if (!text.startsWith("[")) return "is not a JSON array";
-  const inside = text.slice(1).trimStart();
-  if (inside.startsWith("]")) return "the array is empty: no samples";
-  const end = objectEnd(inside);
-  if (end === undefined) return "the first record is cut off or no object";
-  try {
-    return JSON.parse(inside.slice(0, end)) as Record<string, unknown>;
-  } catch (error) {
-    return `the first record is not JSON: ${(error as Error).message}`;
+  const frames = quick!.frames;
+  if (frames !== undefined && frames.missing > 0) {
+    const all = frames.missing === frames.records;
+    const others = frames.all ? "" : ` (of ${total === "" ? "" : "about "}${number(quick!.total)} in all)`;
+    const share = `of ${number(frames.records)} records whose frames were looked for${others}, ${all ? "all" : number(frames.missing)} lack some`;
+    return [all, bad === 0 ? share : `${share}; ${number(bad)} others cannot be read`];
   }
+  if (bad === 0) return [false];
+  return [
+    false,
+    `${number(bad)} of the ${number(records)} records that were looked at${total} cannot be ${lost < bad ? "used for every action" : "loaded"}`,
+  ];
 }
 
-/** Where the object that `text` begins with ends; undefined where it does not begin or end. */
-function objectEnd(text: string): number | undefined {
-  if (!text.startsWith("{")) return undefined;
-  let depth = 0;
-  for (const { 0: token, index } of text.matchAll(/"(?:[^"\\]|\\.)*"|[{}]/gs)) {
-    if (token === "{") depth++;
-    else if (token === "}" && --depth === 0) return index + 1;
-  }
-  return undefined;
+function describe(file: string, { record, offset, message, rule }: Finding): string {
+  const place = record ?? (offset === undefined ? undefined : `byte ${offset}`);
+  return `${file}${place === undefined ? "" : `, ${place}`}: ${message} (${rule})`;
 }
 
-/** Of a nuScenes record: its `frames`, paths below the data root. */
-function listedFrames(record: Record<string, unknown>): string[] | string {
-  const { frames } = record;
-  if (!Array.isArray(frames) || frames.some((frame) => typeof frame !== "string")) {
-    return "has no list `frames` of paths";
-  }
-  if (frames.length < FRAMES) return `has ${frames.length} frames, the loader takes ${FRAMES}`;
-  return frames.slice(0, FRAMES) as string[];
-}
-
-/** Of an OpenDV-YouTube record: `first_frame` and its successors, counted on in the same width. */
-function clipFrames(record: Record<string, unknown>): string[] | string {
-  const { folder_name: folder, first_frame: first } = record;
-  if (typeof folder !== "string") return "has no `folder_name`";
-  const parts = typeof first === "string" ? /^(\d+)\.([^.]+)$/.exec(first) : null;
-  if (parts === null)
-    return `has no \`first_frame\` of the form NUMBER.EXTENSION, but ${JSON.stringify(first)}`;
-  const [, digits, extension] = parts as unknown as [string, string, string];
-  return Array.from({ length: FRAMES }, (_, i) =>
-    join(folder, `${String(Number(digits) + i).padStart(digits.length, "0")}.${extension}`),
-  );
+function number(value: number): string {
+  return value.toLocaleString("en-US");
 }

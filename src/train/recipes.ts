@@ -120,6 +120,9 @@ const KEYS = new Set([
   "env",
   "slurm",
 ]);
+/** Names that `--env` and `--sbatch` take, too. */
+export const VARIABLE_NAME = /^[A-Za-z_]\w*$/;
+export const SBATCH_NAME = /^[a-z][a-z-]*$/;
 const SLURM_KEYS = new Set(["partition", "time", "account", "sbatch"]);
 
 /**
@@ -203,11 +206,21 @@ function parseRecipe(name: string, row: unknown, known: Map<string, Recipe>, pat
       fail(key, "a list of texts");
     return items.map(String);
   };
-  const map = (key: string, from: Record<string, unknown>): Record<string, string> | undefined => {
+  const map = (
+    key: string,
+    from: Record<string, unknown>,
+    name: RegExp,
+  ): Record<string, string> | undefined => {
     const value = from[key];
     if (value === undefined) return undefined;
     if (!isRecord(value)) return fail(key, "a mapping");
-    return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, v === null ? "" : String(v)]));
+    const texts = Object.entries(value).map(([k, v]): [string, string] => {
+      if (!name.test(k)) return fail(`${key}: ${k}`, "a name without blanks and signs");
+      if (typeof v === "object" && v !== null) return fail(`${key}: ${k}`, "a text");
+      const written = v === null ? "" : String(v);
+      return /[\n\r\0]/.test(written) ? fail(`${key}: ${k}`, "on one line") : [k, written];
+    });
+    return Object.fromEntries(texts);
   };
   const launcher = text("launcher") ?? parent?.launcher ?? "torchrun";
   if (launcher !== "torchrun" && launcher !== "python") return fail("launcher", "`torchrun` or `python`");
@@ -227,12 +240,12 @@ function parseRecipe(name: string, row: unknown, known: Map<string, Recipe>, pat
     iterations: count("iterations") ?? parent?.iterations,
     next: text("next") ?? parent?.next,
     args: list("args") ?? parent?.args ?? [],
-    env: { ...parent?.env, ...map("env", row) },
+    env: { ...parent?.env, ...map("env", row, VARIABLE_NAME) },
     slurm: {
       partition: text("partition", slurm) ?? parent?.slurm.partition,
       time: text("time", slurm) ?? parent?.slurm.time,
       account: text("account", slurm) ?? parent?.slurm.account,
-      sbatch: { ...parent?.slurm.sbatch, ...map("sbatch", slurm) },
+      sbatch: { ...parent?.slurm.sbatch, ...map("sbatch", slurm, SBATCH_NAME) },
     },
   };
   if (recipe.launcher === "python" && (recipe.nodes > 1 || recipe.gpus > 1)) {

@@ -223,6 +223,12 @@ export const RULES = {
     "A slice of a GPU has a part of its memory, and NCCL does not connect slices.",
     "Switch MIG off (`nvidia-smi -mig 0`, as root), or take other GPUs.",
   ),
+  gpuFault: rule(
+    "gpu-fault",
+    "error",
+    "The driver has given this GPU up: no process can use it.",
+    "Reset it (`nvidia-smi --gpu-reset`, as root), restart the node, or take another one.",
+  ),
   gpuBusy: rule(
     "gpu-busy",
     "warning",

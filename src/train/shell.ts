@@ -1,8 +1,8 @@
 /** Commands as a POSIX shell reads them. */
 
-/** Quotes one word, only where the shell would change it. */
+/** Quotes one word, only where the shell would change it; zsh takes `=word` for the path of a program. */
 export function quote(word: string): string {
-  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+  return /^[\w@%+:,./-][\w@%+=:,./-]*$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
 
 /** Where a line is broken in {@link toShellLines}: before each word that starts an option or a file of its own. */
@@ -13,7 +13,8 @@ export function toShellLines(words: readonly string[]): string {
   const lines: string[][] = [];
   for (const [index, word] of words.entries()) {
     const fresh = index === 0 || (BREAK.test(word) && !(index === 1 && word === "-m"));
-    if (fresh || isDotted(word)) lines.push([word]);
+    const isValue = words[index - 1]?.startsWith("-") ?? false;
+    if (fresh || (isDotted(word) && !isValue)) lines.push([word]);
     else lines.at(-1)?.push(word);
   }
   return lines.map((line) => line.map(quote).join(" ")).join(" \\\n    ");

@@ -116,7 +116,8 @@ function directives(plan: LaunchPlan): string[] {
     requeue: "",
     "open-mode": "append",
     signal: `B:USR1@${WARNING_SECONDS}`,
-    output: join(slurmFolder(plan), "%x-%j.out"),
+    // A percent sign of the folder's own is written twice.
+    output: join(slurmFolder(plan).replaceAll("%", "%%"), "%x-%j.out"),
     ...(slurm.partition === undefined ? {} : { partition: slurm.partition }),
     ...(slurm.time === undefined ? {} : { time: slurm.time }),
     ...(slurm.account === undefined ? {} : { account: slurm.account }),
@@ -124,6 +125,9 @@ function directives(plan: LaunchPlan): string[] {
   };
   const wanted = Object.entries(own).filter(([, value]) => value !== LEFT_OUT);
   return wanted.map(([key, value]) => {
+    if (/[\n\r\0]/.test(value)) {
+      throw new VistaError("USAGE", `sbatch takes no line break, and --${key} has one: ${oneLine(value)}`);
+    }
     // sbatch splits a directive at blanks and knows quotes and backslashes.
     const word = /[\s"'\\#]/.test(value) ? `"${value.replace(/["\\]/g, "\\$&")}"` : value;
     return value === "" ? key : `${key}=${word}`;

@@ -1,7 +1,7 @@
 /** What a run folder says of its training: the CSV log, the checkpoints, and what can be gone on with. */
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { fromSystem, isVistaError, VistaError } from "../errors.js";
+import { fromSystem, isVistaError, oneLine, VistaError } from "../errors.js";
 import { type Checkpoint, type CheckpointTools, lastCheckpoint, listCheckpoints } from "./checkpoints.js";
 
 /** One row of the log that has a loss. */
@@ -28,6 +28,8 @@ export interface RunStatus {
   epoch: number | undefined;
   /** Last step in the log. */
   step: number | undefined;
+  /** Why there can be no loss: the log has rows, and no column for it. */
+  logNote: string | undefined;
   /** Of each logged step, in order; of a step that was trained twice (after a resume) the later one. */
   losses: LossPoint[];
   checkpoints: CheckpointStatus[];
@@ -47,8 +49,8 @@ export async function readStatus(run: string, tools: CheckpointTools): Promise<R
     throw fromSystem(error, run, "open the run folder");
   });
   if (!own.isDirectory()) throw new VistaError("WRONG_KIND", "is a file, not a run folder", { path: run });
-  const [losses, found] = [await readLosses(run), await listCheckpoints(run)];
-  if (losses === undefined && found.length === 0) {
+  const [log, found] = [await readLog(run), await listCheckpoints(run)];
+  if (log === undefined && found.length === 0) {
     throw new VistaError("NOT_FOUND", "neither a log (testtube) nor checkpoints in this folder", {
       path: run,
       hint: "Name a run folder: <logdir>/<date>_<config>, which train.py makes when training begins.",
@@ -56,12 +58,14 @@ export async function readStatus(run: string, tools: CheckpointTools): Promise<R
   }
   const checkpoints: CheckpointStatus[] = [];
   for (const checkpoint of found) checkpoints.push(await look(checkpoint, tools));
-  const last = losses?.at(-1);
+  const losses = log?.losses ?? [];
+  const last = losses.at(-1);
   return {
     run,
     epoch: last?.epoch,
     step: last?.step,
-    losses: losses ?? [],
+    losses,
+    logNote: losses.length === 0 ? log?.note : undefined,
     checkpoints,
     ...(await resumable(run, found, checkpoints)),
   };
@@ -75,7 +79,9 @@ async function look(checkpoint: Checkpoint, tools: CheckpointTools): Promise<Che
     modified: checkpoint.modified.toISOString(),
     whole: undefined,
   };
-  if (checkpoint.kind === "file") return status;
+  if (checkpoint.kind === "file") {
+    return checkpoint.bytes > 0 ? status : { ...status, whole: false, problem: "the file is empty" };
+  }
   try {
     await tools.checkFolder(checkpoint.path);
     status.whole = true;
@@ -101,14 +107,17 @@ async function resumable(
     taken === undefined ? "there is no last*.ckpt" : `${taken.name}, which train.py would take, is not whole`;
   return other === undefined
     ? { resume: undefined, resumeNote: reason }
-    : { resume: other.path, resumeNote: `${reason}; ${other.name} is, and goes on in a new run folder` };
+    : {
+        resume: other.path,
+        resumeNote: `${reason}; ${other.name} ${other.kind === "file" ? "may be" : "is"}, and goes on in a new run folder`,
+      };
 }
 
 /**
  * The losses of all logs of a run, `testtube/version_N/metrics.csv`, oldest version first (each start makes one);
  * undefined where there is none.
  */
-async function readLosses(run: string): Promise<LossPoint[] | undefined> {
+async function readLog(run: string): Promise<{ losses: LossPoint[]; note: string | undefined } | undefined> {
   const folder = join(run, "testtube");
   const versions = (await readdir(folder).catch(() => []))
     .map((name) => /^version_(\d+)$/.exec(name))
@@ -116,15 +125,23 @@ async function readLosses(run: string): Promise<LossPoint[] | undefined> {
     .sort((a, b) => Number(a[1]) - Number(b[1]));
   const bySteps = new Map<number, LossPoint>();
   let logs = 0;
+  let note: string | undefined;
   for (const [name] of versions) {
     const text = await readFile(join(folder, name, "metrics.csv"), "utf8").catch(() => undefined);
     if (text === undefined) continue;
     logs++;
+    const [header, row] = text.split(/\r?\n/);
+    if (row && !header!.split(",").some((column) => LOSS_COLUMNS.includes(column))) {
+      note = `no loss among the columns of ${join("testtube", name, "metrics.csv")}: ${oneLine(header!).slice(0, 200)}`;
+    }
     for (const point of parseLosses(text)) bySteps.set(point.step, point);
   }
   if (logs === 0) return undefined;
-  return [...bySteps.values()].sort((a, b) => a.step - b.step);
+  return { losses: [...bySteps.values()].sort((a, b) => a.step - b.step), note };
 }
+
+/** Names of the loss, the best first. */
+const LOSS_COLUMNS = ["loss_step", "train/loss_step", "loss", "train/loss"];
 
 /**
  * The losses in a log of Lightning's CSVLogger: `loss_step`, or `loss` where there is no such column. Its fields are
@@ -136,11 +153,7 @@ export function parseLosses(csv: string): LossPoint[] {
   const header = lines[0]?.split(",") ?? [];
   const column = (...names: string[]) =>
     names.map((name) => header.indexOf(name)).find((at) => at !== -1) ?? -1;
-  const [lossAt, stepAt, epochAt] = [
-    column("loss_step", "train/loss_step", "loss", "train/loss"),
-    column("step"),
-    column("epoch"),
-  ];
+  const [lossAt, stepAt, epochAt] = [column(...LOSS_COLUMNS), column("step"), column("epoch")];
   const points: LossPoint[] = [];
   if (lossAt === -1 || stepAt === -1) return points;
   for (const line of lines.slice(1)) {

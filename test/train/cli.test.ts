@@ -13,13 +13,15 @@ beforeAll(async () => {
 });
 
 test.each<[string[], string]>([
-  [[], "missing required argument"],
+  [[], "Recipes: example, debug, phase1, phase2-stage1, phase2-stage2"],
   [["phase3"], "Did you mean phase1?"],
   [["phase1", "--node", "2"], "unknown option '--node'"],
   [["phase1", "--nodes", "two"], "whole number above 0"],
   [["phase1", "--nodes", "0"], "whole number above 0"],
   [["phase1", "data.params.num_workers=4"], "arguments of train.py go after --"],
   [["chekc", "phase1"], "Did you mean check?"],
+  [["phase2-stage1", "--finetune", ""], "--finetune is empty"],
+  [["phase1", "--base", "a.yaml", "b.yaml"], "--base is said once for each file"],
   [["phase1", "--partition", "gpu"], "--partition needs --slurm"],
   [["phase1", "--env", "NOVALUE"], "is not NAME=VALUE"],
   [["phase1", "--then", "publish"], "no step `publish`"],
@@ -51,6 +53,21 @@ test("check: a table, JSON, exit codes; dry runs start nothing", async () => {
   expect(slurm.code).toBe(0);
   expect(slurm.stdout).toMatch(/^#!\/bin\/bash\n#SBATCH/);
   await expect(readFile(join(vista, "logs/slurm"))).rejects.toThrow();
+});
+
+test("status of a run with losses that are no numbers", async () => {
+  const run = join(folder, "nan");
+  await mkdir(join(run, "testtube/version_0"), { recursive: true });
+  await writeFile(
+    join(run, "testtube/version_0/metrics.csv"),
+    "epoch,loss_step,step\n0,0.5,49\n0,nan,99\n0,inf,149\n0,0.25,199\n",
+  );
+  const { code, stdout } = await runCli("vista-train", ["status", run]);
+  expect(code).toBe(0);
+  expect(stdout).toContain("step 199; loss 0.3750 (mean of 2 finite ones of the last 4 logged steps)");
+  expect(stdout).toContain("2 logged losses not finite, first at step 99");
+  await writeFile(join(run, "testtube/version_0/metrics.csv"), "loss,step\nnan,1\nnan,2\n");
+  expect((await runCli("vista-train", ["status", run])).stdout).toContain("step 2; loss NaN");
 });
 
 test("status, next and finish of a run", async () => {

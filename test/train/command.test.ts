@@ -1,4 +1,4 @@
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
 import { launchCommand, toScript } from "../../src/train/command.js";
@@ -110,8 +110,26 @@ test("below srun the workers do not see a job name that Lightning 2.0 takes for 
   expect(launchCommand(plan, "x.bin", {}).env).not.toHaveProperty("SLURM_JOB_NAME");
 });
 
+test("a folder that is not there stops the pasted command; an option's value stays on its line", () => {
+  const script = toScript({
+    file: "sh",
+    args: ["-c", "echo ran", "train.py", "--name", "n=1", "--seed", "7", "a.b=[1, 2]"],
+    cwd: join(folder, "none"),
+    env: {},
+  });
+  const outcome = spawnSync("bash", ["-c", script], { encoding: "utf8" });
+  expect(outcome.stdout).toBe("");
+  expect(outcome.status).toBe(1);
+  expect(script.split("\n").slice(-5, -1)).toEqual([
+    "    train.py \\",
+    "    --name n=1 \\",
+    "    --seed 7 \\",
+    "    'a.b=[1, 2]'",
+  ]);
+});
+
 test("the script that is shown does what the command does, whatever its words are", () => {
-  const odd = ["it's", 'a "b"', "$HOME `id`", "*", "", "a\\b", "x;y", "--flag=two words"];
+  const odd = ["=ls", "it's", 'a "b"', "$HOME `id`", "*", "", "a\\b", "x;y", "--flag=two words"];
   const printer = 'for word in "$@"; do printf "%s\\0" "$word"; done; printf "%s" "$ODD" "$PWD"';
   const script = toScript({
     file: "sh",
@@ -122,4 +140,6 @@ test("the script that is shown does what the command does, whatever its words ar
   const output = execFileSync("sh", ["-c", script], { encoding: "utf8" });
   expect(output.split("\0")).toEqual([...odd, `it's $1${vista}`]);
   expect(quote("plain-word_1.2/3=4")).toBe("plain-word_1.2/3=4");
+  // A program's path for zsh.
+  expect(quote("=ls")).toBe("'=ls'");
 });

@@ -38,7 +38,7 @@ export async function preflightOf(
     { vista: join(folder, "Vista"), python: "python", ...options },
     folder,
   );
-  const findings = await preflight(plan, system, tools, preflightOptions);
+  const { findings, sampled } = await preflight(plan, system, tools, preflightOptions);
   for (const one of findings) {
     expect(one.message).not.toMatch(/undefined|\n/);
     expect(one.fix).not.toBe("");
@@ -46,6 +46,7 @@ export async function preflightOf(
   return {
     codes: findings.map((one) => `${one.severity} ${one.rule.replace("train/", "")}`),
     text: findings.map((one) => `${one.message} | ${one.fix}`).join("\n"),
+    sampled,
   };
 }
 

@@ -1,8 +1,9 @@
-/** What the preflight says of GPUs and Python packages, from answers in the documented form of nvidia-smi and others (not taken from a real machine). */
+/** What the preflight says of GPUs and Python packages, from answers of nvidia-smi: recorded ones (nvidia-smi.ts), and others in the same form. */
 import { fileURLToPath } from "node:url";
 import { beforeAll, expect, test } from "vitest";
 import { makeCheckout, PINNED, temporaryFolder } from "./checkout.js";
 import { EIGHT, H100, node, type Preflight, preflightOf } from "./found.js";
+import { RECORDINGS } from "./nvidia-smi.js";
 
 const folder = await temporaryFolder();
 beforeAll(async () => {
@@ -26,7 +27,7 @@ test.each<[string, Parameters<typeof node>[0], Record<string, string>, string[]]
     ["note gpu-unknown"],
   ],
   ["no NVML", { "nvidia-smi": { code: 12 } }, {}, ["note gpu-unknown"]],
-  ["hangs", { "nvidia-smi": { outcome: "timeout" } }, {}, ["note gpu-unknown"]],
+  ["hangs", { "nvidia-smi": { outcome: "timeout" } }, {}, ["warning gpu-unknown"]],
   ["no devices", { "nvidia-smi": { stdout: "No devices were found\n" } }, {}, ["error gpu-count"]],
   ["four", { "nvidia-smi": { stdout: EIGHT.split("\n").slice(0, 4).join("\n") } }, {}, ["error gpu-count"]],
   ["four visible", {}, { CUDA_VISIBLE_DEVICES: "0,1,2,3" }, ["error gpu-count"]],
@@ -86,6 +87,55 @@ test.each<[string, Parameters<typeof node>[0], Record<string, string>, string[]]
   );
 });
 
+// What phase 1 (8 GPUs, full resolution) and the debug recipe (1 GPU) are told.
+test.each<[keyof typeof RECORDINGS, string[], string[], string]>([
+  ["titanX", ["error gpu-memory", ...Array(7).fill("warning gpu-busy")], ["error gpu-memory"], "12206 MiB"],
+  ["migOnHost", ["error gpu-mig"], ["error gpu-mig"], "MIG is on for GPU 0"],
+  ["migOnOne", ["error gpu-mig"], ["warning gpu-mig"], "CUDA_VISIBLE_DEVICES=1"],
+  ["migInContainer", ["error gpu-mig"], ["error gpu-mig"], "NVIDIA A100-SXM4-80GB"],
+  ["unifiedMemory", ["error gpu-count"], [], ""],
+  ["noDriver", ["note gpu-unknown"], ["note gpu-unknown"], "no driver"],
+  ["noLibrary", ["note gpu-unknown"], ["note gpu-unknown"], "no NVML library"],
+  ["otherDriver", ["warning gpu-unknown"], ["warning gpu-unknown"], "Driver/library version mismatch"],
+  ["unknownError", ["warning gpu-unknown"], ["warning gpu-unknown"], "exit code 255: Failed to init"],
+  ["noSupportedGpu", ["error gpu-count"], ["error gpu-count"], "0 found"],
+  ["noDevices", ["error gpu-count"], ["error gpu-count"], "0 found"],
+  ["noHandle", ["warning gpu-unknown"], ["warning gpu-unknown"], "0000:0B:00.0"],
+  ["damagedInfoRom", ["error gpu-count", "error gpu-memory"], ["error gpu-memory"], "16280 MiB"],
+])("GPUs, as recorded: %s", async (name, eight, one, text) => {
+  const system = node({ "nvidia-smi": RECORDINGS[name].answer });
+  expect((await found("phase1", { rdzvEndpoint: "localhost:29431" }, system)).codes).toEqual(eight);
+  const debug = await found("debug", {}, system);
+  expect(debug.codes).toEqual(one);
+  expect(debug.text).toContain(text);
+});
+
+test.each(["GPU is lost", "GPU requires reset"])("a GPU of which the driver says: %s", async (words) => {
+  const bad = H100(0, { free: `[${words}]`, total: `[${words}]`, mig: `[${words}]` });
+  const system = node({ "nvidia-smi": { stdout: [bad, ...EIGHT.split("\n").slice(1)].join("\n") } });
+  const result = await found("debug", {}, system);
+  expect(result.codes).toEqual(["error gpu-fault"]);
+  expect(result.text).toContain(`GPU 0: ${words}`);
+  // Another one will do.
+  expect((await found("debug", { env: { CUDA_VISIBLE_DEVICES: "3" } }, system)).codes).toEqual([]);
+});
+
+test("slices of GPUs that CUDA_VISIBLE_DEVICES names, in the shell or by --env", async () => {
+  const slice = "MIG-feb88891-0321-5fef-9c87-d4af3b54259e";
+  const system = node({ "nvidia-smi": RECORDINGS.migOnHost.answer }, { CUDA_VISIBLE_DEVICES: slice });
+  expect((await found("debug", {}, system)).codes).toEqual(["error gpu-mig"]);
+  expect((await found("debug", { env: { CUDA_VISIBLE_DEVICES: slice } })).codes).toEqual(["error gpu-mig"]);
+  // --env comes after the shell.
+  const mended = node({}, { CUDA_VISIBLE_DEVICES: slice });
+  expect((await found("debug", { env: { CUDA_VISIBLE_DEVICES: "0" } }, mended)).codes).toEqual([]);
+});
+
+test("an answer that is no list at all", async () => {
+  const result = await found("debug", {}, node({ "nvidia-smi": { stdout: "please use the queue\n" } }));
+  expect(result.codes).toEqual(["note gpu-unknown"]);
+  expect(result.text).toContain("please use the queue");
+});
+
 test("smaller GPUs do for the low resolution; Slurm's nodes are not this one", async () => {
   const small = { "nvidia-smi": { stdout: EIGHT.replaceAll("81559", "24576").replaceAll("81084", "24000") } };
   const finetune = fileURLToPath(new URL("../../fixtures/zero/vista-phase1", import.meta.url));
@@ -116,6 +166,8 @@ test("Python: missing, broken, and no torchrun", async () => {
   expect((await found("debug", {}, node({ python: { outcome: "missing" } }))).codes).toEqual([
     "error python-missing",
   ]);
+  const talking = node({ python: { stdout: `welcome\n${JSON.stringify(PINNED)}\n` } });
+  expect((await found("debug", {}, talking)).codes).toEqual([]);
   const broken = node({ python: { code: 1, stderr: "No module named 'encodings'\n" } });
   expect((await found("debug", {}, broken)).codes).toEqual(["error python-missing"]);
   const options = { python: undefined, rdzvEndpoint: "localhost:29431" };

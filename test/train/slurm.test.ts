@@ -54,6 +54,14 @@ test("the directives have the shape that torchrun needs", () => {
   expect(text.trimEnd().split("\n").at(-1)).toBe("exit $rc");
 });
 
+test("folders with a percent sign, which sbatch takes for a pattern; line breaks, which no directive can have", () => {
+  expect(script("phase1", { logdir: "100%/logs" })).toContain(
+    `#SBATCH --output=${folder}/100%%/logs/slurm/%x-%j.out\n`,
+  );
+  expect(() => script("phase1", { logdir: "a\nb" })).toThrow(/no line break, and --output has one/);
+  expect(() => script("phase1", { slurm: { account: "a\n#SBATCH --x", sbatch: {} } })).toThrow(/--account/);
+});
+
 test("options of one's own replace those of the script", () => {
   const text = script("phase1", { slurm: { sbatch: { signal: "B:USR1@60", "gpus-per-node": "a100:8" } } });
   expect(text.match(/^#SBATCH --signal=.*/gm)).toEqual(["#SBATCH --signal=B:USR1@60"]);

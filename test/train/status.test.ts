@@ -40,6 +40,36 @@ async function checkpoint(name: string, minutesAgo: number): Promise<string> {
   return path;
 }
 
+test("a log without a column for a loss, as other loggers write", async () => {
+  const log = join(run, "testtube/version_0/metrics.csv");
+  await writeFile(log, "epoch,step,accuracy\n0,1,0.5\n");
+  const other = await readStatus(run, checkpointTools);
+  expect(other.losses).toEqual([]);
+  expect(other.logNote).toBe(
+    "no loss among the columns of testtube/version_0/metrics.csv: epoch,step,accuracy",
+  );
+  // The first rows of Vista's have the learning rate alone.
+  await writeFile(log, `${HEADER}\n0,,,,1e-05,,49\n`);
+  expect((await readStatus(run, checkpointTools)).logNote).toBeUndefined();
+  await writeFile(log, "");
+  expect((await readStatus(run, checkpointTools)).logNote).toBeUndefined();
+});
+
+test("a checkpoint file of no bytes is not whole, and nothing to go on from", async () => {
+  await writeFile(join(run, "checkpoints/last.ckpt"), "");
+  await writeFile(join(run, "checkpoints/epoch=00.ckpt"), "");
+  const empty = await readStatus(run, checkpointTools);
+  expect(empty.checkpoints.map(({ whole, problem }) => [whole, problem])).toEqual([
+    [false, "the file is empty"],
+    [false, "the file is empty"],
+  ]);
+  expect(empty.resume).toBeUndefined();
+  await writeFile(join(run, "checkpoints/epoch=01.ckpt"), "x");
+  const other = await readStatus(run, checkpointTools);
+  expect(other.resume).toBe(join(run, "checkpoints/epoch=01.ckpt"));
+  expect(other.resumeNote).toContain("epoch=01.ckpt may be");
+});
+
 test("losses of a log: steps with a loss, NaN too, an unfinished last line not", () => {
   const log = `${HEADER}
 0,,,,1e-05,,49

@@ -8,6 +8,7 @@ export interface CheckCommandOptions {
   version?: string;
   annos?: string[];
   tablesOnly?: boolean;
+  quick?: boolean;
   images?: "names" | "headers" | "decode";
   decode?: boolean;
   sample?: number;
@@ -33,6 +34,10 @@ export function addCheckCommand(program: Command, context: CommandContext): void
     .addOption(new Option("--kind <kind>", "check this only").choices(["nuscenes", "opendv", "annotations"]))
     .option("--version <version>", "only this version of nuScenes, v1.0-mini say")
     .option("--annos <file...>", "annotation files to check, beside those in annos/")
+    .option(
+      "--quick",
+      "annotation files only: as many records as 20 s allow, the frames of some (--sample, default: 400)",
+    )
     .option("--tables-only", "nuScenes: leave the files alone")
     .addOption(
       new Option("--images <level>", "how closely images are looked at")

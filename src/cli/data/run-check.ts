@@ -105,10 +105,12 @@ async function makeParts(
   checkOptions: CheckOptions,
   config: VistaDataConfig | undefined,
 ): Promise<Part[]> {
+  if (options.quick) refuseWithQuick(options);
+  const kind = options.quick ? "annotations" : options.kind;
   const extra = (options.annos ?? []).map((file) => relativeTo(root, file));
   let found: DataParts;
   try {
-    found = await recognise(root, options.kind);
+    found = await recognise(root, kind);
   } catch (error) {
     // With --annos alone there need be nothing else.
     if (extra.length === 0 || !isVistaError(error) || error.code !== "NOT_FOUND" || !existsSync(root))
@@ -142,11 +144,33 @@ async function makeParts(
         ...(found.nuscenes === undefined ? {} : { nuscenes: join(root, found.nuscenes) }),
         ...(found.opendv === undefined ? {} : { youtube: join(root, found.opendv) }),
         ...(config === undefined ? {} : { numFrames: config.numFrames }),
+        ...(options.quick ? { quick: options.sample === undefined ? {} : { records: options.sample } } : {}),
       },
     );
     parts.push({ check, prefix: "" });
   }
   return parts;
+}
+
+/** @throws VistaError `USAGE` for what the quick form leaves out */
+function refuseWithQuick(options: CheckCommandOptions): void {
+  const other =
+    options.kind !== undefined && options.kind !== "annotations"
+      ? `--kind ${options.kind}`
+      : (["version", "tablesOnly", "images", "decode", "index"] as const)
+          .filter((name) => options[name] !== undefined)
+          .map((name) => `--${name === "tablesOnly" ? "tables-only" : name}`)[0];
+  if (other !== undefined) {
+    throw new VistaError(
+      "USAGE",
+      `--quick looks at annotation files only, and ${other} is about something else`,
+    );
+  }
+  if (options.sample === Number.POSITIVE_INFINITY) {
+    throw new VistaError("USAGE", "--quick looks for the frames of a sample", {
+      hint: "Leave --quick out to have everything looked at.",
+    });
+  }
 }
 
 /** A file that the user named, as a path relative to the root if it lies within. */
@@ -156,11 +180,12 @@ function relativeTo(root: string, file: string): string {
 }
 
 function describeOptions(options: CheckCommandOptions): Record<string, string | number | boolean> {
-  const { kind, version, annos, tablesOnly, images, decode, sample, seed, config } = options;
+  const { kind, version, annos, quick, tablesOnly, images, decode, sample, seed, config } = options;
   const given = {
     kind,
     version,
     annos: annos?.join(" "),
+    quick,
     tablesOnly,
     images: decode ? "decode" : images,
     config,

@@ -4,8 +4,9 @@ import { preflight } from "../../train/preflight.js";
 import { realSystem } from "../../train/system.js";
 import { tools } from "../../train/tools.js";
 import { type CommandContext, EXIT } from "../program.js";
+import { withProgress } from "../progress.js";
 import { addLaunchOptions, findRecipe, type LaunchFlags, makePlan, readRecipes } from "./options.js";
-import { checkSelectors, countFindings, findingLines } from "./report.js";
+import { checkSelectors, findingLines, verdict } from "./report.js";
 
 export function addCheck(program: Command, context: CommandContext, extra: readonly string[]): void {
   addLaunchOptions(program.command("check <recipe>"))
@@ -18,11 +19,14 @@ export function addCheck(program: Command, context: CommandContext, extra: reado
       checkSelectors(flags);
       const recipe = findRecipe(await readRecipes(flags), name);
       const plan = makePlan(recipe, flags, extra);
-      const findings = await preflight(plan, realSystem(process.env, context.signal), tools, {
-        only: flags.only ?? [],
-        ignore: flags.ignore ?? [],
-        signal: context.signal,
-      });
+      const { findings, sampled } = await withProgress((onProgress) =>
+        preflight(plan, realSystem(process.env, context.signal), tools, {
+          only: flags.only ?? [],
+          ignore: flags.ignore ?? [],
+          signal: context.signal,
+          onProgress,
+        }),
+      );
       const ok = !findings.some((one) => one.severity === "error");
       if (!ok) context.setExitCode(EXIT.failed);
       if (flags.json) {
@@ -33,11 +37,12 @@ export function addCheck(program: Command, context: CommandContext, extra: reado
           gpus: plan.gpus,
           ok,
           findings,
+          sampled,
         };
         process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
         return;
       }
       const lines = findingLines(findings);
-      process.stdout.write(`${[...lines, `${recipe.name}: ${countFindings(findings)}`].join("\n")}\n`);
+      process.stdout.write(`${[...lines, `${recipe.name}: ${verdict(findings, sampled)}`].join("\n")}\n`);
     });
 }

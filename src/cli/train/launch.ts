@@ -9,8 +9,7 @@ import { resolveWeights, type Weights, weightsFile } from "../../train/checkpoin
 import { launchCommand, toScript } from "../../train/command.js";
 import { finishRun, mergeIfNeeded, parseSteps, type Step } from "../../train/finish.js";
 import { fromVista, isCheckpoint, type LaunchPlan } from "../../train/plan.js";
-import { preflight } from "../../train/preflight.js";
-import type { TrainFinding } from "../../train/rules.js";
+import { type PreflightReport, preflight } from "../../train/preflight.js";
 import { runTraining, type TrainingResult } from "../../train/run.js";
 import { newestRun } from "../../train/runs.js";
 import { quote } from "../../train/shell.js";
@@ -19,9 +18,9 @@ import { realSystem, type System } from "../../train/system.js";
 import { tools } from "../../train/tools.js";
 import { formatDuration } from "../format.js";
 import { type CommandContext, EXIT } from "../program.js";
-import { createProgressView } from "../progress.js";
+import { withProgress } from "../progress.js";
 import { addLaunchOptions, findRecipe, index, type LaunchFlags, makePlan, readRecipes } from "./options.js";
-import { checkSelectors, countFindings, failureLines, findingLines } from "./report.js";
+import { checkSelectors, failureLines, findingLines, verdict } from "./report.js";
 
 export interface StartFlags extends LaunchFlags {
   dryRun?: boolean;
@@ -70,7 +69,7 @@ export function addLaunch(program: Program, context: CommandContext, extra: read
       const recipe = findRecipe(await readRecipes(flags), name);
       if (more.length > 0) {
         throw new VistaError("USAGE", `what is \`${more[0]}\`?`, {
-          hint: "A recipe takes no further words; arguments of train.py go after --.",
+          hint: `A recipe takes no further words; arguments of train.py go after --${flags.base === undefined ? "" : ", and --base is said once for each file"}.`,
         });
       }
       await launch(makePlan(recipe, flags, extra), flags, context);
@@ -83,12 +82,15 @@ export async function launch(plan: LaunchPlan, flags: StartFlags, context: Comma
   const steps = flags.then === undefined ? [] : parseSteps(flags.then);
   const system = realSystem(process.env, context.signal);
   if (!flags.skipChecks) {
-    const findings = await preflight(plan, system, tools, {
-      only: flags.dryRun ? DRY_RULES : (flags.only ?? []),
-      ignore: flags.ignore ?? [],
-      signal: context.signal,
-    });
-    if (!passed(findings, context)) return;
+    const report = await withProgress((onProgress) =>
+      preflight(plan, system, tools, {
+        only: flags.dryRun ? DRY_RULES : (flags.only ?? []),
+        ignore: flags.ignore ?? [],
+        signal: context.signal,
+        onProgress,
+      }),
+    );
+    if (!passed(report, context)) return;
   }
   const weights =
     plan.finetune === undefined || plan.resume !== undefined
@@ -105,12 +107,16 @@ export async function launch(plan: LaunchPlan, flags: StartFlags, context: Comma
 }
 
 /** Shows findings on stderr; false, and exit code 1, if one of them is an error. */
-function passed(findings: readonly TrainFinding[], context: CommandContext): boolean {
-  if (findings.length === 0) return true;
+function passed({ findings, sampled }: PreflightReport, context: CommandContext): boolean {
+  if (findings.length === 0 && sampled.length === 0) return true;
   for (const line of findingLines(findings)) process.stderr.write(`${line}\n`);
-  if (!findings.some((one) => one.severity === "error")) return true;
+  const found = verdict(findings, sampled);
+  if (!findings.some((one) => one.severity === "error")) {
+    if (sampled.length > 0) process.stderr.write(`vista-train: ${found}\n`);
+    return true;
+  }
   process.stderr.write(
-    `vista-train: not started: ${countFindings(findings)}. --ignore RULE leaves one out, --skip-checks all.\n`,
+    `vista-train: not started: ${found}. --ignore RULE leaves one out, --skip-checks all.\n`,
   );
   context.setExitCode(EXIT.failed);
   return false;
@@ -127,7 +133,7 @@ function dryRun(
   if (plan.slurm !== undefined) return slurmScript(plan, finetune, scriptOptions(steps, flags));
   const merging =
     weights?.kind === "shards" && !weights.fresh
-      ? `npx vista-ckpt merge ${quote(weights.checkpoint)} -o ${quote(weights.output)} --force\n`
+      ? `npx vista-ckpt merge ${quote(weights.checkpoint)} -o ${quote(weights.output)} --force &&\n`
       : "";
   return merging + toScript(launchCommand(plan, finetune, process.env));
 }
@@ -146,12 +152,9 @@ function scriptOptions(steps: readonly Step[], flags: StartFlags) {
 async function merge(weights: Weights | undefined, context: CommandContext): Promise<void> {
   if (weights?.kind !== "shards" || weights.fresh) return;
   process.stderr.write(`vista-train: merging ${weights.checkpoint} into ${weights.output}\n`);
-  const view = await createProgressView(false);
-  try {
-    await mergeIfNeeded(weights, tools.checkpoints, { signal: context.signal, onProgress: view.update });
-  } finally {
-    view.stop();
-  }
+  await withProgress((onProgress) =>
+    mergeIfNeeded(weights, tools.checkpoints, { signal: context.signal, onProgress }),
+  );
 }
 
 async function submitJob(
@@ -223,15 +226,10 @@ async function runHere(
 
 /** Does the steps of --then and prints the files they made. */
 export async function finish(run: string, steps: readonly Step[], context: CommandContext): Promise<void> {
-  const view = await createProgressView(false);
-  try {
-    const options = { signal: context.signal, onProgress: view.update };
-    const made = await finishRun(run, steps, tools.checkpoints, options);
-    view.stop();
-    for (const path of made) process.stdout.write(`${path}\n`);
-  } finally {
-    view.stop();
-  }
+  const made = await withProgress((onProgress) =>
+    finishRun(run, steps, tools.checkpoints, { signal: context.signal, onProgress }),
+  );
+  for (const path of made) process.stdout.write(`${path}\n`);
 }
 
 /** The path as train.py prints it before it loads weights. */

@@ -5,7 +5,13 @@ import { type Command, InvalidArgumentError } from "commander";
 import { VistaError } from "../../errors.js";
 import { suggest } from "../../train/arguments.js";
 import { type LaunchOptions, type LaunchPlan, planLaunch } from "../../train/plan.js";
-import { loadRecipes, type Recipe, type SlurmSettings } from "../../train/recipes.js";
+import {
+  loadRecipes,
+  type Recipe,
+  SBATCH_NAME,
+  type SlurmSettings,
+  VARIABLE_NAME,
+} from "../../train/recipes.js";
 
 /** Values of the options as commander hands them over. */
 export interface LaunchFlags {
@@ -85,8 +91,18 @@ export function findRecipe(recipes: Map<string, Recipe>, name: string): Recipe {
   });
 }
 
+const PATHS = ["vista", "recipes", "base", "finetune", "logdir", "resume", "python", "torchrun"] as const;
+
 /** @throws VistaError `USAGE` where options contradict one another */
 export function makePlan(recipe: Recipe, flags: LaunchFlags, extra: readonly string[]): LaunchPlan {
+  for (const name of PATHS) {
+    // `--finetune "$RUN"` with a variable that is not set would name this folder.
+    if (flags[name] === "" || (name === "base" && flags.base?.includes(""))) {
+      throw new VistaError("USAGE", `--${name} is empty`, {
+        hint: "Leave it out, or look at the variable that it came from.",
+      });
+    }
+  }
   const slurmOnly = (["partition", "time", "account", "sbatch"] as const).find(
     (name) => flags[name] !== undefined,
   );
@@ -101,7 +117,7 @@ export function makePlan(recipe: Recipe, flags: LaunchFlags, extra: readonly str
         partition: flags.partition ?? recipe.slurm.partition,
         time: flags.time ?? recipe.slurm.time,
         account: flags.account ?? recipe.slurm.account,
-        sbatch: { ...recipe.slurm.sbatch, ...pairs(flags.sbatch, "--sbatch", /^[a-z][a-z-]*$/, true) },
+        sbatch: { ...recipe.slurm.sbatch, ...pairs(flags.sbatch, "--sbatch", SBATCH_NAME, true) },
       }
     : undefined;
   if (flags.name !== undefined && !/^[\w.+=-]+$/.test(flags.name)) {
@@ -112,7 +128,7 @@ export function makePlan(recipe: Recipe, flags: LaunchFlags, extra: readonly str
     vista: resolve(flags.vista),
     python: program(flags.python),
     torchrun: program(flags.torchrun),
-    env: pairs(flags.env, "--env", /^[A-Za-z_]\w*$/, false),
+    env: pairs(flags.env, "--env", VARIABLE_NAME, false),
     extra,
     slurm,
   };

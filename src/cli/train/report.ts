@@ -29,12 +29,18 @@ export function findingLines(findings: readonly TrainFinding[]): string[] {
 }
 
 /** `2 errors, 1 warning`; `nothing found`. */
-export function countFindings(findings: readonly TrainFinding[]): string {
+function countFindings(findings: readonly TrainFinding[]): string {
   const counts = (["error", "warning", "note"] as const)
     .map((severity) => [severity, findings.filter((one) => one.severity === severity).length] as const)
     .filter(([, count]) => count > 0);
   if (counts.length === 0) return "nothing found";
   return counts.map(([severity, count]) => plural(count, severity)).join(", ");
+}
+
+/** How a preflight ended, and what it rests on. */
+export function verdict(findings: readonly TrainFinding[], sampled: readonly string[]): string {
+  const rests = sampled.length === 0 ? "" : `, as far as a sample shows (${sampled.join("; ")})`;
+  return `${countFindings(findings)}${rests}`;
 }
 
 /** @throws VistaError `USAGE` where --only or --ignore names no rule */

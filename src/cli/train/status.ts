@@ -26,13 +26,15 @@ export function addStatus(program: Command): void {
 function statusLines(status: RunStatus, columns: number): string[] {
   const { losses } = status;
   const lines = [pc.bold(status.run)];
-  if (losses.length === 0) lines.push("no loss logged yet");
+  if (losses.length === 0) lines.push(status.logNote ?? "no loss logged yet");
   else {
     const epoch = status.epoch === undefined ? "" : `epoch ${status.epoch}, `;
     const recent = losses.slice(-WINDOW).map((point) => point.loss);
-    const mean = recent.reduce((sum, loss) => sum + loss, 0) / recent.length;
+    const finite = recent.filter(Number.isFinite);
+    const mean = finite.reduce((sum, loss) => sum + loss, 0) / finite.length;
+    const steps = finite.length < recent.length ? `${finite.length} finite ones of the last` : "the last";
     lines.push(
-      `${epoch}step ${formatCount(status.step!)}; loss ${shortNumber(mean)} (mean of the last ${plural(recent.length, "logged step")})`,
+      `${epoch}step ${formatCount(status.step!)}; loss ${shortNumber(mean)} (mean of ${steps} ${plural(recent.length, "logged step")})`,
     );
     const bad = losses.filter((point) => !Number.isFinite(point.loss));
     if (bad.length > 0) {

@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { basename, dirname, join, relative, resolve, sep } from "node:path";
 import { throwIfAborted } from "../../errors.js";
 import { runWorker } from "../../io/worker.js";
-import type { AnnotationTally, Check, CheckOptions, CheckSummary, Finding } from "../finding.js";
+import type { AnnotationTally, Check, CheckOptions, CheckSummary, Finding, QuickTally } from "../finding.js";
 import { readMeta, type Split } from "../opendv/meta.js";
 import { findOpenDvRoot } from "../opendv/root.js";
 import { type AnnotationMessage, type AnnotationTask, runAnnotations, totalBytes } from "./run.js";
@@ -23,7 +23,21 @@ export interface AnnotationCheckOptions extends CheckOptions {
   youtube?: string | false;
   /** Frames of a clip in training. Default 25. */
   numFrames?: number;
+  /**
+   * The quick form, for a look before a start: the shape of all records that can be read in a time, the frames of all
+   * nuScenes records among them, and for clips of consecutive frames those of some records and the last one of each folder.
+   * `summary.sampled` then says what was left out. Default: everything is looked at.
+   */
+  quick?: {
+    /** Seconds for reading each file; what follows may take twice as long again. Default 20. */
+    seconds?: number;
+    /** Records chosen at random (with `seed`), whose frames are looked for. Default 400. */
+    records?: number;
+  };
 }
+
+/** Defaults of {@link AnnotationCheckOptions.quick}. Of 400 records one shows a fault of 1 % of them with 98 % chance. */
+export const QUICK = { seconds: 20, records: 400 } as const;
 
 /** Below this many bytes in all a worker thread costs more than it saves. */
 const WORKER_FROM = 32 << 20;
@@ -70,15 +84,40 @@ async function* findings(
   };
   if (total >= WORKER_FROM) {
     await runWorker(new URL("./worker.js", import.meta.url), task, options.signal, onMessage);
-  } else runAnnotations(task, onMessage);
+  } else await runAnnotations(task, onMessage, () => options.signal?.aborted ?? false);
   throwIfAborted(options.signal);
   summary.annotations = tallies;
   for (const tally of tallies) {
     records.checked += tally.records;
-    records.total += tally.records;
+    records.total += tally.quick?.total ?? tally.records;
+    const { quick } = tally;
+    if (quick === undefined) continue;
+    const left = leftOut(tally, quick, options.seed ?? 0);
+    if (left.length > 0) summary.sampled = [...(summary.sampled ?? []), ...left];
   }
   yield* found;
   summary.interrupted = false;
+}
+
+/** What a quick check did not look at in one file. */
+function leftOut({ path, records }: AnnotationTally, quick: QuickTally, seed: number): string[] {
+  const { total, read, size, sampled, frames } = quick;
+  const count = (value: number) => value.toLocaleString("en-US");
+  const parts: string[] = [];
+  const whole = read >= size;
+  const all = whole ? count(total) : `about ${count(total)}`;
+  if (!whole) {
+    const share = `${count(records - sampled)} in the first ${Math.floor((read / size) * 100)} % of the file`;
+    parts.push(
+      `${count(records)} of ${all} records of ${path} (${share}, ${count(sampled)} from the rest, seed ${seed})`,
+    );
+  }
+  if (frames !== undefined && !frames.all) {
+    parts.push(
+      `frames of ${count(frames.records)} of ${all} records of ${path} (seed ${seed}) and the last one of ${count(frames.folders)} folder${frames.folders === 1 ? "" : "s"}`,
+    );
+  }
+  return parts;
 }
 
 async function makeTask(
@@ -98,6 +137,9 @@ async function makeTask(
     ...(youtube ? { youtube } : {}),
     splits: youtube ? await splitsOf(youtube) : new Map(),
     frames: options.numFrames ?? 25,
+    ...(options.quick === undefined
+      ? {}
+      : { quick: { ...QUICK, ...options.quick, seed: options.seed ?? 0 } }),
   };
 }
 

@@ -1,16 +1,17 @@
 /** Records of YouTube.json and of DriveAGI's language files. */
 import type { RowSink } from "../json/rows.js";
 import { FrameSet, MAX_FRAME } from "../opendv/runs.js";
+import type { ClipSample } from "./clip-sample.js";
 import { type Clip, ClipChecker, type ClipFolder, type FolderSource, misreadName } from "./clips.js";
 import { copyText, FastRows } from "./fast-rows.js";
-import type { Issues } from "./issues.js";
+import { type Issues, NO_INDEX } from "./issues.js";
 import { ANNOTATION_RULES as RULES } from "./rules.js";
 
 /** Frames of a language record, both ends included. */
 const LANGUAGE_FRAMES = 40;
 const LANGUAGE_COMMANDS = 14;
 
-const NO_FOLDER: ClipFolder = { name: "", split: undefined, scan: undefined, starts: new FrameSet() };
+const NO_FOLDER: ClipFolder = { name: "", split: undefined, starts: new FrameSet() };
 
 /** Takes the records of one file, after its kind is known. */
 export class ClipRows implements RowSink {
@@ -24,20 +25,25 @@ export class ClipRows implements RowSink {
   /** One object for all records that are read the quick way. */
   readonly #clip: Clip = { folder: NO_FOLDER, first: 0, width: 0, extension: "", length: 0 };
   #index = 0;
+  #jumped = false;
   #bad = 0;
 
-  /** @param frames  of a clip in training: 25 */
+  /**
+   * @param frames  of a clip in training: 25
+   * @param sample  see {@link ClipChecker}
+   */
   constructor(
     kind: "YouTube" | "language",
     issues: Issues,
     source: FolderSource | undefined,
     training: boolean,
     frames: number,
+    sample?: ClipSample,
   ) {
     this.#kind = kind;
     this.#fast = new FastRows(kind);
     this.#issues = issues;
-    this.#checker = new ClipChecker(issues, source, training, kind === "language");
+    this.#checker = new ClipChecker(issues, source, training, kind === "language", sample);
     this.#frames = frames;
   }
 
@@ -73,8 +79,18 @@ export class ClipRows implements RowSink {
   }
 
   value(value: unknown, offset: number): void {
-    const index = this.#index++;
+    const index = this.#jumped ? NO_INDEX : this.#index++;
     if (!this.#slow(value, index, offset)) this.#bad++;
+  }
+
+  /** From here on records come from anywhere in the file: nobody counts those between. */
+  jump(): void {
+    this.#jumped = true;
+  }
+
+  /** Looks for the frames of the sample, after the last record. */
+  finish(goOn: () => boolean): Promise<void> {
+    return this.#checker.checkSample(goOn);
   }
 
   /** @returns false where the record could not be understood */

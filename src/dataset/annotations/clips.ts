@@ -1,12 +1,18 @@
 /** Clips of consecutive frames in folders, as YouTube.json and the language files have them. */
-import { join } from "node:path";
+import { statSync } from "node:fs";
+import { isAbsolute, join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import type { Split } from "../opendv/meta.js";
 import { describeLayout } from "../opendv/names.js";
 import { findOpenDvRoot } from "../opendv/root.js";
 import { FrameSet, findRun, MAX_FRAME } from "../opendv/runs.js";
 import { type FolderScan, scanFolder } from "../opendv/scan.js";
+import type { ClipSample } from "./clip-sample.js";
 import { type Issues, records } from "./issues.js";
 import { ANNOTATION_RULES as RULES } from "./rules.js";
+
+/** Clips of a sample that are looked at in one go. */
+const BREATH = 10;
 
 /** One clip, taken apart. `width` counts the digits of the first frame's name. */
 export interface Clip {
@@ -22,33 +28,37 @@ export interface Clip {
 export interface ClipFolder {
   name: string;
   split: Split | undefined;
-  /** Undefined where the folder is not there; not looked at where there are no images at all. */
-  scan: FolderScan | undefined;
+  /** Set once a clip's frames were looked for; its `scan` is undefined where the folder is not there. */
+  listed?: { scan: FolderScan | undefined };
   /** First frames of the clips so far, in this file. */
   starts: FrameSet;
 }
 
 export interface FolderSource {
-  /** Undefined where the folder is not there. */
+  /** The folder's listing; undefined where the folder is not there. */
   scan(name: string): FolderScan | undefined;
+  /** Whether a file of a folder can be opened, without a listing. */
+  has(name: string, file: string): boolean;
   split(name: string): Split | undefined;
 }
 
-/** Folders below a data root, listed when a record first names them. */
-export function folderSource(
-  root: string,
-  splits: ReadonlyMap<string, Split>,
-  known?: (name: string) => FolderScan | undefined,
-): FolderSource {
+/** Folders below a data root; an absolute name stands for itself, as for the loader's os.path.join. */
+export function folderSource(root: string, splits: ReadonlyMap<string, Split>): FolderSource {
+  const pathOf = (name: string) => (isAbsolute(name) ? name : join(root, name));
   return {
     scan(name) {
-      const indexed = known?.(name);
-      if (indexed !== undefined) return indexed;
       try {
-        return scanFolder(join(root, name));
+        return scanFolder(pathOf(name));
       } catch (error) {
         if ((error as NodeJS.ErrnoException).syscall === undefined) throw error;
         return undefined;
+      }
+    },
+    has(name, file) {
+      try {
+        return statSync(join(pathOf(name), file), { throwIfNoEntry: false })?.isFile() ?? false;
+      } catch {
+        return false; // it may not be read, or a name is too long: the loader would not open it either
       }
     },
     split: (name) => splits.get(name.slice(name.lastIndexOf("/") + 1)) ?? splitOfPath(name),
@@ -76,6 +86,7 @@ export function misreadName(name: string): string | undefined {
 export class ClipChecker {
   readonly #folders = new Map<string, ClipFolder>();
   readonly #source: FolderSource | undefined;
+  readonly #sample: ClipSample | undefined;
   readonly #issues: Issues;
   readonly #training: boolean;
   readonly #language: boolean;
@@ -87,8 +98,16 @@ export class ClipChecker {
    * @param training  false for a file of validation clips
    * @param language  true for a language file. Vista does not read those: a video that was not extracted, or that falls a
    *   few frames short of theirs, costs it nothing
+   * @param sample  takes the clips whose frames are to be looked for, by {@link checkSample}; undefined: all, at once
    */
-  constructor(issues: Issues, source: FolderSource | undefined, training: boolean, language: boolean) {
+  constructor(
+    issues: Issues,
+    source: FolderSource | undefined,
+    training: boolean,
+    language: boolean,
+    sample?: ClipSample,
+  ) {
+    this.#sample = sample;
     this.#language = language;
     this.#issues = issues;
     this.#source = source;
@@ -101,7 +120,6 @@ export class ClipChecker {
       folder = {
         name,
         split: this.#source?.split(name) ?? splitOfPath(name),
-        scan: this.#source?.scan(name),
         starts: new FrameSet(),
       };
       this.#folders.set(name, folder);
@@ -130,13 +148,49 @@ export class ClipChecker {
         (count) => `${records(count, "take")} clips from the validation video ${folder.name}`,
       );
     }
-    if (this.#source !== undefined && !this.#checkFrames(clip, index, offset)) this.unusable++;
+    if (this.#source === undefined) return;
+    if (this.#sample !== undefined) this.#sample.offer(clip, index, offset);
+    else if (!this.#checkFrames(clip, this.#source, index, offset)) this.unusable++;
+  }
+
+  /**
+   * Looks for the frames of the sampled clips, one by one and without listing their folders. Now and then it lets others run:
+   * on a slow disk this takes long.
+   *
+   * @param goOn  asked before each clip
+   */
+  async checkSample(goOn: () => boolean): Promise<void> {
+    const [sample, source] = [this.#sample, this.#source];
+    if (sample === undefined || source === undefined) return;
+    for (const [number, { clip, index, offset, random, last }] of sample.chosen().entries()) {
+      if (number % BREATH === 0) await setImmediate();
+      if (!goOn()) return;
+      const missing = missingFrame(clip, source, random);
+      if (random) sample.looked++;
+      if (last) sample.ends++;
+      if (missing === undefined) continue;
+      if (random) sample.missing++;
+      // The listing tells why; a frame that it has and that cannot be opened is a link that leads nowhere.
+      if (this.#checkFrames(clip, source, index, offset)) {
+        const { name } = clip.folder;
+        this.#issues.group(
+          RULES["frame-missing"],
+          name,
+          index,
+          offset,
+          (count) =>
+            `${records(count, "name")} frames of ${name} that cannot be opened, the first ${missing}`,
+        );
+      }
+    }
   }
 
   /** @returns false where a frame of the clip is not there */
-  #checkFrames(clip: Clip, index: number, offset: number): boolean {
+  #checkFrames(clip: Clip, source: FolderSource, index: number, offset: number): boolean {
     const { folder, first, width, extension, length } = clip;
-    const { name, scan } = folder;
+    const { name } = folder;
+    folder.listed ??= { scan: source.scan(name) };
+    const { scan } = folder.listed;
     const issue = (rule: keyof typeof RULES, message: (count: number) => string) => {
       this.#issues.group(RULES[rule], name, index, offset, message);
       return false;
@@ -179,6 +233,16 @@ export class ClipChecker {
         `${records(count, "run")} over a gap in ${name}: the first from frame ${first} to ${last}, frame ${runs[run + 1]! + 1} is missing`,
     );
   }
+}
+
+/** The first frame that cannot be opened, under the name that the loader makes for it; without `all` the last one alone is tried. */
+function missingFrame(clip: Clip, source: FolderSource, all: boolean): string | undefined {
+  const { folder, first, width, extension, length } = clip;
+  for (let i = all ? 0 : length - 1; i < length; i++) {
+    const file = `${String(first + i).padStart(width, "0")}.${extension}`;
+    if (!source.has(folder.name, file)) return file;
+  }
+  return undefined;
 }
 
 /** The folder that the names in clip records start from: an OpenDV root, or a folder that holds one. */

@@ -15,7 +15,7 @@ interface Group {
 
 export class Issues {
   readonly #path: string;
-  readonly #single: (Finding & { index: number })[] = [];
+  readonly #single: Finding[] = [];
   readonly #kept = new Map<Rule, { kept: number; more: number; index: number; offset: number }>();
   readonly #groups = new Map<Rule, Map<string, Group>>();
 
@@ -24,7 +24,11 @@ export class Issues {
     this.#path = path;
   }
 
-  /** Something wrong with one record. */
+  /**
+   * Something wrong with one record.
+   *
+   * @param index  number of the record; {@link NO_INDEX} where it is not known
+   */
   record(rule: Rule, index: number, offset: number, message: string): void {
     let state = this.#kept.get(rule);
     if (state === undefined) {
@@ -36,8 +40,7 @@ export class Issues {
       return;
     }
     state.kept++;
-    const place = { record: `record ${index}`, offset };
-    this.#single.push({ ...finding(rule, this.#path, message, place), index });
+    this.#single.push(finding(rule, this.#path, message, place(index, offset)));
   }
 
   /**
@@ -53,29 +56,37 @@ export class Issues {
     }
     const group = groups.get(key);
     if (group === undefined) groups.set(key, { rule, message, index, offset, count: 1 });
-    else group.count++;
+    else {
+      group.count++;
+      // A sample is not looked at in the order of the file.
+      if (offset < group.offset) Object.assign(group, { message, index, offset });
+    }
   }
 
   #allGroups(): Group[] {
     return [...this.#groups.values()].flatMap((groups) => [...groups.values()]);
   }
 
-  /** All findings, by the index of the (first) record. */
+  /** All findings, in the order of the (first) records in the file. */
   findings(): Finding[] {
     const all = [...this.#single];
     for (const [rule, { more, index, offset }] of this.#kept) {
       if (more === 0) continue;
-      const place = { record: `record ${index}`, offset, count: more };
       const message = `${more} more records have a fault of this kind`;
-      all.push({ ...finding(rule, this.#path, message, place), index });
+      all.push(finding(rule, this.#path, message, { ...place(index, offset), count: more }));
     }
     for (const { rule, message, index, offset, count } of this.#allGroups()) {
-      const place = { record: `record ${index}`, offset, count };
-      all.push({ ...finding(rule, this.#path, message(count), place), index });
+      all.push(finding(rule, this.#path, message(count), { ...place(index, offset), count }));
     }
-    all.sort((a, b) => a.index - b.index);
-    return all.map(({ index: _, ...found }) => found);
+    return all.sort((a, b) => a.offset! - b.offset!);
   }
+}
+
+/** The index of a record that was found by its offset: nobody counted those before it. */
+export const NO_INDEX = -1;
+
+function place(index: number, offset: number): { record?: string; offset: number } {
+  return index === NO_INDEX ? { offset } : { record: `record ${index}`, offset };
 }
 
 /** `1 record names`, `12 records name`. */

@@ -3,7 +3,7 @@ import { readdirSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import type { RowSink } from "../json/rows.js";
 import { describe } from "./clip-rows.js";
-import { type Issues, records } from "./issues.js";
+import { type Issues, NO_INDEX, records } from "./issues.js";
 import { ANNOTATION_RULES as RULES } from "./rules.js";
 import type { ValidationScenes } from "./val-scenes.js";
 
@@ -58,40 +58,57 @@ export class FileListing {
 /** Frames of validation clips, for the rule that keeps them out of training files. */
 export type ValidationFrames = Set<string>;
 
-/** Why a value is no record that Vista's loader could use: rule and message for each fault. */
-export function recordFaults(value: unknown): ["shape" | "length" | "cmd-range", string][] {
+/** Rule, message, and the key that it is about; none where the record is no object. */
+export type RecordFault = readonly [rule: "shape" | "length" | "cmd-range", message: string, key?: string];
+
+/**
+ * Why a value is no record that Vista's loader could use.
+ *
+ * @param needed  frames that training takes of each record; where that is not the usual 25, there may be as many or more
+ */
+export function recordFaults(value: unknown, needed = FRAMES): RecordFault[] {
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     return [["shape", `is ${describe(value)}, not an object`]];
   }
   const record = value as Record<string, unknown>;
-  const faults: ["shape" | "length" | "cmd-range", string][] = [];
-  const list = (key: string, type: "string" | "number", lengths: readonly number[]) => {
+  const faults: RecordFault[] = [];
+  const list = (
+    key: string,
+    type: "string" | "number",
+    lengths: readonly number[],
+    fits = (length: number) => lengths.includes(length),
+  ) => {
     const field = record[key];
     if (!Array.isArray(field)) {
-      faults.push(["shape", `"${key}" is ${describe(field)}, not a list`]);
+      faults.push(["shape", `"${key}" is ${describe(field)}, not a list`, key]);
       return;
     }
     const at = field.findIndex(
       (item) => typeof item !== type || (type === "number" && !Number.isFinite(item)),
     );
     if (at >= 0) {
-      faults.push(["shape", `"${key}"[${at}] is ${describe(field[at])}, not a ${type}`]);
-    } else if (!lengths.includes(field.length)) {
-      faults.push(["length", `"${key}" has ${field.length} entries, not ${lengths.join(" or ")}`]);
+      faults.push(["shape", `"${key}"[${at}] is ${describe(field[at])}, not a ${type}`, key]);
+    } else if (!fits(field.length)) {
+      faults.push(["length", `"${key}" has ${field.length} entries, not ${lengths.join(" or ")}`, key]);
     }
   };
-  list("frames", "string", [FRAMES]);
+  list(
+    "frames",
+    "string",
+    [needed],
+    (length) => length === FRAMES || (needed !== FRAMES && length >= needed),
+  );
   list("traj", "number", [TRAJ]);
   const { cmd } = record;
   if (typeof cmd !== "number" || !Number.isInteger(cmd)) {
-    faults.push(["shape", `"cmd" is ${describe(cmd)}, not an integer`]);
+    faults.push(["shape", `"cmd" is ${describe(cmd)}, not an integer`, "cmd"]);
   } else if (cmd < 0 || cmd >= COMMANDS) {
-    faults.push(["cmd-range", `"cmd" is ${cmd}, not 0 to ${COMMANDS - 1}`]);
+    faults.push(["cmd-range", `"cmd" is ${cmd}, not 0 to ${COMMANDS - 1}`, "cmd"]);
   }
   list("speed", "number", [KEY_FRAMES, 0]);
   list("angle", "number", [KEY_FRAMES, 0]);
   if (typeof record.z !== "number" || !Number.isFinite(record.z)) {
-    faults.push(["shape", `"z" is ${describe(record.z)}, not a number`]);
+    faults.push(["shape", `"z" is ${describe(record.z)}, not a number`, "z"]);
   }
   list("goal", "number", [2]);
   return faults;
@@ -102,6 +119,34 @@ export function hasGoal({ z, goal }: Pick<NuScenesRecord, "z" | "goal">): boolea
   return z > 0 && goal[0] > 0 && goal[0] < PICTURE.width && goal[1] > 0 && goal[1] < PICTURE.height;
 }
 
+/**
+ * True where the data set class raises on a record when it is made, outside of what its loader swallows: it reads `cmd` of
+ * each record, and `speed`, `angle`, `z` and `goal` as far as those before it hold something (`balance_with_actions` and
+ * `resample_complete_samples` in vwm/data/subsets/nuscenes.py).
+ */
+export function stopsDataset(value: unknown): boolean {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return true;
+  const record = value as Record<string, unknown>;
+  if (!("cmd" in record)) return true;
+  for (const key of ["speed", "angle"]) {
+    if (!(key in record)) return true;
+    if (isEmpty(record[key])) return false;
+  }
+  // A null may have been a NaN, which Python compares.
+  if (record.z === null) return false;
+  if (typeof record.z !== "number") return true;
+  if (record.z <= 0) return false;
+  if (!Array.isArray(record.goal)) return true;
+  const [u, v] = record.goal as unknown[];
+  if (u === null || (typeof u === "number" && !(u > 0 && u < PICTURE.width))) return false;
+  return typeof u !== "number" || (typeof v !== "number" && v !== null);
+}
+
+/** What Python takes for false. */
+function isEmpty(value: unknown): boolean {
+  return !value || (Array.isArray(value) && value.length === 0);
+}
+
 export class NuScenesRows implements RowSink {
   readonly #issues: Issues;
   readonly #files: FileListing | undefined;
@@ -109,12 +154,19 @@ export class NuScenesRows implements RowSink {
   readonly #training: boolean;
   readonly #scenes: ValidationScenes | undefined;
   readonly #starts = new Map<string, number>();
+  readonly #frames: number;
   #index = 0;
+  #jumped = false;
   unusable = 0;
+  /** Those of them that are never loaded, because of their frames: other faults spoil one action mode of four. */
+  lost = 0;
+  /** Records on which {@link stopsDataset} is true, and where the first one is. */
+  stopping: { records: number; index: number; offset: number } | undefined;
 
   /**
    * @param files  undefined where there are no images to look at
    * @param validation  frames of validation clips: added to by a validation file, looked up by a training file
+   * @param frames  that training takes of each record: 25
    * @param scenes  of the official validation split, where the tables are at hand
    */
   constructor(
@@ -122,8 +174,10 @@ export class NuScenesRows implements RowSink {
     files: FileListing | undefined,
     validation: ValidationFrames,
     training: boolean,
+    frames: number,
     scenes?: ValidationScenes,
   ) {
+    this.#frames = frames;
     this.#scenes = scenes;
     this.#issues = issues;
     this.#files = files;
@@ -132,19 +186,38 @@ export class NuScenesRows implements RowSink {
   }
 
   value(value: unknown, offset: number): void {
-    const index = this.#index++;
-    const faults = recordFaults(value);
+    const index = this.#jumped ? NO_INDEX : this.#index++;
+    const faults = recordFaults(value, this.#frames);
     for (const [rule, message] of faults) this.#issues.record(RULES[rule], index, offset, message);
-    // A command that Vista does not know trains something wrong, but it trains.
-    if (faults.some(([rule]) => rule !== "cmd-range")) {
+    if (faults.length > 0 && stopsDataset(value)) {
+      if (this.stopping === undefined || offset < this.stopping.offset) {
+        this.stopping = { records: this.stopping?.records ?? 0, index, offset };
+      }
+      this.stopping.records++;
+    }
+    // A command that Vista does not know trains something wrong, but it trains; so does a record with frames to spare.
+    const harmless = ([rule, , key]: RecordFault) =>
+      rule === "cmd-range" ||
+      (rule === "length" && key === "frames" && (value as NuScenesRecord).frames.length > this.#frames);
+    const wrong = faults.filter((fault) => !harmless(fault));
+    if (wrong.length > 0) {
       this.unusable++;
+      if (wrong.some(([, , key]) => key === undefined || key === "frames")) this.lost++;
       return;
     }
     const record = value as NuScenesRecord;
     this.#actions(record, index, offset);
     this.#uniqueness(record, index, offset);
     this.#order(record, index, offset);
-    if (this.#files !== undefined && !this.#existence(record, this.#files, index, offset)) this.unusable++;
+    if (this.#files !== undefined && !this.#existence(record, this.#files, index, offset)) {
+      this.unusable++;
+      this.lost++;
+    }
+  }
+
+  /** From here on records come from anywhere in the file: nobody counts those between. */
+  jump(): void {
+    this.#jumped = true;
   }
 
   #actions(record: NuScenesRecord, index: number, offset: number): void {
@@ -179,7 +252,7 @@ export class NuScenesRows implements RowSink {
         RULES.duplicate,
         index,
         offset,
-        `starts at the same frame as record ${first}: ${start}`,
+        `starts at the same frame as ${first === NO_INDEX ? "another record" : `record ${first}`}: ${start}`,
       );
     }
     if (!this.#training) {
@@ -239,7 +312,7 @@ export class NuScenesRows implements RowSink {
   /** @returns false where a frame is not there */
   #existence({ frames }: NuScenesRecord, files: FileListing, index: number, offset: number): boolean {
     const missing = new Map<string, string>();
-    for (const frame of frames) {
+    for (const frame of frames.slice(0, this.#frames)) {
       const folder = files.missing(frame);
       if (folder !== undefined && !missing.has(folder)) missing.set(folder, frame);
     }

@@ -1,13 +1,15 @@
-/** Checks annotation files one after the other, synchronously: in a worker thread where they are large. */
+/** Checks annotation files one after the other, reading synchronously: in a worker thread where they are large. */
 import { statSync } from "node:fs";
 import { basename } from "node:path";
 import { finding } from "../define-rules.js";
-import type { AnnotationTally, Finding } from "../finding.js";
-import { type RowSink, readRows } from "../json/rows.js";
+import type { AnnotationTally, Finding, QuickTally } from "../finding.js";
+import { type RowSink, type RowsResult, readRows } from "../json/rows.js";
+import { sampleRows } from "../json/sample-rows.js";
 import type { Split } from "../opendv/meta.js";
 import { ClipRows } from "./clip-rows.js";
+import { ClipSample } from "./clip-sample.js";
 import { folderSource, opendvDataRoot } from "./clips.js";
-import { Issues } from "./issues.js";
+import { Issues, NO_INDEX } from "./issues.js";
 import { FileListing, NuScenesRows, type ValidationFrames } from "./nuscenes-rows.js";
 import { ANNOTATION_RULES as RULES } from "./rules.js";
 import { ValidationScenes } from "./val-scenes.js";
@@ -23,6 +25,17 @@ export interface AnnotationTask {
   splits: ReadonlyMap<string, Split>;
   /** Frames of a clip. */
   frames: number;
+  /** Undefined: every record, and all its frames. */
+  quick?: QuickForm;
+}
+
+/** Bounds of the quick form of the check. */
+export interface QuickForm {
+  /** For reading a file from its start; afterwards as much again for records from the rest, and for frames. */
+  seconds: number;
+  /** Records chosen at random: whose frames are looked for, and from the part of a file that was not read. */
+  records: number;
+  seed: number;
 }
 
 export type AnnotationMessage =
@@ -49,7 +62,12 @@ export function isValidation(name: string): boolean {
   return /(^|[^a-z])val([^a-z]|$)/i.test(basename(name));
 }
 
-export function runAnnotations(task: AnnotationTask, send: (message: AnnotationMessage) => void): void {
+/** @param isAborted  asked now and then while the frames of a quick check are looked for */
+export async function runAnnotations(
+  task: AnnotationTask,
+  send: (message: AnnotationMessage) => void,
+  isAborted: () => boolean = () => false,
+): Promise<void> {
   const validation: ValidationFrames = new Set();
   // Validation files first: what they hold must not turn up in the others.
   const files = [...task.files].sort((a, b) => Number(isValidation(b.name)) - Number(isValidation(a.name)));
@@ -57,7 +75,13 @@ export function runAnnotations(task: AnnotationTask, send: (message: AnnotationM
   for (const { name, path } of files) {
     const state = new FileRun(name, task, validation);
     try {
-      const result = readRows(path, state, (bytes) => send({ kind: "bytes", bytes: before + bytes }));
+      const result = readFile(path, state, task.quick, (bytes) =>
+        send({ kind: "bytes", bytes: before + bytes }),
+      );
+      if (task.quick !== undefined) {
+        const onTime = within(Math.max(task.quick.seconds, LEAST_SECONDS));
+        await state.finish(() => onTime() && !isAborted());
+      }
       before += result.bytes;
       state.end(result);
     } catch (error) {
@@ -74,15 +98,71 @@ export function runAnnotations(task: AnnotationTask, send: (message: AnnotationM
   }
 }
 
+/** How a file was read: to its end, or as far as the quick form had time. */
+interface FileResult extends RowsResult {
+  quick?: QuickTally;
+}
+
+/** Seconds that a sample may take, however short the reading is to be. */
+const LEAST_SECONDS = 5;
+
+/** Thrown to stop the reader when its time is up. */
+class TimeUp extends Error {}
+
+function readFile(
+  path: string,
+  state: FileRun,
+  quick: QuickForm | undefined,
+  onBytes: (bytes: number) => void,
+): FileResult {
+  if (quick === undefined) return readRows(path, state, onBytes);
+  const { size } = statSync(path);
+  const onTime = within(quick.seconds);
+  let result: FileResult;
+  try {
+    result = readRows(path, state, (bytes) => {
+      onBytes(bytes);
+      if (bytes < size && !onTime()) throw new TimeUp();
+    });
+    result.quick = { total: result.rows, read: result.bytes, size, sampled: 0 };
+  } catch (error) {
+    if (!(error instanceof TimeUp)) throw error;
+    const { rows, offset } = state;
+    state.jump();
+    const rest = sampleRows(
+      path,
+      offset,
+      quick.records,
+      quick.seed,
+      (value, at) => state.takes(value, at),
+      within(Math.max(quick.seconds, LEAST_SECONDS)),
+    );
+    const total = offset === 0 ? rest.rows : Math.round((rows * size) / offset);
+    result = { ...rest, rows: rows + rest.rows, bytes: offset };
+    result.quick = { total, read: offset, size, sampled: rest.rows };
+  }
+  return result;
+}
+
+/** True until the time, from now on, is over. */
+function within(seconds: number): () => boolean {
+  const end = performance.now() + seconds * 1000;
+  return () => performance.now() < end;
+}
+
 class FileRun implements RowSink {
   readonly findings: Finding[] = [];
   tally: AnnotationTally | undefined;
+  /** Records so far, and where the last one starts. */
+  rows = 0;
+  offset = 0;
   readonly #name: string;
   readonly #task: AnnotationTask;
   readonly #validation: ValidationFrames;
   readonly #issues: Issues;
   #kind: AnnotationKind | undefined;
   #rows: ClipRows | NuScenesRows | undefined;
+  #sample: ClipSample | undefined;
   /** Records before the first that tells the kind of the file. */
   readonly #early: { value: unknown; offset: number }[] = [];
 
@@ -94,10 +174,17 @@ class FileRun implements RowSink {
   }
 
   fast(bytes: Uint8Array, at: number, end: number, offset: number): number {
-    return this.#rows instanceof ClipRows ? this.#rows.fast(bytes, at, end, offset) : -1;
+    const after = this.#rows instanceof ClipRows ? this.#rows.fast(bytes, at, end, offset) : -1;
+    if (after !== -1) {
+      this.rows++;
+      this.offset = offset;
+    }
+    return after;
   }
 
   value(value: unknown, offset: number): void {
+    this.rows++;
+    this.offset = offset;
     if (this.#rows === undefined) {
       if (this.#early.length === PATIENCE) return; // given up
       const kind = kindOf(value);
@@ -110,17 +197,37 @@ class FileRun implements RowSink {
     this.#rows!.value(value, offset);
   }
 
+  /** The records that follow were chosen: they come from anywhere in the file. */
+  jump(): void {
+    this.#rows?.jump();
+    if (this.#sample !== undefined) this.#sample.takeAll = true;
+  }
+
+  /** Takes a record after {@link jump}; false where it is not of the file's kind. */
+  takes(value: unknown, offset: number): boolean {
+    const kind = kindOf(value);
+    if (kind === undefined || (this.#kind !== undefined && kind !== this.#kind)) return false;
+    this.value(value, offset);
+    return true;
+  }
+
+  /** @param goOn  asked before each record whose frames are looked for */
+  async finish(goOn: () => boolean): Promise<void> {
+    if (this.#rows instanceof ClipRows) await this.#rows.finish(goOn);
+  }
+
   #start(kind: AnnotationKind): void {
-    const { nuscenes, youtube, frames, splits } = this.#task;
+    const { nuscenes, youtube, frames, splits, quick } = this.#task;
     const training = !isValidation(this.#name);
     this.#kind = kind;
     if (kind === "NuScenes") {
       const files = nuscenes === undefined ? undefined : new FileListing(nuscenes);
       const scenes = nuscenes === undefined || !training ? undefined : new ValidationScenes(nuscenes);
-      this.#rows = new NuScenesRows(this.#issues, files, this.#validation, training, scenes);
+      this.#rows = new NuScenesRows(this.#issues, files, this.#validation, training, frames, scenes);
     } else {
       const source = youtube === undefined ? undefined : folderSource(this.#dataRoot(kind, youtube), splits);
-      this.#rows = new ClipRows(kind, this.#issues, source, training, frames);
+      if (quick !== undefined) this.#sample = new ClipSample(quick.records, quick.seed);
+      this.#rows = new ClipRows(kind, this.#issues, source, training, frames, this.#sample);
     }
     for (const { value, offset } of this.#early) this.#rows.value(value, offset);
   }
@@ -130,8 +237,8 @@ class FileRun implements RowSink {
     return kind === "language" ? opendvDataRoot(youtube) : youtube;
   }
 
-  end(result: ReturnType<typeof readRows>): void {
-    const { error, rows } = result;
+  end(result: FileResult): void {
+    const { error, rows, quick } = result;
     this.findings.push(...this.#issues.findings());
     if (error !== undefined) {
       this.findings.push(finding(RULES["bad-json"], this.#name, error.reason, { offset: error.offset }));
@@ -154,6 +261,18 @@ class FileRun implements RowSink {
       records: rows,
       unusable: this.#rows!.unusable,
     };
+    const { stopping, lost } = this.#rows instanceof NuScenesRows ? this.#rows : {};
+    if (lost !== undefined) this.tally.lost = lost;
+    if (stopping !== undefined) {
+      const { records, index, offset } = stopping;
+      this.tally.stopping = { records, first: index === NO_INDEX ? `byte ${offset}` : `record ${index}` };
+    }
+    if (quick === undefined) return;
+    this.tally.quick = quick;
+    if (this.#sample !== undefined && root !== undefined) {
+      const { looked, missing, ends, offered } = this.#sample;
+      quick.frames = { records: looked, missing, folders: ends, all: looked === offered };
+    }
   }
 }
 

@@ -2,4 +2,4 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { type AnnotationTask, runAnnotations } from "./run.js";
 
-runAnnotations(workerData as AnnotationTask, (message) => parentPort!.postMessage(message));
+await runAnnotations(workerData as AnnotationTask, (message) => parentPort!.postMessage(message));

@@ -48,6 +48,41 @@ const SAMPLER_PARAMETERS = [
   "num_frames",
 ];
 
+/** Parameters of vwm.models.diffusion.DiffusionEngine: a config need not have all of them. */
+const MODEL_PARAMETERS = [
+  "network_config",
+  "denoiser_config",
+  "first_stage_config",
+  "conditioner_config",
+  "sampler_config",
+  "optimizer_config",
+  "scheduler_config",
+  "loss_fn_config",
+  "network_wrapper",
+  "ckpt_path",
+  "use_ema",
+  "ema_decay_rate",
+  "scale_factor",
+  "disable_first_stage_autocast",
+  "input_key",
+  "log_keys",
+  "no_cond_log",
+  "compile_model",
+  "en_and_decode_n_samples_a_time",
+  "num_frames",
+  "slow_spatial_layers",
+  "train_peft_adapters",
+  "replace_cond_frames",
+  "fixed_cond_frames",
+];
+
+/** Sections with the parameters of the class that they are for. */
+const CLASS_PARAMETERS: Record<string, readonly string[]> = {
+  "lightning.trainer": TRAINER_PARAMETERS,
+  "data.params": SAMPLER_PARAMETERS,
+  "model.params": MODEL_PARAMETERS,
+};
+
 export async function checkArguments({ plan, config }: CheckContext): Promise<TrainFinding[]> {
   const flags = await knownFlags(plan.vista);
   const found: TrainFinding[] = [];
@@ -120,19 +155,16 @@ function unknownKey(key: string, config: Record<string, unknown>): TrainFinding[
   const parts = splitKey(key);
   const parentKey = parts.slice(0, -1).join(".");
   const own = parts.at(-1)!;
-  if (parentKey === "lightning.trainer" && TRAINER_PARAMETERS.includes(own)) return [];
-  if (parentKey === "data.params" && SAMPLER_PARAMETERS.includes(own)) return [];
+  for (const [section, parameters] of Object.entries(CLASS_PARAMETERS)) {
+    // A parameter that the config does not set, or something within it.
+    const name = key.startsWith(`${section}.`) ? parts[splitKey(section).length]! : "";
+    if (parameters.includes(name) && getPath(config, `${section}.${name}`) === undefined) return [];
+  }
   const parent = parentKey === "" ? config : getPath(config, parentKey);
   // A key with the value null is there, too.
   if (isTree(parent) && Object.hasOwn(parent, own)) return [];
   const siblings = isTree(parent) ? Object.keys(parent) : [];
-  const names =
-    parentKey === "lightning.trainer"
-      ? [...siblings, ...TRAINER_PARAMETERS]
-      : parentKey === "data.params"
-        ? [...siblings, ...SAMPLER_PARAMETERS]
-        : siblings;
-  const close = suggest(own, names);
+  const close = suggest(own, [...siblings, ...(CLASS_PARAMETERS[parentKey] ?? [])]);
   if (close !== undefined) {
     const full = [...parts.slice(0, -1), close].join(".");
     return [

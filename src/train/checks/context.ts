@@ -1,8 +1,9 @@
+import type { RunOptions } from "../../progress.js";
 import type { CheckpointTools, Weights } from "../checkpoints.js";
 import type { ConfigTree, TrainingFacts } from "../config.js";
 import type { DataTools } from "../data.js";
 import type { LaunchPlan } from "../plan.js";
-import type { TrainFinding } from "../rules.js";
+import type { RuleName, TrainFinding } from "../rules.js";
 import type { System } from "../system.js";
 
 /** What every check gets. */
@@ -18,6 +19,11 @@ export interface CheckContext {
   /** What --finetune names; an error where it cannot be resolved; undefined where there is none. */
   weights: Weights | Error | undefined;
   signal: AbortSignal | undefined;
+  onProgress: RunOptions["onProgress"];
+  /** Whether anyone asks for a rule: what takes long is not looked at for nothing. */
+  wanted(rule: RuleName): boolean;
+  /** Checks add what they left out, for the verdict. */
+  sampled: string[];
 }
 
 /** One topic of the preflight. */

@@ -10,10 +10,19 @@ import type { CheckContext } from "./context.js";
 /** Lines of one subset that are shown; `vista-data check` has the rest. */
 const SHOWN = 3;
 
-export async function checkData({ plan, facts, data, signal }: CheckContext): Promise<TrainFinding[]> {
+export async function checkData(context: CheckContext): Promise<TrainFinding[]> {
+  const { plan, facts, data, wanted, sampled, signal, onProgress } = context;
   if (facts === undefined) return [];
   const found: TrainFinding[] = [];
-  const { known, unknown } = await locateSubsets(plan.vista, facts.subsets);
+  if (facts.subsetsText !== undefined) {
+    found.push(
+      finding("subset", `data.params.subsets is the text ${facts.subsetsText}, not a list`, {
+        fix: `Write a list: data.params.subsets=[${facts.subsetsText}]`,
+      }),
+    );
+    return found;
+  }
+  const { known, unknown, unclear } = await locateSubsets(plan.vista, facts.subsets);
   for (const name of unknown) {
     if (!(await mapsSubset(plan.vista, name))) {
       found.push(
@@ -21,12 +30,21 @@ export async function checkData({ plan, facts, data, signal }: CheckContext): Pr
       );
     }
   }
+  for (const { name, file, parameter } of unclear) {
+    found.push(
+      finding("dataMissing", `${name}: ${file} does not set ${parameter} to a plain text: not looked at`, {
+        severity: "note",
+        fix: "Look for yourself whether the data is where the class will open it.",
+      }),
+    );
+  }
+  const numFrames = facts.numFrames ?? 25;
   const settings = {
     path: plan.base[0] ?? "the config",
-    subsets: known.map((subset) => subset.name),
+    subsets: facts.subsets,
     probs: facts.probs,
     // The defaults of Sampler in vwm/data/dataset.py.
-    numFrames: facts.numFrames ?? 25,
+    numFrames,
     targetHeight: facts.height ?? 320,
     targetWidth: facts.width ?? 576,
   };
@@ -47,9 +65,15 @@ export async function checkData({ plan, facts, data, signal }: CheckContext): Pr
       if (!right) missing.push(finding("dataMissing", `${subset.name}: there is no ${kind} ${path}`));
     }
     found.push(...missing);
-    if (missing.length > 0) continue;
+    if (missing.length > 0 || !wanted("dataFaulty")) continue;
     const fix = `For the whole list: npx vista-data check ${quote(plan.vista)}`;
-    const problems = await data.quickCheck(subset, plan.vista, signal);
+    const options = {
+      numFrames,
+      ...(signal === undefined ? {} : { signal }),
+      ...(onProgress === undefined ? {} : { onProgress }),
+    };
+    const { problems, ...look } = await data.quickCheck(subset, plan.vista, options);
+    sampled.push(...look.sampled);
     for (const { severity, message } of problems.slice(0, SHOWN)) {
       found.push(finding("dataFaulty", `${subset.name}: ${message}`, { severity, fix }));
     }

@@ -17,19 +17,37 @@ export async function checkGpus({ plan, system, facts }: CheckContext): Promise<
   // The nodes of a Slurm job are not this one.
   if (plan.slurm !== undefined) return [];
   const report = await readGpus(system);
-  if (!report.known) return [finding("gpuUnknown", `nothing is known of the GPUs: ${report.reason}`)];
-  const visible = system.env.CUDA_VISIBLE_DEVICES;
-  const gpus = visibleGpus(report.gpus, plan.env.CUDA_VISIBLE_DEVICES ?? visible);
+  if (!report.known) {
+    const special = report.broken
+      ? {
+          severity: "warning" as const,
+          fix: "Mend its driver (a new one needs a restart) before training here.",
+        }
+      : {};
+    return [finding("gpuUnknown", `nothing is known of the GPUs: ${report.reason}`, special)];
+  }
+  const visible = plan.env.CUDA_VISIBLE_DEVICES ?? system.env.CUDA_VISIBLE_DEVICES;
+  if (/\bMIG-/.test(visible ?? "")) {
+    // Such devices are not in nvidia-smi's list of GPUs.
+    return [finding("gpuMig", `CUDA_VISIBLE_DEVICES names a slice of a GPU: ${visible}`)];
+  }
+  const gpus = visibleGpus(report.gpus, visible);
   const found: TrainFinding[] = [];
   const mig = gpus.filter((gpu) => gpu.mig);
+  const whole = gpus.filter((gpu) => !gpu.mig);
   if (mig.length > 0) {
+    const message = `MIG is on for GPU ${mig.map((gpu) => gpu.index).join(", ")} (${mig[0]!.name})`;
+    const enough = whole.length >= plan.gpus;
+    const ids = whole.slice(0, plan.gpus).map((gpu) => gpu.index);
     found.push(
-      finding("gpuMig", `MIG is on for GPU ${mig.map((gpu) => gpu.index).join(", ")} (${mig[0]!.name})`),
+      enough
+        ? finding("gpuMig", `${message}, and CUDA sees it beside the others`, {
+            severity: "warning",
+            fix: `Leave it out: --env CUDA_VISIBLE_DEVICES=${ids.join(",")}`,
+          })
+        : finding("gpuMig", message),
     );
-  }
-  // Devices named otherwise (MIG instances) are not in nvidia-smi's list of GPUs.
-  const countable = !/MIG-/.test(visible ?? "");
-  if (countable && gpus.length < plan.gpus) {
+  } else if (gpus.length < plan.gpus) {
     const hidden = report.gpus.length - gpus.length;
     found.push(
       finding(
@@ -38,7 +56,10 @@ export async function checkGpus({ plan, system, facts }: CheckContext): Promise<
       ),
     );
   }
-  const used = gpus.slice(0, plan.gpus).filter((gpu) => !gpu.mig);
+  const used = whole.slice(0, plan.gpus);
+  for (const { index, fault } of used) {
+    if (fault !== undefined) found.push(finding("gpuFault", `nvidia-smi says of GPU ${index}: ${fault}`));
+  }
   const pixels = (facts?.height ?? 0) * (facts?.width ?? 0);
   const small = used.filter((gpu) => gpu.totalMiB !== undefined && gpu.totalMiB < FULL_MEMORY_MIB);
   if (pixels >= FULL_PIXELS && small.length > 0) {

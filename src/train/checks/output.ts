@@ -1,7 +1,8 @@
 /** Where the run goes: log folder, disk space, and the run that is gone on with. */
 import { mkdtemp, readdir, rmdir, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { lastCheckpoint, listCheckpoints } from "../checkpoints.js";
+import { isVistaError } from "../../errors.js";
+import { type CheckpointTools, lastCheckpoint, listCheckpoints } from "../checkpoints.js";
 import type { TrainingFacts } from "../config.js";
 import { isCheckpoint } from "../plan.js";
 import { finding, type TrainFinding } from "../rules.js";
@@ -68,18 +69,33 @@ async function nearestExisting(path: string): Promise<string> {
   }
 }
 
-export async function checkResume({ plan }: CheckContext): Promise<TrainFinding[]> {
+/** A checkpoint that was being written when the time was up would stop all processes, minutes after the start. */
+async function checkWhole(path: string, checkpoints: CheckpointTools): Promise<TrainFinding[]> {
+  try {
+    await checkpoints.checkFolder(path);
+    return [];
+  } catch (error) {
+    if (!isVistaError(error)) throw error;
+    if (error.code === "UNSUPPORTED") return [];
+    return [finding("resume", `the checkpoint is not whole: ${error.message}`)];
+  }
+}
+
+export async function checkResume({ plan, checkpoints }: CheckContext): Promise<TrainFinding[]> {
   if (plan.resume === undefined) return [];
   const found: TrainFinding[] = [];
   const one = isCheckpoint(plan.resume);
   if (plan.name !== undefined && !one) found.push(finding("resumeAndName", "--resume and --name together"));
   const own = await stat(plan.resume).catch(() => undefined);
   if (own === undefined) return [...found, finding("resume", `there is no ${plan.resume}`)];
-  if (one) return found;
-  if (!own.isDirectory()) return [...found, finding("resume", `${plan.resume} is not a run folder`)];
-  if ((await lastCheckpoint(await listCheckpoints(plan.resume))) === undefined) {
-    found.push(finding("resume", `${join(plan.resume, "checkpoints")} has no last*.ckpt`));
+  if (one) {
+    return own.isDirectory() ? [...found, ...(await checkWhole(plan.resume, checkpoints))] : found;
   }
+  if (!own.isDirectory()) return [...found, finding("resume", `${plan.resume} is not a run folder`)];
+  const last = await lastCheckpoint(await listCheckpoints(plan.resume));
+  if (last === undefined) {
+    found.push(finding("resume", `${join(plan.resume, "checkpoints")} has no last*.ckpt`));
+  } else if (last.kind !== "file") found.push(...(await checkWhole(last.path, checkpoints)));
   const configs = await readdir(join(plan.resume, "configs")).catch(() => []);
   if (plan.base.length === 0 && !configs.some((name) => name.endsWith(".yaml"))) {
     found.push(finding("resume", `${join(plan.resume, "configs")} has no *.yaml`));

@@ -30,7 +30,7 @@ export async function checkPython(context: CheckContext): Promise<TrainFinding[]
       ? await findProgram(launcher, path, plan.vista)
       : undefined;
   if (plan.recipe.launcher === "torchrun" && plan.python === undefined && torchrun === undefined) {
-    return [finding("pythonMissing", `there is no ${launcher} on this machine`)];
+    return [finding("pythonMissing", `there is no ${launcher} that can be run on this machine`)];
   }
   // torchrun lies beside the interpreter of its environment.
   const python =
@@ -45,10 +45,11 @@ export async function checkPython(context: CheckContext): Promise<TrainFinding[]
     cwd: plan.vista,
   });
   if (result.outcome === "missing")
-    return [finding("pythonMissing", `there is no ${python} on this machine`)];
+    return [finding("pythonMissing", `there is no ${python} that can be run on this machine`)];
   let versions: Versions;
   try {
-    versions = JSON.parse(result.stdout) as Versions;
+    // Environments may have something to say first.
+    versions = JSON.parse(result.stdout.trim().split("\n").at(-1)!) as Versions;
   } catch {
     const line = result.stderr.trim().split("\n").at(-1) ?? "";
     return [finding("pythonMissing", `${python} does not run (exit code ${result.code}): ${line}`)];
