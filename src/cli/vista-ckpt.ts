@@ -1,3 +1,4 @@
+import { setFlagsFromString } from "node:v8";
 import { diffCommand } from "./ckpt/diff.js";
 import { inspectCommand } from "./ckpt/inspect.js";
 import { mergeCommand } from "./ckpt/merge.js";
@@ -7,6 +8,8 @@ import { createProgram, runProgram } from "./program.js";
 
 /** `vista-ckpt`: merge, convert, look into and compare checkpoints. */
 export function main(argv: readonly string[]): Promise<void> {
+  // V8's young generation stays at the size it starts with: left alone, it grows by some 30 MB over a large model's plan and copy.
+  setFlagsFromString("--semi-space-growth-factor=1");
   return runProgram("vista-ckpt", argv, (context) => {
     const program = createProgram(
       "vista-ckpt",

@@ -1,15 +1,6 @@
 /** What several commands of vista-ckpt share. */
-import { setFlagsFromString } from "node:v8";
 import type { Command } from "commander";
 import { VistaError } from "../../errors.js";
-
-/**
- * Keeps V8's young generation at the size it has. A copy makes a little garbage for each of its windows; left alone, V8 lets
- * that part of the heap grow by some 30 MB over a long one. Called when the plan is made: until then growth saves time.
- */
-export function keepYoungGenerationSmall(): void {
-  setFlagsFromString("--semi-space-growth-factor=1");
-}
 
 /** Options that every command which writes a file takes. */
 export interface CommonOptions {

@@ -6,7 +6,6 @@ import { oneLine } from "../../errors.js";
 import { formatCount, plural } from "../format.js";
 import { type CommandContext, EXIT } from "../program.js";
 import { createProgressView } from "../progress.js";
-import { keepYoungGenerationSmall } from "./common.js";
 
 interface DiffCommandOptions {
   max: number;
@@ -48,7 +47,6 @@ async function diff(
   context: CommandContext,
 ): Promise<void> {
   const view = await createProgressView(options.quiet ?? false);
-  keepYoungGenerationSmall();
   const opened: Checkpoint[] = [];
   try {
     for (const path of [a, b]) {

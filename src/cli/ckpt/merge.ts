@@ -9,7 +9,7 @@ import type { ZeroInfo } from "../../zero/plan.js";
 import { formatBytes, formatCount, formatDuration, plural } from "../format.js";
 import type { CommandContext } from "../program.js";
 import { createProgressView } from "../progress.js";
-import { addCommonOptions, type CommonOptions, keepYoungGenerationSmall, oneOutput } from "./common.js";
+import { addCommonOptions, type CommonOptions, oneOutput } from "./common.js";
 import { addOutputFileOptions, fileOptions, inDType, type OutputFileOptions } from "./output-options.js";
 
 interface MergeOptions extends CommonOptions, OutputFileOptions {
@@ -81,7 +81,6 @@ async function merge(
       onProgress: view.update,
       phase: "merge",
     };
-    keepYoungGenerationSmall();
     const saved = options.dryRun
       ? planCheckpoint(state, target, saveOptions)
       : await saveCheckpoint(state, target, saveOptions);

@@ -11,7 +11,7 @@ import { applyVistaSteps, type VistaReport } from "../../vista/steps.js";
 import { formatBytes, formatCount, formatDuration, plural } from "../format.js";
 import type { CommandContext } from "../program.js";
 import { createProgressView } from "../progress.js";
-import { addCommonOptions, type CommonOptions, keepYoungGenerationSmall, oneOutput } from "./common.js";
+import { addCommonOptions, type CommonOptions, oneOutput } from "./common.js";
 import { addOutputFileOptions, fileOptions, inDType, type OutputFileOptions } from "./output-options.js";
 
 interface ToStOptions extends CommonOptions, OutputFileOptions {
@@ -97,7 +97,6 @@ async function toSt(
     if (!options.quiet) {
       for (const warning of checkpoint.warnings) process.stderr.write(`vista-ckpt: warning: ${warning}\n`);
     }
-    keepYoungGenerationSmall();
     const saved = options.dryRun
       ? planCheckpoint(state, target, saveOptions)
       : await inFolder(output === undefined ? DEFAULT_FOLDER : undefined, () =>

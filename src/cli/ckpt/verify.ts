@@ -5,7 +5,6 @@ import { oneLine } from "../../errors.js";
 import { formatBytes, formatCount, formatDuration, plural } from "../format.js";
 import { type CommandContext, EXIT } from "../program.js";
 import { createProgressView } from "../progress.js";
-import { keepYoungGenerationSmall } from "./common.js";
 
 interface VerifyCommandOptions {
   tag?: string;
@@ -40,7 +39,6 @@ export function verifyCommand(parent: Command, context: CommandContext): void {
 async function verify(path: string, options: VerifyCommandOptions, context: CommandContext): Promise<void> {
   const started = Date.now();
   const view = await createProgressView(options.quiet ?? false);
-  keepYoungGenerationSmall();
   try {
     const report = await verifyCheckpoint(path, {
       ...(options.tag === undefined ? {} : { tag: options.tag }),
