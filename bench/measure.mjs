@@ -43,8 +43,9 @@ export function takeTurns(contestants, rounds) {
   for (let round = 0; round <= rounds; round++) {
     for (const [name, { command, before, warm, rounds: own = rounds }] of Object.entries(contestants)) {
       if (round > own) continue;
-      before?.();
+      // In this order: on some virtual machines memory that has been free for seconds is slow to get again.
       if (warm !== undefined) readThrough(warm);
+      before?.();
       const { seconds, megabytes } = runOnce(command);
       memory[name] = Math.max(memory[name], megabytes);
       if (round > 0) times[name].push(seconds);
