@@ -257,13 +257,12 @@ export class NuScenesRows implements RowSink {
     }
     if (!this.#training) {
       for (const frame of frames) this.#validation.add(frame);
-    } else if (this.#validation.has(start)) {
-      this.#issues.record(
-        RULES["val-in-train"],
-        index,
-        offset,
-        `starts at ${start}, a frame of a validation clip`,
-      );
+      return;
+    }
+    const shared = frames.findIndex((frame) => this.#validation.has(frame));
+    if (shared >= 0) {
+      const message = `frame ${shared} is one of a validation clip: ${frames[shared]}`;
+      this.#issues.record(RULES["val-in-train"], index, offset, message);
     } else {
       const scene = this.#scenes?.sceneOf(start);
       if (scene === undefined) return;

@@ -59,7 +59,7 @@ export function kindOf(value: unknown): AnnotationKind | undefined {
 
 /** Whether a file is one of validation clips: by its name, as the authors name theirs. */
 export function isValidation(name: string): boolean {
-  return /(^|[^a-z])val([^a-z]|$)/i.test(basename(name));
+  return /(^|[^a-z])val(idation)?([^a-z]|$)/i.test(basename(name));
 }
 
 /** @param isAborted  asked now and then while the frames of a quick check are looked for */

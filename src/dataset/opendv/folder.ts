@@ -27,11 +27,14 @@ export function folderFindings(scan: FolderScan, context: FolderContext): Findin
   const { path, base } = context;
   const findings: Finding[] = [];
   if (scan.layout === undefined) {
-    findings.push(
-      context.skipped
-        ? finding(RULES["small-frames"], path, "holds no frame: video2img.py left the video out, below 720p")
-        : finding(RULES["empty-folder"], path, "holds no frame: a killed run, or a video that was skipped"),
-    );
+    if (context.skipped) {
+      const message = "holds no frame: video2img.py left the video out, below 720p";
+      findings.push(finding(RULES["small-frames"], path, message));
+    } else if (context.expected !== 0) {
+      // Of a video that is no longer than what is discarded of it, the script leaves an empty folder.
+      const message = "holds no frame: a killed run, or a video that was skipped";
+      findings.push(finding(RULES["empty-folder"], path, message));
+    }
     if (scan.strayCount > 0) findings.push(strayFinding(scan, path));
     return findings;
   }
