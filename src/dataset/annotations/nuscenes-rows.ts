@@ -294,7 +294,10 @@ export class NuScenesRows implements RowSink {
         return;
       }
       if (log !== undefined && next <= time) {
-        const message = `frame ${at} is ${((time - next) / 1e6).toFixed(3)} s before frame ${at - 1}`;
+        const message =
+          next === time
+            ? `frame ${at} has the time of frame ${at - 1}`
+            : `frame ${at} is ${((time - next) / 1e6).toFixed(3)} s before frame ${at - 1}`;
         this.#issues.record(RULES["frame-order"], index, offset, message);
         return;
       }

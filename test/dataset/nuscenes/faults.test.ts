@@ -223,11 +223,11 @@ const CASES: Case[] = [
       });
       return `${table("sample_data")} ${token}`;
     },
-    // Frames were dropped under load: a gap is no fault.
+    // A microsecond after the one before, and a long way before the next.
     near: (set) =>
       set.edit("sample_data", (rows) => {
         const row = rows.find((each) => !each.is_key_frame && each.prev !== "" && each.next !== "")!;
-        row.timestamp += 1;
+        row.timestamp = byToken(rows, row.prev).timestamp + 1;
       }),
   },
   {
@@ -344,9 +344,11 @@ const CASES: Case[] = [
       });
       return `${table("sample_data")} ${token}`;
     },
+    // Half of the half second between two samples, and no more.
     near: (set) =>
       set.edit("sample_data", (rows) => {
-        rows.find((each) => each.is_key_frame && each.next === "")!.timestamp += 100_000;
+        const row = rows.find((each) => each.is_key_frame && each.next === "")!;
+        row.timestamp = byToken(set.rows("sample"), row.sample_token).timestamp + 250_000;
       }),
   },
   {
@@ -462,6 +464,11 @@ const CASES: Case[] = [
     near: (set) => {
       writeFileSync(set.path("LICENSE"), "text");
       writeFileSync(set.path(camera, ".DS_Store"), "text");
+      // What a notebook and a storage box leave beside the sensors' folders.
+      for (const folder of ["samples/.ipynb_checkpoints", "sweeps/@eaDir", "samples/lost+found"]) {
+        mkdirSync(set.path(folder));
+        writeFileSync(set.path(folder, "n015__CAM_FRONT__1.jpg"), "text");
+      }
     },
   },
   {
