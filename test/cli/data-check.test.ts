@@ -195,6 +195,48 @@ describe("shards", () => {
       );
   });
 
+  it("writes every form as one run does, byte for byte, and refuses an NDJSON file that would lack findings", async () => {
+    const folder = sets.copy(clean).root;
+    const forms = (name: string) =>
+      ["ndjson", "sarif", "report"].flatMap((form) => [`--${form}`, join(folder, `${name}.${form}`)]);
+    const read = (name: string) =>
+      ["ndjson", "sarif", "report"].map((form) => readFileSync(join(folder, `${name}.${form}`), "utf8"));
+    const shards = async (...args: string[]) => {
+      const files = [1, 2, 3].map((index) => join(folder, `shard-${index}.json`));
+      for (const [i, file] of files.entries()) {
+        const { stdout } = await check([broken.root, "--quiet", "--json", ...args, "--shard", `${i + 1}/3`]);
+        writeFileSync(file, stdout);
+      }
+      return files;
+    };
+    const whole = await check([broken.root, "--quiet", "--max-findings", "0", ...forms("whole")]);
+    const files = await shards("--max-findings", "0");
+    const merged = await runCli("vista-data", ["merge-reports", ...files.reverse(), ...forms("merged")]);
+    expect(merged.stderr).toBe("");
+    expect(merged.stdout).toBe(whole.stdout);
+    expect(read("merged")).toEqual(read("whole"));
+    const lines = read("whole")[0]!.trimEnd().split("\n");
+    expect(lines.length).toBe(Number(/Totals: (\d+) errors/.exec(whole.stdout)![1]) + 2);
+    expect(new Set(lines).size).toBe(lines.length);
+
+    // One run writes all of them, whatever its report lists; from reports that list fewer this cannot be made.
+    await check([broken.root, "--quiet", "--max-findings", "2", ...forms("short")]);
+    expect(read("short")[0]).toBe(read("whole")[0]);
+    const few = await shards("--max-findings", "2");
+    const refused = await runCli("vista-data", ["merge-reports", ...few, ...forms("few")]);
+    expect(refused).toMatchObject({ code: 1, stdout: "" });
+    expect(refused.stderr).toMatch(/list 2 of \d+ findings of nuscenes\/\S+ and .*--max-findings 0/);
+    expect(readdirSync(folder).filter((name) => name.includes("few"))).toEqual([]);
+    const again = await runCli("vista-data", [
+      "merge-reports",
+      ...few,
+      "--sarif",
+      join(folder, "whole.sarif"),
+    ]);
+    expect(again).toMatchObject({ code: 1, stdout: "" });
+    expect(again.stderr).toContain("already exists");
+  });
+
   it("a Vista root with nuScenes, OpenDV and annotations, from within it", async () => {
     const root = sets.copy(clean).path("vista");
     mkdirSync(join(root, "data"), { recursive: true });
