@@ -66,6 +66,19 @@ describe("exit codes and text", () => {
     expect(code).toBe(0);
   });
 
+  it("says what to name instead of a folder of tables, or of several sets", async () => {
+    const tables = await check([clean.path(VERSION), "--quiet"]);
+    expect(tables).toMatchObject({ code: 1, stdout: "" });
+    expect(tables.stderr).toContain("no data set that is known here. These are the tables of one version");
+    const above = join(clean.root, "..", `several-${Date.now()}`);
+    mkdirSync(above);
+    for (const name of ["mini", "full"]) symlinkSync(clean.root, join(above, name));
+    const several = await check([above, "--quiet"]);
+    rmSync(above, { recursive: true });
+    expect(several).toMatchObject({ code: 1, stdout: "" });
+    expect(several.stderr).toContain("several nuScenes sets below it: name one of full, mini.");
+  });
+
   it("1 for errors: summary first, totals last", async () => {
     const { code, stdout } = await check([broken.root, "--quiet"]);
     expect(code).toBe(1);
