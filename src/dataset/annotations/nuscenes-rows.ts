@@ -1,6 +1,7 @@
 /** Records of nuScenes.json and nuScenes_val.json. */
 import { readdirSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
+import { isSystemError } from "../../errors.js";
 import type { RowSink } from "../json/rows.js";
 import { describe } from "./clip-rows.js";
 import { type Issues, NO_INDEX, records } from "./issues.js";
@@ -49,7 +50,7 @@ export class FileListing {
     try {
       return new Set(readdirSync(isAbsolute(folder) ? folder : join(this.#root, folder)));
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).syscall === undefined) throw error;
+      if (!isSystemError(error)) throw error;
       return undefined;
     }
   }

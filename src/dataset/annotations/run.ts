@@ -1,6 +1,7 @@
 /** Checks annotation files one after the other, reading synchronously: in a worker thread where they are large. */
 import { statSync } from "node:fs";
 import { basename } from "node:path";
+import { isSystemError } from "../../errors.js";
 import { finding } from "../define-rules.js";
 import type { AnnotationTally, Finding, QuickTally } from "../finding.js";
 import { type RowSink, type RowsResult, readRows } from "../json/rows.js";
@@ -85,11 +86,10 @@ export async function runAnnotations(
       before += result.bytes;
       state.end(result);
     } catch (error) {
-      const { syscall, code } = error as NodeJS.ErrnoException;
-      if (syscall === undefined) throw error;
+      if (!isSystemError(error)) throw error;
       send({
         kind: "findings",
-        findings: [finding(RULES["unreadable-file"], name, `cannot be read (${code})`)],
+        findings: [finding(RULES["unreadable-file"], name, `cannot be read (${error.code})`)],
       });
       continue;
     }

@@ -4,11 +4,11 @@ import type { Finding } from "../finding.js";
 import { type ChainFault, type ChainInput, type ChainResult, checkChains } from "./chains.js";
 import type { Tables } from "./data.js";
 import type { Frames } from "./frames.js";
-import { FLAG, KEEP, type TableState } from "./load.js";
 import type { Names } from "./names.js";
 import { NUSCENES_RULES as RULES } from "./rules.js";
 import type { TableName } from "./schema.js";
 import { remainder, sampleLinks } from "./table-findings.js";
+import { FLAG, KEEP, type TableState } from "./table-state.js";
 import { rowOf, type SmallTable } from "./tables.js";
 import { TokenTable } from "./tokens.js";
 

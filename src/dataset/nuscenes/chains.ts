@@ -4,7 +4,7 @@
  * One wrong pointer usually leaves two that do not agree (the neighbour's answer still names the row). Each fault is
  * therefore looked for in the most specific form first, and what it explains is not reported again.
  */
-import { LINK } from "./load.js";
+import { LINK } from "./table-state.js";
 
 export interface ChainInput {
   rows: number;

@@ -10,9 +10,10 @@ import { isBystander } from "../bystanders.js";
 import { finding } from "../define-rules.js";
 import type { Coverage, Finding, Shard } from "../finding.js";
 import { hashName, NO_FOLDER } from "./file-names.js";
-import { KEEP, type SampleData } from "./load.js";
+import type { SampleData } from "./load.js";
 import { NUSCENES_RULES as RULES } from "./rules.js";
 import { remainder } from "./table-findings.js";
+import { KEEP } from "./table-state.js";
 import { RowText } from "./tables.js";
 
 /** What the file checks keep of one version's tables. */

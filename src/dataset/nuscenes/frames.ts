@@ -2,10 +2,11 @@
 import { finding } from "../define-rules.js";
 import type { Finding } from "../finding.js";
 import type { Tables } from "./data.js";
-import { FLAG, KEEP, type SampleData } from "./load.js";
+import type { SampleData } from "./load.js";
 import type { Names } from "./names.js";
 import { NUSCENES_RULES as RULES } from "./rules.js";
 import { remainder } from "./table-findings.js";
+import { FLAG, KEEP } from "./table-state.js";
 import { rowOf, type SmallTable } from "./tables.js";
 
 /** Key frames of one sample lie within some 100 ms; half of the 500 ms between samples is certainly another one's. */

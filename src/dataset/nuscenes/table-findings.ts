@@ -2,10 +2,11 @@
 import { finding } from "../define-rules.js";
 import type { Finding } from "../finding.js";
 import type { Tables } from "./data.js";
-import { type Dangling, KEEP, LINK, type SampleData, type TableState } from "./load.js";
+import type { SampleData } from "./load.js";
 import type { Names } from "./names.js";
 import { NUSCENES_RULES as RULES } from "./rules.js";
 import { LABEL_TABLES, NEVER_EMPTY, REQUIRED_TABLES, SCHEMA, type TableName } from "./schema.js";
+import { type Dangling, KEEP, LINK, type TableState } from "./table-state.js";
 import { danglingKeys, type SmallTable } from "./tables.js";
 import { TokenTable, tokenWords } from "./tokens.js";
 
