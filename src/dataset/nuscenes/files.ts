@@ -149,7 +149,8 @@ export async function* fileFindings(
         for (let i = 0; i < lists.length; i++) {
           if (ids[i]! >= 0 && tables[i]!.mark(ids[i]!, name)) found = true;
         }
-        if (found || !options.surplus || !known || !isShown(name)) continue;
+        // A name without a folder is one of the root's, where everything else lies, too.
+        if (found || !options.surplus || !known || folder === "" || !isShown(name)) continue;
         if (++surplus <= KEEP) {
           yield finding(RULES["surplus-file"], `${folder}/${name}`, "no row of sample_data names this file");
         }

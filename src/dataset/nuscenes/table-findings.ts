@@ -31,7 +31,7 @@ export function* tableFindings(tables: Tables, names: Names): Generator<Finding>
         offset: state.error.offset,
       });
     }
-    if (isEmpty(name, state)) yield finding(RULES["empty-table"], path, "there is not one row in it");
+    if (isEmpty(name, state, names)) yield finding(RULES["empty-table"], path, "there is not one row in it");
     for (const { message, offset, index, token } of state.problems) {
       yield finding(RULES["wrong-type"], path, message, { record: token || `row ${index}`, offset });
     }
@@ -51,8 +51,17 @@ export function* tableFindings(tables: Tables, names: Names): Generator<Finding>
   }
 }
 
-function isEmpty(name: TableName, state: TableState): boolean {
-  return state.rows === 0 && state.complete && NEVER_EMPTY.includes(name);
+/** Whether a table lacks its rows: every set needs some, or rows of another table must name one. */
+function isEmpty(name: TableName, state: TableState, names: Names): boolean {
+  if (state.rows > 0 || !state.complete) return false;
+  if (NEVER_EMPTY.includes(name)) return true;
+  return ALL_TABLES.some((other) => {
+    const { keys, fields } = SCHEMA[other];
+    const isNamed = Object.entries(keys).some(
+      ([field, target]) => target === name && fields[field] === "token",
+    );
+    return isNamed && (names.state(other)?.rows ?? 0) > 0;
+  });
 }
 
 /** Foreign keys without a target. Keys into a table that is damaged itself are not reported: they may be right. */
@@ -63,7 +72,7 @@ export function* keyFindings(tables: Tables, names: Names): Generator<Finding> {
     const small = "values" in state ? (state as SmallTable) : undefined;
     for (const [field, target] of Object.entries(SCHEMA[name].keys)) {
       const targetState = names.state(target);
-      if (targetState === undefined || !targetState.complete || isEmpty(target, targetState)) continue;
+      if (targetState === undefined || !targetState.complete || isEmpty(target, targetState, names)) continue;
       let dangling: Dangling[];
       if (small !== undefined) {
         dangling = danglingKeys(small, field, { lookup: new TokenTable(targetState.table) });
