@@ -27,7 +27,7 @@ const COMMANDS = 4;
 export const PICTURE = { width: 1600, height: 900 };
 /** CAM_FRONT runs at 12 Hz; a second without a frame is a hole. */
 const HOLE_US = 1_000_000;
-const FILE_NAME = /^(.*)__[A-Z_]+__([0-9]{13,17})\.[a-z]+$/;
+const FILE_NAME = /^(.*)__([^_]\w*)__([0-9]{13,17})\.[a-z]+$/i;
 
 /** Which files are there, by listing each folder once. */
 export class FileListing {
@@ -277,21 +277,19 @@ export class NuScenesRows implements RowSink {
     }
   }
 
-  /** Frames of one clip are of one drive, each later than the one before. */
+  /** Frames of one clip are of one drive and one camera, each later than the one before. */
   #order({ frames }: NuScenesRecord, index: number, offset: number): void {
     let log: string | undefined;
+    let channel: string | undefined;
     let time = 0;
     for (const [at, frame] of frames.entries()) {
       const match = FILE_NAME.exec(frame.slice(frame.lastIndexOf("/") + 1));
       if (match === null) return; // names of one's own: nothing to compare
-      const next = Number(match[2]);
-      if (log !== undefined && match[1] !== log) {
-        this.#issues.record(
-          RULES["frame-order"],
-          index,
-          offset,
-          `frame ${at} is of another drive than frame ${at - 1}`,
-        );
+      const next = Number(match[3]);
+      if (log !== undefined && (match[1] !== log || match[2] !== channel)) {
+        const what = match[1] === log ? "camera" : "drive";
+        const message = `frame ${at} is of another ${what} than frame ${at - 1}`;
+        this.#issues.record(RULES["frame-order"], index, offset, message);
         return;
       }
       if (log !== undefined && next <= time) {
@@ -308,6 +306,7 @@ export class NuScenesRows implements RowSink {
         return;
       }
       log = match[1];
+      channel = match[2];
       time = next;
     }
   }

@@ -123,9 +123,10 @@ function danglingEgoPoses(data: SampleData, names: Names): Dangling[] {
   return [...found.values()];
 }
 
-/** `prev` and `next` that name no row of their own table. */
+/** `prev` and `next` that name no row of their own table: both neighbours of a row that is gone name that row. */
 function* danglingLinks(tables: Tables, names: Names, name: TableName): Generator<Finding> {
   const state = names.state(name)!;
+  const found = new Map<string, Dangling>();
   let more = 0;
   let kept = 0;
   for (const field of ["prev", "next"] as const) {
@@ -139,14 +140,13 @@ function* danglingLinks(tables: Tables, names: Names, name: TableName): Generato
         more++;
         continue;
       }
-      yield finding(
-        RULES["dangling-token"],
-        names.path(name),
-        `${field} names ${name} "${names.field(name, row, field)}", which is not there`,
-        { record: names.token(name, row), offset: state.offset[row]! },
-      );
+      const missing = names.field(name, row, field);
+      const known = found.get(missing);
+      if (known !== undefined) known.count++;
+      else found.set(missing, { field, missing, count: 1, offset: state.offset[row]! });
     }
   }
+  yield* danglingFindings(names, name, [...found.values()], name);
   yield* remainder("dangling-token", names.path(name), more, "more prev or next without a row");
 }
 

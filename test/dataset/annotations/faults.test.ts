@@ -463,6 +463,15 @@ describe("language files", () => {
     "record 2",
     /covers 0 frames/,
   );
+  for (const name of ["00000041.jpg", "000000041.png", "0000000041.jpg"]) {
+    fault(
+      "frame-name",
+      `the last frame as ${name}`,
+      () => ({ language: edited(language, 2, { last_frame: name }) }),
+      "record 2",
+      /which would be "000000041.jpg"/,
+    );
+  }
   fault(
     "shape",
     "no blip",
@@ -630,6 +639,28 @@ describe("nuScenes.json", () => {
     "record 4",
     /frame 8 is 0.083 s before frame 7/,
   );
+  for (const [what, from, to] of [
+    ["camera", /CAM_FRONT/g, "CAM_BACK"],
+    ["drive", /n015/, "n008"],
+  ] as const) {
+    fault(
+      "frame-order",
+      `a frame of another ${what}`,
+      () => {
+        const frames = [...(nuscenes[4]!.frames as string[])];
+        frames[7] = frames[7]!.replace(from, to);
+        return {
+          nuscenes: edited(nuscenes, 4, { frames }),
+          change: (root) => {
+            mkdirSync(join(root, "data/nuscenes", frames[7]!, ".."), { recursive: true });
+            writeFileSync(join(root, "data/nuscenes", frames[7]!), "x");
+          },
+        };
+      },
+      "record 4",
+      new RegExp(`frame 7 is of another ${what} than frame 6`),
+    );
+  }
   fault(
     "frame-order",
     "a frame twice",

@@ -174,6 +174,20 @@ const CASES: Case[] = [
       }),
   },
   {
+    rule: "dangling-token",
+    name: "a sweep's row is gone: both its neighbours name it",
+    plant: (set) => {
+      let token = "";
+      set.edit("sample_data", (rows) => {
+        const gone = rows.find((row) => !row.is_key_frame && row.prev !== "" && row.next !== "")!;
+        rmSync(set.path(gone.filename));
+        token = gone.next;
+        return rows.filter((row) => row !== gone);
+      });
+      return `${table("sample_data")} ${token}`;
+    },
+  },
+  {
     rule: "chain-asymmetric",
     name: "prev names the row before the last",
     plant: (set) => {
