@@ -140,7 +140,7 @@ describe("Ctrl-C while an index is made", () => {
     });
     expect(sent).toBeGreaterThan(0);
     // "Within a second" on a machine of one's own; this one may be busy.
-    expect(performance.now() - sent).toBeLessThan(3000);
+    expect(performance.now() - sent).toBeLessThan(4000);
     return result;
   }
 
@@ -158,7 +158,7 @@ describe("Ctrl-C while an index is made", () => {
     const before = readFileSync(old);
     const names = readdirSync(root).sort();
     const start = performance.now();
-    const { code, stdout, stderr } = await interrupted([root], () => performance.now() - start > 2000);
+    const { code, stdout, stderr } = await interrupted([root], () => performance.now() - start > 3000);
     expect(stderr).toMatch(
       /^vista-data: interrupted; nothing was written\. Covered: index frames, [\d,]+ of 5,000 folders\.\n$/,
     );

@@ -101,9 +101,10 @@ function numberFindings(scan: FolderScan, layout: FrameLayout, context: FolderCo
     if (reached < expected - tolerance) {
       const message = `ends at frame ${last}, ${expected - reached} frames before the ${expected} that its length less the discards gives (tolerance ${tolerance})`;
       findings.push(finding(RULES.short, path, message, { count: expected - reached }));
-    } else if (reached > expected + tolerance) {
-      const message = `goes on to frame ${last}, ${reached - expected} frames past the ${expected} that its length less the discards gives (tolerance ${tolerance})`;
-      findings.push(finding(RULES.long, path, message, { count: reached - expected }));
+    } else if (frames > expected + tolerance) {
+      // Frames, not numbers: a stray number far behind the others is a gap.
+      const message = `goes on to frame ${last}, ${frames - expected} frames more than the ${expected} that its length less the discards gives (tolerance ${tolerance})`;
+      findings.push(finding(RULES.long, path, message, { count: frames - expected }));
     }
   }
   return findings;

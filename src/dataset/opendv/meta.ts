@@ -101,6 +101,14 @@ function parseCsv(bytes: Buffer): Meta {
     const fields = Object.fromEntries(columns.map(([field, index]) => [field, line[index] ?? ""]));
     addVideo(meta, row, fields);
   }
+  return withRows(meta);
+}
+
+/** A list without a single row is of no use to anybody. */
+function withRows(meta: Meta): Meta {
+  if (meta.videos.length === 0 && meta.problems.length === 0 && meta.unreadable === undefined) {
+    meta.unreadable = { reason: "it lists not one video" };
+  }
   return meta;
 }
 
@@ -116,7 +124,7 @@ function readJson(path: string): Meta {
     },
   });
   if (error !== undefined) meta.unreadable = error;
-  return meta;
+  return withRows(meta);
 }
 
 function addVideo(meta: Meta, row: number, fields: Record<string, unknown>): void {

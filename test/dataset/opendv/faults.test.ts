@@ -116,8 +116,6 @@ describe("folders", () => {
     (root) => {
       rmSync(join(root, "full_images"), { recursive: true });
       rmSync(join(root, "val_images"), { recursive: true });
-      rmSync(join(root, "meta"), { recursive: true });
-      writeMeta(root, rows.slice(0, 0));
     },
     () => ".",
     /not one folder/,
@@ -196,7 +194,14 @@ describe("folders", () => {
     "a wrong discard",
     (root) => editRow(root, train, { end_discard: 33 }),
     folder(here),
-    /goes on to frame 39, 30 frames past the 10/,
+    /goes on to frame 39, 30 frames more than the 10/,
+  );
+  fault(
+    "gap",
+    "a number far behind the others, which is not a frame too many",
+    (root) => renameSync(frame(root, train, 39), frame(root, train, 3900)),
+    folder(here),
+    /frames 39 to 3899 are missing/,
   );
   nearMiss("long", "by no more than the tolerance", (root) => editRow(root, train, { end_discard: 32.05 }));
   fault(
@@ -290,6 +295,26 @@ describe("folders", () => {
     "a youtuber on a disk that is not mounted",
     (root) => symlinkSync(join(root, "nowhere"), join(root, "full_images/Gone_Films")),
     () => "full_images/Gone_Films",
+    /leads nowhere/,
+  );
+  fault(
+    "broken-link",
+    "a video whose link leads nowhere, which is not missing as well",
+    (root) => {
+      rmSync(join(root, folderOf(train)), { recursive: true });
+      symlinkSync("nowhere", join(root, folderOf(train)));
+    },
+    folder(here),
+    /leads nowhere/,
+  );
+  fault(
+    "broken-link",
+    "a split on a disk that is not mounted",
+    (root) => {
+      rmSync(join(root, "full_images"), { recursive: true });
+      symlinkSync("/mnt/nowhere", join(root, "full_images"));
+    },
+    () => "full_images",
     /leads nowhere/,
   );
   nearMiss("broken-link", "a video folder that is a link to another disk", (root) => {
@@ -485,6 +510,13 @@ describe("the list of videos", () => {
     (root) => writeFileSync(join(root, "meta/OpenDV-YouTube.csv"), "a,b\n1,2\n"),
     () => "meta/OpenDV-YouTube.csv",
     /no column for videoid, youtuber/,
+  );
+  fault(
+    "meta-unreadable",
+    "a header and no row",
+    (root) => writeMeta(root, [], ["OpenDV-YouTube.csv"]),
+    () => "meta/OpenDV-YouTube.csv",
+    /not one video/,
   );
   fault(
     "meta-unreadable",
