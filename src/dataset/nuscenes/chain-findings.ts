@@ -1,6 +1,7 @@
 /** Findings about chains: samples of a scene, frames of a sensor in a scene, boxes of an instance. */
 import { finding } from "../define-rules.js";
 import type { Finding } from "../finding.js";
+import { claimsOf } from "./chain-claims.js";
 import {
   type ChainFault,
   type ChainInput,
@@ -13,12 +14,14 @@ import type { Tables } from "./data.js";
 import type { Frames } from "./frames.js";
 import type { Names } from "./names.js";
 import { NUSCENES_RULES as RULES } from "./rules.js";
-import type { SampleChains } from "./sample-chains.js";
+import { type SampleChains, SCENE_ENDS } from "./sample-chains.js";
 import type { TableName } from "./schema.js";
 import { remainder, sampleLinks } from "./table-findings.js";
 import { FLAG, KEEP, type TableState } from "./table-state.js";
 import { rowOf, type SmallTable } from "./tables.js";
 import { TokenTable } from "./tokens.js";
+
+const INSTANCE_ENDS = ["first_annotation_token", "last_annotation_token"] as const;
 
 /** What the chains show and other rules need, so as not to report it again. */
 export interface ChainKnowledge {
@@ -70,8 +73,12 @@ function samplePositions(sample: SmallTable): Float64Array {
   const position = new Float64Array(sample.rows).fill(Number.NaN);
   for (let start = 0; start < sample.rows; start++) {
     if (prev[start]! >= 0) continue;
-    for (let at = start, place = 0; at >= 0 && Number.isNaN(position[at]!); at = next[at]!)
+    for (let at = start, place = 0; Number.isNaN(position[at]!); ) {
       position[at] = place++;
+      const to = next[at]!;
+      // A link that is not returned may lead anywhere.
+      if (to >= 0 && prev[to] === at) at = to;
+    }
   }
   return position;
 }
@@ -82,15 +89,12 @@ function* sampleFindings(
   { input, result, scenes }: SampleChains,
   names: Names,
 ): Generator<Finding> {
-  const describe = (row: number) => {
-    const group = input.group[row]!;
-    return group < 0 ? "no known scene" : String(scene.values[group]!.name);
-  };
+  const describe = (row: number, group = input.group[row]!) =>
+    group < 0 ? "no known scene" : String(scene.values[group]!.name);
   yield* faultFindings("sample", result, input, names, describe);
   if (!sample.complete) return;
   const corrected = { ...input, group: scenes };
-  const ends = ["first_sample_token", "last_sample_token"] as const;
-  yield* endFindings(scene, "scene", ends, sample, corrected, result, names);
+  yield* endFindings(scene, "scene", SCENE_ENDS, sample, corrected, result, names);
   yield* countFindings(scene, "scene", "nbr_samples", "samples", corrected, names);
 }
 
@@ -108,8 +112,8 @@ function* instanceChains(
   const scenes = scenesOf(data.sample, samples);
   // An instance is seen in one scene only: whoever names a sample of another one does not lie before or after it.
   const byScene = findCrossings({ prev: data.prev, next: data.next, group: scenes, exclude });
-  for (const row of byScene.strays.keys()) time[row] = Number.NaN;
-  const input: ChainInput = {
+  for (const { row } of byScene.faults) time[row] = Number.NaN;
+  const rows: ChainInput = {
     rows: data.rows,
     prev: data.prev,
     next: data.next,
@@ -118,19 +122,19 @@ function* instanceChains(
     time,
     exclude,
   };
+  const input = data.complete
+    ? { ...rows, claims: claimsOf(instance, INSTANCE_ENDS, new TokenTable(data.table), rows) }
+    : rows;
   const result = checkChains(input);
-  const describe = (row: number) => {
-    const group = data.instance[row]!;
-    return group < 0 ? "no known instance" : `instance ${String(instance.values[group]!.token)}`;
-  };
+  const describe = (row: number, group = data.instance[row]!) =>
+    group < 0 ? "no known instance" : `instance ${String(instance.values[group]!.token)}`;
   yield* faultFindings("sample_annotation", result, input, names, describe);
   const faults = byScene.faults.filter(({ row }) => result.faulty[row] === 0);
   const sceneOf = (row: number) => `a sample of ${String(tables.small.scene!.values[scenes[row]!]!.name)}`;
   yield* faultFindings("sample_annotation", { faults }, { ...input, group: scenes }, names, sceneOf);
   if (!data.complete) return;
   const corrected = { ...input, group: withoutStrays(input.group, result.strays) };
-  const ends = ["first_annotation_token", "last_annotation_token"] as const;
-  yield* endFindings(instance, "instance", ends, data, corrected, result, names);
+  yield* endFindings(instance, "instance", INSTANCE_ENDS, data, corrected, result, names);
   yield* countFindings(instance, "instance", "nbr_annotations", "annotations", corrected, names);
 }
 
@@ -157,11 +161,15 @@ export function excluded(state: TableState, flags: Uint8Array): Uint8Array {
   return exclude;
 }
 
+/** Says what a row belongs to, or would with another group. */
+type Describe = (row: number, group?: number) => string;
+
 const RULE_OF = {
   asymmetric: "chain-asymmetric",
   unanswered: "chain-asymmetric",
   crosses: "chain-crosses",
   stray: "chain-crosses",
+  claimed: "chain-crosses",
   time: "chain-time",
   cycle: "chain-cycle",
   split: "chain-split",
@@ -172,7 +180,7 @@ function* faultFindings(
   result: Pick<ChainResult, "faults">,
   input: ChainInput,
   names: Names,
-  describe: (row: number) => string,
+  describe: Describe,
 ): Generator<Finding> {
   const path = names.path(table);
   const offset = names.state(table)!.offset;
@@ -198,7 +206,7 @@ function message(
   table: TableName,
   input: ChainInput,
   names: Names,
-  describe: (row: number) => string,
+  describe: Describe,
 ): string {
   const token = (row: number) => names.token(table, row);
   switch (fault.kind) {
@@ -213,6 +221,8 @@ function message(
       return `${fault.field} leads from ${describe(fault.row)} to ${describe(fault.other)} (${token(fault.other)})`;
     case "stray":
       return `belongs to ${describe(fault.row)}, but lies in a chain of ${describe(fault.other)}`;
+    case "claimed":
+      return `belongs to ${describe(fault.row)}, but ${describe(fault.row, fault.by)} names it as its own`;
     case "time": {
       const step = input.time[fault.row]! - input.time[fault.other]!;
       const order = `${token(fault.other)} comes after ${token(fault.row)} in the chain`;

@@ -19,6 +19,8 @@ export interface ChainInput {
   time: Float64Array;
   /** 1 for rows that take no part: without a token, or with one that an earlier row has. */
   exclude: Uint8Array;
+  /** Rows that another group than their own claims as an end of its chain (see chain-claims.ts): strays. */
+  claims?: ReadonlyMap<number, number> | undefined;
 }
 
 export type ChainFault =
@@ -30,6 +32,8 @@ export type ChainFault =
   | { kind: "crosses"; row: number; field: "prev" | "next"; other: number }
   /** `row` belongs to another group than the chain around it. */
   | { kind: "stray"; row: number; other: number }
+  /** The same of a row that lies in no chain: another group claims it. */
+  | { kind: "claimed"; row: number; by: number }
   /** `row` comes before `other` in the chain, but not in time. `culprit` is the one whose time seems wrong. */
   | { kind: "time"; row: number; other: number; culprit: number }
   /** A chain without start; `row` is its earliest row. */
@@ -60,7 +64,7 @@ export function checkChains(input: ChainInput): ChainResult {
   const report = (fault: ChainFault) => {
     faults.push(fault);
     faulty[fault.row] = 1;
-    if (fault.kind !== "cycle") faulty[fault.other] = 1;
+    if ("other" in fault) faulty[fault.other] = 1;
   };
 
   // Pointers that are not returned, by the row they name: few in any real set.
@@ -116,7 +120,7 @@ export function checkChains(input: ChainInput): ChainResult {
     }
   }
 
-  const strays = crossings(prev, next, group, report);
+  const strays = crossings({ prev, next, group, claims: input.claims }, report);
   cycles({ ...input, prev, next }, state, faulty, report);
   splits({ ...input, prev, next }, nextOf, strays, report);
   timeOrder({ ...input, prev, next }, faulty, faults);
@@ -129,7 +133,7 @@ export function findCrossings(
 ): Pick<ChainResult, "faults" | "strays"> {
   const faults: ChainFault[] = [];
   const [prev, next] = [cleaned(input.prev, input.exclude), cleaned(input.next, input.exclude)];
-  const strays = crossings(prev, next, input.group, (fault) => faults.push(fault));
+  const strays = crossings({ prev, next, group: input.group }, (fault) => faults.push(fault));
   return { faults, strays };
 }
 
@@ -166,9 +170,7 @@ function differ(group: Int32Array, a: number, b: number): boolean {
  * @returns the strays among the rows, each with the group of its chain
  */
 function crossings(
-  prev: Int32Array,
-  next: Int32Array,
-  group: Int32Array,
+  { prev, next, group, claims }: Pick<ChainInput, "prev" | "next" | "group" | "claims">,
   report: (fault: ChainFault) => void,
 ): Map<number, number> {
   const before = (row: number) => (prev[row]! >= 0 && next[prev[row]!] === row ? prev[row]! : -1);
@@ -180,7 +182,11 @@ function crossings(
       left >= 0 && right >= 0 ? [left, right] : right >= 0 ? [right, after(right)] : [left, before(left)];
     return one >= 0 && two >= 0 && differ(group, row, one) && group[one] === group[two] ? one : -1;
   };
-  const strays = new Map<number, number>();
+  const strays = new Map<number, number>(claims);
+  for (const [row, by] of strays) {
+    const other = Math.max(before(row), after(row));
+    report(other < 0 ? { kind: "claimed", row, by } : { kind: "stray", row, other });
+  }
   const pairs: [number, number][] = [];
   for (let row = 0; row < next.length; row++) {
     const to = next[row]!;

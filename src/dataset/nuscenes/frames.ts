@@ -154,7 +154,7 @@ export function* frameFindings(
   for (let channel = 0; channel < width; channel++) {
     if (used[channel] === 0) continue;
     const name = frames.channels[channel];
-    const missing: number[] = [];
+    let missing: number[] = [];
     const scenes = new Map<number, number>();
     for (let row = 0; row < sample.rows; row++) {
       if (sample.exclude[row] === 1 || keyFrames[row * width + channel] !== -1) continue;
@@ -168,6 +168,10 @@ export function* frameFindings(
       const text = `${sceneName} has no frame of ${name} at all`;
       yield finding(RULES["keyframe-missing"], path, text, { record: sceneName, count });
     }
+    // A key frame that is one too many for its sample, at the time of this one, is this one's: its key is wrong.
+    const spare = surplus.filter((row) => frames.channel[row] === channel).map((row) => data.time[row]!);
+    const times = Float64Array.from(spare).sort();
+    missing = missing.filter((row) => !hasNear(times, sample.values[row]!.timestamp as number, FAR_US));
     if (missing.length <= lost[channel]! + lostAnywhere) continue;
     for (const row of missing.slice(0, KEEP)) {
       yield finding(RULES["keyframe-missing"], path, `no key frame of ${name} for this sample`, {
@@ -181,4 +185,16 @@ export function* frameFindings(
       `more samples without a key frame of ${name}`,
     );
   }
+}
+
+/** Whether one of the times, which are sorted, lies no farther than `within` from `time`. */
+function hasNear(times: Float64Array, time: number, within: number): boolean {
+  let low = 0;
+  let high = times.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (times[middle]! < time - within) low = middle + 1;
+    else high = middle;
+  }
+  return low < times.length && times[low]! <= time + within;
 }

@@ -1,7 +1,11 @@
 /** The chains of samples, which decide on the scene of everything else. */
+import { claimsOf } from "./chain-claims.js";
 import { type ChainInput, type ChainResult, checkChains, withoutStrays } from "./chains.js";
 import { sampleLinks } from "./table-findings.js";
 import { rowOf, type SmallTable } from "./tables.js";
+
+/** Fields of a scene. */
+export const SCENE_ENDS = ["first_sample_token", "last_sample_token"] as const;
 
 export interface SampleChains {
   input: ChainInput;
@@ -16,7 +20,7 @@ export function sampleChains(
   scene: SmallTable | undefined,
 ): SampleChains | undefined {
   if (sample === undefined || scene === undefined) return undefined;
-  const input: ChainInput = {
+  const rows: ChainInput = {
     rows: sample.rows,
     prev: sampleLinks(sample, "prev"),
     next: sampleLinks(sample, "next"),
@@ -25,6 +29,9 @@ export function sampleChains(
     time: Float64Array.from(sample.values, timestampOf),
     exclude: sample.exclude,
   };
+  const input = sample.complete
+    ? { ...rows, claims: claimsOf(scene, SCENE_ENDS, sample.lookup, rows) }
+    : rows;
   const result = checkChains(input);
   return { input, result, scenes: withoutStrays(input.group, result.strays) };
 }

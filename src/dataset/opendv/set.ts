@@ -62,7 +62,7 @@ function mismatch(a: NamedMeta, b: NamedMeta): Finding[] {
     const known = new Set(other.meta.videos.map((video) => video.videoId));
     const missing = one.meta.videos.filter((video) => !known.has(video.videoId));
     if (missing.length === 0) continue;
-    const message = `${missing.length} videos are listed here and not in ${other.path}: ${examples(missing.map((video) => video.videoId))}`;
+    const message = `${missing.length === 1 ? "1 video is" : `${missing.length} videos are`} listed here and not in ${other.path}: ${examples(missing.map((video) => video.videoId))}`;
     findings.push(finding(RULES["meta-mismatch"], one.path, message, { count: missing.length }));
   }
   return findings;

@@ -49,6 +49,8 @@ interface Case {
 }
 
 const middle = (rows: Row[]) => rows.find((row) => row.prev !== "" && row.next !== "")!;
+/** A row that is a chain by itself. */
+const lone = (rows: Row[]) => rows.find((row) => row.prev === "" && row.next === "")!;
 const byToken = (rows: Row[], token: string) => rows.find((row) => row.token === token)!;
 const files = (set: TestSet, folder: string) => readdirSync(set.path(folder)).sort();
 const tokenOf = (set: TestSet, filename: string) =>
@@ -248,6 +250,11 @@ const CASES: Case[] = [
   },
   {
     rule: "chain-crosses",
+    name: "the only box of an instance names another instance",
+    plant: (set) => stray(set, "sample_annotation", "instance_token", lone),
+  },
+  {
+    rule: "chain-crosses",
     name: "a box names another instance",
     plant: (set) => stray(set, "sample_annotation", "instance_token", middle),
   },
@@ -409,6 +416,20 @@ const CASES: Case[] = [
         )!;
         row.timestamp = byToken(rows, row.prev).timestamp + 1;
       }),
+  },
+  {
+    rule: "keyframe-duplicate",
+    name: "a key frame names the next sample, which has one",
+    plant: (set) => {
+      let token = "";
+      const samples = set.rows("sample");
+      set.edit("sample_data", (rows) => {
+        const row = rows.find((each) => each.is_key_frame && each.prev !== "" && each.next !== "")!;
+        row.sample_token = byToken(samples, row.sample_token).next;
+        token = row.token;
+      });
+      return `${table("sample_data")} ${token}`;
+    },
   },
   {
     rule: "keyframe-time",

@@ -634,7 +634,7 @@ describe("the list of videos", () => {
     "a row more in the CSV, whose video was not downloaded by any other youtuber",
     (root) => writeMeta(root, [...rows, { ...train, videoid: "AAAAAAAAAAA" }], ["OpenDV-YouTube.csv"]),
     () => "meta/OpenDV-YouTube.csv",
-    /1 videos are listed here and not in meta\/OpenDV-YouTube.json: AAAAAAAAAAA/,
+    /1 video is listed here and not in meta\/OpenDV-YouTube.json: AAAAAAAAAAA/,
   );
   nearMiss("meta-mismatch", "a list of the mini subset beside the full one", (root) =>
     writeFileSync(
