@@ -417,10 +417,11 @@ describe("images", () => {
         image.clone().toColourspace("cmyk").jpeg(),
       ];
       for (const [i, kind] of kinds.entries()) {
-        replace(frame(root, train, i), Buffer.concat([await kind.toBuffer(), Buffer.alloc(i * 5)]));
+        replace(frame(root, rows[i]!, 0), Buffer.concat([await kind.toBuffer(), Buffer.alloc(i * 5)]));
       }
     },
-    { images: "decode" },
+    // The first and last of each folder.
+    { images: "decode", sample: 0 },
   );
   fault(
     "unreadable-image",
