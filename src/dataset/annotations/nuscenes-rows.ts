@@ -143,6 +143,14 @@ export function stopsDataset(value: unknown): boolean {
   return typeof u !== "number" || (typeof v !== "number" && v !== null);
 }
 
+/** True for a fault of form that the loader does not stumble over: no speed in another spelling, a command of any number. */
+function isTaken([rule, , key]: RecordFault, value: unknown): boolean {
+  if (rule !== "shape" || key === undefined) return false;
+  const field = (value as Record<string, unknown>)[key];
+  if (key === "cmd") return typeof field === "number" || typeof field === "boolean";
+  return (key === "speed" || key === "angle") && field !== undefined && isEmpty(field);
+}
+
 /** What Python takes for false. */
 function isEmpty(value: unknown): boolean {
   return !value || (Array.isArray(value) && value.length === 0);
@@ -202,7 +210,7 @@ export class NuScenesRows implements RowSink {
       (rule === "length" && key === "frames" && (value as NuScenesRecord).frames.length > this.#frames);
     const wrong = faults.filter((fault) => !harmless(fault));
     if (wrong.length > 0) {
-      this.unusable++;
+      if (!wrong.every((fault) => isTaken(fault, value))) this.unusable++;
       if (wrong.some(([, , key]) => key === undefined || key === "frames")) this.lost++;
       return;
     }

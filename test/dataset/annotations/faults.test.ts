@@ -746,6 +746,27 @@ describe("nuScenes.json", () => {
     nuscenes: nuscenesRecords(drive(LOG, 150), 96, 150),
     change: (root) => tables(root, "scene-0103"),
   }));
+  test.each([
+    ["24 frames", { frames: 24 }, 25, 1],
+    ["26 frames, of which the loader takes 25", { frames: 26 }, 25, 0],
+    ["a trajectory of text", { traj: Array(10).fill("1") }, 25, 1],
+    ["a command of text", { cmd: "3" }, 25, 1],
+    ["a command with a fraction, a tensor all the same", { cmd: 3.5 }, 25, 0],
+    ["a command out of range", { cmd: 9 }, 25, 0],
+    ["null for no speed", { speed: null }, 25, 0],
+    ["text for speeds", { speed: "12 km/h" }, 25, 1],
+    ["no goal in the list", { goal: [] }, 25, 1],
+    ["no depth", { z: null }, 25, 1],
+  ])("would the loader fail on: %s", async (_, change: Record<string, unknown>, numFrames, unusable) => {
+    const root = copyOf(clean);
+    const path = join(root, "annos/nuScenes.json");
+    const frames =
+      typeof change.frames === "number" ? { frames: drive(LOG, 150).slice(0, change.frames) } : {};
+    writeFileSync(path, toPythonJson([{ ...nuscenes[0]!, ...change, ...frames }]));
+    const check = checkAnnotations([path], { root, numFrames });
+    expect((await collect(check)).length).toBe(1);
+    expect(check.summary.annotations).toMatchObject([{ records: 1, unusable }]);
+  });
   test("the offset leads to the record", async () => {
     const content = toPythonJson(edited(nuscenes, 4, { cmd: 4 }));
     const [finding] = await found({ nuscenes: content });
