@@ -105,6 +105,11 @@ export function isVistaError(error: unknown): error is VistaError {
   return error instanceof Error && error.name === "VistaError" && "code" in error;
 }
 
+/** True for an error of the system (a file that is not there, no permission), as opposed to a bug. */
+export function isSystemError(error: unknown): error is NodeJS.ErrnoException {
+  return error instanceof Error && (error as NodeJS.ErrnoException).syscall !== undefined;
+}
+
 const SYSTEM_ERRORS: Record<string, [ErrorCode, string, string | undefined]> = {
   ENOENT: ["NOT_FOUND", "no such file or folder", undefined],
   ENOTDIR: ["WRONG_KIND", "a part of this path is not a folder", undefined],
@@ -126,10 +131,8 @@ const SYSTEM_ERRORS: Record<string, [ErrorCode, string, string | undefined]> = {
  * that the system did not cause, comes back as it is.
  */
 export function fromSystem(error: unknown, path: string, doing: string): unknown {
-  if (isVistaError(error) || !(error instanceof Error)) return error;
-  const code = (error as NodeJS.ErrnoException).code;
-  if (code === undefined || (error as NodeJS.ErrnoException).syscall === undefined) return error;
-  const [kind, what, hint] = SYSTEM_ERRORS[code] ?? ["IO" as const, error.message, undefined];
+  if (isVistaError(error) || !isSystemError(error) || error.code === undefined) return error;
+  const [kind, what, hint] = SYSTEM_ERRORS[error.code] ?? ["IO" as const, error.message, undefined];
   return new VistaError(kind, `cannot ${doing}: ${what}`, {
     path,
     cause: error,

@@ -96,15 +96,13 @@ function reportError(
 ): number {
   const debugText = debug && error instanceof Error ? `${stackWithCauses(error)}\n` : "";
   if (isVistaError(error)) {
-    if (error.code === "ABORTED") {
-      process.stderr.write(
-        `${name}: ${interruptedBy === undefined ? error.message : "interrupted; nothing was written"}\n${debugText}`,
-      );
-      return interruptedBy === "SIGTERM" ? EXIT.terminated : EXIT.interrupted;
-    }
+    const isAborted = error.code === "ABORTED";
+    const text =
+      isAborted && interruptedBy !== undefined ? "interrupted; nothing was written" : error.message;
     const hint = error.hint === undefined ? "" : ` ${oneLine(error.hint)}`;
-    const stop = /[.!?]$/.test(error.message) || hint === "" ? "" : ".";
-    process.stderr.write(`${name}: ${error.message}${stop}${hint}\n${debugText}`);
+    const stop = /[.!?]$/.test(text) || hint === "" ? "" : ".";
+    process.stderr.write(`${name}: ${text}${stop}${hint}\n${debugText}`);
+    if (isAborted) return interruptedBy === "SIGTERM" ? EXIT.terminated : EXIT.interrupted;
     return error.code === "USAGE" ? EXIT.usage : EXIT.failed;
   }
   const message = error instanceof Error ? error.message : String(error);

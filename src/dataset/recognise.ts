@@ -33,6 +33,8 @@ export async function recognise(root: string, kind?: DataKind): Promise<DataPart
     });
   }
   const parts: DataParts = { annotations: [] };
+  /** nuScenes sets one level down. */
+  const below: string[] = [];
   if (kind === undefined || kind === "nuscenes") {
     for (const place of ["", VISTA_NUSCENES]) {
       if (parts.nuscenes === undefined && (await nuScenesVersions(join(root, place))).length > 0) {
@@ -41,7 +43,6 @@ export async function recognise(root: string, kind?: DataKind): Promise<DataPart
     }
     // One level above the root: taken where there is no doubt which one is meant.
     if (parts.nuscenes === undefined) {
-      const below: string[] = [];
       for (const { name } of await subfolders(root)) {
         if ((await nuScenesVersions(join(root, name))).length > 0) below.push(name);
       }
@@ -55,7 +56,7 @@ export async function recognise(root: string, kind?: DataKind): Promise<DataPart
       const found = findOpenDvRoot(join(root, place));
       // Beside a nuScenes set, folders of pictures are OpenDV's only where they are named as such.
       const named = found !== undefined && (found.splits.length > 0 || found.videos !== undefined);
-      if (found !== undefined && (named || parts.nuscenes === undefined || isVistaRoot)) parts.opendv = place;
+      if (found !== undefined && (named || below.length === 0 || isVistaRoot)) parts.opendv = place;
     }
   }
   if (kind === undefined || kind === "annotations") {
@@ -70,10 +71,13 @@ export async function recognise(root: string, kind?: DataKind): Promise<DataPart
   }
   if (parts.nuscenes === undefined && parts.opendv === undefined && parts.annotations.length === 0) {
     const what = kind === undefined ? "no data set that is known here" : `no ${kind} data here`;
-    throw new VistaError("NOT_FOUND", what, {
-      path: root,
-      hint: `Name a nuScenes root (with v1.0-…), an OpenDV-YouTube root (with full_images), or a folder with ${VISTA_NUSCENES}, ${VISTA_YOUTUBE} and ${VISTA_ANNOS}.`,
-    });
+    let hint = `Name a nuScenes root (with v1.0-…), an OpenDV-YouTube root (with full_images), or a folder with ${VISTA_NUSCENES}, ${VISTA_YOUTUBE} and ${VISTA_ANNOS}.`;
+    if (below.length > 1)
+      hint = `There are several nuScenes sets below it: name one of ${below.sort().join(", ")}.`;
+    else if (existsSync(join(root, "sample_data.json"))) {
+      hint = "These are the tables of one version: name the folder above it.";
+    }
+    throw new VistaError("NOT_FOUND", what, { path: root, hint });
   }
   return parts;
 }

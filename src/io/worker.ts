@@ -1,50 +1,113 @@
-/** Runs a module in a worker thread until it ends, and ends it when asked to stop. */
-import { Worker } from "node:worker_threads";
-import { abortedError, type ErrorCode, isVistaError, VistaError } from "../errors.js";
+/** Runs modules in worker threads, one task after the other, and ends them when asked to stop. */
+import { parentPort, Worker } from "node:worker_threads";
+import {
+  abortedError,
+  type ErrorCode,
+  isSystemError,
+  isVistaError,
+  throwIfAborted,
+  VistaError,
+} from "../errors.js";
 
-/** An error of this package on its way out of a worker thread, where it would lose its class. */
-export interface SentError {
-  kind: "failed";
-  code: ErrorCode;
-  message: string;
-  hint: string | undefined;
-}
-
-/** @throws `error` itself where it is none of ours: the thread then dies of it */
-export function toSent(error: unknown): SentError {
-  if (!isVistaError(error)) throw error;
-  return { kind: "failed", code: error.code, message: error.message, hint: error.hint };
-}
+/** What a thread sends beside the messages of its task. */
+type Ending =
+  | { kind: "finished" }
+  /** An error of this package, which would lose its class on the way. */
+  | { kind: "failed"; code: ErrorCode; message: string; hint: string | undefined }
+  /** An error of the file system, which would lose its fields. */
+  | { kind: "refused"; code: string | undefined; syscall: string; message: string };
 
 /**
- * @param entry  the module; it reads `workerData` and posts messages
- * @param onMessage  called for every message but {@link SentError}, which is thrown
- * @throws VistaError as sent by the thread, `ABORTED`
+ * In the module of a thread: runs each task that it is sent. An error of this package or of the file
+ * system is thrown again by {@link TaskThread.run}; the thread dies of any other.
  */
-export function runWorker<Message extends { kind: string }>(
+export function serveTasks<Task, Message extends { kind: string }>(
+  run: (task: Task, send: (message: Message) => void) => void | Promise<void>,
+): void {
+  const port = parentPort!;
+  const end = (ending: Ending) => port.postMessage(ending);
+  port.on("message", async (task: Task) => {
+    try {
+      await run(task, (message) => port.postMessage(message));
+      end({ kind: "finished" });
+    } catch (error) {
+      if (isVistaError(error)) {
+        end({ kind: "failed", code: error.code, message: error.message, hint: error.hint });
+      } else if (isSystemError(error)) {
+        end({ kind: "refused", code: error.code, syscall: error.syscall!, message: error.message });
+      } else throw error;
+    }
+  });
+}
+
+/** A worker thread that runs tasks one after the other. Arrays over shared memory are passed without a copy. */
+export class TaskThread<Task, Message extends { kind: string }> {
+  readonly #worker: Worker;
+  readonly #signal: AbortSignal | undefined;
+  readonly #onAbort = () => void this.#worker.terminate();
+
+  /** @param entry  a module that calls {@link serveTasks} */
+  constructor(entry: URL, signal: AbortSignal | undefined) {
+    this.#worker = new Worker(entry);
+    this.#signal = signal;
+    signal?.addEventListener("abort", this.#onAbort);
+  }
+
+  /**
+   * @param onMessage  called for every message of the task
+   * @throws what the task threw, VistaError `ABORTED`
+   */
+  run(task: Task, onMessage: (message: Message) => void): Promise<void> {
+    throwIfAborted(this.#signal);
+    return new Promise((resolve, reject) => {
+      const settle = (error?: Error) => {
+        this.#worker.off("message", take).off("error", settle).off("exit", onExit);
+        if (error === undefined) resolve();
+        else reject(error);
+      };
+      const take = (message: Message | Ending) => {
+        if (isEnding(message)) settle(errorOf(message));
+        else onMessage(message);
+      };
+      const onExit = () =>
+        settle(this.#signal?.aborted ? abortedError(this.#signal) : new Error("a worker thread ended"));
+      this.#worker.on("message", take).on("error", settle).on("exit", onExit);
+      this.#worker.postMessage(task);
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#signal?.removeEventListener("abort", this.#onAbort);
+    await this.#worker.terminate();
+  }
+}
+
+/** Runs one task in a thread of its own. As {@link TaskThread.run}. */
+export async function runWorker<Task, Message extends { kind: string }>(
   entry: URL,
-  data: unknown,
+  task: Task,
   signal: AbortSignal | undefined,
   onMessage: (message: Message) => void,
 ): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const worker = new Worker(entry, { workerData: data });
-    const onAbort = () => void worker.terminate();
-    signal?.addEventListener("abort", onAbort);
-    worker.on("message", (message: Message | SentError) => {
-      if (message.kind !== "failed") {
-        onMessage(message as Message);
-        return;
-      }
-      const { code, message: text, hint } = message as SentError;
-      reject(new VistaError(code, text, hint === undefined ? {} : { hint }));
-    });
-    worker.on("error", reject);
-    worker.on("exit", () => {
-      signal?.removeEventListener("abort", onAbort);
-      if (signal?.aborted) reject(abortedError(signal));
-      else resolve();
-    });
-    if (signal?.aborted) onAbort();
-  });
+  throwIfAborted(signal);
+  const thread = new TaskThread<Task, Message>(entry, signal);
+  try {
+    await thread.run(task, onMessage);
+  } finally {
+    await thread.close();
+  }
+}
+
+function isEnding(message: { kind: string }): message is Ending {
+  return message.kind === "finished" || message.kind === "failed" || message.kind === "refused";
+}
+
+function errorOf(ending: Ending): Error | undefined {
+  if (ending.kind === "finished") return undefined;
+  const { message } = ending;
+  if (ending.kind === "refused") {
+    return Object.assign(new Error(message), { code: ending.code, syscall: ending.syscall });
+  }
+  const { code, hint } = ending;
+  return new VistaError(code, message, hint === undefined ? {} : { hint });
 }

@@ -66,6 +66,19 @@ describe("exit codes and text", () => {
     expect(code).toBe(0);
   });
 
+  it("says what to name instead of a folder of tables, or of several sets", async () => {
+    const tables = await check([clean.path(VERSION), "--quiet"]);
+    expect(tables).toMatchObject({ code: 1, stdout: "" });
+    expect(tables.stderr).toContain("no data set that is known here. These are the tables of one version");
+    const above = join(clean.root, "..", `several-${Date.now()}`);
+    mkdirSync(above);
+    for (const name of ["mini", "full"]) symlinkSync(clean.root, join(above, name));
+    const several = await check([above, "--quiet"]);
+    rmSync(above, { recursive: true });
+    expect(several).toMatchObject({ code: 1, stdout: "" });
+    expect(several.stderr).toContain("several nuScenes sets below it: name one of full, mini.");
+  });
+
   it("1 for errors: summary first, totals last", async () => {
     const { code, stdout } = await check([broken.root, "--quiet"]);
     expect(code).toBe(1);
@@ -193,6 +206,48 @@ describe("shards", () => {
       expect(JSON.parse(readFileSync(file, "utf8")).findings.length).toBeLessThan(
         JSON.parse(whole.stdout).findings.length,
       );
+  });
+
+  it("writes every form as one run does, byte for byte, and refuses an NDJSON file that would lack findings", async () => {
+    const folder = sets.copy(clean).root;
+    const forms = (name: string) =>
+      ["ndjson", "sarif", "report"].flatMap((form) => [`--${form}`, join(folder, `${name}.${form}`)]);
+    const read = (name: string) =>
+      ["ndjson", "sarif", "report"].map((form) => readFileSync(join(folder, `${name}.${form}`), "utf8"));
+    const shards = async (...args: string[]) => {
+      const files = [1, 2].map((index) => join(folder, `shard-${index}.json`));
+      for (const [i, file] of files.entries()) {
+        const { stdout } = await check([broken.root, "--quiet", "--json", ...args, "--shard", `${i + 1}/2`]);
+        writeFileSync(file, stdout);
+      }
+      return files;
+    };
+    const whole = await check([broken.root, "--quiet", "--max-findings", "0", ...forms("whole")]);
+    const files = await shards("--max-findings", "0");
+    const merged = await runCli("vista-data", ["merge-reports", ...files.reverse(), ...forms("merged")]);
+    expect(merged.stderr).toBe("");
+    expect(merged.stdout).toBe(whole.stdout);
+    expect(read("merged")).toEqual(read("whole"));
+    const lines = read("whole")[0]!.trimEnd().split("\n");
+    expect(lines.length).toBe(Number(/Totals: (\d+) errors/.exec(whole.stdout)![1]) + 2);
+    expect(new Set(lines).size).toBe(lines.length);
+
+    // One run writes all of them, whatever its report lists; from reports that list fewer this cannot be made.
+    await check([broken.root, "--quiet", "--max-findings", "2", ...forms("short")]);
+    expect(read("short")[0]).toBe(read("whole")[0]);
+    const few = await shards("--max-findings", "2");
+    const refused = await runCli("vista-data", ["merge-reports", ...few, ...forms("few")]);
+    expect(refused).toMatchObject({ code: 1, stdout: "" });
+    expect(refused.stderr).toMatch(/list 2 of \d+ findings of nuscenes\/\S+ and .*--max-findings 0/);
+    expect(readdirSync(folder).filter((name) => name.includes("few"))).toEqual([]);
+    const again = await runCli("vista-data", [
+      "merge-reports",
+      ...few,
+      "--sarif",
+      join(folder, "whole.sarif"),
+    ]);
+    expect(again).toMatchObject({ code: 1, stdout: "" });
+    expect(again.stderr).toContain("already exists");
   });
 
   it("a Vista root with nuScenes, OpenDV and annotations, from within it", async () => {

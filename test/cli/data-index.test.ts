@@ -1,5 +1,14 @@
 /** `vista-data index`, `stats`, `preview`, and `check` on OpenDV-YouTube, as a user runs them. */
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -112,6 +121,80 @@ describe("index", () => {
     expect(stderr).toBe("");
     expect(code).toBe(0);
     expect(JSON.parse(stdout).annos).toMatchObject({ clips: 15 * (12_000 - 24), folders: 15 });
+  });
+});
+
+describe("Ctrl-C while an index is made", () => {
+  /** Runs `index`, sends SIGINT as soon as `when` says so, and measures how long it takes to end. */
+  async function interrupted(args: string[], when: () => boolean) {
+    let sent = 0;
+    const result = await runCli("vista-data", ["index", ...args, "--quiet"], {
+      onStart: (kill) => {
+        const timer = setInterval(() => {
+          if (!when()) return;
+          clearInterval(timer);
+          sent = performance.now();
+          kill("SIGINT");
+        }, 5);
+      },
+    });
+    expect(sent).toBeGreaterThan(0);
+    // "Within a second" on a machine of one's own; this one may be busy.
+    expect(performance.now() - sent).toBeLessThan(4000);
+    return result;
+  }
+
+  it("lists folders: leaves the old index as it was", async () => {
+    // Many links to one folder: the listing takes many seconds, and to make them none.
+    const root = newFolder();
+    const [row] = await makeOpenDv(join(root, "frames"), { youtubers: 1, videos: 1, val: 0, frames: 5000 });
+    const youtuber = join(root, "full_images/Someone");
+    mkdirSync(youtuber, { recursive: true });
+    for (let i = 0; i < 5000; i++)
+      symlinkSync(join(root, "frames", folderOf(row!)), join(youtuber, `video${i}`));
+    const old = join(root, "vista-data.index");
+    const small = await run("index", join(root, "frames"), "-o", old, "--quiet");
+    expect(small.code).toBe(0);
+    const before = readFileSync(old);
+    const names = readdirSync(root).sort();
+    const start = performance.now();
+    const { code, stdout, stderr } = await interrupted([root], () => performance.now() - start > 3000);
+    expect(stderr).toMatch(
+      /^vista-data: interrupted; nothing was written\. Covered: index frames, [\d,]+ of 5,000 folders\.\n$/,
+    );
+    expect(stdout).toBe("");
+    expect(code).toBe(130);
+    expect(readFileSync(old)).toEqual(before);
+    expect(readdirSync(root).sort()).toEqual(names);
+  });
+
+  it("writes clips: leaves the old annotation file and no new index", async () => {
+    const root = newFolder();
+    mkdirSync(join(root, "data/YouTube/full_images"), { recursive: true });
+    const annos = join(root, "YouTube.json");
+    writeFileSync(annos, "[]");
+    // One record of a very long clip stands for three million clips to write.
+    const long = join(root, "10hz_YouTube_train_split0.json");
+    const record = {
+      cmd: 0,
+      blip: "",
+      folder: "full_images/Someone/dQw4w9WgXcQ",
+      first_frame: "000000000.jpg",
+      last_frame: "003000000.jpg",
+    };
+    writeFileSync(long, JSON.stringify([record]));
+    const names = readdirSync(root).sort();
+    const { code, stdout, stderr } = await interrupted(
+      [root, "--annos", annos, "--force", "--from-language", long],
+      () => readdirSync(root).some((name) => name.endsWith(".partial")),
+    );
+    expect(stderr).toMatch(
+      /^vista-data: interrupted; nothing was written\..* write clips, [\d,]+ of 2,999,977 rows/,
+    );
+    expect(stdout).toBe("");
+    expect(code).toBe(130);
+    expect(readFileSync(annos, "utf8")).toBe("[]");
+    expect(readdirSync(root).sort()).toEqual(names);
   });
 });
 

@@ -60,7 +60,7 @@ export function addCheckCommand(program: Command, context: CommandContext): void
       10_000,
     )
     .option("--json", "print the report as one JSON object")
-    .option("--ndjson <file>", "write every finding as it comes, one JSON object a line")
+    .option("--ndjson <file>", "write every finding, however many, one JSON object a line")
     .option("--sarif <file>", "write a SARIF file, one result for each rule and folder")
     .option("--report <file>", "write an HTML report")
     .option("--force", "replace output files that exist")

@@ -1,10 +1,11 @@
 /** The forms in which `check` and `merge-reports` give a report. */
 import pc from "picocolors";
+import type { Finding } from "../../dataset/finding.js";
 import { toHtml } from "../../dataset/report/html.js";
-import type { Report } from "../../dataset/report/report.js";
+import { compareFindings, type Report } from "../../dataset/report/report.js";
 import { toSarif } from "../../dataset/report/sarif.js";
 import { formatReport } from "../../dataset/report/text.js";
-import { writeWhole } from "../../io/output.js";
+import { AtomicFile, prepareOutput, writeWhole } from "../../io/output.js";
 
 export interface ReportOutputs {
   json?: boolean;
@@ -28,4 +29,39 @@ export async function writeReports(report: Report, outputs: ReportOutputs): Prom
 
 function hasColour(): boolean {
   return process.stdout.isTTY === true && !process.env.NO_COLOR;
+}
+
+const FLUSH = 1 << 20;
+
+/** An NDJSON file: every finding, one JSON object a line. Whole or absent. */
+export class FindingsFile {
+  readonly #file: AtomicFile;
+
+  private constructor(file: AtomicFile) {
+    this.#file = file;
+  }
+
+  /** @returns undefined where no path is given */
+  static async create(path: string | undefined, force: boolean): Promise<FindingsFile | undefined> {
+    if (path === undefined) return undefined;
+    return new FindingsFile(await AtomicFile.create(await prepareOutput(path, 0, { force }), { force }));
+  }
+
+  /** Writes the findings, sorted in place: in the order of reports, which is the same with and without shards. */
+  async write(findings: Finding[]): Promise<void> {
+    findings.sort(compareFindings);
+    let text = "";
+    for (const finding of findings) {
+      text += `${JSON.stringify(finding)}\n`;
+      if (text.length < FLUSH) continue;
+      await this.#file.handle.writeFile(text);
+      text = "";
+    }
+    await this.#file.handle.writeFile(text);
+    await this.#file.commit();
+  }
+
+  async discard(): Promise<void> {
+    await this.#file.discard();
+  }
 }

@@ -10,11 +10,11 @@ import { joinPath, normaliseSummary, type Report, ReportBuilder } from "../../da
 import { findRule, RULES } from "../../dataset/rules.js";
 import { configFindings, readVistaConfig, type VistaDataConfig } from "../../dataset/vista-config.js";
 import { isVistaError, VistaError } from "../../errors.js";
-import { AtomicFile, prepareOutput } from "../../io/output.js";
+import { prepareOutput } from "../../io/output.js";
 import { type CommandContext, EXIT, packageVersion } from "../program.js";
 import { createProgressView } from "../progress.js";
 import type { CheckCommandOptions } from "./check.js";
-import { writeReports } from "./outputs.js";
+import { FindingsFile, writeReports } from "./outputs.js";
 
 /** One check of the command, with the path of its root below the command's. */
 interface Part {
@@ -54,15 +54,16 @@ export async function runCheck(
     ignore: [...ignore].sort(),
     check: describeOptions(options),
   });
-  const ndjson = await Lines.create(options.ndjson, options.force ?? false);
+  const ndjson = await FindingsFile.create(options.ndjson, options.force ?? false);
   let interrupted = false;
   try {
-    const add = async (finding: Finding) => {
-      if (builder.add(finding)) await ndjson?.add(finding);
+    const all: Finding[] = [];
+    const add = (finding: Finding) => {
+      if (builder.add(finding) && ndjson !== undefined) all.push(finding);
     };
     try {
       for (const { check, prefix } of parts) {
-        for await (const finding of check) await add({ ...finding, path: joinPath(prefix, finding.path) });
+        for await (const finding of check) add({ ...finding, path: joinPath(prefix, finding.path) });
       }
       if (config !== undefined && (options.shard?.index ?? 1) === 1) {
         const tallies: AnnotationTally[] = parts.flatMap(({ check, prefix }) =>
@@ -71,14 +72,13 @@ export async function runCheck(
             path: joinPath(prefix, tally.path),
           })),
         );
-        for (const each of configFindings(config, (path) => existsSync(join(root, path)), tallies))
-          await add(each);
+        for (const each of configFindings(config, (path) => existsSync(join(root, path)), tallies)) add(each);
       }
     } catch (error) {
       if (!isVistaError(error) || error.code !== "ABORTED") throw error;
       interrupted = true;
     }
-    await ndjson?.commit();
+    await ndjson?.write(all);
   } finally {
     view.stop();
     await ndjson?.discard();
@@ -204,39 +204,4 @@ function unknownRule(code: string): VistaError {
   return new VistaError("USAGE", `--ignore ${code}: there is no such rule`, {
     hint: close.length > 0 ? `Did you mean ${close.join(", ")}?` : "docs/vista-data.md lists the rules.",
   });
-}
-
-/** An NDJSON file that is whole or absent. */
-class Lines {
-  readonly #file: AtomicFile;
-  #pending = "";
-
-  private constructor(file: AtomicFile) {
-    this.#file = file;
-  }
-
-  static async create(path: string | undefined, force: boolean): Promise<Lines | undefined> {
-    if (path === undefined) return undefined;
-    return new Lines(await AtomicFile.create(await prepareOutput(path, 0, { force }), { force }));
-  }
-
-  async add(finding: Finding): Promise<void> {
-    this.#pending += `${JSON.stringify(finding)}\n`;
-    if (this.#pending.length > 1 << 20) await this.#flush();
-  }
-
-  async commit(): Promise<void> {
-    await this.#flush();
-    await this.#file.commit();
-  }
-
-  async discard(): Promise<void> {
-    await this.#file.discard();
-  }
-
-  async #flush(): Promise<void> {
-    const text = this.#pending;
-    this.#pending = "";
-    await this.#file.handle.writeFile(text);
-  }
 }

@@ -9,9 +9,9 @@ import { type LocatedData, locateData } from "../../dataset/index-file/locate.js
 import { type ClipSource, writeYouTube, type YouTubeResult } from "../../dataset/index-file/youtube.js";
 import { readMeta, type Split } from "../../dataset/opendv/meta.js";
 import { countFrames } from "../../dataset/opendv/runs.js";
-import { VistaError } from "../../errors.js";
+import { isVistaError, VistaError } from "../../errors.js";
 import { prepareOutput, writeWhole } from "../../io/output.js";
-import type { RunOptions } from "../../progress.js";
+import type { Progress, RunOptions } from "../../progress.js";
 import { formatBytes, formatCount, plural } from "../format.js";
 import type { CommandContext } from "../program.js";
 import { createProgressView } from "../progress.js";
@@ -32,7 +32,12 @@ export async function runIndex(
   }
   if (options.annos !== undefined) await prepareOutput(options.annos, 0, { force: options.force ?? false });
   const view = await createProgressView(options.quiet ?? false);
-  const run: RunOptions = { signal: context.signal, onProgress: (progress) => view.update(progress) };
+  let last: Progress | undefined;
+  const onProgress = (progress: Progress) => {
+    last = progress;
+    view.update(progress);
+  };
+  const run: RunOptions = { signal: context.signal, onProgress };
   try {
     const located = locateData(root);
     if (options.output === undefined && located.opendv?.found.folders[0]?.path === ".") {
@@ -49,14 +54,25 @@ export async function runIndex(
       ...(previous === undefined ? {} : { previous }),
     });
     const bytes = encodeIndex(index);
-    await writeWhole(path, bytes, { force: true });
+    // The long part first: whoever stops it finds everything as it was, the old index among it.
     const annos =
       options.annos === undefined ? undefined : await writeAnnos(options.annos, index, located, options, run);
+    await writeWhole(path, bytes, { force: true });
     view.stop();
     print(options, { path, bytes: bytes.byteLength, read, reused, index, annos });
+  } catch (error) {
+    if (!isVistaError(error) || error.code !== "ABORTED" || last === undefined) throw error;
+    throw new VistaError("ABORTED", error.message, { hint: covered(last), cause: error });
   } finally {
     view.stop();
   }
+}
+
+/** `Covered: index frames, 120 of 2,000 folders.` */
+function covered({ phase, done, total, unit }: Progress): string {
+  const amount = (value: number) => (unit === "bytes" ? formatBytes(value) : formatCount(value));
+  const of = total === undefined ? "" : ` of ${amount(total)}`;
+  return `Covered: ${phase}, ${amount(done)}${of}${unit === "bytes" ? "" : ` ${unit}`}.`;
 }
 
 async function writeAnnos(

@@ -57,6 +57,8 @@ export class ClipRows implements RowSink {
     const { row } = this.#fast;
     const first = Number(row.first);
     if (first > MAX_FRAME) return -1;
+    // Both ends are padded alike; numbers that are not padded are looked at below.
+    if (this.#kind === "language" && row.last.length !== row.first.length) return -1;
     if (this.#folder === undefined || this.#folder.name !== row.folder) {
       if (row.folder.endsWith("/")) return -1;
       this.#folder = this.#checker.folder(copyText(row.folder));
@@ -125,7 +127,14 @@ export class ClipRows implements RowSink {
     const first = Number(digits);
     let length = this.#frames;
     if (language) {
-      length = Number.parseInt(record.last_frame as string, 10) - first + 1;
+      const last = Number.parseInt(record.last_frame as string, 10);
+      const alike = `${String(last).padStart(digits.length, "0")}.${extension}`;
+      if (record.last_frame !== alike) {
+        const message = `"last_frame" is "${record.last_frame}", which would be "${alike}" if named like "first_frame"`;
+        this.#issues.record(RULES["frame-name"], index, offset, message);
+        return false;
+      }
+      length = last - first + 1;
       this.#language(record.cmd as number, length, index, offset);
       if (length < 1) return true; // said so above
     }

@@ -2,6 +2,7 @@
 import { statSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { setImmediate } from "node:timers/promises";
+import { isSystemError } from "../../errors.js";
 import type { Split } from "../opendv/meta.js";
 import { describeLayout } from "../opendv/names.js";
 import { findOpenDvRoot } from "../opendv/root.js";
@@ -50,7 +51,7 @@ export function folderSource(root: string, splits: ReadonlyMap<string, Split>): 
       try {
         return scanFolder(pathOf(name));
       } catch (error) {
-        if ((error as NodeJS.ErrnoException).syscall === undefined) throw error;
+        if (!isSystemError(error)) throw error;
         return undefined;
       }
     },

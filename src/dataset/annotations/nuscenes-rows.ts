@@ -1,6 +1,7 @@
 /** Records of nuScenes.json and nuScenes_val.json. */
 import { readdirSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
+import { isSystemError } from "../../errors.js";
 import type { RowSink } from "../json/rows.js";
 import { describe } from "./clip-rows.js";
 import { type Issues, NO_INDEX, records } from "./issues.js";
@@ -26,7 +27,7 @@ const COMMANDS = 4;
 export const PICTURE = { width: 1600, height: 900 };
 /** CAM_FRONT runs at 12 Hz; a second without a frame is a hole. */
 const HOLE_US = 1_000_000;
-const FILE_NAME = /^(.*)__[A-Z_]+__([0-9]{13,17})\.[a-z]+$/;
+const FILE_NAME = /^(.*)__([^_]\w*)__([0-9]{13,17})\.[a-z]+$/i;
 
 /** Which files are there, by listing each folder once. */
 export class FileListing {
@@ -49,7 +50,7 @@ export class FileListing {
     try {
       return new Set(readdirSync(isAbsolute(folder) ? folder : join(this.#root, folder)));
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).syscall === undefined) throw error;
+      if (!isSystemError(error)) throw error;
       return undefined;
     }
   }
@@ -142,6 +143,14 @@ export function stopsDataset(value: unknown): boolean {
   return typeof u !== "number" || (typeof v !== "number" && v !== null);
 }
 
+/** True for a fault of form that the loader does not stumble over: no speed in another spelling, a command of any number. */
+function isTaken([rule, , key]: RecordFault, value: unknown): boolean {
+  if (rule !== "shape" || key === undefined) return false;
+  const field = (value as Record<string, unknown>)[key];
+  if (key === "cmd") return typeof field === "number" || typeof field === "boolean";
+  return (key === "speed" || key === "angle") && field !== undefined && isEmpty(field);
+}
+
 /** What Python takes for false. */
 function isEmpty(value: unknown): boolean {
   return !value || (Array.isArray(value) && value.length === 0);
@@ -201,7 +210,7 @@ export class NuScenesRows implements RowSink {
       (rule === "length" && key === "frames" && (value as NuScenesRecord).frames.length > this.#frames);
     const wrong = faults.filter((fault) => !harmless(fault));
     if (wrong.length > 0) {
-      this.unusable++;
+      if (!wrong.every((fault) => isTaken(fault, value))) this.unusable++;
       if (wrong.some(([, , key]) => key === undefined || key === "frames")) this.lost++;
       return;
     }
@@ -257,13 +266,12 @@ export class NuScenesRows implements RowSink {
     }
     if (!this.#training) {
       for (const frame of frames) this.#validation.add(frame);
-    } else if (this.#validation.has(start)) {
-      this.#issues.record(
-        RULES["val-in-train"],
-        index,
-        offset,
-        `starts at ${start}, a frame of a validation clip`,
-      );
+      return;
+    }
+    const shared = frames.findIndex((frame) => this.#validation.has(frame));
+    if (shared >= 0) {
+      const message = `frame ${shared} is one of a validation clip: ${frames[shared]}`;
+      this.#issues.record(RULES["val-in-train"], index, offset, message);
     } else {
       const scene = this.#scenes?.sceneOf(start);
       if (scene === undefined) return;
@@ -277,25 +285,26 @@ export class NuScenesRows implements RowSink {
     }
   }
 
-  /** Frames of one clip are of one drive, each later than the one before. */
+  /** Frames of one clip are of one drive and one camera, each later than the one before. */
   #order({ frames }: NuScenesRecord, index: number, offset: number): void {
     let log: string | undefined;
+    let channel: string | undefined;
     let time = 0;
     for (const [at, frame] of frames.entries()) {
       const match = FILE_NAME.exec(frame.slice(frame.lastIndexOf("/") + 1));
       if (match === null) return; // names of one's own: nothing to compare
-      const next = Number(match[2]);
-      if (log !== undefined && match[1] !== log) {
-        this.#issues.record(
-          RULES["frame-order"],
-          index,
-          offset,
-          `frame ${at} is of another drive than frame ${at - 1}`,
-        );
+      const next = Number(match[3]);
+      if (log !== undefined && (match[1] !== log || match[2] !== channel)) {
+        const what = match[1] === log ? "camera" : "drive";
+        const message = `frame ${at} is of another ${what} than frame ${at - 1}`;
+        this.#issues.record(RULES["frame-order"], index, offset, message);
         return;
       }
       if (log !== undefined && next <= time) {
-        const message = `frame ${at} is ${((time - next) / 1e6).toFixed(3)} s before frame ${at - 1}`;
+        const message =
+          next === time
+            ? `frame ${at} has the time of frame ${at - 1}`
+            : `frame ${at} is ${((time - next) / 1e6).toFixed(3)} s before frame ${at - 1}`;
         this.#issues.record(RULES["frame-order"], index, offset, message);
         return;
       }
@@ -305,6 +314,7 @@ export class NuScenesRows implements RowSink {
         return;
       }
       log = match[1];
+      channel = match[2];
       time = next;
     }
   }

@@ -1,6 +1,7 @@
 /** Checks annotation files one after the other, reading synchronously: in a worker thread where they are large. */
 import { statSync } from "node:fs";
 import { basename } from "node:path";
+import { isSystemError } from "../../errors.js";
 import { finding } from "../define-rules.js";
 import type { AnnotationTally, Finding, QuickTally } from "../finding.js";
 import { type RowSink, type RowsResult, readRows } from "../json/rows.js";
@@ -59,7 +60,7 @@ export function kindOf(value: unknown): AnnotationKind | undefined {
 
 /** Whether a file is one of validation clips: by its name, as the authors name theirs. */
 export function isValidation(name: string): boolean {
-  return /(^|[^a-z])val([^a-z]|$)/i.test(basename(name));
+  return /(^|[^a-z])val(idation)?([^a-z]|$)/i.test(basename(name));
 }
 
 /** @param isAborted  asked now and then while the frames of a quick check are looked for */
@@ -85,11 +86,10 @@ export async function runAnnotations(
       before += result.bytes;
       state.end(result);
     } catch (error) {
-      const { syscall, code } = error as NodeJS.ErrnoException;
-      if (syscall === undefined) throw error;
+      if (!isSystemError(error)) throw error;
       send({
         kind: "findings",
-        findings: [finding(RULES["unreadable-file"], name, `cannot be read (${code})`)],
+        findings: [finding(RULES["unreadable-file"], name, `cannot be read (${error.code})`)],
       });
       continue;
     }

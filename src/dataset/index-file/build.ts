@@ -17,7 +17,7 @@ import {
   type Stamp,
 } from "./format.js";
 import { type LocatedData, locateData } from "./locate.js";
-import type { IndexMessage } from "./worker.js";
+import type { IndexMessage, IndexTask } from "./worker.js";
 
 export interface BuildIndexOptions extends RunOptions {
   /** An earlier index of the same data: folders that have not changed since are taken from it. */
@@ -133,7 +133,7 @@ async function loadChains(
   if (bytes < WORKER_FROM) return readChains(folder, onBytes);
   let chains: IndexedChain[] = [];
   const entry = new URL("./worker.js", import.meta.url);
-  await runWorker<IndexMessage>(entry, { kind: "chains", folder }, signal, (message) => {
+  await runWorker<IndexTask, IndexMessage>(entry, { kind: "chains", folder }, signal, (message) => {
     if (message.kind === "chains") chains = message.chains;
     else if (message.kind === "bytes") onBytes(message.bytes);
   });

@@ -6,7 +6,7 @@ import type { RunOptions } from "../../progress.js";
 import { copyText, FastRows } from "../annotations/fast-rows.js";
 import { type RowSink, readRows } from "../json/rows.js";
 import { type FrameLayout, parseFrameName } from "../opendv/names.js";
-import type { IndexMessage } from "./worker.js";
+import type { IndexMessage, IndexTask } from "./worker.js";
 
 export interface LanguageFolder {
   folder: string;
@@ -37,7 +37,7 @@ export async function readLanguage(
     options.onProgress?.({ phase: "read language files", done, total, unit: "bytes" });
   if (total < WORKER_FROM) return collectLanguage(files, onBytes);
   let folders: LanguageFolder[] = [];
-  await runWorker<IndexMessage>(
+  await runWorker<IndexTask, IndexMessage>(
     new URL("./worker.js", import.meta.url),
     { kind: "language", files },
     options.signal,

@@ -1,6 +1,5 @@
 /** Entry of a worker thread: reads language files or nuScenes tables, which takes seconds to minutes. */
-import { parentPort, workerData } from "node:worker_threads";
-import { toSent } from "../../io/worker.js";
+import { serveTasks } from "../../io/worker.js";
 import { readChains } from "./chains.js";
 import type { IndexedChain } from "./format.js";
 import { collectLanguage, type LanguageFolder } from "./language.js";
@@ -12,17 +11,8 @@ export type IndexMessage =
   | { kind: "language"; folders: LanguageFolder[] }
   | { kind: "chains"; chains: IndexedChain[] };
 
-if (parentPort !== null) {
-  const port = parentPort;
-  const task = workerData as IndexTask;
-  const onBytes = (bytes: number) => port.postMessage({ kind: "bytes", bytes });
-  try {
-    const message: IndexMessage =
-      task.kind === "language"
-        ? { kind: "language", folders: collectLanguage(task.files, onBytes) }
-        : { kind: "chains", chains: readChains(task.folder, onBytes) };
-    port.postMessage(message);
-  } catch (error) {
-    port.postMessage(toSent(error));
-  }
-}
+serveTasks<IndexTask, IndexMessage>((task, send) => {
+  const onBytes = (bytes: number) => send({ kind: "bytes", bytes });
+  if (task.kind === "language") send({ kind: "language", folders: collectLanguage(task.files, onBytes) });
+  else send({ kind: "chains", chains: readChains(task.folder, onBytes) });
+});

@@ -1,26 +1,45 @@
 /** Findings about chains: samples of a scene, frames of a sensor in a scene, boxes of an instance. */
 import { finding } from "../define-rules.js";
 import type { Finding } from "../finding.js";
-import { type ChainFault, type ChainInput, type ChainResult, checkChains } from "./chains.js";
+import { claimsOf } from "./chain-claims.js";
+import {
+  type ChainFault,
+  type ChainInput,
+  type ChainResult,
+  checkChains,
+  findCrossings,
+  withoutStrays,
+} from "./chains.js";
 import type { Tables } from "./data.js";
 import type { Frames } from "./frames.js";
-import { FLAG, KEEP, type TableState } from "./load.js";
 import type { Names } from "./names.js";
 import { NUSCENES_RULES as RULES } from "./rules.js";
+import { type SampleChains, SCENE_ENDS } from "./sample-chains.js";
 import type { TableName } from "./schema.js";
 import { remainder, sampleLinks } from "./table-findings.js";
+import { FLAG, KEEP, type TableState } from "./table-state.js";
 import { rowOf, type SmallTable } from "./tables.js";
 import { TokenTable } from "./tokens.js";
 
-/** @returns samples whose own time is wrong: their key frames are then not to blame for being far from them */
+const INSTANCE_ENDS = ["first_annotation_token", "last_annotation_token"] as const;
+
+/** What the chains show and other rules need, so as not to report it again. */
+export interface ChainKnowledge {
+  /** Samples whose own time is wrong: their key frames are not to blame for being far from them. */
+  wrongTime: ReadonlySet<number>;
+  /** Rows of sample_data that belong to another scene than the chain around them. */
+  strays: ReadonlyMap<number, number>;
+}
+
 export function* chainFindings(
   tables: Tables,
+  samples: SampleChains | undefined,
   frames: Frames | undefined,
   names: Names,
-): Generator<Finding, ReadonlySet<number>> {
+): Generator<Finding, ChainKnowledge> {
   const { sample, scene, instance } = tables.small;
-  let samples: ChainResult | undefined;
-  if (sample !== undefined && scene !== undefined) samples = yield* sampleChains(sample, scene, names);
+  let strays: ReadonlyMap<number, number> = new Map();
+  if (samples !== undefined) yield* sampleFindings(sample!, scene!, samples, names);
   if (tables.sampleData !== undefined && frames !== undefined) {
     const data = tables.sampleData;
     const input: ChainInput = {
@@ -33,12 +52,15 @@ export function* chainFindings(
       exclude: excluded(data, data.flags),
     };
     const describe = (row: number) => frames.describe(row);
-    yield* faultFindings("sample_data", checkChains(input), input, names, describe);
+    const result = checkChains(input);
+    strays = result.strays;
+    yield* faultFindings("sample_data", result, input, names, describe);
   }
   if (tables.annotations !== undefined && sample !== undefined && instance !== undefined) {
-    yield* instanceChains(tables, instance, samplePositions(sample), names);
+    yield* instanceChains(tables, instance, sample, samples, names);
   }
-  return new Set(samples?.faults.flatMap((fault) => (fault.kind === "time" ? [fault.culprit] : [])));
+  const late = samples?.result.faults.flatMap((fault) => (fault.kind === "time" ? [fault.culprit] : []));
+  return { wrongTime: new Set(late), strays };
 }
 
 /**
@@ -51,72 +73,77 @@ function samplePositions(sample: SmallTable): Float64Array {
   const position = new Float64Array(sample.rows).fill(Number.NaN);
   for (let start = 0; start < sample.rows; start++) {
     if (prev[start]! >= 0) continue;
-    for (let at = start, place = 0; at >= 0 && Number.isNaN(position[at]!); at = next[at]!)
+    for (let at = start, place = 0; Number.isNaN(position[at]!); ) {
       position[at] = place++;
+      const to = next[at]!;
+      // A link that is not returned may lead anywhere.
+      if (to >= 0 && prev[to] === at) at = to;
+    }
   }
   return position;
 }
 
-function* sampleChains(sample: SmallTable, scene: SmallTable, names: Names): Generator<Finding, ChainResult> {
-  const input: ChainInput = {
-    rows: sample.rows,
-    prev: sampleLinks(sample, "prev"),
-    next: sampleLinks(sample, "next"),
-    group: Int32Array.from(sample.values, (row) => rowOf(scene, row.scene_token)),
-    groups: scene.rows,
-    time: Float64Array.from(sample.values, timestampOf),
-    exclude: sample.exclude,
-  };
-  const result = checkChains(input);
-  const describe = (row: number) => {
-    const group = input.group[row]!;
-    return group < 0 ? "no known scene" : String(scene.values[group]!.name);
-  };
+function* sampleFindings(
+  sample: SmallTable,
+  scene: SmallTable,
+  { input, result, scenes }: SampleChains,
+  names: Names,
+): Generator<Finding> {
+  const describe = (row: number, group = input.group[row]!) =>
+    group < 0 ? "no known scene" : String(scene.values[group]!.name);
   yield* faultFindings("sample", result, input, names, describe);
-  if (!sample.complete) return result;
-  yield* endFindings(
-    scene,
-    "scene",
-    ["first_sample_token", "last_sample_token"],
-    sample,
-    input,
-    result,
-    names,
-  );
-  yield* countFindings(scene, "scene", "nbr_samples", "samples", input, names);
-  return result;
+  if (!sample.complete) return;
+  const corrected = { ...input, group: scenes };
+  yield* endFindings(scene, "scene", SCENE_ENDS, sample, corrected, result, names);
+  yield* countFindings(scene, "scene", "nbr_samples", "samples", corrected, names);
 }
 
 function* instanceChains(
   tables: Tables,
   instance: SmallTable,
-  positions: Float64Array,
+  sample: SmallTable,
+  samples: SampleChains | undefined,
   names: Names,
 ): Generator<Finding> {
   const data = tables.annotations!;
-  const input: ChainInput = {
+  if (data.rows === 0) return; // as in the test version, or reported as an empty table
+  const exclude = excluded(data, data.flags);
+  const time = valuesAt(samplePositions(sample), data.sample);
+  const scenes = scenesOf(data.sample, samples);
+  // An instance is seen in one scene only: whoever names a sample of another one does not lie before or after it.
+  const byScene = findCrossings({ prev: data.prev, next: data.next, group: scenes, exclude });
+  for (const { row } of byScene.faults) time[row] = Number.NaN;
+  const rows: ChainInput = {
     rows: data.rows,
     prev: data.prev,
     next: data.next,
     group: data.instance,
     groups: instance.rows,
-    time: valuesAt(positions, data.sample),
-    exclude: excluded(data, data.flags),
+    time,
+    exclude,
   };
+  const input = data.complete
+    ? { ...rows, claims: claimsOf(instance, INSTANCE_ENDS, new TokenTable(data.table), rows) }
+    : rows;
   const result = checkChains(input);
-  const describe = (row: number) => {
-    const group = data.instance[row]!;
-    return group < 0 ? "no known instance" : `instance ${String(instance.values[group]!.token)}`;
-  };
+  const describe = (row: number, group = data.instance[row]!) =>
+    group < 0 ? "no known instance" : `instance ${String(instance.values[group]!.token)}`;
   yield* faultFindings("sample_annotation", result, input, names, describe);
+  const faults = byScene.faults.filter(({ row }) => result.faulty[row] === 0);
+  const sceneOf = (row: number) => `a sample of ${String(tables.small.scene!.values[scenes[row]!]!.name)}`;
+  yield* faultFindings("sample_annotation", { faults }, { ...input, group: scenes }, names, sceneOf);
   if (!data.complete) return;
-  const ends = ["first_annotation_token", "last_annotation_token"] as const;
-  yield* endFindings(instance, "instance", ends, data, input, result, names);
-  yield* countFindings(instance, "instance", "nbr_annotations", "annotations", input, names);
+  const corrected = { ...input, group: withoutStrays(input.group, result.strays) };
+  yield* endFindings(instance, "instance", INSTANCE_ENDS, data, corrected, result, names);
+  yield* countFindings(instance, "instance", "nbr_annotations", "annotations", corrected, names);
 }
 
-function timestampOf(row: Readonly<Record<string, unknown>>): number {
-  return typeof row.timestamp === "number" ? row.timestamp : Number.NaN;
+/** The scene of each row's sample, -1 where it has none. */
+function scenesOf(rows: Int32Array, samples: SampleChains | undefined): Int32Array {
+  const scenes = new Int32Array(rows.length).fill(-1);
+  if (samples === undefined) return scenes;
+  for (let i = 0; i < rows.length; i++) if (rows[i]! >= 0) scenes[i] = samples.scenes[rows[i]!]!;
+  return scenes;
 }
 
 /** The value of each row's sample, NaN where it has none. (`Float64Array.from` takes ten times as long.) */
@@ -134,11 +161,15 @@ export function excluded(state: TableState, flags: Uint8Array): Uint8Array {
   return exclude;
 }
 
+/** Says what a row belongs to, or would with another group. */
+type Describe = (row: number, group?: number) => string;
+
 const RULE_OF = {
   asymmetric: "chain-asymmetric",
   unanswered: "chain-asymmetric",
   crosses: "chain-crosses",
   stray: "chain-crosses",
+  claimed: "chain-crosses",
   time: "chain-time",
   cycle: "chain-cycle",
   split: "chain-split",
@@ -146,10 +177,10 @@ const RULE_OF = {
 
 function* faultFindings(
   table: TableName,
-  result: ChainResult,
+  result: Pick<ChainResult, "faults">,
   input: ChainInput,
   names: Names,
-  describe: (row: number) => string,
+  describe: Describe,
 ): Generator<Finding> {
   const path = names.path(table);
   const offset = names.state(table)!.offset;
@@ -175,7 +206,7 @@ function message(
   table: TableName,
   input: ChainInput,
   names: Names,
-  describe: (row: number) => string,
+  describe: Describe,
 ): string {
   const token = (row: number) => names.token(table, row);
   switch (fault.kind) {
@@ -190,6 +221,8 @@ function message(
       return `${fault.field} leads from ${describe(fault.row)} to ${describe(fault.other)} (${token(fault.other)})`;
     case "stray":
       return `belongs to ${describe(fault.row)}, but lies in a chain of ${describe(fault.other)}`;
+    case "claimed":
+      return `belongs to ${describe(fault.row)}, but ${describe(fault.row, fault.by)} names it as its own`;
     case "time": {
       const step = input.time[fault.row]! - input.time[fault.other]!;
       const order = `${token(fault.other)} comes after ${token(fault.row)} in the chain`;

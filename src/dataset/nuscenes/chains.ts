@@ -4,7 +4,7 @@
  * One wrong pointer usually leaves two that do not agree (the neighbour's answer still names the row). Each fault is
  * therefore looked for in the most specific form first, and what it explains is not reported again.
  */
-import { LINK } from "./load.js";
+import { LINK } from "./table-state.js";
 
 export interface ChainInput {
   rows: number;
@@ -19,6 +19,8 @@ export interface ChainInput {
   time: Float64Array;
   /** 1 for rows that take no part: without a token, or with one that an earlier row has. */
   exclude: Uint8Array;
+  /** Rows that another group than their own claims as an end of its chain (see chain-claims.ts): strays. */
+  claims?: ReadonlyMap<number, number> | undefined;
 }
 
 export type ChainFault =
@@ -28,8 +30,10 @@ export type ChainFault =
   | { kind: "unanswered"; row: number; field: "prev" | "next"; other: number }
   /** `field` of `row` names a row of another group. */
   | { kind: "crosses"; row: number; field: "prev" | "next"; other: number }
-  /** Both neighbours of `row` belong to another group. */
+  /** `row` belongs to another group than the chain around it. */
   | { kind: "stray"; row: number; other: number }
+  /** The same of a row that lies in no chain: another group claims it. */
+  | { kind: "claimed"; row: number; by: number }
   /** `row` comes before `other` in the chain, but not in time. `culprit` is the one whose time seems wrong. */
   | { kind: "time"; row: number; other: number; culprit: number }
   /** A chain without start; `row` is its earliest row. */
@@ -41,6 +45,8 @@ export interface ChainResult {
   faults: ChainFault[];
   /** Rows whose prev or next has been reported, or that are in a cycle. */
   faulty: Uint8Array;
+  /** Rows that belong to another group than the chain around them, and the group of that chain. */
+  strays: ReadonlyMap<number, number>;
 }
 
 /** Bits of the working state of each row. */
@@ -58,7 +64,7 @@ export function checkChains(input: ChainInput): ChainResult {
   const report = (fault: ChainFault) => {
     faults.push(fault);
     faulty[fault.row] = 1;
-    if (fault.kind !== "cycle") faulty[fault.other] = 1;
+    if ("other" in fault) faulty[fault.other] = 1;
   };
 
   // Pointers that are not returned, by the row they name: few in any real set.
@@ -114,11 +120,29 @@ export function checkChains(input: ChainInput): ChainResult {
     }
   }
 
-  crossings(prev, next, group, report);
+  const strays = crossings({ prev, next, group, claims: input.claims }, report);
   cycles({ ...input, prev, next }, state, faulty, report);
-  splits({ ...input, prev, next }, nextOf, report);
+  splits({ ...input, prev, next }, nextOf, strays, report);
   timeOrder({ ...input, prev, next }, faulty, faults);
-  return { faults, faulty };
+  return { faults, faulty, strays };
+}
+
+/** Links that both ends agree on and that lead into another group, and nothing else. */
+export function findCrossings(
+  input: Pick<ChainInput, "prev" | "next" | "group" | "exclude">,
+): Pick<ChainResult, "faults" | "strays"> {
+  const faults: ChainFault[] = [];
+  const [prev, next] = [cleaned(input.prev, input.exclude), cleaned(input.next, input.exclude)];
+  const strays = crossings({ prev, next, group: input.group }, (fault) => faults.push(fault));
+  return { faults, strays };
+}
+
+/** The groups with each stray in that of its chain: what follows from a stray is then not reported as well. */
+export function withoutStrays(group: Int32Array, strays: ReadonlyMap<number, number>): Int32Array {
+  if (strays.size === 0) return group;
+  const corrected = Int32Array.from(group);
+  for (const [row, to] of strays) corrected[row] = to;
+  return corrected;
 }
 
 /** Links of rows that take no part, and links to them, count as unusable. */
@@ -140,34 +164,45 @@ function differ(group: Int32Array, a: number, b: number): boolean {
   return group[a]! >= 0 && group[b]! >= 0 && group[a] !== group[b];
 }
 
-/** Links that both ends agree on, but that lead into another group. */
+/**
+ * Links that both ends agree on, but that lead into another group.
+ *
+ * @returns the strays among the rows, each with the group of its chain
+ */
 function crossings(
-  prev: Int32Array,
-  next: Int32Array,
-  group: Int32Array,
+  { prev, next, group, claims }: Pick<ChainInput, "prev" | "next" | "group" | "claims">,
   report: (fault: ChainFault) => void,
-): void {
-  const crosses = (row: number) => {
-    const to = next[row]!;
-    return to >= 0 && prev[to] === row && differ(group, row, to);
+): Map<number, number> {
+  const before = (row: number) => (prev[row]! >= 0 && next[prev[row]!] === row ? prev[row]! : -1);
+  const after = (row: number) => (next[row]! >= 0 && prev[next[row]!] === row ? next[row]! : -1);
+  /** A neighbour of `row` if all around it is of one other group: both neighbours or, at an end, the next two. */
+  const chainAround = (row: number): number => {
+    const [left, right] = [before(row), after(row)];
+    const [one, two] =
+      left >= 0 && right >= 0 ? [left, right] : right >= 0 ? [right, after(right)] : [left, before(left)];
+    return one >= 0 && two >= 0 && differ(group, row, one) && group[one] === group[two] ? one : -1;
   };
-  const strays = new Set<number>();
-  const ends: number[] = [];
+  const strays = new Map<number, number>(claims);
+  for (const [row, by] of strays) {
+    const other = Math.max(before(row), after(row));
+    report(other < 0 ? { kind: "claimed", row, by } : { kind: "stray", row, other });
+  }
+  const pairs: [number, number][] = [];
   for (let row = 0; row < next.length; row++) {
-    if (!crosses(row)) continue;
-    const middle = next[row]!;
-    if (!strays.has(row) && crosses(middle) && !differ(group, row, next[middle]!)) {
-      strays.add(middle);
-      report({ kind: "stray", row: middle, other: row });
-    } else {
-      ends.push(row);
+    const to = next[row]!;
+    if (to < 0 || prev[to] !== row || !differ(group, row, to)) continue;
+    pairs.push([row, to]);
+    for (const each of [row, to]) {
+      const other = chainAround(each);
+      if (other < 0 || strays.has(each)) continue;
+      strays.set(each, group[other]!);
+      report({ kind: "stray", row: each, other });
     }
   }
-  for (const row of ends) {
-    if (!strays.has(row) && !strays.has(next[row]!)) {
-      report({ kind: "crosses", row, field: "next", other: next[row]! });
-    }
+  for (const [row, other] of pairs) {
+    if (!strays.has(row) && !strays.has(other)) report({ kind: "crosses", row, field: "next", other });
   }
+  return strays;
 }
 
 /** Walks every chain from its start; what is left over goes round in circles. */
@@ -206,13 +241,15 @@ function cycles(
 function splits(
   input: ChainInput,
   namedAsNext: ReadonlyMap<number, number>,
+  strays: ReadonlyMap<number, number>,
   report: (fault: ChainFault) => void,
 ): void {
   const { rows, prev, group, time, exclude } = input;
   const first = new Int32Array(input.groups).fill(-1);
   const more: number[] = [];
   for (let row = 0; row < rows; row++) {
-    if (prev[row] !== LINK.none || group[row]! < 0 || exclude[row] === 1 || namedAsNext.has(row)) continue;
+    if (prev[row] !== LINK.none || group[row]! < 0 || exclude[row] === 1) continue;
+    if (namedAsNext.has(row) || strays.has(row)) continue;
     const known = first[group[row]!]!;
     if (known === -1) first[group[row]!] = row;
     else if (time[row]! < time[known]!) {
@@ -237,12 +274,19 @@ function timeOrder(input: ChainInput, faulty: Uint8Array, faults: ChainFault[]):
   for (const [row, other] of late) {
     const before = prev[row]! >= 0 ? time[prev[row]!]! : Number.NaN;
     const after = next[other]! >= 0 ? time[next[other]!]! : Number.NaN;
-    const culprit =
-      offset(before, time[row]!, time[other]!, after) > offset(after, time[other]!, time[row]!, before)
-        ? row
-        : other;
+    // The one without which the others lie closer together; where that is the same, the one that lies farther off.
+    const [one, two] = [time[row]!, time[other]!];
+    const wider = span(before, one, after) - span(before, two, after);
+    const farther = offset(before, one, two, after) - offset(after, two, one, before);
+    const culprit = (wider === 0 ? farther : wider) > 0 ? row : other;
     faults.push({ kind: "time", row, other, culprit });
   }
+}
+
+/** From the first to the last of three times; those that are NaN do not count. */
+function span(...times: number[]): number {
+  const known = times.filter((time) => !Number.isNaN(time));
+  return Math.max(...known) - Math.min(...known);
 }
 
 /**

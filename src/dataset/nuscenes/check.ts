@@ -12,6 +12,7 @@ import { type FileList, fileFindings } from "./files.js";
 import { Frames, frameFindings } from "./frames.js";
 import { lookFindings } from "./looks.js";
 import { Names } from "./names.js";
+import { sampleChains } from "./sample-chains.js";
 import { sceneFindings } from "./scene-findings.js";
 import { tableCharts } from "./table-charts.js";
 import { keyFindings, tableFindings } from "./table-findings.js";
@@ -101,7 +102,9 @@ async function* run(
         names.close();
       }
     } else if (tables.sampleData !== undefined) {
-      lists.push(fileList(tables, new Frames(tables.sampleData, tables), version));
+      const { sample, scene } = tables.small;
+      const frames = new Frames(tables.sampleData, tables, sampleChains(sample, scene));
+      lists.push(fileList(tables, frames, version));
     }
   }
   if (!options.tablesOnly) {
@@ -129,10 +132,10 @@ function* tableRules(tables: Tables, version: string): Generator<Finding, Frames
     yield* tableFindings(tables, names);
     yield* keyFindings(tables, names);
     const data = tables.sampleData;
-    const frames = data === undefined ? undefined : new Frames(data, tables);
-    const wrongTime = yield* chainFindings(tables, frames, names);
-    if (data !== undefined)
-      yield* frameFindings(tables, frames!, excluded(data, data.flags), wrongTime, names);
+    const samples = sampleChains(tables.small.sample, tables.small.scene);
+    const frames = data === undefined ? undefined : new Frames(data, tables, samples);
+    const chains = yield* chainFindings(tables, samples, frames, names);
+    if (data !== undefined) yield* frameFindings(tables, frames!, excluded(data, data.flags), chains, names);
     yield* sceneFindings(tables, names);
     return frames;
   } finally {

@@ -2,21 +2,13 @@
 import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { Worker } from "node:worker_threads";
-import { abortedError, throwIfAborted } from "../../errors.js";
+import { isSystemError, throwIfAborted } from "../../errors.js";
+import { TaskThread } from "../../io/worker.js";
 import type { RunOptions } from "../../progress.js";
-import {
-  type Annotations,
-  type FollowInput,
-  findLostPoses,
-  follow,
-  loadAnnotations,
-  loadEgoPose,
-  loadSampleData,
-  type SampleData,
-  type TableState,
-} from "./load.js";
+import { type FollowInput, findLostPoses, follow } from "./links.js";
+import { type Annotations, loadAnnotations, loadEgoPose, loadSampleData, type SampleData } from "./load.js";
 import { LABEL_TABLES, LARGE_TABLES, REQUIRED_TABLES, type TableName } from "./schema.js";
+import type { TableState } from "./table-state.js";
 import { loadSmall, type SmallTable } from "./tables.js";
 import { TokenTable } from "./tokens.js";
 
@@ -31,10 +23,7 @@ export type Task =
   | { kind: "follow"; input: FollowInput }
   | { kind: "poses"; input: Parameters<typeof findLostPoses>[0] };
 
-export type TaskMessage =
-  | { kind: "bytes"; bytes: number }
-  | { kind: "done"; result: unknown }
-  | { kind: "failed"; message: string /** The system refused to read a file. */; system: boolean };
+export type TaskMessage = { kind: "bytes"; bytes: number } | { kind: "result"; result: unknown };
 
 /** Runs one task in this thread. */
 export function runTask(task: Task, onBytes: (bytes: number) => void): unknown {
@@ -89,13 +78,21 @@ export async function loadTables(folder: string, options: RunOptions): Promise<T
       tables.unreadable.set(name, error.message);
     }
   };
-  const threads = total < WORKERS_FROM ? undefined : [new Thread(options.signal), new Thread(options.signal)];
+  const start = () =>
+    new TaskThread<Task, TaskMessage>(new URL("./worker.js", import.meta.url), options.signal);
+  const threads = total < WORKERS_FROM ? undefined : [start(), start()];
   const run = async (thread: number, task: Task): Promise<unknown> => {
     throwIfAborted(options.signal);
     const report = (bytes: number) => {
       if (task.kind === "load") onBytes(task.table, bytes);
     };
-    return threads === undefined ? runTask(task, report) : threads[thread]!.run(task, report);
+    if (threads === undefined) return runTask(task, report);
+    let result: unknown;
+    await threads[thread]!.run(task, (message) => {
+      if (message.kind === "bytes") report(message.bytes);
+      else result = message.result;
+    });
+    return result;
   };
   const loadInto = async <T>(thread: number, task: Task & { kind: "load" }): Promise<T | undefined> => {
     if (!present.includes(task.table)) return undefined;
@@ -180,50 +177,4 @@ export async function loadTables(folder: string, options: RunOptions): Promise<T
     await Promise.all(threads?.map((thread) => thread.close()) ?? []);
   }
   return tables;
-}
-
-/** An error of the file system, as opposed to a bug. */
-export function isSystemError(error: unknown): error is NodeJS.ErrnoException {
-  return error instanceof Error && (error as NodeJS.ErrnoException).syscall !== undefined;
-}
-
-/** A worker thread that runs tasks one after the other. Arrays over shared memory are passed without a copy. */
-class Thread {
-  readonly #worker = new Worker(new URL("./worker.js", import.meta.url));
-  readonly #signal: AbortSignal | undefined;
-  readonly #onAbort = () => void this.#worker.terminate();
-
-  constructor(signal: AbortSignal | undefined) {
-    this.#signal = signal;
-    signal?.addEventListener("abort", this.#onAbort);
-  }
-
-  run(task: Task, onBytes: (bytes: number) => void): Promise<unknown> {
-    return new Promise((resolve, reject) => {
-      const settle = (finish: () => void) => {
-        this.#worker.off("message", onMessage).off("error", onError).off("exit", onExit);
-        finish();
-      };
-      const onMessage = (message: TaskMessage) => {
-        if (message.kind === "bytes") onBytes(message.bytes);
-        else if (message.kind === "done") settle(() => resolve(message.result));
-        else {
-          const error = new Error(message.message);
-          settle(() => reject(message.system ? Object.assign(error, { syscall: "read" }) : error));
-        }
-      };
-      const onError = (error: Error) => settle(() => reject(error));
-      const onExit = () =>
-        settle(() =>
-          reject(this.#signal?.aborted ? abortedError(this.#signal) : new Error("a worker thread ended")),
-        );
-      this.#worker.on("message", onMessage).on("error", onError).on("exit", onExit);
-      this.#worker.postMessage(task);
-    });
-  }
-
-  async close(): Promise<void> {
-    this.#signal?.removeEventListener("abort", this.#onAbort);
-    await this.#worker.terminate();
-  }
 }

@@ -82,7 +82,7 @@ export async function* canBusFindings(
   options: RunOptions,
 ): AsyncGenerator<Finding> {
   const scenes = (tables.small.scene?.values ?? []).filter((row) => sceneNumber(row.name) !== undefined);
-  coverage.total = scenes.length;
+  coverage.total += scenes.length;
   let there: Set<string>;
   try {
     there = new Set(await readdir(join(root, "can_bus")));

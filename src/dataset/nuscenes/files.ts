@@ -6,12 +6,14 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { throwIfAborted } from "../../errors.js";
 import type { RunOptions } from "../../progress.js";
+import { isBystander } from "../bystanders.js";
 import { finding } from "../define-rules.js";
 import type { Coverage, Finding, Shard } from "../finding.js";
 import { hashName, NO_FOLDER } from "./file-names.js";
-import { KEEP, type SampleData } from "./load.js";
+import type { SampleData } from "./load.js";
 import { NUSCENES_RULES as RULES } from "./rules.js";
 import { remainder } from "./table-findings.js";
+import { KEEP } from "./table-state.js";
 import { RowText } from "./tables.js";
 
 /** What the file checks keep of one version's tables. */
@@ -147,15 +149,16 @@ export async function* fileFindings(
         for (let i = 0; i < lists.length; i++) {
           if (ids[i]! >= 0 && tables[i]!.mark(ids[i]!, name)) found = true;
         }
-        // Hidden files are the file manager's, or a copy's under way.
-        if (found || !options.surplus || !known || name.startsWith(".")) continue;
+        // A name without a folder is one of the root's, where everything else lies, too.
+        if (found || !options.surplus || !known || folder === "" || !isShown(name)) continue;
         if (++surplus <= KEEP) {
           yield finding(RULES["surplus-file"], `${folder}/${name}`, "no row of sample_data names this file");
         }
       }
-      if (!known && options.surplus && names !== undefined && names.length > 0) {
-        const text = `no row of sample_data names a file in this folder (${names.length} there)`;
-        yield finding(RULES["surplus-file"], folder, text, { count: names.length });
+      const strangers = known || !options.surplus ? 0 : (names ?? []).filter(isShown).length;
+      if (strangers > 0) {
+        const text = `no row of sample_data names a file in this folder (${strangers} there)`;
+        yield finding(RULES["surplus-file"], folder, text, { count: strangers });
       }
       yield* remainder("surplus-file", folder, surplus - KEEP, "more files without a row");
       coverage.checked += rowsIn.get(folder) ?? 0;
@@ -177,13 +180,18 @@ async function foldersToList(root: string, lists: readonly FileList[]): Promise<
   for (const parent of ["samples", "sweeps"]) {
     try {
       for (const entry of await readdir(join(root, parent), { withFileTypes: true })) {
-        if (entry.isDirectory()) folders.add(`${parent}/${entry.name}`);
+        if (entry.isDirectory() && isShown(entry.name)) folders.add(`${parent}/${entry.name}`);
       }
     } catch {
       // Missing files are reported one by one, or folder by folder.
     }
   }
   return [...folders].sort();
+}
+
+/** Hidden files are the file manager's, or a copy's under way. */
+function isShown(name: string): boolean {
+  return !name.startsWith(".") && !isBystander(name);
 }
 
 function rowsPerFolder(lists: readonly FileList[]): Map<string, number> {

@@ -1,11 +1,14 @@
 /** To which sensor and scene each row of sample_data belongs, and the findings about key frames. */
 import { finding } from "../define-rules.js";
 import type { Finding } from "../finding.js";
+import type { ChainKnowledge } from "./chain-findings.js";
 import type { Tables } from "./data.js";
-import { FLAG, KEEP, type SampleData } from "./load.js";
+import type { SampleData } from "./load.js";
 import type { Names } from "./names.js";
 import { NUSCENES_RULES as RULES } from "./rules.js";
+import type { SampleChains } from "./sample-chains.js";
 import { remainder } from "./table-findings.js";
+import { FLAG, KEEP } from "./table-state.js";
 import { rowOf, type SmallTable } from "./tables.js";
 
 /** Key frames of one sample lie within some 100 ms; half of the 500 ms between samples is certainly another one's. */
@@ -20,10 +23,12 @@ export class Frames {
   readonly channel: Int16Array;
   /** Rows whose folder is that of another sensor than their calibrated_sensor. */
   readonly contradictions: number[] = [];
+  /** Scene of each sample, or -1. */
+  readonly sceneOfSample: Int32Array;
   readonly #scenes: SmallTable | undefined;
 
-  constructor(data: SampleData, tables: Tables) {
-    const { sample, scene, sensor, calibrated_sensor: calibrated } = tables.small;
+  constructor(data: SampleData, tables: Tables, samples: SampleChains | undefined) {
+    const { scene, sensor, calibrated_sensor: calibrated } = tables.small;
     const folderNames = data.folders.map((folder) => folder.slice(folder.lastIndexOf("/") + 1));
     const sensorNames = sensor?.values.map((row) => String(row.channel)) ?? folderNames;
     this.channels = [...new Set(sensorNames)];
@@ -33,9 +38,7 @@ export class Frames {
       const at = sensor === undefined ? -1 : rowOf(sensor, row.sensor_token);
       return at < 0 ? -1 : this.channels.indexOf(String(sensor!.values[at]!.channel));
     });
-    const sceneOfSample = Int32Array.from(sample?.values ?? [], (row) =>
-      scene === undefined ? -1 : rowOf(scene, row.scene_token),
-    );
+    this.sceneOfSample = samples?.scenes ?? new Int32Array(tables.small.sample?.rows ?? 0).fill(-1);
     const count = this.channels.length;
     this.groups = (scene?.rows ?? 0) * count;
     this.group = new Int32Array(data.rows);
@@ -51,7 +54,7 @@ export class Frames {
       const channel = folder >= 0 ? folder : calibration;
       this.channel[row] = channel;
       const sampleRow = data.sample[row]!;
-      const sceneRow = sampleRow < 0 ? -1 : sceneOfSample[sampleRow]!;
+      const sceneRow = sampleRow < 0 ? -1 : this.sceneOfSample[sampleRow]!;
       this.group[row] = sceneRow < 0 || channel < 0 ? -1 : sceneRow * count + channel;
     }
   }
@@ -68,13 +71,13 @@ export class Frames {
 /**
  * Sensors that contradict folders, and each sample's key frames: one of each sensor, close in time.
  *
- * @param wrongTime  samples whose own timestamp has been reported
+ * @param chains  what has been reported of samples and of single frames
  */
 export function* frameFindings(
   tables: Tables,
   frames: Frames,
   exclude: Uint8Array,
-  wrongTime: ReadonlySet<number>,
+  { wrongTime, strays }: ChainKnowledge,
   names: Names,
 ): Generator<Finding> {
   const data = tables.sampleData!;
@@ -110,9 +113,10 @@ export function* frameFindings(
     if (group >= 0) seen[group] = 1;
     if ((data.flags[row]! & FLAG.keyFrame) === 0) continue;
     const sampleRow = data.sample[row]!;
+    const isLost = sampleRow < 0 || strays.has(row);
     if (channel < 0) lostAnywhere++;
-    else if (sampleRow < 0) lost[channel]!++;
-    if (channel < 0 || sampleRow < 0) continue;
+    else if (isLost) lost[channel]!++;
+    if (channel < 0 || isLost) continue;
     used[channel] = 1;
     const at = sampleRow * width + channel;
     const other = keyFrames[at]!;
@@ -150,11 +154,11 @@ export function* frameFindings(
   for (let channel = 0; channel < width; channel++) {
     if (used[channel] === 0) continue;
     const name = frames.channels[channel];
-    const missing: number[] = [];
+    let missing: number[] = [];
     const scenes = new Map<number, number>();
     for (let row = 0; row < sample.rows; row++) {
       if (sample.exclude[row] === 1 || keyFrames[row * width + channel] !== -1) continue;
-      const sceneRow = rowOf(scene, sample.values[row]!.scene_token);
+      const sceneRow = frames.sceneOfSample[row]!;
       if (sceneRow >= 0 && seen[sceneRow * width + channel] === 0) {
         scenes.set(sceneRow, (scenes.get(sceneRow) ?? 0) + 1);
       } else missing.push(row);
@@ -164,6 +168,10 @@ export function* frameFindings(
       const text = `${sceneName} has no frame of ${name} at all`;
       yield finding(RULES["keyframe-missing"], path, text, { record: sceneName, count });
     }
+    // A key frame that is one too many for its sample, at the time of this one, is this one's: its key is wrong.
+    const spare = surplus.filter((row) => frames.channel[row] === channel).map((row) => data.time[row]!);
+    const times = Float64Array.from(spare).sort();
+    missing = missing.filter((row) => !hasNear(times, sample.values[row]!.timestamp as number, FAR_US));
     if (missing.length <= lost[channel]! + lostAnywhere) continue;
     for (const row of missing.slice(0, KEEP)) {
       yield finding(RULES["keyframe-missing"], path, `no key frame of ${name} for this sample`, {
@@ -177,4 +185,16 @@ export function* frameFindings(
       `more samples without a key frame of ${name}`,
     );
   }
+}
+
+/** Whether one of the times, which are sorted, lies no farther than `within` from `time`. */
+function hasNear(times: Float64Array, time: number, within: number): boolean {
+  let low = 0;
+  let high = times.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (times[middle]! < time - within) low = middle + 1;
+    else high = middle;
+  }
+  return low < times.length && times[low]! <= time + within;
 }

@@ -7,64 +7,10 @@ import { readRows } from "../json/rows.js";
 import { type ColumnSpec, Columns } from "./columns.js";
 import { FIELD, RowDecoder } from "./decode.js";
 import { Dictionary, hashName, NO_FOLDER } from "./file-names.js";
+import { follow } from "./links.js";
 import type { TableName } from "./schema.js";
+import { type Dangling, FLAG, KEEP, LINK, type RowProblem, type TableState } from "./table-state.js";
 import { TokenTable, type TokenTableData } from "./tokens.js";
-
-/** A row's answer to "which row does this key name": a row from 0, or one of these. */
-export const LINK = { none: -1, dangling: -2, unusable: -3 } as const;
-
-/** Bits of the `flags` column. */
-export const FLAG = {
-  keyFrame: 1,
-  noToken: 2,
-  noPrev: 4,
-  noNext: 8,
-  badPrev: 16,
-  badNext: 32,
-  badEgoPose: 64,
-} as const;
-
-/** How many faults of one sort are kept one by one; the rest is counted. */
-export const KEEP = 10_000;
-
-export interface RowProblem {
-  message: string;
-  offset: number;
-  index: number;
-  token: string | undefined;
-}
-
-/** A foreign key without a target: one entry for each token that is not there. */
-export interface Dangling {
-  field: string;
-  missing: string;
-  /** How many rows name it. */
-  count: number;
-  /** Offset of the first of them. */
-  offset: number;
-}
-
-/** What all tables have, large or small. */
-export interface TableState {
-  rows: number;
-  bytes: number;
-  /** Where the file stops being JSON. */
-  error?: { offset: number; reason: string };
-  problems: RowProblem[];
-  moreProblems: number;
-  /** Row and the earlier row with the same token. */
-  duplicates: [row: number, first: number][];
-  moreDuplicates: number;
-  dangling: Dangling[];
-  /** Rows beyond those in `dangling`, by field. */
-  moreDangling: Record<string, number>;
-  /** False where rows are missing or have no usable token: a key that finds nothing here may still be right. */
-  complete: boolean;
-  /** From token to row. */
-  table: TokenTableData;
-  /** Where each row starts in the file. */
-  offset: Float64Array;
-}
 
 export interface SampleData extends TableState {
   time: Float64Array;
@@ -358,44 +304,4 @@ export function loadAnnotations(
     prev: follow({ words: prev, flags, table: state.table, side: "prev" }),
     next: follow({ words: next, flags, table: state.table, side: "next" }),
   };
-}
-
-export interface FollowInput {
-  words: Uint32Array;
-  flags: Uint8Array;
-  table: TokenTableData;
-  side: "prev" | "next";
-}
-
-/** Links as rows, or {@link LINK}. */
-export function follow({ words, flags, table: data, side }: FollowInput): Int32Array {
-  const table = new TokenTable(data);
-  const noneFlag = side === "prev" ? FLAG.noPrev : FLAG.noNext;
-  const badFlag = side === "prev" ? FLAG.badPrev : FLAG.badNext;
-  const rows = new Int32Array(new SharedArrayBuffer(flags.length * 4));
-  for (let row = 0; row < flags.length; row++) {
-    if ((flags[row]! & noneFlag) !== 0) rows[row] = LINK.none;
-    else if ((flags[row]! & badFlag) !== 0) rows[row] = LINK.unusable;
-    else {
-      const target = table.lookup(words, row * 4);
-      rows[row] = target === -1 ? LINK.dangling : target;
-    }
-  }
-  return rows;
-}
-
-/** Rows of sample_data whose ego pose is not there: the first {@link KEEP} of them, and how many more. */
-export function findLostPoses(input: { egoPose: Uint32Array; flags: Uint8Array; table: TokenTableData }): {
-  rows: number[];
-  more: number;
-} {
-  const poses = new TokenTable(input.table);
-  const rows: number[] = [];
-  let more = 0;
-  for (let row = 0; row < input.flags.length; row++) {
-    if ((input.flags[row]! & FLAG.badEgoPose) !== 0 || poses.lookup(input.egoPose, row * 4) !== -1) continue;
-    if (rows.length < KEEP) rows.push(row);
-    else more++;
-  }
-  return { rows, more };
 }

@@ -1,6 +1,4 @@
 /** A closer look at the sensors' files: pictures by their headers or pixels, point clouds by their size and first bytes. */
-import { constants } from "node:fs";
-import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { throwIfAborted } from "../../errors.js";
 import { mapOrdered } from "../../io/map-ordered.js";
@@ -10,6 +8,7 @@ import { checkImages, type ImageFault, type ImageReport } from "../images/check.
 import { choosePictures, DEFAULT_SAMPLE, mix } from "../sample.js";
 import { NO_FOLDER } from "./file-names.js";
 import type { FileList } from "./files.js";
+import { cloudFault } from "./point-clouds.js";
 import { NUSCENES_RULES as RULES } from "./rules.js";
 import { RowText } from "./tables.js";
 
@@ -173,9 +172,6 @@ async function* lookAtPictures(
   });
 }
 
-/** x, y, z, intensity and ring as 32-bit floats: what the devkit's LidarPointCloud reads. */
-const LIDAR_POINT_BYTES = 20;
-
 async function* lookAtClouds(
   root: string,
   looks: readonly Look[],
@@ -200,35 +196,5 @@ async function* lookAtClouds(
     });
     if (fault !== undefined)
       yield finding(RULES[fault.rule], name, fault.detail, { record: `sample_data ${token}` });
-  }
-}
-
-async function cloudFault(
-  path: string,
-  name: string,
-): Promise<{ rule: keyof typeof RULES; detail: string } | undefined> {
-  try {
-    const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
-    try {
-      const stats = await handle.stat();
-      if (!stats.isFile()) return { rule: "unreadable-file", detail: "is not a regular file" };
-      if (stats.size === 0) return { rule: "empty-file", detail: "is empty (0 bytes)" };
-      if (name.endsWith(".pcd.bin")) {
-        if (stats.size % LIDAR_POINT_BYTES === 0) return undefined;
-        const detail = `${stats.size} bytes are no whole number of points of ${LIDAR_POINT_BYTES} bytes`;
-        return { rule: "bad-point-cloud", detail };
-      }
-      if (!name.endsWith(".pcd")) return undefined;
-      const { buffer, bytesRead } = await handle.read(Buffer.alloc(6), 0, 6, 0);
-      if (buffer.toString("latin1", 0, bytesRead) === "# .PCD") return undefined;
-      return { rule: "bad-point-cloud", detail: 'does not start with "# .PCD"' };
-    } finally {
-      await handle.close();
-    }
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === undefined) throw error;
-    if (code === "ENOENT" || code === "ENOTDIR" || code === "ELOOP") return undefined; // reported with its folder
-    return { rule: "unreadable-file", detail: `cannot be read (${code})` };
   }
 }

@@ -1,8 +1,8 @@
 /** How findings name tables and rows: the text that columns do not keep is read again from the files. */
 import { join } from "node:path";
 import type { Tables } from "./data.js";
-import type { TableState } from "./load.js";
 import type { TableName } from "./schema.js";
+import type { TableState } from "./table-state.js";
 import { RowText, type SmallTable } from "./tables.js";
 
 export class Names {

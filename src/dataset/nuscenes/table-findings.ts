@@ -2,10 +2,11 @@
 import { finding } from "../define-rules.js";
 import type { Finding } from "../finding.js";
 import type { Tables } from "./data.js";
-import { type Dangling, KEEP, LINK, type SampleData, type TableState } from "./load.js";
+import type { SampleData } from "./load.js";
 import type { Names } from "./names.js";
 import { NUSCENES_RULES as RULES } from "./rules.js";
 import { LABEL_TABLES, NEVER_EMPTY, REQUIRED_TABLES, SCHEMA, type TableName } from "./schema.js";
+import { type Dangling, KEEP, LINK, type TableState } from "./table-state.js";
 import { danglingKeys, type SmallTable } from "./tables.js";
 import { TokenTable, tokenWords } from "./tokens.js";
 
@@ -30,7 +31,7 @@ export function* tableFindings(tables: Tables, names: Names): Generator<Finding>
         offset: state.error.offset,
       });
     }
-    if (isEmpty(name, state)) yield finding(RULES["empty-table"], path, "there is not one row in it");
+    if (isEmpty(name, state, names)) yield finding(RULES["empty-table"], path, "there is not one row in it");
     for (const { message, offset, index, token } of state.problems) {
       yield finding(RULES["wrong-type"], path, message, { record: token || `row ${index}`, offset });
     }
@@ -50,8 +51,17 @@ export function* tableFindings(tables: Tables, names: Names): Generator<Finding>
   }
 }
 
-function isEmpty(name: TableName, state: TableState): boolean {
-  return state.rows === 0 && state.complete && NEVER_EMPTY.includes(name);
+/** Whether a table lacks its rows: every set needs some, or rows of another table must name one. */
+function isEmpty(name: TableName, state: TableState, names: Names): boolean {
+  if (state.rows > 0 || !state.complete) return false;
+  if (NEVER_EMPTY.includes(name)) return true;
+  return ALL_TABLES.some((other) => {
+    const { keys, fields } = SCHEMA[other];
+    const isNamed = Object.entries(keys).some(
+      ([field, target]) => target === name && fields[field] === "token",
+    );
+    return isNamed && (names.state(other)?.rows ?? 0) > 0;
+  });
 }
 
 /** Foreign keys without a target. Keys into a table that is damaged itself are not reported: they may be right. */
@@ -62,7 +72,7 @@ export function* keyFindings(tables: Tables, names: Names): Generator<Finding> {
     const small = "values" in state ? (state as SmallTable) : undefined;
     for (const [field, target] of Object.entries(SCHEMA[name].keys)) {
       const targetState = names.state(target);
-      if (targetState === undefined || !targetState.complete || isEmpty(target, targetState)) continue;
+      if (targetState === undefined || !targetState.complete || isEmpty(target, targetState, names)) continue;
       let dangling: Dangling[];
       if (small !== undefined) {
         dangling = danglingKeys(small, field, { lookup: new TokenTable(targetState.table) });
@@ -113,9 +123,10 @@ function danglingEgoPoses(data: SampleData, names: Names): Dangling[] {
   return [...found.values()];
 }
 
-/** `prev` and `next` that name no row of their own table. */
+/** `prev` and `next` that name no row of their own table: both neighbours of a row that is gone name that row. */
 function* danglingLinks(tables: Tables, names: Names, name: TableName): Generator<Finding> {
   const state = names.state(name)!;
+  const found = new Map<string, Dangling>();
   let more = 0;
   let kept = 0;
   for (const field of ["prev", "next"] as const) {
@@ -129,14 +140,13 @@ function* danglingLinks(tables: Tables, names: Names, name: TableName): Generato
         more++;
         continue;
       }
-      yield finding(
-        RULES["dangling-token"],
-        names.path(name),
-        `${field} names ${name} "${names.field(name, row, field)}", which is not there`,
-        { record: names.token(name, row), offset: state.offset[row]! },
-      );
+      const missing = names.field(name, row, field);
+      const known = found.get(missing);
+      if (known !== undefined) known.count++;
+      else found.set(missing, { field, missing, count: 1, offset: state.offset[row]! });
     }
   }
+  yield* danglingFindings(names, name, [...found.values()], name);
   yield* remainder("dangling-token", names.path(name), more, "more prev or next without a row");
 }
 

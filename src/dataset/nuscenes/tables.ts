@@ -3,8 +3,8 @@ import { closeSync, openSync, readSync } from "node:fs";
 import { readRows } from "../json/rows.js";
 import { INCOMPLETE, parseValue, skipValue } from "../json/scan.js";
 import { describeProblem } from "./field-types.js";
-import { type Dangling, KEEP, type TableState } from "./load.js";
 import { SCHEMA, type TableName } from "./schema.js";
+import { type Dangling, KEEP, type TableState } from "./table-state.js";
 import { TokenTable, tokenWords } from "./tokens.js";
 
 export type Row = Readonly<Record<string, unknown>>;

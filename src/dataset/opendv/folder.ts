@@ -27,11 +27,14 @@ export function folderFindings(scan: FolderScan, context: FolderContext): Findin
   const { path, base } = context;
   const findings: Finding[] = [];
   if (scan.layout === undefined) {
-    findings.push(
-      context.skipped
-        ? finding(RULES["small-frames"], path, "holds no frame: video2img.py left the video out, below 720p")
-        : finding(RULES["empty-folder"], path, "holds no frame: a killed run, or a video that was skipped"),
-    );
+    if (context.skipped) {
+      const message = "holds no frame: video2img.py left the video out, below 720p";
+      findings.push(finding(RULES["small-frames"], path, message));
+    } else if (context.expected !== 0) {
+      // Of a video that is no longer than what is discarded of it, the script leaves an empty folder.
+      const message = "holds no frame: a killed run, or a video that was skipped";
+      findings.push(finding(RULES["empty-folder"], path, message));
+    }
     if (scan.strayCount > 0) findings.push(strayFinding(scan, path));
     return findings;
   }
@@ -98,9 +101,10 @@ function numberFindings(scan: FolderScan, layout: FrameLayout, context: FolderCo
     if (reached < expected - tolerance) {
       const message = `ends at frame ${last}, ${expected - reached} frames before the ${expected} that its length less the discards gives (tolerance ${tolerance})`;
       findings.push(finding(RULES.short, path, message, { count: expected - reached }));
-    } else if (reached > expected + tolerance) {
-      const message = `goes on to frame ${last}, ${reached - expected} frames past the ${expected} that its length less the discards gives (tolerance ${tolerance})`;
-      findings.push(finding(RULES.long, path, message, { count: reached - expected }));
+    } else if (frames > expected + tolerance) {
+      // Frames, not numbers: a stray number far behind the others is a gap.
+      const message = `goes on to frame ${last}, ${frames - expected} frames more than the ${expected} that its length less the discards gives (tolerance ${tolerance})`;
+      findings.push(finding(RULES.long, path, message, { count: frames - expected }));
     }
   }
   return findings;

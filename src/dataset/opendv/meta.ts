@@ -2,6 +2,7 @@
  * OpenDV's list of videos: the sheet as CSV, or the JSON that DriveAGI's `meta_preprocess.py` makes of it. Both are
  * read into the same form, and what is odd in them is reported rather than refused.
  */
+import { isUtf8 } from "node:buffer";
 import { readFile } from "node:fs/promises";
 import { CsvError, parse } from "csv-parse/sync";
 import { fromSystem } from "../../errors.js";
@@ -13,9 +14,9 @@ export interface MetaVideo {
   /** Row in the file, from 0, the header of a CSV not counted. */
   row: number;
   videoId: string;
-  /** As it stands. */
+  /** Without the blanks around it. */
   youtuber: string;
-  /** Folder of the youtuber: spaces become underscores (`youtuber_formatize` in DriveAGI). */
+  /** Folder of the youtuber: each space becomes an underscore, one at the end too (`youtuber_formatize` in DriveAGI). */
   folder: string;
   split?: Split;
   subset?: "Mini" | "Full";
@@ -63,17 +64,22 @@ const COLUMNS: readonly (readonly [field: string, header: string])[] = [
  */
 export async function readMeta(path: string): Promise<Meta> {
   try {
-    return /\.csv$/i.test(path) ? parseCsv(await readFile(path, "utf8")) : readJson(path);
+    return /\.csv$/i.test(path) ? parseCsv(await readFile(path)) : readJson(path);
   } catch (error) {
     throw fromSystem(error, path, "read the list of videos");
   }
 }
 
-function parseCsv(text: string): Meta {
+function parseCsv(bytes: Buffer): Meta {
   const meta: Meta = { videos: [], problems: [] };
+  if (!isUtf8(bytes)) {
+    meta.unreadable = { reason: "it is not UTF-8, which pandas stops at: save it as CSV UTF-8" };
+    return meta;
+  }
   let lines: string[][];
   try {
-    lines = parse(text, { bom: true, relax_column_count: true, skip_empty_lines: true });
+    // As pandas does: a quote within a cell that is not quoted is a letter.
+    lines = parse(bytes, { bom: true, relax_column_count: true, relax_quotes: true, skip_empty_lines: true });
   } catch (error) {
     if (!(error instanceof CsvError)) throw error;
     meta.unreadable = { reason: error.message };
@@ -95,6 +101,14 @@ function parseCsv(text: string): Meta {
     const fields = Object.fromEntries(columns.map(([field, index]) => [field, line[index] ?? ""]));
     addVideo(meta, row, fields);
   }
+  return withRows(meta);
+}
+
+/** A list without a single row is of no use to anybody. */
+function withRows(meta: Meta): Meta {
+  if (meta.videos.length === 0 && meta.problems.length === 0 && meta.unreadable === undefined) {
+    meta.unreadable = { reason: "it lists not one video" };
+  }
   return meta;
 }
 
@@ -110,7 +124,7 @@ function readJson(path: string): Meta {
     },
   });
   if (error !== undefined) meta.unreadable = error;
-  return meta;
+  return withRows(meta);
 }
 
 function addVideo(meta: Meta, row: number, fields: Record<string, unknown>): void {
@@ -125,7 +139,7 @@ function addVideo(meta: Meta, row: number, fields: Record<string, unknown>): voi
     problem("row", `has a video ID or youtuber that is no folder name: ${youtuber}/${videoId}`);
     return;
   }
-  const video: MetaVideo = { row, videoId, youtuber, folder: youtuber.replaceAll(" ", "_") };
+  const video: MetaVideo = { row, videoId, youtuber, folder: String(fields.youtuber).replaceAll(" ", "_") };
   const named = `of ${videoId}`;
 
   const split = String(fields.split ?? "");
@@ -169,6 +183,14 @@ function addVideo(meta: Meta, row: number, fields: Record<string, unknown>): voi
     } else problem("row", `the length to discard at the ${what} ${named} is ${number}`);
   }
   meta.videos.push(video);
+}
+
+/**
+ * The name of a youtuber's folder as it is compared: macOS takes letters with accents apart when it copies, and blanks
+ * around a name in the sheet are underscores where the script made the folder, and nothing where a person did.
+ */
+export function youtuberKey(folder: string): string {
+  return folder.normalize("NFC").replace(/^_+|_+$/g, "");
 }
 
 function text(value: unknown): string {

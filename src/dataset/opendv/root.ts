@@ -1,7 +1,8 @@
 /** Finds the parts of an OpenDV-YouTube root: folders of frames by split, videos, the list of videos. */
 import { type Dir, type Dirent, opendirSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
-import type { Split } from "./meta.js";
+import { isBystander } from "../bystanders.js";
+import { type Split, youtuberKey } from "./meta.js";
 import { parseFrameName } from "./names.js";
 
 /** One folder that should hold the frames of one video. */
@@ -23,7 +24,7 @@ export interface OpenDvRoot {
   splits: Split[];
   /** Symbolic links that lead nowhere, and folders that cannot be listed: path and reason. */
   broken: { path: string; reason: string }[];
-  /** Files of `videos/` as `youtuber/videoid`; undefined where there is no such folder. */
+  /** Files of `videos/` as `youtuber/videoid`, the youtuber as {@link youtuberKey} gives it; undefined where there is no such folder. */
   videos?: Set<string>;
   /** IDs of videos that `video2img.py` left out because they are below 720p, by its own log. */
   skipped: ReadonlySet<string>;
@@ -46,7 +47,8 @@ const NO_FRAMES = new Set(["videos", "meta", "annos", "configs", "scripts", "uti
  * `<youtuber>/<video>/<frames>`, `<video>/<frames>`, or a folder of frames.
  */
 export function findOpenDvRoot(path: string): OpenDvRoot | undefined {
-  const names = new Set(list(path).map((entry) => entry.name));
+  // full_images.tar is no folder of frames; a link to nowhere was meant to be one.
+  const names = new Set(list(path).flatMap((entry) => (isFile(path, entry) ? [] : [entry.name])));
   const isRoot = [...names].some((name) => SPLIT_FOLDER.test(name)) || names.has("videos");
   if (!isRoot && names.has("OpenDV-YouTube") && isFolder(join(path, "OpenDV-YouTube"))) {
     return findOpenDvRoot(join(path, "OpenDV-YouTube"));
@@ -102,7 +104,7 @@ function collect(found: OpenDvRoot, base: string, split: Split | undefined): voi
     for (const videoId of videos) {
       found.folders.push({ path: `${path}/${videoId}`, youtuber, videoId, ...withSplit });
     }
-    if (videos.length === 0) empty.push({ path, videoId: youtuber, ...withSplit });
+    if (isEmpty(join(found.root, path))) empty.push({ path, videoId: youtuber, ...withSplit });
   }
   // Where folders of frames lie side by side an empty one is a video's; else it is a youtuber's, and harmless.
   if (flat) found.folders.push(...empty);
@@ -120,7 +122,7 @@ function subfolders(found: OpenDvRoot, path: string): string[] {
   }
   const names: string[] = [];
   for (const entry of entries) {
-    if (entry.name.startsWith(".")) continue;
+    if (entry.name.startsWith(".") || isBystander(entry.name)) continue;
     if (entry.isDirectory()) names.push(entry.name);
     else if (!entry.isFile()) {
       // A symbolic link, or a file system that does not tell the kind.
@@ -173,7 +175,7 @@ function listVideos(path: string): Set<string> {
   for (const youtuber of list(path)) {
     for (const file of list(join(path, youtuber.name))) {
       if (VIDEO_EXTENSION.test(file.name)) {
-        videos.add(`${youtuber.name}/${file.name.replace(VIDEO_EXTENSION, "")}`);
+        videos.add(`${youtuberKey(youtuber.name)}/${file.name.replace(VIDEO_EXTENSION, "")}`);
       }
     }
   }
@@ -214,6 +216,26 @@ function list(path: string): Dirent[] {
     return readdirSync(path, { withFileTypes: true });
   } catch {
     return [];
+  }
+}
+
+/** Whether an entry of a folder is a file, or a link to one. */
+function isFile(folder: string, entry: Dirent): boolean {
+  if (entry.isFile()) return true;
+  if (entry.isDirectory()) return false;
+  try {
+    return !statSync(join(folder, entry.name)).isDirectory();
+  } catch {
+    return false;
+  }
+}
+
+/** Whether there is nothing at all in a folder. */
+function isEmpty(path: string): boolean {
+  try {
+    return readdirSync(path).every(isBystander);
+  } catch {
+    return false;
   }
 }
 

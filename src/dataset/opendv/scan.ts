@@ -1,6 +1,7 @@
 /** One video folder, listed: which frames are there, under which names, and what else lies there. */
 import { type Dir, opendirSync } from "node:fs";
 import { throwIfAborted } from "../../errors.js";
+import { isBystander } from "../bystanders.js";
 import { type FrameLayout, parseFrameName, sameLayout } from "./names.js";
 import { FrameSet, type Runs } from "./runs.js";
 
@@ -64,7 +65,7 @@ export function scanFolder(path: string, signal?: AbortSignal): FolderScan {
       if (++entries % BATCH === 0) throwIfAborted(signal);
       const { name } = entry;
       if (entry.isDirectory()) {
-        keepSmallest(folders, name);
+        if (!isBystander(name)) keepSmallest(folders, name);
         continue;
       }
       const frame = last === undefined ? -1 : numberIn(name, last.layout);
@@ -75,6 +76,7 @@ export function scanFolder(path: string, signal?: AbortSignal): FolderScan {
       }
       const parsed = parseFrameName(name);
       if (parsed === undefined) {
+        if (isBystander(name)) continue;
         // A link to nowhere, or to a folder, under a name that is no frame's: the walk above looks at folders' links.
         if (entry.isSymbolicLink()) keepSmallest(folders, name);
         else stray(name);

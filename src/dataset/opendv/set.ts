@@ -1,7 +1,7 @@
 /** Rules for the set as a whole: the list of videos against the folders that are there. No file is opened here. */
 import { finding } from "../define-rules.js";
 import type { Finding } from "../finding.js";
-import type { Meta, MetaVideo } from "./meta.js";
+import { expectedFrames, type Meta, type MetaVideo, youtuberKey } from "./meta.js";
 import type { OpenDvRoot, VideoFolder } from "./root.js";
 import { OPENDV_RULES as RULES } from "./rules.js";
 
@@ -26,9 +26,17 @@ export function metaFileFindings(files: readonly NamedMeta[]): Finding[] {
     }
     findings.push(...duplicateRows(path, meta));
   }
-  const [first, second] = files.filter(({ meta }) => meta.unreadable === undefined);
-  if (first !== undefined && second !== undefined) findings.push(...mismatch(first, second));
+  // One list as CSV and as the JSON that was made of it; a list of another name may well be another list.
+  const readable = files.filter(({ meta }) => meta.unreadable === undefined);
+  for (const [i, one] of readable.entries()) {
+    const other = readable.slice(i + 1).find(({ path }) => stem(path) === stem(one.path));
+    if (other !== undefined) findings.push(...mismatch(one, other));
+  }
   return findings;
+}
+
+function stem(path: string): string {
+  return path.replace(/\.(csv|json)$/i, "");
 }
 
 function duplicateRows(path: string, meta: Meta): Finding[] {
@@ -54,7 +62,7 @@ function mismatch(a: NamedMeta, b: NamedMeta): Finding[] {
     const known = new Set(other.meta.videos.map((video) => video.videoId));
     const missing = one.meta.videos.filter((video) => !known.has(video.videoId));
     if (missing.length === 0) continue;
-    const message = `${missing.length} videos are listed here and not in ${other.path}: ${examples(missing.map((video) => video.videoId))}`;
+    const message = `${missing.length === 1 ? "1 video is" : `${missing.length} videos are`} listed here and not in ${other.path}: ${examples(missing.map((video) => video.videoId))}`;
     findings.push(finding(RULES["meta-mismatch"], one.path, message, { count: missing.length }));
   }
   return findings;
@@ -78,7 +86,7 @@ export function listFindings(found: OpenDvRoot, { path: metaPath, meta }: NamedM
     } else if (folder.split !== undefined && video.split !== undefined && folder.split !== video.split) {
       const message = `the list has video ${folder.videoId} in ${video.split}, its folder is among the ${folder.split} images`;
       findings.push(finding(RULES["wrong-split"], folder.path, message));
-    } else if (folder.youtuber !== undefined && folder.youtuber !== video.folder) {
+    } else if (folder.youtuber !== undefined && youtuberKey(folder.youtuber) !== youtuberKey(video.folder)) {
       const message = `the list has video ${folder.videoId} under the youtuber ${video.folder}`;
       findings.push(finding(RULES["unknown-folder"], folder.path, message));
     }
@@ -114,11 +122,21 @@ function missingFindings(
   const full = here.some((video) => video.subset !== "Mini");
   const wanted = listed.filter(
     (video) =>
+      // What lies behind a link that leads nowhere has been reported with it.
+      !found.broken.some(({ path }) => `${folderOf(video)}/`.startsWith(`${path}/`)) &&
       (found.splits.length === 0 || video.split === undefined || found.splits.includes(video.split)) &&
       (full || video.subset === "Mini"),
   );
-  const missing = wanted.filter((video) => !present.has(video.videoId) && !found.skipped.has(video.videoId));
-  const downloaded = missing.filter((video) => found.videos?.has(`${video.folder}/${video.videoId}`));
+  const missing = wanted.filter(
+    (video) =>
+      !present.has(video.videoId) &&
+      !found.skipped.has(video.videoId) &&
+      // Its discards leave nothing of it.
+      expectedFrames(video) !== 0,
+  );
+  const downloaded = missing.filter((video) =>
+    found.videos?.has(`${youtuberKey(video.folder)}/${video.videoId}`),
+  );
   const findings = downloaded.map((video) =>
     finding(RULES["missing-folder"], folderOf(video), "the video was downloaded and has no folder of frames"),
   );

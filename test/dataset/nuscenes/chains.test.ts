@@ -173,3 +173,47 @@ describe("chains", () => {
     ]);
   });
 });
+
+describe("claims", () => {
+  it("tell the stray in a chain of two, and one in no chain at all", () => {
+    const input = chains([2, 1, 3]);
+    input.group[1] = 2; // the second of the chain of group 0
+    input.group[2] = 0; // the only row of group 1
+    const claims = new Map([
+      [1, 0],
+      [2, 1],
+    ]);
+    const { faults, strays } = checkChains({ ...input, claims });
+    expect(faults).toEqual([
+      { kind: "stray", row: 1, other: 0 },
+      { kind: "claimed", row: 2, by: 1 },
+    ]);
+    expect(strays).toEqual(claims);
+  });
+});
+
+it("the first and the last row of a chain can be strays, too", () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 3, max: 8 }), shuffle, fc.boolean(), (length, order, atStart) => {
+      const input = chains([length, 4], order);
+      const links = atStart ? input.prev : input.next;
+      const row = links.findIndex((link, i) => link < 0 && input.group[i] === 0);
+      input.group[row] = 1;
+      const { faults, strays } = checkChains(input);
+      expect(faults).toMatchObject([{ kind: "stray", row }]);
+      expect(strays).toEqual(new Map([[row, 0]]));
+    }),
+  );
+});
+
+it("the time that is far off is blamed, at the ends of a chain as well", () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 3, max: 8 }), fc.nat(), fc.boolean(), (length, pick, early) => {
+      const input = chains([length]);
+      const row = pick % length;
+      fc.pre(early ? row > 0 : row + 1 < length);
+      input.time[row] = early ? -1e6 : 1e6;
+      expect(checkChains(input).faults).toMatchObject([{ kind: "time", culprit: row }]);
+    }),
+  );
+});

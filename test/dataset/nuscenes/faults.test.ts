@@ -49,6 +49,8 @@ interface Case {
 }
 
 const middle = (rows: Row[]) => rows.find((row) => row.prev !== "" && row.next !== "")!;
+/** A row that is a chain by itself. */
+const lone = (rows: Row[]) => rows.find((row) => row.prev === "" && row.next === "")!;
 const byToken = (rows: Row[], token: string) => rows.find((row) => row.token === token)!;
 const files = (set: TestSet, folder: string) => readdirSync(set.path(folder)).sort();
 const tokenOf = (set: TestSet, filename: string) =>
@@ -89,6 +91,30 @@ const CASES: Case[] = [
     near: (set) => {
       set.edit("instance", () => []);
       set.edit("sample_annotation", () => []);
+    },
+  },
+  {
+    rule: "empty-table",
+    name: "boxes without a single instance",
+    plant: (set) => {
+      set.edit("instance", () => []);
+      return table("instance");
+    },
+  },
+  {
+    rule: "empty-table",
+    name: "instances without a single box",
+    plant: (set) => {
+      set.edit("sample_annotation", () => []);
+      return table("sample_annotation");
+    },
+  },
+  {
+    rule: "empty-table",
+    name: "no categories, but instances",
+    plant: (set) => {
+      set.edit("category", () => []);
+      return table("category");
     },
   },
   {
@@ -150,6 +176,20 @@ const CASES: Case[] = [
       }),
   },
   {
+    rule: "dangling-token",
+    name: "a sweep's row is gone: both its neighbours name it",
+    plant: (set) => {
+      let token = "";
+      set.edit("sample_data", (rows) => {
+        const gone = rows.find((row) => !row.is_key_frame && row.prev !== "" && row.next !== "")!;
+        rmSync(set.path(gone.filename));
+        token = gone.next;
+        return rows.filter((row) => row !== gone);
+      });
+      return `${table("sample_data")} ${token}`;
+    },
+  },
+  {
     rule: "chain-asymmetric",
     name: "prev names the row before the last",
     plant: (set) => {
@@ -177,6 +217,51 @@ const CASES: Case[] = [
     },
     // Scenes may lie mixed in the table.
     near: (set) => set.edit("sample", (rows) => rows.sort((a, b) => (a.token < b.token ? -1 : 1))),
+  },
+  {
+    rule: "chain-crosses",
+    name: "a sample names another scene",
+    plant: (set) => stray(set, "sample", "scene_token", middle),
+  },
+  {
+    rule: "chain-crosses",
+    name: "the first sample of a scene names another scene",
+    plant: (set) => stray(set, "sample", "scene_token", (rows) => rows.find((row) => row.prev === "")!),
+  },
+  {
+    rule: "chain-crosses",
+    name: "a key frame names a sample of another scene",
+    plant: (set) =>
+      strayInScene(
+        set,
+        "sample_data",
+        (rows) => rows.find((row) => row.is_key_frame && row.prev !== "" && row.next !== "")!,
+      ),
+  },
+  {
+    rule: "chain-crosses",
+    name: "a sweep names a sample of another scene",
+    plant: (set) =>
+      strayInScene(
+        set,
+        "sample_data",
+        (rows) => rows.find((row) => !row.is_key_frame && row.prev !== "" && row.next !== "")!,
+      ),
+  },
+  {
+    rule: "chain-crosses",
+    name: "the only box of an instance names another instance",
+    plant: (set) => stray(set, "sample_annotation", "instance_token", lone),
+  },
+  {
+    rule: "chain-crosses",
+    name: "a box names another instance",
+    plant: (set) => stray(set, "sample_annotation", "instance_token", middle),
+  },
+  {
+    rule: "chain-crosses",
+    name: "a box names a sample of another scene",
+    plant: (set) => strayInScene(set, "sample_annotation", middle),
   },
   {
     rule: "chain-cycle",
@@ -223,11 +308,11 @@ const CASES: Case[] = [
       });
       return `${table("sample_data")} ${token}`;
     },
-    // Frames were dropped under load: a gap is no fault.
+    // A microsecond after the one before, and a long way before the next.
     near: (set) =>
       set.edit("sample_data", (rows) => {
         const row = rows.find((each) => !each.is_key_frame && each.prev !== "" && each.next !== "")!;
-        row.timestamp += 1;
+        row.timestamp = byToken(rows, row.prev).timestamp + 1;
       }),
   },
   {
@@ -333,6 +418,20 @@ const CASES: Case[] = [
       }),
   },
   {
+    rule: "keyframe-duplicate",
+    name: "a key frame names the next sample, which has one",
+    plant: (set) => {
+      let token = "";
+      const samples = set.rows("sample");
+      set.edit("sample_data", (rows) => {
+        const row = rows.find((each) => each.is_key_frame && each.prev !== "" && each.next !== "")!;
+        row.sample_token = byToken(samples, row.sample_token).next;
+        token = row.token;
+      });
+      return `${table("sample_data")} ${token}`;
+    },
+  },
+  {
     rule: "keyframe-time",
     name: "a sample's key frame is half a second off",
     plant: (set) => {
@@ -344,9 +443,11 @@ const CASES: Case[] = [
       });
       return `${table("sample_data")} ${token}`;
     },
+    // Half of the half second between two samples, and no more.
     near: (set) =>
       set.edit("sample_data", (rows) => {
-        rows.find((each) => each.is_key_frame && each.next === "")!.timestamp += 100_000;
+        const row = rows.find((each) => each.is_key_frame && each.next === "")!;
+        row.timestamp = byToken(set.rows("sample"), row.sample_token).timestamp + 250_000;
       }),
   },
   {
@@ -462,6 +563,11 @@ const CASES: Case[] = [
     near: (set) => {
       writeFileSync(set.path("LICENSE"), "text");
       writeFileSync(set.path(camera, ".DS_Store"), "text");
+      // What a notebook and a storage box leave beside the sensors' folders.
+      for (const folder of ["samples/.ipynb_checkpoints", "sweeps/@eaDir", "samples/lost+found"]) {
+        mkdirSync(set.path(folder));
+        writeFileSync(set.path(folder, "n015__CAM_FRONT__1.jpg"), "text");
+      }
     },
   },
   {
@@ -540,6 +646,32 @@ const CASES: Case[] = [
       return `${name} ${tokenOf(set, name)}`;
     },
     near: (set) => truncateSync(set.path(`sweeps/LIDAR_TOP/${files(set, "sweeps/LIDAR_TOP")[0]}`), 40),
+  },
+  {
+    rule: "bad-point-cloud",
+    name: "a radar file ends within its header",
+    plant: (set) => {
+      const name = `samples/RADAR_FRONT/${files(set, "samples/RADAR_FRONT")[0]}`;
+      truncateSync(set.path(name), 60);
+      return `${name} ${tokenOf(set, name)}`;
+    },
+  },
+  {
+    rule: "bad-point-cloud",
+    name: "a radar file lacks its last byte",
+    plant: (set) => {
+      const name = `samples/RADAR_FRONT/${files(set, "samples/RADAR_FRONT")[0]}`;
+      writeFileSync(set.path(name), radarFile(125).subarray(0, -1));
+      return `${name} ${tokenOf(set, name)}`;
+    },
+    // Whole, with a byte more; and without a point.
+    near: (set) => {
+      const [one, two] = files(set, "samples/RADAR_FRONT").map((file) =>
+        set.path("samples/RADAR_FRONT", file),
+      );
+      writeFileSync(one!, Buffer.concat([radarFile(125), Buffer.alloc(1)]));
+      writeFileSync(two!, radarFile(0));
+    },
   },
   {
     rule: "labels-unlisted",
@@ -639,6 +771,54 @@ function moveAndLink(set: TestSet, name: string): void {
   const elsewhere = join(mkdtempSync(join(tmpdir(), "elsewhere-")), "it");
   renameSync(set.path(name), elsewhere);
   symlinkSync(elsewhere, set.path(name));
+}
+
+/** Makes a row name another target than its neighbours do. @returns where that is found */
+function stray(set: TestSet, name: string, field: string, pick: (rows: Row[]) => Row): string {
+  let token = "";
+  set.edit(name, (rows) => {
+    const row = pick(rows);
+    token = row.token;
+    row[field] = rows.find((each) => each[field] !== row[field])![field];
+  });
+  return `${table(name)} ${token}`;
+}
+
+/** Makes a row name the sample at the same place of another scene. */
+function strayInScene(set: TestSet, name: string, pick: (rows: Row[]) => Row): string {
+  const samples = set.rows("sample");
+  const scenes = [...new Set(samples.map((row) => row.scene_token))];
+  const ordered = scenes.map((scene) =>
+    samples.filter((row) => row.scene_token === scene).sort((a, b) => a.timestamp - b.timestamp),
+  );
+  let token = "";
+  set.edit(name, (rows) => {
+    const row = pick(rows);
+    token = row.token;
+    const own = ordered.findIndex((list) => list.some((each) => each.token === row.sample_token));
+    const place = ordered[own]!.findIndex((each) => each.token === row.sample_token);
+    row.sample_token = ordered[1 - own]![place]!.token;
+  });
+  return `${table(name)} ${token}`;
+}
+
+/** A radar file as nuScenes has them: 18 fields, 43 bytes a point. */
+function radarFile(points: number): Buffer {
+  const sizes = [4, 4, 4, 1, 2, 4, 4, 4, 4, 4, 1, 1, 1, 1, 1, 1, 1, 1];
+  const header = [
+    "# .PCD v0.7 - Point Cloud Data file format",
+    "VERSION 0.7",
+    "FIELDS x y z dyn_prop id rcs vx vy vx_comp vy_comp is_quality_valid ambig_state x_rms y_rms invalid_state pdh0 vx_rms vy_rms",
+    `SIZE ${sizes.join(" ")}`,
+    "TYPE F F F I I F F F F F I I I I I I I I",
+    `COUNT ${sizes.map(() => 1).join(" ")}`,
+    `WIDTH ${points}`,
+    "HEIGHT 1",
+    "VIEWPOINT 0 0 0 1 0 0 0",
+    `POINTS ${points}`,
+    "DATA binary\n",
+  ];
+  return Buffer.concat([Buffer.from(header.join("\n")), Buffer.alloc(points * 43, 1)]);
 }
 
 /** Takes a sweep out of its chain, row and file. */

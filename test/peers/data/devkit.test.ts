@@ -81,7 +81,8 @@ const BREAKS: [rule: string, labels: boolean, plant: (set: TestSet) => unknown][
       writeFileSync(file, `\ufeff${readFileSync(file, "utf8")}`);
     },
   ],
-  ["dangling-token", false, (set) => set.edit("category", () => [])],
+  ["empty-table", false, (set) => set.edit("category", () => [])],
+  ["empty-table", false, (set) => set.edit("instance", () => [])],
   ["dangling-token", false, (set) => set.edit("sensor", (rows) => rows.slice(1))],
   ["dangling-token", false, (set) => set.edit("calibrated_sensor", (rows) => rows.slice(1))],
   ["dangling-token", false, (set) => set.edit("sample", (rows) => rows.slice(1))],

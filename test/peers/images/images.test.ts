@@ -133,6 +133,8 @@ test("the JSON that pandas makes of the sheet reads like the sheet, NaN and all"
     area: i === 2 ? ("" as string) : row.area,
     start_discard: i === 5 ? ("" as unknown as number) : row.start_discard,
     split: i % 2 === 0 ? row.split.toUpperCase() : row.split,
+    // pandas keeps the blank, and the script makes an underscore of it.
+    youtuber: i === 7 ? `${row.youtuber} ` : row.youtuber,
   }));
   writeMeta(root, sheet, ["OpenDV-YouTube.csv"]);
   const csv = join(root, "meta/OpenDV-YouTube.csv");
@@ -145,4 +147,5 @@ test("the JSON that pandas makes of the sheet reads like the sheet, NaN and all"
   expect(fromJson.problems).toEqual(fromCsv.problems);
   expect(fromJson.problems.map(({ kind, row }) => [kind, row])).toEqual([["blank", 5]]);
   expect(fromJson.videos[2]!.area).toBeUndefined();
+  expect(fromJson.videos[7]!.folder).toBe(`${rows[7]!.youtuber.replaceAll(" ", "_")}_`);
 });

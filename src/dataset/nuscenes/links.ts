@@ -1,0 +1,43 @@
+/** Keys of large tables into large tables, followed once both are whole: prev and next, and the ego poses of frames. */
+import { FLAG, KEEP, LINK } from "./table-state.js";
+import { TokenTable, type TokenTableData } from "./tokens.js";
+
+export interface FollowInput {
+  words: Uint32Array;
+  flags: Uint8Array;
+  table: TokenTableData;
+  side: "prev" | "next";
+}
+
+/** Links as rows, or {@link LINK}. */
+export function follow({ words, flags, table: data, side }: FollowInput): Int32Array {
+  const table = new TokenTable(data);
+  const noneFlag = side === "prev" ? FLAG.noPrev : FLAG.noNext;
+  const badFlag = side === "prev" ? FLAG.badPrev : FLAG.badNext;
+  const rows = new Int32Array(new SharedArrayBuffer(flags.length * 4));
+  for (let row = 0; row < flags.length; row++) {
+    if ((flags[row]! & noneFlag) !== 0) rows[row] = LINK.none;
+    else if ((flags[row]! & badFlag) !== 0) rows[row] = LINK.unusable;
+    else {
+      const target = table.lookup(words, row * 4);
+      rows[row] = target === -1 ? LINK.dangling : target;
+    }
+  }
+  return rows;
+}
+
+/** Rows of sample_data whose ego pose is not there: the first {@link KEEP} of them, and how many more. */
+export function findLostPoses(input: { egoPose: Uint32Array; flags: Uint8Array; table: TokenTableData }): {
+  rows: number[];
+  more: number;
+} {
+  const poses = new TokenTable(input.table);
+  const rows: number[] = [];
+  let more = 0;
+  for (let row = 0; row < input.flags.length; row++) {
+    if ((input.flags[row]! & FLAG.badEgoPose) !== 0 || poses.lookup(input.egoPose, row * 4) !== -1) continue;
+    if (rows.length < KEEP) rows.push(row);
+    else more++;
+  }
+  return { rows, more };
+}

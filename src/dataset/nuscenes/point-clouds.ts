@@ -1,0 +1,64 @@
+/**
+ * What the first bytes and the size of a point cloud show. Sources: the devkit's `utils/data_classes.py` (lidar files
+ * are bare floats, radar files binary PCD) and the description of the PCD file format 0.7 of the Point Cloud Library.
+ */
+import { constants } from "node:fs";
+import { type FileHandle, open } from "node:fs/promises";
+import type { NUSCENES_RULES } from "./rules.js";
+
+export interface CloudFault {
+  rule: keyof typeof NUSCENES_RULES;
+  detail: string;
+}
+
+/** x, y, z, intensity and ring as 32-bit floats: what the devkit's LidarPointCloud reads. */
+const LIDAR_POINT_BYTES = 20;
+/** The header of nuScenes' radar files has some 400 bytes. */
+const HEADER_BYTES = 2048;
+
+/** What is wrong with a point cloud, or undefined; a file that is not there is reported with its folder. */
+export async function cloudFault(path: string, name: string): Promise<CloudFault | undefined> {
+  try {
+    const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    try {
+      const stats = await handle.stat();
+      if (!stats.isFile()) return { rule: "unreadable-file", detail: "is not a regular file" };
+      if (stats.size === 0) return { rule: "empty-file", detail: "is empty (0 bytes)" };
+      const detail = name.endsWith(".pcd.bin")
+        ? lidarFault(stats.size)
+        : name.endsWith(".pcd")
+          ? await pcdFault(handle, stats.size)
+          : undefined;
+      return detail === undefined ? undefined : { rule: "bad-point-cloud", detail };
+    } finally {
+      await handle.close();
+    }
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === undefined) throw error;
+    if (code === "ENOENT" || code === "ENOTDIR" || code === "ELOOP") return undefined;
+    return { rule: "unreadable-file", detail: `cannot be read (${code})` };
+  }
+}
+
+function lidarFault(size: number): string | undefined {
+  if (size % LIDAR_POINT_BYTES === 0) return undefined;
+  return `${size} bytes are no whole number of points of ${LIDAR_POINT_BYTES} bytes`;
+}
+
+async function pcdFault(handle: FileHandle, size: number): Promise<string | undefined> {
+  const { buffer, bytesRead } = await handle.read(Buffer.alloc(HEADER_BYTES), 0, HEADER_BYTES, 0);
+  const head = buffer.toString("latin1", 0, bytesRead);
+  if (!head.startsWith("# .PCD")) return 'does not start with "# .PCD"';
+  const data = /^DATA (\S+)\r?\n/m.exec(head);
+  if (data === null) return `has no line with DATA in its first ${bytesRead} bytes: cut off at ${size} bytes`;
+  if (data[1] !== "binary") return undefined; // text and compressed points do not tell their size
+  const numbers = (key: string) =>
+    new RegExp(`^${key} ([\\d ]+)`, "m").exec(head)?.[1]?.trim().split(/ +/).map(Number);
+  const [sizes, points] = [numbers("SIZE"), numbers("POINTS")?.[0]];
+  if (sizes === undefined || points === undefined) return "has no SIZE or no POINTS in its header";
+  const counts = numbers("COUNT");
+  const pointBytes = sizes.reduce((sum, each, i) => sum + each * (counts?.[i] ?? 1), 0);
+  const wanted = data.index + data[0].length + points * pointBytes;
+  return size < wanted ? `is cut off: ${size} bytes, ${wanted} for ${points} points` : undefined;
+}
