@@ -6,6 +6,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 
 /** Runs one command. @returns {{ seconds: number, megabytes: number }} wall time and peak memory of the largest process */
 export function runOnce(command) {
@@ -37,15 +38,19 @@ export function median(values) {
  *   folder to read first (some machines take the page cache back within seconds); `rounds` lowers the number for slow ones
  * @returns name → { median, min, max, megabytes }
  */
-export function takeTurns(contestants, rounds) {
+export async function takeTurns(contestants, rounds) {
+  const settle = Number(option("settle", "0"));
   const times = Object.fromEntries(Object.keys(contestants).map((name) => [name, []]));
   const memory = Object.fromEntries(Object.keys(contestants).map((name) => [name, 0]));
   for (let round = 0; round <= rounds; round++) {
     for (const [name, { command, before, warm, rounds: own = rounds }] of Object.entries(contestants)) {
       if (round > own) continue;
-      // In this order: on some virtual machines memory that has been free for seconds is slow to get again.
+      // Some virtual machines give memory that has been free for a second or two back to their host, and it is slow to get
+      // again. In this order every run gets what its last output had, the sooner the more of it; with --settle N all wait
+      // for N seconds, and none does.
       if (warm !== undefined) readThrough(warm);
       before?.();
+      await sleep(settle * 1000);
       const { seconds, megabytes } = runOnce(command);
       memory[name] = Math.max(memory[name], megabytes);
       if (round > 0) times[name].push(seconds);

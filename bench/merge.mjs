@@ -1,7 +1,7 @@
 /**
  * `vista-ckpt merge` against `cp` of its result and the newest zero_to_fp32.py, on checkpoints shaped like DeepSpeed's.
  *
- *   node bench/merge.mjs [--gb 1,4] [--rounds 5] [--dir bench/tmp] [--reference yes|no]
+ *   node bench/merge.mjs [--gb 1,4] [--rounds 5] [--dir bench/tmp] [--reference yes|no] [--settle 0]
  *
  * Needs the peers' environment (test/peers/setup.sh zero), GNU time, and disk for three times the checkpoint.
  */
@@ -18,7 +18,7 @@ const rounds = Number(option("rounds", "5"));
 const withReference = option("reference", "yes") === "yes";
 const vista = ["node", join(root, "bin/vista-ckpt.js")];
 
-const start = takeTurns(
+const start = await takeTurns(
   { "node -e ''": { command: ["node", "-e", ""] }, "vista-ckpt --help": { command: [...vista, "--help"] } },
   9,
 );
@@ -47,7 +47,7 @@ for (const gb of option("gb", "1,4").split(",")) {
   );
   if (made.status !== 0) process.exit(1);
   const mergeTo = (path) => [...vista, "merge", checkpoint, "-o", path, "-q"];
-  takeTurns({ once: { command: [...mergeTo(ours), "--no-fsync"] } }, 0);
+  await takeTurns({ once: { command: [...mergeTo(ours), "--no-fsync"] } }, 0);
 
   const contestants = {
     cp: { command: ["cp", ours, copy], before: () => remove(copy), warm: ours },
@@ -67,10 +67,14 @@ for (const gb of option("gb", "1,4").split(",")) {
       rounds: Math.min(rounds, 2),
     };
   }
-  printTable(`${gb} GB (${statSync(ours).size} bytes), warm, no fsync`, takeTurns(contestants, rounds), "cp");
+  printTable(
+    `${gb} GB (${statSync(ours).size} bytes), warm, no fsync`,
+    await takeTurns(contestants, rounds),
+    "cp",
+  );
   remove(theirs);
 
-  const synced = takeTurns(
+  const synced = await takeTurns(
     {
       "cp && sync": {
         command: ["sh", "-c", `cp ${ours} ${copy} && sync ${copy}`],

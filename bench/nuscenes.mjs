@@ -35,7 +35,7 @@ if (option("devkit", "yes") === "yes") {
 }
 printTable(
   "every rule of the tables, whole process",
-  takeTurns(tables, rounds),
+  await takeTurns(tables, rounds),
   "vista-data check --tables-only",
 );
 
@@ -47,7 +47,7 @@ if (withFiles) {
   };
   printTable(
     "existence of every file (the tables' time included: subtract it)",
-    takeTurns(find, rounds),
+    await takeTurns(find, rounds),
     "find",
   );
 }

@@ -1,7 +1,7 @@
 /**
  * `vista-ckpt to-st` and `verify` against `cp`, `cat` and the Python way.
  *
- *   node bench/to-st.mjs [--gb 1] [--rounds 5] [--dir bench/tmp] [--reference yes|no]
+ *   node bench/to-st.mjs [--gb 1] [--rounds 5] [--dir bench/tmp] [--reference yes|no] [--settle 0]
  *
  * Needs the peers' environment (test/peers/setup.sh zero), GNU time, and disk for eight times the size.
  */
@@ -38,7 +38,10 @@ const cp = (from) => writes(from, at("copy"), "cp", from, at("copy"));
 remove(dir);
 mkdirSync(dir, { recursive: true });
 make("make_zero_checkpoint.py", "--ranks", "4", "--out", at("zero"));
-takeTurns({ once: { command: [...vista, "merge", at("zero"), "-o", at("in.bin"), "-q", "--no-fsync"] } }, 0);
+await takeTurns(
+  { once: { command: [...vista, "merge", at("zero"), "-o", at("in.bin"), "-q", "--no-fsync"] } },
+  0,
+);
 remove(at("in.bin"));
 spawnSync("node", [join(root, "bin/vista-ckpt.js"), "merge", at("zero"), "-o", at("in.bin"), "-q"]);
 spawnSync("node", [
@@ -67,7 +70,7 @@ if (withReference) {
 }
 printTable(
   `${gb} GB (${statSync(at("out.safetensors")).size} bytes), warm, no fsync`,
-  takeTurns(contestants, rounds),
+  await takeTurns(contestants, rounds),
   "cp of the result",
 );
 
@@ -75,7 +78,7 @@ const crc =
   "import { createReadStream } from 'node:fs'; import { crc32 } from 'node:zlib'; let c = 0; for await (const b of createReadStream(process.argv[1], { highWaterMark: 4194304 })) c = crc32(b, c);";
 printTable(
   "verify",
-  takeTurns(
+  await takeTurns(
     {
       "cat > /dev/null": { command: ["sh", "-c", `cat ${at("in.bin")} > /dev/null`], warm: at("in.bin") },
       "read + CRC in Node": {
@@ -106,7 +109,7 @@ spawnSync("node", [
 ]);
 printTable(
   `Vista's steps: ${statSync(at("vista.bin")).size} bytes → ${statSync(at("vista.safetensors")).size}`,
-  takeTurns(
+  await takeTurns(
     { "cp of the result": cp(at("vista.safetensors")), "to-st with LoRA and EMA": toSt(at("vista.bin")) },
     rounds,
   ),
