@@ -1,7 +1,7 @@
 /**
  * `vista-ckpt merge` against `cp` of its result and the newest zero_to_fp32.py, on checkpoints shaped like DeepSpeed's.
  *
- *   node bench/merge.mjs [--gb 1,4] [--rounds 5] [--dir bench/tmp] [--reference yes|no] [--settle 0]
+ *   node bench/merge.mjs [--gb 1,4] [--rounds 5] [--dir bench/tmp] [--reference yes|no] [--moments yes|no] [--settle 0]
  *
  * Needs the peers' environment (test/peers/setup.sh zero), GNU time, and disk for three times the checkpoint.
  */
@@ -26,7 +26,8 @@ printTable("start-up", start, "node -e ''");
 
 for (const gb of option("gb", "1,4").split(",")) {
   const checkpoint = join(dir, `zero-${gb}gb`);
-  const [ours, copy, theirs] = ["ours.bin", "copy.bin", "theirs"].map((name) => join(dir, name));
+  // All write the same path in turn, so that each finds the memory of the one before it: fresh memory can be slow to get.
+  const [ours, out] = ["ours.bin", "out.bin"].map((name) => join(dir, name));
   remove(dir);
   mkdirSync(dir, { recursive: true });
   const made = spawnSync(
@@ -39,7 +40,8 @@ for (const gb of option("gb", "1,4").split(",")) {
       "4",
       "--out",
       checkpoint,
-      ...(Number(gb) >= 4 ? ["--no-moments"] : []),
+      // Never read by merge: without them a large checkpoint fits the page cache.
+      ...(option("moments", Number(gb) < 4 ? "yes" : "no") === "no" ? ["--no-moments"] : []),
     ],
     {
       stdio: "inherit",
@@ -50,10 +52,10 @@ for (const gb of option("gb", "1,4").split(",")) {
   await takeTurns({ once: { command: [...mergeTo(ours), "--no-fsync"] } }, 0);
 
   const contestants = {
-    cp: { command: ["cp", ours, copy], before: () => remove(copy), warm: ours },
+    cp: { command: ["cp", ours, out], before: () => remove(out), warm: ours },
     "merge --no-fsync": {
-      command: [...mergeTo(`${ours}.new`), "--no-fsync"],
-      before: () => remove(`${ours}.new`),
+      command: [...mergeTo(out), "--no-fsync"],
+      before: () => remove(out),
       warm: checkpoint,
     },
   };
@@ -61,8 +63,8 @@ for (const gb of option("gb", "1,4").split(",")) {
     const script =
       "import sys; from deepspeed.utils.zero_to_fp32 import convert_zero_checkpoint_to_fp32_state_dict as f; f(sys.argv[1], sys.argv[2], max_shard_size=None)";
     contestants["zero_to_fp32.py"] = {
-      command: [python, "-c", script, checkpoint, theirs],
-      before: () => remove(theirs),
+      command: [python, "-c", script, checkpoint, out],
+      before: () => remove(out),
       warm: checkpoint,
       rounds: Math.min(rounds, 2),
     };
@@ -72,16 +74,15 @@ for (const gb of option("gb", "1,4").split(",")) {
     await takeTurns(contestants, rounds),
     "cp",
   );
-  remove(theirs);
 
   const synced = await takeTurns(
     {
       "cp && sync": {
-        command: ["sh", "-c", `cp ${ours} ${copy} && sync ${copy}`],
-        before: () => remove(copy),
+        command: ["sh", "-c", `cp ${ours} ${out} && sync ${out}`],
+        before: () => remove(out),
         warm: ours,
       },
-      merge: { command: mergeTo(`${ours}.new`), before: () => remove(`${ours}.new`), warm: checkpoint },
+      merge: { command: mergeTo(out), before: () => remove(out), warm: checkpoint },
     },
     Math.min(rounds, 3),
   );
