@@ -9,7 +9,7 @@ import type { DType } from "../tensor/dtype.js";
 import { type ScanRange, scanRanges } from "../tensor/scan.js";
 import { canBeNonFinite, type NonFinite } from "../tensor/stats.js";
 import { asDict } from "../torch/objects.js";
-import { readTorchFile, type TorchFile } from "../torch/read.js";
+import { readTorchFile, type TorchFile, tensorsAt } from "../torch/read.js";
 import { type StorageUse, storagesIn } from "../torch/storages.js";
 import { openTorchZip } from "../torch/zip.js";
 import { findCheckpoint, listCheckpointFiles } from "../zero/layout.js";
@@ -149,13 +149,12 @@ class Verifier {
   async #zip(file: SourceFile): Promise<void> {
     const zip = await openTorchZip(file);
     const storages = await this.#readPickle(file.path);
+    const names = [...zip.names()];
     const regions: Region[] = [];
-    for (const name of zip.names()) {
-      try {
-        regions.push(await zip.record(name));
-      } catch (error) {
-        this.#problem(error);
-      }
+    // Each is a read of its own: one after the other, a model of thousands of tensors would wait for each.
+    for (const outcome of await Promise.allSettled(names.map((name) => zip.record(name)))) {
+      if (outcome.status === "fulfilled") regions.push(outcome.value);
+      else this.#problem(outcome.reason);
     }
     regions.sort((a, b) => a.offset - b.offset);
     const ranges = regions.map((region) => {
@@ -164,8 +163,13 @@ class Verifier {
       return rangeOf(region, storage?.dtype, storage?.path ?? region.name);
     });
     const checked = await this.#scan(ranges);
-    const records = [...zip.names()].length;
-    this.#files.push({ path: file.path, format: "torch zip", bytes: file.size, records, checked });
+    this.#files.push({
+      path: file.path,
+      format: "torch zip",
+      bytes: file.size,
+      records: names.length,
+      checked,
+    });
   }
 
   /** Damage of the pickle's bytes is found with that of the other records: here only what it says is wrong. */
@@ -283,7 +287,7 @@ function rangeOf(region: Region, dtype: DType | undefined, name: string): NamedR
  */
 async function weightStorages(torchFile: TorchFile): Promise<Map<string, StorageUse>> {
   const { storages, tensors } = storagesIn(torchFile.value);
-  for (const tensor of tensors.keys()) await torchFile.tensor(tensor);
+  await tensorsAt(torchFile, tensors.keys());
   const top = asDict(torchFile.value);
   const key = ["state_dict", "module", "model"].find((name) => asDict(top?.get(name)) !== undefined);
   if (key === undefined) return storages;

@@ -1,4 +1,7 @@
 /** Numbers for people: decimal units, as disks and Hugging Face count. */
+import { formatCount } from "../text.js";
+
+export { formatCount };
 
 const UNITS = ["B", "kB", "MB", "GB", "TB", "PB"];
 
@@ -12,11 +15,6 @@ export function formatBytes(bytes: number): string {
   }
   const digits = unit === 0 || value >= 100 ? 0 : value >= 10 ? 1 : 2;
   return `${value.toFixed(digits)} ${UNITS[unit]}`;
-}
-
-/** 1234567 → `1,234,567`. */
-export function formatCount(count: number): string {
-  return Math.round(count).toLocaleString("en-US");
 }
 
 /** 3725 → `1 h 02 min`, 65 → `1 min 05 s`, 3.2 → `3.2 s`. */

@@ -6,6 +6,7 @@
 import { resolve } from "node:path";
 import { checkAnnotations } from "../dataset/annotations/check.js";
 import type { AnnotationTally, Finding } from "../dataset/finding.js";
+import { formatCount } from "../text.js";
 import type { DataLook, DataLookOptions, DataProblem, Subset } from "./data.js";
 
 /** Rules of `vista-data` for files on which `json.load` or the data set class fails. */
@@ -73,7 +74,7 @@ async function lookAt(
   }
   if (tally.stopping !== undefined) {
     const { records, first } = tally.stopping;
-    const others = records === 1 ? "" : ` and ${number(records - 1)} more`;
+    const others = records === 1 ? "" : ` and ${formatCount(records - 1)} more`;
     look.fatal.push(
       `${file}, ${first}${others}: a field that the data set class reads at the start is missing or of another type: training ends before its first step`,
     );
@@ -88,29 +89,27 @@ async function lookAt(
 /** How many records cannot be loaded, of how many that were looked at; and whether that is all of them. */
 function unusable(tally: AnnotationTally): [hopeless: boolean, share?: string] {
   const { records, unusable: bad, lost = bad, quick } = tally;
-  const total = quick!.total > records ? ` of about ${number(quick!.total)}` : "";
+  const total = quick!.total > records ? ` of about ${formatCount(quick!.total)}` : "";
   if (lost > 0 && lost === records) {
-    return [true, `none of the ${number(records)} records that were looked at${total} can be loaded`];
+    return [true, `none of the ${formatCount(records)} records that were looked at${total} can be loaded`];
   }
   const frames = quick!.frames;
   if (frames !== undefined && frames.missing > 0) {
     const all = frames.missing === frames.records;
-    const others = frames.all ? "" : ` (of ${total === "" ? "" : "about "}${number(quick!.total)} in all)`;
-    const share = `of ${number(frames.records)} records whose frames were looked for${others}, ${all ? "all" : number(frames.missing)} lack some`;
-    return [all, bad === 0 ? share : `${share}; ${number(bad)} others cannot be read`];
+    const others = frames.all
+      ? ""
+      : ` (of ${total === "" ? "" : "about "}${formatCount(quick!.total)} in all)`;
+    const share = `of ${formatCount(frames.records)} records whose frames were looked for${others}, ${all ? "all" : formatCount(frames.missing)} lack some`;
+    return [all, bad === 0 ? share : `${share}; ${formatCount(bad)} others cannot be read`];
   }
   if (bad === 0) return [false];
   return [
     false,
-    `${number(bad)} of the ${number(records)} records that were looked at${total} cannot be ${lost < bad ? "used for every action" : "loaded"}`,
+    `${formatCount(bad)} of the ${formatCount(records)} records that were looked at${total} cannot be ${lost < bad ? "used for every action" : "loaded"}`,
   ];
 }
 
 function describe(file: string, { record, offset, message, rule }: Finding): string {
   const place = record ?? (offset === undefined ? undefined : `byte ${offset}`);
   return `${file}${place === undefined ? "" : `, ${place}`}: ${message} (${rule})`;
-}
-
-function number(value: number): string {
-  return value.toLocaleString("en-US");
 }

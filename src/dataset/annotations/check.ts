@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { basename, dirname, join, relative, resolve, sep } from "node:path";
 import { throwIfAborted } from "../../errors.js";
 import { runWorker } from "../../io/worker.js";
+import { formatCount as count } from "../../text.js";
 import type { AnnotationTally, Check, CheckOptions, CheckSummary, Finding, QuickTally } from "../finding.js";
 import { readMeta, type Split } from "../opendv/meta.js";
 import { findOpenDvRoot } from "../opendv/root.js";
@@ -102,7 +103,6 @@ async function* findings(
 /** What a quick check did not look at in one file. */
 function leftOut({ path, records }: AnnotationTally, quick: QuickTally, seed: number): string[] {
   const { total, read, size, sampled, frames } = quick;
-  const count = (value: number) => value.toLocaleString("en-US");
   const parts: string[] = [];
   const whole = read >= size;
   const all = whole ? count(total) : `about ${count(total)}`;

@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { throwIfAborted } from "../../errors.js";
 import { mapOrdered } from "../../io/map-ordered.js";
+import { formatCount } from "../../text.js";
 import { finding } from "../define-rules.js";
 import type { CheckOptions, CheckSummary, Finding } from "../finding.js";
 import { checkImages, type ImageFault, type ImageReport } from "../images/check.js";
@@ -83,7 +84,7 @@ export async function* lookFindings(
     const clouds = choose(lists, (form) => !isPicture(form), options, limit);
     const say = (what: string, { looks, total }: Choice) => {
       if (looks.length === total) return;
-      const counts = `${looks.length.toLocaleString("en-US")} of ${total.toLocaleString("en-US")}`;
+      const counts = `${formatCount(looks.length)} of ${formatCount(total)}`;
       summary.sampled!.push(`${what} of ${counts} (seed ${options.seed ?? 0})`);
     };
     const what = { names: "sizes of pictures", headers: "headers of pictures", decode: "pixels of pictures" };

@@ -2,6 +2,7 @@
 import { relative, sep } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { fromSystem, isVistaError, throwIfAborted, VistaError } from "../../errors.js";
+import { formatCount as count } from "../../text.js";
 import { finding } from "../define-rules.js";
 import type { Check, CheckOptions, CheckSummary, Finding } from "../finding.js";
 import { knownScans, readIndex } from "../index-file/build.js";
@@ -253,7 +254,6 @@ class OpenDvRun {
     const { checked, total } = this.#images;
     if (checked < total) {
       const what = this.#level === "names" ? "sizes" : this.#level === "decode" ? "decoding" : "headers";
-      const count = (value: number) => value.toLocaleString("en-US");
       summary.sampled = [
         `${what} of ${count(checked)} of ${count(total)} images (seed ${this.#options.seed ?? 0})`,
       ];

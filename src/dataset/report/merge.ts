@@ -1,6 +1,7 @@
 /** Joins the reports of all shards of one check into what one run would have said. */
 import { relative, sep } from "node:path";
 import { VistaError } from "../../errors.js";
+import { formatCount as count } from "../../text.js";
 import type { AnnotationTally, Chart, CheckSummary, Coverage } from "../finding.js";
 import { choosePictures } from "../sample.js";
 import { joinPath, normaliseSummary, type Report, ReportBuilder } from "./report.js";
@@ -112,7 +113,6 @@ function mergeSampled(parts: readonly CheckSummary[], coverage: readonly Coverag
   const texts = [...new Set(parts.flatMap((part) => part.sampled ?? []))];
   const images = coverage.find(({ what }) => what.startsWith("images ("));
   if (parts[0]!.kind === "opendv" && texts.length > 0 && images !== undefined) {
-    const count = (value: number) => value.toLocaleString("en-US");
     const counts = `of ${count(images.checked)} of ${count(images.total)} images`;
     return [texts[0]!.replace(/of [\d,]+ of [\d,]+ images/, counts)];
   }

@@ -1,4 +1,6 @@
 /** The report for a terminal: summary first, then findings by rule and folder, totals last. */
+
+import { formatCount as count } from "../../text.js";
 import type { CheckSummary, Severity } from "../finding.js";
 import { folderOf, type Report, type RuleCount } from "./report.js";
 
@@ -100,10 +102,6 @@ function formatRule(report: Report, rule: RuleCount, paint: Paint): string[] {
   if (more > 0) lines.push(paint.dim(`  … and in ${count(more)} more places`));
   lines.push(`  ${paint.dim("→")} ${rule.fix}`);
   return lines;
-}
-
-function count(value: number): string {
-  return value.toLocaleString("en-US");
 }
 
 function plural(value: number, noun: string): string {
