@@ -111,7 +111,15 @@ export function configFindings(
     const tally = tallies.find(
       (each) => each.path === places.annotations || each.path.endsWith(`/${places.annotations}`),
     );
-    if (tally === undefined || tally.unusable === 0) continue;
+    if (tally === undefined) continue;
+    if (tally.stopping !== undefined) {
+      const { records, first } = tally.stopping;
+      const others = records === 1 ? "" : ` and ${records - 1} more`;
+      const text = `${tally.path}, ${first}${others}: a field that is read of every record at the start is missing or of another type`;
+      found.push(finding(RULES["subset-stops"], path, text, { ...record, count: records }));
+      continue;
+    }
+    if (tally.unusable === 0) continue;
     const share = `${tally.unusable} of ${tally.records} samples of ${tally.path} would fail to load`;
     if (tally.unusable === tally.records) {
       const text = `${share}: Vista would try for ever, and say nothing`;

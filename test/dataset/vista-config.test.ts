@@ -18,16 +18,20 @@ interface Plant {
   there?: string[];
   /** Records of annos/nuScenes.json that would fail, of ten. */
   unusable?: number;
+  /** Those of them on which the data set class raises. */
+  stopping?: number;
   /** The annotation file as the check names it. */
   tally?: string;
 }
 
-async function found({ params, there = EVERYTHING, unusable = 0, tally = "annos/nuScenes.json" }: Plant) {
+async function found(plant: Plant) {
+  const { params, there = EVERYTHING, unusable = 0, stopping = 0, tally = "annos/nuScenes.json" } = plant;
   const file = join(newFolder(), "config.yaml");
   const lines = params.map((line) => `    ${line}\n`).join("");
   writeFileSync(file, `model:\n  num_frames: &num_frames 25\ndata:\n  params:\n${lines}`);
-  const tallies: AnnotationTally[] = [{ path: tally, subset: "NuScenes", records: 10, unusable }];
-  return configFindings(await readVistaConfig(file), (path) => there.includes(path), tallies);
+  const one: AnnotationTally = { path: tally, subset: "NuScenes", records: 10, unusable };
+  if (stopping > 0) one.stopping = { records: stopping, first: "record 4" };
+  return configFindings(await readVistaConfig(file), (path) => there.includes(path), [one]);
 }
 
 const both = "subsets: [YouTube, NuScenes]";
@@ -43,6 +47,8 @@ const FAULTS: [rule: keyof typeof VISTA_RULES, name: string, plant: Plant, messa
     /^annos\/nuScenes.json: not there/,
   ],
   ["subset-unusable", "all samples", { params: [both], unusable: 10 }, /10 of 10 samples/],
+  ["subset-stops", "one record", { params: [both], unusable: 1, stopping: 1 }, /nuScenes.json, record 4: a field/],
+  ["subset-stops", "all of them", { params: [both], unusable: 10, stopping: 10 }, /record 4 and 9 more: a field/],
   ["samples-skipped", "one sample", { params: [both], unusable: 1 }, /1 of 10 samples/],
   ["samples-skipped", "all samples but one", { params: [both], unusable: 9 }, /9 of 10 samples/],
   [
@@ -66,6 +72,11 @@ const NEAR_MISSES: [rule: keyof typeof VISTA_RULES, name: string, plant: Plant][
     { params: ["subsets:", "- NuScenes"], there: ["data/nuscenes", "annos/nuScenes.json"] },
   ],
   ["subset-unusable", "no sample would fail", { params: [both] }],
+  [
+    "subset-stops",
+    "in the validation file, which training does not read",
+    { params: [both], unusable: 1, stopping: 1, tally: "annos/nuScenes_val.json" },
+  ],
   [
     "samples-skipped",
     "the validation file, which training does not read",
