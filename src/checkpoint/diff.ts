@@ -122,7 +122,7 @@ async function readRange(
 ): Promise<Uint8Array> {
   const { bits } = dtypeInfo(tensor.dtype);
   const bytes = new Uint8Array(((to - from) * bits) / 8);
-  const reader = new WindowReader(computed, { verify: false, always: false });
+  const reader = new WindowReader(computed, false);
   reader.add(tensor, (from * bits) / 8, bytes);
   await reader.run();
   return bytes;

@@ -173,8 +173,7 @@ class Copier {
     try {
       const bytes = slot.buffer.subarray(0, window.length);
       slot.arena.reset(conversionBytes(window));
-      const wish = { verify: this.#checks !== undefined, always: false };
-      const reader = new WindowReader(this.#computed, wish, slot.arena);
+      const reader = new WindowReader(this.#computed, this.#checks !== undefined, slot.arena);
       for (const { part, from, at, length } of window.slices) {
         const target = bytes.subarray(at, at + length);
         if (part.kind === "bytes") target.set(part.bytes.subarray(from, from + length));

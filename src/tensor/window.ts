@@ -23,16 +23,8 @@ export interface ReadOp {
   /** From the region's start, in bytes. */
   readonly start: number;
   readonly target: Uint8Array;
-  /** CRC-32 of the bytes as read, once {@link WindowReader.run} has ended, where it was asked for. */
+  /** CRC-32 of the bytes as read, once {@link WindowReader.run} has ended, where it is to be compared. */
   crc32?: number;
-}
-
-/** Which reads need a CRC. */
-export interface CrcWish {
-  /** Those of regions that have a CRC to compare with. */
-  readonly verify: boolean;
-  /** All: the output needs them. */
-  readonly always: boolean;
 }
 
 /**
@@ -134,30 +126,27 @@ export class WindowReader {
   readonly #steps: (() => void)[] = [];
   readonly #pending: Promise<void>[] = [];
   readonly #computed: ComputedCache;
-  readonly #crcs: CrcWish;
+  readonly #verify: boolean;
   readonly #arena: Arena;
   readonly #nested: boolean;
 
   /**
+   * @param verify  whether the reads of regions that have a CRC need theirs, to compare
    * @param arena  for what is read to be converted; not used after {@link run}
    * @param nested  true for the inputs of a computed tensor
    */
-  constructor(computed: ComputedCache, crcs: CrcWish, arena = new Arena(), nested = false) {
+  constructor(computed: ComputedCache, verify: boolean, arena = new Arena(), nested = false) {
     this.#computed = computed;
-    this.#crcs = crcs;
+    this.#verify = verify;
     this.#arena = arena;
     this.#nested = nested;
   }
 
-  /**
-   * Plans bytes `[from, from + target.length)` of a tensor into `target`.
-   * @returns the reads that fill `target` as they are, or `undefined` where the bytes are converted or computed on the way
-   */
-  add(tensor: Tensor, from: number, target: Uint8Array): ReadOp[] | undefined {
+  /** Plans bytes `[from, from + target.length)` of a tensor into `target`. */
+  add(tensor: Tensor, from: number, target: Uint8Array): void {
     const source = tensor.source;
     switch (source.kind) {
       case "pieces": {
-        const ops: ReadOp[] = [];
         let at = 0;
         const to = from + target.byteLength;
         for (const piece of source.pieces) {
@@ -165,13 +154,12 @@ export class WindowReader {
           const end = Math.min(to, at + piece.length);
           if (start < end) {
             const part = target.subarray(start - from, end - from);
-            ops.push({ region: piece.region, start: piece.start + start - at, target: part });
+            this.#ops.push({ region: piece.region, start: piece.start + start - at, target: part });
           }
           at += piece.length;
           if (at >= to) break;
         }
-        this.#ops.push(...ops);
-        return ops;
+        return;
       }
       case "cast": {
         const width = dtypeInfo(tensor.dtype).bits / 8;
@@ -179,18 +167,18 @@ export class WindowReader {
         const inner = this.#arena.take((target.byteLength / width) * innerWidth);
         this.add(source.from, (from / width) * innerWidth, inner);
         this.#steps.push(() => castBytes(inner, source.from.dtype, target, tensor.dtype));
-        return undefined;
+        return;
       }
       case "strided":
         this.#addStrided(tensor, source.region, source.start, source.strides, from, target);
-        return undefined;
+        return;
       case "computed": {
         this.#pending.push(
           this.#computed.read(tensor, from, target, this.#nested, (result) =>
             this.#compute(source.inputs, source.compute, result),
           ),
         );
-        return undefined;
+        return;
       }
     }
   }
@@ -199,8 +187,7 @@ export class WindowReader {
   async run(): Promise<readonly ReadOp[]> {
     await Promise.all([...joinReads(this.#ops), ...this.#pending]);
     for (const op of this.#ops) {
-      const { always, verify } = this.#crcs;
-      if (always || (verify && op.region.crc32 !== undefined)) op.crc32 = crc32(op.target);
+      if (this.#verify && op.region.crc32 !== undefined) op.crc32 = crc32(op.target);
     }
     for (const step of this.#steps) step();
     return [...this.#ops, ...this.#made];
@@ -212,7 +199,7 @@ export class WindowReader {
     const whole: Uint8Array[] = [];
     for (const input of inputs) {
       const bytes = arena.take(input.byteLength);
-      const reader = new WindowReader(this.#computed, this.#crcs, new Arena(), true);
+      const reader = new WindowReader(this.#computed, this.#verify, new Arena(), true);
       reader.add(input, 0, bytes);
       for (const op of await reader.run()) this.#made.push(op);
       whole.push(bytes);
@@ -255,17 +242,12 @@ export class WindowReader {
   }
 }
 
-/** The bytes of a whole tensor, in memory. Its reads are added to `log`, with their CRCs where asked for. */
-export async function readWhole(
-  tensor: Tensor,
-  computed: ComputedCache,
-  crcs: CrcWish,
-  log: ReadOp[],
-): Promise<Uint8Array> {
+/** The bytes of a whole tensor, in memory; nothing is checked. */
+export async function readWhole(tensor: Tensor): Promise<Uint8Array> {
   const bytes = new Uint8Array(tensor.byteLength);
-  const reader = new WindowReader(computed, crcs);
+  const reader = new WindowReader(new ComputedCache(), false);
   reader.add(tensor, 0, bytes);
-  for (const op of await reader.run()) log.push(op);
+  await reader.run();
   return bytes;
 }
 

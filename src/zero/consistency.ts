@@ -2,7 +2,7 @@
 import { basename } from "node:path";
 import { VistaError } from "../errors.js";
 import { castTensor } from "../tensor/tensor.js";
-import { ComputedCache, readWhole } from "../tensor/window.js";
+import { readWhole } from "../tensor/window.js";
 import { TorchTensor } from "../torch/values.js";
 import type { CheckpointFiles } from "./layout.js";
 import type { ModelState, ShardState } from "./states.js";
@@ -113,6 +113,6 @@ async function optimizerStep(shard: ShardState): Promise<number | undefined> {
   const [step] = shard.steps;
   if (!(step instanceof TorchTensor)) return step;
   const tensor = castTensor(await shard.torchFile.tensor(step), "F32");
-  const bytes = await readWhole(tensor, new ComputedCache(), { verify: false, always: false }, []);
+  const bytes = await readWhole(tensor);
   return new DataView(bytes.buffer).getFloat32(0, true);
 }

@@ -3,14 +3,14 @@ import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { StateDict, Tensor } from "../../src/tensor/tensor.js";
-import { ComputedCache, readWhole } from "../../src/tensor/window.js";
+import { readWhole } from "../../src/tensor/window.js";
 
 export function temporaryFolder(): string {
   return mkdtempSync(join(tmpdir(), "vista-ckpt-test-"));
 }
 
 export function bytesOf(tensor: Tensor): Promise<Uint8Array> {
-  return readWhole(tensor, new ComputedCache(), { verify: false, always: false }, []);
+  return readWhole(tensor);
 }
 
 export async function floatsOf(tensor: Tensor): Promise<number[]> {
