@@ -3,7 +3,7 @@ import { constants } from "node:fs";
 import { type FileHandle, open, stat } from "node:fs/promises";
 import { throwIfAborted } from "../../errors.js";
 import { mapOrdered } from "../../io/map-ordered.js";
-import { decodeFault, prepareDecoding } from "./decode.js";
+import { decodeFault } from "./decode.js";
 import { type ImageHeader, NotAnImage, readImageHeader } from "./headers.js";
 
 /**
@@ -53,44 +53,55 @@ export async function checkImage(path: string, level: ImageLevel): Promise<Image
     }
     // Without O_NONBLOCK a pipe that lies among the images would block the check for ever.
     const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    let header: ImageHeader | undefined;
     try {
-      await readHeaderInto(report, handle, fail);
+      header = await readHeaderInto(report, handle, fail);
     } finally {
       await handle.close();
     }
+    if (level === "headers" || header === undefined) return report;
+    const complaint = await decodeFault(path, header, report.bytes);
+    // The end marker is there: whatever is missing is missing in the middle.
+    if (complaint !== undefined) return fail("damaged", `does not decode: ${complaint}`);
   } catch (error) {
     return fail(...systemFault(error));
   }
-  if (level === "decode" && report.fault === undefined) {
-    const complaint = await decodeFault(path, report.height!);
-    // The end marker is there: whatever is missing is missing in the middle.
-    if (complaint !== undefined) return fail("damaged", `does not decode: ${complaint}`);
-  }
   return report;
 }
+
+/** @returns undefined where a fault was found already */
 
 async function readHeaderInto(
   report: ImageReport,
   handle: FileHandle,
   fail: (fault: ImageFault, detail: string) => void,
-): Promise<void> {
+): Promise<ImageHeader | undefined> {
   const stats = await handle.stat();
-  if (!stats.isFile()) return fail("not-a-file", "is not a regular file");
+  if (!stats.isFile()) {
+    fail("not-a-file", "is not a regular file");
+    return undefined;
+  }
   report.bytes = stats.size;
-  if (stats.size === 0) return fail("empty", "is empty (0 bytes)");
+  if (stats.size === 0) {
+    fail("empty", "is empty (0 bytes)");
+    return undefined;
+  }
   let header: ImageHeader;
   try {
     header = await readImageHeader((offset, length) => readFully(handle, offset, length), stats.size);
   } catch (error) {
     if (error instanceof NotAnImage) {
-      return fail(error.cut ? "truncated" : "not-an-image", `${error.message} (${stats.size} bytes)`);
+      fail(error.cut ? "truncated" : "not-an-image", `${error.message} (${stats.size} bytes)`);
+      return undefined;
     }
     throw error;
   }
   report.width = header.width;
   report.height = header.height;
   report.format = header.format;
-  if (!header.complete) fail("truncated", `has no end marker: cut off at ${stats.size} bytes`);
+  if (header.complete) return header;
+  fail("truncated", `has no end marker: cut off at ${stats.size} bytes`);
+  return undefined;
 }
 
 async function readFully(handle: FileHandle, offset: number, length: number): Promise<Buffer> {
@@ -130,7 +141,6 @@ export async function* checkImages(
   level: ImageLevel,
   options: CheckImagesOptions = {},
 ): AsyncGenerator<ImageReport> {
-  if (level === "decode") await prepareDecoding();
   const concurrency = options.concurrency ?? (level === "decode" ? 4 : 16);
   for await (const report of mapOrdered(paths, concurrency, (path) => checkImage(path, level))) {
     throwIfAborted(options.signal);

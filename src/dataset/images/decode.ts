@@ -1,27 +1,50 @@
 /** Full decoding of an image, to find damage that the headers do not show. */
+import { decodesSoundly } from "./baseline.js";
+import type { ImageHeader } from "./headers.js";
+
+type Sharp = typeof import("sharp")["default"];
 
 /** Loaded on first use: sharp brings libvips, which a check of headers does not need. */
-let loading: Promise<typeof import("sharp")> | undefined;
+let loading: Promise<Sharp> | undefined;
 
-async function loadSharp(): Promise<typeof import("sharp")["default"]> {
-  loading ??= import("sharp");
-  const { default: sharp } = await loading;
-  return sharp;
-}
-
-/** Call once before many images are decoded: one thread an image, because many images are decoded side by side. */
-export async function prepareDecoding(): Promise<void> {
-  const sharp = await loadSharp();
-  sharp.concurrency(1);
-  sharp.cache(false);
+function loadSharp(): Promise<Sharp> {
+  loading ??= import("sharp").then(({ default: sharp }) => {
+    // One thread an image: many images are decoded side by side.
+    sharp.concurrency(1);
+    sharp.cache(false);
+    return sharp;
+  });
+  return loading;
 }
 
 /**
  * Decodes all data of an image file, at full size: a JPEG scaled while it is decoded would hide damage near its end.
  *
+ * Baseline JPEG files, which is what frames are, go through libjpeg-turbo itself where its binding runs: it takes two
+ * thirds of the time, and sees damage in the last rows that libvips passes over (libvips asks for warnings before each
+ * strip of rows, never after the last). It cannot say what the damage is, so libvips is asked for that.
+ *
+ * @param bytes  size of the file
  * @returns what the decoder complains about, or undefined where the image is sound
  */
-export async function decodeFault(path: string, height: number): Promise<string | undefined> {
+export async function decodeFault(
+  path: string,
+  header: ImageHeader,
+  bytes: number,
+): Promise<string | undefined> {
+  const quick = header.baseline && header.width * header.height <= MOST_PIXELS && bytes <= MOST_BYTES;
+  const sound = quick ? await decodesSoundly(path, header.width * header.height) : undefined;
+  if (sound === true) return undefined;
+  const complaint = await decodeWithVips(path, header.height);
+  if (complaint === undefined && sound === false) return "its compressed data is damaged, which shows in the last rows";
+  return complaint;
+}
+
+/** Larger ones are left to libvips, which never holds a whole picture. */
+const MOST_PIXELS = 1 << 26;
+const MOST_BYTES = 1 << 28;
+
+async function decodeWithVips(path: string, height: number): Promise<string | undefined> {
   if ((await gate.together(() => decode(path, height))) === undefined) return undefined;
   // libvips keeps its messages in one place for all threads: what it said may be about another image. Once more, alone.
   return gate.alone(() => decode(path, height));

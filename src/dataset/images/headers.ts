@@ -14,6 +14,8 @@ export interface ImageHeader {
   height: number;
   /** False where the end marker (EOI, IEND) is nowhere to be found: the file was cut off. */
   complete: boolean;
+  /** A baseline JPEG of 8 bits, grey or three components, as cameras and video tools write them. */
+  baseline: boolean;
 }
 
 /** The bytes are no image, or break the format before the size is known. The message says how. */
@@ -54,22 +56,22 @@ function describeStart(head: Buffer): string {
 }
 
 async function readJpeg(readAt: ReadAt, size: number, head: Buffer): Promise<ImageHeader> {
-  const { width, height, next } = await readJpegFrame(readAt, head);
+  const { width, height, baseline, next } = await readJpegFrame(readAt, head);
   const tail = await readAt(Math.max(0, size - 2), 2);
   let complete = tail[0] === 0xff && tail[1] === EOI;
   // Bytes after the end marker are legal and harmless (padding, a maker's trailer): only then is the whole file walked.
   if (!complete) complete = hasEndMarker(await readAt(0, size), next);
-  return { format: "jpeg", width, height, complete };
+  return { format: "jpeg", width, height, complete, baseline };
 }
 
 /** Walks the marker segments up to the frame header (SOF0 … SOF15). `next` is the offset of the segment after it. */
 async function readJpegFrame(
   readAt: ReadAt,
   head: Buffer,
-): Promise<{ width: number; height: number; next: number }> {
+): Promise<{ width: number; height: number; baseline: boolean; next: number }> {
   let offset = 2;
   for (;;) {
-    const segment = await bytesAt(readAt, head, offset, 9);
+    const segment = await bytesAt(readAt, head, offset, 10);
     if (segment.length < 4) throw new NotAnImage("a JPEG that ends within its headers", true);
     if (segment[0] !== 0xff) throw new NotAnImage(`a JPEG with no marker at byte ${offset}`);
     const marker = segment[1]!;
@@ -78,11 +80,13 @@ async function readJpegFrame(
       continue;
     }
     if (isFrameMarker(marker)) {
-      if (segment.length < 9) throw new NotAnImage("a JPEG that ends within its headers", true);
+      if (segment.length < 10) throw new NotAnImage("a JPEG that ends within its headers", true);
       const height = segment.readUInt16BE(5);
       const width = segment.readUInt16BE(7);
       if (width === 0 || height === 0) throw new NotAnImage(`a JPEG of ${width} × ${height} pixels`);
-      return { width, height, next: offset + 2 + segment.readUInt16BE(2) };
+      // SOF0 and SOF1: Huffman codes, one pass. T.81 B.2.2: precision, height, width, number of components.
+      const baseline = marker <= 0xc1 && segment[4] === 8 && (segment[9] === 1 || segment[9] === 3);
+      return { width, height, baseline, next: offset + 2 + segment.readUInt16BE(2) };
     }
     if (marker === SOS || marker === EOI) throw new NotAnImage("a JPEG without a frame header");
     offset += isStandalone(marker) ? 2 : 2 + segment.readUInt16BE(2);
@@ -130,7 +134,7 @@ async function readPng(readAt: ReadAt, size: number, head: Buffer): Promise<Imag
   if (width === 0 || height === 0) throw new NotAnImage(`a PNG of ${width} × ${height} pixels`);
   const tail = await readAt(Math.max(0, size - PNG_END.length), PNG_END.length);
   const complete = tail.equals(PNG_END) || (await hasPngEnd(readAt, size));
-  return { format: "png", width, height, complete };
+  return { format: "png", width, height, complete, baseline: false };
 }
 
 /** Walks the chunks of a PNG whose last bytes are not IEND. */

@@ -2,7 +2,7 @@
 import { mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import sharp from "sharp";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { checkImage, checkImages, type ImageLevel } from "../../../src/dataset/images/check.js";
 import { mapOrdered } from "../../../src/io/map-ordered.js";
 import { newFolder, noise, removeFolders } from "../opendv/support.js";
@@ -111,6 +111,62 @@ describe("decode", () => {
     for await (const { detail } of checkImages(paths, "decode")) details.push(detail);
     const wanted = "does not decode: Corrupt JPEG data: premature end of data segment";
     expect(details).toEqual(paths.map((_, i) => (i % 3 === 2 ? wanted : undefined)));
+  });
+  test("cut within the last rows, end marker put back: at every way of sampling the colours", async () => {
+    for (const chromaSubsampling of ["4:2:0", "4:4:4"]) {
+      const whole = await picture().jpeg({ chromaSubsampling }).toBuffer();
+      for (const cut of [10, 100, 1000]) {
+        const content = Buffer.concat([whole.subarray(0, -2 - cut), whole.subarray(-2)]);
+        expect((await look(content, "decode")).fault, `${chromaSubsampling} less ${cut}`).toBe("damaged");
+        expect((await look(content, "headers")).fault).toBeUndefined();
+      }
+    }
+  });
+  test("a few bytes too many before the end marker: webcams leave them, every reader skips them", async () => {
+    for (const surplus of [
+      Buffer.alloc(1),
+      Buffer.alloc(16),
+      Buffer.from("0123456789"),
+      Buffer.alloc(5, 0xff),
+    ]) {
+      const content = Buffer.concat([jpeg.subarray(0, -2), surplus, jpeg.subarray(-2)]);
+      expect(await look(content, "decode")).toEqual(sound("jpeg"));
+      expect(await look(Buffer.concat([content, Buffer.alloc(100)]), "decode")).toEqual(sound("jpeg"));
+    }
+  });
+  test("grey, CMYK and progressive ones, sound and damaged", async () => {
+    const kinds = {
+      grey: await picture().greyscale().jpeg().toBuffer(),
+      cmyk: await picture().toColourspace("cmyk").jpeg().toBuffer(),
+      progressive: await picture().jpeg({ progressive: true }).toBuffer(),
+    };
+    for (const [kind, whole] of Object.entries(kinds)) {
+      expect(await look(whole, "decode"), kind).toEqual(sound("jpeg"));
+      const middle = whole.length >> 1;
+      const broken = Buffer.concat([whole.subarray(0, middle), whole.subarray(-2)]);
+      expect((await look(broken, "decode")).fault, kind).toBe("damaged");
+    }
+  });
+  test("a header that claims a picture of billions of pixels", async () => {
+    const frame = jpeg.indexOf(Buffer.from([0xff, 0xc0]));
+    const content = Buffer.from(jpeg);
+    content.writeUInt16BE(65_500, frame + 5);
+    content.writeUInt16BE(65_500, frame + 7);
+    expect((await look(content, "decode")).fault).toBe("damaged");
+  });
+  test("where libjpeg-turbo has no binary, libvips decodes", async () => {
+    vi.resetModules();
+    vi.doMock("@julusian/jpeg-turbo", () => {
+      throw new Error("No native build was found");
+    });
+    const { checkImage: check } = await import("../../../src/dataset/images/check.js");
+    const path = join(folder, "without");
+    writeFileSync(path, jpeg);
+    expect((await check(path, "decode")).fault).toBeUndefined();
+    writeFileSync(path, Buffer.from(jpeg).fill(0xff, 4000, 4064));
+    expect((await check(path, "decode")).detail).toContain("premature end of data segment");
+    vi.doUnmock("@julusian/jpeg-turbo");
+    vi.resetModules();
   });
   test("a PNG whose data does not match", async () => {
     const broken = Buffer.from(png).fill(0x55, png.length >> 1, (png.length >> 1) + 30);

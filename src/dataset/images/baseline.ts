@@ -1,0 +1,60 @@
+/** Full decoding of baseline JPEG files by libjpeg-turbo, where @julusian/jpeg-turbo has a binary for this platform. */
+import { readFile } from "node:fs/promises";
+
+type Turbo = typeof import("@julusian/jpeg-turbo");
+
+let loading: Promise<Turbo | undefined> | undefined;
+
+/** An optional dependency: undefined where it is not installed or has no binary. */
+function loadTurbo(): Promise<Turbo | undefined> {
+  loading ??= import("@julusian/jpeg-turbo").then(
+    ({ default: turbo }) => turbo,
+    () => undefined,
+  );
+  return loading;
+}
+
+/** Nobody looks at the pixels: as many buffers as decodes under way, used again. */
+const spare: Buffer[] = [];
+
+/**
+ * Whether all data of a baseline JPEG file decodes without a warning; undefined where libjpeg-turbo cannot be had.
+ *
+ * @throws the system's error where the file cannot be read
+ */
+export async function decodesSoundly(path: string, pixels: number): Promise<boolean | undefined> {
+  const turbo = await loadTurbo();
+  if (turbo === undefined) return undefined;
+  const file = await readFile(path);
+  let out = spare.pop();
+  if (out === undefined || out.length < pixels) out = Buffer.allocUnsafeSlow(pixels);
+  try {
+    return (await passes(turbo, file, out)) || (await passesWithoutSurplus(turbo, file, out));
+  } finally {
+    spare.push(out);
+  }
+}
+
+/** Grey: the codes of all components are read, but only one of them is turned into pixels. */
+async function passes(turbo: Turbo, file: Buffer, out: Buffer): Promise<boolean> {
+  try {
+    await turbo.decompress(file, out, { format: turbo.FORMAT_GRAY });
+    return true;
+  } catch {
+    return false; // Its message is "No error" for every warning.
+  }
+}
+
+/** Cameras are known to leave a few bytes between the last code and the end marker. Every reader skips them. */
+const MOST_SURPLUS = 32;
+
+async function passesWithoutSurplus(turbo: Turbo, file: Buffer, out: Buffer): Promise<boolean> {
+  const end = file.lastIndexOf(EOI);
+  for (let surplus = 1; surplus <= Math.min(MOST_SURPLUS, end); surplus++) {
+    const trimmed = Buffer.concat([file.subarray(0, end - surplus), EOI]);
+    if (await passes(turbo, trimmed, out)) return true;
+  }
+  return false;
+}
+
+const EOI = Buffer.from([0xff, 0xd9]);
