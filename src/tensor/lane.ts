@@ -10,7 +10,7 @@ import { type DType, dtypeInfo } from "./dtype.js";
 import { countNonFinite, type NonFinite } from "./stats.js";
 
 /** Bytes of the buffer: measured against 64 KiB to 1 MiB. */
-const CHUNK = 128 * 1024;
+const CHUNK = 256 * 1024;
 
 /** A range of an open file. */
 export interface LaneRead {

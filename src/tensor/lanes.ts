@@ -4,7 +4,7 @@ import { abortedError } from "../errors.js";
 import { Lane, type LaneJob, type LaneResult } from "./lane.js";
 
 /** Bytes in all below which a second thread takes longer to start than it saves. */
-const WORKER_FROM = 64 * 1024 * 1024;
+export const WORKER_FROM = 64 * 1024 * 1024;
 /** Jobs that the worker is given at once, so that it has the next one when this thread is busy. */
 const WORKER_QUEUE = 2;
 
@@ -15,30 +15,63 @@ interface Entry {
   readonly reject: (error: unknown) => void;
 }
 
+/** A worker, from its start on. */
+class SecondThread {
+  readonly worker: Worker;
+  ready = false;
+  /** Called with every result, and without one when it is ready. */
+  onResult: (result?: LaneResult) => void = () => {};
+  onError: (error: unknown) => void = () => {};
+
+  constructor() {
+    // No more of a heap than short-lived messages need.
+    const resourceLimits = { maxYoungGenerationSizeMb: 1, maxOldGenerationSizeMb: 64 };
+    this.worker = new Worker(new URL("./lane-worker.js", import.meta.url), { resourceLimits });
+    this.worker.on("message", (message: "ready" | LaneResult) => {
+      if (message !== "ready") return this.onResult(message);
+      this.ready = true;
+      this.onResult();
+    });
+    this.worker.on("error", (error) => {
+      this.ready = false;
+      this.onError(error);
+    });
+  }
+}
+
+/** Started ahead of time, not in use yet. */
+let spare: SecondThread | undefined;
+
+/**
+ * Starts the second thread of the next {@link Lanes}, so that it is there when copying begins: it takes as long to start as a
+ * model takes to open. It does not keep the process alive.
+ */
+export function startSecondThread(): void {
+  spare ??= new SecondThread();
+  spare.worker.unref();
+}
+
 export class Lanes {
   readonly #own = new Lane();
   readonly #waiting: Entry[] = [];
   #ownTurn = false;
-  readonly #worker: Worker | undefined;
-  #workerReady = false;
+  readonly #second: SecondThread | undefined;
   /** What the worker has been given, oldest first. */
   readonly #sent: Entry[] = [];
 
   /** @param totalBytes  of all jobs, about: whether a second thread is worth its start */
   constructor(totalBytes: number) {
     if (totalBytes < WORKER_FROM) return;
-    // No more of a heap than short-lived messages need.
-    const resourceLimits = { maxYoungGenerationSizeMb: 1, maxOldGenerationSizeMb: 64 };
-    this.#worker = new Worker(new URL("./lane-worker.js", import.meta.url), { resourceLimits });
-    this.#worker.on("message", (message: "ready" | LaneResult) => {
-      if (message === "ready") this.#workerReady = true;
-      else this.#sent.shift()!.resolve(message);
+    this.#second = spare ?? new SecondThread();
+    spare = undefined;
+    this.#second.worker.ref();
+    this.#second.onResult = (result) => {
+      if (result !== undefined) this.#sent.shift()!.resolve(result);
       this.#next();
-    });
-    this.#worker.on("error", (error) => {
-      this.#workerReady = false;
+    };
+    this.#second.onError = (error) => {
       for (const { reject } of this.#sent.splice(0)) reject(error);
-    });
+    };
   }
 
   /**
@@ -52,17 +85,17 @@ export class Lanes {
     });
   }
 
-  /** Ends the worker; no job may be running. */
-  async close(): Promise<void> {
-    await this.#worker?.terminate();
+  /** Ends the worker, which nobody has to wait for: no job may be running. */
+  close(): void {
+    void this.#second?.worker.terminate();
   }
 
   #next(): void {
     this.#dropAborted();
-    while (this.#workerReady && this.#sent.length < WORKER_QUEUE && this.#waiting.length > 0) {
+    while (this.#second?.ready && this.#sent.length < WORKER_QUEUE && this.#waiting.length > 0) {
       const entry = this.#waiting.shift()!;
       this.#sent.push(entry);
-      this.#worker!.postMessage(entry.job);
+      this.#second.worker.postMessage(entry.job);
     }
     if (this.#ownTurn || this.#waiting.length === 0) return;
     this.#ownTurn = true;

@@ -67,7 +67,7 @@ export async function scanRanges<Range extends ScanRange>(
     while (ahead.length > 0) await takeFirst();
   } finally {
     await Promise.all(ahead.map(({ scanned }) => scanned));
-    await lanes.close();
+    lanes.close();
   }
 }
 

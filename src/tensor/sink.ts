@@ -81,7 +81,7 @@ export async function writeFiles(files: readonly OutputFile[], options: WriteOpt
       checks.finish();
     }
   } finally {
-    await lanes.close();
+    lanes.close();
   }
   return total;
 }

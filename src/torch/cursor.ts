@@ -32,8 +32,10 @@ export class PickleCursor {
     return at;
   }
 
+  /** Not by way of {@link take}: every operation begins with one. */
   u8(): number {
-    return this.#data[this.take(1)]!;
+    if (this.at >= this.#data.length) this.short(`1 byte wanted at ${this.at}, 0 left`);
+    return this.#data[this.at++]!;
   }
 
   uint32(): number {

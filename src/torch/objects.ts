@@ -7,13 +7,12 @@
 export class PyGlobal {
   readonly module: string;
   readonly qualname: string;
+  /** `module.qualname`; protocol 2 writes Python 2's `__builtin__` for `builtins`. */
+  readonly id: string;
   constructor(module: string, qualname: string) {
     this.module = module;
     this.qualname = qualname;
-  }
-  /** `module.qualname`; protocol 2 writes Python 2's `__builtin__` for `builtins`. */
-  get id(): string {
-    return `${this.module === "__builtin__" ? "builtins" : this.module}.${this.qualname}`;
+    this.id = `${module === "__builtin__" ? "builtins" : module}.${qualname}`;
   }
 }
 

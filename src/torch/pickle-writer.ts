@@ -7,6 +7,12 @@
 import { dtypeInfo } from "../tensor/dtype.js";
 import { contiguousStrides, type StateDict, type Tensor } from "../tensor/tensor.js";
 
+/** Names as GLOBAL spells them. */
+const ORDERED_DICT = "collections\nOrderedDict\n";
+const REBUILD_V2 = "torch._utils\n_rebuild_tensor_v2\n";
+const REBUILD_V3 = "torch._utils\n_rebuild_tensor_v3\n";
+const UNTYPED_STORAGE = "torch.storage\nUntypedStorage\n";
+
 /** Items that CPython's pickler puts between a MARK and a SETITEMS. */
 const BATCH = 1000;
 
@@ -16,7 +22,7 @@ const BATCH = 1000;
 export function pickleStateDict(state: StateDict, keys: ReadonlyMap<Tensor, string>): Uint8Array {
   const out = new PickleWriter();
   out.op(0x80, 2); // PROTO 2
-  out.global("collections", "OrderedDict");
+  out.global(ORDERED_DICT);
   out.op(0x29, 0x52); // EMPTY_TUPLE REDUCE
   const memoOfTensor = new Map<Tensor, number>();
   let inBatch = 0;
@@ -42,13 +48,12 @@ export function pickleStateDict(state: StateDict, keys: ReadonlyMap<Tensor, stri
 /** `_rebuild_tensor_v2(storage, offset, size, stride, requires_grad, backward_hooks)`, v3 with a dtype for newer types. */
 function writeTensor(out: PickleWriter, tensor: Tensor, key: string): void {
   const { torch, storage } = dtypeInfo(tensor.dtype);
-  out.global("torch._utils", storage === undefined ? "_rebuild_tensor_v3" : "_rebuild_tensor_v2");
+  out.global(storage === undefined ? REBUILD_V3 : REBUILD_V2);
   out.op(0x28); // MARK of the argument tuple
 
   out.op(0x28); // MARK of ('storage', class, key, location, numel)
   out.constant("storage");
-  if (storage === undefined) out.global("torch.storage", "UntypedStorage");
-  else out.global("torch", storage);
+  out.global(storage === undefined ? UNTYPED_STORAGE : `torch\n${storage}\n`);
   out.text(key);
   out.constant("cpu");
   // An UntypedStorage counts bytes.
@@ -59,15 +64,16 @@ function writeTensor(out: PickleWriter, tensor: Tensor, key: string): void {
   out.tuple(tensor.shape);
   out.tuple(contiguousStrides(tensor.shape));
   out.op(0x89); // NEWFALSE
-  out.global("collections", "OrderedDict");
+  out.global(ORDERED_DICT);
   out.op(0x29, 0x52); // EMPTY_TUPLE REDUCE
-  if (storage === undefined) out.global("torch", torch!);
+  if (storage === undefined) out.global(`torch\n${torch!}\n`);
   out.op(0x74, 0x52); // TUPLE REDUCE
 }
 
 class PickleWriter {
   #bytes = Buffer.allocUnsafe(64 * 1024);
   #length = 0;
+  /** Of names (which end in a line feed) and constants (which don't). */
   readonly #memo = new Map<string, number>();
   #memoSize = 0;
 
@@ -75,31 +81,34 @@ class PickleWriter {
     return this.#bytes.subarray(0, this.#length);
   }
 
-  op(...bytes: number[]): void {
-    this.#reserve(bytes.length);
-    for (const byte of bytes) this.#bytes[this.#length++] = byte;
+  op(opcode: number, argument?: number): void {
+    this.#reserve(2);
+    this.#bytes[this.#length++] = opcode;
+    if (argument !== undefined) this.#bytes[this.#length++] = argument;
   }
 
-  /** A name; the second time by its memo. */
-  global(module: string, name: string): void {
-    this.#once(`global ${module} ${name}`, () => {
-      this.op(0x63); // GLOBAL
-      this.#raw(`${module}\n${name}\n`);
-    });
+  /** `module\nname\n`; the second time by its memo. */
+  global(name: string): void {
+    if (this.#recall(name)) return;
+    this.op(0x63); // GLOBAL
+    this.#reserve(name.length);
+    this.#length += this.#bytes.write(name, this.#length, "latin1");
+    this.#memo.set(name, this.put());
   }
 
   /** A string that comes up again and again. */
   constant(text: string): void {
-    this.#once(`text ${text}`, () => this.text(text));
+    if (this.#recall(text)) return;
+    this.text(text);
+    this.#memo.set(text, this.put());
   }
 
   text(text: string): void {
-    const length = Buffer.byteLength(text, "utf8");
-    this.#reserve(5);
+    this.#reserve(5 + 3 * text.length);
+    const length = this.#bytes.write(text, this.#length + 5, "utf8");
     this.#bytes[this.#length] = 0x58; // BINUNICODE
     this.#bytes.writeUInt32LE(length, this.#length + 1);
-    this.#length += 5;
-    this.#raw(text);
+    this.#length += 5 + length;
   }
 
   /** A count below 2^63. */
@@ -109,7 +118,9 @@ class PickleWriter {
     if (value < 256) {
       this.op(0x4b, value); // BININT1
     } else if (value < 65536) {
-      this.op(0x4d, value & 0xff, value >>> 8); // BININT2
+      this.#bytes[at] = 0x4d; // BININT2
+      this.#bytes.writeUInt16LE(value, at + 1);
+      this.#length += 3;
     } else if (value < 2 ** 31) {
       this.#bytes[at] = 0x4a; // BININT
       this.#bytes.writeInt32LE(value, at + 1);
@@ -153,21 +164,11 @@ class PickleWriter {
     }
   }
 
-  #once(key: string, write: () => void): void {
-    const memo = this.#memo.get(key);
-    if (memo !== undefined) {
-      this.get(memo);
-      return;
-    }
-    write();
-    this.#memo.set(key, this.put());
-  }
-
-  #raw(text: string): void {
-    const length = Buffer.byteLength(text, "utf8");
-    this.#reserve(length);
-    this.#bytes.write(text, this.#length, "utf8");
-    this.#length += length;
+  #recall(value: string): boolean {
+    const memo = this.#memo.get(value);
+    if (memo === undefined) return false;
+    this.get(memo);
+    return true;
   }
 
   #reserve(count: number): void {

@@ -25,10 +25,6 @@ export interface PickleOptions {
   onGlobal?: (name: PyGlobal) => void;
 }
 
-/** Singleton pushed by MARK. */
-const MARK = Symbol("mark");
-type StackItem = PyValue | typeof MARK;
-
 /**
  * Reads one pickle from `data`, starting at `start`.
  *
@@ -46,12 +42,13 @@ export function readPickle(
 class Machine {
   readonly #in: PickleCursor;
   readonly #options: PickleOptions;
-  readonly #stack: StackItem[] = [];
+  readonly #stack: PyValue[] = [];
+  /** For each MARK that is open, how many values are below it. */
+  readonly #marks: number[] = [];
   readonly #memo: PyValue[] = [];
   readonly #memoSparse = new Map<number, PyValue>();
   readonly #globals = new Map<string, PyGlobal>();
   #memoSize = 0;
-  #marks = 0;
   #operations = 0;
 
   constructor(data: Uint8Array, options: PickleOptions, start: number) {
@@ -60,10 +57,11 @@ class Machine {
   }
 
   run(): { value: PyValue; end: number } {
+    const input = this.#in;
     for (;;) {
-      this.#in.operation = this.#in.at;
+      input.operation = input.at;
       this.#spend(1);
-      const opcode = this.#in.u8();
+      const opcode = input.u8();
       if (opcode === 0x2e) {
         // STOP
         const value = this.#pop();
@@ -95,15 +93,13 @@ class Machine {
         this.#in.take(8);
         return;
       case 0x28: // MARK
-        if (++this.#marks > PICKLE_LIMITS.depth)
+        this.#marks.push(this.#stack.length);
+        if (this.#marks.length > PICKLE_LIMITS.depth)
           this.#in.fail(`nested more than ${PICKLE_LIMITS.depth} deep`);
-        this.#stack.push(MARK);
         return;
       case 0x30: // POP
-        if (this.#stack.length > 0 && this.#stack.at(-1) === MARK) {
-          this.#stack.pop();
-          this.#marks--;
-        } else this.#pop();
+        if (this.#marks.at(-1) === this.#stack.length) this.#marks.pop();
+        else this.#pop();
         return;
       case 0x31: // POP_MARK
         this.#popMark();
@@ -402,10 +398,14 @@ class Machine {
     this.#stack.push(value);
   }
 
+  /** Where the values above the innermost MARK begin: what is below is out of reach. */
+  #floor(): number {
+    return this.#marks.length === 0 ? 0 : this.#marks[this.#marks.length - 1]!;
+  }
+
   #top(): PyValue {
-    const value = this.#stack.at(-1);
-    if (value === undefined || value === MARK) return this.#in.fail("the stack is empty");
-    return value as PyValue;
+    if (this.#stack.length <= this.#floor()) this.#in.fail("the stack is empty");
+    return this.#stack[this.#stack.length - 1]!;
   }
 
   #pop(): PyValue {
@@ -415,17 +415,20 @@ class Machine {
   }
 
   #popMany(count: number): PyValue[] {
-    const items = this.#stack.splice(Math.max(0, this.#stack.length - count));
-    if (items.length !== count || items.includes(MARK)) this.#in.fail("the stack is empty");
-    return items as PyValue[];
+    const start = this.#stack.length - count;
+    if (start < this.#floor()) this.#in.fail("the stack is empty");
+    return this.#popFrom(start);
   }
 
   #popMark(): PyValue[] {
-    const mark = this.#stack.lastIndexOf(MARK);
-    if (mark < 0) this.#in.fail("no MARK on the stack");
-    this.#marks--;
-    const items = this.#stack.splice(mark) as PyValue[];
-    items.shift();
+    const start = this.#marks.pop();
+    if (start === undefined) this.#in.fail("no MARK on the stack");
+    return this.#popFrom(start as number);
+  }
+
+  #popFrom(start: number): PyValue[] {
+    const items = this.#stack.slice(start);
+    this.#stack.length = start;
     return items;
   }
 }

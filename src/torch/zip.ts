@@ -87,6 +87,7 @@ async function readDirectory(file: SourceFile): Promise<yauzl.Entry[]> {
     const zip = await openWithYauzl(new BlockReader(file), file.size, {
       lazyEntries: true,
       autoClose: false,
+      decodeStrings: false,
       validateEntrySizes: false,
     });
     if (zip.entryCount > MAX_RECORDS) {
@@ -98,7 +99,18 @@ async function readDirectory(file: SourceFile): Promise<yauzl.Entry[]> {
         },
       );
     }
-    for await (const entry of zip.eachEntry()) entries.push(entry);
+    await new Promise<void>((resolve, reject) => {
+      // Not eachEntry(): a promise for each record costs more than reading it.
+      zip.on("entry", (entry: yauzl.Entry) => {
+        // torch writes UTF-8 without the flag that says so, which yauzl would take for the code page of DOS.
+        entry.fileName = entry.fileNameRaw.toString("utf8");
+        entries.push(entry);
+        zip.readEntry();
+      });
+      zip.on("end", resolve);
+      zip.on("error", reject);
+      zip.readEntry();
+    });
   } catch (error) {
     if (isVistaError(error)) throw error;
     throw new VistaError("FORMAT", `the zip directory cannot be read: ${(error as Error).message}`, {
@@ -232,18 +244,16 @@ class BlockReader extends yauzl.RandomAccessReader {
     position: number,
     callback: (error: Error | null) => void,
   ): void {
-    this.#fill(position, length).then(
-      () => {
-        this.#block.copy(buffer, offset, position - this.#start, position - this.#start + length);
-        // Not from inside the promise: an exception of the callback's is not ours to catch.
-        setImmediate(callback, null);
-      },
-      (error: Error) => setImmediate(callback, error),
-    );
+    // Not at once, nor from inside a promise: yauzl goes on to the next record from here, and its exceptions are not ours.
+    const answer = () => {
+      this.#block.copy(buffer, offset, position - this.#start, position - this.#start + length);
+      process.nextTick(callback, null);
+    };
+    if (position >= this.#start && position + length <= this.#start + this.#block.length) answer();
+    else this.#fill(position, length).then(answer, (error: Error) => process.nextTick(callback, error));
   }
 
   async #fill(position: number, length: number): Promise<void> {
-    if (position >= this.#start && position + length <= this.#start + this.#block.length) return;
     const block = Buffer.alloc(Math.max(length, Math.min(BLOCK, this.#file.size - position)));
     await this.#file.read(block, position);
     this.#block = block;

@@ -42,7 +42,7 @@ const HOSTILE: Record<string, RegExp> = {
   "memo-of-four-billion.pt": /no state dict in it/,
   "multiplied-text.pt": /no state dict in it/,
   "negative-length.pt": /not a pickle that can be read: an integer of/,
-  "no-stop.pt": /ends early: 1 bytes wanted at 3, 0 left/,
+  "no-stop.pt": /ends early: 1 byte wanted at 3, 0 left/,
   "pops-an-empty-stack.pt": /the stack is empty/,
   "protocol-9.pt": /pickle protocol 9, the highest known is 5/,
   "sets-prototype.pt": /no state dict in it; its keys: __proto__, constructor/,

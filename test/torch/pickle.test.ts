@@ -126,8 +126,8 @@ describe("nothing is executed", () => {
 
 describe("bad pickles", () => {
   it.each<[string, Uint8Array | string, string, RegExp]>([
-    ["nothing", "", "TRUNCATED", /ends early: 1 bytes wanted at 0, 0 left/],
-    ["no STOP", "\x80\x02K\x01", "TRUNCATED", /1 bytes wanted at 4, 0 left/],
+    ["nothing", "", "TRUNCATED", /ends early: 1 byte wanted at 0, 0 left/],
+    ["no STOP", "\x80\x02K\x01", "TRUNCATED", /1 byte wanted at 4, 0 left/],
     ["a string longer than the file", "\x80\x02X\xff\xff\xff\x7fab.", "TRUNCATED", /2147483647 bytes wanted/],
     [
       "an 8-byte length beyond everything",

@@ -1,18 +1,10 @@
-/** `vista-ckpt merge`: ZeRO shards → one fp32 state dict. */
-import { join, resolve } from "node:path";
+/** `vista-ckpt merge`: its options. What it does is loaded when it runs. */
 import type { Command } from "commander";
-import { planCheckpoint, type Saved, saveCheckpoint } from "../../checkpoint/save.js";
-import { firstNames } from "../../errors.js";
-import type { StateDict } from "../../tensor/tensor.js";
-import { openZeroCheckpoint, type ZeroCheckpoint } from "../../zero/open.js";
-import type { ZeroInfo } from "../../zero/plan.js";
-import { formatBytes, formatCount, formatDuration, plural } from "../format.js";
 import type { CommandContext } from "../program.js";
-import { createProgressView } from "../progress.js";
 import { addCommonOptions, type CommonOptions, oneOutput } from "./common.js";
-import { addOutputFileOptions, fileOptions, inDType, type OutputFileOptions } from "./output-options.js";
+import { addOutputFileOptions, type OutputFileOptions } from "./output-options.js";
 
-interface MergeOptions extends CommonOptions, OutputFileOptions {
+export interface MergeOptions extends CommonOptions, OutputFileOptions {
   tag?: string;
   excludeFrozen?: boolean;
   recover: boolean;
@@ -43,132 +35,9 @@ export function mergeCommand(parent: Command, context: CommandContext): void {
   addOutputFileOptions(command);
   addCommonOptions(command)
     .addHelpText("after", HELP)
-    .action((folder: string, output: string | undefined, options: MergeOptions) =>
-      merge(folder, oneOutput(output, options.output), options, context),
-    );
-}
-
-async function merge(
-  folder: string,
-  output: string | undefined,
-  options: MergeOptions,
-  context: CommandContext,
-): Promise<void> {
-  const started = Date.now();
-  const view = await createProgressView(options.quiet ?? false);
-  let checkpoint: ZeroCheckpoint | undefined;
-  try {
-    checkpoint = await openZeroCheckpoint(folder, {
-      ...(options.tag === undefined ? {} : { tag: options.tag }),
-      excludeFrozen: options.excludeFrozen ?? false,
-      recover: options.recover,
-      verify: options.verify,
-      signal: context.signal,
+    .action(async (folder: string, output: string | undefined, options: MergeOptions) => {
+      const target = oneOutput(output, options.output);
+      const { merge } = await import("./run-merge.js");
+      await merge(folder, target, options, context);
     });
-    const { info } = checkpoint;
-    const state = inDType(checkpoint.state, options);
-    const target = output ?? join(info.folder, "pytorch_model.bin");
-    if (!options.quiet) {
-      if (info.foundBelow) process.stderr.write(`vista-ckpt: found one checkpoint: ${info.folder}\n`);
-      for (const warning of info.warnings) process.stderr.write(`vista-ckpt: warning: ${warning}\n`);
-    }
-    const saveOptions = {
-      ...fileOptions(target, options),
-      force: options.force ?? false,
-      fsync: options.fsync,
-      verify: options.verify,
-      signal: context.signal,
-      onProgress: view.update,
-      phase: "merge",
-    };
-    const saved = options.dryRun
-      ? planCheckpoint(state, target, saveOptions)
-      : await saveCheckpoint(state, target, saveOptions);
-    view.stop();
-    const seconds = (Date.now() - started) / 1000;
-    const result = { saved, seconds, dryRun: options.dryRun ?? false };
-    if (options.json) process.stdout.write(`${JSON.stringify(toJson(state, info, result))}\n`);
-    else if (!options.quiet) process.stdout.write(summarize(state, info, result));
-  } finally {
-    view.stop();
-    await checkpoint?.state.close();
-  }
-}
-
-interface Result {
-  saved: Saved;
-  seconds: number;
-  dryRun: boolean;
-}
-
-function toJson(state: StateDict, info: ZeroInfo, result: Result) {
-  const { saved } = result;
-  return {
-    command: "merge",
-    dryRun: result.dryRun,
-    output: resolve(saved.index ?? saved.files[0]!.path),
-    files: saved.files.map(({ path, bytes, tensors }) => ({ path: resolve(path), bytes, tensors })),
-    bytes: saved.bytes,
-    seconds: Number(result.seconds.toFixed(3)),
-    tensors: state.tensors.size,
-    parameters: state.numel,
-    ...info,
-  };
-}
-
-function summarize(state: StateDict, info: ZeroInfo, result: Result): string {
-  const { counts } = info;
-  const writer = [
-    info.deepspeed === undefined ? "an unknown DeepSpeed" : `DeepSpeed ${info.deepspeed}`,
-    info.lightning === undefined ? "" : ` with Lightning ${info.lightning}`,
-    `, ZeRO stage ${info.stage}, ${plural(info.ranks, "rank")}`,
-    info.globalSteps === undefined ? "" : `, step ${formatCount(info.globalSteps)}`,
-  ].join("");
-  const kinds = [
-    [counts.whole, "whole in the module"],
-    [counts.buffers, counts.buffers === 1 ? "buffer" : "buffers"],
-    [counts.frozen, "frozen"],
-    [counts.trained, "trained"],
-    [counts.orphans, "recovered"],
-    [counts.shared, "shared"],
-  ] as const;
-  const { saved } = result;
-  const lines = [
-    `${result.dryRun ? "would write" : "wrote"} ${saved.index ?? saved.files[0]!.path}` +
-      (saved.index === undefined ? "" : ` and ${plural(saved.files.length, "shard")}`),
-    `  ${plural(state.tensors.size, "tensor")}, ${plural(state.numel, "parameter")}, ${formatBytes(saved.bytes)}` +
-      (result.dryRun ? "" : `, ${formatDuration(result.seconds)}`),
-    `  from ${info.folder}, tag ${info.tag}: ${writer}`,
-    `  ${kinds
-      .filter(([count]) => count > 0)
-      .map(([count, what]) => `${formatCount(count)} ${what}`)
-      .join(", ")}`,
-  ];
-  if (result.dryRun) {
-    info.groups.forEach(({ parameters, numel, saved }, i) => {
-      lines.push(
-        `  group ${i}: ${plural(parameters, "parameter tensor")}, ${formatCount(numel)} elements, ${formatCount(saved - numel)} padding`,
-      );
-    });
-  }
-  if (info.recovered.length > 0) {
-    lines.push(
-      `  recovered from \`module\` (in no shard, not frozen; zero_to_fp32.py drops them): ${firstNames(info.recovered)}`,
-    );
-  }
-  if (info.leftOut.length > 0) {
-    lines.push(
-      `  left out (--no-recover): ${plural(info.leftOut.length, "orphan")}: ${firstNames(info.leftOut)}`,
-    );
-  }
-  if (info.shared.length > 0) {
-    lines.push(`  shared: ${firstNames(info.shared.map(([alias, source]) => `${alias} = ${source}`))}`);
-  }
-  const converted = Object.entries(info.converted);
-  if (converted.length > 0) {
-    lines.push(
-      `  converted to F32: ${converted.map(([dtype, count]) => `${formatCount(count)} of ${dtype}`).join(", ")}`,
-    );
-  }
-  return `${lines.join("\n")}\n`;
 }

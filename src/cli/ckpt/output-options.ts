@@ -1,10 +1,6 @@
 /** Options of the commands that write a state dict: its dtype, its files, its metadata. */
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { castState } from "../../checkpoint/cast.js";
-import { formatOf, type SaveOptions } from "../../checkpoint/save.js";
-import { VistaError } from "../../errors.js";
 import type { CastTarget } from "../../tensor/cast.js";
-import type { StateDict } from "../../tensor/tensor.js";
 
 export interface OutputFileOptions {
   dtype: string;
@@ -12,7 +8,7 @@ export interface OutputFileOptions {
   metadata?: Record<string, string>;
 }
 
-const DTYPES: Record<string, CastTarget | undefined> = {
+export const DTYPES: Record<string, CastTarget | undefined> = {
   keep: undefined,
   fp32: "F32",
   fp16: "F16",
@@ -28,26 +24,6 @@ export function addOutputFileOptions(command: Command): Command {
     )
     .option("--max-shard-size <size>", "write files of at most this size and an index, e.g. 5GB", parseSize)
     .option("--metadata <key=value>", "text for the safetensors header; may be repeated", collectMetadata);
-}
-
-/** The state dict in the dtype that was asked for. */
-export function inDType(state: StateDict, options: OutputFileOptions): StateDict {
-  const target = DTYPES[options.dtype];
-  return target === undefined ? state : castState(state, target);
-}
-
-/** @throws VistaError `USAGE` for metadata of a torch file, which has no place for it */
-export function fileOptions(output: string, options: OutputFileOptions): SaveOptions {
-  if (options.metadata !== undefined && formatOf(output) === "torch") {
-    throw new VistaError("USAGE", "--metadata is for safetensors, and the output is a torch file", {
-      path: output,
-      hint: "Name an output that ends in .safetensors.",
-    });
-  }
-  return {
-    ...(options.maxShardSize === undefined ? {} : { maxShardSize: options.maxShardSize }),
-    ...(options.metadata === undefined ? {} : { metadata: options.metadata }),
-  };
 }
 
 const UNITS: Record<string, number> = { "": 1, B: 1, KB: 1e3, MB: 1e6, GB: 1e9, TB: 1e12 };

@@ -36,7 +36,8 @@ export async function decodeFault(
   const sound = quick ? await decodesSoundly(path, header.width * header.height) : undefined;
   if (sound === true) return undefined;
   const complaint = await decodeWithVips(path, header.height);
-  if (complaint === undefined && sound === false) return "its compressed data is damaged, which shows in the last rows";
+  if (complaint === undefined && sound === false)
+    return "its compressed data is damaged, which shows in the last rows";
   return complaint;
 }
 

@@ -1,0 +1,48 @@
+/** What the commands that write a state dict share when they run. */
+import { type Stats, statSync } from "node:fs";
+import { castState } from "../../checkpoint/cast.js";
+import { formatOf, type SaveOptions } from "../../checkpoint/save.js";
+import { VistaError } from "../../errors.js";
+import { startSecondThread, WORKER_FROM } from "../../tensor/lanes.js";
+import type { StateDict } from "../../tensor/tensor.js";
+import { optimizeNow } from "../optimize.js";
+import type { CommonOptions } from "./common.js";
+import { DTYPES, type OutputFileOptions } from "./output-options.js";
+
+/** The state dict in the dtype that was asked for. */
+export function inDType(state: StateDict, options: OutputFileOptions): StateDict {
+  const target = DTYPES[options.dtype];
+  return target === undefined ? state : castState(state, target);
+}
+
+/** @throws VistaError `USAGE` for metadata of a torch file, which has no place for it */
+export function fileOptions(output: string, options: OutputFileOptions): SaveOptions {
+  if (options.metadata !== undefined && formatOf(output) === "torch") {
+    throw new VistaError("USAGE", "--metadata is for safetensors, and the output is a torch file", {
+      path: output,
+      hint: "Name an output that ends in .safetensors.",
+    });
+  }
+  return {
+    ...(options.maxShardSize === undefined ? {} : { maxShardSize: options.maxShardSize }),
+    ...(options.metadata === undefined ? {} : { metadata: options.metadata }),
+  };
+}
+
+/** Before a state dict is written: tensors that are more than ranges of files are computed element by element. */
+export function optimizeFor(state: StateDict): void {
+  if ([...state.tensors.values()].some(({ source }) => source.kind !== "pieces")) optimizeNow();
+}
+
+/** Has the second thread of the copy loop start while the input is opened, where there will be enough to copy. */
+export function startAhead(input: string, options: CommonOptions): void {
+  if (options.dryRun) return;
+  let stats: Stats;
+  try {
+    stats = statSync(input);
+  } catch {
+    return; // What is wrong with it is said when it is opened.
+  }
+  // A checkpoint folder that is small enough for one thread is rare.
+  if (stats.isDirectory() || stats.size >= WORKER_FROM) startSecondThread();
+}
