@@ -8,6 +8,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
+/**
+ * Without NODE_EXTRA_CA_CERTS: where a proxy wants it, every start of Node 20 reads that file's certificates, 40 ms for the
+ * usual bundle, which is more than all the rest of its start.
+ */
+const { NODE_EXTRA_CA_CERTS: _, ...env } = process.env;
+
 /** Runs one command. @returns {{ seconds: number, megabytes: number }} wall time and peak memory of the largest process */
 export function runOnce(command) {
   const folder = mkdtempSync(join(tmpdir(), "bench-"));
@@ -15,6 +21,7 @@ export function runOnce(command) {
   const started = process.hrtime.bigint();
   const child = spawnSync("/usr/bin/time", ["-f", "%M", "-o", report, ...command], {
     stdio: ["ignore", "ignore", "pipe"],
+    env,
   });
   const seconds = Number(process.hrtime.bigint() - started) / 1e9;
   if (child.error !== undefined) throw child.error;
@@ -34,21 +41,23 @@ export function median(values) {
 /**
  * Runs every contestant `rounds` times, in turns, after one round that is not counted.
  *
- * @param contestants  name → { command, before?, warm?, rounds? }: `before` runs untimed ahead of each run; `warm` is a file or
- *   folder to read first (some machines take the page cache back within seconds); `rounds` lowers the number for slow ones
+ * @param contestants  name → { command, before?, rounds? }: `before` runs untimed ahead of each run; `rounds` lowers the number
+ *   for slow ones
+ * @param warm  files and folders to read ahead of each run, all of them for every contestant: some machines take the page
+ *   cache back within seconds, and a run does better the less time has passed since the one before
  * @returns name → { median, min, max, megabytes }
  */
-export async function takeTurns(contestants, rounds) {
+export async function takeTurns(contestants, rounds, warm = []) {
   const settle = Number(option("settle", "0"));
   const times = Object.fromEntries(Object.keys(contestants).map((name) => [name, []]));
   const memory = Object.fromEntries(Object.keys(contestants).map((name) => [name, 0]));
   for (let round = 0; round <= rounds; round++) {
-    for (const [name, { command, before, warm, rounds: own = rounds }] of Object.entries(contestants)) {
+    for (const [name, { command, before, rounds: own = rounds }] of Object.entries(contestants)) {
       if (round > own) continue;
       // Some virtual machines give memory that has been free for a second or two back to their host, and it is slow to get
       // again. In this order every run gets what its last output had, the sooner the more of it; with --settle N all wait
       // for N seconds, and none does.
-      if (warm !== undefined) readThrough(warm);
+      for (const path of warm) readThrough(path);
       before?.();
       await sleep(settle * 1000);
       const { seconds, megabytes } = runOnce(command);

@@ -52,11 +52,10 @@ for (const gb of option("gb", "1,4").split(",")) {
   await takeTurns({ once: { command: [...mergeTo(ours), "--no-fsync"] } }, 0);
 
   const contestants = {
-    cp: { command: ["cp", ours, out], before: () => remove(out), warm: ours },
+    cp: { command: ["cp", ours, out], before: () => remove(out) },
     "merge --no-fsync": {
       command: [...mergeTo(out), "--no-fsync"],
       before: () => remove(out),
-      warm: checkpoint,
     },
   };
   if (withReference) {
@@ -65,13 +64,12 @@ for (const gb of option("gb", "1,4").split(",")) {
     contestants["zero_to_fp32.py"] = {
       command: [python, "-c", script, checkpoint, out],
       before: () => remove(out),
-      warm: checkpoint,
       rounds: Math.min(rounds, 2),
     };
   }
   printTable(
     `${gb} GB (${statSync(ours).size} bytes), warm, no fsync`,
-    await takeTurns(contestants, rounds),
+    await takeTurns(contestants, rounds, [checkpoint, ours]),
     "cp",
   );
 
@@ -80,11 +78,11 @@ for (const gb of option("gb", "1,4").split(",")) {
       "cp && sync": {
         command: ["sh", "-c", `cp ${ours} ${out} && sync ${out}`],
         before: () => remove(out),
-        warm: ours,
       },
-      merge: { command: mergeTo(out), before: () => remove(out), warm: checkpoint },
+      merge: { command: mergeTo(out), before: () => remove(out) },
     },
     Math.min(rounds, 3),
+    [checkpoint, ours],
   );
   printTable(`${gb} GB, with fsync`, synced, "cp && sync");
   remove(dir);

@@ -25,16 +25,16 @@ function make(script, ...args) {
   if (made.status !== 0) process.exit(1);
 }
 
-/** A contestant that reads `input`, warm, and writes `output`, which is removed first. */
-function writes(input, output, ...command) {
-  return { command, before: () => remove(output), warm: input };
+/** A contestant that writes `output`, which is removed first. */
+function writes(output, ...command) {
+  return { command, before: () => remove(output) };
 }
 
 // All write the same path in turn, so that each finds the memory of the one before it: fresh memory can be slow to get.
 const fresh = at("new.safetensors");
 const toSt = (input, ...args) =>
-  writes(input, fresh, ...vista, "to-st", input, ...args, "-o", fresh, "-q", "--no-fsync");
-const cp = (from) => writes(from, fresh, "cp", from, fresh);
+  writes(fresh, ...vista, "to-st", input, ...args, "-o", fresh, "-q", "--no-fsync");
+const cp = (from) => writes(fresh, "cp", from, fresh);
 
 remove(dir);
 mkdirSync(dir, { recursive: true });
@@ -65,13 +65,13 @@ if (withReference) {
   const script =
     "import sys, torch; from safetensors.torch import save_file; save_file(torch.load(sys.argv[1], map_location='cpu'), sys.argv[2])";
   contestants["torch.load + save_file"] = {
-    ...writes(at("in.bin"), fresh, python, "-c", script, at("in.bin"), fresh),
+    ...writes(fresh, python, "-c", script, at("in.bin"), fresh),
     rounds: Math.min(rounds, 3),
   };
 }
 printTable(
   `${gb} GB (${statSync(at("out.safetensors")).size} bytes), warm, no fsync`,
-  await takeTurns(contestants, rounds),
+  await takeTurns(contestants, rounds, [at("zero"), at("in.bin"), at("out.safetensors")]),
   "cp of the result",
 );
 
@@ -81,18 +81,17 @@ printTable(
   "verify",
   await takeTurns(
     {
-      "cat > /dev/null": { command: ["sh", "-c", `cat ${at("in.bin")} > /dev/null`], warm: at("in.bin") },
+      "cat > /dev/null": { command: ["sh", "-c", `cat ${at("in.bin")} > /dev/null`] },
       "read + CRC in Node": {
         command: ["node", "--input-type=module", "-e", crc, at("in.bin")],
-        warm: at("in.bin"),
       },
-      "verify .bin": { command: [...vista, "verify", at("in.bin"), "-q"], warm: at("in.bin") },
+      "verify .bin": { command: [...vista, "verify", at("in.bin"), "-q"] },
       "verify .safetensors": {
         command: [...vista, "verify", at("out.safetensors"), "-q"],
-        warm: at("out.safetensors"),
       },
     },
     rounds,
+    [at("in.bin"), at("out.safetensors")],
   ),
   "cat > /dev/null",
 );
@@ -113,6 +112,7 @@ printTable(
   await takeTurns(
     { "cp of the result": cp(at("vista.safetensors")), "to-st with LoRA and EMA": toSt(at("vista.bin")) },
     rounds,
+    [at("vista.bin"), at("vista.safetensors")],
   ),
   "cp of the result",
 );
