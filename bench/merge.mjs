@@ -57,6 +57,10 @@ for (const gb of option("gb", "1,4").split(",")) {
       command: [...mergeTo(out), "--no-fsync"],
       before: () => remove(out),
     },
+    "bare loop in Node": {
+      command: ["node", join(root, "bench/bare-loop.mjs"), ours, out],
+      before: () => remove(out),
+    },
   };
   if (withReference) {
     const script =

@@ -19,7 +19,7 @@ export async function merge(
 ): Promise<void> {
   const started = Date.now();
   const view = await createProgressView(options.quiet ?? false);
-  startAhead(folder, options);
+  if (!options.dryRun) startAhead(folder);
   let checkpoint: ZeroCheckpoint | undefined;
   try {
     checkpoint = await openZeroCheckpoint(folder, {

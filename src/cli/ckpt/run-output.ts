@@ -6,7 +6,6 @@ import { VistaError } from "../../errors.js";
 import { startSecondThread, WORKER_FROM } from "../../tensor/lanes.js";
 import type { StateDict } from "../../tensor/tensor.js";
 import { optimizeNow } from "../optimize.js";
-import type { CommonOptions } from "./common.js";
 import { DTYPES, type OutputFileOptions } from "./output-options.js";
 
 /** The state dict in the dtype that was asked for. */
@@ -34,9 +33,8 @@ export function optimizeFor(state: StateDict): void {
   if ([...state.tensors.values()].some(({ source }) => source.kind !== "pieces")) optimizeNow();
 }
 
-/** Has the second thread of the copy loop start while the input is opened, where there will be enough to copy. */
-export function startAhead(input: string, options: CommonOptions): void {
-  if (options.dryRun) return;
+/** Has the second thread of the copy loop start while the input is opened, where there is enough to copy or to scan. */
+export function startAhead(input: string): void {
   let stats: Stats;
   try {
     stats = statSync(input);

@@ -30,7 +30,7 @@ export async function toSt(
     });
   }
   const view = await createProgressView(options.quiet ?? false);
-  startAhead(input, options);
+  if (!options.dryRun) startAhead(input);
   let checkpoint: Checkpoint | undefined;
   try {
     checkpoint = await openCheckpoint(input, {

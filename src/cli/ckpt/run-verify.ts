@@ -5,6 +5,7 @@ import { formatBytes, formatCount, formatDuration, plural } from "../format.js";
 import { optimizeNow } from "../optimize.js";
 import { type CommandContext, EXIT } from "../program.js";
 import { createProgressView } from "../progress.js";
+import { startAhead } from "./run-output.js";
 import type { VerifyCommandOptions } from "./verify.js";
 
 /** Problems and tensors shown; --json has all. */
@@ -17,6 +18,7 @@ export async function verify(
 ): Promise<void> {
   const started = Date.now();
   optimizeNow();
+  startAhead(path);
   const view = await createProgressView(options.quiet ?? false);
   try {
     const report = await verifyCheckpoint(path, {
