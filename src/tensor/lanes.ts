@@ -43,8 +43,7 @@ class SecondThread {
 let spare: SecondThread | undefined;
 
 /**
- * Starts the second thread of the next {@link Lanes}, so that it is there when copying begins: it takes as long to start as a
- * model takes to open. It does not keep the process alive.
+ * Starts the second thread of the next {@link Lanes}, so that it is there when copying begins: it takes some 50 ms to start. It does not keep the process alive.
  */
 export function startSecondThread(): void {
   spare ??= new SecondThread();

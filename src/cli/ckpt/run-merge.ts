@@ -19,7 +19,6 @@ export async function merge(
 ): Promise<void> {
   const started = Date.now();
   const view = await createProgressView(options.quiet ?? false);
-  if (!options.dryRun) startAhead(folder);
   let checkpoint: ZeroCheckpoint | undefined;
   try {
     checkpoint = await openZeroCheckpoint(folder, {
@@ -29,6 +28,7 @@ export async function merge(
       verify: options.verify,
       signal: context.signal,
     });
+    if (!options.dryRun) startAhead(folder);
     const { info } = checkpoint;
     const state = inDType(checkpoint.state, options);
     const target = output ?? join(info.folder, "pytorch_model.bin");

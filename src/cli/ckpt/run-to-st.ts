@@ -30,7 +30,6 @@ export async function toSt(
     });
   }
   const view = await createProgressView(options.quiet ?? false);
-  if (!options.dryRun) startAhead(input);
   let checkpoint: Checkpoint | undefined;
   try {
     checkpoint = await openCheckpoint(input, {
@@ -38,6 +37,7 @@ export async function toSt(
       verify: options.verify,
       signal: context.signal,
     });
+    if (!options.dryRun) startAhead(input);
     const { state, report } = convertOf(input, checkpoint.state, options);
     const saveOptions = {
       ...fileOptions(target, options),
