@@ -1,15 +1,23 @@
 /** `vista-ckpt merge`: ZeRO shards → one fp32 state dict. */
-import { join, resolve } from "node:path";
-import { planCheckpoint, type Saved, saveCheckpoint } from "../../checkpoint/save.js";
+import { join } from "node:path";
+import { planCheckpoint, saveCheckpoint } from "../../checkpoint/save.js";
 import { firstNames } from "../../errors.js";
 import type { StateDict } from "../../tensor/tensor.js";
 import { openZeroCheckpoint, type ZeroCheckpoint } from "../../zero/open.js";
 import type { ZeroInfo } from "../../zero/plan.js";
-import { formatBytes, formatCount, formatDuration, plural } from "../format.js";
+import { formatCount, plural } from "../format.js";
 import type { CommandContext } from "../program.js";
 import { createProgressView } from "../progress.js";
 import type { MergeOptions } from "./merge.js";
-import { fileOptions, inDType, optimizeFor, startAhead } from "./run-output.js";
+import {
+  fileOptions,
+  inDType,
+  optimizeFor,
+  outputJson,
+  outputLines,
+  type Result,
+  startAhead,
+} from "./run-output.js";
 
 export async function merge(
   folder: string,
@@ -60,23 +68,11 @@ export async function merge(
   }
 }
 
-interface Result {
-  saved: Saved;
-  seconds: number;
-  dryRun: boolean;
-}
-
 function toJson(state: StateDict, info: ZeroInfo, result: Result) {
-  const { saved } = result;
   return {
     command: "merge",
     dryRun: result.dryRun,
-    output: resolve(saved.index ?? saved.files[0]!.path),
-    files: saved.files.map(({ path, bytes, tensors }) => ({ path: resolve(path), bytes, tensors })),
-    bytes: saved.bytes,
-    seconds: Number(result.seconds.toFixed(3)),
-    tensors: state.tensors.size,
-    parameters: state.numel,
+    ...outputJson(state, result),
     ...info,
   };
 }
@@ -97,12 +93,8 @@ function summarize(state: StateDict, info: ZeroInfo, result: Result): string {
     [counts.orphans, "recovered"],
     [counts.shared, "shared"],
   ] as const;
-  const { saved } = result;
   const lines = [
-    `${result.dryRun ? "would write" : "wrote"} ${saved.index ?? saved.files[0]!.path}` +
-      (saved.index === undefined ? "" : ` and ${plural(saved.files.length, "shard")}`),
-    `  ${plural(state.tensors.size, "tensor")}, ${plural(state.numel, "parameter")}, ${formatBytes(saved.bytes)}` +
-      (result.dryRun ? "" : `, ${formatDuration(result.seconds)}`),
+    ...outputLines(state, result),
     `  from ${info.folder}, tag ${info.tag}: ${writer}`,
     `  ${kinds
       .filter(([count]) => count > 0)

@@ -1,10 +1,12 @@
 /** What the commands that write a state dict share when they run. */
 import { type Stats, statSync } from "node:fs";
+import { resolve } from "node:path";
 import { castState } from "../../checkpoint/cast.js";
-import { formatOf, type SaveOptions } from "../../checkpoint/save.js";
+import { formatOf, type Saved, type SaveOptions } from "../../checkpoint/save.js";
 import { VistaError } from "../../errors.js";
 import { startSecondThread, WORKER_FROM } from "../../tensor/lanes.js";
 import type { StateDict } from "../../tensor/tensor.js";
+import { formatBytes, formatDuration, plural } from "../format.js";
 import { optimizeNow } from "../optimize.js";
 import { DTYPES, type OutputFileOptions } from "./output-options.js";
 
@@ -26,6 +28,34 @@ export function fileOptions(output: string, options: OutputFileOptions): SaveOpt
     ...(options.maxShardSize === undefined ? {} : { maxShardSize: options.maxShardSize }),
     ...(options.metadata === undefined ? {} : { metadata: options.metadata }),
   };
+}
+
+export interface Result {
+  readonly saved: Saved;
+  readonly seconds: number;
+  readonly dryRun: boolean;
+}
+
+/** What `--json` says of the output. */
+export function outputJson(state: StateDict, { saved, seconds }: Result) {
+  return {
+    output: resolve(saved.index ?? saved.files[0]!.path),
+    files: saved.files.map(({ path, bytes, tensors }) => ({ path: resolve(path), bytes, tensors })),
+    bytes: saved.bytes,
+    seconds: Number(seconds.toFixed(3)),
+    tensors: state.tensors.size,
+    parameters: state.numel,
+  };
+}
+
+/** The first lines of the summary: what was written, and how much. */
+export function outputLines(state: StateDict, { saved, seconds, dryRun }: Result): string[] {
+  return [
+    `${dryRun ? "would write" : "wrote"} ${saved.index ?? saved.files[0]!.path}` +
+      (saved.index === undefined ? "" : ` and ${plural(saved.files.length, "shard")}`),
+    `  ${plural(state.tensors.size, "tensor")}, ${plural(state.numel, "parameter")}, ${formatBytes(saved.bytes)}` +
+      (dryRun ? "" : `, ${formatDuration(seconds)}`),
+  ];
 }
 
 /** Before a state dict is written: tensors that are more than ranges of files are computed element by element. */

@@ -2,15 +2,23 @@
 import { mkdir, rmdir } from "node:fs/promises";
 import { extname, join, resolve } from "node:path";
 import { type Checkpoint, openCheckpoint } from "../../checkpoint/open.js";
-import { planCheckpoint, type Saved, saveCheckpoint } from "../../checkpoint/save.js";
+import { planCheckpoint, saveCheckpoint } from "../../checkpoint/save.js";
 import { firstNames, fromSystem, isVistaError, oneLine, VistaError } from "../../errors.js";
 import type { StateDict } from "../../tensor/tensor.js";
 import { isShadow } from "../../vista/ema.js";
 import { applyVistaSteps, type VistaReport } from "../../vista/steps.js";
-import { formatBytes, formatCount, formatDuration, plural } from "../format.js";
+import { formatCount, plural } from "../format.js";
 import type { CommandContext } from "../program.js";
 import { createProgressView } from "../progress.js";
-import { fileOptions, inDType, optimizeFor, startAhead } from "./run-output.js";
+import {
+  fileOptions,
+  inDType,
+  optimizeFor,
+  outputJson,
+  outputLines,
+  type Result,
+  startAhead,
+} from "./run-output.js";
 import { DEFAULT_FOLDER, type ToStOptions } from "./to-st.js";
 
 const TORCH_EXTENSIONS = [".bin", ".pt", ".pth", ".ckpt"];
@@ -123,25 +131,13 @@ async function inFolder<T>(folder: string | undefined, work: () => Promise<T>): 
   }
 }
 
-interface Result {
-  saved: Saved;
-  seconds: number;
-  dryRun: boolean;
-}
-
 function toJson(checkpoint: Checkpoint, state: StateDict, report: VistaReport | undefined, result: Result) {
-  const { saved } = result;
   return {
     command: "to-st",
     dryRun: result.dryRun,
     input: resolve(checkpoint.path),
     kind: checkpoint.kind,
-    output: resolve(saved.index ?? saved.files[0]!.path),
-    files: saved.files.map(({ path, bytes, tensors }) => ({ path: resolve(path), bytes, tensors })),
-    bytes: saved.bytes,
-    seconds: Number(result.seconds.toFixed(3)),
-    tensors: state.tensors.size,
-    parameters: state.numel,
+    ...outputJson(state, result),
     copiedAliases: aliases(state),
     leftOut: checkpoint.leftOut,
     warnings: checkpoint.warnings,
@@ -162,13 +158,10 @@ function summarize(
   checkpoint: Checkpoint,
   state: StateDict,
   report: VistaReport | undefined,
-  { saved, seconds, dryRun }: Result,
+  result: Result,
 ): string {
   const lines = [
-    `${dryRun ? "would write" : "wrote"} ${saved.index ?? saved.files[0]!.path}` +
-      (saved.index === undefined ? "" : ` and ${plural(saved.files.length, "shard")}`),
-    `  ${plural(state.tensors.size, "tensor")}, ${plural(state.numel, "parameter")}, ${formatBytes(saved.bytes)}` +
-      (dryRun ? "" : `, ${formatDuration(seconds)}`),
+    ...outputLines(state, result),
     `  from ${checkpoint.zero?.folder ?? checkpoint.path}${checkpoint.key === undefined ? "" : `, key ${checkpoint.key}`}`,
   ];
   if (report === undefined) lines.push("  as it was (--raw)");
