@@ -43,7 +43,8 @@ class SecondThread {
 let spare: SecondThread | undefined;
 
 /**
- * Starts the second thread of the next {@link Lanes}, so that it is there when copying begins: it takes some 50 ms to start. It does not keep the process alive.
+ * Starts the second thread of the next {@link Lanes}, so that it is there when copying begins: it takes some 50 ms to
+ * start. It does not keep the process alive.
  */
 export function startSecondThread(): void {
   spare ??= new SecondThread();

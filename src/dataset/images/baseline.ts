@@ -22,14 +22,38 @@ const spare: Buffer[] = [];
  *
  * @throws the system's error where the file cannot be read
  */
-export async function decodesSoundly(path: string, pixels: number): Promise<boolean | undefined> {
+export function decodesSoundly(path: string, pixels: number): Promise<boolean | undefined> {
+  return withFile(path, pixels, passes);
+}
+
+/** The same of a file that does not, without up to {@link MOST_SURPLUS} bytes before its end marker. */
+export function decodesWithoutSurplus(path: string, pixels: number): Promise<boolean | undefined> {
+  return withFile(path, pixels, async (turbo, file, out) => {
+    const end = file.lastIndexOf(EOI);
+    for (let surplus = 1; surplus <= Math.min(MOST_SURPLUS, end); surplus++) {
+      const trimmed = Buffer.concat([file.subarray(0, end - surplus), EOI]);
+      if (await passes(turbo, trimmed, out)) return true;
+    }
+    return false;
+  });
+}
+
+/** Cameras are known to leave a few bytes between the last code and the end marker. Every reader skips them. */
+const MOST_SURPLUS = 32;
+const EOI = Buffer.from([0xff, 0xd9]);
+
+async function withFile(
+  path: string,
+  pixels: number,
+  look: (turbo: Turbo, file: Buffer, out: Buffer) => Promise<boolean>,
+): Promise<boolean | undefined> {
   const turbo = await loadTurbo();
   if (turbo === undefined) return undefined;
   const file = await readFile(path);
   let out = spare.pop();
   if (out === undefined || out.length < pixels) out = Buffer.allocUnsafeSlow(pixels);
   try {
-    return (await passes(turbo, file, out)) || (await passesWithoutSurplus(turbo, file, out));
+    return await look(turbo, file, out);
   } finally {
     spare.push(out);
   }
@@ -44,17 +68,3 @@ async function passes(turbo: Turbo, file: Buffer, out: Buffer): Promise<boolean>
     return false; // Its message is "No error" for every warning.
   }
 }
-
-/** Cameras are known to leave a few bytes between the last code and the end marker. Every reader skips them. */
-const MOST_SURPLUS = 32;
-
-async function passesWithoutSurplus(turbo: Turbo, file: Buffer, out: Buffer): Promise<boolean> {
-  const end = file.lastIndexOf(EOI);
-  for (let surplus = 1; surplus <= Math.min(MOST_SURPLUS, end); surplus++) {
-    const trimmed = Buffer.concat([file.subarray(0, end - surplus), EOI]);
-    if (await passes(turbo, trimmed, out)) return true;
-  }
-  return false;
-}
-
-const EOI = Buffer.from([0xff, 0xd9]);

@@ -70,7 +70,6 @@ export async function checkImage(path: string, level: ImageLevel): Promise<Image
 }
 
 /** @returns undefined where a fault was found already */
-
 async function readHeaderInto(
   report: ImageReport,
   handle: FileHandle,
@@ -116,12 +115,13 @@ async function readFully(handle: FileHandle, offset: number, length: number): Pr
 }
 
 function systemFault(error: unknown): [ImageFault, string] {
-  const { code, message } = error as NodeJS.ErrnoException;
+  const { code, message, syscall } = error as NodeJS.ErrnoException;
+  // A decoder that cannot be loaded is no fault of the file.
+  if (syscall === undefined) throw new Error(message, { cause: error });
   if (code === "ENOENT" || code === "ENOTDIR") return ["missing", "is not there"];
   if (code === "ELOOP") return ["missing", "is a symbolic link that leads nowhere"];
   if (code === "EISDIR" || code === "ENXIO") return ["not-a-file", "is not a regular file"];
-  if (code !== undefined) return ["unreadable", `cannot be read (${code})`];
-  throw new Error(message, { cause: error });
+  return ["unreadable", `cannot be read (${code})`];
 }
 
 export interface CheckImagesOptions {

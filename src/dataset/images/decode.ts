@@ -1,5 +1,5 @@
 /** Full decoding of an image, to find damage that the headers do not show. */
-import { decodesSoundly } from "./baseline.js";
+import { decodesSoundly, decodesWithoutSurplus } from "./baseline.js";
 import type { ImageHeader } from "./headers.js";
 
 type Sharp = typeof import("sharp")["default"];
@@ -32,13 +32,14 @@ export async function decodeFault(
   header: ImageHeader,
   bytes: number,
 ): Promise<string | undefined> {
-  const quick = header.baseline && header.width * header.height <= MOST_PIXELS && bytes <= MOST_BYTES;
-  const sound = quick ? await decodesSoundly(path, header.width * header.height) : undefined;
+  const pixels = header.width * header.height;
+  const quick = header.baseline && pixels <= MOST_PIXELS && bytes <= MOST_BYTES;
+  const sound = quick ? await decodesSoundly(path, pixels) : undefined;
   if (sound === true) return undefined;
   const complaint = await decodeWithVips(path, header.height);
-  if (complaint === undefined && sound === false)
-    return "its compressed data is damaged, which shows in the last rows";
-  return complaint;
+  if (complaint !== undefined || sound === undefined) return complaint;
+  if (await decodesWithoutSurplus(path, pixels)) return undefined;
+  return "its compressed data is damaged, which shows in the last rows";
 }
 
 /** Larger ones are left to libvips, which never holds a whole picture. */

@@ -168,6 +168,18 @@ describe("decode", () => {
     vi.doUnmock("@julusian/jpeg-turbo");
     vi.resetModules();
   });
+  test("a decoder that cannot be loaded is said, not found in every image", async () => {
+    vi.resetModules();
+    vi.doMock("sharp", () => {
+      throw new Error('Could not load the "sharp" module');
+    });
+    const { checkImage: check } = await import("../../../src/dataset/images/check.js");
+    const path = join(folder, "unloadable.png");
+    writeFileSync(path, png);
+    await expect(check(path, "decode")).rejects.toThrow();
+    vi.doUnmock("sharp");
+    vi.resetModules();
+  });
   test("a PNG whose data does not match", async () => {
     const broken = Buffer.from(png).fill(0x55, png.length >> 1, (png.length >> 1) + 30);
     expect((await look(broken, "decode")).fault).toBe("damaged");
