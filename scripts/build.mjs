@@ -27,7 +27,7 @@ const { metafile } = await build({
   external: ["sharp"],
   // CommonJS packages inside an ES module still call require() for Node's own modules.
   banner: {
-    js: 'import { createRequire } from "node:module"; const require = createRequire(import.meta.url);',
+    js: 'import { createRequire as makeRequire } from "node:module"; const require = makeRequire(import.meta.url);',
   },
   metafile: true,
   logLevel: "warning",

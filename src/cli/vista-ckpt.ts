@@ -1,17 +1,12 @@
-import { setFlagsFromString } from "node:v8";
 import { diffCommand } from "./ckpt/diff.js";
 import { inspectCommand } from "./ckpt/inspect.js";
 import { mergeCommand } from "./ckpt/merge.js";
 import { toStCommand } from "./ckpt/to-st.js";
 import { verifyCommand } from "./ckpt/verify.js";
-import { optimizeLater } from "./optimize.js";
 import { createProgram, runProgram } from "./program.js";
 
 /** `vista-ckpt`: merge, convert, look into and compare checkpoints. */
 export function main(argv: readonly string[]): Promise<void> {
-  // V8's young generation stays at the size it starts with: left alone, it grows by some 30 MB over a large model's plan and copy.
-  setFlagsFromString("--semi-space-growth-factor=1");
-  optimizeLater();
   return runProgram("vista-ckpt", argv, (context) => {
     const program = createProgram(
       "vista-ckpt",

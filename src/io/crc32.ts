@@ -1,7 +1,30 @@
 /**
- * CRC-32 of joined byte runs from the CRCs of the runs, as zlib's crc32_combine computes it: appending n zero bytes to a
- * message multiplies its CRC by x^(8n) modulo the polynomial.
+ * The CRC-32 of zip: of bytes, and of joined runs of bytes from the CRCs of the runs, as zlib's crc32_combine computes it
+ * (appending n zero bytes to a message multiplies its CRC by x^(8n) modulo the polynomial).
  */
+import { createRequire } from "node:module";
+import { crc32 as zlibCrc32 } from "node:zlib";
+
+/** Where it has no binary or is not installed, zlib does: the same numbers, at a third of the speed. */
+function loadFastest(): (bytes: Uint8Array, start: number) => number {
+  try {
+    return (createRequire(import.meta.url)("@node-rs/crc32") as typeof import("@node-rs/crc32")).crc32;
+  } catch {
+    return zlibCrc32;
+  }
+}
+
+let fastest: ((bytes: Uint8Array, start: number) => number) | undefined;
+
+/** Bytes below which it does not matter, and small checkpoints are spared 4 ms of loading. */
+const WORTH_LOADING = 64 * 1024;
+
+/** CRC-32 of `bytes`; with `start`, of what has that CRC followed by `bytes`. */
+export function crc32(bytes: Uint8Array, start = 0): number {
+  if (bytes.byteLength < WORTH_LOADING) return zlibCrc32(bytes, start);
+  fastest ??= loadFastest();
+  return fastest(bytes, start);
+}
 
 /** The CRC-32 polynomial of zip, bits reversed. */
 const POLYNOMIAL = 0xedb88320;

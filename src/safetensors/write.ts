@@ -67,8 +67,8 @@ export function planSafetensors(
 const RANK = new Map(Object.keys(DTYPES).map((dtype, rank) => [dtype as DType, rank]));
 
 /** By dtype as the table has them, then by the bytes of the name in UTF-8. */
-function inOrder(tensors: ReadonlyMap<string, Tensor>): [string, Tensor][] {
-  const entries: [string, Tensor, Buffer][] = [];
+function inOrder(tensors: ReadonlyMap<string, Tensor>): (readonly [string, Tensor])[] {
+  const byDType = new Map<DType, string[]>();
   for (const [name, tensor] of tensors) {
     if (tensor.dtype === "C128") {
       throw new VistaError("UNSUPPORTED", "safetensors has no dtype for complex128 (C128)", {
@@ -83,12 +83,18 @@ function inOrder(tensors: ReadonlyMap<string, Tensor>): [string, Tensor][] {
       });
     }
     checkText(name, "a name");
-    entries.push([name, tensor, Buffer.from(name)]);
+    const names = byDType.get(tensor.dtype);
+    if (names === undefined) byDType.set(tensor.dtype, [name]);
+    else names.push(name);
   }
-  entries.sort(
-    ([, a, nameA], [, b, nameB]) => RANK.get(a.dtype)! - RANK.get(b.dtype)! || Buffer.compare(nameA, nameB),
-  );
-  return entries.map(([name, tensor]) => [name, tensor]);
+  const groups = [...byDType].sort(([a], [b]) => RANK.get(a)! - RANK.get(b)!);
+  return groups.flatMap(([, names]) => sortByUtf8(names).map((name) => [name, tensors.get(name)!] as const));
+}
+
+function sortByUtf8(names: string[]): string[] {
+  // UTF-16 sorts as UTF-8 does, but for pairs of surrogates, which it puts before U+E000.
+  if (!names.some((name) => /[\ud800-\udfff]/.test(name))) return names.sort();
+  return names.sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
 }
 
 function checkText(text: string, what: string): void {

@@ -4,7 +4,7 @@
  * machine of two cores that takes a third less kernel time than many asynchronous transfers in flight.
  */
 import { readSync, writeSync } from "node:fs";
-import { crc32 } from "node:zlib";
+import { crc32 } from "../io/crc32.js";
 import { castBytes } from "./cast.js";
 import { type DType, dtypeInfo } from "./dtype.js";
 import { countNonFinite, type NonFinite } from "./stats.js";

@@ -45,9 +45,12 @@ let spare: SecondThread | undefined;
 /**
  * Starts the second thread of the next {@link Lanes}, so that it is there when copying begins: it takes some 50 ms to
  * start. It does not keep the process alive.
+ *
+ * @param onReady  called when it has started
  */
-export function startSecondThread(): void {
+export function startSecondThread(onReady: () => void): void {
   spare ??= new SecondThread();
+  spare.worker.once("message", onReady);
   spare.worker.unref();
 }
 

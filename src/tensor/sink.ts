@@ -4,9 +4,8 @@
  */
 import { writeSync } from "node:fs";
 import type { FileHandle } from "node:fs/promises";
-import { crc32 } from "node:zlib";
 import { fromSystem, throwIfAborted } from "../errors.js";
-import { combineCrc32 } from "../io/crc32.js";
+import { combineCrc32, crc32 } from "../io/crc32.js";
 import type { RunOptions } from "../progress.js";
 import { RegionChecks } from "./checks.js";
 import { dtypeInfo } from "./dtype.js";

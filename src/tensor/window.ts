@@ -2,7 +2,7 @@
  * Reads a stretch of tensors into a buffer: first all reads are planned, then neighbours in one file are joined, then
  * they run together, then conversions happen in place.
  */
-import { crc32 } from "node:zlib";
+import { crc32 } from "../io/crc32.js";
 import type { Region } from "../io/source.js";
 import { castBytes } from "./cast.js";
 import { dtypeInfo } from "./dtype.js";

@@ -1,6 +1,6 @@
 /** torch files as values: the pickle with its tensors as descriptions, and the regions that hold their bytes. */
-import { crc32 } from "node:zlib";
 import { VistaError } from "../errors.js";
+import { crc32 } from "../io/crc32.js";
 import { type Region, SourceFile } from "../io/source.js";
 import { checksumError } from "../tensor/checks.js";
 import { type Tensor, viewTensor } from "../tensor/tensor.js";

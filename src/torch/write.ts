@@ -5,8 +5,8 @@
  * Source: pytorch caffe2/serialize/inline_container.cc (PyTorchStreamWriter), miniz, PKWARE's APPNOTE.TXT.
  */
 import { basename, extname } from "node:path";
-import { crc32 } from "node:zlib";
 import { VistaError } from "../errors.js";
+import { crc32 } from "../io/crc32.js";
 import { type OutputOptions, writeAtomically } from "../io/output.js";
 import { dtypeInfo } from "../tensor/dtype.js";
 import type { OutputPart } from "../tensor/parts.js";
@@ -79,7 +79,8 @@ export function planTorchFile(state: StateDict, path: string): { parts: OutputPa
 
 /** 40 digits that torch uses to tell files apart; here they depend on the names and shapes, so that output is reproducible. */
 function serializationId(state: StateDict): string {
-  const text = [...state.tensors].map(([name, { dtype, shape }]) => `${name}\0${dtype}\0${shape}\n`).join("");
+  const tensors = [...state.tensors].map(([name, { dtype, shape }]) => `${name}\0${dtype}\0${shape}\n`);
+  const text = Buffer.from(tensors.join(""));
   const digits = (seed: number) => crc32(text, seed).toString().padStart(10, "0");
   return [0, 1, 2, 3].map(digits).join("");
 }

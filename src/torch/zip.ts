@@ -15,6 +15,9 @@ const MAX_RECORDS = 5_000_000;
 /** Read ahead in the central directory, which yauzl walks in steps of some 50 bytes. */
 const BLOCK = 256 * 1024;
 
+/** Answers to yauzl from inside one another: the stack has an end, and leaving it for each record takes longer than the record. */
+const MAX_NESTED = 100;
+
 /** Bytes of a local file header without name and extra field. */
 const LOCAL_HEADER = 30;
 
@@ -189,7 +192,7 @@ function checkLayout(file: SourceFile, entries: readonly yauzl.Entry[]): Map<yau
 async function locate(file: SourceFile, entry: yauzl.Entry, limit: number): Promise<Region> {
   const at = entry.relativeOffsetOfLocalHeader;
   const header = Buffer.alloc(LOCAL_HEADER);
-  await file.read(header, at);
+  await file.readSmall(header, at);
   const where = { path: file.path, record: entry.fileName, offset: at };
   // 0 - local file header signature
   if (header.readUInt32LE(0) !== 0x04034b50) {
@@ -231,6 +234,8 @@ class BlockReader extends yauzl.RandomAccessReader {
   readonly #file: SourceFile;
   #block: Buffer = Buffer.alloc(0);
   #start = 0;
+  /** Answers given from inside one another. */
+  #nested = 0;
 
   constructor(file: SourceFile) {
     super();
@@ -244,13 +249,24 @@ class BlockReader extends yauzl.RandomAccessReader {
     position: number,
     callback: (error: Error | null) => void,
   ): void {
-    // Not at once, nor from inside a promise: yauzl goes on to the next record from here, and its exceptions are not ours.
-    const answer = () => {
+    const copy = () => {
       this.#block.copy(buffer, offset, position - this.#start, position - this.#start + length);
-      process.nextTick(callback, null);
     };
-    if (position >= this.#start && position + length <= this.#start + this.#block.length) answer();
-    else this.#fill(position, length).then(answer, (error: Error) => process.nextTick(callback, error));
+    if (position < this.#start || position + length > this.#start + this.#block.length) {
+      // Not from inside a promise: yauzl goes on to the next record from here, and its exceptions are not ours.
+      const answer = (error: Error | null) => process.nextTick(callback, error);
+      this.#fill(position, length)
+        .then(copy)
+        .then(() => answer(null), answer);
+      this.#nested = 0;
+      return;
+    }
+    copy();
+    if (this.#nested++ < MAX_NESTED) callback(null);
+    else {
+      this.#nested = 0;
+      process.nextTick(callback, null);
+    }
   }
 
   async #fill(position: number, length: number): Promise<void> {

@@ -48,6 +48,16 @@ it("metadata keeps the order it is given in", async () => {
   expect((await readFile(path, "latin1")).slice(8)).toBe('{"__metadata__":{"z":"1","a":"2","format":"pt"}}');
 });
 
+it("names go by their bytes in UTF-8, within a dtype: U+FFFD before U+1F600, whose UTF-16 begins lower", async () => {
+  const path = join(temporaryFolder(), "out.safetensors");
+  const tensor = (dtype: DType) => makeTensor(dtype, [0], { kind: "pieces", pieces: [] });
+  const names = ["\u{1f600}", "\ufffd", "z", "a.10", "a.9", "B"];
+  const tensors = new Map([["wide", tensor("F64")], ...names.map((name) => [name, tensor("F32")] as const)]);
+  await writeSafetensors(new StateDict(tensors), path);
+  const header = JSON.parse((await readFile(path, "utf8")).slice(8)) as object;
+  expect(Object.keys(header)).toEqual(["wide", "B", "a.10", "a.9", "z", "\ufffd", "\u{1f600}"]);
+});
+
 describe("what the format cannot hold is refused, with the name", () => {
   const empty = (dtype: DType) => makeTensor(dtype, [0], { kind: "pieces", pieces: [] });
   const write = (name: string, dtype: DType) =>

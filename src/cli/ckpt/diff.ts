@@ -28,7 +28,7 @@ export function diffCommand(parent: Command, context: CommandContext): void {
     .option("-q, --quiet", "print nothing but errors")
     .addHelpText("after", HELP)
     .action(async (a: string, b: string, options: DiffCommandOptions) => {
-      const { diff } = await import("./run-diff.js");
+      const { diff } = await import("./run.js");
       await diff(a, b, options, context);
     });
 }

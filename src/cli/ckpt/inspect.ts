@@ -29,7 +29,7 @@ export function inspectCommand(parent: Command, context: CommandContext): void {
     .option("--json", "print one JSON object on stdout")
     .addHelpText("after", HELP)
     .action(async (path: string, options: InspectCommandOptions) => {
-      const { inspect } = await import("./run-inspect.js");
+      const { inspect } = await import("./run.js");
       await inspect(path, options, context);
     });
 }

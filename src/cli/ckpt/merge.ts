@@ -37,7 +37,7 @@ export function mergeCommand(parent: Command, context: CommandContext): void {
     .addHelpText("after", HELP)
     .action(async (folder: string, output: string | undefined, options: MergeOptions) => {
       const target = oneOutput(output, options.output);
-      const { merge } = await import("./run-merge.js");
+      const { merge } = await import("./run.js");
       await merge(folder, target, options, context);
     });
 }

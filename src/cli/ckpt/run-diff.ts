@@ -3,7 +3,7 @@ import { type DiffReport, diffStates, type TensorDifference } from "../../checkp
 import { type Checkpoint, openCheckpoint } from "../../checkpoint/open.js";
 import { oneLine } from "../../errors.js";
 import { formatCount, plural } from "../format.js";
-import { optimizeNow } from "../optimize.js";
+import { boundMemory, optimizeNow } from "../optimize.js";
 import { type CommandContext, EXIT } from "../program.js";
 import { createProgressView } from "../progress.js";
 import type { DiffCommandOptions } from "./diff.js";
@@ -15,6 +15,7 @@ export async function diff(
   context: CommandContext,
 ): Promise<void> {
   optimizeNow();
+  boundMemory();
   const view = await createProgressView(options.quiet ?? false);
   const opened: Checkpoint[] = [];
   try {

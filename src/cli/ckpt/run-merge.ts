@@ -6,6 +6,7 @@ import type { StateDict } from "../../tensor/tensor.js";
 import { openZeroCheckpoint, type ZeroCheckpoint } from "../../zero/open.js";
 import type { ZeroInfo } from "../../zero/plan.js";
 import { formatCount, plural } from "../format.js";
+import { optimizeLater } from "../optimize.js";
 import type { CommandContext } from "../program.js";
 import { createProgressView } from "../progress.js";
 import type { MergeOptions } from "./merge.js";
@@ -26,6 +27,7 @@ export async function merge(
   context: CommandContext,
 ): Promise<void> {
   const started = Date.now();
+  optimizeLater();
   const view = await createProgressView(options.quiet ?? false);
   let checkpoint: ZeroCheckpoint | undefined;
   try {

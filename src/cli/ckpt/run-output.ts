@@ -7,7 +7,7 @@ import { VistaError } from "../../errors.js";
 import { startSecondThread, WORKER_FROM } from "../../tensor/lanes.js";
 import type { StateDict } from "../../tensor/tensor.js";
 import { formatBytes, formatDuration, plural } from "../format.js";
-import { optimizeNow } from "../optimize.js";
+import { asBuilt, boundMemory, optimizeLater, optimizeNow } from "../optimize.js";
 import { DTYPES, type OutputFileOptions } from "./output-options.js";
 
 /** The state dict in the dtype that was asked for. */
@@ -64,8 +64,8 @@ export function optimizeFor(state: StateDict): void {
 }
 
 /**
- * Has the second thread of the copy loop start while the output is planned, where there is enough to copy or to scan. Not while the
- * input is opened: both need memory then, 20 MB more for a model of 3,000 tensors.
+ * Has the second thread of the copy loop start while the output is planned, where there is enough to copy or to scan. Not while a
+ * large checkpoint is opened: both need memory then, 20 MB more for a model of 3,000 tensors.
  */
 export function startAhead(input: string): void {
   let stats: Stats;
@@ -75,5 +75,11 @@ export function startAhead(input: string): void {
     return; // What is wrong with it is said when it is opened.
   }
   // A checkpoint folder that is small enough for one thread is rare.
-  if (stats.isDirectory() || stats.size >= WORKER_FROM) startSecondThread();
+  if (stats.isDirectory() || stats.size >= WORKER_FROM) {
+    asBuilt();
+    startSecondThread(() => {
+      boundMemory();
+      optimizeLater();
+    });
+  }
 }

@@ -8,6 +8,7 @@ import type { StateDict } from "../../tensor/tensor.js";
 import { isShadow } from "../../vista/ema.js";
 import { applyVistaSteps, type VistaReport } from "../../vista/steps.js";
 import { formatCount, plural } from "../format.js";
+import { optimizeLater } from "../optimize.js";
 import type { CommandContext } from "../program.js";
 import { createProgressView } from "../progress.js";
 import {
@@ -37,6 +38,7 @@ export async function toSt(
       hint: "Name an output that ends in .safetensors.",
     });
   }
+  optimizeLater();
   const view = await createProgressView(options.quiet ?? false);
   let checkpoint: Checkpoint | undefined;
   try {

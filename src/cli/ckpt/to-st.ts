@@ -47,7 +47,7 @@ export function toStCommand(parent: Command, context: CommandContext): void {
     .addHelpText("after", HELP)
     .action(async (input: string, output: string | undefined, options: ToStOptions) => {
       const target = oneOutput(output, options.output);
-      const { toSt } = await import("./run-to-st.js");
+      const { toSt } = await import("./run.js");
       await toSt(input, target, options, context);
     });
 }

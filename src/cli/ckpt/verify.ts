@@ -27,7 +27,7 @@ export function verifyCommand(parent: Command, context: CommandContext): void {
     .option("-q, --quiet", "print nothing but errors")
     .addHelpText("after", HELP)
     .action(async (path: string, options: VerifyCommandOptions) => {
-      const { verify } = await import("./run-verify.js");
+      const { verify } = await import("./run.js");
       await verify(path, options, context);
     });
 }
