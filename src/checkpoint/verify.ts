@@ -9,9 +9,9 @@ import type { DType } from "../tensor/dtype.js";
 import { type ScanRange, scanRanges } from "../tensor/scan.js";
 import { canBeNonFinite, type NonFinite } from "../tensor/stats.js";
 import { asDict } from "../torch/objects.js";
-import { readTorchFile, type TorchFile, tensorsAt } from "../torch/read.js";
+import { readTorchFile, readTorchZip, type TorchFile, tensorsAt } from "../torch/read.js";
 import { type StorageUse, storagesIn } from "../torch/storages.js";
-import { openTorchZip } from "../torch/zip.js";
+import { openTorchZip, type TorchZip } from "../torch/zip.js";
 import { findCheckpoint, listCheckpointFiles } from "../zero/layout.js";
 import { readIndex } from "./index-file.js";
 import { detectFormat, findIndex, openCheckpoint } from "./open.js";
@@ -148,7 +148,7 @@ class Verifier {
 
   async #zip(file: SourceFile): Promise<void> {
     const zip = await openTorchZip(file);
-    const storages = await this.#readPickle(file.path);
+    const storages = await this.#readPickle(zip);
     const names = [...zip.names()];
     const regions: Region[] = [];
     // Each is a read of its own: one after the other, a model of thousands of tensors would wait for each.
@@ -173,14 +173,9 @@ class Verifier {
   }
 
   /** Damage of the pickle's bytes is found with that of the other records: here only what it says is wrong. */
-  async #readPickle(path: string): Promise<ReadonlyMap<string, StorageUse>> {
+  async #readPickle(zip: TorchZip): Promise<ReadonlyMap<string, StorageUse>> {
     try {
-      const torchFile = await readTorchFile(path, { verify: true });
-      try {
-        return await weightStorages(torchFile);
-      } finally {
-        await torchFile.file.close();
-      }
+      return await weightStorages(await readTorchZip(zip, { verify: true }));
     } catch (error) {
       if (!(isVistaError(error) && error.code === "CHECKSUM")) this.#problem(error);
       return new Map();

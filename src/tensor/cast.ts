@@ -4,6 +4,7 @@
  */
 import { VistaError } from "../errors.js";
 import type { DType } from "./dtype.js";
+import { narrow } from "./kernels.js";
 
 /** The types that tensors can be converted to. */
 export type CastTarget = "F32" | "F16" | "BF16";
@@ -25,11 +26,11 @@ export function castBytes(source: Uint8Array, from: DType, target: Uint8Array, t
   }
   if (from === "BF16" && to === "F32") bf16ToF32(source, target);
   else if (to === "F32") onAligned(target, 4, (bytes) => decode(source, floats(bytes)));
-  else if (from === "F32") NARROW[to](source, target);
+  else if (from === "F32") narrow(to, source, target);
   else {
     const floats32 = new Float32Array(target.byteLength / 2);
     decode(source, floats32);
-    NARROW[to](new Uint8Array(floats32.buffer), target);
+    narrow(to, new Uint8Array(floats32.buffer), target);
   }
 }
 
@@ -78,28 +79,6 @@ function bf16ToF32(source: Uint8Array, target: Uint8Array): void {
     for (let i = 0; i < from.length; i++) to[i] = from[i]! << 16;
   });
 }
-
-function f32ToBf16(source: Uint8Array, target: Uint8Array): void {
-  const from = u32(source);
-  onAligned(target, 2, (bytes) => {
-    const to = new Uint16Array(bytes.buffer, bytes.byteOffset, from.length);
-    for (let i = 0; i < from.length; i++) {
-      const bits = from[i]!;
-      // A NaN must not round up to infinity: torch makes every one the same quiet NaN.
-      to[i] = (bits & 0x7fffffff) > 0x7f800000 ? 0x7fc0 : (bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16;
-    }
-  });
-}
-
-function f32ToF16(source: Uint8Array, target: Uint8Array): void {
-  const from = u32(source);
-  onAligned(target, 2, (bytes) => {
-    const to = new Uint16Array(bytes.buffer, bytes.byteOffset, from.length);
-    for (let i = 0; i < from.length; i++) to[i] = f32BitsToF16(from[i]!);
-  });
-}
-
-const NARROW = { BF16: f32ToBf16, F16: f32ToF16 };
 
 /** IEEE 754 binary32 → binary16, to nearest, ties to even. */
 export function f32BitsToF16(bits: number): number {

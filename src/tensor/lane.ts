@@ -44,11 +44,14 @@ export interface CopyJob {
   readonly segments: readonly LaneSegment[];
 }
 
-/** A range that is looked at and goes nowhere. */
+/** Ranges that are looked at and go nowhere. */
 export interface ScanJob {
   readonly kind: "scan";
-  readonly read: LaneRead;
-  /** What its elements are, where NaN and infinity are to be counted. */
+  readonly reads: readonly LaneScan[];
+}
+
+export interface LaneScan extends LaneRead {
+  /** What the elements are, where NaN and infinity are to be counted. */
   readonly dtype: DType | undefined;
 }
 
@@ -71,8 +74,8 @@ export interface LaneResult {
   readonly crcs: readonly number[];
   /** The same of what each conversion made. */
   readonly castCrcs: readonly number[];
-  /** For a {@link ScanJob}. */
-  readonly nonFinite: NonFinite;
+  /** For a {@link ScanJob}: of each read that has been made. */
+  readonly nonFinite: readonly NonFinite[];
   readonly failure?: LaneFailure;
 }
 
@@ -103,9 +106,9 @@ export class Lane {
     this.#crcs = [];
     this.#castCrcs = [];
     this.#writing = false;
-    const nonFinite = { nan: 0, inf: 0 };
+    const nonFinite: NonFinite[] = [];
     try {
-      if (job.kind === "scan") this.#scan(job, nonFinite);
+      if (job.kind === "scan") for (const read of job.reads) nonFinite.push(this.#scan(read));
       else this.#copy(job);
       return { crcs: this.#crcs, castCrcs: this.#castCrcs, nonFinite };
     } catch (error) {
@@ -196,15 +199,17 @@ export class Lane {
     this.#room = CHUNK - (this.#position % CHUNK);
   }
 
-  #scan({ read, dtype }: ScanJob, nonFinite: NonFinite): void {
+  #scan(read: LaneScan): NonFinite {
+    const nonFinite = { nan: 0, inf: 0 };
     let crc = 0;
     for (let at = 0; at < read.length; at += CHUNK) {
       const bytes = this.#out.subarray(0, Math.min(CHUNK, read.length - at));
       readFully(read, bytes, at);
       if (read.crc) crc = crc32(bytes, crc);
-      if (dtype !== undefined) countNonFinite(dtype, bytes, nonFinite);
+      if (read.dtype !== undefined) countNonFinite(read.dtype, bytes, nonFinite);
     }
     this.#crcs.push(crc);
+    return nonFinite;
   }
 }
 

@@ -1,6 +1,7 @@
 /** base + scale · up @ down, in float64 with one rounding at the end: what merging a LoRA adapter into a weight is. */
 import { castBytes, f32BitsToF16 } from "./cast.js";
 import type { DType } from "./dtype.js";
+import { RowProducts } from "./kernels.js";
 
 /** The types whose values {@link lowRankUpdate} can read and round to. */
 export function isMatrixDType(dtype: DType): boolean {
@@ -30,70 +31,22 @@ export function lowRankUpdate(
   result: Uint8Array,
 ): void {
   const from = valuesOf(base);
-  const left = Float64Array.from(valuesOf(up), (value) => value * scale);
-  const right = Float64Array.from(valuesOf(down));
+  const products = new RowProducts(Float64Array.from(valuesOf(down)), rank, columns);
+  // One row of zeros more, for the second of two where the number of rows is odd.
+  const left = new Float64Array((rows + 1) * products.rank);
+  valuesOf(up).forEach((value, i) => {
+    left[Math.floor(i / rank) * products.rank + (i % rank)] = value * scale;
+  });
+  const { row, next } = products;
   const round = rounderTo(base.dtype, result);
-  // Two rows at a time share what is loaded of `right`; the second is empty where the number of rows is odd.
-  const row = new Float64Array(columns);
-  const next = new Float64Array(columns);
   for (let i = 0; i < rows; i += 2) {
     const at = i * columns;
     const two = i + 1 < rows;
-    for (let j = 0; j < columns; j++) row[j] = from[at + j]!;
-    if (two) for (let j = 0; j < columns; j++) next[j] = from[at + columns + j]!;
-    addProducts(row, next, left, i * rank, two ? rank : 0, right, rank);
+    row.set(from.subarray(at, at + columns));
+    if (two) next.set(from.subarray(at + columns, at + 2 * columns));
+    products.add(left, i * products.rank, (i + 1) * products.rank);
     round(row, at);
     if (two) round(next, at + columns);
-  }
-}
-
-/**
- * Adds to `row` the vector `left[start …]` · `right`, to `next` the one `stride` further on; four rows of `right` at a
- * time, so that eight products cost two loads and two stores of the sums.
- */
-function addProducts(
-  row: Float64Array,
-  next: Float64Array,
-  left: Float64Array,
-  start: number,
-  stride: number,
-  right: Float64Array,
-  rank: number,
-): void {
-  const columns = row.length;
-  let k = 0;
-  for (; k + 4 <= rank; k += 4) {
-    const a = start + k;
-    const b = a + stride;
-    const a0 = left[a]!;
-    const a1 = left[a + 1]!;
-    const a2 = left[a + 2]!;
-    const a3 = left[a + 3]!;
-    const b0 = left[b]!;
-    const b1 = left[b + 1]!;
-    const b2 = left[b + 2]!;
-    const b3 = left[b + 3]!;
-    const r0 = k * columns;
-    const r1 = r0 + columns;
-    const r2 = r1 + columns;
-    const r3 = r2 + columns;
-    for (let j = 0; j < columns; j++) {
-      const v0 = right[r0 + j]!;
-      const v1 = right[r1 + j]!;
-      const v2 = right[r2 + j]!;
-      const v3 = right[r3 + j]!;
-      row[j] = row[j]! + (a0 * v0 + a1 * v1 + (a2 * v2 + a3 * v3));
-      next[j] = next[j]! + (b0 * v0 + b1 * v1 + (b2 * v2 + b3 * v3));
-    }
-  }
-  for (; k < rank; k++) {
-    const a0 = left[start + k]!;
-    const b0 = left[start + stride + k]!;
-    for (let j = 0; j < columns; j++) {
-      const value = right[k * columns + j]!;
-      row[j] = row[j]! + a0 * value;
-      next[j] = next[j]! + b0 * value;
-    }
   }
 }
 

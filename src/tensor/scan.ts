@@ -3,15 +3,20 @@ import { throwIfAborted } from "../errors.js";
 import { combineCrc32 } from "../io/crc32.js";
 import type { SourceFile } from "../io/source.js";
 import type { DType } from "./dtype.js";
+import type { LaneScan } from "./lane.js";
 import { readError } from "./lane-plan.js";
 import { Lanes } from "./lanes.js";
 import { WINDOW } from "./parts.js";
 import type { NonFinite } from "./stats.js";
 
-/** Ranges that are begun before the first of them is done. */
-const AHEAD = 16;
-/** Bytes of one range that are asked for at once. */
-const BATCH = 8 * WINDOW;
+/** Bytes that are one piece of work, of one range or of several. */
+const JOB = 2 * WINDOW;
+/** Ranges in it at most. */
+const MAX_READS = 256;
+/** Bytes of a complex128. */
+const WIDEST = 16;
+/** Pieces of work that are begun before the first of them is done. */
+const AHEAD = 8;
 
 export interface ScanRange {
   readonly file: SourceFile;
@@ -45,67 +50,131 @@ export async function scanRanges<Range extends ScanRange>(
   options: ScanOptions<Range>,
 ): Promise<void> {
   const lanes = new Lanes(ranges.reduce((sum, { length }) => sum + length, 0));
-  const ahead: { range: Range; scanned: Promise<{ value: Scanned } | { error: unknown }> }[] = [];
+  const ahead: { stretches: readonly Stretch<Range>[]; outcomes: Promise<Outcome[]> }[] = [];
+  const results = new Results(options);
   const takeFirst = async () => {
-    const { range, scanned } = ahead.shift()!;
-    const outcome = await scanned;
+    const { stretches, outcomes } = ahead.shift()!;
+    const done = await outcomes;
     throwIfAborted(options.signal);
-    if ("value" in outcome) options.onScanned(range, outcome.value);
-    else options.onError(outcome.error, range);
+    stretches.forEach((stretch, i) => {
+      results.add(stretch, done[i]!);
+    });
   };
   try {
-    for (const range of ranges) {
+    for (const stretches of jobsOf(ranges)) {
       throwIfAborted(options.signal);
-      // The outcome as a value: a range that fails before its turn must not be an unhandled rejection.
-      const scanned = scan(range, lanes, options).then(
-        (value) => ({ value }),
-        (error: unknown) => ({ error }),
-      );
-      ahead.push({ range, scanned });
+      ahead.push({ stretches, outcomes: scan(stretches, lanes, options.signal) });
       if (ahead.length === AHEAD) await takeFirst();
     }
     while (ahead.length > 0) await takeFirst();
   } finally {
-    await Promise.all(ahead.map(({ scanned }) => scanned));
+    await Promise.all(ahead.map(({ outcomes }) => outcomes));
     lanes.close();
   }
 }
 
-/** One range, window by window; as many at once as keep the lanes busy. */
-async function scan<Range extends ScanRange>(
-  range: Range,
-  lanes: Lanes,
-  { signal, onBytes }: ScanOptions<Range>,
-): Promise<Scanned> {
-  const { file, offset, length, crc, dtype } = range;
-  const nonFinite = { nan: 0, inf: 0 };
-  let crc32 = 0;
-  const fd = await file.hold();
-  try {
-    for (let start = 0; start < length && !signal?.aborted; start += BATCH) {
-      const windows: number[] = [];
-      for (let at = start; at < Math.min(length, start + BATCH); at += WINDOW) windows.push(at);
-      // All of them, whatever becomes of one: the file is let go of afterwards.
-      const outcomes = await Promise.allSettled(
-        windows.map((at) => {
-          const bytes = Math.min(WINDOW, length - at);
-          const read = { fd, position: offset + at, length: bytes, crc };
-          return lanes.run({ kind: "scan", read, dtype }, signal);
-        }),
-      );
-      for (const [i, outcome] of outcomes.entries()) {
-        if (outcome.status === "rejected") throw outcome.reason;
-        const result = outcome.value;
-        const bytes = Math.min(WINDOW, length - windows[i]!);
-        if (result.failure !== undefined) throw readError(result.failure, file, offset + windows[i]!, bytes);
-        if (crc) crc32 = combineCrc32(crc32, result.crcs[0]!, bytes);
-        nonFinite.nan += result.nonFinite.nan;
-        nonFinite.inf += result.nonFinite.inf;
-        onBytes(bytes);
+/** A part of a range, or all of it. */
+interface Stretch<Range extends ScanRange> {
+  readonly range: Range;
+  /** From the start of the range. */
+  readonly at: number;
+  readonly length: number;
+}
+
+type Outcome = { readonly scanned: Scanned } | { readonly error: unknown };
+
+/** Cuts the ranges into stretches, and gathers these into pieces of work. */
+function* jobsOf<Range extends ScanRange>(ranges: readonly Range[]): Generator<readonly Stretch<Range>[]> {
+  let stretches: Stretch<Range>[] = [];
+  let room = JOB;
+  for (const range of ranges) {
+    let at = 0;
+    do {
+      const length = Math.min(range.length - at, room);
+      stretches.push({ range, at, length });
+      at += length;
+      // No element is cut: what is left is a multiple of the widest.
+      room -= Math.ceil(length / WIDEST) * WIDEST;
+      if (room === 0 || stretches.length === MAX_READS) {
+        yield stretches;
+        stretches = [];
+        room = JOB;
       }
+    } while (at < range.length);
+  }
+  if (stretches.length > 0) yield stretches;
+}
+
+/** Never rejects: what goes wrong is the outcome of the stretches that it concerns. */
+async function scan<Range extends ScanRange>(
+  stretches: readonly Stretch<Range>[],
+  lanes: Lanes,
+  signal: AbortSignal | undefined,
+): Promise<Outcome[]> {
+  const outcomes: Outcome[] = [];
+  const held: SourceFile[] = [];
+  try {
+    const reads: LaneScan[] = [];
+    for (const { range, at, length } of stretches) {
+      const { file, offset, crc, dtype } = range;
+      const fd = await file.hold();
+      held.push(file);
+      reads.push({ fd, position: offset + at, length, crc, dtype });
     }
-    return { crc32, nonFinite };
+    // One that cannot be read ends the job: it goes on behind it.
+    while (outcomes.length < reads.length) {
+      const first = outcomes.length;
+      const { crcs, nonFinite, failure } = await lanes.run(
+        { kind: "scan", reads: reads.slice(first) },
+        signal,
+      );
+      for (const [i, crc32] of crcs.entries())
+        outcomes.push({ scanned: { crc32, nonFinite: nonFinite[i]! } });
+      if (failure === undefined) break;
+      const { file } = stretches[outcomes.length]!.range;
+      const { position, length } = reads[outcomes.length]!;
+      outcomes.push({ error: readError(failure, file, position, length) });
+    }
+  } catch (error) {
+    while (outcomes.length < stretches.length) outcomes.push({ error });
   } finally {
-    file.release();
+    for (const file of held) file.release();
+  }
+  return outcomes;
+}
+
+/** Puts the stretches of a range together again. */
+class Results<Range extends ScanRange> {
+  readonly #options: ScanOptions<Range>;
+  #crc32 = 0;
+  readonly #nonFinite = { nan: 0, inf: 0 };
+  #failed = false;
+
+  constructor(options: ScanOptions<Range>) {
+    this.#options = options;
+  }
+
+  /** In the order of the ranges and of their bytes. */
+  add({ range, at, length }: Stretch<Range>, outcome: Outcome): void {
+    const { onBytes, onError, onScanned } = this.#options;
+    if (at === 0) {
+      this.#crc32 = 0;
+      this.#nonFinite.nan = 0;
+      this.#nonFinite.inf = 0;
+      this.#failed = false;
+    }
+    if (this.#failed) return;
+    if ("error" in outcome) {
+      this.#failed = true;
+      onError(outcome.error, range);
+      return;
+    }
+    const { crc32, nonFinite } = outcome.scanned;
+    if (range.crc) this.#crc32 = at === 0 ? crc32 : combineCrc32(this.#crc32, crc32, length);
+    this.#nonFinite.nan += nonFinite.nan;
+    this.#nonFinite.inf += nonFinite.inf;
+    onBytes(length);
+    if (at + length === range.length)
+      onScanned(range, { crc32: this.#crc32, nonFinite: { ...this.#nonFinite } });
   }
 }

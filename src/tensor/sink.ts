@@ -287,8 +287,8 @@ async function readExtra(
       for (let at = start; at < end; at += WINDOW) {
         throwIfAborted(signal);
         const length = Math.min(WINDOW, end - at);
-        const read = { fd, position: region.offset + at, length, crc: true };
-        const { crcs, failure } = await lanes.run({ kind: "scan", read, dtype: undefined }, signal);
+        const read = { fd, position: region.offset + at, length, crc: true, dtype: undefined };
+        const { crcs, failure } = await lanes.run({ kind: "scan", reads: [read] }, signal);
         if (failure !== undefined) throw readError(failure, region.file, read.position, length);
         checks.addExtra(region, at, length, crcs[0]!);
         report(length);

@@ -9,7 +9,7 @@ import { PICKLE_LIMITS } from "./limits.js";
 import type { PyGlobal, PyValue } from "./objects.js";
 import { readPickle } from "./pickle.js";
 import { type TorchTensor, TorchValues } from "./values.js";
-import { openTorchZip } from "./zip.js";
+import { openTorchZip, type TorchZip } from "./zip.js";
 
 export interface ReadTorchOptions {
   /** Check the CRC-32 of the pickle. Default true. */
@@ -47,14 +47,16 @@ export async function readTorchFile(path: string, options: ReadTorchOptions = {}
 async function readOpened(file: SourceFile, options: ReadTorchOptions): Promise<TorchFile> {
   const head = Buffer.alloc(Math.min(16, file.size));
   await file.read(head, 0);
-  if (head.length >= 4 && head.readUInt32LE(0) === 0x04034b50) return readZip(file, options);
+  if (head.length >= 4 && head.readUInt32LE(0) === 0x04034b50)
+    return readTorchZip(await openTorchZip(file), options);
   // PROTO 2 or higher: the magic number's pickle
   if (head.length >= 2 && head[0] === 0x80 && head[1]! >= 2 && head[1]! <= 5) return readLegacy(file);
   throw notTorch(file, head);
 }
 
-async function readZip(file: SourceFile, options: ReadTorchOptions): Promise<TorchFile> {
-  const zip = await openTorchZip(file);
+/** Reads the pickle of a zip that is open. @throws VistaError as {@link readTorchFile} does */
+export async function readTorchZip(zip: TorchZip, options: ReadTorchOptions): Promise<TorchFile> {
+  const { file } = zip;
   if (zip.has("byteorder")) {
     const order = (await readRecord(await zip.record("byteorder"), 16, options)).toString("latin1");
     if (order !== "little") {

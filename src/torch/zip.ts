@@ -29,7 +29,7 @@ export interface TorchZip {
   names(): Iterable<string>;
   has(name: string): boolean;
   /**
-   * Where the record's bytes are. Reads its local header.
+   * Where the record's bytes are. Reads its local header, the first time.
    * @throws VistaError `FORMAT` if there is none or its header contradicts the directory; `UNSUPPORTED` if it is compressed
    */
   record(name: string): Promise<Region>;
@@ -65,21 +65,30 @@ export async function openTorchZip(file: SourceFile): Promise<TorchZip> {
     }
     records.set(name, entry);
   }
+  const located = new Map<string, Promise<Region>>();
+  const locateRecord = async (name: string): Promise<Region> => {
+    const entry = records.get(name);
+    if (entry === undefined) {
+      throw new VistaError("FORMAT", "the zip has no such record", {
+        path: file.path,
+        record: `${root}/${name}`,
+        hint: "The file is damaged or was tampered with.",
+      });
+    }
+    return locate(file, entry, limits.get(entry)!);
+  };
   return {
     file,
     root,
     names: () => records.keys(),
     has: (name) => records.has(name),
-    record: async (name) => {
-      const entry = records.get(name);
-      if (entry === undefined) {
-        throw new VistaError("FORMAT", "the zip has no such record", {
-          path: file.path,
-          record: `${root}/${name}`,
-          hint: "The file is damaged or was tampered with.",
-        });
+    record: (name) => {
+      let region = located.get(name);
+      if (region === undefined) {
+        region = locateRecord(name);
+        located.set(name, region);
       }
-      return locate(file, entry, limits.get(entry)!);
+      return region;
     },
   };
 }

@@ -2,7 +2,6 @@
 import { type VerifyReport, verifyCheckpoint } from "../../checkpoint/verify.js";
 import { oneLine } from "../../errors.js";
 import { formatBytes, formatCount, formatDuration, plural } from "../format.js";
-import { optimizeNow } from "../optimize.js";
 import { type CommandContext, EXIT } from "../program.js";
 import { createProgressView } from "../progress.js";
 import { startAhead } from "./run-output.js";
@@ -17,7 +16,6 @@ export async function verify(
   context: CommandContext,
 ): Promise<void> {
   const started = Date.now();
-  optimizeNow();
   startAhead(path);
   const view = await createProgressView(options.quiet ?? false);
   try {
