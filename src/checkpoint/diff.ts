@@ -49,11 +49,12 @@ export async function diffStates(a: StateDict, b: StateDict, options: RunOptions
   });
   const total = pairs.reduce((sum, pair) => sum + pair.a.byteLength + pair.b.byteLength, 0);
   const computed = new ComputedCache();
+  const buffers = new Buffers();
   const different: TensorDifference[] = [];
   let done = 0;
   for (const pair of pairs) {
     throwIfAborted(options.signal);
-    const difference = await compare(pair.name, pair.a, pair.b, computed, options, (bytes) => {
+    const difference = await compare(pair.name, pair.a, pair.b, computed, buffers, options, (bytes) => {
       done += bytes;
       options.onProgress?.({ phase: "diff", done, total, unit: "bytes" });
     });
@@ -68,6 +69,7 @@ async function compare(
   a: Tensor,
   b: Tensor,
   computed: ComputedCache,
+  buffers: Buffers,
   options: RunOptions,
   report: (bytes: number) => void,
 ): Promise<TensorDifference | undefined> {
@@ -94,11 +96,13 @@ async function compare(
       values.add(bytesA, bytesB);
     }
     report(bytesA.byteLength + bytesB.byteLength);
+    buffers.give(bytesA, bytesB);
   };
   try {
     for (const [from, to] of stepsOf(a)) {
       throwIfAborted(options.signal);
-      queue.push(Promise.all([readRange(a, from, to, computed), readRange(b, from, to, computed)]));
+      const read = (tensor: Tensor) => readRange(tensor, from, to, computed, buffers);
+      queue.push(Promise.all([read(a), read(b)]));
       if (queue.length === AHEAD) await takeFirst();
     }
     while (queue.length > 0) await takeFirst();
@@ -106,6 +110,21 @@ async function compare(
     await Promise.allSettled(queue);
   }
   return identical && sameType ? undefined : { ...header, ...values.result() };
+}
+
+/** A few buffers that serve again and again: new ones for every step would pile up until they are collected. */
+class Buffers {
+  readonly #spare: Uint8Array[] = [];
+
+  take(length: number): Uint8Array {
+    const at = this.#spare.findIndex(({ byteLength }) => byteLength >= length);
+    const bytes = at >= 0 ? this.#spare.splice(at, 1)[0]! : new Uint8Array(Math.max(length, STEP * 4));
+    return bytes.subarray(0, length);
+  }
+
+  give(...taken: readonly Uint8Array[]): void {
+    for (const { buffer } of taken) this.#spare.push(new Uint8Array(buffer));
+  }
 }
 
 /** Ranges of elements; packed types (4 and 6 bits) are one range. */
@@ -119,9 +138,10 @@ async function readRange(
   from: number,
   to: number,
   computed: ComputedCache,
+  buffers: Buffers,
 ): Promise<Uint8Array> {
   const { bits } = dtypeInfo(tensor.dtype);
-  const bytes = new Uint8Array(((to - from) * bits) / 8);
+  const bytes = buffers.take(((to - from) * bits) / 8);
   const reader = new WindowReader(computed, false);
   reader.add(tensor, (from * bits) / 8, bytes);
   await reader.run();
