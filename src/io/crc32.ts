@@ -16,13 +16,17 @@ function loadFastest(): (bytes: Uint8Array, start: number) => number {
 
 let fastest: ((bytes: Uint8Array, start: number) => number) | undefined;
 
-/** Bytes below which it does not matter, and small checkpoints are spared 4 ms of loading. */
-const WORTH_LOADING = 64 * 1024;
+/** Bytes in all below which it does not matter: a small checkpoint is spared 4 ms of loading, and the opening of a large one. */
+const WORTH_LOADING = 4 * 1024 * 1024;
+let seen = 0;
 
 /** CRC-32 of `bytes`; with `start`, of what has that CRC followed by `bytes`. */
 export function crc32(bytes: Uint8Array, start = 0): number {
-  if (bytes.byteLength < WORTH_LOADING) return zlibCrc32(bytes, start);
-  fastest ??= loadFastest();
+  if (fastest === undefined) {
+    seen += bytes.byteLength;
+    if (seen < WORTH_LOADING) return zlibCrc32(bytes, start);
+    fastest = loadFastest();
+  }
   return fastest(bytes, start);
 }
 

@@ -1,13 +1,11 @@
 /** What the commands that write a state dict share when they run. */
-import { type Stats, statSync } from "node:fs";
 import { resolve } from "node:path";
 import { castState } from "../../checkpoint/cast.js";
 import { formatOf, type Saved, type SaveOptions } from "../../checkpoint/save.js";
 import { VistaError } from "../../errors.js";
-import { startSecondThread, WORKER_FROM } from "../../tensor/lanes.js";
 import type { StateDict } from "../../tensor/tensor.js";
 import { formatBytes, formatDuration, plural } from "../format.js";
-import { asBuilt, boundMemory, optimizeLater, optimizeNow } from "../optimize.js";
+import { optimizeNow } from "../optimize.js";
 import { DTYPES, type OutputFileOptions } from "./output-options.js";
 
 /** The state dict in the dtype that was asked for. */
@@ -61,25 +59,4 @@ export function outputLines(state: StateDict, { saved, seconds, dryRun }: Result
 /** Before a state dict is written: tensors that are more than ranges of files are computed element by element. */
 export function optimizeFor(state: StateDict): void {
   if ([...state.tensors.values()].some(({ source }) => source.kind !== "pieces")) optimizeNow();
-}
-
-/**
- * Has the second thread of the copy loop start while the output is planned, where there is enough to copy or to scan. Not while a
- * large checkpoint is opened: both need memory then, 20 MB more for a model of 3,000 tensors.
- */
-export function startAhead(input: string): void {
-  let stats: Stats;
-  try {
-    stats = statSync(input);
-  } catch {
-    return; // What is wrong with it is said when it is opened.
-  }
-  // A checkpoint folder that is small enough for one thread is rare.
-  if (stats.isDirectory() || stats.size >= WORKER_FROM) {
-    asBuilt();
-    startSecondThread(() => {
-      boundMemory();
-      optimizeLater();
-    });
-  }
 }

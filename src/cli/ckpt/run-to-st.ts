@@ -8,18 +8,9 @@ import type { StateDict } from "../../tensor/tensor.js";
 import { isShadow } from "../../vista/ema.js";
 import { applyVistaSteps, type VistaReport } from "../../vista/steps.js";
 import { formatCount, plural } from "../format.js";
-import { optimizeLater } from "../optimize.js";
 import type { CommandContext } from "../program.js";
 import { createProgressView } from "../progress.js";
-import {
-  fileOptions,
-  inDType,
-  optimizeFor,
-  outputJson,
-  outputLines,
-  type Result,
-  startAhead,
-} from "./run-output.js";
+import { fileOptions, inDType, optimizeFor, outputJson, outputLines, type Result } from "./run-output.js";
 import { DEFAULT_FOLDER, type ToStOptions } from "./to-st.js";
 
 const TORCH_EXTENSIONS = [".bin", ".pt", ".pth", ".ckpt"];
@@ -38,7 +29,6 @@ export async function toSt(
       hint: "Name an output that ends in .safetensors.",
     });
   }
-  optimizeLater();
   const view = await createProgressView(options.quiet ?? false);
   let checkpoint: Checkpoint | undefined;
   try {
@@ -47,7 +37,6 @@ export async function toSt(
       verify: options.verify,
       signal: context.signal,
     });
-    if (!options.dryRun) startAhead(input);
     const { state, report } = convertOf(input, checkpoint.state, options);
     const saveOptions = {
       ...fileOptions(target, options),

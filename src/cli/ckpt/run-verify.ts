@@ -4,7 +4,6 @@ import { oneLine } from "../../errors.js";
 import { formatBytes, formatCount, formatDuration, plural } from "../format.js";
 import { type CommandContext, EXIT } from "../program.js";
 import { createProgressView } from "../progress.js";
-import { startAhead } from "./run-output.js";
 import type { VerifyCommandOptions } from "./verify.js";
 
 /** Problems and tensors shown; --json has all. */
@@ -16,7 +15,6 @@ export async function verify(
   context: CommandContext,
 ): Promise<void> {
   const started = Date.now();
-  startAhead(path);
   const view = await createProgressView(options.quiet ?? false);
   try {
     const report = await verifyCheckpoint(path, {

@@ -1,6 +1,7 @@
 /** `vista-ckpt to-st`: its options. What it does is loaded when it runs. */
 import { type Command, InvalidArgumentError } from "commander";
 import type { CommandContext } from "../program.js";
+import { startAhead } from "./ahead.js";
 import { addCommonOptions, type CommonOptions, oneOutput } from "./common.js";
 import { addOutputFileOptions, type OutputFileOptions } from "./output-options.js";
 
@@ -47,6 +48,8 @@ export function toStCommand(parent: Command, context: CommandContext): void {
     .addHelpText("after", HELP)
     .action(async (input: string, output: string | undefined, options: ToStOptions) => {
       const target = oneOutput(output, options.output);
+      // While the rest is loaded.
+      if (!options.dryRun) startAhead(input);
       const { toSt } = await import("./run.js");
       await toSt(input, target, options, context);
     });

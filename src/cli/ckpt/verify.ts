@@ -1,6 +1,7 @@
 /** `vista-ckpt verify`: its options. What it does is loaded when it runs. */
 import type { Command } from "commander";
 import type { CommandContext } from "../program.js";
+import { startAhead } from "./ahead.js";
 
 export interface VerifyCommandOptions {
   tag?: string;
@@ -27,6 +28,8 @@ export function verifyCommand(parent: Command, context: CommandContext): void {
     .option("-q, --quiet", "print nothing but errors")
     .addHelpText("after", HELP)
     .action(async (path: string, options: VerifyCommandOptions) => {
+      // While the rest is loaded.
+      startAhead(path);
       const { verify } = await import("./run.js");
       await verify(path, options, context);
     });

@@ -1,0 +1,28 @@
+/** Starting the second thread of the copy loop before it is needed. */
+import { type Stats, statSync } from "node:fs";
+import { startSecondThread, WORKER_FROM } from "../../tensor/second-thread.js";
+import { asBuilt, boundMemory, optimizeLater } from "../optimize.js";
+
+/** Starts it where there is enough to copy or to scan; after that, V8 runs as `optimize.ts` says. */
+export function startAhead(input: string): void {
+  if (!isLarge(input)) {
+    optimizeLater();
+    return;
+  }
+  asBuilt();
+  startSecondThread(() => {
+    boundMemory();
+    optimizeLater();
+  });
+}
+
+function isLarge(input: string): boolean {
+  let stats: Stats;
+  try {
+    stats = statSync(input);
+  } catch {
+    return false; // What is wrong with it is said when it is opened.
+  }
+  // A checkpoint folder that is small enough for one thread is rare.
+  return stats.isDirectory() || stats.size >= WORKER_FROM;
+}

@@ -1,0 +1,68 @@
+/** The second thread of the copy loop, apart from what it does: it can start before that is loaded. */
+import { Worker } from "node:worker_threads";
+import type { LaneJob, LaneResult } from "./lane.js";
+
+/** Bytes in all below which it takes longer to start than it saves. */
+export const WORKER_FROM = 64 * 1024 * 1024;
+
+/** A worker, from its start on. */
+export class SecondThread {
+  readonly #worker: Worker;
+  ready = false;
+  /** Called with every result, and without one when it is ready. */
+  onResult: (result?: LaneResult) => void = () => {};
+  onError: (error: unknown) => void = () => {};
+
+  constructor(onReady?: () => void) {
+    // No more of a heap than short-lived messages need.
+    const resourceLimits = { maxYoungGenerationSizeMb: 1, maxOldGenerationSizeMb: 64 };
+    this.#worker = new Worker(new URL("./lane-worker.js", import.meta.url), { resourceLimits });
+    this.#worker.on("message", (message: "ready" | LaneResult) => {
+      if (message !== "ready") return this.onResult(message);
+      this.ready = true;
+      onReady?.();
+      this.onResult();
+    });
+    this.#worker.on("error", (error) => {
+      this.ready = false;
+      this.onError(error);
+    });
+  }
+
+  run(job: LaneJob): void {
+    this.#worker.postMessage(job);
+  }
+
+  /** Ends it, which nobody has to wait for. */
+  end(): void {
+    void this.#worker.terminate();
+  }
+
+  /** Whether it keeps the process alive. */
+  hold(process: boolean): void {
+    if (process) this.#worker.ref();
+    else this.#worker.unref();
+  }
+}
+
+/** Started ahead of time, not in use yet. */
+let spare: SecondThread | undefined;
+
+/**
+ * Starts the second thread that {@link takeSecondThread} gives next, so that it is there when copying begins: it takes
+ * some 50 ms to start. It does not keep the process alive.
+ *
+ * @param onReady  called when it has started
+ */
+export function startSecondThread(onReady: () => void): void {
+  if (spare !== undefined) return;
+  spare = new SecondThread(onReady);
+  spare.hold(false);
+}
+
+export function takeSecondThread(): SecondThread {
+  const taken = spare ?? new SecondThread();
+  spare = undefined;
+  taken.hold(true);
+  return taken;
+}
