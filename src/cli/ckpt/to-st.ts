@@ -48,9 +48,9 @@ export function toStCommand(parent: Command, context: CommandContext): void {
     .addHelpText("after", HELP)
     .action(async (input: string, output: string | undefined, options: ToStOptions) => {
       const target = oneOutput(output, options.output);
-      // While the rest is loaded.
+      const loading = import("./run.js");
       if (!options.dryRun) startAhead(input);
-      const { toSt } = await import("./run.js");
+      const { toSt } = await loading;
       await toSt(input, target, options, context);
     });
 }

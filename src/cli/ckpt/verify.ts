@@ -28,9 +28,9 @@ export function verifyCommand(parent: Command, context: CommandContext): void {
     .option("-q, --quiet", "print nothing but errors")
     .addHelpText("after", HELP)
     .action(async (path: string, options: VerifyCommandOptions) => {
-      // While the rest is loaded.
+      const loading = import("./run.js");
       startAhead(path);
-      const { verify } = await import("./run.js");
+      const { verify } = await loading;
       await verify(path, options, context);
     });
 }
