@@ -39,7 +39,8 @@ export function median(values) {
 }
 
 /**
- * Runs every contestant `rounds` times, in turns, after one round that is not counted.
+ * Runs every contestant `rounds` times, in rounds of all in random order, after one round that is not counted. In an order that
+ * is always the same, each would always find the memory that the same one before it left.
  *
  * @param contestants  name → { command, before?, rounds? }: `before` runs untimed ahead of each run; `rounds` lowers the number
  *   for slow ones
@@ -52,11 +53,11 @@ export async function takeTurns(contestants, rounds, warm = []) {
   const times = Object.fromEntries(Object.keys(contestants).map((name) => [name, []]));
   const memory = Object.fromEntries(Object.keys(contestants).map((name) => [name, 0]));
   for (let round = 0; round <= rounds; round++) {
-    for (const [name, { command, before, rounds: own = rounds }] of Object.entries(contestants)) {
+    for (const [name, { command, before, rounds: own = rounds }] of shuffled(Object.entries(contestants))) {
       if (round > own) continue;
       // Some virtual machines give memory that has been free for a second or two back to their host, and it is slow to get
-      // again. In this order every run gets what its last output had, the sooner the more of it; with --settle N all wait
-      // for N seconds, and none does.
+      // again. So a run gets what the last output had, the sooner the more of it; with --settle N all wait for N seconds,
+      // and none does.
       for (const path of warm) readThrough(path);
       before?.();
       await sleep(settle * 1000);
@@ -77,6 +78,13 @@ export async function takeTurns(contestants, rounds, warm = []) {
       },
     ]),
   );
+}
+
+function shuffled(items) {
+  return items
+    .map((item) => ({ item, at: Math.random() }))
+    .sort((a, b) => a.at - b.at)
+    .map(({ item }) => item);
 }
 
 function readThrough(path) {

@@ -6,10 +6,13 @@
  * Needs the peers' environment (test/peers/setup.sh zero), GNU time, and disk for eight times the size.
  */
 import { spawnSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { mkdirSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { option, printTable, remove, takeTurns } from "./measure.mjs";
+import { crc32 } from "node:zlib";
+import { crc32 as fast } from "../dist/io/crc32.js";
+import { median, option, printTable, remove, takeTurns } from "./measure.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const python = option("python", join(root, ".venv-peers/zero/bin/python"));
@@ -73,6 +76,21 @@ printTable(
   `${gb} GB (${statSync(at("out.safetensors")).size} bytes), warm, no fsync`,
   await takeTurns(contestants, rounds, [at("zero"), at("in.bin"), at("out.safetensors")]),
   "cp of the result",
+);
+
+/** Seconds for the CRC-32 of `bytes` bytes that are in the processor's cache. */
+function checksumAlone(take, bytes) {
+  const block = randomBytes(256 * 1024);
+  const times = Array.from({ length: 7 }, () => {
+    const started = process.hrtime.bigint();
+    for (let at = 0, crc = 0; at < bytes; at += block.length) crc = take(block, crc);
+    return Number(process.hrtime.bigint() - started) / 1e9;
+  });
+  return median(times).toFixed(2);
+}
+const size = statSync(at("in.bin")).size;
+console.log(
+  `\nThe CRC-32 of ${size} bytes alone: node:zlib ${checksumAlone(crc32, size)} s, here ${checksumAlone(fast, size)} s`,
 );
 
 const crc =
