@@ -18,6 +18,8 @@ interface Kernels {
   /** Whether an element of `[from, end)` has all of these bits; by 32 bytes. */
   any16(from: number, end: number, bits: number): number;
   any32(from: number, end: number, bits: number): number;
+  /** `bits` are those of the upper half. */
+  any64(from: number, end: number, bits: number): number;
   /**
    * Adds a0 · v0 + a1 · v1 + a2 · v2 + a3 · v3 to the float64 in `[row, end)` and the same with b to those at `next`, where v0 to v3
    * are at `right` and `stride` bytes further on each; by 16 bytes.
@@ -69,16 +71,17 @@ export function narrow(to: "BF16" | "F16", source: Uint8Array, target: Uint8Arra
 
 /**
  * Calls `look` for each block in which an element has all of `bits` set.
+ * @param bits  for elements of 64 bits, of their upper half
  * @param bytes  whole elements, at any address
  */
 export function blocksWith(
-  width: 16 | 32,
+  width: 16 | 32 | 64,
   bits: number,
   bytes: Uint8Array,
   look: (block: Uint8Array) => void,
 ): void {
-  const { any16, any32 } = kernels(2 * BLOCK);
-  const any = width === 16 ? any16 : any32;
+  const { any16, any32, any64 } = kernels(2 * BLOCK);
+  const any = { 16: any16, 32: any32, 64: any64 }[width];
   for (let at = 0; at < bytes.byteLength; at += BLOCK) {
     const part = bytes.subarray(at, at + BLOCK);
     bytesOf.set(part);

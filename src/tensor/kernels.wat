@@ -102,6 +102,21 @@
       (br_if $next (i32.lt_u (local.get $from) (local.get $end))))
     (v128.any_true (local.get $any)))
 
+  ;; $bits: of the upper half
+  (func (export "any64") (param $from i32) (param $end i32) (param $bits i32) (result i32)
+    (local $mask v128) (local $any v128)
+    (local.set $mask (i64x2.splat (i64.shl (i64.extend_i32_u (local.get $bits)) (i64.const 32))))
+    (loop $next
+      (local.set $any
+        (v128.or
+          (local.get $any)
+          (v128.or
+            (i64x2.eq (v128.and (v128.load (local.get $from)) (local.get $mask)) (local.get $mask))
+            (i64x2.eq (v128.and (v128.load offset=16 (local.get $from)) (local.get $mask)) (local.get $mask)))))
+      (local.set $from (i32.add (local.get $from) (i32.const 32)))
+      (br_if $next (i32.lt_u (local.get $from) (local.get $end))))
+    (v128.any_true (local.get $any)))
+
   (func (export "addProducts")
     (param $row i32) (param $next i32) (param $end i32) (param $right i32) (param $stride i32)
     (param $a0 f64) (param $a1 f64) (param $a2 f64) (param $a3 f64)

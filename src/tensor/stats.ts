@@ -34,49 +34,46 @@ function aligned(bytes: Uint8Array, width: number): Uint8Array {
   return bytes.byteOffset % width === 0 ? bytes : Uint8Array.from(bytes);
 }
 
-/** @param exponent  the bits of the exponent: all of them are set in NaN and infinity alone */
-function count32(exponent: number) {
-  return (bytes: Uint8Array, count: NonFinite): void =>
-    blocksWith(32, exponent, bytes, (block) => {
-      const view = aligned(block, 4);
-      for (const word of new Uint32Array(view.buffer, view.byteOffset, view.byteLength / 4)) {
-        const magnitude = word & 0x7fffffff;
-        if (magnitude > exponent) count.nan++;
-        else if (magnitude === exponent) count.inf++;
-      }
-    });
+/** @param exponent  the bits of the exponent, in the upper half of 64: all of them are set in NaN and infinity alone */
+function countWide(width: 16 | 32 | 64, exponent: number) {
+  const count = { 16: count16, 32: count32, 64: count64 }[width];
+  return (bytes: Uint8Array, found: NonFinite): void =>
+    blocksWith(width, exponent, bytes, (block) => count(aligned(block, width / 8), exponent, found));
 }
 
-function count16(exponent: number) {
-  return (bytes: Uint8Array, count: NonFinite): void =>
-    blocksWith(16, exponent, bytes, (block) => {
-      const view = aligned(block, 2);
-      for (const word of new Uint16Array(view.buffer, view.byteOffset, view.byteLength / 2)) {
-        const magnitude = word & 0x7fff;
-        if (magnitude > exponent) count.nan++;
-        else if (magnitude === exponent) count.inf++;
-      }
-    });
+function count16({ buffer, byteOffset, byteLength }: Uint8Array, exponent: number, found: NonFinite): void {
+  for (const word of new Uint16Array(buffer, byteOffset, byteLength / 2)) {
+    const magnitude = word & 0x7fff;
+    if (magnitude > exponent) found.nan++;
+    else if (magnitude === exponent) found.inf++;
+  }
 }
 
-function countF64(bytes: Uint8Array, count: NonFinite): void {
-  const view = aligned(bytes, 4);
-  const words = new Int32Array(view.buffer, view.byteOffset, view.byteLength / 4);
+function count32({ buffer, byteOffset, byteLength }: Uint8Array, exponent: number, found: NonFinite): void {
+  for (const word of new Uint32Array(buffer, byteOffset, byteLength / 4)) {
+    const magnitude = word & 0x7fffffff;
+    if (magnitude > exponent) found.nan++;
+    else if (magnitude === exponent) found.inf++;
+  }
+}
+
+function count64({ buffer, byteOffset, byteLength }: Uint8Array, exponent: number, found: NonFinite): void {
+  const words = new Uint32Array(buffer, byteOffset, byteLength / 4);
   for (let i = 0; i < words.length; i += 2) {
     const high = words[i + 1]! & 0x7fffffff;
-    if (high < 0x7ff00000) continue;
-    if (high === 0x7ff00000 && words[i] === 0) count.inf++;
-    else count.nan++;
+    if (high < exponent) continue;
+    if (high === exponent && words[i] === 0) found.inf++;
+    else found.nan++;
   }
 }
 
 const WIDE: Partial<Record<DType, (bytes: Uint8Array, count: NonFinite) => void>> = {
-  F64: countF64,
-  C128: countF64,
-  F32: count32(0x7f800000),
-  C64: count32(0x7f800000),
-  F16: count16(0x7c00),
-  BF16: count16(0x7f80),
+  F64: countWide(64, 0x7ff00000),
+  C128: countWide(64, 0x7ff00000),
+  F32: countWide(32, 0x7f800000),
+  C64: countWide(32, 0x7f800000),
+  F16: countWide(16, 0x7c00),
+  BF16: countWide(16, 0x7f80),
 };
 
 /** 8-bit floats; see the decoders in cast.ts for their special values. */

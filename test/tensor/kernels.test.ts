@@ -64,7 +64,7 @@ describe("float32 to 16 bits", () => {
 
 describe("blocks with NaN or infinity", () => {
   /** The places of the blocks that are looked at. */
-  function found(width: 16 | 32, exponent: number, bytes: Uint8Array): number[] {
+  function found(width: 16 | 32 | 64, exponent: number, bytes: Uint8Array): number[] {
     const places: number[] = [];
     blocksWith(width, exponent, bytes, (block) => places.push(block.byteOffset - bytes.byteOffset));
     return places;
@@ -74,13 +74,18 @@ describe("blocks with NaN or infinity", () => {
     [32, 0x7f800000],
     [16, 0x7c00],
     [16, 0x7f80],
-  ] as const)("%i bits, exponent 0x%x: wherever it is, and nowhere else", (width, exponent) => {
+    [64, 0x7ff00000],
+  ] as const)("%i bits, exponent %i: wherever it is, and nowhere else", (width, exponent) => {
     const size = width / 8;
-    for (const length of [size, 32, 36, 65_536, 65_536 + 4 * size, 150_000]) {
+    for (const length of [size, 32, 40, 65_536, 65_536 + 4 * size, 150_000]) {
       const bytes = new Uint8Array(length);
       const view = new DataView(bytes.buffer);
-      const set = (at: number, value: number) =>
-        width === 32 ? view.setUint32(at, value, true) : view.setUint16(at, value, true);
+      const set = (at: number, value: number) => {
+        if (width === 16) view.setUint16(at, value, true);
+        else view.setUint32(width === 64 ? at + 4 : at, value, true);
+        // The lower half has every bit set, which must not count.
+        if (width === 64) view.setUint32(at, 0xffffffff, true);
+      };
       // The largest finite number everywhere: all bits of the fraction, all but one of the exponent.
       for (let at = 0; at < length; at += size) set(at, exponent - 1);
       expect(found(width, exponent, bytes)).toEqual([]);
