@@ -23,6 +23,6 @@ function isLarge(input: string): boolean {
   } catch {
     return false; // What is wrong with it is said when it is opened.
   }
-  // A checkpoint folder that is small enough for one thread is rare.
-  return stats.isDirectory() || stats.size >= WORKER_FROM;
+  // A checkpoint folder that is small enough for one thread is rare, and so is an index of shards.
+  return stats.isDirectory() || input.endsWith(".json") || stats.size >= WORKER_FROM;
 }
