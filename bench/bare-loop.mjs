@@ -6,7 +6,7 @@
  */
 import { closeSync, openSync, readSync, statSync, writeSync } from "node:fs";
 import { isMainThread, Worker, workerData } from "node:worker_threads";
-import { crc32 } from "../dist/io/crc32.js";
+import { crc32 } from "../dist/core/io/crc32.js";
 
 const CHUNK = 256 * 1024;
 /** Chunks taken at a time. */

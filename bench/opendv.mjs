@@ -79,8 +79,8 @@ async function child(task, root) {
 /** 65 M frames in 2,000 folders through the same code that lists folders, with a gap every 800 frames. */
 async function simulatedIndex() {
   const [{ buildIndex }, { encodeIndex, decodeIndex }, { FrameSet }] = await Promise.all([
-    dist("index-file/build"),
-    dist("index-file/format"),
+    dist("frame-index/build"),
+    dist("frame-index/format"),
     dist("opendv/runs"),
   ]);
   const folders = Array.from({ length: 2000 }, (_, i) => {

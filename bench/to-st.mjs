@@ -11,7 +11,7 @@ import { mkdirSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { crc32 } from "node:zlib";
-import { crc32 as fast } from "../dist/io/crc32.js";
+import { crc32 as fast } from "../dist/core/io/crc32.js";
 import { median, option, printTable, remove, takeTurns } from "./measure.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));

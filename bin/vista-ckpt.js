@@ -1,4 +1,4 @@
 #!/usr/bin/env node
-import { main } from "../dist/cli/vista-ckpt.js";
+import { main } from "../dist/checkpoint/cli/vista-ckpt.js";
 
 await main(process.argv);

@@ -1,4 +1,4 @@
 #!/usr/bin/env node
-import { main } from "../dist/cli/vista-data.js";
+import { main } from "../dist/dataset/cli/vista-data.js";
 
 await main(process.argv);

@@ -1,4 +1,4 @@
 #!/usr/bin/env node
-import { main } from "../dist/cli/vista-train.js";
+import { main } from "../dist/train/cli/vista-train.js";
 
 await main(process.argv);

@@ -1,12 +1,12 @@
 /**
- * Assembles src/tensor/kernels.wat into src/tensor/kernels-code.ts, which is committed: run it after every change there. A test
+ * Assembles src/checkpoint/tensor/kernels.wat into src/checkpoint/tensor/kernels-code.ts, which is committed: run it after every change there. A test
  * says when it was forgotten.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import wabt from "wabt";
 
-const path = (name) => fileURLToPath(new URL(`../src/tensor/${name}`, import.meta.url));
+const path = (name) => fileURLToPath(new URL(`../src/checkpoint/tensor/${name}`, import.meta.url));
 
 /** The module's bytes. */
 export async function assemble() {

@@ -15,7 +15,7 @@ rmSync("dist", { recursive: true, force: true });
 execFileSync("node_modules/.bin/tsc", ["-p", "tsconfig.build.json"], { stdio: "inherit" });
 
 const options = {
-  outdir: "dist/cli",
+  outdir: "dist/checkpoint/cli",
   bundle: true,
   format: "esm",
   platform: "node",
@@ -39,12 +39,12 @@ const noChildren = {
 const { metafile } = await build({
   ...options,
   plugins: [noChildren],
-  entryPoints: ["src/cli/vista-ckpt.ts"],
+  entryPoints: ["src/checkpoint/cli/vista-ckpt.ts"],
   entryNames: "[name]",
   splitting: true,
 });
 // The thread that it starts is looked for beside it; of one file, it starts some milliseconds sooner.
-await build({ ...options, entryPoints: ["src/tensor/lane-worker.ts"], banner: {} });
+await build({ ...options, entryPoints: ["src/checkpoint/copy/lane-worker.ts"], banner: {} });
 
 // The bundled packages are MIT or the like: their notices go with the code.
 const packages = new Set();
@@ -59,4 +59,4 @@ const notices = [...packages].sort().map((name) => {
     .find(existsSync);
   return `${name} ${version} (${license})\n\n${file ? readFileSync(file, "utf8").trim() : "no license text in the package"}\n`;
 });
-writeFileSync("dist/cli/THIRD-PARTY-LICENSES.txt", notices.join(`\n${"-".repeat(80)}\n\n`));
+writeFileSync("dist/checkpoint/cli/THIRD-PARTY-LICENSES.txt", notices.join(`\n${"-".repeat(80)}\n\n`));

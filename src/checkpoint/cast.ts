@@ -1,8 +1,8 @@
 /** A whole state dict in another floating-point type. */
-import type { CastTarget } from "../tensor/cast.js";
-import { canCast } from "../tensor/cast.js";
-import type { DType } from "../tensor/dtype.js";
-import { castTensor, type StateDict, type Tensor } from "../tensor/tensor.js";
+import type { CastTarget } from "./tensor/cast.js";
+import { canCast } from "./tensor/cast.js";
+import type { DType } from "./tensor/dtype.js";
+import { castTensor, type StateDict, type Tensor } from "./tensor/tensor.js";
 
 /**
  * Floating-point tensors in `dtype` (16 bits: rounded to nearest, ties to even); integers, booleans, complex and packed

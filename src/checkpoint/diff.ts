@@ -1,11 +1,11 @@
 /** Comparing two checkpoints, of any kind each, tensor by tensor, a few megabytes at a time. */
-import { throwIfAborted } from "../errors.js";
-import type { RunOptions } from "../progress.js";
-import { canCast, castBytes } from "../tensor/cast.js";
-import { type DType, dtypeInfo } from "../tensor/dtype.js";
-import type { StateDict, Tensor } from "../tensor/tensor.js";
-import { ComputedCache, WindowReader } from "../tensor/window.js";
+import { throwIfAborted } from "../core/errors.js";
+import type { RunOptions } from "../core/progress.js";
 import { isFloat } from "./cast.js";
+import { ComputedCache, WindowReader } from "./copy/window.js";
+import { canCast, castBytes } from "./tensor/cast.js";
+import { type DType, dtypeInfo } from "./tensor/dtype.js";
+import type { StateDict, Tensor } from "./tensor/tensor.js";
 
 export interface TensorDifference {
   readonly name: string;

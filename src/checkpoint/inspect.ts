@@ -1,17 +1,17 @@
 /** What a checkpoint is and what is in it, without reading a weight. */
 import { stat } from "node:fs/promises";
-import { isVistaError } from "../errors.js";
-import type { RunOptions } from "../progress.js";
-import type { DType } from "../tensor/dtype.js";
-import type { StateDict, Tensor } from "../tensor/tensor.js";
-import { isKnownGlobal } from "../torch/known-globals.js";
-import { asDict, asInteger, asString } from "../torch/objects.js";
-import { readTorchFile, type TorchFile } from "../torch/read.js";
-import { storagesIn } from "../torch/storages.js";
-import { isEmaCounter, isShadow, parametersByShadow } from "../vista/ema.js";
-import { adapterNames } from "../vista/lora.js";
-import { PREFIX } from "../vista/prefix.js";
+import { isVistaError } from "../core/errors.js";
+import type { RunOptions } from "../core/progress.js";
 import { type Checkpoint, type CheckpointKind, openCheckpoint } from "./open.js";
+import type { DType } from "./tensor/dtype.js";
+import type { StateDict, Tensor } from "./tensor/tensor.js";
+import { isKnownGlobal } from "./torch/known-globals.js";
+import { asDict, asInteger, asString } from "./torch/objects.js";
+import { readTorchFile, type TorchFile } from "./torch/read.js";
+import { storagesIn } from "./torch/storages.js";
+import { isEmaCounter, isShadow, parametersByShadow } from "./vista/ema.js";
+import { adapterNames } from "./vista/lora.js";
+import { PREFIX } from "./vista/prefix.js";
 
 export type TensorTag = "lora" | "ema" | "frozen" | "shared" | "orphan";
 

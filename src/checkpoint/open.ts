@@ -1,18 +1,18 @@
 /** One door for every input: torch files, safetensors, sharded ones of both, ZeRO checkpoint folders. */
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { fromSystem, throwIfAborted, VistaError } from "../errors.js";
-import { SourceFile } from "../io/source.js";
-import type { RunOptions } from "../progress.js";
-import { looksLikeSafetensors, openSafetensors } from "../safetensors/read.js";
-import { StateDict, type Tensor } from "../tensor/tensor.js";
-import { asDict, type PyDict } from "../torch/objects.js";
-import { findStateDict, tensorsOf } from "../torch/open.js";
-import { readTorchFile, type TorchFile } from "../torch/read.js";
-import { TorchTensor } from "../torch/values.js";
-import { openZeroCheckpoint } from "../zero/open.js";
-import type { ZeroInfo } from "../zero/plan.js";
-import { readIndex, type ShardIndex } from "./index-file.js";
+import { fromSystem, throwIfAborted, VistaError } from "../core/errors.js";
+import { SourceFile } from "../core/io/source.js";
+import type { RunOptions } from "../core/progress.js";
+import { looksLikeSafetensors, openSafetensors } from "./safetensors/read.js";
+import { readIndex, type ShardIndex } from "./shard-index.js";
+import { StateDict, type Tensor } from "./tensor/tensor.js";
+import { asDict, type PyDict } from "./torch/objects.js";
+import { findStateDict, tensorsOf } from "./torch/open.js";
+import { readTorchFile, type TorchFile } from "./torch/read.js";
+import { TorchTensor } from "./torch/values.js";
+import { openZeroCheckpoint } from "./zero/open.js";
+import type { ZeroInfo } from "./zero/plan.js";
 
 export type CheckpointKind = "torch" | "safetensors" | "torch-sharded" | "safetensors-sharded" | "zero";
 

@@ -1,15 +1,15 @@
 /** Writing a state dict as one file or as several with an index, torch or safetensors by the name of the output. */
 import { readdir, rm } from "node:fs/promises";
 import { basename, dirname, extname, join } from "node:path";
-import { fromSystem, VistaError } from "../errors.js";
-import { AtomicFile, type OutputOptions, prepareOutput } from "../io/output.js";
-import { planSafetensors } from "../safetensors/write.js";
-import type { OutputPart } from "../tensor/parts.js";
-import { type WriteOptions, writeFiles } from "../tensor/sink.js";
-import type { StateDict } from "../tensor/tensor.js";
-import { planTorchFile } from "../torch/write.js";
-import { formatIndex } from "./index-file.js";
+import { fromSystem, VistaError } from "../core/errors.js";
+import { AtomicFile, type OutputOptions, prepareOutput } from "../core/io/output.js";
+import type { OutputPart } from "./copy/parts.js";
+import { type WriteOptions, writeFiles } from "./copy/sink.js";
+import { planSafetensors } from "./safetensors/write.js";
+import { formatIndex } from "./shard-index.js";
 import { splitState } from "./split.js";
+import type { StateDict } from "./tensor/tensor.js";
+import { planTorchFile } from "./torch/write.js";
 
 export type CheckpointFormat = "torch" | "safetensors";
 

@@ -3,7 +3,7 @@
  *
  * Source: huggingface_hub, serialization/_base.py (split_state_dict_into_shards_factory).
  */
-import type { StateDict, Tensor } from "../tensor/tensor.js";
+import type { StateDict, Tensor } from "./tensor/tensor.js";
 
 /**
  * Fills files greedily, in the order of the names. A tensor above the limit gets a file of its own.

@@ -1,20 +1,20 @@
 /** Checking whole checkpoints: every checksum, every rule of the formats, and how many numbers are none. */
 import { stat } from "node:fs/promises";
-import { fromSystem, isVistaError, type VistaError } from "../errors.js";
-import { type Region, SourceFile } from "../io/source.js";
-import type { RunOptions } from "../progress.js";
-import { openSafetensors } from "../safetensors/read.js";
-import { checksumError } from "../tensor/checks.js";
-import type { DType } from "../tensor/dtype.js";
-import { type ScanRange, scanRanges } from "../tensor/scan.js";
-import { canBeNonFinite, type NonFinite } from "../tensor/stats.js";
-import { asDict } from "../torch/objects.js";
-import { readTorchFile, readTorchZip, type TorchFile, tensorsAt } from "../torch/read.js";
-import { type StorageUse, storagesIn } from "../torch/storages.js";
-import { openTorchZip, type TorchZip } from "../torch/zip.js";
-import { findCheckpoint, listCheckpointFiles } from "../zero/layout.js";
-import { readIndex } from "./index-file.js";
+import { fromSystem, isVistaError, type VistaError } from "../core/errors.js";
+import { type Region, SourceFile } from "../core/io/source.js";
+import type { RunOptions } from "../core/progress.js";
+import { checksumError } from "./copy/input-checks.js";
+import { type ScanRange, scanRanges } from "./copy/scan-ranges.js";
 import { detectFormat, findIndex, openCheckpoint } from "./open.js";
+import { openSafetensors } from "./safetensors/read.js";
+import { readIndex } from "./shard-index.js";
+import type { DType } from "./tensor/dtype.js";
+import { canBeNonFinite, type NonFinite } from "./tensor/non-finite.js";
+import { asDict } from "./torch/objects.js";
+import { readTorchFile, readTorchZip, type TorchFile, tensorsAt } from "./torch/read.js";
+import { type StorageUse, storagesIn } from "./torch/storages.js";
+import { openTorchZip, type TorchZip } from "./torch/zip.js";
+import { findCheckpoint, listCheckpointFiles } from "./zero/layout.js";
 
 export interface VerifiedFile {
   readonly path: string;

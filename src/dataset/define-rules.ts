@@ -1,4 +1,4 @@
-import { oneLine } from "../errors.js";
+import { oneLine } from "../core/errors.js";
 import type { Finding, Rule, Severity } from "./finding.js";
 
 /**

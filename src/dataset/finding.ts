@@ -1,5 +1,5 @@
 /** What a check finds, in one form for nuScenes, OpenDV-YouTube and annotation files. */
-import type { RunOptions } from "../progress.js";
+import type { RunOptions } from "../core/progress.js";
 
 /**
  * `error`: training would fail, hang or lose samples. `warning`: probably wrong, training would go on. `note`: worth

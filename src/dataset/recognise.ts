@@ -2,8 +2,8 @@
 import { existsSync, statSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { VistaError } from "../errors.js";
-import { nuScenesVersions } from "./nuscenes/check.js";
+import { VistaError } from "../core/errors.js";
+import { nuScenesVersions } from "./nuscenes/check/check.js";
 import { findOpenDvRoot } from "./opendv/root.js";
 
 export type DataKind = "nuscenes" | "opendv" | "annotations";

@@ -4,7 +4,7 @@
  */
 import { ANNOTATION_RULES } from "./annotations/rules.js";
 import type { Rule } from "./finding.js";
-import { NUSCENES_RULES } from "./nuscenes/rules.js";
+import { NUSCENES_RULES } from "./nuscenes/check/rules.js";
 import { OPENDV_RULES } from "./opendv/rules.js";
 import { VISTA_RULES } from "./vista-rules.js";
 

@@ -4,7 +4,7 @@
  */
 import { readFile } from "node:fs/promises";
 import { parse } from "yaml";
-import { fromSystem, VistaError } from "../errors.js";
+import { fromSystem, VistaError } from "../core/errors.js";
 import { finding } from "./define-rules.js";
 import type { AnnotationTally, Finding } from "./finding.js";
 import { VISTA_RULES as RULES } from "./vista-rules.js";

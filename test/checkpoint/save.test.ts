@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { castState } from "../../src/checkpoint/cast.js";
 import { openCheckpoint } from "../../src/checkpoint/open.js";
 import { planCheckpoint, saveCheckpoint } from "../../src/checkpoint/save.js";
-import { makeTensor, StateDict } from "../../src/tensor/tensor.js";
+import { makeTensor, StateDict } from "../../src/checkpoint/tensor/tensor.js";
 import { digestsOf, temporaryFolder } from "../helpers/state.js";
 
 const tensor = (values: readonly number[]) =>

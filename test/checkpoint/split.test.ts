@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
-import { formatIndex } from "../../src/checkpoint/index-file.js";
+import { formatIndex } from "../../src/checkpoint/shard-index.js";
 import { splitState } from "../../src/checkpoint/split.js";
-import { makeTensor, StateDict, type Tensor } from "../../src/tensor/tensor.js";
+import { makeTensor, StateDict, type Tensor } from "../../src/checkpoint/tensor/tensor.js";
 
 const sized = (bytes: number): Tensor => makeTensor("U8", [bytes], { kind: "pieces", pieces: [] });
 

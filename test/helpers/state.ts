@@ -2,8 +2,8 @@ import { createHash } from "node:crypto";
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { StateDict, Tensor } from "../../src/tensor/tensor.js";
-import { readWhole } from "../../src/tensor/window.js";
+import { readWhole } from "../../src/checkpoint/copy/window.js";
+import type { StateDict, Tensor } from "../../src/checkpoint/tensor/tensor.js";
 
 export function temporaryFolder(): string {
   return mkdtempSync(join(tmpdir(), "vista-ckpt-test-"));

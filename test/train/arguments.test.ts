@@ -1,8 +1,8 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { knownFlags, parseArguments, suggest } from "../../src/train/arguments.js";
-import { applyDotted, getPath, mergeConfigs } from "../../src/train/config.js";
+import { knownFlags, parseArguments, suggest } from "../../src/train/launch/arguments.js";
+import { applyDotted, getPath, mergeConfigs } from "../../src/train/launch/config.js";
 import { temporaryFolder } from "./checkout.js";
 
 const folder = await temporaryFolder();

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll } from "vitest";
-import type { Captured, System } from "../../src/train/system.js";
+import type { Captured, System } from "../../src/train/launch/system.js";
 
 const STAND_IN = fileURLToPath(new URL("../peers/train/checkout", import.meta.url));
 

@@ -1,10 +1,10 @@
 import { execFileSync, spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
-import { launchCommand, toScript } from "../../src/train/command.js";
-import { type LaunchOptions, planLaunch } from "../../src/train/plan.js";
-import { BUILT_IN_RECIPES, type Recipe } from "../../src/train/recipes.js";
-import { quote } from "../../src/train/shell.js";
+import { launchCommand, toScript } from "../../src/train/launch/command.js";
+import { type LaunchOptions, planLaunch } from "../../src/train/launch/plan.js";
+import { BUILT_IN_RECIPES, type Recipe } from "../../src/train/launch/recipes.js";
+import { quote } from "../../src/train/launch/shell.js";
 import { makeCheckout, temporaryFolder } from "./checkout.js";
 
 const folder = await temporaryFolder();

@@ -5,7 +5,7 @@
  *
  * Our query: index,uuid,name,memory.total,memory.free,mig.mode.current as csv,noheader,nounits.
  */
-import type { Captured } from "../../src/train/system.js";
+import type { Captured } from "../../src/train/launch/system.js";
 
 export interface Recording {
   /** Where it was recorded, with what. */

@@ -3,10 +3,10 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { beforeEach, expect, test } from "vitest";
-import type { LaunchOptions } from "../../src/train/plan.js";
-import { unknownSelectors } from "../../src/train/preflight.js";
-import { RULES } from "../../src/train/rules.js";
-import { checkpointTools } from "../../src/train/tools.js";
+import type { LaunchOptions } from "../../src/train/launch/plan.js";
+import { unknownSelectors } from "../../src/train/preflight/preflight.js";
+import { RULES } from "../../src/train/preflight/rules.js";
+import { checkpointTools } from "../../src/train/preflight/tools.js";
 import { fakeSystem, makeCheckout, temporaryFolder, UNET_KEYS, writeSafetensors } from "./checkout.js";
 import { EIGHT, node, type Preflight, preflightOf } from "./found.js";
 

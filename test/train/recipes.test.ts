@@ -1,7 +1,7 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { BUILT_IN_RECIPES, loadRecipes } from "../../src/train/recipes.js";
+import { BUILT_IN_RECIPES, loadRecipes } from "../../src/train/launch/recipes.js";
 import { temporaryFolder } from "./checkout.js";
 
 const folder = await temporaryFolder();

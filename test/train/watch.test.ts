@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { OutputWatch } from "../../src/train/watch.js";
+import { OutputWatch } from "../../src/train/run/watch.js";
 
 /** torchrun's report as torch 2.x prints it. */
 const REPORT = `============================================================

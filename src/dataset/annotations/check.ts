@@ -1,9 +1,9 @@
 /** `checkAnnotations`: Vista's nuScenes.json, nuScenes_val.json and YouTube.json, and DriveAGI's language files. */
 import { existsSync } from "node:fs";
 import { basename, dirname, join, relative, resolve, sep } from "node:path";
-import { throwIfAborted } from "../../errors.js";
-import { runWorker } from "../../io/worker.js";
-import { formatCount as count } from "../../text.js";
+import { throwIfAborted } from "../../core/errors.js";
+import { runWorker } from "../../core/io/worker.js";
+import { formatCount as count } from "../../core/text.js";
 import type { AnnotationTally, Check, CheckOptions, CheckSummary, Finding, QuickTally } from "../finding.js";
 import { readMeta, type Split } from "../opendv/meta.js";
 import { findOpenDvRoot } from "../opendv/root.js";

@@ -2,12 +2,12 @@
 import { statSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { setImmediate } from "node:timers/promises";
-import { isSystemError } from "../../errors.js";
+import { isSystemError } from "../../core/errors.js";
+import { type FolderScan, scanFolder } from "../opendv/folder-listing.js";
 import type { Split } from "../opendv/meta.js";
 import { describeLayout } from "../opendv/names.js";
 import { findOpenDvRoot } from "../opendv/root.js";
 import { FrameSet, findRun, MAX_FRAME } from "../opendv/runs.js";
-import { type FolderScan, scanFolder } from "../opendv/scan.js";
 import type { ClipSample } from "./clip-sample.js";
 import { type Issues, records } from "./issues.js";
 import { ANNOTATION_RULES as RULES } from "./rules.js";

@@ -1,7 +1,7 @@
 /** Records of nuScenes.json and nuScenes_val.json. */
 import { readdirSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
-import { isSystemError } from "../../errors.js";
+import { isSystemError } from "../../core/errors.js";
 import type { RowSink } from "../json/rows.js";
 import { describe } from "./clip-rows.js";
 import { type Issues, NO_INDEX, records } from "./issues.js";

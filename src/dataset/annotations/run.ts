@@ -1,7 +1,7 @@
 /** Checks annotation files one after the other, reading synchronously: in a worker thread where they are large. */
 import { statSync } from "node:fs";
 import { basename } from "node:path";
-import { isSystemError } from "../../errors.js";
+import { isSystemError } from "../../core/errors.js";
 import { finding } from "../define-rules.js";
 import type { AnnotationTally, Finding, QuickTally } from "../finding.js";
 import { type RowSink, type RowsResult, readRows } from "../json/rows.js";

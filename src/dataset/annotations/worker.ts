@@ -1,5 +1,5 @@
 /** Entry of a worker thread: checks the annotation files of its task and sends what it finds. */
-import { serveTasks } from "../../io/worker.js";
+import { serveTasks } from "../../core/io/worker.js";
 import { type AnnotationMessage, type AnnotationTask, runAnnotations } from "./run.js";
 
 serveTasks<AnnotationTask, AnnotationMessage>(runAnnotations);

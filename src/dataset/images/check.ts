@@ -1,8 +1,8 @@
 /** One image, or many, looked at as closely as asked for: names, headers, or a full decode. */
 import { constants } from "node:fs";
 import { type FileHandle, open, stat } from "node:fs/promises";
-import { throwIfAborted } from "../../errors.js";
-import { mapOrdered } from "../../io/map-ordered.js";
+import { throwIfAborted } from "../../core/errors.js";
+import { mapOrdered } from "../../core/io/map-ordered.js";
 import { decodeFault } from "./decode.js";
 import { type ImageHeader, NotAnImage, readImageHeader } from "./headers.js";
 

@@ -3,7 +3,7 @@
  * one string. Synchronous on purpose: it runs in worker threads, or on files of a few megabytes.
  */
 import { closeSync, openSync, readSync } from "node:fs";
-import { INCOMPLETE, JsonSyntaxError, parseValue, skipSpace, skipValue } from "./scan.js";
+import { INCOMPLETE, JsonSyntaxError, parseValue, skipSpace, skipValue } from "./validate.js";
 
 const CHUNK = 512 << 10;
 const REPORT_EVERY = 8 << 20;

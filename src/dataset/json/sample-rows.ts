@@ -4,7 +4,7 @@
  */
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { mix } from "../sample.js";
-import { INCOMPLETE, JsonSyntaxError, parseValue, skipValue } from "./scan.js";
+import { INCOMPLETE, JsonSyntaxError, parseValue, skipValue } from "./validate.js";
 
 /** Bytes that are read at one place: some rows of an annotation file. */
 const WINDOW = 64 << 10;

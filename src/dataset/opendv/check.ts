@@ -1,13 +1,14 @@
 /** `checkOpenDv`: an OpenDV-YouTube root against its list of videos and against itself. */
 import { relative, sep } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { fromSystem, isVistaError, throwIfAborted, VistaError } from "../../errors.js";
-import { formatCount as count } from "../../text.js";
+import { fromSystem, isVistaError, throwIfAborted, VistaError } from "../../core/errors.js";
+import { formatCount as count } from "../../core/text.js";
 import { finding } from "../define-rules.js";
 import type { Check, CheckOptions, CheckSummary, Finding } from "../finding.js";
-import { knownScans, readIndex } from "../index-file/build.js";
+import { knownScans, readIndex } from "../frame-index/build.js";
 import { choosePictures, DEFAULT_SAMPLE } from "../sample.js";
 import { folderFindings, loaderFinding } from "./folder.js";
+import { type FolderScan, scanFolder } from "./folder-listing.js";
 import { checkFolderImages } from "./images.js";
 import { expectedFrames, type MetaVideo, readMeta } from "./meta.js";
 import { describeLayout, type FrameLayout, frameName, loaderReads, OPENDV_LAYOUT } from "./names.js";
@@ -15,7 +16,6 @@ import { findOpenDvRoot, type OpenDvRoot, type VideoFolder } from "./root.js";
 import { OPENDV_RULES as RULES } from "./rules.js";
 import { countFrames, findGaps } from "./runs.js";
 import { pickFrames } from "./sample.js";
-import { type FolderScan, scanFolder } from "./scan.js";
 import { listFindings, metaFileFindings, type NamedMeta, twiceFindings } from "./set.js";
 
 export interface OpenDvCheckOptions extends CheckOptions {

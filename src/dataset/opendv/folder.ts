@@ -1,11 +1,11 @@
 /** Rules for one video folder, from its listing alone: pure functions of a {@link FolderScan}. */
 import { finding } from "../define-rules.js";
 import type { Finding } from "../finding.js";
+import { type FolderScan, forEachFrame, type OddFrames } from "./folder-listing.js";
 import { frameTolerance } from "./meta.js";
 import { describeLayout, type FrameLayout, frameName, loaderReads, sameLayout } from "./names.js";
 import { OPENDV_RULES as RULES } from "./rules.js";
 import { countFrames, FrameSet, findGaps } from "./runs.js";
-import { type FolderScan, forEachFrame, type OddFrames } from "./scan.js";
 
 /** What the set as a whole, and the list of videos, say about a folder. */
 export interface FolderContext {

@@ -5,7 +5,7 @@
 import { isUtf8 } from "node:buffer";
 import { readFile } from "node:fs/promises";
 import { CsvError, parse } from "csv-parse/sync";
-import { fromSystem } from "../../errors.js";
+import { fromSystem } from "../../core/errors.js";
 import { readRows } from "../json/rows.js";
 
 export type Split = "train" | "val";

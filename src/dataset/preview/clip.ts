@@ -1,17 +1,17 @@
 /** What a preview shows: the 25 frames of a clip and, where a record has them, its actions. */
 import { existsSync, statSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
-import { fromSystem, VistaError } from "../../errors.js";
+import { fromSystem, VistaError } from "../../core/errors.js";
 import { describe } from "../annotations/clip-rows.js";
 import { misreadName } from "../annotations/clips.js";
 import { type NuScenesRecord, recordFaults } from "../annotations/nuscenes-rows.js";
 import { kindOf } from "../annotations/run.js";
-import { framesFromSample } from "../index-file/chains.js";
-import { locateData } from "../index-file/locate.js";
+import { framesFromSample } from "../frame-index/chains.js";
+import { locateData } from "../frame-index/locate.js";
 import { readRows } from "../json/rows.js";
+import { scanFolder } from "../opendv/folder-listing.js";
 import { frameName } from "../opendv/names.js";
 import { findRun } from "../opendv/runs.js";
-import { scanFolder } from "../opendv/scan.js";
 
 export interface PreviewClip {
   title: string;

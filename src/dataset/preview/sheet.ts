@@ -1,7 +1,7 @@
 /** Draws a contact sheet: every frame of a clip as the model sees it, with the actions of its record. */
 import sharp, { type OverlayOptions } from "sharp";
-import { throwIfAborted, VistaError } from "../../errors.js";
-import type { RunOptions } from "../../progress.js";
+import { throwIfAborted, VistaError } from "../../core/errors.js";
+import type { RunOptions } from "../../core/progress.js";
 import { hasGoal, type NuScenesRecord, PICTURE } from "../annotations/nuscenes-rows.js";
 import type { PreviewClip } from "./clip.js";
 import { centreCrop } from "./crop.js";

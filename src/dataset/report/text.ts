@@ -1,6 +1,6 @@
 /** The report for a terminal: summary first, then findings by rule and folder, totals last. */
 
-import { formatCount as count } from "../../text.js";
+import { formatCount as count } from "../../core/text.js";
 import type { CheckSummary, Severity } from "../finding.js";
 import { folderOf, type Report, type RuleCount } from "./report.js";
 

@@ -1,12 +1,12 @@
 /** `vista-data stats`: what a data set holds, in figures. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { VistaError } from "../../errors.js";
-import type { RunOptions } from "../../progress.js";
+import { VistaError } from "../../core/errors.js";
+import type { RunOptions } from "../../core/progress.js";
 import { hasGoal, type NuScenesRecord, recordFaults } from "../annotations/nuscenes-rows.js";
-import { buildIndex, readIndex } from "../index-file/build.js";
-import type { DatasetIndex, IndexedFolder } from "../index-file/format.js";
-import { type LocatedData, locateData } from "../index-file/locate.js";
+import { buildIndex, readIndex } from "../frame-index/build.js";
+import type { DatasetIndex, IndexedFolder } from "../frame-index/format.js";
+import { type LocatedData, locateData } from "../frame-index/locate.js";
 import { readRows } from "../json/rows.js";
 import { type MetaVideo, readMeta } from "../opendv/meta.js";
 import { countClips, countFrames } from "../opendv/runs.js";

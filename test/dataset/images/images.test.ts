@@ -3,8 +3,8 @@ import { mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { mapOrdered } from "../../../src/core/io/map-ordered.js";
 import { checkImage, checkImages, type ImageLevel } from "../../../src/dataset/images/check.js";
-import { mapOrdered } from "../../../src/io/map-ordered.js";
 import { newFolder, noise, removeFolders } from "../opendv/support.js";
 
 let folder: string;

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type ChainFault, type ChainInput, checkChains } from "../../../src/dataset/nuscenes/chains.js";
+import { type ChainFault, type ChainInput, checkChains } from "../../../src/dataset/nuscenes/check/chains.js";
 
 /** Chains of the given lengths, one group each, rows numbered in an order given by `shuffle`. */
 function chains(lengths: readonly number[], shuffle: readonly number[] = []): ChainInput {

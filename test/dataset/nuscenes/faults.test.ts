@@ -19,7 +19,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import sharp from "sharp";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { NUSCENES_RULES } from "../../../src/dataset/nuscenes/rules.js";
+import { NUSCENES_RULES } from "../../../src/dataset/nuscenes/check/rules.js";
 import { brief, findingsOf, picture, type Row, Sets, type TestSet, VERSION } from "./set.js";
 
 const sets = new Sets();

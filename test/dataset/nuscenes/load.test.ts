@@ -4,15 +4,15 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { makeNuScenes } from "../../../bench/make-nuscenes.mjs";
-import { follow } from "../../../src/dataset/nuscenes/links.js";
+import { follow } from "../../../src/dataset/nuscenes/read/links.js";
 import {
   loadAnnotations,
   loadEgoPose,
   loadSampleData,
   type SampleData,
-} from "../../../src/dataset/nuscenes/load.js";
-import { loadSmall, rowOf } from "../../../src/dataset/nuscenes/tables.js";
-import { TokenTable } from "../../../src/dataset/nuscenes/tokens.js";
+} from "../../../src/dataset/nuscenes/read/load.js";
+import { loadSmall, rowOf } from "../../../src/dataset/nuscenes/read/tables.js";
+import { TokenTable } from "../../../src/dataset/nuscenes/read/tokens.js";
 
 const folder = mkdtempSync(join(tmpdir(), "vista-load-"));
 const file = join(folder, "table.json");

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import sharp from "sharp";
 import { type MakeNuScenesOptions, makeNuScenes } from "../../../bench/make-nuscenes.mjs";
 import type { CheckSummary, Finding } from "../../../src/dataset/finding.js";
-import { type CheckNuScenesOptions, checkNuScenes } from "../../../src/dataset/nuscenes/check.js";
+import { type CheckNuScenesOptions, checkNuScenes } from "../../../src/dataset/nuscenes/check/check.js";
 
 export const VERSION = "v1.0-mini";
 // biome-ignore lint/suspicious/noExplicitAny: tests break rows in every way

@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { folderOf, type OpenDvRow } from "../../../bench/make-opendv.mjs";
 import type { Finding } from "../../../src/dataset/finding.js";
-import { buildIndex } from "../../../src/dataset/index-file/build.js";
-import { encodeIndex } from "../../../src/dataset/index-file/format.js";
+import { buildIndex } from "../../../src/dataset/frame-index/build.js";
+import { encodeIndex } from "../../../src/dataset/frame-index/format.js";
 import { checkOpenDv } from "../../../src/dataset/opendv/check.js";
 import { collect, copyOf, frame, makeSet, newFolder, removeFolders, replace } from "./support.js";
 

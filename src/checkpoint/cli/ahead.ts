@@ -1,0 +1,28 @@
+/** Starting the second thread of the copy loop before it is needed. */
+import { type Stats, statSync } from "node:fs";
+import { asBuilt, boundMemory, optimizeLater } from "../../core/cli/optimize.js";
+import { startSecondThread, WORKER_FROM } from "../copy/second-thread.js";
+
+/** Starts it where there is enough to copy or to scan; after that, V8 runs as `optimize.ts` says. */
+export function startAhead(input: string): void {
+  if (!isLarge(input)) {
+    optimizeLater();
+    return;
+  }
+  asBuilt();
+  startSecondThread(() => {
+    boundMemory();
+    optimizeLater();
+  });
+}
+
+function isLarge(input: string): boolean {
+  let stats: Stats;
+  try {
+    stats = statSync(input);
+  } catch {
+    return false; // What is wrong with it is said when it is opened.
+  }
+  // A checkpoint folder that is small enough for one thread is rare, and so is an index of shards.
+  return stats.isDirectory() || input.endsWith(".json") || stats.size >= WORKER_FROM;
+}

@@ -1,0 +1,40 @@
+/** `vista-ckpt inspect`: its options. What it does is loaded when it runs. */
+import { type Command, InvalidArgumentError } from "commander";
+import type { CommandContext } from "../../core/cli/program.js";
+
+export interface InspectCommandOptions {
+  tag?: string;
+  table?: boolean;
+  depth: number;
+  json?: boolean;
+}
+
+const HELP = `
+Examples:
+  $ vista-ckpt inspect last.ckpt                 a ZeRO checkpoint folder
+  $ vista-ckpt inspect vista.safetensors --table    every tensor with dtype, shape and size
+  $ vista-ckpt inspect model.bin --json | jq .globals.unknown
+
+Reads headers and pickles only, no weights; executes nothing that a pickle asks for.`;
+
+export function inspectCommand(parent: Command, context: CommandContext): void {
+  parent
+    .command("inspect")
+    .summary("show what a checkpoint is and what is in it")
+    .description("Show what a checkpoint is, who wrote it, and its tensors")
+    .argument("<path>", "torch file, *.index.json, safetensors or ZeRO checkpoint folder")
+    .option("--tag <tag>", "tag folder of a checkpoint instead of the one `latest` names")
+    .option("--table", "every tensor instead of the tree")
+    .option("--depth <levels>", "levels of the tree", parseDepth, 3)
+    .option("--json", "print one JSON object on stdout")
+    .addHelpText("after", HELP)
+    .action(async (path: string, options: InspectCommandOptions) => {
+      const { inspect } = await import("./run.js");
+      await inspect(path, options, context);
+    });
+}
+
+function parseDepth(text: string): number {
+  if (!/^[1-9]\d{0,2}$/.test(text)) throw new InvalidArgumentError("It is a number from 1 on.");
+  return Number(text);
+}

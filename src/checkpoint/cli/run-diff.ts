@@ -1,0 +1,84 @@
+/** `vista-ckpt diff`: what differs between two checkpoints. */
+
+import { formatCount, plural } from "../../core/cli/format.js";
+import { boundMemory, optimizeNow } from "../../core/cli/optimize.js";
+import { type CommandContext, EXIT } from "../../core/cli/program.js";
+import { createProgressView } from "../../core/cli/progress.js";
+import { oneLine } from "../../core/errors.js";
+import { type DiffReport, diffStates, type TensorDifference } from "../diff.js";
+import { type Checkpoint, openCheckpoint } from "../open.js";
+import type { DiffCommandOptions } from "./diff.js";
+
+export async function diff(
+  a: string,
+  b: string,
+  options: DiffCommandOptions,
+  context: CommandContext,
+): Promise<void> {
+  optimizeNow();
+  boundMemory();
+  const view = await createProgressView(options.quiet ?? false);
+  const opened: Checkpoint[] = [];
+  try {
+    for (const path of [a, b]) {
+      const checkpoint = await openCheckpoint(path, { signal: context.signal });
+      opened.push(checkpoint);
+      for (const warning of checkpoint.warnings)
+        process.stderr.write(`vista-ckpt: warning: ${path}: ${warning}\n`);
+    }
+    const [first, second] = opened as [Checkpoint, Checkpoint];
+    const report = await diffStates(first.state, second.state, {
+      signal: context.signal,
+      onProgress: view.update,
+    });
+    view.stop();
+    context.setExitCode(report.equal ? EXIT.ok : EXIT.failed);
+    if (options.json) process.stdout.write(`${toJson(a, b, report)}\n`);
+    else if (!options.quiet) process.stdout.write(show(a, b, report, options.max));
+  } finally {
+    view.stop();
+    for (const { state } of opened) await state.close();
+  }
+}
+
+/** JSON has no infinity: as text, so that it is not taken for a missing number. */
+function toJson(a: string, b: string, report: DiffReport): string {
+  return JSON.stringify({ command: "diff", a, b, ...report }, (_, value: unknown) =>
+    value === Infinity ? "Infinity" : value,
+  );
+}
+
+function show(a: string, b: string, report: DiffReport, max: number): string {
+  const lines: string[] = [];
+  const list = (title: string, items: readonly string[]) => {
+    if (items.length === 0) return;
+    lines.push(`${title}: ${formatCount(items.length)}`);
+    lines.push(...items.slice(0, max).map((item) => `  ${oneLine(item)}`));
+    if (items.length > max) lines.push(`  … and ${formatCount(items.length - max)} more`);
+  };
+  list(`only in ${a}`, report.onlyA);
+  list(`only in ${b}`, report.onlyB);
+  list("different", report.different.map(describe));
+  lines.push(`${report.equal ? "equal" : "different"}: ${plural(report.same, "tensor")} the same`);
+  return `${lines.join("\n")}\n`;
+}
+
+function describe(difference: TensorDifference): string {
+  const { name, dtypes, shapes, differing, maxAbsolute, maxRelative, nanMismatches } = difference;
+  const parts: string[] = [];
+  if (dtypes[0] !== dtypes[1]) parts.push(`dtype ${dtypes[0]} ≠ ${dtypes[1]}`);
+  const [shapeA, shapeB] = shapes.map((shape) => `[${shape.join(", ")}]`);
+  if (shapeA !== shapeB) parts.push(`shape ${shapeA} ≠ ${shapeB}`);
+  if (differing === 0)
+    parts.push(dtypes[0] === dtypes[1] ? "same values, other bits (-0 or NaN)" : "same values");
+  else if (differing !== undefined) parts.push(`values differ in ${plural(differing, "element")}`);
+  if (differing !== 0 && maxAbsolute !== undefined && maxRelative !== undefined) {
+    parts.push(`largest difference ${show4(maxAbsolute)}, relative ${show4(maxRelative)}`);
+  }
+  if (nanMismatches > 0) parts.push(`${formatCount(nanMismatches)} NaN on one side only`);
+  return `${name}  ${parts.length === 0 ? "other bytes" : parts.join("; ")}`;
+}
+
+function show4(value: number): string {
+  return Number.isFinite(value) ? Number(value.toPrecision(4)).toString() : "infinite";
+}

@@ -1,0 +1,123 @@
+/** `vista-ckpt inspect`: what a checkpoint is and what is in it. */
+
+import { formatBytes, formatCount, plural } from "../../core/cli/format.js";
+import type { CommandContext } from "../../core/cli/program.js";
+import { firstNames, oneLine } from "../../core/errors.js";
+import { type Inspection, inspectCheckpoint } from "../inspect.js";
+import type { InspectCommandOptions } from "./inspect.js";
+import { describeTensor, treeLines } from "./tree.js";
+
+const KINDS: Record<Inspection["kind"], string> = {
+  torch: "torch file",
+  "torch-sharded": "sharded torch files",
+  "torch-other": "torch file without a state dict",
+  safetensors: "safetensors file",
+  "safetensors-sharded": "sharded safetensors files",
+  zero: "ZeRO checkpoint",
+};
+
+export async function inspect(
+  path: string,
+  options: InspectCommandOptions,
+  context: CommandContext,
+): Promise<void> {
+  const inspection = await inspectCheckpoint(path, {
+    ...(options.tag === undefined ? {} : { tag: options.tag }),
+    signal: context.signal,
+  });
+  for (const warning of inspection.warnings) process.stderr.write(`vista-ckpt: warning: ${warning}\n`);
+  const { unknown } = inspection.globals;
+  if (unknown.length > 0) {
+    process.stderr.write(
+      `vista-ckpt: warning: the pickle names what ordinary checkpoints do not: ${unknown.map(oneLine).join(", ")}; ` +
+        "torch.load with weights_only=False would import and call it (nothing was executed here)\n",
+    );
+  }
+  process.stdout.write(
+    options.json ? `${JSON.stringify({ command: "inspect", ...inspection })}\n` : show(inspection, options),
+  );
+}
+
+function show(inspection: Inspection, options: InspectCommandOptions): string {
+  const lines = [...head(inspection), ...parts(inspection), ""];
+  if (options.table) {
+    for (const tensor of inspection.tensors) lines.push(`${oneLine(tensor.name)}  ${describeTensor(tensor)}`);
+  } else lines.push(...treeLines(inspection.tensors, options.depth).map(oneLine));
+  return `${lines.join("\n")}\n`;
+}
+
+function head(inspection: Inspection): string[] {
+  const { path, kind, files, zero, key, metadata } = inspection;
+  const size = files.reduce((sum, file) => sum + file.bytes, 0);
+  const count = files.length === 1 ? "" : ` in ${plural(files.length, "file")}`;
+  const lines = [`${path}: ${KINDS[kind]}, ${formatBytes(size)}${count}`];
+  const writer = [
+    inspection.deepspeed === undefined ? [] : [`DeepSpeed ${inspection.deepspeed}`],
+    inspection.lightning === undefined ? [] : [`Lightning ${inspection.lightning}`],
+  ].flat();
+  const when = [
+    inspection.step === undefined ? [] : [`step ${formatCount(inspection.step)}`],
+    inspection.epoch === undefined ? [] : [`epoch ${formatCount(inspection.epoch)}`],
+  ].flat();
+  const said = [...(writer.length > 0 ? [`written by ${writer.join(" with ")}`] : []), ...when];
+  if (said.length > 0) lines.push(`  ${said.join(", ")}`);
+  if (zero !== undefined) {
+    lines.push(
+      `  tag ${zero.tag}, ZeRO stage ${zero.stage}, ${plural(zero.ranks, "rank")}, ${plural(zero.buffers, "buffer")}`,
+    );
+    zero.groups.forEach(({ parameters, numel, saved }, i) => {
+      const padding = saved === numel ? "" : `, ${formatCount(saved - numel)} padding`;
+      lines.push(
+        `  group ${i}: ${plural(parameters, "parameter tensor")}, ${formatCount(numel)} elements${padding}`,
+      );
+    });
+  }
+  if (key !== undefined) lines.push(`  the state dict is under the key ${oneLine(key)}`);
+  for (const [name, value] of Object.entries(metadata ?? {})) {
+    const text = oneLine(value);
+    lines.push(`  metadata ${oneLine(name)}: ${text.length > 200 ? `${text.slice(0, 200)}…` : text}`);
+  }
+  return lines;
+}
+
+function parts(inspection: Inspection): string[] {
+  const { tensors, elements, bytes, dtypes, lora, ema, frozen, shared, orphans, leftOut, globals } =
+    inspection;
+  const lines = [
+    `  ${plural(tensors.length, "tensor")}, ${plural(elements, "element")}, ${formatBytes(bytes)}`,
+    ...Object.entries(dtypes).map(
+      ([dtype, sum]) =>
+        `  ${dtype}: ${plural(sum.tensors, "tensor")}, ${plural(sum.elements, "element")}, ${formatBytes(sum.bytes)}`,
+    ),
+  ];
+  const named = (what: string, names: readonly string[]) => {
+    if (names.length > 0)
+      lines.push(`  ${what}: ${formatCount(names.length)}: ${oneLine(firstNames(names))}`);
+  };
+  if (inspection.prefixed > 0)
+    lines.push(`  prefix _forward_module.: ${plural(inspection.prefixed, "name")}`);
+  named(
+    "LoRA adapters",
+    lora.map(({ down }) => down),
+  );
+  named(
+    "LoRA adapters without base or partner",
+    lora.filter(({ missing }) => missing.length > 0).map(({ down }) => down),
+  );
+  if (ema.shadows > 0) lines.push(`  EMA: ${plural(ema.shadows, "shadow")}`);
+  named("EMA shadows without parameter", ema.unmatched);
+  named("frozen", frozen);
+  named(
+    "shared",
+    shared.map(([alias, source]) => `${alias} = ${source}`),
+  );
+  named("orphans (in `module` only; zero_to_fp32.py drops them)", orphans);
+  named("not tensors", leftOut);
+  const names = globals.known.length + globals.unknown.length;
+  if (names > 0) {
+    lines.push(
+      `  pickle: names ${plural(names, "global")}, ${formatCount(globals.unknown.length)} outside the known list`,
+    );
+  }
+  return lines;
+}

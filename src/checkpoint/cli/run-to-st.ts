@@ -1,0 +1,191 @@
+/** `vista-ckpt to-st`: what Vista's bin_to_st.py does, from any input. */
+import { mkdir, rmdir } from "node:fs/promises";
+import { extname, join, resolve } from "node:path";
+import { formatCount, plural } from "../../core/cli/format.js";
+import type { CommandContext } from "../../core/cli/program.js";
+import { createProgressView } from "../../core/cli/progress.js";
+import { firstNames, fromSystem, isVistaError, oneLine, VistaError } from "../../core/errors.js";
+import { type Checkpoint, openCheckpoint } from "../open.js";
+import { planCheckpoint, saveCheckpoint } from "../save.js";
+import type { StateDict } from "../tensor/tensor.js";
+import { isShadow } from "../vista/ema.js";
+import { applyVistaSteps, type VistaReport } from "../vista/steps.js";
+import { fileOptions, inDType, optimizeFor, outputJson, outputLines, type Result } from "./run-output.js";
+import { DEFAULT_FOLDER, type ToStOptions } from "./to-st.js";
+
+const TORCH_EXTENSIONS = [".bin", ".pt", ".pth", ".ckpt"];
+
+export async function toSt(
+  input: string,
+  output: string | undefined,
+  options: ToStOptions,
+  context: CommandContext,
+): Promise<void> {
+  const started = Date.now();
+  const target = output ?? join(DEFAULT_FOLDER, "vista.safetensors");
+  if (TORCH_EXTENSIONS.includes(extname(target).toLowerCase())) {
+    throw new VistaError("USAGE", "to-st writes safetensors, and this output has the name of a torch file", {
+      path: target,
+      hint: "Name an output that ends in .safetensors.",
+    });
+  }
+  const view = await createProgressView(options.quiet ?? false);
+  let checkpoint: Checkpoint | undefined;
+  try {
+    checkpoint = await openCheckpoint(input, {
+      ...(options.tag === undefined ? {} : { tag: options.tag }),
+      verify: options.verify,
+      signal: context.signal,
+    });
+    const { state, report } = convertOf(input, checkpoint.state, options);
+    const saveOptions = {
+      ...fileOptions(target, options),
+      format: "safetensors" as const,
+      force: options.force ?? false,
+      fsync: options.fsync,
+      verify: options.verify,
+      signal: context.signal,
+      onProgress: view.update,
+      phase: "to-st",
+    };
+    if (!options.quiet) {
+      for (const warning of checkpoint.warnings) process.stderr.write(`vista-ckpt: warning: ${warning}\n`);
+    }
+    optimizeFor(state);
+    const saved = options.dryRun
+      ? planCheckpoint(state, target, saveOptions)
+      : await inFolder(output === undefined ? DEFAULT_FOLDER : undefined, () =>
+          saveCheckpoint(state, target, saveOptions),
+        );
+    view.stop();
+    const result: Result = {
+      saved,
+      seconds: (Date.now() - started) / 1000,
+      dryRun: options.dryRun ?? false,
+    };
+    if (options.json) process.stdout.write(`${JSON.stringify(toJson(checkpoint, state, report, result))}\n`);
+    else if (!options.quiet) process.stdout.write(summarize(checkpoint, state, report, result));
+  } finally {
+    view.stop();
+    await checkpoint?.state.close();
+  }
+}
+
+/** The steps know names only: their errors get the input's path here. */
+function convertOf(input: string, state: StateDict, options: ToStOptions): ReturnType<typeof convert> {
+  try {
+    return convert(state, options);
+  } catch (error) {
+    if (!isVistaError(error) || error.where.path !== undefined) throw error;
+    const { code, message, hint, where } = error;
+    const what = where.record === undefined ? message : message.slice(oneLine(where.record).length + 2);
+    throw new VistaError(code, what, {
+      ...where,
+      path: input,
+      cause: error,
+      ...(hint === undefined ? {} : { hint }),
+    });
+  }
+}
+
+function convert(
+  state: StateDict,
+  options: ToStOptions,
+): { state: StateDict; report: VistaReport | undefined } {
+  if (options.raw) return { state: inDType(state, options), report: undefined };
+  const { tensors, report } = applyVistaSteps(state.tensors, {
+    lora: options.lora,
+    ema: options.ema,
+    loraScale: options.loraScale,
+    keepPrefix: options.keepPrefix ?? false,
+    keepUnprefixed: options.keepUnprefixed ?? false,
+  });
+  return { state: inDType(state.with(tensors), options), report };
+}
+
+/** Makes the folder first, as bin_to_st.py does with `ckpts`, and takes it away again if nothing came of it. */
+async function inFolder<T>(folder: string | undefined, work: () => Promise<T>): Promise<T> {
+  if (folder === undefined) return work();
+  let made = false;
+  try {
+    await mkdir(folder);
+    made = true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST")
+      throw fromSystem(error, folder, "make the output folder");
+  }
+  try {
+    return await work();
+  } catch (error) {
+    if (made) await rmdir(folder).catch(() => {});
+    throw error;
+  }
+}
+
+function toJson(checkpoint: Checkpoint, state: StateDict, report: VistaReport | undefined, result: Result) {
+  return {
+    command: "to-st",
+    dryRun: result.dryRun,
+    input: resolve(checkpoint.path),
+    kind: checkpoint.kind,
+    ...outputJson(state, result),
+    copiedAliases: aliases(state),
+    leftOut: checkpoint.leftOut,
+    warnings: checkpoint.warnings,
+    recovered: checkpoint.zero?.recovered ?? [],
+    vista: report ?? null,
+  };
+}
+
+/** Names whose tensor another name has too, with that name. */
+function aliases(state: StateDict): { name: string; of: string }[] {
+  const first = state.unique();
+  return [...state.tensors]
+    .filter(([name, tensor]) => tensor.numel > 0 && first.get(tensor) !== name)
+    .map(([name, tensor]) => ({ name, of: first.get(tensor)! }));
+}
+
+function summarize(
+  checkpoint: Checkpoint,
+  state: StateDict,
+  report: VistaReport | undefined,
+  result: Result,
+): string {
+  const lines = [
+    ...outputLines(state, result),
+    `  from ${checkpoint.zero?.folder ?? checkpoint.path}${checkpoint.key === undefined ? "" : `, key ${checkpoint.key}`}`,
+  ];
+  if (report === undefined) lines.push("  as it was (--raw)");
+  else {
+    const inEma = report.adapters.filter(({ down }) => isShadow(down)).length;
+    const ofThem = inEma === 0 ? "" : `, ${formatCount(inEma)} of them in the EMA`;
+    lines.push(`  LoRA: ${plural(report.adapters.length, "adapter")} merged${ofThem}`);
+    lines.push(`  EMA: ${plural(report.shadows.length, "tensor")} folded in`);
+    lines.push(`  prefix _forward_module.: ${plural(report.prefixed, "name")}`);
+    for (const [why, names] of grouped(report)) {
+      lines.push(`  dropped ${plural(names.length, "tensor")}, ${why}: ${firstNames(names)}`);
+    }
+    for (const note of report.notes) lines.push(`  note: ${note}`);
+  }
+  if (checkpoint.leftOut.length > 0) {
+    lines.push(`  left out, since no tensors: ${firstNames(checkpoint.leftOut)}`);
+  }
+  const recovered = checkpoint.zero?.recovered ?? [];
+  if (recovered.length > 0) {
+    lines.push(
+      `  recovered ${plural(recovered.length, "tensor")} that zero_to_fp32.py drops: ${firstNames(recovered)}`,
+    );
+  }
+  const copies = aliases(state);
+  if (copies.length > 0) {
+    const pairs = copies.map(({ name, of }) => `${name} = ${of}`);
+    lines.push(`  shared tensors, each name with bytes of its own: ${firstNames(pairs)}`);
+  }
+  return `${lines.join("\n")}\n`;
+}
+
+function grouped(report: VistaReport): Map<string, string[]> {
+  const groups = new Map<string, string[]>();
+  for (const { name, why } of report.dropped) groups.set(why, [...(groups.get(why) ?? []), name]);
+  return groups;
+}

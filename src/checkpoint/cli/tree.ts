@@ -1,0 +1,82 @@
+/** Tensors as a tree by the parts of their names, with sizes. */
+import { formatBytes, formatCount, plural } from "../../core/cli/format.js";
+
+export interface TreeTensor {
+  readonly name: string;
+  readonly dtype: string;
+  readonly shape: readonly number[];
+  readonly bytes: number;
+  readonly tags: readonly string[];
+}
+
+interface Node {
+  readonly children: Map<string, Node>;
+  tensor: TreeTensor | undefined;
+  tensors: number;
+  bytes: number;
+}
+
+/** Branches shown of one node. */
+const MAX_BRANCHES = 60;
+
+/**
+ * Lines of the tree. A node with one child is shown with it on one line (`_forward_module.model`), which counts as one level.
+ * @param depth  levels below the root; deeper ones are summed up
+ */
+export function treeLines(tensors: readonly TreeTensor[], depth: number): string[] {
+  const root = node();
+  for (const tensor of tensors) {
+    let at = root;
+    count(at, tensor);
+    for (const part of tensor.name.split(".")) {
+      let child = at.children.get(part);
+      if (child === undefined) {
+        child = node();
+        at.children.set(part, child);
+      }
+      at = child;
+      count(at, tensor);
+    }
+    at.tensor = tensor;
+  }
+  const lines: string[] = [];
+  walk(root, "", depth, lines);
+  return lines;
+}
+
+function node(): Node {
+  return { children: new Map(), tensor: undefined, tensors: 0, bytes: 0 };
+}
+
+function count(at: Node, { bytes }: TreeTensor): void {
+  at.tensors++;
+  at.bytes += bytes;
+}
+
+function walk(parent: Node, indent: string, depth: number, lines: string[]): void {
+  let shown = 0;
+  for (const [part, child] of parent.children) {
+    if (shown++ === MAX_BRANCHES) {
+      lines.push(`${indent}… and ${formatCount(parent.children.size - MAX_BRANCHES)} more`);
+      return;
+    }
+    let label = part;
+    let at = child;
+    while (at.tensor === undefined && at.children.size === 1) {
+      const [[next, only]] = [...at.children] as [[string, Node]];
+      label += `.${next}`;
+      at = only;
+    }
+    if (at.tensor !== undefined && at.children.size === 0) {
+      lines.push(`${indent}${label}  ${describeTensor(at.tensor)}`);
+      continue;
+    }
+    lines.push(`${indent}${label}  ${plural(at.tensors, "tensor")}, ${formatBytes(at.bytes)}`);
+    if (depth > 1) walk(at, `${indent}  `, depth - 1, lines);
+  }
+}
+
+export function describeTensor({ dtype, shape, bytes, tags }: TreeTensor): string {
+  const marks = tags.length === 0 ? "" : `  (${tags.join(", ")})`;
+  return `${dtype} [${shape.join(", ")}]  ${formatBytes(bytes)}${marks}`;
+}

@@ -1,0 +1,36 @@
+/** `vista-ckpt verify`: its options. What it does is loaded when it runs. */
+import type { Command } from "commander";
+import type { CommandContext } from "../../core/cli/program.js";
+import { startAhead } from "./ahead.js";
+
+export interface VerifyCommandOptions {
+  tag?: string;
+  json?: boolean;
+  quiet?: boolean;
+}
+
+const HELP = `
+Examples:
+  $ vista-ckpt verify last.ckpt             all shards of a ZeRO checkpoint, and whether they fit together
+  $ vista-ckpt verify pytorch_model.bin     the CRC-32 of every record (torch.load never checks them)
+  $ vista-ckpt verify vista.safetensors
+
+Exit code 0 for a sound checkpoint, 1 for a damaged one. NaN and infinity are counted, but are no damage.`;
+
+export function verifyCommand(parent: Command, context: CommandContext): void {
+  parent
+    .command("verify")
+    .summary("check every byte of a checkpoint")
+    .description("Check the checksums of every record, the rules of the formats, and count NaN and infinity")
+    .argument("<path>", "torch file, *.index.json, safetensors or ZeRO checkpoint folder")
+    .option("--tag <tag>", "tag folder of a checkpoint instead of the one `latest` names")
+    .option("--json", "print one JSON object on stdout")
+    .option("-q, --quiet", "print nothing but errors")
+    .addHelpText("after", HELP)
+    .action(async (path: string, options: VerifyCommandOptions) => {
+      const loading = import("./run.js");
+      startAhead(path);
+      const { verify } = await loading;
+      await verify(path, options, context);
+    });
+}

@@ -1,0 +1,22 @@
+import { createProgram, runProgram } from "../../core/cli/program.js";
+import { diffCommand } from "./diff.js";
+import { inspectCommand } from "./inspect.js";
+import { mergeCommand } from "./merge.js";
+import { toStCommand } from "./to-st.js";
+import { verifyCommand } from "./verify.js";
+
+/** `vista-ckpt`: merge, convert, look into and compare checkpoints. */
+export function main(argv: readonly string[]): Promise<void> {
+  return runProgram("vista-ckpt", argv, (context) => {
+    const program = createProgram(
+      "vista-ckpt",
+      "Checkpoints of Vista and other DeepSpeed models, without Python",
+    );
+    mergeCommand(program, context);
+    toStCommand(program, context);
+    inspectCommand(program, context);
+    diffCommand(program, context);
+    verifyCommand(program, context);
+    return program;
+  });
+}

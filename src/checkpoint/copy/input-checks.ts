@@ -1,0 +1,147 @@
+/**
+ * Checks the CRC-32 of every region that a plan touches, from the reads that the plan makes anyway. What no tensor covers
+ * (padding, gaps) is read for the check alone; a region of which bytes are read twice (overlapping or strided views) is
+ * checked by a pass of its own.
+ */
+import { VistaError } from "../../core/errors.js";
+import { combineCrc32, formatCrc32 } from "../../core/io/crc32.js";
+import type { Region } from "../../core/io/source.js";
+import type { Tensor } from "../tensor/tensor.js";
+
+interface Range {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** A read that is made for the check alone. */
+export interface CheckRead extends Range {
+  readonly region: Region;
+}
+
+/** A read that was made. */
+export interface DoneRead {
+  readonly region: Region;
+  /** From the region's start, in bytes. */
+  readonly start: number;
+  readonly length: number;
+  /** Of its bytes, where it was asked for. */
+  readonly crc32: number | undefined;
+}
+
+interface Run extends Range {
+  readonly crc32: number;
+}
+
+export class RegionChecks {
+  readonly #runs = new Map<Region, Run[]>();
+  /** Reads that the tensors do not make. */
+  readonly extra: CheckRead[] = [];
+  /** Regions whose inline reads do not count, since an extra pass covers them whole. */
+  readonly #whole = new Set<Region>();
+
+  /** @param tensors  all that will be read, each once */
+  constructor(tensors: Iterable<Tensor>) {
+    const ranges = new Map<Region, Range[]>();
+    for (const tensor of tensors) this.#collect(tensor, ranges);
+    for (const [region, used] of ranges) {
+      // torch.serialization.set_crc32_options(False) writes 0: "not computed". Formats without CRCs give none.
+      if (region.crc32 === undefined || region.crc32 === 0) continue;
+      this.#runs.set(region, []);
+      const gaps = this.#whole.has(region) ? undefined : gapsBetween(used, region.length);
+      if (gaps === undefined) {
+        this.#whole.add(region);
+        this.extra.push({ region, start: 0, end: region.length });
+      } else for (const gap of gaps) this.extra.push({ region, ...gap });
+    }
+  }
+
+  #collect(tensor: Tensor, ranges: Map<Region, Range[]>): void {
+    const { source } = tensor;
+    if (source.kind === "cast") this.#collect(source.from, ranges);
+    else if (source.kind === "computed") for (const input of source.inputs) this.#collect(input, ranges);
+    else if (source.kind === "strided") {
+      this.#whole.add(source.region);
+      if (!ranges.has(source.region)) ranges.set(source.region, []);
+    } else {
+      for (const { region, start, length } of source.pieces) {
+        const list = ranges.get(region);
+        const range = { start, end: start + length };
+        if (list === undefined) ranges.set(region, [range]);
+        else list.push(range);
+      }
+    }
+  }
+
+  /** Bytes that are read for the checks alone. */
+  get extraBytes(): number {
+    return this.extra.reduce((sum, read) => sum + read.end - read.start, 0);
+  }
+
+  /** Takes note of a read that was made for the output. */
+  addRead({ region, start, length, crc32 }: DoneRead): void {
+    if (crc32 !== undefined && !this.#whole.has(region)) this.#add(region, start, length, crc32);
+  }
+
+  /** Takes note of one of the {@link extra} reads, or of a part of it. */
+  addExtra(region: Region, start: number, length: number, crc32: number): void {
+    this.#add(region, start, length, crc32);
+  }
+
+  #add(region: Region, start: number, length: number, crc32: number): void {
+    const runs = this.#runs.get(region);
+    if (runs === undefined) return;
+    const last = runs.at(-1);
+    // Nearly all reads follow one another: keep one growing run, not millions.
+    if (last?.end === start) {
+      runs[runs.length - 1] = {
+        start: last.start,
+        end: start + length,
+        crc32: combineCrc32(last.crc32, crc32, length),
+      };
+    } else runs.push({ start, end: start + length, crc32 });
+  }
+
+  /** @throws VistaError `CHECKSUM` for the first region whose bytes do not match */
+  finish(): void {
+    for (const [region, runs] of this.#runs) {
+      runs.sort((a, b) => a.start - b.start || a.end - b.end);
+      let crc = 0;
+      let at = 0;
+      for (const run of runs) {
+        if (run.start !== at) throw new Error(`reads of ${region.name} do not join at byte ${at}`);
+        crc = combineCrc32(crc, run.crc32, run.end - run.start);
+        at = run.end;
+      }
+      if (at !== region.length)
+        throw new Error(`reads of ${region.name} end at byte ${at} of ${region.length}`);
+      if (crc !== region.crc32) throw checksumError(region, crc);
+    }
+  }
+}
+
+export function checksumError(region: Region, found: number): VistaError {
+  return new VistaError(
+    "CHECKSUM",
+    `the ${region.length} bytes have CRC-32 ${formatCrc32(found)}, the file says ${formatCrc32(region.crc32 ?? 0)}: they are damaged`,
+    {
+      path: region.file.path,
+      record: region.name,
+      offset: region.offset,
+      hint: "Copy the file again from where it was saved; --no-verify goes on with the damaged bytes.",
+    },
+  );
+}
+
+/** What `ranges` leave out of `[0, length)`; `undefined` where they overlap. */
+function gapsBetween(ranges: Range[], length: number): Range[] | undefined {
+  ranges.sort((a, b) => a.start - b.start || a.end - b.end);
+  const gaps: Range[] = [];
+  let at = 0;
+  for (const range of ranges) {
+    if (range.start < at) return undefined;
+    if (range.start > at) gaps.push({ start: at, end: range.start });
+    at = range.end;
+  }
+  if (at < length) gaps.push({ start: at, end: length });
+  return gaps;
+}

@@ -1,0 +1,83 @@
+/** Two lanes side by side: this thread and one worker, which share the jobs as each has time for them. */
+import { abortedError } from "../../core/errors.js";
+import { Lane, type LaneJob, type LaneResult } from "./lane.js";
+import { type SecondThread, takeSecondThread, WORKER_FROM } from "./second-thread.js";
+
+/** Jobs that the worker is given at once, so that it has the next one when this thread is busy. */
+const WORKER_QUEUE = 2;
+
+interface Entry {
+  readonly job: LaneJob;
+  readonly signal: AbortSignal | undefined;
+  readonly resolve: (result: LaneResult) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+export class Lanes {
+  readonly #own = new Lane();
+  readonly #waiting: Entry[] = [];
+  #ownTurn = false;
+  readonly #second: SecondThread | undefined;
+  /** What the worker has been given, oldest first. */
+  readonly #sent: Entry[] = [];
+
+  /** @param totalBytes  of all jobs, about: whether a second thread is worth its start */
+  constructor(totalBytes: number) {
+    if (totalBytes < WORKER_FROM) return;
+    this.#second = takeSecondThread();
+    this.#second.onResult = (result) => {
+      if (result !== undefined) this.#sent.shift()!.resolve(result);
+      this.#next();
+    };
+    this.#second.onError = (error) => {
+      for (const { reject } of this.#sent.splice(0)) reject(error);
+    };
+  }
+
+  /**
+   * Does a job in one of the lanes; the caller keeps its files open until then.
+   * @throws VistaError `ABORTED` where the signal comes before its turn
+   */
+  run(job: LaneJob, signal: AbortSignal | undefined): Promise<LaneResult> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ job, signal, resolve, reject });
+      this.#next();
+    });
+  }
+
+  /** Ends the worker, which nobody has to wait for: no job may be running. */
+  close(): void {
+    this.#second?.end();
+  }
+
+  #next(): void {
+    this.#dropAborted();
+    while (this.#second?.ready && this.#sent.length < WORKER_QUEUE && this.#waiting.length > 0) {
+      const entry = this.#waiting.shift()!;
+      this.#sent.push(entry);
+      this.#second.run(entry.job);
+    }
+    if (this.#ownTurn || this.#waiting.length === 0) return;
+    this.#ownTurn = true;
+    // Between two jobs of this thread everything else gets its turn: answers of the worker, Ctrl-C, the progress bar.
+    setImmediate(() => {
+      this.#ownTurn = false;
+      this.#dropAborted();
+      const entry = this.#waiting.shift();
+      if (entry === undefined) return;
+      try {
+        entry.resolve(this.#own.run(entry.job));
+      } catch (error) {
+        entry.reject(error);
+      }
+      this.#next();
+    });
+  }
+
+  #dropAborted(): void {
+    while (this.#waiting[0]?.signal?.aborted) {
+      const { signal, reject } = this.#waiting.shift()!;
+      reject(abortedError(signal));
+    }
+  }
+}

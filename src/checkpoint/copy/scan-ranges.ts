@@ -1,0 +1,180 @@
+/** Looking at every byte of many ranges, in two threads: checksums, and what is no finite number. */
+import { throwIfAborted } from "../../core/errors.js";
+import { combineCrc32 } from "../../core/io/crc32.js";
+import type { SourceFile } from "../../core/io/source.js";
+import type { DType } from "../tensor/dtype.js";
+import type { NonFinite } from "../tensor/non-finite.js";
+import type { LaneScan } from "./lane.js";
+import { readError } from "./lane-plan.js";
+import { Lanes } from "./lanes.js";
+import { WINDOW } from "./parts.js";
+
+/** Bytes that are one piece of work, of one range or of several. */
+const JOB = 2 * WINDOW;
+/** Ranges in it at most. */
+const MAX_READS = 256;
+/** Bytes of a complex128. */
+const WIDEST = 16;
+/** Pieces of work that are begun before the first of them is done. */
+const AHEAD = 8;
+
+export interface ScanRange {
+  readonly file: SourceFile;
+  readonly offset: number;
+  readonly length: number;
+  /** Whether the CRC-32 is wanted. */
+  readonly crc: boolean;
+  /** What the elements are, where NaN and infinity are to be counted. */
+  readonly dtype: DType | undefined;
+}
+
+export interface Scanned {
+  /** 0 where it was not wanted. */
+  readonly crc32: number;
+  readonly nonFinite: NonFinite;
+}
+
+export interface ScanOptions<Range extends ScanRange> {
+  readonly signal: AbortSignal | undefined;
+  /** Called for every stretch that has been looked at, with its bytes. */
+  readonly onBytes: (bytes: number) => void;
+  /** Called in the order of the ranges, for each that could be read. */
+  readonly onScanned: (range: Range, scanned: Scanned) => void;
+  /** Called in the place of `onScanned` for a range that could not be read. */
+  readonly onError: (error: unknown, range: Range) => void;
+}
+
+/** @throws VistaError `ABORTED`, and what the callbacks throw */
+export async function scanRanges<Range extends ScanRange>(
+  ranges: readonly Range[],
+  options: ScanOptions<Range>,
+): Promise<void> {
+  const lanes = new Lanes(ranges.reduce((sum, { length }) => sum + length, 0));
+  const ahead: { stretches: readonly Stretch<Range>[]; outcomes: Promise<Outcome[]> }[] = [];
+  const results = new Results(options);
+  const takeFirst = async () => {
+    const { stretches, outcomes } = ahead.shift()!;
+    const done = await outcomes;
+    throwIfAborted(options.signal);
+    stretches.forEach((stretch, i) => {
+      results.add(stretch, done[i]!);
+    });
+  };
+  try {
+    for (const stretches of jobsOf(ranges)) {
+      throwIfAborted(options.signal);
+      ahead.push({ stretches, outcomes: scan(stretches, lanes, options.signal) });
+      if (ahead.length === AHEAD) await takeFirst();
+    }
+    while (ahead.length > 0) await takeFirst();
+  } finally {
+    await Promise.all(ahead.map(({ outcomes }) => outcomes));
+    lanes.close();
+  }
+}
+
+/** A part of a range, or all of it. */
+interface Stretch<Range extends ScanRange> {
+  readonly range: Range;
+  /** From the start of the range. */
+  readonly at: number;
+  readonly length: number;
+}
+
+type Outcome = { readonly scanned: Scanned } | { readonly error: unknown };
+
+/** Cuts the ranges into stretches, and gathers these into pieces of work. */
+function* jobsOf<Range extends ScanRange>(ranges: readonly Range[]): Generator<readonly Stretch<Range>[]> {
+  let stretches: Stretch<Range>[] = [];
+  let room = JOB;
+  for (const range of ranges) {
+    let at = 0;
+    do {
+      const length = Math.min(range.length - at, room);
+      stretches.push({ range, at, length });
+      at += length;
+      // No element is cut: what is left is a multiple of the widest.
+      room -= Math.ceil(length / WIDEST) * WIDEST;
+      if (room === 0 || stretches.length === MAX_READS) {
+        yield stretches;
+        stretches = [];
+        room = JOB;
+      }
+    } while (at < range.length);
+  }
+  if (stretches.length > 0) yield stretches;
+}
+
+/** Never rejects: what goes wrong is the outcome of the stretches that it concerns. */
+async function scan<Range extends ScanRange>(
+  stretches: readonly Stretch<Range>[],
+  lanes: Lanes,
+  signal: AbortSignal | undefined,
+): Promise<Outcome[]> {
+  const outcomes: Outcome[] = [];
+  const held: SourceFile[] = [];
+  try {
+    const reads: LaneScan[] = [];
+    for (const { range, at, length } of stretches) {
+      const { file, offset, crc, dtype } = range;
+      const fd = await file.hold();
+      held.push(file);
+      reads.push({ fd, position: offset + at, length, crc, dtype });
+    }
+    // One that cannot be read ends the job: it goes on behind it.
+    while (outcomes.length < reads.length) {
+      const first = outcomes.length;
+      const { crcs, nonFinite, failure } = await lanes.run(
+        { kind: "scan", reads: reads.slice(first) },
+        signal,
+      );
+      for (const [i, crc32] of crcs.entries())
+        outcomes.push({ scanned: { crc32, nonFinite: nonFinite[i]! } });
+      if (failure === undefined) break;
+      const { file } = stretches[outcomes.length]!.range;
+      const { position, length } = reads[outcomes.length]!;
+      outcomes.push({ error: readError(failure, file, position, length) });
+    }
+  } catch (error) {
+    while (outcomes.length < stretches.length) outcomes.push({ error });
+  } finally {
+    for (const file of held) file.release();
+  }
+  return outcomes;
+}
+
+/** Puts the stretches of a range together again. */
+class Results<Range extends ScanRange> {
+  readonly #options: ScanOptions<Range>;
+  #crc32 = 0;
+  readonly #nonFinite = { nan: 0, inf: 0 };
+  #failed = false;
+
+  constructor(options: ScanOptions<Range>) {
+    this.#options = options;
+  }
+
+  /** In the order of the ranges and of their bytes. */
+  add({ range, at, length }: Stretch<Range>, outcome: Outcome): void {
+    const { onBytes, onError, onScanned } = this.#options;
+    if (at === 0) {
+      this.#crc32 = 0;
+      this.#nonFinite.nan = 0;
+      this.#nonFinite.inf = 0;
+      this.#failed = false;
+    }
+    if (this.#failed) return;
+    if ("error" in outcome) {
+      this.#failed = true;
+      onError(outcome.error, range);
+      return;
+    }
+    const { crc32, nonFinite } = outcome.scanned;
+    if (range.crc) this.#crc32 = at === 0 ? crc32 : combineCrc32(this.#crc32, crc32, length);
+    this.#nonFinite.nan += nonFinite.nan;
+    this.#nonFinite.inf += nonFinite.inf;
+    onBytes(length);
+    if (at + length === range.length)
+      onScanned(range, { crc32: this.#crc32, nonFinite: { ...this.#nonFinite } });
+  }
+}

@@ -1,0 +1,300 @@
+/**
+ * The copy loop: lays parts out one after the other in a file. Windows of the output are filled by two threads at once
+ * (reading, checksums, conversions, writing); memory is their buffers, whatever the size of the model.
+ */
+import { writeSync } from "node:fs";
+import type { FileHandle } from "node:fs/promises";
+import { fromSystem, throwIfAborted } from "../../core/errors.js";
+import { combineCrc32, crc32 } from "../../core/io/crc32.js";
+import type { RunOptions } from "../../core/progress.js";
+import { dtypeInfo } from "../tensor/dtype.js";
+import type { Tensor } from "../tensor/tensor.js";
+import { RegionChecks } from "./input-checks.js";
+import { type Copied, LanePlan, readError } from "./lane-plan.js";
+import { Lanes } from "./lanes.js";
+import { isPlain, type OutputPart, partLength, WINDOW, type Window, wantsCrc, windowsOf } from "./parts.js";
+import { ARENA_STEP, Arena, ComputedCache, WindowReader } from "./window.js";
+
+/**
+ * Windows that are begun before the first of them is finished. One that a lane copies takes no memory, so that the second thread
+ * has work while this one computes.
+ */
+const AHEAD = 32;
+/** Windows that this thread makes in memory of their own. */
+const SLOTS = 3;
+
+export interface WriteOptions extends RunOptions {
+  /** Check the CRC-32 of every input region that is read. Default true. */
+  verify?: boolean;
+  /** What {@link RunOptions.onProgress} calls it. Default `write`. */
+  phase?: string;
+}
+
+/** One file to be written: all its parts, from position 0. */
+export interface OutputFile {
+  readonly handle: FileHandle;
+  /** For messages. */
+  readonly path: string;
+  readonly parts: readonly OutputPart[];
+}
+
+/**
+ * Writes all parts to `handle`, from position 0.
+ *
+ * @param path  of the output, for messages
+ * @returns the number of bytes written
+ * @throws VistaError `CHECKSUM`, `TRUNCATED`, `IO`, `NO_SPACE`, `ABORTED`; nothing is in flight when it throws
+ */
+export function writeParts(
+  handle: FileHandle,
+  path: string,
+  parts: readonly OutputPart[],
+  options: WriteOptions = {},
+): Promise<number> {
+  return writeFiles([{ handle, path, parts }], options);
+}
+
+/**
+ * Writes several files one after the other, as {@link writeParts} does one. Each input region is checked once, also where
+ * its bytes go to more than one of the files.
+ *
+ * @returns the number of bytes written to all files
+ */
+export async function writeFiles(files: readonly OutputFile[], options: WriteOptions = {}): Promise<number> {
+  const all = files.flatMap(({ parts }) => parts);
+  const total = all.reduce((sum, part) => sum + partLength(part), 0);
+  const checks = options.verify === false ? undefined : new RegionChecks(tensorsOf(all));
+  const work = total + (checks?.extraBytes ?? 0);
+  let done = 0;
+  const report = (bytes: number) => {
+    done += bytes;
+    options.onProgress?.({ phase: options.phase ?? "write", done, total: work, unit: "bytes" });
+  };
+  const lanes = new Lanes(total);
+  try {
+    for (const file of files) {
+      await new Copier(file, checks, lanes, report).run(options.signal);
+    }
+    if (checks !== undefined) {
+      await readExtra(checks, lanes, options.signal, report);
+      checks.finish();
+    }
+  } finally {
+    lanes.close();
+  }
+  return total;
+}
+
+class Copier {
+  readonly #file: OutputFile;
+  readonly #checks: RegionChecks | undefined;
+  readonly #lanes: Lanes;
+  readonly #report: (bytes: number) => void;
+  readonly #computed = new ComputedCache();
+  readonly #slots: Slot[] = [];
+  #slotsUsed = 0;
+  readonly #finisher: Finisher;
+  #failure: { error: unknown } | undefined;
+
+  constructor(
+    file: OutputFile,
+    checks: RegionChecks | undefined,
+    lanes: Lanes,
+    report: (bytes: number) => void,
+  ) {
+    this.#file = file;
+    this.#checks = checks;
+    this.#lanes = lanes;
+    this.#report = report;
+    this.#finisher = new Finisher(file);
+  }
+
+  async run(signal: AbortSignal | undefined): Promise<void> {
+    // Windows are copied out of order, but finished (checksums, closing records) one after the other: the first in the queue
+    // is always the next to be done.
+    const queue: Promise<void>[] = [];
+    let last = Promise.resolve();
+    let started = 0;
+    for (const window of windowsOf(this.#file.parts)) {
+      const plain = window.slices.every(isPlain);
+      while (queue.length === AHEAD || (!plain && this.#slotsUsed === SLOTS)) await queue.shift();
+      if (this.#failure !== undefined || signal?.aborted) break;
+      last = this.#copy(window, plain, last, signal).catch((error: unknown) => {
+        this.#failure ??= { error };
+      });
+      queue.push(last);
+      started++;
+    }
+    await last;
+    if (this.#failure !== undefined) throw this.#failure.error;
+    throwIfAborted(signal);
+    if (started === 0) throw new Error("an output without parts");
+  }
+
+  /** @param before  settles when all earlier windows are finished */
+  async #copy(
+    window: Window,
+    plain: boolean,
+    before: Promise<void>,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const copying = plain ? this.#copyInLane(window, signal) : this.#copyHere(window);
+    // A failure must not end this before its turn: nothing may be in flight when the whole fails.
+    const [outcome] = await Promise.allSettled([copying, before]);
+    if (outcome.status === "rejected") throw outcome.reason;
+    const copied = outcome.value;
+    if (this.#failure !== undefined) return;
+    if (this.#checks !== undefined) for (const read of copied.reads) this.#checks.addRead(read);
+    this.#finisher.finish(window, copied.crcs);
+    this.#report(window.length);
+  }
+
+  /** Everything that is read as it is, or converted element by element. */
+  async #copyInLane(window: Window, signal: AbortSignal | undefined): Promise<Copied> {
+    const plan = new LanePlan(this.#checks !== undefined);
+    try {
+      for (const slice of window.slices) await plan.add(slice);
+      const { handle, path } = this.#file;
+      const { segments } = plan;
+      const job = { kind: "copy" as const, fd: handle.fd, position: window.position, segments };
+      const result = await this.#lanes.run(job, signal);
+      if (result.failure !== undefined) throw plan.error(result.failure, path);
+      return plan.copied(window, result.crcs, result.castCrcs);
+    } finally {
+      plan.release();
+    }
+  }
+
+  /** Views and computed tensors, which need memory of their own. */
+  async #copyHere(window: Window): Promise<Copied> {
+    this.#slotsUsed++;
+    const slot = this.#slots.pop() ?? { buffer: Buffer.allocUnsafeSlow(WINDOW), arena: new Arena() };
+    try {
+      const bytes = slot.buffer.subarray(0, window.length);
+      slot.arena.reset(conversionBytes(window));
+      const reader = new WindowReader(this.#computed, this.#checks !== undefined, slot.arena);
+      for (const { part, from, at, length } of window.slices) {
+        const target = bytes.subarray(at, at + length);
+        if (part.kind === "bytes") target.set(part.bytes.subarray(from, from + length));
+        else if (part.kind === "late") target.fill(0);
+        else if (length > 0) reader.add(part.tensor, from, target);
+      }
+      const ops = await reader.run();
+      const { handle, path } = this.#file;
+      await writeAll(handle, path, bytes, window.position);
+      return {
+        reads: ops.map(({ region, start, target, crc32 }) => ({
+          region,
+          start,
+          length: target.byteLength,
+          crc32,
+        })),
+        crcs: window.slices.map((slice) =>
+          wantsCrc(slice)
+            ? [{ crc32: crc32(bytes.subarray(slice.at, slice.at + slice.length)), length: slice.length }]
+            : [],
+        ),
+      };
+    } finally {
+      this.#slots.push(slot);
+      this.#slotsUsed--;
+    }
+  }
+}
+
+/** What a window needs that is copied by this thread. */
+interface Slot {
+  readonly buffer: Uint8Array;
+  readonly arena: Arena;
+}
+
+/** Bytes that are read to be converted. */
+function conversionBytes({ slices }: Window): number {
+  let sum = 0;
+  for (const { part, length } of slices) {
+    if (part.kind !== "tensor" || part.tensor.source.kind !== "cast") continue;
+    const { from } = part.tensor.source;
+    sum += (length / dtypeInfo(part.tensor.dtype).bits) * dtypeInfo(from.dtype).bits + ARENA_STEP;
+  }
+  return sum;
+}
+
+/** Completes windows in output order: CRCs of tensors carried along, closing records written. */
+class Finisher {
+  readonly #file: OutputFile;
+  #crc = 0;
+
+  constructor(file: OutputFile) {
+    this.#file = file;
+  }
+
+  finish({ position, slices }: Window, crcs: Copied["crcs"]): void {
+    slices.forEach(({ part, from, at, last }, i) => {
+      if (part.kind === "late" && last) this.#write(part, position + at - from);
+      if (part.kind !== "tensor" || part.onCrc32 === undefined) return;
+      for (const { crc32, length } of crcs[i]!) this.#crc = combineCrc32(this.#crc, crc32, length);
+      if (!last) return;
+      part.onCrc32(this.#crc);
+      this.#crc = 0;
+    });
+  }
+
+  /** With calls that block: these are a few bytes each, one for each tensor. */
+  #write(part: Extract<OutputPart, { kind: "late" }>, position: number): void {
+    const bytes = part.bytes();
+    if (bytes.byteLength !== part.length)
+      throw new Error("a part of the output has another length than planned");
+    const { handle, path } = this.#file;
+    try {
+      for (let done = 0; done < bytes.byteLength; ) {
+        done += writeSync(handle.fd, bytes, done, bytes.byteLength - done, position + done);
+      }
+    } catch (error) {
+      throw fromSystem(error, path, "write the output");
+    }
+  }
+}
+
+function* tensorsOf(parts: readonly OutputPart[]): Generator<Tensor> {
+  for (const part of parts) if (part.kind === "tensor") yield part.tensor;
+}
+
+async function writeAll(
+  handle: FileHandle,
+  path: string,
+  bytes: Uint8Array,
+  position: number,
+): Promise<void> {
+  try {
+    for (let done = 0; done < bytes.byteLength; ) {
+      done += (await handle.write(bytes, done, bytes.byteLength - done, position + done)).bytesWritten;
+    }
+  } catch (error) {
+    throw fromSystem(error, path, "write the output");
+  }
+}
+
+/** Reads what the checks need beyond what was copied. */
+async function readExtra(
+  checks: RegionChecks,
+  lanes: Lanes,
+  signal: AbortSignal | undefined,
+  report: (bytes: number) => void,
+): Promise<void> {
+  for (const { region, start, end } of checks.extra) {
+    const fd = await region.file.hold();
+    try {
+      for (let at = start; at < end; at += WINDOW) {
+        throwIfAborted(signal);
+        const length = Math.min(WINDOW, end - at);
+        const read = { fd, position: region.offset + at, length, crc: true, dtype: undefined };
+        const { crcs, failure } = await lanes.run({ kind: "scan", reads: [read] }, signal);
+        if (failure !== undefined) throw readError(failure, region.file, read.position, length);
+        checks.addExtra(region, at, length, crcs[0]!);
+        report(length);
+      }
+    } finally {
+      region.file.release();
+    }
+  }
+}

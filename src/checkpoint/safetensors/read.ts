@@ -1,0 +1,50 @@
+/** safetensors files as state dicts. Only the header is read. */
+import { SourceFile } from "../../core/io/source.js";
+import { makeTensor, StateDict, type Tensor } from "../tensor/tensor.js";
+import { readHeader } from "./header.js";
+
+export interface SafetensorsFile {
+  /** In the order of their bytes; close it when done. */
+  readonly state: StateDict;
+  /** `undefined` where the file has none. */
+  readonly metadata: ReadonlyMap<string, string> | undefined;
+  /** Bytes of the header, its length included. */
+  readonly headerLength: number;
+}
+
+/**
+ * Opens a safetensors file, with all checks of the reference and one more: names that come twice are refused.
+ * @throws VistaError `NOT_FOUND`, `WRONG_KIND`, `TRUNCATED`, `FORMAT`
+ */
+export async function openSafetensors(path: string): Promise<SafetensorsFile> {
+  const file = await SourceFile.open(path);
+  try {
+    const { entries, metadata, dataStart } = await readHeader(file);
+    const region = {
+      file,
+      name: "tensor data",
+      offset: dataStart,
+      length: file.size - dataStart,
+      crc32: undefined,
+    };
+    const tensors = new Map<string, Tensor>();
+    for (const { name, dtype, shape, start, end } of entries) {
+      const pieces = start === end ? [] : [{ region, start, length: end - start }];
+      tensors.set(name, makeTensor(dtype, shape, { kind: "pieces", pieces }));
+    }
+    return { state: new StateDict(tensors, [file]), metadata, headerLength: dataStart };
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}
+
+/** True where a file begins as a safetensors file does: a sensible header length, then `{` (after white space, at most). */
+export function looksLikeSafetensors(head: Uint8Array): boolean {
+  if (head.length < 9) return false;
+  const view = new DataView(head.buffer, head.byteOffset, head.byteLength);
+  return (
+    view.getBigUint64(0, true) <= 100_000_000n &&
+    /^\s*\{|^\s+$/.test(Buffer.from(head.subarray(8)).toString("latin1"))
+  );
+}

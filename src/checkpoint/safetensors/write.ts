@@ -1,0 +1,118 @@
+/**
+ * Writes a state dict byte for byte as the reference's `save_file` does: tensors by dtype, widest first, then by name; the
+ * header as compact JSON, padded with spaces to a multiple of 8.
+ *
+ * Source: safetensors/src/tensor.rs (prepare), bindings/python/py_src/safetensors/torch.py.
+ */
+import { VistaError } from "../../core/errors.js";
+import { type OutputOptions, writeAtomically } from "../../core/io/output.js";
+import type { OutputPart } from "../copy/parts.js";
+import { type WriteOptions, writeParts } from "../copy/sink.js";
+import { DTYPES, type DType } from "../tensor/dtype.js";
+import type { StateDict, Tensor } from "../tensor/tensor.js";
+import { MAX_HEADER, METADATA } from "./header.js";
+import { LONE_SURROGATE } from "./json.js";
+
+export interface WriteSafetensorsOptions extends WriteOptions, OutputOptions {
+  /** Text by key, in this order; the reference writes several keys in random order. Default: no metadata. */
+  metadata?: Readonly<Record<string, string>>;
+}
+
+/**
+ * Writes `state` to `path`, whole or not at all. The format has no shared tensors: each name gets bytes of its own.
+ *
+ * @returns the size of the file in bytes
+ * @throws VistaError `EXISTS`, `NO_SPACE`, `IO`; `UNSUPPORTED` for a dtype or a name the format does not have; what reading
+ *   the inputs throws
+ */
+export async function writeSafetensors(
+  state: StateDict,
+  path: string,
+  options: WriteSafetensorsOptions = {},
+): Promise<number> {
+  const { parts, length } = planSafetensors(state, options.metadata);
+  await writeAtomically(path, length, options, (handle) => writeParts(handle, path, parts, options));
+  return length;
+}
+
+/** The parts of the file in order, and its size in bytes. @throws VistaError `UNSUPPORTED` */
+export function planSafetensors(
+  state: StateDict,
+  metadata?: Readonly<Record<string, string>>,
+): { parts: OutputPart[]; length: number } {
+  const sorted = inOrder(state.tensors);
+  const members: string[] = [];
+  if (metadata !== undefined) {
+    for (const text of Object.entries(metadata).flat()) checkText(text, "metadata");
+    const pairs = Object.entries(metadata).map(
+      ([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`,
+    );
+    members.push(`${JSON.stringify(METADATA)}:{${pairs.join(",")}}`);
+  }
+  const parts: OutputPart[] = [];
+  let at = 0;
+  for (const [name, tensor] of sorted) {
+    const { dtype, shape, byteLength } = tensor;
+    members.push(
+      `${JSON.stringify(name)}:{"dtype":"${dtype}","shape":[${shape}],"data_offsets":[${at},${at + byteLength}]}`,
+    );
+    if (byteLength > 0) parts.push({ kind: "tensor", tensor });
+    at += byteLength;
+  }
+  const header = frame(`{${members.join(",")}}`);
+  parts.unshift({ kind: "bytes", bytes: header });
+  return { parts, length: header.length + at };
+}
+
+const RANK = new Map(Object.keys(DTYPES).map((dtype, rank) => [dtype as DType, rank]));
+
+/** By dtype as the table has them, then by the bytes of the name in UTF-8. */
+function inOrder(tensors: ReadonlyMap<string, Tensor>): (readonly [string, Tensor])[] {
+  const byDType = new Map<DType, string[]>();
+  for (const [name, tensor] of tensors) {
+    if (tensor.dtype === "C128") {
+      throw new VistaError("UNSUPPORTED", "safetensors has no dtype for complex128 (C128)", {
+        record: name,
+        hint: "Write a torch file (.bin) instead.",
+      });
+    }
+    if (name === METADATA) {
+      throw new VistaError("UNSUPPORTED", `safetensors keeps the name ${METADATA} for itself`, {
+        record: name,
+        hint: "Rename the tensor, or write a torch file (.bin) instead.",
+      });
+    }
+    checkText(name, "a name");
+    const names = byDType.get(tensor.dtype);
+    if (names === undefined) byDType.set(tensor.dtype, [name]);
+    else names.push(name);
+  }
+  const groups = [...byDType].sort(([a], [b]) => RANK.get(a)! - RANK.get(b)!);
+  return groups.flatMap(([, names]) => sortByUtf8(names).map((name) => [name, tensors.get(name)!] as const));
+}
+
+function sortByUtf8(names: string[]): string[] {
+  // UTF-16 sorts as UTF-8 does, but for pairs of surrogates, which it puts before U+E000.
+  if (!names.some((name) => /[\ud800-\udfff]/.test(name))) return names.sort();
+  return names.sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
+}
+
+function checkText(text: string, what: string): void {
+  if (!LONE_SURROGATE.test(text)) return;
+  throw new VistaError("UNSUPPORTED", `${what} has half of a surrogate pair, which UTF-8 cannot say`, {
+    record: JSON.stringify(text),
+  });
+}
+
+function frame(json: string): Buffer {
+  const length = Math.ceil(Buffer.byteLength(json) / 8) * 8;
+  if (length > MAX_HEADER) {
+    throw new VistaError("UNSUPPORTED", `the header would have ${length} bytes, the limit is ${MAX_HEADER}`, {
+      hint: "Write the tensors to several files with --max-shard-size.",
+    });
+  }
+  const bytes = Buffer.alloc(8 + length, " ");
+  bytes.writeBigUInt64LE(BigInt(length), 0);
+  bytes.write(json, 8);
+  return bytes;
+}

@@ -1,0 +1,229 @@
+/**
+ * Conversions between element types, as torch's `.to(dtype)` does them on a CPU. Everything goes through float32, the
+ * way torch's 16-bit types are only ever made from float32; to 16 bits the rounding is to nearest, ties to even.
+ */
+import { VistaError } from "../../core/errors.js";
+import type { DType } from "./dtype.js";
+import { narrow } from "./kernels.js";
+
+/** The types that tensors can be converted to. */
+export type CastTarget = "F32" | "F16" | "BF16";
+
+export function isCastTarget(dtype: DType): dtype is CastTarget {
+  return dtype === "F32" || dtype === "F16" || dtype === "BF16";
+}
+
+/**
+ * Converts whole elements. Both arrays must hold the same number of elements.
+ * @throws VistaError `UNSUPPORTED` for a pair that has no conversion
+ */
+export function castBytes(source: Uint8Array, from: DType, target: Uint8Array, to: DType): void {
+  const decode = DECODERS[from];
+  if (decode === undefined || !isCastTarget(to)) {
+    throw new VistaError("UNSUPPORTED", `there is no conversion from ${from} to ${to}`, {
+      hint: "Keep this tensor's dtype.",
+    });
+  }
+  if (from === "BF16" && to === "F32") bf16ToF32(source, target);
+  else if (to === "F32") onAligned(target, 4, (bytes) => decode(source, floats(bytes)));
+  else if (from === "F32") narrow(to, source, target);
+  else {
+    const floats32 = new Float32Array(target.byteLength / 2);
+    decode(source, floats32);
+    narrow(to, new Uint8Array(floats32.buffer), target);
+  }
+}
+
+/** Whether {@link castBytes} knows the pair. */
+export function canCast(from: DType, to: DType): boolean {
+  return from === to || (isCastTarget(to) && DECODERS[from] !== undefined);
+}
+
+// --- views --------------------------------------------------------------------------------------------------------
+
+function floats(bytes: Uint8Array): Float32Array {
+  return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
+}
+
+/** A view at an address that is a multiple of `width`; a copy only where it is not already. */
+function aligned(bytes: Uint8Array, width: number): Uint8Array {
+  return bytes.byteOffset % width === 0 ? bytes : Uint8Array.from(bytes);
+}
+
+function onAligned(target: Uint8Array, width: number, fill: (target: Uint8Array) => void): void {
+  if (target.byteOffset % width === 0) {
+    fill(target);
+    return;
+  }
+  const copy = new Uint8Array(target.byteLength);
+  fill(copy);
+  target.set(copy);
+}
+
+function u16(bytes: Uint8Array): Uint16Array {
+  const view = aligned(bytes, 2);
+  return new Uint16Array(view.buffer, view.byteOffset, view.byteLength / 2);
+}
+
+function u32(bytes: Uint8Array): Uint32Array {
+  const view = aligned(bytes, 4);
+  return new Uint32Array(view.buffer, view.byteOffset, view.byteLength / 4);
+}
+
+// --- the fast pairs -----------------------------------------------------------------------------------------------
+
+function bf16ToF32(source: Uint8Array, target: Uint8Array): void {
+  const from = u16(source);
+  onAligned(target, 4, (bytes) => {
+    const to = new Uint32Array(bytes.buffer, bytes.byteOffset, from.length);
+    for (let i = 0; i < from.length; i++) to[i] = from[i]! << 16;
+  });
+}
+
+/** IEEE 754 binary32 → binary16, to nearest, ties to even. */
+export function f32BitsToF16(bits: number): number {
+  const sign = (bits >>> 16) & 0x8000;
+  const magnitude = bits & 0x7fffffff;
+  if (magnitude > 0x7f800000) return sign | 0x7e00 | ((magnitude >>> 13) & 0x1ff);
+  // 65520 and above round to infinity.
+  if (magnitude >= 0x477ff000) return sign | 0x7c00;
+  if (magnitude >= 0x38800000) {
+    // A normal half: rebias the exponent by 112, round away 13 bits.
+    return sign | ((magnitude - 0x38000000 + 0xfff + ((magnitude >>> 13) & 1)) >>> 13);
+  }
+  // A subnormal half is a multiple of 2^-24; 2^-25 and below round to zero.
+  if (magnitude <= 0x33000000) return sign;
+  const shift = 126 - (magnitude >>> 23);
+  const mantissa = (magnitude & 0x7fffff) | 0x800000;
+  const half = 1 << (shift - 1);
+  const kept = mantissa >>> shift;
+  const rest = mantissa & ((1 << shift) - 1);
+  return sign | (kept + (rest > half || (rest === half && (kept & 1) === 1) ? 1 : 0));
+}
+
+// --- everything else, to float32 ----------------------------------------------------------------------------------
+
+type Decoder = (source: Uint8Array, target: Float32Array) => void;
+
+function eachOf<T extends { readonly length: number; readonly [i: number]: number }>(
+  view: (bytes: Uint8Array) => T,
+): Decoder {
+  return (source, target) => {
+    const from = view(source);
+    for (let i = 0; i < from.length; i++) target[i] = from[i]!;
+  };
+}
+
+function viaTable(bits: 8 | 16, decode: (value: number) => number): Decoder {
+  let table: Float32Array | undefined;
+  return (source, target) => {
+    table ??= Float32Array.from({ length: 2 ** bits }, (_, value) => decode(value));
+    const from = bits === 8 ? source : u16(source);
+    for (let i = 0; i < from.length; i++) target[i] = table[from[i]!]!;
+  };
+}
+
+/**
+ * A small binary float: sign, `exponent` bits, `mantissa` bits. `special` names the values that the plain rule does not
+ * give: NaN and infinity differ between the formats.
+ */
+function decodeSmallFloat(
+  exponent: number,
+  mantissa: number,
+  bias: number,
+  special: (value: number) => number | undefined,
+) {
+  return (value: number): number => {
+    const named = special(value);
+    if (named !== undefined) return named;
+    const sign = value >>> (exponent + mantissa) === 0 ? 1 : -1;
+    const e = (value >>> mantissa) & (2 ** exponent - 1);
+    const m = value & (2 ** mantissa - 1);
+    return e === 0 ? sign * m * 2 ** (1 - bias - mantissa) : sign * (1 + m / 2 ** mantissa) * 2 ** (e - bias);
+  };
+}
+
+function ieeeSpecial(exponent: number, mantissa: number) {
+  const top = (2 ** exponent - 1) * 2 ** mantissa;
+  const signBit = 2 ** (exponent + mantissa);
+  return (value: number): number | undefined => {
+    const magnitude = value % signBit;
+    if (magnitude < top) return undefined;
+    return magnitude > top ? Number.NaN : value >= signBit ? -Infinity : Infinity;
+  };
+}
+
+/** 64-bit integers beyond 2^53 would round twice (to float64, then to float32): fold the lost bits into the lowest kept one. */
+function roundOnce(value: bigint): number {
+  const magnitude = value < 0n ? -value : value;
+  if (magnitude < 1n << 53n) return Number(value);
+  const kept = (magnitude >> 11n) | ((magnitude & 0x7ffn) === 0n ? 0n : 1n);
+  return Number(kept) * (value < 0n ? -2048 : 2048);
+}
+
+function bigints(
+  view: (buffer: ArrayBufferLike, offset: number, length: number) => BigInt64Array | BigUint64Array,
+): Decoder {
+  return (source, target) => {
+    const bytes = aligned(source, 8);
+    const from = view(bytes.buffer, bytes.byteOffset, bytes.byteLength / 8);
+    for (let i = 0; i < from.length; i++) target[i] = roundOnce(from[i]!);
+  };
+}
+
+function doubles(bytes: Uint8Array): Float64Array {
+  const view = aligned(bytes, 8);
+  return new Float64Array(view.buffer, view.byteOffset, view.byteLength / 8);
+}
+
+/** The real part, as torch takes it (with a warning) when a complex tensor becomes float. */
+function realPart(view: (bytes: Uint8Array) => Float32Array | Float64Array): Decoder {
+  return (source, target) => {
+    const from = view(source);
+    for (let i = 0; i < target.length; i++) target[i] = from[2 * i]!;
+  };
+}
+
+const DECODERS: Partial<Record<DType, Decoder>> = {
+  F64: eachOf(doubles),
+  F32: eachOf((bytes) => floats(aligned(bytes, 4))),
+  BF16: (source, target) =>
+    bf16ToF32(source, new Uint8Array(target.buffer, target.byteOffset, target.byteLength)),
+  F16: viaTable(16, decodeSmallFloat(5, 10, 15, ieeeSpecial(5, 10))),
+  F8_E5M2: viaTable(8, decodeSmallFloat(5, 2, 15, ieeeSpecial(5, 2))),
+  // Only the all-ones pattern is NaN; there is no infinity.
+  F8_E4M3: viaTable(
+    8,
+    decodeSmallFloat(4, 3, 7, (value) => ((value & 0x7f) === 0x7f ? Number.NaN : undefined)),
+  ),
+  // "fnuz": no infinity, no negative zero, whose pattern is the one NaN; the bias is one higher.
+  F8_E5M2FNUZ: viaTable(
+    8,
+    decodeSmallFloat(5, 2, 16, (value) => (value === 0x80 ? Number.NaN : undefined)),
+  ),
+  F8_E4M3FNUZ: viaTable(
+    8,
+    decodeSmallFloat(4, 3, 8, (value) => (value === 0x80 ? Number.NaN : undefined)),
+  ),
+  // A power of two, unsigned.
+  F8_E8M0: viaTable(8, (value) => (value === 0xff ? Number.NaN : 2 ** (value - 127))),
+  I8: eachOf((bytes) => new Int8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)),
+  U8: eachOf((bytes) => bytes),
+  BOOL: (source, target) => {
+    for (let i = 0; i < source.length; i++) target[i] = source[i] === 0 ? 0 : 1;
+  },
+  I16: eachOf((bytes) => {
+    const view = aligned(bytes, 2);
+    return new Int16Array(view.buffer, view.byteOffset, view.byteLength / 2);
+  }),
+  U16: eachOf(u16),
+  I32: eachOf((bytes) => {
+    const view = aligned(bytes, 4);
+    return new Int32Array(view.buffer, view.byteOffset, view.byteLength / 4);
+  }),
+  U32: eachOf(u32),
+  I64: bigints((buffer, offset, length) => new BigInt64Array(buffer, offset, length)),
+  U64: bigints((buffer, offset, length) => new BigUint64Array(buffer, offset, length)),
+  C64: realPart((bytes) => floats(aligned(bytes, 4))),
+  C128: realPart(doubles),
+};

@@ -1,0 +1,180 @@
+/**
+ * A state dict is a plan, not data: names in order, and for each a tensor that knows its dtype, its shape and where its
+ * bytes are. No weight is read before a sink asks for it.
+ */
+import { VistaError } from "../../core/errors.js";
+import type { Piece, Region, SourceFile } from "../../core/io/source.js";
+import { byteLengthOf, type DType, dtypeInfo, numelOf } from "./dtype.js";
+
+/** Where the bytes of a tensor (little-endian, row-major, contiguous) come from. */
+export type TensorSource =
+  /** Byte ranges, one after the other. */
+  | { readonly kind: "pieces"; readonly pieces: readonly Piece[] }
+  /** A view of a region that is not contiguous; `start` in bytes, `strides` in elements. */
+  | {
+      readonly kind: "strided";
+      readonly region: Region;
+      readonly start: number;
+      readonly strides: readonly number[];
+    }
+  /** The elements of another tensor, converted to this one's dtype. */
+  | { readonly kind: "cast"; readonly from: Tensor }
+  /** Computed from other tensors, all of which fit in memory at once. */
+  | { readonly kind: "computed"; readonly inputs: readonly Tensor[]; readonly compute: Compute };
+
+/**
+ * @param inputs  the bytes of each input tensor, each at an address that suits its elements
+ * @param result  of the tensor's length and any content, at such an address; to be filled
+ */
+export type Compute = (inputs: readonly Uint8Array[], result: Uint8Array) => void;
+
+export interface Tensor {
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  /** Elements. */
+  readonly numel: number;
+  /** Bytes in contiguous form. */
+  readonly byteLength: number;
+  readonly source: TensorSource;
+}
+
+/** Makes a tensor; the caller has checked that the source has the bytes. @throws VistaError `FORMAT` for impossible sizes */
+export function makeTensor(dtype: DType, shape: readonly number[], source: TensorSource): Tensor {
+  const numel = numelOf(shape);
+  const byteLength = numel === undefined ? undefined : byteLengthOf(dtype, numel);
+  if (numel === undefined || byteLength === undefined) {
+    throw new VistaError(
+      "FORMAT",
+      `a tensor of shape [${shape.join(", ")}] and dtype ${dtype} has no size in bytes`,
+    );
+  }
+  return { dtype, shape, numel, byteLength, source };
+}
+
+/** The same values in another dtype (itself where nothing changes). */
+export function castTensor(tensor: Tensor, dtype: DType): Tensor {
+  if (tensor.dtype === dtype) return tensor;
+  return makeTensor(dtype, tensor.shape, { kind: "cast", from: tensor });
+}
+
+/** Bytes `[start, start + length)` of joined pieces, as pieces; fewer where they end before. */
+export function piecesBetween(pieces: readonly Piece[], start: number, length: number): Piece[] {
+  const result: Piece[] = [];
+  let at = 0;
+  const end = start + length;
+  for (const piece of pieces) {
+    const from = Math.max(start, at);
+    const to = Math.min(end, at + piece.length);
+    if (from < to) result.push({ region: piece.region, start: piece.start + from - at, length: to - from });
+    at += piece.length;
+    if (at >= end) break;
+  }
+  return result;
+}
+
+/** Strides, in elements, of a contiguous row-major tensor; torch gives a dimension of size 0 the stride of size 1. */
+export function contiguousStrides(shape: readonly number[]): number[] {
+  const strides = new Array<number>(shape.length);
+  let stride = 1;
+  for (let i = shape.length - 1; i >= 0; i--) {
+    strides[i] = stride;
+    stride *= Math.max(1, shape[i]!);
+  }
+  return strides;
+}
+
+/** True where a view with these strides is contiguous; dimensions of size 1 have any stride. */
+export function isContiguous(shape: readonly number[], strides: readonly number[]): boolean {
+  if (shape.includes(0)) return true;
+  const wanted = contiguousStrides(shape);
+  return shape.every((dim, i) => dim === 1 || strides[i] === wanted[i]);
+}
+
+/**
+ * A view of a region (torch's storage) as a tensor. `offset` and `strides` in elements.
+ * @throws VistaError `FORMAT` where the view reaches outside the region
+ */
+export function viewTensor(
+  region: Region,
+  dtype: DType,
+  offset: number,
+  shape: readonly number[],
+  strides: readonly number[],
+): Tensor {
+  const bytes = dtypeInfo(dtype).bits / 8;
+  const numel = numelOf(shape);
+  if (numel === 0) return makeTensor(dtype, shape, { kind: "pieces", pieces: [] });
+  let last = offset;
+  for (let i = 0; i < shape.length; i++) last += (shape[i]! - 1) * strides[i]!;
+  if (numel === undefined || !Number.isSafeInteger(last) || (last + 1) * bytes > region.length) {
+    throw new VistaError(
+      "FORMAT",
+      `a tensor of shape [${shape.join(", ")}], strides [${strides.join(", ")}] and offset ${offset} needs ` +
+        `${(last + 1) * bytes} bytes, its storage has ${region.length}`,
+      {
+        path: region.file.path,
+        record: region.name,
+        hint: "The file is damaged or was not written by torch.save.",
+      },
+    );
+  }
+  const start = offset * bytes;
+  return makeTensor(
+    dtype,
+    shape,
+    isContiguous(shape, strides)
+      ? { kind: "pieces", pieces: [{ region, start, length: numel * bytes }] }
+      : { kind: "strided", region, start, strides },
+  );
+}
+
+/**
+ * Names in order, each with its tensor. Two names with the same `Tensor` object share one storage (tied weights), in
+ * every file that is written from it.
+ */
+export class StateDict {
+  readonly tensors: Map<string, Tensor>;
+  readonly #files: readonly SourceFile[];
+
+  /** @param files  closed by {@link close} */
+  constructor(tensors: Map<string, Tensor>, files: readonly SourceFile[] = []) {
+    this.tensors = tensors;
+    this.#files = files;
+  }
+
+  /** The files behind the plan. */
+  get files(): readonly SourceFile[] {
+    return this.#files;
+  }
+
+  /** Another plan over the same files. */
+  with(tensors: Map<string, Tensor>): StateDict {
+    return new StateDict(tensors, this.#files);
+  }
+
+  /** Distinct tensors, in the order of their first name, with that name. */
+  unique(): Map<Tensor, string> {
+    const seen = new Map<Tensor, string>();
+    for (const [name, tensor] of this.tensors) if (!seen.has(tensor)) seen.set(tensor, name);
+    return seen;
+  }
+
+  /** Elements, shared tensors once. */
+  get numel(): number {
+    let sum = 0;
+    for (const tensor of this.unique().keys()) sum += tensor.numel;
+    return sum;
+  }
+
+  /** Bytes, shared tensors once. */
+  get byteLength(): number {
+    let sum = 0;
+    for (const tensor of this.unique().keys()) sum += tensor.byteLength;
+    return sum;
+  }
+
+  /** Closes the files behind the plan; it cannot be read afterwards. */
+  async close(): Promise<void> {
+    await Promise.all(this.#files.map((file) => file.close()));
+  }
+}

@@ -1,0 +1,171 @@
+/** Reads the arguments of pickle operations from bytes, every read checked against the end. */
+import { VistaError, type Where } from "../../core/errors.js";
+import { PICKLE_LIMITS } from "./limits.js";
+
+export class PickleCursor {
+  /** Where the next read starts. */
+  at: number;
+  /** Where the current operation starts, for messages. */
+  operation: number;
+  readonly #data: Buffer;
+  readonly #path: string;
+  readonly #record: string | undefined;
+
+  constructor(data: Uint8Array, start: number, path: string, record: string | undefined) {
+    this.#data = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+    this.at = start;
+    this.operation = start;
+    this.#path = path;
+    this.#record = record;
+    if (data.byteLength - start > PICKLE_LIMITS.size) {
+      this.fail(`the pickle has ${data.byteLength - start} bytes, the limit is ${PICKLE_LIMITS.size}`);
+    }
+  }
+
+  /** Moves past `count` bytes and returns where they start. */
+  take(count: number): number {
+    const at = this.at;
+    if (count > this.#data.length - at) {
+      this.short(`${count} bytes wanted at ${at}, ${this.#data.length - at} left`);
+    }
+    this.at = at + count;
+    return at;
+  }
+
+  /** Not by way of {@link take}: every operation begins with one. */
+  u8(): number {
+    if (this.at >= this.#data.length) this.short(`1 byte wanted at ${this.at}, 0 left`);
+    return this.#data[this.at++]!;
+  }
+
+  uint32(): number {
+    return this.#data.readUInt32LE(this.take(4));
+  }
+
+  length8(): number {
+    const length = this.#data.readBigUInt64LE(this.take(8));
+    if (length > BigInt(this.#data.length)) {
+      this.short(`a length of ${length} bytes in a pickle of ${this.#data.length}`);
+    }
+    return Number(length);
+  }
+
+  text(length: number, encoding: "utf8" | "latin1"): string {
+    const at = this.take(length);
+    return this.#data.toString(encoding, at, at + length);
+  }
+
+  bytes(length: number): Uint8Array {
+    const at = this.take(length);
+    return this.#data.subarray(at, at + length);
+  }
+
+  line(): string {
+    const end = this.#data.indexOf(0x0a, this.at);
+    if (end < 0) this.short("a line without an end");
+    const text = this.#data.toString("utf8", this.at, end);
+    this.at = end + 1;
+    return text.endsWith("\r") ? text.slice(0, -1) : text;
+  }
+
+  /** Little-endian two's complement of any length. */
+  long(length: number): number | bigint {
+    if (length > PICKLE_LIMITS.longBytes) {
+      this.fail(`an integer of ${length} bytes, the limit is ${PICKLE_LIMITS.longBytes}`);
+    }
+    const at = this.take(length);
+    if (length === 0) return 0;
+    let hex = "";
+    for (let i = at + length - 1; i >= at; i--) hex += this.#data[i]!.toString(16).padStart(2, "0");
+    return safeNumber(BigInt.asIntN(8 * length, BigInt(`0x${hex}`)));
+  }
+
+  integerText(text: string): number | bigint {
+    if (!/^[+-]?\d{1,4096}$/.test(text)) this.fail("an integer that is not one");
+    return safeNumber(BigInt(text.replace(/^\+/, "")));
+  }
+
+  floatText(text: string): number {
+    const special: Record<string, number> = { nan: Number.NaN, inf: Infinity, "-inf": -Infinity };
+    const value = special[text] ?? Number(text);
+    if (text === "" || (Number.isNaN(value) && text !== "nan")) this.fail("a float that is not one");
+    return value;
+  }
+
+  memoIndex(): number {
+    const line = this.line();
+    if (!/^\d{1,10}$/.test(line)) this.fail("a memo index that is not a number");
+    return Number(line);
+  }
+
+  /** BININT: signed. */
+  int32(): number {
+    return this.#data.readInt32LE(this.take(4));
+  }
+
+  uint16(): number {
+    return this.#data.readUInt16LE(this.take(2));
+  }
+
+  /** BINFLOAT: big-endian. */
+  float64(): number {
+    return this.#data.readDoubleBE(this.take(8));
+  }
+
+  /** Apart from the others, so that a caller who gave only the beginning can come back with more. */
+  short(what: string): never {
+    throw new VistaError("TRUNCATED", `the pickle ends early: ${what}`, {
+      ...this.#where(),
+      hint: "The file is incomplete: copy it again.",
+    });
+  }
+
+  fail(what: string): never {
+    throw new VistaError("PICKLE", `not a pickle that can be read: ${what}`, {
+      ...this.#where(),
+      hint: "The file is damaged, or was not written by torch.save.",
+    });
+  }
+
+  #where(): Where {
+    const where: Where = { path: this.#path, offset: this.operation };
+    if (this.#record !== undefined) where.record = this.#record;
+    return where;
+  }
+}
+
+function safeNumber(value: bigint): number | bigint {
+  return value >= BigInt(Number.MIN_SAFE_INTEGER) && value <= BigInt(Number.MAX_SAFE_INTEGER)
+    ? Number(value)
+    : value;
+}
+
+/** The escapes of UNICODE. */
+export function unescapeRawUnicode(text: string): string {
+  return text.replace(/\\U([0-9a-fA-F]{8})|\\u([0-9a-fA-F]{4})/g, (whole, long: string, short: string) => {
+    const code = Number.parseInt(long ?? short, 16);
+    return code <= 0x10ffff ? String.fromCodePoint(code) : whole;
+  });
+}
+
+const ESCAPES: Record<string, string> = {
+  n: "\n",
+  r: "\r",
+  t: "\t",
+  "\\": "\\",
+  "'": "'",
+  '"': '"',
+  a: "\x07",
+  b: "\b",
+  f: "\f",
+  v: "\v",
+};
+
+/** The escapes of STRING. */
+export function unescapeLiteral(text: string): string {
+  return text.replace(
+    /\\(?:x([0-9a-fA-F]{2})|([\\'"nrtabfv]))/g,
+    (_, hex: string | undefined, char: string) =>
+      hex === undefined ? ESCAPES[char]! : String.fromCharCode(Number.parseInt(hex, 16)),
+  );
+}

@@ -1,0 +1,131 @@
+/**
+ * The form of torch.save before 1.6, and of DeepSpeed with `checkpoint_serialization: false`: five pickles one after the
+ * other (magic number, protocol, system info, the object, the storage keys), then each storage as an int64 count of
+ * elements and its raw bytes. It has no checksums.
+ *
+ * Source: torch/serialization.py, _legacy_save and _legacy_load.
+ */
+import { VistaError } from "../../core/errors.js";
+import type { Region, SourceFile } from "../../core/io/source.js";
+import { dtypeInfo } from "../tensor/dtype.js";
+import { PICKLE_LIMITS } from "./limits.js";
+import { asDict, asItems, type PyGlobal, type PyValue } from "./objects.js";
+import { readPickle } from "./pickle.js";
+import { type TorchFile, tensorsOver } from "./read.js";
+import { TorchStorage, TorchValues } from "./values.js";
+
+const MAGIC = 0x1950a86a20f9469cfc6cn;
+const PROTOCOL = 1001;
+
+export async function readLegacy(file: SourceFile): Promise<TorchFile> {
+  // How long the pickles are is known only when they have been read: try with ever more of the file.
+  for (let size = 1024 * 1024; ; size *= 4) {
+    const data = Buffer.allocUnsafeSlow(Math.min(size, file.size));
+    await file.read(data, 0);
+    try {
+      return await parse(file, data);
+    } catch (error) {
+      const short =
+        error instanceof VistaError && error.code === "TRUNCATED" && error.where.record !== undefined;
+      if (!short || data.length === file.size || size >= PICKLE_LIMITS.size) throw error;
+    }
+  }
+}
+
+async function parse(file: SourceFile, data: Buffer): Promise<TorchFile> {
+  let at = 0;
+  const globals: PyGlobal[] = [];
+  const values = new TorchValues(file.path, "legacy pickle");
+  const storages = new Map<string, TorchStorage>();
+  const next = (record: string): PyValue => {
+    const result = readPickle(
+      data,
+      {
+        path: file.path,
+        record,
+        construct: (callable, args, offset) => values.construct(callable, args, offset),
+        persistentId: (id, offset) => {
+          const value = values.persistentId(id, offset);
+          if (value instanceof TorchStorage) storages.set(value.key, value);
+          return value;
+        },
+        onGlobal: (name) => globals.push(name),
+      },
+      at,
+    );
+    at = result.end;
+    return result.value;
+  };
+
+  if (next("magic number") !== MAGIC) {
+    throw new VistaError("FORMAT", "a pickle, but not a file of torch.save", {
+      path: file.path,
+      hint: "Give the file that torch.save wrote.",
+    });
+  }
+  const protocol = next("protocol version");
+  if (protocol !== PROTOCOL) {
+    throw new VistaError("UNSUPPORTED", `legacy torch protocol ${String(protocol)}, known is ${PROTOCOL}`, {
+      path: file.path,
+    });
+  }
+  const system = asDict(next("system info"));
+  if (system?.get("little_endian") === false) {
+    throw new VistaError("UNSUPPORTED", "the tensors are stored big-endian", {
+      path: file.path,
+      hint: "Load and save it again on a little-endian machine.",
+    });
+  }
+  const value = next("legacy pickle");
+  const keys = asItems(next("storage keys")) ?? [];
+
+  const regions = new Map<string, Region>();
+  for (const key of keys) {
+    const storage = typeof key === "string" ? storages.get(key) : undefined;
+    if (storage === undefined) {
+      throw new VistaError("FORMAT", `storage ${String(key)} is listed but no tensor uses it`, {
+        path: file.path,
+        offset: at,
+      });
+    }
+    const count = Buffer.alloc(8);
+    await file.read(count, at);
+    const numel = Number(count.readBigInt64LE());
+    const offset = at + 8;
+    if (offset + storage.byteLength > file.size) {
+      throw new VistaError(
+        "TRUNCATED",
+        `storage ${storage.key} ends at ${offset + storage.byteLength}, the file has ${file.size} bytes`,
+        {
+          path: file.path,
+          offset,
+          hint: "The file is incomplete: copy it again.",
+        },
+      );
+    }
+    const name = `storage ${storage.key}`;
+    const length = storage.byteLength;
+    const expected = storage.dtype === undefined ? length : (length * 8) / dtypeInfo(storage.dtype).bits;
+    if (numel !== expected) {
+      throw new VistaError("FORMAT", `${name} has ${numel} elements, the pickle says ${expected}`, {
+        path: file.path,
+        offset: at,
+        hint: "The file is damaged: copy it again.",
+      });
+    }
+    regions.set(storage.key, { file, name, offset, length, crc32: undefined });
+    at = offset + length;
+  }
+  return {
+    file,
+    format: "legacy",
+    value,
+    globals,
+    tensor: tensorsOver(async (key) => {
+      const region = regions.get(key);
+      if (region !== undefined) return region;
+      throw new VistaError("FORMAT", `storage ${key} is not in the file`, { path: file.path });
+    }),
+    regions: async () => [...regions.values()],
+  };
+}

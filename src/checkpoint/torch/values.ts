@@ -1,0 +1,182 @@
+/**
+ * What torch puts into a pickle: storages behind persistent ids and the calls that rebuild tensors from them. Here they
+ * become {@link TorchTensor}s, descriptions without data.
+ *
+ * Source: torch/_utils.py (_rebuild_*), torch/serialization.py (persistent_id), torch/_tensor.py.
+ */
+import { VistaError } from "../../core/errors.js";
+import { type DType, dtypeInfo, dtypeOfStorage, dtypeOfTorchName } from "../tensor/dtype.js";
+import { asDict, asItems, PyGlobal, PyObject, PyTuple, type PyValue } from "./objects.js";
+
+/** A storage as a persistent id names it. */
+export class TorchStorage {
+  /** `3`, for the record `data/3`. */
+  readonly key: string;
+  /** `undefined` for an UntypedStorage: its tensors say what it holds. */
+  readonly dtype: DType | undefined;
+  readonly byteLength: number;
+
+  constructor(key: string, dtype: DType | undefined, byteLength: number) {
+    this.key = key;
+    this.dtype = dtype;
+    this.byteLength = byteLength;
+  }
+}
+
+/** A view of a storage. Offsets and strides in elements. */
+export class TorchTensor {
+  readonly storage: TorchStorage;
+  readonly dtype: DType;
+  readonly offset: number;
+  readonly shape: readonly number[];
+  readonly strides: readonly number[];
+
+  constructor(
+    storage: TorchStorage,
+    dtype: DType,
+    offset: number,
+    shape: readonly number[],
+    strides: readonly number[],
+  ) {
+    this.storage = storage;
+    this.dtype = dtype;
+    this.offset = offset;
+    this.shape = shape;
+    this.strides = strides;
+  }
+}
+
+/** Gives torch's persistent ids and calls their meaning, for one file. */
+export class TorchValues {
+  readonly #path: string;
+  readonly #record: string | undefined;
+  readonly #storages = new Map<string, TorchStorage>();
+
+  constructor(path: string, record: string | undefined) {
+    this.#path = path;
+    this.#record = record;
+  }
+
+  /** `('storage', class, key, location, numel[, view])` */
+  persistentId(id: PyValue, at: number): PyValue {
+    const items = id instanceof PyTuple ? id.items : [];
+    const [tag, cls, key, , numel] = items;
+    // Before torch 1.6 a pickled module carried its source code: ('module', class, file, source).
+    if (tag === "module" && cls !== undefined) return cls;
+    const name = cls instanceof PyGlobal ? cls.qualname : "";
+    const dtype = dtypeOfStorage(name);
+    if (tag === "storage" && dtype === undefined && /^Q\w+Storage$/.test(name)) {
+      throw this.#error("UNSUPPORTED", `a quantised tensor (${name})`, at);
+    }
+    if (
+      tag !== "storage" ||
+      typeof key !== "string" ||
+      typeof numel !== "number" ||
+      numel < 0 ||
+      (dtype === undefined && name !== "UntypedStorage")
+    ) {
+      throw this.#error("FORMAT", `a persistent id that is no known storage (${name || typeof tag})`, at);
+    }
+    if (items.length > 5 && items[5] !== null) {
+      throw this.#error("UNSUPPORTED", "a storage that is a view of another (torch before 0.4)", at);
+    }
+    const byteLength = dtype === undefined ? numel : (numel * dtypeInfo(dtype).bits) / 8;
+    const known = this.#storages.get(key);
+    if (known !== undefined) {
+      if (known.byteLength !== byteLength || known.dtype !== dtype) {
+        throw this.#error("FORMAT", `storage ${key} is described in two ways`, at);
+      }
+      return known;
+    }
+    const storage = new TorchStorage(key, dtype, byteLength);
+    this.#storages.set(key, storage);
+    return storage;
+  }
+
+  construct(callable: PyGlobal, args: readonly PyValue[], at: number): PyValue | undefined {
+    switch (callable.id) {
+      case "torch._utils._rebuild_tensor":
+      case "torch._utils._rebuild_tensor_v2":
+        return this.#tensor(args, undefined, args[6], at);
+      case "torch._utils._rebuild_tensor_v3":
+        return this.#tensor(args, args[6], args[7], at);
+      case "torch._utils._rebuild_parameter":
+      case "torch._utils._rebuild_parameter_with_state":
+        return args[0] instanceof TorchTensor ? args[0] : undefined;
+      case "torch._tensor._rebuild_from_type":
+      case "torch._tensor._rebuild_from_type_v2": {
+        // A subclass of Tensor: (function, class, arguments, state)
+        const [inner, , innerArgs] = args;
+        return inner instanceof PyGlobal && innerArgs instanceof PyTuple
+          ? this.construct(inner, innerArgs.items, at)
+          : undefined;
+      }
+      default:
+        return undefined;
+    }
+  }
+
+  #tensor(
+    args: readonly PyValue[],
+    dtypeArg: PyValue | undefined,
+    metadata: PyValue | undefined,
+    at: number,
+  ): TorchTensor {
+    const [storage, offset, size, stride] = args;
+    const shape = dimensions(size);
+    const strides = dimensions(stride);
+    if (
+      !(storage instanceof TorchStorage) ||
+      !isCount(offset) ||
+      shape?.length !== strides?.length ||
+      !shape ||
+      !strides
+    ) {
+      throw this.#error("FORMAT", "a tensor whose storage, offset, size or stride is not one", at);
+    }
+    let dtype = storage.dtype;
+    if (dtypeArg !== undefined) {
+      dtype = dtypeArg instanceof PyGlobal ? dtypeOfTorchName(dtypeArg.qualname) : undefined;
+      if (dtype === undefined) {
+        const name = dtypeArg instanceof PyGlobal ? dtypeArg.id : "an unknown type";
+        throw this.#error("UNSUPPORTED", `a tensor of ${name}`, at);
+      }
+    }
+    if (dtype === undefined) throw this.#error("FORMAT", "a tensor without a dtype", at);
+    const flags = asDict(metadata);
+    if (flags?.get("conj") === true || flags?.get("neg") === true) {
+      throw this.#error("UNSUPPORTED", "a tensor that is a lazy conjugate or negative view", at);
+    }
+    return new TorchTensor(storage, dtype, offset, shape, strides);
+  }
+
+  #error(code: "FORMAT" | "UNSUPPORTED", what: string, offset: number): VistaError {
+    return new VistaError(code, what, {
+      path: this.#path,
+      ...(this.#record === undefined ? {} : { record: this.#record }),
+      offset,
+      hint:
+        code === "FORMAT"
+          ? "The file is damaged or was not written by torch.save."
+          : "Save it in another form.",
+    });
+  }
+}
+
+function isCount(value: PyValue | undefined): value is number {
+  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
+}
+
+/** A torch.Size, tuple or list of counts. */
+export function dimensions(value: PyValue | undefined): number[] | undefined {
+  const items = asItems(value);
+  return items?.every(isCount) ? [...(items as readonly number[])] : undefined;
+}
+
+/**
+ * Names a tensor-like value that this package cannot read (sparse, quantised, meta …), or `undefined` if the value is
+ * nothing of the kind.
+ */
+export function unsupportedTensor(value: PyValue): string | undefined {
+  return value instanceof PyObject && /^torch\..*_rebuild_/.test(value.id) ? value.id : undefined;
+}

@@ -1,0 +1,239 @@
+/**
+ * Writes a state dict as torch.save does: a zip of stored records, each payload at a multiple of 64 bytes, one storage for
+ * each distinct tensor, zip64 where sizes, offsets or counts need it.
+ *
+ * Source: pytorch caffe2/serialize/inline_container.cc (PyTorchStreamWriter), miniz, PKWARE's APPNOTE.TXT.
+ */
+import { basename, extname } from "node:path";
+import { VistaError } from "../../core/errors.js";
+import { crc32 } from "../../core/io/crc32.js";
+import { type OutputOptions, writeAtomically } from "../../core/io/output.js";
+import type { OutputPart } from "../copy/parts.js";
+import { type WriteOptions, writeParts } from "../copy/sink.js";
+import { dtypeInfo } from "../tensor/dtype.js";
+import type { StateDict, Tensor } from "../tensor/tensor.js";
+import { pickleStateDict } from "./pickle-writer.js";
+
+/** torch aligns payloads so that they can be mapped into memory. */
+const ALIGNMENT = 64;
+const U32_MAX = 0xffffffff;
+
+/** "FB", torch's extra field for padding. */
+const PADDING_ID = 0x4246;
+
+/** What torch 2 writes into the record `version`. */
+const FORMAT_VERSION = "3\n";
+
+export interface WriteTorchOptions extends WriteOptions, OutputOptions {}
+
+interface ZipRecord {
+  readonly name: Buffer;
+  readonly length: number;
+  readonly headerOffset: number;
+  crc32: number;
+}
+
+/**
+ * Writes `state` to `path`, whole or not at all. Two names with one tensor share a storage in the file.
+ *
+ * @returns the size of the file in bytes
+ * @throws VistaError `EXISTS`, `NO_SPACE`, `IO`; `UNSUPPORTED` for a dtype torch does not have; what reading the inputs throws
+ */
+export async function writeTorchFile(
+  state: StateDict,
+  path: string,
+  options: WriteTorchOptions = {},
+): Promise<number> {
+  const { parts, length } = planTorchFile(state, path);
+  await writeAtomically(path, length, options, (handle) => writeParts(handle, path, parts, options));
+  return length;
+}
+
+/**
+ * The parts of the file in order, and its size in bytes.
+ * @param path  of the output: its name is the root folder in the zip
+ * @throws VistaError `UNSUPPORTED` for a dtype torch does not have
+ */
+export function planTorchFile(state: StateDict, path: string): { parts: OutputPart[]; length: number } {
+  const keys = new Map<Tensor, string>();
+  for (const [tensor, name] of state.unique()) {
+    if (dtypeInfo(tensor.dtype).torch === undefined || tensor.dtype === "F4") {
+      throw new VistaError("UNSUPPORTED", `torch has no tensors of dtype ${tensor.dtype}`, {
+        record: name,
+        hint: "Write safetensors instead.",
+      });
+    }
+    keys.set(tensor, String(keys.size));
+  }
+  // The root folder is the file's name without its last extension; torch reads any.
+  const name = basename(path);
+  const root = basename(name, extname(name)) || "archive";
+  const plan = new ZipPlan();
+  plan.addBytes(`${root}/data.pkl`, pickleStateDict(state, keys));
+  plan.addBytes(`${root}/byteorder`, Buffer.from("little"));
+  for (const [tensor, key] of keys) plan.addTensor(`${root}/data/${key}`, tensor);
+  plan.addBytes(`${root}/version`, Buffer.from(FORMAT_VERSION));
+  plan.addBytes(`${root}/.data/serialization_id`, Buffer.from(serializationId(state)));
+  return plan.finish();
+}
+
+/** 40 digits that torch uses to tell files apart; here they depend on the names and shapes, so that output is reproducible. */
+function serializationId(state: StateDict): string {
+  const tensors = [...state.tensors].map(([name, { dtype, shape }]) => `${name}\0${dtype}\0${shape}\n`);
+  const text = Buffer.from(tensors.join(""));
+  const digits = (seed: number) => crc32(text, seed).toString().padStart(10, "0");
+  return [0, 1, 2, 3].map(digits).join("");
+}
+
+class ZipPlan {
+  readonly #parts: OutputPart[] = [];
+  readonly #records: ZipRecord[] = [];
+  #offset = 0;
+
+  addBytes(name: string, bytes: Uint8Array): void {
+    const record = this.#open(name, bytes.byteLength);
+    record.crc32 = crc32(bytes);
+    this.#bytes(bytes);
+    this.#close(record);
+  }
+
+  addTensor(name: string, tensor: Tensor): void {
+    const record = this.#open(name, tensor.byteLength);
+    this.#parts.push({
+      kind: "tensor",
+      tensor,
+      onCrc32: (crc) => {
+        record.crc32 = crc;
+      },
+    });
+    this.#offset += tensor.byteLength;
+    this.#close(record);
+  }
+
+  /** The directory at the end: one entry a record, then the end records, zip64's always, as torch has them. */
+  finish(): { parts: OutputPart[]; length: number } {
+    const start = this.#offset;
+    const sizes = this.#records.map((record) => 46 + record.name.length + zip64Extra(record).length);
+    const size = sizes.reduce((sum, length) => sum + length, 0);
+    this.#late(size, () => Buffer.concat(this.#records.map(directoryEntry), size));
+    this.#bytes(endRecords(this.#records.length, size, start));
+    return { parts: this.#parts, length: this.#offset };
+  }
+
+  #bytes(bytes: Uint8Array): void {
+    if (bytes.byteLength > 0) this.#parts.push({ kind: "bytes", bytes });
+    this.#offset += bytes.byteLength;
+  }
+
+  /** For what depends on CRCs. */
+  #late(length: number, bytes: () => Uint8Array): void {
+    this.#parts.push({ kind: "late", length, bytes });
+    this.#offset += length;
+  }
+
+  /** The local header: CRC and sizes follow the payload (flag 0x0008), padding brings the payload to its alignment. */
+  #open(name: string, length: number): ZipRecord {
+    const encoded = Buffer.from(name, "utf8");
+    const headerOffset = this.#offset;
+    // The extra field "FB" needs 4 bytes of its own.
+    const unpadded = headerOffset + 30 + encoded.length + 4;
+    const padding = (ALIGNMENT - (unpadded % ALIGNMENT)) % ALIGNMENT;
+    const header = Buffer.alloc(unpadded - headerOffset + padding);
+    header.writeUInt32LE(0x04034b50, 0); // signature
+    header.writeUInt16LE(zip64Version(length), 4); // version needed to extract
+    header.writeUInt16LE(0x0808, 6); // flags: sizes follow, name is UTF-8
+    header.writeUInt16LE(0, 8); // method: stored
+    header.writeUInt32LE(EPOCH, 10); // time and date
+    header.writeUInt16LE(encoded.length, 26);
+    header.writeUInt16LE(4 + padding, 28);
+    header.set(encoded, 30);
+    const extra = 30 + encoded.length;
+    header.writeUInt16LE(PADDING_ID, extra);
+    header.writeUInt16LE(padding, extra + 2);
+    header.fill(0x5a, extra + 4); // "Z"
+    this.#bytes(header);
+    const record = { name: encoded, length, headerOffset, crc32: 0 };
+    this.#records.push(record);
+    return record;
+  }
+
+  /** The data descriptor; like torch, none after an empty record. */
+  #close(record: ZipRecord): void {
+    if (record.length === 0) return;
+    const wide = record.length >= U32_MAX;
+    this.#late(wide ? 24 : 16, () => {
+      const bytes = Buffer.alloc(wide ? 24 : 16);
+      bytes.writeUInt32LE(0x08074b50, 0); // signature
+      bytes.writeUInt32LE(record.crc32, 4);
+      if (wide) {
+        bytes.writeBigUInt64LE(BigInt(record.length), 8);
+        bytes.writeBigUInt64LE(BigInt(record.length), 16);
+      } else {
+        bytes.writeUInt32LE(record.length, 8);
+        bytes.writeUInt32LE(record.length, 12);
+      }
+      return bytes;
+    });
+  }
+}
+
+/** 1 January 1980, 00:00, the earliest a zip can say: output must not depend on the clock. */
+const EPOCH = 0x00210000;
+
+function zip64Version(length: number): number {
+  return length >= U32_MAX ? 45 : 0;
+}
+
+/** Extended information for what does not fit into 32 bits, in the fixed order: size, stored size, offset. */
+function zip64Extra(record: ZipRecord): Buffer {
+  const values: number[] = [];
+  if (record.length >= U32_MAX) values.push(record.length, record.length);
+  if (record.headerOffset >= U32_MAX) values.push(record.headerOffset);
+  if (values.length === 0) return Buffer.alloc(0);
+  const extra = Buffer.alloc(4 + 8 * values.length);
+  extra.writeUInt16LE(1, 0);
+  extra.writeUInt16LE(8 * values.length, 2);
+  values.forEach((value, i) => {
+    extra.writeBigUInt64LE(BigInt(value), 4 + 8 * i);
+  });
+  return extra;
+}
+
+function directoryEntry(record: ZipRecord): Buffer {
+  const extra = zip64Extra(record);
+  const entry = Buffer.alloc(46);
+  entry.writeUInt32LE(0x02014b50, 0); // signature
+  entry.writeUInt16LE(0, 4); // version made by
+  entry.writeUInt16LE(extra.length > 0 ? 45 : 0, 6); // version needed to extract
+  entry.writeUInt16LE(0x0808, 8); // flags
+  entry.writeUInt32LE(EPOCH, 12); // time and date
+  entry.writeUInt32LE(record.crc32, 16);
+  const size = Math.min(record.length, U32_MAX);
+  entry.writeUInt32LE(size, 20);
+  entry.writeUInt32LE(size, 24);
+  entry.writeUInt16LE(record.name.length, 28);
+  entry.writeUInt16LE(extra.length, 30);
+  entry.writeUInt32LE(Math.min(record.headerOffset, U32_MAX), 42);
+  return Buffer.concat([entry, record.name, extra]);
+}
+
+function endRecords(count: number, size: number, start: number): Buffer {
+  const end = Buffer.alloc(56 + 20 + 22);
+  end.writeUInt32LE(0x06064b50, 0); // zip64 end of central directory
+  end.writeBigUInt64LE(44n, 4); // bytes that follow
+  end.writeUInt16LE(45, 12); // version made by
+  end.writeUInt16LE(45, 14); // version needed
+  end.writeBigUInt64LE(BigInt(count), 24);
+  end.writeBigUInt64LE(BigInt(count), 32);
+  end.writeBigUInt64LE(BigInt(size), 40);
+  end.writeBigUInt64LE(BigInt(start), 48);
+  end.writeUInt32LE(0x07064b50, 56); // its locator
+  end.writeBigUInt64LE(BigInt(start + size), 64);
+  end.writeUInt32LE(1, 72); // disks
+  end.writeUInt32LE(0x06054b50, 76); // end of central directory
+  end.writeUInt16LE(Math.min(count, 0xffff), 84);
+  end.writeUInt16LE(Math.min(count, 0xffff), 86);
+  end.writeUInt32LE(Math.min(size, U32_MAX), 88);
+  end.writeUInt32LE(Math.min(start, U32_MAX), 92);
+  return end;
+}

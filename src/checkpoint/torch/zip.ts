@@ -1,0 +1,287 @@
+/**
+ * The records of a torch zip as regions of a file. yauzl reads the central directory, which alone is trusted (torch leaves
+ * sizes and CRCs out of the local headers); here are the rules that torch's own reader does not check.
+ *
+ * Source: pytorch caffe2/serialize/inline_container.cc; PKWARE's APPNOTE.TXT.
+ */
+import { promisify } from "node:util";
+import yauzl from "yauzl";
+import { isVistaError, VistaError } from "../../core/errors.js";
+import type { Region, SourceFile } from "../../core/io/source.js";
+
+/** Real files stay far below: Vista's has 2,500 records. */
+const MAX_RECORDS = 5_000_000;
+
+/** Read ahead in the central directory, which yauzl walks in steps of some 50 bytes. */
+const BLOCK = 256 * 1024;
+
+/** Answers to yauzl from inside one another: the stack has an end, and leaving it for each record takes longer than the record. */
+const MAX_NESTED = 100;
+
+/** Bytes of a local file header without name and extra field. */
+const LOCAL_HEADER = 30;
+
+export interface TorchZip {
+  readonly file: SourceFile;
+  /** The one folder that all records lie in: `archive`, `pytorch_model`. */
+  readonly root: string;
+  /** Names below the root: `data.pkl`, `data/0`. */
+  names(): Iterable<string>;
+  has(name: string): boolean;
+  /**
+   * Where the record's bytes are. Reads its local header, the first time.
+   * @throws VistaError `FORMAT` if there is none or its header contradicts the directory; `UNSUPPORTED` if it is compressed
+   */
+  record(name: string): Promise<Region>;
+}
+
+/**
+ * Reads the directory of a torch zip.
+ * @throws VistaError `FORMAT`: no zip, records that overlap or leave the file; `UNSUPPORTED`: compressed or encrypted records
+ */
+export async function openTorchZip(file: SourceFile): Promise<TorchZip> {
+  const entries = await readDirectory(file);
+  const limits = checkLayout(file, entries);
+  const pickle = entries.find(({ fileName }) => /^[^/]+\/data\.pkl$/.test(fileName));
+  if (pickle === undefined) {
+    throw new VistaError("FORMAT", "a zip without a data.pkl record, so not a file of torch.save", {
+      path: file.path,
+      hint: entries.some(({ fileName }) => fileName.endsWith("constants.pkl"))
+        ? "It looks like a TorchScript archive."
+        : "Give the file that torch.save wrote.",
+    });
+  }
+  const root = pickle.fileName.slice(0, pickle.fileName.indexOf("/"));
+  const records = new Map<string, yauzl.Entry>();
+  for (const entry of entries) {
+    if (!entry.fileName.startsWith(`${root}/`)) continue;
+    const name = entry.fileName.slice(root.length + 1);
+    if (records.has(name)) {
+      throw new VistaError("FORMAT", "the zip has two records of this name", {
+        path: file.path,
+        record: entry.fileName,
+        hint: "The file is damaged or was tampered with.",
+      });
+    }
+    records.set(name, entry);
+  }
+  const located = new Map<string, Promise<Region>>();
+  const locateRecord = async (name: string): Promise<Region> => {
+    const entry = records.get(name);
+    if (entry === undefined) {
+      throw new VistaError("FORMAT", "the zip has no such record", {
+        path: file.path,
+        record: `${root}/${name}`,
+        hint: "The file is damaged or was tampered with.",
+      });
+    }
+    return locate(file, entry, limits.get(entry)!);
+  };
+  return {
+    file,
+    root,
+    names: () => records.keys(),
+    has: (name) => records.has(name),
+    record: (name) => {
+      let region = located.get(name);
+      if (region === undefined) {
+        region = locateRecord(name);
+        located.set(name, region);
+      }
+      return region;
+    },
+  };
+}
+
+async function readDirectory(file: SourceFile): Promise<yauzl.Entry[]> {
+  const entries: yauzl.Entry[] = [];
+  try {
+    const zip = await openWithYauzl(new BlockReader(file), file.size, {
+      lazyEntries: true,
+      autoClose: false,
+      decodeStrings: false,
+      validateEntrySizes: false,
+    });
+    if (zip.entryCount > MAX_RECORDS) {
+      throw new VistaError(
+        "FORMAT",
+        `the zip claims ${zip.entryCount} records, the limit is ${MAX_RECORDS}`,
+        {
+          path: file.path,
+        },
+      );
+    }
+    await new Promise<void>((resolve, reject) => {
+      // Not eachEntry(): a promise for each record costs more than reading it.
+      zip.on("entry", (entry: yauzl.Entry) => {
+        // torch writes UTF-8 without the flag that says so, which yauzl would take for the code page of DOS.
+        entry.fileName = entry.fileNameRaw.toString("utf8");
+        entries.push(entry);
+        zip.readEntry();
+      });
+      zip.on("end", resolve);
+      zip.on("error", reject);
+      zip.readEntry();
+    });
+  } catch (error) {
+    if (isVistaError(error)) throw error;
+    throw new VistaError("FORMAT", `the zip directory cannot be read: ${(error as Error).message}`, {
+      path: file.path,
+      hint: `The file has ${file.size} bytes; it is incomplete or damaged: copy it again.`,
+      cause: error,
+    });
+  }
+  return entries;
+}
+
+const openWithYauzl = promisify(
+  (
+    reader: yauzl.RandomAccessReader,
+    size: number,
+    options: yauzl.Options,
+    callback: (error: Error | null, zip: yauzl.ZipFile) => void,
+  ) => yauzl.fromRandomAccessReader(reader, size, options, callback),
+);
+
+/**
+ * Every record is stored as it is, lies in the file, and shares no byte with another.
+ * @returns for each entry, where it must have ended: at the next one or at the end of the file
+ */
+function checkLayout(file: SourceFile, entries: readonly yauzl.Entry[]): Map<yauzl.Entry, number> {
+  const sorted = entries
+    .slice()
+    .sort((a, b) => a.relativeOffsetOfLocalHeader - b.relativeOffsetOfLocalHeader);
+  const limits = new Map<yauzl.Entry, number>();
+  let end = 0;
+  let before: yauzl.Entry | undefined;
+  for (const entry of sorted) {
+    const start = entry.relativeOffsetOfLocalHeader;
+    const where = { path: file.path, record: entry.fileName, offset: start };
+    if (entry.isEncrypted()) {
+      throw new VistaError("UNSUPPORTED", "the record is encrypted", {
+        ...where,
+        hint: "torch.save never does that.",
+      });
+    }
+    if (entry.compressionMethod !== 0) {
+      throw new VistaError(
+        "UNSUPPORTED",
+        `the record is compressed (method ${entry.compressionMethod}); torch stores records as they are, and reads such a file wrongly with mmap`,
+        { ...where, hint: "The file was repacked by a zip tool: unzip it and pack it again with `zip -0`." },
+      );
+    }
+    if (entry.compressedSize !== entry.uncompressedSize) {
+      throw new VistaError(
+        "FORMAT",
+        `a stored record of ${entry.uncompressedSize} bytes takes ${entry.compressedSize} bytes`,
+        { ...where, hint: "The file is damaged." },
+      );
+    }
+    if (start < end) {
+      throw new VistaError(
+        "FORMAT",
+        `the record starts at ${start}, inside ${before?.fileName}, which ends at ${end} or later`,
+        { ...where, hint: "The file is damaged or was tampered with." },
+      );
+    }
+    end = start + LOCAL_HEADER + entry.fileNameRaw.length + entry.uncompressedSize;
+    if (end > file.size) {
+      throw new VistaError("TRUNCATED", `the record ends at ${end}, the file has ${file.size} bytes`, {
+        ...where,
+        hint: "The file is incomplete: copy it again.",
+      });
+    }
+    if (before !== undefined) limits.set(before, start);
+    limits.set(entry, file.size);
+    before = entry;
+  }
+  return limits;
+}
+
+async function locate(file: SourceFile, entry: yauzl.Entry, limit: number): Promise<Region> {
+  const at = entry.relativeOffsetOfLocalHeader;
+  const header = Buffer.alloc(LOCAL_HEADER);
+  await file.readSmall(header, at);
+  const where = { path: file.path, record: entry.fileName, offset: at };
+  // 0 - local file header signature
+  if (header.readUInt32LE(0) !== 0x04034b50) {
+    throw new VistaError(
+      "FORMAT",
+      "there is no local header where the zip directory says the record starts",
+      {
+        ...where,
+        hint: "The file is damaged: copy it again.",
+      },
+    );
+  }
+  // 8 - compression method
+  if (header.readUInt16LE(8) !== 0) {
+    throw new VistaError(
+      "FORMAT",
+      "the local header says the record is compressed, the directory says it is not",
+      where,
+    );
+  }
+  // 26 - file name length, 28 - extra field length
+  const offset = at + LOCAL_HEADER + header.readUInt16LE(26) + header.readUInt16LE(28);
+  const length = entry.uncompressedSize;
+  if (offset + length > limit) {
+    throw new VistaError(
+      "FORMAT",
+      `the record runs to byte ${offset + length}, where it may run to ${limit}`,
+      {
+        ...where,
+        hint: "The file is damaged or was tampered with.",
+      },
+    );
+  }
+  return { file, name: entry.fileName, offset, length, crc32: entry.crc32 };
+}
+
+/** yauzl asks for a few bytes at a time: answer from blocks. */
+class BlockReader extends yauzl.RandomAccessReader {
+  readonly #file: SourceFile;
+  #block: Buffer = Buffer.alloc(0);
+  #start = 0;
+  /** Answers given from inside one another. */
+  #nested = 0;
+
+  constructor(file: SourceFile) {
+    super();
+    this.#file = file;
+  }
+
+  override read(
+    buffer: Buffer,
+    offset: number,
+    length: number,
+    position: number,
+    callback: (error: Error | null) => void,
+  ): void {
+    const copy = () => {
+      this.#block.copy(buffer, offset, position - this.#start, position - this.#start + length);
+    };
+    if (position < this.#start || position + length > this.#start + this.#block.length) {
+      // Not from inside a promise: yauzl goes on to the next record from here, and its exceptions are not ours.
+      const answer = (error: Error | null) => process.nextTick(callback, error);
+      this.#fill(position, length)
+        .then(copy)
+        .then(() => answer(null), answer);
+      this.#nested = 0;
+      return;
+    }
+    copy();
+    if (this.#nested++ < MAX_NESTED) callback(null);
+    else {
+      this.#nested = 0;
+      process.nextTick(callback, null);
+    }
+  }
+
+  async #fill(position: number, length: number): Promise<void> {
+    const block = Buffer.alloc(Math.max(length, Math.min(BLOCK, this.#file.size - position)));
+    await this.#file.read(block, position);
+    this.#block = block;
+    this.#start = position;
+  }
+}

@@ -1,0 +1,88 @@
+/**
+ * Folding the EMA: each shadow `model_ema.<name without dots>` takes the place of the `model.<name>` it follows.
+ *
+ * Source: Vista's bin_to_st.py (the steps) and vwm/modules/ema.py (the names).
+ */
+import { VistaError } from "../../core/errors.js";
+import type { Tensor } from "../tensor/tensor.js";
+
+const EMA = "model_ema.";
+const MODEL = "model.";
+
+/** The EMA's own two counters: no weights. */
+const COUNTERS: ReadonlySet<string> = new Set([`${EMA}decay`, `${EMA}num_updates`]);
+
+/** True for the EMA's shadow of a parameter; names without prefix. */
+export function isShadow(name: string): boolean {
+  return name.startsWith(EMA) && !COUNTERS.has(name);
+}
+
+/** True for what the EMA keeps beside the shadows. */
+export function isEmaCounter(name: string): boolean {
+  return COUNTERS.has(name);
+}
+
+export interface FoldedShadow {
+  readonly shadow: string;
+  readonly parameter: string;
+}
+
+/** Parameters by the name that the EMA gives their shadows: without `model.`, and without dots. */
+export function parametersByShadow(names: Iterable<string>): Map<string, string[]> {
+  const byShadow = new Map<string, string[]>();
+  for (const name of names) {
+    if (!name.startsWith(MODEL)) continue;
+    const shadow = `${EMA}${name.slice(MODEL.length).replaceAll(".", "")}`;
+    const others = byShadow.get(shadow);
+    if (others === undefined) byShadow.set(shadow, [name]);
+    else others.push(name);
+  }
+  return byShadow;
+}
+
+/**
+ * Puts every shadow in the place of its parameter.
+ *
+ * @param tensors  names without prefix
+ * @throws VistaError `INCOMPLETE` for a shadow without parameter, `AMBIGUOUS` where a shadow could be of two parameters,
+ *   `INCONSISTENT` where the shapes differ
+ */
+export function foldEma(tensors: ReadonlyMap<string, Tensor>): {
+  tensors: Map<string, Tensor>;
+  folded: FoldedShadow[];
+} {
+  const result = new Map(tensors);
+  const folded: FoldedShadow[] = [];
+  const byShadow = parametersByShadow(tensors.keys());
+  for (const [name, shadow] of tensors) {
+    if (!isShadow(name)) continue;
+    const [parameter, second] = byShadow.get(name) ?? [];
+    if (parameter === undefined) {
+      throw new VistaError("INCOMPLETE", "no parameter of the model has this name without its dots", {
+        record: name,
+        hint: "The weights and the EMA are of two models, or weights were lost in a merge: convert from the checkpoint folder, or use --no-ema.",
+      });
+    }
+    if (second !== undefined) {
+      throw new VistaError("AMBIGUOUS", `the shadow could be of ${parameter} or of ${second}`, {
+        record: name,
+        hint: "Without their dots both have one name; use --no-ema to take the weights without EMA.",
+      });
+    }
+    const { shape } = tensors.get(parameter)!;
+    if (shape.length !== shadow.shape.length || shape.some((dim, i) => dim !== shadow.shape[i])) {
+      throw new VistaError(
+        "INCONSISTENT",
+        `the shadow has shape [${shadow.shape.join(", ")}], ${parameter} has [${shape.join(", ")}]`,
+        {
+          record: name,
+          hint: "The weights and the EMA are of two models; use --no-ema to take the weights alone.",
+        },
+      );
+    }
+    result.set(parameter, shadow);
+    result.delete(name);
+    folded.push({ shadow: name, parameter });
+  }
+  return { tensors: result, folded };
+}

@@ -1,0 +1,112 @@
+/** What Vista's bin_to_st.py does between reading and writing, as one transform over a plan. */
+import { VistaError } from "../../core/errors.js";
+import type { Tensor } from "../tensor/tensor.js";
+import { type FoldedShadow, foldEma, isEmaCounter, isShadow } from "./ema.js";
+import { type MergedAdapter, mergeLora } from "./lora.js";
+import { PREFIX, stripPrefix } from "./prefix.js";
+
+export interface VistaOptions {
+  /** Merge LoRA adapters into their weights. Default true. */
+  lora?: boolean;
+  /** Put the EMA's shadows in the place of the weights. Default true; false leaves the shadows out. */
+  ema?: boolean;
+  /** Factor of the adapters' products. Default 1, as in bin_to_st.py. */
+  loraScale?: number;
+  /** Leave `_forward_module.` in the names. Default false. */
+  keepPrefix?: boolean;
+  /** Keep names without `_forward_module.`; by default they are an error. */
+  keepUnprefixed?: boolean;
+}
+
+/** What {@link applyVistaSteps} did. Names without prefix. */
+export interface VistaReport {
+  readonly adapters: readonly MergedAdapter[];
+  readonly shadows: readonly FoldedShadow[];
+  /** Names that are not in the result, beside adapters and shadows, and why. */
+  readonly dropped: readonly { readonly name: string; readonly why: string }[];
+  /** Names that had the prefix. */
+  readonly prefixed: number;
+  /** Things worth knowing, each a sentence. */
+  readonly notes: readonly string[];
+}
+
+export interface VistaResult {
+  readonly tensors: Map<string, Tensor>;
+  readonly report: VistaReport;
+}
+
+/**
+ * LoRA, prefix and EMA, in effect as bin_to_st.py does them. No weight is read.
+ *
+ * Where the script would lose weights in silence this is an error (names without the prefix) or they are kept (names that
+ * merely contain `decay` or `num_updates`, which the script takes for the EMA's counters).
+ *
+ * @throws VistaError `INCOMPLETE`, `INCONSISTENT`, `AMBIGUOUS`, `UNSUPPORTED`, with the name of the tensor
+ */
+export function applyVistaSteps(
+  tensors: ReadonlyMap<string, Tensor>,
+  options: VistaOptions = {},
+): VistaResult {
+  const { lora = true, ema = true, loraScale = 1, keepPrefix = false, keepUnprefixed = false } = options;
+  const stripped = stripPrefix(tensors);
+  if (stripped.unprefixed.length > 0 && !keepPrefix && !keepUnprefixed) {
+    throw unprefixedError(stripped.unprefixed, tensors.size);
+  }
+  const notes: string[] = [];
+  const dropped: { name: string; why: string }[] = [];
+  let current = new Map<string, Tensor>();
+  for (const [name, tensor] of stripped.tensors) {
+    if (isEmaCounter(name)) dropped.push({ name, why: "a counter of the EMA" });
+    else if (!ema && isShadow(name)) dropped.push({ name, why: "an EMA shadow (--no-ema)" });
+    else {
+      if (/decay|num_updates/.test(name))
+        notes.push(`kept ${name}, which bin_to_st.py would drop for its name`);
+      current.set(name, tensor);
+    }
+  }
+  let adapters: readonly MergedAdapter[] = [];
+  if (lora) {
+    const result = mergeLora(current, loraScale);
+    current = result.tensors;
+    adapters = result.merged;
+    for (const name of current.keys()) {
+      if (name.includes("adapter_up")) notes.push(`kept ${name}, which has no adapter_down beside it`);
+    }
+  }
+  let shadows: readonly FoldedShadow[] = [];
+  if (ema) {
+    const result = foldEma(current);
+    current = result.tensors;
+    shadows = result.folded;
+    notes.push(...adaptersLostToEma(adapters, shadows));
+  }
+  if (keepPrefix) {
+    current = new Map([...current].map(([name, tensor]) => [stripped.original.get(name)!, tensor]));
+  }
+  const prefixed = tensors.size - stripped.unprefixed.length;
+  return { tensors: current, report: { adapters, shadows, dropped, prefixed, notes } };
+}
+
+function unprefixedError(names: readonly string[], of: number): VistaError {
+  const shown = names.slice(0, 3).join(", ");
+  const more = names.length > 3 ? ` … and ${names.length - 3} more` : "";
+  return new VistaError(
+    "INCOMPLETE",
+    `${names.length} of ${of} names do not have the prefix ${PREFIX} and bin_to_st.py would lose them: ${shown}${more}`,
+    { hint: "Use --keep-unprefixed to keep them, or --raw to convert without Vista's steps." },
+  );
+}
+
+/** A shadow made before the adapters were: it replaces the weight with the adapter merged in by one without. */
+function adaptersLostToEma(adapters: readonly MergedAdapter[], shadows: readonly FoldedShadow[]): string[] {
+  const mergedShadows = new Set(adapters.map(({ base }) => base).filter(isShadow));
+  const replaced = new Map(shadows.map(({ shadow, parameter }) => [parameter, shadow]));
+  return adapters.flatMap(({ base }) => {
+    const shadow = replaced.get(base);
+    return shadow === undefined || mergedShadows.has(shadow)
+      ? []
+      : [
+          `the adapter of ${base} is lost: its EMA shadow replaces the weight and has no adapter (as in bin_to_st.py)`,
+        ];
+  });
+}

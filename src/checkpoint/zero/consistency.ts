@@ -1,0 +1,118 @@
+/** Whether the files of one checkpoint belong together: ranks, stages, versions, steps, sizes. */
+import { basename } from "node:path";
+import { VistaError } from "../../core/errors.js";
+import { readWhole } from "../copy/window.js";
+import { castTensor } from "../tensor/tensor.js";
+import { TorchTensor } from "../torch/values.js";
+import type { CheckpointFiles } from "./layout.js";
+import type { ModelState, ShardState } from "./states.js";
+
+const STALE_HINT =
+  "Files of two runs or two moments lie in this folder: copy the checkpoint again, or move the files of the other run away.";
+
+/**
+ * Compares what every shard and every model-states file says of the whole checkpoint.
+ * @throws VistaError `INCONSISTENT`, `NOT_FOUND` for missing ranks
+ */
+export async function checkTogether(
+  files: CheckpointFiles,
+  shards: readonly ShardState[],
+  models: readonly ModelState[],
+): Promise<void> {
+  same(files, shards, "the number of ranks that saved", (shard) => shard.ranks);
+  same(files, shards, "the ZeRO stage", (shard) => shard.stage);
+  same(files, [...shards, ...models], "the DeepSpeed version", (state) => state.dsVersion);
+  same(files, shards, "the number of param groups", (shard) => shard.groups.length);
+  same(
+    files,
+    shards,
+    "the dtype of the weights",
+    (shard) => shard.groups.find((group) => group.shape[0] !== 0)?.dtype,
+  );
+  checkRanks(
+    files,
+    shards[0]!.ranks,
+    "optimizer shards",
+    files.shards.map(({ rank }) => rank),
+  );
+  if (shards[0]!.stage === 3) {
+    checkRanks(
+      files,
+      shards[0]!.ranks,
+      "model states",
+      files.modelStates.map(({ rank }) => rank),
+    );
+    same(files, models, "global_steps", (model) => model.globalSteps);
+  }
+  const ranks = models[0]!.ranks;
+  // dp_world_size counts data-parallel ranks, as partition_count does.
+  if (ranks !== undefined && ranks !== shards[0]!.ranks) {
+    throw new VistaError(
+      "INCONSISTENT",
+      `${basename(models[0]!.path)} was saved by ${ranks} ranks, the optimizer shards by ${shards[0]!.ranks}`,
+      { path: files.tagFolder, hint: STALE_HINT },
+    );
+  }
+  const steps = new Map<ShardState, number | undefined>();
+  for (const shard of shards) steps.set(shard, await optimizerStep(shard));
+  same(files, shards, "the optimizer's step", (shard) => steps.get(shard));
+}
+
+/** All states that say anything must say the same. */
+function same<T extends { path: string }>(
+  files: CheckpointFiles,
+  states: readonly T[],
+  what: string,
+  value: (state: T) => number | string | undefined,
+): void {
+  const said = new Map<number | string, T[]>();
+  for (const state of states) {
+    const saying = value(state);
+    if (saying !== undefined) said.set(saying, [...(said.get(saying) ?? []), state]);
+  }
+  if (said.size <= 1) return;
+  const shown = [...said].map(([saying, sayers]) => {
+    const more = sayers.length > 1 ? ` and ${sayers.length - 1} more` : "";
+    return `${saying} in ${basename(sayers[0]!.path)}${more}`;
+  });
+  throw new VistaError("INCONSISTENT", `the files differ in ${what}: ${shown.join(", ")}`, {
+    path: files.tagFolder,
+    hint: STALE_HINT,
+  });
+}
+
+function checkRanks(files: CheckpointFiles, ranks: number, what: string, found: readonly number[]): void {
+  const there = new Set(found);
+  const missing = Array.from({ length: ranks }, (_, rank) => rank).filter((rank) => !there.has(rank));
+  const surplus = found.filter((rank) => rank >= ranks);
+  if (missing.length > 0) {
+    throw new VistaError(
+      "NOT_FOUND",
+      `${ranks} ranks saved this checkpoint, ${found.length} ${what} are here; missing: rank ${enumerate(missing)}`,
+      {
+        path: files.tagFolder,
+        hint: "With node-local disks each node keeps the shards of its own ranks: copy them all into this folder.",
+      },
+    );
+  }
+  if (surplus.length > 0) {
+    throw new VistaError(
+      "INCONSISTENT",
+      `${ranks} ranks saved this checkpoint, ${found.length} ${what} are here; surplus: rank ${enumerate(surplus)}`,
+      { path: files.tagFolder, hint: STALE_HINT },
+    );
+  }
+}
+
+function enumerate(ranks: readonly number[]): string {
+  return ranks.length > 8 ? `${ranks.slice(0, 8).join(", ")} and ${ranks.length - 8} more` : ranks.join(", ");
+}
+
+/** All parameters step together, so the first count stands for all. */
+async function optimizerStep(shard: ShardState): Promise<number | undefined> {
+  const [step] = shard.steps;
+  if (!(step instanceof TorchTensor)) return step;
+  const tensor = castTensor(await shard.torchFile.tensor(step), "F32");
+  const bytes = await readWhole(tensor);
+  return new DataView(bytes.buffer).getFloat32(0, true);
+}

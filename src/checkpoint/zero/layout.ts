@@ -1,0 +1,276 @@
+/**
+ * Which files make up a ZeRO checkpoint: the folder with `latest`, the tag folder below it, and in that the shards and
+ * model states by name. Looks at names only.
+ *
+ * Source: deepspeed/runtime/engine.py (_get_zero_ckpt_name, _get_ckpt_name, _save_checkpoint), checkpoint/constants.py.
+ */
+import { readdir, readFile, stat } from "node:fs/promises";
+import { basename, dirname, isAbsolute, join, normalize, relative, resolve } from "node:path";
+import { fromSystem, VistaError } from "../../core/errors.js";
+
+export interface CheckpointFolder {
+  /** The folder that holds `latest`, or the tag folder where that was given. */
+  readonly folder: string;
+  readonly tagFolder: string;
+  readonly tag: string;
+  /** True where the folder was found below the one that was asked for. */
+  readonly foundBelow: boolean;
+}
+
+export interface CheckpointFiles extends CheckpointFolder {
+  /** One a rank, in rank order; empty for a checkpoint without ZeRO. */
+  readonly shards: readonly RankFile[];
+  /** One for stage 0 to 2, one a rank for stage 3. */
+  readonly modelStates: readonly RankFile[];
+}
+
+export interface RankFile {
+  readonly rank: number;
+  readonly path: string;
+}
+
+/** How deep below a run folder checkpoints are looked for: `logs/<run>/checkpoints/trainstep_checkpoints/X.ckpt`. */
+const SEARCH_DEPTH = 5;
+
+/** bf16_zero_pp_rank_3_mp_rank_00_optim_states.pt; before DeepSpeed 0.3.14 without the last underscore. */
+const SHARD = /^(?:bf16_|fp16_)?zero_pp_rank_(\d+)_mp_rank_(\d+)_?optim_states\.pt$/;
+const MODEL_STATES = /^mp_rank_(\d+)_model_states\.pt$/;
+const MODEL_STATES_STAGE3 = /^(?:bf16_|fp16_)?zero_pp_rank_(\d+)_mp_rank_(\d+)_model_states\.pt$/;
+
+const MOE =
+  /^(?:layer_\d+_)?expert_\d+_mp_rank_\d+_model_states\.pt$|^expp_rank_\d+_mp_rank_\d+_optim_states\.pt$/;
+const PIPELINE = /^layer_\d+-.*model_states\.pt$/;
+
+function isCheckpointFile(name: string): boolean {
+  return [SHARD, MODEL_STATES, MODEL_STATES_STAGE3, MOE, PIPELINE].some((pattern) => pattern.test(name));
+}
+
+/**
+ * Finds the checkpoint that a path means: a checkpoint folder, a tag folder, or a run folder with one checkpoint below.
+ * @throws VistaError `NOT_FOUND`, `WRONG_KIND`, `AMBIGUOUS`, `FORMAT` (a `latest` that points outside), `UNSUPPORTED`
+ */
+export async function findCheckpoint(path: string, tag?: string): Promise<CheckpointFolder> {
+  const names = await list(path);
+  if (tag !== undefined) return { ...(await tagBelow(path, tag, names, "--tag")), foundBelow: false };
+  if (names.includes("latest")) {
+    return { ...(await tagBelow(path, await readLatest(path), names, "latest")), foundBelow: false };
+  }
+  if (names.some(isCheckpointFile)) {
+    const folder = resolve(path);
+    return { folder: path, tagFolder: path, tag: basename(folder), foundBelow: false };
+  }
+  refuseUniversal(path, names);
+  const candidates = await searchBelow(path, SEARCH_DEPTH);
+  if (candidates.length === 1) {
+    const [found] = candidates;
+    return { ...(await findCheckpoint(found!)), foundBelow: true };
+  }
+  if (candidates.length === 0) {
+    throw new VistaError(
+      "NOT_FOUND",
+      "no ZeRO checkpoint here or below: no `latest`, no *_optim_states.pt, no *_model_states.pt",
+      { path, hint: "Give the folder that holds `latest` (with Lightning: the X.ckpt folder)." },
+    );
+  }
+  const shown = candidates.slice(0, 20).map((candidate) => relative(path, candidate) || ".");
+  const more = candidates.length > shown.length ? `, and ${candidates.length - shown.length} more` : "";
+  throw new VistaError("AMBIGUOUS", `${candidates.length} checkpoints below: ${shown.join(", ")}${more}`, {
+    path,
+    hint: "Give one of them.",
+  });
+}
+
+async function list(path: string): Promise<string[]> {
+  try {
+    return await readdir(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOTDIR") {
+      throw new VistaError("WRONG_KIND", "is a file; a ZeRO checkpoint is a folder", {
+        path,
+        hint: "Give the folder that holds `latest`, or the tag folder with the *_optim_states.pt files.",
+        cause: error,
+      });
+    }
+    throw fromSystem(error, path, "list the folder");
+  }
+}
+
+async function readLatest(path: string): Promise<string> {
+  const file = join(path, "latest");
+  let text: string;
+  try {
+    text = (await readFile(file, "utf8")).trim();
+  } catch (error) {
+    throw fromSystem(error, file, "read the file");
+  }
+  if (text === "") {
+    throw new VistaError("FORMAT", "the file is empty; it should name the tag folder", {
+      path: file,
+      hint: "Name the tag with --tag.",
+    });
+  }
+  return text;
+}
+
+/** The tag's folder; a tag is one folder name, whoever says it. */
+async function tagBelow(
+  path: string,
+  tag: string,
+  names: readonly string[],
+  said: "latest" | "--tag",
+): Promise<{ folder: string; tagFolder: string; tag: string }> {
+  const inside = normalize(tag);
+  if (isAbsolute(tag) || inside.startsWith("..") || inside === "." || tag.includes("\0")) {
+    throw new VistaError("FORMAT", `the tag ${JSON.stringify(tag)} is not a folder inside the checkpoint`, {
+      path: said === "latest" ? join(path, "latest") : path,
+      hint: "`latest` holds the name of a sub-folder; give the right one with --tag.",
+    });
+  }
+  const tagFolder = join(path, inside);
+  const stats = await stat(tagFolder).catch(() => undefined);
+  if (!stats?.isDirectory()) {
+    const tags = await tagsAmong(path, names);
+    const there =
+      tags.length === 0 ? "no folder with checkpoint files is there" : `there is: ${tags.join(", ")}`;
+    throw new VistaError(
+      "NOT_FOUND",
+      `${said} names the tag ${JSON.stringify(tag)}, which is no folder here; ${there}`,
+      {
+        path,
+        hint: tags.length === 0 ? "Copy the tag folder too." : "Name one with --tag.",
+      },
+    );
+  }
+  return { folder: path, tagFolder, tag };
+}
+
+async function tagsAmong(path: string, names: readonly string[]): Promise<string[]> {
+  const tags = [];
+  for (const name of names) {
+    const below = await readdir(join(path, name)).catch(() => [] as string[]);
+    if (below.some(isCheckpointFile)) tags.push(name);
+  }
+  return tags.sort();
+}
+
+/** Folders with `latest` or with checkpoint files, not looking below one that was found. */
+async function searchBelow(path: string, depth: number): Promise<string[]> {
+  const found: string[] = [];
+  const entries = await readdir(path, { withFileTypes: true }).catch(() => []);
+  for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
+    if (!entry.isDirectory() && !entry.isSymbolicLink()) continue;
+    const below = join(path, entry.name);
+    const names = await readdir(below).catch(() => [] as string[]);
+    if (names.includes("latest") || names.some(isCheckpointFile)) found.push(below);
+    else if (depth > 1 && entry.isDirectory()) found.push(...(await searchBelow(below, depth - 1)));
+  }
+  return found;
+}
+
+function refuseUniversal(path: string, names: readonly string[]): void {
+  if (names.includes("latest_universal") || names.some((name) => name.endsWith("_universal"))) {
+    throw new VistaError(
+      "UNSUPPORTED",
+      "this is a universal checkpoint (one folder a parameter), not ZeRO shards",
+      {
+        path,
+        hint: "Give the ZeRO checkpoint that ds_to_universal.py read.",
+      },
+    );
+  }
+}
+
+/**
+ * The files of a tag folder, sorted by rank.
+ * @throws VistaError `UNSUPPORTED` for mixture of experts, pipeline, tensor parallel and universal checkpoints, named;
+ *   `NOT_FOUND` without model states; `INCONSISTENT` for ranks that are there twice
+ */
+export async function listCheckpointFiles(checkpoint: CheckpointFolder): Promise<CheckpointFiles> {
+  const { tagFolder } = checkpoint;
+  const names = (await list(tagFolder)).sort();
+  refuseOtherKinds(tagFolder, names);
+  const shards = ranksOf(tagFolder, names, SHARD);
+  const stage3 = ranksOf(tagFolder, names, MODEL_STATES_STAGE3);
+  const whole = names
+    .filter((name) => MODEL_STATES.test(name))
+    .map((name) => ({ rank: 0, path: join(tagFolder, name) }));
+  if (whole.length > 0 && stage3.length > 0) {
+    throw new VistaError(
+      "INCONSISTENT",
+      `both ${basename(whole[0]!.path)} (stage 0 to 2) and ${basename(stage3[0]!.path)} (stage 3) are here`,
+      { path: tagFolder, hint: "Two runs saved into one folder: move the older files away." },
+    );
+  }
+  const modelStates = whole.length > 0 ? whole : stage3;
+  if (modelStates.length === 0) {
+    throw new VistaError(
+      "NOT_FOUND",
+      shards.length === 0
+        ? "no *_model_states.pt and no *_optim_states.pt in this folder"
+        : `${shards.length} *_optim_states.pt but no *_model_states.pt, which holds the names and shapes`,
+      {
+        path: tagFolder,
+        hint: "With node-local disks each node saved a part: copy the files of all nodes into one folder.",
+      },
+    );
+  }
+  return { ...checkpoint, shards, modelStates };
+}
+
+function refuseOtherKinds(tagFolder: string, names: readonly string[]): void {
+  refuseUniversal(dirname(tagFolder), [basename(resolve(tagFolder))]);
+  const moe = names.find((name) => MOE.test(name));
+  if (moe !== undefined) {
+    throw new VistaError(
+      "UNSUPPORTED",
+      "a mixture-of-experts checkpoint: experts are spread over files of their own",
+      {
+        path: join(tagFolder, moe),
+        hint: "Convert it with DeepSpeed's ds_to_universal.py.",
+      },
+    );
+  }
+  const pipeline = names.find((name) => PIPELINE.test(name));
+  if (pipeline !== undefined) {
+    throw new VistaError(
+      "UNSUPPORTED",
+      "a pipeline-parallel checkpoint: layers are spread over files of their own",
+      {
+        path: join(tagFolder, pipeline),
+        hint: "Convert it with DeepSpeed's ds_to_universal.py.",
+      },
+    );
+  }
+  for (const name of names) {
+    const model =
+      MODEL_STATES.exec(name)?.[1] ?? SHARD.exec(name)?.[2] ?? MODEL_STATES_STAGE3.exec(name)?.[2];
+    if (model !== undefined && Number(model) > 0) {
+      throw new VistaError(
+        "UNSUPPORTED",
+        `a tensor-parallel checkpoint: model-parallel rank ${Number(model)} is here`,
+        {
+          path: join(tagFolder, name),
+          hint: "Convert it with DeepSpeed's ds_to_universal.py.",
+        },
+      );
+    }
+  }
+}
+
+function ranksOf(folder: string, names: readonly string[], pattern: RegExp): RankFile[] {
+  const byRank = new Map<number, string>();
+  for (const name of names) {
+    const match = pattern.exec(name);
+    if (match === null) continue;
+    const rank = Number(match[1]);
+    const other = byRank.get(rank);
+    if (other !== undefined) {
+      throw new VistaError("INCONSISTENT", `rank ${rank} is here twice: ${other} and ${name}`, {
+        path: folder,
+        hint: "Two runs saved into one folder: move the older file away.",
+      });
+    }
+    byRank.set(rank, name);
+  }
+  return [...byRank].sort(([a], [b]) => a - b).map(([rank, name]) => ({ rank, path: join(folder, name) }));
+}

@@ -1,0 +1,74 @@
+/** Opening a ZeRO checkpoint: find its files, read what they say, check that they belong together, plan the state dict. */
+import { throwIfAborted } from "../../core/errors.js";
+import type { RunOptions } from "../../core/progress.js";
+import { StateDict } from "../tensor/tensor.js";
+import { readTorchFile, type TorchFile } from "../torch/read.js";
+import { checkTogether } from "./consistency.js";
+import { findCheckpoint, listCheckpointFiles } from "./layout.js";
+import { type ZeroInfo, ZeroPlan } from "./plan.js";
+import { readModelState, readShardState } from "./states.js";
+
+/** Files opened side by side: one waits for the disk while another's pickle is read, and few pickles are in memory. */
+const AT_ONCE = 4;
+
+export interface OpenZeroOptions extends RunOptions {
+  /** The tag (sub-folder); default: what `latest` says. */
+  tag?: string;
+  /** Leave out what the checkpoint lists as frozen. Default false. */
+  excludeFrozen?: boolean;
+  /** Recover orphans, tensors that only `module` has. Default true; false leaves them out. */
+  recover?: boolean;
+  /** Check the CRC-32 of the pickles. Default true. */
+  verify?: boolean;
+}
+
+export interface ZeroCheckpoint {
+  readonly state: StateDict;
+  readonly info: ZeroInfo;
+  /** The files as they were read: model states, then shards. */
+  readonly torchFiles: readonly TorchFile[];
+}
+
+/**
+ * Opens a ZeRO checkpoint (stage 0 to 3) and plans its fp32 state dict; no weight is read.
+ *
+ * @param path  a checkpoint folder (with `latest`), a tag folder, or a run folder with one checkpoint below
+ * @returns the plan, in the order of the reference: buffers, frozen, trained, shared, then recovered orphans; close its
+ *   `state` when done
+ * @throws VistaError `NOT_FOUND`, `AMBIGUOUS`, `INCONSISTENT`, `UNSUPPORTED`, `INCOMPLETE` (orphans of stage 3), and what
+ *   reading the files throws
+ */
+export async function openZeroCheckpoint(
+  path: string,
+  options: OpenZeroOptions = {},
+): Promise<ZeroCheckpoint> {
+  const files = await listCheckpointFiles(await findCheckpoint(path, options.tag));
+  const paths = [...files.modelStates, ...files.shards].map((file) => file.path);
+  const opened: TorchFile[] = [];
+  const read = (path: string) => readTorchFile(path, { verify: options.verify ?? true });
+  try {
+    while (opened.length < paths.length) {
+      throwIfAborted(options.signal);
+      const batch = paths.slice(opened.length, opened.length + AT_ONCE);
+      const outcomes = await Promise.allSettled(batch.map(read));
+      for (const outcome of outcomes) if (outcome.status === "fulfilled") opened.push(outcome.value);
+      // Of several files with something wrong, the first is named.
+      for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
+      options.onProgress?.({ phase: "open", done: opened.length, total: paths.length, unit: "files" });
+    }
+    const models = opened.slice(0, files.modelStates.length).map(readModelState);
+    const shards = opened.slice(files.modelStates.length).map(readShardState);
+    const { excludeFrozen = false, recover = true } = options;
+    const plan = new ZeroPlan(files, models, shards, { excludeFrozen, recover });
+    if (shards.length === 0) await plan.stage0();
+    else {
+      await checkTogether(files, shards, models);
+      await plan.sharded();
+    }
+    const sources = opened.map(({ file }) => file);
+    return { state: new StateDict(plan.tensors, sources), info: plan.info(), torchFiles: opened };
+  } catch (error) {
+    await Promise.all(opened.map(({ file }) => file.close()));
+    throw error;
+  }
+}

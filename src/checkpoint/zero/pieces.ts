@@ -1,0 +1,49 @@
+/** Small steps of the plan: flat vectors as pieces, tensors cut from them, shapes cut into groups. */
+import { VistaError } from "../../core/errors.js";
+import type { Piece } from "../../core/io/source.js";
+import { type DType, numelOf } from "../tensor/dtype.js";
+import { makeTensor, piecesBetween, type Tensor } from "../tensor/tensor.js";
+import type { TorchFile } from "../torch/read.js";
+import type { TorchTensor } from "../torch/values.js";
+import type { Shapes } from "./states.js";
+
+/** The bytes of a flat tensor. */
+export async function flatPieces(file: TorchFile, description: TorchTensor): Promise<readonly Piece[]> {
+  const { source } = await file.tensor(description);
+  if (source.kind === "pieces") return source.pieces;
+  throw new VistaError("UNSUPPORTED", "a flat group or frozen fragment that is not contiguous", {
+    path: file.file.path,
+  });
+}
+
+/** A tensor from the beginning of `pieces`; `undefined` where they are too short. */
+export function cutTensor(
+  pieces: readonly Piece[],
+  dtype: DType,
+  shape: readonly number[],
+): Tensor | undefined {
+  const tensor = makeTensor(dtype, shape, { kind: "pieces", pieces: [] });
+  const cut = piecesBetween(pieces, 0, tensor.byteLength);
+  if (sum(cut.map((piece) => piece.length)) !== tensor.byteLength) return undefined;
+  return { ...tensor, source: { kind: "pieces", pieces: cut } };
+}
+
+/** Before DeepSpeed 0.5.4 one dict lists the parameters of all groups, group after group: cut it where a group is full. */
+export function splitShapes(shapes: Shapes, available: readonly number[]): Shapes[] {
+  const entries = [...shapes];
+  let i = 0;
+  return available.map((room, group) => {
+    const part = new Map<string, readonly number[]>();
+    for (let used = 0; i < entries.length; i++) {
+      const [name, shape] = entries[i]!;
+      used += numelOf(shape) ?? Infinity;
+      if (used > room && group < available.length - 1) break;
+      part.set(name, shape);
+    }
+    return part;
+  });
+}
+
+export function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
+}

@@ -1,0 +1,415 @@
+/**
+ * Builds the state dict of a ZeRO checkpoint step by step, in the reference's order: buffers, frozen, trained, shared;
+ * after that the orphans, which the reference loses.
+ *
+ * Source: deepspeed/utils/zero_to_fp32.py, 0.3.14 to 0.19.8.
+ */
+import { firstNames, VistaError } from "../../core/errors.js";
+import type { Piece } from "../../core/io/source.js";
+import { type DType, dtypeInfo, numelOf } from "../tensor/dtype.js";
+import { castTensor, makeTensor, piecesBetween, type Tensor } from "../tensor/tensor.js";
+import { tensorsAt } from "../torch/read.js";
+import type { CheckpointFiles } from "./layout.js";
+import { cutFlatGroup, cutParameters, isMismatch, type Mismatch, type Span } from "./partition.js";
+import { cutTensor, flatPieces, splitShapes, sum } from "./pieces.js";
+import type { ModelState, Shapes, ShardState } from "./states.js";
+
+/** What a ZeRO checkpoint is and what the plan made of it. */
+export interface ZeroInfo {
+  readonly folder: string;
+  readonly tag: string;
+  /** True where the checkpoint was found below the folder that was given. */
+  readonly foundBelow: boolean;
+  readonly stage: 0 | 1 | 2 | 3;
+  readonly ranks: number;
+  readonly deepspeed: string | undefined;
+  readonly lightning: string | undefined;
+  readonly globalSteps: number | undefined;
+  /** Param groups in order; elements, padding included in `saved`. */
+  readonly groups: readonly { readonly parameters: number; readonly numel: number; readonly saved: number }[];
+  /** How many names of each kind the state dict has. */
+  readonly counts: {
+    readonly buffers: number;
+    readonly frozen: number;
+    readonly trained: number;
+    readonly shared: number;
+    readonly orphans: number;
+    /** Stage 0: all of them. */
+    readonly whole: number;
+  };
+  /** Names of frozen parameters, in order. */
+  readonly frozen: readonly string[];
+  /** Alias and source of names that share one tensor. */
+  readonly shared: readonly (readonly [alias: string, source: string])[];
+  /** Recovered from `module`, in order. */
+  readonly recovered: readonly string[];
+  /** In `module` only, and left out on request. */
+  readonly leftOut: readonly string[];
+  /** Tensors that were converted to float32, by the dtype they had. */
+  readonly converted: Readonly<Partial<Record<DType, number>>>;
+  readonly warnings: readonly string[];
+}
+
+/** Since this version the reference keeps the dtype of buffers that are not floating point; before, all became float32. */
+const KEEPS_INTEGER_BUFFERS = [0, 19, 8];
+
+/** What to put in and what to leave out. */
+export interface PlanOptions {
+  readonly excludeFrozen: boolean;
+  readonly recover: boolean;
+}
+
+/** Call one of {@link stage0} and {@link sharded}, then take {@link tensors} and {@link info}. */
+export class ZeroPlan {
+  readonly tensors = new Map<string, Tensor>();
+  readonly #files: CheckpointFiles;
+  readonly #models: readonly ModelState[];
+  readonly #model: ModelState;
+  readonly #shards: readonly ShardState[];
+  readonly #options: PlanOptions;
+  readonly #groups: { parameters: number; numel: number; saved: number }[] = [];
+  readonly #counts = { buffers: 0, frozen: 0, trained: 0, shared: 0, orphans: 0, whole: 0 };
+  readonly #frozen: string[] = [];
+  readonly #shared: [string, string][] = [];
+  readonly #recovered: string[] = [];
+  readonly #leftOut: string[] = [];
+  readonly #converted: Partial<Record<DType, number>> = {};
+  readonly #warnings: string[] = [];
+  #trainedShapes: Shapes = new Map();
+  #placeholders: Set<string> | undefined;
+  /** One float32 tensor for each tensor that is converted, so that shared ones stay shared. */
+  readonly #casts = new Map<Tensor, Tensor>();
+
+  constructor(
+    files: CheckpointFiles,
+    models: readonly ModelState[],
+    shards: readonly ShardState[],
+    options: PlanOptions,
+  ) {
+    this.#files = files;
+    this.#models = models;
+    this.#model = models[0]!;
+    this.#shards = shards;
+    this.#options = options;
+    if (this.#model.notTensors.length > 0) {
+      this.#warnings.push(
+        `left out of the module's state, since no tensors: ${firstNames(this.#model.notTensors)}`,
+      );
+    }
+  }
+
+  info(): ZeroInfo {
+    const { folder, tag, foundBelow } = this.#files;
+    return {
+      folder,
+      tag,
+      foundBelow,
+      stage: this.#shards[0]?.stage ?? 0,
+      ranks: this.#shards[0]?.ranks ?? this.#model.ranks ?? 1,
+      deepspeed: this.#model.dsVersion ?? this.#shards[0]?.dsVersion,
+      lightning: this.#model.lightningVersion,
+      globalSteps: this.#model.globalSteps,
+      groups: this.#groups,
+      counts: this.#counts,
+      frozen: this.#frozen,
+      shared: this.#shared,
+      recovered: this.#recovered,
+      leftOut: this.#leftOut,
+      converted: this.#converted,
+      warnings: this.#warnings,
+    };
+  }
+
+  /** Without ZeRO the weights are whole in `module`. */
+  async stage0(): Promise<void> {
+    const { configuredStage, paramShapes } = this.#model;
+    if (paramShapes !== undefined || (configuredStage !== undefined && configuredStage > 0)) {
+      const ranks = this.#model.ranks;
+      throw new VistaError(
+        "NOT_FOUND",
+        `no *_optim_states.pt here, but these model states belong to ZeRO stage ${configuredStage ?? "1 to 3"}` +
+          (ranks === undefined ? "" : `, saved by ${ranks} ranks`),
+        { path: this.#files.tagFolder, hint: "Copy the optimizer shards of all ranks into this folder." },
+      );
+    }
+    const first = new Map<Tensor, string>();
+    const whole = await tensorsAt(this.#model.torchFile, this.#model.module.values());
+    for (const [i, name] of [...this.#model.module.keys()].entries()) {
+      const tensor = this.#asReference(whole[i]!);
+      this.tensors.set(name, tensor);
+      const source = first.get(tensor);
+      if (source !== undefined && tensor.numel > 0) this.#share(name, source);
+      else first.set(tensor, name);
+    }
+    this.#counts.whole = this.tensors.size;
+  }
+
+  async sharded(): Promise<void> {
+    await this.#addBuffers();
+    if (!this.#options.excludeFrozen) await this.#addFrozen();
+    await this.#addTrained();
+    for (const [alias, source] of this.#model.sharedParams) {
+      const tensor = this.tensors.get(source);
+      if (tensor === undefined) continue;
+      this.tensors.set(alias, tensor);
+      this.#share(alias, source);
+    }
+    await this.#addOrphans();
+  }
+
+  async #addBuffers(): Promise<void> {
+    const buffers = [...this.#model.module].filter(([name]) => this.#model.bufferNames.has(name));
+    const tensors = await tensorsAt(
+      this.#model.torchFile,
+      buffers.map(([, description]) => description),
+    );
+    buffers.forEach(([name], i) => {
+      this.tensors.set(name, this.#asReference(tensors[i]!));
+    });
+    this.#counts.buffers = buffers.length;
+  }
+
+  /** Frozen parameters: whole in stage 1 and 2, in stage 3 one fragment a rank. Never converted. */
+  async #addFrozen(): Promise<void> {
+    const { frozenShapes } = this.#model;
+    const holders = this.#shards[0]!.stage === 3 ? this.#models : [this.#model];
+    for (const model of holders) await tensorsAt(model.torchFile, model.frozenFragments.values());
+    for (const [name, shape] of frozenShapes) {
+      const pieces: Piece[] = [];
+      let dtype: DType | undefined;
+      for (const model of holders) {
+        const fragment = model.frozenFragments.get(name);
+        if (fragment === undefined) {
+          throw new VistaError("FORMAT", `the frozen parameter ${name} has a shape but no fragment`, {
+            path: model.path,
+          });
+        }
+        pieces.push(...(await flatPieces(model.torchFile, fragment)));
+        dtype = fragment.dtype;
+      }
+      const tensor = cutTensor(pieces, dtype!, shape);
+      if (tensor === undefined) {
+        const bytes = pieces.reduce((sum, piece) => sum + piece.length, 0);
+        throw new VistaError(
+          "FORMAT",
+          `the frozen parameter ${name} of shape [${shape.join(", ")}] has ${bytes} bytes`,
+          {
+            path: this.#model.path,
+          },
+        );
+      }
+      this.tensors.set(name, tensor);
+      this.#frozen.push(name);
+      this.#counts.frozen++;
+    }
+  }
+
+  async #addTrained(): Promise<void> {
+    const shapes = this.#model.paramShapes ?? this.#shards[0]!.paramShapes;
+    if (shapes === undefined) {
+      throw new VistaError("FORMAT", "neither the model states nor the shards have param_shapes", {
+        path: this.#model.path,
+        hint: "DeepSpeed before 0.3.14 did not save the names; load it in DeepSpeed and save it again.",
+      });
+    }
+    if (this.#shards[0]!.stage === 3) await this.#addStage3(shapes);
+    else await this.#addStage12(shapes);
+  }
+
+  async #addStage12(shapes: readonly Shapes[]): Promise<void> {
+    const groups = this.#shards[0]!.groups.length;
+    const sizesOf = (group: number) => this.#shards.map((shard) => numelOf(shard.groups[group]!.shape) ?? 0);
+    const perGroup =
+      shapes.length === 1 && groups > 1
+        ? splitShapes(
+            shapes[0]!,
+            Array.from({ length: groups }, (_, g) => sum(sizesOf(g))),
+          )
+        : shapes;
+    if (perGroup.length !== groups) {
+      throw new VistaError(
+        "INCONSISTENT",
+        `the model states list ${perGroup.length} param groups, the optimizer shards hold ${groups}`,
+        { path: this.#files.tagFolder, hint: "The files are of two runs: copy the checkpoint again." },
+      );
+    }
+    for (const [g, groupShapes] of perGroup.entries()) {
+      const sizes = sizesOf(g);
+      const grows = sizes.findIndex((size, rank) => rank > 0 && size > sizes[rank - 1]!);
+      if (grows > 0) {
+        throw new VistaError(
+          "INCONSISTENT",
+          `in param group ${g}, rank ${grows} holds ${sizes[grows]} elements and rank ${grows - 1} only ${sizes[grows - 1]}; ` +
+            "partitions are equal, the last ones may be shorter",
+          { path: this.#shards[grows]!.path, hint: "The shards are of two runs: copy the checkpoint again." },
+        );
+      }
+      const numels = [...groupShapes.values()].map((shape) => numelOf(shape) ?? Infinity);
+      const spans = cutFlatGroup(sizes, numels);
+      if (isMismatch(spans)) throw this.#mismatch(spans, `param group ${g}`, groupShapes.size);
+      this.#groups.push({ parameters: groupShapes.size, numel: sum(numels), saved: sum(sizes) });
+      const flats = [];
+      for (const shard of this.#shards) flats.push(await flatPieces(shard.torchFile, shard.groups[g]!));
+      this.#addSpans(groupShapes, spans, flats);
+    }
+  }
+
+  async #addStage3(groups: readonly Shapes[]): Promise<void> {
+    const shapes: Shapes = new Map(groups.flatMap((group) => [...group]));
+    this.#trainedShapes = shapes;
+    const flats: Piece[][] = [];
+    const sizes: number[] = [];
+    for (const shard of this.#shards) {
+      const pieces: Piece[] = [];
+      for (const group of shard.groups) pieces.push(...(await flatPieces(shard.torchFile, group)));
+      flats.push(pieces);
+      sizes.push(sum(shard.groups.map((group) => numelOf(group.shape) ?? 0)));
+    }
+    const other = sizes.findIndex((size) => size !== sizes[0]);
+    if (other > 0) {
+      throw new VistaError(
+        "INCONSISTENT",
+        `rank ${other} holds ${sizes[other]} elements, rank 0 holds ${sizes[0]}; in stage 3 all hold the same number`,
+        { path: this.#shards[other]!.path, hint: "The shards are of two runs: copy the checkpoint again." },
+      );
+    }
+    const numels = [...shapes.values()].map((shape) => numelOf(shape) ?? Infinity);
+    const spans = cutParameters(sizes[0]!, this.#shards.length, numels);
+    if (isMismatch(spans)) throw this.#mismatch(spans, "the parameters", shapes.size);
+    this.#groups.push({ parameters: shapes.size, numel: sum(numels), saved: sum(sizes) });
+    this.#addSpans(shapes, spans, flats);
+  }
+
+  /** @param flats  the bytes of each rank's flat vector */
+  #addSpans(shapes: Shapes, spans: readonly Span[][], flats: readonly (readonly Piece[])[]): void {
+    const dtype =
+      this.#shards.flatMap((shard) => shard.groups).find((group) => group.shape[0] !== 0)?.dtype ?? "F32";
+    const width = dtypeInfo(dtype).bits / 8;
+    let i = 0;
+    for (const [name, shape] of shapes) {
+      const pieces = spans[i++]!.flatMap(({ rank, start, length }) =>
+        piecesBetween(flats[rank]!, start * width, length * width),
+      );
+      this.tensors.set(name, makeTensor(dtype, shape, { kind: "pieces", pieces }));
+      this.#counts.trained++;
+    }
+  }
+
+  #mismatch({ needed, available }: Mismatch, what: string, parameters: number): VistaError {
+    return new VistaError(
+      "INCONSISTENT",
+      `${what}: ${parameters} parameters need ${needed} elements, the ranks hold ${available}`,
+      {
+        path: this.#files.tagFolder,
+        hint: "The model states and the shards are of two runs, or a shard is stale: copy the checkpoint again.",
+      },
+    );
+  }
+
+  /**
+   * Tensors that only `module` has: neither in the optimizer nor frozen (Vista's phase 2 gives the optimizer just the
+   * adapters). zero_to_fp32 drops them without a word.
+   */
+  async #addOrphans(): Promise<void> {
+    const names = [...this.#model.module.keys()].filter(
+      (name) => !this.tensors.has(name) && !this.#isExcluded(name),
+    );
+    if (names.length === 0) return;
+    if (!this.#options.recover) {
+      this.#leftOut.push(...names);
+      return;
+    }
+    // Before DeepSpeed 0.9.0 tied weights were not listed: the alias is a second name of one storage in `module`.
+    const nameOfView = new Map<Tensor, string>();
+    const views = await tensorsAt(this.#model.torchFile, this.#model.module.values());
+    const viewOf = new Map([...this.#model.module.keys()].map((name, i) => [name, views[i]!]));
+    for (const [name, view] of viewOf) if (this.tensors.has(name)) nameOfView.set(view, name);
+    const lost: string[] = [];
+    for (const name of names) {
+      const tensor = viewOf.get(name)!;
+      const source = tensor.numel > 0 ? nameOfView.get(tensor) : undefined;
+      if (source !== undefined) {
+        this.tensors.set(name, this.tensors.get(source)!);
+        this.#share(name, source);
+      } else if (this.#isPlaceholder(tensor)) {
+        lost.push(name);
+      } else {
+        this.tensors.set(name, this.#float32(tensor));
+        nameOfView.set(tensor, name);
+        this.#recovered.push(name);
+        this.#counts.orphans++;
+      }
+    }
+    if (lost.length > 0) {
+      throw new VistaError(
+        "INCOMPLETE",
+        `${lost.length} tensors are in no shard, and in stage 3 \`module\` has only placeholders for them: ${firstNames(lost)}`,
+        {
+          path: this.#model.path,
+          hint: "They were neither in the optimizer nor frozen and are not in this checkpoint; --no-recover merges the rest.",
+        },
+      );
+    }
+  }
+
+  /**
+   * In stage 3 a partitioned parameter stands in `module` as an empty tensor, in older versions (0.5 at least) as one of a
+   * single element. What the trained parameters look like there tells which.
+   */
+  #isPlaceholder(tensor: Tensor): boolean {
+    if (this.#shards[0]!.stage !== 3) return false;
+    if (tensor.numel === 0) return true;
+    if (this.#placeholders === undefined) {
+      this.#placeholders = new Set();
+      for (const [name, { shape }] of this.#model.module) {
+        const real = this.#trainedShapes.get(name);
+        if (real !== undefined && String(shape) !== String(real)) this.#placeholders.add(String(shape));
+      }
+    }
+    return this.#placeholders.has(String(tensor.shape));
+  }
+
+  /** Frozen and left out on request, under its own name or as an alias. */
+  #isExcluded(name: string): boolean {
+    if (!this.#options.excludeFrozen) return false;
+    const { frozenShapes, sharedParams } = this.#model;
+    return frozenShapes.has(name) || frozenShapes.has(sharedParams.get(name) ?? "");
+  }
+
+  #share(alias: string, source: string): void {
+    this.#shared.push([alias, source]);
+    this.#counts.shared++;
+  }
+
+  /** As the zero_to_fp32 of the DeepSpeed that saved this checkpoint converts what is not in the optimizer. */
+  #asReference(tensor: Tensor): Tensor {
+    const keep = !isFloat(tensor.dtype) && atLeast(this.#model.dsVersion, KEEPS_INTEGER_BUFFERS);
+    return keep ? tensor : this.#float32(tensor);
+  }
+
+  #float32(tensor: Tensor): Tensor {
+    if (tensor.dtype === "F32") return tensor;
+    let cast = this.#casts.get(tensor);
+    if (cast === undefined) {
+      cast = castTensor(tensor, "F32");
+      this.#casts.set(tensor, cast);
+      this.#converted[tensor.dtype] = (this.#converted[tensor.dtype] ?? 0) + 1;
+    }
+    return cast;
+  }
+}
+
+function isFloat(dtype: DType): boolean {
+  return dtype.startsWith("F") || dtype === "BF16";
+}
+
+/** `0.19.8+cu12` is at least 0.19.8; a version that cannot be read is not. */
+function atLeast(version: string | undefined, wanted: readonly number[]): boolean {
+  const match = /^(\d+)\.(\d+)\.(\d+)/.exec(version ?? "");
+  if (match === null) return false;
+  for (const [i, part] of wanted.entries()) {
+    const difference = Number(match[i + 1]) - part;
+    if (difference !== 0) return difference > 0;
+  }
+  return true;
+}

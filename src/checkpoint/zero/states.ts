@@ -1,0 +1,259 @@
+/**
+ * What the pickles of a ZeRO checkpoint say: the few keys that a merge needs, with their types checked, old and new
+ * spellings alike.
+ *
+ * Source: deepspeed/checkpoint/constants.py, runtime/zero/stage_1_and_2.py and stage3.py (state_dict), engine.py.
+ */
+import { VistaError } from "../../core/errors.js";
+import { asDict, asInteger, asItems, asString, type PyDict, type PyValue } from "../torch/objects.js";
+import type { TorchFile } from "../torch/read.js";
+import { dimensions, TorchTensor, unsupportedTensor } from "../torch/values.js";
+
+/** One rank's shard. */
+export interface ShardState {
+  readonly path: string;
+  readonly torchFile: TorchFile;
+  readonly stage: 1 | 2 | 3;
+  /** Number of ranks that saved, as this shard states it. */
+  readonly ranks: number;
+  readonly dsVersion: string | undefined;
+  /** One flat tensor a param group (stage 1 and 2) or sub-group (stage 3). */
+  readonly groups: readonly TorchTensor[];
+  /** The step counts of the optimizer, where it keeps any: numbers, or scalars to be read. */
+  readonly steps: readonly (number | TorchTensor)[];
+  /** Only before DeepSpeed 0.6.0. */
+  readonly paramShapes: readonly Shapes[] | undefined;
+}
+
+/** Shapes by parameter name, in order. */
+export type Shapes = ReadonlyMap<string, readonly number[]>;
+
+export interface ModelState {
+  readonly path: string;
+  readonly torchFile: TorchFile;
+  /** Every tensor of the module's own state dict; size-0 placeholders in stage 3. */
+  readonly module: ReadonlyMap<string, TorchTensor>;
+  /** Entries of `module` that are no tensors (a module's extra state). */
+  readonly notTensors: readonly string[];
+  readonly bufferNames: ReadonlySet<string>;
+  /** `undefined` in checkpoints without ZeRO, and before 0.6.0. */
+  readonly paramShapes: readonly Shapes[] | undefined;
+  readonly frozenShapes: Shapes;
+  readonly frozenFragments: ReadonlyMap<string, TorchTensor>;
+  /** alias → source. */
+  readonly sharedParams: ReadonlyMap<string, string>;
+  readonly dsVersion: string | undefined;
+  readonly ranks: number | undefined;
+  readonly globalSteps: number | undefined;
+  readonly lightningVersion: string | undefined;
+  /** `zero_optimization.stage` of the DeepSpeed config. */
+  readonly configuredStage: number | undefined;
+}
+
+const NOT_ZERO_HINT =
+  "Give the files that DeepSpeed saved; a file of another program in this folder must go.";
+
+/** @throws VistaError `FORMAT`, `UNSUPPORTED` */
+export function readShardState(torchFile: TorchFile): ShardState {
+  const path = torchFile.file.path;
+  const top = asDict(torchFile.value);
+  const state = asDict(top?.get("optimizer_state_dict"));
+  if (top === undefined || state === undefined) {
+    throw new VistaError("FORMAT", "not an optimizer shard: there is no optimizer_state_dict in it", {
+      path,
+      hint: NOT_ZERO_HINT,
+    });
+  }
+  const dsVersion = asString(top.get("ds_version")) ?? asString(state.get("ds_version"));
+  const stage = asInteger(state.get("zero_stage"));
+  if (stage === undefined) {
+    throw new VistaError(
+      "UNSUPPORTED",
+      state.has("single_partition_of_fp32_groups")
+        ? "written by DeepSpeed's BF16_Optimizer, which does not say its zero_stage"
+        : "the shard does not say its zero_stage",
+      {
+        path,
+        record: "optimizer_state_dict",
+        hint:
+          "Convert it with DeepSpeed's ds_to_universal.py, or load it in DeepSpeed and save with bf16 and ZeRO stage 2; " +
+          "the bf16 weights are whole in mp_rank_00_model_states.pt under `module`.",
+      },
+    );
+  }
+  if (stage !== 1 && stage !== 2 && stage !== 3) {
+    throw new VistaError("UNSUPPORTED", `ZeRO stage ${stage}; known are 1, 2 and 3`, { path });
+  }
+  const key = stage === 3 ? "fp32_flat_groups" : "single_partition_of_fp32_groups";
+  const groups = asItems(state.get(key));
+  if (groups === undefined || !groups.every((group) => group instanceof TorchTensor)) {
+    throw new VistaError("FORMAT", `${key} is missing or is not a list of tensors`, {
+      path,
+      record: "optimizer_state_dict",
+      hint: NOT_ZERO_HINT,
+    });
+  }
+  const base = asDict(state.get(stage === 3 ? "optimizer_state_dict" : "base_optimizer_state"));
+  return {
+    path,
+    torchFile,
+    stage,
+    ranks: readRanks(state.get("partition_count"), path),
+    dsVersion,
+    groups: groups as readonly TorchTensor[],
+    steps: readSteps(base ?? state.get("base_optimizer_state")),
+    paramShapes: readParamShapes(top.get("param_shapes") ?? state.get("param_shapes"), path),
+  };
+}
+
+/** `partition_count`: an int in stage 3, in stage 1 and 2 a list with the data-parallel size of each group. */
+function readRanks(value: PyValue | undefined, path: string): number {
+  const counts = asItems(value) ?? [value];
+  const numbers = counts.map((count) => asInteger(count));
+  const [first] = numbers;
+  if (first === undefined || first < 1 || numbers.some((count) => count === undefined)) {
+    throw new VistaError("FORMAT", "partition_count is missing or no number", {
+      path,
+      record: "optimizer_state_dict",
+    });
+  }
+  if (numbers.some((count) => count !== first)) {
+    throw new VistaError(
+      "UNSUPPORTED",
+      `param groups over different numbers of ranks (${numbers.join(", ")}), as mixture of experts has`,
+      {
+        path,
+        hint: "Convert it with DeepSpeed's ds_to_universal.py.",
+      },
+    );
+  }
+  return first;
+}
+
+/**
+ * Step counts: `state[i].step` (a number or a 0-dim tensor) as torch's optimizers keep it, `param_groups[i].step` as
+ * DeepSpeed's FusedAdam does.
+ */
+function readSteps(base: PyValue | undefined): (number | TorchTensor)[] {
+  const steps: (number | TorchTensor)[] = [];
+  const add = (holder: PyValue | undefined) => {
+    const step = asDict(holder)?.get("step");
+    if (typeof step === "number") steps.push(step);
+    else if (step instanceof TorchTensor && step.shape.length === 0) steps.push(step);
+  };
+  for (const part of asDict(base) === undefined ? (asItems(base) ?? []) : [base]) {
+    const dict = asDict(part);
+    for (const holder of asDict(dict?.get("state"))?.values() ?? []) add(holder);
+    for (const group of asItems(dict?.get("param_groups")) ?? []) add(group);
+  }
+  return steps;
+}
+
+/** A list of dicts, one a param group; before DeepSpeed 0.5.4 a single dict. */
+function readParamShapes(value: PyValue | undefined, path: string): Shapes[] | undefined {
+  if (value === undefined || value === null) return undefined;
+  const dicts = asDict(value) === undefined ? asItems(value) : [value];
+  if (dicts === undefined)
+    throw new VistaError("FORMAT", "param_shapes is neither a list nor a dict", { path });
+  return dicts.map((dict, i) => readShapes(dict, path, `param_shapes[${i}]`));
+}
+
+function readShapes(value: PyValue | undefined, path: string, record: string): Shapes {
+  const shapes = new Map<string, readonly number[]>();
+  const dict = asDict(value);
+  if (dict === undefined) throw new VistaError("FORMAT", "is not a dict of shapes", { path, record });
+  for (const [name, shape] of dict) {
+    const dims = dimensions(shape);
+    if (typeof name !== "string" || dims === undefined) {
+      throw new VistaError("FORMAT", `the entry ${String(name)} is not a name with a shape`, {
+        path,
+        record,
+      });
+    }
+    shapes.set(name, dims);
+  }
+  return shapes;
+}
+
+/** @throws VistaError `FORMAT`, `UNSUPPORTED` */
+export function readModelState(torchFile: TorchFile): ModelState {
+  const path = torchFile.file.path;
+  const top = asDict(torchFile.value);
+  const module = asDict(top?.get("module"));
+  if (top === undefined || module === undefined) {
+    throw new VistaError("FORMAT", "not model states: there is no `module` in it", {
+      path,
+      hint: NOT_ZERO_HINT,
+    });
+  }
+  const tensors = new Map<string, TorchTensor>();
+  const notTensors: string[] = [];
+  for (const [name, value] of module) {
+    if (value instanceof TorchTensor) tensors.set(String(name), value);
+    else {
+      const kind = unsupportedTensor(value);
+      if (kind !== undefined) {
+        throw new VistaError("UNSUPPORTED", `a tensor that only torch can rebuild (${kind})`, {
+          path,
+          record: `module.${String(name)}`,
+        });
+      }
+      notTensors.push(String(name));
+    }
+  }
+  const config = asDict(asDict(top.get("ds_config"))?.get("zero_optimization"));
+  return {
+    path,
+    torchFile,
+    module: tensors,
+    notTensors,
+    bufferNames: new Set((asItems(top.get("buffer_names")) ?? []).filter((name) => typeof name === "string")),
+    paramShapes: readParamShapes(top.get("param_shapes"), path),
+    frozenShapes:
+      optional(top, "frozen_param_shapes", (value) => readShapes(value, path, "frozen_param_shapes")) ??
+      new Map(),
+    frozenFragments:
+      optional(top, "frozen_param_fragments", (value) =>
+        readTensors(value, path, "frozen_param_fragments"),
+      ) ?? new Map(),
+    sharedParams: optional(top, "shared_params", (value) => readNames(value, path)) ?? new Map(),
+    dsVersion: asString(top.get("ds_version")),
+    ranks: asInteger(top.get("dp_world_size")),
+    globalSteps: asInteger(top.get("global_steps")),
+    lightningVersion: asString(top.get("pytorch-lightning_version")),
+    configuredStage: asInteger(config?.get("stage")),
+  };
+}
+
+function optional<T>(dict: PyDict, key: string, read: (value: PyValue) => T): T | undefined {
+  const value = dict.get(key);
+  return value === undefined || value === null ? undefined : read(value);
+}
+
+function readTensors(value: PyValue, path: string, record: string): Map<string, TorchTensor> {
+  const tensors = new Map<string, TorchTensor>();
+  for (const [name, tensor] of asDict(value) ?? []) {
+    if (typeof name !== "string" || !(tensor instanceof TorchTensor)) {
+      throw new VistaError("FORMAT", `the entry ${String(name)} is not a name with a tensor`, {
+        path,
+        record,
+      });
+    }
+    tensors.set(name, tensor);
+  }
+  return tensors;
+}
+
+function readNames(value: PyValue, path: string): Map<string, string> {
+  const names = new Map<string, string>();
+  // A dict; its newest readers also take a list of pairs.
+  const pairs = asDict(value) ?? (asItems(value) ?? []).map((pair) => asItems(pair) ?? []);
+  for (const pair of pairs) {
+    const [alias, source] = pair;
+    if (typeof alias !== "string" || typeof source !== "string") {
+      throw new VistaError("FORMAT", "an entry is not a pair of names", { path, record: "shared_params" });
+    }
+    names.set(alias, source);
+  }
+  return names;
+}

@@ -1,0 +1,118 @@
+/**
+ * What the three commands share: option parsing by commander, exit codes, one-line errors, Ctrl-C.
+ *
+ * Exit codes: 0 done and clean, 1 bad input or findings, 2 wrong usage, 130 after Ctrl-C, 143 after SIGTERM.
+ */
+import { readFileSync } from "node:fs";
+import { Command, CommanderError } from "commander";
+import { isVistaError, oneLine } from "../errors.js";
+import { removePartialFiles } from "../io/output.js";
+
+export const EXIT = { ok: 0, failed: 1, usage: 2, interrupted: 130, terminated: 143 } as const;
+
+/** The version in package.json, read only when someone asks. */
+export function packageVersion(): string {
+  const file = new URL("../../../package.json", import.meta.url);
+  return (JSON.parse(readFileSync(file, "utf8")) as { version: string }).version;
+}
+
+/** A commander program that throws instead of exiting, so that {@link runProgram} decides on the exit code. */
+export function createProgram(name: string, description: string): Command {
+  return new Command(name)
+    .description(description)
+    .option("--debug", "print the stack trace of an error")
+    .showSuggestionAfterError(true)
+    .exitOverride()
+    .configureHelp({ showGlobalOptions: true })
+    .configureOutput({
+      outputError: (text, write) => write(text.replace(/^error: /, `${name}: `)),
+    })
+    .enablePositionalOptions(false);
+}
+
+/** What a command's action gets beside its options. */
+export interface CommandContext {
+  /** Aborted by the first Ctrl-C or SIGTERM. */
+  signal: AbortSignal;
+  /** Sets the exit code for a run that ended well but found something (1). */
+  setExitCode(code: number): void;
+}
+
+/**
+ * Runs a program to its end and sets `process.exitCode`. Errors become one line on stderr (and the hint on a second);
+ * with `--debug` the stack follows.
+ */
+export async function runProgram(
+  name: string,
+  argv: readonly string[],
+  build: (context: CommandContext) => Command,
+): Promise<void> {
+  if (argv.length <= 3 && (argv[2] === "--version" || argv[2] === "-V")) {
+    process.stdout.write(`${packageVersion()}\n`);
+    return;
+  }
+  const controller = new AbortController();
+  let interruptedBy: "SIGINT" | "SIGTERM" | undefined;
+  const onSignal = (signal: "SIGINT" | "SIGTERM") => {
+    // A second Ctrl-C means "now": no unwinding, but no partial file either.
+    if (interruptedBy !== undefined) {
+      removePartialFiles();
+      process.exit(signal === "SIGINT" ? EXIT.interrupted : EXIT.terminated);
+    }
+    interruptedBy = signal;
+    controller.abort(signal);
+  };
+  process.on("SIGINT", onSignal);
+  process.on("SIGTERM", onSignal);
+  // `vista-ckpt inspect x | head` closes our stdout early; that is no error.
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code === "EPIPE") process.exit(EXIT.ok);
+    throw error;
+  });
+
+  let exitCode: number = EXIT.ok;
+  try {
+    const program = build({ signal: controller.signal, setExitCode: (code) => (exitCode = code) });
+    await program.parseAsync(argv as string[]);
+  } catch (error) {
+    if (error instanceof CommanderError) {
+      // commander has printed its message; exit code 0 is --help and --version.
+      exitCode = error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+    } else {
+      exitCode = reportError(name, error, argv.includes("--debug"), interruptedBy);
+    }
+  } finally {
+    process.off("SIGINT", onSignal);
+    process.off("SIGTERM", onSignal);
+  }
+  process.exitCode = exitCode;
+}
+
+function reportError(
+  name: string,
+  error: unknown,
+  debug: boolean,
+  interruptedBy: string | undefined,
+): number {
+  const debugText = debug && error instanceof Error ? `${stackWithCauses(error)}\n` : "";
+  if (isVistaError(error)) {
+    const isAborted = error.code === "ABORTED";
+    const text =
+      isAborted && interruptedBy !== undefined ? "interrupted; nothing was written" : error.message;
+    const hint = error.hint === undefined ? "" : ` ${oneLine(error.hint)}`;
+    const stop = /[.!?]$/.test(text) || hint === "" ? "" : ".";
+    process.stderr.write(`${name}: ${text}${stop}${hint}\n${debugText}`);
+    if (isAborted) return interruptedBy === "SIGTERM" ? EXIT.terminated : EXIT.interrupted;
+    return error.code === "USAGE" ? EXIT.usage : EXIT.failed;
+  }
+  const message = error instanceof Error ? error.message : String(error);
+  process.stderr.write(
+    `${name}: internal error: ${oneLine(message)}${debug ? "" : ". Run again with --debug and report it."}\n${debugText}`,
+  );
+  return EXIT.failed;
+}
+
+function stackWithCauses(error: Error): string {
+  const own = error.stack ?? error.message;
+  return error.cause instanceof Error ? `${own}\ncaused by: ${stackWithCauses(error.cause)}` : own;
+}

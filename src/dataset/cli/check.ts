@@ -1,0 +1,114 @@
+import { type Command, InvalidArgumentError, Option } from "commander";
+import type { CommandContext } from "../../core/cli/program.js";
+import type { Shard } from "../finding.js";
+
+/** The options of `vista-data check`, as commander gives them. */
+export interface CheckCommandOptions {
+  kind?: "nuscenes" | "opendv" | "annotations";
+  version?: string;
+  annos?: string[];
+  tablesOnly?: boolean;
+  quick?: boolean;
+  images?: "names" | "headers" | "decode";
+  decode?: boolean;
+  sample?: number;
+  seed: number;
+  config?: string;
+  ignore?: string[];
+  maxFindings: number;
+  json?: boolean;
+  ndjson?: string;
+  sarif?: string;
+  report?: string;
+  force?: boolean;
+  shard?: Shard;
+  index?: string;
+  quiet?: boolean;
+}
+
+export function addCheckCommand(program: Command, context: CommandContext): void {
+  program
+    .command("check")
+    .description("check a data set and say everything that is wrong with it")
+    .argument("[root]", "nuScenes, OpenDV-YouTube, or a folder with data/nuscenes, data/YouTube, annos", ".")
+    .addOption(new Option("--kind <kind>", "check this only").choices(["nuscenes", "opendv", "annotations"]))
+    .option("--version <version>", "only this version of nuScenes, v1.0-mini say")
+    .option("--annos <file...>", "annotation files to check, beside those in annos/")
+    .option(
+      "--quick",
+      "annotation files only: as many records as 20 s allow, the frames of some (--sample, default: 400)",
+    )
+    .option("--tables-only", "nuScenes: leave the files alone")
+    .addOption(
+      new Option("--images <level>", "how closely images are looked at")
+        .choices(["names", "headers", "decode"])
+        .default(undefined, "headers"),
+    )
+    .option("--decode", "the same as --images decode")
+    .option(
+      "--sample <n>",
+      "open at most so many images, or `all` (default: 2000; all with --decode)",
+      parseSample,
+    )
+    .option("--seed <n>", "which images a sample takes", parseCount, 0)
+    .option("--config <file>", "a config of Vista's: what would training do with this data")
+    .option("--ignore <rule...>", "leave out findings of these rules")
+    .option(
+      "--max-findings <n>",
+      "list at most so many findings of a rule, count the others",
+      parseCount,
+      10_000,
+    )
+    .option("--json", "print the report as one JSON object")
+    .option("--ndjson <file>", "write every finding, however many, one JSON object a line")
+    .option("--sarif <file>", "write a SARIF file, one result for each rule and folder")
+    .option("--report <file>", "write an HTML report")
+    .option("--force", "replace output files that exist")
+    .option("--shard <i/n>", "check part i of n; `slurm` takes both from the job array", parseShard)
+    .option("--index <file>", "use this index (vista-data index) for folders that have not changed")
+    .option("--quiet", "no progress")
+    .action(async (root: string, options: CheckCommandOptions) => {
+      const { runCheck } = await import("./run-check.js");
+      await runCheck(root, options, context);
+    });
+}
+
+export function parseCount(text: string): number {
+  if (!/^\d+$/.test(text) || !Number.isSafeInteger(Number(text))) {
+    throw new InvalidArgumentError("It must be a whole number.");
+  }
+  return Number(text);
+}
+
+function parseSample(text: string): number {
+  return text === "all" ? Number.POSITIVE_INFINITY : parseCount(text);
+}
+
+function parseShard(text: string): Shard {
+  if (text === "slurm") return slurmShard(process.env);
+  const match = /^(\d+)\/(\d+)$/.exec(text);
+  const shard = { index: Number(match?.[1]), count: Number(match?.[2]) };
+  if (match === null || shard.index < 1 || shard.index > shard.count) {
+    throw new InvalidArgumentError("It must be i/n with 1 ≤ i ≤ n, or slurm.");
+  }
+  return shard;
+}
+
+/** A job array may start at any number: `--array=0-15` and `--array=1-16` both are 16 shards. */
+export function slurmShard(env: Readonly<Record<string, string | undefined>>): Shard {
+  const number = (name: string) => {
+    const text = env[name];
+    if (text !== undefined && /^\d+$/.test(text)) return Number(text);
+    throw new InvalidArgumentError(`${name} is not set: this is no job of a Slurm array.`);
+  };
+  const id = number("SLURM_ARRAY_TASK_ID");
+  const first = number("SLURM_ARRAY_TASK_MIN");
+  const last = number("SLURM_ARRAY_TASK_MAX");
+  const count = number("SLURM_ARRAY_TASK_COUNT");
+  if (last - first + 1 !== count) {
+    throw new InvalidArgumentError(
+      `The array ${first} to ${last} has gaps (${count} tasks): use --array=1-n.`,
+    );
+  }
+  return { index: id - first + 1, count };
+}

@@ -1,0 +1,43 @@
+import { type Command, InvalidArgumentError } from "commander";
+import type { CommandContext } from "../../core/cli/program.js";
+import { parseCount } from "./check.js";
+
+/** The options of `vista-data preview`, as commander gives them. */
+export interface PreviewCommandOptions {
+  output: string;
+  root?: string;
+  config?: string;
+  size?: { width: number; height: number };
+  start?: number;
+  tile?: number;
+  force?: boolean;
+  quiet?: boolean;
+}
+
+export function addPreviewCommand(program: Command, context: CommandContext): void {
+  program
+    .command("preview")
+    .description("draw a clip of 25 frames as the model sees it, with its actions")
+    .argument("<clip>", "a folder of frames, annos/nuScenes.json#12 for a record, or a sample's token")
+    .requiredOption("-o, --output <file>", "the contact sheet, a PNG")
+    .option("--root <folder>", "Vista root or root of the set, for records and samples")
+    .option("--config <file>", "take the size of the pictures from this config of Vista's")
+    .option("--size <WxH>", "size of the pictures in training (default: 576x320)", parseSize)
+    .option("--start <n>", "first frame in a folder", parseCount)
+    .option("--tile <n>", "width of a picture on the sheet (default: 384)", parseCount)
+    .option("--force", "replace the output")
+    .option("--quiet", "no progress")
+    .action(async (clip: string, options: PreviewCommandOptions) => {
+      const { runPreview } = await import("./run-preview.js");
+      await runPreview(clip, options, context);
+    });
+}
+
+function parseSize(text: string): { width: number; height: number } {
+  const match = /^(\d+)x(\d+)$/.exec(text);
+  const size = { width: Number(match?.[1]), height: Number(match?.[2]) };
+  if (match === null || size.width < 16 || size.height < 16 || size.width > 8192 || size.height > 8192) {
+    throw new InvalidArgumentError("It must be like 1024x576.");
+  }
+  return size;
+}

@@ -1,0 +1,207 @@
+/** What `vista-data check` does once its options are read. */
+import { existsSync } from "node:fs";
+import { isAbsolute, join, relative, resolve, sep } from "node:path";
+import { type CommandContext, EXIT, packageVersion } from "../../core/cli/program.js";
+import { createProgressView } from "../../core/cli/progress.js";
+import { isVistaError, VistaError } from "../../core/errors.js";
+import { prepareOutput } from "../../core/io/output.js";
+import { checkAnnotations } from "../annotations/check.js";
+import type { AnnotationTally, Check, CheckOptions, CheckSummary, Finding } from "../finding.js";
+import { checkNuScenes } from "../nuscenes/check/check.js";
+import { checkOpenDv } from "../opendv/check.js";
+import { type DataParts, recognise } from "../recognise.js";
+import { joinPath, normaliseSummary, type Report, ReportBuilder } from "../report/report.js";
+import { findRule, RULES } from "../rules.js";
+import { configFindings, readVistaConfig, type VistaDataConfig } from "../vista-config.js";
+import type { CheckCommandOptions } from "./check.js";
+import { FindingsFile, writeReports } from "./outputs.js";
+
+/** One check of the command, with the path of its root below the command's. */
+interface Part {
+  check: Check;
+  prefix: string;
+}
+
+export async function runCheck(
+  root: string,
+  options: CheckCommandOptions,
+  context: CommandContext,
+): Promise<void> {
+  const ignore = options.ignore ?? [];
+  for (const code of ignore) {
+    if (findRule(code) === undefined) throw unknownRule(code);
+  }
+  const outputs = [options.ndjson, options.sarif, options.report].filter((path) => path !== undefined);
+  for (const path of outputs) await prepareOutput(path, 0, { force: options.force ?? false });
+  const config = options.config === undefined ? undefined : await readVistaConfig(options.config);
+
+  const view = await createProgressView(options.quiet ?? false);
+  const checkOptions: CheckOptions = {
+    signal: context.signal,
+    onProgress: (progress) => view.update(progress),
+    seed: options.seed,
+    ...(options.decode
+      ? { images: "decode" }
+      : options.images === undefined
+        ? {}
+        : { images: options.images }),
+    ...(options.sample === undefined ? {} : { sample: options.sample }),
+    ...(options.shard === undefined ? {} : { shard: options.shard }),
+  };
+  const parts = await makeParts(root, options, checkOptions, config);
+  const builder = new ReportBuilder(root, {
+    maxFindings: options.maxFindings === 0 ? Number.MAX_SAFE_INTEGER : options.maxFindings,
+    ignore: [...ignore].sort(),
+    check: describeOptions(options),
+  });
+  const ndjson = await FindingsFile.create(options.ndjson, options.force ?? false);
+  let interrupted = false;
+  try {
+    const all: Finding[] = [];
+    const add = (finding: Finding) => {
+      if (builder.add(finding) && ndjson !== undefined) all.push(finding);
+    };
+    try {
+      for (const { check, prefix } of parts) {
+        for await (const finding of check) add({ ...finding, path: joinPath(prefix, finding.path) });
+      }
+      if (config !== undefined && (options.shard?.index ?? 1) === 1) {
+        const tallies: AnnotationTally[] = parts.flatMap(({ check, prefix }) =>
+          (check.summary.annotations ?? []).map((tally) => ({
+            ...tally,
+            path: joinPath(prefix, tally.path),
+          })),
+        );
+        for (const each of configFindings(config, (path) => existsSync(join(root, path)), tallies)) add(each);
+      }
+    } catch (error) {
+      if (!isVistaError(error) || error.code !== "ABORTED") throw error;
+      interrupted = true;
+    }
+    await ndjson?.write(all);
+  } finally {
+    view.stop();
+    await ndjson?.discard();
+  }
+  const started = interrupted ? parts.filter(({ check }) => check.summary.coverage.length > 0) : parts;
+  const summaries: CheckSummary[] = started.map(({ check, prefix }) =>
+    normaliseSummary(check.summary, prefix),
+  );
+  const report: Report = builder.finish(packageVersion(), summaries, options.shard);
+  if (interrupted) report.verdict = "interrupted";
+  await writeReports(report, options);
+  context.setExitCode(exitCode(report, context.signal));
+}
+
+function exitCode(report: Report, signal: AbortSignal): number {
+  if (report.verdict === "interrupted")
+    return signal.reason === "SIGTERM" ? EXIT.terminated : EXIT.interrupted;
+  return report.counts.error > 0 ? EXIT.failed : EXIT.ok;
+}
+
+async function makeParts(
+  root: string,
+  options: CheckCommandOptions,
+  checkOptions: CheckOptions,
+  config: VistaDataConfig | undefined,
+): Promise<Part[]> {
+  if (options.quick) refuseWithQuick(options);
+  const kind = options.quick ? "annotations" : options.kind;
+  const extra = (options.annos ?? []).map((file) => relativeTo(root, file));
+  let found: DataParts;
+  try {
+    found = await recognise(root, kind);
+  } catch (error) {
+    // With --annos alone there need be nothing else.
+    if (extra.length === 0 || !isVistaError(error) || error.code !== "NOT_FOUND" || !existsSync(root))
+      throw error;
+    found = { annotations: [] };
+  }
+  const parts: Part[] = [];
+  if (found.nuscenes !== undefined) {
+    const prefix = found.nuscenes;
+    const check = checkNuScenes(join(root, prefix), {
+      ...checkOptions,
+      ...(options.version === undefined ? {} : { version: options.version }),
+      tablesOnly: options.tablesOnly ?? false,
+    });
+    parts.push({ check, prefix });
+  }
+  if (found.opendv !== undefined && options.version === undefined && !options.tablesOnly) {
+    const check = checkOpenDv(join(root, found.opendv), {
+      ...checkOptions,
+      ...(options.index === undefined ? {} : { index: options.index }),
+    });
+    parts.push({ check, prefix: found.opendv });
+  }
+  const files = [...new Set([...found.annotations, ...extra])];
+  if (files.length > 0) {
+    const check = checkAnnotations(
+      files.map((file) => (isAbsolute(file) ? file : join(root, file))),
+      {
+        ...checkOptions,
+        root,
+        ...(found.nuscenes === undefined ? {} : { nuscenes: join(root, found.nuscenes) }),
+        ...(found.opendv === undefined ? {} : { youtube: join(root, found.opendv) }),
+        ...(config === undefined ? {} : { numFrames: config.numFrames }),
+        ...(options.quick ? { quick: options.sample === undefined ? {} : { records: options.sample } } : {}),
+      },
+    );
+    parts.push({ check, prefix: "" });
+  }
+  return parts;
+}
+
+/** @throws VistaError `USAGE` for what the quick form leaves out */
+function refuseWithQuick(options: CheckCommandOptions): void {
+  const other =
+    options.kind !== undefined && options.kind !== "annotations"
+      ? `--kind ${options.kind}`
+      : (["version", "tablesOnly", "images", "decode", "index"] as const)
+          .filter((name) => options[name] !== undefined)
+          .map((name) => `--${name === "tablesOnly" ? "tables-only" : name}`)[0];
+  if (other !== undefined) {
+    throw new VistaError(
+      "USAGE",
+      `--quick looks at annotation files only, and ${other} is about something else`,
+    );
+  }
+  if (options.sample === Number.POSITIVE_INFINITY) {
+    throw new VistaError("USAGE", "--quick looks for the frames of a sample", {
+      hint: "Leave --quick out to have everything looked at.",
+    });
+  }
+}
+
+/** A file that the user named, as a path relative to the root if it lies within. */
+function relativeTo(root: string, file: string): string {
+  const path = relative(resolve(root), resolve(file));
+  return path.startsWith("..") || isAbsolute(path) ? resolve(file) : path.split(sep).join("/");
+}
+
+function describeOptions(options: CheckCommandOptions): Record<string, string | number | boolean> {
+  const { kind, version, annos, quick, tablesOnly, images, decode, sample, seed, config } = options;
+  const given = {
+    kind,
+    version,
+    annos: annos?.join(" "),
+    quick,
+    tablesOnly,
+    images: decode ? "decode" : images,
+    config,
+  };
+  const described: Record<string, string | number | boolean> = {};
+  for (const [name, value] of Object.entries(given)) if (value !== undefined) described[name] = value;
+  if (sample !== undefined) described.sample = Number.isFinite(sample) ? sample : "all";
+  described.seed = seed;
+  return described;
+}
+
+function unknownRule(code: string): VistaError {
+  const close = RULES.filter((rule) => rule.code.endsWith(code.slice(code.indexOf("/") + 1))).map(
+    (rule) => rule.code,
+  );
+  return new VistaError("USAGE", `--ignore ${code}: there is no such rule`, {
+    hint: close.length > 0 ? `Did you mean ${close.join(", ")}?` : "docs/vista-data.md lists the rules.",
+  });
+}

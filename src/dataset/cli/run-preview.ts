@@ -1,0 +1,45 @@
+/** What `vista-data preview` does once its options are read. */
+
+import type { CommandContext } from "../../core/cli/program.js";
+import { createProgressView } from "../../core/cli/progress.js";
+import { VistaError } from "../../core/errors.js";
+import { prepareOutput, writeWhole } from "../../core/io/output.js";
+import { findClip } from "../preview/clip.js";
+import { drawSheet } from "../preview/sheet.js";
+import { readVistaConfig } from "../vista-config.js";
+import type { PreviewCommandOptions } from "./preview.js";
+
+export async function runPreview(
+  target: string,
+  options: PreviewCommandOptions,
+  context: CommandContext,
+): Promise<void> {
+  if (options.config !== undefined && options.size !== undefined) {
+    throw new VistaError("USAGE", "--config and --size both give the size: use one of them");
+  }
+  if (options.tile !== undefined && options.tile < 16) {
+    throw new VistaError("USAGE", "--tile must be at least 16");
+  }
+  const force = options.force ?? false;
+  await prepareOutput(options.output, 0, { force });
+  const config = options.config === undefined ? undefined : await readVistaConfig(options.config);
+  const size =
+    config === undefined ? options.size : { width: config.targetWidth, height: config.targetHeight };
+  const view = await createProgressView(options.quiet ?? false);
+  try {
+    const clip = findClip(target, {
+      ...(options.root === undefined ? {} : { root: options.root }),
+      ...(options.start === undefined ? {} : { start: options.start }),
+      ...(config === undefined ? {} : { count: config.numFrames }),
+    });
+    const sheet = await drawSheet(clip, {
+      ...size,
+      ...(options.tile === undefined ? {} : { tile: options.tile }),
+      signal: context.signal,
+      onProgress: (progress) => view.update(progress),
+    });
+    await writeWhole(options.output, sheet, { force });
+  } finally {
+    view.stop();
+  }
+}

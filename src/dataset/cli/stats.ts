@@ -1,0 +1,25 @@
+import type { Command } from "commander";
+import type { CommandContext } from "../../core/cli/program.js";
+
+/** The options of `vista-data stats`, as commander gives them. */
+export interface StatsCommandOptions {
+  annos?: string[];
+  index?: string;
+  json?: boolean;
+  quiet?: boolean;
+}
+
+export function addStatsCommand(program: Command, context: CommandContext): void {
+  program
+    .command("stats")
+    .description("say what a data set holds: hours, clips, scenes, countries, commands, speeds")
+    .argument("[root]", "nuScenes, OpenDV-YouTube, or a folder with data/nuscenes, data/YouTube, annos", ".")
+    .option("--annos <file...>", "annotation files to count, beside those in annos/")
+    .option("--index <file>", "use this index for folders that have not changed")
+    .option("--json", "print one JSON object")
+    .option("--quiet", "no progress")
+    .action(async (root: string, options: StatsCommandOptions) => {
+      const { runStats } = await import("./run-stats.js");
+      await runStats(root, options, context);
+    });
+}

@@ -1,0 +1,25 @@
+import { createProgram, runProgram } from "../../core/cli/program.js";
+import { addCheckCommand } from "./check.js";
+import { addIndexCommand } from "./index-command.js";
+import { addMergeReportsCommand } from "./merge-reports.js";
+import { addPreviewCommand } from "./preview.js";
+import { addStatsCommand } from "./stats.js";
+
+/**
+ * `vista-data`: check, index and look at driving data. The files of `data/` declare options only; each imports the code
+ * that does the work when its command runs, so that `--help` stays quick.
+ */
+export function main(argv: readonly string[]): Promise<void> {
+  return runProgram("vista-data", argv, (context) => {
+    const program = createProgram(
+      "vista-data",
+      "Check and index nuScenes, OpenDV-YouTube and Vista's annotation files",
+    );
+    addCheckCommand(program, context);
+    addMergeReportsCommand(program, context);
+    addIndexCommand(program, context);
+    addStatsCommand(program, context);
+    addPreviewCommand(program, context);
+    return program;
+  });
+}

@@ -1,0 +1,184 @@
+/** `buildIndex`: lists what is there, or takes it from an earlier index where nothing has changed since. */
+import { type BigIntStats, statSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { fromSystem, throwIfAborted } from "../../core/errors.js";
+import { runWorker } from "../../core/io/worker.js";
+import type { RunOptions } from "../../core/progress.js";
+import { type FolderScan, scanFolder } from "../opendv/folder-listing.js";
+import type { OpenDvRoot } from "../opendv/root.js";
+import { readChains } from "./chains.js";
+import {
+  type DatasetIndex,
+  decodeIndex,
+  type IndexedChain,
+  type IndexedFolder,
+  type Stamp,
+} from "./format.js";
+import { type LocatedData, locateData } from "./locate.js";
+import type { IndexMessage, IndexTask } from "./worker.js";
+
+export interface BuildIndexOptions extends RunOptions {
+  /** An earlier index of the same data: folders that have not changed since are taken from it. */
+  previous?: DatasetIndex;
+  /** Lists a folder; for tests and simulations. */
+  scan?: (absolute: string, signal?: AbortSignal) => FolderScan;
+  /** Where the data is, if that is known already. */
+  located?: LocatedData;
+}
+
+export interface BuiltIndex {
+  index: DatasetIndex;
+  /** Folders and tables that were read. */
+  read: number;
+  /** Those taken from the earlier index. */
+  reused: number;
+}
+
+/**
+ * Some file systems keep times to 1 s (NFS, ext3) or 2 s (FAT): a folder that changed this shortly before it was listed
+ * may change again without a new time. Its listing is not used a second time.
+ */
+const COARSE_MS = 2500;
+/** Ctrl-C and progress get their turn this often; listing is synchronous. */
+const TURN_MS = 50;
+/** Below this many bytes a worker thread costs more than it saves. */
+const WORKER_FROM = 32 << 20;
+
+/**
+ * Indexes the OpenDV-YouTube frames and the nuScenes CAM_FRONT chains below `root`.
+ *
+ * @throws VistaError `NOT_FOUND` where there is neither set, `IO`, `FORMAT`, `ABORTED`
+ */
+export async function buildIndex(root: string, options: BuildIndexOptions = {}): Promise<BuiltIndex> {
+  const located = options.located ?? locateData(root);
+  const built: BuiltIndex = { index: {}, read: 0, reused: 0 };
+  if (located.opendv !== undefined) await indexOpenDv(located.opendv.found, built, options);
+  if (located.nuscenes !== undefined) await indexNuScenes(located.nuscenes, built, options);
+  return built;
+}
+
+async function indexOpenDv(found: OpenDvRoot, built: BuiltIndex, options: BuildIndexOptions): Promise<void> {
+  const { signal, onProgress, scan = scanFolder } = options;
+  const earlier = new Map(options.previous?.opendv?.folders.map((folder) => [folder.path, folder]));
+  const folders: IndexedFolder[] = [];
+  let turn = performance.now();
+  for (const folder of found.folders) {
+    throwIfAborted(signal);
+    if (performance.now() - turn > TURN_MS) {
+      onProgress?.({
+        phase: "index frames",
+        done: folders.length,
+        total: found.folders.length,
+        unit: "folders",
+      });
+      await nextTurn();
+      turn = performance.now();
+    }
+    const absolute = join(found.root, folder.path);
+    try {
+      const stamp = stampOf(absolute);
+      const before = earlier.get(folder.path);
+      const unchanged = before?.stamp !== undefined && stamp !== undefined && sameStamp(before.stamp, stamp);
+      if (unchanged) built.reused++;
+      else built.read++;
+      folders.push({
+        ...folder,
+        ...(stamp === undefined ? {} : { stamp }),
+        scan: unchanged ? before.scan : scan(absolute, signal),
+      });
+    } catch (error) {
+      throw fromSystem(error, absolute, "list the folder");
+    }
+  }
+  built.index.opendv = { root: found.root, folders };
+}
+
+async function indexNuScenes(
+  { root, version }: { root: string; version: string },
+  built: BuiltIndex,
+  options: BuildIndexOptions,
+): Promise<void> {
+  const { signal, onProgress, previous } = options;
+  const folder = join(root, version);
+  const table = join(folder, "sample_data.json");
+  let stamp: Stamp | undefined;
+  let total: number;
+  try {
+    stamp = stampOf(table);
+    total = statSync(table).size;
+  } catch (error) {
+    throw fromSystem(error, table, "read the table");
+  }
+  const before = previous?.nuscenes;
+  const unchanged =
+    before?.stamp !== undefined &&
+    stamp !== undefined &&
+    before.version === version &&
+    sameStamp(before.stamp, stamp);
+  if (unchanged) built.reused++;
+  else built.read++;
+  const onBytes = (done: number) => onProgress?.({ phase: "index nuScenes", done, total, unit: "bytes" });
+  const chains = unchanged ? before.chains : await loadChains(folder, total, signal, onBytes);
+  built.index.nuscenes = { root, version, ...(stamp === undefined ? {} : { stamp }), chains };
+}
+
+async function loadChains(
+  folder: string,
+  bytes: number,
+  signal: AbortSignal | undefined,
+  onBytes: (bytes: number) => void,
+): Promise<IndexedChain[]> {
+  if (bytes < WORKER_FROM) return readChains(folder, onBytes);
+  let chains: IndexedChain[] = [];
+  const entry = new URL("./worker.js", import.meta.url);
+  await runWorker<IndexTask, IndexMessage>(entry, { kind: "chains", folder }, signal, (message) => {
+    if (message.kind === "chains") chains = message.chains;
+    else if (message.kind === "bytes") onBytes(message.bytes);
+  });
+  return chains;
+}
+
+/** The stamp of a file or folder, or undefined where it changed so shortly ago that the stamp proves nothing. */
+export function stampOf(path: string): Stamp | undefined {
+  const stats = statSync(path, { bigint: true });
+  const changed = Math.max(Number(stats.mtimeMs), Number(stats.ctimeMs));
+  return Math.abs(Date.now() - changed) < COARSE_MS ? undefined : toStamp(stats);
+}
+
+function toStamp(stats: BigIntStats): Stamp {
+  const split = (ns: bigint): [number, number] => [Number(ns / 1_000_000_000n), Number(ns % 1_000_000_000n)];
+  return [...split(stats.mtimeNs), ...split(stats.ctimeNs), Number(stats.ino), Number(stats.size)];
+}
+
+export function sameStamp(a: Stamp, b: Stamp): boolean {
+  return a.every((value, i) => value === b[i]);
+}
+
+/** @throws VistaError `NOT_FOUND`, `IO`, `FORMAT`, `UNSUPPORTED` */
+export async function readIndex(path: string): Promise<DatasetIndex> {
+  try {
+    return decodeIndex(await readFile(path), path);
+  } catch (error) {
+    throw fromSystem(error, path, "read the index");
+  }
+}
+
+/**
+ * For `checkOpenDv`'s `known`: the listing of a folder from an index, where the folder has not changed since it was
+ * made, else undefined.
+ */
+export function knownScans(index: DatasetIndex): (absolute: string, path: string) => FolderScan | undefined {
+  const folders = new Map(index.opendv?.folders.map((folder) => [folder.path, folder]));
+  return (absolute, path) => {
+    const folder = folders.get(path);
+    if (folder?.stamp === undefined) return undefined;
+    try {
+      const stamp = stampOf(absolute);
+      return stamp !== undefined && sameStamp(stamp, folder.stamp) ? folder.scan : undefined;
+    } catch {
+      return undefined;
+    }
+  };
+}

@@ -1,0 +1,141 @@
+/** The CAM_FRONT chains of nuScenes, by one pass over sample_data.json that keeps CAM_FRONT rows only. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { fromSystem, VistaError } from "../../core/errors.js";
+import { type RowSink, readRows } from "../json/rows.js";
+import type { IndexedChain } from "./format.js";
+
+const CHANNEL = "/CAM_FRONT/";
+/** A row is a flat object: no brace inside, in any set that the devkit wrote. */
+const ROW = /\{[^{}]*\}/y;
+
+interface FrontRow {
+  token: string;
+  sample_token: string;
+  prev: string;
+  next: string;
+  timestamp: number;
+  is_key_frame: boolean;
+  filename: string;
+}
+
+/**
+ * @param folder  of the tables, e.g. `…/v1.0-trainval`
+ * @param onBytes  called with the bytes of sample_data.json read so far; may throw to stop
+ * @throws VistaError `NOT_FOUND`, `FORMAT`
+ */
+export function readChains(folder: string, onBytes?: (bytes: number) => void): IndexedChain[] {
+  const scenes = new Map(table(folder, "scene").map((row) => [String(row.token), String(row.name)]));
+  const sceneOf = new Map(table(folder, "sample").map((row) => [String(row.token), String(row.scene_token)]));
+  return follow(readFrontRows(folder, onBytes), sceneOf, scenes);
+}
+
+/**
+ * The CAM_FRONT images from the key frame of a sample on, along `next`: at most `count`, fewer at the end of a scene.
+ *
+ * @throws VistaError `NOT_FOUND` where there is no such sample, `FORMAT`
+ */
+export function framesFromSample(folder: string, sampleToken: string, count: number): string[] {
+  const rows = readFrontRows(folder);
+  const start = [...rows.values()].find((row) => row.sample_token === sampleToken && row.is_key_frame);
+  if (start === undefined) {
+    throw new VistaError("NOT_FOUND", `no CAM_FRONT key frame of sample ${sampleToken}`, { path: folder });
+  }
+  const files: string[] = [];
+  for (let row: FrontRow | undefined = start; row !== undefined && files.length < count; ) {
+    files.push(row.filename);
+    row = rows.get(row.next);
+  }
+  return files;
+}
+
+/** Rows of CAM_FRONT by token. */
+function readFrontRows(folder: string, onBytes?: (bytes: number) => void): Map<string, FrontRow> {
+  const rows = new Map<string, FrontRow>();
+  const take = (row: unknown) => {
+    const one = row as FrontRow;
+    if (
+      typeof one?.token === "string" &&
+      typeof one.filename === "string" &&
+      one.filename.includes(CHANNEL)
+    ) {
+      rows.set(one.token, one);
+    }
+  };
+  const path = join(folder, "sample_data.json");
+  let text = "";
+  let base = -1;
+  let textEnd = -1;
+  const sink: RowSink = {
+    fast(bytes, at, end, offset) {
+      if (offset - at !== base || end !== textEnd) {
+        text = Buffer.from(bytes.buffer, bytes.byteOffset, end).toString("latin1");
+        base = offset - at;
+        textEnd = end;
+      }
+      ROW.lastIndex = at;
+      const match = ROW.exec(text);
+      if (match === null) return -1;
+      if (match[0].includes(CHANNEL)) {
+        try {
+          take(JSON.parse(Buffer.from(match[0], "latin1").toString("utf8")));
+        } catch {
+          return -1; // the slow way says at which byte it is no JSON
+        }
+      }
+      return ROW.lastIndex;
+    },
+    value: take,
+  };
+  try {
+    const { error } = readRows(path, sink, onBytes);
+    if (error !== undefined) throw new VistaError("FORMAT", error.reason, { path, offset: error.offset });
+  } catch (error) {
+    throw fromSystem(error, path, "read the table");
+  }
+  return rows;
+}
+
+/** From each row without a predecessor along `next`. A broken chain gives several pieces, none of them across the break. */
+function follow(
+  rows: ReadonlyMap<string, FrontRow>,
+  sceneOf: ReadonlyMap<string, string>,
+  scenes: ReadonlyMap<string, string>,
+): IndexedChain[] {
+  const chains: (IndexedChain & { time: number })[] = [];
+  for (const start of rows.values()) {
+    if (rows.has(start.prev)) continue;
+    const sceneToken = sceneOf.get(start.sample_token) ?? "";
+    const chain = {
+      scene: scenes.get(sceneToken) ?? "",
+      sceneToken,
+      files: [] as string[],
+      keyFrames: [] as boolean[],
+      time: start.timestamp,
+    };
+    const seen = new Set<string>();
+    for (let row: FrontRow | undefined = start; row !== undefined; row = rows.get(row.next)) {
+      if (seen.has(row.token)) break;
+      seen.add(row.token);
+      chain.files.push(row.filename);
+      chain.keyFrames.push(row.is_key_frame === true);
+    }
+    chains.push(chain);
+  }
+  chains.sort((a, b) => (a.scene < b.scene ? -1 : a.scene > b.scene ? 1 : a.time - b.time));
+  return chains.map(({ time: _, ...chain }) => chain);
+}
+
+function table(folder: string, name: string): Record<string, unknown>[] {
+  const path = join(folder, `${name}.json`);
+  try {
+    const rows: unknown = JSON.parse(readFileSync(path, "utf8"));
+    if (!Array.isArray(rows)) throw new VistaError("FORMAT", "is not a list of rows", { path });
+    return rows as Record<string, unknown>[];
+  } catch (error) {
+    if (error instanceof SyntaxError) {
+      throw new VistaError("FORMAT", `is not JSON: ${error.message}`, { path, cause: error });
+    }
+    throw fromSystem(error, path, "read the table");
+  }
+}

@@ -1,0 +1,18 @@
+/** Entry of a worker thread: reads language files or nuScenes tables, which takes seconds to minutes. */
+import { serveTasks } from "../../core/io/worker.js";
+import { readChains } from "./chains.js";
+import type { IndexedChain } from "./format.js";
+import { collectLanguage, type LanguageFolder } from "./language.js";
+
+export type IndexTask = { kind: "language"; files: readonly string[] } | { kind: "chains"; folder: string };
+
+export type IndexMessage =
+  | { kind: "bytes"; bytes: number }
+  | { kind: "language"; folders: LanguageFolder[] }
+  | { kind: "chains"; chains: IndexedChain[] };
+
+serveTasks<IndexTask, IndexMessage>((task, send) => {
+  const onBytes = (bytes: number) => send({ kind: "bytes", bytes });
+  if (task.kind === "language") send({ kind: "language", folders: collectLanguage(task.files, onBytes) });
+  else send({ kind: "chains", chains: readChains(task.folder, onBytes) });
+});

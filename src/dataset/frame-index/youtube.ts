@@ -1,0 +1,106 @@
+/**
+ * Writes `annos/YouTube.json`, which Vista never released: every frame starts a clip, except the last 24 of a run of
+ * frames. The loader (`vwm/data/subsets/youtube.py`) joins `folder_name` to `data/YouTube`, takes the part of
+ * `first_frame` before its dot for a number, and counts on from it with the same padding and extension.
+ */
+import { throwIfAborted, VistaError } from "../../core/errors.js";
+import { AtomicFile, type OutputOptions, prepareOutput } from "../../core/io/output.js";
+import type { RunOptions } from "../../core/progress.js";
+import { describeLayout, type FrameLayout, frameName, loaderReads } from "../opendv/names.js";
+import { countClips, type Runs } from "../opendv/runs.js";
+
+/** One video folder as Vista's loader finds it. */
+export interface ClipSource {
+  /** Below `data/YouTube`, with `/`. */
+  folderName: string;
+  layout: FrameLayout;
+  runs: Runs;
+}
+
+export interface YouTubeOptions extends RunOptions, OutputOptions {
+  /** Frames of a clip. Default 25, as Vista's loader takes. */
+  clip?: number;
+  /** Frames from one start to the next. Default 1. */
+  stride?: number;
+}
+
+export interface YouTubeResult {
+  clips: number;
+  folders: number;
+  /** Folders without a single clip: too few frames in a row. */
+  tooShort: string[];
+  bytes: number;
+}
+
+const FLUSH = 4 << 20;
+/** Length of the longest line that is not a folder's name, for the check of free space. */
+const LINE_BYTES = 60;
+
+/**
+ * @throws VistaError `UNSUPPORTED` where a folder's names are none that the loader reads, `INCOMPLETE` where there is no
+ *   clip at all, `EXISTS`, `NO_SPACE`, `IO`, `ABORTED`
+ */
+export async function writeYouTube(
+  path: string,
+  sources: readonly ClipSource[],
+  options: YouTubeOptions = {},
+): Promise<YouTubeResult> {
+  const { clip = 25, stride = 1, signal, onProgress } = options;
+  const odd = sources.find(({ layout }) => !loaderReads(layout));
+  if (odd !== undefined) {
+    throw new VistaError("UNSUPPORTED", `frames are named ${describeLayout(odd.layout)}`, {
+      path: odd.folderName,
+      hint: "Vista's loader takes what is before the dot for a number: rename the frames to plain numbers.",
+    });
+  }
+  const counts = sources.map(({ runs }) => countClips(runs, clip, stride));
+  const total = counts.reduce((sum, count) => sum + count, 0);
+  if (total === 0) {
+    throw new VistaError("INCOMPLETE", `no folder has ${clip} frames in a row: there is no clip to write`, {
+      path,
+      hint: "Check the root and --split; `vista-data check` says what is missing.",
+    });
+  }
+  const needed = sources.reduce(
+    (sum, source, i) => sum + counts[i]! * (Buffer.byteLength(source.folderName) + LINE_BYTES),
+    0,
+  );
+  const target = await prepareOutput(path, needed, options);
+  const file = await AtomicFile.create(target, options);
+  const result: YouTubeResult = { clips: total, folders: 0, tooShort: [], bytes: 0 };
+  try {
+    let text = "[";
+    let done = 0;
+    const flush = async () => {
+      throwIfAborted(signal);
+      const bytes = Buffer.from(text);
+      await file.handle.writeFile(bytes);
+      result.bytes += bytes.length;
+      text = "";
+      onProgress?.({ phase: "write clips", done, total, unit: "rows" });
+    };
+    for (const [i, { folderName, layout, runs }] of sources.entries()) {
+      if (counts[i] === 0) {
+        result.tooShort.push(folderName);
+        continue;
+      }
+      result.folders++;
+      const start = `{"folder_name": ${JSON.stringify(folderName)}, "first_frame": "`;
+      for (let run = 0; run < runs.length; run += 2) {
+        const last = runs[run + 1]! - clip + 1;
+        for (let frame = runs[run]!; frame <= last; frame += stride) {
+          text += `${done === 0 ? "" : ",\n"}${start}${frameName(layout, frame)}"}`;
+          done++;
+          if (text.length > FLUSH) await flush();
+        }
+      }
+    }
+    text += "]\n";
+    await flush();
+    await file.commit();
+  } catch (error) {
+    await file.discard();
+    throw error;
+  }
+  return result;
+}

@@ -1,0 +1,33 @@
+/** What scenes and instances say of the ends of their chains, against what the rows there say of themselves. */
+
+import { rowOf, type SmallTable } from "../read/tables.js";
+import type { TokenTable } from "../read/tokens.js";
+import type { ChainInput } from "./chains.js";
+
+/**
+ * Rows that an owner names as the first or last of its chain although they name another owner, which does not name them:
+ * the rows' own key is then the wrong one. It tells strays in chains of one or two rows, where neighbours cannot.
+ *
+ * @param input  the rows; `group` counts the rows of `owner`
+ * @returns row and owner that claims it
+ */
+export function claimsOf(
+  owner: SmallTable,
+  fields: readonly [first: string, last: string],
+  lookup: TokenTable,
+  { prev, next, group, exclude }: ChainInput,
+): Map<number, number> {
+  const claims = new Map<number, number>();
+  const endsOf = (row: number) => fields.map((field) => rowOf({ lookup }, owner.values[row]![field]));
+  for (let row = 0; row < owner.rows; row++) {
+    if (owner.exclude[row] === 1) continue;
+    for (const end of endsOf(row)) {
+      if (end < 0 || exclude[end] === 1) continue;
+      const own = group[end]!;
+      if (own < 0 || own === row || endsOf(own).includes(end)) continue;
+      const isAmongItsOwn = [prev[end]!, next[end]!].some((other) => other >= 0 && group[other] === own);
+      if (!isAmongItsOwn) claims.set(end, row);
+    }
+  }
+  return claims;
+}

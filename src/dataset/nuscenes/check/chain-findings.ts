@@ -1,0 +1,299 @@
+/** Findings about chains: samples of a scene, frames of a sensor in a scene, boxes of an instance. */
+import { finding } from "../../define-rules.js";
+import type { Finding } from "../../finding.js";
+import type { Tables } from "../read/load-tables.js";
+import type { TableName } from "../read/schema.js";
+import { FLAG, KEEP, type TableState } from "../read/table-state.js";
+import { rowOf, type SmallTable } from "../read/tables.js";
+import { TokenTable } from "../read/tokens.js";
+import { claimsOf } from "./chain-claims.js";
+import {
+  type ChainFault,
+  type ChainInput,
+  type ChainResult,
+  checkChains,
+  findCrossings,
+  withoutStrays,
+} from "./chains.js";
+import type { Frames } from "./frames.js";
+import type { Names } from "./names.js";
+import { NUSCENES_RULES as RULES } from "./rules.js";
+import { type SampleChains, SCENE_ENDS } from "./sample-chains.js";
+import { remainder, sampleLinks } from "./table-findings.js";
+
+const INSTANCE_ENDS = ["first_annotation_token", "last_annotation_token"] as const;
+
+/** What the chains show and other rules need, so as not to report it again. */
+export interface ChainKnowledge {
+  /** Samples whose own time is wrong: their key frames are not to blame for being far from them. */
+  wrongTime: ReadonlySet<number>;
+  /** Rows of sample_data that belong to another scene than the chain around them. */
+  strays: ReadonlyMap<number, number>;
+}
+
+export function* chainFindings(
+  tables: Tables,
+  samples: SampleChains | undefined,
+  frames: Frames | undefined,
+  names: Names,
+): Generator<Finding, ChainKnowledge> {
+  const { sample, scene, instance } = tables.small;
+  let strays: ReadonlyMap<number, number> = new Map();
+  if (samples !== undefined) yield* sampleFindings(sample!, scene!, samples, names);
+  if (tables.sampleData !== undefined && frames !== undefined) {
+    const data = tables.sampleData;
+    const input: ChainInput = {
+      rows: data.rows,
+      prev: data.prev,
+      next: data.next,
+      group: frames.group,
+      groups: frames.groups,
+      time: data.time,
+      exclude: excluded(data, data.flags),
+    };
+    const describe = (row: number) => frames.describe(row);
+    const result = checkChains(input);
+    strays = result.strays;
+    yield* faultFindings("sample_data", result, input, names, describe);
+  }
+  if (tables.annotations !== undefined && sample !== undefined && instance !== undefined) {
+    yield* instanceChains(tables, instance, sample, samples, names);
+  }
+  const late = samples?.result.faults.flatMap((fault) => (fault.kind === "time" ? [fault.culprit] : []));
+  return { wrongTime: new Set(late), strays };
+}
+
+/**
+ * The place of each sample in its chain, NaN where it has none. Boxes are compared by this rather than by time: a wrong
+ * timestamp of a sample is no fault of its boxes.
+ */
+function samplePositions(sample: SmallTable): Float64Array {
+  const prev = sampleLinks(sample, "prev");
+  const next = sampleLinks(sample, "next");
+  const position = new Float64Array(sample.rows).fill(Number.NaN);
+  for (let start = 0; start < sample.rows; start++) {
+    if (prev[start]! >= 0) continue;
+    for (let at = start, place = 0; Number.isNaN(position[at]!); ) {
+      position[at] = place++;
+      const to = next[at]!;
+      // A link that is not returned may lead anywhere.
+      if (to >= 0 && prev[to] === at) at = to;
+    }
+  }
+  return position;
+}
+
+function* sampleFindings(
+  sample: SmallTable,
+  scene: SmallTable,
+  { input, result, scenes }: SampleChains,
+  names: Names,
+): Generator<Finding> {
+  const describe = (row: number, group = input.group[row]!) =>
+    group < 0 ? "no known scene" : String(scene.values[group]!.name);
+  yield* faultFindings("sample", result, input, names, describe);
+  if (!sample.complete) return;
+  const corrected = { ...input, group: scenes };
+  yield* endFindings(scene, "scene", SCENE_ENDS, sample, corrected, result, names);
+  yield* countFindings(scene, "scene", "nbr_samples", "samples", corrected, names);
+}
+
+function* instanceChains(
+  tables: Tables,
+  instance: SmallTable,
+  sample: SmallTable,
+  samples: SampleChains | undefined,
+  names: Names,
+): Generator<Finding> {
+  const data = tables.annotations!;
+  if (data.rows === 0) return; // as in the test version, or reported as an empty table
+  const exclude = excluded(data, data.flags);
+  const time = valuesAt(samplePositions(sample), data.sample);
+  const scenes = scenesOf(data.sample, samples);
+  // An instance is seen in one scene only: whoever names a sample of another one does not lie before or after it.
+  const byScene = findCrossings({ prev: data.prev, next: data.next, group: scenes, exclude });
+  for (const { row } of byScene.faults) time[row] = Number.NaN;
+  const rows: ChainInput = {
+    rows: data.rows,
+    prev: data.prev,
+    next: data.next,
+    group: data.instance,
+    groups: instance.rows,
+    time,
+    exclude,
+  };
+  const input = data.complete
+    ? { ...rows, claims: claimsOf(instance, INSTANCE_ENDS, new TokenTable(data.table), rows) }
+    : rows;
+  const result = checkChains(input);
+  const describe = (row: number, group = data.instance[row]!) =>
+    group < 0 ? "no known instance" : `instance ${String(instance.values[group]!.token)}`;
+  yield* faultFindings("sample_annotation", result, input, names, describe);
+  const faults = byScene.faults.filter(({ row }) => result.faulty[row] === 0);
+  const sceneOf = (row: number) => `a sample of ${String(tables.small.scene!.values[scenes[row]!]!.name)}`;
+  yield* faultFindings("sample_annotation", { faults }, { ...input, group: scenes }, names, sceneOf);
+  if (!data.complete) return;
+  const corrected = { ...input, group: withoutStrays(input.group, result.strays) };
+  yield* endFindings(instance, "instance", INSTANCE_ENDS, data, corrected, result, names);
+  yield* countFindings(instance, "instance", "nbr_annotations", "annotations", corrected, names);
+}
+
+/** The scene of each row's sample, -1 where it has none. */
+function scenesOf(rows: Int32Array, samples: SampleChains | undefined): Int32Array {
+  const scenes = new Int32Array(rows.length).fill(-1);
+  if (samples === undefined) return scenes;
+  for (let i = 0; i < rows.length; i++) if (rows[i]! >= 0) scenes[i] = samples.scenes[rows[i]!]!;
+  return scenes;
+}
+
+/** The value of each row's sample, NaN where it has none. (`Float64Array.from` takes ten times as long.) */
+function valuesAt(values: Float64Array, rows: Int32Array): Float64Array {
+  const found = new Float64Array(rows.length);
+  for (let i = 0; i < rows.length; i++) found[i] = rows[i]! < 0 ? Number.NaN : values[rows[i]!]!;
+  return found;
+}
+
+/** 1 for rows of a large table without a token of their own. */
+export function excluded(state: TableState, flags: Uint8Array): Uint8Array {
+  const exclude = new Uint8Array(state.rows);
+  for (let row = 0; row < state.rows; row++) if ((flags[row]! & FLAG.noToken) !== 0) exclude[row] = 1;
+  for (const [row] of state.duplicates) exclude[row] = 1;
+  return exclude;
+}
+
+/** Says what a row belongs to, or would with another group. */
+type Describe = (row: number, group?: number) => string;
+
+const RULE_OF = {
+  asymmetric: "chain-asymmetric",
+  unanswered: "chain-asymmetric",
+  crosses: "chain-crosses",
+  stray: "chain-crosses",
+  claimed: "chain-crosses",
+  time: "chain-time",
+  cycle: "chain-cycle",
+  split: "chain-split",
+} as const satisfies Record<ChainFault["kind"], keyof typeof RULES>;
+
+function* faultFindings(
+  table: TableName,
+  result: Pick<ChainResult, "faults">,
+  input: ChainInput,
+  names: Names,
+  describe: Describe,
+): Generator<Finding> {
+  const path = names.path(table);
+  const offset = names.state(table)!.offset;
+  const counts = new Map<ChainFault["kind"], number>();
+  for (const fault of result.faults) {
+    const count = (counts.get(fault.kind) ?? 0) + 1;
+    counts.set(fault.kind, count);
+    if (count > KEEP) continue;
+    const row = fault.kind === "time" ? fault.culprit : fault.row;
+    yield finding(RULES[RULE_OF[fault.kind]], path, message(fault, table, input, names, describe), {
+      record: names.token(table, row),
+      offset: offset[row]!,
+      ...(fault.kind === "cycle" ? { count: fault.length } : {}),
+    });
+  }
+  for (const [kind, count] of counts) {
+    yield* remainder(RULE_OF[kind], path, count - KEEP, "more faults of this sort");
+  }
+}
+
+function message(
+  fault: ChainFault,
+  table: TableName,
+  input: ChainInput,
+  names: Names,
+  describe: Describe,
+): string {
+  const token = (row: number) => names.token(table, row);
+  switch (fault.kind) {
+    case "asymmetric": {
+      const back = fault.field === "next" ? "prev" : "next";
+      const answer = names.field(table, fault.other, back);
+      return `${fault.field} is ${token(fault.other)}, whose ${back} is ${answer === "" ? "empty" : answer}`;
+    }
+    case "unanswered":
+      return `${fault.field} is empty, but ${token(fault.other)} names this row as its ${fault.field === "next" ? "prev" : "next"}`;
+    case "crosses":
+      return `${fault.field} leads from ${describe(fault.row)} to ${describe(fault.other)} (${token(fault.other)})`;
+    case "stray":
+      return `belongs to ${describe(fault.row)}, but lies in a chain of ${describe(fault.other)}`;
+    case "claimed":
+      return `belongs to ${describe(fault.row)}, but ${describe(fault.row, fault.by)} names it as its own`;
+    case "time": {
+      const step = input.time[fault.row]! - input.time[fault.other]!;
+      const order = `${token(fault.other)} comes after ${token(fault.row)} in the chain`;
+      if (table === "sample_annotation") return `${order}, but not in the order of their samples`;
+      return `${order}, but ${step === 0 ? "has the same time" : `is ${step / 1000} ms earlier`}`;
+    }
+    case "cycle":
+      return `${fault.length} ${fault.length === 1 ? "row names itself" : "rows form a circle"} in ${describe(fault.row)}`;
+    case "split":
+      return `a second chain of ${describe(fault.row)} starts here; the first starts at ${token(fault.other)}`;
+  }
+}
+
+/** `first_…_token` and `last_…_token` of scenes and instances: the ends of their own chain. */
+function* endFindings(
+  owner: SmallTable,
+  ownerName: "scene" | "instance",
+  fields: readonly [first: string, last: string],
+  target: TableState,
+  input: ChainInput,
+  result: ChainResult,
+  names: Names,
+): Generator<Finding> {
+  const targetName = ownerName === "scene" ? "sample" : "sample_annotation";
+  const lookup = new TokenTable(target.table);
+  for (const [row, values] of owner.values.entries()) {
+    if (owner.exclude[row] === 1) continue;
+    for (const [i, field] of fields.entries()) {
+      const end = rowOf({ lookup }, values[field]);
+      if (end === -1) continue; // reported as dangling or as a wrong type
+      const links = i === 0 ? input.prev : input.next;
+      const name = `${targetName} ${String(values[field])}`;
+      let problem: string | undefined;
+      if (input.group[end]! >= 0 && input.group[end] !== row) {
+        problem = `${field} names ${name}, which belongs to another ${ownerName}`;
+      } else if (links[end]! >= 0 && result.faulty[end] === 0) {
+        const side = i === 0 ? "prev" : "next";
+        problem = `${field} names ${name}, whose ${side} is ${names.token(targetName, links[end]!)}`;
+      }
+      if (problem === undefined) continue;
+      yield finding(RULES["wrong-first-last"], names.path(ownerName), problem, {
+        record: String(values.token),
+        offset: owner.offset[row]!,
+      });
+    }
+  }
+}
+
+function* countFindings(
+  owner: SmallTable,
+  ownerName: "scene" | "instance",
+  field: string,
+  what: string,
+  input: ChainInput,
+  names: Names,
+): Generator<Finding> {
+  const counts = new Int32Array(owner.rows);
+  for (let row = 0; row < input.rows; row++) {
+    if (input.group[row]! >= 0 && input.exclude[row] === 0) counts[input.group[row]!]!++;
+  }
+  for (const [row, values] of owner.values.entries()) {
+    const said = values[field];
+    if (owner.exclude[row] === 1 || typeof said !== "number" || said === counts[row]) continue;
+    yield finding(
+      RULES["wrong-count"],
+      names.path(ownerName),
+      `${field} is ${said}, but ${what} that name it: ${counts[row]}`,
+      {
+        record: String(values.token),
+        offset: owner.offset[row]!,
+      },
+    );
+  }
+}

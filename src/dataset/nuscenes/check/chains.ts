@@ -1,0 +1,299 @@
+/**
+ * Faults in chains of rows that name each other by `prev` and `next`. Pure functions over row numbers.
+ *
+ * One wrong pointer usually leaves two that do not agree (the neighbour's answer still names the row). Each fault is
+ * therefore looked for in the most specific form first, and what it explains is not reported again.
+ */
+import { LINK } from "../read/table-state.js";
+
+export interface ChainInput {
+  rows: number;
+  /** Row that `prev` and `next` name, or a {@link LINK} below 0. */
+  prev: Int32Array;
+  next: Int32Array;
+  /** What each row's chain belongs to (scene, sensor of a scene, instance): a number from 0, or below 0 if unknown. */
+  group: Int32Array;
+  /** One more than the largest group. */
+  groups: number;
+  /** Time of each row; NaN if unknown. */
+  time: Float64Array;
+  /** 1 for rows that take no part: without a token, or with one that an earlier row has. */
+  exclude: Uint8Array;
+  /** Rows that another group than their own claims as an end of its chain (see chain-claims.ts): strays. */
+  claims?: ReadonlyMap<number, number> | undefined;
+}
+
+export type ChainFault =
+  /** `row` names `other`, which does not name it back. */
+  | { kind: "asymmetric"; row: number; field: "prev" | "next"; other: number }
+  /** `field` of `row` is empty although `other` names it from that side. */
+  | { kind: "unanswered"; row: number; field: "prev" | "next"; other: number }
+  /** `field` of `row` names a row of another group. */
+  | { kind: "crosses"; row: number; field: "prev" | "next"; other: number }
+  /** `row` belongs to another group than the chain around it. */
+  | { kind: "stray"; row: number; other: number }
+  /** The same of a row that lies in no chain: another group claims it. */
+  | { kind: "claimed"; row: number; by: number }
+  /** `row` comes before `other` in the chain, but not in time. `culprit` is the one whose time seems wrong. */
+  | { kind: "time"; row: number; other: number; culprit: number }
+  /** A chain without start; `row` is its earliest row. */
+  | { kind: "cycle"; row: number; length: number }
+  /** A second chain of the group starts at `row`; the first starts at `other`. */
+  | { kind: "split"; row: number; other: number };
+
+export interface ChainResult {
+  faults: ChainFault[];
+  /** Rows whose prev or next has been reported, or that are in a cycle. */
+  faulty: Uint8Array;
+  /** Rows that belong to another group than the chain around them, and the group of that chain. */
+  strays: ReadonlyMap<number, number>;
+}
+
+/** Bits of the working state of each row. */
+const DONE_PREV = 1;
+const DONE_NEXT = 2;
+const VISITED = 4;
+
+export function checkChains(input: ChainInput): ChainResult {
+  const { rows, group, exclude } = input;
+  const prev = cleaned(input.prev, exclude);
+  const next = cleaned(input.next, exclude);
+  const state = new Uint8Array(rows);
+  const faulty = new Uint8Array(rows);
+  const faults: ChainFault[] = [];
+  const report = (fault: ChainFault) => {
+    faults.push(fault);
+    faulty[fault.row] = 1;
+    if ("other" in fault) faulty[fault.other] = 1;
+  };
+
+  // Pointers that are not returned, by the row they name: few in any real set.
+  const nextOf = new Map<number, number>();
+  const prevOf = new Map<number, number>();
+  const lone: number[] = [];
+  for (let row = 0; row < rows; row++) {
+    const to = next[row]!;
+    const from = prev[row]!;
+    const loneNext = to >= 0 && prev[to] !== row;
+    const lonePrev = from >= 0 && next[from] !== row;
+    if (loneNext) nextOf.set(to, row);
+    if (lonePrev) prevOf.set(from, row);
+    if (loneNext || lonePrev) lone.push(row);
+  }
+  const isLoneNext = (row: number) =>
+    next[row]! >= 0 && prev[next[row]!] !== row && (state[row]! & DONE_NEXT) === 0;
+  const isLonePrev = (row: number) =>
+    prev[row]! >= 0 && next[prev[row]!] !== row && (state[row]! & DONE_PREV) === 0;
+  /** Reports the next (or prev) of `row`, and takes the pointer that still names `row` from that side as explained. */
+  const blameNext = (row: number, kind: "crosses" | "asymmetric") => {
+    report({ kind, row, field: "next", other: next[row]! });
+    state[row]! |= DONE_NEXT;
+    const left = prevOf.get(row);
+    if (left !== undefined) state[left]! |= DONE_PREV;
+  };
+  const blamePrev = (row: number, kind: "crosses" | "asymmetric") => {
+    report({ kind, row, field: "prev", other: prev[row]! });
+    state[row]! |= DONE_PREV;
+    const left = nextOf.get(row);
+    if (left !== undefined) state[left]! |= DONE_NEXT;
+  };
+
+  for (const row of lone) {
+    if (isLoneNext(row) && differ(group, row, next[row]!)) blameNext(row, "crosses");
+    if (isLonePrev(row) && differ(group, row, prev[row]!)) blamePrev(row, "crosses");
+  }
+  // A row whose pointer is not returned while another row still names it from that side: that pointer was changed.
+  for (const row of lone) {
+    if (isLoneNext(row) && prevOf.has(row) && isLonePrev(prevOf.get(row)!)) blameNext(row, "asymmetric");
+    if (isLonePrev(row) && nextOf.has(row) && isLoneNext(nextOf.get(row)!)) blamePrev(row, "asymmetric");
+  }
+  for (const row of lone) {
+    if (isLoneNext(row)) {
+      const other = next[row]!;
+      if (prev[other] === LINK.none) report({ kind: "unanswered", row: other, field: "prev", other: row });
+      else if (prev[other]! >= 0) report({ kind: "asymmetric", row, field: "next", other });
+    }
+    if (isLonePrev(row)) {
+      const other = prev[row]!;
+      if (next[other] === LINK.none) report({ kind: "unanswered", row: other, field: "next", other: row });
+      else if (next[other]! >= 0) report({ kind: "asymmetric", row, field: "prev", other });
+    }
+  }
+
+  const strays = crossings({ prev, next, group, claims: input.claims }, report);
+  cycles({ ...input, prev, next }, state, faulty, report);
+  splits({ ...input, prev, next }, nextOf, strays, report);
+  timeOrder({ ...input, prev, next }, faulty, faults);
+  return { faults, faulty, strays };
+}
+
+/** Links that both ends agree on and that lead into another group, and nothing else. */
+export function findCrossings(
+  input: Pick<ChainInput, "prev" | "next" | "group" | "exclude">,
+): Pick<ChainResult, "faults" | "strays"> {
+  const faults: ChainFault[] = [];
+  const [prev, next] = [cleaned(input.prev, input.exclude), cleaned(input.next, input.exclude)];
+  const strays = crossings({ prev, next, group: input.group }, (fault) => faults.push(fault));
+  return { faults, strays };
+}
+
+/** The groups with each stray in that of its chain: what follows from a stray is then not reported as well. */
+export function withoutStrays(group: Int32Array, strays: ReadonlyMap<number, number>): Int32Array {
+  if (strays.size === 0) return group;
+  const corrected = Int32Array.from(group);
+  for (const [row, to] of strays) corrected[row] = to;
+  return corrected;
+}
+
+/** Links of rows that take no part, and links to them, count as unusable. */
+function cleaned(links: Int32Array, exclude: Uint8Array): Int32Array {
+  let copy: Int32Array | undefined;
+  for (let row = 0; row < links.length; row++) {
+    if (exclude[row] === 0) continue;
+    copy ??= Int32Array.from(links);
+    copy[row] = LINK.unusable;
+  }
+  if (copy === undefined) return links;
+  for (let row = 0; row < copy.length; row++) {
+    if (copy[row]! >= 0 && exclude[copy[row]!] === 1) copy[row] = LINK.unusable;
+  }
+  return copy;
+}
+
+function differ(group: Int32Array, a: number, b: number): boolean {
+  return group[a]! >= 0 && group[b]! >= 0 && group[a] !== group[b];
+}
+
+/**
+ * Links that both ends agree on, but that lead into another group.
+ *
+ * @returns the strays among the rows, each with the group of its chain
+ */
+function crossings(
+  { prev, next, group, claims }: Pick<ChainInput, "prev" | "next" | "group" | "claims">,
+  report: (fault: ChainFault) => void,
+): Map<number, number> {
+  const before = (row: number) => (prev[row]! >= 0 && next[prev[row]!] === row ? prev[row]! : -1);
+  const after = (row: number) => (next[row]! >= 0 && prev[next[row]!] === row ? next[row]! : -1);
+  /** A neighbour of `row` if all around it is of one other group: both neighbours or, at an end, the next two. */
+  const chainAround = (row: number): number => {
+    const [left, right] = [before(row), after(row)];
+    const [one, two] =
+      left >= 0 && right >= 0 ? [left, right] : right >= 0 ? [right, after(right)] : [left, before(left)];
+    return one >= 0 && two >= 0 && differ(group, row, one) && group[one] === group[two] ? one : -1;
+  };
+  const strays = new Map<number, number>(claims);
+  for (const [row, by] of strays) {
+    const other = Math.max(before(row), after(row));
+    report(other < 0 ? { kind: "claimed", row, by } : { kind: "stray", row, other });
+  }
+  const pairs: [number, number][] = [];
+  for (let row = 0; row < next.length; row++) {
+    const to = next[row]!;
+    if (to < 0 || prev[to] !== row || !differ(group, row, to)) continue;
+    pairs.push([row, to]);
+    for (const each of [row, to]) {
+      const other = chainAround(each);
+      if (other < 0 || strays.has(each)) continue;
+      strays.set(each, group[other]!);
+      report({ kind: "stray", row: each, other });
+    }
+  }
+  for (const [row, other] of pairs) {
+    if (!strays.has(row) && !strays.has(other)) report({ kind: "crosses", row, field: "next", other });
+  }
+  return strays;
+}
+
+/** Walks every chain from its start; what is left over goes round in circles. */
+function cycles(
+  input: ChainInput,
+  state: Uint8Array,
+  faulty: Uint8Array,
+  report: (fault: ChainFault) => void,
+): void {
+  const { rows, prev, next, time } = input;
+  for (let row = 0; row < rows; row++) {
+    const from = prev[row]!;
+    if (from >= 0 && next[from] === row) continue;
+    for (let at = row; ; ) {
+      state[at]! |= VISITED;
+      const to = next[at]!;
+      if (to < 0 || prev[to] !== at) break;
+      at = to;
+    }
+  }
+  for (let row = 0; row < rows; row++) {
+    if ((state[row]! & VISITED) !== 0) continue;
+    let first = row;
+    let length = 0;
+    for (let at = row; (state[at]! & VISITED) === 0; at = next[at]!) {
+      state[at]! |= VISITED;
+      faulty[at] = 1;
+      if (time[at]! < time[first]!) first = at;
+      length++;
+    }
+    report({ kind: "cycle", row: first, length });
+  }
+}
+
+/** Groups with more than one proper start. A row that another one names as its next is no start. */
+function splits(
+  input: ChainInput,
+  namedAsNext: ReadonlyMap<number, number>,
+  strays: ReadonlyMap<number, number>,
+  report: (fault: ChainFault) => void,
+): void {
+  const { rows, prev, group, time, exclude } = input;
+  const first = new Int32Array(input.groups).fill(-1);
+  const more: number[] = [];
+  for (let row = 0; row < rows; row++) {
+    if (prev[row] !== LINK.none || group[row]! < 0 || exclude[row] === 1) continue;
+    if (namedAsNext.has(row) || strays.has(row)) continue;
+    const known = first[group[row]!]!;
+    if (known === -1) first[group[row]!] = row;
+    else if (time[row]! < time[known]!) {
+      first[group[row]!] = row;
+      more.push(known);
+    } else more.push(row);
+  }
+  for (const row of more) report({ kind: "split", row, other: first[group[row]!]! });
+}
+
+function timeOrder(input: ChainInput, faulty: Uint8Array, faults: ChainFault[]): void {
+  const { rows, prev, next, time } = input;
+  const late = new Map<number, number>();
+  for (let row = 0; row < rows; row++) {
+    const to = next[row]!;
+    // Not `<=` turned round: comparisons with an unknown time are false.
+    if (to < 0 || prev[to] !== row || !(time[to]! <= time[row]!)) continue;
+    if (faulty[row] === 1 && faulty[to] === 1) continue;
+    late.set(row, to);
+  }
+  // One time that is off breaks one link only: one link is one fault.
+  for (const [row, other] of late) {
+    const before = prev[row]! >= 0 ? time[prev[row]!]! : Number.NaN;
+    const after = next[other]! >= 0 ? time[next[other]!]! : Number.NaN;
+    // The one without which the others lie closer together; where that is the same, the one that lies farther off.
+    const [one, two] = [time[row]!, time[other]!];
+    const wider = span(before, one, after) - span(before, two, after);
+    const farther = offset(before, one, two, after) - offset(after, two, one, before);
+    const culprit = (wider === 0 ? farther : wider) > 0 ? row : other;
+    faults.push({ kind: "time", row, other, culprit });
+  }
+}
+
+/** From the first to the last of three times; those that are NaN do not count. */
+function span(...times: number[]): number {
+  const known = times.filter((time) => !Number.isNaN(time));
+  return Math.max(...known) - Math.min(...known);
+}
+
+/**
+ * How far a time lies from where its neighbours put it: in the middle between them or, without an outer neighbour, on
+ * the line through the two beyond the inner one.
+ */
+function offset(outer: number, time: number, inner: number, beyond: number): number {
+  const expected = Number.isNaN(outer) ? 2 * inner - beyond : (outer + inner) / 2;
+  return Number.isNaN(expected) ? 0 : Math.abs(time - expected);
+}

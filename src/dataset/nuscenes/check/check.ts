@@ -1,0 +1,161 @@
+/** The check of a nuScenes root: tables, then files, then a closer look at some of them. */
+import { existsSync } from "node:fs";
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { throwIfAborted, VistaError } from "../../../core/errors.js";
+import type { Check, CheckOptions, CheckSummary, Coverage, Finding } from "../../finding.js";
+import { loadTables, type Tables } from "../read/load-tables.js";
+import { chainFindings, excluded } from "./chain-findings.js";
+import { lookFindings } from "./file-contents.js";
+import { type FileList, fileFindings } from "./files.js";
+import { Frames, frameFindings } from "./frames.js";
+import { canBusFindings, labelFindings, mapFindings } from "./maps-and-can-bus.js";
+import { Names } from "./names.js";
+import { sampleChains } from "./sample-chains.js";
+import { sceneFindings } from "./scene-findings.js";
+import { tableCharts } from "./table-charts.js";
+import { keyFindings, tableFindings } from "./table-findings.js";
+
+export interface CheckNuScenesOptions extends CheckOptions {
+  /** Only this version, `v1.0-mini` say. Default: every version in the root. */
+  version?: string;
+  /** Leave the files alone. Default false. */
+  tablesOnly?: boolean;
+}
+
+/**
+ * Checks a nuScenes v1.0 root (the folder with `v1.0-…`, `samples` and `sweeps`): every rule under `nuscenes/`.
+ *
+ * Memory: about 200 bytes for each row of sample_data; trainval is read in two worker threads.
+ *
+ * @throws VistaError  `NOT_FOUND` where the root has no such version, `ABORTED`; both while iterating
+ */
+export function checkNuScenes(root: string, options: CheckNuScenesOptions = {}): Check {
+  const summary: CheckSummary = {
+    kind: "nuscenes",
+    title: "nuScenes",
+    root,
+    coverage: [],
+    sampled: [],
+    interrupted: true,
+    charts: [],
+    samples: [],
+  };
+  return { summary, [Symbol.asyncIterator]: () => run(root, options, summary) };
+}
+
+/** Names of the versions in a root, mini first, then trainval, then test, then others. */
+export async function nuScenesVersions(root: string): Promise<string[]> {
+  const entries = await readdir(root).catch(() => []);
+  const order = ["v1.0-mini", "v1.0-trainval", "v1.0-test"];
+  const rank = (name: string) => (order.includes(name) ? order.indexOf(name) : order.length);
+  return entries
+    .filter((name) => /^v\d+\.\d+/.test(name) && existsSync(join(root, name)))
+    .filter((name) =>
+      ["sample_data", "scene", "sample"].some((table) => existsSync(join(root, name, `${table}.json`))),
+    )
+    .sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
+}
+
+async function* run(
+  root: string,
+  options: CheckNuScenesOptions,
+  summary: CheckSummary,
+): AsyncGenerator<Finding> {
+  const all = await nuScenesVersions(root);
+  const versions = options.version === undefined ? all : [options.version];
+  if (versions.length === 0 || !existsSync(join(root, versions[0]!))) {
+    const there = all.length === 0 ? "no version folder" : all.join(", ");
+    throw new VistaError(
+      "NOT_FOUND",
+      `no ${options.version ?? "v1.0-…"} with nuScenes tables here (${there} found)`,
+      {
+        path: root,
+        hint: "Name the folder that holds v1.0-mini, v1.0-trainval or v1.0-test.",
+      },
+    );
+  }
+  summary.title = `nuScenes ${versions.join(", ")}`;
+  const isFirst = (options.shard?.index ?? 1) === 1;
+  const rows: Coverage = { what: "table rows", checked: 0, total: 0 };
+  summary.coverage.push(rows);
+  const canBus: Coverage = { what: "scenes' CAN bus files", checked: 0, total: 0 };
+  const lists: FileList[] = [];
+  for (const version of versions) {
+    const tables = await loadTables(join(root, version), options);
+    if (isFirst) {
+      rows.total += rowCount(tables);
+      await turn(options.signal);
+      const frames = yield* tableRules(tables, version);
+      await turn(options.signal);
+      rows.checked += rowCount(tables);
+      summary.charts!.push(...tableCharts(tables, frames, version));
+      if (frames !== undefined) lists.push(fileList(tables, frames, version));
+      if (options.tablesOnly) continue;
+      const names = new Names(tables, version);
+      try {
+        yield* mapFindings(root, tables);
+        yield* labelFindings(root, version, tables);
+        yield* canBusFindings(root, tables, names, canBus, options);
+      } finally {
+        names.close();
+      }
+    } else if (tables.sampleData !== undefined) {
+      const { sample, scene } = tables.small;
+      const frames = new Frames(tables.sampleData, tables, sampleChains(sample, scene));
+      lists.push(fileList(tables, frames, version));
+    }
+  }
+  if (!options.tablesOnly) {
+    const files: Coverage = { what: "files (by listing)", checked: 0, total: 0 };
+    summary.coverage.push(canBus, files);
+    const isWhole = lists.length === versions.length && lists.every((list) => list.data.complete);
+    const surplus = isWhole && all.every((version) => versions.includes(version));
+    if (!surplus && isWhole)
+      summary.sampled!.push("no look for surplus files (other versions share the folders)");
+    yield* fileFindings(root, lists, files, { ...options, surplus });
+    yield* lookFindings(root, lists, summary, options);
+  }
+  summary.interrupted = false;
+}
+
+/** Lets Ctrl-C and the progress bar have their turn between two stretches of computing. */
+async function turn(signal: AbortSignal | undefined): Promise<void> {
+  await nextTurn();
+  throwIfAborted(signal);
+}
+
+function* tableRules(tables: Tables, version: string): Generator<Finding, Frames | undefined> {
+  const names = new Names(tables, version);
+  try {
+    yield* tableFindings(tables, names);
+    yield* keyFindings(tables, names);
+    const data = tables.sampleData;
+    const samples = sampleChains(tables.small.sample, tables.small.scene);
+    const frames = data === undefined ? undefined : new Frames(data, tables, samples);
+    const chains = yield* chainFindings(tables, samples, frames, names);
+    if (data !== undefined) yield* frameFindings(tables, frames!, excluded(data, data.flags), chains, names);
+    yield* sceneFindings(tables, names);
+    return frames;
+  } finally {
+    names.close();
+  }
+}
+
+function rowCount(tables: Tables): number {
+  const states = [...Object.values(tables.small), tables.sampleData, tables.egoPose, tables.annotations];
+  return states.reduce((sum, state) => sum + (state?.rows ?? 0), 0);
+}
+
+function fileList(tables: Tables, frames: Frames, version: string): FileList {
+  const { rows, name, folder, folders, form, forms, offset, complete } = tables.sampleData!;
+  const width = Math.max(frames.channels.length, 1);
+  return {
+    version,
+    table: join(tables.folder, "sample_data.json"),
+    data: { rows, name, folder, folders, form, forms, offset, complete },
+    scene: frames.group.map((group) => (group < 0 ? -1 : Math.floor(group / width))),
+    scenes: (tables.small.scene?.values ?? []).map((row) => String(row.name)),
+  };
+}

@@ -1,0 +1,201 @@
+/** A closer look at the sensors' files: pictures by their headers or pixels, point clouds by their size and first bytes. */
+import { join } from "node:path";
+import { throwIfAborted } from "../../../core/errors.js";
+import { mapOrdered } from "../../../core/io/map-ordered.js";
+import { formatCount } from "../../../core/text.js";
+import { finding } from "../../define-rules.js";
+import type { CheckOptions, CheckSummary, Finding } from "../../finding.js";
+import { checkImages, type ImageFault, type ImageReport } from "../../images/check.js";
+import { choosePictures, DEFAULT_SAMPLE, mix } from "../../sample.js";
+import { NO_FOLDER } from "../read/file-names.js";
+import { RowText } from "../read/tables.js";
+import type { FileList } from "./files.js";
+import { cloudFault } from "./point-clouds.js";
+import { NUSCENES_RULES as RULES } from "./rules.js";
+
+const RULE_OF: Record<Exclude<ImageFault, "missing">, keyof typeof RULES> = {
+  "not-a-file": "unreadable-file",
+  unreadable: "unreadable-file",
+  empty: "empty-file",
+  "not-an-image": "not-an-image",
+  truncated: "truncated-image",
+  damaged: "truncated-image",
+};
+
+/** One file to look at. */
+interface Look {
+  list: FileList;
+  row: number;
+}
+
+interface Choice {
+  looks: Look[];
+  /** How many there are to choose from. */
+  total: number;
+}
+
+/** The rows whose files are looked at: those with the smallest ranks, which depend on seed and name only. */
+function choose(
+  lists: readonly FileList[],
+  wanted: (form: FileList["data"]["forms"][number]) => boolean,
+  options: CheckOptions,
+  limit: number,
+): Choice {
+  function* candidates(): Generator<[list: FileList, row: number, rank: number]> {
+    for (const list of lists) {
+      const { rows, name, folder, form, forms } = list.data;
+      const isWanted = forms.map(wanted);
+      for (let row = 0; row < rows; row++) {
+        if (!isWanted[form[row]!] || folder[row] === NO_FOLDER) continue;
+        yield [list, row, mix(options.seed ?? 0, name[row * 2]! ^ name[row * 2 + 1]!)];
+      }
+    }
+  }
+  const ranks = new Uint32Array(lists.reduce((sum, list) => sum + list.data.rows, 0));
+  let total = 0;
+  for (const [, , rank] of candidates()) ranks[total++] = rank;
+  const border = limit >= total ? Number.POSITIVE_INFINITY : ranks.subarray(0, total).sort()[limit]!;
+  const looks: Look[] = [];
+  for (const [list, row, rank] of candidates()) if (rank < border) looks.push({ list, row });
+  return { looks, total };
+}
+
+/**
+ * Looks at what `options` asks for, and fills in the summary's coverage, samples and file sizes.
+ *
+ * @throws VistaError `ABORTED`
+ */
+export async function* lookFindings(
+  root: string,
+  lists: readonly FileList[],
+  summary: CheckSummary,
+  options: CheckOptions,
+): AsyncGenerator<Finding> {
+  const level = options.images ?? "headers";
+  const limit = options.sample ?? (level === "decode" ? Number.POSITIVE_INFINITY : DEFAULT_SAMPLE);
+  const shard = options.shard ?? { index: 1, count: 1 };
+  const texts = new Map(lists.map((list) => [list, new RowText(list.table)]));
+  const nameOf = ({ list, row }: Look) => {
+    const { filename, token } = texts.get(list)!.at(list.data.offset[row]!);
+    return { name: String(filename), token: String(token) };
+  };
+  try {
+    const pictures = choose(lists, isPicture, options, limit);
+    const clouds = choose(lists, (form) => !isPicture(form), options, limit);
+    const say = (what: string, { looks, total }: Choice) => {
+      if (looks.length === total) return;
+      const counts = `${formatCount(looks.length)} of ${formatCount(total)}`;
+      summary.sampled!.push(`${what} of ${counts} (seed ${options.seed ?? 0})`);
+    };
+    const what = { names: "sizes of pictures", headers: "headers of pictures", decode: "pixels of pictures" };
+    say(what[level], pictures);
+    say("sizes of point clouds", clouds);
+    const mine = ({ looks }: Choice) => looks.filter((_, i) => (i % shard.count) + 1 === shard.index);
+    yield* lookAtPictures(root, mine(pictures), nameOf, level, summary, options);
+    yield* lookAtClouds(root, mine(clouds), nameOf, summary, options);
+  } finally {
+    for (const text of texts.values()) text.close();
+  }
+}
+
+function isPicture(form: { fileformat: string }): boolean {
+  return /^(jpe?g|png)$/i.test(form.fileformat);
+}
+
+/** A file that starts as a picture and ends within its headers is cut off, too. */
+function ruleOf(report: ImageReport): keyof typeof RULES {
+  if (report.fault === "not-an-image" && /^a (JPEG|PNG) that ends/.test(report.detail ?? ""))
+    return "truncated-image";
+  return RULE_OF[report.fault as keyof typeof RULE_OF];
+}
+
+type NameOf = (look: Look) => { name: string; token: string };
+
+async function* lookAtPictures(
+  root: string,
+  looks: readonly Look[],
+  nameOf: NameOf,
+  level: "names" | "headers" | "decode",
+  summary: CheckSummary,
+  options: CheckOptions,
+): AsyncGenerator<Finding> {
+  const coverage = {
+    what: `pictures (${level === "names" ? "sizes" : level})`,
+    checked: 0,
+    total: looks.length,
+  };
+  summary.coverage.push(coverage);
+  const sound: string[] = [];
+  const sizes = new Map<string, number>();
+  const names: { name: string; token: string }[] = [];
+  function* paths() {
+    for (const look of looks) {
+      const entry = nameOf(look);
+      names.push(entry);
+      yield join(root, entry.name);
+    }
+  }
+  const imageOptions = options.signal === undefined ? {} : { signal: options.signal };
+  for await (const report of checkImages(paths(), level, imageOptions)) {
+    const { list, row } = looks[coverage.checked]!;
+    const { name, token } = names.shift()!;
+    coverage.checked++;
+    options.onProgress?.({
+      phase: "look at pictures",
+      done: coverage.checked,
+      total: looks.length,
+      unit: "images",
+    });
+    if (report.fault === "missing") continue; // reported with its folder
+    const record = { record: `sample_data ${token}` };
+    if (report.fault !== undefined) {
+      yield finding(RULES[ruleOf(report)], name, report.detail ?? report.fault, record);
+      continue;
+    }
+    const { width, height } = list.data.forms[list.data.form[row]!]!;
+    if (report.width !== undefined && (report.width !== width || report.height !== height)) {
+      const text = `the picture is ${report.width} × ${report.height}, its row says ${width} × ${height}`;
+      yield finding(RULES["wrong-image-size"], name, text, record);
+      continue;
+    }
+    if (name.includes("/CAM_FRONT/")) sound.push(name);
+    if (sound.length > 1000) sound.splice(0, sound.length, ...choosePictures(sound));
+    const bin = `${Math.floor(report.bytes / 20_000) * 20} kB`;
+    sizes.set(bin, (sizes.get(bin) ?? 0) + 1);
+  }
+  summary.samples = choosePictures(sound);
+  const points = [...sizes].map(([label, value]) => ({ label, value }));
+  summary.charts!.push({
+    kind: "bars",
+    title: "Sizes of the pictures looked at (from)",
+    unit: "pictures",
+    points,
+  });
+}
+
+async function* lookAtClouds(
+  root: string,
+  looks: readonly Look[],
+  nameOf: NameOf,
+  summary: CheckSummary,
+  options: CheckOptions,
+): AsyncGenerator<Finding> {
+  const coverage = { what: "point clouds (sizes)", checked: 0, total: looks.length };
+  summary.coverage.push(coverage);
+  const reports = mapOrdered(looks, 16, async (look) => {
+    const { name, token } = nameOf(look);
+    return { name, token, fault: await cloudFault(join(root, name), name) };
+  });
+  for await (const { name, token, fault } of reports) {
+    throwIfAborted(options.signal);
+    coverage.checked++;
+    options.onProgress?.({
+      phase: "look at point clouds",
+      done: coverage.checked,
+      total: looks.length,
+      unit: "files",
+    });
+    if (fault !== undefined)
+      yield finding(RULES[fault.rule], name, fault.detail, { record: `sample_data ${token}` });
+  }
+}

@@ -1,0 +1,274 @@
+/**
+ * The sensors' files against sample_data: what is missing, what is there without a row, what two rows share. Folders are
+ * listed whole; asking the system for each of 2.6 million files by itself would take many times as long.
+ */
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { throwIfAborted } from "../../../core/errors.js";
+import type { RunOptions } from "../../../core/progress.js";
+import { isBystander } from "../../bystanders.js";
+import { finding } from "../../define-rules.js";
+import type { Coverage, Finding, Shard } from "../../finding.js";
+import { hashName, NO_FOLDER } from "../read/file-names.js";
+import type { SampleData } from "../read/load.js";
+import { KEEP } from "../read/table-state.js";
+import { RowText } from "../read/tables.js";
+import { NUSCENES_RULES as RULES } from "./rules.js";
+import { remainder } from "./table-findings.js";
+
+/** What the file checks keep of one version's tables. */
+export interface FileList {
+  /** Name of the version's folder. */
+  version: string;
+  /** Path of its sample_data.json. */
+  table: string;
+  data: Pick<SampleData, "rows" | "name" | "folder" | "folders" | "form" | "forms" | "offset" | "complete">;
+  /** Scene of each row, or -1; and the scenes' names. */
+  scene: Int32Array;
+  scenes: string[];
+}
+
+/** From a file's name to its row, in typed arrays. */
+class NameTable {
+  readonly seen: Uint8Array;
+  readonly duplicates: [row: number, first: number][] = [];
+  readonly #list: FileList;
+  readonly #slots: Int32Array;
+  readonly #hash = new Uint32Array(2);
+  #bytes = Buffer.alloc(512);
+  #view = new DataView(this.#bytes.buffer, this.#bytes.byteOffset, this.#bytes.length);
+
+  constructor(list: FileList) {
+    this.#list = list;
+    this.seen = new Uint8Array(list.data.rows);
+    let size = 16;
+    while (size < list.data.rows * 1.5) size *= 2;
+    this.#slots = new Int32Array(size);
+    const { name, folder, rows } = list.data;
+    for (let row = 0; row < rows; row++) {
+      if (folder[row] === NO_FOLDER) continue;
+      const at = this.#find(name[row * 2]!, name[row * 2 + 1]!, folder[row]!);
+      const held = this.#slots[at]!;
+      if (held === 0) this.#slots[at] = row + 1;
+      else if (this.duplicates.length < KEEP) this.duplicates.push([row, held - 1]);
+      // Counts as seen: its file is that of the first row.
+      if (held !== 0) this.seen[row] = 1;
+    }
+  }
+
+  /** Notes that a file is there; false where no row names it. */
+  mark(folder: number, name: string): boolean {
+    const length = this.#write(name);
+    hashName(this.#view, 0, length, this.#hash);
+    const held = this.#slots[this.#find(this.#hash[0]!, this.#hash[1]!, folder)]!;
+    if (held === 0) return false;
+    this.seen[held - 1] = 1;
+    return true;
+  }
+
+  /** The UTF-8 bytes of a name; almost all are ASCII, which is quicker without the encoder. */
+  #write(name: string): number {
+    const length = name.length;
+    if (length * 3 > this.#bytes.length) {
+      this.#bytes = Buffer.alloc(length * 6);
+      this.#view = new DataView(this.#bytes.buffer, this.#bytes.byteOffset, this.#bytes.length);
+    }
+    for (let i = 0; i < length; i++) {
+      const code = name.charCodeAt(i);
+      if (code > 0x7f) return this.#bytes.write(name, "utf8");
+      this.#bytes[i] = code;
+    }
+    return length;
+  }
+
+  #find(a: number, b: number, folder: number): number {
+    const { name, folder: folders } = this.#list.data;
+    const mask = this.#slots.length - 1;
+    let at = (Math.imul(a ^ folder, 0x9e3779b1) ^ b) & mask;
+    for (;;) {
+      const row = this.#slots[at]! - 1;
+      if (row < 0) return at;
+      if (name[row * 2] === a && name[row * 2 + 1] === b && folders[row] === folder) return at;
+      at = (at + 1) & mask;
+    }
+  }
+}
+
+export interface FileOptions extends RunOptions {
+  shard?: Shard;
+  /** False where other versions in the same root were not read: their files would look surplus. */
+  surplus: boolean;
+}
+
+/**
+ * @param lists  all versions that were read
+ * @param coverage  counts files: those of the folders that were listed, of all that the tables name
+ * @throws VistaError `ABORTED`
+ */
+export async function* fileFindings(
+  root: string,
+  lists: readonly FileList[],
+  coverage: Coverage,
+  options: FileOptions,
+): AsyncGenerator<Finding> {
+  const isFirst = (options.shard?.index ?? 1) === 1;
+  const tables = lists.map((list) => new NameTable(list));
+  const texts = lists.map((list) => new RowText(list.table));
+  try {
+    if (isFirst) {
+      for (const [i, list] of lists.entries()) {
+        for (const [row, first] of tables[i]!.duplicates) {
+          const { filename, token } = texts[i]!.at(list.data.offset[row]!);
+          const other = texts[i]!.at(list.data.offset[first]!).token;
+          yield finding(
+            RULES["duplicate-file"],
+            `${list.version}/sample_data.json`,
+            `${filename} is also that of ${other}`,
+            {
+              record: String(token),
+              offset: list.data.offset[row]!,
+            },
+          );
+        }
+      }
+    }
+    const folders = await foldersToList(root, lists);
+    const mine = folders.filter(
+      (_, i) => (i % (options.shard?.count ?? 1)) + 1 === (options.shard?.index ?? 1),
+    );
+    const rowsIn = rowsPerFolder(lists);
+    coverage.total = mine.reduce((sum, folder) => sum + (rowsIn.get(folder) ?? 0), 0);
+    let listed = 0;
+    for await (const { folder, names } of listAll(root, mine)) {
+      throwIfAborted(options.signal);
+      const ids = lists.map((list) => list.data.folders.indexOf(folder));
+      const known = ids.some((id) => id >= 0);
+      let surplus = 0;
+      for (const name of names ?? []) {
+        let found = false;
+        for (let i = 0; i < lists.length; i++) {
+          if (ids[i]! >= 0 && tables[i]!.mark(ids[i]!, name)) found = true;
+        }
+        // A name without a folder is one of the root's, where everything else lies, too.
+        if (found || !options.surplus || !known || folder === "" || !isShown(name)) continue;
+        if (++surplus <= KEEP) {
+          yield finding(RULES["surplus-file"], `${folder}/${name}`, "no row of sample_data names this file");
+        }
+      }
+      const strangers = known || !options.surplus ? 0 : (names ?? []).filter(isShown).length;
+      if (strangers > 0) {
+        const text = `no row of sample_data names a file in this folder (${strangers} there)`;
+        yield finding(RULES["surplus-file"], folder, text, { count: strangers });
+      }
+      yield* remainder("surplus-file", folder, surplus - KEEP, "more files without a row");
+      coverage.checked += rowsIn.get(folder) ?? 0;
+      listed += names?.length ?? 0;
+      options.onProgress?.({ phase: "list files", done: listed, total: coverage.total, unit: "files" });
+      for (const [i, list] of lists.entries()) {
+        if (ids[i]! >= 0)
+          yield* missingIn(list, ids[i]!, folder, tables[i]!.seen, texts[i]!, names !== undefined);
+      }
+    }
+  } finally {
+    for (const text of texts) text.close();
+  }
+}
+
+/** Folders that the tables name, and those below samples/ and sweeps/, in one order for all shards. */
+async function foldersToList(root: string, lists: readonly FileList[]): Promise<string[]> {
+  const folders = new Set(lists.flatMap((list) => list.data.folders));
+  for (const parent of ["samples", "sweeps"]) {
+    try {
+      for (const entry of await readdir(join(root, parent), { withFileTypes: true })) {
+        if (entry.isDirectory() && isShown(entry.name)) folders.add(`${parent}/${entry.name}`);
+      }
+    } catch {
+      // Missing files are reported one by one, or folder by folder.
+    }
+  }
+  return [...folders].sort();
+}
+
+/** Hidden files are the file manager's, or a copy's under way. */
+function isShown(name: string): boolean {
+  return !name.startsWith(".") && !isBystander(name);
+}
+
+function rowsPerFolder(lists: readonly FileList[]): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const { data } of lists) {
+    const each = new Int32Array(NO_FOLDER + 1);
+    for (let row = 0; row < data.rows; row++) each[data.folder[row]!]!++;
+    for (const [id, folder] of data.folders.entries())
+      counts.set(folder, (counts.get(folder) ?? 0) + each[id]!);
+  }
+  return counts;
+}
+
+/** Lists folders in order, the next one already while this one is looked at. `names` is undefined where there is none. */
+async function* listAll(
+  root: string,
+  folders: readonly string[],
+): AsyncGenerator<{ folder: string; names: string[] | undefined }> {
+  const list = (folder: string | undefined) =>
+    folder === undefined ? undefined : readdir(join(root, folder)).catch(() => undefined);
+  let ahead = list(folders[0]);
+  for (const [i, folder] of folders.entries()) {
+    const names = await ahead;
+    ahead = list(folders[i + 1]);
+    yield { folder, names };
+  }
+}
+
+/** From how many missing files of one scene and folder on they are one finding, if none of them is there. */
+const WHOLE_SCENE = 10;
+
+function* missingIn(
+  list: FileList,
+  id: number,
+  folder: string,
+  seen: Uint8Array,
+  text: RowText,
+  exists: boolean,
+): Generator<Finding> {
+  const { data, scene, scenes } = list;
+  const rows: number[] = [];
+  let total = 0;
+  const inScene = new Map<number, { total: number; missing: number }>();
+  for (let row = 0; row < data.rows; row++) {
+    if (data.folder[row] !== id) continue;
+    total++;
+    let count = inScene.get(scene[row]!);
+    if (count === undefined) {
+      count = { total: 0, missing: 0 };
+      inScene.set(scene[row]!, count);
+    }
+    count.total++;
+    if (seen[row] === 1) continue;
+    count.missing++;
+    rows.push(row);
+  }
+  if (rows.length === 0) return;
+  if (rows.length === total && (total >= WHOLE_SCENE || !exists)) {
+    const rule = folder.endsWith("/CAM_FRONT") || folder === "CAM_FRONT" ? "missing-file" : "channel-absent";
+    const what = exists ? "none of its files is there" : "the folder is not there";
+    yield finding(RULES[rule], folder, `${what} (${total} in ${list.version})`, { count: total });
+    return;
+  }
+  let kept = 0;
+  for (const [index, count] of inScene) {
+    if (index < 0 || count.missing < count.total || count.total < WHOLE_SCENE) continue;
+    const what = `none of the ${count.total} files of ${scenes[index]} is there`;
+    yield finding(RULES["missing-file"], folder, what, { record: scenes[index]!, count: count.total });
+  }
+  for (const row of rows) {
+    const count = inScene.get(scene[row]!)!;
+    if (scene[row]! >= 0 && count.missing === count.total && count.total >= WHOLE_SCENE) continue;
+    if (kept++ >= KEEP) continue;
+    const { filename, token } = text.at(data.offset[row]!);
+    yield finding(RULES["missing-file"], String(filename), "the file is not there", {
+      record: `sample_data ${String(token)}`,
+    });
+  }
+  yield* remainder("missing-file", folder, kept - KEEP, "more files that are not there");
+}

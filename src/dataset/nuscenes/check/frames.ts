@@ -1,0 +1,200 @@
+/** To which sensor and scene each row of sample_data belongs, and the findings about key frames. */
+import { finding } from "../../define-rules.js";
+import type { Finding } from "../../finding.js";
+import type { SampleData } from "../read/load.js";
+import type { Tables } from "../read/load-tables.js";
+import { FLAG, KEEP } from "../read/table-state.js";
+import { rowOf, type SmallTable } from "../read/tables.js";
+import type { ChainKnowledge } from "./chain-findings.js";
+import type { Names } from "./names.js";
+import { NUSCENES_RULES as RULES } from "./rules.js";
+import type { SampleChains } from "./sample-chains.js";
+import { remainder } from "./table-findings.js";
+
+/** Key frames of one sample lie within some 100 ms; half of the 500 ms between samples is certainly another one's. */
+const FAR_US = 250_000;
+
+export class Frames {
+  readonly channels: readonly string[];
+  /** Scene and sensor of each row as one number, or -1. */
+  readonly group: Int32Array;
+  readonly groups: number;
+  /** Index in {@link channels} of each row, or -1. */
+  readonly channel: Int16Array;
+  /** Rows whose folder is that of another sensor than their calibrated_sensor. */
+  readonly contradictions: number[] = [];
+  /** Scene of each sample, or -1. */
+  readonly sceneOfSample: Int32Array;
+  readonly #scenes: SmallTable | undefined;
+
+  constructor(data: SampleData, tables: Tables, samples: SampleChains | undefined) {
+    const { scene, sensor, calibrated_sensor: calibrated } = tables.small;
+    const folderNames = data.folders.map((folder) => folder.slice(folder.lastIndexOf("/") + 1));
+    const sensorNames = sensor?.values.map((row) => String(row.channel)) ?? folderNames;
+    this.channels = [...new Set(sensorNames)];
+    this.#scenes = scene;
+    const byFolder = folderNames.map((name) => this.channels.indexOf(name));
+    const byCalibration = (calibrated?.values ?? []).map((row) => {
+      const at = sensor === undefined ? -1 : rowOf(sensor, row.sensor_token);
+      return at < 0 ? -1 : this.channels.indexOf(String(sensor!.values[at]!.channel));
+    });
+    this.sceneOfSample = samples?.scenes ?? new Int32Array(tables.small.sample?.rows ?? 0).fill(-1);
+    const count = this.channels.length;
+    this.groups = (scene?.rows ?? 0) * count;
+    this.group = new Int32Array(data.rows);
+    this.channel = new Int16Array(data.rows);
+    for (let row = 0; row < data.rows; row++) {
+      const folder = byFolder[data.folder[row]!] ?? -1;
+      const sensorRow = data.sensor[row]!;
+      const calibration = sensorRow < 0 ? -1 : byCalibration[sensorRow]!;
+      if (folder >= 0 && calibration >= 0 && folder !== calibration && this.contradictions.length < KEEP) {
+        this.contradictions.push(row);
+      }
+      // The name of a file is harder to get wrong than a token.
+      const channel = folder >= 0 ? folder : calibration;
+      this.channel[row] = channel;
+      const sampleRow = data.sample[row]!;
+      const sceneRow = sampleRow < 0 ? -1 : this.sceneOfSample[sampleRow]!;
+      this.group[row] = sceneRow < 0 || channel < 0 ? -1 : sceneRow * count + channel;
+    }
+  }
+
+  /** `CAM_FRONT of scene-0061` */
+  describe(row: number): string {
+    const group = this.group[row]!;
+    if (group < 0) return "no known sensor or scene";
+    const scene = this.#scenes!.values[Math.floor(group / this.channels.length)]!;
+    return `${this.channels[group % this.channels.length]} of ${String(scene.name)}`;
+  }
+}
+
+/**
+ * Sensors that contradict folders, and each sample's key frames: one of each sensor, close in time.
+ *
+ * @param chains  what has been reported of samples and of single frames
+ */
+export function* frameFindings(
+  tables: Tables,
+  frames: Frames,
+  exclude: Uint8Array,
+  { wrongTime, strays }: ChainKnowledge,
+  names: Names,
+): Generator<Finding> {
+  const data = tables.sampleData!;
+  const path = names.path("sample_data");
+  for (const row of frames.contradictions) {
+    const folder = data.folders[data.folder[row]!];
+    yield finding(
+      RULES["wrong-sensor"],
+      path,
+      `the file is in ${folder}, but calibrated_sensor_token names another sensor`,
+      { record: names.token("sample_data", row), offset: data.offset[row]! },
+    );
+  }
+  const { sample, scene } = tables.small;
+  if (sample === undefined || scene === undefined) return;
+
+  const width = frames.channels.length;
+  /** The key frame of each sample and sensor, or -1. */
+  const keyFrames = new Int32Array(sample.rows * width).fill(-1);
+  const seen = new Uint8Array(scene.rows * width);
+  const used = new Uint8Array(width);
+  /** Key frames that could not be attributed, by sensor: they may be the missing ones. */
+  const lost = new Int32Array(width);
+  let lostAnywhere = 0;
+  const apart = (row: number) => data.time[row]! - (sample.values[data.sample[row]!]!.timestamp as number);
+  /** Of two key frames, the one farther from the sample is one too many. */
+  const surplus: number[] = [];
+  const far: number[] = [];
+  for (let row = 0; row < data.rows; row++) {
+    if (exclude[row] === 1) continue;
+    const channel = frames.channel[row]!;
+    const group = frames.group[row]!;
+    if (group >= 0) seen[group] = 1;
+    if ((data.flags[row]! & FLAG.keyFrame) === 0) continue;
+    const sampleRow = data.sample[row]!;
+    const isLost = sampleRow < 0 || strays.has(row);
+    if (channel < 0) lostAnywhere++;
+    else if (isLost) lost[channel]!++;
+    if (channel < 0 || isLost) continue;
+    used[channel] = 1;
+    const at = sampleRow * width + channel;
+    const other = keyFrames[at]!;
+    if (other === -1) {
+      keyFrames[at] = row;
+    } else if (Math.abs(apart(row)) < Math.abs(apart(other))) {
+      surplus.push(other);
+      keyFrames[at] = row;
+    } else {
+      surplus.push(row);
+    }
+    if (Math.abs(apart(row)) > FAR_US && !wrongTime.has(sampleRow)) far.push(row);
+  }
+  const place = (row: number) => ({ record: names.token("sample_data", row), offset: data.offset[row]! });
+  const sampleToken = (row: number) => names.token("sample", data.sample[row]!);
+  for (const row of surplus.slice(0, KEEP)) {
+    const text = `a second key frame of ${frames.channels[frames.channel[row]!]} for sample ${sampleToken(row)}`;
+    yield finding(RULES["keyframe-duplicate"], path, text, place(row));
+  }
+  yield* remainder(
+    "keyframe-duplicate",
+    path,
+    surplus.length - KEEP,
+    "more key frames that are one too many",
+  );
+  const reported = new Set(surplus);
+  const alone = far.filter((row) => !reported.has(row));
+  for (const row of alone.slice(0, KEEP)) {
+    const text = `the key frame is ${Math.round(apart(row) / 1000)} ms from its sample ${sampleToken(row)}`;
+    yield finding(RULES["keyframe-time"], path, text, place(row));
+  }
+  yield* remainder("keyframe-time", path, alone.length - KEEP, "more key frames far from their sample");
+  if (!data.complete || Object.keys(data.moreDangling).length > 0) return;
+
+  for (let channel = 0; channel < width; channel++) {
+    if (used[channel] === 0) continue;
+    const name = frames.channels[channel];
+    let missing: number[] = [];
+    const scenes = new Map<number, number>();
+    for (let row = 0; row < sample.rows; row++) {
+      if (sample.exclude[row] === 1 || keyFrames[row * width + channel] !== -1) continue;
+      const sceneRow = frames.sceneOfSample[row]!;
+      if (sceneRow >= 0 && seen[sceneRow * width + channel] === 0) {
+        scenes.set(sceneRow, (scenes.get(sceneRow) ?? 0) + 1);
+      } else missing.push(row);
+    }
+    for (const [sceneRow, count] of scenes) {
+      const sceneName = String(scene.values[sceneRow]!.name);
+      const text = `${sceneName} has no frame of ${name} at all`;
+      yield finding(RULES["keyframe-missing"], path, text, { record: sceneName, count });
+    }
+    // A key frame that is one too many for its sample, at the time of this one, is this one's: its key is wrong.
+    const spare = surplus.filter((row) => frames.channel[row] === channel).map((row) => data.time[row]!);
+    const times = Float64Array.from(spare).sort();
+    missing = missing.filter((row) => !hasNear(times, sample.values[row]!.timestamp as number, FAR_US));
+    if (missing.length <= lost[channel]! + lostAnywhere) continue;
+    for (const row of missing.slice(0, KEEP)) {
+      yield finding(RULES["keyframe-missing"], path, `no key frame of ${name} for this sample`, {
+        record: `sample ${names.token("sample", row)}`,
+      });
+    }
+    yield* remainder(
+      "keyframe-missing",
+      path,
+      missing.length - KEEP,
+      `more samples without a key frame of ${name}`,
+    );
+  }
+}
+
+/** Whether one of the times, which are sorted, lies no farther than `within` from `time`. */
+function hasNear(times: Float64Array, time: number, within: number): boolean {
+  let low = 0;
+  let high = times.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (times[middle]! < time - within) low = middle + 1;
+    else high = middle;
+  }
+  return low < times.length && times[low]! <= time + within;
+}

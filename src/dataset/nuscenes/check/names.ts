@@ -1,0 +1,62 @@
+/** How findings name tables and rows: the text that columns do not keep is read again from the files. */
+import { join } from "node:path";
+import type { Tables } from "../read/load-tables.js";
+import type { TableName } from "../read/schema.js";
+import type { TableState } from "../read/table-state.js";
+import { RowText, type SmallTable } from "../read/tables.js";
+
+export class Names {
+  readonly #tables: Tables;
+  readonly #version: string;
+  readonly #texts = new Map<TableName, RowText>();
+
+  /** @param version  name of the version's folder */
+  constructor(tables: Tables, version: string) {
+    this.#tables = tables;
+    this.#version = version;
+  }
+
+  /** A table's file, relative to the root. */
+  path(name: TableName): string {
+    return `${this.#version}/${name}.json`;
+  }
+
+  state(name: TableName): TableState | undefined {
+    if (name === "sample_data") return this.#tables.sampleData;
+    if (name === "ego_pose") return this.#tables.egoPose;
+    if (name === "sample_annotation") return this.#tables.annotations;
+    return this.#tables.small[name];
+  }
+
+  /** The value of a field in a row, as a string. */
+  field(name: TableName, row: number, field: string): string {
+    return this.fieldAt(name, this.state(name)!.offset[row]!, field, row);
+  }
+
+  token(name: TableName, row: number): string {
+    return this.field(name, row, "token");
+  }
+
+  /** The same for the row at an offset of the file. */
+  fieldAt(name: TableName, offset: number, field: string, row = -1): string {
+    const state = this.state(name);
+    const known =
+      row >= 0 && state !== undefined && "values" in state ? (state as SmallTable).values[row] : undefined;
+    const value = (known ?? this.#text(name).at(offset))[field];
+    return typeof value === "string" ? value : String(value);
+  }
+
+  close(): void {
+    for (const text of this.#texts.values()) text.close();
+    this.#texts.clear();
+  }
+
+  #text(name: TableName): RowText {
+    let text = this.#texts.get(name);
+    if (text === undefined) {
+      text = new RowText(join(this.#tables.folder, `${name}.json`));
+      this.#texts.set(name, text);
+    }
+    return text;
+  }
+}

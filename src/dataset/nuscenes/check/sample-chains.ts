@@ -1,0 +1,42 @@
+/** The chains of samples, which decide on the scene of everything else. */
+
+import { rowOf, type SmallTable } from "../read/tables.js";
+import { claimsOf } from "./chain-claims.js";
+import { type ChainInput, type ChainResult, checkChains, withoutStrays } from "./chains.js";
+import { sampleLinks } from "./table-findings.js";
+
+/** Fields of a scene. */
+export const SCENE_ENDS = ["first_sample_token", "last_sample_token"] as const;
+
+export interface SampleChains {
+  input: ChainInput;
+  result: ChainResult;
+  /** Scene of each sample, or -1: that of its chain where its own scene_token names another one. */
+  scenes: Int32Array;
+}
+
+/** Undefined where one of the tables is not there. */
+export function sampleChains(
+  sample: SmallTable | undefined,
+  scene: SmallTable | undefined,
+): SampleChains | undefined {
+  if (sample === undefined || scene === undefined) return undefined;
+  const rows: ChainInput = {
+    rows: sample.rows,
+    prev: sampleLinks(sample, "prev"),
+    next: sampleLinks(sample, "next"),
+    group: Int32Array.from(sample.values, (row) => rowOf(scene, row.scene_token)),
+    groups: scene.rows,
+    time: Float64Array.from(sample.values, timestampOf),
+    exclude: sample.exclude,
+  };
+  const input = sample.complete
+    ? { ...rows, claims: claimsOf(scene, SCENE_ENDS, sample.lookup, rows) }
+    : rows;
+  const result = checkChains(input);
+  return { input, result, scenes: withoutStrays(input.group, result.strays) };
+}
+
+function timestampOf(row: Readonly<Record<string, unknown>>): number {
+  return typeof row.timestamp === "number" ? row.timestamp : Number.NaN;
+}

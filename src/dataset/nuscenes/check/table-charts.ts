@@ -1,0 +1,69 @@
+/** Figures of the tables for the HTML report. */
+import type { Chart } from "../../finding.js";
+import type { Tables } from "../read/load-tables.js";
+import type { Frames } from "./frames.js";
+
+/** CAM_FRONT only: it is what Vista reads. */
+const CHANNEL = "CAM_FRONT";
+
+export function tableCharts(tables: Tables, frames: Frames | undefined, version: string): Chart[] {
+  const charts: Chart[] = [];
+  const large = {
+    sample_data: tables.sampleData,
+    ego_pose: tables.egoPose,
+    sample_annotation: tables.annotations,
+  };
+  const rows = Object.entries({ ...tables.small, ...large }).map(([label, state]) => ({
+    label,
+    value: state?.rows ?? 0,
+  }));
+  charts.push({ kind: "bars", title: `Rows of the tables (${version})`, unit: "rows", points: rows });
+  const data = tables.sampleData;
+  const scenes = tables.small.scene?.values;
+  const channel = frames?.channels.indexOf(CHANNEL) ?? -1;
+  if (data === undefined || scenes === undefined || frames === undefined || channel < 0) return charts;
+
+  const count = new Int32Array(scenes.length);
+  const from = new Float64Array(scenes.length).fill(Number.POSITIVE_INFINITY);
+  const to = new Float64Array(scenes.length).fill(Number.NEGATIVE_INFINITY);
+  const gaps = new Map<number, number>();
+  for (let row = 0; row < data.rows; row++) {
+    if (frames.channel[row] !== channel || frames.group[row]! < 0) continue;
+    const scene = Math.floor(frames.group[row]! / frames.channels.length);
+    const time = data.time[row]!;
+    count[scene]!++;
+    from[scene] = Math.min(from[scene]!, time);
+    to[scene] = Math.max(to[scene]!, time);
+    const next = data.next[row]!;
+    if (next < 0) continue;
+    const bin = Math.floor((data.time[next]! - time) / 25_000) * 25;
+    if (Number.isFinite(bin)) gaps.set(bin, (gaps.get(bin) ?? 0) + 1);
+  }
+  const perScene = <T>(value: (scene: number) => T) =>
+    scenes
+      .map((row, scene) => ({ label: String(row.name), scene }))
+      .map(({ label, scene }) => ({ label, ...value(scene) }));
+  charts.push(
+    {
+      kind: "bars",
+      title: `${CHANNEL} frames of each scene (${version})`,
+      unit: "frames",
+      points: perScene((scene) => ({ value: count[scene]! })),
+    },
+    {
+      kind: "bars",
+      title: `Time from one ${CHANNEL} frame to the next (${version}, from)`,
+      unit: "frames",
+      points: [...gaps].sort(([a], [b]) => a - b).map(([bin, value]) => ({ label: `${bin} ms`, value })),
+    },
+    {
+      kind: "spans",
+      title: `When the scenes were recorded (${version})`,
+      unit: "s",
+      points: perScene((scene) => ({ from: from[scene]! / 1e6, to: to[scene]! / 1e6 })).filter((point) =>
+        Number.isFinite(point.from),
+      ),
+    },
+  );
+  return charts;
+}

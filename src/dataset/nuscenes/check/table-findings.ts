@@ -1,0 +1,175 @@
+/** Findings about tables by themselves and about their keys. */
+import { finding } from "../../define-rules.js";
+import type { Finding } from "../../finding.js";
+import type { SampleData } from "../read/load.js";
+import type { Tables } from "../read/load-tables.js";
+import { LABEL_TABLES, NEVER_EMPTY, REQUIRED_TABLES, SCHEMA, type TableName } from "../read/schema.js";
+import { type Dangling, KEEP, LINK, type TableState } from "../read/table-state.js";
+import { danglingKeys, type SmallTable } from "../read/tables.js";
+import { TokenTable, tokenWords } from "../read/tokens.js";
+import type { Names } from "./names.js";
+import { NUSCENES_RULES as RULES } from "./rules.js";
+
+const ALL_TABLES: readonly TableName[] = [...REQUIRED_TABLES, ...LABEL_TABLES];
+
+/** Missing and damaged tables, fields of the wrong type, tokens that occur twice. */
+export function* tableFindings(tables: Tables, names: Names): Generator<Finding> {
+  for (const name of tables.missing) {
+    yield finding(RULES["missing-table"], names.path(name), `${name}.json is not there`);
+  }
+  for (const name of ALL_TABLES) {
+    const reason = tables.unreadable.get(name);
+    if (reason !== undefined) yield finding(RULES["unreadable-table"], names.path(name), reason);
+  }
+  for (const name of ALL_TABLES) {
+    const state = names.state(name);
+    if (state === undefined) continue;
+    const path = names.path(name);
+    if (state.error !== undefined) {
+      const read = `${state.rows} ${state.rows === 1 ? "row was" : "rows were"} read before it`;
+      yield finding(RULES["bad-json"], path, `${state.error.reason}; ${read}`, {
+        offset: state.error.offset,
+      });
+    }
+    if (isEmpty(name, state, names)) yield finding(RULES["empty-table"], path, "there is not one row in it");
+    for (const { message, offset, index, token } of state.problems) {
+      yield finding(RULES["wrong-type"], path, message, { record: token || `row ${index}`, offset });
+    }
+    yield* remainder("wrong-type", path, state.moreProblems, "more fields of the wrong type");
+    for (const [row, first] of state.duplicates) {
+      yield finding(RULES["duplicate-token"], path, `row ${row} has the token of row ${first}`, {
+        record: names.token(name, row),
+        offset: state.offset[row]!,
+      });
+    }
+    yield* remainder(
+      "duplicate-token",
+      path,
+      state.moreDuplicates,
+      "more rows with a token that occurs before",
+    );
+  }
+}
+
+/** Whether a table lacks its rows: every set needs some, or rows of another table must name one. */
+function isEmpty(name: TableName, state: TableState, names: Names): boolean {
+  if (state.rows > 0 || !state.complete) return false;
+  if (NEVER_EMPTY.includes(name)) return true;
+  return ALL_TABLES.some((other) => {
+    const { keys, fields } = SCHEMA[other];
+    const isNamed = Object.entries(keys).some(
+      ([field, target]) => target === name && fields[field] === "token",
+    );
+    return isNamed && (names.state(other)?.rows ?? 0) > 0;
+  });
+}
+
+/** Foreign keys without a target. Keys into a table that is damaged itself are not reported: they may be right. */
+export function* keyFindings(tables: Tables, names: Names): Generator<Finding> {
+  for (const name of ALL_TABLES) {
+    const state = names.state(name);
+    if (state === undefined) continue;
+    const small = "values" in state ? (state as SmallTable) : undefined;
+    for (const [field, target] of Object.entries(SCHEMA[name].keys)) {
+      const targetState = names.state(target);
+      if (targetState === undefined || !targetState.complete || isEmpty(target, targetState, names)) continue;
+      let dangling: Dangling[];
+      if (small !== undefined) {
+        dangling = danglingKeys(small, field, { lookup: new TokenTable(targetState.table) });
+      } else if (field === "ego_pose_token") {
+        dangling = danglingEgoPoses(tables.sampleData!, names);
+      } else {
+        dangling = state.dangling.filter((entry) => entry.field === field);
+      }
+      yield* danglingFindings(names, name, dangling, target);
+      const lost = field === "ego_pose_token" ? (tables.sampleData?.lostPoses?.more ?? 0) : 0;
+      const more = (state.moreDangling[field] ?? 0) + lost;
+      yield* remainder(
+        "dangling-token",
+        names.path(name),
+        more,
+        `more rows whose ${field} names no ${target}`,
+      );
+    }
+    if (state.complete && "prev" in SCHEMA[name].fields) yield* danglingLinks(tables, names, name);
+  }
+}
+
+function* danglingFindings(
+  names: Names,
+  name: TableName,
+  dangling: readonly Dangling[],
+  target: TableName,
+): Generator<Finding> {
+  for (const { field, missing, count, offset } of dangling) {
+    const rows = count === 1 ? "" : ` (${count} rows, this is the first)`;
+    yield finding(
+      RULES["dangling-token"],
+      names.path(name),
+      `${field} names ${target} "${missing}", which is not there${rows}`,
+      { record: names.fieldAt(name, offset, "token"), offset, ...(count > 1 ? { count } : {}) },
+    );
+  }
+}
+
+function danglingEgoPoses(data: SampleData, names: Names): Dangling[] {
+  const found = new Map<string, Dangling>();
+  for (const row of data.lostPoses?.rows ?? []) {
+    const missing = names.field("sample_data", row, "ego_pose_token");
+    const known = found.get(missing);
+    if (known !== undefined) known.count++;
+    else found.set(missing, { field: "ego_pose_token", missing, count: 1, offset: data.offset[row]! });
+  }
+  return [...found.values()];
+}
+
+/** `prev` and `next` that name no row of their own table: both neighbours of a row that is gone name that row. */
+function* danglingLinks(tables: Tables, names: Names, name: TableName): Generator<Finding> {
+  const state = names.state(name)!;
+  const found = new Map<string, Dangling>();
+  let more = 0;
+  let kept = 0;
+  for (const field of ["prev", "next"] as const) {
+    const links =
+      name === "sample"
+        ? sampleLinks(tables.small.sample!, field)
+        : (state as TableState & Record<"prev" | "next", Int32Array>)[field];
+    for (let row = 0; row < state.rows; row++) {
+      if (links[row] !== LINK.dangling) continue;
+      if (kept++ >= KEEP) {
+        more++;
+        continue;
+      }
+      const missing = names.field(name, row, field);
+      const known = found.get(missing);
+      if (known !== undefined) known.count++;
+      else found.set(missing, { field, missing, count: 1, offset: state.offset[row]! });
+    }
+  }
+  yield* danglingFindings(names, name, [...found.values()], name);
+  yield* remainder("dangling-token", names.path(name), more, "more prev or next without a row");
+}
+
+/** The links of the sample table as row numbers or {@link LINK}. */
+export function sampleLinks(samples: SmallTable, field: "prev" | "next"): Int32Array {
+  const links = new Int32Array(samples.rows);
+  for (const [row, { [field]: value }] of samples.values.entries()) {
+    if (typeof value !== "string") links[row] = LINK.unusable;
+    else if (value === "") links[row] = LINK.none;
+    else {
+      const target = samples.lookup.lookup(tokenWords(value), 0);
+      links[row] = target === -1 ? LINK.dangling : target;
+    }
+  }
+  return links;
+}
+
+/** One finding for what was counted only. */
+export function* remainder(
+  rule: keyof typeof RULES,
+  path: string,
+  count: number,
+  what: string,
+): Generator<Finding> {
+  if (count > 0) yield finding(RULES[rule], path, `${count} ${what}`, { count });
+}

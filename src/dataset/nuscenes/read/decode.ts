@@ -1,0 +1,375 @@
+/**
+ * Rows of a large table, from JSON bytes to numbers. Rows in the layout of the row before are read by a parser that
+ * knows which key comes next; it gives up on anything else (other key order, escapes, letters outside ASCII, a fault),
+ * and such a row is validated, parsed by `JSON.parse` and checked field by field.
+ */
+import type { RowSink } from "../../json/rows.js";
+import { skipSpace } from "../../json/validate.js";
+import { describeProblem, kindOf } from "./field-types.js";
+import { type FieldType, SCHEMA, type TableName } from "./schema.js";
+import { readHexToken, readToken } from "./tokens.js";
+
+/** How a field of the current row turned out. */
+export const FIELD = { ok: 0, empty: 1, bad: 2 } as const;
+
+/** Types that the fast parser knows; their place is the number it switches on. */
+const KIND: readonly FieldType[] = ["token", "link", "string", "int", "bool", "vector3", "vector4", "tokens"];
+
+export interface DecoderEvents {
+  /** The decoder holds one more row. */
+  row(offset: number, index: number): void;
+  /** Something in a row is not what the schema says. `token` is the row's, where it has one. */
+  problem(message: string, offset: number, index: number, token: string | undefined): void;
+}
+
+export class RowDecoder implements RowSink {
+  /** Names of the fields; the other arrays follow this order. */
+  readonly names: readonly string[];
+  /** {@link FIELD} of each field. */
+  readonly state: Uint8Array;
+  /** Fields of type token and link: four words each. */
+  readonly words: Uint32Array;
+  /** Fields of type int and bool. NaN where bad. */
+  readonly numbers: Float64Array;
+  /** Fields of type token, link and string: range in {@link bytes}. */
+  readonly from: Int32Array;
+  readonly to: Int32Array;
+  bytes: Uint8Array = new Uint8Array(0);
+  /** Over {@link bytes}. */
+  view: DataView = new DataView(new ArrayBuffer(0));
+  /** The table's field of type tokens: how many, four words each, and their ranges as pairs. */
+  listLength = 0;
+  list = new Uint32Array(64);
+  listRange = new Int32Array(32);
+
+  readonly #types: readonly FieldType[];
+  /** The types as small numbers, for the fast parser. */
+  readonly #kinds: Uint8Array;
+  readonly #keys: readonly Uint8Array[];
+  readonly #events: DecoderEvents;
+  /** Which field comes when. */
+  #order: number[];
+  #text = Buffer.alloc(4096);
+  #index = 0;
+  /** Over the bytes that fast() was given last. */
+  #view: DataView = new DataView(new ArrayBuffer(0));
+  #viewed: Uint8Array | undefined;
+  /**
+   * What stood between the values of the row before (white space, comma, key, colon), by place in {@link #order}, the
+   * end of the row last. It has been parsed once: where the same bytes come again, they mean the same.
+   */
+  #between: DataView[] = [];
+  #betweenLength: number[] = [];
+
+  constructor(table: TableName, events: DecoderEvents) {
+    const fields = SCHEMA[table].fields;
+    this.names = Object.keys(fields);
+    this.#types = Object.values(fields);
+    this.#kinds = Uint8Array.from(this.#types, (type) => KIND.indexOf(type));
+    this.#keys = this.names.map((name) => Buffer.from(`"${name}"`));
+    this.#order = this.names.map((_, i) => i);
+    const count = this.names.length;
+    this.state = new Uint8Array(count);
+    this.words = new Uint32Array(count * 4);
+    this.numbers = new Float64Array(count);
+    this.from = new Int32Array(count);
+    this.to = new Int32Array(count);
+    this.#events = events;
+  }
+
+  /** Index of a field in the arrays. */
+  field(name: string): number {
+    return this.names.indexOf(name);
+  }
+
+  /** The string of a field or list entry, from its range. */
+  text(from: number, to: number): string {
+    return Buffer.from(this.bytes.buffer, this.bytes.byteOffset + from, to - from).toString("utf8");
+  }
+
+  fast(bytes: Uint8Array, at: number, end: number, offset: number): number {
+    if (bytes !== this.#viewed) {
+      this.#viewed = bytes;
+      this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    }
+    const view = this.#view;
+    const order = this.#order;
+    const last = order.length;
+    for (let i = 0; i <= last; i++) {
+      const length = this.#betweenLength[i];
+      if (length !== undefined && at + length <= end && sameAt(view, at, this.#between[i]!, length))
+        at += length;
+      else {
+        const after = this.#parseBetween(bytes, at, end, i);
+        if (after === -1) return -1;
+        this.#between[i] = new DataView(bytes.slice(at, after).buffer);
+        this.#betweenLength[i] = after - at;
+        at = after;
+      }
+      if (i === last) break;
+      at = this.#fastValue(bytes, view, at, end, order[i]!);
+      if (at === -1) return -1;
+    }
+    this.bytes = bytes;
+    this.view = view;
+    this.#events.row(offset, this.#index++);
+    return at;
+  }
+
+  /** Position after what stands before value `i`, or after the row's end; -1 where that is not what was expected. */
+  #parseBetween(bytes: Uint8Array, at: number, end: number, i: number): number {
+    if (i > 0) at = skipSpace(bytes, at, end);
+    const last = i === this.#order.length;
+    if (bytes[at] !== (i === 0 ? 0x7b : last ? 0x7d : 0x2c)) return -1;
+    if (last) return at < end ? at + 1 : -1;
+    at = skipSpace(bytes, at + 1, end);
+    const key = this.#keys[this.#order[i]!]!;
+    for (let k = 0; k < key.length; k++) if (bytes[at + k] !== key[k]) return -1;
+    at = skipSpace(bytes, at + key.length, end);
+    if (bytes[at] !== 0x3a) return -1;
+    at = skipSpace(bytes, at + 1, end);
+    return at < end ? at : -1;
+  }
+
+  #fastValue(bytes: Uint8Array, view: DataView, at: number, end: number, field: number): number {
+    switch (this.#kinds[field]) {
+      case 0: // token
+      case 1: {
+        // link
+        // 32 hexadecimal digits between quotes, as all official tokens are.
+        if (
+          at + 34 <= end &&
+          bytes[at] === 0x22 &&
+          bytes[at + 33] === 0x22 &&
+          readHexToken(view, at + 1, this.words, field * 4)
+        ) {
+          this.from[field] = at + 1;
+          this.to[field] = at + 33;
+          this.state[field] = FIELD.ok;
+          return at + 34;
+        }
+        const after = stringEnd(bytes, at);
+        if (after === -1) return -1;
+        const empty = after === at + 2;
+        if (empty && this.#kinds[field] === 0) return -1;
+        this.from[field] = at + 1;
+        this.to[field] = after - 1;
+        this.state[field] = empty ? FIELD.empty : FIELD.ok;
+        if (empty) return after;
+        readToken(bytes, at + 1, after - 1, this.words, field * 4);
+        return after;
+      }
+      case 2: {
+        // string
+        const after = stringEnd(bytes, at);
+        if (after === -1) return -1;
+        this.from[field] = at + 1;
+        this.to[field] = after - 1;
+        this.state[field] = FIELD.ok;
+        return after;
+      }
+      case 3: // int
+        return this.#fastInt(bytes, at, field);
+      case 4: {
+        // bool
+        const yes = bytes[at] === 0x74;
+        const word = yes ? TRUE : FALSE;
+        for (let k = 0; k < word.length; k++) if (bytes[at + k] !== word[k]) return -1;
+        this.numbers[field] = yes ? 1 : 0;
+        this.state[field] = FIELD.ok;
+        return at + word.length;
+      }
+      case 5: // vector3
+        this.state[field] = FIELD.ok;
+        return fastVector(bytes, at, end, 3);
+      case 6: // vector4
+        this.state[field] = FIELD.ok;
+        return fastVector(bytes, at, end, 4);
+      case 7: // tokens
+        return this.#fastTokens(bytes, at, end, field);
+      default:
+        return -1;
+    }
+  }
+
+  /** At most 16 digits: every timestamp in µs, and exact as a double. */
+  #fastInt(bytes: Uint8Array, at: number, field: number): number {
+    const negative = bytes[at] === 0x2d;
+    if (negative) at++;
+    const start = at;
+    let value = 0;
+    for (let digit = bytes[at]! - 0x30; digit >= 0 && digit <= 9; digit = bytes[++at]! - 0x30) {
+      value = value * 10 + digit;
+    }
+    const digits = at - start;
+    if (digits === 0 || digits > 16 || (bytes[start] === 0x30 && digits > 1)) return -1;
+    if (value > Number.MAX_SAFE_INTEGER) return -1;
+    const next = bytes[at]!;
+    // A fraction or an exponent: left to JSON.parse. A zero: the bytes end here, and more digits may follow.
+    if (next === 0x2e || next === 0x65 || next === 0x45 || next === 0) return -1;
+    this.numbers[field] = negative ? -value : value;
+    this.state[field] = FIELD.ok;
+    return at;
+  }
+
+  #fastTokens(bytes: Uint8Array, at: number, end: number, field: number): number {
+    if (bytes[at] !== 0x5b) return -1;
+    this.listLength = 0;
+    this.state[field] = FIELD.ok;
+    at = skipSpace(bytes, at + 1, end);
+    if (bytes[at] === 0x5d) return at + 1;
+    for (;;) {
+      const after = stringEnd(bytes, at);
+      if (after === -1 || after === at + 2) return -1;
+      this.#addToList(bytes, at + 1, after - 1);
+      at = skipSpace(bytes, after, end);
+      if (bytes[at] === 0x5d) return at + 1;
+      if (bytes[at] !== 0x2c) return -1;
+      at = skipSpace(bytes, at + 1, end);
+    }
+  }
+
+  #addToList(bytes: Uint8Array, from: number, to: number): void {
+    const n = this.listLength++;
+    if (n * 4 >= this.list.length) {
+      const list = new Uint32Array(this.list.length * 2);
+      list.set(this.list);
+      this.list = list;
+      const range = new Int32Array(this.listRange.length * 2);
+      range.set(this.listRange);
+      this.listRange = range;
+    }
+    readToken(bytes, from, to, this.list, n * 4);
+    this.listRange[n * 2] = from;
+    this.listRange[n * 2 + 1] = to;
+  }
+
+  value(value: unknown, offset: number): void {
+    const index = this.#index++;
+    if (!isObject(value)) {
+      this.#events.problem(`the row is ${kindOf(value)}, not an object`, offset, index, undefined);
+      return;
+    }
+    const token = typeof value.token === "string" ? value.token : undefined;
+    for (let field = 0, used = 0; field < this.names.length; field++) {
+      const type = this.#types[field]!;
+      const given = value[this.names[field]!];
+      const problem = describeProblem(this.names[field]!, type, given);
+      this.state[field] = problem === undefined ? FIELD.ok : FIELD.bad;
+      if (problem !== undefined) {
+        this.numbers[field] = Number.NaN;
+        this.from[field] = 0;
+        this.to[field] = 0;
+        if (type === "tokens") this.listLength = 0;
+        this.#events.problem(problem, offset, index, token);
+      } else if (typeof given === "string") {
+        const after = this.#write(given, used);
+        this.from[field] = used;
+        this.to[field] = after;
+        if (given === "") this.state[field] = type === "string" ? FIELD.ok : FIELD.empty;
+        else if (type !== "string") readToken(this.#text, used, after, this.words, field * 4);
+        used = after;
+      } else if (type === "int" || type === "bool") {
+        this.numbers[field] = Number(given);
+      } else if (type === "tokens") {
+        this.listLength = 0;
+        for (const entry of given as string[]) {
+          const after = this.#write(entry, used);
+          this.#addToList(this.#text, used, after);
+          used = after;
+        }
+      }
+    }
+    this.bytes = this.#text;
+    this.view = new DataView(this.#text.buffer, this.#text.byteOffset, this.#text.length);
+    this.#learn(Object.keys(value));
+    this.#events.row(offset, index);
+  }
+
+  /** Puts a string into the scratch buffer at `at`; the buffer may be a larger one afterwards. */
+  #write(text: string, at: number): number {
+    const needed = at + Buffer.byteLength(text);
+    if (needed > this.#text.length) {
+      const larger = Buffer.alloc(needed * 2);
+      this.#text.copy(larger);
+      this.#text = larger;
+    }
+    this.#text.write(text, at, "utf8");
+    return needed;
+  }
+
+  /** Takes the key order of this row for the next ones, if it has just the fields of the schema. */
+  #learn(keys: readonly string[]): void {
+    if (keys.length !== this.names.length) return;
+    const order = keys.map((key) => this.names.indexOf(key));
+    if (order.includes(-1) || order.every((field, i) => field === this.#order[i])) return;
+    this.#order = order;
+    this.#between = [];
+    this.#betweenLength = [];
+  }
+}
+
+/** Whether the bytes at `at` are those of `known`. */
+function sameAt(view: DataView, at: number, known: DataView, length: number): boolean {
+  let i = 0;
+  for (; i + 4 <= length; i += 4) {
+    if (view.getUint32(at + i, true) !== known.getUint32(i, true)) return false;
+  }
+  for (; i < length; i++) if (view.getUint8(at + i) !== known.getUint8(i)) return false;
+  return true;
+}
+
+const TRUE = Buffer.from("true");
+const FALSE = Buffer.from("false");
+
+/** Position after a string of printable ASCII without escapes, or -1. */
+function stringEnd(bytes: Uint8Array, at: number): number {
+  if (bytes[at] !== 0x22) return -1;
+  for (;;) {
+    const byte = bytes[++at]!;
+    if (byte === 0x22) return at + 1;
+    if (byte < 0x20 || byte > 0x7f || byte === 0x5c) return -1;
+  }
+}
+
+function fastVector(bytes: Uint8Array, at: number, end: number, length: number): number {
+  if (bytes[at] !== 0x5b) return -1;
+  for (let i = 0; i < length; i++) {
+    at = fastNumber(bytes, skipSpace(bytes, at + 1, end));
+    if (at === -1) return -1;
+    at = skipSpace(bytes, at, end);
+    if (bytes[at] !== (i === length - 1 ? 0x5d : 0x2c)) return -1;
+  }
+  return at + 1;
+}
+
+/** Position after a JSON number, or -1. The zero byte after the data ends any run of digits. */
+function fastNumber(bytes: Uint8Array, at: number): number {
+  if (bytes[at] === 0x2d) at++;
+  let byte = bytes[at]!;
+  if (byte === 0x30) {
+    byte = bytes[++at]!;
+  } else {
+    if (byte < 0x31 || byte > 0x39) return -1;
+    do byte = bytes[++at]!;
+    while (byte >= 0x30 && byte <= 0x39);
+  }
+  if (byte === 0x2e) {
+    const start = ++at;
+    byte = bytes[at]!;
+    while (byte >= 0x30 && byte <= 0x39) byte = bytes[++at]!;
+    if (at === start) return -1;
+  }
+  if (byte === 0x65 || byte === 0x45) {
+    byte = bytes[++at]!;
+    if (byte === 0x2b || byte === 0x2d) byte = bytes[++at]!;
+    const start = at;
+    while (byte >= 0x30 && byte <= 0x39) byte = bytes[++at]!;
+    if (at === start) return -1;
+  }
+  return at;
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,180 @@
+/** All tables of one version, loaded. Large ones in two worker threads where they are large indeed. */
+import { existsSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { isSystemError, throwIfAborted } from "../../../core/errors.js";
+import { TaskThread } from "../../../core/io/worker.js";
+import type { RunOptions } from "../../../core/progress.js";
+import { type FollowInput, findLostPoses, follow } from "./links.js";
+import { type Annotations, loadAnnotations, loadEgoPose, loadSampleData, type SampleData } from "./load.js";
+import { LABEL_TABLES, LARGE_TABLES, REQUIRED_TABLES, type TableName } from "./schema.js";
+import type { TableState } from "./table-state.js";
+import { loadSmall, type SmallTable } from "./tables.js";
+import { TokenTable } from "./tokens.js";
+
+/** Below this many bytes in all, starting threads costs more than it saves. */
+const WORKERS_FROM = 32 << 20;
+
+/** What a thread is asked to do, with all that it needs. */
+export type Task =
+  | { kind: "load"; table: "sample_data"; path: string; targets: Parameters<typeof loadSampleData>[1] }
+  | { kind: "load"; table: "ego_pose"; path: string }
+  | { kind: "load"; table: "sample_annotation"; path: string; targets: Parameters<typeof loadAnnotations>[1] }
+  | { kind: "follow"; input: FollowInput }
+  | { kind: "poses"; input: Parameters<typeof findLostPoses>[0] };
+
+export type TaskMessage = { kind: "bytes"; bytes: number } | { kind: "result"; result: unknown };
+
+/** Runs one task in this thread. */
+export function runTask(task: Task, onBytes: (bytes: number) => void): unknown {
+  switch (task.kind) {
+    case "follow":
+      return follow(task.input);
+    case "poses":
+      return findLostPoses(task.input);
+    case "load":
+      if (task.table === "sample_data") return loadSampleData(task.path, task.targets, onBytes);
+      if (task.table === "ego_pose") return loadEgoPose(task.path, onBytes);
+      return loadAnnotations(task.path, task.targets, onBytes);
+  }
+}
+
+export interface Tables {
+  folder: string;
+  small: Partial<Record<TableName, SmallTable>>;
+  sampleData?: SampleData;
+  egoPose?: TableState;
+  annotations?: Annotations;
+  /** Tables that are not there, or that the system refuses to read, with its words. */
+  missing: TableName[];
+  unreadable: Map<TableName, string>;
+}
+
+/**
+ * Loads what there is in `folder`.
+ *
+ * @throws VistaError `ABORTED`
+ */
+export async function loadTables(folder: string, options: RunOptions): Promise<Tables> {
+  const tables: Tables = { folder, small: {}, missing: [], unreadable: new Map() };
+  const present: TableName[] = [];
+  for (const name of [...REQUIRED_TABLES, ...LABEL_TABLES]) {
+    if (existsSync(join(folder, `${name}.json`))) present.push(name);
+    else if (!(LABEL_TABLES as readonly string[]).includes(name)) tables.missing.push(name);
+  }
+  const sizes = new Map(present.map((name) => [name, statSync(join(folder, `${name}.json`)).size]));
+  const total = [...sizes.values()].reduce((sum, size) => sum + size, 0);
+  const progress = new Map<string, number>();
+  const onBytes = (table: string, bytes: number) => {
+    progress.set(table, bytes);
+    const done = [...progress.values()].reduce((sum, value) => sum + value, 0);
+    options.onProgress?.({ phase: "read tables", done, total, unit: "bytes" });
+  };
+  const attempt = (name: TableName, run: () => void) => {
+    try {
+      run();
+    } catch (error) {
+      if (!isSystemError(error)) throw error;
+      tables.unreadable.set(name, error.message);
+    }
+  };
+  const start = () =>
+    new TaskThread<Task, TaskMessage>(new URL("./worker.js", import.meta.url), options.signal);
+  const threads = total < WORKERS_FROM ? undefined : [start(), start()];
+  const run = async (thread: number, task: Task): Promise<unknown> => {
+    throwIfAborted(options.signal);
+    const report = (bytes: number) => {
+      if (task.kind === "load") onBytes(task.table, bytes);
+    };
+    if (threads === undefined) return runTask(task, report);
+    let result: unknown;
+    await threads[thread]!.run(task, (message) => {
+      if (message.kind === "bytes") report(message.bytes);
+      else result = message.result;
+    });
+    return result;
+  };
+  const loadInto = async <T>(thread: number, task: Task & { kind: "load" }): Promise<T | undefined> => {
+    if (!present.includes(task.table)) return undefined;
+    try {
+      return (await run(thread, task)) as T;
+    } catch (error) {
+      if (!isSystemError(error)) throw error;
+      tables.unreadable.set(task.table, error.message);
+      return undefined;
+    }
+  };
+  const path = (name: TableName) => join(folder, `${name}.json`);
+  try {
+    // ego_pose needs no other table: it is on its way while this thread reads the small ones.
+    const egoPose = loadInto<TableState>(1, { kind: "load", table: "ego_pose", path: path("ego_pose") });
+    egoPose.catch(() => {}); // thrown where it is awaited
+    if (threads !== undefined) await nextTurn();
+    for (const name of present) {
+      throwIfAborted(options.signal);
+      if ((LARGE_TABLES as readonly string[]).includes(name)) continue;
+      attempt(name, () => {
+        tables.small[name] = loadSmall(name, join(folder, `${name}.json`));
+        onBytes(name, sizes.get(name)!);
+      });
+    }
+    const nothing = TokenTable.over(new Uint32Array(new SharedArrayBuffer(16)), 0).data;
+    const target = (name: TableName) => tables.small[name]?.table ?? nothing;
+    const sampleData: Task = {
+      kind: "load",
+      table: "sample_data",
+      path: path("sample_data"),
+      targets: { sample: target("sample"), calibratedSensor: target("calibrated_sensor") },
+    };
+    const annotations: Task = {
+      kind: "load",
+      table: "sample_annotation",
+      path: path("sample_annotation"),
+      targets: {
+        sample: target("sample"),
+        instance: target("instance"),
+        attribute: target("attribute"),
+        visibility: target("visibility"),
+      },
+    };
+    // What is left when sample_data is whole; whichever thread is free takes the next of it.
+    const queue: ((thread: number) => Promise<void>)[] = [];
+    const drain = async (thread: number) => {
+      for (let task = queue.shift(); task !== undefined; task = queue.shift()) await task(thread);
+    };
+    // sample_data is as large as the other two together.
+    const loadedData = loadInto<SampleData>(0, sampleData).then((data) => {
+      if (data === undefined) return;
+      tables.sampleData = data;
+      const { flags, table } = data;
+      const links = (side: "prev" | "next", words: Uint32Array) => async (thread: number) => {
+        data[side] = (await run(thread, {
+          kind: "follow",
+          input: { words, flags, table, side },
+        })) as Int32Array;
+      };
+      const poses = async (thread: number) => {
+        const target = await egoPose;
+        if (!target?.complete) return;
+        const input = { egoPose: data.egoPose, flags, table: target.table };
+        data.lostPoses = (await run(thread, { kind: "poses", input })) as NonNullable<
+          SampleData["lostPoses"]
+        >;
+      };
+      queue.push(links("prev", data.prevWords), links("next", data.nextWords), poses);
+    });
+    const others = async () => {
+      const [poses, boxes] = [await egoPose, await loadInto<Annotations>(1, annotations)];
+      if (poses !== undefined) tables.egoPose = poses;
+      if (boxes !== undefined) tables.annotations = boxes;
+      await loadedData;
+      await drain(1);
+    };
+    await Promise.all([loadedData.then(() => drain(0)), others()]);
+    const data = tables.sampleData;
+    if (data !== undefined) data.prevWords = data.nextWords = data.egoPose = new Uint32Array(0);
+  } finally {
+    await Promise.all(threads?.map((thread) => thread.close()) ?? []);
+  }
+  return tables;
+}

@@ -1,0 +1,307 @@
+/**
+ * The three large tables as columns. Foreign keys into smaller tables are looked up while the rows pass; keys into the
+ * large tables wait until those are whole (links.ts).
+ */
+import { statSync } from "node:fs";
+import { readRows } from "../../json/rows.js";
+import { type ColumnSpec, Columns } from "./columns.js";
+import { FIELD, RowDecoder } from "./decode.js";
+import { Dictionary, hashName, NO_FOLDER } from "./file-names.js";
+import { follow } from "./links.js";
+import type { TableName } from "./schema.js";
+import { type Dangling, FLAG, KEEP, LINK, type RowProblem, type TableState } from "./table-state.js";
+import { TokenTable, type TokenTableData } from "./tokens.js";
+
+export interface SampleData extends TableState {
+  time: Float64Array;
+  flags: Uint8Array;
+  /** Rows of sample and calibrated_sensor. */
+  sample: Int32Array;
+  sensor: Int32Array;
+  egoPose: Uint32Array;
+  /** Rows whose ego pose is not there; set once ego_pose is loaded, if that is whole. */
+  lostPoses?: { rows: number[]; more: number };
+  /** Tokens of the links, until they have been followed; then the rows are in `prev` and `next`. */
+  prevWords: Uint32Array;
+  nextWords: Uint32Array;
+  prev: Int32Array;
+  next: Int32Array;
+  /** Hash of the file's base name, two words. */
+  name: Uint32Array;
+  /** Index in {@link folders}, with `/` between parts; {@link NO_FOLDER} where the file has no usable name. */
+  folder: Uint16Array;
+  folders: string[];
+  /** Index in {@link forms}. */
+  form: Uint16Array;
+  forms: { fileformat: string; width: number; height: number }[];
+}
+
+export interface Annotations extends TableState {
+  flags: Uint8Array;
+  sample: Int32Array;
+  instance: Int32Array;
+  prev: Int32Array;
+  next: Int32Array;
+}
+
+export type Report = (bytes: number) => void;
+
+/** Rows to make room for: the file's size by that of its usual rows, and some. */
+function expectedRows(path: string, rowBytes: number): number {
+  return (statSync(path).size / rowBytes) * 1.1;
+}
+
+/** Collects what every large table has, while its rows are decoded. */
+class Loader<S extends Readonly<Record<string, ColumnSpec>>> {
+  readonly columns: Columns<S & typeof COMMON>;
+  readonly decoder: RowDecoder;
+  readonly problems: RowProblem[] = [];
+  moreProblems = 0;
+  complete = true;
+  row = 0;
+  readonly #dangling = new Map<string, Dangling>();
+  readonly #moreDangling: Record<string, number> = {};
+
+  constructor(
+    table: TableName,
+    spec: S,
+    capacity: number,
+    onRow: (loader: Loader<S>, offset: number) => void,
+  ) {
+    this.columns = new Columns({ ...COMMON, ...spec }, capacity);
+    const token = 0; // the first field of every table
+    this.decoder = new RowDecoder(table, {
+      row: (offset) => {
+        this.columns.ensure(this.row);
+        const { keys, offset: offsets, flags } = this.columns.arrays;
+        (offsets as Float64Array)[this.row] = offset;
+        if (this.decoder.state[token] === FIELD.ok) {
+          copyWords(this.decoder.words, token * 4, keys as Uint32Array, this.row * 4);
+        } else {
+          (flags as Uint8Array)[this.row] = FLAG.noToken;
+          this.complete = false;
+        }
+        onRow(this, offset);
+        this.row++;
+      },
+      problem: (message, offset, index, rowToken) => {
+        if (message.startsWith("the row is")) this.complete = false;
+        if (this.problems.length < KEEP) this.problems.push({ message, offset, index, token: rowToken });
+        else this.moreProblems++;
+      },
+    });
+  }
+
+  /** The target row of a key that the decoder holds. */
+  resolve(field: number, target: TokenTable, offset: number): number {
+    const state = this.decoder.state[field];
+    if (state === FIELD.bad) return LINK.unusable;
+    if (state === FIELD.empty) return LINK.none;
+    const row = target.lookup(this.decoder.words, field * 4);
+    if (row !== -1) return row;
+    this.addDangling(field, this.decoder.text(this.decoder.from[field]!, this.decoder.to[field]!), offset);
+    return LINK.dangling;
+  }
+
+  addDangling(field: number, missing: string, offset: number): void {
+    const name = this.decoder.names[field]!;
+    const key = `${name}:${missing}`;
+    const known = this.#dangling.get(key);
+    if (known !== undefined) known.count++;
+    else if (this.#dangling.size < KEEP) this.#dangling.set(key, { field: name, missing, count: 1, offset });
+    else this.#moreDangling[name] = (this.#moreDangling[name] ?? 0) + 1;
+  }
+
+  /** Links of a chain: their words into a column, whether there are any into the flags. */
+  takeLink(field: number, column: Uint32Array, flags: Uint8Array, noneFlag: number, badFlag: number): void {
+    const state = this.decoder.state[field];
+    if (state === FIELD.ok) copyWords(this.decoder.words, field * 4, column, this.row * 4);
+    else flags[this.row]! |= state === FIELD.empty ? noneFlag : badFlag;
+  }
+
+  run(path: string, onBytes: Report): TableState {
+    const result = readRows(path, this.decoder, onBytes);
+    const { keys, offset, flags } = this.columns.finish(this.row);
+    const table = TokenTable.over(keys as Uint32Array, this.row);
+    const duplicates: [number, number][] = [];
+    let moreDuplicates = 0;
+    for (let row = 0; row < this.row; row++) {
+      if (((flags as Uint8Array)[row]! & FLAG.noToken) !== 0) continue;
+      const first = table.insert(row);
+      if (first === -1) continue;
+      if (duplicates.length < KEEP) duplicates.push([row, first]);
+      else moreDuplicates++;
+    }
+    return {
+      rows: this.row,
+      bytes: result.bytes,
+      ...(result.error === undefined ? {} : { error: result.error }),
+      problems: this.problems,
+      moreProblems: this.moreProblems,
+      duplicates,
+      moreDuplicates,
+      dangling: [...this.#dangling.values()],
+      moreDangling: this.#moreDangling,
+      complete: this.complete && result.error === undefined,
+      table: table.data,
+      offset: offset as Float64Array,
+    };
+  }
+}
+
+const COMMON = {
+  keys: { kind: "u32", width: 4 },
+  offset: { kind: "f64", width: 1 },
+  flags: { kind: "u8", width: 1 },
+} as const;
+
+function copyWords(from: Uint32Array, at: number, to: Uint32Array, slot: number): void {
+  to[slot] = from[at]!;
+  to[slot + 1] = from[at + 1]!;
+  to[slot + 2] = from[at + 2]!;
+  to[slot + 3] = from[at + 3]!;
+}
+
+export function loadEgoPose(path: string, onBytes: Report): TableState {
+  return new Loader("ego_pose", {}, expectedRows(path, 250), () => {}).run(path, onBytes);
+}
+
+const SAMPLE_DATA = {
+  egoPose: { kind: "u32", width: 4 },
+  prev: { kind: "u32", width: 4 },
+  next: { kind: "u32", width: 4 },
+  time: { kind: "f64", width: 1 },
+  name: { kind: "u32", width: 2 },
+  sample: { kind: "i32", width: 1 },
+  sensor: { kind: "i32", width: 1 },
+  folder: { kind: "u16", width: 1 },
+  form: { kind: "u16", width: 1 },
+} as const;
+
+export function loadSampleData(
+  path: string,
+  targets: { sample: TokenTableData; calibratedSensor: TokenTableData },
+  onBytes: Report,
+): SampleData {
+  const samples = new TokenTable(targets.sample);
+  const sensors = new TokenTable(targets.calibratedSensor);
+  const folders = new Dictionary();
+  const forms = new Dictionary();
+  const formList: SampleData["forms"] = [];
+  const nameHash = new Uint32Array(2);
+
+  const loader = new Loader("sample_data", SAMPLE_DATA, expectedRows(path, 520), (self, offset) => {
+    const { decoder, row } = self;
+    const columns = self.columns.arrays;
+    columns.time[row] = decoder.numbers[F.timestamp]!;
+    columns.sample[row] = self.resolve(F.sample, samples, offset);
+    columns.sensor[row] = self.resolve(F.sensor, sensors, offset);
+    if (decoder.numbers[F.keyFrame] === 1) columns.flags[row]! |= FLAG.keyFrame;
+    if (decoder.state[F.egoPose] === FIELD.ok) {
+      copyWords(decoder.words, F.egoPose * 4, columns.egoPose, row * 4);
+    } else {
+      columns.flags[row]! |= FLAG.badEgoPose;
+    }
+    self.takeLink(F.prev, columns.prev, columns.flags, FLAG.noPrev, FLAG.badPrev);
+    self.takeLink(F.next, columns.next, columns.flags, FLAG.noNext, FLAG.badNext);
+
+    const from = decoder.from[F.filename]!;
+    const to = decoder.to[F.filename]!;
+    let slash = to - 1;
+    while (slash >= from && decoder.bytes[slash] !== 0x2f) slash--;
+    if (slash + 1 < to) {
+      hashName(decoder.view, slash + 1, to, nameHash);
+      columns.name[row * 2] = nameHash[0]!;
+      columns.name[row * 2 + 1] = nameHash[1]!;
+      columns.folder[row] = folders.id(decoder, from, Math.max(from, slash));
+    } else {
+      columns.folder[row] = NO_FOLDER;
+    }
+    const formatId = forms.id(
+      decoder,
+      decoder.from[F.format]!,
+      decoder.to[F.format]!,
+      decoder.numbers[F.width]!,
+      decoder.numbers[F.height]!,
+    );
+    columns.form[row] = formatId;
+    if (formatId === formList.length) {
+      formList.push({
+        fileformat: forms.names[formatId]!,
+        width: decoder.numbers[F.width]!,
+        height: decoder.numbers[F.height]!,
+      });
+    }
+  });
+  const F = {
+    sample: loader.decoder.field("sample_token"),
+    egoPose: loader.decoder.field("ego_pose_token"),
+    sensor: loader.decoder.field("calibrated_sensor_token"),
+    timestamp: loader.decoder.field("timestamp"),
+    keyFrame: loader.decoder.field("is_key_frame"),
+    filename: loader.decoder.field("filename"),
+    format: loader.decoder.field("fileformat"),
+    width: loader.decoder.field("width"),
+    height: loader.decoder.field("height"),
+    prev: loader.decoder.field("prev"),
+    next: loader.decoder.field("next"),
+  };
+  const state = loader.run(path, onBytes);
+  const { prev: prevWords, next: nextWords, ...columns } = loader.columns.finish(state.rows);
+  const links = { prevWords, nextWords, prev: new Int32Array(0), next: new Int32Array(0) };
+  return { ...state, ...columns, ...links, folders: folders.names, forms: formList };
+}
+
+const ANNOTATIONS = {
+  prev: { kind: "u32", width: 4 },
+  next: { kind: "u32", width: 4 },
+  sample: { kind: "i32", width: 1 },
+  instance: { kind: "i32", width: 1 },
+} as const;
+
+export function loadAnnotations(
+  path: string,
+  targets: {
+    sample: TokenTableData;
+    instance: TokenTableData;
+    attribute: TokenTableData;
+    visibility: TokenTableData;
+  },
+  onBytes: Report,
+): Annotations {
+  const samples = new TokenTable(targets.sample);
+  const instances = new TokenTable(targets.instance);
+  const attributes = new TokenTable(targets.attribute);
+  const visibilities = new TokenTable(targets.visibility);
+  const loader = new Loader("sample_annotation", ANNOTATIONS, expectedRows(path, 500), (self, offset) => {
+    const { decoder, row } = self;
+    const columns = self.columns.arrays;
+    columns.sample[row] = self.resolve(F.sample, samples, offset);
+    columns.instance[row] = self.resolve(F.instance, instances, offset);
+    self.resolve(F.visibility, visibilities, offset);
+    for (let i = 0; i < decoder.listLength; i++) {
+      if (attributes.lookup(decoder.list, i * 4) !== -1) continue;
+      const text = decoder.text(decoder.listRange[i * 2]!, decoder.listRange[i * 2 + 1]!);
+      self.addDangling(F.attributes, text, offset);
+    }
+    self.takeLink(F.prev, columns.prev, columns.flags, FLAG.noPrev, FLAG.badPrev);
+    self.takeLink(F.next, columns.next, columns.flags, FLAG.noNext, FLAG.badNext);
+  });
+  const F = {
+    sample: loader.decoder.field("sample_token"),
+    instance: loader.decoder.field("instance_token"),
+    visibility: loader.decoder.field("visibility_token"),
+    attributes: loader.decoder.field("attribute_tokens"),
+    prev: loader.decoder.field("prev"),
+    next: loader.decoder.field("next"),
+  };
+  const state = loader.run(path, onBytes);
+  const { prev, next, ...columns } = loader.columns.finish(state.rows);
+  const { flags } = columns;
+  return {
+    ...state,
+    ...columns,
+    prev: follow({ words: prev, flags, table: state.table, side: "prev" }),
+    next: follow({ words: next, flags, table: state.table, side: "next" }),
+  };
+}

@@ -1,0 +1,143 @@
+/** The small tables, kept as objects, and what all tables share when findings are written. */
+import { closeSync, openSync, readSync } from "node:fs";
+import { readRows } from "../../json/rows.js";
+import { INCOMPLETE, parseValue, skipValue } from "../../json/validate.js";
+import { describeProblem } from "./field-types.js";
+import { SCHEMA, type TableName } from "./schema.js";
+import { type Dangling, KEEP, type TableState } from "./table-state.js";
+import { TokenTable, tokenWords } from "./tokens.js";
+
+export type Row = Readonly<Record<string, unknown>>;
+
+export interface SmallTable extends TableState {
+  name: TableName;
+  /** Only rows that are objects. */
+  values: Row[];
+  lookup: TokenTable;
+  /** 1 for rows without a usable token, or with that of an earlier row. */
+  exclude: Uint8Array;
+}
+
+/** @throws the system's error where the file cannot be read */
+export function loadSmall(name: TableName, path: string): SmallTable {
+  const values: Row[] = [];
+  const offsets: number[] = [];
+  const problems: TableState["problems"] = [];
+  let moreProblems = 0;
+  let complete = true;
+  const fields = Object.entries(SCHEMA[name].fields);
+  const result = readRows(path, {
+    value(value, offset, index) {
+      const problem = (message: string, token?: string) => {
+        if (problems.length < KEEP) problems.push({ message, offset, index, token });
+        else moreProblems++;
+      };
+      if (typeof value !== "object" || value === null || Array.isArray(value)) {
+        complete = false;
+        problem("the row is not an object");
+        return;
+      }
+      const row = value as Row;
+      const token = typeof row.token === "string" ? row.token : undefined;
+      for (const [field, type] of fields) {
+        const message = describeProblem(field, type, row[field]);
+        if (message !== undefined) problem(message, token);
+      }
+      values.push(row);
+      offsets.push(offset);
+    },
+  });
+  const keys = new Uint32Array(new SharedArrayBuffer(Math.max(values.length, 1) * 16));
+  const lookup = TokenTable.over(keys, values.length);
+  const exclude = new Uint8Array(values.length);
+  const duplicates: [number, number][] = [];
+  for (const [i, row] of values.entries()) {
+    if (typeof row.token !== "string" || row.token === "") {
+      exclude[i] = 1;
+      complete = false;
+      continue;
+    }
+    keys.set(tokenWords(row.token), i * 4);
+    const first = lookup.insert(i);
+    if (first !== -1) {
+      exclude[i] = 1;
+      duplicates.push([i, first]);
+    }
+  }
+  return {
+    name,
+    values,
+    lookup,
+    exclude,
+    rows: values.length,
+    bytes: result.bytes,
+    ...(result.error === undefined ? {} : { error: result.error }),
+    problems,
+    moreProblems,
+    duplicates,
+    moreDuplicates: 0,
+    dangling: [],
+    moreDangling: {},
+    complete: complete && result.error === undefined,
+    table: lookup.data,
+    offset: Float64Array.from(offsets),
+  };
+}
+
+/** The row that a token names, or -1. */
+export function rowOf(table: { lookup: TokenTable }, token: unknown): number {
+  if (typeof token !== "string" || token === "") return -1;
+  return table.lookup.lookup(tokenWords(token), 0);
+}
+
+/** Keys of a small table that name no row of `target`, one entry for each missing token. */
+export function danglingKeys(
+  from: SmallTable,
+  field: string,
+  target: { lookup: TokenTable },
+  mayBeEmpty = false,
+): Dangling[] {
+  const found = new Map<string, Dangling>();
+  for (const [i, row] of from.values.entries()) {
+    const value = row[field];
+    for (const token of Array.isArray(value) ? value : [value]) {
+      if (
+        typeof token !== "string" ||
+        (token === "" && (mayBeEmpty || SCHEMA[from.name].fields[field] === "token"))
+      ) {
+        continue; // reported as a wrong type
+      }
+      if (rowOf(target, token) !== -1) continue;
+      const known = found.get(token);
+      if (known !== undefined) known.count++;
+      else found.set(token, { field, missing: token, count: 1, offset: from.offset[i]! });
+    }
+  }
+  return [...found.values()];
+}
+
+/**
+ * Rows of a large table read again from the file, for the text of findings: what is kept in memory has no strings.
+ */
+export class RowText {
+  readonly #fd: number;
+  #buffer = Buffer.alloc(4096);
+
+  constructor(path: string) {
+    this.#fd = openSync(path, "r");
+  }
+
+  at(offset: number): Row {
+    for (;;) {
+      const got = readSync(this.#fd, this.#buffer, 0, this.#buffer.length, offset);
+      const end = skipValue(this.#buffer, 0, got);
+      if (end !== INCOMPLETE) return parseValue(this.#buffer, 0, end) as Row;
+      if (got < this.#buffer.length) return {};
+      this.#buffer = Buffer.alloc(this.#buffer.length * 2);
+    }
+  }
+
+  close(): void {
+    closeSync(this.#fd);
+  }
+}

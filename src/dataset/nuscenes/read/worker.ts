@@ -1,0 +1,7 @@
+/** Entry of a worker thread: loads tables and follows links. */
+import { serveTasks } from "../../../core/io/worker.js";
+import { runTask, type Task, type TaskMessage } from "./load-tables.js";
+
+serveTasks<Task, TaskMessage>((task, send) => {
+  send({ kind: "result", result: runTask(task, (bytes) => send({ kind: "bytes", bytes })) });
+});

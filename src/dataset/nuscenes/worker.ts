@@ -1,7 +1,0 @@
-/** Entry of a worker thread: loads tables and follows links. */
-import { serveTasks } from "../../io/worker.js";
-import { runTask, type Task, type TaskMessage } from "./data.js";
-
-serveTasks<Task, TaskMessage>((task, send) => {
-  send({ kind: "result", result: runTask(task, (bytes) => send({ kind: "bytes", bytes })) });
-});

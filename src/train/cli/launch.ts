@@ -1,0 +1,275 @@
+/** `vista-train <recipe>`: checks, then runs here, submits with Slurm, or only shows what it would do. */
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { Command as Program } from "commander";
+import { formatDuration } from "../../core/cli/format.js";
+import { type CommandContext, EXIT } from "../../core/cli/program.js";
+import { withProgress } from "../../core/cli/progress.js";
+import { VistaError } from "../../core/errors.js";
+import { writeWhole } from "../../core/io/output.js";
+import { launchCommand, toScript } from "../launch/command.js";
+import { fromVista, isCheckpoint, type LaunchPlan } from "../launch/plan.js";
+import { quote } from "../launch/shell.js";
+import { slurmFolder, slurmScript, submit } from "../launch/slurm.js";
+import { realSystem, type System } from "../launch/system.js";
+import { type PreflightReport, preflight } from "../preflight/preflight.js";
+import { tools } from "../preflight/tools.js";
+import { resolveWeights, type Weights, weightsFile } from "../run/checkpoints.js";
+import { finishRun, mergeIfNeeded, parseSteps, type Step } from "../run/finish.js";
+import { runTraining, type TrainingResult } from "../run/run.js";
+import { newestRun } from "../run/runs.js";
+import { addLaunchOptions, findRecipe, index, type LaunchFlags, makePlan, readRecipes } from "./options.js";
+import { checkSelectors, failureLines, findingLines, verdict } from "./report.js";
+
+export interface StartFlags extends LaunchFlags {
+  dryRun?: boolean;
+  skipChecks?: boolean;
+  then?: string;
+  rendezvousTimeout: number;
+  maxRequeues: number;
+}
+
+/** What can be seen to be wrong without looking at the machine: a dry run refuses no more than this. */
+const DRY_RULES = [
+  "no-rendezvous",
+  "finetune-needed",
+  "finetune-missing",
+  "resume-and-name",
+  "unknown-flag",
+  "unknown-key",
+  "text-flag",
+  "set-twice",
+];
+
+export function addStartOptions(command: Program): Program {
+  return addLaunchOptions(command)
+    .option("--dry-run", "print the command (or the Slurm script) and its environment; run nothing")
+    .option("--skip-checks", "start without the preflight")
+    .option("--then <steps>", "when training ends well: merge, to-st, or both with a comma")
+    .option(
+      "--rendezvous-timeout <seconds>",
+      "end a torchrun that has started no worker by then; 0: never",
+      index,
+      900,
+    )
+    .option("--max-requeues <n>", "how often a Slurm job may be put back in the queue", index, 10);
+}
+
+export function addLaunch(program: Program, context: CommandContext, extra: readonly string[]): void {
+  addStartOptions(
+    program
+      .command("run <recipe>", { isDefault: true })
+      .usage("<recipe> [options] [-- arguments of train.py]"),
+  )
+    .argument("[more...]")
+    .summary("start a recipe (the word `run` can be left out)")
+    .description("Starts a recipe. Words after -- go to train.py.")
+    .action(async (name: string, more: string[], flags: StartFlags) => {
+      const recipe = findRecipe(await readRecipes(flags), name);
+      if (more.length > 0) {
+        throw new VistaError("USAGE", `what is \`${more[0]}\`?`, {
+          hint: `A recipe takes no further words; arguments of train.py go after --${flags.base === undefined ? "" : ", and --base is said once for each file"}.`,
+        });
+      }
+      await launch(makePlan(recipe, flags, extra), flags, context);
+    });
+}
+
+/** Checks and starts a plan, or shows it. */
+export async function launch(plan: LaunchPlan, flags: StartFlags, context: CommandContext): Promise<void> {
+  checkSelectors(flags);
+  const steps = flags.then === undefined ? [] : parseSteps(flags.then);
+  const system = realSystem(process.env, context.signal);
+  if (!flags.skipChecks) {
+    const report = await withProgress((onProgress) =>
+      preflight(plan, system, tools, {
+        only: flags.dryRun ? DRY_RULES : (flags.only ?? []),
+        ignore: flags.ignore ?? [],
+        signal: context.signal,
+        onProgress,
+      }),
+    );
+    if (!passed(report, context)) return;
+  }
+  const weights =
+    plan.finetune === undefined || plan.resume !== undefined
+      ? undefined
+      : await resolveWeights(plan.finetune);
+  if (flags.dryRun) {
+    process.stdout.write(dryRun(plan, weights, steps, flags));
+    return;
+  }
+  await merge(weights, context);
+  const finetune = weights === undefined ? undefined : weightsFile(weights);
+  if (plan.slurm === undefined) await runHere(plan, finetune, steps, flags, context);
+  else await submitJob(plan, finetune, steps, flags, system);
+}
+
+/** Shows findings on stderr; false, and exit code 1, if one of them is an error. */
+function passed({ findings, sampled }: PreflightReport, context: CommandContext): boolean {
+  if (findings.length === 0 && sampled.length === 0) return true;
+  for (const line of findingLines(findings)) process.stderr.write(`${line}\n`);
+  const found = verdict(findings, sampled);
+  if (!findings.some((one) => one.severity === "error")) {
+    if (sampled.length > 0) process.stderr.write(`vista-train: ${found}\n`);
+    return true;
+  }
+  process.stderr.write(
+    `vista-train: not started: ${found}. --ignore RULE leaves one out, --skip-checks all.\n`,
+  );
+  context.setExitCode(EXIT.failed);
+  return false;
+}
+
+/** What would be done, as a shell script. */
+function dryRun(
+  plan: LaunchPlan,
+  weights: Weights | undefined,
+  steps: readonly Step[],
+  flags: StartFlags,
+): string {
+  const finetune = weights === undefined ? undefined : weightsFile(weights);
+  if (plan.slurm !== undefined) return slurmScript(plan, finetune, scriptOptions(steps, flags));
+  const merging =
+    weights?.kind === "shards" && !weights.fresh
+      ? `npx vista-ckpt merge ${quote(weights.checkpoint)} -o ${quote(weights.output)} --force &&\n`
+      : "";
+  return merging + toScript(launchCommand(plan, finetune, process.env));
+}
+
+function scriptOptions(steps: readonly Step[], flags: StartFlags) {
+  const self = fileURLToPath(new URL("../../../bin/vista-train.js", import.meta.url));
+  return {
+    maxRequeues: flags.maxRequeues,
+    afterwards:
+      steps.length === 0
+        ? []
+        : [`${quote(process.execPath)} ${quote(self)} finish "$run" --steps ${steps.join(",")}`],
+  };
+}
+
+async function merge(weights: Weights | undefined, context: CommandContext): Promise<void> {
+  if (weights?.kind !== "shards" || weights.fresh) return;
+  process.stderr.write(`vista-train: merging ${weights.checkpoint} into ${weights.output}\n`);
+  await withProgress((onProgress) =>
+    mergeIfNeeded(weights, tools.checkpoints, { signal: context.signal, onProgress }),
+  );
+}
+
+async function submitJob(
+  plan: LaunchPlan,
+  finetune: string | undefined,
+  steps: readonly Step[],
+  flags: StartFlags,
+  system: System,
+): Promise<void> {
+  // sbatch does not make the folder of the job's output, and the job then fails without a word.
+  await mkdir(slurmFolder(plan), { recursive: true });
+  const stamp = new Date().toISOString().slice(0, 19).replace(/:/g, "-");
+  const script = join(slurmFolder(plan), `${plan.name ?? plan.recipe.name}-${stamp}.sbatch`);
+  await writeWhole(script, slurmScript(plan, finetune, scriptOptions(steps, flags)), { force: true });
+  const id = await submit(script, plan, system);
+  process.stdout.write(`${id}\n`);
+  process.stderr.write(
+    `vista-train: submitted as job ${id}: ${script}\n  output goes to ${slurmFolder(plan)}; cancel with: scancel ${id}\n`,
+  );
+}
+
+async function runHere(
+  plan: LaunchPlan,
+  finetune: string | undefined,
+  steps: readonly Step[],
+  flags: StartFlags,
+  context: CommandContext,
+): Promise<void> {
+  const command = launchCommand(plan, finetune, process.env);
+  const since = new Date();
+  let onExit: (() => void) | undefined;
+  let result: TrainingResult;
+  try {
+    result = await runTraining(command, {
+      stdout: process.stdout,
+      stderr: process.stderr,
+      env: process.env,
+      rendezvousTimeout: plan.recipe.launcher === "torchrun" ? flags.rendezvousTimeout : undefined,
+      expectedWeights: expectedWeights(plan, finetune),
+      onStart(training) {
+        onExit = () => {
+          training.kill();
+          // Our reader is gone, or Ctrl-C came twice: what was killed did not end well.
+          process.exitCode ||= EXIT.failed;
+        };
+        process.on("exit", onExit);
+        const forward = () => training.interrupt(context.signal.reason as NodeJS.Signals);
+        if (context.signal.aborted) forward();
+        else context.signal.addEventListener("abort", forward, { once: true });
+      },
+    });
+  } finally {
+    if (onExit !== undefined) process.off("exit", onExit);
+  }
+  const run = await runFolder(plan, since);
+  if (result.exitCode !== 0) {
+    reportFailure(result, plan, run, context);
+    return;
+  }
+  if (result.fallback !== undefined) process.stderr.write(`${failureLines(result).join("\n")}\n`);
+  if (context.signal.aborted || steps.length === 0) return;
+  if (run === undefined) {
+    process.stderr.write(`vista-train: --then: no new run folder with checkpoints in ${plan.logdir}\n`);
+    context.setExitCode(EXIT.failed);
+    return;
+  }
+  await finish(run, steps, context);
+}
+
+/** Does the steps of --then and prints the files they made. */
+export async function finish(run: string, steps: readonly Step[], context: CommandContext): Promise<void> {
+  const made = await withProgress((onProgress) =>
+    finishRun(run, steps, tools.checkpoints, { signal: context.signal, onProgress }),
+  );
+  for (const path of made) process.stdout.write(`${path}\n`);
+}
+
+/** The path as train.py prints it before it loads weights. */
+function expectedWeights(plan: LaunchPlan, finetune: string | undefined): string | undefined {
+  if (plan.resume !== undefined) return undefined;
+  return finetune === undefined ? "ckpts/svd_xt.safetensors" : fromVista(plan.vista, finetune);
+}
+
+async function runFolder(plan: LaunchPlan, since: Date): Promise<string | undefined> {
+  if (plan.resume !== undefined && !isCheckpoint(plan.resume)) return plan.resume;
+  if (plan.name !== undefined) return join(plan.logdir, plan.name);
+  return newestRun(plan.logdir, since);
+}
+
+function reportFailure(
+  result: TrainingResult,
+  plan: LaunchPlan,
+  run: string | undefined,
+  context: CommandContext,
+): void {
+  const { aborted, reason } = context.signal;
+  const lines: string[] = [];
+  if (result.rendezvousTimeout !== undefined) {
+    lines.push(
+      `vista-train: ended: no worker was started within ${formatDuration(result.rendezvousTimeout)}, so the nodes did not find one another.`,
+      `  Each of the ${plan.nodes} nodes must be started with the same endpoint and --nodes ${plan.nodes}, and reach that address and port.`,
+      "  --rendezvous-timeout SECONDS gives them more time, 0 for ever.",
+    );
+  } else if (!aborted) {
+    const how = result.signal === undefined ? `exit code ${result.exitCode}` : `killed by ${result.signal}`;
+    const program = plan.recipe.launcher === "torchrun" ? "torchrun" : "train.py";
+    lines.push(`vista-train: training failed: ${program}: ${how}`, ...failureLines(result));
+  } else {
+    lines.push(`vista-train: training was stopped by ${String(reason)}`);
+  }
+  if (run !== undefined) {
+    lines.push(`  See what can be resumed: vista-train status ${quote(run)}`);
+  }
+  process.stderr.write(`${lines.join("\n")}\n`);
+  context.setExitCode(
+    aborted ? (reason === "SIGTERM" ? EXIT.terminated : EXIT.interrupted) : result.exitCode,
+  );
+}

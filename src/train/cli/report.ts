@@ -1,0 +1,64 @@
+/** How findings and failures are shown. */
+import pc from "picocolors";
+import { plural } from "../../core/cli/format.js";
+import { VistaError } from "../../core/errors.js";
+import { unknownSelectors } from "../preflight/preflight.js";
+import type { Severity, TrainFinding } from "../preflight/rules.js";
+import type { TrainingResult } from "../run/run.js";
+
+const COLORS: Record<Severity, (text: string) => string> = {
+  error: pc.red,
+  warning: pc.yellow,
+  note: pc.cyan,
+};
+
+/** A table: severity, rule and what is wrong; below the findings of a rule why, and the way out. */
+export function findingLines(findings: readonly TrainFinding[]): string[] {
+  const width = Math.max(0, ...findings.map((one) => one.rule.length));
+  const lines: string[] = [];
+  for (const [i, one] of findings.entries()) {
+    lines.push(`${COLORS[one.severity](one.severity.padEnd(7))}  ${one.rule.padEnd(width)}  ${one.message}`);
+    const next = findings[i + 1];
+    if (next?.rule === one.rule && next.fix === one.fix) continue;
+    lines.push(
+      `${" ".repeat(9)}${pc.dim("why")}  ${one.why}`,
+      `${" ".repeat(9)}${pc.dim("fix")}  ${one.fix}`,
+    );
+  }
+  return lines;
+}
+
+/** `2 errors, 1 warning`; `nothing found`. */
+function countFindings(findings: readonly TrainFinding[]): string {
+  const counts = (["error", "warning", "note"] as const)
+    .map((severity) => [severity, findings.filter((one) => one.severity === severity).length] as const)
+    .filter(([, count]) => count > 0);
+  if (counts.length === 0) return "nothing found";
+  return counts.map(([severity, count]) => plural(count, severity)).join(", ");
+}
+
+/** How a preflight ended, and what it rests on. */
+export function verdict(findings: readonly TrainFinding[], sampled: readonly string[]): string {
+  const rests = sampled.length === 0 ? "" : `, as far as a sample shows (${sampled.join("; ")})`;
+  return `${countFindings(findings)}${rests}`;
+}
+
+/** @throws VistaError `USAGE` where --only or --ignore names no rule */
+export function checkSelectors(flags: { only?: string[]; ignore?: string[] }): void {
+  const unknown = unknownSelectors([...(flags.only ?? []), ...(flags.ignore ?? [])]);
+  if (unknown.length > 0) {
+    throw new VistaError("USAGE", `there is no rule \`${unknown[0]}\``, {
+      hint: "docs/rules-train.md lists them.",
+    });
+  }
+}
+
+/** What is said last of a training that failed: its root cause and what is known of such causes. */
+export function failureLines(result: TrainingResult): string[] {
+  const lines: string[] = [];
+  if (result.report.rootCause !== undefined) lines.push(...result.report.rootCause);
+  for (const { line, explanation } of result.report.causes) {
+    lines.push("", `seen: ${line}`, `  ${explanation}`);
+  }
+  return lines;
+}

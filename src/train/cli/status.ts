@@ -1,0 +1,93 @@
+/** `vista-train status <run>`: how far a run is, and what could be resumed. */
+import type { Command } from "commander";
+import pc from "picocolors";
+import { formatBytes, formatCount, plural } from "../../core/cli/format.js";
+import { quote } from "../launch/shell.js";
+import { tools } from "../preflight/tools.js";
+import { drawChart } from "../run/chart.js";
+import { type CheckpointStatus, type RunStatus, readStatus } from "../run/status.js";
+
+/** Losses of so many last steps are averaged for the current one. */
+const WINDOW = 50;
+const CHART_ROWS = 6;
+
+export function addStatus(program: Command): void {
+  program
+    .command("status <run>")
+    .summary("epochs, steps and loss of a run, its checkpoints, what could be resumed")
+    .option("--json", "print one JSON object, with every logged loss")
+    .action(async (run: string, flags: { json?: boolean }) => {
+      const status = await readStatus(run, tools.checkpoints);
+      if (flags.json) process.stdout.write(`${JSON.stringify(status, null, 2)}\n`);
+      else process.stdout.write(`${statusLines(status, process.stdout.columns ?? 80).join("\n")}\n`);
+    });
+}
+
+function statusLines(status: RunStatus, columns: number): string[] {
+  const { losses } = status;
+  const lines = [pc.bold(status.run)];
+  if (losses.length === 0) lines.push(status.logNote ?? "no loss logged yet");
+  else {
+    const epoch = status.epoch === undefined ? "" : `epoch ${status.epoch}, `;
+    const recent = losses.slice(-WINDOW).map((point) => point.loss);
+    const finite = recent.filter(Number.isFinite);
+    const mean = finite.reduce((sum, loss) => sum + loss, 0) / finite.length;
+    const steps = finite.length < recent.length ? `${finite.length} finite ones of the last` : "the last";
+    lines.push(
+      `${epoch}step ${formatCount(status.step!)}; loss ${shortNumber(mean)} (mean of ${steps} ${plural(recent.length, "logged step")})`,
+    );
+    const bad = losses.filter((point) => !Number.isFinite(point.loss));
+    if (bad.length > 0) {
+      lines.push(
+        pc.red(
+          `${plural(bad.length, "logged loss", "logged losses")} not finite, first at step ${bad[0]!.step}`,
+        ),
+      );
+    }
+    lines.push(...lossChart(status, columns));
+  }
+  lines.push(
+    "",
+    status.checkpoints.length === 0 ? "no checkpoints" : plural(status.checkpoints.length, "checkpoint"),
+  );
+  const width = Math.max(0, ...status.checkpoints.map((one) => one.name.length));
+  for (const one of status.checkpoints) lines.push(checkpointLine(one, width));
+  lines.push(
+    "",
+    status.resume === undefined
+      ? `nothing to resume: ${status.resumeNote}`
+      : `to resume: vista-train RECIPE --resume ${quote(status.resume)}${status.resumeNote === undefined ? "" : ` (${status.resumeNote})`}`,
+  );
+  return lines;
+}
+
+function lossChart({ losses }: RunStatus, columns: number): string[] {
+  const width = Math.max(10, Math.min(columns - 12, 100));
+  const chart = drawChart(
+    losses.map((point) => point.loss),
+    width,
+    CHART_ROWS,
+  );
+  if (chart === undefined) return [];
+  const label = (row: number) =>
+    row === 0 ? shortNumber(chart.high) : row === CHART_ROWS - 1 ? shortNumber(chart.low) : "";
+  return [
+    ...chart.rows.map((text, row) => `${label(row).padStart(9)} ${text}`),
+    `${" ".repeat(10)}steps ${formatCount(losses[0]!.step)} to ${formatCount(losses.at(-1)!.step)}`,
+  ];
+}
+
+function checkpointLine(one: CheckpointStatus, width: number): string {
+  const state =
+    one.whole === undefined
+      ? "single file, not looked into"
+      : one.whole
+        ? "whole"
+        : pc.red(`not whole: ${one.problem}`);
+  const time = one.modified.slice(0, 16).replace("T", " ");
+  return `  ${one.name.padEnd(width)}  ${formatBytes(one.bytes).padStart(8)}  ${time}  ${state}`;
+}
+
+function shortNumber(value: number): string {
+  return Number.isFinite(value) ? value.toPrecision(4) : String(value);
+}

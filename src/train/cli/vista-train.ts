@@ -1,0 +1,32 @@
+import { createProgram, runProgram } from "../../core/cli/program.js";
+import { BUILT_IN_RECIPES } from "../launch/recipes.js";
+import { addCheck } from "./check.js";
+import { addLaunch } from "./launch.js";
+import { addFinish, addNext } from "./next.js";
+import { splitArguments } from "./options.js";
+import { addRecipes } from "./recipes.js";
+import { addStatus } from "./status.js";
+
+/** Words that are not recipes. */
+const COMMANDS = ["run", "check", "next", "finish", "status", "recipes", "help"];
+
+/** `vista-train`: starts Vista's documented trainings with torchrun or Slurm, after looking for what would go wrong. */
+export function main(argv: readonly string[]): Promise<void> {
+  const { own, extra } = splitArguments(argv);
+  // `vista-train phase1 --help` is about launching, not about the list of commands.
+  const first = own[2];
+  if (first !== undefined && !first.startsWith("-") && !COMMANDS.includes(first)) own.splice(2, 0, "run");
+  return runProgram("vista-train", own, (context) => {
+    const program = createProgram("vista-train", "Starts Vista's trainings with torchrun or Slurm");
+    program.usage("<recipe> [options] [-- arguments of train.py]\n       vista-train <command> …");
+    addLaunch(program, context, extra);
+    addCheck(program, context, extra);
+    addNext(program, context, extra);
+    addFinish(program, context);
+    addStatus(program);
+    addRecipes(program);
+    program.addHelpText("after", `\nRecipes: ${BUILT_IN_RECIPES.map(({ name }) => name).join(", ")}`);
+    if (own.length <= 2) program.help({ error: true });
+    return program;
+  });
+}

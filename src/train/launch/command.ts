@@ -1,0 +1,140 @@
+/** The command of a launch: what is run, where, with which environment. */
+import { join } from "node:path";
+import { VistaError } from "../../core/errors.js";
+import { fromVista, isCheckpoint, type LaunchPlan } from "./plan.js";
+import { quote, toShellLines } from "./shell.js";
+
+export interface Command {
+  file: string;
+  args: string[];
+  cwd: string;
+  /** Set on top of the environment of the caller. */
+  env: Record<string, string>;
+}
+
+/**
+ * The arguments of train.py.
+ *
+ * @param finetune  the weights file, as {@link LaunchPlan.finetune} was resolved; undefined: start from SVD
+ */
+export function trainArguments(plan: LaunchPlan, finetune: string | undefined): string[] {
+  return [
+    ...startArguments(plan),
+    // Empty on purpose: left out, train.py takes ckpts/pytorch_model.bin if such a file happens to lie there. With an
+    // empty value it loads SVD and copies its time embedding; on --resume it loads nothing that would be overwritten.
+    "--finetune",
+    finetune === undefined || plan.resume !== undefined ? "" : fromVista(plan.vista, finetune),
+    "--num_nodes",
+    String(plan.nodes),
+    "--n_devices",
+    String(plan.gpus),
+    ...plan.extra,
+  ];
+}
+
+/** Config, log folder and name, or the run to go on with. train.py refuses --name and --resume together. */
+function startArguments(plan: LaunchPlan): string[] {
+  const base = plan.base.length === 0 ? [] : ["--base", ...plan.base];
+  const logdir = logdirArguments(plan);
+  if (plan.resume !== undefined) {
+    // A DeepSpeed checkpoint is a folder, and train.py takes any folder after --resume for a run.
+    return isCheckpoint(plan.resume)
+      ? [...base, ...nameArguments(plan.name), ...logdir, "--resume_from_checkpoint", plan.resume]
+      : ["--resume", fromVista(plan.vista, plan.resume), ...base];
+  }
+  return [...base, ...nameArguments(plan.name), ...logdir];
+}
+
+/** `--no_date` keeps the run folder where it was said to be: `<logdir>/<name>`. */
+export function nameArguments(name: string | undefined): string[] {
+  return name === undefined ? [] : ["--name", name, "--no_date"];
+}
+
+export function logdirArguments(plan: LaunchPlan): string[] {
+  return plan.logdir === join(plan.vista, "logs") ? [] : ["--logdir", fromVista(plan.vista, plan.logdir)];
+}
+
+/** The words that start torchrun or Python. */
+export function launcher(plan: LaunchPlan): string[] {
+  if (plan.recipe.launcher === "python") return [plan.python ?? "python"];
+  if (plan.torchrun !== undefined) return [plan.torchrun];
+  return plan.python === undefined ? ["torchrun"] : [plan.python, "-m", "torch.distributed.run"];
+}
+
+/** torchrun's options, with underscores: torch before 2.0 knows no others. */
+function torchrunArguments(plan: LaunchPlan): string[] {
+  const size = [`--nnodes=${plan.nodes}`, `--nproc_per_node=${plan.gpus}`];
+  const meeting = plan.rendezvous;
+  switch (meeting.kind) {
+    case "none":
+      return [];
+    case "local":
+      // --standalone used a fixed port in older torch. No --local_addr here or below: torch before 2.0 has none.
+      return [...size, "--rdzv_backend=c10d", "--rdzv_endpoint=localhost:0"];
+    case "c10d":
+      return [...size, ...c10dArguments(meeting.host, String(meeting.port), meeting.id)];
+    case "static":
+      return [
+        ...size,
+        `--node_rank=${meeting.nodeRank}`,
+        `--master_addr=${meeting.host}`,
+        `--master_port=${meeting.port}`,
+      ];
+    case "slurm":
+      return size;
+    case "missing":
+      throw new VistaError("USAGE", `${plan.nodes} nodes, and nothing says how they find one another`, {
+        hint: "Give the same --rdzv-endpoint HOST:PORT on all of them, or --node-rank and --master-addr, or --slurm.",
+      });
+  }
+}
+
+export function c10dArguments(host: string, port: string, id: string): string[] {
+  return [
+    "--rdzv_backend=c10d",
+    `--rdzv_endpoint=${host.includes(":") ? `[${host}]` : host}:${port}`,
+    `--rdzv_id=${id}`,
+  ];
+}
+
+/**
+ * The environment a launch sets beside that of the recipe and `--env`.
+ *
+ * @param inherited  the environment it will be added to
+ */
+export function launchEnvironment(
+  plan: LaunchPlan,
+  inherited: Record<string, string | undefined>,
+): Record<string, string> {
+  return {
+    // Python buffers what it writes to a pipe: a hang or a crash would hide the last lines.
+    PYTHONUNBUFFERED: "1",
+    // Lightning before 2.1 takes every process below srun for one that srun started, and its rank from SLURM_PROCID
+    // (pytorch-lightning#18466). Job names `interactive` and `bash` are its way out.
+    ...(inherited.SLURM_NTASKS !== undefined || inherited.SLURM_JOB_ID !== undefined
+      ? { SLURM_JOB_NAME: "interactive" }
+      : {}),
+    ...plan.env,
+  };
+}
+
+/** @throws VistaError `USAGE` for several nodes without a rendezvous */
+export function launchCommand(
+  plan: LaunchPlan,
+  finetune: string | undefined,
+  inherited: Record<string, string | undefined>,
+): Command {
+  const [file, ...rest] = launcher(plan);
+  return {
+    file: file!,
+    args: [...rest, ...torchrunArguments(plan), "train.py", ...trainArguments(plan, finetune)],
+    cwd: plan.vista,
+    env: launchEnvironment(plan, inherited),
+  };
+}
+
+/** A script that does the same when pasted into a shell. */
+export function toScript(command: Command): string {
+  const settings = Object.entries(command.env).map(([name, value]) => `${name}=${quote(value)} \\\n`);
+  return `cd ${quote(command.cwd)} &&\n${settings.join("")}${toShellLines([command.file, ...command.args])}\n`;
+}

@@ -1,0 +1,130 @@
+/** Vista's training configs: read, merged and overridden as train.py does with OmegaConf. */
+import { readFile } from "node:fs/promises";
+import { parse, parseDocument } from "yaml";
+import { fromSystem, VistaError } from "../../core/errors.js";
+
+export type ConfigTree = { [key: string]: unknown };
+
+/**
+ * Reads the config files and merges them from left to right: mappings key by key, everything else replaced.
+ *
+ * @throws VistaError `NOT_FOUND` or `FORMAT` with the file
+ */
+export async function readConfigs(paths: readonly string[]): Promise<ConfigTree> {
+  let merged: ConfigTree = {};
+  for (const path of paths) merged = mergeConfigs(merged, await readConfig(path));
+  return merged;
+}
+
+async function readConfig(path: string): Promise<ConfigTree> {
+  let text: string;
+  try {
+    text = await readFile(path, "utf8");
+  } catch (error) {
+    throw fromSystem(error, path, "read the config");
+  }
+  // OmegaConf reads with PyYAML, which knows merge keys (`<<`).
+  const document = parseDocument(text, { merge: true });
+  const problem = document.errors[0];
+  if (problem !== undefined) {
+    throw new VistaError("FORMAT", `not YAML: ${problem.message.split("\n")[0]}`, { path });
+  }
+  const value: unknown = document.toJS();
+  if (!isTree(value)) throw new VistaError("FORMAT", "the config is not a mapping", { path });
+  return value;
+}
+
+export function isTree(value: unknown): value is ConfigTree {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+export function mergeConfigs(left: ConfigTree, right: ConfigTree): ConfigTree {
+  const merged: ConfigTree = { ...left };
+  for (const [key, value] of Object.entries(right)) {
+    const old = merged[key];
+    merged[key] = isTree(old) && isTree(value) ? mergeConfigs(old, value) : value;
+  }
+  return merged;
+}
+
+/** `a.b[0].c` → `["a", "b", "0", "c"]`. */
+export function splitKey(key: string): string[] {
+  return key.replace(/\[([^\]]*)\]/g, ".$1").split(".");
+}
+
+/** The value at a dotted key; undefined where there is none. */
+export function getPath(tree: unknown, key: string): unknown {
+  let value: unknown = tree;
+  for (const part of splitKey(key)) {
+    if (Array.isArray(value)) value = value[Number(part)];
+    else if (isTree(value) && Object.hasOwn(value, part)) value = value[part];
+    else return undefined;
+  }
+  return value;
+}
+
+/** Applies `dotted.key=value` arguments; the value is YAML, as for OmegaConf. Elements of lists are left alone. */
+export function applyDotted(tree: ConfigTree, assignments: readonly string[]): ConfigTree {
+  let result = tree;
+  for (const assignment of assignments) {
+    const at = assignment.indexOf("=");
+    const parts = splitKey(assignment.slice(0, at));
+    let value: unknown = readValue(assignment.slice(at + 1));
+    for (const part of parts.reverse()) value = { [part]: value };
+    if (!assignment.slice(0, at).includes("[")) result = mergeConfigs(result, value as ConfigTree);
+  }
+  return result;
+}
+
+function readValue(text: string): unknown {
+  try {
+    return parse(text);
+  } catch {
+    return text;
+  }
+}
+
+/** What the checks need to know of a config, after all overrides. */
+export interface TrainingFacts {
+  subsets: string[];
+  /** Where `subsets` is a text: Vista takes it letter by letter. */
+  subsetsText: string | undefined;
+  probs: number[] | undefined;
+  numFrames: number | undefined;
+  height: number | undefined;
+  width: number | undefined;
+  strategy: unknown;
+  batchSize: number;
+  samplesPerEpoch: number | undefined;
+  accumulate: number;
+  everyEpochs: number | undefined;
+  everySteps: number | undefined;
+  /** Only the adapters have optimizer state (phase 2). */
+  adaptersOnly: boolean;
+  modelChannels: number | undefined;
+}
+
+export function trainingFacts(config: ConfigTree): TrainingFacts {
+  const number = (key: string): number | undefined => {
+    const value = getPath(config, key);
+    return typeof value === "number" && Number.isFinite(value) ? value : undefined;
+  };
+  const subsets = getPath(config, "data.params.subsets");
+  const probs = getPath(config, "data.params.probs");
+  return {
+    probs: Array.isArray(probs) ? probs.map(Number) : undefined,
+    numFrames: number("data.params.num_frames"),
+    subsets: Array.isArray(subsets) ? subsets.map(String) : [],
+    subsetsText: typeof subsets === "string" && !subsets.includes("${") ? subsets : undefined,
+    height: number("data.params.target_height"),
+    width: number("data.params.target_width"),
+    strategy: getPath(config, "lightning.trainer.strategy"),
+    batchSize: number("data.params.batch_size") ?? 1,
+    samplesPerEpoch: number("data.params.samples_per_epoch"),
+    accumulate: number("lightning.trainer.accumulate_grad_batches") ?? 1,
+    everyEpochs: number("lightning.modelcheckpoint.params.every_n_epochs"),
+    everySteps: number("lightning.modelcheckpoint.params.every_n_train_steps"),
+    adaptersOnly: getPath(config, "model.params.train_peft_adapters") === true,
+    modelChannels: number("model.params.network_config.params.model_channels"),
+  };
+}

@@ -1,0 +1,178 @@
+/** A launch, decided: the recipe with everything the command line changed, before anything is checked or started. */
+import { existsSync } from "node:fs";
+import { isAbsolute, join, relative, resolve } from "node:path";
+import { VistaError } from "../../core/errors.js";
+import type { Recipe, SlurmSettings } from "./recipes.js";
+
+export interface LaunchOptions {
+  /** Vista checkout; train.py runs there. */
+  vista: string;
+  nodes?: number | undefined;
+  gpus?: number | undefined;
+  base?: readonly string[] | undefined;
+  finetune?: string | undefined;
+  logdir?: string | undefined;
+  name?: string | undefined;
+  resume?: string | undefined;
+  rdzvEndpoint?: string | undefined;
+  nodeRank?: number | undefined;
+  masterAddr?: string | undefined;
+  masterPort?: number | undefined;
+  /** Interpreter; torchrun is then `PYTHON -m torch.distributed.run`. */
+  python?: string | undefined;
+  torchrun?: string | undefined;
+  env?: Record<string, string> | undefined;
+  /** Arguments for train.py as they are. */
+  extra?: readonly string[] | undefined;
+  /** Submit with Slurm; undefined: run here. */
+  slurm?: SlurmSettings | undefined;
+}
+
+/** How the nodes find one another. */
+export type Rendezvous =
+  | { kind: "none" }
+  /** One node: c10d on a free port of this machine. */
+  | { kind: "local" }
+  | { kind: "c10d"; host: string; port: number; id: string }
+  | { kind: "static"; nodeRank: number; host: string; port: number }
+  /** Several nodes and nothing said: torchrun would wait in silence. */
+  | { kind: "missing" }
+  /** The Slurm script takes the first node of the job and a port from the job's number. */
+  | { kind: "slurm" };
+
+export interface LaunchPlan {
+  recipe: Recipe;
+  /** Absolute. */
+  vista: string;
+  nodes: number;
+  gpus: number;
+  /** As train.py gets them: relative to the checkout where they lie in it. Empty: those that a resumed run saved. */
+  base: string[];
+  /** Absolute path of what `--finetune` named; undefined: start from `ckpts/svd_xt.safetensors`. */
+  finetune: string | undefined;
+  /** Absolute. */
+  logdir: string;
+  name: string | undefined;
+  /** Absolute path of a run folder or of one checkpoint. */
+  resume: string | undefined;
+  rendezvous: Rendezvous;
+  python: string | undefined;
+  torchrun: string | undefined;
+  /** Environment asked for by the recipe and by `--env`. */
+  env: Record<string, string>;
+  extra: string[];
+  slurm: SlurmSettings | undefined;
+}
+
+/** torchrun's own default ports (torch/distributed/run.py and c10d_rendezvous_backend.py). */
+const STATIC_PORT = 29_500;
+const C10D_PORT = 29_400;
+
+/**
+ * Puts recipe and options together. Paths in options are relative to `cwd`, paths in recipes to the Vista checkout.
+ *
+ * @throws VistaError `USAGE` where options contradict one another
+ */
+export function planLaunch(recipe: Recipe, options: LaunchOptions, cwd: string): LaunchPlan {
+  const vista = resolve(cwd, options.vista);
+  const inCwd = (path: string) => resolve(cwd, path);
+  const nodes = options.nodes ?? recipe.nodes;
+  const gpus = options.gpus ?? recipe.gpus;
+  if (recipe.launcher === "python" && (nodes > 1 || gpus > 1)) {
+    throw new VistaError("USAGE", `recipe ${recipe.name} runs train.py without torchrun, on one GPU`, {
+      hint: "Take another recipe for more GPUs.",
+    });
+  }
+  const base =
+    options.base === undefined || options.base.length === 0
+      ? options.resume === undefined || isCheckpoint(options.resume)
+        ? recipe.base
+        : []
+      : options.base.map((path) => (existsSync(inCwd(path)) ? inCwd(path) : path));
+  return {
+    recipe,
+    vista,
+    nodes,
+    gpus,
+    base: base.map((path) => fromVista(vista, resolve(vista, path))),
+    finetune: options.finetune === undefined ? undefined : inCwd(options.finetune),
+    logdir: options.logdir === undefined ? join(vista, "logs") : inCwd(options.logdir),
+    name: options.name,
+    resume: options.resume === undefined ? undefined : inCwd(options.resume),
+    rendezvous: planRendezvous(recipe, options, nodes),
+    python: options.python,
+    torchrun: options.torchrun,
+    env: { ...recipe.env, ...options.env },
+    extra: [...recipe.args, ...(options.extra ?? [])],
+    slurm: options.slurm,
+  };
+}
+
+function planRendezvous(recipe: Recipe, options: LaunchOptions, nodes: number): Rendezvous {
+  const fixed = options.nodeRank !== undefined || options.masterAddr !== undefined;
+  if (options.rdzvEndpoint !== undefined && fixed) {
+    throw new VistaError("USAGE", "--rdzv-endpoint excludes --node-rank and --master-addr", {
+      hint: "Use one of the two ways: the same --rdzv-endpoint on all nodes, or a rank and the first node's address.",
+    });
+  }
+  if (options.masterPort !== undefined && options.masterAddr === undefined) {
+    throw new VistaError("USAGE", "--master-port needs --master-addr and --node-rank");
+  }
+  if (recipe.launcher === "python") {
+    if (options.rdzvEndpoint !== undefined || fixed) {
+      throw new VistaError("USAGE", `recipe ${recipe.name} runs without torchrun and meets nobody`);
+    }
+    return { kind: "none" };
+  }
+  if (options.rdzvEndpoint !== undefined) {
+    const [host, port] = parseEndpoint(options.rdzvEndpoint);
+    return { kind: "c10d", host, port, id: options.name ?? `vista-${recipe.name}` };
+  }
+  if (fixed) {
+    if (options.slurm !== undefined) {
+      throw new VistaError(
+        "USAGE",
+        "--slurm gives the nodes their ranks; --node-rank and --master-addr exclude it",
+      );
+    }
+    if (options.nodeRank === undefined || options.masterAddr === undefined) {
+      throw new VistaError("USAGE", "--node-rank and --master-addr go together", {
+        hint: "Give both: ranks 0 to N-1, one each node, and the address of the node with rank 0.",
+      });
+    }
+    if (options.nodeRank >= nodes) {
+      throw new VistaError(
+        "USAGE",
+        `--node-rank ${options.nodeRank} is not below the number of nodes, ${nodes}`,
+      );
+    }
+    return {
+      kind: "static",
+      nodeRank: options.nodeRank,
+      host: options.masterAddr,
+      port: options.masterPort ?? STATIC_PORT,
+    };
+  }
+  if (options.slurm !== undefined) return { kind: "slurm" };
+  return nodes > 1 ? { kind: "missing" } : { kind: "local" };
+}
+
+function parseEndpoint(text: string): [host: string, port: number] {
+  const match = /^(?:\[([0-9a-fA-F:]+)\]|([^:\s/]+))(?::(\d{1,5}))?$/.exec(text);
+  const port = match?.[3] === undefined ? C10D_PORT : Number(match[3]);
+  if (match === null || port > 65_535) {
+    throw new VistaError("USAGE", `--rdzv-endpoint ${text} is not HOST or HOST:PORT`);
+  }
+  return [match[1] ?? match[2]!, port];
+}
+
+/** A path as train.py gets it: relative where it lies in the checkout, else absolute. */
+export function fromVista(vista: string, path: string): string {
+  const short = relative(vista, path);
+  return short === "" || short.startsWith("..") || isAbsolute(short) ? path : short;
+}
+
+/** True where `--resume` names one checkpoint, not a run: a DeepSpeed folder or a file, `….ckpt` both. */
+export function isCheckpoint(path: string): boolean {
+  return /\.ckpt\/*$/.test(path);
+}

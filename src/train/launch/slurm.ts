@@ -1,0 +1,212 @@
+/** The sbatch script of a launch, and its submission. */
+import { join } from "node:path";
+import { oneLine, VistaError } from "../../core/errors.js";
+import { c10dArguments, launchEnvironment, launcher, logdirArguments, nameArguments } from "./command.js";
+import { fromVista, isCheckpoint, type LaunchPlan } from "./plan.js";
+import { quote } from "./shell.js";
+import type { System } from "./system.js";
+
+export interface SlurmScriptOptions {
+  /** How often the job may be put back in the queue by its own script. */
+  maxRequeues: number;
+  /** Shell commands to run on the first node when training has ended well; `$run` is the run folder. */
+  afterwards: readonly string[];
+}
+
+/** Seconds before the time limit at which Slurm sends the script its warning. */
+const WARNING_SECONDS = 300;
+
+/** `--sbatch exclusive=-` takes an option out of the script. */
+const LEFT_OUT = "-";
+
+/** Where the script and the job's output go. */
+export function slurmFolder(plan: LaunchPlan): string {
+  return join(plan.logdir, "slurm");
+}
+
+/**
+ * The script for `sbatch`. Each node runs one torchrun; the first node of the job is where they meet, at a port made
+ * from the job's number. On the warning before the time limit it ends the step and puts the job back in the queue, where
+ * it goes on from the last checkpoint; it does so only while checkpoints are being made.
+ */
+export function slurmScript(
+  plan: LaunchPlan,
+  finetune: string | undefined,
+  options: SlurmScriptOptions,
+): string {
+  const name = plan.name ?? `${plan.recipe.name}-\${SLURM_JOB_ID}`;
+  const run =
+    plan.resume !== undefined && !isCheckpoint(plan.resume)
+      ? quote(plan.resume)
+      : plan.name === undefined
+        ? `${quote(plan.logdir)}/"${name}"`
+        : quote(join(plan.logdir, plan.name));
+  const lines = [
+    "#!/bin/bash",
+    ...directives(plan).map((directive) => `#SBATCH --${directive}`),
+    "",
+    `cd ${quote(plan.vista)} || exit 1`,
+    ...Object.entries(launchEnvironment(plan, {})).map(([key, value]) => `export ${key}=${quote(value)}`),
+    "# Since Slurm 22.05 srun no longer takes this over from sbatch.",
+    '[ -z "$SLURM_CPUS_PER_TASK" ] || export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK',
+    "",
+    ...meeting(plan),
+    `run=${run}`,
+    "",
+    "# When the last checkpoint was made; nothing where there is none.",
+    'newest() { stat -c %Y "$run"/checkpoints/last*.ckpt 2>/dev/null | sort -n | tail -n 1; }',
+    "before=$(newest)",
+    "",
+    ...startWords(plan, finetune),
+    "",
+    "# Slurm warns this script, not the steps: the signal alone would kill torchrun and leave its workers.",
+    "warned=",
+    "woken=",
+    `trap 'warned=1; woken=1; echo "vista-train: time is nearly up, ending the step"; scancel --signal=TERM "$SLURM_JOB_ID.0"' USR1`,
+    "",
+    "# Lightning before 2.1 takes the processes below srun for its own, with ranks from SLURM_PROCID, unless the job has",
+    "# this name (pytorch-lightning#18466). One task a node: torchrun starts the workers.",
+    "srun --ntasks-per-node=1 --label --kill-on-bad-exit=1 --wait=60 env SLURM_JOB_NAME=interactive \\",
+    `  ${slurmLauncher(plan)} \\`,
+    `  train.py "\${start[@]}" \\`,
+    `  ${["--num_nodes", String(plan.nodes), "--n_devices", String(plan.gpus), ...plan.extra].map(quote).join(" ")} &`,
+    "step=$!",
+    'wait "$step"',
+    "rc=$?",
+    "# A trapped signal ends `wait` early: wait again for the step itself.",
+    'while [ -n "$woken" ]; do',
+    "  woken=",
+    '  wait "$step"',
+    "  rc=$?",
+    "done",
+    "",
+    'if [ -n "$warned" ] && [ "$rc" -ne 0 ]; then',
+    '  if [ "$(newest)" = "$before" ]; then',
+    '    echo "vista-train: not queued again: no checkpoint was made in this time; ask for more with --time" >&2',
+    `  elif [ "\${SLURM_RESTART_COUNT:-0}" -ge ${options.maxRequeues} ]; then`,
+    `    echo "vista-train: not queued again: that was done ${options.maxRequeues} times" >&2`,
+    "  else",
+    '    echo "vista-train: queueing again, to go on from the last checkpoint of $run"',
+    '    scontrol requeue "$SLURM_JOB_ID"',
+    "  fi",
+    "fi",
+    ...(options.afterwards.length === 0
+      ? []
+      : [
+          "",
+          "# What --then asked for.",
+          'if [ "$rc" -eq 0 ]; then',
+          ...options.afterwards.map((line) => `  ${line} || rc=$?`),
+          "fi",
+        ]),
+    // A failed srun followed by anything else would end the job with 0.
+    "exit $rc",
+  ];
+  return `${lines.join("\n")}\n`;
+}
+
+function directives(plan: LaunchPlan): string[] {
+  const slurm = plan.slurm!;
+  const own: Record<string, string> = {
+    "job-name": plan.name ?? `vista-${plan.recipe.name}`,
+    nodes: String(plan.nodes),
+    "ntasks-per-node": "1",
+    "gpus-per-node": String(plan.gpus),
+    exclusive: "",
+    requeue: "",
+    "open-mode": "append",
+    signal: `B:USR1@${WARNING_SECONDS}`,
+    // A percent sign of the folder's own is written twice.
+    output: join(slurmFolder(plan).replaceAll("%", "%%"), "%x-%j.out"),
+    ...(slurm.partition === undefined ? {} : { partition: slurm.partition }),
+    ...(slurm.time === undefined ? {} : { time: slurm.time }),
+    ...(slurm.account === undefined ? {} : { account: slurm.account }),
+    ...slurm.sbatch,
+  };
+  const wanted = Object.entries(own).filter(([, value]) => value !== LEFT_OUT);
+  return wanted.map(([key, value]) => {
+    if (/[\n\r\0]/.test(value)) {
+      throw new VistaError("USAGE", `sbatch takes no line break, and --${key} has one: ${oneLine(value)}`);
+    }
+    // sbatch splits a directive at blanks and knows quotes and backslashes.
+    const word = /[\s"'\\#]/.test(value) ? `"${value.replace(/["\\]/g, "\\$&")}"` : value;
+    return value === "" ? key : `${key}=${word}`;
+  });
+}
+
+/** Where the nodes meet. */
+function meeting(plan: LaunchPlan): string[] {
+  if (plan.rendezvous.kind !== "slurm") return [];
+  return [
+    'head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)',
+    'if [ -z "$head" ]; then echo "vista-train: the nodes of the job are not known" >&2; exit 1; fi',
+    "# Below the ports that the system gives out by itself.",
+    "port=$((20000 + SLURM_JOB_ID % 10000))",
+  ];
+}
+
+function slurmLauncher(plan: LaunchPlan): string {
+  const { rendezvous } = plan;
+  const words = [...launcher(plan), `--nnodes=${plan.nodes}`, `--nproc_per_node=${plan.gpus}`];
+  if (plan.recipe.launcher === "python") return launcher(plan).map(quote).join(" ");
+  return rendezvous.kind === "c10d"
+    ? [...words, ...c10dArguments(rendezvous.host, String(rendezvous.port), rendezvous.id)]
+        .map(quote)
+        .join(" ")
+    : `${words.map(quote).join(" ")} --rdzv_backend=c10d --rdzv_endpoint="$head:$port" --rdzv_id="$SLURM_JOB_ID"`;
+}
+
+/** Sets `start`: the words that begin a new run, or go on with it where it has a checkpoint. */
+function startWords(plan: LaunchPlan, finetune: string | undefined): string[] {
+  const base = plan.base.length === 0 ? [] : ["--base", ...plan.base];
+  if (plan.resume !== undefined && !isCheckpoint(plan.resume)) {
+    const words = ["--resume", fromVista(plan.vista, plan.resume), ...base, "--finetune", ""];
+    return [`start=(${words.map(quote).join(" ")})`];
+  }
+  const weights =
+    plan.resume === undefined
+      ? ["--finetune", finetune === undefined ? "" : fromVista(plan.vista, finetune)]
+      : ["--resume_from_checkpoint", plan.resume, "--finetune", ""];
+  const words = [...base, ...logdirArguments(plan), ...weights].map(quote).join(" ");
+  const named =
+    plan.name === undefined
+      ? `--name "\${run##*/}" --no_date`
+      : nameArguments(plan.name).map(quote).join(" ");
+  return [
+    'if [ -n "$before" ]; then',
+    `  start=(--resume "$run" --finetune '')`,
+    "else",
+    `  start=(${named} ${words})`,
+    "fi",
+  ];
+}
+
+/**
+ * Submits a script.
+ *
+ * @returns the number of the job
+ * @throws VistaError `NOT_FOUND` without sbatch, `IO` with what sbatch said where it refuses
+ */
+export async function submit(script: string, plan: LaunchPlan, system: System): Promise<string> {
+  const result = await system.capture("sbatch", ["--parsable", script], {
+    cwd: plan.vista,
+    timeoutSeconds: 120,
+  });
+  if (result.outcome === "missing") {
+    throw new VistaError("NOT_FOUND", "there is no sbatch on this machine", {
+      hint: "Run on a login node of the cluster; --dry-run prints the script anywhere.",
+    });
+  }
+  const id = /^(\d+)(;.*)?$/m.exec(result.stdout)?.[1];
+  if (result.outcome === "timeout" || result.code !== 0 || id === undefined) {
+    const said = result.stderr.trim() || result.stdout.trim() || `exit code ${result.code}`;
+    throw new VistaError(
+      "IO",
+      `sbatch refused the job: ${oneLine(said.split("\n").slice(0, 3).join("; "))}`,
+      {
+        path: script,
+      },
+    );
+  }
+  return id;
+}

@@ -1,0 +1,192 @@
+/** The arguments that go to train.py as they are. */
+import {
+  type Argument,
+  knownFlags,
+  parseArguments,
+  suggest,
+  TEXT_PARAMETERS,
+  TRAINER_PARAMETERS,
+} from "../../launch/arguments.js";
+import { getPath, isTree, splitKey } from "../../launch/config.js";
+import { finding, type TrainFinding } from "../rules.js";
+import type { CheckContext } from "./context.js";
+
+/** What this launcher sets itself, and the option to say it with. */
+const OWN: Record<string, string> = {
+  "--base": "--base",
+  "-b": "--base",
+  "--num_nodes": "--nodes",
+  "--n_devices": "--gpus",
+  "--devices": "--gpus",
+  "--finetune": "--finetune",
+  "--name": "--name",
+  "-n": "--name",
+  "--resume": "--resume",
+  "-r": "--resume",
+  "--logdir": "--logdir",
+  "-l": "--logdir",
+};
+
+/** Sections of a config to which keys are added on purpose: parameters of Lightning's own classes. */
+const OPEN_SECTIONS = [
+  "lightning.callbacks",
+  "lightning.logger",
+  "lightning.strategy",
+  "lightning.modelcheckpoint",
+];
+/** Parameters of vwm.data.dataset.Sampler. */
+const SAMPLER_PARAMETERS = [
+  "batch_size",
+  "num_workers",
+  "prefetch_factor",
+  "shuffle",
+  "subsets",
+  "probs",
+  "samples_per_epoch",
+  "target_height",
+  "target_width",
+  "num_frames",
+];
+
+/** Parameters of vwm.models.diffusion.DiffusionEngine: a config need not have all of them. */
+const MODEL_PARAMETERS = [
+  "network_config",
+  "denoiser_config",
+  "first_stage_config",
+  "conditioner_config",
+  "sampler_config",
+  "optimizer_config",
+  "scheduler_config",
+  "loss_fn_config",
+  "network_wrapper",
+  "ckpt_path",
+  "use_ema",
+  "ema_decay_rate",
+  "scale_factor",
+  "disable_first_stage_autocast",
+  "input_key",
+  "log_keys",
+  "no_cond_log",
+  "compile_model",
+  "en_and_decode_n_samples_a_time",
+  "num_frames",
+  "slow_spatial_layers",
+  "train_peft_adapters",
+  "replace_cond_frames",
+  "fixed_cond_frames",
+];
+
+/** Sections with the parameters of the class that they are for. */
+const CLASS_PARAMETERS: Record<string, readonly string[]> = {
+  "lightning.trainer": TRAINER_PARAMETERS,
+  "data.params": SAMPLER_PARAMETERS,
+  "model.params": MODEL_PARAMETERS,
+};
+
+export async function checkArguments({ plan, config }: CheckContext): Promise<TrainFinding[]> {
+  const flags = await knownFlags(plan.vista);
+  const found: TrainFinding[] = [];
+  for (const argument of parseArguments(plan.extra, flags)) {
+    switch (argument.kind) {
+      case "flag":
+        if (OWN[argument.name] !== undefined) {
+          found.push(
+            finding("setTwice", `${argument.word} among the arguments for train.py`, {
+              fix: `Use ${OWN[argument.name]} of vista-train instead.`,
+            }),
+          );
+        } else if (isNumberAsText(argument)) {
+          const setting = `lightning.trainer.${argument.name.slice(2)}=${argument.values[0] ?? "VALUE"}`;
+          found.push(
+            finding("textFlag", `${argument.name} as a flag`, {
+              fix: `Set it in the config instead: ${setting}`,
+            }),
+          );
+        }
+        break;
+      case "ambiguous-flag":
+        found.push(
+          finding("unknownFlag", `${argument.word} could be ${argument.values.join(" or ")}`, {
+            fix: "Write the flag in full.",
+          }),
+        );
+        break;
+      case "unknown-flag":
+        found.push(unknownFlag(argument, [...flags.keys()]));
+        break;
+      case "stray":
+        found.push(
+          finding("unknownFlag", `train.py has no use for \`${argument.word}\``, {
+            fix: "Settings of the config are written dotted.key=value; check the order of the words.",
+          }),
+        );
+        break;
+      case "dotted":
+        if (config !== undefined) found.push(...unknownKey(argument.name, config));
+    }
+  }
+  return found;
+}
+
+/** A flag for a parameter of the Trainer that must not be text. */
+function isNumberAsText(argument: Argument): boolean {
+  const name = argument.name.slice(2);
+  return TRAINER_PARAMETERS.includes(name) && !TEXT_PARAMETERS.has(name);
+}
+
+function unknownFlag(argument: Argument, flags: readonly string[]): TrainFinding {
+  const bare = argument.name.replace(/^-+/, "");
+  if (bare.includes(".")) {
+    return finding("unknownFlag", `train.py has no flag ${argument.name}`, {
+      fix: `Settings of the config are written without dashes: ${bare}=VALUE`,
+    });
+  }
+  const close =
+    suggest(argument.name, flags) ?? suggest(argument.name.replaceAll("-", "_").replace(/^__/, "--"), flags);
+  return finding(
+    "unknownFlag",
+    `train.py has no flag ${argument.name}`,
+    close === undefined ? {} : { fix: `Did you mean ${close}?` },
+  );
+}
+
+function unknownKey(key: string, config: Record<string, unknown>): TrainFinding[] {
+  if (getPath(config, key) !== undefined) return [];
+  const parts = splitKey(key);
+  const parentKey = parts.slice(0, -1).join(".");
+  const own = parts.at(-1)!;
+  for (const [section, parameters] of Object.entries(CLASS_PARAMETERS)) {
+    // A parameter that the config does not set, or something within it.
+    const name = key.startsWith(`${section}.`) ? parts[splitKey(section).length]! : "";
+    if (parameters.includes(name) && getPath(config, `${section}.${name}`) === undefined) return [];
+  }
+  const parent = parentKey === "" ? config : getPath(config, parentKey);
+  // A key with the value null is there, too.
+  if (isTree(parent) && Object.hasOwn(parent, own)) return [];
+  const siblings = isTree(parent) ? Object.keys(parent) : [];
+  const close = suggest(own, [...siblings, ...(CLASS_PARAMETERS[parentKey] ?? [])]);
+  if (close !== undefined) {
+    const full = [...parts.slice(0, -1), close].join(".");
+    return [
+      finding("unknownKey", `the config has no key ${key}`, {
+        severity: "error",
+        fix: `Did you mean ${full}?`,
+      }),
+    ];
+  }
+  if (OPEN_SECTIONS.some((section) => key.startsWith(`${section}.`))) return [];
+  if (isTree(parent)) return [finding("unknownKey", `the config has no key ${key}`)];
+  const depth = parts.findIndex((_, i) => getPath(config, parts.slice(0, i + 1).join(".")) === undefined);
+  const above = depth === 0 ? config : getPath(config, parts.slice(0, depth).join("."));
+  const closeAbove = isTree(above) ? suggest(parts[depth]!, Object.keys(above)) : undefined;
+  return [
+    finding("unknownKey", `the config has no section ${parts.slice(0, depth + 1).join(".")} (in ${key})`, {
+      severity: "error",
+      ...(closeAbove === undefined
+        ? {}
+        : {
+            fix: `Did you mean ${[...parts.slice(0, depth), closeAbove, ...parts.slice(depth + 1)].join(".")}?`,
+          }),
+    }),
+  ];
+}

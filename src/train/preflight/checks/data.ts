@@ -1,0 +1,86 @@
+/** The data sets that the config's subsets need, where their classes look for them. */
+import { stat } from "node:fs/promises";
+import { resolve } from "node:path";
+import { configFindings } from "../../../dataset/vista-config.js";
+import { quote } from "../../launch/shell.js";
+import { locateSubsets, mapsSubset } from "../data.js";
+import { finding, type TrainFinding } from "../rules.js";
+import type { CheckContext } from "./context.js";
+
+/** Lines of one subset that are shown; `vista-data check` has the rest. */
+const SHOWN = 3;
+
+export async function checkData(context: CheckContext): Promise<TrainFinding[]> {
+  const { plan, facts, data, wanted, sampled, signal, onProgress } = context;
+  if (facts === undefined) return [];
+  const found: TrainFinding[] = [];
+  if (facts.subsetsText !== undefined) {
+    found.push(
+      finding("subset", `data.params.subsets is the text ${facts.subsetsText}, not a list`, {
+        fix: `Write a list: data.params.subsets=[${facts.subsetsText}]`,
+      }),
+    );
+    return found;
+  }
+  const { known, unknown, unclear } = await locateSubsets(plan.vista, facts.subsets);
+  for (const name of unknown) {
+    if (!(await mapsSubset(plan.vista, name))) {
+      found.push(
+        finding("subset", `the config names the subset ${name}, which vwm/data/dataset.py does not know`),
+      );
+    }
+  }
+  for (const { name, file, parameter } of unclear) {
+    found.push(
+      finding("dataMissing", `${name}: ${file} does not set ${parameter} to a plain text: not looked at`, {
+        severity: "note",
+        fix: "Look for yourself whether the data is where the class will open it.",
+      }),
+    );
+  }
+  const numFrames = facts.numFrames ?? 25;
+  const settings = {
+    path: plan.base[0] ?? "the config",
+    subsets: facts.subsets,
+    probs: facts.probs,
+    // The defaults of Sampler in vwm/data/dataset.py.
+    numFrames,
+    targetHeight: facts.height ?? 320,
+    targetWidth: facts.width ?? 576,
+  };
+  for (const one of unknown.length > 0 ? [] : configFindings(settings, () => true, [])) {
+    if (one.severity !== "error") continue;
+    found.push(
+      finding("dataFaulty", `${one.message} (${one.rule})`, { fix: "Correct data.params of the config." }),
+    );
+  }
+  for (const subset of known) {
+    const missing: TrainFinding[] = [];
+    for (const [path, kind] of [
+      [subset.root, "folder"],
+      ...subset.annotations.map((file) => [file, "file"]),
+    ]) {
+      const own = await stat(resolve(plan.vista, path!)).catch(() => undefined);
+      const right = kind === "folder" ? own?.isDirectory() : own?.isFile();
+      if (!right) missing.push(finding("dataMissing", `${subset.name}: there is no ${kind} ${path}`));
+    }
+    found.push(...missing);
+    if (missing.length > 0 || !wanted("dataFaulty")) continue;
+    const fix = `For the whole list: npx vista-data check ${quote(plan.vista)}`;
+    const options = {
+      numFrames,
+      ...(signal === undefined ? {} : { signal }),
+      ...(onProgress === undefined ? {} : { onProgress }),
+    };
+    const { problems, ...look } = await data.quickCheck(subset, plan.vista, options);
+    sampled.push(...look.sampled);
+    for (const { severity, message } of problems.slice(0, SHOWN)) {
+      found.push(finding("dataFaulty", `${subset.name}: ${message}`, { severity, fix }));
+    }
+    if (problems.length > SHOWN) {
+      const more = `${subset.name}: ${problems.length - SHOWN} more of the kind`;
+      found.push(finding("dataFaulty", more, { severity: problems[SHOWN]!.severity, fix }));
+    }
+  }
+  return found;
+}

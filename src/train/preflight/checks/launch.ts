@@ -1,0 +1,76 @@
+/** The checkout, how nodes meet, and what in the environment changes torchrun. */
+import { lookup } from "node:dns/promises";
+import { stat } from "node:fs/promises";
+import { createServer } from "node:net";
+import { networkInterfaces } from "node:os";
+import { join } from "node:path";
+import type { System } from "../../launch/system.js";
+import { finding, type TrainFinding } from "../rules.js";
+import type { CheckContext } from "./context.js";
+
+export async function checkCheckout({ plan }: CheckContext): Promise<TrainFinding[]> {
+  const file = await stat(join(plan.vista, "train.py")).catch(() => undefined);
+  return file?.isFile() ? [] : [finding("checkout", `${plan.vista} has no train.py`)];
+}
+
+export async function checkRendezvous({ plan, system }: CheckContext): Promise<TrainFinding[]> {
+  const meeting = plan.rendezvous;
+  if (meeting.kind === "missing") {
+    return [finding("noRendezvous", `${plan.nodes} nodes, and nothing says how they find one another`)];
+  }
+  // With Slurm names are looked up on the nodes, not here.
+  if (plan.slurm !== undefined) return [];
+  if (meeting.kind === "local") return checkHostName(system);
+  if (meeting.kind !== "c10d" && meeting.kind !== "static") return [];
+  let address: string;
+  try {
+    address = (await lookup(meeting.host)).address;
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? "unknown";
+    return [finding("rendezvousHost", `the name ${meeting.host} cannot be resolved here (${code})`)];
+  }
+  const found: TrainFinding[] = [];
+  const first = meeting.kind === "static" ? meeting.nodeRank === 0 : isLocal(address);
+  if (first && (await isBusy(meeting.port))) {
+    found.push(finding("portBusy", `port ${meeting.port} of this machine is in use`));
+  }
+  if (meeting.kind === "c10d" && first) found.push(...(await checkHostName(system)));
+  return found;
+}
+
+/** With c10d the workers connect to the first node by the name it gives itself. */
+async function checkHostName(system: System): Promise<TrainFinding[]> {
+  if (await system.resolves(system.hostname)) return [];
+  return [finding("hostName", `this machine cannot resolve its own name, ${system.hostname}`)];
+}
+
+function isLocal(address: string): boolean {
+  const own = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
+  return own.some((network) => network.address === address) || address.startsWith("127.");
+}
+
+/** True where the port cannot be opened because someone holds it. */
+function isBusy(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once("error", (error: NodeJS.ErrnoException) => resolve(error.code === "EADDRINUSE"));
+    server.listen(port, () => server.close(() => resolve(false)));
+  });
+}
+
+export async function checkEnvironment({ plan, system }: CheckContext): Promise<TrainFinding[]> {
+  if (plan.recipe.launcher === "python") return [];
+  const names = Object.keys({ ...system.env, ...plan.env }).filter((name) => name.startsWith("PET_"));
+  if (names.length === 0) return [];
+  return [
+    finding("pet", `set in the environment: ${names.sort().join(", ")}`, {
+      fix: `Unset them (\`unset ${names.join(" ")}\`), unless a job controller of yours set them on purpose.`,
+    }),
+  ];
+}
+
+export async function checkSbatch({ plan, system }: CheckContext): Promise<TrainFinding[]> {
+  if (plan.slurm === undefined) return [];
+  const { outcome } = await system.capture("sbatch", ["--version"]);
+  return outcome === "missing" ? [finding("sbatch", "there is no sbatch on this machine")] : [];
+}

@@ -1,0 +1,104 @@
+/** Where the run goes: log folder, disk space, and the run that is gone on with. */
+import { mkdtemp, readdir, rmdir, stat } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { isVistaError } from "../../../core/errors.js";
+import type { TrainingFacts } from "../../launch/config.js";
+import { isCheckpoint } from "../../launch/plan.js";
+import { type CheckpointTools, lastCheckpoint, listCheckpoints } from "../../run/checkpoints.js";
+import { finding, type TrainFinding } from "../rules.js";
+import type { CheckContext } from "./context.js";
+
+/**
+ * Bytes of one checkpoint of Vista itself, from its parameter counts (fp32, 4 bytes): all weights as in
+ * svd_xt.safetensors (9.56 GB), the moving average of the UNet's 1.52 B (6.1 GB), and, where all of the UNet is trained,
+ * Adam's three copies of it (18.3 GB).
+ */
+const WEIGHTS_BYTES = 15.7e9;
+const OPTIMIZER_BYTES = 18.3e9;
+/** `model_channels` of the UNet these figures are for; nothing is known of other sizes. */
+const VISTA_CHANNELS = 320;
+
+export function checkpointBytes(facts: TrainingFacts): number | undefined {
+  if (facts.modelChannels !== VISTA_CHANNELS) return undefined;
+  return facts.adaptersOnly ? WEIGHTS_BYTES : WEIGHTS_BYTES + OPTIMIZER_BYTES;
+}
+
+export async function checkLogdir({ plan, facts, system }: CheckContext): Promise<TrainFinding[]> {
+  const target = plan.resume === undefined || isCheckpoint(plan.resume) ? plan.logdir : plan.resume;
+  const folder = await nearestExisting(target);
+  const own = await stat(folder);
+  if (!own.isDirectory()) return [finding("logdir", `${folder} is a file, not a folder`)];
+  try {
+    // Permission bits say nothing to root, nor of a read-only mount or a quota: try it.
+    await rmdir(await mkdtemp(join(folder, ".vista-train-")));
+  } catch (error) {
+    return [finding("logdir", `${folder} is not writable (${(error as NodeJS.ErrnoException).code})`)];
+  }
+  const found: TrainFinding[] = [];
+  if (plan.name !== undefined && plan.resume === undefined) {
+    const run = join(plan.logdir, plan.name);
+    if ((await readdir(run).catch(() => [])).length > 0) {
+      found.push(finding("runExists", `the run folder ${run} already has files`));
+    }
+  }
+  const needed = facts === undefined ? undefined : checkpointBytes(facts);
+  if (needed === undefined) return found;
+  const free = await system.freeBytes(folder);
+  if (free !== undefined && free < 2 * needed) {
+    found.push(
+      finding(
+        "diskSpace",
+        `${gigabytes(free)} free at ${folder}; a checkpoint takes about ${gigabytes(needed)}, the first two ${gigabytes(2 * needed)}`,
+      ),
+    );
+  }
+  return found;
+}
+
+function gigabytes(bytes: number): string {
+  return `${(bytes / 1e9).toFixed(bytes < 1e10 ? 1 : 0)} GB`;
+}
+
+async function nearestExisting(path: string): Promise<string> {
+  for (let folder = path; ; folder = dirname(folder)) {
+    const there = await stat(folder).then(
+      () => true,
+      () => false,
+    );
+    if (there || dirname(folder) === folder) return folder;
+  }
+}
+
+/** A checkpoint that was being written when the time was up would stop all processes, minutes after the start. */
+async function checkWhole(path: string, checkpoints: CheckpointTools): Promise<TrainFinding[]> {
+  try {
+    await checkpoints.checkFolder(path);
+    return [];
+  } catch (error) {
+    if (!isVistaError(error)) throw error;
+    if (error.code === "UNSUPPORTED") return [];
+    return [finding("resume", `the checkpoint is not whole: ${error.message}`)];
+  }
+}
+
+export async function checkResume({ plan, checkpoints }: CheckContext): Promise<TrainFinding[]> {
+  if (plan.resume === undefined) return [];
+  const found: TrainFinding[] = [];
+  const one = isCheckpoint(plan.resume);
+  if (plan.name !== undefined && !one) found.push(finding("resumeAndName", "--resume and --name together"));
+  const own = await stat(plan.resume).catch(() => undefined);
+  if (own === undefined) return [...found, finding("resume", `there is no ${plan.resume}`)];
+  if (one) {
+    return own.isDirectory() ? [...found, ...(await checkWhole(plan.resume, checkpoints))] : found;
+  }
+  if (!own.isDirectory()) return [...found, finding("resume", `${plan.resume} is not a run folder`)];
+  const last = await lastCheckpoint(await listCheckpoints(plan.resume));
+  if (last === undefined) {
+    found.push(finding("resume", `${join(plan.resume, "checkpoints")} has no last*.ckpt`));
+  } else if (last.kind !== "file") found.push(...(await checkWhole(last.path, checkpoints)));
+  const configs = await readdir(join(plan.resume, "configs")).catch(() => []);
+  if (plan.base.length === 0 && !configs.some((name) => name.endsWith(".yaml"))) {
+    found.push(finding("resume", `${join(plan.resume, "configs")} has no *.yaml`));
+  }
+  return found;
+}

@@ -1,0 +1,118 @@
+/** Where Vista's data set classes look for their files. */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { RunOptions } from "../../core/progress.js";
+import { SUBSETS } from "../../dataset/vista-config.js";
+
+/** One data set of a config: its folder and annotation files, as train.py will open them (relative to the checkout). */
+export interface Subset {
+  name: string;
+  root: string;
+  annotations: string[];
+}
+
+/** Something wrong with the data: an `error` keeps training from starting, a `warning` costs samples. */
+export interface DataProblem {
+  severity: "error" | "warning";
+  /** One line, with file and record. */
+  message: string;
+}
+
+/** What a quick look has found. */
+export interface DataLook {
+  /** Worst first; empty where nothing is wrong. */
+  problems: DataProblem[];
+  /** What was not looked at, for the verdict: `frames of 400 of 61,204,111 records of annos/YouTube.json …`. */
+  sampled: string[];
+}
+
+export interface DataLookOptions extends RunOptions {
+  /** Frames that the config takes of each record. */
+  numFrames: number;
+}
+
+/** A quick look at the data; src/train/tools.ts has the real one. */
+export interface DataTools {
+  /** Looks at the annotation files of a subset whose root and annotation files exist. */
+  quickCheck(subset: Subset, vista: string, options: DataLookOptions): Promise<DataLook>;
+}
+
+/** The class of each subset; people edit `data_root` there, as the documentation tells. */
+const CLASSES: Record<string, { file: string; name: string }> = {
+  NuScenes: { file: "vwm/data/subsets/nuscenes.py", name: "NuScenesDataset" },
+  YouTube: { file: "vwm/data/subsets/youtube.py", name: "YouTubeDataset" },
+};
+const MAPPING = "vwm/data/dataset.py";
+
+export interface LocatedSubsets {
+  known: Subset[];
+  /** No class is known for these names. */
+  unknown: string[];
+  /** Their class says its places in a way that only Python can work out. */
+  unclear: { name: string; file: string; parameter: string }[];
+}
+
+/** The subsets of a config with the places their classes use. */
+export async function locateSubsets(vista: string, names: readonly string[]): Promise<LocatedSubsets> {
+  const located: LocatedSubsets = { known: [], unknown: [], unclear: [] };
+  const mapping = withoutComments(await read(vista, MAPPING));
+  for (const name of names) {
+    const documented = SUBSETS[name];
+    const own = CLASSES[name];
+    if (documented === undefined || own === undefined) {
+      located.unknown.push(name);
+      continue;
+    }
+    // What dataset.py passes goes before the defaults of the class.
+    const call = new RegExp(`\\b${own.name}\\(([^()]*)\\)`).exec(mapping)?.[1] ?? "";
+    const sources = [call, withoutComments(await read(vista, own.file))];
+    const root = findTexts(sources, "data_root", [documented.data]);
+    const annotations = findTexts(sources, "anno_file", [documented.annotations]);
+    if (root === undefined || annotations === undefined) {
+      const parameter = root === undefined ? "data_root" : "anno_file";
+      located.unclear.push({ name, file: own.file, parameter });
+    } else located.known.push({ name, root: root[0]!, annotations });
+  }
+  return located;
+}
+
+/** True where the checkout maps a name to a data set class of its own (vwm/data/dataset.py of a fork). */
+export async function mapsSubset(vista: string, name: string): Promise<boolean> {
+  const source = await read(vista, MAPPING);
+  return source.includes(`"${name}"`) || source.includes(`'${name}'`);
+}
+
+function read(vista: string, file: string): Promise<string> {
+  return readFile(join(vista, file), "utf8").catch(() => "");
+}
+
+/** Python source without comments and texts in three quotes. */
+function withoutComments(source: string): string {
+  return source.replace(
+    /("""|''')[\s\S]*?\1|("(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')|#.*/g,
+    (_, _triple, text) => text ?? "",
+  );
+}
+
+const TEXT = /r?(?:"([^"\\]*)"|'([^'\\]*)')/;
+const END = /\s*(?=[,)\n]|$)/;
+const ONE = new RegExp(`^${TEXT.source}${END.source}`);
+const LIST = new RegExp(`^\\[(?:\\s*${TEXT.source}\\s*,?)+\\s*\\]${END.source}`);
+
+/**
+ * The text, or list of texts, that a parameter is set to where it is first set.
+ *
+ * @returns undefined where it is set to anything else: a variable, a call, a sum of texts
+ */
+function findTexts(sources: readonly string[], parameter: string, otherwise: string[]): string[] | undefined {
+  const set = new RegExp(`\\b${parameter}\\s*(?::[^=,()]*)?=(?!=)\\s*`);
+  for (const source of sources) {
+    const match = set.exec(source);
+    if (match === null) continue;
+    const value = source.slice(match.index + match[0].length);
+    const texts = ONE.exec(value) ?? LIST.exec(value);
+    if (texts === null) return undefined;
+    return [...texts[0].matchAll(new RegExp(TEXT.source, "g"))].map((text) => (text[1] ?? text[2])!);
+  }
+  return otherwise;
+}

@@ -1,0 +1,146 @@
+/** The preflight: everything that is looked at before a training is started. */
+import { isAbsolute, join } from "node:path";
+import { isVistaError, throwIfAborted } from "../../core/errors.js";
+import type { RunOptions } from "../../core/progress.js";
+import { knownFlags, parseArguments } from "../launch/arguments.js";
+import { applyDotted, type ConfigTree, readConfigs, trainingFacts } from "../launch/config.js";
+import type { LaunchPlan } from "../launch/plan.js";
+import type { System } from "../launch/system.js";
+import { type CheckpointTools, resolveWeights, type Weights } from "../run/checkpoints.js";
+import { savedConfigs } from "../run/runs.js";
+import { checkArguments } from "./checks/arguments.js";
+import { checkConfig } from "./checks/config.js";
+import type { CheckContext, CheckFunction } from "./checks/context.js";
+import { checkData } from "./checks/data.js";
+import { checkGpus } from "./checks/gpu.js";
+import { checkCheckout, checkEnvironment, checkRendezvous, checkSbatch } from "./checks/launch.js";
+import { checkLogdir, checkResume } from "./checks/output.js";
+import { checkPython } from "./checks/python.js";
+import { checkWeights } from "./checks/weights.js";
+import type { DataTools } from "./data.js";
+import { matchesRule, RULES, type TrainFinding } from "./rules.js";
+
+/** What the preflight uses of the other parts of the package. */
+export interface Tools {
+  checkpoints: CheckpointTools;
+  data: DataTools;
+}
+
+export interface PreflightOptions {
+  /** Rules to look at, as {@link matchesRule} takes them; all where empty. */
+  only?: readonly string[];
+  /** Rules to leave out. */
+  ignore?: readonly string[];
+  signal?: AbortSignal | undefined;
+  /** Told how far the longer looks are. */
+  onProgress?: RunOptions["onProgress"];
+}
+
+export interface PreflightReport {
+  /** Errors first. */
+  findings: TrainFinding[];
+  /** What was looked at by a sample only, and which; a verdict has to say so. */
+  sampled: string[];
+}
+
+/** Each topic with the rules it may find, so that a topic nobody asks for is not looked at. */
+const TOPICS: readonly [CheckFunction, readonly (keyof typeof RULES)[]][] = [
+  [checkCheckout, ["checkout"]],
+  [checkRendezvous, ["noRendezvous", "rendezvousHost", "portBusy", "hostName"]],
+  [checkEnvironment, ["pet"]],
+  [checkSbatch, ["sbatch"]],
+  [checkArguments, ["unknownFlag", "unknownKey", "textFlag", "setTwice"]],
+  [checkConfig, ["configMissing", "configFolder", "strategy", "lateCheckpoint"]],
+  [checkResume, ["resume", "resumeAndName"]],
+  [checkLogdir, ["runExists", "logdir", "diskSpace"]],
+  [
+    checkWeights,
+    [
+      "svdMissing",
+      "svdDamaged",
+      "finetuneNeeded",
+      "finetuneMissing",
+      "finetuneFormat",
+      "finetuneDamaged",
+      "finetuneKeys",
+      "finetuneIncomplete",
+      "strayWeights",
+    ],
+  ],
+  [checkData, ["dataMissing", "dataFaulty", "subset"]],
+  [checkGpus, ["gpuCount", "gpuMemory", "gpuMig", "gpuFault", "gpuBusy", "gpuUnknown"]],
+  [checkPython, ["pythonMissing", "packageMissing", "lightning", "deepspeed"]],
+];
+
+const SEVERITY_ORDER = { error: 0, warning: 1, note: 2 };
+
+/** Looks at everything. */
+export async function preflight(
+  plan: LaunchPlan,
+  system: System,
+  tools: Tools,
+  options: PreflightOptions = {},
+): Promise<PreflightReport> {
+  const only = options.only ?? [];
+  const wanted = (code: string) =>
+    (only.length === 0 || only.some((selector) => matchesRule(code, selector))) &&
+    !(options.ignore ?? []).some((selector) => matchesRule(code, selector));
+
+  const config = await baseConfig(plan);
+  const context: CheckContext = {
+    plan,
+    system,
+    ...tools,
+    config,
+    facts: config === undefined ? undefined : trainingFacts(applyDotted(config, await assignments(plan))),
+    weights: await weightsOf(plan),
+    signal: options.signal,
+    onProgress: options.onProgress,
+    wanted: (rule) => wanted(RULES[rule].code),
+    sampled: [],
+  };
+  const found: TrainFinding[] = [];
+  for (const [check, rules] of TOPICS) {
+    throwIfAborted(options.signal);
+    if (!rules.some((name) => wanted(RULES[name].code))) continue;
+    found.push(...(await check(context)).filter((one) => wanted(one.rule)));
+    // Without a checkout every other finding would only say so again.
+    if (check === checkCheckout && found.length > 0) break;
+  }
+  found.sort((a, b) => SEVERITY_ORDER[a.severity] - SEVERITY_ORDER[b.severity]);
+  return { findings: found, sampled: context.sampled };
+}
+
+/** Selectors that name no rule, for an error message. */
+export function unknownSelectors(selectors: readonly string[]): string[] {
+  const codes = Object.values(RULES).map((rule) => rule.code);
+  return selectors.filter((selector) => !codes.some((code) => matchesRule(code, selector)));
+}
+
+/** The merged config files; undefined where one of them cannot be read, which is a finding elsewhere. */
+async function baseConfig(plan: LaunchPlan): Promise<ConfigTree | undefined> {
+  const files = plan.base.map((path) => (isAbsolute(path) ? path : join(plan.vista, path)));
+  if (files.length === 0 && plan.resume !== undefined) files.push(...(await savedConfigs(plan.resume)));
+  try {
+    return files.length === 0 ? undefined : await readConfigs(files);
+  } catch (error) {
+    if (isVistaError(error)) return undefined;
+    throw error;
+  }
+}
+
+/** The `dotted.key=value` words among the arguments for train.py. */
+async function assignments(plan: LaunchPlan): Promise<string[]> {
+  const words = parseArguments(plan.extra, await knownFlags(plan.vista));
+  return words.filter((argument) => argument.kind === "dotted").map((argument) => argument.word);
+}
+
+async function weightsOf(plan: LaunchPlan): Promise<Weights | Error | undefined> {
+  if (plan.finetune === undefined) return undefined;
+  try {
+    return await resolveWeights(plan.finetune);
+  } catch (error) {
+    if (isVistaError(error)) return error;
+    throw error;
+  }
+}

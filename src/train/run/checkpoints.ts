@@ -1,0 +1,162 @@
+/** What lies in a run folder that train.py made: checkpoints, and which of them it would go on from. */
+import type { Dirent, Stats } from "node:fs";
+import { readdir, stat } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { fromSystem, VistaError } from "../../core/errors.js";
+import type { RunOptions } from "../../core/progress.js";
+
+/** What this module needs to know of the checkpoint formats; src/train/tools.ts has the real ones. */
+export interface CheckpointTools {
+  /**
+   * The tensor names of a `.bin` or `.safetensors` file, after its headers and sizes were found in order; no payload
+   * is read.
+   */
+  listKeys(path: string): Promise<string[]>;
+  /** Throws unless every file of a DeepSpeed checkpoint folder is there and in order. */
+  checkFolder(path: string): Promise<void>;
+  /** Merges a DeepSpeed checkpoint folder into a torch file, replacing an older one. */
+  merge(folder: string, output: string, options: RunOptions): Promise<void>;
+  /** Makes a safetensors file for inference from a DeepSpeed checkpoint folder, replacing an older one. */
+  toSafetensors(folder: string, output: string, options: RunOptions): Promise<void>;
+}
+
+/** One checkpoint of a run: a folder (DeepSpeed) or a file (other strategies). */
+export interface Checkpoint {
+  /** `last.ckpt`, `epoch=03.ckpt` … */
+  name: string;
+  path: string;
+  kind: "folder" | "file";
+  /** Of all files in it. */
+  bytes: number;
+  /** Of its newest file. */
+  modified: Date;
+}
+
+/** All checkpoints of a run, oldest first; an empty list where there is none or no such folder. */
+export async function listCheckpoints(run: string): Promise<Checkpoint[]> {
+  const folder = join(run, "checkpoints");
+  let entries: Dirent[];
+  try {
+    entries = await readdir(folder, { withFileTypes: true });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+    throw fromSystem(error, folder, "list the checkpoints");
+  }
+  const found: Checkpoint[] = [];
+  for (const entry of entries) {
+    if (entry.name.endsWith(".ckpt")) found.push(await measure(join(folder, entry.name)));
+  }
+  return found.sort((a, b) => a.modified.getTime() - b.modified.getTime() || a.name.localeCompare(b.name));
+}
+
+async function measure(path: string): Promise<Checkpoint> {
+  const own = await stat(path).catch((error) => {
+    throw fromSystem(error, path, "look at the checkpoint");
+  });
+  const checkpoint: Checkpoint = {
+    name: basename(path),
+    path,
+    kind: own.isDirectory() ? "folder" : "file",
+    bytes: own.isDirectory() ? 0 : own.size,
+    modified: own.mtime,
+  };
+  if (!own.isDirectory()) return checkpoint;
+  let newest = 0;
+  for (const file of await filesBelow(path)) {
+    checkpoint.bytes += file.stats.size;
+    newest = Math.max(newest, file.stats.mtimeMs);
+  }
+  if (newest > 0) checkpoint.modified = new Date(newest);
+  return checkpoint;
+}
+
+async function filesBelow(path: string): Promise<{ path: string; stats: Stats }[]> {
+  const files: { path: string; stats: Stats }[] = [];
+  for (const entry of await readdir(path, { withFileTypes: true, recursive: true })) {
+    const file = join(entry.parentPath, entry.name);
+    const stats = await stat(file).catch(() => undefined);
+    if (stats?.isFile()) files.push({ path: file, stats });
+  }
+  return files;
+}
+
+/**
+ * The checkpoint that `train.py --resume RUN` takes: of `last*.ckpt` the newest by the time of the entry itself, as
+ * `get_checkpoint_name` of train.py has it.
+ */
+export async function lastCheckpoint(checkpoints: readonly Checkpoint[]): Promise<Checkpoint | undefined> {
+  let best: { checkpoint: Checkpoint; time: number } | undefined;
+  for (const checkpoint of checkpoints) {
+    if (!checkpoint.name.startsWith("last")) continue;
+    const time = (await stat(checkpoint.path)).mtimeMs;
+    if (best === undefined || time >= best.time) best = { checkpoint, time };
+  }
+  return best?.checkpoint;
+}
+
+/** Where the weights for `--finetune` come from. */
+export type Weights =
+  | { kind: "file"; path: string }
+  /** Shards that have to be merged into `output` first; `fresh` if that was done and nothing changed since. */
+  | { kind: "shards"; checkpoint: string; output: string; fresh: boolean };
+
+/**
+ * Finds out what a `--finetune` path is: a weights file, a checkpoint folder, or a run folder (its last checkpoint).
+ *
+ * Merged weights go into the run folder: `pytorch_model.bin` for the last checkpoint, `pytorch_model-epoch=03.bin` for
+ * another one.
+ *
+ * @throws VistaError `NOT_FOUND`, `WRONG_KIND` where the folder holds neither checkpoint nor run
+ */
+export async function resolveWeights(path: string): Promise<Weights> {
+  const own = await stat(path).catch((error) => {
+    throw fromSystem(error, path, "open the weights");
+  });
+  if (!own.isDirectory()) return { kind: "file", path };
+  if (await isShardFolder(path)) return shards(path);
+  const checkpoints = await listCheckpoints(path);
+  const last = (await lastCheckpoint(checkpoints)) ?? checkpoints.at(-1);
+  if (last === undefined) {
+    throw new VistaError(
+      "WRONG_KIND",
+      "the folder is neither a DeepSpeed checkpoint nor a run with checkpoints",
+      {
+        path,
+        hint: "Name a .bin or .safetensors file, a checkpoint folder (it has a file `latest`), or a run folder of Vista.",
+      },
+    );
+  }
+  return last.kind === "file" ? { kind: "file", path: last.path } : shards(last.path);
+}
+
+async function shards(checkpoint: string): Promise<Weights> {
+  const run = runFolderOf(checkpoint);
+  const name = basename(checkpoint).replace(/\.ckpt$/, "");
+  const last = run === undefined ? undefined : await lastCheckpoint(await listCheckpoints(run));
+  const output = join(
+    run ?? dirname(checkpoint),
+    last !== undefined && basename(last.path) === basename(checkpoint)
+      ? "pytorch_model.bin"
+      : `pytorch_model-${name}.bin`,
+  );
+  const merged = await stat(output).catch(() => undefined);
+  const { modified } = await measure(checkpoint);
+  return { kind: "shards", checkpoint, output, fresh: merged !== undefined && merged.mtime >= modified };
+}
+
+/** `RUN/checkpoints/X.ckpt` → `RUN`; undefined for a checkpoint that lies elsewhere. */
+export function runFolderOf(checkpoint: string): string | undefined {
+  const parent = dirname(checkpoint);
+  return basename(parent) === "checkpoints" ? dirname(parent) : undefined;
+}
+
+/** The file that train.py loads for these weights. */
+export function weightsFile(weights: Weights): string {
+  return weights.kind === "file" ? weights.path : weights.output;
+}
+
+/** A DeepSpeed checkpoint folder (it has `latest`) or the tag folder in one. */
+async function isShardFolder(path: string): Promise<boolean> {
+  const names = await readdir(path);
+  return names.some((name) => name === "latest" || name.endsWith("_model_states.pt"));
+}

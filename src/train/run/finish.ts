@@ -1,0 +1,68 @@
+/** What follows a training that ended well: its shards are merged, and made into a file for inference. */
+import { join } from "node:path";
+import { VistaError } from "../../core/errors.js";
+import type { RunOptions } from "../../core/progress.js";
+import { type CheckpointTools, resolveWeights, type Weights } from "./checkpoints.js";
+
+export const STEPS = ["merge", "to-st"] as const;
+export type Step = (typeof STEPS)[number];
+
+/** @throws VistaError `USAGE` for a step there is not */
+export function parseSteps(text: string): Step[] {
+  return text.split(",").map((word) => {
+    const step = STEPS.find((known) => known === word.trim());
+    if (step !== undefined) return step;
+    throw new VistaError("USAGE", `there is no step \`${word}\``, { hint: `Steps are ${STEPS.join(", ")}.` });
+  });
+}
+
+/**
+ * Merges the shards that weights come from, unless that was done and they have not changed since.
+ *
+ * @returns true if it was done now
+ */
+export async function mergeIfNeeded(
+  weights: Weights,
+  tools: CheckpointTools,
+  options: RunOptions,
+): Promise<boolean> {
+  if (weights.kind === "file" || weights.fresh) return false;
+  await tools.merge(weights.checkpoint, weights.output, options);
+  return true;
+}
+
+/**
+ * Does the steps for the last checkpoint of a run.
+ *
+ * @returns the file each step made (or found made), in order
+ * @throws VistaError `UNSUPPORTED` where the last checkpoint is a single file, and what the steps throw
+ */
+export async function finishRun(
+  run: string,
+  steps: readonly Step[],
+  tools: CheckpointTools,
+  options: RunOptions,
+): Promise<string[]> {
+  const weights = await resolveWeights(run);
+  if (weights.kind === "file") {
+    throw new VistaError(
+      "UNSUPPORTED",
+      "the last checkpoint is a single file: there are no shards to merge",
+      {
+        path: weights.path,
+      },
+    );
+  }
+  const made: string[] = [];
+  for (const step of steps) {
+    if (step === "merge") {
+      await mergeIfNeeded(weights, tools, options);
+      made.push(weights.output);
+    } else {
+      const output = join(run, "vista.safetensors");
+      await tools.toSafetensors(weights.checkpoint, output, options);
+      made.push(output);
+    }
+  }
+  return made;
+}

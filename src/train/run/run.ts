@@ -1,0 +1,203 @@
+/** Runs a training: passes its output through, forwards signals, and leaves no process behind. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { randomUUID } from "node:crypto";
+import type { Writable } from "node:stream";
+import { VistaError } from "../../core/errors.js";
+import type { Command } from "../launch/command.js";
+import { findMarked, GUARD_SCRIPT, MARK, sendSignal, signalMarked } from "./processes.js";
+import { type FailureReport, OutputWatch } from "./watch.js";
+
+export interface TrainingOptions {
+  /** Gets what the training writes, byte for byte. */
+  stdout: Writable;
+  stderr: Writable;
+  /** Environment that the command's own is added to. */
+  env: Record<string, string | undefined>;
+  /** Seconds until a torchrun without workers is ended; 0: never. Undefined for a command that is not torchrun. */
+  rendezvousTimeout?: number | undefined;
+  /** What train.py should say it loads; see {@link OutputWatch}. */
+  expectedWeights?: string | undefined;
+  /** Called once, when all processes could be told what to do; the caller forwards signals with it. */
+  onStart?: (training: RunningTraining) => void;
+}
+
+export interface RunningTraining {
+  /** The first call forwards the signal to torchrun, which ends its workers. Later calls do nothing. */
+  interrupt(signal: NodeJS.Signals): void;
+  /** Kills everything at once; synchronous, for the moment before this process ends. */
+  kill(): void;
+}
+
+export interface TrainingResult {
+  /** torchrun's exit code; 128 + n if signal n ended it; 1 after a rendezvous time-out. Never 0 for either. */
+  exitCode: number;
+  /** The signal that ended the process itself. */
+  signal: NodeJS.Signals | undefined;
+  /** No worker was started in this many seconds, and the training was ended. */
+  rendezvousTimeout: number | undefined;
+  /** What is known of a failure; also holds a silent fallback of a training that ended well. */
+  report: FailureReport;
+  /** The path train.py loaded weights from in silence, where that is not the one it was given. */
+  fallback: string | undefined;
+}
+
+/** Seconds for torchrun and its workers to end after TERM: torchrun itself gives workers 30. */
+const GRACE_SECONDS = 40;
+/** Exit codes of signals, for those that do happen to trainings. */
+const SIGNAL_NUMBERS: Partial<Record<NodeJS.Signals, number>> = {
+  SIGHUP: 1,
+  SIGINT: 2,
+  SIGQUIT: 3,
+  SIGILL: 4,
+  SIGABRT: 6,
+  SIGBUS: 7,
+  SIGFPE: 8,
+  SIGKILL: 9,
+  SIGUSR1: 10,
+  SIGSEGV: 11,
+  SIGUSR2: 12,
+  SIGPIPE: 13,
+  SIGTERM: 15,
+};
+
+/**
+ * Runs the command to its end, and the end of everything it started.
+ *
+ * @throws VistaError `NOT_FOUND` where the program or its working folder does not exist
+ */
+export async function runTraining(command: Command, options: TrainingOptions): Promise<TrainingResult> {
+  const mark = randomUUID();
+  const env = { ...options.env, ...command.env, [MARK]: mark };
+  // A process group of its own: Ctrl-C on the terminal must reach torchrun once, through us.
+  const child = spawn(command.file, command.args, {
+    cwd: command.cwd,
+    env,
+    stdio: ["inherit", "pipe", "pipe"],
+    detached: true,
+  });
+  await started(child, command);
+
+  const guard = spawn("/bin/sh", ["-c", GUARD_SCRIPT, "guard", `${MARK}=${mark}`, String(GRACE_SECONDS)], {
+    stdio: ["pipe", "ignore", "ignore"],
+    detached: true,
+    env: { PATH: options.env.PATH },
+  });
+  // Without a shell there is no guard; the training itself is not worse for it.
+  guard.on("error", () => {});
+  guard.stdin.on("error", () => {});
+  guard.unref();
+
+  const watch = new OutputWatch(options.expectedWeights);
+  passThrough(child, options, watch);
+
+  const kill = () => {
+    sendSignal(-child.pid!, "SIGKILL");
+    // A worker may be starting another process at this moment: look until nobody is left.
+    for (let round = 0; round < 20 && signalMarked(mark, "SIGKILL"); round++);
+  };
+  let interrupted = false;
+  options.onStart?.({
+    interrupt(signal) {
+      if (interrupted) return;
+      interrupted = true;
+      // To torchrun alone: it passes the signal on to the workers, who would get it twice else.
+      sendSignal(child.pid!, signal);
+    },
+    kill,
+  });
+
+  let killTimer: NodeJS.Timeout | undefined;
+  const rendezvous = watchRendezvous(mark, options.rendezvousTimeout, () => {
+    sendSignal(child.pid!, "SIGTERM");
+    killTimer = setTimeout(kill, GRACE_SECONDS * 1000);
+  });
+  const closed = new Promise<void>((resolve) => child.once("close", () => resolve()));
+  const { code, signal } = await exited(child);
+  rendezvous.stop();
+  clearTimeout(killTimer);
+  // Orphans hold the pipes open: end them before waiting for the last of the output.
+  await within(closed, 2000);
+  await endOrphans(mark);
+  await within(closed, 30_000);
+  guard.stdin.end("over\n");
+
+  return {
+    exitCode: rendezvous.expired ? 1 : (code ?? 128 + (SIGNAL_NUMBERS[signal!] ?? 0)),
+    signal: signal ?? undefined,
+    rendezvousTimeout: rendezvous.expired ? options.rendezvousTimeout : undefined,
+    report: watch.report(),
+    fallback: watch.fallback,
+  };
+}
+
+function started(child: ChildProcess, command: Command): Promise<void> {
+  return new Promise((resolve, reject) => {
+    child.once("spawn", resolve);
+    child.once("error", (error: NodeJS.ErrnoException) => {
+      const reason =
+        error.code === "ENOENT" ? "there is no such program, or no such working folder" : error.message;
+      reject(
+        new VistaError("NOT_FOUND", `cannot start it: ${reason}`, {
+          path: command.file,
+          hint: "Activate Vista's environment, or name the program with --torchrun or --python.",
+          cause: error,
+        }),
+      );
+    });
+  });
+}
+
+function passThrough(child: ChildProcess, options: TrainingOptions, watch: OutputWatch): void {
+  for (const name of ["stdout", "stderr"] as const) {
+    const from = child[name]!;
+    from.on("data", (chunk: Buffer) => watch.add(name, chunk));
+    from.pipe(options[name], { end: false });
+  }
+}
+
+function exited(child: ChildProcess): Promise<{ code: number | null; signal: NodeJS.Signals | null }> {
+  return new Promise((resolve) => child.once("exit", (code, signal) => resolve({ code, signal })));
+}
+
+/** Ends what torchrun has left behind: workers of a torchrun that was killed, data loaders of killed workers. */
+async function endOrphans(mark: string): Promise<void> {
+  if (!signalMarked(mark, "SIGTERM")) return;
+  for (let waited = 0; waited < 5000; waited += 100) {
+    await pause(100);
+    if (findMarked(mark).length === 0) return;
+  }
+  while (signalMarked(mark, "SIGKILL")) await pause(50);
+}
+
+/** Torchrun starts its workers when all nodes have met; until then it waits without a word. */
+function watchRendezvous(mark: string, seconds: number | undefined, onTimeout: () => void) {
+  const state = { expired: false, stop: () => {} };
+  if (seconds === undefined || seconds === 0) return state;
+  const end = Date.now() + seconds * 1000;
+  const timer = setInterval(
+    () => {
+      if (findMarked(mark).some((one) => one.worker)) return clearInterval(timer);
+      if (Date.now() < end) return;
+      clearInterval(timer);
+      state.expired = true;
+      onTimeout();
+    },
+    Math.min(2000, seconds * 250),
+  );
+  state.stop = () => clearInterval(timer);
+  return state;
+}
+
+/** Waits for a promise, but no longer than this; the timer does not keep the process alive afterwards. */
+async function within(promise: Promise<void>, milliseconds: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const limit = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, milliseconds);
+  });
+  await Promise.race([promise, limit]);
+  clearTimeout(timer);
+}
+
+function pause(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}

@@ -1,0 +1,194 @@
+/** The copy loop on plans that ordinary checkpoints do not have: views, gaps, overlaps, casts, computed tensors. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { open } from "node:fs/promises";
+import { join } from "node:path";
+import { crc32 } from "node:zlib";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import type { OutputPart } from "../../../src/checkpoint/copy/parts.js";
+import { type WriteOptions, writeParts } from "../../../src/checkpoint/copy/sink.js";
+import { castTensor, makeTensor, type Tensor, viewTensor } from "../../../src/checkpoint/tensor/tensor.js";
+import { type Region, SourceFile } from "../../../src/core/io/source.js";
+import { temporaryFolder } from "../../helpers/state.js";
+
+async function regionOf(content: Uint8Array, crc = crc32(content)): Promise<Region> {
+  const path = join(temporaryFolder(), "input");
+  writeFileSync(path, content);
+  return {
+    file: await SourceFile.open(path),
+    name: "record",
+    offset: 0,
+    length: content.byteLength,
+    crc32: crc,
+  };
+}
+
+async function write(parts: readonly OutputPart[], options: WriteOptions = {}): Promise<Buffer> {
+  const path = join(temporaryFolder(), "output");
+  const handle = await open(path, "w");
+  try {
+    await writeParts(handle, path, parts, options);
+  } finally {
+    await handle.close();
+  }
+  return readFileSync(path);
+}
+
+const part = (tensor: Tensor): OutputPart => ({ kind: "tensor", tensor });
+const floats = (values: readonly number[]) => new Uint8Array(Float32Array.from(values).buffer);
+const asFloats = (bytes: Buffer) => [...new Float32Array(new Uint8Array(bytes).buffer)];
+
+describe("views", () => {
+  it("a transposed, an expanded and a stepped view are gathered", async () => {
+    const region = await regionOf(floats([0, 1, 2, 3, 4, 5]));
+    const output = await write([
+      part(viewTensor(region, "F32", 0, [3, 2], [1, 3])),
+      part(viewTensor(region, "F32", 1, [2, 2], [0, 1])),
+      part(viewTensor(region, "F32", 0, [3], [2])),
+    ]);
+    expect(asFloats(output)).toEqual([0, 3, 1, 4, 2, 5, 1, 2, 1, 2, 0, 2, 4]);
+  });
+
+  it("any view of any storage is what index arithmetic says", async () => {
+    const storage = Array.from({ length: 60 }, (_, i) => i);
+    const region = await regionOf(floats(storage));
+    const view = fc
+      .array(fc.record({ size: fc.integer({ min: 1, max: 4 }), stride: fc.integer({ min: 0, max: 5 }) }), {
+        maxLength: 3,
+      })
+      .chain((dims) => fc.record({ dims: fc.constant(dims), offset: fc.integer({ min: 0, max: 10 }) }));
+    await fc.assert(
+      fc.asyncProperty(view, async ({ dims, offset }) => {
+        const shape = dims.map(({ size }) => size);
+        const strides = dims.map(({ stride }) => stride);
+        let expected = [offset];
+        for (const { size, stride } of dims) {
+          expected = expected.flatMap((at) => Array.from({ length: size }, (_, i) => at + i * stride));
+        }
+        const output = await write([part(viewTensor(region, "F32", offset, shape, strides))]);
+        expect(asFloats(output)).toEqual(expected);
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  it("a view that leaves its storage is refused", async () => {
+    const region = await regionOf(floats([0, 1, 2]));
+    expect(() => viewTensor(region, "F32", 1, [3], [1])).toThrow(/needs 16 bytes, its storage has 12/);
+  });
+});
+
+describe("checksums of the input", () => {
+  const damaged = (content: Uint8Array) => regionOf(content, crc32(content) ^ 1);
+
+  it.each<[string, (region: Region) => Tensor[]]>([
+    ["whole", (region) => [viewTensor(region, "F32", 0, [6], [1])]],
+    [
+      "in two parts, out of order",
+      (region) => [viewTensor(region, "F32", 3, [3], [1]), viewTensor(region, "F32", 0, [3], [1])],
+    ],
+    [
+      "with gaps before, between and after",
+      (region) => [viewTensor(region, "F32", 1, [1], [1]), viewTensor(region, "F32", 4, [1], [1])],
+    ],
+    [
+      "overlapping",
+      (region) => [viewTensor(region, "F32", 0, [4], [1]), viewTensor(region, "F32", 2, [4], [1])],
+    ],
+    ["strided", (region) => [viewTensor(region, "F32", 0, [3, 2], [1, 3])]],
+    ["only cast", (region) => [castTensor(viewTensor(region, "I32", 0, [6], [1]), "F32")]],
+    ["only at its beginning", (region) => [viewTensor(region, "F32", 0, [1], [1])]],
+  ])("a region read %s passes when right and fails when wrong", async (_, views) => {
+    const content = floats([1, 2, 3, 4, 5, 6]);
+    await write(views(await regionOf(content)).map(part));
+    await expect(write(views(await damaged(content)).map(part))).rejects.toMatchObject({ code: "CHECKSUM" });
+    await write(views(await damaged(content)).map(part), { verify: false });
+  });
+
+  it("0 means that none was computed", async () => {
+    await write([part(viewTensor(await regionOf(floats([1, 2]), 0), "F32", 0, [2], [1]))]);
+  });
+});
+
+describe("large outputs", () => {
+  it("tensors over many windows keep their bytes, and their CRC is told", async () => {
+    const content = new Uint8Array(11_000_003).map((_, i) => (i * 7) ^ (i >> 8));
+    const region = await regionOf(content);
+    const cuts = [0, 1, 5_000_000, 5_000_000, 10_999_999, content.length];
+    const crcs: number[] = [];
+    const parts = cuts.slice(1).map((end, i): OutputPart => {
+      const start = cuts[i]!;
+      const tensor = makeTensor("U8", [end - start], {
+        kind: "pieces",
+        pieces: [{ region, start, length: end - start }],
+      });
+      return { kind: "tensor", tensor, onCrc32: (crc) => crcs.push(crc) };
+    });
+    expect((await write(parts)).equals(Buffer.from(content))).toBe(true);
+    expect(crcs).toEqual(cuts.slice(1).map((end, i) => crc32(content.subarray(cuts[i], end))));
+  });
+
+  it("bytes that depend on earlier CRCs are asked for after them", async () => {
+    const region = await regionOf(new Uint8Array(9_000_000));
+    let crc = -1;
+    const trailer = Buffer.alloc(4);
+    const output = await write([
+      {
+        kind: "tensor",
+        tensor: viewTensor(region, "U8", 0, [9_000_000], [1]),
+        onCrc32: (value) => {
+          crc = value;
+        },
+      },
+      {
+        kind: "late",
+        length: 4,
+        bytes: () => {
+          trailer.writeUInt32LE(crc);
+          return trailer;
+        },
+      },
+    ]);
+    expect(output.readUInt32LE(9_000_000)).toBe(crc32(new Uint8Array(9_000_000)));
+  });
+
+  it("a tensor computed from others is computed once", async () => {
+    const region = await regionOf(floats(Array.from({ length: 3_000_000 }, (_, i) => i % 1000)));
+    let times = 0;
+    const input = viewTensor(region, "F32", 0, [3_000_000], [1]);
+    const doubled = makeTensor("F32", [3_000_000], {
+      kind: "computed",
+      inputs: [input],
+      compute: ([bytes], result) => {
+        times++;
+        const values = new Float32Array(bytes!.buffer, bytes!.byteOffset, bytes!.byteLength / 4);
+        result.set(new Uint8Array(values.map((value) => value * 2).buffer));
+      },
+    });
+    const values = asFloats(await write([part(doubled)]));
+    expect([times, values.length, values[999], values[2_999_999]]).toEqual([1, 3_000_000, 1998, 1998]);
+  });
+});
+
+it("an abort stops it, with nothing in flight", async () => {
+  const region = await regionOf(new Uint8Array(40_000_000));
+  const controller = new AbortController();
+  let reports = 0;
+  const running = write([part(viewTensor(region, "U8", 0, [40_000_000], [1]))], {
+    signal: controller.signal,
+    onProgress: () => {
+      reports++;
+      controller.abort();
+    },
+  });
+  await expect(running).rejects.toMatchObject({ code: "ABORTED" });
+  expect(reports).toBeLessThan(10);
+});
+
+it("a file that became shorter is an error, not zeros", async () => {
+  const region = await regionOf(floats([1, 2, 3, 4]));
+  writeFileSync(region.file.path, "");
+  await expect(write([part(viewTensor(region, "F32", 0, [4], [1]))])).rejects.toMatchObject({
+    code: "TRUNCATED",
+  });
+});

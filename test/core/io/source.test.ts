@@ -1,0 +1,56 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterEach, expect, it, vi } from "vitest";
+import { SourceFile } from "../../../src/core/io/source.js";
+import { temporaryFolder } from "../../helpers/state.js";
+
+afterEach(() => vi.restoreAllMocks());
+
+async function openFile(): Promise<SourceFile> {
+  const path = join(temporaryFolder(), "data");
+  writeFileSync(path, Buffer.from("0123456789"));
+  return SourceFile.open(path);
+}
+
+/** Each look at the clock is this many nanoseconds after the one before. */
+function clockOf(step: bigint): void {
+  let now = 0n;
+  vi.spyOn(process.hrtime, "bigint").mockImplementation(() => {
+    now += step;
+    return now;
+  });
+}
+
+it("a few bytes that are in memory come at once", async () => {
+  clockOf(10_000n);
+  const file = await openFile();
+  const target = Buffer.alloc(3);
+  expect(file.readSmall(target, 4)).toBeUndefined();
+  expect(target.toString()).toBe("456");
+  await file.close();
+});
+
+it("a file that was slow once is waited for, and gives the same bytes", async () => {
+  clockOf(2_000_000n);
+  const file = await openFile();
+  const target = Buffer.alloc(3);
+  expect(file.readSmall(target, 0)).toBeUndefined();
+  const second = file.readSmall(target, 7);
+  expect(second).toBeInstanceOf(Promise);
+  await second;
+  expect(target.toString()).toBe("789");
+  await file.close();
+});
+
+it("bytes beyond the end are an error with the numbers, and a closed file is opened again", async () => {
+  const file = await openFile();
+  await expect(file.readSmall(Buffer.alloc(4), 8)).rejects.toMatchObject({
+    code: "TRUNCATED",
+    message: expect.stringContaining("4 bytes wanted, 2 there"),
+  });
+  await file.close();
+  const target = Buffer.alloc(2);
+  await file.readSmall(target, 1);
+  expect(target.toString()).toBe("12");
+  await file.close();
+});

@@ -1,0 +1,77 @@
+/** Worker threads, with a module of their own over the built files: what crosses over, and how they end. */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { runWorker, TaskThread } from "../../../src/core/io/worker.js";
+
+let folder: string;
+let entry: URL;
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "vista-worker-"));
+  const file = join(folder, "entry.mjs");
+  const dist = (name: string) => JSON.stringify(pathToFileURL(join(process.cwd(), "dist", name)).href);
+  writeFileSync(
+    file,
+    `import { readFileSync } from "node:fs";
+    import { VistaError } from ${dist("errors.js")};
+    import { serveTasks } from ${dist("io/worker.js")};
+    serveTasks((task, send) => {
+      if (task === "count") for (let i = 0; i < 3; i++) send({ kind: "number", value: i });
+      if (task === "ours") throw new VistaError("FORMAT", "is bent", { path: "a.json", hint: "Mend it." });
+      if (task === "system") readFileSync("/no/such/file");
+      if (task === "bug") null.length;
+      if (task === "busy") { send({ kind: "number", value: 0 }); for (;;); }
+    });`,
+  );
+  entry = pathToFileURL(file);
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+type Message = { kind: "number"; value: number };
+
+describe("a thread", () => {
+  it("runs tasks one after the other, and goes on after an error", async () => {
+    const thread = new TaskThread<string, Message>(entry, undefined);
+    const got: number[] = [];
+    const take = ({ value }: Message) => void got.push(value);
+    try {
+      await thread.run("count", take);
+      await expect(thread.run("ours", take)).rejects.toMatchObject({
+        name: "VistaError",
+        code: "FORMAT",
+        message: "a.json: is bent",
+        hint: "Mend it.",
+      });
+      await expect(thread.run("system", take)).rejects.toMatchObject({
+        code: "ENOENT",
+        syscall: "open",
+        message: expect.stringContaining("/no/such/file"),
+      });
+      await thread.run("count", take);
+      expect(got).toEqual([0, 1, 2, 0, 1, 2]);
+    } finally {
+      await thread.close();
+    }
+  });
+
+  it("dies of a bug, with its message", async () => {
+    await expect(runWorker(entry, "bug", undefined, () => {})).rejects.toThrow(TypeError);
+  });
+
+  it("ends when asked to, in the middle of a computation", async () => {
+    const controller = new AbortController();
+    let started = 0;
+    const run = runWorker<string, Message>(entry, "busy", controller.signal, () => {
+      started = performance.now();
+      controller.abort();
+    });
+    await expect(run).rejects.toMatchObject({ code: "ABORTED" });
+    expect(performance.now() - started).toBeLessThan(3000);
+    await expect(runWorker(entry, "count", controller.signal, () => {})).rejects.toMatchObject({
+      code: "ABORTED",
+    });
+  });
+});

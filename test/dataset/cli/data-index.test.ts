@@ -1,0 +1,255 @@
+/** `vista-data index`, `stats`, `preview`, and `check` on OpenDV-YouTube, as a user runs them. */
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import sharp from "sharp";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { folderOf, languageRows, makeOpenDv, makeRows, type OpenDvRow } from "../../../bench/make-opendv.mjs";
+import type { Finding } from "../../../src/dataset/finding.js";
+import type { Report } from "../../../src/dataset/report/report.js";
+import { runCli } from "../../helpers/cli.js";
+import { copyOf, newFolder, removeFolders } from "../opendv/support.js";
+
+/** A Vista folder with 6 videos of 40 frames in data/YouTube. */
+let vista: string;
+let rows: OpenDvRow[];
+/** A language file that is large enough for a worker thread. */
+let language: string;
+let languageCount = 0;
+
+const run = (...args: string[]) => runCli("vista-data", args);
+
+beforeAll(async () => {
+  vista = newFolder();
+  mkdirSync(join(vista, "annos"));
+  rows = await makeOpenDv(join(vista, "data/YouTube"), { frames: 40 });
+  language = join(newFolder(), "10hz_YouTube_train_split0.json");
+  const parts: string[] = [];
+  const long = makeRows({ youtubers: 3, videos: 5, val: 0, seed: 4 });
+  for (const row of languageRows(long, 12_000)) {
+    parts.push(JSON.stringify(row).replaceAll('":', '": ').replaceAll(',"', ', "'));
+    languageCount++;
+  }
+  writeFileSync(language, `[${parts.join(", ")}]`);
+});
+afterAll(removeFolders);
+
+describe("index", () => {
+  it("writes an index, and YouTube.json as Vista's loader reads it", async () => {
+    const root = copyOf(vista);
+    const { code, stdout, stderr } = await run(
+      "index",
+      root,
+      "--annos",
+      join(root, "annos/YouTube.json"),
+      "--quiet",
+    );
+    expect(stderr).toBe("");
+    expect(code).toBe(0);
+    expect(stdout).toContain("OpenDV-YouTube: 6 videos, 240 frames");
+    expect(stdout).toContain("80 clips of 25 frames from 5 videos (train)");
+    const records = JSON.parse(readFileSync(join(root, "annos/YouTube.json"), "utf8"));
+    expect(records).toHaveLength(80);
+    for (const { folder_name, first_frame } of records) {
+      // The loader's own steps.
+      const [digits, extension, ...more] = first_frame.split(".");
+      expect(more).toEqual([]);
+      for (const index of [0, 24]) {
+        const name = `${String(Number.parseInt(digits, 10) + index).padStart(digits.length, "0")}.${extension}`;
+        expect(existsSync(join(root, "data/YouTube", folder_name, name))).toBe(true);
+      }
+    }
+    const check = await run("check", root, "--quiet", "--index", join(root, "vista-data.index"));
+    expect(check.stdout).toContain("Verdict: clean.");
+    expect(check.code).toBe(0);
+  });
+
+  it("takes a set that is a folder in data/YouTube", async () => {
+    const root = copyOf(vista);
+    const parts = readdirSync(join(root, "data/YouTube"));
+    mkdirSync(join(root, "data/YouTube/OpenDV-YouTube"));
+    for (const part of parts)
+      renameSync(join(root, "data/YouTube", part), join(root, "data/YouTube/OpenDV-YouTube", part));
+    const annos = join(root, "annos/YouTube_val.json");
+    await run("index", root, "--annos", annos, "--split", "val", "--stride", "8", "--quiet");
+    expect(JSON.parse(readFileSync(annos, "utf8"))).toEqual([
+      { folder_name: `OpenDV-YouTube/${folderOf(rows[5]!)}`, first_frame: "000000000.jpg" },
+      { folder_name: `OpenDV-YouTube/${folderOf(rows[5]!)}`, first_frame: "000000008.jpg" },
+    ]);
+    expect((await run("check", root, "--quiet")).stdout).toContain("Verdict: clean.");
+  });
+
+  it("refuses to replace an annotation file, and a file that is no index", async () => {
+    const root = copyOf(vista);
+    const annos = join(root, "annos/YouTube.json");
+    writeFileSync(annos, "[]");
+    const refused = await run("index", root, "--annos", annos);
+    expect(refused.code).toBe(1);
+    expect(refused.stderr).toMatch(/already exists.*--force/);
+    expect(existsSync(join(root, "vista-data.index"))).toBe(false);
+    const other = await run("index", root, "-o", annos);
+    expect(other.code).toBe(1);
+    expect(other.stderr).toMatch(/not an index file/);
+    expect(readFileSync(annos, "utf8")).toBe("[]");
+    expect((await run("index", root, "--from-language", language)).code).toBe(2);
+    expect((await run("index", newFolder())).stderr).toMatch(/neither nuScenes nor OpenDV-YouTube/);
+  });
+
+  it("makes YouTube.json from a language file, with and without the frames", async () => {
+    const root = newFolder();
+    mkdirSync(join(root, "data/YouTube/full_images/A/b"), { recursive: true });
+    rmSync(join(root, "data/YouTube/full_images/A"), { recursive: true });
+    const annos = join(root, "YouTube.json");
+    const { code, stdout, stderr } = await run(
+      "index",
+      root,
+      "--annos",
+      annos,
+      "--from-language",
+      language,
+      "--json",
+      "--quiet",
+    );
+    expect(stderr).toBe("");
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout).annos).toMatchObject({ clips: 15 * (12_000 - 24), folders: 15 });
+  });
+});
+
+describe("Ctrl-C while an index is made", () => {
+  /** Runs `index`, sends SIGINT as soon as `when` says so, and measures how long it takes to end. */
+  async function interrupted(args: string[], when: () => boolean) {
+    let sent = 0;
+    const result = await runCli("vista-data", ["index", ...args, "--quiet"], {
+      onStart: (kill) => {
+        const timer = setInterval(() => {
+          if (!when()) return;
+          clearInterval(timer);
+          sent = performance.now();
+          kill("SIGINT");
+        }, 5);
+      },
+    });
+    expect(sent).toBeGreaterThan(0);
+    // "Within a second" on a machine of one's own; this one may be busy.
+    expect(performance.now() - sent).toBeLessThan(4000);
+    return result;
+  }
+
+  it("lists folders: leaves the old index as it was", async () => {
+    // Many links to one folder: the listing takes many seconds, and to make them none.
+    const root = newFolder();
+    const [row] = await makeOpenDv(join(root, "frames"), { youtubers: 1, videos: 1, val: 0, frames: 5000 });
+    const youtuber = join(root, "full_images/Someone");
+    mkdirSync(youtuber, { recursive: true });
+    for (let i = 0; i < 5000; i++)
+      symlinkSync(join(root, "frames", folderOf(row!)), join(youtuber, `video${i}`));
+    const old = join(root, "vista-data.index");
+    const small = await run("index", join(root, "frames"), "-o", old, "--quiet");
+    expect(small.code).toBe(0);
+    const before = readFileSync(old);
+    const names = readdirSync(root).sort();
+    const start = performance.now();
+    const { code, stdout, stderr } = await interrupted([root], () => performance.now() - start > 3000);
+    expect(stderr).toMatch(
+      /^vista-data: interrupted; nothing was written\. Covered: index frames, [\d,]+ of 5,000 folders\.\n$/,
+    );
+    expect(stdout).toBe("");
+    expect(code).toBe(130);
+    expect(readFileSync(old)).toEqual(before);
+    expect(readdirSync(root).sort()).toEqual(names);
+  });
+
+  it("writes clips: leaves the old annotation file and no new index", async () => {
+    const root = newFolder();
+    mkdirSync(join(root, "data/YouTube/full_images"), { recursive: true });
+    const annos = join(root, "YouTube.json");
+    writeFileSync(annos, "[]");
+    // One record of a very long clip stands for three million clips to write.
+    const long = join(root, "10hz_YouTube_train_split0.json");
+    const record = {
+      cmd: 0,
+      blip: "",
+      folder: "full_images/Someone/dQw4w9WgXcQ",
+      first_frame: "000000000.jpg",
+      last_frame: "003000000.jpg",
+    };
+    writeFileSync(long, JSON.stringify([record]));
+    const names = readdirSync(root).sort();
+    const { code, stdout, stderr } = await interrupted(
+      [root, "--annos", annos, "--force", "--from-language", long],
+      () => readdirSync(root).some((name) => name.endsWith(".partial")),
+    );
+    expect(stderr).toMatch(
+      /^vista-data: interrupted; nothing was written\..* write clips, [\d,]+ of 2,999,977 rows/,
+    );
+    expect(stdout).toBe("");
+    expect(code).toBe(130);
+    expect(readFileSync(annos, "utf8")).toBe("[]");
+    expect(readdirSync(root).sort()).toEqual(names);
+  });
+});
+
+describe("check", () => {
+  it("reads a large language file in a thread of its own, and finds what is wrong near its end", async () => {
+    const report = await run("check", join(language, ".."), "--annos", language, "--json", "--quiet");
+    expect(report.code).toBe(0);
+    const { parts } = JSON.parse(report.stdout) as Report;
+    expect(parts[0]!.coverage).toEqual([
+      { what: "annotation records", checked: languageCount, total: languageCount },
+    ]);
+    const broken = join(newFolder(), "10hz_YouTube_train_split1.json");
+    const content = readFileSync(language, "utf8");
+    const at = content.lastIndexOf('{"cmd": ');
+    writeFileSync(broken, `${content.slice(0, at)}{"cmd": 77${content.slice(content.indexOf(",", at))}`);
+    const bad = await run("check", join(broken, ".."), "--annos", broken, "--json", "--quiet");
+    expect(bad.code).toBe(1);
+    const [finding] = (JSON.parse(bad.stdout) as { findings: Finding[] }).findings.filter(
+      ({ rule }) => rule === "annos/cmd-range",
+    );
+    expect(finding).toMatchObject({ record: `record ${languageCount - 1}`, offset: at });
+  });
+});
+
+describe("stats", () => {
+  it("prints figures, or one JSON object", async () => {
+    const text = await run("stats", join(vista, "data/YouTube"), "--quiet");
+    expect(text.stdout).toMatch(/clips of 25 frames +96/);
+    expect(text.stdout).toMatch(/Japan +1 video/);
+    const json = await run("stats", vista, "--json", "--quiet");
+    expect(JSON.parse(json.stdout)).toMatchObject({ opendv: { videos: 6, frames: 240 } });
+    expect((await run("stats", newFolder())).code).toBe(1);
+  });
+});
+
+describe("preview", () => {
+  it("writes a sheet of the size that the config gives", async () => {
+    const sheet = join(newFolder(), "sheet.png");
+    const config = join(newFolder(), "config.yaml");
+    writeFileSync(
+      config,
+      "data:\n  target: vwm.data.dataset.Sampler\n  params:\n    subsets: [YouTube]\n    target_height: 64\n    target_width: 128\n    num_frames: 10\n",
+    );
+    const folder = join(vista, "data/YouTube", folderOf(rows[0]!));
+    const { code, stderr } = await run("preview", folder, "-o", sheet, "--config", config, "--quiet");
+    expect(stderr).toBe("");
+    expect(code).toBe(0);
+    expect(await sharp(sheet).metadata()).toMatchObject({
+      format: "png",
+      width: 5 * 136 + 8,
+      height: 68 + 2 * 72 + 8,
+    });
+    expect((await run("preview", folder, "-o", sheet)).stderr).toMatch(/already exists/);
+    expect((await run("preview", folder)).code).toBe(2);
+    const none = await run("preview", join(vista, "nowhere"), "-o", join(newFolder(), "x.png"));
+    expect([none.code, none.stderr]).toEqual([1, expect.stringMatching(/no such folder, record or sample/)]);
+  });
+});

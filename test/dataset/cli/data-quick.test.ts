@@ -1,0 +1,89 @@
+/** `vista-data check --quick` as a user runs it. */
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import type { Report } from "../../../src/dataset/report/report.js";
+import { runCli } from "../../helpers/cli.js";
+import { newFolder, removeFolders } from "../opendv/support.js";
+
+afterAll(removeFolders);
+
+const name = (frame: number) => `${String(frame).padStart(9, "0")}.jpg`;
+let root: string;
+
+beforeAll(() => {
+  root = newFolder();
+  mkdirSync(join(root, "annos"));
+  const records: object[] = [];
+  for (const video of ["a", "b", "c"]) {
+    mkdirSync(join(root, "data/YouTube/Driver", video), { recursive: true });
+    for (let i = 0; i < 200; i++) writeFileSync(join(root, "data/YouTube/Driver", video, name(i)), "");
+    for (let i = 0; i < 176; i++) records.push({ folder_name: `Driver/${video}`, first_frame: name(i) });
+  }
+  writeFileSync(join(root, "annos/YouTube.json"), JSON.stringify(records));
+});
+
+const check = (...args: string[]) => runCli("vista-data", ["check", root, "--quiet", ...args]);
+
+test("a clean set: exit code 0, and a verdict that says it rests on a sample", async () => {
+  const { code, stdout, stderr } = await check("--quick");
+  expect([code, stderr]).toEqual([0, ""]);
+  expect(stdout).toContain(
+    "Verdict: clean, as far as a sample shows (frames of 400 of 528 records of annos/YouTube.json (seed 0) and the last one of 3 folders).",
+  );
+  // Empty files are no images, which is not what the quick form looks at; the whole check does.
+  expect((await check()).code).toBe(1);
+});
+
+test("--sample and --seed choose the records; as many as there are leave nothing to say", async () => {
+  const { stdout } = await check("--quick", "--sample", "10", "--seed", "3");
+  expect(stdout).toContain("frames of 10 of 528 records of annos/YouTube.json (seed 3)");
+  expect((await check("--quick", "--sample", "528")).stdout).toContain("Verdict: clean.");
+});
+
+test("a fault: exit code 1, in JSON with what was looked at", async () => {
+  const frame = join(root, "data/YouTube/Driver/c", name(199));
+  rmSync(frame);
+  const { code, stdout } = await check("--quick", "--json");
+  writeFileSync(frame, "");
+  const report = JSON.parse(stdout) as Report;
+  expect(code).toBe(1);
+  expect(report.findings.map((one) => one.rule)).toEqual(["annos/past-end"]);
+  expect(report.parts.map((part) => part.kind)).toEqual(["annotations"]);
+  expect(report.parts[0]!.annotations![0]!.quick).toMatchObject({ total: 528, sampled: 0 });
+});
+
+test("a file that a worker thread reads", async () => {
+  // 700,000 records of one video, 36 MB.
+  const records = Array.from(
+    { length: 700_000 },
+    (_, i) => `{"folder_name": "Driver/a", "first_frame": "${name(i)}"}`,
+  );
+  const file = join(root, "large.json");
+  writeFileSync(file, `[${records.join(", ")}]`);
+  const { code, stdout } = await check("--quick", "--json", "--annos", file, "--ignore", "annos/past-end");
+  rmSync(file);
+  const report = JSON.parse(stdout) as Report;
+  expect(code).toBe(1);
+  const large = report.parts[0]!.annotations!.find((each) => each.path === "large.json")!;
+  expect(large.quick!.frames).toMatchObject({ records: 400, folders: 1 });
+  expect(large.quick!.frames!.missing).toBeGreaterThan(390);
+});
+
+test.each([
+  [["--quick", "--kind", "nuscenes"], "--kind nuscenes is about something else"],
+  [["--quick", "--decode"], "--decode is about something else"],
+  [["--quick", "--tables-only"], "--tables-only is about something else"],
+  [["--quick", "--sample", "all"], "a sample"],
+])("wrong usage: %j", async (args, message) => {
+  const { code, stdout, stderr } = await check(...args);
+  expect([code, stdout]).toEqual([2, ""]);
+  expect(stderr).toContain(message);
+});
+
+test("no annotation files: said in one line", async () => {
+  const empty = newFolder();
+  const { code, stderr } = await runCli("vista-data", ["check", empty, "--quick"]);
+  expect(code).toBe(1);
+  expect(stderr).toContain("no annotations data here");
+});

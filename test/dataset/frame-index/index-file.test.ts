@@ -1,0 +1,266 @@
+/** The index file and what is made from it. */
+import { readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import fc from "fast-check";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { makeNuScenes } from "../../../bench/make-nuscenes.mjs";
+import { folderOf, languageRows, type OpenDvRow, toPythonJson } from "../../../bench/make-opendv.mjs";
+import { checkAnnotations } from "../../../src/dataset/annotations/check.js";
+import { type BuiltIndex, buildIndex } from "../../../src/dataset/frame-index/build.js";
+import { framesFromSample } from "../../../src/dataset/frame-index/chains.js";
+import { type DatasetIndex, decodeIndex, encodeIndex } from "../../../src/dataset/frame-index/format.js";
+import { readLanguage } from "../../../src/dataset/frame-index/language.js";
+import { writeYouTube } from "../../../src/dataset/frame-index/youtube.js";
+import { type FolderScan, scanFolder } from "../../../src/dataset/opendv/folder-listing.js";
+import { FrameSet } from "../../../src/dataset/opendv/runs.js";
+import { collect, copyOf, frame, makeSet, newFolder, removeFolders } from "../opendv/support.js";
+
+let clean: { root: string; rows: OpenDvRow[] };
+beforeAll(async () => {
+  clean = await makeSet();
+});
+afterAll(removeFolders);
+
+const text = fc.string({ minLength: 1, maxLength: 12 });
+const runs = fc.uniqueArray(fc.nat({ max: 5000 }), { maxLength: 60 }).map((numbers) => {
+  const set = new FrameSet();
+  for (const number of numbers) set.add(number);
+  return set.runs();
+});
+const layout = fc.record({
+  prefix: fc.constantFrom("", "f_"),
+  width: fc.nat({ max: 9 }),
+  extension: fc.constantFrom("jpg", "png"),
+});
+const scan = fc.record(
+  {
+    layout,
+    runs,
+    odd: fc.array(fc.record({ layout, duplicates: runs, others: runs }), { maxLength: 2 }),
+    strays: fc.array(text, { maxLength: 3 }),
+    strayCount: fc.nat(),
+    folders: fc.array(text, { maxLength: 3 }),
+  },
+  { requiredKeys: ["runs", "odd", "strays", "strayCount", "folders"] },
+);
+const stamp = fc.tuple(fc.nat(), fc.nat(), fc.nat(), fc.nat(), fc.maxSafeNat(), fc.nat());
+
+test("an index comes back as it was written", () => {
+  const folder = fc.record(
+    {
+      path: text,
+      split: fc.constantFrom("train" as const, "val" as const),
+      youtuber: text,
+      videoId: text,
+      stamp,
+      scan,
+    },
+    { requiredKeys: ["path", "videoId", "scan"] },
+  );
+  const chain = fc
+    .record({
+      scene: text,
+      sceneToken: text,
+      log: text,
+      steps: fc.array(fc.tuple(fc.nat({ max: 200_000 }), fc.boolean()), { maxLength: 20 }),
+      usual: fc.boolean(),
+    })
+    .map(({ scene, sceneToken, steps, usual }) => {
+      let time = 1532402927612460;
+      const files = steps.map(([step, key]) => {
+        time += step;
+        return usual
+          ? `${key ? "samples" : "sweeps"}/CAM_FRONT/n015-log__CAM_FRONT__${time}.jpg`
+          : `odd/${time}.png`;
+      });
+      return { scene, sceneToken, files, keyFrames: steps.map(([, key]) => key) };
+    });
+  fc.assert(
+    fc.property(fc.array(folder, { maxLength: 4 }), fc.array(chain, { maxLength: 4 }), (folders, chains) => {
+      const index: DatasetIndex = {
+        opendv: { root: "r", folders: folders as NonNullable<DatasetIndex["opendv"]>["folders"] },
+        nuscenes: { root: "n", version: "v1.0-mini", chains },
+      };
+      expect(decodeIndex(encodeIndex(index), "x")).toEqual(index);
+    }),
+  );
+});
+
+test("what is no index is refused with a reason", () => {
+  const index = encodeIndex({ opendv: { root: "r", folders: [] } });
+  const decode = (bytes: Uint8Array) => () => decodeIndex(bytes, "x");
+  expect(decode(index.subarray(0, -2))).toThrow(/x: is not an index file/);
+  expect(decode(Buffer.from("[]"))).toThrow(/not an index file/);
+  expect(decode(Buffer.from([0x81, 0xa1, 0x61, 0x01]))).toThrow(/not an index file of vista-data/);
+  const later = Buffer.from(index);
+  later[later.indexOf("version") + 7] = 9;
+  expect(decode(later)).toThrow(/version 9; this program reads 1/);
+});
+
+describe("a second run", () => {
+  /** Makes folders look as if they had changed long ago; their ctime is still now, so time is waited out. */
+  async function aged(root: string): Promise<void> {
+    for (const row of clean.rows) utimesSync(join(root, folderOf(row)), 1_600_000_000, 1_600_000_000);
+    await new Promise((resolve) => setTimeout(resolve, 2600));
+  }
+  const again = (root: string, built: BuiltIndex) =>
+    buildIndex(root, { previous: decodeIndex(encodeIndex(built.index), "x") });
+
+  test("reads only what changed, whatever the change", async () => {
+    const root = copyOf(clean.root);
+    await aged(root);
+    const first = await buildIndex(root);
+    expect([first.read, first.reused]).toEqual([6, 0]);
+    const second = await again(root, first);
+    expect([second.read, second.reused]).toEqual([0, 6]);
+    expect(second.index).toEqual(first.index);
+
+    const [a, b, c] = clean.rows as [OpenDvRow, OpenDvRow, OpenDvRow];
+    rmSync(frame(root, a, 5));
+    renameSync(frame(root, b, 5), frame(root, b, 99));
+    // A folder put back with its old time, as `rsync -a` and `mv` do.
+    const old = statSync(join(root, folderOf(c)));
+    rmSync(frame(root, c, 5));
+    utimesSync(join(root, folderOf(c)), old.atime, old.mtime);
+    const third = await again(root, second);
+    expect([third.read, third.reused]).toEqual([3, 3]);
+    for (const row of [a, b, c]) {
+      const indexed = third.index.opendv!.folders.find(({ path }) => path === folderOf(row))!;
+      expect(indexed.scan).toEqual(scanFolder(join(root, folderOf(row))));
+    }
+  });
+
+  test("does not trust a listing that was made just after a change", async () => {
+    const root = copyOf(clean.root);
+    rmSync(frame(root, clean.rows[0]!, 5));
+    const first = await buildIndex(root);
+    expect(first.index.opendv!.folders.map(({ stamp }) => stamp)).toContain(undefined);
+    const second = await again(root, first);
+    expect(second.reused).toBeLessThan(6);
+  });
+});
+
+test("65 million frames in 2,000 folders with 40 gaps each fit in 20 MB", async () => {
+  const frames = new FrameSet();
+  for (let frame = 0; frame < 32_500; frame++) if (frame % 800 !== 799) frames.add(frame);
+  const runs = frames.runs();
+  const scan = (): FolderScan => ({
+    layout: { prefix: "", width: 9, extension: "jpg" },
+    runs,
+    odd: [],
+    strays: [],
+    strayCount: 0,
+    folders: [],
+  });
+  const folders = Array.from({ length: 2000 }, (_, i) => ({
+    path: `full_images/Some_Youtuber_${i % 50}/${String(i).padStart(11, "v")}`,
+    split: "train" as const,
+    youtuber: `Some_Youtuber_${i % 50}`,
+    videoId: String(i).padStart(11, "v"),
+    stamp: [1_700_000_000 + i, 123_456_789, 1_700_000_000 + i, 987_654_321, 2 ** 40 + i, 1 << 20] as const,
+    scan: scan(),
+  }));
+  const bytes = encodeIndex({ opendv: { root: "r", folders } });
+  expect(bytes.length).toBeLessThan(1_000_000);
+  expect(decodeIndex(bytes, "x").opendv!.folders[1999]!.scan.runs).toEqual(runs);
+});
+
+describe("nuScenes", () => {
+  test("CAM_FRONT chains follow `next` through each scene", async () => {
+    const root = newFolder();
+    await makeNuScenes(root, { scenes: 3, samples: 8, boxes: 0, files: "none" });
+    const { index } = await buildIndex(root);
+    const tables = join(root, index.nuscenes!.version);
+    const read = (name: string) => JSON.parse(readFileSync(join(tables, `${name}.json`), "utf8"));
+    const front = (
+      read("sample_data") as {
+        filename: string;
+        timestamp: number;
+        is_key_frame: boolean;
+        sample_token: string;
+      }[]
+    ).filter(({ filename }) => filename.includes("/CAM_FRONT/"));
+    const { chains } = index.nuscenes!;
+    expect(chains.map(({ scene }) => scene)).toEqual(
+      (read("scene") as { name: string }[]).map(({ name }) => name).sort(),
+    );
+    expect(chains.flatMap(({ files }) => files).sort()).toEqual(front.map(({ filename }) => filename).sort());
+    for (const { files, keyFrames } of chains) {
+      const times = files.map((file) => front.find(({ filename }) => filename === file)!.timestamp);
+      expect(times).toEqual([...times].sort((a, b) => a - b));
+      expect(keyFrames.filter((key) => key)).toHaveLength(8);
+    }
+    const start = front.find(({ is_key_frame }) => is_key_frame)!;
+    const frames = framesFromSample(tables, start.sample_token, 25);
+    expect(frames[0]).toBe(start.filename);
+    expect(frames).toHaveLength(25);
+    expect(() => framesFromSample(tables, "0".repeat(32), 25)).toThrow(/no CAM_FRONT key frame/);
+    expect((await buildIndex(root, { previous: index })).index.nuscenes!.chains).toEqual(chains);
+  });
+});
+
+describe("YouTube.json", () => {
+  const layout = { prefix: "", width: 9, extension: "jpg" };
+  const write = async (runs: number[], options: { clip?: number; stride?: number } = {}) => {
+    const path = join(newFolder(), "YouTube.json");
+    const result = await writeYouTube(path, [{ folderName: "full_images/A/b", layout, runs }], options);
+    const records = JSON.parse(readFileSync(path, "utf8")) as { folder_name: string; first_frame: string }[];
+    expect(result).toMatchObject({ clips: records.length, bytes: statSync(path).size });
+    return records.map(({ folder_name, first_frame }) => {
+      expect(folder_name).toBe("full_images/A/b");
+      return first_frame;
+    });
+  };
+  test("every frame starts a clip but the last 24 of a run", async () => {
+    const starts = await write([0, 29, 40, 64, 70, 93]);
+    expect(starts).toEqual([0, 1, 2, 3, 4, 5, 40].map((n) => `${String(n).padStart(9, "0")}.jpg`));
+  });
+  test("strides and other lengths", async () => {
+    expect(await write([0, 29], { stride: 4 })).toEqual(["000000000.jpg", "000000004.jpg"]);
+    expect(await write([5, 8], { clip: 3 })).toEqual(["000000005.jpg", "000000006.jpg"]);
+  });
+  test("no clip over a gap, for any runs: what was written passes the check", async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.uniqueArray(fc.nat({ max: 39 }), { maxLength: 3 }), async (missing) => {
+        const root = copyOf(clean.root);
+        for (const number of missing) rmSync(frame(root, clean.rows[0]!, number), { force: true });
+        const { index } = await buildIndex(root);
+        const sources = index
+          .opendv!.folders.filter(({ split }) => split === "train")
+          .map(({ path, scan }) => ({ folderName: path, layout: scan.layout!, runs: scan.runs }));
+        const path = join(root, "YouTube.json");
+        await writeYouTube(path, sources, { force: true });
+        expect(await collect(checkAnnotations([path], { root, youtube: root }))).toEqual([]);
+      }),
+      { numRuns: 6 },
+    );
+  });
+  test("nothing is written where there is no clip, or the loader could not read the names", async () => {
+    const path = join(newFolder(), "YouTube.json");
+    const source = { folderName: "a", layout, runs: [0, 23] };
+    await expect(writeYouTube(path, [source])).rejects.toMatchObject({ code: "INCOMPLETE" });
+    const odd = { folderName: "a", layout: { ...layout, prefix: "f_" }, runs: [0, 99] };
+    await expect(writeYouTube(path, [odd])).rejects.toMatchObject({ code: "UNSUPPORTED" });
+    expect(() => statSync(path)).toThrow(/ENOENT/);
+  });
+  test("language files: the frames that their clips cover, over several files and in any layout", async () => {
+    const folder = newFolder();
+    const rows = [...languageRows(clean.rows.slice(0, 2), 60)];
+    const gap = rows.filter(
+      ({ folder: name, first_frame }) =>
+        name !== rows[0]!.folder || Number.parseInt(first_frame, 10) % 50 === 0,
+    );
+    writeFileSync(join(folder, "a.json"), toPythonJson(gap.slice(0, 5)));
+    writeFileSync(join(folder, "b.json"), JSON.stringify(gap.slice(5).reverse(), null, 2));
+    const folders = await readLanguage([join(folder, "a.json"), join(folder, "b.json")]);
+    expect(folders.map(({ folder: name, runs }) => [name, runs])).toEqual([
+      [rows[0]!.folder, [0, 39]],
+      [folderOf(clean.rows[1]!), [0, 59]],
+    ]);
+    writeFileSync(join(folder, "c.json"), '[{"folder_name": "x"}]');
+    await expect(readLanguage([join(folder, "c.json")])).rejects.toMatchObject({
+      code: "FORMAT",
+      where: { record: "record 0", offset: 1 },
+    });
+  });
+});
