@@ -6,6 +6,8 @@ export default defineConfig({
     globalSetup: ["test/helpers/temporary.ts"],
     // Tests against the real Python tools are a command of their own: npm run test:peers.
     exclude: ["test/peers/**"],
+    // Vitest takes one worker on two cores unless told otherwise.
+    maxWorkers: 2,
     testTimeout: 60_000,
     hookTimeout: 120_000,
   },

@@ -16,8 +16,8 @@ beforeAll(() => {
   writeFileSync(
     file,
     `import { readFileSync } from "node:fs";
-    import { VistaError } from ${dist("errors.js")};
-    import { serveTasks } from ${dist("io/worker.js")};
+    import { VistaError } from ${dist("core/errors.js")};
+    import { serveTasks } from ${dist("core/io/worker.js")};
     serveTasks((task, send) => {
       if (task === "count") for (let i = 0; i < 3; i++) send({ kind: "number", value: i });
       if (task === "ours") throw new VistaError("FORMAT", "is bent", { path: "a.json", hint: "Mend it." });
