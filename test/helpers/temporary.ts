@@ -1,10 +1,50 @@
-import { mkdtempSync, rmSync } from "node:fs";
+/**
+ * What the whole run of the tests needs before its first file: built files that are not older than the sources, and one
+ * folder for everything that the tests write.
+ */
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readdirSync, rmSync, statfsSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-/** One folder for everything that a run of the tests writes, removed when it ends: some inputs are hundreds of megabytes. */
+/** Bytes that must be free in memory for the tests to write there; they use some 300 MB at once. */
+const ROOM = 2_000_000_000;
+
+/**
+ * The folder is in memory where there is such a place: on a busy disk single writes and fsyncs of small files take seconds,
+ * and the tests make many thousand of them. It is removed when the run ends.
+ */
 export default function setup(): () => void {
-  const folder = mkdtempSync(join(tmpdir(), "vista-ckpt-tests-"));
+  buildIfStale();
+  const folder = mkdtempSync(join(placeInMemory() ?? tmpdir(), "vista-ckpt-tests-"));
   process.env.TMPDIR = folder;
+  // Commands run in the tests' own process, whose standard error may be a terminal.
+  process.env.NO_COLOR = "1";
   return () => rmSync(folder, { recursive: true, force: true });
+}
+
+function placeInMemory(): string | undefined {
+  try {
+    const { bavail, bsize } = statfsSync("/dev/shm");
+    return bavail * bsize >= ROOM ? "/dev/shm" : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Some tests run the commands from dist/; `npm test` builds it, `npx vitest` alone does not. */
+function buildIfStale(): void {
+  const sources = ["package.json", "scripts/build.mjs", ...filesBelow("src")];
+  const newest = Math.max(...sources.map((file) => statSync(file).mtimeMs));
+  // The build writes this file last.
+  const built = statSync("dist/checkpoint/cli/THIRD-PARTY-LICENSES.txt", { throwIfNoEntry: false });
+  if (built !== undefined && built.mtimeMs >= newest) return;
+  process.stderr.write("dist/ is older than src/: building it\n");
+  execFileSync(process.execPath, ["scripts/build.mjs"], { stdio: "inherit" });
+}
+
+function filesBelow(folder: string): string[] {
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name));
 }

@@ -64,11 +64,8 @@ export async function runProgram(
   };
   process.on("SIGINT", onSignal);
   process.on("SIGTERM", onSignal);
-  // `vista-ckpt inspect x | head` closes our stdout early; that is no error.
-  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code === "EPIPE") process.exit(EXIT.ok);
-    throw error;
-  });
+  // Taken off first, since tests run several programs in one process; it stays on, because the error can come late.
+  process.stdout.off("error", onStdoutError).on("error", onStdoutError);
 
   let exitCode: number = EXIT.ok;
   try {
@@ -86,6 +83,12 @@ export async function runProgram(
     process.off("SIGTERM", onSignal);
   }
   process.exitCode = exitCode;
+}
+
+/** `vista-ckpt inspect x | head` closes our stdout early; that is no error. */
+function onStdoutError(error: NodeJS.ErrnoException): void {
+  if (error.code === "EPIPE") process.exit(EXIT.ok);
+  throw error;
 }
 
 function reportError(

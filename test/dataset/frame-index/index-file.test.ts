@@ -13,7 +13,7 @@ import { readLanguage } from "../../../src/dataset/frame-index/language.js";
 import { writeYouTube } from "../../../src/dataset/frame-index/youtube.js";
 import { type FolderScan, scanFolder } from "../../../src/dataset/opendv/folder-listing.js";
 import { FrameSet } from "../../../src/dataset/opendv/runs.js";
-import { collect, copyOf, frame, makeSet, newFolder, removeFolders } from "../opendv/support.js";
+import { collect, copyOf, frame, later, makeSet, newFolder, removeFolders } from "../opendv/support.js";
 
 let clean: { root: string; rows: OpenDvRow[] };
 beforeAll(async () => {
@@ -98,17 +98,17 @@ test("what is no index is refused with a reason", () => {
 });
 
 describe("a second run", () => {
-  /** Makes folders look as if they had changed long ago; their ctime is still now, so time is waited out. */
-  async function aged(root: string): Promise<void> {
+  /** Makes folders look as if they had changed long ago; their ctime is still now, so the clock is put on. */
+  function aged(root: string): void {
     for (const row of clean.rows) utimesSync(join(root, folderOf(row)), 1_600_000_000, 1_600_000_000);
-    await new Promise((resolve) => setTimeout(resolve, 2600));
+    later();
   }
   const again = (root: string, built: BuiltIndex) =>
     buildIndex(root, { previous: decodeIndex(encodeIndex(built.index), "x") });
 
   test("reads only what changed, whatever the change", async () => {
     const root = copyOf(clean.root);
-    await aged(root);
+    aged(root);
     const first = await buildIndex(root);
     expect([first.read, first.reused]).toEqual([6, 0]);
     const second = await again(root, first);

@@ -7,7 +7,7 @@ import type { Finding } from "../../../src/dataset/finding.js";
 import { buildIndex } from "../../../src/dataset/frame-index/build.js";
 import { encodeIndex } from "../../../src/dataset/frame-index/format.js";
 import { checkOpenDv } from "../../../src/dataset/opendv/check.js";
-import { collect, copyOf, frame, makeSet, newFolder, removeFolders, replace } from "./support.js";
+import { collect, copyOf, frame, later, makeSet, newFolder, removeFolders, replace } from "./support.js";
 
 let clean: { root: string; rows: OpenDvRow[] };
 beforeAll(async () => {
@@ -128,7 +128,7 @@ test("with an index a check finds the same, and lists again what has changed", a
   }
   const file = join(newFolder(), "index");
   writeFileSync(file, encodeIndex(index));
-  await new Promise((resolve) => setTimeout(resolve, 2600));
+  later();
   expect(sorted(await collect(checkOpenDv(root, { index: file })))).toEqual(
     sorted(await collect(checkOpenDv(root))),
   );

@@ -1,6 +1,7 @@
 import { copyFileSync, linkSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { onTestFinished, vi } from "vitest";
 import { folderOf, makeOpenDv, type OpenDvOptions, type OpenDvRow } from "../../../bench/make-opendv.mjs";
 import type { Check, Finding } from "../../../src/dataset/finding.js";
 
@@ -11,6 +12,14 @@ export function newFolder(): string {
   const path = mkdtempSync(join(tmpdir(), "vista-data-"));
   folders.push(path);
   return path;
+}
+
+/** Puts the clock on for the rest of the test, past the time in which a listing is not trusted because its folder has just changed. */
+export function later(): void {
+  vi.useFakeTimers({ toFake: ["Date"], now: Date.now() + 2600 });
+  onTestFinished(() => {
+    vi.useRealTimers();
+  });
 }
 
 export function removeFolders(): void {
