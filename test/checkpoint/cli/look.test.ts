@@ -269,8 +269,10 @@ describe("verify", () => {
   });
 
   it("a missing file is an error of one line", async () => {
-    const result = await runCli("vista-ckpt", ["verify", "/nowhere/x.bin"]);
+    const path = join(temporaryFolder(), "nowhere/x.bin");
+    const result = await runCli("vista-ckpt", ["verify", path]);
     expect(result).toMatchObject({ code: 1, stdout: "" });
-    expect(result.stderr).toMatch(/^vista-ckpt: \/nowhere\/x\.bin: .*no such file or folder\n$/);
+    expect(result.stderr).toMatch(/no such file or folder\n$/);
+    expect(result.stderr.startsWith(`vista-ckpt: ${path}: `)).toBe(true);
   });
 });

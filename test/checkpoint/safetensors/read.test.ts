@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { parseHeader } from "../../../src/checkpoint/safetensors/header.js";
 import { openSafetensors } from "../../../src/checkpoint/safetensors/read.js";
+import { cpuSeconds } from "../../helpers/cpu.js";
 import { digestsOf, temporaryFolder } from "../../helpers/state.js";
 
 const FIXTURES = fileURLToPath(new URL("../../../fixtures/safetensors/", import.meta.url));
@@ -106,12 +107,13 @@ describe("hostile headers of 100 MB take seconds and little memory", () => {
     "a number of a million digits": () => Buffer.from(`{"a":{"x":${"1".repeat(1e6)}}}`),
     spaces: () => Buffer.alloc(SIZE, " "),
   };
-  it.each(Object.keys(cases))("%s", (name) => {
+  it.each(Object.keys(cases))("%s", async (name) => {
     const header = cases[name]!();
     const before = process.memoryUsage().rss;
-    const started = performance.now();
-    expect(() => parseHeader(header, "hostile.safetensors")).toThrow(/the header breaks a rule/);
-    expect(performance.now() - started).toBeLessThan(10_000);
+    const seconds = await cpuSeconds(() =>
+      expect(() => parseHeader(header, "hostile.safetensors")).toThrow(/the header breaks a rule/),
+    );
+    expect(seconds).toBeLessThan(10);
     expect(process.memoryUsage().rss - before).toBeLessThan(400e6);
   });
 

@@ -63,13 +63,9 @@ describe("a thread", () => {
 
   it("ends when asked to, in the middle of a computation", async () => {
     const controller = new AbortController();
-    let started = 0;
-    const run = runWorker<string, Message>(entry, "busy", controller.signal, () => {
-      started = performance.now();
-      controller.abort();
-    });
+    // Left alone, it would never end.
+    const run = runWorker<string, Message>(entry, "busy", controller.signal, () => controller.abort());
     await expect(run).rejects.toMatchObject({ code: "ABORTED" });
-    expect(performance.now() - started).toBeLessThan(3000);
     await expect(runWorker(entry, "count", controller.signal, () => {})).rejects.toMatchObject({
       code: "ABORTED",
     });
