@@ -51,6 +51,12 @@ export interface Where {
   offset?: number;
 }
 
+/** Characters of a record's or a tensor's name in messages; the longest of Vista's has 120. */
+const MAX_RECORD = 300;
+
+/** Characters of what is wrong; the longest message of ours has some 900. */
+const MAX_WHAT = 2000;
+
 export class VistaError extends Error {
   override readonly name = "VistaError";
   readonly code: ErrorCode;
@@ -65,12 +71,12 @@ export class VistaError extends Error {
    */
   constructor(code: ErrorCode, what: string, details: Where & { hint?: string; cause?: unknown } = {}) {
     const { path, record, offset, hint, cause } = details;
-    super(describe(what, { path, record, offset } as Where), cause === undefined ? undefined : { cause });
-    this.code = code;
     const where: Where = {};
     if (path !== undefined) where.path = path;
-    if (record !== undefined) where.record = record;
+    if (record !== undefined) where.record = shorten(record, MAX_RECORD);
     if (offset !== undefined) where.offset = offset;
+    super(describe(what, where), cause === undefined ? undefined : { cause });
+    this.code = code;
     this.where = where;
     this.hint = hint;
   }
@@ -82,22 +88,34 @@ function describe(what: string, where: Where): string {
   if (where.path !== undefined) parts.push(where.path);
   if (where.record !== undefined) parts.push(where.record);
   if (where.offset !== undefined) parts.push(`at byte ${where.offset}`);
-  parts.push(what);
+  parts.push(shorten(what, MAX_WHAT));
   return oneLine(parts.join(": "));
 }
 
-/** Names come from untrusted files: keep control characters and line breaks out of terminals and logs. */
-export function oneLine(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what this removes
-  return text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, (c) => {
-    return `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`;
+/**
+ * What must not reach a terminal or a log as it is: control characters and escapes (Cc), characters without a shape, among
+ * them those that turn the direction of text (Cf), breaks of lines and paragraphs (Zl, Zp), halves of pairs (Cs).
+ */
+const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
+
+/** Names come from untrusted files: one line, nothing in it that a terminal would act on, cut beyond `max` characters. */
+export function oneLine(text: string, max = Number.POSITIVE_INFINITY): string {
+  return shorten(text, max).replace(UNPRINTABLE, (char) => {
+    return `\\u${char.codePointAt(0)!.toString(16).padStart(4, "0")}`;
   });
+}
+
+/** The beginning of a long text, and how long it is. */
+export function shorten(text: string, max: number): string {
+  if (text.length <= max) return text;
+  return `${text.slice(0, max)}… (${text.length} characters)`;
 }
 
 /** The first few of a list of names, and how many more there are; for messages. */
 export function firstNames(names: readonly string[], count = 3): string {
   const more = names.length > count ? ` … and ${names.length - count} more` : "";
-  return `${names.slice(0, count).join(", ")}${more}`;
+  const shown = names.slice(0, count).map((name) => shorten(name, MAX_RECORD));
+  return `${shown.join(", ")}${more}`;
 }
 
 /** True for an error of this package, whichever copy of it threw. */
@@ -113,7 +131,9 @@ export function isSystemError(error: unknown): error is NodeJS.ErrnoException {
 const SYSTEM_ERRORS: Record<string, [ErrorCode, string, string | undefined]> = {
   ENOENT: ["NOT_FOUND", "no such file or folder", undefined],
   ENOTDIR: ["WRONG_KIND", "a part of this path is not a folder", undefined],
-  EISDIR: ["WRONG_KIND", "is a folder, not a file", undefined],
+  EISDIR: ["WRONG_KIND", "is a folder where a file is needed", undefined],
+  // Ours, of core/io/regular.ts.
+  ENOTREG: ["WRONG_KIND", "is not a regular file but a pipe, a socket or a device", undefined],
   EACCES: ["IO", "permission denied", "Check the permissions of the file and of the folders above it."],
   EPERM: ["IO", "operation not permitted", "Check the owner and the permissions."],
   EROFS: ["IO", "the file system is read-only", "Choose an output on a writable file system."],

@@ -2,9 +2,10 @@
  * What Vista would do with the data under a config of its own (`configs/….yaml`), after vwm/data/dataset.py and
  * vwm/data/subsets: which subsets it reads, and how many samples its `try … except: pass` would hide.
  */
-import { readFile } from "node:fs/promises";
+
 import { parse } from "yaml";
 import { fromSystem, VistaError } from "../core/errors.js";
+import { readRegular } from "../core/io/regular.js";
 import { finding } from "./define-rules.js";
 import type { AnnotationTally, Finding } from "./finding.js";
 import { VISTA_RULES as RULES } from "./vista-rules.js";
@@ -25,6 +26,9 @@ export const SUBSETS: Readonly<Record<string, { data: string; annotations: strin
   YouTube: { data: "data/YouTube", annotations: "annos/YouTube.json" },
 };
 
+/** Bytes; Vista's own have 7,000. */
+const MAX_CONFIG = 4_000_000;
+
 /** Frames in each record of nuScenes.json. */
 const NUSCENES_FRAMES = 25;
 
@@ -34,7 +38,7 @@ const NUSCENES_FRAMES = 25;
 export async function readVistaConfig(path: string): Promise<VistaDataConfig> {
   let text: string;
   try {
-    text = await readFile(path, "utf8");
+    text = (await readRegular(path, MAX_CONFIG)).toString("utf8");
   } catch (error) {
     throw fromSystem(error, path, "read the config");
   }

@@ -2,9 +2,10 @@
 
 import { formatCount, plural } from "../../core/cli/format.js";
 import { boundMemory, optimizeNow } from "../../core/cli/optimize.js";
+import { printLines } from "../../core/cli/print.js";
 import { type CommandContext, EXIT } from "../../core/cli/program.js";
 import { createProgressView } from "../../core/cli/progress.js";
-import { oneLine } from "../../core/errors.js";
+import { shorten } from "../../core/errors.js";
 import { type DiffReport, diffStates, type TensorDifference } from "../diff.js";
 import { type Checkpoint, openCheckpoint } from "../open.js";
 import type { DiffCommandOptions } from "./diff.js";
@@ -24,7 +25,7 @@ export async function diff(
       const checkpoint = await openCheckpoint(path, { signal: context.signal });
       opened.push(checkpoint);
       for (const warning of checkpoint.warnings)
-        process.stderr.write(`vista-ckpt: warning: ${path}: ${warning}\n`);
+        printLines([`vista-ckpt: warning: ${path}: ${warning}`], process.stderr);
     }
     const [first, second] = opened as [Checkpoint, Checkpoint];
     const report = await diffStates(first.state, second.state, {
@@ -34,7 +35,7 @@ export async function diff(
     view.stop();
     context.setExitCode(report.equal ? EXIT.ok : EXIT.failed);
     if (options.json) process.stdout.write(`${toJson(a, b, report)}\n`);
-    else if (!options.quiet) process.stdout.write(show(a, b, report, options.max));
+    else if (!options.quiet) printLines(show(a, b, report, options.max));
   } finally {
     view.stop();
     for (const { state } of opened) await state.close();
@@ -48,19 +49,19 @@ function toJson(a: string, b: string, report: DiffReport): string {
   );
 }
 
-function show(a: string, b: string, report: DiffReport, max: number): string {
+function show(a: string, b: string, report: DiffReport, max: number): string[] {
   const lines: string[] = [];
   const list = (title: string, items: readonly string[]) => {
     if (items.length === 0) return;
     lines.push(`${title}: ${formatCount(items.length)}`);
-    lines.push(...items.slice(0, max).map((item) => `  ${oneLine(item)}`));
+    lines.push(...items.slice(0, max).map((item) => `  ${item}`));
     if (items.length > max) lines.push(`  … and ${formatCount(items.length - max)} more`);
   };
-  list(`only in ${a}`, report.onlyA);
-  list(`only in ${b}`, report.onlyB);
+  list(`only in ${a}`, report.onlyA.map(shortName));
+  list(`only in ${b}`, report.onlyB.map(shortName));
   list("different", report.different.map(describe));
   lines.push(`${report.equal ? "equal" : "different"}: ${plural(report.same, "tensor")} the same`);
-  return `${lines.join("\n")}\n`;
+  return lines;
 }
 
 function describe(difference: TensorDifference): string {
@@ -76,7 +77,11 @@ function describe(difference: TensorDifference): string {
     parts.push(`largest difference ${show4(maxAbsolute)}, relative ${show4(maxRelative)}`);
   }
   if (nanMismatches > 0) parts.push(`${formatCount(nanMismatches)} NaN on one side only`);
-  return `${name}  ${parts.length === 0 ? "other bytes" : parts.join("; ")}`;
+  return `${shortName(name)}  ${parts.length === 0 ? "other bytes" : parts.join("; ")}`;
+}
+
+function shortName(name: string): string {
+  return shorten(name, 500);
 }
 
 function show4(value: number): string {

@@ -1,11 +1,15 @@
 /** `vista-ckpt inspect`: what a checkpoint is and what is in it. */
 
 import { formatBytes, formatCount, plural } from "../../core/cli/format.js";
+import { printLines } from "../../core/cli/print.js";
 import type { CommandContext } from "../../core/cli/program.js";
-import { firstNames, oneLine } from "../../core/errors.js";
+import { firstNames, shorten } from "../../core/errors.js";
 import { type Inspection, inspectCheckpoint } from "../inspect.js";
 import type { InspectCommandOptions } from "./inspect.js";
 import { describeTensor, treeLines } from "./tree.js";
+
+/** Characters of a tensor's name that are shown, so that what follows it is seen too. */
+const MAX_NAME = 500;
 
 const KINDS: Record<Inspection["kind"], string> = {
   torch: "torch file",
@@ -25,25 +29,28 @@ export async function inspect(
     ...(options.tag === undefined ? {} : { tag: options.tag }),
     signal: context.signal,
   });
-  for (const warning of inspection.warnings) process.stderr.write(`vista-ckpt: warning: ${warning}\n`);
+  for (const warning of inspection.warnings) printLines([`vista-ckpt: warning: ${warning}`], process.stderr);
   const { unknown } = inspection.globals;
   if (unknown.length > 0) {
-    process.stderr.write(
-      `vista-ckpt: warning: the pickle names what ordinary checkpoints do not: ${unknown.map(oneLine).join(", ")}; ` +
-        "torch.load with weights_only=False would import and call it (nothing was executed here)\n",
+    printLines(
+      [
+        `vista-ckpt: warning: the pickle names what ordinary checkpoints do not: ${firstNames(unknown, 10)}; ` +
+          "torch.load with weights_only=False would import and call it (nothing was executed here)",
+      ],
+      process.stderr,
     );
   }
-  process.stdout.write(
-    options.json ? `${JSON.stringify({ command: "inspect", ...inspection })}\n` : show(inspection, options),
-  );
+  if (options.json) process.stdout.write(`${JSON.stringify({ command: "inspect", ...inspection })}\n`);
+  else printLines(show(inspection, options));
 }
 
-function show(inspection: Inspection, options: InspectCommandOptions): string {
+function show(inspection: Inspection, options: InspectCommandOptions): string[] {
   const lines = [...head(inspection), ...parts(inspection), ""];
   if (options.table) {
-    for (const tensor of inspection.tensors) lines.push(`${oneLine(tensor.name)}  ${describeTensor(tensor)}`);
-  } else lines.push(...treeLines(inspection.tensors, options.depth).map(oneLine));
-  return `${lines.join("\n")}\n`;
+    for (const tensor of inspection.tensors)
+      lines.push(`${shorten(tensor.name, MAX_NAME)}  ${describeTensor(tensor)}`);
+  } else for (const line of treeLines(inspection.tensors, options.depth)) lines.push(line);
+  return lines;
 }
 
 function head(inspection: Inspection): string[] {
@@ -72,10 +79,9 @@ function head(inspection: Inspection): string[] {
       );
     });
   }
-  if (key !== undefined) lines.push(`  the state dict is under the key ${oneLine(key)}`);
+  if (key !== undefined) lines.push(`  the state dict is under the key ${key}`);
   for (const [name, value] of Object.entries(metadata ?? {})) {
-    const text = oneLine(value);
-    lines.push(`  metadata ${oneLine(name)}: ${text.length > 200 ? `${text.slice(0, 200)}…` : text}`);
+    lines.push(`  metadata ${shorten(name, 200)}: ${shorten(value, 200)}`);
   }
   return lines;
 }
@@ -91,8 +97,7 @@ function parts(inspection: Inspection): string[] {
     ),
   ];
   const named = (what: string, names: readonly string[]) => {
-    if (names.length > 0)
-      lines.push(`  ${what}: ${formatCount(names.length)}: ${oneLine(firstNames(names))}`);
+    if (names.length > 0) lines.push(`  ${what}: ${formatCount(names.length)}: ${firstNames(names)}`);
   };
   if (inspection.prefixed > 0)
     lines.push(`  prefix _forward_module.: ${plural(inspection.prefixed, "name")}`);

@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { formatCount, plural } from "../../core/cli/format.js";
 import { optimizeLater } from "../../core/cli/optimize.js";
+import { printLines } from "../../core/cli/print.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import { createProgressView } from "../../core/cli/progress.js";
 import { firstNames } from "../../core/errors.js";
@@ -37,8 +38,8 @@ export async function merge(
     const state = inDType(checkpoint.state, options);
     const target = output ?? join(info.folder, "pytorch_model.bin");
     if (!options.quiet) {
-      if (info.foundBelow) process.stderr.write(`vista-ckpt: found one checkpoint: ${info.folder}\n`);
-      for (const warning of info.warnings) process.stderr.write(`vista-ckpt: warning: ${warning}\n`);
+      if (info.foundBelow) printLines([`vista-ckpt: found one checkpoint: ${info.folder}`], process.stderr);
+      for (const warning of info.warnings) printLines([`vista-ckpt: warning: ${warning}`], process.stderr);
     }
     const saveOptions = {
       ...fileOptions(target, options),
@@ -57,7 +58,7 @@ export async function merge(
     const seconds = (Date.now() - started) / 1000;
     const result = { saved, seconds, dryRun: options.dryRun ?? false };
     if (options.json) process.stdout.write(`${JSON.stringify(toJson(state, info, result))}\n`);
-    else if (!options.quiet) process.stdout.write(summarize(state, info, result));
+    else if (!options.quiet) printLines(summarize(state, info, result));
   } finally {
     view.stop();
     await checkpoint?.state.close();
@@ -73,7 +74,7 @@ function toJson(state: StateDict, info: ZeroInfo, result: Result) {
   };
 }
 
-function summarize(state: StateDict, info: ZeroInfo, result: Result): string {
+function summarize(state: StateDict, info: ZeroInfo, result: Result): string[] {
   const { counts } = info;
   const writer = [
     info.deepspeed === undefined ? "an unknown DeepSpeed" : `DeepSpeed ${info.deepspeed}`,
@@ -123,5 +124,5 @@ function summarize(state: StateDict, info: ZeroInfo, result: Result): string {
       `  converted to F32: ${converted.map(([dtype, count]) => `${formatCount(count)} of ${dtype}`).join(", ")}`,
     );
   }
-  return `${lines.join("\n")}\n`;
+  return lines;
 }

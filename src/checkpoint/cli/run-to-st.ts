@@ -2,6 +2,7 @@
 import { mkdir, rmdir } from "node:fs/promises";
 import { extname, join, resolve } from "node:path";
 import { formatCount, plural } from "../../core/cli/format.js";
+import { printLines } from "../../core/cli/print.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import { createProgressView } from "../../core/cli/progress.js";
 import { firstNames, fromSystem, isVistaError, oneLine, VistaError } from "../../core/errors.js";
@@ -49,7 +50,8 @@ export async function toSt(
       phase: "to-st",
     };
     if (!options.quiet) {
-      for (const warning of checkpoint.warnings) process.stderr.write(`vista-ckpt: warning: ${warning}\n`);
+      for (const warning of checkpoint.warnings)
+        printLines([`vista-ckpt: warning: ${warning}`], process.stderr);
     }
     optimizeFor(state);
     const saved = options.dryRun
@@ -64,7 +66,7 @@ export async function toSt(
       dryRun: options.dryRun ?? false,
     };
     if (options.json) process.stdout.write(`${JSON.stringify(toJson(checkpoint, state, report, result))}\n`);
-    else if (!options.quiet) process.stdout.write(summarize(checkpoint, state, report, result));
+    else if (!options.quiet) printLines(summarize(checkpoint, state, report, result));
   } finally {
     view.stop();
     await checkpoint?.state.close();
@@ -150,7 +152,7 @@ function summarize(
   state: StateDict,
   report: VistaReport | undefined,
   result: Result,
-): string {
+): string[] {
   const lines = [
     ...outputLines(state, result),
     `  from ${checkpoint.zero?.folder ?? checkpoint.path}${checkpoint.key === undefined ? "" : `, key ${checkpoint.key}`}`,
@@ -181,7 +183,7 @@ function summarize(
     const pairs = copies.map(({ name, of }) => `${name} = ${of}`);
     lines.push(`  shared tensors, each name with bytes of its own: ${firstNames(pairs)}`);
   }
-  return `${lines.join("\n")}\n`;
+  return lines;
 }
 
 function grouped(report: VistaReport): Map<string, string[]> {

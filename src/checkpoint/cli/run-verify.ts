@@ -1,9 +1,10 @@
 /** `vista-ckpt verify`: reads every byte of a checkpoint and says what is damaged. */
 
 import { formatBytes, formatCount, formatDuration, plural } from "../../core/cli/format.js";
+import { printLines } from "../../core/cli/print.js";
 import { type CommandContext, EXIT } from "../../core/cli/program.js";
 import { createProgressView } from "../../core/cli/progress.js";
-import { oneLine } from "../../core/errors.js";
+import { shorten } from "../../core/errors.js";
 import { type VerifyReport, verifyCheckpoint } from "../verify.js";
 import type { VerifyCommandOptions } from "./verify.js";
 
@@ -27,12 +28,12 @@ export async function verify(
     const seconds = (Date.now() - started) / 1000;
     context.setExitCode(report.problems.length === 0 ? EXIT.ok : EXIT.failed);
     for (const { message } of report.problems.slice(0, MAX_SHOWN))
-      process.stderr.write(`vista-ckpt: ${message}\n`);
+      printLines([`vista-ckpt: ${message}`], process.stderr);
     if (report.problems.length > MAX_SHOWN) {
       process.stderr.write(`vista-ckpt: and ${plural(report.problems.length - MAX_SHOWN, "problem")} more\n`);
     }
     if (options.json) process.stdout.write(`${toJson(report, seconds)}\n`);
-    else if (!options.quiet) process.stdout.write(show(report, seconds));
+    else if (!options.quiet) printLines(show(report, seconds));
   } finally {
     view.stop();
   }
@@ -49,7 +50,7 @@ function toJson(report: VerifyReport, seconds: number): string {
   return JSON.stringify({ command: "verify", ok, seconds: Number(seconds.toFixed(3)), ...report, problems });
 }
 
-function show(report: VerifyReport, seconds: number): string {
+function show(report: VerifyReport, seconds: number): string[] {
   const { files, problems, nonFinite, warnings } = report;
   const lines: string[] = [];
   for (const { path, format, bytes, records, checked } of files) {
@@ -64,7 +65,7 @@ function show(report: VerifyReport, seconds: number): string {
   for (const warning of warnings) lines.push(`note: ${warning}`);
   for (const { path, name, nan, inf } of nonFinite.slice(0, MAX_SHOWN)) {
     lines.push(
-      `not finite: ${path}: ${oneLine(name)}: ${formatCount(nan)} NaN, ${formatCount(inf)} infinite`,
+      `not finite: ${path}: ${shorten(name, 300)}: ${formatCount(nan)} NaN, ${formatCount(inf)} infinite`,
     );
   }
   if (nonFinite.length > MAX_SHOWN)
@@ -75,5 +76,5 @@ function show(report: VerifyReport, seconds: number): string {
     `${verdict}: ${plural(files.length, "file")}, ${formatBytes(size)}, ${formatDuration(seconds)}` +
       (nonFinite.length === 0 ? "" : `; ${plural(nonFinite.length, "tensor")} with NaN or infinity`),
   );
-  return `${lines.join("\n")}\n`;
+  return lines;
 }

@@ -1,5 +1,6 @@
 /** Tensors as a tree by the parts of their names, with sizes. */
 import { formatBytes, formatCount, plural } from "../../core/cli/format.js";
+import { shorten } from "../../core/errors.js";
 
 export interface TreeTensor {
   readonly name: string;
@@ -16,6 +17,12 @@ interface Node {
   bytes: number;
 }
 
+/** Levels of a name that make branches; Vista's deepest has 14. */
+const MAX_LEVELS = 64;
+
+/** Characters of a label that are shown. */
+const MAX_LABEL = 500;
+
 /** Branches shown of one node. */
 const MAX_BRANCHES = 60;
 
@@ -28,7 +35,7 @@ export function treeLines(tensors: readonly TreeTensor[], depth: number): string
   for (const tensor of tensors) {
     let at = root;
     count(at, tensor);
-    for (const part of tensor.name.split(".")) {
+    for (const part of levels(tensor.name)) {
       let child = at.children.get(part);
       if (child === undefined) {
         child = node();
@@ -42,6 +49,13 @@ export function treeLines(tensors: readonly TreeTensor[], depth: number): string
   const lines: string[] = [];
   walk(root, "", depth, lines);
   return lines;
+}
+
+function levels(name: string): string[] {
+  const parts = name.split(".", MAX_LEVELS + 1);
+  if (parts.length <= MAX_LEVELS) return parts;
+  const first = parts.slice(0, MAX_LEVELS - 1);
+  return [...first, name.slice(first.join(".").length + 1)];
 }
 
 function node(): Node {
@@ -68,10 +82,12 @@ function walk(parent: Node, indent: string, depth: number, lines: string[]): voi
       at = only;
     }
     if (at.tensor !== undefined && at.children.size === 0) {
-      lines.push(`${indent}${label}  ${describeTensor(at.tensor)}`);
+      lines.push(`${indent}${shorten(label, MAX_LABEL)}  ${describeTensor(at.tensor)}`);
       continue;
     }
-    lines.push(`${indent}${label}  ${plural(at.tensors, "tensor")}, ${formatBytes(at.bytes)}`);
+    lines.push(
+      `${indent}${shorten(label, MAX_LABEL)}  ${plural(at.tensors, "tensor")}, ${formatBytes(at.bytes)}`,
+    );
     if (depth > 1) walk(at, `${indent}  `, depth - 1, lines);
   }
 }

@@ -4,9 +4,11 @@
  *
  * Source: deepspeed/runtime/engine.py (_get_zero_ckpt_name, _get_ckpt_name, _save_checkpoint), checkpoint/constants.py.
  */
-import { readdir, readFile, stat } from "node:fs/promises";
+
+import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, isAbsolute, join, normalize, relative, resolve } from "node:path";
 import { fromSystem, VistaError } from "../../core/errors.js";
+import { readRegular } from "../../core/io/regular.js";
 
 export interface CheckpointFolder {
   /** The folder that holds `latest`, or the tag folder where that was given. */
@@ -28,6 +30,9 @@ export interface RankFile {
   readonly rank: number;
   readonly path: string;
 }
+
+/** Bytes of `latest`, which holds one name. */
+const MAX_LATEST = 64 * 1024;
 
 /** How deep below a run folder checkpoints are looked for: `logs/<run>/checkpoints/trainstep_checkpoints/X.ckpt`. */
 const SEARCH_DEPTH = 5;
@@ -99,7 +104,7 @@ async function readLatest(path: string): Promise<string> {
   const file = join(path, "latest");
   let text: string;
   try {
-    text = (await readFile(file, "utf8")).trim();
+    text = (await readRegular(file, MAX_LATEST)).toString("utf8").trim();
   } catch (error) {
     throw fromSystem(error, file, "read the file");
   }

@@ -5,7 +5,7 @@
  */
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
-import { isVistaError, oneLine } from "../errors.js";
+import { fromSystem, isVistaError, oneLine } from "../errors.js";
 import { removePartialFiles } from "../io/output.js";
 
 export const EXIT = { ok: 0, failed: 1, usage: 2, interrupted: 130, terminated: 143 } as const;
@@ -88,7 +88,10 @@ export async function runProgram(
 /** `vista-ckpt inspect x | head` closes our stdout early; that is no error. */
 function onStdoutError(error: NodeJS.ErrnoException): void {
   if (error.code === "EPIPE") process.exit(EXIT.ok);
-  throw error;
+  // Such as a full disk behind `> file`.
+  const { message } = fromSystem(error, "stdout", "write to it") as Error;
+  process.stderr.write(`${oneLine(message)}\n`);
+  process.exit(EXIT.failed);
 }
 
 function reportError(

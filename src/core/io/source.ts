@@ -1,7 +1,8 @@
 /** Files that are read by ranges, and the checksummed regions inside them. */
 import { readSync } from "node:fs";
-import { type FileHandle, open } from "node:fs/promises";
+import type { FileHandle } from "node:fs/promises";
 import { fromSystem, VistaError } from "../errors.js";
+import { openRegular } from "./regular.js";
 
 /** Handles kept open at once, over all files: below the usual `ulimit -n` of 1024, above any common number of ranks. */
 const MAX_OPEN = 256;
@@ -35,15 +36,12 @@ export class SourceFile {
   static async open(path: string): Promise<SourceFile> {
     let handle: FileHandle;
     try {
-      handle = await open(path, "r");
+      handle = await openRegular(path);
     } catch (error) {
       throw fromSystem(error, path, "open the file");
     }
     try {
       const stats = await handle.stat();
-      if (stats.isDirectory())
-        throw new VistaError("WRONG_KIND", "is a folder where a file is needed", { path });
-      if (!stats.isFile()) throw new VistaError("WRONG_KIND", "is not a regular file", { path });
       const file = new SourceFile(path, stats.size, handle);
       await closeIdle();
       return file;
@@ -125,7 +123,7 @@ export class SourceFile {
       openFiles.add(this);
       return this.#handle;
     }
-    this.#opening ??= open(this.path, "r");
+    this.#opening ??= openRegular(this.path);
     try {
       this.#handle = await this.#opening;
     } finally {

@@ -1,8 +1,8 @@
-import { readFile } from "node:fs/promises";
 import type { Command } from "commander";
 import { type CommandContext, EXIT } from "../../core/cli/program.js";
 import { fromSystem, VistaError } from "../../core/errors.js";
 import { prepareOutput } from "../../core/io/output.js";
+import { readRegular } from "../../core/io/regular.js";
 import type { Report } from "../report/report.js";
 
 interface MergeOptions {
@@ -50,7 +50,7 @@ export function addMergeReportsCommand(program: Command, context: CommandContext
 async function readReport(path: string) {
   let text: string;
   try {
-    text = await readFile(path, "utf8");
+    text = (await readRegular(path)).toString("utf8");
   } catch (error) {
     throw fromSystem(error, path, "read the report");
   }

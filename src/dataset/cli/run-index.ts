@@ -1,7 +1,9 @@
 /** What `vista-data index` does once its options are read. */
+
 import { existsSync } from "node:fs";
 import { join, relative, sep } from "node:path";
 import { formatBytes, formatCount, plural } from "../../core/cli/format.js";
+import { printLines } from "../../core/cli/print.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import { createProgressView } from "../../core/cli/progress.js";
 import { isVistaError, VistaError } from "../../core/errors.js";
@@ -206,5 +208,5 @@ function print(options: IndexCommandOptions, { path, bytes, read, reused, index,
       );
     }
   }
-  process.stdout.write(`${lines.join("\n")}\n`);
+  printLines(lines);
 }

@@ -1,6 +1,7 @@
 /** What `vista-data stats` does once its options are read. */
 
 import { formatCount, plural } from "../../core/cli/format.js";
+import { printLines } from "../../core/cli/print.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import { createProgressView } from "../../core/cli/progress.js";
 import { type AnnotationStats, collectStats, type DataStats } from "../stats/stats.js";
@@ -24,7 +25,7 @@ export async function runStats(
     view.stop();
   }
   if (options.json) process.stdout.write(`${JSON.stringify(stats)}\n`);
-  else process.stdout.write(`${describe(stats).join("\n")}\n`);
+  else printLines(describe(stats));
 }
 
 function describe(stats: DataStats): string[] {

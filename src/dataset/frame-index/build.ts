@@ -1,9 +1,10 @@
 /** `buildIndex`: lists what is there, or takes it from an earlier index where nothing has changed since. */
+
 import { type BigIntStats, statSync } from "node:fs";
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { fromSystem, throwIfAborted } from "../../core/errors.js";
+import { readRegular } from "../../core/io/regular.js";
 import { runWorker } from "../../core/io/worker.js";
 import type { RunOptions } from "../../core/progress.js";
 import { type FolderScan, scanFolder } from "../opendv/folder-listing.js";
@@ -159,7 +160,7 @@ export function sameStamp(a: Stamp, b: Stamp): boolean {
 /** @throws VistaError `NOT_FOUND`, `IO`, `FORMAT`, `UNSUPPORTED` */
 export async function readIndex(path: string): Promise<DatasetIndex> {
   try {
-    return decodeIndex(await readFile(path), path);
+    return decodeIndex(await readRegular(path), path);
   } catch (error) {
     throw fromSystem(error, path, "read the index");
   }

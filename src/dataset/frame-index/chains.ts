@@ -1,7 +1,8 @@
 /** The CAM_FRONT chains of nuScenes, by one pass over sample_data.json that keeps CAM_FRONT rows only. */
-import { readFileSync } from "node:fs";
+
 import { join } from "node:path";
 import { fromSystem, VistaError } from "../../core/errors.js";
+import { readRegularSync } from "../../core/io/regular.js";
 import { type RowSink, readRows } from "../json/rows.js";
 import type { IndexedChain } from "./format.js";
 
@@ -129,7 +130,7 @@ function follow(
 function table(folder: string, name: string): Record<string, unknown>[] {
   const path = join(folder, `${name}.json`);
   try {
-    const rows: unknown = JSON.parse(readFileSync(path, "utf8"));
+    const rows: unknown = JSON.parse(readRegularSync(path).toString("utf8"));
     if (!Array.isArray(rows)) throw new VistaError("FORMAT", "is not a list of rows", { path });
     return rows as Record<string, unknown>[];
   } catch (error) {

@@ -1,5 +1,4 @@
 /** Full decoding of baseline JPEG files by libjpeg-turbo, where @julusian/jpeg-turbo has a binary for this platform. */
-import { readFile } from "node:fs/promises";
 
 type Turbo = typeof import("@julusian/jpeg-turbo");
 
@@ -15,6 +14,8 @@ function loadTurbo(): Promise<Turbo | undefined> {
 }
 
 /** Nobody looks at the pixels: as many buffers as decodes under way, used again. */
+import { readRegular } from "../../core/io/regular.js";
+
 const spare: Buffer[] = [];
 
 /**
@@ -49,7 +50,7 @@ async function withFile(
 ): Promise<boolean | undefined> {
   const turbo = await loadTurbo();
   if (turbo === undefined) return undefined;
-  const file = await readFile(path);
+  const file = await readRegular(path);
   let out = spare.pop();
   if (out === undefined || out.length < pixels) out = Buffer.allocUnsafeSlow(pixels);
   try {

@@ -2,7 +2,8 @@
  * Reads a file that is one JSON array, row by row, whatever its size: V8 cannot hold the larger tables of nuScenes as
  * one string. Synchronous on purpose: it runs in worker threads, or on files of a few megabytes.
  */
-import { closeSync, openSync, readSync } from "node:fs";
+import { closeSync, readSync } from "node:fs";
+import { openRegularSync } from "../../core/io/regular.js";
 import { INCOMPLETE, JsonSyntaxError, parseValue, skipSpace, skipValue } from "./validate.js";
 
 const CHUNK = 512 << 10;
@@ -36,7 +37,7 @@ export interface RowsResult {
  * @throws the system's error where the file cannot be read
  */
 export function readRows(path: string, sink: RowSink, onBytes?: (bytes: number) => void): RowsResult {
-  const fd = openSync(path, "r");
+  const fd = openRegularSync(path);
   try {
     return new Reader(fd, sink, onBytes).run();
   } finally {

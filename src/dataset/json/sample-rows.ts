@@ -2,7 +2,8 @@
  * Rows from the middle of a JSON array that is too large to read in the time there is: some of its bytes are read here and
  * there, and rows are found in them by the `}, {` between two.
  */
-import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { closeSync, fstatSync, readSync } from "node:fs";
+import { openRegularSync } from "../../core/io/regular.js";
 import { mix } from "../sample.js";
 import { INCOMPLETE, JsonSyntaxError, parseValue, skipValue } from "./validate.js";
 
@@ -35,7 +36,7 @@ export function sampleRows(
   take: (value: unknown, offset: number) => boolean,
   goOn: () => boolean,
 ): SampledRows {
-  const fd = openSync(path, "r");
+  const fd = openRegularSync(path);
   try {
     const { size } = fstatSync(fd);
     const result: SampledRows = { rows: 0 };

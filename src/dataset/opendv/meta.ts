@@ -2,10 +2,11 @@
  * OpenDV's list of videos: the sheet as CSV, or the JSON that DriveAGI's `meta_preprocess.py` makes of it. Both are
  * read into the same form, and what is odd in them is reported rather than refused.
  */
+
 import { isUtf8 } from "node:buffer";
-import { readFile } from "node:fs/promises";
 import { CsvError, parse } from "csv-parse/sync";
 import { fromSystem } from "../../core/errors.js";
+import { readRegular } from "../../core/io/regular.js";
 import { readRows } from "../json/rows.js";
 
 export type Split = "train" | "val";
@@ -64,7 +65,7 @@ const COLUMNS: readonly (readonly [field: string, header: string])[] = [
  */
 export async function readMeta(path: string): Promise<Meta> {
   try {
-    return /\.csv$/i.test(path) ? parseCsv(await readFile(path)) : readJson(path);
+    return /\.csv$/i.test(path) ? parseCsv(await readRegular(path)) : readJson(path);
   } catch (error) {
     throw fromSystem(error, path, "read the list of videos");
   }

@@ -1,6 +1,8 @@
 /** Finds the parts of an OpenDV-YouTube root: folders of frames by split, videos, the list of videos. */
-import { type Dir, type Dirent, opendirSync, readdirSync, readFileSync, statSync } from "node:fs";
+
+import { type Dir, type Dirent, opendirSync, readdirSync, statSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
+import { readRegularSync } from "../../core/io/regular.js";
 import { isBystander } from "../bystanders.js";
 import { type Split, youtuberKey } from "./meta.js";
 import { parseFrameName } from "./names.js";
@@ -200,7 +202,7 @@ function findSkipped(root: string): Set<string> {
   for (const folder of [root, join(root, "..")]) {
     let text: string;
     try {
-      text = readFileSync(join(folder, "vid2img_exceptions.txt"), "utf8");
+      text = readRegularSync(join(folder, "vid2img_exceptions.txt")).toString("utf8");
     } catch {
       continue;
     }

@@ -1,5 +1,6 @@
 /** The report for a terminal: summary first, then findings by rule and folder, totals last. */
 
+import { oneLine } from "../../core/errors.js";
 import { formatCount as count } from "../../core/text.js";
 import type { CheckSummary, Severity } from "../finding.js";
 import { folderOf, type Report, type RuleCount } from "./report.js";
@@ -23,6 +24,9 @@ export const NO_PAINT: Paint = {
   green: (text) => text,
 };
 
+/** Characters of a line. */
+const MAX_TEXT = 2000;
+
 const FOLDERS_SHOWN = 6;
 const EXAMPLES_SHOWN = 3;
 
@@ -45,7 +49,7 @@ export function formatReport(report: Report, paint: Paint = NO_PAINT): string {
 /** One line: how it ended, and on what it rests. */
 export function verdict(report: Report, paint: Paint = NO_PAINT): string {
   const sampled = report.parts.flatMap((part) => part.sampled ?? []);
-  const rests = sampled.length > 0 ? `, as far as a sample shows (${sampled.join("; ")})` : "";
+  const rests = sampled.length > 0 ? `, as far as a sample shows (${oneLine(sampled.join("; "))})` : "";
   const found = totals(report);
   switch (report.verdict) {
     case "clean":
@@ -67,14 +71,14 @@ function totals(report: Report): string {
 }
 
 function formatPart(part: CheckSummary, paint: Paint): string[] {
-  const lines = [`${paint.bold(part.title)} in ${part.root}`];
+  const lines = [`${paint.bold(part.title)} in ${oneLine(part.root)}`];
   const width = Math.max(...part.coverage.map(({ what }) => what.length), 0);
   for (const { what, checked, total } of part.coverage) {
     const amount = checked === total ? count(checked) : `${count(checked)} of ${count(total)}`;
-    lines.push(`  ${what.padEnd(width)}  ${amount}`);
+    lines.push(`  ${oneLine(what).padEnd(width)}  ${amount}`);
   }
   if (part.sampled !== undefined && part.sampled.length > 0)
-    lines.push(`  a sample: ${part.sampled.join("; ")}`);
+    lines.push(`  a sample: ${oneLine(part.sampled.join("; "))}`);
   return [...lines, ""];
 }
 
@@ -85,7 +89,9 @@ function formatRule(report: Report, rule: RuleCount, paint: Paint): string[] {
     `${colour(rule.severity)} ${paint.bold(rule.code)}: ${rule.title}, ${count(rule.findings)}${places}`,
   ];
   for (const { folder, findings } of rule.folders.slice(0, FOLDERS_SHOWN)) {
-    lines.push(`  ${folder}${rule.findings > 1 ? paint.dim(` · ${count(findings)}`) : ""}`);
+    lines.push(
+      `  ${oneLine(folder, MAX_TEXT)}${rule.findings > 1 ? paint.dim(` · ${count(findings)}`) : ""}`,
+    );
     const examples = report.findings
       .filter((each) => each.rule === rule.code && folderOf(each.path) === folder)
       .slice(0, EXAMPLES_SHOWN);
@@ -94,7 +100,7 @@ function formatRule(report: Report, rule: RuleCount, paint: Paint): string[] {
       const where = [name, record, offset === undefined ? undefined : `byte ${offset}`]
         .filter(Boolean)
         .join(", ");
-      lines.push(`    ${where === "" ? "" : `${where}: `}${message}`);
+      lines.push(`    ${oneLine(`${where === "" ? "" : `${where}: `}${message}`, MAX_TEXT)}`);
     }
     if (findings > examples.length) lines.push(paint.dim(`    … ${count(findings - examples.length)} more`));
   }

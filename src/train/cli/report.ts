@@ -1,10 +1,13 @@
 /** How findings and failures are shown. */
 import pc from "picocolors";
 import { plural } from "../../core/cli/format.js";
-import { VistaError } from "../../core/errors.js";
+import { oneLine, VistaError } from "../../core/errors.js";
 import { unknownSelectors } from "../preflight/preflight.js";
 import type { Severity, TrainFinding } from "../preflight/rules.js";
 import type { TrainingResult } from "../run/run.js";
+
+/** Characters of a line. */
+const MAX_TEXT = 2000;
 
 const COLORS: Record<Severity, (text: string) => string> = {
   error: pc.red,
@@ -17,12 +20,14 @@ export function findingLines(findings: readonly TrainFinding[]): string[] {
   const width = Math.max(0, ...findings.map((one) => one.rule.length));
   const lines: string[] = [];
   for (const [i, one] of findings.entries()) {
-    lines.push(`${COLORS[one.severity](one.severity.padEnd(7))}  ${one.rule.padEnd(width)}  ${one.message}`);
+    lines.push(
+      `${COLORS[one.severity](one.severity.padEnd(7))}  ${one.rule.padEnd(width)}  ${oneLine(one.message, MAX_TEXT)}`,
+    );
     const next = findings[i + 1];
     if (next?.rule === one.rule && next.fix === one.fix) continue;
     lines.push(
-      `${" ".repeat(9)}${pc.dim("why")}  ${one.why}`,
-      `${" ".repeat(9)}${pc.dim("fix")}  ${one.fix}`,
+      `${" ".repeat(9)}${pc.dim("why")}  ${oneLine(one.why, MAX_TEXT)}`,
+      `${" ".repeat(9)}${pc.dim("fix")}  ${oneLine(one.fix, MAX_TEXT)}`,
     );
   }
   return lines;
@@ -39,7 +44,7 @@ function countFindings(findings: readonly TrainFinding[]): string {
 
 /** How a preflight ended, and what it rests on. */
 export function verdict(findings: readonly TrainFinding[], sampled: readonly string[]): string {
-  const rests = sampled.length === 0 ? "" : `, as far as a sample shows (${sampled.join("; ")})`;
+  const rests = sampled.length === 0 ? "" : `, as far as a sample shows (${oneLine(sampled.join("; "))})`;
   return `${countFindings(findings)}${rests}`;
 }
 
@@ -56,9 +61,10 @@ export function checkSelectors(flags: { only?: string[]; ignore?: string[] }): v
 /** What is said last of a training that failed: its root cause and what is known of such causes. */
 export function failureLines(result: TrainingResult): string[] {
   const lines: string[] = [];
-  if (result.report.rootCause !== undefined) lines.push(...result.report.rootCause);
+  if (result.report.rootCause !== undefined)
+    lines.push(...result.report.rootCause.map((line) => oneLine(line, MAX_TEXT)));
   for (const { line, explanation } of result.report.causes) {
-    lines.push("", `seen: ${line}`, `  ${explanation}`);
+    lines.push("", `seen: ${oneLine(line, MAX_TEXT)}`, `  ${explanation}`);
   }
   return lines;
 }

@@ -2,6 +2,7 @@
 import type { Command } from "commander";
 import pc from "picocolors";
 import { formatBytes, formatCount, plural } from "../../core/cli/format.js";
+import { oneLine } from "../../core/errors.js";
 import { quote } from "../launch/shell.js";
 import { tools } from "../preflight/tools.js";
 import { drawChart } from "../run/chart.js";
@@ -25,8 +26,8 @@ export function addStatus(program: Command): void {
 
 function statusLines(status: RunStatus, columns: number): string[] {
   const { losses } = status;
-  const lines = [pc.bold(status.run)];
-  if (losses.length === 0) lines.push(status.logNote ?? "no loss logged yet");
+  const lines = [pc.bold(oneLine(status.run))];
+  if (losses.length === 0) lines.push(oneLine(status.logNote ?? "no loss logged yet"));
   else {
     const epoch = status.epoch === undefined ? "" : `epoch ${status.epoch}, `;
     const recent = losses.slice(-WINDOW).map((point) => point.loss);
@@ -50,13 +51,13 @@ function statusLines(status: RunStatus, columns: number): string[] {
     "",
     status.checkpoints.length === 0 ? "no checkpoints" : plural(status.checkpoints.length, "checkpoint"),
   );
-  const width = Math.max(0, ...status.checkpoints.map((one) => one.name.length));
+  const width = Math.max(0, ...status.checkpoints.map((one) => oneLine(one.name).length));
   for (const one of status.checkpoints) lines.push(checkpointLine(one, width));
   lines.push(
     "",
     status.resume === undefined
-      ? `nothing to resume: ${status.resumeNote}`
-      : `to resume: vista-train RECIPE --resume ${quote(status.resume)}${status.resumeNote === undefined ? "" : ` (${status.resumeNote})`}`,
+      ? `nothing to resume: ${oneLine(String(status.resumeNote))}`
+      : `to resume: vista-train RECIPE --resume ${oneLine(quote(status.resume))}${status.resumeNote === undefined ? "" : ` (${oneLine(status.resumeNote)})`}`,
   );
   return lines;
 }
@@ -83,9 +84,9 @@ function checkpointLine(one: CheckpointStatus, width: number): string {
       ? "single file, not looked into"
       : one.whole
         ? "whole"
-        : pc.red(`not whole: ${one.problem}`);
+        : pc.red(`not whole: ${oneLine(String(one.problem))}`);
   const time = one.modified.slice(0, 16).replace("T", " ");
-  return `  ${one.name.padEnd(width)}  ${formatBytes(one.bytes).padStart(8)}  ${time}  ${state}`;
+  return `  ${oneLine(one.name).padEnd(width)}  ${formatBytes(one.bytes).padStart(8)}  ${time}  ${state}`;
 }
 
 function shortNumber(value: number): string {

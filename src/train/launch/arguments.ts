@@ -2,8 +2,9 @@
  * The command line of Vista's train.py, read as argparse reads it. What argparse does not know, train.py hands to
  * OmegaConf, which takes anything: a misspelt flag is no error there, it only has no effect.
  */
-import { readFile } from "node:fs/promises";
+
 import { join } from "node:path";
+import { readRegular } from "../../core/io/regular.js";
 
 /** How many words an option takes after itself. */
 type Arity = "one" | "optional" | "many";
@@ -103,7 +104,7 @@ export type KnownFlags = ReadonlyMap<string, Arity>;
 export async function knownFlags(vista: string): Promise<KnownFlags> {
   const flags = new Map<string, Arity>(Object.entries(DOCUMENTED_FLAGS));
   for (const name of TRAINER_PARAMETERS) flags.set(`--${name}`, "one");
-  const source = await readFile(join(vista, "train.py"), "utf8").catch(() => "");
+  const source = await readRegular(join(vista, "train.py")).then(String, () => "");
   for (const [, body] of source.matchAll(/add_argument\(([\s\S]*?)\n?\s*\)(?=\s)/g)) {
     const arity: Arity = /nargs\s*=\s*["'][*+]["']/.test(body!)
       ? "many"

@@ -1,7 +1,8 @@
 /** Vista's training configs: read, merged and overridden as train.py does with OmegaConf. */
-import { readFile } from "node:fs/promises";
+
 import { parse, parseDocument } from "yaml";
 import { fromSystem, VistaError } from "../../core/errors.js";
+import { readRegular } from "../../core/io/regular.js";
 
 export type ConfigTree = { [key: string]: unknown };
 
@@ -19,7 +20,7 @@ export async function readConfigs(paths: readonly string[]): Promise<ConfigTree>
 async function readConfig(path: string): Promise<ConfigTree> {
   let text: string;
   try {
-    text = await readFile(path, "utf8");
+    text = (await readRegular(path)).toString("utf8");
   } catch (error) {
     throw fromSystem(error, path, "read the config");
   }

@@ -2,9 +2,10 @@
  * Vista's documented trainings as data: the commands of its docs/TRAINING.md, one row each. Users add rows of their own
  * in `vista-train.yaml`; nothing else in this package knows a recipe by name.
  */
-import { readFile } from "node:fs/promises";
+
 import { parseDocument } from "yaml";
 import { fromSystem, VistaError } from "../../core/errors.js";
+import { readRegular } from "../../core/io/regular.js";
 
 /** What goes into the sbatch script beside the number of nodes and GPUs. */
 export interface SlurmSettings {
@@ -136,7 +137,7 @@ export async function loadRecipes(path: string | undefined): Promise<Map<string,
   if (path === undefined) return recipes;
   let text: string;
   try {
-    text = await readFile(path, "utf8");
+    text = (await readRegular(path)).toString("utf8");
   } catch (error) {
     throw fromSystem(error, path, "read the recipes");
   }

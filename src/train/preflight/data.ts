@@ -1,6 +1,7 @@
 /** Where Vista's data set classes look for their files. */
-import { readFile } from "node:fs/promises";
+
 import { join } from "node:path";
+import { readRegular } from "../../core/io/regular.js";
 import type { RunOptions } from "../../core/progress.js";
 import { SUBSETS } from "../../dataset/vista-config.js";
 
@@ -83,7 +84,7 @@ export async function mapsSubset(vista: string, name: string): Promise<boolean> 
 }
 
 function read(vista: string, file: string): Promise<string> {
-  return readFile(join(vista, file), "utf8").catch(() => "");
+  return readRegular(join(vista, file)).then(String, () => "");
 }
 
 /** Python source without comments and texts in three quotes. */

@@ -1,7 +1,9 @@
 /** What a run folder says of its training: the CSV log, the checkpoints, and what can be gone on with. */
-import { readdir, readFile, stat } from "node:fs/promises";
+
+import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { fromSystem, isVistaError, oneLine, VistaError } from "../../core/errors.js";
+import { readRegular } from "../../core/io/regular.js";
 import { type Checkpoint, type CheckpointTools, lastCheckpoint, listCheckpoints } from "./checkpoints.js";
 
 /** One row of the log that has a loss. */
@@ -127,7 +129,7 @@ async function readLog(run: string): Promise<{ losses: LossPoint[]; note: string
   let logs = 0;
   let note: string | undefined;
   for (const [name] of versions) {
-    const text = await readFile(join(folder, name, "metrics.csv"), "utf8").catch(() => undefined);
+    const text = await readRegular(join(folder, name, "metrics.csv")).then(String, () => undefined);
     if (text === undefined) continue;
     logs++;
     const [header, row] = text.split(/\r?\n/);

@@ -1,7 +1,9 @@
 /** What lies beside the sensors' files: map images, lidar labels, CAN bus messages. */
-import { readdir, readFile } from "node:fs/promises";
+
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { throwIfAborted } from "../../../core/errors.js";
+import { readRegular } from "../../../core/io/regular.js";
 import type { RunOptions } from "../../../core/progress.js";
 import { finding } from "../../define-rules.js";
 import type { Coverage, Finding } from "../../finding.js";
@@ -100,7 +102,7 @@ export async function* canBusFindings(
     const file = `${String(name)}_vehicle_monitor.json`;
     coverage.checked++;
     const bytes = there.has(file)
-      ? await readFile(join(root, "can_bus", file)).catch(() => undefined)
+      ? await readRegular(join(root, "can_bus", file)).catch(() => undefined)
       : "absent";
     const fault = bytes === "absent" ? { reason: "the file is not there", none: true } : canBusFault(bytes);
     if (fault === undefined) continue;

@@ -1,5 +1,7 @@
 /** The small tables, kept as objects, and what all tables share when findings are written. */
-import { closeSync, openSync, readSync } from "node:fs";
+
+import { closeSync, readSync } from "node:fs";
+import { openRegularSync } from "../../../core/io/regular.js";
 import { readRows } from "../../json/rows.js";
 import { INCOMPLETE, parseValue, skipValue } from "../../json/validate.js";
 import { describeProblem } from "./field-types.js";
@@ -124,7 +126,7 @@ export class RowText {
   #buffer = Buffer.alloc(4096);
 
   constructor(path: string) {
-    this.#fd = openSync(path, "r");
+    this.#fd = openRegularSync(path);
   }
 
   at(offset: number): Row {

@@ -1,0 +1,15 @@
+/** Lines for a terminal. All text that commands show goes through here, except lines with colours of our own. */
+import { oneLine } from "../errors.js";
+
+/** Characters of a line; a name of a million is cut. */
+const MAX_LINE = 4000;
+
+/** The text of `lines`, each with what names from files must not do to a terminal made visible, and of bounded length. */
+export function displayText(lines: readonly string[]): string {
+  return `${lines.map((line) => oneLine(line, MAX_LINE)).join("\n")}\n`;
+}
+
+/** Prints lines; `stream` is stdout unless named. Coloured lines clean their parts by {@link oneLine} and do not come here. */
+export function printLines(lines: readonly string[], stream: NodeJS.WritableStream = process.stdout): void {
+  stream.write(displayText(lines));
+}

@@ -1,0 +1,74 @@
+/**
+ * The one way in which files are opened for reading. A name in a folder may be anything: a pipe would block the process
+ * for ever (deaf to signals, since the blocked thread is one of libuv's), a device may act when it is opened.
+ */
+import { closeSync, constants, fstatSync, openSync, readFileSync, type Stats, statSync } from "node:fs";
+import { type FileHandle, open, stat } from "node:fs/promises";
+import { VistaError } from "../errors.js";
+
+const FLAGS = constants.O_RDONLY | constants.O_NONBLOCK;
+
+/** Bytes of a file that is read as a whole. The largest real ones: nuScenes' sample_data.json has 1.1 GB, and is streamed. */
+const MAX_WHOLE = 512 * 2 ** 20;
+
+/** @throws the system's error; `EISDIR` for a folder, `ENOTREG` for pipes, sockets and devices (see `fromSystem`) */
+export async function openRegular(path: string): Promise<FileHandle> {
+  refuseOthers(await stat(path), path);
+  const handle = await open(path, FLAGS);
+  try {
+    // Looked at again: what the name stands for may have changed in between.
+    refuseOthers(await handle.stat(), path);
+    return handle;
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
+}
+
+/** As {@link openRegular} does. @returns a descriptor, to be closed */
+export function openRegularSync(path: string): number {
+  refuseOthers(statSync(path), path);
+  const fd = openSync(path, FLAGS);
+  try {
+    refuseOthers(fstatSync(fd), path);
+    return fd;
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
+}
+
+/** A whole file. @throws as {@link openRegular} does; VistaError `FORMAT` for more than `limit` bytes */
+export async function readRegular(path: string, limit = MAX_WHOLE): Promise<Buffer> {
+  const handle = await openRegular(path);
+  try {
+    checkSize((await handle.stat()).size, path, limit);
+    return await handle.readFile();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** As {@link readRegular} does. */
+export function readRegularSync(path: string, limit = MAX_WHOLE): Buffer {
+  const fd = openRegularSync(path);
+  try {
+    checkSize(fstatSync(fd).size, path, limit);
+    return readFileSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function refuseOthers(stats: Stats, path: string): void {
+  if (stats.isFile()) return;
+  const [code, what] = stats.isDirectory() ? ["EISDIR", "is a folder"] : ["ENOTREG", "is not a regular file"];
+  throw Object.assign(new Error(`${code}: ${what}, open '${path}'`), { code, syscall: "open", path });
+}
+
+function checkSize(size: number, path: string, limit: number): void {
+  if (size <= limit) return;
+  throw new VistaError("FORMAT", `the file has ${size} bytes, the limit for one of its kind is ${limit}`, {
+    path,
+  });
+}
