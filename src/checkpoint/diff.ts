@@ -1,8 +1,10 @@
 /** Comparing two checkpoints, of any kind each, tensor by tensor, a few megabytes at a time. */
 import { throwIfAborted } from "../core/errors.js";
+import { settleAll } from "../core/io/settle.js";
 import type { RunOptions } from "../core/progress.js";
 import { isFloat } from "./cast.js";
-import { ComputedCache, WindowReader } from "./copy/window.js";
+import { ComputedCache } from "./copy/computed.js";
+import { readTensor } from "./copy/read-tensor.js";
 import { canCast, castBytes } from "./tensor/cast.js";
 import { type DType, dtypeInfo } from "./tensor/dtype.js";
 import type { StateDict, Tensor } from "./tensor/tensor.js";
@@ -88,9 +90,9 @@ async function compare(
   }
   const values = new ValueComparison(a.dtype, b.dtype);
   let identical = sameType;
-  const queue: Promise<[Uint8Array, Uint8Array]>[] = [];
+  const queue: Promise<Uint8Array[]>[] = [];
   const takeFirst = async () => {
-    const [bytesA, bytesB] = await queue.shift()!;
+    const [bytesA, bytesB] = (await queue.shift()!) as [Uint8Array, Uint8Array];
     if (!sameType || Buffer.compare(bytesA, bytesB) !== 0) {
       identical = false;
       values.add(bytesA, bytesB);
@@ -101,8 +103,11 @@ async function compare(
   try {
     for (const [from, to] of stepsOf(a)) {
       throwIfAborted(options.signal);
-      const read = (tensor: Tensor) => readRange(tensor, from, to, computed, buffers);
-      queue.push(Promise.all([read(a), read(b)]));
+      const read = (tensor: Tensor) => {
+        const target = buffers.take(((to - from) * dtypeInfo(tensor.dtype).bits) / 8);
+        return readTensor(tensor, { from, to, target, computed });
+      };
+      queue.push(settleAll([read(a), read(b)]));
       if (queue.length === AHEAD) await takeFirst();
     }
     while (queue.length > 0) await takeFirst();
@@ -131,21 +136,6 @@ class Buffers {
 function* stepsOf(tensor: Tensor): Generator<[number, number]> {
   const step = dtypeInfo(tensor.dtype).bits < 8 ? tensor.numel : STEP;
   for (let from = 0; from < tensor.numel; from += step) yield [from, Math.min(from + step, tensor.numel)];
-}
-
-async function readRange(
-  tensor: Tensor,
-  from: number,
-  to: number,
-  computed: ComputedCache,
-  buffers: Buffers,
-): Promise<Uint8Array> {
-  const { bits } = dtypeInfo(tensor.dtype);
-  const bytes = buffers.take(((to - from) * bits) / 8);
-  const reader = new WindowReader(computed, false);
-  reader.add(tensor, (from * bits) / 8, bytes);
-  await reader.run();
-  return bytes;
 }
 
 function isComparable(dtype: DType): boolean {

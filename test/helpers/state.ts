@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { readWhole } from "../../src/checkpoint/copy/window.js";
+import { readTensor } from "../../src/checkpoint/copy/read-tensor.js";
 import type { StateDict, Tensor } from "../../src/checkpoint/tensor/tensor.js";
 
 export function temporaryFolder(): string {
@@ -10,7 +10,7 @@ export function temporaryFolder(): string {
 }
 
 export function bytesOf(tensor: Tensor): Promise<Uint8Array> {
-  return readWhole(tensor);
+  return readTensor(tensor);
 }
 
 export async function floatsOf(tensor: Tensor): Promise<number[]> {

@@ -7,6 +7,7 @@ import { VistaError } from "../../core/errors.js";
 import { combineCrc32, formatCrc32 } from "../../core/io/crc32.js";
 import type { Region } from "../../core/io/source.js";
 import type { Tensor } from "../tensor/tensor.js";
+import { dependencyOrder } from "./computed.js";
 
 interface Range {
   readonly start: number;
@@ -39,7 +40,10 @@ export class RegionChecks {
   /** Regions whose inline reads do not count, since an extra pass covers them whole. */
   readonly #whole = new Set<Region>();
 
-  /** @param tensors  all that will be read, each once */
+  /**
+   * @param tensors  all that will be read, each once
+   * @throws VistaError `FORMAT` where one depends on itself
+   */
   constructor(tensors: Iterable<Tensor>) {
     const ranges = new Map<Region, Range[]>();
     for (const tensor of tensors) this.#collect(tensor, ranges);
@@ -55,19 +59,24 @@ export class RegionChecks {
     }
   }
 
+  /** Notes the ranges that reading a tensor reads, as often as it reads them. */
   #collect(tensor: Tensor, ranges: Map<Region, Range[]>): void {
-    const { source } = tensor;
-    if (source.kind === "cast") this.#collect(source.from, ranges);
-    else if (source.kind === "computed") for (const input of source.inputs) this.#collect(input, ranges);
-    else if (source.kind === "strided") {
+    const { source } = withoutCasts(tensor);
+    if (source.kind === "strided") {
       this.#whole.add(source.region);
       if (!ranges.has(source.region)) ranges.set(source.region, []);
-    } else {
+    } else if (source.kind === "pieces") {
       for (const { region, start, length } of source.pieces) {
         const list = ranges.get(region);
         const range = { start, end: start + length };
         if (list === undefined) ranges.set(region, [range]);
         else list.push(range);
+      }
+    } else {
+      for (const each of dependencyOrder([tensor])) {
+        if (each.source.kind !== "computed") continue;
+        for (const input of each.source.inputs)
+          if (withoutCasts(input).source.kind !== "computed") this.#collect(input, ranges);
       }
     }
   }
@@ -117,6 +126,12 @@ export class RegionChecks {
       if (crc !== region.crc32) throw checksumError(region, crc);
     }
   }
+}
+
+function withoutCasts(tensor: Tensor): Tensor {
+  let inner = tensor;
+  while (inner.source.kind === "cast") inner = inner.source.from;
+  return inner;
 }
 
 export function checksumError(region: Region, found: number): VistaError {

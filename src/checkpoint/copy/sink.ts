@@ -9,11 +9,13 @@ import { combineCrc32, crc32 } from "../../core/io/crc32.js";
 import type { RunOptions } from "../../core/progress.js";
 import { dtypeInfo } from "../tensor/dtype.js";
 import type { Tensor } from "../tensor/tensor.js";
+import { ARENA_STEP, Arena } from "./arena.js";
+import { ComputedCache } from "./computed.js";
 import { RegionChecks } from "./input-checks.js";
 import { type Copied, LanePlan, readError } from "./lane-plan.js";
 import { Lanes } from "./lanes.js";
 import { isPlain, type OutputPart, partLength, WINDOW, type Window, wantsCrc, windowsOf } from "./parts.js";
-import { ARENA_STEP, Arena, ComputedCache, WindowReader } from "./window.js";
+import { WindowReader } from "./window.js";
 
 /**
  * Windows that are begun before the first of them is finished. One that a lane copies takes no memory, so that the second thread

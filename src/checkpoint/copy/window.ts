@@ -3,10 +3,13 @@
  * they run together, then conversions happen in place.
  */
 import { crc32 } from "../../core/io/crc32.js";
+import { settleAll } from "../../core/io/settle.js";
 import type { Region } from "../../core/io/source.js";
 import { castBytes } from "../tensor/cast.js";
 import { dtypeInfo } from "../tensor/dtype.js";
-import type { Compute, Tensor } from "../tensor/tensor.js";
+import type { Tensor } from "../tensor/tensor.js";
+import { Arena, aligned } from "./arena.js";
+import { type ComputedCache, dependencyOrder, inputsOf } from "./computed.js";
 
 /** Reads up to this size are joined with their neighbours: below it a system call costs more than a copy in memory. */
 const JOIN_BELOW = 128 * 1024;
@@ -27,96 +30,6 @@ export interface ReadOp {
   crc32?: number;
 }
 
-/**
- * Memory that is used again, for what lives no longer than one window or one computation: fresh buffers would pile up
- * faster than the garbage collector takes them away.
- */
-export class Arena {
-  #bytes = new Uint8Array(0);
-  #used = 0;
-
-  /** Room for `length` bytes in all, if it must grow; nothing may be in use. */
-  reset(length = 0): void {
-    this.#used = 0;
-    // By powers of two: growing step by step would leave much for the garbage collector.
-    if (length > this.#bytes.byteLength) this.#bytes = new Uint8Array(2 ** Math.ceil(Math.log2(length)));
-  }
-
-  /** `length` bytes of any content, at an address that suits every element type; fresh ones where the room is used up. */
-  take(length: number): Uint8Array {
-    const start = this.#used;
-    if (start + length > this.#bytes.byteLength) return new Uint8Array(length);
-    this.#used = start + aligned(length);
-    return this.#bytes.subarray(start, start + length);
-  }
-}
-
-/** Distance of two addresses in an {@link Arena}: a multiple of every element's size. */
-export const ARENA_STEP = 16;
-
-function aligned(length: number): number {
-  return Math.ceil(length / ARENA_STEP) * ARENA_STEP;
-}
-
-interface ComputedTensor {
-  readonly bytes: Promise<Uint8Array>;
-  /** Bytes that no window has asked for, and bytes that no window has copied. */
-  unasked: number;
-  uncopied: number;
-}
-
-/** What the windows of one copy share: the bytes of computed tensors while they are needed. */
-export class ComputedCache {
-  /** For the inputs of the one computation that runs. */
-  readonly inputs = new Arena();
-  readonly #entries = new Map<Tensor, ComputedTensor>();
-  /** Buffers of results that all windows have copied. */
-  readonly #spare: Uint8Array[] = [];
-  #last: Promise<unknown> = Promise.resolve();
-
-  /**
-   * Copies bytes `[from, from + target.length)` of a computed tensor, which is forgotten when as many bytes have been asked
-   * for as it has. One is computed at a time, so that the inputs of one only are in memory.
-   *
-   * @param nested  true where the bytes are an input of another computation, which must not wait for itself
-   */
-  async read(
-    tensor: Tensor,
-    from: number,
-    target: Uint8Array,
-    nested: boolean,
-    compute: (result: Uint8Array) => Promise<void>,
-  ): Promise<void> {
-    let entry = this.#entries.get(tensor);
-    if (entry === undefined) {
-      const run = async () => {
-        const result = this.#takeSpare(tensor.byteLength);
-        await compute(result);
-        return result;
-      };
-      const bytes = nested ? run() : this.#last.then(run);
-      if (!nested) this.#last = bytes.catch(() => {});
-      entry = { bytes, unasked: tensor.byteLength, uncopied: tensor.byteLength };
-      this.#entries.set(tensor, entry);
-    }
-    entry.unasked -= target.byteLength;
-    if (entry.unasked <= 0) this.#entries.delete(tensor);
-    const bytes = await entry.bytes;
-    target.set(bytes.subarray(from, from + target.byteLength));
-    entry.uncopied -= target.byteLength;
-    if (entry.uncopied <= 0 && this.#spare.length < MAX_SPARE) this.#spare.push(new Uint8Array(bytes.buffer));
-  }
-
-  #takeSpare(length: number): Uint8Array {
-    const at = this.#spare.findIndex(({ byteLength }) => byteLength >= length);
-    const bytes = at >= 0 ? this.#spare.splice(at, 1)[0]! : new Uint8Array(length);
-    return bytes.subarray(0, length);
-  }
-}
-
-/** Results waiting to be copied are few: windows are small and in order. */
-const MAX_SPARE = 4;
-
 /** Plans and runs the reads of one window of output. Used once. */
 export class WindowReader {
   readonly #ops: ReadOp[] = [];
@@ -124,22 +37,29 @@ export class WindowReader {
   readonly #made: ReadOp[] = [];
   /** Conversions, in the order in which they must run: innermost first. */
   readonly #steps: (() => void)[] = [];
-  readonly #pending: Promise<void>[] = [];
+  /** What is to be computed; begun by {@link run}, so that nothing runs where planning fails. */
+  readonly #computations: (() => Promise<void>)[] = [];
   readonly #computed: ComputedCache;
   readonly #verify: boolean;
   readonly #arena: Arena;
-  readonly #nested: boolean;
+  /** Results of the computation that this reader serves. */
+  readonly #results: ReadonlyMap<Tensor, Uint8Array> | undefined;
 
   /**
    * @param verify  whether the reads of regions that have a CRC need theirs, to compare
    * @param arena  for what is read to be converted; not used after {@link run}
-   * @param nested  true for the inputs of a computed tensor
+   * @param results  for the inputs of a computed tensor: the computed ones among them, which are there already
    */
-  constructor(computed: ComputedCache, verify: boolean, arena = new Arena(), nested = false) {
+  constructor(
+    computed: ComputedCache,
+    verify: boolean,
+    arena = new Arena(),
+    results?: ReadonlyMap<Tensor, Uint8Array>,
+  ) {
     this.#computed = computed;
     this.#verify = verify;
     this.#arena = arena;
-    this.#nested = nested;
+    this.#results = results;
   }
 
   /** Plans bytes `[from, from + target.length)` of a tensor into `target`. */
@@ -173,11 +93,12 @@ export class WindowReader {
         this.#addStrided(tensor, source.region, source.start, source.strides, from, target);
         return;
       case "computed": {
-        this.#pending.push(
-          this.#computed.read(tensor, from, target, this.#nested, (result) =>
-            this.#compute(source.inputs, source.compute, result),
-          ),
-        );
+        const result = this.#results?.get(tensor);
+        if (result !== undefined) target.set(result.subarray(from, from + target.byteLength));
+        else
+          this.#computations.push(() =>
+            this.#computed.read(tensor, from, target, (bytes) => this.#compute(tensor, bytes)),
+          );
         return;
       }
     }
@@ -185,7 +106,7 @@ export class WindowReader {
 
   /** Runs all reads, then the conversions. @returns every read that was made, with its CRC where asked for */
   async run(): Promise<readonly ReadOp[]> {
-    await Promise.all([...joinReads(this.#ops), ...this.#pending]);
+    await settleAll([...joinReads(this.#ops), ...this.#computations.map((begin) => begin())]);
     for (const op of this.#ops) {
       if (this.#verify && op.region.crc32 !== undefined) op.crc32 = crc32(op.target);
     }
@@ -193,18 +114,36 @@ export class WindowReader {
     return [...this.#ops, ...this.#made];
   }
 
-  async #compute(inputs: readonly Tensor[], compute: Compute, result: Uint8Array): Promise<void> {
-    const arena = this.#nested ? new Arena() : this.#computed.inputs;
+  /** Computes a tensor and, before it, the computed ones that it depends on: each once, all within this one turn. */
+  async #compute(tensor: Tensor, result: Uint8Array): Promise<void> {
+    const order = dependencyOrder([tensor]).filter(({ source }) => source.kind === "computed");
+    const results = new Map<Tensor, Uint8Array>();
+    for (const each of order) {
+      const bytes = each === tensor ? result : new Uint8Array(each.byteLength);
+      await this.#computeOne(each, bytes, results);
+      results.set(each, bytes);
+    }
+  }
+
+  /** @param results  of all computed tensors that this one depends on */
+  async #computeOne(
+    tensor: Tensor,
+    result: Uint8Array,
+    results: ReadonlyMap<Tensor, Uint8Array>,
+  ): Promise<void> {
+    if (tensor.source.kind !== "computed") throw new Error("a tensor that is not computed");
+    const inputs = inputsOf(tensor);
+    const arena = this.#computed.inputs;
     arena.reset(inputs.reduce((sum, { byteLength }) => sum + aligned(byteLength), 0));
     const whole: Uint8Array[] = [];
     for (const input of inputs) {
       const bytes = arena.take(input.byteLength);
-      const reader = new WindowReader(this.#computed, this.#verify, new Arena(), true);
+      const reader = new WindowReader(this.#computed, this.#verify, new Arena(), results);
       reader.add(input, 0, bytes);
       for (const op of await reader.run()) this.#made.push(op);
       whole.push(bytes);
     }
-    compute(whole, result);
+    tensor.source.compute(whole, result);
   }
 
   #addStrided(
@@ -240,15 +179,6 @@ export class WindowReader {
       }
     });
   }
-}
-
-/** The bytes of a whole tensor, in memory; nothing is checked. */
-export async function readWhole(tensor: Tensor): Promise<Uint8Array> {
-  const bytes = new Uint8Array(tensor.byteLength);
-  const reader = new WindowReader(new ComputedCache(), false);
-  reader.add(tensor, 0, bytes);
-  await reader.run();
-  return bytes;
 }
 
 /** Offsets, in elements from the view's start, of elements `[first, first + count)` in row-major order. */

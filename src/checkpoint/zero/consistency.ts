@@ -1,7 +1,7 @@
 /** Whether the files of one checkpoint belong together: ranks, stages, versions, steps, sizes. */
 import { basename } from "node:path";
 import { VistaError } from "../../core/errors.js";
-import { readWhole } from "../copy/window.js";
+import { readTensor } from "../copy/read-tensor.js";
 import { castTensor } from "../tensor/tensor.js";
 import { TorchTensor } from "../torch/values.js";
 import type { CheckpointFiles } from "./layout.js";
@@ -113,6 +113,6 @@ async function optimizerStep(shard: ShardState): Promise<number | undefined> {
   const [step] = shard.steps;
   if (!(step instanceof TorchTensor)) return step;
   const tensor = castTensor(await shard.torchFile.tensor(step), "F32");
-  const bytes = await readWhole(tensor);
+  const bytes = await readTensor(tensor);
   return new DataView(bytes.buffer).getFloat32(0, true);
 }

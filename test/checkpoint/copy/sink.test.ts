@@ -192,3 +192,56 @@ it("a file that became shorter is an error, not zeros", async () => {
     code: "TRUNCATED",
   });
 });
+
+describe("computed tensors that depend on computed tensors", () => {
+  const plusOne = (input: Tensor) =>
+    makeTensor("F32", input.shape, {
+      kind: "computed",
+      inputs: [input],
+      compute: ([bytes], result) => {
+        const values = new Float32Array(bytes!.buffer, bytes!.byteOffset, bytes!.byteLength / 4);
+        result.set(new Uint8Array(values.map((value) => value + 1).buffer));
+      },
+    });
+
+  it("are written where the one is an output too, in every order, also converted, and the input is checked", async () => {
+    const count = 700_000;
+    const content = floats(Array.from({ length: count }, (_, i) => i % 1000));
+    for (const crc of [crc32(content), crc32(content) ^ 1]) {
+      const region = await regionOf(content, crc);
+      const one = plusOne(viewTensor(region, "F32", 0, [count], [1]));
+      const two = plusOne(castTensor(castTensor(one, "F16"), "F32"));
+      for (const order of [
+        [one, two],
+        [two, one],
+        [two, castTensor(castTensor(one, "F16"), "F32"), one],
+      ]) {
+        const written = write(order.map(part));
+        if (crc !== crc32(content)) {
+          await expect(written).rejects.toMatchObject({ code: "CHECKSUM" });
+          continue;
+        }
+        const output = await written;
+        let at = 0;
+        for (const tensor of order) {
+          const values = asFloats(output.subarray(at, at + tensor.byteLength));
+          expect([values[0], values[999], values[count - 1]]).toEqual(
+            [0, 999, (count - 1) % 1000].map((value) => value + (tensor === two ? 2 : 1)),
+          );
+          at += tensor.byteLength;
+        }
+      }
+    }
+  });
+
+  it("depend on none that depends on them", async () => {
+    const inputs: Tensor[] = [];
+    const tensor = makeTensor("F32", [2], { kind: "computed", inputs, compute: () => {} });
+    inputs.push(castTensor(plusOne(tensor), "F16"));
+    for (const verify of [true, false])
+      await expect(write([part(tensor)], { verify })).rejects.toMatchObject({
+        code: "FORMAT",
+        message: /depends on itself/,
+      });
+  });
+});

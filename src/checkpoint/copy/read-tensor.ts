@@ -1,0 +1,59 @@
+/** Reading the bytes of a tensor, or of a part of it, into memory: the one way for everything that does not copy whole files. */
+import { throwIfAborted, VistaError } from "../../core/errors.js";
+import { dtypeInfo } from "../tensor/dtype.js";
+import type { Tensor } from "../tensor/tensor.js";
+import { ComputedCache } from "./computed.js";
+import type { RegionChecks } from "./input-checks.js";
+import { WindowReader } from "./window.js";
+
+export interface ReadTensorOptions {
+  /** First element, in row-major order. Default 0. */
+  from?: number;
+  /** Element behind the last. Default: all. */
+  to?: number;
+  /** Where the bytes go: as many as the elements have, at an address that suits them. Default: memory of its own. */
+  target?: Uint8Array;
+  signal?: AbortSignal;
+  /** Shared by calls that read one tensor in parts: a computed one is then computed once. Default: one for this call. */
+  computed?: ComputedCache;
+  /** Is told the CRC-32 of every read of a region that states one. Default: nothing is checked. */
+  checks?: RegionChecks;
+}
+
+/**
+ * Reads elements `[from, to)` of a tensor, of whatever source: little-endian, row-major, without gaps.
+ *
+ * Where no `checks` are given, the bytes are as the file has them: not compared with the checksum of their record, which
+ * needs the whole record.
+ *
+ * @returns `target`, filled
+ * @throws VistaError `USAGE` for elements that it does not have, `TRUNCATED`, `IO`, `ABORTED`
+ */
+export async function readTensor(tensor: Tensor, options: ReadTensorOptions = {}): Promise<Uint8Array> {
+  const { from = 0, to = tensor.numel, signal, checks } = options;
+  if (!(Number.isInteger(from) && Number.isInteger(to) && 0 <= from && from <= to && to <= tensor.numel)) {
+    throw new VistaError(
+      "USAGE",
+      `elements ${from} to ${to} of a tensor that has ${tensor.numel}, from 0 to ${tensor.numel}`,
+    );
+  }
+  const { bits } = dtypeInfo(tensor.dtype);
+  if ((from * bits) % 8 !== 0 || (to * bits) % 8 !== 0) {
+    throw new VistaError(
+      "USAGE",
+      `elements ${from} to ${to} of ${bits} bits do not begin and end with a byte`,
+    );
+  }
+  const length = ((to - from) * bits) / 8;
+  const target = options.target ?? new Uint8Array(length);
+  if (target.byteLength !== length)
+    throw new VistaError("USAGE", `${target.byteLength} bytes of room for elements that have ${length}`);
+  throwIfAborted(signal);
+  const reader = new WindowReader(options.computed ?? new ComputedCache(), checks !== undefined);
+  if (length > 0) reader.add(tensor, (from * bits) / 8, target);
+  const ops = await reader.run();
+  throwIfAborted(signal);
+  for (const { region, start, target: bytes, crc32 } of ops)
+    checks?.addRead({ region, start, length: bytes.byteLength, crc32 });
+  return target;
+}
