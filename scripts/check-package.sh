@@ -10,8 +10,8 @@ trap 'rm -rf "$work"' EXIT
 npm pack --silent --pack-destination "$work" >/dev/null
 tarball=$(ls "$work"/*.tgz)
 npx publint run "$tarball" --strict
-# ESM only: that a CommonJS require() cannot load it on older Node is meant.
-npx attw "$tarball" --profile esm-only
+# ESM only: Node 20.19 and newer take that from require() as well, as app.cjs below shows; attw still warns of older ones.
+npx attw "$tarball" --profile node16 --ignore-rules cjs-resolves-to-esm
 
 mkdir "$work/app"
 cd "$work/app"
@@ -21,21 +21,44 @@ npx --no-install vista-ckpt merge "$root/fixtures/zero/vista-phase2" -o merged.b
 for command in vista-ckpt vista-data vista-train; do
   test "$(npx --no-install "$command" --version)" = "$(node -p "require('$root/package.json').version")"
 done
+# The three doors: as a module, by require (Node 20.19 and newer take an ES module there), and their types for both.
 cat >app.mjs <<'JS'
-import { openTorchFile } from "vista-ckpt";
-const state = await openTorchFile("merged.bin");
-console.log(`imported: ${state.tensors.size} tensors`);
+import { openCheckpoint } from "vista-ckpt";
+import { checkNuScenes } from "vista-ckpt/data";
+import { loadRecipes } from "vista-ckpt/train";
+const { state } = await openCheckpoint("merged.bin");
+console.log(`imported: ${state.tensors.size} tensors, ${typeof checkNuScenes}, ${(await loadRecipes()).size} recipes`);
 await state.close();
 JS
 node app.mjs
+cat >app.cjs <<'JS'
+for (const door of ["vista-ckpt", "vista-ckpt/data", "vista-ckpt/train"]) {
+  if (typeof require(door).VistaError !== "function") throw new Error(`require("${door}") gives no VistaError`);
+}
+JS
+node --no-warnings app.cjs
 cat >app.mts <<'TS'
-import { openTorchFile, type StateDict } from "vista-ckpt";
-const state: StateDict = await openTorchFile("merged.bin");
+import { openCheckpoint, type StateDict } from "vista-ckpt";
+import { checkNuScenes, type Finding } from "vista-ckpt/data";
+import { type LaunchPlan, loadRecipes, planLaunch } from "vista-ckpt/train";
+const state: StateDict = (await openCheckpoint("merged.bin")).state;
 // @ts-expect-error: a path is a string
-await openTorchFile(1);
+await openCheckpoint(1);
 await state.close();
+for await (const finding of checkNuScenes("data/nuscenes")) finding satisfies Finding;
+const plan: LaunchPlan = planLaunch((await loadRecipes(undefined)).get("phase1")!, { vista: "Vista" }, ".");
+console.log(plan.gpus);
+TS
+cat >app.cts <<'TS'
+import checkpoints = require("vista-ckpt");
+import data = require("vista-ckpt/data");
+import train = require("vista-ckpt/train");
+console.log(checkpoints.openCheckpoint.length, data.RULES.length, train.planLaunch.length);
 TS
 # The types use those of Node, as every Node project has them.
-"$root/node_modules/.bin/tsc" --noEmit --strict --target es2023 --module nodenext --moduleResolution nodenext \
-  --typeRoots "$root/node_modules/@types" --types node app.mts
+check() {
+  "$root/node_modules/.bin/tsc" --noEmit --strict --target es2023 --typeRoots "$root/node_modules/@types" --types node "$@"
+}
+check --module nodenext --moduleResolution nodenext app.mts app.cts
+check --module preserve --moduleResolution bundler app.mts
 echo "the package installs, runs, imports and type-checks"

@@ -3,7 +3,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, it } from "vitest";
-import { checkNuScenes } from "../../../src/index.js";
+import { checkNuScenes } from "../../../src/dataset/index.js";
 
 const FIXTURE = "fixtures/nuscenes/mini";
 

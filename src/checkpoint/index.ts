@@ -1,0 +1,62 @@
+/**
+ * Checkpoints: open any of them, read and write tensors, merge ZeRO shards, make `vista.safetensors`, compare and verify.
+ *
+ * ```ts
+ * import { openCheckpoint, saveCheckpoint } from "vista-ckpt";
+ *
+ * const checkpoint = await openCheckpoint("logs/run/checkpoints/last.ckpt");
+ * for (const [name, tensor] of checkpoint.state.tensors) console.log(name, tensor.dtype, tensor.shape);
+ * await saveCheckpoint(checkpoint.state, "pytorch_model.bin");
+ * await checkpoint.state.close();
+ * ```
+ *
+ * @module vista-ckpt
+ */
+
+export { ERROR_CODES, type ErrorCode, isVistaError, VistaError, type Where } from "../core/errors.js";
+export type { OutputOptions } from "../core/io/output.js";
+export type { Piece, Region, SourceFile } from "../core/io/source.js";
+export type { Progress, RunOptions } from "../core/progress.js";
+export { castState } from "./cast.js";
+export type { WriteOptions } from "./copy/sink.js";
+export { type DiffReport, diffStates, type TensorDifference } from "./diff.js";
+export {
+  type InspectedTensor,
+  type Inspection,
+  type InspectOptions,
+  inspectCheckpoint,
+  type TensorTag,
+} from "./inspect.js";
+export { type Checkpoint, type CheckpointKind, type OpenOptions, openCheckpoint } from "./open.js";
+export { openSafetensors, type SafetensorsFile } from "./safetensors/read.js";
+export { type WriteSafetensorsOptions, writeSafetensors } from "./safetensors/write.js";
+export {
+  type CheckpointFormat,
+  type Saved,
+  type SavedFile,
+  type SaveOptions,
+  saveCheckpoint,
+} from "./save.js";
+export type { ShardIndex } from "./shard-index.js";
+export type { CastTarget } from "./tensor/cast.js";
+export type { DType } from "./tensor/dtype.js";
+export { type Compute, StateDict, type Tensor, type TensorSource } from "./tensor/tensor.js";
+export { type OpenTorchOptions, openTorchFile } from "./torch/open.js";
+export { type WriteTorchOptions, writeTorchFile } from "./torch/write.js";
+export {
+  type NonFiniteCount,
+  type VerifiedFile,
+  type VerifyOptions,
+  type VerifyReport,
+  verifyCheckpoint,
+} from "./verify.js";
+export type { FoldedShadow } from "./vista/ema.js";
+export type { MergedAdapter } from "./vista/lora.js";
+export {
+  applyVistaSteps,
+  type VistaOptions,
+  type VistaReport,
+  type VistaResult,
+} from "./vista/steps.js";
+export { type OpenZeroOptions, openZeroCheckpoint, type ZeroCheckpoint } from "./zero/open.js";
+export type { ZeroInfo } from "./zero/plan.js";

@@ -1,0 +1,58 @@
+/**
+ * Data: check nuScenes, OpenDV-YouTube and Vista's annotation files, make an index and the annotation file from it, count.
+ *
+ * ```ts
+ * import { checkNuScenes } from "vista-ckpt/data";
+ *
+ * for await (const finding of checkNuScenes("data/nuscenes")) console.log(finding.rule, finding.message);
+ * ```
+ *
+ * @module vista-ckpt/data
+ */
+export { ERROR_CODES, type ErrorCode, isVistaError, VistaError, type Where } from "../core/errors.js";
+export type { Progress, RunOptions } from "../core/progress.js";
+export { type AnnotationCheckOptions, checkAnnotations } from "./annotations/check.js";
+export type {
+  AnnotationTally,
+  Chart,
+  Check,
+  CheckOptions,
+  CheckSummary,
+  Coverage,
+  Finding,
+  QuickTally,
+  Rule,
+  Severity,
+  Shard,
+} from "./finding.js";
+export {
+  type BuildIndexOptions,
+  type BuiltIndex,
+  buildIndex,
+  readIndex,
+} from "./frame-index/build.js";
+export {
+  type DatasetIndex,
+  encodeIndex,
+  type IndexedChain,
+  type IndexedFolder,
+  type Stamp,
+} from "./frame-index/format.js";
+export {
+  type ClipSource,
+  writeYouTube,
+  type YouTubeOptions,
+  type YouTubeResult,
+} from "./frame-index/youtube.js";
+export {
+  type CheckImagesOptions,
+  checkImage,
+  checkImages,
+  type ImageFault,
+  type ImageLevel,
+  type ImageReport,
+} from "./images/check.js";
+export { type CheckNuScenesOptions, checkNuScenes } from "./nuscenes/check/check.js";
+export { checkOpenDv, type OpenDvCheckOptions } from "./opendv/check.js";
+export { RULES } from "./rules.js";
+export { collectStats, type DataStats, type StatsOptions } from "./stats/stats.js";
