@@ -12,6 +12,12 @@
 export { ERROR_CODES, type ErrorCode, isVistaError, VistaError, type Where } from "../core/errors.js";
 export type { Progress, RunOptions } from "../core/progress.js";
 export { type AnnotationCheckOptions, checkAnnotations } from "./annotations/check.js";
+export {
+  type ClipSource,
+  writeYouTube,
+  type YouTubeOptions,
+  type YouTubeResult,
+} from "./annotations/make/youtube.js";
 export type {
   AnnotationTally,
   Chart,
@@ -38,12 +44,6 @@ export {
   type IndexedFolder,
   type Stamp,
 } from "./frame-index/format.js";
-export {
-  type ClipSource,
-  writeYouTube,
-  type YouTubeOptions,
-  type YouTubeResult,
-} from "./frame-index/youtube.js";
 export {
   type CheckImagesOptions,
   checkImage,

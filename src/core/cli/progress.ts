@@ -3,7 +3,8 @@
  * stdout is for data only.
  */
 import type { SingleBar } from "cli-progress";
-import type { Progress } from "../progress.js";
+import { isVistaError, VistaError } from "../errors.js";
+import type { Progress, RunOptions } from "../progress.js";
 import { formatBytes, formatCount, formatDuration } from "./format.js";
 
 /** Seconds between two lines where stderr is not a terminal (a log file, Slurm's output). */
@@ -31,6 +32,39 @@ export async function withProgress<Result>(
   } finally {
     view.stop();
   }
+}
+
+/**
+ * Runs a long piece of work with its progress shown. Stopped by Ctrl-C it says how far it came.
+ *
+ * @param quiet  show nothing while it runs
+ */
+export async function runWithProgress<Result>(
+  quiet: boolean,
+  signal: AbortSignal,
+  work: (options: RunOptions) => Promise<Result>,
+): Promise<Result> {
+  const view = await createProgressView(quiet);
+  let last: Progress | undefined;
+  const onProgress = (progress: Progress) => {
+    last = progress;
+    view.update(progress);
+  };
+  try {
+    return await work({ signal, onProgress });
+  } catch (error) {
+    if (!isVistaError(error) || error.code !== "ABORTED" || last === undefined) throw error;
+    throw new VistaError("ABORTED", error.message, { hint: covered(last), cause: error });
+  } finally {
+    view.stop();
+  }
+}
+
+/** `Covered: index frames, 120 of 2,000 folders.` */
+function covered({ phase, done, total, unit }: Progress): string {
+  const count = (value: number) => (unit === "bytes" ? formatBytes(value) : formatCount(value));
+  const of = total === undefined ? "" : ` of ${count(total)}`;
+  return `Covered: ${phase}, ${count(done)}${of}${unit === "bytes" ? "" : ` ${unit}`}.`;
 }
 
 function amount(progress: Progress, value: number): string {

@@ -1,7 +1,6 @@
 import { defineRules } from "../define-rules.js";
 
-const REMAKE =
-  "Make the file again: `vista-data index --annos` for YouTube.json; the authors' script for nuScenes.json.";
+const REMAKE = "Make the file again: `vista-data annos youtube`, `vista-data annos nuscenes`.";
 
 export const ANNOTATION_RULES = defineRules("annos", {
   "unreadable-file": ["error", "annotation file cannot be read", "Mend the path or the permissions."],

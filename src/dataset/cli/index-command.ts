@@ -1,16 +1,9 @@
-import { type Command, Option } from "commander";
+import type { Command } from "commander";
 import type { CommandContext } from "../../core/cli/program.js";
-import { parseCount } from "./check.js";
 
 /** The options of `vista-data index`, as commander gives them. */
 export interface IndexCommandOptions {
   output?: string;
-  annos?: string;
-  split: "train" | "val" | "all";
-  stride: number;
-  clip: number;
-  fromLanguage?: string[];
-  force?: boolean;
   json?: boolean;
   quiet?: boolean;
 }
@@ -18,19 +11,9 @@ export interface IndexCommandOptions {
 export function addIndexCommand(program: Command, context: CommandContext): void {
   program
     .command("index")
-    .description("write a compact index of a data set, and Vista's annotation file for OpenDV-YouTube")
+    .description("write a compact index of a data set (always brought up to date)")
     .argument("[root]", "nuScenes, OpenDV-YouTube, or a folder with data/nuscenes, data/YouTube", ".")
     .option("-o, --output <file>", "the index (default: vista-data.index in the root)")
-    .option("--annos <file>", "write Vista's annotation file too, annos/YouTube.json say")
-    .addOption(
-      new Option("--split <split>", "videos whose clips are written")
-        .choices(["train", "val", "all"])
-        .default("train"),
-    )
-    .option("--stride <n>", "frames from one clip's start to the next", parseCount, 1)
-    .option("--clip <n>", "frames of a clip", parseCount, 25)
-    .option("--from-language <file...>", "only frames that these language files of DriveAGI's speak of")
-    .option("--force", "replace an annotation file that exists (an index is always brought up to date)")
     .option("--json", "print one JSON object")
     .option("--quiet", "no progress")
     .action(async (root: string, options: IndexCommandOptions) => {

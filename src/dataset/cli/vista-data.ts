@@ -1,4 +1,5 @@
 import { createProgram, runProgram } from "../../core/cli/program.js";
+import { addAnnosCommand } from "./annos.js";
 import { addCheckCommand } from "./check.js";
 import { addIndexCommand } from "./index-command.js";
 import { addMergeReportsCommand } from "./merge-reports.js";
@@ -13,11 +14,12 @@ export function main(argv: readonly string[]): Promise<void> {
   return runProgram("vista-data", argv, (context) => {
     const program = createProgram(
       "vista-data",
-      "Check and index nuScenes, OpenDV-YouTube and Vista's annotation files",
+      "Check and index nuScenes and OpenDV-YouTube, check and make Vista's annotation files",
     );
     addCheckCommand(program, context);
     addMergeReportsCommand(program, context);
     addIndexCommand(program, context);
+    addAnnosCommand(program, context);
     addStatsCommand(program, context);
     addPreviewCommand(program, context);
     return program;

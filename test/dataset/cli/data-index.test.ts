@@ -1,4 +1,4 @@
-/** `vista-data index`, `stats`, `preview`, and `check` on OpenDV-YouTube, as a user runs them. */
+/** `vista-data index`, `annos youtube`, `stats`, `preview`, and `check` on OpenDV-YouTube, as a user runs them. */
 import {
   existsSync,
   mkdirSync,
@@ -43,19 +43,36 @@ beforeAll(async () => {
 afterAll(removeFolders);
 
 describe("index", () => {
-  it("writes an index, and YouTube.json as Vista's loader reads it", async () => {
+  it("writes an index that check takes the listings from", async () => {
     const root = copyOf(vista);
-    const { code, stdout, stderr } = await run(
-      "index",
-      root,
-      "--annos",
-      join(root, "annos/YouTube.json"),
-      "--quiet",
-    );
+    const { code, stdout, stderr } = await run("index", root, "--quiet");
+    expect([code, stderr]).toEqual([0, ""]);
+    expect(stdout).toContain("OpenDV-YouTube: 6 videos, 240 frames");
+    const check = await run("check", root, "--quiet", "--index", join(root, "vista-data.index"));
+    expect(check.stdout).toContain("Verdict: clean.");
+    expect(check.code).toBe(0);
+  });
+
+  it("refuses to replace a file that is no index, and a root without data", async () => {
+    const file = join(newFolder(), "YouTube.json");
+    writeFileSync(file, "[]");
+    const other = await run("index", copyOf(vista), "-o", file);
+    expect(other.code).toBe(1);
+    expect(other.stderr).toMatch(/not an index file/);
+    expect(readFileSync(file, "utf8")).toBe("[]");
+    expect((await run("index", newFolder())).stderr).toMatch(/neither nuScenes nor OpenDV-YouTube/);
+  });
+});
+
+describe("annos youtube", () => {
+  it("writes YouTube.json as Vista's loader reads it", async () => {
+    const root = copyOf(vista);
+    const { code, stdout, stderr } = await runCli("vista-data", ["annos", "youtube", "--quiet"], {
+      cwd: root,
+    });
     expect(stderr).toBe("");
     expect(code).toBe(0);
-    expect(stdout).toContain("OpenDV-YouTube: 6 videos, 240 frames");
-    expect(stdout).toContain("80 clips of 25 frames from 5 videos (train)");
+    expect(stdout).toContain("annos/YouTube.json: 80 clips of 25 frames from 5 videos (train)");
     const records = JSON.parse(readFileSync(join(root, "annos/YouTube.json"), "utf8"));
     expect(records).toHaveLength(80);
     for (const { folder_name, first_frame } of records) {
@@ -67,19 +84,22 @@ describe("index", () => {
         expect(existsSync(join(root, "data/YouTube", folder_name, name))).toBe(true);
       }
     }
-    const check = await run("check", root, "--quiet", "--index", join(root, "vista-data.index"));
+    const check = await run("check", root, "--quiet");
     expect(check.stdout).toContain("Verdict: clean.");
     expect(check.code).toBe(0);
   });
 
-  it("takes a set that is a folder in data/YouTube", async () => {
+  it("takes a set that is a folder in data/YouTube, and the listings of an index", async () => {
     const root = copyOf(vista);
     const parts = readdirSync(join(root, "data/YouTube"));
     mkdirSync(join(root, "data/YouTube/OpenDV-YouTube"));
     for (const part of parts)
       renameSync(join(root, "data/YouTube", part), join(root, "data/YouTube/OpenDV-YouTube", part));
     const annos = join(root, "annos/YouTube_val.json");
-    await run("index", root, "--annos", annos, "--split", "val", "--stride", "8", "--quiet");
+    const index = join(root, "vista-data.index");
+    expect((await run("index", root, "--quiet")).code).toBe(0);
+    const args = [root, "-o", annos, "--split", "val", "--stride", "8", "--index", index, "--quiet"];
+    expect((await run("annos", "youtube", ...args)).code).toBe(0);
     expect(JSON.parse(readFileSync(annos, "utf8"))).toEqual([
       { folder_name: `OpenDV-YouTube/${folderOf(rows[5]!)}`, first_frame: "000000000.jpg" },
       { folder_name: `OpenDV-YouTube/${folderOf(rows[5]!)}`, first_frame: "000000008.jpg" },
@@ -87,48 +107,43 @@ describe("index", () => {
     expect((await run("check", root, "--quiet")).stdout).toContain("Verdict: clean.");
   });
 
-  it("refuses to replace an annotation file, and a file that is no index", async () => {
+  it("refuses to replace an annotation file, and wants to know where clips of all videos go", async () => {
     const root = copyOf(vista);
     const annos = join(root, "annos/YouTube.json");
     writeFileSync(annos, "[]");
-    const refused = await run("index", root, "--annos", annos);
+    const refused = await run("annos", "youtube", root, "-o", annos);
     expect(refused.code).toBe(1);
     expect(refused.stderr).toMatch(/already exists.*--force/);
-    expect(existsSync(join(root, "vista-data.index"))).toBe(false);
-    const other = await run("index", root, "-o", annos);
-    expect(other.code).toBe(1);
-    expect(other.stderr).toMatch(/not an index file/);
     expect(readFileSync(annos, "utf8")).toBe("[]");
-    expect((await run("index", root, "--from-language", language)).code).toBe(2);
-    expect((await run("index", newFolder())).stderr).toMatch(/neither nuScenes nor OpenDV-YouTube/);
+    expect((await run("annos", "youtube", root, "--split", "all")).code).toBe(2);
+    expect((await run("annos", "youtube", root, "-o", annos, "--force", "--clip", "0")).code).toBe(2);
+    expect((await run("annos")).code).toBe(2);
+    expect((await run("index", root, "--annos", annos)).code).toBe(2);
   });
 
-  it("makes YouTube.json from a language file, with and without the frames", async () => {
+  it("makes YouTube.json from language files, with and without the frames", async () => {
     const root = newFolder();
     mkdirSync(join(root, "data/YouTube/full_images/A/b"), { recursive: true });
     rmSync(join(root, "data/YouTube/full_images/A"), { recursive: true });
     const annos = join(root, "YouTube.json");
+    // One of the files once more, as a second one: the option takes one file, and may come several times.
+    const second = join(root, "10hz_YouTube_train_split1.json");
+    writeFileSync(second, "[]");
     const { code, stdout, stderr } = await run(
-      "index",
-      root,
-      "--annos",
-      annos,
-      "--from-language",
-      language,
-      "--json",
-      "--quiet",
+      ...["annos", "youtube", "-o", annos, "--from-language", language, "--from-language", second],
+      ...[root, "--json", "--quiet"],
     );
     expect(stderr).toBe("");
     expect(code).toBe(0);
-    expect(JSON.parse(stdout).annos).toMatchObject({ clips: 15 * (12_000 - 24), folders: 15 });
+    expect(JSON.parse(stdout)).toMatchObject({ path: annos, clips: 15 * (12_000 - 24), folders: 15 });
   });
 });
 
-describe("Ctrl-C while an index is made", () => {
+describe("Ctrl-C while an index or YouTube.json is made", () => {
   /** Runs `index`, and sends SIGINT as soon as `when` says so. */
   async function interrupted(args: string[], when: () => boolean) {
     let sent = false;
-    const result = await runCli("vista-data", ["index", ...args, "--quiet"], {
+    const result = await runCli("vista-data", [...args, "--quiet"], {
       onStart: (kill) => {
         const timer = setInterval(() => {
           if (!when()) return;
@@ -156,7 +171,10 @@ describe("Ctrl-C while an index is made", () => {
     const before = readFileSync(old);
     const names = readdirSync(root).sort();
     const start = performance.now();
-    const { code, stdout, stderr } = await interrupted([root], () => performance.now() - start > 3000);
+    const { code, stdout, stderr } = await interrupted(
+      ["index", root],
+      () => performance.now() - start > 3000,
+    );
     expect(stderr).toMatch(
       /^vista-data: interrupted; nothing was written\. Covered: index frames, [\d,]+ of 5,000 folders\.\n$/,
     );
@@ -166,7 +184,7 @@ describe("Ctrl-C while an index is made", () => {
     expect(readdirSync(root).sort()).toEqual(names);
   });
 
-  it("writes clips: leaves the old annotation file and no new index", async () => {
+  it("writes clips: leaves the old annotation file", async () => {
     const root = newFolder();
     mkdirSync(join(root, "data/YouTube/full_images"), { recursive: true });
     const annos = join(root, "YouTube.json");
@@ -183,7 +201,7 @@ describe("Ctrl-C while an index is made", () => {
     writeFileSync(long, JSON.stringify([record]));
     const names = readdirSync(root).sort();
     const { code, stdout, stderr } = await interrupted(
-      [root, "--annos", annos, "--force", "--from-language", long],
+      ["annos", "youtube", root, "-o", annos, "--force", "--from-language", long],
       () => readdirSync(root).some((name) => name.endsWith(".partial")),
     );
     expect(stderr).toMatch(

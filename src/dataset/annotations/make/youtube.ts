@@ -3,11 +3,11 @@
  * frames. The loader (`vwm/data/subsets/youtube.py`) joins `folder_name` to `data/YouTube`, takes the part of
  * `first_frame` before its dot for a number, and counts on from it with the same padding and extension.
  */
-import { throwIfAborted, VistaError } from "../../core/errors.js";
-import { AtomicFile, type OutputOptions, prepareOutput } from "../../core/io/output.js";
-import type { RunOptions } from "../../core/progress.js";
-import { describeLayout, type FrameLayout, frameName, loaderReads } from "../opendv/names.js";
-import { countClips, type Runs } from "../opendv/runs.js";
+import { throwIfAborted, VistaError } from "../../../core/errors.js";
+import { AtomicFile, type OutputOptions, prepareOutput } from "../../../core/io/output.js";
+import type { RunOptions } from "../../../core/progress.js";
+import { describeLayout, type FrameLayout, frameName, loaderReads } from "../../opendv/names.js";
+import { countClips, type Runs } from "../../opendv/runs.js";
 
 /** One video folder as Vista's loader finds it. */
 export interface ClipSource {

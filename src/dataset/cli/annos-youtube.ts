@@ -1,0 +1,96 @@
+import { type Command, Option } from "commander";
+import { formatBytes, plural } from "../../core/cli/format.js";
+import { printLines } from "../../core/cli/print.js";
+import type { CommandContext } from "../../core/cli/program.js";
+import { VistaError } from "../../core/errors.js";
+import type { SplitChoice } from "../annotations/make/youtube-sources.js";
+import { parseCount } from "./check.js";
+
+interface AnnosYouTubeOptions {
+  output?: string;
+  split: SplitChoice;
+  stride: number;
+  clip: number;
+  fromLanguage?: string[];
+  index?: string;
+  force?: boolean;
+  json?: boolean;
+  quiet?: boolean;
+}
+
+const DEFAULT_OUTPUT: Partial<Record<SplitChoice, string>> = {
+  train: "annos/YouTube.json",
+  val: "annos/YouTube_val.json",
+};
+
+export function addAnnosYouTubeCommand(annos: Command, context: CommandContext): void {
+  annos
+    .command("youtube")
+    .description(
+      "make Vista's annotation file for OpenDV-YouTube: every frame starts a clip, none crosses a gap",
+    )
+    .argument("[root]", "OpenDV-YouTube, or a folder with data/YouTube", ".")
+    .option(
+      "-o, --output <file>",
+      "the file (default: annos/YouTube.json, with --split val annos/YouTube_val.json)",
+    )
+    .addOption(
+      new Option("--split <split>", "videos whose clips are written")
+        .choices(["train", "val", "all"])
+        .default("train"),
+    )
+    .option("--stride <n>", "frames from one clip's start to the next", parseCount, 1)
+    .option("--clip <n>", "frames of a clip", parseCount, 25)
+    .option(
+      "--from-language <file>",
+      "only frames that this language file of DriveAGI's speaks of; may be given several times",
+      (file: string, files: string[] = []) => [...files, file],
+    )
+    .option("--index <file>", "use this index (vista-data index) for folders that have not changed")
+    .option("--force", "replace a file that exists")
+    .option("--json", "print one JSON object")
+    .option("--quiet", "no progress")
+    .action((root: string, options: AnnosYouTubeOptions) => run(root, options, context));
+}
+
+async function run(root: string, options: AnnosYouTubeOptions, context: CommandContext): Promise<void> {
+  const { split, clip, stride, fromLanguage, force = false } = options;
+  if (clip < 1 || stride < 1) throw new VistaError("USAGE", "--clip and --stride must be at least 1");
+  const path = options.output ?? DEFAULT_OUTPUT[split];
+  if (path === undefined)
+    throw new VistaError("USAGE", `--split ${split} needs a name for the file: -o FILE`);
+  const [{ runWithProgress }, { prepareOutput }, { findYouTubeClips }, { writeYouTube }, { readIndex }] =
+    await Promise.all([
+      import("../../core/cli/progress.js"),
+      import("../../core/io/output.js"),
+      import("../annotations/make/youtube-sources.js"),
+      import("../annotations/make/youtube.js"),
+      import("../frame-index/build.js"),
+    ]);
+  await prepareOutput(path, 0, { force });
+  const written = await runWithProgress(options.quiet ?? false, context.signal, async (run) => {
+    const previous = options.index === undefined ? undefined : await readIndex(options.index);
+    const sources = await findYouTubeClips(root, {
+      ...run,
+      split,
+      ...(fromLanguage === undefined ? {} : { languageFiles: fromLanguage }),
+      ...(previous === undefined ? {} : { previous }),
+    });
+    return writeYouTube(path, sources, { ...run, clip, stride, force });
+  });
+  if (options.json) {
+    process.stdout.write(`${JSON.stringify({ path, split, clip, stride, ...written })}\n`);
+    return;
+  }
+  const lines = [
+    `${path}: ${plural(written.clips, "clip")} of ${clip} frames from ${plural(written.folders, "video")} (${split}), ${formatBytes(written.bytes)}`,
+  ];
+  const { tooShort } = written;
+  if (tooShort.length > 0) {
+    const more = tooShort.length > 3 ? " …" : "";
+    lines.push(
+      `no clip: ${plural(tooShort.length, "folder")} without ${clip} frames in a row (${tooShort.slice(0, 3).join(", ")}${more})`,
+    );
+  }
+  printLines(lines);
+}

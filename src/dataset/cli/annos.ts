@@ -1,0 +1,11 @@
+import type { Command } from "commander";
+import type { CommandContext } from "../../core/cli/program.js";
+import { addAnnosYouTubeCommand } from "./annos-youtube.js";
+
+/** `vista-data annos …`: the commands that make annotation files, each in a file of its own. */
+export function addAnnosCommand(program: Command, context: CommandContext): void {
+  const annos = program
+    .command("annos")
+    .description("make the annotation files that Vista and its successors train on, from the data itself");
+  addAnnosYouTubeCommand(annos, context);
+}
