@@ -111,7 +111,7 @@ async function inspectOther(path: string, reason: unknown): Promise<Inspection> 
   });
   try {
     const tensors = new Map<string, Tensor>();
-    for (const [description, place] of storagesIn(torchFile.value).tensors) {
+    for (const [description, place] of storagesIn(torchFile.value, path).tensors) {
       tensors.set(place, await torchFile.tensor(description));
     }
     return await describe({

@@ -1,13 +1,13 @@
 /** One door for every input: torch files, safetensors, sharded ones of both, ZeRO checkpoint folders. */
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { fromSystem, throwIfAborted, VistaError } from "../core/errors.js";
+import { fromReader, fromSystem, throwIfAborted, VistaError } from "../core/errors.js";
 import { SourceFile } from "../core/io/source.js";
 import type { RunOptions } from "../core/progress.js";
 import { looksLikeSafetensors, openSafetensors } from "./safetensors/read.js";
 import { readIndex, type ShardIndex } from "./shard-index.js";
 import { StateDict, type Tensor } from "./tensor/tensor.js";
-import { asDict, type PyDict } from "./torch/objects.js";
+import { asDict, keyText, type PyDict } from "./torch/objects.js";
 import { findStateDict, tensorsOf } from "./torch/open.js";
 import { readTorchFile, type TorchFile } from "./torch/read.js";
 import { TorchTensor } from "./torch/values.js";
@@ -115,7 +115,7 @@ async function openFile(path: string, options: OpenOptions): Promise<Checkpoint>
     const key = top === dict ? undefined : [...(top ?? [])].find(([, value]) => asDict(value) === dict)?.[0];
     const leftOut = [...dict]
       .filter(([, value]) => !(value instanceof TorchTensor))
-      .map(([name]) => String(name));
+      .map(([name]) => keyText(name));
     return {
       ...NOTHING_ELSE,
       kind: "torch",
@@ -123,13 +123,13 @@ async function openFile(path: string, options: OpenOptions): Promise<Checkpoint>
       state,
       leftOut,
       warnings: checkModule(path, top, dict, state),
-      key: key === undefined ? undefined : String(key),
+      key: key === undefined ? undefined : keyText(key),
       torchFiles: [torchFile],
       zero,
     };
   } catch (error) {
     await torchFile.file.close();
-    throw error;
+    throw fromReader(error, path);
   }
 }
 
@@ -229,7 +229,7 @@ async function openSharded(path: string, options: OpenOptions): Promise<Checkpoi
     };
   } catch (error) {
     await Promise.all([...opened.values()].map(({ state }) => state.close()));
-    throw error;
+    throw fromReader(error, path);
   }
 }
 

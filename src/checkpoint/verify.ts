@@ -1,6 +1,6 @@
 /** Checking whole checkpoints: every checksum, every rule of the formats, and how many numbers are none. */
 import { stat } from "node:fs/promises";
-import { fromSystem, isVistaError, type VistaError } from "../core/errors.js";
+import { fromReader, fromSystem, isVistaError, type VistaError } from "../core/errors.js";
 import { type Region, SourceFile } from "../core/io/source.js";
 import type { RunOptions } from "../core/progress.js";
 import { checksumError } from "./copy/input-checks.js";
@@ -118,7 +118,8 @@ class Verifier {
   }
 
   /** Notes an error that the input caused; others are thrown on. */
-  #problem(error: unknown): void {
+  #problem(cause: unknown): void {
+    const error = fromReader(cause, this.#path);
     if (!isVistaError(error) || error.code === "ABORTED") throw error;
     // Sound all the same: of a kind that cannot be read or merged here, or saved without some of the weights.
     if (["UNSUPPORTED", "INCOMPLETE"].includes(error.code))
@@ -135,9 +136,10 @@ class Verifier {
       else if (format === "safetensors") await this.#safetensors(file);
       else await this.#legacy(file);
     } catch (error) {
-      if (!isVistaError(error) || error.code === "ABORTED") throw error;
+      const problem = fromReader(error, path);
+      if (!isVistaError(problem) || problem.code === "ABORTED") throw problem;
       // Whatever the reason: what could not be looked at is not sound.
-      this.#problems.push(error);
+      this.#problems.push(problem);
       this.#files.push({ path, format: "unknown", bytes: file.size, records: 0, checked: 0 });
     } finally {
       await file.close();
@@ -281,7 +283,7 @@ function rangeOf(region: Region, dtype: DType | undefined, name: string): NamedR
  * @throws VistaError for any tensor of the file that its storage cannot hold
  */
 async function weightStorages(torchFile: TorchFile): Promise<Map<string, StorageUse>> {
-  const { storages, tensors } = storagesIn(torchFile.value);
+  const { storages, tensors } = storagesIn(torchFile.value, torchFile.file.path);
   await tensorsAt(torchFile, tensors.keys());
   const top = asDict(torchFile.value);
   const key = ["state_dict", "module", "model"].find((name) => asDict(top?.get(name)) !== undefined);

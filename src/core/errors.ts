@@ -151,12 +151,33 @@ const SYSTEM_ERRORS: Record<string, [ErrorCode, string, string | undefined]> = {
  * that the system did not cause, comes back as it is.
  */
 export function fromSystem(error: unknown, path: string, doing: string): unknown {
-  if (isVistaError(error) || !isSystemError(error) || error.code === undefined) return error;
+  if (isVistaError(error)) return error;
+  if (error instanceof TypeError && "code" in error && error.code === "ERR_INVALID_ARG_VALUE") {
+    return new VistaError("NOT_FOUND", `cannot ${doing}: no path contains a NUL character`, {
+      path,
+      cause: error,
+    });
+  }
+  if (!isSystemError(error) || error.code === undefined) return error;
   const [kind, what, hint] = SYSTEM_ERRORS[error.code] ?? ["IO" as const, error.message, undefined];
   return new VistaError(kind, `cannot ${doing}: ${what}`, {
     path,
     cause: error,
     ...(hint === undefined ? {} : { hint }),
+  });
+}
+
+/** How {@link fromReader} begins; the fuzzer looks for it, since every such case is a bug to be mended. */
+export const UNFORESEEN = "reading it failed in a way that was not foreseen";
+
+/** Turns what nobody foresaw inside a reader (a stack that overflows, a length that no array has) into an error that names the file. */
+export function fromReader(error: unknown, path: string): unknown {
+  if (isVistaError(error) || isSystemError(error)) return error;
+  const message = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  return new VistaError("FORMAT", `${UNFORESEEN}: ${message}`, {
+    path,
+    cause: error,
+    hint: "The file is probably damaged; run again with --debug and report it.",
   });
 }
 

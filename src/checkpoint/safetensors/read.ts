@@ -1,4 +1,5 @@
 /** safetensors files as state dicts. Only the header is read. */
+import { fromReader } from "../../core/errors.js";
 import { SourceFile } from "../../core/io/source.js";
 import { makeTensor, StateDict, type Tensor } from "../tensor/tensor.js";
 import { readHeader } from "./header.js";
@@ -35,7 +36,7 @@ export async function openSafetensors(path: string): Promise<SafetensorsFile> {
     return { state: new StateDict(tensors, [file]), metadata, headerLength: dataStart };
   } catch (error) {
     await file.close();
-    throw error;
+    throw fromReader(error, path);
   }
 }
 

@@ -9,7 +9,7 @@ import { VistaError } from "../../core/errors.js";
 import type { Region, SourceFile } from "../../core/io/source.js";
 import { dtypeInfo } from "../tensor/dtype.js";
 import { PICKLE_LIMITS } from "./limits.js";
-import { asDict, asItems, type PyGlobal, type PyValue } from "./objects.js";
+import { asDict, asItems, keyText, type PyGlobal, type PyValue } from "./objects.js";
 import { readPickle } from "./pickle.js";
 import { type TorchFile, tensorsOver } from "./read.js";
 import { TorchStorage, TorchValues } from "./values.js";
@@ -82,8 +82,9 @@ async function parse(file: SourceFile, data: Buffer): Promise<TorchFile> {
   const regions = new Map<string, Region>();
   for (const key of keys) {
     const storage = typeof key === "string" ? storages.get(key) : undefined;
-    if (storage === undefined) {
-      throw new VistaError("FORMAT", `storage ${String(key)} is listed but no tensor uses it`, {
+    if (storage === undefined || regions.has(storage.key)) {
+      const why = storage === undefined ? "but no tensor uses it" : "twice";
+      throw new VistaError("FORMAT", `storage ${keyText(key)} is listed ${why}`, {
         path: file.path,
         offset: at,
       });
@@ -121,7 +122,7 @@ async function parse(file: SourceFile, data: Buffer): Promise<TorchFile> {
     format: "legacy",
     value,
     globals,
-    tensor: tensorsOver(async (key) => {
+    tensor: tensorsOver(file, async (key) => {
       const region = regions.get(key);
       if (region !== undefined) return region;
       throw new VistaError("FORMAT", `storage ${key} is not in the file`, { path: file.path });

@@ -139,6 +139,22 @@ export function asInteger(value: PyValue | undefined): number | undefined {
   return undefined;
 }
 
+/**
+ * A key or name as text, for messages and paths. Not by `String`, which joins what lists hold, lists within lists among it:
+ * a few bytes of pickle could ask for more text than there is memory, or nest deeper than the call stack.
+ */
+export function keyText(key: PyValue): string {
+  if (typeof key === "string") return key;
+  if (typeof key !== "object" || key === null) return String(key);
+  if (key instanceof PyGlobal) return key.id;
+  if (key instanceof PyTuple) {
+    const simple = key.items.every((item) => typeof item !== "object" || item === null);
+    if (simple && key.items.length <= 8) return `(${key.items.map(String).join(", ")})`;
+    return `<tuple of ${key.items.length}>`;
+  }
+  return key instanceof PyObject ? `<${key.id}>` : `<${key.constructor?.name ?? "object"}>`;
+}
+
 export function asString(value: PyValue | undefined): string | undefined {
   return typeof value === "string" ? value : undefined;
 }

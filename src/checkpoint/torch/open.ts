@@ -1,7 +1,7 @@
 /** A torch file as a state dict. */
-import { VistaError } from "../../core/errors.js";
+import { shorten, VistaError } from "../../core/errors.js";
 import { StateDict, type Tensor } from "../tensor/tensor.js";
-import { asDict, type PyDict } from "./objects.js";
+import { asDict, keyText, type PyDict } from "./objects.js";
 import { type ReadTorchOptions, readTorchFile, type TorchFile, tensorsAt } from "./read.js";
 import { TorchTensor, unsupportedTensor } from "./values.js";
 
@@ -40,7 +40,13 @@ export function findStateDict(file: TorchFile, key?: string): PyDict {
     (dict) => dict !== undefined && [...dict.values()].some((value) => value instanceof TorchTensor),
   );
   if (found !== undefined) return found;
-  const keys = top === undefined ? "" : `; its keys: ${[...top.keys()].slice(0, 10).map(String).join(", ")}`;
+  const keys =
+    top === undefined
+      ? ""
+      : `; its keys: ${[...top.keys()]
+          .slice(0, 10)
+          .map((key) => shorten(keyText(key), 80))
+          .join(", ")}`;
   throw new VistaError(
     "FORMAT",
     `no state dict in it${key === undefined ? "" : ` under ${JSON.stringify(key)}`}${keys}`,
@@ -56,14 +62,14 @@ export async function tensorsOf(file: TorchFile, dict: PyDict): Promise<Map<stri
   const descriptions = new Map<string, TorchTensor>();
   for (const [name, value] of dict) {
     if (value instanceof TorchTensor) {
-      descriptions.set(String(name), value);
+      descriptions.set(keyText(name), value);
       continue;
     }
     const kind = unsupportedTensor(value);
     if (kind !== undefined) {
       throw new VistaError("UNSUPPORTED", `a tensor that only torch can rebuild (${kind})`, {
         path: file.file.path,
-        record: String(name),
+        record: keyText(name),
       });
     }
   }

@@ -7,7 +7,7 @@
  * docs/dependencies.md.
  */
 import { PickleCursor, unescapeLiteral, unescapeRawUnicode } from "./cursor.js";
-import { PICKLE_LIMITS } from "./limits.js";
+import { COST, PICKLE_LIMITS, PickleBudget } from "./limits.js";
 import { constructBuiltin, type PyDict, PyGlobal, PyObject, PyTuple, type PyValue } from "./objects.js";
 
 export interface PickleOptions {
@@ -48,19 +48,20 @@ class Machine {
   readonly #memo: PyValue[] = [];
   readonly #memoSparse = new Map<number, PyValue>();
   readonly #globals = new Map<string, PyGlobal>();
+  readonly #budget: PickleBudget;
   #memoSize = 0;
-  #operations = 0;
 
   constructor(data: Uint8Array, options: PickleOptions, start: number) {
     this.#in = new PickleCursor(data, start, options.path, options.record);
     this.#options = options;
+    this.#budget = new PickleBudget(data.byteLength - start, (what) => this.#in.fail(what));
   }
 
   run(): { value: PyValue; end: number } {
     const input = this.#in;
     for (;;) {
       input.operation = input.at;
-      this.#spend(1);
+      this.#budget.spend(1);
       const opcode = input.u8();
       if (opcode === 0x2e) {
         // STOP
@@ -71,13 +72,6 @@ class Machine {
       if (this.#stack.length > PICKLE_LIMITS.stack) {
         this.#in.fail(`more than ${PICKLE_LIMITS.stack} values on the stack`);
       }
-    }
-  }
-
-  #spend(operations: number): void {
-    this.#operations += operations;
-    if (this.#operations > PICKLE_LIMITS.operations) {
-      this.#in.fail(`more than ${PICKLE_LIMITS.operations} operations`);
     }
   }
 
@@ -149,59 +143,62 @@ class Machine {
         return;
 
       case 0x58: // BINUNICODE
-        this.#push(this.#in.text(this.#in.uint32(), "utf8"));
+        this.#pushText(this.#in.text(this.#in.uint32(), "utf8"));
         return;
       case 0x8c: // SHORT_BINUNICODE
-        this.#push(this.#in.text(this.#in.u8(), "utf8"));
+        this.#pushText(this.#in.text(this.#in.u8(), "utf8"));
         return;
       case 0x8d: // BINUNICODE8
-        this.#push(this.#in.text(this.#in.length8(), "utf8"));
+        this.#pushText(this.#in.text(this.#in.length8(), "utf8"));
         return;
       case 0x55: // SHORT_BINSTRING: a Python 2 str, which torch loads as text
-        this.#push(this.#in.text(this.#in.u8(), "latin1"));
+        this.#pushText(this.#in.text(this.#in.u8(), "latin1"));
         return;
       case 0x54: // BINSTRING
-        this.#push(this.#in.text(this.#in.uint32(), "latin1"));
+        this.#pushText(this.#in.text(this.#in.uint32(), "latin1"));
         return;
       case 0x56: // UNICODE: raw-unicode-escape
-        this.#push(unescapeRawUnicode(this.#in.line()));
+        this.#pushText(unescapeRawUnicode(this.#in.line()));
         return;
       case 0x53: {
         // STRING: a quoted Python literal
         const line = this.#in.line();
         const quoted = line.length >= 2 && (line[0] === "'" || line[0] === '"') && line.at(-1) === line[0];
         if (!quoted) this.#in.fail("a STRING without quotes");
-        this.#push(unescapeLiteral(line.slice(1, -1)));
+        this.#pushText(unescapeLiteral(line.slice(1, -1)));
         return;
       }
       case 0x42: // BINBYTES
-        this.#push(this.#in.bytes(this.#in.uint32()));
+        this.#pushNew(this.#in.bytes(this.#in.uint32()), COST.bytes);
         return;
       case 0x43: // SHORT_BINBYTES
-        this.#push(this.#in.bytes(this.#in.u8()));
+        this.#pushNew(this.#in.bytes(this.#in.u8()), COST.bytes);
         return;
       case 0x8e: // BINBYTES8
       case 0x96: // BYTEARRAY8
-        this.#push(this.#in.bytes(this.#in.length8()));
+        this.#pushNew(this.#in.bytes(this.#in.length8()), COST.bytes);
         return;
 
       case 0x29: // EMPTY_TUPLE
-        this.#push(new PyTuple([]));
+        this.#pushTuple([]);
         return;
       case 0x85: // TUPLE1
       case 0x86: // TUPLE2
       case 0x87: // TUPLE3
-        this.#push(new PyTuple(this.#popMany(opcode - 0x84)));
+        this.#pushTuple(this.#popMany(opcode - 0x84));
         return;
       case 0x74: // TUPLE
-        this.#push(new PyTuple(this.#popMark()));
+        this.#pushTuple(this.#popMark());
         return;
       case 0x5d: // EMPTY_LIST
-        this.#push([]);
+        this.#pushNew([], COST.list);
         return;
-      case 0x6c: // LIST
-        this.#push(this.#popMark());
+      case 0x6c: {
+        // LIST
+        const items = this.#popMark();
+        this.#pushNew(items, COST.list + COST.slot * items.length);
         return;
+      }
       case 0x61: {
         // APPEND
         const item = this.#pop();
@@ -212,12 +209,12 @@ class Machine {
         this.#append(this.#popMark());
         return;
       case 0x7d: // EMPTY_DICT
-        this.#push(new Map());
+        this.#pushNew(new Map(), COST.dict);
         return;
       case 0x64: {
         // DICT
         const items = this.#popMark();
-        this.#push(new Map());
+        this.#pushNew(new Map(), COST.dict);
         this.#setItems(items);
         return;
       }
@@ -228,14 +225,17 @@ class Machine {
         this.#setItems(this.#popMark());
         return;
       case 0x8f: // EMPTY_SET
-        this.#push(new Set());
+        this.#pushNew(new Set(), COST.dict);
         return;
       case 0x90: // ADDITEMS
         this.#addItems(this.#popMark());
         return;
-      case 0x91: // FROZENSET
-        this.#push(new Set(this.#popMark()));
+      case 0x91: {
+        // FROZENSET
+        const items = this.#popMark();
+        this.#pushNew(new Set(items), COST.dict + COST.entry * items.length);
         return;
+      }
 
       case 0x71: // BINPUT
         this.#memoize(this.#in.u8());
@@ -285,7 +285,7 @@ class Machine {
       case 0x92: {
         // NEWOBJ_EX
         const [cls, args, kwargs] = this.#popMany(3);
-        this.#push(new PyObject(cls!, args!, kwargs));
+        this.#pushNew(new PyObject(cls!, args!, kwargs), COST.object);
         return;
       }
       case 0x62: {
@@ -325,11 +325,20 @@ class Machine {
   // --- values ---------------------------------------------------------------------------------------------------
 
   #global(module: string, name: string): PyGlobal {
+    const length = Math.max(module.length, name.length);
+    if (length > PICKLE_LIMITS.globalName) {
+      this.#in.fail(`a name of ${length} characters, the limit is ${PICKLE_LIMITS.globalName}`);
+    }
+    // The two are joined and looked up, however few bytes of the pickle name them.
+    this.#budget.spend((module.length + name.length) >> 4);
     const key = `${module}\n${name}`;
     let found = this.#globals.get(key);
     if (found === undefined) {
       found = new PyGlobal(module, name);
       this.#globals.set(key, found);
+      if (this.#globals.size > PICKLE_LIMITS.globals) {
+        this.#in.fail(`more than ${PICKLE_LIMITS.globals} names of classes and functions`);
+      }
       this.#options.onGlobal?.(found);
     }
     return found;
@@ -338,12 +347,17 @@ class Machine {
   #call(callable: PyValue, args: PyValue): PyValue {
     if (callable instanceof PyGlobal && args instanceof PyTuple) {
       // set(list), dict(pairs) … copy: a few bytes of pickle must not copy a long list over and over.
-      if (Array.isArray(args.items[0])) this.#spend(args.items[0].length);
+      if (Array.isArray(args.items[0])) {
+        this.#budget.spend(args.items[0].length);
+        this.#budget.grow(COST.entry * args.items[0].length);
+      }
+      this.#budget.grow(COST.tensor);
       const known =
         constructBuiltin(callable, args.items) ??
         this.#options.construct?.(callable, args.items, this.#in.operation);
       if (known !== undefined) return known;
     }
+    this.#budget.grow(COST.object);
     return new PyObject(callable, args);
   }
 
@@ -359,27 +373,35 @@ class Machine {
     const list = target instanceof PyObject ? target.listItems : target;
     if (!Array.isArray(list)) this.#in.fail("items appended to something that is not a list");
     // Not push(...items): a long list would overflow the call stack.
+    this.#budget.grow(COST.slot * items.length);
     for (const item of items) (list as PyValue[]).push(item);
   }
 
   #setItems(items: PyValue[]): void {
     if (items.length % 2 !== 0) this.#in.fail("a dict item without a value");
     const target = this.#top();
-    if (target instanceof PyObject) target.dictItems ??= new Map();
+    if (target instanceof PyObject && target.dictItems === undefined) {
+      this.#budget.grow(COST.dict);
+      target.dictItems = new Map();
+    }
     const dict = target instanceof PyObject ? target.dictItems : target;
     if (!(dict instanceof Map)) this.#in.fail("items set on something that is not a dict");
+    this.#budget.grow((COST.entry * items.length) / 2);
     for (let i = 0; i < items.length; i += 2) (dict as PyDict).set(items[i]!, items[i + 1]!);
   }
 
   #addItems(items: PyValue[]): void {
     const target = this.#top();
     if (target instanceof PyObject) this.#append(items);
-    else if (target instanceof Set) for (const item of items) target.add(item);
-    else this.#in.fail("items added to something that is not a set");
+    else if (target instanceof Set) {
+      this.#budget.grow(COST.entry * items.length);
+      for (const item of items) target.add(item);
+    } else this.#in.fail("items added to something that is not a set");
   }
 
   #memoize(index: number): void {
     const value = this.#top();
+    this.#budget.grow(index <= this.#memo.length ? COST.slot : COST.entry);
     // An index far beyond what was stored so far would make a sparse array; hostile or not, a Map holds it.
     if (index <= this.#memo.length) this.#memo[index] = value;
     else this.#memoSparse.set(index, value);
@@ -396,6 +418,20 @@ class Machine {
 
   #push(value: PyValue): void {
     this.#stack.push(value);
+  }
+
+  /** @param cost  what the value takes in memory, see `COST` */
+  #pushNew(value: PyValue, cost: number): void {
+    this.#budget.grow(cost);
+    this.#stack.push(value);
+  }
+
+  #pushText(text: string): void {
+    this.#pushNew(text, COST.text + 2 * text.length);
+  }
+
+  #pushTuple(items: PyValue[]): void {
+    this.#pushNew(new PyTuple(items), COST.tuple + COST.slot * items.length);
   }
 
   /** Where the values above the innermost MARK begin: what is below is out of reach. */

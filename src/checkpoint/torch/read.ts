@@ -1,5 +1,5 @@
 /** torch files as values: the pickle with its tensors as descriptions, and the regions that hold their bytes. */
-import { VistaError } from "../../core/errors.js";
+import { fromReader, VistaError } from "../../core/errors.js";
 import { crc32 } from "../../core/io/crc32.js";
 import { type Region, SourceFile } from "../../core/io/source.js";
 import { checksumError } from "../copy/input-checks.js";
@@ -40,7 +40,7 @@ export async function readTorchFile(path: string, options: ReadTorchOptions = {}
     return await readOpened(file, options);
   } catch (error) {
     await file.close();
-    throw error;
+    throw fromReader(error, path);
   }
 }
 
@@ -83,7 +83,7 @@ export async function readTorchZip(zip: TorchZip, options: ReadTorchOptions): Pr
     format: "zip",
     value,
     globals,
-    tensor: tensorsOver((key) => zip.record(`data/${key}`)),
+    tensor: tensorsOver(file, (key) => zip.record(`data/${key}`)),
     regions: async () => {
       const regions = [];
       for (const name of zip.names()) regions.push(await zip.record(name));
@@ -100,12 +100,21 @@ export function tensorsAt(file: TorchFile, descriptions: Iterable<TorchTensor>):
   return Promise.all(Array.from(descriptions, (description) => file.tensor(description)));
 }
 
+/**
+ * Bytes of all tensors of a file together: views may overlap and expand (stride 0), and a few bytes could stand for a
+ * terabyte that a command would set out to write. Real files have as many as the file itself, and a mask or two.
+ */
+const EXPANDED = 2 ** 30;
+const EXPANDED_PER_BYTE = 16;
+
 /** Makes tensors from descriptions, each region located once and each view made once. */
 export function tensorsOver(
+  file: SourceFile,
   locate: (key: string) => Promise<Region>,
 ): (tensor: TorchTensor) => Promise<Tensor> {
   const regions = new Map<string, Promise<Region>>();
   const views = new Map<string, Tensor>();
+  let bytes = 0;
   return async (description) => {
     const { storage, dtype, offset, shape, strides } = description;
     const key = `${storage.key}|${dtype}|${offset}|${shape}|${strides}`;
@@ -124,7 +133,21 @@ export function tensorsOver(
         { path: place.file.path, record: place.name, hint: "The file is damaged: copy it again." },
       );
     }
-    const made = views.get(key) ?? viewTensor(place, dtype, offset, shape, strides);
+    const again = views.get(key);
+    if (again !== undefined) return again;
+    const made = viewTensor(place, dtype, offset, shape, strides);
+    bytes += made.byteLength;
+    if (bytes > EXPANDED + EXPANDED_PER_BYTE * file.size) {
+      throw new VistaError(
+        "FORMAT",
+        `its tensors have more than ${bytes} bytes, the file has ${file.size}: views that expand what is there`,
+        {
+          path: file.path,
+          record: place.name,
+          hint: "Save it again with the tensors made contiguous: `{k: v.contiguous() for k, v in sd.items()}`.",
+        },
+      );
+    }
     views.set(key, made);
     return made;
   };

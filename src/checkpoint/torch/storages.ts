@@ -1,6 +1,8 @@
 /** The storages of a torch file and what is in them, wherever in the pickle their tensors are. */
+import { shorten, VistaError } from "../../core/errors.js";
 import type { DType } from "../tensor/dtype.js";
-import { PyObject, PyTuple, type PyValue } from "./objects.js";
+import { PICKLE_LIMITS } from "./limits.js";
+import { keyText, PyObject, PyTuple, type PyValue } from "./objects.js";
 import { TorchTensor } from "./values.js";
 
 export interface StorageUse {
@@ -9,41 +11,77 @@ export interface StorageUse {
   readonly path: string;
 }
 
-/** Every tensor in a value with the path to it, and for each storage key its first use. */
-export function storagesIn(value: PyValue): {
+/** Every tensor in a value with the path to it, and for each storage key its first use. @throws what {@link walk} throws */
+export function storagesIn(
+  value: PyValue,
+  file?: string,
+): {
   storages: Map<string, StorageUse>;
   tensors: Map<TorchTensor, string>;
 } {
   const storages = new Map<string, StorageUse>();
   const tensors = new Map<TorchTensor, string>();
-  const seen = new Set<object>();
-  // A list of what is left to do, not recursion: a pickle may nest deeper than the call stack.
-  const todo: { value: PyValue; path: string }[] = [{ value, path: "" }];
-  for (let next = todo.pop(); next !== undefined; next = todo.pop()) {
-    const { value: current, path } = next;
-    if (typeof current !== "object" || current === null || seen.has(current)) continue;
-    seen.add(current);
-    if (current instanceof TorchTensor) {
-      tensors.set(current, path);
+  let cut = 0;
+  walk(
+    value,
+    (current, path) => {
+      if (!(current instanceof TorchTensor)) return;
+      // A path that was cut no longer tells tensors apart.
+      const place = path.endsWith("…") ? `${path}${++cut}` : path;
+      tensors.set(current, place);
       const { key } = current.storage;
-      if (!storages.has(key)) storages.set(key, { dtype: current.dtype, path });
-      continue;
-    }
-    const children = childrenOf(current);
-    // Last in, first out: from the end, so that the first child comes first.
-    for (let i = children.length - 1; i >= 0; i--) {
-      const [name, child] = children[i]!;
-      todo.push({ value: child, path: path === "" ? name : `${path}.${name}` });
-    }
-  }
+      if (!storages.has(key)) storages.set(key, { dtype: current.dtype, path: place });
+    },
+    file,
+  );
   return { storages, tensors };
 }
 
-function childrenOf(value: object): [string, PyValue][] {
-  if (value instanceof Map) return [...value].map(([key, child]) => [String(key), child]);
-  if (Array.isArray(value)) return value.map((child, i) => [String(i), child]);
-  if (value instanceof PyTuple) return value.items.map((child, i) => [String(i), child]);
-  if (value instanceof Set) return [...value].map((child, i) => [String(i), child as PyValue]);
+/**
+ * Calls `visit` once for every object in a value, in order, with the path to where it is first; a path beyond
+ * `PICKLE_LIMITS.path` ends in `…`.
+ *
+ * @param file  for messages
+ * @throws VistaError `PICKLE` for containers nested deeper than `PICKLE_LIMITS.nesting`
+ */
+export function walk(value: PyValue, visit: (value: object, path: string) => void, file?: string): void {
+  const seen = new Set<object>();
+  // The containers that are open, not recursion: a pickle may nest deeper than the call stack.
+  const open: { path: string; left: Iterator<[PyValue, PyValue]> }[] = [];
+  const enter = (current: PyValue, path: string) => {
+    if (typeof current !== "object" || current === null || seen.has(current)) return;
+    seen.add(current);
+    visit(current, path);
+    const left = childrenOf(current);
+    if (left === undefined) return;
+    if (open.length >= PICKLE_LIMITS.nesting) {
+      throw new VistaError("PICKLE", `containers nested more than ${PICKLE_LIMITS.nesting} deep`, {
+        ...(file === undefined ? {} : { path: file }),
+        hint: "Nothing that torch.save wrote nests so deep.",
+      });
+    }
+    open.push({ path, left });
+  };
+  enter(value, "");
+  for (let top = open.at(-1); top !== undefined; top = open.at(-1)) {
+    const next = top.left.next();
+    if (next.done === true) open.pop();
+    else enter(next.value[1], joined(top.path, next.value[0]));
+  }
+}
+
+function joined(path: string, key: PyValue): string {
+  if (path.endsWith("…")) return path;
+  const name = shorten(keyText(key), PICKLE_LIMITS.path);
+  const whole = path === "" ? name : `${path}.${name}`;
+  return whole.length > PICKLE_LIMITS.path ? `${whole.slice(0, PICKLE_LIMITS.path)}…` : whole;
+}
+
+function childrenOf(value: object): Iterator<[PyValue, PyValue]> | undefined {
+  if (value instanceof Map) return value.entries();
+  if (Array.isArray(value)) return value.entries() as Iterator<[PyValue, PyValue]>;
+  if (value instanceof PyTuple) return value.items.entries();
+  if (value instanceof Set) return value.entries() as Iterator<[PyValue, PyValue]>;
   if (value instanceof PyObject) {
     const parts: [string, PyValue | undefined][] = [
       ["args", value.args],
@@ -52,7 +90,7 @@ function childrenOf(value: object): [string, PyValue][] {
       ["list", value.listItems],
       ["dict", value.dictItems],
     ];
-    return parts.filter((part): part is [string, PyValue] => part[1] !== undefined);
+    return parts.filter((part): part is [string, PyValue] => part[1] !== undefined).values();
   }
-  return [];
+  return undefined;
 }

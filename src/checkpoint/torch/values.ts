@@ -6,6 +6,7 @@
  */
 import { VistaError } from "../../core/errors.js";
 import { type DType, dtypeInfo, dtypeOfStorage, dtypeOfTorchName } from "../tensor/dtype.js";
+import { PICKLE_LIMITS } from "./limits.js";
 import { asDict, asItems, PyGlobal, PyObject, PyTuple, type PyValue } from "./objects.js";
 
 /** A storage as a persistent id names it. */
@@ -71,8 +72,8 @@ export class TorchValues {
     if (
       tag !== "storage" ||
       typeof key !== "string" ||
-      typeof numel !== "number" ||
-      numel < 0 ||
+      key.length > PICKLE_LIMITS.storageKey ||
+      !isCount(numel) ||
       (dtype === undefined && name !== "UntypedStorage")
     ) {
       throw this.#error("FORMAT", `a persistent id that is no known storage (${name || typeof tag})`, at);
@@ -107,7 +108,8 @@ export class TorchValues {
       case "torch._tensor._rebuild_from_type_v2": {
         // A subclass of Tensor: (function, class, arguments, state)
         const [inner, , innerArgs] = args;
-        return inner instanceof PyGlobal && innerArgs instanceof PyTuple
+        // A subclass of a subclass says so once: what nests further is nothing that torch wrote.
+        return inner instanceof PyGlobal && innerArgs instanceof PyTuple && !inner.id.includes("_from_type")
           ? this.construct(inner, innerArgs.items, at)
           : undefined;
       }
@@ -169,7 +171,9 @@ function isCount(value: PyValue | undefined): value is number {
 
 /** A torch.Size, tuple or list of counts. */
 export function dimensions(value: PyValue | undefined): number[] | undefined {
-  const items = asItems(value);
+  // Not asItems, which copies a set before its size is known.
+  const items = value instanceof Set ? undefined : asItems(value);
+  if (items !== undefined && items.length > PICKLE_LIMITS.dimensions) return undefined;
   return items?.every(isCount) ? [...(items as readonly number[])] : undefined;
 }
 

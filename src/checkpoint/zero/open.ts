@@ -1,5 +1,5 @@
 /** Opening a ZeRO checkpoint: find its files, read what they say, check that they belong together, plan the state dict. */
-import { throwIfAborted } from "../../core/errors.js";
+import { fromReader, throwIfAborted } from "../../core/errors.js";
 import type { RunOptions } from "../../core/progress.js";
 import { StateDict } from "../tensor/tensor.js";
 import { readTorchFile, type TorchFile } from "../torch/read.js";
@@ -69,6 +69,6 @@ export async function openZeroCheckpoint(
     return { state: new StateDict(plan.tensors, sources), info: plan.info(), torchFiles: opened };
   } catch (error) {
     await Promise.all(opened.map(({ file }) => file.close()));
-    throw error;
+    throw fromReader(error, path);
   }
 }

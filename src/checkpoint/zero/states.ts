@@ -5,7 +5,16 @@
  * Source: deepspeed/checkpoint/constants.py, runtime/zero/stage_1_and_2.py and stage3.py (state_dict), engine.py.
  */
 import { VistaError } from "../../core/errors.js";
-import { asDict, asInteger, asItems, asString, type PyDict, type PyValue } from "../torch/objects.js";
+import { PICKLE_LIMITS } from "../torch/limits.js";
+import {
+  asDict,
+  asInteger,
+  asItems,
+  asString,
+  keyText,
+  type PyDict,
+  type PyValue,
+} from "../torch/objects.js";
 import type { TorchFile } from "../torch/read.js";
 import { dimensions, TorchTensor, unsupportedTensor } from "../torch/values.js";
 
@@ -93,6 +102,7 @@ export function readShardState(torchFile: TorchFile): ShardState {
       hint: NOT_ZERO_HINT,
     });
   }
+  if (groups.length > PICKLE_LIMITS.groups) throw tooMany(groups.length, key, "groups", path);
   const base = asDict(state.get(stage === 3 ? "optimizer_state_dict" : "base_optimizer_state"));
   return {
     path,
@@ -111,6 +121,13 @@ function readRanks(value: PyValue | undefined, path: string): number {
   const counts = asItems(value) ?? [value];
   const numbers = counts.map((count) => asInteger(count));
   const [first] = numbers;
+  if (first !== undefined && first > PICKLE_LIMITS.ranks) {
+    throw new VistaError("FORMAT", `partition_count is ${first}, the limit is ${PICKLE_LIMITS.ranks} ranks`, {
+      path,
+      record: "optimizer_state_dict",
+      hint: NOT_ZERO_HINT,
+    });
+  }
   if (first === undefined || first < 1 || numbers.some((count) => count === undefined)) {
     throw new VistaError("FORMAT", "partition_count is missing or no number", {
       path,
@@ -136,6 +153,7 @@ function readRanks(value: PyValue | undefined, path: string): number {
  */
 function readSteps(base: PyValue | undefined): (number | TorchTensor)[] {
   const steps: (number | TorchTensor)[] = [];
+  const seen = new Set<PyValue>();
   const add = (holder: PyValue | undefined) => {
     const step = asDict(holder)?.get("step");
     if (typeof step === "number") steps.push(step);
@@ -143,6 +161,9 @@ function readSteps(base: PyValue | undefined): (number | TorchTensor)[] {
   };
   for (const part of asDict(base) === undefined ? (asItems(base) ?? []) : [base]) {
     const dict = asDict(part);
+    // One dict that is listed many times says nothing new.
+    if (dict === undefined || seen.has(dict)) continue;
+    seen.add(dict);
     for (const holder of asDict(dict?.get("state"))?.values() ?? []) add(holder);
     for (const group of asItems(dict?.get("param_groups")) ?? []) add(group);
   }
@@ -155,7 +176,18 @@ function readParamShapes(value: PyValue | undefined, path: string): Shapes[] | u
   const dicts = asDict(value) === undefined ? asItems(value) : [value];
   if (dicts === undefined)
     throw new VistaError("FORMAT", "param_shapes is neither a list nor a dict", { path });
+  if (dicts.length > PICKLE_LIMITS.groups) throw tooMany(dicts.length, "param groups", "groups", path);
+  let total = 0;
+  for (const dict of dicts) total += asDict(dict)?.size ?? 0;
+  if (total > PICKLE_LIMITS.shapes) throw tooMany(total, "shapes", "shapes", path);
   return dicts.map((dict, i) => readShapes(dict, path, `param_shapes[${i}]`));
+}
+
+function tooMany(count: number, what: string, limit: "groups" | "shapes", path: string): VistaError {
+  return new VistaError("FORMAT", `${count} ${what}, the limit is ${PICKLE_LIMITS[limit]}`, {
+    path,
+    hint: NOT_ZERO_HINT,
+  });
 }
 
 function readShapes(value: PyValue | undefined, path: string, record: string): Shapes {
@@ -165,7 +197,7 @@ function readShapes(value: PyValue | undefined, path: string, record: string): S
   for (const [name, shape] of dict) {
     const dims = dimensions(shape);
     if (typeof name !== "string" || dims === undefined) {
-      throw new VistaError("FORMAT", `the entry ${String(name)} is not a name with a shape`, {
+      throw new VistaError("FORMAT", `the entry ${keyText(name)} is not a name with a shape`, {
         path,
         record,
       });
@@ -189,16 +221,16 @@ export function readModelState(torchFile: TorchFile): ModelState {
   const tensors = new Map<string, TorchTensor>();
   const notTensors: string[] = [];
   for (const [name, value] of module) {
-    if (value instanceof TorchTensor) tensors.set(String(name), value);
+    if (value instanceof TorchTensor) tensors.set(keyText(name), value);
     else {
       const kind = unsupportedTensor(value);
       if (kind !== undefined) {
         throw new VistaError("UNSUPPORTED", `a tensor that only torch can rebuild (${kind})`, {
           path,
-          record: `module.${String(name)}`,
+          record: `module.${keyText(name)}`,
         });
       }
-      notTensors.push(String(name));
+      notTensors.push(keyText(name));
     }
   }
   const config = asDict(asDict(top.get("ds_config"))?.get("zero_optimization"));
@@ -234,7 +266,7 @@ function readTensors(value: PyValue, path: string, record: string): Map<string, 
   const tensors = new Map<string, TorchTensor>();
   for (const [name, tensor] of asDict(value) ?? []) {
     if (typeof name !== "string" || !(tensor instanceof TorchTensor)) {
-      throw new VistaError("FORMAT", `the entry ${String(name)} is not a name with a tensor`, {
+      throw new VistaError("FORMAT", `the entry ${keyText(name)} is not a name with a tensor`, {
         path,
         record,
       });
