@@ -89,6 +89,7 @@ function summarize(state: StateDict, info: ZeroInfo, result: Result): string[] {
     [counts.trained, "trained"],
     [counts.orphans, "recovered"],
     [counts.shared, "shared"],
+    [counts.renamed, "renamed"],
   ] as const;
   const lines = [
     ...outputLines(state, result),
@@ -117,6 +118,11 @@ function summarize(state: StateDict, info: ZeroInfo, result: Result): string[] {
   }
   if (info.shared.length > 0) {
     lines.push(`  shared: ${firstNames(info.shared.map(([alias, source]) => `${alias} = ${source}`))}`);
+  }
+  if (info.renamed.length > 0) {
+    lines.push(
+      `  renamed in \`module\`, each a second name of the optimizer's tensor: ${firstNames(info.renamed.map(([name, source]) => `${name} = ${source}`))}`,
+    );
   }
   const converted = Object.entries(info.converted);
   if (converted.length > 0) {

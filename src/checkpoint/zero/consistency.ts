@@ -19,15 +19,18 @@ export async function checkTogether(
   shards: readonly ShardState[],
   models: readonly ModelState[],
 ): Promise<void> {
+  refuseMics(files, shards[0]!, models[0]!);
   same(files, shards, "the number of ranks that saved", (shard) => shard.ranks);
   same(files, shards, "the ZeRO stage", (shard) => shard.stage);
   same(files, [...shards, ...models], "the DeepSpeed version", (state) => state.dsVersion);
   same(files, shards, "the number of param groups", (shard) => shard.groups.length);
-  same(
-    files,
-    shards,
-    "the dtype of the weights",
-    (shard) => shard.groups.find((group) => group.shape[0] !== 0)?.dtype,
+  for (let g = 0; g < shards[0]!.groups.length; g++) {
+    same(files, shards, `the dtype of group ${g}`, ({ groups }) =>
+      groups[g]!.shape[0] === 0 ? undefined : groups[g]!.dtype,
+    );
+  }
+  same(files, shards, "param_alignment_paddings", ({ alignmentPaddings }) =>
+    alignmentPaddings === undefined ? "none" : JSON.stringify(alignmentPaddings),
   );
   checkRanks(
     files,
@@ -56,6 +59,22 @@ export async function checkTogether(
   const steps = new Map<ShardState, number | undefined>();
   for (const shard of shards) steps.set(shard, await optimizerStep(shard));
   same(files, shards, "the optimizer's step", (shard) => steps.get(shard));
+}
+
+/** MiCS (DeepSpeed 0.9.3 to 0.18): stage 3 within groups of ranks, of which only the first saved its shards. */
+function refuseMics(files: CheckpointFiles, shard: ShardState, model: ModelState): void {
+  const { micsShardSize, ranks } = model;
+  if (micsShardSize === undefined || ranks === shard.ranks) return;
+  throw new VistaError(
+    "UNSUPPORTED",
+    `a MiCS checkpoint: ${ranks ?? "an unknown number of"} ranks in groups of ${micsShardSize} (mics_shard_size), each with a copy of the weights`,
+    {
+      path: files.tagFolder,
+      hint:
+        "Load it in DeepSpeed with the same mics_shard_size and save the weights with engine.save_16bit_model: " +
+        "`vista-ckpt to-st` reads that file.",
+    },
+  );
 }
 
 /** All states that say anything must say the same. */

@@ -19,16 +19,22 @@ export interface Mismatch {
 }
 
 /**
- * Stage 1 and 2: the flat group is the ranks' partitions, one after the other; parameters lie in it without gaps, padding
- * only at its end.
+ * Stage 1 and 2: the flat group is the ranks' partitions, one after the other; parameters lie in it one after the other, with
+ * gaps only where DeepSpeed aligned them, and padding at its end.
  *
  * @param sizes  length of each rank's partition of this group
  * @param numels  of the group's parameters, in order
+ * @param gaps  elements between each parameter and the next, as `param_alignment_paddings` has them (0.19.8 and later);
+ *   default: none
  * @returns for each parameter its spans, or the mismatch where the partitions do not fit these parameters
  */
-export function cutFlatGroup(sizes: readonly number[], numels: readonly number[]): Span[][] | Mismatch {
+export function cutFlatGroup(
+  sizes: readonly number[],
+  numels: readonly number[],
+  gaps: readonly number[] = [],
+): Span[][] | Mismatch {
   const available = sizes.reduce((sum, size) => sum + size, 0);
-  const needed = numels.reduce((sum, numel) => sum + numel, 0);
+  const needed = numels.reduce((sum, numel, i) => sum + numel + (gaps[i] ?? 0), 0);
   // DeepSpeed pads groups to a multiple of 2 · ranks and strips that padding in some versions, in others not: the two
   // lengths agree once both are rounded up.
   const align = 2 * sizes.length;
@@ -37,9 +43,9 @@ export function cutFlatGroup(sizes: readonly number[], numels: readonly number[]
   const result: Span[][] = [];
   let rank = 0;
   let start = 0;
-  for (const numel of numels) {
+  const take = (count: number): Span[] => {
     const spans: Span[] = [];
-    let left = numel;
+    let left = count;
     while (left > 0) {
       const there = sizes[rank]! - start;
       if (there === 0) {
@@ -52,8 +58,12 @@ export function cutFlatGroup(sizes: readonly number[], numels: readonly number[]
       start += length;
       left -= length;
     }
-    result.push(spans);
-  }
+    return spans;
+  };
+  numels.forEach((numel, i) => {
+    result.push(take(numel));
+    take(gaps[i] ?? 0);
+  });
   return result;
 }
 

@@ -6,12 +6,13 @@
  */
 import { firstNames, VistaError } from "../../core/errors.js";
 import type { Piece } from "../../core/io/source.js";
-import { type DType, dtypeInfo, numelOf } from "../tensor/dtype.js";
-import { castTensor, makeTensor, piecesBetween, type Tensor } from "../tensor/tensor.js";
+import { type DType, numelOf } from "../tensor/dtype.js";
+import { castTensor, makeTensor, type Tensor } from "../tensor/tensor.js";
 import { tensorsAt } from "../torch/read.js";
 import type { CheckpointFiles } from "./layout.js";
 import { cutFlatGroup, cutParameters, isMismatch, type Mismatch, type Span } from "./partition.js";
-import { cutTensor, flatPieces, splitShapes, sum } from "./pieces.js";
+import { cutTensor, FlatVector, flatPieces, splitShapes, sum } from "./pieces.js";
+import { findRenames } from "./renames.js";
 import type { ModelState, Shapes, ShardState } from "./states.js";
 
 /** What a ZeRO checkpoint is and what the plan made of it. */
@@ -33,6 +34,7 @@ export interface ZeroInfo {
     readonly frozen: number;
     readonly trained: number;
     readonly shared: number;
+    readonly renamed: number;
     readonly orphans: number;
     /** Stage 0: all of them. */
     readonly whole: number;
@@ -41,6 +43,11 @@ export interface ZeroInfo {
   readonly frozen: readonly string[];
   /** Alias and source of names that share one tensor. */
   readonly shared: readonly (readonly [alias: string, source: string])[];
+  /**
+   * Names in `module` of parameters that the optimizer has under another one (a wrapper's, or a hook gave them), each with that
+   * name; both stand for the optimizer's tensor.
+   */
+  readonly renamed: readonly (readonly [name: string, source: string])[];
   /** Recovered from `module`, in order. */
   readonly recovered: readonly string[];
   /** In `module` only, and left out on request. */
@@ -68,9 +75,10 @@ export class ZeroPlan {
   readonly #shards: readonly ShardState[];
   readonly #options: PlanOptions;
   readonly #groups: { parameters: number; numel: number; saved: number }[] = [];
-  readonly #counts = { buffers: 0, frozen: 0, trained: 0, shared: 0, orphans: 0, whole: 0 };
+  readonly #counts = { buffers: 0, frozen: 0, trained: 0, shared: 0, renamed: 0, orphans: 0, whole: 0 };
   readonly #frozen: string[] = [];
   readonly #shared: [string, string][] = [];
+  readonly #renamed: [string, string][] = [];
   readonly #recovered: string[] = [];
   readonly #leftOut: string[] = [];
   readonly #converted: Partial<Record<DType, number>> = {};
@@ -113,6 +121,7 @@ export class ZeroPlan {
       counts: this.#counts,
       frozen: this.#frozen,
       shared: this.#shared,
+      renamed: this.#renamed,
       recovered: this.#recovered,
       leftOut: this.#leftOut,
       converted: this.#converted,
@@ -135,7 +144,7 @@ export class ZeroPlan {
     const first = new Map<Tensor, string>();
     const whole = await tensorsAt(this.#model.torchFile, this.#model.module.values());
     for (const [i, name] of [...this.#model.module.keys()].entries()) {
-      const tensor = this.#asReference(whole[i]!);
+      const tensor = this.#widened(whole[i]!);
       this.tensors.set(name, tensor);
       const source = first.get(tensor);
       if (source !== undefined && tensor.numel > 0) this.#share(name, source);
@@ -172,11 +181,13 @@ export class ZeroPlan {
   /** Frozen parameters: whole in stage 1 and 2, in stage 3 one fragment a rank. Never converted. */
   async #addFrozen(): Promise<void> {
     const { frozenShapes } = this.#model;
-    const holders = this.#shards[0]!.stage === 3 ? this.#models : [this.#model];
+    const whole = this.#shards[0]!.stage !== 3;
+    const holders = whole ? [this.#model] : this.#models;
     for (const model of holders) await tensorsAt(model.torchFile, model.frozenFragments.values());
     for (const [name, shape] of frozenShapes) {
       const pieces: Piece[] = [];
       let dtype: DType | undefined;
+      let tensor: Tensor | undefined;
       for (const model of holders) {
         const fragment = model.frozenFragments.get(name);
         if (fragment === undefined) {
@@ -184,10 +195,13 @@ export class ZeroPlan {
             path: model.path,
           });
         }
-        pieces.push(...(await flatPieces(model.torchFile, fragment)));
+        if (whole && String(fragment.shape) === String(shape)) {
+          // As the module has it, so maybe not contiguous: channels last, or transposed.
+          tensor = await model.torchFile.tensor(fragment);
+        } else pieces.push(...(await flatPieces(model.torchFile, fragment)));
         dtype = fragment.dtype;
       }
-      const tensor = cutTensor(pieces, dtype!, shape);
+      tensor ??= cutTensor(pieces, dtype!, shape);
       if (tensor === undefined) {
         const bytes = pieces.reduce((sum, piece) => sum + piece.length, 0);
         throw new VistaError(
@@ -245,26 +259,34 @@ export class ZeroPlan {
         );
       }
       const numels = [...groupShapes.values()].map((shape) => numelOf(shape) ?? Infinity);
-      const spans = cutFlatGroup(sizes, numels);
+      const spans = cutFlatGroup(sizes, numels, this.#gaps(g, groupShapes.size));
       if (isMismatch(spans)) throw this.#mismatch(spans, `param group ${g}`, groupShapes.size);
       this.#groups.push({ parameters: groupShapes.size, numel: sum(numels), saved: sum(sizes) });
       const flats = [];
-      for (const shard of this.#shards) flats.push(await flatPieces(shard.torchFile, shard.groups[g]!));
+      for (const shard of this.#shards) flats.push(await FlatVector.of(shard.torchFile, [shard.groups[g]!]));
       this.#addSpans(groupShapes, spans, flats);
     }
+  }
+
+  /** Elements between the parameters of a group. @throws VistaError `INCONSISTENT` where they are not those of these parameters */
+  #gaps(group: number, parameters: number): readonly number[] {
+    const { alignmentPaddings, path } = this.#shards[0]!;
+    if (alignmentPaddings === undefined) return [];
+    const gaps = alignmentPaddings[group];
+    if (gaps?.length === parameters) return gaps;
+    throw new VistaError(
+      "INCONSISTENT",
+      `param group ${group} has ${parameters} parameters, param_alignment_paddings has ${gaps?.length ?? "none"} for it`,
+      { path, hint: "The model states and the shards are of two runs: copy the checkpoint again." },
+    );
   }
 
   async #addStage3(groups: readonly Shapes[]): Promise<void> {
     const shapes: Shapes = new Map(groups.flatMap((group) => [...group]));
     this.#trainedShapes = shapes;
-    const flats: Piece[][] = [];
-    const sizes: number[] = [];
-    for (const shard of this.#shards) {
-      const pieces: Piece[] = [];
-      for (const group of shard.groups) pieces.push(...(await flatPieces(shard.torchFile, group)));
-      flats.push(pieces);
-      sizes.push(sum(shard.groups.map((group) => numelOf(group.shape) ?? 0)));
-    }
+    const flats: FlatVector[] = [];
+    for (const { torchFile, groups } of this.#shards) flats.push(await FlatVector.of(torchFile, groups));
+    const sizes = flats.map(({ length }) => length);
     const other = sizes.findIndex((size) => size !== sizes[0]);
     if (other > 0) {
       throw new VistaError(
@@ -280,16 +302,19 @@ export class ZeroPlan {
     this.#addSpans(shapes, spans, flats);
   }
 
-  /** @param flats  the bytes of each rank's flat vector */
-  #addSpans(shapes: Shapes, spans: readonly Span[][], flats: readonly (readonly Piece[])[]): void {
-    const dtype =
-      this.#shards.flatMap((shard) => shard.groups).find((group) => group.shape[0] !== 0)?.dtype ?? "F32";
-    const width = dtypeInfo(dtype).bits / 8;
+  /** @param flats  each rank's flat vector */
+  #addSpans(shapes: Shapes, spans: readonly Span[][], flats: readonly FlatVector[]): void {
     let i = 0;
     for (const [name, shape] of shapes) {
-      const pieces = spans[i++]!.flatMap(({ rank, start, length }) =>
-        piecesBetween(flats[rank]!, start * width, length * width),
-      );
+      const runs = spans[i++]!.flatMap(({ rank, start, length }) => [...flats[rank]!.between(start, length)]);
+      const dtype = runs[0]?.dtype ?? "F32";
+      if (runs.some((run) => run.dtype !== dtype)) {
+        throw new VistaError("UNSUPPORTED", `the parameter ${name} lies in groups of several dtypes`, {
+          path: this.#files.tagFolder,
+          hint: "DeepSpeed gives all parts of a parameter one dtype: copy the checkpoint again.",
+        });
+      }
+      const pieces = runs.flatMap((run) => run.pieces);
       this.tensors.set(name, makeTensor(dtype, shape, { kind: "pieces", pieces }));
       this.#counts.trained++;
     }
@@ -308,21 +333,52 @@ export class ZeroPlan {
 
   /**
    * Tensors that only `module` has: neither in the optimizer nor frozen (Vista's phase 2 gives the optimizer just the
-   * adapters). zero_to_fp32 drops them without a word.
+   * adapters). zero_to_fp32 drops them without a word. Where a wrapper or a hook gave a parameter another name in `module`,
+   * that name gets the parameter of the optimizer, not the copy in `module`, which may have 16 bits.
    */
   async #addOrphans(): Promise<void> {
-    const names = [...this.#model.module.keys()].filter(
-      (name) => !this.tensors.has(name) && !this.#isExcluded(name),
-    );
+    const { module, frozenShapes, torchFile } = this.#model;
+    const names = [...module.keys()].filter((name) => !this.tensors.has(name) && !this.#isExcluded(name));
     if (names.length === 0) return;
     if (!this.#options.recover) {
       this.#leftOut.push(...names);
       return;
     }
+    const views = await tensorsAt(torchFile, module.values());
+    const viewOf = new Map([...module.keys()].map((name, i) => [name, views[i]!]));
+    const absent = [...new Set([...this.tensors.keys(), ...frozenShapes.keys()])].filter(
+      (name) => !module.has(name),
+    );
+    const orphans = new Map(names.map((name) => [name, viewOf.get(name)!]));
+    const { renamed, unnamed } = await findRenames(orphans, absent, this.tensors, (tensor) =>
+      this.#isPlaceholder(tensor),
+    );
+    this.#addRenamed(renamed, unnamed);
+    const done = new Set([...renamed.keys(), ...unnamed]);
+    this.#recover(
+      names.filter((name) => !done.has(name)),
+      viewOf,
+    );
+  }
+
+  #addRenamed(renamed: ReadonlyMap<string, string>, unnamed: readonly string[]): void {
+    for (const [name, source] of renamed) {
+      const tensor = this.tensors.get(source);
+      if (tensor === undefined) continue; // frozen, and left out on request
+      this.tensors.set(name, tensor);
+      this.#renamed.push([name, source]);
+      this.#counts.renamed++;
+    }
+    if (unnamed.length === 0) return;
+    this.#warnings.push(
+      `${unnamed.length} names of \`module\` have only placeholders and are no names of the optimizer, which has as many names ` +
+        `that are not in \`module\`: taken for the same parameters, merged under the optimizer's names: ${firstNames(unnamed)}`,
+    );
+  }
+
+  #recover(names: readonly string[], viewOf: ReadonlyMap<string, Tensor>): void {
     // Before DeepSpeed 0.9.0 tied weights were not listed: the alias is a second name of one storage in `module`.
     const nameOfView = new Map<Tensor, string>();
-    const views = await tensorsAt(this.#model.torchFile, this.#model.module.values());
-    const viewOf = new Map([...this.#model.module.keys()].map((name, i) => [name, views[i]!]));
     for (const [name, view] of viewOf) if (this.tensors.has(name)) nameOfView.set(view, name);
     const lost: string[] = [];
     for (const name of names) {
@@ -334,7 +390,7 @@ export class ZeroPlan {
       } else if (this.#isPlaceholder(tensor)) {
         lost.push(name);
       } else {
-        this.tensors.set(name, this.#float32(tensor));
+        this.tensors.set(name, this.#widened(tensor));
         nameOfView.set(tensor, name);
         this.#recovered.push(name);
         this.#counts.orphans++;
@@ -385,6 +441,11 @@ export class ZeroPlan {
   #asReference(tensor: Tensor): Tensor {
     const keep = !isFloat(tensor.dtype) && atLeast(this.#model.dsVersion, KEEPS_INTEGER_BUFFERS);
     return keep ? tensor : this.#float32(tensor);
+  }
+
+  /** 16-bit floats, which may be copies of wider weights, as float32; everything else as it is, no value changed. */
+  #widened(tensor: Tensor): Tensor {
+    return tensor.dtype === "F16" || tensor.dtype === "BF16" ? this.#float32(tensor) : tensor;
   }
 
   #float32(tensor: Tensor): Tensor {

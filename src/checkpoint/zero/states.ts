@@ -17,6 +17,7 @@ import {
 } from "../torch/objects.js";
 import type { TorchFile } from "../torch/read.js";
 import { dimensions, TorchTensor, unsupportedTensor } from "../torch/values.js";
+import { checkLayoutKeys } from "./known-keys.js";
 
 /** One rank's shard. */
 export interface ShardState {
@@ -28,6 +29,11 @@ export interface ShardState {
   readonly dsVersion: string | undefined;
   /** One flat tensor a param group (stage 1 and 2) or sub-group (stage 3). */
   readonly groups: readonly TorchTensor[];
+  /**
+   * For each param group, the elements between each parameter and the next; `undefined` before DeepSpeed 0.19.8 and in
+   * stage 3. All 0 where `parameter_alignment` was off.
+   */
+  readonly alignmentPaddings: readonly (readonly number[])[] | undefined;
   /** The step counts of the optimizer, where it keeps any: numbers, or scalars to be read. */
   readonly steps: readonly (number | TorchTensor)[];
   /** Only before DeepSpeed 0.6.0. */
@@ -57,6 +63,8 @@ export interface ModelState {
   readonly lightningVersion: string | undefined;
   /** `zero_optimization.stage` of the DeepSpeed config. */
   readonly configuredStage: number | undefined;
+  /** `zero_optimization.mics_shard_size` of the DeepSpeed config, where it is above 0. */
+  readonly micsShardSize: number | undefined;
 }
 
 const NOT_ZERO_HINT =
@@ -93,6 +101,7 @@ export function readShardState(torchFile: TorchFile): ShardState {
   if (stage !== 1 && stage !== 2 && stage !== 3) {
     throw new VistaError("UNSUPPORTED", `ZeRO stage ${stage}; known are 1, 2 and 3`, { path });
   }
+  checkLayoutKeys(state, path, dsVersion);
   const key = stage === 3 ? "fp32_flat_groups" : "single_partition_of_fp32_groups";
   const groups = asItems(state.get(key));
   if (groups === undefined || !groups.every((group) => group instanceof TorchTensor)) {
@@ -111,9 +120,22 @@ export function readShardState(torchFile: TorchFile): ShardState {
     ranks: readRanks(state.get("partition_count"), path),
     dsVersion,
     groups: groups as readonly TorchTensor[],
+    alignmentPaddings: readPaddings(state.get("param_alignment_paddings"), path),
     steps: readSteps(base ?? state.get("base_optimizer_state")),
     paramShapes: readParamShapes(top.get("param_shapes") ?? state.get("param_shapes"), path),
   };
+}
+
+/** `param_alignment_paddings`: for each param group a list with one count for each of its parameters. */
+function readPaddings(value: PyValue | undefined, path: string): number[][] | undefined {
+  if (value === undefined || value === null) return undefined;
+  const groups = asItems(value)?.map((group) => dimensions(group));
+  if (groups?.every((group) => group !== undefined)) return groups as number[][];
+  throw new VistaError("FORMAT", "param_alignment_paddings is not a list of counts for each param group", {
+    path,
+    record: "optimizer_state_dict",
+    hint: NOT_ZERO_HINT,
+  });
 }
 
 /** `partition_count`: an int in stage 3, in stage 1 and 2 a list with the data-parallel size of each group. */
@@ -254,7 +276,12 @@ export function readModelState(torchFile: TorchFile): ModelState {
     globalSteps: asInteger(top.get("global_steps")),
     lightningVersion: asString(top.get("pytorch-lightning_version")),
     configuredStage: asInteger(config?.get("stage")),
+    micsShardSize: positive(asInteger(config?.get("mics_shard_size"))),
   };
+}
+
+function positive(value: number | undefined): number | undefined {
+  return value !== undefined && value > 0 ? value : undefined;
 }
 
 function optional<T>(dict: PyDict, key: string, read: (value: PyValue) => T): T | undefined {

@@ -41,9 +41,11 @@ function asWriterWould(tensor: ExpectedTensor, deepspeed: string): Digest {
   return digest;
 }
 
-/** What is recovered becomes float32, integers by the writer's rule. */
-function recoveredAs(tensor: ExpectedTensor, deepspeed: string): Digest {
-  return /^(F|BF)/.test(tensor.dtype) ? asFloat32(tensor) : asWriterWould(tensor, deepspeed);
+/** What is recovered becomes float32 where it is a 16-bit float; everything else keeps its type and values. */
+function recoveredAs(tensor: ExpectedTensor): Digest {
+  if (/^(F16|BF16)$/.test(tensor.dtype)) return asFloat32(tensor);
+  const { sha256_as_f32: _, ...digest } = tensor;
+  return digest;
 }
 
 /** Checkpoints that must be refused, and why. */
@@ -54,6 +56,15 @@ const REFUSED: Record<string, RegExp> = {
 
 /** Saved with DeepSpeed's own exclude_frozen_parameters: what is missing is nowhere in the checkpoint. */
 const NOT_SAVED = ["stage2-fp32-2ranks-frozen-excluded"];
+
+/**
+ * Stage 3 has placeholders for renamed parameters: which is which cannot be said, and they are under the optimizer's names.
+ */
+const UNNAMED: Record<string, RegExp> = { "stage3-bf16-2ranks-renamed": /^(layers|tokens)\./ };
+
+function notSaved(fixture: string, tensor: string): boolean {
+  return NOT_SAVED.includes(fixture) || UNNAMED[fixture]?.test(tensor) === true;
+}
 
 const names = readdirSync(join(FIXTURES, "zero")).sort();
 
@@ -91,14 +102,19 @@ describe.each(names)("%s", (name) => {
     expect(found.slice(0, reference.length)).toEqual(reference);
 
     const has = new Set(reference.map((one) => one.name));
-    const lost = NOT_SAVED.includes(name) ? [] : expected.truth.filter((one) => !has.has(one.name));
+    const lost = expected.truth.filter((one) => !has.has(one.name) && !notSaved(name, one.name));
     const recovered = found.slice(reference.length);
     // Legacy files, which the reference cannot read: the truth has the tensors, but not the order of a merge.
-    if (expected.stage > 0 && reference.length === 0) {
+    // Renamed ones, second names of the reference's tensors, come before the recovered.
+    if ((expected.stage > 0 && reference.length === 0) || info.renamed.length > 0) {
       const order = lost.map((one) => one.name);
       recovered.sort((a, b) => order.indexOf(a.name) - order.indexOf(b.name));
     }
-    expect(recovered).toEqual(lost.map((one) => recoveredAs(one, deepspeed)));
+    // A second name of a frozen parameter is that parameter, which the reference leaves in its type.
+    const frozen = info.renamed.filter(([, source]) => info.frozen.includes(source)).map(([name]) => name);
+    expect(recovered).toEqual(
+      lost.map((one) => (frozen.includes(one.name) ? asWriterWould(one, deepspeed) : recoveredAs(one))),
+    );
 
     for (const [first, ...aliases] of expected.reference.shared ?? expected.shared) {
       for (const alias of aliases) expect(written.tensors.get(alias)).toBe(written.tensors.get(first!));

@@ -63,6 +63,14 @@ describe("cutFlatGroup (stage 1 and 2)", () => {
     expect(cutFlatGroup(sizes, numels)).toEqual(expected);
   });
 
+  it("skips the gaps of aligned parameters, also where a gap lies over a rank border", () => {
+    expect(cutFlatGroup([6, 6], [5, 3], [3, 0])).toEqual([
+      [{ rank: 0, start: 0, length: 5 }],
+      [{ rank: 1, start: 2, length: 3 }],
+    ]);
+    expect(cutFlatGroup([2, 2], [3], [4])).toEqual({ needed: 7, available: 4 });
+  });
+
   it.each<[string, number[], number[], number, number]>([
     ["too few elements", [4, 4], [9], 9, 8],
     ["more elements than any padding explains", [8, 8], [4], 4, 16],

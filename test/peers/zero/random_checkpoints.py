@@ -24,11 +24,18 @@ def random_case(dice, ranks, seed):
     precision = dice.choice(["fp32", "fp32", "bf16", "fp16"])
     # DeepSpeed itself fails on 0-dim and zero-sized parameters in stage 3, and on 0-dim gradients in stage 0.
     options = {"seed": seed, "odd_sizes": stage in (1, 2)}
+    options["wrapped"] = dice.choice([0, 0, 0, 1, 3])
+    # DeepSpeed itself fails on parameters that are not contiguous in stage 3.
+    options["strided"] = stage in (1, 2) and dice.random() < 0.3
     parts = ["part0", "part1", "part2", "part3"]
     dice.shuffle(parts)
     # Never everything, and nothing of the part that always has a group of its own.
-    frozen = tuple(f"part{dice.randint(1, 3)}.weight{i}" for i in range(25) if dice.random() < 0.15)
-    orphans = tuple(f"part{dice.randint(0, 3)}.weight{i}" for i in range(25) if dice.random() < 0.15)
+    def some(first):
+        names = [(f"part{dice.randint(first, 3)}", f"weight{i}") for i in range(25) if dice.random() < 0.15]
+        return tuple(f"{part}.{inside}{name}" for part, name in names for inside in ("", "_checkpoint_wrapped_module."))
+
+    frozen = some(1)
+    orphans = some(0)
     return Case(
         stage,
         ranks,
@@ -41,7 +48,11 @@ def random_case(dice, ranks, seed):
         tag=dice.choice([None, "checkpoint", "best model"]),
         steps=1,
         # Each of DeepSpeed's ways to cut a group into partitions pads it differently.
-        zero={"round_robin_gradients": dice.random() < 0.3, "sub_group_size": dice.choice([1_000_000, 200])},
+        zero={
+            "round_robin_gradients": dice.random() < 0.3,
+            "sub_group_size": dice.choice([1_000_000, 200]),
+            "parameter_alignment": stage in (1, 2) and dice.random() < 0.4,
+        },
         config={"gradient_clipping": 0.0},
     )
 

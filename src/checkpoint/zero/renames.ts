@@ -1,0 +1,104 @@
+/**
+ * Which names of `module` are parameters that the optimizer has under another name. The optimizer's names are those of
+ * `named_parameters()`, the names of `module` those of `state_dict()`: wrappers (torch's checkpoint_wrapper) and state-dict
+ * hooks make them differ, and zero_to_fp32 knows the optimizer's only.
+ */
+import { readTensor } from "../copy/read-tensor.js";
+import { canCast } from "../tensor/cast.js";
+import { castTensor, type Tensor } from "../tensor/tensor.js";
+
+/** Modules that wrappers put around another one: torch's checkpoint_wrapper, FSDP, torch.compile. */
+const WRAPPERS = new Set(["_checkpoint_wrapped_module", "_fsdp_wrapped_module", "_orig_mod"]);
+
+/** Elements compared at one place of two tensors, and how many places. */
+const SAMPLE = 16 * 1024;
+const PLACES = 16;
+
+export interface Renames {
+  /** Name in `module` → name in the optimizer. */
+  readonly renamed: ReadonlyMap<string, string>;
+  /** Placeholders of stage 3 that are surely parameters of the optimizer, of which it cannot be said which is which. */
+  readonly unnamed: readonly string[];
+}
+
+/**
+ * Matches names first without the parts that wrappers put in, then by shape and values (stage 1 and 2, where `module` has a
+ * copy of every parameter), then by number (stage 3, where it has placeholders).
+ *
+ * @param orphans  tensors of `module` that the merged state dict does not have by name
+ * @param absent  names of the merged state dict that `module` does not have, in order
+ * @param merged  the merged state dict; names of frozen parameters that are left out may be absent from it
+ */
+export async function findRenames(
+  orphans: ReadonlyMap<string, Tensor>,
+  absent: readonly string[],
+  merged: ReadonlyMap<string, Tensor>,
+  isPlaceholder: (tensor: Tensor) => boolean,
+): Promise<Renames> {
+  const renamed = new Map<string, string>();
+  const left = new Set(absent);
+  const fits = (orphan: Tensor, source: string) => {
+    const tensor = merged.get(source);
+    return tensor === undefined || isPlaceholder(orphan) || sameShape(orphan, tensor);
+  };
+  const byBareName = uniqueBy(absent, unwrapped);
+  const bareOrphans = uniqueBy([...orphans.keys()], unwrapped);
+  for (const [bare, name] of bareOrphans) {
+    const source = byBareName.get(bare);
+    if (source === undefined || !fits(orphans.get(name)!, source)) continue;
+    renamed.set(name, source);
+    left.delete(source);
+  }
+  for (const [name, tensor] of orphans) {
+    if (renamed.has(name) || tensor.numel === 0 || isPlaceholder(tensor)) continue;
+    for (const source of left) {
+      const candidate = merged.get(source);
+      if (candidate === undefined || !sameShape(tensor, candidate)) continue;
+      if (!(await isCopy(tensor, candidate))) continue;
+      renamed.set(name, source);
+      left.delete(source);
+      break;
+    }
+  }
+  const placeholders = [...orphans].filter(([name, tensor]) => !renamed.has(name) && isPlaceholder(tensor));
+  const unnamed = placeholders.length === left.size ? placeholders.map(([name]) => name) : [];
+  return { renamed, unnamed };
+}
+
+/** `a._checkpoint_wrapped_module.weight` → `a.weight` */
+function unwrapped(name: string): string {
+  return name
+    .split(".")
+    .filter((part) => !WRAPPERS.has(part))
+    .join(".");
+}
+
+/** Names by what `key` makes of them, without those that have it in common with another. */
+function uniqueBy(names: readonly string[], key: (name: string) => string): Map<string, string> {
+  const found = new Map<string, string | undefined>();
+  for (const name of names) found.set(key(name), found.has(key(name)) ? undefined : name);
+  return new Map([...found].filter((entry): entry is [string, string] => entry[1] !== undefined));
+}
+
+function sameShape(a: Tensor, b: Tensor): boolean {
+  return a.shape.length === b.shape.length && a.shape.every((dim, i) => dim === b.shape[i]);
+}
+
+/** Whether `copy` has the values of `master`, in its own dtype; of large ones some places are looked at. */
+async function isCopy(copy: Tensor, master: Tensor): Promise<boolean> {
+  if (!canCast(master.dtype, copy.dtype)) return false;
+  const expected = castTensor(master, copy.dtype);
+  for (const [from, to] of places(copy.numel)) {
+    const [a, b] = [await readTensor(copy, { from, to }), await readTensor(expected, { from, to })];
+    if (Buffer.compare(a, b) !== 0) return false;
+  }
+  return true;
+}
+
+function places(numel: number): [number, number][] {
+  if (numel <= SAMPLE * PLACES) return [[0, numel]];
+  return Array.from({ length: PLACES }, (_, i) => {
+    const from = Math.floor(((numel - SAMPLE) * i) / (PLACES - 1));
+    return [from, from + SAMPLE];
+  });
+}

@@ -1,0 +1,192 @@
+/** What a shard says of how it is laid out: gaps, types of groups, and what is not known. */
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+import { openZeroCheckpoint } from "../../../src/checkpoint/zero/open.js";
+import { bytesOf, floatsOf, temporaryFolder } from "../../helpers/state.js";
+import { type Fake, FakeTensor, writeFakeCheckpoint } from "../../helpers/torch-file.js";
+
+const ZERO = fileURLToPath(new URL("../../../fixtures/zero/", import.meta.url));
+
+/** Two parameters of 5 and 8 elements over two ranks, with a gap of 3 that the padding of a group would hide. */
+function aligned(paddings: Fake): string {
+  const folder = temporaryFolder();
+  writeFakeCheckpoint(folder, {
+    stage: 2,
+    partitions: [
+      [new FakeTensor([1, 2, 3, 4, 5, -1, -1, -1])],
+      [new FakeTensor([11, 12, 13, 14, 15, 16, 17, 18])],
+    ],
+    paramShapes: [{ bias: [5], weight: [8] }],
+    shard: () => ({ param_alignment_paddings: paddings }),
+  });
+  return folder;
+}
+
+describe("param_alignment_paddings", () => {
+  it("gaps between aligned parameters are skipped", async () => {
+    const { state } = await openZeroCheckpoint(aligned([[3, 0]]));
+    expect(await floatsOf(state.tensors.get("bias")!)).toEqual([1, 2, 3, 4, 5]);
+    expect(await floatsOf(state.tensors.get("weight")!)).toEqual([11, 12, 13, 14, 15, 16, 17, 18]);
+    await state.close();
+  });
+
+  it.each<[string, Fake, RegExp]>([
+    ["for another number of parameters", [[3, 0, 0]], /2 parameters, param_alignment_paddings has 3/],
+    ["for no group", [], /param_alignment_paddings has none/],
+    ["that are no counts", [["3", 0]], /not a list of counts/],
+    ["that need more than there is", [[30, 0]], /need 43 elements, the ranks hold 16/],
+  ])("paddings %s are refused", async (_, paddings, message) => {
+    await expect(openZeroCheckpoint(aligned(paddings))).rejects.toThrow(message);
+  });
+
+  it("shards that differ in them are of two runs", async () => {
+    const folder = temporaryFolder();
+    writeFakeCheckpoint(folder, {
+      stage: 2,
+      partitions: [[new FakeTensor([1, 2])], [new FakeTensor([3, 4])]],
+      paramShapes: [{ a: [4] }],
+      shard: (rank) => ({ param_alignment_paddings: [[rank]] }),
+    });
+    await expect(openZeroCheckpoint(folder)).rejects.toThrow(/differ in param_alignment_paddings/);
+  });
+});
+
+describe("keys of a shard that are not known", () => {
+  const withKey = (key: string, value: Fake, stage: 2 | 3 = 2) => {
+    const folder = temporaryFolder();
+    writeFakeCheckpoint(folder, {
+      stage,
+      partitions: [[new FakeTensor([1, 2, 3, 4])]],
+      paramShapes: [{ a: [4] }],
+      shard: () => ({ [key]: value }),
+    });
+    return openZeroCheckpoint(folder);
+  };
+
+  it.each<[string, Fake]>([
+    ["param_interleaving", [[1, 0]]],
+    ["flat_order", new Map<Fake, Fake>([["a", 1]])],
+    ["layout_version", 2],
+  ])("%s is refused by its name", async (key, value) => {
+    for (const stage of [2, 3] as const) {
+      await expect(withKey(key, value, stage)).rejects.toMatchObject({
+        code: "UNSUPPORTED",
+        message: expect.stringContaining(`DeepSpeed 0.16.0 has the key "${key}"`),
+      });
+    }
+  });
+
+  it("one that says nothing is no reason", async () => {
+    const { state } = await withKey("something_new", null);
+    await state.close();
+    expect([...state.tensors.keys()]).toEqual(["a"]);
+  });
+
+  it("partition groups of expert parameters (AutoEP) are refused by name", async () => {
+    await expect(withKey("ds_zero_partition_groups", [1], 3)).rejects.toThrow(/AutoEP/);
+  });
+});
+
+it("MiCS is refused by its name, not as two runs", async () => {
+  const folder = temporaryFolder();
+  const config = new Map<Fake, Fake>([["mics_shard_size", 2]]);
+  writeFakeCheckpoint(folder, {
+    stage: 3,
+    partitions: [[new FakeTensor([1, 2])], [new FakeTensor([3, 4])]],
+    paramShapes: [{ a: [4] }],
+    model: { dp_world_size: 4, ds_config: new Map<Fake, Fake>([["zero_optimization", config]]) },
+  });
+  await expect(openZeroCheckpoint(folder)).rejects.toMatchObject({
+    code: "UNSUPPORTED",
+    message: expect.stringMatching(/a MiCS checkpoint: 4 ranks in groups of 2/),
+  });
+});
+
+describe("groups of several types", () => {
+  const half = (...bits: number[]) =>
+    new FakeTensor(new Uint8Array(Uint16Array.from(bits).buffer), [bits.length], {
+      storageClass: "HalfStorage",
+    });
+  const double = (...values: number[]) =>
+    new FakeTensor(new Uint8Array(Float64Array.from(values).buffer), [values.length], {
+      storageClass: "DoubleStorage",
+    });
+
+  it.each([2, 3] as const)("stage %i: each is read in its own", async (stage) => {
+    const folder = temporaryFolder();
+    writeFakeCheckpoint(folder, {
+      stage,
+      partitions: [
+        [new FakeTensor([1, 2]), double(0.1, 0.2), half(0x3c00, 0x4000)],
+        [new FakeTensor([3, 4]), double(0.3, 0.4), half(0x4200, 0x4400)],
+      ],
+      paramShapes: [{ a: [4] }, { b: [4] }, { c: [4] }],
+    });
+    const { state } = await openZeroCheckpoint(folder);
+    expect([...state.tensors.values()].map(({ dtype }) => dtype)).toEqual(["F32", "F64", "F16"]);
+    expect(await floatsOf(state.tensors.get("a")!)).toEqual([1, 2, 3, 4]);
+    expect([...new Float64Array((await bytesOf(state.tensors.get("b")!)).buffer)]).toEqual([
+      0.1, 0.2, 0.3, 0.4,
+    ]);
+    expect([...new Uint16Array((await bytesOf(state.tensors.get("c")!)).buffer)]).toEqual([
+      0x3c00, 0x4000, 0x4200, 0x4400,
+    ]);
+    await state.close();
+  });
+
+  it("ranks that differ in them are of two runs", async () => {
+    const folder = temporaryFolder();
+    writeFakeCheckpoint(folder, {
+      stage: 2,
+      partitions: [[new FakeTensor([1, 2])], [double(3, 4)]],
+      paramShapes: [{ a: [4] }],
+    });
+    await expect(openZeroCheckpoint(folder)).rejects.toThrow(/differ in the dtype of group 0/);
+  });
+});
+
+describe("names that a wrapper or a hook changed", () => {
+  it.each([
+    ["stage2-bf16-2ranks-wrapped", 7],
+    ["stage1-bf16-2ranks-renamed", 5],
+    ["stage3-bf16-2ranks-wrapped", 7],
+  ])("%s: no 16-bit copy where the optimizer has the weights", async (name, renamed) => {
+    const { state, info } = await openZeroCheckpoint(join(ZERO, name));
+    await state.close();
+    expect(info.renamed.length).toBe(renamed);
+    for (const [alias, source] of info.renamed) {
+      expect(state.tensors.get(alias)).toBe(state.tensors.get(source));
+      if (!info.frozen.includes(source)) expect(state.tensors.get(alias)!.dtype).toBe("F32");
+      expect(info.recovered).not.toContain(alias);
+    }
+  });
+
+  it("stage 3 with names of a hook is merged under the optimizer's, and says so", async () => {
+    const { state, info } = await openZeroCheckpoint(join(ZERO, "stage3-bf16-2ranks-renamed"));
+    await state.close();
+    expect(state.tensors.has("blocks.0.weight")).toBe(true);
+    expect(state.tensors.has("layers.0.weight")).toBe(false);
+    expect(info.warnings).toEqual([
+      expect.stringMatching(/^5 names of `module` have only placeholders.*layers\.0\.weight/),
+    ]);
+  });
+
+  it("a tensor of the same shape but other values is an orphan of its own, not a parameter's second name", async () => {
+    const folder = temporaryFolder();
+    writeFakeCheckpoint(folder, {
+      stage: 2,
+      partitions: [[new FakeTensor([1, 2, 3, 4])]],
+      paramShapes: [{ a: [4] }],
+      module: new Map<Fake, Fake>([
+        ["b", new FakeTensor([5, 6, 7, 8])],
+        ["c", new FakeTensor([1, 2, 3, 4])],
+      ]),
+    });
+    const { state, info } = await openZeroCheckpoint(folder);
+    expect(info.recovered).toEqual(["b"]);
+    expect(info.renamed).toEqual([["c", "a"]]);
+    expect(await floatsOf(state.tensors.get("b")!)).toEqual([5, 6, 7, 8]);
+    await state.close();
+  });
+});
