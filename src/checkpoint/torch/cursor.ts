@@ -60,6 +60,11 @@ export class PickleCursor {
     return this.#data.subarray(at, at + length);
   }
 
+  /** Bytes that were read before. */
+  between(start: number, end: number): Buffer {
+    return this.#data.subarray(start, end);
+  }
+
   line(): string {
     const end = this.#data.indexOf(0x0a, this.at);
     if (end < 0) this.short("a line without an end");

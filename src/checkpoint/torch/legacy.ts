@@ -76,7 +76,9 @@ async function parse(file: SourceFile, data: Buffer): Promise<TorchFile> {
       hint: "Load and save it again on a little-endian machine.",
     });
   }
+  const start = at;
   const value = next("legacy pickle");
+  const end = at;
   const keys = asItems(next("storage keys")) ?? [];
 
   const regions = new Map<string, Region>();
@@ -117,16 +119,23 @@ async function parse(file: SourceFile, data: Buffer): Promise<TorchFile> {
     regions.set(storage.key, { file, name, offset, length, crc32: undefined });
     at = offset + length;
   }
+  const storage = async (key: string): Promise<Region> => {
+    const region = regions.get(key);
+    if (region !== undefined) return region;
+    throw new VistaError("FORMAT", `storage ${key} is not in the file`, { path: file.path });
+  };
   return {
     file,
     format: "legacy",
     value,
     globals,
-    tensor: tensorsOver(file, async (key) => {
-      const region = regions.get(key);
-      if (region !== undefined) return region;
-      throw new VistaError("FORMAT", `storage ${key} is not in the file`, { path: file.path });
-    }),
+    tensor: tensorsOver(file, storage),
+    storage,
+    exact: async () => {
+      const pickle = Buffer.alloc(end - start);
+      await file.read(pickle, start);
+      return readPickle(pickle, { path: file.path, record: "legacy pickle", exact: true });
+    },
     regions: async () => [...regions.values()],
   };
 }

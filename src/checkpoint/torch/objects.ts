@@ -34,8 +34,34 @@ export class PyLatin1 {
   }
 }
 
+/** A float as an exact reading keeps it apart from the integer of the same value. */
+export class PyFloat {
+  readonly value: number;
+  constructor(value: number) {
+    this.value = value;
+  }
+}
+
+/** A text whose bytes are no valid UTF-8 (a lone surrogate): an exact reading keeps the bytes. */
+export class PyRawText {
+  readonly bytes: Uint8Array;
+  constructor(bytes: Uint8Array) {
+    this.bytes = bytes;
+  }
+}
+
+/** A persistent id (torch: a storage) as an exact reading keeps it. */
+export class PyPersistent {
+  readonly id: PyValue;
+  constructor(id: PyValue) {
+    this.id = id;
+  }
+}
+
 /** What REDUCE, NEWOBJ, BUILD, APPENDS and SETITEMS asked for, remembered and not done. */
 export class PyObject {
+  /** True where NEWOBJ made it: `callable.__new__(callable, *args)`, not `callable(*args)`. */
+  isNew = false;
   readonly callable: PyValue;
   readonly args: PyValue;
   readonly kwargs: PyValue | undefined;
@@ -73,6 +99,9 @@ export type PyValue =
   | Set<PyValue>
   | PyGlobal
   | PyLatin1
+  | PyFloat
+  | PyRawText
+  | PyPersistent
   | PyObject
   | object;
 

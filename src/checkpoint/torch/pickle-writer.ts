@@ -70,7 +70,8 @@ function writeTensor(out: PickleWriter, tensor: Tensor, key: string): void {
   out.op(0x74, 0x52); // TUPLE REDUCE
 }
 
-class PickleWriter {
+/** Writes operations of a pickle one after the other, and keeps count of its memo. */
+export class PickleWriter {
   #bytes = Buffer.allocUnsafe(64 * 1024);
   #length = 0;
   /** Of names (which end in a line feed) and constants (which don't). */
@@ -91,8 +92,8 @@ class PickleWriter {
   global(name: string): void {
     if (this.#recall(name)) return;
     this.op(0x63); // GLOBAL
-    this.#reserve(name.length);
-    this.#length += this.#bytes.write(name, this.#length, "latin1");
+    this.#reserve(3 * name.length);
+    this.#length += this.#bytes.write(name, this.#length, "utf8");
     this.#memo.set(name, this.put());
   }
 
@@ -111,25 +112,52 @@ class PickleWriter {
     this.#length += 5 + length;
   }
 
-  /** A count below 2^63. */
-  integer(value: number): void {
+  /** Bytes as they are. */
+  raw(bytes: Uint8Array): void {
+    this.#reserve(bytes.byteLength);
+    this.#bytes.set(bytes, this.#length);
+    this.#length += bytes.byteLength;
+  }
+
+  float(value: number): void {
+    this.#reserve(9);
+    this.#bytes[this.#length] = 0x47; // BINFLOAT: big-endian
+    this.#bytes.writeDoubleBE(value, this.#length + 1);
+    this.#length += 9;
+  }
+
+  integer(value: number | bigint): void {
     this.#reserve(11);
     const at = this.#length;
-    if (value < 256) {
-      this.op(0x4b, value); // BININT1
-    } else if (value < 65536) {
+    if (value >= 0 && value < 256) {
+      this.op(0x4b, Number(value)); // BININT1
+    } else if (value >= 0 && value < 65536) {
       this.#bytes[at] = 0x4d; // BININT2
-      this.#bytes.writeUInt16LE(value, at + 1);
+      this.#bytes.writeUInt16LE(Number(value), at + 1);
       this.#length += 3;
-    } else if (value < 2 ** 31) {
+    } else if (value >= -(2 ** 31) && value < 2 ** 31) {
       this.#bytes[at] = 0x4a; // BININT
-      this.#bytes.writeInt32LE(value, at + 1);
+      this.#bytes.writeInt32LE(Number(value), at + 1);
       this.#length += 5;
-    } else {
-      this.op(0x8a, 8); // LONG1
-      this.#bytes.writeBigInt64LE(BigInt(value), this.#length);
-      this.#length += 8;
+    } else this.#long(BigInt(value));
+  }
+
+  /** Little-endian two's complement, with its length in bytes before it. */
+  #long(value: bigint): void {
+    let length = 8;
+    while (BigInt.asIntN(8 * length, value) !== value) length *= 2;
+    const bytes = Buffer.alloc(length);
+    let rest = BigInt.asUintN(8 * length, value);
+    for (let i = 0; i < length; i++, rest >>= 8n) bytes[i] = Number(rest & 0xffn);
+    if (length < 256)
+      this.op(0x8a, length); // LONG1
+    else {
+      const head = Buffer.alloc(5);
+      head[0] = 0x8b; // LONG4
+      head.writeUInt32LE(length, 1);
+      this.raw(head);
     }
+    this.raw(bytes);
   }
 
   tuple(values: readonly number[]): void {

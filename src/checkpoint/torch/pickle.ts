@@ -8,7 +8,17 @@
  */
 import { PickleCursor, unescapeLiteral, unescapeRawUnicode } from "./cursor.js";
 import { COST, PICKLE_LIMITS, PickleBudget } from "./limits.js";
-import { constructBuiltin, type PyDict, PyGlobal, PyObject, PyTuple, type PyValue } from "./objects.js";
+import {
+  constructBuiltin,
+  type PyDict,
+  PyFloat,
+  PyGlobal,
+  PyObject,
+  PyPersistent,
+  PyRawText,
+  PyTuple,
+  type PyValue,
+} from "./objects.js";
 
 export interface PickleOptions {
   /** For messages. */
@@ -21,6 +31,12 @@ export interface PickleOptions {
   construct?: (callable: PyGlobal, args: readonly PyValue[], at: number) => PyValue | undefined;
   /** Gives meaning to a persistent id (torch: a storage). Without it a persistent id is an error. */
   persistentId?: (id: PyValue, at: number) => PyValue;
+  /**
+   * Keep everything apart that Python keeps apart, so that `rewrite.ts` can write the same pickle again: every call stays a
+   * {@link PyObject}, floats are {@link PyFloat}s, persistent ids {@link PyPersistent}s. What could not be written again with the
+   * same meaning is an error. Default false.
+   */
+  exact?: boolean;
   /** Told of every distinct name the pickle mentions, in order of appearance. */
   onGlobal?: (name: PyGlobal) => void;
 }
@@ -35,18 +51,22 @@ export function readPickle(
   data: Uint8Array,
   options: PickleOptions,
   start = 0,
-): { value: PyValue; end: number } {
+): { value: PyValue; end: number; protocol: number } {
   return new Machine(data, options, start).run();
 }
 
 class Machine {
   readonly #in: PickleCursor;
   readonly #options: PickleOptions;
+  readonly #exact: boolean;
+  #protocol = 0;
   readonly #stack: PyValue[] = [];
   /** For each MARK that is open, how many values are below it. */
   readonly #marks: number[] = [];
   readonly #memo: PyValue[] = [];
   readonly #memoSparse = new Map<number, PyValue>();
+  /** Objects in the memo, where the reading is exact. */
+  readonly #memoized = new WeakSet<PyObject>();
   readonly #globals = new Map<string, PyGlobal>();
   readonly #budget: PickleBudget;
   #memoSize = 0;
@@ -55,9 +75,10 @@ class Machine {
     this.#in = new PickleCursor(data, start, options.path, options.record);
     this.#options = options;
     this.#budget = new PickleBudget(data.byteLength - start, (what) => this.#in.fail(what));
+    this.#exact = options.exact ?? false;
   }
 
-  run(): { value: PyValue; end: number } {
+  run(): { value: PyValue; end: number; protocol: number } {
     const input = this.#in;
     for (;;) {
       input.operation = input.at;
@@ -66,7 +87,7 @@ class Machine {
       if (opcode === 0x2e) {
         // STOP
         const value = this.#pop();
-        return { value, end: this.#in.at };
+        return { value, end: this.#in.at, protocol: this.#protocol };
       }
       this.#step(opcode);
       if (this.#stack.length > PICKLE_LIMITS.stack) {
@@ -81,6 +102,7 @@ class Machine {
         // PROTO
         const protocol = this.#in.u8();
         if (protocol > 5) this.#in.fail(`pickle protocol ${protocol}, the highest known is 5`);
+        this.#protocol = protocol;
         return;
       }
       case 0x95: // FRAME
@@ -93,10 +115,10 @@ class Machine {
         return;
       case 0x30: // POP
         if (this.#marks.at(-1) === this.#stack.length) this.#marks.pop();
-        else this.#pop();
+        else this.#drop([this.#pop()]);
         return;
       case 0x31: // POP_MARK
-        this.#popMark();
+        this.#drop(this.#popMark());
         return;
       case 0x32: // DUP
         this.#push(this.#top());
@@ -136,26 +158,26 @@ class Machine {
         this.#push(this.#in.integerText(this.#in.line().replace(/L$/, "")));
         return;
       case 0x47: // BINFLOAT: big-endian
-        this.#push(this.#in.float64());
+        this.#push(this.#float(this.#in.float64()));
         return;
       case 0x46: // FLOAT
-        this.#push(this.#in.floatText(this.#in.line()));
+        this.#push(this.#float(this.#in.floatText(this.#in.line())));
         return;
 
       case 0x58: // BINUNICODE
-        this.#pushText(this.#in.text(this.#in.uint32(), "utf8"));
+        this.#pushText(this.#text(this.#in.uint32(), "utf8"));
         return;
       case 0x8c: // SHORT_BINUNICODE
-        this.#pushText(this.#in.text(this.#in.u8(), "utf8"));
+        this.#pushText(this.#text(this.#in.u8(), "utf8"));
         return;
       case 0x8d: // BINUNICODE8
-        this.#pushText(this.#in.text(this.#in.length8(), "utf8"));
+        this.#pushText(this.#text(this.#in.length8(), "utf8"));
         return;
       case 0x55: // SHORT_BINSTRING: a Python 2 str, which torch loads as text
-        this.#pushText(this.#in.text(this.#in.u8(), "latin1"));
+        this.#pushText(this.#text(this.#in.u8(), "latin1"));
         return;
       case 0x54: // BINSTRING
-        this.#pushText(this.#in.text(this.#in.uint32(), "latin1"));
+        this.#pushText(this.#text(this.#in.uint32(), "latin1"));
         return;
       case 0x56: // UNICODE: raw-unicode-escape
         this.#pushText(unescapeRawUnicode(this.#in.line()));
@@ -165,7 +187,9 @@ class Machine {
         const line = this.#in.line();
         const quoted = line.length >= 2 && (line[0] === "'" || line[0] === '"') && line.at(-1) === line[0];
         if (!quoted) this.#in.fail("a STRING without quotes");
-        this.#pushText(unescapeLiteral(line.slice(1, -1)));
+        const literal = unescapeLiteral(line.slice(1, -1));
+        if (this.#exact) this.#onlyAscii(literal);
+        this.#pushText(literal);
         return;
       }
       case 0x42: // BINBYTES
@@ -175,9 +199,14 @@ class Machine {
         this.#pushNew(this.#in.bytes(this.#in.u8()), COST.bytes);
         return;
       case 0x8e: // BINBYTES8
-      case 0x96: // BYTEARRAY8
         this.#pushNew(this.#in.bytes(this.#in.length8()), COST.bytes);
         return;
+      case 0x96: {
+        // BYTEARRAY8
+        const bytes = this.#in.bytes(this.#in.length8());
+        this.#pushNew(this.#exact ? this.#builtin("bytearray", bytes) : bytes, COST.bytes);
+        return;
+      }
 
       case 0x29: // EMPTY_TUPLE
         this.#pushTuple([]);
@@ -233,7 +262,10 @@ class Machine {
       case 0x91: {
         // FROZENSET
         const items = this.#popMark();
-        this.#pushNew(new Set(items), COST.dict + COST.entry * items.length);
+        this.#pushNew(
+          this.#exact ? this.#builtin("frozenset", items) : new Set(items),
+          COST.dict + COST.entry * items.length,
+        );
         return;
       }
 
@@ -279,13 +311,17 @@ class Machine {
       case 0x81: {
         // NEWOBJ
         const [cls, args] = this.#popMany(2);
-        this.#push(this.#call(cls!, args!));
+        const made = this.#call(cls!, args!);
+        if (made instanceof PyObject) made.isNew = true;
+        this.#push(made);
         return;
       }
       case 0x92: {
         // NEWOBJ_EX
         const [cls, args, kwargs] = this.#popMany(3);
-        this.#pushNew(new PyObject(cls!, args!, kwargs), COST.object);
+        const made = new PyObject(cls!, args!, kwargs);
+        made.isNew = true;
+        this.#pushNew(made, COST.object);
         return;
       }
       case 0x62: {
@@ -293,6 +329,8 @@ class Machine {
         const state = this.#pop();
         const target = this.#top();
         // A state set on anything else (an OrderedDict's __dict__, a tensor's) says nothing about the data.
+        if (this.#exact && (!(target instanceof PyObject) || target.state !== undefined))
+          this.#inexact("a state that is set on something else than a new object");
         if (target instanceof PyObject) target.state = state;
         return;
       }
@@ -345,7 +383,7 @@ class Machine {
   }
 
   #call(callable: PyValue, args: PyValue): PyValue {
-    if (callable instanceof PyGlobal && args instanceof PyTuple) {
+    if (!this.#exact && callable instanceof PyGlobal && args instanceof PyTuple) {
       // set(list), dict(pairs) … copy: a few bytes of pickle must not copy a long list over and over.
       if (Array.isArray(args.items[0])) {
         this.#budget.spend(args.items[0].length);
@@ -362,6 +400,7 @@ class Machine {
   }
 
   #persistent(id: PyValue): PyValue {
+    if (this.#exact) return new PyPersistent(id);
     if (this.#options.persistentId === undefined)
       return this.#in.fail("a persistent id where none is expected");
     return this.#options.persistentId(id, this.#in.operation);
@@ -369,6 +408,7 @@ class Machine {
 
   #append(items: PyValue[]): void {
     const target = this.#top();
+    this.#beforeState(target);
     if (target instanceof PyObject) target.listItems ??= [];
     const list = target instanceof PyObject ? target.listItems : target;
     if (!Array.isArray(list)) this.#in.fail("items appended to something that is not a list");
@@ -380,6 +420,7 @@ class Machine {
   #setItems(items: PyValue[]): void {
     if (items.length % 2 !== 0) this.#in.fail("a dict item without a value");
     const target = this.#top();
+    this.#beforeState(target);
     if (target instanceof PyObject && target.dictItems === undefined) {
       this.#budget.grow(COST.dict);
       target.dictItems = new Map();
@@ -392,8 +433,10 @@ class Machine {
 
   #addItems(items: PyValue[]): void {
     const target = this.#top();
-    if (target instanceof PyObject) this.#append(items);
-    else if (target instanceof Set) {
+    if (target instanceof PyObject) {
+      if (this.#exact) this.#inexact("items added to a subclass of set");
+      this.#append(items);
+    } else if (target instanceof Set) {
       this.#budget.grow(COST.entry * items.length);
       for (const item of items) target.add(item);
     } else this.#in.fail("items added to something that is not a set");
@@ -402,6 +445,7 @@ class Machine {
   #memoize(index: number): void {
     const value = this.#top();
     this.#budget.grow(index <= this.#memo.length ? COST.slot : COST.entry);
+    if (this.#exact && value instanceof PyObject) this.#memoized.add(value);
     // An index far beyond what was stored so far would make a sparse array; hostile or not, a Map holds it.
     if (index <= this.#memo.length) this.#memo[index] = value;
     else this.#memoSparse.set(index, value);
@@ -412,6 +456,48 @@ class Machine {
     const value = index < this.#memo.length ? this.#memo[index] : this.#memoSparse.get(index);
     if (value === undefined) this.#in.fail(`memo ${index} is read before it is written`);
     this.#push(value as PyValue);
+  }
+
+  // --- exact reading --------------------------------------------------------------------------------------------
+
+  #float(value: number): PyValue {
+    return this.#exact ? new PyFloat(value) : value;
+  }
+
+  #text(length: number, encoding: "utf8" | "latin1"): string | PyRawText {
+    const start = this.#in.at;
+    const text = this.#in.text(length, encoding);
+    if (!this.#exact) return text;
+    if (encoding === "latin1") this.#onlyAscii(text);
+    else if (text.includes("\ufffd")) {
+      const bytes = this.#in.between(start, this.#in.at);
+      if (!Buffer.from(text, "utf8").equals(bytes)) return new PyRawText(bytes);
+    }
+    return text;
+  }
+
+  /** How a text of Python 2 beyond ASCII is read depends on who reads it. */
+  #onlyAscii(text: string): void {
+    if (Buffer.byteLength(text) !== text.length) this.#inexact("a text of Python 2 beyond ASCII");
+  }
+
+  #builtin(name: string, argument: PyValue): PyObject {
+    return new PyObject(this.#global("builtins", name), new PyTuple([argument]));
+  }
+
+  /** Values that leave the stack and are in no memo: a call among them was made for what it does, not for what it gives. */
+  #drop(values: readonly PyValue[]): void {
+    if (this.#exact && values.some((value) => value instanceof PyObject && !this.#memoized.has(value)))
+      this.#inexact("a call whose result is not used");
+  }
+
+  #beforeState(target: PyValue): void {
+    if (this.#exact && target instanceof PyObject && target.state !== undefined)
+      this.#inexact("items that are set after the state of their object");
+  }
+
+  #inexact(what: string): never {
+    return this.#in.fail(`${what}, which cannot be written again as it is`);
   }
 
   // --- stack ----------------------------------------------------------------------------------------------------
@@ -426,8 +512,9 @@ class Machine {
     this.#stack.push(value);
   }
 
-  #pushText(text: string): void {
-    this.#pushNew(text, COST.text + 2 * text.length);
+  #pushText(text: string | PyRawText): void {
+    const length = typeof text === "string" ? text.length : text.bytes.byteLength;
+    this.#pushNew(text, COST.text + 2 * length);
   }
 
   #pushTuple(items: PyValue[]): void {

@@ -8,6 +8,7 @@ import { readLegacy } from "./legacy.js";
 import { PICKLE_LIMITS } from "./limits.js";
 import type { PyGlobal, PyValue } from "./objects.js";
 import { readPickle } from "./pickle.js";
+import type { ExactPickle } from "./rewrite.js";
 import { type TorchTensor, TorchValues } from "./values.js";
 import { openTorchZip, type TorchZip } from "./zip.js";
 
@@ -26,6 +27,10 @@ export interface TorchFile {
   readonly globals: readonly PyGlobal[];
   /** The plan of a tensor: equal views give the same object. @throws VistaError `FORMAT`, `TRUNCATED` */
   tensor(description: TorchTensor): Promise<Tensor>;
+  /** The bytes of a storage by its key. @throws VistaError `FORMAT`, `TRUNCATED` */
+  storage(key: string): Promise<Region>;
+  /** The pickle once more, exactly, to be changed and written again. @throws VistaError `PICKLE` for what cannot be written again */
+  exact(): Promise<ExactPickle>;
   /** All regions of the file with a CRC, for a check of the whole file. */
   regions(): Promise<Region[]>;
 }
@@ -78,12 +83,18 @@ export async function readTorchZip(zip: TorchZip, options: ReadTorchOptions): Pr
     persistentId: (id, at) => values.persistentId(id, at),
     onGlobal: (name) => globals.push(name),
   });
+  const storage = (key: string) => zip.record(`data/${key}`);
   return {
     file,
     format: "zip",
     value,
     globals,
-    tensor: tensorsOver(file, (key) => zip.record(`data/${key}`)),
+    tensor: tensorsOver(file, storage),
+    storage,
+    exact: async () => {
+      const again = await readRecord(pickle, PICKLE_LIMITS.size, { verify: false });
+      return readPickle(again, { path: file.path, record: pickle.name, exact: true });
+    },
     regions: async () => {
       const regions = [];
       for (const name of zip.names()) regions.push(await zip.record(name));

@@ -6,7 +6,7 @@
  */
 import { basename, extname } from "node:path";
 import { VistaError } from "../../core/errors.js";
-import { crc32 } from "../../core/io/crc32.js";
+import { combineCrc32, crc32 } from "../../core/io/crc32.js";
 import { type OutputOptions, writeAtomically } from "../../core/io/output.js";
 import type { OutputPart } from "../copy/parts.js";
 import { type WriteOptions, writeParts } from "../copy/sink.js";
@@ -65,22 +65,42 @@ export function planTorchFile(state: StateDict, path: string): { parts: OutputPa
     }
     keys.set(tensor, String(keys.size));
   }
+  const tensors = [...state.tensors].map(([name, { dtype, shape }]) => `${name}\0${dtype}\0${shape}\n`);
+  const storages = [...keys].map(([tensor, key]): TorchStorageRecord => ({ key, content: [tensor] }));
+  return planTorchRecords(path, pickleStateDict(state, keys), storages, Buffer.from(tensors.join("")));
+}
+
+/** A storage of a torch file: tensors one after the other, and zeros where only their number is given (in bytes). */
+export interface TorchStorageRecord {
+  readonly key: string;
+  readonly content: readonly (Tensor | number)[];
+}
+
+/**
+ * The parts of a torch file around a pickle that was made elsewhere, in order, and its size in bytes.
+ * @param path  of the output: its name is the root folder in the zip
+ * @param identity  what the file's id depends on; default: the pickle
+ */
+export function planTorchRecords(
+  path: string,
+  pickle: Uint8Array,
+  storages: readonly TorchStorageRecord[],
+  identity: Uint8Array = pickle,
+): { parts: OutputPart[]; length: number } {
   // The root folder is the file's name without its last extension; torch reads any.
   const name = basename(path);
   const root = basename(name, extname(name)) || "archive";
   const plan = new ZipPlan();
-  plan.addBytes(`${root}/data.pkl`, pickleStateDict(state, keys));
+  plan.addBytes(`${root}/data.pkl`, pickle);
   plan.addBytes(`${root}/byteorder`, Buffer.from("little"));
-  for (const [tensor, key] of keys) plan.addTensor(`${root}/data/${key}`, tensor);
+  for (const { key, content } of storages) plan.addStorage(`${root}/data/${key}`, content);
   plan.addBytes(`${root}/version`, Buffer.from(FORMAT_VERSION));
-  plan.addBytes(`${root}/.data/serialization_id`, Buffer.from(serializationId(state)));
+  plan.addBytes(`${root}/.data/serialization_id`, Buffer.from(serializationId(identity)));
   return plan.finish();
 }
 
-/** 40 digits that torch uses to tell files apart; here they depend on the names and shapes, so that output is reproducible. */
-function serializationId(state: StateDict): string {
-  const tensors = [...state.tensors].map(([name, { dtype, shape }]) => `${name}\0${dtype}\0${shape}\n`);
-  const text = Buffer.from(tensors.join(""));
+/** 40 digits that torch uses to tell files apart; here they depend on what is in the file, so that output is reproducible. */
+function serializationId(text: Uint8Array): string {
   const digits = (seed: number) => crc32(text, seed).toString().padStart(10, "0");
   return [0, 1, 2, 3].map(digits).join("");
 }
@@ -97,16 +117,31 @@ class ZipPlan {
     this.#close(record);
   }
 
-  addTensor(name: string, tensor: Tensor): void {
-    const record = this.#open(name, tensor.byteLength);
-    this.#parts.push({
-      kind: "tensor",
-      tensor,
-      onCrc32: (crc) => {
-        record.crc32 = crc;
-      },
-    });
-    this.#offset += tensor.byteLength;
+  addStorage(name: string, content: readonly (Tensor | number)[]): void {
+    const length = content.reduce<number>((sum, part) => sum + sizeOf(part), 0);
+    const record = this.#open(name, length);
+    for (const part of content) {
+      if (typeof part === "number") {
+        const zeros = new Uint8Array(part);
+        const crc = crc32(zeros);
+        // In its turn: the CRCs of what comes before are known then, and those of what follows are not.
+        if (part > 0) {
+          this.#late(part, () => {
+            record.crc32 = combineCrc32(record.crc32, crc, part);
+            return zeros;
+          });
+        }
+        continue;
+      }
+      this.#parts.push({
+        kind: "tensor",
+        tensor: part,
+        onCrc32: (crc) => {
+          record.crc32 = combineCrc32(record.crc32, crc, part.byteLength);
+        },
+      });
+      this.#offset += part.byteLength;
+    }
     this.#close(record);
   }
 
@@ -175,6 +210,10 @@ class ZipPlan {
       return bytes;
     });
   }
+}
+
+function sizeOf(part: Tensor | number): number {
+  return typeof part === "number" ? part : part.byteLength;
 }
 
 /** 1 January 1980, 00:00, the earliest a zip can say: output must not depend on the clock. */

@@ -4,12 +4,21 @@ import type { RunOptions } from "../../core/progress.js";
 import { StateDict } from "../tensor/tensor.js";
 import { readTorchFile, type TorchFile } from "../torch/read.js";
 import { checkTogether } from "./consistency.js";
-import { findCheckpoint, listCheckpointFiles } from "./layout.js";
+import { type CheckpointFiles, findCheckpoint, listCheckpointFiles } from "./layout.js";
 import { type ZeroInfo, ZeroPlan } from "./plan.js";
-import { readModelState, readShardState } from "./states.js";
+import { type ModelState, readModelState, readShardState, type ShardState } from "./states.js";
 
 /** Files opened side by side: one waits for the disk while another's pickle is read, and few pickles are in memory. */
 const AT_ONCE = 4;
+
+export interface ReadCheckpointOptions extends RunOptions {
+  /** The tag (sub-folder); default: what `latest` says. */
+  tag?: string;
+  /** Check the CRC-32 of the pickles. Default true. */
+  verify?: boolean;
+  /** Take shards of DeepSpeed's BF16_Optimizer, which do not say their stage, as stage 1. Default false: they are refused. */
+  bf16Optimizer?: boolean;
+}
 
 export interface OpenZeroOptions extends RunOptions {
   /** The tag (sub-folder); default: what `latest` says. */
@@ -42,6 +51,40 @@ export async function openZeroCheckpoint(
   path: string,
   options: OpenZeroOptions = {},
 ): Promise<ZeroCheckpoint> {
+  const { files, models, shards, torchFiles } = await readCheckpointFiles(path, options);
+  try {
+    const { excludeFrozen = false, recover = true } = options;
+    const plan = new ZeroPlan(files, models, shards, { excludeFrozen, recover });
+    if (shards.length === 0) await plan.stage0();
+    else {
+      await checkTogether(files, shards, models);
+      await plan.sharded();
+    }
+    const sources = torchFiles.map(({ file }) => file);
+    return { state: new StateDict(plan.tensors, sources), info: plan.info(), torchFiles };
+  } catch (error) {
+    await Promise.all(torchFiles.map(({ file }) => file.close()));
+    throw error;
+  }
+}
+
+/** The files of one checkpoint, open, and what their pickles say. */
+export interface CheckpointContent {
+  readonly files: CheckpointFiles;
+  readonly models: readonly ModelState[];
+  readonly shards: readonly ShardState[];
+  /** Model states, then shards. */
+  readonly torchFiles: readonly TorchFile[];
+}
+
+/**
+ * Finds the files of a ZeRO checkpoint and reads their pickles; whether they belong together is not looked at yet.
+ * @throws VistaError `NOT_FOUND`, `AMBIGUOUS`, `UNSUPPORTED`, and what reading the files throws
+ */
+export async function readCheckpointFiles(
+  path: string,
+  options: ReadCheckpointOptions = {},
+): Promise<CheckpointContent> {
   const files = await listCheckpointFiles(await findCheckpoint(path, options.tag));
   const paths = [...files.modelStates, ...files.shards].map((file) => file.path);
   const opened: TorchFile[] = [];
@@ -57,16 +100,10 @@ export async function openZeroCheckpoint(
       options.onProgress?.({ phase: "open", done: opened.length, total: paths.length, unit: "files" });
     }
     const models = opened.slice(0, files.modelStates.length).map(readModelState);
-    const shards = opened.slice(files.modelStates.length).map(readShardState);
-    const { excludeFrozen = false, recover = true } = options;
-    const plan = new ZeroPlan(files, models, shards, { excludeFrozen, recover });
-    if (shards.length === 0) await plan.stage0();
-    else {
-      await checkTogether(files, shards, models);
-      await plan.sharded();
-    }
-    const sources = opened.map(({ file }) => file);
-    return { state: new StateDict(plan.tensors, sources), info: plan.info(), torchFiles: opened };
+    const shards = opened
+      .slice(files.modelStates.length)
+      .map((file) => readShardState(file, options.bf16Optimizer));
+    return { files, models, shards, torchFiles: opened };
   } catch (error) {
     await Promise.all(opened.map(({ file }) => file.close()));
     throw fromReader(error, path);

@@ -14,6 +14,7 @@ import { cutFlatGroup, cutParameters, isMismatch, type Mismatch, type Span } fro
 import { cutTensor, FlatVector, flatPieces, splitShapes, sum } from "./pieces.js";
 import { findRenames } from "./renames.js";
 import type { ModelState, Shapes, ShardState } from "./states.js";
+import { versionAtLeast } from "./version.js";
 
 /** What a ZeRO checkpoint is and what the plan made of it. */
 export interface ZeroInfo {
@@ -439,7 +440,7 @@ export class ZeroPlan {
 
   /** As the zero_to_fp32 of the DeepSpeed that saved this checkpoint converts what is not in the optimizer. */
   #asReference(tensor: Tensor): Tensor {
-    const keep = !isFloat(tensor.dtype) && atLeast(this.#model.dsVersion, KEEPS_INTEGER_BUFFERS);
+    const keep = !isFloat(tensor.dtype) && versionAtLeast(this.#model.dsVersion, KEEPS_INTEGER_BUFFERS);
     return keep ? tensor : this.#float32(tensor);
   }
 
@@ -462,15 +463,4 @@ export class ZeroPlan {
 
 function isFloat(dtype: DType): boolean {
   return dtype.startsWith("F") || dtype === "BF16";
-}
-
-/** `0.19.8+cu12` is at least 0.19.8; a version that cannot be read is not. */
-function atLeast(version: string | undefined, wanted: readonly number[]): boolean {
-  const match = /^(\d+)\.(\d+)\.(\d+)/.exec(version ?? "");
-  if (match === null) return false;
-  for (const [i, part] of wanted.entries()) {
-    const difference = Number(match[i + 1]) - part;
-    if (difference !== 0) return difference > 0;
-  }
-  return true;
 }

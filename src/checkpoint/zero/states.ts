@@ -70,8 +70,11 @@ export interface ModelState {
 const NOT_ZERO_HINT =
   "Give the files that DeepSpeed saved; a file of another program in this folder must go.";
 
-/** @throws VistaError `FORMAT`, `UNSUPPORTED` */
-export function readShardState(torchFile: TorchFile): ShardState {
+/**
+ * @param bf16Optimizer  take a shard of DeepSpeed's BF16_Optimizer, which does not say its stage, as stage 1
+ * @throws VistaError `FORMAT`, `UNSUPPORTED`
+ */
+export function readShardState(torchFile: TorchFile, bf16Optimizer = false): ShardState {
   const path = torchFile.file.path;
   const top = asDict(torchFile.value);
   const state = asDict(top?.get("optimizer_state_dict"));
@@ -82,7 +85,8 @@ export function readShardState(torchFile: TorchFile): ShardState {
     });
   }
   const dsVersion = asString(top.get("ds_version")) ?? asString(state.get("ds_version"));
-  const stage = asInteger(state.get("zero_stage"));
+  const unsaid = bf16Optimizer && !state.has("zero_stage") && state.has("single_partition_of_fp32_groups");
+  const stage = unsaid ? 1 : asInteger(state.get("zero_stage"));
   if (stage === undefined) {
     throw new VistaError(
       "UNSUPPORTED",

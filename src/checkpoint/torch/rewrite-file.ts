@@ -1,0 +1,91 @@
+/** A torch file written again with its pickle changed: storages that stay are copied whole, new ones are made from tensors. */
+import type { Region } from "../../core/io/source.js";
+import type { OutputPart } from "../copy/parts.js";
+import { makeTensor, type Tensor } from "../tensor/tensor.js";
+import { PyObject, PyPersistent, PyTuple, type PyValue } from "./objects.js";
+import type { TorchFile } from "./read.js";
+import { type ExactPickle, rewritePickle, storageParts } from "./rewrite.js";
+import { planTorchRecords, type TorchStorageRecord } from "./write.js";
+
+/** A storage that is not in the file: tensors one after the other, and zeros where only their number is given (in bytes). */
+export class NewStorage extends PyPersistent {
+  readonly content: TorchStorageRecord["content"];
+  constructor(id: PyTuple, content: TorchStorageRecord["content"]) {
+    super(id);
+    this.content = content;
+  }
+}
+
+/**
+ * The parts of the file that `exact` describes, in order, and its size in bytes. Storage keys are counted anew, in the order in
+ * which torch.save would count them.
+ *
+ * @param source  the file whose storages the pickle names
+ * @param path  of the output: its name is the root folder in the zip
+ * @throws VistaError `FORMAT`, `TRUNCATED`, `UNSUPPORTED`
+ */
+export async function planRewrittenFile(
+  source: TorchFile,
+  exact: ExactPickle,
+  path: string,
+): Promise<{ parts: OutputPart[]; length: number }> {
+  const keys = new Map<string | NewStorage, string>();
+  const pickle = rewritePickle(exact, (storage) => {
+    const what = storage instanceof NewStorage ? storage : (storageParts(storage).rest[1] as string);
+    let key = keys.get(what);
+    if (key === undefined) {
+      key = String(keys.size);
+      keys.set(what, key);
+    }
+    return key;
+  });
+  const records = [...keys].map(async ([what, key]): Promise<TorchStorageRecord> => {
+    if (what instanceof NewStorage) return { key, content: what.content };
+    return { key, content: [wholeRegion(await source.storage(what))] };
+  });
+  return planTorchRecords(path, pickle, await Promise.all(records));
+}
+
+function wholeRegion(region: Region): Tensor {
+  const pieces = region.length === 0 ? [] : [{ region, start: 0, length: region.length }];
+  return makeTensor("U8", [region.length], { kind: "pieces", pieces });
+}
+
+/**
+ * The call that rebuilds a flat tensor, with other content: class, location and flags of the old one stay.
+ *
+ * @param node  the exact node of the tensor that it replaces
+ * @param numel  elements of the tensor, from the start of the storage
+ * @param bytesPerElement  of the tensor's dtype
+ * @returns `undefined` where the node is not the call that rebuilds a plain tensor or parameter
+ */
+export function replaceFlatTensor(
+  node: PyValue,
+  content: TorchStorageRecord["content"],
+  numel: number,
+  bytesPerElement: number,
+): PyObject | undefined {
+  if (!(node instanceof PyObject) || !(node.args instanceof PyTuple)) return undefined;
+  const { items } = node.args;
+  if (node.id === "torch._utils._rebuild_parameter") {
+    const inner = replaceFlatTensor(items[0]!, content, numel, bytesPerElement);
+    return inner === undefined
+      ? undefined
+      : new PyObject(node.callable, new PyTuple([inner, ...items.slice(1)]));
+  }
+  if (!/^torch\._utils\._rebuild_tensor(_v2|_v3)?$/.test(node.id)) return undefined;
+  const [old, , , , ...flags] = items;
+  if (!(old instanceof PyPersistent)) return undefined;
+  const bytes = content.reduce<number>(
+    (sum, part) => sum + (typeof part === "number" ? part : part.byteLength),
+    0,
+  );
+  const [cls, key, location] = storageParts(old).rest;
+  // An UntypedStorage counts bytes.
+  const size = node.id.endsWith("_v3") ? bytes : bytes / bytesPerElement;
+  const storage = new NewStorage(new PyTuple(["storage", cls!, key!, location!, size]), content);
+  return new PyObject(
+    node.callable,
+    new PyTuple([storage, 0, new PyTuple([numel]), new PyTuple([1]), ...flags]),
+  );
+}

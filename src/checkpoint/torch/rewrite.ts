@@ -1,0 +1,197 @@
+/**
+ * Writes an exactly read pickle (`exact` in {@link PickleOptions}) again, with nodes of it replaced: the same calls of the same
+ * names, what was shared stays shared. Nothing is looked up and nothing is called, as in reading.
+ *
+ * Source: CPython's Lib/pickle.py (_Pickler.save_*), Lib/pickletools.py.
+ */
+import { VistaError } from "../../core/errors.js";
+import { PyFloat, PyGlobal, PyObject, PyPersistent, PyRawText, PyTuple, type PyValue } from "./objects.js";
+import { PickleWriter } from "./pickle-writer.js";
+
+/** An exactly read pickle. */
+export interface ExactPickle {
+  /** The containers in it may be changed before it is written again. */
+  readonly value: PyValue;
+  /** Of the file it was read from; its names mean what they mean in this protocol. */
+  readonly protocol: number;
+}
+
+/** How deep values may be nested. CPython itself stops at about 1,000 when it pickles. */
+const MAX_DEPTH = 2000;
+
+/** Items that CPython's pickler puts between a MARK and a SETITEMS or APPENDS. */
+const BATCH = 1000;
+
+/**
+ * @param storageKey  the key under which a storage is saved now, asked in the order in which they are written
+ * @throws VistaError `UNSUPPORTED` for what no file of torch.save of today has
+ */
+export function rewritePickle(
+  { value, protocol }: ExactPickle,
+  storageKey: (storage: PyPersistent) => string,
+): Uint8Array {
+  const rewriter = new Rewriter(storageKey);
+  rewriter.out.op(0x80, Math.max(2, protocol)); // PROTO
+  rewriter.write(value);
+  rewriter.out.op(0x2e); // STOP
+  return rewriter.out.finish();
+}
+
+class Rewriter {
+  readonly out = new PickleWriter();
+  readonly #storageKey: (storage: PyPersistent) => string;
+  /** Containers and objects by identity, texts by value. */
+  readonly #memo = new Map<PyValue, number>();
+  #depth = 0;
+
+  constructor(storageKey: (storage: PyPersistent) => string) {
+    this.#storageKey = storageKey;
+  }
+
+  write(value: PyValue): void {
+    if (++this.#depth > MAX_DEPTH) throw unsupported(`values nested more than ${MAX_DEPTH} deep`);
+    this.#write(value);
+    this.#depth--;
+  }
+
+  #write(value: PyValue): void {
+    const { out } = this;
+    const known = this.#memo.get(value);
+    if (value === null)
+      out.op(0x4e); // NONE
+    else if (typeof value === "boolean")
+      out.op(value ? 0x88 : 0x89); // NEWTRUE, NEWFALSE
+    else if (typeof value === "number" || typeof value === "bigint") out.integer(value);
+    else if (value instanceof PyFloat) out.float(value.value);
+    else if (value instanceof PyGlobal) out.global(`${value.module}\n${value.qualname}\n`);
+    else if (value instanceof PyPersistent) this.#storage(value);
+    else if (known !== undefined) out.get(known);
+    else if (typeof value === "string") {
+      out.text(value);
+      this.#remember(value);
+    } else if (value instanceof PyRawText)
+      this.#bytes(0x58, value.bytes, value); // BINUNICODE
+    else if (value instanceof Uint8Array)
+      this.#bytes(0x42, value, value); // BINBYTES
+    else if (value instanceof PyTuple) this.#tuple(value);
+    else if (Array.isArray(value)) {
+      out.op(0x5d); // EMPTY_LIST
+      this.#remember(value);
+      this.#items(value);
+    } else if (value instanceof Map) {
+      out.op(0x7d); // EMPTY_DICT
+      this.#remember(value);
+      this.#pairs(value);
+    } else if (value instanceof Set) {
+      out.op(0x8f); // EMPTY_SET
+      this.#remember(value);
+      out.op(0x28); // MARK
+      for (const item of value) this.write(item as PyValue);
+      out.op(0x90); // ADDITEMS
+    } else if (value instanceof PyObject) this.#object(value);
+    else throw unsupported("a value that an exact reading does not give");
+  }
+
+  #remember(value: PyValue): void {
+    this.#memo.set(value, this.out.put());
+  }
+
+  #bytes(opcode: number, bytes: Uint8Array, value: PyValue): void {
+    const length = Buffer.alloc(4);
+    length.writeUInt32LE(bytes.byteLength);
+    this.out.op(opcode);
+    this.out.raw(length);
+    this.out.raw(bytes);
+    this.#remember(value);
+  }
+
+  #tuple(tuple: PyTuple): void {
+    const { items } = tuple;
+    if (items.length === 0) {
+      this.out.op(0x29); // EMPTY_TUPLE
+      return;
+    }
+    const short = items.length <= 3;
+    if (!short) this.out.op(0x28); // MARK
+    for (const item of items) this.write(item);
+    const itself = this.#memo.get(tuple);
+    if (itself === undefined) {
+      this.out.op(short ? 0x84 + items.length : 0x74); // TUPLE1 to TUPLE3, TUPLE
+      this.#remember(tuple);
+      return;
+    }
+    // It is among its own descendants, and was written there.
+    if (short)
+      for (const _ of items) this.out.op(0x30); // POP
+    else this.out.op(0x31); // POP_MARK
+    this.out.get(itself);
+  }
+
+  #items(items: readonly PyValue[]): void {
+    for (let at = 0; at < items.length; at += BATCH) {
+      this.out.op(0x28); // MARK
+      for (const item of items.slice(at, at + BATCH)) this.write(item);
+      this.out.op(0x65); // APPENDS
+    }
+  }
+
+  #pairs(dict: ReadonlyMap<PyValue, PyValue>): void {
+    let inBatch = 0;
+    for (const [key, value] of dict) {
+      if (inBatch === 0) this.out.op(0x28); // MARK
+      this.write(key);
+      this.write(value);
+      if (++inBatch === BATCH) {
+        this.out.op(0x75); // SETITEMS
+        inBatch = 0;
+      }
+    }
+    if (inBatch > 0) this.out.op(0x75);
+  }
+
+  /** `('storage', class, key, location, numel)` with the key that it has now. */
+  #storage(storage: PyPersistent): void {
+    const { tag, rest } = storageParts(storage);
+    // In the form before torch 1.6 a sixth part follows, which the zip form does not have (a view of another storage: none).
+    const [cls, , location, size] = rest;
+    this.out.op(0x28); // MARK
+    this.write(tag);
+    this.write(cls!);
+    this.write(this.#storageKey(storage));
+    this.write(location!);
+    this.write(size!);
+    this.out.op(0x74, 0x51); // TUPLE BINPERSID
+    // Not memoized: torch's pickler does not either, and the same key gives the same storage.
+  }
+
+  #object(object: PyObject): void {
+    this.write(object.callable);
+    this.write(object.args);
+    if (object.kwargs !== undefined) {
+      this.write(object.kwargs);
+      this.out.op(0x92); // NEWOBJ_EX
+    } else this.out.op(object.isNew ? 0x81 : 0x52); // NEWOBJ, REDUCE
+    this.#remember(object);
+    if (object.listItems !== undefined) this.#items(object.listItems);
+    if (object.dictItems !== undefined) this.#pairs(object.dictItems);
+    if (object.state !== undefined) {
+      this.write(object.state);
+      this.out.op(0x62); // BUILD
+    }
+  }
+}
+
+/** The parts of a storage's persistent id. @throws VistaError `UNSUPPORTED` for one that is no storage */
+export function storageParts(storage: PyPersistent): { tag: "storage"; rest: readonly PyValue[] } {
+  const items = storage.id instanceof PyTuple ? storage.id.items : [];
+  const [tag, ...rest] = items;
+  if (tag !== "storage" || typeof rest[1] !== "string" || rest.length < 4)
+    throw unsupported("a persistent id that is no storage (torch before 1.6 kept source code there)");
+  return { tag, rest };
+}
+
+function unsupported(what: string): VistaError {
+  return new VistaError("UNSUPPORTED", `a pickle that cannot be written again: ${what}`, {
+    hint: "Load it and save it again with torch.",
+  });
+}

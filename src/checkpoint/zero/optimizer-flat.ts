@@ -1,0 +1,257 @@
+/**
+ * The optimizer in ZeRO stage 1 and 2: each rank holds one equal part of every flat param group. How the ranks share it is worked
+ * out from what the shards say of themselves, and all that they say must agree with it.
+ */
+import type { Piece } from "../../core/io/source.js";
+import { dtypeInfo, numelOf } from "../tensor/dtype.js";
+import { makeTensor, piecesBetween, type Tensor } from "../tensor/tensor.js";
+import { asDict, asInteger, asItems, type PyDict, PyObject, type PyValue } from "../torch/objects.js";
+import {
+  type GroupLayout,
+  type GroupOptions,
+  layOutGroup,
+  lengthWithoutPadding,
+  type PaddingRule,
+  paddingOf,
+  placesOf,
+  sliceMappingOf,
+} from "./flat-group.js";
+import type { CheckpointContent } from "./open.js";
+import {
+  contradiction,
+  type OptimizerGroup,
+  type OptimizerParameter,
+  readBaseState,
+  readFlatStates,
+} from "./optimizer-states.js";
+import { flatPieces, splitShapes, sum } from "./pieces.js";
+import type { Shapes, ShardState } from "./states.js";
+import { versionAtLeast } from "./version.js";
+
+/** How a version of DeepSpeed pads and saves its partitions. */
+export interface Conventions {
+  readonly rule: PaddingRule;
+  /** Whether `single_partition_of_fp32_groups` is saved without the rank's padding. */
+  readonly stripped: boolean;
+  readonly factor: 1 | 2;
+}
+
+export interface FlatPartitions {
+  readonly kind: "flat";
+  readonly groups: readonly OptimizerGroup[];
+  readonly conventions: Conventions;
+  /** States are saved without padding, as a list of one dict a group (`elastic_checkpoint`). */
+  readonly elastic: boolean;
+  readonly roundRobin: boolean;
+  /** Of each group: the multiple at which its parameters begin. */
+  readonly alignments: readonly number[];
+}
+
+/** Since this version every rank that holds padding says so in `group_paddings`, before only the last one. */
+const EACH_RANK_PADS = [0, 16, 4];
+
+/** Bytes to which `parameter_alignment` brings each parameter. */
+const ALIGNMENT_BYTES = 16;
+
+/** @throws VistaError `INCONSISTENT`, `UNSUPPORTED`, `FORMAT` */
+export async function readFlatPartitions(content: CheckpointContent): Promise<FlatPartitions> {
+  const { files, shards, models } = content;
+  const first = shards[0]!;
+  const count = first.groups.length;
+  const saved = Array.from({ length: count }, (_, g) =>
+    shards.map((shard) => numelOf(shard.groups[g]!.shape) ?? 0),
+  );
+  const shapes = models[0]!.paramShapes ?? first.paramShapes;
+  if (shapes === undefined) {
+    throw contradiction("neither the model states nor the shards have param_shapes", files.tagFolder);
+  }
+  const perGroup = shapes.length === 1 && count > 1 ? splitShapes(shapes[0]!, saved.map(sum)) : shapes;
+  if (perGroup.length !== count) {
+    throw contradiction(
+      `the model states list ${perGroup.length} param groups, the optimizer shards hold ${count}`,
+      files.tagFolder,
+    );
+  }
+  const bases = shards.map((shard) => readBaseState(shard, count));
+  const alignments = perGroup.map((group, g) => alignmentOf(content, g, group));
+  const { conventions, roundRobin, layouts, names } = findLayout(content, perGroup, saved, alignments);
+  const { elastic } = bases[0]!;
+  const groups: OptimizerGroup[] = [];
+  for (const [g, layout] of layouts.entries()) {
+    const lean = shards.map((_, rank) =>
+      lengthWithoutPadding(layout.partition, paddingOf(layout, rank, conventions.rule)),
+    );
+    const lengths = lean.map((length) => (elastic ? length : layout.partition));
+    const { types, values, pieces } = await readFlatStates(
+      shards,
+      bases.map((base) => base.states[g]),
+      lengths,
+      `param group ${g}`,
+    );
+    const flat: (readonly Piece[])[] = [];
+    for (const shard of shards) flat.push(await flatPieces(shard.torchFile, shard.groups[g]!));
+    const parameters = names[g]!.map((name, index): OptimizerParameter => {
+      const shape = perGroup[g]!.get(name)!;
+      const cut = (held: readonly (readonly Piece[])[], dtype: Tensor["dtype"]) =>
+        cutParameter(held, dtype, shape, layout.offsets[index]!, layout.partition);
+      const states = [...types].map(([state, dtype]) => [state, cut(pieces.get(state)!, dtype)] as const);
+      const fp32 = cut(flat, first.groups[g]!.dtype);
+      return { name, shape, numel: fp32.numel, fp32, states: new Map(states) };
+    });
+    const hyperparameters = bases[0]!.paramGroups?.[g];
+    groups.push({ parameters, values, hyperparameters, stateTypes: types });
+  }
+  return { kind: "flat", groups, conventions, elastic, roundRobin, alignments };
+}
+
+/** Elements `[offset, offset + numel)` of a flat group of which each rank holds `partition`. */
+function cutParameter(
+  held: readonly (readonly Piece[])[],
+  dtype: Tensor["dtype"],
+  shape: readonly number[],
+  offset: number,
+  partition: number,
+): Tensor {
+  const width = dtypeInfo(dtype).bits / 8;
+  const tensor = makeTensor(dtype, shape, { kind: "pieces", pieces: [] });
+  const pieces: Piece[] = [];
+  const end = offset + tensor.numel;
+  for (let at = offset; at < end; ) {
+    const rank = Math.floor(at / partition);
+    const to = Math.min(end, (rank + 1) * partition);
+    const start = at - rank * partition;
+    pieces.push(...piecesBetween(held[rank]!, start * width, (to - at) * width));
+    at = to;
+  }
+  return { ...tensor, source: { kind: "pieces", pieces } };
+}
+
+interface Found {
+  readonly conventions: Conventions;
+  readonly roundRobin: boolean;
+  readonly layouts: readonly GroupLayout[];
+  /** Of each group, the parameters in the optimizer's own order. */
+  readonly names: readonly (readonly string[])[];
+}
+
+/** The one way to lay the groups out with which all shards agree; that of the version first. */
+function findLayout(
+  content: CheckpointContent,
+  shapes: readonly Shapes[],
+  saved: readonly (readonly number[])[],
+  alignments: readonly number[],
+): Found {
+  const { files, shards } = content;
+  const { ranks } = shards[0]!;
+  const configured = zeroConfig(content)?.get("round_robin_gradients") === true;
+  let closest = "";
+  for (const conventions of candidates(content)) {
+    for (const roundRobin of [configured, !configured]) {
+      const names = shapes.map((group) => ownOrder([...group.keys()], roundRobin ? ranks : 1));
+      const layouts = shapes.map((group, g) => {
+        const numels = names[g]!.map((name) => numelOf(group.get(name)!) ?? Infinity);
+        const options = { ranks, roundRobin, alignment: alignments[g]!, factor: conventions.factor };
+        return layOutGroup(numels, options satisfies GroupOptions);
+      });
+      const problem = disagreement(shards, shapes, names, layouts, saved, conventions);
+      if (problem === undefined) return { conventions, roundRobin, layouts, names };
+      if (closest === "") closest = problem;
+    }
+  }
+  throw contradiction(closest, files.tagFolder);
+}
+
+function candidates({ shards, models }: CheckpointContent): Conventions[] {
+  const version = shards[0]!.dsVersion ?? models[0]!.dsVersion;
+  // The BF16_Optimizer does not say its stage; it pads as the old versions do, and keeps the padding.
+  const bf16Optimizer = !asDict(asDict(shards[0]!.torchFile.value)?.get("optimizer_state_dict"))?.has(
+    "zero_stage",
+  );
+  const each = !bf16Optimizer && versionAtLeast(version, EACH_RANK_PADS);
+  const rules: PaddingRule[] = each ? ["each", "last"] : ["last", "each"];
+  const strips = bf16Optimizer ? [false, true] : [true, false];
+  return ([2, 1] as const).flatMap((factor) =>
+    strips.flatMap((stripped) => rules.map((rule) => ({ rule, stripped, factor }))),
+  );
+}
+
+/** Parameters as round robin over `ranks` put them, in their own order again. */
+function ownOrder(names: readonly string[], ranks: number): string[] {
+  const own = new Array<string>(names.length);
+  placesOf(names.length, ranks).forEach((index, place) => {
+    own[index] = names[place]!;
+  });
+  return own;
+}
+
+/** What in the shards is not as these layouts have it; `undefined` where all is. */
+function disagreement(
+  shards: readonly ShardState[],
+  shapes: readonly Shapes[],
+  names: readonly (readonly string[])[],
+  layouts: readonly GroupLayout[],
+  saved: readonly (readonly number[])[],
+  { rule, stripped }: Conventions,
+): string | undefined {
+  for (const [g, layout] of layouts.entries()) {
+    const numels = names[g]!.map((name) => numelOf(shapes[g]!.get(name)!) ?? 0);
+    for (const [rank, shard] of shards.entries()) {
+      const says = asDict(asDict(shard.torchFile.value)?.get("optimizer_state_dict"));
+      const padding = paddingOf(layout, rank, rule);
+      const length = stripped ? lengthWithoutPadding(layout.partition, padding) : layout.partition;
+      const where = `param group ${g}, rank ${rank}`;
+      if (saved[g]![rank] !== length) {
+        return `${where}: ${numels.length} parameters of ${sum(numels)} elements make a partition of ${length}, it holds ${saved[g]![rank]}`;
+      }
+      const paddings = asItems(says?.get("group_paddings"));
+      if (paddings !== undefined && asInteger(paddings[g]) !== padding) {
+        return `${where}: the sizes make a padding of ${padding}, group_paddings says ${String(paddings[g])}`;
+      }
+      const gaps = asItems(asItems(says?.get("param_alignment_paddings"))?.[g]);
+      if (gaps !== undefined && gaps.join() !== layout.gaps.join()) {
+        return `${where}: param_alignment_paddings are not those of parameters at multiples of one number`;
+      }
+      const mapping = asDict(asItems(says?.get("param_slice_mappings"))?.[g]);
+      if (mapping === undefined) continue;
+      const ours = sliceMappingOf(layout, numels, rank);
+      const said = [...mapping].map(([name, address]) => `${String(name)} ${addressOf(address)}`);
+      const made = ours.map(
+        ({ parameter, length, start }) => `${names[g]![parameter]} ${length} at ${start}`,
+      );
+      const other = Array.from({ length: Math.max(said.length, made.length) }, (_, i) => i).find(
+        (i) => said[i] !== made[i],
+      );
+      if (other !== undefined) {
+        return `${where}: the sizes make entry ${other} of param_slice_mappings ${made[other] ?? "none"}, it is ${said[other] ?? "none"}`;
+      }
+    }
+  }
+  return undefined;
+}
+
+/** DeepSpeed's `fragment_address(numel, start)`. */
+function addressOf(value: PyValue): string {
+  const state = value instanceof PyObject ? asDict(value.state) : undefined;
+  return `${String(state?.get("numel"))} at ${String(state?.get("start"))}`;
+}
+
+/** The multiple at which the parameters of a group begin. */
+function alignmentOf(content: CheckpointContent, g: number, shapes: Shapes): number {
+  const says = asDict(asDict(content.shards[0]!.torchFile.value)?.get("optimizer_state_dict"));
+  const gaps = asItems(asItems(says?.get("param_alignment_paddings"))?.[g]);
+  if (gaps === undefined || zeroConfig(content)?.get("parameter_alignment") !== true) return 1;
+  const { module } = content.models[0]!;
+  const [name] = shapes.keys();
+  // The width of the weights as they are trained, not of their fp32 masters.
+  const dtype = name === undefined ? undefined : module.get(name)?.dtype;
+  return dtype === undefined ? 1 : Math.max(1, ALIGNMENT_BYTES / (dtypeInfo(dtype).bits / 8));
+}
+
+/** `zero_optimization` of the DeepSpeed config, which is in every file. */
+export function zeroConfig({ models, shards }: CheckpointContent): PyDict | undefined {
+  for (const { torchFile } of [models[0]!, shards[0]!]) {
+    const config = asDict(asDict(asDict(torchFile.value)?.get("ds_config"))?.get("zero_optimization"));
+    if (config !== undefined) return config;
+  }
+  return undefined;
+}

@@ -1,0 +1,148 @@
+/**
+ * The optimizer in ZeRO stage 3: every parameter is cut into one equal part a rank, the last ones padded, and a rank's parts are
+ * joined in sub-groups of about `sub_group_size` elements, which never hold parameters of two param groups.
+ *
+ * Source: deepspeed/runtime/zero/stage3.py (_create_fp16_sub_groups, _rigid_state_dict).
+ */
+import type { Piece } from "../../core/io/source.js";
+import { type DType, dtypeInfo, numelOf } from "../tensor/dtype.js";
+import { makeTensor, piecesBetween, type Tensor } from "../tensor/tensor.js";
+import { asInteger, asItems, type PyValue } from "../torch/objects.js";
+import type { CheckpointContent } from "./open.js";
+import { zeroConfig } from "./optimizer-flat.js";
+import {
+  contradiction,
+  type OptimizerGroup,
+  type OptimizerParameter,
+  readBaseState,
+  readFlatStates,
+  refuse,
+} from "./optimizer-states.js";
+import { flatPieces, sum } from "./pieces.js";
+
+/** Where `ds_config` does not say it. */
+const DEFAULT_SUB_GROUP_SIZE = 1_000_000_000;
+
+export interface SplitPartitions {
+  readonly kind: "split";
+  readonly groups: readonly OptimizerGroup[];
+  /** Of each param group, by parameter, in sub-groups. */
+  readonly subGroups: readonly (readonly (readonly number[])[])[];
+  /** In elements of one rank. */
+  readonly subGroupSize: number;
+}
+
+/** @throws VistaError `INCONSISTENT`, `UNSUPPORTED`, `FORMAT` */
+export async function readSplitPartitions(content: CheckpointContent): Promise<SplitPartitions> {
+  const { files, shards, models } = content;
+  const first = shards[0]!;
+  const { ranks } = first;
+  const shapes = models[0]!.paramShapes ?? first.paramShapes;
+  if (shapes === undefined)
+    throw contradiction("neither the model states nor the shards have param_shapes", files.tagFolder);
+  const count = first.groups.length;
+  const bases = shards.map((shard) => readBaseState(shard, count));
+  const { paramGroups } = bases[0]!;
+  if (paramGroups === undefined) {
+    throw refuse("ZeRO stage 3 with elastic_checkpoint, whose states are of no known form", {
+      path: first.path,
+      hint: "Go on with as many ranks as before.",
+    });
+  }
+  const flats: FlatSubGroup[] = [];
+  for (let s = 0; s < count; s++) {
+    const sizes = shards.map((shard) => numelOf(shard.groups[s]!.shape) ?? 0);
+    const other = sizes.findIndex((size) => size !== sizes[0]);
+    if (other > 0) {
+      throw contradiction(
+        `sub-group ${s}: rank ${other} holds ${sizes[other]} elements, rank 0 ${sizes[0]}`,
+        shards[other]!.path,
+      );
+    }
+    const fp32: (readonly Piece[])[] = [];
+    for (const shard of shards) fp32.push(await flatPieces(shard.torchFile, shard.groups[s]!));
+    const states = await readFlatStates(
+      shards,
+      bases.map((base) => base.states[s]),
+      sizes,
+      `sub-group ${s}`,
+    );
+    flats.push({ size: sizes[0]!, dtype: first.groups[s]!.dtype, fp32, states });
+  }
+  // Which sub-groups a param group has is in its `params`; before 0.5.4 one dict lists the shapes of all groups.
+  const entries = shapes.flatMap((group) => [...group]);
+  const groups: OptimizerGroup[] = [];
+  const subGroups: number[][][] = [];
+  let next = 0;
+  let s = 0;
+  for (const hyperparameters of paramGroups) {
+    const parameters: OptimizerParameter[] = [];
+    const inSubGroups: number[][] = [];
+    const types = new Map<string, DType>();
+    let values: ReadonlyMap<string, PyValue> = new Map();
+    for (const _ of asItems(hyperparameters.get("params"))!) {
+      const flat = flats[s]!;
+      const members: number[] = [];
+      for (let at = 0; at < flat.size; ) {
+        const [name, shape] = entries[next++] ?? [];
+        const numel = numelOf(shape ?? []) ?? Infinity;
+        const part = Math.ceil(numel / ranks);
+        if (name === undefined || shape === undefined || at + part > flat.size) {
+          throw contradiction(
+            `sub-group ${s} holds ${flat.size} elements a rank, which is no sum of the parameters' parts from ${name ?? "the end"} on`,
+            files.tagFolder,
+          );
+        }
+        members.push(parameters.length);
+        parameters.push(joinParameter(name, shape, flat, at, part));
+        at += part;
+      }
+      if (inSubGroups.length === 0) values = flat.states.values;
+      for (const [name, dtype] of flat.states.types) types.set(name, dtype);
+      inSubGroups.push(members);
+      s++;
+    }
+    groups.push({ parameters, values, hyperparameters, stateTypes: types });
+    subGroups.push(inSubGroups);
+  }
+  const left = entries.slice(next).filter(([, shape]) => numelOf(shape) !== 0);
+  if (left.length > 0) {
+    throw contradiction(
+      `${left.length} parameters, from ${left[0]![0]} on, are in no sub-group (${sum(flats.map(({ size }) => size))} elements a rank in all)`,
+      files.tagFolder,
+    );
+  }
+  const subGroupSize = asInteger(zeroConfig(content)?.get("sub_group_size")) ?? DEFAULT_SUB_GROUP_SIZE;
+  return { kind: "split", groups, subGroups, subGroupSize };
+}
+
+interface FlatSubGroup {
+  readonly size: number;
+  readonly dtype: DType;
+  readonly fp32: readonly (readonly Piece[])[];
+  readonly states: Awaited<ReturnType<typeof readFlatStates>>;
+}
+
+/** A parameter of which every rank holds `part` elements from `at` on, the last ones less or padding. */
+function joinParameter(
+  name: string,
+  shape: readonly number[],
+  flat: FlatSubGroup,
+  at: number,
+  part: number,
+): OptimizerParameter {
+  const join = (held: readonly (readonly Piece[])[], dtype: DType): Tensor => {
+    const width = dtypeInfo(dtype).bits / 8;
+    const tensor = makeTensor(dtype, shape, { kind: "pieces", pieces: [] });
+    const pieces = held.flatMap((rank, r) => {
+      const length = Math.max(0, Math.min(part, tensor.numel - r * part));
+      return piecesBetween(rank, at * width, length * width);
+    });
+    return { ...tensor, source: { kind: "pieces", pieces } };
+  };
+  const fp32 = join(flat.fp32, flat.dtype);
+  const states = [...flat.states.types].map(
+    ([state, dtype]) => [state, join(flat.states.pieces.get(state)!, dtype)] as const,
+  );
+  return { name, shape, numel: fp32.numel, fp32, states: new Map(states) };
+}

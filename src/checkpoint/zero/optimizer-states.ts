@@ -1,0 +1,159 @@
+/** What the shards say of the optimizer's states: which are flat, of what dtype, and which are one value for a whole group. */
+import { VistaError } from "../../core/errors.js";
+import type { Piece } from "../../core/io/source.js";
+import { type DType, numelOf } from "../tensor/dtype.js";
+import type { Tensor } from "../tensor/tensor.js";
+import { asDict, asInteger, asItems, type PyDict, type PyValue } from "../torch/objects.js";
+import { TorchTensor } from "../torch/values.js";
+import { flatPieces } from "./pieces.js";
+import type { ShardState } from "./states.js";
+
+export interface OptimizerParameter {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly numel: number;
+  /** The master weights; in fp32 nearly always. */
+  readonly fp32: Tensor;
+  /** The optimizer's states of the parameter's size (`exp_avg`, `exp_avg_sq` …), in its order. */
+  readonly states: ReadonlyMap<string, Tensor>;
+}
+
+export interface OptimizerGroup {
+  /** In the optimizer's own order. */
+  readonly parameters: readonly OptimizerParameter[];
+  /** States that are one value for all parameters of the group (`step`): numbers, or tensors of one element. */
+  readonly values: ReadonlyMap<string, PyValue>;
+  /** The entry of `param_groups` (lr, betas …); `undefined` where an elastic checkpoint does not save them. */
+  readonly hyperparameters: PyDict | undefined;
+  /** Names and dtypes of the flat states. */
+  readonly stateTypes: ReadonlyMap<string, DType>;
+}
+
+/** What one rank keeps for one flat tensor (a param group; in stage 3 a sub-group), and the groups' hyperparameters. */
+export interface BaseState {
+  /** By number of the flat tensor; empty for an optimizer that keeps none. */
+  readonly states: readonly (PyDict | undefined)[];
+  /** Entries of `param_groups`; none in an elastic checkpoint. */
+  readonly paramGroups: readonly PyDict[] | undefined;
+  /** True where DeepSpeed saved the states without padding, for a loader that takes any number of ranks (`elastic_checkpoint`). */
+  readonly elastic: boolean;
+}
+
+/**
+ * @param count  flat tensors of the rank
+ * @throws VistaError `FORMAT`
+ */
+export function readBaseState(shard: ShardState, count: number): BaseState {
+  const top = asDict(asDict(shard.torchFile.value)?.get("optimizer_state_dict"));
+  const key = shard.stage === 3 ? "optimizer_state_dict" : "base_optimizer_state";
+  const base = top?.get(key);
+  const list = asDict(base) === undefined ? asItems(base) : undefined;
+  if (list !== undefined && list.length === count && list.every((item) => asDict(item) !== undefined))
+    return { states: list.map((item) => asDict(item)), paramGroups: undefined, elastic: true };
+  const dict = asDict(base);
+  const state = asDict(dict?.get("state"));
+  const paramGroups = asItems(dict?.get("param_groups"))?.map((group) => asDict(group));
+  const indices = paramGroups?.flatMap((group) => (asItems(group?.get("params")) ?? []).map(asInteger));
+  if (
+    state === undefined ||
+    paramGroups?.some((group) => group === undefined) !== false ||
+    indices?.length !== count
+  ) {
+    throw new VistaError(
+      "FORMAT",
+      `${key} is not the state of an optimizer over ${count} flat tensors (it has ${indices?.length ?? 0} in param_groups)`,
+      { path: shard.path, record: "optimizer_state_dict", hint: "Give the shards as DeepSpeed saved them." },
+    );
+  }
+  return {
+    states: indices.map((index) => asDict(state.get(index!))),
+    paramGroups: paramGroups as PyDict[],
+    elastic: false,
+  };
+}
+
+/** The states of one flat tensor over all ranks. */
+export interface FlatStates {
+  readonly types: ReadonlyMap<string, DType>;
+  readonly values: ReadonlyMap<string, PyValue>;
+  /** By state, the bytes that each rank holds. */
+  readonly pieces: ReadonlyMap<string, readonly (readonly Piece[])[]>;
+}
+
+/**
+ * @param states  of this flat tensor, by rank
+ * @param lengths  what the states have on each rank, in elements
+ * @param what  the flat tensor, for messages
+ * @throws VistaError `UNSUPPORTED` for a state that is neither flat nor one value, `INCONSISTENT` where ranks differ
+ */
+export async function readFlatStates(
+  shards: readonly ShardState[],
+  states: readonly (PyDict | undefined)[],
+  lengths: readonly number[],
+  what: string,
+): Promise<FlatStates> {
+  const types = new Map<string, DType>();
+  const values = new Map<string, PyValue>();
+  const pieces = new Map<string, (readonly Piece[])[]>();
+  const names = [...(states[0] ?? new Map()).keys()].map(String);
+  states.forEach((state, rank) => {
+    const here = [...(state ?? new Map()).keys()].map(String);
+    if (here.join() !== names.join()) {
+      throw new VistaError(
+        "INCONSISTENT",
+        `${what}: rank ${rank} keeps the states ${here.join(", ") || "none"}, rank 0 ${names.join(", ") || "none"}`,
+        { path: shards[rank]!.path, hint: "The shards are of two runs: copy the checkpoint again." },
+      );
+    }
+  });
+  for (const name of names) {
+    const found = states.map((state) => state?.get(name));
+    const flat = found.every(
+      (value, rank) =>
+        value instanceof TorchTensor && value.shape.length === 1 && value.shape[0] === lengths[rank],
+    );
+    if (flat) {
+      const tensors = found as TorchTensor[];
+      types.set(name, tensors[0]!.dtype);
+      const other = tensors.findIndex(({ dtype }) => dtype !== tensors[0]!.dtype);
+      if (other > 0) {
+        throw new VistaError(
+          "INCONSISTENT",
+          `${what}: the state ${name} is ${tensors[other]!.dtype} on rank ${other}, ${tensors[0]!.dtype} on rank 0`,
+          { path: shards[other]!.path },
+        );
+      }
+      const held: (readonly Piece[])[] = [];
+      for (const [rank, tensor] of tensors.entries())
+        held.push(await flatPieces(shards[rank]!.torchFile, tensor));
+      pieces.set(name, held);
+      continue;
+    }
+    const odd = found.findIndex((value) => value instanceof TorchTensor && numelOf(value.shape) !== 1);
+    if (odd >= 0) {
+      const { shape } = found[odd] as TorchTensor;
+      throw refuse(
+        `${what}: the state ${name} has shape [${shape.join(", ")}] on rank ${odd}, neither one value nor the ` +
+          `${lengths[odd]} elements of its partition (an optimizer with blocks or factors of its own)`,
+        {
+          path: shards[odd]!.path,
+          hint: "Merge the weights and start the optimizer anew, or go on with as many ranks as before.",
+        },
+      );
+    }
+    values.set(name, found[0] as PyValue);
+  }
+  return { types, values, pieces };
+}
+
+export function refuse(what: string, details: { path: string; hint: string }): VistaError {
+  return new VistaError("UNSUPPORTED", what, details);
+}
+
+/** The error where sizes of the shards contradict each other or the names and shapes. */
+export function contradiction(what: string, path: string): VistaError {
+  return new VistaError("INCONSISTENT", what, {
+    path,
+    hint: "The model states and the shards are of two runs, or a shard is damaged: copy the checkpoint again.",
+  });
+}

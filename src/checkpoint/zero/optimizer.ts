@@ -1,0 +1,85 @@
+/**
+ * The optimizer of a ZeRO checkpoint as a plan: for every parameter its fp32 master weights and each state of the optimizer as
+ * tensors over byte ranges of the shards; for every param group what is not a tensor of that size. No weight is read.
+ *
+ * Source: deepspeed/runtime/zero/stage_1_and_2.py and stage3.py (state_dict, _load_legacy_checkpoint), bf16_optimizer.py.
+ */
+import type { RunOptions } from "../../core/progress.js";
+import { asDict, type PyValue } from "../torch/objects.js";
+import type { TorchFile } from "../torch/read.js";
+import { checkTogether } from "./consistency.js";
+import type { CheckpointFiles } from "./layout.js";
+import { type CheckpointContent, readCheckpointFiles } from "./open.js";
+import { type FlatPartitions, readFlatPartitions } from "./optimizer-flat.js";
+import { readSplitPartitions, type SplitPartitions } from "./optimizer-split.js";
+import { type OptimizerGroup, refuse } from "./optimizer-states.js";
+import type { ModelState, ShardState } from "./states.js";
+
+export interface ZeroOptimizer {
+  readonly files: CheckpointFiles;
+  readonly models: readonly ModelState[];
+  readonly shards: readonly ShardState[];
+  /** Model states, then shards. */
+  readonly torchFiles: readonly TorchFile[];
+  readonly stage: 1 | 2 | 3;
+  readonly ranks: number;
+  readonly deepspeed: string | undefined;
+  readonly groups: readonly OptimizerGroup[];
+  /** DeepSpeed's object for the loss scale, where there is one: its state has `cur_scale`. */
+  readonly lossScaler: PyValue | undefined;
+  /** How the ranks share it. */
+  readonly partitions: FlatPartitions | SplitPartitions;
+  close(): Promise<void>;
+}
+
+export interface OpenOptimizerOptions extends RunOptions {
+  /** The tag (sub-folder); default: what `latest` says. */
+  tag?: string;
+  /** Check the CRC-32 of the pickles. Default true. */
+  verify?: boolean;
+}
+
+/**
+ * Opens the optimizer of a ZeRO checkpoint of stage 1, 2 or 3; close it when done.
+ *
+ * @param path  as `openZeroCheckpoint` takes it
+ * @throws VistaError `NOT_FOUND`, `AMBIGUOUS`, `INCONSISTENT` (padding or sizes that contradict one another), `UNSUPPORTED` (a
+ *   checkpoint without ZeRO, a state that is neither one value nor of the partition's size), and what reading the files throws
+ */
+export async function openZeroOptimizer(
+  path: string,
+  options: OpenOptimizerOptions = {},
+): Promise<ZeroOptimizer> {
+  const content = await readCheckpointFiles(path, { ...options, bf16Optimizer: true });
+  const close = async () => {
+    await Promise.all(content.torchFiles.map(({ file }) => file.close()));
+  };
+  try {
+    return { ...(await plan(content)), close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+async function plan(content: CheckpointContent): Promise<Omit<ZeroOptimizer, "close">> {
+  const { files, models, shards } = content;
+  const [first] = shards;
+  if (first === undefined) {
+    throw refuse("a checkpoint without optimizer shards (no ZeRO, or only the model states were copied)", {
+      path: files.tagFolder,
+      hint: "DeepSpeed without ZeRO loads on any number of ranks; else copy the *_optim_states.pt files too.",
+    });
+  }
+  await checkTogether(files, shards, models);
+  const partitions = await (first.stage === 3 ? readSplitPartitions(content) : readFlatPartitions(content));
+  return {
+    ...content,
+    stage: first.stage,
+    ranks: first.ranks,
+    deepspeed: first.dsVersion ?? models[0]!.dsVersion,
+    groups: partitions.groups,
+    lossScaler: asDict(asDict(first.torchFile.value)?.get("optimizer_state_dict"))?.get("loss_scaler"),
+    partitions,
+  };
+}

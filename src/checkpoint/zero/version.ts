@@ -1,0 +1,10 @@
+/** `0.19.8+cu12` is at least 0.19.8; a version that cannot be read is not. */
+export function versionAtLeast(version: string | undefined, wanted: readonly number[]): boolean {
+  const match = /^(\d+)\.(\d+)\.(\d+)/.exec(version ?? "");
+  if (match === null) return false;
+  for (const [i, part] of wanted.entries()) {
+    const difference = Number(match[i + 1]) - part;
+    if (difference !== 0) return difference > 0;
+  }
+  return true;
+}
