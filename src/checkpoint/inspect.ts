@@ -1,6 +1,7 @@
 /** What a checkpoint is and what is in it, without reading a weight. */
 import { stat } from "node:fs/promises";
 import { isVistaError } from "../core/errors.js";
+import { settleAll } from "../core/io/settle.js";
 import type { RunOptions } from "../core/progress.js";
 import { type Checkpoint, type CheckpointKind, openCheckpoint } from "./open.js";
 import type { DType } from "./tensor/dtype.js";
@@ -163,7 +164,7 @@ async function describe(checkpoint: Described): Promise<Inspection> {
   return {
     path,
     kind,
-    files: await Promise.all(files.map(async (file) => ({ path: file, bytes: (await stat(file)).size }))),
+    files: await settleAll(files.map(async (file) => ({ path: file, bytes: (await stat(file)).size }))),
     ...writerOf(torchFiles, zero),
     zero: zero && {
       folder: zero.folder,

@@ -2,6 +2,7 @@
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { fromReader, fromSystem, throwIfAborted, VistaError } from "../core/errors.js";
+import { settleAll } from "../core/io/settle.js";
 import { SourceFile } from "../core/io/source.js";
 import type { RunOptions } from "../core/progress.js";
 import { looksLikeSafetensors, openSafetensors } from "./safetensors/read.js";
@@ -228,7 +229,7 @@ async function openSharded(path: string, options: OpenOptions): Promise<Checkpoi
       zero: undefined,
     };
   } catch (error) {
-    await Promise.all([...opened.values()].map(({ state }) => state.close()));
+    await settleAll([...opened.values()].map(({ state }) => state.close()));
     throw fromReader(error, path);
   }
 }

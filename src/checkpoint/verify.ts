@@ -4,6 +4,7 @@ import { fromReader, fromSystem, isVistaError, type VistaError } from "../core/e
 import { type Region, SourceFile } from "../core/io/source.js";
 import type { RunOptions } from "../core/progress.js";
 import { checksumError } from "./copy/input-checks.js";
+import { Lanes } from "./copy/lanes.js";
 import { type ScanRange, scanRanges } from "./copy/scan-ranges.js";
 import { detectFormat, findIndex, openCheckpoint } from "./open.js";
 import { openSafetensors } from "./safetensors/read.js";
@@ -75,7 +76,12 @@ class Verifier {
   async run(): Promise<VerifyReport> {
     const { paths, together } = await this.#list();
     for (const path of paths) this.#total += (await stat(path)).size;
-    for (const path of paths) await this.#file(path);
+    const lanes = new Lanes(this.#total);
+    try {
+      for (const path of paths) await this.#file(path, lanes);
+    } finally {
+      lanes.close();
+    }
     // Whether the files fit together; what is wrong inside one of them has been said.
     if (together && this.#problems.length === 0) await this.#together();
     return {
@@ -127,14 +133,14 @@ class Verifier {
     else this.#problems.push(error);
   }
 
-  async #file(path: string): Promise<void> {
+  async #file(path: string, lanes: Lanes): Promise<void> {
     const file = await SourceFile.open(path);
     const before = this.#done;
     try {
       const format = await detectFormat(file);
-      if (format === "zip") await this.#zip(file);
-      else if (format === "safetensors") await this.#safetensors(file);
-      else await this.#legacy(file);
+      if (format === "zip") await this.#zip(file, lanes);
+      else if (format === "safetensors") await this.#safetensors(file, lanes);
+      else await this.#legacy(file, lanes);
     } catch (error) {
       const problem = fromReader(error, path);
       if (!isVistaError(problem) || problem.code === "ABORTED") throw problem;
@@ -148,7 +154,7 @@ class Verifier {
     this.#report();
   }
 
-  async #zip(file: SourceFile): Promise<void> {
+  async #zip(file: SourceFile, lanes: Lanes): Promise<void> {
     const zip = await openTorchZip(file);
     const storages = await this.#readPickle(zip);
     const names = [...zip.names()];
@@ -164,7 +170,7 @@ class Verifier {
       const storage = key.startsWith("data/") ? storages.get(key.slice("data/".length)) : undefined;
       return rangeOf(region, storage?.dtype, storage?.path ?? region.name);
     });
-    const checked = await this.#scan(ranges);
+    const checked = await this.#scan(ranges, lanes);
     this.#files.push({
       path: file.path,
       format: "torch zip",
@@ -184,7 +190,7 @@ class Verifier {
     }
   }
 
-  async #legacy(file: SourceFile): Promise<void> {
+  async #legacy(file: SourceFile, lanes: Lanes): Promise<void> {
     const torchFile = await readTorchFile(file.path);
     try {
       const storages = await weightStorages(torchFile);
@@ -194,6 +200,7 @@ class Verifier {
           const storage = storages.get(region.name.slice("storage ".length));
           return rangeOf(region, storage?.dtype, storage?.path ?? region.name);
         }),
+        lanes,
       );
       this.#files.push({
         path: file.path,
@@ -207,7 +214,7 @@ class Verifier {
     }
   }
 
-  async #safetensors(file: SourceFile): Promise<void> {
+  async #safetensors(file: SourceFile, lanes: Lanes): Promise<void> {
     const { state } = await openSafetensors(file.path);
     try {
       const ranges: NamedRange[] = [];
@@ -219,7 +226,7 @@ class Verifier {
           );
         }
       }
-      await this.#scan(ranges);
+      await this.#scan(ranges, lanes);
     } finally {
       await state.close();
     }
@@ -233,9 +240,10 @@ class Verifier {
   }
 
   /** Looks at all ranges; damage and what is no number go into the report. @returns how many had a checksum that matched */
-  async #scan(ranges: readonly NamedRange[]): Promise<number> {
+  async #scan(ranges: readonly NamedRange[], lanes: Lanes): Promise<number> {
     let checked = 0;
     await scanRanges(ranges, {
+      lanes,
       signal: this.#options.signal,
       onBytes: (bytes) => {
         this.#done += bytes;

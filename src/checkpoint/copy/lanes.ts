@@ -1,4 +1,7 @@
-/** Two lanes side by side: this thread and one worker, which share the jobs as each has time for them. */
+/**
+ * The pool of two lanes, this thread and one worker, which share the jobs as each has time for them: one pool for all files
+ * of a command.
+ */
 import { abortedError } from "../../core/errors.js";
 import { Lane, type LaneJob, type LaneResult } from "./lane.js";
 import { type SecondThread, takeSecondThread, WORKER_FROM } from "./second-thread.js";
@@ -24,13 +27,19 @@ export class Lanes {
   /** @param totalBytes  of all jobs, about: whether a second thread is worth its start */
   constructor(totalBytes: number) {
     if (totalBytes < WORKER_FROM) return;
-    this.#second = takeSecondThread();
+    try {
+      this.#second = takeSecondThread();
+    } catch {
+      return; // The system has no thread for us: one lane does it all.
+    }
     this.#second.onResult = (result) => {
       if (result !== undefined) this.#sent.shift()!.resolve(result);
       this.#next();
     };
-    this.#second.onError = (error) => {
-      for (const { reject } of this.#sent.splice(0)) reject(error);
+    // Jobs write where they are told and can be done again: what a thread that died has not answered, this one does.
+    this.#second.onEnd = () => {
+      this.#waiting.unshift(...this.#sent.splice(0));
+      this.#next();
     };
   }
 

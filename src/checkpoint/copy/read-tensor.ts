@@ -2,6 +2,7 @@
 import { throwIfAborted, VistaError } from "../../core/errors.js";
 import { dtypeInfo } from "../tensor/dtype.js";
 import type { Tensor } from "../tensor/tensor.js";
+import { checkPlan } from "./check-plan.js";
 import { ComputedCache } from "./computed.js";
 import type { RegionChecks } from "./input-checks.js";
 import { WindowReader } from "./window.js";
@@ -49,6 +50,7 @@ export async function readTensor(tensor: Tensor, options: ReadTensorOptions = {}
   if (target.byteLength !== length)
     throw new VistaError("USAGE", `${target.byteLength} bytes of room for elements that have ${length}`);
   throwIfAborted(signal);
+  checkPlan([tensor]);
   const reader = new WindowReader(options.computed ?? new ComputedCache(), checks !== undefined);
   if (length > 0) reader.add(tensor, (from * bits) / 8, target);
   const ops = await reader.run();

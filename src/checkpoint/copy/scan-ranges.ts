@@ -35,6 +35,8 @@ export interface Scanned {
 }
 
 export interface ScanOptions<Range extends ScanRange> {
+  /** The threads that do it. Default: for this call alone. */
+  readonly lanes?: Lanes;
   readonly signal: AbortSignal | undefined;
   /** Called for every stretch that has been looked at, with its bytes. */
   readonly onBytes: (bytes: number) => void;
@@ -49,7 +51,8 @@ export async function scanRanges<Range extends ScanRange>(
   ranges: readonly Range[],
   options: ScanOptions<Range>,
 ): Promise<void> {
-  const lanes = new Lanes(ranges.reduce((sum, { length }) => sum + length, 0));
+  const own = options.lanes === undefined;
+  const lanes = options.lanes ?? new Lanes(ranges.reduce((sum, { length }) => sum + length, 0));
   const ahead: { stretches: readonly Stretch<Range>[]; outcomes: Promise<Outcome[]> }[] = [];
   const results = new Results(options);
   const takeFirst = async () => {
@@ -68,8 +71,8 @@ export async function scanRanges<Range extends ScanRange>(
     }
     while (ahead.length > 0) await takeFirst();
   } finally {
-    await Promise.all(ahead.map(({ outcomes }) => outcomes));
-    lanes.close();
+    await Promise.allSettled(ahead.map(({ outcomes }) => outcomes));
+    if (own) lanes.close();
   }
 }
 

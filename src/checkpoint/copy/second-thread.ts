@@ -11,7 +11,9 @@ export class SecondThread {
   ready = false;
   /** Called with every result, and without one when it is ready. */
   onResult: (result?: LaneResult) => void = () => {};
-  onError: (error: unknown) => void = () => {};
+  /** Called when it is gone, whatever the reason: what it was given and has not answered is not being done any more. */
+  onEnd: () => void = () => {};
+  #ended = false;
 
   constructor(onReady?: () => void) {
     // No more of a heap than short-lived messages need.
@@ -23,10 +25,17 @@ export class SecondThread {
       onReady?.();
       this.onResult();
     });
-    this.#worker.on("error", (error) => {
+    // An error ends the thread, but a thread also ends without one: only its end counts. Whoever gets its jobs meets the error.
+    this.#worker.on("error", () => {});
+    this.#worker.on("exit", () => {
       this.ready = false;
-      this.onError(error);
+      this.#ended = true;
+      this.onEnd();
     });
+  }
+
+  get ended(): boolean {
+    return this.#ended;
   }
 
   run(job: LaneJob): void {
@@ -61,7 +70,7 @@ export function startSecondThread(onReady: () => void): void {
 }
 
 export function takeSecondThread(): SecondThread {
-  const taken = spare ?? new SecondThread();
+  const taken = spare === undefined || spare.ended ? new SecondThread() : spare;
   spare = undefined;
   taken.hold(true);
   return taken;

@@ -10,6 +10,7 @@ import type { RunOptions } from "../../core/progress.js";
 import { dtypeInfo } from "../tensor/dtype.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { ARENA_STEP, Arena } from "./arena.js";
+import { checkPlan } from "./check-plan.js";
 import { ComputedCache } from "./computed.js";
 import { RegionChecks } from "./input-checks.js";
 import { type Copied, LanePlan, readError } from "./lane-plan.js";
@@ -64,6 +65,7 @@ export function writeParts(
  */
 export async function writeFiles(files: readonly OutputFile[], options: WriteOptions = {}): Promise<number> {
   const all = files.flatMap(({ parts }) => parts);
+  checkPlan(tensorsOf(all));
   const total = all.reduce((sum, part) => sum + partLength(part), 0);
   const checks = options.verify === false ? undefined : new RegionChecks(tensorsOf(all));
   const work = total + (checks?.extraBytes ?? 0);
@@ -95,6 +97,11 @@ class Copier {
   readonly #computed = new ComputedCache();
   readonly #slots: Slot[] = [];
   #slotsUsed = 0;
+  /**
+   * Windows take hold of their files one after the other: where descriptors are few, each gets all that it needs when the
+   * windows before it are done, and no two wait for what the other has.
+   */
+  #holding: Promise<unknown> = Promise.resolve();
   readonly #finisher: Finisher;
   #failure: { error: unknown } | undefined;
 
@@ -155,7 +162,11 @@ class Copier {
   async #copyInLane(window: Window, signal: AbortSignal | undefined): Promise<Copied> {
     const plan = new LanePlan(this.#checks !== undefined);
     try {
-      for (const slice of window.slices) await plan.add(slice);
+      const held = this.#holding.then(async () => {
+        for (const slice of window.slices) await plan.add(slice);
+      });
+      this.#holding = held.catch(() => {});
+      await held;
       const { handle, path } = this.#file;
       const { segments } = plan;
       const job = { kind: "copy" as const, fd: handle.fd, position: window.position, segments };

@@ -3,6 +3,7 @@
  * bytes are. No weight is read before a sink asks for it.
  */
 import { VistaError } from "../../core/errors.js";
+import { settleAll } from "../../core/io/settle.js";
 import type { Piece, Region, SourceFile } from "../../core/io/source.js";
 import { byteLengthOf, type DType, dtypeInfo, numelOf } from "./dtype.js";
 
@@ -173,8 +174,8 @@ export class StateDict {
     return sum;
   }
 
-  /** Closes the files behind the plan; it cannot be read afterwards. */
+  /** Closes the files behind the plan when nothing reads them any more; no other read can begin. */
   async close(): Promise<void> {
-    await Promise.all(this.#files.map((file) => file.close()));
+    await settleAll(this.#files.map((file) => file.close()));
   }
 }

@@ -1,6 +1,7 @@
 /** torch files as values: the pickle with its tensors as descriptions, and the regions that hold their bytes. */
 import { fromReader, VistaError } from "../../core/errors.js";
 import { crc32 } from "../../core/io/crc32.js";
+import { settleAll } from "../../core/io/settle.js";
 import { type Region, SourceFile } from "../../core/io/source.js";
 import { checksumError } from "../copy/input-checks.js";
 import { type Tensor, viewTensor } from "../tensor/tensor.js";
@@ -108,7 +109,7 @@ export async function readTorchZip(zip: TorchZip, options: ReadTorchOptions): Pr
  * model of thousands of tensors would wait for each.
  */
 export function tensorsAt(file: TorchFile, descriptions: Iterable<TorchTensor>): Promise<Tensor[]> {
-  return Promise.all(Array.from(descriptions, (description) => file.tensor(description)));
+  return settleAll(Array.from(descriptions, (description) => file.tensor(description)));
 }
 
 /**

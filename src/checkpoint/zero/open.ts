@@ -1,5 +1,6 @@
 /** Opening a ZeRO checkpoint: find its files, read what they say, check that they belong together, plan the state dict. */
 import { fromReader, throwIfAborted } from "../../core/errors.js";
+import { settleAll } from "../../core/io/settle.js";
 import type { RunOptions } from "../../core/progress.js";
 import { StateDict } from "../tensor/tensor.js";
 import { readTorchFile, type TorchFile } from "../torch/read.js";
@@ -105,7 +106,7 @@ export async function readCheckpointFiles(
       .map((file) => readShardState(file, options.bf16Optimizer));
     return { files, models, shards, torchFiles: opened };
   } catch (error) {
-    await Promise.all(opened.map(({ file }) => file.close()));
+    await settleAll(opened.map(({ file }) => file.close()));
     throw fromReader(error, path);
   }
 }

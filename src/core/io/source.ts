@@ -10,24 +10,33 @@ const MAX_OPEN = 256;
 /** Nanoseconds for a few bytes above which they were not in memory: a disk or a network answered. */
 const SLOW = 500_000n;
 
+/** Milliseconds that an open waits, where the process has no descriptor left, for another file's reads to end. */
+const PATIENCE_MS = 5000;
+
 /** Open files, least recently used first. */
 const openFiles = new Set<SourceFile>();
 
 /**
- * One input file. Opened on first use, closed when many others were used since or when {@link close} is called; its size
- * is fixed at the first look, and a read beyond it or a short read is an error, never zeros.
+ * One input file. It is closed in between when many others were used since; its size is fixed at the first look, and a read
+ * beyond it or a short read is an error, never zeros. So is a read after {@link close}, and one of a file that was replaced.
  */
 export class SourceFile {
   readonly path: string;
   readonly size: number;
+  /** Device and inode: another file under the same path is not this one. */
+  readonly #identity: string;
   #handle: FileHandle | undefined;
   #opening: Promise<FileHandle> | undefined;
   #reading = 0;
   #slow = false;
+  #closed = false;
+  /** Told when nothing reads any more. */
+  #onIdle: (() => void)[] = [];
 
-  private constructor(path: string, size: number, handle: FileHandle) {
+  private constructor(path: string, size: number, identity: string, handle: FileHandle) {
     this.path = path;
     this.size = size;
+    this.#identity = identity;
     this.#handle = handle;
     openFiles.add(this);
   }
@@ -36,13 +45,13 @@ export class SourceFile {
   static async open(path: string): Promise<SourceFile> {
     let handle: FileHandle;
     try {
-      handle = await openRegular(path);
+      handle = await withRoom(() => openRegular(path));
     } catch (error) {
       throw fromSystem(error, path, "open the file");
     }
     try {
       const stats = await handle.stat();
-      const file = new SourceFile(path, stats.size, handle);
+      const file = new SourceFile(path, stats.size, identityOf(stats), handle);
       await closeIdle();
       return file;
     } catch (error) {
@@ -67,7 +76,7 @@ export class SourceFile {
     } catch (error) {
       throw fromSystem(error, this.path, "read the file");
     } finally {
-      this.#reading--;
+      this.release();
     }
   }
 
@@ -101,16 +110,30 @@ export class SourceFile {
     try {
       return (await this.#open()).fd;
     } catch (error) {
-      this.#reading--;
+      this.release();
       throw fromSystem(error, this.path, "read the file");
     }
   }
 
   release(): void {
     this.#reading--;
+    if (this.#reading > 0) return;
+    for (const tell of this.#onIdle.splice(0)) tell();
+    for (const tell of waiting.splice(0)) tell();
   }
 
+  /**
+   * Closes the file when the reads and the {@link hold}s that have begun are done: a descriptor that somebody still has must
+   * not become another file's. No other read can begin.
+   */
   async close(): Promise<void> {
+    this.#closed = true;
+    while (this.#reading > 0) await new Promise<void>((tell) => this.#onIdle.push(tell));
+    await this.suspend();
+  }
+
+  /** Gives the descriptor back; the next read opens the file again. Nothing may be reading. */
+  async suspend(): Promise<void> {
     openFiles.delete(this);
     const handle = this.#handle;
     this.#handle = undefined;
@@ -118,12 +141,14 @@ export class SourceFile {
   }
 
   async #open(): Promise<FileHandle> {
+    if (this.#closed)
+      throw new VistaError("USAGE", "was closed: it cannot be read any more", { path: this.path });
     if (this.#handle !== undefined) {
       openFiles.delete(this);
       openFiles.add(this);
       return this.#handle;
     }
-    this.#opening ??= openRegular(this.path);
+    this.#opening ??= this.#reopen();
     try {
       this.#handle = await this.#opening;
     } finally {
@@ -132,6 +157,18 @@ export class SourceFile {
     openFiles.add(this);
     await closeIdle();
     return this.#handle;
+  }
+
+  /** @throws VistaError `INCONSISTENT` for another file of the same name */
+  async #reopen(): Promise<FileHandle> {
+    const handle = await withRoom(() => openRegular(this.path));
+    const stats = await handle.stat();
+    if (identityOf(stats) === this.#identity) return handle;
+    await handle.close();
+    throw new VistaError("INCONSISTENT", "was replaced by another file while it was being read", {
+      path: this.path,
+      hint: "Run again when nothing writes there.",
+    });
   }
 
   get idle(): boolean {
@@ -152,11 +189,53 @@ export class SourceFile {
   }
 }
 
+function identityOf({ dev, ino }: { dev: number; ino: number }): string {
+  return `${dev}:${ino}`;
+}
+
 async function closeIdle(): Promise<void> {
   for (const file of openFiles) {
     if (openFiles.size <= MAX_OPEN) return;
-    if (file.idle) await file.close();
+    if (file.idle) await file.suspend();
   }
+}
+
+/** Told when some file's reads have ended. */
+const waiting: (() => void)[] = [];
+
+/**
+ * An open() that makes room where the process may have no more descriptors (`ulimit -n`): a file that nobody reads gives its own
+ * back, or the first whose reads end.
+ */
+export async function withRoom(attempt: () => Promise<FileHandle>): Promise<FileHandle> {
+  const end = performance.now() + PATIENCE_MS;
+  for (;;) {
+    try {
+      return await attempt();
+    } catch (error) {
+      if (!isOutOfDescriptors(error) || performance.now() > end) throw error;
+      const idle = [...openFiles].find((file) => file.idle);
+      if (idle !== undefined) await idle.suspend();
+      else if (openFiles.size === 0) throw error;
+      else await nextRelease(end - performance.now());
+    }
+  }
+}
+
+function isOutOfDescriptors(error: unknown): boolean {
+  const { code, cause } = error as NodeJS.ErrnoException;
+  if (code === "EMFILE" || code === "ENFILE") return true;
+  return cause !== undefined && isOutOfDescriptors(cause);
+}
+
+function nextRelease(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, Math.max(0, milliseconds));
+    waiting.push(() => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
 }
 
 /**

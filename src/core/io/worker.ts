@@ -45,12 +45,28 @@ export class TaskThread<Task, Message extends { kind: string }> {
   readonly #worker: Worker;
   readonly #signal: AbortSignal | undefined;
   readonly #onAbort = () => void this.#worker.terminate();
+  /** The task that runs. */
+  #onMessage: ((message: Message) => void) | undefined;
+  #settle: ((error?: Error) => void) | undefined;
+  /** Why the thread ended, once it has. */
+  #ended: Error | undefined;
 
   /** @param entry  a module that calls {@link serveTasks} */
   constructor(entry: URL, signal: AbortSignal | undefined) {
     this.#worker = new Worker(entry);
     this.#signal = signal;
     signal?.addEventListener("abort", this.#onAbort);
+    this.#worker.on("message", (message: Message | Ending) => {
+      if (isEnding(message)) this.#finish(errorOf(message));
+      else this.#onMessage?.(message);
+    });
+    // An error that nothing caught ends the thread, and so does one that cannot be sent.
+    this.#worker.on("error", (error: Error) => this.#end(error));
+    this.#worker.on("messageerror", (error: Error) => this.#end(error));
+    // A thread can end without an error: terminated, or by process.exit() in what it runs.
+    this.#worker.on("exit", (code) =>
+      this.#end(new Error(`a worker thread ended with code ${code} before its task was done`)),
+    );
   }
 
   /**
@@ -60,18 +76,9 @@ export class TaskThread<Task, Message extends { kind: string }> {
   run(task: Task, onMessage: (message: Message) => void): Promise<void> {
     throwIfAborted(this.#signal);
     return new Promise((resolve, reject) => {
-      const settle = (error?: Error) => {
-        this.#worker.off("message", take).off("error", settle).off("exit", onExit);
-        if (error === undefined) resolve();
-        else reject(error);
-      };
-      const take = (message: Message | Ending) => {
-        if (isEnding(message)) settle(errorOf(message));
-        else onMessage(message);
-      };
-      const onExit = () =>
-        settle(this.#signal?.aborted ? abortedError(this.#signal) : new Error("a worker thread ended"));
-      this.#worker.on("message", take).on("error", settle).on("exit", onExit);
+      if (this.#ended !== undefined) return reject(this.#ended);
+      this.#onMessage = onMessage;
+      this.#settle = (error) => (error === undefined ? resolve() : reject(error));
       this.#worker.postMessage(task);
     });
   }
@@ -79,6 +86,18 @@ export class TaskThread<Task, Message extends { kind: string }> {
   async close(): Promise<void> {
     this.#signal?.removeEventListener("abort", this.#onAbort);
     await this.#worker.terminate();
+  }
+
+  #end(error: Error): void {
+    this.#ended ??= this.#signal?.aborted ? abortedError(this.#signal) : error;
+    this.#finish(this.#ended);
+  }
+
+  #finish(error: Error | undefined): void {
+    const settle = this.#settle;
+    this.#settle = undefined;
+    this.#onMessage = undefined;
+    settle?.(error);
   }
 }
 

@@ -3,6 +3,7 @@ import { type CommandContext, EXIT } from "../../core/cli/program.js";
 import { fromSystem, VistaError } from "../../core/errors.js";
 import { prepareOutput } from "../../core/io/output.js";
 import { readRegular } from "../../core/io/regular.js";
+import { settleAll } from "../../core/io/settle.js";
 import type { Report } from "../report/report.js";
 
 interface MergeOptions {
@@ -31,7 +32,7 @@ export function addMergeReportsCommand(program: Command, context: CommandContext
         if (path !== undefined) await prepareOutput(path, 0, { force });
       }
       const report = mergeReports(
-        await Promise.all(paths.map(async (path) => ({ path, report: await readReport(path) }))),
+        await settleAll(paths.map(async (path) => ({ path, report: await readReport(path) }))),
       );
       if (options.ndjson !== undefined) requireAllFindings(report);
       const ndjson = await FindingsFile.create(options.ndjson, force);

@@ -4,8 +4,10 @@ import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { crc32 } from "node:zlib";
-import { beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it, vi } from "vitest";
+import type { Lanes } from "../../../src/checkpoint/copy/lanes.js";
 import type { OutputPart } from "../../../src/checkpoint/copy/parts.js";
+import type { SecondThread } from "../../../src/checkpoint/copy/second-thread.js";
 import type { WriteOptions } from "../../../src/checkpoint/copy/sink.js";
 import { castTensor, makeTensor, type Tensor } from "../../../src/checkpoint/tensor/tensor.js";
 import { type Region, SourceFile } from "../../../src/core/io/source.js";
@@ -15,13 +17,15 @@ import { temporaryFolder } from "../../helpers/state.js";
 const SIZE = 80_000_000;
 const BLOCK = new Uint8Array(1_000_000).map((_, i) => (i * 31) ^ (i >> 7));
 
+const built = (name: string) =>
+  fileURLToPath(new URL(`../../../dist/checkpoint/copy/${name}.js`, import.meta.url));
+
 let writeParts: typeof import("../../../src/checkpoint/copy/sink.js").writeParts;
 let folder: string;
 let input: string;
 
 beforeAll(async () => {
-  const built = fileURLToPath(new URL("../../../dist/checkpoint/copy/sink.js", import.meta.url));
-  ({ writeParts } = await import(built));
+  ({ writeParts } = await import(built("sink")));
   folder = temporaryFolder();
   input = join(folder, "input");
   const file = openSync(input, "w");
@@ -146,6 +150,31 @@ describe("two threads", () => {
       code: "TRUNCATED",
       where: { path: short },
     });
+  });
+
+  it("a second thread that dies without an error leaves its jobs to the first", async () => {
+    const { SecondThread: Thread } = await import(built("second-thread"));
+    const lanes: InstanceType<typeof Lanes> = new (await import(built("lanes"))).Lanes(SIZE);
+    const region = await regionOf(input, undefined);
+    const fd = await region.file.hold();
+    const whole = { fd, position: 0, length: SIZE, crc: true, dtype: undefined };
+    // Killed as soon as it has been given something to do.
+    const run = vi.spyOn(Thread.prototype, "run").mockImplementation(function (this: SecondThread) {
+      this.end();
+    });
+    try {
+      const results = await Promise.all(
+        Array.from({ length: 60 }, () => lanes.run({ kind: "scan", reads: [whole] }, undefined)),
+      );
+      expect(run).toHaveBeenCalled();
+      const expected = crcOf(input, 0, SIZE);
+      expect(results.map(({ crcs }) => crcs[0])).toEqual(Array(60).fill(expected));
+    } finally {
+      run.mockRestore();
+      lanes.close();
+      region.file.release();
+      await region.file.close();
+    }
   });
 
   it("an output that cannot be written is an error with its path", async () => {

@@ -6,6 +6,7 @@ import { crc32 } from "node:zlib";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { OutputPart } from "../../../src/checkpoint/copy/parts.js";
+import { readTensor } from "../../../src/checkpoint/copy/read-tensor.js";
 import { type WriteOptions, writeParts } from "../../../src/checkpoint/copy/sink.js";
 import { castTensor, makeTensor, type Tensor, viewTensor } from "../../../src/checkpoint/tensor/tensor.js";
 import { type Region, SourceFile } from "../../../src/core/io/source.js";
@@ -168,6 +169,25 @@ describe("large outputs", () => {
     const values = asFloats(await write([part(doubled)]));
     expect([times, values.length, values[999], values[2_999_999]]).toEqual([1, 3_000_000, 1998, 1998]);
   });
+});
+
+it("a tensor that its pieces do not cover exactly is refused before anything is written", async () => {
+  const region = await regionOf(floats([1, 2, 3, 4]));
+  const of = (...pieces: { start: number; length: number }[]) =>
+    makeTensor("F32", [4], { kind: "pieces", pieces: pieces.map((piece) => ({ region, ...piece })) });
+  const whole = { start: 0, length: 16 };
+  const wrong: [Tensor, RegExp][] = [
+    [of({ start: 0, length: 12 }), /its pieces have 12 bytes/],
+    [of({ start: 0, length: 8 }, whole), /its pieces have 24 bytes/],
+    [of({ start: 4, length: 16 }), /bytes 4 to 20 of a region that has 16/],
+    [makeTensor("F16", [3], { kind: "cast", from: of(whole) }), /is converted from 4 elements/],
+    [castTensor(of(), "F16"), /its pieces have 0 bytes/],
+  ];
+  for (const [tensor, message] of wrong) {
+    await expect(write([part(tensor)])).rejects.toMatchObject({ code: "FORMAT", message });
+    await expect(readTensor(tensor)).rejects.toMatchObject({ code: "FORMAT", message });
+  }
+  expect(asFloats(await write([part(of(whole))]))).toEqual([1, 2, 3, 4]);
 });
 
 it("an abort stops it, with nothing in flight", async () => {

@@ -1,4 +1,4 @@
-import { writeFileSync } from "node:fs";
+import { fstatSync, readdirSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, expect, it, vi } from "vitest";
 import { SourceFile } from "../../../src/core/io/source.js";
@@ -42,15 +42,54 @@ it("a file that was slow once is waited for, and gives the same bytes", async ()
   await file.close();
 });
 
-it("bytes beyond the end are an error with the numbers, and a closed file is opened again", async () => {
+it("bytes beyond the end are an error with the numbers, and a file without its descriptor is opened again", async () => {
   const file = await openFile();
   await expect(file.readSmall(Buffer.alloc(4), 8)).rejects.toMatchObject({
     code: "TRUNCATED",
     message: expect.stringContaining("4 bytes wanted, 2 there"),
   });
-  await file.close();
+  await file.suspend();
   const target = Buffer.alloc(2);
   await file.readSmall(target, 1);
   expect(target.toString()).toBe("12");
+  await file.close();
+});
+
+it("closing waits for those who hold the descriptor, which so is no other file's while they use it", async () => {
+  const file = await openFile();
+  const fd = await file.hold();
+  let closed = false;
+  const closing = file.close().then(() => {
+    closed = true;
+  });
+  await new Promise((resolve) => setImmediate(resolve));
+  expect([closed, fstatSync(fd).size]).toEqual([false, 10]);
+  file.release();
+  await closing;
+  expect(() => fstatSync(fd)).toThrow(/EBADF/);
+});
+
+it("a read after close() is an error and opens nothing", async () => {
+  const file = await openFile();
+  await file.close();
+  const before = readdirSync("/proc/self/fd").length;
+  for (const read of [
+    () => file.read(Buffer.alloc(2), 0),
+    () => file.hold(),
+    async () => file.readSmall(Buffer.alloc(2), 0),
+  ])
+    await expect(read()).rejects.toMatchObject({ code: "USAGE", where: { path: file.path } });
+  expect(readdirSync("/proc/self/fd").length).toBe(before);
+});
+
+it("another file of the same name is not taken for the one that was opened", async () => {
+  const file = await openFile();
+  await file.suspend();
+  writeFileSync(`${file.path}.new`, "9876543210");
+  renameSync(`${file.path}.new`, file.path);
+  await expect(file.read(Buffer.alloc(2), 0)).rejects.toMatchObject({
+    code: "INCONSISTENT",
+    where: { path: file.path },
+  });
   await file.close();
 });

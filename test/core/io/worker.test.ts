@@ -23,6 +23,7 @@ beforeAll(() => {
       if (task === "ours") throw new VistaError("FORMAT", "is bent", { path: "a.json", hint: "Mend it." });
       if (task === "system") readFileSync("/no/such/file");
       if (task === "bug") null.length;
+      if (task === "exit") process.exit(3);
       if (task === "busy") { send({ kind: "number", value: 0 }); for (;;); }
     });`,
   );
@@ -59,6 +60,13 @@ describe("a thread", () => {
 
   it("dies of a bug, with its message", async () => {
     await expect(runWorker(entry, "bug", undefined, () => {})).rejects.toThrow(TypeError);
+  });
+
+  it("that ends without an error event is an error of the task it had, and of every later one", async () => {
+    const thread = new TaskThread<string, Message>(entry, undefined);
+    await expect(thread.run("exit", () => {})).rejects.toThrow(/ended with code 3/);
+    await expect(thread.run("count", () => {})).rejects.toThrow(/ended with code 3/);
+    await thread.close();
   });
 
   it("ends when asked to, in the middle of a computation", async () => {

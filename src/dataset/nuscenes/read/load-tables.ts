@@ -3,6 +3,7 @@ import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { isSystemError, throwIfAborted } from "../../../core/errors.js";
+import { settleAll } from "../../../core/io/settle.js";
 import { TaskThread } from "../../../core/io/worker.js";
 import type { RunOptions } from "../../../core/progress.js";
 import { type FollowInput, findLostPoses, follow } from "./links.js";
@@ -170,11 +171,11 @@ export async function loadTables(folder: string, options: RunOptions): Promise<T
       await loadedData;
       await drain(1);
     };
-    await Promise.all([loadedData.then(() => drain(0)), others()]);
+    await settleAll([loadedData.then(() => drain(0)), others()]);
     const data = tables.sampleData;
     if (data !== undefined) data.prevWords = data.nextWords = data.egoPose = new Uint32Array(0);
   } finally {
-    await Promise.all(threads?.map((thread) => thread.close()) ?? []);
+    await settleAll(threads?.map((thread) => thread.close()) ?? []);
   }
   return tables;
 }
