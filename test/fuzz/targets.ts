@@ -1,0 +1,7 @@
+import { checkpointTargets } from "./checkpoints.js";
+import type { Target } from "./target.js";
+
+/** Every format. @param fixtures  the folder fixtures/ */
+export function allTargets(fixtures: string): Target[] {
+  return [...checkpointTargets(fixtures)];
+}
