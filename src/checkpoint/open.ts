@@ -5,6 +5,7 @@ import { fromReader, fromSystem, throwIfAborted, VistaError } from "../core/erro
 import { settleAll } from "../core/io/settle.js";
 import { SourceFile } from "../core/io/source.js";
 import type { RunOptions } from "../core/progress.js";
+import { type DcpInfo, findDcp, openDcp } from "./dcp/open.js";
 import { looksLikeSafetensors, openSafetensors } from "./safetensors/read.js";
 import { readIndex, type ShardIndex } from "./shard-index.js";
 import { StateDict, type Tensor } from "./tensor/tensor.js";
@@ -15,7 +16,13 @@ import { TorchTensor } from "./torch/values.js";
 import { openZeroCheckpoint } from "./zero/open.js";
 import type { ZeroInfo } from "./zero/plan.js";
 
-export type CheckpointKind = "torch" | "safetensors" | "torch-sharded" | "safetensors-sharded" | "zero";
+export type CheckpointKind =
+  | "torch"
+  | "safetensors"
+  | "torch-sharded"
+  | "safetensors-sharded"
+  | "zero"
+  | "dcp";
 
 export interface Checkpoint {
   readonly kind: CheckpointKind;
@@ -36,11 +43,15 @@ export interface Checkpoint {
   readonly index: ShardIndex | undefined;
   /** For kind `zero`. */
   readonly zero: ZeroInfo | undefined;
+  /** For kind `dcp`. */
+  readonly dcp: DcpInfo | undefined;
 }
 
 export interface OpenOptions extends RunOptions {
   /** For a ZeRO checkpoint: the tag (sub-folder); default: what `latest` says. */
   tag?: string;
+  /** For a ZeRO checkpoint: leave out what it lists as frozen. Default false. */
+  excludeFrozen?: boolean;
   /** For a ZeRO checkpoint: recover orphans, tensors that only `module` has. Default true. */
   recover?: boolean;
   /** Check the CRC-32 of the pickles. Default true. */
@@ -76,11 +87,18 @@ const NOTHING_ELSE = {
   key: undefined,
   torchFiles: [],
   index: undefined,
+  dcp: undefined,
 };
 
 async function openFolder(path: string, options: OpenOptions): Promise<Checkpoint> {
   const index = await findIndex(path);
   if (index !== undefined) return { ...(await openSharded(index, options)), path };
+  const dcp = await findDcp(path);
+  if (dcp !== undefined) {
+    const { state, info, leftOut, warnings } = await openDcp(dcp, options);
+    const own = { kind: "dcp", path, state, leftOut, warnings, key: info.key, dcp: info } as const;
+    return { ...NOTHING_ELSE, ...own, zero: undefined };
+  }
   const { state, info, torchFiles } = await openZeroCheckpoint(path, options);
   return { ...NOTHING_ELSE, kind: "zero", path, state, warnings: info.warnings, torchFiles, zero: info };
 }
@@ -227,6 +245,7 @@ async function openSharded(path: string, options: OpenOptions): Promise<Checkpoi
       torchFiles,
       index,
       zero: undefined,
+      dcp: undefined,
     };
   } catch (error) {
     await settleAll([...opened.values()].map(({ state }) => state.close()));

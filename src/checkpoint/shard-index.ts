@@ -4,8 +4,9 @@
  * Source: huggingface_hub (serialization), DeepSpeed's zero_to_fp32.py (indent 2, sorted keys, ASCII).
  */
 import { stat } from "node:fs/promises";
-import { dirname, isAbsolute, join, normalize, sep, win32 } from "node:path";
+import { dirname } from "node:path";
 import { VistaError } from "../core/errors.js";
+import { insideFolder } from "../core/io/inside-folder.js";
 import { SourceFile } from "../core/io/source.js";
 
 export interface ShardIndex {
@@ -43,7 +44,7 @@ export async function readIndex(path: string): Promise<ShardIndex> {
   const shards = new Map<string, string>();
   for (const [name, shard] of weightMap) {
     if (shards.has(shard)) continue;
-    const place = insideFolder(path, name, shard);
+    const place = shardPath(path, name, shard);
     if (!(await stat(place).catch(() => undefined))?.isFile()) {
       const holds = [...weightMap.values()].filter((other) => other === shard).length;
       throw new VistaError("NOT_FOUND", `the index names this shard for ${holds} tensors, it is not there`, {
@@ -95,25 +96,15 @@ function recordOf(value: unknown): Record<string, unknown> | undefined {
     : undefined;
 }
 
-/** A shard is a file in the folder of its index or below, whoever wrote the index. Symbolic links may lead elsewhere. */
-function insideFolder(index: string, name: string, shard: string): string {
-  const inside = normalize(shard);
-  const outside =
-    shard === "" ||
-    shard.includes("\0") ||
-    isAbsolute(shard) ||
-    win32.isAbsolute(shard) ||
-    inside === ".." ||
-    inside.startsWith(`..${sep}`) ||
-    shard.split(/[\\/]/).includes("..");
-  if (outside) {
-    throw new VistaError("FORMAT", `the index names a file outside its folder: ${JSON.stringify(shard)}`, {
-      path: index,
-      record: name,
-      hint: "Do not trust this checkpoint; shards lie beside their index.",
-    });
-  }
-  return join(dirname(index), inside);
+/** @throws VistaError `FORMAT` for a shard that is no file in the folder of its index or below */
+function shardPath(index: string, name: string, shard: string): string {
+  const place = insideFolder(dirname(index), shard);
+  if (place !== undefined) return place;
+  throw new VistaError("FORMAT", `the index names a file outside its folder: ${JSON.stringify(shard)}`, {
+    path: index,
+    record: name,
+    hint: "Do not trust this checkpoint; shards lie beside their index.",
+  });
 }
 
 /** The text of an index, as zero_to_fp32.py and huggingface_hub write it. */

@@ -1,11 +1,14 @@
 /** Checking whole checkpoints: every checksum, every rule of the formats, and how many numbers are none. */
 import { stat } from "node:fs/promises";
-import { fromReader, fromSystem, isVistaError, type VistaError } from "../core/errors.js";
+import { join } from "node:path";
+import { fromReader, fromSystem, isVistaError, VistaError } from "../core/errors.js";
 import { type Region, SourceFile } from "../core/io/source.js";
 import type { RunOptions } from "../core/progress.js";
 import { checksumError } from "./copy/input-checks.js";
 import { Lanes } from "./copy/lanes.js";
 import { type ScanRange, scanRanges } from "./copy/scan-ranges.js";
+import { type DcpItem, findDcp, listDcpItems } from "./dcp/open.js";
+import { listSafetensorsShards } from "./dcp/safetensors.js";
 import { detectFormat, findIndex, openCheckpoint } from "./open.js";
 import { openSafetensors } from "./safetensors/read.js";
 import { readIndex } from "./shard-index.js";
@@ -19,9 +22,9 @@ import { findCheckpoint, listCheckpointFiles } from "./zero/layout.js";
 
 export interface VerifiedFile {
   readonly path: string;
-  readonly format: "torch zip" | "legacy torch" | "safetensors" | "unknown";
+  readonly format: "torch zip" | "legacy torch" | "safetensors" | "dcp" | "unknown";
   readonly bytes: number;
-  /** Records of a zip, tensors of a safetensors file, storages of a legacy file. */
+  /** Records of a zip (of all zips in a file of DCP), tensors of a safetensors file, storages of a legacy file. */
   readonly records: number;
   /** Records whose CRC-32 was checked and matched. */
   readonly checked: number;
@@ -65,6 +68,8 @@ class Verifier {
   readonly #problems: VistaError[] = [];
   readonly #nonFinite: NonFiniteCount[] = [];
   readonly #warnings: string[] = [];
+  /** What the data files of a distributed checkpoint hold, by path. */
+  #items: ReadonlyMap<string, readonly DcpItem[]> = new Map();
   #done = 0;
   #total = 0;
 
@@ -105,6 +110,13 @@ class Verifier {
         : undefined;
     if (index !== undefined) return { paths: [...(await readIndex(index)).shards.values()], together: true };
     if (!stats.isDirectory()) return { paths: [this.#path], together: false };
+    const dcp = await findDcp(this.#path);
+    if (dcp !== undefined) {
+      const shards = await listSafetensorsShards(dcp);
+      if (shards.length > 0) return { paths: shards.map((name) => join(dcp, name)), together: true };
+      this.#items = await listDcpItems(dcp);
+      return { paths: [...this.#items.keys()].sort(), together: true };
+    }
     const files = await listCheckpointFiles(await findCheckpoint(this.#path, this.#options.tag));
     return { paths: [...files.modelStates, ...files.shards].map((file) => file.path), together: true };
   }
@@ -137,8 +149,10 @@ class Verifier {
     const file = await SourceFile.open(path);
     const before = this.#done;
     try {
-      const format = await detectFormat(file);
-      if (format === "zip") await this.#zip(file, lanes);
+      const items = this.#items.get(path);
+      const format = items === undefined ? await detectFormat(file) : "dcp";
+      if (items !== undefined) await this.#distcp(file, items, lanes);
+      else if (format === "zip") await this.#zip(file, lanes);
       else if (format === "safetensors") await this.#safetensors(file, lanes);
       else await this.#legacy(file, lanes);
     } catch (error) {
@@ -155,7 +169,49 @@ class Verifier {
   }
 
   async #zip(file: SourceFile, lanes: Lanes): Promise<void> {
-    const zip = await openTorchZip(file);
+    const { ranges, records } = await this.#rangesOf(await openTorchZip(file));
+    const checked = await this.#scan(ranges, lanes);
+    this.#files.push({ path: file.path, format: "torch zip", bytes: file.size, records, checked });
+  }
+
+  /** A data file of a distributed checkpoint: one zip after the other, or what the metadata do not account for. */
+  async #distcp(file: SourceFile, items: readonly DcpItem[], lanes: Lanes): Promise<void> {
+    const all: NamedRange[] = [];
+    let records = 0;
+    let end = 0;
+    let between = 0;
+    for (const { name, dtype, offset, length } of items) {
+      between += Math.max(0, offset - end);
+      end = Math.max(end, offset + length);
+      if (end > file.size) {
+        throw new VistaError("TRUNCATED", `it was saved up to byte ${end}, the file has ${file.size} bytes`, {
+          path: file.path,
+          record: name,
+          offset,
+          hint: "The file is incomplete: copy it again.",
+        });
+      }
+      try {
+        const zip = await openTorchZip(file, { start: offset, length });
+        const { ranges, records: count } = await this.#rangesOf(zip);
+        records += count;
+        for (const range of ranges) {
+          const isData = dtype !== undefined && /\/data\/\d+$/.test(range.region.name);
+          all.push(isData ? { ...range, name } : range);
+        }
+      } catch (error) {
+        this.#problem(error);
+      }
+    }
+    between += file.size - end;
+    if (between > 0)
+      this.#warnings.push(`${file.path}: ${between} bytes belong to no item and were not looked at`);
+    const checked = await this.#scan(all, lanes);
+    this.#files.push({ path: file.path, format: "dcp", bytes: file.size, records, checked });
+  }
+
+  /** The records of a zip as ranges to look at. */
+  async #rangesOf(zip: TorchZip): Promise<{ ranges: NamedRange[]; records: number }> {
     const storages = await this.#readPickle(zip);
     const names = [...zip.names()];
     const regions: Region[] = [];
@@ -170,14 +226,7 @@ class Verifier {
       const storage = key.startsWith("data/") ? storages.get(key.slice("data/".length)) : undefined;
       return rangeOf(region, storage?.dtype, storage?.path ?? region.name);
     });
-    const checked = await this.#scan(ranges, lanes);
-    this.#files.push({
-      path: file.path,
-      format: "torch zip",
-      bytes: file.size,
-      records: names.length,
-      checked,
-    });
+    return { ranges, records: names.length };
   }
 
   /** Damage of the pickle's bytes is found with that of the other records: here only what it says is wrong. */

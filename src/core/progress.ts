@@ -5,7 +5,7 @@ export interface Progress {
   done: number;
   /** Missing where the total is not known yet. */
   total?: number;
-  unit: "bytes" | "files" | "folders" | "rows" | "images" | "steps";
+  unit: "boxes" | "bytes" | "files" | "folders" | "rows" | "images" | "steps";
 }
 
 /** Options that every long-running function of this package takes. */

@@ -2,8 +2,12 @@ import { createHash } from "node:crypto";
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { readTensor } from "../../src/checkpoint/copy/read-tensor.js";
 import type { StateDict, Tensor } from "../../src/checkpoint/tensor/tensor.js";
+
+/** The folder of the fixtures. */
+export const FIXTURES = fileURLToPath(new URL("../../fixtures", import.meta.url));
 
 export function temporaryFolder(): string {
   return mkdtempSync(join(tmpdir(), "vista-ckpt-test-"));

@@ -18,6 +18,7 @@ const KINDS: Record<Inspection["kind"], string> = {
   safetensors: "safetensors file",
   "safetensors-sharded": "sharded safetensors files",
   zero: "ZeRO checkpoint",
+  dcp: "distributed checkpoint of torch (DCP)",
 };
 
 export async function inspect(

@@ -5,10 +5,10 @@ import { optimizeLater } from "../../core/cli/optimize.js";
 import { printLines } from "../../core/cli/print.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import { createProgressView } from "../../core/cli/progress.js";
-import { firstNames } from "../../core/errors.js";
+import { firstNames, VistaError } from "../../core/errors.js";
+import { type Checkpoint, openCheckpoint } from "../open.js";
 import { planCheckpoint, saveCheckpoint } from "../save.js";
 import type { StateDict } from "../tensor/tensor.js";
-import { openZeroCheckpoint, type ZeroCheckpoint } from "../zero/open.js";
 import type { ZeroInfo } from "../zero/plan.js";
 import { startAhead } from "./ahead.js";
 import type { MergeOptions } from "./merge.js";
@@ -23,9 +23,9 @@ export async function merge(
   const started = Date.now();
   optimizeLater();
   const view = await createProgressView(options.quiet ?? false);
-  let checkpoint: ZeroCheckpoint | undefined;
+  let checkpoint: Checkpoint | undefined;
   try {
-    checkpoint = await openZeroCheckpoint(folder, {
+    checkpoint = await openCheckpoint(folder, {
       ...(options.tag === undefined ? {} : { tag: options.tag }),
       excludeFrozen: options.excludeFrozen ?? false,
       recover: options.recover,
@@ -34,12 +34,19 @@ export async function merge(
     });
     // Not while a large checkpoint is opened: both need memory then, 20 MB more for a model of 3,000 tensors.
     if (!options.dryRun) startAhead(folder);
-    const { info } = checkpoint;
+    const { zero, dcp } = checkpoint;
+    if (zero === undefined && dcp === undefined) {
+      throw new VistaError("WRONG_KIND", "there are no shards of a training to merge", {
+        path: folder,
+        hint: "Convert it with `vista-ckpt to-st --raw`.",
+      });
+    }
     const state = inDType(checkpoint.state, options);
-    const target = output ?? join(info.folder, "pytorch_model.bin");
+    const target = output ?? join(zero?.folder ?? folder, "pytorch_model.bin");
     if (!options.quiet) {
-      if (info.foundBelow) printLines([`vista-ckpt: found one checkpoint: ${info.folder}`], process.stderr);
-      for (const warning of info.warnings) printLines([`vista-ckpt: warning: ${warning}`], process.stderr);
+      if (zero?.foundBelow) printLines([`vista-ckpt: found one checkpoint: ${zero.folder}`], process.stderr);
+      for (const warning of checkpoint.warnings)
+        printLines([`vista-ckpt: warning: ${warning}`], process.stderr);
     }
     const saveOptions = {
       ...fileOptions(target, options),
@@ -57,24 +64,35 @@ export async function merge(
     view.stop();
     const seconds = (Date.now() - started) / 1000;
     const result = { saved, seconds, dryRun: options.dryRun ?? false };
-    if (options.json) process.stdout.write(`${JSON.stringify(toJson(state, info, result))}\n`);
-    else if (!options.quiet) printLines(summarize(state, info, result));
+    if (options.json) process.stdout.write(`${JSON.stringify(toJson(state, checkpoint, result))}\n`);
+    else if (!options.quiet) printLines(summarize(state, checkpoint, result));
   } finally {
     view.stop();
     await checkpoint?.state.close();
   }
 }
 
-function toJson(state: StateDict, info: ZeroInfo, result: Result) {
+function toJson(state: StateDict, { zero, dcp, path, leftOut, warnings }: Checkpoint, result: Result) {
   return {
     command: "merge",
     dryRun: result.dryRun,
     ...outputJson(state, result),
-    ...info,
+    ...(zero ?? { folder: path, ...dcp, leftOut, warnings }),
   };
 }
 
-function summarize(state: StateDict, info: ZeroInfo, result: Result): string[] {
+function summarize(state: StateDict, checkpoint: Checkpoint, result: Result): string[] {
+  const { zero, dcp, path, leftOut } = checkpoint;
+  if (zero !== undefined) return summarizeZero(state, zero, result);
+  return [
+    ...outputLines(state, result),
+    `  from ${path}: distributed checkpoint of torch, ${plural(dcp?.files ?? 0, "file")}, ${plural(dcp?.boxes ?? 0, "box", "boxes")}` +
+      (dcp?.key === undefined ? "" : `, its entry ${dcp.key}`),
+    ...(leftOut.length === 0 ? [] : [`  left out, since no tensors: ${firstNames(leftOut)}`]),
+  ];
+}
+
+function summarizeZero(state: StateDict, info: ZeroInfo, result: Result): string[] {
   const { counts } = info;
   const writer = [
     info.deepspeed === undefined ? "an unknown DeepSpeed" : `DeepSpeed ${info.deepspeed}`,

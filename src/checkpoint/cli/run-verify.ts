@@ -55,12 +55,14 @@ function show(report: VerifyReport, seconds: number): string[] {
   const lines: string[] = [];
   for (const { path, format, bytes, records, checked } of files) {
     const checks =
-      format === "torch zip"
+      format === "torch zip" || format === "dcp"
         ? `${formatCount(checked)} of ${plural(records, "record")} with a good CRC-32`
         : format === "unknown"
           ? "not readable"
           : `${plural(records, format === "safetensors" ? "tensor" : "storage")}, no checksums in this format`;
-    lines.push(`${path}: ${format}, ${formatBytes(bytes)}, ${checks}`);
+    lines.push(
+      `${path}: ${format === "dcp" ? "data of a distributed checkpoint" : format}, ${formatBytes(bytes)}, ${checks}`,
+    );
   }
   for (const warning of warnings) lines.push(`note: ${warning}`);
   for (const { path, name, nan, inf } of nonFinite.slice(0, MAX_SHOWN)) {

@@ -66,12 +66,9 @@ export class RegionChecks {
       this.#whole.add(source.region);
       if (!ranges.has(source.region)) ranges.set(source.region, []);
     } else if (source.kind === "pieces") {
-      for (const { region, start, length } of source.pieces) {
-        const list = ranges.get(region);
-        const range = { start, end: start + length };
-        if (list === undefined) ranges.set(region, [range]);
-        else list.push(range);
-      }
+      for (const { region, start, length } of source.pieces) addRange(ranges, region, start, length);
+    } else if (source.kind === "boxes") {
+      for (const { region } of source.boxes) addRange(ranges, region, 0, region.length);
     } else {
       for (const each of dependencyOrder([tensor])) {
         if (each.source.kind !== "computed") continue;
@@ -159,4 +156,11 @@ function gapsBetween(ranges: Range[], length: number): Range[] | undefined {
   }
   if (at < length) gaps.push({ start: at, end: length });
   return gaps;
+}
+
+function addRange(ranges: Map<Region, Range[]>, region: Region, start: number, length: number): void {
+  const list = ranges.get(region);
+  const range = { start, end: start + length };
+  if (list === undefined) ranges.set(region, [range]);
+  else list.push(range);
 }

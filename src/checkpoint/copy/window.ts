@@ -5,6 +5,7 @@
 import { crc32 } from "../../core/io/crc32.js";
 import { settleAll } from "../../core/io/settle.js";
 import type { Region } from "../../core/io/source.js";
+import { type Box, runsWithin } from "../tensor/boxes.js";
 import { castBytes } from "../tensor/cast.js";
 import { dtypeInfo } from "../tensor/dtype.js";
 import type { Tensor } from "../tensor/tensor.js";
@@ -92,6 +93,9 @@ export class WindowReader {
       case "strided":
         this.#addStrided(tensor, source.region, source.start, source.strides, from, target);
         return;
+      case "boxes":
+        for (const box of source.boxes) this.#addBox(tensor, box, from, target);
+        return;
       case "computed": {
         const result = this.#results?.get(tensor);
         if (result !== undefined) target.set(result.subarray(from, from + target.byteLength));
@@ -144,6 +148,20 @@ export class WindowReader {
       whole.push(bytes);
     }
     tensor.source.compute(whole, result);
+  }
+
+  /** The bytes of `target` that the box has: one read, whose rows are copied to their places. */
+  #addBox(tensor: Tensor, box: Box, from: number, target: Uint8Array): void {
+    const part = runsWithin(tensor, box, from, from + target.byteLength);
+    if (part === undefined) return;
+    const bytes = this.#arena.take(part.length);
+    this.#ops.push({ region: box.region, start: part.start, target: bytes });
+    this.#steps.push(() => {
+      for (const run of part.runs) {
+        const at = run.from - part.start;
+        target.set(bytes.subarray(at, at + run.length), run.to - from);
+      }
+    });
   }
 
   #addStrided(

@@ -5,6 +5,7 @@
 import { VistaError } from "../../core/errors.js";
 import { settleAll } from "../../core/io/settle.js";
 import type { Piece, Region, SourceFile } from "../../core/io/source.js";
+import type { Box } from "./boxes.js";
 import { byteLengthOf, type DType, dtypeInfo, numelOf } from "./dtype.js";
 
 /** Where the bytes of a tensor (little-endian, row-major, contiguous) come from. */
@@ -18,6 +19,8 @@ export type TensorSource =
       readonly start: number;
       readonly strides: readonly number[];
     }
+  /** Blocks of the tensor, each with a region of its own, that fill it and do not overlap; see {@link placeBoxes}. */
+  | { readonly kind: "boxes"; readonly boxes: readonly Box[] }
   /** The elements of another tensor, converted to this one's dtype. */
   | { readonly kind: "cast"; readonly from: Tensor }
   /** Computed from other tensors, all of which fit in memory at once. */

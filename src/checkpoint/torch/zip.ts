@@ -21,6 +21,12 @@ const MAX_NESTED = 100;
 /** Bytes of a local file header without name and extra field. */
 const LOCAL_HEADER = 30;
 
+/** A part of a file, in bytes. */
+export interface Stretch {
+  readonly start: number;
+  readonly length: number;
+}
+
 export interface TorchZip {
   readonly file: SourceFile;
   /** The one folder that all records lie in: `archive`, `pytorch_model`. */
@@ -37,11 +43,15 @@ export interface TorchZip {
 
 /**
  * Reads the directory of a torch zip.
+ * @param within  where the zip lies in the file: torch's distributed checkpoints have one zip after the other
  * @throws VistaError `FORMAT`: no zip, records that overlap or leave the file; `UNSUPPORTED`: compressed or encrypted records
  */
-export async function openTorchZip(file: SourceFile): Promise<TorchZip> {
-  const entries = await readDirectory(file);
-  const limits = checkLayout(file, entries);
+export async function openTorchZip(
+  file: SourceFile,
+  within: Stretch = { start: 0, length: file.size },
+): Promise<TorchZip> {
+  const entries = await readDirectory(file, within);
+  const limits = checkLayout(file, within, entries);
   const pickle = entries.find(({ fileName }) => /^[^/]+\/data\.pkl$/.test(fileName));
   if (pickle === undefined) {
     throw new VistaError("FORMAT", "a zip without a data.pkl record, so not a file of torch.save", {
@@ -75,7 +85,7 @@ export async function openTorchZip(file: SourceFile): Promise<TorchZip> {
         hint: "The file is damaged or was tampered with.",
       });
     }
-    return locate(file, entry, limits.get(entry)!);
+    return locate(file, within.start, entry, limits.get(entry)!);
   };
   return {
     file,
@@ -93,10 +103,15 @@ export async function openTorchZip(file: SourceFile): Promise<TorchZip> {
   };
 }
 
-async function readDirectory(file: SourceFile): Promise<yauzl.Entry[]> {
+/** What messages call the zip: the file, where it is all of it. */
+function nameOf(file: SourceFile, { length }: Stretch): string {
+  return length === file.size ? "file" : "zip";
+}
+
+async function readDirectory(file: SourceFile, within: Stretch): Promise<yauzl.Entry[]> {
   const entries: yauzl.Entry[] = [];
   try {
-    const zip = await openWithYauzl(new BlockReader(file), file.size, {
+    const zip = await openWithYauzl(new BlockReader(file, within), within.length, {
       lazyEntries: true,
       autoClose: false,
       decodeStrings: false,
@@ -127,7 +142,7 @@ async function readDirectory(file: SourceFile): Promise<yauzl.Entry[]> {
     if (isVistaError(error)) throw error;
     throw new VistaError("FORMAT", `the zip directory cannot be read: ${(error as Error).message}`, {
       path: file.path,
-      hint: `The file has ${file.size} bytes; it is incomplete or damaged: copy it again.`,
+      hint: `The ${nameOf(file, within)} has ${within.length} bytes; it is incomplete or damaged: copy it again.`,
       cause: error,
     });
   }
@@ -147,7 +162,11 @@ const openWithYauzl = promisify(
  * Every record is stored as it is, lies in the file, and shares no byte with another.
  * @returns for each entry, where it must have ended: at the next one or at the end of the file
  */
-function checkLayout(file: SourceFile, entries: readonly yauzl.Entry[]): Map<yauzl.Entry, number> {
+function checkLayout(
+  file: SourceFile,
+  within: Stretch,
+  entries: readonly yauzl.Entry[],
+): Map<yauzl.Entry, number> {
   const sorted = entries
     .slice()
     .sort((a, b) => a.relativeOffsetOfLocalHeader - b.relativeOffsetOfLocalHeader);
@@ -156,7 +175,7 @@ function checkLayout(file: SourceFile, entries: readonly yauzl.Entry[]): Map<yau
   let before: yauzl.Entry | undefined;
   for (const entry of sorted) {
     const start = entry.relativeOffsetOfLocalHeader;
-    const where = { path: file.path, record: entry.fileName, offset: start };
+    const where = { path: file.path, record: entry.fileName, offset: within.start + start };
     if (entry.isEncrypted()) {
       throw new VistaError("UNSUPPORTED", "the record is encrypted", {
         ...where,
@@ -185,21 +204,25 @@ function checkLayout(file: SourceFile, entries: readonly yauzl.Entry[]): Map<yau
       );
     }
     end = start + LOCAL_HEADER + entry.fileNameRaw.length + entry.uncompressedSize;
-    if (end > file.size) {
-      throw new VistaError("TRUNCATED", `the record ends at ${end}, the file has ${file.size} bytes`, {
-        ...where,
-        hint: "The file is incomplete: copy it again.",
-      });
+    if (end > within.length) {
+      throw new VistaError(
+        "TRUNCATED",
+        `the record ends at ${end}, the ${nameOf(file, within)} has ${within.length} bytes`,
+        {
+          ...where,
+          hint: "The file is incomplete: copy it again.",
+        },
+      );
     }
     if (before !== undefined) limits.set(before, start);
-    limits.set(entry, file.size);
+    limits.set(entry, within.length);
     before = entry;
   }
   return limits;
 }
 
-async function locate(file: SourceFile, entry: yauzl.Entry, limit: number): Promise<Region> {
-  const at = entry.relativeOffsetOfLocalHeader;
+async function locate(file: SourceFile, base: number, entry: yauzl.Entry, limit: number): Promise<Region> {
+  const at = base + entry.relativeOffsetOfLocalHeader;
   const header = Buffer.alloc(LOCAL_HEADER);
   await file.readSmall(header, at);
   const where = { path: file.path, record: entry.fileName, offset: at };
@@ -225,10 +248,10 @@ async function locate(file: SourceFile, entry: yauzl.Entry, limit: number): Prom
   // 26 - file name length, 28 - extra field length
   const offset = at + LOCAL_HEADER + header.readUInt16LE(26) + header.readUInt16LE(28);
   const length = entry.uncompressedSize;
-  if (offset + length > limit) {
+  if (offset + length > base + limit) {
     throw new VistaError(
       "FORMAT",
-      `the record runs to byte ${offset + length}, where it may run to ${limit}`,
+      `the record runs to byte ${offset + length}, where it may run to ${base + limit}`,
       {
         ...where,
         hint: "The file is damaged or was tampered with.",
@@ -241,14 +264,16 @@ async function locate(file: SourceFile, entry: yauzl.Entry, limit: number): Prom
 /** yauzl asks for a few bytes at a time: answer from blocks. */
 class BlockReader extends yauzl.RandomAccessReader {
   readonly #file: SourceFile;
+  readonly #within: Stretch;
   #block: Buffer = Buffer.alloc(0);
   #start = 0;
   /** Answers given from inside one another. */
   #nested = 0;
 
-  constructor(file: SourceFile) {
+  constructor(file: SourceFile, within: Stretch) {
     super();
     this.#file = file;
+    this.#within = within;
   }
 
   override read(
@@ -279,8 +304,8 @@ class BlockReader extends yauzl.RandomAccessReader {
   }
 
   async #fill(position: number, length: number): Promise<void> {
-    const block = Buffer.alloc(Math.max(length, Math.min(BLOCK, this.#file.size - position)));
-    await this.#file.read(block, position);
+    const block = Buffer.alloc(Math.max(length, Math.min(BLOCK, this.#within.length - position)));
+    await this.#file.read(block, this.#within.start + position);
     this.#block = block;
     this.#start = position;
   }

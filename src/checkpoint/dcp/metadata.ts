@@ -1,0 +1,196 @@
+/**
+ * `.metadata` of a torch.distributed.checkpoint (DCP) folder: which tensors there are, in which boxes each was saved, and where.
+ *
+ * Source: pytorch torch/distributed/checkpoint/metadata.py and filesystem.py, 2.1 to 2.13; the classes moved between modules, so
+ * they are known by their names alone.
+ */
+import { VistaError } from "../../core/errors.js";
+import { type DType, dtypeOfTorchName } from "../tensor/dtype.js";
+import {
+  asDict,
+  asString,
+  type PyDict,
+  PyGlobal,
+  PyObject,
+  PyTuple,
+  type PyValue,
+} from "../torch/objects.js";
+import { dimensions } from "../torch/values.js";
+
+/** A box of a tensor and where it was saved. */
+export interface SavedBox extends Place {
+  readonly offsets: readonly number[];
+  readonly sizes: readonly number[];
+}
+
+export interface SavedTensor {
+  /** torch's name for it: the path, joined by dots. */
+  readonly name: string;
+  /** Where it was in the nested dict that was saved; one step where that was flat. */
+  readonly path: readonly string[];
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  readonly boxes: readonly SavedBox[];
+}
+
+export interface DcpMetadata {
+  /** In the order of the metadata. */
+  readonly tensors: readonly SavedTensor[];
+  /** What was saved as a pickled object: steps, schedulers, random states. */
+  readonly objects: readonly SavedObject[];
+}
+
+export interface SavedObject extends Place {
+  readonly name: string;
+  readonly path: readonly string[];
+}
+
+/** Where an item was saved. */
+export interface Place {
+  /** The file, as the metadata names it: relative to the folder. */
+  readonly file: string;
+  /** In bytes, in the file. */
+  readonly offset: number;
+  readonly length: number;
+}
+
+/**
+ * @param value  the unpickled `.metadata`
+ * @param path  of the file, for messages
+ * @throws VistaError `FORMAT` for what is no such metadata, `UNSUPPORTED` for compressed items and dtypes that are not known
+ */
+export function readMetadata(value: PyValue, path: string): DcpMetadata {
+  const state = fields(value, "Metadata");
+  const described = asDict(state?.get("state_dict_metadata"));
+  const stored = asDict(state?.get("storage_data"));
+  if (described === undefined || stored === undefined)
+    throw broken(path, undefined, "it has no state_dict_metadata or no storage_data");
+  const places = readPlaces(stored, path);
+  const paths = readPaths(asDict(state?.get("planner_data")));
+  const tensors: SavedTensor[] = [];
+  const objects: SavedObject[] = [];
+  for (const [key, entry] of described) {
+    const name = asString(key);
+    if (name === undefined) throw broken(path, undefined, "a name in it is no text");
+    const steps = paths.get(name) ?? [name];
+    if (nameOf(entry) === "BytesStorageMetadata") {
+      const place = places.get(placeKey(name, undefined));
+      if (place === undefined) throw broken(path, name, "nothing says where it was saved");
+      objects.push({ name, path: steps, ...place });
+    } else tensors.push(readTensor(name, steps, entry, places, path));
+  }
+  return { tensors, objects };
+}
+
+/** By name and offsets of the box; torch's own key is the same two. */
+function readPlaces(stored: PyDict, path: string): Map<string, Place> {
+  const places = new Map<string, Place>();
+  for (const [key, value] of stored) {
+    const index = fields(key, "MetadataIndex");
+    const info = fields(value, "_StorageInfo");
+    const name = asString(index?.get("fqn"));
+    const file = asString(info?.get("relative_path"));
+    const offset = info?.get("offset");
+    const length = info?.get("length");
+    if (name === undefined || file === undefined || !isCount(offset) || !isCount(length))
+      throw broken(path, name, "what says where it was saved is not complete");
+    const transforms = info?.get("transform_descriptors");
+    if (Array.isArray(transforms) ? transforms.length > 0 : (transforms ?? null) !== null) {
+      throw new VistaError(
+        "UNSUPPORTED",
+        "it was saved through an extension (transform_descriptors), compressed say",
+        {
+          path,
+          record: name,
+          hint: "Save the checkpoint without extensions, or convert it with torch.",
+        },
+      );
+    }
+    places.set(placeKey(name, dimensions(index?.get("offset"))), { file, offset, length });
+  }
+  return places;
+}
+
+function placeKey(name: string, offsets: readonly number[] | undefined): string {
+  return `${name}\0${offsets === undefined ? "" : offsets.join(",")}`;
+}
+
+/** `planner_data`: the flat name of each entry → its path in the nested dict, where keys may be integers. */
+function readPaths(planner: PyDict | undefined): Map<string, string[]> {
+  const paths = new Map<string, string[]>();
+  for (const [name, steps] of planner ?? []) {
+    const items = steps instanceof PyTuple ? steps.items : Array.isArray(steps) ? steps : [];
+    if (typeof name !== "string" || items.length === 0) continue;
+    if (items.every((step) => typeof step === "string" || typeof step === "number"))
+      paths.set(name, items.map(String));
+  }
+  return paths;
+}
+
+function readTensor(
+  name: string,
+  steps: readonly string[],
+  entry: PyValue,
+  places: ReadonlyMap<string, Place>,
+  path: string,
+): SavedTensor {
+  const state = fields(entry, "TensorStorageMetadata");
+  const shape = dimensions(state?.get("size"));
+  const chunks = state?.get("chunks");
+  if (shape === undefined || !Array.isArray(chunks))
+    throw broken(path, name, "its entry is neither that of a tensor nor that of an object");
+  const dtype = readDtype(state?.get("properties"), name, path);
+  const boxes: SavedBox[] = [];
+  const seen = new Set<string>();
+  for (const chunk of chunks) {
+    const box = fields(chunk, "ChunkStorageMetadata");
+    const offsets = dimensions(box?.get("offsets"));
+    const sizes = dimensions(box?.get("sizes"));
+    if (offsets === undefined || sizes === undefined)
+      throw broken(path, name, "one of its chunks has no box");
+    // An uneven shard can be empty, and then nothing was saved for it; a replicated one can be listed by each rank.
+    const id = `${offsets}|${sizes}`;
+    if (sizes.includes(0) || seen.has(id)) continue;
+    seen.add(id);
+    const place = places.get(placeKey(name, offsets));
+    if (place === undefined) {
+      throw broken(path, name, `nothing says where the chunk at [${offsets.join(", ")}] was saved`);
+    }
+    boxes.push({ offsets, sizes, ...place });
+  }
+  return { name, path: steps, dtype, shape, boxes };
+}
+
+/** `TensorProperties` pickles as (dtype, layout, requires_grad, memory format, pin_memory); as fields before torch 2.1. */
+function readDtype(properties: PyValue | undefined, name: string, path: string): DType {
+  const state = properties instanceof PyObject ? properties.state : undefined;
+  const value = state instanceof PyTuple ? state.items[0] : asDict(state)?.get("dtype");
+  const dtype =
+    value instanceof PyGlobal && value.module === "torch" ? dtypeOfTorchName(value.qualname) : undefined;
+  if (dtype !== undefined) return dtype;
+  const shown = value instanceof PyGlobal ? value.id : "an unknown type";
+  throw new VistaError("UNSUPPORTED", `a tensor of ${shown}`, { path, record: name });
+}
+
+/** What an instance of a class of this name was built with. */
+function fields(value: PyValue | undefined, name: string): PyDict | undefined {
+  return value instanceof PyObject && nameOf(value) === name ? asDict(value.state) : undefined;
+}
+
+function nameOf(value: PyValue): string | undefined {
+  return value instanceof PyObject && value.callable instanceof PyGlobal
+    ? value.callable.qualname
+    : undefined;
+}
+
+function isCount(value: PyValue | undefined): value is number {
+  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
+}
+
+function broken(path: string, name: string | undefined, what: string): VistaError {
+  return new VistaError("FORMAT", `no metadata of torch.distributed.checkpoint that can be read: ${what}`, {
+    path,
+    ...(name === undefined ? {} : { record: name }),
+    hint: "The file is damaged or from a torch that is not known: copy the checkpoint again.",
+  });
+}

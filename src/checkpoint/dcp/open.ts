@@ -1,0 +1,238 @@
+/**
+ * A folder of torch.distributed.checkpoint (DCP) as a state dict: FSDP under Lightning, torchtitan, Cosmos. Torch's own
+ * converter (`format_utils.dcp_to_torch`) holds the model in memory; here each tensor is a placement of boxes over the files.
+ *
+ * Source of the format: pytorch torch/distributed/checkpoint/filesystem.py. Each item of a `.distcp` file is a whole file of
+ * torch.save: for a tensor, of one box of it.
+ */
+import { stat } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { firstNames, throwIfAborted, VistaError } from "../../core/errors.js";
+import { insideFolder } from "../../core/io/inside-folder.js";
+import { mapOrdered } from "../../core/io/map-ordered.js";
+import { type Region, SourceFile } from "../../core/io/source.js";
+import type { RunOptions } from "../../core/progress.js";
+import { type Box, placeBoxes, showBox } from "../tensor/boxes.js";
+import type { DType } from "../tensor/dtype.js";
+import { isContiguous, StateDict, type Tensor } from "../tensor/tensor.js";
+import { readPickle } from "../torch/pickle.js";
+import { readTorchZip } from "../torch/read.js";
+import { TorchTensor } from "../torch/values.js";
+import { openTorchZip } from "../torch/zip.js";
+import { type Place, readMetadata, type SavedBox, type SavedTensor } from "./metadata.js";
+import { chooseTensors } from "./names.js";
+import { listSafetensorsShards, openSafetensorsShards } from "./safetensors.js";
+
+/** The file that makes a folder one of DCP. */
+export const DCP_METADATA = ".metadata";
+
+/** Above any real one: 100,000 tensors on 1,024 ranks with a box each would take some 200 bytes a box. */
+const MAX_METADATA = 1_000_000_000;
+
+/** Items looked at side by side: each takes three small reads. */
+const AT_ONCE = 16;
+
+/** What a DCP folder says beside its tensors. */
+export interface DcpInfo {
+  /** Files that hold tensors. */
+  readonly files: number;
+  /** Boxes that were saved for the tensors. */
+  readonly boxes: number;
+  /** The entry of the saved dict whose tensors these are: `model`; `undefined` where they lie at its top. */
+  readonly key: string | undefined;
+}
+
+export interface OpenDcpOptions extends RunOptions {
+  /** Where in the saved dict the tensors are; default: its top or a usual key, whichever holds the most. */
+  key?: string;
+  /** Check the CRC-32 of the small pickles in the items. Default true. */
+  verify?: boolean;
+}
+
+export interface DcpCheckpoint {
+  readonly state: StateDict;
+  readonly info: DcpInfo;
+  /** Paths of the pickled objects, which are no tensors. */
+  readonly leftOut: readonly string[];
+  readonly warnings: readonly string[];
+}
+
+/**
+ * The folder with the `.metadata` of the model: the given one, or `model` below it, as Cosmos lays it out
+ * (`iter_000000100/{model,optim,scheduler,trainer}`).
+ *
+ * @returns `undefined` where neither has one, nor the folder shards of the safetensors form
+ */
+export async function findDcp(folder: string): Promise<string | undefined> {
+  for (const place of [folder, join(folder, "model")]) {
+    const stats = await stat(join(place, DCP_METADATA)).catch(() => undefined);
+    if (stats?.isFile()) return place;
+  }
+  return (await listSafetensorsShards(folder)).length > 0 ? folder : undefined;
+}
+
+/**
+ * Opens a DCP folder; no weight is read. Close the state dict when done.
+ *
+ * @throws VistaError `NOT_FOUND` for a file that is not there, `FORMAT` for damaged metadata, boxes that overlap, leave their
+ *   tensor or do not fill it, and items that are not what the metadata says; `UNSUPPORTED`, `AMBIGUOUS`, `TRUNCATED`, `ABORTED`
+ */
+export async function openDcp(folder: string, options: OpenDcpOptions = {}): Promise<DcpCheckpoint> {
+  const shards = await listSafetensorsShards(folder);
+  if (shards.length > 0) {
+    const { state, boxes, warnings } = await openSafetensorsShards(folder, shards, options);
+    return { state, info: { files: shards.length, boxes, key: undefined }, leftOut: [], warnings };
+  }
+  const { tensors: saved, objects } = await readMetadataFile(join(folder, DCP_METADATA));
+  const { chosen, key, leftOut } = chooseTensors(folder, saved, options.key);
+  const files = new Map<string, SourceFile>();
+  try {
+    for (const { name, boxes } of chosen.values())
+      for (const box of boxes)
+        if (!files.has(box.file)) files.set(box.file, await openData(folder, name, box.file));
+    const jobs = [...chosen.values()].flatMap((tensor) => tensor.boxes.map((box) => ({ tensor, box })));
+    const boxesOf = new Map<SavedTensor, Box[]>([...chosen.values()].map((tensor) => [tensor, []]));
+    let done = 0;
+    const located = mapOrdered(jobs, AT_ONCE, async ({ tensor, box }) => {
+      throwIfAborted(options.signal);
+      const region = await locate(files.get(box.file)!, tensor, box, options.verify ?? true);
+      return { tensor, box: { region, offsets: box.offsets, sizes: box.sizes } };
+    });
+    for await (const { tensor, box } of located) {
+      boxesOf.get(tensor)!.push(box);
+      options.onProgress?.({ phase: "open", done: ++done, total: jobs.length, unit: "boxes" });
+    }
+    const tensors = new Map<string, Tensor>();
+    for (const [name, tensor] of chosen)
+      tensors.set(name, placeBoxes(tensor.name, tensor.dtype, tensor.shape, boxesOf.get(tensor)!));
+    return {
+      state: new StateDict(tensors, [...files.values()]),
+      info: { files: files.size, boxes: jobs.length, key },
+      leftOut: objects.map(({ path }) => path.join(".")),
+      warnings:
+        leftOut.length === 0
+          ? []
+          : [
+              `left out ${leftOut.length} tensors that lie elsewhere in the saved dict: ${firstNames(leftOut)}`,
+            ],
+    };
+  } catch (error) {
+    await Promise.allSettled([...files.values()].map((file) => file.close()));
+    throw error;
+  }
+}
+
+async function readMetadataFile(path: string) {
+  const file = await SourceFile.open(path);
+  try {
+    if (file.size > MAX_METADATA)
+      throw new VistaError("FORMAT", `the metadata has ${file.size} bytes, the limit is ${MAX_METADATA}`, {
+        path,
+      });
+    const bytes = Buffer.allocUnsafeSlow(file.size);
+    await file.read(bytes, 0);
+    return readMetadata(readPickle(bytes, { path }).value, path);
+  } finally {
+    await file.close();
+  }
+}
+
+/** @throws VistaError `FORMAT` for a name that leads out of the folder */
+function dataPath(folder: string, tensor: string, name: string): string {
+  const place = insideFolder(folder, name);
+  if (place !== undefined) return place;
+  throw new VistaError("FORMAT", `the metadata names a file outside its folder: ${JSON.stringify(name)}`, {
+    path: join(folder, DCP_METADATA),
+    record: tensor,
+    hint: "Do not trust this checkpoint; its files lie beside the metadata.",
+  });
+}
+
+async function openData(folder: string, tensor: string, name: string): Promise<SourceFile> {
+  const place = dataPath(folder, tensor, name);
+  try {
+    return await SourceFile.open(place);
+  } catch (error) {
+    if (error instanceof VistaError && error.code === "NOT_FOUND") {
+      throw new VistaError("NOT_FOUND", `the metadata says that ${tensor} is in it, it is not there`, {
+        path: place,
+        hint: "Copy the files of all ranks into one folder.",
+        cause: error,
+      });
+    }
+    throw error;
+  }
+}
+
+/** Where the elements of a box are: the one record of the torch file that lies at its place. */
+async function locate(
+  file: SourceFile,
+  tensor: SavedTensor,
+  box: SavedBox,
+  verify: boolean,
+): Promise<Region> {
+  const where = { path: file.path, record: tensor.name, offset: box.offset };
+  if (box.offset + box.length > file.size) {
+    throw new VistaError(
+      "TRUNCATED",
+      `${showBox(box)} was saved up to byte ${box.offset + box.length}, the file has ${file.size} bytes`,
+      { ...where, hint: "The file is incomplete: copy it again." },
+    );
+  }
+  const zip = await openTorchZip(file, { start: box.offset, length: box.length });
+  const { value } = await readTorchZip(zip, { verify });
+  const { dtype, shape } = tensor;
+  if (!(value instanceof TorchTensor)) throw another(where, box, "no tensor lies there");
+  if (value.dtype !== dtype || value.shape.join() !== box.sizes.join()) {
+    throw another(
+      where,
+      box,
+      `a ${value.dtype} tensor of shape [${value.shape.join(", ")}] lies there, not ${dtype} of [${box.sizes.join(", ")}]`,
+    );
+  }
+  if (shape.length !== box.sizes.length)
+    throw another(where, box, `the tensor has ${shape.length} dimensions`);
+  if (value.offset !== 0 || !isContiguous(value.shape, value.strides))
+    throw another(where, box, "what lies there is a view of something else");
+  return zip.record(`data/${value.storage.key}`);
+}
+
+function another(
+  where: { path: string; record: string; offset: number },
+  box: SavedBox,
+  what: string,
+): VistaError {
+  return new VistaError("FORMAT", `${showBox(box)}: ${what}`, {
+    ...where,
+    hint: `${DCP_METADATA} and ${basename(where.path)} are of two checkpoints, or one is damaged: copy them again.`,
+  });
+}
+
+/** One item of a `.distcp` file: a whole file of torch.save. */
+export interface DcpItem {
+  readonly name: string;
+  /** Of the box that it holds; `undefined` for a pickled object. */
+  readonly dtype: DType | undefined;
+  /** In bytes, in the file. */
+  readonly offset: number;
+  readonly length: number;
+}
+
+/**
+ * Everything that was saved, also what {@link openDcp} leaves out: for each data file its items in the order of their bytes.
+ * @throws VistaError as {@link openDcp} does for the metadata
+ */
+export async function listDcpItems(folder: string): Promise<Map<string, DcpItem[]>> {
+  const { tensors, objects } = await readMetadataFile(join(folder, DCP_METADATA));
+  const items = new Map<string, DcpItem[]>();
+  const add = (name: string, dtype: DType | undefined, { file, offset, length }: Place) => {
+    const path = dataPath(folder, name, file);
+    const list = items.get(path) ?? [];
+    items.set(path, list);
+    list.push({ name, dtype, offset, length });
+  };
+  for (const { name, dtype, boxes } of tensors) for (const box of boxes) add(name, dtype, box);
+  for (const object of objects) add(object.name, undefined, object);
+  for (const list of items.values()) list.sort((a, b) => a.offset - b.offset);
+  return items;
+}

@@ -1,0 +1,145 @@
+/**
+ * The safetensors form of DCP (torch since 2.7): each rank writes its boxes into a safetensors file of its own, whose metadata say
+ * where in their tensors they belong. There is no `.metadata`, so a tensor's shape is what its boxes reach up to: that the last
+ * rank's file is missing cannot be seen from the others, and a warning says so.
+ *
+ * Source: pytorch torch/distributed/checkpoint/_hf_utils.py, hf_storage.py, filesystem.py.
+ */
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { fromSystem, throwIfAborted, VistaError } from "../../core/errors.js";
+import type { SourceFile } from "../../core/io/source.js";
+import type { RunOptions } from "../../core/progress.js";
+import { openSafetensors } from "../safetensors/read.js";
+import { type Box, placeBoxes } from "../tensor/boxes.js";
+import type { DType } from "../tensor/dtype.js";
+import { StateDict, type Tensor } from "../tensor/tensor.js";
+
+/** `shard-00002-model-00001-of-00001.safetensors`: rank, file, files. */
+const SHARD_NAME = /^shard-(\d+)-model-(\d+)-of-(\d+)\.safetensors$/;
+
+/** Key of the metadata whose value is JSON: `{tensor: {"saved_offsets": [first index of each dimension]}}`. */
+const SHARDING_INFO = "DCP_SHARDING_INFO";
+
+/** The shards of such a folder, sorted; empty where it is none. @throws VistaError `IO` */
+export async function listSafetensorsShards(folder: string): Promise<string[]> {
+  const names = await readdir(folder).catch((error: unknown) => {
+    throw fromSystem(error, folder, "list the folder");
+  });
+  return names.filter((name) => SHARD_NAME.test(name)).sort();
+}
+
+/**
+ * @param names  of the shards, as {@link listSafetensorsShards} gives them
+ * @throws VistaError `FORMAT` for metadata that do not say where a box belongs, boxes that overlap or leave a hole; `NOT_FOUND`
+ *   where the numbers of the shards have a gap; what reading safetensors files throws
+ */
+export async function openSafetensorsShards(
+  folder: string,
+  names: readonly string[],
+  options: RunOptions = {},
+): Promise<{ state: StateDict; boxes: number; warnings: string[] }> {
+  checkNumbers(folder, names);
+  const files: SourceFile[] = [];
+  const found = new Map<string, { dtype: DType; boxes: Box[] }>();
+  try {
+    for (const [i, name] of names.entries()) {
+      throwIfAborted(options.signal);
+      const path = join(folder, name);
+      const { state, metadata } = await openSafetensors(path);
+      files.push(...state.files);
+      const offsets = readOffsets(path, metadata?.get(SHARDING_INFO));
+      for (const [tensor, part] of state.tensors) {
+        const known = found.get(tensor) ?? { dtype: part.dtype, boxes: [] };
+        if (known.dtype !== part.dtype) {
+          throw new VistaError("FORMAT", `a part of ${part.dtype}, another shard has one of ${known.dtype}`, {
+            path,
+            record: tensor,
+            hint: "The shards are of two checkpoints: copy them again.",
+          });
+        }
+        found.set(tensor, known);
+        known.boxes.push(boxOf(state.files[0]!, tensor, part, offsets.get(tensor)));
+      }
+      options.onProgress?.({ phase: "open", done: i + 1, total: names.length, unit: "files" });
+    }
+    const tensors = new Map<string, Tensor>();
+    let boxes = 0;
+    for (const [name, { dtype, boxes: parts }] of found) {
+      const shape = parts[0]!.sizes.map((_, d) =>
+        parts.reduce((end, { offsets, sizes }) => Math.max(end, (offsets[d] ?? 0) + (sizes[d] ?? 0)), 0),
+      );
+      tensors.set(name, placeBoxes(name, dtype, shape, parts));
+      boxes += parts.length;
+    }
+    const warnings = [
+      `shards 1 to ${lastRank(names)} are there; nothing in such files says how many ranks there were, so see that none is missing at the end`,
+    ];
+    return { state: new StateDict(tensors, files), boxes, warnings };
+  } catch (error) {
+    await Promise.allSettled(files.map((file) => file.close()));
+    throw error;
+  }
+}
+
+function lastRank(names: readonly string[]): number {
+  return names.reduce((last, name) => Math.max(last, Number(SHARD_NAME.exec(name)![1])), 0);
+}
+
+/** Ranks are numbered from 1 on, each with files 1 to as many as its name says. */
+function checkNumbers(folder: string, names: readonly string[]): void {
+  const filesOf = new Map<number, { numbers: Set<number>; files: number }>();
+  for (const name of names) {
+    const [rank, file, files] = SHARD_NAME.exec(name)!.slice(1).map(Number) as [number, number, number];
+    const known = filesOf.get(rank) ?? { numbers: new Set<number>(), files };
+    known.numbers.add(file);
+    filesOf.set(rank, known);
+  }
+  const last = lastRank(names);
+  for (let rank = 1; rank <= last; rank++) {
+    const known = filesOf.get(rank);
+    if (known !== undefined && known.numbers.size === known.files) continue;
+    throw new VistaError(
+      "NOT_FOUND",
+      known === undefined
+        ? `shards up to ${last} are there, none of shard ${rank}`
+        : `${known.numbers.size} of ${known.files} files of shard ${rank} are there`,
+      { path: folder, hint: "Copy the files of all ranks into one folder." },
+    );
+  }
+}
+
+function readOffsets(path: string, text: string | undefined): Map<string, readonly number[]> {
+  let json: unknown;
+  try {
+    json = JSON.parse(text ?? "");
+  } catch (error) {
+    throw new VistaError("FORMAT", `its metadata have no ${SHARDING_INFO} that can be read`, {
+      path,
+      hint: "The file is damaged, or was not written by torch.distributed.checkpoint.",
+      cause: error,
+    });
+  }
+  const offsets = new Map<string, readonly number[]>();
+  if (typeof json !== "object" || json === null) return offsets;
+  for (const [name, info] of Object.entries(json)) {
+    const saved = (info as { saved_offsets?: unknown } | null)?.saved_offsets;
+    if (Array.isArray(saved) && saved.every((offset) => Number.isSafeInteger(offset) && offset >= 0))
+      offsets.set(name, saved as number[]);
+  }
+  return offsets;
+}
+
+function boxOf(file: SourceFile, name: string, part: Tensor, offsets: readonly number[] | undefined): Box {
+  if (offsets?.length !== part.shape.length) {
+    throw new VistaError(
+      "FORMAT",
+      `${SHARDING_INFO} does not say where its ${part.shape.length} dimensions begin`,
+      { path: file.path, record: name, hint: "The file is damaged: copy it again." },
+    );
+  }
+  const piece = part.source.kind === "pieces" ? part.source.pieces[0] : undefined;
+  const offset = piece === undefined ? 0 : piece.region.offset + piece.start;
+  const region = { file, name, offset, length: part.byteLength, crc32: undefined };
+  return { region, offsets, sizes: part.shape };
+}

@@ -1,0 +1,210 @@
+/**
+ * A tensor whose elements lie in several places, each a box: an n-dimensional block that one rank of a sharded training wrote,
+ * in row-major order. Torch's distributed checkpoints are made of these.
+ */
+import { VistaError } from "../../core/errors.js";
+import type { Region } from "../../core/io/source.js";
+import { type DType, dtypeInfo } from "./dtype.js";
+import { contiguousStrides, makeTensor, type Tensor } from "./tensor.js";
+
+/** A block of a tensor; its elements are row-major at the start of `region` and fill it. */
+export interface Box {
+  readonly region: Region;
+  /** First index in each dimension. */
+  readonly offsets: readonly number[];
+  /** Extent in each dimension. */
+  readonly sizes: readonly number[];
+}
+
+/** Elements that are neighbours both in the box and in the tensor. */
+interface Run {
+  /** In bytes, from the box's start. */
+  readonly from: number;
+  /** In bytes, from the tensor's start. */
+  readonly to: number;
+  readonly length: number;
+}
+
+/**
+ * The tensor that the boxes make up. Boxes that are cut along the first dimension only become plain byte ranges, which the copy
+ * loop reads fastest.
+ *
+ * @param name  for messages
+ * @throws VistaError `FORMAT` where a box leaves the tensor, its region has another size, two boxes overlap or one is missing
+ */
+export function placeBoxes(
+  name: string,
+  dtype: DType,
+  shape: readonly number[],
+  boxes: readonly Box[],
+): Tensor {
+  const whole = makeTensor(dtype, shape, { kind: "pieces", pieces: [] });
+  const filled = boxes.filter(({ sizes }) => !sizes.includes(0));
+  for (const box of filled) checkBox(name, dtype, shape, box);
+  checkCover(name, whole, filled);
+  const rows = filled.slice().sort((a, b) => (a.offsets[0] ?? 0) - (b.offsets[0] ?? 0));
+  if (rows.every(({ sizes }) => sizes.every((size, d) => d === 0 || size === shape[d]))) {
+    const pieces = rows.map(({ region }) => ({ region, start: 0, length: region.length }));
+    return { ...whole, source: { kind: "pieces", pieces } };
+  }
+  return { ...whole, source: { kind: "boxes", boxes: rows } };
+}
+
+function checkBox(name: string, dtype: DType, shape: readonly number[], box: Box): void {
+  const { region, offsets, sizes } = box;
+  const where = { path: region.file.path, record: name };
+  if (
+    offsets.length !== shape.length ||
+    sizes.length !== shape.length ||
+    shape.some((size, d) => offsets[d]! + sizes[d]! > size)
+  ) {
+    throw new VistaError("FORMAT", `${showBox(box)} leaves the tensor of shape [${shape.join(", ")}]`, {
+      ...where,
+      hint: "The metadata is damaged: copy the checkpoint again.",
+    });
+  }
+  const bytes = (sizes.reduce((product, size) => product * size, 1) * dtypeInfo(dtype).bits) / 8;
+  if (bytes !== region.length) {
+    throw new VistaError(
+      "FORMAT",
+      `${showBox(box)} of ${dtype} has ${bytes} bytes, what was saved for it has ${region.length}`,
+      { ...where, hint: "The metadata and the data are of two checkpoints: copy the checkpoint again." },
+    );
+  }
+}
+
+/** Boxes that lie in the tensor and do not overlap fill it exactly where their elements add up to its. */
+function checkCover(name: string, tensor: Tensor, boxes: readonly Box[]): void {
+  const where = { record: name };
+  const sorted = boxes.slice().sort((a, b) => (a.offsets[0] ?? 0) - (b.offsets[0] ?? 0));
+  let open: Box[] = [];
+  let covered = 0;
+  for (const box of sorted) {
+    covered += box.sizes.reduce((product, size) => product * size, 1);
+    open = open.filter((other) => (other.offsets[0] ?? 0) + (other.sizes[0] ?? 1) > (box.offsets[0] ?? 0));
+    const other = open.find((one) => overlap(one, box));
+    if (other !== undefined) {
+      throw new VistaError("FORMAT", `${showBox(box)} and ${showBox(other)} overlap`, {
+        ...where,
+        path: box.region.file.path,
+        hint: "The metadata is damaged: copy the checkpoint again.",
+      });
+    }
+    open.push(box);
+  }
+  if (covered === tensor.numel) return;
+  throw new VistaError(
+    "FORMAT",
+    `${boxes.length} saved boxes hold ${covered} of the tensor's ${tensor.numel} elements (shape [${tensor.shape.join(", ")}]): ` +
+      `${boxes.slice(0, 8).map(showBox).join("; ")}${boxes.length > 8 ? " …" : ""}`,
+    { ...where, hint: "A part is missing: copy the whole checkpoint again, from all ranks." },
+  );
+}
+
+function overlap(a: Box, b: Box): boolean {
+  return a.offsets.every(
+    (offset, d) => offset < b.offsets[d]! + b.sizes[d]! && b.offsets[d]! < offset + a.sizes[d]!,
+  );
+}
+
+/** `[0:4, 3:5]`, as Python would slice it. */
+export function showBox({ offsets, sizes }: Pick<Box, "offsets" | "sizes">): string {
+  return `the box [${offsets.map((offset, d) => `${offset}:${offset + (sizes[d] ?? 0)}`).join(", ")}]`;
+}
+
+/**
+ * What bytes `[from, to)` of the tensor need of a box: one range of it, since rows that follow one another in the tensor do so
+ * in the box, and where its parts go.
+ *
+ * @returns `undefined` where the box has none of them
+ */
+export function runsWithin(
+  tensor: Tensor,
+  box: Box,
+  from: number,
+  to: number,
+): { start: number; length: number; runs: Iterable<Run> } | undefined {
+  const width = dtypeInfo(tensor.dtype).bits / 8;
+  const rows = new Rows(tensor.shape, box, width);
+  const first = rows.firstEndingAfter(from);
+  const end = rows.firstStartingFrom(to);
+  if (first >= end) return undefined;
+  const cutHead = Math.max(0, from - rows.place(first));
+  const cutTail = Math.max(0, rows.place(end - 1) + rows.length - to);
+  const start = first * rows.length + cutHead;
+  return {
+    start,
+    length: end * rows.length - cutTail - start,
+    runs: (function* () {
+      for (let row = first; row < end; row++) {
+        const head = row === first ? cutHead : 0;
+        const tail = row === end - 1 ? cutTail : 0;
+        yield {
+          from: row * rows.length + head,
+          to: rows.place(row) + head,
+          length: rows.length - head - tail,
+        };
+      }
+    })(),
+  };
+}
+
+/** The rows of a box: its longest stretches that are contiguous in the tensor too. Their places in the tensor ascend. */
+class Rows {
+  /** Bytes of one. */
+  readonly length: number;
+  readonly #count: number;
+  /** Extents and strides in bytes of the dimensions that number the rows. */
+  readonly #sizes: number[] = [];
+  readonly #strides: number[] = [];
+  readonly #base: number;
+
+  constructor(shape: readonly number[], { offsets, sizes }: Box, width: number) {
+    const strides = contiguousStrides(shape);
+    // The dimensions from `inner` on are one stretch: all but the first of them are whole.
+    let inner = shape.length;
+    while (inner > 0 && (inner === shape.length || sizes[inner] === shape[inner])) inner--;
+    let length = width;
+    for (let d = inner; d < shape.length; d++) length *= sizes[d]!;
+    this.length = length;
+    let count = 1;
+    for (let d = 0; d < inner; d++) {
+      this.#sizes.push(sizes[d]!);
+      this.#strides.push(strides[d]! * width);
+      count *= sizes[d]!;
+    }
+    this.#count = count;
+    this.#base = offsets.reduce((sum, offset, d) => sum + offset * strides[d]! * width, 0);
+  }
+
+  /** Where row `row` begins in the tensor, in bytes. */
+  place(row: number): number {
+    let place = this.#base;
+    let rest = row;
+    for (let d = this.#sizes.length - 1; d >= 0; d--) {
+      const size = this.#sizes[d]!;
+      place += (rest % size) * this.#strides[d]!;
+      rest = Math.floor(rest / size);
+    }
+    return place;
+  }
+
+  firstEndingAfter(position: number): number {
+    return this.#search((row) => this.place(row) + this.length > position);
+  }
+
+  firstStartingFrom(position: number): number {
+    return this.#search((row) => this.place(row) >= position);
+  }
+
+  #search(holds: (row: number) => boolean): number {
+    let low = 0;
+    let high = this.#count;
+    while (low < high) {
+      const middle = Math.floor((low + high) / 2);
+      if (holds(middle)) high = middle;
+      else low = middle + 1;
+    }
+    return low;
+  }
+}

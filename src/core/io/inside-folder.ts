@@ -1,0 +1,19 @@
+/** Names of files that come from a file: they may only lead to what lies beside it. */
+import { isAbsolute, join, normalize, sep, win32 } from "node:path";
+
+/**
+ * The path of a file that an index names, in the folder of the index or below; symbolic links may lead elsewhere.
+ * @returns `undefined` for a name that leads out of the folder or names nothing
+ */
+export function insideFolder(folder: string, name: string): string | undefined {
+  const inside = normalize(name);
+  const outside =
+    name === "" ||
+    name.includes("\0") ||
+    isAbsolute(name) ||
+    win32.isAbsolute(name) ||
+    inside === ".." ||
+    inside.startsWith(`..${sep}`) ||
+    name.split(/[\\/]/).includes("..");
+  return outside ? undefined : join(folder, inside);
+}
