@@ -1,4 +1,5 @@
 /** `vista-ckpt merge`: ZeRO shards → one fp32 state dict. */
+import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { formatCount, plural } from "../../core/cli/format.js";
 import { optimizeLater } from "../../core/cli/optimize.js";
@@ -9,6 +10,7 @@ import { firstNames, VistaError } from "../../core/errors.js";
 import { type Checkpoint, openCheckpoint } from "../open.js";
 import { planCheckpoint, saveCheckpoint } from "../save.js";
 import type { StateDict } from "../tensor/tensor.js";
+import { findCheckpoint } from "../zero/layout.js";
 import type { ZeroInfo } from "../zero/plan.js";
 import { startAhead } from "./ahead.js";
 import type { MergeOptions } from "./merge.js";
@@ -25,6 +27,8 @@ export async function merge(
   const view = await createProgressView(options.quiet ?? false);
   let checkpoint: Checkpoint | undefined;
   try {
+    // The one input of a command that must be a folder: of a file, the ZeRO reader says what to give instead.
+    if ((await stat(folder).catch(() => undefined))?.isFile()) await findCheckpoint(folder, options.tag);
     checkpoint = await openCheckpoint(folder, {
       ...(options.tag === undefined ? {} : { tag: options.tag }),
       excludeFrozen: options.excludeFrozen ?? false,
