@@ -41,8 +41,10 @@ it("the door `vista-ckpt/data` has these names", () => {
       "checkOpenDv",
       "collectStats",
       "encodeIndex",
+      "findYouTubeClips",
       "isVistaError",
       "readIndex",
+      "writeNuScenesAnnotations",
       "writeYouTube",
     ]
   `);

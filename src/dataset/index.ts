@@ -1,5 +1,5 @@
 /**
- * Data: check nuScenes, OpenDV-YouTube and Vista's annotation files, make an index and the annotation file from it, count.
+ * Data: check nuScenes, OpenDV-YouTube and Vista's annotation files, make an index, make annotation files, count.
  *
  * ```ts
  * import { checkNuScenes } from "vista-ckpt/data";
@@ -13,11 +13,23 @@ export { ERROR_CODES, type ErrorCode, isVistaError, VistaError, type Where } fro
 export type { Progress, RunOptions } from "../core/progress.js";
 export { type AnnotationCheckOptions, checkAnnotations } from "./annotations/check.js";
 export {
+  type NuScenesAnnotationOptions,
+  type NuScenesAnnotationResult,
+  writeNuScenesAnnotations,
+} from "./annotations/make/nuscenes.js";
+export type { Skipped } from "./annotations/make/records.js";
+export type { SceneChoice } from "./annotations/make/source.js";
+export {
   type ClipSource,
   writeYouTube,
   type YouTubeOptions,
   type YouTubeResult,
 } from "./annotations/make/youtube.js";
+export {
+  type FindClipsOptions,
+  findYouTubeClips,
+  type SplitChoice,
+} from "./annotations/make/youtube-sources.js";
 export type {
   AnnotationTally,
   Chart,
@@ -53,6 +65,7 @@ export {
   type ImageReport,
 } from "./images/check.js";
 export { type CheckNuScenesOptions, checkNuScenes } from "./nuscenes/check/check.js";
+export type { SplitName } from "./nuscenes/splits.js";
 export { checkOpenDv, type OpenDvCheckOptions } from "./opendv/check.js";
 export { RULES } from "./rules.js";
 export { collectStats, type DataStats, type StatsOptions } from "./stats/stats.js";

@@ -3,7 +3,7 @@ import { existsSync, statSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { VistaError } from "../core/errors.js";
-import { nuScenesVersions } from "./nuscenes/check/check.js";
+import { nuScenesVersions } from "./nuscenes/read/versions.js";
 import { findOpenDvRoot } from "./opendv/root.js";
 
 export type DataKind = "nuscenes" | "opendv" | "annotations";

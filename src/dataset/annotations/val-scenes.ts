@@ -2,24 +2,17 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { readRows } from "../json/rows.js";
+import { officialScenes } from "../nuscenes/splits.js";
 
-/** Numbers of the 150 validation scenes of nuScenes (`utils/splits.py` of the devkit; the mini split has two of them). */
-const VALIDATION: readonly (readonly [from: number, to: number])[] = [
-  [3, 3], [12, 18], [35, 36], [38, 39], [92, 110], [221, 221], [268, 278], [329, 332], [344, 346],
-  [519, 524], [552, 565], [625, 627], [629, 630], [632, 638], [770, 771], [775, 775], [777, 778],
-  [780, 784], [794, 800], [802, 802], [904, 917], [919, 931], [962, 963], [966, 969], [971, 972],
-  [1059, 1073],
-]; // biome-ignore format: a table of ranges
+/** The validation split; the mini split's two are among them. */
+const VALIDATION = officialScenes("val");
 
 /** Camera and lidar of one sample are some tens of milliseconds apart. */
 const SLACK_US = 100_000;
 const FILE_NAME = /([^/]+)__CAM_FRONT__([0-9]{16})\.jpg$/;
 
 export function isValidationScene(name: string): boolean {
-  const match = /^scene-([0-9]{4})$/.exec(name);
-  if (match === null) return false;
-  const number = Number(match[1]);
-  return VALIDATION.some(([from, to]) => number >= from && number <= to);
+  return VALIDATION.has(name);
 }
 
 /** Validation scenes of a set by log: name, and time of the first and last sample in microseconds. */

@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import type { CommandContext } from "../../core/cli/program.js";
+import { addAnnosNuScenesCommand } from "./annos-nuscenes.js";
 import { addAnnosYouTubeCommand } from "./annos-youtube.js";
 
 /** `vista-data annos …`: the commands that make annotation files, each in a file of its own. */
@@ -7,5 +8,6 @@ export function addAnnosCommand(program: Command, context: CommandContext): void
   const annos = program
     .command("annos")
     .description("make the annotation files that Vista and its successors train on, from the data itself");
+  addAnnosNuScenesCommand(annos, context);
   addAnnosYouTubeCommand(annos, context);
 }

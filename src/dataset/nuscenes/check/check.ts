@@ -1,11 +1,11 @@
 /** The check of a nuScenes root: tables, then files, then a closer look at some of them. */
 import { existsSync } from "node:fs";
-import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { throwIfAborted, VistaError } from "../../../core/errors.js";
 import type { Check, CheckOptions, CheckSummary, Coverage, Finding } from "../../finding.js";
 import { loadTables, type Tables } from "../read/load-tables.js";
+import { nuScenesVersions } from "../read/versions.js";
 import { chainFindings, excluded } from "./chain-findings.js";
 import { lookFindings } from "./file-contents.js";
 import { type FileList, fileFindings } from "./files.js";
@@ -43,19 +43,6 @@ export function checkNuScenes(root: string, options: CheckNuScenesOptions = {}):
     samples: [],
   };
   return { summary, [Symbol.asyncIterator]: () => run(root, options, summary) };
-}
-
-/** Names of the versions in a root, mini first, then trainval, then test, then others. */
-export async function nuScenesVersions(root: string): Promise<string[]> {
-  const entries = await readdir(root).catch(() => []);
-  const order = ["v1.0-mini", "v1.0-trainval", "v1.0-test"];
-  const rank = (name: string) => (order.includes(name) ? order.indexOf(name) : order.length);
-  return entries
-    .filter((name) => /^v\d+\.\d+/.test(name) && existsSync(join(root, name)))
-    .filter((name) =>
-      ["sample_data", "scene", "sample"].some((table) => existsSync(join(root, name, `${table}.json`))),
-    )
-    .sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
 }
 
 async function* run(

@@ -51,15 +51,26 @@ export interface Tables {
   unreadable: Map<TableName, string>;
 }
 
+export interface LoadOptions extends RunOptions {
+  /** Only these tables; of keys into the others nothing is known. Default: all. */
+  only?: readonly TableName[];
+  /**
+   * For those who follow keys rather than check them: `sampleData.egoPose` is kept, `sampleData.prev` and `lostPoses` are
+   * left out. Default false.
+   */
+  keepPoseKeys?: boolean;
+}
+
 /**
  * Loads what there is in `folder`.
  *
  * @throws VistaError `ABORTED`
  */
-export async function loadTables(folder: string, options: RunOptions): Promise<Tables> {
+export async function loadTables(folder: string, options: LoadOptions): Promise<Tables> {
   const tables: Tables = { folder, small: {}, missing: [], unreadable: new Map() };
   const present: TableName[] = [];
   for (const name of [...REQUIRED_TABLES, ...LABEL_TABLES]) {
+    if (options.only !== undefined && !options.only.includes(name)) continue;
     if (existsSync(join(folder, `${name}.json`))) present.push(name);
     else if (!(LABEL_TABLES as readonly string[]).includes(name)) tables.missing.push(name);
   }
@@ -162,7 +173,8 @@ export async function loadTables(folder: string, options: RunOptions): Promise<T
           SampleData["lostPoses"]
         >;
       };
-      queue.push(links("prev", data.prevWords), links("next", data.nextWords), poses);
+      queue.push(links("next", data.nextWords));
+      if (!options.keepPoseKeys) queue.push(links("prev", data.prevWords), poses);
     });
     const others = async () => {
       const [poses, boxes] = [await egoPose, await loadInto<Annotations>(1, annotations)];
@@ -173,7 +185,10 @@ export async function loadTables(folder: string, options: RunOptions): Promise<T
     };
     await settleAll([loadedData.then(() => drain(0)), others()]);
     const data = tables.sampleData;
-    if (data !== undefined) data.prevWords = data.nextWords = data.egoPose = new Uint32Array(0);
+    if (data !== undefined) {
+      data.prevWords = data.nextWords = new Uint32Array(0);
+      if (!options.keepPoseKeys) data.egoPose = new Uint32Array(0);
+    }
   } finally {
     await settleAll(threads?.map((thread) => thread.close()) ?? []);
   }

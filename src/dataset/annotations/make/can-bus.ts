@@ -1,0 +1,82 @@
+/** Speed and steering angle of key frames, from the CAN bus messages of a scene. */
+import { join } from "node:path";
+import { fromSystem, isSystemError, VistaError } from "../../../core/errors.js";
+import { readRegular } from "../../../core/io/regular.js";
+import { INCOMPLETE, JsonSyntaxError, parseValue, skipSpace, skipValue } from "../../json/validate.js";
+import { kindOf } from "../../nuscenes/read/field-types.js";
+
+/** The `vehicle_monitor` messages of a scene, in the order of their file. */
+export interface VehicleMonitor {
+  path: string;
+  messages: readonly unknown[];
+}
+
+/**
+ * @param root  the folder that holds `can_bus`
+ * @returns undefined where the scene has no messages
+ * @throws VistaError `FORMAT` where the file is no list, `IO`
+ */
+export async function readVehicleMonitor(root: string, scene: string): Promise<VehicleMonitor | undefined> {
+  // A scene's name is part of a file's: one with a slash has none.
+  if (/[/\\\0]/.test(scene)) return undefined;
+  const path = join(root, "can_bus", `${scene}_vehicle_monitor.json`);
+  let bytes: Buffer;
+  try {
+    bytes = await readRegular(path);
+  } catch (error) {
+    if (isSystemError(error) && (error.code === "ENOENT" || error.code === "ENOTDIR")) return undefined;
+    throw fromSystem(error, path, "read the CAN bus messages");
+  }
+  const messages = parse(bytes, path);
+  if (!Array.isArray(messages)) {
+    throw new VistaError("FORMAT", `is ${kindOf(messages)}, not a list of messages`, { path, hint: HINT });
+  }
+  return messages.length === 0 ? undefined : { path, messages };
+}
+
+const HINT = "Unpack the scene's file from can_bus.zip again.";
+
+function parse(bytes: Buffer, path: string): unknown {
+  const bad = (reason: string, offset: number) =>
+    new VistaError("FORMAT", reason, { path, offset, hint: HINT });
+  try {
+    const start = skipSpace(bytes, 0, bytes.length);
+    const end = skipValue(bytes, start, bytes.length);
+    if (end === INCOMPLETE) throw bad("the file ends before its JSON does", bytes.length);
+    const after = skipSpace(bytes, end, bytes.length);
+    if (after < bytes.length) throw bad("more text after the JSON", after);
+    return parseValue(bytes, start, end);
+  } catch (error) {
+    if (error instanceof JsonSyntaxError) throw bad(`not JSON: ${error.message}`, error.at);
+    throw error;
+  }
+}
+
+/**
+ * The message of a moment, as Vista's authors look for it: from the first on, while each is strictly nearer in time than the
+ * one before. Where messages are out of order that is not the nearest of all.
+ *
+ * @param timestamp  of the sample, in microseconds
+ * @returns speed in km/h and steering angle in degrees
+ * @throws VistaError `FORMAT` where a message that is looked at lacks its time, or the one that is found its figures
+ */
+export function motionAt(
+  { path, messages }: VehicleMonitor,
+  timestamp: number,
+): { speed: number; angle: number } {
+  const figure = (index: number, key: string): number => {
+    const value = (messages[index] as Record<string, unknown> | null)?.[key];
+    if (typeof value === "number" && Number.isFinite(value)) return value;
+    const what = value === undefined ? "is missing" : `is ${kindOf(value)}, not a number`;
+    throw new VistaError("FORMAT", `"${key}" ${what}`, { path, record: `message ${index}`, hint: HINT });
+  };
+  let found = 0;
+  let least = Number.POSITIVE_INFINITY;
+  for (let i = 0; i < messages.length; i++) {
+    const distance = Math.abs(figure(i, "utime") - timestamp);
+    if (!(distance < least)) break;
+    least = distance;
+    found = i;
+  }
+  return { speed: figure(found, "vehicle_speed"), angle: figure(found, "steering") };
+}

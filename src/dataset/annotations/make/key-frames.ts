@@ -1,0 +1,124 @@
+/** Which rows of sample_data are a sample's key frames of CAM_FRONT and LIDAR_TOP. */
+import { VistaError } from "../../../core/errors.js";
+import type { Tables } from "../../nuscenes/read/load-tables.js";
+import { FLAG, LINK } from "../../nuscenes/read/table-state.js";
+import { rowOf } from "../../nuscenes/read/tables.js";
+import { CHECK_HINT, type NeededRows } from "./needed-rows.js";
+
+export const CHANNELS = ["CAM_FRONT", "LIDAR_TOP"] as const;
+export type Channel = (typeof CHANNELS)[number];
+
+/** Of a calibrated sensor whose channel cannot be told. */
+const UNKNOWN = -1;
+const OTHER = CHANNELS.length;
+
+export class KeyFrames {
+  /** Samples with more than one key frame of a channel; the last in the table counts, as in nuscenes-devkit. */
+  repeated = 0;
+  readonly #rows: Int32Array[];
+  readonly #channels: Int8Array;
+  readonly #tables: Tables;
+  readonly #data: NeededRows;
+  /** Rows that do not say whether they are key frames. */
+  readonly #unflagged = new Set<number>();
+  #suspects: number[] | undefined;
+
+  constructor(tables: Tables, data: NeededRows) {
+    this.#tables = tables;
+    this.#data = data;
+    const { sample, calibrated_sensor, sensor } = tables.small;
+    this.#channels = Int8Array.from(calibrated_sensor!.values, (row) => {
+      const channel = sensor!.values[rowOf(sensor!, row.sensor_token)]?.channel;
+      if (typeof channel !== "string") return UNKNOWN;
+      const at = (CHANNELS as readonly string[]).indexOf(channel);
+      return at === -1 ? OTHER : at;
+    });
+    const { flags, sample: samples, sensor: sensors, problems, offset } = tables.sampleData!;
+    for (const { message, offset: at } of problems) {
+      if (message.startsWith('field "is_key_frame"')) this.#unflagged.add(rowAt(offset, at));
+    }
+    this.#rows = CHANNELS.map(() => new Int32Array(sample!.values.length).fill(LINK.none));
+    for (let row = 0; row < flags.length; row++) {
+      if ((flags[row]! & FLAG.keyFrame) === 0 || samples[row]! < 0) continue;
+      const rows = this.#rows[this.#channel(sensors[row]!)];
+      if (rows === undefined) continue;
+      if (rows[samples[row]!] !== LINK.none) this.repeated++;
+      rows[samples[row]!] = row;
+    }
+  }
+
+  /**
+   * The row of sample_data, or undefined where the sample has none.
+   *
+   * @throws VistaError `FORMAT` where a damaged row may be the one
+   */
+  find(sample: number, channel: Channel): number | undefined {
+    const row = this.#rows[CHANNELS.indexOf(channel)]![sample]!;
+    if (row >= 0) return row;
+    this.#refuseSuspects(sample, CHANNELS.indexOf(channel));
+    return undefined;
+  }
+
+  /** @throws VistaError `FORMAT` where the row does not say */
+  isKeyFrame(row: number): boolean {
+    if (this.#unflagged.has(row)) this.#data.read(row, ["is_key_frame"]);
+    return (this.#tables.sampleData!.flags[row]! & FLAG.keyFrame) !== 0;
+  }
+
+  #channel(sensor: number): number {
+    return sensor < 0 ? UNKNOWN : this.#channels[sensor]!;
+  }
+
+  /** Throws for a row that lacks what says whose key frame it is, and may be the one that is looked for. */
+  #refuseSuspects(sample: number, channel: number): void {
+    const { sample: samples, sensor: sensors, problems, moreProblems } = this.#tables.sampleData!;
+    const noRow = problems.find(({ message }) => message.startsWith("the row is"));
+    if (noRow !== undefined) throw this.#data.errorAt(noRow.offset, noRow.message);
+    this.#suspects ??= this.#findSuspects();
+    for (const row of this.#suspects) {
+      if (!hasNoSample(samples[row]!) && samples[row] !== sample) continue;
+      const own = this.#channel(sensors[row]!);
+      if (own !== UNKNOWN && own !== channel) continue;
+      this.#data.read(row, ["is_key_frame", "sample_token", "calibrated_sensor_token"]);
+      throw this.#data.error(
+        row,
+        "its channel is not known: the calibrated_sensor or its sensor is not there",
+      );
+    }
+    if (moreProblems > 0) {
+      throw new VistaError("FORMAT", `has ${problems.length + moreProblems} damaged rows`, {
+        path: this.#data.path,
+        hint: CHECK_HINT,
+      });
+    }
+  }
+
+  /** Rows that may be key frames and do not say of which sample or channel, or do not say whether they are. */
+  #findSuspects(): number[] {
+    const { flags, sample: samples, sensor: sensors } = this.#tables.sampleData!;
+    const rows: number[] = [];
+    for (let row = 0; row < flags.length; row++) {
+      const isKey = (flags[row]! & FLAG.keyFrame) !== 0;
+      const isLost = hasNoSample(samples[row]!) || this.#channel(sensors[row]!) === UNKNOWN;
+      if ((isKey && isLost) || this.#unflagged.has(row)) rows.push(row);
+    }
+    return rows;
+  }
+}
+
+/** A sample's token that names no row is still not that of another sample. */
+function hasNoSample(sample: number): boolean {
+  return sample === LINK.unusable || sample === LINK.none;
+}
+
+/** The row that starts at this byte, which is one. */
+function rowAt(offsets: Float64Array, offset: number): number {
+  let low = 0;
+  let high = offsets.length - 1;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (offsets[middle]! < offset) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}

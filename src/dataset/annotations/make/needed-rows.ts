@@ -1,0 +1,103 @@
+/**
+ * Rows of tables that something is made from: each is looked at when it is needed, and what is wrong with it is an error that
+ * names it. Nobody looks at the others.
+ */
+import { join } from "node:path";
+import { fromSystem, VistaError } from "../../../core/errors.js";
+import { describeProblem } from "../../nuscenes/read/field-types.js";
+import type { Tables } from "../../nuscenes/read/load-tables.js";
+import { type FieldType, SCHEMA, type TableName } from "../../nuscenes/read/schema.js";
+import { FLAG, type TableState } from "../../nuscenes/read/table-state.js";
+import { type Row, RowText, type SmallTable } from "../../nuscenes/read/tables.js";
+
+export const CHECK_HINT =
+  "`vista-data check` names every row like it; unpack the tables from their archive again.";
+
+/** The rows of one table, small or large. */
+export class NeededRows {
+  readonly path: string;
+  readonly state: TableState;
+  readonly #name: TableName;
+  readonly #small: SmallTable | undefined;
+  readonly #flags: Uint8Array | undefined;
+  readonly #twins: ReadonlySet<number>;
+  #text: RowText | undefined;
+
+  /** @throws VistaError `NOT_FOUND`, `IO`, `FORMAT` where the table is not there or not whole */
+  constructor(tables: Tables, name: TableName) {
+    this.path = join(tables.folder, `${name}.json`);
+    this.#name = name;
+    if (tables.missing.includes(name)) {
+      throw new VistaError("NOT_FOUND", "the table is not there", { path: this.path, hint: CHECK_HINT });
+    }
+    const refused = tables.unreadable.get(name);
+    if (refused !== undefined)
+      throw new VistaError("IO", `cannot read the table: ${refused}`, { path: this.path });
+    this.#small = tables.small[name];
+    this.#flags = name === "sample_data" ? tables.sampleData?.flags : undefined;
+    this.state = (this.#small ?? (name === "sample_data" ? tables.sampleData : tables.egoPose))!;
+    const { error, duplicates, moreDuplicates } = this.state;
+    if (error !== undefined) {
+      const { offset, reason } = error;
+      throw new VistaError("FORMAT", `not JSON: ${reason}`, { path: this.path, offset, hint: CHECK_HINT });
+    }
+    if (moreDuplicates > 0) {
+      const all = duplicates.length + moreDuplicates;
+      throw new VistaError("FORMAT", `${all} rows have the token of another row`, {
+        path: this.path,
+        hint: CHECK_HINT,
+      });
+    }
+    this.#twins = new Set(duplicates.flat());
+  }
+
+  /**
+   * The row, of which the fields named are as the schema has them.
+   *
+   * @throws VistaError `FORMAT`
+   */
+  read(row: number, fields: readonly string[]): Row {
+    const values = this.#small?.values[row] ?? this.#readAt(row);
+    if (this.#isUnnamed(row)) throw this.error(row, "the row has no token");
+    if (this.#twins.has(row)) throw this.error(row, "two rows have this token");
+    for (const field of fields) {
+      const type = SCHEMA[this.#name].fields[field] as FieldType;
+      const problem = describeProblem(field, type, values[field]);
+      if (problem !== undefined) throw this.error(row, problem);
+    }
+    return values;
+  }
+
+  /** An error about a row. */
+  error(row: number, what: string): VistaError {
+    const { token } = this.#small?.values[row] ?? this.#readAt(row);
+    return this.errorAt(this.state.offset[row]!, what, token);
+  }
+
+  /** An error about a row that was left out of the columns. */
+  errorAt(offset: number, what: string, token?: unknown): VistaError {
+    const record = typeof token === "string" && token !== "" ? { record: `${this.#name} ${token}` } : {};
+    return new VistaError("FORMAT", what, { path: this.path, ...record, offset, hint: CHECK_HINT });
+  }
+
+  close(): void {
+    this.#text?.close();
+  }
+
+  #readAt(row: number): Row {
+    try {
+      this.#text ??= new RowText(this.path);
+      return this.#text.at(this.state.offset[row]!);
+    } catch (error) {
+      throw fromSystem(error, this.path, "read the table");
+    }
+  }
+
+  #isUnnamed(row: number): boolean {
+    if (this.#small !== undefined) {
+      const { token } = this.#small.values[row]!;
+      return typeof token !== "string" || token === "";
+    }
+    return this.#flags !== undefined && (this.#flags[row]! & FLAG.noToken) !== 0;
+  }
+}

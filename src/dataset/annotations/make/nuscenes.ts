@@ -1,0 +1,181 @@
+/** `writeNuScenesAnnotations`: nuScenes.json and nuScenes_val.json of Vista, from the tables and the CAN bus. */
+import { join } from "node:path";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { fromSystem, throwIfAborted, VistaError } from "../../../core/errors.js";
+import { AtomicFile, type OutputOptions, prepareOutput } from "../../../core/io/output.js";
+import type { RunOptions } from "../../../core/progress.js";
+import { loadTables } from "../../nuscenes/read/load-tables.js";
+import { hasGoal, type NuScenesRecord } from "../nuscenes-rows.js";
+import { pythonFloat, pythonList, pythonString } from "./python-json.js";
+import { COMMAND, checkRecordOptions, RECORD_TABLES, RecordMaker, type Skipped } from "./records.js";
+import { findNuScenes, type SceneChoice, sceneCount, sceneFilter } from "./source.js";
+
+export interface NuScenesAnnotationOptions extends RunOptions, OutputOptions {
+  /** Scenes that records are made of: an official split, `all`, or names. Default `train`. */
+  split?: SceneChoice;
+  /** Folder of the tables, `v1.0-mini` say. Default: the one that is there, or of several the one that the split is of. */
+  version?: string;
+  /** Frames of a clip, at 12 Hz. Default 25, as Vista's loader takes. */
+  clip?: number;
+  /** Samples of a clip, at 2 Hz: points of the trajectory. Default 5. */
+  keyFrames?: number;
+}
+
+export interface NuScenesAnnotationResult {
+  version: string;
+  records: number;
+  bytes: number;
+  /** Scenes of the split that are in the tables, and how many the split has (the same number for `all`). */
+  scenes: number;
+  scenesWanted: number;
+  /** Samples of those scenes, and those that started no record, by reason. */
+  samples: number;
+  skipped: Skipped;
+  /** Scenes with records but without CAN bus messages, by name, and their records: `speed` and `angle` are empty there. */
+  noCanBus: { scenes: string[]; records: number };
+  /** How often each command occurs. */
+  commands: Record<keyof typeof COMMAND, number>;
+  /** Records with speed and angle. */
+  speeds: number;
+  /** Records whose goal is in front of the camera and inside the picture. */
+  goals: number;
+  /** Samples with two key frames of CAM_FRONT or LIDAR_TOP: the last in the table counts, as in nuscenes-devkit. */
+  repeatedKeyFrames: number;
+}
+
+const FLUSH = 4 << 20;
+
+/**
+ * Writes Vista's annotation file for nuScenes, or any data in its form: a JSON list of records with `frames`, `traj`, `cmd`,
+ * `speed`, `angle`, `goal`, `z`, in the order of scene tokens and times.
+ *
+ * @param root  a nuScenes root (with `v1.0-…` and, for speed and angle, `can_bus`), or a Vista root with `data/nuscenes`
+ * @param path  of the file, whose folder exists
+ * @throws VistaError `FORMAT` where a row that a record needs is damaged or not there (it is named; other rows do not matter),
+ *   `INCOMPLETE` where no record could be made, `NOT_FOUND`, `AMBIGUOUS`, `EXISTS`, `NO_SPACE`, `IO`, `ABORTED`
+ */
+export async function writeNuScenesAnnotations(
+  root: string,
+  path: string,
+  options: NuScenesAnnotationOptions = {},
+): Promise<NuScenesAnnotationResult> {
+  const { split = "train", clip = 25, keyFrames = 5, signal, onProgress } = options;
+  checkRecordOptions({ clip, keyFrames });
+  const target = await prepareOutput(path, 0, options);
+  const source = await findNuScenes(root, options.version, split);
+  const folder = join(source.root, source.version);
+  const tables = await loadTables(folder, {
+    only: RECORD_TABLES,
+    keepPoseKeys: true,
+    ...(signal === undefined ? {} : { signal }),
+    ...(onProgress === undefined ? {} : { onProgress }),
+  });
+  const maker = new RecordMaker(source.root, tables, { clip, keyFrames });
+  const file = await AtomicFile.create(target, options);
+  try {
+    const scenes = maker.wantedScenes(sceneFilter(split));
+    const result = emptyResult(
+      source.version,
+      scenes.length,
+      sceneCount(split) ?? scenes.length,
+      maker.skipped,
+    );
+    const total = scenes.reduce((sum, { samples }) => sum + samples.length, 0);
+    let text = "[";
+    const flush = async () => {
+      throwIfAborted(signal);
+      const bytes = Buffer.from(text);
+      await file.handle.writeFile(bytes);
+      result.bytes += bytes.length;
+      text = "";
+    };
+    for (const scene of scenes) {
+      const before = result.records;
+      let withMotion = false;
+      for await (const record of maker.recordsOf(scene, signal)) {
+        text += `${result.records === 0 ? "" : ","}\n${formatRecord(record)}`;
+        count(result, record);
+        withMotion ||= record.speed.length > 0;
+        if (text.length > FLUSH) await flush();
+      }
+      if (!withMotion && result.records > before) {
+        result.noCanBus.scenes.push(scene.name);
+        result.noCanBus.records += result.records - before;
+      }
+      result.samples += scene.samples.length;
+      onProgress?.({ phase: "make records", done: result.samples, total, unit: "rows" });
+      await nextTurn();
+    }
+    if (result.records === 0) throw nothingMade(folder, result);
+    text += "\n]\n";
+    await flush();
+    result.repeatedKeyFrames = maker.repeatedKeyFrames;
+    await file.commit();
+    return result;
+  } catch (error) {
+    await file.discard();
+    throw fromSystem(error, path, "write the annotation file");
+  } finally {
+    maker.close();
+  }
+}
+
+function emptyResult(
+  version: string,
+  scenes: number,
+  scenesWanted: number,
+  skipped: Skipped,
+): NuScenesAnnotationResult {
+  return {
+    version,
+    records: 0,
+    bytes: 0,
+    scenes,
+    scenesWanted,
+    samples: 0,
+    skipped,
+    noCanBus: { scenes: [], records: 0 },
+    commands: { right: 0, left: 0, stop: 0, forward: 0 },
+    speeds: 0,
+    goals: 0,
+    repeatedKeyFrames: 0,
+  };
+}
+
+function count(result: NuScenesAnnotationResult, record: NuScenesRecord): void {
+  result.records++;
+  for (const name of Object.keys(COMMAND) as (keyof typeof COMMAND)[]) {
+    if (COMMAND[name] === record.cmd) result.commands[name]++;
+  }
+  if (record.speed.length > 0) result.speeds++;
+  if (hasGoal(record)) result.goals++;
+}
+
+function nothingMade(folder: string, { scenes, samples, skipped }: NuScenesAnnotationResult): VistaError {
+  const { endOfScene, chainTooShort, noKeyFrame } = skipped;
+  const what =
+    scenes === 0
+      ? "no scene of the split is in the tables: there is no record to write"
+      : `none of ${samples} samples starts a record (${endOfScene} near the end of their scene, ${chainTooShort} with too few frames, ${noKeyFrame} without a key frame where one is needed)`;
+  return new VistaError("INCOMPLETE", what, {
+    path: folder,
+    hint: scenes === 0 ? "Name another --split or --version." : "`vista-data check` says what is missing.",
+  });
+}
+
+/** As Python's `json.dump(records, file, indent=4)` has it within the list. */
+function formatRecord({ frames, traj, cmd, speed, angle, goal, z }: NuScenesRecord): string {
+  const inset = "        ";
+  const list = (values: readonly number[]) => pythonList(values.map(pythonFloat), inset);
+  return [
+    "    {",
+    `${inset}"frames": ${pythonList(frames.map(pythonString), inset)},`,
+    `${inset}"traj": ${list(traj)},`,
+    `${inset}"cmd": ${cmd},`,
+    `${inset}"speed": ${list(speed)},`,
+    `${inset}"angle": ${list(angle)},`,
+    `${inset}"goal": ${list(goal)},`,
+    `${inset}"z": ${pythonFloat(z)}`,
+    "    }",
+  ].join("\n");
+}

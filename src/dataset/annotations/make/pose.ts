@@ -1,0 +1,94 @@
+/**
+ * Rigid poses in float64, in the order of operations of nuscenes-devkit (`transform_matrix`) and pyquaternion, so that results
+ * differ from theirs by rounding only.
+ */
+
+/** 4 × 4, row by row. */
+export type Matrix = readonly number[];
+
+/** w, x, y, z. */
+export type Quaternion = readonly number[];
+
+/** As tables have it: where the inner frame lies in the outer one. */
+export type Pose = readonly [translation: readonly number[], rotation: Quaternion];
+
+/** What pyquaternion takes for a length of 1: the square within this of it. */
+const UNIT = 1e-14;
+
+function dot4(a: readonly number[], b: readonly number[]): number {
+  return a[0]! * b[0]! + a[1]! * b[1]! + a[2]! * b[2]! + a[3]! * b[3]!;
+}
+
+/** Of length 1, as `Quaternion._normalise` makes it; one that is already is left as it is. */
+export function normalised(q: Quaternion): Quaternion {
+  const square = dot4(q, q);
+  if (Math.abs(1 - square) < UNIT) return q;
+  const length = Math.sqrt(square);
+  return q.map((value) => value / length);
+}
+
+/** The 3 × 3 rotation of a quaternion, row by row: the product of its two matrices of multiplication, without the real part. */
+function rotationMatrix(rotation: Quaternion): number[] {
+  const [w, x, y, z] = normalised(rotation) as [number, number, number, number];
+  const left = [
+    [x, w, -z, y],
+    [y, z, w, -x],
+    [z, -y, x, w],
+  ];
+  const right = [
+    [x, w, z, -y],
+    [y, -z, w, x],
+    [z, y, -x, w],
+  ];
+  return left.flatMap((row) => right.map((column) => dot4(row, column)));
+}
+
+/** The transform of a row with `translation` and `rotation`: outer ← inner. */
+export function transform(translation: readonly number[], rotation: Quaternion): Matrix {
+  const m = rotationMatrix(rotation);
+  const row = (i: number) => [m[3 * i]!, m[3 * i + 1]!, m[3 * i + 2]!, translation[i]!];
+  return [...row(0), ...row(1), ...row(2), 0, 0, 0, 1];
+}
+
+/** The transform back: inner ← outer. */
+export function inverseTransform(translation: readonly number[], rotation: Quaternion): Matrix {
+  const m = rotationMatrix(rotation);
+  const [x, y, z] = translation.map((value) => -value) as [number, number, number];
+  const row = (i: number) => {
+    const [a, b, c] = [m[i]!, m[3 + i]!, m[6 + i]!];
+    return [a, b, c, a * x + b * y + c * z];
+  };
+  return [...row(0), ...row(1), ...row(2), 0, 0, 0, 1];
+}
+
+/** A point of the outer frame as the inner one has it: moved first, then turned, which loses less of large coordinates. */
+export function toInner(
+  translation: readonly number[],
+  rotation: Quaternion,
+  point: readonly number[],
+): [x: number, y: number, z: number] {
+  const m = rotationMatrix(rotation);
+  const moved = point.map((value, i) => value - translation[i]!) as [number, number, number];
+  const turned = (i: number) => m[i]! * moved[0] + m[3 + i]! * moved[1] + m[6 + i]! * moved[2];
+  return [turned(0), turned(1), turned(2)];
+}
+
+/** a · b */
+export function multiply(a: Matrix, b: Matrix): Matrix {
+  const out = new Array<number>(16);
+  for (let i = 0; i < 4; i++) {
+    for (let j = 0; j < 4; j++) {
+      out[4 * i + j] =
+        a[4 * i]! * b[j]! +
+        a[4 * i + 1]! * b[4 + j]! +
+        a[4 * i + 2]! * b[8 + j]! +
+        a[4 * i + 3]! * b[12 + j]!;
+    }
+  }
+  return out;
+}
+
+/** The last column: where the inner frame's origin lies in the outer one. */
+export function originOf(matrix: Matrix): [x: number, y: number, z: number] {
+  return [matrix[3]!, matrix[7]!, matrix[11]!];
+}

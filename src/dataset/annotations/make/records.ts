@@ -1,0 +1,316 @@
+/**
+ * Records of nuScenes.json from the tables, by the rules of Vista's authors (their script in Vista issue 30, and what they say in
+ * issues 25, 31 and 32). `docs/annotations.md` lists the rules.
+ */
+import { throwIfAborted, VistaError } from "../../../core/errors.js";
+import { kindOf } from "../../nuscenes/read/field-types.js";
+import type { Tables } from "../../nuscenes/read/load-tables.js";
+import { LINK } from "../../nuscenes/read/table-state.js";
+import { type Row, rowOf } from "../../nuscenes/read/tables.js";
+import { TokenTable } from "../../nuscenes/read/tokens.js";
+import type { NuScenesRecord } from "../nuscenes-rows.js";
+import { motionAt, readVehicleMonitor, type VehicleMonitor } from "./can-bus.js";
+import { projectGoal } from "./goal.js";
+import { KeyFrames } from "./key-frames.js";
+import { NeededRows } from "./needed-rows.js";
+import { inverseTransform, type Matrix, multiply, originOf, type Pose, transform } from "./pose.js";
+
+/** Frames from one key frame to the next, where none is missing. */
+const FRAMES_PER_KEY_FRAME = 6;
+/** Metres to a side, and forward, from which on the car turns or moves. */
+const TURN = 2;
+const MOVE = 2;
+export const COMMAND = { right: 0, left: 1, stop: 2, forward: 3 } as const;
+
+/** Tables that records are made from. */
+export const RECORD_TABLES = [
+  "scene",
+  "sample",
+  "sensor",
+  "calibrated_sensor",
+  "sample_data",
+  "ego_pose",
+] as const;
+
+/** A scene that is wanted, with its samples in the order of time. */
+export interface WantedScene {
+  name: string;
+  token: string;
+  /** Rows of sample. */
+  samples: number[];
+}
+
+/** How many samples started no record. */
+export interface Skipped {
+  /** Too few samples follow in the scene. */
+  endOfScene: number;
+  /** CAM_FRONT's chain ends before the clip does. */
+  chainTooShort: number;
+  /** The sample has no key frame of CAM_FRONT, or a frame of the clip is not the key frame that it has to be. */
+  noKeyFrame: number;
+}
+
+export interface RecordOptions {
+  /** Frames of a clip. */
+  clip: number;
+  /** Samples of a clip. */
+  keyFrames: number;
+}
+
+/** A command from the last point of a trajectory, metres to the left and forward. */
+export function commandOf(left: number, forward: number): number {
+  if (left >= TURN) return COMMAND.left;
+  if (left <= -TURN) return COMMAND.right;
+  return forward <= MOVE ? COMMAND.stop : COMMAND.forward;
+}
+
+export class RecordMaker {
+  readonly skipped: Skipped = { endOfScene: 0, chainTooShort: 0, noKeyFrame: 0 };
+  readonly #root: string;
+  readonly #tables: Tables;
+  readonly #options: RecordOptions;
+  readonly #scenes: NeededRows;
+  readonly #samples: NeededRows;
+  readonly #sensors: NeededRows;
+  readonly #data: NeededRows;
+  readonly #poses: NeededRows;
+  readonly #poseTable: TokenTable;
+  readonly #keyFrames: KeyFrames;
+
+  /** @param root  the folder that holds `can_bus` */
+  constructor(root: string, tables: Tables, options: RecordOptions) {
+    this.#root = root;
+    this.#tables = tables;
+    this.#options = options;
+    this.#scenes = new NeededRows(tables, "scene");
+    this.#samples = new NeededRows(tables, "sample");
+    this.#sensors = new NeededRows(tables, "calibrated_sensor");
+    new NeededRows(tables, "sensor");
+    this.#data = new NeededRows(tables, "sample_data");
+    this.#poses = new NeededRows(tables, "ego_pose");
+    this.#poseTable = new TokenTable(this.#poses.state.table);
+    this.#keyFrames = new KeyFrames(tables, this.#data);
+  }
+
+  get repeatedKeyFrames(): number {
+    return this.#keyFrames.repeated;
+  }
+
+  close(): void {
+    for (const rows of [this.#scenes, this.#samples, this.#sensors, this.#data, this.#poses]) rows.close();
+  }
+
+  /**
+   * The scenes that are wanted, in the order of their tokens.
+   *
+   * @throws VistaError `FORMAT` where a sample does not say which scene it is of
+   */
+  wantedScenes(isWanted: (name: string) => boolean): WantedScene[] {
+    const { sample, scene } = this.#tables.small;
+    const noRow = sample!.problems.find(({ message }) => message.startsWith("the row is"));
+    if (noRow !== undefined) throw this.#samples.errorAt(noRow.offset, noRow.message);
+    const byScene = new Map<number, number[]>();
+    for (const [row, values] of sample!.values.entries()) {
+      const at = rowOf(scene!, values.scene_token);
+      if (at < 0) {
+        this.#samples.read(row, ["scene_token"]);
+        throw this.#samples.error(row, `scene_token names scene "${values.scene_token}", which is not there`);
+      }
+      const rows = byScene.get(at);
+      if (rows === undefined) byScene.set(at, [row]);
+      else rows.push(row);
+    }
+    const scenes: WantedScene[] = [];
+    for (const [at, samples] of byScene) {
+      const { name, token } = this.#scenes.read(at, ["name"]) as { name: string; token: string };
+      if (!isWanted(name)) continue;
+      const times = new Map(samples.map((row) => [row, this.#timeOf(row, samples.length)]));
+      samples.sort((a, b) => times.get(a)! - times.get(b)!);
+      scenes.push({ name, token, samples });
+    }
+    const order = new Map(scenes.map((each) => [each, Buffer.from(each.token)]));
+    return scenes.sort((a, b) => Buffer.compare(order.get(a)!, order.get(b)!));
+  }
+
+  /** In a scene that is too short for a record nothing is needed, and any time will do. */
+  #timeOf(row: number, samples: number): number {
+    if (samples < this.#options.keyFrames) return 0;
+    const { timestamp } = this.#samples.read(row, []);
+    if (typeof timestamp === "number" && Number.isFinite(timestamp)) return timestamp;
+    throw this.#samples.error(row, `field "timestamp" is ${kindOf(timestamp)}, not a time`);
+  }
+
+  /**
+   * The records of a scene, in the order of time.
+   *
+   * @throws VistaError `FORMAT` where a row that a record needs is damaged or not there, `IO`
+   */
+  async *recordsOf(scene: WantedScene, signal?: AbortSignal): AsyncGenerator<NuScenesRecord> {
+    const { keyFrames } = this.#options;
+    const work = new SceneWork();
+    let monitor: VehicleMonitor | undefined;
+    let isMonitorRead = false;
+    for (const [i, sample] of scene.samples.entries()) {
+      throwIfAborted(signal);
+      const samples = scene.samples.slice(i, i + keyFrames);
+      if (samples.length < keyFrames) {
+        this.skipped.endOfScene++;
+        continue;
+      }
+      const chain = this.#chainFrom(sample);
+      if (typeof chain === "string") {
+        this.skipped[chain]++;
+        continue;
+      }
+      if (!isMonitorRead) monitor = await readVehicleMonitor(this.#root, scene.name);
+      isMonitorRead = true;
+      yield this.#record(samples, chain, monitor, work);
+    }
+  }
+
+  /** The rows of a clip's frames, or why there is no clip. */
+  #chainFrom(sample: number): number[] | keyof Skipped {
+    const { next } = this.#tables.sampleData!;
+    const first = this.#keyFrames.find(sample, "CAM_FRONT");
+    if (first === undefined) return "noKeyFrame";
+    const chain: number[] = [];
+    for (let row = first; chain.length < this.#options.clip; row = next[row]!) {
+      if (row === LINK.none) return "chainTooShort";
+      if (row < 0) this.#refuseNext(chain.at(-1)!);
+      if (chain.length % FRAMES_PER_KEY_FRAME === 0 && !this.#keyFrames.isKeyFrame(row)) return "noKeyFrame";
+      chain.push(row);
+    }
+    return chain;
+  }
+
+  #refuseNext(row: number): never {
+    const { next } = this.#data.read(row, ["next"]);
+    throw this.#data.error(row, `next names sample_data "${next}", which is not there`);
+  }
+
+  #record(
+    samples: readonly number[],
+    chain: readonly number[],
+    monitor: VehicleMonitor | undefined,
+    work: SceneWork,
+  ): NuScenesRecord {
+    const frames = chain.map((row) => work.file(row, () => this.#fileOf(row)));
+    const poses = samples.map((sample) => work.lidar(sample, () => this.#lidarOf(sample)));
+    const traj = [0, 0];
+    for (const { globalFromLidar } of poses.slice(1)) {
+      const [x, y] = originOf(multiply(poses[0]!.lidarFromGlobal, globalFromLidar));
+      traj.push(-x, y);
+    }
+    const { goal, z } = this.#goal(chain[0]!, poses.at(-1)!.globalFromLidar);
+    if (![...traj, ...goal, z].every(Number.isFinite)) {
+      throw this.#data.error(chain[0]!, "poses so large that the trajectory or the goal is no number");
+    }
+    const motion =
+      monitor === undefined
+        ? []
+        : samples.map((sample) => motionAt(monitor, this.#timeOf(sample, samples.length)));
+    return {
+      frames,
+      traj,
+      cmd: commandOf(traj.at(-2)!, traj.at(-1)!),
+      speed: motion.map(({ speed }) => speed),
+      angle: motion.map(({ angle }) => angle),
+      goal,
+      z,
+    };
+  }
+
+  #fileOf(row: number): string {
+    const { filename } = this.#data.read(row, ["filename"]) as { filename: string };
+    if (filename === "") throw this.#data.error(row, 'field "filename" is empty');
+    return filename;
+  }
+
+  #lidarOf(sample: number): LidarPose {
+    const row = this.#keyFrames.find(sample, "LIDAR_TOP");
+    if (row === undefined)
+      throw this.#samples.error(sample, "the sample has no key frame of LIDAR_TOP: its pose is not known");
+    const ego = this.#poseOf(row);
+    const sensor = this.#sensorOf(row, ["translation", "rotation"]);
+    return {
+      globalFromLidar: multiply(transform(...ego), transform(...sensor.pose)),
+      lidarFromGlobal: multiply(inverseTransform(...sensor.pose), inverseTransform(...ego)),
+    };
+  }
+
+  #goal(first: number, lidar: Matrix) {
+    const ego = this.#poseOf(first);
+    const { pose, values } = this.#sensorOf(first, ["translation", "rotation", "camera_intrinsic"]);
+    const intrinsic = values.camera_intrinsic as number[][];
+    if (intrinsic.length === 0) {
+      const row = this.#tables.sampleData!.sensor[first]!;
+      throw this.#sensors.error(row, 'field "camera_intrinsic" is empty, but CAM_FRONT is a camera');
+    }
+    return projectGoal(lidar, ego, pose, intrinsic);
+  }
+
+  /** The ego pose of a row of sample_data. */
+  #poseOf(row: number): Pose {
+    const keys = this.#tables.sampleData!.egoPose;
+    const at = this.#poseTable.lookup(keys, row * 4);
+    if (at < 0) {
+      const { ego_pose_token } = this.#data.read(row, ["ego_pose_token"]);
+      throw this.#data.error(row, `ego_pose_token names ego_pose "${ego_pose_token}", which is not there`);
+    }
+    this.#data.read(row, ["ego_pose_token"]);
+    return poseIn(this.#poses, at, this.#poses.read(at, ["translation", "rotation"]));
+  }
+
+  #sensorOf(row: number, fields: readonly string[]): { pose: Pose; values: Row } {
+    const at = this.#tables.sampleData!.sensor[row]!;
+    if (at < 0) {
+      const { calibrated_sensor_token: token } = this.#data.read(row, ["calibrated_sensor_token"]);
+      throw this.#data.error(
+        row,
+        `calibrated_sensor_token names calibrated_sensor "${token}", which is not there`,
+      );
+    }
+    const values = this.#sensors.read(at, fields);
+    return { pose: poseIn(this.#sensors, at, values), values };
+  }
+}
+
+interface LidarPose {
+  globalFromLidar: Matrix;
+  lidarFromGlobal: Matrix;
+}
+
+function poseIn(rows: NeededRows, row: number, values: Row): Pose {
+  const { translation, rotation } = values as { translation: number[]; rotation: number[] };
+  if (rotation.every((part) => part === 0))
+    throw rows.error(row, 'field "rotation" is 0, which is no rotation');
+  return [translation, rotation];
+}
+
+/** What several records of a scene share. */
+class SceneWork {
+  readonly #files = new Map<number, string>();
+  readonly #poses = new Map<number, LidarPose>();
+
+  file(row: number, read: () => string): string {
+    return remember(this.#files, row, read);
+  }
+
+  lidar(sample: number, make: () => LidarPose): LidarPose {
+    return remember(this.#poses, sample, make);
+  }
+}
+
+function remember<Value>(known: Map<number, Value>, key: number, make: () => Value): Value {
+  const held = known.get(key);
+  if (held !== undefined) return held;
+  const value = make();
+  known.set(key, value);
+  return value;
+}
+
+/** @throws VistaError `USAGE` */
+export function checkRecordOptions({ clip, keyFrames }: RecordOptions): void {
+  if (Number.isInteger(clip) && Number.isInteger(keyFrames) && clip >= 1 && keyFrames >= 1) return;
+  throw new VistaError("USAGE", "a clip has at least one frame and one key frame");
+}

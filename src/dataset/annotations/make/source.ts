@@ -1,0 +1,114 @@
+/** Where the tables are that annotation files are made from, and which scenes are wanted. */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { firstNames, fromSystem, VistaError } from "../../../core/errors.js";
+import { readRegular } from "../../../core/io/regular.js";
+import { nuScenesVersions } from "../../nuscenes/read/versions.js";
+import { officialScenes, SPLIT_NAMES, type SplitName } from "../../nuscenes/splits.js";
+
+/** An official split, all scenes, or the names of some. */
+export type SceneChoice = SplitName | "all" | readonly string[];
+
+export interface NuScenesSource {
+  /** The folder that holds the version, `samples` and `can_bus`. */
+  root: string;
+  version: string;
+}
+
+/**
+ * Finds the tables in a nuScenes root, or in `data/nuscenes` below a Vista root. Of several versions the one that the split
+ * belongs to is taken.
+ *
+ * @throws VistaError `NOT_FOUND`, `AMBIGUOUS`
+ */
+export async function findNuScenes(
+  root: string,
+  version: string | undefined,
+  scenes: SceneChoice,
+): Promise<NuScenesSource> {
+  if (!existsSync(root)) throw new VistaError("NOT_FOUND", "no such folder", { path: root });
+  for (const place of [root, join(root, "data", "nuscenes")]) {
+    if (version !== undefined) {
+      if (existsSync(join(place, version))) return { root: place, version };
+      continue;
+    }
+    const versions = await nuScenesVersions(place);
+    if (versions.length === 0) continue;
+    const own = typeof scenes === "string" ? versionOf(scenes) : undefined;
+    const chosen = versions.length === 1 ? versions[0] : versions.find((name) => name === own);
+    if (chosen !== undefined) return { root: place, version: chosen };
+    throw new VistaError("AMBIGUOUS", `holds ${versions.length} versions: ${versions.join(", ")}`, {
+      path: place,
+      hint: "Name one with --version.",
+    });
+  }
+  throw new VistaError("NOT_FOUND", `no ${version ?? "v1.0-…"} with nuScenes tables here`, {
+    path: root,
+    hint: "Name the folder that holds v1.0-mini, v1.0-trainval or v1.0-test, or a Vista root with data/nuscenes.",
+  });
+}
+
+function versionOf(split: SplitName | "all"): string | undefined {
+  if (split === "all") return undefined;
+  if (split === "test") return "v1.0-test";
+  return split.startsWith("mini") ? "v1.0-mini" : "v1.0-trainval";
+}
+
+/** Whether a scene of this name is wanted. */
+export function sceneFilter(scenes: SceneChoice): (name: string) => boolean {
+  if (scenes === "all") return () => true;
+  const names = typeof scenes === "string" ? officialScenes(scenes) : new Set(scenes);
+  return (name) => names.has(name);
+}
+
+/** How many scenes are asked for; undefined where it is all that there are. */
+export function sceneCount(scenes: SceneChoice): number | undefined {
+  if (scenes === "all") return undefined;
+  return typeof scenes === "string" ? officialScenes(scenes).size : new Set(scenes).size;
+}
+
+/**
+ * What a person means by a split: an official one, `all`, or a file of scene names (one a line, `#` starts a remark; or a
+ * JSON list).
+ *
+ * @throws VistaError `USAGE` where it is none of them, `FORMAT`, `IO`
+ */
+export async function readSceneChoice(text: string): Promise<SceneChoice> {
+  if (text === "all" || (SPLIT_NAMES as readonly string[]).includes(text)) return text as SplitName | "all";
+  if (!existsSync(text)) {
+    const known = [...SPLIT_NAMES, "all"].join(", ");
+    throw new VistaError("USAGE", `--split ${text} is neither one of ${known} nor a file of scene names`);
+  }
+  let content: string;
+  try {
+    content = (await readRegular(text)).toString("utf8");
+  } catch (error) {
+    throw fromSystem(error, text, "read the list of scenes");
+  }
+  const names = content.trimStart().startsWith("[") ? parseList(content, text) : lines(content);
+  const odd = names.filter((name) => /\s/.test(name));
+  if (names.length === 0 || odd.length > 0) {
+    const what = odd.length > 0 ? `a line is no scene name: ${firstNames(odd, 1)}` : "names no scene";
+    throw new VistaError("FORMAT", what, { path: text, hint: "One name a line, scene-0001 say." });
+  }
+  return names;
+}
+
+function lines(content: string): string[] {
+  return content
+    .replace(/^\ufeff/, "")
+    .split(/\r?\n/)
+    .map((line) => line.replace(/#.*$/, "").trim())
+    .filter((line) => line !== "");
+}
+
+function parseList(content: string, path: string): string[] {
+  let list: unknown;
+  try {
+    list = JSON.parse(content);
+  } catch (error) {
+    throw new VistaError("FORMAT", `is not JSON: ${(error as Error).message}`, { path, cause: error });
+  }
+  if (Array.isArray(list) && list.every((name) => typeof name === "string")) return list;
+  throw new VistaError("FORMAT", "is not a list of scene names", { path });
+}

@@ -1,0 +1,17 @@
+/** Which versions of the tables a root has. */
+import { existsSync } from "node:fs";
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+
+/** Names of the versions in a root, mini first, then trainval, then test, then others. */
+export async function nuScenesVersions(root: string): Promise<string[]> {
+  const entries = await readdir(root).catch(() => []);
+  const order = ["v1.0-mini", "v1.0-trainval", "v1.0-test"];
+  const rank = (name: string) => (order.includes(name) ? order.indexOf(name) : order.length);
+  return entries
+    .filter((name) => /^v\d+\.\d+/.test(name) && existsSync(join(root, name)))
+    .filter((name) =>
+      ["sample_data", "scene", "sample"].some((table) => existsSync(join(root, name, `${table}.json`))),
+    )
+    .sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
+}
