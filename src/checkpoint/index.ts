@@ -28,6 +28,14 @@ export {
   type TensorTag,
 } from "./inspect.js";
 export { type Checkpoint, type CheckpointKind, type OpenOptions, openCheckpoint } from "./open.js";
+export {
+  defaultReshardOutput,
+  type ReshardBatch,
+  type Resharded,
+  type ReshardedGroup,
+  type ReshardOptions,
+  reshardCheckpoint,
+} from "./reshard.js";
 export { openSafetensors, type SafetensorsFile } from "./safetensors/read.js";
 export { type WriteSafetensorsOptions, writeSafetensors } from "./safetensors/write.js";
 export {

@@ -2,6 +2,7 @@ import { createProgram, runProgram } from "../../core/cli/program.js";
 import { diffCommand } from "./diff.js";
 import { inspectCommand } from "./inspect.js";
 import { mergeCommand } from "./merge.js";
+import { reshardCommand } from "./reshard.js";
 import { toStCommand } from "./to-st.js";
 import { verifyCommand } from "./verify.js";
 
@@ -14,6 +15,7 @@ export function main(argv: readonly string[]): Promise<void> {
     );
     mergeCommand(program, context);
     toStCommand(program, context);
+    reshardCommand(program, context);
     inspectCommand(program, context);
     diffCommand(program, context);
     verifyCommand(program, context);

@@ -41,6 +41,15 @@ export interface OutputFile {
   readonly parts: readonly OutputPart[];
 }
 
+/** One of many files to be written, opened when its turn comes. */
+export interface LateOutputFile {
+  readonly path: string;
+  readonly parts: readonly OutputPart[];
+  open(): Promise<FileHandle>;
+  /** Called with the handle when all is written, before the next file is opened. */
+  done(handle: FileHandle): Promise<void>;
+}
+
 /**
  * Writes all parts to `handle`, from position 0.
  *
@@ -63,7 +72,10 @@ export function writeParts(
  *
  * @returns the number of bytes written to all files
  */
-export async function writeFiles(files: readonly OutputFile[], options: WriteOptions = {}): Promise<number> {
+export async function writeFiles(
+  files: readonly (OutputFile | LateOutputFile)[],
+  options: WriteOptions = {},
+): Promise<number> {
   const all = files.flatMap(({ parts }) => parts);
   checkPlan(tensorsOf(all));
   const total = all.reduce((sum, part) => sum + partLength(part), 0);
@@ -77,7 +89,16 @@ export async function writeFiles(files: readonly OutputFile[], options: WriteOpt
   const lanes = new Lanes(total);
   try {
     for (const file of files) {
-      await new Copier(file, checks, lanes, report).run(options.signal);
+      if ("handle" in file) await new Copier(file, checks, lanes, report).run(options.signal);
+      else {
+        const handle = await file.open();
+        try {
+          await new Copier({ ...file, handle }, checks, lanes, report).run(options.signal);
+          await file.done(handle);
+        } finally {
+          await handle.close();
+        }
+      }
     }
     if (checks !== undefined) {
       await readExtra(checks, lanes, options.signal, report);

@@ -16,6 +16,21 @@ export class NewStorage extends PyPersistent {
   }
 }
 
+/** A storage of the file that is saved once more under a key of its own, so that a copy of a tensor does not share it. */
+class CopiedStorage extends PyPersistent {}
+
+/** A tensor again with a storage of its own; any other value comes back as it is. @param node  of an exact pickle */
+export function copyTensor(node: PyValue): PyValue {
+  if (!(node instanceof PyObject) || !(node.args instanceof PyTuple)) return node;
+  const { items } = node.args;
+  const [first] = items;
+  let copied: PyValue;
+  if (first instanceof PyPersistent && !(first instanceof NewStorage)) copied = new CopiedStorage(first.id);
+  else if (/^torch\._utils\._rebuild_parameter/.test(node.id)) copied = copyTensor(first!);
+  else return node;
+  return new PyObject(node.callable, new PyTuple([copied, ...items.slice(1)]), node.kwargs);
+}
+
 /**
  * The parts of the file that `exact` describes, in order, and its size in bytes. Storage keys are counted anew, in the order in
  * which torch.save would count them.
@@ -29,9 +44,10 @@ export async function planRewrittenFile(
   exact: ExactPickle,
   path: string,
 ): Promise<{ parts: OutputPart[]; length: number }> {
-  const keys = new Map<string | NewStorage, string>();
+  const keys = new Map<string | PyPersistent, string>();
   const pickle = rewritePickle(exact, (storage) => {
-    const what = storage instanceof NewStorage ? storage : (storageParts(storage).rest[1] as string);
+    const own = storage instanceof NewStorage || storage instanceof CopiedStorage;
+    const what = own ? storage : keyOf(storage);
     let key = keys.get(what);
     if (key === undefined) {
       key = String(keys.size);
@@ -41,9 +57,14 @@ export async function planRewrittenFile(
   });
   const records = [...keys].map(async ([what, key]): Promise<TorchStorageRecord> => {
     if (what instanceof NewStorage) return { key, content: what.content };
-    return { key, content: [wholeRegion(await source.storage(what))] };
+    const old = typeof what === "string" ? what : keyOf(what);
+    return { key, content: [wholeRegion(await source.storage(old))] };
   });
   return planTorchRecords(path, pickle, await Promise.all(records));
+}
+
+function keyOf(storage: PyPersistent): string {
+  return storageParts(storage).rest[1] as string;
 }
 
 function wholeRegion(region: Region): Tensor {
@@ -67,7 +88,15 @@ export function replaceFlatTensor(
 ): PyObject | undefined {
   if (!(node instanceof PyObject) || !(node.args instanceof PyTuple)) return undefined;
   const { items } = node.args;
-  if (node.id === "torch._utils._rebuild_parameter") {
+  if (/^torch\._tensor\._rebuild_from_type(_v2)?$/.test(node.id)) {
+    // (function, class, arguments, attributes): a tensor with attributes of its own, as stage 3 gives them
+    const [inner, cls, args, attributes] = items;
+    const made = replaceFlatTensor(new PyObject(inner!, args!), content, numel, bytesPerElement);
+    return made === undefined
+      ? undefined
+      : new PyObject(node.callable, new PyTuple([inner!, cls!, made.args, attributes!]));
+  }
+  if (/^torch\._utils\._rebuild_parameter(_with_state)?$/.test(node.id)) {
     const inner = replaceFlatTensor(items[0]!, content, numel, bytesPerElement);
     return inner === undefined
       ? undefined

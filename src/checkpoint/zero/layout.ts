@@ -46,7 +46,8 @@ const MOE =
   /^(?:layer_\d+_)?expert_\d+_mp_rank_\d+_model_states\.pt$|^expp_rank_\d+_mp_rank_\d+_optim_states\.pt$/;
 const PIPELINE = /^layer_\d+-.*model_states\.pt$/;
 
-function isCheckpointFile(name: string): boolean {
+/** Whether a file of this name is one that DeepSpeed saves into a tag folder. */
+export function isCheckpointFile(name: string): boolean {
   return [SHARD, MODEL_STATES, MODEL_STATES_STAGE3, MOE, PIPELINE].some((pattern) => pattern.test(name));
 }
 

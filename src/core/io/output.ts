@@ -14,15 +14,15 @@ export interface OutputOptions {
   fsync?: boolean;
 }
 
-/** Temporary files not yet renamed or removed, for {@link removePartialFiles}. */
-const partialFiles = new Set<string>();
+/** Temporary files and folders not yet renamed or removed, for {@link removePartialFiles}. */
+export const partialFiles = new Set<string>();
 
 /**
  * Removes, synchronously, whatever this process has not finished writing. For the moment before a process ends without
  * unwinding (a second Ctrl-C); an ordinary error or abort cleans up by itself.
  */
 export function removePartialFiles(): void {
-  for (const path of partialFiles) rmSync(path, { force: true });
+  for (const path of partialFiles) rmSync(path, { force: true, recursive: true });
   partialFiles.clear();
 }
 
@@ -40,6 +40,15 @@ export async function prepareOutput(
 ): Promise<string> {
   const target = await checkTarget(path, options.force ?? false);
   const folder = dirname(target);
+  await checkSpace(folder, needed);
+  return target;
+}
+
+/**
+ * Checks that `folder` exists and has room for `needed` bytes.
+ * @throws VistaError `NOT_FOUND`, `NO_SPACE`, `IO`
+ */
+export async function checkSpace(folder: string, needed: number): Promise<void> {
   let free: number;
   try {
     const fs = await statfs(folder);
@@ -61,7 +70,6 @@ export async function prepareOutput(
       hint: "Free some space or choose another output.",
     });
   }
-  return target;
 }
 
 async function checkTarget(path: string, force: boolean): Promise<string> {
@@ -106,6 +114,12 @@ async function checkTarget(path: string, force: boolean): Promise<string> {
   return path;
 }
 
+/** A hidden name beside `path` that no other run takes. */
+export function temporaryName(path: string): string {
+  const own = `${process.pid.toString(36)}${Math.random().toString(36).slice(2, 10)}`;
+  return join(dirname(path), `.${basename(path)}.${own}.partial`);
+}
+
 /**
  * A file being written under a temporary name. Write through {@link handle}, then call {@link commit}; on any error
  * call {@link discard} (safe to call after commit).
@@ -126,10 +140,7 @@ export class AtomicFile {
 
   /** @param path  as {@link prepareOutput} returned it */
   static async create(path: string, options: OutputOptions = {}): Promise<AtomicFile> {
-    const temporary = join(
-      dirname(path),
-      `.${basename(path)}.${process.pid.toString(36)}${Math.random().toString(36).slice(2, 10)}.partial`,
-    );
+    const temporary = temporaryName(path);
     try {
       // 0o666 less the umask: the mode that `cp` and `torch.save` give a new file.
       const handle = await open(temporary, "wx", 0o666);
@@ -190,7 +201,7 @@ async function renameNew(from: string, to: string): Promise<void> {
 }
 
 /** A rename is on disk only when its folder is. */
-async function syncFolder(path: string): Promise<void> {
+export async function syncFolder(path: string): Promise<void> {
   let handle: FileHandle;
   try {
     handle = await open(path, "r");

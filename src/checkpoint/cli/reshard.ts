@@ -1,0 +1,45 @@
+/** `vista-ckpt reshard`: its options. What it does is loaded when it runs. */
+import { type Command, InvalidArgumentError } from "commander";
+import type { CommandContext } from "../../core/cli/program.js";
+import { addCommonOptions, type CommonOptions } from "./common.js";
+
+export interface ReshardCommandOptions extends CommonOptions {
+  ranks: number;
+  tag?: string;
+}
+
+const HELP = `
+Examples:
+  $ vista-ckpt reshard last.ckpt --ranks 8                  writes last-8ranks.ckpt beside it
+  $ vista-ckpt reshard last.ckpt --ranks 8 --dry-run        groups, padding and sizes, nothing written
+  $ vista-ckpt reshard . --ranks 1 -o /data/one-gpu.ckpt    from inside X.ckpt, to another disk
+
+DeepSpeed loads a ZeRO checkpoint only on as many GPUs as saved it ("The checkpoint being loaded
+used a DP world size of 128 but the current world size is 8"). This writes the checkpoint that the
+other number of GPUs would have saved: weights, optimizer states and everything else. The original
+stays as it is. Needs no Python.`;
+
+export function reshardCommand(parent: Command, context: CommandContext): void {
+  const command = parent
+    .command("reshard")
+    .summary("rewrite a ZeRO checkpoint for another number of GPUs")
+    .description(
+      "Rewrite a ZeRO checkpoint so that DeepSpeed loads it on another number of GPUs, optimizer included",
+    )
+    .argument("[folder]", "checkpoint folder (has `latest`), tag folder, or a run folder above", ".")
+    .requiredOption("--ranks <number>", "GPUs that will load it", parseRanks)
+    .option("-o, --output <folder>", "new checkpoint folder (default: <folder>-<ranks>ranks.ckpt beside it)")
+    .option("--tag <tag>", "tag folder to read instead of the one `latest` names");
+  addCommonOptions(command)
+    .addHelpText("after", HELP)
+    .action(async (folder: string, options: ReshardCommandOptions) => {
+      const { reshard } = await import("./run.js");
+      await reshard(folder, options, context);
+    });
+}
+
+function parseRanks(text: string): number {
+  if (!/^\d{1,6}$/.test(text) || Number(text) < 1)
+    throw new InvalidArgumentError("It is a whole number of GPUs, 1 or more.");
+  return Number(text);
+}

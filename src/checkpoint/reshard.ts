@@ -1,0 +1,191 @@
+/** A ZeRO checkpoint of some number of ranks written anew as one of another number, optimizer included. */
+import { readFile } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
+import { throwIfAborted, VistaError } from "../core/errors.js";
+import {
+  type FolderInProgress,
+  prepareOutputFolder,
+  writeFolderAtomically,
+} from "../core/io/output-folder.js";
+import type { RunOptions } from "../core/progress.js";
+import type { OutputPart } from "./copy/parts.js";
+import { type LateOutputFile, writeFiles } from "./copy/sink.js";
+import { planRewrittenFile } from "./torch/rewrite-file.js";
+import { batchOf, type ReshardBatch } from "./zero/batch.js";
+import { isCheckpointFile } from "./zero/layout.js";
+import { openZeroOptimizer, type ZeroOptimizer } from "./zero/optimizer.js";
+import { type ReshardedFile, type ReshardedGroup, reshardedFiles } from "./zero/reshard.js";
+
+export type { ReshardBatch } from "./zero/batch.js";
+export type { ReshardedGroup } from "./zero/reshard.js";
+
+export interface ReshardOptions extends RunOptions {
+  /** How many ranks (GPUs) the new checkpoint is for; 1 or more. */
+  ranks: number;
+  /** The tag (sub-folder); default: what `latest` says. */
+  tag?: string;
+  /** Replace an existing output, where it is a checkpoint folder. Default false. */
+  force?: boolean;
+  /** Check the CRC-32 of all that is read. Default true. */
+  verify?: boolean;
+  /** fsync all files and folders before the call returns. Default true. */
+  fsync?: boolean;
+  /** Only say what would be written. Default false. */
+  dryRun?: boolean;
+}
+
+export interface Resharded {
+  /** The checkpoint folder that was read, and the tag in it. */
+  readonly folder: string;
+  readonly tag: string;
+  /** True where the checkpoint was found below the folder that was given. */
+  readonly foundBelow: boolean;
+  /** The new checkpoint folder. */
+  readonly output: string;
+  readonly stage: 1 | 2 | 3;
+  readonly ranksBefore: number;
+  readonly ranks: number;
+  readonly deepspeed: string | undefined;
+  readonly lightning: string | undefined;
+  readonly globalSteps: number | undefined;
+  readonly groups: readonly ReshardedGroup[];
+  /** Parameters of all groups, and their elements. */
+  readonly parameters: number;
+  readonly elements: number;
+  /** Names of the optimizer's states that were moved with them: `exp_avg`, `exp_avg_sq` … */
+  readonly states: readonly string[];
+  /** In order, relative to the output. */
+  readonly files: readonly { readonly path: string; readonly bytes: number }[];
+  readonly bytes: number;
+  readonly batch: ReshardBatch;
+}
+
+/** What DeepSpeed and Lightning put beside the tag folder that goes along; weights that were merged there do not. */
+const COMPANIONS = ["zero_to_fp32.py"];
+
+/** `last.ckpt` and 8 → `last-8ranks.ckpt`, beside it. */
+export function defaultReshardOutput(folder: string, ranks: number): string {
+  const path = resolve(folder);
+  return join(dirname(path), `${basename(path).replace(/\.ckpt$/, "")}-${ranks}ranks.ckpt`);
+}
+
+/**
+ * Rewrites a ZeRO checkpoint of stage 1, 2 or 3 so that DeepSpeed loads it on another number of ranks, with the names, keys and values
+ * that it would have saved there. Everything that does not depend on the ranks is kept as it is. The bytes of the tensors are
+ * streamed: memory does not grow with the model. The original is only read.
+ *
+ * @param folder  a checkpoint folder (with `latest`), a tag folder, or a run folder with one checkpoint below
+ * @param output  the new checkpoint folder, which appears whole or not at all; default {@link defaultReshardOutput}
+ * @throws VistaError `USAGE` for ranks below 1, `UNSUPPORTED` for what cannot be resharded (tensor and pipeline parallel, mixture of
+ *   experts, optimizers with blocks of their own, no ZeRO), `INCONSISTENT` for padding or sizes that contradict one another,
+ *   `EXISTS`, `NO_SPACE`, `IO`, `CHECKSUM`, `ABORTED`, and what reading the files throws
+ */
+export async function reshardCheckpoint(
+  folder: string,
+  output: string | undefined,
+  options: ReshardOptions,
+): Promise<Resharded> {
+  const { ranks, signal, force = false, fsync = true, verify = true } = options;
+  if (!Number.isSafeInteger(ranks) || ranks < 1) {
+    throw new VistaError("USAGE", `${ranks} ranks: a checkpoint is for one rank or more`, {
+      hint: "Give the number of GPUs that will go on with the training.",
+    });
+  }
+  const optimizer = await openZeroOptimizer(folder, {
+    ...(options.tag === undefined ? {} : { tag: options.tag }),
+    verify,
+    ...(signal === undefined ? {} : { signal }),
+    ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
+  });
+  try {
+    const target = output ?? defaultReshardOutput(optimizer.files.folder, ranks);
+    const { files, groups } = await reshardedFiles(optimizer, ranks);
+    const planned: Planned[] = [];
+    for (const file of files) {
+      throwIfAborted(signal);
+      planned.push({ ...file, ...(await planRewrittenFile(file.source, await file.exact(), file.name)) });
+      options.onProgress?.({ phase: "plan", done: planned.length, total: files.length, unit: "files" });
+    }
+    const result = describe(optimizer, target, ranks, groups, planned);
+    const outputOptions = { force, fsync, replaceable: isCheckpointFolder, inputs: [optimizer.files.folder] };
+    if (options.dryRun) await prepareOutputFolder(target, 0, outputOptions);
+    else {
+      await writeFolderAtomically(target, result.bytes, outputOptions, async (place) => {
+        await writeSmallFiles(place, optimizer);
+        const late = planned.map((file) => lateFile(place, optimizer.files.tag, file));
+        await writeFiles(late, { ...options, phase: "reshard" });
+      });
+    }
+    return result;
+  } finally {
+    await optimizer.close();
+  }
+}
+
+interface Planned extends ReshardedFile {
+  readonly parts: readonly OutputPart[];
+  readonly length: number;
+}
+
+function lateFile(folder: FolderInProgress, tag: string, { name, parts }: Planned): LateOutputFile {
+  return {
+    path: name,
+    parts,
+    open: () => folder.create(join(tag, name)),
+    done: (handle) => folder.settle(handle),
+  };
+}
+
+async function writeSmallFiles(place: FolderInProgress, { files }: ZeroOptimizer): Promise<void> {
+  const write = async (name: string, content: string | Uint8Array) => {
+    const handle = await place.create(name);
+    try {
+      await handle.writeFile(content);
+      await place.settle(handle);
+    } finally {
+      await handle.close();
+    }
+  };
+  // Without a line feed, as DeepSpeed writes it.
+  await write("latest", files.tag);
+  for (const name of COMPANIONS) {
+    const content = await readFile(join(files.folder, name)).catch(() => undefined);
+    if (content !== undefined) await write(name, content);
+  }
+}
+
+/** `latest` with a tag folder, or files of DeepSpeed: what an earlier run of this made, or a checkpoint that it may replace. */
+function isCheckpointFolder(names: readonly string[]): boolean {
+  return names.includes("latest") || names.some(isCheckpointFile);
+}
+
+function describe(
+  optimizer: ZeroOptimizer,
+  output: string,
+  ranks: number,
+  groups: readonly ReshardedGroup[],
+  planned: readonly Planned[],
+): Resharded {
+  const { files, models } = optimizer;
+  const parameters = optimizer.groups.flatMap((group) => group.parameters);
+  const written = planned.map(({ name, length }) => ({ path: join(files.tag, name), bytes: length }));
+  return {
+    folder: files.folder,
+    tag: files.tag,
+    foundBelow: files.foundBelow,
+    output,
+    stage: optimizer.stage,
+    ranksBefore: optimizer.ranks,
+    ranks,
+    deepspeed: optimizer.deepspeed,
+    lightning: models[0]!.lightningVersion,
+    globalSteps: models[0]!.globalSteps,
+    groups,
+    parameters: parameters.length,
+    elements: parameters.reduce((sum, { numel }) => sum + numel, 0),
+    states: [...new Set(optimizer.groups.flatMap((group) => [...group.stateTypes.keys()]))],
+    files: written,
+    bytes: written.reduce((sum, { bytes }) => sum + bytes, 0),
+    batch: batchOf(models[0]!, optimizer.ranks, ranks),
+  };
+}

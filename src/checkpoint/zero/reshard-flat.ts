@@ -1,0 +1,150 @@
+/**
+ * Shards of ZeRO stage 1 and 2 for another number of ranks: exactly read pickles, in which what depends on the ranks is set anew.
+ *
+ * Source: deepspeed/runtime/zero/stage_1_and_2.py (state_dict), bf16_optimizer.py, utils/tensor_fragment.py (fragment_address).
+ */
+import type { DType } from "../tensor/dtype.js";
+import type { Tensor } from "../tensor/tensor.js";
+import { asDict, asInteger, asItems, type PyDict, PyObject, type PyValue } from "../torch/objects.js";
+import {
+  type Fragment,
+  fragmentsOf,
+  type GroupLayout,
+  layOutGroup,
+  lengthWithoutPadding,
+  paddingOf,
+  sliceMappingOf,
+} from "./flat-group.js";
+import type { FlatPartitions } from "./optimizer-flat.js";
+import type { OptimizerGroup } from "./optimizer-states.js";
+import { dictAt, flatContent, putFlat, setEntries } from "./reshard-tree.js";
+
+export class FlatResharding {
+  readonly layouts: readonly GroupLayout[];
+  readonly #partitions: FlatPartitions;
+  readonly #ranks: number;
+  /** A `fragment_address` of the checkpoint, for the class and its fields. */
+  #address: PyObject | undefined;
+
+  constructor(partitions: FlatPartitions, ranks: number) {
+    this.#partitions = partitions;
+    this.#ranks = ranks;
+    const { roundRobin, alignments, conventions } = partitions;
+    this.layouts = partitions.groups.map((group, g) =>
+      layOutGroup(numelsOf(group), {
+        ranks,
+        roundRobin,
+        alignment: alignments[g]!,
+        factor: conventions.factor,
+      }),
+    );
+  }
+
+  /**
+   * Takes the class of mapping entries from a shard that has any.
+   * @param tree  its exact pickle
+   * @returns whether another shard is to be asked
+   */
+  learnFrom(tree: PyValue): boolean {
+    const mappings = asItems(stateOf(tree).get("param_slice_mappings"));
+    if (mappings === undefined) return false;
+    for (const mapping of mappings) {
+      for (const address of asDict(mapping)?.values() ?? [])
+        if (address instanceof PyObject && asDict(address.state) !== undefined) this.#address ??= address;
+    }
+    return this.#address === undefined;
+  }
+
+  /**
+   * Sets in a shard's exact pickle all that depends on the number of ranks.
+   * @param path  of the shard it was read from, for messages
+   */
+  setShard(tree: PyValue, rank: number, path: string): void {
+    const state = stateOf(tree);
+    const { elastic, conventions } = this.#partitions;
+    for (const [g, layout] of this.layouts.entries()) {
+      const group = this.#partitions.groups[g]!;
+      const numels = numelsOf(group);
+      const fragments = fragmentsOf(layout, numels, rank);
+      const padding = paddingOf(layout, rank, conventions.rule);
+      const lean = lengthWithoutPadding(layout.partition, padding);
+      const put = (node: PyValue | undefined, dtype: DType, numel: number, of: (p: number) => Tensor) => {
+        const placed = fragments.map(({ parameter, ...where }) => ({ tensor: of(parameter), ...where }));
+        return putFlat(node, flatContent(placed, layout.partition, dtype), numel, dtype, path);
+      };
+      const flats = state.get("single_partition_of_fp32_groups");
+      const dtype = group.parameters[0]?.fp32.dtype ?? "F32";
+      setItem(flats, g, (node) =>
+        put(node, dtype, conventions.stripped ? lean : layout.partition, (p) => group.parameters[p]!.fp32),
+      );
+      const entry = this.#stateEntry(state, g);
+      for (const [name, type] of group.stateTypes) {
+        const of = (p: number) => group.parameters[p]!.states.get(name)!;
+        entry!.set(name, put(entry!.get(name), type, elastic ? lean : layout.partition, of));
+      }
+      setItem(state.get("group_paddings"), g, () => padding);
+      setItem(state.get("partition_count"), g, () => this.#ranks);
+      setItem(state.get("param_alignment_paddings"), g, () => [...layout.gaps]);
+      const mapping = asItems(state.get("param_slice_mappings"))?.[g];
+      const addresses = mapping === undefined ? [] : sliceMappingOf(layout, numels, rank);
+      setEntries(
+        mapping,
+        addresses.map((fragment) => [group.parameters[fragment.parameter]!.name, this.#addressOf(fragment)]),
+      );
+    }
+    this.reorderShapes(asDict(tree)!);
+  }
+
+  /** `param_shapes` in the order of the flat groups, which depends on the ranks with round robin. */
+  reorderShapes(top: PyDict): void {
+    if (!this.#partitions.roundRobin) return;
+    const shapes = top.get("param_shapes");
+    const places = this.layouts.map(({ order }, g) =>
+      order.map((p) => this.#partitions.groups[g]!.parameters[p]!.name),
+    );
+    const reorder = (dict: PyValue | undefined, names: readonly string[]) => {
+      const old = asDict(dict);
+      if (old !== undefined)
+        setEntries(
+          dict,
+          names.map((name) => [name, old.get(name)!] as const),
+        );
+    };
+    // Before DeepSpeed 0.5.4 one dict lists all groups.
+    if (asDict(shapes) !== undefined) reorder(shapes, places.flat());
+    else for (const [g, dict] of (asItems(shapes) ?? []).entries()) reorder(dict, places[g]!);
+  }
+
+  /** The states of a group: in torch's form by the index of its flat parameter, in an elastic checkpoint by group. */
+  #stateEntry(state: PyDict, g: number): PyDict | undefined {
+    if (this.#partitions.elastic) return asDict(asItems(state.get("base_optimizer_state"))?.[g]);
+    const base = dictAt(state, "base_optimizer_state");
+    const params = asItems(asDict(asItems(base.get("param_groups"))?.[g])?.get("params"));
+    return asDict(asDict(base.get("state"))?.get(asInteger(params?.[0])!));
+  }
+
+  #addressOf({ start, length }: Fragment): PyObject {
+    const old = this.#address!;
+    const address = new PyObject(old.callable, old.args, old.kwargs);
+    address.isNew = old.isNew;
+    address.state = new Map(
+      [...asDict(old.state)!].map(([key, value]) => [
+        key,
+        key === "numel" ? length : key === "start" ? start : value,
+      ]),
+    );
+    return address;
+  }
+}
+
+function numelsOf(group: OptimizerGroup): number[] {
+  return group.parameters.map(({ numel }) => numel);
+}
+
+function stateOf(tree: PyValue): PyDict {
+  return dictAt(asDict(tree)!, "optimizer_state_dict");
+}
+
+function setItem(list: PyValue | undefined, index: number, value: (old: PyValue) => PyValue): void {
+  if (Array.isArray(list)) list[index] = value(list[index]!);
+}

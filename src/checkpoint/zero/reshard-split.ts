@@ -1,0 +1,142 @@
+/**
+ * Shards and model states of ZeRO stage 3 for another number of ranks: every parameter is cut anew, sub-groups are formed as
+ * DeepSpeed forms them, fragments of frozen parameters too.
+ *
+ * Source: deepspeed/runtime/zero/stage3.py (_create_fp16_sub_groups, _rigid_state_dict), partition_parameters.py (_partition_param).
+ */
+import type { DType } from "../tensor/dtype.js";
+import { asDict, asInteger, asItems, type PyDict, type PyValue } from "../torch/objects.js";
+import { copyTensor } from "../torch/rewrite-file.js";
+import type { FrozenParameter } from "./frozen.js";
+import type { SplitPartitions } from "./optimizer-split.js";
+import type { OptimizerGroup } from "./optimizer-states.js";
+import { contradiction } from "./optimizer-states.js";
+import { dictAt, flatContent, type Placed, putFlat } from "./reshard-tree.js";
+
+export class SplitResharding {
+  /** Of each param group, by parameter, in sub-groups. */
+  readonly subGroups: readonly (readonly (readonly number[])[])[];
+  readonly #partitions: SplitPartitions;
+  readonly #ranks: number;
+
+  /** @throws VistaError `INCONSISTENT` where the sub-groups of the checkpoint are not those of its `sub_group_size` */
+  constructor(partitions: SplitPartitions, from: number, ranks: number, path: string) {
+    const { groups, subGroupSize } = partitions;
+    const form = (count: number) => groups.map((group) => formSubGroups(group, count, subGroupSize));
+    if (JSON.stringify(form(from)) !== JSON.stringify(partitions.subGroups)) {
+      throw contradiction(
+        `the sub-groups of the ${from} ranks are not those of sub_group_size ${subGroupSize}, so those of ${ranks} ranks are not known`,
+        path,
+      );
+    }
+    this.#partitions = partitions;
+    this.#ranks = ranks;
+    this.subGroups = form(ranks);
+  }
+
+  /** Sets in a shard's exact pickle all that depends on the number of ranks. */
+  setShard(tree: PyValue, rank: number, path: string): void {
+    const state = dictAt(asDict(tree)!, "optimizer_state_dict");
+    const base = dictAt(state, "optimizer_state_dict");
+    const flats = state.get("fp32_flat_groups") as PyValue[];
+    const oldFlats = this.#firstOf(base, (index) => flats[index]);
+    const states = dictAt(base, "state");
+    const oldEntries = this.#firstOf(base, (index) => asDict(states.get(index)));
+    const newFlats: PyValue[] = [];
+    states.clear();
+    for (const [g, group] of this.#partitions.groups.entries()) {
+      const params: number[] = [];
+      for (const members of this.subGroups[g]!) {
+        const index = newFlats.length;
+        params.push(index);
+        newFlats.push(this.#flat(oldFlats[g], group, members, rank, path, (p) => p.fp32, undefined));
+        const old = oldEntries[g];
+        if (old === undefined) continue;
+        // Each sub-group steps a tensor of its own.
+        const entry: PyDict = new Map([...old].map(([name, value]) => [name, copyTensor(value)]));
+        for (const [name, dtype] of group.stateTypes) {
+          const state = this.#flat(
+            old.get(name),
+            group,
+            members,
+            rank,
+            path,
+            (p) => p.states.get(name)!,
+            dtype,
+          );
+          entry.set(name, state);
+        }
+        states.set(index, entry);
+      }
+      asDict(asItems(base.get("param_groups"))![g])!.set("params", params);
+    }
+    flats.splice(0, flats.length, ...newFlats);
+    state.set("partition_count", this.#ranks);
+  }
+
+  /** For each param group what its first sub-group has. */
+  #firstOf<T>(base: PyDict, of: (index: number) => T): T[] {
+    return asItems(base.get("param_groups"))!.map((group) =>
+      of(asInteger(asItems(asDict(group)?.get("params"))?.[0])!),
+    );
+  }
+
+  #flat(
+    node: PyValue | undefined,
+    group: OptimizerGroup,
+    members: readonly number[],
+    rank: number,
+    path: string,
+    of: (parameter: OptimizerGroup["parameters"][number]) => Placed["tensor"],
+    type: DType | undefined,
+  ): PyValue {
+    const placed: Placed[] = [];
+    let at = 0;
+    for (const member of members) {
+      const tensor = of(group.parameters[member]!);
+      const part = partOf(tensor.numel, rank, this.#ranks);
+      if (part.length > 0) placed.push({ tensor, from: part.from, start: at, length: part.length });
+      at += part.size;
+    }
+    const first = group.parameters[members[0]!];
+    const dtype = type ?? (first === undefined ? "F32" : of(first).dtype);
+    return putFlat(node, flatContent(placed, at, dtype), at, dtype, path);
+  }
+
+  /** Sets in exact model states what depends on the number of ranks. */
+  setModelStates(tree: PyValue, rank: number, frozen: readonly FrozenParameter[], path: string): void {
+    const fragments = asDict(asDict(tree)!.get("frozen_param_fragments"));
+    for (const { name, tensor } of frozen) {
+      const { from, length, size } = partOf(tensor.numel, rank, this.#ranks);
+      const placed = length > 0 ? [{ tensor, from, start: 0, length }] : [];
+      const content = flatContent(placed, size, tensor.dtype);
+      fragments!.set(name, putFlat(fragments!.get(name), content, size, tensor.dtype, path));
+    }
+  }
+}
+
+/** What a rank holds of a parameter: `size` elements, of which the first `length` are the parameter's `from` on. */
+function partOf(numel: number, rank: number, ranks: number): { from: number; length: number; size: number } {
+  const size = Math.ceil(numel / ranks);
+  const from = rank * size;
+  return { from, length: Math.max(0, Math.min(size, numel - from)), size };
+}
+
+/** DeepSpeed's sub-groups of a param group: closed when they reach the size. */
+function formSubGroups(group: OptimizerGroup, ranks: number, subGroupSize: number): number[][] {
+  const parts = group.parameters.map(({ numel }) => Math.ceil(numel / ranks));
+  const all = parts.map((_, index) => index);
+  if (subGroupSize >= parts.reduce((sum, part) => sum + part, 0)) return [all];
+  const subGroups: number[][] = [];
+  let open: number[] = [];
+  let size = 0;
+  for (const [index, part] of parts.entries()) {
+    open.push(index);
+    size += part;
+    if (size < subGroupSize && index < parts.length - 1) continue;
+    subGroups.push(open);
+    open = [];
+    size = 0;
+  }
+  return subGroups;
+}

@@ -1,0 +1,135 @@
+/** The files of a ZeRO checkpoint for another number of ranks, each with its exact pickle set to them. */
+import { basename } from "node:path";
+import { asDict, type PyValue } from "../torch/objects.js";
+import type { TorchFile } from "../torch/read.js";
+import type { ExactPickle } from "../torch/rewrite.js";
+import { paddingOf } from "./flat-group.js";
+import { joinFrozen } from "./frozen.js";
+import type { ZeroOptimizer } from "./optimizer.js";
+import { FlatResharding } from "./reshard-flat.js";
+import { SplitResharding } from "./reshard-split.js";
+import type { ModelState, ShardState } from "./states.js";
+
+export interface ReshardedFile {
+  readonly name: string;
+  /** The file that it is made from: storages that stay are in it. */
+  readonly source: TorchFile;
+  /** Its pickle; to be written before that of the next file is asked for, since files of one source share theirs. */
+  exact(): Promise<ExactPickle>;
+}
+
+/** A param group, in elements. */
+export interface ReshardedGroup {
+  readonly parameters: number;
+  readonly numel: number;
+  /** What each rank holds, before and after, padding included. */
+  readonly partitionBefore: number;
+  readonly partition: number;
+  /** Of all ranks, before and after. */
+  readonly paddingBefore: number;
+  readonly padding: number;
+}
+
+/** @throws VistaError `INCONSISTENT`, `UNSUPPORTED` */
+export async function reshardedFiles(
+  optimizer: ZeroOptimizer,
+  ranks: number,
+): Promise<{ files: ReshardedFile[]; groups: ReshardedGroup[] }> {
+  const { shards, models, partitions } = optimizer;
+  const exact = new ExactCache();
+  const asBefore = ranks === optimizer.ranks;
+  const shardOf = (rank: number) => shards[rank % shards.length]!;
+  const modelOf = (rank: number) => models[rank % models.length]!;
+  const files: ReshardedFile[] = [];
+  const add = <T extends ModelState | ShardState>(
+    state: T,
+    rank: number,
+    set: (tree: PyValue, state: T) => void,
+  ) => {
+    files.push({
+      name: nameForRank(state.path, rank),
+      source: state.torchFile,
+      exact: async () => {
+        const pickle = await exact.of(state.torchFile);
+        // On as many ranks as before nothing changes, not even what lies in the padding.
+        if (!asBefore) set(pickle.value, state);
+        return pickle;
+      },
+    });
+  };
+  const setRanks = (tree: PyValue) => {
+    const top = asDict(tree)!;
+    if (top.has("dp_world_size")) top.set("dp_world_size", ranks);
+  };
+  let groups: ReshardedGroup[];
+  if (partitions.kind === "flat") {
+    const before = new FlatResharding(partitions, optimizer.ranks);
+    const flat = new FlatResharding(partitions, ranks);
+    for (const { torchFile } of shards) if (!flat.learnFrom((await exact.of(torchFile)).value)) break;
+    add(models[0]!, 0, (tree) => {
+      setRanks(tree);
+      flat.reorderShapes(asDict(tree)!);
+    });
+    for (let rank = 0; rank < ranks; rank++) {
+      add(shardOf(rank), rank, (tree, { path }) => flat.setShard(tree, rank, path));
+    }
+    groups = flat.layouts.map((layout, g) => {
+      const old = before.layouts[g]!;
+      const { parameters } = partitions.groups[g]!;
+      return {
+        parameters: parameters.length,
+        numel: parameters.reduce((sum, { numel }) => sum + numel, 0),
+        partitionBefore: old.partition,
+        partition: layout.partition,
+        paddingBefore: paddingOf(old, old.ranks - 1, "last"),
+        padding: paddingOf(layout, ranks - 1, "last"),
+      };
+    });
+  } else {
+    const split = new SplitResharding(partitions, optimizer.ranks, ranks, optimizer.files.tagFolder);
+    const frozen = await joinFrozen(models);
+    for (let rank = 0; rank < ranks; rank++) {
+      add(modelOf(rank), rank, (tree, { path }) => {
+        setRanks(tree);
+        split.setModelStates(tree, rank, frozen, path);
+      });
+    }
+    for (let rank = 0; rank < ranks; rank++) {
+      add(shardOf(rank), rank, (tree, { path }) => split.setShard(tree, rank, path));
+    }
+    groups = partitions.groups.map(({ parameters }) => {
+      const numel = parameters.reduce((sum, parameter) => sum + parameter.numel, 0);
+      const part = (count: number) =>
+        parameters.reduce((sum, parameter) => sum + Math.ceil(parameter.numel / count), 0);
+      const [partitionBefore, partition] = [part(optimizer.ranks), part(ranks)];
+      return {
+        parameters: parameters.length,
+        numel,
+        partitionBefore,
+        partition,
+        paddingBefore: partitionBefore * optimizer.ranks - numel,
+        padding: partition * ranks - numel,
+      };
+    });
+  }
+  return { files, groups };
+}
+
+/** Exact pickles, each read once: what one rank sets in it the next one sets anew. */
+class ExactCache {
+  readonly #pickles = new Map<TorchFile, Promise<ExactPickle>>();
+
+  of(file: TorchFile): Promise<ExactPickle> {
+    let pickle = this.#pickles.get(file);
+    if (pickle === undefined) {
+      pickle = file.exact();
+      this.#pickles.set(file, pickle);
+    }
+    return pickle;
+  }
+}
+
+/** `bf16_zero_pp_rank_0_mp_rank_00_optim_states.pt` → `…_rank_7_…`; a name without a rank stays. */
+function nameForRank(path: string, rank: number): string {
+  return basename(path).replace(/(zero_pp_rank_)\d+/, `$1${rank}`);
+}

@@ -1,0 +1,150 @@
+/**
+ * An output folder that is either whole or absent: built beside the target under a temporary name, its files fsynced, renamed.
+ */
+import { type FileHandle, lstat, mkdir, open, readdir, rename, rm } from "node:fs/promises";
+import { basename, dirname, join, relative, resolve, sep } from "node:path";
+import { fromSystem, VistaError } from "../errors.js";
+import { checkSpace, type OutputOptions, partialFiles, syncFolder, temporaryName } from "./output.js";
+
+export interface OutputFolderOptions extends OutputOptions {
+  /** Whether a folder with these names in it is of the kind that `force` may replace. */
+  replaceable: (names: readonly string[]) => boolean;
+  /** Folders that are read for this output: it must not be one of them, above or below them. */
+  inputs: readonly string[];
+}
+
+/** Where a folder is being made. */
+export interface FolderInProgress {
+  /** A path inside it, its parents made. */
+  place(relativePath: string): Promise<string>;
+  /** A new file inside it; close it yourself. */
+  create(relativePath: string): Promise<FileHandle>;
+  /** fsyncs a file's handle, where that was asked for. */
+  settle(handle: FileHandle): Promise<void>;
+}
+
+/**
+ * Checks, before any work is done, that `path` can become an output folder.
+ * @param needed  bytes
+ * @throws VistaError `EXISTS`, `WRONG_KIND`, `NOT_FOUND`, `NO_SPACE`, `USAGE`, `IO`
+ */
+export async function prepareOutputFolder(
+  path: string,
+  needed: number,
+  options: OutputFolderOptions,
+): Promise<void> {
+  for (const input of options.inputs) {
+    if (isWithin(path, input) || isWithin(input, path)) {
+      throw new VistaError("USAGE", `the output is, holds or lies in the input ${input}`, {
+        path,
+        hint: "Choose an output beside it.",
+      });
+    }
+  }
+  const stats = await lstat(path).catch((error: unknown) => {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw fromSystem(error, path, "look at the output");
+  });
+  if (stats !== undefined) {
+    if (!stats.isDirectory()) {
+      throw new VistaError("WRONG_KIND", "the output exists and is no folder", {
+        path,
+        hint: "Choose another output.",
+      });
+    }
+    const names = await readdir(path);
+    if (!options.force) {
+      throw new VistaError("EXISTS", "the output already exists", {
+        path,
+        hint: "Use --force to replace it, or choose another output.",
+      });
+    }
+    if (names.length > 0 && !options.replaceable(names)) {
+      throw new VistaError(
+        "EXISTS",
+        "the output is a folder with other things in it, which is not replaced",
+        {
+          path,
+          hint: "Choose another output, or remove that folder yourself.",
+        },
+      );
+    }
+  }
+  await checkSpace(dirname(resolve(path)), needed);
+}
+
+function isWithin(path: string, folder: string): boolean {
+  const way = relative(resolve(folder), resolve(path));
+  return (
+    way === "" || (way !== ".." && !way.startsWith(`..${sep}`) && resolve(folder, way) === resolve(path))
+  );
+}
+
+/**
+ * Makes one folder, whole or not at all; with `force` an old one stays until the new one is complete.
+ * @param needed  bytes
+ * @throws VistaError what {@link prepareOutputFolder} and `fill` throw, `IO`
+ */
+export async function writeFolderAtomically(
+  path: string,
+  needed: number,
+  options: OutputFolderOptions,
+  fill: (folder: FolderInProgress) => Promise<unknown>,
+): Promise<void> {
+  await prepareOutputFolder(path, needed, options);
+  const target = join(dirname(resolve(path)), basename(resolve(path)));
+  const temporary = temporaryName(target);
+  const sync = options.fsync !== false;
+  const folders = new Set<string>([temporary]);
+  try {
+    await mkdir(temporary);
+    partialFiles.add(temporary);
+    const place = async (relativePath: string) => {
+      const inside = join(temporary, relativePath);
+      for (let above = dirname(inside); !folders.has(above); above = dirname(above)) folders.add(above);
+      await mkdir(dirname(inside), { recursive: true });
+      return inside;
+    };
+    await fill({
+      place,
+      create: async (relativePath) => open(await place(relativePath), "wx", 0o666),
+      settle: async (handle) => {
+        if (sync) await handle.sync();
+      },
+    });
+    if (sync) for (const folder of folders) await syncFolder(folder);
+    await giveName(temporary, target, options.force ?? false);
+    partialFiles.delete(temporary);
+    if (sync) await syncFolder(dirname(target));
+  } catch (error) {
+    if (partialFiles.has(temporary)) {
+      await rm(temporary, { recursive: true, force: true }).catch(() => {});
+      partialFiles.delete(temporary);
+    }
+    throw fromSystem(error, path, "write the output");
+  }
+}
+
+/** Gives the folder its name. A folder cannot be renamed over one with something in it: that one steps aside first. */
+async function giveName(from: string, to: string, force: boolean): Promise<void> {
+  const there = await lstat(to).then(
+    () => true,
+    () => false,
+  );
+  if (!there) return rename(from, to);
+  if (!force) {
+    throw new VistaError("EXISTS", "the output appeared while it was being made", {
+      path: to,
+      hint: "Use --force to replace it.",
+    });
+  }
+  const aside = temporaryName(to);
+  await rename(to, aside);
+  try {
+    await rename(from, to);
+  } catch (error) {
+    await rename(aside, to).catch(() => {});
+    throw error;
+  }
+  await rm(aside, { recursive: true, force: true });
+}
