@@ -45,7 +45,29 @@ export class Call {
   }
 }
 
-export type Fake = null | boolean | number | string | Fake[] | Map<Fake, Fake> | Tuple | Call | FakeTensor;
+/** `module.name.__new__()` with attributes, as a dataclass is pickled. */
+export class Instance {
+  readonly module: string;
+  readonly name: string;
+  readonly state: Record<string, Fake>;
+  constructor(module: string, name: string, state: Record<string, Fake>) {
+    this.module = module;
+    this.name = name;
+    this.state = state;
+  }
+}
+
+export type Fake =
+  | null
+  | boolean
+  | number
+  | string
+  | Fake[]
+  | Map<Fake, Fake>
+  | Tuple
+  | Call
+  | Instance
+  | FakeTensor;
 
 function rowMajor(shape: readonly number[]): number[] {
   const strides: number[] = [];
@@ -113,6 +135,11 @@ export function pickle(value: Fake, storages: Uint8Array[] = []): Buffer {
       global(item.module, item.name);
       tuple(item.args);
       op(0x52);
+    } else if (item instanceof Instance) {
+      global(item.module, item.name);
+      op(0x29, 0x81);
+      write(new Map<Fake, Fake>(Object.entries(item.state)));
+      op(0x62);
     } else {
       let key = keys.get(item.bytes);
       if (key === undefined) {
@@ -235,6 +262,8 @@ export interface FakeCheckpoint {
   buffers?: readonly string[];
   shard?: (rank: number) => Record<string, Fake>;
   model?: Record<string, Fake>;
+  /** What all files give as `ds_version`; default 0.16.0. */
+  version?: string;
 }
 
 /** A checkpoint shaped like DeepSpeed's, in `folder`, with the tag `global_step1`. */
@@ -255,7 +284,7 @@ export function writeFakeCheckpoint(folder: string, checkpoint: FakeCheckpoint):
     );
     const shard = new Map<Fake, Fake>([
       ["optimizer_state_dict", state],
-      ["ds_version", "0.16.0"],
+      ["ds_version", checkpoint.version ?? "0.16.0"],
     ]);
     writeFileSync(join(tag, `zero_pp_rank_${rank}_mp_rank_00_optim_states.pt`), torchZip(shard));
   });
@@ -267,7 +296,7 @@ export function writeFakeCheckpoint(folder: string, checkpoint: FakeCheckpoint):
         buffer_names: [...(checkpoint.buffers ?? [])],
         param_shapes: checkpoint.paramShapes.map(shapes),
         shared_params: new Map(),
-        ds_version: "0.16.0",
+        ds_version: checkpoint.version ?? "0.16.0",
         dp_world_size: ranks,
         ...checkpoint.model,
       }),

@@ -1,0 +1,289 @@
+/**
+ * Resharding: random checkpoints against what a straightforward reference saves on the other number of ranks, and real ones there
+ * and back. test/peers/zero has real DeepSpeed as the judge.
+ */
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { readTensor } from "../../../src/checkpoint/copy/read-tensor.js";
+import { reshardCheckpoint } from "../../../src/checkpoint/reshard.js";
+import type { Tensor } from "../../../src/checkpoint/tensor/tensor.js";
+import {
+  PyGlobal,
+  PyLatin1,
+  PyObject,
+  PyTuple,
+  type PyValue,
+} from "../../../src/checkpoint/torch/objects.js";
+import { readTorchFile, type TorchFile } from "../../../src/checkpoint/torch/read.js";
+import { storagesIn } from "../../../src/checkpoint/torch/storages.js";
+import { TorchTensor } from "../../../src/checkpoint/torch/values.js";
+import { openZeroCheckpoint } from "../../../src/checkpoint/zero/open.js";
+import { openZeroOptimizer } from "../../../src/checkpoint/zero/optimizer.js";
+import { temporaryFolder } from "../../helpers/state.js";
+import { type Fake, FakeTensor, Instance, writeFakeCheckpoint } from "../../helpers/torch-file.js";
+
+const ZERO = fileURLToPath(new URL("../../../fixtures/zero", import.meta.url));
+const sharded = readdirSync(ZERO).filter((name) => !name.startsWith("stage0-"));
+
+/** All of a file as plain data: containers, inert objects, and tensors as their values and the length of their storage. */
+async function plain(file: TorchFile): Promise<unknown> {
+  const values = new Map<TorchTensor, string>();
+  for (const tensor of storagesIn(file.value).tensors.keys()) {
+    const bytes = await readTensor(await file.tensor(tensor));
+    const what = `${tensor.dtype} [${tensor.shape}] of ${tensor.storage.byteLength}`;
+    values.set(tensor, `${what}: ${Buffer.from(bytes).toString("hex")}`);
+  }
+  const open = new Set<PyValue>();
+  const show = (value: PyValue): unknown => {
+    if (typeof value !== "object" || value === null) return showNew(value);
+    if (open.has(value)) return "itself";
+    open.add(value);
+    const shown = showNew(value);
+    open.delete(value);
+    return shown;
+  };
+  const showNew = (value: PyValue): unknown => {
+    if (value instanceof TorchTensor) return values.get(value);
+    if (value instanceof Map) return { dict: [...value].map(([key, one]) => [show(key), show(one)]) };
+    if (Array.isArray(value)) return value.map(show);
+    if (value instanceof Set) return { set: [...value].map((one) => show(one as PyValue)) };
+    if (value instanceof PyTuple) return { tuple: value.items.map(show) };
+    if (value instanceof PyGlobal) return value.id;
+    if (value instanceof PyLatin1) return { latin1: value.text };
+    if (value instanceof PyObject) {
+      const { callable, args, kwargs, state, listItems, dictItems } = value;
+      return [callable, args, kwargs, state, listItems, dictItems].map((part) =>
+        part === undefined ? "-" : show(part),
+      );
+    }
+    return typeof value === "bigint" ? `${value}n` : value;
+  };
+  return show(file.value);
+}
+
+/** Every file of a checkpoint folder as plain data, by its name. */
+async function plainFolder(folder: string): Promise<Record<string, unknown>> {
+  const tag = readFileSync(join(folder, "latest"), "utf8");
+  const files: Record<string, unknown> = {};
+  for (const name of readdirSync(join(folder, tag)).sort()) {
+    if (!name.endsWith("_states.pt")) continue;
+    const file = await readTorchFile(join(folder, tag, name));
+    files[name] = await plain(file);
+    await file.file.close();
+  }
+  return files;
+}
+
+interface Case {
+  groups: number[][];
+  /** Keys of the flat states. */
+  states: string[];
+  roundRobin: boolean;
+  version: "0.10.1" | "0.19.8";
+}
+
+/** Element `i` of a parameter's fp32 weights or of one of its states; all different. */
+const element = (g: number, p: number, kind: number, i: number) =>
+  1 + g * 100_000 + p * 1000 + kind * 100 + i;
+
+/** What DeepSpeed's ZeRO stage 2 saves on so many ranks, from its definition and without any cleverness. */
+function save(folder: string, ranks: number, { groups, states, roundRobin, version }: Case): void {
+  const kinds = ["fp32", ...states];
+  const flats = groups.map((numels, g) => {
+    const own = numels.map((numel, p) => ({ p, numel, name: `g${g}.p${p}` }));
+    // Round robin: first those whose number leaves 0 when divided by the ranks, then those that leave 1 …
+    const order = roundRobin
+      ? Array.from({ length: ranks }, (_, k) => own.filter(({ p }) => p % ranks === k)).flat()
+      : own;
+    const total = numels.reduce((sum, numel) => sum + numel, 0);
+    let length = total;
+    while (length % (2 * ranks) !== 0) length++;
+    const data = kinds.map((_, kind) => {
+      const flat = order.flatMap(({ p, numel }) =>
+        Array.from({ length: numel }, (_, i) => element(g, p, kind, i)),
+      );
+      while (flat.length < length) flat.push(0);
+      return flat;
+    });
+    return { own, order, total, size: length / ranks, data };
+  });
+  const part = (g: number, kind: number, rank: number) =>
+    flats[g]!.data[kind]!.slice(rank * flats[g]!.size, (rank + 1) * flats[g]!.size);
+  const padding = (g: number, rank: number) => {
+    const { size, total } = flats[g]!;
+    if (version === "0.10.1") return rank === ranks - 1 ? size * ranks - total : 0;
+    return part(g, 0, rank).filter((value) => value === 0).length;
+  };
+  const lean = (g: number, rank: number) => {
+    const all = part(g, 0, rank);
+    const kept = all.length - padding(g, rank);
+    // A Python slice that ends below 0 counts from the end.
+    return new FakeTensor(all, [all.slice(0, kept).length]);
+  };
+  writeFakeCheckpoint(folder, {
+    stage: 2,
+    version,
+    partitions: Array.from({ length: ranks }, (_, rank) => groups.map((_, g) => lean(g, rank))),
+    paramShapes: flats.map(({ order }) =>
+      Object.fromEntries(order.map(({ name, numel }) => [name, [numel]])),
+    ),
+    model: {
+      client: new Map<Fake, Fake>([["epoch", 3]]),
+      // With one parameter or one rank, nothing else says that there is round robin.
+      ds_config: new Map<Fake, Fake>([
+        ["zero_optimization", new Map<Fake, Fake>([["round_robin_gradients", roundRobin]])],
+      ]),
+    },
+    shard: (rank) => ({
+      loss_scaler: new Instance("deepspeed.runtime.fp16.loss_scaler", "LossScaler", { cur_scale: 1.5 }),
+      base_optimizer_state: new Map<Fake, Fake>([
+        [
+          "state",
+          new Map<Fake, Fake>(
+            groups.map((_, g) => [
+              g,
+              new Map<Fake, Fake>([
+                ["step", new FakeTensor([7], [])],
+                ...states.map((name, s): [Fake, Fake] => [name, new FakeTensor(part(g, s + 1, rank))]),
+              ]),
+            ]),
+          ),
+        ],
+        ["param_groups", groups.map((_, g) => new Map<Fake, Fake>(Object.entries({ lr: 0.5, params: [g] })))],
+      ]),
+      group_paddings: groups.map((_, g) => padding(g, rank)),
+      param_slice_mappings: flats.map(({ own, size }) => {
+        // Over the parameters' own order, with round robin too.
+        let at = 0;
+        const mapping = new Map<Fake, Fake>();
+        for (const { name, numel } of own) {
+          const held = Array.from({ length: numel }, (_, i) => at + i - rank * size).filter(
+            (i) => i >= 0 && i < size,
+          );
+          at += numel;
+          if (held.length === 0) continue;
+          const state = { numel: held.length, start: held[0]! };
+          mapping.set(name, new Instance("deepspeed.utils.tensor_fragment", "fragment_address", state));
+        }
+        return mapping;
+      }),
+    }),
+  });
+}
+
+const numel = fc.oneof(fc.constantFrom(0, 1, 2), fc.integer({ min: 0, max: 40 }));
+const group = fc.array(numel, { minLength: 1, maxLength: 7 }).filter((numels) => numels.some((n) => n > 0));
+const aCase: fc.Arbitrary<Case> = fc.record({
+  groups: fc.array(group, { minLength: 1, maxLength: 3 }),
+  states: fc.constantFrom([], ["exp_avg"], ["exp_avg", "exp_avg_sq"], ["a", "b", "c"]),
+  roundRobin: fc.boolean(),
+  version: fc.constantFrom("0.10.1" as const, "0.19.8" as const),
+});
+const ranks = fc.integer({ min: 1, max: 7 });
+
+describe("reshardCheckpoint", () => {
+  it("gives, file for file and key for key, what the other number of ranks would have saved", async () => {
+    await fc.assert(
+      fc.asyncProperty(aCase, ranks, ranks, async (what, from, to) => {
+        const folder = temporaryFolder();
+        const [before, after, wanted] = ["before", "after", "wanted"].map((name) => join(folder, name));
+        save(before!, from, what);
+        save(wanted!, to, what);
+        await reshardCheckpoint(before!, after!, { ranks: to, fsync: false });
+        expect(await plainFolder(after!)).toEqual(await plainFolder(wanted!));
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  it.each(["stage 1 and 2", "stage 3"])(
+    "%s: on as many ranks as before gives the same payload bytes, record for record",
+    async (stages) => {
+      for (const name of ofStage(stages)) {
+        const output = join(temporaryFolder(), "same");
+        const { ranks, tag } = await reshardCheckpoint(join(ZERO, name), output, {
+          ranks: ranksOf(name),
+          fsync: false,
+        });
+        expect(ranks, name).toBe(ranksOf(name));
+        expect(await plainFolder(output), name).toEqual(await plainFolder(join(ZERO, name)));
+        for (const file of readdirSync(join(output, tag))) {
+          const [ours, theirs] = [output, join(ZERO, name)].map((folder) =>
+            payloads(join(folder, tag, file)),
+          );
+          const legacy = name.includes("legacy-serialization");
+          if (!legacy) expect(await ours, `${name} ${file}`).toEqual(await theirs);
+        }
+      }
+    },
+  );
+
+  it.each(["stage 1 and 2", "stage 3"])(
+    "%s: there and back gives every real checkpoint again",
+    async (stages) => {
+      const names = sharded.filter((name) => name.includes("stage3") === (stages === "stage 3"));
+      expect(names.length).toBeGreaterThan(10);
+      // What a rank of stage 3 has for itself (buffers that are not synchronised, what lies in the padding) goes with the rank.
+      const seen = stages === "stage 3" ? parametersOf : plainFolder;
+      for (const name of names) {
+        const folder = temporaryFolder();
+        const before = ranksOf(name);
+        const original = await seen(join(ZERO, name));
+        for (const other of [1, before + 2]) {
+          const [there, back] = [join(folder, `${other}-there`), join(folder, `${other}-back`)];
+          await reshardCheckpoint(join(ZERO, name), there!, { ranks: other, fsync: false });
+          await reshardCheckpoint(there!, back!, { ranks: before, fsync: false });
+          expect(await seen(back!), `${name} by ${other} ranks`).toEqual(original);
+        }
+      }
+    },
+  );
+});
+
+function ofStage(stages: string): string[] {
+  const names = sharded.filter((name) => name.includes("stage3") === (stages === "stage 3"));
+  expect(names.length).toBeGreaterThan(10);
+  return names;
+}
+
+/** Weights, states and values of every parameter, and the frozen ones and buffers as a merge has them. */
+async function parametersOf(folder: string): Promise<unknown> {
+  const optimizer = await openZeroOptimizer(folder);
+  const hex = async (tensor: Tensor) => Buffer.from(await readTensor(tensor)).toString("hex");
+  const all: unknown[] = [];
+  for (const group of optimizer.groups) {
+    all.push([...group.values.keys()], String(group.hyperparameters?.get("lr")));
+    for (const { name, shape, fp32, states } of group.parameters) {
+      all.push(name, shape, await hex(fp32));
+      for (const [state, tensor] of states) all.push(state, await hex(tensor));
+    }
+  }
+  await optimizer.close();
+  // Of one checkpoint the merge is refused: orphans are lost in stage 3.
+  const { state } = await openZeroCheckpoint(folder, { recover: false });
+  for (const [name, tensor] of state.tensors) all.push(name, await hex(tensor));
+  await state.close();
+  return all;
+}
+
+/** `stage2-fp32-3ranks-…` → 3; the runs of Vista had two. */
+function ranksOf(name: string): number {
+  return Number(/-(\d)ranks?/.exec(name)?.[1] ?? 2);
+}
+
+async function payloads(path: string): Promise<string[]> {
+  const file = await readTorchFile(path);
+  const { storages } = storagesIn(file.value);
+  const bytes: string[] = [];
+  for (const key of [...storages.keys()].sort((a, b) => Number(a) - Number(b))) {
+    const region = await file.storage(key);
+    const buffer = Buffer.alloc(region.length);
+    await region.file.read(buffer, region.offset);
+    bytes.push(`${key} ${buffer.toString("hex")}`);
+  }
+  await file.file.close();
+  return bytes;
+}
