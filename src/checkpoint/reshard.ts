@@ -1,5 +1,5 @@
 /** A ZeRO checkpoint of some number of ranks written anew as one of another number, optimizer included. */
-import { readFile } from "node:fs/promises";
+import { type FileHandle, readFile } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { throwIfAborted, VistaError } from "../core/errors.js";
 import {
@@ -7,9 +7,10 @@ import {
   prepareOutputFolder,
   writeFolderAtomically,
 } from "../core/io/output-folder.js";
+import { settleAll } from "../core/io/settle.js";
 import type { RunOptions } from "../core/progress.js";
 import type { OutputPart } from "./copy/parts.js";
-import { type LateOutputFile, writeFiles } from "./copy/sink.js";
+import { type OutputFile, writeFiles } from "./copy/sink.js";
 import { planRewrittenFile } from "./torch/rewrite-file.js";
 import { batchOf, type ReshardBatch } from "./zero/batch.js";
 import { isCheckpointFile } from "./zero/layout.js";
@@ -112,8 +113,13 @@ export async function reshardCheckpoint(
     else {
       await writeFolderAtomically(target, result.bytes, outputOptions, async (place) => {
         await writeSmallFiles(place, optimizer);
-        const late = planned.map((file) => lateFile(place, optimizer.files.tag, file));
-        await writeFiles(late, { ...options, phase: "reshard" });
+        const open = new Set<FileHandle>();
+        const outputs = planned.map((file) => outputFile(place, optimizer.files.tag, file, open));
+        try {
+          await writeFiles(outputs, { ...options, phase: "reshard" });
+        } finally {
+          await settleAll([...open].map((handle) => handle.close()));
+        }
       });
     }
     return result;
@@ -127,12 +133,27 @@ interface Planned extends ReshardedFile {
   readonly length: number;
 }
 
-function lateFile(folder: FolderInProgress, tag: string, { name, parts }: Planned): LateOutputFile {
+/** @param open  handles that are not closed yet */
+function outputFile(
+  folder: FolderInProgress,
+  tag: string,
+  { name, parts }: Planned,
+  open: Set<FileHandle>,
+): OutputFile {
+  let handle: FileHandle;
   return {
     path: name,
     parts,
-    open: () => folder.create(join(tag, name)),
-    done: (handle) => folder.settle(handle),
+    begin: async () => {
+      handle = await folder.create(join(tag, name));
+      open.add(handle);
+      return handle;
+    },
+    end: async () => {
+      await folder.settle(handle);
+      open.delete(handle);
+      await handle.close();
+    },
   };
 }
 

@@ -1,8 +1,8 @@
 /** Writing a state dict as one file or as several with an index, torch or safetensors by the name of the output. */
-import { readdir, rm } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { basename, dirname, extname, join } from "node:path";
 import { fromSystem, VistaError } from "../core/errors.js";
-import { AtomicFile, type OutputOptions, prepareOutput } from "../core/io/output.js";
+import { AtomicFile, commitTogether, type OutputOptions, prepareOutput } from "../core/io/output.js";
 import type { OutputPart } from "./copy/parts.js";
 import { type WriteOptions, writeFiles } from "./copy/sink.js";
 import { planSafetensors } from "./safetensors/write.js";
@@ -39,7 +39,8 @@ export interface Saved {
 
 interface Plan extends Saved {
   readonly parts: readonly OutputPart[][];
-  readonly indexText: string | undefined;
+  /** The text of the index, from the CRC-32 of each file. */
+  readonly indexText: (crc32s: readonly number[]) => string;
 }
 
 /** `.safetensors` means safetensors, everything else torch. */
@@ -68,10 +69,10 @@ export async function saveCheckpoint(
   options: SaveOptions = {},
 ): Promise<Saved> {
   const { files, parts, index, indexText, bytes } = plan(state, path, options);
-  const target = await prepareOutput(index ?? files[0]!.path, bytes, options);
-  const older = options.maxShardSize === undefined ? [] : await family(path);
+  const isOurs = options.maxShardSize === undefined ? () => false : familyOf(path);
+  const target = await prepareOutput(index ?? files[0]!.path, bytes, options, isOurs);
+  const older = options.maxShardSize === undefined ? [] : await present(path, isOurs);
   const names = new Set([...files.map((file) => file.path), ...(index === undefined ? [] : [index])]);
-  const stale = older.filter((name) => !names.has(name));
   if (older.length > 0 && !options.force) {
     throw new VistaError("EXISTS", "the output already exists", {
       path: older[0]!,
@@ -79,31 +80,36 @@ export async function saveCheckpoint(
     });
   }
   const open: AtomicFile[] = [];
-  const committed: AtomicFile[] = [];
   try {
-    for (const file of files) {
-      const place = index === undefined ? target : await prepareOutput(file.path, 0, options);
-      open.push(await AtomicFile.create(place, options));
-    }
-    const outputs = open.map((file, i) => ({ handle: file.handle, path: files[i]!.path, parts: parts[i]! }));
-    await writeFiles(outputs, options);
-    if (indexText !== undefined) {
+    const outputs = files.map((file, i) => ({
+      path: file.path,
+      parts: parts[i]!,
+      digest: index !== undefined,
+      begin: async () => {
+        const place = index === undefined ? target : await prepareOutput(file.path, 0, options);
+        open.push(await AtomicFile.create(place, options));
+        return open.at(-1)!.handle;
+      },
+      end: () => open[i]!.finish(),
+    }));
+    const written = await writeFiles(outputs, options);
+    if (index !== undefined) {
       const file = await AtomicFile.create(target, options);
       open.push(file);
-      await file.handle.writeFile(indexText);
+      await file.write(indexText(written.map(({ crc32 }) => crc32!)));
     }
-    for (const file of open) {
-      await file.commit();
-      committed.push(file);
-    }
+    const stale = older.filter((name) => !names.has(name));
+    // An index first: without it, nobody takes what is left for a set.
+    stale.sort((a, b) => Number(b.endsWith(INDEX)) - Number(a.endsWith(INDEX)));
+    await commitTogether(open, stale);
   } catch (error) {
     for (const file of open) await file.discard();
-    for (const file of committed) await rm(file.path, { force: true }).catch(() => {});
     throw fromSystem(error, path, "write the output");
   }
-  for (const name of stale) await rm(name, { force: true });
   return { files, index, bytes };
 }
+
+const INDEX = ".index.json";
 
 function plan(state: StateDict, path: string, options: SaveOptions): Plan {
   const format = options.format ?? formatOf(path);
@@ -126,9 +132,15 @@ function plan(state: StateDict, path: string, options: SaveOptions): Plan {
         ? part.byteLength
         : names.reduce((sum, name) => sum + state.tensors.get(name)!.byteLength, 0);
   });
-  const index = groups.length === 1 ? undefined : `${path}.index.json`;
-  const indexText = index === undefined ? undefined : formatIndex(weightMap, total);
-  const bytes = files.reduce((sum, file) => sum + file.bytes, Buffer.byteLength(indexText ?? ""));
+  const index = groups.length === 1 ? undefined : `${path}${INDEX}`;
+  const indexText = (crc32s: readonly number[]) => {
+    const stated = files.map(
+      ({ path, bytes }, i) => [basename(path), { size: bytes, crc32: crc32s[i]! }] as const,
+    );
+    return formatIndex(weightMap, total, new Map(stated));
+  };
+  const indexBytes = index === undefined ? 0 : Buffer.byteLength(indexText(files.map(() => 0)));
+  const bytes = files.reduce((sum, file) => sum + file.bytes, indexBytes);
   return { files, parts, index, indexText, bytes };
 }
 
@@ -139,17 +151,22 @@ function shardPath(path: string, number: number, of: number): string {
   return join(dirname(path), `${basename(path, extension)}-${pad(number)}-of-${pad(of)}${extension}`);
 }
 
-/** What is there of a path and its shards and index. */
-async function family(path: string): Promise<string[]> {
+/** Whether a name belongs to a path: its own, that of its index or of one of its shards. */
+function familyOf(path: string): (name: string) => boolean {
   const extension = extname(path);
   const stem = basename(path, extension);
+  return (name) => {
+    if (name === basename(path) || name === `${basename(path)}${INDEX}`) return true;
+    if (!name.startsWith(`${stem}-`) || !name.endsWith(extension)) return false;
+    return /^\d{5}-of-\d{5}$/.test(name.slice(stem.length + 1, name.length - extension.length));
+  };
+}
+
+/** What is there of a family, in the folder of its path. */
+async function present(path: string, isOurs: (name: string) => boolean): Promise<string[]> {
   const names = await readdir(dirname(path)).catch(() => [] as string[]);
   return names
-    .filter((name) => {
-      if (name === basename(path) || name === `${basename(path)}.index.json`) return true;
-      if (!name.startsWith(`${stem}-`) || !name.endsWith(extension)) return false;
-      return /^\d{5}-of-\d{5}$/.test(name.slice(stem.length + 1, name.length - extension.length));
-    })
+    .filter(isOurs)
     .sort()
     .map((name) => join(dirname(path), name));
 }

@@ -6,6 +6,7 @@
 import { stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { VistaError } from "../core/errors.js";
+import { formatCrc32 } from "../core/io/crc32.js";
 import { insideFolder } from "../core/io/inside-folder.js";
 import { SourceFile } from "../core/io/source.js";
 
@@ -17,6 +18,16 @@ export interface ShardIndex {
   readonly shards: ReadonlyMap<string, string>;
   /** `metadata.total_size`, where it is a number. */
   readonly totalSize: number | undefined;
+  /** `metadata.shards`, by the name that the index gives a file; of indexes that this package wrote. */
+  readonly stated: ReadonlyMap<string, StatedShard>;
+}
+
+/** What an index says of one of its files: shards of two runs under one index can be told by it. */
+export interface StatedShard {
+  /** Bytes. */
+  readonly size: number;
+  /** CRC-32 of the whole file. */
+  readonly crc32: number;
 }
 
 /** Far above any real one: 100,000 tensors take about 10 MB. */
@@ -40,27 +51,47 @@ export async function readIndex(path: string): Promise<ShardIndex> {
   } finally {
     await file.close();
   }
-  const { weightMap, totalSize } = parseIndex(text, path);
+  const { weightMap, totalSize, stated } = parseIndex(text, path);
   const shards = new Map<string, string>();
   for (const [name, shard] of weightMap) {
     if (shards.has(shard)) continue;
     const place = shardPath(path, name, shard);
-    if (!(await stat(place).catch(() => undefined))?.isFile()) {
+    const stats = await stat(place).catch(() => undefined);
+    if (!stats?.isFile()) {
       const holds = [...weightMap.values()].filter((other) => other === shard).length;
       throw new VistaError("NOT_FOUND", `the index names this shard for ${holds} tensors, it is not there`, {
         path: place,
         hint: "Copy all shards into the folder of the index.",
       });
     }
+    checkSize(place, stats.size, stated.get(shard));
     shards.set(shard, place);
   }
-  return { path, weightMap, shards, totalSize };
+  return { path, weightMap, shards, totalSize, stated };
+}
+
+function checkSize(place: string, size: number, stated: StatedShard | undefined): void {
+  if (stated === undefined || size === stated.size) return;
+  throw new VistaError("INCONSISTENT", `the shard has ${size} bytes, its index says ${stated.size}`, {
+    path: place,
+    hint: "Shards of two runs are mixed, or one is not complete: copy all files of the set again, or make it again.",
+  });
+}
+
+/** Whether a shard is the file that its index was written for. @param found  CRC-32 of the whole file */
+export function shardError(place: string, stated: StatedShard, found: number): VistaError | undefined {
+  if (found === stated.crc32) return undefined;
+  return new VistaError(
+    "INCONSISTENT",
+    `the shard has CRC-32 ${formatCrc32(found)}, its index says ${formatCrc32(stated.crc32)}: it is damaged or of another run`,
+    { path: place, hint: "Copy all files of the set again, or make it again." },
+  );
 }
 
 function parseIndex(
   text: string,
   path: string,
-): { weightMap: Map<string, string>; totalSize: number | undefined } {
+): { weightMap: Map<string, string>; totalSize: number | undefined; stated: Map<string, StatedShard> } {
   let json: unknown;
   try {
     json = JSON.parse(text);
@@ -86,9 +117,40 @@ function parseIndex(
     weightMap.set(name, shard);
   }
   if (weightMap.size === 0) throw new VistaError("FORMAT", "the weight_map of the index is empty", { path });
-  const totalSize = recordOf(recordOf(json)?.metadata)?.total_size;
-  return { weightMap, totalSize: typeof totalSize === "number" ? totalSize : undefined };
+  const metadata = recordOf(recordOf(json)?.metadata);
+  const totalSize = metadata?.total_size;
+  return {
+    weightMap,
+    totalSize: typeof totalSize === "number" ? totalSize : undefined,
+    stated: parseStated(metadata?.shards, path),
+  };
 }
+
+/** @throws VistaError `FORMAT`: half a statement must not pass for none */
+function parseStated(value: unknown, path: string): Map<string, StatedShard> {
+  const stated = new Map<string, StatedShard>();
+  if (value === undefined) return stated;
+  for (const [shard, entry] of Object.entries(recordOf(value) ?? {})) {
+    const { size, crc32 } = recordOf(entry) ?? {};
+    const isStated =
+      typeof size === "number" &&
+      Number.isSafeInteger(size) &&
+      typeof crc32 === "string" &&
+      HEX32.test(crc32);
+    // Other writers may keep other things under this name.
+    if (size === undefined && crc32 === undefined) continue;
+    if (!isStated)
+      throw new VistaError("FORMAT", "metadata.shards of the index has no size and crc32 for it", {
+        path,
+        record: shard,
+        hint: HINT,
+      });
+    stated.set(shard, { size: size as number, crc32: Number.parseInt(crc32 as string, 16) });
+  }
+  return stated;
+}
+
+const HEX32 = /^[0-9a-f]{8}$/;
 
 function recordOf(value: unknown): Record<string, unknown> | undefined {
   return typeof value === "object" && value !== null && !Array.isArray(value)
@@ -107,13 +169,27 @@ function shardPath(index: string, name: string, shard: string): string {
   });
 }
 
-/** The text of an index, as zero_to_fp32.py and huggingface_hub write it. */
-export function formatIndex(weightMap: ReadonlyMap<string, string>, totalSize: number): string {
+/**
+ * The text of an index, as zero_to_fp32.py and huggingface_hub write it, and in its metadata what each file must be: readers
+ * of the index take metadata that they do not know as it is.
+ */
+export function formatIndex(
+  weightMap: ReadonlyMap<string, string>,
+  totalSize: number,
+  shards: ReadonlyMap<string, StatedShard>,
+): string {
   const names = [...weightMap.keys()].map((name) => ({ name, key: Buffer.from(name) }));
   // Python sorts by code points, which is the order of the UTF-8 bytes.
   names.sort((a, b) => Buffer.compare(a.key, b.key));
   const lines = names.map(({ name }) => `    ${ascii(name)}: ${ascii(weightMap.get(name)!)}`);
-  return `{\n  "metadata": {\n    "total_size": ${totalSize}\n  },\n  "weight_map": {\n${lines.join(",\n")}\n  }\n}\n`;
+  const stated = [...shards].map(
+    ([shard, { size, crc32 }]) =>
+      `      ${ascii(shard)}: {\n        "crc32": "${crc32.toString(16).padStart(8, "0")}",\n        "size": ${size}\n      }`,
+  );
+  return (
+    `{\n  "metadata": {\n    "shards": {\n${stated.join(",\n")}\n    },\n    "total_size": ${totalSize}\n  },\n` +
+    `  "weight_map": {\n${lines.join(",\n")}\n  }\n}\n`
+  );
 }
 
 /** JSON in ASCII, as Python's json.dumps writes it by default. */

@@ -2,6 +2,7 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { fromReader, fromSystem, isVistaError, VistaError } from "../core/errors.js";
+import { combineCrc32 } from "../core/io/crc32.js";
 import { type Region, SourceFile } from "../core/io/source.js";
 import type { RunOptions } from "../core/progress.js";
 import { checksumError } from "./copy/input-checks.js";
@@ -11,7 +12,7 @@ import { type DcpItem, findDcp, listDcpItems } from "./dcp/open.js";
 import { listSafetensorsShards } from "./dcp/safetensors.js";
 import { detectFormat, findIndex, openCheckpoint } from "./open.js";
 import { openSafetensors } from "./safetensors/read.js";
-import { readIndex } from "./shard-index.js";
+import { readIndex, type StatedShard, shardError } from "./shard-index.js";
 import type { DType } from "./tensor/dtype.js";
 import { canBeNonFinite, type NonFinite } from "./tensor/non-finite.js";
 import { asDict } from "./torch/objects.js";
@@ -72,6 +73,8 @@ class Verifier {
   #items: ReadonlyMap<string, readonly DcpItem[]> = new Map();
   #done = 0;
   #total = 0;
+  /** What an index says of the files, by path. */
+  readonly #stated = new Map<string, StatedShard>();
 
   constructor(path: string, options: VerifyOptions) {
     this.#path = path;
@@ -108,7 +111,11 @@ class Verifier {
       : this.#path.endsWith(".json")
         ? this.#path
         : undefined;
-    if (index !== undefined) return { paths: [...(await readIndex(index)).shards.values()], together: true };
+    if (index !== undefined) {
+      const { shards, stated } = await readIndex(index);
+      for (const [name, entry] of stated) if (shards.has(name)) this.#stated.set(shards.get(name)!, entry);
+      return { paths: [...shards.values()], together: true };
+    }
     if (!stats.isDirectory()) return { paths: [this.#path], together: false };
     const dcp = await findDcp(this.#path);
     if (dcp !== undefined) {
@@ -170,7 +177,7 @@ class Verifier {
 
   async #zip(file: SourceFile, lanes: Lanes): Promise<void> {
     const { ranges, records } = await this.#rangesOf(await openTorchZip(file));
-    const checked = await this.#scan(ranges, lanes);
+    const checked = await this.#scan(file, ranges, lanes);
     this.#files.push({ path: file.path, format: "torch zip", bytes: file.size, records, checked });
   }
 
@@ -206,7 +213,7 @@ class Verifier {
     between += file.size - end;
     if (between > 0)
       this.#warnings.push(`${file.path}: ${between} bytes belong to no item and were not looked at`);
-    const checked = await this.#scan(all, lanes);
+    const checked = await this.#scan(file, all, lanes);
     this.#files.push({ path: file.path, format: "dcp", bytes: file.size, records, checked });
   }
 
@@ -245,6 +252,7 @@ class Verifier {
       const storages = await weightStorages(torchFile);
       const regions = await torchFile.regions();
       await this.#scan(
+        file,
         regions.map((region) => {
           const storage = storages.get(region.name.slice("storage ".length));
           return rangeOf(region, storage?.dtype, storage?.path ?? region.name);
@@ -275,7 +283,7 @@ class Verifier {
           );
         }
       }
-      await this.#scan(ranges, lanes);
+      await this.#scan(file, ranges, lanes);
     } finally {
       await state.close();
     }
@@ -288,25 +296,40 @@ class Verifier {
     });
   }
 
-  /** Looks at all ranges; damage and what is no number go into the report. @returns how many had a checksum that matched */
-  async #scan(ranges: readonly NamedRange[], lanes: Lanes): Promise<number> {
+  /**
+   * Looks at all ranges, and at what is between them where an index states the CRC-32 of the whole file; damage and what is no
+   * number go into the report.
+   *
+   * @returns how many had a checksum that matched
+   */
+  async #scan(file: SourceFile, ranges: readonly NamedRange[], lanes: Lanes): Promise<number> {
     let checked = 0;
-    await scanRanges(ranges, {
+    const stated = this.#stated.get(file.path);
+    let whole: number | undefined = 0;
+    await scanRanges(stated === undefined ? ranges : coverWhole(file, ranges), {
       lanes,
       signal: this.#options.signal,
       onBytes: (bytes) => {
         this.#done += bytes;
         this.#report();
       },
-      onScanned: ({ region, name, crc }, { crc32, nonFinite }) => {
-        if (crc && crc32 !== region.crc32) this.#problem(checksumError(region, crc32));
+      onScanned: ({ region, name, length, compare }, { crc32, nonFinite }) => {
+        if (whole !== undefined) whole = combineCrc32(whole, crc32, length);
+        if (compare && crc32 !== region.crc32) this.#problem(checksumError(region, crc32));
         // 0 means "not computed": torch.serialization.set_crc32_options(False)
         else if (region.crc32 !== undefined && (region.crc32 !== 0 || region.length === 0)) checked++;
         if (nonFinite.nan + nonFinite.inf > 0)
           this.#nonFinite.push({ path: region.file.path, name, ...nonFinite });
       },
-      onError: (error) => this.#problem(error),
+      onError: (error) => {
+        whole = undefined;
+        this.#problem(error);
+      },
     });
+    if (stated !== undefined && whole !== undefined) {
+      const error = shardError(file.path, stated, whole);
+      if (error !== undefined) this.#problem(error);
+    }
     return checked;
   }
 
@@ -319,6 +342,33 @@ interface NamedRange extends ScanRange {
   readonly region: Region;
   /** For the report. */
   readonly name: string;
+  /** Whether its CRC-32 is to be that of the region. */
+  readonly compare: boolean;
+}
+
+/** The ranges, and others for all bytes of the file between them, in the order of the bytes, each with its CRC-32. */
+function coverWhole(file: SourceFile, ranges: readonly NamedRange[]): NamedRange[] {
+  const covered: NamedRange[] = [];
+  let at = 0;
+  const fill = (end: number) => {
+    if (end > at)
+      covered.push(
+        rangeOf({ file, name: "", offset: at, length: end - at, crc32: undefined }, undefined, ""),
+      );
+    at = end;
+  };
+  for (const range of [...ranges].sort((a, b) => a.offset - b.offset || a.length - b.length)) {
+    if (range.offset < at)
+      throw new VistaError("FORMAT", "records of the file overlap", {
+        path: file.path,
+        offset: range.offset,
+      });
+    fill(range.offset);
+    covered.push(range);
+    at = range.offset + range.length;
+  }
+  fill(file.size);
+  return covered.map((range) => ({ ...range, crc: true }));
 }
 
 function rangeOf(region: Region, dtype: DType | undefined, name: string): NamedRange {
@@ -331,6 +381,7 @@ function rangeOf(region: Region, dtype: DType | undefined, name: string): NamedR
     offset,
     length,
     crc: Boolean(region.crc32),
+    compare: Boolean(region.crc32),
     dtype: counts ? dtype : undefined,
   };
 }

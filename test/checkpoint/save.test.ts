@@ -1,10 +1,12 @@
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
+import { crc32 } from "node:zlib";
 import { describe, expect, it } from "vitest";
 import { castState } from "../../src/checkpoint/cast.js";
 import { openCheckpoint } from "../../src/checkpoint/open.js";
 import { planCheckpoint, saveCheckpoint } from "../../src/checkpoint/save.js";
 import { makeTensor, StateDict } from "../../src/checkpoint/tensor/tensor.js";
+import { verifyCheckpoint } from "../../src/checkpoint/verify.js";
 import { digestsOf, temporaryFolder } from "../helpers/state.js";
 
 const tensor = (values: readonly number[]) =>
@@ -41,7 +43,16 @@ describe.each(["bin", "safetensors"])("%s shards", (extension) => {
       `model.${extension}.index.json`,
     ]);
     expect(JSON.parse(readFileSync(`${path}.index.json`, "utf8"))).toEqual({
-      metadata: { total_size: 16 },
+      metadata: {
+        shards: Object.fromEntries(
+          ["1", "2", "3"].map((number) => {
+            const name = `model-0000${number}-of-00003.${extension}`;
+            const bytes = readFileSync(join(folder, name));
+            return [name, { crc32: crc32(bytes).toString(16).padStart(8, "0"), size: bytes.length }];
+          }),
+        ),
+        total_size: 16,
+      },
       weight_map: {
         a: `model-00001-of-00003.${extension}`,
         b: `model-00002-of-00003.${extension}`,
@@ -90,6 +101,98 @@ describe.each(["bin", "safetensors"])("%s shards", (extension) => {
     await saveCheckpoint(three(), path, { maxShardSize: 1000, force: true });
     expect(readdirSync(folder).sort()).toEqual([`m-other.${extension}`, `m.${extension}`]);
   });
+});
+
+describe.each(["bin", "safetensors"])("a set of %s shards", (extension) => {
+  const other = () => {
+    const names = [...three().tensors.keys()];
+    return new StateDict(new Map(names.map((name, i) => [name, tensor(i === 1 ? [7, 8] : [6])])));
+  };
+  const save = async (state: StateDict, force = false) => {
+    const folder = temporaryFolder();
+    const saved = await saveCheckpoint(state, join(folder, `m.${extension}`), {
+      maxShardSize: 8,
+      force,
+      fsync: false,
+    });
+    return { folder, index: saved.index!, files: saved.files.map(({ path }) => path) };
+  };
+
+  it("is sound, and mixed with shards of another run it is not, though their sizes are the same", async () => {
+    const [one, two] = [await save(three()), await save(other())];
+    expect((await verifyCheckpoint(one.index)).problems).toEqual([]);
+    for (const [i, file] of one.files.entries()) {
+      const right = readFileSync(file);
+      writeFileSync(file, readFileSync(two.files[i]!));
+      const { problems } = await verifyCheckpoint(one.folder);
+      expect(problems).toMatchObject([{ code: "INCONSISTENT", where: { path: file } }]);
+      writeFileSync(file, right);
+    }
+  });
+
+  it("is not opened where a shard has another size than its index says", async () => {
+    const { index, files } = await save(three());
+    writeFileSync(files[1]!, Buffer.concat([readFileSync(files[1]!), Buffer.alloc(1)]));
+    for (const look of [openCheckpoint, verifyCheckpoint])
+      await expect(look(index)).rejects.toMatchObject({
+        code: "INCONSISTENT",
+        where: { path: files[1]! },
+        message: /index says/,
+      });
+  });
+
+  it("a flipped bit anywhere in a shard, between the tensors too, is found", async () => {
+    const { index, files } = await save(three());
+    const right = readFileSync(files[1]!);
+    for (let at = 0; at < right.length; at++) {
+      const wrong = Buffer.from(right);
+      wrong[at]! ^= 4;
+      writeFileSync(files[1]!, wrong);
+      expect((await verifyCheckpoint(index)).problems.length, `byte ${at}`).toBeGreaterThan(0);
+    }
+  });
+
+  it("keeps the older one whole where the last shard cannot get its name", async () => {
+    const { folder, index, files } = await save(three());
+    const before = new Map(readdirSync(folder).map((name) => [name, readFileSync(join(folder, name))]));
+    const saving = saveCheckpoint(other(), join(folder, `m.${extension}`), {
+      maxShardSize: 8,
+      force: true,
+      fsync: false,
+      // When its place has been looked at already, a folder takes it.
+      onProgress: ({ done, total }) => {
+        if (done !== total) return;
+        rmSync(files[2]!, { force: true });
+        mkdirSync(files[2]!, { recursive: true });
+      },
+    });
+    await expect(saving).rejects.toMatchObject({ name: "VistaError" });
+    expect(readdirSync(folder).sort()).toEqual([...before.keys()].sort());
+    for (const path of [index, files[0]!, files[1]!])
+      expect(readFileSync(path).equals(before.get(basename(path))!)).toBe(true);
+  });
+});
+
+it("an index whose metadata is anybody's is read, and half a statement of a shard is refused", async () => {
+  const folder = temporaryFolder();
+  const { index } = await saveCheckpoint(three(), join(folder, "m.bin"), { maxShardSize: 8, fsync: false });
+  const json = JSON.parse(readFileSync(index!, "utf8"));
+  for (const shards of [undefined, 3, "x", [], { a: { keys: 3 } }]) {
+    writeFileSync(index!, JSON.stringify({ ...json, metadata: { shards } }));
+    await (await openCheckpoint(index!)).state.close();
+  }
+  for (const entry of [
+    { size: 1 },
+    { crc32: "00000000" },
+    { size: "1", crc32: "00000000" },
+    { size: 1, crc32: "x" },
+  ]) {
+    writeFileSync(
+      index!,
+      JSON.stringify({ ...json, metadata: { shards: { "m-00001-of-00003.bin": entry } } }),
+    );
+    await expect(openCheckpoint(index!)).rejects.toMatchObject({ code: "FORMAT" });
+  }
 });
 
 it("a failed replacement leaves the old file", async () => {

@@ -49,11 +49,17 @@ it("an index is what Python's json.dumps(indent=2, sort_keys=True) writes", () =
     ["\uffee", "x"],
     ['"ä\u007f', "x"],
   ]);
-  // From: python -c 'import json; print(json.dumps({"metadata": {"total_size": 12}, "weight_map": {…}}, indent=2, sort_keys=True))'
-  expect(formatIndex(map, 12)).toBe(
+  // From: python -c 'import json; print(json.dumps({"metadata": {"shards": {…}, "total_size": 12}, "weight_map": {…}}, indent=2, sort_keys=True))'
+  expect(formatIndex(map, 12, new Map([["x", { size: 7, crc32: 0xbadcafe }]]))).toBe(
     `${[
       "{",
       '  "metadata": {',
+      '    "shards": {',
+      '      "x": {',
+      '        "crc32": "0badcafe",',
+      '        "size": 7',
+      "      }",
+      "    },",
       '    "total_size": 12',
       "  },",
       '  "weight_map": {',

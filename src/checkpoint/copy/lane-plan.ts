@@ -22,6 +22,7 @@ type PlannedRead = Omit<DoneRead, "crc32"> & { readonly crc: boolean };
 export class LanePlan {
   readonly segments: LaneSegment[] = [];
   readonly #verify: boolean;
+  readonly #allCrcs: boolean;
   readonly #reads: PlannedRead[] = [];
   readonly #held = new Map<SourceFile, number>();
   /** For each slice, where its CRCs are among those of the reads or of the conversions. */
@@ -32,8 +33,10 @@ export class LanePlan {
   )[] = [];
   #casts = 0;
 
-  constructor(verify: boolean) {
+  /** @param allCrcs  true where the CRC-32 of all tensors is wanted */
+  constructor(verify: boolean, allCrcs: boolean) {
     this.#verify = verify;
+    this.#allCrcs = allCrcs;
   }
 
   async add(slice: Slice): Promise<void> {
@@ -49,7 +52,7 @@ export class LanePlan {
       return;
     }
     const { tensor } = part;
-    const crc = wantsCrc(slice);
+    const crc = wantsCrc(slice, this.#allCrcs);
     const first = this.#reads.length;
     if (tensor.source.kind === "cast") {
       const { from: inner } = tensor.source;

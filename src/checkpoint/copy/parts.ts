@@ -67,9 +67,9 @@ export function* windowsOf(parts: readonly OutputPart[]): Generator<Window> {
   if (slices.length > 0) yield { position, length, slices };
 }
 
-/** Whether the CRC-32 of its bytes is wanted. */
-export function wantsCrc({ part, length }: Slice): boolean {
-  return part.kind === "tensor" && part.onCrc32 !== undefined && length > 0;
+/** Whether the CRC-32 of its bytes is wanted. @param all  true where that of the whole file is */
+export function wantsCrc({ part, length }: Slice, all: boolean): boolean {
+  return part.kind === "tensor" && (all || part.onCrc32 !== undefined) && length > 0;
 }
 
 /** Whether a lane can do it: ranges of files, as they are or converted. */

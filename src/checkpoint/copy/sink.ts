@@ -35,19 +35,21 @@ export interface WriteOptions extends RunOptions {
 
 /** One file to be written: all its parts, from position 0. */
 export interface OutputFile {
-  readonly handle: FileHandle;
   /** For messages. */
   readonly path: string;
   readonly parts: readonly OutputPart[];
+  /** Opens it when its turn has come. */
+  readonly begin: () => Promise<FileHandle>;
+  /** Called when its bytes are written; what it waits for (the disk) goes on beside the next file. */
+  readonly end?: () => Promise<void>;
+  /** Whether the CRC-32 of the whole file is wanted. Default false. */
+  readonly digest?: boolean;
 }
 
-/** One of many files to be written, opened when its turn comes. */
-export interface LateOutputFile {
-  readonly path: string;
-  readonly parts: readonly OutputPart[];
-  open(): Promise<FileHandle>;
-  /** Called with the handle when all is written, before the next file is opened. */
-  done(handle: FileHandle): Promise<void>;
+export interface WrittenFile {
+  readonly bytes: number;
+  /** Of the whole file, where it was wanted. */
+  readonly crc32: number | undefined;
 }
 
 /**
@@ -57,25 +59,24 @@ export interface LateOutputFile {
  * @returns the number of bytes written
  * @throws VistaError `CHECKSUM`, `TRUNCATED`, `IO`, `NO_SPACE`, `ABORTED`; nothing is in flight when it throws
  */
-export function writeParts(
+export async function writeParts(
   handle: FileHandle,
   path: string,
   parts: readonly OutputPart[],
   options: WriteOptions = {},
 ): Promise<number> {
-  return writeFiles([{ handle, path, parts }], options);
+  const [written] = await writeFiles([{ path, parts, begin: async () => handle }], options);
+  return written!.bytes;
 }
 
 /**
  * Writes several files one after the other, as {@link writeParts} does one. Each input region is checked once, also where
  * its bytes go to more than one of the files.
- *
- * @returns the number of bytes written to all files
  */
 export async function writeFiles(
-  files: readonly (OutputFile | LateOutputFile)[],
+  files: readonly OutputFile[],
   options: WriteOptions = {},
-): Promise<number> {
+): Promise<WrittenFile[]> {
   const all = files.flatMap(({ parts }) => parts);
   checkPlan(tensorsOf(all));
   const total = all.reduce((sum, part) => sum + partLength(part), 0);
@@ -87,31 +88,35 @@ export async function writeFiles(
     options.onProgress?.({ phase: options.phase ?? "write", done, total: work, unit: "bytes" });
   };
   const lanes = new Lanes(total);
+  const written: WrittenFile[] = [];
+  let ending = Promise.resolve();
   try {
     for (const file of files) {
-      if ("handle" in file) await new Copier(file, checks, lanes, report).run(options.signal);
-      else {
-        const handle = await file.open();
-        try {
-          await new Copier({ ...file, handle }, checks, lanes, report).run(options.signal);
-          await file.done(handle);
-        } finally {
-          await handle.close();
-        }
-      }
+      const handle = await file.begin();
+      const crc = await new Copier(file, handle, checks, lanes, report).run(options.signal);
+      written.push({
+        bytes: file.parts.reduce((sum, part) => sum + partLength(part), 0),
+        crc32: file.digest ? crc : undefined,
+      });
+      await ending;
+      ending = file.end?.() ?? ending;
+      ending.catch(() => {}); // thrown where it is waited for
     }
     if (checks !== undefined) {
       await readExtra(checks, lanes, options.signal, report);
       checks.finish();
     }
+    await ending;
   } finally {
+    await Promise.allSettled([ending]);
     lanes.close();
   }
-  return total;
+  return written;
 }
 
 class Copier {
   readonly #file: OutputFile;
+  readonly #handle: FileHandle;
   readonly #checks: RegionChecks | undefined;
   readonly #lanes: Lanes;
   readonly #report: (bytes: number) => void;
@@ -128,18 +133,21 @@ class Copier {
 
   constructor(
     file: OutputFile,
+    handle: FileHandle,
     checks: RegionChecks | undefined,
     lanes: Lanes,
     report: (bytes: number) => void,
   ) {
     this.#file = file;
+    this.#handle = handle;
     this.#checks = checks;
     this.#lanes = lanes;
     this.#report = report;
-    this.#finisher = new Finisher(file);
+    this.#finisher = new Finisher(file, handle);
   }
 
-  async run(signal: AbortSignal | undefined): Promise<void> {
+  /** @returns the CRC-32 of the whole file, where that is wanted */
+  async run(signal: AbortSignal | undefined): Promise<number> {
     // Windows are copied out of order, but finished (checksums, closing records) one after the other: the first in the queue
     // is always the next to be done.
     const queue: Promise<void>[] = [];
@@ -159,6 +167,7 @@ class Copier {
     if (this.#failure !== undefined) throw this.#failure.error;
     throwIfAborted(signal);
     if (started === 0) throw new Error("an output without parts");
+    return this.#finisher.digest;
   }
 
   /** @param before  settles when all earlier windows are finished */
@@ -181,16 +190,16 @@ class Copier {
 
   /** Everything that is read as it is, or converted element by element. */
   async #copyInLane(window: Window, signal: AbortSignal | undefined): Promise<Copied> {
-    const plan = new LanePlan(this.#checks !== undefined);
+    const plan = new LanePlan(this.#checks !== undefined, this.#file.digest ?? false);
     try {
       const held = this.#holding.then(async () => {
         for (const slice of window.slices) await plan.add(slice);
       });
       this.#holding = held.catch(() => {});
       await held;
-      const { handle, path } = this.#file;
+      const { path } = this.#file;
       const { segments } = plan;
-      const job = { kind: "copy" as const, fd: handle.fd, position: window.position, segments };
+      const job = { kind: "copy" as const, fd: this.#handle.fd, position: window.position, segments };
       const result = await this.#lanes.run(job, signal);
       if (result.failure !== undefined) throw plan.error(result.failure, path);
       return plan.copied(window, result.crcs, result.castCrcs);
@@ -214,8 +223,7 @@ class Copier {
         else if (length > 0) reader.add(part.tensor, from, target);
       }
       const ops = await reader.run();
-      const { handle, path } = this.#file;
-      await writeAll(handle, path, bytes, window.position);
+      await writeAll(this.#handle, this.#file.path, bytes, window.position);
       return {
         reads: ops.map(({ region, start, target, crc32 }) => ({
           region,
@@ -224,7 +232,7 @@ class Copier {
           crc32,
         })),
         crcs: window.slices.map((slice) =>
-          wantsCrc(slice)
+          wantsCrc(slice, this.#file.digest ?? false)
             ? [{ crc32: crc32(bytes.subarray(slice.at, slice.at + slice.length)), length: slice.length }]
             : [],
         ),
@@ -253,39 +261,55 @@ function conversionBytes({ slices }: Window): number {
   return sum;
 }
 
-/** Completes windows in output order: CRCs of tensors carried along, closing records written. */
+/** Completes windows in output order: CRCs of tensors and of the file carried along, closing records written. */
 class Finisher {
   readonly #file: OutputFile;
+  readonly #handle: FileHandle;
   #crc = 0;
+  #digest = 0;
 
-  constructor(file: OutputFile) {
+  constructor(file: OutputFile, handle: FileHandle) {
     this.#file = file;
+    this.#handle = handle;
+  }
+
+  /** CRC-32 of everything that is finished; 0 where it is not wanted. */
+  get digest(): number {
+    return this.#digest;
   }
 
   finish({ position, slices }: Window, crcs: Copied["crcs"]): void {
-    slices.forEach(({ part, from, at, last }, i) => {
-      if (part.kind === "late" && last) this.#write(part, position + at - from);
-      if (part.kind !== "tensor" || part.onCrc32 === undefined) return;
-      for (const { crc32, length } of crcs[i]!) this.#crc = combineCrc32(this.#crc, crc32, length);
-      if (!last) return;
+    slices.forEach(({ part, from, at, length, last }, i) => {
+      if (part.kind === "bytes") this.#digestBytes(part.bytes.subarray(from, from + length));
+      if (part.kind === "late" && last) this.#digestBytes(this.#write(part, position + at - from));
+      if (part.kind !== "tensor") return;
+      for (const { crc32, length } of crcs[i]!) {
+        if (part.onCrc32 !== undefined) this.#crc = combineCrc32(this.#crc, crc32, length);
+        if (this.#file.digest) this.#digest = combineCrc32(this.#digest, crc32, length);
+      }
+      if (!last || part.onCrc32 === undefined) return;
       part.onCrc32(this.#crc);
       this.#crc = 0;
     });
   }
 
+  #digestBytes(bytes: Uint8Array): void {
+    if (this.#file.digest) this.#digest = crc32(bytes, this.#digest);
+  }
+
   /** With calls that block: these are a few bytes each, one for each tensor. */
-  #write(part: Extract<OutputPart, { kind: "late" }>, position: number): void {
+  #write(part: Extract<OutputPart, { kind: "late" }>, position: number): Uint8Array {
     const bytes = part.bytes();
     if (bytes.byteLength !== part.length)
       throw new Error("a part of the output has another length than planned");
-    const { handle, path } = this.#file;
     try {
       for (let done = 0; done < bytes.byteLength; ) {
-        done += writeSync(handle.fd, bytes, done, bytes.byteLength - done, position + done);
+        done += writeSync(this.#handle.fd, bytes, done, bytes.byteLength - done, position + done);
       }
     } catch (error) {
-      throw fromSystem(error, path, "write the output");
+      throw fromSystem(error, this.#file.path, "write the output");
     }
+    return bytes;
   }
 }
 

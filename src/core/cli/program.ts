@@ -1,14 +1,24 @@
 /**
  * What the three commands share: option parsing by commander, exit codes, one-line errors, Ctrl-C.
  *
- * Exit codes: 0 done and clean, 1 bad input or findings, 2 wrong usage, 130 after Ctrl-C, 143 after SIGTERM.
+ * Exit codes: 0 done and clean, 1 bad input or findings, 2 wrong usage, 130 after Ctrl-C, 143 after SIGTERM,
+ * 129 when the terminal has gone (SIGHUP).
  */
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { fromSystem, isVistaError, oneLine } from "../errors.js";
 import { removePartialFiles } from "../io/output.js";
 
-export const EXIT = { ok: 0, failed: 1, usage: 2, interrupted: 130, terminated: 143 } as const;
+export const EXIT = { ok: 0, failed: 1, usage: 2, hungUp: 129, interrupted: 130, terminated: 143 } as const;
+
+/** The exit code of a run that a signal has ended. */
+const EXIT_BY_SIGNAL = { SIGHUP: EXIT.hungUp, SIGINT: EXIT.interrupted, SIGTERM: EXIT.terminated } as const;
+type StopSignal = keyof typeof EXIT_BY_SIGNAL;
+
+/** The exit code of a run that was asked to stop. @param reason  of the signal that asked */
+export function exitCodeOfStop(reason: unknown): number {
+  return EXIT_BY_SIGNAL[reason as StopSignal] ?? EXIT.interrupted;
+}
 
 /** The version in package.json, read only when someone asks. */
 export function packageVersion(): string {
@@ -32,7 +42,7 @@ export function createProgram(name: string, description: string): Command {
 
 /** What a command's action gets beside its options. */
 export interface CommandContext {
-  /** Aborted by the first Ctrl-C or SIGTERM. */
+  /** Aborted by the first Ctrl-C, SIGTERM or SIGHUP. */
   signal: AbortSignal;
   /** Sets the exit code for a run that ended well but found something (1). */
   setExitCode(code: number): void;
@@ -52,18 +62,18 @@ export async function runProgram(
     return;
   }
   const controller = new AbortController();
-  let interruptedBy: "SIGINT" | "SIGTERM" | undefined;
-  const onSignal = (signal: "SIGINT" | "SIGTERM") => {
+  let interruptedBy: StopSignal | undefined;
+  const onSignal = (signal: StopSignal) => {
     // A second Ctrl-C means "now": no unwinding, but no partial file either.
     if (interruptedBy !== undefined) {
       removePartialFiles();
-      process.exit(signal === "SIGINT" ? EXIT.interrupted : EXIT.terminated);
+      process.exit(EXIT_BY_SIGNAL[signal]);
     }
     interruptedBy = signal;
     controller.abort(signal);
   };
-  process.on("SIGINT", onSignal);
-  process.on("SIGTERM", onSignal);
+  const signals = Object.keys(EXIT_BY_SIGNAL) as StopSignal[];
+  for (const signal of signals) process.on(signal, onSignal);
   // Taken off first, since tests run several programs in one process; it stays on, because the error can come late.
   process.stdout.off("error", onStdoutError).on("error", onStdoutError);
 
@@ -79,14 +89,14 @@ export async function runProgram(
       exitCode = reportError(name, error, argv.includes("--debug"), interruptedBy);
     }
   } finally {
-    process.off("SIGINT", onSignal);
-    process.off("SIGTERM", onSignal);
+    for (const signal of signals) process.off(signal, onSignal);
   }
   process.exitCode = exitCode;
 }
 
 /** `vista-ckpt inspect x | head` closes our stdout early; that is no error. */
 function onStdoutError(error: NodeJS.ErrnoException): void {
+  removePartialFiles();
   if (error.code === "EPIPE") process.exit(EXIT.ok);
   // Such as a full disk behind `> file`.
   const { message } = fromSystem(error, "stdout", "write to it") as Error;
@@ -108,7 +118,7 @@ function reportError(
     const hint = error.hint === undefined ? "" : ` ${oneLine(error.hint)}`;
     const stop = /[.!?]$/.test(text) || hint === "" ? "" : ".";
     process.stderr.write(`${name}: ${text}${stop}${hint}\n${debugText}`);
-    if (isAborted) return interruptedBy === "SIGTERM" ? EXIT.terminated : EXIT.interrupted;
+    if (isAborted) return exitCodeOfStop(interruptedBy);
     return error.code === "USAGE" ? EXIT.usage : EXIT.failed;
   }
   const message = error instanceof Error ? error.message : String(error);

@@ -4,7 +4,8 @@
 import { type FileHandle, lstat, mkdir, open, readdir, rename, rm } from "node:fs/promises";
 import { basename, dirname, join, relative, resolve, sep } from "node:path";
 import { fromSystem, VistaError } from "../errors.js";
-import { checkSpace, type OutputOptions, partialFiles, syncFolder, temporaryName } from "./output.js";
+import { checkSpace, clearLeftBehind, type OutputOptions, syncFolder } from "./output.js";
+import { livePartials, newToken, partialPath } from "./partial-names.js";
 
 export interface OutputFolderOptions extends OutputOptions {
   /** Whether a folder with these names in it is of the kind that `force` may replace. */
@@ -24,7 +25,7 @@ export interface FolderInProgress {
 }
 
 /**
- * Checks, before any work is done, that `path` can become an output folder.
+ * Checks, before any work is done, that `path` can become an output folder; what a dead process left of it is cleared.
  * @param needed  bytes
  * @throws VistaError `EXISTS`, `WRONG_KIND`, `NOT_FOUND`, `NO_SPACE`, `USAGE`, `IO`
  */
@@ -41,6 +42,7 @@ export async function prepareOutputFolder(
       });
     }
   }
+  await clearLeftBehind(path);
   const stats = await lstat(path).catch((error: unknown) => {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw fromSystem(error, path, "look at the output");
@@ -93,12 +95,13 @@ export async function writeFolderAtomically(
 ): Promise<void> {
   await prepareOutputFolder(path, needed, options);
   const target = join(dirname(resolve(path)), basename(resolve(path)));
-  const temporary = temporaryName(target);
+  const token = newToken();
+  const temporary = partialPath(target, token, "partial");
   const sync = options.fsync !== false;
   const folders = new Set<string>([temporary]);
   try {
     await mkdir(temporary);
-    partialFiles.add(temporary);
+    livePartials.set(temporary, token);
     const place = async (relativePath: string) => {
       const inside = join(temporary, relativePath);
       for (let above = dirname(inside); !folders.has(above); above = dirname(above)) folders.add(above);
@@ -114,12 +117,12 @@ export async function writeFolderAtomically(
     });
     if (sync) for (const folder of folders) await syncFolder(folder);
     await giveName(temporary, target, options.force ?? false);
-    partialFiles.delete(temporary);
+    livePartials.delete(temporary);
     if (sync) await syncFolder(dirname(target));
   } catch (error) {
-    if (partialFiles.has(temporary)) {
+    if (livePartials.has(temporary)) {
       await rm(temporary, { recursive: true, force: true }).catch(() => {});
-      partialFiles.delete(temporary);
+      livePartials.delete(temporary);
     }
     throw fromSystem(error, path, "write the output");
   }
@@ -138,7 +141,7 @@ async function giveName(from: string, to: string, force: boolean): Promise<void>
       hint: "Use --force to replace it.",
     });
   }
-  const aside = temporaryName(to);
+  const aside = partialPath(to, newToken(), "old");
   await rename(to, aside);
   try {
     await rename(from, to);

@@ -1,11 +1,24 @@
 /**
  * Output that is either whole or absent: written beside the target under a temporary name, fsynced, renamed.
- * At no moment is there a half file under the final name, and an old file stays until the new one is complete.
+ * At no moment is there a half file under the final name, and an old file stays until the new one is complete. All programs
+ * write through this: one file by {@link writeAtomically} or {@link writeWhole}, several that belong together by
+ * {@link AtomicFile} and {@link commitTogether}.
  */
-import { rmSync } from "node:fs";
-import { type FileHandle, link, lstat, open, realpath, rename, rm, statfs } from "node:fs/promises";
+import { existsSync, rmSync } from "node:fs";
+import { type FileHandle, lstat, open, readdir, realpath, rename, rm, statfs } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { fromSystem, VistaError } from "../errors.js";
+import { abortedError, fromSystem, throwIfAborted, VistaError } from "../errors.js";
+import { commitFile, commitFiles, recoverCommit } from "./commit.js";
+import {
+  isLeftBehind,
+  livePartials,
+  newToken,
+  parseCommit,
+  parsePartial,
+  partialPath,
+} from "./partial-names.js";
+import { settleAll } from "./settle.js";
+import { withRoom } from "./source.js";
 
 export interface OutputOptions {
   /** Replace an existing file; without it an existing output is an `EXISTS` error. Default false. */
@@ -14,22 +27,20 @@ export interface OutputOptions {
   fsync?: boolean;
 }
 
-/** Temporary files and folders not yet renamed or removed, for {@link removePartialFiles}. */
-export const partialFiles = new Set<string>();
-
 /**
  * Removes, synchronously, whatever this process has not finished writing. For the moment before a process ends without
  * unwinding (a second Ctrl-C); an ordinary error or abort cleans up by itself.
  */
 export function removePartialFiles(): void {
-  for (const path of partialFiles) rmSync(path, { force: true, recursive: true });
-  partialFiles.clear();
+  for (const path of livePartials.keys()) rmSync(path, { force: true, recursive: true });
+  livePartials.clear();
 }
 
 /**
  * Checks, before any work is done, that `path` can become an output: its folder exists, nothing is in the way (or
- * `force` is set and it is a regular file), and `needed` bytes are free.
+ * `force` is set and it is a regular file), and `needed` bytes are free. What a dead process left of the same output is cleared.
  *
+ * @param isOurs  names in the folder that belong to the output beside its own: those of its shards
  * @returns the path to write to: a symbolic link is followed, so that the link stays a link
  * @throws VistaError `EXISTS`, `WRONG_KIND`, `NOT_FOUND`, `NO_SPACE`, `IO`
  */
@@ -37,7 +48,9 @@ export async function prepareOutput(
   path: string,
   needed: number,
   options: OutputOptions = {},
+  isOurs: (name: string) => boolean = () => false,
 ): Promise<string> {
+  await clearLeftBehind(path, isOurs);
   const target = await checkTarget(path, options.force ?? false);
   const folder = dirname(target);
   await checkSpace(folder, needed);
@@ -114,64 +127,116 @@ async function checkTarget(path: string, force: boolean): Promise<string> {
   return path;
 }
 
-/** A hidden name beside `path` that no other run takes. */
-export function temporaryName(path: string): string {
-  const own = `${process.pid.toString(36)}${Math.random().toString(36).slice(2, 10)}`;
-  return join(dirname(path), `.${basename(path)}.${own}.partial`);
+/** Clears what processes that are dead left of an output: files half written, and files half replaced. */
+export async function clearLeftBehind(
+  path: string,
+  isOurs: (name: string) => boolean = () => false,
+): Promise<void> {
+  const target = await realpath(path).catch(() => path);
+  const folder = dirname(target);
+  const names = await readdir(folder).catch(() => [] as string[]); // what is wrong with it is said later
+  const hidden = names.filter((name) => name.startsWith("."));
+  const belongs = (name: string) => name === basename(target) || isOurs(name);
+  try {
+    for (const name of hidden) {
+      const of = parseCommit(name);
+      if (of !== undefined && belongs(of)) recoverCommit(join(folder, name));
+    }
+    for (const name of hidden) {
+      const partial = parsePartial(name);
+      if (partial === undefined || !belongs(parseCommit(partial.of) ?? partial.of)) continue;
+      const file = join(folder, name);
+      if (!isLeftBehind(partial.token, file)) continue;
+      const of = join(folder, partial.of);
+      // A folder that had stepped aside; or a power cut has taken the note of what was being replaced.
+      if (partial.kind === "old" && !existsSync(of)) await rename(file, of);
+      else await rm(file, { recursive: true, force: true });
+    }
+  } catch (error) {
+    throw fromSystem(error, folder, "clear what a run that was killed left");
+  }
 }
 
 /**
- * A file being written under a temporary name. Write through {@link handle}, then call {@link commit}; on any error
- * call {@link discard} (safe to call after commit).
+ * A file being written under a temporary name. Write through {@link handle}, then call {@link commit}, or
+ * {@link commitTogether} for several; on any error call {@link discard} (safe to call after commit).
  */
 export class AtomicFile {
   readonly path: string;
   readonly handle: FileHandle;
-  readonly #temporary: string;
-  readonly #options: OutputOptions;
+  readonly temporary: string;
+  readonly #options: OutputOptions & { signal?: AbortSignal };
   #closed = false;
+  #finishing: Promise<void> | undefined;
 
-  private constructor(path: string, temporary: string, handle: FileHandle, options: OutputOptions) {
+  private constructor(
+    path: string,
+    temporary: string,
+    handle: FileHandle,
+    options: OutputOptions & { signal?: AbortSignal },
+  ) {
     this.path = path;
     this.handle = handle;
-    this.#temporary = temporary;
+    this.temporary = temporary;
     this.#options = options;
   }
 
   /** @param path  as {@link prepareOutput} returned it */
-  static async create(path: string, options: OutputOptions = {}): Promise<AtomicFile> {
-    const temporary = temporaryName(path);
+  static async create(
+    path: string,
+    options: OutputOptions & { signal?: AbortSignal } = {},
+  ): Promise<AtomicFile> {
+    const token = newToken();
+    const temporary = partialPath(path, token, "partial");
     try {
       // 0o666 less the umask: the mode that `cp` and `torch.save` give a new file.
-      const handle = await open(temporary, "wx", 0o666);
-      partialFiles.add(temporary);
+      const handle = await withRoom(() => open(temporary, "wx", 0o666));
+      livePartials.set(temporary, token);
       return new AtomicFile(path, temporary, handle, options);
     } catch (error) {
       throw fromSystem(error, path, "create the output");
     }
   }
 
+  /** Writes at the end. @throws VistaError `NO_SPACE`, `IO` */
+  async write(content: string | Uint8Array): Promise<void> {
+    try {
+      await this.handle.writeFile(content);
+    } catch (error) {
+      throw fromSystem(error, this.path, "write the output");
+    }
+  }
+
+  /**
+   * Waits until the file is on disk and closes it; it still has its temporary name.
+   * @throws VistaError `NO_SPACE`, `IO`, `ABORTED`
+   */
+  finish(): Promise<void> {
+    this.#finishing ??= this.#finish();
+    return this.#finishing;
+  }
+
   /** Makes the file appear under its final name. */
   async commit(): Promise<void> {
-    try {
-      if (this.#options.fsync !== false) await this.handle.sync();
-      await this.#close();
-      if (this.#options.force) await rename(this.#temporary, this.path);
-      else await renameNew(this.#temporary, this.path);
-      partialFiles.delete(this.#temporary);
-      if (this.#options.fsync !== false) await syncFolder(dirname(this.path));
-    } catch (error) {
-      await this.discard();
-      throw fromSystem(error, this.path, "finish the output");
-    }
+    await commitTogether([this]);
   }
 
   /** Removes the temporary file; the target stays as it was. */
   async discard(): Promise<void> {
-    await this.#close().catch(() => {});
-    if (!partialFiles.has(this.#temporary)) return;
-    await rm(this.#temporary, { force: true }).catch(() => {});
-    partialFiles.delete(this.#temporary);
+    if (livePartials.has(this.temporary)) await rm(this.temporary, { force: true }).catch(() => {});
+    livePartials.delete(this.temporary);
+    const closing = this.#close().catch(() => {});
+    // Closing waits for a sync that is under way, which can take a minute: whoever pressed Ctrl-C does not.
+    if (!this.#options.signal?.aborted) await closing;
+  }
+
+  async #finish(): Promise<void> {
+    try {
+      if (this.#options.fsync !== false) await unlessAborted(this.handle.sync(), this.#options.signal);
+      await this.#close();
+    } catch (error) {
+      throw fromSystem(error, this.path, "finish the output");
+    }
   }
 
   async #close(): Promise<void> {
@@ -179,25 +244,59 @@ export class AtomicFile {
     this.#closed = true;
     await this.handle.close();
   }
+
+  get options(): OutputOptions & { signal?: AbortSignal } {
+    return this.#options;
+  }
 }
 
-/** rename() that does not replace a file which appeared while we were writing. */
-async function renameNew(from: string, to: string): Promise<void> {
+/** What `work` gives, or `ABORTED` as soon as the signal comes: work that cannot be stopped goes on alone. */
+async function unlessAborted<Result>(
+  work: Promise<Result>,
+  signal: AbortSignal | undefined,
+): Promise<Result> {
+  throwIfAborted(signal);
+  if (signal === undefined) return work;
+  let onAbort = () => {};
+  const aborted = new Promise<never>((_, reject) => {
+    onAbort = () => reject(abortedError(signal));
+    signal.addEventListener("abort", onAbort);
+  });
+  work.catch(() => {});
   try {
-    await link(from, to);
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
-    if (code === "EEXIST") {
-      throw new VistaError("EXISTS", "the output appeared while it was being made", {
-        path: to,
-        hint: "Use --force to replace it.",
-      });
-    }
-    // No hard links on this file system (exFAT, some network mounts).
-    await rename(from, to);
-    return;
+    return await Promise.race([work, aborted]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
   }
-  await rm(from, { force: true });
+}
+
+/**
+ * Makes files that belong together appear under their final names, all or none. Between the first name and the last there
+ * is nothing but renames: all are complete and on disk before. The last file is the seal of the set (an index, the report that a
+ * person opens): it is there only while the set is whole.
+ *
+ * @param stale  files of an older set that the new one leaves out; removed at the end
+ * @throws VistaError `EXISTS`, `NO_SPACE`, `IO`, `ABORTED`
+ */
+export async function commitTogether(
+  files: readonly AtomicFile[],
+  stale: readonly string[] = [],
+): Promise<void> {
+  const last = files.at(-1);
+  if (last === undefined) return;
+  const { force = false, fsync = true, signal } = last.options;
+  try {
+    await settleAll(files.map((file) => file.finish()));
+    throwIfAborted(signal);
+    if (files.length === 1) commitFile(last, force);
+    else await commitFiles(files, { force, fsync, token: newToken(), signal });
+    for (const { temporary } of files) livePartials.delete(temporary);
+    for (const path of stale) await rm(path, { force: true });
+    if (fsync) for (const folder of new Set(files.map(({ path }) => dirname(path)))) await syncFolder(folder);
+  } catch (error) {
+    await settleAll(files.map((file) => file.discard()));
+    throw fromSystem(error, last.path, "finish the output");
+  }
 }
 
 /** A rename is on disk only when its folder is. */
@@ -225,7 +324,7 @@ export async function syncFolder(path: string): Promise<void> {
 export async function writeAtomically(
   path: string,
   bytes: number,
-  options: OutputOptions,
+  options: OutputOptions & { signal?: AbortSignal },
   write: (handle: FileHandle) => Promise<unknown>,
 ): Promise<void> {
   const target = await prepareOutput(path, bytes, options);
@@ -243,7 +342,7 @@ export async function writeAtomically(
 export function writeWhole(
   path: string,
   content: string | Uint8Array,
-  options: OutputOptions = {},
+  options: OutputOptions & { signal?: AbortSignal } = {},
 ): Promise<void> {
   const bytes = typeof content === "string" ? Buffer.from(content) : content;
   return writeAtomically(path, bytes.byteLength, options, (handle) => handle.writeFile(bytes));

@@ -1,7 +1,7 @@
 /** What `vista-data check` does once its options are read. */
 import { existsSync } from "node:fs";
 import { isAbsolute, join, relative, resolve, sep } from "node:path";
-import { type CommandContext, EXIT, packageVersion } from "../../core/cli/program.js";
+import { type CommandContext, EXIT, exitCodeOfStop, packageVersion } from "../../core/cli/program.js";
 import { createProgressView } from "../../core/cli/progress.js";
 import { isVistaError, VistaError } from "../../core/errors.js";
 import { prepareOutput } from "../../core/io/output.js";
@@ -94,8 +94,7 @@ export async function runCheck(
 }
 
 function exitCode(report: Report, signal: AbortSignal): number {
-  if (report.verdict === "interrupted")
-    return signal.reason === "SIGTERM" ? EXIT.terminated : EXIT.interrupted;
+  if (report.verdict === "interrupted") return exitCodeOfStop(signal.reason);
   return report.counts.error > 0 ? EXIT.failed : EXIT.ok;
 }
 

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Command as Program } from "commander";
 import { formatDuration } from "../../core/cli/format.js";
-import { type CommandContext, EXIT } from "../../core/cli/program.js";
+import { type CommandContext, EXIT, exitCodeOfStop } from "../../core/cli/program.js";
 import { withProgress } from "../../core/cli/progress.js";
 import { VistaError } from "../../core/errors.js";
 import { writeWhole } from "../../core/io/output.js";
@@ -269,7 +269,5 @@ function reportFailure(
     lines.push(`  See what can be resumed: vista-train status ${quote(run)}`);
   }
   process.stderr.write(`${lines.join("\n")}\n`);
-  context.setExitCode(
-    aborted ? (reason === "SIGTERM" ? EXIT.terminated : EXIT.interrupted) : result.exitCode,
-  );
+  context.setExitCode(aborted ? exitCodeOfStop(reason) : result.exitCode);
 }

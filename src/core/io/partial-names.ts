@@ -1,0 +1,82 @@
+/**
+ * The names of what an output leaves beside it while it is being made, and whose they are: `.NAME.TOKEN.partial` for a file
+ * that is being written, `.NAME.TOKEN.old` for one that is being replaced, `.NAME.commit` for the moment in which several files
+ * get their names. A token tells the process, so that a later run can clear what a dead one left, and only that.
+ */
+import { readlinkSync, statSync } from "node:fs";
+import { hostname } from "node:os";
+import { basename, dirname, join } from "node:path";
+import { crc32 } from "./crc32.js";
+
+/** Milliseconds without a write after which a file of another machine counts as left behind: its processes cannot be asked. */
+const ELSEWHERE_MS = 24 * 3600 * 1000;
+
+/**
+ * Temporary files of this process that are not yet renamed or removed, each with its token; of all copies of this module in
+ * it, since each would take the others' for those of a dead process with its number.
+ */
+const LIVE = Symbol.for("vista-ckpt.partial-files");
+const registry = globalThis as { [LIVE]?: Map<string, string> };
+registry[LIVE] ??= new Map();
+export const livePartials: Map<string, string> = registry[LIVE];
+
+/** Where process numbers mean the same: the machine, and the container in it. */
+function thisPlace(): string {
+  let namespace = "";
+  try {
+    namespace = readlinkSync("/proc/self/ns/pid");
+  } catch {
+    // Not Linux: there the machine is enough.
+  }
+  return crc32(Buffer.from(`${hostname()} ${namespace}`)).toString(36);
+}
+
+let place: string | undefined;
+
+/** A name for one output of this process. */
+export function newToken(): string {
+  place ??= thisPlace();
+  return `${process.pid}-${place}-${Math.random().toString(36).slice(2, 10).padEnd(8, "0")}`;
+}
+
+const NAME = /^\.(.+)\.(\d+-[0-9a-z]+-[0-9a-z]+)\.(partial|old)$/s;
+const COMMIT = /^\.(.+)\.commit$/s;
+
+export type PartialKind = "partial" | "old";
+
+export function partialPath(path: string, token: string, kind: PartialKind): string {
+  return join(dirname(path), `.${basename(path)}.${token}.${kind}`);
+}
+
+/** What {@link partialPath} made, taken apart; `undefined` for any other name. */
+export function parsePartial(name: string): { of: string; token: string; kind: PartialKind } | undefined {
+  const match = NAME.exec(name);
+  return match === null ? undefined : { of: match[1]!, token: match[2]!, kind: match[3] as PartialKind };
+}
+
+export function commitPath(path: string): string {
+  return join(dirname(path), `.${basename(path)}.commit`);
+}
+
+/** The name of the output that a {@link commitPath} is of. */
+export function parseCommit(name: string): string | undefined {
+  return COMMIT.exec(name)?.[1];
+}
+
+/** Whether the process of a token is gone. @param file  that it left, for the time of its last write */
+export function isLeftBehind(token: string, file: string): boolean {
+  place ??= thisPlace();
+  const [pid, where] = token.split("-") as [string, string];
+  if (where !== place) {
+    const written = statSync(file, { throwIfNoEntry: false })?.mtimeMs;
+    return written !== undefined && Date.now() - written > ELSEWHERE_MS;
+  }
+  // A process with our own number that is not ours: numbers come again, in containers above all.
+  if (Number(pid) === process.pid) return ![...livePartials.values()].includes(token);
+  try {
+    process.kill(Number(pid), 0);
+    return false;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "ESRCH";
+  }
+}
