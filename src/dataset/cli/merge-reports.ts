@@ -37,11 +37,11 @@ export function addMergeReportsCommand(program: Command, context: CommandContext
       if (options.ndjson !== undefined) requireAllFindings(report);
       const ndjson = await FindingsFile.create(options.ndjson, force);
       try {
-        await ndjson?.write([...report.findings]);
+        if (ndjson !== undefined) for (const finding of report.findings) ndjson.add(finding);
+        await writeReports(report, options, ndjson);
       } finally {
         await ndjson?.discard();
       }
-      await writeReports(report, options);
       context.setExitCode(
         report.counts.error > 0 || report.verdict === "interrupted" ? EXIT.failed : EXIT.ok,
       );

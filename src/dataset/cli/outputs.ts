@@ -1,10 +1,11 @@
 /** The forms in which `check` and `merge-reports` give a report. */
 import pc from "picocolors";
-import { AtomicFile, prepareOutput, writeWhole } from "../../core/io/output.js";
+import { AtomicFile, commitTogether, prepareOutput } from "../../core/io/output.js";
 import type { Finding } from "../finding.js";
 import { toHtml } from "../report/html.js";
-import { compareFindings, type Report } from "../report/report.js";
+import type { Report } from "../report/report.js";
 import { toSarif } from "../report/sarif.js";
+import { SortedFindings } from "../report/sorted-findings.js";
 import { formatReport } from "../report/text.js";
 
 export interface ReportOutputs {
@@ -14,13 +15,36 @@ export interface ReportOutputs {
   force?: boolean;
 }
 
-/** Files first, then stdout: text, or the JSON object. */
-export async function writeReports(report: Report, outputs: ReportOutputs): Promise<void> {
-  const options = { force: outputs.force ?? false };
-  if (outputs.sarif !== undefined) {
-    await writeWhole(outputs.sarif, `${JSON.stringify(toSarif(report), null, 1)}\n`, options);
+/**
+ * Files first, all or none, then stdout: text, or the JSON object.
+ * @param findings  of the NDJSON file, where there is to be one
+ */
+export async function writeReports(
+  report: Report,
+  outputs: ReportOutputs,
+  findings: FindingsFile | undefined,
+): Promise<void> {
+  const files: AtomicFile[] = findings === undefined ? [] : [findings.file];
+  const add = async (path: string, text: string) => {
+    const options = { force: outputs.force ?? false };
+    const file = await AtomicFile.create(
+      await prepareOutput(path, Buffer.byteLength(text), options),
+      options,
+    );
+    files.push(file);
+    await file.write(text);
+  };
+  try {
+    await findings?.finish();
+    if (outputs.sarif !== undefined)
+      await add(outputs.sarif, `${JSON.stringify(toSarif(report), null, 1)}\n`);
+    // The report that a person opens is the last: where it is, the others are.
+    if (outputs.report !== undefined) await add(outputs.report, await toHtml(report));
+    await commitTogether(files);
+  } catch (error) {
+    for (const file of files) await file.discard();
+    throw error;
   }
-  if (outputs.report !== undefined) await writeWhole(outputs.report, await toHtml(report), options);
   const text = outputs.json
     ? `${JSON.stringify(report)}\n`
     : formatReport(report, pc.createColors(hasColour()));
@@ -31,14 +55,15 @@ function hasColour(): boolean {
   return process.stdout.isTTY === true && !process.env.NO_COLOR;
 }
 
-const FLUSH = 1 << 20;
-
-/** An NDJSON file: every finding, one JSON object a line. Whole or absent. */
+/** An NDJSON file: every finding, one JSON object a line, in the order of reports, which is the same with and without shards. */
 export class FindingsFile {
-  readonly #file: AtomicFile;
+  /** To be committed with the other reports. */
+  readonly file: AtomicFile;
+  readonly #findings: SortedFindings;
 
   private constructor(file: AtomicFile) {
-    this.#file = file;
+    this.file = file;
+    this.#findings = new SortedFindings(file.path);
   }
 
   /** @returns undefined where no path is given */
@@ -47,21 +72,17 @@ export class FindingsFile {
     return new FindingsFile(await AtomicFile.create(await prepareOutput(path, 0, { force }), { force }));
   }
 
-  /** Writes the findings, sorted in place: in the order of reports, which is the same with and without shards. */
-  async write(findings: Finding[]): Promise<void> {
-    findings.sort(compareFindings);
-    let text = "";
-    for (const finding of findings) {
-      text += `${JSON.stringify(finding)}\n`;
-      if (text.length < FLUSH) continue;
-      await this.#file.handle.writeFile(text);
-      text = "";
-    }
-    await this.#file.handle.writeFile(text);
-    await this.#file.commit();
+  add(finding: Finding): void {
+    this.#findings.add(finding);
+  }
+
+  /** Writes what was added. @throws VistaError `NO_SPACE`, `IO` */
+  async finish(): Promise<void> {
+    for (const block of this.#findings.lines()) await this.file.write(block);
   }
 
   async discard(): Promise<void> {
-    await this.#file.discard();
+    this.#findings.close();
+    await this.file.discard();
   }
 }

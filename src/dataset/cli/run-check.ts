@@ -55,42 +55,47 @@ export async function runCheck(
     check: describeOptions(options),
   });
   const ndjson = await FindingsFile.create(options.ndjson, options.force ?? false);
-  let interrupted = false;
   try {
-    const all: Finding[] = [];
-    const add = (finding: Finding) => {
-      if (builder.add(finding) && ndjson !== undefined) all.push(finding);
-    };
-    try {
-      for (const { check, prefix } of parts) {
-        for await (const finding of check) add({ ...finding, path: joinPath(prefix, finding.path) });
-      }
-      if (config !== undefined && (options.shard?.index ?? 1) === 1) {
-        const tallies: AnnotationTally[] = parts.flatMap(({ check, prefix }) =>
-          (check.summary.annotations ?? []).map((tally) => ({
-            ...tally,
-            path: joinPath(prefix, tally.path),
-          })),
-        );
-        for (const each of configFindings(config, (path) => existsSync(join(root, path)), tallies)) add(each);
-      }
-    } catch (error) {
-      if (!isVistaError(error) || error.code !== "ABORTED") throw error;
-      interrupted = true;
-    }
-    await ndjson?.write(all);
+    const interrupted = await collect(root, parts, options, config, (finding) => {
+      if (builder.add(finding)) ndjson?.add(finding);
+    });
+    view.stop();
+    const started = interrupted ? parts.filter(({ check }) => check.summary.coverage.length > 0) : parts;
+    const summaries: CheckSummary[] = started.map(({ check, prefix }) =>
+      normaliseSummary(check.summary, prefix),
+    );
+    const report: Report = builder.finish(packageVersion(), summaries, options.shard);
+    if (interrupted) report.verdict = "interrupted";
+    await writeReports(report, options, ndjson);
+    context.setExitCode(exitCode(report, context.signal));
   } finally {
     view.stop();
     await ndjson?.discard();
   }
-  const started = interrupted ? parts.filter(({ check }) => check.summary.coverage.length > 0) : parts;
-  const summaries: CheckSummary[] = started.map(({ check, prefix }) =>
-    normaliseSummary(check.summary, prefix),
-  );
-  const report: Report = builder.finish(packageVersion(), summaries, options.shard);
-  if (interrupted) report.verdict = "interrupted";
-  await writeReports(report, options);
-  context.setExitCode(exitCode(report, context.signal));
+}
+
+/** All findings of all parts. @returns whether it was stopped before the end */
+async function collect(
+  root: string,
+  parts: readonly Part[],
+  options: CheckCommandOptions,
+  config: VistaDataConfig | undefined,
+  add: (finding: Finding) => void,
+): Promise<boolean> {
+  try {
+    for (const { check, prefix } of parts) {
+      for await (const finding of check) add({ ...finding, path: joinPath(prefix, finding.path) });
+    }
+    if (config === undefined || (options.shard?.index ?? 1) !== 1) return false;
+    const tallies: AnnotationTally[] = parts.flatMap(({ check, prefix }) =>
+      (check.summary.annotations ?? []).map((tally) => ({ ...tally, path: joinPath(prefix, tally.path) })),
+    );
+    for (const each of configFindings(config, (path) => existsSync(join(root, path)), tallies)) add(each);
+    return false;
+  } catch (error) {
+    if (!isVistaError(error) || error.code !== "ABORTED") throw error;
+    return true;
+  }
 }
 
 function exitCode(report: Report, signal: AbortSignal): number {

@@ -1,0 +1,54 @@
+/** A file without a name, for what is too much for memory: gone with the process, however that ends. */
+import { closeSync, openSync, readSync, unlinkSync, writeSync } from "node:fs";
+import { fromSystem } from "../errors.js";
+import { newToken, partialPath } from "./partial-names.js";
+
+export class Spool {
+  readonly #path: string;
+  #fd: number | undefined;
+  #size = 0;
+
+  /** @param path  of the output that it serves: it takes its room on the same disk */
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  /** Bytes written so far. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Writes at the end. @throws VistaError `NO_SPACE`, `IO` */
+  append(bytes: Uint8Array): void {
+    try {
+      this.#fd ??= openNameless(this.#path);
+      for (let done = 0; done < bytes.byteLength; )
+        done += writeSync(this.#fd, bytes, done, bytes.byteLength - done, this.#size + done);
+      this.#size += bytes.byteLength;
+    } catch (error) {
+      throw fromSystem(error, this.#path, "write what does not fit into memory beside the output");
+    }
+  }
+
+  /** Fills `target` from `position` on, as far as there is something. @returns bytes read */
+  read(target: Uint8Array, position: number): number {
+    if (this.#fd === undefined) return 0;
+    try {
+      return readSync(this.#fd, target, 0, target.byteLength, position);
+    } catch (error) {
+      throw fromSystem(error, this.#path, "read what was written beside the output");
+    }
+  }
+
+  close(): void {
+    if (this.#fd !== undefined) closeSync(this.#fd);
+    this.#fd = undefined;
+  }
+}
+
+function openNameless(beside: string): number {
+  const path = partialPath(beside, newToken(), "partial");
+  const fd = openSync(path, "wx+", 0o600);
+  unlinkSync(path);
+  return fd;
+}
