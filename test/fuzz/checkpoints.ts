@@ -5,6 +5,7 @@ import { diffStates } from "../../src/checkpoint/diff.js";
 import { inspectCheckpoint } from "../../src/checkpoint/inspect.js";
 import { openCheckpoint } from "../../src/checkpoint/open.js";
 import { saveCheckpoint } from "../../src/checkpoint/save.js";
+import { scanPaths } from "../../src/checkpoint/scan/scan.js";
 import { verifyCheckpoint } from "../../src/checkpoint/verify.js";
 import { isVistaError } from "../../src/core/errors.js";
 import { type ZipEntry, zip } from "../helpers/torch-file.js";
@@ -71,7 +72,7 @@ function readFile(name: string) {
   return async (folder: string, random: Random): Promise<void> => {
     const path = join(folder, name);
     const refusals: unknown[] = [];
-    for (const read of [inspectCheckpoint, verifyCheckpoint]) {
+    for (const read of [inspectCheckpoint, verifyCheckpoint, scanOne]) {
       try {
         await read(path);
       } catch (error) {
@@ -102,6 +103,13 @@ function readFile(name: string) {
     }
     if (refusals.length > 0) throw refusals[0];
   };
+}
+
+/** A scan never throws for what is in a file. */
+async function scanOne(path: string): Promise<void> {
+  await scanPaths([path]).catch((error: unknown) => {
+    throw new Wrong(`scan threw: ${error instanceof Error ? error.stack : String(error)}`);
+  });
 }
 
 /** The stored records of a zip. */

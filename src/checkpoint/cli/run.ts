@@ -3,5 +3,6 @@ export { diff } from "./run-diff.js";
 export { inspect } from "./run-inspect.js";
 export { merge } from "./run-merge.js";
 export { reshard } from "./run-reshard.js";
+export { scan } from "./run-scan.js";
 export { toSt } from "./run-to-st.js";
 export { verify } from "./run-verify.js";

@@ -3,6 +3,7 @@ import { diffCommand } from "./diff.js";
 import { inspectCommand } from "./inspect.js";
 import { mergeCommand } from "./merge.js";
 import { reshardCommand } from "./reshard.js";
+import { scanCommand } from "./scan.js";
 import { toStCommand } from "./to-st.js";
 import { verifyCommand } from "./verify.js";
 
@@ -19,6 +20,7 @@ export function main(argv: readonly string[]): Promise<void> {
     inspectCommand(program, context);
     diffCommand(program, context);
     verifyCommand(program, context);
+    scanCommand(program, context);
     return program;
   });
 }

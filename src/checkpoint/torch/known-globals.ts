@@ -1,28 +1,54 @@
 /**
- * Names that the pickles of ordinary checkpoints mention: data, not behaviour. A name outside this list is no proof of
- * harm, but `torch.load(weights_only=False)` would import and call it, so it deserves a look.
+ * The one list of names that pickles of ordinary checkpoints mention: classes that hold data and functions that rebuild them.
+ * `scan`, `inspect`, `merge` and `to-st` use it. A name outside it is no proof of harm, but Python would import it, and a
+ * pickle may call it: a list of what is known is kept instead of one of what is dangerous, which is never complete.
  *
- * Source: torch/_weights_only_unpickler.py (what weights_only=True allows), and what DeepSpeed, Lightning, NumPy and
- * OmegaConf put into checkpoints, seen in files they wrote.
+ * Source: torch/_weights_only_unpickler.py (what weights_only=True allows), torch/distributed/checkpoint/metadata.py, and what
+ * DeepSpeed, Lightning, NumPy and OmegaConf put into checkpoints, seen in files they wrote.
+ *
+ * Names match as a whole. `builtins.dict.get`, which protocol 4 resolves attribute by attribute, is not `builtins.dict`.
  */
 import type { PyGlobal } from "./objects.js";
 
+const DCP_METADATA = [
+  "BytesStorageMetadata",
+  "ChunkStorageMetadata",
+  "Metadata",
+  "MetadataIndex",
+  "StorageMeta",
+  "TensorProperties",
+  "TensorStorageMetadata",
+  "_MEM_FORMAT_ENCODING",
+];
+
+const NUMPY_ARRAYS = ["_reconstruct", "scalar"];
+
 const KNOWN: Record<string, readonly string[]> = {
   builtins: [
+    "bool",
     "bytearray",
     "bytes",
     "complex",
     "dict",
+    "float",
     "frozenset",
+    "int",
     "list",
+    // Python 2's, which protocol 2 still spells so.
+    "long",
+    "object",
+    "range",
     "set",
     "slice",
+    "str",
     "tuple",
-    "range",
+    "unicode",
     "Ellipsis",
   ],
   _codecs: ["encode"],
   collections: ["OrderedDict", "defaultdict", "Counter", "deque"],
+  // Makes an empty object of a class, which must be in this list too.
+  copyreg: ["_reconstructor"],
   argparse: ["Namespace"],
   datetime: ["date", "datetime", "time", "timedelta", "timezone"],
   decimal: ["Decimal"],
@@ -30,8 +56,17 @@ const KNOWN: Record<string, readonly string[]> = {
   pathlib: ["Path", "PosixPath", "PurePath", "PurePosixPath", "WindowsPath", "PureWindowsPath"],
   uuid: ["UUID", "SafeUUID"],
   numpy: ["dtype", "ndarray"],
-  "numpy.core.multiarray": ["_reconstruct", "scalar"],
-  "numpy._core.multiarray": ["_reconstruct", "scalar"],
+  "numpy.core.multiarray": NUMPY_ARRAYS,
+  "numpy._core.multiarray": NUMPY_ARRAYS,
+  "numpy.core.numeric": ["_frombuffer"],
+  "numpy._core.numeric": ["_frombuffer"],
+  // States of random numbers; what they construct is named in the pickle too.
+  "numpy.random._pickle": ["__bit_generator_ctor", "__generator_ctor", "__randomstate_ctor"],
+  "numpy.random._mt19937": ["MT19937"],
+  "numpy.random._pcg64": ["PCG64", "PCG64DXSM"],
+  "numpy.random._philox": ["Philox"],
+  "numpy.random._sfc64": ["SFC64"],
+  "numpy.random.bit_generator": ["SeedSequence", "__pyx_unpickle_SeedSequence"],
   "torch._utils": [
     "_rebuild_tensor",
     "_rebuild_tensor_v2",
@@ -40,6 +75,9 @@ const KNOWN: Record<string, readonly string[]> = {
     "_rebuild_parameter_with_state",
     "_rebuild_qtensor",
     "_rebuild_sparse_tensor",
+    "_rebuild_sparse_csr_tensor",
+    "_rebuild_device_tensor_from_cpu_tensor",
+    "_rebuild_device_tensor_from_numpy",
     "_rebuild_meta_tensor_no_storage",
     "_rebuild_nested_tensor",
     "_rebuild_wrapper_subclass",
@@ -48,6 +86,11 @@ const KNOWN: Record<string, readonly string[]> = {
   "torch.nn.parameter": ["Parameter", "Buffer", "UninitializedParameter"],
   "torch.storage": ["UntypedStorage", "TypedStorage"],
   "torch.serialization": ["_get_layout"],
+  "torch.torch_version": ["TorchVersion"],
+  "torch.distributed.checkpoint.metadata": DCP_METADATA,
+  "torch.distributed.checkpoint.filesystem": ["_StorageInfo", "_StoragePrefix"],
+  // The oldest spelling, torch 2.1.
+  "torch.distributed._shard.sharded_tensor.metadata": ["MEM_FORMAT_ENCODING", "TensorProperties"],
   "deepspeed.runtime.fp16.loss_scaler": ["DynamicLossScaler", "LossScaler"],
   "deepspeed.runtime.zero.config": ["ZeroStageEnum"],
   "deepspeed.utils.tensor_fragment": ["fragment_address"],
@@ -71,14 +114,26 @@ const KNOWN: Record<string, readonly string[]> = {
   typing: ["Any", "Dict", "List", "Optional", "Union"],
 };
 
-/** `torch.<name>`: storage classes, dtypes, and the few types that carry no behaviour. */
+/** `torch.<name>`: storage and tensor classes, dtypes, and the few types that carry no behaviour. */
 const TORCH =
-  /^(?:(?:Float|Double|Half|BFloat16|Byte|Char|Short|Int|Long|Bool|ComplexFloat|ComplexDouble|Q\w+)Storage|Tensor|Size|device|(?:b?float|u?int|complex|bits|q?u?int)\d+\w*|bool|float8_\w+|float4_\w+|strided|per_\w+_affine)$/;
+  /^(?:(?:Float|Double|Half|BFloat16|Byte|Char|Short|Int|Long|Bool|ComplexFloat|ComplexDouble|Q(?:U?Int(?:8|32)|UInt[24]x[24]))Storage|(?:Float|Double|Half|BFloat16|Byte|Char|Short|Int|Long|Bool)?Tensor|Size|device|layout|memory_format|(?:b?float|u?int|complex|bits|q?u?int)\d+\w*|bool|float8_\w+|float4_\w+|strided|contiguous_format|preserve_format|channels_last(?:_3d)?|per_(?:tensor|channel)_(?:affine|symmetric)|per_channel_affine_float_qparams)$/;
 
-/** True for a name of the list. Protocol 2 spells `builtins` as `__builtin__`. */
-export function isKnownGlobal(name: PyGlobal): boolean {
-  if (name.module === "torch") return TORCH.test(name.qualname);
-  const module = name.module === "__builtin__" ? "builtins" : name.module;
-  const qualname = name.qualname === "xrange" ? "range" : name.qualname;
-  return Object.hasOwn(KNOWN, module) && KNOWN[module]!.includes(qualname);
+/** `torch.cuda.FloatStorage`, `torch.sparse.FloatTensor`: the same for other devices and layouts. */
+const TORCH_DEVICES = /^torch\.(?:cuda|sparse|cuda\.sparse)$/;
+
+/** True for a name of the list. Protocol 2 spells `builtins` as `__builtin__`, and `copyreg` as `copy_reg`. */
+export function isKnownGlobal({ module, qualname }: Pick<PyGlobal, "module" | "qualname">): boolean {
+  if (module === "torch") return TORCH.test(qualname);
+  if (TORCH_DEVICES.test(module)) return /(?:Storage|Tensor)$/.test(qualname) && TORCH.test(qualname);
+  if (module === "numpy.dtypes") return /^[A-Z]\w*DType$/.test(qualname);
+  const today = module === "__builtin__" ? "builtins" : module === "copy_reg" ? "copyreg" : module;
+  const name = qualname === "xrange" ? "range" : qualname;
+  return Object.hasOwn(KNOWN, today) && KNOWN[today]!.includes(name);
+}
+
+/** The names outside the list, sorted, each once. */
+export function unknownGlobals(names: Iterable<PyGlobal>): string[] {
+  const unknown = new Set<string>();
+  for (const name of names) if (!isKnownGlobal(name)) unknown.add(name.id);
+  return [...unknown].sort();
 }

@@ -39,6 +39,8 @@ export interface PickleOptions {
   exact?: boolean;
   /** Told of every distinct name the pickle mentions, in order of appearance. */
   onGlobal?: (name: PyGlobal) => void;
+  /** Told of what ordinary pickles never do: changing a class, calling what another call gave. */
+  onOdd?: (what: string, at: number) => void;
 }
 
 /**
@@ -331,6 +333,8 @@ class Machine {
         // A state set on anything else (an OrderedDict's __dict__, a tensor's) says nothing about the data.
         if (this.#exact && (!(target instanceof PyObject) || target.state !== undefined))
           this.#inexact("a state that is set on something else than a new object");
+        if (target instanceof PyGlobal)
+          this.#options.onOdd?.(`sets attributes of ${target.id} itself`, this.#in.operation);
         if (target instanceof PyObject) target.state = state;
         return;
       }
@@ -395,6 +399,8 @@ class Machine {
         this.#options.construct?.(callable, args.items, this.#in.operation);
       if (known !== undefined) return known;
     }
+    if (!(callable instanceof PyGlobal))
+      this.#options.onOdd?.("calls something that is no named class or function", this.#in.operation);
     this.#budget.grow(COST.object);
     return new PyObject(callable, args);
   }

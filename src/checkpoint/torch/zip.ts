@@ -7,10 +7,10 @@
 import { promisify } from "node:util";
 import yauzl from "yauzl";
 import { isVistaError, VistaError } from "../../core/errors.js";
-import type { Region, SourceFile } from "../../core/io/source.js";
+import type { RangeReader, Region, SourceFile } from "../../core/io/source.js";
 
-/** Real files stay far below: Vista's has 2,500 records. */
-const MAX_RECORDS = 5_000_000;
+/** Real files stay far below: Vista's has 2,500 records, a model-states file of 100,000 tensors as many. */
+export const MAX_RECORDS = 1_000_000;
 
 /** Read ahead in the central directory, which yauzl walks in steps of some 50 bytes. */
 const BLOCK = 256 * 1024;
@@ -50,26 +50,26 @@ export async function openTorchZip(
   file: SourceFile,
   within: Stretch = { start: 0, length: file.size },
 ): Promise<TorchZip> {
-  const entries = await readDirectory(file, within);
+  const { entries } = await readDirectory(file, within);
   const limits = checkLayout(file, within, entries);
-  const pickle = entries.find(({ fileName }) => /^[^/]+\/data\.pkl$/.test(fileName));
+  const pickle = entries.find(({ name }) => /^[^/]+\/data\.pkl$/.test(name));
   if (pickle === undefined) {
     throw new VistaError("FORMAT", "a zip without a data.pkl record, so not a file of torch.save", {
       path: file.path,
-      hint: entries.some(({ fileName }) => fileName.endsWith("constants.pkl"))
+      hint: entries.some(({ name }) => name.endsWith("constants.pkl"))
         ? "It looks like a TorchScript archive."
         : "Give the file that torch.save wrote.",
     });
   }
-  const root = pickle.fileName.slice(0, pickle.fileName.indexOf("/"));
-  const records = new Map<string, yauzl.Entry>();
+  const root = pickle.name.slice(0, pickle.name.indexOf("/"));
+  const records = new Map<string, ZipEntry>();
   for (const entry of entries) {
-    if (!entry.fileName.startsWith(`${root}/`)) continue;
-    const name = entry.fileName.slice(root.length + 1);
+    if (!entry.name.startsWith(`${root}/`)) continue;
+    const name = entry.name.slice(root.length + 1);
     if (records.has(name)) {
       throw new VistaError("FORMAT", "the zip has two records of this name", {
         path: file.path,
-        record: entry.fileName,
+        record: entry.name,
         hint: "The file is damaged or was tampered with.",
       });
     }
@@ -104,12 +104,39 @@ export async function openTorchZip(
 }
 
 /** What messages call the zip: the file, where it is all of it. */
-function nameOf(file: SourceFile, { length }: Stretch): string {
+function nameOf(file: RangeReader, { length }: Stretch): string {
   return length === file.size ? "file" : "zip";
 }
 
-async function readDirectory(file: SourceFile, within: Stretch): Promise<yauzl.Entry[]> {
-  const entries: yauzl.Entry[] = [];
+/** What the central directory says of a record; yauzl's own entries take ten times the memory. */
+export interface ZipEntry {
+  readonly name: string;
+  /** Bytes of the name. */
+  readonly nameLength: number;
+  /** Where its local header is, from the start of the zip. */
+  readonly offset: number;
+  /** Bytes in the file, and once decompressed. */
+  readonly compressedSize: number;
+  readonly size: number;
+  /** 0 for stored, 8 for deflated. */
+  readonly method: number;
+  readonly encrypted: boolean;
+  readonly crc32: number;
+}
+
+export interface ZipDirectory {
+  readonly entries: readonly ZipEntry[];
+  /** Where the directory begins: the records end there. */
+  readonly start: number;
+}
+
+/** @throws VistaError `FORMAT` for no zip, or more records than {@link MAX_RECORDS} */
+export async function readDirectory(
+  file: RangeReader,
+  within: Stretch = { start: 0, length: file.size },
+): Promise<ZipDirectory> {
+  const entries: ZipEntry[] = [];
+  let start: number;
   try {
     const zip = await openWithYauzl(new BlockReader(file, within), within.length, {
       lazyEntries: true,
@@ -126,12 +153,22 @@ async function readDirectory(file: SourceFile, within: Stretch): Promise<yauzl.E
         },
       );
     }
+    // Before the first entry is read, the cursor stands at the directory; its type is wrong in @types/yauzl.
+    start = (zip as unknown as { readEntryCursor: number }).readEntryCursor;
     await new Promise<void>((resolve, reject) => {
       // Not eachEntry(): a promise for each record costs more than reading it.
       zip.on("entry", (entry: yauzl.Entry) => {
-        // torch writes UTF-8 without the flag that says so, which yauzl would take for the code page of DOS.
-        entry.fileName = entry.fileNameRaw.toString("utf8");
-        entries.push(entry);
+        entries.push({
+          // torch writes UTF-8 without the flag that says so, which yauzl would take for the code page of DOS.
+          name: entry.fileNameRaw.toString("utf8"),
+          nameLength: entry.fileNameRaw.length,
+          offset: entry.relativeOffsetOfLocalHeader,
+          compressedSize: entry.compressedSize,
+          size: entry.uncompressedSize,
+          method: entry.compressionMethod,
+          encrypted: entry.isEncrypted(),
+          crc32: entry.crc32,
+        });
         zip.readEntry();
       });
       zip.on("end", resolve);
@@ -146,7 +183,7 @@ async function readDirectory(file: SourceFile, within: Stretch): Promise<yauzl.E
       cause: error,
     });
   }
-  return entries;
+  return { entries, start };
 }
 
 const openWithYauzl = promisify(
@@ -162,48 +199,42 @@ const openWithYauzl = promisify(
  * Every record is stored as it is, lies in the file, and shares no byte with another.
  * @returns for each entry, where it must have ended: at the next one or at the end of the file
  */
-function checkLayout(
-  file: SourceFile,
-  within: Stretch,
-  entries: readonly yauzl.Entry[],
-): Map<yauzl.Entry, number> {
-  const sorted = entries
-    .slice()
-    .sort((a, b) => a.relativeOffsetOfLocalHeader - b.relativeOffsetOfLocalHeader);
-  const limits = new Map<yauzl.Entry, number>();
+function checkLayout(file: SourceFile, within: Stretch, entries: readonly ZipEntry[]): Map<ZipEntry, number> {
+  const sorted = entries.slice().sort((a, b) => a.offset - b.offset);
+  const limits = new Map<ZipEntry, number>();
   let end = 0;
-  let before: yauzl.Entry | undefined;
+  let before: ZipEntry | undefined;
   for (const entry of sorted) {
-    const start = entry.relativeOffsetOfLocalHeader;
-    const where = { path: file.path, record: entry.fileName, offset: within.start + start };
-    if (entry.isEncrypted()) {
+    const start = entry.offset;
+    const where = { path: file.path, record: entry.name, offset: within.start + start };
+    if (entry.encrypted) {
       throw new VistaError("UNSUPPORTED", "the record is encrypted", {
         ...where,
         hint: "torch.save never does that.",
       });
     }
-    if (entry.compressionMethod !== 0) {
+    if (entry.method !== 0) {
       throw new VistaError(
         "UNSUPPORTED",
-        `the record is compressed (method ${entry.compressionMethod}); torch stores records as they are, and reads such a file wrongly with mmap`,
+        `the record is compressed (method ${entry.method}); torch stores records as they are, and reads such a file wrongly with mmap`,
         { ...where, hint: "The file was repacked by a zip tool: unzip it and pack it again with `zip -0`." },
       );
     }
-    if (entry.compressedSize !== entry.uncompressedSize) {
+    if (entry.compressedSize !== entry.size) {
       throw new VistaError(
         "FORMAT",
-        `a stored record of ${entry.uncompressedSize} bytes takes ${entry.compressedSize} bytes`,
+        `a stored record of ${entry.size} bytes takes ${entry.compressedSize} bytes`,
         { ...where, hint: "The file is damaged." },
       );
     }
     if (start < end) {
       throw new VistaError(
         "FORMAT",
-        `the record starts at ${start}, inside ${before?.fileName}, which ends at ${end} or later`,
+        `the record starts at ${start}, inside ${before?.name}, which ends at ${end} or later`,
         { ...where, hint: "The file is damaged or was tampered with." },
       );
     }
-    end = start + LOCAL_HEADER + entry.fileNameRaw.length + entry.uncompressedSize;
+    end = start + LOCAL_HEADER + entry.nameLength + entry.size;
     if (end > within.length) {
       throw new VistaError(
         "TRUNCATED",
@@ -221,11 +252,11 @@ function checkLayout(
   return limits;
 }
 
-async function locate(file: SourceFile, base: number, entry: yauzl.Entry, limit: number): Promise<Region> {
-  const at = base + entry.relativeOffsetOfLocalHeader;
+async function locate(file: SourceFile, base: number, entry: ZipEntry, limit: number): Promise<Region> {
+  const at = base + entry.offset;
   const header = Buffer.alloc(LOCAL_HEADER);
   await file.readSmall(header, at);
-  const where = { path: file.path, record: entry.fileName, offset: at };
+  const where = { path: file.path, record: entry.name, offset: at };
   // 0 - local file header signature
   if (header.readUInt32LE(0) !== 0x04034b50) {
     throw new VistaError(
@@ -247,7 +278,7 @@ async function locate(file: SourceFile, base: number, entry: yauzl.Entry, limit:
   }
   // 26 - file name length, 28 - extra field length
   const offset = at + LOCAL_HEADER + header.readUInt16LE(26) + header.readUInt16LE(28);
-  const length = entry.uncompressedSize;
+  const length = entry.size;
   if (offset + length > base + limit) {
     throw new VistaError(
       "FORMAT",
@@ -258,19 +289,19 @@ async function locate(file: SourceFile, base: number, entry: yauzl.Entry, limit:
       },
     );
   }
-  return { file, name: entry.fileName, offset, length, crc32: entry.crc32 };
+  return { file, name: entry.name, offset, length, crc32: entry.crc32 };
 }
 
 /** yauzl asks for a few bytes at a time: answer from blocks. */
 class BlockReader extends yauzl.RandomAccessReader {
-  readonly #file: SourceFile;
+  readonly #file: RangeReader;
   readonly #within: Stretch;
   #block: Buffer = Buffer.alloc(0);
   #start = 0;
   /** Answers given from inside one another. */
   #nested = 0;
 
-  constructor(file: SourceFile, within: Stretch) {
+  constructor(file: RangeReader, within: Stretch) {
     super();
     this.#file = file;
     this.#within = within;

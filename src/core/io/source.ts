@@ -4,6 +4,16 @@ import type { FileHandle } from "node:fs/promises";
 import { fromSystem, VistaError } from "../errors.js";
 import { openRegular } from "./regular.js";
 
+/** Something with bytes that are read by ranges: a file, or a part of one. */
+export interface RangeReader {
+  /** For messages. */
+  readonly path: string;
+  /** In bytes. */
+  readonly size: number;
+  /** Fills `target` from `position` on. @throws VistaError `TRUNCATED`, `IO` */
+  read(target: Uint8Array, position: number): Promise<void>;
+}
+
 /** Handles kept open at once, over all files: below the usual `ulimit -n` of 1024, above any common number of ranks. */
 const MAX_OPEN = 256;
 

@@ -1,0 +1,93 @@
+/** `vista-ckpt scan`: whether checkpoints hold anything but data. */
+
+import { formatBytes, formatCount, plural } from "../../core/cli/format.js";
+import { expandInputs } from "../../core/cli/inputs.js";
+import { printLines } from "../../core/cli/print.js";
+import { type CommandContext, EXIT, packageVersion } from "../../core/cli/program.js";
+import { createProgressView } from "../../core/cli/progress.js";
+import { prepareOutput, writeWhole } from "../../core/io/output.js";
+import { sarifLog } from "../../core/sarif.js";
+import { SCAN_RULES, type ScanFinding, type ScanReport } from "../scan/findings.js";
+import { scanPaths } from "../scan/scan.js";
+import type { ScanCommandOptions } from "./scan.js";
+
+/** Findings shown of one file; --json has all. */
+const MAX_SHOWN = 20;
+
+export async function scan(
+  inputs: readonly string[],
+  options: ScanCommandOptions,
+  context: CommandContext,
+): Promise<void> {
+  const force = options.force ?? false;
+  if (options.sarif !== undefined) await prepareOutput(options.sarif, 0, { force });
+  const view = await createProgressView(options.quiet ?? false);
+  let report: ScanReport;
+  try {
+    report = await scanPaths(await expandInputs(inputs), { signal: context.signal, onProgress: view.update });
+  } finally {
+    view.stop();
+  }
+  context.setExitCode(report.clean ? EXIT.ok : EXIT.failed);
+  if (options.sarif !== undefined) {
+    await writeWhole(options.sarif, `${JSON.stringify(toSarif(report), null, 1)}\n`, { force });
+  }
+  if (options.json) process.stdout.write(`${JSON.stringify({ command: "scan", ...report })}\n`);
+  else if (!options.quiet) printLines(show(report));
+}
+
+function show(report: ScanReport): string[] {
+  const byFile = new Map<string, ScanFinding[]>();
+  for (const finding of report.findings) {
+    const there = byFile.get(finding.path);
+    if (there === undefined) byFile.set(finding.path, [finding]);
+    else there.push(finding);
+  }
+  const lines: string[] = [];
+  for (const { path, kind, bytes, pickles, records, globals, findings } of report.files) {
+    const looked = [
+      formatBytes(bytes),
+      ...(records > 0 ? [plural(records, "record")] : []),
+      ...(pickles > 0 ? [plural(pickles, "pickle"), plural(globals.length, "name")] : []),
+    ];
+    const end = findings === 0 ? "nothing found" : plural(findings, "finding");
+    lines.push(`${path}: ${kind}, ${looked.join(", ")}: ${end}`, ...findingLines(byFile.get(path) ?? []));
+    byFile.delete(path);
+  }
+  // Folders and what is no file.
+  for (const [path, findings] of byFile) lines.push(`${path}:`, ...findingLines(findings));
+  const count = report.findings.length + report.more;
+  const files = plural(report.files.length, "file");
+  lines.push(report.clean ? `clean: ${files}` : `NOT CLEAN: ${plural(count, "finding")} in ${files}`);
+  return lines;
+}
+
+function findingLines(findings: readonly ScanFinding[]): string[] {
+  const lines = findings.slice(0, MAX_SHOWN).map(({ rule, record, offset, message }) => {
+    const at = offset === undefined ? "" : `at byte ${offset}: `;
+    return `  ${rule}: ${record === undefined ? "" : `${record}: `}${at}${message}`;
+  });
+  if (findings.length > MAX_SHOWN) lines.push(`  … and ${formatCount(findings.length - MAX_SHOWN)} more`);
+  return lines;
+}
+
+function toSarif(report: ScanReport): unknown {
+  return sarifLog({
+    program: "vista-ckpt",
+    version: packageVersion(),
+    rules: Object.entries(SCAN_RULES).map(([id, { title, fix, severity }]) => ({
+      id,
+      title,
+      fix,
+      level: severity,
+    })),
+    results: report.findings.map(({ rule, path, record, offset, message }) => ({
+      rule,
+      text: `${record === undefined ? "" : `${record}: `}${message}`,
+      path,
+      ...(offset === undefined ? {} : { properties: { offset } }),
+    })),
+    successful: true,
+    properties: { clean: report.clean, findings: report.findings.length + report.more },
+  });
+}

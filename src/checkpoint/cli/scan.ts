@@ -1,0 +1,38 @@
+/** `vista-ckpt scan`: its options. What it does is loaded when it runs. */
+import type { Command } from "commander";
+import type { CommandContext } from "../../core/cli/program.js";
+
+export interface ScanCommandOptions {
+  json?: boolean;
+  sarif?: string;
+  force?: boolean;
+  quiet?: boolean;
+}
+
+const HELP = `
+Examples:
+  $ vista-ckpt scan downloaded.ckpt          before anything loads it
+  $ vista-ckpt scan 'models/**/*.pt' --sarif scan.sarif
+  $ vista-ckpt scan logs/run/checkpoints     every file in a folder, hidden ones too
+
+Looks at every record and every pickle inside of one, by content and not by name, and executes nothing. Exit code 0 where all
+was understood and nothing found, 1 for findings; what could not be read is a finding.`;
+
+export function scanCommand(parent: Command, context: CommandContext): void {
+  parent
+    .command("scan")
+    .summary("look for code in checkpoints before something loads them")
+    .description(
+      "Look for anything in checkpoints that is no data: names outside a list, hidden records, contradictions",
+    )
+    .argument("<paths...>", "files, folders, or patterns in quotes")
+    .option("--json", "print one JSON object on stdout")
+    .option("--sarif <file>", "write a SARIF file, for code scanning views")
+    .option("--force", "replace an existing SARIF file")
+    .option("-q, --quiet", "print nothing but errors")
+    .addHelpText("after", HELP)
+    .action(async (paths: string[], options: ScanCommandOptions) => {
+      const { scan } = await import("./run.js");
+      await scan(paths, options, context);
+    });
+}

@@ -1,0 +1,112 @@
+/** What a scan finds, and where. */
+
+/** `error` makes the verdict; a `note` is worth knowing. */
+export const SCAN_RULES = {
+  "unknown-global": {
+    severity: "error",
+    title: "a class or function outside the list of what checkpoints need",
+    fix: "Do not load the file unless you know what it is; torch.load with weights_only=True refuses it.",
+  },
+  "odd-operation": {
+    severity: "error",
+    title: "an operation that pickles of checkpoints never use",
+    fix: "Do not load the file: such operations serve to reach what is not named.",
+  },
+  unparsed: {
+    severity: "error",
+    title: "something that could not be read to its end, so it may hold anything",
+    fix: "Do not load the file; where it should be sound, copy it again and scan that.",
+  },
+  contradiction: {
+    severity: "error",
+    title: "a record that contradicts what the file says of it, or bytes that belong to no record",
+    fix: "Do not load the file: other programs may read it in another way than this one did.",
+  },
+  program: {
+    severity: "error",
+    title: "a program inside the file (TorchScript), which torch.jit.load runs",
+    fix: "Load it only if you trust who made it.",
+  },
+  "not-understood": {
+    severity: "error",
+    title: "content of a kind that this command does not know, so nothing is said of it",
+    fix: "Look at it with a tool for its kind.",
+  },
+} as const satisfies Record<string, { severity: "error" | "note"; title: string; fix: string }>;
+
+export type ScanRule = keyof typeof SCAN_RULES;
+
+export interface ScanFinding {
+  readonly rule: ScanRule;
+  readonly severity: "error" | "note";
+  readonly path: string;
+  /** Records within records, from the outside in: `archive/data.pkl`. */
+  readonly record?: string;
+  /** Byte offset in the record, else in the file. */
+  readonly offset?: number;
+  readonly message: string;
+}
+
+/** What was looked at in one file. */
+export interface ScannedFile {
+  readonly path: string;
+  /** What its content is: `torch zip`, `pickle`, `safetensors` … */
+  readonly kind: string;
+  readonly bytes: number;
+  readonly pickles: number;
+  readonly records: number;
+  /** Names that its pickles mention, known ones among them. */
+  readonly globals: readonly string[];
+  readonly findings: number;
+}
+
+export interface ScanReport {
+  readonly files: readonly ScannedFile[];
+  readonly findings: readonly ScanFinding[];
+  /** Findings that are counted and not listed. */
+  readonly more: number;
+  /** True where everything was understood and nothing was found. */
+  readonly clean: boolean;
+}
+
+/** Findings listed of one scan; the rest are counted. */
+const MAX_FINDINGS = 10_000;
+
+/** Gathers findings over all files. */
+export class Findings {
+  readonly list: ScanFinding[] = [];
+  count = 0;
+
+  add(rule: ScanRule, message: string, place: Place, offset?: number): void {
+    this.count++;
+    if (this.list.length >= MAX_FINDINGS) return;
+    this.list.push({
+      rule,
+      severity: SCAN_RULES[rule].severity,
+      path: place.path,
+      ...(place.record === undefined ? {} : { record: place.record }),
+      ...(offset === undefined ? {} : { offset }),
+      message,
+    });
+  }
+}
+
+/** What an error says, without the place that the finding has anyway. */
+export function withoutPlace(message: string, place: Place): string {
+  let text = message;
+  for (const part of [place.path, place.record]) {
+    if (part !== undefined && text.startsWith(`${part}: `)) text = text.slice(part.length + 2);
+  }
+  return text;
+}
+
+/** A file, or a record in it. */
+export interface Place {
+  readonly path: string;
+  readonly record?: string;
+}
+
+/** The place of a record inside another place. */
+export function inside(place: Place, record: string): Place {
+  return { path: place.path, record: place.record === undefined ? record : `${place.record}!${record}` };
+}

@@ -1,0 +1,168 @@
+/**
+ * Whether checkpoints hold anything but data: every record and every pickle of every file is looked at by its content, against
+ * a list of what checkpoints need. What could not be read is a finding. Nothing is executed, and no weight is read.
+ */
+import { readdir, stat } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { fromReader, fromSystem, isVistaError, throwIfAborted } from "../../core/errors.js";
+import { readRegular } from "../../core/io/regular.js";
+import { type RangeReader, SourceFile } from "../../core/io/source.js";
+import type { RunOptions } from "../../core/progress.js";
+import { type Content, scanContent } from "./content.js";
+import { type DcpItem, dcpItems, scanItems } from "./dcp.js";
+import {
+  Findings,
+  type Place,
+  type ScannedFile,
+  type ScanReport,
+  type ScanRule,
+  withoutPlace,
+} from "./findings.js";
+
+/** Files of one folder; far above any real checkpoint. */
+const MAX_FILES = 200_000;
+
+/** Bytes of DCP's `.metadata`. Real: 20 MB. */
+const MAX_METADATA = 512 * 2 ** 20;
+
+/**
+ * Scans files and folders (all files in them, hidden ones too).
+ *
+ * @throws VistaError `NOT_FOUND`, `WRONG_KIND`, `IO` for a path that cannot be opened, `ABORTED`; what is in a file is never
+ *   thrown but found
+ */
+export async function scanPaths(paths: readonly string[], options: RunOptions = {}): Promise<ScanReport> {
+  const findings = new Findings();
+  const files: ScannedFile[] = [];
+  const dcp = new Map<string, Map<string, DcpItem[]>>();
+  for (const path of paths) {
+    for await (const file of filesOf(path, findings)) {
+      throwIfAborted(options.signal);
+      files.push(await scanFile(file, findings, dcp, options));
+      options.onProgress?.({ phase: "scan", done: files.length, total: files.length, unit: "files" });
+    }
+  }
+  const more = findings.count - findings.list.length;
+  return { files, findings: findings.list, more, clean: findings.count === 0 };
+}
+
+/** A path that was given must be there; what lies in a folder and cannot be opened is a finding. */
+async function* filesOf(path: string, findings: Findings): AsyncGenerator<string> {
+  const stats = await stat(path).catch((error: unknown) => {
+    throw fromSystem(error, path, "look at it");
+  });
+  if (!stats.isDirectory()) {
+    yield path;
+    return;
+  }
+  const folders = [path];
+  let count = 0;
+  for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
+    let entries: Awaited<ReturnType<typeof list>>;
+    try {
+      entries = await list(folder);
+    } catch (error) {
+      findings.add("unparsed", (fromSystem(error, folder, "list the folder") as Error).message, {
+        path: folder,
+      });
+      continue;
+    }
+    for (const entry of entries) {
+      const below = join(folder, entry.name);
+      const kind = entry.isSymbolicLink() ? await stat(below).catch(() => entry) : entry;
+      if (++count > MAX_FILES) {
+        findings.add("unparsed", `more than ${MAX_FILES} files, the rest was not looked at`, { path });
+        return;
+      }
+      if (kind.isFile()) yield below;
+      else if (!kind.isDirectory()) findings.add("unparsed", "is no regular file", { path: below });
+      else if (entry.isSymbolicLink())
+        findings.add("not-understood", "a link to a folder is not followed", { path: below });
+      else folders.push(below);
+    }
+  }
+}
+
+async function list(folder: string) {
+  const entries = await readdir(folder, { withFileTypes: true });
+  return entries.sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+async function scanFile(
+  path: string,
+  findings: Findings,
+  dcp: Map<string, Map<string, DcpItem[]>>,
+  options: RunOptions,
+): Promise<ScannedFile> {
+  const before = findings.count;
+  const scanner = new Scanner(findings, options.signal);
+  const file = await SourceFile.open(path);
+  let kind = "unreadable";
+  try {
+    const items = await itemsOf(path, dcp);
+    if (items === undefined) kind = (await scanner.content(file, { path }, 0)).kind;
+    else {
+      kind = "items of torch.distributed.checkpoint";
+      await scanItems(scanner, file, items, { path });
+    }
+  } catch (error) {
+    const problem = fromReader(error, path);
+    if (!isVistaError(problem) || problem.code === "ABORTED") throw problem;
+    scanner.add("unparsed", withoutPlace(problem.message, { path }), { path });
+  } finally {
+    await file.close();
+  }
+  return {
+    path,
+    kind,
+    bytes: file.size,
+    pickles: scanner.pickles,
+    records: scanner.records,
+    globals: [...scanner.globals].sort(),
+    findings: findings.count - before,
+  };
+}
+
+/** What the `.metadata` beside a file says of it. */
+async function itemsOf(
+  path: string,
+  dcp: Map<string, Map<string, DcpItem[]>>,
+): Promise<DcpItem[] | undefined> {
+  const folder = dirname(path);
+  let items = dcp.get(folder);
+  if (items === undefined) {
+    const metadata = join(folder, ".metadata");
+    const bytes = await readRegular(metadata, MAX_METADATA).catch(() => Buffer.alloc(0));
+    items = dcpItems(bytes, { path: metadata });
+    dcp.set(folder, items);
+  }
+  return items.get(basename(path));
+}
+
+/** What is gathered while one file is looked at. */
+export class Scanner {
+  readonly globals = new Set<string>();
+  pickles = 0;
+  records = 0;
+  /** Bytes that were decompressed. */
+  inflated = 0;
+  readonly #findings: Findings;
+  readonly #signal: AbortSignal | undefined;
+
+  constructor(findings: Findings, signal: AbortSignal | undefined) {
+    this.#findings = findings;
+    this.#signal = signal;
+  }
+
+  add(rule: ScanRule, message: string, place: Place, offset?: number): void {
+    this.#findings.add(rule, message, place, offset);
+  }
+
+  content(reader: RangeReader, place: Place, depth: number): Promise<Content> {
+    return scanContent(this, reader, place, depth);
+  }
+
+  throwIfAborted(): void {
+    throwIfAborted(this.#signal);
+  }
+}

@@ -1,0 +1,68 @@
+/** SARIF 2.1.0 (OASIS standard), for code scanning views: what the reports of all programs share. */
+
+/** GitHub refuses a run with more than 25,000 results. */
+const MAX_RESULTS = 20_000;
+
+export interface SarifRule {
+  readonly id: string;
+  readonly title: string;
+  /** What to do about it. */
+  readonly fix: string;
+  readonly level: "error" | "warning" | "note";
+}
+
+export interface SarifResult {
+  readonly rule: string;
+  readonly text: string;
+  /** A file or folder, as the user would write it. */
+  readonly path: string;
+  readonly properties?: Readonly<Record<string, unknown>>;
+}
+
+export interface SarifRun {
+  readonly program: string;
+  readonly version: string;
+  readonly rules: readonly SarifRule[];
+  readonly results: readonly SarifResult[];
+  /** False where the run was stopped. */
+  readonly successful: boolean;
+  readonly properties: Readonly<Record<string, unknown>>;
+}
+
+export function sarifLog({ program, version, rules, results, successful, properties }: SarifRun): unknown {
+  const places = new Map(rules.map(({ id }, index) => [id, index]));
+  return {
+    $schema: "https://json.schemastore.org/sarif-2.1.0.json",
+    version: "2.1.0",
+    runs: [
+      {
+        tool: {
+          driver: {
+            name: program,
+            version,
+            rules: rules.map(({ id, title, fix, level }) => ({
+              id,
+              shortDescription: { text: title },
+              help: { text: fix },
+              defaultConfiguration: { level },
+            })),
+          },
+        },
+        invocations: [{ executionSuccessful: successful }],
+        results: results.slice(0, MAX_RESULTS).map(({ rule, text, path, properties }) => ({
+          ruleId: rule,
+          ruleIndex: places.get(rule),
+          level: rules[places.get(rule)!]!.level,
+          message: { text },
+          locations: [{ physicalLocation: { artifactLocation: { uri: toUri(path) } } }],
+          ...(properties === undefined ? {} : { properties }),
+        })),
+        properties: { ...properties, resultsLeftOut: Math.max(0, results.length - MAX_RESULTS) },
+      },
+    ],
+  };
+}
+
+function toUri(path: string): string {
+  return path.split("/").map(encodeURIComponent).join("/");
+}

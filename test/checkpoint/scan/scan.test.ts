@@ -1,0 +1,227 @@
+/**
+ * The scanner against files that passed by other scanners (fixtures/make/scan_files.py says what each is), and against
+ * everything real that lies in fixtures/, in which nothing may be found.
+ */
+import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { deflateRawSync } from "node:zlib";
+import { describe, expect, it } from "vitest";
+import { scanPaths } from "../../../src/checkpoint/scan/scan.js";
+import { isKnownGlobal } from "../../../src/checkpoint/torch/known-globals.js";
+import { runCli } from "../../helpers/cli.js";
+import { temporaryFolder } from "../../helpers/state.js";
+import { zip } from "../../helpers/torch-file.js";
+
+const FIXTURES = join(import.meta.dirname, "../../../fixtures");
+const BAD = join(FIXTURES, "scan/bad");
+const GOOD = join(FIXTURES, "scan/good");
+
+/** A finding that must be there; where a file is not listed, it must be that `os.system` is named. */
+const EXPECTED: Record<string, [rule: string, text: RegExp]> = {
+  "bytes-between-records.pt": ["contradiction", /byteorder: 48 bytes before it belong to no record/],
+  "calls-what-a-call-gave.pkl": ["odd-operation", /calls something that is no named class/],
+  "changes-a-known-class.pkl": ["odd-operation", /sets attributes of torch\.Tensor itself/],
+  "compressed-by-gzip.pkl": ["not-understood", /68 bytes/],
+  "compressed-by-zlib.pkl": ["not-understood", /56 bytes/],
+  "distributed-hidden-bytes": ["contradiction", /48 bytes at the end belong to no item/],
+  "dotted-below-a-known-class.pkl": ["unknown-global", /builtins\.dict\.get/],
+  "dotted-below-a-known-module.pkl": ["unknown-global", /torch\.Tensor\.__reduce_ex__/],
+  "dotted-module.pkl": ["unknown-global", /numpy\.core\._internal\.sys\.modules/],
+  "extension-registry.pkl": ["unparsed", /EXT/],
+  "flag-in-the-directory-only.pt": ["contradiction", /encrypted/],
+  "legacy-with-bytes-behind-it.pt": ["contradiction", /72 bytes behind the pickles, its storages need 24/],
+  "more-nesting-than-is-read.pkl": ["unparsed", /nested more than/],
+  "names-a-submodule.pkl": ["unknown-global", /asyncio\.unix_events\._UnixSubprocessTransport\._start/],
+  "names-getattr.pkl": ["unknown-global", /builtins\.getattr/],
+  "names-imaplib.pkl": ["unknown-global", /imaplib\.IMAP4_stream/],
+  "names-methodcaller.pkl": ["unknown-global", /operator\.methodcaller/],
+  "names-numpy-runstring.pkl": ["unknown-global", /numpy\.testing\._private\.utils\.runstring/],
+  "names-partial.pkl": ["unknown-global", /functools\.partial/],
+  "names-pip-inside.pkl": ["unknown-global", /pip\._internal\.main/],
+  "names-pip.pkl": ["unknown-global", /pip\.main/],
+  "names-profile.pkl": ["unknown-global", /cProfile\.runctx/],
+  "names-pydoc.pkl": ["unknown-global", /pydoc\.pipepager/],
+  "names-python-2.pkl": ["unknown-global", /builtins\.eval/],
+  "names-runpy.pkl": ["unknown-global", /runpy\._run_code/],
+  "names-spawn.pkl": ["unknown-global", /multiprocessing\.util\.spawnv_passfds/],
+  "names-timeit.pkl": ["unknown-global", /timeit\.timeit/],
+  "names-torch-collect-env.pkl": ["unknown-global", /torch\.utils\.collect_env\.run/],
+  "names-torch-config.pkl": ["unknown-global", /torch\.utils\._config_module/],
+  "names-torch-jit.pkl": ["unknown-global", /torch\.jit\.unsupported_tensor_ops\.execWrapper/],
+  "names-torch-load.pkl": ["unknown-global", /torch\.serialization\.load/],
+  "names-uuid-command.pkl": ["unknown-global", /uuid\._get_command_stdout/],
+  "names-webbrowser.pkl": ["unknown-global", /webbrowser\.open/],
+  "other-method-in-the-local-header.pt": [
+    "contradiction",
+    /the method is 8 in the local header, 0 in the directory/,
+  ],
+  "other-name-in-the-local-header.pt": [
+    "contradiction",
+    /its name is archive\/data2\.pkl in the local header/,
+  ],
+  "pickle-with-a-zip-behind-it.bin": ["contradiction", /ends as a zip does and does not begin as one/],
+  "safetensors-with-a-pickle-behind-it.safetensors": [
+    "contradiction",
+    /its tensors end at 16, there are 64 bytes/,
+  ],
+  "seven-zip.pt": ["not-understood", /begin with "7z/],
+  "storage-longer-than-the-pickle-says.pt": ["contradiction", /a storage of 16 bytes, the pickle says 12/],
+  "torchscript-code.pt": ["program", /TorchScript code/],
+  "zip-with-bytes-before-it.pt": ["contradiction", /ends as a zip does and does not begin as one/],
+};
+
+/** Findings as the command shows them. */
+async function found(path: string): Promise<string[]> {
+  const { findings, clean } = await scanPaths([path]);
+  expect(clean).toBe(findings.length === 0);
+  return findings.map(
+    ({ rule, record, message }) => `${rule}: ${record === undefined ? "" : `${record}: `}${message}`,
+  );
+}
+
+describe("files that pass by scanners", () => {
+  const names = readdirSync(BAD);
+
+  it("are all there", () => {
+    expect(names.length).toBeGreaterThan(70);
+    expect(Object.keys(EXPECTED).filter((name) => !names.includes(name))).toEqual([]);
+  });
+
+  it.each(names)("%s", async (name) => {
+    const [rule, text] = EXPECTED[name] ?? ["unknown-global", /names os\.system/];
+    const findings = await found(join(BAD, name));
+    expect(findings.filter((line) => line.startsWith(`${rule}: `) && text.test(line))).not.toEqual([]);
+    expect(existsSync("executed-by-a-pickle")).toBe(false);
+  });
+});
+
+describe("nothing is found", () => {
+  it.each([
+    "weights.pt",
+    "weights-legacy.pt",
+    "weights.safetensors",
+    "numbers.npy",
+    "numbers.npz",
+    "distributed",
+    "",
+  ])("in good/%s", async (name) => {
+    expect(await found(join(GOOD, name))).toEqual([]);
+  });
+
+  it("in the checkpoints of real DeepSpeed, but for the objects that one of them was made with", async () => {
+    const { files, findings } = await scanPaths([join(FIXTURES, "zero")]);
+    expect(files.length).toBeGreaterThan(300);
+    const others = findings.filter(({ path }) => !path.includes("client-state"));
+    expect(others).toEqual([]);
+    expect(findings.some(({ message }) => /odd_objects\./.test(message))).toBe(true);
+  });
+
+  it("in torch's files of every kind of tensor", async () => {
+    const folder = join(FIXTURES, "torch");
+    const plain = readdirSync(folder).filter((name) => !/^lightning|^repacked|expected/.test(name));
+    const { files, findings } = await scanPaths(plain.map((name) => join(folder, name)));
+    expect(files.length).toBe(plain.length);
+    // A class of the script that made them.
+    const others = findings.filter(({ message }) => message !== "names __main__.Named");
+    expect(others).toEqual([]);
+    expect(findings).toHaveLength(2);
+  });
+});
+
+it("a name is known as a whole, under the module that torch names", () => {
+  const known = (module: string, qualname: string) => isKnownGlobal({ module, qualname });
+  expect(known("torch", "BFloat16Storage")).toBe(true);
+  expect(known("torch.cuda", "HalfStorage")).toBe(true);
+  expect(known("__builtin__", "set")).toBe(true);
+  expect(known("copy_reg", "_reconstructor")).toBe(true);
+  expect(known("numpy.dtypes", "Float64DType")).toBe(true);
+  for (const [module, name] of [
+    ["torch", "load"],
+    ["torch", "hub"],
+    ["torch", "QueueStorage"],
+    ["torch", "Tensor.__class__"],
+    ["torch._utils", "_import_dotted_name"],
+    ["builtins", "getattr"],
+    ["builtins", "dict.get"],
+    ["constructor", "name"],
+    ["__proto__", "toString"],
+    ["numpy.dtypes", "os.DType"],
+  ] as const)
+    expect(known(module, name), `${module}.${name}`).toBe(false);
+});
+
+it("a file that decompresses to more than is read is a finding, and is not decompressed", async () => {
+  const path = join(temporaryFolder(), "bomb.pt");
+  const data = deflateRawSync(Buffer.alloc(2 ** 24));
+  const entries = Array.from({ length: 40 }, (_, i) => ({
+    name: `archive/${i}.pkl`,
+    data,
+    method: 8,
+    crc: 0,
+  }));
+  const bytes = zip(entries);
+  // Sizes of the directory: what it becomes.
+  for (let at = bytes.indexOf("PK\x01\x02"); at >= 0; at = bytes.indexOf("PK\x01\x02", at + 4)) {
+    bytes.writeUInt32LE(2 ** 24, at + 24);
+  }
+  writeFileSync(path, bytes);
+  expect((await found(path)).join("\n")).toMatch(/unparsed: archive\/39\.pkl: cannot be decompressed/);
+});
+
+it("what is no file and links to folders are findings; a path that is not there is an error", async () => {
+  const folder = temporaryFolder();
+  mkdirSync(join(folder, "below"));
+  writeFileSync(join(folder, "below", ".hidden"), readFileSync(join(BAD, "obj.pkl")));
+  symlinkSync(join(folder, "nowhere"), join(folder, "dangling"));
+  symlinkSync(join(folder, "below"), join(folder, "link"));
+  const { findings } = await scanPaths([folder]);
+  expect(findings.map(({ rule, path }) => `${rule} ${path.slice(folder.length + 1)}`).sort()).toEqual([
+    "not-understood link",
+    "unknown-global below/.hidden",
+    "unparsed dangling",
+  ]);
+  await expect(scanPaths([join(folder, "nothing")])).rejects.toThrow(/no such file/);
+});
+
+describe("vista-ckpt scan", () => {
+  it("takes patterns in quotes, says what each file is, and exits 1 for findings", async () => {
+    const good = await runCli("vista-ckpt", ["scan", `${GOOD}/*.np[yz]`, join(GOOD, "weights.pt")]);
+    expect(good.code).toBe(0);
+    expect(good.stdout).toMatch(
+      /weights\.pt: torch zip, 634 B, 4 records, 1 pickle, 3 names: nothing found\nclean: 3 files\n$/,
+    );
+    const bad = await runCli("vista-ckpt", ["scan", `${BAD}/names-p*.pkl`]);
+    expect(bad.code).toBe(1);
+    expect(bad.stdout).toMatch(
+      /names-pip\.pkl: pickle, .*: 1 finding\n {2}unknown-global: names pip\.main\n/,
+    );
+    expect(bad.stdout).toMatch(/NOT CLEAN: 6 findings in 6 files\n$/);
+    const none = await runCli("vista-ckpt", ["scan", `${GOOD}/*.nothing`]);
+    expect([none.code, none.stderr]).toEqual([
+      1,
+      expect.stringMatching(/no file or folder matches this pattern/),
+    ]);
+  });
+
+  it("gives JSON, and SARIF with a rule for each finding", async () => {
+    const sarif = join(temporaryFolder(), "scan.sarif");
+    const { code, stdout } = await runCli("vista-ckpt", [
+      "scan",
+      join(BAD, "obj.pkl"),
+      "--json",
+      "--sarif",
+      sarif,
+    ]);
+    expect(code).toBe(1);
+    const report = JSON.parse(stdout);
+    expect(report).toMatchObject({
+      command: "scan",
+      clean: false,
+      files: [{ kind: "pickle", globals: ["os.system"] }],
+    });
+    const [run] = JSON.parse(readFileSync(sarif, "utf8")).runs;
+    expect(run.results).toHaveLength(1);
+    expect(run.results[0]).toMatchObject({ ruleId: "unknown-global", level: "error" });
+    expect(run.tool.driver.rules[run.results[0].ruleIndex].id).toBe("unknown-global");
+  });
+});
