@@ -6,7 +6,7 @@ import type { RunOptions } from "../core/progress.js";
 import { type Checkpoint, type CheckpointKind, openCheckpoint } from "./open.js";
 import type { DType } from "./tensor/dtype.js";
 import type { StateDict, Tensor } from "./tensor/tensor.js";
-import { isKnownGlobal } from "./torch/known-globals.js";
+import { isKnownGlobal, unknownGlobals } from "./torch/known-globals.js";
 import { asDict, asInteger, asString } from "./torch/objects.js";
 import { readTorchFile, type TorchFile } from "./torch/read.js";
 import { storagesIn } from "./torch/storages.js";
@@ -245,10 +245,7 @@ function writerOf(torchFiles: readonly TorchFile[], zero: Described["zero"]) {
 }
 
 function globalsOf(torchFiles: readonly TorchFile[]): Inspection["globals"] {
-  const all = new Map(torchFiles.flatMap(({ globals }) => globals.map((name) => [name.id, name] as const)));
-  const ids = [...all.keys()].sort();
-  return {
-    known: ids.filter((id) => isKnownGlobal(all.get(id)!)),
-    unknown: ids.filter((id) => !isKnownGlobal(all.get(id)!)),
-  };
+  const all = torchFiles.flatMap(({ globals }) => globals);
+  const known = new Set(all.filter(isKnownGlobal).map(({ id }) => id));
+  return { known: [...known].sort(), unknown: unknownGlobals(all) };
 }

@@ -1,6 +1,9 @@
 /** What several commands of vista-ckpt share. */
 import type { Command } from "commander";
-import { VistaError } from "../../core/errors.js";
+import { printLines } from "../../core/cli/print.js";
+import { firstNames, VistaError } from "../../core/errors.js";
+import { unknownGlobals } from "../torch/known-globals.js";
+import type { TorchFile } from "../torch/read.js";
 
 /** Options that every command which writes a file takes. */
 export interface CommonOptions {
@@ -29,4 +32,23 @@ export function oneOutput(argument: string | undefined, option: string | undefin
     throw new VistaError("USAGE", `two outputs: ${argument} and ${option}`, { hint: "Give one." });
   }
   return option ?? argument;
+}
+
+/** What is worth knowing of an input, on stderr: its warnings, and what its pickles name outside the list of `scan`. */
+export function printWarnings(
+  warnings: readonly string[],
+  torchFiles: readonly Pick<TorchFile, "globals">[],
+  prefix = "",
+): void {
+  for (const warning of warnings) printLines([`vista-ckpt: warning: ${prefix}${warning}`], process.stderr);
+  printUnknown(unknownGlobals(torchFiles.flatMap(({ globals }) => globals)), prefix);
+}
+
+/** @param names  classes and functions outside the list of known ones */
+export function printUnknown(names: readonly string[], prefix = ""): void {
+  if (names.length === 0) return;
+  const text =
+    `${prefix}the pickle names what ordinary checkpoints do not: ${firstNames(names, 10)}; ` +
+    "torch.load with weights_only=False would import and call it (nothing was executed here)";
+  printLines([`vista-ckpt: warning: ${text}`], process.stderr);
 }

@@ -13,6 +13,7 @@ const HELP = `
 Examples:
   $ vista-ckpt inspect last.ckpt                 a ZeRO checkpoint folder
   $ vista-ckpt inspect vista.safetensors --table    every tensor with dtype, shape and size
+  $ vista-ckpt inspect 'logs/**/*.ckpt'          several, with a line for each
   $ vista-ckpt inspect model.bin --json | jq .globals.unknown
 
 Reads headers and pickles only, no weights; executes nothing that a pickle asks for.`;
@@ -22,15 +23,18 @@ export function inspectCommand(parent: Command, context: CommandContext): void {
     .command("inspect")
     .summary("show what a checkpoint is and what is in it")
     .description("Show what a checkpoint is, who wrote it, and its tensors")
-    .argument("<path>", "torch file, *.index.json, safetensors or ZeRO checkpoint folder")
+    .argument(
+      "<paths...>",
+      "torch files, *.index.json, safetensors, checkpoint folders, or patterns in quotes",
+    )
     .option("--tag <tag>", "tag folder of a checkpoint instead of the one `latest` names")
     .option("--table", "every tensor instead of the tree")
     .option("--depth <levels>", "levels of the tree", parseDepth, 3)
     .option("--json", "print one JSON object on stdout")
     .addHelpText("after", HELP)
-    .action(async (path: string, options: InspectCommandOptions) => {
+    .action(async (paths: string[], options: InspectCommandOptions) => {
       const { inspect } = await import("./run.js");
-      await inspect(path, options, context);
+      await inspect(paths, options, context);
     });
 }
 

@@ -1,10 +1,12 @@
 /** `vista-ckpt inspect`: what a checkpoint is and what is in it. */
 
 import { formatBytes, formatCount, plural } from "../../core/cli/format.js";
+import { errorJson, expandInputs, forEachInput } from "../../core/cli/inputs.js";
 import { printLines } from "../../core/cli/print.js";
-import type { CommandContext } from "../../core/cli/program.js";
+import { type CommandContext, EXIT } from "../../core/cli/program.js";
 import { firstNames, shorten } from "../../core/errors.js";
 import { type Inspection, inspectCheckpoint } from "../inspect.js";
+import { printUnknown, printWarnings } from "./common.js";
 import type { InspectCommandOptions } from "./inspect.js";
 import { describeTensor, treeLines } from "./tree.js";
 
@@ -22,27 +24,51 @@ const KINDS: Record<Inspection["kind"], string> = {
 };
 
 export async function inspect(
-  path: string,
+  inputs: readonly string[],
   options: InspectCommandOptions,
   context: CommandContext,
 ): Promise<void> {
-  const inspection = await inspectCheckpoint(path, {
-    ...(options.tag === undefined ? {} : { tag: options.tag }),
-    signal: context.signal,
-  });
-  for (const warning of inspection.warnings) printLines([`vista-ckpt: warning: ${warning}`], process.stderr);
-  const { unknown } = inspection.globals;
-  if (unknown.length > 0) {
-    printLines(
-      [
-        `vista-ckpt: warning: the pickle names what ordinary checkpoints do not: ${firstNames(unknown, 10)}; ` +
-          "torch.load with weights_only=False would import and call it (nothing was executed here)",
-      ],
-      process.stderr,
-    );
+  const look = async (path: string) => {
+    const inspection = await inspectCheckpoint(path, {
+      ...(options.tag === undefined ? {} : { tag: options.tag }),
+      signal: context.signal,
+    });
+    const prefix = inputs.length === 1 ? "" : `${path}: `;
+    printWarnings(inspection.warnings, [], prefix);
+    printUnknown(inspection.globals.unknown, prefix);
+    return inspection;
+  };
+  const paths = await expandInputs(inputs);
+  if (inputs.length === 1 && paths.length === 1) {
+    const inspection = await look(paths[0]!);
+    if (options.json) process.stdout.write(`${JSON.stringify({ command: "inspect", ...inspection })}\n`);
+    else printLines(show(inspection, options));
+    return;
   }
-  if (options.json) process.stdout.write(`${JSON.stringify({ command: "inspect", ...inspection })}\n`);
-  else printLines(show(inspection, options));
+  const outcomes = await forEachInput("vista-ckpt", paths, async (path) => {
+    const inspection = await look(path);
+    if (!options.json) printLines([summary(inspection)]);
+    return options.json ? inspection : undefined;
+  });
+  if (outcomes.some(({ error }) => error !== undefined)) context.setExitCode(EXIT.failed);
+  if (options.json) {
+    const found = outcomes.map(({ path, result, error }) => result ?? { path, ...errorJson(error!) });
+    process.stdout.write(`${JSON.stringify({ command: "inspect", inputs: found })}\n`);
+  }
+}
+
+/** One of several inputs, in a line. */
+function summary(inspection: Inspection): string {
+  const { tensors, elements, bytes, dtypes, zero } = inspection;
+  const parts = [
+    head(inspection)[0]!,
+    plural(tensors.length, "tensor"),
+    plural(elements, "element"),
+    `${formatBytes(bytes)} of ${Object.keys(dtypes).join(", ") || "nothing"}`,
+    ...(zero === undefined ? [] : [`stage ${zero.stage}, ${plural(zero.ranks, "rank")}`]),
+    ...(inspection.step === undefined ? [] : [`step ${formatCount(inspection.step)}`]),
+  ];
+  return parts.join(", ");
 }
 
 function show(inspection: Inspection, options: InspectCommandOptions): string[] {

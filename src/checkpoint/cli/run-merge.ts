@@ -1,4 +1,5 @@
 /** `vista-ckpt merge`: ZeRO shards → one fp32 state dict. */
+
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { formatCount, plural } from "../../core/cli/format.js";
@@ -13,6 +14,7 @@ import type { StateDict } from "../tensor/tensor.js";
 import { findCheckpoint } from "../zero/layout.js";
 import type { ZeroInfo } from "../zero/plan.js";
 import { startAhead } from "./ahead.js";
+import { printWarnings } from "./common.js";
 import type { MergeOptions } from "./merge.js";
 import { fileOptions, inDType, optimizeFor, outputJson, outputLines, type Result } from "./run-output.js";
 
@@ -49,8 +51,7 @@ export async function merge(
     const target = output ?? join(zero?.folder ?? folder, "pytorch_model.bin");
     if (!options.quiet) {
       if (zero?.foundBelow) printLines([`vista-ckpt: found one checkpoint: ${zero.folder}`], process.stderr);
-      for (const warning of checkpoint.warnings)
-        printLines([`vista-ckpt: warning: ${warning}`], process.stderr);
+      printWarnings(checkpoint.warnings, checkpoint.torchFiles);
     }
     const saveOptions = {
       ...fileOptions(target, options),

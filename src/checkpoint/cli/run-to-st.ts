@@ -1,4 +1,5 @@
 /** `vista-ckpt to-st`: what Vista's bin_to_st.py does, from any input. */
+
 import { mkdir, rmdir } from "node:fs/promises";
 import { extname, join, resolve } from "node:path";
 import { formatCount, plural } from "../../core/cli/format.js";
@@ -11,6 +12,7 @@ import { planCheckpoint, saveCheckpoint } from "../save.js";
 import type { StateDict } from "../tensor/tensor.js";
 import { isShadow } from "../vista/ema.js";
 import { applyVistaSteps, type VistaReport } from "../vista/steps.js";
+import { printWarnings } from "./common.js";
 import { fileOptions, inDType, optimizeFor, outputJson, outputLines, type Result } from "./run-output.js";
 import { DEFAULT_FOLDER, type ToStOptions } from "./to-st.js";
 
@@ -50,8 +52,7 @@ export async function toSt(
       phase: "to-st",
     };
     if (!options.quiet) {
-      for (const warning of checkpoint.warnings)
-        printLines([`vista-ckpt: warning: ${warning}`], process.stderr);
+      printWarnings(checkpoint.warnings, checkpoint.torchFiles);
     }
     optimizeFor(state);
     const saved = options.dryRun

@@ -1,6 +1,7 @@
 /** `vista-ckpt verify`: reads every byte of a checkpoint and says what is damaged. */
 
 import { formatBytes, formatCount, formatDuration, plural } from "../../core/cli/format.js";
+import { errorJson, expandInputs, forEachInput } from "../../core/cli/inputs.js";
 import { printLines } from "../../core/cli/print.js";
 import { type CommandContext, EXIT } from "../../core/cli/program.js";
 import { createProgressView } from "../../core/cli/progress.js";
@@ -12,34 +13,59 @@ import type { VerifyCommandOptions } from "./verify.js";
 const MAX_SHOWN = 20;
 
 export async function verify(
-  path: string,
+  inputs: readonly string[],
   options: VerifyCommandOptions,
   context: CommandContext,
 ): Promise<void> {
-  const started = Date.now();
-  const view = await createProgressView(options.quiet ?? false);
-  try {
-    const report = await verifyCheckpoint(path, {
-      ...(options.tag === undefined ? {} : { tag: options.tag }),
-      signal: context.signal,
-      onProgress: view.update,
-    });
-    view.stop();
-    const seconds = (Date.now() - started) / 1000;
-    context.setExitCode(report.problems.length === 0 ? EXIT.ok : EXIT.failed);
-    for (const { message } of report.problems.slice(0, MAX_SHOWN))
-      printLines([`vista-ckpt: ${message}`], process.stderr);
-    if (report.problems.length > MAX_SHOWN) {
-      process.stderr.write(`vista-ckpt: and ${plural(report.problems.length - MAX_SHOWN, "problem")} more\n`);
+  const check = async (path: string) => {
+    const started = Date.now();
+    const view = await createProgressView(options.quiet ?? false);
+    let report: VerifyReport;
+    try {
+      report = await verifyCheckpoint(path, {
+        ...(options.tag === undefined ? {} : { tag: options.tag }),
+        signal: context.signal,
+        onProgress: view.update,
+      });
+    } finally {
+      view.stop();
     }
-    if (options.json) process.stdout.write(`${toJson(report, seconds)}\n`);
+    printProblems(report.problems);
+    return { report, seconds: (Date.now() - started) / 1000 };
+  };
+  const paths = await expandInputs(inputs);
+  if (inputs.length === 1 && paths.length === 1) {
+    const { report, seconds } = await check(paths[0]!);
+    context.setExitCode(report.problems.length === 0 ? EXIT.ok : EXIT.failed);
+    const json = { command: "verify", ...toJson(report, seconds) };
+    if (options.json) process.stdout.write(`${JSON.stringify(json)}\n`);
     else if (!options.quiet) printLines(show(report, seconds));
-  } finally {
-    view.stop();
+    return;
+  }
+  const outcomes = await forEachInput("vista-ckpt", paths, async (path) => {
+    const { report, seconds } = await check(path);
+    if (!options.json && !options.quiet) printLines([`${path}: ${verdict(report, seconds)}`]);
+    return { ok: report.problems.length === 0, json: options.json ? toJson(report, seconds) : undefined };
+  });
+  const ok = outcomes.every(({ result }) => result?.ok === true);
+  context.setExitCode(ok ? EXIT.ok : EXIT.failed);
+  if (options.json) {
+    const found = outcomes.map(
+      ({ path, result, error }) => result?.json ?? { path, ok: false, ...errorJson(error!) },
+    );
+    process.stdout.write(`${JSON.stringify({ command: "verify", ok, inputs: found })}\n`);
   }
 }
 
-function toJson(report: VerifyReport, seconds: number): string {
+function printProblems(problems: VerifyReport["problems"]): void {
+  const lines = problems.slice(0, MAX_SHOWN).map(({ message }) => `vista-ckpt: ${message}`);
+  if (problems.length > MAX_SHOWN) {
+    lines.push(`vista-ckpt: and ${plural(problems.length - MAX_SHOWN, "problem")} more`);
+  }
+  if (lines.length > 0) printLines(lines, process.stderr);
+}
+
+function toJson(report: VerifyReport, seconds: number) {
   const problems = report.problems.map(({ code, message, where, hint }) => ({
     code,
     message,
@@ -47,11 +73,11 @@ function toJson(report: VerifyReport, seconds: number): string {
     hint,
   }));
   const ok = problems.length === 0;
-  return JSON.stringify({ command: "verify", ok, seconds: Number(seconds.toFixed(3)), ...report, problems });
+  return { ok, seconds: Number(seconds.toFixed(3)), ...report, problems };
 }
 
 function show(report: VerifyReport, seconds: number): string[] {
-  const { files, problems, nonFinite, warnings } = report;
+  const { files, nonFinite, warnings } = report;
   const lines: string[] = [];
   for (const { path, format, bytes, records, checked } of files) {
     const checks =
@@ -72,11 +98,15 @@ function show(report: VerifyReport, seconds: number): string[] {
   }
   if (nonFinite.length > MAX_SHOWN)
     lines.push(`not finite: and ${plural(nonFinite.length - MAX_SHOWN, "tensor")} more`);
-  const size = files.reduce((sum, file) => sum + file.bytes, 0);
-  const verdict = problems.length === 0 ? "sound" : `DAMAGED: ${plural(problems.length, "problem")}`;
-  lines.push(
-    `${verdict}: ${plural(files.length, "file")}, ${formatBytes(size)}, ${formatDuration(seconds)}` +
-      (nonFinite.length === 0 ? "" : `; ${plural(nonFinite.length, "tensor")} with NaN or infinity`),
-  );
+  lines.push(verdict(report, seconds));
   return lines;
+}
+
+function verdict({ files, problems, nonFinite }: VerifyReport, seconds: number): string {
+  const size = files.reduce((sum, file) => sum + file.bytes, 0);
+  const word = problems.length === 0 ? "sound" : `DAMAGED: ${plural(problems.length, "problem")}`;
+  return (
+    `${word}: ${plural(files.length, "file")}, ${formatBytes(size)}, ${formatDuration(seconds)}` +
+    (nonFinite.length === 0 ? "" : `; ${plural(nonFinite.length, "tensor")} with NaN or infinity`)
+  );
 }

@@ -14,6 +14,7 @@ Examples:
   $ vista-ckpt verify last.ckpt             all shards of a ZeRO checkpoint, and whether they fit together
   $ vista-ckpt verify pytorch_model.bin     the CRC-32 of every record (torch.load never checks them)
   $ vista-ckpt verify vista.safetensors
+  $ vista-ckpt verify 'logs/**/*.ckpt'      several, with a line for each
 
 Exit code 0 for a sound checkpoint, 1 for a damaged one. NaN and infinity are counted, but are no damage.`;
 
@@ -22,15 +23,18 @@ export function verifyCommand(parent: Command, context: CommandContext): void {
     .command("verify")
     .summary("check every byte of a checkpoint")
     .description("Check the checksums of every record, the rules of the formats, and count NaN and infinity")
-    .argument("<path>", "torch file, *.index.json, safetensors or ZeRO checkpoint folder")
+    .argument(
+      "<paths...>",
+      "torch files, *.index.json, safetensors, checkpoint folders, or patterns in quotes",
+    )
     .option("--tag <tag>", "tag folder of a checkpoint instead of the one `latest` names")
     .option("--json", "print one JSON object on stdout")
     .option("-q, --quiet", "print nothing but errors")
     .addHelpText("after", HELP)
-    .action(async (path: string, options: VerifyCommandOptions) => {
+    .action(async (paths: string[], options: VerifyCommandOptions) => {
       const loading = import("./run.js");
-      startAhead(path);
+      startAhead(paths[0]!);
       const { verify } = await loading;
-      await verify(path, options, context);
+      await verify(paths, options, context);
     });
 }

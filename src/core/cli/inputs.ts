@@ -53,3 +53,8 @@ export async function forEachInput<T>(
   }
   return outcomes;
 }
+
+/** An error as `--json` shows it in place of a result. */
+export function errorJson({ code, message, where, hint }: VistaError) {
+  return { error: { code, message, ...where, ...(hint === undefined ? {} : { hint }) } };
+}

@@ -1,0 +1,77 @@
+/** `inspect` and `verify` with several inputs: a line for each, patterns in quotes, and no input hides what is wrong with another. */
+import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, it } from "vitest";
+import { runCli } from "../../helpers/cli.js";
+import { temporaryFolder } from "../../helpers/state.js";
+
+const FIXTURES = join(import.meta.dirname, "../../../fixtures");
+
+function folder(): string {
+  const path = temporaryFolder();
+  mkdirSync(join(path, "a/b"), { recursive: true });
+  copyFileSync(join(FIXTURES, "torch/shapes.pt"), join(path, "a/b/one.pt"));
+  copyFileSync(join(FIXTURES, "safetensors/plain.safetensors"), join(path, "a/two.safetensors"));
+  writeFileSync(join(path, "a/three.pt"), "no checkpoint");
+  return path;
+}
+
+it("verify takes patterns in quotes, says a line for each input and fails where one does", async () => {
+  const cwd = folder();
+  const all = await runCli("vista-ckpt", ["verify", "a/**/*.{pt,safetensors}"], { cwd });
+  expect(all.code).toBe(1);
+  expect(all.stdout.split("\n").map((line) => line.split(",")[0])).toEqual([
+    "a/b/one.pt: sound: 1 file",
+    "a/three.pt: DAMAGED: 1 problem: 1 file",
+    "a/two.safetensors: sound: 1 file",
+    "",
+  ]);
+  expect(all.stderr).toMatch(/a\/three\.pt: not a file of torch\.save: 13 bytes/);
+  const sound = await runCli("vista-ckpt", ["verify", "a/**/one.pt", "a/two.safetensors"], { cwd });
+  expect(sound.code).toBe(0);
+  const gone = await runCli("vista-ckpt", ["verify", "a/b/one.pt", "a/gone.pt"], { cwd });
+  expect([gone.code, gone.stderr]).toEqual([1, expect.stringMatching(/a\/gone\.pt: .*no such file/)]);
+  expect(gone.stdout).toMatch(/^a\/b\/one\.pt: sound/);
+});
+
+it("inspect says what each input is, in a line", async () => {
+  const cwd = folder();
+  const { code, stdout, stderr } = await runCli("vista-ckpt", ["inspect", "a/**/*.{pt,safetensors}"], {
+    cwd,
+  });
+  expect(code).toBe(1);
+  expect(stderr).toMatch(/a\/three\.pt: not a file of torch\.save/);
+  expect(stdout).toMatch(/^a\/b\/one\.pt: torch file, 3\.34 kB, \d+ tensors, \d+ elements, .* of F32/);
+  expect(stdout).toMatch(/\na\/two\.safetensors: safetensors file, 248 B, 3 tensors/);
+  expect(stdout.trim().split("\n")).toHaveLength(2);
+});
+
+it("--json of several inputs is one object with each of them, errors too", async () => {
+  const cwd = folder();
+  const verified = await runCli("vista-ckpt", ["verify", "--json", "a/b/one.pt", "a/gone.pt"], { cwd });
+  expect(JSON.parse(verified.stdout)).toMatchObject({
+    command: "verify",
+    ok: false,
+    inputs: [
+      { ok: true, path: "a/b/one.pt" },
+      { ok: false, path: "a/gone.pt", error: { code: "NOT_FOUND" } },
+    ],
+  });
+  const inspected = await runCli("vista-ckpt", ["inspect", "--json", "a/b/one.pt", "a/three.pt"], { cwd });
+  expect(JSON.parse(inspected.stdout)).toMatchObject({
+    command: "inspect",
+    inputs: [{ kind: "torch" }, { path: "a/three.pt", error: { code: "FORMAT" } }],
+  });
+});
+
+it("a pattern that matches nothing is an error; a path with brackets that is there is a path", async () => {
+  const cwd = folder();
+  const none = await runCli("vista-ckpt", ["verify", "*.nothing"], { cwd });
+  expect([none.code, none.stderr]).toEqual([
+    1,
+    expect.stringMatching(/\*\.nothing: no file or folder matches this pattern/),
+  ]);
+  copyFileSync(join(cwd, "a/b/one.pt"), join(cwd, "one[1].pt"));
+  const there = await runCli("vista-ckpt", ["verify", "one[1].pt"], { cwd });
+  expect([there.code, there.stdout]).toEqual([0, expect.stringMatching(/^one\[1\]\.pt: torch zip/)]);
+});
