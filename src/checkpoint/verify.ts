@@ -47,6 +47,9 @@ export interface VerifyReport {
   readonly warnings: readonly string[];
 }
 
+/** Records whose local headers are read side by side. */
+const LOOK_UPS = 1000;
+
 export interface VerifyOptions extends RunOptions {
   /** For a ZeRO checkpoint: the tag (sub-folder); default: what `latest` says. */
   tag?: string;
@@ -222,10 +225,14 @@ class Verifier {
     const storages = await this.#readPickle(zip);
     const names = [...zip.names()];
     const regions: Region[] = [];
-    // Each is a read of its own: one after the other, a model of thousands of tensors would wait for each.
-    for (const outcome of await Promise.allSettled(names.map((name) => zip.record(name)))) {
-      if (outcome.status === "fulfilled") regions.push(outcome.value);
-      else this.#problem(outcome.reason);
+    // Each is a read of its own: one after the other, a model of thousands of tensors would wait for each; all at once, one of
+    // hundreds of thousands would need gigabytes.
+    for (let at = 0; at < names.length; at += LOOK_UPS) {
+      const batch = names.slice(at, at + LOOK_UPS).map((name) => zip.record(name));
+      for (const outcome of await Promise.allSettled(batch)) {
+        if (outcome.status === "fulfilled") regions.push(outcome.value);
+        else this.#problem(outcome.reason);
+      }
     }
     regions.sort((a, b) => a.offset - b.offset);
     const ranges = regions.map((region) => {

@@ -12,6 +12,9 @@ import { JsonError, JsonScanner } from "./json.js";
 /** The reference's limit, in bytes. Real headers stay far below: 100,000 tensors take about 10 MB. */
 export const MAX_HEADER = 100_000_000;
 
+/** Tensors of one file; the reference has no limit but the header's, with which 1.7 million fit. Real: 100,000. */
+const MAX_TENSORS = 200_000;
+
 /** The name under which a header keeps its metadata. */
 export const METADATA = "__metadata__";
 
@@ -98,6 +101,7 @@ export function parseHeader(
   try {
     scanner.object("the header", (name, at) => {
       if (name === METADATA) metadata = readMetadata(scanner);
+      else if (entries.length >= MAX_TENSORS) throw new JsonError(`more than ${MAX_TENSORS} tensors`, at);
       else entries.push(readEntry(scanner, name, at));
     });
     scanner.end();

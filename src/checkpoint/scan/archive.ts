@@ -12,7 +12,7 @@ import { PICKLE_LIMITS } from "../torch/limits.js";
 import { readDirectory, type ZipEntry } from "../torch/zip.js";
 import { inside, type Place, withoutPlace } from "./findings.js";
 import type { NamedStorage } from "./pickles.js";
-import { InMemory, Slice } from "./readers.js";
+import { InMemory, ReadAhead, Slice } from "./readers.js";
 import type { Scanner } from "./scan.js";
 
 const LOCAL_HEADER = 30;
@@ -27,11 +27,12 @@ const STORAGE = /^([^/]+)\/data\/([^/]+)$/;
 
 export async function scanZip(
   scanner: Scanner,
-  reader: RangeReader,
+  zip: RangeReader,
   place: Place,
   depth: number,
 ): Promise<string> {
-  const { entries, start } = await readDirectory(reader);
+  const { entries, start } = await readDirectory(zip);
+  const reader = new ReadAhead(zip);
   checkNames(scanner, entries, place);
   const contents = await checkLayout(scanner, reader, entries, start, place);
   scanner.records += entries.length;

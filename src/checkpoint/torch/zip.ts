@@ -10,7 +10,7 @@ import { isVistaError, VistaError } from "../../core/errors.js";
 import type { RangeReader, Region, SourceFile } from "../../core/io/source.js";
 
 /** Real files stay far below: Vista's has 2,500 records, a model-states file of 100,000 tensors as many. */
-export const MAX_RECORDS = 1_000_000;
+export const MAX_RECORDS = 200_000;
 
 /** Read ahead in the central directory, which yauzl walks in steps of some 50 bytes. */
 const BLOCK = 256 * 1024;

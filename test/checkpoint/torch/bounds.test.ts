@@ -187,3 +187,37 @@ describe("bounds", () => {
     expect(places).toEqual(["", "a"]);
   });
 });
+
+describe("counts", () => {
+  it("a zip that claims more records than any real one is refused before they are read", async () => {
+    const path = join(temporaryFolder(), "x.pt");
+    const bytes = zip(torchEntries(new Map([["w", new FakeTensor([1])]])));
+    const at = bytes.length - 22;
+    const end64 = Buffer.alloc(56 + 20);
+    end64.writeUInt32LE(0x06064b50, 0);
+    end64.writeBigUInt64LE(44n, 4);
+    end64.writeBigUInt64LE(600_000n, 24);
+    end64.writeBigUInt64LE(600_000n, 32);
+    end64.writeBigUInt64LE(BigInt(bytes.readUInt32LE(at + 12)), 40);
+    end64.writeBigUInt64LE(BigInt(bytes.readUInt32LE(at + 16)), 48);
+    end64.writeUInt32LE(0x07064b50, 56);
+    end64.writeBigUInt64LE(BigInt(at), 64);
+    end64.writeUInt32LE(1, 72);
+    bytes.writeUInt16LE(0xffff, at + 10);
+    writeFileSync(path, Buffer.concat([bytes.subarray(0, at), end64, bytes.subarray(at)]));
+    expect(await answerOf(path)).toMatch(/the zip claims 600000 records, the limit is 200000/);
+  });
+
+  it("a safetensors header of more tensors than any real one is refused where the first of them begins", async () => {
+    const path = join(temporaryFolder(), "x.safetensors");
+    const entries = Array.from(
+      { length: 200_001 },
+      (_, i) => `"${i}":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}`,
+    );
+    const header = Buffer.from(`{${entries.join(",")}}`);
+    const length = Buffer.alloc(8);
+    length.writeBigUInt64LE(BigInt(header.length));
+    writeFileSync(path, Buffer.concat([length, header]));
+    expect(await answerOf(path)).toMatch(/more than 200000 tensors/);
+  });
+});
