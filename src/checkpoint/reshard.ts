@@ -114,7 +114,9 @@ export async function reshardCheckpoint(
       await writeFolderAtomically(target, result.bytes, outputOptions, async (place) => {
         await writeSmallFiles(place, optimizer);
         const open = new Set<FileHandle>();
-        const outputs = planned.map((file) => outputFile(place, optimizer.files.tag, file, open));
+        const outputs = planned.map((file) =>
+          outputFile(place, join(optimizer.files.tag, file.name), target, file.parts, open),
+        );
         try {
           await writeFiles(outputs, { ...options, phase: "reshard" });
         } finally {
@@ -133,19 +135,24 @@ interface Planned extends ReshardedFile {
   readonly length: number;
 }
 
-/** @param open  handles that are not closed yet */
+/**
+ * @param name  in the folder
+ * @param target  the path that the folder will have
+ * @param open  handles that are not closed yet
+ */
 function outputFile(
   folder: FolderInProgress,
-  tag: string,
-  { name, parts }: Planned,
+  name: string,
+  target: string,
+  parts: readonly OutputPart[],
   open: Set<FileHandle>,
 ): OutputFile {
   let handle: FileHandle;
   return {
-    path: name,
+    path: join(target, name),
     parts,
     begin: async () => {
-      handle = await folder.create(join(tag, name));
+      handle = await folder.create(name);
       open.add(handle);
       return handle;
     },

@@ -141,6 +141,8 @@ const SYSTEM_ERRORS: Record<string, [ErrorCode, string, string | undefined]> = {
   EDQUOT: ["NO_SPACE", "the disk quota is used up", "Free some space or choose another output."],
   EFBIG: ["IO", "the file is too large for this file system or limit", "Choose another output folder."],
   EMFILE: ["IO", "too many open files", "Raise the limit with `ulimit -n`."],
+  ENFILE: ["IO", "too many open files on this machine", "Close other programs and run again."],
+  ENOMEM: ["IO", "out of memory", "Close other programs and run again."],
   ELOOP: ["IO", "too many symbolic links in this path", undefined],
   ENAMETOOLONG: ["IO", "the name is too long for this file system", undefined],
   EIO: ["IO", "input/output error of the device", "Check the disk or the mount; copy the file elsewhere."],

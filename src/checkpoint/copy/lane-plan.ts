@@ -18,6 +18,9 @@ export interface Copied {
 /** A read as planned, before its CRC is known. */
 type PlannedRead = Omit<DoneRead, "crc32"> & { readonly crc: boolean };
 
+/** Milliseconds that a window waits for one more descriptor: there is another way, with one at a time. */
+const PATIENCE_MS = 250;
+
 /** A window as segments of a lane's job. Holds the files open until {@link release}. */
 export class LanePlan {
   readonly segments: LaneSegment[] = [];
@@ -83,7 +86,7 @@ export class LanePlan {
   }
 
   async #hold(file: SourceFile): Promise<number> {
-    const fd = await file.hold();
+    const fd = await file.hold(PATIENCE_MS);
     this.#held.set(file, fd);
     return fd;
   }

@@ -6,6 +6,7 @@ import { writeSync } from "node:fs";
 import type { FileHandle } from "node:fs/promises";
 import { fromSystem, throwIfAborted } from "../../core/errors.js";
 import { combineCrc32, crc32 } from "../../core/io/crc32.js";
+import { isOutOfDescriptors } from "../../core/io/source.js";
 import type { RunOptions } from "../../core/progress.js";
 import { dtypeInfo } from "../tensor/dtype.js";
 import type { Tensor } from "../tensor/tensor.js";
@@ -177,7 +178,7 @@ class Copier {
     before: Promise<void>,
     signal: AbortSignal | undefined,
   ): Promise<void> {
-    const copying = plain ? this.#copyInLane(window, signal) : this.#copyHere(window);
+    const copying = plain ? this.#copyPlain(window, signal) : this.#copyHere(window);
     // A failure must not end this before its turn: nothing may be in flight when the whole fails.
     const [outcome] = await Promise.allSettled([copying, before]);
     if (outcome.status === "rejected") throw outcome.reason;
@@ -186,6 +187,16 @@ class Copier {
     if (this.#checks !== undefined) for (const read of copied.reads) this.#checks.addRead(read);
     this.#finisher.finish(window, copied.crcs);
     this.#report(window.length);
+  }
+
+  /** In a lane; where its files are more than the process may have open at once, here, one after the other. */
+  async #copyPlain(window: Window, signal: AbortSignal | undefined): Promise<Copied> {
+    try {
+      return await this.#copyInLane(window, signal);
+    } catch (error) {
+      if (!isOutOfDescriptors(error)) throw error;
+      return this.#copyHere(window);
+    }
   }
 
   /** Everything that is read as it is, or converted element by element. */

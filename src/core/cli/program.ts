@@ -6,7 +6,7 @@
  */
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
-import { fromSystem, isVistaError, oneLine } from "../errors.js";
+import { fromSystem, isVistaError, oneLine, VistaError } from "../errors.js";
 import { removePartialFiles } from "../io/output.js";
 
 export const EXIT = { ok: 0, failed: 1, usage: 2, hungUp: 129, interrupted: 130, terminated: 143 } as const;
@@ -104,12 +104,23 @@ function onStdoutError(error: NodeJS.ErrnoException): void {
   process.exit(EXIT.failed);
 }
 
+/** What the machine ran out of, wherever it was met: no bug of ours, also where nobody named the file on the way. */
+const EXHAUSTED = new Set(["EMFILE", "ENFILE", "ENOSPC", "EDQUOT", "EIO", "EROFS", "ENOMEM"]);
+
 function reportError(
   name: string,
-  error: unknown,
+  cause: unknown,
   debug: boolean,
   interruptedBy: string | undefined,
 ): number {
+  const { code, path } = cause as NodeJS.ErrnoException;
+  let error = cause;
+  if (code !== undefined && EXHAUSTED.has(code)) error = fromSystem(cause, path ?? "the system", "go on");
+  else if (code === "ERR_MODULE_NOT_FOUND")
+    error = new VistaError("IO", `a part of the program could not be loaded: ${(cause as Error).message}`, {
+      hint: "Raise the limit of open files with `ulimit -n`, or install the package again.",
+      cause,
+    });
   const debugText = debug && error instanceof Error ? `${stackWithCauses(error)}\n` : "";
   if (isVistaError(error)) {
     const isAborted = error.code === "ABORTED";

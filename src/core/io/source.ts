@@ -113,12 +113,14 @@ export class SourceFile {
 
   /**
    * Keeps the file open until {@link release}, for reads that go past this class.
+   *
+   * @param patience  milliseconds to wait for a descriptor where the process has none left
    * @returns its descriptor
    */
-  async hold(): Promise<number> {
+  async hold(patience = PATIENCE_MS): Promise<number> {
     this.#reading++;
     try {
-      return (await this.#open()).fd;
+      return (await this.#open(patience)).fd;
     } catch (error) {
       this.release();
       throw fromSystem(error, this.path, "read the file");
@@ -150,7 +152,7 @@ export class SourceFile {
     await handle?.close();
   }
 
-  async #open(): Promise<FileHandle> {
+  async #open(patience = PATIENCE_MS): Promise<FileHandle> {
     if (this.#closed)
       throw new VistaError("USAGE", "was closed: it cannot be read any more", { path: this.path });
     if (this.#handle !== undefined) {
@@ -158,7 +160,7 @@ export class SourceFile {
       openFiles.add(this);
       return this.#handle;
     }
-    this.#opening ??= this.#reopen();
+    this.#opening ??= this.#reopen(patience);
     try {
       this.#handle = await this.#opening;
     } finally {
@@ -170,8 +172,8 @@ export class SourceFile {
   }
 
   /** @throws VistaError `INCONSISTENT` for another file of the same name */
-  async #reopen(): Promise<FileHandle> {
-    const handle = await withRoom(() => openRegular(this.path));
+  async #reopen(patience: number): Promise<FileHandle> {
+    const handle = await withRoom(() => openRegular(this.path), patience);
     const stats = await handle.stat();
     if (identityOf(stats) === this.#identity) return handle;
     await handle.close();
@@ -217,8 +219,11 @@ const waiting: (() => void)[] = [];
  * An open() that makes room where the process may have no more descriptors (`ulimit -n`): a file that nobody reads gives its own
  * back, or the first whose reads end.
  */
-export async function withRoom(attempt: () => Promise<FileHandle>): Promise<FileHandle> {
-  const end = performance.now() + PATIENCE_MS;
+export async function withRoom(
+  attempt: () => Promise<FileHandle>,
+  patience = PATIENCE_MS,
+): Promise<FileHandle> {
+  const end = performance.now() + patience;
   for (;;) {
     try {
       return await attempt();
@@ -232,7 +237,8 @@ export async function withRoom(attempt: () => Promise<FileHandle>): Promise<File
   }
 }
 
-function isOutOfDescriptors(error: unknown): boolean {
+/** Whether the process, or the machine, may have no more open files. */
+export function isOutOfDescriptors(error: unknown): boolean {
   const { code, cause } = error as NodeJS.ErrnoException;
   if (code === "EMFILE" || code === "ENFILE") return true;
   return cause !== undefined && isOutOfDescriptors(cause);

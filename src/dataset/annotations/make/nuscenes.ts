@@ -85,7 +85,7 @@ export async function writeNuScenesAnnotations(
     const flush = async () => {
       throwIfAborted(signal);
       const bytes = Buffer.from(text);
-      await file.handle.writeFile(bytes);
+      await file.write(bytes);
       result.bytes += bytes.length;
       text = "";
     };

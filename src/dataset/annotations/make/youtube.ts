@@ -74,7 +74,7 @@ export async function writeYouTube(
     const flush = async () => {
       throwIfAborted(signal);
       const bytes = Buffer.from(text);
-      await file.handle.writeFile(bytes);
+      await file.write(bytes);
       result.bytes += bytes.length;
       text = "";
       onProgress?.({ phase: "write clips", done, total, unit: "rows" });

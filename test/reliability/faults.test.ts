@@ -1,0 +1,186 @@
+/** What the machine does to a program: limits, outputs that go away, readers that do, another writer. */
+import { spawn } from "node:child_process";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { beforeAll, expect, it } from "vitest";
+import { makeOpenDv } from "../../bench/make-opendv.mjs";
+import { openCheckpoint } from "../../src/checkpoint/open.js";
+import { saveCheckpoint } from "../../src/checkpoint/save.js";
+import { makeTensor, StateDict } from "../../src/checkpoint/tensor/tensor.js";
+import { verifyCheckpoint } from "../../src/checkpoint/verify.js";
+import { temporaryFolder } from "../helpers/state.js";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+let input: string;
+let videos: string;
+
+const constant = (value: number, count = 40_000) =>
+  makeTensor("F32", [count], {
+    kind: "computed",
+    inputs: [],
+    compute: (_, result) => new Float32Array(result.buffer, result.byteOffset, count).fill(value),
+  });
+const state = (value: number) =>
+  new StateDict(new Map(Array.from({ length: 12 }, (_, i) => [`t${i}`, constant(value + i)])));
+
+beforeAll(async () => {
+  const folder = temporaryFolder();
+  input = join(folder, "model.safetensors");
+  await saveCheckpoint(state(1), input, { fsync: false });
+  videos = join(folder, "videos");
+  await makeOpenDv(videos, { youtubers: 1, videos: 2, frames: 300, width: 64, height: 36 });
+});
+
+/** Runs a line of shell with `$ckpt` and `$data` for the programs, and pipes that fail if one of their parts does. */
+function shell(line: string, cwd: string): Promise<{ code: number | null; stdout: string; stderr: string }> {
+  const bin = (name: string) => `${process.execPath} ${join(root, "bin", `${name}.js`)}`;
+  const env = {
+    ...process.env,
+    NO_COLOR: "1",
+    ckpt: bin("vista-ckpt"),
+    data: bin("vista-data"),
+    input,
+    videos,
+  };
+  return new Promise((resolve) => {
+    const child = spawn("bash", ["-c", `set -o pipefail; ${line}`], { cwd, env });
+    let [stdout, stderr] = ["", ""];
+    child.stdout.on("data", (chunk) => (stdout += chunk));
+    child.stderr.on("data", (chunk) => (stderr += chunk));
+    child.on("close", (code) => resolve({ code, stdout, stderr }));
+  });
+}
+
+it.each([
+  ["to-st", "$ckpt to-st $input -o out.safetensors --raw -q"],
+  ["shards", "$ckpt to-st $input -o out.safetensors --raw -q --max-shard-size 400KB"],
+  ["annotations", "$data annos youtube $videos -o out.json --quiet"],
+  ["reports", "$data check $videos --quiet --sarif out.sarif --report out.html"],
+])(
+  "%s: a limit on the size of files is one line with path and way out, and nothing is left",
+  async (_, command) => {
+    const folder = temporaryFolder();
+    const { code, stderr } = await shell(`ulimit -f 4; ${command} | cat`, folder);
+    expect([code, stderr]).toEqual([
+      1,
+      expect.stringMatching(/^vista-\w+: \S*out\S*: cannot write the output: the file is too large .*\n$/),
+    ]);
+    expect(readdirSync(folder)).toEqual([]);
+  },
+);
+
+it("with 32 descriptors a set of shards is written, verified and joined again", async () => {
+  const folder = temporaryFolder();
+  const { code, stderr } = await shell(
+    "ulimit -n 32; $ckpt to-st $input -o set.safetensors --raw -q --max-shard-size 170KB && " +
+      "$ckpt verify set.safetensors.index.json -q && $ckpt to-st set.safetensors.index.json -o one.safetensors --raw -q",
+    folder,
+  );
+  expect([code, stderr]).toEqual([0, ""]);
+  expect(readdirSync(folder).length).toBe(14);
+  expect(readFileSync(join(folder, "one.safetensors")).equals(readFileSync(input))).toBe(true);
+});
+
+it("with too few descriptors for the program itself there is one line and no internal error", async () => {
+  const { code, stderr } = await shell(
+    "ulimit -n 26; $data check $videos --quiet > /dev/null",
+    temporaryFolder(),
+  );
+  expect(stderr).not.toContain("internal error");
+  if (code !== 0) expect(stderr).toMatch(/^vista-data: .*ulimit -n.*\n$/);
+});
+
+it("a reader of stdout that goes away is no error", async () => {
+  const { code, stderr } = await shell(
+    "$ckpt inspect $input --json | head -c 1 > /dev/null; echo $PIPESTATUS >&2",
+    ".",
+  );
+  expect([code, stderr]).toEqual([0, "0\n"]);
+});
+
+it("stdout on a full disk is one line and exit 1", async () => {
+  const { code, stderr } = await shell("$ckpt inspect $input --json > /dev/full", ".");
+  expect(code).toBe(1);
+  expect(stderr.trimEnd().split("\n").length).toBe(1);
+  expect(stderr).toMatch(/no space left/);
+});
+
+it.each(["SIGHUP", "SIGTERM"])(
+  "%s ends a run with its own code and without a partial file",
+  async (signal) => {
+    const folder = temporaryFolder();
+    // A folder of many videos, so that there is time to be asked.
+    const { code } = await shell(
+      `$data annos youtube $videos -o out.json --quiet & pid=$!; sleep 0.25; kill -${signal} $pid 2>/dev/null; wait $pid`,
+      folder,
+    );
+    expect([signal === "SIGHUP" ? 129 : 143, 0]).toContain(code);
+    expect(readdirSync(folder).filter((name) => name.startsWith("."))).toEqual([]);
+  },
+);
+
+it("the folder of the output removed in the middle is an error with its path", async () => {
+  const folder = join(temporaryFolder(), "gone");
+  mkdirSync(folder);
+  const path = join(folder, "out.safetensors");
+  const saving = saveCheckpoint(state(1), path, {
+    fsync: false,
+    onProgress: () => rmSync(folder, { recursive: true, force: true }),
+  });
+  await expect(saving).rejects.toMatchObject({ code: "NOT_FOUND", where: { path } });
+  expect(existsSync(folder)).toBe(false);
+});
+
+it("an input that becomes shorter while it is read is an error that names it", async () => {
+  const path = join(temporaryFolder(), "short.safetensors");
+  writeFileSync(path, readFileSync(input));
+  const { state } = await openCheckpoint(path);
+  truncateSync(path, 1_000_000);
+  const output = join(temporaryFolder(), "out.safetensors");
+  await expect(saveCheckpoint(state, output, { fsync: false })).rejects.toMatchObject({
+    code: "TRUNCATED",
+    where: { path },
+  });
+  expect(existsSync(output)).toBe(false);
+  await state.close();
+});
+
+it.each([true, false])("two writers to one set (force: %s): one whole set, sound", async (force) => {
+  const path = join(temporaryFolder(), "set.safetensors");
+  const outcomes = await Promise.allSettled(
+    [1, 100, 200].map((value) =>
+      saveCheckpoint(state(value), path, { maxShardSize: 170_000, force, fsync: false }),
+    ),
+  );
+  const failed = outcomes.flatMap((outcome) => (outcome.status === "rejected" ? [outcome.reason.code] : []));
+  expect(failed).toEqual(force ? [] : ["EXISTS", "EXISTS"]);
+  expect((await verifyCheckpoint(`${path}.index.json`)).problems).toEqual([]);
+  expect(readdirSync(join(path, "..")).length).toBe(13);
+});
+
+it("a state that is closed while it is written is written whole before its files are closed", async () => {
+  const opened = await openCheckpoint(input);
+  const output = join(temporaryFolder(), "out.safetensors");
+  let closing: Promise<void> | undefined;
+  const saving = saveCheckpoint(opened.state, output, {
+    fsync: false,
+    onProgress: () => {
+      closing ??= opened.state.close();
+    },
+  });
+  // Either the whole file, or an error of the closed input: never another file's bytes.
+  await saving.then(
+    () => expect(readFileSync(output).equals(readFileSync(input))).toBe(true),
+    (error) => expect(error).toMatchObject({ code: "USAGE", where: { path: input } }),
+  );
+  await closing;
+});
