@@ -1,9 +1,11 @@
 /** Comparing two checkpoints, of any kind each, tensor by tensor, a few megabytes at a time. */
 import { throwIfAborted } from "../core/errors.js";
+import { crc32 } from "../core/io/crc32.js";
 import { settleAll } from "../core/io/settle.js";
 import type { RunOptions } from "../core/progress.js";
 import { isFloat } from "./cast.js";
 import { ComputedCache } from "./copy/computed.js";
+import { RegionChecks } from "./copy/input-checks.js";
 import { readTensor } from "./copy/read-tensor.js";
 import { canCast, castBytes } from "./tensor/cast.js";
 import { type DType, dtypeInfo } from "./tensor/dtype.js";
@@ -35,14 +37,21 @@ export interface DiffReport {
 
 /** Elements compared at once. */
 const STEP = 256 * 1024;
+/** Bytes read at once for a checksum alone. */
+const EXTRA = 1024 * 1024;
 /** Comparisons in flight. */
 const AHEAD = 3;
+
+export interface DiffOptions extends RunOptions {
+  /** Check the CRC-32 of every record that is compared: a damaged one is an error, no difference. Default true. */
+  verify?: boolean;
+}
 
 /**
  * Compares names, dtypes, shapes and bytes; for floats also how far apart the values are, also where only the dtypes differ.
  * @throws VistaError what reading the inputs throws; `ABORTED`
  */
-export async function diffStates(a: StateDict, b: StateDict, options: RunOptions = {}): Promise<DiffReport> {
+export async function diffStates(a: StateDict, b: StateDict, options: DiffOptions = {}): Promise<DiffReport> {
   const onlyA = [...a.tensors.keys()].filter((name) => !b.tensors.has(name));
   const onlyB = [...b.tensors.keys()].filter((name) => !a.tensors.has(name));
   const pairs = [...a.tensors].flatMap(([name, tensor]) => {
@@ -52,33 +61,58 @@ export async function diffStates(a: StateDict, b: StateDict, options: RunOptions
   const total = pairs.reduce((sum, pair) => sum + pair.a.byteLength + pair.b.byteLength, 0);
   const computed = new ComputedCache();
   const buffers = new Buffers();
+  const compared = pairs.filter((pair) => areComparable(pair.a, pair.b)).flatMap((pair) => [pair.a, pair.b]);
+  const unchecked = new Set(options.verify === false ? [] : compared);
+  const checks = new RegionChecks(unchecked);
+  const read: Read = (tensor, range) => {
+    // The first reading of a tensor is checked; one that goes by several names is compared several times.
+    if (!unchecked.has(tensor)) return readTensor(tensor, range);
+    if (range.to === tensor.numel) unchecked.delete(tensor);
+    return readTensor(tensor, { ...range, checks });
+  };
   const different: TensorDifference[] = [];
   let done = 0;
   for (const pair of pairs) {
     throwIfAborted(options.signal);
-    const difference = await compare(pair.name, pair.a, pair.b, computed, buffers, options, (bytes) => {
+    const difference = await compare(pair, { computed, buffers, read }, options, (bytes) => {
       done += bytes;
       options.onProgress?.({ phase: "diff", done, total, unit: "bytes" });
     });
     if (difference !== undefined) different.push(difference);
   }
+  for (const { region, start, end } of checks.extra) {
+    for (let at = start; at < end; at += EXTRA) {
+      throwIfAborted(options.signal);
+      const bytes = new Uint8Array(Math.min(EXTRA, end - at));
+      await region.file.read(bytes, region.offset + at);
+      checks.addExtra(region, at, bytes.byteLength, crc32(bytes));
+    }
+  }
+  checks.finish();
   const equal = onlyA.length + onlyB.length + different.length === 0;
   return { onlyA, onlyB, different, same: pairs.length - different.length, equal };
 }
 
+/** Reads elements of a tensor, with a check where it is the first reading. */
+type Read = (
+  tensor: Tensor,
+  range: { from: number; to: number; target: Uint8Array; computed: ComputedCache },
+) => Promise<Uint8Array>;
+
+function areComparable(a: Tensor, b: Tensor): boolean {
+  const sameShape = a.shape.length === b.shape.length && a.shape.every((dim, i) => dim === b.shape[i]);
+  return sameShape && (a.dtype === b.dtype || (isComparable(a.dtype) && isComparable(b.dtype)));
+}
+
 async function compare(
-  name: string,
-  a: Tensor,
-  b: Tensor,
-  computed: ComputedCache,
-  buffers: Buffers,
+  { name, a, b }: { readonly name: string; readonly a: Tensor; readonly b: Tensor },
+  { computed, buffers, read }: { computed: ComputedCache; buffers: Buffers; read: Read },
   options: RunOptions,
   report: (bytes: number) => void,
 ): Promise<TensorDifference | undefined> {
   const header = { name, dtypes: [a.dtype, b.dtype] as const, shapes: [a.shape, b.shape] as const };
-  const sameShape = a.shape.length === b.shape.length && a.shape.every((dim, i) => dim === b.shape[i]);
   const sameType = a.dtype === b.dtype;
-  if (!sameShape || (!sameType && !(isComparable(a.dtype) && isComparable(b.dtype)))) {
+  if (!areComparable(a, b)) {
     report(a.byteLength + b.byteLength);
     return {
       ...header,
@@ -103,11 +137,11 @@ async function compare(
   try {
     for (const [from, to] of stepsOf(a)) {
       throwIfAborted(options.signal);
-      const read = (tensor: Tensor) => {
+      const part = (tensor: Tensor, how: Read) => {
         const target = buffers.take(((to - from) * dtypeInfo(tensor.dtype).bits) / 8);
-        return readTensor(tensor, { from, to, target, computed });
+        return how(tensor, { from, to, target, computed });
       };
-      queue.push(settleAll([read(a), read(b)]));
+      queue.push(settleAll([part(a, read), part(b, a === b ? readTensor : read)]));
       if (queue.length === AHEAD) await takeFirst();
     }
     while (queue.length > 0) await takeFirst();

@@ -7,9 +7,12 @@ import { type Checkpoint, type CheckpointKind, openCheckpoint } from "./open.js"
 import type { DType } from "./tensor/dtype.js";
 import type { StateDict, Tensor } from "./tensor/tensor.js";
 import { isKnownGlobal, unknownGlobals } from "./torch/known-globals.js";
-import { asDict, asInteger, asString } from "./torch/objects.js";
+import { asDict, asInteger, asString, type PyValue } from "./torch/objects.js";
+import type { UnreadableTensor } from "./torch/open.js";
 import { readTorchFile, type TorchFile } from "./torch/read.js";
-import { storagesIn } from "./torch/storages.js";
+import type { OtherTensors } from "./torch/state-dicts.js";
+import { storagesIn, walk } from "./torch/storages.js";
+import { unsupportedTensor } from "./torch/values.js";
 import { isEmaCounter, isShadow, parametersByShadow } from "./vista/ema.js";
 import { adapterNames } from "./vista/lora.js";
 import { PREFIX } from "./vista/prefix.js";
@@ -75,6 +78,10 @@ export interface Inspection {
   readonly orphans: readonly string[];
   /** Names that are no tensors. */
   readonly leftOut: readonly string[];
+  /** Tensors that only torch can rebuild, with what they are. */
+  readonly unreadable: readonly UnreadableTensor[];
+  /** Tensors of a torch file that are not in its state dict, by key. */
+  readonly others: readonly OtherTensors[];
   /** Every name that the pickles mention. */
   readonly globals: { readonly known: readonly string[]; readonly unknown: readonly string[] };
   readonly warnings: readonly string[];
@@ -83,15 +90,20 @@ export interface Inspection {
 export interface InspectOptions extends RunOptions {
   /** For a ZeRO checkpoint: the tag (sub-folder); default: what `latest` says. */
   tag?: string;
+  /** Keys to the state dict in a torch file, joined by dots; see `OpenOptions`. */
+  key?: string;
 }
 
 /** @throws VistaError what {@link openCheckpoint} throws */
 export async function inspectCheckpoint(path: string, options: InspectOptions = {}): Promise<Inspection> {
   let checkpoint: Checkpoint;
   try {
-    checkpoint = await openCheckpoint(path, options);
+    checkpoint = await openCheckpoint(path, { ...options, unreadable: "list" });
   } catch (error) {
-    const other = isVistaError(error) && ["WRONG_KIND", "FORMAT"].includes(error.code);
+    const other =
+      isVistaError(error) &&
+      options.key === undefined &&
+      ["WRONG_KIND", "FORMAT", "AMBIGUOUS"].includes(error.code);
     const isFile = (await stat(path).catch(() => undefined))?.isFile() === true;
     if (!other || !isFile) throw error;
     return inspectOther(path, error);
@@ -120,7 +132,9 @@ async function inspectOther(path: string, reason: unknown): Promise<Inspection> 
       path,
       state: tensors,
       leftOut: [],
-      warnings: [],
+      warnings: isVistaError(reason) && reason.code === "AMBIGUOUS" ? [reason.message] : [],
+      unreadable: unreadableIn(torchFile.value, path),
+      others: [],
       metadata: undefined,
       key: undefined,
       torchFiles: [torchFile],
@@ -133,14 +147,18 @@ async function inspectOther(path: string, reason: unknown): Promise<Inspection> 
 }
 
 interface Described
-  extends Pick<Checkpoint, "path" | "leftOut" | "warnings" | "metadata" | "key" | "torchFiles" | "zero"> {
+  extends Pick<
+    Checkpoint,
+    "path" | "leftOut" | "unreadable" | "others" | "warnings" | "metadata" | "key" | "torchFiles" | "zero"
+  > {
   readonly kind: Inspection["kind"];
   readonly state: StateDict["tensors"];
   readonly files: readonly string[];
 }
 
 async function describe(checkpoint: Described): Promise<Inspection> {
-  const { path, kind, state, leftOut, warnings, metadata, key, torchFiles, zero, files } = checkpoint;
+  const { path, kind, state, leftOut, unreadable, others, warnings } = checkpoint;
+  const { metadata, key, torchFiles, zero, files } = checkpoint;
   const names = zero === undefined ? {} : { frozen: zero.frozen, orphans: zero.recovered };
   const shared = sharedNames(state);
   const { frozen = [], orphans = [] } = names;
@@ -186,9 +204,24 @@ async function describe(checkpoint: Described): Promise<Inspection> {
     shared,
     orphans,
     leftOut,
+    unreadable,
+    others,
     globals: globalsOf(torchFiles),
     warnings,
   };
+}
+
+function unreadableIn(value: PyValue, path: string): UnreadableTensor[] {
+  const found: UnreadableTensor[] = [];
+  walk(
+    value,
+    (current, name) => {
+      const what = unsupportedTensor(current);
+      if (what !== undefined) found.push({ name, what });
+    },
+    path,
+  );
+  return found;
 }
 
 function sharedNames(state: StateDict["tensors"]): [string, string][] {

@@ -1,7 +1,7 @@
 /** One door for every input: torch files, safetensors, sharded ones of both, ZeRO checkpoint folders. */
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { fromReader, fromSystem, throwIfAborted, VistaError } from "../core/errors.js";
+import { firstNames, fromReader, fromSystem, shorten, throwIfAborted, VistaError } from "../core/errors.js";
 import { settleAll } from "../core/io/settle.js";
 import { SourceFile } from "../core/io/source.js";
 import type { RunOptions } from "../core/progress.js";
@@ -10,9 +10,11 @@ import { looksLikeSafetensors, openSafetensors } from "./safetensors/read.js";
 import { readIndex, type ShardIndex } from "./shard-index.js";
 import { StateDict, type Tensor } from "./tensor/tensor.js";
 import { asDict, keyText, type PyDict } from "./torch/objects.js";
-import { findStateDict, tensorsOf } from "./torch/open.js";
+import { tensorsOf, type UnreadableTensor } from "./torch/open.js";
 import { readTorchFile, type TorchFile } from "./torch/read.js";
-import { TorchTensor } from "./torch/values.js";
+import { type FoundStateDict, findStateDict, type OtherTensors } from "./torch/state-dicts.js";
+import { TorchTensor, unsupportedTensor } from "./torch/values.js";
+import { isCheckpointFile } from "./zero/layout.js";
 import { openZeroCheckpoint } from "./zero/open.js";
 import type { ZeroInfo } from "./zero/plan.js";
 
@@ -38,6 +40,10 @@ export interface Checkpoint {
   readonly metadata: ReadonlyMap<string, string> | undefined;
   /** Key under which a torch file holds the state dict, where it is not the file itself. */
   readonly key: string | undefined;
+  /** Tensors of a torch file outside of its state dict. */
+  readonly others: readonly OtherTensors[];
+  /** Tensors of the state dict that only torch can rebuild; empty unless {@link OpenOptions.unreadable} lists them. */
+  readonly unreadable: readonly UnreadableTensor[];
   /** What the torch files hold; their files are closed with {@link state}. */
   readonly torchFiles: readonly TorchFile[];
   readonly index: ShardIndex | undefined;
@@ -52,6 +58,13 @@ export interface OpenOptions extends RunOptions {
   tag?: string;
   /** For a ZeRO checkpoint: leave out what it lists as frozen. Default false. */
   excludeFrozen?: boolean;
+  /**
+   * Where the state dict is in a torch file (in a ZeRO checkpoint: in its model states): keys joined by dots, `.` for the file
+   * itself. Default: the usual place with the most tensors.
+   */
+  key?: string;
+  /** What is done with tensors that only torch can rebuild (sparse, quantised …). Default `refuse`. */
+  unreadable?: "refuse" | "list";
   /** For a ZeRO checkpoint: recover orphans, tensors that only `module` has. Default true. */
   recover?: boolean;
   /** Check the CRC-32 of the pickles. Default true. */
@@ -85,6 +98,8 @@ const NOTHING_ELSE = {
   warnings: [],
   metadata: undefined,
   key: undefined,
+  others: [],
+  unreadable: [],
   torchFiles: [],
   index: undefined,
   dcp: undefined,
@@ -99,6 +114,8 @@ async function openFolder(path: string, options: OpenOptions): Promise<Checkpoin
     const own = { kind: "dcp", path, state, leftOut, warnings, key: info.key, dcp: info } as const;
     return { ...NOTHING_ELSE, ...own, zero: undefined };
   }
+  const file = await findWeightsFile(path);
+  if (file !== undefined) return openFile(file, options);
   const { state, info, torchFiles } = await openZeroCheckpoint(path, options);
   return { ...NOTHING_ELSE, kind: "zero", path, state, warnings: info.warnings, torchFiles, zero: info };
 }
@@ -120,20 +137,42 @@ export async function findIndex(folder: string): Promise<string | undefined> {
   });
 }
 
+/** What libraries call the one file of a model: transformers, diffusers, peft, and zero_to_fp32.py. */
+const WEIGHTS_FILE = /^(?:(?:diffusion_)?pytorch_model|model|adapter_model)\.(?:bin|safetensors)$/;
+
+/**
+ * The one file with a model's weights in a folder; `undefined` where there is none, and in a ZeRO checkpoint folder.
+ * @throws VistaError `AMBIGUOUS` for several
+ */
+export async function findWeightsFile(folder: string): Promise<string | undefined> {
+  const names = await readdir(folder).catch((error: unknown) => {
+    throw fromSystem(error, folder, "list the folder");
+  });
+  const files = names.filter((name) => WEIGHTS_FILE.test(name)).sort();
+  if (files.length === 0 || names.includes("latest") || names.some(isCheckpointFile)) return undefined;
+  if (files.length === 1) return join(folder, files[0]!);
+  throw new VistaError("AMBIGUOUS", `${files.length} files of weights in this folder: ${files.join(", ")}`, {
+    path: folder,
+    hint: "Give one of them.",
+  });
+}
+
 async function openFile(path: string, options: OpenOptions): Promise<Checkpoint> {
   const zero = undefined;
   if (await isSafetensors(path)) {
+    if (options.key !== undefined) throw noKeys(path, "a safetensors file");
     const { state, metadata } = await openSafetensors(path);
     return { ...NOTHING_ELSE, kind: "safetensors", path, state, metadata, zero };
   }
   const torchFile = await readTorchFile(path, { verify: options.verify ?? true });
   try {
-    const dict = findWeights(torchFile);
-    const state = new StateDict(await tensorsOf(torchFile, dict), [torchFile.file]);
+    const { dict, key, others } = findWeights(torchFile, options.key);
+    const unreadable: UnreadableTensor[] = [];
+    const tensors = await tensorsOf(torchFile, dict, options.unreadable === "list" ? unreadable : undefined);
+    const state = new StateDict(tensors, [torchFile.file]);
     const top = asDict(torchFile.value);
-    const key = top === dict ? undefined : [...(top ?? [])].find(([, value]) => asDict(value) === dict)?.[0];
     const leftOut = [...dict]
-      .filter(([, value]) => !(value instanceof TorchTensor))
+      .filter(([, value]) => !(value instanceof TorchTensor) && unsupportedTensor(value) === undefined)
       .map(([name]) => keyText(name));
     return {
       ...NOTHING_ELSE,
@@ -141,8 +180,10 @@ async function openFile(path: string, options: OpenOptions): Promise<Checkpoint>
       path,
       state,
       leftOut,
-      warnings: checkModule(path, top, dict, state),
-      key: key === undefined ? undefined : keyText(key),
+      warnings: [...checkModule(path, top, dict, state), ...aboutOthers(others)],
+      key,
+      others,
+      unreadable,
       torchFiles: [torchFile],
       zero,
     };
@@ -171,9 +212,9 @@ export async function detectFormat(file: SourceFile): Promise<"zip" | "legacy" |
   return file.path.toLowerCase().endsWith(".safetensors") ? "safetensors" : "unknown";
 }
 
-/** @throws VistaError `WRONG_KIND` for an optimizer shard, `FORMAT` where there is no state dict */
-function findWeights(file: TorchFile): PyDict {
-  if (asDict(file.value)?.has("optimizer_state_dict")) {
+/** @throws VistaError `WRONG_KIND` for an optimizer shard, and what {@link findStateDict} throws */
+function findWeights(file: TorchFile, key: string | undefined): FoundStateDict {
+  if (key === undefined && isOptimizerShard(asDict(file.value))) {
     throw new VistaError(
       "WRONG_KIND",
       "one rank's optimizer shard: it has no names and only a part of the weights",
@@ -183,7 +224,25 @@ function findWeights(file: TorchFile): PyDict {
       },
     );
   }
-  return findStateDict(file);
+  return findStateDict(file, key);
+}
+
+/** Many training loops save an `optimizer_state_dict` beside the model; a shard of DeepSpeed has partitions in it. */
+function isOptimizerShard(top: PyDict | undefined): boolean {
+  const optimizer = asDict(top?.get("optimizer_state_dict"));
+  return (
+    optimizer?.has("partition_count") === true || optimizer?.has("single_partition_of_fp32_groups") === true
+  );
+}
+
+/** Tensors of models that were left out are said; an optimizer's are where everyone expects them. */
+function aboutOthers(others: readonly OtherTensors[]): string[] {
+  const shown = others.filter(({ model, key }) => model || key === ".");
+  if (shown.length === 0) return [];
+  const named = shown.map(({ key, tensors }) =>
+    key === "." ? `${tensors} beside the state dict` : `${tensors} under ${shorten(key, 80)}`,
+  );
+  return [`left out tensors that are not in the state dict: ${firstNames(named)} (--key takes another)`];
 }
 
 /**
@@ -206,7 +265,15 @@ function checkModule(path: string, top: PyDict | undefined, dict: PyDict, state:
   ];
 }
 
+function noKeys(path: string, what: string): VistaError {
+  return new VistaError("USAGE", `--key names a place in a torch file, and this is ${what}`, {
+    path,
+    hint: "Leave --key out.",
+  });
+}
+
 async function openSharded(path: string, options: OpenOptions): Promise<Checkpoint> {
+  if (options.key !== undefined) throw noKeys(path, "an index of shards");
   const index = await readIndex(path);
   const opened = new Map<string, Checkpoint>();
   try {
@@ -242,6 +309,8 @@ async function openSharded(path: string, options: OpenOptions): Promise<Checkpoi
       warnings: notInIndex(index, opened),
       metadata: shards[0]!.metadata,
       key: undefined,
+      others: shards.flatMap(({ others }) => others),
+      unreadable: shards.flatMap(({ unreadable }) => unreadable),
       torchFiles,
       index,
       zero: undefined,

@@ -1,7 +1,7 @@
 /** Checking whole checkpoints: every checksum, every rule of the formats, and how many numbers are none. */
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
-import { fromReader, fromSystem, isVistaError, VistaError } from "../core/errors.js";
+import { firstNames, fromReader, fromSystem, isVistaError, VistaError } from "../core/errors.js";
 import { combineCrc32 } from "../core/io/crc32.js";
 import { type Region, SourceFile } from "../core/io/source.js";
 import type { RunOptions } from "../core/progress.js";
@@ -10,14 +10,15 @@ import { Lanes } from "./copy/lanes.js";
 import { type ScanRange, scanRanges } from "./copy/scan-ranges.js";
 import { type DcpItem, findDcp, listDcpItems } from "./dcp/open.js";
 import { listSafetensorsShards } from "./dcp/safetensors.js";
-import { detectFormat, findIndex, openCheckpoint } from "./open.js";
+import { detectFormat, findIndex, findWeightsFile, openCheckpoint } from "./open.js";
 import { openSafetensors } from "./safetensors/read.js";
 import { readIndex, type StatedShard, shardError } from "./shard-index.js";
 import type { DType } from "./tensor/dtype.js";
 import { canBeNonFinite, type NonFinite } from "./tensor/non-finite.js";
-import { asDict } from "./torch/objects.js";
-import { readTorchFile, readTorchZip, type TorchFile, tensorsAt } from "./torch/read.js";
-import { type StorageUse, storagesIn } from "./torch/storages.js";
+import { readTorchFile, readTorchZip, type TorchFile } from "./torch/read.js";
+import { type FoundStateDict, findStateDict } from "./torch/state-dicts.js";
+import { type StorageUse, storagesIn, walk } from "./torch/storages.js";
+import { TorchTensor, unsupportedTensor } from "./torch/values.js";
 import { openTorchZip, type TorchZip } from "./torch/zip.js";
 import { findCheckpoint, listCheckpointFiles } from "./zero/layout.js";
 
@@ -53,6 +54,8 @@ const LOOK_UPS = 1000;
 export interface VerifyOptions extends RunOptions {
   /** For a ZeRO checkpoint: the tag (sub-folder); default: what `latest` says. */
   tag?: string;
+  /** Keys to the state dict in a torch file, joined by dots, whose numbers are looked at; see `OpenOptions`. */
+  key?: string;
 }
 
 /**
@@ -74,6 +77,9 @@ class Verifier {
   readonly #warnings: string[] = [];
   /** What the data files of a distributed checkpoint hold, by path. */
   #items: ReadonlyMap<string, readonly DcpItem[]> = new Map();
+  readonly #seen = new Set<VistaError>();
+  /** One file, which a key may be in. */
+  #single = false;
   #done = 0;
   #total = 0;
   /** What an index says of the files, by path. */
@@ -104,7 +110,7 @@ class Verifier {
     };
   }
 
-  /** The files, and whether they have to fit together. */
+  /** The files, and whether they have to fit together. @throws VistaError `USAGE` for a key where none is meant */
   async #list(): Promise<{ paths: string[]; together: boolean }> {
     const stats = await stat(this.#path).catch((error: unknown) => {
       throw fromSystem(error, this.#path, "look at the checkpoint");
@@ -119,13 +125,17 @@ class Verifier {
       for (const [name, entry] of stated) if (shards.has(name)) this.#stated.set(shards.get(name)!, entry);
       return { paths: [...shards.values()], together: true };
     }
-    if (!stats.isDirectory()) return { paths: [this.#path], together: false };
-    const dcp = await findDcp(this.#path);
+    const dcp = stats.isDirectory() ? await findDcp(this.#path) : undefined;
     if (dcp !== undefined) {
       const shards = await listSafetensorsShards(dcp);
       if (shards.length > 0) return { paths: shards.map((name) => join(dcp, name)), together: true };
       this.#items = await listDcpItems(dcp);
       return { paths: [...this.#items.keys()].sort(), together: true };
+    }
+    const file = stats.isDirectory() ? await findWeightsFile(this.#path) : this.#path;
+    if (file !== undefined) {
+      this.#single = true;
+      return { paths: [file], together: this.#options.key !== undefined };
     }
     const files = await listCheckpointFiles(await findCheckpoint(this.#path, this.#options.tag));
     return { paths: [...files.modelStates, ...files.shards].map((file) => file.path), together: true };
@@ -133,9 +143,10 @@ class Verifier {
 
   async #together(): Promise<void> {
     try {
-      const { tag, signal } = this.#options;
+      const { tag, key, signal } = this.#options;
       const opened = await openCheckpoint(this.#path, {
         ...(tag === undefined ? {} : { tag }),
+        ...(key === undefined ? {} : { key }),
         ...(signal === undefined ? {} : { signal }),
       });
       this.#warnings.push(...opened.warnings);
@@ -148,7 +159,10 @@ class Verifier {
   /** Notes an error that the input caused; others are thrown on. */
   #problem(cause: unknown): void {
     const error = fromReader(cause, this.#path);
-    if (!isVistaError(error) || error.code === "ABORTED") throw error;
+    if (!isVistaError(error) || ["ABORTED", "USAGE"].includes(error.code)) throw error;
+    // Several look at one thing: a record that cannot be located is one problem, however many tensors are in it.
+    if (this.#seen.has(error)) return;
+    this.#seen.add(error);
     // Sound all the same: of a kind that cannot be read or merged here, or saved without some of the weights.
     if (["UNSUPPORTED", "INCOMPLETE"].includes(error.code))
       this.#warnings.push(`cannot be used: ${error.message}`);
@@ -167,7 +181,8 @@ class Verifier {
       else await this.#legacy(file, lanes);
     } catch (error) {
       const problem = fromReader(error, path);
-      if (!isVistaError(problem) || problem.code === "ABORTED") throw problem;
+      // A file of another kind is not damaged, and not looked at.
+      if (!isVistaError(problem) || ["ABORTED", "USAGE", "WRONG_KIND"].includes(problem.code)) throw problem;
       // Whatever the reason: what could not be looked at is not sound.
       this.#problems.push(problem);
       this.#files.push({ path, format: "unknown", bytes: file.size, records: 0, checked: 0 });
@@ -246,9 +261,12 @@ class Verifier {
   /** Damage of the pickle's bytes is found with that of the other records: here only what it says is wrong. */
   async #readPickle(zip: TorchZip): Promise<ReadonlyMap<string, StorageUse>> {
     try {
-      return await weightStorages(await readTorchZip(zip, { verify: true }));
+      return await this.#weightStorages(await readTorchZip(zip, { verify: true }));
     } catch (error) {
       if (!(isVistaError(error) && error.code === "CHECKSUM")) this.#problem(error);
+      this.#warnings.push(
+        `${zip.file.path}: its pickle cannot be read, so NaN and infinity were not looked for`,
+      );
       return new Map();
     }
   }
@@ -256,7 +274,7 @@ class Verifier {
   async #legacy(file: SourceFile, lanes: Lanes): Promise<void> {
     const torchFile = await readTorchFile(file.path);
     try {
-      const storages = await weightStorages(torchFile);
+      const storages = await this.#weightStorages(torchFile);
       const regions = await torchFile.regions();
       await this.#scan(
         file,
@@ -275,6 +293,55 @@ class Verifier {
       });
     } finally {
       await torchFile.file.close();
+    }
+  }
+
+  /**
+   * The storages of models and of optimizers: in callbacks and the like, infinity is a common start value and means nothing.
+   * Tensors that their storage cannot hold are problems.
+   */
+  async #weightStorages(torchFile: TorchFile): Promise<Map<string, StorageUse>> {
+    const { storages, tensors } = storagesIn(torchFile.value, torchFile.file.path);
+    for (const outcome of await Promise.allSettled(
+      Array.from(tensors.keys(), (tensor) => torchFile.tensor(tensor)),
+    )) {
+      if (outcome.status === "rejected") this.#problem(outcome.reason);
+    }
+    this.#noteUnreadable(torchFile);
+    const found = this.#stateDict(torchFile);
+    if (found === undefined || (found.key === undefined && this.#options.key === undefined)) return storages;
+    const weights = new Set<string>();
+    for (const value of found.dict.values()) if (value instanceof TorchTensor) weights.add(value.storage.key);
+    const models = this.#options.key === undefined ? found.others.filter(({ model }) => model) : [];
+    const counts = (path: string) =>
+      models.some(({ key }) => path.startsWith(`${key}.`)) ||
+      (this.#options.key === undefined && /^(?:optimizer|frozen_param_)/.test(path));
+    return new Map([...storages].filter(([key, { path }]) => weights.has(key) || counts(path)));
+  }
+
+  /** Their bytes have checksums as all others; what is in them is not looked at. */
+  #noteUnreadable({ value, file }: TorchFile): void {
+    const names: string[] = [];
+    walk(
+      value,
+      (current, name) => {
+        const what = unsupportedTensor(current);
+        if (what !== undefined) names.push(`${name} (${what})`);
+      },
+      file.path,
+    );
+    if (names.length > 0)
+      this.#warnings.push(`${file.path}: tensors that only torch can rebuild: ${firstNames(names)}`);
+  }
+
+  /** @throws VistaError `USAGE` for a key that names none */
+  #stateDict(torchFile: TorchFile): FoundStateDict | undefined {
+    const key = this.#single ? this.#options.key : undefined;
+    try {
+      return findStateDict(torchFile, key);
+    } catch (error) {
+      if (key !== undefined) throw error;
+      return undefined; // an optimizer's shard, or several state dicts: all of them are looked at
     }
   }
 
@@ -391,21 +458,4 @@ function rangeOf(region: Region, dtype: DType | undefined, name: string): NamedR
     compare: Boolean(region.crc32),
     dtype: counts ? dtype : undefined,
   };
-}
-
-/**
- * The storages of weights and of the optimizer: in callbacks and the like, infinity is a common start value and means nothing.
- * @throws VistaError for any tensor of the file that its storage cannot hold
- */
-async function weightStorages(torchFile: TorchFile): Promise<Map<string, StorageUse>> {
-  const { storages, tensors } = storagesIn(torchFile.value, torchFile.file.path);
-  await tensorsAt(torchFile, tensors.keys());
-  const top = asDict(torchFile.value);
-  const key = ["state_dict", "module", "model"].find((name) => asDict(top?.get(name)) !== undefined);
-  if (key === undefined) return storages;
-  return new Map(
-    [...storages].filter(
-      ([, { path }]) => path.startsWith(`${key}.`) || /^(?:optimizer|frozen_param_)/.test(path),
-    ),
-  );
 }

@@ -18,7 +18,6 @@ const { files } = JSON.parse(readFileSync(join(FIXTURES, "expected.json"), "utf8
 /** Not read, and why; each is said to be sound all the same, or refused for what is wrong with the zip. */
 const REFUSED: Record<string, string> = {
   "repacked-deflated.pt": "UNSUPPORTED",
-  "empty.pt": "FORMAT", // no state dict
 };
 
 describe.each(Object.entries(files))("%s", (name, expected) => {

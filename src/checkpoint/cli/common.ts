@@ -5,6 +5,9 @@ import { firstNames, VistaError } from "../../core/errors.js";
 import { unknownGlobals } from "../torch/known-globals.js";
 import type { TorchFile } from "../torch/read.js";
 
+/** Of the option that all commands have which read a torch file. */
+export const KEY_HELP = "the state dict's place in a torch file, keys joined by dots, . for the file itself";
+
 /** Options that every command which writes a file takes. */
 export interface CommonOptions {
   output?: string;

@@ -1,9 +1,13 @@
 /** `vista-ckpt diff`: its options. What it does is loaded when it runs. */
 import { type Command, InvalidArgumentError } from "commander";
 import type { CommandContext } from "../../core/cli/program.js";
+import { KEY_HELP } from "./common.js";
 
 export interface DiffCommandOptions {
   max: number;
+  key?: string;
+  keyB?: string;
+  verify: boolean;
   json?: boolean;
   quiet?: boolean;
 }
@@ -23,6 +27,9 @@ export function diffCommand(parent: Command, context: CommandContext): void {
     .description("Compare the tensors of two checkpoints: names, dtypes, shapes, bytes, values")
     .argument("<a>", "torch file, *.index.json, safetensors or ZeRO checkpoint folder")
     .argument("<b>", "the other")
+    .option("--key <key>", KEY_HELP)
+    .option("--key-b <key>", "the same for the other input, where it is another one")
+    .option("--no-verify", "do not check the CRC-32 checksums")
     .option("--max <count>", "names shown of each kind of difference", parseMax, 20)
     .option("--json", "print one JSON object on stdout")
     .option("-q, --quiet", "print nothing but errors")

@@ -1,9 +1,11 @@
 /** `vista-ckpt inspect`: its options. What it does is loaded when it runs. */
 import { type Command, InvalidArgumentError } from "commander";
 import type { CommandContext } from "../../core/cli/program.js";
+import { KEY_HELP } from "./common.js";
 
 export interface InspectCommandOptions {
   tag?: string;
+  key?: string;
   table?: boolean;
   depth: number;
   json?: boolean;
@@ -28,6 +30,7 @@ export function inspectCommand(parent: Command, context: CommandContext): void {
       "torch files, *.index.json, safetensors, checkpoint folders, or patterns in quotes",
     )
     .option("--tag <tag>", "tag folder of a checkpoint instead of the one `latest` names")
+    .option("--key <key>", KEY_HELP)
     .option("--table", "every tensor instead of the tree")
     .option("--depth <levels>", "levels of the tree", parseDepth, 3)
     .option("--json", "print one JSON object on stdout")

@@ -6,6 +6,7 @@ import { addOutputFileOptions, type OutputFileOptions } from "./output-options.j
 
 export interface MergeOptions extends CommonOptions, OutputFileOptions {
   tag?: string;
+  key?: string;
   excludeFrozen?: boolean;
   recover: boolean;
 }
@@ -30,6 +31,10 @@ export function mergeCommand(parent: Command, context: CommandContext): void {
     .argument("[output]", "output file (default: <folder>/pytorch_model.bin)")
     .option("-o, --output <file>", "the same as an option")
     .option("--tag <tag>", "tag folder to read instead of the one `latest` names")
+    .option(
+      "--key <key>",
+      "place of the state dict: in DeepSpeed's model states (default: module), in a distributed checkpoint",
+    )
     .option("--exclude-frozen", "leave out frozen parameters")
     .option("--no-recover", "leave out orphans: tensors that only `module` has");
   addOutputFileOptions(command);

@@ -8,6 +8,7 @@ import { createProgressView } from "../../core/cli/progress.js";
 import { shorten } from "../../core/errors.js";
 import { type DiffReport, diffStates, type TensorDifference } from "../diff.js";
 import { type Checkpoint, openCheckpoint } from "../open.js";
+import type { OtherTensors } from "../torch/state-dicts.js";
 import type { DiffCommandOptions } from "./diff.js";
 
 export async function diff(
@@ -21,8 +22,14 @@ export async function diff(
   const view = await createProgressView(options.quiet ?? false);
   const opened: Checkpoint[] = [];
   try {
-    for (const path of [a, b]) {
-      const checkpoint = await openCheckpoint(path, { signal: context.signal });
+    const keys = [options.key, options.keyB ?? options.key];
+    for (const [i, path] of [a, b].entries()) {
+      const key = keys[i];
+      const checkpoint = await openCheckpoint(path, {
+        signal: context.signal,
+        verify: options.verify,
+        ...(key === undefined ? {} : { key }),
+      });
       opened.push(checkpoint);
       for (const warning of checkpoint.warnings)
         printLines([`vista-ckpt: warning: ${path}: ${warning}`], process.stderr);
@@ -31,25 +38,39 @@ export async function diff(
     const report = await diffStates(first.state, second.state, {
       signal: context.signal,
       onProgress: view.update,
+      verify: options.verify,
     });
     view.stop();
-    context.setExitCode(report.equal ? EXIT.ok : EXIT.failed);
-    if (options.json) process.stdout.write(`${toJson(a, b, report)}\n`);
-    else if (!options.quiet) printLines(show(a, b, report, options.max));
+    const notCompared = leftOut(opened);
+    // Who names the state dict has seen that there are others.
+    const all = options.key !== undefined || notCompared.every(({ model }) => !model);
+    const verdict = { ...report, equal: report.equal && all, notCompared };
+    context.setExitCode(verdict.equal ? EXIT.ok : EXIT.failed);
+    if (options.json) process.stdout.write(`${toJson(a, b, verdict)}\n`);
+    else if (!options.quiet) printLines(show(a, b, verdict, options.max));
   } finally {
     view.stop();
     for (const { state } of opened) await state.close();
   }
 }
 
+/** The report, with what was not looked at; not equal where that may be a model's. */
+interface Verdict extends DiffReport {
+  readonly notCompared: readonly (OtherTensors & { readonly path: string })[];
+}
+
+function leftOut(opened: readonly Checkpoint[]): Verdict["notCompared"] {
+  return opened.flatMap(({ path, others }) => others.map((other) => ({ path, ...other })));
+}
+
 /** JSON has no infinity: as text, so that it is not taken for a missing number. */
-function toJson(a: string, b: string, report: DiffReport): string {
+function toJson(a: string, b: string, report: Verdict): string {
   return JSON.stringify({ command: "diff", a, b, ...report }, (_, value: unknown) =>
     value === Infinity ? "Infinity" : value,
   );
 }
 
-function show(a: string, b: string, report: DiffReport, max: number): string[] {
+function show(a: string, b: string, report: Verdict, max: number): string[] {
   const lines: string[] = [];
   const list = (title: string, items: readonly string[]) => {
     if (items.length === 0) return;
@@ -60,7 +81,16 @@ function show(a: string, b: string, report: DiffReport, max: number): string[] {
   list(`only in ${a}`, report.onlyA.map(shortName));
   list(`only in ${b}`, report.onlyB.map(shortName));
   list("different", report.different.map(describe));
-  lines.push(`${report.equal ? "equal" : "different"}: ${plural(report.same, "tensor")} the same`);
+  const { onlyA, onlyB, different, notCompared } = report;
+  list(
+    "not compared",
+    notCompared.map(({ path, key, tensors }) => {
+      return `${path}: ${plural(tensors, "tensor")} ${key === "." ? "beside the state dict" : `under ${shorten(key, 80)}`}`;
+    }),
+  );
+  const differ = onlyA.length + onlyB.length + different.length > 0;
+  const verdict = differ ? "different" : report.equal ? "equal" : "no difference in what was compared";
+  lines.push(`${verdict}: ${plural(report.same, "tensor")} the same`);
   return lines;
 }
 

@@ -31,6 +31,7 @@ export async function inspect(
   const look = async (path: string) => {
     const inspection = await inspectCheckpoint(path, {
       ...(options.tag === undefined ? {} : { tag: options.tag }),
+      ...(options.key === undefined ? {} : { key: options.key }),
       signal: context.signal,
     });
     const prefix = inputs.length === 1 ? "" : `${path}: `;
@@ -145,6 +146,16 @@ function parts(inspection: Inspection): string[] {
   );
   named("orphans (in `module` only; zero_to_fp32.py drops them)", orphans);
   named("not tensors", leftOut);
+  named(
+    "tensors that only torch can rebuild",
+    inspection.unreadable.map(({ name, what }) => `${name} (${what})`),
+  );
+  named(
+    "tensors outside of the state dict",
+    inspection.others.map(
+      ({ key, tensors }) => `${key === "." ? "beside it" : key} (${formatCount(tensors)})`,
+    ),
+  );
   const names = globals.known.length + globals.unknown.length;
   if (names > 0) {
     lines.push(

@@ -33,6 +33,7 @@ export async function merge(
     if ((await stat(folder).catch(() => undefined))?.isFile()) await findCheckpoint(folder, options.tag);
     checkpoint = await openCheckpoint(folder, {
       ...(options.tag === undefined ? {} : { tag: options.tag }),
+      ...(options.key === undefined ? {} : { key: options.key }),
       excludeFrozen: options.excludeFrozen ?? false,
       recover: options.recover,
       verify: options.verify,

@@ -37,6 +37,7 @@ export async function toSt(
   try {
     checkpoint = await openCheckpoint(input, {
       ...(options.tag === undefined ? {} : { tag: options.tag }),
+      ...(options.key === undefined ? {} : { key: options.key }),
       verify: options.verify,
       signal: context.signal,
     });

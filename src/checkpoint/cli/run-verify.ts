@@ -24,6 +24,7 @@ export async function verify(
     try {
       report = await verifyCheckpoint(path, {
         ...(options.tag === undefined ? {} : { tag: options.tag }),
+        ...(options.key === undefined ? {} : { key: options.key }),
         signal: context.signal,
         onProgress: view.update,
       });

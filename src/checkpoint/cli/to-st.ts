@@ -2,11 +2,12 @@
 import { type Command, InvalidArgumentError } from "commander";
 import type { CommandContext } from "../../core/cli/program.js";
 import { startAhead } from "./ahead.js";
-import { addCommonOptions, type CommonOptions, oneOutput } from "./common.js";
+import { addCommonOptions, type CommonOptions, KEY_HELP, oneOutput } from "./common.js";
 import { addOutputFileOptions, type OutputFileOptions } from "./output-options.js";
 
 export interface ToStOptions extends CommonOptions, OutputFileOptions {
   tag?: string;
+  key?: string;
   raw?: boolean;
   lora: boolean;
   ema: boolean;
@@ -37,6 +38,7 @@ export function toStCommand(parent: Command, context: CommandContext): void {
     .argument("[output]", `output file (default: ${DEFAULT_FOLDER}/vista.safetensors)`)
     .option("-o, --output <file>", "the same as an option")
     .option("--tag <tag>", "tag folder of a checkpoint instead of the one `latest` names")
+    .option("--key <key>", KEY_HELP)
     .option("--raw", "convert as it is: no LoRA, prefix or EMA step")
     .option("--no-lora", "keep LoRA adapters as tensors of their own")
     .option("--no-ema", "take the trained weights and leave the EMA's out")

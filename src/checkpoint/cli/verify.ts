@@ -2,9 +2,11 @@
 import type { Command } from "commander";
 import type { CommandContext } from "../../core/cli/program.js";
 import { startAhead } from "./ahead.js";
+import { KEY_HELP } from "./common.js";
 
 export interface VerifyCommandOptions {
   tag?: string;
+  key?: string;
   json?: boolean;
   quiet?: boolean;
 }
@@ -28,6 +30,7 @@ export function verifyCommand(parent: Command, context: CommandContext): void {
       "torch files, *.index.json, safetensors, checkpoint folders, or patterns in quotes",
     )
     .option("--tag <tag>", "tag folder of a checkpoint instead of the one `latest` names")
+    .option("--key <key>", KEY_HELP)
     .option("--json", "print one JSON object on stdout")
     .option("-q, --quiet", "print nothing but errors")
     .addHelpText("after", HELP)

@@ -1,4 +1,5 @@
 /** Reads the arguments of pickle operations from bytes, every read checked against the end. */
+import { isUtf8 } from "node:buffer";
 import { VistaError, type Where } from "../../core/errors.js";
 import { PICKLE_LIMITS } from "./limits.js";
 
@@ -52,7 +53,29 @@ export class PickleCursor {
 
   text(length: number, encoding: "utf8" | "latin1"): string {
     const at = this.take(length);
-    return this.#data.toString(encoding, at, at + length);
+    const text = this.#data.toString(encoding, at, at + length);
+    // The character that stands for bytes which are no UTF-8: names that differ only in those must not become one.
+    return encoding === "utf8" && text.includes("\ufffd") ? this.#utf8(at, at + length) : text;
+  }
+
+  /** UTF-8 with lone surrogates, as Python's pickle writes and reads them. */
+  #utf8(start: number, end: number): string {
+    const parts: string[] = [];
+    let from = start;
+    const plain = (to: number) => {
+      const bytes = this.#data.subarray(from, to);
+      if (!isUtf8(bytes)) this.fail("text that is no UTF-8");
+      parts.push(bytes.toString("utf8"));
+    };
+    for (let i = this.#data.indexOf(0xed, start); i >= 0 && i < end; i = this.#data.indexOf(0xed, i + 1)) {
+      const [second, third] = [this.#data[i + 1]!, this.#data[i + 2]!];
+      if (i + 2 >= end || second < 0xa0 || second > 0xbf || (third & 0xc0) !== 0x80) continue;
+      plain(i);
+      parts.push(String.fromCharCode(0xd000 | ((second & 0x3f) << 6) | (third & 0x3f)));
+      from = i + 3;
+    }
+    plain(end);
+    return parts.join("");
   }
 
   bytes(length: number): Uint8Array {

@@ -1,15 +1,13 @@
 /** A torch file as a state dict. */
 import { shorten, VistaError } from "../../core/errors.js";
 import { StateDict, type Tensor } from "../tensor/tensor.js";
-import { asDict, keyText, type PyDict } from "./objects.js";
+import { keyText, type PyDict, type PyValue } from "./objects.js";
 import { type ReadTorchOptions, readTorchFile, type TorchFile, tensorsAt } from "./read.js";
-import { TorchTensor, unsupportedTensor } from "./values.js";
-
-/** Where training code puts the state dict: Lightning, DeepSpeed's model states, many others. */
-const USUAL_KEYS = ["state_dict", "module", "model"];
+import { findStateDict } from "./state-dicts.js";
+import { TorchTensor, TorchUnreadable, unsupportedTensor } from "./values.js";
 
 export interface OpenTorchOptions extends ReadTorchOptions {
-  /** The key of the state dict in the file; default: the file itself, else `state_dict`, `module` or `model`. */
+  /** Keys to the state dict in the file, joined by dots; `.` for the file itself. Default: as {@link findStateDict} says. */
   key?: string;
 }
 
@@ -23,7 +21,7 @@ export interface OpenTorchOptions extends ReadTorchOptions {
 export async function openTorchFile(path: string, options: OpenTorchOptions = {}): Promise<StateDict> {
   const file = await readTorchFile(path, options);
   try {
-    const tensors = await tensorsOf(file, findStateDict(file, options.key));
+    const tensors = await tensorsOf(file, findStateDict(file, options.key).dict);
     return new StateDict(tensors, [file.file]);
   } catch (error) {
     await file.file.close();
@@ -31,48 +29,75 @@ export async function openTorchFile(path: string, options: OpenTorchOptions = {}
   }
 }
 
-/** The dict that holds tensors. @throws VistaError `FORMAT` */
-export function findStateDict(file: TorchFile, key?: string): PyDict {
-  const top = asDict(file.value);
-  const places =
-    key === undefined ? [top, ...USUAL_KEYS.map((name) => asDict(top?.get(name)))] : [asDict(top?.get(key))];
-  const found = places.find(
-    (dict) => dict !== undefined && [...dict.values()].some((value) => value instanceof TorchTensor),
-  );
-  if (found !== undefined) return found;
-  const keys =
-    top === undefined
-      ? ""
-      : `; its keys: ${[...top.keys()]
-          .slice(0, 10)
-          .map((key) => shorten(keyText(key), 80))
-          .join(", ")}`;
-  throw new VistaError(
-    "FORMAT",
-    `no state dict in it${key === undefined ? "" : ` under ${JSON.stringify(key)}`}${keys}`,
-    {
-      path: file.file.path,
-      hint: "A state dict maps names to tensors.",
-    },
-  );
+/** A tensor that is in the file and cannot be read here. */
+export interface UnreadableTensor {
+  readonly name: string;
+  /** `a sparse tensor of shape [2, 3]`. */
+  readonly what: string;
 }
 
-/** @throws VistaError `UNSUPPORTED`, `FORMAT` */
-export async function tensorsOf(file: TorchFile, dict: PyDict): Promise<Map<string, Tensor>> {
-  const descriptions = new Map<string, TorchTensor>();
-  for (const [name, value] of dict) {
-    if (value instanceof TorchTensor) {
-      descriptions.set(keyText(name), value);
-      continue;
-    }
-    const kind = unsupportedTensor(value);
-    if (kind !== undefined) {
-      throw new VistaError("UNSUPPORTED", `a tensor that only torch can rebuild (${kind})`, {
-        path: file.file.path,
-        record: keyText(name),
-      });
-    }
-  }
+/** The tensors of a dict by name. @throws what {@link describedTensors} throws */
+export async function tensorsOf(
+  file: TorchFile,
+  dict: PyDict,
+  unreadable?: UnreadableTensor[],
+): Promise<Map<string, Tensor>> {
+  const descriptions = describedTensors(dict, { path: file.file.path }, unreadable);
   const tensors = await tensorsAt(file, descriptions.values());
   return new Map([...descriptions.keys()].map((name, i) => [name, tensors[i]!]));
+}
+
+/**
+ * The tensors of a dict by name, as descriptions.
+ *
+ * @param where  file, and the record that the dict is
+ * @param unreadable  where given, tensors that only torch can rebuild, and those whose key is no name, are put there instead of
+ *   being refused
+ * @throws VistaError `UNSUPPORTED` for a tensor that only torch can rebuild, `FORMAT` for one whose key is no name
+ */
+export function describedTensors(
+  dict: PyDict,
+  where: { readonly path: string; readonly record?: string },
+  unreadable?: UnreadableTensor[],
+): Map<string, TorchTensor> {
+  const descriptions = new Map<string, TorchTensor>();
+  for (const [key, value] of dict) {
+    const readable = value instanceof TorchTensor;
+    const what = readable ? undefined : unsupportedTensor(value);
+    if (!readable && what === undefined) continue;
+    const wrong = nameProblem(key, descriptions);
+    if (readable && wrong === undefined) {
+      descriptions.set(String(key), value);
+      continue;
+    }
+    const name = shorten(keyText(key), 200);
+    const place = { path: where.path, record: where.record === undefined ? name : `${where.record}.${name}` };
+    if (unreadable === undefined) {
+      throw what === undefined
+        ? new VistaError("FORMAT", `a tensor whose key is no name: ${wrong}`, {
+            ...place,
+            hint: "Save it with text for names.",
+          })
+        : new VistaError("UNSUPPORTED", `a tensor that only torch can rebuild (${what})`, {
+            ...place,
+            hint: "Make it dense (to_dense, dequantize) and save it again with torch.",
+          });
+    }
+    const { what: described, shape } = value instanceof TorchUnreadable ? value : {};
+    const ofShape = shape === undefined ? "" : ` of shape [${shape.join(", ")}]`;
+    unreadable.push({ name, what: `${described ?? what ?? wrong}${ofShape}` });
+  }
+  return descriptions;
+}
+
+/** What keeps a key from being the name of a tensor; integers are names where no other key reads the same. */
+function nameProblem(key: PyValue, taken: ReadonlyMap<string, unknown>): string | undefined {
+  if (typeof key !== "string" && typeof key !== "number" && typeof key !== "bigint")
+    return `${keyText(key)} is no text`;
+  const name = String(key);
+  if (taken.has(name)) return `${JSON.stringify(name)} is there twice, as text and as a number`;
+  if (typeof key === "number" && !Number.isInteger(key)) return `${name} is no text`;
+  return /\p{Surrogate}/u.test(name)
+    ? "text with a lone surrogate, which no file of weights can hold"
+    : undefined;
 }

@@ -16,11 +16,39 @@ export class TorchStorage {
   /** `undefined` for an UntypedStorage: its tensors say what it holds. */
   readonly dtype: DType | undefined;
   readonly byteLength: number;
+  /** The class of a storage whose numbers mean nothing without the scale that a tensor on it has. */
+  readonly quantised: string | undefined;
 
-  constructor(key: string, dtype: DType | undefined, byteLength: number) {
+  constructor(key: string, dtype: DType | undefined, byteLength: number, quantised?: string) {
     this.key = key;
     this.dtype = dtype;
     this.byteLength = byteLength;
+    this.quantised = quantised;
+  }
+}
+
+/** Storages of quantised tensors, by the integers that they hold (types of less than a byte: packed into bytes). */
+const QUANTISED: Readonly<Record<string, DType>> = {
+  __proto__: null,
+  QInt8Storage: "I8",
+  QUInt8Storage: "U8",
+  QInt32Storage: "I32",
+  QUInt4x2Storage: "U8",
+  QUInt2x4Storage: "U8",
+} as unknown as Record<string, DType>;
+
+/** A tensor that only torch can rebuild: it is known to be there, and what it is. */
+export class TorchUnreadable {
+  /** `a sparse tensor`. */
+  readonly what: string;
+  readonly shape: readonly number[] | undefined;
+  /** The function that rebuilds it, where that says what it is. */
+  readonly by: string;
+
+  constructor(what: string, shape: readonly number[] | undefined, by = what) {
+    this.what = what;
+    this.shape = shape;
+    this.by = by;
   }
 }
 
@@ -65,10 +93,8 @@ export class TorchValues {
     // Before torch 1.6 a pickled module carried its source code: ('module', class, file, source).
     if (tag === "module" && cls !== undefined) return cls;
     const name = cls instanceof PyGlobal ? cls.qualname : "";
-    const dtype = dtypeOfStorage(name);
-    if (tag === "storage" && dtype === undefined && /^Q\w+Storage$/.test(name)) {
-      throw this.#error("UNSUPPORTED", `a quantised tensor (${name})`, at);
-    }
+    const quantised = QUANTISED[name];
+    const dtype = quantised ?? dtypeOfStorage(name);
     if (
       tag !== "storage" ||
       typeof key !== "string" ||
@@ -89,7 +115,7 @@ export class TorchValues {
       }
       return known;
     }
-    const storage = new TorchStorage(key, dtype, byteLength);
+    const storage = new TorchStorage(key, dtype, byteLength, quantised && name);
     this.#storages.set(key, storage);
     return storage;
   }
@@ -103,7 +129,19 @@ export class TorchValues {
         return this.#tensor(args, args[6], args[7], at);
       case "torch._utils._rebuild_parameter":
       case "torch._utils._rebuild_parameter_with_state":
-        return args[0] instanceof TorchTensor ? args[0] : undefined;
+        return args[0] instanceof TorchTensor || args[0] instanceof TorchUnreadable ? args[0] : undefined;
+      case "torch._utils._rebuild_sparse_tensor":
+        return new TorchUnreadable("a sparse tensor", dimensions(asItems(args[1])?.[2]), callable.id);
+      case "torch._utils._rebuild_sparse_csr_tensor":
+        return new TorchUnreadable("a sparse tensor", dimensions(asItems(args[1])?.[3]), callable.id);
+      case "torch._utils._rebuild_qtensor":
+        return new TorchUnreadable(quantisedOn(args[0]), dimensions(args[2]));
+      case "torch._utils._rebuild_nested_tensor":
+        return new TorchUnreadable("a nested tensor", undefined, callable.id);
+      case "torch._utils._rebuild_meta_tensor_no_storage":
+        return new TorchUnreadable("a meta tensor, without data", dimensions(args[1]), callable.id);
+      case "torch._utils._rebuild_wrapper_subclass":
+        return new TorchUnreadable("a tensor subclass that wraps others", dimensions(args[2]), callable.id);
       case "torch._tensor._rebuild_from_type":
       case "torch._tensor._rebuild_from_type_v2": {
         // A subclass of Tensor: (function, class, arguments, state)
@@ -123,7 +161,7 @@ export class TorchValues {
     dtypeArg: PyValue | undefined,
     metadata: PyValue | undefined,
     at: number,
-  ): TorchTensor {
+  ): TorchTensor | TorchUnreadable {
     const [storage, offset, size, stride] = args;
     const shape = dimensions(size);
     const strides = dimensions(stride);
@@ -140,14 +178,15 @@ export class TorchValues {
     if (dtypeArg !== undefined) {
       dtype = dtypeArg instanceof PyGlobal ? dtypeOfTorchName(dtypeArg.qualname) : undefined;
       if (dtype === undefined) {
-        const name = dtypeArg instanceof PyGlobal ? dtypeArg.id : "an unknown type";
-        throw this.#error("UNSUPPORTED", `a tensor of ${name}`, at);
+        if (dtypeArg instanceof PyGlobal) return new TorchUnreadable(`a tensor of ${dtypeArg.id}`, shape);
+        throw this.#error("FORMAT", "a tensor of an unknown type", at);
       }
     }
+    if (storage.quantised !== undefined) return new TorchUnreadable(quantisedOn(storage), shape);
     if (dtype === undefined) throw this.#error("FORMAT", "a tensor without a dtype", at);
     const flags = asDict(metadata);
     if (flags?.get("conj") === true || flags?.get("neg") === true) {
-      throw this.#error("UNSUPPORTED", "a tensor that is a lazy conjugate or negative view", at);
+      return new TorchUnreadable("a tensor that is a lazy conjugate or negative view", shape);
     }
     return new TorchTensor(storage, dtype, offset, shape, strides);
   }
@@ -165,6 +204,11 @@ export class TorchValues {
   }
 }
 
+function quantisedOn(storage: PyValue | undefined): string {
+  const name = storage instanceof TorchStorage ? storage.quantised : undefined;
+  return `a quantised tensor${name === undefined ? "" : ` (${name})`}`;
+}
+
 function isCount(value: PyValue | undefined): value is number {
   return typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
 }
@@ -178,9 +222,10 @@ export function dimensions(value: PyValue | undefined): number[] | undefined {
 }
 
 /**
- * Names a tensor-like value that this package cannot read (sparse, quantised, meta …), or `undefined` if the value is
+ * Says what a tensor-like value is that this package cannot read (sparse, quantised, meta …), or `undefined` if the value is
  * nothing of the kind.
  */
 export function unsupportedTensor(value: PyValue): string | undefined {
+  if (value instanceof TorchUnreadable) return value.by;
   return value instanceof PyObject && /^torch\..*_rebuild_/.test(value.id) ? value.id : undefined;
 }

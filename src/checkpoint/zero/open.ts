@@ -15,6 +15,8 @@ const AT_ONCE = 4;
 export interface ReadCheckpointOptions extends RunOptions {
   /** The tag (sub-folder); default: what `latest` says. */
   tag?: string;
+  /** Keys to the module's own state dict in the model states, joined by dots. Default: `module`. */
+  key?: string;
   /** Check the CRC-32 of the pickles. Default true. */
   verify?: boolean;
   /** Take shards of DeepSpeed's BF16_Optimizer, which do not say their stage, as stage 1. Default false: they are refused. */
@@ -24,6 +26,8 @@ export interface ReadCheckpointOptions extends RunOptions {
 export interface OpenZeroOptions extends RunOptions {
   /** The tag (sub-folder); default: what `latest` says. */
   tag?: string;
+  /** Keys to the module's own state dict in the model states, joined by dots. Default: `module`, where DeepSpeed puts it. */
+  key?: string;
   /** Leave out what the checkpoint lists as frozen. Default false. */
   excludeFrozen?: boolean;
   /** Recover orphans, tensors that only `module` has. Default true; false leaves them out. */
@@ -100,7 +104,7 @@ export async function readCheckpointFiles(
       for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
       options.onProgress?.({ phase: "open", done: opened.length, total: paths.length, unit: "files" });
     }
-    const models = opened.slice(0, files.modelStates.length).map(readModelState);
+    const models = opened.slice(0, files.modelStates.length).map((file) => readModelState(file, options.key));
     const shards = opened
       .slice(files.modelStates.length)
       .map((file) => readShardState(file, options.bf16Optimizer));

@@ -15,8 +15,10 @@ import {
   type PyDict,
   type PyValue,
 } from "../torch/objects.js";
+import { describedTensors } from "../torch/open.js";
 import type { TorchFile } from "../torch/read.js";
-import { dimensions, TorchTensor, unsupportedTensor } from "../torch/values.js";
+import { valueAt } from "../torch/state-dicts.js";
+import { dimensions, TorchTensor } from "../torch/values.js";
 import { checkLayoutKeys } from "./known-keys.js";
 
 /** One rank's shard. */
@@ -233,32 +235,24 @@ function readShapes(value: PyValue | undefined, path: string, record: string): S
   return shapes;
 }
 
-/** @throws VistaError `FORMAT`, `UNSUPPORTED` */
-export function readModelState(torchFile: TorchFile): ModelState {
+/**
+ * @param key  keys to the module's state dict, joined by dots
+ * @throws VistaError `FORMAT`, `UNSUPPORTED`
+ */
+export function readModelState(torchFile: TorchFile, key = "module"): ModelState {
   const path = torchFile.file.path;
   const top = asDict(torchFile.value);
-  const module = asDict(top?.get("module"));
+  const module = asDict(valueAt(torchFile.value, key));
   if (top === undefined || module === undefined) {
-    throw new VistaError("FORMAT", "not model states: there is no `module` in it", {
+    throw new VistaError("FORMAT", `not model states: there is no \`${key}\` in it`, {
       path,
       hint: NOT_ZERO_HINT,
     });
   }
-  const tensors = new Map<string, TorchTensor>();
-  const notTensors: string[] = [];
-  for (const [name, value] of module) {
-    if (value instanceof TorchTensor) tensors.set(keyText(name), value);
-    else {
-      const kind = unsupportedTensor(value);
-      if (kind !== undefined) {
-        throw new VistaError("UNSUPPORTED", `a tensor that only torch can rebuild (${kind})`, {
-          path,
-          record: `module.${keyText(name)}`,
-        });
-      }
-      notTensors.push(keyText(name));
-    }
-  }
+  const tensors = describedTensors(module, { path, record: "module" });
+  const notTensors = [...module]
+    .filter(([, value]) => !(value instanceof TorchTensor))
+    .map(([name]) => keyText(name));
   const config = asDict(asDict(top.get("ds_config"))?.get("zero_optimization"));
   return {
     path,

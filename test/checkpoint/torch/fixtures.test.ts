@@ -17,7 +17,6 @@ const expected: Expected = JSON.parse(readFileSync(join(FIXTURES, "torch", "expe
 
 /** What is said of files that real torch wrote but that are no state dict of plain tensors. */
 const REFUSED: Record<string, RegExp> = {
-  "empty.pt": /no state dict in it/,
   "repacked-deflated.pt": /the record is compressed \(method 8\)/,
   "unusual-complex32.pt": /torch\.complex32/,
   "unusual-conjugate.pt": /a lazy conjugate or negative view/,
@@ -88,7 +87,7 @@ describe("files of real torch", () => {
       const state = await open("torch", name);
       try {
         const wanted = expected.files[name]!.tensors.map(({ sha256_as_f32: _, ...digest }) => digest);
-        expect(wanted).not.toEqual([]);
+        expect(wanted.length > 0).toBe(name !== "empty.pt");
         expect(await digestsOf(state)).toEqual(wanted);
       } finally {
         await state.close();

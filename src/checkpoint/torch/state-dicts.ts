@@ -1,0 +1,213 @@
+/**
+ * Where in a torch file the state dict is. Training code puts it under all sorts of keys, and beside it optimizers, averages and
+ * lone tensors: the dict with the most tensors at a usual place is taken, and where that does not say which, nothing is.
+ */
+import { shorten, VistaError } from "../../core/errors.js";
+import { PICKLE_LIMITS } from "./limits.js";
+import { asDict, keyText, type PyDict, type PyValue } from "./objects.js";
+import type { TorchFile } from "./read.js";
+import { walk } from "./storages.js";
+import { TorchTensor, unsupportedTensor } from "./values.js";
+
+/** Keys of state dicts: Lightning (`state_dict`), DeepSpeed (`module`), torch's tutorials (`model_state_dict`), many others. */
+const USUAL_KEYS = new Set([
+  "state_dict",
+  "model_state_dict",
+  "model_state",
+  "model_states",
+  "model_weights",
+  "model",
+  "module",
+  "net_state_dict",
+  "network_state_dict",
+  "net",
+  "network",
+  "weights",
+  "params",
+  "parameters",
+]);
+
+/** Keys that hold the whole of what training saved, state dict included. */
+const CONTAINERS = new Set(["checkpoint", "ckpt", "state", "trainer", "train_state", "training_state"]);
+
+/** Places of tensors that are no model's: the optimizer's moments, random states, what callbacks keep. */
+const NO_MODEL = /optim|sched|rng|random|callback|loops|scaler|exp_avg|_metadata/i;
+
+/** Dicts within dicts that are looked at. Real: 3 (`model.state_dict`). */
+const MAX_DEPTH = 5;
+/** Dicts that are looked at. Real: 10,000 (an optimizer's, one a parameter). */
+const MAX_DICTS = 100_000;
+
+/** Tensors of a file that are not in its state dict. */
+export interface OtherTensors {
+  /** Where: a key, or several joined by dots. */
+  readonly key: string;
+  readonly tensors: number;
+  /** Whether they look like a model's, as those of an optimizer do not. */
+  readonly model: boolean;
+}
+
+export interface FoundStateDict {
+  readonly dict: PyDict;
+  /** Keys from the file's value to the dict, joined by dots; `undefined` for the value itself. */
+  readonly key: string | undefined;
+  readonly others: readonly OtherTensors[];
+}
+
+interface Place {
+  readonly path: readonly string[];
+  readonly dict: PyDict;
+  /** Tensors in it, those of dicts within it aside. */
+  readonly tensors: number;
+}
+
+/**
+ * @param key  keys to the state dict, joined by dots; `.` for the file's value itself. Default: the one that is meant
+ * @throws VistaError `FORMAT` where there is none, `USAGE` where there is none under the key, `AMBIGUOUS` where several could
+ *   be meant
+ */
+export function findStateDict(file: TorchFile, key?: string): FoundStateDict {
+  const { path } = file.file;
+  const places = placesIn(file.value);
+  const place = key === undefined ? choose(places, file) : atKey(places, file, key);
+  const others = othersThan(place, places, file.value, path);
+  return { dict: place.dict, key: place.path.length === 0 ? undefined : place.path.join("."), others };
+}
+
+/** The value at keys joined by dots (which keys may hold themselves); `undefined` where there is none. */
+export function valueAt(value: PyValue | undefined, key: string): PyValue | undefined {
+  const dict = asDict(value);
+  if (dict === undefined) return undefined;
+  for (const [name, child] of dict) {
+    if (typeof name !== "string") continue;
+    if (name === key) return child;
+    const below = key.startsWith(`${name}.`) ? valueAt(child, key.slice(name.length + 1)) : undefined;
+    if (below !== undefined) return below;
+  }
+  return undefined;
+}
+
+/** All dicts that are reached through dicts, each once, nearest first. */
+function placesIn(value: PyValue): Place[] {
+  const top = asDict(value);
+  if (top === undefined) return [];
+  const places: Place[] = [];
+  const seen = new Set<PyDict>([top]);
+  const queue: { path: readonly string[]; dict: PyDict }[] = [{ path: [], dict: top }];
+  for (const { path, dict } of queue) {
+    let tensors = 0;
+    for (const [name, child] of dict) {
+      if (child instanceof TorchTensor || unsupportedTensor(child) !== undefined) tensors++;
+      const below = asDict(child);
+      if (below === undefined || seen.has(below) || path.length >= MAX_DEPTH || seen.size >= MAX_DICTS)
+        continue;
+      seen.add(below);
+      queue.push({ path: [...path, shorten(keyText(name), PICKLE_LIMITS.path)], dict: below });
+    }
+    places.push({ path, dict, tensors });
+  }
+  return places;
+}
+
+function choose(places: readonly Place[], file: TorchFile): Place {
+  const holding = places.filter(({ path, tensors }) => tensors > 0 && isModel(path.join(".")));
+  const top = holding.find(({ path }) => path.length === 0);
+  const usual = mostFirst(holding.filter(({ path }) => isUsual(path)));
+  const other = mostFirst(holding.filter(({ path }) => path.length > 0 && !isUsual(path)));
+  const [first, second] = usual;
+  const most = Math.max(0, ...other.map(({ tensors }) => tensors));
+  if (first !== undefined) {
+    const clear =
+      first.tensors !== second?.tensors && first.tensors >= (top?.tensors ?? 0) && most <= 2 * first.tensors;
+    if (clear) return first;
+  } else if (top !== undefined) {
+    if (most < top.tensors) return top;
+  } else if (other.length === 1) return other[0]!;
+  if (holding.length === 0) {
+    // A model without parameters has an empty state dict.
+    const empty = places.find(({ path, dict }) => dict.size === 0 && (path.length === 0 || isUsual(path)));
+    if (empty !== undefined) return empty;
+    throw nothingThere(places, file);
+  }
+  const shown = mostFirst(holding).slice(0, 8);
+  const more = holding.length > shown.length ? ` and ${holding.length - shown.length} more` : "";
+  throw new VistaError(
+    "AMBIGUOUS",
+    `${holding.length} dicts of tensors, of which each may be the state dict: ${shown.map(describe).join(", ")}${more}`,
+    {
+      path: file.file.path,
+      hint: `Name one with --key, for example --key ${nameOf(shown[0]!)}.`,
+    },
+  );
+}
+
+function atKey(places: readonly Place[], file: TorchFile, key: string): Place {
+  const found = key === "." ? file.value : valueAt(file.value, key);
+  const dict = asDict(found);
+  const place = dict === undefined ? undefined : places.find((one) => one.dict === dict);
+  if (place !== undefined && (place.tensors > 0 || place.dict.size === 0))
+    return key === "." ? place : { ...place, path: [key] };
+  const holding = mostFirst(places.filter(({ tensors }) => tensors > 0));
+  const there = holding.length === 0 ? "no dict in it has any" : holding.slice(0, 8).map(describe).join(", ");
+  throw new VistaError(
+    "USAGE",
+    `no state dict under ${JSON.stringify(shorten(key, 200))}: ` +
+      `${found === undefined ? "no such key" : "no dict of tensors"}; tensors are in: ${there}`,
+    { path: file.file.path, hint: "Name the key of a dict of tensors, several joined by dots." },
+  );
+}
+
+function nothingThere(places: readonly Place[], file: TorchFile): VistaError {
+  const keys = [...(places[0]?.dict.keys() ?? [])].slice(0, 10).map((name) => shorten(keyText(name), 80));
+  return new VistaError(
+    "FORMAT",
+    `no state dict in it${places.length === 0 ? "" : `; its keys: ${keys.join(", ")}`}`,
+    { path: file.file.path, hint: "A state dict maps names to tensors." },
+  );
+}
+
+function othersThan(chosen: Place, places: readonly Place[], value: PyValue, path: string): OtherTensors[] {
+  const others: OtherTensors[] = [];
+  const counted = new Set<PyValue>(chosen.dict.values());
+  for (const place of places) {
+    if (place === chosen || place.dict === chosen.dict || place.tensors === 0) continue;
+    const key = place.path.join(".");
+    if (!isModel(key)) continue;
+    for (const tensor of place.dict.values()) counted.add(tensor);
+    others.push({ key: key === "" ? "." : key, tensors: place.tensors, model: place.path.length > 0 });
+  }
+  // The rest, wherever it is, by its first key.
+  const rest = new Map<string, number>();
+  walk(
+    value,
+    (current, at) => {
+      if (!(current instanceof TorchTensor) || counted.has(current)) return;
+      const first = at.split(".", 1)[0]!;
+      rest.set(first, (rest.get(first) ?? 0) + 1);
+    },
+    path,
+  );
+  return [...others, ...[...rest].map(([key, tensors]) => ({ key, tensors, model: false }))];
+}
+
+function isUsual(path: readonly string[]): boolean {
+  const last = path.at(-1);
+  if (last === undefined || !USUAL_KEYS.has(last)) return false;
+  return path.slice(0, -1).every((key) => USUAL_KEYS.has(key) || CONTAINERS.has(key));
+}
+
+function isModel(key: string): boolean {
+  return !NO_MODEL.test(key);
+}
+
+function mostFirst(places: readonly Place[]): Place[] {
+  return [...places].sort((a, b) => b.tensors - a.tensors);
+}
+
+function nameOf({ path }: Place): string {
+  return path.length === 0 ? "." : path.join(".");
+}
+
+function describe(place: Place): string {
+  return `${nameOf(place)} (${place.tensors} tensor${place.tensors === 1 ? "" : "s"})`;
+}
