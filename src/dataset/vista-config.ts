@@ -3,9 +3,8 @@
  * vwm/data/subsets: which subsets it reads, and how many samples its `try … except: pass` would hide.
  */
 
-import { parse } from "yaml";
-import { fromSystem, VistaError } from "../core/errors.js";
-import { readRegular } from "../core/io/regular.js";
+import { VistaError } from "../core/errors.js";
+import { readYaml } from "../core/yaml.js";
 import { finding } from "./define-rules.js";
 import type { AnnotationTally, Finding } from "./finding.js";
 import { VISTA_RULES as RULES } from "./vista-rules.js";
@@ -36,22 +35,10 @@ const NUSCENES_FRAMES = 25;
  * @throws VistaError `NOT_FOUND`, `IO`, or `FORMAT` where it is no config of Vista's with a `data` section
  */
 export async function readVistaConfig(path: string): Promise<VistaDataConfig> {
-  let text: string;
-  try {
-    text = (await readRegular(path, MAX_CONFIG)).toString("utf8");
-  } catch (error) {
-    throw fromSystem(error, path, "read the config");
-  }
-  let root: { data?: { params?: Record<string, unknown> } } | null;
-  try {
-    // Vista's configs use anchors (`*num_frames`), and merge keys in some forks.
-    root = parse(text, { merge: true });
-  } catch (error) {
-    throw new VistaError("FORMAT", `this is not YAML: ${(error as Error).message.split("\n")[0]}`, {
-      path,
-      cause: error,
-    });
-  }
+  // Vista's configs use anchors (`*num_frames`), and merge keys in some forks.
+  const root = (await readYaml(path, "read the config", { merge: true })) as {
+    data?: { params?: Record<string, unknown> };
+  } | null;
   const params = root?.data?.params;
   if (params === undefined || !Array.isArray(params.subsets)) {
     throw new VistaError("FORMAT", "there is no list data.params.subsets in it", {

@@ -1,19 +1,83 @@
 /**
- * Launching: Vista's documented recipes as plans, and the command or Slurm script that starts one.
+ * Vista's trainings: what a launch would be, what would go wrong with it, and how far a run is.
  *
+ * Nothing here starts anything unless {@link runTraining} is called, and nothing prints.
+ *
+ * @example
  * ```ts
- * import { launchCommand, loadRecipes, planLaunch } from "vista-ckpt/train";
+ * import { launchCommand, loadRecipes, planLaunch, preflight, runStatus, toScript } from "vista-ckpt/train";
  *
- * const recipes = await loadRecipes(undefined);
- * const plan = planLaunch(recipes.get("phase1")!, { vista: "Vista", nodes: 1 }, process.cwd());
- * console.log(launchCommand(plan, undefined, process.env).args.join(" "));
+ * const recipes = await loadRecipes();
+ * const plan = planLaunch(recipes.get("phase1")!, { vista: "../Vista", nodes: 1, gpus: 8 });
+ * const { findings } = await preflight(plan, { env: process.env });
+ * for (const { severity, rule, message } of findings) console.log(severity, rule, message);
+ * console.log(toScript(launchCommand(plan, undefined, process.env)));
+ *
+ * const { step, checkpoints } = await runStatus("../Vista/logs/phase1-4711");
+ * console.log(step, checkpoints.map(({ name, ranks, whole }) => `${name}: ${ranks} ranks, ${whole}`));
  * ```
  *
  * @module vista-ckpt/train
  */
+import type { RunOptions } from "../core/progress.js";
+import type { LaunchPlan } from "./launch/plan.js";
+import { realSystem } from "./launch/system.js";
+import { type PreflightReport, preflight as preflightWith } from "./preflight/preflight.js";
+import { finishRun as finishWith, type Step } from "./run/finish.js";
+import { type RunStatus, readStatus } from "./run/status.js";
+import { checkpointTools, tools } from "./tools.js";
+
 export { ERROR_CODES, type ErrorCode, isVistaError, VistaError, type Where } from "../core/errors.js";
 export type { Progress, RunOptions } from "../core/progress.js";
+export type { Severity } from "../dataset/finding.js";
 export { type Command, launchCommand, toScript } from "./launch/command.js";
 export { type LaunchOptions, type LaunchPlan, planLaunch, type Rendezvous } from "./launch/plan.js";
-export { loadRecipes, type Recipe, type SlurmSettings } from "./launch/recipes.js";
+export { BUILT_IN_RECIPES, loadRecipes, type Recipe, type SlurmSettings } from "./launch/recipes.js";
 export { type SlurmScriptOptions, slurmScript } from "./launch/slurm.js";
+export type { PreflightReport } from "./preflight/preflight.js";
+export type { TrainFinding } from "./preflight/rules.js";
+export type { Step } from "./run/finish.js";
+export type { LossPoint } from "./run/log.js";
+export type { TrainingRate } from "./run/rate.js";
+export { type RunningTraining, runTraining, type TrainingOptions, type TrainingResult } from "./run/run.js";
+export type { CheckpointStatus, RunStatus } from "./run/status.js";
+export type { FailureReport } from "./run/watch.js";
+
+export interface PreflightOptions extends RunOptions {
+  /** The environment that the training would be started in; its `PATH` is where programs are looked for. */
+  env: Record<string, string | undefined>;
+  /** Rules to look at, by code or group (`gpu`, `train/port-busy`); all where empty. */
+  only?: readonly string[];
+  /** Rules to leave out. */
+  ignore?: readonly string[];
+}
+
+/**
+ * Looks at everything that would stop a planned training: checkout, config, weights, data, GPUs, disk, rendezvous.
+ *
+ * @returns the findings, errors first, and what was looked at by a sample only
+ * @throws VistaError `ABORTED`
+ */
+export function preflight(plan: LaunchPlan, options: PreflightOptions): Promise<PreflightReport> {
+  const { env, ...rest } = options;
+  return preflightWith(plan, realSystem(env, options.signal), tools, rest);
+}
+
+/**
+ * What the folder of a run says of its training: losses, rate, checkpoints in order of time, what can be resumed.
+ *
+ * @throws VistaError `NOT_FOUND` or `WRONG_KIND` where `run` is no run folder of train.py, `ABORTED`
+ */
+export function runStatus(run: string, options: Pick<RunOptions, "signal"> = {}): Promise<RunStatus> {
+  return readStatus(run, checkpointTools, options);
+}
+
+/**
+ * Merges the last checkpoint of a run (`merge`), makes the file for inference from it (`to-st`), or both.
+ *
+ * @returns the file that each step made, in order
+ * @throws VistaError `UNSUPPORTED` where the last checkpoint is a single file, and what merging throws
+ */
+export function finishRun(run: string, steps: readonly Step[], options: RunOptions = {}): Promise<string[]> {
+  return finishWith(run, steps, checkpointTools, options);
+}

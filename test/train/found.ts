@@ -5,7 +5,7 @@ import { type LaunchOptions, planLaunch } from "../../src/train/launch/plan.js";
 import { BUILT_IN_RECIPES } from "../../src/train/launch/recipes.js";
 import type { System } from "../../src/train/launch/system.js";
 import { type PreflightOptions, preflight } from "../../src/train/preflight/preflight.js";
-import { tools } from "../../src/train/preflight/tools.js";
+import { tools } from "../../src/train/tools.js";
 import { fakeSystem } from "./checkout.js";
 
 /** A line in the documented form of nvidia-smi (not taken from a real machine), with what is different. */

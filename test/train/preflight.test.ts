@@ -6,7 +6,7 @@ import { beforeEach, expect, test } from "vitest";
 import type { LaunchOptions } from "../../src/train/launch/plan.js";
 import { unknownSelectors } from "../../src/train/preflight/preflight.js";
 import { RULES } from "../../src/train/preflight/rules.js";
-import { checkpointTools } from "../../src/train/preflight/tools.js";
+import { checkpointTools } from "../../src/train/tools.js";
 import { fakeSystem, makeCheckout, temporaryFolder, UNET_KEYS, writeSafetensors } from "./checkout.js";
 import { EIGHT, node, type Preflight, preflightOf } from "./found.js";
 

@@ -3,12 +3,13 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { beforeEach, expect, test } from "vitest";
 import { BUILT_IN_RECIPES } from "../../src/train/launch/recipes.js";
-import { checkpointTools } from "../../src/train/preflight/tools.js";
 import { binMeans, drawChart } from "../../src/train/run/chart.js";
 import { resolveWeights } from "../../src/train/run/checkpoints.js";
 import { finishRun, mergeIfNeeded } from "../../src/train/run/finish.js";
+import { parseLosses } from "../../src/train/run/log.js";
 import { newestRun, recipeOfRun } from "../../src/train/run/runs.js";
-import { parseLosses, readStatus } from "../../src/train/run/status.js";
+import { readStatus } from "../../src/train/run/status.js";
+import { checkpointTools } from "../../src/train/tools.js";
 import { makeCheckout, temporaryFolder } from "./checkout.js";
 
 const ZERO = fileURLToPath(new URL("../../fixtures/zero/vista-phase1", import.meta.url));

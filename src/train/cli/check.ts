@@ -4,7 +4,7 @@ import { type CommandContext, EXIT } from "../../core/cli/program.js";
 import { withProgress } from "../../core/cli/progress.js";
 import { realSystem } from "../launch/system.js";
 import { preflight } from "../preflight/preflight.js";
-import { tools } from "../preflight/tools.js";
+import { tools } from "../tools.js";
 import { addLaunchOptions, findRecipe, type LaunchFlags, makePlan, readRecipes } from "./options.js";
 import { checkSelectors, findingLines, verdict } from "./report.js";
 

@@ -14,11 +14,11 @@ import { quote } from "../launch/shell.js";
 import { slurmFolder, slurmScript, submit } from "../launch/slurm.js";
 import { realSystem, type System } from "../launch/system.js";
 import { type PreflightReport, preflight } from "../preflight/preflight.js";
-import { tools } from "../preflight/tools.js";
 import { resolveWeights, type Weights, weightsFile } from "../run/checkpoints.js";
 import { finishRun, mergeIfNeeded, parseSteps, type Step } from "../run/finish.js";
 import { runTraining, type TrainingResult } from "../run/run.js";
 import { newestRun } from "../run/runs.js";
+import { tools } from "../tools.js";
 import { addLaunchOptions, findRecipe, index, type LaunchFlags, makePlan, readRecipes } from "./options.js";
 import { checkSelectors, failureLines, findingLines, verdict } from "./report.js";
 

@@ -4,9 +4,9 @@ import pc from "picocolors";
 import { formatBytes, formatCount, plural } from "../../core/cli/format.js";
 import { oneLine } from "../../core/errors.js";
 import { quote } from "../launch/shell.js";
-import { tools } from "../preflight/tools.js";
 import { drawChart } from "../run/chart.js";
 import { type CheckpointStatus, type RunStatus, readStatus } from "../run/status.js";
+import { tools } from "../tools.js";
 
 /** Losses of so many last steps are averaged for the current one. */
 const WINDOW = 50;

@@ -1,8 +1,6 @@
 /** Vista's training configs: read, merged and overridden as train.py does with OmegaConf. */
-
-import { parse, parseDocument } from "yaml";
-import { fromSystem, VistaError } from "../../core/errors.js";
-import { readRegular } from "../../core/io/regular.js";
+import { VistaError } from "../../core/errors.js";
+import { parseYaml, readYaml } from "../../core/yaml.js";
 
 export type ConfigTree = { [key: string]: unknown };
 
@@ -12,25 +10,14 @@ export type ConfigTree = { [key: string]: unknown };
  * @throws VistaError `NOT_FOUND` or `FORMAT` with the file
  */
 export async function readConfigs(paths: readonly string[]): Promise<ConfigTree> {
-  let merged: ConfigTree = {};
+  let merged: ConfigTree = emptyTree();
   for (const path of paths) merged = mergeConfigs(merged, await readConfig(path));
   return merged;
 }
 
 async function readConfig(path: string): Promise<ConfigTree> {
-  let text: string;
-  try {
-    text = (await readRegular(path)).toString("utf8");
-  } catch (error) {
-    throw fromSystem(error, path, "read the config");
-  }
   // OmegaConf reads with PyYAML, which knows merge keys (`<<`).
-  const document = parseDocument(text, { merge: true });
-  const problem = document.errors[0];
-  if (problem !== undefined) {
-    throw new VistaError("FORMAT", `not YAML: ${problem.message.split("\n")[0]}`, { path });
-  }
-  const value: unknown = document.toJS();
+  const value = await readYaml(path, "read the config", { merge: true });
   if (!isTree(value)) throw new VistaError("FORMAT", "the config is not a mapping", { path });
   return value;
 }
@@ -39,8 +26,13 @@ export function isTree(value: unknown): value is ConfigTree {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
+/** No key of a file can be one of `Object.prototype`. */
+function emptyTree(): ConfigTree {
+  return Object.create(null) as ConfigTree;
+}
+
 export function mergeConfigs(left: ConfigTree, right: ConfigTree): ConfigTree {
-  const merged: ConfigTree = { ...left };
+  const merged = Object.assign(emptyTree(), left);
   for (const [key, value] of Object.entries(right)) {
     const old = merged[key];
     merged[key] = isTree(old) && isTree(value) ? mergeConfigs(old, value) : value;
@@ -71,7 +63,7 @@ export function applyDotted(tree: ConfigTree, assignments: readonly string[]): C
     const at = assignment.indexOf("=");
     const parts = splitKey(assignment.slice(0, at));
     let value: unknown = readValue(assignment.slice(at + 1));
-    for (const part of parts.reverse()) value = { [part]: value };
+    for (const part of parts.reverse()) value = Object.assign(emptyTree(), { [part]: value });
     if (!assignment.slice(0, at).includes("[")) result = mergeConfigs(result, value as ConfigTree);
   }
   return result;
@@ -79,7 +71,7 @@ export function applyDotted(tree: ConfigTree, assignments: readonly string[]): C
 
 function readValue(text: string): unknown {
   try {
-    return parse(text);
+    return parseYaml(text, "");
   } catch {
     return text;
   }

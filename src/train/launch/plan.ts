@@ -69,11 +69,12 @@ const STATIC_PORT = 29_500;
 const C10D_PORT = 29_400;
 
 /**
- * Puts recipe and options together. Paths in options are relative to `cwd`, paths in recipes to the Vista checkout.
+ * Puts recipe and options together. Nothing is looked at but whether `base` names a file.
  *
+ * @param cwd  what paths in options are relative to; paths in recipes are relative to the Vista checkout
  * @throws VistaError `USAGE` where options contradict one another
  */
-export function planLaunch(recipe: Recipe, options: LaunchOptions, cwd: string): LaunchPlan {
+export function planLaunch(recipe: Recipe, options: LaunchOptions, cwd = "."): LaunchPlan {
   const vista = resolve(cwd, options.vista);
   const inCwd = (path: string) => resolve(cwd, path);
   const nodes = options.nodes ?? recipe.nodes;

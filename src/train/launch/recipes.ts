@@ -2,10 +2,9 @@
  * Vista's documented trainings as data: the commands of its docs/TRAINING.md, one row each. Users add rows of their own
  * in `vista-train.yaml`; nothing else in this package knows a recipe by name.
  */
-
-import { parseDocument } from "yaml";
-import { fromSystem, VistaError } from "../../core/errors.js";
-import { readRegular } from "../../core/io/regular.js";
+import { VistaError } from "../../core/errors.js";
+import { readYaml } from "../../core/yaml.js";
+import { hasControlCharacters } from "./names.js";
 
 /** What goes into the sbatch script beside the number of nodes and GPUs. */
 export interface SlurmSettings {
@@ -105,7 +104,7 @@ export const BUILT_IN_RECIPES: readonly Recipe[] = [
 ];
 
 /** Names that the command line takes for something else. */
-const RESERVED = new Set(["run", "check", "next", "finish", "status", "recipes", "help", SVD]);
+const RESERVED = new Set(["run", "check", "next", "finish", "status", "prune", "recipes", "help", SVD]);
 
 const KEYS = new Set([
   "extends",
@@ -132,21 +131,10 @@ const SLURM_KEYS = new Set(["partition", "time", "account", "sbatch"]);
  *
  * @throws VistaError `NOT_FOUND`, `FORMAT` with the recipe and the key that is wrong
  */
-export async function loadRecipes(path: string | undefined): Promise<Map<string, Recipe>> {
+export async function loadRecipes(path?: string): Promise<Map<string, Recipe>> {
   const recipes = new Map(BUILT_IN_RECIPES.map((recipe) => [recipe.name, recipe]));
   if (path === undefined) return recipes;
-  let text: string;
-  try {
-    text = (await readRegular(path)).toString("utf8");
-  } catch (error) {
-    throw fromSystem(error, path, "read the recipes");
-  }
-  const document = parseDocument(text);
-  const problem = document.errors[0];
-  if (problem !== undefined) {
-    throw new VistaError("FORMAT", `not YAML: ${problem.message.split("\n")[0]}`, { path });
-  }
-  const root: unknown = document.toJS() ?? {};
+  const root = (await readYaml(path, "read the recipes")) ?? {};
   if (!isRecord(root)) throw new VistaError("FORMAT", "must be a mapping with the key `recipes`", { path });
   onlyKnown(root, new Set(["recipes"]), path, "the file");
   const rows = root.recipes ?? {};
@@ -188,9 +176,9 @@ function parseRecipe(name: string, row: unknown, known: Map<string, Recipe>, pat
   const text = (key: string, from: Record<string, unknown> = row): string | undefined => {
     const value = from[key];
     if (value === undefined) return undefined;
-    if (typeof value === "string" && value !== "") return value;
     if (typeof value === "number") return String(value);
-    return fail(key, "a text");
+    if (typeof value !== "string" || value === "") return fail(key, "a text");
+    return hasControlCharacters(value) ? fail(key, "without line breaks and control characters") : value;
   };
   const count = (key: string): number | undefined => {
     const value = row[key];
@@ -205,6 +193,9 @@ function parseRecipe(name: string, row: unknown, known: Map<string, Recipe>, pat
     const items = Array.isArray(value) ? value : [value];
     if (items.some((item) => typeof item !== "string" && typeof item !== "number"))
       fail(key, "a list of texts");
+    if (items.some((item) => hasControlCharacters(String(item)))) {
+      fail(key, "without line breaks and control characters");
+    }
     return items.map(String);
   };
   const map = (
@@ -219,7 +210,8 @@ function parseRecipe(name: string, row: unknown, known: Map<string, Recipe>, pat
       if (!name.test(k)) return fail(`${key}: ${k}`, "a name without blanks and signs");
       if (typeof v === "object" && v !== null) return fail(`${key}: ${k}`, "a text");
       const written = v === null ? "" : String(v);
-      return /[\n\r\0]/.test(written) ? fail(`${key}: ${k}`, "on one line") : [k, written];
+      if (hasControlCharacters(written)) fail(`${key}: ${k}`, "without line breaks and control characters");
+      return [k, written];
     });
     return Object.fromEntries(texts);
   };

@@ -12,12 +12,19 @@ export interface CheckpointTools {
    * is read.
    */
   listKeys(path: string): Promise<string[]>;
-  /** Throws unless every file of a DeepSpeed checkpoint folder is there and in order. */
-  checkFolder(path: string): Promise<void>;
+  /** What a DeepSpeed checkpoint folder says of itself; throws unless every file of it is there and in order. */
+  readFolder(path: string, options?: Pick<RunOptions, "signal">): Promise<FolderFacts>;
   /** Merges a DeepSpeed checkpoint folder into a torch file, replacing an older one. */
   merge(folder: string, output: string, options: RunOptions): Promise<void>;
   /** Makes a safetensors file for inference from a DeepSpeed checkpoint folder, replacing an older one. */
   toSafetensors(folder: string, output: string, options: RunOptions): Promise<void>;
+}
+
+export interface FolderFacts {
+  /** Number of GPUs that saved it, a shard each. */
+  ranks: number;
+  /** Optimizer steps before it was saved; undefined where it does not say. */
+  steps: number | undefined;
 }
 
 /** One checkpoint of a run: a folder (DeepSpeed) or a file (other strategies). */
@@ -46,8 +53,11 @@ export async function listCheckpoints(run: string): Promise<Checkpoint[]> {
   for (const entry of entries) {
     if (entry.name.endsWith(".ckpt")) found.push(await measure(join(folder, entry.name)));
   }
-  return found.sort((a, b) => a.modified.getTime() - b.modified.getTime() || a.name.localeCompare(b.name));
+  return found.sort((a, b) => a.modified.getTime() - b.modified.getTime() || byName.compare(a.name, b.name));
 }
+
+/** `epoch=9` before `epoch=10`, and `last` after both. */
+const byName = new Intl.Collator("en", { numeric: true });
 
 async function measure(path: string): Promise<Checkpoint> {
   const own = await stat(path).catch((error) => {

@@ -1,39 +1,49 @@
 /** What a run folder says of its training: the CSV log, the checkpoints, and what can be gone on with. */
-
-import { readdir, stat } from "node:fs/promises";
-import { join } from "node:path";
-import { fromSystem, isVistaError, oneLine, VistaError } from "../../core/errors.js";
-import { readRegular } from "../../core/io/regular.js";
+import { stat } from "node:fs/promises";
+import { fromSystem, isVistaError, throwIfAborted, VistaError } from "../../core/errors.js";
+import type { RunOptions } from "../../core/progress.js";
+import { BUILT_IN_RECIPES, type Recipe } from "../launch/recipes.js";
 import { type Checkpoint, type CheckpointTools, lastCheckpoint, listCheckpoints } from "./checkpoints.js";
-
-/** One row of the log that has a loss. */
-export interface LossPoint {
-  epoch: number | undefined;
-  step: number;
-  loss: number;
-}
+import { type LossPoint, readLog } from "./log.js";
+import { measureRate, type TrainingRate } from "./rate.js";
+import { recipeOfRun } from "./runs.js";
 
 export interface CheckpointStatus {
   name: string;
   path: string;
+  /** Of all files in it. */
   bytes: number;
+  /** Time of its newest file, ISO 8601 in UTC. */
   modified: string;
   /** False: files are missing, cut off or contradict one another. Undefined: a single file, which is not looked into. */
   whole: boolean | undefined;
   /** Why it is not whole. */
   problem?: string;
+  /** Number of GPUs that saved it, a shard each; undefined where it is not whole or a single file. */
+  ranks: number | undefined;
+  /** Optimizer steps before it was saved, as DeepSpeed counts them; undefined where it does not say. */
+  steps: number | undefined;
 }
 
 export interface RunStatus {
   run: string;
+  /** Name of the recipe that made it; undefined where neither its name nor its saved config tells. */
+  recipe: string | undefined;
+  /** Optimizer steps that the documentation trains this recipe for; undefined where it names no number. */
+  iterations: number | undefined;
   /** Number of the last epoch in the log, counted from 0 as Lightning does. */
   epoch: number | undefined;
-  /** Last step in the log. */
+  /** Last step in the log, counted from 0. */
   step: number | undefined;
+  /** How fast the last start was; undefined where its files do not tell. */
+  rate: TrainingRate | undefined;
+  /** Seconds to {@link iterations} at this rate, 0 where they are reached; undefined where one of the two is not known. */
+  secondsLeft: number | undefined;
   /** Why there can be no loss: the log has rows, and no column for it. */
   logNote: string | undefined;
   /** Of each logged step, in order; of a step that was trained twice (after a resume) the later one. */
   losses: LossPoint[];
+  /** In order of time, oldest first. */
   checkpoints: CheckpointStatus[];
   /** What to give `--resume`; undefined where nothing can be resumed. */
   resume: string | undefined;
@@ -41,12 +51,23 @@ export interface RunStatus {
   resumeNote: string | undefined;
 }
 
+export interface StatusOptions extends Pick<RunOptions, "signal"> {
+  /** Recipes that the run may come from; default: the documented ones. */
+  recipes?: Iterable<Recipe>;
+  /** Vista checkout with the configs of the recipes; default: the current folder. */
+  vista?: string;
+}
+
 /**
  * Reads a run folder of train.py.
  *
- * @throws VistaError `NOT_FOUND` or `WRONG_KIND` where `run` is no run folder
+ * @throws VistaError `NOT_FOUND` or `WRONG_KIND` where `run` is no run folder, `ABORTED`
  */
-export async function readStatus(run: string, tools: CheckpointTools): Promise<RunStatus> {
+export async function readStatus(
+  run: string,
+  tools: CheckpointTools,
+  options: StatusOptions = {},
+): Promise<RunStatus> {
   const own = await stat(run).catch((error) => {
     throw fromSystem(error, run, "open the run folder");
   });
@@ -59,13 +80,29 @@ export async function readStatus(run: string, tools: CheckpointTools): Promise<R
     });
   }
   const checkpoints: CheckpointStatus[] = [];
-  for (const checkpoint of found) checkpoints.push(await look(checkpoint, tools));
+  for (const checkpoint of found) {
+    throwIfAborted(options.signal);
+    checkpoints.push(await lookAt(checkpoint, tools, options));
+  }
   const losses = log?.losses ?? [];
   const last = losses.at(-1);
+  const recipe = await recipeOfRun(run, options.recipes ?? BUILT_IN_RECIPES, options.vista ?? ".");
+  const rate = await measureRate(run, log?.session, checkpoints);
+  const done = Math.max(
+    last === undefined ? 0 : last.step + 1,
+    ...checkpoints.map(({ steps }) => steps ?? 0),
+  );
   return {
     run,
+    recipe: recipe?.name,
+    iterations: recipe?.iterations,
     epoch: last?.epoch,
     step: last?.step,
+    rate,
+    secondsLeft:
+      rate === undefined || recipe?.iterations === undefined
+        ? undefined
+        : Math.max(0, recipe.iterations - done) / rate.stepsPerSecond,
     losses,
     logNote: losses.length === 0 ? log?.note : undefined,
     checkpoints,
@@ -73,26 +110,29 @@ export async function readStatus(run: string, tools: CheckpointTools): Promise<R
   };
 }
 
-async function look(checkpoint: Checkpoint, tools: CheckpointTools): Promise<CheckpointStatus> {
+/** Opens what a checkpoint has: a folder's shards by their pickles, of a file only its size. */
+export async function lookAt(
+  checkpoint: Checkpoint,
+  tools: CheckpointTools,
+  options: Pick<RunOptions, "signal"> = {},
+): Promise<CheckpointStatus> {
+  const { name, path, bytes, modified, kind } = checkpoint;
   const status: CheckpointStatus = {
-    name: checkpoint.name,
-    path: checkpoint.path,
-    bytes: checkpoint.bytes,
-    modified: checkpoint.modified.toISOString(),
+    name,
+    path,
+    bytes,
+    modified: modified.toISOString(),
     whole: undefined,
+    ranks: undefined,
+    steps: undefined,
   };
-  if (checkpoint.kind === "file") {
-    return checkpoint.bytes > 0 ? status : { ...status, whole: false, problem: "the file is empty" };
-  }
+  if (kind === "file") return bytes > 0 ? status : { ...status, whole: false, problem: "the file is empty" };
   try {
-    await tools.checkFolder(checkpoint.path);
-    status.whole = true;
+    return { ...status, whole: true, ...(await tools.readFolder(path, options)) };
   } catch (error) {
-    if (!isVistaError(error)) throw error;
-    status.whole = false;
-    status.problem = error.message;
+    if (!isVistaError(error) || error.code === "ABORTED") throw error;
+    return { ...status, whole: false, problem: error.message };
   }
-  return status;
 }
 
 async function resumable(
@@ -113,66 +153,4 @@ async function resumable(
         resume: other.path,
         resumeNote: `${reason}; ${other.name} ${other.kind === "file" ? "may be" : "is"}, and goes on in a new run folder`,
       };
-}
-
-/**
- * The losses of all logs of a run, `testtube/version_N/metrics.csv`, oldest version first (each start makes one);
- * undefined where there is none.
- */
-async function readLog(run: string): Promise<{ losses: LossPoint[]; note: string | undefined } | undefined> {
-  const folder = join(run, "testtube");
-  const versions = (await readdir(folder).catch(() => []))
-    .map((name) => /^version_(\d+)$/.exec(name))
-    .filter((match) => match !== null)
-    .sort((a, b) => Number(a[1]) - Number(b[1]));
-  const bySteps = new Map<number, LossPoint>();
-  let logs = 0;
-  let note: string | undefined;
-  for (const [name] of versions) {
-    const text = await readRegular(join(folder, name, "metrics.csv")).then(String, () => undefined);
-    if (text === undefined) continue;
-    logs++;
-    const [header, row] = text.split(/\r?\n/);
-    if (row && !header!.split(",").some((column) => LOSS_COLUMNS.includes(column))) {
-      note = `no loss among the columns of ${join("testtube", name, "metrics.csv")}: ${oneLine(header!).slice(0, 200)}`;
-    }
-    for (const point of parseLosses(text)) bySteps.set(point.step, point);
-  }
-  if (logs === 0) return undefined;
-  return { losses: [...bySteps.values()].sort((a, b) => a.step - b.step), note };
-}
-
-/** Names of the loss, the best first. */
-const LOSS_COLUMNS = ["loss_step", "train/loss_step", "loss", "train/loss"];
-
-/**
- * The losses in a log of Lightning's CSVLogger: `loss_step`, or `loss` where there is no such column. Its fields are
- * numbers or empty and its column names have no commas, so nothing is ever quoted. A last line without an end (the
- * process was killed) counts only if it is complete.
- */
-export function parseLosses(csv: string): LossPoint[] {
-  const lines = csv.split(/\r?\n/);
-  const header = lines[0]?.split(",") ?? [];
-  const column = (...names: string[]) =>
-    names.map((name) => header.indexOf(name)).find((at) => at !== -1) ?? -1;
-  const [lossAt, stepAt, epochAt] = [column(...LOSS_COLUMNS), column("step"), column("epoch")];
-  const points: LossPoint[] = [];
-  if (lossAt === -1 || stepAt === -1) return points;
-  for (const line of lines.slice(1)) {
-    const fields = line.split(",");
-    if (fields.length !== header.length) continue;
-    const [loss, step] = [number(fields[lossAt]), number(fields[stepAt])];
-    if (loss === undefined || step === undefined) continue;
-    points.push({ step, loss, epoch: number(epochAt === -1 ? undefined : fields[epochAt]) });
-  }
-  return points;
-}
-
-/** Python writes `nan` and `inf`; an empty field is no number. */
-function number(text: string | undefined): number | undefined {
-  if (text === undefined || text === "") return undefined;
-  if (/^-?nan$/i.test(text)) return Number.NaN;
-  if (/^[+-]?inf(inity)?$/i.test(text)) return text.startsWith("-") ? -Infinity : Infinity;
-  const value = Number(text);
-  return Number.isNaN(value) ? undefined : value;
 }

@@ -72,7 +72,7 @@ async function nearestExisting(path: string): Promise<string> {
 /** A checkpoint that was being written when the time was up would stop all processes, minutes after the start. */
 async function checkWhole(path: string, checkpoints: CheckpointTools): Promise<TrainFinding[]> {
   try {
-    await checkpoints.checkFolder(path);
+    await checkpoints.readFolder(path);
     return [];
   } catch (error) {
     if (!isVistaError(error)) throw error;

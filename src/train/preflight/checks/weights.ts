@@ -23,7 +23,7 @@ export async function checkWeights(context: CheckContext): Promise<TrainFinding[
   if (weights.kind === "shards") {
     // Merging checks every record; here only what can be seen at once.
     if (weights.fresh) return checkFile(context, weights.output);
-    return checkpoints.checkFolder(weights.checkpoint).then(
+    return checkpoints.readFolder(weights.checkpoint).then(
       () => [],
       (error: unknown) => [asFinding("finetuneDamaged", error)],
     );

@@ -1,17 +1,17 @@
 /** The parts of this package that the launcher uses of checkpoints and data. */
 
-import { openSafetensors } from "../../checkpoint/safetensors/read.js";
-import { writeSafetensors } from "../../checkpoint/safetensors/write.js";
-import { asDict } from "../../checkpoint/torch/objects.js";
-import { tensorsOf } from "../../checkpoint/torch/open.js";
-import { readTorchFile } from "../../checkpoint/torch/read.js";
-import { writeTorchFile } from "../../checkpoint/torch/write.js";
-import { applyVistaSteps } from "../../checkpoint/vista/steps.js";
-import { openZeroCheckpoint } from "../../checkpoint/zero/open.js";
-import { VistaError } from "../../core/errors.js";
-import type { CheckpointTools } from "../run/checkpoints.js";
-import type { Tools } from "./preflight.js";
-import { quickCheck } from "./quick-data.js";
+import { openSafetensors } from "../checkpoint/safetensors/read.js";
+import { writeSafetensors } from "../checkpoint/safetensors/write.js";
+import { asDict } from "../checkpoint/torch/objects.js";
+import { tensorsOf } from "../checkpoint/torch/open.js";
+import { readTorchFile } from "../checkpoint/torch/read.js";
+import { writeTorchFile } from "../checkpoint/torch/write.js";
+import { applyVistaSteps } from "../checkpoint/vista/steps.js";
+import { openZeroCheckpoint } from "../checkpoint/zero/open.js";
+import { VistaError } from "../core/errors.js";
+import type { Tools } from "./preflight/preflight.js";
+import { quickCheck } from "./preflight/quick-data.js";
+import type { CheckpointTools } from "./run/checkpoints.js";
 
 export const checkpointTools: CheckpointTools = {
   async listKeys(path) {
@@ -38,9 +38,10 @@ export const checkpointTools: CheckpointTools = {
     }
   },
 
-  async checkFolder(path) {
-    const { state } = await openZeroCheckpoint(path);
+  async readFolder(path, options = {}) {
+    const { state, info } = await openZeroCheckpoint(path, options);
     await state.close();
+    return { ranks: info.ranks, steps: info.globalSteps };
   },
 
   async merge(folder, output, options) {
