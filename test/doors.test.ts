@@ -55,12 +55,17 @@ it("the door `vista-ckpt/data` has these names", () => {
 it("the door `vista-ckpt/train` has these names", () => {
   expect(Object.keys(train).sort()).toMatchInlineSnapshot(`
     [
+      "BUILT_IN_RECIPES",
       "ERROR_CODES",
       "VistaError",
+      "finishRun",
       "isVistaError",
       "launchCommand",
       "loadRecipes",
       "planLaunch",
+      "preflight",
+      "runStatus",
+      "runTraining",
       "slurmScript",
       "toScript",
     ]

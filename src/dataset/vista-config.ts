@@ -25,9 +25,6 @@ export const SUBSETS: Readonly<Record<string, { data: string; annotations: strin
   YouTube: { data: "data/YouTube", annotations: "annos/YouTube.json" },
 };
 
-/** Bytes; Vista's own have 7,000. */
-const MAX_CONFIG = 4_000_000;
-
 /** Frames in each record of nuScenes.json. */
 const NUSCENES_FRAMES = 25;
 
