@@ -6,7 +6,7 @@ import { formatBytes, formatCount, plural } from "../../core/cli/format.js";
 import { printLines } from "../../core/cli/print.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import { runWithProgress } from "../../core/cli/progress.js";
-import { VistaError } from "../../core/errors.js";
+import { isVistaError, VistaError } from "../../core/errors.js";
 import { writeWhole } from "../../core/io/output.js";
 import { buildIndex, readIndex } from "../frame-index/build.js";
 import { type DatasetIndex, encodeIndex } from "../frame-index/format.js";
@@ -30,7 +30,7 @@ export async function runIndex(
       );
     }
     const path = options.output ?? join(root, DEFAULT_NAME);
-    const previous = existsSync(path) ? await readIndex(path) : undefined;
+    const { previous, replaced } = await earlierIndex(path);
     const { index, read, reused } = await buildIndex(root, {
       ...run,
       located,
@@ -38,9 +38,23 @@ export async function runIndex(
     });
     const bytes = encodeIndex(index);
     await writeWhole(path, bytes, { force: true });
-    return { path, bytes: bytes.byteLength, read, reused, index };
+    return { path, bytes: bytes.byteLength, read, reused, replaced, index };
   });
   print(options, outcome);
+}
+
+/** Why an index is made anew: it holds nothing that could not be listed again. */
+const REPLACED: ReadonlySet<string> = new Set(["CHECKSUM", "INCONSISTENT", "UNSUPPORTED"]);
+
+/** The index that is there already, or why it is replaced. A file that is none of ours is left alone: this throws. */
+async function earlierIndex(path: string): Promise<{ previous?: DatasetIndex; replaced?: string }> {
+  if (!existsSync(path)) return {};
+  try {
+    return { previous: await readIndex(path) };
+  } catch (error) {
+    if (!isVistaError(error) || !REPLACED.has(error.code)) throw error;
+    return { replaced: error.message };
+  }
 }
 
 interface Outcome {
@@ -48,10 +62,12 @@ interface Outcome {
   bytes: number;
   read: number;
   reused: number;
+  /** Why the index that was there was not used. */
+  replaced: string | undefined;
   index: DatasetIndex;
 }
 
-function print(options: IndexCommandOptions, { path, bytes, read, reused, index }: Outcome): void {
+function print(options: IndexCommandOptions, { path, bytes, read, reused, replaced, index }: Outcome): void {
   const folders = index.opendv?.folders;
   const frames = folders?.reduce((sum, { scan }) => sum + countFrames(scan.runs), 0) ?? 0;
   const chains = index.nuscenes?.chains;
@@ -62,6 +78,7 @@ function print(options: IndexCommandOptions, { path, bytes, read, reused, index 
       bytes,
       read,
       reused,
+      ...(replaced === undefined ? {} : { replaced }),
       ...(folders === undefined ? {} : { opendv: { folders: folders.length, frames } }),
       ...(chains === undefined ? {} : { nuscenes: { chains: chains.length, images } }),
     };
@@ -77,6 +94,7 @@ function print(options: IndexCommandOptions, { path, bytes, read, reused, index 
       `nuScenes ${index.nuscenes!.version}: ${plural(chains.length, "CAM_FRONT chain")}, ${plural(images, "image")}`,
     );
   }
+  if (replaced !== undefined) lines.push(`The index that was there was not used: ${replaced}`);
   lines.push(
     `${path}: ${formatBytes(bytes)}; ${formatCount(read)} read, ${formatCount(reused)} unchanged since the last index`,
   );

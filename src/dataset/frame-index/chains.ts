@@ -3,12 +3,12 @@
 import { join } from "node:path";
 import { fromSystem, VistaError } from "../../core/errors.js";
 import { readRegularSync } from "../../core/io/regular.js";
+import { INCOMPLETE, parseValue, skipValue } from "../../core/json/scan.js";
 import { type RowSink, readRows } from "../json/rows.js";
 import type { IndexedChain } from "./format.js";
 
 const CHANNEL = "/CAM_FRONT/";
-/** A row is a flat object: no brace inside, in any set that the devkit wrote. */
-const ROW = /\{[^{}]*\}/y;
+const BACKSLASH = 0x5c;
 
 interface FrontRow {
   token: string;
@@ -64,27 +64,14 @@ function readFrontRows(folder: string, onBytes?: (bytes: number) => void): Map<s
     }
   };
   const path = join(folder, "sample_data.json");
-  let text = "";
-  let base = -1;
-  let textEnd = -1;
   const sink: RowSink = {
-    fast(bytes, at, end, offset) {
-      if (offset - at !== base || end !== textEnd) {
-        text = Buffer.from(bytes.buffer, bytes.byteOffset, end).toString("latin1");
-        base = offset - at;
-        textEnd = end;
-      }
-      ROW.lastIndex = at;
-      const match = ROW.exec(text);
-      if (match === null) return -1;
-      if (match[0].includes(CHANNEL)) {
-        try {
-          take(JSON.parse(Buffer.from(match[0], "latin1").toString("utf8")));
-        } catch {
-          return -1; // the slow way says at which byte it is no JSON
-        }
-      }
-      return ROW.lastIndex;
+    fast(bytes, at, end) {
+      const after = skipValue(bytes, at, end);
+      if (after === INCOMPLETE) return -1;
+      // An escape may hide the channel: only the value itself says.
+      const row = Buffer.from(bytes.buffer, bytes.byteOffset + at, after - at);
+      if (row.includes(CHANNEL) || row.includes(BACKSLASH)) take(parseValue(bytes, at, after));
+      return after;
     },
     value: take,
   };
@@ -132,7 +119,7 @@ function table(folder: string, name: string): Record<string, unknown>[] {
   try {
     const rows: unknown = JSON.parse(readRegularSync(path).toString("utf8"));
     if (!Array.isArray(rows)) throw new VistaError("FORMAT", "is not a list of rows", { path });
-    return rows as Record<string, unknown>[];
+    return rows.filter((row): row is Record<string, unknown> => typeof row === "object" && row !== null);
   } catch (error) {
     if (error instanceof SyntaxError) {
       throw new VistaError("FORMAT", `is not JSON: ${error.message}`, { path, cause: error });

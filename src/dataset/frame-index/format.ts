@@ -1,16 +1,19 @@
 /**
  * The index file: what folders hold, in a few bytes each, so that it need not be listed again. MessagePack; every field
- * is described in `docs/index-format.md`, and this file is the only one that knows the order of the fields.
+ * is described in `docs/index-format.md`. This file writes the fields and `fields.ts` reads them; no other knows their order.
  */
+import { createHash } from "node:crypto";
 import { decode, encode } from "@msgpack/msgpack";
-import { VistaError } from "../../core/errors.js";
+import { isVistaError, VistaError } from "../../core/errors.js";
 import type { FolderScan } from "../opendv/folder-listing.js";
 import type { Split } from "../opendv/meta.js";
 import type { FrameLayout } from "../opendv/names.js";
 import type { Runs } from "../opendv/runs.js";
+import { decodeContent, isMap, SPLITS } from "./fields.js";
+import { checkMsgpackBounds } from "./msgpack-bounds.js";
 
 export const INDEX_FORMAT = "vista-data-index";
-export const INDEX_VERSION = 1;
+export const INDEX_VERSION = 2;
 
 /** When and as what the system last saw a file or folder change: seconds and nanoseconds of mtime and ctime, inode. */
 export type Stamp = readonly [
@@ -58,8 +61,6 @@ export interface DatasetIndex {
   };
 }
 
-const SPLITS: readonly (Split | undefined)[] = [undefined, "train", "val"];
-
 export function encodeIndex(index: DatasetIndex): Uint8Array {
   const layouts: FrameLayout[] = [];
   const layoutNumbers = new Map<string, number>();
@@ -86,9 +87,7 @@ export function encodeIndex(index: DatasetIndex): Uint8Array {
     scan.strayCount,
     scan.folders,
   ]);
-  return encode({
-    format: INDEX_FORMAT,
-    version: INDEX_VERSION,
+  const content = encode({
     ...(index.opendv === undefined
       ? {}
       : {
@@ -102,94 +101,70 @@ export function encodeIndex(index: DatasetIndex): Uint8Array {
       ? {}
       : { nuscenes: { ...index.nuscenes, chains: index.nuscenes.chains.map(encodeChain) } }),
   });
+  return encode({ format: INDEX_FORMAT, version: INDEX_VERSION, digest: digestOf(content), content });
 }
 
-/** @throws VistaError `FORMAT`, `UNSUPPORTED` */
+/**
+ * @throws VistaError `FORMAT` where this is no index file of this program at all, `UNSUPPORTED` for another version,
+ *   `CHECKSUM` where the content is not what was written, `INCONSISTENT` where a field is out of its bounds
+ */
 export function decodeIndex(bytes: Uint8Array, path: string): DatasetIndex {
-  let file: RawIndex;
-  try {
-    file = decode(bytes) as RawIndex;
-  } catch (error) {
-    throw new VistaError("FORMAT", "is not an index file: it is no MessagePack", { path, cause: error });
-  }
-  if (typeof file !== "object" || file === null || file.format !== INDEX_FORMAT) {
+  const hint = "Remove it and run `vista-data index` again.";
+  const file = unpack(bytes, "is not an index file: it is no MessagePack", { path });
+  if (!isMap(file) || file.format !== INDEX_FORMAT) {
     throw new VistaError("FORMAT", "is not an index file of vista-data", { path });
   }
-  if (file.version !== INDEX_VERSION) {
-    throw new VistaError("UNSUPPORTED", `is an index of version ${file.version}; this program reads 1`, {
+  const { version, digest, content } = file;
+  if (version !== INDEX_VERSION) {
+    const named = typeof version === "number" ? version : "an unknown number";
+    throw new VistaError(
+      "UNSUPPORTED",
+      `is an index of version ${named}; this program reads ${INDEX_VERSION}`,
+      {
+        path,
+        hint,
+      },
+    );
+  }
+  if (!(content instanceof Uint8Array) || !(digest instanceof Uint8Array)) {
+    throw new VistaError("CHECKSUM", "is a damaged index file: it has no content or no digest", {
       path,
-      hint: "Remove it and run `vista-data index` again.",
+      hint,
+    });
+  }
+  if (!digestOf(content).equals(digest)) {
+    throw new VistaError("CHECKSUM", "is a damaged index file: its content does not match its digest", {
+      path,
+      hint,
     });
   }
   try {
-    return decodeParts(file);
+    return decodeContent(unpack(content, "its content is no MessagePack", {}));
   } catch (error) {
-    throw new VistaError("FORMAT", "is a damaged index file", {
+    if (!isVistaError(error)) throw error;
+    throw new VistaError("INCONSISTENT", `is not an index that vista-data wrote: ${error.message}`, {
       path,
-      hint: "Remove it and run `vista-data index` again.",
+      hint,
       cause: error,
     });
   }
 }
 
-interface RawIndex {
-  format: string;
-  version: number;
-  opendv?: { root: string; layouts: [string, number, string][]; folders: RawFolder[] };
-  nuscenes?: { root: string; version: string; stamp?: Stamp; chains: RawChain[] };
+/** SHA-256: one flipped bit in an index would otherwise be taken for frames that are not there. */
+function digestOf(content: Uint8Array): Buffer {
+  return createHash("sha256").update(content).digest();
 }
-type RawFolder = [
-  path: string,
-  split: number,
-  youtuber: string | null,
-  videoId: string,
-  stamp: Stamp | null,
-  layout: number,
-  runs: number[],
-  odd: [layout: number, duplicates: number[], others: number[]][],
-  strays: string[],
-  strayCount: number,
-  folders: string[],
-];
 
-function decodeParts(file: RawIndex): DatasetIndex {
-  const index: DatasetIndex = {};
-  if (file.opendv !== undefined) {
-    const layouts = file.opendv.layouts.map(([prefix, width, extension]) => ({ prefix, width, extension }));
-    const layoutOf = (number: number) => {
-      const layout = layouts[number];
-      if (layout === undefined) throw new Error(`layout ${number} of ${layouts.length}`);
-      return layout;
-    };
-    const folders = file.opendv.folders.map((raw): IndexedFolder => {
-      const [path, split, youtuber, videoId, stamp, layout, runs, odd, strays, strayCount, subfolders] = raw;
-      const theSplit = SPLITS[split];
-      return {
-        path,
-        ...(theSplit === undefined ? {} : { split: theSplit }),
-        ...(youtuber === null ? {} : { youtuber }),
-        videoId,
-        ...(stamp === null ? {} : { stamp }),
-        scan: {
-          ...(layout < 0 ? {} : { layout: layoutOf(layout) }),
-          runs: fromDeltas(runs),
-          odd: odd.map(([number, duplicates, others]) => ({
-            layout: layoutOf(number),
-            duplicates: fromDeltas(duplicates),
-            others: fromDeltas(others),
-          })),
-          strays,
-          strayCount,
-          folders: subfolders,
-        },
-      };
-    });
-    index.opendv = { root: file.opendv.root, folders };
+/** Levels that a file of ours has at most: content, `opendv`, `folders`, a folder, `odd`, one of these, its runs. */
+const MAX_DEPTH = 8;
+
+function unpack(bytes: Uint8Array, what: string, where: { path?: string }): unknown {
+  try {
+    checkMsgpackBounds(bytes, MAX_DEPTH);
+    return decode(bytes);
+  } catch (error) {
+    throw new VistaError("FORMAT", what, { ...where, cause: error });
   }
-  if (file.nuscenes !== undefined) {
-    index.nuscenes = { ...file.nuscenes, chains: file.nuscenes.chains.map(decodeChain) };
-  }
-  return index;
 }
 
 /** `[0, 99, 105, 200]` → `[0, 99, 6, 95]`: small numbers take fewer bytes. */
@@ -197,27 +172,10 @@ function toDeltas(numbers: Runs): number[] {
   return numbers.map((value, i) => (i === 0 ? value : value - numbers[i - 1]!));
 }
 
-function fromDeltas(deltas: readonly number[]): number[] {
-  let sum = 0;
-  return deltas.map((delta) => {
-    sum += delta;
-    return sum;
-  });
-}
-
 /** `samples/CAM_FRONT/<log>__CAM_FRONT__<µs>.jpg`, the form of nearly all names, is kept as log and time. */
-type RawChain = [
-  scene: string,
-  token: string,
-  log: string,
-  times: number[],
-  keyFrames: Uint8Array,
-  names: string[],
-];
-
 const CHAIN_NAME = /^(samples|sweeps)\/CAM_FRONT\/(.+)__CAM_FRONT__([0-9]{16})\.jpg$/;
 
-function encodeChain({ scene, sceneToken, files, keyFrames }: IndexedChain): RawChain {
+function encodeChain({ scene, sceneToken, files, keyFrames }: IndexedChain): unknown[] {
   const bits = new Uint8Array(Math.ceil(files.length / 8));
   keyFrames.forEach((key, i) => {
     if (key) bits[i >> 3]! |= 1 << (i & 7);
@@ -229,16 +187,4 @@ function encodeChain({ scene, sceneToken, files, keyFrames }: IndexedChain): Raw
   );
   if (!usual || log === undefined) return [scene, sceneToken, "", [], bits, files];
   return [scene, sceneToken, log, toDeltas(parts.map((part) => Number(part![3]))), bits, []];
-}
-
-function decodeChain([scene, sceneToken, log, times, bits, names]: RawChain): IndexedChain {
-  const count = Math.max(times.length, names.length);
-  const keyFrames = Array.from({ length: count }, (_, i) => (bits[i >> 3]! & (1 << (i & 7))) !== 0);
-  const files =
-    names.length > 0
-      ? names
-      : fromDeltas(times).map(
-          (time, i) => `${keyFrames[i] ? "samples" : "sweeps"}/CAM_FRONT/${log}__CAM_FRONT__${time}.jpg`,
-        );
-  return { scene, sceneToken, files, keyFrames };
 }

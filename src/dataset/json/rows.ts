@@ -4,7 +4,7 @@
  */
 import { closeSync, readSync } from "node:fs";
 import { openRegularSync } from "../../core/io/regular.js";
-import { INCOMPLETE, JsonSyntaxError, parseValue, skipSpace, skipValue } from "./validate.js";
+import { INCOMPLETE, JsonSyntaxError, parseValue, skipSpace, skipValue } from "../../core/json/scan.js";
 
 const CHUNK = 512 << 10;
 const REPORT_EVERY = 8 << 20;

@@ -4,8 +4,8 @@
  */
 import { closeSync, fstatSync, readSync } from "node:fs";
 import { openRegularSync } from "../../core/io/regular.js";
+import { INCOMPLETE, JsonSyntaxError, parseValue, skipValue } from "../../core/json/scan.js";
 import { mix } from "../sample.js";
-import { INCOMPLETE, JsonSyntaxError, parseValue, skipValue } from "./validate.js";
 
 /** Bytes that are read at one place: some rows of an annotation file. */
 const WINDOW = 64 << 10;

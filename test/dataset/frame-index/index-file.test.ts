@@ -1,6 +1,8 @@
 /** The index file and what is made from it. */
+import { createHash } from "node:crypto";
 import { readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { encode } from "@msgpack/msgpack";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { makeNuScenes } from "../../../bench/make-nuscenes.mjs";
@@ -48,7 +50,7 @@ const stamp = fc.tuple(fc.nat(), fc.nat(), fc.nat(), fc.nat(), fc.maxSafeNat(), 
 test("an index comes back as it was written", () => {
   const folder = fc.record(
     {
-      path: text,
+      path: text.map((name) => `full_images/${name.replaceAll("/", "_").replaceAll("..", "_")}`),
       split: fc.constantFrom("train" as const, "val" as const),
       youtuber: text,
       videoId: text,
@@ -77,6 +79,8 @@ test("an index comes back as it was written", () => {
     });
   fc.assert(
     fc.property(fc.array(folder, { maxLength: 4 }), fc.array(chain, { maxLength: 4 }), (folders, chains) => {
+      // A folder without a layout has no frames.
+      for (const { scan } of folders) if (scan.layout === undefined) scan.runs = [];
       const index: DatasetIndex = {
         opendv: { root: "r", folders: folders as NonNullable<DatasetIndex["opendv"]>["folders"] },
         nuscenes: { root: "n", version: "v1.0-mini", chains },
@@ -94,7 +98,87 @@ test("what is no index is refused with a reason", () => {
   expect(decode(Buffer.from([0x81, 0xa1, 0x61, 0x01]))).toThrow(/not an index file of vista-data/);
   const later = Buffer.from(index);
   later[later.indexOf("version") + 7] = 9;
-  expect(decode(later)).toThrow(/version 9; this program reads 1/);
+  expect(decode(later)).toThrow(/version 9; this program reads 2/);
+});
+
+test("one flipped bit anywhere in an index is refused", () => {
+  const index = encodeIndex({
+    opendv: {
+      root: "r",
+      folders: [
+        {
+          path: "full_images/A/v",
+          videoId: "v",
+          stamp: [1, 2, 3, 4, 5, 6],
+          scan: {
+            layout: { prefix: "", width: 9, extension: "jpg" },
+            runs: [0, 99],
+            odd: [],
+            strays: [],
+            strayCount: 0,
+            folders: [],
+          },
+        },
+      ],
+    },
+  });
+  for (let bit = 0; bit < index.length * 8; bit++) {
+    const flipped = Uint8Array.from(index);
+    flipped[bit >> 3]! ^= 1 << (bit & 7);
+    expect(() => decodeIndex(flipped, "x"), `bit ${bit}`).toThrow(/^x: is /);
+  }
+});
+
+/** An index file with a right digest around any content. */
+function sealed(content: unknown): Uint8Array {
+  const bytes = content instanceof Uint8Array ? content : encode(content);
+  const digest = createHash("sha256").update(bytes).digest();
+  return encode({ format: "vista-data-index", version: 2, digest, content: bytes });
+}
+
+describe("fields out of their bounds are refused by name, right digest or not", () => {
+  const folder = (changes: Record<number, unknown>) => {
+    const fields: unknown[] = ["full_images/A/v", 1, "A", "v", [1, 2, 3, 4, 5, 6], 0, [0, 99], [], [], 0, []];
+    for (const [at, value] of Object.entries(changes)) fields[Number(at)] = value;
+    return { opendv: { root: "r", layouts: [["", 9, "jpg"]], folders: [fields] } };
+  };
+  const chain = (changes: Record<number, unknown>) => {
+    const fields: unknown[] = ["scene-0061", "t", "log", [1532402927612460, 83000], Uint8Array.of(1), []];
+    for (const [at, value] of Object.entries(changes)) fields[Number(at)] = value;
+    return { nuscenes: { root: "n", version: "v1.0-mini", chains: [fields] } };
+  };
+  test.each<[string, unknown, RegExp]>([
+    ["runs of odd length", folder({ 6: [0, 99, 5] }), /folders\[0\]\.runs: has 3 numbers/],
+    ["NaN in runs", folder({ 6: [0, Number.NaN] }), /runs\[1\]: is NaN/],
+    ["infinity in runs", folder({ 6: [0, Number.POSITIVE_INFINITY] }), /runs\[1\]: is Infinity/],
+    ["runs that go back", folder({ 6: [5, -3] }), /runs\[1\]: is -3/],
+    ["runs that touch", folder({ 6: [0, 9, 1, 4] }), /runs\[2\]: is 1/],
+    ["frames beyond the largest number", folder({ 6: [0, 2 ** 26] }), /runs\[1\]: is 67108864/],
+    ["frames beyond it in sum", folder({ 6: [2 ** 25, 2 ** 26 - 1] }), /runs\[1\]: is frame/],
+    ["null for runs", folder({ 6: null }), /runs: is no list/],
+    ["a path that leads out", folder({ 0: "../../etc" }), /path: leads out of the root/],
+    ["a layout that is not there", folder({ 5: 7 }), /layout: is 7/],
+    ["frames without a layout", folder({ 5: -1 }), /layout: is -1 beside frames/],
+    ["a stamp with NaN", folder({ 4: [1, 2, 3, Number.NaN, 5, 6] }), /stamp\[3\]/],
+    [
+      "a folder that is no list",
+      { opendv: { root: "r", layouts: [], folders: [3] } },
+      /folders\[0\]: is no list/,
+    ],
+    ["times without end", chain({ 3: [1e300, 1] }), /times\[0\]: is 1e\+300/],
+    ["too few key-frame bits", chain({ 4: new Uint8Array(0) }), /keyFrames: does not have one bit/],
+    ["a scene that is null", chain({ 0: null }), /scene: is no text/],
+    ["content that is a number", 7, /content: is no map/],
+    ["an array of 4 thousand million", Uint8Array.of(0xdd, 0xff, 0xff, 0xff, 0xff), /no MessagePack/],
+    ["a thousand levels", new Uint8Array(1000).fill(0x91), /no MessagePack/],
+  ])("%s", (_, content, message) => {
+    expect(() => decodeIndex(sealed(content), "x")).toThrow(message);
+    expect(() => decodeIndex(sealed(content), "x")).toThrow(expect.objectContaining({ name: "VistaError" }));
+  });
+  test("and what is within them is read", () => {
+    expect(decodeIndex(sealed(folder({})), "x").opendv?.folders[0]?.scan.runs).toEqual([0, 99]);
+    expect(decodeIndex(sealed(chain({})), "x").nuscenes?.chains[0]?.files).toHaveLength(2);
+  });
 });
 
 describe("a second run", () => {
@@ -196,6 +280,41 @@ describe("nuScenes", () => {
     expect(frames).toHaveLength(25);
     expect(() => framesFromSample(tables, "0".repeat(32), 25)).toThrow(/no CAM_FRONT key frame/);
     expect((await buildIndex(root, { previous: index })).index.nuscenes!.chains).toEqual(chains);
+  });
+});
+
+describe("rows of sample_data.json", () => {
+  /** A set of one scene whose last row is changed as text. */
+  async function withLastRow(change: (row: string) => string): Promise<string> {
+    const root = newFolder();
+    await makeNuScenes(root, { scenes: 1, samples: 3, boxes: 0, files: "none" });
+    const path = join(root, "v1.0-mini", "sample_data.json");
+    const table = readFileSync(path, "utf8");
+    const at = table.lastIndexOf("{");
+    const end = table.lastIndexOf("}") + 1;
+    writeFileSync(path, table.slice(0, at) + change(table.slice(at, end)) + table.slice(end));
+    return root;
+  }
+  test("a row that is not JSON is refused where it does not look like CAM_FRONT too", async () => {
+    const root = await withLastRow(() => "{oops}");
+    await expect(buildIndex(root)).rejects.toMatchObject({
+      code: "FORMAT",
+      message: /quoted key should start/,
+    });
+  });
+  test("a CAM_FRONT row whose slashes are escaped is found", async () => {
+    const row = {
+      token: "front",
+      sample_token: "none",
+      prev: "",
+      next: "",
+      timestamp: 1532402927612460,
+      is_key_frame: true,
+      filename: "samples/CAM_FRONT/n__CAM_FRONT__1532402927612460.jpg",
+    };
+    const root = await withLastRow(() => JSON.stringify(row).replaceAll("/", "\\/"));
+    const { chains } = (await buildIndex(root)).index.nuscenes!;
+    expect(chains.flatMap(({ files }) => files)).toContain(row.filename);
   });
 });
 

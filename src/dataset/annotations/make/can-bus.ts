@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { fromSystem, isSystemError, VistaError } from "../../../core/errors.js";
 import { readRegular } from "../../../core/io/regular.js";
-import { INCOMPLETE, JsonSyntaxError, parseValue, skipSpace, skipValue } from "../../json/validate.js";
+import { INCOMPLETE, JsonSyntaxError, parseValue, skipSpace, skipValue } from "../../../core/json/scan.js";
 import { kindOf } from "../../nuscenes/read/field-types.js";
 
 /** The `vehicle_monitor` messages of a scene, in the order of their file. */

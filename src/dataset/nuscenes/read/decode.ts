@@ -3,8 +3,9 @@
  * knows which key comes next; it gives up on anything else (other key order, escapes, letters outside ASCII, a fault),
  * and such a row is validated, parsed by `JSON.parse` and checked field by field.
  */
+
+import { skipSpace } from "../../../core/json/scan.js";
 import type { RowSink } from "../../json/rows.js";
-import { skipSpace } from "../../json/validate.js";
 import { describeProblem, kindOf } from "./field-types.js";
 import { type FieldType, SCHEMA, type TableName } from "./schema.js";
 import { readHexToken, readToken } from "./tokens.js";

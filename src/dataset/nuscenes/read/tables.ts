@@ -1,9 +1,8 @@
 /** The small tables, kept as objects, and what all tables share when findings are written. */
-
 import { closeSync, readSync } from "node:fs";
 import { openRegularSync } from "../../../core/io/regular.js";
+import { INCOMPLETE, parseValue, skipValue } from "../../../core/json/scan.js";
 import { readRows } from "../../json/rows.js";
-import { INCOMPLETE, parseValue, skipValue } from "../../json/validate.js";
 import { describeProblem } from "./field-types.js";
 import { SCHEMA, type TableName } from "./schema.js";
 import { type Dangling, KEEP, type TableState } from "./table-state.js";
