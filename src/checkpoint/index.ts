@@ -15,10 +15,11 @@
 
 export { ERROR_CODES, type ErrorCode, isVistaError, VistaError, type Where } from "../core/errors.js";
 export type { OutputOptions } from "../core/io/output.js";
-export type { Piece, Region, SourceFile } from "../core/io/source.js";
 export type { Progress, RunOptions } from "../core/progress.js";
 export { castState } from "./cast.js";
+export type { Checkpoint, CheckpointKind } from "./checkpoint.js";
 export type { WriteOptions } from "./copy/sink.js";
+export type { DcpInfo } from "./dcp/open.js";
 export { type DiffReport, diffStates, type TensorDifference } from "./diff.js";
 export {
   type InspectedTensor,
@@ -27,7 +28,7 @@ export {
   inspectCheckpoint,
   type TensorTag,
 } from "./inspect.js";
-export { type Checkpoint, type CheckpointKind, type OpenOptions, openCheckpoint } from "./open.js";
+export { type OpenOptions, openCheckpoint } from "./open.js";
 export {
   defaultReshardOutput,
   type ReshardBatch,
@@ -36,8 +37,6 @@ export {
   type ReshardOptions,
   reshardCheckpoint,
 } from "./reshard.js";
-export { openSafetensors, type SafetensorsFile } from "./safetensors/read.js";
-export { type WriteSafetensorsOptions, writeSafetensors } from "./safetensors/write.js";
 export {
   type CheckpointFormat,
   type Saved,
@@ -45,12 +44,13 @@ export {
   type SaveOptions,
   saveCheckpoint,
 } from "./save.js";
-export type { ShardIndex } from "./shard-index.js";
 export type { CastTarget } from "./tensor/cast.js";
 export type { DType } from "./tensor/dtype.js";
-export { type Compute, StateDict, type Tensor, type TensorSource } from "./tensor/tensor.js";
-export { type OpenTorchOptions, openTorchFile } from "./torch/open.js";
-export { type WriteTorchOptions, writeTorchFile } from "./torch/write.js";
+export { StateDict, type Tensor } from "./tensor/tensor.js";
+export { type TensorValues, tensorFrom } from "./tensor/typed-array.js";
+export type { UnreadableTensor } from "./torch/open.js";
+export type { OtherTensors } from "./torch/state-dicts.js";
+export { type ReadOptions, readValues } from "./values.js";
 export {
   type NonFiniteCount,
   type VerifiedFile,
@@ -61,10 +61,9 @@ export {
 export type { FoldedShadow } from "./vista/ema.js";
 export type { MergedAdapter } from "./vista/lora.js";
 export {
-  applyVistaSteps,
+  applyVista,
   type VistaOptions,
   type VistaReport,
   type VistaResult,
 } from "./vista/steps.js";
-export { type OpenZeroOptions, openZeroCheckpoint, type ZeroCheckpoint } from "./zero/open.js";
 export type { ZeroInfo } from "./zero/plan.js";

@@ -5,7 +5,8 @@ import { firstNames, fromReader, fromSystem, shorten, throwIfAborted, VistaError
 import { settleAll } from "../core/io/settle.js";
 import { SourceFile } from "../core/io/source.js";
 import type { RunOptions } from "../core/progress.js";
-import { type DcpInfo, findDcp, openDcp } from "./dcp/open.js";
+import { Checkpoint, type Opened } from "./checkpoint.js";
+import { findDcp, openDcp } from "./dcp/open.js";
 import { looksLikeSafetensors, openSafetensors } from "./safetensors/read.js";
 import { readIndex, type ShardIndex } from "./shard-index.js";
 import { StateDict, type Tensor } from "./tensor/tensor.js";
@@ -16,42 +17,6 @@ import { type FoundStateDict, findStateDict, type OtherTensors } from "./torch/s
 import { TorchTensor, unsupportedTensor } from "./torch/values.js";
 import { isCheckpointFile } from "./zero/layout.js";
 import { openZeroCheckpoint } from "./zero/open.js";
-import type { ZeroInfo } from "./zero/plan.js";
-
-export type CheckpointKind =
-  | "torch"
-  | "safetensors"
-  | "torch-sharded"
-  | "safetensors-sharded"
-  | "zero"
-  | "dcp";
-
-export interface Checkpoint {
-  readonly kind: CheckpointKind;
-  /** As it was given. */
-  readonly path: string;
-  /** The plan; close it when done. */
-  readonly state: StateDict;
-  /** Names in the input that are no tensors, so not in {@link state}. */
-  readonly leftOut: readonly string[];
-  /** Things worth knowing, each a sentence. */
-  readonly warnings: readonly string[];
-  /** Metadata of a safetensors file. */
-  readonly metadata: ReadonlyMap<string, string> | undefined;
-  /** Key under which a torch file holds the state dict, where it is not the file itself. */
-  readonly key: string | undefined;
-  /** Tensors of a torch file outside of its state dict. */
-  readonly others: readonly OtherTensors[];
-  /** Tensors of the state dict that only torch can rebuild; empty unless {@link OpenOptions.unreadable} lists them. */
-  readonly unreadable: readonly UnreadableTensor[];
-  /** What the torch files hold; their files are closed with {@link state}. */
-  readonly torchFiles: readonly TorchFile[];
-  readonly index: ShardIndex | undefined;
-  /** For kind `zero`. */
-  readonly zero: ZeroInfo | undefined;
-  /** For kind `dcp`. */
-  readonly dcp: DcpInfo | undefined;
-}
 
 export interface OpenOptions extends RunOptions {
   /** For a ZeRO checkpoint: the tag (sub-folder); default: what `latest` says. */
@@ -79,6 +44,10 @@ export interface OpenOptions extends RunOptions {
  * @throws VistaError `NOT_FOUND`, `WRONG_KIND`, `FORMAT`, `AMBIGUOUS`, and what reading the files throws
  */
 export async function openCheckpoint(path: string, options: OpenOptions = {}): Promise<Checkpoint> {
+  return new Checkpoint(await openAny(path, options));
+}
+
+async function openAny(path: string, options: OpenOptions): Promise<Opened> {
   let isFolder: boolean;
   try {
     isFolder = (await stat(path)).isDirectory();
@@ -105,7 +74,7 @@ const NOTHING_ELSE = {
   dcp: undefined,
 };
 
-async function openFolder(path: string, options: OpenOptions): Promise<Checkpoint> {
+async function openFolder(path: string, options: OpenOptions): Promise<Opened> {
   const index = await findIndex(path);
   if (index !== undefined) return { ...(await openSharded(index, options)), path };
   const dcp = await findDcp(path);
@@ -157,7 +126,7 @@ export async function findWeightsFile(folder: string): Promise<string | undefine
   });
 }
 
-async function openFile(path: string, options: OpenOptions): Promise<Checkpoint> {
+async function openFile(path: string, options: OpenOptions): Promise<Opened> {
   const zero = undefined;
   if (await isSafetensors(path)) {
     if (options.key !== undefined) throw noKeys(path, "a safetensors file");
@@ -272,10 +241,10 @@ function noKeys(path: string, what: string): VistaError {
   });
 }
 
-async function openSharded(path: string, options: OpenOptions): Promise<Checkpoint> {
+async function openSharded(path: string, options: OpenOptions): Promise<Opened> {
   if (options.key !== undefined) throw noKeys(path, "an index of shards");
   const index = await readIndex(path);
-  const opened = new Map<string, Checkpoint>();
+  const opened = new Map<string, Opened>();
   try {
     for (const [shard, place] of index.shards) {
       throwIfAborted(options.signal);
@@ -322,7 +291,7 @@ async function openSharded(path: string, options: OpenOptions): Promise<Checkpoi
   }
 }
 
-function notInIndex(index: ShardIndex, opened: ReadonlyMap<string, Checkpoint>): string[] {
+function notInIndex(index: ShardIndex, opened: ReadonlyMap<string, Opened>): string[] {
   const warnings: string[] = [];
   for (const [shard, { state }] of opened) {
     const extra = [...state.tensors.keys()].filter((name) => index.weightMap.get(name) !== shard);

@@ -3,11 +3,13 @@ import { readdir } from "node:fs/promises";
 import { basename, dirname, extname, join } from "node:path";
 import { fromSystem, VistaError } from "../core/errors.js";
 import { AtomicFile, commitTogether, type OutputOptions, prepareOutput } from "../core/io/output.js";
+import { castState } from "./cast.js";
 import type { OutputPart } from "./copy/parts.js";
 import { type WriteOptions, writeFiles } from "./copy/sink.js";
 import { planSafetensors } from "./safetensors/write.js";
 import { formatIndex } from "./shard-index.js";
 import { splitState } from "./split.js";
+import type { CastTarget } from "./tensor/cast.js";
 import type { StateDict } from "./tensor/tensor.js";
 import { planTorchFile } from "./torch/write.js";
 
@@ -16,6 +18,8 @@ export type CheckpointFormat = "torch" | "safetensors";
 export interface SaveOptions extends WriteOptions, OutputOptions {
   /** Default: safetensors for a path that ends in `.safetensors`, torch for every other. */
   format?: CheckpointFormat;
+  /** Floating-point tensors as {@link castState} converts them. Default: as they are. */
+  dtype?: CastTarget;
   /** Bytes of tensors in one file; above it there are several, and an index. Default: one file, whatever its size. */
   maxShardSize?: number;
   /** For safetensors: text by key. Default: none. */
@@ -111,7 +115,8 @@ export async function saveCheckpoint(
 
 const INDEX = ".index.json";
 
-function plan(state: StateDict, path: string, options: SaveOptions): Plan {
+function plan(original: StateDict, path: string, options: SaveOptions): Plan {
+  const state = options.dtype === undefined ? original : castState(original, options.dtype);
   const format = options.format ?? formatOf(path);
   const max = options.maxShardSize ?? Infinity;
   const groups = splitState(state, max, format === "torch");

@@ -6,7 +6,7 @@ import { asDict } from "../checkpoint/torch/objects.js";
 import { tensorsOf } from "../checkpoint/torch/open.js";
 import { readTorchFile } from "../checkpoint/torch/read.js";
 import { writeTorchFile } from "../checkpoint/torch/write.js";
-import { applyVistaSteps } from "../checkpoint/vista/steps.js";
+import { applyVista } from "../checkpoint/vista/steps.js";
 import { openZeroCheckpoint } from "../checkpoint/zero/open.js";
 import { VistaError } from "../core/errors.js";
 import type { Tools } from "./preflight/preflight.js";
@@ -56,8 +56,8 @@ export const checkpointTools: CheckpointTools = {
   async toSafetensors(folder, output, options) {
     const { state } = await openZeroCheckpoint(folder, options);
     try {
-      const { tensors } = applyVistaSteps(state.tensors);
-      await writeSafetensors(state.with(tensors), output, { ...options, force: true, phase: "to-st" });
+      const converted = applyVista(state).state;
+      await writeSafetensors(converted, output, { ...options, force: true, phase: "to-st" });
     } finally {
       await state.close();
     }

@@ -6,8 +6,9 @@ import { printLines } from "../../core/cli/print.js";
 import { type CommandContext, EXIT } from "../../core/cli/program.js";
 import { createProgressView } from "../../core/cli/progress.js";
 import { shorten } from "../../core/errors.js";
+import type { Checkpoint } from "../checkpoint.js";
 import { type DiffReport, diffStates, type TensorDifference } from "../diff.js";
-import { type Checkpoint, openCheckpoint } from "../open.js";
+import { openCheckpoint } from "../open.js";
 import type { OtherTensors } from "../torch/state-dicts.js";
 import type { DiffCommandOptions } from "./diff.js";
 

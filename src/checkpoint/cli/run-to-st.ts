@@ -7,11 +7,12 @@ import { printLines } from "../../core/cli/print.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import { createProgressView } from "../../core/cli/progress.js";
 import { firstNames, fromSystem, isVistaError, oneLine, VistaError } from "../../core/errors.js";
-import { type Checkpoint, openCheckpoint } from "../open.js";
+import type { Checkpoint } from "../checkpoint.js";
+import { openCheckpoint } from "../open.js";
 import { planCheckpoint, saveCheckpoint } from "../save.js";
 import type { StateDict } from "../tensor/tensor.js";
 import { isShadow } from "../vista/ema.js";
-import { applyVistaSteps, type VistaReport } from "../vista/steps.js";
+import { applyVista, type VistaReport } from "../vista/steps.js";
 import { printWarnings } from "./common.js";
 import { fileOptions, inDType, optimizeFor, outputJson, outputLines, type Result } from "./run-output.js";
 import { DEFAULT_FOLDER, type ToStOptions } from "./to-st.js";
@@ -97,14 +98,14 @@ function convert(
   options: ToStOptions,
 ): { state: StateDict; report: VistaReport | undefined } {
   if (options.raw) return { state: inDType(state, options), report: undefined };
-  const { tensors, report } = applyVistaSteps(state.tensors, {
+  const { state: converted, report } = applyVista(state, {
     lora: options.lora,
     ema: options.ema,
     loraScale: options.loraScale,
     keepPrefix: options.keepPrefix ?? false,
     keepUnprefixed: options.keepUnprefixed ?? false,
   });
-  return { state: inDType(state.with(tensors), options), report };
+  return { state: inDType(converted, options), report };
 }
 
 /** Makes the folder first, as bin_to_st.py does with `ckpts`, and takes it away again if nothing came of it. */

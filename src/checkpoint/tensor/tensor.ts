@@ -32,13 +32,16 @@ export type TensorSource =
  */
 export type Compute = (inputs: readonly Uint8Array[], result: Uint8Array) => void;
 
+/** A tensor of a plan. It is made by opening a checkpoint, by a transform or by `tensorFrom`, never by hand. */
 export interface Tensor {
+  /** As safetensors spells it: `F32`, `BF16`, `I64` … */
   readonly dtype: DType;
   readonly shape: readonly number[];
   /** Elements. */
   readonly numel: number;
   /** Bytes in contiguous form. */
   readonly byteLength: number;
+  /** @internal */
   readonly source: TensorSource;
 }
 
@@ -137,22 +140,40 @@ export function viewTensor(
  * every file that is written from it.
  */
 export class StateDict {
-  readonly tensors: Map<string, Tensor>;
+  readonly tensors: ReadonlyMap<string, Tensor>;
   readonly #files: readonly SourceFile[];
 
-  /** @param files  closed by {@link close} */
-  constructor(tensors: Map<string, Tensor>, files: readonly SourceFile[] = []) {
-    this.tensors = tensors;
+  /**
+   * @param tensors  pairs of a name and a tensor, a Map say, in the order in which a torch file will have them
+   * @throws VistaError `USAGE` for a name that comes twice, and for what is no tensor of this package
+   */
+  constructor(tensors: Iterable<readonly [name: string, tensor: Tensor]>);
+  /** @internal `files` are closed by {@link close}. */
+  constructor(tensors: Iterable<readonly [name: string, tensor: Tensor]>, files?: readonly SourceFile[]);
+  constructor(tensors: Iterable<readonly [name: string, tensor: Tensor]>, files: readonly SourceFile[] = []) {
+    const map = new Map<string, Tensor>();
+    for (const [name, tensor] of tensors) {
+      if (map.has(name))
+        throw new VistaError("USAGE", "the name comes twice in a state dict", { record: name });
+      if (tensor?.source === undefined) {
+        throw new VistaError("USAGE", "is no tensor of this package", {
+          record: String(name),
+          hint: "Make it with tensorFrom(typedArray, shape).",
+        });
+      }
+      map.set(name, tensor);
+    }
+    this.tensors = map;
     this.#files = files;
   }
 
-  /** The files behind the plan. */
+  /** @internal The files behind the plan. */
   get files(): readonly SourceFile[] {
     return this.#files;
   }
 
-  /** Another plan over the same files. */
-  with(tensors: Map<string, Tensor>): StateDict {
+  /** Another plan over the same files: closing one closes both. */
+  with(tensors: Iterable<readonly [name: string, tensor: Tensor]>): StateDict {
     return new StateDict(tensors, this.#files);
   }
 

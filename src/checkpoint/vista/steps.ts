@@ -1,6 +1,6 @@
 /** What Vista's bin_to_st.py does between reading and writing, as one transform over a plan. */
 import { VistaError } from "../../core/errors.js";
-import type { Tensor } from "../tensor/tensor.js";
+import type { StateDict, Tensor } from "../tensor/tensor.js";
 import { type FoldedShadow, foldEma, isEmaCounter, isShadow } from "./ema.js";
 import { type MergedAdapter, mergeLora } from "./lora.js";
 import { PREFIX, stripPrefix } from "./prefix.js";
@@ -18,7 +18,7 @@ export interface VistaOptions {
   keepUnprefixed?: boolean;
 }
 
-/** What {@link applyVistaSteps} did. Names without prefix. */
+/** What {@link applyVista} did. Names without prefix. */
 export interface VistaReport {
   readonly adapters: readonly MergedAdapter[];
   readonly shadows: readonly FoldedShadow[];
@@ -31,7 +31,8 @@ export interface VistaReport {
 }
 
 export interface VistaResult {
-  readonly tensors: Map<string, Tensor>;
+  /** Over the same files as the input. */
+  readonly state: StateDict;
   readonly report: VistaReport;
 }
 
@@ -43,10 +44,8 @@ export interface VistaResult {
  *
  * @throws VistaError `INCOMPLETE`, `INCONSISTENT`, `AMBIGUOUS`, `UNSUPPORTED`, with the name of the tensor
  */
-export function applyVistaSteps(
-  tensors: ReadonlyMap<string, Tensor>,
-  options: VistaOptions = {},
-): VistaResult {
+export function applyVista(state: StateDict, options: VistaOptions = {}): VistaResult {
+  const { tensors } = state;
   const { lora = true, ema = true, loraScale = 1, keepPrefix = false, keepUnprefixed = false } = options;
   const stripped = stripPrefix(tensors);
   if (stripped.unprefixed.length > 0 && !keepPrefix && !keepUnprefixed) {
@@ -84,7 +83,7 @@ export function applyVistaSteps(
     current = new Map([...current].map(([name, tensor]) => [stripped.original.get(name)!, tensor]));
   }
   const prefixed = tensors.size - stripped.unprefixed.length;
-  return { tensors: current, report: { adapters, shadows, dropped, prefixed, notes } };
+  return { state: state.with(current), report: { adapters, shadows, dropped, prefixed, notes } };
 }
 
 function unprefixedError(names: readonly string[], of: number): VistaError {

@@ -8,7 +8,7 @@ import { openCheckpoint } from "../../../src/checkpoint/open.js";
 import { openSafetensors } from "../../../src/checkpoint/safetensors/read.js";
 import { saveCheckpoint } from "../../../src/checkpoint/save.js";
 import { writeTorchFile } from "../../../src/checkpoint/torch/write.js";
-import { applyVistaSteps, type VistaOptions } from "../../../src/checkpoint/vista/steps.js";
+import { applyVista, type VistaOptions } from "../../../src/checkpoint/vista/steps.js";
 import { bytesOf, digestsOf, floatsOf, temporaryFolder } from "../../helpers/state.js";
 
 const FIXTURES = fileURLToPath(new URL("../../../fixtures/", import.meta.url));
@@ -22,9 +22,9 @@ async function convert(name: string, through: "shards" | "bin", options: VistaOp
     await checkpoint.state.close();
     checkpoint = await openCheckpoint(join(folder, "pytorch_model.bin"));
   }
-  const { tensors } = applyVistaSteps(checkpoint.state.tensors, options);
+  const { state } = applyVista(checkpoint.state, options);
   const path = join(folder, "vista.safetensors");
-  await saveCheckpoint(checkpoint.state.with(tensors), path, { fsync: false });
+  await saveCheckpoint(state, path, { fsync: false });
   await checkpoint.state.close();
   return path;
 }

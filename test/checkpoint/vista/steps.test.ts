@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { makeTensor, type Tensor } from "../../../src/checkpoint/tensor/tensor.js";
-import { applyVistaSteps, type VistaOptions } from "../../../src/checkpoint/vista/steps.js";
+import { makeTensor, StateDict, type Tensor } from "../../../src/checkpoint/tensor/tensor.js";
+import { applyVista, type VistaOptions } from "../../../src/checkpoint/vista/steps.js";
 import { cpuSeconds } from "../../helpers/cpu.js";
 import { bytesOf, floatsOf } from "../../helpers/state.js";
 
@@ -18,7 +18,8 @@ const ATTN = "model.diffusion_model.input_blocks.1.1.attn1.";
 const SHADOW = "model_ema.diffusion_modelinput_blocks11attn1";
 
 function apply(tensors: Record<string, Tensor>, options?: VistaOptions) {
-  return applyVistaSteps(new Map(Object.entries(tensors)), options);
+  const { state, report } = applyVista(new StateDict(Object.entries(tensors)), options);
+  return { tensors: state.tensors, report };
 }
 
 /** An adapter of rank 1 on a 2 × 2 weight: adds [[1·5, 1·6], [2·5, 2·6]]. */

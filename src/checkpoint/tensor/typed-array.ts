@@ -1,0 +1,111 @@
+/** Tensors as JavaScript's typed arrays: values of one's own as a tensor, and bytes that were read as the array that fits. */
+import { VistaError } from "../../core/errors.js";
+import { byteLengthOf, type DType, numelOf } from "./dtype.js";
+import { makeTensor, type Tensor } from "./tensor.js";
+
+/**
+ * The elements of a tensor. Node 20 has no Float16Array: F16, BF16 and U16 are the 16 bits of each element. BOOL is a byte of
+ * 0 or 1 each; the 8-bit floats, and F4 and F6, which are packed, are their bytes. C64 and C128 are pairs: real part,
+ * imaginary part.
+ */
+export type TensorValues =
+  | Float32Array
+  | Float64Array
+  | BigInt64Array
+  | BigUint64Array
+  | Int32Array
+  | Uint32Array
+  | Int16Array
+  | Uint16Array
+  | Int8Array
+  | Uint8Array;
+
+const ARRAYS = {
+  F32: Float32Array,
+  F64: Float64Array,
+  C64: Float32Array,
+  C128: Float64Array,
+  I64: BigInt64Array,
+  U64: BigUint64Array,
+  I32: Int32Array,
+  U32: Uint32Array,
+  I16: Int16Array,
+  U16: Uint16Array,
+  F16: Uint16Array,
+  BF16: Uint16Array,
+  I8: Int8Array,
+} as const satisfies Partial<Record<DType, unknown>>;
+
+/** The dtype of an array whose elements say it; `Uint16Array` is U16 and `Uint8Array` U8 unless a dtype is given. */
+const NATURAL: readonly (readonly [new () => TensorValues | Uint8ClampedArray, DType])[] = [
+  [Float32Array, "F32"],
+  [Float64Array, "F64"],
+  [BigInt64Array, "I64"],
+  [BigUint64Array, "U64"],
+  [Int32Array, "I32"],
+  [Uint32Array, "U32"],
+  [Int16Array, "I16"],
+  [Uint16Array, "U16"],
+  [Int8Array, "I8"],
+  [Uint8Array, "U8"],
+  [Uint8ClampedArray, "U8"],
+];
+
+/** The array over these bytes, which begin at an address that suits the elements. */
+export function typedArrayOf(bytes: Uint8Array, dtype: DType): TensorValues {
+  const Values = (ARRAYS as Partial<Record<DType, (typeof ARRAYS)[keyof typeof ARRAYS]>>)[dtype];
+  if (Values === undefined) return bytes;
+  return new Values(
+    bytes.buffer as ArrayBuffer,
+    bytes.byteOffset,
+    bytes.byteLength / Values.BYTES_PER_ELEMENT,
+  );
+}
+
+/**
+ * A tensor of one's own values, for a {@link StateDict}. The array is not copied: what it holds when the tensor is read or
+ * written counts.
+ *
+ * @param values  the elements in row-major order, as {@link TensorValues} has them
+ * @param shape  `[]` for a single number
+ * @param dtype  where the array does not say it: `F16` and `BF16` for a Uint16Array of bits, `C64` for a Float32Array and `C128` for a
+ *   Float64Array of pairs, any dtype for a Uint8Array of bytes (little-endian), `BOOL` for one of 0 and 1
+ * @throws VistaError `USAGE` where shape, dtype and array do not go together
+ */
+export function tensorFrom(
+  values: TensorValues | Uint8ClampedArray,
+  shape: readonly number[],
+  dtype?: DType,
+): Tensor {
+  const natural = NATURAL.find(([Values]) => values instanceof Values)?.[1];
+  if (natural === undefined) {
+    throw new VistaError("USAGE", "a tensor is made from a typed array, and this is none", {
+      hint: "Float32Array, BigInt64Array, Uint8Array …; Float32Array.from(numbers) makes one.",
+    });
+  }
+  const type = dtype ?? natural;
+  const Values = (ARRAYS as Partial<Record<DType, new () => TensorValues>>)[type];
+  // Bytes may be anything, and the same width of unsigned integers what has no array of its own.
+  const fits = natural === "U8" || type === natural || (Values !== undefined && values instanceof Values);
+  if (!fits) throw new VistaError("USAGE", `a ${values.constructor.name} does not hold ${type}`);
+  if (!shape.every((dim) => Number.isSafeInteger(dim) && dim >= 0)) {
+    throw new VistaError("USAGE", `[${shape.join(", ")}] is no shape: sizes are whole numbers, 0 or more`);
+  }
+  const numel = numelOf(shape);
+  const wanted = numel === undefined ? undefined : byteLengthOf(type, numel);
+  if (wanted !== values.byteLength) {
+    throw new VistaError(
+      "USAGE",
+      `shape [${shape.join(", ")}] of ${type} has ${wanted ?? "too many"} bytes, the array has ${values.byteLength}`,
+    );
+  }
+  const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+  if (type === "BOOL" && bytes.some((byte) => byte > 1)) {
+    throw new VistaError("USAGE", "a BOOL is 0 or 1, and the array has other bytes");
+  }
+  return makeTensor(type, [...shape], {
+    kind: "computed",
+    inputs: [],
+    compute: (_inputs, result) => result.set(bytes),
+  });
+}

@@ -1,0 +1,63 @@
+/** The values of a tensor as a typed array: what a program that uses this package reads first. */
+import { constants } from "node:buffer";
+import { VistaError } from "../core/errors.js";
+import { RegionChecks } from "./copy/input-checks.js";
+import { readTensor } from "./copy/read-tensor.js";
+import { type CastTarget, canCast } from "./tensor/cast.js";
+import { dtypeInfo } from "./tensor/dtype.js";
+import { castTensor, type Tensor } from "./tensor/tensor.js";
+import { type TensorValues, typedArrayOf } from "./tensor/typed-array.js";
+
+export interface ReadOptions {
+  /** Convert to this type. `F32` widens what is F16, BF16 or 8 bits exactly; integers beyond 2^24 are rounded. */
+  dtype?: CastTarget;
+  /** First element, in row-major order. Default 0. */
+  from?: number;
+  /** Element behind the last. Default: all. */
+  to?: number;
+  signal?: AbortSignal;
+}
+
+/**
+ * Reads the values of a tensor, also of one that a transform would compute.
+ *
+ * They are compared with the file's CRC-32 where the tensor is the whole of a record that has one (as in a file of torch.save),
+ * and it is read whole. Parts, the slices of ZeRO shards, and safetensors, which have no checksums, are taken as they
+ * are: `verifyCheckpoint` looks at every byte.
+ *
+ * @returns row-major, memory of its own; for F16 and BF16 the bits as a Uint16Array unless `dtype` is `F32`, since Node 20 has
+ *   no Float16Array; see {@link TensorValues} for all types
+ * @throws VistaError `USAGE` for elements that there are not, `UNSUPPORTED` for a type that cannot be converted and for more
+ *   bytes than an array can have, `CHECKSUM`, `TRUNCATED`, `IO`, `ABORTED`
+ */
+export function readValues(tensor: Tensor, options: ReadOptions & { dtype: "F32" }): Promise<Float32Array>;
+export function readValues(
+  tensor: Tensor,
+  options: ReadOptions & { dtype: "F16" | "BF16" },
+): Promise<Uint16Array>;
+export function readValues(tensor: Tensor, options?: ReadOptions): Promise<TensorValues>;
+export async function readValues(tensor: Tensor, options: ReadOptions = {}): Promise<TensorValues> {
+  const { dtype = tensor.dtype, from = 0, to = tensor.numel, signal } = options;
+  if (!canCast(tensor.dtype, dtype)) {
+    throw new VistaError("UNSUPPORTED", `there is no conversion from ${tensor.dtype} to ${dtype}`, {
+      hint: "Read it without a dtype.",
+    });
+  }
+  const bytes = ((to - from) * dtypeInfo(dtype).bits) / 8;
+  if (bytes > constants.MAX_LENGTH) {
+    throw new VistaError("UNSUPPORTED", `${bytes} bytes are more than one array can have`, {
+      hint: "Read it in parts, with `from` and `to`.",
+    });
+  }
+  const whole = from === 0 && to === tensor.numel;
+  const checks = whole ? new RegionChecks([tensor]) : undefined;
+  const checked = checks !== undefined && checks.extraBytes === 0 ? checks : undefined;
+  const read = await readTensor(castTensor(tensor, dtype), {
+    from,
+    to,
+    ...(signal === undefined ? {} : { signal }),
+    ...(checked === undefined ? {} : { checks: checked }),
+  });
+  checked?.finish();
+  return typedArrayOf(read, dtype);
+}
