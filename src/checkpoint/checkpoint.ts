@@ -8,6 +8,7 @@ import type { UnreadableTensor } from "./torch/open.js";
 import type { TorchFile } from "./torch/read.js";
 import type { OtherTensors } from "./torch/state-dicts.js";
 import { type ReadOptions, readValues } from "./values.js";
+import { PREFIX } from "./vista/prefix.js";
 import type { ZeroInfo } from "./zero/plan.js";
 
 /**
@@ -79,6 +80,7 @@ export class Checkpoint implements AsyncDisposable {
   /**
    * Reads the values of one tensor, or a part of them, as `readValues` does.
    *
+   * @param name  as {@link tensors} has it; Lightning's `_forward_module.` at its beginning can be left out
    * @throws VistaError `NOT_FOUND` where no tensor has the name, `USAGE` after {@link close}, and what `readValues` throws
    */
   read(name: string, options: ReadOptions & { dtype: "F32" }): Promise<Float32Array>;
@@ -86,7 +88,7 @@ export class Checkpoint implements AsyncDisposable {
   read(name: string, options?: ReadOptions): Promise<TensorValues>;
   async read(name: string, options: ReadOptions = {}): Promise<TensorValues> {
     if (this.#closed) throw new VistaError("USAGE", "the checkpoint is closed", { path: this.path });
-    const tensor = this.tensors.get(name);
+    const tensor = this.tensors.get(name) ?? this.tensors.get(PREFIX + name);
     if (tensor !== undefined) return readValues(tensor, options);
     const close = [...this.tensors.keys()].find((key) => key.endsWith(`.${name}`));
     throw new VistaError("NOT_FOUND", `no tensor has this name, of ${this.tensors.size}`, {

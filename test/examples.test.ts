@@ -1,0 +1,69 @@
+/** The examples of the documentation run as they would in a program that has the package in its node_modules. */
+import { execFileSync } from "node:child_process";
+import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { transformSync } from "esbuild";
+import { expect, it } from "vitest";
+import { openCheckpoint } from "../src/checkpoint/index.js";
+import { temporaryFolder } from "./helpers/state.js";
+
+const EXAMPLES = "docs/examples";
+
+/** A folder with the package, a run and a data set in the places that the examples name. */
+function makeApp(): string {
+  const app = temporaryFolder();
+  mkdirSync(join(app, "node_modules"));
+  symlinkSync(process.cwd(), join(app, "node_modules", "vista-ckpt"));
+  mkdirSync(join(app, "logs/run/checkpoints"), { recursive: true });
+  symlinkSync(resolve("fixtures/zero/vista-phase2"), join(app, "logs/run/checkpoints/last.ckpt"));
+  mkdirSync(join(app, "data"));
+  symlinkSync(resolve("fixtures/nuscenes/mini"), join(app, "data/nuscenes"));
+  return app;
+}
+
+/** Runs an example as JavaScript for Node 20. @returns what it prints */
+function run(app: string, name: string): string {
+  const isCommonJs = name.endsWith(".cts");
+  const { code } = transformSync(readFileSync(join(EXAMPLES, name), "utf8"), {
+    loader: "ts",
+    target: "node20.15",
+    format: isCommonJs ? "cjs" : "esm",
+  });
+  const script = join(app, isCommonJs ? "app.cjs" : "app.mjs");
+  writeFileSync(script, code);
+  return execFileSync(process.execPath, ["--no-warnings", script], { cwd: app, encoding: "utf8" });
+}
+
+it("every example has its test here", () => {
+  expect(readdirSync(EXAMPLES).sort()).toEqual(["checkpoint.ts", "common-js.cts", "data.ts", "train.ts"]);
+});
+
+it("checkpoint.ts reads a ZeRO checkpoint and writes three files", async () => {
+  const app = makeApp();
+  const printed = run(app, "checkpoint.ts");
+  expect(printed).toContain("_forward_module.model.diffusion_model.out.2.weight F32 [");
+  expect(printed).toContain("zero 2 2 undefined");
+  expect(printed).toContain("128 adapters merged");
+
+  await using mine = await openCheckpoint(join(app, "mine.safetensors"));
+  expect([...mine.tensors.keys()]).toEqual(["a"]);
+  expect(mine.tensors.get("a")).toMatchObject({ dtype: "F32", shape: [2, 3] });
+  expect(await mine.read("a")).toEqual(new Float32Array(6));
+  await using vista = await openCheckpoint(join(app, "vista.safetensors"));
+  expect(vista.tensors.size).toBe(772);
+  expect(new Set([...vista.tensors.values()].map(({ dtype }) => dtype))).toEqual(new Set(["BF16"]));
+  await using half = await openCheckpoint(join(app, "half.bin"));
+  expect(half.tensors.size).toBe(1472);
+});
+
+it("common-js.cts requires the package, writes a torch file and reads it", () => {
+  expect(run(makeApp(), "common-js.cts")).toBe("BigInt64Array(2) [ 1n, -2n ]\n");
+});
+
+it("data.ts prints findings and the tally", () => {
+  expect(run(makeApp(), "data.ts")).toMatch(/^\d+ errors by \d+ rules/m);
+});
+
+it("train.ts prints the command of phase 1", () => {
+  expect(run(makeApp(), "train.ts")).toMatch(/torchrun[\s\S]*train\.py/);
+});
