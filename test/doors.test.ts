@@ -43,6 +43,7 @@ it("the door `vista-ckpt/data` has these names", () => {
       "findYouTubeClips",
       "isVistaError",
       "readIndex",
+      "writeInterpolatedTables",
       "writeNuScenesAnnotations",
       "writeYouTube",
     ]

@@ -13,6 +13,11 @@ export { ERROR_CODES, type ErrorCode, isVistaError, VistaError, type Where } fro
 export type { Progress, RunOptions } from "../core/progress.js";
 export { type AnnotationCheckOptions, checkAnnotations } from "./annotations/check.js";
 export {
+  type InterpolatedTables,
+  type InterpolateOptions,
+  writeInterpolatedTables,
+} from "./annotations/make/interpolate.js";
+export {
   type NuScenesAnnotationOptions,
   type NuScenesAnnotationResult,
   writeNuScenesAnnotations,

@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import type { CommandContext } from "../../core/cli/program.js";
 import { addAnnosNuScenesCommand } from "./annos-nuscenes.js";
+import { addAnnosNuScenes12HzCommand } from "./annos-nuscenes-12hz.js";
 import { addAnnosYouTubeCommand } from "./annos-youtube.js";
 
 /** `vista-data annos …`: the commands that make annotation files, each in a file of its own. */
@@ -9,5 +10,6 @@ export function addAnnosCommand(program: Command, context: CommandContext): void
     .command("annos")
     .description("make the annotation files that Vista and its successors train on, from the data itself");
   addAnnosNuScenesCommand(annos, context);
+  addAnnosNuScenes12HzCommand(annos, context);
   addAnnosYouTubeCommand(annos, context);
 }

@@ -59,6 +59,21 @@ export async function randomSet(sets: Sets, seed: number): Promise<TestSet> {
   return set;
 }
 
+/** Boxes anywhere and turned anyhow; those of some instances hardly move, where slerp goes straight. */
+export function moveBoxes(set: TestSet, seed: number): void {
+  const random = randomFrom(seed);
+  const uniform = (size: number) => (random() * 2 - 1) * size;
+  set.edit("sample_annotation", (rows) => {
+    for (const row of rows) {
+      const still = Number.parseInt(row.instance_token.slice(0, 2), 16) % 3 === 0;
+      row.translation = [1200 + uniform(30), 900 + uniform(30), uniform(2)];
+      row.rotation = still
+        ? [1, uniform(0.01), uniform(0.01), uniform(0.01)]
+        : [uniform(1), uniform(1), uniform(1), uniform(1)];
+    }
+  });
+}
+
 /** Cuts scenes off after some samples, as scenes shorter than a clip are. */
 function shortenScenes(set: TestSet, random: () => number): void {
   const gone = new Set<string>();

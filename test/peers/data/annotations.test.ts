@@ -2,12 +2,13 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, it } from "vitest";
+import { writeInterpolatedTables } from "../../../src/dataset/annotations/make/interpolate.js";
 import { writeNuScenesAnnotations } from "../../../src/dataset/annotations/make/nuscenes.js";
 import type { NuScenesRecord } from "../../../src/dataset/annotations/nuscenes-rows.js";
 import { officialScenes, SPLIT_NAMES } from "../../../src/dataset/nuscenes/splits.js";
 import { Sets, VERSION } from "../../dataset/nuscenes/set.js";
 import { runPython } from "../python.js";
-import { randomSet } from "./annotation-sets.js";
+import { moveBoxes, randomSet } from "./annotation-sets.js";
 
 const sets = new Sets();
 afterAll(() => sets.clear());
@@ -81,4 +82,26 @@ describe("nuScenes.json", () => {
     expect(seen.withoutSpeed).toBeGreaterThan(0);
     for (const count of Object.values(seen.skipped)) expect(count).toBeGreaterThan(0);
   });
+});
+
+describe("the 12 Hz tables", () => {
+  it.each([11, 12, 13])(
+    "of random set %i are what the rules give in Python, and open in the devkit",
+    async (seed) => {
+      const set = await randomSet(sets, seed);
+      moveBoxes(set, seed);
+      const made = await writeInterpolatedTables(set.root, undefined, { fsync: false });
+      const script12 = script("nuscenes_12hz.py");
+      const out = await runPython("data", [script12, set.root, VERSION, "interp_12Hz_mini"]);
+      const counts = JSON.parse(out.slice(out.indexOf("RESULT") + 6));
+      expect(counts).toMatchObject({
+        sample: made.samples,
+        sample_annotation: made.annotations,
+        sample_data: made.sampleData,
+        anns: made.annotations,
+      });
+      expect(counts.pictures).toBeGreaterThan(made.samples / 2);
+      expect(made.samples).toBeGreaterThan(2 * made.keySamples);
+    },
+  );
 });

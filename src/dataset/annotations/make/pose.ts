@@ -92,3 +92,33 @@ export function multiply(a: Matrix, b: Matrix): Matrix {
 export function originOf(matrix: Matrix): [x: number, y: number, z: number] {
   return [matrix[3]!, matrix[7]!, matrix[11]!];
 }
+
+/** Below this angle pyquaternion goes straight from one rotation to the other. */
+const NEARLY_THE_SAME = 0.9995;
+/** So near to a length of 1 it takes a cheaper root. */
+const NEARLY_UNIT = 2.107342e-8;
+
+/** As `Quaternion._fast_normalise` makes it. */
+function fastNormalised(q: Quaternion): Quaternion {
+  const square = dot4(q, q);
+  if (Math.abs(1 - square) < UNIT || square === 0) return q;
+  const length = Math.abs(1 - square) < NEARLY_UNIT ? (1 + square) / 2 : Math.sqrt(square);
+  return q.map((part) => part / length);
+}
+
+/** The rotation between two, by the shorter way, as `Quaternion.slerp` of pyquaternion has it. `amount` from 0 to 1. */
+export function slerp(from: Quaternion, to: Quaternion, amount: number): Quaternion {
+  let a = fastNormalised(from);
+  const b = fastNormalised(to);
+  let dot = dot4(a, b);
+  if (dot < 0) {
+    a = a.map((part) => -part);
+    dot = -dot;
+  }
+  if (dot > NEARLY_THE_SAME) return fastNormalised(a.map((part, i) => part + amount * (b[i]! - part)));
+  const whole = Math.acos(dot);
+  const part = whole * amount;
+  const toB = Math.sin(part) / Math.sin(whole);
+  const toA = Math.cos(part) - (dot * Math.sin(part)) / Math.sin(whole);
+  return fastNormalised(a.map((value, i) => toA * value + toB * b[i]!));
+}

@@ -1,0 +1,230 @@
+/**
+ * sample_annotation of the 12 Hz tables: the boxes of each sample, and for instances that the next sample has too, five between
+ * the two. Read twice: for the poses, and to copy the rows.
+ */
+import { statSync } from "node:fs";
+import { VistaError } from "../../../core/errors.js";
+import { readRows } from "../../json/rows.js";
+import { Columns } from "../../nuscenes/read/columns.js";
+import { describeProblem } from "../../nuscenes/read/field-types.js";
+import { SCHEMA } from "../../nuscenes/read/schema.js";
+import { TokenTable } from "../../nuscenes/read/tokens.js";
+import { type InterpolationMessage, LAST, type SampleLinks, timeBetween } from "./interpolation.js";
+import { CHECK_HINT } from "./needed-rows.js";
+import { slerp } from "./pose.js";
+import { pythonFloat } from "./python-json.js";
+import { RawRow, rowText, suffixed, TableWriter } from "./raw-rows.js";
+
+export interface AnnotationsTask {
+  kind: "annotations";
+  from: string;
+  to: string;
+  samples: SampleLinks;
+  sync: boolean;
+}
+
+/** Bytes of the usual row, to guess how many there are. */
+const ROW_BYTES = 480;
+const NEEDED = ["token", "prev", "next"] as const;
+
+const COLUMNS = {
+  /** Instance and sample of a row, mixed: what its neighbours in time are found by. */
+  keys: { kind: "u32", width: 4 },
+  /** Row of sample; -1 where the row is not wanted. */
+  sample: { kind: "i32", width: 1 },
+  /** Translation and rotation. */
+  pose: { kind: "f64", width: 7 },
+} as const;
+
+/** @throws VistaError `FORMAT` where a row that is needed is damaged */
+export function interpolateAnnotations(
+  { from, to, samples, sync }: AnnotationsTask,
+  send: (message: InterpolationMessage) => void,
+): void {
+  const boxes = new Boxes(from, samples, (bytes) => send({ kind: "bytes", bytes }));
+  const { size } = statSync(from);
+  const writer = new TableWriter(to);
+  try {
+    readTable(
+      from,
+      (row, index, offset) => boxes.write(row, index, offset, writer),
+      (bytes) => send({ kind: "bytes", bytes: size + bytes }),
+    );
+    writer.finish(sync);
+  } finally {
+    writer.close();
+  }
+  send({ kind: "made", rows: writer.rows, bytes: writer.bytes, unattached: boxes.unattached });
+}
+
+class Boxes {
+  unattached = 0;
+  readonly #path: string;
+  readonly #samples: SampleLinks;
+  readonly #sample: Int32Array;
+  readonly #pose: Float64Array;
+  readonly #table: TokenTable;
+  readonly #words = new Uint32Array(4);
+
+  /** Reads the poses of all boxes. */
+  constructor(path: string, samples: SampleLinks, onBytes: (bytes: number) => void) {
+    this.#path = path;
+    this.#samples = samples;
+    const columns = new Columns(COLUMNS, (statSync(path).size / ROW_BYTES) * 1.1);
+    const sampleTable = new TokenTable(samples.table);
+    const offsets: number[] = [];
+    const rows = readTable(
+      path,
+      (row, index, offset) => {
+        columns.ensure(index);
+        const { keys, sample, pose } = columns.arrays;
+        offsets[index] = offset;
+        sample[index] = -1;
+        if (!row.token("sample_token", this.#words)) throw this.#error(row, offset, "sample_token");
+        const at = sampleTable.lookup(this.#words, 0);
+        if (at < 0) this.unattached++;
+        if (at < 0 || samples.wanted[at] === 0) return;
+        sample[index] = at;
+        if (!row.token("instance_token", this.#words)) throw this.#error(row, offset, "instance_token");
+        mix(this.#words, at);
+        keys.set(this.#words, index * 4);
+        pose.set(this.#vector(row, offset, "translation"), index * 7);
+        pose.set(this.#vector(row, offset, "rotation"), index * 7 + 3);
+      },
+      onBytes,
+    );
+    const { keys, sample, pose } = columns.finish(rows);
+    this.#sample = sample;
+    this.#pose = pose;
+    this.#table = TokenTable.over(keys, rows);
+    for (let row = 0; row < rows; row++) {
+      if (sample[row]! < 0 || this.#table.insert(row) === -1) continue;
+      const what = "a sample has two boxes of this instance";
+      throw new VistaError("FORMAT", what, { path, offset: offsets[row]!, hint: CHECK_HINT });
+    }
+  }
+
+  /** Writes a row, and those between it and the next sample's. */
+  write(row: RawRow, index: number, offset: number, writer: TableWriter): void {
+    const sample = this.#sample[index]!;
+    if (sample < 0) return;
+    for (const key of NEEDED) {
+      if (typeof row.value(key) !== "string") throw this.#error(row, offset, key);
+    }
+    const places = Object.fromEntries(
+      ["token", "sample_token", "translation", "rotation", "prev", "next"].map((key) => [
+        key,
+        row.place(key),
+      ]),
+    ) as Record<"token" | "sample_token" | "translation" | "rotation" | "prev" | "next", number>;
+    const members = row.members();
+    const token = row.text(places.token);
+    const partner = this.#neighbour(row, this.#samples.next[sample]!);
+    const own: [number, string][] = [];
+    if (this.#neighbour(row, this.#samples.prev[sample]!) >= 0) {
+      own.push([places.prev, suffixed(row.text(places.prev), LAST)]);
+    }
+    if (partner >= 0) own.push([places.next, suffixed(token, 1)]);
+    writer.add(rowText(members, own));
+    if (partner < 0) return;
+    const sampleToken = row.text(places.sample_token);
+    const next = row.text(places.next);
+    for (let k = 1; k <= LAST; k++) {
+      const { translation, rotation } = this.#between(sample, index, partner, k);
+      writer.add(
+        rowText(members, [
+          [places.token, suffixed(token, k)],
+          [places.sample_token, suffixed(sampleToken, k)],
+          [places.translation, vectorText(translation)],
+          [places.rotation, vectorText(rotation)],
+          [places.prev, k === 1 ? token : suffixed(token, k - 1)],
+          [places.next, k === LAST ? next : suffixed(token, k + 1)],
+        ]),
+      );
+    }
+  }
+
+  /** The box of the same instance in another sample: its row, or -1. */
+  #neighbour(row: RawRow, sample: number): number {
+    if (sample < 0) return -1;
+    row.token("instance_token", this.#words);
+    mix(this.#words, sample);
+    return this.#table.lookup(this.#words, 0);
+  }
+
+  /** The pose of frame `k`, by its time, as `numpy.interp` and pyquaternion have it. */
+  #between(sample: number, from: number, to: number, k: number) {
+    const { time, next } = this.#samples;
+    const [t0, t1] = [time[sample]!, time[next[sample]!]!];
+    const passed = Math.min(t1, timeBetween(t0, t1, k)) - t0;
+    const pose = this.#pose;
+    const translation = [0, 1, 2].map((i) => {
+      const [a, b] = [pose[from * 7 + i]!, pose[to * 7 + i]!];
+      return passed >= t1 - t0 ? b : ((b - a) / (t1 - t0)) * passed + a;
+    });
+    const quaternion = (row: number) => Array.from(pose.subarray(row * 7 + 3, row * 7 + 7));
+    return { translation, rotation: slerp(quaternion(from), quaternion(to), passed / (t1 - t0)) };
+  }
+
+  #vector(row: RawRow, offset: number, key: "translation" | "rotation"): number[] {
+    const value = row.value(key);
+    if (describeProblem(key, SCHEMA.sample_annotation.fields[key]!, value) !== undefined) {
+      throw this.#error(row, offset, key);
+    }
+    return value as number[];
+  }
+
+  #error(row: RawRow, offset: number, key: string): VistaError {
+    const value = row.value(key);
+    const problem = describeProblem(key, SCHEMA.sample_annotation.fields[key]!, value);
+    const token = row.value("token");
+    return new VistaError("FORMAT", problem ?? `field "${key}" is damaged`, {
+      path: this.#path,
+      ...(typeof token === "string" ? { record: `sample_annotation ${token}` } : {}),
+      offset,
+      hint: CHECK_HINT,
+    });
+  }
+}
+
+/** A key of instance and sample: three words of the token stay as they are. */
+function mix(words: Uint32Array, sample: number): void {
+  words[3] = Math.imul(words[3]!, 0x9e3779b1) + sample;
+}
+
+function vectorText(values: readonly number[]): string {
+  return `[${values.map(pythonFloat).join(", ")}]`;
+}
+
+/**
+ * @returns rows that are objects
+ * @throws VistaError `FORMAT` where the file is no JSON, or a row no object
+ */
+function readTable(
+  path: string,
+  take: (row: RawRow, index: number, offset: number) => void,
+  onBytes: (bytes: number) => void,
+): number {
+  const row = new RawRow();
+  let rows = 0;
+  const { error } = readRows(
+    path,
+    {
+      fast(bytes, at, end, offset) {
+        const after = row.scan(bytes, at, end);
+        if (after !== -1) take(row, rows++, offset);
+        return after;
+      },
+      value(_, offset) {
+        throw new VistaError("FORMAT", "the row is not an object", { path, offset, hint: CHECK_HINT });
+      },
+    },
+    onBytes,
+  );
+  if (error === undefined) return rows;
+  throw new VistaError("FORMAT", `not JSON: ${error.reason}`, {
+    path,
+    offset: error.offset,
+    hint: CHECK_HINT,
+  });
+}

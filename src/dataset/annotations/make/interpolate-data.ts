@@ -1,0 +1,137 @@
+/** sample_data of the 12 Hz tables: each key frame six times, from the second on with the picture and the pose of the frames after it. */
+import { statSync } from "node:fs";
+import { VistaError } from "../../../core/errors.js";
+import { FLAG, LINK } from "../../nuscenes/read/table-state.js";
+import { FRAMES, type InterpolationMessage, LAST, type SampleLinks, timeBetween } from "./interpolation.js";
+import { CHECK_HINT } from "./needed-rows.js";
+import { pythonFloat } from "./python-json.js";
+import { type RawRow, RawRowAt, rowText, suffixed, TableWriter } from "./raw-rows.js";
+
+export interface DataTask {
+  kind: "data";
+  from: string;
+  to: string;
+  samples: SampleLinks;
+  /** Of sample_data, by row, as its reader has them. */
+  offset: Float64Array;
+  flags: Uint8Array;
+  sample: Int32Array;
+  next: Int32Array;
+  sync: boolean;
+}
+
+const FIELDS = [
+  ...(["token", "sample_token", "prev", "next", "timestamp", "is_key_frame"] as const),
+  ...(["ego_pose_token", "calibrated_sensor_token", "filename"] as const),
+] as const;
+type Field = (typeof FIELDS)[number];
+/** What a frame has of the row that it shows. */
+const SHOWN = ["ego_pose_token", "calibrated_sensor_token", "filename"] as const;
+const REPORT_ROWS = 20_000;
+
+/** @throws VistaError `FORMAT` where a row that is needed is damaged or not there */
+export function interpolateData(task: DataTask, send: (message: InterpolationMessage) => void): void {
+  const { samples, flags, sample, offset } = task;
+  const { size } = statSync(task.from);
+  const reader = new RawRowAt(task.from);
+  const writer = new TableWriter(task.to);
+  let unattached = 0;
+  try {
+    for (let row = 0; row < flags.length; row++) {
+      if (row % REPORT_ROWS === 0) send({ kind: "bytes", bytes: Math.min(offset[row]!, size) });
+      if ((flags[row]! & FLAG.keyFrame) === 0) continue;
+      const of = sample[row]!;
+      if (of < 0) {
+        if (of !== LINK.dangling) damaged(task, reader.at(offset[row]!), row, "sample_token");
+        unattached++;
+      } else if (samples.wanted[of] === 1) writeFrames(task, row, of, reader, writer);
+    }
+    writer.finish(task.sync);
+  } finally {
+    writer.close();
+    reader.close();
+  }
+  send({ kind: "made", rows: writer.rows, bytes: writer.bytes, unattached });
+}
+
+function writeFrames(task: DataTask, row: number, of: number, reader: RawRowAt, writer: TableWriter): void {
+  const { samples, offset } = task;
+  const key = reader.at(offset[row]!);
+  for (const field of FIELDS) check(task, key, row, field);
+  const places = Object.fromEntries(FIELDS.map((field) => [field, key.place(field)])) as Record<
+    Field,
+    number
+  >;
+  const members = key.members();
+  const token = key.text(places.token);
+  const sampleToken = key.text(places.sample_token);
+  const next = key.text(places.next);
+  const time = key.value("timestamp") as number;
+  const nextSample = samples.next[of]!;
+  if (nextSample < 0) {
+    writer.add(rowText(members, [[places.prev, suffixed(key.text(places.prev), LAST)]]));
+    return;
+  }
+  writer.add(rowText(members, [[places.next, suffixed(token, 1)]]));
+  let shown = row;
+  let texts = SHOWN.map((field) => key.text(places[field]));
+  for (let k = 1; k < FRAMES; k++) {
+    const after = frameAfter(task, shown, reader);
+    if (after !== shown) {
+      shown = after;
+      const frame = reader.at(offset[shown]!);
+      texts = SHOWN.map((field) => frame.text(check(task, frame, shown, field)));
+    }
+    const own = suffixed(token, k);
+    writer.add(
+      rowText(members, [
+        [places.token, own],
+        [places.sample_token, suffixed(sampleToken, k)],
+        // As the tables that people know have them, where they lead nowhere: from the token that has its number already.
+        [places.prev, suffixed(own, k - 1)],
+        [places.next, k === LAST ? next : suffixed(own, k + 1)],
+        [places.timestamp, pythonFloat(timeBetween(time, samples.time[nextSample]!, k))],
+        ...SHOWN.map((field, i) => [places[field], texts[i]!] as const),
+      ]),
+    );
+  }
+}
+
+/** The row after this one, or itself where the next is a key frame or there is none. */
+function frameAfter({ next, flags, from, offset }: DataTask, row: number, reader: RawRowAt): number {
+  const after = next[row]!;
+  if (after === LINK.none) return row;
+  if (after >= 0) return (flags[after]! & FLAG.keyFrame) === 0 ? after : row;
+  const raw = reader.at(offset[row]!);
+  const what =
+    typeof raw.value("next") === "string"
+      ? `next names sample_data ${raw.text(raw.place("next"))}, which is not there`
+      : 'field "next" is not a string';
+  throw new VistaError("FORMAT", what, {
+    path: from,
+    record: `sample_data ${raw.value("token")}`,
+    offset: offset[row]!,
+    hint: CHECK_HINT,
+  });
+}
+
+/** The place of a field that is of its type. */
+function check(task: DataTask, raw: RawRow, row: number, field: Field): number {
+  const place = raw.place(field);
+  if (place < 0) damaged(task, raw, row, field);
+  const first = raw.text(place)[0]!;
+  const isRight = field === "timestamp" ? /[-\d]/.test(first) : field === "is_key_frame" || first === '"';
+  if (!isRight) damaged(task, raw, row, field);
+  return place;
+}
+
+function damaged({ from, offset }: DataTask, raw: RawRow, row: number, field: string): never {
+  const place = raw.place(field);
+  const what = place < 0 ? "is missing" : `is ${raw.text(place).slice(0, 40)}`;
+  throw new VistaError("FORMAT", `field "${field}" ${what}`, {
+    path: from,
+    record: `sample_data ${raw.value("token")}`,
+    offset: offset[row]!,
+    hint: CHECK_HINT,
+  });
+}

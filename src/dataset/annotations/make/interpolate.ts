@@ -1,0 +1,315 @@
+/** `writeInterpolatedTables`: nuScenes tables at 12 Hz, made from those at 2 Hz and the frames between. */
+import { statSync } from "node:fs";
+import { join } from "node:path";
+import { fromSystem, throwIfAborted, VistaError } from "../../../core/errors.js";
+import type { OutputOptions } from "../../../core/io/output.js";
+import {
+  type FolderInProgress,
+  prepareOutputFolder,
+  writeFolderAtomically,
+} from "../../../core/io/output-folder.js";
+import { openRegular } from "../../../core/io/regular.js";
+import { runWorker } from "../../../core/io/worker.js";
+import type { RunOptions } from "../../../core/progress.js";
+import { kindOf } from "../../nuscenes/read/field-types.js";
+import { loadTables, type Tables } from "../../nuscenes/read/load-tables.js";
+import type { TableName } from "../../nuscenes/read/schema.js";
+import { rowOf } from "../../nuscenes/read/tables.js";
+import { type InterpolationTask, runInterpolation } from "./interpolate-task.js";
+import { FRAMES, type InterpolationMessage, LAST, type SampleLinks, timeBetween } from "./interpolation.js";
+import { NeededRows } from "./needed-rows.js";
+import { pythonFloat } from "./python-json.js";
+import { RawRowAt, rowText, suffixed, TableWriter } from "./raw-rows.js";
+import { findNuScenes, type SceneChoice, sceneFilter } from "./source.js";
+
+export interface InterpolateOptions extends RunOptions, OutputOptions {
+  /** Scenes whose samples the tables get: an official split, `all`, or names. Default `all`. */
+  split?: SceneChoice;
+  /** Folder of the tables, `v1.0-mini` say. Default: the one that is there, or of several the one that the split is of. */
+  version?: string;
+}
+
+export interface InterpolatedTables {
+  version: string;
+  /** The folder that was written. */
+  folder: string;
+  scenes: number;
+  /** Samples at 2 Hz, and rows of the three tables that were made. */
+  keySamples: number;
+  samples: number;
+  annotations: number;
+  sampleData: number;
+  bytes: number;
+  /** Boxes and key frames of samples that are not there, which were left out. */
+  unattached: number;
+}
+
+/** Tables that are the same at 12 Hz. */
+const COPIED: readonly TableName[] = [
+  ...(["category", "attribute", "visibility", "instance", "sensor"] as const),
+  ...(["calibrated_sensor", "ego_pose", "log", "scene", "map"] as const),
+];
+const COPY_BYTES = 1 << 20;
+/** Below this many bytes threads cost more than they save. */
+const WORKERS_FROM = 32 << 20;
+
+/**
+ * Writes the tables that MagicDrive, OpenDWM, UniScene, DriveArena and others read as `interp_12Hz_trainval`: six samples for each
+ * with a next one, boxes between those of two samples (moved in a line, turned by slerp), and each key frame with the files and poses of
+ * the frames after it. As ASAP's generator has them, with the same tokens; but in the order of the tables given.
+ *
+ * Memory: about 200 bytes for each row of sample_data and 100 for each box.
+ *
+ * @param root  a nuScenes root, or a Vista root with `data/nuscenes`
+ * @param out  the folder; undefined: `interp_12Hz_…` beside the version's own. With `force` one with such tables is replaced
+ * @throws VistaError `FORMAT` where a row that is needed is damaged or not there, `INCOMPLETE` where no scene is wanted,
+ *   `NOT_FOUND`, `AMBIGUOUS`, `EXISTS`, `NO_SPACE`, `IO`, `ABORTED`
+ */
+export async function writeInterpolatedTables(
+  root: string,
+  out?: string,
+  options: InterpolateOptions = {},
+): Promise<InterpolatedTables> {
+  const { split = "all", signal, onProgress, force = false, fsync = true } = options;
+  const source = await findNuScenes(root, options.version, split);
+  const tables = join(source.root, source.version);
+  const folder = out ?? join(source.root, `interp_12Hz_${source.version.replace(/^v\d+\.\d+-/, "")}`);
+  const output = { force, fsync, inputs: [tables], replaceable: isTables };
+  await prepareOutputFolder(folder, 0, output);
+  const run = {
+    ...(signal === undefined ? {} : { signal }),
+    ...(onProgress === undefined ? {} : { onProgress }),
+  };
+  const small = await loadTables(tables, {
+    ...(signal === undefined ? {} : { signal }),
+    only: ["scene", "sample"],
+  });
+  const { links, scenes } = linkSamples(small, sceneFilter(split));
+  if (scenes === 0) {
+    throw new VistaError("INCOMPLETE", "no scene of the split is in the tables: there is nothing to write", {
+      path: tables,
+      hint: "Name another --split or --version.",
+    });
+  }
+  const result: InterpolatedTables = {
+    ...{ version: source.version, folder, scenes, keySamples: count(links.wanted) },
+    ...{ samples: 0, annotations: 0, sampleData: 0, bytes: 0, unattached: 0 },
+  };
+  await writeFolderAtomically(folder, 0, output, async (made) => {
+    for (const name of COPIED) await copyTable(tables, name, made, result, signal);
+    await writeSamples(
+      join(tables, "sample.json"),
+      await made.place("sample.json"),
+      small,
+      links,
+      fsync,
+      result,
+    );
+    await writeLarge(tables, made, links, fsync, result, run);
+  });
+  return result;
+}
+
+/** What `force` may replace: nothing but tables, and these among them. */
+function isTables(names: readonly string[]): boolean {
+  return names.every((name) => name.endsWith(".json")) && names.includes("sample.json");
+}
+
+function count(flags: Uint8Array): number {
+  return flags.reduce((sum, flag) => sum + flag, 0);
+}
+
+/** @throws VistaError `FORMAT` where a sample that is wanted is damaged or names one that is not there */
+function linkSamples(
+  tables: Tables,
+  isWanted: (name: string) => boolean,
+): { links: SampleLinks; scenes: number } {
+  const samples = new NeededRows(tables, "sample");
+  const sceneRows = new NeededRows(tables, "scene");
+  const { sample, scene } = tables.small;
+  const noRow = sample!.problems.find(({ message }) => message.startsWith("the row is"));
+  if (noRow !== undefined) throw samples.errorAt(noRow.offset, noRow.message);
+  const rows = sample!.values.length;
+  const links: SampleLinks = {
+    table: sample!.table,
+    wanted: new Uint8Array(new SharedArrayBuffer(rows)),
+    prev: new Int32Array(new SharedArrayBuffer(rows * 4)).fill(-1),
+    next: new Int32Array(new SharedArrayBuffer(rows * 4)).fill(-1),
+    time: new Float64Array(new SharedArrayBuffer(rows * 8)),
+  };
+  const scenes = new Set<number>();
+  for (const [row, values] of sample!.values.entries()) {
+    const at = rowOf(scene!, values.scene_token);
+    if (at < 0) {
+      samples.read(row, ["scene_token"]);
+      throw samples.error(row, `scene_token names scene "${values.scene_token}", which is not there`);
+    }
+    if (!isWanted(sceneRows.read(at, ["name"]).name as string)) continue;
+    scenes.add(at);
+    links.wanted[row] = 1;
+    samples.read(row, ["prev", "next"]);
+    for (const side of ["prev", "next"] as const) {
+      if (values[side] === "") continue;
+      const to = rowOf(sample!, values[side]);
+      if (to < 0) throw samples.error(row, `${side} names sample "${values[side]}", which is not there`);
+      links[side][row] = to;
+    }
+    if (typeof values.timestamp !== "number" || !Number.isFinite(values.timestamp)) {
+      throw samples.error(row, `field "timestamp" is ${kindOf(values.timestamp)}, not a time`);
+    }
+    links.time[row] = values.timestamp;
+  }
+  for (let row = 0; row < rows; row++) {
+    const next = links.next[row]!;
+    if (next < 0 || (links.wanted[next] === 1 && links.time[next]! > links.time[row]!)) continue;
+    const what = links.wanted[next] === 1 ? "is not later" : "is of a scene that is not wanted";
+    throw samples.error(row, `the next sample ${what}`);
+  }
+  samples.close();
+  return { links, scenes: scenes.size };
+}
+
+async function copyTable(
+  tables: string,
+  name: TableName,
+  made: FolderInProgress,
+  result: InterpolatedTables,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const path = join(tables, `${name}.json`);
+  let input: Awaited<ReturnType<typeof openRegular>> | undefined;
+  try {
+    input = await openRegular(path);
+    const buffer = Buffer.alloc(COPY_BYTES);
+    const output = await made.create(`${name}.json`);
+    try {
+      for (let got = -1; got !== 0; ) {
+        throwIfAborted(signal);
+        got = (await input.read(buffer, 0, buffer.length, null)).bytesRead;
+        await output.writeFile(buffer.subarray(0, got));
+        result.bytes += got;
+      }
+      await made.settle(output);
+    } finally {
+      await output.close();
+    }
+  } catch (error) {
+    throw fromSystem(error, path, "copy the table");
+  } finally {
+    await input?.close();
+  }
+}
+
+/** sample.json: as many rows for each sample as there are frames up to the next. */
+function writeSamples(
+  from: string,
+  to: string,
+  { small }: Tables,
+  links: SampleLinks,
+  sync: boolean,
+  result: InterpolatedTables,
+): void {
+  const reader = new RawRowAt(from);
+  const writer = new TableWriter(to);
+  try {
+    for (const [row, offset] of small.sample!.offset.entries()) {
+      if (links.wanted[row] === 0) continue;
+      const raw = reader.at(offset);
+      const members = raw.members();
+      const place = (key: string) => raw.place(key);
+      const token = raw.text(place("token"));
+      const [prev, next] = [raw.text(place("prev")), raw.text(place("next"))];
+      const isLast = links.next[row]! < 0;
+      const own: [number, string][] = isLast ? [] : [[place("next"), suffixed(token, 1)]];
+      // The generator's last sample of a scene gets its number although there may be no sample before it.
+      if (isLast || links.prev[row]! >= 0) own.push([place("prev"), suffixed(prev, LAST)]);
+      writer.add(rowText(members, own));
+      for (let k = 1; !isLast && k < FRAMES; k++) {
+        const time = timeBetween(links.time[row]!, links.time[links.next[row]!]!, k);
+        writer.add(
+          rowText(members, [
+            [place("token"), suffixed(token, k)],
+            [place("timestamp"), pythonFloat(time)],
+            [place("prev"), k === 1 ? token : suffixed(token, k - 1)],
+            [place("next"), k === LAST ? next : suffixed(token, k + 1)],
+          ]),
+        );
+      }
+    }
+    writer.finish(sync);
+  } finally {
+    writer.close();
+    reader.close();
+  }
+  result.samples = writer.rows;
+  result.bytes += writer.bytes;
+}
+
+/** The two large tables side by side, in threads of their own where they are large indeed. */
+async function writeLarge(
+  tables: string,
+  made: FolderInProgress,
+  samples: SampleLinks,
+  sync: boolean,
+  result: InterpolatedTables,
+  { signal, onProgress }: RunOptions,
+): Promise<void> {
+  const path = (name: string) => join(tables, `${name}.json`);
+  const sizeOf = (name: string) => statSync(path(name), { throwIfNoEntry: false })?.size ?? 0;
+  const [boxBytes, dataBytes] = [sizeOf("sample_annotation"), sizeOf("sample_data")];
+  // Both are read twice.
+  const total = 2 * (boxBytes + dataBytes);
+  const read = { annotations: 0, load: 0, data: 0 };
+  const report = (part: keyof typeof read, bytes: number) => {
+    read[part] = bytes;
+    onProgress?.({
+      phase: "interpolate",
+      done: read.annotations + read.load + read.data,
+      total,
+      unit: "bytes",
+    });
+  };
+  const perform = async (task: InterpolationTask, key: "annotations" | "sampleData") => {
+    const take = (message: InterpolationMessage) => {
+      if (message.kind === "bytes") return report(task.kind, message.bytes);
+      result[key] = message.rows;
+      result.bytes += message.bytes;
+      result.unattached += message.unattached;
+    };
+    try {
+      if (boxBytes + dataBytes < WORKERS_FROM) runInterpolation(task, take);
+      else await runWorker(new URL("./interpolate-worker.js", import.meta.url), task, signal, take);
+    } catch (error) {
+      throw fromSystem(error, task.from, "make the table");
+    }
+  };
+  const boxes = async () => {
+    const to = await made.place("sample_annotation.json");
+    await perform({ kind: "annotations", from: path("sample_annotation"), to, samples, sync }, "annotations");
+  };
+  const frames = async () => {
+    const loaded = await loadTables(tables, {
+      only: ["scene", "sample", "calibrated_sensor", "sample_data"],
+      onProgress: ({ done }) => report("load", Math.min(done, dataBytes)),
+      ...(signal === undefined ? {} : { signal }),
+    });
+    new NeededRows(loaded, "sample_data");
+    const { offset, flags, sample, next } = loaded.sampleData!;
+    const to = await made.place("sample_data.json");
+    const task = {
+      kind: "data" as const,
+      from: path("sample_data"),
+      to,
+      samples,
+      offset,
+      flags,
+      sample,
+      next,
+      sync,
+    };
+    await perform(task, "sampleData");
+  };
+  // Both have ended, well or not, before the folder that they write into is removed.
+  const ended = await Promise.allSettled([boxes(), frames()]);
+  for (const one of ended) if (one.status === "rejected") throw one.reason;
+}

@@ -1,0 +1,209 @@
+/**
+ * Rows of a table as they are written, to be copied with some of their values replaced: numbers keep their digits, keys that the
+ * schema does not know stay. Text is taken byte for byte (latin1), so that what is not ASCII comes through unchanged.
+ */
+import { closeSync, fsyncSync, openSync, readSync, writeSync } from "node:fs";
+import { openRegularSync } from "../../../core/io/regular.js";
+import { INCOMPLETE, skipSpace, skipValue } from "../../../core/json/scan.js";
+import { readToken, tokenWords } from "../../nuscenes/read/tokens.js";
+
+const FLUSH = 1 << 20;
+/** Most rows of sample_data are shorter. */
+const ROW_BYTES = 1024;
+
+/** The members of one row. */
+export class RawRow {
+  #bytes: Uint8Array = new Uint8Array(0);
+  #count = 0;
+  readonly #from: number[] = [];
+  readonly #to: number[] = [];
+  /** Keys as they stand in the row, quotes included; most rows have those of the row before. */
+  readonly #keys: Uint8Array[] = [];
+  readonly #names: string[] = [];
+  #places = new Map<string, number>();
+
+  /**
+   * @returns the position after the row that starts at `at`, or -1 where the bytes end first or it is no object
+   * @throws JsonSyntaxError
+   */
+  scan(bytes: Uint8Array, at: number, end: number): number {
+    if (bytes[at] !== 0x7b) return -1;
+    this.#bytes = bytes;
+    at = skipSpace(bytes, at + 1, end);
+    let i = 0;
+    for (; bytes[at] !== 0x7d; i++) {
+      if (bytes[at] !== 0x22) return -1;
+      const afterKey = skipValue(bytes, at, end);
+      if (afterKey === INCOMPLETE) return -1;
+      this.#key(i, at, afterKey);
+      at = skipSpace(bytes, afterKey, end);
+      if (at >= end || bytes[at] !== 0x3a) return -1;
+      at = skipSpace(bytes, at + 1, end);
+      const after = skipValue(bytes, at, end);
+      if (after === INCOMPLETE) return -1;
+      this.#from[i] = at;
+      this.#to[i] = after;
+      at = skipSpace(bytes, after, end);
+      if (at >= end) return -1;
+      if (bytes[at] === 0x2c) at = skipSpace(bytes, at + 1, end);
+      else if (bytes[at] !== 0x7d) return -1;
+    }
+    this.#count = i;
+    return at + 1;
+  }
+
+  /** Which member has this key, or -1. */
+  place(key: string): number {
+    const place = this.#places.get(key);
+    return place === undefined || place >= this.#count ? -1 : place;
+  }
+
+  /** The JSON text of a member's value. */
+  text(place: number): string {
+    const { buffer, byteOffset } = this.#bytes;
+    const from = this.#from[place]!;
+    return Buffer.from(buffer, byteOffset + from, this.#to[place]! - from).toString("latin1");
+  }
+
+  /** The value of a member; `undefined` where there is none of this key. */
+  value(key: string): unknown {
+    const place = this.place(key);
+    if (place < 0) return undefined;
+    const { buffer, byteOffset } = this.#bytes;
+    const from = this.#from[place]!;
+    const text = Buffer.from(buffer, byteOffset + from, this.#to[place]! - from).toString("utf8");
+    try {
+      return JSON.parse(text);
+    } catch {
+      return null; // a NaN
+    }
+  }
+
+  /** The 128 bits of a token; false where the member is no string, or an empty one. */
+  token(key: string, words: Uint32Array): boolean {
+    const place = this.place(key);
+    if (place < 0) return false;
+    const from = this.#from[place]!;
+    const to = this.#to[place]!;
+    if (this.#bytes[from] !== 0x22 || to - from < 3) return false;
+    let isPlain = true;
+    for (let i = from; i < to && isPlain; i++) isPlain = this.#bytes[i] !== 0x5c;
+    if (isPlain) readToken(this.#bytes, from + 1, to - 1, words, 0);
+    else words.set(tokenWords(String(this.value(key))));
+    return true;
+  }
+
+  /** The row's members as one line has them, `"key": value` each, for {@link rowText}. */
+  members(): RowMembers {
+    const parts: string[] = [];
+    for (let i = 0; i < this.#count; i++) parts.push(`${this.#names[i]}: ${oneLine(this.text(i))}`);
+    return { parts, names: this.#names };
+  }
+
+  #key(i: number, from: number, to: number): void {
+    const known = this.#keys[i];
+    if (known !== undefined && known.length === to - from) {
+      let same = 0;
+      while (same < known.length && known[same] === this.#bytes[from + same]) same++;
+      if (same === known.length) return;
+    }
+    this.#keys[i] = Uint8Array.from(this.#bytes.subarray(from, to));
+    this.#keys.length = i + 1;
+    this.#names[i] = Buffer.from(this.#keys[i]!).toString("latin1");
+    this.#names.length = i + 1;
+    this.#places = new Map(this.#names.map((name, place) => [JSON.parse(name) as string, place]));
+  }
+}
+
+export interface RowMembers {
+  parts: string[];
+  /** Keys with their quotes. */
+  names: readonly string[];
+}
+
+/** A row's line, with the values of some members replaced: by place, as JSON text. */
+export function rowText(
+  { parts, names }: RowMembers,
+  replaced: readonly (readonly [number, string])[],
+): string {
+  const own = parts.slice();
+  for (const [place, text] of replaced) own[place] = `${names[place]}: ${text}`;
+  return `{${own.join(", ")}}`;
+}
+
+/** A token's JSON text with something after it. */
+export function suffixed(token: string, suffix: string | number): string {
+  return `${token.slice(0, -1)}${suffix}"`;
+}
+
+/** Official tables have one number a line. */
+function oneLine(text: string): string {
+  if (!text.includes("\n")) return text;
+  if (!text.includes('"')) return text.replace(/\s+/g, "").replaceAll(",", ", ");
+  // White space within strings stays.
+  return text.replace(/"(?:[^"\\]|\\.)*"|,\s*|\s+/g, (match) => {
+    if (match.startsWith('"')) return match;
+    return match.startsWith(",") ? ", " : "";
+  });
+}
+
+/** Reads rows here and there in a file. */
+export class RawRowAt {
+  readonly #fd: number;
+  readonly row = new RawRow();
+  #buffer = Buffer.alloc(ROW_BYTES + 1);
+
+  constructor(path: string) {
+    this.#fd = openRegularSync(path);
+  }
+
+  /** The row that starts at this byte, until the next one is read. */
+  at(offset: number): RawRow {
+    for (;;) {
+      const got = readSync(this.#fd, this.#buffer, 0, this.#buffer.length - 1, offset);
+      this.#buffer[got] = 0;
+      if (this.row.scan(this.#buffer, 0, got) !== -1) return this.row;
+      if (got < this.#buffer.length - 1) throw new Error("a row that was there is gone");
+      this.#buffer = Buffer.alloc(this.#buffer.length * 2);
+    }
+  }
+
+  close(): void {
+    closeSync(this.#fd);
+  }
+}
+
+/** Writes a table, one row a line, synchronously: in worker threads. */
+export class TableWriter {
+  readonly #fd: number;
+  #text = "[";
+  rows = 0;
+  bytes = 0;
+
+  constructor(path: string) {
+    this.#fd = openSync(path, "wx", 0o666);
+  }
+
+  add(row: string): void {
+    this.#text += this.rows++ === 0 ? `\n${row}` : `,\n${row}`;
+    if (this.#text.length > FLUSH) this.#flush();
+  }
+
+  /** @param sync  wait until it is on disk */
+  finish(sync: boolean): void {
+    this.#text += "\n]\n";
+    this.#flush();
+    if (sync) fsyncSync(this.#fd);
+  }
+
+  close(): void {
+    closeSync(this.#fd);
+  }
+
+  #flush(): void {
+    const bytes = Buffer.from(this.#text, "latin1");
+    for (let at = 0; at < bytes.length; ) at += writeSync(this.#fd, bytes, at);
+    this.bytes += bytes.length;
+    this.#text = "";
+  }
+}
