@@ -271,3 +271,48 @@ describe("a folder with the one file of a model", () => {
     await expect(openCheckpoint(folder)).rejects.toMatchObject({ code: "AMBIGUOUS" });
   });
 });
+
+describe("to-st --raw and the metadata of a safetensors input", () => {
+  it("keeps it, with what --metadata adds; without --raw says that it is left out", async () => {
+    const folder = temporaryFolder();
+    const input = join(folder, "a.safetensors");
+    const { state } = await openCheckpoint(save(dict({ "_forward_module.w": t(1) })));
+    await saveCheckpoint(state, input, { fsync: false, metadata: { format: "pt", note: "mine" } });
+    await state.close();
+    const raw = join(folder, "raw.safetensors");
+    const kept = await runCli("vista-ckpt", ["to-st", input, raw, "--raw", "--metadata", "note=new"]);
+    expect(kept.stdout).toMatch(/metadata of the input, 2 entries: kept/);
+    const back = await openCheckpoint(raw);
+    await back.state.close();
+    expect(Object.fromEntries(back.metadata!)).toEqual({ format: "pt", note: "new" });
+    const steps = await runCli("vista-ckpt", ["to-st", input, join(folder, "steps.safetensors")]);
+    expect(steps.stdout).toMatch(/metadata of the input, 2 entries: left out/);
+  });
+});
+
+describe("verify", () => {
+  it("one damaged local header is one problem, and the numbers of the rest are looked at", async () => {
+    const path = save(dict({ a: t(1, 2), b: t(Number.NaN), c: t(5) }));
+    const bytes = readFileSync(path);
+    const header = bytes.lastIndexOf("PK\u0003\u0004", bytes.indexOf("archive/data/0"));
+    bytes[header] = 0;
+    writeFileSync(path, bytes);
+    const { code, stdout } = await runCli("vista-ckpt", ["verify", path, "--json"]);
+    const report = JSON.parse(stdout);
+    expect(code).toBe(1);
+    expect(report.problems).toHaveLength(1);
+    expect(report.problems[0].record).toBe("archive/data/0");
+    expect(report.nonFinite).toMatchObject([{ name: "b", nan: 1 }]);
+  });
+
+  it("a pickle that is damaged: says that NaN was not looked for", async () => {
+    const path = save(dict({ b: t(Number.NaN) }));
+    const bytes = readFileSync(path);
+    const at = bytes.indexOf("FloatStorage");
+    bytes[at] = bytes[at]! ^ 1;
+    writeFileSync(path, bytes);
+    const report = JSON.parse((await runCli("vista-ckpt", ["verify", path, "--json"])).stdout);
+    expect(report.problems).toHaveLength(1);
+    expect(report.warnings).toEqual([expect.stringMatching(/NaN and infinity were not looked for/)]);
+  });
+});

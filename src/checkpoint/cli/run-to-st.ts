@@ -45,6 +45,7 @@ export async function toSt(
     const { state, report } = convertOf(input, checkpoint.state, options);
     const saveOptions = {
       ...fileOptions(target, options),
+      ...keptMetadata(checkpoint, options),
       format: "safetensors" as const,
       force: options.force ?? false,
       fsync: options.fsync,
@@ -74,6 +75,14 @@ export async function toSt(
     view.stop();
     await checkpoint?.state.close();
   }
+}
+
+/** Of a safetensors input that is converted as it is: its own metadata, and what was asked for. */
+function keptMetadata({ metadata }: Checkpoint, options: ToStOptions): { metadata?: Record<string, string> } {
+  if (!options.raw || metadata === undefined) return {};
+  // Without a prototype, `__proto__` is a key like any other.
+  const all = Object.assign(Object.create(null) as Record<string, string>, Object.fromEntries(metadata));
+  return { metadata: Object.assign(all, options.metadata) };
 }
 
 /** The steps know names only: their errors get the input's path here. */
@@ -160,6 +169,11 @@ function summarize(
     ...outputLines(state, result),
     `  from ${checkpoint.zero?.folder ?? checkpoint.path}${checkpoint.key === undefined ? "" : `, key ${checkpoint.key}`}`,
   ];
+  const metadata = checkpoint.metadata?.size ?? 0;
+  if (metadata > 0) {
+    const kept = report === undefined ? "kept" : "left out (--raw keeps them, --metadata adds others)";
+    lines.push(`  metadata of the input, ${plural(metadata, "entry", "entries")}: ${kept}`);
+  }
   if (report === undefined) lines.push("  as it was (--raw)");
   else {
     const inEma = report.adapters.filter(({ down }) => isShadow(down)).length;

@@ -8,6 +8,7 @@ import { type Tensor, viewTensor } from "../tensor/tensor.js";
 import { readLegacy } from "./legacy.js";
 import { PICKLE_LIMITS } from "./limits.js";
 import type { PyGlobal, PyValue } from "./objects.js";
+import { otherFile } from "./other-kinds.js";
 import { readPickle } from "./pickle.js";
 import type { ExactPickle } from "./rewrite.js";
 import { type TorchTensor, TorchValues } from "./values.js";
@@ -194,6 +195,8 @@ function notTorch(file: SourceFile, head: Buffer): VistaError {
   if (head.length >= 9 && head.readBigUInt64LE(0) < 100_000_000n && head[8] === 0x7b) {
     return new VistaError("FORMAT", "this is a safetensors file where a file of torch.save is needed", where);
   }
+  const other = otherFile(file.path, head);
+  if (other !== undefined) return other;
   const text = head.toString("latin1");
   const shown = JSON.stringify(text.slice(0, 12));
   const lfs = text.startsWith("version https://".slice(0, 16));

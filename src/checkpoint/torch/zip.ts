@@ -8,6 +8,7 @@ import { promisify } from "node:util";
 import yauzl from "yauzl";
 import { isVistaError, VistaError } from "../../core/errors.js";
 import type { RangeReader, Region, SourceFile } from "../../core/io/source.js";
+import { dataOfDcp, otherZip } from "./other-kinds.js";
 
 /** Real files stay far below: Vista's has 2,500 records, a model-states file of 100,000 tensors as many. */
 export const MAX_RECORDS = 200_000;
@@ -44,21 +45,26 @@ export interface TorchZip {
 /**
  * Reads the directory of a torch zip.
  * @param within  where the zip lies in the file: torch's distributed checkpoints have one zip after the other
- * @throws VistaError `FORMAT`: no zip, records that overlap or leave the file; `UNSUPPORTED`: compressed or encrypted records
+ * @throws VistaError `WRONG_KIND`: a zip of another program; `FORMAT`: no zip, records that overlap or leave the file; `UNSUPPORTED`: compressed or encrypted records
  */
 export async function openTorchZip(
   file: SourceFile,
   within: Stretch = { start: 0, length: file.size },
 ): Promise<TorchZip> {
+  const whole = within.start === 0 && within.length === file.size;
+  if (whole && file.path.toLowerCase().endsWith(".distcp")) throw dataOfDcp(file.path);
   const { entries } = await readDirectory(file, within);
+  const other = otherZip(
+    file.path,
+    entries.map(({ name }) => name),
+  );
+  if (other !== undefined) throw other;
   const limits = checkLayout(file, within, entries);
   const pickle = entries.find(({ name }) => /^[^/]+\/data\.pkl$/.test(name));
   if (pickle === undefined) {
     throw new VistaError("FORMAT", "a zip without a data.pkl record, so not a file of torch.save", {
       path: file.path,
-      hint: entries.some(({ name }) => name.endsWith("constants.pkl"))
-        ? "It looks like a TorchScript archive."
-        : "Give the file that torch.save wrote.",
+      hint: "Give the file that torch.save wrote.",
     });
   }
   const root = pickle.name.slice(0, pickle.name.indexOf("/"));

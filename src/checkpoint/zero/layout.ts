@@ -65,7 +65,7 @@ export async function findCheckpoint(path: string, tag?: string): Promise<Checkp
     const folder = resolve(path);
     return { folder: path, tagFolder: path, tag: basename(folder), foundBelow: false };
   }
-  refuseUniversal(path, names);
+  await refuseUniversal(path, names);
   const candidates = await searchBelow(path, SEARCH_DEPTH);
   if (candidates.length === 1) {
     const [found] = candidates;
@@ -173,8 +173,19 @@ async function searchBelow(path: string, depth: number): Promise<string[]> {
   return found;
 }
 
-function refuseUniversal(path: string, names: readonly string[]): void {
-  if (names.includes("latest_universal") || names.some((name) => name.endsWith("_universal"))) {
+/** A universal checkpoint is known by its marker or its name, or by a folder `zero` with `fp32.pt` for each parameter. */
+async function isUniversal(path: string, names: readonly string[]): Promise<boolean> {
+  if (names.includes("latest_universal") || names.some((name) => name.endsWith("_universal"))) return true;
+  if (!names.includes("zero") || names.some((name) => SHARD.test(name))) return false;
+  for (const parameter of (await readdir(join(path, "zero")).catch(() => [] as string[])).slice(0, 3)) {
+    const files = await readdir(join(path, "zero", parameter)).catch(() => [] as string[]);
+    if (files.includes("fp32.pt")) return true;
+  }
+  return false;
+}
+
+async function refuseUniversal(path: string, names: readonly string[]): Promise<void> {
+  if (await isUniversal(path, names)) {
     throw new VistaError(
       "UNSUPPORTED",
       "this is a universal checkpoint (one folder a parameter), not ZeRO shards",
@@ -194,7 +205,7 @@ function refuseUniversal(path: string, names: readonly string[]): void {
 export async function listCheckpointFiles(checkpoint: CheckpointFolder): Promise<CheckpointFiles> {
   const { tagFolder } = checkpoint;
   const names = (await list(tagFolder)).sort();
-  refuseOtherKinds(tagFolder, names);
+  await refuseOtherKinds(tagFolder, names);
   const shards = ranksOf(tagFolder, names, SHARD);
   const stage3 = ranksOf(tagFolder, names, MODEL_STATES_STAGE3);
   const whole = names
@@ -223,8 +234,14 @@ export async function listCheckpointFiles(checkpoint: CheckpointFolder): Promise
   return { ...checkpoint, shards, modelStates };
 }
 
-function refuseOtherKinds(tagFolder: string, names: readonly string[]): void {
-  refuseUniversal(dirname(tagFolder), [basename(resolve(tagFolder))]);
+/** ds_to_universal.py is no way out: its folders are not read here. */
+const PARALLEL_HINT =
+  "Load it in DeepSpeed with the code and the parallel sizes that saved it, gather the weights and save them with torch.save: " +
+  "every command here reads that file.";
+
+async function refuseOtherKinds(tagFolder: string, names: readonly string[]): Promise<void> {
+  await refuseUniversal(dirname(tagFolder), [basename(resolve(tagFolder))]);
+  await refuseUniversal(tagFolder, names);
   const moe = names.find((name) => MOE.test(name));
   if (moe !== undefined) {
     throw new VistaError(
@@ -232,7 +249,7 @@ function refuseOtherKinds(tagFolder: string, names: readonly string[]): void {
       "a mixture-of-experts checkpoint: experts are spread over files of their own",
       {
         path: join(tagFolder, moe),
-        hint: "Convert it with DeepSpeed's ds_to_universal.py.",
+        hint: PARALLEL_HINT,
       },
     );
   }
@@ -243,7 +260,7 @@ function refuseOtherKinds(tagFolder: string, names: readonly string[]): void {
       "a pipeline-parallel checkpoint: layers are spread over files of their own",
       {
         path: join(tagFolder, pipeline),
-        hint: "Convert it with DeepSpeed's ds_to_universal.py.",
+        hint: PARALLEL_HINT,
       },
     );
   }
@@ -256,7 +273,7 @@ function refuseOtherKinds(tagFolder: string, names: readonly string[]): void {
         `a tensor-parallel checkpoint: model-parallel rank ${Number(model)} is here`,
         {
           path: join(tagFolder, name),
-          hint: "Convert it with DeepSpeed's ds_to_universal.py.",
+          hint: PARALLEL_HINT,
         },
       );
     }

@@ -174,7 +174,7 @@ export class ZeroPlan {
       buffers.map(([, description]) => description),
     );
     buffers.forEach(([name], i) => {
-      this.tensors.set(name, this.#asReference(tensors[i]!));
+      this.#add(name, this.#asReference(tensors[i]!));
     });
     this.#counts.buffers = buffers.length;
   }
@@ -213,10 +213,22 @@ export class ZeroPlan {
           },
         );
       }
-      this.tensors.set(name, tensor);
+      this.#add(name, tensor);
       this.#frozen.push(name);
       this.#counts.frozen++;
     }
+  }
+
+  /** @throws VistaError `INCONSISTENT` for a name that is there already: one of the two would be lost */
+  #add(name: string, tensor: Tensor): void {
+    if (this.tensors.has(name)) {
+      throw new VistaError(
+        "INCONSISTENT",
+        `${name} is listed twice, in two param groups or as two of buffer, frozen and trained parameter`,
+        { path: this.#model.path, hint: "DeepSpeed lists each once: copy the checkpoint again." },
+      );
+    }
+    this.tensors.set(name, tensor);
   }
 
   async #addTrained(): Promise<void> {
@@ -283,7 +295,16 @@ export class ZeroPlan {
   }
 
   async #addStage3(groups: readonly Shapes[]): Promise<void> {
+    const names = groups.flatMap((group) => [...group.keys()]);
     const shapes: Shapes = new Map(groups.flatMap((group) => [...group]));
+    if (names.length > shapes.size) {
+      const seen = new Set<string>();
+      const twice = names.find((name) => seen.size === seen.add(name).size);
+      throw new VistaError("INCONSISTENT", `${twice} is listed twice, in two param groups`, {
+        path: this.#model.path,
+        hint: "DeepSpeed lists each parameter once: copy the checkpoint again.",
+      });
+    }
     this.#trainedShapes = shapes;
     const flats: FlatVector[] = [];
     for (const { torchFile, groups } of this.#shards) flats.push(await FlatVector.of(torchFile, groups));
@@ -316,7 +337,7 @@ export class ZeroPlan {
         });
       }
       const pieces = runs.flatMap((run) => run.pieces);
-      this.tensors.set(name, makeTensor(dtype, shape, { kind: "pieces", pieces }));
+      this.#add(name, makeTensor(dtype, shape, { kind: "pieces", pieces }));
       this.#counts.trained++;
     }
   }

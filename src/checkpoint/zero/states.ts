@@ -99,7 +99,7 @@ export function readShardState(torchFile: TorchFile, bf16Optimizer = false): Sha
         path,
         record: "optimizer_state_dict",
         hint:
-          "Convert it with DeepSpeed's ds_to_universal.py, or load it in DeepSpeed and save with bf16 and ZeRO stage 2; " +
+          "Load it in DeepSpeed and save with bf16 and ZeRO stage 2; " +
           "the bf16 weights are whole in mp_rank_00_model_states.pt under `module`.",
       },
     );
@@ -168,7 +168,7 @@ function readRanks(value: PyValue | undefined, path: string): number {
       `param groups over different numbers of ranks (${numbers.join(", ")}), as mixture of experts has`,
       {
         path,
-        hint: "Convert it with DeepSpeed's ds_to_universal.py.",
+        hint: "Load it in DeepSpeed with the code that saved it, gather the weights and save them with torch.save.",
       },
     );
   }

@@ -260,7 +260,7 @@ const CASES: [
       ),
   ],
   [
-    /written by DeepSpeed's BF16_Optimizer, which does not say its zero_stage\. Convert it with DeepSpeed's ds_to_universal/,
+    /written by DeepSpeed's BF16_Optimizer, which does not say its zero_stage\. Load it in DeepSpeed and save with bf16 and ZeRO stage 2/,
     ({ tag }) =>
       writeFileSync(
         join(tag, SHARD(0)),

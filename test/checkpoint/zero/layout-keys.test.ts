@@ -1,10 +1,11 @@
 /** What a shard says of how it is laid out: gaps, types of groups, and what is not known. */
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { openZeroCheckpoint } from "../../../src/checkpoint/zero/open.js";
 import { bytesOf, floatsOf, temporaryFolder } from "../../helpers/state.js";
-import { type Fake, FakeTensor, writeFakeCheckpoint } from "../../helpers/torch-file.js";
+import { type Fake, FakeTensor, Tuple, writeFakeCheckpoint } from "../../helpers/torch-file.js";
 
 const ZERO = fileURLToPath(new URL("../../../fixtures/zero/", import.meta.url));
 
@@ -189,4 +190,35 @@ describe("names that a wrapper or a hook changed", () => {
     expect(await floatsOf(state.tensors.get("b")!)).toEqual([5, 6, 7, 8]);
     await state.close();
   });
+});
+
+describe("a name listed twice is refused, since one of the two would be lost", () => {
+  const twice = (stage: 2 | 3, paramShapes: Record<string, number[]>[], model: Record<string, Fake> = {}) => {
+    const folder = temporaryFolder();
+    const groups = paramShapes.map(() => new FakeTensor([1, 2]));
+    writeFakeCheckpoint(folder, { stage, partitions: [groups], paramShapes, model });
+    return openZeroCheckpoint(folder);
+  };
+
+  it.each([2, 3] as const)("in two param groups of stage %i", async (stage) => {
+    await expect(twice(stage, [{ a: [2] }, { a: [2] }])).rejects.toThrow(/a is listed twice/);
+  });
+
+  it("as a frozen and as a trained parameter", async () => {
+    const frozen = {
+      frozen_param_shapes: new Map<Fake, Fake>([["a", new Tuple(2)]]),
+      frozen_param_fragments: new Map<Fake, Fake>([["a", new FakeTensor([5, 6])]]),
+    };
+    await expect(twice(2, [{ a: [2] }], frozen)).rejects.toThrow(/a is listed twice/);
+  });
+});
+
+it("a universal checkpoint is known by what is in it, whatever its name", async () => {
+  const folder = temporaryFolder();
+  mkdirSync(join(folder, "mine/zero/a.weight"), { recursive: true });
+  writeFileSync(join(folder, "mine/zero/a.weight/fp32.pt"), "");
+  writeFileSync(join(folder, "mine/mp_rank_00_model_states.pt"), "");
+  for (const path of [folder, join(folder, "mine")]) {
+    await expect(openZeroCheckpoint(path)).rejects.toThrow(/this is a universal checkpoint/);
+  }
 });

@@ -1,0 +1,88 @@
+/** Sound files that are no state dict of torch: what they are, so that nobody takes them for damaged. */
+import { VistaError } from "../../core/errors.js";
+
+interface Kind {
+  readonly what: string;
+  readonly hint: string;
+}
+
+/** Says that a file is of another kind. */
+function otherKind(path: string, { what, hint }: Kind): VistaError {
+  return new VistaError("WRONG_KIND", `this is ${what}, not a file of torch.save`, { path, hint });
+}
+
+/**
+ * What a zip is by the names of its records; `undefined` for one of torch.save.
+ *
+ * Source: torch/jit/_serialization.py, torch/export/pt2_archive/constants.py, numpy/lib/npyio.py, keras/src/saving/saving_lib.py.
+ */
+export function otherZip(path: string, names: readonly string[]): VistaError | undefined {
+  const has = (pattern: RegExp) => names.some((name) => pattern.test(name));
+  if (has(/^[^/]+\/constants\.pkl$/) && has(/^[^/]+\/code\//)) {
+    return otherKind(path, {
+      what: "a TorchScript archive (torch.jit.save): a program with its weights",
+      hint: "Save its weights alone: `torch.save(torch.jit.load(path).state_dict(), 'weights.pt')`.",
+    });
+  }
+  if (has(/^[^/]+\/archive_format$/) || has(/^[^/]+\/models\/[^/]+\.json$/)) {
+    return otherKind(path, {
+      what: "a program of torch.export (.pt2)",
+      hint: "Save its weights alone: `torch.save(torch.export.load(path).state_dict, 'weights.pt')`.",
+    });
+  }
+  if (names.length > 0 && names.every((name) => name.endsWith(".npy"))) {
+    return otherKind(path, { what: "an archive of NumPy (.npz)", hint: "Save its arrays with torch.save." });
+  }
+  if (names.includes("model.weights.h5")) {
+    return otherKind(path, { what: "a model of Keras", hint: "Save its weights with torch.save." });
+  }
+  return undefined;
+}
+
+/** A `.distcp` file holds one file of torch.save after the other, which only `.metadata` beside it can tell apart. */
+export function dataOfDcp(path: string): VistaError {
+  return otherKind(path, {
+    what: "a data file of torch.distributed.checkpoint (.distcp): parts of tensors, without their names",
+    hint: "Give the folder with `.metadata`.",
+  });
+}
+
+const MAGICS: readonly (Kind & { readonly begins: Buffer })[] = [
+  {
+    begins: Buffer.from("GGUF"),
+    what: "a GGUF file (llama.cpp)",
+    hint: "Give the checkpoint that it was made of.",
+  },
+  {
+    begins: Buffer.from("\x89HDF\r\n", "latin1"),
+    what: "an HDF5 file (Keras)",
+    hint: "Save its weights with torch.save.",
+  },
+  {
+    begins: Buffer.from("\x93NUMPY", "latin1"),
+    what: "an array of NumPy (.npy)",
+    hint: "Save it with torch.save.",
+  },
+  { begins: Buffer.from([0x1f, 0x8b]), what: "a gzip archive", hint: "Unpack it first." },
+  { begins: Buffer.from([0x28, 0xb5, 0x2f, 0xfd]), what: "a Zstandard archive", hint: "Unpack it first." },
+  {
+    begins: Buffer.from("<"),
+    what: "a page of HTML or XML, maybe an answer of the server in place of the file",
+    hint: "Fetch the file again.",
+  },
+];
+
+/** What a file is by its first bytes, at least 16 of them where it has as many; `undefined` where they say nothing. */
+export function otherFile(path: string, head: Buffer): VistaError | undefined {
+  const known = MAGICS.find(({ begins }) => head.subarray(0, begins.length).equals(begins));
+  if (known !== undefined) return otherKind(path, known);
+  // ONNX: field 1 (ir_version, a small number), then field 2 (producer_name) or another of the model's; a protobuf has no magic.
+  const isOnnx =
+    head[0] === 0x08 &&
+    head[1]! >= 1 &&
+    head[1]! <= 32 &&
+    [0x12, 0x1a, 0x22, 0x28, 0x32, 0x3a].includes(head[2]!);
+  return isOnnx
+    ? otherKind(path, { what: "an ONNX model", hint: "Give the checkpoint that it was exported from." })
+    : undefined;
+}
