@@ -4,3 +4,14 @@
 export function formatCount(count: number): string {
   return String(Math.round(count)).replace(/\B(?=(?:\d{3})+$)/g, ",");
 }
+
+/** A value that a file has where a text is expected. Not by `String`, which a list nested deep, or an own `toString`, would break. */
+export function textOf(value: unknown): string {
+  if (typeof value !== "object" || value === null) return String(value);
+  return Array.isArray(value) ? `<list of ${value.length}>` : "<mapping>";
+}
+
+/** As {@link textOf}, for a number; NaN for lists and mappings. */
+export function numberOf(value: unknown): number {
+  return typeof value === "object" ? Number.NaN : Number(value);
+}

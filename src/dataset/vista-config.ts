@@ -4,6 +4,7 @@
  */
 
 import { VistaError } from "../core/errors.js";
+import { numberOf, textOf } from "../core/text.js";
 import { readYaml } from "../core/yaml.js";
 import { finding } from "./define-rules.js";
 import type { AnnotationTally, Finding } from "./finding.js";
@@ -50,8 +51,8 @@ export async function readVistaConfig(path: string): Promise<VistaDataConfig> {
   };
   return {
     path,
-    subsets: params.subsets.map(String),
-    probs: Array.isArray(params.probs) ? params.probs.map(Number) : undefined,
+    subsets: params.subsets.map(textOf),
+    probs: Array.isArray(params.probs) ? params.probs.map(numberOf) : undefined,
     // The defaults of Sampler in vwm/data/dataset.py.
     numFrames: number("num_frames", 25),
     targetHeight: number("target_height", 320),

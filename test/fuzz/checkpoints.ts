@@ -69,7 +69,7 @@ function filesIn(folder: string, pattern: RegExp): { name: string; bytes: Buffer
 
 /** Every command that reads; what one refuses, the others may not crash on. */
 function readFile(name: string) {
-  return async (folder: string, random: Random): Promise<void> => {
+  return async (folder: string, random: Random): Promise<undefined> => {
     const path = join(folder, name);
     const refusals: unknown[] = [];
     for (const read of [inspectCheckpoint, verifyCheckpoint, scanOne]) {
@@ -84,7 +84,7 @@ function readFile(name: string) {
     const checkpoint = await openCheckpoint(path);
     try {
       const { state } = checkpoint;
-      if (state.byteLength > MAX_WRITTEN || state.tensors.size === 0 || !random.chance(0.5)) return;
+      if (state.byteLength > MAX_WRITTEN || state.tensors.size === 0 || !random.chance(0.5)) return undefined;
       const written = join(folder, random.pick(["out.safetensors", "out.bin"]));
       await saveCheckpoint(state, written, { fsync: false });
       const back = await openCheckpoint(written);
@@ -102,6 +102,7 @@ function readFile(name: string) {
       await checkpoint.state.close();
     }
     if (refusals.length > 0) throw refusals[0];
+    return undefined;
   };
 }
 

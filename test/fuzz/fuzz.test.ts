@@ -32,7 +32,7 @@ it("what is no VistaError, a success that is wrong and a raw escape code are fau
   const scratch = temporaryFolder();
   const ends = [
     await runOne(
-      fake(async () => {}),
+      fake(async () => undefined),
       1,
       scratch,
     ),

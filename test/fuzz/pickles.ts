@@ -153,7 +153,7 @@ function operationsOf(bytes: Buffer): Buffer[] {
 export function mutatePickle(pickle: Uint8Array, random: Random): Buffer {
   if (random.chance(0.2)) return mutateBytes(pickle, random);
   const operations = operationsOf(Buffer.from(pickle));
-  for (let left = random.size(4); left > 0; left--) {
+  for (let left = random.size(4); left > 0 && operations.length > 0; left--) {
     const at = random.below(operations.length);
     const old = operations[at]!;
     switch (random.below(10)) {

@@ -10,9 +10,9 @@ export interface Target {
   make(random: Random): ReadonlyMap<string, Uint8Array>;
   /**
    * Everything that reads such an input. Throws what the readers throw; throws a {@link Wrong} for a success that is not
-   * right.
+   * right. What it returns names the kind of success, where there are several.
    */
-  run(folder: string, random: Random): Promise<void>;
+  run(folder: string, random: Random): Promise<string | undefined>;
 }
 
 /** A success that is not right. */
@@ -34,8 +34,7 @@ export async function runOne(target: Target, seed: number, scratch: string): Pro
   const folder = mkdtempSync(join(scratch, "fuzz-"));
   try {
     writeFiles(folder, files);
-    await target.run(folder, random);
-    return { end: "ok" };
+    return { end: (await target.run(folder, random)) ?? "ok" };
   } catch (error) {
     return judge(error);
   } finally {

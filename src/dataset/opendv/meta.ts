@@ -7,6 +7,7 @@ import { isUtf8 } from "node:buffer";
 import { CsvError, parse } from "csv-parse/sync";
 import { fromSystem } from "../../core/errors.js";
 import { readRegular } from "../../core/io/regular.js";
+import { textOf } from "../../core/text.js";
 import { readRows } from "../json/rows.js";
 
 export type Split = "train" | "val";
@@ -140,10 +141,10 @@ function addVideo(meta: Meta, row: number, fields: Record<string, unknown>): voi
     problem("row", `has a video ID or youtuber that is no folder name: ${youtuber}/${videoId}`);
     return;
   }
-  const video: MetaVideo = { row, videoId, youtuber, folder: String(fields.youtuber).replaceAll(" ", "_") };
+  const video: MetaVideo = { row, videoId, youtuber, folder: textOf(fields.youtuber).replaceAll(" ", "_") };
   const named = `of ${videoId}`;
 
-  const split = String(fields.split ?? "");
+  const split = textOf(fields.split ?? "");
   const folded = split.trim().toLowerCase();
   if (folded === "train" || folded === "val") {
     video.split = folded;
@@ -153,7 +154,7 @@ function addVideo(meta: Meta, row: number, fields: Record<string, unknown>): voi
     problem("row", `the split ${named} is "${split}", neither Train nor Val`);
   }
 
-  const subset = String(fields.subset ?? "");
+  const subset = textOf(fields.subset ?? "");
   const subsetFolded = subset.trim().toLowerCase();
   if (subsetFolded === "mini" || subsetFolded === "full") {
     video.subset = subsetFolded === "mini" ? "Mini" : "Full";
@@ -195,7 +196,7 @@ export function youtuberKey(folder: string): string {
 }
 
 function text(value: unknown): string {
-  return value === null || value === undefined ? "" : String(value).trim();
+  return value === null || value === undefined ? "" : textOf(value).trim();
 }
 
 function describe(value: unknown): string {

@@ -5,6 +5,7 @@ import { formatCount as count } from "../../core/text.js";
 import type { AnnotationTally, Chart, CheckSummary, Coverage } from "../finding.js";
 import { choosePictures } from "../sample.js";
 import { joinPath, normaliseSummary, type Report, ReportBuilder } from "./report.js";
+import { checkReport } from "./shape.js";
 
 /** A report that was read from a file. */
 export interface NamedReport {
@@ -19,6 +20,7 @@ export interface NamedReport {
 export function mergeReports(inputs: readonly NamedReport[]): Report {
   const first = inputs[0];
   if (first === undefined) throw new VistaError("USAGE", "no reports to merge");
+  for (const { path, report } of inputs) checkReport(report, path);
   const seen = new Map<number, string>();
   for (const { path, report } of inputs) {
     checkSame(first, { path, report });
@@ -56,9 +58,6 @@ export function mergeReports(inputs: readonly NamedReport[]): Report {
 }
 
 function checkSame(first: NamedReport, { path, report }: NamedReport): void {
-  if (report?.format !== "vista-data report 1") {
-    throw new VistaError("FORMAT", "this is no report of vista-data check --json", { path });
-  }
   if (report.shard === undefined) {
     throw new VistaError("INCONSISTENT", "this report is of a whole run, not of a shard", {
       path,

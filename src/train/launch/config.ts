@@ -1,5 +1,7 @@
 /** Vista's training configs: read, merged and overridden as train.py does with OmegaConf. */
+
 import { VistaError } from "../../core/errors.js";
+import { numberOf, textOf } from "../../core/text.js";
 import { parseYaml, readYaml } from "../../core/yaml.js";
 
 export type ConfigTree = { [key: string]: unknown };
@@ -105,9 +107,9 @@ export function trainingFacts(config: ConfigTree): TrainingFacts {
   const subsets = getPath(config, "data.params.subsets");
   const probs = getPath(config, "data.params.probs");
   return {
-    probs: Array.isArray(probs) ? probs.map(Number) : undefined,
+    probs: Array.isArray(probs) ? probs.map(numberOf) : undefined,
     numFrames: number("data.params.num_frames"),
-    subsets: Array.isArray(subsets) ? subsets.map(String) : [],
+    subsets: Array.isArray(subsets) ? subsets.map(textOf) : [],
     subsetsText: typeof subsets === "string" && !subsets.includes("${") ? subsets : undefined,
     height: number("data.params.target_height"),
     width: number("data.params.target_width"),

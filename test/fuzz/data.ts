@@ -1,0 +1,374 @@
+/** What vista-data and vista-train read: tables, lists, annotations, indexes, configs, images and reports. */
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { checkAnnotations } from "../../src/dataset/annotations/check.js";
+import type { Check } from "../../src/dataset/finding.js";
+import { readIndex } from "../../src/dataset/frame-index/build.js";
+import { type DatasetIndex, encodeIndex } from "../../src/dataset/frame-index/format.js";
+import { checkImage } from "../../src/dataset/images/check.js";
+import { checkNuScenes } from "../../src/dataset/nuscenes/check/check.js";
+import { readMeta } from "../../src/dataset/opendv/meta.js";
+import { toHtml } from "../../src/dataset/report/html.js";
+import { mergeReports } from "../../src/dataset/report/merge.js";
+import type { Report } from "../../src/dataset/report/report.js";
+import { toSarif } from "../../src/dataset/report/sarif.js";
+import { formatReport } from "../../src/dataset/report/text.js";
+import { collectStats } from "../../src/dataset/stats/stats.js";
+import { readVistaConfig } from "../../src/dataset/vista-config.js";
+import { readConfigs, trainingFacts } from "../../src/train/launch/config.js";
+import { loadRecipes } from "../../src/train/launch/recipes.js";
+import { mutateBytes, mutateJson, mutateJsonFile } from "./mutate.js";
+import type { Random } from "./random.js";
+import { type Target, Wrong } from "./target.js";
+
+/** @param fixtures  the folder fixtures/ */
+export function dataTargets(fixtures: string): Target[] {
+  const mini = join(fixtures, "nuscenes/mini");
+  const tables = filesIn(join(mini, "v1.0-mini"), "v1.0-mini");
+  const canBus = filesIn(join(mini, "can_bus"), "can_bus");
+  const picture = readFileSync(join(fixtures, "nuscenes/picture.jpg"));
+  return [
+    {
+      name: "tables",
+      make: (random) => {
+        const files = new Map([...tables, ...canBus]);
+        for (let left = random.size(3); left > 0; left--) {
+          const [name, bytes] = random.pick([...files]);
+          files.set(name, random.chance(0.7) ? mutateJsonText(bytes, random) : mutateBytes(bytes, random));
+        }
+        return files;
+      },
+      run: async (folder) => {
+        await drain(checkNuScenes(folder, { tablesOnly: true }));
+        await collectStats(folder);
+        return undefined;
+      },
+    },
+    {
+      name: "meta",
+      make: (random) => {
+        const csv = random.chance(0.5);
+        const text = csv ? META_CSV : META_JSON;
+        const bytes =
+          csv || random.chance(0.3) ? mutateBytes(Buffer.from(text), random) : mutateJsonFile(text, random);
+        return new Map([[csv ? "meta.csv" : "meta.json", bytes]]);
+      },
+      run: async (folder) => {
+        const [name] = readdirSync(folder);
+        const { unreadable, problems } = await readMeta(join(folder, name!));
+        return unreadable !== undefined ? "unreadable" : problems.length > 0 ? "problems" : undefined;
+      },
+    },
+    {
+      name: "annotations",
+      make: (random) => {
+        const bytes = random.chance(0.6)
+          ? mutateJsonFile(ANNOTATIONS, random)
+          : mutateBytes(Buffer.from(ANNOTATIONS), random);
+        return new Map([["annos/nuScenes.json", bytes]]);
+      },
+      run: async (folder, random) => {
+        const quick = random.chance(0.3) ? { quick: { records: 5, seconds: 5 } } : {};
+        await drain(checkAnnotations([join(folder, "annos/nuScenes.json")], { root: folder, ...quick }));
+        await collectStats(folder);
+        return undefined;
+      },
+    },
+    {
+      name: "frame-index",
+      make: (random) => new Map([["vista-data.index", mutateIndex(random)]]),
+      run: async (folder) => {
+        encodeIndex(await readIndex(join(folder, "vista-data.index")));
+        return undefined;
+      },
+    },
+    {
+      name: "yaml",
+      make: (random) => {
+        const text = random.pick([CONFIG, RECIPES]);
+        return new Map([["x.yaml", mutateYaml(text, random)]]);
+      },
+      run: async (folder) => {
+        const path = join(folder, "x.yaml");
+        const errors: unknown[] = [];
+        const note = (error: unknown) => errors.push(error);
+        await readVistaConfig(path).catch(note);
+        await loadRecipes(path).catch(note);
+        await readConfigs([path]).then(trainingFacts).catch(note);
+        const foreign = errors.find((error) => !(error instanceof Error) || error.name !== "VistaError");
+        if (foreign !== undefined) throw foreign;
+        if (errors.length === 3) throw errors[0];
+        return undefined;
+      },
+    },
+    {
+      name: "image",
+      make: (random) => new Map([["x.jpg", mutateBytes(random.chance(0.9) ? picture : PNG, random)]]),
+      run: async (folder, random) => {
+        const { fault, detail } = await checkImage(
+          join(folder, "x.jpg"),
+          random.chance(0.2) ? "decode" : "headers",
+        );
+        if (fault !== undefined && detail === undefined) throw new Wrong(`a fault without a word: ${fault}`);
+        return fault;
+      },
+    },
+    {
+      name: "report",
+      make: (random) => new Map([["report.json", mutateJsonFile(REPORT, random)]]),
+      run: async (folder) => {
+        const path = join(folder, "report.json");
+        let report: Report;
+        try {
+          report = JSON.parse(readFileSync(path, "utf8")) as Report;
+        } catch {
+          return "no JSON"; // The command's own first step.
+        }
+        const merged = mergeReports([{ path, report }]);
+        JSON.stringify(toSarif(merged));
+        formatReport(merged);
+        await toHtml(merged);
+        return undefined;
+      },
+    },
+  ];
+}
+
+function filesIn(folder: string, below: string): [string, Buffer][] {
+  return readdirSync(folder)
+    .sort()
+    .map((name) => [join(below, name), readFileSync(join(folder, name))]);
+}
+
+async function drain(check: Check): Promise<void> {
+  for await (const { message } of check) {
+    if (/[\p{Cc}\p{Zl}\p{Zp}]/u.test(message))
+      throw new Wrong(`unprintable: ${JSON.stringify(message.slice(0, 300))}`);
+  }
+}
+
+function mutateJsonText(bytes: Uint8Array, random: Random): Buffer {
+  try {
+    return mutateJsonFile(Buffer.from(bytes).toString("utf8"), random);
+  } catch {
+    return mutateBytes(bytes, random);
+  }
+}
+
+const ODD_YAML = [
+  "&a [*a, *a]",
+  "*missing",
+  "<<: *missing",
+  "!!binary x",
+  "!<tag:x> 1",
+  "? [a]\n: b",
+  "- - - -",
+  "{",
+  "'",
+  "1e999",
+  "~",
+  "<<: [1]",
+];
+
+function mutateYaml(text: string, random: Random): Buffer {
+  const lines = text.split("\n");
+  for (let left = random.size(4); left > 0; left--) {
+    const at = random.below(lines.length);
+    const indent = /^\s*/.exec(lines[at]!)![0];
+    const how = random.below(5);
+    if (how === 0) lines.splice(at, 1);
+    else if (how === 1) lines.splice(at, 0, indent + random.pick(ODD_YAML));
+    else if (how === 2) lines[at] = lines[at]!.replace(/:.*/, `: ${random.pick(ODD_YAML)}`);
+    else if (how === 3) lines.splice(at, 0, ...Array<string>(random.size(500)).fill(lines[at]!));
+    else lines[at] = lines[random.below(lines.length)]!;
+  }
+  const bytes = Buffer.from(lines.join("\n"));
+  return random.chance(0.3) ? mutateBytes(bytes, random, 3) : bytes;
+}
+
+function mutateIndex(random: Random): Buffer {
+  if (random.chance(0.5)) return mutateBytes(encodeIndex(INDEX()), random);
+  try {
+    return Buffer.from(encodeIndex(mutateJson(INDEX(), random) as DatasetIndex));
+  } catch {
+    return mutateBytes(encodeIndex(INDEX()), random);
+  }
+}
+
+const INDEX = (): DatasetIndex => ({
+  opendv: {
+    root: "data/YouTube",
+    folders: [
+      {
+        path: "train/author/video",
+        split: "train",
+        youtuber: "author",
+        videoId: "video",
+        stamp: [1, 2, 3, 4, 5, 6],
+        scan: {
+          layout: { prefix: "", width: 9, extension: "jpg" },
+          runs: [1, 40, 60, 100],
+          odd: [],
+          strays: ["notes.txt"],
+          strayCount: 1,
+          folders: [],
+        } as never,
+      },
+    ],
+  },
+  nuscenes: {
+    root: "data/nuscenes",
+    version: "v1.0-mini",
+    chains: [
+      {
+        scene: "scene-0061",
+        sceneToken: "a".repeat(32),
+        files: ["samples/CAM_FRONT/a.jpg"],
+        keyFrames: [true],
+      },
+    ],
+  },
+});
+
+const META_CSV = `Video ID,Length,Youtuber,Nation or Area,Start discard,End discard,Split,Mini/Full Set,Video Link
+-1,600,Driver,Germany,90,30,Train,Full,https://www.youtube.com/watch?v=abcdefghijk
+-2,700,"A, B",Japan,90,30,Val,Mini,https://www.youtube.com/watch?v=lmnopqrstuv
+`;
+
+const META_JSON = JSON.stringify([
+  {
+    videoid: "abcdefghijk",
+    length: 600,
+    youtuber: "Driver",
+    area: "Germany",
+    start_discard: 90,
+    end_discard: 30,
+    split: "Train",
+    subset: "Full",
+  },
+  {
+    videoid: "lmnopqrstuv",
+    length: 700,
+    youtuber: "Other",
+    area: "Japan",
+    start_discard: 90,
+    end_discard: 30,
+    split: "Val",
+    subset: "Mini",
+  },
+]);
+
+const ANNOTATIONS = JSON.stringify(
+  Array.from({ length: 4 }, (_, n) => ({
+    frames: Array.from(
+      { length: 25 },
+      (_, i) => `samples/CAM_FRONT/n${n}__${1_532_402_927_612_460 + i * 83_000}.jpg`,
+    ),
+    traj: Array.from({ length: 10 }, (_, i) => i * 0.5),
+    cmd: n % 4,
+    z: [10, 20, 30, 40, 50],
+    goal: [0.5, 0.5],
+    speed: [1, 2, 3, 4, 5],
+    angle: [0.1, 0.1, 0.1, 0.1, 0.1],
+  })),
+);
+
+const CONFIG = `model:
+  base_learning_rate: 1.0e-5
+  params:
+    num_frames: &num_frames 25
+    ckpt_path: ckpts/svd_xt.safetensors
+    lora: &lora
+      rank: 16
+    other:
+      <<: *lora
+data:
+  target: vwm.data.dataset.Sampler
+  params:
+    batch_size: 1
+    num_workers: 16
+    subsets:
+      - YouTube
+      - NuScenes
+    probs:
+      - 1
+      - 1
+    samples_per_epoch: 16000
+    target_height: 320
+    target_width: 576
+    num_frames: *num_frames
+lightning:
+  trainer:
+    devices: 0,1
+    num_nodes: 16
+    max_epochs: 100
+`;
+
+const RECIPES = `recipes:
+  mine:
+    title: my own
+    base: configs/training/vista_phase1.yaml
+    num_nodes: 2
+    n_devices: 8
+    args: [--wandb]
+    slurm:
+      time: 1-00:00:00
+      options: {partition: gpu}
+`;
+
+/** The smallest PNG: one pixel. */
+const PNG = Buffer.from(
+  "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==",
+  "base64",
+);
+
+const REPORT = JSON.stringify({
+  format: "vista-data report 1",
+  version: "0.1.0",
+  root: ".",
+  verdict: "errors",
+  counts: { error: 2, warning: 0, note: 0 },
+  parts: [
+    {
+      kind: "nuscenes",
+      title: "nuScenes v1.0-mini",
+      root: "data/nuscenes",
+      coverage: [{ what: "images", checked: 10, total: 20 }],
+      interrupted: false,
+      charts: [{ kind: "bars", title: "frames", unit: "frames", points: [{ label: "a", value: 3 }] }],
+      samples: ["samples/CAM_FRONT/c.jpg"],
+      annotations: [{ path: "annos/nuScenes.json", subset: "NuScenes", records: 3, unusable: 1 }],
+      sampled: ["10 of 20 images"],
+    },
+  ],
+  options: { ignore: [], maxFindings: 100, check: { images: "headers", seed: 0 } },
+  shard: { index: 1, count: 1 },
+  rules: [
+    {
+      code: "nuscenes/empty-file",
+      severity: "error",
+      title: "an empty file",
+      fix: "fetch it again",
+      findings: 2,
+      places: 2,
+      folders: [{ folder: "samples/CAM_FRONT", findings: 2, places: 2 }],
+    },
+  ],
+  findings: [
+    {
+      rule: "nuscenes/empty-file",
+      severity: "error",
+      path: "samples/CAM_FRONT/a.jpg",
+      message: "is empty",
+      record: "a",
+    },
+    {
+      rule: "nuscenes/empty-file",
+      severity: "error",
+      path: "samples/CAM_FRONT/b.jpg",
+      message: "is empty",
+      offset: 5,
+    },
+  ],
+  ignored: { "nuscenes/missing-image": 3 },
+});
