@@ -1,19 +1,10 @@
 /** Starting the second thread of the copy loop before it is needed. */
 import { type Stats, statSync } from "node:fs";
-import { asBuilt, boundMemory, optimizeLater } from "../../core/cli/optimize.js";
 import { startSecondThread, WORKER_FROM } from "../copy/second-thread.js";
 
-/** Starts it where there is enough to copy or to scan; after that, V8 runs as `optimize.ts` says. */
+/** Starts it where there is enough to copy or to scan. */
 export function startAhead(input: string): void {
-  if (!isLarge(input)) {
-    optimizeLater();
-    return;
-  }
-  asBuilt();
-  startSecondThread(() => {
-    boundMemory();
-    optimizeLater();
-  });
+  if (isLarge(input)) startSecondThread();
 }
 
 function isLarge(input: string): boolean {

@@ -1,7 +1,6 @@
 /** `vista-ckpt diff`: what differs between two checkpoints. */
 
 import { formatCount, plural } from "../../core/cli/format.js";
-import { boundMemory, optimizeNow } from "../../core/cli/optimize.js";
 import { printLines } from "../../core/cli/print.js";
 import { type CommandContext, EXIT } from "../../core/cli/program.js";
 import { createProgressView } from "../../core/cli/progress.js";
@@ -18,8 +17,6 @@ export async function diff(
   options: DiffCommandOptions,
   context: CommandContext,
 ): Promise<void> {
-  optimizeNow();
-  boundMemory();
   const view = await createProgressView(options.quiet ?? false);
   const opened: Checkpoint[] = [];
   try {

@@ -3,7 +3,6 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { formatCount, plural } from "../../core/cli/format.js";
-import { optimizeLater } from "../../core/cli/optimize.js";
 import { printLines } from "../../core/cli/print.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import { createProgressView } from "../../core/cli/progress.js";
@@ -17,7 +16,7 @@ import type { ZeroInfo } from "../zero/plan.js";
 import { startAhead } from "./ahead.js";
 import { printWarnings } from "./common.js";
 import type { MergeOptions } from "./merge.js";
-import { fileOptions, inDType, optimizeFor, outputJson, outputLines, type Result } from "./run-output.js";
+import { fileOptions, inDType, outputJson, outputLines, type Result } from "./run-output.js";
 
 export async function merge(
   folder: string,
@@ -26,7 +25,6 @@ export async function merge(
   context: CommandContext,
 ): Promise<void> {
   const started = Date.now();
-  optimizeLater();
   const view = await createProgressView(options.quiet ?? false);
   let checkpoint: Checkpoint | undefined;
   try {
@@ -64,7 +62,6 @@ export async function merge(
       onProgress: view.update,
       phase: "merge",
     };
-    optimizeFor(state);
     const saved = options.dryRun
       ? planCheckpoint(state, target, saveOptions)
       : await saveCheckpoint(state, target, saveOptions);

@@ -1,7 +1,6 @@
 /** What the commands that write a state dict share when they run. */
 import { resolve } from "node:path";
 import { formatBytes, formatDuration, plural } from "../../core/cli/format.js";
-import { optimizeNow } from "../../core/cli/optimize.js";
 import { VistaError } from "../../core/errors.js";
 import { castState } from "../cast.js";
 import { formatOf, type Saved, type SaveOptions } from "../save.js";
@@ -54,9 +53,4 @@ export function outputLines(state: StateDict, { saved, seconds, dryRun }: Result
     `  ${plural(state.tensors.size, "tensor")}, ${plural(state.numel, "parameter")}, ${formatBytes(saved.bytes)}` +
       (dryRun ? "" : `, ${formatDuration(seconds)}`),
   ];
-}
-
-/** Before a state dict is written: tensors that are more than ranges of files are computed element by element. */
-export function optimizeFor(state: StateDict): void {
-  if ([...state.tensors.values()].some(({ source }) => source.kind !== "pieces")) optimizeNow();
 }

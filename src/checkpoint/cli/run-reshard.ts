@@ -1,7 +1,6 @@
 /** `vista-ckpt reshard`: a ZeRO checkpoint for another number of ranks. */
 import { resolve } from "node:path";
 import { formatBytes, formatCount, formatDuration, plural } from "../../core/cli/format.js";
-import { optimizeLater } from "../../core/cli/optimize.js";
 import { printLines } from "../../core/cli/print.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import { createProgressView } from "../../core/cli/progress.js";
@@ -15,7 +14,6 @@ export async function reshard(
   context: CommandContext,
 ): Promise<void> {
   const started = Date.now();
-  optimizeLater();
   const view = await createProgressView(options.quiet ?? false);
   const dryRun = options.dryRun ?? false;
   try {

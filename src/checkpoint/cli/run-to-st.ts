@@ -14,7 +14,7 @@ import type { StateDict } from "../tensor/tensor.js";
 import { isShadow } from "../vista/ema.js";
 import { applyVista, type VistaReport } from "../vista/steps.js";
 import { printWarnings } from "./common.js";
-import { fileOptions, inDType, optimizeFor, outputJson, outputLines, type Result } from "./run-output.js";
+import { fileOptions, inDType, outputJson, outputLines, type Result } from "./run-output.js";
 import { DEFAULT_FOLDER, type ToStOptions } from "./to-st.js";
 
 const TORCH_EXTENSIONS = [".bin", ".pt", ".pth", ".ckpt"];
@@ -57,7 +57,6 @@ export async function toSt(
     if (!options.quiet) {
       printWarnings(checkpoint.warnings, checkpoint.torchFiles);
     }
-    optimizeFor(state);
     const saved = options.dryRun
       ? planCheckpoint(state, target, saveOptions)
       : await inFolder(output === undefined ? DEFAULT_FOLDER : undefined, () =>

@@ -15,14 +15,13 @@ export class SecondThread {
   onEnd: () => void = () => {};
   #ended = false;
 
-  constructor(onReady?: () => void) {
+  constructor() {
     // No more of a heap than short-lived messages need.
     const resourceLimits = { maxYoungGenerationSizeMb: 1, maxOldGenerationSizeMb: 64 };
     this.#worker = new Worker(new URL("./lane-worker.js", import.meta.url), { resourceLimits });
     this.#worker.on("message", (message: "ready" | LaneResult) => {
       if (message !== "ready") return this.onResult(message);
       this.ready = true;
-      onReady?.();
       this.onResult();
     });
     // An error ends the thread, but a thread also ends without one: only its end counts. Whoever gets its jobs meets the error.
@@ -60,12 +59,10 @@ let spare: SecondThread | undefined;
 /**
  * Starts the second thread that {@link takeSecondThread} gives next, so that it is there when copying begins: it takes
  * some 50 ms to start. It does not keep the process alive.
- *
- * @param onReady  called when it has started
  */
-export function startSecondThread(onReady: () => void): void {
+export function startSecondThread(): void {
   if (spare !== undefined) return;
-  spare = new SecondThread(onReady);
+  spare = new SecondThread();
   spare.hold(false);
 }
 
