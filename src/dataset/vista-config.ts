@@ -21,10 +21,10 @@ export interface VistaDataConfig {
 }
 
 /** What the loader of each subset reads by default, below the folder that Vista is started in. */
-export const SUBSETS: Readonly<Record<string, { data: string; annotations: string }>> = {
-  NuScenes: { data: "data/nuscenes", annotations: "annos/nuScenes.json" },
-  YouTube: { data: "data/YouTube", annotations: "annos/YouTube.json" },
-};
+export const SUBSETS: ReadonlyMap<string, { data: string; annotations: string }> = new Map([
+  ["NuScenes", { data: "data/nuscenes", annotations: "annos/nuScenes.json" }],
+  ["YouTube", { data: "data/YouTube", annotations: "annos/YouTube.json" }],
+]);
 
 /** Frames in each record of nuScenes.json. */
 const NUSCENES_FRAMES = 25;
@@ -38,7 +38,7 @@ export async function readVistaConfig(path: string): Promise<VistaDataConfig> {
     data?: { params?: Record<string, unknown> };
   } | null;
   const params = root?.data?.params;
-  if (params === undefined || !Array.isArray(params.subsets)) {
+  if (typeof params !== "object" || params === null || !Array.isArray(params.subsets)) {
     throw new VistaError("FORMAT", "there is no list data.params.subsets in it", {
       path,
       hint: "Name one of Vista's training configs, such as configs/training/vista_phase1.yaml.",
@@ -82,7 +82,7 @@ export function configFindings(
     );
   }
   for (const subset of subsets) {
-    const places = SUBSETS[subset];
+    const places = SUBSETS.get(subset);
     if (places === undefined) {
       found.push(finding(RULES["subset-unknown"], path, `"${subset}" is neither NuScenes nor YouTube`));
       continue;

@@ -114,8 +114,7 @@ export class PickleCursor {
   }
 
   floatText(text: string): number {
-    const special: Record<string, number> = { nan: Number.NaN, inf: Infinity, "-inf": -Infinity };
-    const value = special[text] ?? Number(text);
+    const value = SPECIAL_FLOATS.get(text) ?? Number(text);
     if (text === "" || (Number.isNaN(value) && text !== "nan")) this.fail("a float that is not one");
     return value;
   }
@@ -175,6 +174,12 @@ export function unescapeRawUnicode(text: string): string {
     return code <= 0x10ffff ? String.fromCodePoint(code) : whole;
   });
 }
+
+const SPECIAL_FLOATS: ReadonlyMap<string, number> = new Map([
+  ["nan", Number.NaN],
+  ["inf", Infinity],
+  ["-inf", -Infinity],
+]);
 
 const ESCAPES: Record<string, string> = {
   n: "\n",

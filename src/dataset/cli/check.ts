@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
+import { collectList } from "../../core/cli/lists.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import type { Shard } from "../finding.js";
 
@@ -33,7 +34,11 @@ export function addCheckCommand(program: Command, context: CommandContext): void
     .argument("[root]", "nuScenes, OpenDV-YouTube, or a folder with data/nuscenes, data/YouTube, annos", ".")
     .addOption(new Option("--kind <kind>", "check this only").choices(["nuscenes", "opendv", "annotations"]))
     .option("--version <version>", "only this version of nuScenes, v1.0-mini say")
-    .option("--annos <file...>", "annotation files to check, beside those in annos/")
+    .option(
+      "--annos <files>",
+      "annotation files to check, beside those in annos/; repeated, or with commas",
+      collectList,
+    )
     .option(
       "--quick",
       "annotation files only: as many records as 20 s allow, the frames of some (--sample, default: 400)",
@@ -52,7 +57,7 @@ export function addCheckCommand(program: Command, context: CommandContext): void
     )
     .option("--seed <n>", "which images a sample takes", parseCount, 0)
     .option("--config <file>", "a config of Vista's: what would training do with this data")
-    .option("--ignore <rule...>", "leave out findings of these rules")
+    .option("--ignore <rules>", "leave out findings of these rules; repeated, or with commas", collectList)
     .option(
       "--max-findings <n>",
       "list at most so many findings of a rule, count the others",

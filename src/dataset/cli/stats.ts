@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { collectList } from "../../core/cli/lists.js";
 import type { CommandContext } from "../../core/cli/program.js";
 
 /** The options of `vista-data stats`, as commander gives them. */
@@ -14,7 +15,11 @@ export function addStatsCommand(program: Command, context: CommandContext): void
     .command("stats")
     .description("say what a data set holds: hours, clips, scenes, countries, commands, speeds")
     .argument("[root]", "nuScenes, OpenDV-YouTube, or a folder with data/nuscenes, data/YouTube, annos", ".")
-    .option("--annos <file...>", "annotation files to count, beside those in annos/")
+    .option(
+      "--annos <files>",
+      "annotation files to count, beside those in annos/; repeated, or with commas",
+      collectList,
+    )
     .option("--index <file>", "use this index for folders that have not changed")
     .option("--json", "print one JSON object")
     .option("--quiet", "no progress")

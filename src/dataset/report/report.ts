@@ -124,7 +124,8 @@ export class ReportBuilder {
   readonly #options: ReportOptions;
   readonly #ignore: ReadonlySet<string>;
   readonly #rules = new Map<string, RuleFindings>();
-  readonly #ignored: Record<string, number> = {};
+  /** Without a prototype: reports are read from files, and `__proto__` is a rule like any other. */
+  readonly #ignored = Object.create(null) as Record<string, number>;
 
   constructor(root: string, options: ReportOptions) {
     this.#root = root;

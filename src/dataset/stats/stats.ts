@@ -115,6 +115,11 @@ export async function collectStats(root: string, options: StatsOptions = {}): Pr
   return stats;
 }
 
+/** An object without a prototype, for names that come from files: `__proto__` and `toString` are names like any other. */
+function named<T>(): Record<string, T> {
+  return Object.create(null) as Record<string, T>;
+}
+
 async function listedVideos(files: readonly string[]): Promise<Map<string, MetaVideo>> {
   const videos = new Map<string, MetaVideo>();
   for (const file of files) {
@@ -130,9 +135,9 @@ function opendvStats(folders: readonly IndexedFolder[], listed: ReadonlyMap<stri
     hours: 0,
     clips: 0,
     runs: 0,
-    splits: {},
-    subsets: {},
-    countries: {},
+    splits: named(),
+    subsets: named(),
+    countries: named(),
   };
   const add = (group: OpenDvStats["splits"], key: string | undefined, hours: number) => {
     const name = key ?? "unknown";
@@ -185,7 +190,7 @@ function nuscenesStats(
 function locationsOf(folder: string): Record<string, number> {
   const places = new Map<unknown, string>();
   readSmall(join(folder, "log.json"), (row) => places.set(row.token, String(row.location)));
-  const locations: Record<string, number> = {};
+  const locations = named<number>();
   readSmall(join(folder, "scene.json"), (row) => {
     const place = places.get(row.log_token) ?? "unknown";
     locations[place] = (locations[place] ?? 0) + 1;

@@ -146,7 +146,8 @@ function pairs(
   name: RegExp,
   valueOptional: boolean,
 ): Record<string, string> {
-  const result: Record<string, string> = {};
+  // Without a prototype, `__proto__` is a name like any other.
+  const result = Object.create(null) as Record<string, string>;
   for (const word of words ?? []) {
     const at = word.indexOf("=");
     const key = (at === -1 ? word : word.slice(0, at)).replace(option === "--sbatch" ? /^--/ : /^$/, "");

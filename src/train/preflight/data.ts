@@ -58,8 +58,8 @@ export async function locateSubsets(vista: string, names: readonly string[]): Pr
   const located: LocatedSubsets = { known: [], unknown: [], unclear: [] };
   const mapping = withoutComments(await read(vista, MAPPING));
   for (const name of names) {
-    const documented = SUBSETS[name];
-    const own = CLASSES[name];
+    const documented = SUBSETS.get(name);
+    const own = Object.hasOwn(CLASSES, name) ? CLASSES[name] : undefined;
     if (documented === undefined || own === undefined) {
       located.unknown.push(name);
       continue;

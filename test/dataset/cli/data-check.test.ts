@@ -96,7 +96,14 @@ describe("exit codes and text", () => {
     const ignore = ["dangling-token", "wrong-count", "missing-file", "truncated-image"].map(
       (rule) => `nuscenes/${rule}`,
     );
-    const { code, stdout } = await check([broken.root, "--quiet", "--ignore", ...ignore]);
+    const { code, stdout } = await check([
+      "--quiet",
+      "--ignore",
+      ignore.slice(1).join(","),
+      "--ignore",
+      ignore[0]!,
+      broken.root,
+    ]);
     expect(stdout).toContain("Verdict: no errors (2 warnings).");
     expect(stdout).toContain("Ignored: nuscenes/dangling-token (1)");
     expect(code).toBe(0);

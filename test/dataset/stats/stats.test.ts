@@ -20,6 +20,24 @@ test("OpenDV: frames, hours, clips, by split, subset and country", async () => {
   expect(opendv!.countries.Japan).toEqual({ videos: 1, hours: 40 / 36_000 });
 });
 
+test("names that objects are born with are names like any other: areas, subsets, places", async () => {
+  const { root, rows } = await makeSet();
+  const names = ["__proto__", "constructor", "toString", "hasOwnProperty"];
+  const list = rows.map((row, i) => ({
+    videoid: row.videoid,
+    youtuber: row.youtuber,
+    split: "Train",
+    subset: "Mini",
+    area: names[i] ?? "__proto__",
+  }));
+  writeFileSync(join(root, "meta/OpenDV-YouTube.json"), JSON.stringify(list));
+  const { opendv } = await collectStats(root);
+  expect(Object.keys(opendv!.countries).sort()).toEqual([...names].sort());
+  expect(JSON.parse(JSON.stringify(opendv!.countries)).constructor).toMatchObject({ videos: 1 });
+  expect(Object.keys(Object.prototype)).toEqual([]);
+  expect(({} as { videos?: number }).videos).toBeUndefined();
+});
+
 test("nuScenes and its annotations: what Vista's loader would train on", async () => {
   const root = newFolder();
   const data = newFolder();

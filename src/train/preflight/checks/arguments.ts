@@ -89,7 +89,7 @@ export async function checkArguments({ plan, config }: CheckContext): Promise<Tr
   for (const argument of parseArguments(plan.extra, flags)) {
     switch (argument.kind) {
       case "flag":
-        if (OWN[argument.name] !== undefined) {
+        if (Object.hasOwn(OWN, argument.name)) {
           found.push(
             finding("setTwice", `${argument.word} among the arguments for train.py`, {
               fix: `Use ${OWN[argument.name]} of vista-train instead.`,
@@ -164,7 +164,10 @@ function unknownKey(key: string, config: Record<string, unknown>): TrainFinding[
   // A key with the value null is there, too.
   if (isTree(parent) && Object.hasOwn(parent, own)) return [];
   const siblings = isTree(parent) ? Object.keys(parent) : [];
-  const close = suggest(own, [...siblings, ...(CLASS_PARAMETERS[parentKey] ?? [])]);
+  const close = suggest(own, [
+    ...siblings,
+    ...(Object.hasOwn(CLASS_PARAMETERS, parentKey) ? CLASS_PARAMETERS[parentKey]! : []),
+  ]);
   if (close !== undefined) {
     const full = [...parts.slice(0, -1), close].join(".");
     return [
