@@ -215,6 +215,14 @@ describe("the commands", () => {
     expect(named).toMatchObject({ code: 0, stdout: expect.stringMatching(/^equal: 3 tensors the same/m) });
   });
 
+  it("diff never says equal over tensors within entries of the state dict, as quantised modules pack them", async () => {
+    const packed = (value: number) => dict({ scale: t(1), "0._packed": new Tuple("qint8", t(value)) });
+    const result = await runCli("vista-ckpt", ["diff", save(packed(1)), save(packed(2))]);
+    expect(result.code).toBe(1);
+    expect(result.stdout).toMatch(/1 tensor under 0\._packed/);
+    expect(result.stdout).toMatch(/no difference in what was compared: 1 tensor the same/);
+  });
+
   it("two different models beside the same lone tensor differ", async () => {
     const a = save(dict({ loss: t(1), state_dict: model(1) }));
     const b = save(dict({ loss: t(1), state_dict: model(9) }));

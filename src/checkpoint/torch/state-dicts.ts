@@ -7,7 +7,7 @@ import { PICKLE_LIMITS } from "./limits.js";
 import { asDict, keyText, type PyDict, type PyValue } from "./objects.js";
 import type { TorchFile } from "./read.js";
 import { walk } from "./storages.js";
-import { TorchTensor, unsupportedTensor } from "./values.js";
+import { TorchTensor, TorchUnreadable, unsupportedTensor } from "./values.js";
 
 /** Keys of state dicts: Lightning (`state_dict`), DeepSpeed (`module`), torch's tutorials (`model_state_dict`), many others. */
 const USUAL_KEYS = new Set([
@@ -176,18 +176,21 @@ function othersThan(chosen: Place, places: readonly Place[], value: PyValue, pat
     for (const tensor of place.dict.values()) counted.add(tensor);
     others.push({ key: key === "" ? "." : key, tensors: place.tensors, model: place.path.length > 0 });
   }
-  // The rest, wherever it is, by its first key.
-  const rest = new Map<string, number>();
+  // The rest, wherever it is: within entries of the state dict (packed weights of a quantised module) it is a model's.
+  const inside = chosen.path.length === 0 ? "" : `${chosen.path.join(".")}.`;
+  const rest = new Map<string, OtherTensors>();
   walk(
     value,
     (current, at) => {
-      if (!(current instanceof TorchTensor) || counted.has(current)) return;
-      const first = at.split(".", 1)[0]!;
-      rest.set(first, (rest.get(first) ?? 0) + 1);
+      const isTensor = current instanceof TorchTensor || current instanceof TorchUnreadable;
+      if (!isTensor || counted.has(current)) return;
+      const within = at.startsWith(inside) && at.includes(".", inside.length) && isModel(at);
+      const key = within ? at.slice(0, at.lastIndexOf(".")) : at.split(".", 1)[0]!;
+      rest.set(key, { key, tensors: (rest.get(key)?.tensors ?? 0) + 1, model: within });
     },
     path,
   );
-  return [...others, ...[...rest].map(([key, tensors]) => ({ key, tensors, model: false }))];
+  return [...others, ...rest.values()];
 }
 
 function isUsual(path: readonly string[]): boolean {
