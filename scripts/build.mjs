@@ -20,7 +20,7 @@ const options = {
   format: "esm",
   platform: "node",
   target: "node20.15",
-  external: ["sharp"],
+  external: ["sharp", "undici", "fast-xml-parser", "aws4fetch", "proxy-from-env"],
   // CommonJS packages inside an ES module still call require() for Node's own modules.
   banner: {
     js: 'import { createRequire as makeRequire } from "node:module"; const require = makeRequire(import.meta.url);',

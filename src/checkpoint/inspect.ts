@@ -1,7 +1,6 @@
 /** What a checkpoint is and what is in it, without reading a weight. */
-import { stat } from "node:fs/promises";
 import { isVistaError } from "../core/errors.js";
-import { settleAll } from "../core/io/settle.js";
+import { isFile } from "../core/io/places.js";
 import type { RunOptions } from "../core/progress.js";
 import type { Checkpoint, CheckpointKind } from "./checkpoint.js";
 import { openCheckpoint } from "./open.js";
@@ -105,13 +104,12 @@ export async function inspectCheckpoint(path: string, options: InspectOptions = 
       isVistaError(error) &&
       options.key === undefined &&
       ["WRONG_KIND", "FORMAT", "AMBIGUOUS"].includes(error.code);
-    const isFile = (await stat(path).catch(() => undefined))?.isFile() === true;
-    if (!other || !isFile) throw error;
+    if (!other || !(await isFile(path))) throw error;
     return inspectOther(path, error);
   }
   try {
     const { state } = checkpoint;
-    const files = state.files.map((file) => file.path);
+    const files = state.files.map(({ path, size }) => ({ path, bytes: size }));
     return await describe({ ...checkpoint, state: state.tensors, files });
   } finally {
     await checkpoint.state.close();
@@ -140,7 +138,7 @@ async function inspectOther(path: string, reason: unknown): Promise<Inspection> 
       key: undefined,
       torchFiles: [torchFile],
       zero: undefined,
-      files: [torchFile.file.path],
+      files: [{ path: torchFile.file.path, bytes: torchFile.file.size }],
     });
   } finally {
     await torchFile.file.close();
@@ -154,7 +152,7 @@ interface Described
   > {
   readonly kind: Inspection["kind"];
   readonly state: StateDict["tensors"];
-  readonly files: readonly string[];
+  readonly files: Inspection["files"];
 }
 
 async function describe(checkpoint: Described): Promise<Inspection> {
@@ -183,7 +181,7 @@ async function describe(checkpoint: Described): Promise<Inspection> {
   return {
     path,
     kind,
-    files: await settleAll(files.map(async (file) => ({ path: file, bytes: (await stat(file)).size }))),
+    files,
     ...writerOf(torchFiles, zero),
     zero: zero && {
       folder: zero.folder,

@@ -1,7 +1,6 @@
 /** One door for every input: torch files, safetensors, sharded ones of both, ZeRO checkpoint folders. */
-import { readdir, stat } from "node:fs/promises";
-import { join } from "node:path";
 import { firstNames, fromReader, fromSystem, shorten, throwIfAborted, VistaError } from "../core/errors.js";
+import { joinPlace, listFolder, lookAt, placeName } from "../core/io/places.js";
 import { settleAll } from "../core/io/settle.js";
 import { SourceFile } from "../core/io/source.js";
 import type { RunOptions } from "../core/progress.js";
@@ -48,17 +47,11 @@ export async function openCheckpoint(path: string, options: OpenOptions = {}): P
 }
 
 async function openAny(path: string, options: OpenOptions): Promise<Opened> {
-  let isFolder: boolean;
-  try {
-    isFolder = (await stat(path)).isDirectory();
-  } catch (error) {
-    throw fromSystem(error, path, "open the checkpoint");
-  }
-  if (isFolder) return openFolder(path, options);
+  if ((await lookAt(path)).isFolder) return openFolder(path, options);
   if (options.tag !== undefined) {
     throw new VistaError("USAGE", "a tag is a folder of a ZeRO checkpoint, and this is a file", { path });
   }
-  if (path.endsWith(".json")) return openSharded(path, options);
+  if (placeName(path).endsWith(".json")) return openSharded(path, options);
   return openFile(path, options);
 }
 
@@ -94,12 +87,13 @@ async function openFolder(path: string, options: OpenOptions): Promise<Opened> {
  * @throws VistaError `AMBIGUOUS` for several
  */
 export async function findIndex(folder: string): Promise<string | undefined> {
-  const names = await readdir(folder).catch((error: unknown) => {
+  const entries = await listFolder(folder).catch((error: unknown) => {
     throw fromSystem(error, folder, "list the folder");
   });
+  const names = entries.map(({ name }) => name);
   const indexes = names.filter((name) => name.endsWith(".index.json")).sort();
   if (indexes.length === 0 || names.includes("latest")) return undefined;
-  if (indexes.length === 1) return join(folder, indexes[0]!);
+  if (indexes.length === 1) return joinPlace(folder, indexes[0]!);
   throw new VistaError("AMBIGUOUS", `${indexes.length} indexes in this folder: ${indexes.join(", ")}`, {
     path: folder,
     hint: "Give one of them.",
@@ -114,12 +108,13 @@ const WEIGHTS_FILE = /^(?:(?:diffusion_)?pytorch_model|model|adapter_model)\.(?:
  * @throws VistaError `AMBIGUOUS` for several
  */
 export async function findWeightsFile(folder: string): Promise<string | undefined> {
-  const names = await readdir(folder).catch((error: unknown) => {
+  const entries = await listFolder(folder).catch((error: unknown) => {
     throw fromSystem(error, folder, "list the folder");
   });
+  const names = entries.map(({ name }) => name);
   const files = names.filter((name) => WEIGHTS_FILE.test(name)).sort();
   if (files.length === 0 || names.includes("latest") || names.some(isCheckpointFile)) return undefined;
-  if (files.length === 1) return join(folder, files[0]!);
+  if (files.length === 1) return joinPlace(folder, files[0]!);
   throw new VistaError("AMBIGUOUS", `${files.length} files of weights in this folder: ${files.join(", ")}`, {
     path: folder,
     hint: "Give one of them.",

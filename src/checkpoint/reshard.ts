@@ -1,5 +1,5 @@
 /** A ZeRO checkpoint of some number of ranks written anew as one of another number, optimizer included. */
-import { type FileHandle, readFile } from "node:fs/promises";
+import type { FileHandle } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { throwIfAborted, VistaError } from "../core/errors.js";
 import {
@@ -7,7 +7,9 @@ import {
   prepareOutputFolder,
   writeFolderAtomically,
 } from "../core/io/output-folder.js";
+import { isRemote, joinPlace, placeName } from "../core/io/places.js";
 import { settleAll } from "../core/io/settle.js";
+import { readSmallFile } from "../core/io/source.js";
 import type { RunOptions } from "../core/progress.js";
 import type { OutputPart } from "./copy/parts.js";
 import { type OutputFile, writeFiles } from "./copy/sink.js";
@@ -21,7 +23,7 @@ export type { ReshardBatch } from "./zero/batch.js";
 export type { ReshardedGroup } from "./zero/reshard.js";
 
 export interface ReshardOptions extends RunOptions {
-  /** How many ranks (GPUs) the new checkpoint is for; 1 to 16,384. */
+  /** How many ranks (GPUs) the new checkpoint is for; 1 or more. */
   ranks: number;
   /** The tag (sub-folder); default: what `latest` says. */
   tag?: string;
@@ -61,15 +63,14 @@ export interface Resharded {
   readonly batch: ReshardBatch;
 }
 
-/** Each is a file of its own, and the plans of all are in memory at once. Real: 2,048. */
-const MAX_RANKS = 16_384;
-
 /** What DeepSpeed and Lightning put beside the tag folder that goes along; weights that were merged there do not. */
 const COMPANIONS = ["zero_to_fp32.py"];
+/** Bytes of one; the script has 30 kB. */
+const MAX_COMPANION = 1_000_000;
 
-/** `last.ckpt` and 8 → `last-8ranks.ckpt`, beside it. */
+/** `last.ckpt` and 8 → `last-8ranks.ckpt`, beside it; of one at a URL, in the current folder. */
 export function defaultReshardOutput(folder: string, ranks: number): string {
-  const path = resolve(folder);
+  const path = resolve(isRemote(folder) ? placeName(folder) : folder);
   return join(dirname(path), `${basename(path).replace(/\.ckpt$/, "")}-${ranks}ranks.ckpt`);
 }
 
@@ -80,7 +81,7 @@ export function defaultReshardOutput(folder: string, ranks: number): string {
  *
  * @param folder  a checkpoint folder (with `latest`), a tag folder, or a run folder with one checkpoint below
  * @param output  the new checkpoint folder, which appears whole or not at all; default {@link defaultReshardOutput}
- * @throws VistaError `USAGE` for ranks below 1 or above 16,384, `UNSUPPORTED` for what cannot be resharded (tensor and pipeline parallel, mixture of
+ * @throws VistaError `USAGE` for ranks below 1, `UNSUPPORTED` for what cannot be resharded (tensor and pipeline parallel, mixture of
  *   experts, optimizers with blocks of their own, no ZeRO), `INCONSISTENT` for padding or sizes that contradict one another,
  *   `EXISTS`, `NO_SPACE`, `IO`, `CHECKSUM`, `ABORTED`, and what reading the files throws
  */
@@ -90,8 +91,8 @@ export async function reshardCheckpoint(
   options: ReshardOptions,
 ): Promise<Resharded> {
   const { ranks, signal, force = false, fsync = true, verify = true } = options;
-  if (!Number.isSafeInteger(ranks) || ranks < 1 || ranks > MAX_RANKS) {
-    throw new VistaError("USAGE", `${ranks} ranks: a checkpoint is for 1 to ${MAX_RANKS} of them`, {
+  if (!Number.isSafeInteger(ranks) || ranks < 1) {
+    throw new VistaError("USAGE", `${ranks} ranks: a checkpoint is for one rank or more`, {
       hint: "Give the number of GPUs that will go on with the training.",
     });
   }
@@ -180,7 +181,7 @@ async function writeSmallFiles(place: FolderInProgress, { files }: ZeroOptimizer
   // Without a line feed, as DeepSpeed writes it.
   await write("latest", files.tag);
   for (const name of COMPANIONS) {
-    const content = await readFile(join(files.folder, name)).catch(() => undefined);
+    const content = await readSmallFile(joinPlace(files.folder, name), MAX_COMPANION).catch(() => undefined);
     if (content !== undefined) await write(name, content);
   }
 }

@@ -3,11 +3,10 @@
  *
  * Source: huggingface_hub (serialization), DeepSpeed's zero_to_fp32.py (indent 2, sorted keys, ASCII).
  */
-import { stat } from "node:fs/promises";
-import { dirname } from "node:path";
 import { VistaError } from "../core/errors.js";
 import { formatCrc32 } from "../core/io/crc32.js";
 import { insideFolder } from "../core/io/inside-folder.js";
+import { lookAt, parentPlace } from "../core/io/places.js";
 import { SourceFile } from "../core/io/source.js";
 
 export interface ShardIndex {
@@ -56,15 +55,15 @@ export async function readIndex(path: string): Promise<ShardIndex> {
   for (const [name, shard] of weightMap) {
     if (shards.has(shard)) continue;
     const place = shardPath(path, name, shard);
-    const stats = await stat(place).catch(() => undefined);
-    if (!stats?.isFile()) {
+    const found = await lookAt(place).catch(() => undefined);
+    if (!found?.isFile) {
       const holds = [...weightMap.values()].filter((other) => other === shard).length;
       throw new VistaError("NOT_FOUND", `the index names this shard for ${holds} tensors, it is not there`, {
         path: place,
         hint: "Copy all shards into the folder of the index.",
       });
     }
-    checkSize(place, stats.size, stated.get(shard));
+    checkSize(place, found.size, stated.get(shard));
     shards.set(shard, place);
   }
   return { path, weightMap, shards, totalSize, stated };
@@ -160,7 +159,7 @@ function recordOf(value: unknown): Record<string, unknown> | undefined {
 
 /** @throws VistaError `FORMAT` for a shard that is no file in the folder of its index or below */
 function shardPath(index: string, name: string, shard: string): string {
-  const place = insideFolder(dirname(index), shard);
+  const place = insideFolder(parentPlace(index), shard);
   if (place !== undefined) return place;
   throw new VistaError("FORMAT", `the index names a file outside its folder: ${JSON.stringify(shard)}`, {
     path: index,

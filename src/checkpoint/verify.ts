@@ -1,8 +1,7 @@
 /** Checking whole checkpoints: every checksum, every rule of the formats, and how many numbers are none. */
-import { stat } from "node:fs/promises";
-import { join } from "node:path";
-import { firstNames, fromReader, fromSystem, isVistaError, VistaError } from "../core/errors.js";
+import { firstNames, fromReader, isVistaError, VistaError } from "../core/errors.js";
 import { combineCrc32 } from "../core/io/crc32.js";
+import { joinPlace, lookAt, placeName } from "../core/io/places.js";
 import { type Region, SourceFile } from "../core/io/source.js";
 import type { RunOptions } from "../core/progress.js";
 import { checksumError } from "./copy/input-checks.js";
@@ -92,7 +91,7 @@ class Verifier {
 
   async run(): Promise<VerifyReport> {
     const { paths, together } = await this.#list();
-    for (const path of paths) this.#total += (await stat(path)).size;
+    for (const path of paths) this.#total += (await lookAt(path)).size;
     const lanes = new Lanes(this.#total);
     try {
       for (const path of paths) await this.#file(path, lanes);
@@ -112,12 +111,10 @@ class Verifier {
 
   /** The files, and whether they have to fit together. @throws VistaError `USAGE` for a key where none is meant */
   async #list(): Promise<{ paths: string[]; together: boolean }> {
-    const stats = await stat(this.#path).catch((error: unknown) => {
-      throw fromSystem(error, this.#path, "look at the checkpoint");
-    });
-    const index = stats.isDirectory()
+    const { isFolder } = await lookAt(this.#path);
+    const index = isFolder
       ? await findIndex(this.#path)
-      : this.#path.endsWith(".json")
+      : placeName(this.#path).endsWith(".json")
         ? this.#path
         : undefined;
     if (index !== undefined) {
@@ -125,14 +122,14 @@ class Verifier {
       for (const [name, entry] of stated) if (shards.has(name)) this.#stated.set(shards.get(name)!, entry);
       return { paths: [...shards.values()], together: true };
     }
-    const dcp = stats.isDirectory() ? await findDcp(this.#path) : undefined;
+    const dcp = isFolder ? await findDcp(this.#path) : undefined;
     if (dcp !== undefined) {
       const shards = await listSafetensorsShards(dcp);
-      if (shards.length > 0) return { paths: shards.map((name) => join(dcp, name)), together: true };
+      if (shards.length > 0) return { paths: shards.map((name) => joinPlace(dcp, name)), together: true };
       this.#items = await listDcpItems(dcp);
       return { paths: [...this.#items.keys()].sort(), together: true };
     }
-    const file = stats.isDirectory() ? await findWeightsFile(this.#path) : this.#path;
+    const file = isFolder ? await findWeightsFile(this.#path) : this.#path;
     if (file !== undefined) {
       this.#single = true;
       return { paths: [file], together: this.#options.key !== undefined };

@@ -1,6 +1,5 @@
 /** The parts of this package that the launcher uses of checkpoints and data. */
 
-import { reshardCheckpoint } from "../checkpoint/reshard.js";
 import { openSafetensors } from "../checkpoint/safetensors/read.js";
 import { writeSafetensors } from "../checkpoint/safetensors/write.js";
 import { asDict } from "../checkpoint/torch/objects.js";
@@ -42,7 +41,7 @@ export const checkpointTools: CheckpointTools = {
   async readFolder(path, options = {}) {
     const { state, info } = await openZeroCheckpoint(path, options);
     await state.close();
-    return { ranks: info.stage === 0 ? undefined : info.ranks, steps: info.globalSteps };
+    return { ranks: info.ranks, steps: info.globalSteps };
   },
 
   async merge(folder, output, options) {
@@ -52,10 +51,6 @@ export const checkpointTools: CheckpointTools = {
     } finally {
       await state.close();
     }
-  },
-
-  async reshard(folder, output, ranks, options) {
-    await reshardCheckpoint(folder, output, { ...options, ranks, force: true });
   },
 
   async toSafetensors(folder, output, options) {

@@ -1,12 +1,12 @@
 /** `vista-ckpt merge`: ZeRO shards → one fp32 state dict. */
 
-import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { formatCount, plural } from "../../core/cli/format.js";
 import { printLines } from "../../core/cli/print.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import { createProgressView } from "../../core/cli/progress.js";
 import { firstNames, VistaError } from "../../core/errors.js";
+import { isFile, isRemote } from "../../core/io/places.js";
 import type { Checkpoint } from "../checkpoint.js";
 import { openCheckpoint } from "../open.js";
 import { planCheckpoint, saveCheckpoint } from "../save.js";
@@ -29,7 +29,7 @@ export async function merge(
   let checkpoint: Checkpoint | undefined;
   try {
     // The one input of a command that must be a folder: of a file, the ZeRO reader says what to give instead.
-    if ((await stat(folder).catch(() => undefined))?.isFile()) await findCheckpoint(folder, options.tag);
+    if (await isFile(folder)) await findCheckpoint(folder, options.tag);
     checkpoint = await openCheckpoint(folder, {
       ...(options.tag === undefined ? {} : { tag: options.tag }),
       ...(options.key === undefined ? {} : { key: options.key }),
@@ -48,7 +48,7 @@ export async function merge(
       });
     }
     const state = inDType(checkpoint.state, options);
-    const target = output ?? join(zero?.folder ?? folder, "pytorch_model.bin");
+    const target = output ?? defaultOutput(zero?.folder ?? folder);
     if (!options.quiet) {
       if (zero?.foundBelow) printLines([`vista-ckpt: found one checkpoint: ${zero.folder}`], process.stderr);
       printWarnings(checkpoint.warnings, checkpoint.torchFiles);
@@ -74,6 +74,11 @@ export async function merge(
     view.stop();
     await checkpoint?.state.close();
   }
+}
+
+/** Beside the shards; for those at a URL, in the current folder. */
+function defaultOutput(folder: string): string {
+  return isRemote(folder) ? "pytorch_model.bin" : join(folder, "pytorch_model.bin");
 }
 
 function toJson(state: StateDict, { zero, dcp, path, leftOut, warnings }: Checkpoint, result: Result) {

@@ -6,6 +6,7 @@ import { piecesBetween, type Tensor } from "../tensor/tensor.js";
 import type { DoneRead } from "./input-checks.js";
 import type { LaneFailure, LaneRead, LaneSegment } from "./lane.js";
 import { type Slice, type Window, wantsCrc } from "./parts.js";
+import { type RemoteRead, readJoined } from "./remote-reads.js";
 
 /** How the bytes of a window came about: what the copy loop needs to finish it. */
 export interface Copied {
@@ -35,6 +36,7 @@ export class LanePlan {
     | undefined
   )[] = [];
   #casts = 0;
+  readonly #remote: RemoteRead[] = [];
 
   /** @param allCrcs  true where the CRC-32 of all tensors is wanted */
   constructor(verify: boolean, allCrcs: boolean) {
@@ -79,10 +81,22 @@ export class LanePlan {
       const { region, start } = piece;
       const wanted = crc || (this.#verify && region.crc32 !== undefined);
       this.#reads.push({ region, start, length: piece.length, crc: wanted });
-      const fd = this.#held.get(region.file) ?? (await this.#hold(region.file));
-      reads.push({ fd, position: region.offset + start, length: piece.length, crc: wanted });
+      const read = { position: region.offset + start, length: piece.length, crc: wanted };
+      if (region.file.isLocal) {
+        const fd = this.#held.get(region.file) ?? (await this.#hold(region.file));
+        reads.push({ fd, ...read });
+      } else {
+        const bytes = new Uint8Array(piece.length);
+        this.#remote.push({ file: region.file, position: read.position, target: bytes });
+        reads.push({ fd: -1, bytes, ...read });
+      }
     }
     return reads;
+  }
+
+  /** Reads what is not on this machine; after the last {@link add}. */
+  async fetch(): Promise<void> {
+    await readJoined(this.#remote);
   }
 
   async #hold(file: SourceFile): Promise<number> {

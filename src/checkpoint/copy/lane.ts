@@ -15,6 +15,8 @@ const CHUNK = 256 * 1024;
 /** A range of an open file. */
 export interface LaneRead {
   readonly fd: number;
+  /** The bytes themselves, where they came over a network; `fd` then means nothing. */
+  readonly bytes?: Uint8Array | undefined;
   readonly position: number;
   readonly length: number;
   /** Whether its CRC-32 is wanted. */
@@ -253,6 +255,10 @@ class JoinedReads {
 }
 
 function readFully(read: LaneRead, target: Buffer, from: number): void {
+  if (read.bytes !== undefined) {
+    target.set(read.bytes.subarray(from, from + target.length));
+    return;
+  }
   for (let done = 0; done < target.length; ) {
     const got = readSync(read.fd, target, done, target.length - done, read.position + from + done);
     if (got === 0) throw new ShortRead(from + done);

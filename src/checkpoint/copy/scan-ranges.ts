@@ -8,6 +8,7 @@ import type { LaneScan } from "./lane.js";
 import { readError } from "./lane-plan.js";
 import { Lanes } from "./lanes.js";
 import { WINDOW } from "./parts.js";
+import { type RemoteRead, readJoined } from "./remote-reads.js";
 
 /** Bytes that are one piece of work, of one range or of several. */
 const JOB = 2 * WINDOW;
@@ -116,14 +117,23 @@ async function scan<Range extends ScanRange>(
 ): Promise<Outcome[]> {
   const outcomes: Outcome[] = [];
   const held: SourceFile[] = [];
+  const remote: RemoteRead[] = [];
   try {
     const reads: LaneScan[] = [];
     for (const { range, at, length } of stretches) {
       const { file, offset, crc, dtype } = range;
-      const fd = await file.hold();
-      held.push(file);
-      reads.push({ fd, position: offset + at, length, crc, dtype });
+      const position = offset + at;
+      if (file.isLocal) {
+        const fd = await file.hold();
+        held.push(file);
+        reads.push({ fd, position, length, crc, dtype });
+      } else {
+        const bytes = new Uint8Array(length);
+        remote.push({ file, position, target: bytes });
+        reads.push({ fd: -1, bytes, position, length, crc, dtype });
+      }
     }
+    await readJoined(remote);
     // One that cannot be read ends the job: it goes on behind it.
     while (outcomes.length < reads.length) {
       const first = outcomes.length;

@@ -208,6 +208,7 @@ class Copier {
       });
       this.#holding = held.catch(() => {});
       await held;
+      await plan.fetch();
       const { path } = this.#file;
       const { segments } = plan;
       const job = { kind: "copy" as const, fd: this.#handle.fd, position: window.position, segments };
@@ -351,12 +352,16 @@ async function readExtra(
   report: (bytes: number) => void,
 ): Promise<void> {
   for (const { region, start, end } of checks.extra) {
-    const fd = await region.file.hold();
+    const { isLocal } = region.file;
+    const fd = isLocal ? await region.file.hold() : -1;
     try {
       for (let at = start; at < end; at += WINDOW) {
         throwIfAborted(signal);
         const length = Math.min(WINDOW, end - at);
-        const read = { fd, position: region.offset + at, length, crc: true, dtype: undefined };
+        const position = region.offset + at;
+        const bytes = isLocal ? undefined : new Uint8Array(length);
+        if (bytes !== undefined) await region.file.read(bytes, position);
+        const read = { fd, bytes, position, length, crc: true, dtype: undefined };
         const { crcs, failure } = await lanes.run({ kind: "scan", reads: [read] }, signal);
         if (failure !== undefined) throw readError(failure, region.file, read.position, length);
         checks.addExtra(region, at, length, crcs[0]!);

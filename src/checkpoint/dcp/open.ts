@@ -5,11 +5,11 @@
  * Source of the format: pytorch torch/distributed/checkpoint/filesystem.py. Each item of a `.distcp` file is a whole file of
  * torch.save: for a tensor, of one box of it.
  */
-import { stat } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { basename } from "node:path";
 import { firstNames, throwIfAborted, VistaError } from "../../core/errors.js";
 import { insideFolder } from "../../core/io/inside-folder.js";
 import { mapOrdered } from "../../core/io/map-ordered.js";
+import { isFile, joinPlace } from "../../core/io/places.js";
 import { type Region, SourceFile } from "../../core/io/source.js";
 import type { RunOptions } from "../../core/progress.js";
 import { type Box, placeBoxes, showBox } from "../tensor/boxes.js";
@@ -64,9 +64,8 @@ export interface DcpCheckpoint {
  * @returns `undefined` where neither has one, nor the folder shards of the safetensors form
  */
 export async function findDcp(folder: string): Promise<string | undefined> {
-  for (const place of [folder, join(folder, "model")]) {
-    const stats = await stat(join(place, DCP_METADATA)).catch(() => undefined);
-    if (stats?.isFile()) return place;
+  for (const place of [folder, joinPlace(folder, "model")]) {
+    if (await isFile(joinPlace(place, DCP_METADATA))) return place;
   }
   return (await listSafetensorsShards(folder)).length > 0 ? folder : undefined;
 }
@@ -83,7 +82,7 @@ export async function openDcp(folder: string, options: OpenDcpOptions = {}): Pro
     const { state, boxes, warnings } = await openSafetensorsShards(folder, shards, options);
     return { state, info: { files: shards.length, boxes, key: undefined }, leftOut: [], warnings };
   }
-  const { tensors: saved, objects } = await readMetadataFile(join(folder, DCP_METADATA));
+  const { tensors: saved, objects } = await readMetadataFile(joinPlace(folder, DCP_METADATA));
   const { chosen, key, leftOut } = chooseTensors(folder, saved, options.key);
   const files = new Map<string, SourceFile>();
   try {
@@ -142,7 +141,7 @@ function dataPath(folder: string, tensor: string, name: string): string {
   const place = insideFolder(folder, name);
   if (place !== undefined) return place;
   throw new VistaError("FORMAT", `the metadata names a file outside its folder: ${JSON.stringify(name)}`, {
-    path: join(folder, DCP_METADATA),
+    path: joinPlace(folder, DCP_METADATA),
     record: tensor,
     hint: "Do not trust this checkpoint; its files lie beside the metadata.",
   });
@@ -223,7 +222,7 @@ export interface DcpItem {
  * @throws VistaError as {@link openDcp} does for the metadata
  */
 export async function listDcpItems(folder: string): Promise<Map<string, DcpItem[]>> {
-  const { tensors, objects } = await readMetadataFile(join(folder, DCP_METADATA));
+  const { tensors, objects } = await readMetadataFile(joinPlace(folder, DCP_METADATA));
   const items = new Map<string, DcpItem[]>();
   const add = (name: string, dtype: DType | undefined, { file, offset, length }: Place) => {
     const path = dataPath(folder, name, file);

@@ -5,9 +5,8 @@
  *
  * Source: pytorch torch/distributed/checkpoint/_hf_utils.py, hf_storage.py, filesystem.py.
  */
-import { readdir } from "node:fs/promises";
-import { join } from "node:path";
 import { fromSystem, throwIfAborted, VistaError } from "../../core/errors.js";
+import { joinPlace, listFolder } from "../../core/io/places.js";
 import type { SourceFile } from "../../core/io/source.js";
 import type { RunOptions } from "../../core/progress.js";
 import { openSafetensors } from "../safetensors/read.js";
@@ -23,10 +22,13 @@ const SHARDING_INFO = "DCP_SHARDING_INFO";
 
 /** The shards of such a folder, sorted; empty where it is none. @throws VistaError `IO` */
 export async function listSafetensorsShards(folder: string): Promise<string[]> {
-  const names = await readdir(folder).catch((error: unknown) => {
+  const entries = await listFolder(folder).catch((error: unknown) => {
     throw fromSystem(error, folder, "list the folder");
   });
-  return names.filter((name) => SHARD_NAME.test(name)).sort();
+  return entries
+    .map(({ name }) => name)
+    .filter((name) => SHARD_NAME.test(name))
+    .sort();
 }
 
 /**
@@ -45,7 +47,7 @@ export async function openSafetensorsShards(
   try {
     for (const [i, name] of names.entries()) {
       throwIfAborted(options.signal);
-      const path = join(folder, name);
+      const path = joinPlace(folder, name);
       const { state, metadata } = await openSafetensors(path);
       files.push(...state.files);
       const offsets = readOffsets(path, metadata?.get(SHARDING_INFO));

@@ -5,10 +5,10 @@
  * Source: deepspeed/runtime/engine.py (_get_zero_ckpt_name, _get_ckpt_name, _save_checkpoint), checkpoint/constants.py.
  */
 
-import { readdir, stat } from "node:fs/promises";
-import { basename, dirname, isAbsolute, join, normalize, relative, resolve } from "node:path";
+import { basename, isAbsolute, normalize, relative } from "node:path";
 import { fromSystem, VistaError } from "../../core/errors.js";
-import { readRegular } from "../../core/io/regular.js";
+import { isFolder, joinPlace, listFolder, parentPlace, placeName } from "../../core/io/places.js";
+import { readSmallFile } from "../../core/io/source.js";
 
 export interface CheckpointFolder {
   /** The folder that holds `latest`, or the tag folder where that was given. */
@@ -62,8 +62,7 @@ export async function findCheckpoint(path: string, tag?: string): Promise<Checkp
     return { ...(await tagBelow(path, await readLatest(path), names, "latest")), foundBelow: false };
   }
   if (names.some(isCheckpointFile)) {
-    const folder = resolve(path);
-    return { folder: path, tagFolder: path, tag: basename(folder), foundBelow: false };
+    return { folder: path, tagFolder: path, tag: placeName(path), foundBelow: false };
   }
   await refuseUniversal(path, names);
   const candidates = await searchBelow(path, SEARCH_DEPTH);
@@ -88,7 +87,7 @@ export async function findCheckpoint(path: string, tag?: string): Promise<Checkp
 
 async function list(path: string): Promise<string[]> {
   try {
-    return await readdir(path);
+    return (await listFolder(path)).map(({ name }) => name);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOTDIR") {
       throw new VistaError("WRONG_KIND", "is a file; a ZeRO checkpoint is a folder", {
@@ -102,10 +101,10 @@ async function list(path: string): Promise<string[]> {
 }
 
 async function readLatest(path: string): Promise<string> {
-  const file = join(path, "latest");
+  const file = joinPlace(path, "latest");
   let text: string;
   try {
-    text = (await readRegular(file, MAX_LATEST)).toString("utf8").trim();
+    text = (await readSmallFile(file, MAX_LATEST)).toString("utf8").trim();
   } catch (error) {
     throw fromSystem(error, file, "read the file");
   }
@@ -128,13 +127,12 @@ async function tagBelow(
   const inside = normalize(tag);
   if (isAbsolute(tag) || inside.startsWith("..") || inside === "." || tag.includes("\0")) {
     throw new VistaError("FORMAT", `the tag ${JSON.stringify(tag)} is not a folder inside the checkpoint`, {
-      path: said === "latest" ? join(path, "latest") : path,
+      path: said === "latest" ? joinPlace(path, "latest") : path,
       hint: "`latest` holds the name of a sub-folder; give the right one with --tag.",
     });
   }
-  const tagFolder = join(path, inside);
-  const stats = await stat(tagFolder).catch(() => undefined);
-  if (!stats?.isDirectory()) {
+  const tagFolder = joinPlace(path, inside);
+  if (!(await isFolder(tagFolder))) {
     const tags = await tagsAmong(path, names);
     const there =
       tags.length === 0 ? "no folder with checkpoint files is there" : `there is: ${tags.join(", ")}`;
@@ -153,7 +151,7 @@ async function tagBelow(
 async function tagsAmong(path: string, names: readonly string[]): Promise<string[]> {
   const tags = [];
   for (const name of names) {
-    const below = await readdir(join(path, name)).catch(() => [] as string[]);
+    const below = await list(joinPlace(path, name)).catch(() => [] as string[]);
     if (below.some(isCheckpointFile)) tags.push(name);
   }
   return tags.sort();
@@ -162,13 +160,13 @@ async function tagsAmong(path: string, names: readonly string[]): Promise<string
 /** Folders with `latest` or with checkpoint files, not looking below one that was found. */
 async function searchBelow(path: string, depth: number): Promise<string[]> {
   const found: string[] = [];
-  const entries = await readdir(path, { withFileTypes: true }).catch(() => []);
+  const entries = await listFolder(path).catch(() => []);
   for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
-    if (!entry.isDirectory() && !entry.isSymbolicLink()) continue;
-    const below = join(path, entry.name);
-    const names = await readdir(below).catch(() => [] as string[]);
+    if (!entry.isFolder && !entry.isLink) continue;
+    const below = joinPlace(path, entry.name);
+    const names = await list(below).catch(() => [] as string[]);
     if (names.includes("latest") || names.some(isCheckpointFile)) found.push(below);
-    else if (depth > 1 && entry.isDirectory()) found.push(...(await searchBelow(below, depth - 1)));
+    else if (depth > 1 && entry.isFolder) found.push(...(await searchBelow(below, depth - 1)));
   }
   return found;
 }
@@ -177,8 +175,8 @@ async function searchBelow(path: string, depth: number): Promise<string[]> {
 async function isUniversal(path: string, names: readonly string[]): Promise<boolean> {
   if (names.includes("latest_universal") || names.some((name) => name.endsWith("_universal"))) return true;
   if (!names.includes("zero") || names.some((name) => SHARD.test(name))) return false;
-  for (const parameter of (await readdir(join(path, "zero")).catch(() => [] as string[])).slice(0, 3)) {
-    const files = await readdir(join(path, "zero", parameter)).catch(() => [] as string[]);
+  for (const parameter of (await list(joinPlace(path, "zero")).catch(() => [] as string[])).slice(0, 3)) {
+    const files = await list(joinPlace(path, "zero", parameter)).catch(() => [] as string[]);
     if (files.includes("fp32.pt")) return true;
   }
   return false;
@@ -210,7 +208,7 @@ export async function listCheckpointFiles(checkpoint: CheckpointFolder): Promise
   const stage3 = ranksOf(tagFolder, names, MODEL_STATES_STAGE3);
   const whole = names
     .filter((name) => MODEL_STATES.test(name))
-    .map((name) => ({ rank: 0, path: join(tagFolder, name) }));
+    .map((name) => ({ rank: 0, path: joinPlace(tagFolder, name) }));
   if (whole.length > 0 && stage3.length > 0) {
     throw new VistaError(
       "INCONSISTENT",
@@ -240,7 +238,7 @@ const PARALLEL_HINT =
   "every command here reads that file.";
 
 async function refuseOtherKinds(tagFolder: string, names: readonly string[]): Promise<void> {
-  await refuseUniversal(dirname(tagFolder), [basename(resolve(tagFolder))]);
+  await refuseUniversal(parentPlace(tagFolder), [placeName(tagFolder)]);
   await refuseUniversal(tagFolder, names);
   const moe = names.find((name) => MOE.test(name));
   if (moe !== undefined) {
@@ -248,7 +246,7 @@ async function refuseOtherKinds(tagFolder: string, names: readonly string[]): Pr
       "UNSUPPORTED",
       "a mixture-of-experts checkpoint: experts are spread over files of their own",
       {
-        path: join(tagFolder, moe),
+        path: joinPlace(tagFolder, moe),
         hint: PARALLEL_HINT,
       },
     );
@@ -259,7 +257,7 @@ async function refuseOtherKinds(tagFolder: string, names: readonly string[]): Pr
       "UNSUPPORTED",
       "a pipeline-parallel checkpoint: layers are spread over files of their own",
       {
-        path: join(tagFolder, pipeline),
+        path: joinPlace(tagFolder, pipeline),
         hint: PARALLEL_HINT,
       },
     );
@@ -272,7 +270,7 @@ async function refuseOtherKinds(tagFolder: string, names: readonly string[]): Pr
         "UNSUPPORTED",
         `a tensor-parallel checkpoint: model-parallel rank ${Number(model)} is here`,
         {
-          path: join(tagFolder, name),
+          path: joinPlace(tagFolder, name),
           hint: PARALLEL_HINT,
         },
       );
@@ -295,5 +293,7 @@ function ranksOf(folder: string, names: readonly string[], pattern: RegExp): Ran
     }
     byRank.set(rank, name);
   }
-  return [...byRank].sort(([a], [b]) => a - b).map(([rank, name]) => ({ rank, path: join(folder, name) }));
+  return [...byRank]
+    .sort(([a], [b]) => a - b)
+    .map(([rank, name]) => ({ rank, path: joinPlace(folder, name) }));
 }

@@ -1,6 +1,7 @@
 /** Several inputs of one command: paths, and patterns that the shell left alone because they were quoted. */
 import { existsSync } from "node:fs";
 import { isVistaError, VistaError } from "../errors.js";
+import { isRemote } from "../io/places.js";
 import { printLines } from "./print.js";
 
 /** Characters that only patterns have; a path that is there is a path whatever it is called. */
@@ -13,7 +14,7 @@ const MAGIC = /[*?[\]{}()!+@]/;
 export async function expandInputs(inputs: readonly string[]): Promise<string[]> {
   const paths = new Set<string>();
   for (const input of inputs) {
-    if (!MAGIC.test(input) || existsSync(input)) {
+    if (isRemote(input) || !MAGIC.test(input) || existsSync(input)) {
       paths.add(input);
       continue;
     }

@@ -7,6 +7,7 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { fromSystem, isVistaError, oneLine, VistaError } from "../errors.js";
+import { interruptRequests } from "../io/interrupt.js";
 import { removePartialFiles } from "../io/output.js";
 
 export const EXIT = { ok: 0, failed: 1, usage: 2, hungUp: 129, interrupted: 130, terminated: 143 } as const;
@@ -62,6 +63,7 @@ export async function runProgram(
     return;
   }
   const controller = new AbortController();
+  interruptRequests(controller.signal);
   let interruptedBy: StopSignal | undefined;
   const onSignal = (signal: StopSignal) => {
     // A second Ctrl-C means "now": no unwinding, but no partial file either.

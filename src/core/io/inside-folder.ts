@@ -1,5 +1,6 @@
 /** Names of files that come from a file: they may only lead to what lies beside it. */
-import { isAbsolute, join, normalize, sep, win32 } from "node:path";
+import { isAbsolute, normalize, sep, win32 } from "node:path";
+import { isRemote, joinPlace } from "./places.js";
 
 /**
  * The path of a file that an index names, in the folder of the index or below; symbolic links may lead elsewhere.
@@ -15,5 +16,5 @@ export function insideFolder(folder: string, name: string): string | undefined {
     inside === ".." ||
     inside.startsWith(`..${sep}`) ||
     name.split(/[\\/]/).includes("..");
-  return outside ? undefined : join(folder, inside);
+  return outside || isRemote(name) ? undefined : joinPlace(folder, inside);
 }

@@ -2,6 +2,7 @@
 import { readSync } from "node:fs";
 import type { FileHandle } from "node:fs/promises";
 import { fromSystem, VistaError } from "../errors.js";
+import { isRemote } from "./places.js";
 import { openRegular } from "./regular.js";
 
 /** Something with bytes that are read by ranges: a file, or a part of one. */
@@ -24,15 +25,87 @@ const SLOW = 500_000n;
 const PATIENCE_MS = 5000;
 
 /** Open files, least recently used first. */
-const openFiles = new Set<SourceFile>();
+const openFiles = new Set<LocalFile>();
 
 /**
- * One input file. It is closed in between when many others were used since; its size is fixed at the first look, and a read
- * beyond it or a short read is an error, never zeros. So is a read after {@link close}, and one of a file that was replaced.
+ * One input, a file or what is at a URL, read by ranges. Its size is fixed at the first look, and a read beyond it or a short
+ * read is an error, never zeros. So is a read after {@link close}, and one of a file that was replaced.
  */
-export class SourceFile {
+export abstract class SourceFile {
+  /** As the user would write it. */
   readonly path: string;
   readonly size: number;
+
+  protected constructor(path: string, size: number) {
+    this.path = path;
+    this.size = size;
+  }
+
+  /**
+   * @param path  a file, or a URL (`https://`, `http://`, `s3://`, `hf://`), whose code is loaded then
+   * @throws VistaError `NOT_FOUND`, `WRONG_KIND`, `IO`
+   */
+  static async open(path: string): Promise<SourceFile> {
+    if (isRemote(path)) return (await import("./remote/index.js")).openRemote(path);
+    return LocalFile.openPath(path);
+  }
+
+  /** Whether {@link hold} gives a descriptor. */
+  abstract get isLocal(): boolean;
+
+  /** Fills `target` from `position` on. @throws VistaError `TRUNCATED` where the file ends before, `IO` */
+  abstract read(target: Uint8Array, position: number): Promise<void>;
+
+  /**
+   * Fills `target` with some of the few bytes that are wanted in many places: at once where they are in memory.
+   *
+   * @returns a promise only where there is something to wait for
+   * @throws VistaError as {@link read} does
+   */
+  abstract readSmall(target: Uint8Array, position: number): Promise<void> | undefined;
+
+  /** Whether these bytes can be read without asking anybody. */
+  abstract has(position: number, length: number): boolean;
+
+  /**
+   * Keeps a local file open until {@link release}, for reads that go past this class.
+   *
+   * @param patience  milliseconds to wait for a descriptor where the process has none left
+   * @returns its descriptor
+   */
+  abstract hold(patience?: number): Promise<number>;
+
+  abstract release(): void;
+
+  /**
+   * Closes the file when the reads and the {@link hold}s that have begun are done: a descriptor that somebody still has must
+   * not become another file's. No other read can begin.
+   */
+  abstract close(): Promise<void>;
+
+  /** Gives the descriptor back, where there is one; the next read opens the file again. Nothing may be reading. */
+  async suspend(): Promise<void> {}
+
+  /** The error for a read of `wanted` bytes of which only `got` are there. */
+  truncated(position: number, wanted: number, got: number): VistaError {
+    return new VistaError(
+      "TRUNCATED",
+      `${wanted} bytes wanted, ${Math.max(0, got)} there; the file has ${this.size} bytes`,
+      {
+        path: this.path,
+        offset: position,
+        hint: "The file is incomplete or is still being written: copy it again.",
+      },
+    );
+  }
+
+  protected closed(): VistaError {
+    return new VistaError("USAGE", "was closed: it cannot be read any more", { path: this.path });
+  }
+}
+
+/** A file of this machine. It is closed in between when many others were used since. */
+class LocalFile extends SourceFile {
   /** Device and inode: another file under the same path is not this one. */
   readonly #identity: string;
   #handle: FileHandle | undefined;
@@ -44,15 +117,13 @@ export class SourceFile {
   #onIdle: (() => void)[] = [];
 
   private constructor(path: string, size: number, identity: string, handle: FileHandle) {
-    this.path = path;
-    this.size = size;
+    super(path, size);
     this.#identity = identity;
     this.#handle = handle;
     openFiles.add(this);
   }
 
-  /** @throws VistaError `NOT_FOUND`, `WRONG_KIND`, `IO` */
-  static async open(path: string): Promise<SourceFile> {
+  static async openPath(path: string): Promise<LocalFile> {
     let handle: FileHandle;
     try {
       handle = await withRoom(() => openRegular(path));
@@ -61,7 +132,7 @@ export class SourceFile {
     }
     try {
       const stats = await handle.stat();
-      const file = new SourceFile(path, stats.size, identityOf(stats), handle);
+      const file = new LocalFile(path, stats.size, identityOf(stats), handle);
       await closeIdle();
       return file;
     } catch (error) {
@@ -70,8 +141,11 @@ export class SourceFile {
     }
   }
 
-  /** Fills `target` from `position` on. @throws VistaError `TRUNCATED` where the file ends before, `IO` */
-  async read(target: Uint8Array, position: number): Promise<void> {
+  override get isLocal(): boolean {
+    return true;
+  }
+
+  override async read(target: Uint8Array, position: number): Promise<void> {
     if (position + target.byteLength > this.size)
       throw this.truncated(position, target.byteLength, this.size - position);
     this.#reading++;
@@ -90,14 +164,8 @@ export class SourceFile {
     }
   }
 
-  /**
-   * Fills `target` with some of the few bytes that are wanted in many places: at once where the file is in memory, which takes a
-   * fifth of the time; once it was slow to answer, side by side with others.
-   *
-   * @returns a promise only where there is something to wait for
-   * @throws VistaError as {@link read} does
-   */
-  readSmall(target: Uint8Array, position: number): Promise<void> | undefined {
+  /** Where the file is in memory, a read that blocks takes a fifth of the time; once it was slow to answer, they go side by side. */
+  override readSmall(target: Uint8Array, position: number): Promise<void> | undefined {
     if (this.#slow || this.#handle === undefined || position + target.byteLength > this.size)
       return this.read(target, position);
     const started = process.hrtime.bigint();
@@ -111,13 +179,11 @@ export class SourceFile {
     return got === target.byteLength ? undefined : this.read(target, position);
   }
 
-  /**
-   * Keeps the file open until {@link release}, for reads that go past this class.
-   *
-   * @param patience  milliseconds to wait for a descriptor where the process has none left
-   * @returns its descriptor
-   */
-  async hold(patience = PATIENCE_MS): Promise<number> {
+  override has(): boolean {
+    return true;
+  }
+
+  override async hold(patience = PATIENCE_MS): Promise<number> {
     this.#reading++;
     try {
       return (await this.#open(patience)).fd;
@@ -127,25 +193,20 @@ export class SourceFile {
     }
   }
 
-  release(): void {
+  override release(): void {
     this.#reading--;
     if (this.#reading > 0) return;
     for (const tell of this.#onIdle.splice(0)) tell();
     for (const tell of waiting.splice(0)) tell();
   }
 
-  /**
-   * Closes the file when the reads and the {@link hold}s that have begun are done: a descriptor that somebody still has must
-   * not become another file's. No other read can begin.
-   */
-  async close(): Promise<void> {
+  override async close(): Promise<void> {
     this.#closed = true;
     while (this.#reading > 0) await new Promise<void>((tell) => this.#onIdle.push(tell));
     await this.suspend();
   }
 
-  /** Gives the descriptor back; the next read opens the file again. Nothing may be reading. */
-  async suspend(): Promise<void> {
+  override async suspend(): Promise<void> {
     openFiles.delete(this);
     const handle = this.#handle;
     this.#handle = undefined;
@@ -153,8 +214,7 @@ export class SourceFile {
   }
 
   async #open(patience = PATIENCE_MS): Promise<FileHandle> {
-    if (this.#closed)
-      throw new VistaError("USAGE", "was closed: it cannot be read any more", { path: this.path });
+    if (this.#closed) throw this.closed();
     if (this.#handle !== undefined) {
       openFiles.delete(this);
       openFiles.add(this);
@@ -186,18 +246,26 @@ export class SourceFile {
   get idle(): boolean {
     return this.#reading === 0;
   }
+}
 
-  /** The error for a read of `wanted` bytes of which only `got` are there. */
-  truncated(position: number, wanted: number, got: number): VistaError {
-    return new VistaError(
-      "TRUNCATED",
-      `${wanted} bytes wanted, ${Math.max(0, got)} there; the file has ${this.size} bytes`,
-      {
-        path: this.path,
-        offset: position,
-        hint: "The file is incomplete or is still being written: copy it again.",
-      },
-    );
+/** A small file as a whole. @throws VistaError as {@link SourceFile.open} does; `FORMAT` for more than `limit` bytes */
+export async function readSmallFile(path: string, limit: number): Promise<Buffer> {
+  const file = await SourceFile.open(path);
+  try {
+    if (file.size > limit) {
+      throw new VistaError(
+        "FORMAT",
+        `the file has ${file.size} bytes, the limit for one of its kind is ${limit}`,
+        {
+          path,
+        },
+      );
+    }
+    const bytes = Buffer.alloc(file.size);
+    await file.read(bytes, 0);
+    return bytes;
+  } finally {
+    await file.close();
   }
 }
 

@@ -55,9 +55,8 @@ export async function checkFolderImages(
     const frame = numbers.shift()!;
     const name = frameName(layout, frame);
     onImage(++result.opened);
-    // Sizes of all frames are looked at beforehand.
-    if (report.fault !== undefined && report.fault !== "empty") {
-      const cutOff = report.fault === "truncated";
+    if (report.fault !== undefined) {
+      const cutOff = report.fault === "empty" || report.fault === "truncated";
       const rule = frame === last && cutOff ? RULES["truncated-last-frame"] : FAULT_RULES[report.fault];
       result.findings.push(finding(rule, `${path}/${name}`, report.detail!));
     }
@@ -69,10 +68,7 @@ export async function checkFolderImages(
       const key = `${width} × ${height}`;
       const known = otherSizes.get(key);
       if (known === undefined) otherSizes.set(key, { count: 1, first: name });
-      else {
-        known.count++;
-        if (name < known.first) known.first = name;
-      }
+      else known.count++;
     }
   }
   const { size } = result;

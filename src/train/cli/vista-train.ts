@@ -23,7 +23,7 @@ export function main(argv: readonly string[]): Promise<void> {
     addCheck(program, context, extra);
     addNext(program, context, extra);
     addFinish(program, context);
-    addStatus(program, context);
+    addStatus(program);
     addRecipes(program);
     program.addHelpText("after", `\nRecipes: ${BUILT_IN_RECIPES.map(({ name }) => name).join(", ")}`);
     if (own.length <= 2) program.help({ error: true });

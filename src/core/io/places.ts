@@ -1,0 +1,87 @@
+/**
+ * Paths that may be URLs: what `node:path` and `node:fs` do for local ones, and the same for `https://`, `http://`, `s3://` and
+ * `hf://`. Readers of formats use these and do not know which they have.
+ */
+import { readdir, stat } from "node:fs/promises";
+import { basename, dirname, join, posix, resolve } from "node:path";
+import { fromSystem } from "../errors.js";
+
+const REMOTE = /^(https?|s3|hf):\/\//i;
+
+/** True for a URL that {@link SourceFile} reads over the network. */
+export function isRemote(path: string): boolean {
+  return REMOTE.test(path);
+}
+
+/** A file or folder below `folder`. The query of a URL stays at its end: a presigned one is its signature. */
+export function joinPlace(folder: string, ...names: string[]): string {
+  if (!isRemote(folder)) return join(folder, ...names);
+  const { scheme, path, query } = split(folder);
+  return `${scheme}${posix.join(path, ...names)}${query}`;
+}
+
+/** The folder of a file. */
+export function parentPlace(file: string): string {
+  if (!isRemote(file)) return dirname(file);
+  const { scheme, path } = split(file);
+  return `${scheme}${posix.dirname(path)}`;
+}
+
+function split(url: string): { scheme: string; path: string; query: string } {
+  const scheme = REMOTE.exec(url)![0];
+  const rest = url.slice(scheme.length);
+  const end = /^https?/i.test(scheme) ? rest.search(/[?#]/) : -1;
+  return { scheme, path: end < 0 ? rest : rest.slice(0, end), query: end < 0 ? "" : rest.slice(end) };
+}
+
+/** The last part of a path; of `.` too. */
+export function placeName(path: string): string {
+  return isRemote(path) ? posix.basename(split(path).path) : basename(resolve(path));
+}
+
+export interface PlaceKind {
+  readonly isFile: boolean;
+  readonly isFolder: boolean;
+  /** Bytes of a file; 0 for anything else. */
+  readonly size: number;
+}
+
+/**
+ * What is at a path; of other things than files and folders neither is true.
+ * @throws VistaError `NOT_FOUND`, `IO`
+ */
+export async function lookAt(path: string): Promise<PlaceKind> {
+  if (isRemote(path)) return (await import("./remote/index.js")).lookAtRemote(path);
+  try {
+    const stats = await stat(path);
+    return { isFile: stats.isFile(), isFolder: stats.isDirectory(), size: stats.isFile() ? stats.size : 0 };
+  } catch (error) {
+    throw fromSystem(error, path, "open the checkpoint");
+  }
+}
+
+export async function isFile(path: string): Promise<boolean> {
+  return (await lookAt(path).catch(() => undefined))?.isFile === true;
+}
+
+export async function isFolder(path: string): Promise<boolean> {
+  return (await lookAt(path).catch(() => undefined))?.isFolder === true;
+}
+
+export interface Entry {
+  readonly name: string;
+  readonly isFolder: boolean;
+  /** True for a symbolic link, which may lead to a folder. */
+  readonly isLink: boolean;
+}
+
+/** Files and folders directly in a folder, in no order. @throws the system's error; VistaError for a URL */
+export async function listFolder(path: string): Promise<Entry[]> {
+  if (isRemote(path)) return (await import("./remote/index.js")).listRemote(path);
+  const entries = await readdir(path, { withFileTypes: true });
+  return entries.map((entry) => ({
+    name: entry.name,
+    isFolder: entry.isDirectory(),
+    isLink: entry.isSymbolicLink(),
+  }));
+}

@@ -1,0 +1,165 @@
+/** A file at a URL, read by ranges. */
+import { setMaxListeners } from "node:events";
+import { abortedError } from "../../errors.js";
+import { interruptSignal } from "../interrupt.js";
+import { SourceFile } from "../source.js";
+import { RangeReader, type Target } from "./http.js";
+
+/** Bytes of the first request, which also tells the size: a whole header of most safetensors files, the first pickle of most others. */
+const HEAD = 64 * 1024;
+/** Bytes of what was read that are kept, for directories and pickles that are read in small steps. */
+const KEPT = 16 * 1024 * 1024;
+/** Longer reads are the bytes of tensors, which nobody reads twice. */
+const KEEP_BELOW = 4 * 1024 * 1024;
+/** Bytes of one request: a longer read is several at once. */
+const REQUEST = 8 * 1024 * 1024;
+
+/** Bytes of a read that may be one of many small ones, and of what is fetched ahead for these. */
+const SMALL = 64 * 1024;
+const MAX_AHEAD = 512 * 1024;
+
+interface Extent {
+  readonly start: number;
+  readonly bytes: Uint8Array;
+}
+
+/** What is known of a file. */
+interface Known {
+  readonly reader: RangeReader;
+  readonly size: number;
+  /** Oldest first. */
+  readonly kept: Extent[];
+}
+
+/** Files that were closed a moment ago, by URL: a file is looked at first and then opened as what it is. */
+const recent = new Map<string, { readonly known: Known; readonly until: number }>();
+const MAX_RECENT = 8;
+const RECENT_MS = 10_000;
+
+export class RemoteFile extends SourceFile {
+  readonly #known: Known;
+  readonly #url: string;
+  readonly #stop = new AbortController();
+  /** Where the last read ended, and how much the next small one fetches if it goes on there. */
+  #last = Number.NaN;
+  #ahead = SMALL;
+
+  private constructor({ path, url }: Target, known: Known) {
+    super(path, known.size);
+    this.#url = url;
+    this.#known = known;
+    // Each request under way listens.
+    setMaxListeners(0, this.#stop.signal);
+  }
+
+  static async openUrl(target: Target): Promise<RemoteFile> {
+    const before = recent.get(target.url);
+    recent.delete(target.url);
+    if (before !== undefined && before.until > Date.now()) return new RemoteFile(target, before.known);
+    const reader = new RangeReader(target);
+    const { bytes, size } = await reader.read(0, HEAD, interruptSignal());
+    return new RemoteFile(target, { reader, size, kept: [{ start: 0, bytes }] });
+  }
+
+  override get isLocal(): boolean {
+    return false;
+  }
+
+  override async read(target: Uint8Array, position: number): Promise<void> {
+    const end = position + target.byteLength;
+    if (end > this.size) throw this.truncated(position, target.byteLength, this.size - position);
+    if (this.#stop.signal.aborted) throw this.closed();
+    const small = target.byteLength < SMALL;
+    const follows = small && position >= this.#last && position - this.#last < SMALL;
+    this.#last = end;
+    if (follows && !this.has(position, target.byteLength)) {
+      // One small range after the other, as when two checkpoints are compared: more is fetched each time.
+      this.#ahead = Math.min(this.#ahead * 2, MAX_AHEAD);
+      const block = new Uint8Array(Math.min(Math.max(this.#ahead, target.byteLength), this.size - position));
+      await this.#fetch(block, position);
+      this.#keep(position, block);
+    } else if (!follows) this.#ahead = SMALL;
+    const missing = this.#fill(target, position);
+    const requests: Promise<void>[] = [];
+    for (const { start, end } of missing) {
+      for (let at = start; at < end; at += REQUEST) {
+        const length = Math.min(REQUEST, end - at);
+        requests.push(this.#fetch(target.subarray(at - position, at - position + length), at));
+      }
+    }
+    await Promise.all(requests);
+    if (target.byteLength < KEEP_BELOW && missing.length > 0) this.#keep(position, target.slice());
+  }
+
+  override readSmall(target: Uint8Array, position: number): Promise<void> | undefined {
+    const known = this.#known.kept.find(
+      ({ start, bytes }) => start <= position && position + target.byteLength <= start + bytes.byteLength,
+    );
+    if (known === undefined) return this.read(target, position);
+    target.set(known.bytes.subarray(position - known.start, position - known.start + target.byteLength));
+    return undefined;
+  }
+
+  override has(position: number, length: number): boolean {
+    return this.#known.kept.some(
+      ({ start, bytes }) => start <= position && position + length <= start + bytes.byteLength,
+    );
+  }
+
+  override hold(): Promise<number> {
+    throw new Error("a file at a URL has no descriptor");
+  }
+
+  override release(): void {}
+
+  override async close(): Promise<void> {
+    if (this.#stop.signal.aborted) return;
+    this.#stop.abort(abortedError(undefined));
+    recent.set(this.#url, { known: this.#known, until: Date.now() + RECENT_MS });
+    if (recent.size > MAX_RECENT) recent.delete(recent.keys().next().value!);
+  }
+
+  async #fetch(target: Uint8Array, position: number): Promise<void> {
+    const interrupt = interruptSignal();
+    const own = this.#stop.signal;
+    const signal = interrupt === undefined ? own : AbortSignal.any([own, interrupt]);
+    const { bytes } = await this.#known.reader.read(position, position + target.byteLength, signal);
+    if (bytes.byteLength < target.byteLength)
+      throw this.truncated(position, target.byteLength, bytes.byteLength);
+    target.set(bytes);
+  }
+
+  /** Copies what is known already. @returns what is not, as at most two ranges */
+  #fill(target: Uint8Array, position: number): { start: number; end: number }[] {
+    let start = position;
+    let end = position + target.byteLength;
+    // From both ends: what is known of a directory is its beginning or its end.
+    for (let found = true; found && start < end; ) {
+      found = false;
+      for (const extent of this.#known.kept) {
+        const from = extent.start;
+        const to = from + extent.bytes.byteLength;
+        if (from <= start && start < to) {
+          const take = Math.min(to, end) - start;
+          target.set(extent.bytes.subarray(start - from, start - from + take), start - position);
+          start += take;
+          found = true;
+        } else if (from < end && end <= to) {
+          const cut = Math.max(from, start);
+          target.set(extent.bytes.subarray(cut - from, end - from), cut - position);
+          end = cut;
+          found = true;
+        }
+        if (start >= end) break;
+      }
+    }
+    return start < end ? [{ start, end }] : [];
+  }
+
+  #keep(start: number, bytes: Uint8Array): void {
+    const { kept } = this.#known;
+    kept.push({ start, bytes });
+    let sum = kept.reduce((total, extent) => total + extent.bytes.byteLength, 0);
+    while (sum > KEPT && kept.length > 1) sum -= kept.shift()!.bytes.byteLength;
+  }
+}

@@ -1,0 +1,112 @@
+/**
+ * `hf://[datasets/]owner/name[@revision]/path` on the Hugging Face hub.
+ *
+ * Source: the hub's API (`/api/models/{name}/tree/{revision}/{path}`, `/{name}/resolve/{revision}/{path}`); the names of the
+ * environment are those of huggingface_hub. `@huggingface/hub` is not used: of its 3 MB this needs two addresses, and its
+ * reader has no retries and no limit on what a server sends (docs/dependencies.md).
+ */
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { VistaError } from "../../errors.js";
+import { readRegular } from "../regular.js";
+import { getText, type Target } from "./http.js";
+import type { RemoteEntry } from "./index.js";
+
+/** Bytes of one page of a listing; the hub sends at most 1,000 entries. */
+const MAX_PAGE = 10_000_000;
+/** Pages of one folder: 100,000 files. */
+const MAX_PAGES = 100;
+
+interface Place {
+  /** `owner/name` or `datasets/owner/name`. */
+  readonly repository: string;
+  readonly kind: "models" | "datasets" | "spaces";
+  readonly revision: string;
+  /** Below the repository's root; empty for that itself. */
+  readonly path: string;
+}
+
+export function hubTarget(url: string): Target {
+  const { repository, kind, revision, path } = parse(url);
+  const prefix = kind === "models" ? "" : `${kind}/`;
+  const address = `${endpoint()}/${prefix}${repository}/resolve/${encodeURIComponent(revision)}/${encodePath(path)}`;
+  return { path: url, url: address, headers };
+}
+
+/** @returns `undefined` where nothing of this name is there */
+export async function listHub(url: string): Promise<RemoteEntry[] | undefined> {
+  const { repository, kind, revision, path } = parse(url);
+  const root = `${endpoint()}/api/${kind}/${repository}/tree/${encodeURIComponent(revision)}`;
+  let next = path === "" ? root : `${root}/${encodePath(path)}`;
+  const entries: RemoteEntry[] = [];
+  for (let page = 0; next !== "" && page < MAX_PAGES; page++) {
+    let answer: { text: string; link: string };
+    try {
+      answer = await getText({ path: url, url: next, headers }, MAX_PAGE);
+    } catch (error) {
+      if (page === 0 && error instanceof VistaError && error.code === "NOT_FOUND") return undefined;
+      throw error;
+    }
+    let list: unknown;
+    try {
+      list = JSON.parse(answer.text);
+    } catch (cause) {
+      throw new VistaError("FORMAT", "the hub's listing is no JSON", { path: url, cause });
+    }
+    for (const entry of Array.isArray(list) ? list : []) {
+      const { type, path: place } = entry as { type?: unknown; path?: unknown };
+      if (typeof place !== "string" || (type !== "file" && type !== "directory")) continue;
+      const name = place.slice(place.lastIndexOf("/") + 1);
+      entries.push({ name, isFolder: type === "directory" });
+    }
+    const link = /<([^>]+)>;\s*rel="next"/.exec(answer.link)?.[1];
+    next = link === undefined ? "" : new URL(link, next).href;
+    // Whoever answers must not send the token elsewhere.
+    if (next !== "" && new URL(next).origin !== new URL(root).origin) next = "";
+  }
+  return entries;
+}
+
+function parse(url: string): Place {
+  const parts = url.replace(/^hf:\/\//i, "").split("/");
+  const kind =
+    parts[0] === "datasets" || parts[0] === "spaces" ? (parts.shift() as "datasets" | "spaces") : "models";
+  const [owner = "", rest = "", ...path] = parts;
+  const [name = "", revision = "main"] = rest.split("@");
+  if (owner === "" || name === "") {
+    throw new VistaError("USAGE", "this is no place on the hub", {
+      path: url,
+      hint: "Write hf://owner/name/path, hf://owner/name@revision/path or hf://datasets/owner/name/path.",
+    });
+  }
+  // A revision with a slash is written %2F, as the hub's own addresses do.
+  return {
+    repository: `${owner}/${name}`,
+    kind,
+    revision: decodeURIComponent(revision),
+    path: path.join("/").replace(/\/+$/, ""),
+  };
+}
+
+function encodePath(path: string): string {
+  return path.split("/").map(encodeURIComponent).join("/");
+}
+
+function endpoint(): string {
+  return (process.env.HF_ENDPOINT || "https://huggingface.co").replace(/\/+$/, "");
+}
+
+async function headers(): Promise<Record<string, string>> {
+  const value = await token();
+  return value === undefined ? {} : { authorization: `Bearer ${value}` };
+}
+
+/** HF_TOKEN, else the file that `hf auth login` writes. */
+async function token(): Promise<string | undefined> {
+  const own = process.env.HF_TOKEN ?? process.env.HUGGING_FACE_HUB_TOKEN;
+  if (own !== undefined) return own.trim() || undefined;
+  const home = process.env.HF_HOME ?? join(homedir(), ".cache/huggingface");
+  const file = process.env.HF_TOKEN_PATH ?? join(home, "token");
+  const text = await readRegular(file, 4096).catch(() => undefined);
+  return text?.toString("utf8").trim() || undefined;
+}

@@ -1,0 +1,78 @@
+/** The one door to what lies behind a URL; its modules are loaded when the first URL is given. */
+import { isVistaError, VistaError } from "../../errors.js";
+import type { Entry, PlaceKind } from "../places.js";
+import { RemoteFile } from "./file.js";
+import type { Target } from "./http.js";
+import { hubTarget, listHub } from "./hub.js";
+import { listS3, s3Target } from "./s3.js";
+
+export interface RemoteEntry {
+  readonly name: string;
+  readonly isFolder: boolean;
+}
+
+/** @throws VistaError as {@link RangeReader.read} does; `USAGE` for a URL that cannot be one */
+export async function openRemote(url: string): Promise<RemoteFile> {
+  return RemoteFile.openUrl(await targetOf(url));
+}
+
+/** A file where its first bytes can be read; a folder where a listing has something in it. */
+export async function lookAtRemote(url: string): Promise<PlaceKind> {
+  if (!isRoot(url)) {
+    try {
+      // Opened again within a moment, it is not asked for again.
+      const file = await openRemote(url);
+      await file.close();
+      return { isFile: true, isFolder: false, size: file.size };
+    } catch (error) {
+      // A folder of S3 or the hub is no object of its own.
+      if (!(isVistaError(error) && error.code === "NOT_FOUND" && /^(?:s3|hf):/i.test(url))) throw error;
+    }
+  }
+  const entries = await listing(url);
+  if (entries === undefined) {
+    throw new VistaError("NOT_FOUND", "there is no file and no folder of this name", {
+      path: url,
+      hint: "Check the URL and the credentials (HF_TOKEN for the hub; AWS_ACCESS_KEY_ID, AWS_PROFILE … for S3).",
+    });
+  }
+  return { isFile: false, isFolder: true, size: 0 };
+}
+
+/** @throws VistaError `UNSUPPORTED` for a web server, which has no listings */
+export async function listRemote(url: string): Promise<Entry[]> {
+  const entries = await listing(url);
+  if (entries === undefined)
+    throw new VistaError("NOT_FOUND", "there is no folder of this name", { path: url });
+  return entries.map((entry) => ({ ...entry, isLink: false }));
+}
+
+/** A whole bucket or repository, or what is written as a folder. */
+function isRoot(url: string): boolean {
+  return /\/$|^s3:\/\/[^/]+$|^hf:\/\/(?:(?:datasets|spaces)\/)?[^/]+\/[^/]+$/i.test(url);
+}
+
+function listing(url: string): Promise<RemoteEntry[] | undefined> {
+  if (/^s3:/i.test(url)) return listS3(url);
+  if (/^hf:/i.test(url)) return listHub(url);
+  throw new VistaError("UNSUPPORTED", "a web server does not say which files are in a folder", {
+    path: url,
+    hint: "Give a file; of a sharded checkpoint, its *.index.json.",
+  });
+}
+
+async function targetOf(url: string): Promise<Target> {
+  if (/^s3:/i.test(url)) return s3Target(url);
+  if (/^hf:/i.test(url)) return hubTarget(url);
+  if (!URL.canParse(url)) throw new VistaError("USAGE", "this is no URL", { path: url });
+  const { username, password, href } = new URL(url);
+  if (username === "") return { path: url, url: href, headers: async () => ({}) };
+  const plain = new URL(href);
+  plain.username = "";
+  plain.password = "";
+  const secret = Buffer.from(`${decodeURIComponent(username)}:${decodeURIComponent(password)}`).toString(
+    "base64",
+  );
+  // Messages must not show the password.
+  return { path: plain.href, url: plain.href, headers: async () => ({ authorization: `Basic ${secret}` }) };
+}

@@ -1,0 +1,189 @@
+/**
+ * `s3://bucket/key` on Amazon S3 and servers that speak its protocol. aws4fetch signs (Signature Version 4); credentials are
+ * found as the AWS tools find static ones: the environment, then the profile in `~/.aws`. Where
+ * `@aws-sdk/credential-providers` is installed, it is asked too (SSO, roles, containers). Without any, requests are not signed.
+ *
+ * Source: the S3 API (GetObject with Range, ListObjectsV2), the AWS SDKs' shared configuration files.
+ */
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { VistaError } from "../../errors.js";
+import { readRegular } from "../regular.js";
+import { getText, type Target } from "./http.js";
+import type { RemoteEntry } from "./index.js";
+
+/** Bytes of one page of a listing: at most 1,000 keys. */
+const MAX_PAGE = 10_000_000;
+/** Pages of one folder: 100,000 files. */
+const MAX_PAGES = 100;
+
+interface Credentials {
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+  readonly sessionToken?: string | undefined;
+}
+
+interface Settings {
+  readonly region: string;
+  readonly endpoint: string | undefined;
+  readonly credentials: Credentials | undefined;
+}
+
+export async function s3Target(url: string): Promise<Target> {
+  const { bucket, key } = parse(url);
+  const settings = await loadSettings();
+  return target(url, `${bucketUrl(bucket, settings)}/${encodeKey(key)}`, settings);
+}
+
+/** @returns `undefined` where no key begins with this path */
+export async function listS3(url: string): Promise<RemoteEntry[] | undefined> {
+  const { bucket, key } = parse(url);
+  const settings = await loadSettings();
+  const prefix = key === "" || key.endsWith("/") ? key : `${key}/`;
+  const { XMLParser } = await import("fast-xml-parser");
+  const parser = new XMLParser({
+    parseTagValue: false,
+    isArray: (name) => name === "Contents" || name === "CommonPrefixes",
+  });
+  const entries: RemoteEntry[] = [];
+  let token: string | undefined;
+  for (let page = 0; page < MAX_PAGES; page++) {
+    const query = new URLSearchParams({ "list-type": "2", delimiter: "/", prefix });
+    if (token !== undefined) query.set("continuation-token", token);
+    const address = `${bucketUrl(bucket, settings)}/?${query.toString().replaceAll("+", "%20")}`;
+    const { text } = await getText(target(url, address, settings), MAX_PAGE);
+    const result = (parser.parse(text) as { ListBucketResult?: Listing }).ListBucketResult;
+    if (result === undefined)
+      throw new VistaError("FORMAT", "the answer to the listing is none", {
+        path: url,
+        hint: "Check the endpoint.",
+      });
+    for (const { Key } of result.Contents ?? [])
+      if (Key !== prefix) entries.push({ name: Key.slice(prefix.length), isFolder: false });
+    for (const { Prefix } of result.CommonPrefixes ?? [])
+      entries.push({ name: Prefix.slice(prefix.length, -1), isFolder: true });
+    token = result.IsTruncated === "true" ? result.NextContinuationToken : undefined;
+    if (token === undefined) break;
+  }
+  return entries.length === 0 ? undefined : entries;
+}
+
+interface Listing {
+  readonly Contents?: readonly { readonly Key: string }[];
+  readonly CommonPrefixes?: readonly { readonly Prefix: string }[];
+  readonly IsTruncated?: string;
+  readonly NextContinuationToken?: string;
+}
+
+function parse(url: string): { bucket: string; key: string } {
+  const [, bucket = "", key = ""] = /^s3:\/\/([^/]*)\/?(.*)$/i.exec(url) ?? [];
+  if (!/^[a-z0-9][a-z0-9._-]+$/i.test(bucket))
+    throw new VistaError("USAGE", "this is no place in S3", { path: url, hint: "Write s3://bucket/key." });
+  return { bucket, key };
+}
+
+function target(path: string, url: string, { region, credentials }: Settings): Target {
+  return {
+    path,
+    url,
+    headers: async (address) => {
+      if (credentials === undefined) return {};
+      const { AwsV4Signer } = await import("aws4fetch");
+      const signer = new AwsV4Signer({
+        url: address,
+        accessKeyId: credentials.accessKeyId,
+        secretAccessKey: credentials.secretAccessKey,
+        ...(credentials.sessionToken === undefined ? {} : { sessionToken: credentials.sessionToken }),
+        service: "s3",
+        region,
+      });
+      const signed = await signer.sign();
+      const headers: Record<string, string> = {};
+      for (const [name, value] of signed.headers) if (name !== "host") headers[name] = value;
+      return headers;
+    },
+  };
+}
+
+/** With an endpoint of one's own, and for names with dots (whose certificate would not fit), the bucket is in the path. */
+function bucketUrl(bucket: string, { endpoint, region }: Settings): string {
+  if (endpoint !== undefined) return `${endpoint.replace(/\/+$/, "")}/${bucket}`;
+  if (bucket.includes(".")) return `https://s3.${region}.amazonaws.com/${bucket}`;
+  return `https://${bucket}.s3.${region}.amazonaws.com`;
+}
+
+/** As the signature is made over it: all but letters, digits and `-._~/`. */
+function encodeKey(key: string): string {
+  return key
+    .split("/")
+    .map((part) =>
+      encodeURIComponent(part).replace(
+        /[!'()*]/g,
+        (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`,
+      ),
+    )
+    .join("/");
+}
+
+let loaded: Promise<Settings> | undefined;
+
+function loadSettings(): Promise<Settings> {
+  loaded ??= readSettings();
+  return loaded;
+}
+
+/** For tests, which change the environment. */
+export function forgetSettings(): void {
+  loaded = undefined;
+}
+
+async function readSettings(): Promise<Settings> {
+  const { env } = process;
+  const profile = env.AWS_PROFILE ?? env.AWS_DEFAULT_PROFILE ?? "default";
+  const folder = join(homedir(), ".aws");
+  const config = (await readIni(env.AWS_CONFIG_FILE ?? join(folder, "config"))).get(
+    profile === "default" ? "default" : `profile ${profile}`,
+  );
+  const shared = (await readIni(env.AWS_SHARED_CREDENTIALS_FILE ?? join(folder, "credentials"))).get(profile);
+  const one = (name: string) => shared?.get(name) ?? config?.get(name);
+  const region = env.AWS_REGION ?? env.AWS_DEFAULT_REGION ?? one("region") ?? "us-east-1";
+  const endpoint = env.AWS_ENDPOINT_URL_S3 ?? env.AWS_ENDPOINT_URL ?? one("endpoint_url");
+  const fixed = {
+    accessKeyId: env.AWS_ACCESS_KEY_ID ?? one("aws_access_key_id"),
+    secretAccessKey: env.AWS_SECRET_ACCESS_KEY ?? one("aws_secret_access_key"),
+    sessionToken: env.AWS_ACCESS_KEY_ID === undefined ? one("aws_session_token") : env.AWS_SESSION_TOKEN,
+  };
+  const { accessKeyId, secretAccessKey, sessionToken } = fixed;
+  const credentials =
+    accessKeyId !== undefined && secretAccessKey !== undefined
+      ? { accessKeyId, secretAccessKey, sessionToken }
+      : await fromProviders();
+  return { region, endpoint, credentials };
+}
+
+/** Roles, SSO, containers: what the SDK's own chain finds, where it is installed. */
+async function fromProviders(): Promise<Credentials | undefined> {
+  const name = "@aws-sdk/credential-providers";
+  try {
+    const sdk = (await import(name)) as { fromNodeProviderChain(): () => Promise<Credentials> };
+    return await sdk.fromNodeProviderChain()();
+  } catch {
+    return undefined;
+  }
+}
+
+/** Sections of an INI file with their `name = value` lines. */
+async function readIni(path: string): Promise<Map<string, Map<string, string>>> {
+  const sections = new Map<string, Map<string, string>>();
+  const text = await readRegular(path, 1_000_000).catch(() => undefined);
+  let current: Map<string, string> | undefined;
+  for (const line of text?.toString("utf8").split(/\r?\n/) ?? []) {
+    const section = /^\s*\[\s*(.+?)\s*\]/.exec(line)?.[1];
+    const pair = /^([\w-]+)\s*=\s*(.*?)\s*$/.exec(line);
+    if (section !== undefined) {
+      current = sections.get(section) ?? new Map();
+      sections.set(section, current);
+    } else if (pair !== null && current !== undefined) current.set(pair[1]!, pair[2]!);
+  }
+  return sections;
+}

@@ -1,0 +1,252 @@
+/** Checkpoints at URLs, from a server that counts: the same bytes as from the disk, and few of them. */
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { runCli } from "../../helpers/cli.js";
+import { type RangeServer, startServer } from "../../helpers/range-server.js";
+import { FIXTURES, temporaryFolder } from "../../helpers/state.js";
+
+const root = temporaryFolder();
+/** A bucket with fixtures, which is a repository of the hub and a folder of a web server as well. */
+const bucket = join(root, "runs");
+let server: RangeServer;
+let cdn: RangeServer;
+
+beforeAll(async () => {
+  mkdirSync(join(bucket, "sharded"), { recursive: true });
+  for (const name of ["vista-phase2", "stage2-fp32-3ranks-groups", "stage3-fp32-3ranks-frozen"])
+    cpSync(join(FIXTURES, "zero", name), join(bucket, name), { recursive: true });
+  cpSync(join(FIXTURES, "dcp/2d-2x2ranks"), join(bucket, "dcp"), { recursive: true });
+  const sharded = ["to-st", join(bucket, "vista-phase2"), "--raw", "--max-shard-size", "100kB"];
+  expect((await runCli("vista-ckpt", [...sharded, "-o", join(bucket, "sharded/m.safetensors")])).code).toBe(
+    0,
+  );
+  const merged = ["merge", join(bucket, "vista-phase2"), "-o", join(bucket, "merged.bin")];
+  expect((await runCli("vista-ckpt", merged)).code).toBe(0);
+  server = await startServer(root);
+  cdn = await startServer(bucket);
+});
+afterAll(async () => {
+  await server.close();
+  await cdn.close();
+});
+beforeEach(() => {
+  for (const one of [server, cdn]) {
+    one.asked.length = 0;
+    one.fault = () => undefined;
+    one.redirectTo = undefined;
+  }
+  process.env.AWS_ENDPOINT_URL = server.url;
+  process.env.AWS_ACCESS_KEY_ID = "key";
+  process.env.AWS_SECRET_ACCESS_KEY = "secret";
+  process.env.HF_ENDPOINT = server.url;
+  process.env.HF_TOKEN = "hf_secret";
+});
+
+/** Bytes of the pickle of a torch file: from its start to its first STOP that the next record follows. */
+function pickleBytes(path: string): number {
+  const bytes = readFileSync(path);
+  return bytes.indexOf("PK\x03\x04", 4, "latin1");
+}
+
+/** Bytes and requests by the last part of the path. */
+function totals(of: RangeServer): { bytes: number; requests: number } {
+  return { bytes: of.asked.reduce((sum, { bytes }) => sum + bytes, 0), requests: of.asked.length };
+}
+
+/** Runs a command on the disk and on a URL; both outputs. */
+async function both(args: (input: string) => string[], local: string, url: string, output: string) {
+  const folder = temporaryFolder();
+  const outputs = [join(folder, `local${output}`), join(folder, `remote${output}`)];
+  const runs = [];
+  for (const [i, input] of [local, url].entries())
+    runs.push(await runCli("vista-ckpt", [...args(input), "-o", outputs[i]!]));
+  expect(runs[1]!.stderr.replaceAll(url, local)).toBe(runs[0]!.stderr);
+  expect(runs.map(({ code }) => code)).toEqual([0, 0]);
+  return outputs.map((path) => readFileSync(path));
+}
+
+describe("the output is that of the local files", () => {
+  const zero = "stage2-fp32-3ranks-groups";
+  it.each<[string, (input: string) => string[], string, () => string]>([
+    ["merge of a folder in S3", (input) => ["merge", input], zero, () => `s3://runs/${zero}`],
+    ["merge of Vista's phase 2", (input) => ["merge", input], "vista-phase2", () => "s3://runs/vista-phase2"],
+    [
+      "merge of stage 3",
+      (input) => ["merge", input],
+      "stage3-fp32-3ranks-frozen",
+      () => "s3://runs/stage3-fp32-3ranks-frozen",
+    ],
+    ["to-st with LoRA and EMA", (input) => ["to-st", input], "vista-phase2", () => "s3://runs/vista-phase2"],
+    [
+      "to-st of a file over HTTP",
+      (input) => ["to-st", input],
+      "merged.bin",
+      () => `${server.url}/runs/merged.bin`,
+    ],
+    [
+      "to-st of an index over HTTP",
+      (input) => ["to-st", input, "--raw"],
+      "sharded/m.safetensors.index.json",
+      () => `${server.url}/runs/sharded/m.safetensors.index.json`,
+    ],
+    ["a folder of the hub", (input) => ["to-st", input, "--raw"], "sharded", () => "hf://owner/name/sharded"],
+    [
+      "16 bits of a distributed checkpoint",
+      (input) => ["to-st", input, "--raw", "--dtype", "bf16"],
+      "dcp",
+      () => "s3://runs/dcp",
+    ],
+  ])("%s", async (_, args, local, url) => {
+    server.redirectTo = cdn.url;
+    const [a, b] = await both(args, join(bucket, local), url(), ".safetensors");
+    expect(b!.equals(a!)).toBe(true);
+  });
+
+  it("diff, verify and inspect", async () => {
+    const url = "s3://runs/vista-phase2";
+    const same = await runCli("vista-ckpt", ["diff", url, join(bucket, "vista-phase2")]);
+    expect(same).toMatchObject({ code: 0, stderr: "" });
+    const verified = await runCli("vista-ckpt", ["verify", url]);
+    expect(verified.stdout.replaceAll(url, join(bucket, "vista-phase2")).replace(/, [\d.]+ s/, "")).toBe(
+      (await runCli("vista-ckpt", ["verify", join(bucket, "vista-phase2")])).stdout.replace(/, [\d.]+ s/, ""),
+    );
+    const inspected = await runCli("vista-ckpt", ["inspect", url]);
+    expect(inspected.stdout.replaceAll(url, join(bucket, "vista-phase2"))).toBe(
+      (await runCli("vista-ckpt", ["inspect", join(bucket, "vista-phase2")])).stdout,
+    );
+  });
+});
+
+describe("few bytes, few requests", () => {
+  it("inspect of a safetensors file: at most 2 requests, the header and 64 KiB", async () => {
+    const name = readdirSync(join(bucket, "sharded")).find((file) => file.endsWith(".safetensors"))!;
+    expect((await runCli("vista-ckpt", ["inspect", `${server.url}/runs/sharded/${name}`])).code).toBe(0);
+    const header = 8 + Number(readFileSync(join(bucket, "sharded", name)).readBigUInt64LE(0));
+    const { bytes, requests } = totals(server);
+    expect(requests).toBeLessThanOrEqual(2);
+    expect(bytes).toBeLessThanOrEqual(header + 64 * 1024);
+  });
+
+  it("inspect of a ZeRO folder: at most 5 requests a file, its pickles and 128 KiB a file", async () => {
+    // In a process of its own: what was read a moment ago is not asked for again.
+    const options = { process: true };
+    expect((await runCli("vista-ckpt", ["inspect", "s3://runs/vista-phase2"], options)).code).toBe(0);
+    const files = new Map<string, { requests: number; bytes: number }>();
+    for (const { path, bytes } of server.asked.filter(({ path }) => path.endsWith(".pt"))) {
+      const entry = files.get(path) ?? { requests: 0, bytes: 0 };
+      files.set(path, { requests: entry.requests + 1, bytes: entry.bytes + bytes });
+    }
+    expect(files.size).toBe(3);
+    for (const [path, { requests, bytes }] of files) {
+      expect([path, requests <= 5]).toEqual([path, true]);
+      expect([path, bytes <= pickleBytes(join(root, path)) + 128 * 1024]).toEqual([path, true]);
+    }
+  });
+
+  it("merge moves what the output needs, not the optimizer's moments", async () => {
+    const output = join(temporaryFolder(), "x.bin");
+    const merged = await runCli("vista-ckpt", ["merge", "s3://runs/vista-phase2", "-o", output]);
+    expect(merged.code).toBe(0);
+    const files = readdirSync(join(bucket, "vista-phase2/checkpoint")).length;
+    expect(totals(server).bytes).toBeLessThanOrEqual(1.02 * statSync(output).size + files * 2 ** 20);
+  });
+});
+
+describe("tokens", () => {
+  it("go to the hub and not to where it redirects", async () => {
+    server.redirectTo = cdn.url;
+    expect((await runCli("vista-ckpt", ["inspect", "hf://owner/name/merged.bin"])).code).toBe(0);
+    expect(new Set(server.asked.map(({ authorization }) => authorization))).toEqual(
+      new Set(["Bearer hf_secret"]),
+    );
+    expect(new Set(cdn.asked.map(({ authorization }) => authorization))).toEqual(new Set([undefined]));
+    // Later ranges go straight to the second host.
+    expect(server.asked.length).toBe(1);
+    expect(cdn.asked.length).toBeGreaterThan(1);
+  });
+
+  it("sign requests to S3", async () => {
+    expect((await runCli("vista-ckpt", ["inspect", "s3://runs/merged.bin"])).code).toBe(0);
+    for (const { authorization } of server.asked)
+      expect(authorization).toMatch(
+        /^AWS4-HMAC-SHA256 Credential=key\/\d{8}\/[a-z0-9-]+\/s3\/aws4_request, /,
+      );
+  });
+
+  it("a password in a URL is not shown", async () => {
+    const url = `${server.url.replace("//", "//user:geheim@")}/runs/none.bin`;
+    const { code, stderr } = await runCli("vista-ckpt", ["inspect", url]);
+    expect(code).toBe(1);
+    expect(stderr).not.toContain("geheim");
+  });
+});
+
+describe("faults", () => {
+  const url = () => `${server.url}/runs/merged.bin`;
+  const convert = async (output: string) =>
+    runCli("vista-ckpt", ["to-st", url(), "--raw", "-o", output], { process: true });
+
+  it.each(["429", "503", "drop", "short"] as const)(
+    "%s every third time: tried again, and right",
+    async (fault) => {
+      server.fault = (request) => (request % 3 === 1 ? fault : undefined);
+      const output = join(temporaryFolder(), "x.safetensors");
+      const { code, stderr } = await convert(output);
+      expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+      const diff = await runCli("vista-ckpt", ["diff", output, join(bucket, "merged.bin")]);
+      expect(diff.code).toBe(0);
+    },
+  );
+
+  it.each<[Fault, RegExp]>([
+    [
+      "ignore-range",
+      /the server answers a request for bytes \d+ to \d+ with the whole file.*download the file/,
+    ],
+    ["other-etag", /the file has changed while it was being read: its ETag was "one" and now is "other"/],
+    ["forbidden", /the request for bytes \d+ to \d+ was answered with 403.*credentials/],
+  ])("%s in the middle: one line, and nothing is written", async (fault, message) => {
+    server.fault = (request) => (request > 1 ? fault : undefined);
+    const folder = temporaryFolder();
+    const { code, stdout, stderr } = await convert(join(folder, "x.safetensors"));
+    expect(stderr).toMatch(message);
+    expect(stderr.split("\n").length).toBe(2);
+    expect({ code, stdout, left: readdirSync(folder) }).toEqual({ code: 1, stdout: "", left: [] });
+  });
+
+  it("Ctrl-C while a server is silent: at once, and nothing is written", async () => {
+    const folder = temporaryFolder();
+    let kill: ((signal: NodeJS.Signals) => void) | undefined;
+    server.fault = (request) => {
+      if (request < 3) return undefined;
+      kill?.("SIGINT");
+      return "silent";
+    };
+    const { code, stderr } = await runCli("vista-ckpt", ["to-st", url(), "--raw", "-o", "x.safetensors"], {
+      cwd: folder,
+      onStart: (send) => {
+        kill = send;
+      },
+    });
+    expect({ code, left: readdirSync(folder) }).toEqual({ code: 130, left: [] });
+    expect(stderr).toBe("vista-ckpt: interrupted; nothing was written\n");
+  });
+
+  it("what is not there: the URL, the status, what to do", async () => {
+    const { code, stderr } = await runCli("vista-ckpt", ["merge", "s3://runs/none"]);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(
+      /^vista-ckpt: s3:\/\/runs\/none: there is no file and no folder of this name\. Check the URL/,
+    );
+    expect(existsSync("none")).toBe(false);
+  });
+
+  it("a folder of a web server", async () => {
+    const { code, stderr } = await runCli("vista-ckpt", ["merge", `${server.url}/runs/vista-phase2/`]);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/a web server does not say which files are in a folder/);
+  });
+});
+
+type Fault = Parameters<RangeServer["fault"]> extends never ? never : ReturnType<RangeServer["fault"]>;

@@ -1,0 +1,142 @@
+/**
+ * A web server over a folder (the repository of its hub is `runs` in it) that counts what it is asked, plays S3 (listings) and the hub (resolve, redirect to a second host,
+ * tree), and can be told to misbehave.
+ */
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+
+export interface Asked {
+  readonly path: string;
+  readonly range: string | undefined;
+  readonly authorization: string | undefined;
+  bytes: number;
+}
+
+/** What the server does with one request instead of answering it rightly; `undefined` for nothing. */
+export type Fault =
+  | "429"
+  | "503"
+  | "drop"
+  | "short"
+  | "ignore-range"
+  | "other-etag"
+  | "forbidden"
+  | "silent"
+  | undefined;
+
+export interface RangeServer {
+  readonly url: string;
+  readonly asked: Asked[];
+  /** Decides on a fault by the number of the request, from 0. */
+  fault: (request: number, path: string) => Fault;
+  /** Where `/…/resolve/…` leads: the second host. */
+  redirectTo: string | undefined;
+  close(): Promise<void>;
+}
+
+export async function startServer(root: string): Promise<RangeServer> {
+  const asked: Asked[] = [];
+  const server: Server = createServer((request, response) => {
+    answer(request, response);
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const state: RangeServer = {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    asked,
+    fault: () => undefined,
+    redirectTo: undefined,
+    close: () =>
+      new Promise((resolve) => {
+        server.closeAllConnections();
+        server.close(() => resolve());
+      }),
+  };
+  return state;
+
+  function answer(request: IncomingMessage, response: ServerResponse): ServerResponse {
+    const { pathname, searchParams } = new URL(request.url!, "http://x");
+    const { range, authorization } = request.headers;
+    const number = asked.length;
+    const entry: Asked = { path: pathname, range, authorization, bytes: 0 };
+    asked.push(entry);
+    const fault = state.fault(number, pathname);
+    if (fault === "429") return end(response, 429, { "retry-after": "0" });
+    if (fault === "503") return end(response, 503);
+    if (fault === "forbidden") return end(response, 403);
+    if (fault === "silent") return response;
+    if (fault === "drop") {
+      request.socket.destroy();
+      return response;
+    }
+    const path = decodeURIComponent(pathname);
+    if (searchParams.get("list-type") === "2")
+      return listS3(response, path, searchParams.get("prefix") ?? "");
+    const tree = /^\/api\/(?:models|datasets)\/[^/]+\/[^/]+\/tree\/[^/]+(?:\/(.*))?$/.exec(path);
+    if (tree !== null) return listHub(response, tree[1] ?? "");
+    const resolve = /^\/(?:datasets\/)?[^/]+\/[^/]+\/resolve\/[^/]+\/(.*)$/.exec(path);
+    if (resolve !== null && state.redirectTo !== undefined)
+      return end(response, 302, { location: `${state.redirectTo}/${resolve[1]}`, "x-linked-etag": '"hub"' });
+    const file = resolve === null ? join(root, path) : join(root, "runs", resolve[1]!);
+    if (!existsSync(file) || !statSync(file).isFile()) return end(response, 404);
+    const whole = readFileSync(file);
+    const etag = fault === "other-etag" ? '"other"' : '"one"';
+    const match = /^bytes=(\d+)-(\d+)$/.exec(range ?? "");
+    if (match === null || fault === "ignore-range") {
+      entry.bytes = whole.length;
+      response.writeHead(200, { etag, "content-length": whole.length });
+      return response.end(whole);
+    }
+    const from = Number(match[1]);
+    const to = Math.min(Number(match[2]) + 1, whole.length);
+    if (from >= whole.length) return end(response, 416, { "content-range": `bytes */${whole.length}` });
+    const part = whole.subarray(from, to);
+    response.writeHead(206, {
+      etag,
+      "content-length": part.length,
+      "content-range": `bytes ${from}-${to - 1}/${whole.length}`,
+    });
+    if (fault === "short") {
+      response.write(part.subarray(0, part.length >> 1));
+      setTimeout(() => request.socket.destroy(), 20);
+      return response;
+    }
+    entry.bytes = part.length;
+    return response.end(part);
+  }
+
+  function end(
+    response: ServerResponse,
+    status: number,
+    headers: Record<string, string> = {},
+  ): ServerResponse {
+    return response.writeHead(status, headers).end();
+  }
+
+  /** The bucket is the first folder of the path. */
+  function listS3(response: ServerResponse, path: string, prefix: string): ServerResponse {
+    const bucket = path.split("/")[1]!;
+    const folder = join(root, bucket, prefix);
+    const entries = existsSync(folder) ? readdirSync(folder, { withFileTypes: true }) : [];
+    const items = entries.map((entry) =>
+      entry.isDirectory()
+        ? `<CommonPrefixes><Prefix>${prefix}${entry.name}/</Prefix></CommonPrefixes>`
+        : `<Contents><Key>${prefix}${entry.name}</Key><Size>1</Size></Contents>`,
+    );
+    const text = `<?xml version="1.0"?><ListBucketResult><IsTruncated>false</IsTruncated>${items.join("")}</ListBucketResult>`;
+    response.writeHead(200, { "content-type": "application/xml" });
+    return response.end(text);
+  }
+
+  function listHub(response: ServerResponse, path: string): ServerResponse {
+    const folder = join(root, "runs", path);
+    if (!existsSync(folder) || !statSync(folder).isDirectory()) return end(response, 404);
+    const list = readdirSync(folder, { withFileTypes: true }).map((entry) => ({
+      type: entry.isDirectory() ? "directory" : "file",
+      path: path === "" ? entry.name : `${path}/${entry.name}`,
+    }));
+    response.writeHead(200, { "content-type": "application/json" });
+    return response.end(JSON.stringify(list));
+  }
+}
