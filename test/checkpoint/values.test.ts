@@ -12,7 +12,7 @@ import {
 } from "../../src/checkpoint/index.js";
 import { type Digest, temporaryFolder } from "../helpers/state.js";
 
-const FILES = ["dtypes.pt", "dtypes-legacy.pt", "views.pt", "shapes.pt"];
+const FILES = ["dtypes.pt", "dtypes-legacy.pt", "views.pt", "shapes.pt", "specials.pt", "specials-legacy.pt"];
 const expected: Record<string, { tensors: (Digest & { sha256_as_f32?: string })[] }> = JSON.parse(
   readFileSync("fixtures/torch/expected.json", "utf8"),
 ).files;

@@ -114,12 +114,11 @@ function eachOf<T extends { readonly length: number; readonly [i: number]: numbe
   };
 }
 
-function viaTable(bits: 8 | 16, decode: (value: number) => number): Decoder {
+function viaTable(decode: (value: number) => number): Decoder {
   let table: Float32Array | undefined;
   return (source, target) => {
-    table ??= Float32Array.from({ length: 2 ** bits }, (_, value) => decode(value));
-    const from = bits === 8 ? source : u16(source);
-    for (let i = 0; i < from.length; i++) target[i] = table[from[i]!]!;
+    table ??= Float32Array.from({ length: 256 }, (_, value) => decode(value));
+    for (let i = 0; i < source.length; i++) target[i] = table[source[i]!]!;
   };
 }
 
@@ -141,6 +140,31 @@ function decodeSmallFloat(
     const m = value & (2 ** mantissa - 1);
     return e === 0 ? sign * m * 2 ** (1 - bias - mantissa) : sign * (1 + m / 2 ** mantissa) * 2 ** (e - bias);
   };
+}
+
+let halfBits: Uint32Array | undefined;
+
+/**
+ * Through bits, not numbers, since JavaScript may change the sign and the payload of a NaN. Those of a half are kept and the quiet
+ * bit is set, as x86's VCVTPH2PS and torch's vector loops do; the last elements of a tensor, which torch's build widens one by
+ * one, become 0x7fffffff there whatever the NaN was.
+ */
+function halves(source: Uint8Array, target: Float32Array): void {
+  halfBits ??= tableOfHalves();
+  const to = new Uint32Array(target.buffer, target.byteOffset, target.length);
+  const from = u16(source);
+  for (let i = 0; i < from.length; i++) to[i] = halfBits[from[i]!]!;
+}
+
+function tableOfHalves(): Uint32Array {
+  const decode = decodeSmallFloat(5, 10, 15, ieeeSpecial(5, 10));
+  const bits = new Uint32Array(Float32Array.from({ length: 65536 }, (_, half) => decode(half)).buffer);
+  for (let payload = 1; payload < 0x400; payload++) {
+    const nan = 0x7fc00000 | (payload << 13);
+    bits[0x7c00 | payload] = nan;
+    bits[0xfc00 | payload] = 0x80000000 | nan;
+  }
+  return bits;
 }
 
 function ieeeSpecial(exponent: number, mantissa: number) {
@@ -189,24 +213,15 @@ const DECODERS: Partial<Record<DType, Decoder>> = {
   F32: eachOf((bytes) => floats(aligned(bytes, 4))),
   BF16: (source, target) =>
     bf16ToF32(source, new Uint8Array(target.buffer, target.byteOffset, target.byteLength)),
-  F16: viaTable(16, decodeSmallFloat(5, 10, 15, ieeeSpecial(5, 10))),
-  F8_E5M2: viaTable(8, decodeSmallFloat(5, 2, 15, ieeeSpecial(5, 2))),
+  F16: halves,
+  F8_E5M2: viaTable(decodeSmallFloat(5, 2, 15, ieeeSpecial(5, 2))),
   // Only the all-ones pattern is NaN; there is no infinity.
-  F8_E4M3: viaTable(
-    8,
-    decodeSmallFloat(4, 3, 7, (value) => ((value & 0x7f) === 0x7f ? Number.NaN : undefined)),
-  ),
+  F8_E4M3: viaTable(decodeSmallFloat(4, 3, 7, (value) => ((value & 0x7f) === 0x7f ? Number.NaN : undefined))),
   // "fnuz": no infinity, no negative zero, whose pattern is the one NaN; the bias is one higher.
-  F8_E5M2FNUZ: viaTable(
-    8,
-    decodeSmallFloat(5, 2, 16, (value) => (value === 0x80 ? Number.NaN : undefined)),
-  ),
-  F8_E4M3FNUZ: viaTable(
-    8,
-    decodeSmallFloat(4, 3, 8, (value) => (value === 0x80 ? Number.NaN : undefined)),
-  ),
+  F8_E5M2FNUZ: viaTable(decodeSmallFloat(5, 2, 16, (value) => (value === 0x80 ? Number.NaN : undefined))),
+  F8_E4M3FNUZ: viaTable(decodeSmallFloat(4, 3, 8, (value) => (value === 0x80 ? Number.NaN : undefined))),
   // A power of two, unsigned.
-  F8_E8M0: viaTable(8, (value) => (value === 0xff ? Number.NaN : 2 ** (value - 127))),
+  F8_E8M0: viaTable((value) => (value === 0xff ? Number.NaN : 2 ** (value - 127))),
   I8: eachOf((bytes) => new Int8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)),
   U8: eachOf((bytes) => bytes),
   BOOL: (source, target) => {

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { castBytes, f32BitsToF16 } from "../../../src/checkpoint/tensor/cast.js";
@@ -109,6 +110,16 @@ describe("to 16 bits, to nearest, ties to even", () => {
       castBytes(bytes(nan), "F32", bytes(target), to);
       expect(toF32(target, to, 2)).toEqual([Number.NaN, Number.NaN]);
     }
+  });
+
+  it("every half widens to the bits that torch's vector loop gives, NaNs with sign and payload", () => {
+    const all = Uint16Array.from({ length: 65536 }, (_, i) => i);
+    const wide = new Float32Array(65536);
+    castBytes(bytes(all), "F16", bytes(wide), "F32");
+    // By torch 2.13: sha256 of torch.arange(65536, dtype=torch.int32).to(torch.int16).view(torch.float16).float()
+    expect(createHash("sha256").update(bytes(wide)).digest("hex")).toBe(
+      "b636c5716ff84d972782faf02d0194cb8951526bea4cc487082feb47b1860ddf",
+    );
   });
 
   it("every half survives the way through float32", () => {
