@@ -1,7 +1,7 @@
 /** A whole state dict in another floating-point type. */
 import type { CastTarget } from "./tensor/cast.js";
 import { canCast } from "./tensor/cast.js";
-import type { DType } from "./tensor/dtype.js";
+import { isWidenable } from "./tensor/float-values.js";
 import { castTensor, type StateDict, type Tensor } from "./tensor/tensor.js";
 
 /**
@@ -14,14 +14,10 @@ export function castState(state: StateDict, dtype: CastTarget): StateDict {
   for (const [name, tensor] of state.tensors) {
     let cast = casts.get(tensor);
     if (cast === undefined) {
-      cast = isFloat(tensor.dtype) && canCast(tensor.dtype, dtype) ? castTensor(tensor, dtype) : tensor;
+      cast = isWidenable(tensor.dtype) && canCast(tensor.dtype, dtype) ? castTensor(tensor, dtype) : tensor;
       casts.set(tensor, cast);
     }
     tensors.set(name, cast);
   }
   return state.with(tensors);
-}
-
-export function isFloat(dtype: DType): boolean {
-  return dtype.startsWith("F") || dtype === "BF16";
 }

@@ -3,12 +3,11 @@ import { throwIfAborted } from "../core/errors.js";
 import { crc32 } from "../core/io/crc32.js";
 import { settleAll } from "../core/io/settle.js";
 import type { RunOptions } from "../core/progress.js";
-import { isFloat } from "./cast.js";
 import { ComputedCache } from "./copy/computed.js";
 import { RegionChecks } from "./copy/input-checks.js";
 import { readTensor } from "./copy/read-tensor.js";
-import { canCast, castBytes } from "./tensor/cast.js";
 import { type DType, dtypeInfo } from "./tensor/dtype.js";
+import { floatsOf, isWidenable } from "./tensor/float-values.js";
 import type { StateDict, Tensor } from "./tensor/tensor.js";
 
 export interface TensorDifference {
@@ -101,7 +100,7 @@ type Read = (
 
 function areComparable(a: Tensor, b: Tensor): boolean {
   const sameShape = a.shape.length === b.shape.length && a.shape.every((dim, i) => dim === b.shape[i]);
-  return sameShape && (a.dtype === b.dtype || (isComparable(a.dtype) && isComparable(b.dtype)));
+  return sameShape && (a.dtype === b.dtype || (isWidenable(a.dtype) && isWidenable(b.dtype)));
 }
 
 async function compare(
@@ -172,10 +171,6 @@ function* stepsOf(tensor: Tensor): Generator<[number, number]> {
   for (let from = 0; from < tensor.numel; from += step) yield [from, Math.min(from + step, tensor.numel)];
 }
 
-function isComparable(dtype: DType): boolean {
-  return isFloat(dtype) && canCast(dtype, "F32");
-}
-
 class ValueComparison {
   readonly #dtypes: readonly [DType, DType];
   #differing: number | undefined = 0;
@@ -189,12 +184,12 @@ class ValueComparison {
 
   add(bytesA: Uint8Array, bytesB: Uint8Array): void {
     const [a, b] = this.#dtypes;
-    if (isComparable(a)) this.#addFloats(valuesOf(bytesA, a), valuesOf(bytesB, b));
+    if (isWidenable(a)) this.#addFloats(floatsOf(bytesA, a), floatsOf(bytesB, b));
     else this.#addElements(bytesA, bytesB, dtypeInfo(a).bits);
   }
 
   result() {
-    const floats = isComparable(this.#dtypes[0]);
+    const floats = isWidenable(this.#dtypes[0]);
     return {
       differing: this.#differing,
       maxAbsolute: floats ? this.#absolute : undefined,
@@ -243,12 +238,4 @@ class ValueComparison {
     }
     if (this.#differing !== undefined) this.#differing += differing;
   }
-}
-
-function valuesOf(bytes: Uint8Array, dtype: DType): Float32Array | Float64Array {
-  if (dtype === "F64") return new Float64Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 8);
-  if (dtype === "F32") return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
-  const floats = new Float32Array((bytes.byteLength * 8) / dtypeInfo(dtype).bits);
-  castBytes(bytes, dtype, new Uint8Array(floats.buffer), "F32");
-  return floats;
 }

@@ -6,19 +6,24 @@ import { KEY_HELP } from "./common.js";
 export interface InspectCommandOptions {
   tag?: string;
   key?: string;
-  table?: boolean;
-  depth: number;
+  tensors?: boolean;
+  /** Levels of the tree; as many as fit on a screen where none are given. */
+  depth?: number;
+  tensor?: string;
   json?: boolean;
 }
 
 const HELP = `
 Examples:
   $ vista-ckpt inspect last.ckpt                 a ZeRO checkpoint folder
-  $ vista-ckpt inspect vista.safetensors --table    every tensor with dtype, shape and size
+  $ vista-ckpt inspect vista.safetensors --tensors  every tensor with dtype, shape and size
+  $ vista-ckpt inspect vista.safetensors --tensor model.diffusion_model.out.2.weight
+                                                 its range, mean and a histogram
   $ vista-ckpt inspect 'logs/**/*.ckpt'          several, with a line for each
   $ vista-ckpt inspect model.bin --json | jq .globals.unknown
 
-Reads headers and pickles only, no weights; executes nothing that a pickle asks for.`;
+Reads headers and pickles only, no weights but those of --tensor; executes nothing that a
+pickle asks for.`;
 
 export function inspectCommand(parent: Command, context: CommandContext): void {
   parent
@@ -31,8 +36,9 @@ export function inspectCommand(parent: Command, context: CommandContext): void {
     )
     .option("--tag <tag>", "tag folder of a checkpoint instead of the one `latest` names")
     .option("--key <key>", KEY_HELP)
-    .option("--table", "every tensor instead of the tree")
-    .option("--depth <levels>", "levels of the tree", parseDepth, 3)
+    .option("--tensors", "every tensor instead of the folded tree")
+    .option("--depth <levels>", "levels of the tree (default: as many as fit on a screen)", parseDepth)
+    .option("--tensor <name>", "one tensor alone: shape, dtype, least and largest value, mean, a histogram")
     .option("--json", "print one JSON object on stdout")
     .addHelpText("after", HELP)
     .action(async (paths: string[], options: InspectCommandOptions) => {

@@ -8,7 +8,8 @@ import { firstNames, shorten } from "../../core/errors.js";
 import { type Inspection, inspectCheckpoint } from "../inspect.js";
 import { printUnknown, printWarnings } from "./common.js";
 import type { InspectCommandOptions } from "./inspect.js";
-import { describeTensor, treeLines } from "./tree.js";
+import { inspectTensor } from "./run-inspect-tensor.js";
+import { describeTensor, foldedTreeLines, treeLines } from "./tree.js";
 
 /** Characters of a tensor's name that are shown, so that what follows it is seen too. */
 const MAX_NAME = 500;
@@ -40,6 +41,10 @@ export async function inspect(
     return inspection;
   };
   const paths = await expandInputs(inputs);
+  if (options.tensor !== undefined) {
+    await inspectTensor(paths, options.tensor, options, context);
+    return;
+  }
   if (inputs.length === 1 && paths.length === 1) {
     const inspection = await look(paths[0]!);
     if (options.json) process.stdout.write(`${JSON.stringify({ command: "inspect", ...inspection })}\n`);
@@ -73,12 +78,14 @@ function summary(inspection: Inspection): string {
 }
 
 function show(inspection: Inspection, options: InspectCommandOptions): string[] {
-  const lines = [...head(inspection), ...parts(inspection), ""];
-  if (options.table) {
-    for (const tensor of inspection.tensors)
-      lines.push(`${shorten(tensor.name, MAX_NAME)}  ${describeTensor(tensor)}`);
-  } else for (const line of treeLines(inspection.tensors, options.depth)) lines.push(line);
-  return lines;
+  const { tensors } = inspection;
+  let lines: string[];
+  if (options.tensors)
+    lines = tensors.map((tensor) => `${shorten(tensor.name, MAX_NAME)}  ${describeTensor(tensor)}`);
+  else lines = options.depth === undefined ? foldedTreeLines(tensors) : treeLines(tensors, options.depth);
+  // The summary comes last: on a terminal, that is what is seen.
+  if (lines.length > 0) lines.push("");
+  return lines.concat(head(inspection), parts(inspection));
 }
 
 function head(inspection: Inspection): string[] {

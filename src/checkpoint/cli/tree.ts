@@ -26,6 +26,20 @@ const MAX_LABEL = 500;
 /** Branches shown of one node. */
 const MAX_BRANCHES = 60;
 
+/** Lines of a tree that was folded to be read at one look. */
+const SCREEN = 40;
+
+/** The deepest tree that fits on a screen, and at least the first level. */
+export function foldedTreeLines(tensors: readonly TreeTensor[]): string[] {
+  let lines = treeLines(tensors, 1);
+  for (let depth = 2; depth <= MAX_LEVELS; depth++) {
+    const deeper = treeLines(tensors, depth);
+    if (deeper.length > SCREEN || deeper.length === lines.length) break;
+    lines = deeper;
+  }
+  return lines;
+}
+
 /**
  * Lines of the tree. A node with one child is shown with it on one line (`_forward_module.model`), which counts as one level.
  * @param depth  levels below the root; deeper ones are summed up

@@ -82,7 +82,7 @@ describe("names from files reach the terminal only as text", () => {
 
   it.each([
     ["inspect", [torch]],
-    ["inspect", [torch, "--table"]],
+    ["inspect", [torch, "--tensors"]],
     ["inspect", [safetensors]],
     ["inspect", [zero]],
     ["inspect", [zero, torch, safetensors]],

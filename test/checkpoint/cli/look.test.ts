@@ -55,7 +55,7 @@ describe("inspect", () => {
     expect(tree.stdout).toMatch(/^m\.layer {2}3 tensors, 28 B$/m);
     const deeper = await runCli("vista-ckpt", ["inspect", path]);
     expect(deeper.stdout).toMatch(/^ {2}0 {2}2 tensors, 24 B\n {4}weight {2}F32 \[2, 2\] {2}16 B$/m);
-    const table = await runCli("vista-ckpt", ["inspect", path, "--table"]);
+    const table = await runCli("vista-ckpt", ["inspect", path, "--tensors"]);
     expect(table.stdout).toMatch(/^m\.layer\.0\.bias {2}F32 \[2\] {2}8 B$/m);
   });
 

@@ -1,0 +1,102 @@
+/** `vista-ckpt inspect --tensor NAME`: what the values of one tensor are like. */
+import { formatBytes, formatCount, plural } from "../../core/cli/format.js";
+import { printLines } from "../../core/cli/print.js";
+import type { CommandContext } from "../../core/cli/program.js";
+import { runWithProgress } from "../../core/cli/progress.js";
+import { firstNames, shorten, VistaError } from "../../core/errors.js";
+import { openCheckpoint } from "../open.js";
+import { type TensorStatistics, tensorStatistics } from "../tensor-statistics.js";
+import { printWarnings } from "./common.js";
+import type { InspectCommandOptions } from "./inspect.js";
+
+const BAR = 40;
+
+/** @throws VistaError `USAGE` for more than one input, `NOT_FOUND` for a name that it does not have */
+export async function inspectTensor(
+  paths: readonly string[],
+  name: string,
+  options: InspectCommandOptions,
+  context: CommandContext,
+): Promise<void> {
+  const [path, ...others] = paths as [string, ...string[]];
+  if (others.length > 0)
+    throw new VistaError("USAGE", `--tensor looks at one input, there are ${paths.length}`);
+  if (options.tensors || options.depth !== undefined)
+    throw new VistaError("USAGE", "--tensor shows one tensor: leave --tensors and --depth out");
+  const checkpoint = await openCheckpoint(path, {
+    ...(options.tag === undefined ? {} : { tag: options.tag }),
+    ...(options.key === undefined ? {} : { key: options.key }),
+    signal: context.signal,
+  });
+  try {
+    printWarnings(checkpoint.warnings, []);
+    const tensor = checkpoint.state.tensors.get(name);
+    if (tensor === undefined) throw noTensor(path, name, [...checkpoint.state.tensors.keys()]);
+    const statistics = await runWithProgress(options.json ?? false, context.signal, (run) =>
+      tensorStatistics(tensor, run),
+    );
+    if (options.json) process.stdout.write(`${toJson(path, name, statistics)}\n`);
+    else printLines(show(name, statistics));
+  } finally {
+    await checkpoint.state.close();
+  }
+}
+
+function noTensor(path: string, name: string, names: readonly string[]): VistaError {
+  const close = names.filter((other) => other.endsWith(`.${name}`));
+  const near = close.length > 0 ? close : names.filter((other) => name !== "" && other.includes(name));
+  return new VistaError("NOT_FOUND", `there is no tensor ${shorten(name, 200)}`, {
+    path,
+    hint:
+      near.length > 0
+        ? `Names like it: ${firstNames(near, 3)}.`
+        : "`vista-ckpt inspect --tensors` lists all of them.",
+  });
+}
+
+/** 64-bit integers beyond 2^53 are text, since few readers of JSON keep them. */
+function toJson(path: string, name: string, statistics: TensorStatistics): string {
+  return JSON.stringify(
+    { command: "inspect", path, tensor: { name, ...statistics } },
+    (_, value: unknown) => {
+      if (typeof value !== "bigint") return value;
+      return Number.isSafeInteger(Number(value)) ? Number(value) : String(value);
+    },
+  );
+}
+
+function show(name: string, statistics: TensorStatistics): string[] {
+  const { dtype, shape, elements, bytes, finite, min, max, mean, histogram } = statistics;
+  const lines = [
+    shorten(name, 500),
+    `  shape [${shape.join(", ")}], ${dtype}, ${plural(elements, "element")}, ${formatBytes(bytes)}`,
+  ];
+  if (finite === undefined) return [...lines, `  the values of ${dtype} are not looked at`];
+  if (min !== undefined)
+    lines.push(`  min ${showValue(min)}, max ${showValue(max!)}, mean ${showValue(mean!)}`);
+  const counts = [
+    [statistics.zeros, "zero"],
+    [statistics.nan, "NaN"],
+    [statistics.positiveInfinity, "+infinity"],
+    [statistics.negativeInfinity, "-infinity"],
+  ] as const;
+  lines.push(`  ${counts.map(([count, what]) => `${formatCount(count)} ${what}`).join(", ")}`);
+  if (histogram.length === 0) return lines;
+  const most = Math.max(...histogram.map(({ count }) => count));
+  const labels = histogram.map(({ from, to }) => `${showBound(from)} … ${showBound(to)}`);
+  const width = Math.max(...labels.map(({ length }) => length));
+  lines.push("");
+  histogram.forEach(({ count }, i) => {
+    const bar = "█".repeat(count === 0 ? 0 : Math.max(1, Math.round((count / most) * BAR)));
+    lines.push(`  ${labels[i]!.padEnd(width)}  ${bar.padEnd(BAR)}  ${formatCount(count)}`);
+  });
+  return lines;
+}
+
+function showValue(value: number | bigint): string {
+  return typeof value === "bigint" ? String(value) : String(Number(value.toPrecision(9)));
+}
+
+function showBound(value: number): string {
+  return String(Number(value.toPrecision(3)));
+}
