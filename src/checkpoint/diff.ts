@@ -14,7 +14,7 @@ export interface TensorDifference {
   readonly name: string;
   readonly dtypes: readonly [DType, DType];
   readonly shapes: readonly [readonly number[], readonly number[]];
-  /** Elements whose values differ; NaN equals NaN, 0 equals -0. `undefined` where values cannot be compared. */
+  /** Elements whose values differ by more than the tolerance; NaN equals NaN, 0 equals -0. `undefined` where values cannot be compared. */
   readonly differing: number | undefined;
   /** Largest |a - b|; for floating-point types only. NaN against a number counts in {@link nanMismatches} alone. */
   readonly maxAbsolute: number | undefined;
@@ -27,8 +27,10 @@ export interface TensorDifference {
 export interface DiffReport {
   readonly onlyA: readonly string[];
   readonly onlyB: readonly string[];
-  /** Tensors in both that differ in dtype, shape or a byte. */
+  /** Tensors in both that differ in dtype, shape or a byte, and not only as the options allow. */
   readonly different: readonly TensorDifference[];
+  /** Tensors in both that differ in nothing but what `atol`, `rtol` and `ignoreDType` allow. */
+  readonly close: number;
   /** Tensors in both, byte for byte the same. */
   readonly same: number;
   readonly equal: boolean;
@@ -44,6 +46,14 @@ const AHEAD = 3;
 export interface DiffOptions extends RunOptions {
   /** Check the CRC-32 of every record that is compared: a damaged one is an error, no difference. Default true. */
   verify?: boolean;
+  /**
+   * Floats a and b are taken for equal where |a - b| ≤ atol + rtol · |b|, as `torch.allclose` has it; other types have no
+   * tolerance. Default 0 each; where one is given, also 0, then -0 equals 0 and any NaN any other.
+   */
+  atol?: number;
+  rtol?: number;
+  /** Floats of different dtypes are no difference where their values are equal. Other types stay different. */
+  ignoreDType?: boolean;
 }
 
 /**
@@ -70,6 +80,7 @@ export async function diffStates(a: StateDict, b: StateDict, options: DiffOption
     return readTensor(tensor, { ...range, checks });
   };
   const different: TensorDifference[] = [];
+  let close = 0;
   let done = 0;
   for (const pair of pairs) {
     throwIfAborted(options.signal);
@@ -77,7 +88,9 @@ export async function diffStates(a: StateDict, b: StateDict, options: DiffOption
       done += bytes;
       options.onProgress?.({ phase: "diff", done, total, unit: "bytes" });
     });
-    if (difference !== undefined) different.push(difference);
+    if (difference === undefined) continue;
+    if (isClose(difference, options)) close++;
+    else different.push(difference);
   }
   for (const { region, start, end } of checks.extra) {
     for (let at = start; at < end; at += EXTRA) {
@@ -89,7 +102,16 @@ export async function diffStates(a: StateDict, b: StateDict, options: DiffOption
   }
   checks.finish();
   const equal = onlyA.length + onlyB.length + different.length === 0;
-  return { onlyA, onlyB, different, same: pairs.length - different.length, equal };
+  return { onlyA, onlyB, different, close, same: pairs.length - different.length - close, equal };
+}
+
+/** Whether a difference of two tensors is one that the options allow. */
+function isClose(
+  { dtypes, differing, maxAbsolute }: TensorDifference,
+  { atol, rtol, ignoreDType = false }: DiffOptions,
+): boolean {
+  if (differing !== 0 || maxAbsolute === undefined) return false;
+  return dtypes[0] === dtypes[1] ? atol !== undefined || rtol !== undefined : ignoreDType;
 }
 
 /** Reads elements of a tensor, with a check where it is the first reading. */
@@ -106,7 +128,7 @@ function areComparable(a: Tensor, b: Tensor): boolean {
 async function compare(
   { name, a, b }: { readonly name: string; readonly a: Tensor; readonly b: Tensor },
   { computed, buffers, read }: { computed: ComputedCache; buffers: Buffers; read: Read },
-  options: RunOptions,
+  options: DiffOptions,
   report: (bytes: number) => void,
 ): Promise<TensorDifference | undefined> {
   const header = { name, dtypes: [a.dtype, b.dtype] as const, shapes: [a.shape, b.shape] as const };
@@ -121,7 +143,7 @@ async function compare(
       nanMismatches: 0,
     };
   }
-  const values = new ValueComparison(a.dtype, b.dtype);
+  const values = new ValueComparison(a.dtype, b.dtype, options);
   let identical = sameType;
   const queue: Promise<Uint8Array[]>[] = [];
   const takeFirst = async () => {
@@ -177,9 +199,13 @@ class ValueComparison {
   #absolute = 0;
   #relative = 0;
   #nan = 0;
+  readonly #atol: number;
+  readonly #rtol: number;
 
-  constructor(a: DType, b: DType) {
+  constructor(a: DType, b: DType, { atol = 0, rtol = 0 }: DiffOptions) {
     this.#dtypes = [a, b];
+    this.#atol = atol;
+    this.#rtol = rtol;
   }
 
   add(bytesA: Uint8Array, bytesB: Uint8Array): void {
@@ -210,8 +236,9 @@ class ValueComparison {
         differing++;
         continue;
       }
-      differing++;
       const absolute = Math.abs(x - y);
+      // An infinity is close to itself alone: the tolerance of an infinite value is infinite too.
+      if (absolute === Infinity || absolute > this.#atol + this.#rtol * Math.abs(y)) differing++;
       if (absolute > this.#absolute) this.#absolute = absolute;
       const largest = Math.max(Math.abs(x), Math.abs(y));
       const relative = largest === Infinity ? 1 : absolute / largest;

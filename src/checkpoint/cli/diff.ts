@@ -1,6 +1,6 @@
 /** `vista-ckpt diff`: its options. What it does is loaded when it runs. */
 import { type Command, InvalidArgumentError } from "commander";
-import type { CommandContext } from "../../core/cli/program.js";
+import { type CommandContext, EXIT } from "../../core/cli/program.js";
 import { KEY_HELP } from "./common.js";
 
 export interface DiffCommandOptions {
@@ -8,6 +8,9 @@ export interface DiffCommandOptions {
   key?: string;
   keyB?: string;
   verify: boolean;
+  atol?: number;
+  rtol?: number;
+  ignoreDtype?: boolean;
   json?: boolean;
   quiet?: boolean;
 }
@@ -17,8 +20,10 @@ Examples:
   $ vista-ckpt diff a.bin b.safetensors
   $ vista-ckpt diff last.ckpt pytorch_model.bin     shards against a merged file
   $ vista-ckpt diff old.safetensors new.safetensors --json
+  $ vista-ckpt diff fp32.safetensors bf16.safetensors --ignore-dtype --rtol 0.004
 
-Exit code 0 where names, dtypes, shapes and all bytes are equal, 1 where they differ.`;
+Exit code 0 where names, dtypes, shapes and all bytes are equal (or as close as --atol, --rtol and
+--ignore-dtype allow), 1 where they differ, 2 for trouble: an input that cannot be read.`;
 
 export function diffCommand(parent: Command, context: CommandContext): void {
   parent
@@ -30,11 +35,19 @@ export function diffCommand(parent: Command, context: CommandContext): void {
     .option("--key <key>", KEY_HELP)
     .option("--key-b <key>", "the same for the other input, where it is another one")
     .option("--no-verify", "do not check the CRC-32 checksums")
+    .option(
+      "--atol <number>",
+      "floats are equal where |a - b| <= atol + rtol * |b| (default: 0)",
+      parseTolerance,
+    )
+    .option("--rtol <number>", "the part of it that grows with |b| (default: 0)", parseTolerance)
+    .option("--ignore-dtype", "floats of different dtypes with equal values are no difference")
     .option("--max <count>", "names shown of each kind of difference", parseMax, 20)
     .option("--json", "print one JSON object on stdout")
     .option("-q, --quiet", "print nothing but errors")
     .addHelpText("after", HELP)
     .action(async (a: string, b: string, options: DiffCommandOptions) => {
+      context.setErrorCode(EXIT.trouble);
       const { diff } = await import("./run.js");
       await diff(a, b, options, context);
     });
@@ -43,4 +56,11 @@ export function diffCommand(parent: Command, context: CommandContext): void {
 function parseMax(text: string): number {
   if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError("It is a number.");
   return Number(text);
+}
+
+function parseTolerance(text: string): number {
+  const value = Number(text);
+  if (text.trim() === "" || !Number.isFinite(value) || value < 0)
+    throw new InvalidArgumentError("It is a number from 0 on, for example 1e-5.");
+  return value;
 }

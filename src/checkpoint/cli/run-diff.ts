@@ -37,12 +37,20 @@ export async function diff(
       signal: context.signal,
       onProgress: view.update,
       verify: options.verify,
+      ...(options.atol === undefined ? {} : { atol: options.atol }),
+      ...(options.rtol === undefined ? {} : { rtol: options.rtol }),
+      ignoreDType: options.ignoreDtype ?? false,
     });
     view.stop();
     const notCompared = leftOut(opened);
     // Who names the state dict has seen that there are others.
     const all = options.key !== undefined || notCompared.every(({ model }) => !model);
-    const verdict = { ...report, equal: report.equal && all, notCompared };
+    const verdict = {
+      ...report,
+      equal: report.equal && all,
+      prefixes: byPrefix(report, [...first.state.tensors.keys(), ...report.onlyB]),
+      notCompared,
+    };
     context.setExitCode(verdict.equal ? EXIT.ok : EXIT.failed);
     if (options.json) process.stdout.write(`${toJson(a, b, verdict)}\n`);
     else if (!options.quiet) printLines(show(a, b, verdict, options.max));
@@ -54,7 +62,56 @@ export async function diff(
 
 /** The report, with what was not looked at; not equal where that may be a model's. */
 interface Verdict extends DiffReport {
+  /** What differs, by the beginning of the names; those with nothing that differs too. */
+  readonly prefixes: readonly PrefixCounts[];
   readonly notCompared: readonly (OtherTensors & { readonly path: string })[];
+}
+
+interface PrefixCounts {
+  readonly prefix: string;
+  tensors: number;
+  different: number;
+  onlyA: number;
+  onlyB: number;
+}
+
+/** Parts of a name that make its prefix, `_forward_module` not counted. */
+const PREFIX_PARTS = 2;
+
+/** Counts for each prefix: `model.diffusion_model`, `first_stage_model.decoder` … */
+function byPrefix(report: DiffReport, names: readonly string[]): PrefixCounts[] {
+  const counts = new Map<string, PrefixCounts>();
+  const of = (name: string) => {
+    const parts = name.split(".");
+    const start = parts[0] === "_forward_module" ? 1 : 0;
+    const prefix =
+      parts.slice(0, Math.min(start + PREFIX_PARTS, parts.length - 1)).join(".") || "(no prefix)";
+    let entry = counts.get(prefix);
+    if (entry === undefined) {
+      entry = { prefix, tensors: 0, different: 0, onlyA: 0, onlyB: 0 };
+      counts.set(prefix, entry);
+    }
+    return entry;
+  };
+  for (const name of names) of(name).tensors++;
+  for (const { name } of report.different) of(name).different++;
+  for (const name of report.onlyA) of(name).onlyA++;
+  for (const name of report.onlyB) of(name).onlyB++;
+  return [...counts.values()];
+}
+
+/** `model.diffusion_model: 12 different, 3 only in a.bin, of 570` */
+function prefixLines(a: string, b: string, { prefixes }: Verdict): string[] {
+  return prefixes.flatMap(({ prefix, tensors, different, onlyA, onlyB }) => {
+    const parts = [
+      ...(different > 0 ? [`${formatCount(different)} different`] : []),
+      ...(onlyA > 0 ? [`${formatCount(onlyA)} only in ${a}`] : []),
+      ...(onlyB > 0 ? [`${formatCount(onlyB)} only in ${b}`] : []),
+    ];
+    return parts.length === 0
+      ? []
+      : [`${shortName(prefix)}: ${parts.join(", ")}, of ${formatCount(tensors)}`];
+  });
 }
 
 function leftOut(opened: readonly Checkpoint[]): Verdict["notCompared"] {
@@ -86,9 +143,11 @@ function show(a: string, b: string, report: Verdict, max: number): string[] {
       return `${path}: ${plural(tensors, "tensor")} ${key === "." ? "beside the state dict" : `under ${shorten(key, 80)}`}`;
     }),
   );
+  list("by prefix", prefixLines(a, b, report));
   const differ = onlyA.length + onlyB.length + different.length > 0;
   const verdict = differ ? "different" : report.equal ? "equal" : "no difference in what was compared";
-  lines.push(`${verdict}: ${plural(report.same, "tensor")} the same`);
+  const close = report.close === 0 ? "" : `, ${formatCount(report.close)} within what was allowed`;
+  lines.push(`${verdict}: ${plural(report.same, "tensor")} the same${close}`);
   return lines;
 }
 

@@ -1,7 +1,8 @@
 /**
  * What the three commands share: option parsing by commander, exit codes, one-line errors, Ctrl-C.
  *
- * Exit codes: 0 done and clean, 1 bad input or findings, 2 wrong usage, 130 after Ctrl-C, 143 after SIGTERM,
+ * Exit codes: 0 done and clean, 1 bad input or findings, 2 wrong usage (and any trouble of `diff`, whose 1 says that inputs
+ * differ), 130 after Ctrl-C, 143 after SIGTERM,
  * 129 when the terminal has gone (SIGHUP).
  */
 import { readFileSync } from "node:fs";
@@ -10,7 +11,15 @@ import { fromSystem, isVistaError, oneLine, VistaError } from "../errors.js";
 import { interruptRequests } from "../io/interrupt.js";
 import { removePartialFiles } from "../io/output.js";
 
-export const EXIT = { ok: 0, failed: 1, usage: 2, hungUp: 129, interrupted: 130, terminated: 143 } as const;
+export const EXIT = {
+  ok: 0,
+  failed: 1,
+  usage: 2,
+  trouble: 2,
+  hungUp: 129,
+  interrupted: 130,
+  terminated: 143,
+} as const;
 
 /** The exit code of a run that a signal has ended. */
 const EXIT_BY_SIGNAL = { SIGHUP: EXIT.hungUp, SIGINT: EXIT.interrupted, SIGTERM: EXIT.terminated } as const;
@@ -47,6 +56,8 @@ export interface CommandContext {
   signal: AbortSignal;
   /** Sets the exit code for a run that ended well but found something (1). */
   setExitCode(code: number): void;
+  /** Sets the exit code of errors (1), for a command whose 1 says something else. */
+  setErrorCode(code: number): void;
 }
 
 /**
@@ -80,8 +91,13 @@ export async function runProgram(
   process.stdout.off("error", onStdoutError).on("error", onStdoutError);
 
   let exitCode: number = EXIT.ok;
+  let errorCode: number = EXIT.failed;
   try {
-    const program = build({ signal: controller.signal, setExitCode: (code) => (exitCode = code) });
+    const program = build({
+      signal: controller.signal,
+      setExitCode: (code) => (exitCode = code),
+      setErrorCode: (code) => (errorCode = code),
+    });
     await program.parseAsync(argv as string[]);
   } catch (error) {
     if (error instanceof CommanderError) {
@@ -89,6 +105,7 @@ export async function runProgram(
       exitCode = error.exitCode === 0 ? EXIT.ok : EXIT.usage;
     } else {
       exitCode = reportError(name, error, argv.includes("--debug"), interruptedBy);
+      if (exitCode === EXIT.failed) exitCode = errorCode;
     }
   } finally {
     for (const signal of signals) process.off(signal, onSignal);
