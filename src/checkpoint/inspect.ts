@@ -44,6 +44,8 @@ export interface Inspection {
         readonly tag: string;
         readonly stage: number;
         readonly ranks: number;
+        /** True for a universal checkpoint. */
+        readonly universal: boolean;
         readonly groups: readonly {
           readonly parameters: number;
           readonly numel: number;
@@ -188,6 +190,7 @@ async function describe(checkpoint: Described): Promise<Inspection> {
       tag: zero.tag,
       stage: zero.stage,
       ranks: zero.ranks,
+      universal: zero.universal,
       groups: zero.groups,
       buffers: zero.counts.buffers,
     },

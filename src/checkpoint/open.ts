@@ -14,7 +14,7 @@ import { tensorsOf, type UnreadableTensor } from "./torch/open.js";
 import { readTorchFile, type TorchFile } from "./torch/read.js";
 import { type FoundStateDict, findStateDict, type OtherTensors } from "./torch/state-dicts.js";
 import { TorchTensor, unsupportedTensor } from "./torch/values.js";
-import { isCheckpointFile } from "./zero/layout.js";
+import { isCheckpointFile, saysLatest } from "./zero/layout.js";
 import { openZeroCheckpoint } from "./zero/open.js";
 
 export interface OpenOptions extends RunOptions {
@@ -92,7 +92,7 @@ export async function findIndex(folder: string): Promise<string | undefined> {
   });
   const names = entries.map(({ name }) => name);
   const indexes = names.filter((name) => name.endsWith(".index.json")).sort();
-  if (indexes.length === 0 || names.includes("latest")) return undefined;
+  if (indexes.length === 0 || saysLatest(names)) return undefined;
   if (indexes.length === 1) return joinPlace(folder, indexes[0]!);
   throw new VistaError("AMBIGUOUS", `${indexes.length} indexes in this folder: ${indexes.join(", ")}`, {
     path: folder,
@@ -113,7 +113,7 @@ export async function findWeightsFile(folder: string): Promise<string | undefine
   });
   const names = entries.map(({ name }) => name);
   const files = names.filter((name) => WEIGHTS_FILE.test(name)).sort();
-  if (files.length === 0 || names.includes("latest") || names.some(isCheckpointFile)) return undefined;
+  if (files.length === 0 || saysLatest(names) || names.some(isCheckpointFile)) return undefined;
   if (files.length === 1) return joinPlace(folder, files[0]!);
   throw new VistaError("AMBIGUOUS", `${files.length} files of weights in this folder: ${files.join(", ")}`, {
     path: folder,

@@ -19,7 +19,7 @@ import { type FoundStateDict, findStateDict } from "./torch/state-dicts.js";
 import { type StorageUse, storagesIn, walk } from "./torch/storages.js";
 import { TorchTensor, unsupportedTensor } from "./torch/values.js";
 import { openTorchZip, type TorchZip } from "./torch/zip.js";
-import { findCheckpoint, listCheckpointFiles } from "./zero/layout.js";
+import { findCheckpoint, listCheckpointFiles, listUniversalFiles } from "./zero/layout.js";
 
 export interface VerifiedFile {
   readonly path: string;
@@ -135,7 +135,9 @@ class Verifier {
       return { paths: [file], together: this.#options.key !== undefined };
     }
     const files = await listCheckpointFiles(await findCheckpoint(this.#path, this.#options.tag));
-    return { paths: [...files.modelStates, ...files.shards].map((file) => file.path), together: true };
+    const paths = [...files.modelStates, ...files.shards].map((file) => file.path);
+    if (files.universal) paths.push(...(await listUniversalFiles(files.tagFolder)));
+    return { paths, together: true };
   }
 
   async #together(): Promise<void> {

@@ -105,7 +105,7 @@ function head(inspection: Inspection): string[] {
   if (said.length > 0) lines.push(`  ${said.join(", ")}`);
   if (zero !== undefined) {
     lines.push(
-      `  tag ${zero.tag}, ZeRO stage ${zero.stage}, ${plural(zero.ranks, "rank")}, ${plural(zero.buffers, "buffer")}`,
+      `  tag ${zero.tag}, ${zero.universal ? "universal, made of " : ""}ZeRO stage ${zero.stage}, ${plural(zero.ranks, "rank")}, ${plural(zero.buffers, "buffer")}`,
     );
     zero.groups.forEach(({ parameters, numel, saved }, i) => {
       const padding = saved === numel ? "" : `, ${formatCount(saved - numel)} padding`;

@@ -61,6 +61,23 @@ export async function checkTogether(
   same(files, shards, "the optimizer's step", (shard) => steps.get(shard));
 }
 
+/**
+ * Compares what the model states of a universal checkpoint say of it.
+ * @throws VistaError `INCONSISTENT`, `NOT_FOUND` for missing ranks of stage 3
+ */
+export function checkModelsTogether(
+  files: CheckpointFiles,
+  models: readonly ModelState[],
+  stage: 1 | 2 | 3,
+): void {
+  same(files, models, "the DeepSpeed version", (model) => model.dsVersion);
+  same(files, models, "global_steps", (model) => model.globalSteps);
+  same(files, models, "the number of ranks that saved", (model) => model.ranks);
+  if (stage !== 3) return;
+  const found = files.modelStates.map(({ rank }) => rank);
+  checkRanks(files, models[0]!.ranks ?? Math.max(...found) + 1, "model states", found);
+}
+
 /** MiCS (DeepSpeed 0.9.3 to 0.18): stage 3 within groups of ranks, of which only the first saved its shards. */
 function refuseMics(files: CheckpointFiles, shard: ShardState, model: ModelState): void {
   const { micsShardSize, ranks } = model;

@@ -7,7 +7,7 @@
 
 import { basename, isAbsolute, normalize, relative } from "node:path";
 import { fromSystem, VistaError } from "../../core/errors.js";
-import { isFolder, joinPlace, listFolder, parentPlace, placeName } from "../../core/io/places.js";
+import { isFolder, joinPlace, listFolder, placeName } from "../../core/io/places.js";
 import { readSmallFile } from "../../core/io/source.js";
 
 export interface CheckpointFolder {
@@ -24,12 +24,17 @@ export interface CheckpointFiles extends CheckpointFolder {
   readonly shards: readonly RankFile[];
   /** One for stage 0 to 2, one a rank for stage 3. */
   readonly modelStates: readonly RankFile[];
+  /** True for a universal checkpoint: model states, no shards, and a folder `zero` with one folder a parameter. */
+  readonly universal: boolean;
 }
 
 export interface RankFile {
   readonly rank: number;
   readonly path: string;
 }
+
+/** Which tag was saved last: of the ZeRO checkpoints, of the universal ones; where both are there, the first counts. */
+const LATEST = ["latest", "latest_universal"] as const;
 
 /** Bytes of `latest`, which holds one name. */
 const MAX_LATEST = 64 * 1024;
@@ -51,6 +56,28 @@ export function isCheckpointFile(name: string): boolean {
   return [SHARD, MODEL_STATES, MODEL_STATES_STAGE3, MOE, PIPELINE].some((pattern) => pattern.test(name));
 }
 
+/** Whether a folder with these names is one that `latest` or `latest_universal` makes a checkpoint folder. */
+export function saysLatest(names: readonly string[]): boolean {
+  return LATEST.some((file) => names.includes(file));
+}
+
+/** Whether this file of model states is one of stage 3, which has one a rank. */
+export function isStage3ModelStates(path: string): boolean {
+  return MODEL_STATES_STAGE3.test(placeName(path));
+}
+
+/** Every file below the folder `zero` of a universal checkpoint, sorted. */
+export async function listUniversalFiles(tagFolder: string): Promise<string[]> {
+  const zero = joinPlace(tagFolder, "zero");
+  const files: string[] = [];
+  for (const entry of await listFolder(zero)) {
+    const below = joinPlace(zero, entry.name);
+    if (!entry.isFolder) files.push(below);
+    else for (const { name } of await listFolder(below)) files.push(joinPlace(below, name));
+  }
+  return files.filter((file) => file.endsWith(".pt")).sort();
+}
+
 /**
  * Finds the checkpoint that a path means: a checkpoint folder, a tag folder, or a run folder with one checkpoint below.
  * @throws VistaError `NOT_FOUND`, `WRONG_KIND`, `AMBIGUOUS`, `FORMAT` (a `latest` that points outside), `UNSUPPORTED`
@@ -58,13 +85,13 @@ export function isCheckpointFile(name: string): boolean {
 export async function findCheckpoint(path: string, tag?: string): Promise<CheckpointFolder> {
   const names = await list(path);
   if (tag !== undefined) return { ...(await tagBelow(path, tag, names, "--tag")), foundBelow: false };
-  if (names.includes("latest")) {
-    return { ...(await tagBelow(path, await readLatest(path), names, "latest")), foundBelow: false };
+  const latest = LATEST.find((file) => names.includes(file));
+  if (latest !== undefined) {
+    return { ...(await tagBelow(path, await readLatest(path, latest), names, latest)), foundBelow: false };
   }
-  if (names.some(isCheckpointFile)) {
+  if (names.some(isCheckpointFile) || (await isUniversal(path, names))) {
     return { folder: path, tagFolder: path, tag: placeName(path), foundBelow: false };
   }
-  await refuseUniversal(path, names);
   const candidates = await searchBelow(path, SEARCH_DEPTH);
   if (candidates.length === 1) {
     const [found] = candidates;
@@ -100,8 +127,8 @@ async function list(path: string): Promise<string[]> {
   }
 }
 
-async function readLatest(path: string): Promise<string> {
-  const file = joinPlace(path, "latest");
+async function readLatest(path: string, name: string): Promise<string> {
+  const file = joinPlace(path, name);
   let text: string;
   try {
     text = (await readSmallFile(file, MAX_LATEST)).toString("utf8").trim();
@@ -122,12 +149,12 @@ async function tagBelow(
   path: string,
   tag: string,
   names: readonly string[],
-  said: "latest" | "--tag",
+  said: (typeof LATEST)[number] | "--tag",
 ): Promise<{ folder: string; tagFolder: string; tag: string }> {
   const inside = normalize(tag);
   if (isAbsolute(tag) || inside.startsWith("..") || inside === "." || tag.includes("\0")) {
     throw new VistaError("FORMAT", `the tag ${JSON.stringify(tag)} is not a folder inside the checkpoint`, {
-      path: said === "latest" ? joinPlace(path, "latest") : path,
+      path: said === "--tag" ? path : joinPlace(path, said),
       hint: "`latest` holds the name of a sub-folder; give the right one with --tag.",
     });
   }
@@ -165,15 +192,14 @@ async function searchBelow(path: string, depth: number): Promise<string[]> {
     if (!entry.isFolder && !entry.isLink) continue;
     const below = joinPlace(path, entry.name);
     const names = await list(below).catch(() => [] as string[]);
-    if (names.includes("latest") || names.some(isCheckpointFile)) found.push(below);
+    if (saysLatest(names) || names.some(isCheckpointFile)) found.push(below);
     else if (depth > 1 && entry.isFolder) found.push(...(await searchBelow(below, depth - 1)));
   }
   return found;
 }
 
-/** A universal checkpoint is known by its marker or its name, or by a folder `zero` with `fp32.pt` for each parameter. */
+/** The tag folder of a universal checkpoint is known by a folder `zero` with `fp32.pt` for each parameter, and no shards. */
 async function isUniversal(path: string, names: readonly string[]): Promise<boolean> {
-  if (names.includes("latest_universal") || names.some((name) => name.endsWith("_universal"))) return true;
   if (!names.includes("zero") || names.some((name) => SHARD.test(name))) return false;
   for (const parameter of (await list(joinPlace(path, "zero")).catch(() => [] as string[])).slice(0, 3)) {
     const files = await list(joinPlace(path, "zero", parameter)).catch(() => [] as string[]);
@@ -182,22 +208,9 @@ async function isUniversal(path: string, names: readonly string[]): Promise<bool
   return false;
 }
 
-async function refuseUniversal(path: string, names: readonly string[]): Promise<void> {
-  if (await isUniversal(path, names)) {
-    throw new VistaError(
-      "UNSUPPORTED",
-      "this is a universal checkpoint (one folder a parameter), not ZeRO shards",
-      {
-        path,
-        hint: "Give the ZeRO checkpoint that ds_to_universal.py read.",
-      },
-    );
-  }
-}
-
 /**
  * The files of a tag folder, sorted by rank.
- * @throws VistaError `UNSUPPORTED` for mixture of experts, pipeline, tensor parallel and universal checkpoints, named;
+ * @throws VistaError `UNSUPPORTED` for mixture of experts, pipeline and tensor parallel checkpoints, named;
  *   `NOT_FOUND` without model states; `INCONSISTENT` for ranks that are there twice
  */
 export async function listCheckpointFiles(checkpoint: CheckpointFolder): Promise<CheckpointFiles> {
@@ -229,17 +242,14 @@ export async function listCheckpointFiles(checkpoint: CheckpointFolder): Promise
       },
     );
   }
-  return { ...checkpoint, shards, modelStates };
+  return { ...checkpoint, shards, modelStates, universal: await isUniversal(tagFolder, names) };
 }
 
-/** ds_to_universal.py is no way out: its folders are not read here. */
 const PARALLEL_HINT =
   "Load it in DeepSpeed with the code and the parallel sizes that saved it, gather the weights and save them with torch.save: " +
   "every command here reads that file.";
 
 async function refuseOtherKinds(tagFolder: string, names: readonly string[]): Promise<void> {
-  await refuseUniversal(parentPlace(tagFolder), [placeName(tagFolder)]);
-  await refuseUniversal(tagFolder, names);
   const moe = names.find((name) => MOE.test(name));
   if (moe !== undefined) {
     throw new VistaError(

@@ -8,6 +8,7 @@ import { checkTogether } from "./consistency.js";
 import { type CheckpointFiles, findCheckpoint, listCheckpointFiles } from "./layout.js";
 import { type ZeroInfo, ZeroPlan } from "./plan.js";
 import { type ModelState, readModelState, readShardState, type ShardState } from "./states.js";
+import { readUniversalWeights } from "./universal.js";
 
 /** Files opened side by side: one waits for the disk while another's pickle is read, and few pickles are in memory. */
 const AT_ONCE = 4;
@@ -39,12 +40,12 @@ export interface OpenZeroOptions extends RunOptions {
 export interface ZeroCheckpoint {
   readonly state: StateDict;
   readonly info: ZeroInfo;
-  /** The files as they were read: model states, then shards. */
+  /** The files as they were read: model states, then shards or a universal checkpoint's files. */
   readonly torchFiles: readonly TorchFile[];
 }
 
 /**
- * Opens a ZeRO checkpoint (stage 0 to 3) and plans its fp32 state dict; no weight is read.
+ * Opens a ZeRO checkpoint (stage 0 to 3, or a universal one that was made of stage 1 to 3) and plans its fp32 state dict; no weight is read.
  *
  * @param path  a checkpoint folder (with `latest`), a tag folder, or a run folder with one checkpoint below
  * @returns the plan, in the order of the reference: buffers, frozen, trained, shared, then recovered orphans; close its
@@ -56,11 +57,16 @@ export async function openZeroCheckpoint(
   path: string,
   options: OpenZeroOptions = {},
 ): Promise<ZeroCheckpoint> {
-  const { files, models, shards, torchFiles } = await readCheckpointFiles(path, options);
+  const { files, models, shards, torchFiles: read } = await readCheckpointFiles(path, options);
+  const torchFiles = [...read];
   try {
     const { excludeFrozen = false, recover = true } = options;
     const plan = new ZeroPlan(files, models, shards, { excludeFrozen, recover });
-    if (shards.length === 0) await plan.stage0();
+    if (files.universal) {
+      const universal = await readUniversalWeights(files, models, options);
+      torchFiles.push(...universal.torchFiles);
+      await plan.universal(universal);
+    } else if (shards.length === 0) await plan.stage0();
     else {
       await checkTogether(files, shards, models);
       await plan.sharded();

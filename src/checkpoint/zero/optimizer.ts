@@ -65,6 +65,12 @@ export async function openZeroOptimizer(
 async function plan(content: CheckpointContent): Promise<Omit<ZeroOptimizer, "close">> {
   const { files, models, shards } = content;
   const [first] = shards;
+  if (files.universal) {
+    throw refuse("a universal checkpoint, which has no shards", {
+      path: files.tagFolder,
+      hint: "DeepSpeed loads it on any number of ranks with load_universal; or give the ZeRO checkpoint that it was made from.",
+    });
+  }
   if (first === undefined) {
     throw refuse("a checkpoint without optimizer shards (no ZeRO, or only the model states were copied)", {
       path: files.tagFolder,

@@ -14,6 +14,7 @@ import { cutFlatGroup, cutParameters, isMismatch, type Mismatch, type Span } fro
 import { cutTensor, FlatVector, flatPieces, splitShapes, sum } from "./pieces.js";
 import { findRenames } from "./renames.js";
 import type { ModelState, Shapes, ShardState } from "./states.js";
+import type { UniversalWeights } from "./universal.js";
 import { versionAtLeast } from "./version.js";
 
 /** What a ZeRO checkpoint is and what the plan made of it. */
@@ -24,6 +25,8 @@ export interface ZeroInfo {
   readonly foundBelow: boolean;
   readonly stage: 0 | 1 | 2 | 3;
   readonly ranks: number;
+  /** True for a universal checkpoint: stage and ranks are those of the ZeRO checkpoint that it was made from. */
+  readonly universal: boolean;
   readonly deepspeed: string | undefined;
   readonly lightning: string | undefined;
   readonly globalSteps: number | undefined;
@@ -67,7 +70,7 @@ export interface PlanOptions {
   readonly recover: boolean;
 }
 
-/** Call one of {@link stage0} and {@link sharded}, then take {@link tensors} and {@link info}. */
+/** Call one of {@link stage0}, {@link sharded} and {@link universal}, then take {@link tensors} and {@link info}. */
 export class ZeroPlan {
   readonly tensors = new Map<string, Tensor>();
   readonly #files: CheckpointFiles;
@@ -84,6 +87,7 @@ export class ZeroPlan {
   readonly #leftOut: string[] = [];
   readonly #converted: Partial<Record<DType, number>> = {};
   readonly #warnings: string[] = [];
+  #stage: 0 | 1 | 2 | 3;
   #trainedShapes: Shapes = new Map();
   #placeholders: Set<string> | undefined;
   /** One float32 tensor for each tensor that is converted, so that shared ones stay shared. */
@@ -99,6 +103,7 @@ export class ZeroPlan {
     this.#models = models;
     this.#model = models[0]!;
     this.#shards = shards;
+    this.#stage = shards[0]?.stage ?? 0;
     this.#options = options;
     if (this.#model.notTensors.length > 0) {
       this.#warnings.push(
@@ -113,8 +118,9 @@ export class ZeroPlan {
       folder,
       tag,
       foundBelow,
-      stage: this.#shards[0]?.stage ?? 0,
+      stage: this.#stage,
       ranks: this.#shards[0]?.ranks ?? this.#model.ranks ?? 1,
+      universal: this.#files.universal,
       deepspeed: this.#model.dsVersion ?? this.#shards[0]?.dsVersion,
       lightning: this.#model.lightningVersion,
       globalSteps: this.#model.globalSteps,
@@ -155,9 +161,21 @@ export class ZeroPlan {
   }
 
   async sharded(): Promise<void> {
+    await this.#addAll(() => this.#addTrained());
+  }
+
+  /** A universal checkpoint: the trained parameters are whole in files of their own. */
+  async universal({ stage, weights }: UniversalWeights): Promise<void> {
+    this.#stage = stage;
+    await this.#addAll(async () => {
+      this.#addWhole(weights);
+    });
+  }
+
+  async #addAll(addTrained: () => Promise<void>): Promise<void> {
     await this.#addBuffers();
     if (!this.#options.excludeFrozen) await this.#addFrozen();
-    await this.#addTrained();
+    await addTrained();
     for (const [alias, source] of this.#model.sharedParams) {
       const tensor = this.tensors.get(source);
       if (tensor === undefined) continue;
@@ -182,7 +200,7 @@ export class ZeroPlan {
   /** Frozen parameters: whole in stage 1 and 2, in stage 3 one fragment a rank. Never converted. */
   async #addFrozen(): Promise<void> {
     const { frozenShapes } = this.#model;
-    const whole = this.#shards[0]!.stage !== 3;
+    const whole = this.#stage !== 3;
     const holders = whole ? [this.#model] : this.#models;
     for (const model of holders) await tensorsAt(model.torchFile, model.frozenFragments.values());
     for (const [name, shape] of frozenShapes) {
@@ -342,6 +360,17 @@ export class ZeroPlan {
     }
   }
 
+  #addWhole(weights: ReadonlyMap<string, Tensor>): void {
+    const groups = this.#model.paramShapes!;
+    this.#trainedShapes = new Map(groups.flatMap((group) => [...group]));
+    for (const group of groups) {
+      const numel = sum([...group.keys()].map((name) => weights.get(name)!.numel));
+      this.#groups.push({ parameters: group.size, numel, saved: numel });
+    }
+    for (const [name, tensor] of weights) this.#add(name, tensor);
+    this.#counts.trained = weights.size;
+  }
+
   #mismatch({ needed, available }: Mismatch, what: string, parameters: number): VistaError {
     return new VistaError(
       "INCONSISTENT",
@@ -435,7 +464,7 @@ export class ZeroPlan {
    * single element. What the trained parameters look like there tells which.
    */
   #isPlaceholder(tensor: Tensor): boolean {
-    if (this.#shards[0]!.stage !== 3) return false;
+    if (this.#stage !== 3) return false;
     if (tensor.numel === 0) return true;
     if (this.#placeholders === undefined) {
       this.#placeholders = new Set();

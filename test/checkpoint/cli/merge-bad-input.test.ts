@@ -319,7 +319,7 @@ const CASES: [
     ({ tag }) => writeFileSync(join(tag, "mp_rank_01_model_states.pt"), ""),
   ],
   [
-    /a universal checkpoint/,
+    /latest_universal names the tag "global_step1", which is no folder here/,
     ({ folder, tag }) => {
       rmSync(tag, { recursive: true });
       renameSync(join(folder, "latest"), join(folder, "latest_universal"));
