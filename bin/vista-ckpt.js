@@ -1,4 +1,5 @@
 #!/usr/bin/env node
-import { main } from "../dist/checkpoint/cli/vista-ckpt.js";
+import { load } from "./load.js";
 
+const { main } = await load("vista-ckpt", "../dist/checkpoint/cli/vista-ckpt.js");
 await main(process.argv);

@@ -1,4 +1,5 @@
 #!/usr/bin/env node
-import { main } from "../dist/dataset/cli/vista-data.js";
+import { load } from "./load.js";
 
+const { main } = await load("vista-data", "../dist/dataset/cli/vista-data.js");
 await main(process.argv);

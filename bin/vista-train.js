@@ -1,4 +1,5 @@
 #!/usr/bin/env node
-import { main } from "../dist/train/cli/vista-train.js";
+import { load } from "./load.js";
 
+const { main } = await load("vista-train", "../dist/train/cli/vista-train.js");
 await main(process.argv);

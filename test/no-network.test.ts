@@ -7,16 +7,21 @@ import { temporaryFolder } from "./helpers/state.js";
 
 const ROOT = join(import.meta.dirname, "..");
 
-/** Who may, and what for: the host and the port of the rendezvous that the user names. */
+/**
+ * Who may, and what for: URLs that the user gives as inputs; the host and the port of the rendezvous that the user names.
+ * `src/core/io/remote` is loaded for the first URL alone.
+ */
 const ALLOWED = new Map([
+  ["src/core/io/remote/http.ts", ["undici", "undici", "undici"]],
+  ["src/core/io/remote/s3.ts", ["aws4fetch"]],
   ["src/train/launch/system.ts", ["node:dns/promises"]],
   ["src/train/preflight/checks/launch.ts", ["node:dns/promises", "node:net"]],
 ]);
 
 const NETWORK =
-  /["']node:(?:http|https|http2|net|tls|dgram|dns)(?:\/promises)?["']|\bfetch\(|\bnew (?:WebSocket|EventSource)\b/g;
+  /["']node:(?:http|https|http2|net|tls|dgram|dns)(?:\/promises)?["']|["']undici["']|["']aws4fetch["']|(?<![#.\w])fetch\(|\bnew (?:WebSocket|EventSource)\b/g;
 
-it("only the checks of a rendezvous that the user names import what reaches a network", () => {
+it("only the reader of URLs and the checks of a rendezvous import what reaches a network", () => {
   const found = new Map<string, string[]>();
   for (const name of readdirSync(join(ROOT, "src"), { recursive: true, encoding: "utf8" })) {
     if (!name.endsWith(".ts")) continue;

@@ -95,7 +95,7 @@ export class LanePlan {
   }
 
   /** Reads what is not on this machine; after the last {@link add}. */
-  async fetch(): Promise<void> {
+  async readRemote(): Promise<void> {
     await readJoined(this.#remote);
   }
 

@@ -208,7 +208,7 @@ class Copier {
       });
       this.#holding = held.catch(() => {});
       await held;
-      await plan.fetch();
+      await plan.readRemote();
       const { path } = this.#file;
       const { segments } = plan;
       const job = { kind: "copy" as const, fd: this.#handle.fd, position: window.position, segments };
