@@ -43,6 +43,9 @@ export interface TrainingResult {
 
 /** Seconds for torchrun and its workers to end after TERM: torchrun itself gives workers 30. */
 const GRACE_SECONDS = 40;
+
+/** Milliseconds that what torchrun left behind has between SIGTERM and SIGKILL: its training is lost by then. */
+const ORPHANS_MS = 2000;
 /** Exit codes of signals, for those that do happen to trainings. */
 const SIGNAL_NUMBERS: Partial<Record<NodeJS.Signals, number>> = {
   SIGHUP: 1,
@@ -162,7 +165,7 @@ function exited(child: ChildProcess): Promise<{ code: number | null; signal: Nod
 /** Ends what torchrun has left behind: workers of a torchrun that was killed, data loaders of killed workers. */
 async function endOrphans(mark: string): Promise<void> {
   if (!signalMarked(mark, "SIGTERM")) return;
-  for (let waited = 0; waited < 5000; waited += 100) {
+  for (let waited = 0; waited < ORPHANS_MS; waited += 100) {
     await pause(100);
     if (findMarked(mark).length === 0) return;
   }
