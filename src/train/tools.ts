@@ -1,4 +1,5 @@
 /** The parts of this package that the launcher uses of checkpoints and data. */
+import { stat } from "node:fs/promises";
 
 import { openSafetensors } from "../checkpoint/safetensors/read.js";
 import { writeSafetensors } from "../checkpoint/safetensors/write.js";
@@ -6,9 +7,10 @@ import { asDict } from "../checkpoint/torch/objects.js";
 import { tensorsOf } from "../checkpoint/torch/open.js";
 import { readTorchFile } from "../checkpoint/torch/read.js";
 import { writeTorchFile } from "../checkpoint/torch/write.js";
+import { verifyCheckpoint } from "../checkpoint/verify.js";
 import { applyVista } from "../checkpoint/vista/steps.js";
 import { openZeroCheckpoint } from "../checkpoint/zero/open.js";
-import { VistaError } from "../core/errors.js";
+import { isVistaError, shorten, VistaError } from "../core/errors.js";
 import type { Tools } from "./preflight/preflight.js";
 import { quickCheck } from "./preflight/quick-data.js";
 import type { CheckpointTools } from "./run/checkpoints.js";
@@ -42,6 +44,21 @@ export const checkpointTools: CheckpointTools = {
     const { state, info } = await openZeroCheckpoint(path, options);
     await state.close();
     return { ranks: info.ranks, steps: info.globalSteps };
+  },
+
+  async verify(path, options) {
+    try {
+      const { problems, nonFinite } = await verifyCheckpoint(path, options);
+      const [first] = nonFinite;
+      if (problems.length > 0) return problems[0]!.message;
+      if (first) return `${first.nan} NaN and ${first.inf} infinite values in ${shorten(first.name, 200)}`;
+      // Sound files may be too few: of a kind that cannot be opened here, nobody has counted them.
+      if ((await stat(path)).isDirectory()) await checkpointTools.readFolder(path, options);
+      return undefined;
+    } catch (error) {
+      if (!isVistaError(error) || ["ABORTED", "USAGE"].includes(error.code)) throw error;
+      return error.message;
+    }
   },
 
   async merge(folder, output, options) {

@@ -4,11 +4,12 @@ import { addCheck } from "./check.js";
 import { addLaunch } from "./launch.js";
 import { addFinish, addNext } from "./next.js";
 import { splitArguments } from "./options.js";
+import { addPrune } from "./prune.js";
 import { addRecipes } from "./recipes.js";
 import { addStatus } from "./status.js";
 
 /** Words that are not recipes. */
-const COMMANDS = ["run", "check", "next", "finish", "status", "recipes", "help"];
+const COMMANDS = ["run", "check", "next", "finish", "status", "prune", "recipes", "help"];
 
 /** `vista-train`: starts Vista's documented trainings with torchrun or Slurm, after looking for what would go wrong. */
 export function main(argv: readonly string[]): Promise<void> {
@@ -24,6 +25,7 @@ export function main(argv: readonly string[]): Promise<void> {
     addNext(program, context, extra);
     addFinish(program, context);
     addStatus(program);
+    addPrune(program, context);
     addRecipes(program);
     program.addHelpText("after", `\nRecipes: ${BUILT_IN_RECIPES.map(({ name }) => name).join(", ")}`);
     if (own.length <= 2) program.help({ error: true });

@@ -14,6 +14,11 @@ export interface CheckpointTools {
   listKeys(path: string): Promise<string[]>;
   /** What a DeepSpeed checkpoint folder says of itself; throws unless every file of it is there and in order. */
   readFolder(path: string, options?: Pick<RunOptions, "signal">): Promise<FolderFacts>;
+  /**
+   * Reads every byte of a checkpoint, a folder or a file.
+   * @returns what keeps a training from going on with it: damage, a part that is missing, NaN or infinity; undefined if sound
+   */
+  verify(path: string, options?: RunOptions): Promise<string | undefined>;
   /** Merges a DeepSpeed checkpoint folder into a torch file, replacing an older one. */
   merge(folder: string, output: string, options: RunOptions): Promise<void>;
   /** Makes a safetensors file for inference from a DeepSpeed checkpoint folder, replacing an older one. */

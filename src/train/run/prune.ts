@@ -1,0 +1,148 @@
+/** Removing the older checkpoints of a run, after every byte of those that stay was looked at. */
+import { lstat, readdir, realpath, rename, rm, stat } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { fromSystem, throwIfAborted, VistaError } from "../../core/errors.js";
+import type { RunOptions } from "../../core/progress.js";
+import { type Checkpoint, type CheckpointTools, lastCheckpoint, listCheckpoints } from "./checkpoints.js";
+
+export interface PruneOptions extends RunOptions {
+  /** Verify and report, remove nothing. */
+  dryRun?: boolean;
+}
+
+export interface PruneReport {
+  readonly run: string;
+  readonly dryRun: boolean;
+  /** The checkpoints that stay, oldest first. */
+  readonly kept: readonly Checkpoint[];
+  /** Whether they were verified: they are not where nothing is to be removed. */
+  readonly verified: boolean;
+  /** What was removed (with `dryRun`: would be), oldest first. */
+  readonly removed: readonly Checkpoint[];
+  /** Bytes of what was removed. */
+  readonly bytes: number;
+}
+
+/** What a checkpoint is called while it is being removed: nothing that a training or a command would take for one. */
+const LEFTOVER = /^\..+\.ckpt\.removing$/;
+
+/**
+ * Keeps the newest checkpoints of a run, and the one that `--resume RUN` takes, and removes the others. Those that stay are
+ * read whole first: where one is damaged, incomplete or holds NaN, nothing is removed. A checkpoint is renamed before its
+ * files go, so that none is ever half there; what an interrupted run has left of one is removed by the next.
+ *
+ * @param keep  how many checkpoints stay, at least 1; a link and what it points to are one
+ * @throws VistaError `NOT_FOUND` for a run without checkpoints, `INCONSISTENT` where one that stays is not sound or changes while
+ *   it is verified, `IO`, `ABORTED`
+ */
+export async function pruneRun(
+  run: string,
+  keep: number,
+  tools: CheckpointTools,
+  options: PruneOptions = {},
+): Promise<PruneReport> {
+  const { signal, dryRun = false } = options;
+  if (!Number.isSafeInteger(keep) || keep < 1)
+    throw new VistaError("USAGE", `cannot keep ${keep} checkpoints`);
+  await stat(run).catch((error: unknown) => {
+    throw fromSystem(error, run, "open the run folder");
+  });
+  const checkpoints = await listCheckpoints(run);
+  if (checkpoints.length === 0) {
+    throw new VistaError("NOT_FOUND", "there are no checkpoints in this run", {
+      path: join(run, "checkpoints"),
+      hint: "Name the run folder, the one that has `checkpoints` in it.",
+    });
+  }
+  const { kept, old } = await choose(checkpoints, keep);
+  if (old.length > 0) {
+    for (const checkpoint of kept) await checkSound(checkpoint, tools, options);
+    await checkUnchanged(run, kept);
+  }
+  if (!dryRun) {
+    await removeLeftovers(join(run, "checkpoints"));
+    const removed: string[] = [];
+    for (const { path, name } of old) {
+      if (signal?.aborted && removed.length > 0) throw stopped(removed, signal);
+      throwIfAborted(signal);
+      await remove(path);
+      removed.push(name);
+    }
+  }
+  const bytes = old.reduce((sum, checkpoint) => sum + checkpoint.bytes, 0);
+  return { run, dryRun, kept, verified: old.length > 0, removed: old, bytes };
+}
+
+/** A link, and the checkpoint that it points to, stay or go together; a link has no bytes of its own. */
+async function choose(
+  checkpoints: readonly Checkpoint[],
+  keep: number,
+): Promise<{ kept: Checkpoint[]; old: Checkpoint[] }> {
+  const real = new Map<Checkpoint, string>();
+  for (const checkpoint of checkpoints) real.set(checkpoint, await realpath(checkpoint.path));
+  const staying = new Set<string>();
+  for (const checkpoint of [...checkpoints].reverse()) {
+    if (staying.size < keep) staying.add(real.get(checkpoint)!);
+  }
+  const resumed = await lastCheckpoint(checkpoints);
+  if (resumed !== undefined) staying.add(real.get(resumed)!);
+  const kept = checkpoints.filter((checkpoint) => staying.has(real.get(checkpoint)!));
+  const old: Checkpoint[] = [];
+  for (const checkpoint of checkpoints) {
+    if (staying.has(real.get(checkpoint)!)) continue;
+    const isLink = (await lstat(checkpoint.path)).isSymbolicLink();
+    old.push(isLink ? { ...checkpoint, bytes: 0 } : checkpoint);
+  }
+  return { kept, old };
+}
+
+async function checkSound({ path }: Checkpoint, tools: CheckpointTools, options: RunOptions): Promise<void> {
+  const problem = await tools.verify(path, options);
+  if (problem === undefined) return;
+  throw new VistaError(
+    "INCONSISTENT",
+    `nothing was removed, since a checkpoint that would stay is not sound: ${problem}`,
+    {
+      path,
+      hint: "Move it away, so that an older one stays instead, or keep more.",
+    },
+  );
+}
+
+/** A training that still runs may write the checkpoint that was verified a minute ago once more. */
+async function checkUnchanged(run: string, kept: readonly Checkpoint[]): Promise<void> {
+  const now = new Map((await listCheckpoints(run)).map((checkpoint) => [checkpoint.path, checkpoint]));
+  for (const { path, bytes, modified } of kept) {
+    const current = now.get(path);
+    if (current?.bytes === bytes && current.modified.getTime() === modified.getTime()) continue;
+    throw new VistaError("INCONSISTENT", "nothing was removed, since it changed while it was verified", {
+      path,
+      hint: "The training still runs: try again when it has ended, or between two checkpoints.",
+    });
+  }
+}
+
+async function remove(path: string): Promise<void> {
+  const aside = join(path, "..", `.${basename(path)}.removing`);
+  await rename(path, aside).catch((error: unknown) => {
+    throw fromSystem(error, path, "remove the checkpoint");
+  });
+  await removeAll(aside);
+}
+
+async function removeLeftovers(folder: string): Promise<void> {
+  for (const name of await readdir(folder)) if (LEFTOVER.test(name)) await removeAll(join(folder, name));
+}
+
+async function removeAll(path: string): Promise<void> {
+  await rm(path, { recursive: true, force: true }).catch((error: unknown) => {
+    throw fromSystem(error, path, "remove the checkpoint");
+  });
+}
+
+function stopped(removed: readonly string[], signal: AbortSignal): VistaError {
+  return new VistaError("ABORTED", "stopped on request", {
+    hint: `Removed before: ${removed.join(", ")}.`,
+    cause: signal.reason,
+  });
+}
