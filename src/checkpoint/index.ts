@@ -58,8 +58,10 @@ export {
   type VerifyReport,
   verifyCheckpoint,
 } from "./verify.js";
+export type { CosmosReport } from "./vista/cosmos.js";
 export type { FoldedShadow } from "./vista/ema.js";
 export type { MergedAdapter } from "./vista/lora.js";
+export { applyProfile, type Profile, type ProfileResult } from "./vista/profile.js";
 export {
   applyVista,
   type VistaOptions,

@@ -7,12 +7,13 @@ import { printLines } from "../../core/cli/print.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import { createProgressView } from "../../core/cli/progress.js";
 import { firstNames, fromSystem, isVistaError, oneLine, VistaError } from "../../core/errors.js";
+import { isRemote } from "../../core/io/places.js";
 import type { Checkpoint } from "../checkpoint.js";
 import { openCheckpoint } from "../open.js";
 import { planCheckpoint, saveCheckpoint } from "../save.js";
 import type { StateDict } from "../tensor/tensor.js";
 import { isShadow } from "../vista/ema.js";
-import { applyVista, type VistaReport } from "../vista/steps.js";
+import { applyProfile, type ProfileResult } from "../vista/profile.js";
 import { printWarnings } from "./common.js";
 import { fileOptions, inDType, outputJson, outputLines, type Result } from "./run-output.js";
 import { DEFAULT_FOLDER, type ToStOptions } from "./to-st.js";
@@ -42,7 +43,8 @@ export async function toSt(
       verify: options.verify,
       signal: context.signal,
     });
-    const { state, report } = convertOf(input, checkpoint.state, options);
+    const report = convertOf(input, checkpoint.state, options);
+    const state = inDType(report.state, options);
     const saveOptions = {
       ...fileOptions(target, options),
       ...keptMetadata(checkpoint, options),
@@ -85,9 +87,15 @@ function keptMetadata({ metadata }: Checkpoint, options: ToStOptions): { metadat
 }
 
 /** The steps know names only: their errors get the input's path here. */
-function convertOf(input: string, state: StateDict, options: ToStOptions): ReturnType<typeof convert> {
+function convertOf(input: string, state: StateDict, options: ToStOptions): ProfileResult {
   try {
-    return convert(state, options);
+    return applyProfile(state, options.profile, {
+      lora: options.lora,
+      ema: options.ema,
+      loraScale: options.loraScale,
+      keepPrefix: options.keepPrefix ?? false,
+      keepUnprefixed: options.keepUnprefixed ?? false,
+    });
   } catch (error) {
     if (!isVistaError(error) || error.where.path !== undefined) throw error;
     const { code, message, hint, where } = error;
@@ -99,21 +107,6 @@ function convertOf(input: string, state: StateDict, options: ToStOptions): Retur
       ...(hint === undefined ? {} : { hint }),
     });
   }
-}
-
-function convert(
-  state: StateDict,
-  options: ToStOptions,
-): { state: StateDict; report: VistaReport | undefined } {
-  if (options.raw) return { state: inDType(state, options), report: undefined };
-  const { state: converted, report } = applyVista(state, {
-    lora: options.lora,
-    ema: options.ema,
-    loraScale: options.loraScale,
-    keepPrefix: options.keepPrefix ?? false,
-    keepUnprefixed: options.keepUnprefixed ?? false,
-  });
-  return { state: inDType(converted, options), report };
 }
 
 /** Makes the folder first, as bin_to_st.py does with `ckpts`, and takes it away again if nothing came of it. */
@@ -135,18 +128,21 @@ async function inFolder<T>(folder: string | undefined, work: () => Promise<T>): 
   }
 }
 
-function toJson(checkpoint: Checkpoint, state: StateDict, report: VistaReport | undefined, result: Result) {
+function toJson(checkpoint: Checkpoint, state: StateDict, report: ProfileResult, result: Result) {
   return {
     command: "to-st",
     dryRun: result.dryRun,
-    input: resolve(checkpoint.path),
+    input: isRemote(checkpoint.path) ? checkpoint.path : resolve(checkpoint.path),
     kind: checkpoint.kind,
     ...outputJson(state, result),
     copiedAliases: aliases(state),
     leftOut: checkpoint.leftOut,
     warnings: checkpoint.warnings,
     recovered: checkpoint.zero?.recovered ?? [],
-    vista: report ?? null,
+    profile: report.profile,
+    profileDetected: report.detected,
+    vista: report.vista ?? null,
+    cosmos: report.cosmos ?? null,
   };
 }
 
@@ -161,7 +157,7 @@ function aliases(state: StateDict): { name: string; of: string }[] {
 function summarize(
   checkpoint: Checkpoint,
   state: StateDict,
-  report: VistaReport | undefined,
+  report: ProfileResult,
   result: Result,
 ): string[] {
   const lines = [
@@ -170,21 +166,10 @@ function summarize(
   ];
   const metadata = checkpoint.metadata?.size ?? 0;
   if (metadata > 0) {
-    const kept = report === undefined ? "kept" : "left out (--raw keeps them, --metadata adds others)";
+    const kept = report.profile === "none" ? "kept" : "left out (--raw keeps them, --metadata adds others)";
     lines.push(`  metadata of the input, ${plural(metadata, "entry", "entries")}: ${kept}`);
   }
-  if (report === undefined) lines.push("  as it was (--raw)");
-  else {
-    const inEma = report.adapters.filter(({ down }) => isShadow(down)).length;
-    const ofThem = inEma === 0 ? "" : `, ${formatCount(inEma)} of them in the EMA`;
-    lines.push(`  LoRA: ${plural(report.adapters.length, "adapter")} merged${ofThem}`);
-    lines.push(`  EMA: ${plural(report.shadows.length, "tensor")} folded in`);
-    lines.push(`  prefix _forward_module.: ${plural(report.prefixed, "name")}`);
-    for (const [why, names] of grouped(report)) {
-      lines.push(`  dropped ${plural(names.length, "tensor")}, ${why}: ${firstNames(names)}`);
-    }
-    for (const note of report.notes) lines.push(`  note: ${note}`);
-  }
+  lines.push(...stepLines(report));
   if (checkpoint.leftOut.length > 0) {
     lines.push(`  left out, since no tensors: ${firstNames(checkpoint.leftOut)}`);
   }
@@ -202,8 +187,28 @@ function summarize(
   return lines;
 }
 
-function grouped(report: VistaReport): Map<string, string[]> {
+/** Whose steps were taken, and what they did. */
+function stepLines({ profile, detected, vista, cosmos }: ProfileResult): string[] {
+  if (profile === "none") return ["  profile none: as it was (--raw)"];
+  const why = !detected ? "" : profile === "cosmos" ? ", told by the names" : ", the default";
+  const lines = [`  profile ${profile}${why}`];
+  if (vista !== undefined) {
+    const inEma = vista.adapters.filter(({ down }) => isShadow(down)).length;
+    const ofThem = inEma === 0 ? "" : `, ${formatCount(inEma)} of them in the EMA`;
+    lines.push(`  LoRA: ${plural(vista.adapters.length, "adapter")} merged${ofThem}`);
+    lines.push(`  EMA: ${plural(vista.shadows.length, "tensor")} folded in`);
+    lines.push(`  prefix _forward_module.: ${plural(vista.prefixed, "name")}`);
+  }
+  if (cosmos !== undefined) lines.push(`  net_ema. → net.: ${plural(cosmos.renamed, "name")}`);
+  for (const [reason, names] of grouped(vista?.dropped ?? cosmos?.dropped ?? [])) {
+    lines.push(`  dropped ${plural(names.length, "tensor")}, ${reason}: ${firstNames(names)}`);
+  }
+  for (const note of vista?.notes ?? []) lines.push(`  note: ${note}`);
+  return lines;
+}
+
+function grouped(dropped: readonly { name: string; why: string }[]): Map<string, string[]> {
   const groups = new Map<string, string[]>();
-  for (const { name, why } of report.dropped) groups.set(why, [...(groups.get(why) ?? []), name]);
+  for (const { name, why } of dropped) groups.set(why, [...(groups.get(why) ?? []), name]);
   return groups;
 }

@@ -1,6 +1,8 @@
 /** `vista-ckpt to-st`: its options. What it does is loaded when it runs. */
-import { type Command, InvalidArgumentError } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import type { CommandContext } from "../../core/cli/program.js";
+import { VistaError } from "../../core/errors.js";
+import { PROFILES, type Profile } from "../vista/profile.js";
 import { startAhead } from "./ahead.js";
 import { addCommonOptions, type CommonOptions, KEY_HELP, oneOutput } from "./common.js";
 import { addOutputFileOptions, type OutputFileOptions } from "./output-options.js";
@@ -9,6 +11,7 @@ export interface ToStOptions extends CommonOptions, OutputFileOptions {
   tag?: string;
   key?: string;
   raw?: boolean;
+  profile?: Profile;
   lora: boolean;
   ema: boolean;
   keepPrefix?: boolean;
@@ -25,6 +28,7 @@ Examples:
   $ vista-ckpt to-st logs/run/checkpoints/last.ckpt     straight from the shards of a checkpoint
   $ vista-ckpt to-st vista.bin -o vista16.safetensors --dtype fp16
   $ vista-ckpt to-st model.pt -o model.safetensors --raw    any torch file, no Vista steps
+  $ vista-ckpt to-st iter_000010000 --profile cosmos        a folder of Cosmos: net_ema. becomes net.
 
 Vista's steps, as bin_to_st.py does them: merge the LoRA adapters, take \`_forward_module.\` off
 the names, put the EMA's weights in the place of the trained ones. Needs no Python.`;
@@ -39,7 +43,12 @@ export function toStCommand(parent: Command, context: CommandContext): void {
     .option("-o, --output <file>", "the same as an option")
     .option("--tag <tag>", "tag folder of a checkpoint instead of the one `latest` names")
     .option("--key <key>", KEY_HELP)
-    .option("--raw", "convert as it is: no LoRA, prefix or EMA step")
+    .addOption(
+      new Option("--profile <name>", "whose steps to take; told by the names where that is plain").choices([
+        ...PROFILES,
+      ]),
+    )
+    .option("--raw", "convert as it is, the same as --profile none")
     .option("--no-lora", "keep LoRA adapters as tensors of their own")
     .option("--no-ema", "take the trained weights and leave the EMA's out")
     .option("--keep-prefix", "leave `_forward_module.` in the names")
@@ -50,11 +59,38 @@ export function toStCommand(parent: Command, context: CommandContext): void {
     .addHelpText("after", HELP)
     .action(async (input: string, output: string | undefined, options: ToStOptions) => {
       const target = oneOutput(output, options.output);
+      const profile = profileOf(options);
       const loading = import("./run.js");
       if (!options.dryRun) startAhead(input);
       const { toSt } = await loading;
-      await toSt(input, target, options, context);
+      await toSt(input, target, { ...options, ...profile }, context);
     });
+}
+
+/** `--raw` and `--profile none` are one. @throws VistaError `USAGE` for options that contradict one another */
+function profileOf(options: ToStOptions): { raw?: boolean; profile?: Profile } {
+  const { raw, profile } = options;
+  if (raw && profile !== undefined && profile !== "none") {
+    throw new VistaError("USAGE", `--raw and --profile ${profile} contradict one another`, {
+      hint: "Give one.",
+    });
+  }
+  const ofVista = [
+    [!options.lora, "--no-lora"],
+    [options.loraScale !== 1, "--lora-scale"],
+    [options.keepPrefix, "--keep-prefix"],
+    [options.keepUnprefixed, "--keep-unprefixed"],
+  ] as const;
+  const other = ofVista.find(([given]) => given)?.[1];
+  if (profile === "cosmos" && other !== undefined) {
+    throw new VistaError("USAGE", `${other} is for Vista's steps, which --profile cosmos does not take`, {
+      hint: "Leave it out.",
+    });
+  }
+  if (raw || profile === "none") return { raw: true, profile: "none" };
+  // Options of Vista's steps say whose steps are meant.
+  if (profile === undefined && other !== undefined) return { profile: "vista" };
+  return {};
 }
 
 function parseScale(text: string): number {

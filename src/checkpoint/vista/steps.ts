@@ -56,7 +56,7 @@ export function applyVista(state: StateDict, options: VistaOptions = {}): VistaR
   let current = new Map<string, Tensor>();
   for (const [name, tensor] of stripped.tensors) {
     if (isEmaCounter(name)) dropped.push({ name, why: "a counter of the EMA" });
-    else if (!ema && isShadow(name)) dropped.push({ name, why: "an EMA shadow (--no-ema)" });
+    else if (!ema && isShadow(name)) dropped.push({ name, why: "an EMA shadow (no EMA was wanted)" });
     else {
       if (/decay|num_updates/.test(name))
         notes.push(`kept ${name}, which bin_to_st.py would drop for its name`);
@@ -92,7 +92,9 @@ function unprefixedError(names: readonly string[], of: number): VistaError {
   return new VistaError(
     "INCOMPLETE",
     `${names.length} of ${of} names do not have the prefix ${PREFIX} and bin_to_st.py would lose them: ${shown}${more}`,
-    { hint: "Use --keep-unprefixed to keep them, or --raw to convert without Vista's steps." },
+    {
+      hint: "Use --keep-unprefixed to keep them, --raw to convert without Vista's steps, or --profile for another model's.",
+    },
   );
 }
 
