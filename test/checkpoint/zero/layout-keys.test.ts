@@ -1,5 +1,4 @@
 /** What a shard says of how it is laid out: gaps, types of groups, and what is not known. */
-import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
