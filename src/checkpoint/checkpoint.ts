@@ -9,6 +9,7 @@ import type { TorchFile } from "./torch/read.js";
 import type { OtherTensors } from "./torch/state-dicts.js";
 import { type ReadOptions, readValues } from "./values.js";
 import { PREFIX } from "./vista/prefix.js";
+import type { CheckpointContent } from "./zero/open.js";
 import type { ZeroInfo } from "./zero/plan.js";
 
 /**
@@ -51,6 +52,8 @@ export class Checkpoint implements AsyncDisposable {
   readonly dcp: DcpInfo | undefined;
   /** @internal What the torch files hold; they are closed with {@link state}. */
   readonly torchFiles: readonly TorchFile[];
+  /** @internal For kind `zero`: what its pickles say. */
+  readonly zeroContent: CheckpointContent | undefined;
   /** @internal */
   readonly index: ShardIndex | undefined;
   #closed = false;
@@ -70,6 +73,7 @@ export class Checkpoint implements AsyncDisposable {
     this.dcp = opened.dcp;
     this.torchFiles = opened.torchFiles;
     this.index = opened.index;
+    this.zeroContent = opened.zeroContent;
   }
 
   /** All tensors by name, in the order of the file (for ZeRO: of zero_to_fp32.py): dtype, shape, elements, bytes. */
@@ -126,4 +130,5 @@ export type Opened = Pick<
   | "dcp"
   | "others"
   | "unreadable"
+  | "zeroContent"
 >;

@@ -68,4 +68,5 @@ export {
   type VistaReport,
   type VistaResult,
 } from "./vista/steps.js";
+export type { OptimizerGroupSummary, OptimizerSummary } from "./zero/optimizer-summary.js";
 export type { ZeroInfo } from "./zero/plan.js";

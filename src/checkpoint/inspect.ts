@@ -16,6 +16,8 @@ import { unsupportedTensor } from "./torch/values.js";
 import { isEmaCounter, isShadow, parametersByShadow } from "./vista/ema.js";
 import { adapterNames } from "./vista/lora.js";
 import { PREFIX } from "./vista/prefix.js";
+import { planOptimizer } from "./zero/optimizer.js";
+import { type OptimizerSummary, summarizeOptimizer } from "./zero/optimizer-summary.js";
 
 export type TensorTag = "lora" | "ema" | "frozen" | "shared" | "orphan";
 
@@ -52,6 +54,8 @@ export interface Inspection {
           readonly saved: number;
         }[];
         readonly buffers: number;
+        /** The states beside the weights; `undefined` without ZeRO and for a universal checkpoint. */
+        readonly optimizer: OptimizerSummary | undefined;
       }
     | undefined;
   /** Key of the state dict in a torch file. */
@@ -112,9 +116,21 @@ export async function inspectCheckpoint(path: string, options: InspectOptions = 
   try {
     const { state } = checkpoint;
     const files = state.files.map(({ path, size }) => ({ path, bytes: size }));
-    return await describe({ ...checkpoint, state: state.tensors, files });
+    const { optimizer, warnings } = await optimizerOf(checkpoint);
+    return await describe({ ...checkpoint, warnings, state: state.tensors, files, optimizer });
   } finally {
     await checkpoint.state.close();
+  }
+}
+
+/** The optimizer, or a warning: whatever it is that cannot be resharded, the weights are there. */
+async function optimizerOf({ zeroContent, zero, warnings }: Checkpoint) {
+  if (zeroContent === undefined || zeroContent.shards.length === 0 || zero === undefined) return { warnings };
+  try {
+    return { warnings, optimizer: await summarizeOptimizer(await planOptimizer(zeroContent)) };
+  } catch (error) {
+    if (!isVistaError(error)) throw error;
+    return { warnings: [...warnings, `the optimizer is not shown: ${error.message}`] };
   }
 }
 
@@ -155,6 +171,7 @@ interface Described
   readonly kind: Inspection["kind"];
   readonly state: StateDict["tensors"];
   readonly files: Inspection["files"];
+  readonly optimizer?: OptimizerSummary | undefined;
 }
 
 async function describe(checkpoint: Described): Promise<Inspection> {
@@ -193,6 +210,7 @@ async function describe(checkpoint: Described): Promise<Inspection> {
       universal: zero.universal,
       groups: zero.groups,
       buffers: zero.counts.buffers,
+      optimizer: checkpoint.optimizer,
     },
     key,
     metadata: metadata && Object.fromEntries(metadata),

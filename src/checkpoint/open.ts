@@ -65,6 +65,7 @@ const NOTHING_ELSE = {
   torchFiles: [],
   index: undefined,
   dcp: undefined,
+  zeroContent: undefined,
 };
 
 async function openFolder(path: string, options: OpenOptions): Promise<Opened> {
@@ -78,8 +79,18 @@ async function openFolder(path: string, options: OpenOptions): Promise<Opened> {
   }
   const file = await findWeightsFile(path);
   if (file !== undefined) return openFile(file, options);
-  const { state, info, torchFiles } = await openZeroCheckpoint(path, options);
-  return { ...NOTHING_ELSE, kind: "zero", path, state, warnings: info.warnings, torchFiles, zero: info };
+  const { state, info, torchFiles, content } = await openZeroCheckpoint(path, options);
+  const { warnings } = info;
+  return {
+    ...NOTHING_ELSE,
+    kind: "zero",
+    path,
+    state,
+    warnings,
+    torchFiles,
+    zero: info,
+    zeroContent: content,
+  };
 }
 
 /**
@@ -279,6 +290,7 @@ async function openSharded(path: string, options: OpenOptions): Promise<Opened> 
       index,
       zero: undefined,
       dcp: undefined,
+      zeroContent: undefined,
     };
   } catch (error) {
     await settleAll([...opened.values()].map(({ state }) => state.close()));

@@ -6,6 +6,7 @@ import { printLines } from "../../core/cli/print.js";
 import { type CommandContext, EXIT } from "../../core/cli/program.js";
 import { firstNames, shorten } from "../../core/errors.js";
 import { type Inspection, inspectCheckpoint } from "../inspect.js";
+import type { OptimizerSummary } from "../zero/optimizer-summary.js";
 import { printUnknown, printWarnings } from "./common.js";
 import type { InspectCommandOptions } from "./inspect.js";
 import { inspectTensor } from "./run-inspect-tensor.js";
@@ -114,11 +115,33 @@ function head(inspection: Inspection): string[] {
       );
     });
   }
+  if (zero?.optimizer !== undefined) lines.push(`  optimizer: ${describeOptimizer(zero.optimizer)}`);
   if (key !== undefined) lines.push(`  the state dict is under the key ${key}`);
   for (const [name, value] of Object.entries(metadata ?? {})) {
     lines.push(`  metadata ${shorten(name, 200)}: ${shorten(value, 200)}`);
   }
   return lines;
+}
+
+function describeOptimizer({ states, groups, lossScale }: OptimizerSummary): string {
+  const each = (values: readonly (number | undefined)[]) => [
+    ...new Set(values.filter((value) => value !== undefined)),
+  ];
+  const said = [
+    firstNames(
+      Object.entries(states).map(([name, dtype]) => `${name} (${dtype})`),
+      8,
+    ) || "no states of the size of the weights",
+  ];
+  const steps = each(groups.map(({ step }) => step));
+  if (steps.length > 0) said.push(`step ${steps.map(formatCount).join(", ")}`);
+  const rates = each(groups.map(({ learningRate }) => learningRate));
+  if (rates.length > 0) said.push(`learning rate ${rates.slice(0, 8).join(", ")}`);
+  const decays = each(groups.map(({ weightDecay }) => weightDecay));
+  if (decays.length > 0) said.push(`weight decay ${decays.slice(0, 8).join(", ")}`);
+  if (lossScale !== undefined && (lossScale.dynamic || lossScale.value !== 1))
+    said.push(`loss scale ${lossScale.value}${lossScale.dynamic ? " (dynamic)" : ""}`);
+  return said.join("; ");
 }
 
 function parts(inspection: Inspection): string[] {

@@ -42,6 +42,7 @@ export interface ZeroCheckpoint {
   readonly info: ZeroInfo;
   /** The files as they were read: model states, then shards or a universal checkpoint's files. */
   readonly torchFiles: readonly TorchFile[];
+  readonly content: CheckpointContent;
 }
 
 /**
@@ -57,8 +58,9 @@ export async function openZeroCheckpoint(
   path: string,
   options: OpenZeroOptions = {},
 ): Promise<ZeroCheckpoint> {
-  const { files, models, shards, torchFiles: read } = await readCheckpointFiles(path, options);
-  const torchFiles = [...read];
+  const content = await readCheckpointFiles(path, options);
+  const { files, models, shards } = content;
+  const torchFiles = [...content.torchFiles];
   try {
     const { excludeFrozen = false, recover = true } = options;
     const plan = new ZeroPlan(files, models, shards, { excludeFrozen, recover });
@@ -72,7 +74,7 @@ export async function openZeroCheckpoint(
       await plan.sharded();
     }
     const sources = torchFiles.map(({ file }) => file);
-    return { state: new StateDict(plan.tensors, sources), info: plan.info(), torchFiles };
+    return { state: new StateDict(plan.tensors, sources), info: plan.info(), torchFiles, content };
   } catch (error) {
     await Promise.all(torchFiles.map(({ file }) => file.close()));
     throw error;

@@ -55,14 +55,15 @@ export async function openZeroOptimizer(
     await Promise.all(content.torchFiles.map(({ file }) => file.close()));
   };
   try {
-    return { ...(await plan(content)), close };
+    return { ...(await planOptimizer(content)), close };
   } catch (error) {
     await close();
     throw error;
   }
 }
 
-async function plan(content: CheckpointContent): Promise<Omit<ZeroOptimizer, "close">> {
+/** The optimizer of files that are open. @throws VistaError as {@link openZeroOptimizer} does */
+export async function planOptimizer(content: CheckpointContent): Promise<Omit<ZeroOptimizer, "close">> {
   const { files, models, shards } = content;
   const [first] = shards;
   if (files.universal) {
