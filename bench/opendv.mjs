@@ -78,7 +78,7 @@ async function child(task, root) {
 
 /** 65 M frames in 2,000 folders through the same code that lists folders, with a gap every 800 frames. */
 async function simulatedIndex() {
-  const [{ buildIndex }, { encodeIndex, decodeIndex }, { FrameSet }] = await Promise.all([
+  const [{ indexLocated }, { encodeIndex, decodeIndex }, { FrameSet }] = await Promise.all([
     dist("frame-index/build"),
     dist("frame-index/format"),
     dist("opendv/runs"),
@@ -99,7 +99,7 @@ async function simulatedIndex() {
     return { layout, runs: set.runs(), odd: [], strays: [], strayCount: 0, folders: [] };
   };
   const found = { root, folders, splits: ["train"], broken: [], skipped: new Set(), metaFiles: [] };
-  const { index } = await buildIndex(root, { scan, located: { opendv: { found, dataRoot: root } } });
+  const { index } = await indexLocated({ opendv: { found, dataRoot: root } }, { scan });
   const bytes = encodeIndex(index);
   decodeIndex(bytes, "index");
   rmSync(root, { recursive: true });

@@ -20,7 +20,7 @@ export { castState } from "./cast.js";
 export type { Checkpoint, CheckpointKind } from "./checkpoint.js";
 export type { WriteOptions } from "./copy/sink.js";
 export type { DcpInfo } from "./dcp/open.js";
-export { type DiffReport, diffStates, type TensorDifference } from "./diff.js";
+export { type DiffOptions, type DiffReport, diffStates, type TensorDifference } from "./diff.js";
 export {
   type InspectedTensor,
   type Inspection,

@@ -10,7 +10,7 @@ import {
 import { isRemote, joinPlace, placeName } from "../core/io/places.js";
 import { settleAll } from "../core/io/settle.js";
 import { readSmallFile } from "../core/io/source.js";
-import type { RunOptions } from "../core/progress.js";
+import { inPhase, type RunOptions } from "../core/progress.js";
 import type { OutputPart } from "./copy/parts.js";
 import { type OutputFile, writeFiles } from "./copy/sink.js";
 import { planRewrittenFile } from "./torch/rewrite-file.js";
@@ -122,7 +122,7 @@ export async function reshardCheckpoint(
           outputFile(place, join(optimizer.files.tag, file.name), target, file.parts, open),
         );
         try {
-          await writeFiles(outputs, { ...options, phase: "reshard" });
+          await writeFiles(outputs, inPhase(options, "reshard"));
         } finally {
           await settleAll([...open].map((handle) => handle.close()));
         }

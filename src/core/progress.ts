@@ -15,3 +15,10 @@ export interface RunOptions {
   /** Called often (several times a second): keep it cheap. */
   onProgress?: (progress: Progress) => void;
 }
+
+/** The same options for a step of a larger call: its progress goes by the name of that call. */
+export function inPhase<T extends RunOptions>(options: T, phase: string): T {
+  const { onProgress } = options;
+  if (onProgress === undefined) return options;
+  return { ...options, onProgress: (progress: Progress) => onProgress({ ...progress, phase }) };
+}

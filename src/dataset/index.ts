@@ -22,7 +22,7 @@ export {
   type NuScenesAnnotationResult,
   writeNuScenesAnnotations,
 } from "./annotations/make/nuscenes.js";
-export type { Skipped } from "./annotations/make/records.js";
+export type { DrivingCommand, Skipped } from "./annotations/make/records.js";
 export type { SceneChoice } from "./annotations/make/source.js";
 export {
   type ClipSource,
@@ -72,5 +72,18 @@ export {
 export { type CheckNuScenesOptions, checkNuScenes } from "./nuscenes/check/check.js";
 export type { SplitName } from "./nuscenes/splits.js";
 export { checkOpenDv, type OpenDvCheckOptions } from "./opendv/check.js";
+export type { FolderScan, OddFrames } from "./opendv/folder-listing.js";
+export type { Split } from "./opendv/meta.js";
+export type { FrameLayout } from "./opendv/names.js";
+export type { Runs } from "./opendv/runs.js";
 export { RULES } from "./rules.js";
-export { collectStats, type DataStats, type StatsOptions } from "./stats/stats.js";
+export {
+  type AnnotationStats,
+  collectStats,
+  type DataStats,
+  type Distribution,
+  type NuScenesStats,
+  type OpenDvStats,
+  type StatsOptions,
+  type YouTubeStats,
+} from "./stats/stats.js";

@@ -2,15 +2,15 @@
 import { stat } from "node:fs/promises";
 
 import { openSafetensors } from "../checkpoint/safetensors/read.js";
-import { writeSafetensors } from "../checkpoint/safetensors/write.js";
+import { saveCheckpoint } from "../checkpoint/save.js";
 import { asDict } from "../checkpoint/torch/objects.js";
 import { tensorsOf } from "../checkpoint/torch/open.js";
 import { readTorchFile } from "../checkpoint/torch/read.js";
-import { writeTorchFile } from "../checkpoint/torch/write.js";
 import { verifyCheckpoint } from "../checkpoint/verify.js";
 import { applyVista } from "../checkpoint/vista/steps.js";
 import { openZeroCheckpoint } from "../checkpoint/zero/open.js";
 import { isVistaError, shorten, VistaError } from "../core/errors.js";
+import { inPhase } from "../core/progress.js";
 import type { Tools } from "./preflight/preflight.js";
 import { quickCheck } from "./preflight/quick-data.js";
 import type { CheckpointTools } from "./run/checkpoints.js";
@@ -64,7 +64,7 @@ export const checkpointTools: CheckpointTools = {
   async merge(folder, output, options) {
     const { state } = await openZeroCheckpoint(folder, options);
     try {
-      await writeTorchFile(state, output, { ...options, force: true, phase: "merge" });
+      await saveCheckpoint(state, output, { ...inPhase(options, "merge"), format: "torch", force: true });
     } finally {
       await state.close();
     }
@@ -74,7 +74,8 @@ export const checkpointTools: CheckpointTools = {
     const { state } = await openZeroCheckpoint(folder, options);
     try {
       const converted = applyVista(state).state;
-      await writeSafetensors(converted, output, { ...options, force: true, phase: "to-st" });
+      const save = inPhase(options, "to-st");
+      await saveCheckpoint(converted, output, { ...save, format: "safetensors", force: true });
     } finally {
       await state.close();
     }

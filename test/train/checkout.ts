@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll } from "vitest";
+import { StateDict, saveCheckpoint, tensorFrom } from "../../src/checkpoint/index.js";
 import type { Captured, System } from "../../src/train/launch/system.js";
 
 const STAND_IN = fileURLToPath(new URL("../peers/train/checkout", import.meta.url));
@@ -107,7 +108,7 @@ export async function makeCheckout(folder: string): Promise<string> {
     await writeFile(join(vista, path), config(values));
   }
   await mkdir(join(vista, "ckpts"));
-  await writeSafetensors(join(vista, "ckpts/svd_xt.safetensors"), UNET_KEYS);
+  await saveWeights(join(vista, "ckpts/svd_xt.safetensors"), UNET_KEYS);
   await mkdir(join(vista, "annos"));
   const clip = "Some_Driver/abcdefghijk";
   await mkdir(join(vista, "data/YouTube", clip), { recursive: true });
@@ -129,15 +130,9 @@ export async function makeCheckout(folder: string): Promise<string> {
 }
 
 /** A safetensors file of one-element tensors with these names. */
-export async function writeSafetensors(path: string, names: readonly string[]): Promise<void> {
-  const header: Record<string, unknown> = {};
-  for (const [i, name] of names.entries()) {
-    header[name] = { dtype: "F32", shape: [1], data_offsets: [i * 4, i * 4 + 4] };
-  }
-  const text = Buffer.from(JSON.stringify(header));
-  const length = Buffer.alloc(8);
-  length.writeBigUInt64LE(BigInt(text.length));
-  await writeFile(path, Buffer.concat([length, text, Buffer.alloc(names.length * 4)]));
+export async function saveWeights(path: string, names: readonly string[]): Promise<void> {
+  const tensors = names.map((name) => [name, tensorFrom(new Float32Array(1), [1])] as const);
+  await saveCheckpoint(new StateDict(tensors), path, { force: true, fsync: false });
 }
 
 /** Versions that Vista pins. */

@@ -7,7 +7,7 @@ import type { LaunchOptions } from "../../src/train/launch/plan.js";
 import { unknownSelectors } from "../../src/train/preflight/preflight.js";
 import { RULES } from "../../src/train/preflight/rules.js";
 import { checkpointTools } from "../../src/train/tools.js";
-import { fakeSystem, makeCheckout, temporaryFolder, UNET_KEYS, writeSafetensors } from "./checkout.js";
+import { fakeSystem, makeCheckout, saveWeights, temporaryFolder, UNET_KEYS } from "./checkout.js";
 import { EIGHT, node, type Preflight, preflightOf } from "./found.js";
 
 const ZERO = fileURLToPath(new URL("../../fixtures/zero/vista-phase1", import.meta.url));
@@ -225,7 +225,7 @@ test("svd_xt.safetensors: missing, cut off, something else; and a pytorch_model.
   expect((await found("debug")).codes).toEqual(["error svd-damaged"]);
   await writeFile(svd, "<html>Access denied</html>");
   expect((await found("debug")).codes).toEqual(["error svd-damaged"]);
-  await writeSafetensors(svd, ["text_model.embeddings"]);
+  await saveWeights(svd, ["text_model.embeddings"]);
   expect((await found("debug")).codes).toEqual(["error svd-damaged"]);
   await rm(svd);
   expect((await found("debug")).codes).toEqual(["error svd-missing"]);
@@ -252,25 +252,25 @@ test("--finetune: not given, missing, of an unknown kind, damaged", async () => 
 
 test("--finetune: names that train.py drops or does not know", async () => {
   const st = join(folder, "vista.safetensors");
-  await writeSafetensors(st, UNET_KEYS);
+  await saveWeights(st, UNET_KEYS);
   expect((await found("phase2-stage1", { finetune: st })).codes).toEqual([]);
-  await writeSafetensors(
+  await saveWeights(
     st,
     UNET_KEYS.map((key) => `_forward_module.${key}`),
   );
   const wrapped = await found("phase2-stage1", { finetune: st });
   expect(wrapped.codes).toEqual(["error finetune-keys"]);
   expect(wrapped.text).toContain("3 of 3");
-  await writeSafetensors(st, ["unet.conv_in.weight"]);
+  await saveWeights(st, ["unet.conv_in.weight"]);
   expect((await found("phase2-stage1", { finetune: st })).codes).toEqual(["error finetune-keys"]);
-  await writeSafetensors(st, ["model.diffusion_model.only.adapter_down.weight"]);
+  await saveWeights(st, ["model.diffusion_model.only.adapter_down.weight"]);
   expect((await found("phase2-stage1", { finetune: st })).codes).toEqual(["warning finetune-incomplete"]);
   // The moving average stands in for weights that are not there, in train.py as here.
   const ema = UNET_KEYS.map(
     (key) =>
       `model_ema.${key.replace("model.", "").replace("diffusion_model.", "diffusion_model#").replaceAll(".", "").replace("#", "")}`,
   );
-  await writeSafetensors(st, ["model.diffusion_model.a", ...ema]);
+  await saveWeights(st, ["model.diffusion_model.a", ...ema]);
   expect((await found("phase2-stage1", { finetune: st })).codes).toEqual([]);
 });
 

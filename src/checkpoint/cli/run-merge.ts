@@ -7,6 +7,7 @@ import type { CommandContext } from "../../core/cli/program.js";
 import { createProgressView } from "../../core/cli/progress.js";
 import { firstNames, VistaError } from "../../core/errors.js";
 import { isFile, isRemote } from "../../core/io/places.js";
+import { inPhase } from "../../core/progress.js";
 import type { Checkpoint } from "../checkpoint.js";
 import { openCheckpoint } from "../open.js";
 import { planCheckpoint, saveCheckpoint } from "../save.js";
@@ -60,11 +61,10 @@ export async function merge(
       verify: options.verify,
       signal: context.signal,
       onProgress: view.update,
-      phase: "merge",
     };
     const saved = options.dryRun
       ? planCheckpoint(state, target, saveOptions)
-      : await saveCheckpoint(state, target, saveOptions);
+      : await saveCheckpoint(state, target, inPhase(saveOptions, "merge"));
     view.stop();
     const seconds = (Date.now() - started) / 1000;
     const result = { saved, seconds, dryRun: options.dryRun ?? false };

@@ -8,6 +8,7 @@ import type { CommandContext } from "../../core/cli/program.js";
 import { createProgressView } from "../../core/cli/progress.js";
 import { firstNames, fromSystem, isVistaError, oneLine, VistaError } from "../../core/errors.js";
 import { isRemote } from "../../core/io/places.js";
+import { inPhase } from "../../core/progress.js";
 import type { Checkpoint } from "../checkpoint.js";
 import { openCheckpoint } from "../open.js";
 import { planCheckpoint, saveCheckpoint } from "../save.js";
@@ -54,7 +55,6 @@ export async function toSt(
       verify: options.verify,
       signal: context.signal,
       onProgress: view.update,
-      phase: "to-st",
     };
     if (!options.quiet) {
       printWarnings(checkpoint.warnings, checkpoint.torchFiles);
@@ -62,7 +62,7 @@ export async function toSt(
     const saved = options.dryRun
       ? planCheckpoint(state, target, saveOptions)
       : await inFolder(output === undefined ? DEFAULT_FOLDER : undefined, () =>
-          saveCheckpoint(state, target, saveOptions),
+          saveCheckpoint(state, target, inPhase(saveOptions, "to-st")),
         );
     view.stop();
     const result: Result = {

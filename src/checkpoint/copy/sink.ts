@@ -30,8 +30,6 @@ const SLOTS = 3;
 export interface WriteOptions extends RunOptions {
   /** Check the CRC-32 of every input region that is read. Default true. */
   verify?: boolean;
-  /** What {@link RunOptions.onProgress} calls it. Default `write`. */
-  phase?: string;
 }
 
 /** One file to be written: all its parts, from position 0. */
@@ -86,7 +84,7 @@ export async function writeFiles(
   let done = 0;
   const report = (bytes: number) => {
     done += bytes;
-    options.onProgress?.({ phase: options.phase ?? "write", done, total: work, unit: "bytes" });
+    options.onProgress?.({ phase: "write", done, total: work, unit: "bytes" });
   };
   const lanes = new Lanes(total);
   const written: WrittenFile[] = [];

@@ -5,37 +5,18 @@
  * Source: safetensors/src/tensor.rs (prepare), bindings/python/py_src/safetensors/torch.py.
  */
 import { VistaError } from "../../core/errors.js";
-import { type OutputOptions, writeAtomically } from "../../core/io/output.js";
 import type { OutputPart } from "../copy/parts.js";
-import { type WriteOptions, writeParts } from "../copy/sink.js";
 import { DTYPES, type DType } from "../tensor/dtype.js";
 import type { StateDict, Tensor } from "../tensor/tensor.js";
 import { MAX_HEADER, METADATA } from "./header.js";
 import { LONE_SURROGATE } from "./json.js";
 
-export interface WriteSafetensorsOptions extends WriteOptions, OutputOptions {
-  /** Text by key, in this order; the reference writes several keys in random order. Default: no metadata. */
-  metadata?: Readonly<Record<string, string>>;
-}
-
 /**
- * Writes `state` to `path`, whole or not at all. The format has no shared tensors: each name gets bytes of its own.
+ * The parts of a safetensors file in order, and its size in bytes. The format has no shared tensors: each name gets bytes of its own.
  *
- * @returns the size of the file in bytes
- * @throws VistaError `EXISTS`, `NO_SPACE`, `IO`; `UNSUPPORTED` for a dtype or a name the format does not have; what reading
- *   the inputs throws
+ * @param metadata  text by key, in this order; the reference writes several keys in random order
+ * @throws VistaError `UNSUPPORTED` for a dtype or a name the format does not have
  */
-export async function writeSafetensors(
-  state: StateDict,
-  path: string,
-  options: WriteSafetensorsOptions = {},
-): Promise<number> {
-  const { parts, length } = planSafetensors(state, options.metadata);
-  await writeAtomically(path, length, options, (handle) => writeParts(handle, path, parts, options));
-  return length;
-}
-
-/** The parts of the file in order, and its size in bytes. @throws VistaError `UNSUPPORTED` */
 export function planSafetensors(
   state: StateDict,
   metadata?: Readonly<Record<string, string>>,

@@ -12,6 +12,32 @@ interface DTypeInfo {
   storage?: string;
 }
 
+/** An element type, as safetensors spells it; C128 is complex128, which only torch files have. */
+export type DType =
+  | "U64"
+  | "I64"
+  | "F64"
+  | "C64"
+  | "F32"
+  | "U32"
+  | "I32"
+  | "BF16"
+  | "F16"
+  | "U16"
+  | "I16"
+  | "F8_E5M2FNUZ"
+  | "F8_E4M3FNUZ"
+  | "F8_E8M0"
+  | "F8_E4M3"
+  | "F8_E5M2"
+  | "I8"
+  | "U8"
+  | "F6_E3M2"
+  | "F6_E2M3"
+  | "F4"
+  | "BOOL"
+  | "C128";
+
 /** In the order in which safetensors lays tensors out: widest and most general first. */
 export const DTYPES = {
   U64: { bits: 64, torch: "uint64" },
@@ -39,9 +65,7 @@ export const DTYPES = {
   BOOL: { bits: 8, torch: "bool", storage: "BoolStorage" },
   /** Not a type of safetensors; torch files may hold it. */
   C128: { bits: 128, torch: "complex128", storage: "ComplexDoubleStorage" },
-} as const satisfies Record<string, DTypeInfo>;
-
-export type DType = keyof typeof DTYPES;
+} as const satisfies Record<DType, DTypeInfo>;
 
 const TABLE: Record<DType, DTypeInfo> = DTYPES;
 

@@ -7,9 +7,7 @@
 import { basename, extname } from "node:path";
 import { VistaError } from "../../core/errors.js";
 import { combineCrc32, crc32 } from "../../core/io/crc32.js";
-import { type OutputOptions, writeAtomically } from "../../core/io/output.js";
 import type { OutputPart } from "../copy/parts.js";
-import { type WriteOptions, writeParts } from "../copy/sink.js";
 import { dtypeInfo } from "../tensor/dtype.js";
 import type { StateDict, Tensor } from "../tensor/tensor.js";
 import { pickleStateDict } from "./pickle-writer.js";
@@ -24,8 +22,6 @@ const PADDING_ID = 0x4246;
 /** What torch 2 writes into the record `version`. */
 const FORMAT_VERSION = "3\n";
 
-export interface WriteTorchOptions extends WriteOptions, OutputOptions {}
-
 interface ZipRecord {
   readonly name: Buffer;
   readonly length: number;
@@ -34,23 +30,7 @@ interface ZipRecord {
 }
 
 /**
- * Writes `state` to `path`, whole or not at all. Two names with one tensor share a storage in the file.
- *
- * @returns the size of the file in bytes
- * @throws VistaError `EXISTS`, `NO_SPACE`, `IO`; `UNSUPPORTED` for a dtype torch does not have; what reading the inputs throws
- */
-export async function writeTorchFile(
-  state: StateDict,
-  path: string,
-  options: WriteTorchOptions = {},
-): Promise<number> {
-  const { parts, length } = planTorchFile(state, path);
-  await writeAtomically(path, length, options, (handle) => writeParts(handle, path, parts, options));
-  return length;
-}
-
-/**
- * The parts of the file in order, and its size in bytes.
+ * The parts of a torch file in order, and its size in bytes. Two names with one tensor share a storage in it.
  * @param path  of the output: its name is the root folder in the zip
  * @throws VistaError `UNSUPPORTED` for a dtype torch does not have
  */

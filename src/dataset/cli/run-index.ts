@@ -8,7 +8,7 @@ import type { CommandContext } from "../../core/cli/program.js";
 import { runWithProgress } from "../../core/cli/progress.js";
 import { isVistaError, VistaError } from "../../core/errors.js";
 import { writeWhole } from "../../core/io/output.js";
-import { buildIndex, readIndex } from "../frame-index/build.js";
+import { indexLocated, readIndex } from "../frame-index/build.js";
 import { type DatasetIndex, encodeIndex } from "../frame-index/format.js";
 import { locateData } from "../frame-index/locate.js";
 import { countFrames } from "../opendv/runs.js";
@@ -31,9 +31,8 @@ export async function runIndex(
     }
     const path = options.output ?? join(root, DEFAULT_NAME);
     const { previous, replaced } = await earlierIndex(path);
-    const { index, read, reused } = await buildIndex(root, {
+    const { index, read, reused } = await indexLocated(located, {
       ...run,
-      located,
       ...(previous === undefined ? {} : { previous }),
     });
     const bytes = encodeIndex(index);

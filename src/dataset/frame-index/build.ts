@@ -23,10 +23,11 @@ import type { IndexMessage, IndexTask } from "./worker.js";
 export interface BuildIndexOptions extends RunOptions {
   /** An earlier index of the same data: folders that have not changed since are taken from it. */
   previous?: DatasetIndex;
-  /** Lists a folder; for tests and simulations. */
+}
+
+interface ListingOptions extends BuildIndexOptions {
+  /** Lists a folder; for simulations. */
   scan?: (absolute: string, signal?: AbortSignal) => FolderScan;
-  /** Where the data is, if that is known already. */
-  located?: LocatedData;
 }
 
 export interface BuiltIndex {
@@ -53,14 +54,18 @@ const WORKER_FROM = 32 << 20;
  * @throws VistaError `NOT_FOUND` where there is neither set, `IO`, `FORMAT`, `ABORTED`
  */
 export async function buildIndex(root: string, options: BuildIndexOptions = {}): Promise<BuiltIndex> {
-  const located = options.located ?? locateData(root);
+  return indexLocated(locateData(root), options);
+}
+
+/** {@link buildIndex} where it is known already where the data is. */
+export async function indexLocated(located: LocatedData, options: ListingOptions = {}): Promise<BuiltIndex> {
   const built: BuiltIndex = { index: {}, read: 0, reused: 0 };
   if (located.opendv !== undefined) await indexOpenDv(located.opendv.found, built, options);
   if (located.nuscenes !== undefined) await indexNuScenes(located.nuscenes, built, options);
   return built;
 }
 
-async function indexOpenDv(found: OpenDvRoot, built: BuiltIndex, options: BuildIndexOptions): Promise<void> {
+async function indexOpenDv(found: OpenDvRoot, built: BuiltIndex, options: ListingOptions): Promise<void> {
   const { signal, onProgress, scan = scanFolder } = options;
   const earlier = new Map(options.previous?.opendv?.folders.map((folder) => [folder.path, folder]));
   const folders: IndexedFolder[] = [];

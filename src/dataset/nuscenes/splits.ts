@@ -1,3 +1,6 @@
+/** An official split of nuScenes. */
+export type SplitName = "train" | "val" | "test" | "mini_train" | "mini_val";
+
 /**
  * The official lists of scenes, as numbers and ranges of numbers. Source: `nuscenes/utils/splits.py` of nuscenes-devkit
  * 1.2.0 (700, 150 and 150 scenes; 8 and 2 of mini, which are scenes of trainval); a peer test compares them with it.
@@ -20,9 +23,7 @@ const RANGES = {
     "606-624 827-831 833-842 844-846 932-933 935-943 1026-1043",
   mini_train: "61 553 655 757 796 1077 1094 1100",
   mini_val: "103 916",
-} as const;
-
-export type SplitName = keyof typeof RANGES;
+} as const satisfies Record<SplitName, string>;
 
 export const SPLIT_NAMES = Object.keys(RANGES) as readonly SplitName[];
 

@@ -32,7 +32,7 @@ const TURN_MS = 50;
 const MAX_POINTS = 3000;
 
 /**
- * Checks an OpenDV-YouTube root (see {@link findOpenDvRoot} for what is recognised). The iteration throws
+ * Checks an OpenDV-YouTube root (its folder, one above it as Vista has `data/YouTube`, or the folders of videos themselves). The iteration throws
  * `NOT_FOUND` where there is none.
  */
 export function checkOpenDv(root: string, options: OpenDvCheckOptions = {}): Check {

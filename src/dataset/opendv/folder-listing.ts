@@ -20,7 +20,7 @@ export interface FolderScan {
   /** Frames under the usual names. */
   runs: Runs;
   odd: OddFrames[];
-  /** Files that are no frames, by name; the first {@link MAX_STRAYS} of them, sorted. */
+  /** Files that are no frames, by name; the first 20 of them, sorted. */
   strays: string[];
   strayCount: number;
   /** Folders and links to folders, by name, sorted; capped like `strays`. */

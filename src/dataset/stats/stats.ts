@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { VistaError } from "../../core/errors.js";
 import type { RunOptions } from "../../core/progress.js";
 import { hasGoal, type NuScenesRecord, recordFaults } from "../annotations/nuscenes-rows.js";
-import { buildIndex, readIndex } from "../frame-index/build.js";
+import { indexLocated, readIndex } from "../frame-index/build.js";
 import type { DatasetIndex, IndexedFolder } from "../frame-index/format.js";
 import { type LocatedData, locateData } from "../frame-index/locate.js";
 import { readRows } from "../json/rows.js";
@@ -99,9 +99,8 @@ export async function collectStats(root: string, options: StatsOptions = {}): Pr
     if (files.length === 0) throw error;
   }
   const previous = options.index === undefined ? undefined : await readIndex(options.index);
-  const { index } = await buildIndex(root, {
+  const { index } = await indexLocated(located, {
     ...options,
-    located,
     ...(previous === undefined ? {} : { previous }),
   });
   if (index.opendv !== undefined) {

@@ -4,8 +4,9 @@ import { VistaError } from "../../core/errors.js";
 import type { RunOptions } from "../../core/progress.js";
 import { type CheckpointTools, resolveWeights, type Weights } from "./checkpoints.js";
 
-export const STEPS = ["merge", "to-st"] as const;
-export type Step = (typeof STEPS)[number];
+/** `merge`: ZeRO shards to pytorch_model.bin; `to-st`: the file for inference. */
+export type Step = "merge" | "to-st";
+export const STEPS: readonly Step[] = ["merge", "to-st"];
 
 /** @throws VistaError `USAGE` for a step there is not */
 export function parseSteps(text: string): Step[] {

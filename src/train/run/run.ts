@@ -15,7 +15,7 @@ export interface TrainingOptions {
   env: Record<string, string | undefined>;
   /** Seconds until a torchrun without workers is ended; 0: never. Undefined for a command that is not torchrun. */
   rendezvousTimeout?: number | undefined;
-  /** What train.py should say it loads; see {@link OutputWatch}. */
+  /** What train.py should say it loads: without those words in its output the result names it. */
   expectedWeights?: string | undefined;
   /** Called once, when all processes could be told what to do; the caller forwards signals with it. */
   onStart?: (training: RunningTraining) => void;

@@ -6,11 +6,10 @@ import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { openSafetensors } from "../../../src/checkpoint/safetensors/read.js";
-import { writeSafetensors } from "../../../src/checkpoint/safetensors/write.js";
+import { saveCheckpoint } from "../../../src/checkpoint/save.js";
 import { DTYPES, type DType, dtypeInfo } from "../../../src/checkpoint/tensor/dtype.js";
 import { makeTensor, StateDict, type Tensor } from "../../../src/checkpoint/tensor/tensor.js";
 import { openTorchFile } from "../../../src/checkpoint/torch/open.js";
-import { writeTorchFile } from "../../../src/checkpoint/torch/write.js";
 import type { Region } from "../../../src/core/io/source.js";
 import { SourceFile } from "../../../src/core/io/source.js";
 import { readWithHuggingFace, readWithSafetensorsPackage } from "../../helpers/js-readers.js";
@@ -30,7 +29,7 @@ describe("byte for byte what the real library writes", () => {
     );
     const path = join(temporaryFolder(), "out.safetensors");
     const { metadata } = EXPECTED[name];
-    const length = await writeSafetensors(
+    const { bytes: length } = await saveCheckpoint(
       state.with(tensors as Map<string, Tensor>),
       path,
       metadata === null ? {} : { metadata },
@@ -44,7 +43,7 @@ describe("byte for byte what the real library writes", () => {
 
 it("metadata keeps the order it is given in", async () => {
   const path = join(temporaryFolder(), "out.safetensors");
-  await writeSafetensors(new StateDict(new Map()), path, { metadata: { z: "1", a: "2", format: "pt" } });
+  await saveCheckpoint(new StateDict(new Map()), path, { metadata: { z: "1", a: "2", format: "pt" } });
   expect((await readFile(path, "latin1")).slice(8)).toBe('{"__metadata__":{"z":"1","a":"2","format":"pt"}}');
 });
 
@@ -53,7 +52,7 @@ it("names go by their bytes in UTF-8, within a dtype: U+FFFD before U+1F600, who
   const tensor = (dtype: DType) => makeTensor(dtype, [0], { kind: "pieces", pieces: [] });
   const names = ["\u{1f600}", "\ufffd", "z", "a.10", "a.9", "B"];
   const tensors = new Map([["wide", tensor("F64")], ...names.map((name) => [name, tensor("F32")] as const)]);
-  await writeSafetensors(new StateDict(tensors), path);
+  await saveCheckpoint(new StateDict(tensors), path);
   const header = JSON.parse((await readFile(path, "utf8")).slice(8)) as object;
   expect(Object.keys(header)).toEqual(["wide", "B", "a.10", "a.9", "z", "\ufffd", "\u{1f600}"]);
 });
@@ -61,7 +60,7 @@ it("names go by their bytes in UTF-8, within a dtype: U+FFFD before U+1F600, who
 describe("what the format cannot hold is refused, with the name", () => {
   const empty = (dtype: DType) => makeTensor(dtype, [0], { kind: "pieces", pieces: [] });
   const write = (name: string, dtype: DType) =>
-    writeSafetensors(
+    saveCheckpoint(
       new StateDict(new Map([[name, empty(dtype)]])),
       join(temporaryFolder(), "out.safetensors"),
     );
@@ -93,7 +92,7 @@ it("a shared tensor gets bytes under each of its names", async () => {
   );
   const state = await openTorchFile(join(folder, "tied.bin"));
   expect(state.tensors.get("embed")).toBe(state.tensors.get("head"));
-  await writeSafetensors(state, join(folder, "tied.safetensors"));
+  await saveCheckpoint(state, join(folder, "tied.safetensors"));
   await state.close();
   const { state: back } = await openSafetensors(join(folder, "tied.safetensors"));
   const digests = await digestsOf(back);
@@ -106,7 +105,7 @@ describe("other readers in JavaScript read what we write", () => {
   async function written(metadata?: Record<string, string>): Promise<string> {
     const { state } = await openSafetensors(join(VALID, "every dtype.safetensors"));
     const path = join(temporaryFolder(), "model.safetensors");
-    await writeSafetensors(state, path, metadata === undefined ? {} : { metadata });
+    await saveCheckpoint(state, path, metadata === undefined ? {} : { metadata });
     await state.close();
     return path;
   }
@@ -150,11 +149,11 @@ describe("properties", () => {
         fc.pre(described.length > 0);
         const original = await inMemory(folder, described);
         const before = await digestsOf(original);
-        await writeTorchFile(original, join(folder, "1.bin"), { force: true, fsync: false });
+        await saveCheckpoint(original, join(folder, "1.bin"), { force: true, fsync: false });
         const first = await openTorchFile(join(folder, "1.bin"));
-        await writeSafetensors(first, join(folder, "2.safetensors"), { force: true, fsync: false });
+        await saveCheckpoint(first, join(folder, "2.safetensors"), { force: true, fsync: false });
         const { state: second } = await openSafetensors(join(folder, "2.safetensors"));
-        await writeTorchFile(second, join(folder, "3.bin"), { force: true, fsync: false });
+        await saveCheckpoint(second, join(folder, "3.bin"), { force: true, fsync: false });
         const third = await openTorchFile(join(folder, "3.bin"));
         const after = await digestsOf(third);
         for (const state of [original, first, second, third]) await state.close();

@@ -4,10 +4,11 @@ import { crc32 } from "node:zlib";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import yauzl from "yauzl";
+import { saveCheckpoint } from "../../../src/checkpoint/save.js";
 import type { DType } from "../../../src/checkpoint/tensor/dtype.js";
 import { makeTensor, StateDict, type Tensor } from "../../../src/checkpoint/tensor/tensor.js";
 import { openTorchFile } from "../../../src/checkpoint/torch/open.js";
-import { planTorchFile, writeTorchFile } from "../../../src/checkpoint/torch/write.js";
+import { planTorchFile } from "../../../src/checkpoint/torch/write.js";
 import { SourceFile } from "../../../src/core/io/source.js";
 import { bytesOf, temporaryFolder } from "../../helpers/state.js";
 
@@ -56,7 +57,7 @@ describe("the zip", () => {
       "unicode ü": { dtype: "BF16", shape: [1], bytes: Uint8Array.of(1, 2) },
     });
     const path = join(temporaryFolder(), "foo.bar.bin");
-    const size = await writeTorchFile(state, path);
+    const { bytes: size } = await saveCheckpoint(state, path, { fsync: false });
     expect(statSync(path).size).toBe(size);
     const content = readFileSync(path);
     const entries = await entriesOf(path);
@@ -73,8 +74,8 @@ describe("the zip", () => {
   it("is the same each time", async () => {
     const make = () => stateOf({ a: { dtype: "F32", shape: [2], bytes: new Uint8Array(8) } });
     const [one, two] = [join(temporaryFolder(), "x.bin"), join(temporaryFolder(), "x.bin")];
-    await writeTorchFile(await make(), one);
-    await writeTorchFile(await make(), two);
+    await saveCheckpoint(await make(), one, { fsync: false });
+    await saveCheckpoint(await make(), two, { fsync: false });
     expect(readFileSync(one).equals(readFileSync(two))).toBe(true);
   });
 
@@ -166,7 +167,7 @@ describe("any state dict comes back", () => {
           const path = join(temporaryFolder(), "x.bin");
           const state = await stateOf(tensors);
           if (state.tensors.size === 0) return;
-          await writeTorchFile(state, path, { fsync: false });
+          await saveCheckpoint(state, path, { fsync: false });
           const back = await openTorchFile(path);
           expect([...back.tensors.keys()]).toEqual(Object.keys(tensors));
           for (const [name, { dtype, shape, bytes }] of Object.entries(tensors)) {
@@ -193,7 +194,7 @@ describe("any state dict comes back", () => {
     const state = await stateOf({ a: { dtype: "F32", shape: [2], bytes: new Uint8Array(8) } });
     const tied = state.with(new Map([...state.tensors, ["b", state.tensors.get("a")!]]));
     const path = join(temporaryFolder(), "x.bin");
-    await writeTorchFile(tied, path);
+    await saveCheckpoint(tied, path, { fsync: false });
     expect((await entriesOf(path)).filter(({ name }) => name.startsWith("x/data/"))).toHaveLength(1);
     const back = await openTorchFile(path);
     expect(back.tensors.get("b")).toBe(back.tensors.get("a"));
@@ -203,5 +204,5 @@ describe("any state dict comes back", () => {
 it("a dtype torch does not have is refused by name", async () => {
   const state = await stateOf({ odd: { dtype: "F6_E2M3", shape: [4], bytes: new Uint8Array(3) } });
   const path = join(temporaryFolder(), "x.bin");
-  await expect(writeTorchFile(state, path)).rejects.toThrow(/odd: torch has no tensors of dtype F6_E2M3/);
+  await expect(saveCheckpoint(state, path)).rejects.toThrow(/odd: torch has no tensors of dtype F6_E2M3/);
 });

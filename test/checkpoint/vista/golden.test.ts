@@ -7,7 +7,6 @@ import { describe, expect, it } from "vitest";
 import { openCheckpoint } from "../../../src/checkpoint/open.js";
 import { openSafetensors } from "../../../src/checkpoint/safetensors/read.js";
 import { saveCheckpoint } from "../../../src/checkpoint/save.js";
-import { writeTorchFile } from "../../../src/checkpoint/torch/write.js";
 import { applyVista, type VistaOptions } from "../../../src/checkpoint/vista/steps.js";
 import { bytesOf, digestsOf, floatsOf, temporaryFolder } from "../../helpers/state.js";
 
@@ -18,7 +17,7 @@ async function convert(name: string, through: "shards" | "bin", options: VistaOp
   const folder = temporaryFolder();
   let checkpoint = await openCheckpoint(join(FIXTURES, "zero", name));
   if (through === "bin") {
-    await writeTorchFile(checkpoint.state, join(folder, "pytorch_model.bin"), { fsync: false });
+    await saveCheckpoint(checkpoint.state, join(folder, "pytorch_model.bin"), { fsync: false });
     await checkpoint.state.close();
     checkpoint = await openCheckpoint(join(folder, "pytorch_model.bin"));
   }

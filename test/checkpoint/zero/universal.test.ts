@@ -9,9 +9,9 @@ import { diffStates } from "../../../src/checkpoint/diff.js";
 import { inspectCheckpoint } from "../../../src/checkpoint/inspect.js";
 import { openCheckpoint } from "../../../src/checkpoint/open.js";
 import { reshardCheckpoint } from "../../../src/checkpoint/reshard.js";
+import { saveCheckpoint } from "../../../src/checkpoint/save.js";
 import { StateDict } from "../../../src/checkpoint/tensor/tensor.js";
 import { tensorFrom } from "../../../src/checkpoint/tensor/typed-array.js";
-import { writeTorchFile } from "../../../src/checkpoint/torch/write.js";
 import { verifyCheckpoint } from "../../../src/checkpoint/verify.js";
 import { digestsOf, FIXTURES, temporaryFolder } from "../../helpers/state.js";
 
@@ -153,7 +153,7 @@ describe("refuses", () => {
           ["param", values],
           ["vocab_tensor", values],
         ]);
-        await writeTorchFile(state, join(tag, "zero/norm.weight/fp32.pt"), { force: true, fsync: false });
+        await saveCheckpoint(state, join(tag, "zero/norm.weight/fp32.pt"), { force: true, fsync: false });
       },
     ],
   ];

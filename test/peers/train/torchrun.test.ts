@@ -5,7 +5,7 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
 import { type CliResult, runCli } from "../../helpers/cli.js";
-import { makeCheckout, temporaryFolder, UNET_KEYS, writeSafetensors } from "../../train/checkout.js";
+import { makeCheckout, saveWeights, temporaryFolder, UNET_KEYS } from "../../train/checkout.js";
 import { python } from "../python.js";
 
 const PYTHON = python("zero");
@@ -193,7 +193,7 @@ test("a worker out of memory is explained", async () => {
 
 test("weights that were not there are explained", async () => {
   const weights = join(folder, "pytorch_model.safetensors");
-  await writeSafetensors(weights, UNET_KEYS);
+  await saveWeights(weights, UNET_KEYS);
   const { result } = start("fallback", ["--nodes", "1", "--gpus", "1", "--finetune", weights]);
   const { code, stderr } = await result;
   expect(code).toBe(1);

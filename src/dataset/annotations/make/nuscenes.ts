@@ -7,7 +7,14 @@ import type { RunOptions } from "../../../core/progress.js";
 import { loadTables } from "../../nuscenes/read/load-tables.js";
 import { hasGoal, type NuScenesRecord } from "../nuscenes-rows.js";
 import { pythonFloat, pythonList, pythonString } from "./python-json.js";
-import { COMMAND, checkRecordOptions, RECORD_TABLES, RecordMaker, type Skipped } from "./records.js";
+import {
+  COMMAND,
+  checkRecordOptions,
+  type DrivingCommand,
+  RECORD_TABLES,
+  RecordMaker,
+  type Skipped,
+} from "./records.js";
 import { findNuScenes, type SceneChoice, sceneCount, sceneFilter } from "./source.js";
 
 export interface NuScenesAnnotationOptions extends RunOptions, OutputOptions {
@@ -34,7 +41,7 @@ export interface NuScenesAnnotationResult {
   /** Scenes with records but without CAN bus messages, by name, and their records: `speed` and `angle` are empty there. */
   noCanBus: { scenes: string[]; records: number };
   /** How often each command occurs. */
-  commands: Record<keyof typeof COMMAND, number>;
+  commands: Record<DrivingCommand, number>;
   /** Records with speed and angle. */
   speeds: number;
   /** Records whose goal is in front of the camera and inside the picture. */
@@ -144,7 +151,7 @@ function emptyResult(
 
 function count(result: NuScenesAnnotationResult, record: NuScenesRecord): void {
   result.records++;
-  for (const name of Object.keys(COMMAND) as (keyof typeof COMMAND)[]) {
+  for (const name of Object.keys(COMMAND) as DrivingCommand[]) {
     if (COMMAND[name] === record.cmd) result.commands[name]++;
   }
   if (record.speed.length > 0) result.speeds++;

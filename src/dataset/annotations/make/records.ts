@@ -20,7 +20,12 @@ const FRAMES_PER_KEY_FRAME = 6;
 /** Metres to a side, and forward, from which on the car turns or moves. */
 const TURN = 2;
 const MOVE = 2;
-export const COMMAND = { right: 0, left: 1, stop: 2, forward: 3 } as const;
+/** What the car does next, as Vista names it. */
+export type DrivingCommand = "right" | "left" | "stop" | "forward";
+export const COMMAND = { right: 0, left: 1, stop: 2, forward: 3 } as const satisfies Record<
+  DrivingCommand,
+  number
+>;
 
 /** Tables that records are made from. */
 export const RECORD_TABLES = [

@@ -2,7 +2,7 @@
 import { relative, sep } from "node:path";
 import { VistaError } from "../../../core/errors.js";
 import type { RunOptions } from "../../../core/progress.js";
-import { buildIndex } from "../../frame-index/build.js";
+import { indexLocated } from "../../frame-index/build.js";
 import type { DatasetIndex } from "../../frame-index/format.js";
 import { intersectRuns, type LanguageFolder, readLanguage } from "../../frame-index/language.js";
 import { type LocatedData, locateData } from "../../frame-index/locate.js";
@@ -30,9 +30,8 @@ export interface FindClipsOptions extends RunOptions {
 export async function findYouTubeClips(root: string, options: FindClipsOptions = {}): Promise<ClipSource[]> {
   const { split = "train", languageFiles, previous, ...run } = options;
   const { nuscenes: _, ...located } = locateData(root);
-  const { index } = await buildIndex(root, {
+  const { index } = await indexLocated(located, {
     ...run,
-    located,
     ...(previous === undefined ? {} : { previous }),
   });
   if (languageFiles === undefined) return sourcesOnDisk(index, located, split);
