@@ -22,6 +22,7 @@ os.environ["DS_ACCELERATOR"] = "cpu"
 import torch
 from deepspeed.runtime.fp16.loss_scaler import LossScaler
 from deepspeed.runtime.zero.config import ZeroStageEnum
+from deepspeed.utils.tensor_fragment import fragment_address
 
 TAG = "checkpoint"
 PREFIX = "_forward_module.model.diffusion_model."
@@ -55,7 +56,19 @@ def shapes_of(total):
     return shapes
 
 
-def optimizer_state(rank, ranks, partition, padding, moments):
+def slice_mapping(shapes, start, size):
+    """What of each parameter lies in a partition, as DeepSpeed links them."""
+    mapping = OrderedDict()
+    at = -start
+    for name, shape in shapes.items():
+        first, last = max(at, 0), min(at + shape.numel(), size)
+        if first < last:
+            mapping[name] = fragment_address(numel=last - first, start=first)
+        at += shape.numel()
+    return mapping
+
+
+def optimizer_state(rank, ranks, partition, padding, moments, mapping):
     state = {
         "loss_scaler": LossScaler(1.0),
         "dynamic_loss_scale": False,
@@ -70,6 +83,7 @@ def optimizer_state(rank, ranks, partition, padding, moments):
         "group_paddings": [padding if rank == ranks - 1 else 0],
         "partition_count": [ranks],
         "ds_version": "0.10.1",
+        "param_slice_mappings": [mapping],
     }
     return {"optimizer_state_dict": state, "ds_config": {"zero_optimization": {"stage": 2}}, "ds_version": "0.10.1"}
 
@@ -146,8 +160,13 @@ def main():
         partition = torch.zeros(numel)
         if not options.sparse:
             partition.normal_(generator=generator)
-        moments = (torch.zeros(0), torch.zeros(0)) if options.no_moments else (torch.zeros(numel), torch.ones(numel))
-        state = optimizer_state(rank, options.ranks, partition, padded - total, moments)
+        # The moments are saved with the padding.
+        moments = (torch.zeros(0), torch.zeros(0)) if options.no_moments else (torch.zeros(share), torch.zeros(share))
+        if not options.sparse and not options.no_moments:
+            for moment in moments:
+                moment[:numel].normal_(generator=generator)
+        mapping = slice_mapping(shapes, rank * share, share)
+        state = optimizer_state(rank, options.ranks, partition, padded - total, moments, mapping)
         save(state, f"zero_pp_rank_{rank}_mp_rank_00_optim_states.pt")
         del partition, moments, state
     print(f"{options.out}: {len(shapes)} tensors, {total * 4 / 1e9:.3f} GB when merged", file=sys.stderr)

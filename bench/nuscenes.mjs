@@ -1,12 +1,13 @@
 /**
- * `vista-data check` on a set of trainval's size, against the devkit's loading of the same tables and against `find`.
+ * `vista-data check` on a set of trainval's size, against the devkit's loading of the same tables and against `find`; `vista-data annos` on the
+ * same tables.
  *
  *   node bench/nuscenes.mjs [--dir bench/tmp] [--scenes 850] [--rounds 3] [--files yes|no] [--devkit yes|no]
  *
  * Needs 2.5 GB of disk for the tables, 2.6 million inodes for --files yes (empty files), 8 GB of memory for the devkit
  * (test/peers/setup.sh data) and GNU time. A set that is in --dir already is used as it is.
  */
-import { existsSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { makeNuScenes } from "./make-nuscenes.mjs";
@@ -38,6 +39,21 @@ printTable(
   await takeTurns(tables, rounds),
   "vista-data check --tables-only",
 );
+
+const vista = ["node", join(root, "bin/vista-data.js")];
+const records = { "vista-data check --tables-only": tables["vista-data check --tables-only"] };
+const out = join(dir, "nuScenes.json");
+records["vista-data annos nuscenes --split train"] = {
+  command: [...vista, "annos", "nuscenes", dir, "--split", "train", "-o", out, "--force", "--quiet"],
+};
+const folder = join(dir, "interp_12Hz_trainval");
+records["vista-data annos nuscenes-12hz (5.3 GB)"] = {
+  command: [...vista, "annos", "nuscenes-12hz", dir, "--out", folder, "--force", "--quiet"],
+  rounds: Math.min(rounds, 1),
+};
+printTable("annotation files", await takeTurns(records, rounds), "vista-data check --tables-only");
+rmSync(out, { force: true });
+rmSync(folder, { recursive: true, force: true });
 
 if (withFiles) {
   const find = {

@@ -16,7 +16,12 @@ npx attw "$tarball" --profile node16 --ignore-rules cjs-resolves-to-esm
 mkdir "$work/app"
 cd "$work/app"
 npm init --yes >/dev/null
-npm install --silent --no-fund --no-audit "$tarball"
+npm install --no-fund --no-audit "$tarball" >"$work/install.log" 2>&1
+if grep -i "npm warn" "$work/install.log"; then
+  echo "installing the tarball gives a warning"
+  exit 1
+fi
+echo "installed: $(npm ls --all --parseable | tail -n +2 | wc -l) packages, $(du -sm node_modules | cut -f1) MB"
 npx --no-install vista-ckpt merge "$root/fixtures/zero/vista-phase2" -o merged.bin
 for command in vista-ckpt vista-data vista-train; do
   test "$(npx --no-install "$command" --version)" = "$(node -p "require('$root/package.json').version")"
@@ -61,4 +66,14 @@ check() {
 }
 check --module nodenext --moduleResolution nodenext app.mts app.cts
 check --module preserve --moduleResolution bundler app.mts
+# Without optional packages and without scripts, what needs no image works, and what does says what is missing.
+mkdir "$work/bare"
+cd "$work/bare"
+npm init --yes >/dev/null
+npm install --silent --no-fund --no-audit --omit=optional --ignore-scripts "$tarball"
+npx --no-install vista-ckpt merge "$root/fixtures/zero/vista-phase2" -o merged.bin
+cmp merged.bin "$work/app/merged.bin"
+npx --no-install vista-data check "$root/fixtures/nuscenes/mini" >bare.txt || test $? -eq 1
+grep -qi nuscenes bare.txt
+echo "installed without optional packages and scripts: merge and check work"
 echo "the package installs, runs, imports and type-checks"

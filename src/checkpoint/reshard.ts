@@ -23,7 +23,7 @@ export type { ReshardBatch } from "./zero/batch.js";
 export type { ReshardedGroup } from "./zero/reshard.js";
 
 export interface ReshardOptions extends RunOptions {
-  /** How many ranks (GPUs) the new checkpoint is for; 1 or more. */
+  /** How many ranks (GPUs) the new checkpoint is for; 1 to 16,384. */
   ranks: number;
   /** The tag (sub-folder); default: what `latest` says. */
   tag?: string;
@@ -63,6 +63,9 @@ export interface Resharded {
   readonly batch: ReshardBatch;
 }
 
+/** Each is a file of its own, and the plans of all are in memory at once. Real: 2,048. */
+const MAX_RANKS = 16_384;
+
 /** What DeepSpeed and Lightning put beside the tag folder that goes along; weights that were merged there do not. */
 const COMPANIONS = ["zero_to_fp32.py"];
 /** Bytes of one; the script has 30 kB. */
@@ -81,7 +84,7 @@ export function defaultReshardOutput(folder: string, ranks: number): string {
  *
  * @param folder  a checkpoint folder (with `latest`), a tag folder, or a run folder with one checkpoint below
  * @param output  the new checkpoint folder, which appears whole or not at all; default {@link defaultReshardOutput}
- * @throws VistaError `USAGE` for ranks below 1, `UNSUPPORTED` for what cannot be resharded (tensor and pipeline parallel, mixture of
+ * @throws VistaError `USAGE` for ranks below 1 or above 16,384, `UNSUPPORTED` for what cannot be resharded (tensor and pipeline parallel, mixture of
  *   experts, optimizers with blocks of their own, no ZeRO), `INCONSISTENT` for padding or sizes that contradict one another,
  *   `EXISTS`, `NO_SPACE`, `IO`, `CHECKSUM`, `ABORTED`, and what reading the files throws
  */
@@ -91,8 +94,8 @@ export async function reshardCheckpoint(
   options: ReshardOptions,
 ): Promise<Resharded> {
   const { ranks, signal, force = false, fsync = true, verify = true } = options;
-  if (!Number.isSafeInteger(ranks) || ranks < 1) {
-    throw new VistaError("USAGE", `${ranks} ranks: a checkpoint is for one rank or more`, {
+  if (!Number.isSafeInteger(ranks) || ranks < 1 || ranks > MAX_RANKS) {
+    throw new VistaError("USAGE", `${ranks} ranks: a checkpoint is for 1 to ${MAX_RANKS} of them`, {
       hint: "Give the number of GPUs that will go on with the training.",
     });
   }

@@ -98,6 +98,8 @@ export interface CheckSummary {
   coverage: Coverage[];
   /** What was left out on purpose, for the verdict: `headers of 2,000 of 1,031,204 images (seed 0)`. */
   sampled?: string[];
+  /** What this form of the check does not look at, for the verdict: `pixels of pictures (--decode)`. */
+  unseen?: string[];
   /** True where the check ended before it had looked at all it meant to. */
   interrupted: boolean;
   /** At most some thousands of points in all. */
@@ -129,8 +131,13 @@ export interface CheckOptions extends RunOptions {
    * a full decode. Default `headers`.
    */
   images?: "names" | "headers" | "decode";
-  /** How many images are opened, of all there are; `Infinity` for every one. Default 2,000 for headers, all for decode. */
+  /** How many images are opened, of all there are; `Infinity` for every one. Default: as many as `budget` allows. */
   sample?: number;
+  /**
+   * Seconds for opening images, spread over the whole set. Default: 60 for headers where `sample` is not given, else no bound.
+   * Names and sizes of all files are looked at however long that takes.
+   */
+  budget?: number;
   /** Which images a sample takes. The same seed takes the same images, with or without shards. Default 0. */
   seed?: number;
   /**

@@ -1,7 +1,26 @@
 /** Which images a check takes a closer look at, and which it shows: the same with and without shards. */
+import type { CheckOptions } from "./finding.js";
 
-/** How many images are opened where the caller does not say. */
-export const DEFAULT_SAMPLE = 2_000;
+/** Seconds for headers where the caller does not say. */
+export const DEFAULT_BUDGET = 60;
+
+/** How many images are opened at most, and for how many seconds. */
+export function boundsOf({ images = "headers", sample, budget }: CheckOptions): {
+  limit: number;
+  seconds: number;
+} {
+  const unbounded = sample !== undefined || images !== "headers";
+  return {
+    limit: sample ?? Number.POSITIVE_INFINITY,
+    seconds: budget ?? (unbounded ? Number.POSITIVE_INFINITY : DEFAULT_BUDGET),
+  };
+}
+
+/** What this level of looking at images leaves out, for the verdict. */
+export function unseenAt(images: CheckOptions["images"]): string[] {
+  if (images === "decode") return [];
+  return images === "names" ? ["headers and pixels of pictures"] : ["pixels of pictures (--decode)"];
+}
 
 /** How many sound images a report shows. */
 export const SHOWN = 24;

@@ -1,6 +1,7 @@
 /** The parts of this package that the launcher uses of checkpoints and data. */
 import { stat } from "node:fs/promises";
 
+import { reshardCheckpoint } from "../checkpoint/reshard.js";
 import { openSafetensors } from "../checkpoint/safetensors/read.js";
 import { saveCheckpoint } from "../checkpoint/save.js";
 import { asDict } from "../checkpoint/torch/objects.js";
@@ -43,7 +44,7 @@ export const checkpointTools: CheckpointTools = {
   async readFolder(path, options = {}) {
     const { state, info } = await openZeroCheckpoint(path, options);
     await state.close();
-    return { ranks: info.ranks, steps: info.globalSteps };
+    return { ranks: info.stage === 0 ? undefined : info.ranks, steps: info.globalSteps };
   },
 
   async verify(path, options) {
@@ -68,6 +69,10 @@ export const checkpointTools: CheckpointTools = {
     } finally {
       await state.close();
     }
+  },
+
+  async reshard(folder, output, ranks, options) {
+    await reshardCheckpoint(folder, output, { ...options, ranks, force: true });
   },
 
   async toSafetensors(folder, output, options) {

@@ -130,6 +130,7 @@ test("a file that is no config of Vista's is one clear error", async () => {
   await expect(error("data:\n  params:\n    subsets: NuScenes\n")).rejects.toThrow(
     /no list data.params.subsets/,
   );
+  await expect(error("data:\n  params:\n")).rejects.toThrow(/no list data.params.subsets/);
   await expect(error("")).rejects.toThrow(/no list data.params.subsets/);
   await expect(error("data:\n  params:\n    subsets: [NuScenes]\n    num_frames: many\n")).rejects.toThrow(
     /num_frames is "many", not a number/,

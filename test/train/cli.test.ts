@@ -83,11 +83,11 @@ test("status, next and finish of a run", async () => {
   expect(status.code).toBe(0);
   expect(status.stdout).toContain("epoch 2, step 2,999; loss 0.03502 (mean of the last 50 logged steps)");
   expect(status.stdout).toMatch(/last\.ckpt +9\d\d kB .* whole/);
-  expect(status.stdout).toContain(`to resume: vista-train RECIPE --resume ${run}`);
+  expect(status.stdout).toContain(`phase1 --resume ${run}`);
   const next = await runCli("vista-train", ["next", run], { cwd: vista });
   expect(next.code).toBe(0);
   expect(next.stdout).toContain(
-    `npx vista-ckpt merge ${run}/checkpoints/last.ckpt -o ${run}/pytorch_model.bin`,
+    `vista-ckpt.js merge ${run}/checkpoints/last.ckpt -o ${run}/pytorch_model.bin`,
   );
   expect(next.stdout).toContain(`--finetune ${run}/pytorch_model.bin`);
   expect(next.stdout).toContain("configs/training/vista_phase2_stage1.yaml");

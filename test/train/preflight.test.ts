@@ -3,7 +3,11 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { beforeEach, expect, test } from "vitest";
+import { trainingFacts } from "../../src/train/launch/config.js";
 import type { LaunchOptions } from "../../src/train/launch/plan.js";
+import { planLaunch } from "../../src/train/launch/plan.js";
+import { BUILT_IN_RECIPES } from "../../src/train/launch/recipes.js";
+import { checkpointCount } from "../../src/train/preflight/checks/output.js";
 import { unknownSelectors } from "../../src/train/preflight/preflight.js";
 import { RULES } from "../../src/train/preflight/rules.js";
 import { checkpointTools } from "../../src/train/tools.js";
@@ -168,9 +172,17 @@ test("resuming", async () => {
   await cp(ZERO, join(run, "checkpoints/last.ckpt"), { recursive: true });
   await mkdir(join(run, "configs"));
   await cp(join(vista, "configs/example/nusc_train.yaml"), join(run, "configs/2024-project.yaml"));
-  expect((await found("debug", { resume: run })).codes).toEqual([]);
-  expect((await found("debug", { resume: run, name: "x" })).codes).toEqual(["error resume-and-name"]);
-  expect((await found("debug", { resume: join(run, "checkpoints/last.ckpt"), name: "x" })).codes).toEqual([]);
+  // The fixture is of two ranks, and the recipe is for one.
+  const ranks = await found("debug", { resume: run });
+  expect(ranks.codes).toEqual(["error resume-ranks"]);
+  expect(ranks.text).toContain("was saved by 2 GPUs, and 1 would go on with it");
+  expect((await found("debug", { resume: run, reshard: true })).codes).toEqual([]);
+  expect(
+    (await found("debug", { resume: run, name: "x" }, undefined, { ignore: ["resume-ranks"] })).codes,
+  ).toEqual(["error resume-and-name"]);
+  expect(
+    (await found("debug", { resume: join(run, "checkpoints/last.ckpt"), name: "x", reshard: true })).codes,
+  ).toEqual([]);
   expect((await found("debug", { resume: join(folder, "none") })).codes).toEqual(["error resume"]);
   // Cut off, as where the time was up while it was written.
   const shard = join(run, "checkpoints/last.ckpt/checkpoint/zero_pp_rank_1_mp_rank_00_optim_states.pt");
@@ -198,6 +210,23 @@ test("a file system that nothing can be written to", async () => {
   expect(result.codes).toEqual(["error logdir"]);
 });
 
+test("disk space is forecast for all checkpoints of the documented steps, less those that are there", () => {
+  const facts = trainingFacts({
+    data: { params: { samples_per_epoch: 256_000, batch_size: 1 } },
+    lightning: {
+      trainer: { accumulate_grad_batches: 2 },
+      modelcheckpoint: { params: { every_n_epochs: 1 } },
+    },
+  });
+  const [recipe] = BUILT_IN_RECIPES.filter(({ name }) => name === "phase1");
+  const plan = planLaunch(recipe!, { vista });
+  // 256,000 samples on 128 GPUs, two a step: 1,000 steps an epoch, 20,000 in all; and `last`.
+  expect(checkpointCount(facts, plan)).toBe(21);
+  expect(checkpointCount({ ...facts, everyEpochs: 5 }, plan)).toBe(5);
+  expect(checkpointCount({ ...facts, everySteps: 5000, saveLast: false }, plan)).toBe(4);
+  expect(checkpointCount({ ...facts, saveTopK: 3 }, plan)).toBe(4);
+});
+
 test("disk space for the checkpoints of the real model", async () => {
   const config = join(vista, "configs/example/nusc_train.yaml");
   const text = await readFile(config, "utf8");
@@ -209,7 +238,7 @@ test("disk space for the checkpoints of the real model", async () => {
   const full = await free(60e9);
   expect(full.codes).toEqual(["error disk-space"]);
   expect(full.text).toContain("60 GB free");
-  expect(full.text).toContain("about 34 GB, the first two 68 GB");
+  expect(full.text).toContain("about 34 GB, the 2 to come with `last` 68 GB");
   expect((await free(70e9)).codes).toEqual([]);
   expect((await free(undefined)).codes).toEqual([]);
   // Only the adapters have optimizer state.

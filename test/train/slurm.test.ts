@@ -58,7 +58,7 @@ test("folders with a percent sign, which sbatch takes for a pattern; line breaks
   expect(script("phase1", { logdir: "100%/logs" })).toContain(
     `#SBATCH --output=${folder}/100%%/logs/slurm/%x-%j.out\n`,
   );
-  expect(() => script("phase1", { logdir: "a\nb" })).toThrow(/no line break, and --output has one/);
+  expect(() => script("phase1", { logdir: "a\nb" })).toThrow(/--logdir has a line break/);
   expect(() => script("phase1", { slurm: { account: "a\n#SBATCH --x", sbatch: {} } })).toThrow(/--account/);
 });
 
@@ -88,7 +88,10 @@ function startWords(text: string, job: string): string[] {
 }
 
 test("the first start makes a run named after the job, a later one goes on with it", () => {
-  const text = script("phase2-stage1", {}, "/w/pytorch_model.bin");
+  const weights = `${folder}/pytorch_model.bin`;
+  const text = script("phase2-stage1", {}, weights);
+  expect(() => startWords(text, "77")).toThrow(`not started: no ${weights}`);
+  execFileSync("touch", [weights]);
   expect(startWords(text, "77")).toEqual([
     "--name",
     "phase2-stage1-77",
@@ -96,7 +99,7 @@ test("the first start makes a run named after the job, a later one goes on with 
     "--base",
     "configs/training/vista_phase2_stage1.yaml",
     "--finetune",
-    "/w/pytorch_model.bin",
+    weights,
   ]);
   execFileSync("mkdir", ["-p", `${vista}/logs/phase2-stage1-77/checkpoints/last.ckpt`]);
   expect(startWords(text, "77")).toEqual(["--resume", `${vista}/logs/phase2-stage1-77`, "--finetune", ""]);

@@ -13,6 +13,7 @@ export interface CheckCommandOptions {
   images?: "names" | "headers" | "decode";
   decode?: boolean;
   sample?: number;
+  budget?: number;
   seed: number;
   config?: string;
   ignore?: string[];
@@ -52,8 +53,13 @@ export function addCheckCommand(program: Command, context: CommandContext): void
     .option("--decode", "the same as --images decode")
     .option(
       "--sample <n>",
-      "open at most so many images, or `all` (default: 2000; all with --decode)",
+      "open at most so many images, or `all` (default: what --budget allows; all with --decode)",
       parseSample,
+    )
+    .option(
+      "--budget <time>",
+      "open images for at most so long, 60s or 10m say (default: 60s for headers without --sample)",
+      parseBudget,
     )
     .option("--seed <n>", "which images a sample takes", parseCount, 0)
     .option("--config <file>", "a config of Vista's: what would training do with this data")
@@ -87,6 +93,13 @@ export function parseCount(text: string): number {
 
 function parseSample(text: string): number {
   return text === "all" ? Number.POSITIVE_INFINITY : parseCount(text);
+}
+
+/** `90s`, `10m`, `2h` → seconds. */
+function parseBudget(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)(s|m|h)$/.exec(text);
+  if (match === null) throw new InvalidArgumentError("It must be a time with its unit, like 60s, 10m or 1h.");
+  return Number(match[1]) * { s: 1, m: 60, h: 3600 }[match[2] as "s" | "m" | "h"];
 }
 
 function parseShard(text: string): Shard {

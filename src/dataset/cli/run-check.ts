@@ -46,6 +46,7 @@ export async function runCheck(
         ? {}
         : { images: options.images }),
     ...(options.sample === undefined ? {} : { sample: options.sample }),
+    ...(options.budget === undefined ? {} : { budget: options.budget }),
     ...(options.shard === undefined ? {} : { shard: options.shard }),
   };
   const parts = await makeParts(root, options, checkOptions, config);
@@ -184,7 +185,7 @@ function relativeTo(root: string, file: string): string {
 }
 
 function describeOptions(options: CheckCommandOptions): Record<string, string | number | boolean> {
-  const { kind, version, annos, quick, tablesOnly, images, decode, sample, seed, config } = options;
+  const { kind, version, annos, quick, tablesOnly, images, decode, sample, budget, seed, config } = options;
   const given = {
     kind,
     version,
@@ -197,6 +198,7 @@ function describeOptions(options: CheckCommandOptions): Record<string, string | 
   const described: Record<string, string | number | boolean> = {};
   for (const [name, value] of Object.entries(given)) if (value !== undefined) described[name] = value;
   if (sample !== undefined) described.sample = Number.isFinite(sample) ? sample : "all";
+  if (budget !== undefined) described.budget = budget;
   described.seed = seed;
   return described;
 }

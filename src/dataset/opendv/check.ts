@@ -1,12 +1,12 @@
 /** `checkOpenDv`: an OpenDV-YouTube root against its list of videos and against itself. */
+import { statSync } from "node:fs";
 import { relative, sep } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { fromSystem, isVistaError, throwIfAborted, VistaError } from "../../core/errors.js";
-import { formatCount as count } from "../../core/text.js";
 import { finding } from "../define-rules.js";
 import type { Check, CheckOptions, CheckSummary, Finding } from "../finding.js";
 import { knownScans, readIndex } from "../frame-index/build.js";
-import { choosePictures, DEFAULT_SAMPLE } from "../sample.js";
+import { boundsOf, choosePictures, unseenAt } from "../sample.js";
 import { folderFindings, loaderFinding } from "./folder.js";
 import { type FolderScan, scanFolder } from "./folder-listing.js";
 import { checkFolderImages } from "./images.js";
@@ -14,8 +14,8 @@ import { expectedFrames, type MetaVideo, readMeta } from "./meta.js";
 import { describeLayout, type FrameLayout, frameName, loaderReads, OPENDV_LAYOUT } from "./names.js";
 import { findOpenDvRoot, type OpenDvRoot, type VideoFolder } from "./root.js";
 import { OPENDV_RULES as RULES } from "./rules.js";
-import { countFrames, findGaps } from "./runs.js";
-import { pickFrames } from "./sample.js";
+import { countFrames, findGaps, framesOf, type Runs } from "./runs.js";
+import { inTime, pickFrames, spreadFrames } from "./sample.js";
 import { listFindings, metaFileFindings, type NamedMeta, twiceFindings } from "./set.js";
 
 export interface OpenDvCheckOptions extends CheckOptions {
@@ -52,7 +52,10 @@ class OpenDvRun {
   readonly #level: "names" | "headers" | "decode";
   readonly #folders = { what: "video folders", checked: 0, total: 0 };
   readonly #names = { what: "frames (names)", checked: 0, total: 0 };
+  readonly #fileSizes = { what: "frames (sizes)", checked: 0, total: 0 };
   readonly #images;
+  /** Folders whose images are still to be opened. */
+  readonly #toOpen: { folder: VideoFolder; runs: Runs; layout: FrameLayout }[] = [];
   readonly #scans = new Map<string, FolderScan>();
   readonly #framesPerVideo: { label: string; value: number }[] = [];
   readonly #missingPerVideo: { label: string; value: number }[] = [];
@@ -65,9 +68,14 @@ class OpenDvRun {
     this.#summary = summary;
     this.#options = options;
     this.#level = options.images ?? "headers";
-    const looked = this.#level === "names" ? "sizes" : this.#level === "decode" ? "decoded" : "headers";
-    this.#images = { what: `images (${looked})`, checked: 0, total: 0 };
-    summary.coverage.push(this.#folders, this.#names, this.#images);
+    this.#images = {
+      what: `images (${this.#level === "decode" ? "decoded" : "headers"})`,
+      checked: 0,
+      total: 0,
+    };
+    summary.coverage.push(this.#folders, this.#names, this.#fileSizes);
+    if (this.#level !== "names") summary.coverage.push(this.#images);
+    summary.unseen = unseenAt(this.#level);
   }
 
   /** The findings, with paths from the root that was given: the set itself may be a folder in it. */
@@ -104,9 +112,6 @@ class OpenDvRun {
       (_, index) => shard === undefined || index % shard.count === shard.index - 1,
     );
     this.#folders.total = mine.length;
-    const sample =
-      this.#options.sample ?? (this.#level === "decode" ? Number.POSITIVE_INFINITY : DEFAULT_SAMPLE);
-    const quota = Math.floor(sample / Math.max(1, found.folders.length));
     for (const folder of mine) {
       throwIfAborted(signal);
       if (this.#progress(0)) await nextTurn();
@@ -124,11 +129,59 @@ class OpenDvRun {
       this.#names.total += frames;
       this.#images.total += frames;
       this.#chartFolder(folder, scan, base);
-      if (scan.layout !== undefined) yield* this.#imageFindings(found, folder, scan, scan.layout, quota);
+      if (scan.layout !== undefined) {
+        yield* this.#sizeFindings(found, folder, scan.runs, scan.layout);
+        this.#toOpen.push({ folder, runs: scan.runs, layout: scan.layout });
+      }
       this.#folders.checked++;
       this.#scans.delete(folder.path);
     }
+    if (this.#level !== "names") yield* this.#openImages(found);
     this.#finish();
+  }
+
+  /** Sizes of all frames of a folder. The calls are synchronous: a promise for each of 65 million frames costs more. */
+  async *#sizeFindings(
+    found: OpenDvRoot,
+    folder: VideoFolder,
+    runs: Runs,
+    layout: FrameLayout,
+  ): AsyncGenerator<Finding> {
+    const last = runs[runs.length - 1]!;
+    const total = countFrames(runs);
+    this.#fileSizes.total += total;
+    const before = this.#fileSizes.checked;
+    for (const frame of framesOf(runs)) {
+      const path = `${folder.path}/${frameName(layout, frame)}`;
+      this.#fileSizes.checked++;
+      if (sizeOf(`${found.root}${sep}${path}`) === 0) {
+        const rule = frame === last ? RULES["truncated-last-frame"] : RULES["empty-image"];
+        yield finding(rule, path, "is empty (0 bytes)");
+      }
+      if (this.#progress((this.#fileSizes.checked - before) / total)) {
+        await nextTurn();
+        throwIfAborted(this.#options.signal);
+      }
+    }
+  }
+
+  /** Opens images of all folders: a sample, or what there is time for, each folder its share by number of frames. */
+  async *#openImages(found: OpenDvRoot): AsyncGenerator<Finding> {
+    const { limit, seconds } = boundsOf(this.#options);
+    const { seed = 0 } = this.#options;
+    const quota = Math.floor(limit / Math.max(1, found.folders.length));
+    const end = performance.now() + seconds * 1000;
+    let left = this.#toOpen.reduce((sum, { runs }) => sum + countFrames(runs), 0);
+    for (const { folder, runs, layout } of this.#toOpen) {
+      const now = performance.now();
+      const total = countFrames(runs);
+      const until = now + ((end - now) * total) / left;
+      left -= total;
+      const frames = Number.isFinite(seconds)
+        ? inTime(spreadFrames(runs, seed, folder.path), quota + 2, until)
+        : pickFrames(runs, quota, seed, folder.path);
+      yield* this.#imageFindings(found, folder, runs, layout, frames);
+    }
   }
 
   async #readMetas(found: OpenDvRoot): Promise<NamedMeta[]> {
@@ -195,14 +248,16 @@ class OpenDvRun {
   async *#imageFindings(
     found: OpenDvRoot,
     folder: VideoFolder,
-    scan: FolderScan,
+    runs: Runs,
     layout: FrameLayout,
-    quota: number,
+    frames: Iterable<number>,
   ): AsyncGenerator<Finding> {
-    const { signal, seed = 0 } = this.#options;
-    const last = scan.runs[scan.runs.length - 1]!;
-    const frames = pickFrames(scan.runs, quota, seed, folder.path);
-    const wanted = Math.min(countFrames(scan.runs), quota + 2);
+    const { signal, onProgress } = this.#options;
+    const last = runs[runs.length - 1]!;
+    const onImage = () => {
+      const done = ++this.#images.checked;
+      onProgress?.({ phase: "open images", done, total: this.#images.total, unit: "images" });
+    };
     const images = await checkFolderImages(
       found.root,
       folder.path,
@@ -211,11 +266,7 @@ class OpenDvRun {
       last,
       this.#level,
       signal,
-      // A folder may have 300,000 images: its part of the whole grows while they are opened.
-      (opened) => {
-        this.#images.checked++;
-        this.#progress(opened / wanted);
-      },
+      onImage,
     );
     yield* images.findings;
     if (images.size !== undefined) {
@@ -251,13 +302,6 @@ class OpenDvRun {
 
   #finish(): void {
     const summary = this.#summary;
-    const { checked, total } = this.#images;
-    if (checked < total) {
-      const what = this.#level === "names" ? "sizes" : this.#level === "decode" ? "decoding" : "headers";
-      summary.sampled = [
-        `${what} of ${count(checked)} of ${count(total)} images (seed ${this.#options.seed ?? 0})`,
-      ];
-    }
     summary.charts = [
       { kind: "bars", title: "Frames per video", unit: "frames", points: this.#framesPerVideo },
       { kind: "bars", title: "Missing frames per video", unit: "frames", points: this.#missingPerVideo },
@@ -281,4 +325,13 @@ function expectedByFolder(found: OpenDvRoot, videos: readonly MetaVideo[]): Map<
     if (frames !== undefined) expected.set(folder.path, frames);
   }
   return expected;
+}
+
+/** Size of a file; -1 where it cannot be looked at, which opening it will show. */
+function sizeOf(path: string): number {
+  try {
+    return statSync(path, { throwIfNoEntry: false })?.size ?? -1;
+  } catch {
+    return -1;
+  }
 }

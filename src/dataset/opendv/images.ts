@@ -55,8 +55,9 @@ export async function checkFolderImages(
     const frame = numbers.shift()!;
     const name = frameName(layout, frame);
     onImage(++result.opened);
-    if (report.fault !== undefined) {
-      const cutOff = report.fault === "empty" || report.fault === "truncated";
+    // Sizes of all frames are looked at beforehand.
+    if (report.fault !== undefined && report.fault !== "empty") {
+      const cutOff = report.fault === "truncated";
       const rule = frame === last && cutOff ? RULES["truncated-last-frame"] : FAULT_RULES[report.fault];
       result.findings.push(finding(rule, `${path}/${name}`, report.detail!));
     }
@@ -68,7 +69,10 @@ export async function checkFolderImages(
       const key = `${width} × ${height}`;
       const known = otherSizes.get(key);
       if (known === undefined) otherSizes.set(key, { count: 1, first: name });
-      else known.count++;
+      else {
+        known.count++;
+        if (name < known.first) known.first = name;
+      }
     }
   }
   const { size } = result;

@@ -65,6 +65,12 @@ export function countFrames(runs: Runs): number {
   return count;
 }
 
+export function* framesOf(runs: Runs): Generator<number> {
+  for (let i = 0; i < runs.length; i += 2) {
+    for (let frame = runs[i]!; frame <= runs[i + 1]!; frame++) yield frame;
+  }
+}
+
 /** The numbers between `first` and the last frame that are in no run, as runs. */
 export function findGaps(runs: Runs, first: number): number[] {
   const gaps: number[] = [];

@@ -1,6 +1,6 @@
 /** Which frames of a folder are opened: the first, the last, and some between, the same ones in every run. */
 import { pathHash } from "../sample.js";
-import { countFrames, type Runs } from "./runs.js";
+import { countFrames, framesOf, type Runs } from "./runs.js";
 
 /**
  * Frame numbers in ascending order: the first and the last frame of the folder, and `quota` others. The choice depends
@@ -10,9 +10,7 @@ export function* pickFrames(runs: Runs, quota: number, seed: number, path: strin
   const total = countFrames(runs);
   if (total === 0) return;
   if (quota + 2 >= total) {
-    for (let i = 0; i < runs.length; i += 2) {
-      for (let frame = runs[i]!; frame <= runs[i + 1]!; frame++) yield frame;
-    }
+    yield* framesOf(runs);
     return;
   }
   const random = randomFrom(pathHash(path) ^ seed);
@@ -26,6 +24,54 @@ export function* pickFrames(runs: Runs, quota: number, seed: number, path: strin
       run += 2;
     }
     yield runs[run]! + index - before;
+  }
+}
+
+/**
+ * All frames of a folder, the first and the last one first and the others so that any number of them is spread over it: each
+ * is some 0.618 of the folder's length after the one before, which meets every frame once.
+ */
+export function* spreadFrames(runs: Runs, seed: number, path: string): Generator<number> {
+  const total = countFrames(runs);
+  if (total === 0) return;
+  const starts: number[] = [];
+  let before = 0;
+  for (let i = 0; i < runs.length; i += 2) {
+    starts.push(before);
+    before += runs[i + 1]! - runs[i]! + 1;
+  }
+  const frameAt = (index: number) => {
+    let low = 0;
+    let high = starts.length - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if (starts[middle]! <= index) low = middle;
+      else high = middle - 1;
+    }
+    return runs[low * 2]! + index - starts[low]!;
+  };
+  yield runs[0]!;
+  if (total > 1) yield runs[runs.length - 1]!;
+  let step = Math.max(1, Math.floor(total * 0.618));
+  while (commonDivisor(step, total) > 1) step++;
+  let index = (pathHash(path) ^ seed) >>> 0;
+  for (let i = 0; i < total; i++) {
+    index = (index + step) % total;
+    if (index !== 0 && index !== total - 1) yield frameAt(index);
+  }
+}
+
+function commonDivisor(a: number, b: number): number {
+  return b === 0 ? a : commonDivisor(b, a % b);
+}
+
+/** At most `limit` of the frames, and the first two whatever the time: the first and the last frame of a folder. */
+export function* inTime(frames: Iterable<number>, limit: number, until: number): Generator<number> {
+  let count = 0;
+  for (const frame of frames) {
+    if (count >= limit || (count >= 2 && performance.now() > until)) return;
+    count++;
+    yield frame;
   }
 }
 

@@ -142,14 +142,14 @@ function pairs(flat: readonly number[]): [number, number][] {
   return points;
 }
 
-/** Seen from above: forward is up, right is right, one scale for both; a ring every 5 m. */
+/** Seen from above: forward is up, left is left (where records count upwards), one scale for both; a ring every 5 m. */
 function trajectoryPlot(traj: readonly number[], left: number, top: number, side: number): string[] {
   const points = pairs(traj);
   const reach = Math.max(5, ...points.map(([x, y]) => Math.max(Math.abs(x) * 2, y, -y * 4)));
   const scale = (side - 30) / reach;
   const origin = { x: left + side / 2, y: top + side - 14 };
   const at = ([x, y]: [number, number]) =>
-    `${(origin.x + x * scale).toFixed(1)} ${(origin.y - y * scale).toFixed(1)}`;
+    `${(origin.x - x * scale).toFixed(1)} ${(origin.y - y * scale).toFixed(1)}`;
   const step = reach > 40 ? 20 : reach > 15 ? 10 : 5;
   const parts = [
     `<clipPath id="plot"><rect x="${left}" y="${top}" width="${side}" height="${side}"/></clipPath>`,

@@ -88,7 +88,7 @@ function mergeSummaries(parts: readonly CheckSummary[], root: string): CheckSumm
   const first = parts[0]!;
   const merged: CheckSummary = { ...first, interrupted: parts.some((part) => part.interrupted) };
   merged.coverage = mergeCoverage(parts.map((part) => part.coverage));
-  const sampled = mergeSampled(parts, merged.coverage);
+  const sampled = mergeSampled(parts);
   if (sampled !== undefined) merged.sampled = sampled;
   if (first.charts !== undefined) merged.charts = mergeCharts(parts.flatMap((part) => part.charts ?? []));
   if (first.samples !== undefined) {
@@ -104,17 +104,8 @@ function mergeSummaries(parts: readonly CheckSummary[], root: string): CheckSumm
   return normaliseSummary(merged, "");
 }
 
-/**
- * What was a sample. A nuScenes shard says it of the whole set; an OpenDV shard counts its own frames, and says nothing
- * where it has looked at all of them: there the sums are in the merged coverage.
- */
-function mergeSampled(parts: readonly CheckSummary[], coverage: readonly Coverage[]): string[] | undefined {
+function mergeSampled(parts: readonly CheckSummary[]): string[] | undefined {
   const texts = [...new Set(parts.flatMap((part) => part.sampled ?? []))];
-  const images = coverage.find(({ what }) => what.startsWith("images ("));
-  if (parts[0]!.kind === "opendv" && texts.length > 0 && images !== undefined) {
-    const counts = `of ${count(images.checked)} of ${count(images.total)} images`;
-    return [texts[0]!.replace(/of [\d,]+ of [\d,]+ images/, counts)];
-  }
   return parts.some((part) => part.sampled !== undefined) ? texts : undefined;
 }
 

@@ -38,7 +38,8 @@ export interface Report {
   version: string;
   /** As the user wrote it. */
   root: string;
-  verdict: "clean" | "errors" | "no errors" | "interrupted";
+  /** `clean in part`: nothing was found, and not everything was looked at (see {@link isWhole}). */
+  verdict: "clean" | "clean in part" | "errors" | "no errors" | "interrupted";
   /** Numbers of findings. */
   counts: Record<Severity, number>;
   parts: CheckSummary[];
@@ -172,7 +173,8 @@ export class ReportBuilder {
       findings.push(...found.kept());
     }
     const interrupted = parts.some((part) => part.interrupted);
-    const found = counts.error > 0 ? "errors" : rules.length > 0 ? "no errors" : "clean";
+    const clean = isWhole(parts) ? "clean" : "clean in part";
+    const found = counts.error > 0 ? "errors" : rules.length > 0 ? "no errors" : clean;
     return {
       format: "vista-data report 1",
       version,
@@ -196,6 +198,14 @@ export class ReportBuilder {
     }
     return rule;
   }
+}
+
+/** Whether checks looked at all that they were to look at. */
+export function isWhole(parts: readonly CheckSummary[]): boolean {
+  return parts.every(
+    ({ coverage, sampled }) =>
+      coverage.every(({ checked, total }) => checked >= total) && (sampled ?? []).length === 0,
+  );
 }
 
 /** A summary with its paths relative to the command's root, its charts in one order. */

@@ -23,6 +23,6 @@ export function toSarif(report: Report): unknown {
     rules: report.rules.map(({ code, title, fix, severity }) => ({ id: code, title, fix, level: severity })),
     results,
     successful: report.verdict !== "interrupted",
-    properties: { verdict: report.verdict },
+    properties: { verdict: report.verdict, coverage: report.parts.flatMap(({ coverage }) => coverage) },
   });
 }

@@ -3,7 +3,7 @@
 import { oneLine } from "../../core/errors.js";
 import { formatCount as count } from "../../core/text.js";
 import type { CheckSummary, Severity } from "../finding.js";
-import { folderOf, type Report, type RuleCount } from "./report.js";
+import { folderOf, isWhole, type Report, type RuleCount } from "./report.js";
 
 /** What colours a text; identity functions where there are none. */
 export interface Paint {
@@ -46,21 +46,43 @@ export function formatReport(report: Report, paint: Paint = NO_PAINT): string {
   return `${lines.join("\n").trimEnd()}\n`;
 }
 
-/** One line: how it ended, and on what it rests. */
+/** One line: what share was seen, and how that was. */
 export function verdict(report: Report, paint: Paint = NO_PAINT): string {
-  const sampled = report.parts.flatMap((part) => part.sampled ?? []);
-  const rests = sampled.length > 0 ? `, as far as a sample shows (${oneLine(sampled.join("; "))})` : "";
   const found = totals(report);
+  const seen = share(report);
   switch (report.verdict) {
     case "clean":
-      return `${paint.green("clean")}${rests}.`;
+      return `${seen}: ${paint.green("clean")}.`;
+    case "clean in part":
+      return `${seen}: ${paint.yellow("nothing found in what was looked at")}.`;
     case "no errors":
-      return `${paint.green("no errors")} (${found})${rests}.`;
+      return `${seen}: ${paint.green("no errors")} (${found}).`;
     case "errors":
-      return `${paint.red(found)}${rests}.`;
+      return `${seen}: ${paint.red(found)}.`;
     case "interrupted":
       return `${paint.yellow("interrupted")}: ${found === "" ? "nothing found" : found} in what was looked at, above.`;
   }
+}
+
+/** `seen in part (pictures (headers): 2,000 of 17,280, 11.5 %), not looked at: pixels of pictures (--decode)`. */
+function share({ parts }: Report): string {
+  const partial = parts.flatMap(({ coverage, sampled }) => [
+    ...coverage
+      .filter(({ checked, total }) => checked < total)
+      .map(
+        ({ what, checked, total }) =>
+          `${what}: ${count(checked)} of ${count(total)}, ${percent(checked, total)}`,
+      ),
+    ...(sampled ?? []),
+  ]);
+  const unseen = [...new Set(parts.flatMap((part) => part.unseen ?? []))];
+  const seen = isWhole(parts) ? "all seen" : `seen in part (${partial.join("; ")})`;
+  return oneLine(`${seen}${unseen.length === 0 ? "" : `, not looked at: ${unseen.join(", ")}`}`);
+}
+
+/** Rounded down: 100 % is said of all only. */
+function percent(part: number, whole: number): string {
+  return `${(Math.floor((part / whole) * 1000) / 10).toFixed(1)} %`;
 }
 
 function totals(report: Report): string {

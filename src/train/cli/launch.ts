@@ -1,26 +1,35 @@
 /** `vista-train <recipe>`: checks, then runs here, submits with Slurm, or only shows what it would do. */
 import { mkdir } from "node:fs/promises";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { dirname, join } from "node:path";
 import type { Command as Program } from "commander";
 import { formatDuration } from "../../core/cli/format.js";
 import { type CommandContext, EXIT, exitCodeOfStop } from "../../core/cli/program.js";
 import { withProgress } from "../../core/cli/progress.js";
-import { VistaError } from "../../core/errors.js";
+import { oneLine, VistaError } from "../../core/errors.js";
 import { writeWhole } from "../../core/io/output.js";
 import { launchCommand, toScript } from "../launch/command.js";
 import { fromVista, isCheckpoint, type LaunchPlan } from "../launch/plan.js";
 import { quote } from "../launch/shell.js";
-import { slurmFolder, slurmScript, submit } from "../launch/slurm.js";
+import { type SlurmScriptOptions, slurmFolder, slurmScript, submit } from "../launch/slurm.js";
 import { realSystem, type System } from "../launch/system.js";
 import { type PreflightReport, preflight } from "../preflight/preflight.js";
-import { resolveWeights, type Weights, weightsFile } from "../run/checkpoints.js";
-import { finishRun, mergeIfNeeded, parseSteps, type Step } from "../run/finish.js";
+import { resolveWeights, weightsFile } from "../run/checkpoints.js";
+import { finishRun, parseSteps, type Step } from "../run/finish.js";
+import {
+  findRankChange,
+  type Preparation,
+  planResharded,
+  preparationArguments,
+  preparationsOf,
+  prepare,
+  type RankChange,
+} from "../run/prepare.js";
 import { runTraining, type TrainingResult } from "../run/run.js";
 import { newestRun } from "../run/runs.js";
 import { tools } from "../tools.js";
 import { addLaunchOptions, findRecipe, index, type LaunchFlags, makePlan, readRecipes } from "./options.js";
 import { checkSelectors, failureLines, findingLines, verdict } from "./report.js";
+import { asStarted, byFile } from "./started.js";
 
 export interface StartFlags extends LaunchFlags {
   dryRun?: boolean;
@@ -35,7 +44,13 @@ const DRY_RULES = [
   "no-rendezvous",
   "finetune-needed",
   "finetune-missing",
-  "resume-and-name",
+  "resume",
+  "checkout",
+  "config-missing",
+  "finetune-format",
+  "finetune-damaged",
+  "finetune-keys",
+  "run-exists",
   "unknown-flag",
   "unknown-key",
   "text-flag",
@@ -79,7 +94,7 @@ export function addLaunch(program: Program, context: CommandContext, extra: read
 /** Checks and starts a plan, or shows it. */
 export async function launch(plan: LaunchPlan, flags: StartFlags, context: CommandContext): Promise<void> {
   checkSelectors(flags);
-  const steps = flags.then === undefined ? [] : parseSteps(flags.then);
+  const then = flags.then === undefined ? [] : parseSteps(flags.then);
   const system = realSystem(process.env, context.signal);
   if (!flags.skipChecks) {
     const report = await withProgress((onProgress) =>
@@ -92,18 +107,30 @@ export async function launch(plan: LaunchPlan, flags: StartFlags, context: Comma
     );
     if (!passed(report, context)) return;
   }
+  const change = plan.reshard ? await findRankChange(plan, tools.checkpoints) : undefined;
   const weights =
     plan.finetune === undefined || plan.resume !== undefined
       ? undefined
       : await resolveWeights(plan.finetune);
-  if (flags.dryRun) {
-    process.stdout.write(dryRun(plan, weights, steps, flags));
-    return;
-  }
-  await merge(weights, context);
   const finetune = weights === undefined ? undefined : weightsFile(weights);
-  if (plan.slurm === undefined) await runHere(plan, finetune, steps, flags, context);
-  else await submitJob(plan, finetune, steps, flags, system);
+  const steps = preparationsOf(weights, change);
+  const final = change === undefined ? plan : await planResharded(plan, change);
+  if (change !== undefined) process.stderr.write(`vista-train: ${describeChange(change, final)}\n`);
+  if (flags.dryRun) process.stdout.write(dryRun(final, finetune, steps, then, flags));
+  else if (final.slurm !== undefined) await submitJob(final, finetune, steps, then, flags, system);
+  else {
+    for (const step of steps) await prepareHere(step, context);
+    await runHere(final, finetune, then, flags, context);
+  }
+}
+
+function describeChange({ saved, wanted }: RankChange, { logdir, name }: LaunchPlan): string {
+  const share = `${saved} ranks become ${wanted}: a step sees ${formatRatio(wanted / saved)} times as many samples as before`;
+  return `${share} (lightning.trainer.accumulate_grad_batches times ${formatRatio(saved / wanted)} keeps them); goes on in ${join(logdir, name!)}`;
+}
+
+function formatRatio(ratio: number): string {
+  return String(Number(ratio.toPrecision(4)));
 }
 
 /** Shows findings on stderr; false, and exit code 1, if one of them is an error. */
@@ -125,42 +152,49 @@ function passed({ findings, sampled }: PreflightReport, context: CommandContext)
 /** What would be done, as a shell script. */
 function dryRun(
   plan: LaunchPlan,
-  weights: Weights | undefined,
-  steps: readonly Step[],
+  finetune: string | undefined,
+  steps: readonly Preparation[],
+  then: readonly Step[],
   flags: StartFlags,
 ): string {
-  const finetune = weights === undefined ? undefined : weightsFile(weights);
-  if (plan.slurm !== undefined) return slurmScript(plan, finetune, scriptOptions(steps, flags));
-  const merging =
-    weights?.kind === "shards" && !weights.fresh
-      ? `npx vista-ckpt merge ${quote(weights.checkpoint)} -o ${quote(weights.output)} --force &&\n`
-      : "";
-  return merging + toScript(launchCommand(plan, finetune, process.env));
+  if (plan.slurm !== undefined) return slurmScript(plan, finetune, scriptOptions(steps, then, flags));
+  const lines = steps.map((step) => {
+    const folder = step.kind === "reshard" ? `mkdir -p ${quote(dirname(step.output))} &&\n` : "";
+    return `${folder}${asStarted("vista-ckpt")} ${preparationArguments(step).map(quote).join(" ")} &&\n`;
+  });
+  return lines.join("") + toScript(launchCommand(plan, finetune, process.env));
 }
 
-function scriptOptions(steps: readonly Step[], flags: StartFlags) {
-  const self = fileURLToPath(new URL("../../../bin/vista-train.js", import.meta.url));
+function scriptOptions(
+  steps: readonly Preparation[],
+  then: readonly Step[],
+  flags: StartFlags,
+): SlurmScriptOptions {
   return {
     maxRequeues: flags.maxRequeues,
-    afterwards:
-      steps.length === 0
-        ? []
-        : [`${quote(process.execPath)} ${quote(self)} finish "$run" --steps ${steps.join(",")}`],
+    beforehand: steps.map((step) => ({
+      doing: step.kind === "merge" ? "merging" : "resharding",
+      command: `${byFile("vista-ckpt")} ${preparationArguments(step).map(quote).join(" ")}`,
+      input: step.input,
+      output: step.output,
+    })),
+    afterwards: then.length === 0 ? [] : [`${byFile("vista-train")} finish "$run" --steps ${then.join(",")}`],
   };
 }
 
-async function merge(weights: Weights | undefined, context: CommandContext): Promise<void> {
-  if (weights?.kind !== "shards" || weights.fresh) return;
-  process.stderr.write(`vista-train: merging ${weights.checkpoint} into ${weights.output}\n`);
+async function prepareHere(step: Preparation, context: CommandContext): Promise<void> {
+  const doing = step.kind === "merge" ? "merging" : "resharding";
+  process.stderr.write(`vista-train: ${doing} ${oneLine(step.input)} into ${oneLine(step.output)}\n`);
   await withProgress((onProgress) =>
-    mergeIfNeeded(weights, tools.checkpoints, { signal: context.signal, onProgress }),
+    prepare(step, tools.checkpoints, { signal: context.signal, onProgress }),
   );
 }
 
 async function submitJob(
   plan: LaunchPlan,
   finetune: string | undefined,
-  steps: readonly Step[],
+  steps: readonly Preparation[],
+  then: readonly Step[],
   flags: StartFlags,
   system: System,
 ): Promise<void> {
@@ -168,7 +202,7 @@ async function submitJob(
   await mkdir(slurmFolder(plan), { recursive: true });
   const stamp = new Date().toISOString().slice(0, 19).replace(/:/g, "-");
   const script = join(slurmFolder(plan), `${plan.name ?? plan.recipe.name}-${stamp}.sbatch`);
-  await writeWhole(script, slurmScript(plan, finetune, scriptOptions(steps, flags)), { force: true });
+  await writeWhole(script, slurmScript(plan, finetune, scriptOptions(steps, then, flags)), { force: true });
   const id = await submit(script, plan, system);
   process.stdout.write(`${id}\n`);
   process.stderr.write(
@@ -208,6 +242,12 @@ async function runHere(
     });
   } finally {
     if (onExit !== undefined) process.off("exit", onExit);
+  }
+  if (result.left.length > 0) {
+    process.stderr.write(
+      `vista-train: SIGKILL did not end ${result.left.map((pid) => `process ${pid}`).join(", ")}: it hangs in a driver or a file system (state D in \`ps\`), and holds its GPU until that lets it go\n`,
+    );
+    context.setExitCode(EXIT.failed);
   }
   const run = await runFolder(plan, since);
   if (result.exitCode !== 0) {

@@ -9,6 +9,7 @@ import { parseSteps } from "../run/finish.js";
 import { recipeOfRun } from "../run/runs.js";
 import { addStartOptions, finish, launch, type StartFlags } from "./launch.js";
 import { findRecipe, makePlan, readRecipes } from "./options.js";
+import { asStarted } from "./started.js";
 
 export function addNext(program: Command, context: CommandContext, extra: readonly string[]): void {
   addStartOptions(program.command("next <run>"))
@@ -37,7 +38,7 @@ export function addNext(program: Command, context: CommandContext, extra: readon
         process.stderr.write(
           `vista-train: ${done.name} is the last phase; for inference make a safetensors file:\n`,
         );
-        process.stdout.write(`npx vista-train finish ${quote(run)} --steps to-st\n`);
+        process.stdout.write(`${asStarted("vista-train")} finish ${quote(run)} --steps to-st\n`);
         return;
       }
       process.stderr.write(`vista-train: ${done.name} is followed by ${done.next}\n`);

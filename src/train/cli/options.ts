@@ -4,6 +4,7 @@ import { join, resolve } from "node:path";
 import { type Command, InvalidArgumentError } from "commander";
 import { VistaError } from "../../core/errors.js";
 import { suggest } from "../launch/arguments.js";
+import { checkText } from "../launch/names.js";
 import { type LaunchOptions, type LaunchPlan, planLaunch } from "../launch/plan.js";
 import {
   loadRecipes,
@@ -24,6 +25,7 @@ export interface LaunchFlags {
   logdir?: string;
   name?: string;
   resume?: string;
+  reshard?: boolean;
   rdzvEndpoint?: string;
   nodeRank?: number;
   masterAddr?: string;
@@ -55,6 +57,10 @@ export function addLaunchOptions(command: Command): Command {
     .option("--logdir <dir>", "where run folders go (default: logs in the checkout)")
     .option("--name <name>", "run folder <logdir>/<name>, without a date")
     .option("--resume <path>", "go on with a run folder, or with one checkpoint in a new run folder")
+    .option(
+      "--reshard",
+      "with --resume: first make a checkpoint for this number of GPUs, where it has another",
+    )
     .option("--rdzv-endpoint <host[:port]>", "several nodes: where they meet; the same on all of them")
     .option("--node-rank <n>", "several nodes, the other way: this node's rank, from 0", index)
     .option("--master-addr <host>", "address of the node with rank 0")
@@ -120,9 +126,7 @@ export function makePlan(recipe: Recipe, flags: LaunchFlags, extra: readonly str
         sbatch: { ...recipe.slurm.sbatch, ...pairs(flags.sbatch, "--sbatch", SBATCH_NAME, true) },
       }
     : undefined;
-  if (flags.name !== undefined && !/^[\w.+=-]+$/.test(flags.name)) {
-    throw new VistaError("USAGE", `--name ${flags.name} is not a plain folder name`);
-  }
+  if (flags.reshard && flags.resume === undefined) throw new VistaError("USAGE", "--reshard needs --resume");
   const options: LaunchOptions = {
     ...flags,
     vista: resolve(flags.vista),
@@ -155,7 +159,7 @@ function pairs(
       throw new VistaError("USAGE", `${option} ${word} is not NAME=VALUE`);
     }
     const value = at === -1 ? "" : word.slice(at + 1);
-    if (/[\n\0]/.test(value)) throw new VistaError("USAGE", `${option} ${key}: the value has a line break`);
+    checkText(value, `${option} ${key}`);
     result[key] = value;
   }
   return result;

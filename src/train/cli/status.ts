@@ -1,24 +1,38 @@
 /** `vista-train status <run>`: how far a run is, and what could be resumed. */
 import type { Command } from "commander";
 import pc from "picocolors";
-import { formatBytes, formatCount, plural } from "../../core/cli/format.js";
+import { formatBytes, formatCount, formatDuration, plural } from "../../core/cli/format.js";
+import type { CommandContext } from "../../core/cli/program.js";
 import { oneLine } from "../../core/errors.js";
 import { quote } from "../launch/shell.js";
 import { drawChart } from "../run/chart.js";
 import { type CheckpointStatus, type RunStatus, readStatus } from "../run/status.js";
 import { tools } from "../tools.js";
+import { addRecipeOptions, readRecipes } from "./options.js";
+import { asStarted } from "./started.js";
 
 /** Losses of so many last steps are averaged for the current one. */
 const WINDOW = 50;
 const CHART_ROWS = 6;
 
-export function addStatus(program: Command): void {
-  program
-    .command("status <run>")
+interface StatusFlags {
+  vista: string;
+  recipes?: string;
+  json?: boolean;
+}
+
+export function addStatus(program: Command, context: CommandContext): void {
+  addRecipeOptions(program.command("status <run>"))
     .summary("epochs, steps and loss of a run, its checkpoints, what could be resumed")
     .option("--json", "print one JSON object, with every logged loss")
-    .action(async (run: string, flags: { json?: boolean }) => {
-      const status = await readStatus(run, tools.checkpoints);
+    .addHelpText("after", "\nExample: vista-train status logs/phase1-4711")
+    .action(async (run: string, flags: StatusFlags) => {
+      const recipes = (await readRecipes(flags)).values();
+      const status = await readStatus(run, tools.checkpoints, {
+        recipes,
+        vista: flags.vista,
+        signal: context.signal,
+      });
       if (flags.json) process.stdout.write(`${JSON.stringify(status, null, 2)}\n`);
       else process.stdout.write(`${statusLines(status, process.stdout.columns ?? 80).join("\n")}\n`);
     });
@@ -27,6 +41,7 @@ export function addStatus(program: Command): void {
 function statusLines(status: RunStatus, columns: number): string[] {
   const { losses } = status;
   const lines = [pc.bold(oneLine(status.run))];
+  if (status.recipe !== undefined) lines.push(`recipe ${status.recipe}`);
   if (losses.length === 0) lines.push(oneLine(status.logNote ?? "no loss logged yet"));
   else {
     const epoch = status.epoch === undefined ? "" : `epoch ${status.epoch}, `;
@@ -47,6 +62,7 @@ function statusLines(status: RunStatus, columns: number): string[] {
     }
     lines.push(...lossChart(status, columns));
   }
+  lines.push(...rateLines(status));
   lines.push(
     "",
     status.checkpoints.length === 0 ? "no checkpoints" : plural(status.checkpoints.length, "checkpoint"),
@@ -57,9 +73,35 @@ function statusLines(status: RunStatus, columns: number): string[] {
     "",
     status.resume === undefined
       ? `nothing to resume: ${oneLine(String(status.resumeNote))}`
-      : `to resume: vista-train RECIPE --resume ${oneLine(quote(status.resume))}${status.resumeNote === undefined ? "" : ` (${oneLine(status.resumeNote)})`}`,
+      : `to resume: ${asStarted("vista-train")} ${status.recipe ?? "RECIPE"} --resume ${oneLine(quote(status.resume))}${status.resumeNote === undefined ? "" : ` (${oneLine(status.resumeNote)})`}`,
   );
   return lines;
+}
+
+function rateLines({ rate, iterations, secondsLeft, step }: RunStatus): string[] {
+  if (rate === undefined) return [];
+  const one = rate.stepsPerSecond;
+  const speed = one >= 1 ? `${shortNumber(one)} steps/s` : `${shortNumber(1 / one)} s a step`;
+  const since = `from step ${formatCount(rate.from.step)} to ${formatCount(rate.to.step)}, by the times of the files`;
+  if (iterations === undefined || secondsLeft === undefined) return [`${speed} (${since})`];
+  const left =
+    secondsLeft === 0
+      ? `the documented ${formatCount(iterations)} steps are made`
+      : `${formatCount(iterations - (step ?? 0) - 1)} of the documented ${formatCount(iterations)} steps left, about ${formatDuration(secondsLeft)}`;
+  return [`${speed} (${since}); ${left}`];
+}
+
+/** `128 GPUs` */
+function ranksText(ranks: number | undefined): string {
+  return ranks === undefined ? "" : `saved by ${plural(ranks, "GPU")}, `;
+}
+
+/** Local time to the minute, as `ls` has it. */
+function localMinute(time: string): string {
+  const date = new Date(time);
+  const two = (value: number) => String(value).padStart(2, "0");
+  const day = [date.getFullYear(), two(date.getMonth() + 1), two(date.getDate())].join("-");
+  return `${day} ${two(date.getHours())}:${two(date.getMinutes())}`;
 }
 
 function lossChart({ losses }: RunStatus, columns: number): string[] {
@@ -83,9 +125,9 @@ function checkpointLine(one: CheckpointStatus, width: number): string {
     one.whole === undefined
       ? "single file, not looked into"
       : one.whole
-        ? "whole"
+        ? `${ranksText(one.ranks)}whole`
         : pc.red(`not whole: ${oneLine(String(one.problem))}`);
-  const time = one.modified.slice(0, 16).replace("T", " ");
+  const time = localMinute(one.modified);
   return `  ${oneLine(one.name).padEnd(width)}  ${formatBytes(one.bytes).padStart(8)}  ${time}  ${state}`;
 }
 

@@ -24,7 +24,7 @@ export function main(argv: readonly string[]): Promise<void> {
     addCheck(program, context, extra);
     addNext(program, context, extra);
     addFinish(program, context);
-    addStatus(program);
+    addStatus(program, context);
     addPrune(program, context);
     addRecipes(program);
     program.addHelpText("after", `\nRecipes: ${BUILT_IN_RECIPES.map(({ name }) => name).join(", ")}`);

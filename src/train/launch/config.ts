@@ -94,6 +94,9 @@ export interface TrainingFacts {
   accumulate: number;
   everyEpochs: number | undefined;
   everySteps: number | undefined;
+  /** Checkpoints that are kept beside `last`; -1, train.py's own: all. */
+  saveTopK: number | undefined;
+  saveLast: boolean;
   /** Only the adapters have optimizer state (phase 2). */
   adaptersOnly: boolean;
   modelChannels: number | undefined;
@@ -119,7 +122,15 @@ export function trainingFacts(config: ConfigTree): TrainingFacts {
     accumulate: number("lightning.trainer.accumulate_grad_batches") ?? 1,
     everyEpochs: number("lightning.modelcheckpoint.params.every_n_epochs"),
     everySteps: number("lightning.modelcheckpoint.params.every_n_train_steps"),
+    saveTopK: number("lightning.modelcheckpoint.params.save_top_k"),
+    saveLast: getPath(config, "lightning.modelcheckpoint.params.save_last") !== false,
     adaptersOnly: getPath(config, "model.params.train_peft_adapters") === true,
     modelChannels: number("model.params.network_config.params.model_channels"),
   };
+}
+
+/** Optimizer steps of one epoch: Lightning deals the samples out to all processes. */
+export function stepsPerEpoch(processes: number, facts: TrainingFacts): number | undefined {
+  if (facts.samplesPerEpoch === undefined) return undefined;
+  return Math.ceil(Math.ceil(facts.samplesPerEpoch / (processes * facts.batchSize)) / facts.accumulate);
 }

@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs";
 import { isAbsolute, join, relative, resolve } from "node:path";
 import { VistaError } from "../../core/errors.js";
+import { checkRunName, checkText } from "./names.js";
 import type { Recipe, SlurmSettings } from "./recipes.js";
 
 export interface LaunchOptions {
@@ -14,6 +15,8 @@ export interface LaunchOptions {
   logdir?: string | undefined;
   name?: string | undefined;
   resume?: string | undefined;
+  /** Make a checkpoint for this number of GPUs first, where `resume` was saved by another number. Default false. */
+  reshard?: boolean | undefined;
   rdzvEndpoint?: string | undefined;
   nodeRank?: number | undefined;
   masterAddr?: string | undefined;
@@ -55,6 +58,8 @@ export interface LaunchPlan {
   name: string | undefined;
   /** Absolute path of a run folder or of one checkpoint. */
   resume: string | undefined;
+  /** Whether a checkpoint of another number of GPUs is made into one for this number first. */
+  reshard: boolean;
   rendezvous: Rendezvous;
   python: string | undefined;
   torchrun: string | undefined;
@@ -75,6 +80,7 @@ const C10D_PORT = 29_400;
  * @throws VistaError `USAGE` where options contradict one another
  */
 export function planLaunch(recipe: Recipe, options: LaunchOptions, cwd = "."): LaunchPlan {
+  checkTexts(options);
   const vista = resolve(cwd, options.vista);
   const inCwd = (path: string) => resolve(cwd, path);
   const nodes = options.nodes ?? recipe.nodes;
@@ -100,6 +106,7 @@ export function planLaunch(recipe: Recipe, options: LaunchOptions, cwd = "."): L
     logdir: options.logdir === undefined ? join(vista, "logs") : inCwd(options.logdir),
     name: options.name,
     resume: options.resume === undefined ? undefined : inCwd(options.resume),
+    reshard: options.reshard ?? false,
     rendezvous: planRendezvous(recipe, options, nodes),
     python: options.python,
     torchrun: options.torchrun,
@@ -107,6 +114,21 @@ export function planLaunch(recipe: Recipe, options: LaunchOptions, cwd = "."): L
     extra: [...recipe.args, ...(options.extra ?? [])],
     slurm: options.slurm,
   };
+}
+
+/** Everything that becomes a word of the command or a line of the script. */
+function checkTexts(options: LaunchOptions): void {
+  if (options.name !== undefined) checkRunName(options.name);
+  for (const name of ["vista", "finetune", "logdir", "resume", "rdzvEndpoint", "masterAddr"] as const) {
+    checkText(options[name] ?? "", `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`);
+  }
+  checkText(options.python ?? "", "--python");
+  checkText(options.torchrun ?? "", "--torchrun");
+  for (const path of options.base ?? []) checkText(path, "--base");
+  for (const [name, value] of Object.entries(options.env ?? {})) checkText(value, `--env ${name}`);
+  for (const word of options.extra ?? []) checkText(word, "an argument for train.py");
+  const { sbatch = {}, ...others } = options.slurm ?? {};
+  for (const [name, value] of Object.entries({ ...others, ...sbatch })) checkText(value ?? "", `--${name}`);
 }
 
 function planRendezvous(recipe: Recipe, options: LaunchOptions, nodes: number): Rendezvous {

@@ -1,7 +1,8 @@
 /** The sbatch script of a launch, and its submission. */
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { oneLine, VistaError } from "../../core/errors.js";
 import { c10dArguments, launchEnvironment, launcher, logdirArguments, nameArguments } from "./command.js";
+import { hasControlCharacters } from "./names.js";
 import { fromVista, isCheckpoint, type LaunchPlan } from "./plan.js";
 import { quote } from "./shell.js";
 import type { System } from "./system.js";
@@ -9,8 +10,20 @@ import type { System } from "./system.js";
 export interface SlurmScriptOptions {
   /** How often the job may be put back in the queue by its own script. */
   maxRequeues: number;
+  /** What has to be made before the first start, on the first node of the job alone. */
+  beforehand?: readonly JobStep[];
   /** Shell commands to run on the first node when training has ended well; `$run` is the run folder. */
   afterwards: readonly string[];
+}
+
+/** Makes one file or folder from another; not again where it is newer than all of what it is made from. */
+export interface JobStep {
+  /** What is said of it: `merging`. */
+  doing: string;
+  /** The shell command. */
+  command: string;
+  input: string;
+  output: string;
 }
 
 /** Seconds before the time limit at which Slurm sends the script its warning. */
@@ -57,6 +70,7 @@ export function slurmScript(
     'newest() { stat -c %Y "$run"/checkpoints/last*.ckpt 2>/dev/null | sort -n | tail -n 1; }',
     "before=$(newest)",
     "",
+    ...beforehand(options.beforehand ?? [], plan.resume === undefined ? finetune : undefined),
     ...startWords(plan, finetune),
     "",
     "# Slurm warns this script, not the steps: the signal alone would kill torchrun and leave its workers.",
@@ -125,8 +139,11 @@ function directives(plan: LaunchPlan): string[] {
   };
   const wanted = Object.entries(own).filter(([, value]) => value !== LEFT_OUT);
   return wanted.map(([key, value]) => {
-    if (/[\n\r\0]/.test(value)) {
-      throw new VistaError("USAGE", `sbatch takes no line break, and --${key} has one: ${oneLine(value)}`);
+    if (hasControlCharacters(value)) {
+      throw new VistaError(
+        "USAGE",
+        `sbatch takes no line break or other control character, and --${key} has one: ${oneLine(value)}`,
+      );
     }
     // sbatch splits a directive at blanks and knows quotes and backslashes.
     const word = /[\s"'\\#]/.test(value) ? `"${value.replace(/["\\]/g, "\\$&")}"` : value;
@@ -154,6 +171,28 @@ function slurmLauncher(plan: LaunchPlan): string {
         .map(quote)
         .join(" ")
     : `${words.map(quote).join(" ")} --rdzv_backend=c10d --rdzv_endpoint="$head:$port" --rdzv_id="$SLURM_JOB_ID"`;
+}
+
+/**
+ * Lines that make what the first start needs. The script runs on the first node alone, so each is done once; a job that
+ * goes on from a checkpoint of its own needs none of it. train.py takes other weights in silence where its own are missing.
+ */
+function beforehand(steps: readonly JobStep[], weights: string | undefined): string[] {
+  if (steps.length === 0 && weights === undefined) return [];
+  const lines = steps.flatMap(({ doing, command, input, output }) => [
+    `  if [ ! -e ${quote(output)} ] || [ -n "$(find ${quote(input)} -newer ${quote(output)} | head -n 1)" ]; then`,
+    `    echo "vista-train: ${doing} "${quote(input)}`,
+    `    mkdir -p ${quote(dirname(output))} &&`,
+    `    ${command} || { echo "vista-train: not started: ${doing} failed" >&2; exit 1; }`,
+    "  fi",
+  ]);
+  const check =
+    weights === undefined
+      ? []
+      : [
+          `  [ -e ${quote(weights)} ] || { echo "vista-train: not started: no "${quote(weights)} >&2; exit 1; }`,
+        ];
+  return ["# Before the first start only.", 'if [ -z "$before" ]; then', ...lines, ...check, "fi", ""];
 }
 
 /** Sets `start`: the words that begin a new run, or go on with it where it has a checkpoint. */

@@ -4,6 +4,9 @@ import { lookup } from "node:dns/promises";
 import { statfs } from "node:fs/promises";
 import { hostname } from "node:os";
 
+/** A process that can be killed is gone so many seconds after SIGKILL. */
+const KILL_SECONDS = 2;
+
 /** How a program ended. */
 export interface Captured {
   /** `missing`: there is no such program; `timeout`: it did not answer in time. */
@@ -46,18 +49,22 @@ export function realSystem(env: Record<string, string | undefined>, signal?: Abo
     },
     capture: (file, args, options = {}) =>
       new Promise((resolve, reject) => {
-        execFile(
+        const seconds = options.timeoutSeconds ?? 30;
+        let given = false;
+        const child = execFile(
           file,
           [...args],
           {
             env: options.env ?? env,
-            timeout: (options.timeoutSeconds ?? 30) * 1000,
+            timeout: seconds * 1000,
             killSignal: "SIGKILL",
             maxBuffer: 1 << 24,
             ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
             ...(signal === undefined ? {} : { signal }),
           },
           (error, stdout, stderr) => {
+            given = true;
+            clearTimeout(lastTimer);
             if (error === null) return resolve({ outcome: "exited", code: 0, stdout, stderr });
             if (error.name === "AbortError") return reject(error);
             // EACCES: a file that may not be run; ENOENT also where the working folder is missing.
@@ -72,6 +79,18 @@ export function realSystem(env: Record<string, string | undefined>, signal?: Abo
               stderr,
             });
           },
+        );
+        // A process that hangs in a driver does not die of SIGKILL, and one that it has left behind holds its output open:
+        // execFile would wait for both for ever.
+        const lastTimer = setTimeout(
+          () => {
+            if (given) return;
+            child.stdout?.destroy();
+            child.stderr?.destroy();
+            child.unref();
+            resolve({ outcome: "timeout", code: 124, stdout: "", stderr: "" });
+          },
+          (seconds + KILL_SECONDS) * 1000,
         );
       }),
   };

@@ -51,7 +51,7 @@ const TOPICS: readonly [CheckFunction, readonly (keyof typeof RULES)[]][] = [
   [checkSbatch, ["sbatch"]],
   [checkArguments, ["unknownFlag", "unknownKey", "textFlag", "setTwice"]],
   [checkConfig, ["configMissing", "configFolder", "strategy", "lateCheckpoint"]],
-  [checkResume, ["resume", "resumeAndName"]],
+  [checkResume, ["resume", "resumeRanks", "resumeAndName"]],
   [checkLogdir, ["runExists", "logdir", "diskSpace"]],
   [
     checkWeights,

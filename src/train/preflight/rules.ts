@@ -1,4 +1,5 @@
 /** The rules of the preflight: one place for their codes, and for what they tell people. */
+import { oneLine } from "../../core/errors.js";
 import type { Severity } from "../../dataset/finding.js";
 
 export type { Severity };
@@ -109,6 +110,12 @@ export const RULES = {
     "train.py goes on from `checkpoints/last*.ckpt` of the run and with the configs it saved there.",
     "See `vista-train status RUN` for what can be resumed.",
   ),
+  resumeRanks: rule(
+    "resume-ranks",
+    "error",
+    'Each GPU reads the shard that it saved: DeepSpeed stops with "used a DP world size of N but the current world size is M".',
+    "Add --reshard, or go on with as many GPUs as saved it (--nodes, --gpus).",
+  ),
   resumeAndName: rule(
     "resume-and-name",
     "error",
@@ -130,8 +137,8 @@ export const RULES = {
   diskSpace: rule(
     "disk-space",
     "error",
-    "The end of the first epoch writes two checkpoints (the epoch's and `last`), and none is ever deleted.",
-    "Free some space, or choose another --logdir.",
+    "Each epoch leaves a checkpoint of its own beside `last`, and train.py never deletes one: training stops when the disk is full.",
+    "Free some space, choose another --logdir, or save less often: -- lightning.modelcheckpoint.params.every_n_epochs=5",
   ),
   svdMissing: rule(
     "svd-missing",
@@ -292,7 +299,13 @@ export function finding(
   special: { fix?: string; severity?: Severity } = {},
 ): TrainFinding {
   const { code, severity, why, fix } = RULES[name];
-  return { rule: code, severity: special.severity ?? severity, message, why, fix: special.fix ?? fix };
+  return {
+    rule: code,
+    severity: special.severity ?? severity,
+    message: oneLine(message),
+    why,
+    fix: oneLine(special.fix ?? fix),
+  };
 }
 
 /**

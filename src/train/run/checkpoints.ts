@@ -21,13 +21,15 @@ export interface CheckpointTools {
   verify(path: string, options?: RunOptions): Promise<string | undefined>;
   /** Merges a DeepSpeed checkpoint folder into a torch file, replacing an older one. */
   merge(folder: string, output: string, options: RunOptions): Promise<void>;
+  /** Makes a checkpoint folder for another number of ranks from one, replacing an older one. */
+  reshard(folder: string, output: string, ranks: number, options: RunOptions): Promise<void>;
   /** Makes a safetensors file for inference from a DeepSpeed checkpoint folder, replacing an older one. */
   toSafetensors(folder: string, output: string, options: RunOptions): Promise<void>;
 }
 
 export interface FolderFacts {
-  /** Number of GPUs that saved it, a shard each. */
-  ranks: number;
+  /** Number of GPUs that saved it, a shard each; undefined without ZeRO, which any number of them loads. */
+  ranks: number | undefined;
   /** Optimizer steps before it was saved; undefined where it does not say. */
   steps: number | undefined;
 }

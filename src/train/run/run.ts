@@ -35,6 +35,8 @@ export interface TrainingResult {
   signal: NodeJS.Signals | undefined;
   /** No worker was started in this many seconds, and the training was ended. */
   rendezvousTimeout: number | undefined;
+  /** Processes that SIGKILL did not end: they hang in a driver or a file system, and only the kernel can let them go. */
+  left: number[];
   /** What is known of a failure; also holds a silent fallback of a training that ended well. */
   report: FailureReport;
   /** The path train.py loaded weights from in silence, where that is not the one it was given. */
@@ -43,6 +45,8 @@ export interface TrainingResult {
 
 /** Seconds for torchrun and its workers to end after TERM: torchrun itself gives workers 30. */
 const GRACE_SECONDS = 40;
+/** After SIGKILL: releasing a GPU's memory takes a worker seconds. */
+const KILL_WAIT_MS = 30_000;
 
 /** Milliseconds that what torchrun left behind has between SIGTERM and SIGKILL: its training is lost by then. */
 const ORPHANS_MS = 2000;
@@ -110,24 +114,36 @@ export async function runTraining(command: Command, options: TrainingOptions): P
   });
 
   let killTimer: NodeJS.Timeout | undefined;
+  let giveUp: (() => void) | undefined;
+  const unkillable = new Promise<Exit>((resolve) => {
+    giveUp = () => resolve({ code: null, signal: "SIGKILL" });
+  });
   const rendezvous = watchRendezvous(mark, options.rendezvousTimeout, () => {
     sendSignal(child.pid!, "SIGTERM");
-    killTimer = setTimeout(kill, GRACE_SECONDS * 1000);
+    killTimer = setTimeout(() => {
+      kill();
+      killTimer = setTimeout(() => giveUp?.(), KILL_WAIT_MS);
+    }, GRACE_SECONDS * 1000);
   });
   const closed = new Promise<void>((resolve) => child.once("close", () => resolve()));
-  const { code, signal } = await exited(child);
+  const { code, signal } = await Promise.race([exited(child), unkillable]);
   rendezvous.stop();
   clearTimeout(killTimer);
   // Orphans hold the pipes open: end them before waiting for the last of the output.
   await within(closed, 2000);
-  await endOrphans(mark);
-  await within(closed, 30_000);
+  const left = await endOrphans(mark);
+  if (left.length === 0) await within(closed, 30_000);
   guard.stdin.end("over\n");
+  // What could not be ended must not keep this process.
+  child.stdout?.destroy();
+  child.stderr?.destroy();
+  child.unref();
 
   return {
     exitCode: rendezvous.expired ? 1 : (code ?? 128 + (SIGNAL_NUMBERS[signal!] ?? 0)),
     signal: signal ?? undefined,
     rendezvousTimeout: rendezvous.expired ? options.rendezvousTimeout : undefined,
+    left,
     report: watch.report(),
     fallback: watch.fallback,
   };
@@ -158,18 +174,35 @@ function passThrough(child: ChildProcess, options: TrainingOptions, watch: Outpu
   }
 }
 
-function exited(child: ChildProcess): Promise<{ code: number | null; signal: NodeJS.Signals | null }> {
+interface Exit {
+  code: number | null;
+  signal: NodeJS.Signals | null;
+}
+
+function exited(child: ChildProcess): Promise<Exit> {
   return new Promise((resolve) => child.once("exit", (code, signal) => resolve({ code, signal })));
 }
 
-/** Ends what torchrun has left behind: workers of a torchrun that was killed, data loaders of killed workers. */
-async function endOrphans(mark: string): Promise<void> {
-  if (!signalMarked(mark, "SIGTERM")) return;
-  for (let waited = 0; waited < ORPHANS_MS; waited += 100) {
+/**
+ * Ends what torchrun has left behind: workers of a torchrun that was killed, data loaders of killed workers.
+ *
+ * @param waits  milliseconds after SIGTERM and after SIGKILL
+ * @returns the processes that are still there: SIGKILL does not reach what hangs in a driver
+ */
+export async function endOrphans(
+  mark: string,
+  waits = { term: ORPHANS_MS, kill: KILL_WAIT_MS },
+): Promise<number[]> {
+  if (!signalMarked(mark, "SIGTERM")) return [];
+  for (let waited = 0; waited < waits.term; waited += 100) {
     await pause(100);
-    if (findMarked(mark).length === 0) return;
+    if (findMarked(mark).length === 0) return [];
   }
-  while (signalMarked(mark, "SIGKILL")) await pause(50);
+  for (let waited = 0; waited < waits.kill; waited += 50) {
+    if (!signalMarked(mark, "SIGKILL")) return [];
+    await pause(50);
+  }
+  return findMarked(mark).map(({ pid }) => pid);
 }
 
 /** Torchrun starts its workers when all nodes have met; until then it waits without a word. */

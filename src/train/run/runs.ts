@@ -24,8 +24,14 @@ export async function recipeOfRun(
   recipes: Iterable<Recipe>,
   vista: string,
 ): Promise<Recipe | undefined> {
-  const all = [...recipes].filter((recipe) => recipe.launcher === "torchrun");
-  const byName = all.filter((recipe) => basename(run).endsWith(`_${configName(recipe)}`));
+  const listed = [...recipes];
+  const all = listed.filter((recipe) => recipe.launcher === "torchrun");
+  const name = basename(run);
+  // As the Slurm script names it, by the recipe and the job's number; and what was resharded from it.
+  const job = /^(.+?)-\d+(-\d+ranks)?$/.exec(name)?.[1];
+  const launched = listed.find((recipe) => recipe.name === job);
+  if (launched !== undefined) return launched;
+  const byName = all.filter((recipe) => name.endsWith(`_${configName(recipe)}`));
   if (byName.length === 1) return byName[0];
   const files = await savedConfigs(run);
   if (files.length === 0) return undefined;

@@ -1,12 +1,23 @@
 /** The check of whole sets: layouts, roots, shards, samples, index, interruption. */
-import { mkdirSync, renameSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
+import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { folderOf, type OpenDvRow } from "../../../bench/make-opendv.mjs";
 import type { Finding } from "../../../src/dataset/finding.js";
 import { buildIndex } from "../../../src/dataset/frame-index/build.js";
 import { encodeIndex } from "../../../src/dataset/frame-index/format.js";
 import { checkOpenDv } from "../../../src/dataset/opendv/check.js";
+import { FrameSet } from "../../../src/dataset/opendv/runs.js";
+import { spreadFrames } from "../../../src/dataset/opendv/sample.js";
 import { collect, copyOf, frame, later, makeSet, newFolder, removeFolders, replace } from "./support.js";
 
 let clean: { root: string; rows: OpenDvRow[] };
@@ -109,8 +120,45 @@ test("a sampled check opens what it says, the same images for the same seed, and
   const check = checkOpenDv(clean.root, { sample: 30, seed: 7 });
   await collect(check);
   // Five a folder, and the first and the last.
-  expect(check.summary.coverage[2]).toEqual({ what: "images (headers)", checked: 42, total: 240 });
-  expect(check.summary.sampled).toEqual(["headers of 42 of 240 images (seed 7)"]);
+  expect(check.summary.coverage).toContainEqual({ what: "images (headers)", checked: 42, total: 240 });
+});
+
+test("an empty image is found wherever it is, however few images are opened", async () => {
+  const root = copyOf(clean.root);
+  replace(frame(root, clean.rows[0]!, 17), Buffer.alloc(0));
+  const check = checkOpenDv(root, { sample: 0 });
+  const found = await collect(check);
+  expect(found.map(({ rule }) => rule)).toEqual(["opendv/empty-image"]);
+  expect(check.summary.coverage).toContainEqual({ what: "frames (sizes)", checked: 240, total: 240 });
+});
+
+test("without bounds on their number every header is read while there is time; without time the coverage says so", async () => {
+  const root = copyOf(clean.root);
+  const path = frame(root, clean.rows[0]!, 17);
+  replace(path, readFileSync(path).subarray(0, -40));
+  const whole = checkOpenDv(root);
+  expect((await collect(whole)).map(({ rule }) => rule)).toEqual(["opendv/truncated-image"]);
+  expect(whole.summary.coverage).toContainEqual({ what: "images (headers)", checked: 240, total: 240 });
+  const none = checkOpenDv(root, { budget: 0 });
+  expect(await collect(none)).toEqual([]);
+  // The first and the last of each of the six folders are opened whatever the time.
+  expect(none.summary.coverage).toContainEqual({ what: "images (headers)", checked: 12, total: 240 });
+});
+
+test("frames in the order of a budget: each once, the first and the last before the others, spread over the folder", () => {
+  fc.assert(
+    fc.property(fc.uniqueArray(fc.nat({ max: 300 }), { minLength: 1 }), fc.nat(), (numbers, seed) => {
+      const set = new FrameSet();
+      for (const number of numbers) set.add(number);
+      const order = [...spreadFrames(set.runs(), seed, "folder")];
+      expect([...order].sort((a, b) => a - b)).toEqual([...numbers].sort((a, b) => a - b));
+      expect(order.slice(0, 2)).toEqual([...new Set([Math.min(...numbers), Math.max(...numbers)])]);
+    }),
+  );
+  const half = [...spreadFrames([0, 999], 0, "folder")].slice(0, 100);
+  for (let part = 0; part < 10; part++) {
+    expect(half.filter((number) => Math.floor(number / 100) === part).length).toBeGreaterThan(5);
+  }
 });
 
 test("with an index a check finds the same, and lists again what has changed", async () => {

@@ -101,13 +101,20 @@ test("a sheet has 25 pictures, the goal where the record has it, and the traject
   const second = pixel(8 + 168 + 80, 190 + 48) as [number, number, number];
   expect(second[0] - second[1]).toBeLessThan(60);
   let amber = 0;
+  // Records count to the left, so a trajectory of positive numbers bends to the left of the plot's middle.
+  let toTheRight = 0;
+  const middle = 8 + (info.width - 8 - 190) + 174 / 2;
   for (let y = 8; y < 182; y++) {
     for (let x = info.width - 198; x < info.width - 8; x++) {
       const [r, g, b] = pixel(x, y) as [number, number, number];
-      if (r > 230 && g > 150 && b < 80) amber++;
+      if (r > 230 && g > 150 && b < 80) {
+        amber++;
+        if (x > middle + 10) toTheRight++;
+      }
     }
   }
   expect(amber).toBeGreaterThan(150);
+  expect(toTheRight).toBe(0);
 });
 
 test("a picture that is missing is named", async () => {

@@ -101,7 +101,7 @@ describe("HTML report with 100,000 findings", () => {
     // 0.6 s on a quiet machine; with a browser beside other test runs it may take several times that.
     expect(seconds).toBeLessThan(8);
     expect(await page.textContent("#verdict .sentence")).toContain("75,000 errors, 25,000 warnings");
-    expect(await page.textContent("#verdict .sentence")).toContain("sample");
+    expect(await page.textContent("#verdict .sentence")).toContain("seen in part");
   });
 
   it("keeps only the rows in view in the document", async () => {

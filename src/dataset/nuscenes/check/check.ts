@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { throwIfAborted, VistaError } from "../../../core/errors.js";
 import type { Check, CheckOptions, CheckSummary, Coverage, Finding } from "../../finding.js";
+import { unseenAt } from "../../sample.js";
 import { loadTables, type Tables } from "../read/load-tables.js";
 import { nuScenesVersions } from "../read/versions.js";
 import { chainFindings, excluded } from "./chain-findings.js";
@@ -96,14 +97,17 @@ async function* run(
   }
   if (!options.tablesOnly) {
     const files: Coverage = { what: "files (by listing)", checked: 0, total: 0 };
-    summary.coverage.push(canBus, files);
+    const sizes: Coverage = { what: "files (sizes)", checked: 0, total: 0 };
+    summary.coverage.push(canBus, files, sizes);
+    summary.unseen = unseenAt(options.images);
     const isWhole = lists.length === versions.length && lists.every((list) => list.data.complete);
     const surplus = isWhole && all.every((version) => versions.includes(version));
     if (!surplus && isWhole)
       summary.sampled!.push("no look for surplus files (other versions share the folders)");
-    yield* fileFindings(root, lists, files, { ...options, surplus });
+    yield* fileFindings(root, lists, files, sizes, { ...options, surplus });
     yield* lookFindings(root, lists, summary, options);
   }
+  if (options.tablesOnly) summary.unseen = ["the files (--tables-only)"];
   summary.interrupted = false;
 }
 

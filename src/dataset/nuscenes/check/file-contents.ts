@@ -2,11 +2,10 @@
 import { join } from "node:path";
 import { throwIfAborted } from "../../../core/errors.js";
 import { mapOrdered } from "../../../core/io/map-ordered.js";
-import { formatCount } from "../../../core/text.js";
 import { finding } from "../../define-rules.js";
 import type { CheckOptions, CheckSummary, Finding } from "../../finding.js";
 import { checkImages, type ImageFault, type ImageReport } from "../../images/check.js";
-import { choosePictures, DEFAULT_SAMPLE, mix } from "../../sample.js";
+import { boundsOf, choosePictures, mix } from "../../sample.js";
 import { NO_FOLDER } from "../read/file-names.js";
 import { RowText } from "../read/tables.js";
 import type { FileList } from "./files.js";
@@ -34,6 +33,16 @@ interface Choice {
   total: number;
 }
 
+/** Files of one choice that this shard looks at. */
+interface Part {
+  looks: readonly Look[];
+  /** How many there are beside these, which are left out on purpose. */
+  left: number;
+}
+
+/** Each is a sample of the whole set, in the order of the table: time that is up leaves out a random part of the files. */
+const PASSES = 16;
+
 /** The rows whose files are looked at: those with the smallest ranks, which depend on seed and name only. */
 function choose(
   lists: readonly FileList[],
@@ -55,9 +64,11 @@ function choose(
   let total = 0;
   for (const [, , rank] of candidates()) ranks[total++] = rank;
   const border = limit >= total ? Number.POSITIVE_INFINITY : ranks.subarray(0, total).sort()[limit]!;
-  const looks: Look[] = [];
-  for (const [list, row, rank] of candidates()) if (rank < border) looks.push({ list, row });
-  return { looks, total };
+  const passes: Look[][] = Array.from({ length: PASSES }, () => []);
+  for (const [list, row, rank] of candidates()) {
+    if (rank < border) passes[Math.floor(rank / (2 ** 32 / PASSES))]!.push({ list, row });
+  }
+  return { looks: passes.flat(), total };
 }
 
 /**
@@ -72,7 +83,7 @@ export async function* lookFindings(
   options: CheckOptions,
 ): AsyncGenerator<Finding> {
   const level = options.images ?? "headers";
-  const limit = options.sample ?? (level === "decode" ? Number.POSITIVE_INFINITY : DEFAULT_SAMPLE);
+  const { limit, seconds } = boundsOf(options);
   const shard = options.shard ?? { index: 1, count: 1 };
   const texts = new Map(lists.map((list) => [list, new RowText(list.table)]));
   const nameOf = ({ list, row }: Look) => {
@@ -82,17 +93,18 @@ export async function* lookFindings(
   try {
     const pictures = choose(lists, isPicture, options, limit);
     const clouds = choose(lists, (form) => !isPicture(form), options, limit);
-    const say = (what: string, { looks, total }: Choice) => {
-      if (looks.length === total) return;
-      const counts = `${formatCount(looks.length)} of ${formatCount(total)}`;
-      summary.sampled!.push(`${what} of ${counts} (seed ${options.seed ?? 0})`);
-    };
-    const what = { names: "sizes of pictures", headers: "headers of pictures", decode: "pixels of pictures" };
-    say(what[level], pictures);
-    say("sizes of point clouds", clouds);
-    const mine = ({ looks }: Choice) => looks.filter((_, i) => (i % shard.count) + 1 === shard.index);
-    yield* lookAtPictures(root, mine(pictures), nameOf, level, summary, options);
-    yield* lookAtClouds(root, mine(clouds), nameOf, summary, options);
+    const part = ({ looks, total }: Choice): Part => ({
+      looks: looks.filter((_, i) => (i % shard.count) + 1 === shard.index),
+      // What no shard is to look at is counted by the first.
+      left: shard.index === 1 ? total - looks.length : 0,
+    });
+    const end = performance.now() + seconds * 1000;
+    if (level !== "names") {
+      // A quarter of the time is enough for point clouds, and all that they leave is the pictures'.
+      const first = performance.now() + seconds * 250;
+      yield* lookAtClouds(root, part(clouds), nameOf, summary, options, first);
+      yield* lookAtPictures(root, part(pictures), nameOf, level, summary, options, end);
+    }
   } finally {
     for (const text of texts.values()) text.close();
   }
@@ -113,16 +125,17 @@ type NameOf = (look: Look) => { name: string; token: string };
 
 async function* lookAtPictures(
   root: string,
-  looks: readonly Look[],
+  { looks, left }: Part,
   nameOf: NameOf,
-  level: "names" | "headers" | "decode",
+  level: "headers" | "decode",
   summary: CheckSummary,
   options: CheckOptions,
+  end: number,
 ): AsyncGenerator<Finding> {
   const coverage = {
-    what: `pictures (${level === "names" ? "sizes" : level})`,
+    what: `pictures (${level})`,
     checked: 0,
-    total: looks.length,
+    total: looks.length + left,
   };
   summary.coverage.push(coverage);
   const sound: string[] = [];
@@ -130,6 +143,7 @@ async function* lookAtPictures(
   const names: { name: string; token: string }[] = [];
   function* paths() {
     for (const look of looks) {
+      if (performance.now() > end) return;
       const entry = nameOf(look);
       names.push(entry);
       yield join(root, entry.name);
@@ -146,7 +160,8 @@ async function* lookAtPictures(
       total: looks.length,
       unit: "images",
     });
-    if (report.fault === "missing") continue; // reported with its folder
+    // Both are reported with their folder, where names and sizes of all files are looked at.
+    if (report.fault === "missing" || report.fault === "empty") continue;
     const record = { record: `sample_data ${token}` };
     if (report.fault !== undefined) {
       yield finding(RULES[ruleOf(report)], name, report.detail ?? report.fault, record);
@@ -175,14 +190,21 @@ async function* lookAtPictures(
 
 async function* lookAtClouds(
   root: string,
-  looks: readonly Look[],
+  { looks, left }: Part,
   nameOf: NameOf,
   summary: CheckSummary,
   options: CheckOptions,
+  end: number,
 ): AsyncGenerator<Finding> {
-  const coverage = { what: "point clouds (sizes)", checked: 0, total: looks.length };
+  const coverage = { what: "point clouds (headers)", checked: 0, total: looks.length + left };
   summary.coverage.push(coverage);
-  const reports = mapOrdered(looks, 16, async (look) => {
+  function* inTime() {
+    for (const look of looks) {
+      if (performance.now() > end) return;
+      yield look;
+    }
+  }
+  const reports = mapOrdered(inTime(), 16, async (look) => {
     const { name, token } = nameOf(look);
     return { name, token, fault: await cloudFault(join(root, name), name) };
   });
@@ -195,7 +217,7 @@ async function* lookAtClouds(
       total: looks.length,
       unit: "files",
     });
-    if (fault !== undefined)
+    if (fault !== undefined && fault.rule !== "empty-file")
       yield finding(RULES[fault.rule], name, fault.detail, { record: `sample_data ${token}` });
   }
 }

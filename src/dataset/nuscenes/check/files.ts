@@ -2,8 +2,10 @@
  * The sensors' files against sample_data: what is missing, what is there without a row, what two rows share. Folders are
  * listed whole; asking the system for each of 2.6 million files by itself would take many times as long.
  */
+import { statSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { throwIfAborted } from "../../../core/errors.js";
 import type { RunOptions } from "../../../core/progress.js";
 import { isBystander } from "../../bystanders.js";
@@ -56,14 +58,14 @@ class NameTable {
     }
   }
 
-  /** Notes that a file is there; false where no row names it. */
-  mark(folder: number, name: string): boolean {
+  /** Notes that a file is there. @returns its row, or -1 where no row names it */
+  mark(folder: number, name: string): number {
     const length = this.#write(name);
     hashName(this.#view, 0, length, this.#hash);
     const held = this.#slots[this.#find(this.#hash[0]!, this.#hash[1]!, folder)]!;
-    if (held === 0) return false;
+    if (held === 0) return -1;
     this.seen[held - 1] = 1;
-    return true;
+    return held - 1;
   }
 
   /** The UTF-8 bytes of a name; almost all are ASCII, which is quicker without the encoder. */
@@ -103,12 +105,14 @@ export interface FileOptions extends RunOptions {
 /**
  * @param lists  all versions that were read
  * @param coverage  counts files: those of the folders that were listed, of all that the tables name
+ * @param sizes  counts the files that were found and whose size was looked at
  * @throws VistaError `ABORTED`
  */
 export async function* fileFindings(
   root: string,
   lists: readonly FileList[],
   coverage: Coverage,
+  sizes: Coverage,
   options: FileOptions,
 ): AsyncGenerator<Finding> {
   const isFirst = (options.shard?.index ?? 1) === 1;
@@ -139,6 +143,7 @@ export async function* fileFindings(
     const rowsIn = rowsPerFolder(lists);
     coverage.total = mine.reduce((sum, folder) => sum + (rowsIn.get(folder) ?? 0), 0);
     let listed = 0;
+    let turn = performance.now();
     for await (const { folder, names } of listAll(root, mine)) {
       throwIfAborted(options.signal);
       const ids = lists.map((list) => list.data.folders.indexOf(folder));
@@ -147,7 +152,28 @@ export async function* fileFindings(
       for (const name of names ?? []) {
         let found = false;
         for (let i = 0; i < lists.length; i++) {
-          if (ids[i]! >= 0 && tables[i]!.mark(ids[i]!, name)) found = true;
+          const row = ids[i]! < 0 ? -1 : tables[i]!.mark(ids[i]!, name);
+          if (row < 0 || found) continue;
+          found = true;
+          sizes.total++;
+          sizes.checked++;
+          if (sizeOf(join(root, folder, name)) !== 0) continue;
+          const { token } = texts[i]!.at(lists[i]!.data.offset[row]!);
+          yield finding(
+            RULES["empty-file"],
+            folder === "" ? name : `${folder}/${name}`,
+            "is empty (0 bytes)",
+            {
+              record: `sample_data ${String(token)}`,
+            },
+          );
+        }
+        if (performance.now() - turn > TURN_MS) {
+          const done = sizes.checked;
+          options.onProgress?.({ phase: "sizes of files", done, total: coverage.total, unit: "files" });
+          await nextTurn();
+          throwIfAborted(options.signal);
+          turn = performance.now();
         }
         // A name without a folder is one of the root's, where everything else lies, too.
         if (found || !options.surplus || !known || folder === "" || !isShown(name)) continue;
@@ -171,6 +197,19 @@ export async function* fileFindings(
     }
   } finally {
     for (const text of texts) text.close();
+  }
+}
+
+/** Ctrl-C and progress get their turn this often: looking at sizes is synchronous, which is quicker than promises. */
+const TURN_MS = 50;
+
+/** Size of a regular file; -1 for what is none or cannot be looked at, which opening it will show. */
+function sizeOf(path: string): number {
+  try {
+    const stats = statSync(path, { throwIfNoEntry: false });
+    return stats?.isFile() ? stats.size : -1;
+  } catch {
+    return -1;
   }
 }
 

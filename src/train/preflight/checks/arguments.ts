@@ -77,11 +77,11 @@ const MODEL_PARAMETERS = [
 ];
 
 /** Sections with the parameters of the class that they are for. */
-const CLASS_PARAMETERS: Record<string, readonly string[]> = {
-  "lightning.trainer": TRAINER_PARAMETERS,
-  "data.params": SAMPLER_PARAMETERS,
-  "model.params": MODEL_PARAMETERS,
-};
+const CLASS_PARAMETERS: ReadonlyMap<string, readonly string[]> = new Map([
+  ["lightning.trainer", TRAINER_PARAMETERS],
+  ["data.params", SAMPLER_PARAMETERS],
+  ["model.params", MODEL_PARAMETERS],
+]);
 
 export async function checkArguments({ plan, config }: CheckContext): Promise<TrainFinding[]> {
   const flags = await knownFlags(plan.vista);
@@ -155,7 +155,7 @@ function unknownKey(key: string, config: Record<string, unknown>): TrainFinding[
   const parts = splitKey(key);
   const parentKey = parts.slice(0, -1).join(".");
   const own = parts.at(-1)!;
-  for (const [section, parameters] of Object.entries(CLASS_PARAMETERS)) {
+  for (const [section, parameters] of CLASS_PARAMETERS) {
     // A parameter that the config does not set, or something within it.
     const name = key.startsWith(`${section}.`) ? parts[splitKey(section).length]! : "";
     if (parameters.includes(name) && getPath(config, `${section}.${name}`) === undefined) return [];
@@ -164,10 +164,7 @@ function unknownKey(key: string, config: Record<string, unknown>): TrainFinding[
   // A key with the value null is there, too.
   if (isTree(parent) && Object.hasOwn(parent, own)) return [];
   const siblings = isTree(parent) ? Object.keys(parent) : [];
-  const close = suggest(own, [
-    ...siblings,
-    ...(Object.hasOwn(CLASS_PARAMETERS, parentKey) ? CLASS_PARAMETERS[parentKey]! : []),
-  ]);
+  const close = suggest(own, [...siblings, ...(CLASS_PARAMETERS.get(parentKey) ?? [])]);
   if (close !== undefined) {
     const full = [...parts.slice(0, -1), close].join(".");
     return [

@@ -3,7 +3,7 @@ import { stat } from "node:fs/promises";
 import { isAbsolute, join, sep } from "node:path";
 import { isVistaError } from "../../../core/errors.js";
 import { knownFlags, parseArguments } from "../../launch/arguments.js";
-import { readConfigs } from "../../launch/config.js";
+import { readConfigs, stepsPerEpoch } from "../../launch/config.js";
 import { finding, type TrainFinding } from "../rules.js";
 import type { CheckContext } from "./context.js";
 
@@ -59,10 +59,4 @@ export async function checkConfig({ plan, facts }: CheckContext): Promise<TrainF
     );
   }
   return found;
-}
-
-/** Optimizer steps of one epoch: Lightning deals the samples out to all processes. */
-function stepsPerEpoch(processes: number, facts: NonNullable<CheckContext["facts"]>): number | undefined {
-  if (facts.samplesPerEpoch === undefined) return undefined;
-  return Math.ceil(Math.ceil(facts.samplesPerEpoch / (processes * facts.batchSize)) / facts.accumulate);
 }

@@ -66,7 +66,7 @@ export async function checkData(context: CheckContext): Promise<TrainFinding[]> 
     }
     found.push(...missing);
     if (missing.length > 0 || !wanted("dataFaulty")) continue;
-    const fix = `For the whole list: npx vista-data check ${quote(plan.vista)}`;
+    const fix = `For the whole list: vista-data check ${quote(plan.vista)}`;
     const options = {
       numFrames,
       ...(signal === undefined ? {} : { signal }),

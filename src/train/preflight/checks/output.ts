@@ -2,9 +2,10 @@
 import { mkdtemp, readdir, rmdir, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { isVistaError } from "../../../core/errors.js";
-import type { TrainingFacts } from "../../launch/config.js";
-import { isCheckpoint } from "../../launch/plan.js";
+import { stepsPerEpoch, type TrainingFacts } from "../../launch/config.js";
+import { isCheckpoint, type LaunchPlan } from "../../launch/plan.js";
 import { type CheckpointTools, lastCheckpoint, listCheckpoints } from "../../run/checkpoints.js";
+import { findRankChange } from "../../run/prepare.js";
 import { finding, type TrainFinding } from "../rules.js";
 import type { CheckContext } from "./context.js";
 
@@ -42,17 +43,36 @@ export async function checkLogdir({ plan, facts, system }: CheckContext): Promis
     }
   }
   const needed = facts === undefined ? undefined : checkpointBytes(facts);
-  if (needed === undefined) return found;
+  if (needed === undefined || facts === undefined) return found;
   const free = await system.freeBytes(folder);
-  if (free !== undefined && free < 2 * needed) {
+  const there =
+    plan.resume === undefined || isCheckpoint(plan.resume) ? 0 : (await listCheckpoints(plan.resume)).length;
+  // Two at the end of the first epoch (its own and `last`), whatever the recipe.
+  const count = Math.max(2, (checkpointCount(facts, plan) ?? 2) - there);
+  if (free !== undefined && free < count * needed) {
+    const last = facts.saveLast ? " with `last`" : "";
+    const steps = plan.recipe.iterations === undefined ? "" : ` in ${plan.recipe.iterations} steps`;
     found.push(
       finding(
         "diskSpace",
-        `${gigabytes(free)} free at ${folder}; a checkpoint takes about ${gigabytes(needed)}, the first two ${gigabytes(2 * needed)}`,
+        `${gigabytes(free)} free at ${folder}; a checkpoint takes about ${gigabytes(needed)}, the ${count} to come${last}${steps} ${gigabytes(count * needed)}`,
       ),
     );
   }
   return found;
+}
+
+/** Checkpoints that lie there when the documented steps are done; undefined where that is not known. */
+export function checkpointCount(facts: TrainingFacts, plan: LaunchPlan): number | undefined {
+  const { iterations } = plan.recipe;
+  if (iterations === undefined) return undefined;
+  const epoch = stepsPerEpoch(plan.nodes * plan.gpus, facts);
+  const between =
+    facts.everySteps ?? (epoch === undefined ? undefined : epoch * Math.max(1, facts.everyEpochs ?? 1));
+  if (between === undefined || between < 1) return undefined;
+  const made = Math.floor(iterations / between);
+  const kept = facts.saveTopK === undefined || facts.saveTopK < 0 ? made : Math.min(made, facts.saveTopK);
+  return kept + (facts.saveLast ? 1 : 0);
 }
 
 function gigabytes(bytes: number): string {
@@ -84,8 +104,18 @@ async function checkWhole(path: string, checkpoints: CheckpointTools): Promise<T
 export async function checkResume({ plan, checkpoints }: CheckContext): Promise<TrainFinding[]> {
   if (plan.resume === undefined) return [];
   const found: TrainFinding[] = [];
+  const change = plan.reshard ? undefined : await findRankChange(plan, checkpoints);
+  if (change !== undefined) {
+    found.push(
+      finding(
+        "resumeRanks",
+        `${change.checkpoint} was saved by ${change.saved} GPUs, and ${change.wanted} would go on with it`,
+      ),
+    );
+  }
   const one = isCheckpoint(plan.resume);
-  if (plan.name !== undefined && !one) found.push(finding("resumeAndName", "--resume and --name together"));
+  if (plan.name !== undefined && !one && !plan.reshard)
+    found.push(finding("resumeAndName", "--resume and --name together"));
   const own = await stat(plan.resume).catch(() => undefined);
   if (own === undefined) return [...found, finding("resume", `there is no ${plan.resume}`)];
   if (one) {

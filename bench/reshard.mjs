@@ -1,0 +1,58 @@
+/**
+ * `vista-ckpt reshard` against `cp -r` of the same folder, on checkpoints shaped like DeepSpeed's; and how long planning takes.
+ *
+ *   node bench/reshard.mjs [--gb 1,4] [--rounds 5] [--from 4] [--to 8] [--plan 128:8,8:1024] [--plan-gb 10] [--dir bench/tmp]
+ *
+ * `--gb` counts the fp32 weights: with Adam's moments a checkpoint has three times as much, and the module's 16 bits. `--plan-gb 0`
+ * leaves the planning out. Needs the peers' environment (test/peers/setup.sh zero), GNU time, and disk for twice the checkpoint.
+ */
+import { spawnSync } from "node:child_process";
+import { mkdirSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { option, printTable, remove, takeTurns } from "./measure.mjs";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const python = option("python", join(root, ".venv-peers/zero/bin/python"));
+const dir = resolve(option("dir", join(root, "bench/tmp")));
+const rounds = Number(option("rounds", "5"));
+const from = option("from", "4");
+const to = option("to", "8");
+const vista = ["node", join(root, "bin/vista-ckpt.js"), "reshard"];
+
+function make(folder, gb, ranks, ...more) {
+  remove(dir);
+  mkdirSync(dir, { recursive: true });
+  const maker = join(root, "bench/make_zero_checkpoint.py");
+  const made = spawnSync(python, [maker, "--gb", gb, "--ranks", ranks, "--out", folder, ...more], {
+    stdio: "inherit",
+  });
+  if (made.status !== 0) process.exit(1);
+}
+
+for (const gb of option("gb", "1,4")
+  .split(",")
+  .filter((size) => size !== "0")) {
+  const checkpoint = join(dir, `zero-${gb}gb`);
+  const out = join(dir, "out");
+  make(checkpoint, gb, from);
+  const before = () => remove(out);
+  const reshard = [...vista, checkpoint, "--ranks", to, "-o", out, "-q"];
+  const contestants = {
+    "cp -r": { command: ["cp", "-r", checkpoint, out], before },
+    [`reshard ${from} → ${to} --no-fsync`]: { command: [...reshard, "--no-fsync"], before },
+  };
+  const title = `${gb} GB of weights and their moments, ${from} → ${to} ranks, warm`;
+  printTable(title, await takeTurns(contestants, rounds, [checkpoint]), "cp -r");
+}
+
+const planGb = option("plan-gb", "10");
+for (const pair of planGb === "0" ? [] : option("plan", "128:8,8:1024").split(",")) {
+  const [ranks, target] = pair.split(":");
+  const checkpoint = join(dir, `plan-${ranks}`);
+  make(checkpoint, planGb, ranks, "--sparse");
+  const command = [...vista, checkpoint, "--ranks", target, "-o", join(dir, "out"), "--dry-run", "-q"];
+  const times = await takeTurns({ [`plan ${ranks} → ${target}`]: { command } }, rounds);
+  printTable(`planning, ${planGb} GB of weights (sparse)`, times, `plan ${ranks} → ${target}`);
+}
+remove(dir);

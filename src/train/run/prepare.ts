@@ -1,0 +1,114 @@
+/** What has to be made before a training can start: weights merged from shards, a checkpoint for this number of GPUs. */
+import { mkdir, stat } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { isVistaError } from "../../core/errors.js";
+import type { RunOptions } from "../../core/progress.js";
+import { fromVista, isCheckpoint, type LaunchPlan } from "../launch/plan.js";
+import {
+  type CheckpointTools,
+  lastCheckpoint,
+  listCheckpoints,
+  runFolderOf,
+  type Weights,
+} from "./checkpoints.js";
+import { savedConfigs } from "./runs.js";
+
+/** One thing that is made from a checkpoint folder, as the arguments of `vista-ckpt` that make it. */
+export interface Preparation {
+  kind: "merge" | "reshard";
+  input: string;
+  output: string;
+  /** Of `reshard`. */
+  ranks?: number;
+}
+
+/** A checkpoint that another number of GPUs has saved than would go on with it. */
+export interface RankChange {
+  checkpoint: string;
+  /** GPUs that saved it. */
+  saved: number;
+  /** GPUs of the launch. */
+  wanted: number;
+  /** Where the resharded checkpoint is, or would be: in the run, outside of `checkpoints` where train.py would take it. */
+  output: string;
+  /** It has been made, from this state of the checkpoint. */
+  done: boolean;
+}
+
+/**
+ * Compares the GPUs of a launch with those that saved the checkpoint that it goes on from.
+ *
+ * @returns undefined where they are as many, nothing is resumed, or the checkpoint cannot be read (a finding elsewhere)
+ */
+export async function findRankChange(
+  plan: LaunchPlan,
+  tools: CheckpointTools,
+): Promise<RankChange | undefined> {
+  if (plan.resume === undefined) return undefined;
+  const wanted = plan.nodes * plan.gpus;
+  const checkpoint = isCheckpoint(plan.resume)
+    ? plan.resume
+    : (await lastCheckpoint(await listCheckpoints(plan.resume)))?.path;
+  const facts = checkpoint === undefined ? undefined : await read(checkpoint, tools);
+  if (checkpoint === undefined || facts?.ranks === undefined || facts.ranks === wanted) return undefined;
+  const name = `${basename(checkpoint).replace(/\.ckpt$/, "")}-${wanted}ranks.ckpt`;
+  const run = runFolderOf(checkpoint);
+  const output = run === undefined ? join(dirname(checkpoint), name) : join(run, "resharded", name);
+  const made = await read(output, tools);
+  const done = made !== undefined && made.ranks === wanted && made.steps === facts.steps;
+  return { checkpoint, saved: facts.ranks, wanted, output, done };
+}
+
+async function read(path: string, tools: CheckpointTools) {
+  const own = await stat(path).catch(() => undefined);
+  if (!own?.isDirectory()) return undefined;
+  try {
+    return await tools.readFolder(path);
+  } catch (error) {
+    if (isVistaError(error)) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * The plan of a launch that goes on from the resharded checkpoint: in a run folder of its own beside the old one, since
+ * Lightning would save its next `last.ckpt` over the shards of the old number of ranks, of which those beyond the new one
+ * would stay.
+ */
+export async function planResharded(plan: LaunchPlan, change: RankChange): Promise<LaunchPlan> {
+  const run = isCheckpoint(plan.resume!) ? runFolderOf(change.checkpoint) : plan.resume!;
+  const configs = run === undefined ? [] : await savedConfigs(run);
+  return {
+    ...plan,
+    resume: change.output,
+    base: plan.base.length === 0 ? configs.map((path) => fromVista(plan.vista, path)) : plan.base,
+    logdir: run === undefined || isCheckpoint(plan.resume!) ? plan.logdir : dirname(run),
+    name: plan.name ?? `${basename(run ?? plan.recipe.name)}-${change.wanted}ranks`,
+  };
+}
+
+/** What is not there yet, or older than what it is made from. */
+export function preparationsOf(weights: Weights | undefined, change: RankChange | undefined): Preparation[] {
+  if (change !== undefined) {
+    const { checkpoint, output, wanted, done } = change;
+    return done ? [] : [{ kind: "reshard", input: checkpoint, output, ranks: wanted }];
+  }
+  return weights?.kind === "shards" && !weights.fresh
+    ? [{ kind: "merge", input: weights.checkpoint, output: weights.output }]
+    : [];
+}
+
+/** The words of `vista-ckpt` that do it. */
+export function preparationArguments({ kind, input, output, ranks }: Preparation): string[] {
+  const target = ["-o", output, "--force"];
+  return kind === "merge"
+    ? ["merge", input, ...target]
+    : ["reshard", input, "--ranks", String(ranks), ...target];
+}
+
+/** Does it here. @throws VistaError what merging and resharding throw */
+export async function prepare(step: Preparation, tools: CheckpointTools, options: RunOptions): Promise<void> {
+  if (step.kind === "merge") return tools.merge(step.input, step.output, options);
+  await mkdir(dirname(step.output), { recursive: true });
+  await tools.reshard(step.input, step.output, step.ranks!, options);
+}

@@ -1,0 +1,224 @@
+/** What a launch has to make first: merged weights, a checkpoint for another number of GPUs. */
+import { execFileSync } from "node:child_process";
+import { cp, mkdir, readdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { beforeAll, expect, test } from "vitest";
+import { planLaunch } from "../../src/train/launch/plan.js";
+import { BUILT_IN_RECIPES } from "../../src/train/launch/recipes.js";
+import { realSystem } from "../../src/train/launch/system.js";
+import { findRankChange } from "../../src/train/run/prepare.js";
+import { MARK } from "../../src/train/run/processes.js";
+import { endOrphans } from "../../src/train/run/run.js";
+import { readStatus } from "../../src/train/run/status.js";
+import { checkpointTools } from "../../src/train/tools.js";
+import { runCli } from "../helpers/cli.js";
+import { makeCheckout, temporaryFolder } from "./checkout.js";
+
+/** Saved by two ranks. */
+const ZERO = fileURLToPath(new URL("../../fixtures/zero/vista-phase1", import.meta.url));
+const folder = await temporaryFolder();
+const run = join(folder, "Vista/logs/2025-01-02T03-04-05_training-vista_phase1");
+const last = join(run, "checkpoints/last.ckpt");
+let vista: string;
+beforeAll(async () => {
+  vista = await makeCheckout(folder);
+  await mkdir(join(run, "configs"), { recursive: true });
+  await cp(ZERO, last, { recursive: true });
+  await cp(join(vista, "configs/training/vista_phase1.yaml"), join(run, "configs/2025-project.yaml"));
+});
+
+const cli = (...args: string[]) => runCli("vista-train", args, { cwd: vista });
+
+/** Runs a job's script with programs that only say how they were called. */
+async function runScript(script: string, job: string): Promise<string[]> {
+  const bin = join(folder, `bin-${job}`);
+  await mkdir(bin);
+  const log = join(folder, `log-${job}`);
+  for (const name of ["srun", "scancel", "scontrol"]) {
+    const answer = name === "scontrol" ? "echo node1" : `echo "${name} $*" >> ${log}`;
+    await writeFile(join(bin, name), `#!/bin/bash\n${answer}\n`, { mode: 0o755 });
+  }
+  await writeFile(log, "");
+  const path = join(folder, `${job}.sbatch`);
+  await writeFile(path, script);
+  const env = {
+    ...process.env,
+    PATH: `${bin}:${process.env.PATH}`,
+    SLURM_JOB_ID: job,
+    SLURM_JOB_NODELIST: "x",
+  };
+  execFileSync("bash", [path], { env, stdio: ["ignore", "ignore", "inherit"] });
+  return execFileSync("cat", [log], { encoding: "utf8" }).trimEnd().split("\n");
+}
+
+test.each([
+  ["phase2-stage1", ["--finetune", run]],
+  ["next", [run]],
+])(
+  "the printed job of %s merges the weights that it starts from before torchrun, once",
+  async (command, args) => {
+    const merged = join(run, "pytorch_model.bin");
+    execFileSync("rm", ["-f", merged]);
+    const { code, stdout } = await cli(command, ...args, "--slurm", "--dry-run");
+    expect(code).toBe(0);
+    const [srun] = await runScript(stdout, command === "next" ? "71" : "72");
+    expect(srun).toContain(`--finetune logs/${run.split("/").at(-1)}/pytorch_model.bin`);
+    expect((await checkpointTools.listKeys(merged)).length).toBeGreaterThan(100);
+    expect(stdout.indexOf("vista-ckpt.js merge")).toBeLessThan(stdout.indexOf("srun --ntasks"));
+    expect(stdout.match(/vista-ckpt\.js merge/g)).toHaveLength(1);
+  },
+);
+
+test("a job whose merge fails starts nothing", async () => {
+  const { stdout } = await cli("phase2-stage1", "--finetune", run, "--slurm", "--dry-run", "--skip-checks");
+  const broken = stdout.replaceAll(join(run, "pytorch_model.bin"), "/proc/nowhere/pytorch_model.bin");
+  await expect(runScript(broken, "73")).rejects.toThrow(/Command failed/);
+  expect(execFileSync("cat", [join(folder, "log-73")], { encoding: "utf8" })).toBe("");
+});
+
+test("going on with another number of GPUs is refused with both numbers and the way out", async () => {
+  const { code, stdout, stderr } = await cli(
+    "phase1",
+    "--resume",
+    run,
+    "--nodes",
+    "1",
+    "--gpus",
+    "3",
+    "--dry-run",
+  );
+  expect([code, stdout]).toEqual([1, ""]);
+  expect(stderr).toContain(`${last} was saved by 2 GPUs, and 3 would go on with it`);
+  expect(stderr).toContain("--reshard");
+  const same = await cli("phase1", "--resume", run, "--nodes", "1", "--gpus", "2", "--dry-run");
+  expect(same).toMatchObject({ code: 0, stdout: expect.stringContaining(`--resume logs/`) });
+});
+
+test("--reshard makes the checkpoint in the run, once, and goes on from it in a folder of its own", async () => {
+  const before = execFileSync("bash", [
+    "-c",
+    `cd ${last} && find . -type f | sort | xargs sha256sum`,
+  ]).toString();
+  const torchrun = join(folder, "torchrun-reshard");
+  await writeFile(torchrun, `#!/bin/bash\nprintf '%s\\n' "$@"\n`, { mode: 0o755 });
+  const args = ["phase1", "--resume", run, "--nodes", "1", "--gpus", "3", "--reshard"];
+  const start = () =>
+    cli(...args, "--torchrun", torchrun, "--ignore", "gpu,python,data,package,host,lightning,deepspeed");
+  const first = await start();
+  const output = join(run, "resharded/last-3ranks.ckpt");
+  expect(first).toMatchObject({ code: 0, stderr: expect.stringContaining("resharding") });
+  expect(first.stderr).toContain("2 ranks become 3: a step sees 1.5 times as many samples as before");
+  const words = first.stdout.trimEnd().split("\n");
+  expect(words[words.indexOf("--resume_from_checkpoint") + 1]).toBe(output);
+  expect(words[words.indexOf("--name") + 1]).toBe("2025-01-02T03-04-05_training-vista_phase1-3ranks");
+  expect(words).toContain(`logs/${run.split("/").at(-1)}/configs/2025-project.yaml`);
+  expect(words).not.toContain("--resume");
+  expect(await checkpointTools.readFolder(output)).toMatchObject({ ranks: 3 });
+  const again = await start();
+  expect(again.code).toBe(0);
+  expect(again.stderr).not.toContain("resharding");
+  const after = execFileSync("bash", [
+    "-c",
+    `cd ${last} && find . -type f | sort | xargs sha256sum`,
+  ]).toString();
+  expect(after).toBe(before);
+  expect(await readdir(join(run, "checkpoints"))).toEqual(["last.ckpt"]);
+});
+
+test("under --slurm resharding is a step of the job", async () => {
+  const other = join(folder, "Vista/logs/phase1-5");
+  await mkdir(join(other, "configs"), { recursive: true });
+  await cp(ZERO, join(other, "checkpoints/last.ckpt"), { recursive: true });
+  await cp(join(run, "configs"), join(other, "configs"), { recursive: true });
+  const options = ["--nodes", "1", "--gpus", "4", "--reshard", "--slurm", "--dry-run"];
+  const { code, stdout } = await cli("phase1", "--resume", other, ...options);
+  expect(code).toBe(0);
+  const output = join(other, "resharded/last-4ranks.ckpt");
+  const [srun] = await runScript(stdout, "74");
+  expect(srun).toContain(`--resume_from_checkpoint ${output}`);
+  expect(srun).toContain("--name phase1-5-4ranks");
+  expect(await checkpointTools.readFolder(output)).toMatchObject({ ranks: 4 });
+});
+
+test("a checkpoint of as many GPUs is no change", async () => {
+  const [recipe] = BUILT_IN_RECIPES.filter(({ name }) => name === "phase1");
+  const change = (gpus: number) =>
+    findRankChange(planLaunch(recipe!, { vista, resume: run, nodes: 1, gpus }), checkpointTools);
+  expect(await change(2)).toBeUndefined();
+  expect(await change(5)).toMatchObject({ saved: 2, wanted: 5, done: false });
+});
+
+test("status says by how many GPUs a checkpoint was saved, and the recipe of a job's run", async () => {
+  const status = await readStatus(join(folder, "Vista/logs/phase1-5"), checkpointTools, { vista });
+  expect(status.checkpoints.map(({ name, ranks, whole }) => [name, ranks, whole])).toEqual([
+    ["last.ckpt", 2, true],
+  ]);
+  expect([status.recipe, status.iterations]).toEqual(["phase1", 20_000]);
+  const { stdout } = await cli("status", run);
+  expect(stdout).toContain("saved by 2 GPUs, whole");
+  expect(stdout).toContain("phase1 --resume ");
+});
+
+test.each(["..", ".", "-x", "a/b", "a\u001b[31m", "a\nb", "x".repeat(201)])(
+  "--name %j is no name of a run",
+  async (name) => {
+    const { code, stdout, stderr } = await cli("phase1", `--name=${name}`, "--slurm", "--dry-run");
+    expect([code, stdout]).toEqual([2, ""]);
+    expect(stderr).toContain("is not a plain folder name");
+    expect(stderr).not.toContain("\u001b");
+  },
+);
+
+test.each([
+  [["--partition", "gpu\u0007"], "--partition"],
+  [["--env", "A=\u001b[31m"], "--env A"],
+  [["--logdir", "a\nb"], "--logdir"],
+  [["--", "a.b=\u0000x".replace("\u0000", "\u0008")], "an argument for train.py"],
+])("control characters do not reach the script: %j", async (args, what) => {
+  const { code, stdout, stderr } = await cli("phase1", "--slurm", "--dry-run", ...args);
+  expect([code, stdout]).toEqual([2, ""]);
+  expect(stderr).toContain(`${what} has a line break or another control character`);
+});
+
+test("status shows no escapes of file names", async () => {
+  const odd = join(folder, "odd");
+  await mkdir(join(odd, "checkpoints/last\u001b[31m.ckpt"), { recursive: true });
+  const { code, stdout } = await cli("status", odd);
+  expect(code).toBe(0);
+  expect(stdout).toContain("last\\u001b[31m.ckpt");
+  expect(stdout).not.toContain("\u001b");
+});
+
+test("a program that leaves another one holding its output does not keep the preflight waiting", async () => {
+  const program = join(folder, "hangs");
+  await writeFile(program, "#!/bin/bash\nsleep 20.125 &\nsleep 20.125\n", { mode: 0o755 });
+  const result = await realSystem(process.env).capture(program, [], { timeoutSeconds: 0.2 });
+  expect(result.outcome).toBe("timeout");
+});
+
+test("a process that SIGKILL does not end is named, not waited for", async () => {
+  const { spawn } = await import("node:child_process");
+  const child = spawn("sleep", ["20.25"], { env: { [MARK]: "unkillable" } });
+  const { kill } = process;
+  process.kill = () => true;
+  try {
+    expect(await endOrphans("unkillable", { term: 100, kill: 200 })).toEqual([child.pid]);
+  } finally {
+    process.kill = kill;
+    child.kill("SIGKILL");
+  }
+});
+
+test("FIFOs in place of a config, recipes and a log are refused, not waited for", async () => {
+  const fifo = join(folder, "fifo.yaml");
+  execFileSync("mkfifo", [fifo]);
+  const recipes = await cli("recipes", "--recipes", fifo);
+  expect(recipes).toMatchObject({ code: 1, stderr: expect.stringContaining("not a regular file") });
+  const config = await cli("check", "debug", "--base", fifo, "--only", "config");
+  expect(config).toMatchObject({ code: 1, stdout: expect.stringContaining("config-missing") });
+  await mkdir(join(folder, "logged/testtube/version_0"), { recursive: true });
+  execFileSync("mkfifo", [join(folder, "logged/testtube/version_0/metrics.csv")]);
+  const status = await cli("status", join(folder, "logged"));
+  expect(status).toMatchObject({ code: 1, stderr: expect.stringContaining("not a regular file") });
+});
