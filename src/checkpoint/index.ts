@@ -48,6 +48,12 @@ export type { CastTarget } from "./tensor/cast.js";
 export type { DType } from "./tensor/dtype.js";
 export { StateDict, type Tensor } from "./tensor/tensor.js";
 export { type TensorValues, tensorFrom } from "./tensor/typed-array.js";
+export {
+  defaultUniversalOutput,
+  type UniversalOptions,
+  type WrittenUniversal,
+  writeUniversal,
+} from "./to-universal.js";
 export type { UnreadableTensor } from "./torch/open.js";
 export type { OtherTensors } from "./torch/state-dicts.js";
 export { type ReadOptions, readValues } from "./values.js";

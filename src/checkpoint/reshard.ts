@@ -15,7 +15,7 @@ import type { OutputPart } from "./copy/parts.js";
 import { type OutputFile, writeFiles } from "./copy/sink.js";
 import { planRewrittenFile } from "./torch/rewrite-file.js";
 import { batchOf, type ReshardBatch } from "./zero/batch.js";
-import { isCheckpointFile } from "./zero/layout.js";
+import { isCheckpointFile, saysLatest } from "./zero/layout.js";
 import { openZeroOptimizer, type ZeroOptimizer } from "./zero/optimizer.js";
 import { type ReshardedFile, type ReshardedGroup, reshardedFiles } from "./zero/reshard.js";
 
@@ -147,7 +147,7 @@ interface Planned extends ReshardedFile {
  * @param target  the path that the folder will have
  * @param open  handles that are not closed yet
  */
-function outputFile(
+export function outputFile(
   folder: FolderInProgress,
   name: string,
   target: string,
@@ -190,8 +190,8 @@ async function writeSmallFiles(place: FolderInProgress, { files }: ZeroOptimizer
 }
 
 /** `latest` with a tag folder, or files of DeepSpeed: what an earlier run of this made, or a checkpoint that it may replace. */
-function isCheckpointFolder(names: readonly string[]): boolean {
-  return names.includes("latest") || names.some(isCheckpointFile);
+export function isCheckpointFolder(names: readonly string[]): boolean {
+  return saysLatest(names) || names.some(isCheckpointFile);
 }
 
 function describe(

@@ -5,4 +5,5 @@ export { merge } from "./run-merge.js";
 export { reshard } from "./run-reshard.js";
 export { scan } from "./run-scan.js";
 export { toSt } from "./run-to-st.js";
+export { toUniversal } from "./run-to-universal.js";
 export { verify } from "./run-verify.js";

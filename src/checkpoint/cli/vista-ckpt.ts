@@ -5,6 +5,7 @@ import { mergeCommand } from "./merge.js";
 import { reshardCommand } from "./reshard.js";
 import { scanCommand } from "./scan.js";
 import { toStCommand } from "./to-st.js";
+import { toUniversalCommand } from "./to-universal.js";
 import { verifyCommand } from "./verify.js";
 
 /** `vista-ckpt`: merge, convert, look into and compare checkpoints. */
@@ -17,6 +18,7 @@ export function main(argv: readonly string[]): Promise<void> {
     mergeCommand(program, context);
     toStCommand(program, context);
     reshardCommand(program, context);
+    toUniversalCommand(program, context);
     inspectCommand(program, context);
     diffCommand(program, context);
     verifyCommand(program, context);

@@ -79,7 +79,8 @@ export class PickleWriter {
   #memoSize = 0;
 
   finish(): Uint8Array {
-    return this.#bytes.subarray(0, this.#length);
+    // A copy: of a small pickle, a view would keep the whole buffer, and of thousands of files thousands of buffers.
+    return Uint8Array.from(this.#bytes.subarray(0, this.#length));
   }
 
   op(opcode: number, argument?: number): void {

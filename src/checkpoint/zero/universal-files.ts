@@ -1,0 +1,154 @@
+/**
+ * The files of a universal checkpoint, made from the optimizer of a ZeRO checkpoint, each as parts to be written.
+ *
+ * Source: deepspeed/checkpoint/ds_to_universal.py of 0.19.8 (merge_tp_slices, merge_zero3_slices, _save_optimizer_state and
+ * _save_optimizer_state_stage3).
+ */
+import { basename } from "node:path";
+import { VistaError } from "../../core/errors.js";
+import type { OutputPart } from "../copy/parts.js";
+import { canCast } from "../tensor/cast.js";
+import { dtypeInfo } from "../tensor/dtype.js";
+import { castTensor, contiguousStrides, makeTensor, type Tensor } from "../tensor/tensor.js";
+import { asDict, PyFloat, PyGlobal, PyObject, PyTuple, type PyValue } from "../torch/objects.js";
+import { type TorchFile, tensorsAt } from "../torch/read.js";
+import { NewStorage, planRewrittenFile } from "../torch/rewrite-file.js";
+import { TorchTensor } from "../torch/values.js";
+import type { ZeroOptimizer } from "./optimizer.js";
+import { type OptimizerParameter, refuse } from "./optimizer-states.js";
+import { UNIVERSAL_FOLDER, universalPath } from "./universal.js";
+
+/** A file below the tag folder. */
+export interface UniversalFile {
+  readonly name: string;
+  readonly parts: readonly OutputPart[];
+  readonly length: number;
+}
+
+/** The protocol of torch.save. */
+const PROTOCOL = 2;
+
+/** What rank 0's optimizer_state_dict has for every rank, and `optimizer_state.pt` of stages 1 and 2 leaves out. */
+const SHARDED = new Set(["base_optimizer_state", "param_slice_mappings", "single_partition_of_fp32_groups"]);
+
+/**
+ * In order: the trained parameters, in stages 1 and 2 everything else that `module` has as float32, the optimizer's common
+ * state, and the model states as they are.
+ * @throws VistaError `UNSUPPORTED` for an elastic checkpoint and for a tensor that float32 cannot hold, `FORMAT` for a name that
+ *   is no name of a folder, and what reading the files throws
+ */
+export async function* universalFiles(optimizer: ZeroOptimizer): AsyncGenerator<UniversalFile> {
+  const { models, shards, stage, groups } = optimizer;
+  const source = shards[0]!.torchFile;
+  const plan = async (name: string, value: PyValue): Promise<UniversalFile> => ({
+    name,
+    ...(await planRewrittenFile(source, { value, protocol: PROTOCOL }, name)),
+  });
+  const written = new Set<string>();
+  for (const { parameters, values, hyperparameters } of groups) {
+    if (hyperparameters === undefined) {
+      throw refuse("an elastic checkpoint, which does not save the optimizer's param_groups", {
+        path: shards[0]!.path,
+        hint: "Save it once without elastic_checkpoint.",
+      });
+    }
+    const step = values.get("step");
+    for (const parameter of parameters) {
+      written.add(parameter.name);
+      for (const [state, tensor] of [["fp32", parameter.fp32] as const, ...parameter.states]) {
+        yield plan(fileOf(parameter, state), stage === 3 ? flatNode(tensor) : cutNode(tensor));
+      }
+      // Stage 3 does not write it.
+      if (stage !== 3 && step !== undefined)
+        yield plan(fileOf(parameter, "step"), await stepNode(step, source));
+    }
+  }
+  if (stage !== 3) {
+    const { module, torchFile } = models[0]!;
+    const rest = [...module].filter(([name]) => !written.has(name));
+    const tensors = await tensorsAt(
+      torchFile,
+      rest.map(([, description]) => description),
+    );
+    for (const [i, [name]] of rest.entries()) {
+      const node = new Map<PyValue, PyValue>([["param", tensorNode(asFloat(name, tensors[i]!, torchFile))]]);
+      yield plan(fileOf({ name }, "fp32"), node);
+    }
+  }
+  yield { name: `${UNIVERSAL_FOLDER}/optimizer_state.pt`, ...(await planCommonState(source, stage)) };
+  for (const { torchFile } of models) yield copyOf(torchFile);
+}
+
+function fileOf({ name }: Pick<OptimizerParameter, "name">, state: string): string {
+  return universalPath("", name, state);
+}
+
+/** `.float()` of what is not trained. */
+function asFloat(name: string, tensor: Tensor, { file }: TorchFile): Tensor {
+  if (canCast(tensor.dtype, "F32")) return castTensor(tensor, "F32");
+  throw new VistaError("UNSUPPORTED", `${name} is ${tensor.dtype}, which float32 cannot hold`, {
+    path: file.path,
+    record: "module",
+    hint: "Universal checkpoints have everything as float32: leave this tensor out of the module's state.",
+  });
+}
+
+/** Stage 3's files are flat. */
+function flatNode(tensor: Tensor): PyValue {
+  return tensorNode(makeTensor(tensor.dtype, [tensor.numel], tensor.source));
+}
+
+/** Stages 1 and 2 say along which dimension tensor parallelism would cut it. */
+function cutNode(tensor: Tensor): PyValue {
+  return new Map<PyValue, PyValue>([
+    ["cat_dim", 0],
+    ["param", tensorNode(tensor)],
+  ]);
+}
+
+async function stepNode(step: PyValue, source: TorchFile): Promise<PyValue> {
+  if (step instanceof TorchTensor) return tensorNode(await source.tensor(step));
+  return typeof step === "number" && !Number.isInteger(step) ? new PyFloat(step) : step;
+}
+
+/** `_rebuild_tensor_v2(storage, offset, size, stride, requires_grad, backward_hooks)` of a contiguous tensor. */
+function tensorNode(tensor: Tensor): PyValue {
+  const { storage } = dtypeInfo(tensor.dtype);
+  if (storage === undefined) {
+    throw new VistaError(
+      "UNSUPPORTED",
+      `optimizer states of dtype ${tensor.dtype} in a universal checkpoint`,
+    );
+  }
+  const id = new PyTuple(["storage", new PyGlobal("torch", storage), "0", "cpu", tensor.numel]);
+  return new PyObject(
+    new PyGlobal("torch._utils", "_rebuild_tensor_v2"),
+    new PyTuple([
+      new NewStorage(id, [tensor]),
+      0,
+      new PyTuple(tensor.shape),
+      new PyTuple(contiguousStrides(tensor.shape)),
+      false,
+      new PyObject(new PyGlobal("collections", "OrderedDict"), new PyTuple([])),
+    ]),
+  );
+}
+
+/** Rank 0's optimizer_state_dict without what is in the parameters' files (stage 3 leaves it in), and `param_groups`. */
+async function planCommonState(source: TorchFile, stage: 1 | 2 | 3) {
+  const { value, protocol } = await source.exact();
+  const node = asDict(value)!.get("optimizer_state_dict")!;
+  const state = asDict(node)!;
+  const base = asDict(state.get(stage === 3 ? "optimizer_state_dict" : "base_optimizer_state"));
+  const paramGroups = base!.get("param_groups")!;
+  if (stage !== 3) for (const key of SHARDED) state.delete(key);
+  state.set("param_groups", paramGroups);
+  return planRewrittenFile(source, { value: node, protocol }, "optimizer_state.pt");
+}
+
+function copyOf({ file }: TorchFile): UniversalFile {
+  const region = { file, name: basename(file.path), offset: 0, length: file.size, crc32: undefined };
+  const source = { kind: "pieces", pieces: [{ region, start: 0, length: file.size }] } as const;
+  const tensor = makeTensor("U8", [file.size], source);
+  return { name: region.name, parts: [{ kind: "tensor", tensor }], length: file.size };
+}

@@ -1,0 +1,113 @@
+/** What `to-universal` writes, beside what the real ds_to_universal.py of DeepSpeed 0.19.8 wrote of the same checkpoints. */
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { openCheckpoint } from "../../../src/checkpoint/open.js";
+import { writeUniversal } from "../../../src/checkpoint/to-universal.js";
+import { asDict, type PyValue } from "../../../src/checkpoint/torch/objects.js";
+import { readTorchFile, type TorchFile } from "../../../src/checkpoint/torch/read.js";
+import { TorchTensor } from "../../../src/checkpoint/torch/values.js";
+import { runCli } from "../../helpers/cli.js";
+import { bytesOf, digestsOf, FIXTURES, temporaryFolder } from "../../helpers/state.js";
+
+const TAG = "global_step2_universal";
+
+function zero(name: string): string {
+  return join(FIXTURES, "zero", name);
+}
+
+function filesIn(folder: string): string[] {
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1))
+    .sort();
+}
+
+/** Values of a pickle in a form that can be compared, tensors with dtype, shape and bytes. */
+async function plain(value: PyValue, file: TorchFile): Promise<unknown> {
+  if (value instanceof TorchTensor) {
+    const tensor = await file.tensor(value);
+    return {
+      dtype: tensor.dtype,
+      shape: tensor.shape,
+      bytes: Buffer.from(await bytesOf(tensor)).toString("hex"),
+    };
+  }
+  const dict = asDict(value);
+  if (dict !== undefined) {
+    const entries = await Promise.all([...dict].map(async ([key, item]) => [key, await plain(item, file)]));
+    return { dict: entries };
+  }
+  if (Array.isArray(value)) return Promise.all(value.map((item) => plain(item, file)));
+  return value;
+}
+
+async function contentOf(path: string): Promise<unknown> {
+  const file = await readTorchFile(path);
+  try {
+    return await plain(file.value, file);
+  } finally {
+    await file.file.close();
+  }
+}
+
+describe.each(["stage2-fp32-2ranks-tied-frozen", "stage3-fp32-3ranks-frozen"])("%s", (name) => {
+  it("has the files of ds_to_universal.py, each with the same keys, tensors and values", async () => {
+    const output = join(temporaryFolder(), "out.ckpt");
+    await writeUniversal(zero(name), output, { fsync: false });
+    const theirs = join(FIXTURES, "universal", name);
+    const files = filesIn(theirs);
+    expect(files.length).toBeGreaterThan(20);
+    expect(filesIn(output)).toEqual(files);
+    expect(readFileSync(join(output, "latest_universal"), "utf8")).toBe(TAG);
+    for (const file of files.filter((path) => path.endsWith(".pt"))) {
+      const own = await contentOf(join(output, file));
+      expect(own, file).toEqual(await contentOf(join(theirs, file)));
+    }
+  });
+});
+
+it.each([
+  "stage2-fp32-3ranks-round-robin",
+  "stage1-bf16-3ranks",
+  "deepspeed-0.10.1-stage2-fp32-3ranks-odd",
+  "stage3-bf16-2ranks-odd",
+])("%s: opened again it has the tensors of the ZeRO checkpoint", async (name) => {
+  const output = join(temporaryFolder(), "out.ckpt");
+  await writeUniversal(zero(name), output, { fsync: false });
+  const [a, b] = [await openCheckpoint(output), await openCheckpoint(zero(name))];
+  expect(a.tensors.size).toBeGreaterThan(5);
+  expect(await digestsOf(a.state)).toEqual(await digestsOf(b.state));
+  await a.close();
+  await b.close();
+});
+
+describe("vista-ckpt to-universal", () => {
+  it("says what it wrote, and --dry-run writes nothing and says the same size", async () => {
+    const output = join(temporaryFolder(), "out.ckpt");
+    const args = ["to-universal", zero("stage2-fp16-2ranks"), "-o", output, "--no-fsync", "--json"];
+    const plan = JSON.parse((await runCli("vista-ckpt", [...args, "--dry-run"])).stdout);
+    expect(existsSync(output)).toBe(false);
+    const { stdout, code } = await runCli("vista-ckpt", args);
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({ bytes: plan.bytes, files: plan.files, universalTag: TAG });
+    const sizes = filesIn(output).map((file) => readFileSync(join(output, file)).byteLength);
+    expect(sizes.reduce((sum, size) => sum + size, 0)).toBe(plan.bytes);
+    expect(sizes.length).toBe(plan.files);
+    const again = await runCli("vista-ckpt", args);
+    expect(again.code).toBe(1);
+    expect(again.stderr).toMatch(/already exists/);
+  });
+
+  it.each([
+    ["a checkpoint without ZeRO", "zero/stage0-fp32-2ranks", /without optimizer shards/],
+    ["a universal one", "universal/stage3-fp32-3ranks-frozen", /a universal checkpoint, which has no shards/],
+  ])("refuses %s in one line, and leaves nothing", async (_, path, message) => {
+    const output = join(temporaryFolder(), "out.ckpt");
+    const result = await runCli("vista-ckpt", ["to-universal", join(FIXTURES, path), "-o", output]);
+    expect(result.code).toBe(1);
+    expect(result.stderr).toMatch(message);
+    expect(result.stderr.trimEnd().split("\n")).toHaveLength(1);
+    expect(existsSync(output)).toBe(false);
+  });
+});
