@@ -44,15 +44,13 @@ export interface TorchZip {
 
 /**
  * Reads the directory of a torch zip.
- * @param within  where the zip lies in the file: torch's distributed checkpoints have one zip after the other
+ * @param place  where the zip lies in the file: torch's distributed checkpoints have one zip after the other
  * @throws VistaError `WRONG_KIND`: a zip of another program; `FORMAT`: no zip, records that overlap or leave the file; `UNSUPPORTED`: compressed or encrypted records
  */
-export async function openTorchZip(
-  file: SourceFile,
-  within: Stretch = { start: 0, length: file.size },
-): Promise<TorchZip> {
-  const whole = within.start === 0 && within.length === file.size;
-  if (whole && file.path.toLowerCase().endsWith(".distcp")) throw dataOfDcp(file.path);
+export async function openTorchZip(file: SourceFile, place?: Stretch): Promise<TorchZip> {
+  // With a place, the metadata say that this is one item, which may be the only one of its file.
+  if (place === undefined && file.path.toLowerCase().endsWith(".distcp")) throw dataOfDcp(file.path);
+  const within = place ?? { start: 0, length: file.size };
   const { entries } = await readDirectory(file, within);
   const other = otherZip(
     file.path,
