@@ -5,6 +5,7 @@
 import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { fromReader, fromSystem, isVistaError, throwIfAborted } from "../../core/errors.js";
+import { isRemote, joinPlace, listFolder, lookAt } from "../../core/io/places.js";
 import { readRegular } from "../../core/io/regular.js";
 import { type RangeReader, SourceFile } from "../../core/io/source.js";
 import type { RunOptions } from "../../core/progress.js";
@@ -48,6 +49,10 @@ export async function scanPaths(paths: readonly string[], options: RunOptions = 
 
 /** A path that was given must be there; what lies in a folder and cannot be opened is a finding. */
 async function* filesOf(path: string, findings: Findings): AsyncGenerator<string> {
+  if (isRemote(path)) {
+    yield* remoteFiles(path, findings);
+    return;
+  }
   const stats = await stat(path).catch((error: unknown) => {
     throw fromSystem(error, path, "look at it");
   });
@@ -79,6 +84,27 @@ async function* filesOf(path: string, findings: Findings): AsyncGenerator<string
       else if (entry.isSymbolicLink())
         findings.add("not-understood", "a link to a folder is not followed", { path: below });
       else folders.push(below);
+    }
+  }
+}
+
+async function* remoteFiles(path: string, findings: Findings): AsyncGenerator<string> {
+  if (!(await lookAt(path)).isFolder) {
+    yield path;
+    return;
+  }
+  const folders = [path];
+  let count = 0;
+  for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
+    const entries = await listFolder(folder);
+    for (const { name, isFolder } of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
+      if (++count > MAX_FILES) {
+        findings.add("unparsed", `more than ${MAX_FILES} files, the rest was not looked at`, { path });
+        return;
+      }
+      const below = joinPlace(folder, name);
+      if (isFolder) folders.push(below);
+      else yield below;
     }
   }
 }

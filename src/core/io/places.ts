@@ -17,14 +17,18 @@ export function isRemote(path: string): boolean {
 export function joinPlace(folder: string, ...names: string[]): string {
   if (!isRemote(folder)) return join(folder, ...names);
   const { scheme, path, query } = split(folder);
-  return `${scheme}${posix.join(path, ...names)}${query}`;
+  // Names are not URLs: in one, these characters would end the path, or spell the two dots that lead out of a folder.
+  const shown = /^https?/i.test(scheme)
+    ? names.map((name) => name.replace(/[%?#\\]/g, encodeURIComponent))
+    : names;
+  return `${scheme}${posix.join(path, ...shown)}${query}`;
 }
 
-/** The folder of a file. */
+/** The folder of a file; the query stays at the end, where it may be a signature for all that lies there. */
 export function parentPlace(file: string): string {
   if (!isRemote(file)) return dirname(file);
-  const { scheme, path } = split(file);
-  return `${scheme}${posix.dirname(path)}`;
+  const { scheme, path, query } = split(file);
+  return `${scheme}${posix.dirname(path)}${query}`;
 }
 
 function split(url: string): { scheme: string; path: string; query: string } {

@@ -9,6 +9,8 @@ import { RangeReader, type Target } from "./http.js";
 const HEAD = 64 * 1024;
 /** Bytes of what was read that are kept, for directories and pickles that are read in small steps. */
 const KEPT = 16 * 1024 * 1024;
+/** Pieces of it: each read looks through them. */
+const MAX_KEPT = 1024;
 /** Longer reads are the bytes of tensors, which nobody reads twice. */
 const KEEP_BELOW = 4 * 1024 * 1024;
 /** Bytes of one request: a longer read is several at once. */
@@ -160,6 +162,6 @@ export class RemoteFile extends SourceFile {
     const { kept } = this.#known;
     kept.push({ start, bytes });
     let sum = kept.reduce((total, extent) => total + extent.bytes.byteLength, 0);
-    while (sum > KEPT && kept.length > 1) sum -= kept.shift()!.bytes.byteLength;
+    while ((sum > KEPT || kept.length > MAX_KEPT) && kept.length > 1) sum -= kept.shift()!.bytes.byteLength;
   }
 }

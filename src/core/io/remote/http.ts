@@ -107,8 +107,8 @@ export class RangeReader {
       throw this.#refused(statusCode, start, end);
     }
     this.#checkEtag(url, text(headers["x-linked-etag"]) || text(headers.etag));
-    const range = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(text(headers["content-range"]));
-    if (statusCode === 200 || range === null || Number(range[1]) !== start) {
+    const range = rangeOf(text(headers["content-range"]));
+    if (statusCode === 200 || range?.first !== start) {
       const bytes = await receive(body, MAX_UNASKED + 1, signal);
       // A file this small has come whole; of others not one byte more is taken.
       if (statusCode === 200 && bytes.complete && bytes.bytes.byteLength <= MAX_UNASKED) {
@@ -124,7 +124,7 @@ export class RangeReader {
         },
       );
     }
-    const size = Number(range[3]);
+    const { size } = range;
     const wanted = Math.min(end, size) - start;
     const { bytes } = await receive(body, wanted, signal);
     return { bytes, size, complete: bytes.byteLength === wanted };
@@ -259,11 +259,19 @@ async function ask(
       code === undefined ||
       code === "ENOTFOUND" ||
       code === "ERR_INVALID_URL" ||
-      /CERT|SELF_SIGNED/.test(code ?? "")
+      // A redirect to what is not HTTP, headers beyond all measure, and what is no HTTP at all.
+      /CERT|SELF_SIGNED|^UND_ERR_INVALID_ARG$|^UND_ERR_HEADERS_OVERFLOW$|^HPE_/.test(code)
     )
       throw error;
     throw new Retry(error);
   }
+}
+
+/** What a Content-Range says; `undefined` where it is none that can be true. */
+function rangeOf(value: string): { first: number; size: number } | undefined {
+  const [first, last, size] = (/^bytes (\d+)-(\d+)\/(\d+)$/.exec(value) ?? []).slice(1).map(Number);
+  if (first === undefined || last === undefined || size === undefined) return undefined;
+  return first <= last && last < size && Number.isSafeInteger(size) ? { first, size } : undefined;
 }
 
 /** Pools of connections: under "" that without a proxy. */
@@ -372,8 +380,14 @@ export async function getText(
             throw new Retry(error, retryAfter(text(answer.headers["retry-after"])));
           throw error;
         }
-        const { bytes, complete } = await receive(body, limit, signal);
+        const { bytes, complete } = await receive(body, limit + 1, signal);
         if (!complete) throw new Retry(new Error("the answer broke off"));
+        if (bytes.byteLength > limit) {
+          throw new VistaError("FORMAT", `the listing is longer than ${limit} bytes`, {
+            path: target.path,
+            hint: "Check the endpoint: real ones send 1,000 names at a time.",
+          });
+        }
         return { text: Buffer.from(bytes).toString("utf8"), link: text(answer.headers.link) };
       });
     } catch (error) {
@@ -389,6 +403,12 @@ export async function getText(
       }
       wait = error.wait;
     }
-    await pause(Math.min(wait ?? BACK_OFF_MS * 2 ** attempt, MAX_WAIT_MS));
+    await pause(
+      Math.min(wait ?? BACK_OFF_MS * 2 ** attempt, MAX_WAIT_MS),
+      undefined,
+      signal === undefined ? {} : { signal },
+    ).catch(() => {
+      throw abortedError(signal);
+    });
   }
 }

@@ -8,6 +8,7 @@
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { VistaError } from "../../errors.js";
+import { interruptSignal } from "../interrupt.js";
 import { readRegular } from "../regular.js";
 import { getText, type Target } from "./http.js";
 import type { RemoteEntry } from "./index.js";
@@ -39,10 +40,16 @@ export async function listHub(url: string): Promise<RemoteEntry[] | undefined> {
   const root = `${endpoint()}/api/${kind}/${repository}/tree/${encodeURIComponent(revision)}`;
   let next = path === "" ? root : `${root}/${encodePath(path)}`;
   const entries: RemoteEntry[] = [];
-  for (let page = 0; next !== "" && page < MAX_PAGES; page++) {
+  for (let page = 0; next !== ""; page++) {
+    if (page >= MAX_PAGES) {
+      throw new VistaError("UNSUPPORTED", `the folder has more than ${MAX_PAGES} pages of files`, {
+        path: url,
+        hint: "Name a folder below it.",
+      });
+    }
     let answer: { text: string; link: string };
     try {
-      answer = await getText({ path: url, url: next, headers }, MAX_PAGE);
+      answer = await getText({ path: url, url: next, headers }, MAX_PAGE, interruptSignal());
     } catch (error) {
       if (page === 0 && error instanceof VistaError && error.code === "NOT_FOUND") return undefined;
       throw error;
@@ -72,20 +79,33 @@ function parse(url: string): Place {
   const kind =
     parts[0] === "datasets" || parts[0] === "spaces" ? (parts.shift() as "datasets" | "spaces") : "models";
   const [owner = "", rest = "", ...path] = parts;
-  const [name = "", revision = "main"] = rest.split("@");
-  if (owner === "" || name === "") {
+  const at = rest.indexOf("@");
+  const name = at < 0 ? rest : rest.slice(0, at);
+  // Of revisions with a slash these two kinds are the hub's own, and are written as they are.
+  const own = /^refs\/(?:pr\/\d+|convert\/[^/]+)(?=\/|$)/.exec([rest.slice(at + 1), ...path].join("/"))?.[0];
+  if (at >= 0 && own !== undefined) path.splice(0, own.split("/").length - 1);
+  const revision = at < 0 ? "main" : (own ?? decoded(rest.slice(at + 1)));
+  if (owner === "" || name === "" || revision === undefined || revision === "") {
     throw new VistaError("USAGE", "this is no place on the hub", {
       path: url,
       hint: "Write hf://owner/name/path, hf://owner/name@revision/path or hf://datasets/owner/name/path.",
     });
   }
-  // A revision with a slash is written %2F, as the hub's own addresses do.
   return {
     repository: `${owner}/${name}`,
     kind,
-    revision: decodeURIComponent(revision),
+    revision,
     path: path.join("/").replace(/\/+$/, ""),
   };
+}
+
+/** A slash in a revision is written %2F, as in the hub's own addresses. */
+function decoded(text: string): string | undefined {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return undefined;
+  }
 }
 
 function encodePath(path: string): string {

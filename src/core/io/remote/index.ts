@@ -44,6 +44,17 @@ export async function listRemote(url: string): Promise<Entry[]> {
   const entries = await listing(url);
   if (entries === undefined)
     throw new VistaError("NOT_FOUND", "there is no folder of this name", { path: url });
+  const odd = entries.find(({ name }) => name === "" || name === "." || name === ".." || /[/\0]/.test(name));
+  if (odd !== undefined) {
+    throw new VistaError(
+      "UNSUPPORTED",
+      `it holds a name that no path leads to: ${JSON.stringify(odd.name)}`,
+      {
+        path: url,
+        hint: "Rename that key (two slashes in a row, or a part that is a dot), or name a file.",
+      },
+    );
+  }
   return entries.map((entry) => ({ ...entry, isLink: false }));
 }
 

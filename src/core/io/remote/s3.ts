@@ -8,6 +8,7 @@
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { VistaError } from "../../errors.js";
+import { interruptSignal } from "../interrupt.js";
 import { readRegular } from "../regular.js";
 import { getText, type Target } from "./http.js";
 import type { RemoteEntry } from "./index.js";
@@ -47,11 +48,17 @@ export async function listS3(url: string): Promise<RemoteEntry[] | undefined> {
   });
   const entries: RemoteEntry[] = [];
   let token: string | undefined;
-  for (let page = 0; page < MAX_PAGES; page++) {
+  for (let page = 0; ; page++) {
+    if (page >= MAX_PAGES) {
+      throw new VistaError("UNSUPPORTED", `the folder has more than ${MAX_PAGES} pages of files`, {
+        path: url,
+        hint: "Name a folder below it.",
+      });
+    }
     const query = new URLSearchParams({ "list-type": "2", delimiter: "/", prefix });
     if (token !== undefined) query.set("continuation-token", token);
     const address = `${bucketUrl(bucket, settings)}/?${query.toString().replaceAll("+", "%20")}`;
-    const { text } = await getText(target(url, address, settings), MAX_PAGE);
+    const { text } = await getText(target(url, address, settings), MAX_PAGE, interruptSignal());
     const result = (parser.parse(text) as { ListBucketResult?: Listing }).ListBucketResult;
     if (result === undefined)
       throw new VistaError("FORMAT", "the answer to the listing is none", {

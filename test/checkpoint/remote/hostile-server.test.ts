@@ -1,0 +1,199 @@
+/** Servers that lie, and names that lead elsewhere. */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import { afterEach, describe, expect, it } from "vitest";
+import { insideFolder } from "../../../src/core/io/inside-folder.js";
+import { joinPlace, parentPlace } from "../../../src/core/io/places.js";
+import { runCli } from "../../helpers/cli.js";
+import { startServer } from "../../helpers/range-server.js";
+import { temporaryFolder } from "../../helpers/state.js";
+import { FakeTensor, torchZip } from "../../helpers/torch-file.js";
+
+let server: Server | undefined;
+afterEach(() => {
+  server?.closeAllConnections();
+  server?.close();
+  server = undefined;
+});
+
+const asked: string[] = [];
+
+async function serve(answer: (request: IncomingMessage, response: ServerResponse) => void): Promise<string> {
+  asked.length = 0;
+  server = createServer((request, response) => {
+    asked.push(request.url!);
+    answer(request, response);
+  });
+  await new Promise<void>((resolve) => server!.listen(0, "127.0.0.1", resolve));
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+async function refusal(...args: string[]): Promise<string> {
+  const { code, stdout, stderr } = await runCli("vista-ckpt", args);
+  expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
+  expect(stderr.split("\n").length).toBe(2);
+  return stderr;
+}
+
+describe("answers that cannot be true are refused in one line, at once", () => {
+  it.each([
+    "bytes 0-99/50",
+    "bytes 0-65535/99999999999999999999",
+    "bytes 5-3/100",
+    "bytes 0-0/0",
+    "bytes 10-20/100",
+    "bytes */100",
+    "lies",
+  ])("Content-Range: %s", async (range) => {
+    const url = await serve((_, response) => {
+      response.writeHead(206, { "content-range": range });
+      response.end(Buffer.alloc(100));
+    });
+    expect(await refusal("inspect", `${url}/a.bin`)).toMatch(/with another range \(/);
+    expect(asked.length).toBe(1);
+  });
+
+  it("a redirect that leads round", async () => {
+    const url = await serve((_, response) => response.writeHead(302, { location: "/again" }).end());
+    expect(await refusal("inspect", `${url}/a.bin`)).toMatch(/more than 5 redirects/);
+    expect(asked.length).toBe(6);
+  });
+
+  it("a redirect to what is not HTTP", async () => {
+    const url = await serve((_, response) =>
+      response.writeHead(302, { location: "file:///etc/passwd" }).end(),
+    );
+    await refusal("inspect", `${url}/a.bin`);
+    expect(asked.length).toBe(1);
+  });
+
+  it("headers without measure", async () => {
+    const url = await serve((_, response) => {
+      response.writeHead(206, { "content-range": "bytes 0-0/1", x: "y".repeat(1_000_000) }).end();
+    });
+    await refusal("inspect", `${url}/a.bin`);
+    expect(asked.length).toBe(1);
+  });
+
+  it("a body without end: no more is taken than was asked for", async () => {
+    let sent = 0;
+    const url = await serve((_, response) => {
+      response.writeHead(206, { "content-range": "bytes 0-65535/65536" });
+      const more = () => {
+        while (!response.destroyed && response.write(Buffer.alloc(65536))) sent += 65536;
+      };
+      response.on("drain", more);
+      more();
+    });
+    await refusal("inspect", `${url}/a.bin`);
+    expect(sent).toBeLessThan(32 * 2 ** 20);
+  });
+});
+
+describe("listings", () => {
+  const s3 = async (answer: string) => {
+    const url = await serve((request, response) => {
+      if (request.url!.includes("list-type=2")) response.end(answer);
+      else response.writeHead(404).end();
+    });
+    const env = {
+      AWS_ENDPOINT_URL: url,
+      AWS_ACCESS_KEY_ID: "k",
+      AWS_SECRET_ACCESS_KEY: "s",
+    };
+    return async (...args: string[]) =>
+      runCli("vista-ckpt", args, { env: { ...process.env, ...env } as Record<string, string> });
+  };
+
+  it.each(["", "..", "."])("a folder in S3 named %j does not lead scan in circles", async (name) => {
+    const run = await s3(
+      `<ListBucketResult><CommonPrefixes><Prefix>x/${name}/</Prefix></CommonPrefixes></ListBucketResult>`,
+    );
+    const { code, stderr } = await run("scan", "s3://bucket/x");
+    expect(code).not.toBe(0);
+    expect(stderr).toMatch(/a name that no path leads to/);
+  });
+
+  it("pages without end are an error and not a part of the folder", async () => {
+    const page =
+      "<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken><Contents><Key>x/a</Key></Contents></ListBucketResult>";
+    const run = await s3(page);
+    const { code, stderr } = await run("merge", "s3://bucket/x");
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/more than 100 pages/);
+  });
+});
+
+describe("scan of URLs", () => {
+  it("looks at every file of a folder in S3, and finds what is in it", async () => {
+    const root = temporaryFolder();
+    mkdirSync(join(root, "bucket/x/deep"), { recursive: true });
+    const file = torchZip(new Map([["a", new FakeTensor([1])]]));
+    writeFileSync(join(root, "bucket/x/good.pt"), file);
+    writeFileSync(join(root, "bucket/x/deep/bad.pkl"), "cposix\nsystem\n(S'x'\ntR.");
+    const one = await startServer(root);
+    const env = {
+      ...process.env,
+      AWS_ENDPOINT_URL: one.url,
+      AWS_ACCESS_KEY_ID: "k",
+      AWS_SECRET_ACCESS_KEY: "s",
+    };
+    try {
+      const run = (path: string) =>
+        runCli("vista-ckpt", ["scan", path, "--json"], { env: env as Record<string, string> });
+      const folder = await run("s3://bucket/x");
+      expect(folder.code).toBe(1);
+      expect(folder.stdout).toContain("posix");
+      expect(folder.stdout).toContain("s3://bucket/x/good.pt");
+      expect((await run("s3://bucket/x/good.pt")).code).toBe(0);
+    } finally {
+      await one.close();
+    }
+  });
+});
+
+describe("names and queries", () => {
+  it("two dots in any spelling do not lead out of a folder, and no name begins a query", () => {
+    const folder = "https://host/a/b";
+    expect(insideFolder(folder, "../x")).toBeUndefined();
+    for (const name of ["%2e%2e/x", ".%2E/x", "x?y", "x#y", "a\\..\\..\\x"]) {
+      const place = insideFolder(folder, name);
+      if (place === undefined) continue;
+      const { pathname, search, hash } = new URL(place);
+      expect([name, pathname.startsWith("/a/b/"), search, hash]).toEqual([name, true, "", ""]);
+    }
+  });
+
+  it("a query is that of all files beside an index", () => {
+    const folder = parentPlace("https://host/a/m.safetensors.index.json?sig=x%2F");
+    expect(joinPlace(folder, "m-1.safetensors")).toBe("https://host/a/m-1.safetensors?sig=x%2F");
+    expect(joinPlace("s3://b/k?x", "y")).toBe("s3://b/k?x/y");
+  });
+});
+
+describe("revisions of the hub", () => {
+  const path = async (place: string) => {
+    const url = await serve((_, response) => response.writeHead(404).end("[]"));
+    const env = { ...process.env, HF_ENDPOINT: url } as Record<string, string>;
+    const { code, stderr } = await runCli("vista-ckpt", ["inspect", place], { env });
+    expect([code, stderr.split("\n").length]).toEqual([code === 2 ? 2 : 1, 2]);
+    return asked[0];
+  };
+  it.each([
+    ["hf://o/n@v1/a.bin", "/o/n/resolve/v1/a.bin"],
+    ["hf://o/n@refs/pr/12/a.bin", "/o/n/resolve/refs%2Fpr%2F12/a.bin"],
+    [
+      "hf://datasets/o/n@refs/convert/parquet/d/a.bin",
+      "/datasets/o/n/resolve/refs%2Fconvert%2Fparquet/d/a.bin",
+    ],
+    ["hf://o/n@feature%2Fx/a.bin", "/o/n/resolve/feature%2Fx/a.bin"],
+  ])("%s", async (place, expected) => {
+    expect(await path(place)).toBe(expected);
+  });
+
+  it.each(["hf://o/n@%/a.bin", "hf://o/n@/a.bin"])("%s is no place, and nothing is asked", async (place) => {
+    expect(await path(place)).toBeUndefined();
+  });
+});
