@@ -123,9 +123,19 @@ export function isVistaError(error: unknown): error is VistaError {
   return error instanceof Error && error.name === "VistaError" && "code" in error;
 }
 
-/** True for an error of the system (a file that is not there, no permission), as opposed to a bug. */
+/**
+ * True for an error of the system (a file that is not there, no permission), as opposed to a bug. Node itself refuses a path
+ * with a NUL before it asks the system; a name from a file may have one, and then names nothing that could be there.
+ */
 export function isSystemError(error: unknown): error is NodeJS.ErrnoException {
-  return error instanceof Error && (error as NodeJS.ErrnoException).syscall !== undefined;
+  if (!(error instanceof Error)) return false;
+  return (error as NodeJS.ErrnoException).syscall !== undefined || isNulInPath(error);
+}
+
+/** True for Node's refusal of a path with a NUL character. */
+export function isNulInPath(error: unknown): boolean {
+  if (!(error instanceof TypeError) || !("code" in error)) return false;
+  return error.code === "ERR_INVALID_ARG_VALUE" && error.message.includes("null bytes");
 }
 
 const SYSTEM_ERRORS: Record<string, [ErrorCode, string, string | undefined]> = {
@@ -154,7 +164,7 @@ const SYSTEM_ERRORS: Record<string, [ErrorCode, string, string | undefined]> = {
  */
 export function fromSystem(error: unknown, path: string, doing: string): unknown {
   if (isVistaError(error)) return error;
-  if (error instanceof TypeError && "code" in error && error.code === "ERR_INVALID_ARG_VALUE") {
+  if (isNulInPath(error)) {
     return new VistaError("NOT_FOUND", `cannot ${doing}: no path contains a NUL character`, {
       path,
       cause: error,

@@ -17,8 +17,12 @@ export function defineRules<Name extends string>(
   return rules;
 }
 
+/** Characters: Linux opens no longer path; our own longest messages have some 300 beside the names in them. */
+const MAX_PATH = 4096;
+const MAX_MESSAGE = 2000;
+
 /**
- * A finding of `rule`. Names in `path`, `message` and `record` may come from untrusted files: they are made one line.
+ * A finding of `rule`. Names in `path`, `message` and `record` may come from untrusted files: they are made one line and cut.
  *
  * @param place  `record`, `offset` and `count` of {@link Finding}, where they apply
  */
@@ -31,10 +35,10 @@ export function finding(
   const found: Finding = {
     rule: rule.code,
     severity: rule.severity,
-    path: oneLine(path),
-    message: oneLine(message),
+    path: oneLine(path, MAX_PATH),
+    message: oneLine(message, MAX_MESSAGE),
   };
-  if (place.record !== undefined) found.record = oneLine(place.record);
+  if (place.record !== undefined) found.record = oneLine(place.record, MAX_MESSAGE);
   if (place.offset !== undefined) found.offset = place.offset;
   if (place.count !== undefined) found.count = place.count;
   return found;

@@ -25,6 +25,12 @@ export async function runPreview(
   const config = options.config === undefined ? undefined : await readVistaConfig(options.config);
   const size =
     config === undefined ? options.size : { width: config.targetWidth, height: config.targetHeight };
+  for (const side of [size?.width, size?.height]) {
+    if (side === undefined || (Number.isInteger(side) && side >= 16 && side <= 8192)) continue;
+    throw new VistaError("FORMAT", `a target size of ${side}: preview draws 16 to 8192 pixels a side`, {
+      ...(options.config === undefined ? {} : { path: options.config }),
+    });
+  }
   const view = await createProgressView(options.quiet ?? false);
   try {
     const clip = findClip(target, {

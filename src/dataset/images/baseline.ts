@@ -1,4 +1,5 @@
 /** Full decoding of baseline JPEG files by libjpeg-turbo, where @julusian/jpeg-turbo has a binary for this platform. */
+import { readRegular } from "../../core/io/regular.js";
 
 type Turbo = typeof import("@julusian/jpeg-turbo");
 
@@ -14,8 +15,6 @@ function loadTurbo(): Promise<Turbo | undefined> {
 }
 
 /** Nobody looks at the pixels: as many buffers as decodes under way, used again. */
-import { readRegular } from "../../core/io/regular.js";
-
 const spare: Buffer[] = [];
 
 /**

@@ -1,10 +1,10 @@
 /** One image, or many, looked at as closely as asked for: names, headers, or a full decode. */
 import { constants } from "node:fs";
 import { type FileHandle, open, stat } from "node:fs/promises";
-import { throwIfAborted } from "../../core/errors.js";
+import { isNulInPath, throwIfAborted } from "../../core/errors.js";
 import { mapOrdered } from "../../core/io/map-ordered.js";
 import { decodeFault } from "./decode.js";
-import { type ImageHeader, NotAnImage, readImageHeader } from "./headers.js";
+import { type ImageHeader, MOST_PIXELS, NotAnImage, readImageHeader, tooLarge } from "./headers.js";
 
 /**
  * `names`: the file exists and is not empty. `headers`: it is a JPEG or PNG, has a size, and its end marker is there.
@@ -14,7 +14,7 @@ export type ImageLevel = "names" | "headers" | "decode";
 
 /**
  * `missing`: no such file, or a symbolic link to nowhere. `not-a-file`: a folder or a device. `unreadable`: the system
- * refuses to open or read it. `empty`: 0 bytes. `not-an-image`: neither JPEG nor PNG. `truncated`: the end is missing.
+ * refuses to open or read it, or it has more pixels than are decoded. `empty`: 0 bytes. `not-an-image`: neither JPEG nor PNG. `truncated`: the end is missing.
  * `damaged`: the decoder stumbles on the way (found by `decode` only).
  */
 export type ImageFault =
@@ -60,6 +60,8 @@ export async function checkImage(path: string, level: ImageLevel): Promise<Image
       await handle.close();
     }
     if (level === "headers" || header === undefined) return report;
+    const { width, height } = header;
+    if (width * height > MOST_PIXELS) return fail("unreadable", tooLarge(width, height));
     const complaint = await decodeFault(path, header, report.bytes);
     // The end marker is there: whatever is missing is missing in the middle.
     if (complaint !== undefined) return fail("damaged", `does not decode: ${complaint}`);
@@ -116,6 +118,7 @@ async function readFully(handle: FileHandle, offset: number, length: number): Pr
 
 function systemFault(error: unknown): [ImageFault, string] {
   const { code, message, syscall } = error as NodeJS.ErrnoException;
+  if (isNulInPath(error)) return ["missing", "cannot be there: its name has a NUL character"];
   // A decoder that cannot be loaded is no fault of the file.
   if (syscall === undefined) throw new Error(message, { cause: error });
   if (code === "ENOENT" || code === "ENOTDIR") return ["missing", "is not there"];

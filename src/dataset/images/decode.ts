@@ -33,7 +33,7 @@ export async function decodeFault(
   bytes: number,
 ): Promise<string | undefined> {
   const pixels = header.width * header.height;
-  const quick = header.baseline && pixels <= MOST_PIXELS && bytes <= MOST_BYTES;
+  const quick = header.baseline && bytes <= MOST_BYTES;
   const sound = quick ? await decodesSoundly(path, pixels) : undefined;
   if (sound === true) return undefined;
   const complaint = await decodeWithVips(path, header.height);
@@ -42,8 +42,7 @@ export async function decodeFault(
   return "its compressed data is damaged, which shows in the last rows";
 }
 
-/** Larger ones are left to libvips, which never holds a whole picture. */
-const MOST_PIXELS = 1 << 26;
+/** Larger files are left to libvips, which never holds a whole one. */
 const MOST_BYTES = 1 << 28;
 
 async function decodeWithVips(path: string, height: number): Promise<string | undefined> {
@@ -59,7 +58,7 @@ async function decodeWithVips(path: string, height: number): Promise<string | un
 async function decode(path: string, height: number): Promise<string | undefined> {
   const sharp = await loadSharp();
   try {
-    // The limit on pixels is for images from strangers on the web; here the header has been read already.
+    // The caller has read the header already, and has held its size against MOST_PIXELS of headers.ts.
     await sharp(path, { failOn: "warning", limitInputPixels: false, sequentialRead: true })
       .extract({ left: 0, top: height - 1, width: 1, height: 1 })
       .raw()

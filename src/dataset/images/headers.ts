@@ -3,6 +3,7 @@
  *
  * Sources: ITU-T T.81 annex B (JPEG markers), W3C PNG third edition, sections 5.2 and 11.2 (signature, IHDR, IEND).
  */
+import { formatCount } from "../../core/text.js";
 
 /** Reads at an absolute offset; shorter than asked for only at the end of the file. */
 export type ReadAt = (offset: number, length: number) => Promise<Buffer>;
@@ -40,6 +41,52 @@ const EOI = 0xd9;
 const SOS = 0xda;
 
 /**
+ * The largest image that is decoded, in pixels. A progressive or interlaced one is held whole by its decoder, 6 bytes a pixel:
+ * 200 MB here. The largest real frames are of 8K video, 7680 × 4320 = 33,177,600 pixels; nuScenes has 1,440,000.
+ */
+export const MOST_PIXELS = 1 << 25;
+
+/** What is said of a larger one. */
+export function tooLarge(width: number, height: number): string {
+  const pixels = `${width} × ${height} = ${formatCount(width * height)} pixels`;
+  return `has ${pixels}, more than the ${formatCount(MOST_PIXELS)} up to which images are decoded`;
+}
+
+/**
+ * How far into a JPEG its frame header is looked for. Before it come profiles, thumbnails and metadata: some 100 kB from
+ * cameras, some megabytes where an editor has put its history there.
+ */
+const MOST_HEADER_BYTES = 64 << 20;
+/** Of a PNG, when its end is looked for. Encoders make chunks of 8 kB and more: this many are 8 GB. */
+const MOST_CHUNKS = 1 << 20;
+const LARGEST_WINDOW = 1 << 20;
+
+/** Bytes of the file around where it is looked at: small reads become few, the larger the longer a walk goes on. */
+class Window {
+  readonly #readAt: ReadAt;
+  #bytes: Buffer;
+  #start = 0;
+  #next = HEAD_BYTES;
+
+  constructor(readAt: ReadAt, head: Buffer) {
+    this.#readAt = readAt;
+    this.#bytes = head;
+  }
+
+  /** What is at hand from `offset` on: at least `length` bytes, fewer only at the end of the file. */
+  async from(offset: number, length: number): Promise<Buffer> {
+    const at = offset - this.#start;
+    if (at < 0 || at + length > this.#bytes.length) {
+      this.#bytes = await this.#readAt(offset, Math.max(length, this.#next));
+      this.#start = offset;
+      this.#next = Math.min(this.#next * 2, LARGEST_WINDOW);
+      return this.#bytes;
+    }
+    return this.#bytes.subarray(at);
+  }
+}
+
+/**
  * Reads the header of an image file of `size` bytes.
  *
  * @throws NotAnImage  where the bytes are neither JPEG nor PNG, or end before the size is known
@@ -56,27 +103,30 @@ function describeStart(head: Buffer): string {
 }
 
 async function readJpeg(readAt: ReadAt, size: number, head: Buffer): Promise<ImageHeader> {
-  const { width, height, baseline, next } = await readJpegFrame(readAt, head);
+  const window = new Window(readAt, head);
+  const { width, height, baseline, next } = await readJpegFrame(window);
   const tail = await readAt(Math.max(0, size - 2), 2);
   let complete = tail[0] === 0xff && tail[1] === EOI;
   // Bytes after the end marker are legal and harmless (padding, a maker's trailer): only then is the whole file walked.
-  if (!complete) complete = hasEndMarker(await readAt(0, size), next);
+  if (!complete) complete = await hasEndMarker(window, next);
   return { format: "jpeg", width, height, complete, baseline };
 }
 
 /** Walks the marker segments up to the frame header (SOF0 … SOF15). `next` is the offset of the segment after it. */
 async function readJpegFrame(
-  readAt: ReadAt,
-  head: Buffer,
+  window: Window,
 ): Promise<{ width: number; height: number; baseline: boolean; next: number }> {
   let offset = 2;
-  for (;;) {
-    const segment = await bytesAt(readAt, head, offset, 10);
+  while (offset < MOST_HEADER_BYTES) {
+    const segment = await window.from(offset, 10);
     if (segment.length < 4) throw new NotAnImage("a JPEG that ends within its headers", true);
     if (segment[0] !== 0xff) throw new NotAnImage(`a JPEG with no marker at byte ${offset}`);
     const marker = segment[1]!;
     if (marker === 0xff) {
-      offset++; // fill byte
+      // Fill bytes: the last of them belongs to the marker.
+      let last = 1;
+      while (segment[last + 1] === 0xff) last++;
+      offset += last;
       continue;
     }
     if (isFrameMarker(marker)) {
@@ -91,6 +141,7 @@ async function readJpegFrame(
     if (marker === SOS || marker === EOI) throw new NotAnImage("a JPEG without a frame header");
     offset += isStandalone(marker) ? 2 : 2 + segment.readUInt16BE(2);
   }
+  throw new NotAnImage(`a JPEG without a frame header in its first ${formatCount(MOST_HEADER_BYTES)} bytes`);
 }
 
 /** SOF0 … SOF15 without DHT (C4), JPG (C8) and DAC (CC), which lie in the same range. */
@@ -103,25 +154,29 @@ function isStandalone(marker: number): boolean {
   return (marker >= 0xd0 && marker <= SOI) || marker === 0x01;
 }
 
-async function bytesAt(readAt: ReadAt, head: Buffer, offset: number, length: number): Promise<Buffer> {
-  if (offset + length <= head.length) return head.subarray(offset, offset + length);
-  return readAt(offset, length);
-}
-
 /** Whether an EOI follows, outside of other segments. In entropy-coded data FF is followed by 00 or RST0 … RST7. */
-function hasEndMarker(file: Buffer, start: number): boolean {
+async function hasEndMarker(window: Window, start: number): Promise<boolean> {
   let offset = start;
-  while (offset + 1 < file.length) {
-    offset = file.indexOf(0xff, offset);
-    if (offset < 0 || offset + 1 >= file.length) return false;
-    const marker = file[offset + 1]!;
-    if (marker === EOI) return true;
-    if (marker === 0xff) offset += 1;
-    else if (marker === 0 || isStandalone(marker)) offset += 2;
-    else if (offset + 3 < file.length) offset += 2 + file.readUInt16BE(offset + 2);
-    else return false;
+  for (;;) {
+    // Whatever is at hand is walked at once; at its end the walk goes on in the next window.
+    const bytes = await window.from(offset, 4);
+    if (bytes.length < 2) return false;
+    const last = bytes.length < 4;
+    let at = 0;
+    while (at + (last ? 2 : 4) <= bytes.length) {
+      at = bytes.indexOf(0xff, at);
+      if (at < 0) at = bytes.length;
+      if (at + (last ? 2 : 4) > bytes.length) break;
+      const marker = bytes[at + 1]!;
+      if (marker === EOI) return true;
+      if (marker === 0xff) at += 1;
+      else if (marker === 0 || isStandalone(marker)) at += 2;
+      else if (last) return false;
+      else at += 2 + bytes.readUInt16BE(at + 2);
+    }
+    if (last) return false;
+    offset += at;
   }
-  return false;
 }
 
 async function readPng(readAt: ReadAt, size: number, head: Buffer): Promise<ImageHeader> {
@@ -133,15 +188,16 @@ async function readPng(readAt: ReadAt, size: number, head: Buffer): Promise<Imag
   const height = head.readUInt32BE(20);
   if (width === 0 || height === 0) throw new NotAnImage(`a PNG of ${width} × ${height} pixels`);
   const tail = await readAt(Math.max(0, size - PNG_END.length), PNG_END.length);
-  const complete = tail.equals(PNG_END) || (await hasPngEnd(readAt, size));
+  const complete = tail.equals(PNG_END) || (await hasPngEnd(new Window(readAt, head), size));
   return { format: "png", width, height, complete, baseline: false };
 }
 
 /** Walks the chunks of a PNG whose last bytes are not IEND. */
-async function hasPngEnd(readAt: ReadAt, size: number): Promise<boolean> {
+async function hasPngEnd(window: Window, size: number): Promise<boolean> {
   let offset = PNG_SIGNATURE.length;
-  while (offset + 12 <= size) {
-    const chunk = await readAt(offset, 8);
+  for (let chunks = 0; offset + 12 <= size; chunks++) {
+    if (chunks === MOST_CHUNKS) throw new NotAnImage(`a PNG of more than ${formatCount(MOST_CHUNKS)} chunks`);
+    const chunk = await window.from(offset, 8);
     if (chunk.length < 8) return false;
     if (chunk.toString("latin1", 4, 8) === "IEND") return true;
     offset += 12 + chunk.readUInt32BE(0);

@@ -29,6 +29,10 @@ export interface ClipOptions {
   count?: number;
 }
 
+/** Frames on one sheet; Vista trains on 25. */
+const MOST_FRAMES = 1000;
+/** Linux opens no longer path. */
+const MAX_PATH = 4096;
 const TOKEN = /^[0-9a-f]{32}$/;
 
 /**
@@ -39,6 +43,12 @@ const TOKEN = /^[0-9a-f]{32}$/;
  */
 export function findClip(target: string, options: ClipOptions = {}): PreviewClip {
   const count = options.count ?? 25;
+  if (!Number.isInteger(count) || count < 1 || count > MOST_FRAMES) {
+    throw new VistaError(
+      "USAGE",
+      `a clip of ${count} frames: it must be a whole number from 1 to ${MOST_FRAMES}`,
+    );
+  }
   if (TOKEN.test(target) && !existsSync(target)) return sampleClip(target, options.root ?? ".", count);
   const match = /^(.*)#([0-9]+)$/.exec(target);
   if (match !== null && !existsSync(target)) {
@@ -110,6 +120,8 @@ function recordClip(file: string, index: number, root: string | undefined, count
   if (typeof name !== "string" || typeof first_frame !== "string") throw bad("has no folder and first frame");
   const reason = misreadName(first_frame);
   if (reason !== undefined) throw bad(reason);
+  if (name.length > MAX_PATH)
+    throw bad(`names a folder in ${name.length} characters, more than any path has`);
   const [digits, extension] = first_frame.split(".") as [string, string];
   const data = dataRoot(base, "YouTube");
   const frames = Array.from({ length: count }, (_, i) => {

@@ -1,8 +1,9 @@
 /** Draws a contact sheet: every frame of a clip as the model sees it, with the actions of its record. */
 import sharp, { type OverlayOptions } from "sharp";
-import { throwIfAborted, VistaError } from "../../core/errors.js";
+import { isVistaError, throwIfAborted, VistaError } from "../../core/errors.js";
 import type { RunOptions } from "../../core/progress.js";
 import { hasGoal, type NuScenesRecord, PICTURE } from "../annotations/nuscenes-rows.js";
+import { MOST_PIXELS, tooLarge } from "../images/headers.js";
 import type { PreviewClip } from "./clip.js";
 import { centreCrop } from "./crop.js";
 import { textPath } from "./text.js";
@@ -26,12 +27,15 @@ const COLOUR = { back: "#15181c", text: "#e6e6e6", faint: "#8a939e", action: "#f
 /**
  * One frame as the model gets it: the middle cut to the training shape, resized by Lanczos' filter at full resolution.
  *
- * @throws VistaError `NOT_FOUND`, `FORMAT` where the picture does not decode
+ * @throws VistaError `NOT_FOUND`, `FORMAT` where the picture does not decode, `UNSUPPORTED` beyond {@link MOST_PIXELS}
  */
 export async function modelView(path: string, width: number, height: number): Promise<Buffer> {
   try {
     const picture = sharp(path, { failOn: "truncated" });
     const { width: fullWidth, height: fullHeight } = await picture.metadata();
+    if (fullWidth * fullHeight > MOST_PIXELS) {
+      throw new VistaError("UNSUPPORTED", tooLarge(fullWidth, fullHeight), { path });
+    }
     const box = centreCrop({ width: fullWidth, height: fullHeight }, { width, height });
     return await picture
       .extract(box)
@@ -41,6 +45,7 @@ export async function modelView(path: string, width: number, height: number): Pr
       .raw()
       .toBuffer();
   } catch (error) {
+    if (isVistaError(error)) throw error;
     const message = (error as Error).message.split("\n")[0]!;
     const missing = /missing/i.test(message);
     throw new VistaError(missing ? "NOT_FOUND" : "FORMAT", missing ? "no such picture" : message, {
@@ -55,7 +60,7 @@ export async function modelView(path: string, width: number, height: number): Pr
 export async function drawSheet(clip: PreviewClip, options: SheetOptions = {}): Promise<Buffer> {
   const { width = 576, height = 320, signal, onProgress } = options;
   const tileWidth = Math.min(options.tile ?? 384, width);
-  const tileHeight = Math.round((tileWidth * height) / width);
+  const tileHeight = Math.max(1, Math.round((tileWidth * height) / width));
   const rows = Math.ceil(clip.frames.length / COLUMNS);
   const sheetWidth = COLUMNS * (tileWidth + GAP) + GAP;
   const headerHeight = clip.actions === undefined ? SHORT_HEADER : HEADER;
@@ -142,22 +147,31 @@ function pairs(flat: readonly number[]): [number, number][] {
   return points;
 }
 
-/** Seen from above: forward is up, left is left (where records count upwards), one scale for both; a ring every 5 m. */
-function trajectoryPlot(traj: readonly number[], left: number, top: number, side: number): string[] {
+/** Metres up to which the rings are 20 m apart at most; beyond, which no drive is, they are a power of ten apart. */
+const MOST_REACH = 200;
+
+/** Seen from above: forward is up, left is left (where records count upwards), one scale for both; a ring every 5, 10 or 20 m, 13 rings at most. */
+export function trajectoryPlot(traj: readonly number[], left: number, top: number, side: number): string[] {
   const points = pairs(traj);
-  const reach = Math.max(5, ...points.map(([x, y]) => Math.max(Math.abs(x) * 2, y, -y * 4)));
+  // A car gets 100 m far in the 2 s of a clip. Figures beyond the range of a double would have no scale.
+  const reach = Math.min(
+    Number.MAX_VALUE,
+    Math.max(5, ...points.map(([x, y]) => Math.max(Math.abs(x) * 2, y, -y * 4))),
+  );
   const scale = (side - 30) / reach;
   const origin = { x: left + side / 2, y: top + side - 14 };
   const at = ([x, y]: [number, number]) =>
     `${(origin.x - x * scale).toFixed(1)} ${(origin.y - y * scale).toFixed(1)}`;
-  const step = reach > 40 ? 20 : reach > 15 ? 10 : 5;
+  const step =
+    reach > MOST_REACH ? 10 ** Math.ceil(Math.log10(reach / 10)) : reach > 40 ? 20 : reach > 15 ? 10 : 5;
   const parts = [
     `<clipPath id="plot"><rect x="${left}" y="${top}" width="${side}" height="${side}"/></clipPath>`,
     `<rect x="${left}" y="${top}" width="${side}" height="${side}" fill="#20252b"/>`,
   ];
-  for (let ring = step; ring <= reach * 1.2; ring += step) {
+  const rings = Math.floor((reach / step) * 1.2);
+  for (let ring = 1; ring <= rings; ring++) {
     parts.push(
-      `<circle clip-path="url(#plot)" cx="${origin.x}" cy="${origin.y}" r="${(ring * scale).toFixed(1)}" fill="none" stroke="#3a424c"/>`,
+      `<circle clip-path="url(#plot)" cx="${origin.x}" cy="${origin.y}" r="${(ring * (step * scale)).toFixed(1)}" fill="none" stroke="#3a424c"/>`,
     );
   }
   parts.push(

@@ -1,6 +1,8 @@
 /** Small pictures for the HTML report: of sound frames, and of those that findings are about. */
+
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { MOST_PIXELS } from "../images/headers.js";
 import type { Report } from "./report.js";
 
 export interface Thumbnail {
@@ -40,7 +42,7 @@ export async function makeThumbnails(report: Report): Promise<Thumbnail[]> {
 async function shrink(path: string): Promise<string | undefined> {
   const { default: sharp } = await import("sharp");
   try {
-    const bytes = await sharp(path, { failOn: "none" })
+    const bytes = await sharp(path, { failOn: "none", limitInputPixels: MOST_PIXELS })
       .resize({ width: WIDTH, height: Math.round((WIDTH * 9) / 16), fit: "cover" })
       .jpeg({ quality: 60 })
       .toBuffer();

@@ -5,6 +5,7 @@ import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { mapOrdered } from "../../../src/core/io/map-ordered.js";
 import { checkImage, checkImages, type ImageLevel } from "../../../src/dataset/images/check.js";
+import { MOST_PIXELS, readImageHeader } from "../../../src/dataset/images/headers.js";
 import { newFolder, noise, removeFolders } from "../opendv/support.js";
 
 let folder: string;
@@ -49,6 +50,77 @@ describe("headers", () => {
       for (const cut of [1, 2, 3, 11, 12, 13, 500, whole.length - 700]) {
         expect((await look(whole.subarray(0, -cut), "headers")).fault, `less ${cut}`).toBe("truncated");
       }
+    }
+  });
+  test("12 MB of fill bytes or of empty segments before the frame header cost a few reads, not one a byte", async () => {
+    const segments = Buffer.alloc(12 << 20);
+    for (let at = 0; at < segments.length; at += 4) segments.writeUInt32BE(0xfffe_0002, at);
+    for (const filling of [Buffer.alloc(12 << 20, 0xff), segments]) {
+      const file = Buffer.concat([jpeg.subarray(0, 2), filling, jpeg.subarray(2)]);
+      for (const bytes of [file, file.subarray(0, -100)]) {
+        let reads = 0;
+        const readAt = async (offset: number, length: number) => {
+          reads++;
+          return bytes.subarray(offset, offset + length);
+        };
+        const header = await readImageHeader(readAt, bytes.length);
+        expect(header).toMatchObject({ width: 320, height: 180, complete: bytes === file });
+        expect(reads).toBeLessThan(50);
+      }
+    }
+  });
+  test("a JPEG whose markers go on for 64 MB, a PNG of a million chunks: no image, in one line", async () => {
+    // Files that are never held: every read gives the filling.
+    const read = (start: Buffer, filling: number[]) => async (offset: number, length: number) => {
+      const bytes = Buffer.alloc(length);
+      for (let at = 0; at < length; at++)
+        bytes[at] = filling[(offset + at - start.length) % filling.length] ?? 0;
+      if (offset < start.length) start.copy(bytes, 0, offset);
+      return bytes;
+    };
+    await expect(readImageHeader(read(Buffer.from([0xff, 0xd8]), [0xff]), 1 << 30)).rejects.toThrow(
+      /without a frame header in its first 67,108,864 bytes/,
+    );
+    const chunk = [0, 0, 0, 0, 0x74, 0x45, 0x58, 0x74, 0, 0, 0, 0];
+    await expect(readImageHeader(read(png.subarray(0, 33), chunk), 1 << 30)).rejects.toThrow(
+      /more than 1,048,576 chunks/,
+    );
+  });
+  test("a name with a NUL is a missing file", async () => {
+    for (const level of ["names", "headers", "decode"] as const) {
+      expect((await checkImage("a\0b.jpg", level)).fault).toBe("missing");
+    }
+  });
+  test("a huge picture is not decoded: its pixels and the bound are named; 8K video is within it", async () => {
+    expect(7680 * 4320).toBeLessThanOrEqual(MOST_PIXELS);
+    for (const [name, edit] of [
+      ["progressive JPEG", () => patched(0xc2)],
+      ["baseline JPEG", () => patched(0xc0)],
+      [
+        "interlaced PNG",
+        () => {
+          const huge = Buffer.from(png);
+          huge.writeUInt32BE(50_000, 16);
+          huge.writeUInt32BE(40_000, 20);
+          huge[28] = 1;
+          return huge;
+        },
+      ],
+    ] as const) {
+      const path = join(folder, "huge");
+      writeFileSync(path, edit());
+      expect((await checkImage(path, "headers")).fault, name).toBeUndefined();
+      const { fault, detail } = await checkImage(path, "decode");
+      expect(fault, name).toBe("unreadable");
+      expect(detail, name).toContain("50000 × 40000 = 2,000,000,000 pixels, more than the 33,554,432");
+    }
+    function patched(marker: number): Buffer {
+      const huge = Buffer.from(jpeg);
+      const at = huge.indexOf(Buffer.from([0xff, 0xc0]));
+      huge[at + 1] = marker;
+      huge.writeUInt16BE(40_000, at + 5);
+      huge.writeUInt16BE(50_000, at + 7);
+      return huge;
     }
   });
   test("a cut within the headers", async () => {
@@ -152,7 +224,7 @@ describe("decode", () => {
     const content = Buffer.from(jpeg);
     content.writeUInt16BE(65_500, frame + 5);
     content.writeUInt16BE(65_500, frame + 7);
-    expect((await look(content, "decode")).fault).toBe("damaged");
+    expect((await look(content, "decode")).fault).toBe("unreadable");
   });
   test("where libjpeg-turbo has no binary, libvips decodes", async () => {
     vi.resetModules();

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { folderOf, type OpenDvRow } from "../../../bench/make-opendv.mjs";
 import { findClip } from "../../../src/dataset/preview/clip.js";
 import { centreCrop } from "../../../src/dataset/preview/crop.js";
-import { drawSheet } from "../../../src/dataset/preview/sheet.js";
+import { drawSheet, trajectoryPlot } from "../../../src/dataset/preview/sheet.js";
 import { textPath, textWidth } from "../../../src/dataset/preview/text.js";
 import { makeSet, newFolder, removeFolders } from "../opendv/support.js";
 
@@ -115,6 +115,55 @@ test("a sheet has 25 pictures, the goal where the record has it, and the traject
   }
   expect(amber).toBeGreaterThan(150);
   expect(toTheRight).toBe(0);
+});
+
+test.each([
+  [[0, 0, 3, 120, 6, 240]],
+  [[0, 0, 1e6, 1e6, -1e6, 2e6]],
+  [[0, 0, 1e308, 1e308, -1e308, -1e308]],
+  [[0, 0, 5e-324, -5e-324]],
+])("a trajectory of %j metres has some rings, 13 at most, all numbers finite", (traj) => {
+  const parts = trajectoryPlot(traj, 0, 0, 174).join("");
+  expect(parts).not.toMatch(/NaN|Infinity|undefined/);
+  const rings = parts.match(/clip-path="url\(#plot\)" cx/g)!.length;
+  expect(rings).toBeGreaterThanOrEqual(1);
+  expect(rings).toBeLessThanOrEqual(13);
+});
+
+test("a record of absurd figures is drawn", async () => {
+  const clip = findClip(`${annotations}#0`, { root: clean.root, count: 1 });
+  const huge = { traj: [0, 0, 1e308, 1e308], speed: [1e308], angle: [-1e308], z: 1e308 };
+  const sheet = await drawSheet({ ...clip, actions: { ...clip.actions!, ...huge } }, { tile: 64 });
+  expect((await sharp(sheet).metadata()).format).toBe("png");
+});
+
+test("a folder name with a NUL, or longer than a path, is one line", async () => {
+  const file = join(newFolder(), "YouTube.json");
+  const first_frame = "000000000.jpg";
+  writeFileSync(
+    file,
+    JSON.stringify([
+      { folder_name: "a\0b", first_frame },
+      { folder_name: "x".repeat(1 << 20), first_frame },
+    ]),
+  );
+  await expect(drawSheet(findClip(`${file}#0`))).rejects.toMatchObject({ code: "NOT_FOUND" });
+  expect(() => findClip(`${file}#1`)).toThrow(/record 1: names a folder in 1048576 characters/);
+});
+
+test("a huge picture, and a clip of a billion frames, are refused with the bound", async () => {
+  const path = join(newFolder(), "huge.jpg");
+  const bytes = await sharp({ create: { width: 64, height: 64, channels: 3, background: "red" } })
+    .jpeg()
+    .toBuffer();
+  const at = bytes.indexOf(Buffer.from([0xff, 0xc0]));
+  bytes.writeUInt16BE(14_000, at + 5);
+  bytes.writeUInt16BE(14_000, at + 7);
+  writeFileSync(path, bytes);
+  await expect(drawSheet({ title: "t", frames: [path] })).rejects.toThrow(
+    /14000 × 14000 = 196,000,000 pixels, more than the 33,554,432/,
+  );
+  expect(() => findClip(`${annotations}#0`, { count: 1e9 })).toThrow(/from 1 to 1000/);
 });
 
 test("a picture that is missing is named", async () => {
