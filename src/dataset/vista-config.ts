@@ -16,6 +16,8 @@ export interface VistaDataConfig {
   subsets: string[];
   probs: number[] | undefined;
   numFrames: number;
+  /** Samples of a batch on each GPU. Default 1, that of Vista's own configs. */
+  batchSize?: number;
   targetHeight: number;
   targetWidth: number;
 }
@@ -55,6 +57,7 @@ export async function readVistaConfig(path: string): Promise<VistaDataConfig> {
     probs: Array.isArray(params.probs) ? params.probs.map(numberOf) : undefined,
     // The defaults of Sampler in vwm/data/dataset.py.
     numFrames: number("num_frames", 25),
+    batchSize: number("batch_size", 1),
     targetHeight: number("target_height", 320),
     targetWidth: number("target_width", 576),
   };
@@ -70,7 +73,7 @@ export function configFindings(
   tallies: readonly AnnotationTally[],
 ): Finding[] {
   const found: Finding[] = [];
-  const { path, subsets, probs, numFrames, targetHeight, targetWidth } = config;
+  const { path, subsets, probs, numFrames, batchSize = 1, targetHeight, targetWidth } = config;
   if (probs !== undefined && probs.length !== subsets.length) {
     found.push(
       finding(RULES["probs-mismatch"], path, `${subsets.length} subsets, but ${probs.length} probs`),
@@ -80,6 +83,10 @@ export function configFindings(
     found.push(
       finding(RULES["size-not-64"], path, `target_height ${targetHeight}, target_width ${targetWidth}`),
     );
+  }
+  if (batchSize > 1 && subsets.includes("NuScenes")) {
+    const text = `batch_size is ${batchSize}: each clip of NuScenes gets one of four actions (trajectory, command, speed and angle, goal), and torch's collate ends the training with KeyError on a batch whose first clip has one that another lacks`;
+    found.push(finding(RULES["batch-size"], path, text));
   }
   for (const subset of subsets) {
     const places = SUBSETS.get(subset);

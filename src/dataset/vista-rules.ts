@@ -10,5 +10,6 @@ export const VISTA_RULES = defineRules("vista", {
   "samples-skipped": ["error", "samples that Vista would skip in silence", "Mend or remove these records: each costs time at every draw, and the data is not what you think."],
   "probs-mismatch": ["error", "probs and subsets differ in length", "Give one probability for each subset."],
   "size-not-64": ["error", "the target size is no multiple of 64", "Vista's loader stops at it: choose 320 × 576 or 576 × 1024."],
+  "batch-size": ["error", "a batch size above 1 with nuScenes clips", "Set data.params.batch_size to 1, as Vista's configs do; more GPUs or accumulate_grad_batches make the step larger."],
   "too-many-frames": ["error", "num_frames is more than the annotations have", "nuScenes annotations list 25 frames; a larger num_frames makes every sample fail."],
 });

@@ -61,6 +61,7 @@ const FAULTS: [rule: keyof typeof VISTA_RULES, name: string, plant: Plant, messa
   ["probs-mismatch", "one too many", { params: [both, "probs: [1, 1, 0]"] }, /2 subsets, but 3 probs/],
   ["size-not-64", "the height", { params: [both, "target_height: 360"] }, /target_height 360/],
   ["size-not-64", "the width", { params: [both, "target_width: 608"] }, /target_width 608/],
+  ["batch-size", "two clips of nuScenes", { params: [both, "batch_size: 2"] }, /batch_size is 2: .*KeyError/],
   ["too-many-frames", "one too many", { params: [both, "num_frames: 26"] }, /num_frames is 26/],
 ]; // biome-ignore format: a table
 
@@ -95,6 +96,8 @@ const NEAR_MISSES: [rule: keyof typeof VISTA_RULES, name: string, plant: Plant][
     { params: [both, "target_height: 576", "target_width: 1024"] },
   ],
   ["size-not-64", "the smallest multiple", { params: [both, "target_height: 64", "target_width: 64"] }],
+  ["batch-size", "one", { params: [both, "batch_size: 1"] }],
+  ["batch-size", "videos only, which have no actions", { params: ["subsets: [YouTube]", "batch_size: 8"] }],
   ["too-many-frames", "as many as there are, by an anchor", { params: [both, "num_frames: *num_frames"] }],
   [
     "too-many-frames",

@@ -8,6 +8,9 @@ import { type Issues, NO_INDEX, records } from "./issues.js";
 import { ANNOTATION_RULES as RULES } from "./rules.js";
 import type { ValidationScenes } from "./val-scenes.js";
 
+/** What Vista's loader leaves out of a sample that has none, under the loader's own names. */
+type Action = "speed" | "angle" | "goal";
+
 /** A record of the right shape. Figures and units: `docs/annotations.md`. */
 export interface NuScenesRecord {
   frames: string[];
@@ -169,6 +172,8 @@ export class NuScenesRows implements RowSink {
   unusable = 0;
   /** Those of them that are never loaded, because of their frames: other faults spoil one action mode of four. */
   lost = 0;
+  readonly #with = new Map<Action, number>();
+  readonly #without = new Map<Action, { count: number; index: number; offset: number }>();
   /** Records on which {@link stopsDataset} is true, and where the first one is. */
   stopping: { records: number; index: number; offset: number } | undefined;
 
@@ -224,6 +229,35 @@ export class NuScenesRows implements RowSink {
     }
   }
 
+  /** After the last record: what concerns the records together. */
+  end(): void {
+    for (const [action, { count, index, offset }] of this.#without) {
+      const filled = this.#with.get(action);
+      if (filled === undefined) continue;
+      const has = (n: number) => (n === 1 ? "1 record has" : `${n} records have`);
+      this.#issues.record(
+        RULES["mixed-actions"],
+        index,
+        offset,
+        `${has(count)} no ${action}, ${has(filled)} one: a batch of both ends Vista with KeyError '${action}' in the collate step (batch sizes above 1)`,
+      );
+    }
+  }
+
+  /** Counts on which records the loader gives an action, and on which it leaves it out. */
+  #tally(action: Action, given: boolean, index: number, offset: number): void {
+    if (given) {
+      this.#with.set(action, (this.#with.get(action) ?? 0) + 1);
+      return;
+    }
+    const without = this.#without.get(action);
+    if (without === undefined) this.#without.set(action, { count: 1, index, offset });
+    else {
+      without.count++;
+      if (offset < without.offset) Object.assign(without, { index, offset });
+    }
+  }
+
   /** From here on records come from anywhere in the file: nobody counts those between. */
   jump(): void {
     this.#jumped = true;
@@ -231,6 +265,9 @@ export class NuScenesRows implements RowSink {
 
   #actions(record: NuScenesRecord, index: number, offset: number): void {
     const { speed, angle, z, goal } = record;
+    this.#tally("speed", speed.length > 0, index, offset);
+    this.#tally("angle", angle.length > 0, index, offset);
+    this.#tally("goal", hasGoal(record), index, offset);
     if (speed.length === 0 || angle.length === 0) {
       this.#issues.group(
         RULES["no-actions"],

@@ -69,11 +69,16 @@ export const ANNOTATION_RULES = defineRules("annos", {
   "goal-outside": [
     "note",
     "goals outside the picture",
-    "Nothing: Vista's loader trains such clips without a goal.",
+    "Nothing at a batch size of 1: Vista's loader trains such clips without a goal. Beyond, see annos/mixed-actions.",
   ],
   "no-actions": [
     "note",
     "clips without speed or steering angle",
-    "Nothing: scenes without CAN bus have none, and Vista trains them without.",
+    "Nothing at a batch size of 1: Vista trains such clips without them. Beyond, see annos/mixed-actions.",
+  ],
+  "mixed-actions": [
+    "warning",
+    "clips with and without the same action",
+    "Train at a batch size of 1, as Vista's configs do, or leave out the records without it.",
   ],
 });

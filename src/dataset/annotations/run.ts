@@ -239,6 +239,7 @@ class FileRun implements RowSink {
 
   end(result: FileResult): void {
     const { error, rows, quick } = result;
+    if (this.#rows instanceof NuScenesRows) this.#rows.end();
     this.findings.push(...this.#issues.findings());
     if (error !== undefined) {
       this.findings.push(finding(RULES["bad-json"], this.#name, error.reason, { offset: error.offset }));

@@ -11,10 +11,11 @@ import { checkNuScenes } from "../nuscenes/check/check.js";
 import { checkOpenDv } from "../opendv/check.js";
 import { type DataParts, recognise } from "../recognise.js";
 import { joinPath, normaliseSummary, type Report, ReportBuilder } from "../report/report.js";
-import { findRule, RULES } from "../rules.js";
+import { findRule } from "../rules.js";
 import { configFindings, readVistaConfig, type VistaDataConfig } from "../vista-config.js";
 import type { CheckCommandOptions } from "./check.js";
 import { FindingsFile, writeReports } from "./outputs.js";
+import { unknownRule } from "./unknown-rule.js";
 
 /** One check of the command, with the path of its root below the command's. */
 interface Part {
@@ -29,7 +30,7 @@ export async function runCheck(
 ): Promise<void> {
   const ignore = options.ignore ?? [];
   for (const code of ignore) {
-    if (findRule(code) === undefined) throw unknownRule(code);
+    if (findRule(code) === undefined) throw unknownRule(`--ignore ${code}`, code);
   }
   const outputs = [options.ndjson, options.sarif, options.report].filter((path) => path !== undefined);
   for (const path of outputs) await prepareOutput(path, 0, { force: options.force ?? false });
@@ -201,13 +202,4 @@ function describeOptions(options: CheckCommandOptions): Record<string, string | 
   if (budget !== undefined) described.budget = budget;
   described.seed = seed;
   return described;
-}
-
-function unknownRule(code: string): VistaError {
-  const close = RULES.filter((rule) => rule.code.endsWith(code.slice(code.indexOf("/") + 1))).map(
-    (rule) => rule.code,
-  );
-  return new VistaError("USAGE", `--ignore ${code}: there is no such rule`, {
-    hint: close.length > 0 ? `Did you mean ${close.join(", ")}?` : "docs/vista-data.md lists the rules.",
-  });
 }

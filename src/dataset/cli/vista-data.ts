@@ -1,6 +1,7 @@
 import { createProgram, runProgram } from "../../core/cli/program.js";
 import { addAnnosCommand } from "./annos.js";
 import { addCheckCommand } from "./check.js";
+import { addExplainCommand } from "./explain.js";
 import { addIndexCommand } from "./index-command.js";
 import { addMergeReportsCommand } from "./merge-reports.js";
 import { addPreviewCommand } from "./preview.js";
@@ -17,6 +18,7 @@ export function main(argv: readonly string[]): Promise<void> {
       "Check and index nuScenes and OpenDV-YouTube, check and make Vista's annotation files",
     );
     addCheckCommand(program, context);
+    addExplainCommand(program);
     addMergeReportsCommand(program, context);
     addIndexCommand(program, context);
     addAnnosCommand(program, context);

@@ -142,6 +142,26 @@ function nearMiss(rule: keyof typeof ANNOTATION_RULES, name: string, plant: () =
   });
 }
 
+test("names with a NUL, quick or not, are missing files; names of a megabyte are cut in the message", async () => {
+  const root = copyOf(clean);
+  const long = "x".repeat(1 << 20);
+  for (const name of ["a\0b", long]) {
+    const youtube = join(root, "annos/YouTube.json");
+    writeFileSync(youtube, JSON.stringify([{ folder_name: name, first_frame: "000000000.jpg" }]));
+    const nuscenesFile = join(root, "annos/nuScenes.json");
+    const frames = (nuscenes[0]!.frames as string[]).map((_, i) => `${name}/${i}.jpg`);
+    writeFileSync(nuscenesFile, JSON.stringify([{ ...nuscenes[0], frames }]));
+    for (const quick of [{}, { quick: { records: 5 } }]) {
+      const findings = await collect(checkAnnotations([youtube, nuscenesFile], { root, ...quick }));
+      expect(findings.map(({ rule }) => rule).sort()).toEqual([
+        "annos/folder-missing",
+        "annos/frame-missing",
+      ]);
+      for (const { message } of findings) expect(message.length).toBeLessThan(2100);
+    }
+  }
+});
+
 test("clean files have no finding, and all their records count", async () => {
   const root = copyOf(clean);
   const write = (name: string, content: unknown) => {
@@ -591,7 +611,30 @@ describe("nuScenes.json", () => {
     one({ traj: [0, 0, 0, 4, 0, 8, 0, 12, 0, 16], speed: [0, 1, 2, 3, 4] }),
   );
   fault("cmd-range", "4", one({ cmd: 4 }), "record 4", /4, not 0 to 3/);
-  fault("no-actions", "no CAN bus", one({ speed: [], angle: [] }), "record 4", /1 record has no speed/);
+  const all = (change: Record<string, unknown>) => () => ({
+    nuscenes: nuscenes.map((record) => ({ ...record, ...change })),
+  });
+  fault("no-actions", "no CAN bus", all({ speed: [], angle: [] }), "record 0", /records have no speed/);
+  nearMiss("mixed-actions", "no record has a goal", all({ z: -1 }));
+  fault(
+    "mixed-actions",
+    "one goal behind the camera",
+    one({ z: -1 }),
+    "record 4",
+    /^1 record has no goal, \d+ records have one: .*KeyError 'goal'/,
+  );
+  test("mixed-actions: one record without speed and angle, one with its goal outside the picture", async () => {
+    const findings = await found({
+      nuscenes: edited(edited(nuscenes, 1, { speed: [], angle: [] }), 2, { goal: [1600, 400] }),
+    });
+    expect(findings.map(({ rule, severity, record }) => [rule, severity, record])).toEqual([
+      ["annos/mixed-actions", "warning", "record 1"],
+      ["annos/mixed-actions", "warning", "record 1"],
+      ["annos/no-actions", "note", "record 1"],
+      ["annos/mixed-actions", "warning", "record 2"],
+      ["annos/goal-outside", "note", "record 2"],
+    ]);
+  });
   nearMiss(
     "no-actions",
     "a car that stands still",
@@ -600,12 +643,12 @@ describe("nuScenes.json", () => {
   fault(
     "goal-outside",
     "right of the picture",
-    one({ goal: [1600, 400] }),
-    "record 4",
+    all({ goal: [1600, 400] }),
+    "record 0",
     /outside the 1600 × 900 picture/,
   );
-  fault("goal-outside", "on the upper edge", one({ goal: [800, 0] }), "record 4", /\(800.0, 0.0\)/);
-  nearMiss("goal-outside", "a goal behind the camera, which is none", one({ goal: [1700, 400], z: -2 }));
+  fault("goal-outside", "on the upper edge", all({ goal: [800, 0] }), "record 0", /\(800.0, 0.0\)/);
+  nearMiss("goal-outside", "a goal behind the camera, which is none", all({ goal: [1700, 400], z: -2 }));
   nearMiss("goal-outside", "a goal in the last pixel", one({ goal: [1599.5, 899.5] }));
   nearMiss("goal-outside", "a goal in the first pixel", one({ goal: [0.01, 0.01], z: 0.01 }));
   fault(

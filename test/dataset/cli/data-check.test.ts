@@ -46,6 +46,18 @@ beforeAll(async () => {
 });
 afterAll(() => sets.clear());
 
+describe("explain", () => {
+  it("prints a rule's page; for what is no rule it names those that are close", async () => {
+    const { code, stdout } = await runCli("vista-data", ["explain", "annos/past-end"]);
+    expect([code, stdout]).toEqual([0, readFileSync("docs/rules/annos-past-end.md", "utf8")]);
+    for (const name of ["past-end", "../../package", "annos/../annos/past-end"]) {
+      expect(await runCli("vista-data", ["explain", name])).toMatchObject({ code: 2, stdout: "" });
+    }
+    const { stderr } = await runCli("vista-data", ["explain", "past-end"]);
+    expect(stderr).toContain("Did you mean annos/past-end");
+  });
+});
+
 describe("exit codes and text", () => {
   it("0 and a verdict for a clean set", async () => {
     const { code, stdout, stderr } = await check([clean.root, "--quiet"]);

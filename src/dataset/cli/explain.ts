@@ -1,0 +1,19 @@
+import { readFile } from "node:fs/promises";
+import type { Command } from "commander";
+
+export function addExplainCommand(program: Command): void {
+  program
+    .command("explain")
+    .description("print a rule's page: what it is, why it hurts, how to mend it")
+    .argument("<rule>", "as reports name it: annos/past-end")
+    .action(async (code: string) => {
+      const [{ findRule }, { unknownRule }] = await Promise.all([
+        import("../rules.js"),
+        import("./unknown-rule.js"),
+      ]);
+      if (findRule(code) === undefined) throw unknownRule(code, code);
+      // `docs/` is part of the package; the way to it is the same from src/ and from dist/.
+      const page = new URL(`../../../docs/rules/${code.replace("/", "-")}.md`, import.meta.url);
+      process.stdout.write(await readFile(page, "utf8"));
+    });
+}
