@@ -26,13 +26,13 @@ export function addOutputFileOptions(command: Command): Command {
     .option("--metadata <key=value>", "text for the safetensors header; may be repeated", collectMetadata);
 }
 
-const UNITS: Record<string, number> = { "": 1, B: 1, KB: 1e3, MB: 1e6, GB: 1e9, TB: 1e12 };
+const UNITS: Record<string, number> = { B: 1, KB: 1e3, MB: 1e6, GB: 1e9, TB: 1e12 };
 
 /** `5GB` → 5,000,000,000: decimal units, as Hugging Face counts. */
 function parseSize(text: string): number {
-  const match = /^(\d+(?:\.\d+)?)\s*([KMGT]?B)?$/i.exec(text.trim());
-  const bytes = match === null ? 0 : Math.floor(Number(match[1]) * UNITS[(match[2] ?? "").toUpperCase()]!);
-  if (bytes < 1) throw new InvalidArgumentError("It is a number with KB, MB, GB or TB, for example 5GB.");
+  const match = /^(\d+(?:\.\d+)?)\s*([KMGT]?B)$/i.exec(text.trim());
+  const bytes = match === null ? 0 : Math.floor(Number(match[1]) * UNITS[match[2]!.toUpperCase()]!);
+  if (bytes < 1) throw new InvalidArgumentError("It is a number with B, KB, MB, GB or TB, for example 5GB.");
   return bytes;
 }
 

@@ -17,7 +17,7 @@ import type { ZeroInfo } from "../zero/plan.js";
 import { startAhead } from "./ahead.js";
 import { printWarnings } from "./common.js";
 import type { MergeOptions } from "./merge.js";
-import { fileOptions, inDType, outputJson, outputLines, type Result } from "./run-output.js";
+import { checkExtension, fileOptions, inDType, outputJson, outputLines, type Result } from "./run-output.js";
 
 export async function merge(
   folder: string,
@@ -50,6 +50,7 @@ export async function merge(
     }
     const state = inDType(checkpoint.state, options);
     const target = output ?? defaultOutput(zero?.folder ?? folder);
+    checkExtension(target, ["torch", "safetensors"]);
     if (!options.quiet) {
       if (zero?.foundBelow) printLines([`vista-ckpt: found one checkpoint: ${zero.folder}`], process.stderr);
       printWarnings(checkpoint.warnings, checkpoint.torchFiles);

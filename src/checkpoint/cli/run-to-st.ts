@@ -1,7 +1,7 @@
 /** `vista-ckpt to-st`: what Vista's bin_to_st.py does, from any input. */
 
 import { mkdir, rmdir } from "node:fs/promises";
-import { extname, join, resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { formatCount, plural } from "../../core/cli/format.js";
 import { printLines } from "../../core/cli/print.js";
 import type { CommandContext } from "../../core/cli/program.js";
@@ -16,10 +16,8 @@ import type { StateDict } from "../tensor/tensor.js";
 import { isShadow } from "../vista/ema.js";
 import { applyProfile, type ProfileResult } from "../vista/profile.js";
 import { printWarnings } from "./common.js";
-import { fileOptions, inDType, outputJson, outputLines, type Result } from "./run-output.js";
+import { checkExtension, fileOptions, inDType, outputJson, outputLines, type Result } from "./run-output.js";
 import { DEFAULT_FOLDER, type ToStOptions } from "./to-st.js";
-
-const TORCH_EXTENSIONS = [".bin", ".pt", ".pth", ".ckpt"];
 
 export async function toSt(
   input: string,
@@ -29,12 +27,7 @@ export async function toSt(
 ): Promise<void> {
   const started = Date.now();
   const target = output ?? join(DEFAULT_FOLDER, "vista.safetensors");
-  if (TORCH_EXTENSIONS.includes(extname(target).toLowerCase())) {
-    throw new VistaError("USAGE", "to-st writes safetensors, and this output has the name of a torch file", {
-      path: target,
-      hint: "Name an output that ends in .safetensors.",
-    });
-  }
+  checkExtension(target, ["safetensors"]);
   const view = await createProgressView(options.quiet ?? false);
   let checkpoint: Checkpoint | undefined;
   try {

@@ -1,3 +1,4 @@
+import { addCompletion } from "../../core/cli/completion.js";
 import { createProgram, runProgram } from "../../core/cli/program.js";
 import { diffCommand } from "./diff.js";
 import { inspectCommand } from "./inspect.js";
@@ -23,6 +24,11 @@ export function main(argv: readonly string[]): Promise<void> {
     diffCommand(program, context);
     verifyCommand(program, context);
     scanCommand(program, context);
+    addCompletion(program);
+    program.addHelpText(
+      "after",
+      "\nExamples:\n  $ vista-ckpt inspect last.ckpt\n  $ vista-ckpt merge last.ckpt",
+    );
     return program;
   });
 }

@@ -56,6 +56,11 @@ export async function forEachInput<T>(
 }
 
 /** An error as `--json` shows it in place of a result. */
-export function errorJson({ code, message, where, hint }: VistaError) {
+export function errorJson({
+  code,
+  message,
+  where,
+  hint,
+}: Pick<VistaError, "message"> & Partial<Pick<VistaError, "where" | "hint">> & { readonly code: string }) {
   return { error: { code, message, ...where, ...(hint === undefined ? {} : { hint }) } };
 }

@@ -6,10 +6,11 @@
  * 129 when the terminal has gone (SIGHUP).
  */
 import { readFileSync } from "node:fs";
-import { Command, CommanderError } from "commander";
+import { Command, CommanderError, Help, Option } from "commander";
 import { fromSystem, isVistaError, oneLine, VistaError } from "../errors.js";
 import { interruptRequests } from "../io/interrupt.js";
 import { removePartialFiles } from "../io/output.js";
+import { errorJson } from "./inputs.js";
 
 export const EXIT = {
   ok: 0,
@@ -43,11 +44,21 @@ export function createProgram(name: string, description: string): Command {
     .option("--debug", "print the stack trace of an error")
     .showSuggestionAfterError(true)
     .exitOverride()
-    .configureHelp({ showGlobalOptions: true })
+    .configureHelp({ showGlobalOptions: true, visibleOptions })
     .configureOutput({
       outputError: (text, write) => write(text.replace(/^error: /, `${name}: `)),
     })
     .enablePositionalOptions(false);
+}
+
+/**
+ * The options of a help text. `-V` is shown and no option of commander's: that would take the `--version` of
+ * `vista-data check` for its own, wherever it stands.
+ */
+function visibleOptions(command: Command): Option[] {
+  const options = new Help().visibleOptions(command);
+  if (command.parent === null) options.push(new Option("-V, --version", "print the version"));
+  return options;
 }
 
 /** What a command's action gets beside its options. */
@@ -69,7 +80,7 @@ export async function runProgram(
   argv: readonly string[],
   build: (context: CommandContext) => Command,
 ): Promise<void> {
-  if (argv.length <= 3 && (argv[2] === "--version" || argv[2] === "-V")) {
+  if (argv[2] === "--version" || argv[2] === "-V") {
     process.stdout.write(`${packageVersion()}\n`);
     return;
   }
@@ -101,10 +112,12 @@ export async function runProgram(
     await program.parseAsync(argv as string[]);
   } catch (error) {
     if (error instanceof CommanderError) {
-      // commander has printed its message; exit code 0 is --help and --version.
+      // commander has printed its message; exit code 0 is --help.
       exitCode = error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+      if (exitCode !== EXIT.ok)
+        printErrorJson(argv, new VistaError("USAGE", error.message.replace(/^error: /, "")));
     } else {
-      exitCode = reportError(name, error, argv.includes("--debug"), interruptedBy);
+      exitCode = reportError(name, error, argv, interruptedBy);
       if (exitCode === EXIT.failed) exitCode = errorCode;
     }
   } finally {
@@ -123,15 +136,21 @@ function onStdoutError(error: NodeJS.ErrnoException): void {
   process.exit(EXIT.failed);
 }
 
+/** With `--json`, an error is the one object on stdout, in the place of the result; its line for people stays on stderr. */
+function printErrorJson(argv: readonly string[], error: Parameters<typeof errorJson>[0]): void {
+  if (argv.includes("--json")) process.stdout.write(`${JSON.stringify(errorJson(error))}\n`);
+}
+
 /** What the machine ran out of, wherever it was met: no bug of ours, also where nobody named the file on the way. */
 const EXHAUSTED = new Set(["EMFILE", "ENFILE", "ENOSPC", "EDQUOT", "EIO", "EROFS", "ENOMEM"]);
 
 function reportError(
   name: string,
   cause: unknown,
-  debug: boolean,
+  argv: readonly string[],
   interruptedBy: string | undefined,
 ): number {
+  const debug = argv.includes("--debug");
   const { code, path } = cause as NodeJS.ErrnoException;
   let error = cause;
   if (code !== undefined && EXHAUSTED.has(code)) error = fromSystem(cause, path ?? "the system", "go on");
@@ -139,6 +158,12 @@ function reportError(
     error = new VistaError("IO", `a part of the program could not be loaded: ${(cause as Error).message}`, {
       hint: "Raise the limit of open files with `ulimit -n`, or install the package again.",
       cause,
+    });
+  if (isVistaError(error)) printErrorJson(argv, error);
+  else
+    printErrorJson(argv, {
+      code: "INTERNAL",
+      message: error instanceof Error ? error.message : String(error),
     });
   const debugText = debug && error instanceof Error ? `${stackWithCauses(error)}\n` : "";
   if (isVistaError(error)) {

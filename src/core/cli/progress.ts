@@ -19,7 +19,7 @@ export interface ProgressView {
 /** @param quiet  show nothing at all */
 export async function createProgressView(quiet: boolean): Promise<ProgressView> {
   if (quiet) return { update() {}, stop() {} };
-  return process.stderr.isTTY ? barView() : lineView();
+  return process.stderr.isTTY && process.env.TERM !== "dumb" ? barView() : lineView();
 }
 
 /** Shows the progress of one piece of work, and takes the bar away when it has ended, well or not. */

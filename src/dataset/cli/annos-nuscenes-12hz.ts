@@ -27,7 +27,8 @@ export function addAnnosNuScenes12HzCommand(annos: Command, context: CommandCont
     )
     .option("--force", "replace a folder of such tables that exists")
     .option("--json", "print one JSON object")
-    .option("--quiet", "no progress")
+    .option("-q, --quiet", "no progress")
+    .addHelpText("after", `\nExamples:\n  $ vista-data annos nuscenes-12hz /data/nuscenes`)
     .action((root: string, options: Annos12HzOptions) => run(root, options, context));
 }
 

@@ -49,7 +49,11 @@ export function addAnnosNuScenesCommand(annos: Command, context: CommandContext)
     .option("--key-frames <n>", "samples of a clip, at 2 Hz", parseCount, 5)
     .option("--force", "replace a file that exists")
     .option("--json", "print one JSON object")
-    .option("--quiet", "no progress")
+    .option("-q, --quiet", "no progress")
+    .addHelpText(
+      "after",
+      `\nExamples:\n  $ vista-data annos nuscenes /data/nuscenes -o annos/nuScenes.json\n  $ vista-data annos nuscenes /data/nuscenes --split val`,
+    )
     .action((root: string, options: AnnosNuScenesOptions) => run(root, options, context));
 }
 

@@ -49,7 +49,8 @@ export function addAnnosYouTubeCommand(annos: Command, context: CommandContext):
     .option("--index <file>", "use this index (vista-data index) for folders that have not changed")
     .option("--force", "replace a file that exists")
     .option("--json", "print one JSON object")
-    .option("--quiet", "no progress")
+    .option("-q, --quiet", "no progress")
+    .addHelpText("after", `\nExamples:\n  $ vista-data annos youtube /data/YouTube -o annos/YouTube.json`)
     .action((root: string, options: AnnosYouTubeOptions) => run(root, options, context));
 }
 

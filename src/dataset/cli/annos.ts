@@ -9,6 +9,7 @@ export function addAnnosCommand(program: Command, context: CommandContext): void
   const annos = program
     .command("annos")
     .description("make the annotation files that Vista and its successors train on, from the data itself");
+  annos.addHelpText("after", "\nExamples:\n  $ vista-data annos nuscenes /data/nuscenes --split val");
   addAnnosNuScenesCommand(annos, context);
   addAnnosNuScenes12HzCommand(annos, context);
   addAnnosYouTubeCommand(annos, context);

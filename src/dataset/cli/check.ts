@@ -77,7 +77,11 @@ export function addCheckCommand(program: Command, context: CommandContext): void
     .option("--force", "replace output files that exist")
     .option("--shard <i/n>", "check part i of n; `slurm` takes both from the job array", parseShard)
     .option("--index <file>", "use this index (vista-data index) for folders that have not changed")
-    .option("--quiet", "no progress")
+    .option("-q, --quiet", "no progress")
+    .addHelpText(
+      "after",
+      `\nExamples:\n  $ vista-data check /data/vista                      all that is there\n  $ vista-data check /data/nuscenes --report report.html\n  $ vista-data check --annos annos/nuScenes.json --quick`,
+    )
     .action(async (root: string, options: CheckCommandOptions) => {
       const { runCheck } = await import("./run-check.js");
       await runCheck(root, options, context);

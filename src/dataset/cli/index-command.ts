@@ -15,7 +15,8 @@ export function addIndexCommand(program: Command, context: CommandContext): void
     .argument("[root]", "nuScenes, OpenDV-YouTube, or a folder with data/nuscenes, data/YouTube", ".")
     .option("-o, --output <file>", "the index (default: vista-data.index in the root)")
     .option("--json", "print one JSON object")
-    .option("--quiet", "no progress")
+    .option("-q, --quiet", "no progress")
+    .addHelpText("after", `\nExamples:\n  $ vista-data index /data/vista -o vista-data.index`)
     .action(async (root: string, options: IndexCommandOptions) => {
       const { runIndex } = await import("./run-index.js");
       await runIndex(root, options, context);

@@ -24,6 +24,7 @@ export function addMergeReportsCommand(program: Command, context: CommandContext
     .option("--sarif <file>", "write a SARIF file, one result for each rule and folder")
     .option("--report <file>", "write an HTML report")
     .option("--force", "replace output files that exist")
+    .addHelpText("after", `\nExamples:\n  $ vista-data merge-reports shard-*.json --report report.html`)
     .action(async (paths: string[], options: MergeOptions) => {
       const { mergeReports } = await import("../report/merge.js");
       const { FindingsFile, writeReports } = await import("./outputs.js");

@@ -1,5 +1,7 @@
 /** The forms in which `check` and `merge-reports` give a report. */
 import pc from "picocolors";
+import { wantsColours } from "../../core/cli/colours.js";
+import { printLines } from "../../core/cli/print.js";
 import { AtomicFile, commitTogether, prepareOutput } from "../../core/io/output.js";
 import type { Finding } from "../finding.js";
 import { toHtml } from "../report/html.js";
@@ -13,6 +15,7 @@ export interface ReportOutputs {
   sarif?: string;
   report?: string;
   force?: boolean;
+  quiet?: boolean;
 }
 
 /**
@@ -41,18 +44,19 @@ export async function writeReports(
     // The report that a person opens is the last: where it is, the others are.
     if (outputs.report !== undefined) await add(outputs.report, await toHtml(report));
     await commitTogether(files);
+    if (files.length > 0 && !outputs.quiet)
+      printLines(
+        files.map(({ path }) => `vista-data: wrote ${path}`),
+        process.stderr,
+      );
   } catch (error) {
     for (const file of files) await file.discard();
     throw error;
   }
   const text = outputs.json
     ? `${JSON.stringify(report)}\n`
-    : formatReport(report, pc.createColors(hasColour()));
+    : formatReport(report, pc.createColors(wantsColours(process.env, process.stdout.isTTY === true)));
   await new Promise<void>((resolve) => process.stdout.write(text, () => resolve()));
-}
-
-function hasColour(): boolean {
-  return process.stdout.isTTY === true && !process.env.NO_COLOR;
 }
 
 /** An NDJSON file: every finding, one JSON object a line, in the order of reports, which is the same with and without shards. */

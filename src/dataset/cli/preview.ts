@@ -26,7 +26,11 @@ export function addPreviewCommand(program: Command, context: CommandContext): vo
     .option("--start <n>", "first frame in a folder", parseCount)
     .option("--tile <n>", "width of a picture on the sheet (default: 384)", parseCount)
     .option("--force", "replace the output")
-    .option("--quiet", "no progress")
+    .option("-q, --quiet", "no progress")
+    .addHelpText(
+      "after",
+      `\nExamples:\n  $ vista-data preview annos/nuScenes.json#12 --root /data/vista -o clip.png`,
+    )
     .action(async (clip: string, options: PreviewCommandOptions) => {
       const { runPreview } = await import("./run-preview.js");
       await runPreview(clip, options, context);

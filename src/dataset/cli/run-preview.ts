@@ -1,5 +1,6 @@
 /** What `vista-data preview` does once its options are read. */
 
+import { printLines } from "../../core/cli/print.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import { createProgressView } from "../../core/cli/progress.js";
 import { VistaError } from "../../core/errors.js";
@@ -19,6 +20,12 @@ export async function runPreview(
   }
   if (options.tile !== undefined && options.tile < 16) {
     throw new VistaError("USAGE", "--tile must be at least 16");
+  }
+  if (!options.output.toLowerCase().endsWith(".png")) {
+    throw new VistaError("USAGE", "the contact sheet is a PNG, and this output has another name", {
+      path: options.output,
+      hint: "Name an output that ends in .png.",
+    });
   }
   const force = options.force ?? false;
   await prepareOutput(options.output, 0, { force });
@@ -48,4 +55,5 @@ export async function runPreview(
   } finally {
     view.stop();
   }
+  if (!options.quiet) printLines([`wrote ${options.output}`]);
 }

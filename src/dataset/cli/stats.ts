@@ -22,7 +22,11 @@ export function addStatsCommand(program: Command, context: CommandContext): void
     )
     .option("--index <file>", "use this index for folders that have not changed")
     .option("--json", "print one JSON object")
-    .option("--quiet", "no progress")
+    .option("-q, --quiet", "no progress")
+    .addHelpText(
+      "after",
+      `\nExamples:\n  $ vista-data stats /data/vista\n  $ vista-data stats --annos annos/nuScenes.json --json`,
+    )
     .action(async (root: string, options: StatsCommandOptions) => {
       const { runStats } = await import("./run-stats.js");
       await runStats(root, options, context);

@@ -1,3 +1,4 @@
+import { addCompletion } from "../../core/cli/completion.js";
 import { createProgram, runProgram } from "../../core/cli/program.js";
 import { addAnnosCommand } from "./annos.js";
 import { addCheckCommand } from "./check.js";
@@ -24,6 +25,8 @@ export function main(argv: readonly string[]): Promise<void> {
     addAnnosCommand(program, context);
     addStatsCommand(program, context);
     addPreviewCommand(program, context);
+    addCompletion(program);
+    program.addHelpText("after", "\nExamples:\n  $ vista-data check /data/vista --report report.html");
     return program;
   });
 }

@@ -15,6 +15,7 @@ export function addCheck(program: Command, context: CommandContext, extra: reado
       "Looks for what would go wrong and starts nothing. Exit codes: 0 nothing wrong (warnings and notes may be shown), 1 errors found, 2 wrong usage.",
     )
     .option("--json", "print one JSON object")
+    .addHelpText("after", `\nExamples:\n  $ vista-train check phase1 --vista ../Vista --nodes 1 --gpus 8`)
     .action(async (name: string, flags: LaunchFlags & { json?: boolean }) => {
       checkSelectors(flags);
       const recipe = findRecipe(await readRecipes(flags), name);
@@ -39,7 +40,7 @@ export function addCheck(program: Command, context: CommandContext, extra: reado
           findings,
           sampled,
         };
-        process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
+        process.stdout.write(`${JSON.stringify({ command: "check", ...report })}\n`);
         return;
       }
       const lines = findingLines(findings);

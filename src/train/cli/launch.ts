@@ -80,6 +80,10 @@ export function addLaunch(program: Program, context: CommandContext, extra: read
     .argument("[more...]")
     .summary("start a recipe (the word `run` can be left out)")
     .description("Starts a recipe. Words after -- go to train.py.")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  $ vista-train phase1 --vista ../Vista --nodes 1 --gpus 8 --dry-run\n  $ vista-train phase1 --slurm --then merge",
+    )
     .action(async (name: string, more: string[], flags: StartFlags) => {
       const recipe = findRecipe(await readRecipes(flags), name);
       if (more.length > 0) {

@@ -19,6 +19,7 @@ export function addNext(program: Command, context: CommandContext, extra: readon
     )
     .option("--recipe <name>", "the recipe of the run, where its folder does not tell")
     .option("--start", "start it")
+    .addHelpText("after", `\nExamples:\n  $ vista-train next logs/phase1-4711 --start`)
     .action(async (run: string, flags: StartFlags & { recipe?: string; start?: boolean }) => {
       const recipes = await readRecipes(flags);
       await stat(run).catch((error) => {
@@ -56,5 +57,6 @@ export function addFinish(program: Command, context: CommandContext): void {
     .command("finish <run>")
     .summary("merge the last checkpoint of a run, make a file for inference: what --then does")
     .option("--steps <steps>", "merge (pytorch_model.bin), to-st (vista.safetensors), or both", "merge,to-st")
+    .addHelpText("after", `\nExamples:\n  $ vista-train finish logs/phase1-4711 --steps to-st`)
     .action((run: string, flags: { steps: string }) => finish(run, parseSteps(flags.steps), context));
 }

@@ -91,7 +91,16 @@ export async function readRecipes(flags: { vista: string; recipes?: string }): P
 export function findRecipe(recipes: Map<string, Recipe>, name: string): Recipe {
   const recipe = recipes.get(name);
   if (recipe !== undefined) return recipe;
-  const close = suggest(name, [...recipes.keys(), "check", "next", "finish", "status", "prune", "recipes"]);
+  const close = suggest(name, [
+    ...recipes.keys(),
+    "check",
+    "next",
+    "finish",
+    "status",
+    "prune",
+    "recipes",
+    "completion",
+  ]);
   throw new VistaError("USAGE", `there is no recipe or command \`${name}\``, {
     hint: `${close === undefined ? "" : `Did you mean ${close}? `}Recipes are ${[...recipes.keys()].join(", ")}.`,
   });

@@ -7,10 +7,11 @@ export function addRecipes(program: Command): void {
   addRecipeOptions(program.command("recipes"))
     .summary("list the recipes")
     .option("--json", "print one JSON object")
+    .addHelpText("after", `\nExamples:\n  $ vista-train recipes --json`)
     .action(async (flags: { vista: string; recipes?: string; json?: boolean }) => {
       const recipes = [...(await readRecipes(flags)).values()];
       if (flags.json) {
-        process.stdout.write(`${JSON.stringify({ recipes }, null, 2)}\n`);
+        process.stdout.write(`${JSON.stringify({ command: "recipes", recipes })}\n`);
         return;
       }
       const width = Math.max(...recipes.map((recipe) => recipe.name.length));

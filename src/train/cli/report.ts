@@ -1,5 +1,5 @@
 /** How findings and failures are shown. */
-import pc from "picocolors";
+import { colours } from "../../core/cli/colours.js";
 import { plural } from "../../core/cli/format.js";
 import { oneLine, VistaError } from "../../core/errors.js";
 import { unknownSelectors } from "../preflight/preflight.js";
@@ -10,9 +10,9 @@ import type { TrainingResult } from "../run/run.js";
 const MAX_TEXT = 2000;
 
 const COLORS: Record<Severity, (text: string) => string> = {
-  error: pc.red,
-  warning: pc.yellow,
-  note: pc.cyan,
+  error: colours.red,
+  warning: colours.yellow,
+  note: colours.cyan,
 };
 
 /** A table: severity, rule and what is wrong; below the findings of a rule why, and the way out. */
@@ -26,8 +26,8 @@ export function findingLines(findings: readonly TrainFinding[]): string[] {
     const next = findings[i + 1];
     if (next?.rule === one.rule && next.fix === one.fix) continue;
     lines.push(
-      `${" ".repeat(9)}${pc.dim("why")}  ${oneLine(one.why, MAX_TEXT)}`,
-      `${" ".repeat(9)}${pc.dim("fix")}  ${oneLine(one.fix, MAX_TEXT)}`,
+      `${" ".repeat(9)}${colours.dim("why")}  ${oneLine(one.why, MAX_TEXT)}`,
+      `${" ".repeat(9)}${colours.dim("fix")}  ${oneLine(one.fix, MAX_TEXT)}`,
     );
   }
   return lines;

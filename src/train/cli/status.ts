@@ -1,6 +1,6 @@
 /** `vista-train status <run>`: how far a run is, and what could be resumed. */
 import type { Command } from "commander";
-import pc from "picocolors";
+import { colours } from "../../core/cli/colours.js";
 import { formatBytes, formatCount, formatDuration, plural } from "../../core/cli/format.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import { oneLine } from "../../core/errors.js";
@@ -25,7 +25,7 @@ export function addStatus(program: Command, context: CommandContext): void {
   addRecipeOptions(program.command("status <run>"))
     .summary("epochs, steps and loss of a run, its checkpoints, what could be resumed")
     .option("--json", "print one JSON object, with every logged loss")
-    .addHelpText("after", "\nExample: vista-train status logs/phase1-4711")
+    .addHelpText("after", "\nExamples:\n  $ vista-train status logs/phase1-4711")
     .action(async (run: string, flags: StatusFlags) => {
       const recipes = (await readRecipes(flags)).values();
       const status = await readStatus(run, tools.checkpoints, {
@@ -33,14 +33,14 @@ export function addStatus(program: Command, context: CommandContext): void {
         vista: flags.vista,
         signal: context.signal,
       });
-      if (flags.json) process.stdout.write(`${JSON.stringify(status, null, 2)}\n`);
+      if (flags.json) process.stdout.write(`${JSON.stringify({ command: "status", ...status })}\n`);
       else process.stdout.write(`${statusLines(status, process.stdout.columns ?? 80).join("\n")}\n`);
     });
 }
 
 function statusLines(status: RunStatus, columns: number): string[] {
   const { losses } = status;
-  const lines = [pc.bold(oneLine(status.run))];
+  const lines = [colours.bold(oneLine(status.run))];
   if (status.recipe !== undefined) lines.push(`recipe ${status.recipe}`);
   if (losses.length === 0) lines.push(oneLine(status.logNote ?? "no loss logged yet"));
   else {
@@ -55,7 +55,7 @@ function statusLines(status: RunStatus, columns: number): string[] {
     const bad = losses.filter((point) => !Number.isFinite(point.loss));
     if (bad.length > 0) {
       lines.push(
-        pc.red(
+        colours.red(
           `${plural(bad.length, "logged loss", "logged losses")} not finite, first at step ${bad[0]!.step}`,
         ),
       );
@@ -126,7 +126,7 @@ function checkpointLine(one: CheckpointStatus, width: number): string {
       ? "single file, not looked into"
       : one.whole
         ? `${ranksText(one.ranks)}whole`
-        : pc.red(`not whole: ${oneLine(String(one.problem))}`);
+        : colours.red(`not whole: ${oneLine(String(one.problem))}`);
   const time = localMinute(one.modified);
   return `  ${oneLine(one.name).padEnd(width)}  ${formatBytes(one.bytes).padStart(8)}  ${time}  ${state}`;
 }

@@ -1,3 +1,4 @@
+import { addCompletion } from "../../core/cli/completion.js";
 import { createProgram, runProgram } from "../../core/cli/program.js";
 import { BUILT_IN_RECIPES } from "../launch/recipes.js";
 import { addCheck } from "./check.js";
@@ -9,7 +10,7 @@ import { addRecipes } from "./recipes.js";
 import { addStatus } from "./status.js";
 
 /** Words that are not recipes. */
-const COMMANDS = ["run", "check", "next", "finish", "status", "prune", "recipes", "help"];
+const COMMANDS = ["run", "check", "next", "finish", "status", "prune", "recipes", "completion", "help"];
 
 /** `vista-train`: starts Vista's documented trainings with torchrun or Slurm, after looking for what would go wrong. */
 export function main(argv: readonly string[]): Promise<void> {
@@ -27,7 +28,12 @@ export function main(argv: readonly string[]): Promise<void> {
     addStatus(program, context);
     addPrune(program, context);
     addRecipes(program);
-    program.addHelpText("after", `\nRecipes: ${BUILT_IN_RECIPES.map(({ name }) => name).join(", ")}`);
+    const recipes = BUILT_IN_RECIPES.map(({ name }) => name);
+    addCompletion(program, { run: recipes });
+    program.addHelpText(
+      "after",
+      `\nRecipes: ${recipes.join(", ")}\n\nExamples:\n  $ vista-train phase1 --nodes 1 --gpus 8 --dry-run\n  $ vista-train status logs/phase1-4711`,
+    );
     if (own.length <= 2) program.help({ error: true });
     return program;
   });

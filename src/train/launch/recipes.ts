@@ -104,7 +104,18 @@ export const BUILT_IN_RECIPES: readonly Recipe[] = [
 ];
 
 /** Names that the command line takes for something else. */
-const RESERVED = new Set(["run", "check", "next", "finish", "status", "prune", "recipes", "help", SVD]);
+const RESERVED = new Set([
+  "run",
+  "check",
+  "next",
+  "finish",
+  "status",
+  "prune",
+  "recipes",
+  "completion",
+  "help",
+  SVD,
+]);
 
 const KEYS = new Set([
   "extends",
