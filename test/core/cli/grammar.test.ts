@@ -1,0 +1,140 @@
+import { execFileSync } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it, test } from "vitest";
+import { wantsColours } from "../../../src/core/cli/colours.js";
+import { runCli } from "../../helpers/cli.js";
+import { temporaryFolder } from "../../helpers/state.js";
+import { FakeTensor, torchZip } from "../../helpers/torch-file.js";
+
+const PROGRAMS = ["vista-ckpt", "vista-data", "vista-train"] as const;
+/** A command of each that takes a path and `--json`. */
+const FIRST = { "vista-ckpt": ["verify"], "vista-data": ["check"], "vista-train": ["status"] } as const;
+const PACKAGE = fileURLToPath(new URL("../../../package.json", import.meta.url));
+
+function model(folder = temporaryFolder()): string {
+  const path = join(folder, "x.bin");
+  writeFileSync(path, torchZip(new Map([["w", new FakeTensor([1, 2])]])));
+  return path;
+}
+
+/** The words of a program's commands, with those of the commands below them, as its help lists them. */
+async function commandsOf(program: string, words: readonly string[] = []): Promise<string[][]> {
+  const { stdout } = await runCli(program, [...words, "--help"]);
+  const list = stdout.split("Commands:\n")[1] ?? "";
+  const names = [...list.matchAll(/^ {2}([a-z][\w-]*)/gm)]
+    .map((match) => match[1]!)
+    .filter((name) => name !== "help");
+  const found: string[][] = [];
+  for (const name of names) {
+    const path = [...words, name];
+    found.push(path, ...(await commandsOf(program, path)));
+  }
+  return found;
+}
+
+describe.each(PROGRAMS)("%s", (program) => {
+  it("-V and --version print the version, and --help names them", async () => {
+    const { version } = JSON.parse(readFileSync(PACKAGE, "utf8"));
+    for (const flag of ["-V", "--version"])
+      expect(await runCli(program, [flag])).toMatchObject({ code: 0, stdout: `${version}\n` });
+    expect((await runCli(program, ["--help"])).stdout).toMatch(/-V, --version +print the version/);
+  });
+
+  it("every command has an example in its help", async () => {
+    const commands = await commandsOf(program);
+    expect(commands.length).toBeGreaterThan(6);
+    for (const words of [[], ...commands]) {
+      const { stdout } = await runCli(program, [...words, "--help"]);
+      expect([words, stdout.includes(`Examples:\n  $ ${program}`) || words[0] === "completion"]).toEqual([
+        words,
+        true,
+      ]);
+    }
+  });
+
+  it.each([
+    ["of the input", [...FIRST[program], "/no/such"], "NOT_FOUND", 1],
+    ["of the usage", [...FIRST[program], ".", "--no-such-option"], "USAGE", 2],
+  ] as const)(
+    "an error %s under --json is the one object on stdout, and a line on stderr",
+    async (_, args, code, exit) => {
+      const result = await runCli(program, [...args, "--json"]);
+      expect(result.code).toBe(exit);
+      expect(JSON.parse(result.stdout)).toMatchObject({
+        error: { code, message: expect.stringMatching(/\w/) },
+      });
+      expect(result.stderr).toMatch(new RegExp(`^${program}: `));
+    },
+  );
+
+  it("bash completes commands, options and values from what `completion bash` prints", async () => {
+    const { stdout: script, code } = await runCli(program, ["completion", "bash"]);
+    expect(code).toBe(0);
+    const complete = (...words: string[]) => {
+      const name = `_${program.replaceAll("-", "_")}`;
+      const typed = [program, ...words].map((word) => `'${word}'`).join(" ");
+      const lines = `${script}\nCOMP_WORDS=(${typed}); COMP_CWORD=${words.length}; ${name}; echo "\${COMPREPLY[*]}"`;
+      return execFileSync("bash", ["-c", lines], { encoding: "utf8" }).trim();
+    };
+    expect(complete("completion", "")).toBe("bash zsh fish");
+    expect(complete("comp")).toBe("completion");
+    expect(complete("--ver")).toBe("--version");
+    if (program === "vista-ckpt") {
+      expect(complete("merge", "folder", "--dt")).toBe("--dtype");
+      expect(complete("merge", "--dtype", "")).toBe("keep fp32 fp16 bf16");
+      expect(complete("merge", "")).toBe("");
+    }
+    if (program === "vista-data") expect(complete("annos", "nus")).toBe("nuscenes nuscenes-12hz");
+    if (program === "vista-train") expect(complete("phase1", "--resh")).toBe("--reshard");
+  });
+
+  it.each(["zsh", "fish"])("completion %s names every command and option", async (shell) => {
+    const { stdout, code } = await runCli(program, ["completion", shell]);
+    expect(code).toBe(0);
+    for (const words of await commandsOf(program)) expect(stdout).toContain(words.at(-1)!);
+    expect(stdout).toContain("json");
+    expect((await runCli(program, ["completion", "csh"])).code).toBe(2);
+  });
+});
+
+test("sizes need a unit", async () => {
+  const args = ["to-st", model(), "--raw", "-o", join(temporaryFolder(), "y.safetensors"), "--dry-run"];
+  const without = await runCli("vista-ckpt", [...args, "--max-shard-size", "5"]);
+  expect(without.code).toBe(2);
+  expect(without.stderr).toContain("for example 5GB");
+  expect((await runCli("vista-ckpt", [...args, "--max-shard-size", "5GB"])).code).toBe(0);
+  expect((await runCli("vista-ckpt", [...args, "--max-shard-size", "500B"])).code).toBe(0);
+});
+
+test.each(["out.safetensor", "out", "out.tar", "out.bin"])(
+  "to-st refuses the output %s, whose name says no safetensors",
+  async (name) => {
+    const output = join(temporaryFolder(), name);
+    const result = await runCli("vista-ckpt", ["to-st", model(), "--raw", "-o", output]);
+    expect(result.code).toBe(2);
+    expect(result.stderr).toContain("Name an output that ends in .safetensors.");
+  },
+);
+
+test.each(["merged", "merged.zip"])(
+  "merge refuses the output %s, whose name says no format",
+  async (name) => {
+    const zero = fileURLToPath(new URL("../../../fixtures/zero/stage2-fp32-2ranks", import.meta.url));
+    const result = await runCli("vista-ckpt", ["merge", zero, "-o", join(temporaryFolder(), name)]);
+    expect(result.code).toBe(2);
+    expect(result.stderr).toContain("says no format that is written here");
+  },
+);
+
+test("colours: NO_COLOR, then FORCE_COLOR, then TERM=dumb, then the terminal", () => {
+  expect(wantsColours({}, true)).toBe(true);
+  expect(wantsColours({}, false)).toBe(false);
+  expect(wantsColours({ TERM: "dumb" }, true)).toBe(false);
+  expect(wantsColours({ NO_COLOR: "1", FORCE_COLOR: "1" }, true)).toBe(false);
+  expect(wantsColours({ NO_COLOR: "" }, true)).toBe(true);
+  expect(wantsColours({ FORCE_COLOR: "1", TERM: "dumb" }, false)).toBe(true);
+  expect(wantsColours({ FORCE_COLOR: "0" }, true)).toBe(false);
+  expect(wantsColours({ CI: "true" }, false)).toBe(false);
+});
