@@ -9,7 +9,7 @@ import type { StateDict, Tensor } from "../tensor/tensor.js";
 const NET = "net.";
 const EMA = "net_ema.";
 
-/** What {@link applyCosmos} did. */
+/** What the steps of the profile `cosmos` did. */
 export interface CosmosReport {
   /** Tensors of the EMA that got the names of the weights. */
   readonly renamed: number;

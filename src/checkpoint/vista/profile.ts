@@ -9,8 +9,8 @@ import { applyVista, type VistaOptions, type VistaReport } from "./steps.js";
  * - `cosmos`: `net_ema.` becomes `net.`, as Cosmos' converter does.
  * - `none`: the tensors as they are.
  */
-export const PROFILES = ["vista", "gem", "cosmos", "none"] as const;
-export type Profile = (typeof PROFILES)[number];
+export type Profile = "vista" | "gem" | "cosmos" | "none";
+export const PROFILES: readonly Profile[] = ["vista", "gem", "cosmos", "none"];
 
 export interface ProfileResult {
   readonly state: StateDict;
@@ -32,7 +32,7 @@ export function detectProfile(names: Iterable<string>): Profile {
  * Takes the steps of a profile, or of the one that the names tell. No weight is read.
  *
  * @param options  those of Vista's steps; of them `cosmos` heeds `ema`, and `none` none
- * @throws VistaError as {@link applyVista} and {@link applyCosmos} do
+ * @throws VistaError as {@link applyVista} does, and `INCOMPLETE` or `INCONSISTENT` for `cosmos` alike
  */
 export function applyProfile(
   state: StateDict,
