@@ -1,0 +1,28 @@
+/** What `to-universal` writes is, key by key and tensor by tensor, what the real ds_to_universal.py writes. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, expect, it } from "vitest";
+import { writeUniversal } from "../../../src/checkpoint/to-universal.js";
+import { runPython } from "../python.js";
+
+const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
+const work = mkdtempSync(join(tmpdir(), "vista-universal-"));
+afterAll(() => rmSync(work, { recursive: true, force: true }));
+
+it.each([
+  ["stage2-fp16-2ranks", 46],
+  ["stage1-fp32-3ranks-groups", 46],
+  ["stage1-bf16-3ranks", 46],
+  ["stage2-bf16-2ranks-aligned", 46],
+  ["stage3-bf16-2ranks-frozen", 25],
+  ["stage3-fp32-3ranks-groups", 35],
+])("%s", { timeout: 120_000 }, async (name, files) => {
+  const zero = join(ROOT, "fixtures", "zero", name);
+  const ours = join(work, `${name}-ours`);
+  await writeUniversal(zero, ours, { fsync: false });
+  const script = join(ROOT, "test", "peers", "zero", "same_universal.py");
+  const out = await runPython("zero", [script, zero, ours, join(work, `${name}-theirs`)]);
+  expect(out).toContain(`files: ${files}`);
+});
