@@ -1,4 +1,5 @@
 /** Full decoding of an image, to find damage that the headers do not show. */
+import { VistaError } from "../../core/errors.js";
 import { decodesSoundly, decodesWithoutSurplus } from "./baseline.js";
 import type { ImageHeader } from "./headers.js";
 
@@ -7,13 +8,22 @@ type Sharp = typeof import("sharp")["default"];
 /** Loaded on first use: sharp brings libvips, which a check of headers does not need. */
 let loading: Promise<Sharp> | undefined;
 
-function loadSharp(): Promise<Sharp> {
-  loading ??= import("sharp").then(({ default: sharp }) => {
-    // One thread an image: many images are decoded side by side.
-    sharp.concurrency(1);
-    sharp.cache(false);
-    return sharp;
-  });
+/** @throws VistaError `IO` where its binary is missing, as after `npm install --omit=optional` */
+export function loadSharp(): Promise<Sharp> {
+  loading ??= import("sharp").then(
+    ({ default: sharp }) => {
+      // One thread an image: many images are decoded side by side.
+      sharp.concurrency(1);
+      sharp.cache(false);
+      return sharp;
+    },
+    (cause) => {
+      throw new VistaError("IO", "images cannot be decoded: the binary of sharp is not installed", {
+        hint: "Run `npm install --include=optional sharp@0.35.5` where this package is installed; what needs no image decoded works without it.",
+        cause,
+      });
+    },
+  );
   return loading;
 }
 

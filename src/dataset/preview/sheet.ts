@@ -1,12 +1,15 @@
 /** Draws a contact sheet: every frame of a clip as the model sees it, with the actions of its record. */
-import sharp, { type OverlayOptions } from "sharp";
+import type { OverlayOptions } from "sharp";
 import { isVistaError, throwIfAborted, VistaError } from "../../core/errors.js";
 import type { RunOptions } from "../../core/progress.js";
 import { hasGoal, type NuScenesRecord, PICTURE } from "../annotations/nuscenes-rows.js";
+import { loadSharp } from "../images/decode.js";
 import { MOST_PIXELS, tooLarge } from "../images/headers.js";
 import type { PreviewClip } from "./clip.js";
 import { centreCrop } from "./crop.js";
 import { textPath } from "./text.js";
+
+const sharp = await loadSharp();
 
 export interface SheetOptions extends RunOptions {
   /** Size of the pictures in training: `target_width` and `target_height` of the config. Default 576 × 320. */

@@ -2,6 +2,7 @@
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { loadSharp } from "../images/decode.js";
 import { MOST_PIXELS } from "../images/headers.js";
 import type { Report } from "./report.js";
 
@@ -40,7 +41,7 @@ export async function makeThumbnails(report: Report): Promise<Thumbnail[]> {
 
 /** What can be decoded of a picture; a cut-off JPEG shows its upper part. */
 async function shrink(path: string): Promise<string | undefined> {
-  const { default: sharp } = await import("sharp");
+  const sharp = await loadSharp();
   try {
     const bytes = await sharp(path, { failOn: "none", limitInputPixels: MOST_PIXELS })
       .resize({ width: WIDTH, height: Math.round((WIDTH * 9) / 16), fit: "cover" })
