@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
+import { crc32 } from "node:zlib";
 import { beforeAll, describe, expect, it } from "vitest";
 import { runCli } from "../../helpers/cli.js";
 import { python, runPython } from "../python.js";
@@ -127,7 +128,7 @@ describe("shards", () => {
         "-o",
         join(place, `model.${extension}`),
         "--max-shard-size",
-        String(size),
+        `${size}B`,
       );
       if (!plans[i].sharded) {
         expect(readdirSync(place)).toEqual([`model.${extension}`]);
@@ -135,7 +136,16 @@ describe("shards", () => {
       }
       sharded++;
       const index = JSON.parse(readFileSync(join(place, `model.${extension}.index.json`), "utf8"));
-      expect({ ...index, sharded: true }).toEqual(plans[i]);
+      // Beside what huggingface_hub writes: size and CRC-32 of each shard.
+      const { shards, ...metadata } = index.metadata;
+      expect({ ...index, metadata, sharded: true }).toEqual(plans[i]);
+      expect(Object.keys(shards).sort()).toEqual([...new Set(Object.values(index.weight_map))].sort());
+      for (const [name, { size: bytes, crc32: digest }] of Object.entries<{ size: number; crc32: string }>(
+        shards,
+      )) {
+        const content = readFileSync(join(place, name));
+        expect([bytes, Number.parseInt(digest, 16)]).toEqual([content.length, crc32(content)]);
+      }
     }
     expect(sharded).toBeGreaterThan(1);
   });
