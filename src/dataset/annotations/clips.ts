@@ -68,6 +68,7 @@ export function folderSource(root: string, splits: ReadonlyMap<string, Split>): 
 
 /** `val_images/…` is validation data by its place. */
 export function splitOfPath(name: string): Split | undefined {
+  if (name.length > 4096) return undefined; // no path is longer, and the pattern would take minutes
   const match = /(?:^|\/)(full|val)_images[^/]*\//.exec(name);
   return match === null ? undefined : match[1] === "val" ? "val" : "train";
 }
