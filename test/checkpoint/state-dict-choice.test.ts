@@ -240,7 +240,7 @@ describe("the commands", () => {
     const b = join(temporaryFolder(), "b.pt");
     writeFileSync(b, bytes);
     const result = await runCli("vista-ckpt", ["diff", a, b]);
-    expect(result).toMatchObject({ code: 1, stdout: "" });
+    expect(result).toMatchObject({ code: 2, stdout: "" });
     expect(result.stderr).toMatch(/b\.pt: archive\/data\/1: .*CRC-32.*damaged/);
     expect((await runCli("vista-ckpt", ["diff", a, b, "--no-verify"])).stdout).toContain(
       "different: 2 tensors",

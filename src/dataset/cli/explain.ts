@@ -6,6 +6,7 @@ export function addExplainCommand(program: Command): void {
     .command("explain")
     .description("print a rule's page: what it is, why it hurts, how to mend it")
     .argument("<rule>", "as reports name it: annos/past-end")
+    .addHelpText("after", "\nExamples:\n  $ vista-data explain annos/past-end")
     .action(async (code: string) => {
       const [{ findRule }, { unknownRule }] = await Promise.all([
         import("../rules.js"),
