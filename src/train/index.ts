@@ -33,7 +33,7 @@ export type { Severity } from "../dataset/finding.js";
 export { type Command, launchCommand, toScript } from "./launch/command.js";
 export { type LaunchOptions, type LaunchPlan, planLaunch, type Rendezvous } from "./launch/plan.js";
 export { BUILT_IN_RECIPES, loadRecipes, type Recipe, type SlurmSettings } from "./launch/recipes.js";
-export { type SlurmScriptOptions, slurmScript } from "./launch/slurm.js";
+export { type JobStep, type SlurmScriptOptions, slurmScript } from "./launch/slurm.js";
 export type { PreflightReport } from "./preflight/preflight.js";
 export type { TrainFinding } from "./preflight/rules.js";
 export type { Step } from "./run/finish.js";
