@@ -44,6 +44,7 @@ test("what torchrun leaves behind is ended", async () => {
 test("if this command itself is killed, the training ends too", async () => {
   const result = await start("setsid sleep 603.1 &\nREADY\nsleep 603.1", [], (kill) => kill("SIGKILL"));
   expect(result.signal).toBe("SIGKILL");
-  for (let i = 0; i < 100 && alive("603.1").length > 0; i++) await new Promise((r) => setTimeout(r, 100));
+  // At once, as a rule; a process that is just being started may be missed by SIGTERM and ends with SIGKILL, 40 s later.
+  for (let i = 0; i < 500 && alive("603.1").length > 0; i++) await new Promise((r) => setTimeout(r, 100));
   expect(alive("603.1")).toEqual([]);
-});
+}, 70_000);
