@@ -7,6 +7,7 @@ export interface DiffCommandOptions {
   max: number;
   key?: string;
   keyB?: string;
+  optimizer?: boolean;
   verify: boolean;
   atol?: number;
   rtol?: number;
@@ -20,6 +21,7 @@ Examples:
   $ vista-ckpt diff a.bin b.safetensors
   $ vista-ckpt diff last.ckpt pytorch_model.bin     shards against a merged file
   $ vista-ckpt diff old.safetensors new.safetensors --json
+  $ vista-ckpt diff --optimizer last.ckpt last-8ranks.ckpt
   $ vista-ckpt diff fp32.safetensors bf16.safetensors --ignore-dtype --rtol 0.004
 
 Exit code 0 where names, dtypes, shapes and all bytes are equal (or as close as --atol, --rtol and
@@ -34,6 +36,10 @@ export function diffCommand(parent: Command, context: CommandContext): void {
     .argument("<b>", "the other")
     .option("--key <key>", KEY_HELP)
     .option("--key-b <key>", "the same for the other input, where it is another one")
+    .option(
+      "--optimizer",
+      "compare the optimizers of two ZeRO checkpoints (any ranks) or universal ones: fp32 weights, states, steps, hyperparameters",
+    )
     .option("--no-verify", "do not check the CRC-32 checksums")
     .option(
       "--atol <number>",

@@ -4,10 +4,19 @@ import { formatCount, plural } from "../../core/cli/format.js";
 import { printLines } from "../../core/cli/print.js";
 import { type CommandContext, EXIT } from "../../core/cli/program.js";
 import { createProgressView } from "../../core/cli/progress.js";
-import { shorten } from "../../core/errors.js";
+import { firstNames, shorten, VistaError } from "../../core/errors.js";
 import type { Checkpoint } from "../checkpoint.js";
 import { type DiffReport, diffStates, type TensorDifference } from "../diff.js";
 import { openCheckpoint } from "../open.js";
+import {
+  diffValues,
+  type OptimizerState,
+  type OptimizerValue,
+  openOptimizerState,
+  type ValueDifference,
+  type ValuesReport,
+} from "../optimizer-state.js";
+import type { StateDict } from "../tensor/tensor.js";
 import type { OtherTensors } from "../torch/state-dicts.js";
 import type { DiffCommandOptions } from "./diff.js";
 
@@ -17,38 +26,51 @@ export async function diff(
   options: DiffCommandOptions,
   context: CommandContext,
 ): Promise<void> {
+  const { key, keyB = key, verify, optimizer = false } = options;
+  if (optimizer && keyB !== undefined) {
+    throw new VistaError("USAGE", "--key names a state dict, and --optimizer compares none", {
+      hint: "Leave one of the two out.",
+    });
+  }
   const view = await createProgressView(options.quiet ?? false);
-  const opened: Checkpoint[] = [];
+  const checkpoints: Checkpoint[] = [];
+  const optimizers: OptimizerState[] = [];
   try {
-    const keys = [options.key, options.keyB ?? options.key];
-    for (const [i, path] of [a, b].entries()) {
-      const key = keys[i];
-      const checkpoint = await openCheckpoint(path, {
-        signal: context.signal,
-        verify: options.verify,
-        ...(key === undefined ? {} : { key }),
-      });
-      opened.push(checkpoint);
-      for (const warning of checkpoint.warnings)
-        printLines([`vista-ckpt: warning: ${path}: ${warning}`], process.stderr);
+    const reading = { signal: context.signal, verify };
+    for (const [path, dict] of [[a, key] as const, [b, keyB] as const]) {
+      if (optimizer) optimizers.push(await openOptimizerState(path, reading));
+      else {
+        const named = dict === undefined ? {} : { key: dict };
+        const checkpoint = await openCheckpoint(path, { ...reading, ...named });
+        checkpoints.push(checkpoint);
+        for (const warning of checkpoint.warnings)
+          printLines([`vista-ckpt: warning: ${path}: ${warning}`], process.stderr);
+      }
     }
-    const [first, second] = opened as [Checkpoint, Checkpoint];
-    const report = await diffStates(first.state, second.state, {
-      signal: context.signal,
-      onProgress: view.update,
-      verify: options.verify,
+    const [first, second] = (optimizer ? optimizers : checkpoints).map(({ state }) => state) as [
+      StateDict,
+      StateDict,
+    ];
+    const tolerance = {
       ...(options.atol === undefined ? {} : { atol: options.atol }),
       ...(options.rtol === undefined ? {} : { rtol: options.rtol }),
+    };
+    const report = await diffStates(first, second, {
+      ...reading,
+      ...tolerance,
+      onProgress: view.update,
       ignoreDType: options.ignoreDtype ?? false,
     });
     view.stop();
-    const notCompared = leftOut(opened);
+    const values = optimizer ? diffValues(optimizers[0]!, optimizers[1]!, tolerance) : undefined;
+    const notCompared = leftOut(checkpoints);
     // Who names the state dict has seen that there are others.
-    const all = options.key !== undefined || notCompared.every(({ model }) => !model);
+    const all = key !== undefined || notCompared.every(({ model }) => !model);
     const verdict = {
       ...report,
-      equal: report.equal && all,
-      prefixes: byPrefix(report, [...first.state.tensors.keys(), ...report.onlyB]),
+      ...values,
+      equal: report.equal && all && (values === undefined || areEqual(values)),
+      prefixes: byPrefix(report, [...first.tensors.keys(), ...report.onlyB]),
       notCompared,
     };
     context.setExitCode(verdict.equal ? EXIT.ok : EXIT.failed);
@@ -56,15 +78,19 @@ export async function diff(
     else if (!options.quiet) printLines(show(a, b, verdict, options.max));
   } finally {
     view.stop();
-    for (const { state } of opened) await state.close();
+    for (const { state } of [...checkpoints, ...optimizers]) await state.close();
   }
 }
 
 /** The report, with what was not looked at; not equal where that may be a model's. */
-interface Verdict extends DiffReport {
+interface Verdict extends DiffReport, Partial<ValuesReport> {
   /** What differs, by the beginning of the names; those with nothing that differs too. */
   readonly prefixes: readonly PrefixCounts[];
   readonly notCompared: readonly (OtherTensors & { readonly path: string })[];
+}
+
+function areEqual({ values, skippedValues }: ValuesReport): boolean {
+  return values.length + skippedValues.length === 0;
 }
 
 interface PrefixCounts {
@@ -136,19 +162,46 @@ function show(a: string, b: string, report: Verdict, max: number): string[] {
   list(`only in ${a}`, report.onlyA.map(shortName));
   list(`only in ${b}`, report.onlyB.map(shortName));
   list("different", report.different.map(describe));
-  const { onlyA, onlyB, different, notCompared } = report;
+  const { onlyA, onlyB, different, notCompared, values = [], comparedValues, skippedValues = [] } = report;
   list(
-    "not compared",
-    notCompared.map(({ path, key, tensors }) => {
+    "different values",
+    values.map((value) => describeValue(a, b, value)),
+  );
+  list("not compared", [
+    ...notCompared.map(({ path, key, tensors }) => {
       return `${path}: ${plural(tensors, "tensor")} ${key === "." ? "beside the state dict" : `under ${shorten(key, 80)}`}`;
     }),
-  );
+    ...skippedValues.map((key) => `${shorten(key, 80)}: neither number nor text`),
+  ]);
   list("by prefix", prefixLines(a, b, report));
-  const differ = onlyA.length + onlyB.length + different.length > 0;
+  const differ = onlyA.length + onlyB.length + different.length + values.length > 0;
   const verdict = differ ? "different" : report.equal ? "equal" : "no difference in what was compared";
   const close = report.close === 0 ? "" : `, ${formatCount(report.close)} within what was allowed`;
   lines.push(`${verdict}: ${plural(report.same, "tensor")} the same${close}`);
+  if (comparedValues !== undefined) {
+    const compared = ["weights", "states", ...comparedValues.map((key) => shorten(key, 80))].join(", ");
+    lines.push(`  compared of the optimizers: ${compared}; nothing else of the checkpoints`);
+  }
   return lines;
+}
+
+/** `lr  0.01 ≠ 0.02, of 12 parameters: a.weight, b.weight …` */
+function describeValue(a: string, b: string, { key, a: x, b: y, parameters }: ValueDifference): string {
+  const what =
+    x === undefined
+      ? `only in ${b}: ${showValue(y!)}`
+      : y === undefined
+        ? `only in ${a}: ${showValue(x)}`
+        : `${showValue(x)} ≠ ${showValue(y)}`;
+  const whose =
+    parameters.length === 0
+      ? ""
+      : `, of ${plural(parameters.length, "parameter")}: ${firstNames(parameters)}`;
+  return `${shorten(key, 80)}  ${what}${whose}`;
+}
+
+function showValue(value: OptimizerValue): string {
+  return shorten(typeof value === "object" ? `[${value.map(showValue).join(", ")}]` : String(value), 80);
 }
 
 function describe(difference: TensorDifference): string {

@@ -69,7 +69,7 @@ function numpyNumber({ id, args }: PyObject): number | undefined {
 }
 
 /** `cur_scale` of DeepSpeed's LossScaler, which has 1 where nothing is scaled, and DynamicLossScaler. */
-function lossScaleOf(scaler: PyValue | undefined): OptimizerSummary["lossScale"] {
+export function lossScaleOf(scaler: PyValue | undefined): OptimizerSummary["lossScale"] {
   if (!(scaler instanceof PyObject)) return undefined;
   const state = asDict(scaler.state);
   const value = state?.get("cur_scale");

@@ -16,7 +16,7 @@ import { NewStorage, planRewrittenFile } from "../torch/rewrite-file.js";
 import { TorchTensor } from "../torch/values.js";
 import type { ZeroOptimizer } from "./optimizer.js";
 import { type OptimizerParameter, refuse } from "./optimizer-states.js";
-import { UNIVERSAL_FOLDER, universalPath } from "./universal.js";
+import { COMMON_STATE, UNIVERSAL_FOLDER, universalPath } from "./universal.js";
 
 /** A file below the tag folder. */
 export interface UniversalFile {
@@ -75,7 +75,7 @@ export async function* universalFiles(optimizer: ZeroOptimizer): AsyncGenerator<
       yield plan(fileOf({ name }, "fp32"), node);
     }
   }
-  yield { name: `${UNIVERSAL_FOLDER}/optimizer_state.pt`, ...(await planCommonState(source, stage)) };
+  yield { name: `${UNIVERSAL_FOLDER}/${COMMON_STATE}`, ...(await planCommonState(source, stage)) };
   for (const { torchFile } of models) yield copyOf(torchFile);
 }
 
@@ -143,7 +143,7 @@ async function planCommonState(source: TorchFile, stage: 1 | 2 | 3) {
   const paramGroups = base!.get("param_groups")!;
   if (stage !== 3) for (const key of SHARDED) state.delete(key);
   state.set("param_groups", paramGroups);
-  return planRewrittenFile(source, { value: node, protocol }, "optimizer_state.pt");
+  return planRewrittenFile(source, { value: node, protocol }, COMMON_STATE);
 }
 
 function copyOf({ file }: TorchFile): UniversalFile {

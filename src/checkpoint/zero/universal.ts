@@ -5,12 +5,12 @@
  * Source: deepspeed/checkpoint/ds_to_universal.py (merge_tp_slices, merge_zero3_slices), constants.py.
  */
 import { fromReader, throwIfAborted, VistaError } from "../../core/errors.js";
-import { joinPlace } from "../../core/io/places.js";
+import { joinPlace, listFolder, parentPlace, placeName } from "../../core/io/places.js";
 import { settleAll } from "../../core/io/settle.js";
 import type { RunOptions } from "../../core/progress.js";
 import { numelOf } from "../tensor/dtype.js";
 import { makeTensor, type Tensor } from "../tensor/tensor.js";
-import { asDict } from "../torch/objects.js";
+import { asDict, type PyValue } from "../torch/objects.js";
 import { readTorchFile, type TorchFile } from "../torch/read.js";
 import { TorchTensor } from "../torch/values.js";
 import { checkModelsTogether } from "./consistency.js";
@@ -20,6 +20,9 @@ import type { ModelState, Shapes } from "./states.js";
 
 /** Below the tag folder. */
 export const UNIVERSAL_FOLDER = "zero";
+
+/** In it, beside the parameters: what the optimizer has for all of them. */
+export const COMMON_STATE = "optimizer_state.pt";
 
 /** Files opened side by side. */
 const AT_ONCE = 16;
@@ -47,34 +50,124 @@ export async function readUniversalWeights(
   const [model] = models;
   const stage = stageOf(files, model!);
   checkModelsTogether(files, models, stage);
-  if (model!.paramShapes === undefined) {
-    throw new VistaError("FORMAT", "the model states have no param_shapes, which names the parameters", {
-      path: model!.path,
-      hint: "Copy the model states of the ZeRO checkpoint that this was made from.",
-    });
-  }
-  const shapes = model!.paramShapes.flatMap((group) => [...group]);
-  const torchFiles: TorchFile[] = [];
-  const weights = new Map<string, Tensor>();
+  const shapes = shapesOf(model!).flatMap((group) => [...group]);
+  const paths = shapes.map(([name]) => universalPath(files.tagFolder, name, "fp32"));
+  const torchFiles = await openFiles(paths, options);
   try {
-    while (torchFiles.length < shapes.length) {
-      throwIfAborted(options.signal);
-      const batch = shapes.slice(torchFiles.length, torchFiles.length + AT_ONCE);
-      const outcomes = await Promise.allSettled(batch.map(([name]) => open(files, name, options)));
-      for (const outcome of outcomes) if (outcome.status === "fulfilled") torchFiles.push(outcome.value);
-      for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
-      const opened = torchFiles.slice(-batch.length);
-      for (const [i, [name, shape]] of batch.entries()) {
-        if (weights.has(name)) throw twice(name, model!);
-        weights.set(name, await weightIn(opened[i]!, name, shape));
-      }
-      options.onProgress?.({ phase: "open", done: torchFiles.length, total: shapes.length, unit: "files" });
-    }
+    const weights = new Map<string, Tensor>();
+    for (const [i, [name, shape]] of shapes.entries())
+      weights.set(name, await tensorIn(torchFiles[i]!, name, shape));
     return { stage, weights, torchFiles };
   } catch (error) {
     await settleAll(torchFiles.map(({ file }) => file.close()));
     throw error;
   }
+}
+
+/** What a universal checkpoint keeps of the optimizer for one parameter. */
+export interface UniversalParameter {
+  readonly name: string;
+  /** `fp32` and the optimizer's states. */
+  readonly tensors: ReadonlyMap<string, Tensor>;
+  /** What its other files hold (`step`), each with the file that it is in. */
+  readonly values: ReadonlyMap<string, { readonly value: PyValue; readonly file: TorchFile }>;
+}
+
+/**
+ * Opens every file of every parameter that the model states list, and the optimizer's common state.
+ * @throws VistaError as {@link readUniversalWeights} does
+ */
+export async function readUniversalOptimizer(
+  files: CheckpointFiles,
+  models: readonly ModelState[],
+  options: RunOptions & { verify?: boolean },
+): Promise<{
+  readonly groups: readonly (readonly UniversalParameter[])[];
+  readonly common: TorchFile;
+  readonly torchFiles: readonly TorchFile[];
+}> {
+  const [model] = models;
+  checkModelsTogether(files, models, stageOf(files, model!));
+  const shapes = shapesOf(model!);
+  const states = new Map<string, string[]>();
+  for (const [name] of shapes.flatMap((group) => [...group])) {
+    const folder = parentPlace(universalPath(files.tagFolder, name, "fp32"));
+    const found = await listFolder(folder).catch(() => []); // where there is none, its fp32.pt is missed by name
+    const other = found
+      .filter((entry) => /^(?!fp32\.).*\.pt$/.test(entry.name))
+      .map((entry) => entry.name.slice(0, -3));
+    states.set(name, ["fp32", ...other.sort()]);
+  }
+  const paths = [...states].flatMap(([name, all]) =>
+    all.map((state) => universalPath(files.tagFolder, name, state)),
+  );
+  const torchFiles = await openFiles(
+    [...paths, joinPlace(files.tagFolder, UNIVERSAL_FOLDER, COMMON_STATE)],
+    options,
+  );
+  try {
+    let next = 0;
+    const groups: UniversalParameter[][] = [];
+    for (const shape of shapes) {
+      const group: UniversalParameter[] = [];
+      for (const [name, dimensions] of shape) {
+        const tensors = new Map<string, Tensor>();
+        const values: Map<string, { value: PyValue; file: TorchFile }> = new Map();
+        for (const state of states.get(name)!) {
+          const file = torchFiles[next++]!;
+          if (state === "step") values.set(state, { value: file.value, file });
+          else tensors.set(state, await tensorIn(file, name, dimensions));
+        }
+        group.push({ name, tensors, values });
+      }
+      groups.push(group);
+    }
+    return { groups, common: torchFiles.at(-1)!, torchFiles };
+  } catch (error) {
+    await settleAll(torchFiles.map(({ file }) => file.close()));
+    throw error;
+  }
+}
+
+/** Opens files side by side, a few at once. @throws VistaError `NOT_FOUND`, `ABORTED`, and what reading them throws */
+async function openFiles(
+  paths: readonly string[],
+  options: RunOptions & { verify?: boolean },
+): Promise<TorchFile[]> {
+  const opened: TorchFile[] = [];
+  try {
+    while (opened.length < paths.length) {
+      throwIfAborted(options.signal);
+      const batch = paths.slice(opened.length, opened.length + AT_ONCE);
+      const outcomes = await Promise.allSettled(batch.map((path) => open(path, options)));
+      for (const outcome of outcomes) if (outcome.status === "fulfilled") opened.push(outcome.value);
+      for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
+      options.onProgress?.({ phase: "open", done: opened.length, total: paths.length, unit: "files" });
+    }
+    return opened;
+  } catch (error) {
+    await settleAll(opened.map(({ file }) => file.close()));
+    throw error;
+  }
+}
+
+/** By param group. @throws VistaError `FORMAT` where there are none, `INCONSISTENT` for a name that comes twice */
+function shapesOf({ paramShapes, path }: ModelState): readonly Shapes[] {
+  if (paramShapes === undefined) {
+    throw new VistaError("FORMAT", "the model states have no param_shapes, which names the parameters", {
+      path,
+      hint: "Copy the model states of the ZeRO checkpoint that this was made from.",
+    });
+  }
+  const seen = new Set<string>();
+  for (const name of paramShapes.flatMap((group) => [...group.keys()])) {
+    if (seen.size !== seen.add(name).size) continue;
+    throw new VistaError("INCONSISTENT", `${name} is listed twice, in two param groups`, {
+      path,
+      hint: "DeepSpeed lists each parameter once: copy the checkpoint again.",
+    });
+  }
+  return paramShapes;
 }
 
 /** What the config says, where it fits the names of the files; else what those say. */
@@ -83,12 +176,12 @@ function stageOf(files: CheckpointFiles, model: ModelState): 1 | 2 | 3 {
   return model.configuredStage === 1 ? 1 : 2;
 }
 
-async function open(files: CheckpointFiles, name: string, options: { verify?: boolean }): Promise<TorchFile> {
-  const path = universalPath(files.tagFolder, name, "fp32");
+async function open(path: string, options: { verify?: boolean }): Promise<TorchFile> {
   try {
     return await readTorchFile(path, { verify: options.verify ?? true });
   } catch (error) {
-    if (error instanceof VistaError && error.code === "NOT_FOUND") {
+    if (error instanceof VistaError && error.code === "NOT_FOUND" && placeName(path) === "fp32.pt") {
+      const name = placeName(parentPlace(path));
       throw new VistaError("NOT_FOUND", `the model states list the parameter ${name}, it has no fp32.pt`, {
         path,
         hint: "The universal checkpoint is incomplete: copy it again, or make it again.",
@@ -113,7 +206,7 @@ export function universalPath(tagFolder: string, name: string, state: string): s
 }
 
 /** Stages 1 and 2 have `{"param": tensor}`, stage 3 a flat tensor by itself. */
-async function weightIn(torchFile: TorchFile, name: string, shape: Shape): Promise<Tensor> {
+async function tensorIn(torchFile: TorchFile, name: string, shape: Shape): Promise<Tensor> {
   const { path } = torchFile.file;
   const dict = asDict(torchFile.value);
   const foreign = [...(dict?.keys() ?? [])].find((key) => !KNOWN_KEYS.has(String(key)));
@@ -146,10 +239,3 @@ async function weightIn(torchFile: TorchFile, name: string, shape: Shape): Promi
 }
 
 type Shape = Shapes extends ReadonlyMap<string, infer S> ? S : never;
-
-function twice(name: string, model: ModelState): VistaError {
-  return new VistaError("INCONSISTENT", `${name} is listed twice, in two param groups`, {
-    path: model.path,
-    hint: "DeepSpeed lists each parameter once: copy the checkpoint again.",
-  });
-}

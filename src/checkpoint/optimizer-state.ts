@@ -1,0 +1,209 @@
+/**
+ * The optimizer of a ZeRO checkpoint of any number of ranks, or of a universal one, as what can be compared parameter by parameter:
+ * its fp32 weights and each state as tensors, its steps and the hyperparameters of its group as values.
+ */
+import { settleAll } from "../core/io/settle.js";
+import type { RunOptions } from "../core/progress.js";
+import type { DiffOptions } from "./diff.js";
+import { StateDict, type Tensor } from "./tensor/tensor.js";
+import { asDict, asItems, keyText, type PyValue } from "./torch/objects.js";
+import type { TorchFile } from "./torch/read.js";
+import { type CheckpointContent, readCheckpointFiles } from "./zero/open.js";
+import { planOptimizer } from "./zero/optimizer.js";
+import { lossScaleOf, numberIn } from "./zero/optimizer-summary.js";
+import { readUniversalOptimizer } from "./zero/universal.js";
+
+/** A hyperparameter or a step: a number, a text for what is no number, a list of them. */
+export type OptimizerValue = number | string | readonly OptimizerValue[];
+
+export interface ValueDifference {
+  /** `step`, `lr`, `betas` …, `loss scale` */
+  readonly key: string;
+  /** `undefined` where only the other checkpoint has it. */
+  readonly a: OptimizerValue | undefined;
+  readonly b: OptimizerValue | undefined;
+  /** Those for which it is so; none for what the optimizer has once. */
+  readonly parameters: readonly string[];
+}
+
+export interface ValuesReport {
+  /** Values that differ by more than the tolerance, in the order in which they were met. */
+  readonly values: readonly ValueDifference[];
+  /** Names of the values that were compared. */
+  readonly comparedValues: readonly string[];
+  /** Names of values of a kind that is not compared: neither numbers nor texts, nor lists of them. */
+  readonly skippedValues: readonly string[];
+}
+
+/** The optimizer of a checkpoint as a plan. */
+export interface OptimizerState {
+  /** Named `<parameter>/fp32`, `<parameter>/exp_avg` …, as the files of a universal checkpoint are. */
+  readonly state: StateDict;
+  /** By parameter, and under {@link WHOLE} what the optimizer has once. */
+  readonly values: ReadonlyMap<string, Values>;
+}
+
+/** `undefined` for one of a kind that is not compared. */
+type Values = ReadonlyMap<string, OptimizerValue | undefined>;
+
+/** No parameter has this name. */
+const WHOLE = "";
+
+/**
+ * Opens it; no tensor is read. Close its `state` when done.
+ * @param path  a folder as {@link openCheckpoint} takes it, of ZeRO stage 1, 2 or 3, or a universal checkpoint
+ * @throws VistaError `NOT_FOUND`, `UNSUPPORTED`, `INCONSISTENT`, and what reading the files throws
+ */
+export async function openOptimizerState(
+  path: string,
+  options: RunOptions & { verify?: boolean } = {},
+): Promise<OptimizerState> {
+  const content = await readCheckpointFiles(path, { ...options, bf16Optimizer: true });
+  const torchFiles = [...content.torchFiles];
+  try {
+    const plan = content.files.universal ? planUniversal(content, torchFiles, options) : planShards(content);
+    const { tensors, values } = await plan;
+    return {
+      state: new StateDict(
+        tensors,
+        torchFiles.map(({ file }) => file),
+      ),
+      values,
+    };
+  } catch (error) {
+    await settleAll(torchFiles.map(({ file }) => file.close()));
+    throw error;
+  }
+}
+
+interface Plan {
+  readonly tensors: readonly (readonly [string, Tensor])[];
+  readonly values: ReadonlyMap<string, Values>;
+}
+
+async function planShards(content: CheckpointContent): Promise<Plan> {
+  const { groups, shards, lossScaler } = await planOptimizer(content);
+  const file = shards[0]!.torchFile;
+  const tensors: [string, Tensor][] = [];
+  const values = new Map<string, Values>();
+  for (const { parameters, values: states, hyperparameters } of groups) {
+    const ofGroup = await readValues([...(hyperparameters ?? []), ...states], file);
+    for (const { name, fp32, states } of parameters) {
+      for (const [state, tensor] of [["fp32", fp32] as const, ...states])
+        tensors.push([`${name}/${state}`, tensor]);
+      values.set(name, ofGroup);
+    }
+  }
+  values.set(WHOLE, lossScale(lossScaler));
+  return { tensors, values };
+}
+
+async function planUniversal(
+  { files, models }: CheckpointContent,
+  torchFiles: TorchFile[],
+  options: RunOptions & { verify?: boolean },
+): Promise<Plan> {
+  const { groups, common, torchFiles: more } = await readUniversalOptimizer(files, models, options);
+  torchFiles.push(...more);
+  const top = asDict(common.value);
+  // Of each flat tensor (a param group, in stage 3 a sub-group) the group that it belongs to, and its number there.
+  const flats = (asItems(top?.get("param_groups")) ?? [])
+    .map(asDict)
+    .flatMap((group) => (asItems(group?.get("params")) ?? []).map((index) => ({ group, index })));
+  // Stage 3 keeps the steps here, by flat tensor; its other states are those of rank 0.
+  const inStage3 = asDict(asDict(top?.get("optimizer_state_dict"))?.get("state"));
+  const tensors: [string, Tensor][] = [];
+  const values = new Map<string, Values>();
+  for (const [g, parameters] of groups.entries()) {
+    const { group, index } = flats[g] ?? {};
+    const step = asDict(index === undefined ? undefined : inStage3?.get(index))?.get("step");
+    const steps = step === undefined ? [] : [["step", step] as const];
+    const shared = await readValues([...(group ?? []), ...steps], common);
+    for (const { name, tensors: states, values: own } of parameters) {
+      for (const [state, tensor] of states) tensors.push([`${name}/${state}`, tensor]);
+      const all = new Map(shared);
+      for (const [key, { value, file }] of own) all.set(key, await readValue(value, file));
+      values.set(name, all);
+    }
+  }
+  values.set(WHOLE, lossScale(top?.get("loss_scaler")));
+  return { tensors, values };
+}
+
+function lossScale(scaler: PyValue | undefined): Values {
+  const scale = lossScaleOf(scaler);
+  return new Map(scale === undefined ? [] : [["loss scale", scale.value]]);
+}
+
+/** Numbers of sub-groups, which depend on the ranks. */
+const LAYOUT_KEYS = new Set<PyValue>(["params"]);
+
+async function readValues(entries: Iterable<readonly [PyValue, PyValue]>, file: TorchFile): Promise<Values> {
+  const values = new Map<string, OptimizerValue | undefined>();
+  for (const [key, value] of entries)
+    if (!LAYOUT_KEYS.has(key)) values.set(keyText(key), await readValue(value, file));
+  return values;
+}
+
+/** Items of a list that are compared; betas have two. */
+const MAX_ITEMS = 16;
+
+async function readValue(value: PyValue, file: TorchFile): Promise<OptimizerValue | undefined> {
+  const number = await numberIn(value, file);
+  if (number !== undefined) return number;
+  if (value === null) return "None";
+  if (typeof value === "boolean") return value ? "True" : "False";
+  if (typeof value === "string" || typeof value === "bigint") return String(value);
+  const items = asItems(value);
+  if (items === undefined || items.length > MAX_ITEMS) return undefined;
+  const list: OptimizerValue[] = [];
+  for (const item of items) {
+    const one = asItems(item) === undefined ? await readValue(item, file) : undefined;
+    if (one === undefined) return undefined;
+    list.push(one);
+  }
+  return list;
+}
+
+/**
+ * Compares the values of the parameters that both have.
+ * @param options  the tolerance that `diffStates` takes, for numbers
+ */
+export function diffValues(
+  { values: a }: OptimizerState,
+  { values: b }: OptimizerState,
+  { atol = 0, rtol = 0 }: Pick<DiffOptions, "atol" | "rtol"> = {},
+): ValuesReport {
+  const differences = new Map<string, ValueDifference & { readonly parameters: string[] }>();
+  const compared = new Set<string>();
+  const skipped = new Set<string>();
+  for (const [parameter, ofA] of a) {
+    const ofB = b.get(parameter);
+    if (ofB === undefined) continue; // its tensors are named as only in one
+    for (const key of new Set([...ofA.keys(), ...ofB.keys()])) {
+      const [x, y] = [ofA.get(key), ofB.get(key)];
+      if ((ofA.has(key) && x === undefined) || (ofB.has(key) && y === undefined)) {
+        skipped.add(key);
+        continue;
+      }
+      compared.add(key);
+      if (x !== undefined && y !== undefined && isClose(x, y, atol, rtol)) continue;
+      const what = JSON.stringify([key, String(x), String(y)]);
+      let entry = differences.get(what);
+      if (entry === undefined) {
+        entry = { key, a: x, b: y, parameters: [] };
+        differences.set(what, entry);
+      }
+      if (parameter !== WHOLE) entry.parameters.push(parameter);
+    }
+  }
+  return { values: [...differences.values()], comparedValues: [...compared], skippedValues: [...skipped] };
+}
+
+/** As `diffStates` has it for floats. */
+function isClose(a: OptimizerValue, b: OptimizerValue, atol: number, rtol: number): boolean {
+  if (typeof a === "number" && typeof b === "number")
+    return Object.is(a, b) || (Number.isFinite(a - b) && Math.abs(a - b) <= atol + rtol * Math.abs(b));
+  if (typeof a !== "object" || typeof b !== "object") return a === b;
+  return a.length === b.length && a.every((item, i) => isClose(item, b[i]!, atol, rtol));
+}
