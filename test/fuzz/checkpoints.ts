@@ -25,7 +25,9 @@ export function checkpointTargets(fixtures: string): Target[] {
     .map(({ bytes }) => unzip(bytes));
   const legacy = torch.filter(({ bytes }) => bytes[0] === 0x80).map(({ bytes }) => bytes);
   const plain = filesIn(join(fixtures, "safetensors"), /\.safetensors$/).map(({ bytes }) => bytes);
-  const zero = zeroFolders(join(fixtures, "zero"));
+  const zero = folders(join(fixtures, "zero"), (name) => !/^vista|5ranks/.test(name));
+  const universal = folders(join(fixtures, "universal"));
+  const dcp = folders(join(fixtures, "dcp"));
   return [
     {
       name: "zip",
@@ -48,6 +50,12 @@ export function checkpointTargets(fixtures: string): Target[] {
       run: readFile("x.safetensors"),
     },
     { name: "zero", make: (random) => mutateFolder(random.pick(zero), random), run: readFile("") },
+    {
+      name: "universal",
+      make: (random) => mutateFolder(random.pick(universal), random),
+      run: readFile(""),
+    },
+    { name: "dcp", make: (random) => mutateFolder(random.pick(dcp), random), run: readFile("") },
     {
       name: "index",
       make: (random) => mutateSharded(plain, random),
@@ -210,42 +218,47 @@ function mutateSafetensors(bytes: Buffer, random: Random): Buffer {
   return Buffer.concat([head, header, bytes.subarray(8 + length)]);
 }
 
-function zeroFolders(folder: string): Map<string, Buffer>[] {
-  const folders: Map<string, Buffer>[] = [];
-  for (const name of readdirSync(folder).sort()) {
-    if (name.startsWith("vista") || name.includes("5ranks")) continue;
-    const files = new Map<string, Buffer>();
-    const list = (below: string) => {
-      for (const entry of readdirSync(join(folder, name, below), { withFileTypes: true })) {
-        const path = join(below, entry.name);
-        if (entry.isDirectory()) list(path);
-        else if (/\.pt$|latest$/.test(entry.name)) files.set(path, readFileSync(join(folder, name, path)));
+/** The folders of checkpoints in a folder, each as its files. */
+function folders(folder: string, isMeant: (name: string) => boolean = () => true): Map<string, Buffer>[] {
+  return readdirSync(folder, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory() && isMeant(entry.name))
+    .map(({ name }) => name)
+    .sort()
+    .map((name) => {
+      const files = new Map<string, Buffer>();
+      for (const path of readdirSync(join(folder, name), { recursive: true, encoding: "utf8" }).sort()) {
+        if (!/(?:\.pt|\.distcp|\.safetensors|\.metadata|latest\w*)$/.test(path)) continue;
+        files.set(path, readFileSync(join(folder, name, path)));
       }
-    };
-    list("");
-    if (files.size > 1) folders.push(files);
-  }
-  return folders;
+      return files;
+    })
+    .filter((files) => files.size > 1);
 }
 
 function mutateFolder(files: ReadonlyMap<string, Buffer>, random: Random): Map<string, Uint8Array> {
   const changed = new Map<string, Uint8Array>(files);
   for (let left = 1 + random.size(2); left > 0; left--) {
     // `latest` seldom: with another name in it, nothing else is read.
-    const candidates = [...changed].filter(([name]) => !name.endsWith("latest") || random.chance(0.05));
+    const candidates = [...changed].filter(([name]) => !isTag(name) || random.chance(0.05));
     if (candidates.length === 0) break;
-    const [name, bytes] = random.pick(candidates);
+    const metadata = candidates.find(([name]) => name.endsWith(".metadata"));
+    const [name, bytes] = metadata !== undefined && random.chance(0.7) ? metadata : random.pick(candidates);
     const how = random.next();
     if (how < 0.05) changed.delete(name);
     else if (how < 0.1) changed.set(name, random.pick([...changed.values()]));
-    else if (name.endsWith("latest")) changed.set(name, mutateBytes(bytes, random));
+    else if (isTag(name)) changed.set(name, mutateBytes(bytes, random));
     else if (Buffer.from(bytes.subarray(0, 4)).toString("latin1") === "PK\x03\x04") {
       const entries = tryUnzip(Buffer.from(bytes));
       changed.set(name, entries === undefined ? mutateBytes(bytes, random) : withPickle(entries, random));
-    } else changed.set(name, mutateLegacy(Buffer.from(bytes), random));
+    } else if (name.endsWith(".metadata")) changed.set(name, mutatePickle(bytes, random));
+    else if (name.endsWith(".safetensors")) changed.set(name, mutateSafetensors(Buffer.from(bytes), random));
+    else changed.set(name, mutateLegacy(Buffer.from(bytes), random));
   }
   return changed;
 }
+
+/** A file that only names another. */
+const isTag = (name: string) => /latest\w*$/.test(name);
 
 function tryUnzip(bytes: Buffer): ZipEntry[] | undefined {
   try {

@@ -5,9 +5,12 @@ import { checkAnnotations } from "../../src/dataset/annotations/check.js";
 import type { Check } from "../../src/dataset/finding.js";
 import { readIndex } from "../../src/dataset/frame-index/build.js";
 import { type DatasetIndex, encodeIndex } from "../../src/dataset/frame-index/format.js";
+import { readLanguage } from "../../src/dataset/frame-index/language.js";
 import { checkImage } from "../../src/dataset/images/check.js";
 import { checkNuScenes } from "../../src/dataset/nuscenes/check/check.js";
 import { readMeta } from "../../src/dataset/opendv/meta.js";
+import { findClip } from "../../src/dataset/preview/clip.js";
+import { drawSheet } from "../../src/dataset/preview/sheet.js";
 import { toHtml } from "../../src/dataset/report/html.js";
 import { mergeReports } from "../../src/dataset/report/merge.js";
 import type { Report } from "../../src/dataset/report/report.js";
@@ -62,15 +65,44 @@ export function dataTargets(fixtures: string): Target[] {
     {
       name: "annotations",
       make: (random) => {
-        const bytes = random.chance(0.6)
-          ? mutateJsonFile(ANNOTATIONS, random)
-          : mutateBytes(Buffer.from(ANNOTATIONS), random);
-        return new Map([["annos/nuScenes.json", bytes]]);
+        const [name, text] = random.pick(Object.entries(ANNOTATIONS));
+        return new Map([[name, mutateAnnotations(text, random)]]);
       },
       run: async (folder, random) => {
         const quick = random.chance(0.3) ? { quick: { records: 5, seconds: 5 } } : {};
-        await drain(checkAnnotations([join(folder, "annos/nuScenes.json")], { root: folder, ...quick }));
+        const [name] = readdirSync(join(folder, "annos"));
+        await drain(checkAnnotations([join(folder, "annos", name!)], { root: folder, ...quick }));
         await collectStats(folder);
+        return undefined;
+      },
+    },
+    {
+      name: "language",
+      make: (random) => new Map([["10hz_YouTube_val.json", mutateAnnotations(LANGUAGE, random)]]),
+      run: async (folder) => {
+        const found = await readLanguage([join(folder, "10hz_YouTube_val.json")]);
+        for (const { folder: name, runs } of found) {
+          const sorted = runs.every((number, i) => i === 0 || number >= runs[i - 1]!);
+          if (!sorted) throw new Wrong(`runs of ${name} are in no order: ${runs.join(" ").slice(0, 200)}`);
+        }
+        return undefined;
+      },
+    },
+    {
+      name: "preview",
+      make: (random) => {
+        const files = new Map<string, Uint8Array>();
+        const [name, text] = random.pick(Object.entries(PREVIEWS));
+        files.set(name, mutateAnnotations(text, random));
+        files.set(PREVIEW_FRAME, random.chance(0.1) ? mutateBytes(picture, random) : picture);
+        files.set("val_images/a/b/000000000.jpg", picture);
+        return files;
+      },
+      run: async (folder, random) => {
+        const [name] = readdirSync(join(folder, "annos"));
+        const clip = findClip(`${join(folder, "annos", name!)}#${random.below(2)}`, { count: 1 });
+        const sheet = await drawSheet(clip, { width: 64, height: 32 });
+        if (sheet.toString("latin1", 1, 4) !== "PNG") throw new Wrong("a sheet that is no PNG");
         return undefined;
       },
     },
@@ -258,20 +290,54 @@ const META_JSON = JSON.stringify([
   },
 ]);
 
-const ANNOTATIONS = JSON.stringify(
+const PREVIEW_FRAME = "samples/CAM_FRONT/n0__1532402927612460.jpg";
+
+/** Records as `docs/annotations.md` describes them, in both lengths that the lists of actions have. */
+const record = (n: number, frames: string[]) => ({
+  frames,
+  traj: Array.from({ length: 10 }, (_, i) => i * 0.5),
+  cmd: n % 4,
+  z: n === 3 ? -1 : 15.5 + n,
+  goal: [800.5, 450 + n],
+  speed: n === 2 ? [] : [1, 2, 3, 4, 5],
+  angle: n === 2 ? [] : [0.1, 0.1, 0.1, 0.1, 0.1],
+});
+const ANNOTATIONS = {
+  "annos/nuScenes.json": JSON.stringify(
+    Array.from({ length: 4 }, (_, n) => {
+      const time = (i: number) => 1_532_402_927_612_460 + i * 83_000;
+      return record(
+        n,
+        Array.from({ length: 25 }, (_, i) => `samples/CAM_FRONT/n${n}__${time(i)}.jpg`),
+      );
+    }),
+  ),
+  "annos/YouTube.json": JSON.stringify(
+    Array.from({ length: 4 }, (_, n) => ({
+      folder_name: `full_images/author/video${n >> 1}`,
+      first_frame: `${String(n).padStart(9, "0")}.jpg`,
+    })),
+  ),
+};
+const LANGUAGE = JSON.stringify(
   Array.from({ length: 4 }, (_, n) => ({
-    frames: Array.from(
-      { length: 25 },
-      (_, i) => `samples/CAM_FRONT/n${n}__${1_532_402_927_612_460 + i * 83_000}.jpg`,
-    ),
-    traj: Array.from({ length: 10 }, (_, i) => i * 0.5),
-    cmd: n % 4,
-    z: [10, 20, 30, 40, 50],
-    goal: [0.5, 0.5],
-    speed: [1, 2, 3, 4, 5],
-    angle: [0.1, 0.1, 0.1, 0.1, 0.1],
+    cmd: n,
+    blip: "a car drives down a road",
+    folder: `val_images/author/video${n >> 1}`,
+    first_frame: `${String(n).padStart(9, "0")}.jpg`,
+    last_frame: `${String(n + 39).padStart(9, "0")}.jpg`,
   })),
 );
+const PREVIEWS = {
+  "annos/nuScenes.json": JSON.stringify([0, 2].map((n) => record(n, Array<string>(25).fill(PREVIEW_FRAME)))),
+  "annos/YouTube.json": JSON.stringify(
+    Array(2).fill({ folder_name: "val_images/a/b", first_frame: "000000000.jpg" }),
+  ),
+};
+
+function mutateAnnotations(text: string, random: Random): Buffer {
+  return random.chance(0.6) ? mutateJsonFile(text, random) : mutateBytes(Buffer.from(text), random);
+}
 
 const CONFIG = `model:
   base_learning_rate: 1.0e-5

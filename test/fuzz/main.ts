@@ -10,13 +10,16 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { Worker } from "node:worker_threads";
 import { Random } from "./random.js";
-import { runOne, type Target, writeFiles } from "./target.js";
+import { cpuTime, runOne, type Target, writeFiles } from "./target.js";
 import { allTargets } from "./targets.js";
 import type { FuzzMessage, FuzzTask } from "./worker.js";
 
-/** What one input may take: 10 s, and 300 MB over what the reader itself has. */
-const TIME_LIMIT = 10_000;
+/** What one input may take: 10 s of the processor, and 300 MB over what the reader itself has. */
+const CPU_LIMIT_MS = 10_000;
 const HEAP_LIMIT_MB = 400;
+const RESIDENT_LIMIT_MB = 500;
+/** Nothing waits so long, on a machine that others load too, but what waits for ever. */
+const STUCK_MS = 300_000;
 
 interface Tally {
   inputs: number;
@@ -24,9 +27,6 @@ interface Tally {
   readonly faults: { seed: number; fault: string }[];
   slowest: [seed: number, ms: number];
 }
-
-/** Seeds that took too long once. */
-const late = new Set<number>();
 
 const { values } = parseArgs({
   options: {
@@ -64,7 +64,7 @@ if (values.one) {
     const [slowSeed, ms] = tally.slowest;
     say(
       `${target.name}: ${tally.inputs} inputs from seed ${values.seed} on, ${tally.faults.length} faults; ` +
-        `${ends.join(", ")}; slowest ${(ms / 1000).toFixed(2)} s (seed ${slowSeed})`,
+        `${ends.join(", ")}; slowest ${(ms / 1000).toFixed(2)} s of the processor (seed ${slowSeed})`,
     );
     faults += tally.faults.length;
   }
@@ -76,10 +76,10 @@ async function again(target: Target, seed: number): Promise<void> {
   const folder = mkdtempSync(join(scratch, `${target.name}-${seed}-`));
   writeFiles(folder, target.make(new Random(seed)));
   say(`${target.name} ${seed}: files in ${folder}`);
-  const started = performance.now();
+  const started = cpuTime();
   const { end, fault } = await runOne(target, seed, scratch);
   say(
-    `${end} in ${((performance.now() - started) / 1000).toFixed(2)} s${fault === undefined ? "" : `\n${fault}`}`,
+    `${end} in ${((cpuTime() - started) / 1000).toFixed(2)} s of the processor${fault === undefined ? "" : `\n${fault}`}`,
   );
 }
 
@@ -112,7 +112,7 @@ function stretch(target: Target, from: number, to: number, until: number, tally:
   };
   return new Promise((resolve) => {
     let seen = -1;
-    let since = Date.now();
+    let [since, cpu, large] = [Date.now(), cpuTime(), false];
     let over = false;
     const end = (seed: number) => {
       if (over) return;
@@ -128,13 +128,23 @@ function stretch(target: Target, from: number, to: number, until: number, tally:
       const seed = Atomics.load(progress, 0);
       if (seed !== seen) {
         seen = seed;
-        since = Date.now();
-      } else if (Date.now() - since > TIME_LIMIT) {
-        // On a machine that others load too, once may be their doing.
-        if (late.has(seed)) note(seed, `beyond ${TIME_LIMIT / 1000} s, twice`);
-        else tally.inputs--;
-        end(late.has(seed) ? seed + 1 : seed);
-        late.add(seed);
+        [since, cpu, large] = [Date.now(), cpuTime(), false];
+        return;
+      }
+      const resident = process.memoryUsage.rss() / 2 ** 20;
+      if (resident > RESIDENT_LIMIT_MB && !large) {
+        large = true;
+        note(seed, `${resident.toFixed(0)} MB of memory`);
+      }
+      const late =
+        cpuTime() - cpu > CPU_LIMIT_MS
+          ? `beyond ${CPU_LIMIT_MS / 1000} s of the processor`
+          : Date.now() - since > STUCK_MS
+            ? `stuck for ${STUCK_MS / 1000} s`
+            : undefined;
+      if (late !== undefined) {
+        note(seed, late);
+        end(seed + 1);
       }
       if (Date.now() > until) end(to);
     }, 100);

@@ -27,6 +27,12 @@ export interface Outcome {
   readonly fault?: string;
 }
 
+/** Milliseconds that the processors have spent on this process. */
+export function cpuTime(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
+}
+
 /** Makes the input of a seed, reads it and judges how that ended. */
 export async function runOne(target: Target, seed: number, scratch: string): Promise<Outcome> {
   const random = new Random(seed);

@@ -9,7 +9,6 @@ import {
   fsyncSync,
   linkSync,
   openSync,
-  readFileSync,
   renameSync,
   rmSync,
   statSync,
@@ -19,7 +18,8 @@ import {
 import { dirname, join, relative, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { throwIfAborted, VistaError } from "../errors.js";
-import { commitPath, isLeftBehind, livePartials, partialPath } from "./partial-names.js";
+import { commitPath, isLeftBehind, isToken, livePartials, partialPath } from "./partial-names.js";
+import { readRegularSync } from "./regular.js";
 
 /** A file that is complete and on disk under a temporary name. */
 export interface FinishedFile {
@@ -44,6 +44,9 @@ interface Journal {
 
 /** Milliseconds that a run waits for another one that is giving names to files of the same output: that takes some ms. */
 const PATIENCE_MS = 10_000;
+
+/** Bytes of a note: 100,000 shards with long names. */
+const MAX_JOURNAL = 64 * 2 ** 20;
 
 /** Gives one file its name. @throws VistaError `EXISTS`, errors of the system */
 export function commitFile({ temporary, path }: FinishedFile, force: boolean): void {
@@ -93,6 +96,14 @@ export async function commitFiles(files: readonly FinishedFile[], options: Commi
   }
   for (const path of replaced) rmSync(old(path), { force: true });
   rmSync(journal, { force: true });
+}
+
+/** Whether a note speaks of a file among others. @param journal  see {@link commitPath} */
+export function isInCommit(journal: string, path: string): boolean {
+  return (
+    readJournal(journal)?.files.some((file) => resolve(dirname(journal), file.path) === resolve(path)) ??
+    false
+  );
 }
 
 /**
@@ -199,10 +210,23 @@ function busy(error: unknown, path: string): unknown {
   });
 }
 
+/**
+ * A note comes with a folder from anywhere, and what it says is done: only names that {@link commitFiles} gives are taken from
+ * it, so that nobody's file can be named as one that was replaced.
+ */
 function readJournal(path: string): Journal | undefined {
+  let noted: Partial<Journal> | null;
   try {
-    return JSON.parse(readFileSync(path, "utf8")) as Journal;
+    noted = JSON.parse(readRegularSync(path, MAX_JOURNAL).toString("utf8")) as Partial<Journal> | null;
   } catch {
     return undefined; // gone, or no journal
   }
+  const token = noted?.token;
+  const files: unknown = noted?.files;
+  if (!isToken(token) || !Array.isArray(files) || files.length === 0) return undefined;
+  const isNoted = (file: Partial<Journal["files"][number]> | null) =>
+    typeof file?.path === "string" &&
+    typeof file.identity === "string" &&
+    file.old === partialPath(file.path, token, "old");
+  return files.every(isNoted) ? { token, files } : undefined;
 }

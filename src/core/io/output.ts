@@ -8,7 +8,7 @@ import { existsSync, rmSync } from "node:fs";
 import { type FileHandle, lstat, open, readdir, realpath, rename, rm, statfs } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { abortedError, fromSystem, throwIfAborted, VistaError } from "../errors.js";
-import { commitFile, commitFiles, recoverCommit } from "./commit.js";
+import { commitFile, commitFiles, isInCommit, recoverCommit } from "./commit.js";
 import {
   isLeftBehind,
   livePartials,
@@ -140,7 +140,10 @@ export async function clearLeftBehind(
   try {
     for (const name of hidden) {
       const of = parseCommit(name);
-      if (of !== undefined && belongs(of)) recoverCommit(join(folder, name));
+      if (of === undefined) continue;
+      const journal = join(folder, name);
+      // Of a set whose seal has another name, too: its parts are put back together.
+      if (belongs(of) || isInCommit(journal, target)) recoverCommit(journal);
     }
     for (const name of hidden) {
       const partial = parsePartial(name);

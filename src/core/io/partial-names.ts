@@ -39,8 +39,14 @@ export function newToken(): string {
   return `${process.pid}-${place}-${Math.random().toString(36).slice(2, 10).padEnd(8, "0")}`;
 }
 
+const TOKEN = /^\d+-[0-9a-z]+-[0-9a-z]+$/;
 const NAME = /^\.(.+)\.(\d+-[0-9a-z]+-[0-9a-z]+)\.(partial|old)$/s;
 const COMMIT = /^\.(.+)\.commit$/s;
+
+/** Whether {@link newToken} may have made it. */
+export function isToken(text: unknown): text is string {
+  return typeof text === "string" && TOKEN.test(text);
+}
 
 export type PartialKind = "partial" | "old";
 

@@ -1,7 +1,6 @@
 import type { Command } from "commander";
 import { type CommandContext, EXIT } from "../../core/cli/program.js";
 import { fromSystem, VistaError } from "../../core/errors.js";
-import { prepareOutput } from "../../core/io/output.js";
 import { readRegular } from "../../core/io/regular.js";
 import { settleAll } from "../../core/io/settle.js";
 import type { Report } from "../report/report.js";
@@ -27,11 +26,9 @@ export function addMergeReportsCommand(program: Command, context: CommandContext
     .addHelpText("after", `\nExamples:\n  $ vista-data merge-reports shard-*.json --report report.html`)
     .action(async (paths: string[], options: MergeOptions) => {
       const { mergeReports } = await import("../report/merge.js");
-      const { FindingsFile, writeReports } = await import("./outputs.js");
+      const { FindingsFile, prepareReports, writeReports } = await import("./outputs.js");
       const force = options.force ?? false;
-      for (const path of [options.ndjson, options.sarif, options.report]) {
-        if (path !== undefined) await prepareOutput(path, 0, { force });
-      }
+      await prepareReports(options);
       const report = mergeReports(
         await settleAll(paths.map(async (path) => ({ path, report: await readReport(path) }))),
       );

@@ -18,6 +18,13 @@ export interface ReportOutputs {
   quiet?: boolean;
 }
 
+/** Looks at all outputs before any work is done. @throws VistaError what `prepareOutput` throws */
+export async function prepareReports(outputs: ReportOutputs & { ndjson?: string }): Promise<void> {
+  // The seal of the set first: beside it lies what a dead run has noted of the others.
+  for (const path of [outputs.report, outputs.sarif, outputs.ndjson])
+    if (path !== undefined) await prepareOutput(path, 0, { force: outputs.force ?? false });
+}
+
 /**
  * Files first, all or none, then stdout: text, or the JSON object.
  * @param findings  of the NDJSON file, where there is to be one

@@ -4,7 +4,6 @@ import { isAbsolute, join, relative, resolve, sep } from "node:path";
 import { type CommandContext, EXIT, exitCodeOfStop, packageVersion } from "../../core/cli/program.js";
 import { createProgressView } from "../../core/cli/progress.js";
 import { isVistaError, VistaError } from "../../core/errors.js";
-import { prepareOutput } from "../../core/io/output.js";
 import { checkAnnotations } from "../annotations/check.js";
 import type { AnnotationTally, Check, CheckOptions, CheckSummary, Finding } from "../finding.js";
 import { checkNuScenes } from "../nuscenes/check/check.js";
@@ -14,7 +13,7 @@ import { joinPath, normaliseSummary, type Report, ReportBuilder } from "../repor
 import { findRule } from "../rules.js";
 import { configFindings, readVistaConfig, type VistaDataConfig } from "../vista-config.js";
 import type { CheckCommandOptions } from "./check.js";
-import { FindingsFile, writeReports } from "./outputs.js";
+import { FindingsFile, prepareReports, writeReports } from "./outputs.js";
 import { unknownRule } from "./unknown-rule.js";
 
 /** One check of the command, with the path of its root below the command's. */
@@ -32,8 +31,7 @@ export async function runCheck(
   for (const code of ignore) {
     if (findRule(code) === undefined) throw unknownRule(`--ignore ${code}`, code);
   }
-  const outputs = [options.ndjson, options.sarif, options.report].filter((path) => path !== undefined);
-  for (const path of outputs) await prepareOutput(path, 0, { force: options.force ?? false });
+  await prepareReports(options);
   const config = options.config === undefined ? undefined : await readVistaConfig(options.config);
 
   const view = await createProgressView(options.quiet ?? false);

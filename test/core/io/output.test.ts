@@ -175,6 +175,43 @@ describe("several files that belong together", () => {
     expect(names()).toEqual([]);
   });
 
+  it("a run to one of such files alone, which is not the seal, puts the others back too", async () => {
+    dieHalfWay(dead(), true);
+    await prepareOutput(at("one"), 0, { force: true });
+    const seen = names().filter((name) => !name.startsWith("."));
+    expect([seen, all()]).toEqual([[...three].sort(), ["old one", "old two", "old seal"]]);
+  });
+
+  it.each([
+    ["another file as the one that was replaced", { old: "payload" }],
+    ["a file outside as the one that was replaced", { old: "../payload" }],
+    ["no text", { old: 1 }],
+  ])("a note that comes with a folder and names %s is no note", async (_, wrong) => {
+    mkdirSync(at("home"));
+    mkdirSync(at("home/x"));
+    for (const name of ["home/payload", "home/x/payload"]) put(name, "evil");
+    put("home/rc", "mine");
+    const token = dead();
+    const files = ["../rc", "seal"].map((path) => ({ path, identity: "1:2:3:4", ...wrong }));
+    writeFileSync(commitPath(at("home/x/seal")), JSON.stringify({ token, files }));
+    await prepareOutput(at("home/x/seal"), 0, { force: true });
+    expect(text("home/rc")).toBe("mine");
+    expect(readdirSync(at("home")).sort()).toEqual(["payload", "rc", "x"]);
+  });
+
+  it.each([
+    "null",
+    "{}",
+    '{"token":"1-a-b"}',
+    '{"token":"1-a-b","files":[null]}',
+    "{",
+    '{"token":{},"files":[]}',
+  ])("a note %s is no note", async (note) => {
+    writeFileSync(commitPath(at("seal")), note);
+    await writeWhole(at("seal"), "new", { fsync });
+    expect(text("seal")).toBe("new");
+  });
+
   it("a user's file that has taken the place of a dead run's is left", async () => {
     dieHalfWay(dead(), false);
     put("one", "a user's");
