@@ -16,5 +16,9 @@ export interface KillResult {
 export function randomOf(seed: number): () => number;
 export function killRuns(
   name: string,
-  options: { runs: number; seed: number; folder: string; onRun?: (result: KillResult) => void },
+  options: { runs: number; seed: number; folder: string; onProblem?: (problem: string) => void },
+): Promise<KillResult>;
+export function killAtEachStep(
+  name: string,
+  options: { folder: string; onProblem?: (problem: string) => void },
 ): Promise<KillResult>;

@@ -4,6 +4,7 @@
  * well, and nothing but its output may be left.
  *
  *   npm run kill -- [--runs 1000] [--seed 1] [--only shards,index] [--dir FOLDER]
+ *   npm run kill -- --steps                      not at random: before each rename, link and removal, all in turn
  *
  * One in five runs gets SIGTERM or SIGHUP in place of SIGKILL: it has to end with 143 or 129, or have ended well before.
  */
@@ -11,7 +12,7 @@ import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { makeOpenDv } from "../../bench/make-opendv.mjs";
 
@@ -46,7 +47,11 @@ export function start(program, args, options = {}) {
   return { child, ended };
 }
 
-/** Two inputs of the same names and shapes, and what makes an output of either. */
+const zeroInputs = ["stage2-fp32-3ranks-odd", "stage1-fp32-2ranks"].map((name) =>
+  join(root, "fixtures/zero", name),
+);
+
+/** Two inputs for the same output, and what makes an output of either. */
 const SCENARIOS = {
   merge: {
     inputs: () => ["vista-phase1", "vista-phase2"].map((name) => join(root, "fixtures/zero", name)),
@@ -94,6 +99,20 @@ const SCENARIOS = {
     // One that is asked to stop writes a report of what it has seen.
     onlyKill: true,
   },
+  reshard: {
+    inputs: () => zeroInputs,
+    program: "vista-ckpt",
+    args: (input, out) => ["reshard", input, "--ranks", "4", "-o", join(out, "four.ckpt"), "-q"],
+    seal: "four.ckpt/latest",
+    isFolder: true,
+  },
+  universal: {
+    inputs: () => zeroInputs,
+    program: "vista-ckpt",
+    args: (input, out) => ["to-universal", input, "-o", join(out, "universal.ckpt"), "-q"],
+    seal: "universal.ckpt/latest_universal",
+    isFolder: true,
+  },
 };
 export const SCENARIO_NAMES = Object.keys(SCENARIOS);
 
@@ -135,10 +154,12 @@ function framesOf(path) {
     .sort();
 }
 
-/** Digests of all files of a folder, by name. */
+/** Digests of all files of a folder, by their path in it. */
 function digests(folder) {
   return Object.fromEntries(
-    readdirSync(folder)
+    readdirSync(folder, { recursive: true, withFileTypes: true })
+      .filter((entry) => !entry.isDirectory())
+      .map((entry) => relative(folder, join(entry.parentPath, entry.name)))
       .sort()
       .map((name) => [
         name,
@@ -154,13 +175,12 @@ const visible = (found) =>
   Object.fromEntries(Object.entries(found).filter(([name]) => !name.startsWith(".")));
 
 /**
- * @param options.folder  empty
- * @returns counts by what was there after the kill, and `problems`: what must not be
+ * The outputs of both inputs, and what one run that is killed is judged by.
+ * @param folder  empty
  */
-export async function killRuns(name, { runs, seed, folder, onRun = () => {} }) {
+async function prepare(name, folder) {
   const scenario = SCENARIOS[name];
-  const { program, args, seal, good = [0], onlyKill = false } = scenario;
-  const random = randomOf(seed);
+  const { program, args, seal, good = [0], isFolder = false } = scenario;
   const inputs = await scenario.inputs(folder);
   const force = scenario.alwaysReplaces ? [] : ["--force"];
   const out = join(folder, "out");
@@ -177,19 +197,17 @@ export async function killRuns(name, { runs, seed, folder, onRun = () => {} }) {
     if (wholes.length === 1) cpSync(out, join(folder, "old"), { recursive: true });
   }
   if (same(wholes[0], wholes[1])) throw new Error(`${name}: both inputs give the same output`);
+  const isSet = !isFolder && Object.keys(wholes[0]).length > 1;
   const result = { runs: 0, old: 0, new: 0, absent: 0, withoutSeal: 0, left: 0, problems: [] };
-  for (let run = 0; run < runs; run++) {
-    const problem = (what) => result.problems.push(`${name} seed ${seed} run ${run}: ${what}`);
-    const before = random() >= 0.3;
+
+  /** Starts the program over the old output or over none, has `kill` end it, and judges. @returns how it ended */
+  async function killed(before, signal, environment, kill, problem) {
     rmSync(out, { recursive: true, force: true });
     mkdirSync(out);
     if (before) cpSync(join(folder, "old"), out, { recursive: true });
-    const signal = onlyKill || random() < 0.8 ? "SIGKILL" : random() < 0.5 ? "SIGTERM" : "SIGHUP";
-    const { child, ended } = start(program, [...args(inputs[1], out), ...force]);
-    // Half of the kills at any time, half of them while something is being written.
-    if (random() < 0.5) await sleep(random() * took * 1.1);
-    else await untilHidden(out, child, random() * took * 0.2);
-    child.kill(signal);
+    const env = { ...process.env, ...environment };
+    const { child, ended } = start(program, [...args(inputs[1], out), ...(before ? force : [])], { env });
+    await kill(child, out);
     const { code, signal: by, text } = await ended;
     const expected = signal === "SIGTERM" ? 143 : signal === "SIGHUP" ? 129 : undefined;
     // Before its handlers are there, a signal ends the process as it ends any.
@@ -203,25 +221,84 @@ export async function killRuns(name, { runs, seed, folder, onRun = () => {} }) {
     if (same(seen, wholes[1])) result.new++;
     else if (before && same(seen, wholes[0])) result.old++;
     else if (!before && same(seen, {})) result.absent++;
-    else if (!(seal in seen) && Object.keys(wholes[0]).length > 1) result.withoutSeal++;
+    // A folder is there or not: between two renames the old one stands aside, and the next run would put it back.
+    else if (isFolder ? before && same(seen, {}) : isSet && !(seal in seen)) result.withoutSeal++;
     else problem(`after ${signal} there is ${JSON.stringify(seen)}`);
     // Where nothing was there before and nothing whole is there now, nothing may be in the way.
     const again = seal in seen || before ? force : [];
     const last = await start(program, [...args(inputs[1], out), ...again]).ended;
     if (!good.includes(last.code)) problem(`the next run ended with ${last.code}: ${last.text}`);
-    else if (!same(digests(out), wholes[1])) problem(`the next run left ${Object.keys(digests(out))}`);
+    else if (!same(digests(out), wholes[1]))
+      problem(`the next run left ${Object.keys(digests(out))}: ${last.text}`);
     result.runs++;
-    onRun(result);
+    return by;
+  }
+  return { killed, result, took, isSet };
+}
+
+/**
+ * Ends a program at random moments.
+ *
+ * @param options.folder  empty
+ * @returns counts by what was there after the kill, and `problems`: what must not be
+ */
+export async function killRuns(name, { runs, seed, folder, onProblem = () => {} }) {
+  const { killed, result, took, isSet } = await prepare(name, folder);
+  const { onlyKill = false } = SCENARIOS[name];
+  const random = randomOf(seed);
+  for (let run = 0; run < runs; run++) {
+    const before = random() >= 0.3;
+    const signal = onlyKill || random() < 0.8 ? "SIGKILL" : random() < 0.5 ? "SIGTERM" : "SIGHUP";
+    const [anyTime, part, names] = [random() < 0.5, random(), isSet && random() < 0.5];
+    // Half of the kills at any time, half of them while something is being written, or is given its names.
+    const kill = async (child, out) => {
+      if (anyTime) await sleep(part * took * 1.1);
+      else await untilHidden(out, child, names ? /\.commit$/ : /^\./, names ? part * 2 : part * took * 0.2);
+      child.kill(signal);
+    };
+    await killed(before, signal, {}, kill, reporter(result, `${name} seed ${seed} run ${run}`, onProblem));
   }
   return result;
 }
 
+/**
+ * Ends a program before each of its calls that give, take or exchange names, one after the other: no moment among them
+ * is left out.
+ *
+ * @param options.folder  empty
+ * @returns as {@link killRuns} does
+ */
+export async function killAtEachStep(name, { folder, onProblem = () => {} }) {
+  const { killed, result } = await prepare(name, folder);
+  for (const before of [true, false]) {
+    for (let step = 1; ; step++) {
+      const environment = { NODE_OPTIONS: `--import ${KILL_AT}`, KILL_AT: String(step) };
+      const problem = reporter(
+        result,
+        `${name} ${before ? "over an older one" : "new"}, step ${step}`,
+        onProblem,
+      );
+      if ((await killed(before, "SIGKILL", environment, () => {}, problem)) === null) break;
+    }
+  }
+  return result;
+}
+
+const KILL_AT = new URL("kill-at.mjs", import.meta.url).href;
+
+function reporter(result, where, onProblem) {
+  return (what) => {
+    result.problems.push(`${where}: ${what}`);
+    onProblem(result.problems.at(-1));
+  };
+}
+
 const sleep = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
-/** Waits until something hidden is in the folder, or the child has ended, and then some milliseconds. */
-async function untilHidden(folder, child, milliseconds) {
+/** Waits until a hidden file of that name is in the folder, or the child has ended, and then some milliseconds. */
+async function untilHidden(folder, child, pattern, milliseconds) {
   while (child.exitCode === null && child.signalCode === null) {
-    if (readdirSync(folder).some((name) => name.startsWith("."))) break;
+    if (readdirSync(folder).some((name) => name.startsWith(".") && pattern.test(name))) break;
     await sleep(1);
   }
   await sleep(milliseconds);
@@ -240,9 +317,11 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   for (const name of names) {
     const folder = mkdtempSync(join(option("dir", tmpdir()), "vista-kill-"));
     try {
-      const { problems, ...counts } = await killRuns(name, { runs, seed, folder });
+      const onProblem = (problem) => process.stdout.write(`  ${problem}\n`);
+      const { problems, ...counts } = process.argv.includes("--steps")
+        ? await killAtEachStep(name, { folder, onProblem })
+        : await killRuns(name, { runs, seed, folder, onProblem });
       process.stdout.write(`${name}: ${JSON.stringify(counts)}\n`);
-      for (const problem of problems) process.stdout.write(`  ${problem}\n`);
       failed ||= problems.length > 0;
     } finally {
       rmSync(folder, { recursive: true, force: true });
