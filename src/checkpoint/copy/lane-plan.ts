@@ -6,7 +6,7 @@ import { piecesBetween, type Tensor } from "../tensor/tensor.js";
 import type { DoneRead } from "./input-checks.js";
 import type { LaneFailure, LaneRead, LaneSegment } from "./lane.js";
 import { type Slice, type Window, wantsCrc } from "./parts.js";
-import { type RemoteRead, readJoined } from "./remote-reads.js";
+import { type Block, giveBack, type RemoteRead, readJoined } from "./remote-reads.js";
 
 /** How the bytes of a window came about: what the copy loop needs to finish it. */
 export interface Copied {
@@ -37,6 +37,7 @@ export class LanePlan {
   )[] = [];
   #casts = 0;
   readonly #remote: RemoteRead[] = [];
+  #block: Block | undefined;
 
   /** @param allCrcs  true where the CRC-32 of all tensors is wanted */
   constructor(verify: boolean, allCrcs: boolean) {
@@ -86,17 +87,18 @@ export class LanePlan {
         const fd = this.#held.get(region.file) ?? (await this.#hold(region.file));
         reads.push({ fd, ...read });
       } else {
-        const bytes = new Uint8Array(piece.length);
-        this.#remote.push({ file: region.file, position: read.position, target: bytes });
-        reads.push({ fd: -1, bytes, ...read });
+        const remote: LaneRead = { fd: -1, ...read };
+        this.#remote.push({ file: region.file, read: remote });
+        reads.push(remote);
       }
     }
     return reads;
   }
 
-  /** Reads what is not on this machine; after the last {@link add}. */
-  async readRemote(): Promise<void> {
-    await readJoined(this.#remote);
+  /** Reads what is not on this machine; after the last {@link add}. @returns where it is, for the job */
+  async readRemote(): Promise<Block | undefined> {
+    this.#block = await readJoined(this.#remote);
+    return this.#block;
   }
 
   async #hold(file: SourceFile): Promise<number> {
@@ -108,6 +110,7 @@ export class LanePlan {
   release(): void {
     for (const file of this.#held.keys()) file.release();
     this.#held.clear();
+    giveBack(this.#block);
   }
 
   copied(window: Window, crcs: readonly number[], castCrcs: readonly number[]): Copied {

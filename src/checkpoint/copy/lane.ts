@@ -8,6 +8,7 @@ import { crc32 } from "../../core/io/crc32.js";
 import { castBytes } from "../tensor/cast.js";
 import { type DType, dtypeInfo } from "../tensor/dtype.js";
 import { countNonFinite, type NonFinite } from "../tensor/non-finite.js";
+import type { Block } from "./remote-reads.js";
 
 /** Bytes of the buffer: measured against 64 KiB to 1 MiB. */
 const CHUNK = 256 * 1024;
@@ -16,7 +17,7 @@ const CHUNK = 256 * 1024;
 export interface LaneRead {
   readonly fd: number;
   /** The bytes themselves, where they came over a network; `fd` then means nothing. */
-  readonly bytes?: Uint8Array | undefined;
+  bytes?: Uint8Array | undefined;
   readonly position: number;
   readonly length: number;
   /** Whether its CRC-32 is wanted. */
@@ -57,7 +58,10 @@ export interface LaneScan extends LaneRead {
   readonly dtype: DType | undefined;
 }
 
-export type LaneJob = CopyJob | ScanJob;
+export type LaneJob = (CopyJob | ScanJob) & {
+  /** What the reads' own bytes are views of. */
+  readonly block?: Block | undefined;
+};
 
 /** What went wrong; the parts of a system error that survive the way between threads. */
 export interface LaneFailure {

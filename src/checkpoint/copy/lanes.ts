@@ -16,6 +16,9 @@ interface Entry {
   readonly reject: (error: unknown) => void;
 }
 
+/** The second thread has died and taken a job's bytes along: they have to be read again. */
+export class BytesLost extends Error {}
+
 export class Lanes {
   readonly #own = new Lane();
   readonly #waiting: Entry[] = [];
@@ -32,20 +35,27 @@ export class Lanes {
     } catch {
       return; // The system has no thread for us: one lane does it all.
     }
-    this.#second.onResult = (result) => {
-      if (result !== undefined) this.#sent.shift()!.resolve(result);
+    this.#second.onResult = (answer) => {
+      if (answer !== undefined) {
+        const { job, resolve } = this.#sent.shift()!;
+        if (job.block !== undefined) job.block.buffer = answer.memory!;
+        resolve(answer.result);
+      }
       this.#next();
     };
-    // Jobs write where they are told and can be done again: what a thread that died has not answered, this one does.
+    // Jobs write where they are told and can be done again: what a thread that died has not answered, this one does, unless the
+    // bytes went with it.
     this.#second.onEnd = () => {
-      this.#waiting.unshift(...this.#sent.splice(0));
+      const left = this.#sent.splice(0);
+      for (const { job, reject } of left) if (job.block !== undefined) reject(new BytesLost());
+      this.#waiting.unshift(...left.filter(({ job }) => job.block === undefined));
       this.#next();
     };
   }
 
   /**
    * Does a job in one of the lanes; the caller keeps its files open until then.
-   * @throws VistaError `ABORTED` where the signal comes before its turn
+   * @throws VistaError `ABORTED` where the signal comes before its turn; {@link BytesLost}
    */
   run(job: LaneJob, signal: AbortSignal | undefined): Promise<LaneResult> {
     return new Promise((resolve, reject) => {

@@ -6,40 +6,103 @@ import type { SourceFile } from "../../core/io/source.js";
 const GAP = 4 * 1024;
 /** A joined request is at most this long. */
 const MAX_JOINED = 8 * 1024 * 1024;
+/** Bytes in memory at once, over all files: twice what sixteen requests for windows bring. */
+const MAX_BYTES = 64 * 1024 * 1024;
+/** A block of memory that is used again has a multiple of this. */
+const STEP = 256 * 1024;
 
+/** A range that a lane works on; where its bytes are is set when they have come. */
 export interface RemoteRead {
   readonly file: SourceFile;
-  readonly position: number;
-  readonly target: Uint8Array;
+  readonly read: { readonly position: number; readonly length: number; bytes?: Uint8Array | undefined };
 }
 
-/** Fills all targets. @throws VistaError as {@link SourceFile.read} does */
-export async function readJoined(reads: readonly RemoteRead[]): Promise<void> {
-  const sorted = reads.filter(({ target }) => target.byteLength > 0);
-  const order = new Map([...new Set(sorted.map(({ file }) => file))].map((file, i) => [file, i]));
-  sorted.sort((a, b) => order.get(a.file)! - order.get(b.file)! || a.position - b.position);
-  const requests: Promise<void>[] = [];
-  for (let i = 0; i < sorted.length; ) {
-    const first = sorted[i]!;
-    let end = first.position + first.target.byteLength;
-    let next = i + 1;
-    for (; next < sorted.length; next++) {
-      const { file, position, target } = sorted[next]!;
-      const to = Math.max(end, position + target.byteLength);
-      if (file !== first.file || position - end > GAP || to - first.position > MAX_JOINED) break;
-      end = to;
-    }
-    requests.push(readOne(sorted.slice(i, next), first.position, end));
-    i = next;
+/** Memory that ranges are read into. It moves to the thread that works on them, and back. */
+export interface Block {
+  /** Detached where that thread has died. */
+  buffer: ArrayBuffer;
+  readonly size: number;
+}
+
+/**
+ * Reads all ranges.
+ *
+ * @returns where they are, for {@link giveBack}; `undefined` where there are none
+ * @throws VistaError as {@link SourceFile.read} does; then there is nothing to give back
+ */
+export async function readJoined(reads: readonly RemoteRead[]): Promise<Block | undefined> {
+  const groups = joinedGroups(reads);
+  if (groups.length === 0) return undefined;
+  const block = await take(groups.reduce((sum, { start, end }) => sum + end - start, 0));
+  try {
+    let at = 0;
+    await settleAll(
+      groups.map(({ file, start, end, reads }) => {
+        const bytes = new Uint8Array(block.buffer, at, end - start);
+        at += bytes.byteLength;
+        for (const { read } of reads)
+          read.bytes = bytes.subarray(read.position - start, read.position - start + read.length);
+        return file.readOnce(bytes, start);
+      }),
+    );
+    return block;
+  } catch (error) {
+    giveBack(block);
+    throw error;
   }
-  await settleAll(requests);
 }
 
-async function readOne(reads: readonly RemoteRead[], start: number, end: number): Promise<void> {
-  const { file, target } = reads[0]!;
-  if (reads.length === 1) return file.read(target, start);
-  const bytes = new Uint8Array(end - start);
-  await file.read(bytes, start);
-  for (const { position, target } of reads)
-    target.set(bytes.subarray(position - start, position - start + target.byteLength));
+interface Group {
+  readonly file: SourceFile;
+  readonly start: number;
+  end: number;
+  readonly reads: RemoteRead[];
+}
+
+function joinedGroups(reads: readonly RemoteRead[]): Group[] {
+  const byFile = new Map<SourceFile, RemoteRead[]>();
+  for (const each of reads) {
+    if (each.read.length === 0) each.read.bytes = new Uint8Array(0);
+    else if (byFile.get(each.file)?.push(each) === undefined) byFile.set(each.file, [each]);
+  }
+  const groups: Group[] = [];
+  for (const [file, list] of byFile) {
+    list.sort((a, b) => a.read.position - b.read.position);
+    let group: Group | undefined;
+    for (const each of list) {
+      const { position, length } = each.read;
+      const end = position + length;
+      if (group !== undefined && position - group.end <= GAP && end - group.start <= MAX_JOINED) {
+        group.end = Math.max(group.end, end);
+        group.reads.push(each);
+        continue;
+      }
+      group = { file, start: position, end, reads: [each] };
+      groups.push(group);
+    }
+  }
+  return groups;
+}
+
+let used = 0;
+const free: ArrayBuffer[] = [];
+const waiting: (() => void)[] = [];
+
+/** Waits until there is room; a block larger than all of it is given alone. */
+async function take(length: number): Promise<Block> {
+  const size = Math.ceil(length / STEP) * STEP;
+  while (used > 0 && used + size > MAX_BYTES) await new Promise<void>((tell) => waiting.push(tell));
+  used += size;
+  const at = free.findIndex(({ byteLength }) => byteLength === size);
+  return { buffer: at < 0 ? new ArrayBuffer(size) : free.splice(at, 1)[0]!, size };
+}
+
+/** The memory serves again: to be called when nobody looks at the bytes any more. */
+export function giveBack(block: Block | undefined): void {
+  if (block === undefined) return;
+  used -= block.size;
+  if (block.buffer.byteLength > 0) free.push(block.buffer);
+  let sum = free.reduce((total, { byteLength }) => total + byteLength, used);
+  while (sum > MAX_BYTES && free.length > 0) sum -= free.shift()!.byteLength;
+  for (const tell of waiting.splice(0)) tell();
 }

@@ -6,9 +6,9 @@ import type { DType } from "../tensor/dtype.js";
 import type { NonFinite } from "../tensor/non-finite.js";
 import type { LaneScan } from "./lane.js";
 import { readError } from "./lane-plan.js";
-import { Lanes } from "./lanes.js";
+import { BytesLost, Lanes } from "./lanes.js";
 import { WINDOW } from "./parts.js";
-import { type RemoteRead, readJoined } from "./remote-reads.js";
+import { type Block, giveBack, type RemoteRead, readJoined } from "./remote-reads.js";
 
 /** Bytes that are one piece of work, of one range or of several. */
 const JOB = 2 * WINDOW;
@@ -118,6 +118,7 @@ async function scan<Range extends ScanRange>(
   const outcomes: Outcome[] = [];
   const held: SourceFile[] = [];
   const remote: RemoteRead[] = [];
+  let block: Block | undefined;
   try {
     const reads: LaneScan[] = [];
     for (const { range, at, length } of stretches) {
@@ -128,30 +129,28 @@ async function scan<Range extends ScanRange>(
         held.push(file);
         reads.push({ fd, position, length, crc, dtype });
       } else {
-        const bytes = new Uint8Array(length);
-        remote.push({ file, position, target: bytes });
-        reads.push({ fd: -1, bytes, position, length, crc, dtype });
+        const read: LaneScan = { fd: -1, position, length, crc, dtype };
+        remote.push({ file, read });
+        reads.push(read);
       }
     }
-    await readJoined(remote);
-    // One that cannot be read ends the job: it goes on behind it.
-    while (outcomes.length < reads.length) {
-      const first = outcomes.length;
-      const { crcs, nonFinite, failure } = await lanes.run(
-        { kind: "scan", reads: reads.slice(first) },
-        signal,
-      );
-      for (const [i, crc32] of crcs.entries())
-        outcomes.push({ scanned: { crc32, nonFinite: nonFinite[i]! } });
-      if (failure === undefined) break;
+    block = await readJoined(remote);
+    const { crcs, nonFinite, failure } = await lanes.run({ kind: "scan", reads, block }, signal);
+    for (const [i, crc32] of crcs.entries()) outcomes.push({ scanned: { crc32, nonFinite: nonFinite[i]! } });
+    // One that cannot be read ends the job: another goes on behind it.
+    if (failure !== undefined) {
       const { file } = stretches[outcomes.length]!.range;
       const { position, length } = reads[outcomes.length]!;
       outcomes.push({ error: readError(failure, file, position, length) });
+      outcomes.push(...(await scan(stretches.slice(outcomes.length), lanes, signal)));
     }
   } catch (error) {
+    // Once more, without the second thread, which is gone.
+    if (error instanceof BytesLost) return await scan(stretches, lanes, signal);
     while (outcomes.length < stretches.length) outcomes.push({ error });
   } finally {
     for (const file of held) file.release();
+    giveBack(block);
   }
   return outcomes;
 }

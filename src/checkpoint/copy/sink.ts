@@ -15,7 +15,7 @@ import { checkPlan } from "./check-plan.js";
 import { ComputedCache } from "./computed.js";
 import { RegionChecks } from "./input-checks.js";
 import { type Copied, LanePlan, readError } from "./lane-plan.js";
-import { Lanes } from "./lanes.js";
+import { BytesLost, Lanes } from "./lanes.js";
 import { isPlain, type OutputPart, partLength, WINDOW, type Window, wantsCrc, windowsOf } from "./parts.js";
 import { WindowReader } from "./window.js";
 
@@ -187,12 +187,15 @@ class Copier {
     this.#report(window.length);
   }
 
-  /** In a lane; where its files are more than the process may have open at once, here, one after the other. */
+  /**
+   * In a lane; where its files are more than the process may have open at once, here, one after the other. Here too what a thread
+   * that died had.
+   */
   async #copyPlain(window: Window, signal: AbortSignal | undefined): Promise<Copied> {
     try {
       return await this.#copyInLane(window, signal);
     } catch (error) {
-      if (!isOutOfDescriptors(error)) throw error;
+      if (!isOutOfDescriptors(error) && !(error instanceof BytesLost)) throw error;
       return this.#copyHere(window);
     }
   }
@@ -206,10 +209,10 @@ class Copier {
       });
       this.#holding = held.catch(() => {});
       await held;
-      await plan.readRemote();
+      const block = await plan.readRemote();
       const { path } = this.#file;
       const { segments } = plan;
-      const job = { kind: "copy" as const, fd: this.#handle.fd, position: window.position, segments };
+      const job = { kind: "copy" as const, fd: this.#handle.fd, position: window.position, segments, block };
       const result = await this.#lanes.run(job, signal);
       if (result.failure !== undefined) throw plan.error(result.failure, path);
       return plan.copied(window, result.crcs, result.castCrcs);
@@ -358,7 +361,7 @@ async function readExtra(
         const length = Math.min(WINDOW, end - at);
         const position = region.offset + at;
         const bytes = isLocal ? undefined : new Uint8Array(length);
-        if (bytes !== undefined) await region.file.read(bytes, position);
+        if (bytes !== undefined) await region.file.readOnce(bytes, position);
         const read = { fd, bytes, position, length, crc: true, dtype: undefined };
         const { crcs, failure } = await lanes.run({ kind: "scan", reads: [read] }, signal);
         if (failure !== undefined) throw readError(failure, region.file, read.position, length);

@@ -285,14 +285,14 @@ function joinReads(ops: readonly ReadOp[]): Promise<void>[] {
       }
     }
     const joined = sorted.slice(i, next);
-    reads.push(joined.length === 1 ? file.read(first.target, start) : readJoined(joined, start, end));
+    reads.push(joined.length === 1 ? file.readOnce(first.target, start) : readJoined(joined, start, end));
     i = next;
   }
   return reads;
 
   async function readJoined(joined: readonly ReadOp[], start: number, end: number): Promise<void> {
     const bytes = Buffer.allocUnsafe(end - start);
-    await joined[0]!.region.file.read(bytes, start);
+    await joined[0]!.region.file.readOnce(bytes, start);
     for (const op of joined) {
       const at = position(op) - start;
       op.target.set(bytes.subarray(at, at + op.target.byteLength));

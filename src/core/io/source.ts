@@ -56,6 +56,11 @@ export abstract class SourceFile {
   /** Fills `target` from `position` on. @throws VistaError `TRUNCATED` where the file ends before, `IO` */
   abstract read(target: Uint8Array, position: number): Promise<void>;
 
+  /** As {@link read}, for the bytes of tensors: nothing of what comes over a network is kept for a second reader. */
+  readOnce(target: Uint8Array, position: number): Promise<void> {
+    return this.read(target, position);
+  }
+
   /**
    * Fills `target` with some of the few bytes that are wanted in many places: at once where they are in memory.
    *

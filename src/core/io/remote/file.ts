@@ -2,8 +2,10 @@
 import { setMaxListeners } from "node:events";
 import { abortedError } from "../../errors.js";
 import { interruptSignal } from "../interrupt.js";
+import { settleAll } from "../settle.js";
 import { SourceFile } from "../source.js";
-import { RangeReader, type Target } from "./http.js";
+import { RangeReader } from "./ranges.js";
+import type { Target } from "./request.js";
 
 /** Bytes of the first request, which also tells the size: a whole header of most safetensors files, the first pickle of most others. */
 const HEAD = 64 * 1024;
@@ -11,7 +13,7 @@ const HEAD = 64 * 1024;
 const KEPT = 16 * 1024 * 1024;
 /** Pieces of it: each read looks through them. */
 const MAX_KEPT = 1024;
-/** Longer reads are the bytes of tensors, which nobody reads twice. */
+/** Longer reads are not kept. */
 const KEEP_BELOW = 4 * 1024 * 1024;
 /** Bytes of one request: a longer read is several at once. */
 const REQUEST = 8 * 1024 * 1024;
@@ -59,8 +61,9 @@ export class RemoteFile extends SourceFile {
     recent.delete(target.url);
     if (before !== undefined && before.until > Date.now()) return new RemoteFile(target, before.known);
     const reader = new RangeReader(target);
-    const { bytes, size } = await reader.read(0, HEAD, interruptSignal());
-    return new RemoteFile(target, { reader, size, kept: [{ start: 0, bytes }] });
+    const bytes = new Uint8Array(HEAD);
+    const { got, size } = await reader.read(bytes, 0, interruptSignal());
+    return new RemoteFile(target, { reader, size, kept: [{ start: 0, bytes: bytes.subarray(0, got) }] });
   }
 
   override get isLocal(): boolean {
@@ -68,12 +71,10 @@ export class RemoteFile extends SourceFile {
   }
 
   override async read(target: Uint8Array, position: number): Promise<void> {
-    const end = position + target.byteLength;
-    if (end > this.size) throw this.truncated(position, target.byteLength, this.size - position);
-    if (this.#stop.signal.aborted) throw this.closed();
+    this.#checkRead(target, position);
     const small = target.byteLength < SMALL;
     const follows = small && position >= this.#last && position - this.#last < SMALL;
-    this.#last = end;
+    this.#last = position + target.byteLength;
     if (follows && !this.has(position, target.byteLength)) {
       // One small range after the other, as when two checkpoints are compared: more is fetched each time.
       this.#ahead = Math.min(this.#ahead * 2, MAX_AHEAD);
@@ -81,16 +82,15 @@ export class RemoteFile extends SourceFile {
       await this.#fetch(block, position);
       this.#keep(position, block);
     } else if (!follows) this.#ahead = SMALL;
-    const missing = this.#fill(target, position);
-    const requests: Promise<void>[] = [];
-    for (const { start, end } of missing) {
-      for (let at = start; at < end; at += REQUEST) {
-        const length = Math.min(REQUEST, end - at);
-        requests.push(this.#fetch(target.subarray(at - position, at - position + length), at));
-      }
-    }
-    await Promise.all(requests);
-    if (target.byteLength < KEEP_BELOW && missing.length > 0) this.#keep(position, target.slice());
+    const fetched = await this.#fetchMissing(target, position);
+    if (fetched && target.byteLength < KEEP_BELOW) this.#keep(position, target.slice());
+  }
+
+  override async readOnce(target: Uint8Array, position: number): Promise<void> {
+    // Small ones may be many, one after the other.
+    if (target.byteLength < SMALL) return this.read(target, position);
+    this.#checkRead(target, position);
+    await this.#fetchMissing(target, position);
   }
 
   override readSmall(target: Uint8Array, position: number): Promise<void> | undefined {
@@ -121,18 +121,34 @@ export class RemoteFile extends SourceFile {
     if (recent.size > MAX_RECENT) recent.delete(recent.keys().next().value!);
   }
 
+  #checkRead(target: Uint8Array, position: number): void {
+    if (position + target.byteLength > this.size)
+      throw this.truncated(position, target.byteLength, this.size - position);
+    if (this.#stop.signal.aborted) throw this.closed();
+  }
+
+  /** Takes what is known from memory. @returns whether anything had to be asked for */
+  async #fetchMissing(target: Uint8Array, position: number): Promise<boolean> {
+    const missing = this.#fill(target, position);
+    if (missing === undefined) return false;
+    const { start, end } = missing;
+    const requests: Promise<void>[] = [];
+    for (let at = start; at < end; at += REQUEST)
+      requests.push(this.#fetch(target.subarray(at - position, Math.min(at + REQUEST, end) - position), at));
+    await settleAll(requests);
+    return true;
+  }
+
   async #fetch(target: Uint8Array, position: number): Promise<void> {
     const interrupt = interruptSignal();
     const own = this.#stop.signal;
     const signal = interrupt === undefined ? own : AbortSignal.any([own, interrupt]);
-    const { bytes } = await this.#known.reader.read(position, position + target.byteLength, signal);
-    if (bytes.byteLength < target.byteLength)
-      throw this.truncated(position, target.byteLength, bytes.byteLength);
-    target.set(bytes);
+    const { got } = await this.#known.reader.read(target, position, signal);
+    if (got < target.byteLength) throw this.truncated(position, target.byteLength, got);
   }
 
-  /** Copies what is known already. @returns what is not, as at most two ranges */
-  #fill(target: Uint8Array, position: number): { start: number; end: number }[] {
+  /** Copies what is known already. @returns the range that is not */
+  #fill(target: Uint8Array, position: number): { start: number; end: number } | undefined {
     let start = position;
     let end = position + target.byteLength;
     // From both ends: what is known of a directory is its beginning or its end.
@@ -155,7 +171,7 @@ export class RemoteFile extends SourceFile {
         if (start >= end) break;
       }
     }
-    return start < end ? [{ start, end }] : [];
+    return start < end ? { start, end } : undefined;
   }
 
   #keep(start: number, bytes: Uint8Array): void {

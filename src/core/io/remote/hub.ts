@@ -8,15 +8,10 @@
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { VistaError } from "../../errors.js";
-import { interruptSignal } from "../interrupt.js";
 import { readRegular } from "../regular.js";
-import { getText, type Target } from "./http.js";
 import type { RemoteEntry } from "./index.js";
-
-/** Bytes of one page of a listing; the hub sends at most 1,000 entries. */
-const MAX_PAGE = 10_000_000;
-/** Pages of one folder: 100,000 files. */
-const MAX_PAGES = 100;
+import { type Page, readPage } from "./listing.js";
+import type { Target } from "./request.js";
 
 interface Place {
   /** `owner/name` or `datasets/owner/name`. */
@@ -41,15 +36,9 @@ export async function listHub(url: string): Promise<RemoteEntry[] | undefined> {
   let next = path === "" ? root : `${root}/${encodePath(path)}`;
   const entries: RemoteEntry[] = [];
   for (let page = 0; next !== ""; page++) {
-    if (page >= MAX_PAGES) {
-      throw new VistaError("UNSUPPORTED", `the folder has more than ${MAX_PAGES} pages of files`, {
-        path: url,
-        hint: "Name a folder below it.",
-      });
-    }
-    let answer: { text: string; link: string };
+    let answer: Page;
     try {
-      answer = await getText({ path: url, url: next, headers }, MAX_PAGE, interruptSignal());
+      answer = await readPage({ path: url, url: next, headers }, page);
     } catch (error) {
       if (page === 0 && error instanceof VistaError && error.code === "NOT_FOUND") return undefined;
       throw error;

@@ -2,8 +2,8 @@
 import { isVistaError, VistaError } from "../../errors.js";
 import type { Entry, PlaceKind } from "../places.js";
 import { RemoteFile } from "./file.js";
-import type { Target } from "./http.js";
 import { hubTarget, listHub } from "./hub.js";
+import { CREDENTIALS_HINT, type Target } from "./request.js";
 import { listS3, s3Target } from "./s3.js";
 
 export interface RemoteEntry {
@@ -33,7 +33,7 @@ export async function lookAtRemote(url: string): Promise<PlaceKind> {
   if (entries === undefined) {
     throw new VistaError("NOT_FOUND", "there is no file and no folder of this name", {
       path: url,
-      hint: "Check the URL and the credentials (HF_TOKEN for the hub; AWS_ACCESS_KEY_ID, AWS_PROFILE … for S3).",
+      hint: CREDENTIALS_HINT,
     });
   }
   return { isFile: false, isFolder: true, size: 0 };

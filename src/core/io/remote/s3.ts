@@ -8,15 +8,10 @@
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { VistaError } from "../../errors.js";
-import { interruptSignal } from "../interrupt.js";
 import { readRegular } from "../regular.js";
-import { getText, type Target } from "./http.js";
 import type { RemoteEntry } from "./index.js";
-
-/** Bytes of one page of a listing: at most 1,000 keys. */
-const MAX_PAGE = 10_000_000;
-/** Pages of one folder: 100,000 files. */
-const MAX_PAGES = 100;
+import { readPage } from "./listing.js";
+import type { Target } from "./request.js";
 
 interface Credentials {
   readonly accessKeyId: string;
@@ -49,16 +44,10 @@ export async function listS3(url: string): Promise<RemoteEntry[] | undefined> {
   const entries: RemoteEntry[] = [];
   let token: string | undefined;
   for (let page = 0; ; page++) {
-    if (page >= MAX_PAGES) {
-      throw new VistaError("UNSUPPORTED", `the folder has more than ${MAX_PAGES} pages of files`, {
-        path: url,
-        hint: "Name a folder below it.",
-      });
-    }
     const query = new URLSearchParams({ "list-type": "2", delimiter: "/", prefix });
     if (token !== undefined) query.set("continuation-token", token);
     const address = `${bucketUrl(bucket, settings)}/?${query.toString().replaceAll("+", "%20")}`;
-    const { text } = await getText(target(url, address, settings), MAX_PAGE, interruptSignal());
+    const { text } = await readPage(target(url, address, settings), page);
     const result = (parser.parse(text) as { ListBucketResult?: Listing }).ListBucketResult;
     if (result === undefined)
       throw new VistaError("FORMAT", "the answer to the listing is none", {

@@ -1,0 +1,281 @@
+/**
+ * Ranges of one URL over HTTP. Sources of the rules: RFC 9110 (ranges, validators, redirects); what the Hugging Face hub and S3 do.
+ */
+import { VistaError } from "../../errors.js";
+import {
+  type Answer,
+  ask,
+  CREDENTIALS_HINT,
+  type Ending,
+  LIMITS,
+  type Limits,
+  Retry,
+  refusal,
+  type Taker,
+  type Target,
+  unreachable,
+  withRetries,
+} from "./request.js";
+
+const MAX_REDIRECTS = 5;
+/** Bytes that are taken of an answer which is not the range that was asked for. */
+const MAX_UNASKED = 64 * 1024;
+/** Bytes that an attempt must bring so that those before it do not count. */
+const PROGRESS = 64 * 1024;
+
+/** The answer to a request for a range. */
+export interface RangeAnswer {
+  /** Bytes that are there, from the start of the range on. */
+  readonly got: number;
+  /** Bytes of the whole file. */
+  readonly size: number;
+}
+
+/** One URL that is read by ranges. All answers must be of one state of the file, told by its size and its ETag. */
+export class RangeReader {
+  readonly #target: Target;
+  readonly #limits: Limits;
+  /** Where the last redirect led, asked directly while that works. */
+  #resolved: string | undefined;
+  readonly #validators = new Map<string, string>();
+  #size: number | undefined;
+
+  constructor(target: Target, limits: Limits = LIMITS) {
+    this.#target = target;
+    this.#limits = limits;
+  }
+
+  /**
+   * Fills `target` with the bytes from `start` on, with fewer where the file ends before.
+   * @throws VistaError `NOT_FOUND`, `IO` (refused, unreachable, no answer), `UNSUPPORTED` (a server without ranges),
+   *   `INCONSISTENT` (the file has changed), `ABORTED`
+   */
+  async read(target: Uint8Array, start: number, signal: AbortSignal | undefined): Promise<RangeAnswer> {
+    const end = start + target.byteLength;
+    let got = 0;
+    return withRetries(
+      async (progress) => {
+        for (;;) {
+          const answer = await this.#once(target.subarray(got), start + got, signal);
+          got += answer.got;
+          if (start + got >= Math.min(end, answer.size)) return { got, size: answer.size };
+          if (answer.got >= PROGRESS) progress();
+          if (answer.broken !== undefined) throw new Retry(answer.broken);
+          // A server may give less than it was asked for; next to nothing is no way to read a file.
+          if (answer.got < PROGRESS)
+            throw new Retry(new Error(`the answers break off, after ${got} bytes in all`));
+        }
+      },
+      (reason, attempts) =>
+        unreachable(
+          reason,
+          `bytes ${start + got} to ${end} could not be read, ${attempts} attempts`,
+          this.#target.path,
+        ),
+      this.#limits,
+      signal,
+    );
+  }
+
+  async #once(
+    target: Uint8Array,
+    start: number,
+    signal: AbortSignal | undefined,
+  ): Promise<RangeAnswer & { readonly broken?: unknown }> {
+    const end = start + target.byteLength;
+    const { url: first } = this.#target;
+    let url = this.#resolved ?? first;
+    for (let hops = 0; hops <= MAX_REDIRECTS; hops++) {
+      // Headers with credentials go to the first host only.
+      const own = new URL(url).origin === new URL(first).origin;
+      const headers = { ...(own ? await this.#target.headers(url) : {}), range: `bytes=${start}-${end - 1}` };
+      const body = new Body(target);
+      const onHead = (answer: Answer) =>
+        isMove(answer) ? undefined : this.#takerOf(answer, url, body, start);
+      let result: Awaited<ReturnType<typeof ask>>;
+      try {
+        result = await ask(url, headers, onHead, this.#limits, signal);
+      } catch (error) {
+        // A redirect is good for some minutes: once it is not, the first address gives a new one.
+        if (!(error instanceof Expired)) throw error;
+        this.#resolved = undefined;
+        url = first;
+        continue;
+      }
+      const { answer, ending } = result;
+      if (isMove(answer)) {
+        url = this.#redirected(answer.headers.location, url);
+        continue;
+      }
+      this.#resolved = url;
+      return this.#outcome(answer, body, start, ending);
+    }
+    throw new VistaError("IO", `more than ${MAX_REDIRECTS} redirects`, { path: this.#target.path });
+  }
+
+  /** Who takes the body. @throws what an answer that cannot serve is refused with */
+  #takerOf(answer: Answer, url: string, body: Body, start: number): Taker | undefined {
+    const { statusCode, headers } = answer;
+    const end = start + body.target.byteLength;
+    const range = headers["content-range"];
+    if (statusCode === 416 && start >= sizeIn(range)) return undefined;
+    if (statusCode !== 206 && statusCode !== 200) {
+      if (url === this.#resolved && url !== this.#target.url && EXPIRED.has(statusCode)) throw new Expired();
+      throw refusal(answer, this.#refused(answer, start, end));
+    }
+    this.#checkValidator(url, headers);
+    const encoding = headers["content-encoding"]?.toLowerCase() ?? "identity";
+    if (encoding !== "identity")
+      throw this.#noRanges(start, end, `bytes that it has compressed (${encoding})`);
+    if (statusCode === 200) {
+      // A file this small may come whole; of others not one byte more is taken.
+      if (Number(headers["content-length"] ?? 0) > MAX_UNASKED)
+        throw this.#noRanges(start, end, "the whole file");
+      return body.takeWhole;
+    }
+    const { first, size } = rangeOf(range);
+    if (first !== start) throw this.#noRanges(start, end, `another range (${range ?? "no Content-Range"})`);
+    this.#checkSize(size);
+    body.limit = Math.min(end, size) - start;
+    return body.take;
+  }
+
+  #outcome(
+    { statusCode, headers }: Answer,
+    body: Body,
+    start: number,
+    ending: Ending,
+  ): RangeAnswer & { readonly broken?: unknown } {
+    if (statusCode === 206) {
+      const { size } = rangeOf(headers["content-range"]);
+      return { got: body.got, size, ...(ending.kind === "broken" ? { broken: ending.error } : {}) };
+    }
+    if (ending.kind === "broken") throw new Retry(ending.error);
+    const end = start + body.target.byteLength;
+    if (ending.kind === "more") throw this.#noRanges(start, end, "the whole file");
+    // Where a file ends, its size is all that is said.
+    const size = statusCode === 416 ? sizeIn(headers["content-range"]) : body.whole.length;
+    this.#checkSize(size);
+    return { got: statusCode === 416 ? 0 : body.cut(start), size };
+  }
+
+  #redirected(location = "", from: string): string {
+    const url = URL.canParse(location, from) ? new URL(location, from) : undefined;
+    if (url?.protocol === "https:" || url?.protocol === "http:") return url.href;
+    throw new VistaError("IO", "the server redirects to what is no address of HTTP", {
+      path: this.#target.path,
+      hint: "Check the URL.",
+    });
+  }
+
+  #checkSize(size: number): void {
+    this.#size ??= size;
+    if (this.#size === size) return;
+    throw this.#changed(`it had ${this.#size} bytes and now has ${size}`);
+  }
+
+  /**
+   * The ETag, or the date where there is none. By host: the hub and the store behind it may name one file in two ways. A weak
+   * tag is as good here, since servers put the mark on tags of the same file as they please.
+   */
+  #checkValidator(url: string, headers: Answer["headers"]): void {
+    const tag = headers["x-linked-etag"] ?? headers.etag;
+    const name = tag === undefined ? "Last-Modified" : "ETag";
+    const value = tag?.replace(/^W\//, "") ?? headers["last-modified"];
+    if (value === undefined) return;
+    const key = `${name} ${new URL(url).host}`;
+    const known = this.#validators.get(key);
+    if (known === undefined) this.#validators.set(key, value);
+    else if (known !== value) throw this.#changed(`its ${name} was ${known} and now is ${value}`);
+  }
+
+  #changed(what: string): VistaError {
+    return new VistaError("INCONSISTENT", `the file has changed while it was being read: ${what}`, {
+      path: this.#target.path,
+      hint: "Run again when nothing writes there.",
+    });
+  }
+
+  #noRanges(start: number, end: number, what: string): VistaError {
+    return new VistaError(
+      "UNSUPPORTED",
+      `the server answers a request for bytes ${start} to ${end} with ${what}`,
+      {
+        path: this.#target.path,
+        hint: "It cannot be read by ranges: download the file, or use another server.",
+      },
+    );
+  }
+
+  #refused({ statusCode, headers }: Answer, start: number, end: number): VistaError {
+    const what = `the request for bytes ${start} to ${end} was answered with ${statusCode}`;
+    const missing = statusCode === 404 || statusCode === 410;
+    let hint = missing ? "Check the URL." : "Run again later, or download the file first.";
+    if (statusCode === 401 || statusCode === 403) hint = CREDENTIALS_HINT;
+    const region = headers["x-amz-bucket-region"];
+    if ((statusCode === 301 || statusCode === 400) && region !== undefined)
+      hint = `The bucket is in another region: set AWS_REGION=${region}.`;
+    return new VistaError(missing ? "NOT_FOUND" : "IO", what, {
+      path: this.#target.path,
+      offset: start,
+      hint,
+    });
+  }
+}
+
+/** The bytes of an answer, on their way to where they belong. */
+class Body {
+  readonly target: Uint8Array;
+  /** Bytes of the target that are filled, and how many are wanted. */
+  got = 0;
+  limit = 0;
+  /** A file that comes as a whole. */
+  whole: Buffer = Buffer.alloc(0);
+
+  constructor(target: Uint8Array) {
+    this.target = target;
+  }
+
+  readonly take: Taker = (chunk) => {
+    const part = chunk.subarray(0, this.limit - this.got);
+    this.target.set(part, this.got);
+    this.got += part.byteLength;
+    return part.byteLength === chunk.byteLength;
+  };
+
+  readonly takeWhole: Taker = (chunk) => {
+    if (this.whole.byteLength + chunk.byteLength > MAX_UNASKED) return false;
+    this.whole = Buffer.concat([this.whole, chunk]);
+    return true;
+  };
+
+  /** Of a file that came as a whole, what belongs into the target. */
+  cut(start: number): number {
+    const part = this.whole.subarray(start, start + this.target.byteLength);
+    this.target.set(part);
+    return part.byteLength;
+  }
+}
+
+/** Thrown for the address that a redirect once led to. */
+class Expired extends Error {}
+
+const EXPIRED = new Set([400, 401, 403, 404, 410]);
+
+function isMove({ statusCode, headers }: Answer): boolean {
+  return statusCode >= 300 && statusCode < 400 && headers.location !== undefined;
+}
+
+/** What a Content-Range says; NaN where it is none that can be true. */
+function rangeOf(value = ""): { first: number; size: number } {
+  const [first = NaN, last = NaN, size = NaN] = (/^bytes (\d+)-(\d+)\/(\d+)$/i.exec(value) ?? [])
+    .slice(1)
+    .map(Number);
+  const possible = first <= last && last < size && Number.isSafeInteger(size);
+  return possible ? { first, size } : { first: NaN, size: NaN };
+}
+
+/** The size alone, as an answer about a range that is not there has it. */
+function sizeIn(value = ""): number {
+  return Number(/\/(\d+)$/.exec(value)?.[1] ?? NaN);
+}
