@@ -46,6 +46,8 @@ it("the door `vista-ckpt/data` has these names", () => {
       "findYouTubeClips",
       "isVistaError",
       "readIndex",
+      "unusableRecords",
+      "writeClean",
       "writeInterpolatedTables",
       "writeNuScenesAnnotations",
       "writeYouTube",

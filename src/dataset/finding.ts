@@ -145,4 +145,9 @@ export interface CheckOptions extends RunOptions {
    * cannot be split is done by shard 1 alone.
    */
   shard?: Shard;
+  /**
+   * Called with each file, folder or video that is not there, also where the findings count it with others. `path` is that
+   * of what is missing, `count` how many files a folder stands for.
+   */
+  onMissing?: (missing: Finding) => void;
 }

@@ -12,6 +12,7 @@
 export { ERROR_CODES, type ErrorCode, isVistaError, VistaError, type Where } from "../core/errors.js";
 export type { Progress, RunOptions } from "../core/progress.js";
 export { type AnnotationCheckOptions, checkAnnotations } from "./annotations/check.js";
+export { type UnusableRecords, unusableRecords, writeClean } from "./annotations/clean.js";
 export {
   type InterpolatedTables,
   type InterpolateOptions,

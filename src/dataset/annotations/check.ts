@@ -7,6 +7,7 @@ import { formatCount as count } from "../../core/text.js";
 import type { AnnotationTally, Check, CheckOptions, CheckSummary, Finding, QuickTally } from "../finding.js";
 import { readMeta, type Split } from "../opendv/meta.js";
 import { findOpenDvRoot } from "../opendv/root.js";
+import type { UnusableRecords } from "./clean.js";
 import { type AnnotationMessage, type AnnotationTask, runAnnotations, totalBytes } from "./run.js";
 
 export interface AnnotationCheckOptions extends CheckOptions {
@@ -35,6 +36,8 @@ export interface AnnotationCheckOptions extends CheckOptions {
     /** Records chosen at random (with `seed`), whose frames are looked for. Default 400. */
     records?: number;
   };
+  /** Filled in with the records of one of the files that Vista cannot use, for {@link writeClean}. Not with `quick`. */
+  unusable?: UnusableRecords;
 }
 
 /** Defaults of {@link AnnotationCheckOptions.quick}. Of 400 records one shows a fault of 1 % of them with 98 % chance. */
@@ -81,6 +84,8 @@ async function* findings(
   const onMessage = (message: AnnotationMessage) => {
     if (message.kind === "findings") for (const one of message.findings) found.push(one);
     else if (message.kind === "tally") tallies.push(message.tally);
+    else if (message.kind === "unusable") Object.assign(options.unusable!, message.unusable);
+    else if (message.kind === "missing") for (const one of message.missing) options.onMissing?.(one);
     else options.onProgress?.({ phase: "check annotations", done: message.bytes, total, unit: "bytes" });
   };
   if (total >= WORKER_FROM) {
@@ -131,8 +136,14 @@ async function makeTask(
     options.youtube ??
     firstThat(existsSync, join(root, "data", "YouTube")) ??
     (findOpenDvRoot(root) === undefined ? undefined : root);
+  const { unusable } = options;
+  const nameOf = (path: string) => relative(root, path).split(sep).join("/");
   return {
-    files: files.map((path) => ({ name: relative(root, path).split(sep).join("/") || basename(path), path })),
+    files: files.map((path) => ({ name: nameOf(path) || basename(path), path })),
+    ...(unusable === undefined ? {} : { unusable: nameOf(unusable.path) }),
+    ...(options.onMissing === undefined
+      ? {}
+      : { missing: { nuscenes: nuscenes ? nameOf(nuscenes) : "", youtube: youtube ? nameOf(youtube) : "" } }),
     ...(nuscenes ? { nuscenes } : {}),
     ...(youtube ? { youtube } : {}),
     splits: youtube ? await splitsOf(youtube) : new Map(),

@@ -1,8 +1,16 @@
 /** Records of YouTube.json and of DriveAGI's language files. */
+import type { Rule } from "../finding.js";
 import type { RowSink } from "../json/rows.js";
 import { FrameSet, MAX_FRAME } from "../opendv/runs.js";
 import type { ClipSample } from "./clip-sample.js";
-import { type Clip, ClipChecker, type ClipFolder, type FolderSource, misreadName } from "./clips.js";
+import {
+  type Clip,
+  ClipChecker,
+  type ClipFolder,
+  type FolderSource,
+  misreadName,
+  type OnMissing,
+} from "./clips.js";
 import { copyText, FastRows } from "./fast-rows.js";
 import { type Issues, NO_INDEX } from "./issues.js";
 import { ANNOTATION_RULES as RULES } from "./rules.js";
@@ -27,10 +35,12 @@ export class ClipRows implements RowSink {
   #index = 0;
   #jumped = false;
   #bad = 0;
+  /** Why the loader cannot use the last record. */
+  broken: Rule | undefined;
 
   /**
    * @param frames  of a clip in training: 25
-   * @param sample  see {@link ClipChecker}
+   * @param sample, onMissing  see {@link ClipChecker}
    */
   constructor(
     kind: "YouTube" | "language",
@@ -39,11 +49,12 @@ export class ClipRows implements RowSink {
     training: boolean,
     frames: number,
     sample?: ClipSample,
+    onMissing?: OnMissing,
   ) {
     this.#kind = kind;
     this.#fast = new FastRows(kind);
     this.#issues = issues;
-    this.#checker = new ClipChecker(issues, source, training, kind === "language", sample);
+    this.#checker = new ClipChecker(issues, source, training, kind === "language", sample, onMissing);
     this.#frames = frames;
   }
 
@@ -69,19 +80,23 @@ export class ClipRows implements RowSink {
     if (this.#kind === "language") {
       length = Number(row.last) - first + 1;
       this.#language(row.cmd, length, index, offset);
-      if (length < 1) return after; // said so above
+      if (length < 1) {
+        this.broken = RULES.length;
+        return after; // said so above
+      }
     }
     this.#clip.folder = this.#folder;
     this.#clip.first = first;
     this.#clip.width = row.first.length;
     this.#clip.extension = this.#extension;
     this.#clip.length = length;
-    this.#checker.check(this.#clip, index, offset);
+    this.broken = this.#checker.check(this.#clip, index, offset);
     return after;
   }
 
   value(value: unknown, offset: number): void {
     const index = this.#jumped ? NO_INDEX : this.#index++;
+    this.broken = undefined;
     if (!this.#slow(value, index, offset)) this.#bad++;
   }
 
@@ -99,6 +114,7 @@ export class ClipRows implements RowSink {
   #slow(value: unknown, index: number, offset: number): boolean {
     const wrong = (message: string) => {
       this.#issues.record(RULES.shape, index, offset, message);
+      this.broken = RULES.shape;
       return false;
     };
     if (typeof value !== "object" || value === null || Array.isArray(value)) {
@@ -120,6 +136,7 @@ export class ClipRows implements RowSink {
       const reason = misreadName(record[key] as string);
       if (reason !== undefined) {
         this.#issues.record(RULES["frame-name"], index, offset, `"${key}" ${reason}`);
+        this.broken = RULES["frame-name"];
         return false;
       }
     }
@@ -132,16 +149,24 @@ export class ClipRows implements RowSink {
       if (record.last_frame !== alike) {
         const message = `"last_frame" is "${record.last_frame}", which would be "${alike}" if named like "first_frame"`;
         this.#issues.record(RULES["frame-name"], index, offset, message);
+        this.broken = RULES["frame-name"];
         return false;
       }
       length = last - first + 1;
       this.#language(record.cmd as number, length, index, offset);
-      if (length < 1) return true; // said so above
+      if (length < 1) {
+        this.broken = RULES.length;
+        return true; // said so above
+      }
     }
     const folder = this.#checker.folder(
       (record[language ? "folder" : "folder_name"] as string).replace(/\/+$/, ""),
     );
-    this.#checker.check({ folder, first, width: digits.length, extension, length }, index, offset);
+    this.broken = this.#checker.check(
+      { folder, first, width: digits.length, extension, length },
+      index,
+      offset,
+    );
     return true;
   }
 

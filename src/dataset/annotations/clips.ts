@@ -3,6 +3,7 @@ import { statSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { isSystemError } from "../../core/errors.js";
+import type { Rule } from "../finding.js";
 import { type FolderScan, scanFolder } from "../opendv/folder-listing.js";
 import type { Split } from "../opendv/meta.js";
 import { describeLayout } from "../opendv/names.js";
@@ -84,11 +85,15 @@ export function misreadName(name: string): string | undefined {
   return undefined;
 }
 
+/** Takes the name of a folder, and what is wrong with it for a clip. */
+export type OnMissing = (rule: keyof typeof RULES, folder: string) => void;
+
 /** Folders of one file, with the checks on each clip. */
 export class ClipChecker {
   readonly #folders = new Map<string, ClipFolder>();
   readonly #source: FolderSource | undefined;
   readonly #sample: ClipSample | undefined;
+  readonly #onMissing: OnMissing | undefined;
   readonly #issues: Issues;
   readonly #training: boolean;
   readonly #language: boolean;
@@ -100,6 +105,7 @@ export class ClipChecker {
    * @param training  false for a file of validation clips
    * @param language  true for a language file. Vista does not read those: a video that was not extracted, or that falls a
    *   few frames short of theirs, costs it nothing
+   * @param onMissing  called for each clip whose frames are not all there
    * @param sample  takes the clips whose frames are to be looked for, by {@link checkSample}; undefined: all, at once
    */
   constructor(
@@ -108,7 +114,9 @@ export class ClipChecker {
     training: boolean,
     language: boolean,
     sample?: ClipSample,
+    onMissing?: OnMissing,
   ) {
+    this.#onMissing = onMissing;
     this.#sample = sample;
     this.#language = language;
     this.#issues = issues;
@@ -129,7 +137,8 @@ export class ClipChecker {
     return folder;
   }
 
-  check(clip: Clip, index: number, offset: number): void {
+  /** @returns the rule that the frames of the clip break, so that the loader cannot use it */
+  check(clip: Clip, index: number, offset: number): Rule | undefined {
     const { folder, first } = clip;
     if (!folder.starts.add(first)) {
       this.#issues.group(
@@ -150,9 +159,14 @@ export class ClipChecker {
         (count) => `${records(count, "take")} clips from the validation video ${folder.name}`,
       );
     }
-    if (this.#source === undefined) return;
-    if (this.#sample !== undefined) this.#sample.offer(clip, index, offset);
-    else if (!this.#checkFrames(clip, this.#source, index, offset)) this.unusable++;
+    if (this.#source === undefined) return undefined;
+    if (this.#sample !== undefined) {
+      this.#sample.offer(clip, index, offset);
+      return undefined;
+    }
+    const broken = this.#checkFrames(clip, this.#source, index, offset);
+    if (broken !== undefined) this.unusable++;
+    return broken;
   }
 
   /**
@@ -173,7 +187,7 @@ export class ClipChecker {
       if (missing === undefined) continue;
       if (random) sample.missing++;
       // The listing tells why; a frame that it has and that cannot be opened is a link that leads nowhere.
-      if (this.#checkFrames(clip, source, index, offset)) {
+      if (this.#checkFrames(clip, source, index, offset) === undefined) {
         const { name } = clip.folder;
         this.#issues.group(
           RULES["frame-missing"],
@@ -187,15 +201,16 @@ export class ClipChecker {
     }
   }
 
-  /** @returns false where a frame of the clip is not there */
-  #checkFrames(clip: Clip, source: FolderSource, index: number, offset: number): boolean {
+  /** @returns the rule that is broken where a frame of the clip is not there */
+  #checkFrames(clip: Clip, source: FolderSource, index: number, offset: number): Rule | undefined {
     const { folder, first, width, extension, length } = clip;
     const { name } = folder;
     folder.listed ??= { scan: source.scan(name) };
     const { scan } = folder.listed;
     const issue = (rule: keyof typeof RULES, message: (count: number) => string) => {
       this.#issues.group(RULES[rule], name, index, offset, message);
-      return false;
+      this.#onMissing?.(rule, name);
+      return RULES[rule];
     };
     if (scan?.layout === undefined) {
       const rule = this.#language ? "language-folder" : "folder-missing";
@@ -214,7 +229,7 @@ export class ClipChecker {
     const run = findRun(runs, first);
     const last = first + length - 1;
     const end = runs[runs.length - 1]!;
-    if (run >= 0 && last <= runs[run + 1]!) return true;
+    if (run >= 0 && last <= runs[run + 1]!) return undefined;
     if (run < 0 && !(this.#language && first > end)) {
       return issue(
         "frame-missing",

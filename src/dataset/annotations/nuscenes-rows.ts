@@ -2,6 +2,7 @@
 import { readdirSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { isSystemError } from "../../core/errors.js";
+import type { Rule } from "../finding.js";
 import type { RowSink } from "../json/rows.js";
 import { describe } from "./clip-rows.js";
 import { type Issues, NO_INDEX, records } from "./issues.js";
@@ -165,11 +166,14 @@ export class NuScenesRows implements RowSink {
   readonly #validation: ValidationFrames;
   readonly #training: boolean;
   readonly #scenes: ValidationScenes | undefined;
+  readonly #onMissing: ((frame: string) => void) | undefined;
   readonly #starts = new Map<string, number>();
   readonly #frames: number;
   #index = 0;
   #jumped = false;
   unusable = 0;
+  /** Why the loader cannot use the last record. */
+  broken: Rule | undefined;
   /** Those of them that are never loaded, because of their frames: other faults spoil one action mode of four. */
   lost = 0;
   readonly #with = new Map<Action, number>();
@@ -182,6 +186,7 @@ export class NuScenesRows implements RowSink {
    * @param validation  frames of validation clips: added to by a validation file, looked up by a training file
    * @param frames  that training takes of each record: 25
    * @param scenes  of the official validation split, where the tables are at hand
+   * @param onMissing  called with each frame that is not there, as often as records name it
    */
   constructor(
     issues: Issues,
@@ -190,7 +195,9 @@ export class NuScenesRows implements RowSink {
     training: boolean,
     frames: number,
     scenes?: ValidationScenes,
+    onMissing?: (frame: string) => void,
   ) {
+    this.#onMissing = onMissing;
     this.#frames = frames;
     this.#scenes = scenes;
     this.#issues = issues;
@@ -214,6 +221,7 @@ export class NuScenesRows implements RowSink {
       rule === "cmd-range" ||
       (rule === "length" && key === "frames" && (value as NuScenesRecord).frames.length > this.#frames);
     const wrong = faults.filter((fault) => !harmless(fault));
+    this.broken = wrong[0] === undefined ? undefined : RULES[wrong[0][0]];
     if (wrong.length > 0) {
       if (!wrong.every((fault) => isTaken(fault, value))) this.unusable++;
       if (wrong.some(([, , key]) => key === undefined || key === "frames")) this.lost++;
@@ -224,6 +232,7 @@ export class NuScenesRows implements RowSink {
     this.#uniqueness(record, index, offset);
     this.#order(record, index, offset);
     if (this.#files !== undefined && !this.#existence(record, this.#files, index, offset)) {
+      this.broken = RULES["frame-missing"];
       this.unusable++;
       this.lost++;
     }
@@ -361,6 +370,7 @@ export class NuScenesRows implements RowSink {
     const missing = new Map<string, string>();
     for (const frame of frames.slice(0, this.#frames)) {
       const folder = files.missing(frame);
+      if (folder !== undefined) this.#onMissing?.(frame);
       if (folder !== undefined && !missing.has(folder)) missing.set(folder, frame);
     }
     for (const [folder, frame] of missing) {

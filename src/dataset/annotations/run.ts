@@ -1,12 +1,14 @@
 /** Checks annotation files one after the other, reading synchronously: in a worker thread where they are large. */
 import { statSync } from "node:fs";
-import { basename } from "node:path";
+import { basename, isAbsolute } from "node:path";
 import { isSystemError } from "../../core/errors.js";
 import { finding } from "../define-rules.js";
 import type { AnnotationTally, Finding, QuickTally } from "../finding.js";
 import { type RowSink, type RowsResult, readRows } from "../json/rows.js";
 import { sampleRows } from "../json/sample-rows.js";
 import type { Split } from "../opendv/meta.js";
+import { joinPath } from "../report/report.js";
+import { UnusableBuilder, type UnusableRecords, unusableRecords } from "./clean.js";
 import { ClipRows } from "./clip-rows.js";
 import { ClipSample } from "./clip-sample.js";
 import { folderSource, opendvDataRoot } from "./clips.js";
@@ -28,6 +30,10 @@ export interface AnnotationTask {
   frames: number;
   /** Undefined: every record, and all its frames. */
   quick?: QuickForm;
+  /** The `name` of the file whose unusable records are to be noted. */
+  unusable?: string;
+  /** Where the data lies below the root of the check, where each missing frame and folder is to be named. */
+  missing?: { nuscenes: string; youtube: string };
 }
 
 /** Bounds of the quick form of the check. */
@@ -42,7 +48,10 @@ export interface QuickForm {
 export type AnnotationMessage =
   | { kind: "bytes"; bytes: number }
   | { kind: "findings"; findings: Finding[] }
-  | { kind: "tally"; tally: AnnotationTally };
+  | { kind: "tally"; tally: AnnotationTally }
+  | { kind: "unusable"; unusable: UnusableRecords }
+  /** What is not there, each by itself. */
+  | { kind: "missing"; missing: Finding[] };
 
 export type AnnotationKind = AnnotationTally["subset"];
 
@@ -74,8 +83,9 @@ export async function runAnnotations(
   const files = [...task.files].sort((a, b) => Number(isValidation(b.name)) - Number(isValidation(a.name)));
   let before = 0;
   for (const { name, path } of files) {
-    const state = new FileRun(name, task, validation);
+    const state = new FileRun(name, path, task, validation);
     try {
+      state.start();
       const result = readFile(path, state, task.quick, (bytes) =>
         send({ kind: "bytes", bytes: before + bytes }),
       );
@@ -95,6 +105,8 @@ export async function runAnnotations(
     }
     send({ kind: "findings", findings: state.findings });
     if (state.tally !== undefined) send({ kind: "tally", tally: state.tally });
+    if (state.unusable !== undefined) send({ kind: "unusable", unusable: state.unusable });
+    if (state.missing.length > 0) send({ kind: "missing", missing: state.missing });
   }
 }
 
@@ -156,6 +168,11 @@ class FileRun implements RowSink {
   /** Records so far, and where the last one starts. */
   rows = 0;
   offset = 0;
+  /** Only of the file that they are wanted of. */
+  readonly unusable: UnusableRecords | undefined;
+  readonly missing: Finding[] = [];
+  readonly #lacking = new Set<string>();
+  readonly #builder: UnusableBuilder | undefined;
   readonly #name: string;
   readonly #task: AnnotationTask;
   readonly #validation: ValidationFrames;
@@ -166,7 +183,11 @@ class FileRun implements RowSink {
   /** Records before the first that tells the kind of the file. */
   readonly #early: { value: unknown; offset: number }[] = [];
 
-  constructor(name: string, task: AnnotationTask, validation: ValidationFrames) {
+  constructor(name: string, path: string, task: AnnotationTask, validation: ValidationFrames) {
+    if (task.unusable === name) {
+      this.unusable = unusableRecords(path);
+      this.#builder = new UnusableBuilder(this.unusable);
+    }
     this.#name = name;
     this.#task = task;
     this.#validation = validation;
@@ -178,6 +199,7 @@ class FileRun implements RowSink {
     if (after !== -1) {
       this.rows++;
       this.offset = offset;
+      this.#note(offset);
     }
     return after;
   }
@@ -195,6 +217,19 @@ class FileRun implements RowSink {
       this.#start(kind);
     }
     this.#rows!.value(value, offset);
+    this.#note(offset);
+  }
+
+  /** Before the file is read. @throws the system's error */
+  start(): void {
+    if (this.unusable === undefined) return;
+    const { size, mtimeMs } = statSync(this.unusable.path);
+    this.unusable.stamp = { size, mtimeMs };
+  }
+
+  /** Whether the loader can use the last record. */
+  #note(offset: number): void {
+    this.#builder?.add(offset, this.#rows!.broken?.code);
   }
 
   /** The records that follow were chosen: they come from anywhere in the file. */
@@ -223,13 +258,38 @@ class FileRun implements RowSink {
     if (kind === "NuScenes") {
       const files = nuscenes === undefined ? undefined : new FileListing(nuscenes);
       const scenes = nuscenes === undefined || !training ? undefined : new ValidationScenes(nuscenes);
-      this.#rows = new NuScenesRows(this.#issues, files, this.#validation, training, frames, scenes);
+      const { missing } = this.#task;
+      const onMissing =
+        missing && ((frame: string) => this.#lacks("frame-missing", below(missing.nuscenes, frame)));
+      this.#rows = new NuScenesRows(
+        this.#issues,
+        files,
+        this.#validation,
+        training,
+        frames,
+        scenes,
+        onMissing,
+      );
     } else {
       const source = youtube === undefined ? undefined : folderSource(this.#dataRoot(kind, youtube), splits);
       if (quick !== undefined) this.#sample = new ClipSample(quick.records, quick.seed);
-      this.#rows = new ClipRows(kind, this.#issues, source, training, frames, this.#sample);
+      const { missing } = this.#task;
+      const onMissing =
+        missing &&
+        ((rule: keyof typeof RULES, folder: string) => this.#lacks(rule, below(missing.youtube, folder)));
+      this.#rows = new ClipRows(kind, this.#issues, source, training, frames, this.#sample, onMissing);
     }
-    for (const { value, offset } of this.#early) this.#rows.value(value, offset);
+    for (const { value, offset } of this.#early) {
+      this.#rows.value(value, offset);
+      this.#note(offset);
+    }
+  }
+
+  /** Names what records need and is not there, once. */
+  #lacks(rule: keyof typeof RULES, path: string): void {
+    if (this.#lacking.has(path)) return;
+    this.#lacking.add(path);
+    this.missing.push(finding(RULES[rule], path, `needed by ${this.#name}`));
   }
 
   /** Vista joins folder names to data/YouTube itself; the language files start at the OpenDV root, wherever that is. */
@@ -249,12 +309,18 @@ class FileRun implements RowSink {
       const message = `none of its ${rows} records has the fields of a kind that is known`;
       this.findings.push(finding(RULES["unknown-kind"], this.#name, message));
     }
+    if (this.unusable !== undefined && error !== undefined)
+      this.unusable.error = `${error.reason} (byte ${error.offset})`;
     if (this.#kind === undefined) return;
     const root = this.#kind === "NuScenes" ? this.#task.nuscenes : this.#task.youtube;
     if (root === undefined) {
       const usual = this.#kind === "NuScenes" ? "data/nuscenes" : "data/YouTube";
       const message = `there is no ${usual} here: whether the frames of its ${rows} records exist was not checked`;
       this.findings.unshift(finding(RULES["root-missing"], this.#name, message));
+    }
+    if (this.unusable !== undefined) {
+      this.unusable.subset = this.#kind;
+      this.unusable.framesSeen = root !== undefined;
     }
     this.tally = {
       path: this.#name,
@@ -275,6 +341,11 @@ class FileRun implements RowSink {
       quick.frames = { records: looked, missing, folders: ends, all: looked === offered };
     }
   }
+}
+
+/** A name in a record as a path from the root of the check. */
+function below(folder: string, name: string): string {
+  return isAbsolute(name) ? name : joinPath(folder, name);
 }
 
 /** Bytes of all files, for progress; files that are not there count nothing. */

@@ -22,6 +22,8 @@ export interface CheckCommandOptions {
   ndjson?: string;
   sarif?: string;
   report?: string;
+  writeClean?: string;
+  listMissing?: string;
   force?: boolean;
   shard?: Shard;
   index?: string;
@@ -74,13 +76,18 @@ export function addCheckCommand(program: Command, context: CommandContext): void
     .option("--ndjson <file>", "write every finding, however many, one JSON object a line")
     .option("--sarif <file>", "write a SARIF file, one result for each rule and folder")
     .option("--report <file>", "write an HTML report")
+    .option(
+      "--write-clean <file>",
+      "write the annotation file without the records that Vista skips or dies of",
+    )
+    .option("--list-missing <file>", "write what to fetch again, by archive or video, a file or video a line")
     .option("--force", "replace output files that exist")
     .option("--shard <i/n>", "check part i of n; `slurm` takes both from the job array", parseShard)
     .option("--index <file>", "use this index (vista-data index) for folders that have not changed")
     .option("-q, --quiet", "no progress")
     .addHelpText(
       "after",
-      `\nExamples:\n  $ vista-data check /data/vista                      all that is there\n  $ vista-data check /data/nuscenes --report report.html\n  $ vista-data check --annos annos/nuScenes.json --quick`,
+      `\nExamples:\n  $ vista-data check /data/vista                      all that is there\n  $ vista-data check /data/nuscenes --report report.html\n  $ vista-data check --annos annos/nuScenes.json --quick\n  $ vista-data check --write-clean annos/nuScenes.clean.json --list-missing missing.txt`,
     )
     .action(async (root: string, options: CheckCommandOptions) => {
       const { runCheck } = await import("./run-check.js");

@@ -36,7 +36,7 @@ export function addMergeReportsCommand(program: Command, context: CommandContext
       const ndjson = await FindingsFile.create(options.ndjson, force);
       try {
         if (ndjson !== undefined) for (const finding of report.findings) ndjson.add(finding);
-        await writeReports(report, options, ndjson);
+        await writeReports(report, options, { findings: ndjson });
       } finally {
         await ndjson?.discard();
       }

@@ -1,7 +1,7 @@
 /** The forms in which `check` and `merge-reports` give a report. */
 import pc from "picocolors";
 import { wantsColours } from "../../core/cli/colours.js";
-import { printLines } from "../../core/cli/print.js";
+import { displayText, printLines } from "../../core/cli/print.js";
 import { AtomicFile, commitTogether, prepareOutput } from "../../core/io/output.js";
 import type { Finding } from "../finding.js";
 import { toHtml } from "../report/html.js";
@@ -19,22 +19,34 @@ export interface ReportOutputs {
 }
 
 /** Looks at all outputs before any work is done. @throws VistaError what `prepareOutput` throws */
-export async function prepareReports(outputs: ReportOutputs & { ndjson?: string }): Promise<void> {
+export async function prepareReports(
+  outputs: ReportOutputs & { ndjson?: string; writeClean?: string; listMissing?: string },
+): Promise<void> {
   // The seal of the set first: beside it lies what a dead run has noted of the others.
-  for (const path of [outputs.report, outputs.sarif, outputs.ndjson])
+  for (const path of [outputs.report, outputs.sarif, outputs.listMissing, outputs.writeClean, outputs.ndjson])
     if (path !== undefined) await prepareOutput(path, 0, { force: outputs.force ?? false });
 }
 
-/**
- * Files first, all or none, then stdout: text, or the JSON object.
- * @param findings  of the NDJSON file, where there is to be one
- */
+/** What there is beside the report. */
+export interface MoreOutputs {
+  /** Of the NDJSON file. */
+  findings?: FindingsFile | undefined;
+  /** Files that are written already, to appear with the others. */
+  files?: readonly AtomicFile[];
+  texts?: readonly { path: string; text: string }[];
+  /** Lines after the report as text. */
+  closing?: readonly string[];
+  /** Members of the JSON object after those of the report. */
+  json?: Record<string, unknown>;
+}
+
+/** Files first, all or none, then stdout: text, or the JSON object. */
 export async function writeReports(
   report: Report,
   outputs: ReportOutputs,
-  findings: FindingsFile | undefined,
+  { findings, files: others = [], texts = [], closing = [], json = {} }: MoreOutputs = {},
 ): Promise<void> {
-  const files: AtomicFile[] = findings === undefined ? [] : [findings.file];
+  const files: AtomicFile[] = findings === undefined ? [...others] : [findings.file, ...others];
   const add = async (path: string, text: string) => {
     const options = { force: outputs.force ?? false };
     const file = await AtomicFile.create(
@@ -46,6 +58,7 @@ export async function writeReports(
   };
   try {
     await findings?.finish();
+    for (const { path, text } of texts) await add(path, text);
     if (outputs.sarif !== undefined)
       await add(outputs.sarif, `${JSON.stringify(toSarif(report), null, 1)}\n`);
     // The report that a person opens is the last: where it is, the others are.
@@ -61,8 +74,9 @@ export async function writeReports(
     throw error;
   }
   const text = outputs.json
-    ? `${JSON.stringify(report)}\n`
-    : formatReport(report, pc.createColors(wantsColours(process.env, process.stdout.isTTY === true)));
+    ? `${JSON.stringify({ ...report, ...json })}\n`
+    : formatReport(report, pc.createColors(wantsColours(process.env, process.stdout.isTTY === true))) +
+      (closing.length === 0 ? "" : displayText(closing));
   await new Promise<void>((resolve) => process.stdout.write(text, () => resolve()));
 }
 

@@ -5,15 +5,18 @@ import { type CommandContext, EXIT, exitCodeOfStop, packageVersion } from "../..
 import { createProgressView } from "../../core/cli/progress.js";
 import { isVistaError, VistaError } from "../../core/errors.js";
 import { checkAnnotations } from "../annotations/check.js";
+import { createClean, type UnusableRecords, unusableRecords } from "../annotations/clean.js";
 import type { AnnotationTally, Check, CheckOptions, CheckSummary, Finding } from "../finding.js";
 import { checkNuScenes } from "../nuscenes/check/check.js";
 import { checkOpenDv } from "../opendv/check.js";
 import { type DataParts, recognise } from "../recognise.js";
+import { MissingList } from "../report/missing.js";
 import { joinPath, normaliseSummary, type Report, ReportBuilder } from "../report/report.js";
 import { findRule } from "../rules.js";
 import { configFindings, readVistaConfig, type VistaDataConfig } from "../vista-config.js";
 import type { CheckCommandOptions } from "./check.js";
-import { FindingsFile, prepareReports, writeReports } from "./outputs.js";
+import { cleanLines, cleanResult, cleanSource, missingText, refuseInPart } from "./check-files.js";
+import { FindingsFile, type MoreOutputs, prepareReports, writeReports } from "./outputs.js";
 import { unknownRule } from "./unknown-rule.js";
 
 /** One check of the command, with the path of its root below the command's. */
@@ -31,7 +34,9 @@ export async function runCheck(
   for (const code of ignore) {
     if (findRule(code) === undefined) throw unknownRule(`--ignore ${code}`, code);
   }
+  refuseInPart(options);
   await prepareReports(options);
+  const { ndjson: ndjsonPath, writeClean, listMissing, force = false } = options;
   const config = options.config === undefined ? undefined : await readVistaConfig(options.config);
 
   const view = await createProgressView(options.quiet ?? false);
@@ -48,16 +53,24 @@ export async function runCheck(
     ...(options.budget === undefined ? {} : { budget: options.budget }),
     ...(options.shard === undefined ? {} : { shard: options.shard }),
   };
-  const parts = await makeParts(root, options, checkOptions, config);
+  const missing = listMissing === undefined ? undefined : new MissingList();
+  const onMissing =
+    missing &&
+    ((one: Finding) => {
+      if (!ignore.includes(one.rule)) missing.addMissing(one);
+    });
+  const { parts, unusable } = await makeParts(root, options, checkOptions, config, onMissing);
   const builder = new ReportBuilder(root, {
     maxFindings: options.maxFindings === 0 ? Number.MAX_SAFE_INTEGER : options.maxFindings,
     ignore: [...ignore].sort(),
     check: describeOptions(options),
   });
-  const ndjson = await FindingsFile.create(options.ndjson, options.force ?? false);
+  const ndjson = await FindingsFile.create(ndjsonPath, force);
   try {
     const interrupted = await collect(root, parts, options, config, (finding) => {
-      if (builder.add(finding)) ndjson?.add(finding);
+      if (!builder.add(finding)) return;
+      ndjson?.add(finding);
+      missing?.add(finding);
     });
     view.stop();
     const started = interrupted ? parts.filter(({ check }) => check.summary.coverage.length > 0) : parts;
@@ -66,8 +79,21 @@ export async function runCheck(
     );
     const report: Report = builder.finish(packageVersion(), summaries, options.shard);
     if (interrupted) report.verdict = "interrupted";
-    await writeReports(report, options, ndjson);
-    context.setExitCode(exitCode(report, context.signal));
+    const more: MoreOutputs = { findings: ndjson };
+    if (missing !== undefined && listMissing !== undefined) {
+      const roots = parts.map(({ prefix }) => join(root, prefix));
+      more.texts = [{ path: listMissing, text: await missingText(missing, report, roots) }];
+    }
+    let code = exitCode(report, context.signal);
+    if (unusable !== undefined && writeClean !== undefined) {
+      const clean = cleanResult(writeClean, unusable, interrupted);
+      if (clean.reason === undefined) more.files = [await createClean(unusable, writeClean, { force })];
+      else code ||= EXIT.failed;
+      more.closing = cleanLines(clean, unusable.framesSeen);
+      more.json = { clean };
+    }
+    await writeReports(report, options, more);
+    context.setExitCode(code);
   } finally {
     view.stop();
     await ndjson?.discard();
@@ -108,7 +134,8 @@ async function makeParts(
   options: CheckCommandOptions,
   checkOptions: CheckOptions,
   config: VistaDataConfig | undefined,
-): Promise<Part[]> {
+  onMissing: CheckOptions["onMissing"],
+): Promise<{ parts: Part[]; unusable?: UnusableRecords }> {
   if (options.quick) refuseWithQuick(options);
   const kind = options.quick ? "annotations" : options.kind;
   const extra = (options.annos ?? []).map((file) => relativeTo(root, file));
@@ -122,10 +149,14 @@ async function makeParts(
     found = { annotations: [] };
   }
   const parts: Part[] = [];
+  const optionsBelow = (prefix: string): CheckOptions =>
+    onMissing === undefined
+      ? checkOptions
+      : { ...checkOptions, onMissing: (one) => onMissing({ ...one, path: joinPath(prefix, one.path) }) };
   if (found.nuscenes !== undefined) {
     const prefix = found.nuscenes;
     const check = checkNuScenes(join(root, prefix), {
-      ...checkOptions,
+      ...optionsBelow(prefix),
       ...(options.version === undefined ? {} : { version: options.version }),
       tablesOnly: options.tablesOnly ?? false,
     });
@@ -133,27 +164,31 @@ async function makeParts(
   }
   if (found.opendv !== undefined && options.version === undefined && !options.tablesOnly) {
     const check = checkOpenDv(join(root, found.opendv), {
-      ...checkOptions,
+      ...optionsBelow(found.opendv),
       ...(options.index === undefined ? {} : { index: options.index }),
     });
     parts.push({ check, prefix: found.opendv });
   }
   const files = [...new Set([...found.annotations, ...extra])];
+  const pathOf = (file: string) => (isAbsolute(file) ? file : join(root, file));
+  const { writeClean } = options;
+  const unusable =
+    writeClean === undefined
+      ? undefined
+      : unusableRecords(cleanSource(writeClean, extra.map(pathOf), found.annotations.map(pathOf)));
   if (files.length > 0) {
-    const check = checkAnnotations(
-      files.map((file) => (isAbsolute(file) ? file : join(root, file))),
-      {
-        ...checkOptions,
-        root,
-        ...(found.nuscenes === undefined ? {} : { nuscenes: join(root, found.nuscenes) }),
-        ...(found.opendv === undefined ? {} : { youtube: join(root, found.opendv) }),
-        ...(config === undefined ? {} : { numFrames: config.numFrames }),
-        ...(options.quick ? { quick: options.sample === undefined ? {} : { records: options.sample } } : {}),
-      },
-    );
+    const check = checkAnnotations(files.map(pathOf), {
+      ...optionsBelow(""),
+      root,
+      ...(unusable === undefined ? {} : { unusable }),
+      ...(found.nuscenes === undefined ? {} : { nuscenes: join(root, found.nuscenes) }),
+      ...(found.opendv === undefined ? {} : { youtube: join(root, found.opendv) }),
+      ...(config === undefined ? {} : { numFrames: config.numFrames }),
+      ...(options.quick ? { quick: options.sample === undefined ? {} : { records: options.sample } } : {}),
+    });
     parts.push({ check, prefix: "" });
   }
-  return parts;
+  return unusable === undefined ? { parts } : { parts, unusable };
 }
 
 /** @throws VistaError `USAGE` for what the quick form leaves out */

@@ -90,17 +90,19 @@ class OpenDvRun {
     }
     const prefix = relative(given, found.root).split(sep).join("/");
     const full = (path: string) => (prefix === "" ? path : path === "." ? prefix : `${prefix}/${path}`);
-    for await (const one of this.#findings(found)) yield { ...one, path: full(one.path) };
+    const { onMissing } = this.#options;
+    const missing = onMissing && ((one: Finding) => onMissing({ ...one, path: full(one.path) }));
+    for await (const one of this.#findings(found, missing)) yield { ...one, path: full(one.path) };
     this.#summary.samples = choosePictures(this.#samples.map(full));
   }
 
-  async *#findings(found: OpenDvRoot): AsyncGenerator<Finding> {
+  async *#findings(found: OpenDvRoot, onMissing?: (missing: Finding) => void): AsyncGenerator<Finding> {
     const { signal, shard, index } = this.#options;
     if (index !== undefined) this.#known = knownScans(await readIndex(index));
     const first = shard === undefined || shard.index === 1;
     const metas = await this.#readMetas(found);
     const list = metas.find(({ meta }) => meta.unreadable === undefined && meta.videos.length > 0);
-    if (first) yield* this.#setFindings(found, metas, list);
+    if (first) yield* this.#setFindings(found, metas, list, onMissing);
 
     const { layout, base } = this.#probe(found);
     const videos = `${found.folders.length} video${found.folders.length === 1 ? "" : "s"}`;
@@ -195,7 +197,12 @@ class OpenDvRun {
     return metas.sort((a, b) => Number(b.path.endsWith("json")) - Number(a.path.endsWith("json")));
   }
 
-  *#setFindings(found: OpenDvRoot, metas: NamedMeta[], list: NamedMeta | undefined): Generator<Finding> {
+  *#setFindings(
+    found: OpenDvRoot,
+    metas: NamedMeta[],
+    list: NamedMeta | undefined,
+    onMissing?: (missing: Finding) => void,
+  ): Generator<Finding> {
     if (found.folders.length === 0) {
       yield finding(RULES["no-frames"], ".", "there is not one folder of frames below this root");
     }
@@ -205,7 +212,7 @@ class OpenDvRun {
     }
     yield* metaFileFindings(metas);
     yield* twiceFindings(found, list?.meta);
-    if (list !== undefined) yield* listFindings(found, list);
+    if (list !== undefined) yield* listFindings(found, list, onMissing);
   }
 
   /** How most folders name their frames, from a few of them, spread over the set; the same in every shard. */

@@ -24,6 +24,8 @@ export interface MetaVideo {
   subset?: "Mini" | "Full";
   /** Nation or area. */
   area?: string;
+  /** Where the video can be seen. */
+  link?: string;
   /** Seconds. */
   length?: number;
   /** Seconds cut off at the start and at the end. */
@@ -56,6 +58,7 @@ const COLUMNS: readonly (readonly [field: string, header: string])[] = [
   ["split", "train/val"],
   ["subset", "mini/fullset"],
   ["area", "nationorarea"],
+  ["link", "link"],
   ["start_discard", "discardedlengthatthebegin"],
   ["end_discard", "discardedlengthattheend"],
 ];
@@ -165,6 +168,9 @@ function addVideo(meta: Meta, row: number, fields: Record<string, unknown>): voi
 
   const area = text(fields.area);
   if (area !== "" && area !== "N/A" && area !== "nan") video.area = area;
+
+  const link = text(fields.link);
+  if (/^https?:\/\//.test(link)) video.link = link;
 
   const length = typeof fields.length === "number" ? fields.length : seconds(text(fields.duration));
   if (length === undefined) {

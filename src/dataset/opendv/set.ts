@@ -68,8 +68,16 @@ function mismatch(a: NamedMeta, b: NamedMeta): Finding[] {
   return findings;
 }
 
-/** The rules that need the list: which videos have a folder, which should, and in which split. */
-export function listFindings(found: OpenDvRoot, { path: metaPath, meta }: NamedMeta): Finding[] {
+/**
+ * The rules that need the list: which videos have a folder, which should, and in which split.
+ *
+ * @param onMissing  called with each missing video by itself
+ */
+export function listFindings(
+  found: OpenDvRoot,
+  { path: metaPath, meta }: NamedMeta,
+  onMissing?: (missing: Finding) => void,
+): Finding[] {
   const byId = new Map<string, MetaVideo>();
   for (const video of meta.videos) if (!byId.has(video.videoId)) byId.set(video.videoId, video);
   const present = new Map<string, VideoFolder[]>();
@@ -91,7 +99,7 @@ export function listFindings(found: OpenDvRoot, { path: metaPath, meta }: NamedM
       findings.push(finding(RULES["unknown-folder"], folder.path, message));
     }
   }
-  findings.push(...missingFindings(found, [...byId.values()], present, metaPath));
+  findings.push(...missingFindings(found, [...byId.values()], present, metaPath, onMissing));
   return findings;
 }
 
@@ -115,6 +123,7 @@ function missingFindings(
   listed: readonly MetaVideo[],
   present: ReadonlyMap<string, readonly VideoFolder[]>,
   metaPath: string,
+  onMissing?: (missing: Finding) => void,
 ): Finding[] {
   // Only the splits that are here, and only the mini subset where nothing else is, are taken as wanted.
   const here = listed.filter((video) => present.has(video.videoId));
@@ -140,6 +149,7 @@ function missingFindings(
   const findings = downloaded.map((video) =>
     finding(RULES["missing-folder"], folderOf(video), "the video was downloaded and has no folder of frames"),
   );
+  for (const one of findings) onMissing?.(one);
   const rest = missing.filter((video) => !downloaded.includes(video));
   if (rest.length === 0) return findings;
   if (wanted.length - missing.length < PART * wanted.length) {
@@ -152,10 +162,12 @@ function missingFindings(
   for (const video of rest) {
     // With the videos at hand one knows what was never downloaded; without, a lone hole in a youtuber's videos is a fault.
     if (found.videos === undefined && youtubersHere.has(video.folder)) {
-      findings.push(
-        finding(RULES["missing-folder"], folderOf(video), `video ${video.videoId} of the list has no folder`),
-      );
+      const text = `video ${video.videoId} of the list has no folder`;
+      const hole = finding(RULES["missing-folder"], folderOf(video), text);
+      onMissing?.(hole);
+      findings.push(hole);
     } else {
+      onMissing?.(finding(RULES["not-downloaded"], folderOf(video), "neither a folder nor a video file"));
       gone.set(video.folder, [...(gone.get(video.folder) ?? []), video]);
     }
   }

@@ -1,7 +1,6 @@
 /** Joins the reports of all shards of one check into what one run would have said. */
 import { relative, sep } from "node:path";
 import { VistaError } from "../../core/errors.js";
-import { formatCount as count } from "../../core/text.js";
 import type { AnnotationTally, Chart, CheckSummary, Coverage } from "../finding.js";
 import { choosePictures } from "../sample.js";
 import { joinPath, normaliseSummary, type Report, ReportBuilder } from "./report.js";

@@ -100,6 +100,7 @@ export interface FileOptions extends RunOptions {
   shard?: Shard;
   /** False where other versions in the same root were not read: their files would look surplus. */
   surplus: boolean;
+  onMissing?: (missing: Finding) => void;
 }
 
 /**
@@ -192,7 +193,15 @@ export async function* fileFindings(
       options.onProgress?.({ phase: "list files", done: listed, total: coverage.total, unit: "files" });
       for (const [i, list] of lists.entries()) {
         if (ids[i]! >= 0)
-          yield* missingIn(list, ids[i]!, folder, tables[i]!.seen, texts[i]!, names !== undefined);
+          yield* missingIn(
+            list,
+            ids[i]!,
+            folder,
+            tables[i]!.seen,
+            texts[i]!,
+            names !== undefined,
+            options.onMissing,
+          );
       }
     }
   } finally {
@@ -269,6 +278,7 @@ function* missingIn(
   seen: Uint8Array,
   text: RowText,
   exists: boolean,
+  onMissing?: (missing: Finding) => void,
 ): Generator<Finding> {
   const { data, scene, scenes } = list;
   const rows: number[] = [];
@@ -291,7 +301,9 @@ function* missingIn(
   if (rows.length === total && (total >= WHOLE_SCENE || !exists)) {
     const rule = folder.endsWith("/CAM_FRONT") || folder === "CAM_FRONT" ? "missing-file" : "channel-absent";
     const what = exists ? "none of its files is there" : "the folder is not there";
-    yield finding(RULES[rule], folder, `${what} (${total} in ${list.version})`, { count: total });
+    const found = finding(RULES[rule], folder, `${what} (${total} in ${list.version})`, { count: total });
+    onMissing?.(found);
+    yield found;
     return;
   }
   let kept = 0;
@@ -302,12 +314,15 @@ function* missingIn(
   }
   for (const row of rows) {
     const count = inScene.get(scene[row]!)!;
-    if (scene[row]! >= 0 && count.missing === count.total && count.total >= WHOLE_SCENE) continue;
-    if (kept++ >= KEEP) continue;
+    const counted =
+      (scene[row]! >= 0 && count.missing === count.total && count.total >= WHOLE_SCENE) || kept++ >= KEEP;
+    if (counted && onMissing === undefined) continue;
     const { filename, token } = text.at(data.offset[row]!);
-    yield finding(RULES["missing-file"], String(filename), "the file is not there", {
+    const found = finding(RULES["missing-file"], String(filename), "the file is not there", {
       record: `sample_data ${String(token)}`,
     });
+    onMissing?.(found);
+    if (!counted) yield found;
   }
   yield* remainder("missing-file", folder, kept - KEEP, "more files that are not there");
 }

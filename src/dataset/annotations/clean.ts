@@ -1,0 +1,187 @@
+/** An annotation file without the records that Vista's loader cannot use: what is kept, is kept byte for byte. */
+import type { Stats } from "node:fs";
+import type { FileHandle } from "node:fs/promises";
+import { fromSystem, throwIfAborted, VistaError } from "../../core/errors.js";
+import { AtomicFile, type OutputOptions, prepareOutput } from "../../core/io/output.js";
+import { openRegular } from "../../core/io/regular.js";
+import { INCOMPLETE, skipValue } from "../../core/json/scan.js";
+import type { AnnotationTally } from "../finding.js";
+
+const BLOCK = 1 << 20;
+
+/** What a file was when it was read: where it differs later, offsets mean nothing. */
+type Stamp = Pick<Stats, "size" | "mtimeMs">;
+
+/**
+ * The records of one annotation file that the loader skips or dies of, in a form that can be sent between threads. A check
+ * fills it in (`unusable` of its options), and {@link writeClean} leaves them out.
+ */
+export interface UnusableRecords {
+  /** The file, as it was named to the check. */
+  readonly path: string;
+  /** Which loader reads it; undefined where no record told. */
+  subset?: AnnotationTally["subset"];
+  records: number;
+  kept: number;
+  /** Records that are left out, by the rule that each breaks first. */
+  leftOut: Map<string, number>;
+  /** False where there was no data to look for frames in: only the form of the records was looked at. */
+  framesSeen: boolean;
+  /** Where the file stops being JSON, or undefined. */
+  error?: string;
+  /** @internal Byte ranges without use, from a record to the next that is kept: pairs of from and to. */
+  cuts: number[];
+  /** @internal The record after which there are none to keep, and the last one; by their first bytes. */
+  ends?: { kept: number; last: number };
+  /** @internal */
+  stamp?: Stamp;
+}
+
+/** What to give to the check of `path`, to be filled in. */
+export function unusableRecords(path: string): UnusableRecords {
+  return { path, records: 0, kept: 0, leftOut: new Map(), framesSeen: false, cuts: [] };
+}
+
+/** Takes the records of a file one by one, in their order. */
+export class UnusableBuilder {
+  readonly #found: UnusableRecords;
+  #from: number | undefined;
+  #lastKept = -1;
+
+  constructor(found: UnusableRecords) {
+    this.#found = found;
+  }
+
+  /**
+   * @param offset  of the record's first byte
+   * @param rule  that it breaks; undefined where the loader can use it
+   */
+  add(offset: number, rule: string | undefined): void {
+    const found = this.#found;
+    found.records++;
+    if (rule !== undefined) {
+      found.leftOut.set(rule, (found.leftOut.get(rule) ?? 0) + 1);
+      this.#from ??= offset;
+      found.ends = { kept: this.#lastKept, last: offset };
+      return;
+    }
+    found.kept++;
+    this.#lastKept = offset;
+    delete found.ends;
+    if (this.#from !== undefined) found.cuts.push(this.#from, offset);
+    this.#from = undefined;
+  }
+}
+
+/** Why there can be no file without these records, or undefined where there can. */
+export function whyNoCleanFile(found: UnusableRecords): string | undefined {
+  const { error, subset, records, kept, path } = found;
+  if (error !== undefined) return `${path} is no JSON array: ${error}`;
+  if (subset === undefined) return `${path} has no record of a kind that is known`;
+  if (subset === "language") return `${path} is a language file of DriveAGI's, which Vista does not read`;
+  if (kept > 0) return undefined;
+  return `not one of the ${records} records of ${path} could be kept, and with an empty file Vista's loader turns in circles for ever`;
+}
+
+/**
+ * Writes the file without the records in `found`: everything else is copied byte for byte, in its order. The output still has
+ * its temporary name; commit it, or discard it.
+ *
+ * @throws VistaError `INCOMPLETE` where nothing could be written (see {@link whyNoCleanFile}), `INCONSISTENT` where the
+ *   file is no longer what was checked, `EXISTS`, `NO_SPACE`, `IO`, `ABORTED`
+ */
+export async function createClean(
+  found: UnusableRecords,
+  path: string,
+  options: OutputOptions & { signal?: AbortSignal } = {},
+): Promise<AtomicFile> {
+  const reason = whyNoCleanFile(found);
+  if (reason !== undefined) throw new VistaError("INCOMPLETE", reason, { path });
+  let source: FileHandle;
+  try {
+    source = await openRegular(found.path);
+  } catch (error) {
+    throw fromSystem(error, found.path, "read the annotation file");
+  }
+  let file: AtomicFile | undefined;
+  try {
+    const { size } = found.stamp!;
+    file = await AtomicFile.create(await prepareOutput(path, size, options), options);
+    const cuts = [...found.cuts];
+    if (found.ends !== undefined) {
+      cuts.push(await endOf(source, found.ends.kept), await endOf(source, found.ends.last));
+    }
+    await copyWithout(source, size, cuts, file, options.signal);
+    const { size: now, mtimeMs } = await source.stat();
+    if (now !== size || mtimeMs !== found.stamp!.mtimeMs) throw changed(found.path);
+    return file;
+  } catch (error) {
+    await file?.discard();
+    throw fromSystem(error, path, "write the output");
+  } finally {
+    await source.close();
+  }
+}
+
+/** As {@link createClean}, whole or not at all. */
+export async function writeClean(
+  found: UnusableRecords,
+  path: string,
+  options: OutputOptions & { signal?: AbortSignal } = {},
+): Promise<void> {
+  const file = await createClean(found, path, options);
+  try {
+    await file.commit();
+  } catch (error) {
+    await file.discard();
+    throw error;
+  }
+}
+
+function changed(path: string): VistaError {
+  return new VistaError("INCONSISTENT", "the file was changed while it was checked and copied", {
+    path,
+    hint: "Run again when nothing writes to it.",
+  });
+}
+
+/** The position after the JSON value that starts at `offset`. */
+async function endOf(source: FileHandle, offset: number): Promise<number> {
+  for (let length = BLOCK; ; length *= 4) {
+    const bytes = Buffer.alloc(length);
+    const { bytesRead } = await source.read(bytes, 0, length, offset);
+    const end = skipValue(bytes, 0, bytesRead);
+    if (end !== INCOMPLETE) return offset + end;
+    if (bytesRead < length) throw new Error(`the record at byte ${offset} is gone`);
+  }
+}
+
+/** Copies all but the ranges in `cuts` (pairs of from and to, rising). */
+async function copyWithout(
+  source: FileHandle,
+  size: number,
+  cuts: readonly number[],
+  file: AtomicFile,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const block = Buffer.alloc(BLOCK);
+  let cut = 0;
+  for (let base = 0; base < size; ) {
+    throwIfAborted(signal);
+    const { bytesRead } = await source.read(block, 0, Math.min(BLOCK, size - base), base);
+    if (bytesRead === 0) return; // shorter than it was, which its size tells
+    const end = base + bytesRead;
+    let length = 0;
+    for (let at = base; at < end; ) {
+      const to = cut < cuts.length ? Math.min(Math.max(cuts[cut]!, at), end) : end;
+      block.copyWithin(length, at - base, to - base);
+      length += to - at;
+      at = to;
+      if (at === end) break;
+      at = Math.min(cuts[cut + 1]!, end);
+      if (at === cuts[cut + 1]) cut += 2;
+    }
+    await file.write(block.subarray(0, length));
+    base = end;
+  }
+}

@@ -1,0 +1,167 @@
+/** `check --list-missing`: what to fetch again, by what is known of where it comes from, as text with a file or video a line. */
+import { oneLine } from "../../core/errors.js";
+import { formatCount as count } from "../../core/text.js";
+import type { Finding } from "../finding.js";
+
+/** What a finding says of a file that is there, and should be fetched again. Missing files come from `onMissing`. */
+const FAULTS: ReadonlyMap<string, string> = new Map([
+  ["nuscenes/empty-file", "empty"],
+  ["nuscenes/not-an-image", "damaged"],
+  ["nuscenes/truncated-image", "damaged"],
+  ["nuscenes/bad-point-cloud", "damaged"],
+  ["nuscenes/missing-map", "missing"],
+  ["nuscenes/bad-map", "damaged"],
+  ["nuscenes/can-bus-missing", "missing"],
+  ["nuscenes/can-bus-damaged", "damaged"],
+  ["nuscenes/missing-table", "missing"],
+  ["nuscenes/empty-table", "empty"],
+  ["nuscenes/bad-json", "damaged"],
+]);
+
+/** Faults of a video's frames: the video is the folder that a finding names, or that of the picture that it names. */
+const VIDEO_FAULTS: ReadonlyMap<string, string> = new Map([
+  ["opendv/gap", "frames missing"],
+  ["opendv/short", "frames missing at the end"],
+  ["opendv/only-last-frame", "frames missing"],
+  ["opendv/empty-folder", "no frame"],
+  ["opendv/truncated-last-frame", "pictures damaged"],
+  ["opendv/empty-image", "pictures empty"],
+  ["opendv/truncated-image", "pictures damaged"],
+  ["opendv/not-an-image", "pictures damaged"],
+  ["opendv/damaged-image", "pictures damaged"],
+  ["opendv/missing-folder", "folder missing"],
+  ["opendv/not-downloaded", "never downloaded"],
+  ["annos/folder-missing", "folder missing"],
+  ["annos/frame-missing", "frames missing that annotations need"],
+  ["annos/past-end", "frames missing that annotations need"],
+  ["annos/over-gap", "frames missing that annotations need"],
+]);
+
+/** A path of a nuScenes set: where the set is, and what lies below. */
+const NUSCENES = /^(?:(.*)\/)?((?:samples|sweeps|maps|can_bus|lidarseg|panoptic|v\d[^/]*)(?:\/.*)?)$/;
+const SENSOR_FILE = /^((?:samples|sweeps)\/[^/]+)\/(.+?)__[^/]+$/;
+const PICTURE = /\.(jpe?g|png)$/i;
+
+interface Video {
+  /** Each fault once, with the places that it stands for; 0 where they have no number. */
+  faults: Map<string, number>;
+}
+
+export class MissingList {
+  /** By set, by where its files come from, by path. */
+  readonly #sets = new Map<string, Map<string, Map<string, string>>>();
+  readonly #videos = new Map<string, Video>();
+  #unnamed = 0;
+
+  /** Takes a finding of the check. */
+  add(found: Finding): void {
+    if (found.rule === "opendv/partial") this.#unnamed += found.count ?? 1;
+    const fault = FAULTS.get(found.rule);
+    if (fault !== undefined) this.#file(found, fault);
+    else if (found.rule.startsWith("opendv/") && !MISSING_VIDEOS.has(found.rule)) this.#video(found);
+  }
+
+  /** Takes what is not there, as `onMissing` names it. */
+  addMissing(missing: Finding): void {
+    if (VIDEO_FAULTS.has(missing.rule) && !NUSCENES.test(missing.path)) this.#video(missing);
+    else this.#file(missing, "missing");
+  }
+
+  get videos(): readonly string[] {
+    return [...this.#videos.keys()];
+  }
+
+  #file({ path, message, count: files }: Finding, fault: string): void {
+    const match = NUSCENES.exec(path);
+    const root = match?.[1] ?? ".";
+    const below = match?.[2] ?? path;
+    let groups = this.#sets.get(root);
+    if (groups === undefined) {
+      groups = new Map();
+      this.#sets.set(root, groups);
+    }
+    const group = sourceOf(below);
+    const paths = groups.get(group) ?? new Map<string, string>();
+    groups.set(group, paths);
+    const isFolder = files !== undefined;
+    paths.set(isFolder ? `${below}/` : below, isFolder ? `${fault}: ${message}` : fault);
+  }
+
+  #video({ rule, path, count: places }: Finding): void {
+    const fault = VIDEO_FAULTS.get(rule);
+    if (fault === undefined) return;
+    const isPicture = PICTURE.test(path);
+    const folder = isPicture ? path.slice(0, Math.max(path.lastIndexOf("/"), 0)) : path;
+    const video = this.#videos.get(folder) ?? { faults: new Map<string, number>() };
+    this.#videos.set(folder, video);
+    const add = isPicture ? (places ?? 1) : (places ?? 0);
+    video.faults.set(fault, (video.faults.get(fault) ?? 0) + add);
+  }
+
+  /**
+   * @param head  lines about the check: of what, and how much of it was seen
+   * @param links  of videos, by their IDs
+   */
+  text(head: readonly string[], links: ReadonlyMap<string, string>): string {
+    const lines = head.map((line) => `# ${line}`);
+    const files = [...this.#sets.values()].flatMap((groups) => [...groups.values()]);
+    const total = files.reduce((sum, paths) => sum + paths.size, 0);
+    lines.push(
+      `# To fetch again: ${plural(total, "file or folder", "files or folders")}, ${plural(this.#videos.size, "video")}.`,
+    );
+    for (const [root, groups] of inOrder(this.#sets)) {
+      lines.push(
+        "",
+        `## nuScenes in ${root}: path below it, what is wrong`,
+        "# Neither names nor tables say which of the numbered blobs archives holds a file; the log in its name has the date.",
+      );
+      for (const [group, paths] of inOrder(groups)) {
+        lines.push(`# ${group}: ${count(paths.size)}`);
+        for (const [path, fault] of inOrder(paths)) lines.push(`${path}\t${fault}`);
+      }
+    }
+    if (this.#videos.size > 0 || this.#unnamed > 0)
+      lines.push("", "## OpenDV-YouTube: video ID, folder, link in the list of videos, what is wrong");
+    if (this.#unnamed > 0) {
+      lines.push(
+        `# ${plural(this.#unnamed, "more video")} of the list of videos not here, and not named: most of the list is not (opendv/partial).`,
+      );
+    }
+    for (const [folder, { faults }] of inOrder(this.#videos)) {
+      const id = folder.slice(folder.lastIndexOf("/") + 1);
+      const what = [...inOrder(faults)].map(([fault, places]) =>
+        places > 0 ? `${fault}: ${count(places)}` : fault,
+      );
+      lines.push([id, folder, links.get(id) ?? "-", what.join(", ")].join("\t"));
+    }
+    return `${lines.map(safeLine).join("\n")}\n`;
+  }
+}
+
+/** Counted with others in their findings, and named one by one by `onMissing`. */
+const MISSING_VIDEOS = new Set(["opendv/missing-folder", "opendv/not-downloaded"]);
+
+/** Where the owners of a data set offer a file, as far as its name tells. */
+function sourceOf(path: string): string {
+  const file = SENSOR_FILE.exec(path);
+  if (file !== null) return `${file[1]}, log ${file[2]}`;
+  if (path.startsWith("can_bus")) return "can_bus.zip";
+  if (path.startsWith("maps") || /^v\d/.test(path)) return "the metadata archive of the version";
+  return path;
+}
+
+function inOrder<Value>(map: ReadonlyMap<string, Value>): [string, Value][] {
+  return [...map].sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
+}
+
+/** Tabs part the fields, and names are made one line each. */
+function safeLine(line: string): string {
+  return line
+    .split("\t")
+    .map((field) => oneLine(field, 4096))
+    .join("\t");
+}
+
+function plural(value: number, noun: string, many = `${noun}s`): string {
+  return `${count(value)} ${value === 1 ? noun : many}`;
+}
