@@ -98,7 +98,7 @@ export class Checkpoint implements AsyncDisposable {
     throw new VistaError("NOT_FOUND", `no tensor has this name, of ${this.tensors.size}`, {
       path: this.path,
       record: name,
-      ...(close === undefined ? {} : { hint: `Did you mean ${close}?` }),
+      hint: close === undefined ? undefined : `Did you mean ${close}?`,
     });
   }
 

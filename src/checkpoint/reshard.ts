@@ -100,10 +100,10 @@ export async function reshardCheckpoint(
     });
   }
   const optimizer = await openZeroOptimizer(folder, {
-    ...(options.tag === undefined ? {} : { tag: options.tag }),
+    tag: options.tag,
     verify,
-    ...(signal === undefined ? {} : { signal }),
-    ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
+    signal,
+    onProgress: options.onProgress,
   });
   try {
     const target = output ?? defaultReshardOutput(optimizer.files.folder, ranks);

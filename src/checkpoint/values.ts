@@ -55,8 +55,8 @@ export async function readValues(tensor: Tensor, options: ReadOptions = {}): Pro
   const read = await readTensor(castTensor(tensor, dtype), {
     from,
     to,
-    ...(signal === undefined ? {} : { signal }),
-    ...(checked === undefined ? {} : { checks: checked }),
+    signal,
+    checks: checked,
   });
   checked?.finish();
   return typedArrayOf(read, dtype);

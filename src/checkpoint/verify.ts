@@ -144,9 +144,9 @@ class Verifier {
     try {
       const { tag, key, signal } = this.#options;
       const opened = await openCheckpoint(this.#path, {
-        ...(tag === undefined ? {} : { tag }),
-        ...(key === undefined ? {} : { key }),
-        ...(signal === undefined ? {} : { signal }),
+        tag,
+        key,
+        signal,
       });
       this.#warnings.push(...opened.warnings);
       await opened.state.close();

@@ -175,7 +175,7 @@ export function fromSystem(error: unknown, path: string, doing: string): unknown
   return new VistaError(kind, `cannot ${doing}: ${what}`, {
     path,
     cause: error,
-    ...(hint === undefined ? {} : { hint }),
+    hint,
   });
 }
 

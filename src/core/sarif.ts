@@ -55,7 +55,7 @@ export function sarifLog({ program, version, rules, results, successful, propert
           level: rules[places.get(rule)!]!.level,
           message: { text },
           locations: [{ physicalLocation: { artifactLocation: { uri: toUri(path) } } }],
-          ...(properties === undefined ? {} : { properties }),
+          properties,
         })),
         properties: { ...properties, resultsLeftOut: Math.max(0, results.length - MAX_RESULTS) },
       },

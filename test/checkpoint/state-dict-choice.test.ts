@@ -40,7 +40,7 @@ describe("the state dict of a file", () => {
     "my_network", // the only dict of tensors
   ])("under %s, beside a lone tensor and an optimizer", async (key) => {
     const optimizer = dict({ state: new Map<Fake, Fake>([[0, dict({ exp_avg: t(1), exp_avg_sq: t(2) })]]) });
-    const lone = key === "my_network" ? {} : { loss: t(0.5) };
+    const lone: Record<string, Fake> = key === "my_network" ? {} : { loss: t(0.5) };
     const found = await opened(dict({ epoch: 3, ...lone, optimizer, [key]: model() }));
     expect(found).toMatchObject({ key, names: NAMES });
   });

@@ -40,8 +40,7 @@ export async function diff(
     for (const [path, dict] of [[a, key] as const, [b, keyB] as const]) {
       if (optimizer) optimizers.push(await openOptimizerState(path, reading));
       else {
-        const named = dict === undefined ? {} : { key: dict };
-        const checkpoint = await openCheckpoint(path, { ...reading, ...named });
+        const checkpoint = await openCheckpoint(path, { ...reading, key: dict });
         checkpoints.push(checkpoint);
         for (const warning of checkpoint.warnings)
           printLines([`vista-ckpt: warning: ${path}: ${warning}`], process.stderr);
@@ -51,10 +50,7 @@ export async function diff(
       StateDict,
       StateDict,
     ];
-    const tolerance = {
-      ...(options.atol === undefined ? {} : { atol: options.atol }),
-      ...(options.rtol === undefined ? {} : { rtol: options.rtol }),
-    };
+    const tolerance = { atol: options.atol, rtol: options.rtol };
     const report = await diffStates(first, second, {
       ...reading,
       ...tolerance,

@@ -24,8 +24,8 @@ export async function inspectTensor(
   if (options.tensors || options.depth !== undefined)
     throw new VistaError("USAGE", "--tensor shows one tensor: leave --tensors and --depth out");
   const checkpoint = await openCheckpoint(path, {
-    ...(options.tag === undefined ? {} : { tag: options.tag }),
-    ...(options.key === undefined ? {} : { key: options.key }),
+    tag: options.tag,
+    key: options.key,
     signal: context.signal,
   });
   try {

@@ -32,8 +32,8 @@ export async function inspect(
 ): Promise<void> {
   const look = async (path: string) => {
     const inspection = await inspectCheckpoint(path, {
-      ...(options.tag === undefined ? {} : { tag: options.tag }),
-      ...(options.key === undefined ? {} : { key: options.key }),
+      tag: options.tag,
+      key: options.key,
       signal: context.signal,
     });
     const prefix = inputs.length === 1 ? "" : `${path}: `;

@@ -32,8 +32,8 @@ export async function merge(
     // The one input of a command that must be a folder: of a file, the ZeRO reader says what to give instead.
     if (await isFile(folder)) await findCheckpoint(folder, options.tag);
     checkpoint = await openCheckpoint(folder, {
-      ...(options.tag === undefined ? {} : { tag: options.tag }),
-      ...(options.key === undefined ? {} : { key: options.key }),
+      tag: options.tag,
+      key: options.key,
       excludeFrozen: options.excludeFrozen ?? false,
       recover: options.recover,
       verify: options.verify,

@@ -48,8 +48,8 @@ export function fileOptions(output: string, options: OutputFileOptions): SaveOpt
     });
   }
   return {
-    ...(options.maxShardSize === undefined ? {} : { maxShardSize: options.maxShardSize }),
-    ...(options.metadata === undefined ? {} : { metadata: options.metadata }),
+    maxShardSize: options.maxShardSize,
+    metadata: options.metadata,
   };
 }
 

@@ -85,7 +85,7 @@ function toSarif(report: ScanReport): unknown {
       rule,
       text: `${record === undefined ? "" : `${record}: `}${message}`,
       path,
-      ...(offset === undefined ? {} : { properties: { offset } }),
+      properties: offset === undefined ? undefined : { offset },
     })),
     successful: true,
     properties: { clean: report.clean, findings: report.findings.length + report.more },

@@ -32,8 +32,8 @@ export async function toSt(
   let checkpoint: Checkpoint | undefined;
   try {
     checkpoint = await openCheckpoint(input, {
-      ...(options.tag === undefined ? {} : { tag: options.tag }),
-      ...(options.key === undefined ? {} : { key: options.key }),
+      tag: options.tag,
+      key: options.key,
       verify: options.verify,
       signal: context.signal,
     });
@@ -97,7 +97,7 @@ function convertOf(input: string, state: StateDict, options: ToStOptions): Profi
       ...where,
       path: input,
       cause: error,
-      ...(hint === undefined ? {} : { hint }),
+      hint,
     });
   }
 }

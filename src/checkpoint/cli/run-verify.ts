@@ -23,8 +23,8 @@ export async function verify(
     let report: VerifyReport;
     try {
       report = await verifyCheckpoint(path, {
-        ...(options.tag === undefined ? {} : { tag: options.tag }),
-        ...(options.key === undefined ? {} : { key: options.key }),
+        tag: options.tag,
+        key: options.key,
         signal: context.signal,
         onProgress: view.update,
       });

@@ -37,6 +37,6 @@ function planError(tensor: Tensor, what: string, path?: string, record?: string)
   return new VistaError(
     "FORMAT",
     `a tensor of shape [${shape.join(", ")}] and dtype ${dtype} has ${numel} elements, ${byteLength} bytes: ${what}`,
-    { ...(path === undefined ? {} : { path }), ...(record === undefined ? {} : { record }) },
+    { path, record },
   );
 }

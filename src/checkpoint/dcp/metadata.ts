@@ -190,7 +190,7 @@ function isCount(value: PyValue | undefined): value is number {
 function broken(path: string, name: string | undefined, what: string): VistaError {
   return new VistaError("FORMAT", `no metadata of torch.distributed.checkpoint that can be read: ${what}`, {
     path,
-    ...(name === undefined ? {} : { record: name }),
+    record: name,
     hint: "The file is damaged or from a torch that is not known: copy the checkpoint again.",
   });
 }

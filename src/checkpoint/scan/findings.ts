@@ -84,8 +84,8 @@ export class Findings {
       rule,
       severity: SCAN_RULES[rule].severity,
       path: place.path,
-      ...(place.record === undefined ? {} : { record: place.record }),
-      ...(offset === undefined ? {} : { offset }),
+      record: place.record,
+      offset,
       message,
     });
   }

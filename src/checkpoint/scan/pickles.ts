@@ -44,7 +44,7 @@ export function tryPickle(
       data,
       {
         path: place.path,
-        ...(place.record === undefined ? {} : { record: place.record }),
+        record: place.record,
         onGlobal: (name) => names.push(name),
         onOdd: (what, at) => {
           if (odd.length < 100) odd.push([what, at]);

@@ -56,7 +56,7 @@ export function walk(value: PyValue, visit: (value: object, path: string) => voi
     if (left === undefined) return;
     if (open.length >= PICKLE_LIMITS.nesting) {
       throw new VistaError("PICKLE", `containers nested more than ${PICKLE_LIMITS.nesting} deep`, {
-        ...(file === undefined ? {} : { path: file }),
+        path: file,
         hint: "Nothing that torch.save wrote nests so deep.",
       });
     }

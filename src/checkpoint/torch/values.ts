@@ -194,7 +194,7 @@ export class TorchValues {
   #error(code: "FORMAT" | "UNSUPPORTED", what: string, offset: number): VistaError {
     return new VistaError(code, what, {
       path: this.#path,
-      ...(this.#record === undefined ? {} : { record: this.#record }),
+      record: this.#record,
       offset,
       hint:
         code === "FORMAT"

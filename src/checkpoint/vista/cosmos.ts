@@ -40,7 +40,7 @@ export function applyCosmos(state: StateDict, ema = true): { state: StateDict; r
   const hasEma = names.some((name) => name.startsWith(EMA));
   if (!hasEma && !names.some((name) => name.startsWith(NET))) {
     throw new VistaError("INCOMPLETE", `no name begins with ${NET} or ${EMA}: this is no model of Cosmos`, {
-      ...(names[0] === undefined ? {} : { record: names[0] }),
+      record: names[0],
       hint: "Use --profile none to convert it as it is.",
     });
   }

@@ -122,8 +122,8 @@ function bash(
   const name = functionName(program);
   return `${[
     `${name}() {`,
-    '  local cur="${COMP_WORDS[COMP_CWORD]}" prev="${COMP_WORDS[COMP_CWORD-1]}" at="" found="" word',
-    '  for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do',
+    `  local cur="\${COMP_WORDS[COMP_CWORD]}" prev="\${COMP_WORDS[COMP_CWORD-1]}" at="" found="" word`,
+    `  for word in "\${COMP_WORDS[@]:1:COMP_CWORD-1}"; do`,
     ...body(places, aliases),
     '  COMPREPLY=($(compgen -W "$found" -- "$cur"))',
     "}",
@@ -140,10 +140,10 @@ function zsh(
   return `${[
     `#compdef ${program}`,
     `${name}() {`,
-    '  local cur="${words[CURRENT]}" prev="${words[CURRENT-1]}" at="" found="" word',
-    '  for word in "${(@)words[2,CURRENT-1]}"; do',
+    `  local cur="\${words[CURRENT]}" prev="\${words[CURRENT-1]}" at="" found="" word`,
+    `  for word in "\${(@)words[2,CURRENT-1]}"; do`,
     ...body(places, aliases),
-    '  if [[ -n "$found" ]]; then compadd -- ${=found}; else _files; fi',
+    `  if [[ -n "$found" ]]; then compadd -- \${=found}; else _files; fi`,
     "}",
     `if [[ "\${funcstack[1]}" == "${name}" ]]; then ${name} "$@"; else compdef ${name} ${program}; fi`,
   ].join("\n")}\n`;

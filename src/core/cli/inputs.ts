@@ -62,5 +62,5 @@ export function errorJson({
   where,
   hint,
 }: Pick<VistaError, "message"> & Partial<Pick<VistaError, "where" | "hint">> & { readonly code: string }) {
-  return { error: { code, message, ...where, ...(hint === undefined ? {} : { hint }) } };
+  return { error: { code, message, ...where, hint } };
 }

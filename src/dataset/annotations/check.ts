@@ -41,7 +41,7 @@ export interface AnnotationCheckOptions extends CheckOptions {
 }
 
 /** Defaults of {@link AnnotationCheckOptions.quick}. Of 400 records one shows a fault of 1 % of them with 98 % chance. */
-export const QUICK = { seconds: 20, records: 400 } as const;
+export const QUICK: Readonly<Record<"seconds" | "records", number>> = { seconds: 20, records: 400 };
 
 /** Below this many bytes in all a worker thread costs more than it saves. */
 const WORKER_FROM = 32 << 20;
@@ -140,18 +140,24 @@ async function makeTask(
   const nameOf = (path: string) => relative(root, path).split(sep).join("/");
   return {
     files: files.map((path) => ({ name: nameOf(path) || basename(path), path })),
-    ...(unusable === undefined ? {} : { unusable: nameOf(unusable.path) }),
-    ...(options.onMissing === undefined
-      ? {}
-      : { missing: { nuscenes: nuscenes ? nameOf(nuscenes) : "", youtube: youtube ? nameOf(youtube) : "" } }),
-    ...(nuscenes ? { nuscenes } : {}),
-    ...(youtube ? { youtube } : {}),
+    unusable: unusable && nameOf(unusable.path),
+    missing: options.onMissing && {
+      nuscenes: nuscenes ? nameOf(nuscenes) : "",
+      youtube: youtube ? nameOf(youtube) : "",
+    },
+    nuscenes: nuscenes || undefined,
+    youtube: youtube || undefined,
     splits: youtube ? await splitsOf(youtube) : new Map(),
     frames: options.numFrames ?? 25,
-    ...(options.quick === undefined
-      ? {}
-      : { quick: { ...QUICK, ...options.quick, seed: options.seed ?? 0 } }),
+    quick: options.quick && quickLimits(options.quick, options.seed ?? 0),
   };
+}
+
+function quickLimits(
+  { seconds = QUICK.seconds, records = QUICK.records }: Partial<typeof QUICK>,
+  seed: number,
+) {
+  return { seconds, records, seed };
 }
 
 function withSamples(root: string): string | undefined {

@@ -45,7 +45,7 @@ async function run(root: string, options: Annos12HzOptions, context: CommandCont
       ...run,
       split,
       force,
-      ...(version === undefined ? {} : { version }),
+      version,
     }),
   );
   if (options.json) {

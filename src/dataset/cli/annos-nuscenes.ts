@@ -77,7 +77,7 @@ async function run(root: string, options: AnnosNuScenesOptions, context: Command
       clip,
       keyFrames,
       force,
-      ...(version === undefined ? {} : { version }),
+      version,
     }),
   );
   if (options.json) {

@@ -74,8 +74,8 @@ async function run(root: string, options: AnnosYouTubeOptions, context: CommandC
     const sources = await findYouTubeClips(root, {
       ...run,
       split,
-      ...(fromLanguage === undefined ? {} : { languageFiles: fromLanguage }),
-      ...(previous === undefined ? {} : { previous }),
+      languageFiles: fromLanguage,
+      previous,
     });
     return writeYouTube(path, sources, { ...run, clip, stride, force });
   });

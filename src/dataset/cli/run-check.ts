@@ -44,14 +44,10 @@ export async function runCheck(
     signal: context.signal,
     onProgress: (progress) => view.update(progress),
     seed: options.seed,
-    ...(options.decode
-      ? { images: "decode" }
-      : options.images === undefined
-        ? {}
-        : { images: options.images }),
-    ...(options.sample === undefined ? {} : { sample: options.sample }),
-    ...(options.budget === undefined ? {} : { budget: options.budget }),
-    ...(options.shard === undefined ? {} : { shard: options.shard }),
+    images: options.decode ? "decode" : options.images,
+    sample: options.sample,
+    budget: options.budget,
+    shard: options.shard,
   };
   const missing = listMissing === undefined ? undefined : new MissingList();
   const onMissing =
@@ -157,7 +153,7 @@ async function makeParts(
     const prefix = found.nuscenes;
     const check = checkNuScenes(join(root, prefix), {
       ...optionsBelow(prefix),
-      ...(options.version === undefined ? {} : { version: options.version }),
+      version: options.version,
       tablesOnly: options.tablesOnly ?? false,
     });
     parts.push({ check, prefix });
@@ -165,7 +161,7 @@ async function makeParts(
   if (found.opendv !== undefined && options.version === undefined && !options.tablesOnly) {
     const check = checkOpenDv(join(root, found.opendv), {
       ...optionsBelow(found.opendv),
-      ...(options.index === undefined ? {} : { index: options.index }),
+      index: options.index,
     });
     parts.push({ check, prefix: found.opendv });
   }
@@ -180,11 +176,11 @@ async function makeParts(
     const check = checkAnnotations(files.map(pathOf), {
       ...optionsBelow(""),
       root,
-      ...(unusable === undefined ? {} : { unusable }),
-      ...(found.nuscenes === undefined ? {} : { nuscenes: join(root, found.nuscenes) }),
-      ...(found.opendv === undefined ? {} : { youtube: join(root, found.opendv) }),
-      ...(config === undefined ? {} : { numFrames: config.numFrames }),
-      ...(options.quick ? { quick: options.sample === undefined ? {} : { records: options.sample } } : {}),
+      unusable,
+      nuscenes: found.nuscenes === undefined ? undefined : join(root, found.nuscenes),
+      youtube: found.opendv === undefined ? undefined : join(root, found.opendv),
+      numFrames: config?.numFrames,
+      quick: options.quick ? { records: options.sample } : undefined,
     });
     parts.push({ check, prefix: "" });
   }

@@ -33,7 +33,7 @@ export async function runIndex(
     const { previous, replaced } = await earlierIndex(path);
     const { index, read, reused } = await indexLocated(located, {
       ...run,
-      ...(previous === undefined ? {} : { previous }),
+      previous,
     });
     const bytes = encodeIndex(index);
     await writeWhole(path, bytes, { force: true });
@@ -77,9 +77,9 @@ function print(options: IndexCommandOptions, { path, bytes, read, reused, replac
       bytes,
       read,
       reused,
-      ...(replaced === undefined ? {} : { replaced }),
-      ...(folders === undefined ? {} : { opendv: { folders: folders.length, frames } }),
-      ...(chains === undefined ? {} : { nuscenes: { chains: chains.length, images } }),
+      replaced,
+      opendv: folders && { folders: folders.length, frames },
+      nuscenes: chains && { chains: chains.length, images },
     };
     process.stdout.write(`${JSON.stringify(object)}\n`);
     return;

@@ -35,19 +35,19 @@ export async function runPreview(
   for (const side of [size?.width, size?.height]) {
     if (side === undefined || (Number.isInteger(side) && side >= 16 && side <= 8192)) continue;
     throw new VistaError("FORMAT", `a target size of ${side}: preview draws 16 to 8192 pixels a side`, {
-      ...(options.config === undefined ? {} : { path: options.config }),
+      path: options.config,
     });
   }
   const view = await createProgressView(options.quiet ?? false);
   try {
     const clip = findClip(target, {
-      ...(options.root === undefined ? {} : { root: options.root }),
-      ...(options.start === undefined ? {} : { start: options.start }),
-      ...(config === undefined ? {} : { count: config.numFrames }),
+      root: options.root,
+      start: options.start,
+      count: config?.numFrames,
     });
     const sheet = await drawSheet(clip, {
       ...size,
-      ...(options.tile === undefined ? {} : { tile: options.tile }),
+      tile: options.tile,
       signal: context.signal,
       onProgress: (progress) => view.update(progress),
     });

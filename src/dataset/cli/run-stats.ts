@@ -18,8 +18,8 @@ export async function runStats(
     stats = await collectStats(root, {
       signal: context.signal,
       onProgress: (progress) => view.update(progress),
-      ...(options.annos === undefined ? {} : { annos: options.annos }),
-      ...(options.index === undefined ? {} : { index: options.index }),
+      annos: options.annos,
+      index: options.index,
     });
   } finally {
     view.stop();

@@ -91,7 +91,7 @@ async function indexOpenDv(found: OpenDvRoot, built: BuiltIndex, options: Listin
       else built.read++;
       folders.push({
         ...folder,
-        ...(stamp === undefined ? {} : { stamp }),
+        stamp,
         scan: unchanged ? before.scan : scan(absolute, signal),
       });
     } catch (error) {
@@ -127,7 +127,7 @@ async function indexNuScenes(
   else built.read++;
   const onBytes = (done: number) => onProgress?.({ phase: "index nuScenes", done, total, unit: "bytes" });
   const chains = unchanged ? before.chains : await loadChains(folder, total, signal, onBytes);
-  built.index.nuscenes = { root, version, ...(stamp === undefined ? {} : { stamp }), chains };
+  built.index.nuscenes = { root, version, stamp, chains };
 }
 
 async function loadChains(

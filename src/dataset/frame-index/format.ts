@@ -87,20 +87,18 @@ export function encodeIndex(index: DatasetIndex): Uint8Array {
     scan.strayCount,
     scan.folders,
   ]);
-  const content = encode({
-    ...(index.opendv === undefined
-      ? {}
-      : {
-          opendv: {
-            root: index.opendv.root,
-            layouts: layouts.map(({ prefix, width, extension }) => [prefix, width, extension]),
-            folders,
-          },
-        }),
-    ...(index.nuscenes === undefined
-      ? {}
-      : { nuscenes: { ...index.nuscenes, chains: index.nuscenes.chains.map(encodeChain) } }),
-  });
+  const { opendv, nuscenes } = index;
+  const content = encode(
+    {
+      opendv: opendv && {
+        root: opendv.root,
+        layouts: layouts.map(({ prefix, width, extension }) => [prefix, width, extension]),
+        folders,
+      },
+      nuscenes: nuscenes && { ...nuscenes, chains: nuscenes.chains.map(encodeChain) },
+    },
+    { ignoreUndefined: true },
+  );
   return encode({ format: INDEX_FORMAT, version: INDEX_VERSION, digest: digestOf(content), content });
 }
 

@@ -183,7 +183,7 @@ export class ReportBuilder {
       counts,
       parts,
       options: this.#options,
-      ...(shard === undefined ? {} : { shard }),
+      shard,
       rules,
       findings,
       ignored: Object.fromEntries(Object.entries(this.#ignored).sort(([a], [b]) => compareText(a, b))),

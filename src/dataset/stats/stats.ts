@@ -101,7 +101,7 @@ export async function collectStats(root: string, options: StatsOptions = {}): Pr
   const previous = options.index === undefined ? undefined : await readIndex(options.index);
   const { index } = await indexLocated(located, {
     ...options,
-    ...(previous === undefined ? {} : { previous }),
+    previous,
   });
   if (index.opendv !== undefined) {
     const videos = await listedVideos(located.opendv?.found.metaFiles ?? []);

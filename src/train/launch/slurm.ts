@@ -121,7 +121,7 @@ export function slurmScript(
 
 function directives(plan: LaunchPlan): string[] {
   const slurm = plan.slurm!;
-  const own: Record<string, string> = {
+  const own: Record<string, string | undefined> = {
     "job-name": plan.name ?? `vista-${plan.recipe.name}`,
     nodes: String(plan.nodes),
     "ntasks-per-node": "1",
@@ -132,13 +132,13 @@ function directives(plan: LaunchPlan): string[] {
     signal: `B:USR1@${WARNING_SECONDS}`,
     // A percent sign of the folder's own is written twice.
     output: join(slurmFolder(plan).replaceAll("%", "%%"), "%x-%j.out"),
-    ...(slurm.partition === undefined ? {} : { partition: slurm.partition }),
-    ...(slurm.time === undefined ? {} : { time: slurm.time }),
-    ...(slurm.account === undefined ? {} : { account: slurm.account }),
+    partition: slurm.partition,
+    time: slurm.time,
+    account: slurm.account,
     ...slurm.sbatch,
   };
-  const wanted = Object.entries(own).filter(([, value]) => value !== LEFT_OUT);
-  return wanted.map(([key, value]) => {
+  return Object.entries(own).flatMap(([key, value]) => {
+    if (value === undefined || value === LEFT_OUT) return [];
     if (hasControlCharacters(value)) {
       throw new VistaError(
         "USAGE",

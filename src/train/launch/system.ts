@@ -59,8 +59,8 @@ export function realSystem(env: Record<string, string | undefined>, signal?: Abo
             timeout: seconds * 1000,
             killSignal: "SIGKILL",
             maxBuffer: 1 << 24,
-            ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
-            ...(signal === undefined ? {} : { signal }),
+            cwd: options.cwd,
+            signal,
           },
           (error, stdout, stderr) => {
             given = true;

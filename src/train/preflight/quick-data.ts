@@ -53,8 +53,8 @@ async function lookAt(
     youtube: subset.name === "YouTube" && root,
     numFrames,
     quick: {},
-    ...(signal === undefined ? {} : { signal }),
-    ...(onProgress === undefined ? {} : { onProgress }),
+    signal,
+    onProgress,
   });
   const look: FileLook = { fatal: [], hopeless: undefined, costs: [], sampled: [] };
   const found: Finding[] = [];

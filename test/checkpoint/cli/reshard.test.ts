@@ -243,15 +243,16 @@ describe("refused by name", () => {
   });
 
   it("states that only some ranks keep", async () => {
-    const folder = fake((rank) =>
-      rank === 0
-        ? {}
-        : {
-            base_optimizer_state: new Map<Fake, Fake>([
-              ["state", new Map<Fake, Fake>([[0, new Map<Fake, Fake>()]])],
-              ["param_groups", [new Map<Fake, Fake>([["params", [0]]])]],
-            ]),
-          },
+    const folder = fake(
+      (rank): Record<string, Fake> =>
+        rank === 0
+          ? {}
+          : {
+              base_optimizer_state: new Map<Fake, Fake>([
+                ["state", new Map<Fake, Fake>([[0, new Map<Fake, Fake>()]])],
+                ["param_groups", [new Map<Fake, Fake>([["params", [0]]])]],
+              ]),
+            },
     );
     expect(await refuse(folder)).toContain("rank 1 keeps the states none, rank 0 moment");
   });

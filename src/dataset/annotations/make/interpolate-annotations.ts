@@ -180,7 +180,7 @@ class Boxes {
     const token = row.value("token");
     return new VistaError("FORMAT", problem ?? `field "${key}" is damaged`, {
       path: this.#path,
-      ...(typeof token === "string" ? { record: `sample_annotation ${token}` } : {}),
+      record: typeof token === "string" ? `sample_annotation ${token}` : undefined,
       offset,
       hint: CHECK_HINT,
     });

@@ -76,14 +76,8 @@ export async function writeInterpolatedTables(
   const folder = out ?? join(source.root, `interp_12Hz_${source.version.replace(/^v\d+\.\d+-/, "")}`);
   const output = { force, fsync, inputs: [tables], replaceable: isTables };
   await prepareOutputFolder(folder, 0, output);
-  const run = {
-    ...(signal === undefined ? {} : { signal }),
-    ...(onProgress === undefined ? {} : { onProgress }),
-  };
-  const small = await loadTables(tables, {
-    ...(signal === undefined ? {} : { signal }),
-    only: ["scene", "sample"],
-  });
+  const run = { signal, onProgress };
+  const small = await loadTables(tables, { signal, only: ["scene", "sample"] });
   const { links, scenes } = linkSamples(small, sceneFilter(split));
   if (scenes === 0) {
     throw new VistaError("INCOMPLETE", "no scene of the split is in the tables: there is nothing to write", {
@@ -291,7 +285,7 @@ async function writeLarge(
     const loaded = await loadTables(tables, {
       only: ["scene", "sample", "calibrated_sensor", "sample_data"],
       onProgress: ({ done }) => report("load", Math.min(done, dataBytes)),
-      ...(signal === undefined ? {} : { signal }),
+      signal,
     });
     new NeededRows(loaded, "sample_data");
     const { offset, flags, sample, next } = loaded.sampleData!;

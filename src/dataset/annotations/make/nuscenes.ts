@@ -74,8 +74,8 @@ export async function writeNuScenesAnnotations(
   const tables = await loadTables(folder, {
     only: RECORD_TABLES,
     keepPoseKeys: true,
-    ...(signal === undefined ? {} : { signal }),
-    ...(onProgress === undefined ? {} : { onProgress }),
+    signal,
+    onProgress,
   });
   const maker = new RecordMaker(source.root, tables, { clip, keyFrames });
   const file = await AtomicFile.create(target, options);

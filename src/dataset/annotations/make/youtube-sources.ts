@@ -32,7 +32,7 @@ export async function findYouTubeClips(root: string, options: FindClipsOptions =
   const { nuscenes: _, ...located } = locateData(root);
   const { index } = await indexLocated(located, {
     ...run,
-    ...(previous === undefined ? {} : { previous }),
+    previous,
   });
   if (languageFiles === undefined) return sourcesOnDisk(index, located, split);
   return languageSources(await readLanguage([...languageFiles], run), index, located, split);

@@ -193,7 +193,7 @@ function* faultFindings(
     yield finding(RULES[RULE_OF[fault.kind]], path, message(fault, table, input, names, describe), {
       record: names.token(table, row),
       offset: offset[row]!,
-      ...(fault.kind === "cycle" ? { count: fault.length } : {}),
+      count: fault.kind === "cycle" ? fault.length : undefined,
     });
   }
   for (const [kind, count] of counts) {

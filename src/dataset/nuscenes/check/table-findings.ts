@@ -107,7 +107,7 @@ function* danglingFindings(
       RULES["dangling-token"],
       names.path(name),
       `${field} names ${target} "${missing}", which is not there${rows}`,
-      { record: names.fieldAt(name, offset, "token"), offset, ...(count > 1 ? { count } : {}) },
+      { record: names.fieldAt(name, offset, "token"), offset, count: count > 1 ? count : undefined },
     );
   }
 }

@@ -135,7 +135,7 @@ class Loader<S extends Readonly<Record<string, ColumnSpec>>> {
     return {
       rows: this.row,
       bytes: result.bytes,
-      ...(result.error === undefined ? {} : { error: result.error }),
+      error: result.error,
       problems: this.problems,
       moreProblems: this.moreProblems,
       duplicates,

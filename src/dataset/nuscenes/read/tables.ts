@@ -72,7 +72,7 @@ export function loadSmall(name: TableName, path: string): SmallTable {
     exclude,
     rows: values.length,
     bytes: result.bytes,
-    ...(result.error === undefined ? {} : { error: result.error }),
+    error: result.error,
     problems,
     moreProblems,
     duplicates,

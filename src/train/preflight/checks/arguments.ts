@@ -182,11 +182,10 @@ function unknownKey(key: string, config: Record<string, unknown>): TrainFinding[
   return [
     finding("unknownKey", `the config has no section ${parts.slice(0, depth + 1).join(".")} (in ${key})`, {
       severity: "error",
-      ...(closeAbove === undefined
-        ? {}
-        : {
-            fix: `Did you mean ${[...parts.slice(0, depth), closeAbove, ...parts.slice(depth + 1)].join(".")}?`,
-          }),
+      fix:
+        closeAbove === undefined
+          ? undefined
+          : `Did you mean ${[...parts.slice(0, depth), closeAbove, ...parts.slice(depth + 1)].join(".")}?`,
     }),
   ];
 }

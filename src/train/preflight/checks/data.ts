@@ -69,8 +69,8 @@ export async function checkData(context: CheckContext): Promise<TrainFinding[]> 
     const fix = `For the whole list: vista-data check ${quote(plan.vista)}`;
     const options = {
       numFrames,
-      ...(signal === undefined ? {} : { signal }),
-      ...(onProgress === undefined ? {} : { onProgress }),
+      signal,
+      onProgress,
     };
     const { problems, ...look } = await data.quickCheck(subset, plan.vista, options);
     sampled.push(...look.sampled);
