@@ -5,7 +5,8 @@ import { expect, it } from "vitest";
 
 const files = readdirSync("src", { recursive: true, encoding: "utf8" })
   .filter((name) => name.endsWith(".ts"))
-  .map((name) => join("src", name));
+  .map((name) => join("src", name))
+  .sort();
 const texts = new Map(files.map((file) => [file, readFileSync(file, "utf8")]));
 
 /** Every import of another file of ours, types and dynamic ones too. */
@@ -35,6 +36,34 @@ it("there are imports to look at", () => {
   for (const { to } of imports) expect(files).toContain(to);
 });
 
+it("no file imports itself by way of others, be it for a type or when something runs", () => {
+  expect(cyclesOf(imports)).toEqual([]);
+  // The search can find some.
+  const ring = ["a", "b", "c"].map((from, i, all) => ({ from, to: all[(i + 1) % 3]! }));
+  expect(cyclesOf([...ring, { from: "c", to: "d" }])).toEqual([["a", "b", "c"]]);
+});
+
+/** Groups of files in which each leads to all others. */
+function cyclesOf(arrows: readonly { from: string; to: string }[]): string[][] {
+  const next = new Map<string, string[]>();
+  for (const { from, to } of arrows) next.set(from, [...(next.get(from) ?? []), to]);
+  const reached = new Map<string, Set<string>>();
+  for (const start of next.keys()) {
+    const seen = new Set<string>();
+    const waiting = [...next.get(start)!];
+    for (let at = waiting.pop(); at !== undefined; at = waiting.pop()) {
+      if (!seen.has(at)) waiting.push(...(next.get(at) ?? []));
+      seen.add(at);
+    }
+    reached.set(start, seen);
+  }
+  const circular = [...reached.keys()].filter((file) => reached.get(file)!.has(file));
+  const groups = circular.map((file) =>
+    circular.filter((other) => reached.get(file)!.has(other) && reached.get(other)!.has(file)),
+  );
+  return [...new Map(groups.map((group) => [group[0]!, group])).values()];
+}
+
 it("imports point downwards: cli, jobs, formats, copy, tensor, core", () => {
   const upwards = imports.filter(({ from, to }) => floorOf(to) > floorOf(from));
   expect(upwards.map(shown)).toEqual([]);
@@ -48,6 +77,43 @@ it("core knows no program, checkpoints and data sets know no other, training kno
     return own !== other && own in allowed && !allowed[own]!.includes(other);
   });
   expect(strange.map(shown)).toEqual([]);
+});
+
+/** What opens files or reads them by name; to look at a name, list a folder or read a descriptor is another matter. */
+const OPENING =
+  /\b(?:open|openSync|openAsBlob|(?:read|write|append|copy)File(?:Sync)?|create(?:Read|Write)Stream|cp|cpSync|truncate|truncateSync)\b/;
+
+/** What changes folders. */
+const CHANGING = /\b(?:mkdir|mkdtemp|rename|rm|rmdir|unlink|link|symlink|chmod|utimes)(?:Sync)?\b/;
+
+/** Files that change folders by themselves, and why. */
+const MAY_CHANGE: Record<string, string> = {
+  "src/checkpoint/cli/run-to-st.ts": "makes ckpts/, as bin_to_st.py does",
+  "src/train/cli/launch.ts": "makes the folder of a Slurm job's output, which sbatch does not",
+  "src/train/preflight/checks/output.ts": "tries whether the folder of the runs can be written",
+  "src/train/run/prepare.ts": "makes the folder of the runs, as train.py does",
+  "src/train/run/prune.ts": "removes checkpoints",
+};
+
+/** Names that a file takes from Node's file system. */
+function fileSystemNames(file: string): string {
+  return [...texts.get(file)!.matchAll(/import \{([^}]*)\} from "node:fs(?:\/promises)?"/g)]
+    .map((match) => match[1])
+    .join();
+}
+
+it("only core/io opens files, and only it and the files named above change folders", () => {
+  const others = files.filter((file) => !file.startsWith("src/core/io/"));
+  expect(others.filter((file) => OPENING.test(fileSystemNames(file)))).toEqual([]);
+  expect(others.filter((file) => CHANGING.test(fileSystemNames(file)))).toEqual(Object.keys(MAY_CHANGE));
+  // Not by another way to the same functions.
+  expect(
+    files.filter((file) =>
+      /from "(?:node:)?fs|import \w+ from "node:fs|import\("(?:node:)?fs/.test(
+        texts.get(file)!.replace(/import (?:type )?\{[^}]*\} from "node:fs(?:\/promises)?"/g, ""),
+      ),
+    ),
+  ).toEqual([]);
 });
 
 it("only cli/ prints", () => {

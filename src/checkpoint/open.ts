@@ -1,17 +1,19 @@
 /** One door for every input: torch files, safetensors, sharded ones of both, ZeRO checkpoint folders. */
 import { firstNames, fromReader, fromSystem, shorten, throwIfAborted, VistaError } from "../core/errors.js";
+import { openSource } from "../core/io/open-source.js";
 import { joinPlace, listFolder, lookAt, placeName } from "../core/io/places.js";
 import { settleAll } from "../core/io/settle.js";
-import { SourceFile } from "../core/io/source.js";
+import type { SourceFile } from "../core/io/source.js";
 import type { RunOptions } from "../core/progress.js";
 import { Checkpoint, type Opened } from "./checkpoint.js";
 import { findDcp, openDcp } from "./dcp/open.js";
 import { looksLikeSafetensors, openSafetensors } from "./safetensors/read.js";
 import { readIndex, type ShardIndex } from "./shard-index.js";
 import { StateDict, type Tensor } from "./tensor/tensor.js";
+import type { TorchFile } from "./torch/file.js";
 import { asDict, keyText, type PyDict } from "./torch/objects.js";
 import { tensorsOf, type UnreadableTensor } from "./torch/open.js";
-import { readTorchFile, type TorchFile } from "./torch/read.js";
+import { readTorchFile } from "./torch/read.js";
 import { type FoundStateDict, findStateDict, type OtherTensors } from "./torch/state-dicts.js";
 import { TorchTensor, unsupportedTensor } from "./torch/values.js";
 import { isCheckpointFile, saysLatest } from "./zero/layout.js";
@@ -169,7 +171,7 @@ async function openFile(path: string, options: OpenOptions): Promise<Opened> {
 }
 
 async function isSafetensors(path: string): Promise<boolean> {
-  const file = await SourceFile.open(path);
+  const file = await openSource(path);
   try {
     return (await detectFormat(file)) === "safetensors";
   } finally {

@@ -2,6 +2,7 @@
 import type { FileHandle } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { throwIfAborted, VistaError } from "../core/errors.js";
+import { readSmallFile } from "../core/io/open-source.js";
 import {
   type FolderInProgress,
   prepareOutputFolder,
@@ -9,7 +10,6 @@ import {
 } from "../core/io/output-folder.js";
 import { isRemote, joinPlace, placeName } from "../core/io/places.js";
 import { settleAll } from "../core/io/settle.js";
-import { readSmallFile } from "../core/io/source.js";
 import { inPhase, type RunOptions } from "../core/progress.js";
 import type { OutputPart } from "./copy/parts.js";
 import { type OutputFile, writeFiles } from "./copy/sink.js";

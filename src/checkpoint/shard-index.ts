@@ -6,8 +6,8 @@
 import { VistaError } from "../core/errors.js";
 import { formatCrc32 } from "../core/io/crc32.js";
 import { insideFolder } from "../core/io/inside-folder.js";
+import { openSource } from "../core/io/open-source.js";
 import { lookAt, parentPlace } from "../core/io/places.js";
-import { SourceFile } from "../core/io/source.js";
 
 export interface ShardIndex {
   readonly path: string;
@@ -38,7 +38,7 @@ const HINT = "An index has a `weight_map` from each tensor's name to a file besi
  * @throws VistaError `NOT_FOUND` (the index, or a shard it names), `FORMAT` (no index, or names outside its folder)
  */
 export async function readIndex(path: string): Promise<ShardIndex> {
-  const file = await SourceFile.open(path);
+  const file = await openSource(path);
   let text: string;
   try {
     if (file.size > MAX_INDEX) {

@@ -1,8 +1,9 @@
 /** Checking whole checkpoints: every checksum, every rule of the formats, and how many numbers are none. */
 import { firstNames, fromReader, isVistaError, VistaError } from "../core/errors.js";
 import { combineCrc32 } from "../core/io/crc32.js";
+import { openSource } from "../core/io/open-source.js";
 import { joinPlace, lookAt, placeName } from "../core/io/places.js";
-import { type Region, SourceFile } from "../core/io/source.js";
+import type { Region, SourceFile } from "../core/io/source.js";
 import type { RunOptions } from "../core/progress.js";
 import { checksumError } from "./copy/input-checks.js";
 import { Lanes } from "./copy/lanes.js";
@@ -14,7 +15,8 @@ import { openSafetensors } from "./safetensors/read.js";
 import { readIndex, type StatedShard, shardError } from "./shard-index.js";
 import type { DType } from "./tensor/dtype.js";
 import { canBeNonFinite, type NonFinite } from "./tensor/non-finite.js";
-import { readTorchFile, readTorchZip, type TorchFile } from "./torch/read.js";
+import type { TorchFile } from "./torch/file.js";
+import { readTorchFile, readTorchZip } from "./torch/read.js";
 import { type FoundStateDict, findStateDict } from "./torch/state-dicts.js";
 import { type StorageUse, storagesIn, walk } from "./torch/storages.js";
 import { TorchTensor, unsupportedTensor } from "./torch/values.js";
@@ -169,7 +171,7 @@ class Verifier {
   }
 
   async #file(path: string, lanes: Lanes): Promise<void> {
-    const file = await SourceFile.open(path);
+    const file = await openSource(path);
     const before = this.#done;
     try {
       const items = this.#items.get(path);

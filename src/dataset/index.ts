@@ -55,13 +55,8 @@ export {
   buildIndex,
   readIndex,
 } from "./frame-index/build.js";
-export {
-  type DatasetIndex,
-  encodeIndex,
-  type IndexedChain,
-  type IndexedFolder,
-  type Stamp,
-} from "./frame-index/format.js";
+export type { DatasetIndex, IndexedChain, IndexedFolder, Stamp } from "./frame-index/dataset-index.js";
+export { encodeIndex } from "./frame-index/format.js";
 export {
   type CheckImagesOptions,
   checkImage,

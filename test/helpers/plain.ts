@@ -2,8 +2,9 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { readTensor } from "../../src/checkpoint/copy/read-tensor.js";
+import type { TorchFile } from "../../src/checkpoint/torch/file.js";
 import { PyGlobal, PyLatin1, PyObject, PyTuple, type PyValue } from "../../src/checkpoint/torch/objects.js";
-import { readTorchFile, type TorchFile } from "../../src/checkpoint/torch/read.js";
+import { readTorchFile } from "../../src/checkpoint/torch/read.js";
 import { storagesIn } from "../../src/checkpoint/torch/storages.js";
 import { TorchTensor } from "../../src/checkpoint/torch/values.js";
 

@@ -2,8 +2,8 @@
 import type { Command } from "commander";
 import { printLines } from "../../core/cli/print.js";
 import { firstNames, VistaError } from "../../core/errors.js";
+import type { TorchFile } from "../torch/file.js";
 import { unknownGlobals } from "../torch/known-globals.js";
-import type { TorchFile } from "../torch/read.js";
 
 /** Of the option that all commands have which read a torch file. */
 export const KEY_HELP = "the state dict's place in a torch file, keys joined by dots, . for the file itself";

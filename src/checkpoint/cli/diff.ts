@@ -2,19 +2,7 @@
 import { type Command, InvalidArgumentError } from "commander";
 import { type CommandContext, EXIT } from "../../core/cli/program.js";
 import { KEY_HELP } from "./common.js";
-
-export interface DiffCommandOptions {
-  max: number;
-  key?: string;
-  keyB?: string;
-  optimizer?: boolean;
-  verify: boolean;
-  atol?: number;
-  rtol?: number;
-  ignoreDtype?: boolean;
-  json?: boolean;
-  quiet?: boolean;
-}
+import type { DiffCommandOptions } from "./run-diff.js";
 
 const HELP = `
 Examples:

@@ -2,16 +2,7 @@
 import { type Command, InvalidArgumentError } from "commander";
 import type { CommandContext } from "../../core/cli/program.js";
 import { KEY_HELP } from "./common.js";
-
-export interface InspectCommandOptions {
-  tag?: string;
-  key?: string;
-  tensors?: boolean;
-  /** Levels of the tree; as many as fit on a screen where none are given. */
-  depth?: number;
-  tensor?: string;
-  json?: boolean;
-}
+import type { InspectCommandOptions } from "./run-inspect.js";
 
 const HELP = `
 Examples:

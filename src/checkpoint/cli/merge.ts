@@ -1,15 +1,9 @@
 /** `vista-ckpt merge`: its options. What it does is loaded when it runs. */
 import type { Command } from "commander";
 import type { CommandContext } from "../../core/cli/program.js";
-import { addCommonOptions, type CommonOptions, oneOutput } from "./common.js";
-import { addOutputFileOptions, type OutputFileOptions } from "./output-options.js";
-
-export interface MergeOptions extends CommonOptions, OutputFileOptions {
-  tag?: string;
-  key?: string;
-  excludeFrozen?: boolean;
-  recover: boolean;
-}
+import { addCommonOptions, oneOutput } from "./common.js";
+import { addOutputFileOptions } from "./output-options.js";
+import type { MergeOptions } from "./run-merge.js";
 
 const HELP = `
 Examples:

@@ -1,12 +1,8 @@
 /** `vista-ckpt reshard`: its options. What it does is loaded when it runs. */
 import { type Command, InvalidArgumentError } from "commander";
 import type { CommandContext } from "../../core/cli/program.js";
-import { addCommonOptions, type CommonOptions } from "./common.js";
-
-export interface ReshardCommandOptions extends CommonOptions {
-  ranks: number;
-  tag?: string;
-}
+import { addCommonOptions } from "./common.js";
+import type { ReshardCommandOptions } from "./run-reshard.js";
 
 const HELP = `
 Examples:

@@ -18,7 +18,19 @@ import {
 } from "../optimizer-state.js";
 import type { StateDict } from "../tensor/tensor.js";
 import type { OtherTensors } from "../torch/state-dicts.js";
-import type { DiffCommandOptions } from "./diff.js";
+
+export interface DiffCommandOptions {
+  max: number;
+  key?: string;
+  keyB?: string;
+  optimizer?: boolean;
+  verify: boolean;
+  atol?: number;
+  rtol?: number;
+  ignoreDtype?: boolean;
+  json?: boolean;
+  quiet?: boolean;
+}
 
 export async function diff(
   a: string,

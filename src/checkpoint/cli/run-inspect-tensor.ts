@@ -7,7 +7,6 @@ import { firstNames, shorten, VistaError } from "../../core/errors.js";
 import { openCheckpoint } from "../open.js";
 import { type TensorStatistics, tensorStatistics } from "../tensor-statistics.js";
 import { printWarnings } from "./common.js";
-import type { InspectCommandOptions } from "./inspect.js";
 
 const BAR = 40;
 
@@ -15,7 +14,7 @@ const BAR = 40;
 export async function inspectTensor(
   paths: readonly string[],
   name: string,
-  options: InspectCommandOptions,
+  options: { tag?: string; key?: string; json?: boolean; tensors?: boolean; depth?: number },
   context: CommandContext,
 ): Promise<void> {
   const [path, ...others] = paths as [string, ...string[]];

@@ -8,9 +8,18 @@ import { firstNames, shorten } from "../../core/errors.js";
 import { type Inspection, inspectCheckpoint } from "../inspect.js";
 import type { OptimizerSummary } from "../zero/optimizer-summary.js";
 import { printUnknown, printWarnings } from "./common.js";
-import type { InspectCommandOptions } from "./inspect.js";
 import { inspectTensor } from "./run-inspect-tensor.js";
 import { describeTensor, foldedTreeLines, treeLines } from "./tree.js";
+
+export interface InspectCommandOptions {
+  tag?: string;
+  key?: string;
+  tensors?: boolean;
+  /** Levels of the tree; as many as fit on a screen where none are given. */
+  depth?: number;
+  tensor?: string;
+  json?: boolean;
+}
 
 /** Characters of a tensor's name that are shown, so that what follows it is seen too. */
 const MAX_NAME = 500;

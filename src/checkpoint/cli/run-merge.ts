@@ -15,9 +15,16 @@ import type { StateDict } from "../tensor/tensor.js";
 import { findCheckpoint } from "../zero/layout.js";
 import type { ZeroInfo } from "../zero/plan.js";
 import { startAhead } from "./ahead.js";
-import { printWarnings } from "./common.js";
-import type { MergeOptions } from "./merge.js";
+import { type CommonOptions, printWarnings } from "./common.js";
+import type { OutputFileOptions } from "./output-options.js";
 import { checkExtension, fileOptions, inDType, outputJson, outputLines, type Result } from "./run-output.js";
+
+export interface MergeOptions extends CommonOptions, OutputFileOptions {
+  tag?: string;
+  key?: string;
+  excludeFrozen?: boolean;
+  recover: boolean;
+}
 
 export async function merge(
   folder: string,

@@ -6,7 +6,12 @@ import type { CommandContext } from "../../core/cli/program.js";
 import { createProgressView } from "../../core/cli/progress.js";
 import { type ReshardBatch, type Resharded, reshardCheckpoint } from "../reshard.js";
 import { startAhead } from "./ahead.js";
-import type { ReshardCommandOptions } from "./reshard.js";
+import type { CommonOptions } from "./common.js";
+
+export interface ReshardCommandOptions extends CommonOptions {
+  ranks: number;
+  tag?: string;
+}
 
 export async function reshard(
   folder: string,

@@ -9,7 +9,13 @@ import { prepareOutput, writeWhole } from "../../core/io/output.js";
 import { sarifLog } from "../../core/sarif.js";
 import { SCAN_RULES, type ScanFinding, type ScanReport } from "../scan/findings.js";
 import { scanPaths } from "../scan/scan.js";
-import type { ScanCommandOptions } from "./scan.js";
+
+export interface ScanCommandOptions {
+  json?: boolean;
+  sarif?: string;
+  force?: boolean;
+  quiet?: boolean;
+}
 
 /** Findings shown of one file; --json has all. */
 const MAX_SHOWN = 20;

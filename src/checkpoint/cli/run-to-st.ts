@@ -14,10 +14,25 @@ import { openCheckpoint } from "../open.js";
 import { planCheckpoint, saveCheckpoint } from "../save.js";
 import type { StateDict } from "../tensor/tensor.js";
 import { isShadow } from "../vista/ema.js";
-import { applyProfile, type ProfileResult } from "../vista/profile.js";
-import { printWarnings } from "./common.js";
+import { applyProfile, type Profile, type ProfileResult } from "../vista/profile.js";
+import { type CommonOptions, printWarnings } from "./common.js";
+import type { OutputFileOptions } from "./output-options.js";
 import { checkExtension, fileOptions, inDType, outputJson, outputLines, type Result } from "./run-output.js";
-import { DEFAULT_FOLDER, type ToStOptions } from "./to-st.js";
+
+/** Where bin_to_st.py writes. */
+const DEFAULT_FOLDER = "ckpts";
+
+export interface ToStOptions extends CommonOptions, OutputFileOptions {
+  tag?: string;
+  key?: string;
+  raw?: boolean;
+  profile?: Profile;
+  lora: boolean;
+  ema: boolean;
+  keepPrefix?: boolean;
+  keepUnprefixed?: boolean;
+  loraScale: number;
+}
 
 export async function toSt(
   input: string,

@@ -6,7 +6,11 @@ import type { CommandContext } from "../../core/cli/program.js";
 import { createProgressView } from "../../core/cli/progress.js";
 import { type WrittenUniversal, writeUniversal } from "../to-universal.js";
 import { startAhead } from "./ahead.js";
-import type { ToUniversalCommandOptions } from "./to-universal.js";
+import type { CommonOptions } from "./common.js";
+
+export interface ToUniversalCommandOptions extends CommonOptions {
+  tag?: string;
+}
 
 export async function toUniversal(
   folder: string,

@@ -7,7 +7,13 @@ import { type CommandContext, EXIT } from "../../core/cli/program.js";
 import { createProgressView } from "../../core/cli/progress.js";
 import { shorten } from "../../core/errors.js";
 import { type VerifyReport, verifyCheckpoint } from "../verify.js";
-import type { VerifyCommandOptions } from "./verify.js";
+
+export interface VerifyCommandOptions {
+  tag?: string;
+  key?: string;
+  json?: boolean;
+  quiet?: boolean;
+}
 
 /** Problems and tensors shown; --json has all. */
 const MAX_SHOWN = 20;

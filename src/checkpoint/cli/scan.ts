@@ -1,13 +1,7 @@
 /** `vista-ckpt scan`: its options. What it does is loaded when it runs. */
 import type { Command } from "commander";
 import type { CommandContext } from "../../core/cli/program.js";
-
-export interface ScanCommandOptions {
-  json?: boolean;
-  sarif?: string;
-  force?: boolean;
-  quiet?: boolean;
-}
+import type { ScanCommandOptions } from "./run-scan.js";
 
 const HELP = `
 Examples:

@@ -4,23 +4,11 @@ import type { CommandContext } from "../../core/cli/program.js";
 import { VistaError } from "../../core/errors.js";
 import { PROFILES, type Profile } from "../vista/profile.js";
 import { startAhead } from "./ahead.js";
-import { addCommonOptions, type CommonOptions, KEY_HELP, oneOutput } from "./common.js";
-import { addOutputFileOptions, type OutputFileOptions } from "./output-options.js";
-
-export interface ToStOptions extends CommonOptions, OutputFileOptions {
-  tag?: string;
-  key?: string;
-  raw?: boolean;
-  profile?: Profile;
-  lora: boolean;
-  ema: boolean;
-  keepPrefix?: boolean;
-  keepUnprefixed?: boolean;
-  loraScale: number;
-}
+import { addCommonOptions, KEY_HELP, oneOutput } from "./common.js";
+import { addOutputFileOptions } from "./output-options.js";
+import type { ToStOptions } from "./run-to-st.js";
 
 const DEFAULT_INPUT = "pytorch_model.bin";
-export const DEFAULT_FOLDER = "ckpts";
 
 const HELP = `
 Examples:
@@ -39,7 +27,7 @@ export function toStCommand(parent: Command, context: CommandContext): void {
     .summary("make vista.safetensors from a .bin or a checkpoint folder")
     .description("Convert a checkpoint to safetensors for inference (what Vista's bin_to_st.py does)")
     .argument("[input]", "torch file, *.index.json, safetensors or ZeRO checkpoint folder", DEFAULT_INPUT)
-    .argument("[output]", `output file (default: ${DEFAULT_FOLDER}/vista.safetensors)`)
+    .argument("[output]", "output file (default: ckpts/vista.safetensors)")
     .option("-o, --output <file>", "the same as an option")
     .option("--tag <tag>", "tag folder of a checkpoint instead of the one `latest` names")
     .option("--key <key>", KEY_HELP)

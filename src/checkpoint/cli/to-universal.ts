@@ -1,11 +1,8 @@
 /** `vista-ckpt to-universal`: its options. What it does is loaded when it runs. */
 import type { Command } from "commander";
 import type { CommandContext } from "../../core/cli/program.js";
-import { addCommonOptions, type CommonOptions } from "./common.js";
-
-export interface ToUniversalCommandOptions extends CommonOptions {
-  tag?: string;
-}
+import { addCommonOptions } from "./common.js";
+import type { ToUniversalCommandOptions } from "./run-to-universal.js";
 
 const HELP = `
 Examples:

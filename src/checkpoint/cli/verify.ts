@@ -3,13 +3,7 @@ import type { Command } from "commander";
 import type { CommandContext } from "../../core/cli/program.js";
 import { startAhead } from "./ahead.js";
 import { KEY_HELP } from "./common.js";
-
-export interface VerifyCommandOptions {
-  tag?: string;
-  key?: string;
-  json?: boolean;
-  quiet?: boolean;
-}
+import type { VerifyCommandOptions } from "./run-verify.js";
 
 const HELP = `
 Examples:

@@ -6,7 +6,7 @@ import { writeSync } from "node:fs";
 import type { FileHandle } from "node:fs/promises";
 import { fromSystem, throwIfAborted } from "../../core/errors.js";
 import { combineCrc32, crc32 } from "../../core/io/crc32.js";
-import { isOutOfDescriptors } from "../../core/io/source.js";
+import { isOutOfDescriptors } from "../../core/io/local-file.js";
 import type { RunOptions } from "../../core/progress.js";
 import { dtypeInfo } from "../tensor/dtype.js";
 import type { Tensor } from "../tensor/tensor.js";

@@ -5,10 +5,10 @@
 import { crc32 } from "../../core/io/crc32.js";
 import { settleAll } from "../../core/io/settle.js";
 import type { Region } from "../../core/io/source.js";
-import { type Box, runsWithin } from "../tensor/boxes.js";
+import { runsWithin } from "../tensor/boxes.js";
 import { castBytes } from "../tensor/cast.js";
 import { dtypeInfo } from "../tensor/dtype.js";
-import type { Tensor } from "../tensor/tensor.js";
+import type { Box, Tensor } from "../tensor/tensor.js";
 import { Arena, aligned } from "./arena.js";
 import { type ComputedCache, dependencyOrder, inputsOf } from "./computed.js";
 

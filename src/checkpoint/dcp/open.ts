@@ -9,11 +9,13 @@ import { basename } from "node:path";
 import { firstNames, throwIfAborted, VistaError } from "../../core/errors.js";
 import { insideFolder } from "../../core/io/inside-folder.js";
 import { mapOrdered } from "../../core/io/map-ordered.js";
+import { openSource } from "../../core/io/open-source.js";
 import { isFile, joinPlace } from "../../core/io/places.js";
-import { type Region, SourceFile } from "../../core/io/source.js";
+import type { Region, SourceFile } from "../../core/io/source.js";
 import type { RunOptions } from "../../core/progress.js";
-import { type Box, placeBoxes, showBox } from "../tensor/boxes.js";
+import { placeBoxes, showBox } from "../tensor/boxes.js";
 import type { DType } from "../tensor/dtype.js";
+import type { Box } from "../tensor/tensor.js";
 import { isContiguous, StateDict, type Tensor } from "../tensor/tensor.js";
 import { readPickle } from "../torch/pickle.js";
 import { readTorchZip } from "../torch/read.js";
@@ -122,7 +124,7 @@ export async function openDcp(folder: string, options: OpenDcpOptions = {}): Pro
 }
 
 async function readMetadataFile(path: string) {
-  const file = await SourceFile.open(path);
+  const file = await openSource(path);
   try {
     if (file.size > MAX_METADATA)
       throw new VistaError("FORMAT", `the metadata has ${file.size} bytes, the limit is ${MAX_METADATA}`, {
@@ -150,7 +152,7 @@ function dataPath(folder: string, tensor: string, name: string): string {
 async function openData(folder: string, tensor: string, name: string): Promise<SourceFile> {
   const place = dataPath(folder, tensor, name);
   try {
-    return await SourceFile.open(place);
+    return await openSource(place);
   } catch (error) {
     if (error instanceof VistaError && error.code === "NOT_FOUND") {
       throw new VistaError("NOT_FOUND", `the metadata says that ${tensor} is in it, it is not there`, {

@@ -10,8 +10,9 @@ import { joinPlace, listFolder } from "../../core/io/places.js";
 import type { SourceFile } from "../../core/io/source.js";
 import type { RunOptions } from "../../core/progress.js";
 import { openSafetensors } from "../safetensors/read.js";
-import { type Box, placeBoxes } from "../tensor/boxes.js";
+import { placeBoxes } from "../tensor/boxes.js";
 import type { DType } from "../tensor/dtype.js";
+import type { Box } from "../tensor/tensor.js";
 import { StateDict, type Tensor } from "../tensor/tensor.js";
 
 /** `shard-00002-model-00001-of-00001.safetensors`: rank, file, files. */

@@ -1,6 +1,6 @@
 /** safetensors files as state dicts. Only the header is read. */
 import { fromReader } from "../../core/errors.js";
-import { SourceFile } from "../../core/io/source.js";
+import { openSource } from "../../core/io/open-source.js";
 import { makeTensor, StateDict, type Tensor } from "../tensor/tensor.js";
 import { readHeader } from "./header.js";
 
@@ -18,7 +18,7 @@ export interface SafetensorsFile {
  * @throws VistaError `NOT_FOUND`, `WRONG_KIND`, `TRUNCATED`, `FORMAT`
  */
 export async function openSafetensors(path: string): Promise<SafetensorsFile> {
-  const file = await SourceFile.open(path);
+  const file = await openSource(path);
   try {
     const { entries, metadata, dataStart } = await readHeader(file);
     const region = {

@@ -11,9 +11,8 @@ import { dtypeInfo, dtypeOfStorage } from "../tensor/dtype.js";
 import { PICKLE_LIMITS } from "../torch/limits.js";
 import { readDirectory, type ZipEntry } from "../torch/zip.js";
 import { inside, type Place, withoutPlace } from "./findings.js";
-import type { NamedStorage } from "./pickles.js";
 import { InMemory, ReadAhead, Slice } from "./readers.js";
-import type { Scanner } from "./scan.js";
+import type { NamedStorage, Scanner } from "./scanner.js";
 
 const LOCAL_HEADER = 30;
 

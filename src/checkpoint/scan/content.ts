@@ -9,9 +9,9 @@ import { PICKLE_LIMITS } from "../torch/limits.js";
 import { asItems } from "../torch/objects.js";
 import { scanZip } from "./archive.js";
 import { inside, type Place, withoutPlace } from "./findings.js";
-import { type NamedStorage, notePickle, scanPickle, tryPickle } from "./pickles.js";
+import { notePickle, scanPickle, tryPickle } from "./pickles.js";
 import { beginning, InMemory, Slice } from "./readers.js";
-import type { Scanner } from "./scan.js";
+import type { Content, NamedStorage, Scanner } from "./scanner.js";
 
 /** Pickles in zips in pickles …: real ones go three deep (a tensor's bytes in a DCP item). */
 const MAX_DEPTH = 8;
@@ -26,12 +26,6 @@ const MAX_TEXT = 64 * 2 ** 20;
 const LEGACY = Buffer.from("80028a0a6cfc9c46f9206aa850192e", "hex");
 
 const NOTHING = { storages: [] as readonly NamedStorage[] };
-
-export interface Content {
-  readonly kind: string;
-  /** Storages that a pickle names, where it is one. */
-  readonly storages: readonly NamedStorage[];
-}
 
 /** Looks into bytes of any kind. Never throws for what is in them: what cannot be read is a finding. */
 export async function scanContent(

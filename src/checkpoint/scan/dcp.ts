@@ -9,7 +9,7 @@ import { asDict, asInteger, asString, keyText, PyObject, PyTuple, type PyValue }
 import { inside, type Place } from "./findings.js";
 import { tryPickle } from "./pickles.js";
 import { Slice } from "./readers.js";
-import type { Scanner } from "./scan.js";
+import type { Scanner } from "./scanner.js";
 
 export interface DcpItem {
   readonly name: string;

@@ -6,14 +6,7 @@ import { readPickle } from "../torch/pickle.js";
 import { walk } from "../torch/storages.js";
 import { inside, type Place, withoutPlace } from "./findings.js";
 import { InMemory } from "./readers.js";
-import type { Scanner } from "./scan.js";
-
-/** A storage that a persistent id names: its record holds numbers, which nothing interprets. */
-export interface NamedStorage {
-  readonly key: string;
-  readonly cls: string;
-  readonly numel: number | undefined;
-}
+import type { NamedStorage, Scanner } from "./scanner.js";
 
 export interface ScannedPickle {
   /** Just after STOP; `undefined` where the pickle could not be read to its end. */

@@ -5,20 +5,14 @@
 import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { fromReader, fromSystem, isVistaError, throwIfAborted } from "../../core/errors.js";
+import { openSource } from "../../core/io/open-source.js";
 import { isRemote, joinPlace, listFolder, lookAt } from "../../core/io/places.js";
 import { readRegular } from "../../core/io/regular.js";
-import { type RangeReader, SourceFile } from "../../core/io/source.js";
 import type { RunOptions } from "../../core/progress.js";
-import { type Content, scanContent } from "./content.js";
+import { scanContent } from "./content.js";
 import { type DcpItem, dcpItems, scanItems } from "./dcp.js";
-import {
-  Findings,
-  type Place,
-  type ScannedFile,
-  type ScanReport,
-  type ScanRule,
-  withoutPlace,
-} from "./findings.js";
+import { Findings, type ScannedFile, type ScanReport, withoutPlace } from "./findings.js";
+import { Scanner } from "./scanner.js";
 
 /** Files of one folder; far above any real checkpoint. */
 const MAX_FILES = 200_000;
@@ -121,8 +115,8 @@ async function scanFile(
   options: RunOptions,
 ): Promise<ScannedFile> {
   const before = findings.count;
-  const scanner = new Scanner(findings, options.signal);
-  const file = await SourceFile.open(path);
+  const scanner = new Scanner(findings, options.signal, scanContent);
+  const file = await openSource(path);
   let kind = "unreadable";
   try {
     const items = await itemsOf(path, dcp);
@@ -163,32 +157,4 @@ async function itemsOf(
     dcp.set(folder, items);
   }
   return items.get(basename(path));
-}
-
-/** What is gathered while one file is looked at. */
-export class Scanner {
-  readonly globals = new Set<string>();
-  pickles = 0;
-  records = 0;
-  /** Bytes that were decompressed. */
-  inflated = 0;
-  readonly #findings: Findings;
-  readonly #signal: AbortSignal | undefined;
-
-  constructor(findings: Findings, signal: AbortSignal | undefined) {
-    this.#findings = findings;
-    this.#signal = signal;
-  }
-
-  add(rule: ScanRule, message: string, place: Place, offset?: number): void {
-    this.#findings.add(rule, message, place, offset);
-  }
-
-  content(reader: RangeReader, place: Place, depth: number): Promise<Content> {
-    return scanContent(this, reader, place, depth);
-  }
-
-  throwIfAborted(): void {
-    throwIfAborted(this.#signal);
-  }
 }

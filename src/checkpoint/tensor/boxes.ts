@@ -3,18 +3,8 @@
  * in row-major order. Torch's distributed checkpoints are made of these.
  */
 import { VistaError } from "../../core/errors.js";
-import type { Region } from "../../core/io/source.js";
 import { type DType, dtypeInfo } from "./dtype.js";
-import { contiguousStrides, makeTensor, type Tensor } from "./tensor.js";
-
-/** A block of a tensor; its elements are row-major at the start of `region` and fill it. */
-export interface Box {
-  readonly region: Region;
-  /** First index in each dimension. */
-  readonly offsets: readonly number[];
-  /** Extent in each dimension. */
-  readonly sizes: readonly number[];
-}
+import { type Box, contiguousStrides, makeTensor, type Tensor } from "./tensor.js";
 
 /** Elements that are neighbours both in the box and in the tensor. */
 interface Run {

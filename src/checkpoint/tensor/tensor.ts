@@ -5,7 +5,6 @@
 import { VistaError } from "../../core/errors.js";
 import { settleAll } from "../../core/io/settle.js";
 import type { Piece, Region, SourceFile } from "../../core/io/source.js";
-import type { Box } from "./boxes.js";
 import { byteLengthOf, type DType, dtypeInfo, numelOf } from "./dtype.js";
 
 /** Where the bytes of a tensor (little-endian, row-major, contiguous) come from. */
@@ -19,12 +18,21 @@ export type TensorSource =
       readonly start: number;
       readonly strides: readonly number[];
     }
-  /** Blocks of the tensor, each with a region of its own, that fill it and do not overlap; see {@link placeBoxes}. */
+  /** Blocks of the tensor, each with a region of its own, that fill it and do not overlap; see `placeBoxes`. */
   | { readonly kind: "boxes"; readonly boxes: readonly Box[] }
   /** The elements of another tensor, converted to this one's dtype. */
   | { readonly kind: "cast"; readonly from: Tensor }
   /** Computed from other tensors, all of which fit in memory at once. */
   | { readonly kind: "computed"; readonly inputs: readonly Tensor[]; readonly compute: Compute };
+
+/** A block of a tensor; its elements are row-major at the start of `region` and fill it. */
+export interface Box {
+  readonly region: Region;
+  /** First index in each dimension. */
+  readonly offsets: readonly number[];
+  /** Extent in each dimension. */
+  readonly sizes: readonly number[];
+}
 
 /**
  * @param inputs  the bytes of each input tensor, each at an address that suits its elements

@@ -8,10 +8,10 @@
 import { VistaError } from "../../core/errors.js";
 import type { Region, SourceFile } from "../../core/io/source.js";
 import { dtypeInfo } from "../tensor/dtype.js";
+import { type TorchFile, tensorsOver } from "./file.js";
 import { PICKLE_LIMITS } from "./limits.js";
 import { asDict, asItems, keyText, type PyGlobal, type PyValue } from "./objects.js";
 import { readPickle } from "./pickle.js";
-import { type TorchFile, tensorsOver } from "./read.js";
 import { TorchStorage, TorchValues } from "./values.js";
 
 const MAGIC = 0x1950a86a20f9469cfc6cn;

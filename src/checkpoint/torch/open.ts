@@ -1,8 +1,9 @@
 /** A torch file as a state dict. */
 import { shorten, VistaError } from "../../core/errors.js";
 import { StateDict, type Tensor } from "../tensor/tensor.js";
+import type { TorchFile } from "./file.js";
 import { keyText, type PyDict, type PyValue } from "./objects.js";
-import { type ReadTorchOptions, readTorchFile, type TorchFile, tensorsAt } from "./read.js";
+import { type ReadTorchOptions, readTorchFile, tensorsAt } from "./read.js";
 import { findStateDict } from "./state-dicts.js";
 import { TorchTensor, TorchUnreadable, unsupportedTensor } from "./values.js";
 

@@ -1,16 +1,17 @@
 /** torch files as values: the pickle with its tensors as descriptions, and the regions that hold their bytes. */
 import { fromReader, VistaError } from "../../core/errors.js";
 import { crc32 } from "../../core/io/crc32.js";
+import { openSource } from "../../core/io/open-source.js";
 import { settleAll } from "../../core/io/settle.js";
-import { type Region, SourceFile } from "../../core/io/source.js";
+import type { Region, SourceFile } from "../../core/io/source.js";
 import { checksumError } from "../copy/input-checks.js";
-import { type Tensor, viewTensor } from "../tensor/tensor.js";
+import type { Tensor } from "../tensor/tensor.js";
+import { type TorchFile, tensorsOver } from "./file.js";
 import { readLegacy } from "./legacy.js";
 import { PICKLE_LIMITS } from "./limits.js";
-import type { PyGlobal, PyValue } from "./objects.js";
+import type { PyGlobal } from "./objects.js";
 import { otherFile } from "./other-kinds.js";
 import { readPickle } from "./pickle.js";
-import type { ExactPickle } from "./rewrite.js";
 import { type TorchTensor, TorchValues } from "./values.js";
 import { openTorchZip, type TorchZip } from "./zip.js";
 
@@ -19,30 +20,12 @@ export interface ReadTorchOptions {
   verify?: boolean;
 }
 
-/** A torch file, open; tensors inside {@link value} are {@link TorchTensor}s. */
-export interface TorchFile {
-  readonly file: SourceFile;
-  /** `legacy` is the form before torch 1.6, without a zip and without CRCs. */
-  readonly format: "zip" | "legacy";
-  readonly value: PyValue;
-  /** Every name that the pickle mentions, in order of appearance. */
-  readonly globals: readonly PyGlobal[];
-  /** The plan of a tensor: equal views give the same object. @throws VistaError `FORMAT`, `TRUNCATED` */
-  tensor(description: TorchTensor): Promise<Tensor>;
-  /** The bytes of a storage by its key. @throws VistaError `FORMAT`, `TRUNCATED` */
-  storage(key: string): Promise<Region>;
-  /** The pickle once more, exactly, to be changed and written again. @throws VistaError `PICKLE` for what cannot be written again */
-  exact(): Promise<ExactPickle>;
-  /** All regions of the file with a CRC, for a check of the whole file. */
-  regions(): Promise<Region[]>;
-}
-
 /**
  * Opens a file of torch.save, zip or legacy, and reads its pickle (and nothing else).
  * @throws VistaError `NOT_FOUND`, `WRONG_KIND`, `FORMAT`, `PICKLE`, `CHECKSUM`, `TRUNCATED`, `UNSUPPORTED`
  */
 export async function readTorchFile(path: string, options: ReadTorchOptions = {}): Promise<TorchFile> {
-  const file = await SourceFile.open(path);
+  const file = await openSource(path);
   try {
     return await readOpened(file, options);
   } catch (error) {
@@ -111,59 +94,6 @@ export async function readTorchZip(zip: TorchZip, options: ReadTorchOptions): Pr
  */
 export function tensorsAt(file: TorchFile, descriptions: Iterable<TorchTensor>): Promise<Tensor[]> {
   return settleAll(Array.from(descriptions, (description) => file.tensor(description)));
-}
-
-/**
- * Bytes of all tensors of a file together: views may overlap and expand (stride 0), and a few bytes could stand for a
- * terabyte that a command would set out to write. Real files have as many as the file itself, and a mask or two.
- */
-const EXPANDED = 2 ** 30;
-const EXPANDED_PER_BYTE = 16;
-
-/** Makes tensors from descriptions, each region located once and each view made once. */
-export function tensorsOver(
-  file: SourceFile,
-  locate: (key: string) => Promise<Region>,
-): (tensor: TorchTensor) => Promise<Tensor> {
-  const regions = new Map<string, Promise<Region>>();
-  const views = new Map<string, Tensor>();
-  let bytes = 0;
-  return async (description) => {
-    const { storage, dtype, offset, shape, strides } = description;
-    const key = `${storage.key}|${dtype}|${offset}|${shape}|${strides}`;
-    const known = views.get(key);
-    if (known !== undefined) return known;
-    let region = regions.get(storage.key);
-    if (region === undefined) {
-      region = locate(storage.key);
-      regions.set(storage.key, region);
-    }
-    const place = await region;
-    if (place.length !== storage.byteLength) {
-      throw new VistaError(
-        "FORMAT",
-        `the storage has ${place.length} bytes, the pickle says ${storage.byteLength}`,
-        { path: place.file.path, record: place.name, hint: "The file is damaged: copy it again." },
-      );
-    }
-    const again = views.get(key);
-    if (again !== undefined) return again;
-    const made = viewTensor(place, dtype, offset, shape, strides);
-    bytes += made.byteLength;
-    if (bytes > EXPANDED + EXPANDED_PER_BYTE * file.size) {
-      throw new VistaError(
-        "FORMAT",
-        `its tensors have more than ${bytes} bytes, the file has ${file.size}: views that expand what is there`,
-        {
-          path: file.path,
-          record: place.name,
-          hint: "Save it again with the tensors made contiguous: `{k: v.contiguous() for k, v in sd.items()}`.",
-        },
-      );
-    }
-    views.set(key, made);
-    return made;
-  };
 }
 
 async function readRecord(region: Region, limit: number, options: ReadTorchOptions): Promise<Buffer> {

@@ -2,8 +2,8 @@
 import type { Region } from "../../core/io/source.js";
 import type { OutputPart } from "../copy/parts.js";
 import { makeTensor, type Tensor } from "../tensor/tensor.js";
+import type { TorchFile } from "./file.js";
 import { PyObject, PyPersistent, PyTuple, type PyValue } from "./objects.js";
-import type { TorchFile } from "./read.js";
 import { type ExactPickle, rewritePickle, storageParts } from "./rewrite.js";
 import { planTorchRecords, type TorchStorageRecord } from "./write.js";
 

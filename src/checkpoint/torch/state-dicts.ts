@@ -3,9 +3,9 @@
  * lone tensors: the dict with the most tensors at a usual place is taken, and where that does not say which, nothing is.
  */
 import { shorten, VistaError } from "../../core/errors.js";
+import type { TorchFile } from "./file.js";
 import { PICKLE_LIMITS } from "./limits.js";
 import { asDict, keyText, type PyDict, type PyValue } from "./objects.js";
-import type { TorchFile } from "./read.js";
 import { walk } from "./storages.js";
 import { TorchTensor, TorchUnreadable, unsupportedTensor } from "./values.js";
 

@@ -7,8 +7,8 @@
 
 import { basename, isAbsolute, normalize, relative } from "node:path";
 import { fromSystem, VistaError } from "../../core/errors.js";
+import { readSmallFile } from "../../core/io/open-source.js";
 import { isFolder, joinPlace, listFolder, placeName } from "../../core/io/places.js";
-import { readSmallFile } from "../../core/io/source.js";
 
 export interface CheckpointFolder {
   /** The folder that holds `latest`, or the tag folder where that was given. */

@@ -3,8 +3,8 @@ import { readTensor } from "../copy/read-tensor.js";
 import type { DType } from "../tensor/dtype.js";
 import { castTensor } from "../tensor/tensor.js";
 import { typedArrayOf } from "../tensor/typed-array.js";
+import type { TorchFile } from "../torch/file.js";
 import { asDict, asItems, PyLatin1, PyObject, PyTuple, type PyValue } from "../torch/objects.js";
-import type { TorchFile } from "../torch/read.js";
 import { TorchTensor } from "../torch/values.js";
 import type { ZeroOptimizer } from "./optimizer.js";
 

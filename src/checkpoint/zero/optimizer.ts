@@ -5,8 +5,8 @@
  * Source: deepspeed/runtime/zero/stage_1_and_2.py and stage3.py (state_dict, _load_legacy_checkpoint), bf16_optimizer.py.
  */
 import type { RunOptions } from "../../core/progress.js";
+import type { TorchFile } from "../torch/file.js";
 import { asDict, type PyValue } from "../torch/objects.js";
-import type { TorchFile } from "../torch/read.js";
 import { checkTogether } from "./consistency.js";
 import type { CheckpointFiles } from "./layout.js";
 import { type CheckpointContent, readCheckpointFiles } from "./open.js";

@@ -3,7 +3,7 @@ import { VistaError } from "../../core/errors.js";
 import type { Piece } from "../../core/io/source.js";
 import { type DType, dtypeInfo, numelOf } from "../tensor/dtype.js";
 import { makeTensor, piecesBetween, type Tensor } from "../tensor/tensor.js";
-import type { TorchFile } from "../torch/read.js";
+import type { TorchFile } from "../torch/file.js";
 import type { TorchTensor } from "../torch/values.js";
 import type { Shapes } from "./states.js";
 

@@ -1,7 +1,7 @@
 /** The files of a ZeRO checkpoint for another number of ranks, each with its exact pickle set to them. */
 import { basename } from "node:path";
+import type { TorchFile } from "../torch/file.js";
 import { asDict, type PyValue } from "../torch/objects.js";
-import type { TorchFile } from "../torch/read.js";
 import type { ExactPickle } from "../torch/rewrite.js";
 import { paddingOf } from "./flat-group.js";
 import { joinFrozen } from "./frozen.js";

@@ -5,6 +5,7 @@
  * Source: deepspeed/checkpoint/constants.py, runtime/zero/stage_1_and_2.py and stage3.py (state_dict), engine.py.
  */
 import { VistaError } from "../../core/errors.js";
+import type { TorchFile } from "../torch/file.js";
 import { PICKLE_LIMITS } from "../torch/limits.js";
 import {
   asDict,
@@ -16,7 +17,6 @@ import {
   type PyValue,
 } from "../torch/objects.js";
 import { describedTensors } from "../torch/open.js";
-import type { TorchFile } from "../torch/read.js";
 import { valueAt } from "../torch/state-dicts.js";
 import { dimensions, TorchTensor } from "../torch/values.js";
 import { checkLayoutKeys } from "./known-keys.js";

@@ -5,11 +5,12 @@
  * differ), 130 after Ctrl-C, 143 after SIGTERM,
  * 129 when the terminal has gone (SIGHUP).
  */
-import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import { Command, CommanderError, Help, Option } from "commander";
 import { fromSystem, isVistaError, oneLine, VistaError } from "../errors.js";
 import { interruptRequests } from "../io/interrupt.js";
 import { removePartialFiles } from "../io/output.js";
+import { readRegularSync } from "../io/regular.js";
 import { errorJson } from "./inputs.js";
 
 export const EXIT = {
@@ -33,8 +34,8 @@ export function exitCodeOfStop(reason: unknown): number {
 
 /** The version in package.json, read only when someone asks. */
 export function packageVersion(): string {
-  const file = new URL("../../../package.json", import.meta.url);
-  return (JSON.parse(readFileSync(file, "utf8")) as { version: string }).version;
+  const file = fileURLToPath(new URL("../../../package.json", import.meta.url));
+  return (JSON.parse(readRegularSync(file).toString()) as { version: string }).version;
 }
 
 /** A commander program that throws instead of exiting, so that {@link runProgram} decides on the exit code. */

@@ -1,6 +1,7 @@
 /**
  * An output folder that is either whole or absent: built beside the target under a temporary name, its files fsynced, renamed.
  */
+import { openSync } from "node:fs";
 import { type FileHandle, lstat, mkdir, open, readdir, rename, rm } from "node:fs/promises";
 import { basename, dirname, join, relative, resolve, sep } from "node:path";
 import { fromSystem, VistaError } from "../errors.js";
@@ -126,6 +127,11 @@ export async function writeFolderAtomically(
     }
     throw fromSystem(error, path, "write the output");
   }
+}
+
+/** A new file in a folder that is being made, for writers in worker threads. @returns its descriptor, to be closed */
+export function createFileSync(path: string): number {
+  return openSync(path, "wx", 0o666);
 }
 
 /** Gives the folder its name. A folder cannot be renamed over one with something in it: that one steps aside first. */

@@ -9,6 +9,7 @@ import { type FileHandle, lstat, open, readdir, realpath, rename, rm, statfs } f
 import { basename, dirname, join } from "node:path";
 import { abortedError, fromSystem, throwIfAborted, VistaError } from "../errors.js";
 import { commitFile, commitFiles, isInCommit, recoverCommit } from "./commit.js";
+import { withRoom } from "./local-file.js";
 import {
   isLeftBehind,
   livePartials,
@@ -18,7 +19,6 @@ import {
   partialPath,
 } from "./partial-names.js";
 import { settleAll } from "./settle.js";
-import { withRoom } from "./source.js";
 
 export interface OutputOptions {
   /** Replace an existing file; without it an existing output is an `EXISTS` error. Default false. */

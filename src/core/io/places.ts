@@ -5,6 +5,7 @@
 import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, join, posix, resolve } from "node:path";
 import { fromSystem } from "../errors.js";
+import type { Entry, PlaceKind } from "./entries.js";
 
 const REMOTE = /^(https?|s3|hf):\/\//i;
 
@@ -43,13 +44,6 @@ export function placeName(path: string): string {
   return isRemote(path) ? posix.basename(split(path).path) : basename(resolve(path));
 }
 
-export interface PlaceKind {
-  readonly isFile: boolean;
-  readonly isFolder: boolean;
-  /** Bytes of a file; 0 for anything else. */
-  readonly size: number;
-}
-
 /**
  * What is at a path; of other things than files and folders neither is true.
  * @throws VistaError `NOT_FOUND`, `IO`
@@ -70,13 +64,6 @@ export async function isFile(path: string): Promise<boolean> {
 
 export async function isFolder(path: string): Promise<boolean> {
   return (await lookAt(path).catch(() => undefined))?.isFolder === true;
-}
-
-export interface Entry {
-  readonly name: string;
-  readonly isFolder: boolean;
-  /** True for a symbolic link, which may lead to a folder. */
-  readonly isLink: boolean;
 }
 
 /** Files and folders directly in a folder, in no order. @throws the system's error; VistaError for a URL */

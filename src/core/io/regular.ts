@@ -11,10 +11,15 @@ const FLAGS = constants.O_RDONLY | constants.O_NONBLOCK;
 /** Bytes of a file that is read as a whole. The largest real ones: nuScenes' sample_data.json has 1.1 GB, and is streamed. */
 const MAX_WHOLE = 512 * 2 ** 20;
 
+/** Opens whatever is there, for callers that look at what it is before they read. @throws the system's error */
+export function openAnything(path: string): Promise<FileHandle> {
+  return open(path, FLAGS);
+}
+
 /** @throws the system's error; `EISDIR` for a folder, `ENOTREG` for pipes, sockets and devices (see `fromSystem`) */
 export async function openRegular(path: string): Promise<FileHandle> {
   refuseOthers(await stat(path), path);
-  const handle = await open(path, FLAGS);
+  const handle = await openAnything(path);
   try {
     // Looked at again: what the name stands for may have changed in between.
     refuseOthers(await handle.stat(), path);

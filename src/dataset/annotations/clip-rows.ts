@@ -2,15 +2,9 @@
 import type { Rule } from "../finding.js";
 import type { RowSink } from "../json/rows.js";
 import { FrameSet, MAX_FRAME } from "../opendv/runs.js";
+import type { Clip, ClipFolder } from "./clip.js";
 import type { ClipSample } from "./clip-sample.js";
-import {
-  type Clip,
-  ClipChecker,
-  type ClipFolder,
-  type FolderSource,
-  misreadName,
-  type OnMissing,
-} from "./clips.js";
+import { ClipChecker, type FolderSource, misreadName, type OnMissing } from "./clips.js";
 import { copyText, FastRows } from "./fast-rows.js";
 import { type Issues, NO_INDEX } from "./issues.js";
 import { ANNOTATION_RULES as RULES } from "./rules.js";

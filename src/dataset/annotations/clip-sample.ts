@@ -1,6 +1,6 @@
 /** The clips whose frames the quick form of the check looks for, where listing every folder would take too long. */
 import { mix } from "../sample.js";
-import type { Clip, ClipFolder } from "./clips.js";
+import type { Clip, ClipFolder } from "./clip.js";
 
 /** Folders whose last clip is looked at: OpenDV-YouTube has about 2,000. */
 const MAX_FOLDERS = 20_000;

@@ -9,32 +9,13 @@ import type { Split } from "../opendv/meta.js";
 import { describeLayout } from "../opendv/names.js";
 import { findOpenDvRoot } from "../opendv/root.js";
 import { FrameSet, findRun, MAX_FRAME } from "../opendv/runs.js";
+import type { Clip, ClipFolder } from "./clip.js";
 import type { ClipSample } from "./clip-sample.js";
 import { type Issues, records } from "./issues.js";
 import { ANNOTATION_RULES as RULES } from "./rules.js";
 
 /** Clips of a sample that are looked at in one go. */
 const BREATH = 10;
-
-/** One clip, taken apart. `width` counts the digits of the first frame's name. */
-export interface Clip {
-  folder: ClipFolder;
-  first: number;
-  width: number;
-  extension: string;
-  /** Frames, from `first` on. */
-  length: number;
-}
-
-/** A folder that records name, and what is known about it. */
-export interface ClipFolder {
-  name: string;
-  split: Split | undefined;
-  /** Set once a clip's frames were looked for; its `scan` is undefined where the folder is not there. */
-  listed?: { scan: FolderScan | undefined };
-  /** First frames of the clips so far, in this file. */
-  starts: FrameSet;
-}
 
 export interface FolderSource {
   /** The folder's listing; undefined where the folder is not there. */

@@ -8,7 +8,7 @@ import { findOpenDvRoot } from "../opendv/root.js";
 import type { MissingList } from "../report/missing.js";
 import type { Report } from "../report/report.js";
 import { verdict } from "../report/text.js";
-import type { CheckCommandOptions } from "./check.js";
+import type { CheckCommandOptions } from "./check-options.js";
 
 /**
  * The file that `--write-clean` is made of: the one of `--annos`, else the one that is checked. Of several it is the one
@@ -61,7 +61,7 @@ export function cleanResult(path: string, found: UnusableRecords, interrupted: b
     records: found.records,
     kept: found.kept,
     leftOut: Object.fromEntries([...found.leftOut].sort(([a], [b]) => (a < b ? -1 : 1))),
-    ...(reason === undefined ? {} : { reason }),
+    reason,
   };
 }
 

@@ -2,33 +2,7 @@ import { type Command, InvalidArgumentError, Option } from "commander";
 import { collectList } from "../../core/cli/lists.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import type { Shard } from "../finding.js";
-
-/** The options of `vista-data check`, as commander gives them. */
-export interface CheckCommandOptions {
-  kind?: "nuscenes" | "opendv" | "annotations";
-  version?: string;
-  annos?: string[];
-  tablesOnly?: boolean;
-  quick?: boolean;
-  images?: "names" | "headers" | "decode";
-  decode?: boolean;
-  sample?: number;
-  budget?: number;
-  seed: number;
-  config?: string;
-  ignore?: string[];
-  maxFindings: number;
-  json?: boolean;
-  ndjson?: string;
-  sarif?: string;
-  report?: string;
-  writeClean?: string;
-  listMissing?: string;
-  force?: boolean;
-  shard?: Shard;
-  index?: string;
-  quiet?: boolean;
-}
+import type { CheckCommandOptions } from "./check-options.js";
 
 export function addCheckCommand(program: Command, context: CommandContext): void {
   program

@@ -1,12 +1,6 @@
 import type { Command } from "commander";
 import type { CommandContext } from "../../core/cli/program.js";
-
-/** The options of `vista-data index`, as commander gives them. */
-export interface IndexCommandOptions {
-  output?: string;
-  json?: boolean;
-  quiet?: boolean;
-}
+import type { IndexCommandOptions } from "./run-index.js";
 
 export function addIndexCommand(program: Command, context: CommandContext): void {
   program

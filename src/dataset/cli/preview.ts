@@ -1,18 +1,7 @@
 import { type Command, InvalidArgumentError } from "commander";
 import type { CommandContext } from "../../core/cli/program.js";
 import { parseCount } from "./check.js";
-
-/** The options of `vista-data preview`, as commander gives them. */
-export interface PreviewCommandOptions {
-  output: string;
-  root?: string;
-  config?: string;
-  size?: { width: number; height: number };
-  start?: number;
-  tile?: number;
-  force?: boolean;
-  quiet?: boolean;
-}
+import type { PreviewCommandOptions } from "./run-preview.js";
 
 export function addPreviewCommand(program: Command, context: CommandContext): void {
   program

@@ -14,8 +14,8 @@ import { MissingList } from "../report/missing.js";
 import { joinPath, normaliseSummary, type Report, ReportBuilder } from "../report/report.js";
 import { findRule } from "../rules.js";
 import { configFindings, readVistaConfig, type VistaDataConfig } from "../vista-config.js";
-import type { CheckCommandOptions } from "./check.js";
 import { cleanLines, cleanResult, cleanSource, missingText, refuseInPart } from "./check-files.js";
+import type { CheckCommandOptions } from "./check-options.js";
 import { FindingsFile, type MoreOutputs, prepareReports, writeReports } from "./outputs.js";
 import { unknownRule } from "./unknown-rule.js";
 

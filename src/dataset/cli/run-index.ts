@@ -9,10 +9,17 @@ import { runWithProgress } from "../../core/cli/progress.js";
 import { isVistaError, VistaError } from "../../core/errors.js";
 import { writeWhole } from "../../core/io/output.js";
 import { indexLocated, readIndex } from "../frame-index/build.js";
-import { type DatasetIndex, encodeIndex } from "../frame-index/format.js";
+import type { DatasetIndex } from "../frame-index/dataset-index.js";
+import { encodeIndex } from "../frame-index/format.js";
 import { locateData } from "../frame-index/locate.js";
 import { countFrames } from "../opendv/runs.js";
-import type { IndexCommandOptions } from "./index-command.js";
+
+/** The options of `vista-data index`, as commander gives them. */
+export interface IndexCommandOptions {
+  output?: string;
+  json?: boolean;
+  quiet?: boolean;
+}
 
 const DEFAULT_NAME = "vista-data.index";
 

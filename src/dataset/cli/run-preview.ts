@@ -8,7 +8,18 @@ import { prepareOutput, writeWhole } from "../../core/io/output.js";
 import { findClip } from "../preview/clip.js";
 import { drawSheet } from "../preview/sheet.js";
 import { readVistaConfig } from "../vista-config.js";
-import type { PreviewCommandOptions } from "./preview.js";
+
+/** The options of `vista-data preview`, as commander gives them. */
+export interface PreviewCommandOptions {
+  output: string;
+  root?: string;
+  config?: string;
+  size?: { width: number; height: number };
+  start?: number;
+  tile?: number;
+  force?: boolean;
+  quiet?: boolean;
+}
 
 export async function runPreview(
   target: string,

@@ -5,7 +5,14 @@ import { printLines } from "../../core/cli/print.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import { createProgressView } from "../../core/cli/progress.js";
 import { type AnnotationStats, collectStats, type DataStats } from "../stats/stats.js";
-import type { StatsCommandOptions } from "./stats.js";
+
+/** The options of `vista-data stats`, as commander gives them. */
+export interface StatsCommandOptions {
+  annos?: string[];
+  index?: string;
+  json?: boolean;
+  quiet?: boolean;
+}
 
 export async function runStats(
   root: string,

@@ -1,14 +1,7 @@
 import type { Command } from "commander";
 import { collectList } from "../../core/cli/lists.js";
 import type { CommandContext } from "../../core/cli/program.js";
-
-/** The options of `vista-data stats`, as commander gives them. */
-export interface StatsCommandOptions {
-  annos?: string[];
-  index?: string;
-  json?: boolean;
-  quiet?: boolean;
-}
+import type { StatsCommandOptions } from "./run-stats.js";
 
 export function addStatsCommand(program: Command, context: CommandContext): void {
   program

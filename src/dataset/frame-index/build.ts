@@ -10,13 +10,8 @@ import type { RunOptions } from "../../core/progress.js";
 import { type FolderScan, scanFolder } from "../opendv/folder-listing.js";
 import type { OpenDvRoot } from "../opendv/root.js";
 import { readChains } from "./chains.js";
-import {
-  type DatasetIndex,
-  decodeIndex,
-  type IndexedChain,
-  type IndexedFolder,
-  type Stamp,
-} from "./format.js";
+import type { DatasetIndex, IndexedChain, IndexedFolder, Stamp } from "./dataset-index.js";
+import { decodeIndex } from "./format.js";
 import { type LocatedData, locateData } from "./locate.js";
 import type { IndexMessage, IndexTask } from "./worker.js";
 

@@ -5,7 +5,7 @@ import { fromSystem, VistaError } from "../../core/errors.js";
 import { readRegularSync } from "../../core/io/regular.js";
 import { INCOMPLETE, parseValue, skipValue } from "../../core/json/scan.js";
 import { type RowSink, readRows } from "../json/rows.js";
-import type { IndexedChain } from "./format.js";
+import type { IndexedChain } from "./dataset-index.js";
 
 const CHANNEL = "/CAM_FRONT/";
 const BACKSLASH = 0x5c;

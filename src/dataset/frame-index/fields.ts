@@ -6,7 +6,7 @@ import { VistaError } from "../../core/errors.js";
 import type { Split } from "../opendv/meta.js";
 import type { FrameLayout } from "../opendv/names.js";
 import { MAX_FRAME } from "../opendv/runs.js";
-import type { DatasetIndex, IndexedChain, IndexedFolder, Stamp } from "./format.js";
+import type { DatasetIndex, IndexedChain, IndexedFolder, Stamp } from "./dataset-index.js";
 
 /** Splits by their number in the file. */
 export const SPLITS: readonly (Split | undefined)[] = [undefined, "train", "val"];

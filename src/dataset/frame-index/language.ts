@@ -1,19 +1,10 @@
 /** The frames that DriveAGI's language files speak of, folder by folder. */
 import { statSync } from "node:fs";
-import { fromSystem, VistaError } from "../../core/errors.js";
+import { fromSystem } from "../../core/errors.js";
 import { runWorker } from "../../core/io/worker.js";
 import type { RunOptions } from "../../core/progress.js";
-import { copyText, FastRows } from "../annotations/fast-rows.js";
-import { type RowSink, readRows } from "../json/rows.js";
-import { type FrameLayout, parseFrameName } from "../opendv/names.js";
+import { collectLanguage, type LanguageFolder } from "./collect-language.js";
 import type { IndexMessage, IndexTask } from "./worker.js";
-
-export interface LanguageFolder {
-  folder: string;
-  layout: FrameLayout;
-  /** All frames of its clips, as runs. */
-  runs: number[];
-}
 
 /** Below this many bytes in all a worker thread costs more than it saves. */
 const WORKER_FROM = 32 << 20;
@@ -47,81 +38,6 @@ export async function readLanguage(
     },
   );
   return folders;
-}
-
-/** Synchronous: it runs in a worker thread where the files are large. */
-export function collectLanguage(
-  files: readonly string[],
-  onBytes: (bytes: number) => void,
-): LanguageFolder[] {
-  const folders = new Map<string, LanguageFolder>();
-  let current: LanguageFolder | undefined;
-  const add = (name: string, first: string, extension: string, last: string) => {
-    const from = Number(first);
-    const to = Number(last);
-    if (current === undefined || current.folder !== name) {
-      current = folders.get(name);
-      if (current === undefined) {
-        const layout = { prefix: "", width: first.length, extension: copyText(extension) };
-        current = { folder: copyText(name), layout, runs: [] };
-        folders.set(current.folder, current);
-      }
-    }
-    const { runs } = current;
-    const end = runs[runs.length - 1];
-    // Records come in order, one frame apart: nearly always this lengthens the last run.
-    if (end !== undefined && from >= runs[runs.length - 2]! && from <= end + 1) {
-      if (to > end) runs[runs.length - 1] = to;
-    } else runs.push(from, to);
-  };
-  let before = 0;
-  for (const path of files) {
-    const rows = new FastRows("language");
-    const sink: RowSink = {
-      fast(bytes, at, end, offset) {
-        const after = rows.read(bytes, at, end, offset);
-        if (after >= 0) add(rows.row.folder, rows.row.first, rows.row.extension, rows.row.last);
-        return after;
-      },
-      value(value, offset, index) {
-        const row = value as Record<string, unknown> | null;
-        const first = typeof row?.first_frame === "string" ? parseFrameName(row.first_frame) : undefined;
-        const last = typeof row?.last_frame === "string" ? parseFrameName(row.last_frame) : undefined;
-        if (typeof row?.folder !== "string" || first === undefined || last === undefined) {
-          throw new VistaError("FORMAT", "has no folder, first_frame and last_frame", {
-            path,
-            record: `record ${index}`,
-            offset,
-            hint: "Name files of OpenDV-YouTube-Language, such as 10hz_YouTube_val.json.",
-          });
-        }
-        add(row.folder, first.digits, first.extension, last.digits);
-      },
-    };
-    try {
-      const { error, bytes } = readRows(path, sink, (done) => onBytes(before + done));
-      if (error !== undefined) throw new VistaError("FORMAT", error.reason, { path, offset: error.offset });
-      before += bytes;
-    } catch (error) {
-      throw fromSystem(error, path, "read the language file");
-    }
-  }
-  for (const folder of folders.values()) folder.runs = joinRuns(folder.runs);
-  return [...folders.values()];
-}
-
-/** Sorts runs and joins those that touch or overlap. */
-export function joinRuns(runs: readonly number[]): number[] {
-  const pairs: [number, number][] = [];
-  for (let i = 0; i < runs.length; i += 2) if (runs[i]! <= runs[i + 1]!) pairs.push([runs[i]!, runs[i + 1]!]);
-  pairs.sort((a, b) => a[0] - b[0]);
-  const joined: number[] = [];
-  for (const [from, to] of pairs) {
-    const end = joined[joined.length - 1];
-    if (end !== undefined && from <= end + 1) joined[joined.length - 1] = Math.max(end, to);
-    else joined.push(from, to);
-  }
-  return joined;
 }
 
 /** The numbers that are in both. */

@@ -1,8 +1,8 @@
 /** Entry of a worker thread: reads language files or nuScenes tables, which takes seconds to minutes. */
 import { serveTasks } from "../../core/io/worker.js";
 import { readChains } from "./chains.js";
-import type { IndexedChain } from "./format.js";
-import { collectLanguage, type LanguageFolder } from "./language.js";
+import { collectLanguage, type LanguageFolder } from "./collect-language.js";
+import type { IndexedChain } from "./dataset-index.js";
 
 export type IndexTask = { kind: "language"; files: readonly string[] } | { kind: "chains"; folder: string };
 

@@ -1,8 +1,8 @@
 /** One image, or many, looked at as closely as asked for: names, headers, or a full decode. */
-import { constants } from "node:fs";
-import { type FileHandle, open, stat } from "node:fs/promises";
+import { type FileHandle, stat } from "node:fs/promises";
 import { isNulInPath, throwIfAborted } from "../../core/errors.js";
 import { mapOrdered } from "../../core/io/map-ordered.js";
+import { openAnything } from "../../core/io/regular.js";
 import { decodeFault } from "./decode.js";
 import { type ImageHeader, MOST_PIXELS, NotAnImage, readImageHeader, tooLarge } from "./headers.js";
 
@@ -51,8 +51,7 @@ export async function checkImage(path: string, level: ImageLevel): Promise<Image
       if (!stats.isFile()) return fail("not-a-file", "is not a regular file");
       return stats.size === 0 ? fail("empty", "is empty (0 bytes)") : report;
     }
-    // Without O_NONBLOCK a pipe that lies among the images would block the check for ever.
-    const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    const handle = await openAnything(path);
     let header: ImageHeader | undefined;
     try {
       header = await readHeaderInto(report, handle, fail);

@@ -5,7 +5,7 @@ import { VistaError } from "../../core/errors.js";
 import type { RunOptions } from "../../core/progress.js";
 import { hasGoal, type NuScenesRecord, recordFaults } from "../annotations/nuscenes-rows.js";
 import { indexLocated, readIndex } from "../frame-index/build.js";
-import type { DatasetIndex, IndexedFolder } from "../frame-index/format.js";
+import type { DatasetIndex, IndexedFolder } from "../frame-index/dataset-index.js";
 import { type LocatedData, locateData } from "../frame-index/locate.js";
 import { readRows } from "../json/rows.js";
 import { type MetaVideo, readMeta } from "../opendv/meta.js";

@@ -3,7 +3,8 @@
  * own and data loaders fork below them, so neither a process group nor the tree of parents holds them all once torchrun
  * is dead. What they all have is the environment they were started with: one variable of it carries a mark.
  */
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync } from "node:fs";
+import { readRegularSync } from "../../core/io/regular.js";
 
 /** Environment variable with the mark of a run. */
 export const MARK = "VISTA_TRAIN_RUN";
@@ -27,7 +28,7 @@ export function findMarked(mark: string): MarkedProcess[] {
   for (const name of pids) {
     let environment: string[];
     try {
-      environment = readFileSync(`/proc/${name}/environ`, "latin1").split("\0");
+      environment = readRegularSync(`/proc/${name}/environ`).toString("latin1").split("\0");
     } catch {
       continue; // ended meanwhile, or another user's
     }

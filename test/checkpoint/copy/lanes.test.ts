@@ -10,7 +10,8 @@ import type { OutputPart } from "../../../src/checkpoint/copy/parts.js";
 import type { SecondThread } from "../../../src/checkpoint/copy/second-thread.js";
 import type { WriteOptions } from "../../../src/checkpoint/copy/sink.js";
 import { castTensor, makeTensor, type Tensor } from "../../../src/checkpoint/tensor/tensor.js";
-import { type Region, SourceFile } from "../../../src/core/io/source.js";
+import { openSource } from "../../../src/core/io/open-source.js";
+import type { Region } from "../../../src/core/io/source.js";
 import { temporaryFolder } from "../../helpers/state.js";
 
 /** Above the size from which a second thread is started, and no multiple of a window. */
@@ -51,7 +52,7 @@ function crcOf(path: string, from: number, to: number): number {
 }
 
 async function regionOf(path: string, crc: number | undefined): Promise<Region> {
-  return { file: await SourceFile.open(path), name: "record", offset: 0, length: SIZE, crc32: crc };
+  return { file: await openSource(path), name: "record", offset: 0, length: SIZE, crc32: crc };
 }
 
 function slice(region: Region, start: number, end: number): Tensor {
@@ -109,7 +110,7 @@ describe("two threads", () => {
     const wide = await write("wide", [part(castTensor(half, "F32"))]);
     expect(crcs).toEqual([crcOf(wide, 0, 100_000_004)]);
     // Every half is a float32, so that the way back must give the same numbers (of NaNs only that they are some).
-    const file = await SourceFile.open(wide);
+    const file = await openSource(wide);
     const whole = { file, name: "wide", offset: 0, length: 100_000_004, crc32: crcs[0]! };
     const back = makeTensor("F32", [25_000_001], {
       kind: "pieces",

@@ -4,7 +4,7 @@ import { crc32 } from "node:zlib";
 import { expect, it } from "vitest";
 import { type Scanned, type ScanRange, scanRanges } from "../../../src/checkpoint/copy/scan-ranges.js";
 import type { DType } from "../../../src/checkpoint/tensor/dtype.js";
-import { SourceFile } from "../../../src/core/io/source.js";
+import { openSource } from "../../../src/core/io/open-source.js";
 import { temporaryFolder } from "../../helpers/state.js";
 
 interface Named extends ScanRange {
@@ -53,7 +53,7 @@ it("ranges of odd lengths do not cut elements; each gets its own checksum and co
   bytes.writeFloatLE(Number.NaN, offset + length - 4);
   const path = join(temporaryFolder(), "data");
   writeFileSync(path, bytes);
-  const file = await SourceFile.open(path);
+  const file = await openSource(path);
   const told = await scanned(ranges.map((range) => ({ ...range, file })));
   await file.close();
   expect(told).toEqual(
@@ -69,7 +69,7 @@ it("ranges of odd lengths do not cut elements; each gets its own checksum and co
 it("a range beyond the end of the file is an error of its own, and those around it are looked at", async () => {
   const path = join(temporaryFolder(), "data");
   writeFileSync(path, Buffer.alloc(6_000_000, 1));
-  const file = await SourceFile.open(path);
+  const file = await openSource(path);
   const range = (name: string, offset: number, length: number) => ({
     name,
     file,

@@ -9,14 +9,15 @@ import type { OutputPart } from "../../../src/checkpoint/copy/parts.js";
 import { readTensor } from "../../../src/checkpoint/copy/read-tensor.js";
 import { type WriteOptions, writeParts } from "../../../src/checkpoint/copy/sink.js";
 import { castTensor, makeTensor, type Tensor, viewTensor } from "../../../src/checkpoint/tensor/tensor.js";
-import { type Region, SourceFile } from "../../../src/core/io/source.js";
+import { openSource } from "../../../src/core/io/open-source.js";
+import type { Region } from "../../../src/core/io/source.js";
 import { temporaryFolder } from "../../helpers/state.js";
 
 async function regionOf(content: Uint8Array, crc = crc32(content)): Promise<Region> {
   const path = join(temporaryFolder(), "input");
   writeFileSync(path, content);
   return {
-    file: await SourceFile.open(path),
+    file: await openSource(path),
     name: "record",
     offset: 0,
     length: content.byteLength,

@@ -10,8 +10,8 @@ import { saveCheckpoint } from "../../../src/checkpoint/save.js";
 import { DTYPES, type DType, dtypeInfo } from "../../../src/checkpoint/tensor/dtype.js";
 import { makeTensor, StateDict, type Tensor } from "../../../src/checkpoint/tensor/tensor.js";
 import { openTorchFile } from "../../../src/checkpoint/torch/open.js";
+import { openSource } from "../../../src/core/io/open-source.js";
 import type { Region } from "../../../src/core/io/source.js";
-import { SourceFile } from "../../../src/core/io/source.js";
 import { readWithHuggingFace, readWithSafetensorsPackage } from "../../helpers/js-readers.js";
 import { digestsOf, temporaryFolder } from "../../helpers/state.js";
 import { FakeTensor, torchZip } from "../../helpers/torch-file.js";
@@ -180,7 +180,7 @@ async function inMemory(
     return { start: at - length, length };
   });
   writeFileSync(join(folder, "data"), Buffer.concat([...parts, Buffer.from([0])]));
-  const file = await SourceFile.open(join(folder, "data"));
+  const file = await openSource(join(folder, "data"));
   const region: Region = { file, name: "data", offset: 0, length: file.size, crc32: undefined };
   const tensors = new Map(
     described.map(([name, { dtype, shape }], i) => [

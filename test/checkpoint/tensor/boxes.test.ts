@@ -4,8 +4,10 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { afterEach, describe, expect, it } from "vitest";
 import { readTensor } from "../../../src/checkpoint/copy/read-tensor.js";
-import { type Box, placeBoxes } from "../../../src/checkpoint/tensor/boxes.js";
-import { SourceFile } from "../../../src/core/io/source.js";
+import { placeBoxes } from "../../../src/checkpoint/tensor/boxes.js";
+import type { Box } from "../../../src/checkpoint/tensor/tensor.js";
+import { openSource } from "../../../src/core/io/open-source.js";
+import type { SourceFile } from "../../../src/core/io/source.js";
 import { temporaryFolder } from "../../helpers/state.js";
 
 const folder = temporaryFolder();
@@ -46,7 +48,7 @@ async function boxesIn(shape: readonly number[], blocks: readonly Block[]): Prom
   const path = join(folder, "data");
   const parts = blocks.map((block) => Float32Array.from(indices(shape, block)));
   writeFileSync(path, Buffer.concat(parts.map((part) => new Uint8Array(part.buffer))));
-  const file = await SourceFile.open(path);
+  const file = await openSource(path);
   open.push(file);
   let offset = 0;
   return blocks.map((block, i) => {

@@ -9,7 +9,7 @@ import type { DType } from "../../../src/checkpoint/tensor/dtype.js";
 import { makeTensor, StateDict, type Tensor } from "../../../src/checkpoint/tensor/tensor.js";
 import { openTorchFile } from "../../../src/checkpoint/torch/open.js";
 import { planTorchFile } from "../../../src/checkpoint/torch/write.js";
-import { SourceFile } from "../../../src/core/io/source.js";
+import { openSource } from "../../../src/core/io/open-source.js";
 import { bytesOf, temporaryFolder } from "../../helpers/state.js";
 
 async function stateOf(
@@ -18,7 +18,7 @@ async function stateOf(
   const path = join(temporaryFolder(), "input");
   const all = Object.values(tensors).map(({ bytes }) => bytes);
   writeFileSync(path, Buffer.concat(all));
-  const file = await SourceFile.open(path);
+  const file = await openSource(path);
   const map = new Map<string, Tensor>();
   let offset = 0;
   for (const [name, { dtype, shape, bytes }] of Object.entries(tensors)) {

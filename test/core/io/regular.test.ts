@@ -6,8 +6,8 @@ import { expect, test } from "vitest";
 import { openCheckpoint } from "../../../src/checkpoint/open.js";
 import { verifyCheckpoint } from "../../../src/checkpoint/verify.js";
 import { fromSystem, type VistaError } from "../../../src/core/errors.js";
+import { openSource } from "../../../src/core/io/open-source.js";
 import { openRegularSync, readRegular, readRegularSync } from "../../../src/core/io/regular.js";
-import { SourceFile } from "../../../src/core/io/source.js";
 import { readVistaConfig } from "../../../src/dataset/vista-config.js";
 import { loadRecipes } from "../../../src/train/launch/recipes.js";
 import { temporaryFolder } from "../../helpers/state.js";
@@ -35,7 +35,7 @@ async function refusal(work: () => unknown): Promise<string> {
 }
 
 test.each<[string, () => unknown]>([
-  ["SourceFile", () => SourceFile.open(pipe)],
+  ["SourceFile", () => openSource(pipe)],
   ["readRegular", () => readRegular(pipe)],
   ["readRegularSync", () => readRegularSync(pipe)],
   ["openRegularSync", () => openRegularSync(pipe)],

@@ -1,7 +1,8 @@
 import { fstatSync, readdirSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, expect, it, vi } from "vitest";
-import { SourceFile } from "../../../src/core/io/source.js";
+import { openSource } from "../../../src/core/io/open-source.js";
+import type { SourceFile } from "../../../src/core/io/source.js";
 import { temporaryFolder } from "../../helpers/state.js";
 
 afterEach(() => vi.restoreAllMocks());
@@ -9,7 +10,7 @@ afterEach(() => vi.restoreAllMocks());
 async function openFile(): Promise<SourceFile> {
   const path = join(temporaryFolder(), "data");
   writeFileSync(path, Buffer.from("0123456789"));
-  return SourceFile.open(path);
+  return openSource(path);
 }
 
 /** Each look at the clock is this many nanoseconds after the one before. */

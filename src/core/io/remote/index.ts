@@ -1,15 +1,10 @@
 /** The one door to what lies behind a URL; its modules are loaded when the first URL is given. */
 import { isVistaError, VistaError } from "../../errors.js";
-import type { Entry, PlaceKind } from "../places.js";
+import type { Entry, PlaceKind, RemoteEntry } from "../entries.js";
 import { RemoteFile } from "./file.js";
 import { hubTarget, listHub } from "./hub.js";
 import { CREDENTIALS_HINT, type Target } from "./request.js";
 import { listS3, s3Target } from "./s3.js";
-
-export interface RemoteEntry {
-  readonly name: string;
-  readonly isFolder: boolean;
-}
 
 /** @throws VistaError as {@link RangeReader.read} does; `USAGE` for a URL that cannot be one */
 export async function openRemote(url: string): Promise<RemoteFile> {

@@ -8,8 +8,8 @@
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { VistaError } from "../../errors.js";
+import type { RemoteEntry } from "../entries.js";
 import { readRegular } from "../regular.js";
-import type { RemoteEntry } from "./index.js";
 import { readPage } from "./listing.js";
 import type { Target } from "./request.js";
 

@@ -2,7 +2,8 @@
  * Rows of a table as they are written, to be copied with some of their values replaced: numbers keep their digits, keys that the
  * schema does not know stay. Text is taken byte for byte (latin1), so that what is not ASCII comes through unchanged.
  */
-import { closeSync, fsyncSync, openSync, readSync, writeSync } from "node:fs";
+import { closeSync, fsyncSync, readSync, writeSync } from "node:fs";
+import { createFileSync } from "../../../core/io/output-folder.js";
 import { openRegularSync } from "../../../core/io/regular.js";
 import { INCOMPLETE, skipSpace, skipValue } from "../../../core/json/scan.js";
 import { readToken, tokenWords } from "../../nuscenes/read/tokens.js";
@@ -181,7 +182,7 @@ export class TableWriter {
   bytes = 0;
 
   constructor(path: string) {
-    this.#fd = openSync(path, "wx", 0o666);
+    this.#fd = createFileSync(path);
   }
 
   add(row: string): void {

@@ -15,21 +15,13 @@ import {
   findCrossings,
   withoutStrays,
 } from "./chains.js";
-import type { Frames } from "./frames.js";
+import type { ChainKnowledge, Frames } from "./frames.js";
 import type { Names } from "./names.js";
 import { NUSCENES_RULES as RULES } from "./rules.js";
 import { type SampleChains, SCENE_ENDS } from "./sample-chains.js";
 import { remainder, sampleLinks } from "./table-findings.js";
 
 const INSTANCE_ENDS = ["first_annotation_token", "last_annotation_token"] as const;
-
-/** What the chains show and other rules need, so as not to report it again. */
-export interface ChainKnowledge {
-  /** Samples whose own time is wrong: their key frames are not to blame for being far from them. */
-  wrongTime: ReadonlySet<number>;
-  /** Rows of sample_data that belong to another scene than the chain around them. */
-  strays: ReadonlyMap<number, number>;
-}
 
 export function* chainFindings(
   tables: Tables,

@@ -5,7 +5,6 @@ import type { SampleData } from "../read/load.js";
 import type { Tables } from "../read/load-tables.js";
 import { FLAG, KEEP } from "../read/table-state.js";
 import { rowOf, type SmallTable } from "../read/tables.js";
-import type { ChainKnowledge } from "./chain-findings.js";
 import type { Names } from "./names.js";
 import { NUSCENES_RULES as RULES } from "./rules.js";
 import type { SampleChains } from "./sample-chains.js";
@@ -13,6 +12,14 @@ import { remainder } from "./table-findings.js";
 
 /** Key frames of one sample lie within some 100 ms; half of the 500 ms between samples is certainly another one's. */
 const FAR_US = 250_000;
+
+/** What the chains show and other rules need, so as not to report it again. */
+export interface ChainKnowledge {
+  /** Samples whose own time is wrong: their key frames are not to blame for being far from them. */
+  wrongTime: ReadonlySet<number>;
+  /** Rows of sample_data that belong to another scene than the chain around them. */
+  strays: ReadonlyMap<number, number>;
+}
 
 export class Frames {
   readonly channels: readonly string[];

@@ -2,8 +2,8 @@
  * What the first bytes and the size of a point cloud show. Sources: the devkit's `utils/data_classes.py` (lidar files
  * are bare floats, radar files binary PCD) and the description of the PCD file format 0.7 of the Point Cloud Library.
  */
-import { constants } from "node:fs";
-import { type FileHandle, open } from "node:fs/promises";
+import type { FileHandle } from "node:fs/promises";
+import { openAnything } from "../../../core/io/regular.js";
 import type { NUSCENES_RULES } from "./rules.js";
 
 export interface CloudFault {
@@ -19,7 +19,7 @@ const HEADER_BYTES = 2048;
 /** What is wrong with a point cloud, or undefined; a file that is not there is reported with its folder. */
 export async function cloudFault(path: string, name: string): Promise<CloudFault | undefined> {
   try {
-    const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    const handle = await openAnything(path);
     try {
       const stats = await handle.stat();
       if (!stats.isFile()) return { rule: "unreadable-file", detail: "is not a regular file" };

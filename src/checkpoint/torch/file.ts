@@ -1,0 +1,78 @@
+/** A torch file whose pickle was read, whichever of the two forms it has. */
+import { VistaError } from "../../core/errors.js";
+import type { Region, SourceFile } from "../../core/io/source.js";
+import { type Tensor, viewTensor } from "../tensor/tensor.js";
+import type { PyGlobal, PyValue } from "./objects.js";
+import type { ExactPickle } from "./rewrite.js";
+import type { TorchTensor } from "./values.js";
+
+/** A torch file, open; tensors inside {@link value} are {@link TorchTensor}s. */
+export interface TorchFile {
+  readonly file: SourceFile;
+  /** `legacy` is the form before torch 1.6, without a zip and without CRCs. */
+  readonly format: "zip" | "legacy";
+  readonly value: PyValue;
+  /** Every name that the pickle mentions, in order of appearance. */
+  readonly globals: readonly PyGlobal[];
+  /** The plan of a tensor: equal views give the same object. @throws VistaError `FORMAT`, `TRUNCATED` */
+  tensor(description: TorchTensor): Promise<Tensor>;
+  /** The bytes of a storage by its key. @throws VistaError `FORMAT`, `TRUNCATED` */
+  storage(key: string): Promise<Region>;
+  /** The pickle once more, exactly, to be changed and written again. @throws VistaError `PICKLE` for what cannot be written again */
+  exact(): Promise<ExactPickle>;
+  /** All regions of the file with a CRC, for a check of the whole file. */
+  regions(): Promise<Region[]>;
+}
+
+/**
+ * Bytes of all tensors of a file together: views may overlap and expand (stride 0), and a few bytes could stand for a
+ * terabyte that a command would set out to write. Real files have as many as the file itself, and a mask or two.
+ */
+const EXPANDED = 2 ** 30;
+const EXPANDED_PER_BYTE = 16;
+
+/** Makes tensors from descriptions, each region located once and each view made once. */
+export function tensorsOver(
+  file: SourceFile,
+  locate: (key: string) => Promise<Region>,
+): (tensor: TorchTensor) => Promise<Tensor> {
+  const regions = new Map<string, Promise<Region>>();
+  const views = new Map<string, Tensor>();
+  let bytes = 0;
+  return async (description) => {
+    const { storage, dtype, offset, shape, strides } = description;
+    const key = `${storage.key}|${dtype}|${offset}|${shape}|${strides}`;
+    const known = views.get(key);
+    if (known !== undefined) return known;
+    let region = regions.get(storage.key);
+    if (region === undefined) {
+      region = locate(storage.key);
+      regions.set(storage.key, region);
+    }
+    const place = await region;
+    if (place.length !== storage.byteLength) {
+      throw new VistaError(
+        "FORMAT",
+        `the storage has ${place.length} bytes, the pickle says ${storage.byteLength}`,
+        { path: place.file.path, record: place.name, hint: "The file is damaged: copy it again." },
+      );
+    }
+    const again = views.get(key);
+    if (again !== undefined) return again;
+    const made = viewTensor(place, dtype, offset, shape, strides);
+    bytes += made.byteLength;
+    if (bytes > EXPANDED + EXPANDED_PER_BYTE * file.size) {
+      throw new VistaError(
+        "FORMAT",
+        `its tensors have more than ${bytes} bytes, the file has ${file.size}: views that expand what is there`,
+        {
+          path: file.path,
+          record: place.name,
+          hint: "Save it again with the tensors made contiguous: `{k: v.contiguous() for k, v in sd.items()}`.",
+        },
+      );
+    }
+    views.set(key, made);
+    return made;
+  };
+}

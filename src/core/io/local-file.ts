@@ -1,0 +1,215 @@
+/** Files of this machine as {@link SourceFile}s: opened again where they were closed in between. */
+import { readSync } from "node:fs";
+import type { FileHandle } from "node:fs/promises";
+import { fromSystem, VistaError } from "../errors.js";
+import { openRegular } from "./regular.js";
+import { SourceFile } from "./source.js";
+
+/** Handles kept open at once, over all files: below the usual `ulimit -n` of 1024, above any common number of ranks. */
+const MAX_OPEN = 256;
+
+/** Nanoseconds for a few bytes above which they were not in memory: a disk or a network answered. */
+const SLOW = 500_000n;
+
+/** Milliseconds that an open waits, where the process has no descriptor left, for another file's reads to end. */
+const PATIENCE_MS = 5000;
+
+/** Open files, least recently used first. */
+const openFiles = new Set<LocalFile>();
+
+/** A file of this machine. It is closed in between when many others were used since. */
+export class LocalFile extends SourceFile {
+  /** Device and inode: another file under the same path is not this one. */
+  readonly #identity: string;
+  #handle: FileHandle | undefined;
+  #opening: Promise<FileHandle> | undefined;
+  #reading = 0;
+  #slow = false;
+  #closed = false;
+  /** Told when nothing reads any more. */
+  #onIdle: (() => void)[] = [];
+
+  private constructor(path: string, size: number, identity: string, handle: FileHandle) {
+    super(path, size);
+    this.#identity = identity;
+    this.#handle = handle;
+    openFiles.add(this);
+  }
+
+  static async openPath(path: string): Promise<LocalFile> {
+    let handle: FileHandle;
+    try {
+      handle = await withRoom(() => openRegular(path));
+    } catch (error) {
+      throw fromSystem(error, path, "open the file");
+    }
+    try {
+      const stats = await handle.stat();
+      const file = new LocalFile(path, stats.size, identityOf(stats), handle);
+      await closeIdle();
+      return file;
+    } catch (error) {
+      await handle.close();
+      throw error;
+    }
+  }
+
+  override get isLocal(): boolean {
+    return true;
+  }
+
+  override async read(target: Uint8Array, position: number): Promise<void> {
+    if (position + target.byteLength > this.size)
+      throw this.truncated(position, target.byteLength, this.size - position);
+    this.#reading++;
+    try {
+      const handle = await this.#open();
+      let done = 0;
+      while (done < target.byteLength) {
+        const { bytesRead } = await handle.read(target, done, target.byteLength - done, position + done);
+        if (bytesRead === 0) throw this.truncated(position, target.byteLength, done);
+        done += bytesRead;
+      }
+    } catch (error) {
+      throw fromSystem(error, this.path, "read the file");
+    } finally {
+      this.release();
+    }
+  }
+
+  /** Where the file is in memory, a read that blocks takes a fifth of the time; once it was slow to answer, they go side by side. */
+  override readSmall(target: Uint8Array, position: number): Promise<void> | undefined {
+    if (this.#slow || this.#handle === undefined || position + target.byteLength > this.size)
+      return this.read(target, position);
+    const started = process.hrtime.bigint();
+    let got = 0;
+    try {
+      got = readSync(this.#handle.fd, target, 0, target.byteLength, position);
+    } catch {
+      // The other way says what is wrong.
+    }
+    this.#slow = process.hrtime.bigint() - started > SLOW;
+    return got === target.byteLength ? undefined : this.read(target, position);
+  }
+
+  override has(): boolean {
+    return true;
+  }
+
+  override async hold(patience = PATIENCE_MS): Promise<number> {
+    this.#reading++;
+    try {
+      return (await this.#open(patience)).fd;
+    } catch (error) {
+      this.release();
+      throw fromSystem(error, this.path, "read the file");
+    }
+  }
+
+  override release(): void {
+    this.#reading--;
+    if (this.#reading > 0) return;
+    for (const tell of this.#onIdle.splice(0)) tell();
+    for (const tell of waiting.splice(0)) tell();
+  }
+
+  override async close(): Promise<void> {
+    this.#closed = true;
+    while (this.#reading > 0) await new Promise<void>((tell) => this.#onIdle.push(tell));
+    await this.suspend();
+  }
+
+  override async suspend(): Promise<void> {
+    openFiles.delete(this);
+    const handle = this.#handle;
+    this.#handle = undefined;
+    await handle?.close();
+  }
+
+  async #open(patience = PATIENCE_MS): Promise<FileHandle> {
+    if (this.#closed) throw this.closed();
+    if (this.#handle !== undefined) {
+      openFiles.delete(this);
+      openFiles.add(this);
+      return this.#handle;
+    }
+    this.#opening ??= this.#reopen(patience);
+    try {
+      this.#handle = await this.#opening;
+    } finally {
+      this.#opening = undefined;
+    }
+    openFiles.add(this);
+    await closeIdle();
+    return this.#handle;
+  }
+
+  /** @throws VistaError `INCONSISTENT` for another file of the same name */
+  async #reopen(patience: number): Promise<FileHandle> {
+    const handle = await withRoom(() => openRegular(this.path), patience);
+    const stats = await handle.stat();
+    if (identityOf(stats) === this.#identity) return handle;
+    await handle.close();
+    throw new VistaError("INCONSISTENT", "was replaced by another file while it was being read", {
+      path: this.path,
+      hint: "Run again when nothing writes there.",
+    });
+  }
+
+  get idle(): boolean {
+    return this.#reading === 0;
+  }
+}
+
+function identityOf({ dev, ino }: { dev: number; ino: number }): string {
+  return `${dev}:${ino}`;
+}
+
+async function closeIdle(): Promise<void> {
+  for (const file of openFiles) {
+    if (openFiles.size <= MAX_OPEN) return;
+    if (file.idle) await file.suspend();
+  }
+}
+
+/** Told when some file's reads have ended. */
+const waiting: (() => void)[] = [];
+
+/**
+ * An open() that makes room where the process may have no more descriptors (`ulimit -n`): a file that nobody reads gives its own
+ * back, or the first whose reads end.
+ */
+export async function withRoom(
+  attempt: () => Promise<FileHandle>,
+  patience = PATIENCE_MS,
+): Promise<FileHandle> {
+  const end = performance.now() + patience;
+  for (;;) {
+    try {
+      return await attempt();
+    } catch (error) {
+      if (!isOutOfDescriptors(error) || performance.now() > end) throw error;
+      const idle = [...openFiles].find((file) => file.idle);
+      if (idle !== undefined) await idle.suspend();
+      else if (openFiles.size === 0) throw error;
+      else await nextRelease(end - performance.now());
+    }
+  }
+}
+
+/** Whether the process, or the machine, may have no more open files. */
+export function isOutOfDescriptors(error: unknown): boolean {
+  const { code, cause } = error as NodeJS.ErrnoException;
+  if (code === "EMFILE" || code === "ENFILE") return true;
+  return cause !== undefined && isOutOfDescriptors(cause);
+}
+
+function nextRelease(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, Math.max(0, milliseconds));
+    waiting.push(() => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+}

@@ -1,0 +1,35 @@
+/** Opens inputs, wherever they are. */
+import { VistaError } from "../errors.js";
+import { LocalFile } from "./local-file.js";
+import { isRemote } from "./places.js";
+import type { SourceFile } from "./source.js";
+
+/**
+ * @param path  a file, or a URL (`https://`, `http://`, `s3://`, `hf://`), whose code is loaded then
+ * @throws VistaError `NOT_FOUND`, `WRONG_KIND`, `IO`
+ */
+export async function openSource(path: string): Promise<SourceFile> {
+  if (isRemote(path)) return (await import("./remote/index.js")).openRemote(path);
+  return LocalFile.openPath(path);
+}
+
+/** A small file as a whole. @throws VistaError as {@link openSource} does; `FORMAT` for more than `limit` bytes */
+export async function readSmallFile(path: string, limit: number): Promise<Buffer> {
+  const file = await openSource(path);
+  try {
+    if (file.size > limit) {
+      throw new VistaError(
+        "FORMAT",
+        `the file has ${file.size} bytes, the limit for one of its kind is ${limit}`,
+        {
+          path,
+        },
+      );
+    }
+    const bytes = Buffer.alloc(file.size);
+    await file.read(bytes, 0);
+    return bytes;
+  } finally {
+    await file.close();
+  }
+}
