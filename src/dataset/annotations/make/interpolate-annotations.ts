@@ -57,6 +57,11 @@ export function interpolateAnnotations(
   send({ kind: "made", rows: writer.rows, bytes: writer.bytes, unattached: boxes.unattached });
 }
 
+interface BoxPose {
+  translation: readonly number[];
+  rotation: readonly number[];
+}
+
 class Boxes {
   unattached = 0;
   readonly #path: string;
@@ -129,8 +134,9 @@ class Boxes {
     if (partner < 0) return;
     const sampleToken = row.text(places.sample_token);
     const next = row.text(places.next);
+    const [from, to] = [this.#poseOf(index), this.#poseOf(partner)];
     for (let k = 1; k <= LAST; k++) {
-      const { translation, rotation } = this.#between(sample, index, partner, k);
+      const { translation, rotation } = this.#between(sample, from, to, k);
       writer.add(
         rowText(members, [
           [places.token, suffixed(token, k)],
@@ -153,17 +159,24 @@ class Boxes {
   }
 
   /** The pose of frame `k`, by its time, as `numpy.interp` and pyquaternion have it. */
-  #between(sample: number, from: number, to: number, k: number) {
+  #between(sample: number, from: BoxPose, to: BoxPose, k: number): BoxPose {
     const { time, next } = this.#samples;
     const [t0, t1] = [time[sample]!, time[next[sample]!]!];
     const passed = Math.min(t1, timeBetween(t0, t1, k)) - t0;
-    const pose = this.#pose;
-    const translation = [0, 1, 2].map((i) => {
-      const [a, b] = [pose[from * 7 + i]!, pose[to * 7 + i]!];
+    const translation = from.translation.map((a, i) => {
+      const b = to.translation[i]!;
       return passed >= t1 - t0 ? b : ((b - a) / (t1 - t0)) * passed + a;
     });
-    const quaternion = (row: number) => Array.from(pose.subarray(row * 7 + 3, row * 7 + 7));
-    return { translation, rotation: slerp(quaternion(from), quaternion(to), passed / (t1 - t0)) };
+    return { translation, rotation: slerp(from.rotation, to.rotation, passed / (t1 - t0)) };
+  }
+
+  #poseOf(row: number): BoxPose {
+    const pose = this.#pose;
+    const at = row * 7;
+    return {
+      translation: [pose[at]!, pose[at + 1]!, pose[at + 2]!],
+      rotation: [pose[at + 3]!, pose[at + 4]!, pose[at + 5]!, pose[at + 6]!],
+    };
   }
 
   #vector(row: RawRow, offset: number, key: "translation" | "rotation"): number[] {

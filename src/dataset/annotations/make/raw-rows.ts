@@ -14,7 +14,7 @@ const ROW_BYTES = 1024;
 
 /** The members of one row. */
 export class RawRow {
-  #bytes: Uint8Array = new Uint8Array(0);
+  #bytes: Buffer = Buffer.alloc(0);
   #count = 0;
   readonly #from: number[] = [];
   readonly #to: number[] = [];
@@ -29,7 +29,13 @@ export class RawRow {
    */
   scan(bytes: Uint8Array, at: number, end: number): number {
     if (bytes[at] !== 0x7b) return -1;
-    this.#bytes = bytes;
+    // Rows follow each other in the same bytes.
+    if (
+      bytes.buffer !== this.#bytes.buffer ||
+      bytes.byteOffset !== this.#bytes.byteOffset ||
+      bytes.length !== this.#bytes.length
+    )
+      this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
     at = skipSpace(bytes, at + 1, end);
     let i = 0;
     for (; bytes[at] !== 0x7d; i++) {
@@ -61,18 +67,14 @@ export class RawRow {
 
   /** The JSON text of a member's value. */
   text(place: number): string {
-    const { buffer, byteOffset } = this.#bytes;
-    const from = this.#from[place]!;
-    return Buffer.from(buffer, byteOffset + from, this.#to[place]! - from).toString("latin1");
+    return this.#bytes.toString("latin1", this.#from[place], this.#to[place]);
   }
 
   /** The value of a member; `undefined` where there is none of this key. */
   value(key: string): unknown {
     const place = this.place(key);
     if (place < 0) return undefined;
-    const { buffer, byteOffset } = this.#bytes;
-    const from = this.#from[place]!;
-    const text = Buffer.from(buffer, byteOffset + from, this.#to[place]! - from).toString("utf8");
+    const text = this.#bytes.toString("utf8", this.#from[place], this.#to[place]);
     try {
       return JSON.parse(text);
     } catch {
