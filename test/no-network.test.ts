@@ -12,7 +12,7 @@ const ROOT = join(import.meta.dirname, "..");
  * `src/core/io/remote` is loaded for the first URL alone.
  */
 const ALLOWED = new Map([
-  ["src/core/io/remote/http.ts", ["undici", "undici", "undici"]],
+  ["src/core/io/remote/request.ts", ["undici", "undici"]],
   ["src/core/io/remote/s3.ts", ["aws4fetch"]],
   ["src/train/launch/system.ts", ["node:dns/promises"]],
   ["src/train/preflight/checks/launch.ts", ["node:dns/promises", "node:net"]],

@@ -1,0 +1,292 @@
+/** Ranges from servers with habits of their own: what is read is the file, or the refusal says why not. */
+import {
+  createServer as createHttp,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+} from "node:http";
+import { type AddressInfo, createServer, type Socket, type Server as TcpServer } from "node:net";
+import { afterEach, describe, expect, it } from "vitest";
+import { RangeReader } from "../../../../src/core/io/remote/ranges.js";
+import { LIMITS, type Limits } from "../../../../src/core/io/remote/request.js";
+
+/** A file in which no two places look alike. */
+const FILE = Buffer.from(Uint32Array.from({ length: 60_000 }, (_, i) => i * 2654435761).buffer);
+const QUICK: Limits = { ...LIMITS, backOff: 1, silence: 500, floorTime: 200, floorBytes: 100 };
+
+let server: Server | TcpServer | undefined;
+const sockets = new Set<Socket>();
+afterEach(() => {
+  for (const socket of sockets) socket.destroy();
+  sockets.clear();
+  server?.close();
+  server = undefined;
+});
+
+async function listen(made: Server | TcpServer): Promise<string> {
+  server = made;
+  made.on("connection", (socket: Socket) => sockets.add(socket));
+  await new Promise<void>((resolve) => made.listen(0, "127.0.0.1", resolve));
+  return `http://127.0.0.1:${(made.address() as AddressInfo).port}`;
+}
+
+type Handler = (
+  request: IncomingMessage,
+  response: ServerResponse,
+  range: { from: number; to: number },
+) => void;
+
+const serve = (handler: Handler) =>
+  listen(createHttp((request, response) => handler(request, response, rangeOf(request))));
+
+function rangeOf({ headers }: IncomingMessage): { from: number; to: number } {
+  const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(headers.range!)!;
+  return { from: Number(first), to: Math.min(Number(last) + 1, FILE.length) };
+}
+
+function answer(response: ServerResponse, from: number, to: number, headers: Record<string, string> = {}) {
+  response.writeHead(206, { "content-range": `bytes ${from}-${to - 1}/${FILE.length}`, ...headers });
+  response.end(FILE.subarray(from, to));
+}
+
+const readerOf = (url: string, headers: Record<string, string> = {}, limits = QUICK) =>
+  new RangeReader({ path: url, url, headers: async () => headers }, limits);
+
+/** Reads a range in two, and compares. */
+async function expectRead(url: string, from = 1000, to = 150_000): Promise<void> {
+  const reader = readerOf(url);
+  for (const [start, end] of [
+    [from, (from + to) >> 1],
+    [(from + to) >> 1, to],
+  ] as const) {
+    const bytes = Buffer.alloc(end - start);
+    expect(await reader.read(bytes, start, undefined)).toEqual({ got: bytes.length, size: FILE.length });
+    expect(bytes.equals(FILE.subarray(start, end))).toBe(true);
+  }
+}
+
+async function refusal(url: string, start = 1000, length = 100_000, limits = QUICK): Promise<string> {
+  const error = await readerOf(url, {}, limits)
+    .read(new Uint8Array(length), start, undefined)
+    .then(
+      () => undefined,
+      (error: Error) => error,
+    );
+  expect(error?.name).toBe("VistaError");
+  return error!.message;
+}
+
+describe("a file is read whole from", () => {
+  it("a server without ETag and date", async () => {
+    await expectRead(
+      await serve((_, response, { from, to }) => {
+        response.sendDate = false;
+        answer(response, from, to);
+      }),
+    );
+  });
+
+  it("one whose ETag is weak now and then", async () => {
+    let weak = false;
+    await expectRead(
+      await serve((_, response, { from, to }) => {
+        weak = !weak;
+        answer(response, from, to, { etag: weak ? 'W/"x"' : '"x"' });
+      }),
+    );
+  });
+
+  it("one of HTTP/1.0 that says no length and closes", async () => {
+    const tcp = createServer((socket) => {
+      socket.on("error", () => {});
+      socket.on("data", (data) => {
+        const [, first, last] = /range: bytes=(\d+)-(\d+)/i.exec(data.toString())!;
+        const [from, to] = [Number(first), Number(last) + 1];
+        socket.write(
+          `HTTP/1.0 206 Partial Content\r\nCONTENT-RANGE: Bytes ${from}-${to - 1}/${FILE.length}\r\n\r\n`,
+        );
+        socket.end(FILE.subarray(from, to));
+      });
+    });
+    await expectRead(await listen(tcp));
+  });
+
+  it("one that gives less than it is asked for, each time, without pauses", async () => {
+    let asked = 0;
+    const url = await serve((_, response, { from, to }) => {
+      asked++;
+      answer(response, from, Math.min(to, from + 65_536));
+    });
+    const bytes = Buffer.alloc(FILE.length);
+    const started = performance.now();
+    await readerOf(url, {}, { ...QUICK, backOff: 10_000 }).read(bytes, 0, undefined);
+    expect(bytes.equals(FILE)).toBe(true);
+    expect(asked).toBe(4);
+    expect(performance.now() - started).toBeLessThan(5000);
+  });
+
+  it("one that breaks off after each 20,000 bytes", async () => {
+    const url = await serve((_, response, { from, to }) => {
+      response.writeHead(206, { "content-range": `bytes ${from}-${to - 1}/${FILE.length}` });
+      response.write(FILE.subarray(from, Math.min(to, from + 20_000)), () =>
+        setTimeout(() => response.destroy(), 20),
+      );
+    });
+    const bytes = Buffer.alloc(100_000);
+    await readerOf(url).read(bytes, 0, undefined);
+    expect(bytes.equals(FILE.subarray(0, 100_000))).toBe(true);
+  });
+
+  it("one that refuses everything but GET, behind three redirects of which the last loses its good", async () => {
+    let good = 1;
+    const heard: string[] = [];
+    const url = await serve((request, response, { from, to }) => {
+      if (request.method !== "GET") return response.writeHead(405).end();
+      heard.push(request.url!);
+      if (request.url === "/") return response.writeHead(301, { Location: "/a" }).end();
+      if (request.url === "/a") return response.writeHead(307, { location: "b" }).end();
+      if (request.url === "/b") return response.writeHead(302, { location: `?key=${good}` }).end();
+      if (request.url !== `/b?key=${good}`) return response.writeHead(403).end();
+      answer(response, from, to);
+      good++;
+    });
+    await expectRead(url);
+    expect(heard).toEqual(["/", "/a", "/b", "/b?key=1", "/b?key=1", "/", "/a", "/b", "/b?key=2"]);
+  });
+
+  it("connections that serve again", async () => {
+    const reader = readerOf(await serve((_, response, { from, to }) => answer(response, from, to)));
+    for (let i = 0; i < 20; i++) await reader.read(new Uint8Array(1000), i * 1000, undefined);
+    // The second one because the first is still being told of its end when the next request comes.
+    expect(sockets.size).toBeLessThanOrEqual(2);
+  });
+
+  it("behind its end", async () => {
+    const url = await serve((_, response) =>
+      response.writeHead(416, { "content-range": `bytes */${FILE.length}` }).end(),
+    );
+    expect(await readerOf(url).read(new Uint8Array(10), FILE.length, undefined)).toEqual({
+      got: 0,
+      size: FILE.length,
+    });
+  });
+
+  it("a whole small file that comes for any range", async () => {
+    const url = await serve((_, response) => response.end(FILE.subarray(0, 5000)));
+    const bytes = Buffer.alloc(1000);
+    expect(await readerOf(url).read(bytes, 4500, undefined)).toEqual({ got: 500, size: 5000 });
+    expect(bytes.subarray(0, 500).equals(FILE.subarray(4500, 5000))).toBe(true);
+  });
+});
+
+describe("refused", () => {
+  it("what is compressed, though it was not asked for", async () => {
+    const url = await serve((_, response, { from, to }) =>
+      answer(response, from, to, { "content-encoding": "gzip" }),
+    );
+    expect(await refusal(url)).toMatch(/bytes 1000 to 101000 with bytes that it has compressed \(gzip\)$/);
+  });
+
+  it("416 for what is within the file, and without a size", async () => {
+    const inside = await serve((_, response) =>
+      response.writeHead(416, { "content-range": `bytes */${FILE.length}` }).end(),
+    );
+    expect(await refusal(inside)).toMatch(/was answered with 416/);
+    server?.close();
+    const silent = await serve((_, response) => response.writeHead(416).end());
+    expect(await refusal(silent)).toMatch(/was answered with 416/);
+  });
+
+  it("several ranges in one answer", async () => {
+    const url = await serve((_, response) =>
+      response.writeHead(206, { "content-type": "multipart/byteranges; boundary=x" }).end("--x"),
+    );
+    expect(await refusal(url)).toMatch(/another range \(no Content-Range\)/);
+  });
+
+  it("a whole large file: of one that does not say its length, 64 KiB are taken", async () => {
+    let sent = 0;
+    const url = await serve((_, response) => {
+      response.writeHead(200);
+      const more = () => {
+        while (!response.destroyed && sent < 50e6 && response.write(FILE.subarray(0, 16_384))) sent += 16_384;
+      };
+      response.on("drain", more);
+      more();
+    });
+    expect(await refusal(url)).toMatch(/with the whole file$/);
+    // What the two systems hold on the way is more than what is taken.
+    expect(sent).toBeLessThan(20e6);
+  });
+
+  it("another date where there is no ETag", async () => {
+    let asked = 0;
+    const url = await serve((_, response, { from, to }) =>
+      answer(response, from, to, { "last-modified": `Thu, 01 Jan 1970 00:00:0${asked++} GMT` }),
+    );
+    const reader = readerOf(url);
+    await reader.read(new Uint8Array(10), 0, undefined);
+    await expect(reader.read(new Uint8Array(10), 10, undefined)).rejects.toThrow(
+      /its Last-Modified was Thu, 01 Jan 1970 00:00:00 GMT and now is/,
+    );
+  });
+
+  it("a bucket in another region, with the region", async () => {
+    const url = await serve((_, response) =>
+      response.writeHead(301, { "x-amz-bucket-region": "eu-west-3" }).end(),
+    );
+    await expect(readerOf(url).read(new Uint8Array(10), 0, undefined)).rejects.toMatchObject({
+      hint: "The bucket is in another region: set AWS_REGION=eu-west-3.",
+    });
+  });
+});
+
+describe("slow servers", () => {
+  /** Writes `bytes` of the range every 20 ms. */
+  const drip = (bytes: number): Handler => {
+    return (_, response, { from, to }) => {
+      response.writeHead(206, { "content-range": `bytes ${from}-${to - 1}/${FILE.length}` });
+      let at = from;
+      const timer = setInterval(() => {
+        if (response.destroyed) return clearInterval(timer);
+        response.write(FILE.subarray(at, Math.min(at + bytes, to)));
+        at += bytes;
+        if (at >= to) response.end();
+      }, 20);
+    };
+  };
+
+  it("drops without end: tried again, then refused with range and rate", async () => {
+    let asked = 0;
+    const url = await serve((request, response, range) => {
+      asked++;
+      drip(2)(request, response, range);
+    });
+    const message = await refusal(url, 0, 100_000, { ...QUICK, attempts: 3 });
+    expect(message).toMatch(
+      /^http:.*: bytes \d+ to 100000 could not be read, 3 attempts: only \d+ bytes came in 0\.2 s \(\d+ a second\)$/,
+    );
+    expect(asked).toBe(3);
+  });
+
+  it("slow is no fault as long as the floor is kept", async () => {
+    const url = await serve(drip(200));
+    const bytes = Buffer.alloc(10_000);
+    await readerOf(url).read(bytes, 0, undefined);
+    expect(bytes.equals(FILE.subarray(0, 10_000))).toBe(true);
+  });
+
+  it("a head that drips does not put off the time-out", async () => {
+    const tcp = createServer((socket) => {
+      socket.on("error", () => {});
+      socket.write("HTTP/1.1 206 Partial Content\r\nx: ");
+      const timer = setInterval(() => (socket.destroyed ? clearInterval(timer) : socket.write("y")), 50);
+    });
+    const started = performance.now();
+    const url = await listen(tcp);
+    expect(await refusal(url, 0, 10, { ...QUICK, attempts: 2 })).toMatch(
+      /2 attempts: UND_ERR_HEADERS_TIMEOUT/,
+    );
+    expect(performance.now() - started).toBeLessThan(10_000);
+  });
+});
