@@ -72,13 +72,13 @@ export class VistaError extends Error {
   constructor(code: ErrorCode, what: string, details: Where & { hint?: string; cause?: unknown } = {}) {
     const { path, record, offset, hint, cause } = details;
     const where: Where = {};
-    if (path !== undefined) where.path = path;
+    if (path !== undefined) where.path = withoutSecrets(path);
     if (record !== undefined) where.record = shorten(record, MAX_RECORD);
     if (offset !== undefined) where.offset = offset;
     super(describe(what, where), cause === undefined ? undefined : { cause });
     this.code = code;
     this.where = where;
-    this.hint = hint;
+    this.hint = hint === undefined ? undefined : withoutSecrets(hint);
   }
 }
 
@@ -98,9 +98,26 @@ function describe(what: string, where: Where): string {
  */
 const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
 
-/** Names come from untrusted files: one line, nothing in it that a terminal would act on, cut beyond `max` characters. */
+/** A URL: its scheme, a user before the host, host and path, a query. What ends a sentence behind it is not the query's. */
+const URL_PARTS = /\b(https?:\/\/)(?:[^\s/?#"\\]*@)?([^\s?#"\\]*)([?#](?:[^\s"\\]*[^\s"\\:;,.)])?)?/gi;
+
+/**
+ * What may be shown of a text with URLs in it. The query of one may be a signature, a credential or a token, and stands before no
+ * reader as it is: `https://host/file?…`; a user and a password before the host are left out.
+ */
+export function withoutSecrets(text: string): string {
+  if (!text.includes("://")) return text;
+  return text.replace(URL_PARTS, (_, scheme: string, rest: string, query: string | undefined) => {
+    return `${scheme}${rest}${query === undefined ? "" : "?…"}`;
+  });
+}
+
+/**
+ * Names come from untrusted files: one line, nothing in it that a terminal would act on, cut beyond `max` characters. Secrets of
+ * URLs are left out.
+ */
 export function oneLine(text: string, max = Number.POSITIVE_INFINITY): string {
-  return shorten(text, max).replace(UNPRINTABLE, (char) => {
+  return shorten(withoutSecrets(text), max).replace(UNPRINTABLE, (char) => {
     return `\\u${char.codePointAt(0)!.toString(16).padStart(4, "0")}`;
   });
 }

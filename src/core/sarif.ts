@@ -1,4 +1,6 @@
 /** SARIF 2.1.0 (OASIS standard), for code scanning views: what the reports of all programs share. */
+import { withoutSecrets } from "./errors.js";
+import { isRemote } from "./io/places.js";
 
 /** GitHub refuses a run with more than 25,000 results. */
 const MAX_RESULTS = 20_000;
@@ -64,5 +66,8 @@ export function sarifLog({ program, version, rules, results, successful, propert
 }
 
 function toUri(path: string): string {
-  return path.split("/").map(encodeURIComponent).join("/");
+  if (/^https?:/i.test(path) && URL.canParse(path))
+    return withoutSecrets(new URL(path).href).replace(/\?…$/, "");
+  const scheme = isRemote(path) ? path.slice(0, path.indexOf("://") + 3) : "";
+  return scheme + path.slice(scheme.length).split("/").map(encodeURIComponent).join("/");
 }

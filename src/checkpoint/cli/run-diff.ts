@@ -1,7 +1,7 @@
 /** `vista-ckpt diff`: what differs between two checkpoints. */
 
 import { formatCount, plural } from "../../core/cli/format.js";
-import { printLines } from "../../core/cli/print.js";
+import { printJson, printLines } from "../../core/cli/print.js";
 import { type CommandContext, EXIT } from "../../core/cli/program.js";
 import { createProgressView } from "../../core/cli/progress.js";
 import { firstNames, shorten, VistaError } from "../../core/errors.js";
@@ -82,7 +82,7 @@ export async function diff(
       notCompared,
     };
     context.setExitCode(verdict.equal ? EXIT.ok : EXIT.failed);
-    if (options.json) process.stdout.write(`${toJson(a, b, verdict)}\n`);
+    if (options.json) printJson({ command: "diff", a, b, ...verdict });
     else if (!options.quiet) printLines(show(a, b, verdict, options.max));
   } finally {
     view.stop();
@@ -150,13 +150,6 @@ function prefixLines(a: string, b: string, { prefixes }: Verdict): string[] {
 
 function leftOut(opened: readonly Checkpoint[]): Verdict["notCompared"] {
   return opened.flatMap(({ path, others }) => others.map((other) => ({ path, ...other })));
-}
-
-/** JSON has no infinity: as text, so that it is not taken for a missing number. */
-function toJson(a: string, b: string, report: Verdict): string {
-  return JSON.stringify({ command: "diff", a, b, ...report }, (_, value: unknown) =>
-    value === Infinity ? "Infinity" : value,
-  );
 }
 
 function show(a: string, b: string, report: Verdict, max: number): string[] {

@@ -1,6 +1,6 @@
 /** `vista-ckpt inspect --tensor NAME`: what the values of one tensor are like. */
 import { formatBytes, formatCount, plural } from "../../core/cli/format.js";
-import { printLines } from "../../core/cli/print.js";
+import { printJson, printLines } from "../../core/cli/print.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import { runWithProgress } from "../../core/cli/progress.js";
 import { firstNames, shorten, VistaError } from "../../core/errors.js";
@@ -34,7 +34,7 @@ export async function inspectTensor(
     const statistics = await runWithProgress(options.json ?? false, context.signal, (run) =>
       tensorStatistics(tensor, run),
     );
-    if (options.json) process.stdout.write(`${toJson(path, name, statistics)}\n`);
+    if (options.json) printJson({ command: "inspect", path, tensor: { name, ...statistics } });
     else printLines(show(name, statistics));
   } finally {
     await checkpoint.state.close();
@@ -51,17 +51,6 @@ function noTensor(path: string, name: string, names: readonly string[]): VistaEr
         ? `Names like it: ${firstNames(near, 3)}.`
         : "`vista-ckpt inspect --tensors` lists all of them.",
   });
-}
-
-/** 64-bit integers beyond 2^53 are text, since few readers of JSON keep them. */
-function toJson(path: string, name: string, statistics: TensorStatistics): string {
-  return JSON.stringify(
-    { command: "inspect", path, tensor: { name, ...statistics } },
-    (_, value: unknown) => {
-      if (typeof value !== "bigint") return value;
-      return Number.isSafeInteger(Number(value)) ? Number(value) : String(value);
-    },
-  );
 }
 
 function show(name: string, statistics: TensorStatistics): string[] {

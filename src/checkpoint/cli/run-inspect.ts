@@ -2,7 +2,7 @@
 
 import { formatBytes, formatCount, plural } from "../../core/cli/format.js";
 import { errorJson, expandInputs, forEachInput } from "../../core/cli/inputs.js";
-import { printLines } from "../../core/cli/print.js";
+import { printJson, printLines } from "../../core/cli/print.js";
 import { type CommandContext, EXIT } from "../../core/cli/program.js";
 import { firstNames, shorten } from "../../core/errors.js";
 import { type Inspection, inspectCheckpoint } from "../inspect.js";
@@ -57,7 +57,7 @@ export async function inspect(
   }
   if (inputs.length === 1 && paths.length === 1) {
     const inspection = await look(paths[0]!);
-    if (options.json) process.stdout.write(`${JSON.stringify({ command: "inspect", ...inspection })}\n`);
+    if (options.json) printJson({ command: "inspect", ...inspection });
     else printLines(show(inspection, options));
     return;
   }
@@ -69,7 +69,7 @@ export async function inspect(
   if (outcomes.some(({ error }) => error !== undefined)) context.setExitCode(EXIT.failed);
   if (options.json) {
     const found = outcomes.map(({ path, result, error }) => result ?? { path, ...errorJson(error!) });
-    process.stdout.write(`${JSON.stringify({ command: "inspect", inputs: found })}\n`);
+    printJson({ command: "inspect", inputs: found });
   }
 }
 

@@ -2,7 +2,7 @@
 
 import { join } from "node:path";
 import { formatCount, plural } from "../../core/cli/format.js";
-import { printLines } from "../../core/cli/print.js";
+import { printJson, printLines } from "../../core/cli/print.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import { createProgressView } from "../../core/cli/progress.js";
 import { firstNames, VistaError } from "../../core/errors.js";
@@ -76,7 +76,7 @@ export async function merge(
     view.stop();
     const seconds = (Date.now() - started) / 1000;
     const result = { saved, seconds, dryRun: options.dryRun ?? false };
-    if (options.json) process.stdout.write(`${JSON.stringify(toJson(state, checkpoint, result))}\n`);
+    if (options.json) printJson(toJson(state, checkpoint, result));
     else if (!options.quiet) printLines(summarize(state, checkpoint, result));
   } finally {
     view.stop();

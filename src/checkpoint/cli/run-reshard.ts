@@ -1,7 +1,7 @@
 /** `vista-ckpt reshard`: a ZeRO checkpoint for another number of ranks. */
 import { resolve } from "node:path";
 import { formatBytes, formatCount, formatDuration, plural } from "../../core/cli/format.js";
-import { printLines } from "../../core/cli/print.js";
+import { printJson, printLines } from "../../core/cli/print.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import { createProgressView } from "../../core/cli/progress.js";
 import { type ReshardBatch, type Resharded, reshardCheckpoint } from "../reshard.js";
@@ -38,7 +38,7 @@ export async function reshard(
     if (options.json) {
       const { output, ...rest } = result;
       const json = { command: "reshard", dryRun, output: resolve(output), seconds: round(seconds), ...rest };
-      process.stdout.write(`${JSON.stringify(json)}\n`);
+      printJson(json);
     } else if (!options.quiet) printLines(summarize(result, seconds, dryRun));
   } finally {
     view.stop();

@@ -2,7 +2,7 @@
 
 import { formatBytes, formatCount, plural } from "../../core/cli/format.js";
 import { expandInputs } from "../../core/cli/inputs.js";
-import { printLines } from "../../core/cli/print.js";
+import { jsonText, printJson, printLines } from "../../core/cli/print.js";
 import { type CommandContext, EXIT, packageVersion } from "../../core/cli/program.js";
 import { createProgressView } from "../../core/cli/progress.js";
 import { prepareOutput, writeWhole } from "../../core/io/output.js";
@@ -36,9 +36,9 @@ export async function scan(
   }
   context.setExitCode(report.clean ? EXIT.ok : EXIT.failed);
   if (options.sarif !== undefined) {
-    await writeWhole(options.sarif, `${JSON.stringify(toSarif(report), null, 1)}\n`, { force });
+    await writeWhole(options.sarif, jsonText(toSarif(report), 1), { force });
   }
-  if (options.json) process.stdout.write(`${JSON.stringify({ command: "scan", ...report })}\n`);
+  if (options.json) printJson({ command: "scan", ...report });
   else if (!options.quiet) printLines(show(report));
 }
 

@@ -3,7 +3,7 @@
 import { mkdir, rmdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { formatCount, plural } from "../../core/cli/format.js";
-import { printLines } from "../../core/cli/print.js";
+import { printJson, printLines } from "../../core/cli/print.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import { createProgressView } from "../../core/cli/progress.js";
 import { firstNames, fromSystem, isVistaError, oneLine, VistaError } from "../../core/errors.js";
@@ -78,7 +78,7 @@ export async function toSt(
       seconds: (Date.now() - started) / 1000,
       dryRun: options.dryRun ?? false,
     };
-    if (options.json) process.stdout.write(`${JSON.stringify(toJson(checkpoint, state, report, result))}\n`);
+    if (options.json) printJson(toJson(checkpoint, state, report, result));
     else if (!options.quiet) printLines(summarize(checkpoint, state, report, result));
   } finally {
     view.stop();

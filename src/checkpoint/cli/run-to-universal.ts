@@ -1,7 +1,7 @@
 /** `vista-ckpt to-universal`: a ZeRO checkpoint as a universal one. */
 import { resolve } from "node:path";
 import { formatBytes, formatCount, formatDuration, plural } from "../../core/cli/format.js";
-import { printLines } from "../../core/cli/print.js";
+import { printJson, printLines } from "../../core/cli/print.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import { createProgressView } from "../../core/cli/progress.js";
 import { type WrittenUniversal, writeUniversal } from "../to-universal.js";
@@ -36,7 +36,7 @@ export async function toUniversal(
     if (options.json) {
       const { output, ...rest } = result;
       const head = { command: "to-universal", dryRun, output: resolve(output) };
-      process.stdout.write(`${JSON.stringify({ ...head, seconds: Number(seconds.toFixed(3)), ...rest })}\n`);
+      printJson({ ...head, seconds: Number(seconds.toFixed(3)), ...rest });
     } else if (!options.quiet) printLines(summarize(result, seconds, dryRun));
   } finally {
     view.stop();

@@ -2,7 +2,7 @@
 
 import { formatBytes, formatCount, formatDuration, plural } from "../../core/cli/format.js";
 import { errorJson, expandInputs, forEachInput } from "../../core/cli/inputs.js";
-import { printLines } from "../../core/cli/print.js";
+import { printJson, printLines } from "../../core/cli/print.js";
 import { type CommandContext, EXIT } from "../../core/cli/program.js";
 import { createProgressView } from "../../core/cli/progress.js";
 import { shorten } from "../../core/errors.js";
@@ -45,7 +45,7 @@ export async function verify(
     const { report, seconds } = await check(paths[0]!);
     context.setExitCode(report.problems.length === 0 ? EXIT.ok : EXIT.failed);
     const json = { command: "verify", ...toJson(report, seconds) };
-    if (options.json) process.stdout.write(`${JSON.stringify(json)}\n`);
+    if (options.json) printJson(json);
     else if (!options.quiet) printLines(show(report, seconds));
     return;
   }
@@ -60,7 +60,7 @@ export async function verify(
     const found = outcomes.map(
       ({ path, result, error }) => result?.json ?? { path, ok: false, ...errorJson(error!) },
     );
-    process.stdout.write(`${JSON.stringify({ command: "verify", ok, inputs: found })}\n`);
+    printJson({ command: "verify", ok, inputs: found });
   }
 }
 

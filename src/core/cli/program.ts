@@ -7,11 +7,12 @@
  */
 import { fileURLToPath } from "node:url";
 import { Command, CommanderError, Help, Option } from "commander";
-import { fromSystem, isVistaError, oneLine, VistaError } from "../errors.js";
+import { fromSystem, isVistaError, oneLine, VistaError, withoutSecrets } from "../errors.js";
 import { interruptRequests } from "../io/interrupt.js";
 import { removePartialFiles } from "../io/output.js";
 import { readRegularSync } from "../io/regular.js";
 import { errorJson } from "./inputs.js";
+import { printJson } from "./print.js";
 
 export const EXIT = {
   ok: 0,
@@ -139,7 +140,7 @@ function onStdoutError(error: NodeJS.ErrnoException): void {
 
 /** With `--json`, an error is the one object on stdout, in the place of the result; its line for people stays on stderr. */
 function printErrorJson(argv: readonly string[], error: Parameters<typeof errorJson>[0]): void {
-  if (argv.includes("--json")) process.stdout.write(`${JSON.stringify(errorJson(error))}\n`);
+  if (argv.includes("--json")) printJson(errorJson(error));
 }
 
 /** What the machine ran out of, wherever it was met: no bug of ours, also where nobody named the file on the way. */
@@ -166,7 +167,7 @@ function reportError(
       code: "INTERNAL",
       message: error instanceof Error ? error.message : String(error),
     });
-  const debugText = debug && error instanceof Error ? `${stackWithCauses(error)}\n` : "";
+  const debugText = debug && error instanceof Error ? withoutSecrets(`${stackWithCauses(error)}\n`) : "";
   if (isVistaError(error)) {
     const isAborted = error.code === "ABORTED";
     const text =

@@ -69,7 +69,7 @@ export class RangeReader {
       (reason, attempts) =>
         unreachable(
           reason,
-          `bytes ${start + got} to ${end} could not be read, ${attempts} attempts`,
+          `bytes ${start + got} to ${end} could not be read, ${attempts} ${attempts === 1 ? "attempt" : "attempts"}`,
           this.#target.path,
         ),
       this.#limits,

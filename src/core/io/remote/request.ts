@@ -93,7 +93,8 @@ export async function withRetries<Result>(
 export function unreachable(reason: unknown, what: string, path: string): unknown {
   if (reason instanceof VistaError) return reason;
   const { message, code } = reason as NodeJS.ErrnoException;
-  return new VistaError("IO", `${what}: ${code === undefined ? "" : `${code} `}${message}`, {
+  const reasonText = code === undefined || message.includes(code) ? message : `${code} ${message}`;
+  return new VistaError("IO", `${what}: ${reasonText}`, {
     path,
     cause: reason,
     hint: "Check the network, HTTPS_PROXY and the URL.",

@@ -141,14 +141,16 @@ describe("a file is read whole from", () => {
     let good = 1;
     const heard: string[] = [];
     const url = await serve((request, response, { from, to }) => {
-      if (request.method !== "GET") return response.writeHead(405).end();
       heard.push(request.url!);
-      if (request.url === "/") return response.writeHead(301, { Location: "/a" }).end();
-      if (request.url === "/a") return response.writeHead(307, { location: "b" }).end();
-      if (request.url === "/b") return response.writeHead(302, { location: `?key=${good}` }).end();
-      if (request.url !== `/b?key=${good}`) return response.writeHead(403).end();
-      answer(response, from, to);
-      good++;
+      const moves = { "/": "/a", "/a": "b", "/b": `?key=${good}` };
+      const location = moves[request.url as keyof typeof moves];
+      if (request.method !== "GET") response.writeHead(405).end();
+      else if (location !== undefined) response.writeHead(307, { Location: location }).end();
+      else if (request.url !== `/b?key=${good}`) response.writeHead(403).end();
+      else {
+        answer(response, from, to);
+        good++;
+      }
     });
     await expectRead(url);
     expect(heard).toEqual(["/", "/a", "/b", "/b?key=1", "/b?key=1", "/", "/a", "/b", "/b?key=2"]);
@@ -208,7 +210,7 @@ describe("refused", () => {
     let sent = 0;
     const url = await serve((_, response) => {
       response.writeHead(200);
-      const more = () => {
+      const more = (): void => {
         while (!response.destroyed && sent < 50e6 && response.write(FILE.subarray(0, 16_384))) sent += 16_384;
       };
       response.on("drain", more);
@@ -248,7 +250,7 @@ describe("slow servers", () => {
       response.writeHead(206, { "content-range": `bytes ${from}-${to - 1}/${FILE.length}` });
       let at = from;
       const timer = setInterval(() => {
-        if (response.destroyed) return clearInterval(timer);
+        if (response.destroyed) clearInterval(timer);
         response.write(FILE.subarray(at, Math.min(at + bytes, to)));
         at += bytes;
         if (at >= to) response.end();
@@ -280,7 +282,10 @@ describe("slow servers", () => {
     const tcp = createServer((socket) => {
       socket.on("error", () => {});
       socket.write("HTTP/1.1 206 Partial Content\r\nx: ");
-      const timer = setInterval(() => (socket.destroyed ? clearInterval(timer) : socket.write("y")), 50);
+      const timer = setInterval(() => {
+        if (socket.destroyed) clearInterval(timer);
+        else socket.write("y");
+      }, 50);
     });
     const started = performance.now();
     const url = await listen(tcp);
