@@ -1,13 +1,13 @@
 /** What a launch has to make first: merged weights, a checkpoint for another number of GPUs. */
 import { execFileSync } from "node:child_process";
-import { cp, mkdir, readdir, writeFile } from "node:fs/promises";
+import { cp, mkdir, readdir, stat, truncate, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { beforeAll, expect, test } from "vitest";
 import { planLaunch } from "../../src/train/launch/plan.js";
 import { BUILT_IN_RECIPES } from "../../src/train/launch/recipes.js";
 import { realSystem } from "../../src/train/launch/system.js";
-import { findRankChange } from "../../src/train/run/prepare.js";
+import { findRankChange, preparationsOf, prepare } from "../../src/train/run/prepare.js";
 import { MARK } from "../../src/train/run/processes.js";
 import { endOrphans } from "../../src/train/run/run.js";
 import { readStatus } from "../../src/train/run/status.js";
@@ -118,12 +118,36 @@ test("--reshard makes the checkpoint in the run, once, and goes on from it in a 
   const again = await start();
   expect(again.code).toBe(0);
   expect(again.stderr).not.toContain("resharding");
+  expect(again.stdout).toBe(first.stdout);
   const after = execFileSync("bash", [
     "-c",
     `cd ${last} && find . -type f | sort | xargs sha256sum`,
   ]).toString();
   expect(after).toBe(before);
   expect(await readdir(join(run, "checkpoints"))).toEqual(["last.ckpt"]);
+});
+
+test("what was resharded is made anew where it is damaged, or older than the checkpoint", async () => {
+  const [recipe] = BUILT_IN_RECIPES.filter(({ name }) => name === "phase1");
+  const plan = planLaunch(recipe!, { vista, resume: run, nodes: 1, gpus: 3 });
+  const change = async () => (await findRankChange(plan, checkpointTools))!;
+  const { output, done } = await change();
+  expect(done).toBe(true);
+  const later = new Date(Date.now() + 60_000);
+  const states = join(last, "checkpoint/mp_rank_00_model_states.pt");
+  const { atime, mtime } = await stat(states);
+  await utimes(states, atime, later);
+  expect((await change()).done).toBe(false);
+  await utimes(states, atime, mtime);
+  expect((await change()).done).toBe(true);
+  // A shard that ends too early: its pickle is not read any more.
+  const shard = join(output, "checkpoint/zero_pp_rank_2_mp_rank_00_optim_states.pt");
+  await truncate(shard, 1000);
+  const again = await change();
+  expect(again.done).toBe(false);
+  const [step] = preparationsOf(undefined, again);
+  await prepare(step!, checkpointTools, {});
+  expect((await change()).done).toBe(true);
 });
 
 test("under --slurm resharding is a step of the job", async () => {

@@ -66,7 +66,8 @@ export async function listCheckpoints(run: string): Promise<Checkpoint[]> {
 /** `epoch=9` before `epoch=10`, and `last` after both. */
 const byName = new Intl.Collator("en", { numeric: true });
 
-async function measure(path: string): Promise<Checkpoint> {
+/** @throws VistaError `NOT_FOUND`, `IO` */
+export async function measure(path: string): Promise<Checkpoint> {
   const own = await stat(path).catch((error) => {
     throw fromSystem(error, path, "look at the checkpoint");
   });

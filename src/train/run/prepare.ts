@@ -8,6 +8,7 @@ import {
   type CheckpointTools,
   lastCheckpoint,
   listCheckpoints,
+  measure,
   runFolderOf,
   type Weights,
 } from "./checkpoints.js";
@@ -55,7 +56,10 @@ export async function findRankChange(
   const run = runFolderOf(checkpoint);
   const output = run === undefined ? join(dirname(checkpoint), name) : join(run, "resharded", name);
   const made = await read(output, tools);
-  const done = made !== undefined && made.ranks === wanted && made.steps === facts.steps;
+  const done =
+    made?.ranks === wanted &&
+    made.steps === facts.steps &&
+    (await measure(output)).modified >= (await measure(checkpoint)).modified;
   return { checkpoint, saved: facts.ranks, wanted, output, done };
 }
 
