@@ -18,6 +18,7 @@ export type { OutputOptions } from "../core/io/output.js";
 export type { Progress, RunOptions } from "../core/progress.js";
 export { castState } from "./cast.js";
 export type { Checkpoint, CheckpointKind } from "./checkpoint.js";
+export type { FolderOptions } from "./checkpoint-folder.js";
 export type { WriteOptions } from "./copy/sink.js";
 export type { DcpInfo } from "./dcp/open.js";
 export { type DiffOptions, type DiffReport, diffStates, type TensorDifference } from "./diff.js";
@@ -50,7 +51,6 @@ export { StateDict, type Tensor } from "./tensor/tensor.js";
 export { type TensorValues, tensorFrom } from "./tensor/typed-array.js";
 export {
   defaultUniversalOutput,
-  type UniversalOptions,
   type WrittenUniversal,
   writeUniversal,
 } from "./to-universal.js";

@@ -1,40 +1,28 @@
 /** A ZeRO checkpoint of some number of ranks written anew as one of another number, optimizer included. */
-import type { FileHandle } from "node:fs/promises";
-import { basename, dirname, join, resolve } from "node:path";
+import { join } from "node:path";
 import { throwIfAborted, VistaError } from "../core/errors.js";
 import { readSmallFile } from "../core/io/open-source.js";
+import { joinPlace } from "../core/io/places.js";
+import { inPhase } from "../core/progress.js";
 import {
-  type FolderInProgress,
-  prepareOutputFolder,
-  writeFolderAtomically,
-} from "../core/io/output-folder.js";
-import { isRemote, joinPlace, placeName } from "../core/io/places.js";
-import { settleAll } from "../core/io/settle.js";
-import { inPhase, type RunOptions } from "../core/progress.js";
+  type FolderOptions,
+  fileOfBytes,
+  folderBeside,
+  type PlannedFile,
+  writeCheckpointFolder,
+} from "./checkpoint-folder.js";
 import type { OutputPart } from "./copy/parts.js";
-import { type OutputFile, writeFiles } from "./copy/sink.js";
 import { planRewrittenFile } from "./torch/rewrite-file.js";
 import { batchOf, type ReshardBatch } from "./zero/batch.js";
-import { isCheckpointFile, saysLatest } from "./zero/layout.js";
 import { openZeroOptimizer, type ZeroOptimizer } from "./zero/optimizer.js";
 import { type ReshardedFile, type ReshardedGroup, reshardedFiles } from "./zero/reshard.js";
 
 export type { ReshardBatch } from "./zero/batch.js";
 export type { ReshardedGroup } from "./zero/reshard.js";
 
-export interface ReshardOptions extends RunOptions {
+export interface ReshardOptions extends FolderOptions {
   /** How many ranks (GPUs) the new checkpoint is for; 1 to 16,384. */
   ranks: number;
-  /** The tag (sub-folder); default: what `latest` says. */
-  tag?: string;
-  /** Replace an existing output, where it is a checkpoint folder. Default false. */
-  force?: boolean;
-  /** Check the CRC-32 of all that is read. Default true. */
-  verify?: boolean;
-  /** fsync all files and folders before the call returns. Default true. */
-  fsync?: boolean;
-  /** Only say what would be written. Default false. */
-  dryRun?: boolean;
 }
 
 export interface Resharded {
@@ -73,8 +61,7 @@ const MAX_COMPANION = 1_000_000;
 
 /** `last.ckpt` and 8 → `last-8ranks.ckpt`, beside it; of one at a URL, in the current folder. */
 export function defaultReshardOutput(folder: string, ranks: number): string {
-  const path = resolve(isRemote(folder) ? placeName(folder) : folder);
-  return join(dirname(path), `${basename(path).replace(/\.ckpt$/, "")}-${ranks}ranks.ckpt`);
+  return folderBeside(folder, `${ranks}ranks`);
 }
 
 /**
@@ -93,7 +80,7 @@ export async function reshardCheckpoint(
   output: string | undefined,
   options: ReshardOptions,
 ): Promise<Resharded> {
-  const { ranks, signal, force = false, fsync = true, verify = true } = options;
+  const { ranks, signal, verify = true } = options;
   if (!Number.isSafeInteger(ranks) || ranks < 1 || ranks > MAX_RANKS) {
     throw new VistaError("USAGE", `${ranks} ranks: a checkpoint is for 1 to ${MAX_RANKS} of them`, {
       hint: "Give the number of GPUs that will go on with the training.",
@@ -115,22 +102,10 @@ export async function reshardCheckpoint(
       options.onProgress?.({ phase: "plan", done: planned.length, total: files.length, unit: "files" });
     }
     const result = describe(optimizer, target, ranks, groups, planned);
-    const outputOptions = { force, fsync, replaceable: isCheckpointFolder, inputs: [optimizer.files.folder] };
-    if (options.dryRun) await prepareOutputFolder(target, 0, outputOptions);
-    else {
-      await writeFolderAtomically(target, result.bytes, outputOptions, async (place) => {
-        await writeSmallFiles(place, optimizer);
-        const open = new Set<FileHandle>();
-        const outputs = planned.map((file) =>
-          outputFile(place, join(optimizer.files.tag, file.name), target, file.parts, open),
-        );
-        try {
-          await writeFiles(outputs, inPhase(options, "reshard"));
-        } finally {
-          await settleAll([...open].map((handle) => handle.close()));
-        }
-      });
-    }
+    const { folder, tag } = optimizer.files;
+    const shards = planned.map(({ name, parts }) => ({ name: join(tag, name), parts }));
+    const outputs = [...(await smallFiles(folder, tag)), ...shards];
+    await writeCheckpointFolder(target, outputs, folder, inPhase(options, "reshard"));
     return result;
   } finally {
     await optimizer.close();
@@ -142,56 +117,14 @@ interface Planned extends ReshardedFile {
   readonly length: number;
 }
 
-/**
- * @param name  in the folder
- * @param target  the path that the folder will have
- * @param open  handles that are not closed yet
- */
-export function outputFile(
-  folder: FolderInProgress,
-  name: string,
-  target: string,
-  parts: readonly OutputPart[],
-  open: Set<FileHandle>,
-): OutputFile {
-  let handle: FileHandle;
-  return {
-    path: join(target, name),
-    parts,
-    begin: async () => {
-      handle = await folder.create(name);
-      open.add(handle);
-      return handle;
-    },
-    end: async () => {
-      await folder.settle(handle);
-      open.delete(handle);
-      await handle.close();
-    },
-  };
-}
-
-async function writeSmallFiles(place: FolderInProgress, { files }: ZeroOptimizer): Promise<void> {
-  const write = async (name: string, content: string | Uint8Array) => {
-    const handle = await place.create(name);
-    try {
-      await handle.writeFile(content);
-      await place.settle(handle);
-    } finally {
-      await handle.close();
-    }
-  };
+async function smallFiles(folder: string, tag: string): Promise<PlannedFile[]> {
   // Without a line feed, as DeepSpeed writes it.
-  await write("latest", files.tag);
+  const files = [fileOfBytes("latest", Buffer.from(tag))];
   for (const name of COMPANIONS) {
-    const content = await readSmallFile(joinPlace(files.folder, name), MAX_COMPANION).catch(() => undefined);
-    if (content !== undefined) await write(name, content);
+    const content = await readSmallFile(joinPlace(folder, name), MAX_COMPANION).catch(() => undefined);
+    if (content !== undefined) files.push(fileOfBytes(name, Buffer.from(content)));
   }
-}
-
-/** `latest` with a tag folder, or files of DeepSpeed: what an earlier run of this made, or a checkpoint that it may replace. */
-export function isCheckpointFolder(names: readonly string[]): boolean {
-  return saysLatest(names) || names.some(isCheckpointFile);
+  return files;
 }
 
 function describe(

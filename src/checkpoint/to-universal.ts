@@ -1,17 +1,9 @@
 /** A ZeRO checkpoint written as a universal one, which DeepSpeed loads on any number of ranks. */
-import type { FileHandle } from "node:fs/promises";
-import { basename, dirname, join, resolve } from "node:path";
+import { basename, join } from "node:path";
 import { throwIfAborted } from "../core/errors.js";
-import { prepareOutputFolder, writeFolderAtomically } from "../core/io/output-folder.js";
-import { settleAll } from "../core/io/settle.js";
-import type { RunOptions } from "../core/progress.js";
-import { writeFiles } from "./copy/sink.js";
-import { isCheckpointFolder, outputFile, type ReshardOptions } from "./reshard.js";
+import { type FolderOptions, fileOfBytes, folderBeside, writeCheckpointFolder } from "./checkpoint-folder.js";
 import { openZeroOptimizer } from "./zero/optimizer.js";
 import { type UniversalFile, universalFiles } from "./zero/universal-files.js";
-
-/** As for resharding, without a number of ranks. */
-export interface UniversalOptions extends RunOptions, Omit<ReshardOptions, "ranks"> {}
 
 export interface WrittenUniversal {
   /** The checkpoint folder that was read, and the tag in it. */
@@ -35,8 +27,7 @@ export interface WrittenUniversal {
 
 /** `last.ckpt` → `last-universal.ckpt`, beside it. */
 export function defaultUniversalOutput(folder: string): string {
-  const path = resolve(folder);
-  return join(dirname(path), `${basename(path).replace(/\.ckpt$/, "")}-universal.ckpt`);
+  return folderBeside(folder, "universal");
 }
 
 /**
@@ -51,9 +42,9 @@ export function defaultUniversalOutput(folder: string): string {
 export async function writeUniversal(
   folder: string,
   output: string | undefined,
-  options: UniversalOptions = {},
+  options: FolderOptions = {},
 ): Promise<WrittenUniversal> {
-  const { signal, force = false, fsync = true, verify = true } = options;
+  const { signal, verify = true } = options;
   const optimizer = await openZeroOptimizer(folder, { ...options, verify });
   try {
     const { files, groups, models } = optimizer;
@@ -65,24 +56,12 @@ export async function writeUniversal(
       planned.push(file);
     }
     const bytes = planned.reduce((sum, { length }) => sum + length, 0);
-    const outputOptions = { force, fsync, replaceable: isCheckpointFolder, inputs: [files.folder] };
-    if (options.dryRun) await prepareOutputFolder(target, 0, outputOptions);
-    else {
-      await writeFolderAtomically(target, bytes, outputOptions, async (place) => {
-        const open = new Set<FileHandle>();
-        const latest = { kind: "bytes", bytes: Buffer.from(universalTag) } as const;
-        const outputs = [
-          ...planned.map(({ name, parts }) => ({ name: join(universalTag, name), parts })),
-          // Without a line feed, as ds_to_universal.py writes it.
-          { name: "latest_universal", parts: [latest] },
-        ].map(({ name, parts }) => outputFile(place, name, target, parts, open));
-        try {
-          await writeFiles(outputs, options);
-        } finally {
-          await settleAll([...open].map((handle) => handle.close()));
-        }
-      });
-    }
+    const outputs = [
+      ...planned.map(({ name, parts }) => ({ name: join(universalTag, name), parts })),
+      // Without a line feed, as ds_to_universal.py writes it.
+      fileOfBytes("latest_universal", Buffer.from(universalTag)),
+    ];
+    await writeCheckpointFolder(target, outputs, files.folder, options);
     const parameters = groups.flatMap((group) => group.parameters);
     return {
       folder: files.folder,

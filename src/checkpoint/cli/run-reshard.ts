@@ -1,16 +1,12 @@
 /** `vista-ckpt reshard`: a ZeRO checkpoint for another number of ranks. */
-import { resolve } from "node:path";
-import { formatBytes, formatCount, formatDuration, plural } from "../../core/cli/format.js";
-import { printJson, printLines } from "../../core/cli/print.js";
+import { formatCount, plural } from "../../core/cli/format.js";
 import type { CommandContext } from "../../core/cli/program.js";
-import { createProgressView } from "../../core/cli/progress.js";
+import type { FolderOptions } from "../checkpoint-folder.js";
 import { type ReshardBatch, type Resharded, reshardCheckpoint } from "../reshard.js";
-import { startAhead } from "./ahead.js";
-import type { CommonOptions } from "./common.js";
+import { type FolderCommandOptions, sourceLine, stateWords, writeFolder } from "./run-folder.js";
 
-export interface ReshardCommandOptions extends CommonOptions {
+export interface ReshardCommandOptions extends FolderCommandOptions {
   ranks: number;
-  tag?: string;
 }
 
 export async function reshard(
@@ -18,62 +14,26 @@ export async function reshard(
   options: ReshardCommandOptions,
   context: CommandContext,
 ): Promise<void> {
-  const started = Date.now();
-  const view = await createProgressView(options.quiet ?? false);
-  const dryRun = options.dryRun ?? false;
-  try {
-    if (!dryRun) startAhead(folder);
-    const result = await reshardCheckpoint(folder, options.output, {
-      ranks: options.ranks,
-      ...(options.tag === undefined ? {} : { tag: options.tag }),
-      force: options.force ?? false,
-      verify: options.verify,
-      fsync: options.fsync,
-      dryRun,
-      signal: context.signal,
-      onProgress: view.update,
-    });
-    view.stop();
-    const seconds = (Date.now() - started) / 1000;
-    if (options.json) {
-      const { output, ...rest } = result;
-      const json = { command: "reshard", dryRun, output: resolve(output), seconds: round(seconds), ...rest };
-      printJson(json);
-    } else if (!options.quiet) printLines(summarize(result, seconds, dryRun));
-  } finally {
-    view.stop();
-  }
-}
-
-function round(seconds: number): number {
-  return Number(seconds.toFixed(3));
-}
-
-function summarize(result: Resharded, seconds: number, dryRun: boolean): string[] {
-  const { ranksBefore, ranks, states, groups } = result;
-  const writer = [
-    result.deepspeed === undefined ? "an unknown DeepSpeed" : `DeepSpeed ${result.deepspeed}`,
-    result.lightning === undefined ? "" : ` with Lightning ${result.lightning}`,
-    `, ZeRO stage ${result.stage}`,
-    result.globalSteps === undefined ? "" : `, step ${formatCount(result.globalSteps)}`,
-  ].join("");
-  const lines = [
-    `${dryRun ? "would write" : "wrote"} ${result.output}, for ${plural(ranks, "rank")} instead of ${formatCount(ranksBefore)}`,
-    `  ${plural(result.files.length, "file")}, ${formatBytes(result.bytes)}${dryRun ? "" : `, ${formatDuration(seconds)}`}`,
-    `  from ${result.folder}, tag ${result.tag}: ${writer}`,
-    `  moved ${plural(result.parameters, "parameter tensor")} of ${formatCount(result.elements)} elements, each with ` +
-      (states.length === 0 ? "no optimizer state" : `the optimizer's ${states.join(", ")}`),
+  const { output, ranks } = options;
+  const write = (how: FolderOptions) => reshardCheckpoint(folder, output, { ...how, ranks });
+  const describe = (result: Resharded, wrote: string, size: string) => [
+    `${wrote} ${result.output}, for ${plural(ranks, "rank")} instead of ${formatCount(result.ranksBefore)}`,
+    `  ${plural(result.files.length, "file")}, ${size}`,
+    sourceLine(result, result.lightning),
+    `  moved ${plural(result.parameters, "parameter tensor")}${stateWords(result)}`,
+    ...(options.dryRun ? groupLines(result) : []),
+    ...batchLines(result.batch, result.ranksBefore, ranks),
   ];
-  if (dryRun) {
-    groups.forEach((group, g) => {
-      lines.push(
-        `  group ${g}: ${plural(group.parameters, "parameter tensor")}, ${formatCount(group.numel)} elements; a rank holds ` +
-          `${formatCount(group.partition)} instead of ${formatCount(group.partitionBefore)}, ` +
-          `padding ${formatCount(group.padding)} instead of ${formatCount(group.paddingBefore)}`,
-      );
-    });
-  }
-  return [...lines, ...batchLines(result.batch, ranksBefore, ranks)];
+  await writeFolder("reshard", folder, options, context, write, describe);
+}
+
+function groupLines({ groups }: Resharded): string[] {
+  return groups.map(
+    (group, g) =>
+      `  group ${g}: ${plural(group.parameters, "parameter tensor")}, ${formatCount(group.numel)} elements; a rank holds ` +
+      `${formatCount(group.partition)} instead of ${formatCount(group.partitionBefore)}, ` +
+      `padding ${formatCount(group.padding)} instead of ${formatCount(group.paddingBefore)}`,
+  );
 }
 
 /** What another number of GPUs means for the training. */

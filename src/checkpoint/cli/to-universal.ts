@@ -2,7 +2,7 @@
 import type { Command } from "commander";
 import type { CommandContext } from "../../core/cli/program.js";
 import { addCommonOptions } from "./common.js";
-import type { ToUniversalCommandOptions } from "./run-to-universal.js";
+import type { FolderCommandOptions } from "./run-folder.js";
 
 const HELP = `
 Examples:
@@ -26,7 +26,7 @@ export function toUniversalCommand(parent: Command, context: CommandContext): vo
     .option("--tag <tag>", "tag folder to read instead of the one `latest` names");
   addCommonOptions(command)
     .addHelpText("after", HELP)
-    .action(async (folder: string, options: ToUniversalCommandOptions) => {
+    .action(async (folder: string, options: FolderCommandOptions) => {
       const { toUniversal } = await import("./run.js");
       await toUniversal(folder, options, context);
     });

@@ -1,7 +1,10 @@
 """Real DeepSpeed on both sides of a resharding.
 
-    reshard_ranks.py save OUT RANKS    trains every case, saves OUT/<case>/before and goes on training
-    reshard_ranks.py load OUT RANKS    loads OUT/<case>/<RANKS> on that many ranks, compares, goes on training; prints JSON
+    reshard_ranks.py save OUT RANKS                trains every case, saves OUT/<case>/before and goes on training
+    reshard_ranks.py load OUT RANKS …              loads OUT/<case>/<RANKS> on that many ranks, compares, goes on training
+    reshard_ranks.py load-universal OUT RANKS …    the same with OUT/<case>/universal on so many ranks, and load_universal
+
+The last two print JSON, by number of ranks and case. torch and DeepSpeed are loaded once: the ranks are forks of this process.
 
 What is compared: the fp32 weights and every state of every parameter, to the bit, and the losses of three further steps with
 those of the run that was never interrupted. Each step sees the same samples on any number of ranks, so that losses differ only
@@ -19,8 +22,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "fixtures" / "make"
 
 import standins
 import torch
+from ranks import fork_ranks
 
-VERSION = standins.for_deepspeed() if "RANK" in os.environ else None
+VERSION = standins.for_deepspeed()
 
 SAMPLES = 420  # a multiple of 1, 2, 3, 4, 5 and 7
 STEPS_BEFORE, STEPS_AFTER = 3, 3
@@ -67,6 +71,7 @@ class Network(torch.nn.Module):
 ADAM = lambda groups: torch.optim.AdamW(groups, lr=0.01)  # noqa: E731
 CASES = {
     "stage2-fp32-groups-round-robin": dict(groups=3, zero={"stage": 2, "round_robin_gradients": True}),
+    "stage1-fp32-groups": dict(groups=2, zero={"stage": 1}),
     "stage1-fp32-sgd": dict(
         optimizer=lambda groups: torch.optim.SGD(groups, lr=0.001, momentum=0.9), zero={"stage": 1}
     ),
@@ -89,11 +94,26 @@ CASES = {
 }
 
 
-def cases():
-    return {name: case for name, case in CASES.items() if VERSION >= case.get("since", (0,))}
+# What DeepSpeed's loader of universal checkpoints takes: flat groups in their own order, and in stage 3 Adam with one param group
+# (it gives every group the hyperparameters of the first).
+UNIVERSAL = [
+    "stage1-fp32-groups",
+    "stage2-bf16-aligned",
+    "stage2-fp16-dynamic-scale",
+    "stage1-bf16-optimizer",
+    "stage3-bf16",
+]
 
 
-def start(case, ranks):
+def cases(universal):
+    return {
+        name: case
+        for name, case in CASES.items()
+        if VERSION >= case.get("since", (0,)) and (not universal or name in UNIVERSAL)
+    }
+
+
+def start(case, ranks, universal):
     import deepspeed
 
     torch.manual_seed(1)
@@ -113,6 +133,7 @@ def start(case, ranks):
         "zero_optimization": {"stage3_param_persistence_threshold": 0, **case["zero"]},
         **modes[precision],
         **case.get("config", {}),
+        **({"checkpoint": {"load_universal": True}} if universal else {}),
     }
     optimizer = case.get("optimizer", ADAM)(groups)
     engine, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=config)
@@ -212,9 +233,10 @@ def rank_main(mode, out):
     deepspeed.runtime.engine.DeepSpeedEngine._broadcast_model = lambda self: None
     deepspeed.init_distributed(dist_backend="gloo")
     rank, ranks = torch.distributed.get_rank(), torch.distributed.get_world_size()
+    universal = mode == "load-universal"
     results = {}
-    for name, case in cases().items():
-        engine = start(case, ranks)
+    for name, case in cases(universal).items():
+        engine = start(case, ranks, universal)
         folder = Path(out, name)
         if mode == "save":
             train(engine, case, 0, STEPS_BEFORE)
@@ -224,27 +246,24 @@ def rank_main(mode, out):
             if rank == 0:
                 torch.save({"optimizer": optimizer, "losses": losses}, folder / "before.pt")
             continue
-        path, client = engine.load_checkpoint(str(folder / str(ranks)))
+        path, client = engine.load_checkpoint(str(folder / ("universal" if universal else str(ranks))))
         assert path is not None and client["epoch"] == 5, (path, client)
         optimizer = optimizer_of(engine, case)
         losses = train(engine, case, STEPS_BEFORE, STEPS_AFTER)
         if rank == 0:
             before = torch.load(folder / "before.pt")
             results[name] = compare(case, before, optimizer, losses)
-    if rank == 0 and mode == "load":
-        Path(out, f"result-{ranks}.json").write_text(json.dumps(results))
+    if rank == 0 and mode != "save":
+        Path(out, f"result-{mode}-{ranks}.json").write_text(json.dumps(results))
 
 
 def main():
-    mode, out, ranks = sys.argv[1], sys.argv[2], int(sys.argv[3])
-    if "RANK" in os.environ:
-        rank_main(mode, out)
-        return
-    from ranks import run_ranks
-
-    run_ranks(__file__, [mode, out, ranks], ranks)
-    if mode == "load":
-        print(Path(out, f"result-{ranks}.json").read_text())
+    mode, out, *numbers = sys.argv[1:]
+    for ranks in map(int, numbers):
+        fork_ranks(lambda: rank_main(mode, out), ranks)
+    if mode != "save":
+        results = {ranks: json.loads(Path(out, f"result-{mode}-{ranks}.json").read_text()) for ranks in numbers}
+        print("\n" + json.dumps(results))
 
 
 if __name__ == "__main__":

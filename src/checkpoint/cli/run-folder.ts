@@ -1,0 +1,90 @@
+/** What the commands share that write a checkpoint folder. */
+import { resolve } from "node:path";
+import { formatBytes, formatCount, formatDuration } from "../../core/cli/format.js";
+import { printJson, printLines } from "../../core/cli/print.js";
+import type { CommandContext } from "../../core/cli/program.js";
+import { createProgressView } from "../../core/cli/progress.js";
+import type { FolderOptions } from "../checkpoint-folder.js";
+import { startAhead } from "./ahead.js";
+import type { CommonOptions } from "./common.js";
+
+export interface FolderCommandOptions extends CommonOptions {
+  tag?: string;
+}
+
+/** What is said of each such output. */
+interface Written {
+  readonly folder: string;
+  readonly tag: string;
+  readonly output: string;
+  readonly bytes: number;
+  readonly stage: number;
+  readonly deepspeed: string | undefined;
+  readonly globalSteps: number | undefined;
+  readonly parameters: number;
+  readonly elements: number;
+  readonly states: readonly string[];
+}
+
+/**
+ * Writes the folder, or shows what would be written.
+ * @param describe  the lines of the summary; the first begins with `wrote` or `would write`, which it is given
+ */
+export async function writeFolder<Result extends Written>(
+  command: string,
+  folder: string,
+  options: FolderCommandOptions,
+  context: CommandContext,
+  write: (options: FolderOptions) => Promise<Result>,
+  describe: (result: Result, wrote: string, size: string) => string[],
+): Promise<void> {
+  const started = Date.now();
+  const view = await createProgressView(options.quiet ?? false);
+  const dryRun = options.dryRun ?? false;
+  try {
+    if (!dryRun) startAhead(folder);
+    const result = await write({
+      tag: options.tag,
+      force: options.force ?? false,
+      verify: options.verify,
+      fsync: options.fsync,
+      dryRun,
+      signal: context.signal,
+      onProgress: view.update,
+    });
+    view.stop();
+    const seconds = (Date.now() - started) / 1000;
+    if (options.json) {
+      const { output, ...rest } = result;
+      const head = { command, dryRun, output: resolve(output), seconds: Number(seconds.toFixed(3)) };
+      printJson({ ...head, ...rest });
+    } else if (!options.quiet) {
+      const size = `${formatBytes(result.bytes)}${dryRun ? "" : `, ${formatDuration(seconds)}`}`;
+      printLines(describe(result, dryRun ? "would write" : "wrote", size));
+    }
+  } finally {
+    view.stop();
+  }
+}
+
+/** `from last.ckpt, tag checkpoint: DeepSpeed 0.10.1 with Lightning 2.0.1, ZeRO stage 2, 4 ranks, step 10`. */
+export function sourceLine(
+  { folder, tag, deepspeed, stage, globalSteps }: Written,
+  lightning: string | undefined,
+  more: readonly string[] = [],
+): string {
+  const writer = [
+    (deepspeed === undefined ? "an unknown DeepSpeed" : `DeepSpeed ${deepspeed}`) +
+      (lightning === undefined ? "" : ` with Lightning ${lightning}`),
+    `ZeRO stage ${stage}`,
+    ...more,
+    ...(globalSteps === undefined ? [] : [`step ${formatCount(globalSteps)}`]),
+  ];
+  return `  from ${folder}, tag ${tag}: ${writer.join(", ")}`;
+}
+
+/** Behind a number of parameters: ` of 3 elements, each with the optimizer's exp_avg, exp_avg_sq`. */
+export function stateWords({ elements, states }: Written): string {
+  const names = states.length === 0 ? "no optimizer state" : `the optimizer's ${states.join(", ")}`;
+  return ` of ${formatCount(elements)} elements, each with ${names}`;
+}
