@@ -46,6 +46,18 @@ const { metafile } = await build({
 // The thread that it starts is looked for beside it; of one file, it starts some milliseconds sooner.
 await build({ ...options, entryPoints: ["src/checkpoint/copy/lane-worker.ts"], banner: {} });
 
+// The script and the style of the HTML report, which are put into each report: run in a browser, so no part of the library.
+await build({
+  entryPoints: ["src/dataset/report/page/main.ts", "src/dataset/report/page/style.css"],
+  outdir: "dist/dataset/report/page",
+  bundle: true,
+  minify: true,
+  format: "iife",
+  target: "es2022",
+  legalComments: "none",
+  logLevel: "warning",
+});
+
 // The bundled packages are MIT or the like: their notices go with the code.
 const packages = new Set();
 for (const input of Object.keys(metafile.inputs)) {

@@ -15,3 +15,8 @@ export function textOf(value: unknown): string {
 export function numberOf(value: unknown): number {
   return typeof value === "object" ? Number.NaN : Number(value);
 }
+
+/** Quotes one word of a shell's command, only where the shell would change it; zsh takes `=word` for the path of a program. */
+export function quote(word: string): string {
+  return /^[\w@%+:,./-][\w@%+=:,./-]*$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}

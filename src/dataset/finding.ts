@@ -45,10 +45,11 @@ export interface Coverage {
 
 /**
  * Figures for the charts of the HTML report. Reports of shards are merged by label: the values of `bars` are added,
- * `spans` are joined. Points are shown in natural order of their labels ("9" before "10").
+ * `spans` are joined. Points are shown in natural order of their labels ("9" before "10"). With `shares` the bars are parts of
+ * one whole (how many pictures are of each size), without they are things of their own (the frames of each video).
  */
 export type Chart =
-  | { kind: "bars"; title: string; unit: string; points: { label: string; value: number }[] }
+  | { kind: "bars"; title: string; unit: string; shares?: true; points: { label: string; value: number }[] }
   | { kind: "spans"; title: string; unit: string; points: { label: string; from: number; to: number }[] };
 
 /** What an annotation check counted in one file, for `--config` and `stats`. */

@@ -10,6 +10,7 @@
  * @module vista-ckpt/data
  */
 export { ERROR_CODES, type ErrorCode, isVistaError, VistaError, type Where } from "../core/errors.js";
+export type { OutputOptions } from "../core/io/output.js";
 export type { Progress, RunOptions } from "../core/progress.js";
 export { type AnnotationCheckOptions, checkAnnotations } from "./annotations/check.js";
 export { type UnusableRecords, unusableRecords, writeClean } from "./annotations/clean.js";

@@ -123,7 +123,13 @@ export async function createClean(
   }
 }
 
-/** As {@link createClean}, whole or not at all. */
+/**
+ * Writes the annotation file without the records in `found`, which a check has filled in: everything else is copied byte for
+ * byte, in its order. Whole or not at all.
+ *
+ * @throws VistaError `INCOMPLETE` where nothing can be kept, `INCONSISTENT` where the file is no longer what was checked, `EXISTS`,
+ *   `NO_SPACE`, `IO`, `ABORTED`
+ */
 export async function writeClean(
   found: UnusableRecords,
   path: string,

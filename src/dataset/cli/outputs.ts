@@ -1,10 +1,12 @@
 /** The forms in which `check` and `merge-reports` give a report. */
+import { hostname } from "node:os";
 import pc from "picocolors";
 import { wantsColours } from "../../core/cli/colours.js";
 import { displayText, printLines } from "../../core/cli/print.js";
 import { AtomicFile, commitTogether, prepareOutput } from "../../core/io/output.js";
+import { quote } from "../../core/text.js";
 import type { Finding } from "../finding.js";
-import { toHtml } from "../report/html.js";
+import { type ReportOrigin, toHtml } from "../report/html.js";
 import type { Report } from "../report/report.js";
 import { toSarif } from "../report/sarif.js";
 import { SortedFindings } from "../report/sorted-findings.js";
@@ -34,6 +36,8 @@ export interface MoreOutputs {
   /** Files that are written already, to appear with the others. */
   files?: readonly AtomicFile[];
   texts?: readonly { path: string; text: string }[];
+  /** Absolute path of what was checked here. */
+  root?: string;
   /** Lines after the report as text. */
   closing?: readonly string[];
   /** Members of the JSON object after those of the report. */
@@ -44,7 +48,7 @@ export interface MoreOutputs {
 export async function writeReports(
   report: Report,
   outputs: ReportOutputs,
-  { findings, files: others = [], texts = [], closing = [], json = {} }: MoreOutputs = {},
+  { findings, files: others = [], texts = [], root, closing = [], json = {} }: MoreOutputs = {},
 ): Promise<void> {
   const files: AtomicFile[] = findings === undefined ? [...others] : [findings.file, ...others];
   const add = async (path: string, text: string) => {
@@ -62,7 +66,7 @@ export async function writeReports(
     if (outputs.sarif !== undefined)
       await add(outputs.sarif, `${JSON.stringify(toSarif(report), null, 1)}\n`);
     // The report that a person opens is the last: where it is, the others are.
-    if (outputs.report !== undefined) await add(outputs.report, await toHtml(report));
+    if (outputs.report !== undefined) await add(outputs.report, await toHtml(report, originOf(root)));
     await commitTogether(files);
     if (files.length > 0 && !outputs.quiet)
       printLines(
@@ -78,6 +82,11 @@ export async function writeReports(
     : formatReport(report, pc.createColors(wantsColours(process.env, process.stdout.isTTY === true))) +
       (closing.length === 0 ? "" : displayText(closing));
   await new Promise<void>((resolve) => process.stdout.write(text, () => resolve()));
+}
+
+function originOf(path: string | undefined): ReportOrigin {
+  const command = ["vista-data", ...process.argv.slice(2)].map(quote).join(" ");
+  return { ...(path === undefined ? {} : { path }), date: new Date(), host: hostname(), command };
 }
 
 /** An NDJSON file: every finding, one JSON object a line, in the order of reports, which is the same with and without shards. */

@@ -75,7 +75,7 @@ export async function runCheck(
     );
     const report: Report = builder.finish(packageVersion(), summaries, options.shard);
     if (interrupted) report.verdict = "interrupted";
-    const more: MoreOutputs = { findings: ndjson };
+    const more: MoreOutputs = { findings: ndjson, root: resolve(root) };
     if (missing !== undefined && listMissing !== undefined) {
       const roots = parts.map(({ prefix }) => join(root, prefix));
       more.texts = [{ path: listMissing, text: await missingText(missing, report, roots) }];

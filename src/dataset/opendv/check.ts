@@ -316,6 +316,7 @@ class OpenDvRun {
         kind: "bars",
         title: "Image sizes",
         unit: "videos",
+        shares: true,
         points: [...this.#sizes].map(([label, value]) => ({ label, value })),
       },
     ];

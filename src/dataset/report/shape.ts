@@ -55,6 +55,7 @@ const chart = either(
     kind: oneOf("bars"),
     title: text,
     unit: text,
+    shares: optional(oneOf(true)),
     points: list(fields({ label: text, value: number })),
   }),
   fields({
@@ -89,7 +90,7 @@ const part = fields({
 const REPORT: Readonly<Record<string, Shape>> = {
   version: text,
   root: text,
-  verdict: oneOf("clean", "errors", "no errors", "interrupted"),
+  verdict: oneOf("clean", "clean in part", "errors", "no errors", "interrupted"),
   counts: fields({ error: count, warning: count, note: count }),
   parts: list(part),
   // JSON has no infinity: "all findings" is null.

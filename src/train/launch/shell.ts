@@ -1,9 +1,7 @@
 /** Commands as a POSIX shell reads them. */
+import { quote } from "../../core/text.js";
 
-/** Quotes one word, only where the shell would change it; zsh takes `=word` for the path of a program. */
-export function quote(word: string): string {
-  return /^[\w@%+:,./-][\w@%+=:,./-]*$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
-}
+export { quote };
 
 /** Where a line is broken in {@link toShellLines}: before each word that starts an option or a file of its own. */
 const BREAK = /^(-|train\.py$)/;

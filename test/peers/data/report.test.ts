@@ -1,5 +1,5 @@
 /** The HTML report in a real browser: nothing from the network, quick with 100,000 findings. */
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -132,10 +132,114 @@ describe("HTML report with 100,000 findings", () => {
   });
 
   it("draws a chart of 850 points with at most 160 bars", async () => {
-    expect(await page.locator(".chart").count()).toBe(2);
-    expect(await page.locator(".chart").first().locator("rect").count()).toBe(142);
+    expect(await page.locator("figure").count()).toBe(2);
+    expect(await page.locator("figure").first().locator("rect").count()).toBe(142);
   });
 });
+
+describe("without a mouse", () => {
+  let page: Page;
+  const focused = () =>
+    page.evaluate("document.activeElement.getAttribute('aria-rowindex') ?? document.activeElement.id");
+
+  beforeAll(async () => {
+    ({ page } = await openReport(await toHtml(makeReport(5000))));
+    await page.waitForSelector("#list .row");
+  });
+
+  it("Tab leads to the list, arrows and pages move in it, and the focus stays in view", async () => {
+    await page.locator("[data-column='5']").focus();
+    await page.keyboard.press("Tab");
+    expect(await focused()).toBe("2");
+    await page.keyboard.press("ArrowDown");
+    await page.keyboard.press("ArrowDown");
+    expect(await focused()).toBe("4");
+    await page.keyboard.press("End");
+    expect(await focused()).toBe("5001");
+    const inView = `(() => { const a = document.activeElement.getBoundingClientRect(), b = document.getElementById("list").getBoundingClientRect();
+      return a.top >= b.top - 1 && a.bottom <= b.bottom + 1; })()`;
+    expect(await page.evaluate(inView)).toBe(true);
+    await page.keyboard.press("PageUp");
+    expect(await page.evaluate(inView)).toBe(true);
+    await page.keyboard.press("Home");
+    expect(await focused()).toBe("2");
+    // A scroll by the wheel takes the row out of view, but not the focus from it.
+    await page.evaluate("document.getElementById('list').scrollTop = 3000");
+    await page.waitForTimeout(200);
+    expect(await focused()).toBe("2");
+  });
+
+  it("Enter and Space open a finding, Escape goes back to it", async () => {
+    for (const key of ["Enter", " "]) {
+      await page.keyboard.press("ArrowDown");
+      const row = await focused();
+      await page.keyboard.press(key);
+      expect(await focused()).toBe("detail");
+      expect(await page.locator("#detail").textContent()).toContain("the file is not there");
+      expect(await page.locator("#detail a").getAttribute("href")).toMatch(
+        /docs\/rules\/nuscenes-missing-file\.md$/,
+      );
+      expect(await page.locator("[aria-selected=true]").getAttribute("aria-rowindex")).toBe(row);
+      await page.keyboard.press("Escape");
+      expect(await focused()).toBe(row);
+      expect(await page.locator("#detail").isVisible()).toBe(false);
+    }
+  });
+
+  it("what has the focus can be seen", async () => {
+    for (const target of ["#filter", "[data-do=copy]", "#list .row[tabindex='0']"]) {
+      await page.locator(target).first().focus();
+      await page.keyboard.press("Shift");
+      expect(await page.evaluate("getComputedStyle(document.activeElement).outlineWidth")).not.toBe("0px");
+    }
+  });
+
+  it("sorting is told to screen readers", async () => {
+    await page.locator("[data-column='2']").press("Enter");
+    expect(await page.locator("[aria-sort=ascending]").textContent()).toContain("File");
+    await page.locator("[data-column='2']").press("Enter");
+    expect(await page.locator("[aria-sort=descending]").textContent()).toContain("File");
+  });
+});
+
+it("a rule's findings are shown, copied and downloaded", async () => {
+  const { page } = await openReport(await toHtml(makeReport(100)));
+  await page.context().grantPermissions(["clipboard-read", "clipboard-write"]);
+  const surplus = "[data-rule='nuscenes/surplus-file']";
+  await page.click(`[data-do=show]${surplus}`);
+  expect(await page.textContent("#shown")).toBe("25 of 100");
+  const [download] = await Promise.all([
+    page.waitForEvent("download"),
+    page.click(`[data-do=download]${surplus}`),
+  ]);
+  expect(download.suggestedFilename()).toBe("nuscenes-surplus-file.tsv");
+  const lines = readFileSync(await download.path(), "utf8").split("\n");
+  expect(lines).toHaveLength(26);
+  expect(lines[0]).toBe("samples/CAM_0/n015__CAM__00000000.jpg\tsample_data 0\tthe file is not there");
+  await page.selectOption("#rule", "");
+  await page.fill("#filter", "00000004.jpg");
+  await page.click(".tools [data-do=copy]");
+  await expect.poll(() => page.textContent("#status")).toBe("Copied 1 line.");
+  const copied = await page.evaluate("navigator.clipboard.readText()");
+  expect(copied).toBe("samples/CAM_4/n015__CAM__00000004.jpg\tsample_data 4\tthe file is not there\n");
+});
+
+it.each([375, 800, 1280])(
+  "nothing is wider than a window of %i pixels, and rows do not overlap",
+  async (width) => {
+    const { page } = await openReport(await toHtml(makeReport(100)));
+    await page.setViewportSize({ width, height: 800 });
+    await page.waitForTimeout(200);
+    expect(await page.evaluate("document.documentElement.scrollWidth")).toBe(width);
+    const places = (await page.evaluate(
+      `[...document.querySelectorAll("#list .row")].map((row) => [row.getBoundingClientRect().top, row.getBoundingClientRect().bottom, row.scrollHeight - row.clientHeight])`,
+    )) as [number, number, number][];
+    for (const [i, [top, , hidden]] of places.entries()) {
+      expect(hidden).toBeLessThanOrEqual(0);
+      if (i > 0) expect(top).toBeGreaterThanOrEqual(places[i - 1]![1] - 0.5);
+    }
+  },
+);
 
 it("an empty report says that all is well", async () => {
   const { page, errors } = await openReport(await toHtml(makeReport(0)));

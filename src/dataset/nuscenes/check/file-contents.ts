@@ -184,6 +184,7 @@ async function* lookAtPictures(
     kind: "bars",
     title: "Sizes of the pictures looked at (from)",
     unit: "pictures",
+    shares: true,
     points,
   });
 }

@@ -17,7 +17,13 @@ export function tableCharts(tables: Tables, frames: Frames | undefined, version:
     label,
     value: state?.rows ?? 0,
   }));
-  charts.push({ kind: "bars", title: `Rows of the tables (${version})`, unit: "rows", points: rows });
+  charts.push({
+    kind: "bars",
+    title: `Rows of the tables (${version})`,
+    unit: "rows",
+    shares: true,
+    points: rows,
+  });
   const data = tables.sampleData;
   const scenes = tables.small.scene?.values;
   const channel = frames?.channels.indexOf(CHANNEL) ?? -1;
@@ -54,6 +60,7 @@ export function tableCharts(tables: Tables, frames: Frames | undefined, version:
       kind: "bars",
       title: `Time from one ${CHANNEL} frame to the next (${version}, from)`,
       unit: "frames",
+      shares: true,
       points: [...gaps].sort(([a], [b]) => a - b).map(([bin, value]) => ({ label: `${bin} ms`, value })),
     },
     {
