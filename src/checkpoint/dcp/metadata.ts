@@ -62,10 +62,8 @@ export interface Place {
 export function readMetadata(value: PyValue, path: string): DcpMetadata {
   const state = fields(value, "Metadata");
   const described = asDict(state?.get("state_dict_metadata"));
-  const stored = asDict(state?.get("storage_data"));
-  if (described === undefined || stored === undefined)
-    throw broken(path, undefined, "it has no state_dict_metadata or no storage_data");
-  const places = readPlaces(stored, path);
+  if (described === undefined) throw broken(path, undefined, "it has no state_dict_metadata");
+  const places = new Map(readItems(value, path).map((item) => [placeKey(item.name, item.box), item]));
   const paths = readPaths(asDict(state?.get("planner_data")));
   const tensors: SavedTensor[] = [];
   const objects: SavedObject[] = [];
@@ -76,16 +74,29 @@ export function readMetadata(value: PyValue, path: string): DcpMetadata {
     if (nameOf(entry) === "BytesStorageMetadata") {
       const place = places.get(placeKey(name, undefined));
       if (place === undefined) throw broken(path, name, "nothing says where it was saved");
-      objects.push({ name, path: steps, ...place });
+      objects.push({ name, path: steps, ...placeOf(place) });
     } else tensors.push(readTensor(name, steps, entry, places, path));
   }
   return { tensors, objects };
 }
 
-/** By name and offsets of the box; torch's own key is the same two. */
-function readPlaces(stored: PyDict, path: string): Map<string, Place> {
-  const places = new Map<string, Place>();
-  for (const [key, value] of stored) {
+/** Something that was saved: a box of a tensor or a pickled object. */
+export interface SavedItem extends Place {
+  readonly name: string;
+  /** First indices of the box; `undefined` for an object. */
+  readonly box: readonly number[] | undefined;
+}
+
+/**
+ * Everything that the metadata says was saved, whatever it is.
+ *
+ * @param value  the unpickled `.metadata`
+ * @throws VistaError as {@link readMetadata} does
+ */
+export function readItems(value: PyValue, path: string): SavedItem[] {
+  const stored = asDict(fields(value, "Metadata")?.get("storage_data"));
+  if (stored === undefined) throw broken(path, undefined, "it has no storage_data");
+  return [...stored].map(([key, value]) => {
     const index = fields(key, "MetadataIndex");
     const info = fields(value, "_StorageInfo");
     const name = asString(index?.get("fqn"));
@@ -106,13 +117,17 @@ function readPlaces(stored: PyDict, path: string): Map<string, Place> {
         },
       );
     }
-    places.set(placeKey(name, dimensions(index?.get("offset"))), { file, offset, length });
-  }
-  return places;
+    return { name, box: dimensions(index?.get("offset")), file, offset, length };
+  });
 }
 
+/** Torch's own key is the same two. */
 function placeKey(name: string, offsets: readonly number[] | undefined): string {
   return `${name}\0${offsets === undefined ? "" : offsets.join(",")}`;
+}
+
+function placeOf({ file, offset, length }: Place): Place {
+  return { file, offset, length };
 }
 
 /** `planner_data`: the flat name of each entry → its path in the nested dict, where keys may be integers. */
@@ -156,7 +171,7 @@ function readTensor(
     if (place === undefined) {
       throw broken(path, name, `nothing says where the chunk at [${offsets.join(", ")}] was saved`);
     }
-    boxes.push({ offsets, sizes, ...place });
+    boxes.push({ offsets, sizes, ...placeOf(place) });
   }
   return { name, path: steps, dtype, shape, boxes };
 }

@@ -4,33 +4,28 @@
  *
  * Source: torch/distributed/checkpoint/{metadata,filesystem}.py.
  */
+import { isVistaError } from "../../core/errors.js";
 import type { RangeReader } from "../../core/io/source.js";
-import { asDict, asInteger, asString, keyText, PyObject, PyTuple, type PyValue } from "../torch/objects.js";
+import { readItems, type SavedItem } from "../dcp/metadata.js";
 import { inside, type Place } from "./findings.js";
 import { tryPickle } from "./pickles.js";
 import { Slice } from "./readers.js";
 import type { Scanner } from "./scanner.js";
 
-export interface DcpItem {
-  readonly name: string;
-  readonly offset: number;
-  readonly length: number;
-}
-
-/** The items of each file, by its name in the folder; empty where this is no `.metadata` of DCP. */
-export function dcpItems(metadata: Uint8Array, place: Place): Map<string, DcpItem[]> {
-  const items = new Map<string, DcpItem[]>();
-  const top = fieldsOf(tryPickle(metadata, 0, place).value);
-  for (const [index, info] of asDict(top?.get("storage_data")) ?? []) {
-    const fields = fieldsOf(info);
-    const file = asString(fields?.get("relative_path"));
-    const offset = asInteger(fields?.get("offset"));
-    const length = asInteger(fields?.get("length"));
-    if (file === undefined || offset === undefined || length === undefined) continue;
-    const name = asString(fieldsOf(index)?.get("fqn")) ?? keyText(index);
-    const there = items.get(file);
-    if (there === undefined) items.set(file, [{ name, offset, length }]);
-    else there.push({ name, offset, length });
+/** The items of each file, by its name in the folder; empty where this is no `.metadata` of DCP that can be read. */
+export function dcpItems(metadata: Uint8Array, place: Place): Map<string, SavedItem[]> {
+  const items = new Map<string, SavedItem[]>();
+  const { value } = tryPickle(metadata, 0, place);
+  try {
+    for (const item of readItems(value, place.path)) {
+      const there = items.get(item.file);
+      if (there === undefined) items.set(item.file, [item]);
+      else there.push(item);
+    }
+  } catch (error) {
+    if (!isVistaError(error)) throw error;
+    // What the files are taken for instead is a finding.
+    items.clear();
   }
   return items;
 }
@@ -39,7 +34,7 @@ export function dcpItems(metadata: Uint8Array, place: Place): Map<string, DcpIte
 export async function scanItems(
   scanner: Scanner,
   reader: RangeReader,
-  items: readonly DcpItem[],
+  items: readonly SavedItem[],
   place: Place,
 ): Promise<void> {
   let end = 0;
@@ -52,7 +47,7 @@ export async function scanItems(
           : `${offset - end} bytes before it belong to no item`;
       scanner.add("contradiction", what, within, offset);
     }
-    if (length < 0 || offset < 0 || offset + length > reader.size) {
+    if (offset + length > reader.size) {
       scanner.add("contradiction", `bytes ${offset} to ${offset + length} of ${reader.size}`, within);
       continue;
     }
@@ -62,13 +57,4 @@ export async function scanItems(
   }
   if (end < reader.size)
     scanner.add("contradiction", `${reader.size - end} bytes at the end belong to no item`, place);
-}
-
-/** The fields of a dataclass as it is pickled: a dict, or a pair of the dict and the slots. */
-function fieldsOf(value: PyValue | undefined): ReadonlyMap<PyValue, PyValue> | undefined {
-  if (!(value instanceof PyObject)) return undefined;
-  const { state } = value;
-  return asDict(
-    state instanceof PyTuple ? (state.items.find((part) => asDict(part) !== undefined) ?? null) : state,
-  );
 }

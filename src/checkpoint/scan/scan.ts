@@ -3,14 +3,15 @@
  * a list of what checkpoints need. What could not be read is a finding. Nothing is executed, and no weight is read.
  */
 import { readdir, stat } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { join } from "node:path";
 import { fromReader, fromSystem, isVistaError, throwIfAborted } from "../../core/errors.js";
-import { openSource } from "../../core/io/open-source.js";
-import { isRemote, joinPlace, listFolder, lookAt } from "../../core/io/places.js";
-import { readRegular } from "../../core/io/regular.js";
+import { openSource, readSmallFile } from "../../core/io/open-source.js";
+import { isRemote, joinPlace, listFolder, lookAt, parentPlace, placeName } from "../../core/io/places.js";
 import type { RunOptions } from "../../core/progress.js";
+import type { SavedItem } from "../dcp/metadata.js";
+import { DCP_METADATA } from "../dcp/open.js";
 import { scanContent } from "./content.js";
-import { type DcpItem, dcpItems, scanItems } from "./dcp.js";
+import { dcpItems, scanItems } from "./dcp.js";
 import { Findings, type ScannedFile, type ScanReport, withoutPlace } from "./findings.js";
 import { Scanner } from "./scanner.js";
 
@@ -29,7 +30,7 @@ const MAX_METADATA = 512 * 2 ** 20;
 export async function scanPaths(paths: readonly string[], options: RunOptions = {}): Promise<ScanReport> {
   const findings = new Findings();
   const files: ScannedFile[] = [];
-  const dcp = new Map<string, Map<string, DcpItem[]>>();
+  const dcp = new Map<string, Map<string, SavedItem[]>>();
   for (const path of paths) {
     for await (const file of filesOf(path, findings)) {
       throwIfAborted(options.signal);
@@ -111,7 +112,7 @@ async function list(folder: string) {
 async function scanFile(
   path: string,
   findings: Findings,
-  dcp: Map<string, Map<string, DcpItem[]>>,
+  dcp: Map<string, Map<string, SavedItem[]>>,
   options: RunOptions,
 ): Promise<ScannedFile> {
   const before = findings.count;
@@ -143,18 +144,19 @@ async function scanFile(
   };
 }
 
-/** What the `.metadata` beside a file says of it. */
+/** What the `.metadata` beside a file says of it; over a network it is asked for where the name is that of a data file. */
 async function itemsOf(
   path: string,
-  dcp: Map<string, Map<string, DcpItem[]>>,
-): Promise<DcpItem[] | undefined> {
-  const folder = dirname(path);
+  dcp: Map<string, Map<string, SavedItem[]>>,
+): Promise<SavedItem[] | undefined> {
+  if (isRemote(path) && !placeName(path).endsWith(".distcp")) return undefined;
+  const folder = parentPlace(path);
   let items = dcp.get(folder);
   if (items === undefined) {
-    const metadata = join(folder, ".metadata");
-    const bytes = await readRegular(metadata, MAX_METADATA).catch(() => Buffer.alloc(0));
+    const metadata = joinPlace(folder, DCP_METADATA);
+    const bytes = await readSmallFile(metadata, MAX_METADATA).catch(() => Buffer.alloc(0));
     items = dcpItems(bytes, { path: metadata });
     dcp.set(folder, items);
   }
-  return items.get(basename(path));
+  return items.get(placeName(path));
 }
