@@ -1,8 +1,8 @@
 /**
  * A web server over a folder (the repository of its hub is `runs` in it) that counts what it is asked, plays S3 (listings) and the hub (resolve, redirect to a second host,
- * tree), and can be told to misbehave.
+ * tree), and can be told to misbehave. That huggingface_hub takes it for a hub is tested in test/peers/remote/hub.test.ts.
  */
-import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { closeSync, existsSync, openSync, readdirSync, readSync, statSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
@@ -33,6 +33,10 @@ export interface RangeServer {
   fault: (request: number, path: string) => Fault;
   /** Where `/…/resolve/…` leads: the second host. */
   redirectTo: string | undefined;
+  /** Names in one page of the hub's listings. */
+  pageSize: number;
+  /** Answers 400 to whoever sends a token, as the stores behind the hub do: their addresses are signed. */
+  refuseTokens: boolean;
   close(): Promise<void>;
 }
 
@@ -47,6 +51,8 @@ export async function startServer(root: string): Promise<RangeServer> {
     asked,
     fault: () => undefined,
     redirectTo: undefined,
+    pageSize: 1000,
+    refuseTokens: false,
     close: () =>
       new Promise((resolve) => {
         server.closeAllConnections();
@@ -62,6 +68,7 @@ export async function startServer(root: string): Promise<RangeServer> {
     const entry: Asked = { path: pathname, range, authorization, bytes: 0 };
     asked.push(entry);
     const fault = state.fault(number, pathname);
+    if (state.refuseTokens && authorization !== undefined) return end(response, 400);
     if (fault === "429") return end(response, 429, { "retry-after": "0" });
     if (fault === "503") return end(response, 503);
     if (fault === "forbidden") return end(response, 403);
@@ -74,28 +81,35 @@ export async function startServer(root: string): Promise<RangeServer> {
     if (searchParams.get("list-type") === "2")
       return listS3(response, path, searchParams.get("prefix") ?? "");
     const tree = /^\/api\/(?:models|datasets)\/[^/]+\/[^/]+\/tree\/[^/]+(?:\/(.*))?$/.exec(path);
-    if (tree !== null) return listHub(response, tree[1] ?? "");
+    if (tree !== null) return listHub(response, tree[1] ?? "", Number(searchParams.get("cursor") ?? 0));
     const resolve = /^\/(?:datasets\/)?[^/]+\/[^/]+\/resolve\/[^/]+\/(.*)$/.exec(path);
-    if (resolve !== null && state.redirectTo !== undefined)
-      return end(response, 302, { location: `${state.redirectTo}/${resolve[1]}`, "x-linked-etag": '"hub"' });
     const file = resolve === null ? join(root, path) : join(root, "runs", resolve[1]!);
     if (!existsSync(file) || !statSync(file).isFile()) return end(response, 404);
-    const whole = readFileSync(file);
+    const { size } = statSync(file);
     const etag = fault === "other-etag" ? '"other"' : '"one"';
+    const hub = {
+      "x-repo-commit": "0123456789012345678901234567890123456789",
+      "x-linked-etag": '"hub"',
+      "x-linked-size": String(size),
+    };
+    if (resolve !== null && state.redirectTo !== undefined)
+      return end(response, 302, { location: `${state.redirectTo}/${encodeURI(resolve[1]!)}`, ...hub });
+    const known = { etag, ...(resolve === null ? {} : hub) };
+    if (request.method === "HEAD") return end(response, 200, { ...known, "content-length": String(size) });
     const match = /^bytes=(\d+)-(\d+)$/.exec(range ?? "");
     if (match === null || fault === "ignore-range") {
-      entry.bytes = whole.length;
-      response.writeHead(200, { etag, "content-length": whole.length });
-      return response.end(whole);
+      entry.bytes = size;
+      response.writeHead(200, { ...known, "content-length": size });
+      return response.end(bytesOf(file, 0, size));
     }
     const from = Number(match[1]);
-    const to = Math.min(Number(match[2]) + 1, whole.length);
-    if (from >= whole.length) return end(response, 416, { "content-range": `bytes */${whole.length}` });
-    const part = whole.subarray(from, to);
+    const to = Math.min(Number(match[2]) + 1, size);
+    if (from >= size) return end(response, 416, { "content-range": `bytes */${size}` });
+    const part = bytesOf(file, from, to);
     response.writeHead(206, {
-      etag,
+      ...known,
       "content-length": part.length,
-      "content-range": `bytes ${from}-${to - 1}/${whole.length}`,
+      "content-range": `bytes ${from}-${to - 1}/${size}`,
     });
     if (fault === "short") {
       response.write(part.subarray(0, part.length >> 1));
@@ -129,14 +143,32 @@ export async function startServer(root: string): Promise<RangeServer> {
     return response.end(text);
   }
 
-  function listHub(response: ServerResponse, path: string): ServerResponse {
+  function listHub(response: ServerResponse, path: string, first: number): ServerResponse {
     const folder = join(root, "runs", path);
     if (!existsSync(folder) || !statSync(folder).isDirectory()) return end(response, 404);
     const list = readdirSync(folder, { withFileTypes: true }).map((entry) => ({
       type: entry.isDirectory() ? "directory" : "file",
+      oid: "0123456789012345678901234567890123456789",
+      size: statSync(join(folder, entry.name)).size,
       path: path === "" ? entry.name : `${path}/${entry.name}`,
     }));
-    response.writeHead(200, { "content-type": "application/json" });
-    return response.end(JSON.stringify(list));
+    const next = first + state.pageSize;
+    const place = `${state.url}/api/models/owner/name/tree/main/${encodeURI(path)}?cursor=${next}`;
+    response.writeHead(200, {
+      "content-type": "application/json",
+      ...(next < list.length ? { link: `<${place}>; rel="next"` } : {}),
+    });
+    return response.end(JSON.stringify(list.slice(first, next)));
   }
+}
+
+function bytesOf(file: string, from: number, to: number): Buffer {
+  const bytes = Buffer.alloc(to - from);
+  const descriptor = openSync(file, "r");
+  try {
+    readSync(descriptor, bytes, 0, bytes.length, from);
+  } finally {
+    closeSync(descriptor);
+  }
+  return bytes;
 }

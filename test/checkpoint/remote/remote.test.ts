@@ -31,6 +31,8 @@ afterAll(async () => {
   await cdn.close();
 });
 beforeEach(() => {
+  cdn.refuseTokens = true;
+  server.pageSize = 2;
   for (const one of [server, cdn]) {
     one.asked.length = 0;
     one.fault = () => undefined;
@@ -91,6 +93,13 @@ describe("the output is that of the local files", () => {
       () => `${server.url}/runs/sharded/m.safetensors.index.json`,
     ],
     ["a folder of the hub", (input) => ["to-st", input, "--raw"], "sharded", () => "hf://owner/name/sharded"],
+    ["a ZeRO folder of the hub", (input) => ["merge", input], zero, () => `hf://owner/name/${zero}`],
+    [
+      "a distributed checkpoint of the hub",
+      (input) => ["to-st", input, "--raw"],
+      "dcp",
+      () => "hf://owner/name@main/dcp",
+    ],
     [
       "16 bits of a distributed checkpoint",
       (input) => ["to-st", input, "--raw", "--dtype", "bf16"],
@@ -103,19 +112,57 @@ describe("the output is that of the local files", () => {
     expect(b!.equals(a!)).toBe(true);
   });
 
-  it("diff, verify and inspect", async () => {
-    const url = "s3://runs/vista-phase2";
-    const same = await runCli("vista-ckpt", ["diff", url, join(bucket, "vista-phase2")]);
-    expect(same).toMatchObject({ code: 0, stderr: "" });
-    const verified = await runCli("vista-ckpt", ["verify", url]);
-    expect(verified.stdout.replaceAll(url, join(bucket, "vista-phase2")).replace(/, [\d.]+ s/, "")).toBe(
-      (await runCli("vista-ckpt", ["verify", join(bucket, "vista-phase2")])).stdout.replace(/, [\d.]+ s/, ""),
-    );
-    const inspected = await runCli("vista-ckpt", ["inspect", url]);
-    expect(inspected.stdout.replaceAll(url, join(bucket, "vista-phase2"))).toBe(
-      (await runCli("vista-ckpt", ["inspect", join(bucket, "vista-phase2")])).stdout,
-    );
-  });
+  /** What a command says of a URL, with the local name and without the time. */
+  const said = async (args: string[], url: string, local: string) => {
+    const { code, stdout, stderr } = await runCli("vista-ckpt", args);
+    const text = `${code}\n${stdout}${stderr}`.replaceAll(url, local);
+    return text.replace(/(?:, |"seconds":)[\d.]+(?: s)?/g, "");
+  };
+
+  it.each(["s3://runs/", "hf://owner/name/"])(
+    "inspect, verify, diff and scan of folders at %s",
+    async (place) => {
+      server.redirectTo = cdn.url;
+      for (const name of ["vista-phase2", "dcp", "sharded"]) {
+        const [url, local] = [`${place}${name}`, join(bucket, name)];
+        for (const command of ["inspect", "verify", "scan"]) {
+          for (const more of [[], ["--json"]]) {
+            const ours = await said([command, url, ...more], url, local);
+            expect([command, name, ours]).toEqual([
+              command,
+              name,
+              await said([command, local, ...more], url, local),
+            ]);
+          }
+        }
+        const same = await runCli("vista-ckpt", ["diff", url, local]);
+        expect([name, same.code, same.stderr]).toEqual([name, 0, ""]);
+      }
+    },
+  );
+
+  it.each([["reshard", "--ranks", "2"], ["to-universal"]])(
+    "%s %s %s: every file of the folder",
+    async (...command) => {
+      const folder = temporaryFolder();
+      const outputs = [join(folder, "local"), join(folder, "remote")];
+      for (const [i, input] of [join(bucket, zero), `s3://runs/${zero}`].entries()) {
+        const run = await runCli("vista-ckpt", [command[0]!, input, ...command.slice(1), "-o", outputs[i]!]);
+        expect([run.code, run.stderr]).toEqual([0, ""]);
+      }
+      const [a, b] = outputs.map((root) =>
+        readdirSync(root, { recursive: true, withFileTypes: true })
+          .filter((entry) => entry.isFile())
+          .map(({ parentPath, name }) => [
+            join(parentPath, name).slice(root.length),
+            readFileSync(join(parentPath, name)),
+          ])
+          .sort(([one], [other]) => (one! < other! ? -1 : 1)),
+      );
+      expect(a!.length).toBeGreaterThan(2);
+      expect(b).toEqual(a);
+    },
+  );
 });
 
 describe("few bytes, few requests", () => {
