@@ -4,6 +4,7 @@
  */
 import { closeSync, existsSync, openSync, readdirSync, readSync, statSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 
@@ -40,14 +41,16 @@ export interface RangeServer {
   close(): Promise<void>;
 }
 
-export async function startServer(root: string): Promise<RangeServer> {
+/** @param tls  serves https with this key and certificate, else http */
+export async function startServer(root: string, tls?: { key: Buffer; cert: Buffer }): Promise<RangeServer> {
   const asked: Asked[] = [];
-  const server: Server = createServer((request, response) => {
+  const listener = (request: IncomingMessage, response: ServerResponse) => {
     answer(request, response);
-  });
+  };
+  const server: Server = tls === undefined ? createServer(listener) : createTlsServer(tls, listener);
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const state: RangeServer = {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    url: `${tls === undefined ? "http" : "https"}://127.0.0.1:${(server.address() as AddressInfo).port}`,
     asked,
     fault: () => undefined,
     redirectTo: undefined,

@@ -273,7 +273,9 @@ class Exchange implements Dispatcher.DispatchHandlers {
 
 /** A name that does not exist, a certificate that is not trusted, what is no HTTP: another attempt meets the same. */
 function isLasting(error: unknown): boolean {
-  const { code } = error as NodeJS.ErrnoException;
+  const { code, message } = error as NodeJS.ErrnoException;
+  // A proxy that refuses the tunnel; undici tells that by the text alone.
+  if (/^Proxy response \(4(?!08|25|29)\d\d\)/.test(message)) return true;
   // What has no code is a fault of ours.
   if (code === undefined || code === "ENOTFOUND" || code === "ERR_INVALID_URL") return true;
   if (/^UND_ERR_(?:INVALID_ARG|HEADERS_OVERFLOW|PRX_TLS)$/.test(code)) return true;
