@@ -1,5 +1,5 @@
 /** Servers that lie, and names that lead elsewhere. */
-import { mkdirSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
@@ -8,7 +8,7 @@ import { insideFolder } from "../../../src/core/io/inside-folder.js";
 import { joinPlace, parentPlace } from "../../../src/core/io/places.js";
 import { runCli } from "../../helpers/cli.js";
 import { startServer } from "../../helpers/range-server.js";
-import { temporaryFolder } from "../../helpers/state.js";
+import { FIXTURES, temporaryFolder } from "../../helpers/state.js";
 import { FakeTensor, torchZip } from "../../helpers/torch-file.js";
 
 let server: Server | undefined;
@@ -170,6 +170,47 @@ describe("names and queries", () => {
     const folder = parentPlace("https://host/a/m.safetensors.index.json?sig=x%2F");
     expect(joinPlace(folder, "m-1.safetensors")).toBe("https://host/a/m-1.safetensors?sig=x%2F");
     expect(joinPlace("s3://b/k?x", "y")).toBe("s3://b/k?x/y");
+  });
+});
+
+describe("an index behind redirects", () => {
+  it("names shards beside where it was asked for, not beside where it lies", async () => {
+    const root = temporaryFolder();
+    const zero = join(FIXTURES, "zero/vista-phase2");
+    const local = join(root, "m.safetensors");
+    const run = await runCli("vista-ckpt", [
+      "to-st",
+      zero,
+      "--raw",
+      "--max-shard-size",
+      "100kB",
+      "-o",
+      local,
+    ]);
+    expect(run.code).toBe(0);
+    // As on the hub and behind a signed store: what lies there has names of its own, and an address is good for one of them.
+    const names = readdirSync(root);
+    mkdirSync(join(root, "blobs"));
+    for (const [i, name] of names.entries()) cpSync(join(root, name), join(root, "blobs", `b${i}`));
+    const blobs = await startServer(root);
+    const url = await serve((request, response) => {
+      const i = names.indexOf(request.url!.replace("/deep/", ""));
+      if (i < 0) response.writeHead(404).end();
+      else response.writeHead(302, { location: `${blobs.url}/blobs/b${i}?sig=${i}` }).end();
+    });
+    try {
+      const index = names.find((name) => name.endsWith(".index.json"))!;
+      const { code, stdout, stderr } = await runCli("vista-ckpt", [
+        "diff",
+        `${url}/deep/${index}`,
+        join(root, index),
+      ]);
+      expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+      expect(stdout).toMatch(/^equal: [\d,]+ tensors the same/);
+      expect(asked.length).toBe(names.length);
+    } finally {
+      await blobs.close();
+    }
   });
 });
 
