@@ -1,10 +1,10 @@
 /**
- * Builds dist/: the library and its types by tsc, then the `vista-ckpt` command again as a bundle. Loading commander, yauzl
- * and forty modules one by one takes longer than merging a small checkpoint; bundled, the command starts in little more
- * time than Node itself. vista-data and vista-train start workers and children by file name and stay as tsc makes them.
+ * Builds dist/: the library and its types by tsc, then the three programs again as bundles. Loading commander, yauzl and forty
+ * modules one by one takes longer than merging a small checkpoint; bundled, a program starts in little more time than Node itself.
  */
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
@@ -14,20 +14,6 @@ process.chdir(root);
 rmSync("dist", { recursive: true, force: true });
 execFileSync("node_modules/.bin/tsc", ["-p", "tsconfig.build.json"], { stdio: "inherit" });
 
-const options = {
-  outdir: "dist/checkpoint/cli",
-  bundle: true,
-  format: "esm",
-  platform: "node",
-  target: "node20.15",
-  external: ["sharp", "undici", "fast-xml-parser", "aws4fetch", "proxy-from-env"],
-  // CommonJS packages inside an ES module still call require() for Node's own modules.
-  banner: {
-    js: 'import { createRequire as makeRequire } from "node:module"; const require = makeRequire(import.meta.url);',
-  },
-  metafile: true,
-  logLevel: "warning",
-};
 /** commander can start programs as sub-commands; ours are functions, and Node takes 4 ms to load what starts programs. */
 const noChildren = {
   name: "no-children",
@@ -36,15 +22,46 @@ const noChildren = {
     onLoad({ filter: /.*/, namespace: "none" }, () => ({ contents: "module.exports = {};" }));
   },
 };
-const { metafile } = await build({
-  ...options,
-  plugins: [noChildren],
-  entryPoints: ["src/checkpoint/cli/vista-ckpt.ts"],
-  entryNames: "[name]",
-  splitting: true,
-});
-// The thread that it starts is looked for beside it; of one file, it starts some milliseconds sooner.
-await build({ ...options, entryPoints: ["src/checkpoint/copy/lane-worker.ts"], banner: {} });
+
+/** Threads are started by the name of a file, which is looked for beside the one that starts it. */
+const WORKER = /new URL\(\s*"\.\/([\w-]+-worker)\.js",\s*import\.meta\.url/g;
+
+/** Files that went into the bundles. */
+const inputs = new Set();
+
+async function bundle(entry, plugins) {
+  const options = {
+    outdir: dirname(entry).replace(/^src/, "dist"),
+    bundle: true,
+    format: "esm",
+    platform: "node",
+    target: "node20.15",
+    external: ["sharp", "undici", "fast-xml-parser", "aws4fetch", "proxy-from-env", "@julusian/jpeg-turbo"],
+    // CommonJS packages inside an ES module still call require() for Node's own modules.
+    banner: {
+      js: 'import { createRequire as makeRequire } from "node:module"; const require = makeRequire(import.meta.url);',
+    },
+    metafile: true,
+    logLevel: "warning",
+  };
+  const { metafile } = await build({
+    ...options,
+    plugins,
+    entryPoints: [entry],
+    entryNames: "[name]",
+    splitting: true,
+  });
+  for (const input of Object.keys(metafile.inputs)) {
+    inputs.add(input);
+    if (!input.startsWith("src/")) continue;
+    // Each worker is one file, which starts some milliseconds sooner.
+    for (const [, worker] of readFileSync(input, "utf8").matchAll(WORKER))
+      await build({ ...options, entryPoints: [join(dirname(input), `${worker}.ts`)], banner: {} });
+  }
+}
+await bundle("src/checkpoint/cli/vista-ckpt.ts", [noChildren]);
+await bundle("src/dataset/cli/vista-data.ts", [noChildren]);
+await bundle("src/train/cli/vista-train.ts", []);
 
 // The script and the style of the HTML report, which are put into each report: run in a browser, so no part of the library.
 await build({
@@ -60,7 +77,7 @@ await build({
 
 // The bundled packages are MIT or the like: their notices go with the code.
 const packages = new Set();
-for (const input of Object.keys(metafile.inputs)) {
+for (const input of inputs) {
   const match = /^node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(input);
   if (match) packages.add(match[1]);
 }
@@ -71,4 +88,4 @@ const notices = [...packages].sort().map((name) => {
     .find(existsSync);
   return `${name} ${version} (${license})\n\n${file ? readFileSync(file, "utf8").trim() : "no license text in the package"}\n`;
 });
-writeFileSync("dist/checkpoint/cli/THIRD-PARTY-LICENSES.txt", notices.join(`\n${"-".repeat(80)}\n\n`));
+writeFileSync("dist/THIRD-PARTY-LICENSES.txt", notices.join(`\n${"-".repeat(80)}\n\n`));

@@ -37,7 +37,7 @@ function buildIfStale(): void {
   const sources = ["package.json", "scripts/build.mjs", ...filesBelow("src")];
   const newest = Math.max(...sources.map((file) => statSync(file).mtimeMs));
   // The build writes this file last.
-  const built = statSync("dist/checkpoint/cli/THIRD-PARTY-LICENSES.txt", { throwIfNoEntry: false });
+  const built = statSync("dist/THIRD-PARTY-LICENSES.txt", { throwIfNoEntry: false });
   if (built !== undefined && built.mtimeMs >= newest) return;
   process.stderr.write("dist/ is older than src/: building it\n");
   execFileSync(process.execPath, ["scripts/build.mjs"], { stdio: "inherit" });

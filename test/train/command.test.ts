@@ -1,9 +1,9 @@
 import { execFileSync, spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
+import { BUILT_IN_RECIPES, type Recipe } from "../../src/train/launch/built-in-recipes.js";
 import { launchCommand, toScript } from "../../src/train/launch/command.js";
 import { type LaunchOptions, planLaunch } from "../../src/train/launch/plan.js";
-import { BUILT_IN_RECIPES, type Recipe } from "../../src/train/launch/recipes.js";
 import { quote } from "../../src/train/launch/shell.js";
 import { makeCheckout, temporaryFolder } from "./checkout.js";
 

@@ -1,8 +1,8 @@
 /** The preflight of the checkout in a test's folder, on a machine that answers as told. */
 import { join } from "node:path";
 import { expect } from "vitest";
+import { BUILT_IN_RECIPES } from "../../src/train/launch/built-in-recipes.js";
 import { type LaunchOptions, planLaunch } from "../../src/train/launch/plan.js";
-import { BUILT_IN_RECIPES } from "../../src/train/launch/recipes.js";
 import type { System } from "../../src/train/launch/system.js";
 import { type PreflightOptions, preflight } from "../../src/train/preflight/preflight.js";
 import { tools } from "../../src/train/tools.js";

@@ -4,8 +4,8 @@ import { cp, mkdir, readdir, stat, truncate, utimes, writeFile } from "node:fs/p
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { beforeAll, expect, test } from "vitest";
+import { BUILT_IN_RECIPES } from "../../src/train/launch/built-in-recipes.js";
 import { planLaunch } from "../../src/train/launch/plan.js";
-import { BUILT_IN_RECIPES } from "../../src/train/launch/recipes.js";
 import { realSystem } from "../../src/train/launch/system.js";
 import { findRankChange, preparationsOf, prepare } from "../../src/train/run/prepare.js";
 import { MARK } from "../../src/train/run/processes.js";

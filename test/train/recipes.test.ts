@@ -1,7 +1,8 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { BUILT_IN_RECIPES, loadRecipes } from "../../src/train/launch/recipes.js";
+import { BUILT_IN_RECIPES } from "../../src/train/launch/built-in-recipes.js";
+import { loadRecipes } from "../../src/train/launch/recipes.js";
 import { temporaryFolder } from "./checkout.js";
 
 const folder = await temporaryFolder();

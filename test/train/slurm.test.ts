@@ -1,7 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { beforeAll, expect, test } from "vitest";
+import { BUILT_IN_RECIPES } from "../../src/train/launch/built-in-recipes.js";
 import { type LaunchOptions, planLaunch } from "../../src/train/launch/plan.js";
-import { BUILT_IN_RECIPES } from "../../src/train/launch/recipes.js";
 import { slurmScript, submit } from "../../src/train/launch/slurm.js";
 import { fakeSystem, makeCheckout, temporaryFolder } from "./checkout.js";
 

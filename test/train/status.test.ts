@@ -2,7 +2,7 @@ import { cp, mkdir, rm, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { beforeEach, expect, test } from "vitest";
-import { BUILT_IN_RECIPES } from "../../src/train/launch/recipes.js";
+import { BUILT_IN_RECIPES } from "../../src/train/launch/built-in-recipes.js";
 import { binMeans, drawChart } from "../../src/train/run/chart.js";
 import { resolveWeights } from "../../src/train/run/checkpoints.js";
 import { finishRun, mergeIfNeeded } from "../../src/train/run/finish.js";

@@ -1,5 +1,6 @@
 /** What several commands of vista-ckpt share. */
 import type { Command } from "commander";
+import { JSON_OBJECT, QUIET } from "../../core/cli/options.js";
 import { printLines } from "../../core/cli/print.js";
 import { firstNames, VistaError } from "../../core/errors.js";
 import type { TorchFile } from "../torch/file.js";
@@ -25,8 +26,8 @@ export function addCommonOptions(command: Command): Command {
     .option("--no-verify", "do not check the input's CRC-32 checksums")
     .option("--no-fsync", "do not wait until the output is on disk")
     .option("--dry-run", "show the plan, write nothing")
-    .option("--json", "print one JSON object on stdout")
-    .option("-q, --quiet", "print nothing but errors");
+    .option(...JSON_OBJECT)
+    .option(...QUIET);
 }
 
 /** The output as argument or as option, not both. @throws VistaError `USAGE` */

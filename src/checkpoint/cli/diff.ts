@@ -1,5 +1,6 @@
 /** `vista-ckpt diff`: its options. What it does is loaded when it runs. */
 import { type Command, InvalidArgumentError } from "commander";
+import { JSON_OBJECT, QUIET } from "../../core/cli/options.js";
 import { type CommandContext, EXIT } from "../../core/cli/program.js";
 import { KEY_HELP } from "./common.js";
 import type { DiffCommandOptions } from "./run-diff.js";
@@ -37,8 +38,8 @@ export function diffCommand(parent: Command, context: CommandContext): void {
     .option("--rtol <number>", "the part of it that grows with |b| (default: 0)", parseTolerance)
     .option("--ignore-dtype", "floats of different dtypes with equal values are no difference")
     .option("--max <count>", "names shown of each kind of difference", parseMax, 20)
-    .option("--json", "print one JSON object on stdout")
-    .option("-q, --quiet", "print nothing but errors")
+    .option(...JSON_OBJECT)
+    .option(...QUIET)
     .addHelpText("after", HELP)
     .action(async (a: string, b: string, options: DiffCommandOptions) => {
       context.setErrorCode(EXIT.trouble);

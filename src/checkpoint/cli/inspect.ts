@@ -1,5 +1,6 @@
 /** `vista-ckpt inspect`: its options. What it does is loaded when it runs. */
 import { type Command, InvalidArgumentError } from "commander";
+import { JSON_OBJECT, QUIET } from "../../core/cli/options.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import { KEY_HELP } from "./common.js";
 import type { InspectCommandOptions } from "./run-inspect.js";
@@ -30,7 +31,8 @@ export function inspectCommand(parent: Command, context: CommandContext): void {
     .option("--tensors", "every tensor instead of the folded tree")
     .option("--depth <levels>", "levels of the tree (default: as many as fit on a screen)", parseDepth)
     .option("--tensor <name>", "one tensor alone: shape, dtype, least and largest value, mean, a histogram")
-    .option("--json", "print one JSON object on stdout")
+    .option(...JSON_OBJECT)
+    .option(...QUIET)
     .addHelpText("after", HELP)
     .action(async (paths: string[], options: InspectCommandOptions) => {
       const { inspect } = await import("./run.js");

@@ -54,7 +54,7 @@ export async function diff(
       else {
         const checkpoint = await openCheckpoint(path, { ...reading, key: dict });
         checkpoints.push(checkpoint);
-        for (const warning of checkpoint.warnings)
+        for (const warning of options.quiet ? [] : checkpoint.warnings)
           printLines([`vista-ckpt: warning: ${path}: ${warning}`], process.stderr);
       }
     }

@@ -14,7 +14,7 @@ const BAR = 40;
 export async function inspectTensor(
   paths: readonly string[],
   name: string,
-  options: { tag?: string; key?: string; json?: boolean; tensors?: boolean; depth?: number },
+  options: { tag?: string; key?: string; json?: boolean; quiet?: boolean; tensors?: boolean; depth?: number },
   context: CommandContext,
 ): Promise<void> {
   const [path, ...others] = paths as [string, ...string[]];
@@ -35,7 +35,7 @@ export async function inspectTensor(
       tensorStatistics(tensor, run),
     );
     if (options.json) printJson({ command: "inspect", path, tensor: { name, ...statistics } });
-    else printLines(show(name, statistics));
+    else if (!options.quiet) printLines(show(name, statistics));
   } finally {
     await checkpoint.state.close();
   }

@@ -19,6 +19,7 @@ export interface InspectCommandOptions {
   depth?: number;
   tensor?: string;
   json?: boolean;
+  quiet?: boolean;
 }
 
 /** Characters of a tensor's name that are shown, so that what follows it is seen too. */
@@ -46,8 +47,10 @@ export async function inspect(
       signal: context.signal,
     });
     const prefix = inputs.length === 1 ? "" : `${path}: `;
-    printWarnings(inspection.warnings, [], prefix);
-    printUnknown(inspection.globals.unknown, prefix);
+    if (!options.quiet) {
+      printWarnings(inspection.warnings, [], prefix);
+      printUnknown(inspection.globals.unknown, prefix);
+    }
     return inspection;
   };
   const paths = await expandInputs(inputs);
@@ -58,12 +61,12 @@ export async function inspect(
   if (inputs.length === 1 && paths.length === 1) {
     const inspection = await look(paths[0]!);
     if (options.json) printJson({ command: "inspect", ...inspection });
-    else printLines(show(inspection, options));
+    else if (!options.quiet) printLines(show(inspection, options));
     return;
   }
   const outcomes = await forEachInput("vista-ckpt", paths, async (path) => {
     const inspection = await look(path);
-    if (!options.json) printLines([summary(inspection)]);
+    if (!options.json && !options.quiet) printLines([summary(inspection)]);
     return options.json ? inspection : undefined;
   });
   if (outcomes.some(({ error }) => error !== undefined)) context.setExitCode(EXIT.failed);

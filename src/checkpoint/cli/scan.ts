@@ -1,5 +1,6 @@
 /** `vista-ckpt scan`: its options. What it does is loaded when it runs. */
 import type { Command } from "commander";
+import { JSON_OBJECT, QUIET } from "../../core/cli/options.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import type { ScanCommandOptions } from "./run-scan.js";
 
@@ -20,10 +21,10 @@ export function scanCommand(parent: Command, context: CommandContext): void {
       "Look for anything in checkpoints that is no data: names outside a list, hidden records, contradictions",
     )
     .argument("<paths...>", "files, folders, or patterns in quotes")
-    .option("--json", "print one JSON object on stdout")
+    .option(...JSON_OBJECT)
     .option("--sarif <file>", "write a SARIF file, for code scanning views")
     .option("--force", "replace an existing SARIF file")
-    .option("-q, --quiet", "print nothing but errors")
+    .option(...QUIET)
     .addHelpText("after", HELP)
     .action(async (paths: string[], options: ScanCommandOptions) => {
       const { scan } = await import("./run.js");

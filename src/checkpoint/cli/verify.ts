@@ -1,5 +1,6 @@
 /** `vista-ckpt verify`: its options. What it does is loaded when it runs. */
 import type { Command } from "commander";
+import { JSON_OBJECT, QUIET } from "../../core/cli/options.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import { startAhead } from "./ahead.js";
 import { KEY_HELP } from "./common.js";
@@ -25,8 +26,8 @@ export function verifyCommand(parent: Command, context: CommandContext): void {
     )
     .option("--tag <tag>", "tag folder of a checkpoint instead of the one `latest` names")
     .option("--key <key>", KEY_HELP)
-    .option("--json", "print one JSON object on stdout")
-    .option("-q, --quiet", "print nothing but errors")
+    .option(...JSON_OBJECT)
+    .option(...QUIET)
     .addHelpText("after", HELP)
     .action(async (paths: string[], options: VerifyCommandOptions) => {
       const loading = import("./run.js");

@@ -22,18 +22,6 @@ export async function createProgressView(quiet: boolean): Promise<ProgressView> 
   return process.stderr.isTTY && process.env.TERM !== "dumb" ? barView() : lineView();
 }
 
-/** Shows the progress of one piece of work, and takes the bar away when it has ended, well or not. */
-export async function withProgress<Result>(
-  work: (update: ProgressView["update"]) => Promise<Result>,
-): Promise<Result> {
-  const view = await createProgressView(false);
-  try {
-    return await work(view.update);
-  } finally {
-    view.stop();
-  }
-}
-
 /**
  * Runs a long piece of work with its progress shown. Stopped by Ctrl-C it says how far it came.
  *

@@ -89,7 +89,7 @@ async function* findings(
     else options.onProgress?.({ phase: "check annotations", done: message.bytes, total, unit: "bytes" });
   };
   if (total >= WORKER_FROM) {
-    await runWorker(new URL("./worker.js", import.meta.url), task, options.signal, onMessage);
+    await runWorker(new URL("./annotations-worker.js", import.meta.url), task, options.signal, onMessage);
   } else await runAnnotations(task, onMessage, () => options.signal?.aborted ?? false);
   throwIfAborted(options.signal);
   summary.annotations = tallies;

@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { formatBytes, formatCount, plural } from "../../core/cli/format.js";
-import { printLines } from "../../core/cli/print.js";
+import { JSON_OBJECT, QUIET } from "../../core/cli/options.js";
+import { printJson, printLines } from "../../core/cli/print.js";
 import type { CommandContext } from "../../core/cli/program.js";
 
 interface Annos12HzOptions {
@@ -26,8 +27,8 @@ export function addAnnosNuScenes12HzCommand(annos: Command, context: CommandCont
       "the tables, v1.0-mini say (default: what is there, or what the split is of)",
     )
     .option("--force", "replace a folder of such tables that exists")
-    .option("--json", "print one JSON object")
-    .option("-q, --quiet", "no progress")
+    .option(...JSON_OBJECT)
+    .option(...QUIET)
     .addHelpText("after", `\nExamples:\n  $ vista-data annos nuscenes-12hz /data/nuscenes`)
     .action((root: string, options: Annos12HzOptions) => run(root, options, context));
 }
@@ -49,9 +50,9 @@ async function run(root: string, options: Annos12HzOptions, context: CommandCont
     }),
   );
   if (options.json) {
-    process.stdout.write(`${JSON.stringify({ split: options.split, ...made })}\n`);
-    return;
+    printJson({ command: "annos nuscenes-12hz", split: options.split, ...made });
   }
+  if (options.json || options.quiet) return;
   const lines = [
     `${made.folder}: ${plural(made.samples, "sample")} from ${formatCount(made.keySamples)} of ${plural(made.scenes, "scene")} (${options.split}, ${made.version})`,
     `  ${formatCount(made.annotations)} boxes, ${formatCount(made.sampleData)} rows of sample_data, ${formatBytes(made.bytes)}`,

@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { formatBytes, formatCount, plural } from "../../core/cli/format.js";
-import { printLines } from "../../core/cli/print.js";
+import { JSON_OBJECT, QUIET } from "../../core/cli/options.js";
+import { printJson, printLines } from "../../core/cli/print.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import { VistaError } from "../../core/errors.js";
 import type { NuScenesAnnotationResult } from "../annotations/make/nuscenes.js";
@@ -48,8 +49,8 @@ export function addAnnosNuScenesCommand(annos: Command, context: CommandContext)
     .option("--clip <n>", "frames of a clip, at 12 Hz", parseCount, 25)
     .option("--key-frames <n>", "samples of a clip, at 2 Hz", parseCount, 5)
     .option("--force", "replace a file that exists")
-    .option("--json", "print one JSON object")
-    .option("-q, --quiet", "no progress")
+    .option(...JSON_OBJECT)
+    .option(...QUIET)
     .addHelpText(
       "after",
       `\nExamples:\n  $ vista-data annos nuscenes /data/nuscenes -o annos/nuScenes.json\n  $ vista-data annos nuscenes /data/nuscenes --split val`,
@@ -81,8 +82,8 @@ async function run(root: string, options: AnnosNuScenesOptions, context: Command
     }),
   );
   if (options.json) {
-    process.stdout.write(`${JSON.stringify({ path, split: options.split, clip, keyFrames, ...written })}\n`);
-  } else printLines(describe(path, options, written));
+    printJson({ command: "annos nuscenes", path, split: options.split, clip, keyFrames, ...written });
+  } else if (!options.quiet) printLines(describe(path, options, written));
 }
 
 function describe(

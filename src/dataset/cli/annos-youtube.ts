@@ -1,6 +1,7 @@
 import { type Command, Option } from "commander";
 import { formatBytes, plural } from "../../core/cli/format.js";
-import { printLines } from "../../core/cli/print.js";
+import { JSON_OBJECT, QUIET } from "../../core/cli/options.js";
+import { printJson, printLines } from "../../core/cli/print.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import { VistaError } from "../../core/errors.js";
 import type { SplitChoice } from "../annotations/make/youtube-sources.js";
@@ -48,8 +49,8 @@ export function addAnnosYouTubeCommand(annos: Command, context: CommandContext):
     )
     .option("--index <file>", "use this index (vista-data index) for folders that have not changed")
     .option("--force", "replace a file that exists")
-    .option("--json", "print one JSON object")
-    .option("-q, --quiet", "no progress")
+    .option(...JSON_OBJECT)
+    .option(...QUIET)
     .addHelpText("after", `\nExamples:\n  $ vista-data annos youtube /data/YouTube -o annos/YouTube.json`)
     .action((root: string, options: AnnosYouTubeOptions) => run(root, options, context));
 }
@@ -80,9 +81,9 @@ async function run(root: string, options: AnnosYouTubeOptions, context: CommandC
     return writeYouTube(path, sources, { ...run, clip, stride, force });
   });
   if (options.json) {
-    process.stdout.write(`${JSON.stringify({ path, split, clip, stride, ...written })}\n`);
-    return;
+    printJson({ command: "annos youtube", path, split, clip, stride, ...written });
   }
+  if (options.json || options.quiet) return;
   const lines = [
     `${path}: ${plural(written.clips, "clip")} of ${clip} frames from ${plural(written.folders, "video")} (${split}), ${formatBytes(written.bytes)}`,
   ];

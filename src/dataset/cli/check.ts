@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { collectList } from "../../core/cli/lists.js";
+import { collectList, JSON_OBJECT, QUIET } from "../../core/cli/options.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import type { Shard } from "../finding.js";
 import type { CheckCommandOptions } from "./check-options.js";
@@ -46,7 +46,7 @@ export function addCheckCommand(program: Command, context: CommandContext): void
       parseCount,
       10_000,
     )
-    .option("--json", "print the report as one JSON object")
+    .option(...JSON_OBJECT)
     .option("--ndjson <file>", "write every finding, however many, one JSON object a line")
     .option("--sarif <file>", "write a SARIF file, one result for each rule and folder")
     .option("--report <file>", "write an HTML report")
@@ -58,13 +58,13 @@ export function addCheckCommand(program: Command, context: CommandContext): void
     .option("--force", "replace output files that exist")
     .option("--shard <i/n>", "check part i of n; `slurm` takes both from the job array", parseShard)
     .option("--index <file>", "use this index (vista-data index) for folders that have not changed")
-    .option("-q, --quiet", "no progress")
+    .option(...QUIET)
     .addHelpText(
       "after",
       `\nExamples:\n  $ vista-data check /data/vista                      all that is there\n  $ vista-data check /data/nuscenes --report report.html\n  $ vista-data check --annos annos/nuScenes.json --quick\n  $ vista-data check --write-clean annos/nuScenes.clean.json --list-missing missing.txt`,
     )
     .action(async (root: string, options: CheckCommandOptions) => {
-      const { runCheck } = await import("./run-check.js");
+      const { runCheck } = await import("./run.js");
       await runCheck(root, options, context);
     });
 }

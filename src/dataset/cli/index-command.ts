@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { JSON_OBJECT, QUIET } from "../../core/cli/options.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import type { IndexCommandOptions } from "./run-index.js";
 
@@ -8,11 +9,11 @@ export function addIndexCommand(program: Command, context: CommandContext): void
     .description("write a compact index of a data set (always brought up to date)")
     .argument("[root]", "nuScenes, OpenDV-YouTube, or a folder with data/nuscenes, data/YouTube", ".")
     .option("-o, --output <file>", "the index (default: vista-data.index in the root)")
-    .option("--json", "print one JSON object")
-    .option("-q, --quiet", "no progress")
+    .option(...JSON_OBJECT)
+    .option(...QUIET)
     .addHelpText("after", `\nExamples:\n  $ vista-data index /data/vista -o vista-data.index`)
     .action(async (root: string, options: IndexCommandOptions) => {
-      const { runIndex } = await import("./run-index.js");
+      const { runIndex } = await import("./run.js");
       await runIndex(root, options, context);
     });
 }

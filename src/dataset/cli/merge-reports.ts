@@ -1,82 +1,22 @@
 import type { Command } from "commander";
-import { type CommandContext, EXIT } from "../../core/cli/program.js";
-import { fromSystem, VistaError } from "../../core/errors.js";
-import { readRegular } from "../../core/io/regular.js";
-import { settleAll } from "../../core/io/settle.js";
-import type { Report } from "../report/report.js";
-
-interface MergeOptions {
-  json?: boolean;
-  ndjson?: string;
-  sarif?: string;
-  report?: string;
-  force?: boolean;
-}
+import { JSON_OBJECT, QUIET } from "../../core/cli/options.js";
+import type { CommandContext } from "../../core/cli/program.js";
+import type { MergeReportsOptions } from "./run-merge-reports.js";
 
 export function addMergeReportsCommand(program: Command, context: CommandContext): void {
   program
     .command("merge-reports")
     .description("join the JSON reports of all --shard runs into the report of one run")
     .argument("<reports...>", "what `vista-data check --shard i/n --json` printed, one file a shard")
-    .option("--json", "print the report as one JSON object")
+    .option(...JSON_OBJECT)
     .option("--ndjson <file>", "write every finding, one JSON object a line (shards: --max-findings 0)")
     .option("--sarif <file>", "write a SARIF file, one result for each rule and folder")
     .option("--report <file>", "write an HTML report")
     .option("--force", "replace output files that exist")
+    .option(...QUIET)
     .addHelpText("after", `\nExamples:\n  $ vista-data merge-reports shard-*.json --report report.html`)
-    .action(async (paths: string[], options: MergeOptions) => {
-      const { mergeReports } = await import("../report/merge.js");
-      const { FindingsFile, prepareReports, writeReports } = await import("./outputs.js");
-      const force = options.force ?? false;
-      await prepareReports(options);
-      const report = mergeReports(
-        await settleAll(paths.map(async (path) => ({ path, report: await readReport(path) }))),
-      );
-      if (options.ndjson !== undefined) requireAllFindings(report);
-      const ndjson = await FindingsFile.create(options.ndjson, force);
-      try {
-        if (ndjson !== undefined) for (const finding of report.findings) ndjson.add(finding);
-        await writeReports(report, options, { findings: ndjson });
-      } finally {
-        await ndjson?.discard();
-      }
-      context.setExitCode(
-        report.counts.error > 0 || report.verdict === "interrupted" ? EXIT.failed : EXIT.ok,
-      );
+    .action(async (paths: string[], options: MergeReportsOptions) => {
+      const { runMergeReports } = await import("./run.js");
+      await runMergeReports(paths, options, context);
     });
-}
-
-async function readReport(path: string) {
-  let text: string;
-  try {
-    text = (await readRegular(path)).toString("utf8");
-  } catch (error) {
-    throw fromSystem(error, path, "read the report");
-  }
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    throw new VistaError("FORMAT", "this is not JSON: the run that wrote it did not end, or had no --json", {
-      path,
-      hint: "Run that shard again.",
-      cause: error,
-    });
-  }
-}
-
-/**
- * The reports of shards list so many findings of a rule and count the others; an NDJSON file has them all.
- *
- * @throws VistaError `INCOMPLETE`
- */
-function requireAllFindings(report: Report): void {
-  for (const { code, findings } of report.rules) {
-    const listed = report.findings.filter((finding) => finding.rule === code).length;
-    if (listed === findings) continue;
-    throw new VistaError(
-      "INCOMPLETE",
-      `--ndjson: the reports list ${listed} of ${findings} findings of ${code} and count the others`,
-      { hint: "Run the shards with --max-findings 0, or leave --ndjson out." },
-    );
-  }
 }

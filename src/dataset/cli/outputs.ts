@@ -2,7 +2,7 @@
 import { hostname } from "node:os";
 import pc from "picocolors";
 import { wantsColours } from "../../core/cli/colours.js";
-import { displayText, printLines } from "../../core/cli/print.js";
+import { displayText, jsonText, printLines } from "../../core/cli/print.js";
 import { AtomicFile, commitTogether, prepareOutput } from "../../core/io/output.js";
 import { quote } from "../../core/text.js";
 import type { Finding } from "../finding.js";
@@ -63,8 +63,7 @@ export async function writeReports(
   try {
     await findings?.finish();
     for (const { path, text } of texts) await add(path, text);
-    if (outputs.sarif !== undefined)
-      await add(outputs.sarif, `${JSON.stringify(toSarif(report), null, 1)}\n`);
+    if (outputs.sarif !== undefined) await add(outputs.sarif, jsonText(toSarif(report), 1));
     // The report that a person opens is the last: where it is, the others are.
     if (outputs.report !== undefined) await add(outputs.report, await toHtml(report, originOf(root)));
     await commitTogether(files);
@@ -78,10 +77,11 @@ export async function writeReports(
     throw error;
   }
   const text = outputs.json
-    ? `${JSON.stringify({ ...report, ...json })}\n`
+    ? jsonText({ ...report, ...json })
     : formatReport(report, pc.createColors(wantsColours(process.env, process.stdout.isTTY === true))) +
       (closing.length === 0 ? "" : displayText(closing));
-  await new Promise<void>((resolve) => process.stdout.write(text, () => resolve()));
+  if (outputs.json || !outputs.quiet)
+    await new Promise<void>((resolve) => process.stdout.write(text, () => resolve()));
 }
 
 function originOf(path: string | undefined): ReportOrigin {

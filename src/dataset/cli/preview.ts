@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError } from "commander";
+import { JSON_OBJECT, QUIET } from "../../core/cli/options.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import { parseCount } from "./check.js";
 import type { PreviewCommandOptions } from "./run-preview.js";
@@ -15,13 +16,14 @@ export function addPreviewCommand(program: Command, context: CommandContext): vo
     .option("--start <n>", "first frame in a folder", parseCount)
     .option("--tile <n>", "width of a picture on the sheet (default: 384)", parseCount)
     .option("--force", "replace the output")
-    .option("-q, --quiet", "no progress")
+    .option(...JSON_OBJECT)
+    .option(...QUIET)
     .addHelpText(
       "after",
       `\nExamples:\n  $ vista-data preview annos/nuScenes.json#12 --root /data/vista -o clip.png`,
     )
     .action(async (clip: string, options: PreviewCommandOptions) => {
-      const { runPreview } = await import("./run-preview.js");
+      const { runPreview } = await import("./run.js");
       await runPreview(clip, options, context);
     });
 }

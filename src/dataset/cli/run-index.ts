@@ -3,7 +3,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { formatBytes, formatCount, plural } from "../../core/cli/format.js";
-import { printLines } from "../../core/cli/print.js";
+import { printJson, printLines } from "../../core/cli/print.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import { runWithProgress } from "../../core/cli/progress.js";
 import { isVistaError, VistaError } from "../../core/errors.js";
@@ -80,6 +80,7 @@ function print(options: IndexCommandOptions, { path, bytes, read, reused, replac
   const images = chains?.reduce((sum, chain) => sum + chain.files.length, 0) ?? 0;
   if (options.json) {
     const object = {
+      command: "index",
       index: path,
       bytes,
       read,
@@ -88,9 +89,9 @@ function print(options: IndexCommandOptions, { path, bytes, read, reused, replac
       opendv: folders && { folders: folders.length, frames },
       nuscenes: chains && { chains: chains.length, images },
     };
-    process.stdout.write(`${JSON.stringify(object)}\n`);
-    return;
+    printJson(object);
   }
+  if (options.json || options.quiet) return;
   const lines: string[] = [];
   if (folders !== undefined) {
     lines.push(`OpenDV-YouTube: ${plural(folders.length, "video")}, ${plural(frames, "frame")}`);

@@ -1,6 +1,6 @@
 /** What `vista-data preview` does once its options are read. */
 
-import { printLines } from "../../core/cli/print.js";
+import { printJson, printLines } from "../../core/cli/print.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import { createProgressView } from "../../core/cli/progress.js";
 import { VistaError } from "../../core/errors.js";
@@ -18,6 +18,7 @@ export interface PreviewCommandOptions {
   start?: number;
   tile?: number;
   force?: boolean;
+  json?: boolean;
   quiet?: boolean;
 }
 
@@ -66,5 +67,6 @@ export async function runPreview(
   } finally {
     view.stop();
   }
-  if (!options.quiet) printLines([`wrote ${options.output}`]);
+  if (options.json) printJson({ command: "preview", path: options.output });
+  else if (!options.quiet) printLines([`wrote ${options.output}`]);
 }

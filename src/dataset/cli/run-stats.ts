@@ -1,7 +1,7 @@
 /** What `vista-data stats` does once its options are read. */
 
 import { formatCount, plural } from "../../core/cli/format.js";
-import { printLines } from "../../core/cli/print.js";
+import { printJson, printLines } from "../../core/cli/print.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import { createProgressView } from "../../core/cli/progress.js";
 import { type AnnotationStats, collectStats, type DataStats } from "../stats/stats.js";
@@ -31,8 +31,8 @@ export async function runStats(
   } finally {
     view.stop();
   }
-  if (options.json) process.stdout.write(`${JSON.stringify(stats)}\n`);
-  else printLines(describe(stats));
+  if (options.json) printJson({ command: "stats", ...stats });
+  else if (!options.quiet) printLines(describe(stats));
 }
 
 function describe(stats: DataStats): string[] {

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { collectList } from "../../core/cli/lists.js";
+import { collectList, JSON_OBJECT, QUIET } from "../../core/cli/options.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import type { StatsCommandOptions } from "./run-stats.js";
 
@@ -14,14 +14,14 @@ export function addStatsCommand(program: Command, context: CommandContext): void
       collectList,
     )
     .option("--index <file>", "use this index for folders that have not changed")
-    .option("--json", "print one JSON object")
-    .option("-q, --quiet", "no progress")
+    .option(...JSON_OBJECT)
+    .option(...QUIET)
     .addHelpText(
       "after",
       `\nExamples:\n  $ vista-data stats /data/vista\n  $ vista-data stats --annos annos/nuScenes.json --json`,
     )
     .action(async (root: string, options: StatsCommandOptions) => {
-      const { runStats } = await import("./run-stats.js");
+      const { runStats } = await import("./run.js");
       await runStats(root, options, context);
     });
 }

@@ -12,8 +12,8 @@ import type { OpenDvRoot } from "../opendv/root.js";
 import { readChains } from "./chains.js";
 import type { DatasetIndex, IndexedChain, IndexedFolder, Stamp } from "./dataset-index.js";
 import { decodeIndex } from "./format.js";
+import type { IndexMessage, IndexTask } from "./index-worker.js";
 import { type LocatedData, locateData } from "./locate.js";
-import type { IndexMessage, IndexTask } from "./worker.js";
 
 export interface BuildIndexOptions extends RunOptions {
   /** An earlier index of the same data: folders that have not changed since are taken from it. */
@@ -133,7 +133,7 @@ async function loadChains(
 ): Promise<IndexedChain[]> {
   if (bytes < WORKER_FROM) return readChains(folder, onBytes);
   let chains: IndexedChain[] = [];
-  const entry = new URL("./worker.js", import.meta.url);
+  const entry = new URL("./index-worker.js", import.meta.url);
   await runWorker<IndexTask, IndexMessage>(entry, { kind: "chains", folder }, signal, (message) => {
     if (message.kind === "chains") chains = message.chains;
     else if (message.kind === "bytes") onBytes(message.bytes);

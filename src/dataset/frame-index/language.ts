@@ -4,7 +4,7 @@ import { fromSystem } from "../../core/errors.js";
 import { runWorker } from "../../core/io/worker.js";
 import type { RunOptions } from "../../core/progress.js";
 import { collectLanguage, type LanguageFolder } from "./collect-language.js";
-import type { IndexMessage, IndexTask } from "./worker.js";
+import type { IndexMessage, IndexTask } from "./index-worker.js";
 
 /** Below this many bytes in all a worker thread costs more than it saves. */
 const WORKER_FROM = 32 << 20;
@@ -29,7 +29,7 @@ export async function readLanguage(
   if (total < WORKER_FROM) return collectLanguage(files, onBytes);
   let folders: LanguageFolder[] = [];
   await runWorker<IndexTask, IndexMessage>(
-    new URL("./worker.js", import.meta.url),
+    new URL("./index-worker.js", import.meta.url),
     { kind: "language", files },
     options.signal,
     (message) => {

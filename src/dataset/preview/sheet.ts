@@ -9,8 +9,6 @@ import type { PreviewClip } from "./clip.js";
 import { centreCrop } from "./crop.js";
 import { textPath } from "./text.js";
 
-const sharp = await loadSharp();
-
 export interface SheetOptions extends RunOptions {
   /** Size of the pictures in training: `target_width` and `target_height` of the config. Default 576 × 320. */
   width?: number;
@@ -34,6 +32,7 @@ const COLOUR = { back: "#15181c", text: "#e6e6e6", faint: "#8a939e", action: "#f
  */
 export async function modelView(path: string, width: number, height: number): Promise<Buffer> {
   try {
+    const sharp = await loadSharp();
     const picture = sharp(path, { failOn: "truncated" });
     const { width: fullWidth, height: fullHeight } = await picture.metadata();
     if (fullWidth * fullHeight > MOST_PIXELS) {
@@ -62,6 +61,7 @@ export async function modelView(path: string, width: number, height: number): Pr
 /** @returns the sheet as PNG */
 export async function drawSheet(clip: PreviewClip, options: SheetOptions = {}): Promise<Buffer> {
   const { width = 576, height = 320, signal, onProgress } = options;
+  const sharp = await loadSharp();
   const tileWidth = Math.min(options.tile ?? 384, width);
   const tileHeight = Math.max(1, Math.round((tileWidth * height) / width));
   const rows = Math.ceil(clip.frames.length / COLUMNS);

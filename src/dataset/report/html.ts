@@ -1,5 +1,6 @@
 /** The report as one HTML file that needs no network: data, style and script are all in it. */
-import { readFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import { readRegular } from "../../core/io/regular.js";
 import { formatCount as count } from "../../core/text.js";
 import type { CheckSummary, Severity } from "../finding.js";
 import { figure } from "./charts.js";
@@ -77,8 +78,9 @@ ${
 }
 
 /** What the build makes of the page's own sources; the way to it is the same from src/ and from dist/. */
-function built(name: string): Promise<string> {
-  return readFile(new URL(`../../../dist/dataset/report/page/${name}`, import.meta.url), "utf8");
+async function built(name: string): Promise<string> {
+  const path = new URL(`../../../dist/dataset/report/page/${name}`, import.meta.url);
+  return (await readRegular(fileURLToPath(path))).toString();
 }
 
 /** The gravest first, of equal ones that with the most findings. */

@@ -1,46 +1,6 @@
-/** The options that describe a launch, shared by launching, `check` and `next`. */
-import { existsSync } from "node:fs";
-import { join, resolve } from "node:path";
+/** The options that describe a launch and a start, shared by launching, `check` and `next`. */
 import { type Command, InvalidArgumentError } from "commander";
-import { VistaError } from "../../core/errors.js";
-import { suggest } from "../launch/arguments.js";
-import { checkText } from "../launch/names.js";
-import { type LaunchOptions, type LaunchPlan, planLaunch } from "../launch/plan.js";
-import {
-  loadRecipes,
-  type Recipe,
-  SBATCH_NAME,
-  type SlurmSettings,
-  VARIABLE_NAME,
-} from "../launch/recipes.js";
-
-/** Values of the options as commander hands them over. */
-export interface LaunchFlags {
-  vista: string;
-  recipes?: string;
-  nodes?: number;
-  gpus?: number;
-  base?: string[];
-  finetune?: string;
-  logdir?: string;
-  name?: string;
-  resume?: string;
-  reshard?: boolean;
-  rdzvEndpoint?: string;
-  nodeRank?: number;
-  masterAddr?: string;
-  masterPort?: number;
-  python?: string;
-  torchrun?: string;
-  env?: string[];
-  slurm?: boolean;
-  partition?: string;
-  time?: string;
-  account?: string;
-  sbatch?: string[];
-  only?: string[];
-  ignore?: string[];
-}
+import { QUIET } from "../../core/cli/options.js";
 
 export function addRecipeOptions(command: Command): Command {
   return command
@@ -74,104 +34,28 @@ export function addLaunchOptions(command: Command): Command {
     .option("--account <name>", "Slurm account")
     .option("--sbatch <K=V>", "any other option of sbatch, e.g. qos=high; again for more", collect)
     .option("--only <rules>", "look only at these rules, e.g. gpu,train/port-busy", rules)
-    .option("--ignore <rules>", "leave these rules out", rules);
+    .option("--ignore <rules>", "leave these rules out", rules)
+    .option(...QUIET);
+}
+
+export function addStartOptions(command: Command): Command {
+  return addLaunchOptions(command)
+    .option("--dry-run", "print the command (or the Slurm script) and its environment; run nothing")
+    .option("--skip-checks", "start without the preflight")
+    .option("--then <steps>", "when training ends well: merge, to-st, or both with a comma")
+    .option(
+      "--rendezvous-timeout <seconds>",
+      "end a torchrun that has started no worker by then; 0: never",
+      index,
+      900,
+    )
+    .option("--max-requeues <n>", "how often a Slurm job may be put back in the queue", index, 10);
 }
 
 /** Words after `--` are for train.py; commander would look for its own options among them. */
 export function splitArguments(argv: readonly string[]): { own: string[]; extra: string[] } {
   const at = argv.indexOf("--");
   return at === -1 ? { own: [...argv], extra: [] } : { own: argv.slice(0, at), extra: argv.slice(at + 1) };
-}
-
-export async function readRecipes(flags: { vista: string; recipes?: string }): Promise<Map<string, Recipe>> {
-  const found = ["vista-train.yaml", join(flags.vista, "vista-train.yaml")].find((path) => existsSync(path));
-  return loadRecipes(flags.recipes ?? found);
-}
-
-export function findRecipe(recipes: Map<string, Recipe>, name: string): Recipe {
-  const recipe = recipes.get(name);
-  if (recipe !== undefined) return recipe;
-  const close = suggest(name, [
-    ...recipes.keys(),
-    "check",
-    "next",
-    "finish",
-    "status",
-    "prune",
-    "recipes",
-    "completion",
-  ]);
-  throw new VistaError("USAGE", `there is no recipe or command \`${name}\``, {
-    hint: `${close === undefined ? "" : `Did you mean ${close}? `}Recipes are ${[...recipes.keys()].join(", ")}.`,
-  });
-}
-
-const PATHS = ["vista", "recipes", "base", "finetune", "logdir", "resume", "python", "torchrun"] as const;
-
-/** @throws VistaError `USAGE` where options contradict one another */
-export function makePlan(recipe: Recipe, flags: LaunchFlags, extra: readonly string[]): LaunchPlan {
-  for (const name of PATHS) {
-    // `--finetune "$RUN"` with a variable that is not set would name this folder.
-    if (flags[name] === "" || (name === "base" && flags.base?.includes(""))) {
-      throw new VistaError("USAGE", `--${name} is empty`, {
-        hint: "Leave it out, or look at the variable that it came from.",
-      });
-    }
-  }
-  const slurmOnly = (["partition", "time", "account", "sbatch"] as const).find(
-    (name) => flags[name] !== undefined,
-  );
-  if (slurmOnly !== undefined && !flags.slurm) throw new VistaError("USAGE", `--${slurmOnly} needs --slurm`);
-  if (flags.python !== undefined && flags.torchrun !== undefined) {
-    throw new VistaError("USAGE", "--python and --torchrun exclude one another", {
-      hint: "--python starts torchrun as PYTHON -m torch.distributed.run.",
-    });
-  }
-  const slurm: SlurmSettings | undefined = flags.slurm
-    ? {
-        partition: flags.partition ?? recipe.slurm.partition,
-        time: flags.time ?? recipe.slurm.time,
-        account: flags.account ?? recipe.slurm.account,
-        sbatch: { ...recipe.slurm.sbatch, ...pairs(flags.sbatch, "--sbatch", SBATCH_NAME, true) },
-      }
-    : undefined;
-  if (flags.reshard && flags.resume === undefined) throw new VistaError("USAGE", "--reshard needs --resume");
-  const options: LaunchOptions = {
-    ...flags,
-    vista: resolve(flags.vista),
-    python: program(flags.python),
-    torchrun: program(flags.torchrun),
-    env: pairs(flags.env, "--env", VARIABLE_NAME, false),
-    extra,
-    slurm,
-  };
-  return planLaunch(recipe, options, process.cwd());
-}
-
-/** A program named by a path is relative to this folder, not to the checkout where it is started. */
-function program(path: string | undefined): string | undefined {
-  return path?.includes("/") ? resolve(path) : path;
-}
-
-function pairs(
-  words: readonly string[] | undefined,
-  option: string,
-  name: RegExp,
-  valueOptional: boolean,
-): Record<string, string> {
-  // Without a prototype, `__proto__` is a name like any other.
-  const result = Object.create(null) as Record<string, string>;
-  for (const word of words ?? []) {
-    const at = word.indexOf("=");
-    const key = (at === -1 ? word : word.slice(0, at)).replace(option === "--sbatch" ? /^--/ : /^$/, "");
-    if (!name.test(key) || (at === -1 && !valueOptional)) {
-      throw new VistaError("USAGE", `${option} ${word} is not NAME=VALUE`);
-    }
-    const value = at === -1 ? "" : word.slice(at + 1);
-    checkText(value, `${option} ${key}`);
-    result[key] = value;
-  }
-  return result;
 }
 
 function collect(word: string, before: string[] | undefined): string[] {
@@ -187,7 +71,7 @@ function count(text: string): number {
   return Number(text);
 }
 
-export function index(text: string): number {
+function index(text: string): number {
   if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError("It must be a whole number, 0 or more.");
   return Number(text);
 }

@@ -1,18 +1,8 @@
-/** `vista-train prune <run> --keep N`: removes the older checkpoints of a run. */
+/** `vista-train prune <run> --keep N`: its options. What it does is loaded when it runs. */
 import { type Command, InvalidArgumentError } from "commander";
-import { formatBytes, plural } from "../../core/cli/format.js";
-import { printLines } from "../../core/cli/print.js";
+import { JSON_OBJECT, QUIET } from "../../core/cli/options.js";
 import type { CommandContext } from "../../core/cli/program.js";
-import { runWithProgress } from "../../core/cli/progress.js";
-import { type PruneReport, pruneRun } from "../run/prune.js";
-import { tools } from "../tools.js";
-
-interface PruneFlags {
-  keep: number;
-  dryRun?: boolean;
-  json?: boolean;
-  quiet?: boolean;
-}
+import type { PruneFlags } from "./run-prune.js";
 
 const HELP = `
 Examples:
@@ -28,26 +18,13 @@ export function addPrune(program: Command, context: CommandContext): void {
     .summary("remove the older checkpoints of a run, after verifying those that stay")
     .requiredOption("--keep <n>", "how many of the newest checkpoints stay", parseKeep)
     .option("--dry-run", "verify and show the plan, remove nothing")
-    .option("--json", "print one JSON object on stdout")
-    .option("-q, --quiet", "print nothing but errors")
+    .option(...JSON_OBJECT)
+    .option(...QUIET)
     .addHelpText("after", HELP)
-    .action(async (run: string, { keep, dryRun = false, json, quiet }: PruneFlags) => {
-      const report = await runWithProgress(quiet ?? false, context.signal, (options) =>
-        pruneRun(run, keep, tools.checkpoints, { ...options, dryRun }),
-      );
-      if (json) process.stdout.write(`${JSON.stringify({ command: "prune", ...report })}\n`);
-      else if (!quiet) printLines(show(report));
+    .action(async (run: string, flags: PruneFlags) => {
+      const { prune } = await import("./run.js");
+      await prune(run, flags, context);
     });
-}
-
-function show({ dryRun, kept, verified, removed, bytes }: PruneReport): string[] {
-  return [
-    ...removed.map((one) => `${dryRun ? "would remove" : "removed"} ${one.name}  ${formatBytes(one.bytes)}`),
-    ...kept.map((one) => `${verified ? "sound, " : ""}stays ${one.name}  ${formatBytes(one.bytes)}`),
-    removed.length === 0
-      ? `nothing to remove: ${plural(kept.length, "checkpoint")}, not verified`
-      : `${dryRun ? "would free" : "freed"} ${formatBytes(bytes)}: ${plural(removed.length, "checkpoint")}`,
-  ];
 }
 
 function parseKeep(text: string): number {

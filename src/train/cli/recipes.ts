@@ -1,24 +1,17 @@
-/** `vista-train recipes`: what there is to start. */
+/** `vista-train recipes`: its options. What it does is loaded when it runs. */
 import type { Command } from "commander";
-import { SVD } from "../launch/recipes.js";
-import { addRecipeOptions, readRecipes } from "./options.js";
+import { JSON_OBJECT, QUIET } from "../../core/cli/options.js";
+import { addRecipeOptions } from "./options.js";
+import type { RecipesFlags } from "./run-recipes.js";
 
 export function addRecipes(program: Command): void {
   addRecipeOptions(program.command("recipes"))
     .summary("list the recipes")
-    .option("--json", "print one JSON object")
-    .addHelpText("after", `\nExamples:\n  $ vista-train recipes --json`)
-    .action(async (flags: { vista: string; recipes?: string; json?: boolean }) => {
-      const recipes = [...(await readRecipes(flags)).values()];
-      if (flags.json) {
-        process.stdout.write(`${JSON.stringify({ command: "recipes", recipes })}\n`);
-        return;
-      }
-      const width = Math.max(...recipes.map((recipe) => recipe.name.length));
-      for (const recipe of recipes) {
-        const size = `${recipe.nodes} x ${recipe.gpus} GPUs`.padEnd(12);
-        const from = recipe.startsFrom === SVD ? "SVD" : recipe.startsFrom;
-        process.stdout.write(`${recipe.name.padEnd(width)}  ${size}  ${recipe.title}; starts from ${from}\n`);
-      }
+    .option(...JSON_OBJECT)
+    .option(...QUIET)
+    .addHelpText("after", "\nExamples:\n  $ vista-train recipes --json")
+    .action(async (flags: RecipesFlags) => {
+      const { listRecipes } = await import("./run.js");
+      await listRecipes(flags);
     });
 }

@@ -1,9 +1,10 @@
 import { addCompletion } from "../../core/cli/completion.js";
 import { createProgram, runProgram } from "../../core/cli/program.js";
-import { BUILT_IN_RECIPES } from "../launch/recipes.js";
+import { BUILT_IN_RECIPES } from "../launch/built-in-recipes.js";
 import { addCheck } from "./check.js";
+import { addFinish } from "./finish.js";
 import { addLaunch } from "./launch.js";
-import { addFinish, addNext } from "./next.js";
+import { addNext } from "./next.js";
 import { splitArguments } from "./options.js";
 import { addPrune } from "./prune.js";
 import { addRecipes } from "./recipes.js";

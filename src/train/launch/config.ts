@@ -59,21 +59,21 @@ export function getPath(tree: unknown, key: string): unknown {
 }
 
 /** Applies `dotted.key=value` arguments; the value is YAML, as for OmegaConf. Elements of lists are left alone. */
-export function applyDotted(tree: ConfigTree, assignments: readonly string[]): ConfigTree {
+export async function applyDotted(tree: ConfigTree, assignments: readonly string[]): Promise<ConfigTree> {
   let result = tree;
   for (const assignment of assignments) {
     const at = assignment.indexOf("=");
     const parts = splitKey(assignment.slice(0, at));
-    let value: unknown = readValue(assignment.slice(at + 1));
+    let value: unknown = await readValue(assignment.slice(at + 1));
     for (const part of parts.reverse()) value = Object.assign(emptyTree(), { [part]: value });
     if (!assignment.slice(0, at).includes("[")) result = mergeConfigs(result, value as ConfigTree);
   }
   return result;
 }
 
-function readValue(text: string): unknown {
+async function readValue(text: string): Promise<unknown> {
   try {
-    return parseYaml(text, "");
+    return await parseYaml(text, "");
   } catch {
     return text;
   }

@@ -2,8 +2,8 @@
 import { existsSync } from "node:fs";
 import { isAbsolute, join, relative, resolve } from "node:path";
 import { VistaError } from "../../core/errors.js";
+import type { Recipe, SlurmSettings } from "./built-in-recipes.js";
 import { checkRunName, checkText } from "./names.js";
-import type { Recipe, SlurmSettings } from "./recipes.js";
 
 export interface LaunchOptions {
   /** Vista checkout; train.py runs there. */

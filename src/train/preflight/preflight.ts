@@ -92,7 +92,8 @@ export async function preflight(
     system,
     ...tools,
     config,
-    facts: config === undefined ? undefined : trainingFacts(applyDotted(config, await assignments(plan))),
+    facts:
+      config === undefined ? undefined : trainingFacts(await applyDotted(config, await assignments(plan))),
     weights: await weightsOf(plan),
     signal: options.signal,
     onProgress: options.onProgress,

@@ -2,8 +2,8 @@
 import { readdir, stat } from "node:fs/promises";
 import { basename, extname, join } from "node:path";
 import { isVistaError } from "../../core/errors.js";
+import type { Recipe } from "../launch/built-in-recipes.js";
 import { type ConfigTree, readConfigs, type TrainingFacts, trainingFacts } from "../launch/config.js";
-import type { Recipe } from "../launch/recipes.js";
 
 /** The config files that train.py saved in a run (and reads again on `--resume`), in its order. */
 export async function savedConfigs(run: string): Promise<string[]> {

@@ -2,7 +2,7 @@
 import { stat } from "node:fs/promises";
 import { fromSystem, isVistaError, throwIfAborted, VistaError } from "../../core/errors.js";
 import type { RunOptions } from "../../core/progress.js";
-import { BUILT_IN_RECIPES, type Recipe } from "../launch/recipes.js";
+import { BUILT_IN_RECIPES, type Recipe } from "../launch/built-in-recipes.js";
 import { type Checkpoint, type CheckpointTools, lastCheckpoint, listCheckpoints } from "./checkpoints.js";
 import { type LossPoint, readLog } from "./log.js";
 import { measureRate, type TrainingRate } from "./rate.js";

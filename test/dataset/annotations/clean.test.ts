@@ -185,7 +185,6 @@ describe("no clean file", () => {
       join(folder, "a.json"),
       "--write-clean",
       join(folder, "b.json"),
-      "-q",
     ];
     const { code, stdout } = await runCli("vista-data", args);
     expect(stdout).toMatch(/Verdict: /);
@@ -213,7 +212,7 @@ describe("vista-data check --write-clean", () => {
     mkdirSync(join(folder, "annos"), { recursive: true });
     writeFileSync(join(folder, "annos", name), `[${records.join(",\n")}]`);
   };
-  const check = (...args: string[]) => runCli("vista-data", ["check", "-q", ...args]);
+  const check = (...args: string[]) => runCli("vista-data", ["check", ...args]);
 
   it("of several files, that whose name the output's begins with; closing lines with the reasons by rule", async () => {
     const folder = newFolder();

@@ -60,7 +60,7 @@ describe("explain", () => {
 
 describe("exit codes and text", () => {
   it("0 and a verdict for a clean set", async () => {
-    const { code, stdout, stderr } = await check([clean.root, "--quiet"]);
+    const { code, stdout, stderr } = await check([clean.root]);
     expect(stderr).toBe("");
     expect(stdout).toContain("nuScenes v1.0-mini");
     expect(stdout).toMatch(/Verdict: all seen.*: clean\./);
@@ -71,7 +71,7 @@ describe("exit codes and text", () => {
     const above = join(clean.root, "..", `above-${Date.now()}`);
     mkdirSync(above);
     symlinkSync(clean.root, join(above, "nuscenes"));
-    const { code, stdout } = await check([above, "--quiet"]);
+    const { code, stdout } = await check([above]);
     rmSync(above, { recursive: true });
     expect(stdout).toMatch(/^nuScenes v1\.0-mini in .*nuscenes\n/);
     expect(stdout).not.toContain("OpenDV");
@@ -79,20 +79,20 @@ describe("exit codes and text", () => {
   });
 
   it("says what to name instead of a folder of tables, or of several sets", async () => {
-    const tables = await check([clean.path(VERSION), "--quiet"]);
+    const tables = await check([clean.path(VERSION)]);
     expect(tables).toMatchObject({ code: 1, stdout: "" });
     expect(tables.stderr).toContain("no data set that is known here. These are the tables of one version");
     const above = join(clean.root, "..", `several-${Date.now()}`);
     mkdirSync(above);
     for (const name of ["mini", "full"]) symlinkSync(clean.root, join(above, name));
-    const several = await check([above, "--quiet"]);
+    const several = await check([above]);
     rmSync(above, { recursive: true });
     expect(several).toMatchObject({ code: 1, stdout: "" });
     expect(several.stderr).toContain("several nuScenes sets below it: name one of full, mini.");
   });
 
   it("1 for errors: summary first, totals last", async () => {
-    const { code, stdout } = await check([broken.root, "--quiet"]);
+    const { code, stdout } = await check([broken.root]);
     expect(code).toBe(1);
     const lines = stdout.trimEnd().split("\n");
     expect(lines[0]).toBe(`nuScenes v1.0-mini in ${broken.root}`);
@@ -109,7 +109,6 @@ describe("exit codes and text", () => {
       (rule) => `nuscenes/${rule}`,
     );
     const { code, stdout } = await check([
-      "--quiet",
       "--ignore",
       ignore.slice(1).join(","),
       "--ignore",
@@ -122,7 +121,7 @@ describe("exit codes and text", () => {
   });
 
   it("says that a sample is one", async () => {
-    const { stdout, code } = await check([clean.root, "--quiet", "--sample", "10", "--seed", "3"]);
+    const { stdout, code } = await check([clean.root, "--sample", "10", "--seed", "3"]);
     expect(stdout).toMatch(
       /Verdict: seen in part \(.*pictures \(headers\): 10 of \d+, \d+\.\d %\), not looked at: pixels of pictures \(--decode\): nothing found/,
     );
@@ -130,7 +129,7 @@ describe("exit codes and text", () => {
   });
 
   it("--tables-only leaves the files alone", async () => {
-    const { stdout } = await check([broken.root, "--quiet", "--tables-only", "--json"]);
+    const { stdout } = await check([broken.root, "--tables-only", "--json"]);
     const report: Report = JSON.parse(stdout);
     expect(report.rules.map((rule) => rule.code)).toEqual([
       "nuscenes/dangling-token",
@@ -167,7 +166,7 @@ describe("outputs", () => {
     const folder = sets.copy(clean).path("out");
     mkdirSync(folder);
     const [ndjson, sarif] = [join(folder, "f.ndjson"), join(folder, "f.sarif")];
-    const { stdout } = await check([broken.root, "--quiet", "--json", "--ndjson", ndjson, "--sarif", sarif]);
+    const { stdout } = await check([broken.root, "--json", "--ndjson", ndjson, "--sarif", sarif]);
     const report: Report = JSON.parse(stdout);
     const lines: Finding[] = readFileSync(ndjson, "utf8")
       .trimEnd()
@@ -188,14 +187,14 @@ describe("outputs", () => {
   it("keeps a file that is there", async () => {
     const sarif = sets.copy(clean).path("f.sarif");
     writeFileSync(sarif, "mine");
-    const { code, stderr } = await check([clean.root, "--quiet", "--sarif", sarif]);
+    const { code, stderr } = await check([clean.root, "--sarif", sarif]);
     expect(code).toBe(1);
     expect(stderr).toContain("already exists");
     expect(readFileSync(sarif, "utf8")).toBe("mine");
   });
 
   it("--max-findings lists fewer and counts all", async () => {
-    const { stdout } = await check([broken.root, "--quiet", "--json", "--max-findings", "2"]);
+    const { stdout } = await check([broken.root, "--json", "--max-findings", "2"]);
     const report: Report = JSON.parse(stdout);
     const missing = report.rules.find((rule) => rule.code === "nuscenes/missing-file")!;
     expect(missing.findings).toBe(5);
@@ -206,7 +205,7 @@ describe("outputs", () => {
 describe("shards", () => {
   it.each([2, 5])("%i shards, merged, say byte for byte what one run says", async (count) => {
     const folder = sets.copy(clean).root;
-    const args = [broken.root, "--quiet", "--json", "--sample", "20", "--max-findings", "3"];
+    const args = [broken.root, "--json", "--sample", "20", "--max-findings", "3"];
     const whole = await check(args);
     const files: string[] = [];
     for (let index = count; index >= 1; index--) {
@@ -252,12 +251,12 @@ describe("shards", () => {
     const shards = async (...args: string[]) => {
       const files = [1, 2].map((index) => join(folder, `shard-${index}.json`));
       for (const [i, file] of files.entries()) {
-        const { stdout } = await check([broken.root, "--quiet", "--json", ...args, "--shard", `${i + 1}/2`]);
+        const { stdout } = await check([broken.root, "--json", ...args, "--shard", `${i + 1}/2`]);
         writeFileSync(file, stdout);
       }
       return files;
     };
-    const whole = await check([broken.root, "--quiet", "--max-findings", "0", ...forms("whole")]);
+    const whole = await check([broken.root, "--max-findings", "0", ...forms("whole")]);
     const files = await shards("--max-findings", "0");
     const merged = await runCli("vista-data", ["merge-reports", ...files.reverse(), ...forms("merged")]);
     expect(merged.stderr).toMatch(/^(vista-data: wrote .*\n){3}$/);
@@ -268,7 +267,7 @@ describe("shards", () => {
     expect(new Set(lines).size).toBe(lines.length);
 
     // One run writes all of them, whatever its report lists; from reports that list fewer this cannot be made.
-    await check([broken.root, "--quiet", "--max-findings", "2", ...forms("short")]);
+    await check([broken.root, "--max-findings", "2", ...forms("short")]);
     expect(read("short")[0]).toBe(read("whole")[0]);
     const few = await shards("--max-findings", "2");
     const refused = await runCli("vista-data", ["merge-reports", ...few, ...forms("few")]);
@@ -296,7 +295,7 @@ describe("shards", () => {
       '[{"folder_name": "full_images/none", "first_frame": "000000000.jpg"}]',
     );
     for (const more of [[], ["--sample", "60"]]) {
-      const args = [".", "--json", "--quiet", ...more];
+      const args = [".", "--json", ...more];
       const whole = await check(args, { cwd: root });
       const files: string[] = [];
       for (const index of [1, 2, 3]) {
@@ -317,7 +316,7 @@ describe("shards", () => {
       SLURM_ARRAY_TASK_MAX: "12",
       SLURM_ARRAY_TASK_COUNT: "3",
     };
-    const { stdout } = await check([clean.root, "--quiet", "--json", "--shard", "slurm"], { env });
+    const { stdout } = await check([clean.root, "--json", "--shard", "slurm"], { env });
     expect(JSON.parse(stdout).shard).toEqual({ index: 2, count: 3 });
   });
 
@@ -325,7 +324,7 @@ describe("shards", () => {
     const folder = sets.copy(clean).root;
     const write = async (name: string, args: string[]) => {
       const file = join(folder, name);
-      writeFileSync(file, (await check([clean.root, "--quiet", "--json", ...args])).stdout);
+      writeFileSync(file, (await check([clean.root, "--json", ...args])).stdout);
       return file;
     };
     const [one, two] = [await write("1.json", ["--shard", "1/2"]), await write("2.json", ["--shard", "2/2"])];
@@ -345,7 +344,7 @@ describe("shards", () => {
 
 describe("large tables, in worker threads", () => {
   it("a clean set is clean", async () => {
-    const { stdout, code } = await check([large.root, "--tables-only", "--quiet"]);
+    const { stdout, code } = await check([large.root, "--tables-only"]);
     expect(stdout).toMatch(/Verdict: all seen.*: clean\./);
     expect(code).toBe(0);
   });
@@ -362,7 +361,7 @@ describe("large tables, in worker threads", () => {
     change("sample_data", /"next": "[0-9a-f]{32}"/, `"next": "${"e".repeat(32)}"`);
     change("sample_annotation", /"num_lidar_pts": \d+/, '"num_lidar_pts": "3"');
     truncateSync(set.path(VERSION, "ego_pose.json"), 1_000_000);
-    const { stdout, code } = await check([set.root, "--tables-only", "--quiet", "--json"]);
+    const { stdout, code } = await check([set.root, "--tables-only", "--json"]);
     const report: Report = JSON.parse(stdout);
     expect(report.rules.map((rule) => rule.code)).toEqual(
       ["bad-json", "wrong-type", "dangling-token"].map((rule) => `nuscenes/${rule}`),
@@ -373,7 +372,7 @@ describe("large tables, in worker threads", () => {
 
   it("Ctrl-C: says what was covered, exits with 130, leaves no file", async () => {
     const ndjson = large.path("f.ndjson");
-    const { code, stdout } = await check([large.root, "--tables-only", "--quiet", "--ndjson", ndjson], {
+    const { code, stdout } = await check([large.root, "--tables-only", "--ndjson", ndjson], {
       onStart: (kill: (signal: NodeJS.Signals) => void) => {
         // The file's temporary form shows that the work has begun.
         const timer = setInterval(() => {
@@ -409,7 +408,7 @@ describe("a Vista root and its config", () => {
 
   it("checks data/nuscenes with paths from the root", async () => {
     writeFileSync(join(vista, "data/nuscenes/samples/CAM_FRONT/odd.jpg"), "x");
-    const { stdout, code } = await check([vista, "--quiet", "--json"]);
+    const { stdout, code } = await check([vista, "--json"]);
     const report: Report = JSON.parse(stdout);
     expect(report.findings.map((each) => each.path)).toEqual(["data/nuscenes/samples/CAM_FRONT/odd.jpg"]);
     expect(code).toBe(0);
@@ -423,7 +422,7 @@ describe("a Vista root and its config", () => {
       ["subset-unknown", "probs-mismatch", "size-not-64"],
     ],
   ])("%j", async (params, expected) => {
-    const { stdout, code } = await check([vista, "--quiet", "--json", "--config", config(training(params))]);
+    const { stdout, code } = await check([vista, "--json", "--config", config(training(params))]);
     const report: Report = JSON.parse(stdout);
     const found = report.findings.map(
       (each) => `${each.rule.slice(6)}${each.record ? ` ${each.record}` : ""}`,
@@ -449,7 +448,7 @@ describe("a Vista root and its config", () => {
       writeFileSync(join(vista, "annos/nuScenes.json"), JSON.stringify(list.map(sample)));
     const file = config(training("    subsets: [NuScenes]\n    num_frames: *num_frames\n"));
     const vistaFindings = async () => {
-      const report: Report = JSON.parse((await check([vista, "--quiet", "--json", "--config", file])).stdout);
+      const report: Report = JSON.parse((await check([vista, "--json", "--config", file])).stdout);
       return report.findings
         .filter((each) => each.rule.startsWith("vista/"))
         .map((each) => `${each.rule}: ${each.message}`);

@@ -24,7 +24,7 @@ const check = (args: string[]): Promise<CliResult> => runCli("vista-data", ["che
 
 describe("clean sets of other forms", () => {
   const isClean = async (root: string, title: string) => {
-    const { stdout, code } = await check([root, "--quiet", "--sample", "all"]);
+    const { stdout, code } = await check([root, "--sample", "all"]);
     expect(stdout.split("\n")[0]).toBe(`${title} in ${root}`);
     expect(stdout).toMatch(/Verdict: all seen.*: clean\./);
     expect(code).toBe(0);
@@ -163,7 +163,7 @@ describe("clean sets of other forms", () => {
       mkdirSync(join(root, name, ".."), { recursive: true });
       writeFileSync(join(root, name), "x");
     }
-    const { stdout } = await check([root, "--quiet", "--json"]);
+    const { stdout } = await check([root, "--json"]);
     const report: Report = JSON.parse(stdout);
     expect(report.findings.map((each) => each.rule)).toEqual(["opendv/meta-missing"]);
     expect(report.parts[0]!.title).toBe("OpenDV-YouTube, 6 videos, %06d.JPG from 1");

@@ -45,10 +45,10 @@ afterAll(removeFolders);
 describe("index", () => {
   it("writes an index that check takes the listings from", async () => {
     const root = copyOf(vista);
-    const { code, stdout, stderr } = await run("index", root, "--quiet");
+    const { code, stdout, stderr } = await run("index", root);
     expect([code, stderr]).toEqual([0, ""]);
     expect(stdout).toContain("OpenDV-YouTube: 6 videos, 240 frames");
-    const check = await run("check", root, "--quiet", "--index", join(root, "vista-data.index"));
+    const check = await run("check", root, "--index", join(root, "vista-data.index"));
     expect(check.stdout).toMatch(/Verdict: all seen.*: clean\./);
     expect(check.code).toBe(0);
   });
@@ -67,7 +67,7 @@ describe("index", () => {
 describe("annos youtube", () => {
   it("writes YouTube.json as Vista's loader reads it", async () => {
     const root = copyOf(vista);
-    const { code, stdout, stderr } = await runCli("vista-data", ["annos", "youtube", "--quiet"], {
+    const { code, stdout, stderr } = await runCli("vista-data", ["annos", "youtube"], {
       cwd: root,
     });
     expect(stderr).toBe("");
@@ -84,7 +84,7 @@ describe("annos youtube", () => {
         expect(existsSync(join(root, "data/YouTube", folder_name, name))).toBe(true);
       }
     }
-    const check = await run("check", root, "--quiet");
+    const check = await run("check", root);
     expect(check.stdout).toMatch(/Verdict: all seen.*: clean\./);
     expect(check.code).toBe(0);
   });
@@ -97,14 +97,14 @@ describe("annos youtube", () => {
       renameSync(join(root, "data/YouTube", part), join(root, "data/YouTube/OpenDV-YouTube", part));
     const annos = join(root, "annos/YouTube_val.json");
     const index = join(root, "vista-data.index");
-    expect((await run("index", root, "--quiet")).code).toBe(0);
-    const args = [root, "-o", annos, "--split", "val", "--stride", "8", "--index", index, "--quiet"];
+    expect((await run("index", root)).code).toBe(0);
+    const args = [root, "-o", annos, "--split", "val", "--stride", "8", "--index", index];
     expect((await run("annos", "youtube", ...args)).code).toBe(0);
     expect(JSON.parse(readFileSync(annos, "utf8"))).toEqual([
       { folder_name: `OpenDV-YouTube/${folderOf(rows[5]!)}`, first_frame: "000000000.jpg" },
       { folder_name: `OpenDV-YouTube/${folderOf(rows[5]!)}`, first_frame: "000000008.jpg" },
     ]);
-    expect((await run("check", root, "--quiet")).stdout).toMatch(/Verdict: all seen.*: clean\./);
+    expect((await run("check", root)).stdout).toMatch(/Verdict: all seen.*: clean\./);
   });
 
   it("refuses to replace an annotation file, and wants to know where clips of all videos go", async () => {
@@ -131,7 +131,7 @@ describe("annos youtube", () => {
     writeFileSync(second, "[]");
     const { code, stdout, stderr } = await run(
       ...["annos", "youtube", "-o", annos, "--from-language", language, "--from-language", second],
-      ...[root, "--json", "--quiet"],
+      ...[root, "--json"],
     );
     expect(stderr).toBe("");
     expect(code).toBe(0);
@@ -143,7 +143,7 @@ describe("Ctrl-C while an index or YouTube.json is made", () => {
   /** Runs `index`, and sends SIGINT as soon as `when` says so. */
   async function interrupted(args: string[], when: () => boolean) {
     let sent = false;
-    const result = await runCli("vista-data", [...args, "--quiet"], {
+    const result = await runCli("vista-data", [...args], {
       onStart: (kill) => {
         const timer = setInterval(() => {
           if (!when()) return;
@@ -166,7 +166,7 @@ describe("Ctrl-C while an index or YouTube.json is made", () => {
     for (let i = 0; i < 5000; i++)
       symlinkSync(join(root, "frames", folderOf(row!)), join(youtuber, `video${i}`));
     const old = join(root, "vista-data.index");
-    const small = await run("index", join(root, "frames"), "-o", old, "--quiet");
+    const small = await run("index", join(root, "frames"), "-o", old);
     expect(small.code).toBe(0);
     const before = readFileSync(old);
     const names = readdirSync(root).sort();
@@ -216,7 +216,7 @@ describe("Ctrl-C while an index or YouTube.json is made", () => {
 
 describe("check", () => {
   it("reads a large language file in a thread of its own, and finds what is wrong near its end", async () => {
-    const report = await run("check", join(language, ".."), "--annos", language, "--json", "--quiet");
+    const report = await run("check", join(language, ".."), "--annos", language, "--json");
     expect(report.code).toBe(0);
     const { parts } = JSON.parse(report.stdout) as Report;
     expect(parts[0]!.coverage).toEqual([
@@ -226,7 +226,7 @@ describe("check", () => {
     const content = readFileSync(language, "utf8");
     const at = content.lastIndexOf('{"cmd": ');
     writeFileSync(broken, `${content.slice(0, at)}{"cmd": 77${content.slice(content.indexOf(",", at))}`);
-    const bad = await run("check", join(broken, ".."), "--annos", broken, "--json", "--quiet");
+    const bad = await run("check", join(broken, ".."), "--annos", broken, "--json");
     expect(bad.code).toBe(1);
     const [finding] = (JSON.parse(bad.stdout) as { findings: Finding[] }).findings.filter(
       ({ rule }) => rule === "annos/cmd-range",
@@ -237,10 +237,10 @@ describe("check", () => {
 
 describe("stats", () => {
   it("prints figures, or one JSON object", async () => {
-    const text = await run("stats", join(vista, "data/YouTube"), "--quiet");
+    const text = await run("stats", join(vista, "data/YouTube"));
     expect(text.stdout).toMatch(/clips of 25 frames +96/);
     expect(text.stdout).toMatch(/Japan +1 video/);
-    const json = await run("stats", vista, "--json", "--quiet");
+    const json = await run("stats", vista, "--json");
     expect(JSON.parse(json.stdout)).toMatchObject({ opendv: { videos: 6, frames: 240 } });
     expect((await run("stats", newFolder())).code).toBe(1);
   });
@@ -255,7 +255,7 @@ describe("preview", () => {
       "data:\n  target: vwm.data.dataset.Sampler\n  params:\n    subsets: [YouTube]\n    target_height: 64\n    target_width: 128\n    num_frames: 10\n",
     );
     const folder = join(vista, "data/YouTube", folderOf(rows[0]!));
-    const { code, stderr } = await run("preview", folder, "-o", sheet, "--config", config, "--quiet");
+    const { code, stderr } = await run("preview", folder, "-o", sheet, "--config", config);
     expect(stderr).toBe("");
     expect(code).toBe(0);
     expect(await sharp(sheet).metadata()).toMatchObject({

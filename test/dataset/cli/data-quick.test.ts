@@ -23,7 +23,7 @@ beforeAll(() => {
   writeFileSync(join(root, "annos/YouTube.json"), JSON.stringify(records));
 });
 
-const check = (...args: string[]) => runCli("vista-data", ["check", root, "--quiet", ...args]);
+const check = (...args: string[]) => runCli("vista-data", ["check", root, ...args]);
 
 test("a clean set: exit code 0, and a verdict that says it rests on a sample", async () => {
   const { code, stdout, stderr } = await check("--quick");

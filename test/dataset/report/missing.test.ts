@@ -52,7 +52,7 @@ it("nuScenes by folder and log, OpenDV by video with its link; what records need
   writeFileSync(join(root, "annos/nuScenes.json"), JSON.stringify([record]));
 
   const list = join(root, "missing.txt");
-  await runCli("vista-data", ["check", root, "--list-missing", list, "-q"]);
+  await runCli("vista-data", ["check", root, "--list-missing", list]);
   const text = readFileSync(list, "utf8");
   const sections = text.split("\n\n");
   expect(sections).toHaveLength(3);
@@ -98,7 +98,7 @@ it("names every missing file, also where the report counts them as one scene, an
     .map((row) => row.filename.split("/")[2] as string);
   for (const name of scene) rmSync(set.path("sweeps/CAM_FRONT", name));
   const list = join(newFolder(), "missing.txt");
-  const { stdout } = await runCli("vista-data", ["check", set.root, "--list-missing", list, "-q"]);
+  const { stdout } = await runCli("vista-data", ["check", set.root, "--list-missing", list]);
   expect(stdout).toMatch(/none of the \d+ files of scene-/);
   const named = readFileSync(list, "utf8")
     .split("\n")
@@ -111,7 +111,7 @@ it("names every missing file, also where the report counts them as one scene, an
   const gone = rows.filter((row) => row.youtuber === rows[0]!.youtuber);
   rmSync(join(opendv, folderOf(gone[0]!), ".."), { recursive: true });
   const videos = join(newFolder(), "videos.txt");
-  const result = await runCli("vista-data", ["check", opendv, "--list-missing", videos, "-q"]);
+  const result = await runCli("vista-data", ["check", opendv, "--list-missing", videos]);
   expect(result.stdout).toContain("opendv/not-downloaded");
   for (const { videoid, link } of gone)
     expect(readFileSync(videos, "utf8")).toContain(
@@ -122,7 +122,7 @@ it("names every missing file, also where the report counts them as one scene, an
 it("says so where nothing is missing; rules that are ignored are left out; names cannot break a line", async () => {
   const set = await sets.make();
   const list = join(newFolder(), "missing.txt");
-  expect((await runCli("vista-data", ["check", set.root, "--list-missing", list, "-q"])).code).toBe(0);
+  expect((await runCli("vista-data", ["check", set.root, "--list-missing", list])).code).toBe(0);
   expect(readFileSync(list, "utf8")).toMatch(/\n# To fetch again: 0 files or folders, 0 videos\.\n$/);
   rmSync(set.path("sweeps/LIDAR_TOP"), { recursive: true });
   await runCli("vista-data", [
@@ -130,7 +130,6 @@ it("says so where nothing is missing; rules that are ignored are left out; names
     set.root,
     "--list-missing",
     list,
-    "-q",
     "--force",
     "--ignore",
     "nuscenes/channel-absent",

@@ -56,7 +56,7 @@ it.each(["1-4", "0-2"])("an array %s, merged, says what one run says", async (ar
   const reports = (await readdir(folder)).map((name) => join(folder, name));
   expect(reports).toHaveLength(last - first + 1);
   const merged = await runCli("vista-data", ["merge-reports", ...reports, "--json"]);
-  const whole = await runCli("vista-data", ["check", set.root, "--decode", "--json", "--quiet"]);
+  const whole = await runCli("vista-data", ["check", set.root, "--decode", "--json"]);
   expect(JSON.parse(whole.stdout).counts).toEqual({ error: 5, warning: 0, note: 0 });
   expect(merged.stdout).toBe(whole.stdout);
   expect(merged.code).toBe(1);

@@ -91,7 +91,7 @@ export async function loadTables(folder: string, options: LoadOptions): Promise<
     }
   };
   const start = () =>
-    new TaskThread<Task, TaskMessage>(new URL("./worker.js", import.meta.url), options.signal);
+    new TaskThread<Task, TaskMessage>(new URL("./tables-worker.js", import.meta.url), options.signal);
   const threads = total < WORKERS_FROM ? undefined : [start(), start()];
   const run = async (thread: number, task: Task): Promise<unknown> => {
     throwIfAborted(options.signal);

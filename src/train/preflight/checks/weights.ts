@@ -2,7 +2,7 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { isVistaError } from "../../../core/errors.js";
-import { SVD } from "../../launch/recipes.js";
+import { SVD } from "../../launch/built-in-recipes.js";
 import { finding, type RuleName, type TrainFinding } from "../rules.js";
 import type { CheckContext } from "./context.js";
 

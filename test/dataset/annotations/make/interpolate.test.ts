@@ -170,7 +170,7 @@ describe("vista-data annos nuscenes-12hz", () => {
   it("writes a folder whole, replaces one of its own kind only, and says what it made", async () => {
     const set = sets.copy(plain);
     const run = (...args: string[]) =>
-      runCli("vista-data", ["annos", "nuscenes-12hz", ...args, "--quiet"], { cwd: set.root });
+      runCli("vista-data", ["annos", "nuscenes-12hz", ...args], { cwd: set.root });
     const made = await run("--out", "interp_12Hz_trainval");
     expect([made.code, made.stderr]).toEqual([0, ""]);
     expect(made.stdout).toMatch(

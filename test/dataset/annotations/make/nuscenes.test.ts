@@ -349,7 +349,7 @@ describe("vista-data annos nuscenes", () => {
     }
     const run = (...args: string[]) =>
       runCli("vista-data", ["annos", "nuscenes", ...args], { cwd: set.root });
-    const train = await run("--quiet");
+    const train = await run();
     expect([train.code, train.stderr]).toEqual([0, ""]);
     expect(train.stdout).toContain("annos/nuScenes.json: 2 records of 25 frames");
     expect(train.stdout).toContain(
@@ -359,12 +359,12 @@ describe("vista-data annos nuscenes", () => {
     expect(train.stdout).toContain(
       "note: 1 scene without CAN bus messages, 2 records without speed and angle: scene-0001",
     );
-    const val = await run("--split", "val", "--json", "--quiet");
+    const val = await run("--split", "val", "--json");
     expect(JSON.parse(val.stdout)).toMatchObject({ path: "annos/nuScenes_val.json", records: 2, speeds: 2 });
-    const check = await runCli("vista-data", ["check", set.root, "--kind", "annotations", "--quiet"]);
+    const check = await runCli("vista-data", ["check", set.root, "--kind", "annotations"]);
     expect(check.stdout).toMatch(/Verdict: all seen: (clean|no errors)/);
     expect(check.code).toBe(0);
-    expect((await run("--quiet")).stderr).toMatch(/already exists/);
+    expect((await run()).stderr).toMatch(/already exists/);
     expect([
       (await run("--split", "all")).code,
       (await run("--split", "trian", "-o", "x.json")).code,

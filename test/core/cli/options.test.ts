@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { collectList } from "../../../src/core/cli/lists.js";
+import { collectList } from "../../../src/core/cli/options.js";
 
 test("values repeat, or have commas between them", () => {
   expect(collectList("c", collectList("a,b", undefined))).toEqual(["a", "b", "c"]);

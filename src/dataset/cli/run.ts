@@ -1,0 +1,6 @@
+/** What the commands do, loaded when one of them runs: one file in the bundle. */
+export { runCheck } from "./run-check.js";
+export { runIndex } from "./run-index.js";
+export { runMergeReports } from "./run-merge-reports.js";
+export { runPreview } from "./run-preview.js";
+export { runStats } from "./run-stats.js";

@@ -1,0 +1,54 @@
+/** What `vista-train check` does: the preflight alone. */
+
+import { printJson } from "../../core/cli/print.js";
+import { type CommandContext, EXIT } from "../../core/cli/program.js";
+import { runWithProgress } from "../../core/cli/progress.js";
+import { realSystem } from "../launch/system.js";
+import { preflight } from "../preflight/preflight.js";
+import { tools } from "../tools.js";
+import { findRecipe, type LaunchFlags, makePlan, readRecipes } from "./plan.js";
+import { checkSelectors, findingLines, verdict } from "./report.js";
+
+export interface CheckFlags extends LaunchFlags {
+  json?: boolean;
+}
+
+export async function check(
+  name: string,
+  flags: CheckFlags,
+  extra: readonly string[],
+  context: CommandContext,
+): Promise<void> {
+  checkSelectors(flags);
+  const recipe = findRecipe(await readRecipes(flags), name);
+  const plan = makePlan(recipe, flags, extra);
+  const { findings, sampled } = await runWithProgress(flags.quiet ?? false, context.signal, (run) =>
+    preflight(plan, realSystem(process.env, context.signal), tools, {
+      ...run,
+      only: flags.only ?? [],
+      ignore: flags.ignore ?? [],
+    }),
+  );
+  const errors = findings.filter((one) => one.severity === "error");
+  const ok = errors.length === 0;
+  if (!ok) context.setExitCode(EXIT.failed);
+  if (flags.json) {
+    const report = {
+      recipe: recipe.name,
+      vista: plan.vista,
+      nodes: plan.nodes,
+      gpus: plan.gpus,
+      ok,
+      findings,
+      sampled,
+    };
+    printJson({ command: "check", ...report });
+    return;
+  }
+  if (flags.quiet) {
+    for (const line of findingLines(errors)) process.stderr.write(`${line}\n`);
+    return;
+  }
+  const lines = findingLines(findings);
+  process.stdout.write(`${[...lines, `${recipe.name}: ${verdict(findings, sampled)}`].join("\n")}\n`);
+}

@@ -1,0 +1,294 @@
+/** What `vista-train <recipe>` does: checks, then runs here, submits with Slurm, or only shows what it would do. */
+import { mkdir } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { formatDuration } from "../../core/cli/format.js";
+import { printJson, printLines } from "../../core/cli/print.js";
+import { type CommandContext, EXIT, exitCodeOfStop } from "../../core/cli/program.js";
+import { runWithProgress } from "../../core/cli/progress.js";
+import { oneLine, VistaError } from "../../core/errors.js";
+import { writeWhole } from "../../core/io/output.js";
+import { launchCommand, toScript } from "../launch/command.js";
+import { fromVista, isCheckpoint, type LaunchPlan } from "../launch/plan.js";
+import { quote } from "../launch/shell.js";
+import { type SlurmScriptOptions, slurmFolder, slurmScript, submit } from "../launch/slurm.js";
+import { realSystem, type System } from "../launch/system.js";
+import { type PreflightReport, preflight } from "../preflight/preflight.js";
+import { resolveWeights, weightsFile } from "../run/checkpoints.js";
+import { finishRun, parseSteps, type Step } from "../run/finish.js";
+import {
+  findRankChange,
+  type Preparation,
+  planResharded,
+  preparationArguments,
+  preparationsOf,
+  prepare,
+  type RankChange,
+} from "../run/prepare.js";
+import { runTraining, type TrainingResult } from "../run/run.js";
+import { newestRun } from "../run/runs.js";
+import { tools } from "../tools.js";
+import { findRecipe, makePlan, readRecipes, type StartFlags } from "./plan.js";
+import { checkSelectors, failureLines, findingLines, verdict } from "./report.js";
+import { asStarted, byFile } from "./started.js";
+
+/** What can be seen to be wrong without looking at the machine: a dry run refuses no more than this. */
+const DRY_RULES = [
+  "no-rendezvous",
+  "finetune-needed",
+  "finetune-missing",
+  "resume",
+  "checkout",
+  "config-missing",
+  "finetune-format",
+  "finetune-damaged",
+  "finetune-keys",
+  "run-exists",
+  "unknown-flag",
+  "unknown-key",
+  "text-flag",
+  "set-twice",
+];
+
+/** @param more  words behind the recipe, of which there may be none @param extra  arguments of train.py */
+export async function start(
+  name: string,
+  more: readonly string[],
+  flags: StartFlags,
+  extra: readonly string[],
+  context: CommandContext,
+): Promise<void> {
+  const recipe = findRecipe(await readRecipes(flags), name);
+  if (more.length > 0) {
+    throw new VistaError("USAGE", `what is \`${more[0]}\`?`, {
+      hint: `A recipe takes no further words; arguments of train.py go after --${flags.base === undefined ? "" : ", and --base is said once for each file"}.`,
+    });
+  }
+  await launch(makePlan(recipe, flags, extra), flags, context);
+}
+
+/** Checks and starts a plan, or shows it. */
+export async function launch(plan: LaunchPlan, flags: StartFlags, context: CommandContext): Promise<void> {
+  checkSelectors(flags);
+  const { quiet = false } = flags;
+  const then = flags.then === undefined ? [] : parseSteps(flags.then);
+  const system = realSystem(process.env, context.signal);
+  if (!flags.skipChecks) {
+    const report = await runWithProgress(quiet, context.signal, (run) =>
+      preflight(plan, system, tools, {
+        ...run,
+        only: flags.dryRun ? DRY_RULES : (flags.only ?? []),
+        ignore: flags.ignore ?? [],
+      }),
+    );
+    if (!passed(report, quiet, context)) return;
+  }
+  const change = plan.reshard ? await findRankChange(plan, tools.checkpoints) : undefined;
+  const weights =
+    plan.finetune === undefined || plan.resume !== undefined
+      ? undefined
+      : await resolveWeights(plan.finetune);
+  const finetune = weights === undefined ? undefined : weightsFile(weights);
+  const steps = preparationsOf(weights, change);
+  const final = change === undefined ? plan : await planResharded(plan, change);
+  if (change !== undefined && !quiet) process.stderr.write(`vista-train: ${describeChange(change, final)}\n`);
+  if (flags.dryRun) process.stdout.write(dryRun(final, finetune, steps, then, flags));
+  else if (final.slurm !== undefined) await submitJob(final, finetune, steps, then, flags, system);
+  else {
+    for (const step of steps) await prepareHere(step, quiet, context);
+    await runHere(final, finetune, then, flags, context);
+  }
+}
+
+function describeChange({ saved, wanted }: RankChange, { logdir, name }: LaunchPlan): string {
+  const share = `${saved} ranks become ${wanted}: a step sees ${formatRatio(wanted / saved)} times as many samples as before`;
+  return `${share} (lightning.trainer.accumulate_grad_batches times ${formatRatio(saved / wanted)} keeps them); goes on in ${join(logdir, name!)}`;
+}
+
+function formatRatio(ratio: number): string {
+  return String(Number(ratio.toPrecision(4)));
+}
+
+/** Shows findings on stderr; false, and exit code 1, if one of them is an error. */
+function passed({ findings, sampled }: PreflightReport, quiet: boolean, context: CommandContext): boolean {
+  const errors = findings.filter((one) => one.severity === "error");
+  for (const line of findingLines(quiet ? errors : findings)) process.stderr.write(`${line}\n`);
+  const found = verdict(findings, sampled);
+  if (errors.length === 0) {
+    if (sampled.length > 0 && !quiet) process.stderr.write(`vista-train: ${found}\n`);
+    return true;
+  }
+  process.stderr.write(
+    `vista-train: not started: ${found}. --ignore RULE leaves one out, --skip-checks all.\n`,
+  );
+  context.setExitCode(EXIT.failed);
+  return false;
+}
+
+/** What would be done, as a shell script. */
+function dryRun(
+  plan: LaunchPlan,
+  finetune: string | undefined,
+  steps: readonly Preparation[],
+  then: readonly Step[],
+  flags: StartFlags,
+): string {
+  if (plan.slurm !== undefined) return slurmScript(plan, finetune, scriptOptions(steps, then, flags));
+  const lines = steps.map((step) => {
+    const folder = step.kind === "reshard" ? `mkdir -p ${quote(dirname(step.output))} &&\n` : "";
+    return `${folder}${asStarted("vista-ckpt")} ${preparationArguments(step).map(quote).join(" ")} &&\n`;
+  });
+  return lines.join("") + toScript(launchCommand(plan, finetune, process.env));
+}
+
+function scriptOptions(
+  steps: readonly Preparation[],
+  then: readonly Step[],
+  flags: StartFlags,
+): SlurmScriptOptions {
+  return {
+    maxRequeues: flags.maxRequeues,
+    beforehand: steps.map((step) => ({
+      doing: step.kind === "merge" ? "merging" : "resharding",
+      command: `${byFile("vista-ckpt")} ${preparationArguments(step).map(quote).join(" ")}`,
+      input: step.input,
+      output: step.output,
+    })),
+    afterwards: then.length === 0 ? [] : [`${byFile("vista-train")} finish "$run" --steps ${then.join(",")}`],
+  };
+}
+
+async function prepareHere(step: Preparation, quiet: boolean, context: CommandContext): Promise<void> {
+  const doing = step.kind === "merge" ? "merging" : "resharding";
+  if (!quiet)
+    process.stderr.write(`vista-train: ${doing} ${oneLine(step.input)} into ${oneLine(step.output)}\n`);
+  await runWithProgress(quiet, context.signal, (run) => prepare(step, tools.checkpoints, run));
+}
+
+async function submitJob(
+  plan: LaunchPlan,
+  finetune: string | undefined,
+  steps: readonly Preparation[],
+  then: readonly Step[],
+  flags: StartFlags,
+  system: System,
+): Promise<void> {
+  // sbatch does not make the folder of the job's output, and the job then fails without a word.
+  await mkdir(slurmFolder(plan), { recursive: true });
+  const stamp = new Date().toISOString().slice(0, 19).replace(/:/g, "-");
+  const script = join(slurmFolder(plan), `${plan.name ?? plan.recipe.name}-${stamp}.sbatch`);
+  await writeWhole(script, slurmScript(plan, finetune, scriptOptions(steps, then, flags)), { force: true });
+  const id = await submit(script, plan, system);
+  process.stdout.write(`${id}\n`);
+  if (flags.quiet) return;
+  process.stderr.write(
+    `vista-train: submitted as job ${id}: ${script}\n  output goes to ${slurmFolder(plan)}; cancel with: scancel ${id}\n`,
+  );
+}
+
+async function runHere(
+  plan: LaunchPlan,
+  finetune: string | undefined,
+  steps: readonly Step[],
+  flags: StartFlags,
+  context: CommandContext,
+): Promise<void> {
+  const command = launchCommand(plan, finetune, process.env);
+  const since = new Date();
+  let onExit: (() => void) | undefined;
+  let result: TrainingResult;
+  try {
+    result = await runTraining(command, {
+      stdout: process.stdout,
+      stderr: process.stderr,
+      env: process.env,
+      rendezvousTimeout: plan.recipe.launcher === "torchrun" ? flags.rendezvousTimeout : undefined,
+      expectedWeights: expectedWeights(plan, finetune),
+      onStart(training) {
+        onExit = () => {
+          training.kill();
+          // Our reader is gone, or Ctrl-C came twice: what was killed did not end well.
+          process.exitCode ||= EXIT.failed;
+        };
+        process.on("exit", onExit);
+        const forward = () => training.interrupt(context.signal.reason as NodeJS.Signals);
+        if (context.signal.aborted) forward();
+        else context.signal.addEventListener("abort", forward, { once: true });
+      },
+    });
+  } finally {
+    if (onExit !== undefined) process.off("exit", onExit);
+  }
+  if (result.left.length > 0) {
+    process.stderr.write(
+      `vista-train: SIGKILL did not end ${result.left.map((pid) => `process ${pid}`).join(", ")}: it hangs in a driver or a file system (state D in \`ps\`), and holds its GPU until that lets it go\n`,
+    );
+    context.setExitCode(EXIT.failed);
+  }
+  const run = await runFolder(plan, since);
+  if (result.exitCode !== 0) {
+    reportFailure(result, plan, run, context);
+    return;
+  }
+  if (result.fallback !== undefined) process.stderr.write(`${failureLines(result).join("\n")}\n`);
+  if (context.signal.aborted || steps.length === 0) return;
+  if (run === undefined) {
+    process.stderr.write(`vista-train: --then: no new run folder with checkpoints in ${plan.logdir}\n`);
+    context.setExitCode(EXIT.failed);
+    return;
+  }
+  await finish(run, steps, flags, context);
+}
+
+/** Does the steps of --then and prints the files they made. */
+export async function finish(
+  run: string,
+  steps: readonly Step[],
+  { quiet = false, json }: { quiet?: boolean; json?: boolean },
+  context: CommandContext,
+): Promise<void> {
+  const files = await runWithProgress(quiet, context.signal, (options) =>
+    finishRun(run, steps, tools.checkpoints, options),
+  );
+  if (json) printJson({ command: "finish", run, files });
+  else if (!quiet) printLines(files);
+}
+
+/** The path as train.py prints it before it loads weights. */
+function expectedWeights(plan: LaunchPlan, finetune: string | undefined): string | undefined {
+  if (plan.resume !== undefined) return undefined;
+  return finetune === undefined ? "ckpts/svd_xt.safetensors" : fromVista(plan.vista, finetune);
+}
+
+async function runFolder(plan: LaunchPlan, since: Date): Promise<string | undefined> {
+  if (plan.resume !== undefined && !isCheckpoint(plan.resume)) return plan.resume;
+  if (plan.name !== undefined) return join(plan.logdir, plan.name);
+  return newestRun(plan.logdir, since);
+}
+
+function reportFailure(
+  result: TrainingResult,
+  plan: LaunchPlan,
+  run: string | undefined,
+  context: CommandContext,
+): void {
+  const { aborted, reason } = context.signal;
+  const lines: string[] = [];
+  if (result.rendezvousTimeout !== undefined) {
+    lines.push(
+      `vista-train: ended: no worker was started within ${formatDuration(result.rendezvousTimeout)}, so the nodes did not find one another.`,
+      `  Each of the ${plan.nodes} nodes must be started with the same endpoint and --nodes ${plan.nodes}, and reach that address and port.`,
+      "  --rendezvous-timeout SECONDS gives them more time, 0 for ever.",
+    );
+  } else if (!aborted) {
+    const how = result.signal === undefined ? `exit code ${result.exitCode}` : `killed by ${result.signal}`;
+    const program = plan.recipe.launcher === "torchrun" ? "torchrun" : "train.py";
+    lines.push(`vista-train: training failed: ${program}: ${how}`, ...failureLines(result));
+  } else {
+    lines.push(`vista-train: training was stopped by ${String(reason)}`);
+  }
+  if (run !== undefined) {
+    lines.push(`  See what can be resumed: vista-train status ${quote(run)}`);
+  }
+  process.stderr.write(`${lines.join("\n")}\n`);
+  context.setExitCode(aborted ? exitCodeOfStop(reason) : result.exitCode);
+}

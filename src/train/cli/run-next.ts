@@ -1,0 +1,48 @@
+/** What `vista-train next` does: finds the phase that follows a run, and starts it from the last checkpoint. */
+import { stat } from "node:fs/promises";
+import { resolve } from "node:path";
+import type { CommandContext } from "../../core/cli/program.js";
+import { fromSystem, VistaError } from "../../core/errors.js";
+import { quote } from "../launch/shell.js";
+import { recipeOfRun } from "../run/runs.js";
+import { findRecipe, makePlan, readRecipes, type StartFlags } from "./plan.js";
+import { launch } from "./run-launch.js";
+import { asStarted } from "./started.js";
+
+export interface NextFlags extends StartFlags {
+  recipe?: string;
+  start?: boolean;
+}
+
+export async function next(
+  run: string,
+  flags: NextFlags,
+  extra: readonly string[],
+  context: CommandContext,
+): Promise<void> {
+  const recipes = await readRecipes(flags);
+  await stat(run).catch((error) => {
+    throw fromSystem(error, run, "open the run folder");
+  });
+  const done =
+    flags.recipe === undefined
+      ? await recipeOfRun(run, recipes.values(), resolve(flags.vista))
+      : findRecipe(recipes, flags.recipe);
+  if (done === undefined) {
+    throw new VistaError("AMBIGUOUS", "this folder does not tell which recipe made it", {
+      path: run,
+      hint: `Say it with --recipe: ${[...recipes.keys()].join(", ")}.`,
+    });
+  }
+  if (done.next === undefined) {
+    if (!flags.quiet)
+      process.stderr.write(
+        `vista-train: ${done.name} is the last phase; for inference make a safetensors file:\n`,
+      );
+    process.stdout.write(`${asStarted("vista-train")} finish ${quote(run)} --steps to-st\n`);
+    return;
+  }
+  if (!flags.quiet) process.stderr.write(`vista-train: ${done.name} is followed by ${done.next}\n`);
+  const plan = makePlan(findRecipe(recipes, done.next), { ...flags, finetune: flags.finetune ?? run }, extra);
+  await launch(plan, { ...flags, dryRun: flags.dryRun || !flags.start }, context);
+}

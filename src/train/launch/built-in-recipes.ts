@@ -1,0 +1,101 @@
+/**
+ * Vista's documented trainings as data: the commands of its docs/TRAINING.md, one row each. Nothing else in this package
+ * knows a recipe by name.
+ */
+
+/** What goes into the sbatch script beside the number of nodes and GPUs. */
+export interface SlurmSettings {
+  partition?: string | undefined;
+  /** As sbatch takes it: `24:00:00`, `2-00:00`, minutes … */
+  time?: string | undefined;
+  account?: string | undefined;
+  /** Further sbatch options, `qos` → `high`; an empty value is an option without one, `-` takes it out of the script. */
+  sbatch: Record<string, string>;
+}
+
+export interface Recipe {
+  name: string;
+  /** One line for lists. */
+  title: string;
+  /** `python`: train.py itself, without torchrun (the documentation's debugging on a single GPU). */
+  launcher: "torchrun" | "python";
+  nodes: number;
+  /** GPUs of each node. */
+  gpus: number;
+  /** Config files, from left to right, relative to the Vista checkout. */
+  base: string[];
+  /** `svd`: the pretrained `ckpts/svd_xt.safetensors`; else the recipe whose merged checkpoint it starts from. */
+  startsFrom: string;
+  /** Optimizer steps that the documentation trains for; undefined where it names no number. */
+  iterations?: number | undefined;
+  /** The recipe that follows, for `vista-train next`. */
+  next?: string | undefined;
+  /** Further arguments of train.py: `--flag`, `dotted.key=value`. */
+  args: string[];
+  env: Record<string, string>;
+  slurm: SlurmSettings;
+}
+
+/** {@link Recipe.startsFrom} of a recipe that starts from Stable Video Diffusion. */
+export const SVD = "svd";
+
+const NO_EXTRAS = { args: [], env: {}, slurm: { sbatch: {} } };
+
+/** Source: docs/TRAINING.md of OpenDriveLab/Vista. */
+export const BUILT_IN_RECIPES: readonly Recipe[] = [
+  {
+    name: "example",
+    title: "nuScenes example, 576x1024",
+    launcher: "torchrun",
+    nodes: 2,
+    gpus: 8,
+    base: ["configs/example/nusc_train.yaml"],
+    startsFrom: SVD,
+    ...NO_EXTRAS,
+  },
+  {
+    name: "debug",
+    title: "the nuScenes example on a single GPU, for debugging",
+    launcher: "python",
+    nodes: 1,
+    gpus: 1,
+    base: ["configs/example/nusc_train.yaml"],
+    startsFrom: SVD,
+    ...NO_EXTRAS,
+  },
+  {
+    name: "phase1",
+    title: "phase 1: high-fidelity future prediction, OpenDV-YouTube, 576x1024",
+    launcher: "torchrun",
+    nodes: 16,
+    gpus: 8,
+    base: ["configs/training/vista_phase1.yaml"],
+    startsFrom: SVD,
+    iterations: 20_000,
+    next: "phase2-stage1",
+    ...NO_EXTRAS,
+  },
+  {
+    name: "phase2-stage1",
+    title: "phase 2, stage 1: action control, OpenDV-YouTube and nuScenes, 320x576",
+    launcher: "torchrun",
+    nodes: 1,
+    gpus: 8,
+    base: ["configs/training/vista_phase2_stage1.yaml"],
+    startsFrom: "phase1",
+    iterations: 120_000,
+    next: "phase2-stage2",
+    ...NO_EXTRAS,
+  },
+  {
+    name: "phase2-stage2",
+    title: "phase 2, stage 2: action control, OpenDV-YouTube and nuScenes, 576x1024",
+    launcher: "torchrun",
+    nodes: 1,
+    gpus: 8,
+    base: ["configs/training/vista_phase2_stage2.yaml"],
+    startsFrom: "phase2-stage1",
+    iterations: 10_000,
+    ...NO_EXTRAS,
+  },
+];
