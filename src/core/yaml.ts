@@ -1,5 +1,5 @@
 /** YAML of users, with its errors as ours. */
-import { fromSystem, VistaError } from "./errors.js";
+import { fromSystem } from "./errors.js";
 import { readRegular } from "./io/regular.js";
 
 /** Bytes of a config; the largest of Vista's has 7 kB. */
