@@ -1,8 +1,12 @@
 /** What ends a training, and that nothing of it is left. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { alive, folder, start } from "./torchrun-stand-in.js";
+import { MARK } from "../../src/train/run/processes.js";
+import { endOrphans } from "../../src/train/run/run.js";
+import { alive, folder, nap, start } from "./torchrun-stand-in.js";
 
 test.each<[NodeJS.Signals, string, number]>([
   ["SIGINT", "INT", 130],
@@ -21,8 +25,9 @@ test.each<[NodeJS.Signals, string, number]>([
 });
 
 test("a second Ctrl-C kills all at once, also what runs in sessions of its own", async () => {
+  const time = nap();
   const result = await start(
-    `trap '' INT TERM\nsetsid sleep 601.1 &\nsleep 601.1 &\nREADY\nwhile :; do sleep 0.1; done`,
+    `trap '' INT TERM\nsetsid sleep ${time} &\nsleep ${time} &\nREADY\nwhile :; do sleep 0.1; done`,
     [],
     (kill) => {
       kill("SIGINT");
@@ -30,21 +35,32 @@ test("a second Ctrl-C kills all at once, also what runs in sessions of its own",
     },
   );
   expect(result.code).toBe(130);
-  expect(alive("601.1")).toEqual([]);
+  expect(alive(time)).toEqual([]);
 });
 
 test("what torchrun leaves behind is ended", async () => {
-  const result = await start(
-    "setsid sleep 602.1 &\nnohup setsid bash -c 'trap \"\" TERM; sleep 602.1; :' &\nsleep 0.3; kill -KILL $$",
-  );
+  const time = nap();
+  const result = await start(`setsid sleep ${time} &\nsleep 0.3; kill -KILL $$`);
   expect(result.code).toBe(137);
-  expect(alive("602.1")).toEqual([]);
+  expect(alive(time)).toEqual([]);
+});
+
+test("what does not heed SIGTERM is ended by SIGKILL", async () => {
+  const time = nap();
+  const env = { PATH: process.env.PATH, [MARK]: time };
+  const script = `trap "" TERM; echo started; sleep ${time}; :`;
+  const child = spawn("setsid", ["bash", "-c", script], { env, stdio: ["ignore", "pipe", "ignore"] });
+  await once(child.stdout, "data");
+  expect(await endOrphans(time, { term: 200, kill: 10_000 })).toEqual([]);
+  expect(alive(time)).toEqual([]);
 });
 
 test("if this command itself is killed, the training ends too", async () => {
-  const result = await start("setsid sleep 603.1 &\nREADY\nsleep 603.1", [], (kill) => kill("SIGKILL"));
+  const time = nap();
+  const body = `setsid sleep ${time} &\nsleep ${time} &\nREADY\nwait`;
+  const result = await start(body, [], (kill) => kill("SIGKILL"));
   expect(result.signal).toBe("SIGKILL");
-  // At once, as a rule; a process that is just being started may be missed by SIGTERM and ends with SIGKILL, 40 s later.
-  for (let i = 0; i < 500 && alive("603.1").length > 0; i++) await new Promise((r) => setTimeout(r, 100));
-  expect(alive("603.1")).toEqual([]);
-}, 70_000);
+  // Processes that are just being started may get their SIGTERM a second later.
+  for (let i = 0; i < 200 && alive(time).length > 0; i++) await new Promise((r) => setTimeout(r, 100));
+  expect(alive(time)).toEqual([]);
+});

@@ -3,7 +3,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { runCli } from "../helpers/cli.js";
-import { alive, folder, program, start, vista } from "./torchrun-stand-in.js";
+import { alive, folder, nap, program, start, vista } from "./torchrun-stand-in.js";
 
 test("output passes through byte for byte, the exit code is torchrun's", async () => {
   const result = await start(`printf 'out\\r\\033[1mbold\\n'; printf 'err' >&2; exit 0`);
@@ -33,14 +33,15 @@ test("a program or a checkout that is not there", async () => {
 });
 
 test("a torchrun that starts no worker is ended with a message", async () => {
-  const result = await start("READY\nexec sleep 604.1", ["--rendezvous-timeout", "1"]);
+  const time = nap();
+  const result = await start(`exec sleep ${time}`, ["--rendezvous-timeout", "1"]);
   expect(result.code).toBe(1);
   expect(result.stderr).toContain("no worker was started within 1.0 s");
-  expect(alive("604.1")).toEqual([]);
+  expect(alive(time)).toEqual([]);
 });
 
 test("one that has a worker is left alone, and --rendezvous-timeout 0 waits for ever", async () => {
-  const worker = await start("TORCHELASTIC_RUN_ID=x sleep 1.4 & wait", ["--rendezvous-timeout", "1"]);
+  const worker = await start("TORCHELASTIC_RUN_ID=x sleep 2.5 & wait", ["--rendezvous-timeout", "2"]);
   expect(worker.code).toBe(0);
   expect((await start("sleep 0.5", ["--rendezvous-timeout", "0"])).code).toBe(0);
 });
@@ -67,7 +68,8 @@ test("--then merges the last checkpoint of the run that was made", async () => {
 });
 
 test("a reader that goes away ends the training, and not with 0", async () => {
-  const torchrun = await program("while :; do echo line; sleep 0.05; done & sleep 605.1");
+  const time = nap();
+  const torchrun = await program(`while :; do echo line; sleep 0.05; done & sleep ${time}`);
   const shell = `"$0" "$1" phase1 --vista "$2" --nodes 1 --torchrun "$3" --skip-checks | head -n 1; echo "\${PIPESTATUS[0]}"`;
   const bin = new URL("../../bin/vista-train.js", import.meta.url).pathname;
   const { execFile } = await import("node:child_process");
@@ -77,5 +79,5 @@ test("a reader that goes away ends the training, and not with 0", async () => {
     );
   });
   expect(stdout).toBe("line\n1\n");
-  expect(alive("605.1")).toEqual([]);
+  expect(alive(time)).toEqual([]);
 });

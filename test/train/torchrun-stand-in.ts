@@ -3,12 +3,23 @@ import { readdirSync, readFileSync } from "node:fs";
 import { chmod, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type CliResult, runCli } from "../helpers/cli.js";
-import { makeCheckout, temporaryFolder } from "./checkout.js";
+import { temporaryFolder } from "../helpers/state.js";
+import { makeCheckout } from "./checkout.js";
 
-export const folder = await temporaryFolder();
+/** Of all files that import this one in the same process: it stays until the run of the tests ends. */
+export const folder = temporaryFolder();
 export const vista = await makeCheckout(folder);
 
 let scripts = 0;
+let naps = 0;
+
+/**
+ * An argument of `sleep` that no other process has, to look for with {@link alive}: a second run of the tests may be under way
+ * on the same machine.
+ */
+export function nap(): string {
+  return `600.${process.pid}${String(naps++).padStart(3, "0")}`;
+}
 
 export async function program(body: string): Promise<string> {
   const path = join(folder, `torchrun-${scripts++}`);
@@ -17,7 +28,10 @@ export async function program(body: string): Promise<string> {
   return path;
 }
 
-/** Starts phase 1 on one node with a script for torchrun; `onLine` is called at its first output. */
+/**
+ * Starts phase 1 on one node with a script for torchrun. With `onLine`, which is called at its first output, in a process of
+ * its own.
+ */
 export async function start(
   body: string,
   args: readonly string[] = [],
@@ -40,9 +54,8 @@ export async function start(
       "--skip-checks",
       ...args,
     ],
-    {
+    onLine && {
       onStart(kill) {
-        if (onLine === undefined) return;
         const timer = setInterval(() => {
           if (!readdirSync(folder).includes(ready.split("/").at(-1)!)) return;
           clearInterval(timer);

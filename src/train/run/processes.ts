@@ -62,23 +62,30 @@ export function sendSignal(pid: number, signal: NodeJS.Signals): void {
  * A shell script that waits for its stdin to end and then ends the run: for the moment when this process is killed and
  * cannot do it. A line on stdin tells it that the run is over.
  *
- * $1 is the marked variable as it stands in the environment, $2 the seconds between TERM and KILL.
+ * $1 is the marked variable as it stands in the environment, $2 the seconds between TERM and KILL. Each process gets TERM
+ * once: torchrun would take a second one for a reason to stop waiting for its workers. One that is just being started has
+ * no environment to be found by, and gets it a second later.
  */
 export const GUARD_SCRIPT = `
 trap '' INT TERM HUP
 read -r line && exit 0
+mark=$1
+left=$2
+told=" "
 run() { grep -lzxF -- "$mark" /proc/[0-9]*/environ 2>/dev/null; }
 each() {
   for file in $(run); do
     pid=\${file#/proc/}
-    kill "-$1" "\${pid%/environ}" 2>/dev/null
+    pid=\${pid%/environ}
+    case $1$told in TERM*" $pid "*) continue ;; esac
+    told="$told$pid "
+    kill "-$1" "$pid" 2>/dev/null
   done
 }
-mark=$1
-left=$2
 each TERM
 while [ "$left" -gt 0 ] && [ -n "$(run)" ]; do
   sleep 1
+  each TERM
   left=$((left - 1))
 done
 each KILL

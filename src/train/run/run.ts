@@ -1,5 +1,5 @@
 /** Runs a training: passes its output through, forwards signals, and leaves no process behind. */
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, type ChildProcessByStdio, spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import type { Writable } from "node:stream";
 import { VistaError } from "../../core/errors.js";
@@ -75,6 +75,8 @@ const SIGNAL_NUMBERS: Partial<Record<NodeJS.Signals, number>> = {
 export async function runTraining(command: Command, options: TrainingOptions): Promise<TrainingResult> {
   const mark = randomUUID();
   const env = { ...options.env, ...command.env, [MARK]: mark };
+  // Before the training: a process that is killed between the two would leave a training that nobody ends.
+  const guard = startGuard(mark, options.env.PATH);
   // A process group of its own: Ctrl-C on the terminal must reach torchrun once, through us.
   const child = spawn(command.file, command.args, {
     cwd: command.cwd,
@@ -82,17 +84,12 @@ export async function runTraining(command: Command, options: TrainingOptions): P
     stdio: ["inherit", "pipe", "pipe"],
     detached: true,
   });
-  await started(child, command);
-
-  const guard = spawn("/bin/sh", ["-c", GUARD_SCRIPT, "guard", `${MARK}=${mark}`, String(GRACE_SECONDS)], {
-    stdio: ["pipe", "ignore", "ignore"],
-    detached: true,
-    env: { PATH: options.env.PATH },
-  });
-  // Without a shell there is no guard; the training itself is not worse for it.
-  guard.on("error", () => {});
-  guard.stdin.on("error", () => {});
-  guard.unref();
+  try {
+    await started(child, command);
+  } catch (error) {
+    guard.stdin.end("over\n");
+    throw error;
+  }
 
   const watch = new OutputWatch(options.expectedWeights);
   passThrough(child, options, watch);
@@ -147,6 +144,21 @@ export async function runTraining(command: Command, options: TrainingOptions): P
     report: watch.report(),
     fallback: watch.fallback,
   };
+}
+
+/** Starts the shell that ends the run if this process is killed; a line on its stdin tells it that the run is over. */
+function startGuard(mark: string, path: string | undefined): ChildProcessByStdio<Writable, null, null> {
+  const args = ["-c", GUARD_SCRIPT, "guard", `${MARK}=${mark}`, String(GRACE_SECONDS)];
+  const guard = spawn("/bin/sh", args, {
+    stdio: ["pipe", "ignore", "ignore"],
+    detached: true,
+    env: { PATH: path },
+  });
+  // Without a shell there is no guard; the training itself is not worse for it.
+  guard.on("error", () => {});
+  guard.stdin.on("error", () => {});
+  guard.unref();
+  return guard;
 }
 
 function started(child: ChildProcess, command: Command): Promise<void> {
