@@ -116,10 +116,10 @@ async function readFully(handle: FileHandle, offset: number, length: number): Pr
 }
 
 function systemFault(error: unknown): [ImageFault, string] {
-  const { code, message, syscall } = error as NodeJS.ErrnoException;
+  const { code, syscall } = error as NodeJS.ErrnoException;
   if (isNulInPath(error)) return ["missing", "cannot be there: its name has a NUL character"];
   // A decoder that cannot be loaded is no fault of the file.
-  if (syscall === undefined) throw new Error(message, { cause: error });
+  if (syscall === undefined) throw error;
   if (code === "ENOENT" || code === "ENOTDIR") return ["missing", "is not there"];
   if (code === "ELOOP") return ["missing", "is a symbolic link that leads nowhere"];
   if (code === "EISDIR" || code === "ENXIO") return ["not-a-file", "is not a regular file"];
