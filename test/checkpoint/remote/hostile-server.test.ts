@@ -103,8 +103,7 @@ describe("listings", () => {
       AWS_ACCESS_KEY_ID: "k",
       AWS_SECRET_ACCESS_KEY: "s",
     };
-    return async (...args: string[]) =>
-      runCli("vista-ckpt", args, { env: { ...process.env, ...env } as Record<string, string> });
+    return async (...args: string[]) => runCli("vista-ckpt", args, { env });
   };
 
   it.each(["", "..", "."])("a folder in S3 named %j does not lead scan in circles", async (name) => {
@@ -135,14 +134,12 @@ describe("scan of URLs", () => {
     writeFileSync(join(root, "bucket/x/deep/bad.pkl"), "cposix\nsystem\n(S'x'\ntR.");
     const one = await startServer(root);
     const env = {
-      ...process.env,
       AWS_ENDPOINT_URL: one.url,
       AWS_ACCESS_KEY_ID: "k",
       AWS_SECRET_ACCESS_KEY: "s",
     };
     try {
-      const run = (path: string) =>
-        runCli("vista-ckpt", ["scan", path, "--json"], { env: env as Record<string, string> });
+      const run = (path: string) => runCli("vista-ckpt", ["scan", path, "--json"], { env });
       const folder = await run("s3://bucket/x");
       expect(folder.code).toBe(1);
       expect(folder.stdout).toContain("posix");
@@ -217,8 +214,7 @@ describe("an index behind redirects", () => {
 describe("revisions of the hub", () => {
   const path = async (place: string) => {
     const url = await serve((_, response) => response.writeHead(404).end("[]"));
-    const env = { ...process.env, HF_ENDPOINT: url } as Record<string, string>;
-    const { code, stderr } = await runCli("vista-ckpt", ["inspect", place], { env });
+    const { code, stderr } = await runCli("vista-ckpt", ["inspect", place], { env: { HF_ENDPOINT: url } });
     expect([code, stderr.split("\n").length]).toEqual([code === 2 ? 2 : 1, 2]);
     return asked[0];
   };

@@ -121,16 +121,13 @@ function encodeKey(key: string): string {
     .join("/");
 }
 
-let loaded: Promise<Settings> | undefined;
+let loaded: { readonly environment: string; readonly settings: Promise<Settings> } | undefined;
 
+/** Read once, and again where the process has changed its environment since. */
 function loadSettings(): Promise<Settings> {
-  loaded ??= readSettings();
-  return loaded;
-}
-
-/** For tests, which change the environment. */
-export function forgetSettings(): void {
-  loaded = undefined;
+  const environment = JSON.stringify(Object.entries(process.env).filter(([name]) => name.startsWith("AWS_")));
+  if (loaded?.environment !== environment) loaded = { environment, settings: readSettings() };
+  return loaded.settings;
 }
 
 async function readSettings(): Promise<Settings> {
