@@ -44,14 +44,14 @@ net.Socket.prototype.connect = refuse("connect"); net.connect = refuse("connect"
 dns.promises.lookup = refuse("lookup"); dgram.createSocket = refuse("datagram"); globalThis.fetch = refuse("fetch"); syncBuiltinESMExports();
 if (process.argv[2] === "try") fetch("http://localhost");`,
   );
-  const env = { NODE_OPTIONS: `--import=${trap}` };
+  const options = { process: true, env: { NODE_OPTIONS: `--import=${trap}` } };
   const zero = join(ROOT, "fixtures/zero/vista-phase2");
-  const merged = await runCli("vista-ckpt", ["merge", zero, join(folder, "x.bin"), "--no-fsync"], { env });
-  const scanned = await runCli("vista-ckpt", ["scan", zero], { env });
+  const merged = await runCli("vista-ckpt", ["merge", zero, join(folder, "x.bin"), "--no-fsync"], options);
+  const scanned = await runCli("vista-ckpt", ["scan", zero], options);
   const checked = await runCli(
     "vista-data",
     ["check", "--tables-only", join(ROOT, "fixtures/nuscenes/mini")],
-    { env },
+    options,
   );
   for (const { code, stderr } of [merged, scanned, checked]) {
     expect(stderr).not.toContain("NETWORK");
@@ -59,5 +59,5 @@ if (process.argv[2] === "try") fetch("http://localhost");`,
   }
   expect([merged.code, scanned.code]).toEqual([0, 0]);
   // The trap itself works.
-  expect((await runCli("vista-ckpt", ["try"], { env })).stderr).toContain("NETWORK fetch");
+  expect((await runCli("vista-ckpt", ["try"], options)).stderr).toContain("NETWORK fetch");
 });

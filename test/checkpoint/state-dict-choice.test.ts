@@ -165,9 +165,9 @@ describe("keys that are no names", () => {
     await expect(openCheckpoint(named([0xff, 0x61, 0x61], [0xfe, 0x61, 0x61]))).rejects.toThrow(
       /text that is no UTF-8/,
     );
-    await expect(openCheckpoint(named([0xef, 0xbf, 0xbd], [0xe2, 0x82, 0xac]))).resolves.toMatchObject({
-      kind: "torch",
-    });
+    const checkpoint = await openCheckpoint(named([0xef, 0xbf, 0xbd], [0xe2, 0x82, 0xac]));
+    await checkpoint.state.close();
+    expect(checkpoint.kind).toBe("torch");
   });
 });
 

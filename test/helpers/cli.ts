@@ -10,11 +10,12 @@ export interface CliResult {
 
 export interface CliOptions {
   cwd?: string;
-  /** Starts a process of its own; so do the two options below, which need one. */
-  process?: boolean;
+  /** Variables of the environment beside those of this process. */
   env?: Record<string, string>;
+  /** Starts a process of its own; so does the option below. */
+  process?: boolean;
   /** Called once, when the process has started. */
-  onStart?: (kill: (signal: NodeJS.Signals) => void) => void;
+  onStart?: (kill: (signal: NodeJS.Signals) => void, pid: number) => void;
 }
 
 /** The file that each program's `bin/` loads. */
@@ -29,16 +30,15 @@ let last: Promise<unknown> = Promise.resolve();
 
 /**
  * Runs one of the package's commands from the built files, by calling its main function in this process: starting Node for
- * each of several hundred runs takes longer than all of them. What depends on a process of its own (signals, its exit, its
- * environment) gets one.
+ * each of several hundred runs takes longer than all of them. What depends on a process of its own (signals, its exit) gets
+ * one.
  */
 export function runCli(
   command: string,
   args: readonly string[],
   options: CliOptions = {},
 ): Promise<CliResult> {
-  if (options.process || options.env !== undefined || options.onStart !== undefined)
-    return startProcess(command, args, options);
+  if (options.process || options.onStart !== undefined) return startProcess(command, args, options);
   const result = last.then(() => callMain(command, args, options));
   last = result.catch(() => {});
   return result;
@@ -52,6 +52,8 @@ async function callMain(command: string, args: readonly string[], options: CliOp
   const { stdout, stderr } = process;
   const written = { stdout: "", stderr: "" };
   const before = { cwd: process.cwd(), exitCode: process.exitCode, out: stdout.write, err: stderr.write };
+  const names = Object.keys(options.env ?? {});
+  const environment = names.map((name) => process.env[name]);
   const capture = (name: "stdout" | "stderr") =>
     ((chunk: string | Uint8Array, encoding?: unknown, callback?: unknown) => {
       written[name] += typeof chunk === "string" ? chunk : Buffer.from(chunk).toString();
@@ -60,6 +62,7 @@ async function callMain(command: string, args: readonly string[], options: CliOp
       return true;
     }) as typeof stdout.write;
   if (options.cwd !== undefined) process.chdir(options.cwd);
+  Object.assign(process.env, options.env);
   process.exitCode = undefined;
   stdout.write = capture("stdout");
   stderr.write = capture("stderr");
@@ -71,6 +74,10 @@ async function callMain(command: string, args: readonly string[], options: CliOp
     stderr.write = before.err;
     process.exitCode = before.exitCode;
     process.chdir(before.cwd);
+    for (const [i, name] of names.entries()) {
+      if (environment[i] === undefined) delete process.env[name];
+      else process.env[name] = environment[i];
+    }
   }
 }
 
@@ -92,6 +99,6 @@ function startProcess(command: string, args: readonly string[], options: CliOpti
     });
     child.on("error", reject);
     child.on("close", (code, signal) => resolve({ code, signal, stdout, stderr }));
-    options.onStart?.((signal) => child.kill(signal));
+    options.onStart?.((signal) => child.kill(signal), child.pid!);
   });
 }

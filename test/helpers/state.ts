@@ -3,14 +3,24 @@ import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { onTestFinished } from "vitest";
 import { readTensor } from "../../src/checkpoint/copy/read-tensor.js";
 import type { StateDict, Tensor } from "../../src/checkpoint/tensor/tensor.js";
+import { openSource } from "../../src/core/io/open-source.js";
+import type { SourceFile } from "../../src/core/io/source.js";
 
 /** The folder of the fixtures. */
 export const FIXTURES = fileURLToPath(new URL("../../fixtures", import.meta.url));
 
 export function temporaryFolder(): string {
   return mkdtempSync(join(tmpdir(), "vista-ckpt-test-"));
+}
+
+/** Opens a file that is closed when the test ends. */
+export async function openForTest(path: string): Promise<SourceFile> {
+  const file = await openSource(path);
+  onTestFinished(() => file.close());
+  return file;
 }
 
 export function bytesOf(tensor: Tensor): Promise<Uint8Array> {

@@ -4,8 +4,7 @@ import { expect, it } from "vitest";
 import { ComputedCache } from "../../../src/checkpoint/copy/computed.js";
 import { readTensor } from "../../../src/checkpoint/copy/read-tensor.js";
 import { castTensor, makeTensor, viewTensor } from "../../../src/checkpoint/tensor/tensor.js";
-import { openSource } from "../../../src/core/io/open-source.js";
-import { temporaryFolder } from "../../helpers/state.js";
+import { openForTest, temporaryFolder } from "../../helpers/state.js";
 
 const numbers = Float32Array.from({ length: 24 }, (_, i) => i);
 
@@ -18,7 +17,7 @@ const halves = (bytes: Uint8Array) =>
 async function region() {
   const path = join(temporaryFolder(), "input");
   writeFileSync(path, new Uint8Array(numbers.buffer));
-  return { file: await openSource(path), name: "record", offset: 0, length: 96, crc32: undefined };
+  return { file: await openForTest(path), name: "record", offset: 0, length: 96, crc32: undefined };
 }
 
 it("elements of a plain, a strided, a converted and a computed tensor, from any to any", async () => {

@@ -9,8 +9,7 @@ import type { DType } from "../../../src/checkpoint/tensor/dtype.js";
 import { makeTensor, StateDict, type Tensor } from "../../../src/checkpoint/tensor/tensor.js";
 import { openTorchFile } from "../../../src/checkpoint/torch/open.js";
 import { planTorchFile } from "../../../src/checkpoint/torch/write.js";
-import { openSource } from "../../../src/core/io/open-source.js";
-import { bytesOf, temporaryFolder } from "../../helpers/state.js";
+import { bytesOf, openForTest, temporaryFolder } from "../../helpers/state.js";
 
 async function stateOf(
   tensors: Record<string, { dtype: DType; shape: number[]; bytes: Uint8Array }>,
@@ -18,7 +17,7 @@ async function stateOf(
   const path = join(temporaryFolder(), "input");
   const all = Object.values(tensors).map(({ bytes }) => bytes);
   writeFileSync(path, Buffer.concat(all));
-  const file = await openSource(path);
+  const file = await openForTest(path);
   const map = new Map<string, Tensor>();
   let offset = 0;
   for (const [name, { dtype, shape, bytes }] of Object.entries(tensors)) {
@@ -197,6 +196,7 @@ describe("any state dict comes back", () => {
     await saveCheckpoint(tied, path, { fsync: false });
     expect((await entriesOf(path)).filter(({ name }) => name.startsWith("x/data/"))).toHaveLength(1);
     const back = await openTorchFile(path);
+    await back.close();
     expect(back.tensors.get("b")).toBe(back.tensors.get("a"));
   });
 });
