@@ -74,7 +74,7 @@ const SCENARIOS = {
     seal: "model.safetensors.index.json",
   },
   index: {
-    inputs: makeVideos,
+    inputs: makeOldVideos,
     program: "vista-data",
     args: (input, out) => ["index", input, "-o", join(out, "frames.index"), "--quiet"],
     seal: "frames.index",
@@ -87,7 +87,7 @@ const SCENARIOS = {
     seal: "YouTube.json",
   },
   reports: {
-    inputs: makeVideos,
+    inputs: makeOldVideos,
     program: "vista-data",
     args: (input, out) => [
       ...["check", input, "--quiet", "--ndjson", join(out, "all.ndjson")],
@@ -128,7 +128,9 @@ function makeModels(folder) {
     const header = Buffer.from(json.padEnd(Math.ceil(json.length / 8) * 8));
     const length = Buffer.alloc(8);
     length.writeBigUInt64LE(BigInt(header.length));
-    const data = new Float32Array(count * floats).map((_, i) => ((i * seed) % 1000) + seed);
+    const data = new Float32Array(count * floats);
+    for (let i = 0; i < 1000; i++) data[i] = ((i * seed) % 1000) + seed;
+    for (let at = 1000; at < data.length; at *= 2) data.copyWithin(at, 0, at);
     writeFileSync(path, Buffer.concat([length, header, Buffer.from(data.buffer)]));
     return path;
   });
@@ -143,7 +145,12 @@ async function makeVideos(folder) {
     rmSync(join(path, framesOf(path)[100 * seed]));
     roots.push(path);
   }
-  // The index does not trust the times of folders that were changed a moment ago: its bytes would depend on the moment.
+  return roots;
+}
+
+/** The index does not trust the times of folders that were changed a moment ago: its bytes would depend on the moment. */
+async function makeOldVideos(folder) {
+  const roots = await makeVideos(folder);
   await sleep(3000);
   return roots;
 }

@@ -11,7 +11,7 @@ import {
   utimes,
   writeFile,
 } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { beforeEach, describe, expect, test } from "vitest";
 import { saveCheckpoint } from "../../src/checkpoint/save.js";
@@ -22,8 +22,8 @@ import { checkpointTools } from "../../src/train/tools.js";
 import { runCli } from "../helpers/cli.js";
 import { temporaryFolder } from "./checkout.js";
 
-const ZERO = fileURLToPath(new URL("../../fixtures/zero/vista-phase1", import.meta.url));
-const SHARD = "checkpoint/zero_pp_rank_1_mp_rank_00_optim_states.pt";
+const ZERO = fileURLToPath(new URL("../../fixtures/zero/stage2-fp32-2ranks", import.meta.url));
+const SHARD = "global_step2/zero_pp_rank_1_mp_rank_00_optim_states.pt";
 const folder = await temporaryFolder();
 const run = join(folder, "run");
 const checkpoints = join(run, "checkpoints");
@@ -83,7 +83,7 @@ describe("prune", () => {
   test.each([
     ["a damaged byte", (path: string) => flip(join(path, SHARD))],
     ["a missing shard", (path: string) => rm(join(path, SHARD))],
-    ["no files", (path: string) => rm(join(path, "checkpoint"), { recursive: true })],
+    ["no files", (path: string) => rm(join(path, dirname(SHARD)), { recursive: true })],
   ])("nothing is removed where one that stays has %s", async (_, damage) => {
     await checkpoint("epoch=00.ckpt", 30);
     await checkpoint("epoch=01.ckpt", 20);

@@ -97,8 +97,8 @@ describe("malformed files are refused", () => {
   });
 });
 
-describe("hostile headers of 100 MB take seconds and little memory", () => {
-  const SIZE = 99_000_000;
+describe("hostile headers of 25 MB take seconds and little memory", () => {
+  const SIZE = 24_000_000;
   const cases: Record<string, () => Buffer> = {
     "open brackets": () => Buffer.from(`{"a":{"x":${"[".repeat(SIZE)}`),
     "one long name": () => Buffer.from(`{"${"a".repeat(SIZE)}":1}`),
@@ -113,18 +113,18 @@ describe("hostile headers of 100 MB take seconds and little memory", () => {
     const seconds = await cpuSeconds(() =>
       expect(() => parseHeader(header, "hostile.safetensors")).toThrow(/the header breaks a rule/),
     );
-    expect(seconds).toBeLessThan(10);
-    expect(process.memoryUsage().rss - before).toBeLessThan(400e6);
+    expect(seconds).toBeLessThan(4);
+    expect(process.memoryUsage().rss - before).toBeLessThan(100e6);
   });
 
-  it("a header with two hundred thousand tensors is read", () => {
+  it("a header with fifty thousand tensors is read", () => {
     const entries = Array.from(
-      { length: 200_000 },
+      { length: 50_000 },
       (_, i) => `"t${i}":{"dtype":"U8","shape":[1],"data_offsets":[${i},${i + 1}]}`,
     );
     const { entries: read } = parseHeader(Buffer.from(`{${entries.join(",")}}`), "many.safetensors");
-    expect(read.length).toBe(200_000);
-    expect(read[199_999]).toEqual({ name: "t199999", dtype: "U8", shape: [1], start: 199_999, end: 200_000 });
+    expect(read.length).toBe(50_000);
+    expect(read[49_999]).toEqual({ name: "t49999", dtype: "U8", shape: [1], start: 49_999, end: 50_000 });
   });
 });
 

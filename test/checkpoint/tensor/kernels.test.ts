@@ -13,10 +13,19 @@ it("the committed code is kernels.wat, assembled", async () => {
   expect(Buffer.from(KERNELS, "base64").equals(code)).toBe(true);
 });
 
+const word = new Uint32Array(1);
+const float = new Float32Array(word.buffer);
+
+/** The float32 of these bits. */
+function floatOf(bits: number): number {
+  word[0] = bits;
+  return float[0]!;
+}
+
 /** The bfloat16 nearest to a float32, the even one of two that are as near; by comparing the values. */
 function nearestBf16(bits: number): number {
-  const value = (half: number) => new Float32Array(Uint32Array.of(half * 65536).buffer)[0]!;
-  const exact = new Float32Array(Uint32Array.of(bits).buffer)[0]!;
+  const value = (half: number) => floatOf(half * 65536);
+  const exact = floatOf(bits);
   const low = bits >>> 16;
   if (Number.isNaN(exact)) return 0x7fc0;
   if (!Number.isFinite(exact)) return low;

@@ -245,14 +245,14 @@ describe("EMA", () => {
     expect(report.notes).toEqual([expect.stringMatching(/adapter of .*to_q\.weight is lost/)]);
   });
 
-  it("takes linear time: 100,000 parameters and as many shadows", async () => {
+  it("takes linear time: 40,000 parameters and as many shadows", async () => {
     const tensors: Record<string, Tensor> = {};
     const one = tensor([1]);
-    for (let i = 0; i < 100_000; i++) {
+    for (let i = 0; i < 40_000; i++) {
       tensors[`${P}model.block.${i}.weight`] = one;
       tensors[`${P}model_ema.block${i}weight`] = one;
     }
-    const seconds = await cpuSeconds(() => expect(apply(tensors).report.shadows.length).toBe(100_000));
-    expect(seconds).toBeLessThan(10);
+    const seconds = await cpuSeconds(() => expect(apply(tensors).report.shadows.length).toBe(40_000));
+    expect(seconds).toBeLessThan(5);
   });
 });

@@ -128,6 +128,15 @@ const aCase: fc.Arbitrary<Case> = fc.record({
 });
 const ranks = fc.integer({ min: 1, max: 7 });
 
+/** All files of the real checkpoints as plain data, which two tests compare with. */
+const originals = new Map<string, Promise<Record<string, unknown>>>();
+
+function originalOf(name: string): Promise<Record<string, unknown>> {
+  const original = originals.get(name) ?? plainFolder(join(ZERO, name));
+  originals.set(name, original);
+  return original;
+}
+
 describe("reshardCheckpoint", () => {
   it("gives, file for file and key for key, what the other number of ranks would have saved", async () => {
     await fc.assert(
@@ -153,7 +162,7 @@ describe("reshardCheckpoint", () => {
           fsync: false,
         });
         expect(ranks, name).toBe(ranksOf(name));
-        const [again, original] = [await plainFolder(output), await plainFolder(join(ZERO, name))];
+        const [again, original] = [await plainFolder(output), await originalOf(name)];
         if (JSON.stringify(again) !== JSON.stringify(original)) expect(again, name).toEqual(original);
         for (const file of readdirSync(join(output, tag))) {
           const [ours, theirs] = [output, join(ZERO, name)].map((folder) =>
@@ -176,7 +185,7 @@ describe("reshardCheckpoint", () => {
         // The fixture's script saved its shards once more, without what torch keeps of the padding.
         const rewritten = name.endsWith("group-dtypes");
         const seen = stages === "stage 3" || rewritten ? parametersOf : plainFolder;
-        const original = await seen(join(ZERO, name));
+        const original = seen === plainFolder ? await originalOf(name) : await seen(join(ZERO, name));
         // By way of one rank and of more than before.
         let at = join(ZERO, name);
         for (const [i, ranks] of [1, before + 2, before].entries()) {
@@ -225,7 +234,10 @@ function withoutNoise(files: unknown): unknown {
 }
 
 function ofStage(stages: string): string[] {
-  const names = sharded.filter((name) => name.includes("stage3") === (stages === "stage 3"));
+  // The slowest one but for vista-phase2, which has the same network, adapters and weights that are not trained.
+  const names = sharded.filter(
+    (name) => name.includes("stage3") === (stages === "stage 3") && name !== "vista-phase1",
+  );
   expect(names.length).toBeGreaterThan(10);
   return names;
 }
