@@ -85,10 +85,35 @@ function checkCover(name: string, tensor: Tensor, boxes: readonly Box[]): void {
   if (covered === tensor.numel) return;
   throw new VistaError(
     "FORMAT",
-    `${boxes.length} saved boxes hold ${covered} of the tensor's ${tensor.numel} elements (shape [${tensor.shape.join(", ")}]): ` +
-      `${boxes.slice(0, 8).map(showBox).join("; ")}${boxes.length > 8 ? " …" : ""}`,
+    `nothing was saved for ${showBox(firstGap(tensor.shape, boxes))}; ${boxes.length} saved boxes hold ${covered} of ` +
+      `${tensor.numel} elements (shape [${tensor.shape.join(", ")}])`,
     { ...where, hint: "A part is missing: copy the whole checkpoint again, from all ranks." },
   );
+}
+
+/** The first part of the tensor, in row-major order, that no box has; all of it where there are none. One is known to be. */
+function firstGap(
+  shape: readonly number[],
+  boxes: readonly Pick<Box, "offsets" | "sizes">[],
+): Pick<Box, "offsets" | "sizes"> {
+  if (boxes.length === 0) return { offsets: shape.map(() => 0), sizes: shape };
+  const [size = 1, ...inner] = shape;
+  const area = inner.reduce((product, extent) => product * extent, 1);
+  const ends = boxes.flatMap(({ offsets, sizes }) => [offsets[0]!, offsets[0]! + sizes[0]!]);
+  const cuts = [...new Set([0, ...ends, size])].sort((a, b) => a - b);
+  for (const [i, from] of cuts.slice(0, -1).entries()) {
+    const slab = boxes
+      .filter(({ offsets, sizes }) => offsets[0]! <= from && from < offsets[0]! + sizes[0]!)
+      .map(({ offsets, sizes }) => ({ offsets: offsets.slice(1), sizes: sizes.slice(1) }));
+    const filled = slab.reduce(
+      (sum, { sizes }) => sum + sizes.reduce((product, extent) => product * extent, 1),
+      0,
+    );
+    if (filled === area) continue;
+    const gap = firstGap(inner, slab);
+    return { offsets: [from, ...gap.offsets], sizes: [cuts[i + 1]! - from, ...gap.sizes] };
+  }
+  throw new Error("there is no gap");
 }
 
 function overlap(a: Box, b: Box): boolean {
