@@ -14,12 +14,15 @@ import { setTimeout as sleep } from "node:timers/promises";
  */
 const { NODE_EXTRA_CA_CERTS: _, ...env } = process.env;
 
-/** Runs one command. @returns {{ seconds: number, megabytes: number }} wall time and peak memory of the largest process */
+/**
+ * Runs one command. @returns {{ seconds: number, megabytes: number, cpu: number }} wall time, peak memory of the largest process, seconds
+ * of all processors together
+ */
 export function runOnce(command) {
   const folder = mkdtempSync(join(tmpdir(), "bench-"));
   const report = join(folder, "time");
   const started = process.hrtime.bigint();
-  const child = spawnSync("/usr/bin/time", ["-f", "%M", "-o", report, ...command], {
+  const child = spawnSync("/usr/bin/time", ["-f", "%M %U %S", "-o", report, ...command], {
     stdio: ["ignore", "ignore", "pipe"],
     env,
   });
@@ -27,9 +30,14 @@ export function runOnce(command) {
   if (child.error !== undefined) throw child.error;
   if (child.status !== 0)
     throw new Error(`${command.join(" ")} exited with ${child.status}: ${child.stderr}`);
-  const megabytes = Number(readFileSync(report, "utf8").trim().split("\n").at(-1)) / 1000;
+  const [kilobytes, user, system] = readFileSync(report, "utf8")
+    .trim()
+    .split("\n")
+    .at(-1)
+    .split(" ")
+    .map(Number);
   rmSync(folder, { recursive: true });
-  return { seconds, megabytes };
+  return { seconds, megabytes: kilobytes / 1000, cpu: user + system };
 }
 
 export function median(values) {
@@ -46,11 +54,12 @@ export function median(values) {
  *   for slow ones
  * @param warm  files and folders to read ahead of each run, all of them for every contestant: some machines take the page
  *   cache back within seconds, and a run does better the less time has passed since the one before
- * @returns name → { median, min, max, megabytes }
+ * @returns name → { median, min, max, megabytes, cpu }
  */
 export async function takeTurns(contestants, rounds, warm = []) {
   const settle = Number(option("settle", "0"));
   const times = Object.fromEntries(Object.keys(contestants).map((name) => [name, []]));
+  const cpus = Object.fromEntries(Object.keys(contestants).map((name) => [name, []]));
   const memory = Object.fromEntries(Object.keys(contestants).map((name) => [name, 0]));
   for (let round = 0; round <= rounds; round++) {
     for (const [name, { command, before, rounds: own = rounds }] of shuffled(Object.entries(contestants))) {
@@ -61,9 +70,11 @@ export async function takeTurns(contestants, rounds, warm = []) {
       for (const path of warm) readThrough(path);
       before?.();
       await sleep(settle * 1000);
-      const { seconds, megabytes } = runOnce(command);
+      const { seconds, megabytes, cpu } = runOnce(command);
       memory[name] = Math.max(memory[name], megabytes);
-      if (round > 0) times[name].push(seconds);
+      if (round === 0) continue;
+      times[name].push(seconds);
+      cpus[name].push(cpu);
     }
   }
   return Object.fromEntries(
@@ -74,6 +85,7 @@ export async function takeTurns(contestants, rounds, warm = []) {
         min: Math.min(...values),
         max: Math.max(...values),
         megabytes: memory[name],
+        cpu: median(cpus[name]),
         runs: values.length,
       },
     ]),
@@ -96,9 +108,9 @@ function readThrough(path) {
 export function printTable(title, results, base) {
   console.log(`\n${title}`);
   const width = Math.max(...Object.keys(results).map((name) => name.length));
-  console.log(`${"".padEnd(width)}   median      min      max   runs   peak MB   × ${base}`);
-  for (const [name, { median: middle, min, max, megabytes, runs }] of Object.entries(results)) {
-    const cells = [middle, min, max].map((value) => `${value.toFixed(2)} s`.padStart(9)).join("");
+  console.log(`${"".padEnd(width)}   median      min      max      cpu   runs   peak MB   × ${base}`);
+  for (const [name, { median: middle, min, max, megabytes, cpu, runs }] of Object.entries(results)) {
+    const cells = [middle, min, max, cpu].map((value) => `${value.toFixed(2)} s`.padStart(9)).join("");
     const ratio = (middle / results[base].median).toFixed(2);
     console.log(
       `${name.padEnd(width)}${cells}${String(runs).padStart(7)}${megabytes.toFixed(0).padStart(10)}${ratio.padStart(8)}`,

@@ -178,6 +178,20 @@ describe("few bytes, few requests", () => {
     expect(bytes).toBeLessThanOrEqual(header + 64 * 1024);
   });
 
+  it("inspect of an index: one request a shard, where the header is no longer than the first request", async () => {
+    const folder = join(bucket, "many");
+    mkdirSync(folder);
+    const args = ["to-st", join(bucket, "vista-phase2"), "--raw", "--max-shard-size", "20kB"];
+    expect((await runCli("vista-ckpt", [...args, "-o", join(folder, "m.safetensors")])).code).toBe(0);
+    const shards = readdirSync(folder).filter((name) => name.endsWith(".safetensors")).length;
+    expect(shards).toBeGreaterThan(8);
+    server.asked.length = 0;
+    const index = `${server.url}/runs/many/m.safetensors.index.json`;
+    expect((await runCli("vista-ckpt", ["inspect", index], { process: true })).code).toBe(0);
+    expect(server.asked.filter(({ path }) => path.endsWith(".safetensors")).length).toBe(shards);
+    expect(server.asked.length).toBeLessThanOrEqual(shards + 2);
+  });
+
   it("inspect of a ZeRO folder: at most 5 requests a file, its pickles and 128 KiB a file", async () => {
     // Under a name of its own: what was read a moment ago is not asked for again.
     symlinkSync("vista-phase2", join(bucket, "never-read"));

@@ -37,7 +37,9 @@ interface Known {
 
 /** Files that were closed a moment ago, by URL: a file is looked at first and then opened as what it is. */
 const recent = new Map<string, { readonly known: Known; readonly until: number }>();
-const MAX_RECENT = 8;
+const MAX_RECENT = 64;
+/** Bytes that are kept of each: what was read first. */
+const KEPT_OF_RECENT = 1024 * 1024;
 const RECENT_MS = 10_000;
 
 export class RemoteFile extends SourceFile {
@@ -117,7 +119,10 @@ export class RemoteFile extends SourceFile {
   override async close(): Promise<void> {
     if (this.#stop.signal.aborted) return;
     this.#stop.abort(abortedError(undefined));
-    recent.set(this.#url, { known: this.#known, until: Date.now() + RECENT_MS });
+    const { reader, size, kept } = this.#known;
+    const few = kept.filter((_, i) => bytesOf(kept.slice(0, i + 1)) <= KEPT_OF_RECENT);
+    recent.delete(this.#url);
+    recent.set(this.#url, { known: { reader, size, kept: few }, until: Date.now() + RECENT_MS });
     if (recent.size > MAX_RECENT) recent.delete(recent.keys().next().value!);
   }
 
@@ -177,7 +182,11 @@ export class RemoteFile extends SourceFile {
   #keep(start: number, bytes: Uint8Array): void {
     const { kept } = this.#known;
     kept.push({ start, bytes });
-    let sum = kept.reduce((total, extent) => total + extent.bytes.byteLength, 0);
+    let sum = bytesOf(kept);
     while ((sum > KEPT || kept.length > MAX_KEPT) && kept.length > 1) sum -= kept.shift()!.bytes.byteLength;
   }
+}
+
+function bytesOf(extents: readonly Extent[]): number {
+  return extents.reduce((sum, { bytes }) => sum + bytes.byteLength, 0);
 }
