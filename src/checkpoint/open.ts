@@ -1,5 +1,6 @@
 /** One door for every input: torch files, safetensors, sharded ones of both, ZeRO checkpoint folders. */
 import { firstNames, fromReader, fromSystem, shorten, throwIfAborted, VistaError } from "../core/errors.js";
+import { mapOrdered } from "../core/io/map-ordered.js";
 import { openSource } from "../core/io/open-source.js";
 import { joinPlace, listFolder, lookAt, placeName } from "../core/io/places.js";
 import { settleAll } from "../core/io/settle.js";
@@ -249,14 +250,24 @@ function noKeys(path: string, what: string): VistaError {
   });
 }
 
+/** Shards that are opened side by side: over a network each takes a round trip. */
+const SHARDS_AT_ONCE = 16;
+
 async function openSharded(path: string, options: OpenOptions): Promise<Opened> {
   if (options.key !== undefined) throw noKeys(path, "an index of shards");
   const index = await readIndex(path);
   const opened = new Map<string, Opened>();
+  /** Those whose turn has not come as well. */
+  const all: Opened[] = [];
   try {
-    for (const [shard, place] of index.shards) {
+    const opening = mapOrdered(index.shards, SHARDS_AT_ONCE, async ([shard, place]) => {
       throwIfAborted(options.signal);
-      opened.set(shard, await openFile(place, options));
+      const one = await openFile(place, options);
+      all.push(one);
+      return { shard, one };
+    });
+    for await (const { shard, one } of opening) {
+      opened.set(shard, one);
       options.onProgress?.({ phase: "open", done: opened.size, total: index.shards.size, unit: "files" });
     }
     const tensors = new Map<string, Tensor>();
@@ -295,7 +306,7 @@ async function openSharded(path: string, options: OpenOptions): Promise<Opened> 
       zeroContent: undefined,
     };
   } catch (error) {
-    await settleAll([...opened.values()].map(({ state }) => state.close()));
+    await settleAll(all.map(({ state }) => state.close()));
     throw fromReader(error, path);
   }
 }

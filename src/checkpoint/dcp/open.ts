@@ -87,10 +87,15 @@ export async function openDcp(folder: string, options: OpenDcpOptions = {}): Pro
   const { tensors: saved, objects } = await readMetadataFile(joinPlace(folder, DCP_METADATA));
   const { chosen, key, leftOut } = chooseTensors(folder, saved, options.key);
   const files = new Map<string, SourceFile>();
+  /** Each file, and a tensor in it, for messages. */
+  const owners = new Map<string, string>();
+  for (const { name, boxes } of chosen.values())
+    for (const { file } of boxes) if (!owners.has(file)) owners.set(file, name);
   try {
-    for (const { name, boxes } of chosen.values())
-      for (const box of boxes)
-        if (!files.has(box.file)) files.set(box.file, await openData(folder, name, box.file));
+    const opening = mapOrdered(owners, AT_ONCE, async ([file, owner]) => {
+      files.set(file, await openData(folder, owner, file));
+    });
+    for await (const _ of opening) throwIfAborted(options.signal);
     const jobs = [...chosen.values()].flatMap((tensor) => tensor.boxes.map((box) => ({ tensor, box })));
     const boxesOf = new Map<SavedTensor, Box[]>([...chosen.values()].map((tensor) => [tensor, []]));
     let done = 0;
@@ -107,7 +112,10 @@ export async function openDcp(folder: string, options: OpenDcpOptions = {}): Pro
     for (const [name, tensor] of chosen)
       tensors.set(name, placeBoxes(tensor.name, tensor.dtype, tensor.shape, boxesOf.get(tensor)!));
     return {
-      state: new StateDict(tensors, [...files.values()]),
+      state: new StateDict(
+        tensors,
+        [...owners.keys()].map((file) => files.get(file)!),
+      ),
       info: { files: files.size, boxes: jobs.length, key },
       leftOut: objects.map(({ path }) => path.join(".")),
       warnings:
