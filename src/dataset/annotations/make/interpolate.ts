@@ -75,7 +75,9 @@ export async function writeInterpolatedTables(
   const tables = join(source.root, source.version);
   const folder = out ?? join(source.root, `interp_12Hz_${source.version.replace(/^v\d+\.\d+-/, "")}`);
   const output = { force, fsync, inputs: [tables], replaceable: isTables };
-  await prepareOutputFolder(folder, 0, output);
+  // The tables that are copied are the least that is written: how long the others become is seen while they are made.
+  const needed = COPIED.reduce((sum, name) => sum + sizeOf(join(tables, `${name}.json`)), 0);
+  await prepareOutputFolder(folder, needed, output);
   const run = { signal, onProgress };
   const small = await loadTables(tables, { signal, only: ["scene", "sample"] });
   const { links, scenes } = linkSamples(small, sceneFilter(split));
@@ -89,7 +91,7 @@ export async function writeInterpolatedTables(
     ...{ version: source.version, folder, scenes, keySamples: count(links.wanted) },
     ...{ samples: 0, annotations: 0, sampleData: 0, bytes: 0, unattached: 0 },
   };
-  await writeFolderAtomically(folder, 0, output, async (made) => {
+  await writeFolderAtomically(folder, needed, output, async (made) => {
     for (const name of COPIED) await copyTable(tables, name, made, result, signal);
     await writeSamples(
       join(tables, "sample.json"),
@@ -102,6 +104,11 @@ export async function writeInterpolatedTables(
     await writeLarge(tables, made, links, fsync, result, run);
   });
   return result;
+}
+
+/** Size of a table; 0 where it is not there, which reading it will tell. */
+function sizeOf(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
 }
 
 /** What `force` may replace: nothing but tables, and these among them. */
@@ -249,8 +256,7 @@ async function writeLarge(
   { signal, onProgress }: RunOptions,
 ): Promise<void> {
   const path = (name: string) => join(tables, `${name}.json`);
-  const sizeOf = (name: string) => statSync(path(name), { throwIfNoEntry: false })?.size ?? 0;
-  const [boxBytes, dataBytes] = [sizeOf("sample_annotation"), sizeOf("sample_data")];
+  const [boxBytes, dataBytes] = [sizeOf(path("sample_annotation")), sizeOf(path("sample_data"))];
   // Both are read twice.
   const total = 2 * (boxBytes + dataBytes);
   const read = { annotations: 0, load: 0, data: 0 };
