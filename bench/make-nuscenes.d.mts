@@ -9,7 +9,7 @@ export interface MakeNuScenesOptions {
   version?: string;
   channels?: string[];
   seed?: number;
-  files?: "none" | "empty" | "small";
+  files?: "none" | "sparse" | "small";
   lidarseg?: boolean;
   canBus?: boolean;
   sweeps?: boolean;

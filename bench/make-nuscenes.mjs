@@ -3,9 +3,9 @@
  * counts, key frames at 2 Hz and sweeps in between, and (if asked for) the files they name.
  *
  * From the shell: node bench/make-nuscenes.mjs FOLDER [--scenes 10] [--samples 40] [--boxes 30] [--version v1.0-mini]
- *   [--files none|empty|small] [--seed 0] [--lidarseg] [--no-can-bus] [--width 1600 --height 900]
+ *   [--files none|sparse|small] [--seed 0] [--lidarseg] [--no-can-bus] [--width 1600 --height 900]
  */
-import { closeSync, mkdirSync, openSync, writeFileSync, writeSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, truncateSync, writeFileSync, writeSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
@@ -143,7 +143,7 @@ function modalityOf(channel) {
  * @param {string} root  the folder that gets `v1.0-…`, `samples`, `sweeps`, `maps`, `can_bus`
  * @param {object} options
  *   `scenes`, `samples` (key frames of each scene), `boxes` (annotations of each sample), `version`, `channels`, `seed`,
- *   `files`: `none`, `empty` (names only) or `small` (the buffer `options.image` for each picture, small point clouds),
+ *   `files`: `none`, `sparse` (a byte each, which takes no room on the disk) or `small` (the buffer `options.image` for each picture, small point clouds),
  *   `lidarseg`, `canBus`, `width` and `height` (of the pictures, as the tables say), `sceneNumbers`,
  *   `sweeps` (false: key frames only)
  * @returns {Record<string, number>} rows of each table, and `files`
@@ -184,7 +184,8 @@ export function makeNuScenes(root, options = {}) {
       mkdirSync(parent, { recursive: true });
       made.add(parent);
     }
-    writeFileSync(path, files === "empty" ? "" : content);
+    writeFileSync(path, files === "sparse" ? "" : content);
+    if (files === "sparse") truncateSync(path, 1);
   };
   const contents = {
     camera: image ?? "",

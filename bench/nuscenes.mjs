@@ -4,7 +4,7 @@
  *
  *   node bench/nuscenes.mjs [--dir bench/tmp] [--scenes 850] [--rounds 3] [--files yes|no] [--devkit yes|no]
  *
- * Needs 2.5 GB of disk for the tables, 2.6 million inodes for --files yes (empty files), 8 GB of memory for the devkit
+ * Needs 2.5 GB of disk for the tables, 2.6 million inodes for --files yes (files of a byte), 8 GB of memory for the devkit
  * (test/peers/setup.sh data) and GNU time. A set that is in --dir already is used as it is.
  */
 import { existsSync, rmSync } from "node:fs";
@@ -22,7 +22,7 @@ const version = "v1.0-trainval";
 const check = ["node", join(root, "bin/vista-data.js"), "check", dir, "--quiet"];
 
 if (!existsSync(join(dir, version))) {
-  const counts = makeNuScenes(dir, { scenes, boxes: 34, version, files: withFiles ? "empty" : "none" });
+  const counts = makeNuScenes(dir, { scenes, boxes: 34, version, files: withFiles ? "sparse" : "none" });
   console.log(`made ${dir}: ${JSON.stringify(counts)}`);
 }
 
@@ -56,14 +56,19 @@ rmSync(out, { force: true });
 rmSync(folder, { recursive: true, force: true });
 
 if (withFiles) {
-  const find = {
-    find: { command: ["sh", "-c", `find ${dir}/samples ${dir}/sweeps -type f | wc -l`] },
-    "vista-data check --sample 0": { command: [...check, "--sample", "0"] },
+  const names = [...check.slice(1), "--images", "names"];
+  const files = {
+    "vista-data check --images names": { command: ["node", ...names] },
+    "the same, without looking at sizes": {
+      command: ["node", "--import", join(root, "bench/without-sizes.mjs"), ...names],
+    },
     "vista-data check --tables-only": tables["vista-data check --tables-only"],
+    find: { command: ["sh", "-c", `find ${dir}/samples ${dir}/sweeps -type f | wc -l`] },
+    "find -size 0": { command: ["sh", "-c", `find ${dir}/samples ${dir}/sweeps -type f -size 0 | wc -l`] },
   };
   printTable(
-    "existence of every file (the tables' time included: subtract it)",
-    await takeTurns(find, rounds),
-    "find",
+    "existence and size of every file (the tables' time included: subtract it)",
+    await takeTurns(files, rounds),
+    "vista-data check --tables-only",
   );
 }
