@@ -24,7 +24,7 @@ export interface MetaVideo {
   subset?: "Mini" | "Full";
   /** Nation or area. */
   area?: string;
-  /** Where the video can be seen. */
+  /** Where the video can be seen: a URL of printable ASCII, as it stands in the list. */
   link?: string;
   /** Seconds. */
   length?: number;
@@ -132,6 +132,9 @@ function readJson(path: string): Meta {
   return withRows(meta);
 }
 
+/** Characters of a link; those of YouTube have 43. */
+const MAX_LINK = 2048;
+
 function addVideo(meta: Meta, row: number, fields: Record<string, unknown>): void {
   const problem = (kind: MetaProblem["kind"], message: string) => meta.problems.push({ kind, row, message });
   const videoId = text(fields.videoid);
@@ -170,7 +173,7 @@ function addVideo(meta: Meta, row: number, fields: Record<string, unknown>): voi
   if (area !== "" && area !== "N/A" && area !== "nan") video.area = area;
 
   const link = text(fields.link);
-  if (/^https?:\/\//.test(link)) video.link = link;
+  if (link.length <= MAX_LINK && /^https?:\/\/[!-~]+$/.test(link)) video.link = link;
 
   const length = typeof fields.length === "number" ? fields.length : seconds(text(fields.duration));
   if (length === undefined) {

@@ -103,7 +103,7 @@ export class MissingList {
    * @param links  of videos, by their IDs
    */
   text(head: readonly string[], links: ReadonlyMap<string, string>): string {
-    const lines = head.map((line) => `# ${line}`);
+    const lines = head.map((line) => `# ${field(line)}`);
     const files = [...this.#sets.values()].flatMap((groups) => [...groups.values()]);
     const total = files.reduce((sum, paths) => sum + paths.size, 0);
     lines.push(
@@ -112,12 +112,12 @@ export class MissingList {
     for (const [root, groups] of inOrder(this.#sets)) {
       lines.push(
         "",
-        `## nuScenes in ${root}: path below it, what is wrong`,
+        `## nuScenes in ${field(root)}: path below it, what is wrong`,
         "# Neither names nor tables say which of the numbered blobs archives holds a file; the log in its name has the date.",
       );
       for (const [group, paths] of inOrder(groups)) {
-        lines.push(`# ${group}: ${count(paths.size)}`);
-        for (const [path, fault] of inOrder(paths)) lines.push(`${path}\t${fault}`);
+        lines.push(`# ${field(group)}: ${count(paths.size)}`);
+        for (const [path, fault] of inOrder(paths)) lines.push(`${field(path)}\t${field(fault)}`);
       }
     }
     if (this.#videos.size > 0 || this.#unnamed > 0)
@@ -132,9 +132,10 @@ export class MissingList {
       const what = [...inOrder(faults)].map(([fault, places]) =>
         places > 0 ? `${fault}: ${count(places)}` : fault,
       );
-      lines.push([id, folder, links.get(id) ?? "-", what.join(", ")].join("\t"));
+      // Links are whole, and were looked at when they were read.
+      lines.push([field(id), field(folder), links.get(id) ?? "-", what.join(", ")].join("\t"));
     }
-    return `${lines.map(safeLine).join("\n")}\n`;
+    return `${lines.join("\n")}\n`;
   }
 }
 
@@ -155,11 +156,8 @@ function inOrder<Value>(map: ReadonlyMap<string, Value>): [string, Value][] {
 }
 
 /** Tabs part the fields, and names are made one line each. */
-function safeLine(line: string): string {
-  return line
-    .split("\t")
-    .map((field) => oneLine(field, 4096))
-    .join("\t");
+function field(text: string): string {
+  return oneLine(text, 4096);
 }
 
 function plural(value: number, noun: string, many = `${noun}s`): string {
