@@ -3,9 +3,10 @@
  * folder for everything that the tests write.
  */
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readdirSync, rmSync, statfsSync, statSync } from "node:fs";
+import { mkdtempSync, readdirSync, statfsSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { removeAll } from "./remove.js";
 
 /** Bytes that must be free in memory for the tests to write there; they use some 300 MB at once. */
 const ROOM = 2_000_000_000;
@@ -20,7 +21,7 @@ export default function setup(): () => void {
   process.env.TMPDIR = folder;
   // Commands run in the tests' own process, whose standard error may be a terminal.
   process.env.NO_COLOR = "1";
-  return () => rmSync(folder, { recursive: true, force: true });
+  return () => removeAll([folder]);
 }
 
 function placeInMemory(): string | undefined {

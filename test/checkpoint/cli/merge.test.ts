@@ -157,7 +157,7 @@ describe("what is in and what is not", () => {
 
 it("SIGTERM stops it, removes the partial file and exits 143", async () => {
   const folder = temporaryFolder();
-  const numel = 100_000_000;
+  const numel = 40_000_000;
   const flat = new FakeTensor(new Uint8Array(4 * numel), [numel]);
   writeFakeCheckpoint(folder, { stage: 2, partitions: [[flat]], paramShapes: [{ w: [numel] }] });
   const outputs = temporaryFolder();

@@ -120,10 +120,10 @@ describe("the zip", () => {
   });
 
   it("more than 65,535 records: the count goes to the zip64 end record", () => {
-    const tensors = new Map(Array.from({ length: 70_000 }, (_, i) => [`t${i}`, huge(1)]));
+    const tensors = new Map(Array.from({ length: 65_600 }, (_, i) => [`t${i}`, huge(1)]));
     const { end } = endOf(tensors);
     expect(end.readUInt16LE(76 + 10)).toBe(0xffff);
-    expect(end.readBigUInt64LE(32)).toBe(70_004n);
+    expect(end.readBigUInt64LE(32)).toBe(65_604n);
   });
 });
 

@@ -179,16 +179,16 @@ describe("reshardCheckpoint", () => {
     "%s: there and back gives every real checkpoint again",
     async (stages) => {
       // What a rank of stage 3 has for itself (buffers that are not synchronised, what lies in the padding) goes with the rank.
-      for (const name of ofStage(stages)) {
+      for (const [number, name] of ofStage(stages).entries()) {
         const folder = temporaryFolder();
         const before = ranksOf(name);
         // The fixture's script saved its shards once more, without what torch keeps of the padding.
         const rewritten = name.endsWith("group-dtypes");
         const seen = stages === "stage 3" || rewritten ? parametersOf : plainFolder;
         const original = seen === plainFolder ? await originalOf(name) : await seen(join(ZERO, name));
-        // By way of one rank and of more than before.
+        // By way of one rank or of more than before, in turn.
         let at = join(ZERO, name);
-        for (const [i, ranks] of [1, before + 2, before].entries()) {
+        for (const [i, ranks] of [number % 2 === 0 ? 1 : before + 2, before].entries()) {
           const next = join(folder, `${i}-${ranks}ranks`);
           await reshardCheckpoint(at, next, { ranks, fsync: false });
           at = next;

@@ -1,11 +1,12 @@
 /** Small valid sets for tests, and ways to break them. */
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import sharp from "sharp";
 import { type MakeNuScenesOptions, makeNuScenes } from "../../../bench/make-nuscenes.mjs";
 import type { CheckSummary, Finding } from "../../../src/dataset/finding.js";
 import { type CheckNuScenesOptions, checkNuScenes } from "../../../src/dataset/nuscenes/check/check.js";
+import { removeAll } from "../../helpers/remove.js";
 
 export const VERSION = "v1.0-mini";
 // biome-ignore lint/suspicious/noExplicitAny: tests break rows in every way
@@ -76,7 +77,7 @@ export class Sets {
   }
 
   clear(): void {
-    for (const folder of this.#folders.splice(0)) rmSync(folder, { recursive: true, force: true });
+    removeAll(this.#folders.splice(0));
   }
 }
 

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { onTestFinished, vi } from "vitest";
 import { folderOf, makeOpenDv, type OpenDvOptions, type OpenDvRow } from "../../../bench/make-opendv.mjs";
 import type { Check, Finding } from "../../../src/dataset/finding.js";
+import { removeAll } from "../../helpers/remove.js";
 
 /** A folder that {@link removeFolders} removes. */
 const folders: string[] = [];
@@ -23,7 +24,7 @@ export function later(): void {
 }
 
 export function removeFolders(): void {
-  for (const path of folders.splice(0)) rmSync(path, { recursive: true, force: true });
+  removeAll(folders.splice(0));
 }
 
 /** A clean set to copy from. */
