@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { formatBytes, formatCount, plural } from "../../core/cli/format.js";
 import { JSON_OBJECT, QUIET } from "../../core/cli/options.js";
+import { requireEnding } from "../../core/cli/output-names.js";
 import { printJson, printLines } from "../../core/cli/print.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import { VistaError } from "../../core/errors.js";
@@ -65,6 +66,7 @@ async function run(root: string, options: AnnosNuScenesOptions, context: Command
   if (path === undefined) {
     throw new VistaError("USAGE", `--split ${options.split} needs a name for the file: -o FILE`);
   }
+  requireEnding(path, [".json"], "the annotation file is JSON");
   const [{ runWithProgress }, { readSceneChoice }, { writeNuScenesAnnotations }] = await Promise.all([
     import("../../core/cli/progress.js"),
     import("../annotations/make/source.js"),

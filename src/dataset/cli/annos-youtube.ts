@@ -1,6 +1,7 @@
 import { type Command, Option } from "commander";
 import { formatBytes, plural } from "../../core/cli/format.js";
 import { JSON_OBJECT, QUIET } from "../../core/cli/options.js";
+import { requireEnding } from "../../core/cli/output-names.js";
 import { printJson, printLines } from "../../core/cli/print.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import { VistaError } from "../../core/errors.js";
@@ -61,6 +62,7 @@ async function run(root: string, options: AnnosYouTubeOptions, context: CommandC
   const path = options.output ?? DEFAULT_OUTPUT[split];
   if (path === undefined)
     throw new VistaError("USAGE", `--split ${split} needs a name for the file: -o FILE`);
+  requireEnding(path, [".json"], "the annotation file is JSON");
   const [{ runWithProgress }, { prepareOutput }, { findYouTubeClips }, { writeYouTube }, { readIndex }] =
     await Promise.all([
       import("../../core/cli/progress.js"),

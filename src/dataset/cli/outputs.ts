@@ -2,6 +2,7 @@
 import { hostname } from "node:os";
 import pc from "picocolors";
 import { wantsColours } from "../../core/cli/colours.js";
+import { requireEnding } from "../../core/cli/output-names.js";
 import { displayText, jsonText, printLines } from "../../core/cli/print.js";
 import { AtomicFile, commitTogether, prepareOutput } from "../../core/io/output.js";
 import { quote } from "../../core/text.js";
@@ -24,9 +25,17 @@ export interface ReportOutputs {
 export async function prepareReports(
   outputs: ReportOutputs & { ndjson?: string; writeClean?: string; listMissing?: string },
 ): Promise<void> {
+  const { report, sarif, listMissing, writeClean, ndjson, force = false } = outputs;
   // The seal of the set first: beside it lies what a dead run has noted of the others.
-  for (const path of [outputs.report, outputs.sarif, outputs.listMissing, outputs.writeClean, outputs.ndjson])
-    if (path !== undefined) await prepareOutput(path, 0, { force: outputs.force ?? false });
+  const files: [path: string | undefined, endings: string[], what: string][] = [
+    [report, [".html", ".htm"], "the report is HTML"],
+    [sarif, [".sarif", ".json"], "this report is SARIF"],
+    [listMissing, [".txt", ".tsv"], "the list is text"],
+    [writeClean, [".json"], "the annotation file is JSON"],
+    [ndjson, [".ndjson", ".jsonl"], "the findings are lines of JSON"],
+  ];
+  for (const [path, endings, what] of files) if (path !== undefined) requireEnding(path, endings, what);
+  for (const [path] of files) if (path !== undefined) await prepareOutput(path, 0, { force });
 }
 
 /** What there is beside the report. */

@@ -3,6 +3,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { formatBytes, formatCount, plural } from "../../core/cli/format.js";
+import { requireEnding } from "../../core/cli/output-names.js";
 import { printJson, printLines } from "../../core/cli/print.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import { runWithProgress } from "../../core/cli/progress.js";
@@ -37,6 +38,7 @@ export async function runIndex(
       );
     }
     const path = options.output ?? join(root, DEFAULT_NAME);
+    requireEnding(path, [".index"], "the index is a file of its own kind");
     const { previous, replaced } = await earlierIndex(path);
     const { index, read, reused } = await indexLocated(located, {
       ...run,

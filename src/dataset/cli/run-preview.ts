@@ -1,5 +1,6 @@
 /** What `vista-data preview` does once its options are read. */
 
+import { requireEnding } from "../../core/cli/output-names.js";
 import { printJson, printLines } from "../../core/cli/print.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import { createProgressView } from "../../core/cli/progress.js";
@@ -33,12 +34,7 @@ export async function runPreview(
   if (options.tile !== undefined && options.tile < 16) {
     throw new VistaError("USAGE", "--tile must be at least 16");
   }
-  if (!options.output.toLowerCase().endsWith(".png")) {
-    throw new VistaError("USAGE", "the contact sheet is a PNG, and this output has another name", {
-      path: options.output,
-      hint: "Name an output that ends in .png.",
-    });
-  }
+  requireEnding(options.output, [".png"], "the contact sheet is a PNG");
   const force = options.force ?? false;
   await prepareOutput(options.output, 0, { force });
   const config = options.config === undefined ? undefined : await readVistaConfig(options.config);

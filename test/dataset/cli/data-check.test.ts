@@ -242,10 +242,13 @@ describe("shards", () => {
   it("writes every form as one run does, byte for byte, and refuses an NDJSON file that would lack findings", async () => {
     const folder = sets.copy(clean).root;
     const forms = (name: string) =>
-      ["ndjson", "sarif", "report"].flatMap((form) => [`--${form}`, join(folder, `${name}.${form}`)]);
+      ["ndjson", "sarif", "html"].flatMap((form) => [
+        `--${form === "html" ? "report" : form}`,
+        join(folder, `${name}.${form}`),
+      ]);
     const read = (name: string) =>
       // The head of the page says when, where and how the report was made.
-      ["ndjson", "sarif", "report"].map((form) =>
+      ["ndjson", "sarif", "html"].map((form) =>
         readFileSync(join(folder, `${name}.${form}`), "utf8").replace(/<dl>.*?<\/dl>/s, ""),
       );
     const shards = async (...args: string[]) => {

@@ -56,7 +56,7 @@ describe("index", () => {
   });
 
   it("refuses to replace a file that is no index, and a root without data", async () => {
-    const file = join(newFolder(), "YouTube.json");
+    const file = join(newFolder(), "other.index");
     writeFileSync(file, "[]");
     const other = await run("index", copyOf(vista), "-o", file);
     expect(other.code).toBe(1);
