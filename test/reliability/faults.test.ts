@@ -107,11 +107,31 @@ it("a reader of stdout that goes away is no error", async () => {
   expect([code, stderr]).toEqual([0, "0\n"]);
 });
 
-it("stdout on a full disk is one line and exit 1", async () => {
-  const { code, stderr } = await shell("$ckpt inspect $input --json > /dev/full", ".");
-  expect(code).toBe(1);
-  expect(stderr.trimEnd().split("\n").length).toBe(1);
-  expect(stderr).toMatch(/no space left/);
+it.each([
+  ["diff of two that differ", "$ckpt diff $input other.safetensors", 1],
+  ["check of a set with errors", "$data check $videos --quiet", 1],
+  ["verify of several, one of which is not there", "$ckpt verify $input nowhere", 1],
+])("a reader of stdout that goes away takes no verdict with it: %s", async (_, command, expected) => {
+  const folder = temporaryFolder();
+  await saveCheckpoint(state(2), join(folder, "other.safetensors"), { fsync: false });
+  const frame = join(videos, "full_images");
+  const hole = readdirSync(frame, { recursive: true, encoding: "utf8" }).find((name) =>
+    name.endsWith("000000100.jpg"),
+  );
+  if (hole !== undefined) rmSync(join(frame, hole));
+  // `true` has ended before the program writes.
+  const { code, stderr } = await shell(`${command} | true; echo $PIPESTATUS >&2`, folder);
+  expect([code, stderr.trimEnd().split("\n").at(-1)]).toEqual([0, String(expected)]);
+});
+
+it.each([
+  ["inspect", "$ckpt inspect $input --json", 1],
+  ["diff, whose 1 would say that inputs differ", "$ckpt diff $input $input", 2],
+  ["-V", "$ckpt -V", 1],
+])("stdout on a full disk is one line and the exit code of an error: %s", async (_, command, expected) => {
+  const { code, stderr } = await shell(`${command} > /dev/full`, ".");
+  expect(code).toBe(expected);
+  expect(stderr).toMatch(/^vista-ckpt: stdout: .*no space left[^\n]*\n$/);
 });
 
 it.each(["SIGHUP", "SIGTERM"])(

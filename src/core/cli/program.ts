@@ -82,6 +82,12 @@ export async function runProgram(
   argv: readonly string[],
   build: (context: CommandContext) => Command,
 ): Promise<void> {
+  let exitCode: number = EXIT.ok;
+  let errorCode: number = EXIT.failed;
+  // The older one off first, since tests run several programs in one process; it stays on, because the error can come late.
+  if (onStdoutError !== undefined) process.stdout.off("error", onStdoutError);
+  onStdoutError = (error) => stdoutFailed(name, error, errorCode);
+  process.stdout.on("error", onStdoutError);
   if (argv[2] === "--version" || argv[2] === "-V") {
     process.stdout.write(`${packageVersion()}\n`);
     return;
@@ -100,11 +106,6 @@ export async function runProgram(
   };
   const signals = Object.keys(EXIT_BY_SIGNAL) as StopSignal[];
   for (const signal of signals) process.on(signal, onSignal);
-  // Taken off first, since tests run several programs in one process; it stays on, because the error can come late.
-  process.stdout.off("error", onStdoutError).on("error", onStdoutError);
-
-  let exitCode: number = EXIT.ok;
-  let errorCode: number = EXIT.failed;
   try {
     const program = build({
       signal: controller.signal,
@@ -128,14 +129,19 @@ export async function runProgram(
   process.exitCode = exitCode;
 }
 
-/** `vista-ckpt inspect x | head` closes our stdout early; that is no error. */
-function onStdoutError(error: NodeJS.ErrnoException): void {
+let onStdoutError: ((error: NodeJS.ErrnoException) => void) | undefined;
+
+/**
+ * `vista-ckpt inspect x | head` closes our stdout early. That is no error, and no verdict either: the run goes on without its
+ * reader, and its exit code still says what it found.
+ */
+function stdoutFailed(name: string, error: NodeJS.ErrnoException, errorCode: number): void {
+  if (error.code === "EPIPE") return;
   removePartialFiles();
-  if (error.code === "EPIPE") process.exit(EXIT.ok);
   // Such as a full disk behind `> file`.
   const { message } = fromSystem(error, "stdout", "write to it") as Error;
-  process.stderr.write(`${oneLine(message)}\n`);
-  process.exit(EXIT.failed);
+  process.stderr.write(`${name}: ${oneLine(message)}\n`);
+  process.exit(errorCode);
 }
 
 /** With `--json`, an error is the one object on stdout, in the place of the result; its line for people stays on stderr. */
