@@ -150,7 +150,8 @@ async function inspectOther(path: string, reason: unknown): Promise<Inspection> 
       path,
       state: tensors,
       leftOut: [],
-      warnings: isVistaError(reason) && reason.code === "AMBIGUOUS" ? [reason.message] : [],
+      warnings:
+        isVistaError(reason) && ["AMBIGUOUS", "WRONG_KIND"].includes(reason.code) ? [reason.message] : [],
       unreadable: unreadableIn(torchFile.value, path),
       others: [],
       metadata: undefined,

@@ -7,7 +7,7 @@ import { openCheckpoint } from "../../src/checkpoint/open.js";
 import { saveCheckpoint } from "../../src/checkpoint/save.js";
 import { runCli } from "../helpers/cli.js";
 import { temporaryFolder } from "../helpers/state.js";
-import { Call, type Fake, FakeTensor, Tuple, torchZip, zip } from "../helpers/torch-file.js";
+import { Call, type Fake, FakeTensor, Instance, Tuple, torchZip, zip } from "../helpers/torch-file.js";
 
 const t = (...values: number[]) => new FakeTensor(values);
 const dict = (of: Record<string, Fake>) => new Map<Fake, Fake>(Object.entries(of));
@@ -24,6 +24,15 @@ async function opened(value: Fake, key?: string) {
   await checkpoint.state.close();
   return { ...checkpoint, names: [...checkpoint.state.tensors.keys()] };
 }
+
+/** As torch.save(model) pickles it: the class, and all that the module has. */
+const wholeModule = () =>
+  new Instance("net", "Net", {
+    _parameters: dict({ w: t(1), b: t(2) }),
+    _modules: dict({
+      inner: new Instance("torch.nn", "Linear", { _parameters: dict({ w: t(3) }), _modules: dict({}) }),
+    }),
+  });
 
 const NAMES = ["a.weight", "a.bias", "b.weight"];
 
@@ -84,12 +93,50 @@ describe("the state dict of a file", () => {
       "an unusual place with far more tensors",
       dict({ model: dict({ w: t(1) }), backbone: model(), loss: t(1) }),
     ],
+    ["a lone tensor and models in a list", dict({ loss: t(1), models: [model(), model()] })],
+    ["a lone tensor and a model in a tuple", dict({ loss: t(1), best: new Tuple(model(), 0.5) })],
   ])("%s: refused, with the choices", async (_, value) => {
     await expect(opened(value)).rejects.toMatchObject({
       code: "AMBIGUOUS",
       message: expect.stringMatching(/dicts of tensors, .*\((?:2|3) tensors\)/),
       hint: expect.stringContaining("--key"),
     });
+  });
+
+  it.each<[string, Fake, RegExp]>([
+    ["a list of tensors", dict({ loss: t(1), params: [t(1), t(2)] }), /1 tensor at the top.*2 under params/],
+    [
+      "a module that was pickled whole",
+      dict({ loss: t(1), model: wholeModule() }),
+      /3 under model \(net\.Net, a module that was pickled whole\)/,
+    ],
+  ])("a lone tensor beside %s: refused, and --key . takes it", async (_, value, message) => {
+    await expect(opened(value)).rejects.toMatchObject({ code: "AMBIGUOUS", message });
+    expect(await opened(value, ".")).toMatchObject({ names: ["loss"] });
+  });
+
+  it("a model in a list is found where it is the only one, and by its number", async () => {
+    const value = dict({ epoch: 1, models: [model(), dict({ w: t(5) })] });
+    expect(await opened(dict({ epoch: 1, models: [model()] }))).toMatchObject({
+      names: NAMES,
+      key: "models.0",
+    });
+    expect(await opened(value, "models.1")).toMatchObject({ names: ["w"], key: "models.1" });
+  });
+
+  it.each<[string, Fake]>([
+    ["", wholeModule()],
+    [" under model", dict({ epoch: 1, model: wholeModule() })],
+  ])("a module that torch.save(model) pickled whole is called so%s", async (under, value) => {
+    const path = save(value);
+    await expect(openCheckpoint(path)).rejects.toMatchObject({
+      code: "WRONG_KIND",
+      message: expect.stringContaining(`a whole module (net.Net)${under}, as torch.save(model) pickles it`),
+      hint: expect.stringContaining("state_dict()"),
+    });
+    const { warnings, tensors } = await inspectCheckpoint(path);
+    expect(warnings[0]).toContain("a whole module (net.Net)");
+    expect(tensors.length).toBe(3);
   });
 
   it("--key names another one, keys with dots in them too, and . the file itself", async () => {

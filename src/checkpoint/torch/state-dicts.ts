@@ -5,7 +5,7 @@
 import { shorten, VistaError } from "../../core/errors.js";
 import type { TorchFile } from "./file.js";
 import { PICKLE_LIMITS } from "./limits.js";
-import { asDict, keyText, type PyDict, type PyValue } from "./objects.js";
+import { asDict, asItems, keyText, type PyDict, PyObject, type PyValue } from "./objects.js";
 import { walk } from "./storages.js";
 import { TorchTensor, TorchUnreadable, unsupportedTensor } from "./values.js";
 
@@ -33,10 +33,10 @@ const CONTAINERS = new Set(["checkpoint", "ckpt", "state", "trainer", "train_sta
 /** Places of tensors that are no model's: the optimizer's moments, random states, what callbacks keep. */
 const NO_MODEL = /optim|sched|rng|random|callback|loops|scaler|exp_avg|_metadata/i;
 
-/** Dicts within dicts that are looked at. Real: 3 (`model.state_dict`). */
+/** Dicts and lists within one another that are looked at. Real: 3 (`model.state_dict`). */
 const MAX_DEPTH = 5;
-/** Dicts that are looked at. Real: 10,000 (an optimizer's, one a parameter). */
-const MAX_DICTS = 100_000;
+/** Dicts and lists that are looked at. Real: 10,000 (an optimizer's, one a parameter). */
+const MAX_CONTAINERS = 100_000;
 
 /** Tensors of a file that are not in its state dict. */
 export interface OtherTensors {
@@ -71,14 +71,14 @@ export function findStateDict(file: TorchFile, key?: string): FoundStateDict {
   const places = placesIn(file.value);
   const place = key === undefined ? choose(places, file) : atKey(places, file, key);
   const others = othersThan(place, places, file.value, path);
+  if (key === undefined && place.path.length === 0) refuseLoneTensors(place, others, file);
   return { dict: place.dict, key: place.path.length === 0 ? undefined : place.path.join("."), others };
 }
 
-/** The value at keys joined by dots (which keys may hold themselves); `undefined` where there is none. */
+/** The value at keys and numbers in lists joined by dots (which keys may hold themselves); `undefined` where there is none. */
 export function valueAt(value: PyValue | undefined, key: string): PyValue | undefined {
-  const dict = asDict(value);
-  if (dict === undefined) return undefined;
-  for (const [name, child] of dict) {
+  for (const [index, child] of childrenOf(value)) {
+    const name = typeof index === "number" && asDict(value) === undefined ? String(index) : index;
     if (typeof name !== "string") continue;
     if (name === key) return child;
     const below = key.startsWith(`${name}.`) ? valueAt(child, key.slice(name.length + 1)) : undefined;
@@ -87,24 +87,27 @@ export function valueAt(value: PyValue | undefined, key: string): PyValue | unde
   return undefined;
 }
 
-/** All dicts that are reached through dicts, each once, nearest first. */
+/** What a dict or a list holds, by key or number; nothing for anything else. */
+function childrenOf(value: PyValue | undefined): Iterable<[PyValue, PyValue]> {
+  return asDict(value) ?? asItems(value)?.entries() ?? [];
+}
+
+/** All dicts that are reached through dicts and lists, each once, nearest first. */
 function placesIn(value: PyValue): Place[] {
-  const top = asDict(value);
-  if (top === undefined) return [];
   const places: Place[] = [];
-  const seen = new Set<PyDict>([top]);
-  const queue: { path: readonly string[]; dict: PyDict }[] = [{ path: [], dict: top }];
-  for (const { path, dict } of queue) {
+  const seen = new Set<PyValue>([value]);
+  const queue: { path: readonly string[]; container: PyValue }[] = [{ path: [], container: value }];
+  for (const { path, container } of queue) {
     let tensors = 0;
-    for (const [name, child] of dict) {
+    for (const [name, child] of childrenOf(container)) {
       if (child instanceof TorchTensor || unsupportedTensor(child) !== undefined) tensors++;
-      const below = asDict(child);
-      if (below === undefined || seen.has(below) || path.length >= MAX_DEPTH || seen.size >= MAX_DICTS)
-        continue;
-      seen.add(below);
-      queue.push({ path: [...path, shorten(keyText(name), PICKLE_LIMITS.path)], dict: below });
+      if (asDict(child) === undefined && asItems(child) === undefined) continue;
+      if (seen.has(child) || path.length >= MAX_DEPTH || seen.size >= MAX_CONTAINERS) continue;
+      seen.add(child);
+      queue.push({ path: [...path, shorten(keyText(name), PICKLE_LIMITS.path)], container: child });
     }
-    places.push({ path, dict, tensors });
+    const dict = asDict(container);
+    if (dict !== undefined) places.push({ path, dict, tensors });
   }
   return places;
 }
@@ -141,6 +144,52 @@ function choose(places: readonly Place[], file: TorchFile): Place {
   );
 }
 
+/**
+ * Tensors at the top are a state dict, or a loss and a mask beside a model in some other form (a list, a pickled module).
+ * @throws VistaError `AMBIGUOUS` where one entry beside them has more
+ */
+function refuseLoneTensors(top: Place, others: readonly OtherTensors[], file: TorchFile): void {
+  const entries = new Map<string, number>();
+  for (const { key, tensors } of others) {
+    const entry = key.split(".", 1)[0]!;
+    if (isModel(key)) entries.set(entry, (entries.get(entry) ?? 0) + tensors);
+  }
+  const more = [...entries].filter(([, tensors]) => tensors > top.tensors);
+  if (more.length === 0) return;
+  const named = more.map(([entry, tensors]) => `${tensors} under ${entry}`).join(", ");
+  const module = moduleIn(file.value);
+  throw new VistaError(
+    "AMBIGUOUS",
+    `${countTensors(top.tensors)} at the top, which may be no state dict, beside more: ${named}` +
+      (module === undefined ? "" : ` (${module.id}, a module that was pickled whole)`),
+    {
+      path: file.file.path,
+      hint: `If those at the top are meant, use --key .${module === undefined ? "" : `; ${MODULE_HINT}`}`,
+    },
+  );
+}
+
+const MODULE_HINT =
+  "where the module's code can be imported and is trusted, save its state dict: " +
+  "torch.save(torch.load(FILE, weights_only=False).state_dict(), OUT).";
+
+/** The first module in a value: what torch.save(model) pickles, whose tensors only its own code can name. */
+function moduleIn(value: PyValue): { path: string; id: string } | undefined {
+  let found: { path: string; id: string } | undefined;
+  walk(value, (current, path) => {
+    if (found !== undefined || !(current instanceof PyObject)) return;
+    const state = asDict(current.state);
+    if (state?.has("_parameters") && state.has("_modules"))
+      found = { path, id: shorten(keyText(moduleClass(current)), 200) };
+  });
+  return found;
+}
+
+/** The class: itself called, or the first argument of `copyreg._reconstructor`. */
+function moduleClass({ callable, args, id }: PyObject): PyValue {
+  return id === "copyreg._reconstructor" ? (asItems(args)?.[0] ?? callable) : callable;
+}
+
 function atKey(places: readonly Place[], file: TorchFile, key: string): Place {
   const found = key === "." ? file.value : valueAt(file.value, key);
   const dict = asDict(found);
@@ -158,6 +207,15 @@ function atKey(places: readonly Place[], file: TorchFile, key: string): Place {
 }
 
 function nothingThere(places: readonly Place[], file: TorchFile): VistaError {
+  const module = moduleIn(file.value);
+  if (module !== undefined) {
+    const where = module.path === "" ? "" : ` under ${module.path}`;
+    return new VistaError(
+      "WRONG_KIND",
+      `it holds a whole module (${module.id})${where}, as torch.save(model) pickles it, and no state dict`,
+      { path: file.file.path, hint: `${MODULE_HINT[0]!.toUpperCase()}${MODULE_HINT.slice(1)}` },
+    );
+  }
   const keys = [...(places[0]?.dict.keys() ?? [])].slice(0, 10).map((name) => shorten(keyText(name), 80));
   return new VistaError(
     "FORMAT",
@@ -212,5 +270,9 @@ function nameOf({ path }: Place): string {
 }
 
 function describe(place: Place): string {
-  return `${nameOf(place)} (${place.tensors} tensor${place.tensors === 1 ? "" : "s"})`;
+  return `${nameOf(place)} (${countTensors(place.tensors)})`;
+}
+
+function countTensors(count: number): string {
+  return `${count} tensor${count === 1 ? "" : "s"}`;
 }
