@@ -9,12 +9,12 @@ import type { RunOptions } from "../core/progress.js";
 import { Checkpoint, type Opened } from "./checkpoint.js";
 import { findDcp, openDcp } from "./dcp/open.js";
 import { looksLikeSafetensors, openSafetensors } from "./safetensors/read.js";
-import { readIndex, type ShardIndex } from "./shard-index.js";
+import { readIndex, type ShardIndex, type StatedShard, shardError } from "./shard-index.js";
 import { StateDict, type Tensor } from "./tensor/tensor.js";
 import type { TorchFile } from "./torch/file.js";
 import { asDict, keyText, type PyDict } from "./torch/objects.js";
 import { tensorsOf, type UnreadableTensor } from "./torch/open.js";
-import { readTorchFile } from "./torch/read.js";
+import { readTorchFile, wholeCrc32 } from "./torch/read.js";
 import { type FoundStateDict, findStateDict, type OtherTensors } from "./torch/state-dicts.js";
 import { TorchTensor, unsupportedTensor } from "./torch/values.js";
 import { isCheckpointFile, saysLatest } from "./zero/layout.js";
@@ -135,15 +135,17 @@ export async function findWeightsFile(folder: string): Promise<string | undefine
   });
 }
 
-async function openFile(path: string, options: OpenOptions): Promise<Opened> {
+/** @param stated  what the index of its set says of it */
+async function openFile(path: string, options: OpenOptions, stated?: StatedShard): Promise<Opened> {
   const zero = undefined;
   if (await isSafetensors(path)) {
     if (options.key !== undefined) throw noKeys(path, "a safetensors file");
-    const { state, metadata } = await openSafetensors(path);
+    const { state, metadata } = await openSafetensors(path, stated);
     return { ...NOTHING_ELSE, kind: "safetensors", path, state, metadata, zero };
   }
   const torchFile = await readTorchFile(path, { verify: options.verify ?? true });
   try {
+    if (stated !== undefined && options.verify !== false) await checkShard(torchFile, stated);
     const { dict, key, others } = findWeights(torchFile, options.key);
     const unreadable: UnreadableTensor[] = [];
     const tensors = await tensorsOf(torchFile, dict, options.unreadable === "list" ? unreadable : undefined);
@@ -169,6 +171,15 @@ async function openFile(path: string, options: OpenOptions): Promise<Opened> {
     await torchFile.file.close();
     throw fromReader(error, path);
   }
+}
+
+/**
+ * Whether a torch file is the one that its index was written for, from the checksums of its records and from what is between
+ * them: the records are compared with theirs when they are read.
+ */
+async function checkShard(torchFile: TorchFile, stated: StatedShard): Promise<void> {
+  const found = await wholeCrc32(torchFile);
+  if (found !== undefined && found !== stated.crc32) throw shardError(torchFile.file.path, stated, found);
 }
 
 async function isSafetensors(path: string): Promise<boolean> {
@@ -262,7 +273,7 @@ async function openSharded(path: string, options: OpenOptions): Promise<Opened> 
   try {
     const opening = mapOrdered(index.shards, SHARDS_AT_ONCE, async ([shard, place]) => {
       throwIfAborted(options.signal);
-      const one = await openFile(place, options);
+      const one = await openFile(place, options, index.stated.get(shard));
       all.push(one);
       return { shard, one };
     });

@@ -77,9 +77,8 @@ function checkSize(place: string, size: number, stated: StatedShard | undefined)
   });
 }
 
-/** Whether a shard is the file that its index was written for. @param found  CRC-32 of the whole file */
-export function shardError(place: string, stated: StatedShard, found: number): VistaError | undefined {
-  if (found === stated.crc32) return undefined;
+/** What is wrong with a shard that is not the file which its index was written for. @param found  CRC-32 of the whole file */
+export function shardError(place: string, stated: StatedShard, found: number): VistaError {
   return new VistaError(
     "INCONSISTENT",
     `the shard has CRC-32 ${formatCrc32(found)}, its index says ${formatCrc32(stated.crc32)}: it is damaged or of another run`,

@@ -120,7 +120,7 @@ export class RegionChecks {
       }
       if (at !== region.length)
         throw new Error(`reads of ${region.name} end at byte ${at} of ${region.length}`);
-      if (crc !== region.crc32) throw checksumError(region, crc);
+      if (crc !== region.crc32) throw region.mismatch?.(crc) ?? checksumError(region, crc);
     }
   }
 }

@@ -1,6 +1,8 @@
 /** safetensors files as state dicts. Only the header is read. */
 import { fromReader } from "../../core/errors.js";
 import { openSource } from "../../core/io/open-source.js";
+import type { Region } from "../../core/io/source.js";
+import { type StatedShard, shardError } from "../shard-index.js";
 import { makeTensor, StateDict, type Tensor } from "../tensor/tensor.js";
 import { readHeader } from "./header.js";
 
@@ -15,22 +17,25 @@ export interface SafetensorsFile {
 
 /**
  * Opens a safetensors file, with all checks of the reference and one more: names that come twice are refused.
+ * @param stated  what an index says of the whole file, which is then a region with that CRC-32
  * @throws VistaError `NOT_FOUND`, `WRONG_KIND`, `TRUNCATED`, `FORMAT`
  */
-export async function openSafetensors(path: string): Promise<SafetensorsFile> {
+export async function openSafetensors(path: string, stated?: StatedShard): Promise<SafetensorsFile> {
   const file = await openSource(path);
   try {
     const { entries, metadata, dataStart } = await readHeader(file);
-    const region = {
+    const region: Region = {
       file,
       name: "tensor data",
-      offset: dataStart,
-      length: file.size - dataStart,
-      crc32: undefined,
+      offset: stated === undefined ? dataStart : 0,
+      length: stated === undefined ? file.size - dataStart : file.size,
+      crc32: stated?.crc32,
+      ...(stated && { mismatch: (found) => shardError(path, stated, found) }),
     };
+    const before = dataStart - region.offset;
     const tensors = new Map<string, Tensor>();
     for (const { name, dtype, shape, start, end } of entries) {
-      const pieces = start === end ? [] : [{ region, start, length: end - start }];
+      const pieces = start === end ? [] : [{ region, start: before + start, length: end - start }];
       tensors.set(name, makeTensor(dtype, shape, { kind: "pieces", pieces }));
     }
     return { state: new StateDict(tensors, [file]), metadata, headerLength: dataStart };

@@ -1,6 +1,6 @@
 /** torch files as values: the pickle with its tensors as descriptions, and the regions that hold their bytes. */
 import { fromReader, VistaError } from "../../core/errors.js";
-import { crc32 } from "../../core/io/crc32.js";
+import { combineCrc32, crc32 } from "../../core/io/crc32.js";
 import { openSource } from "../../core/io/open-source.js";
 import { settleAll } from "../../core/io/settle.js";
 import type { Region, SourceFile } from "../../core/io/source.js";
@@ -87,6 +87,35 @@ export async function readTorchZip(zip: TorchZip, options: ReadTorchOptions): Pr
     },
   };
 }
+
+/**
+ * The CRC-32 that the whole file has where every record has the one that the zip states for it: only what is between the
+ * records is read. `undefined` where there are none.
+ */
+export async function wholeCrc32({ file, format, regions }: TorchFile): Promise<number | undefined> {
+  if (format === "legacy") return undefined;
+  let sum = 0;
+  let at = 0;
+  const addBytesTo = async (end: number) => {
+    const bytes = new Uint8Array(end - at);
+    await file.read(bytes, at);
+    sum = crc32(bytes, sum);
+    at = end;
+  };
+  for (const region of (await regions()).sort((a, b) => a.offset - b.offset)) {
+    if (region.length === 0) continue;
+    if (!region.crc32 || region.offset < at || region.offset - at > MAX_BETWEEN) return undefined;
+    await addBytesTo(region.offset);
+    sum = combineCrc32(sum, region.crc32, region.length);
+    at += region.length;
+  }
+  if (file.size - at > MAX_BETWEEN) return undefined;
+  await addBytesTo(file.size);
+  return sum;
+}
+
+/** Bytes before a record, or behind the last: its header and padding, or the directory of 200,000 records. */
+const MAX_BETWEEN = 64 * 2 ** 20;
 
 /**
  * Looks up many tensors at once. Each needs a read of its own (the local header of its record): one after the other, a

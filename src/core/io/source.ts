@@ -96,8 +96,10 @@ export interface Region {
   readonly offset: number;
   /** In bytes. */
   readonly length: number;
-  /** CRC-32 of the whole region as the file states it; `undefined` where it states none. */
+  /** CRC-32 of the whole region as the file states it, or the index of its set; `undefined` where none does. */
   readonly crc32: number | undefined;
+  /** What is wrong where the bytes have another CRC-32. Default: that they are damaged. */
+  readonly mismatch?: (found: number) => VistaError;
 }
 
 /** A range of a region, in bytes from the region's start. */
