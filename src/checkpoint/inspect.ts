@@ -239,7 +239,7 @@ function unreadableIn(value: PyValue, path: string): UnreadableTensor[] {
     value,
     (current, name) => {
       const what = unsupportedTensor(current);
-      if (what !== undefined) found.push({ name, what });
+      if (what !== undefined) found.push({ name, what, isName: true });
     },
     path,
   );

@@ -82,7 +82,7 @@ async function openFolder(path: string, options: OpenOptions): Promise<Opened> {
   }
   const file = await findWeightsFile(path);
   if (file !== undefined) return openFile(file, options);
-  const { state, info, torchFiles, content } = await openZeroCheckpoint(path, options);
+  const { state, info, torchFiles, content, unreadable } = await openZeroCheckpoint(path, options);
   const { warnings } = info;
   return {
     ...NOTHING_ELSE,
@@ -90,6 +90,7 @@ async function openFolder(path: string, options: OpenOptions): Promise<Opened> {
     path,
     state,
     warnings,
+    unreadable,
     torchFiles,
     zero: info,
     zeroContent: content,

@@ -35,6 +35,8 @@ export interface UnreadableTensor {
   readonly name: string;
   /** `a sparse tensor of shape [2, 3]`. */
   readonly what: string;
+  /** False where it is the key that is wrong: no text, or the same text twice. */
+  readonly isName: boolean;
 }
 
 /** The tensors of a dict by name. @throws what {@link describedTensors} throws */
@@ -72,23 +74,30 @@ export function describedTensors(
       continue;
     }
     const name = shorten(keyText(key), 200);
-    const place = { path: where.path, record: where.record === undefined ? name : `${where.record}.${name}` };
-    if (unreadable === undefined) {
-      throw what === undefined
-        ? new VistaError("FORMAT", `a tensor whose key is no name: ${wrong}`, {
-            ...place,
-            hint: "Save it with text for names.",
-          })
-        : new VistaError("UNSUPPORTED", `a tensor that only torch can rebuild (${what})`, {
-            ...place,
-            hint: "Make it dense (to_dense, dequantize) and save it again with torch.",
-          });
-    }
+    if (unreadable === undefined)
+      throw unreadableError({ name, what: what ?? wrong!, isName: what !== undefined }, where);
     const { what: described, shape } = value instanceof TorchUnreadable ? value : {};
     const ofShape = shape === undefined ? "" : ` of shape [${shape.join(", ")}]`;
-    unreadable.push({ name, what: `${described ?? what ?? wrong}${ofShape}` });
+    unreadable.push({ name, what: `${described ?? what ?? wrong}${ofShape}`, isName: what !== undefined });
   }
   return descriptions;
+}
+
+/** What is said where an {@link UnreadableTensor} is needed. */
+export function unreadableError(
+  { name, what, isName }: UnreadableTensor,
+  where: { readonly path: string; readonly record?: string },
+): VistaError {
+  const place = { path: where.path, record: where.record === undefined ? name : `${where.record}.${name}` };
+  return isName
+    ? new VistaError("UNSUPPORTED", `a tensor that only torch can rebuild (${what})`, {
+        ...place,
+        hint: "Make it dense (to_dense, dequantize) and save it again with torch.",
+      })
+    : new VistaError("FORMAT", `a tensor whose key is no name: ${what}`, {
+        ...place,
+        hint: "Save it with text for names.",
+      });
 }
 
 /** What keeps a key from being the name of a tensor; integers are names where no other key reads the same. */

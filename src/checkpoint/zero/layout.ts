@@ -245,7 +245,7 @@ export async function listCheckpointFiles(checkpoint: CheckpointFolder): Promise
   return { ...checkpoint, shards, modelStates, universal: await isUniversal(tagFolder, names) };
 }
 
-const PARALLEL_HINT =
+export const PARALLEL_HINT =
   "Load it in DeepSpeed with the code and the parallel sizes that saved it, gather the weights and save them with torch.save: " +
   "every command here reads that file.";
 

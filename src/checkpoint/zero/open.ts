@@ -4,6 +4,7 @@ import { settleAll } from "../../core/io/settle.js";
 import type { RunOptions } from "../../core/progress.js";
 import { StateDict } from "../tensor/tensor.js";
 import type { TorchFile } from "../torch/file.js";
+import { type UnreadableTensor, unreadableError } from "../torch/open.js";
 import { readTorchFile } from "../torch/read.js";
 import { checkTogether } from "./consistency.js";
 import { type CheckpointFiles, findCheckpoint, listCheckpointFiles } from "./layout.js";
@@ -36,6 +37,8 @@ export interface OpenZeroOptions extends RunOptions {
   recover?: boolean;
   /** Check the CRC-32 of the pickles. Default true. */
   verify?: boolean;
+  /** What is done with tensors of `module` that only torch can rebuild and that nothing else supplies. Default `refuse`. */
+  unreadable?: "refuse" | "list";
 }
 
 export interface ZeroCheckpoint {
@@ -44,6 +47,8 @@ export interface ZeroCheckpoint {
   /** The files as they were read: model states, then shards or a universal checkpoint's files. */
   readonly torchFiles: readonly TorchFile[];
   readonly content: CheckpointContent;
+  /** Tensors of `module` that only torch can rebuild and that the state lacks. */
+  readonly unreadable: readonly UnreadableTensor[];
 }
 
 /**
@@ -63,7 +68,7 @@ export async function openZeroCheckpoint(
   const { files, models, shards } = content;
   const torchFiles = [...content.torchFiles];
   try {
-    const { excludeFrozen = false, recover = true } = options;
+    const { excludeFrozen = false, recover = true, unreadable: whatTo = "refuse" } = options;
     const plan = new ZeroPlan(files, models, shards, { excludeFrozen, recover });
     if (files.universal) {
       const universal = await readUniversalWeights(files, models, options);
@@ -74,8 +79,18 @@ export async function openZeroCheckpoint(
       await checkTogether(files, shards, models);
       await plan.sharded();
     }
+    const [model] = models as [ModelState];
+    const hasOptimizer = files.universal || shards.length > 0;
+    const isOrphan = (name: string) => hasOptimizer && !model.bufferNames.has(name);
+    // Of what the optimizer or the frozen fragments supply, the copy in `module` is not needed.
+    const unreadable = model.unreadable.filter(
+      ({ name, isName }) => !isName || (!plan.tensors.has(name) && (recover || !isOrphan(name))),
+    );
+    if (whatTo === "refuse" && unreadable.length > 0)
+      throw unreadableError(unreadable[0]!, { path: model.path, record: "module" });
     const sources = torchFiles.map(({ file }) => file);
-    return { state: new StateDict(plan.tensors, sources), info: plan.info(), torchFiles, content };
+    const state = new StateDict(plan.tensors, sources);
+    return { state, info: plan.info(), torchFiles, content, unreadable };
   } catch (error) {
     await Promise.all(torchFiles.map(({ file }) => file.close()));
     throw error;

@@ -16,10 +16,11 @@ import {
   type PyDict,
   type PyValue,
 } from "../torch/objects.js";
-import { describedTensors } from "../torch/open.js";
+import { describedTensors, type UnreadableTensor } from "../torch/open.js";
 import { valueAt } from "../torch/state-dicts.js";
-import { dimensions, TorchTensor } from "../torch/values.js";
+import { dimensions, TorchTensor, unsupportedTensor } from "../torch/values.js";
 import { checkLayoutKeys } from "./known-keys.js";
+import { PARALLEL_HINT } from "./layout.js";
 
 /** One rank's shard. */
 export interface ShardState {
@@ -50,6 +51,8 @@ export interface ModelState {
   readonly torchFile: TorchFile;
   /** Every tensor of the module's own state dict; size-0 placeholders in stage 3. */
   readonly module: ReadonlyMap<string, TorchTensor>;
+  /** Those of them that only torch can rebuild. */
+  readonly unreadable: readonly UnreadableTensor[];
   /** Entries of `module` that are no tensors (a module's extra state). */
   readonly notTensors: readonly string[];
   readonly bufferNames: ReadonlySet<string>;
@@ -249,15 +252,25 @@ export function readModelState(torchFile: TorchFile, key = "module"): ModelState
       hint: NOT_ZERO_HINT,
     });
   }
-  const tensors = describedTensors(module, { path, record: "module" });
+  const parallel = asInteger(top.get("mp_world_size"));
+  // The files of the other ranks may not have been copied along: nothing in the names says then that this is a part.
+  if (parallel !== undefined && parallel > 1) {
+    throw new VistaError("UNSUPPORTED", `a tensor-parallel checkpoint: mp_world_size is ${parallel}`, {
+      path,
+      hint: PARALLEL_HINT,
+    });
+  }
+  const unreadable: UnreadableTensor[] = [];
+  const tensors = describedTensors(module, { path, record: "module" }, unreadable);
   const notTensors = [...module]
-    .filter(([, value]) => !(value instanceof TorchTensor))
+    .filter(([, value]) => !(value instanceof TorchTensor) && unsupportedTensor(value) === undefined)
     .map(([name]) => keyText(name));
   const config = asDict(asDict(top.get("ds_config"))?.get("zero_optimization"));
   return {
     path,
     torchFile,
     module: tensors,
+    unreadable,
     notTensors,
     bufferNames: new Set((asItems(top.get("buffer_names")) ?? []).filter((name) => typeof name === "string")),
     paramShapes: readParamShapes(top.get("param_shapes"), path),

@@ -2,9 +2,10 @@
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
+import { inspectCheckpoint } from "../../../src/checkpoint/inspect.js";
 import { openZeroCheckpoint } from "../../../src/checkpoint/zero/open.js";
 import { bytesOf, floatsOf, temporaryFolder } from "../../helpers/state.js";
-import { type Fake, FakeTensor, Tuple, writeFakeCheckpoint } from "../../helpers/torch-file.js";
+import { Call, type Fake, FakeTensor, Tuple, writeFakeCheckpoint } from "../../helpers/torch-file.js";
 
 const ZERO = fileURLToPath(new URL("../../../fixtures/zero/", import.meta.url));
 
@@ -209,5 +210,53 @@ describe("a name listed twice is refused, since one of the two would be lost", (
       frozen_param_fragments: new Map<Fake, Fake>([["a", new FakeTensor([5, 6])]]),
     };
     await expect(twice(2, [{ a: [2] }], frozen)).rejects.toThrow(/a is listed twice/);
+  });
+});
+
+describe("what a module has that is not read", () => {
+  const sparse = () => new Call("torch._utils", "_rebuild_sparse_tensor", 0, new Tuple());
+  const withModule = (module: Record<string, Fake>, model: Record<string, Fake> = {}) => {
+    const folder = temporaryFolder();
+    writeFakeCheckpoint(folder, {
+      stage: 2,
+      partitions: [[new FakeTensor([1, 2])], [new FakeTensor([3, 4])]],
+      paramShapes: [{ a: [4] }],
+      module: new Map<Fake, Fake>(Object.entries(module)),
+      model,
+    });
+    return folder;
+  };
+  const plain = () => new FakeTensor([9, 9, 9, 9]);
+
+  it("one sparse tensor is listed by inspect, refused by a merge, and left out where nothing is recovered", async () => {
+    const folder = withModule({ a: plain(), mask: sparse() });
+    const { tensors, unreadable } = await inspectCheckpoint(folder);
+    expect(tensors.map(({ name }) => name)).toEqual(["a"]);
+    expect(unreadable).toMatchObject([{ name: "mask", what: expect.stringContaining("sparse") }]);
+    await expect(openZeroCheckpoint(folder)).rejects.toThrow(
+      /module\.mask: a tensor that only torch can rebuild/,
+    );
+    const { state } = await openZeroCheckpoint(folder, { recover: false });
+    expect([...state.tensors.keys()]).toEqual(["a"]);
+    await state.close();
+  });
+
+  it("a copy that only torch can rebuild is not needed where the optimizer has the weight", async () => {
+    const { state } = await openZeroCheckpoint(withModule({ a: sparse() }));
+    expect(await floatsOf(state.tensors.get("a")!)).toEqual([1, 2, 3, 4]);
+    await state.close();
+  });
+
+  it("a buffer that only torch can rebuild is refused, also where nothing is recovered", async () => {
+    const folder = withModule({ a: plain(), mask: sparse() }, { buffer_names: ["mask"] });
+    await expect(openZeroCheckpoint(folder, { recover: false })).rejects.toThrow(/module\.mask/);
+  });
+
+  it("one rank of a tensor-parallel run is refused, where the files of the others are not here", async () => {
+    await expect(openZeroCheckpoint(withModule({ a: plain() }, { mp_world_size: 2 }))).rejects.toThrow(
+      /tensor-parallel checkpoint: mp_world_size is 2/,
+    );
+    const { state } = await openZeroCheckpoint(withModule({ a: plain() }, { mp_world_size: 1 }));
+    await state.close();
   });
 });
