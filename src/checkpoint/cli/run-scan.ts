@@ -5,6 +5,7 @@ import { expandInputs } from "../../core/cli/inputs.js";
 import { jsonText, printJson, printLines } from "../../core/cli/print.js";
 import { type CommandContext, EXIT, packageVersion } from "../../core/cli/program.js";
 import { createProgressView } from "../../core/cli/progress.js";
+import { VistaError } from "../../core/errors.js";
 import { prepareOutput, writeWhole } from "../../core/io/output.js";
 import { sarifLog } from "../../core/sarif.js";
 import { SCAN_RULES, type ScanFinding, type ScanReport } from "../scan/findings.js";
@@ -33,6 +34,12 @@ export async function scan(
     report = await scanPaths(await expandInputs(inputs), { signal: context.signal, onProgress: view.update });
   } finally {
     view.stop();
+  }
+  if (report.files.length === 0 && report.clean) {
+    throw new VistaError("NOT_FOUND", "there is no file in it, so nothing was scanned", {
+      path: inputs.join(", "),
+      hint: "Name a file, or a folder with files.",
+    });
   }
   context.setExitCode(report.clean ? EXIT.ok : EXIT.failed);
   if (options.sarif !== undefined) {

@@ -196,6 +196,12 @@ describe("vista-ckpt scan", () => {
       /names-pip\.pkl: pickle, .*: 1 finding\n {2}unknown-global: names pip\.main\n/,
     );
     expect(bad.stdout).toMatch(/NOT CLEAN: 6 findings in 6 files\n$/);
+    const empty = temporaryFolder();
+    expect(await runCli("vista-ckpt", ["scan", empty])).toMatchObject({
+      code: 1,
+      stdout: "",
+      stderr: expect.stringMatching(/no file in it, so nothing was scanned/),
+    });
     const none = await runCli("vista-ckpt", ["scan", `${GOOD}/*.nothing`]);
     expect([none.code, none.stderr]).toEqual([
       1,

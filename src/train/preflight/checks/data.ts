@@ -43,6 +43,7 @@ export async function checkData(context: CheckContext): Promise<TrainFinding[]> 
     path: plan.base[0] ?? "the config",
     subsets: facts.subsets,
     probs: facts.probs,
+    batchSize: facts.batchSize,
     // The defaults of Sampler in vwm/data/dataset.py.
     numFrames,
     targetHeight: facts.height ?? 320,
