@@ -141,7 +141,10 @@ async function openFile(path: string, options: OpenOptions, stated?: StatedShard
   const zero = undefined;
   if (await isSafetensors(path)) {
     if (options.key !== undefined) throw noKeys(path, "a safetensors file");
-    const { state, metadata } = await openSafetensors(path, stated);
+    const { state, metadata } = await openSafetensors(
+      path,
+      stated && { crc32: stated.crc32, mismatch: (found) => shardError(path, stated, found) },
+    );
     return { ...NOTHING_ELSE, kind: "safetensors", path, state, metadata, zero };
   }
   const torchFile = await readTorchFile(path, { verify: options.verify ?? true });

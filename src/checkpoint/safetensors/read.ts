@@ -2,7 +2,6 @@
 import { fromReader } from "../../core/errors.js";
 import { openSource } from "../../core/io/open-source.js";
 import type { Region } from "../../core/io/source.js";
-import { type StatedShard, shardError } from "../shard-index.js";
 import { makeTensor, StateDict, type Tensor } from "../tensor/tensor.js";
 import { readHeader } from "./header.js";
 
@@ -17,22 +16,26 @@ export interface SafetensorsFile {
 
 /**
  * Opens a safetensors file, with all checks of the reference and one more: names that come twice are refused.
- * @param stated  what an index says of the whole file, which is then a region with that CRC-32
+ * @param whole  what an index says of the whole file, which is then one region with that CRC-32
  * @throws VistaError `NOT_FOUND`, `WRONG_KIND`, `TRUNCATED`, `FORMAT`
  */
-export async function openSafetensors(path: string, stated?: StatedShard): Promise<SafetensorsFile> {
+export async function openSafetensors(
+  path: string,
+  whole?: Pick<Region, "crc32" | "mismatch">,
+): Promise<SafetensorsFile> {
   const file = await openSource(path);
   try {
     const { entries, metadata, dataStart } = await readHeader(file);
+    const offset = whole === undefined ? dataStart : 0;
     const region: Region = {
       file,
       name: "tensor data",
-      offset: stated === undefined ? dataStart : 0,
-      length: stated === undefined ? file.size - dataStart : file.size,
-      crc32: stated?.crc32,
-      ...(stated && { mismatch: (found) => shardError(path, stated, found) }),
+      offset,
+      length: file.size - offset,
+      crc32: undefined,
+      ...whole,
     };
-    const before = dataStart - region.offset;
+    const before = dataStart - offset;
     const tensors = new Map<string, Tensor>();
     for (const { name, dtype, shape, start, end } of entries) {
       const pieces = start === end ? [] : [{ region, start: before + start, length: end - start }];
