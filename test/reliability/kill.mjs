@@ -162,6 +162,12 @@ function framesOf(path) {
     .sort();
 }
 
+/** What of a file is the same at each run: the head of the HTML report says when and by which command it was made. */
+function contentOf(path) {
+  const bytes = readFileSync(path);
+  return path.endsWith(".html") ? bytes.toString("utf8").replace(/<dl>.*?<\/dl>/s, "") : bytes;
+}
+
 /** Digests of all files of a folder, by their path in it. */
 function digests(folder) {
   return Object.fromEntries(
@@ -172,7 +178,7 @@ function digests(folder) {
       .map((name) => [
         name,
         createHash("sha256")
-          .update(readFileSync(join(folder, name)))
+          .update(contentOf(join(folder, name)))
           .digest("hex"),
       ]),
   );
