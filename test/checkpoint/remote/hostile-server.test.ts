@@ -115,6 +115,53 @@ describe("listings", () => {
     expect(stderr).toMatch(/a name that no path leads to/);
   });
 
+  it.each([
+    "",
+    "no XML",
+    "<a><b></a>",
+    "<Error><Code>x</Code></Error>",
+    "<ListBucketResult><Contents/></ListBucketResult>",
+    "<ListBucketResult><Contents><Key><a>1</a></Key></Contents></ListBucketResult>",
+    "<ListBucketResult><CommonPrefixes><Prefix/></CommonPrefixes><Contents></ListBucketResult>",
+    '<!DOCTYPE x [<!ENTITY a "b">]><ListBucketResult><Contents><Key>&a;&a;</Key></Contents></ListBucketResult>',
+    "<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>",
+  ])("what is no listing of S3: %j", async (answer) => {
+    const { code, stdout, stderr } = await (await s3(answer))("merge", "s3://bucket/x");
+    expect({ code, stdout, lines: stderr.split("\n").length }).toEqual({ code: 1, stdout: "", lines: 2 });
+    expect(stderr).not.toMatch(/internal error/);
+  });
+
+  it.each(["", "x", "{}", "[null]", "[1]", '[{"type":"file"}]', '[{"type":"file","path":[]}]'])(
+    "what is no listing of the hub: %j",
+    async (answer) => {
+      const url = await serve((request, response) => {
+        if (request.url!.startsWith("/api/"))
+          response.writeHead(200, { link: '<http://[>; rel="next"' }).end(answer);
+        else response.writeHead(404).end();
+      });
+      const env = { ...process.env, HF_ENDPOINT: url } as Record<string, string>;
+      const { code, stdout, stderr } = await runCli("vista-ckpt", ["merge", "hf://o/n/x"], { env });
+      expect({ code, stdout, lines: stderr.split("\n").length }).toEqual({ code: 1, stdout: "", lines: 2 });
+      expect(stderr).toMatch(/what the hub answers is no listing/);
+    },
+  );
+
+  it("the hub's link to another host is followed at its own, and so is the token", async () => {
+    const url = await serve((request, response) => {
+      if (!request.url!.startsWith("/api/")) response.writeHead(404).end();
+      else if (request.url!.includes("cursor")) response.end('[{"type":"file","path":"x/b"}]');
+      else
+        response
+          .writeHead(200, {
+            link: '<https://elsewhere.invalid/api/models/o/n/tree/main/x?cursor=2>; rel="next"',
+          })
+          .end('[{"type":"file","path":"x/a"}]');
+    });
+    const env = { ...process.env, HF_ENDPOINT: url } as Record<string, string>;
+    await runCli("vista-ckpt", ["inspect", "hf://o/n/x"], { env });
+    expect(asked).toContain("/api/models/o/n/tree/main/x?cursor=2");
+  });
+
   it("pages without end are an error and not a part of the folder", async () => {
     const page =
       "<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken><Contents><Key>x/a</Key></Contents></ListBucketResult>";

@@ -31,12 +31,17 @@ interface Extent {
 interface Known {
   readonly reader: RangeReader;
   readonly size: number;
+  /** Until when it may be opened again without being asked for. */
+  readonly until: number;
   /** Oldest first. */
   readonly kept: Extent[];
 }
 
-/** Files that were closed a moment ago, by URL: a file is looked at first and then opened as what it is. */
-const recent = new Map<string, { readonly known: Known; readonly until: number }>();
+/**
+ * Files that were closed again within a moment of the first request for them, by URL: a file is looked at first and then opened as
+ * what it is. Who opens one later asks anew, since it may be another by then.
+ */
+const recent = new Map<string, Known>();
 const MAX_RECENT = 64;
 /** Bytes that are kept of each: what was read first. */
 const KEPT_OF_RECENT = 1024 * 1024;
@@ -61,11 +66,12 @@ export class RemoteFile extends SourceFile {
   static async openUrl(target: Target): Promise<RemoteFile> {
     const before = recent.get(target.url);
     recent.delete(target.url);
-    if (before !== undefined && before.until > Date.now()) return new RemoteFile(target, before.known);
+    if (before !== undefined && before.until > Date.now()) return new RemoteFile(target, before);
     const reader = new RangeReader(target);
     const bytes = new Uint8Array(HEAD);
     const { got, size } = await reader.read(bytes, 0, interruptSignal());
-    return new RemoteFile(target, { reader, size, kept: [{ start: 0, bytes: bytes.subarray(0, got) }] });
+    const kept = [{ start: 0, bytes: bytes.subarray(0, got) }];
+    return new RemoteFile(target, { reader, size, until: Date.now() + RECENT_MS, kept });
   }
 
   override get isLocal(): boolean {
@@ -119,10 +125,10 @@ export class RemoteFile extends SourceFile {
   override async close(): Promise<void> {
     if (this.#stop.signal.aborted) return;
     this.#stop.abort(abortedError(undefined));
-    const { reader, size, kept } = this.#known;
+    const { kept, ...known } = this.#known;
     const few = kept.filter((_, i) => bytesOf(kept.slice(0, i + 1)) <= KEPT_OF_RECENT);
     recent.delete(this.#url);
-    recent.set(this.#url, { known: { reader, size, kept: few }, until: Date.now() + RECENT_MS });
+    recent.set(this.#url, { ...known, kept: few });
     if (recent.size > MAX_RECENT) recent.delete(recent.keys().next().value!);
   }
 

@@ -35,7 +35,7 @@ export async function listHub(url: string): Promise<RemoteEntry[] | undefined> {
   const root = `${endpoint()}/api/${kind}/${repository}/tree/${encodeURIComponent(revision)}`;
   let next = path === "" ? root : `${root}/${encodePath(path)}`;
   const entries: RemoteEntry[] = [];
-  for (let page = 0; next !== ""; page++) {
+  for (let page = 0; ; page++) {
     let answer: Page;
     try {
       answer = await readPage({ path: url, url: next, headers }, page);
@@ -46,21 +46,30 @@ export async function listHub(url: string): Promise<RemoteEntry[] | undefined> {
     let list: unknown;
     try {
       list = JSON.parse(answer.text);
-    } catch (cause) {
-      throw new VistaError("FORMAT", "the hub's listing is no JSON", { path: url, cause });
+    } catch {
+      // Said below.
     }
-    for (const entry of Array.isArray(list) ? list : []) {
-      const { type, path: place } = entry as { type?: unknown; path?: unknown };
-      if (typeof place !== "string" || (type !== "file" && type !== "directory")) continue;
-      const name = place.slice(place.lastIndexOf("/") + 1);
-      entries.push({ name, isFolder: type === "directory" });
+    if (!Array.isArray(list)) throw noListing(url);
+    for (const entry of list as ({ type?: unknown; path?: unknown } | null)[]) {
+      if (typeof entry?.path !== "string") throw noListing(url);
+      const name = entry.path.slice(entry.path.lastIndexOf("/") + 1);
+      if (entry.type === "file" || entry.type === "directory")
+        entries.push({ name, isFolder: entry.type === "directory" });
     }
     const link = /<([^>]+)>;\s*rel="next"/.exec(answer.link)?.[1];
-    next = link === undefined ? "" : new URL(link, next).href;
-    // Whoever answers must not send the token elsewhere.
-    if (next !== "" && new URL(next).origin !== new URL(root).origin) next = "";
+    if (link === undefined) return entries;
+    if (!URL.canParse(link, next)) throw noListing(url);
+    // At the same host, whatever the link says: a mirror may pass on the hub's own, and the token is for this one.
+    const { pathname, search } = new URL(link, next);
+    next = new URL(pathname + search, root).href;
   }
-  return entries;
+}
+
+function noListing(url: string): VistaError {
+  return new VistaError("FORMAT", "what the hub answers is no listing", {
+    path: url,
+    hint: "Check HF_ENDPOINT.",
+  });
 }
 
 function parse(url: string): Place {

@@ -39,6 +39,8 @@ export async function listS3(url: string): Promise<RemoteEntry[] | undefined> {
   const { XMLParser } = await import("fast-xml-parser");
   const parser = new XMLParser({
     parseTagValue: false,
+    // A key may begin or end with a space.
+    trimValues: false,
     isArray: (name) => name === "Contents" || name === "CommonPrefixes",
   });
   const entries: RemoteEntry[] = [];
@@ -48,12 +50,13 @@ export async function listS3(url: string): Promise<RemoteEntry[] | undefined> {
     if (token !== undefined) query.set("continuation-token", token);
     const address = `${bucketUrl(bucket, settings)}/?${query.toString().replaceAll("+", "%20")}`;
     const { text } = await readPage(target(url, address, settings), page);
-    const result = (parser.parse(text) as { ListBucketResult?: Listing }).ListBucketResult;
-    if (result === undefined)
-      throw new VistaError("FORMAT", "the answer to the listing is none", {
+    const result = listingIn(text, (xml) => parser.parse(xml));
+    if (result === undefined) {
+      throw new VistaError("FORMAT", "what the server answers is no listing of S3", {
         path: url,
         hint: "Check the endpoint.",
       });
+    }
     for (const { Key } of result.Contents ?? [])
       if (Key !== prefix) entries.push({ name: Key.slice(prefix.length), isFolder: false });
     for (const { Prefix } of result.CommonPrefixes ?? [])
@@ -69,6 +72,23 @@ interface Listing {
   readonly CommonPrefixes?: readonly { readonly Prefix: string }[];
   readonly IsTruncated?: string;
   readonly NextContinuationToken?: string;
+}
+
+/** @returns `undefined` for what is no listing, or one with an entry that has no name */
+function listingIn(text: string, parse: (xml: string) => unknown): Listing | undefined {
+  let result: Listing | "" | undefined;
+  try {
+    result = (parse(text) as { ListBucketResult?: Listing | "" }).ListBucketResult;
+  } catch {
+    return undefined;
+  }
+  // An element with nothing in it is an empty text to the parser.
+  if (result === "") return {};
+  const names = [
+    ...(result?.Contents ?? []).map(({ Key }) => Key),
+    ...(result?.CommonPrefixes ?? []).map(({ Prefix }) => Prefix),
+  ];
+  return names.every((name) => typeof name === "string") ? result : undefined;
 }
 
 function parse(url: string): { bucket: string; key: string } {
