@@ -47,6 +47,9 @@ async function readOpened(file: SourceFile, options: ReadTorchOptions): Promise<
 /** Reads the pickle of a zip that is open. @throws VistaError as {@link readTorchFile} does */
 export async function readTorchZip(zip: TorchZip, options: ReadTorchOptions): Promise<TorchFile> {
   const { file } = zip;
+  // First what lies first: over a network the byte order comes along.
+  const pickle = await zip.record("data.pkl");
+  const data = await readRecord(pickle, PICKLE_LIMITS.size, options);
   if (zip.has("byteorder")) {
     const order = (await readRecord(await zip.record("byteorder"), 16, options)).toString("latin1");
     if (order !== "little") {
@@ -57,8 +60,6 @@ export async function readTorchZip(zip: TorchZip, options: ReadTorchOptions): Pr
       });
     }
   }
-  const pickle = await zip.record("data.pkl");
-  const data = await readRecord(pickle, PICKLE_LIMITS.size, options);
   const values = new TorchValues(file.path, pickle.name);
   const globals: PyGlobal[] = [];
   const { value } = readPickle(data, {

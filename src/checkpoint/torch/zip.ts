@@ -16,6 +16,9 @@ export const MAX_RECORDS = 200_000;
 /** Read ahead in the central directory, which yauzl walks in steps of some 50 bytes. */
 const BLOCK = 256 * 1024;
 
+/** Bytes at the end of an item of a distributed checkpoint in which its whole directory is: that of one tensor has six records. */
+const ITEM_END = 4096;
+
 /** Answers to yauzl from inside one another: the stack has an end, and leaving it for each record takes longer than the record. */
 const MAX_NESTED = 100;
 
@@ -379,7 +382,10 @@ class BlockReader extends yauzl.RandomAccessReader {
     callback: (error: Error | null) => void,
   ): void {
     const copy = () => {
-      this.#block.copy(buffer, offset, position - this.#start, position - this.#start + length);
+      const skipped = Math.max(0, this.#start - position);
+      buffer.fill(0, offset, offset + skipped);
+      const from = position + skipped - this.#start;
+      this.#block.copy(buffer, offset + skipped, from, from + length - skipped);
     };
     if (position < this.#start || position + length > this.#start + this.#block.length) {
       // Not from inside a promise: yauzl goes on to the next record from here, and its exceptions are not ours.
@@ -399,9 +405,20 @@ class BlockReader extends yauzl.RandomAccessReader {
   }
 
   async #fill(position: number, length: number): Promise<void> {
-    const block = Buffer.alloc(Math.max(length, Math.min(BLOCK, this.#within.length - position)));
-    await this.#file.read(block, this.#within.start + position);
+    const { length: size } = this.#within;
+    // yauzl looks for the end of the directory in the last 64 KiB, from behind: in an item of a distributed checkpoint, one of
+    // very many, it is found in the last few of them.
+    if (size < this.#file.size && position + length === size && length > ITEM_END) {
+      await this.#take(size - ITEM_END, size);
+      if (this.#block.readUInt32LE(ITEM_END - 22) === 0x06054b50) return;
+    }
+    await this.#take(position, Math.max(position + length, Math.min(position + BLOCK, size)));
+  }
+
+  async #take(start: number, end: number): Promise<void> {
+    const block = Buffer.alloc(end - start);
+    await this.#file.read(block, this.#within.start + start);
     this.#block = block;
-    this.#start = position;
+    this.#start = start;
   }
 }

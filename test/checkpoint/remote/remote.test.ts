@@ -1,8 +1,18 @@
 /** Checkpoints at URLs, from a server that counts: the same bytes as from the disk, and few of them. */
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { runCli } from "../../helpers/cli.js";
+import { changedDcp, fields } from "../../helpers/dcp-metadata.js";
 import { type RangeServer, startServer } from "../../helpers/range-server.js";
 import { FIXTURES, temporaryFolder } from "../../helpers/state.js";
 
@@ -206,6 +216,40 @@ describe("few bytes, few requests", () => {
       expect([path, requests <= 5]).toEqual([path, true]);
       expect([path, bytes <= pickleBytes(join(root, path)) + 128 * 1024]).toEqual([path, true]);
     }
+  });
+
+  it("a distributed checkpoint of large boxes: each takes two small requests to find and one for its data", async () => {
+    const apart = 300_000;
+    let items = 0;
+    const made = changedDcp((metadata, folder) => {
+      const files = new Map<string, Buffer[]>();
+      for (const info of metadata.storage.values()) {
+        const place = fields(info);
+        const [file, offset, length] = ["relative_path", "offset", "length"].map((name) => place.get(name));
+        const list = files.get(file as string) ?? [];
+        files.set(file as string, list);
+        place.set("offset", list.length * apart);
+        const item = readFileSync(join(folder, file as string)).subarray(
+          Number(offset),
+          Number(offset) + Number(length),
+        );
+        list.push(Buffer.concat([item, Buffer.alloc(apart - item.length)]));
+        items++;
+      }
+      for (const [file, list] of files) writeFileSync(join(folder, file), Buffer.concat(list));
+    });
+    cpSync(made, join(bucket, "apart"), { recursive: true });
+    const output = join(temporaryFolder(), "x.safetensors");
+    const args = ["to-st", "s3://runs/apart", "--raw", "-o", output];
+    expect((await runCli("vista-ckpt", args, { process: true })).code).toBe(0);
+    const data = server.asked.filter(({ path }) => path.endsWith(".distcp"));
+    expect(data.length).toBeLessThanOrEqual(3 * items + 4);
+    const bytes = data.reduce((sum, { bytes }) => sum + bytes, 0);
+    // The first 64 KiB of each of the four files, and 4 KiB at each end of a box.
+    expect(bytes).toBeLessThanOrEqual(statSync(output).size + 4 * 64 * 1024 + items * 2 * 4096);
+    expect((await runCli("vista-ckpt", ["diff", output, join(bucket, "dcp")])).stdout).toMatch(
+      /^equal: 9 tensors/,
+    );
   });
 
   it("merge moves what the output needs, not the optimizer's moments", async () => {

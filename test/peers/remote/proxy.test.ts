@@ -87,7 +87,7 @@ async function convert(more: Record<string, string>, place = "hf://owner/name/mo
     if (names.test(name) && !(name in more)) env[name as "HTTPS_PROXY"] ??= "";
   const output = join(temporaryFolder(), "out.safetensors");
   const args = ["to-st", place, "--raw", "--key", "module", "-o", output];
-  const result = await runCli("vista-ckpt", args, { env });
+  const result = await runCli("vista-ckpt", args, { env, process: true });
   return { ...result, output };
 }
 

@@ -82,7 +82,7 @@ for place, _, names in os.walk(root):
     for name in names:
         path = os.path.join(place, name)
         s3.upload_file(path, "runs", os.path.relpath(path, root))
-for i in range(1100):
+for i in range(1001):
     s3.put_object(Bucket="runs", Key=f"zero/vista-phase2/a{i:04}.txt", Body=b"x")
 odd = os.path.join(root, "sharded", sorted(n for n in os.listdir(os.path.join(root, "sharded")) if n.endswith(".safetensors"))[0])
 s3.upload_file(odd, "runs", "odd/a b+c (1)=é.safetensors")
@@ -152,17 +152,12 @@ describe("S3 (moto), signed", () => {
     await same(command, place, `s3://runs/${place}`);
   });
 
-  it("a listing of more than 1,000 keys is whole: inspect and verify find the folder behind them", async () => {
+  it("a listing of more than 1,000 keys is whole: inspect and verify find what stands behind them", async () => {
     const place = "zero/vista-phase2";
     const url = `s3://runs/${place}`;
     const local = await run(["inspect", join(folder, "root/runs", place)]);
     expect((await run(["inspect", url])).replaceAll(url, join(folder, "root/runs", place))).toBe(local);
     expect(await run(["verify", url])).toMatch(/^sound: 3 files/m);
-    // The 3 files and `latest`, and all of the 1,100.
-    const scan = await runCli("vista-ckpt", ["scan", url, "--json"], {
-      env: { ...(process.env as Record<string, string>), ...KEY, AWS_ENDPOINT_URL: s3 },
-    });
-    expect(JSON.parse(scan.stdout).files.length).toBeGreaterThanOrEqual(1100);
   });
 
   it("keys with spaces and signs; a presigned URL", async () => {
@@ -176,6 +171,58 @@ describe("S3 (moto), signed", () => {
     });
     expect([code, stderr.split("\n").length]).toEqual([1, 2]);
   });
+});
+
+it("signatures are those that botocore makes of the same requests", async () => {
+  const asked: { url: string; headers: Record<string, unknown> }[] = [];
+  const server = createServer((request, response) => {
+    asked.push({ url: `http://${request.headers.host}${request.url}`, headers: request.headers });
+    if (request.url!.includes("list-type=2")) {
+      const more = !request.url!.includes("continuation-token");
+      const next = more
+        ? "<IsTruncated>true</IsTruncated><NextContinuationToken>a+b/c= é</NextContinuationToken>"
+        : "";
+      response.end(`<ListBucketResult>${next}<Contents><Key>x</Key></Contents></ListBucketResult>`);
+    } else response.writeHead(404).end();
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const env = { ...(process.env as Record<string, string>), ...KEY, NO_PROXY: "*" };
+  const places = ["plain.bin", "a b+c (1)=é&'!*~.bin", "%2F%20/..a//b", "ü/日本", "folder/"];
+  try {
+    for (const [i, place] of places.entries()) {
+      const session: Record<string, string> = i % 2 === 0 ? {} : { AWS_SESSION_TOKEN: "token/+=" };
+      const more = { AWS_ENDPOINT_URL: i === 0 ? `${endpoint}/base path/` : endpoint, ...session };
+      await runCli("vista-ckpt", ["scan", `s3://bucket/${place}`], { env: { ...env, ...more } });
+    }
+  } finally {
+    server.closeAllConnections();
+    server.close();
+  }
+  expect(asked.length).toBeGreaterThan(places.length);
+  const script = `
+import json, re, sys
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+for one in json.load(sys.stdin):
+    sent = one["headers"]
+    signed = re.search("SignedHeaders=([^,]+)", sent["authorization"])[1].split(";")
+    auth = S3SigV4Auth(Credentials("AKIATEST", "secret"), "s3", "us-east-1")
+    request = AWSRequest("GET", one["url"], headers={name: sent[name] for name in signed})
+    request.context["timestamp"] = sent["x-amz-date"]
+    request.context["payload_signing_enabled"] = False
+    text = auth.string_to_sign(request, auth.canonical_request(request))
+    expected = auth.signature(text, request)
+    print(one["url"], "same" if "Signature=" + expected in sent["authorization"] else repr("DIFFERENT " + auth.canonical_request(request)))
+`;
+  const said = execFileSync(python("s3"), ["-c", script], { input: JSON.stringify(asked), encoding: "utf8" });
+  expect(
+    said
+      .trim()
+      .split("\n")
+      .filter((line) => !line.endsWith(" same")),
+  ).toEqual([]);
 });
 
 describe("HTTP (nginx)", () => {

@@ -18,6 +18,9 @@ const KEEP_BELOW = 4 * 1024 * 1024;
 /** Bytes of one request: a longer read is several at once. */
 const REQUEST = 8 * 1024 * 1024;
 
+/** Bytes that are fetched at least: a header, and the pickle behind it. */
+const LEAST = 4 * 1024;
+
 /** Bytes of a read that may be one of many small ones, and of what is fetched ahead for these. */
 const SMALL = 64 * 1024;
 const MAX_AHEAD = 512 * 1024;
@@ -83,13 +86,15 @@ export class RemoteFile extends SourceFile {
     const small = target.byteLength < SMALL;
     const follows = small && position >= this.#last && position - this.#last < SMALL;
     this.#last = position + target.byteLength;
-    if (follows && !this.has(position, target.byteLength)) {
+    if (!follows) this.#ahead = SMALL;
+    if (small && !this.has(position, target.byteLength)) {
       // One small range after the other, as when two checkpoints are compared: more is fetched each time.
-      this.#ahead = Math.min(this.#ahead * 2, MAX_AHEAD);
-      const block = new Uint8Array(Math.min(Math.max(this.#ahead, target.byteLength), this.size - position));
+      if (follows) this.#ahead = Math.min(this.#ahead * 2, MAX_AHEAD);
+      const length = Math.max(follows ? this.#ahead : LEAST, target.byteLength);
+      const block = new Uint8Array(Math.min(length, this.size - position));
       await this.#fetch(block, position);
       this.#keep(position, block);
-    } else if (!follows) this.#ahead = SMALL;
+    }
     const fetched = await this.#fetchMissing(target, position);
     if (fetched && target.byteLength < KEEP_BELOW) this.#keep(position, target.slice());
   }

@@ -48,7 +48,7 @@ export async function listS3(url: string): Promise<RemoteEntry[] | undefined> {
   for (let page = 0; ; page++) {
     const query = new URLSearchParams({ "list-type": "2", delimiter: "/", prefix });
     if (token !== undefined) query.set("continuation-token", token);
-    const address = `${bucketUrl(bucket, settings)}/?${query.toString().replaceAll("+", "%20")}`;
+    const address = `${bucketUrl(bucket, settings)}/?${encodeQuery(query)}`;
     const { text } = await readPage(target(url, address, settings), page);
     const result = listingIn(text, (xml) => parser.parse(xml));
     if (result === undefined) {
@@ -128,7 +128,12 @@ function bucketUrl(bucket: string, { endpoint, region }: Settings): string {
   return `https://${bucket}.s3.${region}.amazonaws.com`;
 }
 
-/** As the signature is made over it: all but letters, digits and `-._~/`. */
+/** As the signature is made over it: all but letters, digits and `-._~`. */
+function encodeQuery(query: URLSearchParams): string {
+  return query.toString().replaceAll("+", "%20").replaceAll("*", "%2A").replaceAll("%7E", "~");
+}
+
+/** The same, but for the slashes. */
 function encodeKey(key: string): string {
   return key
     .split("/")
