@@ -65,10 +65,9 @@ export function cleanResult(path: string, found: UnusableRecords, interrupted: b
   };
 }
 
-/** The closing lines about it. */
+/** The closing lines about a file that was written. */
 export function cleanLines(result: CleanResult, framesSeen: boolean): string[] {
-  const { path, source, records, kept, leftOut, reason } = result;
-  if (reason !== undefined) return [`${path} was not written: ${reason}`];
+  const { path, source, records, kept, leftOut } = result;
   const rules = Object.entries(leftOut).map(([rule, count]) => `${rule} ${formatCount(count)}`);
   const left = records - kept;
   return [

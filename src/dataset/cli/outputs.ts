@@ -49,6 +49,8 @@ export interface MoreOutputs {
   root?: string;
   /** Lines after the report as text. */
   closing?: readonly string[];
+  /** Why one of the outputs was not written, said whatever is quiet. */
+  failure?: string | undefined;
   /** Members of the JSON object after those of the report. */
   json?: Record<string, unknown>;
 }
@@ -57,7 +59,7 @@ export interface MoreOutputs {
 export async function writeReports(
   report: Report,
   outputs: ReportOutputs,
-  { findings, files: others = [], texts = [], root, closing = [], json = {} }: MoreOutputs = {},
+  { findings, files: others = [], texts = [], root, closing = [], failure, json = {} }: MoreOutputs = {},
 ): Promise<void> {
   const files: AtomicFile[] = findings === undefined ? [...others] : [findings.file, ...others];
   const add = async (path: string, text: string) => {
@@ -91,6 +93,7 @@ export async function writeReports(
       (closing.length === 0 ? "" : displayText(closing));
   if (outputs.json || !outputs.quiet)
     await new Promise<void>((resolve) => process.stdout.write(text, () => resolve()));
+  if (failure !== undefined) printLines([`vista-data: ${failure}`], process.stderr);
 }
 
 function originOf(path: string | undefined): ReportOrigin {

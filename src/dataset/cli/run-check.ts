@@ -83,9 +83,11 @@ export async function runCheck(
     let code = exitCode(report, context.signal);
     if (unusable !== undefined && writeClean !== undefined) {
       const clean = cleanResult(writeClean, unusable, interrupted);
-      if (clean.reason === undefined) more.files = [await createClean(unusable, writeClean, { force })];
+      if (clean.reason === undefined)
+        more.files = [await createClean(unusable, writeClean, { force, signal: context.signal })];
       else code ||= EXIT.failed;
-      more.closing = cleanLines(clean, unusable.framesSeen);
+      more.closing = clean.reason === undefined ? cleanLines(clean, unusable.framesSeen) : [];
+      more.failure = clean.reason && `${writeClean} was not written: ${clean.reason}`;
       more.json = { clean };
     }
     await writeReports(report, options, more);

@@ -186,9 +186,10 @@ describe("no clean file", () => {
       "--write-clean",
       join(folder, "b.json"),
     ];
-    const { code, stdout } = await runCli("vista-data", args);
+    const { code, stdout, stderr } = await runCli("vista-data", args);
     expect(stdout).toMatch(/Verdict: /);
-    expect(stdout).toMatch(new RegExp(`b\\.json was not written: .*${reason.source}`));
+    expect(stderr).toMatch(new RegExp(`^vista-data: \\S*b\\.json was not written: .*${reason.source}.*\n$`));
+    expect((await runCli("vista-data", [...args, "-q"])).stderr).toBe(stderr);
     expect(code).toBe(1);
     expect(readdirSync(folder)).toEqual(["a.json"]);
   });
