@@ -22,7 +22,8 @@ export function parseYamlText(text: string, path: string, { merge = false }: { m
   };
   try {
     checkBounds(text);
-    const document = parseDocument(text, { merge });
+    // Without warnings of the library on stderr, which no command asked for.
+    const document = parseDocument(text, { merge, logLevel: "error" });
     const [problem] = document.errors;
     if (problem !== undefined) throw problem;
     return withoutPrototypes(document.toJS({ maxAliasCount: MAX_ALIASES }));

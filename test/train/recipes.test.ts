@@ -1,6 +1,6 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { BUILT_IN_RECIPES } from "../../src/train/launch/built-in-recipes.js";
 import { loadRecipes } from "../../src/train/launch/recipes.js";
 import { temporaryFolder } from "./checkout.js";
@@ -81,4 +81,11 @@ test.each([
 test("a recipes file that does not exist is an error, no file at all is none", async () => {
   await expect(loadRecipes(join(folder, "none.yaml"))).rejects.toMatchObject({ code: "NOT_FOUND" });
   expect((await loadRecipes(undefined)).size).toBe(5);
+});
+
+test("a key that is a list is refused in one line, without a warning of the library's", async () => {
+  const warned = vi.spyOn(process, "emitWarning");
+  await expect(load("recipes:\n  ? [a]\n  : 1\n")).rejects.toMatchObject({ name: "VistaError" });
+  expect(warned).not.toHaveBeenCalled();
+  warned.mockRestore();
 });
