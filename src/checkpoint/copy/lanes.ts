@@ -26,6 +26,11 @@ export class Lanes {
   readonly #second: SecondThread | undefined;
   /** What the worker has been given, oldest first. */
   readonly #sent: Entry[] = [];
+  /** Into which file each of the two has written last. */
+  readonly #file: { own: number | undefined; worker: number | undefined } = {
+    own: undefined,
+    worker: undefined,
+  };
 
   /** @param totalBytes  of all jobs, about: whether a second thread is worth its start */
   constructor(totalBytes: number) {
@@ -72,7 +77,7 @@ export class Lanes {
   #next(): void {
     this.#dropAborted();
     while (this.#second?.ready && this.#sent.length < WORKER_QUEUE && this.#waiting.length > 0) {
-      const entry = this.#waiting.shift()!;
+      const entry = this.#take("worker")!;
       this.#sent.push(entry);
       this.#second.run(entry.job);
     }
@@ -82,7 +87,7 @@ export class Lanes {
     setImmediate(() => {
       this.#ownTurn = false;
       this.#dropAborted();
-      const entry = this.#waiting.shift();
+      const entry = this.#take("own");
       if (entry === undefined) return;
       try {
         entry.resolve(this.#own.run(entry.job));
@@ -93,10 +98,26 @@ export class Lanes {
     });
   }
 
+  /** The oldest job for the file that this lane alone is at; else for one that the other lane is not at; else of all. */
+  #take(lane: "own" | "worker"): Entry | undefined {
+    const mine = this.#file[lane];
+    const other = this.#file[lane === "own" ? "worker" : "own"];
+    let at = mine === other ? -1 : this.#waiting.findIndex(({ job }) => fileOf(job) === mine);
+    if (at < 0) at = this.#waiting.findIndex(({ job }) => fileOf(job) !== other);
+    const [entry] = this.#waiting.splice(Math.max(0, at), 1);
+    if (entry !== undefined) this.#file[lane] = fileOf(entry.job);
+    return entry;
+  }
+
   #dropAborted(): void {
     while (this.#waiting[0]?.signal?.aborted) {
       const { signal, reject } = this.#waiting.shift()!;
       reject(abortedError(signal));
     }
   }
+}
+
+/** The descriptor of the output. */
+function fileOf(job: LaneJob): number | undefined {
+  return job.kind === "copy" ? job.fd : undefined;
 }

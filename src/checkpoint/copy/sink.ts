@@ -24,6 +24,8 @@ import { WindowReader } from "./window.js";
  * has work while this one computes.
  */
 const AHEAD = 32;
+/** Files that are written side by side where that takes no memory: a file system lets only one thread at a time write into a file. */
+const FILES_AT_ONCE = 2;
 /** Windows that this thread makes in memory of their own. */
 const SLOTS = 3;
 
@@ -69,8 +71,8 @@ export async function writeParts(
 }
 
 /**
- * Writes several files one after the other, as {@link writeParts} does one. Each input region is checked once, also where
- * its bytes go to more than one of the files.
+ * Writes several files as {@link writeParts} does one, begun in their order. Each input region is checked once, also where its
+ * bytes go to more than one of the files.
  */
 export async function writeFiles(
   files: readonly OutputFile[],
@@ -87,30 +89,69 @@ export async function writeFiles(
     options.onProgress?.({ phase: "write", done, total: work, unit: "bytes" });
   };
   const lanes = new Lanes(total);
+  const turns = new Turns();
   const written: WrittenFile[] = [];
+  const atOnce = all.every(isCopied) ? FILES_AT_ONCE : 1;
+  const running = new Set<Promise<void>>();
+  let failure: { error: unknown } | undefined;
   let ending = Promise.resolve();
+  const write = async (i: number, handle: FileHandle) => {
+    const file = files[i]!;
+    const crc = await new Copier(file, handle, checks, lanes, turns, report).run(options.signal);
+    written[i] = {
+      bytes: file.parts.reduce((sum, part) => sum + partLength(part), 0),
+      crc32: file.digest ? crc : undefined,
+    };
+    await ending;
+    ending = file.end?.() ?? ending;
+    ending.catch(() => {}); // thrown where it is waited for
+  };
   try {
-    for (const file of files) {
+    for (const [i, file] of files.entries()) {
+      if (running.size === atOnce) await Promise.race(running);
+      if (failure !== undefined) break;
       const handle = await file.begin();
-      const crc = await new Copier(file, handle, checks, lanes, report).run(options.signal);
-      written.push({
-        bytes: file.parts.reduce((sum, part) => sum + partLength(part), 0),
-        crc32: file.digest ? crc : undefined,
-      });
-      await ending;
-      ending = file.end?.() ?? ending;
-      ending.catch(() => {}); // thrown where it is waited for
+      const writing: Promise<void> = write(i, handle)
+        .catch((error: unknown) => {
+          failure ??= { error };
+        })
+        .finally(() => running.delete(writing));
+      running.add(writing);
     }
+    await Promise.all(running);
+    if (failure !== undefined) throw failure.error;
     if (checks !== undefined) {
       await readExtra(checks, lanes, options.signal, report);
       checks.finish();
     }
     await ending;
   } finally {
-    await Promise.allSettled([ending]);
+    await Promise.allSettled([...running, ending]);
     lanes.close();
   }
   return written;
+}
+
+/** Whether a part needs no memory: it is known, or comes from a file of this machine. */
+function isCopied(part: OutputPart): boolean {
+  if (part.kind !== "tensor") return true;
+  const { source } = part.tensor;
+  const inner = source.kind === "cast" ? source.from.source : source;
+  return inner.kind === "pieces" && inner.pieces[0]?.region.file.isLocal !== false;
+}
+
+/**
+ * Windows take hold of their files one after the other: where descriptors are few, each gets all that it needs when the
+ * windows before it are done, and no two wait for what the other has.
+ */
+class Turns {
+  #last: Promise<unknown> = Promise.resolve();
+
+  take(what: () => Promise<void>): Promise<void> {
+    const turn = this.#last.then(what);
+    this.#last = turn.catch(() => {});
+    return turn;
+  }
 }
 
 class Copier {
@@ -122,11 +163,7 @@ class Copier {
   readonly #computed = new ComputedCache();
   readonly #slots: Slot[] = [];
   #slotsUsed = 0;
-  /**
-   * Windows take hold of their files one after the other: where descriptors are few, each gets all that it needs when the
-   * windows before it are done, and no two wait for what the other has.
-   */
-  #holding: Promise<unknown> = Promise.resolve();
+  readonly #turns: Turns;
   readonly #finisher: Finisher;
   #failure: { error: unknown } | undefined;
 
@@ -135,12 +172,14 @@ class Copier {
     handle: FileHandle,
     checks: RegionChecks | undefined,
     lanes: Lanes,
+    turns: Turns,
     report: (bytes: number) => void,
   ) {
     this.#file = file;
     this.#handle = handle;
     this.#checks = checks;
     this.#lanes = lanes;
+    this.#turns = turns;
     this.#report = report;
     this.#finisher = new Finisher(file, handle);
   }
@@ -204,11 +243,9 @@ class Copier {
   async #copyInLane(window: Window, signal: AbortSignal | undefined): Promise<Copied> {
     const plan = new LanePlan(this.#checks !== undefined, this.#file.digest ?? false);
     try {
-      const held = this.#holding.then(async () => {
+      await this.#turns.take(async () => {
         for (const slice of window.slices) await plan.add(slice);
       });
-      this.#holding = held.catch(() => {});
-      await held;
       const block = await plan.readRemote();
       const { path } = this.#file;
       const { segments } = plan;
