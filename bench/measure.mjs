@@ -54,7 +54,7 @@ export function median(values) {
  *   for slow ones
  * @param warm  files and folders to read ahead of each run, all of them for every contestant: some machines take the page
  *   cache back within seconds, and a run does better the less time has passed since the one before
- * @returns name → { median, min, max, megabytes, cpu }
+ * @returns name → { median, min, max, megabytes, cpu, seconds (of each round) }
  */
 export async function takeTurns(contestants, rounds, warm = []) {
   const settle = Number(option("settle", "0"));
@@ -86,7 +86,7 @@ export async function takeTurns(contestants, rounds, warm = []) {
         max: Math.max(...values),
         megabytes: memory[name],
         cpu: median(cpus[name]),
-        runs: values.length,
+        seconds: values,
       },
     ]),
   );
@@ -104,16 +104,16 @@ function readThrough(path) {
   spawnSync("sh", ["-c", `${command} > /dev/null`, path]);
 }
 
-/** Prints a table; the ratio is to `base`. */
+/** Prints a table; the ratio to `base` is the median of those of the rounds, in each of which both had a turn. */
 export function printTable(title, results, base) {
   console.log(`\n${title}`);
   const width = Math.max(...Object.keys(results).map((name) => name.length));
   console.log(`${"".padEnd(width)}   median      min      max      cpu   runs   peak MB   × ${base}`);
-  for (const [name, { median: middle, min, max, megabytes, cpu, runs }] of Object.entries(results)) {
+  for (const [name, { median: middle, min, max, megabytes, cpu, seconds }] of Object.entries(results)) {
     const cells = [middle, min, max, cpu].map((value) => `${value.toFixed(2)} s`.padStart(9)).join("");
-    const ratio = (middle / results[base].median).toFixed(2);
+    const ratio = median(seconds.map((value, round) => value / results[base].seconds[round]));
     console.log(
-      `${name.padEnd(width)}${cells}${String(runs).padStart(7)}${megabytes.toFixed(0).padStart(10)}${ratio.padStart(8)}`,
+      `${name.padEnd(width)}${cells}${String(seconds.length).padStart(7)}${megabytes.toFixed(0).padStart(10)}${ratio.toFixed(2).padStart(8)}`,
     );
   }
 }

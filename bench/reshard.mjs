@@ -1,10 +1,12 @@
 /**
- * `vista-ckpt reshard` against `cp -r` of the same folder, on checkpoints shaped like DeepSpeed's; and how long planning takes.
+ * `vista-ckpt reshard` and `to-universal` against `cp -r` of the same folder and the newest ds_to_universal.py, on checkpoints shaped
+ * like DeepSpeed's; and how long planning takes.
  *
- *   node bench/reshard.mjs [--gb 1,4] [--rounds 5] [--from 4] [--to 8] [--plan 128:8,8:1024] [--plan-gb 10] [--dir bench/tmp]
+ *   node bench/reshard.mjs [--gb 1,4] [--rounds 5] [--from 4] [--to 8] [--universal-up-to 1] [--script-rounds 3]
+ *     [--plan 128:8,8:1024] [--plan-gb 10] [--dir bench/tmp] [--settle 0]
  *
- * `--gb` counts the fp32 weights: with Adam's moments a checkpoint has three times as much, and the module's 16 bits. `--plan-gb 0`
- * leaves the planning out. Needs the peers' environment (test/peers/setup.sh zero), GNU time, and disk for twice the checkpoint.
+ * `--gb` counts the fp32 weights: with Adam's moments a checkpoint has three times as much, and the module's 16 bits. Sizes above
+ * `--universal-up-to` leave the universal forms out, `--plan-gb 0` the planning. Needs the peers' environment (test/peers/setup.sh zero), GNU time, and disk for twice the checkpoint.
  */
 import { spawnSync } from "node:child_process";
 import { mkdirSync } from "node:fs";
@@ -18,7 +20,9 @@ const dir = resolve(option("dir", join(root, "bench/tmp")));
 const rounds = Number(option("rounds", "5"));
 const from = option("from", "4");
 const to = option("to", "8");
-const vista = ["node", join(root, "bin/vista-ckpt.js"), "reshard"];
+const universalUpTo = Number(option("universal-up-to", "1"));
+const scriptRounds = Number(option("script-rounds", "3"));
+const vista = ["node", join(root, "bin/vista-ckpt.js")];
 
 function make(folder, gb, ranks, ...more) {
   remove(dir);
@@ -37,10 +41,24 @@ for (const gb of option("gb", "1,4")
   const out = join(dir, "out");
   make(checkpoint, gb, from);
   const before = () => remove(out);
-  const reshard = [...vista, checkpoint, "--ranks", to, "-o", out, "-q"];
+  const quick = ["-o", out, "-q", "--no-fsync"];
+  const script = ["-m", "deepspeed.checkpoint.ds_to_universal", "--inject_missing_state"];
+  const folders = [
+    "--input_folder",
+    join(checkpoint, "checkpoint"),
+    "--output_folder",
+    join(out, "universal"),
+  ];
   const contestants = {
     "cp -r": { command: ["cp", "-r", checkpoint, out], before },
-    [`reshard ${from} → ${to} --no-fsync`]: { command: [...reshard, "--no-fsync"], before },
+    [`reshard ${from} → ${to}`]: {
+      command: [...vista, "reshard", checkpoint, "--ranks", to, ...quick],
+      before,
+    },
+    ...(Number(gb) <= universalUpTo && {
+      "to-universal": { command: [...vista, "to-universal", checkpoint, ...quick], before },
+      "ds_to_universal.py": { command: [python, ...script, ...folders], before, rounds: scriptRounds },
+    }),
   };
   const title = `${gb} GB of weights and their moments, ${from} → ${to} ranks, warm`;
   printTable(title, await takeTurns(contestants, rounds, [checkpoint]), "cp -r");
@@ -51,7 +69,17 @@ for (const pair of planGb === "0" ? [] : option("plan", "128:8,8:1024").split(",
   const [ranks, target] = pair.split(":");
   const checkpoint = join(dir, `plan-${ranks}`);
   make(checkpoint, planGb, ranks, "--sparse");
-  const command = [...vista, checkpoint, "--ranks", target, "-o", join(dir, "out"), "--dry-run", "-q"];
+  const command = [
+    ...vista,
+    "reshard",
+    checkpoint,
+    "--ranks",
+    target,
+    "-o",
+    join(dir, "out"),
+    "--dry-run",
+    "-q",
+  ];
   const times = await takeTurns({ [`plan ${ranks} → ${target}`]: { command } }, rounds);
   printTable(`planning, ${planGb} GB of weights (sparse)`, times, `plan ${ranks} → ${target}`);
 }

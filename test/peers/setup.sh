@@ -20,9 +20,19 @@ for name in "${names[@]}"; do
   echo "peers: installing $requirements into $venv" >&2
   rm -rf "$venv"
   "$python" -m venv "$venv"
-  # A first line "# no-deps" leaves out what the packages would pull in.
+  # A first line "# no-deps" leaves out what the packages would pull in, "# on NAME" does too and takes them from another
+  # environment (a torch is gigabytes).
   options=()
-  if [ "$(head -n 1 "$requirements")" = "# no-deps" ]; then options+=(--no-deps); fi
+  if [[ "$(head -n 1 "$requirements")" =~ ^#\ (no-deps|on\ (.+))$ ]]; then
+    options+=(--no-deps)
+    base=${BASH_REMATCH[2]}
+    if [ -n "$base" ]; then
+      bash test/peers/setup.sh "$base"
+      for site in "$venv"/lib/python*/site-packages; do
+        echo "$PWD/.venv-peers/$base/lib/${site#"$venv"/lib/}" > "$site/base.pth"
+      done
+    fi
+  fi
   "$venv/bin/pip" install --quiet --disable-pip-version-check "${options[@]}" -r "$requirements"
   cp "$requirements" "$venv/installed.txt"
 done

@@ -72,7 +72,8 @@ function writeTensor(out: PickleWriter, tensor: Tensor, key: string): void {
 
 /** Writes operations of a pickle one after the other, and keeps count of its memo. */
 export class PickleWriter {
-  #bytes = Buffer.allocUnsafe(64 * 1024);
+  // Small: a universal checkpoint has thousands of pickles of a few hundred bytes.
+  #bytes = Buffer.allocUnsafe(1024);
   #length = 0;
   /** Of names (which end in a line feed) and constants (which don't). */
   readonly #memo = new Map<string, number>();
@@ -80,7 +81,7 @@ export class PickleWriter {
 
   finish(): Uint8Array {
     // A copy: of a small pickle, a view would keep the whole buffer, and of thousands of files thousands of buffers.
-    return Uint8Array.from(this.#bytes.subarray(0, this.#length));
+    return new Uint8Array(this.#bytes.subarray(0, this.#length));
   }
 
   op(opcode: number, argument?: number): void {

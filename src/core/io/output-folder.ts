@@ -105,8 +105,10 @@ export async function writeFolderAtomically(
     livePartials.set(temporary, token);
     const place = async (relativePath: string) => {
       const inside = join(temporary, relativePath);
-      for (let above = dirname(inside); !folders.has(above); above = dirname(above)) folders.add(above);
-      await mkdir(dirname(inside), { recursive: true });
+      const parent = dirname(inside);
+      if (folders.has(parent)) return inside;
+      await mkdir(parent, { recursive: true });
+      for (let above = parent; !folders.has(above); above = dirname(above)) folders.add(above);
       return inside;
     };
     await fill({

@@ -29,6 +29,9 @@ VERSION = standins.for_deepspeed()
 SAMPLES = 420  # a multiple of 1, 2, 3, 4, 5 and 7
 STEPS_BEFORE, STEPS_AFTER = 3, 3
 TOLERANCE = {"fp32": 1e-5, "bf16": 0.03, "fp16": 0.01}
+# Stage 1 of DeepSpeed 0.10.1 trains differently on each number of ranks, checkpoint or not: the same fresh run on 1, 2 and 3 ranks
+# is apart by up to 3e-3 from its second step on, where stage 2 is by 1e-7. Weights and states after loading are compared to the bit.
+STAGE1_OF_OLD = 5e-3
 
 
 class Lion(torch.optim.Optimizer):
@@ -68,6 +71,8 @@ class Network(torch.nn.Module):
         return ((self.leave(x) * self.scale - wanted).float() ** 2).mean()
 
 
+# Buffers of a real size are gigabytes, and most of the time of old versions is spent on filling them with zeros.
+SMALL = {"stage3_param_persistence_threshold": 0, "reduce_bucket_size": 10_000, "allgather_bucket_size": 10_000}
 ADAM = lambda groups: torch.optim.AdamW(groups, lr=0.01)  # noqa: E731
 CASES = {
     "stage2-fp32-groups-round-robin": dict(groups=3, zero={"stage": 2, "round_robin_gradients": True}),
@@ -130,7 +135,7 @@ def start(case, ranks, universal):
     config = {
         "train_micro_batch_size_per_gpu": SAMPLES // ranks,
         "zero_allow_untested_optimizer": True,
-        "zero_optimization": {"stage3_param_persistence_threshold": 0, **case["zero"]},
+        "zero_optimization": {**SMALL, **case["zero"]},
         **modes[precision],
         **case.get("config", {}),
         **({"checkpoint": {"load_universal": True}} if universal else {}),
@@ -221,6 +226,8 @@ def compare(case, before, after, losses):
             if not same:
                 problems.append(f"{name}: {key} differs")
     tolerance = TOLERANCE[case.get("precision", "fp32")]
+    if VERSION < (0, 11) and case["zero"]["stage"] == 1:
+        tolerance = STAGE1_OF_OLD
     worst = max(abs(a - b) / abs(b) for a, b in zip(losses, before["losses"]))
     if not worst <= tolerance:
         problems.append(f"losses {losses}, without a break {before['losses']}")
