@@ -4,10 +4,9 @@
  * ```ts
  * import { openCheckpoint, saveCheckpoint } from "vista-ckpt";
  *
- * const checkpoint = await openCheckpoint("logs/run/checkpoints/last.ckpt");
- * for (const [name, tensor] of checkpoint.state.tensors) console.log(name, tensor.dtype, tensor.shape);
+ * await using checkpoint = await openCheckpoint("logs/run/checkpoints/last.ckpt");
+ * for (const [name, tensor] of checkpoint.tensors) console.log(name, tensor.dtype, tensor.shape);
  * await saveCheckpoint(checkpoint.state, "pytorch_model.bin");
- * await checkpoint.state.close();
  * ```
  *
  * @module vista-ckpt
@@ -31,6 +30,14 @@ export {
 } from "./inspect.js";
 export { type OpenOptions, openCheckpoint } from "./open.js";
 export {
+  diffValues,
+  type OptimizerState,
+  type OptimizerValue,
+  openOptimizerState,
+  type ValueDifference,
+  type ValuesReport,
+} from "./optimizer-state.js";
+export {
   defaultReshardOutput,
   type ReshardBatch,
   type Resharded,
@@ -45,10 +52,19 @@ export {
   type SaveOptions,
   saveCheckpoint,
 } from "./save.js";
+export {
+  SCAN_RULES,
+  type ScanFinding,
+  type ScannedFile,
+  type ScanReport,
+  type ScanRule,
+} from "./scan/findings.js";
+export { scanPaths } from "./scan/scan.js";
 export type { CastTarget } from "./tensor/cast.js";
 export type { DType } from "./tensor/dtype.js";
 export { StateDict, type Tensor } from "./tensor/tensor.js";
 export { type TensorValues, tensorFrom } from "./tensor/typed-array.js";
+export { type HistogramBin, type TensorStatistics, tensorStatistics } from "./tensor-statistics.js";
 export {
   defaultUniversalOutput,
   type WrittenUniversal,

@@ -12,6 +12,7 @@ import { looksLikeSafetensors, openSafetensors } from "./safetensors/read.js";
 import { readIndex, type ShardIndex, type StatedShard, shardError } from "./shard-index.js";
 import { StateDict, type Tensor } from "./tensor/tensor.js";
 import type { TorchFile } from "./torch/file.js";
+import { torchForm } from "./torch/form.js";
 import { asDict, keyText, type PyDict } from "./torch/objects.js";
 import { tensorsOf, type UnreadableTensor } from "./torch/open.js";
 import { readTorchFile, wholeCrc32 } from "./torch/read.js";
@@ -199,9 +200,10 @@ async function isSafetensors(path: string): Promise<boolean> {
 export async function detectFormat(file: SourceFile): Promise<"zip" | "legacy" | "safetensors" | "unknown"> {
   const head = Buffer.alloc(Math.min(16, file.size));
   await file.read(head, 0);
-  if (head.length >= 4 && head.readUInt32LE(0) === 0x04034b50) return "zip";
+  const form = torchForm(head);
+  if (form === "zip") return form;
   if (looksLikeSafetensors(head)) return "safetensors";
-  if (head.length >= 2 && head[0] === 0x80 && head[1]! >= 2 && head[1]! <= 5) return "legacy";
+  if (form !== undefined) return form;
   return file.path.toLowerCase().endsWith(".safetensors") ? "safetensors" : "unknown";
 }
 

@@ -39,11 +39,10 @@ export interface ValuesReport {
 export interface OptimizerState {
   /** Named `<parameter>/fp32`, `<parameter>/exp_avg` …, as the files of a universal checkpoint are. */
   readonly state: StateDict;
-  /** By parameter, and under {@link WHOLE} what the optimizer has once. */
-  readonly values: ReadonlyMap<string, Values>;
+  /** By parameter, and under the empty name what the optimizer has once; `undefined` for a value of a kind that is not compared. */
+  readonly values: ReadonlyMap<string, ReadonlyMap<string, OptimizerValue | undefined>>;
 }
 
-/** `undefined` for one of a kind that is not compared. */
 type Values = ReadonlyMap<string, OptimizerValue | undefined>;
 
 /** No parameter has this name. */

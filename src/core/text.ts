@@ -5,6 +5,11 @@ export function formatCount(count: number): string {
   return String(Math.round(count)).replace(/\B(?=(?:\d{3})+$)/g, ",");
 }
 
+/** `1 tensor`, `2 tensors`. */
+export function plural(count: number, noun: string, many = `${noun}s`): string {
+  return `${formatCount(count)} ${count === 1 ? noun : many}`;
+}
+
 /** A value that a file has where a text is expected. Not by `String`, which a list nested deep, or an own `toString`, would break. */
 export function textOf(value: unknown): string {
   if (typeof value !== "object" || value === null) return String(value);

@@ -37,6 +37,7 @@ export {
   findYouTubeClips,
   type SplitChoice,
 } from "./annotations/make/youtube-sources.js";
+export type { NuScenesRecord } from "./annotations/nuscenes-rows.js";
 export type {
   AnnotationTally,
   Chart,
@@ -73,6 +74,10 @@ export type { FolderScan, OddFrames } from "./opendv/folder-listing.js";
 export type { Split } from "./opendv/meta.js";
 export type { FrameLayout } from "./opendv/names.js";
 export type { Runs } from "./opendv/runs.js";
+export { type ClipOptions, findClip, type PreviewClip } from "./preview/clip.js";
+export { drawSheet, type SheetOptions } from "./preview/sheet.js";
+export { mergeReports, type NamedReport } from "./report/merge.js";
+export type { FolderCount, Report, ReportOptions, RuleCount } from "./report/report.js";
 export { RULES } from "./rules.js";
 export {
   type AnnotationStats,

@@ -24,6 +24,7 @@ import type { LaunchPlan } from "./launch/plan.js";
 import { realSystem } from "./launch/system.js";
 import { type PreflightReport, preflight as preflightWith } from "./preflight/preflight.js";
 import { finishRun as finishWith, type Step } from "./run/finish.js";
+import { type PruneOptions, type PruneReport, pruneRun as pruneWith } from "./run/prune.js";
 import { type RunStatus, readStatus } from "./run/status.js";
 import { checkpointTools, tools } from "./tools.js";
 
@@ -37,8 +38,10 @@ export { loadRecipes } from "./launch/recipes.js";
 export { type JobStep, type SlurmScriptOptions, slurmScript } from "./launch/slurm.js";
 export type { PreflightReport } from "./preflight/preflight.js";
 export type { TrainFinding } from "./preflight/rules.js";
+export type { RunCheckpoint } from "./run/checkpoints.js";
 export type { Step } from "./run/finish.js";
 export type { LossPoint } from "./run/log.js";
+export type { PruneOptions, PruneReport } from "./run/prune.js";
 export type { TrainingRate } from "./run/rate.js";
 export { type RunningTraining, runTraining, type TrainingOptions, type TrainingResult } from "./run/run.js";
 export type { CheckpointStatus, RunStatus } from "./run/status.js";
@@ -81,4 +84,15 @@ export function runStatus(run: string, options: Pick<RunOptions, "signal"> = {})
  */
 export function finishRun(run: string, steps: readonly Step[], options: RunOptions = {}): Promise<string[]> {
   return finishWith(run, steps, checkpointTools, options);
+}
+
+/**
+ * Removes the older checkpoints of a run, after every byte of those that stay was read: where one of these is damaged,
+ * incomplete or holds NaN, nothing is removed.
+ *
+ * @param keep  how many checkpoints stay, at least 1; the one that `--resume` takes stays in any case
+ * @throws VistaError `NOT_FOUND`, `INCONSISTENT`, `IO`, `ABORTED`
+ */
+export function pruneRun(run: string, keep: number, options: PruneOptions = {}): Promise<PruneReport> {
+  return pruneWith(run, keep, checkpointTools, options);
 }

@@ -17,7 +17,7 @@ export class Arena {
   take(length: number): Uint8Array {
     const start = this.#used;
     if (start + length > this.#bytes.byteLength) return new Uint8Array(length);
-    this.#used = start + aligned(length);
+    this.#used = start + roundUp(length);
     return this.#bytes.subarray(start, start + length);
   }
 }
@@ -25,6 +25,6 @@ export class Arena {
 /** Distance of two addresses in an {@link Arena}: a multiple of every element's size. */
 export const ARENA_STEP = 16;
 
-export function aligned(length: number): number {
+export function roundUp(length: number): number {
   return Math.ceil(length / ARENA_STEP) * ARENA_STEP;
 }

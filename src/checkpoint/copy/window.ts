@@ -9,7 +9,7 @@ import { runsWithin } from "../tensor/boxes.js";
 import { castBytes } from "../tensor/cast.js";
 import { dtypeInfo } from "../tensor/dtype.js";
 import type { Box, Tensor } from "../tensor/tensor.js";
-import { Arena, aligned } from "./arena.js";
+import { Arena, roundUp } from "./arena.js";
 import { type ComputedCache, dependencyOrder, inputsOf } from "./computed.js";
 
 /** Reads up to this size are joined with their neighbours: below it a system call costs more than a copy in memory. */
@@ -138,7 +138,7 @@ export class WindowReader {
     if (tensor.source.kind !== "computed") throw new Error("a tensor that is not computed");
     const inputs = inputsOf(tensor);
     const arena = this.#computed.inputs;
-    arena.reset(inputs.reduce((sum, { byteLength }) => sum + aligned(byteLength), 0));
+    arena.reset(inputs.reduce((sum, { byteLength }) => sum + roundUp(byteLength), 0));
     const whole: Uint8Array[] = [];
     for (const input of inputs) {
       const bytes = arena.take(input.byteLength);

@@ -1,5 +1,6 @@
 /** Pickles: every name that they mention, every operation that ordinary ones never use, and the pickles inside them. */
 import { isVistaError, shorten } from "../../core/errors.js";
+import { torchForm } from "../torch/form.js";
 import { isKnownGlobal } from "../torch/known-globals.js";
 import { PyGlobal, PyLatin1, PyObject, PyTuple, type PyValue } from "../torch/objects.js";
 import { readPickle } from "../torch/pickle.js";
@@ -116,9 +117,7 @@ async function scanBytesIn(scanner: Scanner, value: PyValue, place: Place, depth
 }
 
 function looksNested(bytes: Uint8Array): boolean {
-  if (bytes.length < 4) return false;
-  const pickle = bytes[0] === 0x80 && bytes[1]! >= 2 && bytes[1]! <= 5;
-  return pickle || (bytes[0] === 0x50 && bytes[1] === 0x4b && bytes[2] === 3 && bytes[3] === 4);
+  return bytes.length >= 4 && torchForm(bytes) !== undefined;
 }
 
 /** `('storage', class, key, location, numel)` */

@@ -46,7 +46,7 @@ function floats(bytes: Uint8Array): Float32Array {
 }
 
 /** A view at an address that is a multiple of `width`; a copy only where it is not already. */
-function aligned(bytes: Uint8Array, width: number): Uint8Array {
+export function aligned(bytes: Uint8Array, width: number): Uint8Array {
   return bytes.byteOffset % width === 0 ? bytes : Uint8Array.from(bytes);
 }
 

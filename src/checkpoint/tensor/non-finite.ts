@@ -1,4 +1,5 @@
 /** Counting what is no finite number, fast enough to keep up with a disk. */
+import { aligned } from "./cast.js";
 import type { DType } from "./dtype.js";
 import { blocksWith } from "./kernels.js";
 
@@ -28,10 +29,6 @@ export function countNonFinite(dtype: DType, bytes: Uint8Array, count: NonFinite
     if (small.nan(byte)) count.nan++;
     else if (small.inf?.(byte)) count.inf++;
   }
-}
-
-function aligned(bytes: Uint8Array, width: number): Uint8Array {
-  return bytes.byteOffset % width === 0 ? bytes : Uint8Array.from(bytes);
 }
 
 /** @param exponent  the bits of the exponent, in the upper half of 64: all of them are set in NaN and infinity alone */

@@ -7,6 +7,7 @@ import type { Region, SourceFile } from "../../core/io/source.js";
 import { checksumError } from "../copy/input-checks.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { type TorchFile, tensorsOver } from "./file.js";
+import { torchForm } from "./form.js";
 import { readLegacy } from "./legacy.js";
 import { PICKLE_LIMITS } from "./limits.js";
 import type { PyGlobal } from "./objects.js";
@@ -37,10 +38,9 @@ export async function readTorchFile(path: string, options: ReadTorchOptions = {}
 async function readOpened(file: SourceFile, options: ReadTorchOptions): Promise<TorchFile> {
   const head = Buffer.alloc(Math.min(16, file.size));
   await file.read(head, 0);
-  if (head.length >= 4 && head.readUInt32LE(0) === 0x04034b50)
-    return readTorchZip(await openTorchZip(file), options);
-  // PROTO 2 or higher: the magic number's pickle
-  if (head.length >= 2 && head[0] === 0x80 && head[1]! >= 2 && head[1]! <= 5) return readLegacy(file);
+  const form = torchForm(head);
+  if (form === "zip") return readTorchZip(await openTorchZip(file), options);
+  if (form === "legacy") return readLegacy(file);
   throw notTorch(file, head);
 }
 

@@ -1,7 +1,5 @@
 /** Numbers for people: decimal units, as disks and Hugging Face count. */
-import { formatCount } from "../text.js";
-
-export { formatCount };
+export { formatCount, plural } from "../text.js";
 
 const UNITS = ["B", "kB", "MB", "GB", "TB", "PB"];
 
@@ -28,9 +26,4 @@ export function formatDuration(seconds: number): string {
 
 function pad(value: number): string {
   return String(value).padStart(2, "0");
-}
-
-/** `1 tensor`, `2 tensors`. */
-export function plural(count: number, noun: string, many = `${noun}s`): string {
-  return `${formatCount(count)} ${count === 1 ? noun : many}`;
 }

@@ -1,6 +1,6 @@
 /** `check --list-missing`: what to fetch again, by what is known of where it comes from, as text with a file or video a line. */
 import { oneLine } from "../../core/errors.js";
-import { formatCount as count } from "../../core/text.js";
+import { formatCount as count, plural } from "../../core/text.js";
 import type { Finding } from "../finding.js";
 
 /** What a finding says of a file that is there, and should be fetched again. Missing files come from `onMissing`. */
@@ -158,8 +158,4 @@ function inOrder<Value>(map: ReadonlyMap<string, Value>): [string, Value][] {
 /** Tabs part the fields, and names are made one line each. */
 function field(text: string): string {
   return oneLine(text, 4096);
-}
-
-function plural(value: number, noun: string, many = `${noun}s`): string {
-  return `${count(value)} ${value === 1 ? noun : many}`;
 }

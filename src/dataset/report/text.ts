@@ -1,7 +1,7 @@
 /** The report for a terminal: summary first, then findings by rule and folder, totals last. */
 
 import { oneLine } from "../../core/errors.js";
-import { formatCount as count } from "../../core/text.js";
+import { formatCount as count, plural } from "../../core/text.js";
 import type { CheckSummary, Severity } from "../finding.js";
 import { folderOf, isWhole, type Report, type RuleCount } from "./report.js";
 
@@ -130,8 +130,4 @@ function formatRule(report: Report, rule: RuleCount, paint: Paint): string[] {
   if (more > 0) lines.push(paint.dim(`  … and in ${count(more)} more places`));
   lines.push(`  ${paint.dim("→")} ${rule.fix}`);
   return lines;
-}
-
-function plural(value: number, noun: string): string {
-  return `${count(value)} ${noun}${value === 1 ? "" : "s"}`;
 }

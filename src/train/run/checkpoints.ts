@@ -35,7 +35,7 @@ export interface FolderFacts {
 }
 
 /** One checkpoint of a run: a folder (DeepSpeed) or a file (other strategies). */
-export interface Checkpoint {
+export interface RunCheckpoint {
   /** `last.ckpt`, `epoch=03.ckpt` … */
   name: string;
   path: string;
@@ -47,7 +47,7 @@ export interface Checkpoint {
 }
 
 /** All checkpoints of a run, oldest first; an empty list where there is none or no such folder. */
-export async function listCheckpoints(run: string): Promise<Checkpoint[]> {
+export async function listCheckpoints(run: string): Promise<RunCheckpoint[]> {
   const folder = join(run, "checkpoints");
   let entries: Dirent[];
   try {
@@ -56,7 +56,7 @@ export async function listCheckpoints(run: string): Promise<Checkpoint[]> {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
     throw fromSystem(error, folder, "list the checkpoints");
   }
-  const found: Checkpoint[] = [];
+  const found: RunCheckpoint[] = [];
   for (const entry of entries) {
     if (entry.name.endsWith(".ckpt")) found.push(await measure(join(folder, entry.name)));
   }
@@ -67,11 +67,11 @@ export async function listCheckpoints(run: string): Promise<Checkpoint[]> {
 const byName = new Intl.Collator("en", { numeric: true });
 
 /** @throws VistaError `NOT_FOUND`, `IO` */
-export async function measure(path: string): Promise<Checkpoint> {
+export async function measure(path: string): Promise<RunCheckpoint> {
   const own = await stat(path).catch((error) => {
     throw fromSystem(error, path, "look at the checkpoint");
   });
-  const checkpoint: Checkpoint = {
+  const checkpoint: RunCheckpoint = {
     name: basename(path),
     path,
     kind: own.isDirectory() ? "folder" : "file",
@@ -102,8 +102,10 @@ async function filesBelow(path: string): Promise<{ path: string; stats: Stats }[
  * The checkpoint that `train.py --resume RUN` takes: of `last*.ckpt` the newest by the time of the entry itself, as
  * `get_checkpoint_name` of train.py has it.
  */
-export async function lastCheckpoint(checkpoints: readonly Checkpoint[]): Promise<Checkpoint | undefined> {
-  let best: { checkpoint: Checkpoint; time: number } | undefined;
+export async function lastCheckpoint(
+  checkpoints: readonly RunCheckpoint[],
+): Promise<RunCheckpoint | undefined> {
+  let best: { checkpoint: RunCheckpoint; time: number } | undefined;
   for (const checkpoint of checkpoints) {
     if (!checkpoint.name.startsWith("last")) continue;
     const time = (await stat(checkpoint.path)).mtimeMs;

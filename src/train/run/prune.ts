@@ -3,7 +3,7 @@ import { lstat, readdir, realpath, rename, rm, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { fromSystem, throwIfAborted, VistaError } from "../../core/errors.js";
 import type { RunOptions } from "../../core/progress.js";
-import { type Checkpoint, type CheckpointTools, lastCheckpoint, listCheckpoints } from "./checkpoints.js";
+import { type CheckpointTools, lastCheckpoint, listCheckpoints, type RunCheckpoint } from "./checkpoints.js";
 
 export interface PruneOptions extends RunOptions {
   /** Verify and report, remove nothing. */
@@ -14,11 +14,11 @@ export interface PruneReport {
   readonly run: string;
   readonly dryRun: boolean;
   /** The checkpoints that stay, oldest first. */
-  readonly kept: readonly Checkpoint[];
+  readonly kept: readonly RunCheckpoint[];
   /** Whether they were verified: they are not where nothing is to be removed. */
   readonly verified: boolean;
   /** What was removed (with `dryRun`: would be), oldest first. */
-  readonly removed: readonly Checkpoint[];
+  readonly removed: readonly RunCheckpoint[];
   /** Bytes of what was removed. */
   readonly bytes: number;
 }
@@ -75,10 +75,10 @@ export async function pruneRun(
 
 /** A link, and the checkpoint that it points to, stay or go together; a link has no bytes of its own. */
 async function choose(
-  checkpoints: readonly Checkpoint[],
+  checkpoints: readonly RunCheckpoint[],
   keep: number,
-): Promise<{ kept: Checkpoint[]; old: Checkpoint[] }> {
-  const real = new Map<Checkpoint, string>();
+): Promise<{ kept: RunCheckpoint[]; old: RunCheckpoint[] }> {
+  const real = new Map<RunCheckpoint, string>();
   for (const checkpoint of checkpoints) real.set(checkpoint, await realpath(checkpoint.path));
   const staying = new Set<string>();
   for (const checkpoint of [...checkpoints].reverse()) {
@@ -87,7 +87,7 @@ async function choose(
   const resumed = await lastCheckpoint(checkpoints);
   if (resumed !== undefined) staying.add(real.get(resumed)!);
   const kept = checkpoints.filter((checkpoint) => staying.has(real.get(checkpoint)!));
-  const old: Checkpoint[] = [];
+  const old: RunCheckpoint[] = [];
   for (const checkpoint of checkpoints) {
     if (staying.has(real.get(checkpoint)!)) continue;
     const isLink = (await lstat(checkpoint.path)).isSymbolicLink();
@@ -96,7 +96,11 @@ async function choose(
   return { kept, old };
 }
 
-async function checkSound({ path }: Checkpoint, tools: CheckpointTools, options: RunOptions): Promise<void> {
+async function checkSound(
+  { path }: RunCheckpoint,
+  tools: CheckpointTools,
+  options: RunOptions,
+): Promise<void> {
   const problem = await tools.verify(path, options);
   if (problem === undefined) return;
   throw new VistaError(
@@ -110,7 +114,7 @@ async function checkSound({ path }: Checkpoint, tools: CheckpointTools, options:
 }
 
 /** A training that still runs may write the checkpoint that was verified a minute ago once more. */
-async function checkUnchanged(run: string, kept: readonly Checkpoint[]): Promise<void> {
+async function checkUnchanged(run: string, kept: readonly RunCheckpoint[]): Promise<void> {
   const now = new Map((await listCheckpoints(run)).map((checkpoint) => [checkpoint.path, checkpoint]));
   for (const { path, bytes, modified } of kept) {
     const current = now.get(path);

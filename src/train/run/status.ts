@@ -3,7 +3,7 @@ import { stat } from "node:fs/promises";
 import { fromSystem, isVistaError, throwIfAborted, VistaError } from "../../core/errors.js";
 import type { RunOptions } from "../../core/progress.js";
 import { BUILT_IN_RECIPES, type Recipe } from "../launch/built-in-recipes.js";
-import { type Checkpoint, type CheckpointTools, lastCheckpoint, listCheckpoints } from "./checkpoints.js";
+import { type CheckpointTools, lastCheckpoint, listCheckpoints, type RunCheckpoint } from "./checkpoints.js";
 import { type LossPoint, readLog } from "./log.js";
 import { measureRate, type TrainingRate } from "./rate.js";
 import { recipeOfRun } from "./runs.js";
@@ -112,7 +112,7 @@ export async function readStatus(
 
 /** Opens what a checkpoint has: a folder's shards by their pickles, of a file only its size. */
 export async function lookAt(
-  checkpoint: Checkpoint,
+  checkpoint: RunCheckpoint,
   tools: CheckpointTools,
   options: Pick<RunOptions, "signal"> = {},
 ): Promise<CheckpointStatus> {
@@ -137,7 +137,7 @@ export async function lookAt(
 
 async function resumable(
   run: string,
-  found: readonly Checkpoint[],
+  found: readonly RunCheckpoint[],
   statuses: readonly CheckpointStatus[],
 ): Promise<Pick<RunStatus, "resume" | "resumeNote">> {
   const taken = await lastCheckpoint(found);

@@ -1,0 +1,9 @@
+/** Which of its two forms a file of torch.save has. */
+
+/** @returns `legacy` for the form before torch 1.6, which begins with a pickle; `undefined` for what torch.save did not write */
+export function torchForm(head: Uint8Array): "zip" | "legacy" | undefined {
+  const [a, b, c, d] = head;
+  if (a === 0x50 && b === 0x4b && c === 3 && d === 4) return "zip";
+  // PROTO of protocol 2 or higher.
+  return a === 0x80 && b !== undefined && b >= 2 && b <= 5 ? "legacy" : undefined;
+}
