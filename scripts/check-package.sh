@@ -75,5 +75,10 @@ npx --no-install vista-ckpt merge "$root/fixtures/zero/vista-phase2" -o merged.b
 cmp merged.bin "$work/app/merged.bin"
 npx --no-install vista-data check "$root/fixtures/nuscenes/mini" >bare.txt || test $? -eq 1
 grep -qi nuscenes bare.txt
-echo "installed without optional packages and scripts: merge and check work"
+mkdir frames
+for i in $(seq -f %09.0f 0 24); do cp "$root/fixtures/nuscenes/picture.jpg" "frames/$i.jpg"; done
+if npx --no-install vista-data preview frames -o sheet.png 2>preview.txt; then exit 1; fi
+grep -q 'npm install --include=optional sharp' preview.txt
+test ! -e sheet.png
+echo "installed without optional packages and scripts: merge and check work, preview says what is missing"
 echo "the package installs, runs, imports and type-checks"

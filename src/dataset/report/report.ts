@@ -38,7 +38,7 @@ export interface Report {
   version: string;
   /** As the user wrote it. */
   root: string;
-  /** `clean in part`: nothing was found, and not everything was looked at (see {@link isWhole}). */
+  /** `clean in part`: nothing was found, and not everything was looked at. */
   verdict: "clean" | "clean in part" | "errors" | "no errors" | "interrupted";
   /** Numbers of findings. */
   counts: Record<Severity, number>;
