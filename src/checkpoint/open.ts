@@ -2,7 +2,7 @@
 import { firstNames, fromReader, fromSystem, shorten, throwIfAborted, VistaError } from "../core/errors.js";
 import { mapOrdered } from "../core/io/map-ordered.js";
 import { openSource } from "../core/io/open-source.js";
-import { joinPlace, listFolder, lookAt, placeName } from "../core/io/places.js";
+import { filesAtOnce, joinPlace, listFolder, lookAt, placeName } from "../core/io/places.js";
 import { settleAll } from "../core/io/settle.js";
 import type { SourceFile } from "../core/io/source.js";
 import type { RunOptions } from "../core/progress.js";
@@ -267,9 +267,6 @@ function noKeys(path: string, what: string): VistaError {
   });
 }
 
-/** Shards that are opened side by side: over a network each takes a round trip. */
-const SHARDS_AT_ONCE = 16;
-
 async function openSharded(path: string, options: OpenOptions): Promise<Opened> {
   if (options.key !== undefined) throw noKeys(path, "an index of shards");
   const index = await readIndex(path);
@@ -277,7 +274,7 @@ async function openSharded(path: string, options: OpenOptions): Promise<Opened> 
   /** Those whose turn has not come as well. */
   const all: Opened[] = [];
   try {
-    const opening = mapOrdered(index.shards, SHARDS_AT_ONCE, async ([shard, place]) => {
+    const opening = mapOrdered(index.shards, filesAtOnce(path), async ([shard, place]) => {
       throwIfAborted(options.signal);
       const one = await openFile(place, options, index.stated.get(shard));
       all.push(one);

@@ -10,7 +10,7 @@ import { firstNames, throwIfAborted, VistaError } from "../../core/errors.js";
 import { insideFolder } from "../../core/io/inside-folder.js";
 import { mapOrdered } from "../../core/io/map-ordered.js";
 import { openSource } from "../../core/io/open-source.js";
-import { isFile, joinPlace } from "../../core/io/places.js";
+import { filesAtOnce, isFile, joinPlace } from "../../core/io/places.js";
 import type { Region, SourceFile } from "../../core/io/source.js";
 import type { RunOptions } from "../../core/progress.js";
 import { placeBoxes, showBox } from "../tensor/boxes.js";
@@ -92,7 +92,7 @@ export async function openDcp(folder: string, options: OpenDcpOptions = {}): Pro
   for (const { name, boxes } of chosen.values())
     for (const { file } of boxes) if (!owners.has(file)) owners.set(file, name);
   try {
-    const opening = mapOrdered(owners, AT_ONCE, async ([file, owner]) => {
+    const opening = mapOrdered(owners, filesAtOnce(folder), async ([file, owner]) => {
       files.set(file, await openData(folder, owner, file));
     });
     for await (const _ of opening) throwIfAborted(options.signal);

@@ -1,5 +1,6 @@
 /** Opening a ZeRO checkpoint: find its files, read what they say, check that they belong together, plan the state dict. */
 import { fromReader, throwIfAborted } from "../../core/errors.js";
+import { filesAtOnce } from "../../core/io/places.js";
 import { settleAll } from "../../core/io/settle.js";
 import type { RunOptions } from "../../core/progress.js";
 import { StateDict } from "../tensor/tensor.js";
@@ -11,9 +12,6 @@ import { type CheckpointFiles, findCheckpoint, listCheckpointFiles } from "./lay
 import { type ZeroInfo, ZeroPlan } from "./plan.js";
 import { type ModelState, readModelState, readShardState, type ShardState } from "./states.js";
 import { readUniversalWeights } from "./universal.js";
-
-/** Files opened side by side: one waits for the disk while another's pickle is read, and few pickles are in memory. */
-const AT_ONCE = 4;
 
 export interface ReadCheckpointOptions extends RunOptions {
   /** The tag (sub-folder); default: what `latest` says. */
@@ -121,7 +119,7 @@ export async function readCheckpointFiles(
   try {
     while (opened.length < paths.length) {
       throwIfAborted(options.signal);
-      const batch = paths.slice(opened.length, opened.length + AT_ONCE);
+      const batch = paths.slice(opened.length, opened.length + filesAtOnce(path));
       const outcomes = await Promise.allSettled(batch.map(read));
       for (const outcome of outcomes) if (outcome.status === "fulfilled") opened.push(outcome.value);
       // Of several files with something wrong, the first is named.

@@ -5,7 +5,7 @@
  * Source: deepspeed/checkpoint/ds_to_universal.py (merge_tp_slices, merge_zero3_slices), constants.py.
  */
 import { fromReader, throwIfAborted, VistaError } from "../../core/errors.js";
-import { joinPlace, listFolder, parentPlace, placeName } from "../../core/io/places.js";
+import { filesAtOnce, joinPlace, listFolder, parentPlace, placeName } from "../../core/io/places.js";
 import { settleAll } from "../../core/io/settle.js";
 import type { RunOptions } from "../../core/progress.js";
 import { numelOf } from "../tensor/dtype.js";
@@ -24,9 +24,6 @@ export const UNIVERSAL_FOLDER = "zero";
 
 /** In it, beside the parameters: what the optimizer has for all of them. */
 export const COMMON_STATE = "optimizer_state.pt";
-
-/** Files opened side by side. */
-const AT_ONCE = 16;
 
 /** Keys beside `param` that leave the tensor whole; `cat_dim` says how tensor parallelism would cut it. */
 const KNOWN_KEYS = new Set(["param", "cat_dim"]);
@@ -139,7 +136,7 @@ async function openFiles(
   try {
     while (opened.length < paths.length) {
       throwIfAborted(options.signal);
-      const batch = paths.slice(opened.length, opened.length + AT_ONCE);
+      const batch = paths.slice(opened.length, opened.length + filesAtOnce(paths[0]!));
       const outcomes = await Promise.allSettled(batch.map((path) => open(path, options)));
       for (const outcome of outcomes) if (outcome.status === "fulfilled") opened.push(outcome.value);
       for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;

@@ -14,6 +14,14 @@ export function isRemote(path: string): boolean {
   return REMOTE.test(path);
 }
 
+/**
+ * How many files of a folder or an index are opened side by side: over a network each is a round trip or two, while of local ones
+ * one waits for the disk as another's header is read, few pickles are in memory, and 32 descriptors are enough.
+ */
+export function filesAtOnce(path: string): number {
+  return isRemote(path) ? 16 : 4;
+}
+
 /** A file or folder below `folder`. The query of a URL stays at its end: a presigned one is its signature. */
 export function joinPlace(folder: string, ...names: string[]): string {
   if (!isRemote(folder)) return join(folder, ...names);
