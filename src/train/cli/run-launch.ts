@@ -195,6 +195,9 @@ async function runHere(
   const command = launchCommand(plan, finetune, process.env);
   const since = new Date();
   let onExit: (() => void) | undefined;
+  // A command's verdict goes on without its reader, a training does not: its processes would stop at full pipes, unseen.
+  const onReaderGone = () => process.exit(EXIT.failed);
+  process.stdout.on("error", onReaderGone);
   let result: TrainingResult;
   try {
     result = await runTraining(command, {
@@ -217,6 +220,7 @@ async function runHere(
     });
   } finally {
     if (onExit !== undefined) process.off("exit", onExit);
+    process.stdout.off("error", onReaderGone);
   }
   if (result.left.length > 0) {
     process.stderr.write(
