@@ -13,6 +13,7 @@ import { openSource } from "../../core/io/open-source.js";
 import { filesAtOnce, isFile, joinPlace } from "../../core/io/places.js";
 import type { Region, SourceFile } from "../../core/io/source.js";
 import type { RunOptions } from "../../core/progress.js";
+import { plural } from "../../core/text.js";
 import { placeBoxes, showBox } from "../tensor/boxes.js";
 import type { DType } from "../tensor/dtype.js";
 import type { Box } from "../tensor/tensor.js";
@@ -122,7 +123,7 @@ export async function openDcp(folder: string, options: OpenDcpOptions = {}): Pro
         leftOut.length === 0
           ? []
           : [
-              `left out ${leftOut.length} tensors that lie elsewhere in the saved dict: ${firstNames(leftOut)}`,
+              `left out ${plural(leftOut.length, "tensor")}, found elsewhere in the saved dict: ${firstNames(leftOut)}`,
             ],
     };
   } catch (error) {

@@ -30,7 +30,7 @@ SAMPLES = 420  # a multiple of 1, 2, 3, 4, 5 and 7
 STEPS_BEFORE, STEPS_AFTER = 3, 3
 TOLERANCE = {"fp32": 1e-5, "bf16": 0.03, "fp16": 0.01}
 # Stage 1 of DeepSpeed 0.10.1 trains differently on each number of ranks, checkpoint or not: the same fresh run on 1, 2 and 3 ranks
-# is apart by up to 3e-3 from its second step on, where stage 2 is by 1e-7. Weights and states after loading are compared to the bit.
+# is apart by up to 4e-3 from its second step on, where stage 2 is by 1e-7. Weights and states after loading are compared to the bit.
 STAGE1_OF_OLD = 5e-3
 
 
