@@ -24,9 +24,7 @@ describe("commands", () => {
     expect(merged.code).toBe(0);
     expect(merged.stdout).toContain(`from ${folder}: distributed checkpoint of torch, 2 files,`);
     expect(merged.stdout).toContain("its entry model");
-    expect(merged.stderr).toMatch(
-      /left out 5 tensors, found elsewhere in the saved dict: optimizer\.state/,
-    );
+    expect(merged.stderr).toMatch(/left out 5 tensors, found elsewhere in the saved dict: optimizer\.state/);
     const same = await runCli("vista-ckpt", ["diff", folder, join(folder, "pytorch_model.bin")]);
     expect(same).toMatchObject({ code: 0, stdout: "equal: 5 tensors the same\n" });
   });
