@@ -74,7 +74,9 @@ describe.each([
     await check("load", to, cases);
   });
 
-  it.runIf(universal > 0)("loads on 3 as a universal one that to-universal wrote", async () => {
+  // Before 0.14.2 there are no universal checkpoints to load.
+  if (universal === 0) return;
+  it("loads on 3 as a universal one that to-universal wrote", async () => {
     for (const one of folders())
       await writeUniversal(join(one, "before"), join(one, "universal"), { fsync: false });
     await check("load-universal", [3], universal);
