@@ -125,6 +125,7 @@ function stretch(target: Target, from: number, to: number, until: number, tally:
       });
     };
     const timer = setInterval(() => {
+      if (Date.now() > until) return end(to);
       const seed = Atomics.load(progress, 0);
       if (seed !== seen) {
         seen = seed;
@@ -146,7 +147,6 @@ function stretch(target: Target, from: number, to: number, until: number, tally:
         note(seed, late);
         end(seed + 1);
       }
-      if (Date.now() > until) end(to);
     }, 100);
     worker.on("message", (message: FuzzMessage) => {
       if (message.kind === "fault") note(message.seed, message.fault);
