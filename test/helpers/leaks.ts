@@ -12,8 +12,10 @@ const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP", "SIGPIPE"];
 /** What a test may change of its process. */
 function state() {
   const listeners = SIGNALS.map((name) => [name, process.listenerCount(name)]);
+  // libvips sets this one when sharp is loaded, once a process.
+  const { VIPSHOME, ...environment } = process.env;
   return {
-    environment: { ...process.env },
+    environment,
     folder: process.cwd(),
     exitCode: process.exitCode,
     listeners: Object.fromEntries(listeners),
