@@ -4,7 +4,7 @@ import { join, resolve } from "node:path";
 import { VistaError } from "../../core/errors.js";
 import { suggest } from "../launch/arguments.js";
 import type { Recipe, SlurmSettings } from "../launch/built-in-recipes.js";
-import { checkText } from "../launch/names.js";
+import { COMMANDS, checkText } from "../launch/names.js";
 import { type LaunchOptions, type LaunchPlan, planLaunch } from "../launch/plan.js";
 import { loadRecipes, SBATCH_NAME, VARIABLE_NAME } from "../launch/recipes.js";
 
@@ -53,16 +53,7 @@ export async function readRecipes(flags: { vista: string; recipes?: string }): P
 export function findRecipe(recipes: Map<string, Recipe>, name: string): Recipe {
   const recipe = recipes.get(name);
   if (recipe !== undefined) return recipe;
-  const close = suggest(name, [
-    ...recipes.keys(),
-    "check",
-    "next",
-    "finish",
-    "status",
-    "prune",
-    "recipes",
-    "completion",
-  ]);
+  const close = suggest(name, [...recipes.keys(), ...COMMANDS]);
   throw new VistaError("USAGE", `there is no recipe or command \`${name}\``, {
     hint: `${close === undefined ? "" : `Did you mean ${close}? `}Recipes are ${[...recipes.keys()].join(", ")}.`,
   });

@@ -1,6 +1,7 @@
 import { addCompletion } from "../../core/cli/completion.js";
 import { createProgram, runProgram } from "../../core/cli/program.js";
 import { BUILT_IN_RECIPES } from "../launch/built-in-recipes.js";
+import { COMMANDS, UNSAID } from "../launch/names.js";
 import { addCheck } from "./check.js";
 import { addFinish } from "./finish.js";
 import { addLaunch } from "./launch.js";
@@ -11,14 +12,14 @@ import { addRecipes } from "./recipes.js";
 import { addStatus } from "./status.js";
 
 /** Words that are not recipes. */
-const COMMANDS = ["run", "check", "next", "finish", "status", "prune", "recipes", "completion", "help"];
+const NO_RECIPES: readonly string[] = [...COMMANDS, ...UNSAID];
 
 /** `vista-train`: starts Vista's documented trainings with torchrun or Slurm, after looking for what would go wrong. */
 export function main(argv: readonly string[]): Promise<void> {
   const { own, extra } = splitArguments(argv);
   // `vista-train phase1 --help` is about launching, not about the list of commands.
   const first = own[2];
-  if (first !== undefined && !first.startsWith("-") && !COMMANDS.includes(first)) own.splice(2, 0, "run");
+  if (first !== undefined && !first.startsWith("-") && !NO_RECIPES.includes(first)) own.splice(2, 0, "run");
   return runProgram("vista-train", own, (context) => {
     const program = createProgram("vista-train", "Starts Vista's trainings with torchrun or Slurm");
     program.usage("<recipe> [options] [-- arguments of train.py]\n       vista-train <command> …");

@@ -31,3 +31,9 @@ export function checkText(text: string, what: string): void {
     `${what} has a line break or another control character: ${oneLine(text, 100)}`,
   );
 }
+
+/** The commands of vista-train beside `run`, which a recipe's name alone stands for. */
+export const COMMANDS = ["check", "next", "finish", "status", "prune", "recipes", "completion"] as const;
+
+/** Words that the command line takes for commands, and that nobody has to be told of. */
+export const UNSAID = ["run", "help"] as const;

@@ -2,21 +2,10 @@
 import { VistaError } from "../../core/errors.js";
 import { readYaml } from "../../core/yaml.js";
 import { BUILT_IN_RECIPES, type Recipe, SVD } from "./built-in-recipes.js";
-import { hasControlCharacters } from "./names.js";
+import { COMMANDS, hasControlCharacters, UNSAID } from "./names.js";
 
 /** Names that the command line takes for something else. */
-const RESERVED = new Set([
-  "run",
-  "check",
-  "next",
-  "finish",
-  "status",
-  "prune",
-  "recipes",
-  "completion",
-  "help",
-  SVD,
-]);
+const RESERVED = new Set<string>([...COMMANDS, ...UNSAID, SVD]);
 
 const KEYS = new Set([
   "extends",
