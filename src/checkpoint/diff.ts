@@ -33,6 +33,7 @@ export interface DiffReport {
   readonly close: number;
   /** Tensors in both, byte for byte the same. */
   readonly same: number;
+  /** False also where neither has a tensor: of nothing, nothing is said. */
   readonly equal: boolean;
 }
 
@@ -101,7 +102,7 @@ export async function diffStates(a: StateDict, b: StateDict, options: DiffOption
     }
   }
   checks.finish();
-  const equal = onlyA.length + onlyB.length + different.length === 0;
+  const equal = pairs.length > 0 && onlyA.length + onlyB.length + different.length === 0;
   return { onlyA, onlyB, different, close, same: pairs.length - different.length - close, equal };
 }
 

@@ -77,20 +77,20 @@ async function openFolder(path: string, options: OpenOptions): Promise<Opened> {
   if (index !== undefined) return { ...(await openSharded(index, options)), path };
   const dcp = await findDcp(path);
   if (dcp !== undefined) {
-    const { state, info, leftOut, warnings } = await openDcp(dcp, options);
-    const own = { kind: "dcp", path, state, leftOut, warnings, key: info.key, dcp: info } as const;
+    const { state, info, leftOut, others, warnings } = await openDcp(dcp, options);
+    const own = { kind: "dcp", path, state, leftOut, others, warnings, key: info.key, dcp: info } as const;
     return { ...NOTHING_ELSE, ...own, zero: undefined };
   }
   const file = await findWeightsFile(path);
   if (file !== undefined) return openFile(file, options);
-  const { state, info, torchFiles, content, unreadable } = await openZeroCheckpoint(path, options);
-  const { warnings } = info;
+  const { state, info, torchFiles, content, unreadable, others } = await openZeroCheckpoint(path, options);
   return {
     ...NOTHING_ELSE,
     kind: "zero",
     path,
     state,
-    warnings,
+    warnings: [...info.warnings, ...aboutOthers(others)],
+    others,
     unreadable,
     torchFiles,
     zero: info,
@@ -300,6 +300,7 @@ async function openSharded(path: string, options: OpenOptions): Promise<Opened> 
     if (kinds.size > 1)
       throw new VistaError("INCONSISTENT", "some shards are torch files, others safetensors", { path });
     const torchFiles = shards.flatMap((shard) => shard.torchFiles);
+    const { warnings, extra } = notInIndex(index, opened);
     return {
       kind: kinds.has("torch") ? "torch-sharded" : "safetensors-sharded",
       path,
@@ -308,10 +309,10 @@ async function openSharded(path: string, options: OpenOptions): Promise<Opened> 
         shards.flatMap(({ state }) => state.files),
       ),
       leftOut: shards.flatMap((shard) => shard.leftOut),
-      warnings: notInIndex(index, opened),
+      warnings,
       metadata: shards[0]!.metadata,
       key: undefined,
-      others: shards.flatMap(({ others }) => others),
+      others: [...shards.flatMap(({ others }) => others), ...extra],
       unreadable: shards.flatMap(({ unreadable }) => unreadable),
       torchFiles,
       index,
@@ -325,15 +326,20 @@ async function openSharded(path: string, options: OpenOptions): Promise<Opened> 
   }
 }
 
-function notInIndex(index: ShardIndex, opened: ReadonlyMap<string, Opened>): string[] {
+function notInIndex(
+  index: ShardIndex,
+  opened: ReadonlyMap<string, Opened>,
+): { warnings: string[]; extra: OtherTensors[] } {
   const warnings: string[] = [];
+  const tensors: OtherTensors[] = [];
   for (const [shard, { state }] of opened) {
     const extra = [...state.tensors.keys()].filter((name) => index.weightMap.get(name) !== shard);
     if (extra.length > 0) {
       warnings.push(
         `left out ${extra.length} tensors of ${shard} that the index does not place there: ${extra.slice(0, 3).join(", ")}`,
       );
+      tensors.push({ key: shard, tensors: extra.length, model: true });
     }
   }
-  return warnings;
+  return { warnings, extra: tensors };
 }

@@ -5,6 +5,7 @@ import { openSource } from "../core/io/open-source.js";
 import { joinPlace, lookAt, placeName } from "../core/io/places.js";
 import type { Region, SourceFile } from "../core/io/source.js";
 import type { RunOptions } from "../core/progress.js";
+import { plural } from "../core/text.js";
 import { checksumError } from "./copy/input-checks.js";
 import { Lanes } from "./copy/lanes.js";
 import { type ScanRange, scanRanges } from "./copy/scan-ranges.js";
@@ -16,6 +17,8 @@ import { readIndex, type StatedShard, shardError } from "./shard-index.js";
 import type { DType } from "./tensor/dtype.js";
 import { canBeNonFinite, type NonFinite } from "./tensor/non-finite.js";
 import type { TorchFile } from "./torch/file.js";
+import type { PyDict } from "./torch/objects.js";
+import { describedTensors, type UnreadableTensor } from "./torch/open.js";
 import { readTorchFile, readTorchZip } from "./torch/read.js";
 import { type FoundStateDict, findStateDict } from "./torch/state-dicts.js";
 import { type StorageUse, storagesIn, walk } from "./torch/storages.js";
@@ -320,19 +323,26 @@ class Verifier {
     return new Map([...storages].filter(([key, { path }]) => weights.has(key) || counts(path)));
   }
 
-  /** Their bytes have checksums as all others; what is in them is not looked at. */
+  /** Tensors whose bytes are looked at as all others are, and that no command can read. */
   #noteUnreadable({ value, file }: TorchFile): void {
     const names: string[] = [];
+    const nameless: string[] = [];
     walk(
       value,
       (current, name) => {
         const what = unsupportedTensor(current);
         if (what !== undefined) names.push(`${name} (${what})`);
+        if (current instanceof Map) nameless.push(...keysThatAreNoNames(current, name));
       },
       file.path,
     );
     if (names.length > 0)
       this.#warnings.push(`${file.path}: tensors that only torch can rebuild: ${firstNames(names)}`);
+    if (nameless.length > 0) {
+      this.#warnings.push(
+        `${file.path}: ${plural(nameless.length, "tensor")} under keys that are no names, which no command can read: ${firstNames(nameless)}`,
+      );
+    }
   }
 
   /** @throws VistaError `USAGE` for a key that names none */
@@ -409,6 +419,15 @@ class Verifier {
   #report(): void {
     this.#options.onProgress?.({ phase: "verify", done: this.#done, total: this.#total, unit: "bytes" });
   }
+}
+
+/** What is wrong with the keys of tensors in a dict, each with its place. */
+function keysThatAreNoNames(dict: PyDict, place: string): string[] {
+  const unreadable: UnreadableTensor[] = [];
+  describedTensors(dict, { path: "" }, unreadable);
+  return unreadable
+    .filter(({ isName }) => !isName)
+    .map(({ what }) => (place === "" ? what : `${place}: ${what}`));
 }
 
 interface NamedRange extends ScanRange {

@@ -86,6 +86,7 @@ const ELEMENT: Record<string, number> = {
   LongStorage: 8,
   BoolStorage: 1,
   DoubleStorage: 8,
+  ComplexFloatStorage: 8,
 };
 
 /** Protocol 2. Tensors are collected in `storages`, in the order of their keys. */
@@ -263,7 +264,7 @@ export interface FakeCheckpoint {
   shard?: (rank: number) => Record<string, Fake>;
   model?: Record<string, Fake>;
   /** What all files give as `ds_version`; default 0.16.0. */
-  version?: string;
+  version?: string | null;
 }
 
 /** A checkpoint shaped like DeepSpeed's, in `folder`, with the tag `global_step1`. */
@@ -272,6 +273,7 @@ export function writeFakeCheckpoint(folder: string, checkpoint: FakeCheckpoint):
   mkdirSync(tag, { recursive: true });
   writeFileSync(join(folder, "latest"), "global_step1");
   const ranks = checkpoint.partitions.length;
+  const version = checkpoint.version === undefined ? "0.16.0" : checkpoint.version;
   checkpoint.partitions.forEach((groups, rank) => {
     const key = checkpoint.stage === 3 ? "fp32_flat_groups" : "single_partition_of_fp32_groups";
     const state = new Map<Fake, Fake>(
@@ -284,7 +286,7 @@ export function writeFakeCheckpoint(folder: string, checkpoint: FakeCheckpoint):
     );
     const shard = new Map<Fake, Fake>([
       ["optimizer_state_dict", state],
-      ["ds_version", checkpoint.version ?? "0.16.0"],
+      ["ds_version", version],
     ]);
     writeFileSync(join(tag, `zero_pp_rank_${rank}_mp_rank_00_optim_states.pt`), torchZip(shard));
   });
@@ -296,7 +298,7 @@ export function writeFakeCheckpoint(folder: string, checkpoint: FakeCheckpoint):
         buffer_names: [...(checkpoint.buffers ?? [])],
         param_shapes: checkpoint.paramShapes.map(shapes),
         shared_params: new Map(),
-        ds_version: checkpoint.version ?? "0.16.0",
+        ds_version: version,
         dp_world_size: ranks,
         ...checkpoint.model,
       }),

@@ -94,7 +94,14 @@ export async function diff(
 interface Verdict extends DiffReport, Partial<ValuesReport> {
   /** What differs, by the beginning of the names; those with nothing that differs too. */
   readonly prefixes: readonly PrefixCounts[];
-  readonly notCompared: readonly (OtherTensors & { readonly path: string })[];
+  readonly notCompared: readonly NotCompared[];
+}
+
+/** Tensors of an input that were not looked at. */
+interface NotCompared extends Omit<OtherTensors, "tensors"> {
+  readonly path: string;
+  /** `undefined` for the optimizer of a ZeRO checkpoint, which is spread over its files. */
+  readonly tensors?: number;
 }
 
 function areEqual({ values, skippedValues }: ValuesReport): boolean {
@@ -148,8 +155,18 @@ function prefixLines(a: string, b: string, { prefixes }: Verdict): string[] {
   });
 }
 
-function leftOut(opened: readonly Checkpoint[]): Verdict["notCompared"] {
-  return opened.flatMap(({ path, others }) => others.map((other) => ({ path, ...other })));
+function leftOut(opened: readonly Checkpoint[]): NotCompared[] {
+  return opened.flatMap(({ path, others, zero, zeroContent }) => {
+    const optimizer = zero?.universal === true || (zeroContent?.shards.length ?? 0) > 0;
+    const kept = optimizer ? [{ path, key: "optimizer_state_dict", model: false }] : [];
+    return [...kept, ...others.map((other) => ({ path, ...other }))];
+  });
+}
+
+/** `a.pt: 3 tensors under ema` */
+function describeNotCompared({ path, key, tensors }: NotCompared): string {
+  if (tensors === undefined) return `${path}: the optimizer, which --optimizer compares`;
+  return `${path}: ${plural(tensors, "tensor")} ${key === "." ? "beside the state dict" : `under ${shorten(key, 80)}`}`;
 }
 
 function show(a: string, b: string, report: Verdict, max: number): string[] {
@@ -169,14 +186,14 @@ function show(a: string, b: string, report: Verdict, max: number): string[] {
     values.map((value) => describeValue(a, b, value)),
   );
   list("not compared", [
-    ...notCompared.map(({ path, key, tensors }) => {
-      return `${path}: ${plural(tensors, "tensor")} ${key === "." ? "beside the state dict" : `under ${shorten(key, 80)}`}`;
-    }),
+    ...notCompared.map(describeNotCompared),
     ...skippedValues.map((key) => `${shorten(key, 80)}: neither number nor text`),
   ]);
   list("by prefix", prefixLines(a, b, report));
   const differ = onlyA.length + onlyB.length + different.length + values.length > 0;
-  const verdict = differ ? "different" : report.equal ? "equal" : "no difference in what was compared";
+  const nothing =
+    report.same + report.close === 0 ? "nothing was compared" : "no difference in what was compared";
+  const verdict = differ ? "different" : report.equal ? "equal" : nothing;
   const close = report.close === 0 ? "" : `, ${formatCount(report.close)} within what was allowed`;
   lines.push(`${verdict}: ${plural(report.same, "tensor")} the same${close}`);
   if (comparedValues !== undefined) {

@@ -94,7 +94,8 @@ function toJson(state: StateDict, { zero, dcp, path, leftOut, warnings }: Checkp
     command: "merge",
     dryRun: result.dryRun,
     ...outputJson(state, result),
-    ...(zero ?? { folder: path, ...dcp, leftOut, warnings }),
+    ...(zero ?? { folder: path, ...dcp, leftOut }),
+    warnings,
   };
 }
 

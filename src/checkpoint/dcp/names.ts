@@ -1,5 +1,6 @@
 /** Which tensors of a saved dict are the model's, and what they are called there. */
 import { VistaError } from "../../core/errors.js";
+import { isModel, type OtherTensors } from "../torch/state-dicts.js";
 import type { SavedTensor } from "./metadata.js";
 
 /** Entries under which trainers save the model: torch's own `get_state_dict`, Lightning, torchtitan before 2025, others. */
@@ -11,6 +12,8 @@ export interface ChosenTensors {
   readonly key: string | undefined;
   /** Paths of the other tensors. */
   readonly leftOut: readonly string[];
+  /** They by their entry. */
+  readonly others: readonly OtherTensors[];
 }
 
 /**
@@ -27,11 +30,11 @@ export function chooseTensors(
   const place = key ?? usualPlace(folder, tensors);
   const steps = place === "" ? [] : place.split(".");
   const chosen = new Map<string, SavedTensor>();
-  const leftOut: string[] = [];
+  const leftOut: SavedTensor[] = [];
   for (const tensor of tensors) {
     const below = steps.every((step, i) => tensor.path[i] === step) && tensor.path.length > steps.length;
     // At the top, only what lies there itself: an optimizer's states are nested.
-    if (!below || (place === "" && tensor.path.length > 1)) leftOut.push(tensor.path.join("."));
+    if (!below || (place === "" && tensor.path.length > 1)) leftOut.push(tensor);
     else chosen.set(tensor.path.slice(steps.length).join("."), tensor);
   }
   if (chosen.size === 0) {
@@ -44,7 +47,11 @@ export function chooseTensors(
       },
     );
   }
-  return { chosen, key: place === "" ? undefined : place, leftOut };
+  const others = Array.from(countPlaces(leftOut), ([entry, count]): OtherTensors => {
+    return { key: entry === "" ? "." : entry, tensors: count, model: entry !== "" && isModel(entry) };
+  });
+  const paths = leftOut.map(({ path }) => path.join("."));
+  return { chosen, key: place === "" ? undefined : place, leftOut: paths, others };
 }
 
 function usualPlace(folder: string, tensors: readonly SavedTensor[]): string {

@@ -20,6 +20,7 @@ import type { Box } from "../tensor/tensor.js";
 import { isContiguous, StateDict, type Tensor } from "../tensor/tensor.js";
 import { readPickle } from "../torch/pickle.js";
 import { readTorchZip } from "../torch/read.js";
+import type { OtherTensors } from "../torch/state-dicts.js";
 import { TorchTensor } from "../torch/values.js";
 import { openTorchZip } from "../torch/zip.js";
 import { type Place, readMetadata, type SavedBox, type SavedTensor } from "./metadata.js";
@@ -57,6 +58,8 @@ export interface DcpCheckpoint {
   readonly info: DcpInfo;
   /** Paths of the pickled objects, which are no tensors. */
   readonly leftOut: readonly string[];
+  /** Tensors of the saved dict that are not among these, by their entry. */
+  readonly others: readonly OtherTensors[];
   readonly warnings: readonly string[];
 }
 
@@ -83,10 +86,11 @@ export async function openDcp(folder: string, options: OpenDcpOptions = {}): Pro
   const shards = await listSafetensorsShards(folder);
   if (shards.length > 0) {
     const { state, boxes, warnings } = await openSafetensorsShards(folder, shards, options);
-    return { state, info: { files: shards.length, boxes, key: undefined }, leftOut: [], warnings };
+    const info = { files: shards.length, boxes, key: undefined };
+    return { state, info, leftOut: [], others: [], warnings };
   }
   const { tensors: saved, objects } = await readMetadataFile(joinPlace(folder, DCP_METADATA));
-  const { chosen, key, leftOut } = chooseTensors(folder, saved, options.key);
+  const { chosen, key, leftOut, others } = chooseTensors(folder, saved, options.key);
   const files = new Map<string, SourceFile>();
   /** Each file, and a tensor in it, for messages. */
   const owners = new Map<string, string>();
@@ -119,6 +123,7 @@ export async function openDcp(folder: string, options: OpenDcpOptions = {}): Pro
       ),
       info: { files: files.size, boxes: jobs.length, key },
       leftOut: objects.map(({ path }) => path.join(".")),
+      others,
       warnings:
         leftOut.length === 0
           ? []

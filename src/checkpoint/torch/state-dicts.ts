@@ -75,6 +75,13 @@ export function findStateDict(file: TorchFile, key?: string): FoundStateDict {
   return { dict: place.dict, key: place.path.length === 0 ? undefined : place.path.join("."), others };
 }
 
+/** Tensors of a file that are not in this dict. @param key  where it is, as {@link FoundStateDict} has it */
+export function tensorsBeside(file: TorchFile, dict: PyDict, key: string): OtherTensors[] {
+  const places = placesIn(file.value);
+  const place = places.find((one) => one.dict === dict) ?? { path: [key], dict, tensors: 0 };
+  return othersThan(place, places, file.value, file.file.path);
+}
+
 /** The value at keys and numbers in lists joined by dots (which keys may hold themselves); `undefined` where there is none. */
 export function valueAt(value: PyValue | undefined, key: string): PyValue | undefined {
   for (const [index, child] of childrenOf(value)) {
@@ -234,7 +241,8 @@ function othersThan(chosen: Place, places: readonly Place[], value: PyValue, pat
     for (const tensor of place.dict.values()) counted.add(tensor);
     others.push({ key: key === "" ? "." : key, tensors: place.tensors, model: place.path.length > 0 });
   }
-  // The rest, wherever it is: within entries of the state dict (packed weights of a quantised module) it is a model's.
+  // The rest is in lists and objects: averages as a list of tensors, a module that was pickled whole, packed weights of a
+  // quantised module within an entry of the state dict.
   const inside = chosen.path.length === 0 ? "" : `${chosen.path.join(".")}.`;
   const rest = new Map<string, OtherTensors>();
   walk(
@@ -242,9 +250,9 @@ function othersThan(chosen: Place, places: readonly Place[], value: PyValue, pat
     (current, at) => {
       const isTensor = current instanceof TorchTensor || current instanceof TorchUnreadable;
       if (!isTensor || counted.has(current)) return;
-      const within = at.startsWith(inside) && at.includes(".", inside.length) && isModel(at);
-      const key = within ? at.slice(0, at.lastIndexOf(".")) : at.split(".", 1)[0]!;
-      rest.set(key, { key, tensors: (rest.get(key)?.tensors ?? 0) + 1, model: within });
+      const within = at.startsWith(inside) && at.includes(".", inside.length);
+      const key = within && isModel(at) ? at.slice(0, at.lastIndexOf(".")) : at.split(".", 1)[0]!;
+      rest.set(key, { key, tensors: (rest.get(key)?.tensors ?? 0) + 1, model: isModel(at) });
     },
     path,
   );
@@ -257,7 +265,8 @@ function isUsual(path: readonly string[]): boolean {
   return path.slice(0, -1).every((key) => USUAL_KEYS.has(key) || CONTAINERS.has(key));
 }
 
-function isModel(key: string): boolean {
+/** Whether tensors at a place look like a model's, as those of an optimizer do not. */
+export function isModel(key: string): boolean {
   return !NO_MODEL.test(key);
 }
 

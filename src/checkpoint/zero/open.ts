@@ -7,6 +7,7 @@ import { StateDict } from "../tensor/tensor.js";
 import type { TorchFile } from "../torch/file.js";
 import { type UnreadableTensor, unreadableError } from "../torch/open.js";
 import { readTorchFile } from "../torch/read.js";
+import { type OtherTensors, tensorsBeside } from "../torch/state-dicts.js";
 import { checkTogether } from "./consistency.js";
 import { type CheckpointFiles, findCheckpoint, listCheckpointFiles } from "./layout.js";
 import { type ZeroInfo, ZeroPlan } from "./plan.js";
@@ -47,6 +48,8 @@ export interface ZeroCheckpoint {
   readonly content: CheckpointContent;
   /** Tensors of `module` that only torch can rebuild and that the state lacks. */
   readonly unreadable: readonly UnreadableTensor[];
+  /** Tensors of the model states that are neither in the module's state dict nor frozen: what a client state brought along. */
+  readonly others: readonly OtherTensors[];
 }
 
 /**
@@ -88,7 +91,15 @@ export async function openZeroCheckpoint(
       throw unreadableError(unreadable[0]!, { path: model.path, record: "module" });
     const sources = torchFiles.map(({ file }) => file);
     const state = new StateDict(plan.tensors, sources);
-    return { state, info: plan.info(), torchFiles, content, unreadable };
+    const others = tensorsBeside(model.torchFile, model.dict, options.key ?? "module");
+    return {
+      state,
+      info: plan.info(),
+      torchFiles,
+      content,
+      unreadable,
+      others: others.filter(({ key }) => key !== "frozen_param_fragments"),
+    };
   } catch (error) {
     await Promise.all(torchFiles.map(({ file }) => file.close()));
     throw error;

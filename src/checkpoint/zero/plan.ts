@@ -6,16 +6,19 @@
  */
 import { firstNames, VistaError } from "../../core/errors.js";
 import type { Piece } from "../../core/io/source.js";
+import { plural } from "../../core/text.js";
 import { type DType, numelOf } from "../tensor/dtype.js";
 import { castTensor, makeTensor, type Tensor } from "../tensor/tensor.js";
+import { keyText } from "../torch/objects.js";
 import { tensorsAt } from "../torch/read.js";
 import type { CheckpointFiles } from "./layout.js";
 import { cutFlatGroup, cutParameters, isMismatch, type Mismatch, type Span } from "./partition.js";
 import { cutTensor, FlatVector, flatPieces, splitShapes, sum } from "./pieces.js";
-import { findRenames } from "./renames.js";
+import { findRenames, unwrapped } from "./renames.js";
+import { float32Rounds } from "./rounding.js";
 import type { ModelState, Shapes, ShardState } from "./states.js";
 import type { UniversalWeights } from "./universal.js";
-import { versionAtLeast } from "./version.js";
+import { isVersion, versionAtLeast } from "./version.js";
 
 /** What a ZeRO checkpoint is and what the plan made of it. */
 export interface ZeroInfo {
@@ -61,7 +64,7 @@ export interface ZeroInfo {
   readonly warnings: readonly string[];
 }
 
-/** Since this version the reference keeps the dtype of buffers that are not floating point; before, all became float32. */
+/** Since this version the reference keeps the dtype of buffers that are not floating point; before, it made float32 of them. */
 const KEEPS_INTEGER_BUFFERS = [0, 19, 8];
 
 /** What to put in and what to leave out. */
@@ -87,6 +90,8 @@ export class ZeroPlan {
   readonly #leftOut: string[] = [];
   readonly #converted: Partial<Record<DType, number>> = {};
   readonly #warnings: string[] = [];
+  /** As any of the files says it; those that contradict one another are refused. */
+  readonly #dsVersion: string | undefined;
   #stage: 0 | 1 | 2 | 3;
   #trainedShapes: Shapes = new Map();
   #placeholders: Set<string> | undefined;
@@ -104,6 +109,7 @@ export class ZeroPlan {
     this.#model = models[0]!;
     this.#shards = shards;
     this.#stage = shards[0]?.stage ?? 0;
+    this.#dsVersion = [...models, ...shards].find(({ dsVersion }) => dsVersion !== undefined)?.dsVersion;
     this.#options = options;
     if (this.#model.notTensors.length > 0) {
       this.#warnings.push(
@@ -121,7 +127,7 @@ export class ZeroPlan {
       stage: this.#stage,
       ranks: this.#shards[0]?.ranks ?? this.#model.ranks ?? 1,
       universal: this.#files.universal,
-      deepspeed: this.#model.dsVersion ?? this.#shards[0]?.dsVersion,
+      deepspeed: this.#dsVersion,
       lightning: this.#model.lightningVersion,
       globalSteps: this.#model.globalSteps,
       groups: this.#groups,
@@ -174,6 +180,7 @@ export class ZeroPlan {
 
   async #addAll(addTrained: () => Promise<void>): Promise<void> {
     await this.#addBuffers();
+    this.#warnOfAbsentBuffers();
     if (!this.#options.excludeFrozen) await this.#addFrozen();
     await addTrained();
     for (const [alias, source] of this.#model.sharedParams) {
@@ -191,10 +198,38 @@ export class ZeroPlan {
       this.#model.torchFile,
       buffers.map(([, description]) => description),
     );
-    buffers.forEach(([name], i) => {
-      this.#add(name, this.#asReference(tensors[i]!));
-    });
+    const kept: string[] = [];
+    const rounded: string[] = [];
+    for (const [i, [name]] of buffers.entries()) {
+      const tensor = tensors[i]!;
+      const converted = this.#asReference(tensor);
+      this.#add(name, converted);
+      if (converted !== tensor && (await float32Rounds(tensor))) rounded.push(name);
+      if (!isVersion(this.#dsVersion) && !isFloat(tensor.dtype)) kept.push(name);
+    }
     this.#counts.buffers = buffers.length;
+    if (rounded.length > 0) {
+      this.#warnings.push(
+        `${plural(rounded.length, "buffer")} with values that float32 cannot hold, made float32 as zero_to_fp32 of ` +
+          `DeepSpeed ${this.#dsVersion ?? "of any version"} does: ${firstNames(rounded)}`,
+      );
+    }
+    if (kept.length > 0) {
+      this.#warnings.push(
+        `no file says the version of DeepSpeed: ${plural(kept.length, "buffer")} of integers and the like ` +
+          `kept, of which zero_to_fp32 before 0.19.8 makes float32: ${firstNames(kept)}`,
+      );
+    }
+  }
+
+  /** Buffers that are listed and not in `module`, under no wrapper's name either: the reference leaves them out without a word. */
+  #warnOfAbsentBuffers(): void {
+    const there = new Set([...this.#model.dict.keys()].map((name) => unwrapped(keyText(name))));
+    const absent = [...this.#model.bufferNames].filter((name) => !there.has(unwrapped(name)));
+    if (absent.length === 0) return;
+    this.#warnings.push(
+      `${plural(absent.length, "buffer")} listed in buffer_names and not in \`module\`, so not in this state dict: ${firstNames(absent)}`,
+    );
   }
 
   /** Frozen parameters: whole in stage 1 and 2, in stage 3 one fragment a rank. Never converted. */
@@ -488,10 +523,13 @@ export class ZeroPlan {
     this.#counts.shared++;
   }
 
-  /** As the zero_to_fp32 of the DeepSpeed that saved this checkpoint converts what is not in the optimizer. */
+  /**
+   * As the zero_to_fp32 of the DeepSpeed that saved this checkpoint converts buffers. Where no file says which that was, as the
+   * newest does: it changes the fewest.
+   */
   #asReference(tensor: Tensor): Tensor {
-    const keep = !isFloat(tensor.dtype) && versionAtLeast(this.#model.dsVersion, KEEPS_INTEGER_BUFFERS);
-    return keep ? tensor : this.#float32(tensor);
+    const keeps = !isVersion(this.#dsVersion) || versionAtLeast(this.#dsVersion, KEEPS_INTEGER_BUFFERS);
+    return keeps && !isFloat(tensor.dtype) ? tensor : this.#float32(tensor);
   }
 
   /** 16-bit floats, which may be copies of wider weights, as float32; everything else as it is, no value changed. */

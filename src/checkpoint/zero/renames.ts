@@ -66,7 +66,7 @@ export async function findRenames(
 }
 
 /** `a._checkpoint_wrapped_module.weight` → `a.weight` */
-function unwrapped(name: string): string {
+export function unwrapped(name: string): string {
   return name
     .split(".")
     .filter((part) => !WRAPPERS.has(part))

@@ -49,7 +49,9 @@ export type Shapes = ReadonlyMap<string, readonly number[]>;
 export interface ModelState {
   readonly path: string;
   readonly torchFile: TorchFile;
-  /** Every tensor of the module's own state dict; size-0 placeholders in stage 3. */
+  /** The module's own state dict. */
+  readonly dict: PyDict;
+  /** Every tensor of it; size-0 placeholders in stage 3. */
   readonly module: ReadonlyMap<string, TorchTensor>;
   /** Those of them that only torch can rebuild. */
   readonly unreadable: readonly UnreadableTensor[];
@@ -269,6 +271,7 @@ export function readModelState(torchFile: TorchFile, key = "module"): ModelState
   return {
     path,
     torchFile,
+    dict: module,
     module: tensors,
     unreadable,
     notTensors,

@@ -1,6 +1,13 @@
+const VERSION = /^(\d+)\.(\d+)\.(\d+)/;
+
+/** Whether {@link versionAtLeast} can say anything of it. */
+export function isVersion(version: string | undefined): boolean {
+  return VERSION.test(version ?? "");
+}
+
 /** `0.19.8+cu12` is at least 0.19.8; a version that cannot be read is not. */
 export function versionAtLeast(version: string | undefined, wanted: readonly number[]): boolean {
-  const match = /^(\d+)\.(\d+)\.(\d+)/.exec(version ?? "");
+  const match = VERSION.exec(version ?? "");
   if (match === null) return false;
   for (const [i, part] of wanted.entries()) {
     const difference = Number(match[i + 1]) - part;

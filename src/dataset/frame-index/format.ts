@@ -61,9 +61,13 @@ export function encodeIndex(index: DatasetIndex): Uint8Array {
  */
 export function decodeIndex(bytes: Uint8Array, path: string): DatasetIndex {
   const hint = "Remove it and run `vista-data index` again.";
-  const file = unpack(bytes, "is not an index file: it is no MessagePack", { path });
+  const another = {
+    path,
+    hint: "Name a file that `vista-data index` wrote; if this was one, it is damaged: remove it and run `vista-data index` again.",
+  };
+  const file = unpack(bytes, "is not an index file: it is no MessagePack", another);
   if (!isMap(file) || file.format !== INDEX_FORMAT) {
-    throw new VistaError("FORMAT", "is not an index file of vista-data", { path });
+    throw new VistaError("FORMAT", "is not an index file of vista-data", another);
   }
   const { version, digest, content } = file;
   if (version !== INDEX_VERSION) {
@@ -109,7 +113,7 @@ function digestOf(content: Uint8Array): Buffer {
 /** Levels that a file of ours has at most: content, `opendv`, `folders`, a folder, `odd`, one of these, its runs. */
 const MAX_DEPTH = 8;
 
-function unpack(bytes: Uint8Array, what: string, where: { path?: string }): unknown {
+function unpack(bytes: Uint8Array, what: string, where: { path?: string; hint?: string }): unknown {
   try {
     checkMsgpackBounds(bytes, MAX_DEPTH);
     return decode(bytes);

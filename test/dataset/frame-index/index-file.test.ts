@@ -91,12 +91,16 @@ test("an index comes back as it was written", () => {
   );
 });
 
-test("what is no index is refused with a reason", () => {
+test("what is no index is refused with a reason and what to do", () => {
   const index = encodeIndex({ opendv: { root: "r", folders: [] } });
   const decode = (bytes: Uint8Array) => () => decodeIndex(bytes, "x");
   expect(decode(index.subarray(0, -2))).toThrow(/x: is not an index file/);
   expect(decode(Buffer.from("[]"))).toThrow(/not an index file/);
   expect(decode(Buffer.from([0x81, 0xa1, 0x61, 0x01]))).toThrow(/not an index file of vista-data/);
+  for (const garbage of [Buffer.from("garbage"), Buffer.from([0x80]), Buffer.alloc(0)]) {
+    const hint = expect.stringMatching(/^Name a file that `vista-data index` wrote; .* remove it and run/);
+    expect(decode(garbage)).toThrow(expect.objectContaining({ code: "FORMAT", hint }));
+  }
   const later = Buffer.from(index);
   later[later.indexOf("version") + 7] = 9;
   expect(decode(later)).toThrow(/version 9; this program reads 2/);

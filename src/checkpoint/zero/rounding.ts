@@ -1,0 +1,29 @@
+/** Whether a conversion to float32, which the reference makes of buffers, changes values: it does so without a word. */
+import { readTensor } from "../copy/read-tensor.js";
+import type { DType } from "../tensor/dtype.js";
+import type { Tensor } from "../tensor/tensor.js";
+import { typedArrayOf } from "../tensor/typed-array.js";
+
+/** Types with values that float32 cannot hold. */
+const WIDER: ReadonlySet<DType> = new Set(["I64", "U64", "I32", "U32", "F64", "C64", "C128"]);
+
+/** Elements looked at once. */
+const STEP = 256 * 1024;
+
+/** Whether any value of the tensor is another one as float32; of complex numbers float32 has the real part. */
+export async function float32Rounds(tensor: Tensor): Promise<boolean> {
+  if (!WIDER.has(tensor.dtype)) return false;
+  const isComplex = tensor.dtype.startsWith("C");
+  for (let from = 0; from < tensor.numel; from += STEP) {
+    const bytes = await readTensor(tensor, { from, to: Math.min(from + STEP, tensor.numel) });
+    for (const [i, value] of typedArrayOf(bytes, tensor.dtype).entries()) {
+      if (isComplex && i % 2 === 1 ? value !== 0 : !isFloat32(value)) return true;
+    }
+  }
+  return false;
+}
+
+function isFloat32(value: number | bigint): boolean {
+  if (typeof value === "bigint") return BigInt(Math.fround(Number(value))) === value;
+  return Object.is(Math.fround(value), value);
+}
