@@ -1,6 +1,6 @@
 /** What several commands of vista-ckpt share. */
 import type { Command } from "commander";
-import { JSON_OBJECT, QUIET } from "../../core/cli/options.js";
+import { JSON_OBJECT, type PrintOptions, QUIET } from "../../core/cli/options.js";
 import { printLines } from "../../core/cli/print.js";
 import { firstNames, VistaError } from "../../core/errors.js";
 import type { TorchFile } from "../torch/file.js";
@@ -10,14 +10,12 @@ import { unknownGlobals } from "../torch/known-globals.js";
 export const KEY_HELP = "the state dict's place in a torch file, keys joined by dots, . for the file itself";
 
 /** Options that every command which writes a file takes. */
-export interface CommonOptions {
+export interface CommonOptions extends PrintOptions {
   output?: string;
   force?: boolean;
   verify: boolean;
   fsync: boolean;
   dryRun?: boolean;
-  json?: boolean;
-  quiet?: boolean;
 }
 
 export function addCommonOptions(command: Command): Command {

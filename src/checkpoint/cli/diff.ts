@@ -1,9 +1,11 @@
 /** `vista-ckpt diff`: its options. What it does is loaded when it runs. */
-import { type Command, InvalidArgumentError } from "commander";
-import { JSON_OBJECT, QUIET } from "../../core/cli/options.js";
+import type { Command } from "commander";
+import { finiteNumber, JSON_OBJECT, QUIET, wholeNumber } from "../../core/cli/options.js";
 import { type CommandContext, EXIT } from "../../core/cli/program.js";
 import { KEY_HELP } from "./common.js";
 import type { DiffCommandOptions } from "./run-diff.js";
+
+const tolerance = finiteNumber("1e-5", 0);
 
 const HELP = `
 Examples:
@@ -30,14 +32,10 @@ export function diffCommand(parent: Command, context: CommandContext): void {
       "compare the optimizers of two ZeRO checkpoints (any ranks) or universal ones: fp32 weights, states, steps, hyperparameters",
     )
     .option("--no-verify", "do not check the CRC-32 checksums")
-    .option(
-      "--atol <number>",
-      "floats are equal where |a - b| <= atol + rtol * |b| (default: 0)",
-      parseTolerance,
-    )
-    .option("--rtol <number>", "the part of it that grows with |b| (default: 0)", parseTolerance)
+    .option("--atol <number>", "floats are equal where |a - b| <= atol + rtol * |b| (default: 0)", tolerance)
+    .option("--rtol <number>", "the part of it that grows with |b| (default: 0)", tolerance)
     .option("--ignore-dtype", "floats of different dtypes with equal values are no difference")
-    .option("--max <count>", "names shown of each kind of difference", parseMax, 20)
+    .option("--max <count>", "names shown of each kind of difference", wholeNumber(), 20)
     .option(...JSON_OBJECT)
     .option(...QUIET)
     .addHelpText("after", HELP)
@@ -46,16 +44,4 @@ export function diffCommand(parent: Command, context: CommandContext): void {
       const { diff } = await import("./run.js");
       await diff(a, b, options, context);
     });
-}
-
-function parseMax(text: string): number {
-  if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError("It is a number.");
-  return Number(text);
-}
-
-function parseTolerance(text: string): number {
-  const value = Number(text);
-  if (text.trim() === "" || !Number.isFinite(value) || value < 0)
-    throw new InvalidArgumentError("It is a number from 0 on, for example 1e-5.");
-  return value;
 }

@@ -1,6 +1,6 @@
 /** `vista-ckpt inspect`: its options. What it does is loaded when it runs. */
-import { type Command, InvalidArgumentError } from "commander";
-import { JSON_OBJECT, QUIET } from "../../core/cli/options.js";
+import type { Command } from "commander";
+import { JSON_OBJECT, QUIET, wholeNumber } from "../../core/cli/options.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import { KEY_HELP } from "./common.js";
 import type { InspectCommandOptions } from "./run-inspect.js";
@@ -29,7 +29,7 @@ export function inspectCommand(parent: Command, context: CommandContext): void {
     .option("--tag <tag>", "tag folder of a checkpoint instead of the one `latest` names")
     .option("--key <key>", KEY_HELP)
     .option("--tensors", "every tensor instead of the folded tree")
-    .option("--depth <levels>", "levels of the tree (default: as many as fit on a screen)", parseDepth)
+    .option("--depth <levels>", "levels of the tree (default: as many as fit on a screen)", wholeNumber(1))
     .option("--tensor <name>", "one tensor alone: shape, dtype, least and largest value, mean, a histogram")
     .option(...JSON_OBJECT)
     .option(...QUIET)
@@ -38,9 +38,4 @@ export function inspectCommand(parent: Command, context: CommandContext): void {
       const { inspect } = await import("./run.js");
       await inspect(paths, options, context);
     });
-}
-
-function parseDepth(text: string): number {
-  if (!/^[1-9]\d{0,2}$/.test(text)) throw new InvalidArgumentError("It is a number from 1 on.");
-  return Number(text);
 }

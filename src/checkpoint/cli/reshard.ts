@@ -1,5 +1,6 @@
 /** `vista-ckpt reshard`: its options. What it does is loaded when it runs. */
-import { type Command, InvalidArgumentError } from "commander";
+import type { Command } from "commander";
+import { wholeNumber } from "../../core/cli/options.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import { addCommonOptions } from "./common.js";
 import type { ReshardCommandOptions } from "./run-reshard.js";
@@ -23,7 +24,7 @@ export function reshardCommand(parent: Command, context: CommandContext): void {
       "Rewrite a ZeRO checkpoint so that DeepSpeed loads it on another number of GPUs, optimizer included",
     )
     .argument("[folder]", "checkpoint folder (has `latest`), tag folder, or a run folder above", ".")
-    .requiredOption("--ranks <number>", "GPUs that will load it", parseRanks)
+    .requiredOption("--ranks <number>", "GPUs that will load it", wholeNumber(1, 999_999))
     .option("-o, --output <folder>", "new checkpoint folder (default: <folder>-<ranks>ranks.ckpt beside it)")
     .option("--tag <tag>", "tag folder to read instead of the one `latest` names");
   addCommonOptions(command)
@@ -32,10 +33,4 @@ export function reshardCommand(parent: Command, context: CommandContext): void {
       const { reshard } = await import("./run.js");
       await reshard(folder, options, context);
     });
-}
-
-function parseRanks(text: string): number {
-  if (!/^\d{1,6}$/.test(text) || Number(text) < 1)
-    throw new InvalidArgumentError("It is a whole number of GPUs, 1 or more.");
-  return Number(text);
 }

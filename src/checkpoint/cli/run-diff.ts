@@ -1,9 +1,10 @@
 /** `vista-ckpt diff`: what differs between two checkpoints. */
 
 import { formatCount, plural } from "../../core/cli/format.js";
-import { printJson, printLines } from "../../core/cli/print.js";
+import type { PrintOptions } from "../../core/cli/options.js";
+import { printLines, printResult } from "../../core/cli/print.js";
 import { type CommandContext, EXIT } from "../../core/cli/program.js";
-import { createProgressView } from "../../core/cli/progress.js";
+import { runWithProgress } from "../../core/cli/progress.js";
 import { firstNames, shorten, VistaError } from "../../core/errors.js";
 import type { Checkpoint } from "../checkpoint.js";
 import { type DiffReport, diffStates, type TensorDifference } from "../diff.js";
@@ -19,7 +20,7 @@ import {
 import type { StateDict } from "../tensor/tensor.js";
 import type { OtherTensors } from "../torch/state-dicts.js";
 
-export interface DiffCommandOptions {
+export interface DiffCommandOptions extends PrintOptions {
   max: number;
   key?: string;
   keyB?: string;
@@ -28,8 +29,6 @@ export interface DiffCommandOptions {
   atol?: number;
   rtol?: number;
   ignoreDtype?: boolean;
-  json?: boolean;
-  quiet?: boolean;
 }
 
 export async function diff(
@@ -44,7 +43,6 @@ export async function diff(
       hint: "Leave one of the two out.",
     });
   }
-  const view = await createProgressView(options.quiet ?? false);
   const checkpoints: Checkpoint[] = [];
   const optimizers: OptimizerState[] = [];
   try {
@@ -63,13 +61,10 @@ export async function diff(
       StateDict,
     ];
     const tolerance = { atol: options.atol, rtol: options.rtol };
-    const report = await diffStates(first, second, {
-      ...reading,
-      ...tolerance,
-      onProgress: view.update,
-      ignoreDType: options.ignoreDtype ?? false,
-    });
-    view.stop();
+    const how = { verify, ...tolerance, ignoreDType: options.ignoreDtype ?? false };
+    const report = await runWithProgress(options.quiet, context.signal, (run) =>
+      diffStates(first, second, { ...run, ...how }),
+    );
     const values = optimizer ? diffValues(optimizers[0]!, optimizers[1]!, tolerance) : undefined;
     const notCompared = leftOut(checkpoints);
     // Who names the state dict has seen that there are others.
@@ -82,10 +77,12 @@ export async function diff(
       notCompared,
     };
     context.setExitCode(verdict.equal ? EXIT.ok : EXIT.failed);
-    if (options.json) printJson({ command: "diff", a, b, ...verdict });
-    else if (!options.quiet) printLines(show(a, b, verdict, options.max));
+    printResult(
+      options,
+      () => ({ command: "diff", a, b, ...verdict }),
+      () => show(a, b, verdict, options.max),
+    );
   } finally {
-    view.stop();
     for (const { state } of [...checkpoints, ...optimizers]) await state.close();
   }
 }

@@ -1,9 +1,9 @@
 /** What the commands share that write a checkpoint folder. */
 import { resolve } from "node:path";
 import { formatBytes, formatCount, formatDuration } from "../../core/cli/format.js";
-import { printJson, printLines } from "../../core/cli/print.js";
+import { printResult } from "../../core/cli/print.js";
 import type { CommandContext } from "../../core/cli/program.js";
-import { createProgressView } from "../../core/cli/progress.js";
+import { runWithProgress } from "../../core/cli/progress.js";
 import type { FolderOptions } from "../checkpoint-folder.js";
 import { startAhead } from "./ahead.js";
 import type { CommonOptions } from "./common.js";
@@ -39,37 +39,32 @@ export async function writeFolder<Result extends Written>(
   describe: (result: Result, wrote: string, size: string) => string[],
 ): Promise<void> {
   const started = Date.now();
-  const view = await createProgressView(options.quiet ?? false);
-  const dryRun = options.dryRun ?? false;
-  try {
-    if (!dryRun) startAhead(folder);
-    const result = await write({
-      tag: options.tag,
-      force: options.force ?? false,
-      verify: options.verify,
-      fsync: options.fsync,
-      dryRun,
-      signal: context.signal,
-      onProgress: view.update,
-    });
-    view.stop();
-    const seconds = (Date.now() - started) / 1000;
-    if (options.json) {
+  const { tag, force = false, verify, fsync, dryRun = false } = options;
+  if (!dryRun) startAhead(folder);
+  const result = await runWithProgress(options.quiet, context.signal, (run) =>
+    write({ ...run, tag, force, verify, fsync, dryRun }),
+  );
+  const seconds = (Date.now() - started) / 1000;
+  const size = `${formatBytes(result.bytes)}${dryRun ? "" : `, ${formatDuration(seconds)}`}`;
+  printResult(
+    options,
+    () => {
       const { output, ...rest } = result;
-      const head = { command, dryRun, output: resolve(output), seconds: Number(seconds.toFixed(3)) };
-      printJson({ ...head, ...rest });
-    } else if (!options.quiet) {
-      const size = `${formatBytes(result.bytes)}${dryRun ? "" : `, ${formatDuration(seconds)}`}`;
-      printLines(describe(result, dryRun ? "would write" : "wrote", size));
-    }
-  } finally {
-    view.stop();
-  }
+      return { command, dryRun, output: resolve(output), seconds: Number(seconds.toFixed(3)), ...rest };
+    },
+    () => describe(result, dryRun ? "would write" : "wrote", size),
+  );
 }
 
 /** `from last.ckpt, tag checkpoint: DeepSpeed 0.10.1 with Lightning 2.0.1, ZeRO stage 2, 4 ranks, step 10`. */
 export function sourceLine(
-  { folder, tag, deepspeed, stage, globalSteps }: Written,
+  {
+    folder,
+    tag,
+    deepspeed,
+    stage,
+    globalSteps,
+  }: Pick<Written, "folder" | "tag" | "deepspeed" | "stage" | "globalSteps">,
   lightning: string | undefined,
   more: readonly string[] = [],
 ): string {

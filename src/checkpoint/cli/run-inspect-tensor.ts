@@ -1,6 +1,7 @@
 /** `vista-ckpt inspect --tensor NAME`: what the values of one tensor are like. */
 import { formatBytes, formatCount, plural } from "../../core/cli/format.js";
-import { printJson, printLines } from "../../core/cli/print.js";
+import type { PrintOptions } from "../../core/cli/options.js";
+import { printResult } from "../../core/cli/print.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import { runWithProgress } from "../../core/cli/progress.js";
 import { firstNames, shorten, VistaError } from "../../core/errors.js";
@@ -14,7 +15,7 @@ const BAR = 40;
 export async function inspectTensor(
   paths: readonly string[],
   name: string,
-  options: { tag?: string; key?: string; json?: boolean; quiet?: boolean; tensors?: boolean; depth?: number },
+  options: PrintOptions & { tag?: string; key?: string; tensors?: boolean; depth?: number },
   context: CommandContext,
 ): Promise<void> {
   const [path, ...others] = paths as [string, ...string[]];
@@ -31,11 +32,14 @@ export async function inspectTensor(
     printWarnings(checkpoint.warnings, []);
     const tensor = checkpoint.state.tensors.get(name);
     if (tensor === undefined) throw noTensor(path, name, [...checkpoint.state.tensors.keys()]);
-    const statistics = await runWithProgress(options.json ?? false, context.signal, (run) =>
+    const statistics = await runWithProgress(options.quiet, context.signal, (run) =>
       tensorStatistics(tensor, run),
     );
-    if (options.json) printJson({ command: "inspect", path, tensor: { name, ...statistics } });
-    else if (!options.quiet) printLines(show(name, statistics));
+    printResult(
+      options,
+      () => ({ command: "inspect", path, tensor: { name, ...statistics } }),
+      () => show(name, statistics),
+    );
   } finally {
     await checkpoint.state.close();
   }

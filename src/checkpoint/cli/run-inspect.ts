@@ -2,7 +2,8 @@
 
 import { formatBytes, formatCount, plural } from "../../core/cli/format.js";
 import { errorJson, expandInputs, forEachInput } from "../../core/cli/inputs.js";
-import { printJson, printLines } from "../../core/cli/print.js";
+import type { PrintOptions } from "../../core/cli/options.js";
+import { printJson, printLines, printResult } from "../../core/cli/print.js";
 import { type CommandContext, EXIT } from "../../core/cli/program.js";
 import { firstNames, shorten } from "../../core/errors.js";
 import { type Inspection, inspectCheckpoint } from "../inspect.js";
@@ -11,15 +12,13 @@ import { printUnknown, printWarnings } from "./common.js";
 import { inspectTensor } from "./run-inspect-tensor.js";
 import { describeTensor, foldedTreeLines, treeLines } from "./tree.js";
 
-export interface InspectCommandOptions {
+export interface InspectCommandOptions extends PrintOptions {
   tag?: string;
   key?: string;
   tensors?: boolean;
   /** Levels of the tree; as many as fit on a screen where none are given. */
   depth?: number;
   tensor?: string;
-  json?: boolean;
-  quiet?: boolean;
 }
 
 /** Characters of a tensor's name that are shown, so that what follows it is seen too. */
@@ -60,8 +59,11 @@ export async function inspect(
   }
   if (inputs.length === 1 && paths.length === 1) {
     const inspection = await look(paths[0]!);
-    if (options.json) printJson({ command: "inspect", ...inspection });
-    else if (!options.quiet) printLines(show(inspection, options));
+    printResult(
+      options,
+      () => ({ command: "inspect", ...inspection }),
+      () => show(inspection, options),
+    );
     return;
   }
   const outcomes = await forEachInput("vista-ckpt", paths, async (path) => {

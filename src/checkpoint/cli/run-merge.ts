@@ -2,22 +2,20 @@
 
 import { join } from "node:path";
 import { formatCount, plural } from "../../core/cli/format.js";
-import { printJson, printLines } from "../../core/cli/print.js";
+import { printLines, printResult } from "../../core/cli/print.js";
 import type { CommandContext } from "../../core/cli/program.js";
-import { createProgressView } from "../../core/cli/progress.js";
 import { firstNames, VistaError } from "../../core/errors.js";
 import { isFile, isRemote } from "../../core/io/places.js";
-import { inPhase } from "../../core/progress.js";
 import type { Checkpoint } from "../checkpoint.js";
 import { openCheckpoint } from "../open.js";
-import { planCheckpoint, saveCheckpoint } from "../save.js";
 import type { StateDict } from "../tensor/tensor.js";
 import { findCheckpoint } from "../zero/layout.js";
 import type { ZeroInfo } from "../zero/plan.js";
 import { startAhead } from "./ahead.js";
 import { type CommonOptions, printWarnings } from "./common.js";
 import type { OutputFileOptions } from "./output-options.js";
-import { checkExtension, fileOptions, inDType, outputJson, outputLines, type Result } from "./run-output.js";
+import { sourceLine } from "./run-folder.js";
+import { checkExtension, inDType, outputJson, outputLines, type Result, saveOutput } from "./run-output.js";
 
 export interface MergeOptions extends CommonOptions, OutputFileOptions {
   tag?: string;
@@ -33,19 +31,12 @@ export async function merge(
   context: CommandContext,
 ): Promise<void> {
   const started = Date.now();
-  const view = await createProgressView(options.quiet ?? false);
-  let checkpoint: Checkpoint | undefined;
+  // The one input of a command that must be a folder: of a file, the ZeRO reader says what to give instead.
+  if (await isFile(folder)) await findCheckpoint(folder, options.tag);
+  const { tag, key, excludeFrozen = false, recover, verify } = options;
+  const reading = { tag, key, excludeFrozen, recover, verify, signal: context.signal };
+  const checkpoint = await openCheckpoint(folder, reading);
   try {
-    // The one input of a command that must be a folder: of a file, the ZeRO reader says what to give instead.
-    if (await isFile(folder)) await findCheckpoint(folder, options.tag);
-    checkpoint = await openCheckpoint(folder, {
-      tag: options.tag,
-      key: options.key,
-      excludeFrozen: options.excludeFrozen ?? false,
-      recover: options.recover,
-      verify: options.verify,
-      signal: context.signal,
-    });
     // Not while a large checkpoint is opened: both need memory then, 20 MB more for a model of 3,000 tensors.
     if (!options.dryRun) startAhead(folder);
     const { zero, dcp } = checkpoint;
@@ -62,25 +53,14 @@ export async function merge(
       if (zero?.foundBelow) printLines([`vista-ckpt: found one checkpoint: ${zero.folder}`], process.stderr);
       printWarnings(checkpoint.warnings, checkpoint.torchFiles);
     }
-    const saveOptions = {
-      ...fileOptions(target, options),
-      force: options.force ?? false,
-      fsync: options.fsync,
-      verify: options.verify,
-      signal: context.signal,
-      onProgress: view.update,
-    };
-    const saved = options.dryRun
-      ? planCheckpoint(state, target, saveOptions)
-      : await saveCheckpoint(state, target, inPhase(saveOptions, "merge"));
-    view.stop();
-    const seconds = (Date.now() - started) / 1000;
-    const result = { saved, seconds, dryRun: options.dryRun ?? false };
-    if (options.json) printJson(toJson(state, checkpoint, result));
-    else if (!options.quiet) printLines(summarize(state, checkpoint, result));
+    const result = await saveOutput("merge", state, target, options, context, started);
+    printResult(
+      options,
+      () => toJson(state, checkpoint, result),
+      () => summarize(state, checkpoint, result),
+    );
   } finally {
-    view.stop();
-    await checkpoint?.state.close();
+    await checkpoint.state.close();
   }
 }
 
@@ -112,12 +92,6 @@ function summarize(state: StateDict, checkpoint: Checkpoint, result: Result): st
 
 function summarizeZero(state: StateDict, info: ZeroInfo, result: Result): string[] {
   const { counts } = info;
-  const writer = [
-    info.deepspeed === undefined ? "an unknown DeepSpeed" : `DeepSpeed ${info.deepspeed}`,
-    info.lightning === undefined ? "" : ` with Lightning ${info.lightning}`,
-    `, ZeRO stage ${info.stage}, ${plural(info.ranks, "rank")}`,
-    info.globalSteps === undefined ? "" : `, step ${formatCount(info.globalSteps)}`,
-  ].join("");
   const kinds = [
     [counts.whole, "whole in the module"],
     [counts.buffers, counts.buffers === 1 ? "buffer" : "buffers"],
@@ -129,7 +103,7 @@ function summarizeZero(state: StateDict, info: ZeroInfo, result: Result): string
   ] as const;
   const lines = [
     ...outputLines(state, result),
-    `  from ${info.folder}, tag ${info.tag}: ${writer}`,
+    sourceLine(info, info.lightning, [plural(info.ranks, "rank")]),
     `  ${kinds
       .filter(([count]) => count > 0)
       .map(([count, what]) => `${formatCount(count)} ${what}`)

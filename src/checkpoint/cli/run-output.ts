@@ -1,11 +1,22 @@
 /** What the commands that write a state dict share when they run. */
-import { statSync } from "node:fs";
-import { extname, resolve } from "node:path";
+import { resolve } from "node:path";
 import { formatBytes, formatDuration, plural } from "../../core/cli/format.js";
+import { requireEnding } from "../../core/cli/output-names.js";
+import type { CommandContext } from "../../core/cli/program.js";
+import { runWithProgress } from "../../core/cli/progress.js";
 import { VistaError } from "../../core/errors.js";
+import { inPhase } from "../../core/progress.js";
 import { castState } from "../cast.js";
-import { type CheckpointFormat, formatOf, type Saved, type SaveOptions } from "../save.js";
+import {
+  type CheckpointFormat,
+  formatOf,
+  planCheckpoint,
+  type Saved,
+  type SaveOptions,
+  saveCheckpoint,
+} from "../save.js";
 import type { StateDict } from "../tensor/tensor.js";
+import type { CommonOptions } from "./common.js";
 import { DTYPES, type OutputFileOptions } from "./output-options.js";
 
 /** The state dict in the dtype that was asked for. */
@@ -24,33 +35,41 @@ const EXTENSIONS: Record<CheckpointFormat, readonly string[]> = {
  * @throws VistaError `USAGE` for one that says none of these formats
  */
 export function checkExtension(output: string, formats: readonly CheckpointFormat[]): void {
-  const allowed = formats.flatMap((format) => EXTENSIONS[format]);
-  const extension = extname(output).toLowerCase();
-  if (allowed.includes(extension)) return;
-  // A folder or a device is refused for what it is, by whoever writes.
-  if (statSync(output, { throwIfNoEntry: false })?.isFile() === false) return;
-  const isTorch = EXTENSIONS.torch.includes(extension);
-  throw new VistaError(
-    "USAGE",
-    isTorch
-      ? "to-st writes safetensors, and this output has the name of a torch file"
-      : `the output's name ends in ${extension === "" ? "no extension" : extension}, which says no format that is written here`,
-    { path: output, hint: `Name an output that ends in ${allowed.join(", ")}.` },
-  );
+  const endings = formats.flatMap((format) => EXTENSIONS[format]);
+  const what = formats.length > 1 ? "merge writes torch files and safetensors" : "to-st writes safetensors";
+  requireEnding(output, endings, what);
 }
 
-/** @throws VistaError `USAGE` for metadata of a torch file, which has no place for it */
-export function fileOptions(output: string, options: OutputFileOptions): SaveOptions {
-  if (options.metadata !== undefined && formatOf(output) === "torch") {
+/**
+ * Writes the output, or plans it for `--dry-run`.
+ *
+ * @param started  when the command began, as `Date.now()` says it
+ * @param more  what is set by something else than the options that the commands share
+ * @throws VistaError `USAGE` for metadata of a torch file, which has no place for it
+ */
+export async function saveOutput(
+  command: string,
+  state: StateDict,
+  output: string,
+  options: CommonOptions & OutputFileOptions,
+  context: CommandContext,
+  started: number,
+  more: SaveOptions = {},
+): Promise<Result> {
+  const { force = false, verify, fsync, maxShardSize, metadata, dryRun = false } = options;
+  if (metadata !== undefined && formatOf(output) === "torch") {
     throw new VistaError("USAGE", "--metadata is for safetensors, and the output is a torch file", {
       path: output,
       hint: "Name an output that ends in .safetensors.",
     });
   }
-  return {
-    maxShardSize: options.maxShardSize,
-    metadata: options.metadata,
-  };
+  const how = { force, verify, fsync, maxShardSize, metadata, ...more };
+  const saved = dryRun
+    ? planCheckpoint(state, output, how)
+    : await runWithProgress(options.quiet, context.signal, (run) =>
+        saveCheckpoint(state, output, inPhase({ ...how, ...run }, command)),
+      );
+  return { saved, seconds: (Date.now() - started) / 1000, dryRun };
 }
 
 export interface Result {

@@ -2,20 +2,20 @@
 
 import { formatBytes, formatCount, plural } from "../../core/cli/format.js";
 import { expandInputs } from "../../core/cli/inputs.js";
-import { jsonText, printJson, printLines } from "../../core/cli/print.js";
+import type { PrintOptions } from "../../core/cli/options.js";
+import { requireEnding, SARIF_ENDINGS } from "../../core/cli/output-names.js";
+import { jsonText, printLines, printResult } from "../../core/cli/print.js";
 import { type CommandContext, EXIT, packageVersion } from "../../core/cli/program.js";
-import { createProgressView } from "../../core/cli/progress.js";
+import { runWithProgress } from "../../core/cli/progress.js";
 import { VistaError } from "../../core/errors.js";
 import { prepareOutput, writeWhole } from "../../core/io/output.js";
 import { sarifLog } from "../../core/sarif.js";
 import { SCAN_RULES, type ScanFinding, type ScanReport } from "../scan/findings.js";
 import { scanPaths } from "../scan/scan.js";
 
-export interface ScanCommandOptions {
-  json?: boolean;
+export interface ScanCommandOptions extends PrintOptions {
   sarif?: string;
   force?: boolean;
-  quiet?: boolean;
 }
 
 /** Findings shown of one file; --json has all. */
@@ -27,14 +27,12 @@ export async function scan(
   context: CommandContext,
 ): Promise<void> {
   const force = options.force ?? false;
-  if (options.sarif !== undefined) await prepareOutput(options.sarif, 0, { force });
-  const view = await createProgressView(options.quiet ?? false);
-  let report: ScanReport;
-  try {
-    report = await scanPaths(await expandInputs(inputs), { signal: context.signal, onProgress: view.update });
-  } finally {
-    view.stop();
+  if (options.sarif !== undefined) {
+    requireEnding(options.sarif, SARIF_ENDINGS, "this report is SARIF");
+    await prepareOutput(options.sarif, 0, { force });
   }
+  const paths = await expandInputs(inputs);
+  const report = await runWithProgress(options.quiet, context.signal, (run) => scanPaths(paths, run));
   if (report.files.length === 0 && report.clean) {
     throw new VistaError("NOT_FOUND", "there is no file in it, so nothing was scanned", {
       path: inputs.join(", "),
@@ -44,9 +42,13 @@ export async function scan(
   context.setExitCode(report.clean ? EXIT.ok : EXIT.failed);
   if (options.sarif !== undefined) {
     await writeWhole(options.sarif, jsonText(toSarif(report), 1), { force });
+    if (!options.quiet) printLines([`vista-ckpt: wrote ${options.sarif}`], process.stderr);
   }
-  if (options.json) printJson({ command: "scan", ...report });
-  else if (!options.quiet) printLines(show(report));
+  printResult(
+    options,
+    () => ({ command: "scan", ...report }),
+    () => show(report),
+  );
 }
 
 function show(report: ScanReport): string[] {

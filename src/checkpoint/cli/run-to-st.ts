@@ -3,21 +3,18 @@
 import { mkdir, rmdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { formatCount, plural } from "../../core/cli/format.js";
-import { printJson, printLines } from "../../core/cli/print.js";
+import { printResult } from "../../core/cli/print.js";
 import type { CommandContext } from "../../core/cli/program.js";
-import { createProgressView } from "../../core/cli/progress.js";
 import { firstNames, fromSystem, isVistaError, oneLine, VistaError } from "../../core/errors.js";
 import { isRemote } from "../../core/io/places.js";
-import { inPhase } from "../../core/progress.js";
 import type { Checkpoint } from "../checkpoint.js";
 import { openCheckpoint } from "../open.js";
-import { planCheckpoint, saveCheckpoint } from "../save.js";
 import type { StateDict } from "../tensor/tensor.js";
 import { isShadow } from "../vista/ema.js";
 import { applyProfile, type Profile, type ProfileResult } from "../vista/profile.js";
 import { type CommonOptions, printWarnings } from "./common.js";
 import type { OutputFileOptions } from "./output-options.js";
-import { checkExtension, fileOptions, inDType, outputJson, outputLines, type Result } from "./run-output.js";
+import { checkExtension, inDType, outputJson, outputLines, type Result, saveOutput } from "./run-output.js";
 
 /** Where bin_to_st.py writes. */
 const DEFAULT_FOLDER = "ckpts";
@@ -43,46 +40,24 @@ export async function toSt(
   const started = Date.now();
   const target = output ?? join(DEFAULT_FOLDER, "vista.safetensors");
   checkExtension(target, ["safetensors"]);
-  const view = await createProgressView(options.quiet ?? false);
-  let checkpoint: Checkpoint | undefined;
+  const { tag, key, verify } = options;
+  const checkpoint = await openCheckpoint(input, { tag, key, verify, signal: context.signal });
   try {
-    checkpoint = await openCheckpoint(input, {
-      tag: options.tag,
-      key: options.key,
-      verify: options.verify,
-      signal: context.signal,
-    });
     const report = convertOf(input, checkpoint.state, options);
     const state = inDType(report.state, options);
-    const saveOptions = {
-      ...fileOptions(target, options),
-      ...keptMetadata(checkpoint, options),
-      format: "safetensors" as const,
-      force: options.force ?? false,
-      fsync: options.fsync,
-      verify: options.verify,
-      signal: context.signal,
-      onProgress: view.update,
-    };
-    if (!options.quiet) {
-      printWarnings(checkpoint.warnings, checkpoint.torchFiles);
-    }
-    const saved = options.dryRun
-      ? planCheckpoint(state, target, saveOptions)
-      : await inFolder(output === undefined ? DEFAULT_FOLDER : undefined, () =>
-          saveCheckpoint(state, target, inPhase(saveOptions, "to-st")),
-        );
-    view.stop();
-    const result: Result = {
-      saved,
-      seconds: (Date.now() - started) / 1000,
-      dryRun: options.dryRun ?? false,
-    };
-    if (options.json) printJson(toJson(checkpoint, state, report, result));
-    else if (!options.quiet) printLines(summarize(checkpoint, state, report, result));
+    const more = { ...keptMetadata(checkpoint, options), format: "safetensors" as const };
+    if (!options.quiet) printWarnings(checkpoint.warnings, checkpoint.torchFiles);
+    const folder = output === undefined && !options.dryRun ? DEFAULT_FOLDER : undefined;
+    const result = await inFolder(folder, () =>
+      saveOutput("to-st", state, target, options, context, started, more),
+    );
+    printResult(
+      options,
+      () => toJson(checkpoint, state, report, result),
+      () => summarize(checkpoint, state, report, result),
+    );
   } finally {
-    view.stop();
-    await checkpoint?.state.close();
+    await checkpoint.state.close();
   }
 }
 

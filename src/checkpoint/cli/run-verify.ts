@@ -2,17 +2,16 @@
 
 import { formatBytes, formatCount, formatDuration, plural } from "../../core/cli/format.js";
 import { errorJson, expandInputs, forEachInput } from "../../core/cli/inputs.js";
-import { printJson, printLines } from "../../core/cli/print.js";
+import type { PrintOptions } from "../../core/cli/options.js";
+import { printJson, printLines, printResult } from "../../core/cli/print.js";
 import { type CommandContext, EXIT } from "../../core/cli/program.js";
-import { createProgressView } from "../../core/cli/progress.js";
+import { runWithProgress } from "../../core/cli/progress.js";
 import { shorten } from "../../core/errors.js";
 import { type VerifyReport, verifyCheckpoint } from "../verify.js";
 
-export interface VerifyCommandOptions {
+export interface VerifyCommandOptions extends PrintOptions {
   tag?: string;
   key?: string;
-  json?: boolean;
-  quiet?: boolean;
 }
 
 /** Problems and tensors shown; --json has all. */
@@ -25,18 +24,9 @@ export async function verify(
 ): Promise<void> {
   const check = async (path: string) => {
     const started = Date.now();
-    const view = await createProgressView(options.quiet ?? false);
-    let report: VerifyReport;
-    try {
-      report = await verifyCheckpoint(path, {
-        tag: options.tag,
-        key: options.key,
-        signal: context.signal,
-        onProgress: view.update,
-      });
-    } finally {
-      view.stop();
-    }
+    const report = await runWithProgress(options.quiet, context.signal, (run) =>
+      verifyCheckpoint(path, { ...run, tag: options.tag, key: options.key }),
+    );
     printProblems(report.problems);
     return { report, seconds: (Date.now() - started) / 1000 };
   };
@@ -44,9 +34,11 @@ export async function verify(
   if (inputs.length === 1 && paths.length === 1) {
     const { report, seconds } = await check(paths[0]!);
     context.setExitCode(report.problems.length === 0 ? EXIT.ok : EXIT.failed);
-    const json = { command: "verify", ...toJson(report, seconds) };
-    if (options.json) printJson(json);
-    else if (!options.quiet) printLines(show(report, seconds));
+    printResult(
+      options,
+      () => ({ command: "verify", ...toJson(report, seconds) }),
+      () => show(report, seconds),
+    );
     return;
   }
   const outcomes = await forEachInput("vista-ckpt", paths, async (path) => {

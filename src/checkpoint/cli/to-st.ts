@@ -1,5 +1,6 @@
 /** `vista-ckpt to-st`: its options. What it does is loaded when it runs. */
-import { type Command, InvalidArgumentError, Option } from "commander";
+import { type Command, Option } from "commander";
+import { finiteNumber } from "../../core/cli/options.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import { VistaError } from "../../core/errors.js";
 import { PROFILES, type Profile } from "../vista/profile.js";
@@ -41,7 +42,7 @@ export function toStCommand(parent: Command, context: CommandContext): void {
     .option("--no-ema", "take the trained weights and leave the EMA's out")
     .option("--keep-prefix", "leave `_forward_module.` in the names")
     .option("--keep-unprefixed", "keep names without `_forward_module.` (by default an error)")
-    .option("--lora-scale <number>", "factor of the LoRA products", parseScale, 1);
+    .option("--lora-scale <number>", "factor of the LoRA products", finiteNumber("0.5"), 1);
   addOutputFileOptions(command);
   addCommonOptions(command)
     .addHelpText("after", HELP)
@@ -79,11 +80,4 @@ function profileOf(options: ToStOptions): { raw?: boolean; profile?: Profile } {
   // Options of Vista's steps say whose steps are meant.
   if (profile === undefined && other !== undefined) return { profile: "vista" };
   return {};
-}
-
-function parseScale(text: string): number {
-  const scale = Number(text);
-  if (text.trim() === "" || !Number.isFinite(scale))
-    throw new InvalidArgumentError("It is a number, for example 1.");
-  return scale;
 }

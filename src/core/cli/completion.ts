@@ -9,6 +9,9 @@ interface Place {
   readonly commands: readonly Command[];
 }
 
+/** For a command, the words that stand for it in the first place, as recipes do for `run`. */
+type Aliases = Readonly<Record<string, readonly string[]>>;
+
 const SCRIPTS = { bash, zsh, fish };
 
 const HELP = `
@@ -17,14 +20,8 @@ Examples:
   $ eval "$(PROGRAM completion zsh)"         in ~/.zshrc, after compinit
   $ PROGRAM completion fish | source         in ~/.config/fish/config.fish`;
 
-/**
- * Adds the command to a program that has all others.
- * @param aliases  words that stand for a command in the first place, as recipes do for `run`
- */
-export function addCompletion(
-  program: Command,
-  aliases: Readonly<Record<string, readonly string[]>> = {},
-): void {
+/** Adds the command to a program that has all others. */
+export function addCompletion(program: Command, aliases: Aliases = {}): void {
   program
     .command("completion")
     .summary("print a script that completes commands and options in a shell")
@@ -55,7 +52,7 @@ function optionsOf({
   return [...own, help, ...(command.parent === null ? [version] : [])];
 }
 
-function wordsOf({ path, commands }: Place, aliases: Readonly<Record<string, readonly string[]>>): string[] {
+function wordsOf({ path, commands }: Place, aliases: Aliases): string[] {
   return [...commands.map((each) => each.name()), ...(path === "" ? Object.values(aliases).flat() : [])];
 }
 
@@ -65,7 +62,7 @@ function argumentChoices({ command }: Place): readonly string[] {
 }
 
 /** Lines of a `case` of bash and zsh that walk from one place to the next. */
-function steps(places: readonly Place[], aliases: Readonly<Record<string, readonly string[]>>): string[] {
+function steps(places: readonly Place[], aliases: Aliases): string[] {
   const paths = places.slice(1).map(({ path }) => path);
   const lines = [`      ${paths.join("|")}) at="$at/$word" ;;`];
   for (const [command, words] of Object.entries(aliases))
@@ -74,7 +71,7 @@ function steps(places: readonly Place[], aliases: Readonly<Record<string, readon
 }
 
 /** What bash and zsh share: finds the place, and sets `found` to the words that fit there. Without any, files are offered. */
-function body(places: readonly Place[], aliases: Readonly<Record<string, readonly string[]>>): string[] {
+function body(places: readonly Place[], aliases: Aliases): string[] {
   const values = places.flatMap((place) =>
     optionsOf(place).flatMap(({ flags, choices }) =>
       choices.length === 0
@@ -114,11 +111,7 @@ function functionName(program: string): string {
   return `_${program.replaceAll("-", "_")}`;
 }
 
-function bash(
-  program: string,
-  places: readonly Place[],
-  aliases: Readonly<Record<string, readonly string[]>>,
-): string {
+function bash(program: string, places: readonly Place[], aliases: Aliases): string {
   const name = functionName(program);
   return `${[
     `${name}() {`,
@@ -131,11 +124,7 @@ function bash(
   ].join("\n")}\n`;
 }
 
-function zsh(
-  program: string,
-  places: readonly Place[],
-  aliases: Readonly<Record<string, readonly string[]>>,
-): string {
+function zsh(program: string, places: readonly Place[], aliases: Aliases): string {
   const name = functionName(program);
   return `${[
     `#compdef ${program}`,
@@ -149,11 +138,7 @@ function zsh(
   ].join("\n")}\n`;
 }
 
-function fish(
-  program: string,
-  places: readonly Place[],
-  aliases: Readonly<Record<string, readonly string[]>>,
-): string {
+function fish(program: string, places: readonly Place[], aliases: Aliases): string {
   const name = `_${functionName(program)}_at`;
   const quote = (text: string) => `'${text.replaceAll("\\", "\\\\").replaceAll("'", "\\'")}'`;
   const lines = [

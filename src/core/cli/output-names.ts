@@ -3,6 +3,9 @@ import { statSync } from "node:fs";
 import { extname } from "node:path";
 import { VistaError } from "../errors.js";
 
+/** Of SARIF files, in every program that writes them. */
+export const SARIF_ENDINGS = [".sarif", ".json"];
+
 /**
  * @param endings  such as `.json`
  * @param what  the output and what it is: `the report is HTML`

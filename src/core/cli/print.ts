@@ -1,5 +1,6 @@
 /** Lines for a terminal. All text that commands show goes through here, except lines with colours of our own. */
 import { oneLine, withoutSecrets } from "../errors.js";
+import type { PrintOptions } from "./options.js";
 
 /** Characters of a line; a name of a million is cut. */
 const MAX_LINE = 4000;
@@ -31,4 +32,14 @@ function textForNumbers(_: string, value: unknown): unknown {
 /** Prints what `--json` asks for, in one line on stdout. */
 export function printJson(value: unknown): void {
   process.stdout.write(jsonText(value));
+}
+
+/** Prints what a command found: the object that `--json` asks for, or else its lines, and none of them with `--quiet`. */
+export function printResult(
+  { json, quiet }: PrintOptions,
+  object: () => unknown,
+  lines: () => readonly string[],
+): void {
+  if (json) printJson(object());
+  else if (!quiet) printLines(lines());
 }

@@ -10,16 +10,10 @@ import { formatBytes, formatCount, formatDuration } from "./format.js";
 /** Seconds between two lines where stderr is not a terminal (a log file, Slurm's output). */
 const LINE_INTERVAL_S = 30;
 
-export interface ProgressView {
+interface ProgressView {
   update(progress: Progress): void;
-  /** Removes the bar. Call it before anything else is printed. */
+  /** Removes the bar, so that something else can be printed. */
   stop(): void;
-}
-
-/** @param quiet  show nothing at all */
-export async function createProgressView(quiet: boolean): Promise<ProgressView> {
-  if (quiet) return { update() {}, stop() {} };
-  return process.stderr.isTTY && process.env.TERM !== "dumb" ? barView() : lineView();
 }
 
 /**
@@ -28,15 +22,15 @@ export async function createProgressView(quiet: boolean): Promise<ProgressView> 
  * @param quiet  show nothing while it runs
  */
 export async function runWithProgress<Result>(
-  quiet: boolean,
+  quiet: boolean | undefined,
   signal: AbortSignal,
-  work: (options: RunOptions) => Promise<Result>,
+  work: (options: Required<RunOptions>) => Promise<Result>,
 ): Promise<Result> {
-  const view = await createProgressView(quiet);
+  const view = quiet ? undefined : await createProgressView();
   let last: Progress | undefined;
   const onProgress = (progress: Progress) => {
     last = progress;
-    view.update(progress);
+    view?.update(progress);
   };
   try {
     return await work({ signal, onProgress });
@@ -44,8 +38,12 @@ export async function runWithProgress<Result>(
     if (!isVistaError(error) || error.code !== "ABORTED" || last === undefined) throw error;
     throw new VistaError("ABORTED", error.message, { hint: covered(last), cause: error });
   } finally {
-    view.stop();
+    view?.stop();
   }
+}
+
+async function createProgressView(): Promise<ProgressView> {
+  return process.stderr.isTTY && process.env.TERM !== "dumb" ? barView() : lineView();
 }
 
 /** `Covered: index frames, 120 of 2,000 folders.` */

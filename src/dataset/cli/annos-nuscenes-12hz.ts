@@ -1,16 +1,14 @@
 import type { Command } from "commander";
 import { formatBytes, formatCount, plural } from "../../core/cli/format.js";
-import { JSON_OBJECT, QUIET } from "../../core/cli/options.js";
-import { printJson, printLines } from "../../core/cli/print.js";
+import { JSON_OBJECT, type PrintOptions, QUIET } from "../../core/cli/options.js";
+import { printResult } from "../../core/cli/print.js";
 import type { CommandContext } from "../../core/cli/program.js";
 
-interface Annos12HzOptions {
+interface Annos12HzOptions extends PrintOptions {
   out?: string;
   split: string;
   version?: string;
   force?: boolean;
-  json?: boolean;
-  quiet?: boolean;
 }
 
 export function addAnnosNuScenes12HzCommand(annos: Command, context: CommandContext): void {
@@ -41,26 +39,20 @@ async function run(root: string, options: Annos12HzOptions, context: CommandCont
     import("../annotations/make/interpolate.js"),
   ]);
   const split = await readSceneChoice(options.split);
-  const made = await runWithProgress(options.quiet ?? false, context.signal, (run) =>
-    writeInterpolatedTables(root, out, {
-      ...run,
-      split,
-      force,
-      version,
-    }),
+  const made = await runWithProgress(options.quiet, context.signal, (run) =>
+    writeInterpolatedTables(root, out, { ...run, split, force, version }),
   );
-  if (options.json) {
-    printJson({ command: "annos nuscenes-12hz", split: options.split, ...made });
-  }
-  if (options.json || options.quiet) return;
-  const lines = [
-    `${made.folder}: ${plural(made.samples, "sample")} from ${formatCount(made.keySamples)} of ${plural(made.scenes, "scene")} (${options.split}, ${made.version})`,
-    `  ${formatCount(made.annotations)} boxes, ${formatCount(made.sampleData)} rows of sample_data, ${formatBytes(made.bytes)}`,
-  ];
-  if (made.unattached > 0) {
-    lines.push(
-      `note: ${formatCount(made.unattached)} boxes and key frames of samples that are not there were left out`,
-    );
-  }
-  printLines(lines);
+  printResult(
+    options,
+    () => ({ command: "annos nuscenes-12hz", split: options.split, ...made }),
+    () => [
+      `${made.folder}: ${plural(made.samples, "sample")} from ${formatCount(made.keySamples)} of ${plural(made.scenes, "scene")} (${options.split}, ${made.version})`,
+      `  ${formatCount(made.annotations)} boxes, ${formatCount(made.sampleData)} rows of sample_data, ${formatBytes(made.bytes)}`,
+      ...(made.unattached > 0
+        ? [
+            `note: ${formatCount(made.unattached)} boxes and key frames of samples that are not there were left out`,
+          ]
+        : []),
+    ],
+  );
 }

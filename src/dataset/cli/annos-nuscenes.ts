@@ -1,22 +1,19 @@
 import type { Command } from "commander";
 import { formatBytes, formatCount, plural } from "../../core/cli/format.js";
-import { JSON_OBJECT, QUIET } from "../../core/cli/options.js";
+import { JSON_OBJECT, type PrintOptions, QUIET, wholeNumber } from "../../core/cli/options.js";
 import { requireEnding } from "../../core/cli/output-names.js";
-import { printJson, printLines } from "../../core/cli/print.js";
+import { printResult } from "../../core/cli/print.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import { VistaError } from "../../core/errors.js";
 import type { NuScenesAnnotationResult } from "../annotations/make/nuscenes.js";
-import { parseCount } from "./check.js";
 
-interface AnnosNuScenesOptions {
+interface AnnosNuScenesOptions extends PrintOptions {
   output?: string;
   split: string;
   version?: string;
   clip: number;
   keyFrames: number;
   force?: boolean;
-  json?: boolean;
-  quiet?: boolean;
 }
 
 const DEFAULT_OUTPUT: Readonly<Record<string, string>> = {
@@ -47,8 +44,8 @@ export function addAnnosNuScenesCommand(annos: Command, context: CommandContext)
       "--version <folder>",
       "the tables, v1.0-mini say (default: what is there, or what the split is of)",
     )
-    .option("--clip <n>", "frames of a clip, at 12 Hz", parseCount, 25)
-    .option("--key-frames <n>", "samples of a clip, at 2 Hz", parseCount, 5)
+    .option("--clip <n>", "frames of a clip, at 12 Hz", wholeNumber(1), 25)
+    .option("--key-frames <n>", "samples of a clip, at 2 Hz", wholeNumber(1), 5)
     .option("--force", "replace a file that exists")
     .option(...JSON_OBJECT)
     .option(...QUIET)
@@ -61,7 +58,6 @@ export function addAnnosNuScenesCommand(annos: Command, context: CommandContext)
 
 async function run(root: string, options: AnnosNuScenesOptions, context: CommandContext): Promise<void> {
   const { clip, keyFrames, version, force = false } = options;
-  if (clip < 1 || keyFrames < 1) throw new VistaError("USAGE", "--clip and --key-frames must be at least 1");
   const path = options.output ?? DEFAULT_OUTPUT[options.split];
   if (path === undefined) {
     throw new VistaError("USAGE", `--split ${options.split} needs a name for the file: -o FILE`);
@@ -73,19 +69,14 @@ async function run(root: string, options: AnnosNuScenesOptions, context: Command
     import("../annotations/make/nuscenes.js"),
   ]);
   const split = await readSceneChoice(options.split);
-  const written = await runWithProgress(options.quiet ?? false, context.signal, (run) =>
-    writeNuScenesAnnotations(root, path, {
-      ...run,
-      split,
-      clip,
-      keyFrames,
-      force,
-      version,
-    }),
+  const written = await runWithProgress(options.quiet, context.signal, (run) =>
+    writeNuScenesAnnotations(root, path, { ...run, split, clip, keyFrames, force, version }),
   );
-  if (options.json) {
-    printJson({ command: "annos nuscenes", path, split: options.split, clip, keyFrames, ...written });
-  } else if (!options.quiet) printLines(describe(path, options, written));
+  printResult(
+    options,
+    () => ({ command: "annos nuscenes", path, split: options.split, clip, keyFrames, ...written }),
+    () => describe(path, options, written),
+  );
 }
 
 function describe(

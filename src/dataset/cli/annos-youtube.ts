@@ -1,14 +1,13 @@
 import { type Command, Option } from "commander";
 import { formatBytes, plural } from "../../core/cli/format.js";
-import { JSON_OBJECT, QUIET } from "../../core/cli/options.js";
+import { collect, JSON_OBJECT, type PrintOptions, QUIET, wholeNumber } from "../../core/cli/options.js";
 import { requireEnding } from "../../core/cli/output-names.js";
-import { printJson, printLines } from "../../core/cli/print.js";
+import { printResult } from "../../core/cli/print.js";
 import type { CommandContext } from "../../core/cli/program.js";
-import { VistaError } from "../../core/errors.js";
+import { firstNames, VistaError } from "../../core/errors.js";
 import type { SplitChoice } from "../annotations/make/youtube-sources.js";
-import { parseCount } from "./check.js";
 
-interface AnnosYouTubeOptions {
+interface AnnosYouTubeOptions extends PrintOptions {
   output?: string;
   split: SplitChoice;
   stride: number;
@@ -16,8 +15,6 @@ interface AnnosYouTubeOptions {
   fromLanguage?: string[];
   index?: string;
   force?: boolean;
-  json?: boolean;
-  quiet?: boolean;
 }
 
 const DEFAULT_OUTPUT: Partial<Record<SplitChoice, string>> = {
@@ -41,12 +38,12 @@ export function addAnnosYouTubeCommand(annos: Command, context: CommandContext):
         .choices(["train", "val", "all"])
         .default("train"),
     )
-    .option("--stride <n>", "frames from one clip's start to the next", parseCount, 1)
-    .option("--clip <n>", "frames of a clip", parseCount, 25)
+    .option("--stride <n>", "frames from one clip's start to the next", wholeNumber(1), 1)
+    .option("--clip <n>", "frames of a clip", wholeNumber(1), 25)
     .option(
       "--from-language <file>",
       "only frames that this language file of DriveAGI's speaks of; may be given several times",
-      (file: string, files: string[] = []) => [...files, file],
+      collect,
     )
     .option("--index <file>", "use this index (vista-data index) for folders that have not changed")
     .option("--force", "replace a file that exists")
@@ -58,7 +55,6 @@ export function addAnnosYouTubeCommand(annos: Command, context: CommandContext):
 
 async function run(root: string, options: AnnosYouTubeOptions, context: CommandContext): Promise<void> {
   const { split, clip, stride, fromLanguage, force = false } = options;
-  if (clip < 1 || stride < 1) throw new VistaError("USAGE", "--clip and --stride must be at least 1");
   const path = options.output ?? DEFAULT_OUTPUT[split];
   if (path === undefined)
     throw new VistaError("USAGE", `--split ${split} needs a name for the file: -o FILE`);
@@ -72,29 +68,22 @@ async function run(root: string, options: AnnosYouTubeOptions, context: CommandC
       import("../frame-index/build.js"),
     ]);
   await prepareOutput(path, 0, { force });
-  const written = await runWithProgress(options.quiet ?? false, context.signal, async (run) => {
+  const written = await runWithProgress(options.quiet, context.signal, async (run) => {
     const previous = options.index === undefined ? undefined : await readIndex(options.index);
-    const sources = await findYouTubeClips(root, {
-      ...run,
-      split,
-      languageFiles: fromLanguage,
-      previous,
-    });
+    const sources = await findYouTubeClips(root, { ...run, split, languageFiles: fromLanguage, previous });
     return writeYouTube(path, sources, { ...run, clip, stride, force });
   });
-  if (options.json) {
-    printJson({ command: "annos youtube", path, split, clip, stride, ...written });
-  }
-  if (options.json || options.quiet) return;
-  const lines = [
-    `${path}: ${plural(written.clips, "clip")} of ${clip} frames from ${plural(written.folders, "video")} (${split}), ${formatBytes(written.bytes)}`,
-  ];
   const { tooShort } = written;
-  if (tooShort.length > 0) {
-    const more = tooShort.length > 3 ? " …" : "";
-    lines.push(
-      `no clip: ${plural(tooShort.length, "folder")} without ${clip} frames in a row (${tooShort.slice(0, 3).join(", ")}${more})`,
-    );
-  }
-  printLines(lines);
+  printResult(
+    options,
+    () => ({ command: "annos youtube", path, split, clip, stride, ...written }),
+    () => [
+      `${path}: ${plural(written.clips, "clip")} of ${clip} frames from ${plural(written.folders, "video")} (${split}), ${formatBytes(written.bytes)}`,
+      ...(tooShort.length > 0
+        ? [
+            `no clip: ${plural(tooShort.length, "folder")} without ${clip} frames in a row (${firstNames(tooShort)})`,
+          ]
+        : []),
+    ],
+  );
 }

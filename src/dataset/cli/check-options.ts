@@ -1,7 +1,8 @@
 import type { Shard } from "../finding.js";
+import type { ReportOutputs } from "./outputs.js";
 
 /** The options of `vista-data check`, as commander gives them. */
-export interface CheckCommandOptions {
+export interface CheckCommandOptions extends ReportOutputs {
   kind?: "nuscenes" | "opendv" | "annotations";
   version?: string;
   annos?: string[];
@@ -15,14 +16,8 @@ export interface CheckCommandOptions {
   config?: string;
   ignore?: string[];
   maxFindings: number;
-  json?: boolean;
-  ndjson?: string;
-  sarif?: string;
-  report?: string;
   writeClean?: string;
   listMissing?: string;
-  force?: boolean;
   shard?: Shard;
   index?: string;
-  quiet?: boolean;
 }

@@ -1,8 +1,10 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { collectList, JSON_OBJECT, QUIET } from "../../core/cli/options.js";
+import { collectList, JSON_OBJECT, QUIET, wholeNumber } from "../../core/cli/options.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import type { Shard } from "../finding.js";
 import type { CheckCommandOptions } from "./check-options.js";
+
+const count = wholeNumber();
 
 export function addCheckCommand(program: Command, context: CommandContext): void {
   program
@@ -37,15 +39,10 @@ export function addCheckCommand(program: Command, context: CommandContext): void
       "open images for at most so long, 60s or 10m say (default: 60s for headers without --sample)",
       parseBudget,
     )
-    .option("--seed <n>", "which images a sample takes", parseCount, 0)
+    .option("--seed <n>", "which images a sample takes", count, 0)
     .option("--config <file>", "a config of Vista's: what would training do with this data")
     .option("--ignore <rules>", "leave out findings of these rules; repeated, or with commas", collectList)
-    .option(
-      "--max-findings <n>",
-      "list at most so many findings of a rule, count the others",
-      parseCount,
-      10_000,
-    )
+    .option("--max-findings <n>", "list at most so many findings of a rule, count the others", count, 10_000)
     .option(...JSON_OBJECT)
     .option("--ndjson <file>", "write every finding, however many, one JSON object a line")
     .option("--sarif <file>", "write a SARIF file, one result for each rule and folder")
@@ -69,15 +66,8 @@ export function addCheckCommand(program: Command, context: CommandContext): void
     });
 }
 
-export function parseCount(text: string): number {
-  if (!/^\d+$/.test(text) || !Number.isSafeInteger(Number(text))) {
-    throw new InvalidArgumentError("It must be a whole number.");
-  }
-  return Number(text);
-}
-
 function parseSample(text: string): number {
-  return text === "all" ? Number.POSITIVE_INFINITY : parseCount(text);
+  return text === "all" ? Number.POSITIVE_INFINITY : count(text);
 }
 
 /** `90s`, `10m`, `2h` → seconds. */

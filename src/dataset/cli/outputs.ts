@@ -2,7 +2,8 @@
 import { hostname } from "node:os";
 import pc from "picocolors";
 import { wantsColours } from "../../core/cli/colours.js";
-import { requireEnding } from "../../core/cli/output-names.js";
+import type { PrintOptions } from "../../core/cli/options.js";
+import { requireEnding, SARIF_ENDINGS } from "../../core/cli/output-names.js";
 import { displayText, jsonText, printLines } from "../../core/cli/print.js";
 import { AtomicFile, commitTogether, prepareOutput } from "../../core/io/output.js";
 import { quote } from "../../core/text.js";
@@ -13,23 +14,23 @@ import { toSarif } from "../report/sarif.js";
 import { SortedFindings } from "../report/sorted-findings.js";
 import { formatReport } from "../report/text.js";
 
-export interface ReportOutputs {
-  json?: boolean;
+/** The options of both commands that say in which forms. */
+export interface ReportOutputs extends PrintOptions {
+  ndjson?: string;
   sarif?: string;
   report?: string;
   force?: boolean;
-  quiet?: boolean;
 }
 
 /** Looks at all outputs before any work is done. @throws VistaError what `prepareOutput` throws */
 export async function prepareReports(
-  outputs: ReportOutputs & { ndjson?: string; writeClean?: string; listMissing?: string },
+  outputs: ReportOutputs & { writeClean?: string; listMissing?: string },
 ): Promise<void> {
   const { report, sarif, listMissing, writeClean, ndjson, force = false } = outputs;
   // The seal of the set first: beside it lies what a dead run has noted of the others.
   const files: [path: string | undefined, endings: string[], what: string][] = [
     [report, [".html", ".htm"], "the report is HTML"],
-    [sarif, [".sarif", ".json"], "this report is SARIF"],
+    [sarif, SARIF_ENDINGS, "this report is SARIF"],
     [listMissing, [".txt", ".tsv"], "the list is text"],
     [writeClean, [".json"], "the annotation file is JSON"],
     [ndjson, [".ndjson", ".jsonl"], "the findings are lines of JSON"],

@@ -1,7 +1,6 @@
 import { type Command, InvalidArgumentError } from "commander";
-import { JSON_OBJECT, QUIET } from "../../core/cli/options.js";
+import { JSON_OBJECT, QUIET, wholeNumber } from "../../core/cli/options.js";
 import type { CommandContext } from "../../core/cli/program.js";
-import { parseCount } from "./check.js";
 import type { PreviewCommandOptions } from "./run-preview.js";
 
 export function addPreviewCommand(program: Command, context: CommandContext): void {
@@ -13,8 +12,8 @@ export function addPreviewCommand(program: Command, context: CommandContext): vo
     .option("--root <folder>", "Vista root or root of the set, for records and samples")
     .option("--config <file>", "take the size of the pictures from this config of Vista's")
     .option("--size <WxH>", "size of the pictures in training (default: 576x320)", parseSize)
-    .option("--start <n>", "first frame in a folder", parseCount)
-    .option("--tile <n>", "width of a picture on the sheet (default: 384)", parseCount)
+    .option("--start <n>", "first frame in a folder", wholeNumber())
+    .option("--tile <n>", "width of a picture on the sheet (default: 384)", wholeNumber(16))
     .option("--force", "replace the output")
     .option(...JSON_OBJECT)
     .option(...QUIET)

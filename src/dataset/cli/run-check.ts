@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { isAbsolute, join, relative, resolve, sep } from "node:path";
 import { type CommandContext, EXIT, exitCodeOfStop, packageVersion } from "../../core/cli/program.js";
-import { createProgressView } from "../../core/cli/progress.js";
+import { runWithProgress } from "../../core/cli/progress.js";
 import { isVistaError, VistaError } from "../../core/errors.js";
 import { checkAnnotations } from "../annotations/check.js";
 import { createClean, type UnusableRecords, unusableRecords } from "../annotations/clean.js";
@@ -38,24 +38,14 @@ export async function runCheck(
   await prepareReports(options);
   const { ndjson: ndjsonPath, writeClean, listMissing, force = false } = options;
   const config = options.config === undefined ? undefined : await readVistaConfig(options.config);
-
-  const view = await createProgressView(options.quiet ?? false);
-  const checkOptions: CheckOptions = {
-    signal: context.signal,
-    onProgress: (progress) => view.update(progress),
-    seed: options.seed,
-    images: options.decode ? "decode" : options.images,
-    sample: options.sample,
-    budget: options.budget,
-    shard: options.shard,
-  };
+  const { seed, sample, budget, shard } = options;
+  const images = options.decode ? "decode" : options.images;
   const missing = listMissing === undefined ? undefined : new MissingList();
   const onMissing =
     missing &&
     ((one: Finding) => {
       if (!ignore.includes(one.rule)) missing.addMissing(one);
     });
-  const { parts, unusable } = await makeParts(root, options, checkOptions, config, onMissing);
   const builder = new ReportBuilder(root, {
     maxFindings: options.maxFindings === 0 ? Number.MAX_SAFE_INTEGER : options.maxFindings,
     ignore: [...ignore].sort(),
@@ -63,12 +53,20 @@ export async function runCheck(
   });
   const ndjson = await FindingsFile.create(ndjsonPath, force);
   try {
-    const interrupted = await collect(root, parts, options, config, (finding) => {
+    const add = (finding: Finding) => {
       if (!builder.add(finding)) return;
       ndjson?.add(finding);
       missing?.add(finding);
-    });
-    view.stop();
+    };
+    const { parts, unusable, interrupted } = await runWithProgress(
+      options.quiet,
+      context.signal,
+      async (run) => {
+        const how = { ...run, seed, images, sample, budget, shard };
+        const made = await makeParts(root, options, how, config, onMissing);
+        return { ...made, interrupted: await collect(root, made.parts, options, config, add) };
+      },
+    );
     const started = interrupted ? parts.filter(({ check }) => check.summary.coverage.length > 0) : parts;
     const summaries: CheckSummary[] = started.map(({ check, prefix }) =>
       normaliseSummary(check.summary, prefix),
@@ -93,7 +91,6 @@ export async function runCheck(
     await writeReports(report, options, more);
     context.setExitCode(code);
   } finally {
-    view.stop();
     await ndjson?.discard();
   }
 }

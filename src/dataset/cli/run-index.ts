@@ -3,8 +3,9 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { formatBytes, formatCount, plural } from "../../core/cli/format.js";
+import type { PrintOptions } from "../../core/cli/options.js";
 import { requireEnding } from "../../core/cli/output-names.js";
-import { printJson, printLines } from "../../core/cli/print.js";
+import { printResult } from "../../core/cli/print.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import { runWithProgress } from "../../core/cli/progress.js";
 import { isVistaError, VistaError } from "../../core/errors.js";
@@ -16,10 +17,8 @@ import { locateData } from "../frame-index/locate.js";
 import { countFrames } from "../opendv/runs.js";
 
 /** The options of `vista-data index`, as commander gives them. */
-export interface IndexCommandOptions {
+export interface IndexCommandOptions extends PrintOptions {
   output?: string;
-  json?: boolean;
-  quiet?: boolean;
 }
 
 const DEFAULT_NAME = "vista-data.index";
@@ -29,7 +28,7 @@ export async function runIndex(
   options: IndexCommandOptions,
   context: CommandContext,
 ): Promise<void> {
-  const outcome = await runWithProgress(options.quiet ?? false, context.signal, async (run) => {
+  const outcome = await runWithProgress(options.quiet, context.signal, async (run) => {
     const located = locateData(root);
     if (options.output === undefined && located.opendv?.found.folders[0]?.path === ".") {
       throw new VistaError(
@@ -40,10 +39,7 @@ export async function runIndex(
     const path = options.output ?? join(root, DEFAULT_NAME);
     requireEnding(path, [".index"], "the index is a file of its own kind");
     const { previous, replaced } = await earlierIndex(path);
-    const { index, read, reused } = await indexLocated(located, {
-      ...run,
-      previous,
-    });
+    const { index, read, reused } = await indexLocated(located, { ...run, previous });
     const bytes = encodeIndex(index);
     await writeWhole(path, bytes, { force: true });
     return { path, bytes: bytes.byteLength, read, reused, replaced, index };
@@ -80,20 +76,6 @@ function print(options: IndexCommandOptions, { path, bytes, read, reused, replac
   const frames = folders?.reduce((sum, { scan }) => sum + countFrames(scan.runs), 0) ?? 0;
   const chains = index.nuscenes?.chains;
   const images = chains?.reduce((sum, chain) => sum + chain.files.length, 0) ?? 0;
-  if (options.json) {
-    const object = {
-      command: "index",
-      index: path,
-      bytes,
-      read,
-      reused,
-      replaced,
-      opendv: folders && { folders: folders.length, frames },
-      nuscenes: chains && { chains: chains.length, images },
-    };
-    printJson(object);
-  }
-  if (options.json || options.quiet) return;
   const lines: string[] = [];
   if (folders !== undefined) {
     lines.push(`OpenDV-YouTube: ${plural(folders.length, "video")}, ${plural(frames, "frame")}`);
@@ -107,5 +89,13 @@ function print(options: IndexCommandOptions, { path, bytes, read, reused, replac
   lines.push(
     `${path}: ${formatBytes(bytes)}; ${formatCount(read)} read, ${formatCount(reused)} unchanged since the last index`,
   );
-  printLines(lines);
+  const counts = {
+    opendv: folders && { folders: folders.length, frames },
+    nuscenes: chains && { chains: chains.length, images },
+  };
+  printResult(
+    options,
+    () => ({ command: "index", index: path, bytes, read, reused, replaced, ...counts }),
+    () => lines,
+  );
 }

@@ -5,20 +5,11 @@ import { readRegular } from "../../core/io/regular.js";
 import { settleAll } from "../../core/io/settle.js";
 import { mergeReports } from "../report/merge.js";
 import type { Report } from "../report/report.js";
-import { FindingsFile, prepareReports, writeReports } from "./outputs.js";
-
-export interface MergeReportsOptions {
-  json?: boolean;
-  ndjson?: string;
-  sarif?: string;
-  report?: string;
-  force?: boolean;
-  quiet?: boolean;
-}
+import { FindingsFile, prepareReports, type ReportOutputs, writeReports } from "./outputs.js";
 
 export async function runMergeReports(
   paths: readonly string[],
-  options: MergeReportsOptions,
+  options: ReportOutputs,
   context: CommandContext,
 ): Promise<void> {
   const force = options.force ?? false;

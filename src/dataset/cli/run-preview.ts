@@ -1,9 +1,10 @@
 /** What `vista-data preview` does once its options are read. */
 
+import type { PrintOptions } from "../../core/cli/options.js";
 import { requireEnding } from "../../core/cli/output-names.js";
-import { printJson, printLines } from "../../core/cli/print.js";
+import { printResult } from "../../core/cli/print.js";
 import type { CommandContext } from "../../core/cli/program.js";
-import { createProgressView } from "../../core/cli/progress.js";
+import { runWithProgress } from "../../core/cli/progress.js";
 import { VistaError } from "../../core/errors.js";
 import { prepareOutput, writeWhole } from "../../core/io/output.js";
 import { findClip } from "../preview/clip.js";
@@ -11,7 +12,7 @@ import { drawSheet } from "../preview/sheet.js";
 import { readVistaConfig } from "../vista-config.js";
 
 /** The options of `vista-data preview`, as commander gives them. */
-export interface PreviewCommandOptions {
+export interface PreviewCommandOptions extends PrintOptions {
   output: string;
   root?: string;
   config?: string;
@@ -19,8 +20,6 @@ export interface PreviewCommandOptions {
   start?: number;
   tile?: number;
   force?: boolean;
-  json?: boolean;
-  quiet?: boolean;
 }
 
 export async function runPreview(
@@ -30,9 +29,6 @@ export async function runPreview(
 ): Promise<void> {
   if (options.config !== undefined && options.size !== undefined) {
     throw new VistaError("USAGE", "--config and --size both give the size: use one of them");
-  }
-  if (options.tile !== undefined && options.tile < 16) {
-    throw new VistaError("USAGE", "--tile must be at least 16");
   }
   requireEnding(options.output, [".png"], "the contact sheet is a PNG");
   const force = options.force ?? false;
@@ -46,23 +42,15 @@ export async function runPreview(
       path: options.config,
     });
   }
-  const view = await createProgressView(options.quiet ?? false);
-  try {
-    const clip = findClip(target, {
-      root: options.root,
-      start: options.start,
-      count: config?.numFrames,
-    });
-    const sheet = await drawSheet(clip, {
-      ...size,
-      tile: options.tile,
-      signal: context.signal,
-      onProgress: (progress) => view.update(progress),
-    });
-    await writeWhole(options.output, sheet, { force });
-  } finally {
-    view.stop();
-  }
-  if (options.json) printJson({ command: "preview", path: options.output });
-  else if (!options.quiet) printLines([`wrote ${options.output}`]);
+  const { output, root, start, tile } = options;
+  const clip = findClip(target, { root, start, count: config?.numFrames });
+  const sheet = await runWithProgress(options.quiet, context.signal, (run) =>
+    drawSheet(clip, { ...run, ...size, tile }),
+  );
+  await writeWhole(output, sheet, { force });
+  printResult(
+    options,
+    () => ({ command: "preview", path: output }),
+    () => [`wrote ${output}`],
+  );
 }

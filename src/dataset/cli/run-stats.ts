@@ -1,17 +1,16 @@
 /** What `vista-data stats` does once its options are read. */
 
 import { formatCount, plural } from "../../core/cli/format.js";
-import { printJson, printLines } from "../../core/cli/print.js";
+import type { PrintOptions } from "../../core/cli/options.js";
+import { printResult } from "../../core/cli/print.js";
 import type { CommandContext } from "../../core/cli/program.js";
-import { createProgressView } from "../../core/cli/progress.js";
+import { runWithProgress } from "../../core/cli/progress.js";
 import { type AnnotationStats, collectStats, type DataStats } from "../stats/stats.js";
 
 /** The options of `vista-data stats`, as commander gives them. */
-export interface StatsCommandOptions {
+export interface StatsCommandOptions extends PrintOptions {
   annos?: string[];
   index?: string;
-  json?: boolean;
-  quiet?: boolean;
 }
 
 export async function runStats(
@@ -19,20 +18,15 @@ export async function runStats(
   options: StatsCommandOptions,
   context: CommandContext,
 ): Promise<void> {
-  const view = await createProgressView(options.quiet ?? false);
-  let stats: DataStats;
-  try {
-    stats = await collectStats(root, {
-      signal: context.signal,
-      onProgress: (progress) => view.update(progress),
-      annos: options.annos,
-      index: options.index,
-    });
-  } finally {
-    view.stop();
-  }
-  if (options.json) printJson({ command: "stats", ...stats });
-  else if (!options.quiet) printLines(describe(stats));
+  const { annos, index } = options;
+  const stats = await runWithProgress(options.quiet, context.signal, (run) =>
+    collectStats(root, { ...run, annos, index }),
+  );
+  printResult(
+    options,
+    () => ({ command: "stats", ...stats }),
+    () => describe(stats),
+  );
 }
 
 function describe(stats: DataStats): string[] {

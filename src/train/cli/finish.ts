@@ -1,6 +1,6 @@
 /** `vista-train finish <run>`: what follows a training, by itself. */
 import type { Command } from "commander";
-import { JSON_OBJECT, QUIET } from "../../core/cli/options.js";
+import { JSON_OBJECT, type PrintOptions, QUIET } from "../../core/cli/options.js";
 import type { CommandContext } from "../../core/cli/program.js";
 
 export function addFinish(program: Command, context: CommandContext): void {
@@ -11,7 +11,7 @@ export function addFinish(program: Command, context: CommandContext): void {
     .option(...JSON_OBJECT)
     .option(...QUIET)
     .addHelpText("after", `\nExamples:\n  $ vista-train finish logs/phase1-4711 --steps to-st`)
-    .action(async (run: string, flags: { steps: string; json?: boolean; quiet?: boolean }) => {
+    .action(async (run: string, flags: PrintOptions & { steps: string }) => {
       const { finish, parseSteps } = await import("./run.js");
       await finish(run, parseSteps(flags.steps), flags, context);
     });

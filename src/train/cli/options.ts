@@ -1,6 +1,9 @@
 /** The options that describe a launch and a start, shared by launching, `check` and `next`. */
-import { type Command, InvalidArgumentError } from "commander";
-import { QUIET } from "../../core/cli/options.js";
+import type { Command } from "commander";
+import { collect, QUIET, wholeNumber } from "../../core/cli/options.js";
+
+const count = wholeNumber(1);
+const index = wholeNumber();
 
 export function addRecipeOptions(command: Command): Command {
   return command
@@ -24,7 +27,7 @@ export function addLaunchOptions(command: Command): Command {
     .option("--rdzv-endpoint <host[:port]>", "several nodes: where they meet; the same on all of them")
     .option("--node-rank <n>", "several nodes, the other way: this node's rank, from 0", index)
     .option("--master-addr <host>", "address of the node with rank 0")
-    .option("--master-port <port>", "its port (default: 29500)", port)
+    .option("--master-port <port>", "its port (default: 29500)", wholeNumber(1, 65_535))
     .option("--python <file>", "interpreter; torchrun is then PYTHON -m torch.distributed.run")
     .option("--torchrun <file>", "torchrun program")
     .option("--env <K=V>", "set a variable for the training; again for more", collect)
@@ -58,27 +61,6 @@ export function splitArguments(argv: readonly string[]): { own: string[]; extra:
   return at === -1 ? { own: [...argv], extra: [] } : { own: argv.slice(0, at), extra: argv.slice(at + 1) };
 }
 
-function collect(word: string, before: string[] | undefined): string[] {
-  return [...(before ?? []), word];
-}
-
 function rules(text: string, before: string[] | undefined): string[] {
   return [...(before ?? []), ...text.split(",").map((part) => part.trim())];
-}
-
-function count(text: string): number {
-  if (!/^[1-9]\d{0,6}$/.test(text)) throw new InvalidArgumentError("It must be a whole number above 0.");
-  return Number(text);
-}
-
-function index(text: string): number {
-  if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError("It must be a whole number, 0 or more.");
-  return Number(text);
-}
-
-function port(text: string): number {
-  if (!/^\d{1,5}$/.test(text) || Number(text) > 65_535 || Number(text) === 0) {
-    throw new InvalidArgumentError("It must be a port, 1 to 65535.");
-  }
-  return Number(text);
 }

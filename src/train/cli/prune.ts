@@ -1,6 +1,6 @@
 /** `vista-train prune <run> --keep N`: its options. What it does is loaded when it runs. */
-import { type Command, InvalidArgumentError } from "commander";
-import { JSON_OBJECT, QUIET } from "../../core/cli/options.js";
+import type { Command } from "commander";
+import { JSON_OBJECT, QUIET, wholeNumber } from "../../core/cli/options.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import type { PruneFlags } from "./run-prune.js";
 
@@ -16,7 +16,7 @@ export function addPrune(program: Command, context: CommandContext): void {
   program
     .command("prune <run>")
     .summary("remove the older checkpoints of a run, after verifying those that stay")
-    .requiredOption("--keep <n>", "how many of the newest checkpoints stay", parseKeep)
+    .requiredOption("--keep <n>", "how many of the newest checkpoints stay", wholeNumber(1))
     .option("--dry-run", "verify and show the plan, remove nothing")
     .option(...JSON_OBJECT)
     .option(...QUIET)
@@ -25,9 +25,4 @@ export function addPrune(program: Command, context: CommandContext): void {
       const { prune } = await import("./run.js");
       await prune(run, flags, context);
     });
-}
-
-function parseKeep(text: string): number {
-  if (!/^[1-9]\d{0,5}$/.test(text)) throw new InvalidArgumentError("It is a number from 1 on.");
-  return Number(text);
 }

@@ -22,7 +22,7 @@ export async function check(
   checkSelectors(flags);
   const recipe = findRecipe(await readRecipes(flags), name);
   const plan = makePlan(recipe, flags, extra);
-  const { findings, sampled } = await runWithProgress(flags.quiet ?? false, context.signal, (run) =>
+  const { findings, sampled } = await runWithProgress(flags.quiet, context.signal, (run) =>
     preflight(plan, realSystem(process.env, context.signal), tools, {
       ...run,
       only: flags.only ?? [],
@@ -33,16 +33,8 @@ export async function check(
   const ok = errors.length === 0;
   if (!ok) context.setExitCode(EXIT.failed);
   if (flags.json) {
-    const report = {
-      recipe: recipe.name,
-      vista: plan.vista,
-      nodes: plan.nodes,
-      gpus: plan.gpus,
-      ok,
-      findings,
-      sampled,
-    };
-    printJson({ command: "check", ...report });
+    const { vista, nodes, gpus } = plan;
+    printJson({ command: "check", recipe: recipe.name, vista, nodes, gpus, ok, findings, sampled });
     return;
   }
   if (flags.quiet) {

@@ -2,7 +2,8 @@
 import { mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { formatDuration } from "../../core/cli/format.js";
-import { printJson, printLines } from "../../core/cli/print.js";
+import type { PrintOptions } from "../../core/cli/options.js";
+import { printResult } from "../../core/cli/print.js";
 import { type CommandContext, EXIT, exitCodeOfStop } from "../../core/cli/program.js";
 import { runWithProgress } from "../../core/cli/progress.js";
 import { oneLine, VistaError } from "../../core/errors.js";
@@ -247,14 +248,17 @@ async function runHere(
 export async function finish(
   run: string,
   steps: readonly Step[],
-  { quiet = false, json }: { quiet?: boolean; json?: boolean },
+  flags: PrintOptions,
   context: CommandContext,
 ): Promise<void> {
-  const files = await runWithProgress(quiet, context.signal, (options) =>
+  const files = await runWithProgress(flags.quiet, context.signal, (options) =>
     finishRun(run, steps, tools.checkpoints, options),
   );
-  if (json) printJson({ command: "finish", run, files });
-  else if (!quiet) printLines(files);
+  printResult(
+    flags,
+    () => ({ command: "finish", run, files }),
+    () => files,
+  );
 }
 
 /** The path as train.py prints it before it loads weights. */

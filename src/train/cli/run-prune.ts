@@ -1,28 +1,27 @@
 /** What `vista-train prune` does. */
 import { formatBytes, plural } from "../../core/cli/format.js";
-import { printJson, printLines } from "../../core/cli/print.js";
+import type { PrintOptions } from "../../core/cli/options.js";
+import { printResult } from "../../core/cli/print.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import { runWithProgress } from "../../core/cli/progress.js";
 import { type PruneReport, pruneRun } from "../run/prune.js";
 import { tools } from "../tools.js";
 
-export interface PruneFlags {
+export interface PruneFlags extends PrintOptions {
   keep: number;
   dryRun?: boolean;
-  json?: boolean;
-  quiet?: boolean;
 }
 
-export async function prune(
-  run: string,
-  { keep, dryRun = false, json, quiet = false }: PruneFlags,
-  context: CommandContext,
-): Promise<void> {
-  const report = await runWithProgress(quiet, context.signal, (options) =>
+export async function prune(run: string, flags: PruneFlags, context: CommandContext): Promise<void> {
+  const { keep, dryRun = false } = flags;
+  const report = await runWithProgress(flags.quiet, context.signal, (options) =>
     pruneRun(run, keep, tools.checkpoints, { ...options, dryRun }),
   );
-  if (json) printJson({ command: "prune", ...report });
-  else if (!quiet) printLines(show(report));
+  printResult(
+    flags,
+    () => ({ command: "prune", ...report }),
+    () => show(report),
+  );
 }
 
 function show({ dryRun, kept, verified, removed, bytes }: PruneReport): string[] {

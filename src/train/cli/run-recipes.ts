@@ -1,25 +1,22 @@
 /** What `vista-train recipes` does: lists what there is to start. */
-import { printJson, printLines } from "../../core/cli/print.js";
-import { SVD } from "../launch/built-in-recipes.js";
+import type { PrintOptions } from "../../core/cli/options.js";
+import { printResult } from "../../core/cli/print.js";
+import { type Recipe, SVD } from "../launch/built-in-recipes.js";
 import { readRecipes } from "./plan.js";
 
-export interface RecipesFlags {
+export interface RecipesFlags extends PrintOptions {
   vista: string;
   recipes?: string;
-  json?: boolean;
-  quiet?: boolean;
 }
 
 export async function listRecipes(flags: RecipesFlags): Promise<void> {
   const recipes = [...(await readRecipes(flags)).values()];
-  if (flags.json) printJson({ command: "recipes", recipes });
-  if (flags.json || flags.quiet) return;
   const width = Math.max(...recipes.map((recipe) => recipe.name.length));
-  printLines(
-    recipes.map((recipe) => {
-      const size = `${recipe.nodes} x ${recipe.gpus} GPUs`.padEnd(12);
-      const from = recipe.startsFrom === SVD ? "SVD" : recipe.startsFrom;
-      return `${recipe.name.padEnd(width)}  ${size}  ${recipe.title}; starts from ${from}`;
-    }),
+  const line = ({ name, title, nodes, gpus, startsFrom }: Recipe) =>
+    `${name.padEnd(width)}  ${`${nodes} x ${gpus} GPUs`.padEnd(12)}  ${title}; starts from ${startsFrom === SVD ? "SVD" : startsFrom}`;
+  printResult(
+    flags,
+    () => ({ command: "recipes", recipes }),
+    () => recipes.map(line),
   );
 }

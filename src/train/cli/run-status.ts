@@ -1,6 +1,7 @@
 /** What `vista-train status` does: how far a run is, and what could be resumed. */
 import { colours } from "../../core/cli/colours.js";
 import { formatBytes, formatCount, formatDuration, plural } from "../../core/cli/format.js";
+import type { PrintOptions } from "../../core/cli/options.js";
 import { printJson } from "../../core/cli/print.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import { oneLine } from "../../core/errors.js";
@@ -15,11 +16,9 @@ import { asStarted } from "./started.js";
 const WINDOW = 50;
 const CHART_ROWS = 6;
 
-export interface StatusFlags {
+export interface StatusFlags extends PrintOptions {
   vista: string;
   recipes?: string;
-  json?: boolean;
-  quiet?: boolean;
 }
 
 export async function status(run: string, flags: StatusFlags, context: CommandContext): Promise<void> {

@@ -81,7 +81,7 @@ describe("vista-ckpt reshard", () => {
   it.each(["0", "-1", "1.5", "eight"])("--ranks %s is wrong usage", async (ranks) => {
     const { code, stderr } = await reshard(copyOf("stage2-fp32-2ranks"), `--ranks=${ranks}`);
     expect(code).toBe(2);
-    expect(stderr).toContain("1 or more");
+    expect(stderr).toContain("1 to 999999");
   });
 
   it("an output that exists stays, and with --force only a checkpoint is replaced", async () => {

@@ -124,9 +124,18 @@ test.each(["merged", "merged.zip"])(
     const zero = fileURLToPath(new URL("../../../fixtures/zero/stage2-fp32-2ranks", import.meta.url));
     const result = await runCli("vista-ckpt", ["merge", zero, "-o", join(temporaryFolder(), name)]);
     expect(result.code).toBe(2);
-    expect(result.stderr).toContain("says no format that is written here");
+    expect(result.stderr).toContain("Name an output that ends in .bin or .pt");
   },
 );
+
+test("scan names the SARIF file that it wrote, and refuses another ending", async () => {
+  const sarif = join(temporaryFolder(), "scan.sarif");
+  const result = await runCli("vista-ckpt", ["scan", model(), "--sarif", sarif]);
+  expect(result).toMatchObject({ code: 0, stderr: `vista-ckpt: wrote ${sarif}\n` });
+  const other = await runCli("vista-ckpt", ["scan", model(), "--sarif", `${sarif}.html`]);
+  expect(other.code).toBe(2);
+  expect(other.stderr).toContain("Name an output that ends in .sarif or .json.");
+});
 
 test("colours: NO_COLOR, then FORCE_COLOR, then TERM=dumb, then the terminal", () => {
   expect(wantsColours({}, true)).toBe(true);
