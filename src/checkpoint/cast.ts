@@ -1,4 +1,5 @@
 /** A whole state dict in another floating-point type. */
+import { remember } from "../core/maps.js";
 import type { CastTarget } from "./tensor/cast.js";
 import { canCast } from "./tensor/cast.js";
 import { isWidenable } from "./tensor/float-values.js";
@@ -12,11 +13,9 @@ export function castState(state: StateDict, dtype: CastTarget): StateDict {
   const casts = new Map<Tensor, Tensor>();
   const tensors = new Map<string, Tensor>();
   for (const [name, tensor] of state.tensors) {
-    let cast = casts.get(tensor);
-    if (cast === undefined) {
-      cast = isWidenable(tensor.dtype) && canCast(tensor.dtype, dtype) ? castTensor(tensor, dtype) : tensor;
-      casts.set(tensor, cast);
-    }
+    const cast = remember(casts, tensor, () =>
+      isWidenable(tensor.dtype) && canCast(tensor.dtype, dtype) ? castTensor(tensor, dtype) : tensor,
+    );
     tensors.set(name, cast);
   }
   return state.with(tensors);

@@ -2,7 +2,9 @@
  * The optimizer of a ZeRO checkpoint of any number of ranks, or of a universal one, as what can be compared parameter by parameter:
  * its fp32 weights and each state as tensors, its steps and the hyperparameters of its group as values.
  */
+
 import { settleAll } from "../core/io/settle.js";
+import { remember } from "../core/maps.js";
 import type { RunOptions } from "../core/progress.js";
 import type { DiffOptions } from "./diff.js";
 import { StateDict, type Tensor } from "./tensor/tensor.js";
@@ -188,11 +190,7 @@ export function diffValues(
       compared.add(key);
       if (x !== undefined && y !== undefined && isClose(x, y, atol, rtol)) continue;
       const what = JSON.stringify([key, String(x), String(y)]);
-      let entry = differences.get(what);
-      if (entry === undefined) {
-        entry = { key, a: x, b: y, parameters: [] };
-        differences.set(what, entry);
-      }
+      const entry = remember(differences, what, () => ({ key, a: x, b: y, parameters: [] }));
       if (parameter !== WHOLE) entry.parameters.push(parameter);
     }
   }

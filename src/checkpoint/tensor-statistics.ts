@@ -139,22 +139,21 @@ class RangeOfValues {
 }
 
 class Histogram {
-  readonly #min: number;
-  readonly #max: number;
   readonly #counts = new Array<number>(BINS).fill(0);
   /** The range of float64 may be beyond what float64 can hold. */
   readonly #scale: number;
 
-  constructor(min: number, max: number) {
-    this.#min = min;
-    this.#max = max;
+  constructor(
+    private readonly min: number,
+    private readonly max: number,
+  ) {
     this.#scale = Number.isFinite(max - min) ? 1 : 0.5;
   }
 
   add(values: TensorValues): void {
     const scale = this.#scale;
-    const low = this.#min * scale;
-    const width = this.#max * scale - low;
+    const low = this.min * scale;
+    const width = this.max * scale - low;
     for (const value of values) {
       const number = Number(value);
       if (!Number.isFinite(number)) continue;
@@ -164,9 +163,8 @@ class Histogram {
   }
 
   bins(): HistogramBin[] {
-    if (this.#min === this.#max) return [{ from: this.#min, to: this.#max, count: this.#counts[0]! }];
-    const bound = (i: number) =>
-      i === BINS ? this.#max : this.#min * (1 - i / BINS) + this.#max * (i / BINS);
+    if (this.min === this.max) return [{ from: this.min, to: this.max, count: this.#counts[0]! }];
+    const bound = (i: number) => (i === BINS ? this.max : this.min * (1 - i / BINS) + this.max * (i / BINS));
     return this.#counts.map((count, i) => ({ from: bound(i), to: bound(i + 1), count }));
   }
 }

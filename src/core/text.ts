@@ -25,3 +25,6 @@ export function numberOf(value: unknown): number {
 export function quote(word: string): string {
   return /^[\w@%+:,./-][\w@%+=:,./-]*$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
+
+/** Halves of surrogate pairs: with the `u` flag only those without their partner match. */
+export const LONE_SURROGATE = /\p{Surrogate}/u;

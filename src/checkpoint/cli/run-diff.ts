@@ -6,6 +6,7 @@ import { printLines, printResult } from "../../core/cli/print.js";
 import { type CommandContext, EXIT } from "../../core/cli/program.js";
 import { runWithProgress } from "../../core/cli/progress.js";
 import { firstNames, shorten, VistaError } from "../../core/errors.js";
+import { remember } from "../../core/maps.js";
 import type { Checkpoint } from "../checkpoint.js";
 import { type DiffReport, diffStates, type TensorDifference } from "../diff.js";
 import { openCheckpoint } from "../open.js";
@@ -124,11 +125,7 @@ function byPrefix(report: DiffReport, names: readonly string[]): PrefixCounts[] 
     const start = parts[0] === "_forward_module" ? 1 : 0;
     const prefix =
       parts.slice(0, Math.min(start + PREFIX_PARTS, parts.length - 1)).join(".") || "(no prefix)";
-    let entry = counts.get(prefix);
-    if (entry === undefined) {
-      entry = { prefix, tensors: 0, different: 0, onlyA: 0, onlyB: 0 };
-      counts.set(prefix, entry);
-    }
+    const entry = remember(counts, prefix, () => ({ prefix, tensors: 0, different: 0, onlyA: 0, onlyB: 0 }));
     return entry;
   };
   for (const name of names) of(name).tensors++;

@@ -9,6 +9,7 @@ import { type CommandContext, EXIT, packageVersion } from "../../core/cli/progra
 import { runWithProgress } from "../../core/cli/progress.js";
 import { VistaError } from "../../core/errors.js";
 import { prepareOutput, writeWhole } from "../../core/io/output.js";
+import { remember } from "../../core/maps.js";
 import { sarifLog } from "../../core/sarif.js";
 import { SCAN_RULES, type ScanFinding, type ScanReport } from "../scan/findings.js";
 import { scanPaths } from "../scan/scan.js";
@@ -54,9 +55,7 @@ export async function scan(
 function show(report: ScanReport): string[] {
   const byFile = new Map<string, ScanFinding[]>();
   for (const finding of report.findings) {
-    const there = byFile.get(finding.path);
-    if (there === undefined) byFile.set(finding.path, [finding]);
-    else there.push(finding);
+    remember(byFile, finding.path, () => []).push(finding);
   }
   const lines: string[] = [];
   for (const { path, kind, bytes, pickles, records, globals, findings } of report.files) {

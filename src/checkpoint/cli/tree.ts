@@ -1,6 +1,8 @@
 /** Tensors as a tree by the parts of their names, with sizes. */
+
 import { formatBytes, formatCount, plural } from "../../core/cli/format.js";
 import { shorten } from "../../core/errors.js";
+import { remember } from "../../core/maps.js";
 
 export interface TreeTensor {
   readonly name: string;
@@ -50,11 +52,7 @@ export function treeLines(tensors: readonly TreeTensor[], depth: number): string
     let at = root;
     count(at, tensor);
     for (const part of levels(tensor.name)) {
-      let child = at.children.get(part);
-      if (child === undefined) {
-        child = node();
-        at.children.set(part, child);
-      }
+      const child = remember(at.children, part, () => node());
       at = child;
       count(at, tensor);
     }

@@ -25,8 +25,6 @@ const PATIENCE_MS = 250;
 /** A window as segments of a lane's job. Holds the files open until {@link release}. */
 export class LanePlan {
   readonly segments: LaneSegment[] = [];
-  readonly #verify: boolean;
-  readonly #allCrcs: boolean;
   readonly #reads: PlannedRead[] = [];
   readonly #held = new Map<SourceFile, number>();
   /** For each slice, where its CRCs are among those of the reads or of the conversions. */
@@ -40,10 +38,10 @@ export class LanePlan {
   #block: Block | undefined;
 
   /** @param allCrcs  true where the CRC-32 of all tensors is wanted */
-  constructor(verify: boolean, allCrcs: boolean) {
-    this.#verify = verify;
-    this.#allCrcs = allCrcs;
-  }
+  constructor(
+    private readonly verify: boolean,
+    private readonly allCrcs: boolean,
+  ) {}
 
   async add(slice: Slice): Promise<void> {
     const { part, from, length } = slice;
@@ -58,7 +56,7 @@ export class LanePlan {
       return;
     }
     const { tensor } = part;
-    const crc = wantsCrc(slice, this.#allCrcs);
+    const crc = wantsCrc(slice, this.allCrcs);
     const first = this.#reads.length;
     if (tensor.source.kind === "cast") {
       const { from: inner } = tensor.source;
@@ -80,7 +78,7 @@ export class LanePlan {
     const reads: LaneRead[] = [];
     for (const piece of piecesBetween(tensor.source.pieces, from, length)) {
       const { region, start } = piece;
-      const wanted = crc || (this.#verify && region.crc32 !== undefined);
+      const wanted = crc || (this.verify && region.crc32 !== undefined);
       this.#reads.push({ region, start, length: piece.length, crc: wanted });
       const read = { position: region.offset + start, length: piece.length, crc: wanted };
       if (region.file.isLocal) {

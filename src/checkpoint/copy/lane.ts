@@ -86,10 +86,8 @@ export interface LaneResult {
 }
 
 class ShortRead extends Error {
-  readonly got: number;
-  constructor(got: number) {
+  constructor(readonly got: number) {
     super("the file ends too early");
-    this.got = got;
   }
 }
 
@@ -221,20 +219,18 @@ export class Lane {
 
 /** Several reads as one run of bytes; the CRC of each is noted when it is done. */
 class JoinedReads {
-  readonly #reads: readonly LaneRead[];
-  readonly #crcs: number[];
   #index = 0;
   #at = 0;
   #crc = 0;
 
-  constructor(reads: readonly LaneRead[], crcs: number[]) {
-    this.#reads = reads;
-    this.#crcs = crcs;
-  }
+  constructor(
+    private readonly reads: readonly LaneRead[],
+    private readonly crcs: number[],
+  ) {}
 
   next(target: Buffer): void {
     for (let done = 0; done < target.length; ) {
-      const read = this.#reads[this.#index]!;
+      const read = this.reads[this.#index]!;
       const take = Math.min(target.length - done, read.length - this.#at);
       const part = target.subarray(done, done + take);
       readFully(read, part, this.#at);
@@ -247,11 +243,11 @@ class JoinedReads {
 
   /** Notes reads of no bytes at the end. */
   end(): void {
-    while (this.#index < this.#reads.length) this.#close();
+    while (this.#index < this.reads.length) this.#close();
   }
 
   #close(): void {
-    this.#crcs.push(this.#crc);
+    this.crcs.push(this.#crc);
     this.#index++;
     this.#at = 0;
     this.#crc = 0;

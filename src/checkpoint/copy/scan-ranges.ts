@@ -157,18 +157,15 @@ async function scan<Range extends ScanRange>(
 
 /** Puts the stretches of a range together again. */
 class Results<Range extends ScanRange> {
-  readonly #options: ScanOptions<Range>;
   #crc32 = 0;
   readonly #nonFinite = { nan: 0, inf: 0 };
   #failed = false;
 
-  constructor(options: ScanOptions<Range>) {
-    this.#options = options;
-  }
+  constructor(private readonly options: ScanOptions<Range>) {}
 
   /** In the order of the ranges and of their bytes. */
   add({ range, at, length }: Stretch<Range>, outcome: Outcome): void {
-    const { onBytes, onError, onScanned } = this.#options;
+    const { onBytes, onError, onScanned } = this.options;
     if (at === 0) {
       this.#crc32 = 0;
       this.#nonFinite.nan = 0;

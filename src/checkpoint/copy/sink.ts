@@ -155,31 +155,21 @@ class Turns {
 }
 
 class Copier {
-  readonly #file: OutputFile;
-  readonly #handle: FileHandle;
-  readonly #checks: RegionChecks | undefined;
-  readonly #lanes: Lanes;
   readonly #report: (bytes: number) => void;
   readonly #computed = new ComputedCache();
   readonly #slots: Slot[] = [];
   #slotsUsed = 0;
-  readonly #turns: Turns;
   readonly #finisher: Finisher;
   #failure: { error: unknown } | undefined;
 
   constructor(
-    file: OutputFile,
-    handle: FileHandle,
-    checks: RegionChecks | undefined,
-    lanes: Lanes,
-    turns: Turns,
+    private readonly file: OutputFile,
+    private readonly handle: FileHandle,
+    private readonly checks: RegionChecks | undefined,
+    private readonly lanes: Lanes,
+    private readonly turns: Turns,
     report: (bytes: number) => void,
   ) {
-    this.#file = file;
-    this.#handle = handle;
-    this.#checks = checks;
-    this.#lanes = lanes;
-    this.#turns = turns;
     this.#report = report;
     this.#finisher = new Finisher(file, handle);
   }
@@ -191,7 +181,7 @@ class Copier {
     const queue: Promise<void>[] = [];
     let last = Promise.resolve();
     let started = 0;
-    for (const window of windowsOf(this.#file.parts)) {
+    for (const window of windowsOf(this.file.parts)) {
       const plain = window.slices.every(isPlain);
       while (queue.length === AHEAD || (!plain && this.#slotsUsed === SLOTS)) await queue.shift();
       if (this.#failure !== undefined || signal?.aborted) break;
@@ -221,7 +211,7 @@ class Copier {
     if (outcome.status === "rejected") throw outcome.reason;
     const copied = outcome.value;
     if (this.#failure !== undefined) return;
-    if (this.#checks !== undefined) for (const read of copied.reads) this.#checks.addRead(read);
+    if (this.checks !== undefined) for (const read of copied.reads) this.checks.addRead(read);
     this.#finisher.finish(window, copied.crcs);
     this.#report(window.length);
   }
@@ -241,16 +231,16 @@ class Copier {
 
   /** Everything that is read as it is, or converted element by element. */
   async #copyInLane(window: Window, signal: AbortSignal | undefined): Promise<Copied> {
-    const plan = new LanePlan(this.#checks !== undefined, this.#file.digest ?? false);
+    const plan = new LanePlan(this.checks !== undefined, this.file.digest ?? false);
     try {
-      await this.#turns.take(async () => {
+      await this.turns.take(async () => {
         for (const slice of window.slices) await plan.add(slice);
       });
       const block = await plan.readRemote();
-      const { path } = this.#file;
+      const { path } = this.file;
       const { segments } = plan;
-      const job = { kind: "copy" as const, fd: this.#handle.fd, position: window.position, segments, block };
-      const result = await this.#lanes.run(job, signal);
+      const job = { kind: "copy" as const, fd: this.handle.fd, position: window.position, segments, block };
+      const result = await this.lanes.run(job, signal);
       if (result.failure !== undefined) throw plan.error(result.failure, path);
       return plan.copied(window, result.crcs, result.castCrcs);
     } finally {
@@ -265,7 +255,7 @@ class Copier {
     try {
       const bytes = slot.buffer.subarray(0, window.length);
       slot.arena.reset(conversionBytes(window));
-      const reader = new WindowReader(this.#computed, this.#checks !== undefined, slot.arena);
+      const reader = new WindowReader(this.#computed, this.checks !== undefined, slot.arena);
       for (const { part, from, at, length } of window.slices) {
         const target = bytes.subarray(at, at + length);
         if (part.kind === "bytes") target.set(part.bytes.subarray(from, from + length));
@@ -273,7 +263,7 @@ class Copier {
         else if (length > 0) reader.add(part.tensor, from, target);
       }
       const ops = await reader.run();
-      await writeAll(this.#handle, this.#file.path, bytes, window.position);
+      await writeAll(this.handle, this.file.path, bytes, window.position);
       return {
         reads: ops.map(({ region, start, target, crc32 }) => ({
           region,
@@ -282,7 +272,7 @@ class Copier {
           crc32,
         })),
         crcs: window.slices.map((slice) =>
-          wantsCrc(slice, this.#file.digest ?? false)
+          wantsCrc(slice, this.file.digest ?? false)
             ? [{ crc32: crc32(bytes.subarray(slice.at, slice.at + slice.length)), length: slice.length }]
             : [],
         ),
@@ -313,15 +303,13 @@ function conversionBytes({ slices }: Window): number {
 
 /** Completes windows in output order: CRCs of tensors and of the file carried along, closing records written. */
 class Finisher {
-  readonly #file: OutputFile;
-  readonly #handle: FileHandle;
   #crc = 0;
   #digest = 0;
 
-  constructor(file: OutputFile, handle: FileHandle) {
-    this.#file = file;
-    this.#handle = handle;
-  }
+  constructor(
+    private readonly file: OutputFile,
+    private readonly handle: FileHandle,
+  ) {}
 
   /** CRC-32 of everything that is finished; 0 where it is not wanted. */
   get digest(): number {
@@ -335,7 +323,7 @@ class Finisher {
       if (part.kind !== "tensor") return;
       for (const { crc32, length } of crcs[i]!) {
         if (part.onCrc32 !== undefined) this.#crc = combineCrc32(this.#crc, crc32, length);
-        if (this.#file.digest) this.#digest = combineCrc32(this.#digest, crc32, length);
+        if (this.file.digest) this.#digest = combineCrc32(this.#digest, crc32, length);
       }
       if (!last || part.onCrc32 === undefined) return;
       part.onCrc32(this.#crc);
@@ -344,7 +332,7 @@ class Finisher {
   }
 
   #digestBytes(bytes: Uint8Array): void {
-    if (this.#file.digest) this.#digest = crc32(bytes, this.#digest);
+    if (this.file.digest) this.#digest = crc32(bytes, this.#digest);
   }
 
   /** With calls that block: these are a few bytes each, one for each tensor. */
@@ -354,10 +342,10 @@ class Finisher {
       throw new Error("a part of the output has another length than planned");
     try {
       for (let done = 0; done < bytes.byteLength; ) {
-        done += writeSync(this.#handle.fd, bytes, done, bytes.byteLength - done, position + done);
+        done += writeSync(this.handle.fd, bytes, done, bytes.byteLength - done, position + done);
       }
     } catch (error) {
-      throw fromSystem(error, this.#file.path, "write the output");
+      throw fromSystem(error, this.file.path, "write the output");
     }
     return bytes;
   }

@@ -40,11 +40,7 @@ export class WindowReader {
   readonly #steps: (() => void)[] = [];
   /** What is to be computed; begun by {@link run}, so that nothing runs where planning fails. */
   readonly #computations: (() => Promise<void>)[] = [];
-  readonly #computed: ComputedCache;
-  readonly #verify: boolean;
   readonly #arena: Arena;
-  /** Results of the computation that this reader serves. */
-  readonly #results: ReadonlyMap<Tensor, Uint8Array> | undefined;
 
   /**
    * @param verify  whether the reads of regions that have a CRC need theirs, to compare
@@ -52,15 +48,13 @@ export class WindowReader {
    * @param results  for the inputs of a computed tensor: the computed ones among them, which are there already
    */
   constructor(
-    computed: ComputedCache,
-    verify: boolean,
+    private readonly computed: ComputedCache,
+    private readonly verify: boolean,
     arena = new Arena(),
-    results?: ReadonlyMap<Tensor, Uint8Array>,
+    /** Results of the computation that this reader serves. */
+    private readonly results?: ReadonlyMap<Tensor, Uint8Array>,
   ) {
-    this.#computed = computed;
-    this.#verify = verify;
     this.#arena = arena;
-    this.#results = results;
   }
 
   /** Plans bytes `[from, from + target.length)` of a tensor into `target`. */
@@ -97,11 +91,11 @@ export class WindowReader {
         for (const box of source.boxes) this.#addBox(tensor, box, from, target);
         return;
       case "computed": {
-        const result = this.#results?.get(tensor);
+        const result = this.results?.get(tensor);
         if (result !== undefined) target.set(result.subarray(from, from + target.byteLength));
         else
           this.#computations.push(() =>
-            this.#computed.read(tensor, from, target, (bytes) => this.#compute(tensor, bytes)),
+            this.computed.read(tensor, from, target, (bytes) => this.#compute(tensor, bytes)),
           );
         return;
       }
@@ -112,7 +106,7 @@ export class WindowReader {
   async run(): Promise<readonly ReadOp[]> {
     await settleAll([...joinReads(this.#ops), ...this.#computations.map((begin) => begin())]);
     for (const op of this.#ops) {
-      if (this.#verify && op.region.crc32 !== undefined) op.crc32 = crc32(op.target);
+      if (this.verify && op.region.crc32 !== undefined) op.crc32 = crc32(op.target);
     }
     for (const step of this.#steps) step();
     return [...this.#ops, ...this.#made];
@@ -137,12 +131,12 @@ export class WindowReader {
   ): Promise<void> {
     if (tensor.source.kind !== "computed") throw new Error("a tensor that is not computed");
     const inputs = inputsOf(tensor);
-    const arena = this.#computed.inputs;
+    const arena = this.computed.inputs;
     arena.reset(inputs.reduce((sum, { byteLength }) => sum + roundUp(byteLength), 0));
     const whole: Uint8Array[] = [];
     for (const input of inputs) {
       const bytes = arena.take(input.byteLength);
-      const reader = new WindowReader(this.#computed, this.#verify, new Arena(), results);
+      const reader = new WindowReader(this.computed, this.verify, new Arena(), results);
       reader.add(input, 0, bytes);
       for (const op of await reader.run()) this.#made.push(op);
       whole.push(bytes);

@@ -6,8 +6,9 @@
 import { isUtf8 } from "node:buffer";
 import { VistaError } from "../../core/errors.js";
 import type { SourceFile } from "../../core/io/source.js";
+import { JsonSyntaxError } from "../../core/json/scan.js";
 import { byteLengthOf, type DType, isDType } from "../tensor/dtype.js";
-import { JsonError, JsonScanner } from "./json.js";
+import { JsonScanner } from "./json.js";
 
 /** The reference's limit, in bytes. Real headers stay far below: 100,000 tensors take about 10 MB. */
 export const MAX_HEADER = 100_000_000;
@@ -101,12 +102,13 @@ export function parseHeader(
   try {
     scanner.object("the header", (name, at) => {
       if (name === METADATA) metadata = readMetadata(scanner);
-      else if (entries.length >= MAX_TENSORS) throw new JsonError(`more than ${MAX_TENSORS} tensors`, at);
+      else if (entries.length >= MAX_TENSORS)
+        throw new JsonSyntaxError(at, `more than ${MAX_TENSORS} tensors`);
       else entries.push(readEntry(scanner, name, at));
     });
     scanner.end();
   } catch (error) {
-    if (!(error instanceof JsonError)) throw error;
+    if (!(error instanceof JsonSyntaxError)) throw error;
     throw new VistaError("FORMAT", `the header breaks a rule: ${error.message}`, {
       path,
       offset: 8 + error.at,
@@ -135,10 +137,8 @@ function readEntry(scanner: JsonScanner, name: string, at: number): HeaderEntry 
     if (field === "dtype") {
       const text = scanner.string(`the dtype of ${what}`);
       if (!isDType(text) || text === "C128") {
-        throw new JsonError(
-          `the dtype of ${what}, ${JSON.stringify(text.slice(0, 40))}, is not known`,
-          fieldAt,
-        );
+        const shown = JSON.stringify(text.slice(0, 40));
+        throw new JsonSyntaxError(fieldAt, `the dtype of ${what}, ${shown}, is not known`);
       }
       dtype = text;
     } else if (field === "shape") shape = scanner.counts(`the shape of ${what}`);
@@ -147,10 +147,10 @@ function readEntry(scanner: JsonScanner, name: string, at: number): HeaderEntry 
   });
   if (dtype === undefined || shape === undefined || offsets === undefined) {
     const missing = dtype === undefined ? "dtype" : shape === undefined ? "shape" : "data_offsets";
-    throw new JsonError(`${what} has no ${missing}`, at);
+    throw new JsonSyntaxError(at, `${what} has no ${missing}`);
   }
   if (offsets.length !== 2) {
-    throw new JsonError(`data_offsets of ${what} has ${offsets.length} numbers, not 2`, at);
+    throw new JsonSyntaxError(at, `data_offsets of ${what} has ${offsets.length} numbers, not 2`);
   }
   return { name, dtype, shape, start: offsets[0]!, end: offsets[1]! };
 }

@@ -4,12 +4,14 @@
  *
  * Source: safetensors/src/tensor.rs (prepare), bindings/python/py_src/safetensors/torch.py.
  */
+
 import { VistaError } from "../../core/errors.js";
+import { remember } from "../../core/maps.js";
+import { LONE_SURROGATE } from "../../core/text.js";
 import type { OutputPart } from "../copy/parts.js";
 import { DTYPES, type DType } from "../tensor/dtype.js";
 import type { StateDict, Tensor } from "../tensor/tensor.js";
 import { MAX_HEADER, METADATA } from "./header.js";
-import { LONE_SURROGATE } from "./json.js";
 
 /**
  * The parts of a safetensors file in order, and its size in bytes. The format has no shared tensors: each name gets bytes of its own.
@@ -64,9 +66,7 @@ function inOrder(tensors: ReadonlyMap<string, Tensor>): (readonly [string, Tenso
       });
     }
     checkText(name, "a name");
-    const names = byDType.get(tensor.dtype);
-    if (names === undefined) byDType.set(tensor.dtype, [name]);
-    else names.push(name);
+    remember(byDType, tensor.dtype, () => []).push(name);
   }
   const groups = [...byDType].sort(([a], [b]) => RANK.get(a)! - RANK.get(b)!);
   return groups.flatMap(([, names]) => sortByUtf8(names).map((name) => [name, tensors.get(name)!] as const));

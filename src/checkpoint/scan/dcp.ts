@@ -4,8 +4,10 @@
  *
  * Source: torch/distributed/checkpoint/{metadata,filesystem}.py.
  */
+
 import { isVistaError } from "../../core/errors.js";
 import type { RangeReader } from "../../core/io/source.js";
+import { remember } from "../../core/maps.js";
 import { readItems, type SavedItem } from "../dcp/metadata.js";
 import { inside, type Place } from "./findings.js";
 import { tryPickle } from "./pickles.js";
@@ -18,9 +20,7 @@ export function dcpItems(metadata: Uint8Array, place: Place): Map<string, SavedI
   const { value } = tryPickle(metadata, 0, place);
   try {
     for (const item of readItems(value, place.path)) {
-      const there = items.get(item.file);
-      if (there === undefined) items.set(item.file, [item]);
-      else there.push(item);
+      remember(items, item.file, () => []).push(item);
     }
   } catch (error) {
     if (!isVistaError(error)) throw error;

@@ -4,45 +4,42 @@ import type { RangeReader } from "../../core/io/source.js";
 
 export class Slice implements RangeReader {
   readonly path: string;
-  readonly size: number;
-  readonly #whole: RangeReader;
-  readonly #start: number;
 
   /** @throws VistaError `TRUNCATED` where the slice leaves what it is a part of */
-  constructor(whole: RangeReader, start: number, size: number) {
+  constructor(
+    private readonly whole: RangeReader,
+    private readonly start: number,
+    readonly size: number,
+  ) {
     if (start < 0 || size < 0 || start + size > whole.size) {
       throw new VistaError("TRUNCATED", `bytes ${start} to ${start + size} of ${whole.size}`, {
         path: whole.path,
       });
     }
     this.path = whole.path;
-    this.size = size;
-    this.#whole = whole;
-    this.#start = start;
   }
 
   async read(target: Uint8Array, position: number): Promise<void> {
     if (position < 0 || position + target.byteLength > this.size)
       throw beyond(this, position, target.byteLength);
-    await this.#whole.read(target, this.#start + position);
+    await this.whole.read(target, this.start + position);
   }
 }
 
 export class InMemory implements RangeReader {
-  readonly path: string;
   readonly size: number;
-  readonly #bytes: Uint8Array;
 
-  constructor(path: string, bytes: Uint8Array) {
-    this.path = path;
+  constructor(
+    readonly path: string,
+    private readonly bytes: Uint8Array,
+  ) {
     this.size = bytes.byteLength;
-    this.#bytes = bytes;
   }
 
   async read(target: Uint8Array, position: number): Promise<void> {
     if (position < 0 || position + target.byteLength > this.size)
       throw beyond(this, position, target.byteLength);
-    target.set(this.#bytes.subarray(position, position + target.byteLength));
+    target.set(this.bytes.subarray(position, position + target.byteLength));
   }
 }
 
@@ -53,26 +50,24 @@ const BLOCK = 256 * 1024;
 export class ReadAhead implements RangeReader {
   readonly path: string;
   readonly size: number;
-  readonly #whole: RangeReader;
   #block = Buffer.alloc(0);
   #start = 0;
 
-  constructor(whole: RangeReader) {
+  constructor(private readonly whole: RangeReader) {
     this.path = whole.path;
     this.size = whole.size;
-    this.#whole = whole;
   }
 
   async read(target: Uint8Array, position: number): Promise<void> {
     const length = target.byteLength;
     if (length > BLOCK / 4) {
-      await this.#whole.read(target, position);
+      await this.whole.read(target, position);
       return;
     }
     if (position < 0 || position + length > this.size) throw beyond(this, position, length);
     if (position < this.#start || position + length > this.#start + this.#block.length) {
       const block = Buffer.allocUnsafeSlow(Math.min(BLOCK, this.size - position));
-      await this.#whole.read(block, position);
+      await this.whole.read(block, position);
       this.#block = block;
       this.#start = position;
     }

@@ -25,27 +25,23 @@ export class Scanner {
   records = 0;
   /** Bytes that were decompressed. */
   inflated = 0;
-  readonly #findings: Findings;
-  readonly #signal: AbortSignal | undefined;
 
-  /** Looks at bytes that lie in others, such as a record of a zip: whatever they are. */
-  readonly #look: Look;
-
-  constructor(findings: Findings, signal: AbortSignal | undefined, look: Look) {
-    this.#findings = findings;
-    this.#signal = signal;
-    this.#look = look;
-  }
+  constructor(
+    private readonly findings: Findings,
+    private readonly signal: AbortSignal | undefined,
+    /** Looks at bytes that lie in others, such as a record of a zip: whatever they are. */
+    private readonly look: Look,
+  ) {}
 
   add(rule: ScanRule, message: string, place: Place, offset?: number): void {
-    this.#findings.add(rule, message, place, offset);
+    this.findings.add(rule, message, place, offset);
   }
 
   content(reader: RangeReader, place: Place, depth: number): Promise<Content> {
-    return this.#look(this, reader, place, depth);
+    return this.look(this, reader, place, depth);
   }
 
   throwIfAborted(): void {
-    throwIfAborted(this.#signal);
+    throwIfAborted(this.signal);
   }
 }

@@ -9,15 +9,16 @@ export class PickleCursor {
   /** Where the current operation starts, for messages. */
   operation: number;
   readonly #data: Buffer;
-  readonly #path: string;
-  readonly #record: string | undefined;
 
-  constructor(data: Uint8Array, start: number, path: string, record: string | undefined) {
+  constructor(
+    data: Uint8Array,
+    start: number,
+    private readonly path: string,
+    private readonly record: string | undefined,
+  ) {
     this.#data = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
     this.at = start;
     this.operation = start;
-    this.#path = path;
-    this.#record = record;
     if (data.byteLength - start > PICKLE_LIMITS.size) {
       this.fail(`the pickle has ${data.byteLength - start} bytes, the limit is ${PICKLE_LIMITS.size}`);
     }
@@ -155,8 +156,8 @@ export class PickleCursor {
   }
 
   #where(): Where {
-    const where: Where = { path: this.#path, offset: this.operation };
-    if (this.#record !== undefined) where.record = this.#record;
+    const where: Where = { path: this.path, offset: this.operation };
+    if (this.record !== undefined) where.record = this.record;
     return where;
   }
 }

@@ -1,6 +1,8 @@
 /** A torch file whose pickle was read, whichever of the two forms it has. */
+
 import { VistaError } from "../../core/errors.js";
 import type { Region, SourceFile } from "../../core/io/source.js";
+import { remember } from "../../core/maps.js";
 import { type Tensor, viewTensor } from "../tensor/tensor.js";
 import type { PyGlobal, PyValue } from "./objects.js";
 import type { ExactPickle } from "./rewrite.js";
@@ -44,11 +46,7 @@ export function tensorsOver(
     const key = `${storage.key}|${dtype}|${offset}|${shape}|${strides}`;
     const known = views.get(key);
     if (known !== undefined) return known;
-    let region = regions.get(storage.key);
-    if (region === undefined) {
-      region = locate(storage.key);
-      regions.set(storage.key, region);
-    }
+    const region = remember(regions, storage.key, () => locate(storage.key));
     const place = await region;
     if (place.length !== storage.byteLength) {
       throw new VistaError(

@@ -5,30 +5,23 @@
 
 /** A name the pickle refers to, never looked up: `collections.OrderedDict`. */
 export class PyGlobal {
-  readonly module: string;
-  readonly qualname: string;
   /** `module.qualname`; protocol 2 writes Python 2's `__builtin__` for `builtins`. */
   readonly id: string;
-  constructor(module: string, qualname: string) {
-    this.module = module;
-    this.qualname = qualname;
+  constructor(
+    readonly module: string,
+    readonly qualname: string,
+  ) {
     this.id = `${module === "__builtin__" ? "builtins" : module}.${qualname}`;
   }
 }
 
 export class PyTuple {
-  readonly items: readonly PyValue[];
-  constructor(items: readonly PyValue[]) {
-    this.items = items;
-  }
+  constructor(readonly items: readonly PyValue[]) {}
 }
 
 /** A `bytes` that protocol 2 spells as `_codecs.encode(str, 'latin1')`; decoded only when asked for. */
 export class PyLatin1 {
-  readonly text: string;
-  constructor(text: string) {
-    this.text = text;
-  }
+  constructor(readonly text: string) {}
   get bytes(): Uint8Array {
     return Buffer.from(this.text, "latin1");
   }
@@ -36,46 +29,34 @@ export class PyLatin1 {
 
 /** A float as an exact reading keeps it apart from the integer of the same value. */
 export class PyFloat {
-  readonly value: number;
-  constructor(value: number) {
-    this.value = value;
-  }
+  constructor(readonly value: number) {}
 }
 
 /** A text whose bytes are no valid UTF-8 (a lone surrogate): an exact reading keeps the bytes. */
 export class PyRawText {
-  readonly bytes: Uint8Array;
-  constructor(bytes: Uint8Array) {
-    this.bytes = bytes;
-  }
+  constructor(readonly bytes: Uint8Array) {}
 }
 
 /** A persistent id (torch: a storage) as an exact reading keeps it. */
 export class PyPersistent {
-  readonly id: PyValue;
-  constructor(id: PyValue) {
-    this.id = id;
-  }
+  constructor(readonly id: PyValue) {}
 }
 
 /** What REDUCE, NEWOBJ, BUILD, APPENDS and SETITEMS asked for, remembered and not done. */
 export class PyObject {
   /** True where NEWOBJ made it: `callable.__new__(callable, *args)`, not `callable(*args)`. */
   isNew = false;
-  readonly callable: PyValue;
-  readonly args: PyValue;
-  readonly kwargs: PyValue | undefined;
   /** What BUILD would have set. */
   state: PyValue | undefined = undefined;
   /** Items of a list subclass. */
   listItems: PyValue[] | undefined = undefined;
   /** Items of a dict subclass (Lightning's AttributeDict, OmegaConf's nodes). */
   dictItems: PyDict | undefined = undefined;
-  constructor(callable: PyValue, args: PyValue, kwargs?: PyValue) {
-    this.callable = callable;
-    this.args = args;
-    this.kwargs = kwargs;
-  }
+  constructor(
+    readonly callable: PyValue,
+    readonly args: PyValue,
+    readonly kwargs?: PyValue,
+  ) {}
   /** Name of the class or function, where it is one. */
   get id(): string {
     return this.callable instanceof PyGlobal ? this.callable.id : "?";

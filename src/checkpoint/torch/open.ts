@@ -1,5 +1,6 @@
 /** A torch file as a state dict. */
 import { shorten, VistaError } from "../../core/errors.js";
+import { LONE_SURROGATE } from "../../core/text.js";
 import { StateDict, type Tensor } from "../tensor/tensor.js";
 import type { TorchFile } from "./file.js";
 import { keyText, type PyDict, type PyValue } from "./objects.js";
@@ -107,7 +108,7 @@ function nameProblem(key: PyValue, taken: ReadonlyMap<string, unknown>): string 
   const name = String(key);
   if (taken.has(name)) return `${JSON.stringify(name)} is there twice, as text and as a number`;
   if (typeof key === "number" && !Number.isInteger(key)) return `${name} is no text`;
-  return /\p{Surrogate}/u.test(name)
+  return LONE_SURROGATE.test(name)
     ? "text with a lone surrogate, which no file of weights can hold"
     : undefined;
 }

@@ -59,7 +59,6 @@ export function readPickle(
 
 class Machine {
   readonly #in: PickleCursor;
-  readonly #options: PickleOptions;
   readonly #exact: boolean;
   #protocol = 0;
   readonly #stack: PyValue[] = [];
@@ -73,9 +72,12 @@ class Machine {
   readonly #budget: PickleBudget;
   #memoSize = 0;
 
-  constructor(data: Uint8Array, options: PickleOptions, start: number) {
+  constructor(
+    data: Uint8Array,
+    private readonly options: PickleOptions,
+    start: number,
+  ) {
     this.#in = new PickleCursor(data, start, options.path, options.record);
-    this.#options = options;
     this.#budget = new PickleBudget(data.byteLength - start, (what) => this.#in.fail(what));
     this.#exact = options.exact ?? false;
   }
@@ -334,7 +336,7 @@ class Machine {
         if (this.#exact && (!(target instanceof PyObject) || target.state !== undefined))
           this.#inexact("a state that is set on something else than a new object");
         if (target instanceof PyGlobal)
-          this.#options.onOdd?.(`sets attributes of ${target.id} itself`, this.#in.operation);
+          this.options.onOdd?.(`sets attributes of ${target.id} itself`, this.#in.operation);
         if (target instanceof PyObject) target.state = state;
         return;
       }
@@ -381,7 +383,7 @@ class Machine {
       if (this.#globals.size > PICKLE_LIMITS.globals) {
         this.#in.fail(`more than ${PICKLE_LIMITS.globals} names of classes and functions`);
       }
-      this.#options.onGlobal?.(found);
+      this.options.onGlobal?.(found);
     }
     return found;
   }
@@ -396,20 +398,20 @@ class Machine {
       this.#budget.grow(COST.tensor);
       const known =
         constructBuiltin(callable, args.items) ??
-        this.#options.construct?.(callable, args.items, this.#in.operation);
+        this.options.construct?.(callable, args.items, this.#in.operation);
       if (known !== undefined) return known;
     }
     if (!(callable instanceof PyGlobal))
-      this.#options.onOdd?.("calls something that is no named class or function", this.#in.operation);
+      this.options.onOdd?.("calls something that is no named class or function", this.#in.operation);
     this.#budget.grow(COST.object);
     return new PyObject(callable, args);
   }
 
   #persistent(id: PyValue): PyValue {
     if (this.#exact) return new PyPersistent(id);
-    if (this.#options.persistentId === undefined)
+    if (this.options.persistentId === undefined)
       return this.#in.fail("a persistent id where none is expected");
-    return this.#options.persistentId(id, this.#in.operation);
+    return this.options.persistentId(id, this.#in.operation);
   }
 
   #append(items: PyValue[]): void {

@@ -1,5 +1,7 @@
 /** A torch file written again with its pickle changed: storages that stay are copied whole, new ones are made from tensors. */
+
 import type { Region } from "../../core/io/source.js";
+import { remember } from "../../core/maps.js";
 import type { OutputPart } from "../copy/parts.js";
 import { makeTensor, type Tensor } from "../tensor/tensor.js";
 import type { TorchFile } from "./file.js";
@@ -9,10 +11,11 @@ import { planTorchRecords, type TorchStorageRecord } from "./write.js";
 
 /** A storage that is not in the file: tensors one after the other, and zeros where only their number is given (in bytes). */
 export class NewStorage extends PyPersistent {
-  readonly content: TorchStorageRecord["content"];
-  constructor(id: PyTuple, content: TorchStorageRecord["content"]) {
+  constructor(
+    id: PyTuple,
+    readonly content: TorchStorageRecord["content"],
+  ) {
     super(id);
-    this.content = content;
   }
 }
 
@@ -48,11 +51,7 @@ export async function planRewrittenFile(
   const pickle = rewritePickle(exact, (storage) => {
     const own = storage instanceof NewStorage || storage instanceof CopiedStorage;
     const what = own ? storage : keyOf(storage);
-    let key = keys.get(what);
-    if (key === undefined) {
-      key = String(keys.size);
-      keys.set(what, key);
-    }
+    const key = remember(keys, what, () => String(keys.size));
     return key;
   });
   const records = [...keys].map(async ([what, key]): Promise<TorchStorageRecord> => {

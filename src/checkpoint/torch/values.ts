@@ -11,20 +11,15 @@ import { asDict, asItems, PyGlobal, PyObject, PyTuple, type PyValue } from "./ob
 
 /** A storage as a persistent id names it. */
 export class TorchStorage {
-  /** `3`, for the record `data/3`. */
-  readonly key: string;
-  /** `undefined` for an UntypedStorage: its tensors say what it holds. */
-  readonly dtype: DType | undefined;
-  readonly byteLength: number;
-  /** The class of a storage whose numbers mean nothing without the scale that a tensor on it has. */
-  readonly quantised: string | undefined;
-
-  constructor(key: string, dtype: DType | undefined, byteLength: number, quantised?: string) {
-    this.key = key;
-    this.dtype = dtype;
-    this.byteLength = byteLength;
-    this.quantised = quantised;
-  }
+  constructor(
+    /** `3`, for the record `data/3`. */
+    readonly key: string,
+    /** `undefined` for an UntypedStorage: its tensors say what it holds. */
+    readonly dtype: DType | undefined,
+    readonly byteLength: number,
+    /** The class of a storage whose numbers mean nothing without the scale that a tensor on it has. */
+    readonly quantised?: string,
+  ) {}
 }
 
 /** Storages of quantised tensors, by the integers that they hold (types of less than a byte: packed into bytes). */
@@ -39,52 +34,38 @@ const QUANTISED: Readonly<Record<string, DType>> = {
 
 /** A tensor that only torch can rebuild: it is known to be there, and what it is. */
 export class TorchUnreadable {
-  /** `a sparse tensor`. */
-  readonly what: string;
-  readonly shape: readonly number[] | undefined;
   /** The function that rebuilds it, where that says what it is. */
   readonly by: string;
 
-  constructor(what: string, shape: readonly number[] | undefined, by = what) {
-    this.what = what;
-    this.shape = shape;
+  constructor(
+    /** `a sparse tensor`. */
+    readonly what: string,
+    readonly shape: readonly number[] | undefined,
+    by = what,
+  ) {
     this.by = by;
   }
 }
 
 /** A view of a storage. Offsets and strides in elements. */
 export class TorchTensor {
-  readonly storage: TorchStorage;
-  readonly dtype: DType;
-  readonly offset: number;
-  readonly shape: readonly number[];
-  readonly strides: readonly number[];
-
   constructor(
-    storage: TorchStorage,
-    dtype: DType,
-    offset: number,
-    shape: readonly number[],
-    strides: readonly number[],
-  ) {
-    this.storage = storage;
-    this.dtype = dtype;
-    this.offset = offset;
-    this.shape = shape;
-    this.strides = strides;
-  }
+    readonly storage: TorchStorage,
+    readonly dtype: DType,
+    readonly offset: number,
+    readonly shape: readonly number[],
+    readonly strides: readonly number[],
+  ) {}
 }
 
 /** Gives torch's persistent ids and calls their meaning, for one file. */
 export class TorchValues {
-  readonly #path: string;
-  readonly #record: string | undefined;
   readonly #storages = new Map<string, TorchStorage>();
 
-  constructor(path: string, record: string | undefined) {
-    this.#path = path;
-    this.#record = record;
-  }
+  constructor(
+    private readonly path: string,
+    private readonly record: string | undefined,
+  ) {}
 
   /** `('storage', class, key, location, numel[, view])` */
   persistentId(id: PyValue, at: number): PyValue {
@@ -193,8 +174,8 @@ export class TorchValues {
 
   #error(code: "FORMAT" | "UNSUPPORTED", what: string, offset: number): VistaError {
     return new VistaError(code, what, {
-      path: this.#path,
-      record: this.#record,
+      path: this.path,
+      record: this.record,
       offset,
       hint:
         code === "FORMAT"

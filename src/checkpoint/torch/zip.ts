@@ -4,10 +4,12 @@
  *
  * Source: pytorch caffe2/serialize/inline_container.cc; PKWARE's APPNOTE.TXT.
  */
+
 import { promisify } from "node:util";
 import yauzl from "yauzl";
 import { isVistaError, VistaError } from "../../core/errors.js";
 import type { RangeReader, Region, SourceFile } from "../../core/io/source.js";
+import { remember } from "../../core/maps.js";
 import { dataOfDcp, otherZip } from "./other-kinds.js";
 
 /** Real files stay far below: Vista's has 2,500 records, a model-states file of 100,000 tensors as many. */
@@ -107,11 +109,7 @@ export async function openTorchZip(file: SourceFile, place?: Stretch): Promise<T
     names: () => records.keys(),
     has: (name) => records.has(name),
     record: (name) => {
-      let region = located.get(name);
-      if (region === undefined) {
-        region = locateRecord(name);
-        located.set(name, region);
-      }
+      const region = remember(located, name, () => locateRecord(name));
       return region;
     },
   };
@@ -361,17 +359,16 @@ async function locate({ file, base, entry, limit }: Place): Promise<Region> {
 
 /** yauzl asks for a few bytes at a time: answer from blocks. */
 class BlockReader extends yauzl.RandomAccessReader {
-  readonly #file: RangeReader;
-  readonly #within: Stretch;
   #block: Buffer = Buffer.alloc(0);
   #start = 0;
   /** Answers given from inside one another. */
   #nested = 0;
 
-  constructor(file: RangeReader, within: Stretch) {
+  constructor(
+    private readonly file: RangeReader,
+    private readonly within: Stretch,
+  ) {
     super();
-    this.#file = file;
-    this.#within = within;
   }
 
   override read(
@@ -405,10 +402,10 @@ class BlockReader extends yauzl.RandomAccessReader {
   }
 
   async #fill(position: number, length: number): Promise<void> {
-    const { length: size } = this.#within;
+    const { length: size } = this.within;
     // yauzl looks for the end of the directory in the last 64 KiB, from behind: in an item of a distributed checkpoint, one of
     // very many, it is found in the last few of them.
-    if (size < this.#file.size && position + length === size && length > ITEM_END) {
+    if (size < this.file.size && position + length === size && length > ITEM_END) {
       await this.#take(size - ITEM_END, size);
       if (this.#block.readUInt32LE(ITEM_END - 22) === 0x06054b50) return;
     }
@@ -417,7 +414,7 @@ class BlockReader extends yauzl.RandomAccessReader {
 
   async #take(start: number, end: number): Promise<void> {
     const block = Buffer.alloc(end - start);
-    await this.#file.read(block, this.#within.start + start);
+    await this.file.read(block, this.within.start + start);
     this.#block = block;
     this.#start = start;
   }

@@ -3,7 +3,9 @@
  *
  * Source: Vista's bin_to_st.py (the steps) and vwm/modules/ema.py (the names).
  */
+
 import { VistaError } from "../../core/errors.js";
+import { remember } from "../../core/maps.js";
 import type { Tensor } from "../tensor/tensor.js";
 
 const EMA = "model_ema.";
@@ -33,9 +35,7 @@ export function parametersByShadow(names: Iterable<string>): Map<string, string[
   for (const name of names) {
     if (!name.startsWith(MODEL)) continue;
     const shadow = `${EMA}${name.slice(MODEL.length).replaceAll(".", "")}`;
-    const others = byShadow.get(shadow);
-    if (others === undefined) byShadow.set(shadow, [name]);
-    else others.push(name);
+    remember(byShadow, shadow, () => []).push(name);
   }
   return byShadow;
 }

@@ -19,8 +19,6 @@ const openFiles = new Set<LocalFile>();
 
 /** A file of this machine. It is closed in between when many others were used since. */
 export class LocalFile extends SourceFile {
-  /** Device and inode: another file under the same path is not this one. */
-  readonly #identity: string;
   #handle: FileHandle | undefined;
   #opening: Promise<FileHandle> | undefined;
   #reading = 0;
@@ -29,9 +27,14 @@ export class LocalFile extends SourceFile {
   /** Told when nothing reads any more. */
   #onIdle: (() => void)[] = [];
 
-  private constructor(path: string, size: number, identity: string, handle: FileHandle) {
+  private constructor(
+    path: string,
+    size: number,
+    /** Device and inode: another file under the same path is not this one. */
+    private readonly identity: string,
+    handle: FileHandle,
+  ) {
     super(path, size);
-    this.#identity = identity;
     this.#handle = handle;
     openFiles.add(this);
   }
@@ -148,7 +151,7 @@ export class LocalFile extends SourceFile {
   async #reopen(patience: number): Promise<FileHandle> {
     const handle = await withRoom(() => openRegular(this.path), patience);
     const stats = await handle.stat();
-    if (identityOf(stats) === this.#identity) return handle;
+    if (identityOf(stats) === this.identity) return handle;
     await handle.close();
     throw new VistaError("INCONSISTENT", "was replaced by another file while it was being read", {
       path: this.path,

@@ -165,22 +165,16 @@ export async function clearLeftBehind(
  * {@link commitTogether} for several; on any error call {@link discard} (safe to call after commit).
  */
 export class AtomicFile {
-  readonly path: string;
-  readonly handle: FileHandle;
-  readonly temporary: string;
   readonly #options: OutputOptions & { signal?: AbortSignal };
   #closed = false;
   #finishing: Promise<void> | undefined;
 
   private constructor(
-    path: string,
-    temporary: string,
-    handle: FileHandle,
+    readonly path: string,
+    readonly temporary: string,
+    readonly handle: FileHandle,
     options: OutputOptions & { signal?: AbortSignal },
   ) {
-    this.path = path;
-    this.handle = handle;
-    this.temporary = temporary;
     this.#options = options;
   }
 

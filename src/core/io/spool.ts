@@ -4,14 +4,11 @@ import { fromSystem } from "../errors.js";
 import { newToken, partialPath } from "./partial-names.js";
 
 export class Spool {
-  readonly #path: string;
   #fd: number | undefined;
   #size = 0;
 
   /** @param path  of the output that it serves: it takes its room on the same disk */
-  constructor(path: string) {
-    this.#path = path;
-  }
+  constructor(private readonly path: string) {}
 
   /** Bytes written so far. */
   get size(): number {
@@ -21,12 +18,12 @@ export class Spool {
   /** Writes at the end. @throws VistaError `NO_SPACE`, `IO` */
   append(bytes: Uint8Array): void {
     try {
-      this.#fd ??= openNameless(this.#path);
+      this.#fd ??= openNameless(this.path);
       for (let done = 0; done < bytes.byteLength; )
         done += writeSync(this.#fd, bytes, done, bytes.byteLength - done, this.#size + done);
       this.#size += bytes.byteLength;
     } catch (error) {
-      throw fromSystem(error, this.#path, "write what does not fit into memory beside the output");
+      throw fromSystem(error, this.path, "write what does not fit into memory beside the output");
     }
   }
 
@@ -36,7 +33,7 @@ export class Spool {
     try {
       return readSync(this.#fd, target, 0, target.byteLength, position);
     } catch (error) {
-      throw fromSystem(error, this.#path, "read what was written beside the output");
+      throw fromSystem(error, this.path, "read what was written beside the output");
     }
   }
 

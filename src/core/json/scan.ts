@@ -1,24 +1,33 @@
 /**
  * A strict JSON validator over bytes: it says where a value ends, or at which byte the text stops being JSON. Values are
  * not built: callers that want one hand the validated range to `JSON.parse`.
- *
- * Like Python's `json` (which every reader of these data sets uses) it takes `NaN` and `Infinity` for numbers.
  */
 import { isUtf8 } from "node:buffer";
+import { LONE_SURROGATE } from "../text.js";
 
 /** The value goes on past the end of the bytes at hand. */
 export const INCOMPLETE = -1;
 
-/** Python's own limit is near 1,000; no real table nests deeper than 4. */
-const MAX_DEPTH = 500;
+/** What readers of JSON do not agree on. */
+export interface JsonRules {
+  /** Objects and arrays within one another at most. */
+  readonly depth: number;
+  /** Whether `NaN` and `Infinity` are numbers. */
+  readonly nonFinite: boolean;
+  /** Whether an escape in a string may be one half of a surrogate pair. */
+  readonly halfPairs: boolean;
+}
+
+/** Python's `json`, which every reader of the data sets uses. Its own limit is near 1,000; no real table nests deeper than 4. */
+const PYTHON: JsonRules = { depth: 500, nonFinite: true, halfPairs: true };
 
 /** Where and why bytes are not JSON. `at` is a position in the array that was scanned, not in the file. */
 export class JsonSyntaxError extends Error {
-  readonly at: number;
-
-  constructor(at: number, reason: string) {
+  constructor(
+    readonly at: number,
+    reason: string,
+  ) {
     super(reason);
-    this.at = at;
   }
 }
 
@@ -40,36 +49,40 @@ export function skipSpace(bytes: Uint8Array, at: number, end: number): number {
  *   bytes end first. A number that touches `end` counts as incomplete: its next digit may follow.
  * @throws JsonSyntaxError
  */
-export function skipValue(bytes: Uint8Array, at: number, end: number, depth = 0): number {
+export function skipValue(
+  bytes: Uint8Array,
+  at: number,
+  end: number,
+  rules: JsonRules = PYTHON,
+  depth = 0,
+): number {
   if (at >= end) return INCOMPLETE;
-  if (depth > MAX_DEPTH) throw new JsonSyntaxError(at, `nested more than ${MAX_DEPTH} deep`);
   const byte = bytes[at]!;
   switch (byte) {
     case QUOTE:
-      return skipString(bytes, at, end);
+      return skipString(bytes, at, end, rules);
     case 0x7b:
-      return skipMembers(bytes, at, end, depth, 0x7d);
     case 0x5b:
-      return skipMembers(bytes, at, end, depth, 0x5d);
+      if (depth >= rules.depth) throw new JsonSyntaxError(at, `nested more than ${rules.depth} deep`);
+      return skipMembers(bytes, at, end, rules, depth + 1);
     case 0x74:
       return skipWord(bytes, at, end, "true");
     case 0x66:
       return skipWord(bytes, at, end, "false");
     case 0x6e:
       return skipWord(bytes, at, end, "null");
-    case 0x4e:
-      return skipWord(bytes, at, end, "NaN");
-    case 0x49:
-      return skipWord(bytes, at, end, "Infinity");
     default:
-      if (byte === 0x2d || isDigit(byte)) return skipNumber(bytes, at, end);
+      if (byte === 0x2d || isDigit(byte)) return skipNumber(bytes, at, end, rules);
+      if (byte === 0x4e && rules.nonFinite) return skipWord(bytes, at, end, "NaN");
+      if (byte === 0x49 && rules.nonFinite) return skipWord(bytes, at, end, "Infinity");
       throw new JsonSyntaxError(at, `unexpected ${show(byte)} where a value should start`);
   }
 }
 
-/** An object or an array; `bytes[at]` is its opening bracket and `close` the closing one. */
-function skipMembers(bytes: Uint8Array, at: number, end: number, depth: number, close: number): number {
-  const isObject = close === 0x7d;
+/** An object or an array; `bytes[at]` is its opening bracket. */
+function skipMembers(bytes: Uint8Array, at: number, end: number, rules: JsonRules, depth: number): number {
+  const isObject = bytes[at] === 0x7b;
+  const close = isObject ? 0x7d : 0x5d;
   at = skipSpace(bytes, at + 1, end);
   if (at >= end) return INCOMPLETE;
   if (bytes[at] === close) return at + 1;
@@ -78,7 +91,7 @@ function skipMembers(bytes: Uint8Array, at: number, end: number, depth: number, 
       if (bytes[at] !== QUOTE) {
         throw new JsonSyntaxError(at, `unexpected ${show(bytes[at]!)} where a quoted key should start`);
       }
-      at = skipString(bytes, at, end);
+      at = skipString(bytes, at, end, rules);
       if (at === INCOMPLETE) return INCOMPLETE;
       at = skipSpace(bytes, at, end);
       if (at >= end) return INCOMPLETE;
@@ -86,7 +99,7 @@ function skipMembers(bytes: Uint8Array, at: number, end: number, depth: number, 
         throw new JsonSyntaxError(at, `unexpected ${show(bytes[at]!)} where ":" should be`);
       at = skipSpace(bytes, at + 1, end);
     }
-    at = skipValue(bytes, at, end, depth + 1);
+    at = skipValue(bytes, at, end, rules, depth);
     if (at === INCOMPLETE) return INCOMPLETE;
     at = skipSpace(bytes, at, end);
     if (at >= end) return INCOMPLETE;
@@ -100,8 +113,9 @@ function skipMembers(bytes: Uint8Array, at: number, end: number, depth: number, 
   }
 }
 
-function skipString(bytes: Uint8Array, start: number, end: number): number {
+function skipString(bytes: Uint8Array, start: number, end: number, rules: JsonRules): number {
   let ascii = true;
+  let escaped = false;
   let at = start + 1;
   for (; at < end; at++) {
     const byte = bytes[at]!;
@@ -109,12 +123,16 @@ function skipString(bytes: Uint8Array, start: number, end: number): number {
       if (!ascii && !isUtf8(bytes.subarray(start, at))) {
         throw new JsonSyntaxError(start, "a string that is not UTF-8");
       }
+      if (escaped && !rules.halfPairs && LONE_SURROGATE.test(parseValue(bytes, start, at + 1) as string)) {
+        throw new JsonSyntaxError(start, "half of a surrogate pair in a string");
+      }
       return at + 1;
     }
     if (byte === BACKSLASH) {
       const after = skipEscape(bytes, at, end);
       if (after === INCOMPLETE) return INCOMPLETE;
       at = after - 1;
+      escaped = true;
     } else if (byte < 0x20) {
       throw new JsonSyntaxError(at, `${show(byte)} inside a string`);
     } else if (byte > 0x7f) {
@@ -150,12 +168,12 @@ function skipWord(bytes: Uint8Array, at: number, end: number, word: string): num
   return at + word.length;
 }
 
-function skipNumber(bytes: Uint8Array, start: number, end: number): number {
+function skipNumber(bytes: Uint8Array, start: number, end: number, rules: JsonRules): number {
   let at = start;
   if (bytes[at] === 0x2d) {
     at++;
     if (at >= end) return INCOMPLETE;
-    if (bytes[at] === 0x49) return skipWord(bytes, at, end, "Infinity");
+    if (bytes[at] === 0x49 && rules.nonFinite) return skipWord(bytes, at, end, "Infinity");
   }
   if (!isDigit(bytes[at]!)) throw new JsonSyntaxError(start, "a minus sign without a number");
   if (bytes[at] === 0x30 && at + 1 < end && isDigit(bytes[at + 1]!)) {
@@ -206,4 +224,14 @@ export function parseValue(bytes: Uint8Array, from: number, to: number): unknown
       text.replace(/"(?:[^"\\]|\\.)*"|-?Infinity|NaN/g, (match) => (match.startsWith('"') ? match : "null")),
     );
   }
+}
+
+/** The one value that the bytes are. @throws JsonSyntaxError */
+export function parseWhole(bytes: Uint8Array): unknown {
+  const start = skipSpace(bytes, 0, bytes.length);
+  const end = skipValue(bytes, start, bytes.length);
+  if (end === INCOMPLETE) throw new JsonSyntaxError(bytes.length, "the file ends before its JSON does");
+  const after = skipSpace(bytes, end, bytes.length);
+  if (after < bytes.length) throw new JsonSyntaxError(after, "more text after the JSON");
+  return parseValue(bytes, start, end);
 }

@@ -44,20 +44,17 @@ export function unusableRecords(path: string): UnusableRecords {
 
 /** Takes the records of a file one by one, in their order. */
 export class UnusableBuilder {
-  readonly #found: UnusableRecords;
   #from: number | undefined;
   #lastKept = -1;
 
-  constructor(found: UnusableRecords) {
-    this.#found = found;
-  }
+  constructor(private readonly found: UnusableRecords) {}
 
   /**
    * @param offset  of the record's first byte
    * @param rule  that it breaks; undefined where the loader can use it
    */
   add(offset: number, rule: string | undefined): void {
-    const found = this.#found;
+    const found = this.found;
     found.records++;
     if (rule !== undefined) {
       found.leftOut.set(rule, (found.leftOut.get(rule) ?? 0) + 1);

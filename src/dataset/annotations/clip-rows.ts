@@ -17,10 +17,7 @@ const NO_FOLDER: ClipFolder = { name: "", split: undefined, starts: new FrameSet
 
 /** Takes the records of one file, after its kind is known. */
 export class ClipRows implements RowSink {
-  readonly #kind: "YouTube" | "language";
-  readonly #issues: Issues;
   readonly #checker: ClipChecker;
-  readonly #frames: number;
   readonly #fast: FastRows;
   #extension = "";
   #folder: ClipFolder | undefined;
@@ -37,19 +34,16 @@ export class ClipRows implements RowSink {
    * @param sample, onMissing  see {@link ClipChecker}
    */
   constructor(
-    kind: "YouTube" | "language",
-    issues: Issues,
+    private readonly kind: "YouTube" | "language",
+    private readonly issues: Issues,
     source: FolderSource | undefined,
     training: boolean,
-    frames: number,
+    private readonly frames: number,
     sample?: ClipSample,
     onMissing?: OnMissing,
   ) {
-    this.#kind = kind;
     this.#fast = new FastRows(kind);
-    this.#issues = issues;
     this.#checker = new ClipChecker(issues, source, training, kind === "language", sample, onMissing);
-    this.#frames = frames;
   }
 
   get unusable(): number {
@@ -63,17 +57,17 @@ export class ClipRows implements RowSink {
     const first = Number(row.first);
     if (first > MAX_FRAME) return -1;
     // Both ends are padded alike; numbers that are not padded are looked at below.
-    if (this.#kind === "language" && row.last.length !== row.first.length) return -1;
+    if (this.kind === "language" && row.last.length !== row.first.length) return -1;
     if (this.#folder === undefined || this.#folder.name !== row.folder) {
       if (row.folder.endsWith("/")) return -1;
       this.#folder = this.#checker.folder(copyText(row.folder));
     }
     if (this.#extension !== row.extension) this.#extension = copyText(row.extension);
-    const index = this.#index++;
-    let length = this.#frames;
-    if (this.#kind === "language") {
+    this.issues.at(this.#index++, offset);
+    let length = this.frames;
+    if (this.kind === "language") {
       length = Number(row.last) - first + 1;
-      this.#language(row.cmd, length, index, offset);
+      this.#language(row.cmd, length);
       if (length < 1) {
         this.broken = RULES.length;
         return after; // said so above
@@ -84,14 +78,14 @@ export class ClipRows implements RowSink {
     this.#clip.width = row.first.length;
     this.#clip.extension = this.#extension;
     this.#clip.length = length;
-    this.broken = this.#checker.check(this.#clip, index, offset);
+    this.broken = this.#checker.check(this.#clip);
     return after;
   }
 
   value(value: unknown, offset: number): void {
-    const index = this.#jumped ? NO_INDEX : this.#index++;
+    this.issues.at(this.#jumped ? NO_INDEX : this.#index++, offset);
     this.broken = undefined;
-    if (!this.#slow(value, index, offset)) this.#bad++;
+    if (!this.#slow(value)) this.#bad++;
   }
 
   /** From here on records come from anywhere in the file: nobody counts those between. */
@@ -105,17 +99,17 @@ export class ClipRows implements RowSink {
   }
 
   /** @returns false where the record could not be understood */
-  #slow(value: unknown, index: number, offset: number): boolean {
-    const wrong = (message: string) => {
-      this.#issues.record(RULES.shape, index, offset, message);
-      this.broken = RULES.shape;
+  #slow(value: unknown): boolean {
+    const wrong = (message: string, rule: Rule = RULES.shape) => {
+      this.issues.record(rule, message);
+      this.broken = rule;
       return false;
     };
     if (typeof value !== "object" || value === null || Array.isArray(value)) {
       return wrong(`is ${describe(value)}, not an object`);
     }
     const record = value as Record<string, unknown>;
-    const language = this.#kind === "language";
+    const language = this.kind === "language";
     const strings = language
       ? ["folder", "first_frame", "last_frame", "blip"]
       : ["folder_name", "first_frame"];
@@ -128,26 +122,20 @@ export class ClipRows implements RowSink {
     const names = language ? ["first_frame", "last_frame"] : ["first_frame"];
     for (const key of names) {
       const reason = misreadName(record[key] as string);
-      if (reason !== undefined) {
-        this.#issues.record(RULES["frame-name"], index, offset, `"${key}" ${reason}`);
-        this.broken = RULES["frame-name"];
-        return false;
-      }
+      if (reason !== undefined) return wrong(`"${key}" ${reason}`, RULES["frame-name"]);
     }
     const [digits, extension] = (record.first_frame as string).split(".") as [string, string];
     const first = Number(digits);
-    let length = this.#frames;
+    let length = this.frames;
     if (language) {
       const last = Number.parseInt(record.last_frame as string, 10);
       const alike = `${String(last).padStart(digits.length, "0")}.${extension}`;
       if (record.last_frame !== alike) {
         const message = `"last_frame" is "${record.last_frame}", which would be "${alike}" if named like "first_frame"`;
-        this.#issues.record(RULES["frame-name"], index, offset, message);
-        this.broken = RULES["frame-name"];
-        return false;
+        return wrong(message, RULES["frame-name"]);
       }
       length = last - first + 1;
-      this.#language(record.cmd as number, length, index, offset);
+      this.#language(record.cmd as number, length);
       if (length < 1) {
         this.broken = RULES.length;
         return true; // said so above
@@ -156,27 +144,15 @@ export class ClipRows implements RowSink {
     const folder = this.#checker.folder(
       (record[language ? "folder" : "folder_name"] as string).replace(/\/+$/, ""),
     );
-    this.broken = this.#checker.check(
-      { folder, first, width: digits.length, extension, length },
-      index,
-      offset,
-    );
+    this.broken = this.#checker.check({ folder, first, width: digits.length, extension, length });
     return true;
   }
 
-  #language(cmd: number, length: number, index: number, offset: number): void {
-    if (cmd < 0 || cmd >= LANGUAGE_COMMANDS) {
-      this.#issues.record(
-        RULES["cmd-range"],
-        index,
-        offset,
-        `"cmd" is ${cmd}, not 0 to ${LANGUAGE_COMMANDS - 1}`,
-      );
-    }
-    if (length !== LANGUAGE_FRAMES) {
-      const message = `covers ${length} frames, not ${LANGUAGE_FRAMES}`;
-      this.#issues.record(RULES.length, index, offset, message);
-    }
+  #language(cmd: number, length: number): void {
+    if (cmd < 0 || cmd >= LANGUAGE_COMMANDS)
+      this.issues.record(RULES["cmd-range"], `"cmd" is ${cmd}, not 0 to ${LANGUAGE_COMMANDS - 1}`);
+    if (length !== LANGUAGE_FRAMES)
+      this.issues.record(RULES.length, `covers ${length} frames, not ${LANGUAGE_FRAMES}`);
   }
 }
 

@@ -29,16 +29,14 @@ export class ClipSample {
   takeAll = false;
   /** Clips to choose from. */
   offered = 0;
-  readonly #size: number;
-  readonly #seed: number;
   readonly #clips: ChosenClip[] = [];
   readonly #last = new Map<ClipFolder, ChosenClip>();
 
   /** @param size  clips chosen at random */
-  constructor(size: number, seed: number) {
-    this.#size = size;
-    this.#seed = seed;
-  }
+  constructor(
+    private readonly size: number,
+    private readonly seed: number,
+  ) {}
 
   offer(clip: Clip, index: number, offset: number): void {
     const last = this.#last.get(clip.folder);
@@ -49,12 +47,12 @@ export class ClipSample {
       Object.assign(last, { index, offset });
     }
     const number = this.offered++;
-    if (this.takeAll || this.#clips.length < this.#size) {
+    if (this.takeAll || this.#clips.length < this.size) {
       this.#clips.push(chosen(clip, index, offset, true));
       return;
     }
-    const at = Math.floor((mix(this.#seed, number) / 2 ** 32) * (number + 1));
-    if (at < this.#size) this.#clips[at] = chosen(clip, index, offset, true);
+    const at = Math.floor((mix(this.seed, number) / 2 ** 32) * (number + 1));
+    if (at < this.size) this.#clips[at] = chosen(clip, index, offset, true);
   }
 
   /** The random ones first, so that a bound on the time falls on the others. */

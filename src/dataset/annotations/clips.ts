@@ -1,8 +1,10 @@
 /** Clips of consecutive frames in folders, as YouTube.json and the language files have them. */
+
 import { statSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { isSystemError } from "../../core/errors.js";
+import { remember } from "../../core/maps.js";
 import type { Rule } from "../finding.js";
 import { type FolderScan, scanFolder } from "../opendv/folder-listing.js";
 import type { Split } from "../opendv/meta.js";
@@ -72,12 +74,6 @@ export type OnMissing = (rule: keyof typeof RULES, folder: string) => void;
 /** Folders of one file, with the checks on each clip. */
 export class ClipChecker {
   readonly #folders = new Map<string, ClipFolder>();
-  readonly #source: FolderSource | undefined;
-  readonly #sample: ClipSample | undefined;
-  readonly #onMissing: OnMissing | undefined;
-  readonly #issues: Issues;
-  readonly #training: boolean;
-  readonly #language: boolean;
   /** Records on which the loader would fail. */
   unusable = 0;
 
@@ -90,62 +86,47 @@ export class ClipChecker {
    * @param sample  takes the clips whose frames are to be looked for, by {@link checkSample}; undefined: all, at once
    */
   constructor(
-    issues: Issues,
-    source: FolderSource | undefined,
-    training: boolean,
-    language: boolean,
-    sample?: ClipSample,
-    onMissing?: OnMissing,
-  ) {
-    this.#onMissing = onMissing;
-    this.#sample = sample;
-    this.#language = language;
-    this.#issues = issues;
-    this.#source = source;
-    this.#training = training;
-  }
+    private readonly issues: Issues,
+    private readonly source: FolderSource | undefined,
+    private readonly training: boolean,
+    private readonly language: boolean,
+    private readonly sample?: ClipSample,
+    private readonly onMissing?: OnMissing,
+  ) {}
 
   folder(name: string): ClipFolder {
-    let folder = this.#folders.get(name);
-    if (folder === undefined) {
-      folder = {
-        name,
-        split: this.#source?.split(name) ?? splitOfPath(name),
-        starts: new FrameSet(),
-      };
-      this.#folders.set(name, folder);
-    }
+    const folder = remember(this.#folders, name, () => ({
+      name,
+      split: this.source?.split(name) ?? splitOfPath(name),
+      starts: new FrameSet(),
+    }));
     return folder;
   }
 
-  /** @returns the rule that the frames of the clip break, so that the loader cannot use it */
-  check(clip: Clip, index: number, offset: number): Rule | undefined {
+  /** @returns the rule that the frames of the record's clip break, so that the loader cannot use it */
+  check(clip: Clip): Rule | undefined {
     const { folder, first } = clip;
     if (!folder.starts.add(first)) {
-      this.#issues.group(
+      this.issues.group(
         RULES.duplicate,
         folder.name,
-        index,
-        offset,
         (count) =>
           `${records(count, "repeat")} a clip of ${folder.name} that is listed before, from frame ${first} on`,
       );
     }
-    if (this.#training && folder.split === "val") {
-      this.#issues.group(
+    if (this.training && folder.split === "val") {
+      this.issues.group(
         RULES["val-in-train"],
         folder.name,
-        index,
-        offset,
         (count) => `${records(count, "take")} clips from the validation video ${folder.name}`,
       );
     }
-    if (this.#source === undefined) return undefined;
-    if (this.#sample !== undefined) {
-      this.#sample.offer(clip, index, offset);
+    if (this.source === undefined) return undefined;
+    if (this.sample !== undefined) {
+      this.sample.offer(clip, this.issues.index, this.issues.offset);
       return undefined;
     }
-    const broken = this.#checkFrames(clip, this.#source, index, offset);
+    const broken = this.#checkFrames(clip, this.source);
     if (broken !== undefined) this.unusable++;
     return broken;
   }
@@ -157,7 +138,7 @@ export class ClipChecker {
    * @param goOn  asked before each clip
    */
   async checkSample(goOn: () => boolean): Promise<void> {
-    const [sample, source] = [this.#sample, this.#source];
+    const [sample, source] = [this.sample, this.source];
     if (sample === undefined || source === undefined) return;
     for (const [number, { clip, index, offset, random, last }] of sample.chosen().entries()) {
       if (number % BREATH === 0) await setImmediate();
@@ -167,14 +148,13 @@ export class ClipChecker {
       if (last) sample.ends++;
       if (missing === undefined) continue;
       if (random) sample.missing++;
+      this.issues.at(index, offset);
       // The listing tells why; a frame that it has and that cannot be opened is a link that leads nowhere.
-      if (this.#checkFrames(clip, source, index, offset) === undefined) {
+      if (this.#checkFrames(clip, source) === undefined) {
         const { name } = clip.folder;
-        this.#issues.group(
+        this.issues.group(
           RULES["frame-missing"],
           name,
-          index,
-          offset,
           (count) =>
             `${records(count, "name")} frames of ${name} that cannot be opened, the first ${missing}`,
         );
@@ -183,18 +163,18 @@ export class ClipChecker {
   }
 
   /** @returns the rule that is broken where a frame of the clip is not there */
-  #checkFrames(clip: Clip, source: FolderSource, index: number, offset: number): Rule | undefined {
+  #checkFrames(clip: Clip, source: FolderSource): Rule | undefined {
     const { folder, first, width, extension, length } = clip;
     const { name } = folder;
     folder.listed ??= { scan: source.scan(name) };
     const { scan } = folder.listed;
     const issue = (rule: keyof typeof RULES, message: (count: number) => string) => {
-      this.#issues.group(RULES[rule], name, index, offset, message);
-      this.#onMissing?.(rule, name);
+      this.issues.group(RULES[rule], name, message);
+      this.onMissing?.(rule, name);
       return RULES[rule];
     };
     if (scan?.layout === undefined) {
-      const rule = this.#language ? "language-folder" : "folder-missing";
+      const rule = this.language ? "language-folder" : "folder-missing";
       return issue(rule, (count) => `${records(count, "name")} ${name}, where no frame is`);
     }
     const { layout, runs } = scan;
@@ -211,7 +191,7 @@ export class ClipChecker {
     const last = first + length - 1;
     const end = runs[runs.length - 1]!;
     if (run >= 0 && last <= runs[run + 1]!) return undefined;
-    if (run < 0 && !(this.#language && first > end)) {
+    if (run < 0 && !(this.language && first > end)) {
       return issue(
         "frame-missing",
         (count) =>
@@ -220,7 +200,7 @@ export class ClipChecker {
     }
     if (last > end) {
       return issue(
-        this.#language ? "language-past-end" : "past-end",
+        this.language ? "language-past-end" : "past-end",
         (count) =>
           `${records(count, "run")} past the end of ${name}: the first from frame ${first} to ${last}, the folder ends at ${end}`,
       );

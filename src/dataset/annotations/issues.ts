@@ -1,59 +1,65 @@
 /** Collects what is wrong with the records of one file: single findings up to a limit, the rest as a count. */
+import { remember } from "../../core/maps.js";
 import { finding } from "../define-rules.js";
 import type { Finding, Rule } from "../finding.js";
 
 /** Findings of one rule and file that are kept one by one. */
 const KEEP = 1000;
 
-interface Group {
-  rule: Rule;
-  message: (count: number) => string;
+/** The index of a record that was found by its offset: nobody counted those before it. */
+export const NO_INDEX = -1;
+
+/** A record: its number, {@link NO_INDEX} where that is not known, and its first byte. */
+interface Place {
   index: number;
   offset: number;
+}
+
+interface Group extends Place {
+  rule: Rule;
+  message: (count: number) => string;
   count: number;
 }
 
 export class Issues {
-  readonly #path: string;
   readonly #single: Finding[] = [];
-  readonly #kept = new Map<Rule, { kept: number; more: number; index: number; offset: number }>();
+  readonly #kept = new Map<Rule, Place & { kept: number; more: number }>();
   readonly #groups = new Map<Rule, Map<string, Group>>();
 
+  /** The record that is looked at. */
+  index = NO_INDEX;
+  offset = 0;
+
   /** @param path  of the annotation file, relative to the root */
-  constructor(path: string) {
-    this.#path = path;
+  constructor(private readonly path: string) {}
+
+  /** Says which record is looked at from now on: its number, {@link NO_INDEX} where that is not known, and its first byte. */
+  at(index: number, offset: number): void {
+    this.index = index;
+    this.offset = offset;
   }
 
-  /**
-   * Something wrong with one record.
-   *
-   * @param index  number of the record; {@link NO_INDEX} where it is not known
-   */
-  record(rule: Rule, index: number, offset: number, message: string): void {
-    let state = this.#kept.get(rule);
-    if (state === undefined) {
-      state = { kept: 0, more: 0, index, offset };
-      this.#kept.set(rule, state);
-    }
+  /** Something wrong with the record. */
+  record(rule: Rule, message: string): void {
+    const { index, offset } = this;
+    const state = remember(this.#kept, rule, () => ({ kept: 0, more: 0, index, offset }));
     if (state.kept === KEEP) {
       if (state.more++ === 0) Object.assign(state, { index, offset });
       return;
     }
     state.kept++;
-    this.#single.push(finding(rule, this.#path, message, place(index, offset)));
+    this.#single.push(finding(rule, this.path, message, place(index, offset)));
   }
 
   /**
-   * Something that concerns many records alike: one finding for all with the same `key`, at the first of them.
+   * Something that concerns many records alike, the one that is looked at among them: one finding for all with the same `key`, at
+   * the first of them.
    *
    * @param message  called at the end with the number of records
    */
-  group(rule: Rule, key: string, index: number, offset: number, message: (count: number) => string): void {
-    let groups = this.#groups.get(rule);
-    if (groups === undefined) {
-      groups = new Map();
-      this.#groups.set(rule, groups);
-    }
+  group(rule: Rule, key: string, message: (count: number) => string): void {
+    const { index, offset } = this;
+    const groups = remember(this.#groups, rule, () => new Map());
     const group = groups.get(key);
     if (group === undefined) groups.set(key, { rule, message, index, offset, count: 1 });
     else {
@@ -73,17 +79,14 @@ export class Issues {
     for (const [rule, { more, index, offset }] of this.#kept) {
       if (more === 0) continue;
       const message = `${more} more records have a fault of this kind`;
-      all.push(finding(rule, this.#path, message, { ...place(index, offset), count: more }));
+      all.push(finding(rule, this.path, message, { ...place(index, offset), count: more }));
     }
     for (const { rule, message, index, offset, count } of this.#allGroups()) {
-      all.push(finding(rule, this.#path, message(count), { ...place(index, offset), count }));
+      all.push(finding(rule, this.path, message(count), { ...place(index, offset), count }));
     }
     return all.sort((a, b) => a.offset! - b.offset!);
   }
 }
-
-/** The index of a record that was found by its offset: nobody counted those before it. */
-export const NO_INDEX = -1;
 
 function place(index: number, offset: number): { record?: string; offset: number } {
   return index === NO_INDEX ? { offset } : { record: `record ${index}`, offset };

@@ -35,12 +35,9 @@ const FILE_NAME = /^(.*)__([^_]\w*)__([0-9]{13,17})\.[a-z]+$/i;
 
 /** Which files are there, by listing each folder once. */
 export class FileListing {
-  readonly #root: string;
   readonly #folders = new Map<string, Set<string> | undefined>();
 
-  constructor(root: string) {
-    this.#root = root;
-  }
+  constructor(private readonly root: string) {}
 
   /** @returns the folder's part of `path` where the file is not there, or undefined where it is */
   missing(path: string): string | undefined {
@@ -52,7 +49,7 @@ export class FileListing {
 
   #list(folder: string): Set<string> | undefined {
     try {
-      return new Set(readdirSync(isAbsolute(folder) ? folder : join(this.#root, folder)));
+      return new Set(readdirSync(isAbsolute(folder) ? folder : join(this.root, folder)));
     } catch (error) {
       if (!isSystemError(error)) throw error;
       return undefined;
@@ -161,14 +158,8 @@ function isEmpty(value: unknown): boolean {
 }
 
 export class NuScenesRows implements RowSink {
-  readonly #issues: Issues;
-  readonly #files: FileListing | undefined;
-  readonly #validation: ValidationFrames;
-  readonly #training: boolean;
-  readonly #scenes: ValidationScenes | undefined;
   readonly #onMissing: ((frame: string) => void) | undefined;
   readonly #starts = new Map<string, number>();
-  readonly #frames: number;
   #index = 0;
   #jumped = false;
   unusable = 0;
@@ -189,27 +180,22 @@ export class NuScenesRows implements RowSink {
    * @param onMissing  called with each frame that is not there, as often as records name it
    */
   constructor(
-    issues: Issues,
-    files: FileListing | undefined,
-    validation: ValidationFrames,
-    training: boolean,
-    frames: number,
-    scenes?: ValidationScenes,
+    private readonly issues: Issues,
+    private readonly files: FileListing | undefined,
+    private readonly validation: ValidationFrames,
+    private readonly training: boolean,
+    private readonly frames: number,
+    private readonly scenes?: ValidationScenes,
     onMissing?: (frame: string) => void,
   ) {
     this.#onMissing = onMissing;
-    this.#frames = frames;
-    this.#scenes = scenes;
-    this.#issues = issues;
-    this.#files = files;
-    this.#validation = validation;
-    this.#training = training;
   }
 
   value(value: unknown, offset: number): void {
     const index = this.#jumped ? NO_INDEX : this.#index++;
-    const faults = recordFaults(value, this.#frames);
-    for (const [rule, message] of faults) this.#issues.record(RULES[rule], index, offset, message);
+    this.issues.at(index, offset);
+    const faults = recordFaults(value, this.frames);
+    for (const [rule, message] of faults) this.issues.record(RULES[rule], message);
     if (faults.length > 0 && stopsDataset(value)) {
       if (this.stopping === undefined || offset < this.stopping.offset) {
         this.stopping = { records: this.stopping?.records ?? 0, index, offset };
@@ -219,7 +205,7 @@ export class NuScenesRows implements RowSink {
     // A command that Vista does not know trains something wrong, but it trains; so does a record with frames to spare.
     const harmless = ([rule, , key]: RecordFault) =>
       rule === "cmd-range" ||
-      (rule === "length" && key === "frames" && (value as NuScenesRecord).frames.length > this.#frames);
+      (rule === "length" && key === "frames" && (value as NuScenesRecord).frames.length > this.frames);
     const wrong = faults.filter((fault) => !harmless(fault));
     this.broken = wrong[0] === undefined ? undefined : RULES[wrong[0][0]];
     if (wrong.length > 0) {
@@ -228,10 +214,10 @@ export class NuScenesRows implements RowSink {
       return;
     }
     const record = value as NuScenesRecord;
-    this.#actions(record, index, offset);
-    this.#uniqueness(record, index, offset);
-    this.#order(record, index, offset);
-    if (this.#files !== undefined && !this.#existence(record, this.#files, index, offset)) {
+    this.#actions(record);
+    this.#uniqueness(record);
+    this.#order(record);
+    if (this.files !== undefined && !this.#existence(record, this.files)) {
       this.broken = RULES["frame-missing"];
       this.unusable++;
       this.lost++;
@@ -244,17 +230,17 @@ export class NuScenesRows implements RowSink {
       const filled = this.#with.get(action);
       if (filled === undefined) continue;
       const has = (n: number) => (n === 1 ? "1 record has" : `${n} records have`);
-      this.#issues.record(
+      this.issues.at(index, offset);
+      this.issues.record(
         RULES["mixed-actions"],
-        index,
-        offset,
         `${has(count)} no ${action}, ${has(filled)} one: a batch of both ends Vista with KeyError '${action}' in the collate step (batch sizes above 1)`,
       );
     }
   }
 
   /** Counts on which records the loader gives an action, and on which it leaves it out. */
-  #tally(action: Action, given: boolean, index: number, offset: number): void {
+  #tally(action: Action, given: boolean): void {
+    const { index, offset } = this.issues;
     if (given) {
       this.#with.set(action, (this.#with.get(action) ?? 0) + 1);
       return;
@@ -272,67 +258,59 @@ export class NuScenesRows implements RowSink {
     this.#jumped = true;
   }
 
-  #actions(record: NuScenesRecord, index: number, offset: number): void {
+  #actions(record: NuScenesRecord): void {
     const { speed, angle, z, goal } = record;
-    this.#tally("speed", speed.length > 0, index, offset);
-    this.#tally("angle", angle.length > 0, index, offset);
-    this.#tally("goal", hasGoal(record), index, offset);
+    this.#tally("speed", speed.length > 0);
+    this.#tally("angle", angle.length > 0);
+    this.#tally("goal", hasGoal(record));
     if (speed.length === 0 || angle.length === 0) {
-      this.#issues.group(
+      this.issues.group(
         RULES["no-actions"],
         "",
-        index,
-        offset,
         (count) => `${count === 1 ? "1 record has" : `${count} records have`} no speed or no steering angle`,
       );
     }
     if (z > 0 && !hasGoal(record)) {
-      this.#issues.group(
+      this.issues.group(
         RULES["goal-outside"],
         "",
-        index,
-        offset,
         (count) =>
           `${count === 1 ? "1 record has" : `${count} records have`} a goal outside the ${PICTURE.width} × ${PICTURE.height} picture, the first at (${goal.map((value) => value.toFixed(1)).join(", ")})`,
       );
     }
   }
 
-  #uniqueness({ frames }: NuScenesRecord, index: number, offset: number): void {
+  #uniqueness({ frames }: NuScenesRecord): void {
     const start = frames[0]!;
     const first = this.#starts.get(start);
-    if (first === undefined) this.#starts.set(start, index);
+    if (first === undefined) this.#starts.set(start, this.issues.index);
     else {
-      this.#issues.record(
+      this.issues.record(
         RULES.duplicate,
-        index,
-        offset,
         `starts at the same frame as ${first === NO_INDEX ? "another record" : `record ${first}`}: ${start}`,
       );
     }
-    if (!this.#training) {
-      for (const frame of frames) this.#validation.add(frame);
+    if (!this.training) {
+      for (const frame of frames) this.validation.add(frame);
       return;
     }
-    const shared = frames.findIndex((frame) => this.#validation.has(frame));
+    const shared = frames.findIndex((frame) => this.validation.has(frame));
     if (shared >= 0) {
       const message = `frame ${shared} is one of a validation clip: ${frames[shared]}`;
-      this.#issues.record(RULES["val-in-train"], index, offset, message);
+      this.issues.record(RULES["val-in-train"], message);
     } else {
-      const scene = this.#scenes?.sceneOf(start);
+      const scene = this.scenes?.sceneOf(start);
       if (scene === undefined) return;
-      this.#issues.group(
+      this.issues.group(
         RULES["val-scene"],
         scene,
-        index,
-        offset,
         (count) => `${records(count, "take")} clips from ${scene}, a scene of the validation split`,
       );
     }
   }
 
   /** Frames of one clip are of one drive and one camera, each later than the one before. */
-  #order({ frames }: NuScenesRecord, index: number, offset: number): void {
+  #order({ frames }: NuScenesRecord): void {
     let log: string | undefined;
     let channel: string | undefined;
     let time = 0;
@@ -343,7 +321,7 @@ export class NuScenesRows implements RowSink {
       if (log !== undefined && (match[1] !== log || match[2] !== channel)) {
         const what = match[1] === log ? "camera" : "drive";
         const message = `frame ${at} is of another ${what} than frame ${at - 1}`;
-        this.#issues.record(RULES["frame-order"], index, offset, message);
+        this.issues.record(RULES["frame-order"], message);
         return;
       }
       if (log !== undefined && next <= time) {
@@ -351,12 +329,12 @@ export class NuScenesRows implements RowSink {
           next === time
             ? `frame ${at} has the time of frame ${at - 1}`
             : `frame ${at} is ${((time - next) / 1e6).toFixed(3)} s before frame ${at - 1}`;
-        this.#issues.record(RULES["frame-order"], index, offset, message);
+        this.issues.record(RULES["frame-order"], message);
         return;
       }
       if (log !== undefined && next - time > HOLE_US) {
         const message = `frame ${at} is ${((next - time) / 1e6).toFixed(1)} s after frame ${at - 1}`;
-        this.#issues.record(RULES["over-gap"], index, offset, message);
+        this.issues.record(RULES["over-gap"], message);
         return;
       }
       log = match[1];
@@ -366,19 +344,17 @@ export class NuScenesRows implements RowSink {
   }
 
   /** @returns false where a frame is not there */
-  #existence({ frames }: NuScenesRecord, files: FileListing, index: number, offset: number): boolean {
+  #existence({ frames }: NuScenesRecord, files: FileListing): boolean {
     const missing = new Map<string, string>();
-    for (const frame of frames.slice(0, this.#frames)) {
+    for (const frame of frames.slice(0, this.frames)) {
       const folder = files.missing(frame);
       if (folder !== undefined) this.#onMissing?.(frame);
       if (folder !== undefined && !missing.has(folder)) missing.set(folder, frame);
     }
     for (const [folder, frame] of missing) {
-      this.#issues.group(
+      this.issues.group(
         RULES["frame-missing"],
         folder,
-        index,
-        offset,
         (count) => `${records(count, "name")} files that are not in ${folder || "."}, the first ${frame}`,
       );
     }

@@ -173,9 +173,6 @@ class FileRun implements RowSink {
   readonly missing: Finding[] = [];
   readonly #lacking = new Set<string>();
   readonly #builder: UnusableBuilder | undefined;
-  readonly #name: string;
-  readonly #task: AnnotationTask;
-  readonly #validation: ValidationFrames;
   readonly #issues: Issues;
   #kind: AnnotationKind | undefined;
   #rows: ClipRows | NuScenesRows | undefined;
@@ -183,14 +180,16 @@ class FileRun implements RowSink {
   /** Records before the first that tells the kind of the file. */
   readonly #early: { value: unknown; offset: number }[] = [];
 
-  constructor(name: string, path: string, task: AnnotationTask, validation: ValidationFrames) {
+  constructor(
+    private readonly name: string,
+    path: string,
+    private readonly task: AnnotationTask,
+    private readonly validation: ValidationFrames,
+  ) {
     if (task.unusable === name) {
       this.unusable = unusableRecords(path);
       this.#builder = new UnusableBuilder(this.unusable);
     }
-    this.#name = name;
-    this.#task = task;
-    this.#validation = validation;
     this.#issues = new Issues(name);
   }
 
@@ -252,19 +251,19 @@ class FileRun implements RowSink {
   }
 
   #start(kind: AnnotationKind): void {
-    const { nuscenes, youtube, frames, splits, quick } = this.#task;
-    const training = !isValidation(this.#name);
+    const { nuscenes, youtube, frames, splits, quick } = this.task;
+    const training = !isValidation(this.name);
     this.#kind = kind;
     if (kind === "NuScenes") {
       const files = nuscenes === undefined ? undefined : new FileListing(nuscenes);
       const scenes = nuscenes === undefined || !training ? undefined : new ValidationScenes(nuscenes);
-      const { missing } = this.#task;
+      const { missing } = this.task;
       const onMissing =
         missing && ((frame: string) => this.#lacks("frame-missing", below(missing.nuscenes, frame)));
       this.#rows = new NuScenesRows(
         this.#issues,
         files,
-        this.#validation,
+        this.validation,
         training,
         frames,
         scenes,
@@ -273,7 +272,7 @@ class FileRun implements RowSink {
     } else {
       const source = youtube === undefined ? undefined : folderSource(this.#dataRoot(kind, youtube), splits);
       if (quick !== undefined) this.#sample = new ClipSample(quick.records, quick.seed);
-      const { missing } = this.#task;
+      const { missing } = this.task;
       const onMissing =
         missing &&
         ((rule: keyof typeof RULES, folder: string) => this.#lacks(rule, below(missing.youtube, folder)));
@@ -289,7 +288,7 @@ class FileRun implements RowSink {
   #lacks(rule: keyof typeof RULES, path: string): void {
     if (this.#lacking.has(path)) return;
     this.#lacking.add(path);
-    this.missing.push(finding(RULES[rule], path, `needed by ${this.#name}`));
+    this.missing.push(finding(RULES[rule], path, `needed by ${this.name}`));
   }
 
   /** Vista joins folder names to data/YouTube itself; the language files start at the OpenDV root, wherever that is. */
@@ -302,28 +301,28 @@ class FileRun implements RowSink {
     if (this.#rows instanceof NuScenesRows) this.#rows.end();
     this.findings.push(...this.#issues.findings());
     if (error !== undefined) {
-      this.findings.push(finding(RULES["bad-json"], this.#name, error.reason, { offset: error.offset }));
+      this.findings.push(finding(RULES["bad-json"], this.name, error.reason, { offset: error.offset }));
     } else if (rows === 0) {
-      this.findings.push(finding(RULES["empty-file"], this.#name, "the array has no records"));
+      this.findings.push(finding(RULES["empty-file"], this.name, "the array has no records"));
     } else if (this.#kind === undefined) {
       const message = `none of its ${rows} records has the fields of a kind that is known`;
-      this.findings.push(finding(RULES["unknown-kind"], this.#name, message));
+      this.findings.push(finding(RULES["unknown-kind"], this.name, message));
     }
     if (this.unusable !== undefined && error !== undefined)
       this.unusable.error = `${error.reason} (byte ${error.offset})`;
     if (this.#kind === undefined) return;
-    const root = this.#kind === "NuScenes" ? this.#task.nuscenes : this.#task.youtube;
+    const root = this.#kind === "NuScenes" ? this.task.nuscenes : this.task.youtube;
     if (root === undefined) {
       const usual = this.#kind === "NuScenes" ? "data/nuscenes" : "data/YouTube";
       const message = `there is no ${usual} here: whether the frames of its ${rows} records exist was not checked`;
-      this.findings.unshift(finding(RULES["root-missing"], this.#name, message));
+      this.findings.unshift(finding(RULES["root-missing"], this.name, message));
     }
     if (this.unusable !== undefined) {
       this.unusable.subset = this.#kind;
       this.unusable.framesSeen = root !== undefined;
     }
     this.tally = {
-      path: this.#name,
+      path: this.name,
       subset: this.#kind,
       records: rows,
       unusable: this.#rows!.unusable,

@@ -104,12 +104,9 @@ function originOf(path: string | undefined): ReportOrigin {
 
 /** An NDJSON file: every finding, one JSON object a line, in the order of reports, which is the same with and without shards. */
 export class FindingsFile {
-  /** To be committed with the other reports. */
-  readonly file: AtomicFile;
   readonly #findings: SortedFindings;
 
-  private constructor(file: AtomicFile) {
-    this.file = file;
+  private constructor(/** To be committed with the other reports. */ readonly file: AtomicFile) {
     this.#findings = new SortedFindings(file.path);
   }
 

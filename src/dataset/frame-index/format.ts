@@ -2,9 +2,11 @@
  * The index file: what folders hold, in a few bytes each, so that it need not be listed again. MessagePack; every field
  * is described in `docs/index-format.md`. This file writes the fields and `fields.ts` reads them; no other knows their order.
  */
+
 import { createHash } from "node:crypto";
 import { decode, encode } from "@msgpack/msgpack";
 import { isVistaError, VistaError } from "../../core/errors.js";
+import { remember } from "../../core/maps.js";
 import type { FrameLayout } from "../opendv/names.js";
 import type { Runs } from "../opendv/runs.js";
 import type { DatasetIndex, IndexedChain } from "./dataset-index.js";
@@ -20,11 +22,7 @@ export function encodeIndex(index: DatasetIndex): Uint8Array {
   const layoutNumber = (layout: FrameLayout | undefined) => {
     if (layout === undefined) return -1;
     const key = `${layout.prefix}|${layout.width}|${layout.extension}`;
-    let number = layoutNumbers.get(key);
-    if (number === undefined) {
-      number = layouts.push(layout) - 1;
-      layoutNumbers.set(key, number);
-    }
+    const number = remember(layoutNumbers, key, () => layouts.push(layout) - 1);
     return number;
   };
   const folders = index.opendv?.folders.map(({ path, split, youtuber, videoId, stamp, scan }) => [

@@ -63,13 +63,14 @@ const LARGEST_WINDOW = 1 << 20;
 
 /** Bytes of the file around where it is looked at: small reads become few, the larger the longer a walk goes on. */
 class Window {
-  readonly #readAt: ReadAt;
   #bytes: Buffer;
   #start = 0;
   #next = HEAD_BYTES;
 
-  constructor(readAt: ReadAt, head: Buffer) {
-    this.#readAt = readAt;
+  constructor(
+    private readonly readAt: ReadAt,
+    head: Buffer,
+  ) {
     this.#bytes = head;
   }
 
@@ -77,7 +78,7 @@ class Window {
   async from(offset: number, length: number): Promise<Buffer> {
     const at = offset - this.#start;
     if (at < 0 || at + length > this.#bytes.length) {
-      this.#bytes = await this.#readAt(offset, Math.max(length, this.#next));
+      this.#bytes = await this.readAt(offset, Math.max(length, this.#next));
       this.#start = offset;
       this.#next = Math.min(this.#next * 2, LARGEST_WINDOW);
       return this.#bytes;

@@ -46,8 +46,6 @@ export function readRows(path: string, sink: RowSink, onBytes?: (bytes: number) 
 }
 
 class Reader {
-  readonly #fd: number;
-  readonly #sink: RowSink;
   readonly #onBytes: ((bytes: number) => void) | undefined;
   #buffer = new Uint8Array(CHUNK + 1);
   /** Bytes of the buffer that hold data. */
@@ -58,9 +56,11 @@ class Reader {
   #told = 0;
   #rows = 0;
 
-  constructor(fd: number, sink: RowSink, onBytes?: (bytes: number) => void) {
-    this.#fd = fd;
-    this.#sink = sink;
+  constructor(
+    private readonly fd: number,
+    private readonly sink: RowSink,
+    onBytes?: (bytes: number) => void,
+  ) {
     this.#onBytes = onBytes;
   }
 
@@ -111,7 +111,7 @@ class Reader {
 
   /** Takes one row and returns the position after it (in the buffer as it is then). */
   #row(at: number): number {
-    const fast = this.#sink.fast?.(this.#buffer, at, this.#end, this.#base + at) ?? -1;
+    const fast = this.sink.fast?.(this.#buffer, at, this.#end, this.#base + at) ?? -1;
     if (fast !== -1) {
       this.#rows++;
       return fast;
@@ -119,7 +119,7 @@ class Reader {
     for (;;) {
       const end = skipValue(this.#buffer, at, this.#end);
       if (end !== INCOMPLETE) {
-        this.#sink.value(parseValue(this.#buffer, at, end), this.#base + at, this.#rows);
+        this.sink.value(parseValue(this.#buffer, at, end), this.#base + at, this.#rows);
         this.#rows++;
         return end;
       }
@@ -128,7 +128,7 @@ class Reader {
         throw new JsonSyntaxError(at, `row ${this.#rows} goes on for more than ${MAX_ROW} bytes`);
       }
       at = this.#fill(at);
-      const again = this.#sink.fast?.(this.#buffer, at, this.#end, this.#base + at) ?? -1;
+      const again = this.sink.fast?.(this.#buffer, at, this.#end, this.#base + at) ?? -1;
       if (again !== -1) {
         this.#rows++;
         return again;
@@ -169,7 +169,7 @@ class Reader {
     this.#end = kept;
     // The last byte stays free: fast parsers read one byte past the end, and find a zero there.
     while (this.#end < this.#buffer.length - 1) {
-      const got = readSync(this.#fd, this.#buffer, this.#end, this.#buffer.length - 1 - this.#end, null);
+      const got = readSync(this.fd, this.#buffer, this.#end, this.#buffer.length - 1 - this.#end, null);
       if (got === 0) {
         this.#eof = true;
         break;

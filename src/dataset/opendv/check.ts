@@ -47,8 +47,6 @@ export function checkOpenDv(root: string, options: OpenDvCheckOptions = {}): Che
 }
 
 class OpenDvRun {
-  readonly #summary: CheckSummary;
-  readonly #options: OpenDvCheckOptions;
   readonly #level: "names" | "headers" | "decode";
   readonly #folders = { what: "video folders", checked: 0, total: 0 };
   readonly #names = { what: "frames (names)", checked: 0, total: 0 };
@@ -64,9 +62,10 @@ class OpenDvRun {
   #known: ReturnType<typeof knownScans> | undefined;
   #turn = performance.now();
 
-  constructor(summary: CheckSummary, options: OpenDvCheckOptions) {
-    this.#summary = summary;
-    this.#options = options;
+  constructor(
+    private readonly summary: CheckSummary,
+    private readonly options: OpenDvCheckOptions,
+  ) {
     this.#level = options.images ?? "headers";
     this.#images = {
       what: `images (${this.#level === "decode" ? "decoded" : "headers"})`,
@@ -80,24 +79,24 @@ class OpenDvRun {
 
   /** The findings, with paths from the root that was given: the set itself may be a folder in it. */
   async *run(): AsyncGenerator<Finding> {
-    const given = this.#summary.root;
+    const given = this.summary.root;
     const found = findOpenDvRoot(given);
     if (found === undefined) {
       throw new VistaError("NOT_FOUND", "no OpenDV-YouTube frames here", {
-        path: this.#summary.root,
+        path: this.summary.root,
         hint: "Name the folder that holds full_images, val_images or videos.",
       });
     }
     const prefix = relative(given, found.root).split(sep).join("/");
     const full = (path: string) => (prefix === "" ? path : path === "." ? prefix : `${prefix}/${path}`);
-    const { onMissing } = this.#options;
+    const { onMissing } = this.options;
     const missing = onMissing && ((one: Finding) => onMissing({ ...one, path: full(one.path) }));
     for await (const one of this.#findings(found, missing)) yield { ...one, path: full(one.path) };
-    this.#summary.samples = choosePictures(this.#samples.map(full));
+    this.summary.samples = choosePictures(this.#samples.map(full));
   }
 
   async *#findings(found: OpenDvRoot, onMissing?: (missing: Finding) => void): AsyncGenerator<Finding> {
-    const { signal, shard, index } = this.#options;
+    const { signal, shard, index } = this.options;
     if (index !== undefined) this.#known = knownScans(await readIndex(index));
     const first = shard === undefined || shard.index === 1;
     const metas = await this.#readMetas(found);
@@ -106,7 +105,7 @@ class OpenDvRun {
 
     const { layout, base } = this.#probe(found);
     const videos = `${found.folders.length} video${found.folders.length === 1 ? "" : "s"}`;
-    this.#summary.title = `OpenDV-YouTube, ${videos}, ${describeLayout(layout)} from ${base}`;
+    this.summary.title = `OpenDV-YouTube, ${videos}, ${describeLayout(layout)} from ${base}`;
     if (first && !loaderReads(layout)) yield loaderFinding(layout, ".", frameName(layout, base));
 
     const expected = expectedByFolder(found, list?.meta.videos ?? []);
@@ -162,15 +161,15 @@ class OpenDvRun {
       }
       if (this.#progress((this.#fileSizes.checked - before) / total)) {
         await nextTurn();
-        throwIfAborted(this.#options.signal);
+        throwIfAborted(this.options.signal);
       }
     }
   }
 
   /** Opens images of all folders: a sample, or what there is time for, each folder its share by number of frames. */
   async *#openImages(found: OpenDvRoot): AsyncGenerator<Finding> {
-    const { limit, seconds } = boundsOf(this.#options);
-    const { seed = 0 } = this.#options;
+    const { limit, seconds } = boundsOf(this.options);
+    const { seed = 0 } = this.options;
     const quota = Math.floor(limit / Math.max(1, found.folders.length));
     const end = performance.now() + seconds * 1000;
     let left = this.#toOpen.reduce((sum, { runs }) => sum + countFrames(runs), 0);
@@ -187,7 +186,7 @@ class OpenDvRun {
   }
 
   async #readMetas(found: OpenDvRoot): Promise<NamedMeta[]> {
-    const files = this.#options.meta === undefined ? found.metaFiles : [this.#options.meta];
+    const files = this.options.meta === undefined ? found.metaFiles : [this.options.meta];
     const metas: NamedMeta[] = [];
     for (const file of files) {
       const path = relative(found.root, file).split(sep).join("/");
@@ -244,7 +243,7 @@ class OpenDvRun {
     const known = this.#known?.(absolute, folder.path);
     if (known !== undefined) return known;
     try {
-      return scanFolder(absolute, this.#options.signal);
+      return scanFolder(absolute, this.options.signal);
     } catch (error) {
       const wrapped = fromSystem(error, folder.path, "list the folder");
       if (isVistaError(wrapped) && wrapped.code !== "ABORTED") return wrapped as VistaError;
@@ -259,7 +258,7 @@ class OpenDvRun {
     layout: FrameLayout,
     frames: Iterable<number>,
   ): AsyncGenerator<Finding> {
-    const { signal, onProgress } = this.#options;
+    const { signal, onProgress } = this.options;
     const last = runs[runs.length - 1]!;
     const onImage = () => {
       const done = ++this.#images.checked;
@@ -298,7 +297,7 @@ class OpenDvRun {
     const now = performance.now();
     if (now - this.#turn < TURN_MS) return false;
     this.#turn = now;
-    this.#options.onProgress?.({
+    this.options.onProgress?.({
       phase: "check frames",
       done: this.#folders.checked + part,
       total: this.#folders.total,
@@ -308,7 +307,7 @@ class OpenDvRun {
   }
 
   #finish(): void {
-    const summary = this.#summary;
+    const summary = this.summary;
     summary.charts = [
       { kind: "bars", title: "Frames per video", unit: "frames", points: this.#framesPerVideo },
       { kind: "bars", title: "Missing frames per video", unit: "frames", points: this.#missingPerVideo },

@@ -1,5 +1,7 @@
 /** `check --list-missing`: what to fetch again, by what is known of where it comes from, as text with a file or video a line. */
+
 import { oneLine } from "../../core/errors.js";
+import { remember } from "../../core/maps.js";
 import { formatCount as count, plural } from "../../core/text.js";
 import type { Finding } from "../finding.js";
 
@@ -75,11 +77,7 @@ export class MissingList {
     const match = NUSCENES.exec(path);
     const root = match?.[1] ?? ".";
     const below = match?.[2] ?? path;
-    let groups = this.#sets.get(root);
-    if (groups === undefined) {
-      groups = new Map();
-      this.#sets.set(root, groups);
-    }
+    const groups = remember(this.#sets, root, () => new Map());
     const group = sourceOf(below);
     const paths = groups.get(group) ?? new Map<string, string>();
     groups.set(group, paths);

@@ -2,6 +2,7 @@
  * The report of one command: what was checked, and the findings in one order that depends on nothing but themselves.
  * Reports of shards can therefore be joined into exactly what one run would have said (merge.ts).
  */
+import { remember } from "../../core/maps.js";
 import type { CheckSummary, Finding, Severity, Shard } from "../finding.js";
 import { RULES } from "../rules.js";
 
@@ -86,16 +87,13 @@ class RuleFindings {
   readonly folders = new Map<string, FolderCount>();
   findings = 0;
   places = 0;
-  readonly #limit: number;
   #kept: Finding[] = [];
 
-  constructor(limit: number) {
-    this.#limit = limit;
-  }
+  constructor(private readonly limit: number) {}
 
   keep(finding: Finding): void {
     this.#kept.push(finding);
-    if (this.#kept.length >= this.#limit * 2 + 1000) this.#trim();
+    if (this.#kept.length >= this.limit * 2 + 1000) this.#trim();
   }
 
   count(folder: string, findings: number, places: number): void {
@@ -116,21 +114,20 @@ class RuleFindings {
 
   #trim(): void {
     this.#kept.sort(compareFindings);
-    if (this.#kept.length > this.#limit) this.#kept.length = this.#limit;
+    if (this.#kept.length > this.limit) this.#kept.length = this.limit;
   }
 }
 
 export class ReportBuilder {
-  readonly #root: string;
-  readonly #options: ReportOptions;
   readonly #ignore: ReadonlySet<string>;
   readonly #rules = new Map<string, RuleFindings>();
   /** Without a prototype: reports are read from files, and `__proto__` is a rule like any other. */
   readonly #ignored = Object.create(null) as Record<string, number>;
 
-  constructor(root: string, options: ReportOptions) {
-    this.#root = root;
-    this.#options = options;
+  constructor(
+    private readonly root: string,
+    private readonly options: ReportOptions,
+  ) {
     this.#ignore = new Set(options.ignore);
   }
 
@@ -178,11 +175,11 @@ export class ReportBuilder {
     return {
       format: "vista-data report 1",
       version,
-      root: this.#root,
+      root: this.root,
       verdict: interrupted ? "interrupted" : found,
       counts,
       parts,
-      options: this.#options,
+      options: this.options,
       shard,
       rules,
       findings,
@@ -191,11 +188,7 @@ export class ReportBuilder {
   }
 
   #rule(code: string): RuleFindings {
-    let rule = this.#rules.get(code);
-    if (rule === undefined) {
-      rule = new RuleFindings(this.#options.maxFindings);
-      this.#rules.set(code, rule);
-    }
+    const rule = remember(this.#rules, code, () => new RuleFindings(this.options.maxFindings));
     return rule;
   }
 }

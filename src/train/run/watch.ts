@@ -80,16 +80,13 @@ export interface FailureReport {
 
 /** Collects, from the chunks of both streams, what {@link FailureReport} needs; keeps no more than that. */
 export class OutputWatch {
-  readonly #expectedWeights: string | undefined;
   readonly #rest = { stdout: "", stderr: "" };
   readonly #causes = new Map<string, string>();
   #rootCause: string[] | undefined;
   #inBlock = false;
 
   /** @param expectedWeights  what `--finetune` names, as train.py prints it; another file is reported as a cause */
-  constructor(expectedWeights: string | undefined) {
-    this.#expectedWeights = expectedWeights;
-  }
+  constructor(private readonly expectedWeights: string | undefined) {}
 
   /** The path train.py loaded weights from, where that is not the one it was given. */
   fallback: string | undefined;
@@ -127,10 +124,10 @@ export class OutputWatch {
       }
     }
     const loaded = LOADING.exec(line)?.[1];
-    if (loaded !== undefined && this.#expectedWeights !== undefined && loaded !== this.#expectedWeights) {
+    if (loaded !== undefined && this.expectedWeights !== undefined && loaded !== this.expectedWeights) {
       this.fallback = loaded;
       this.#causes.set(
-        `train.py did not load ${this.#expectedWeights} but ${loaded}, in silence: the first was not there when it looked, on this node or another.`,
+        `train.py did not load ${this.expectedWeights} but ${loaded}, in silence: the first was not there when it looked, on this node or another.`,
         line.trim().slice(0, 300),
       );
     }

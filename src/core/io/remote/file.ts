@@ -51,17 +51,18 @@ const KEPT_OF_RECENT = 1024 * 1024;
 const RECENT_MS = 10_000;
 
 export class RemoteFile extends SourceFile {
-  readonly #known: Known;
   readonly #url: string;
   readonly #stop = new AbortController();
   /** Where the last read ended, and how much the next small one fetches if it goes on there. */
   #last = Number.NaN;
   #ahead = SMALL;
 
-  private constructor({ path, url }: Target, known: Known) {
+  private constructor(
+    { path, url }: Target,
+    private readonly known: Known,
+  ) {
     super(path, known.size);
     this.#url = url;
-    this.#known = known;
     // Each request under way listens.
     setMaxListeners(0, this.#stop.signal);
   }
@@ -107,7 +108,7 @@ export class RemoteFile extends SourceFile {
   }
 
   override readSmall(target: Uint8Array, position: number): Promise<void> | undefined {
-    const known = this.#known.kept.find(
+    const known = this.known.kept.find(
       ({ start, bytes }) => start <= position && position + target.byteLength <= start + bytes.byteLength,
     );
     if (known === undefined) return this.read(target, position);
@@ -116,7 +117,7 @@ export class RemoteFile extends SourceFile {
   }
 
   override has(position: number, length: number): boolean {
-    return this.#known.kept.some(
+    return this.known.kept.some(
       ({ start, bytes }) => start <= position && position + length <= start + bytes.byteLength,
     );
   }
@@ -130,7 +131,7 @@ export class RemoteFile extends SourceFile {
   override async close(): Promise<void> {
     if (this.#stop.signal.aborted) return;
     this.#stop.abort(abortedError(undefined));
-    const { kept, ...known } = this.#known;
+    const { kept, ...known } = this.known;
     const few = kept.filter((_, i) => bytesOf(kept.slice(0, i + 1)) <= KEPT_OF_RECENT);
     recent.delete(this.#url);
     recent.set(this.#url, { ...known, kept: few });
@@ -159,7 +160,7 @@ export class RemoteFile extends SourceFile {
     const interrupt = interruptSignal();
     const own = this.#stop.signal;
     const signal = interrupt === undefined ? own : AbortSignal.any([own, interrupt]);
-    const { got } = await this.#known.reader.read(target, position, signal);
+    const { got } = await this.known.reader.read(target, position, signal);
     if (got < target.byteLength) throw this.truncated(position, target.byteLength, got);
   }
 
@@ -170,7 +171,7 @@ export class RemoteFile extends SourceFile {
     // From both ends: what is known of a directory is its beginning or its end.
     for (let found = true; found && start < end; ) {
       found = false;
-      for (const extent of this.#known.kept) {
+      for (const extent of this.known.kept) {
         const from = extent.start;
         const to = from + extent.bytes.byteLength;
         if (from <= start && start < to) {
@@ -191,7 +192,7 @@ export class RemoteFile extends SourceFile {
   }
 
   #keep(start: number, bytes: Uint8Array): void {
-    const { kept } = this.#known;
+    const { kept } = this.known;
     kept.push({ start, bytes });
     let sum = bytesOf(kept);
     while ((sum > KEPT || kept.length > MAX_KEPT) && kept.length > 1) sum -= kept.shift()!.bytes.byteLength;

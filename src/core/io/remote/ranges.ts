@@ -33,17 +33,15 @@ export interface RangeAnswer {
 
 /** One URL that is read by ranges. All answers must be of one state of the file, told by its size and its ETag. */
 export class RangeReader {
-  readonly #target: Target;
-  readonly #limits: Limits;
   /** Where the last redirect led, asked directly while that works. */
   #resolved: string | undefined;
   readonly #validators = new Map<string, string>();
   #size: number | undefined;
 
-  constructor(target: Target, limits: Limits = LIMITS) {
-    this.#target = target;
-    this.#limits = limits;
-  }
+  constructor(
+    private readonly target: Target,
+    private readonly limits: Limits = LIMITS,
+  ) {}
 
   /**
    * Fills `target` with the bytes from `start` on, with fewer where the file ends before.
@@ -70,9 +68,9 @@ export class RangeReader {
         unreachable(
           reason,
           `bytes ${start + got} to ${end} could not be read, ${attempts} ${attempts === 1 ? "attempt" : "attempts"}`,
-          this.#target.path,
+          this.target.path,
         ),
-      this.#limits,
+      this.limits,
       signal,
     );
   }
@@ -83,18 +81,18 @@ export class RangeReader {
     signal: AbortSignal | undefined,
   ): Promise<RangeAnswer & { readonly broken?: unknown }> {
     const end = start + target.byteLength;
-    const { url: first } = this.#target;
+    const { url: first } = this.target;
     let url = this.#resolved ?? first;
     for (let hops = 0; hops <= MAX_REDIRECTS; hops++) {
       // Headers with credentials go to the first host only.
       const own = new URL(url).origin === new URL(first).origin;
-      const headers = { ...(own ? await this.#target.headers(url) : {}), range: `bytes=${start}-${end - 1}` };
+      const headers = { ...(own ? await this.target.headers(url) : {}), range: `bytes=${start}-${end - 1}` };
       const body = new Body(target);
       const onHead = (answer: Answer) =>
         isMove(answer) ? undefined : this.#takerOf(answer, url, body, start);
       let result: Awaited<ReturnType<typeof ask>>;
       try {
-        result = await ask(url, headers, onHead, this.#limits, signal);
+        result = await ask(url, headers, onHead, this.limits, signal);
       } catch (error) {
         // A redirect is good for some minutes: once it is not, the first address gives a new one.
         if (!(error instanceof Expired)) throw error;
@@ -110,7 +108,7 @@ export class RangeReader {
       this.#resolved = url;
       return this.#outcome(answer, body, start, ending);
     }
-    throw new VistaError("IO", `more than ${MAX_REDIRECTS} redirects`, { path: this.#target.path });
+    throw new VistaError("IO", `more than ${MAX_REDIRECTS} redirects`, { path: this.target.path });
   }
 
   /** Who takes the body. @throws what an answer that cannot serve is refused with */
@@ -120,7 +118,7 @@ export class RangeReader {
     const range = headers["content-range"];
     if (statusCode === 416 && start >= sizeIn(range)) return undefined;
     if (statusCode !== 206 && statusCode !== 200) {
-      if (url === this.#resolved && url !== this.#target.url && EXPIRED.has(statusCode)) throw new Expired();
+      if (url === this.#resolved && url !== this.target.url && EXPIRED.has(statusCode)) throw new Expired();
       throw refusal(answer, this.#refused(answer, start, end));
     }
     this.#checkValidator(url, headers);
@@ -163,7 +161,7 @@ export class RangeReader {
     const url = URL.canParse(location, from) ? new URL(location, from) : undefined;
     if (url?.protocol === "https:" || url?.protocol === "http:") return url.href;
     throw new VistaError("IO", "the server redirects to what is no address of HTTP", {
-      path: this.#target.path,
+      path: this.target.path,
       hint: "Check the URL.",
     });
   }
@@ -191,7 +189,7 @@ export class RangeReader {
 
   #changed(what: string): VistaError {
     return new VistaError("INCONSISTENT", `the file has changed while it was being read: ${what}`, {
-      path: this.#target.path,
+      path: this.target.path,
       hint: "Run again when nothing writes there.",
     });
   }
@@ -201,7 +199,7 @@ export class RangeReader {
       "UNSUPPORTED",
       `the server answers a request for bytes ${start} to ${end} with ${what}`,
       {
-        path: this.#target.path,
+        path: this.target.path,
         hint: "It cannot be read by ranges: download the file, or use another server.",
       },
     );
@@ -216,7 +214,7 @@ export class RangeReader {
     if ((statusCode === 301 || statusCode === 400) && region !== undefined)
       hint = `The bucket is in another region: set AWS_REGION=${region}.`;
     return new VistaError(missing ? "NOT_FOUND" : "IO", what, {
-      path: this.#target.path,
+      path: this.target.path,
       offset: start,
       hint,
     });
@@ -225,16 +223,13 @@ export class RangeReader {
 
 /** The bytes of an answer, on their way to where they belong. */
 class Body {
-  readonly target: Uint8Array;
   /** Bytes of the target that are filled, and how many are wanted. */
   got = 0;
   limit = 0;
   /** A file that comes as a whole. */
   whole: Buffer = Buffer.alloc(0);
 
-  constructor(target: Uint8Array) {
-    this.target = target;
-  }
+  constructor(readonly target: Uint8Array) {}
 
   readonly take: Taker = (chunk) => {
     const part = chunk.subarray(0, this.limit - this.got);

@@ -44,13 +44,12 @@ export interface Target {
 
 /** A failure that another attempt may better. */
 export class Retry extends Error {
-  readonly reason: unknown;
-  /** Milliseconds that the server wants to be left alone. */
-  readonly wait: number | undefined;
-  constructor(reason: unknown, wait?: number) {
+  constructor(
+    readonly reason: unknown,
+    /** Milliseconds that the server wants to be left alone. */
+    readonly wait?: number,
+  ) {
     super("to be tried again");
-    this.reason = reason;
-    this.wait = wait;
   }
 }
 
@@ -178,8 +177,6 @@ export async function ask(
  */
 class Exchange implements Dispatcher.DispatchHandlers {
   readonly #onHead: (answer: Answer) => Taker | undefined;
-  readonly #limits: Limits;
-  readonly #signal: AbortSignal | undefined;
   readonly #resolve: (result: { answer: Answer; ending: Ending }) => void;
   readonly #reject: (error: unknown) => void;
   #abort: (error?: Error) => void = () => {};
@@ -190,14 +187,12 @@ class Exchange implements Dispatcher.DispatchHandlers {
 
   constructor(
     onHead: (answer: Answer) => Taker | undefined,
-    limits: Limits,
-    signal: AbortSignal | undefined,
+    private readonly limits: Limits,
+    private readonly signal: AbortSignal | undefined,
     resolve: (result: { answer: Answer; ending: Ending }) => void,
     reject: (error: unknown) => void,
   ) {
     this.#onHead = onHead;
-    this.#limits = limits;
-    this.#signal = signal;
     this.#resolve = resolve;
     this.#reject = reject;
     signal?.addEventListener("abort", this.#stop);
@@ -205,7 +200,7 @@ class Exchange implements Dispatcher.DispatchHandlers {
 
   onConnect(abort: (error?: Error) => void): void {
     this.#abort = abort;
-    if (this.#signal?.aborted) this.#stop();
+    if (this.signal?.aborted) this.#stop();
   }
 
   onHeaders(statusCode: number, raw: Buffer[]): boolean {
@@ -221,7 +216,7 @@ class Exchange implements Dispatcher.DispatchHandlers {
       return true;
     }
     if (this.#take === undefined) this.#end({ kind: "dropped" });
-    else this.#look = setInterval(() => this.#checkRate(), this.#limits.floorTime);
+    else this.#look = setInterval(() => this.#checkRate(), this.limits.floorTime);
     return true;
   }
 
@@ -253,15 +248,15 @@ class Exchange implements Dispatcher.DispatchHandlers {
     this.#abort();
   }
 
-  readonly #stop = () => this.#fail(abortedError(this.#signal));
+  readonly #stop = () => this.#fail(abortedError(this.signal));
 
   #settled(): void {
     clearInterval(this.#look);
-    this.#signal?.removeEventListener("abort", this.#stop);
+    this.signal?.removeEventListener("abort", this.#stop);
   }
 
   #checkRate(): void {
-    const { floorBytes, floorTime } = this.#limits;
+    const { floorBytes, floorTime } = this.limits;
     const came = this.#sinceLook;
     this.#sinceLook = 0;
     if (came >= floorBytes) return;

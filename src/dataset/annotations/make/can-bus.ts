@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { fromSystem, isSystemError, VistaError } from "../../../core/errors.js";
 import { readRegular } from "../../../core/io/regular.js";
-import { INCOMPLETE, JsonSyntaxError, parseValue, skipSpace, skipValue } from "../../../core/json/scan.js";
+import { JsonSyntaxError, parseWhole } from "../../../core/json/scan.js";
 import { kindOf } from "../../nuscenes/read/field-types.js";
 
 /** The `vehicle_monitor` messages of a scene, in the order of their file. */
@@ -27,7 +27,14 @@ export async function readVehicleMonitor(root: string, scene: string): Promise<V
     if (isSystemError(error) && (error.code === "ENOENT" || error.code === "ENOTDIR")) return undefined;
     throw fromSystem(error, path, "read the CAN bus messages");
   }
-  const messages = parse(bytes, path);
+  let messages: unknown;
+  try {
+    messages = parseWhole(bytes);
+  } catch (error) {
+    if (!(error instanceof JsonSyntaxError)) throw error;
+    const what = `not JSON: ${error.message}`;
+    throw new VistaError("FORMAT", what, { path, offset: error.at, hint: HINT, cause: error });
+  }
   if (!Array.isArray(messages)) {
     throw new VistaError("FORMAT", `is ${kindOf(messages)}, not a list of messages`, { path, hint: HINT });
   }
@@ -35,22 +42,6 @@ export async function readVehicleMonitor(root: string, scene: string): Promise<V
 }
 
 const HINT = "Unpack the scene's file from can_bus.zip again.";
-
-function parse(bytes: Buffer, path: string): unknown {
-  const bad = (reason: string, offset: number) =>
-    new VistaError("FORMAT", reason, { path, offset, hint: HINT });
-  try {
-    const start = skipSpace(bytes, 0, bytes.length);
-    const end = skipValue(bytes, start, bytes.length);
-    if (end === INCOMPLETE) throw bad("the file ends before its JSON does", bytes.length);
-    const after = skipSpace(bytes, end, bytes.length);
-    if (after < bytes.length) throw bad("more text after the JSON", after);
-    return parseValue(bytes, start, end);
-  } catch (error) {
-    if (error instanceof JsonSyntaxError) throw bad(`not JSON: ${error.message}`, error.at);
-    throw error;
-  }
-}
 
 /**
  * The message of a moment, as Vista's authors look for it: from the first on, while each is strictly nearer in time than the

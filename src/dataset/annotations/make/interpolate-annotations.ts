@@ -64,17 +64,17 @@ interface BoxPose {
 
 class Boxes {
   unattached = 0;
-  readonly #path: string;
-  readonly #samples: SampleLinks;
   readonly #sample: Int32Array;
   readonly #pose: Float64Array;
   readonly #table: TokenTable;
   readonly #words = new Uint32Array(4);
 
   /** Reads the poses of all boxes. */
-  constructor(path: string, samples: SampleLinks, onBytes: (bytes: number) => void) {
-    this.#path = path;
-    this.#samples = samples;
+  constructor(
+    private readonly path: string,
+    private readonly samples: SampleLinks,
+    onBytes: (bytes: number) => void,
+  ) {
     const columns = new Columns(COLUMNS, (statSync(path).size / ROW_BYTES) * 1.1);
     const sampleTable = new TokenTable(samples.table);
     const offsets: number[] = [];
@@ -124,9 +124,9 @@ class Boxes {
     ) as Record<"token" | "sample_token" | "translation" | "rotation" | "prev" | "next", number>;
     const members = row.members();
     const token = row.text(places.token);
-    const partner = this.#neighbour(row, this.#samples.next[sample]!);
+    const partner = this.#neighbour(row, this.samples.next[sample]!);
     const own: [number, string][] = [];
-    if (this.#neighbour(row, this.#samples.prev[sample]!) >= 0) {
+    if (this.#neighbour(row, this.samples.prev[sample]!) >= 0) {
       own.push([places.prev, suffixed(row.text(places.prev), LAST)]);
     }
     if (partner >= 0) own.push([places.next, suffixed(token, 1)]);
@@ -160,7 +160,7 @@ class Boxes {
 
   /** The pose of frame `k`, by its time, as `numpy.interp` and pyquaternion have it. */
   #between(sample: number, from: BoxPose, to: BoxPose, k: number): BoxPose {
-    const { time, next } = this.#samples;
+    const { time, next } = this.samples;
     const [t0, t1] = [time[sample]!, time[next[sample]!]!];
     const passed = Math.min(t1, timeBetween(t0, t1, k)) - t0;
     const translation = from.translation.map((a, i) => {
@@ -192,7 +192,7 @@ class Boxes {
     const problem = describeProblem(key, SCHEMA.sample_annotation.fields[key]!, value);
     const token = row.value("token");
     return new VistaError("FORMAT", problem ?? `field "${key}" is damaged`, {
-      path: this.#path,
+      path: this.path,
       record: typeof token === "string" ? `sample_annotation ${token}` : undefined,
       offset,
       hint: CHECK_HINT,

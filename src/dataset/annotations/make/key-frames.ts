@@ -17,15 +17,14 @@ export class KeyFrames {
   repeated = 0;
   readonly #rows: Int32Array[];
   readonly #channels: Int8Array;
-  readonly #tables: Tables;
-  readonly #data: NeededRows;
   /** Rows that do not say whether they are key frames. */
   readonly #unflagged = new Set<number>();
   #suspects: number[] | undefined;
 
-  constructor(tables: Tables, data: NeededRows) {
-    this.#tables = tables;
-    this.#data = data;
+  constructor(
+    private readonly tables: Tables,
+    private readonly data: NeededRows,
+  ) {
     const { sample, calibrated_sensor, sensor } = tables.small;
     this.#channels = Int8Array.from(calibrated_sensor!.values, (row) => {
       const channel = sensor!.values[rowOf(sensor!, row.sensor_token)]?.channel;
@@ -61,8 +60,8 @@ export class KeyFrames {
 
   /** @throws VistaError `FORMAT` where the row does not say */
   isKeyFrame(row: number): boolean {
-    if (this.#unflagged.has(row)) this.#data.read(row, ["is_key_frame"]);
-    return (this.#tables.sampleData!.flags[row]! & FLAG.keyFrame) !== 0;
+    if (this.#unflagged.has(row)) this.data.read(row, ["is_key_frame"]);
+    return (this.tables.sampleData!.flags[row]! & FLAG.keyFrame) !== 0;
   }
 
   #channel(sensor: number): number {
@@ -71,23 +70,23 @@ export class KeyFrames {
 
   /** Throws for a row that lacks what says whose key frame it is, and may be the one that is looked for. */
   #refuseSuspects(sample: number, channel: number): void {
-    const { sample: samples, sensor: sensors, problems, moreProblems } = this.#tables.sampleData!;
+    const { sample: samples, sensor: sensors, problems, moreProblems } = this.tables.sampleData!;
     const noRow = problems.find(({ message }) => message.startsWith("the row is"));
-    if (noRow !== undefined) throw this.#data.errorAt(noRow.offset, noRow.message);
+    if (noRow !== undefined) throw this.data.errorAt(noRow.offset, noRow.message);
     this.#suspects ??= this.#findSuspects();
     for (const row of this.#suspects) {
       if (!hasNoSample(samples[row]!) && samples[row] !== sample) continue;
       const own = this.#channel(sensors[row]!);
       if (own !== UNKNOWN && own !== channel) continue;
-      this.#data.read(row, ["is_key_frame", "sample_token", "calibrated_sensor_token"]);
-      throw this.#data.error(
+      this.data.read(row, ["is_key_frame", "sample_token", "calibrated_sensor_token"]);
+      throw this.data.error(
         row,
         "its channel is not known: the calibrated_sensor or its sensor is not there",
       );
     }
     if (moreProblems > 0) {
       throw new VistaError("FORMAT", `has ${problems.length + moreProblems} damaged rows`, {
-        path: this.#data.path,
+        path: this.data.path,
         hint: CHECK_HINT,
       });
     }
@@ -95,7 +94,7 @@ export class KeyFrames {
 
   /** Rows that may be key frames and do not say of which sample or channel, or do not say whether they are. */
   #findSuspects(): number[] {
-    const { flags, sample: samples, sensor: sensors } = this.#tables.sampleData!;
+    const { flags, sample: samples, sensor: sensors } = this.tables.sampleData!;
     const rows: number[] = [];
     for (let row = 0; row < flags.length; row++) {
       const isKey = (flags[row]! & FLAG.keyFrame) !== 0;

@@ -17,16 +17,17 @@ export const CHECK_HINT =
 export class NeededRows {
   readonly path: string;
   readonly state: TableState;
-  readonly #name: TableName;
   readonly #small: SmallTable | undefined;
   readonly #flags: Uint8Array | undefined;
   readonly #twins: ReadonlySet<number>;
   #text: RowText | undefined;
 
   /** @throws VistaError `NOT_FOUND`, `IO`, `FORMAT` where the table is not there or not whole */
-  constructor(tables: Tables, name: TableName) {
+  constructor(
+    tables: Tables,
+    private readonly name: TableName,
+  ) {
     this.path = join(tables.folder, `${name}.json`);
-    this.#name = name;
     if (tables.missing.includes(name)) {
       throw new VistaError("NOT_FOUND", "the table is not there", { path: this.path, hint: CHECK_HINT });
     }
@@ -61,7 +62,7 @@ export class NeededRows {
     if (this.#isUnnamed(row)) throw this.error(row, "the row has no token");
     if (this.#twins.has(row)) throw this.error(row, "two rows have this token");
     for (const field of fields) {
-      const type = SCHEMA[this.#name].fields[field] as FieldType;
+      const type = SCHEMA[this.name].fields[field] as FieldType;
       const problem = describeProblem(field, type, values[field]);
       if (problem !== undefined) throw this.error(row, problem);
     }
@@ -76,7 +77,7 @@ export class NeededRows {
 
   /** An error about a row that was left out of the columns. */
   errorAt(offset: number, what: string, token?: unknown): VistaError {
-    const record = typeof token === "string" && token !== "" ? { record: `${this.#name} ${token}` } : {};
+    const record = typeof token === "string" && token !== "" ? { record: `${this.name} ${token}` } : {};
     return new VistaError("FORMAT", what, { path: this.path, ...record, offset, hint: CHECK_HINT });
   }
 

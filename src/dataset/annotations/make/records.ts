@@ -2,7 +2,9 @@
  * Records of nuScenes.json from the tables, by the rules of Vista's authors (their script in Vista issue 30, and what they say in
  * issues 25, 31 and 32). `docs/annotations.md` lists the rules.
  */
+
 import { throwIfAborted, VistaError } from "../../../core/errors.js";
+import { remember } from "../../../core/maps.js";
 import { kindOf } from "../../nuscenes/read/field-types.js";
 import type { Tables } from "../../nuscenes/read/load-tables.js";
 import { LINK } from "../../nuscenes/read/table-state.js";
@@ -71,9 +73,6 @@ export function commandOf(left: number, forward: number): number {
 
 export class RecordMaker {
   readonly skipped: Skipped = { endOfScene: 0, chainTooShort: 0, noKeyFrame: 0 };
-  readonly #root: string;
-  readonly #tables: Tables;
-  readonly #options: RecordOptions;
   readonly #scenes: NeededRows;
   readonly #samples: NeededRows;
   readonly #sensors: NeededRows;
@@ -83,10 +82,11 @@ export class RecordMaker {
   readonly #keyFrames: KeyFrames;
 
   /** @param root  the folder that holds `can_bus` */
-  constructor(root: string, tables: Tables, options: RecordOptions) {
-    this.#root = root;
-    this.#tables = tables;
-    this.#options = options;
+  constructor(
+    private readonly root: string,
+    private readonly tables: Tables,
+    private readonly options: RecordOptions,
+  ) {
     this.#scenes = new NeededRows(tables, "scene");
     this.#samples = new NeededRows(tables, "sample");
     this.#sensors = new NeededRows(tables, "calibrated_sensor");
@@ -111,7 +111,7 @@ export class RecordMaker {
    * @throws VistaError `FORMAT` where a sample does not say which scene it is of
    */
   wantedScenes(isWanted: (name: string) => boolean): WantedScene[] {
-    const { sample, scene } = this.#tables.small;
+    const { sample, scene } = this.tables.small;
     const noRow = sample!.problems.find(({ message }) => message.startsWith("the row is"));
     if (noRow !== undefined) throw this.#samples.errorAt(noRow.offset, noRow.message);
     const byScene = new Map<number, number[]>();
@@ -121,9 +121,7 @@ export class RecordMaker {
         this.#samples.read(row, ["scene_token"]);
         throw this.#samples.error(row, `scene_token names scene "${values.scene_token}", which is not there`);
       }
-      const rows = byScene.get(at);
-      if (rows === undefined) byScene.set(at, [row]);
-      else rows.push(row);
+      remember(byScene, at, () => []).push(row);
     }
     const scenes: WantedScene[] = [];
     for (const [at, samples] of byScene) {
@@ -139,7 +137,7 @@ export class RecordMaker {
 
   /** In a scene that is too short for a record nothing is needed, and any time will do. */
   #timeOf(row: number, samples: number): number {
-    if (samples < this.#options.keyFrames) return 0;
+    if (samples < this.options.keyFrames) return 0;
     const { timestamp } = this.#samples.read(row, []);
     if (typeof timestamp === "number" && Number.isFinite(timestamp)) return timestamp;
     throw this.#samples.error(row, `field "timestamp" is ${kindOf(timestamp)}, not a time`);
@@ -151,7 +149,7 @@ export class RecordMaker {
    * @throws VistaError `FORMAT` where a row that a record needs is damaged or not there, `IO`
    */
   async *recordsOf(scene: WantedScene, signal?: AbortSignal): AsyncGenerator<NuScenesRecord> {
-    const { keyFrames } = this.#options;
+    const { keyFrames } = this.options;
     const work = new SceneWork();
     let monitor: VehicleMonitor | undefined;
     let isMonitorRead = false;
@@ -167,7 +165,7 @@ export class RecordMaker {
         this.skipped[chain]++;
         continue;
       }
-      if (!isMonitorRead) monitor = await readVehicleMonitor(this.#root, scene.name);
+      if (!isMonitorRead) monitor = await readVehicleMonitor(this.root, scene.name);
       isMonitorRead = true;
       yield this.#record(samples, chain, monitor, work);
     }
@@ -175,11 +173,11 @@ export class RecordMaker {
 
   /** The rows of a clip's frames, or why there is no clip. */
   #chainFrom(sample: number): number[] | keyof Skipped {
-    const { next } = this.#tables.sampleData!;
+    const { next } = this.tables.sampleData!;
     const first = this.#keyFrames.find(sample, "CAM_FRONT");
     if (first === undefined) return "noKeyFrame";
     const chain: number[] = [];
-    for (let row = first; chain.length < this.#options.clip; row = next[row]!) {
+    for (let row = first; chain.length < this.options.clip; row = next[row]!) {
       if (row === LINK.none) return "chainTooShort";
       if (row < 0) this.#refuseNext(chain.at(-1)!);
       if (chain.length % FRAMES_PER_KEY_FRAME === 0 && !this.#keyFrames.isKeyFrame(row)) return "noKeyFrame";
@@ -248,7 +246,7 @@ export class RecordMaker {
     const { pose, values } = this.#sensorOf(first, ["translation", "rotation", "camera_intrinsic"]);
     const intrinsic = values.camera_intrinsic as number[][];
     if (intrinsic.length === 0) {
-      const row = this.#tables.sampleData!.sensor[first]!;
+      const row = this.tables.sampleData!.sensor[first]!;
       throw this.#sensors.error(row, 'field "camera_intrinsic" is empty, but CAM_FRONT is a camera');
     }
     return projectGoal(lidar, ego, pose, intrinsic);
@@ -256,7 +254,7 @@ export class RecordMaker {
 
   /** The ego pose of a row of sample_data. */
   #poseOf(row: number): Pose {
-    const keys = this.#tables.sampleData!.egoPose;
+    const keys = this.tables.sampleData!.egoPose;
     const at = this.#poseTable.lookup(keys, row * 4);
     if (at < 0) {
       const { ego_pose_token } = this.#data.read(row, ["ego_pose_token"]);
@@ -267,7 +265,7 @@ export class RecordMaker {
   }
 
   #sensorOf(row: number, fields: readonly string[]): { pose: Pose; values: Row } {
-    const at = this.#tables.sampleData!.sensor[row]!;
+    const at = this.tables.sampleData!.sensor[row]!;
     if (at < 0) {
       const { calibrated_sensor_token: token } = this.#data.read(row, ["calibrated_sensor_token"]);
       throw this.#data.error(
@@ -304,14 +302,6 @@ class SceneWork {
   lidar(sample: number, make: () => LidarPose): LidarPose {
     return remember(this.#poses, sample, make);
   }
-}
-
-function remember<Value>(known: Map<number, Value>, key: number, make: () => Value): Value {
-  const held = known.get(key);
-  if (held !== undefined) return held;
-  const value = make();
-  known.set(key, value);
-  return value;
 }
 
 /** @throws VistaError `USAGE` */

@@ -2,11 +2,13 @@
  * The sensors' files against sample_data: what is missing, what is there without a row, what two rows share. Folders are
  * listed whole; asking the system for each of 2.6 million files by itself would take many times as long.
  */
+
 import { statSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { throwIfAborted } from "../../../core/errors.js";
+import { remember } from "../../../core/maps.js";
 import type { RunOptions } from "../../../core/progress.js";
 import { isBystander } from "../../bystanders.js";
 import { finding } from "../../define-rules.js";
@@ -34,14 +36,12 @@ export interface FileList {
 class NameTable {
   readonly seen: Uint8Array;
   readonly duplicates: [row: number, first: number][] = [];
-  readonly #list: FileList;
   readonly #slots: Int32Array;
   readonly #hash = new Uint32Array(2);
   #bytes = Buffer.alloc(512);
   #view = new DataView(this.#bytes.buffer, this.#bytes.byteOffset, this.#bytes.length);
 
-  constructor(list: FileList) {
-    this.#list = list;
+  constructor(private readonly list: FileList) {
     this.seen = new Uint8Array(list.data.rows);
     let size = 16;
     while (size < list.data.rows * 1.5) size *= 2;
@@ -84,7 +84,7 @@ class NameTable {
   }
 
   #find(a: number, b: number, folder: number): number {
-    const { name, folder: folders } = this.#list.data;
+    const { name, folder: folders } = this.list.data;
     const mask = this.#slots.length - 1;
     let at = (Math.imul(a ^ folder, 0x9e3779b1) ^ b) & mask;
     for (;;) {
@@ -287,11 +287,7 @@ function* missingIn(
   for (let row = 0; row < data.rows; row++) {
     if (data.folder[row] !== id) continue;
     total++;
-    let count = inScene.get(scene[row]!);
-    if (count === undefined) {
-      count = { total: 0, missing: 0 };
-      inScene.set(scene[row]!, count);
-    }
+    const count = remember(inScene, scene[row]!, () => ({ total: 0, missing: 0 }));
     count.total++;
     if (seen[row] === 1) continue;
     count.missing++;

@@ -4,7 +4,7 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { throwIfAborted } from "../../../core/errors.js";
 import { readRegular } from "../../../core/io/regular.js";
-import { INCOMPLETE, JsonSyntaxError, parseValue, skipSpace, skipValue } from "../../../core/json/scan.js";
+import { JsonSyntaxError, parseWhole } from "../../../core/json/scan.js";
 import type { RunOptions } from "../../../core/progress.js";
 import { finding } from "../../define-rules.js";
 import type { Coverage, Finding } from "../../finding.js";
@@ -132,12 +132,7 @@ function canBusFault(bytes: Buffer | undefined): CanBusFault | undefined {
   if (bytes === undefined) return { reason: "cannot be read" };
   let messages: unknown;
   try {
-    const start = skipSpace(bytes, 0, bytes.length);
-    const end = skipValue(bytes, start, bytes.length);
-    if (end === INCOMPLETE) return { reason: "the file ends before its JSON does", offset: bytes.length };
-    const after = skipSpace(bytes, end, bytes.length);
-    if (after < bytes.length) return { reason: "more text after the JSON", offset: after };
-    messages = parseValue(bytes, start, end);
+    messages = parseWhole(bytes);
   } catch (error) {
     if (error instanceof JsonSyntaxError) return { reason: `not JSON: ${error.message}`, offset: error.at };
     throw error;

@@ -1,31 +1,31 @@
 /** How findings name tables and rows: the text that columns do not keep is read again from the files. */
+
 import { join } from "node:path";
+import { remember } from "../../../core/maps.js";
 import type { Tables } from "../read/load-tables.js";
 import type { TableName } from "../read/schema.js";
 import type { TableState } from "../read/table-state.js";
 import { RowText, type SmallTable } from "../read/tables.js";
 
 export class Names {
-  readonly #tables: Tables;
-  readonly #version: string;
   readonly #texts = new Map<TableName, RowText>();
 
   /** @param version  name of the version's folder */
-  constructor(tables: Tables, version: string) {
-    this.#tables = tables;
-    this.#version = version;
-  }
+  constructor(
+    private readonly tables: Tables,
+    private readonly version: string,
+  ) {}
 
   /** A table's file, relative to the root. */
   path(name: TableName): string {
-    return `${this.#version}/${name}.json`;
+    return `${this.version}/${name}.json`;
   }
 
   state(name: TableName): TableState | undefined {
-    if (name === "sample_data") return this.#tables.sampleData;
-    if (name === "ego_pose") return this.#tables.egoPose;
-    if (name === "sample_annotation") return this.#tables.annotations;
-    return this.#tables.small[name];
+    if (name === "sample_data") return this.tables.sampleData;
+    if (name === "ego_pose") return this.tables.egoPose;
+    if (name === "sample_annotation") return this.tables.annotations;
+    return this.tables.small[name];
   }
 
   /** The value of a field in a row, as a string. */
@@ -52,11 +52,7 @@ export class Names {
   }
 
   #text(name: TableName): RowText {
-    let text = this.#texts.get(name);
-    if (text === undefined) {
-      text = new RowText(join(this.#tables.folder, `${name}.json`));
-      this.#texts.set(name, text);
-    }
+    const text = remember(this.#texts, name, () => new RowText(join(this.tables.folder, `${name}.json`)));
     return text;
   }
 }

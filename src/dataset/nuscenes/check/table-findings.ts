@@ -4,7 +4,7 @@ import type { Finding } from "../../finding.js";
 import type { SampleData } from "../read/load.js";
 import type { Tables } from "../read/load-tables.js";
 import { LABEL_TABLES, NEVER_EMPTY, REQUIRED_TABLES, SCHEMA, type TableName } from "../read/schema.js";
-import { type Dangling, KEEP, LINK, type TableState } from "../read/table-state.js";
+import { addDangling, type Dangling, KEEP, LINK, type TableState } from "../read/table-state.js";
 import { danglingKeys, type SmallTable } from "../read/tables.js";
 import { TokenTable, tokenWords } from "../read/tokens.js";
 import type { Names } from "./names.js";
@@ -116,9 +116,7 @@ function danglingEgoPoses(data: SampleData, names: Names): Dangling[] {
   const found = new Map<string, Dangling>();
   for (const row of data.lostPoses?.rows ?? []) {
     const missing = names.field("sample_data", row, "ego_pose_token");
-    const known = found.get(missing);
-    if (known !== undefined) known.count++;
-    else found.set(missing, { field: "ego_pose_token", missing, count: 1, offset: data.offset[row]! });
+    addDangling(found, "ego_pose_token", missing, data.offset[row]!);
   }
   return [...found.values()];
 }
@@ -140,10 +138,7 @@ function* danglingLinks(tables: Tables, names: Names, name: TableName): Generato
         more++;
         continue;
       }
-      const missing = names.field(name, row, field);
-      const known = found.get(missing);
-      if (known !== undefined) known.count++;
-      else found.set(missing, { field, missing, count: 1, offset: state.offset[row]! });
+      addDangling(found, field, names.field(name, row, field), state.offset[row]!);
     }
   }
   yield* danglingFindings(names, name, [...found.values()], name);

@@ -30,12 +30,13 @@ export interface ColumnSpec<K extends ColumnKind = ColumnKind> {
  * that is too large costs nothing.
  */
 export class Columns<S extends Readonly<Record<string, ColumnSpec>>> {
-  readonly #spec: S;
   #capacity: number;
   arrays: { [N in keyof S]: ArrayOf<S[N]["kind"]> };
 
-  constructor(spec: S, capacity: number) {
-    this.#spec = spec;
+  constructor(
+    private readonly spec: S,
+    capacity: number,
+  ) {
     this.#capacity = Math.max(16, Math.ceil(capacity));
     this.arrays = this.#allocate(this.#capacity);
   }
@@ -46,7 +47,7 @@ export class Columns<S extends Readonly<Record<string, ColumnSpec>>> {
     const old = this.arrays;
     this.#capacity = Math.ceil(this.#capacity * 1.5) + 16;
     this.arrays = this.#allocate(this.#capacity);
-    for (const name of Object.keys(this.#spec) as (keyof S)[]) {
+    for (const name of Object.keys(this.spec) as (keyof S)[]) {
       (this.arrays[name] as Uint8Array).set(old[name] as Uint8Array);
     }
   }
@@ -54,17 +55,17 @@ export class Columns<S extends Readonly<Record<string, ColumnSpec>>> {
   /** The columns cut to `rows` rows. */
   finish(rows: number): { [N in keyof S]: ArrayOf<S[N]["kind"]> } {
     const cut = {} as { [N in keyof S]: ArrayOf<S[N]["kind"]> };
-    for (const name of Object.keys(this.#spec) as (keyof S)[]) {
+    for (const name of Object.keys(this.spec) as (keyof S)[]) {
       const array = this.arrays[name] as Uint8Array;
-      cut[name] = array.subarray(0, rows * this.#spec[name]!.width) as ArrayOf<S[keyof S]["kind"]>;
+      cut[name] = array.subarray(0, rows * this.spec[name]!.width) as ArrayOf<S[keyof S]["kind"]>;
     }
     return cut;
   }
 
   #allocate(capacity: number): { [N in keyof S]: ArrayOf<S[N]["kind"]> } {
     const arrays = {} as { [N in keyof S]: ArrayOf<S[N]["kind"]> };
-    for (const name of Object.keys(this.#spec) as (keyof S)[]) {
-      const { kind, width } = this.#spec[name]!;
+    for (const name of Object.keys(this.spec) as (keyof S)[]) {
+      const { kind, width } = this.spec[name]!;
       arrays[name] = MAKE[kind](capacity * width) as ArrayOf<S[keyof S]["kind"]>;
     }
     return arrays;

@@ -47,7 +47,6 @@ export class RowDecoder implements RowSink {
   /** The types as small numbers, for the fast parser. */
   readonly #kinds: Uint8Array;
   readonly #keys: readonly Uint8Array[];
-  readonly #events: DecoderEvents;
   /** Which field comes when. */
   #order: number[];
   #text = Buffer.alloc(4096);
@@ -62,7 +61,10 @@ export class RowDecoder implements RowSink {
   #between: DataView[] = [];
   #betweenLength: number[] = [];
 
-  constructor(table: TableName, events: DecoderEvents) {
+  constructor(
+    table: TableName,
+    private readonly events: DecoderEvents,
+  ) {
     const fields = SCHEMA[table].fields;
     this.names = Object.keys(fields);
     this.#types = Object.values(fields);
@@ -75,7 +77,6 @@ export class RowDecoder implements RowSink {
     this.numbers = new Float64Array(count);
     this.from = new Int32Array(count);
     this.to = new Int32Array(count);
-    this.#events = events;
   }
 
   /** Index of a field in the arrays. */
@@ -113,7 +114,7 @@ export class RowDecoder implements RowSink {
     }
     this.bytes = bytes;
     this.view = view;
-    this.#events.row(offset, this.#index++);
+    this.events.row(offset, this.#index++);
     return at;
   }
 
@@ -248,7 +249,7 @@ export class RowDecoder implements RowSink {
   value(value: unknown, offset: number): void {
     const index = this.#index++;
     if (!isObject(value)) {
-      this.#events.problem(`the row is ${kindOf(value)}, not an object`, offset, index, undefined);
+      this.events.problem(`the row is ${kindOf(value)}, not an object`, offset, index, undefined);
       return;
     }
     const token = typeof value.token === "string" ? value.token : undefined;
@@ -262,7 +263,7 @@ export class RowDecoder implements RowSink {
         this.from[field] = 0;
         this.to[field] = 0;
         if (type === "tokens") this.listLength = 0;
-        this.#events.problem(problem, offset, index, token);
+        this.events.problem(problem, offset, index, token);
       } else if (typeof given === "string") {
         const after = this.#write(given, used);
         this.from[field] = used;
@@ -284,7 +285,7 @@ export class RowDecoder implements RowSink {
     this.bytes = this.#text;
     this.view = new DataView(this.#text.buffer, this.#text.byteOffset, this.#text.length);
     this.#learn(Object.keys(value));
-    this.#events.row(offset, index);
+    this.events.row(offset, index);
   }
 
   /** Puts a string into the scratch buffer at `at`; the buffer may be a larger one afterwards. */

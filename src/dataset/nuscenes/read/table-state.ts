@@ -1,4 +1,5 @@
 /** What is known of every table once it is read, large or small. */
+import { remember } from "../../../core/maps.js";
 import type { TokenTableData } from "./tokens.js";
 
 /** A row's answer to "which row does this key name": a row from 0, or one of these. */
@@ -33,6 +34,16 @@ export interface Dangling {
   count: number;
   /** Offset of the first of them. */
   offset: number;
+}
+
+/** Notes that a row names `missing`. */
+export function addDangling(
+  found: Map<string, Dangling>,
+  field: string,
+  missing: string,
+  offset: number,
+): void {
+  remember(found, missing, () => ({ field, missing, count: 0, offset })).count++;
 }
 
 /** What all tables have, large or small. */

@@ -5,7 +5,7 @@ import { INCOMPLETE, parseValue, skipValue } from "../../../core/json/scan.js";
 import { readRows } from "../../json/rows.js";
 import { describeProblem } from "./field-types.js";
 import { SCHEMA, type TableName } from "./schema.js";
-import { type Dangling, KEEP, type TableState } from "./table-state.js";
+import { addDangling, type Dangling, KEEP, type TableState } from "./table-state.js";
 import { TokenTable, tokenWords } from "./tokens.js";
 
 export type Row = Readonly<Record<string, unknown>>;
@@ -109,9 +109,7 @@ export function danglingKeys(
         continue; // reported as a wrong type
       }
       if (rowOf(target, token) !== -1) continue;
-      const known = found.get(token);
-      if (known !== undefined) known.count++;
-      else found.set(token, { field, missing: token, count: 1, offset: from.offset[i]! });
+      addDangling(found, field, token, from.offset[i]!);
     }
   }
   return [...found.values()];

@@ -95,13 +95,11 @@ export interface TokenTableData {
 
 /** From token to row. Rows are those of `keys`; of two with one token, the first counts. */
 export class TokenTable {
-  readonly data: TokenTableData;
   readonly #keys: Uint32Array;
   readonly #slots: Int32Array;
   readonly #mask: number;
 
-  constructor(data: TokenTableData) {
-    this.data = data;
+  constructor(readonly data: TokenTableData) {
     this.#keys = data.keys;
     this.#slots = data.slots;
     this.#mask = data.slots.length - 1;

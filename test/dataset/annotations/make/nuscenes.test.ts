@@ -232,7 +232,7 @@ const DAMAGE: [name: string, change: (set: TestSet) => unknown, said: RegExp][] 
   ["a table is gone", (set) => rmSync(set.path(VERSION, "sensor.json")), /sensor\.json: the table is not there/],
   ["a message has no speed", (set) => messages(set, (list) => { delete list[0]!.vehicle_speed; }), /vehicle_monitor\.json: message 0: "vehicle_speed" is missing/],
   ["a message has no time", (set) => messages(set, (list) => { list[0]!.utime = "noon"; }), /message 0: "utime" is the string "noon", not a number/],
-  ["the messages are cut off", (set) => truncateSync(monitor(set, 1), 300), /vehicle_monitor\.json: at byte 300: the file ends before its JSON does/],
+  ["the messages are cut off", (set) => truncateSync(monitor(set, 1), 300), /vehicle_monitor\.json: at byte 300: not JSON: the file ends before its JSON does/],
   ["the messages are no list", (set) => writeFileSync(monitor(set, 1), "{}"), /vehicle_monitor\.json: is an object, not a list of messages/],
 ]; // biome-ignore format: one case a line
 

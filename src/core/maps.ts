@@ -1,0 +1,14 @@
+/** Maps whose entries are made when they are first asked for. */
+
+/** What the map has under the key; where it has nothing, what `make` gives, which it has from then on. */
+export function remember<Key, Value>(
+  map: { get(key: Key): Value | undefined; set(key: Key, value: Value): unknown },
+  key: Key,
+  make: () => Value,
+): Value {
+  const known = map.get(key);
+  if (known !== undefined) return known;
+  const made = make();
+  map.set(key, made);
+  return made;
+}
