@@ -288,6 +288,11 @@ class Verifier {
         }),
         lanes,
       );
+      const end = Math.max(0, ...regions.map(({ offset, length }) => offset + length));
+      if (regions.length > 0 && end < file.size)
+        this.#warnings.push(
+          `${file.path}: ${file.size - end} bytes behind the last storage belong to nothing and were not looked at`,
+        );
       this.#files.push({
         path: file.path,
         format: "legacy torch",

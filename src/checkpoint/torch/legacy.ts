@@ -11,6 +11,7 @@ import { dtypeInfo } from "../tensor/dtype.js";
 import { type TorchFile, tensorsOver } from "./file.js";
 import { PICKLE_LIMITS } from "./limits.js";
 import { asDict, asItems, keyText, type PyGlobal, type PyValue } from "./objects.js";
+import { plainPickle } from "./other-kinds.js";
 import { readPickle } from "./pickle.js";
 import { TorchStorage, TorchValues } from "./values.js";
 
@@ -58,10 +59,7 @@ async function parse(file: SourceFile, data: Buffer): Promise<TorchFile> {
   };
 
   if (next("magic number") !== MAGIC) {
-    throw new VistaError("FORMAT", "a pickle, but not a file of torch.save", {
-      path: file.path,
-      hint: "Give the file that torch.save wrote.",
-    });
+    throw plainPickle(file.path);
   }
   const protocol = next("protocol version");
   if (protocol !== PROTOCOL) {

@@ -93,7 +93,7 @@ export function unreadableError(
   return isName
     ? new VistaError("UNSUPPORTED", `a tensor that only torch can rebuild (${what})`, {
         ...place,
-        hint: "Make it dense (to_dense, dequantize) and save it again with torch.",
+        hint: "Make an ordinary tensor of it (to_dense, dequantize, resolve_conj, another dtype) and save it again with torch.",
       })
     : new VistaError("FORMAT", `a tensor whose key is no name: ${what}`, {
         ...place,

@@ -1,5 +1,5 @@
 /** Sound files that are no state dict of torch: what they are, so that nobody takes them for damaged. */
-import { VistaError } from "../../core/errors.js";
+import { firstNames, VistaError } from "../../core/errors.js";
 
 interface Kind {
   readonly what: string;
@@ -39,6 +39,32 @@ export function otherZip(path: string, names: readonly string[]): VistaError | u
   return undefined;
 }
 
+/** A zip of none of the kinds above and without a pickle. @param names  of its records */
+export function zipWithoutPickle(path: string, names: readonly string[]): VistaError {
+  if (names.some((name) => /^[^/]+\/(?:\.?version|\.format_version|byteorder|data\/\d+)$/.test(name))) {
+    return new VistaError(
+      "FORMAT",
+      "it has records as torch.save writes them, and no data.pkl: the save failed half way",
+      {
+        path,
+        hint: "Save it again, or use an earlier checkpoint.",
+      },
+    );
+  }
+  return otherKind(path, {
+    what: names.length === 0 ? "an empty zip archive" : `a zip archive (with ${firstNames(names)})`,
+    hint: "Give the file that torch.save wrote; if it is in this archive, unpack it first.",
+  });
+}
+
+/** A pickle that does not begin with the magic number of torch.save. */
+export function plainPickle(path: string): VistaError {
+  return otherKind(path, {
+    what: "a pickle of another program",
+    hint: "Give the file that torch.save wrote.",
+  });
+}
+
 /** A `.distcp` file holds one file of torch.save after the other, which only `.metadata` beside it can tell apart. */
 export function dataOfDcp(path: string): VistaError {
   return otherKind(path, {
@@ -64,6 +90,10 @@ const MAGICS: readonly (Kind & { readonly begins: Buffer })[] = [
     hint: "Save it with torch.save.",
   },
   { begins: Buffer.from([0x1f, 0x8b]), what: "a gzip archive", hint: "Unpack it first." },
+  { begins: Buffer.from("BZh"), what: "a bzip2 archive", hint: "Unpack it first." },
+  { begins: Buffer.from("\xfd7zXZ", "latin1"), what: "an xz archive", hint: "Unpack it first." },
+  { begins: Buffer.from("7z\xbc\xaf", "latin1"), what: "a 7-Zip archive", hint: "Unpack it first." },
+  { begins: Buffer.from("PK\x05\x06"), what: "an empty zip archive", hint: "Copy the file again." },
   { begins: Buffer.from([0x28, 0xb5, 0x2f, 0xfd]), what: "a Zstandard archive", hint: "Unpack it first." },
   {
     begins: Buffer.from("<"),
@@ -72,10 +102,15 @@ const MAGICS: readonly (Kind & { readonly begins: Buffer })[] = [
   },
 ];
 
-/** What a file is by its first bytes, at least 16 of them where it has as many; `undefined` where they say nothing. */
+/** Bytes that {@link otherFile} looks at. */
+export const HEAD = 512;
+
+/** What a file is by its first {@link HEAD} bytes, where it has as many; `undefined` where they say nothing. */
 export function otherFile(path: string, head: Buffer): VistaError | undefined {
   const known = MAGICS.find(({ begins }) => head.subarray(0, begins.length).equals(begins));
   if (known !== undefined) return otherKind(path, known);
+  if (head.toString("latin1", 257, 262) === "ustar")
+    return otherKind(path, { what: "a tar archive", hint: "Unpack it first." });
   // ONNX: field 1 (ir_version, a small number), then field 2 (producer_name) or another of the model's; a protobuf has no magic.
   const isOnnx =
     head[0] === 0x08 &&

@@ -11,7 +11,7 @@ import { torchForm } from "./form.js";
 import { readLegacy } from "./legacy.js";
 import { PICKLE_LIMITS } from "./limits.js";
 import type { PyGlobal } from "./objects.js";
-import { otherFile } from "./other-kinds.js";
+import { HEAD, otherFile } from "./other-kinds.js";
 import { readPickle } from "./pickle.js";
 import { type TorchTensor, TorchValues } from "./values.js";
 import { openTorchZip, type TorchZip } from "./zip.js";
@@ -36,7 +36,7 @@ export async function readTorchFile(path: string, options: ReadTorchOptions = {}
 }
 
 async function readOpened(file: SourceFile, options: ReadTorchOptions): Promise<TorchFile> {
-  const head = Buffer.alloc(Math.min(16, file.size));
+  const head = Buffer.alloc(Math.min(HEAD, file.size));
   await file.read(head, 0);
   const form = torchForm(head);
   if (form === "zip") return readTorchZip(await openTorchZip(file), options);

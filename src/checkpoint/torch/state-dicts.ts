@@ -2,11 +2,11 @@
  * Where in a torch file the state dict is. Training code puts it under all sorts of keys, and beside it optimizers, averages and
  * lone tensors: the dict with the most tensors at a usual place is taken, and where that does not say which, nothing is.
  */
-import { shorten, VistaError } from "../../core/errors.js";
+import { firstNames, shorten, VistaError } from "../../core/errors.js";
 import type { TorchFile } from "./file.js";
 import { PICKLE_LIMITS } from "./limits.js";
 import { asDict, asItems, keyText, type PyDict, PyObject, type PyValue } from "./objects.js";
-import { walk } from "./storages.js";
+import { storagesIn, walk } from "./storages.js";
 import { TorchTensor, TorchUnreadable, unsupportedTensor } from "./values.js";
 
 /** Keys of state dicts: Lightning (`state_dict`), DeepSpeed (`module`), torch's tutorials (`model_state_dict`), many others. */
@@ -34,7 +34,7 @@ const CONTAINERS = new Set(["checkpoint", "ckpt", "state", "trainer", "train_sta
 const NO_MODEL = /optim|sched|rng|random|callback|loops|scaler|exp_avg|_metadata/i;
 
 /** Dicts and lists within one another that are looked at. Real: 3 (`model.state_dict`). */
-const MAX_DEPTH = 5;
+const MAX_DEPTH = 12;
 /** Dicts and lists that are looked at. Real: 10,000 (an optimizer's, one a parameter). */
 const MAX_CONTAINERS = 100_000;
 
@@ -105,18 +105,23 @@ function placesIn(value: PyValue): Place[] {
   const seen = new Set<PyValue>([value]);
   const queue: { path: readonly string[]; container: PyValue }[] = [{ path: [], container: value }];
   for (const { path, container } of queue) {
-    let tensors = 0;
     for (const [name, child] of childrenOf(container)) {
-      if (child instanceof TorchTensor || unsupportedTensor(child) !== undefined) tensors++;
       if (asDict(child) === undefined && asItems(child) === undefined) continue;
       if (seen.has(child) || path.length >= MAX_DEPTH || seen.size >= MAX_CONTAINERS) continue;
       seen.add(child);
       queue.push({ path: [...path, shorten(keyText(name), PICKLE_LIMITS.path)], container: child });
     }
     const dict = asDict(container);
-    if (dict !== undefined) places.push({ path, dict, tensors });
+    if (dict !== undefined) places.push({ path, dict, tensors: tensorsIn(dict) });
   }
   return places;
+}
+
+function tensorsIn(dict: PyDict): number {
+  let tensors = 0;
+  for (const value of dict.values())
+    if (value instanceof TorchTensor || unsupportedTensor(value) !== undefined) tensors++;
+  return tensors;
 }
 
 function choose(places: readonly Place[], file: TorchFile): Place {
@@ -125,6 +130,7 @@ function choose(places: readonly Place[], file: TorchFile): Place {
   const usual = mostFirst(holding.filter(({ path }) => isUsual(path)));
   const other = mostFirst(holding.filter(({ path }) => path.length > 0 && !isUsual(path)));
   const [first, second] = usual;
+  if (first === undefined && top === undefined) refuseOptimizer(file);
   const most = Math.max(0, ...other.map(({ tensors }) => tensors));
   if (first !== undefined) {
     const clear =
@@ -137,7 +143,7 @@ function choose(places: readonly Place[], file: TorchFile): Place {
     // A model without parameters has an empty state dict.
     const empty = places.find(({ path, dict }) => dict.size === 0 && (path.length === 0 || isUsual(path)));
     if (empty !== undefined) return empty;
-    throw nothingThere(places, file);
+    throw nothingThere(file);
   }
   const shown = mostFirst(holding).slice(0, 8);
   const more = holding.length > shown.length ? ` and ${holding.length - shown.length} more` : "";
@@ -147,6 +153,20 @@ function choose(places: readonly Place[], file: TorchFile): Place {
     {
       path: file.file.path,
       hint: `Name one with --key, for example --key ${nameOf(shown[0]!)}.`,
+    },
+  );
+}
+
+/** @throws VistaError `WRONG_KIND` for what `state_dict()` of an optimizer gives: its tensors have numbers, no names */
+function refuseOptimizer(file: TorchFile): void {
+  const top = asDict(file.value);
+  if (asDict(top?.get("state")) === undefined || asItems(top?.get("param_groups")) === undefined) return;
+  throw new VistaError(
+    "WRONG_KIND",
+    "the state of an optimizer (state, param_groups), and no state dict of a model",
+    {
+      path: file.file.path,
+      hint: "Give the file with the model's weights; --key names one of the optimizer's dicts.",
     },
   );
 }
@@ -200,7 +220,11 @@ function moduleClass({ callable, args, id }: PyObject): PyValue {
 function atKey(places: readonly Place[], file: TorchFile, key: string): Place {
   const found = key === "." ? file.value : valueAt(file.value, key);
   const dict = asDict(found);
-  const place = dict === undefined ? undefined : places.find((one) => one.dict === dict);
+  // Also where it lies deeper than is looked by itself.
+  const place =
+    dict === undefined
+      ? undefined
+      : (places.find((one) => one.dict === dict) ?? { path: [key], dict, tensors: tensorsIn(dict) });
   if (place !== undefined && (place.tensors > 0 || place.dict.size === 0))
     return key === "." ? place : { ...place, path: [key] };
   const holding = mostFirst(places.filter(({ tensors }) => tensors > 0));
@@ -213,7 +237,7 @@ function atKey(places: readonly Place[], file: TorchFile, key: string): Place {
   );
 }
 
-function nothingThere(places: readonly Place[], file: TorchFile): VistaError {
+function nothingThere(file: TorchFile): VistaError {
   const module = moduleIn(file.value);
   if (module !== undefined) {
     const where = module.path === "" ? "" : ` under ${module.path}`;
@@ -223,12 +247,31 @@ function nothingThere(places: readonly Place[], file: TorchFile): VistaError {
       { path: file.file.path, hint: `${MODULE_HINT[0]!.toUpperCase()}${MODULE_HINT.slice(1)}` },
     );
   }
-  const keys = [...(places[0]?.dict.keys() ?? [])].slice(0, 10).map((name) => shorten(keyText(name), 80));
-  return new VistaError(
-    "FORMAT",
-    `no state dict in it${places.length === 0 ? "" : `; its keys: ${keys.join(", ")}`}`,
-    { path: file.file.path, hint: "A state dict maps names to tensors." },
-  );
+  const keys = [...(asDict(file.value)?.keys() ?? [])].map((name) => shorten(keyText(name), 80));
+  const there = [...storagesIn(file.value, file.file.path).tensors.values()];
+  const parts = [
+    keys.length === 0 ? `it is ${kindOf(file.value)}` : `its keys: ${firstNames(keys, 10)}`,
+    ...(there.length === 0 || file.value instanceof TorchTensor
+      ? []
+      : [`${countTensors(there.length)} in it, under ${firstNames(there)}`]),
+  ];
+  return new VistaError("FORMAT", `no state dict in it; ${parts.join("; ")}`, {
+    path: file.file.path,
+    hint: "A state dict maps names to tensors.",
+  });
+}
+
+/** `a list of 3`, `a __main__.Config`: what a value is, for a message. */
+function kindOf(value: PyValue): string {
+  if (value instanceof TorchTensor || unsupportedTensor(value) !== undefined)
+    return "one tensor without a name";
+  if (value instanceof PyObject) return `a ${shorten(value.id, 200)}`;
+  const items = asItems(value);
+  if (items !== undefined) return `a list of ${items.length}`;
+  if (asDict(value) !== undefined) return "an empty dict";
+  if (value === null) return "None";
+  if (typeof value === "object") return "an object";
+  return typeof value === "bigint" ? "a number" : `a ${typeof value}`;
 }
 
 function othersThan(chosen: Place, places: readonly Place[], value: PyValue, path: string): OtherTensors[] {

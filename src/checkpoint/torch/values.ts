@@ -71,6 +71,13 @@ export class TorchValues {
   persistentId(id: PyValue, at: number): PyValue {
     const items = id instanceof PyTuple ? id.items : [];
     const [tag, cls, key, , numel] = items;
+    if (typeof id === "string") {
+      throw this.#error(
+        "UNSUPPORTED",
+        "storages named by text, as pickle_protocol=0 does it: torch.load takes none either",
+        at,
+      );
+    }
     // Before torch 1.6 a pickled module carried its source code: ('module', class, file, source).
     if (tag === "module" && cls !== undefined) return cls;
     const name = cls instanceof PyGlobal ? cls.qualname : "";

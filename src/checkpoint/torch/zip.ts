@@ -10,7 +10,7 @@ import yauzl from "yauzl";
 import { isVistaError, VistaError } from "../../core/errors.js";
 import type { RangeReader, Region, SourceFile } from "../../core/io/source.js";
 import { remember } from "../../core/maps.js";
-import { dataOfDcp, otherZip } from "./other-kinds.js";
+import { dataOfDcp, otherZip, zipWithoutPickle } from "./other-kinds.js";
 
 /** Real files stay far below: Vista's has 2,500 records, a model-states file of 100,000 tensors as many. */
 export const MAX_RECORDS = 200_000;
@@ -65,10 +65,10 @@ export async function openTorchZip(file: SourceFile, place?: Stretch): Promise<T
   const limits = checkLayout(file, within, entries);
   const pickle = entries.find(({ name }) => /^[^/]+\/data\.pkl$/.test(name));
   if (pickle === undefined) {
-    throw new VistaError("FORMAT", "a zip without a data.pkl record, so not a file of torch.save", {
-      path: file.path,
-      hint: "Give the file that torch.save wrote.",
-    });
+    throw zipWithoutPickle(
+      file.path,
+      entries.map(({ name }) => name),
+    );
   }
   const root = pickle.name.slice(0, pickle.name.indexOf("/"));
   const records = new Map<string, ZipEntry>();
