@@ -9,7 +9,7 @@ import {
 import { isRemote, placeName } from "../core/io/places.js";
 import { settleAll } from "../core/io/settle.js";
 import type { RunOptions } from "../core/progress.js";
-import { type OutputPart, partLength } from "./copy/parts.js";
+import { contentOf, type FileContent } from "./copy/parts.js";
 import { type OutputFile, writeFiles } from "./copy/sink.js";
 import { isCheckpointFile, saysLatest } from "./zero/layout.js";
 
@@ -35,11 +35,11 @@ export function folderBeside(folder: string, suffix: string): string {
 export interface PlannedFile {
   /** Its path in the folder. */
   readonly name: string;
-  readonly parts: readonly OutputPart[];
+  readonly content: FileContent;
 }
 
 export function fileOfBytes(name: string, bytes: Uint8Array): PlannedFile {
-  return { name, parts: [{ kind: "bytes", bytes }] };
+  return { name, content: contentOf([{ kind: "bytes", bytes }]) };
 }
 
 /**
@@ -56,7 +56,7 @@ export async function writeCheckpointFolder(
   const { force = false, fsync = true } = options;
   const outputOptions = { force, fsync, replaceable: isCheckpointFolder, inputs: [input] };
   if (options.dryRun) return prepareOutputFolder(path, 0, outputOptions);
-  const bytes = files.flatMap(({ parts }) => parts).reduce((sum, part) => sum + partLength(part), 0);
+  const bytes = files.reduce((sum, { content }) => sum + content.length, 0);
   await writeFolderAtomically(path, bytes, outputOptions, async (folder) => {
     const open = new Set<FileHandle>();
     try {
@@ -77,13 +77,13 @@ export async function writeCheckpointFolder(
 function outputFile(
   folder: FolderInProgress,
   target: string,
-  { name, parts }: PlannedFile,
+  { name, content }: PlannedFile,
   open: Set<FileHandle>,
 ): OutputFile {
   let handle: FileHandle;
   return {
     path: join(target, name),
-    parts,
+    content,
     begin: async () => {
       handle = await folder.create(name);
       open.add(handle);
@@ -94,6 +94,7 @@ function outputFile(
       open.delete(handle);
       await handle.close();
     },
+    write: (bytes) => folder.write(name, bytes),
   };
 }
 

@@ -11,7 +11,7 @@ import {
   type PlannedFile,
   writeCheckpointFolder,
 } from "./checkpoint-folder.js";
-import type { OutputPart } from "./copy/parts.js";
+import { contentOf, type OutputPart } from "./copy/parts.js";
 import { planRewrittenFile } from "./torch/rewrite-file.js";
 import { batchOf, type ReshardBatch } from "./zero/batch.js";
 import { openZeroOptimizer, type ZeroOptimizer } from "./zero/optimizer.js";
@@ -103,7 +103,7 @@ export async function reshardCheckpoint(
     }
     const result = describe(optimizer, target, ranks, groups, planned);
     const { folder, tag } = optimizer.files;
-    const shards = planned.map(({ name, parts }) => ({ name: join(tag, name), parts }));
+    const shards = planned.map(({ name, parts }) => ({ name: join(tag, name), content: contentOf(parts) }));
     const outputs = [...(await smallFiles(folder, tag)), ...shards];
     await writeCheckpointFolder(target, outputs, folder, inPhase(options, "reshard"));
     return result;

@@ -4,7 +4,7 @@ import { basename, dirname, extname, join } from "node:path";
 import { fromSystem, VistaError } from "../core/errors.js";
 import { AtomicFile, commitTogether, type OutputOptions, prepareOutput } from "../core/io/output.js";
 import { castState } from "./cast.js";
-import type { OutputPart } from "./copy/parts.js";
+import { contentOf, type OutputPart } from "./copy/parts.js";
 import { type WriteOptions, writeFiles } from "./copy/sink.js";
 import { planSafetensors } from "./safetensors/write.js";
 import { formatIndex } from "./shard-index.js";
@@ -42,7 +42,7 @@ export interface Saved {
 }
 
 interface Plan extends Saved {
-  readonly parts: readonly OutputPart[][];
+  readonly parts: readonly (readonly OutputPart[])[];
   /** The text of the index, from the CRC-32 of each file. */
   readonly indexText: (crc32s: readonly number[]) => string;
 }
@@ -87,7 +87,7 @@ export async function saveCheckpoint(
   try {
     const outputs = files.map((file, i) => ({
       path: file.path,
-      parts: parts[i]!,
+      content: contentOf(parts[i]!),
       digest: index !== undefined,
       begin: async () => {
         const place = index === undefined ? target : await prepareOutput(file.path, 0, options);
@@ -121,7 +121,7 @@ function plan(original: StateDict, path: string, options: SaveOptions): Plan {
   const max = options.maxShardSize ?? Infinity;
   const groups = splitState(state, max, format === "torch");
   const files: SavedFile[] = [];
-  const parts: OutputPart[][] = [];
+  const parts: (readonly OutputPart[])[] = [];
   const weightMap = new Map<string, string>();
   let total = 0;
   groups.forEach((names, i) => {

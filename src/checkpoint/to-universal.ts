@@ -55,9 +55,9 @@ export async function writeUniversal(
       throwIfAborted(signal);
       planned.push(file);
     }
-    const bytes = planned.reduce((sum, { length }) => sum + length, 0);
+    const bytes = planned.reduce((sum, { content }) => sum + content.length, 0);
     const outputs = [
-      ...planned.map(({ name, parts }) => ({ name: join(universalTag, name), parts })),
+      ...planned.map(({ name, content }) => ({ name: join(universalTag, name), content })),
       // Without a line feed, as ds_to_universal.py writes it.
       fileOfBytes("latest_universal", Buffer.from(universalTag)),
     ];

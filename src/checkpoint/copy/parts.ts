@@ -25,6 +25,25 @@ export function partLength(part: OutputPart): number {
   return part.kind === "late" ? part.length : part.tensor.byteLength;
 }
 
+function lengthOf(parts: readonly OutputPart[]): number {
+  return parts.reduce((sum, part) => sum + partLength(part), 0);
+}
+
+/** What a file is made of. */
+export interface FileContent {
+  readonly length: number;
+  /** One for each part that is a tensor. */
+  readonly tensors: readonly Tensor[];
+  /** Asked for when its turn has come: the plans of thousands of files need not be in memory at once. */
+  readonly parts: () => readonly OutputPart[];
+}
+
+/** That of parts that are there already. */
+export function contentOf(parts: readonly OutputPart[]): FileContent {
+  const tensors = parts.flatMap((part) => (part.kind === "tensor" ? [part.tensor] : []));
+  return { length: lengthOf(parts), tensors, parts: () => parts };
+}
+
 /** A stretch of one part inside a window. */
 export interface Slice {
   readonly part: OutputPart;

@@ -53,9 +53,8 @@ export async function readTensor(tensor: Tensor, options: ReadTensorOptions = {}
   checkPlan([tensor]);
   const reader = new WindowReader(options.computed ?? new ComputedCache(), checks !== undefined);
   if (length > 0) reader.add(tensor, (from * bits) / 8, target);
-  const ops = await reader.run();
+  const reads = await reader.run();
   throwIfAborted(signal);
-  for (const { region, start, target: bytes, crc32 } of ops)
-    checks?.addRead({ region, start, length: bytes.byteLength, crc32 });
+  for (const read of reads) checks?.addRead(read);
   return target;
 }

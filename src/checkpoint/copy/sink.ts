@@ -2,22 +2,31 @@
  * The copy loop: lays parts out one after the other in a file. Windows of the output are filled by two threads at once
  * (reading, checksums, conversions, writing); memory is their buffers, whatever the size of the model.
  */
-import { writeSync } from "node:fs";
 import type { FileHandle } from "node:fs/promises";
 import { fromSystem, throwIfAborted } from "../../core/errors.js";
 import { combineCrc32, crc32 } from "../../core/io/crc32.js";
 import { isOutOfDescriptors } from "../../core/io/local-file.js";
+import { writeAllSync } from "../../core/io/output.js";
 import type { RunOptions } from "../../core/progress.js";
-import { dtypeInfo } from "../tensor/dtype.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { ARENA_STEP, Arena } from "./arena.js";
+import { Arena } from "./arena.js";
 import { checkPlan } from "./check-plan.js";
 import { ComputedCache } from "./computed.js";
 import { RegionChecks } from "./input-checks.js";
 import { type Copied, LanePlan, readError } from "./lane-plan.js";
 import { BytesLost, Lanes } from "./lanes.js";
-import { isPlain, type OutputPart, partLength, WINDOW, type Window, wantsCrc, windowsOf } from "./parts.js";
-import { WindowReader } from "./window.js";
+import {
+  contentOf,
+  type FileContent,
+  isPlain,
+  type OutputPart,
+  WINDOW,
+  type Window,
+  wantsCrc,
+  windowsOf,
+} from "./parts.js";
+import { runsOfFiles, SmallFiles } from "./small-files.js";
+import { conversionBytes, WindowReader } from "./window.js";
 
 /**
  * Windows that are begun before the first of them is finished. One that a lane copies takes no memory, so that the second thread
@@ -34,15 +43,17 @@ export interface WriteOptions extends RunOptions {
   verify?: boolean;
 }
 
-/** One file to be written: all its parts, from position 0. */
+/** One file to be written: all its content, from position 0. */
 export interface OutputFile {
   /** For messages. */
   readonly path: string;
-  readonly parts: readonly OutputPart[];
+  readonly content: FileContent;
   /** Opens it when its turn has come. */
   readonly begin: () => Promise<FileHandle>;
   /** Called when its bytes are written; what it waits for (the disk) goes on beside the next file. */
   readonly end?: () => Promise<void>;
+  /** Writes all of it, in the place of those two, where it is small enough to be made in memory. */
+  readonly write?: (bytes: Uint8Array) => Promise<void>;
   /** Whether the CRC-32 of the whole file is wanted. Default false. */
   readonly digest?: boolean;
 }
@@ -66,7 +77,10 @@ export async function writeParts(
   parts: readonly OutputPart[],
   options: WriteOptions = {},
 ): Promise<number> {
-  const [written] = await writeFiles([{ path, parts, begin: async () => handle }], options);
+  const [written] = await writeFiles(
+    [{ path, content: contentOf(parts), begin: async () => handle }],
+    options,
+  );
   return written!.bytes;
 }
 
@@ -78,10 +92,10 @@ export async function writeFiles(
   files: readonly OutputFile[],
   options: WriteOptions = {},
 ): Promise<WrittenFile[]> {
-  const all = files.flatMap(({ parts }) => parts);
-  checkPlan(tensorsOf(all));
-  const total = all.reduce((sum, part) => sum + partLength(part), 0);
-  const checks = options.verify === false ? undefined : new RegionChecks(tensorsOf(all));
+  const tensors = files.flatMap(({ content }) => content.tensors);
+  checkPlan(tensors);
+  const total = files.reduce((sum, { content }) => sum + content.length, 0);
+  const checks = options.verify === false ? undefined : new RegionChecks(tensors);
   const work = total + (checks?.extraBytes ?? 0);
   let done = 0;
   const report = (bytes: number) => {
@@ -91,27 +105,37 @@ export async function writeFiles(
   const lanes = new Lanes(total);
   const turns = new Turns();
   const written: WrittenFile[] = [];
-  const atOnce = all.every(isCopied) ? FILES_AT_ONCE : 1;
+  const atOnce = tensors.every(isCopied) ? FILES_AT_ONCE : 1;
   const running = new Set<Promise<void>>();
   let failure: { error: unknown } | undefined;
   let ending = Promise.resolve();
-  const write = async (i: number, handle: FileHandle) => {
+  const spare: SmallFiles[] = [];
+  const writeSmall = async (first: number, end: number) => {
+    throwIfAborted(options.signal);
+    const memory = spare.pop() ?? new SmallFiles();
+    const run = files.slice(first, end);
+    const reads = await memory.write(run, checks !== undefined);
+    spare.push(memory);
+    for (const read of reads) checks?.addRead(read);
+    run.forEach(({ content }, i) => {
+      written[first + i] = { bytes: content.length, crc32: undefined };
+    });
+    report(run.reduce((sum, { content }) => sum + content.length, 0));
+  };
+  const writeLarge = async (i: number, handle: FileHandle) => {
     const file = files[i]!;
     const crc = await new Copier(file, handle, checks, lanes, turns, report).run(options.signal);
-    written[i] = {
-      bytes: file.parts.reduce((sum, part) => sum + partLength(part), 0),
-      crc32: file.digest ? crc : undefined,
-    };
+    written[i] = { bytes: file.content.length, crc32: file.digest ? crc : undefined };
     await ending;
     ending = file.end?.() ?? ending;
     ending.catch(() => {}); // thrown where it is waited for
   };
   try {
-    for (const [i, file] of files.entries()) {
+    for (const { first, end, small } of runsOfFiles(files)) {
       if (running.size === atOnce) await Promise.race(running);
       if (failure !== undefined) break;
-      const handle = await file.begin();
-      const writing: Promise<void> = write(i, handle)
+      const work = small ? writeSmall(first, end) : writeLarge(first, await files[first]!.begin());
+      const writing: Promise<void> = work
         .catch((error: unknown) => {
           failure ??= { error };
         })
@@ -132,10 +156,8 @@ export async function writeFiles(
   return written;
 }
 
-/** Whether a part needs no memory: it is known, or comes from a file of this machine. */
-function isCopied(part: OutputPart): boolean {
-  if (part.kind !== "tensor") return true;
-  const { source } = part.tensor;
+/** Whether a tensor needs no memory, because it comes from a file of this machine. */
+function isCopied({ source }: Tensor): boolean {
   const inner = source.kind === "cast" ? source.from.source : source;
   return inner.kind === "pieces" && inner.pieces[0]?.region.file.isLocal !== false;
 }
@@ -181,7 +203,7 @@ class Copier {
     const queue: Promise<void>[] = [];
     let last = Promise.resolve();
     let started = 0;
-    for (const window of windowsOf(this.file.parts)) {
+    for (const window of windowsOf(this.file.content.parts())) {
       const plain = window.slices.every(isPlain);
       while (queue.length === AHEAD || (!plain && this.#slotsUsed === SLOTS)) await queue.shift();
       if (this.#failure !== undefined || signal?.aborted) break;
@@ -256,21 +278,11 @@ class Copier {
       const bytes = slot.buffer.subarray(0, window.length);
       slot.arena.reset(conversionBytes(window));
       const reader = new WindowReader(this.#computed, this.checks !== undefined, slot.arena);
-      for (const { part, from, at, length } of window.slices) {
-        const target = bytes.subarray(at, at + length);
-        if (part.kind === "bytes") target.set(part.bytes.subarray(from, from + length));
-        else if (part.kind === "late") target.fill(0);
-        else if (length > 0) reader.add(part.tensor, from, target);
-      }
-      const ops = await reader.run();
+      reader.addWindow(window, bytes);
+      const reads = await reader.run();
       await writeAll(this.handle, this.file.path, bytes, window.position);
       return {
-        reads: ops.map(({ region, start, target, crc32 }) => ({
-          region,
-          start,
-          length: target.byteLength,
-          crc32,
-        })),
+        reads,
         crcs: window.slices.map((slice) =>
           wantsCrc(slice, this.file.digest ?? false)
             ? [{ crc32: crc32(bytes.subarray(slice.at, slice.at + slice.length)), length: slice.length }]
@@ -288,17 +300,6 @@ class Copier {
 interface Slot {
   readonly buffer: Uint8Array;
   readonly arena: Arena;
-}
-
-/** Bytes that are read to be converted. */
-function conversionBytes({ slices }: Window): number {
-  let sum = 0;
-  for (const { part, length } of slices) {
-    if (part.kind !== "tensor" || part.tensor.source.kind !== "cast") continue;
-    const { from } = part.tensor.source;
-    sum += (length / dtypeInfo(part.tensor.dtype).bits) * dtypeInfo(from.dtype).bits + ARENA_STEP;
-  }
-  return sum;
 }
 
 /** Completes windows in output order: CRCs of tensors and of the file carried along, closing records written. */
@@ -341,18 +342,12 @@ class Finisher {
     if (bytes.byteLength !== part.length)
       throw new Error("a part of the output has another length than planned");
     try {
-      for (let done = 0; done < bytes.byteLength; ) {
-        done += writeSync(this.handle.fd, bytes, done, bytes.byteLength - done, position + done);
-      }
+      writeAllSync(this.handle.fd, bytes, position);
     } catch (error) {
       throw fromSystem(error, this.file.path, "write the output");
     }
     return bytes;
   }
-}
-
-function* tensorsOf(parts: readonly OutputPart[]): Generator<Tensor> {
-  for (const part of parts) if (part.kind === "tensor") yield part.tensor;
 }
 
 async function writeAll(

@@ -9,8 +9,10 @@ import { runsWithin } from "../tensor/boxes.js";
 import { castBytes } from "../tensor/cast.js";
 import { dtypeInfo } from "../tensor/dtype.js";
 import type { Box, Tensor } from "../tensor/tensor.js";
-import { Arena, roundUp } from "./arena.js";
+import { ARENA_STEP, Arena, roundUp } from "./arena.js";
 import { type ComputedCache, dependencyOrder, inputsOf } from "./computed.js";
+import type { DoneRead } from "./input-checks.js";
+import type { Window } from "./parts.js";
 
 /** Reads up to this size are joined with their neighbours: below it a system call costs more than a copy in memory. */
 const JOIN_BELOW = 128 * 1024;
@@ -22,20 +24,18 @@ const JOIN_MAX = 1024 * 1024;
 const SPAN_MAX = 16 * 1024 * 1024;
 
 /** One read: bytes of a region into a part of some buffer. */
-export interface ReadOp {
+interface ReadOp {
   readonly region: Region;
   /** From the region's start, in bytes. */
   readonly start: number;
   readonly target: Uint8Array;
-  /** CRC-32 of the bytes as read, once {@link WindowReader.run} has ended, where it is to be compared. */
-  crc32?: number;
 }
 
 /** Plans and runs the reads of one window of output. Used once. */
 export class WindowReader {
   readonly #ops: ReadOp[] = [];
   /** Reads already made, for tensors that had to be computed. */
-  readonly #made: ReadOp[] = [];
+  readonly #made: DoneRead[] = [];
   /** Conversions, in the order in which they must run: innermost first. */
   readonly #steps: (() => void)[] = [];
   /** What is to be computed; begun by {@link run}, so that nothing runs where planning fails. */
@@ -102,14 +102,29 @@ export class WindowReader {
     }
   }
 
-  /** Runs all reads, then the conversions. @returns every read that was made, with its CRC where asked for */
-  async run(): Promise<readonly ReadOp[]> {
-    await settleAll([...joinReads(this.#ops), ...this.#computations.map((begin) => begin())]);
-    for (const op of this.#ops) {
-      if (this.verify && op.region.crc32 !== undefined) op.crc32 = crc32(op.target);
+  /** Plans a whole window: tensors as {@link add} does, known bytes at once, zeros where something comes later. */
+  addWindow({ slices }: Window, bytes: Uint8Array): void {
+    for (const { part, from, at, length } of slices) {
+      const target = bytes.subarray(at, at + length);
+      if (part.kind === "bytes") target.set(part.bytes.subarray(from, from + length));
+      else if (part.kind === "late") target.fill(0);
+      else if (length > 0) this.add(part.tensor, from, target);
     }
+  }
+
+  /** Runs all reads, then the conversions. @returns every read that was made, with its CRC where asked for */
+  async run(): Promise<readonly DoneRead[]> {
+    await settleAll([...joinReads(this.#ops), ...this.#computations.map((begin) => begin())]);
+    const done = this.#ops.map(
+      ({ region, start, target }): DoneRead => ({
+        region,
+        start,
+        length: target.byteLength,
+        crc32: this.verify && region.crc32 !== undefined ? crc32(target) : undefined,
+      }),
+    );
     for (const step of this.#steps) step();
-    return [...this.#ops, ...this.#made];
+    return [...done, ...this.#made];
   }
 
   /** Computes a tensor and, before it, the computed ones that it depends on: each once, all within this one turn. */
@@ -138,7 +153,7 @@ export class WindowReader {
       const bytes = arena.take(input.byteLength);
       const reader = new WindowReader(this.computed, this.verify, new Arena(), results);
       reader.add(input, 0, bytes);
-      for (const op of await reader.run()) this.#made.push(op);
+      for (const read of await reader.run()) this.#made.push(read);
       whole.push(bytes);
     }
     tensor.source.compute(whole, result);
@@ -191,6 +206,17 @@ export class WindowReader {
       }
     });
   }
+}
+
+/** Bytes that are read to be converted. */
+export function conversionBytes({ slices }: Window): number {
+  let sum = 0;
+  for (const { part, length } of slices) {
+    if (part.kind !== "tensor" || part.tensor.source.kind !== "cast") continue;
+    const { from } = part.tensor.source;
+    sum += (length / dtypeInfo(part.tensor.dtype).bits) * dtypeInfo(from.dtype).bits + ARENA_STEP;
+  }
+  return sum;
 }
 
 /** Offsets, in elements from the view's start, of elements `[first, first + count)` in row-major order. */

@@ -2,12 +2,11 @@
 
 import type { Region } from "../../core/io/source.js";
 import { remember } from "../../core/maps.js";
-import type { OutputPart } from "../copy/parts.js";
 import { makeTensor, type Tensor } from "../tensor/tensor.js";
 import type { TorchFile } from "./file.js";
 import { PyObject, PyPersistent, PyTuple, type PyValue } from "./objects.js";
 import { type ExactPickle, rewritePickle, storageParts } from "./rewrite.js";
-import { planTorchRecords, type TorchStorageRecord } from "./write.js";
+import { planTorchRecords, type TorchParts, type TorchStorageRecord } from "./write.js";
 
 /** A storage that is not in the file: tensors one after the other, and zeros where only their number is given (in bytes). */
 export class NewStorage extends PyPersistent {
@@ -46,20 +45,38 @@ export async function planRewrittenFile(
   source: TorchFile,
   exact: ExactPickle,
   path: string,
-): Promise<{ parts: OutputPart[]; length: number }> {
-  const keys = new Map<string | PyPersistent, string>();
-  const pickle = rewritePickle(exact, (storage) => {
-    const own = storage instanceof NewStorage || storage instanceof CopiedStorage;
-    const what = own ? storage : keyOf(storage);
-    const key = remember(keys, what, () => String(keys.size));
-    return key;
-  });
-  const records = [...keys].map(async ([what, key]): Promise<TorchStorageRecord> => {
+): Promise<TorchParts> {
+  const { pickle, storages } = rewrittenPickle(exact);
+  const records = storages.map(async ([what, key]): Promise<TorchStorageRecord> => {
     if (what instanceof NewStorage) return { key, content: what.content };
     const old = typeof what === "string" ? what : keyOf(what);
     return { key, content: [wholeRegion(await source.storage(old))] };
   });
   return planTorchRecords(path, pickle, await Promise.all(records));
+}
+
+/** As {@link planRewrittenFile}, of a pickle all of whose storages are new. */
+export function planNewFile(exact: ExactPickle, path: string): TorchParts {
+  const { pickle, storages } = rewrittenPickle(exact);
+  const records = storages.map(([what, key]): TorchStorageRecord => {
+    if (!(what instanceof NewStorage)) throw new Error("a storage of another file");
+    return { key, content: what.content };
+  });
+  return planTorchRecords(path, pickle, records);
+}
+
+/** @returns storages of the file that was read by their old keys, the others as they are; each with its new key */
+function rewrittenPickle(exact: ExactPickle): {
+  pickle: Uint8Array;
+  storages: [string | PyPersistent, string][];
+} {
+  const keys = new Map<string | PyPersistent, string>();
+  const pickle = rewritePickle(exact, (storage) => {
+    const own = storage instanceof NewStorage || storage instanceof CopiedStorage;
+    const what = own ? storage : keyOf(storage);
+    return remember(keys, what, () => String(keys.size));
+  });
+  return { pickle, storages: [...keys] };
 }
 
 function keyOf(storage: PyPersistent): string {

@@ -29,12 +29,18 @@ interface ZipRecord {
   crc32: number;
 }
 
+/** The parts of a torch file in order, and its size in bytes. */
+export interface TorchParts {
+  readonly parts: readonly OutputPart[];
+  readonly length: number;
+}
+
 /**
- * The parts of a torch file in order, and its size in bytes. Two names with one tensor share a storage in it.
+ * Plans a torch file of a state dict. Two names with one tensor share a storage in it.
  * @param path  of the output: its name is the root folder in the zip
  * @throws VistaError `UNSUPPORTED` for a dtype torch does not have
  */
-export function planTorchFile(state: StateDict, path: string): { parts: OutputPart[]; length: number } {
+export function planTorchFile(state: StateDict, path: string): TorchParts {
   const keys = new Map<Tensor, string>();
   for (const [tensor, name] of state.unique()) {
     if (dtypeInfo(tensor.dtype).torch === undefined || tensor.dtype === "F4") {
@@ -66,7 +72,7 @@ export function planTorchRecords(
   pickle: Uint8Array,
   storages: readonly TorchStorageRecord[],
   identity: Uint8Array = pickle,
-): { parts: OutputPart[]; length: number } {
+): TorchParts {
   // The root folder is the file's name without its last extension; torch reads any.
   const name = basename(path);
   const root = basename(name, extname(name)) || "archive";
@@ -89,12 +95,14 @@ class ZipPlan {
   readonly #parts: OutputPart[] = [];
   readonly #records: ZipRecord[] = [];
   #offset = 0;
+  /** What follows the last tensor: bytes, and those that depend on CRCs. Together one part, since a folder may have thousands of files. */
+  #run: (Uint8Array | LateBytes)[] = [];
 
   addBytes(name: string, bytes: Uint8Array): void {
     const record = this.#open(name, bytes.byteLength);
     record.crc32 = crc32(bytes);
-    this.#bytes(bytes);
-    this.#close(record);
+    this.#add(bytes);
+    if (record.length > 0) this.#add(descriptor(record));
   }
 
   addStorage(name: string, content: readonly (Tensor | number)[]): void {
@@ -113,6 +121,7 @@ class ZipPlan {
         }
         continue;
       }
+      this.#endRun();
       this.#parts.push({
         kind: "tensor",
         tensor: part,
@@ -122,28 +131,44 @@ class ZipPlan {
       });
       this.#offset += part.byteLength;
     }
-    this.#close(record);
+    // Like torch, no descriptor after an empty record.
+    if (length > 0) this.#late(descriptorLength(record), () => descriptor(record));
   }
 
   /** The directory at the end: one entry a record, then the end records, zip64's always, as torch has them. */
-  finish(): { parts: OutputPart[]; length: number } {
+  finish(): TorchParts {
     const start = this.#offset;
     const sizes = this.#records.map((record) => 46 + record.name.length + zip64Extra(record).length);
     const size = sizes.reduce((sum, length) => sum + length, 0);
     this.#late(size, () => Buffer.concat(this.#records.map(directoryEntry), size));
-    this.#bytes(endRecords(this.#records.length, size, start));
+    this.#add(endRecords(this.#records.length, size, start));
+    this.#endRun();
     return { parts: this.#parts, length: this.#offset };
   }
 
-  #bytes(bytes: Uint8Array): void {
-    if (bytes.byteLength > 0) this.#parts.push({ kind: "bytes", bytes });
+  #add(bytes: Uint8Array): void {
+    this.#run.push(bytes);
     this.#offset += bytes.byteLength;
   }
 
   /** For what depends on CRCs. */
   #late(length: number, bytes: () => Uint8Array): void {
-    this.#parts.push({ kind: "late", length, bytes });
+    this.#run.push({ length, bytes });
     this.#offset += length;
+  }
+
+  #endRun(): void {
+    const run = this.#run;
+    if (run.length === 0) return;
+    this.#run = [];
+    const joined = () => Buffer.concat(run.map((part) => (part instanceof Uint8Array ? part : part.bytes())));
+    if (run.every((part) => part instanceof Uint8Array)) this.#parts.push({ kind: "bytes", bytes: joined() });
+    else
+      this.#parts.push({
+        kind: "late",
+        length: run.reduce((sum, { length }) => sum + length, 0),
+        bytes: joined,
+      });
   }
 
   /** The local header: CRC and sizes follow the payload (flag 0x0008), padding brings the payload to its alignment. */
@@ -166,30 +191,36 @@ class ZipPlan {
     header.writeUInt16LE(PADDING_ID, extra);
     header.writeUInt16LE(padding, extra + 2);
     header.fill(0x5a, extra + 4); // "Z"
-    this.#bytes(header);
+    this.#add(header);
     const record = { name: encoded, length, headerOffset, crc32: 0 };
     this.#records.push(record);
     return record;
   }
+}
 
-  /** The data descriptor; like torch, none after an empty record. */
-  #close(record: ZipRecord): void {
-    if (record.length === 0) return;
-    const wide = record.length >= U32_MAX;
-    this.#late(wide ? 24 : 16, () => {
-      const bytes = Buffer.alloc(wide ? 24 : 16);
-      bytes.writeUInt32LE(0x08074b50, 0); // signature
-      bytes.writeUInt32LE(record.crc32, 4);
-      if (wide) {
-        bytes.writeBigUInt64LE(BigInt(record.length), 8);
-        bytes.writeBigUInt64LE(BigInt(record.length), 16);
-      } else {
-        bytes.writeUInt32LE(record.length, 8);
-        bytes.writeUInt32LE(record.length, 12);
-      }
-      return bytes;
-    });
+/** Bytes that are known when everything before them is written. */
+interface LateBytes {
+  readonly length: number;
+  readonly bytes: () => Uint8Array;
+}
+
+function descriptorLength({ length }: ZipRecord): number {
+  return length >= U32_MAX ? 24 : 16;
+}
+
+/** The data descriptor: CRC and sizes. */
+function descriptor(record: ZipRecord): Uint8Array {
+  const bytes = Buffer.alloc(descriptorLength(record));
+  bytes.writeUInt32LE(0x08074b50, 0); // signature
+  bytes.writeUInt32LE(record.crc32, 4);
+  if (record.length >= U32_MAX) {
+    bytes.writeBigUInt64LE(BigInt(record.length), 8);
+    bytes.writeBigUInt64LE(BigInt(record.length), 16);
+  } else {
+    bytes.writeUInt32LE(record.length, 8);
+    bytes.writeUInt32LE(record.length, 12);
   }
+  return bytes;
 }
 
 function sizeOf(part: Tensor | number): number {

@@ -6,14 +6,14 @@
  */
 import { basename } from "node:path";
 import { VistaError } from "../../core/errors.js";
-import type { OutputPart } from "../copy/parts.js";
+import { contentOf, type FileContent } from "../copy/parts.js";
 import { canCast } from "../tensor/cast.js";
 import { dtypeInfo } from "../tensor/dtype.js";
 import { castTensor, contiguousStrides, makeTensor, type Tensor } from "../tensor/tensor.js";
 import type { TorchFile } from "../torch/file.js";
 import { asDict, PyFloat, PyGlobal, PyObject, PyTuple, type PyValue } from "../torch/objects.js";
 import { tensorsAt } from "../torch/read.js";
-import { NewStorage, planRewrittenFile } from "../torch/rewrite-file.js";
+import { NewStorage, planNewFile, planRewrittenFile } from "../torch/rewrite-file.js";
 import { TorchTensor } from "../torch/values.js";
 import type { ZeroOptimizer } from "./optimizer.js";
 import { type OptimizerParameter, refuse } from "./optimizer-states.js";
@@ -22,8 +22,7 @@ import { COMMON_STATE, UNIVERSAL_FOLDER, universalPath } from "./universal.js";
 /** A file below the tag folder. */
 export interface UniversalFile {
   readonly name: string;
-  readonly parts: readonly OutputPart[];
-  readonly length: number;
+  readonly content: FileContent;
 }
 
 /** The protocol of torch.save. */
@@ -41,10 +40,6 @@ const SHARDED = new Set(["base_optimizer_state", "param_slice_mappings", "single
 export async function* universalFiles(optimizer: ZeroOptimizer): AsyncGenerator<UniversalFile> {
   const { models, shards, stage, groups } = optimizer;
   const source = shards[0]!.torchFile;
-  const plan = async (name: string, value: PyValue): Promise<UniversalFile> => ({
-    name,
-    ...(await planRewrittenFile(source, { value, protocol: PROTOCOL }, name)),
-  });
   const written = new Set<string>();
   for (const { parameters, values, hyperparameters } of groups) {
     if (hyperparameters === undefined) {
@@ -54,14 +49,19 @@ export async function* universalFiles(optimizer: ZeroOptimizer): AsyncGenerator<
       });
     }
     const step = values.get("step");
+    // Stage 3 does not write it.
+    const stepTensor = stage !== 3 && step instanceof TorchTensor ? await source.tensor(step) : undefined;
     for (const parameter of parameters) {
       written.add(parameter.name);
       for (const [state, tensor] of [["fp32", parameter.fp32] as const, ...parameter.states]) {
-        yield plan(fileOf(parameter, state), stage === 3 ? flatNode(tensor) : cutNode(tensor));
+        yield newFile(fileOf(parameter, state), [tensor], () =>
+          stage === 3 ? flatNode(tensor) : cutNode(tensor),
+        );
       }
-      // Stage 3 does not write it.
-      if (stage !== 3 && step !== undefined)
-        yield plan(fileOf(parameter, "step"), await stepNode(step, source));
+      if (stepTensor !== undefined)
+        yield newFile(fileOf(parameter, "step"), [stepTensor], () => tensorNode(stepTensor));
+      else if (stage !== 3 && step !== undefined)
+        yield newFile(fileOf(parameter, "step"), [], () => numberNode(step));
     }
   }
   if (stage !== 3) {
@@ -72,12 +72,22 @@ export async function* universalFiles(optimizer: ZeroOptimizer): AsyncGenerator<
       rest.map(([, description]) => description),
     );
     for (const [i, [name]] of rest.entries()) {
-      const node = new Map<PyValue, PyValue>([["param", tensorNode(asFloat(name, tensors[i]!, torchFile))]]);
-      yield plan(fileOf({ name }, "fp32"), node);
+      const tensor = asFloat(name, tensors[i]!, torchFile);
+      yield newFile(fileOf({ name }, "fp32"), [tensor], () => new Map([["param", tensorNode(tensor)]]));
     }
   }
-  yield { name: `${UNIVERSAL_FOLDER}/${COMMON_STATE}`, ...(await planCommonState(source, stage)) };
+  const common = await planCommonState(source, stage);
+  yield { name: `${UNIVERSAL_FOLDER}/${COMMON_STATE}`, content: contentOf(common.parts) };
   for (const { torchFile } of models) yield copyOf(torchFile);
+}
+
+/**
+ * A file whose plan is made anew each time that it is asked for: there are thousands.
+ * @param tensors  what `node` has of them
+ */
+function newFile(name: string, tensors: readonly Tensor[], node: () => PyValue): UniversalFile {
+  const plan = () => planNewFile({ value: node(), protocol: PROTOCOL }, name);
+  return { name, content: { length: plan().length, tensors, parts: () => plan().parts } };
 }
 
 function fileOf({ name }: Pick<OptimizerParameter, "name">, state: string): string {
@@ -107,8 +117,7 @@ function cutNode(tensor: Tensor): PyValue {
   ]);
 }
 
-async function stepNode(step: PyValue, source: TorchFile): Promise<PyValue> {
-  if (step instanceof TorchTensor) return tensorNode(await source.tensor(step));
+function numberNode(step: PyValue): PyValue {
   return typeof step === "number" && !Number.isInteger(step) ? new PyFloat(step) : step;
 }
 
@@ -151,5 +160,5 @@ function copyOf({ file }: TorchFile): UniversalFile {
   const region = { file, name: basename(file.path), offset: 0, length: file.size, crc32: undefined };
   const source = { kind: "pieces", pieces: [{ region, start: 0, length: file.size }] } as const;
   const tensor = makeTensor("U8", [file.size], source);
-  return { name: region.name, parts: [{ kind: "tensor", tensor }], length: file.size };
+  return { name: region.name, content: contentOf([{ kind: "tensor", tensor }]) };
 }

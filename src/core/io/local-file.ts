@@ -182,10 +182,10 @@ const waiting: (() => void)[] = [];
  * An open() that makes room where the process may have no more descriptors (`ulimit -n`): a file that nobody reads gives its own
  * back, or the first whose reads end.
  */
-export async function withRoom(
-  attempt: () => Promise<FileHandle>,
+export async function withRoom<Opened>(
+  attempt: () => Promise<Opened>,
   patience = PATIENCE_MS,
-): Promise<FileHandle> {
+): Promise<Opened> {
   const end = performance.now() + patience;
   for (;;) {
     try {

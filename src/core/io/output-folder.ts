@@ -1,12 +1,20 @@
 /**
  * An output folder that is either whole or absent: built beside the target under a temporary name, its files fsynced, renamed.
  */
-import { openSync } from "node:fs";
+import { closeSync, fsync, mkdirSync, openSync } from "node:fs";
 import { type FileHandle, lstat, mkdir, open, readdir, rename, rm } from "node:fs/promises";
 import { basename, dirname, join, relative, resolve, sep } from "node:path";
+import { promisify } from "node:util";
 import { fromSystem, VistaError } from "../errors.js";
-import { checkSpace, clearLeftBehind, type OutputOptions, syncFolder } from "./output.js";
+import { withRoom } from "./local-file.js";
+import { checkSpace, clearLeftBehind, type OutputOptions, syncFolder, writeAllSync } from "./output.js";
 import { livePartials, newToken, partialPath } from "./partial-names.js";
+import { settleAll } from "./settle.js";
+
+const syncFile = promisify(fsync);
+
+/** Small files whose fsync is under way at once. */
+const SYNCS = 4;
 
 export interface OutputFolderOptions extends OutputOptions {
   /** Whether a folder with these names in it is of the kind that `force` may replace. */
@@ -21,6 +29,8 @@ export interface FolderInProgress {
   place(relativePath: string): Promise<string>;
   /** A new file inside it; close it yourself. */
   create(relativePath: string): Promise<FileHandle>;
+  /** A new small file with this content, fsynced where that was asked for: at once, or beside the next ones. */
+  write(relativePath: string, content: Uint8Array): Promise<void>;
   /** fsyncs a file's handle, where that was asked for. */
   settle(handle: FileHandle): Promise<void>;
 }
@@ -100,29 +110,47 @@ export async function writeFolderAtomically(
   const temporary = partialPath(target, token, "partial");
   const sync = options.fsync !== false;
   const folders = new Set<string>([temporary]);
+  const syncing: Promise<void>[] = [];
   try {
     await mkdir(temporary);
     livePartials.set(temporary, token);
-    const place = async (relativePath: string) => {
+    const place = (relativePath: string) => {
       const inside = join(temporary, relativePath);
       const parent = dirname(inside);
       if (folders.has(parent)) return inside;
-      await mkdir(parent, { recursive: true });
+      mkdirSync(parent, { recursive: true });
       for (let above = parent; !folders.has(above); above = dirname(above)) folders.add(above);
       return inside;
     };
     await fill({
-      place,
-      create: async (relativePath) => open(await place(relativePath), "wx", 0o666),
+      place: async (relativePath) => place(relativePath),
+      create: (relativePath) => withRoom(() => open(place(relativePath), "wx", 0o666)),
+      // With calls that block: of a file of some kilobytes, the way to another thread and back takes ten times as long.
+      write: async (relativePath, content) => {
+        const fd = await withRoom(async () => createFileSync(place(relativePath)));
+        try {
+          writeAllSync(fd, content, 0);
+        } catch (error) {
+          closeSync(fd);
+          throw fromSystem(error, join(path, relativePath), "write the output");
+        }
+        if (!sync) return closeSync(fd);
+        if (syncing.length === SYNCS) await syncing.shift();
+        const synced = syncFile(fd).finally(() => closeSync(fd));
+        synced.catch(() => {}); // thrown where it is waited for
+        syncing.push(synced);
+      },
       settle: async (handle) => {
         if (sync) await handle.sync();
       },
     });
+    await settleAll(syncing);
     if (sync) for (const folder of folders) await syncFolder(folder);
     await giveName(temporary, target, options.force ?? false);
     livePartials.delete(temporary);
     if (sync) await syncFolder(dirname(target));
   } catch (error) {
+    await Promise.allSettled(syncing);
     if (livePartials.has(temporary)) {
       await rm(temporary, { recursive: true, force: true }).catch(() => {});
       livePartials.delete(temporary);

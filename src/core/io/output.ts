@@ -4,7 +4,7 @@
  * write through this: one file by {@link writeAtomically} or {@link writeWhole}, several that belong together by
  * {@link AtomicFile} and {@link commitTogether}.
  */
-import { existsSync, rmSync } from "node:fs";
+import { existsSync, rmSync, writeSync } from "node:fs";
 import { type FileHandle, lstat, open, readdir, realpath, rename, rm, statfs } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { abortedError, fromSystem, throwIfAborted, VistaError } from "../errors.js";
@@ -294,6 +294,12 @@ export async function commitTogether(
     await settleAll(files.map((file) => file.discard()));
     throw fromSystem(error, last.path, "finish the output");
   }
+}
+
+/** Writes all bytes with calls that block. */
+export function writeAllSync(fd: number, bytes: Uint8Array, position: number): void {
+  for (let done = 0; done < bytes.byteLength; )
+    done += writeSync(fd, bytes, done, bytes.byteLength - done, position + done);
 }
 
 /** A rename is on disk only when its folder is. */

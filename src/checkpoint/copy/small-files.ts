@@ -1,0 +1,73 @@
+/**
+ * Small output files, made in memory and written with one call each: the ways of a large one (a descriptor, jobs for two threads,
+ * closing records afterwards) cost a millisecond a file, and a universal checkpoint has thousands.
+ */
+import { crc32 } from "../../core/io/crc32.js";
+import { Arena } from "./arena.js";
+import { ComputedCache } from "./computed.js";
+import type { DoneRead } from "./input-checks.js";
+import { type FileContent, WINDOW, windowsOf } from "./parts.js";
+import { conversionBytes, WindowReader } from "./window.js";
+
+/** Bytes of a file up to which this is faster. */
+const SMALL = 256 * 1024;
+
+/** A file as it comes to be here. */
+export interface SmallFile {
+  readonly content: FileContent;
+  /** Writes all of it. */
+  readonly write?: (bytes: Uint8Array) => Promise<void>;
+}
+
+/** Each large file alone, small ones that follow one another together, up to a window of bytes. @returns first and end of each run */
+export function* runsOfFiles(
+  files: readonly SmallFile[],
+): Generator<{ first: number; end: number; small: boolean }> {
+  let first = 0;
+  let bytes = 0;
+  for (const [i, { content, write }] of files.entries()) {
+    const { length } = content;
+    const small = write !== undefined && length > 0 && length <= SMALL;
+    if (first < i && (!small || bytes + length > WINDOW)) {
+      yield { first, end: i, small: true };
+      first = i;
+      bytes = 0;
+    }
+    if (small) bytes += length;
+    else {
+      yield { first: i, end: i + 1, small: false };
+      first = i + 1;
+    }
+  }
+  if (first < files.length) yield { first, end: files.length, small: true };
+}
+
+/** Memory for a run of small files. */
+export class SmallFiles {
+  readonly #buffer = Buffer.allocUnsafeSlow(WINDOW);
+  readonly #arena = new Arena();
+
+  /** Makes and writes the files, in their order. @returns all reads, for the checks */
+  async write(files: readonly SmallFile[], verify: boolean): Promise<readonly DoneRead[]> {
+    const windows = files.map(({ content }) => [...windowsOf(content.parts())][0]!);
+    this.#arena.reset(windows.reduce((sum, window) => sum + conversionBytes(window), 0));
+    const reader = new WindowReader(new ComputedCache(), verify, this.#arena);
+    let at = 0;
+    const contents = windows.map((window) => {
+      const bytes = this.#buffer.subarray(at, at + window.length);
+      at += window.length;
+      reader.addWindow(window, bytes);
+      return bytes;
+    });
+    const reads = await reader.run();
+    for (const [i, bytes] of contents.entries()) {
+      for (const { part, at, length } of windows[i]!.slices) {
+        const target = bytes.subarray(at, at + length);
+        if (part.kind === "tensor") part.onCrc32?.(crc32(target));
+        else if (part.kind === "late") target.set(part.bytes());
+      }
+      await files[i]!.write!(bytes);
+    }
+    return reads;
+  }
+}
