@@ -3,7 +3,17 @@
  * took turns mean anything. Needs GNU time (Debian: `apt-get install time`) for peak memory.
  */
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  truncateSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -120,6 +130,19 @@ export function printTable(title, results, base) {
 
 export function remove(path) {
   if (existsSync(path)) rmSync(path, { recursive: true });
+}
+
+/**
+ * Takes an output away for the next run without deleting its files, which are only emptied and moved to `<path>.old`. On ext4 without
+ * a journal, new files look for an inode among those that were deleted within the last minutes and may not have one of them:
+ * after the removal of some thousand files that search costs more than the run that is measured.
+ */
+export function retire(path) {
+  if (!existsSync(path)) return;
+  for (const entry of readdirSync(path, { recursive: true, withFileTypes: true }))
+    if (entry.isFile()) truncateSync(join(entry.parentPath, entry.name));
+  mkdirSync(`${path}.old`, { recursive: true });
+  renameSync(path, join(`${path}.old`, `${Date.now()}-${Math.random().toString(36).slice(2)}`));
 }
 
 /** `--name value` from the command line. */

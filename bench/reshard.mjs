@@ -12,7 +12,7 @@ import { spawnSync } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { option, printTable, remove, takeTurns } from "./measure.mjs";
+import { option, printTable, remove, retire, takeTurns } from "./measure.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const python = option("python", join(root, ".venv-peers/zero/bin/python"));
@@ -40,7 +40,7 @@ for (const gb of option("gb", "1,4")
   const checkpoint = join(dir, `zero-${gb}gb`);
   const out = join(dir, "out");
   make(checkpoint, gb, from);
-  const before = () => remove(out);
+  const before = () => retire(out);
   const quick = ["-o", out, "-q", "--no-fsync"];
   const script = ["-m", "deepspeed.checkpoint.ds_to_universal", "--inject_missing_state"];
   const folders = [

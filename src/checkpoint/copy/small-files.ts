@@ -50,7 +50,8 @@ export class SmallFiles {
   /** Makes and writes the files, in their order. @returns all reads, for the checks */
   async write(files: readonly SmallFile[], verify: boolean): Promise<readonly DoneRead[]> {
     const windows = files.map(({ content }) => [...windowsOf(content.parts())][0]!);
-    this.#arena.reset(windows.reduce((sum, window) => sum + conversionBytes(window), 0));
+    // Of neighbours that are read as one, there are the bytes and some gaps.
+    this.#arena.reset(windows.reduce((sum, window) => sum + conversionBytes(window), 2 * WINDOW));
     const reader = new WindowReader(new ComputedCache(), verify, this.#arena);
     let at = 0;
     const contents = windows.map((window) => {

@@ -44,7 +44,7 @@ export class WindowReader {
 
   /**
    * @param verify  whether the reads of regions that have a CRC need theirs, to compare
-   * @param arena  for what is read to be converted; not used after {@link run}
+   * @param arena  for what is read to be converted or joined; not used after {@link run}
    * @param results  for the inputs of a computed tensor: the computed ones among them, which are there already
    */
   constructor(
@@ -114,7 +114,7 @@ export class WindowReader {
 
   /** Runs all reads, then the conversions. @returns every read that was made, with its CRC where asked for */
   async run(): Promise<readonly DoneRead[]> {
-    await settleAll([...joinReads(this.#ops), ...this.#computations.map((begin) => begin())]);
+    await settleAll([...joinReads(this.#ops, this.#arena), ...this.#computations.map((begin) => begin())]);
     const done = this.#ops.map(
       ({ region, start, target }): DoneRead => ({
         region,
@@ -281,8 +281,8 @@ function findBuffer<T extends { first: number }>(buffers: readonly T[], place: n
   return buffers[low];
 }
 
-/** Starts the reads, small neighbours of one file as one. */
-function joinReads(ops: readonly ReadOp[]): Promise<void>[] {
+/** Starts the reads, small neighbours of one file as one. @param arena  for what is read along */
+function joinReads(ops: readonly ReadOp[], arena: Arena): Promise<void>[] {
   const position = (op: ReadOp) => op.region.offset + op.start;
   const sorted = ops.slice().sort((a, b) => {
     if (a.region.file !== b.region.file) return a.region.file.path < b.region.file.path ? -1 : 1;
@@ -311,7 +311,7 @@ function joinReads(ops: readonly ReadOp[]): Promise<void>[] {
   return reads;
 
   async function readJoined(joined: readonly ReadOp[], start: number, end: number): Promise<void> {
-    const bytes = Buffer.allocUnsafe(end - start);
+    const bytes = arena.take(end - start);
     await joined[0]!.region.file.readOnce(bytes, start);
     for (const op of joined) {
       const at = position(op) - start;
