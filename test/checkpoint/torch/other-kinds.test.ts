@@ -80,6 +80,11 @@ describe.each<[string, Buffer, RegExp]>([
   ["an empty zip", zip([]), /this is an empty zip archive/],
   ["a tar archive", tar, /this is a tar archive/],
   ["an xz archive", Buffer.from("\xfd7zXZ\0 and more bytes", "latin1"), /this is an xz archive/],
+  [
+    "a 7-Zip archive",
+    Buffer.from("7z\xbc\xaf\x27\x1c\0\x04 and more bytes", "latin1"),
+    /this is a 7-Zip archive/,
+  ],
   ["a pickle of another program", pickle(dict({ a: 1 })), /this is a pickle of another program/],
 ])("%s", (_, bytes, message) => {
   it("is refused for what it is, and verify does not call it damaged", async () => {
