@@ -1,6 +1,6 @@
 /** What a launch has to make first: merged weights, a checkpoint for another number of GPUs. */
 import { execFileSync } from "node:child_process";
-import { cp, mkdir, readdir, stat, truncate, utimes, writeFile } from "node:fs/promises";
+import { cp, mkdir, readdir, rm, stat, truncate, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { beforeAll, expect, test } from "vitest";
@@ -125,6 +125,58 @@ test("--reshard makes the checkpoint in the run, once, and goes on from it in a 
   ]).toString();
   expect(after).toBe(before);
   expect(await readdir(join(run, "checkpoints"))).toEqual(["last.ckpt"]);
+});
+
+test("--reshard again goes on from the newest checkpoint of the run that it began", async () => {
+  const { stdout: before } = await cli(
+    "phase1",
+    "--resume",
+    run,
+    "--nodes",
+    "1",
+    "--gpus",
+    "3",
+    "--reshard",
+    "--dry-run",
+  );
+  expect(before).toContain("resharded/last-3ranks.ckpt");
+  const own = `${run}-3ranks`;
+  const ownLast = join(own, "checkpoints/last.ckpt");
+  await mkdir(join(own, "checkpoints"), { recursive: true });
+  await cp(join(run, "configs"), join(own, "configs"), { recursive: true });
+  await cp(join(run, "resharded/last-3ranks.ckpt"), ownLast, { recursive: true });
+  const again = (...more: string[]) =>
+    cli("phase1", "--resume", run, "--nodes", "1", "--gpus", "3", "--reshard", "--dry-run", ...more);
+  const { code, stdout, stderr } = await again();
+  expect(code).toBe(0);
+  expect(stderr).toContain(`${own} has gone on from ${run}: resuming it`);
+  expect(stdout).toContain(`--resume logs/${own.split("/").at(-1)}`);
+  expect(stdout).not.toContain("--resume_from_checkpoint");
+  expect(stdout).not.toContain("--name");
+  // A checkpoint that is named is the one that is meant.
+  const named = await cli(
+    "phase1",
+    "--resume",
+    last,
+    "--nodes",
+    "1",
+    "--gpus",
+    "3",
+    "--reshard",
+    "--dry-run",
+  );
+  expect(named.stdout).toContain("resharded/last-3ranks.ckpt");
+  // Of another number of ranks, it did not begin here.
+  await rm(ownLast, { recursive: true });
+  await cp(ZERO, ownLast, { recursive: true });
+  expect((await again()).stdout).toContain("resharded/last-3ranks.ckpt");
+  // Half written, it is named; nothing is trained again without a word.
+  await rm(join(ownLast, "checkpoint/zero_pp_rank_1_mp_rank_00_optim_states.pt"));
+  const torn = await again();
+  expect(torn).toMatchObject({ code: 1, stdout: "" });
+  expect(torn.stderr).toContain("the checkpoint is not whole");
+  expect(torn.stderr).toContain("missing: rank 1");
+  await rm(own, { recursive: true });
 });
 
 test("what was resharded is made anew where it is damaged, or older than the checkpoint", async () => {

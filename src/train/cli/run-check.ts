@@ -5,6 +5,7 @@ import { type CommandContext, EXIT } from "../../core/cli/program.js";
 import { runWithProgress } from "../../core/cli/progress.js";
 import { realSystem } from "../launch/system.js";
 import { preflight } from "../preflight/preflight.js";
+import { goOn } from "../run/prepare.js";
 import { tools } from "../tools.js";
 import { findRecipe, type LaunchFlags, makePlan, readRecipes } from "./plan.js";
 import { checkSelectors, findingLines, verdict } from "./report.js";
@@ -21,7 +22,7 @@ export async function check(
 ): Promise<void> {
   checkSelectors(flags);
   const recipe = findRecipe(await readRecipes(flags), name);
-  const plan = makePlan(recipe, flags, extra);
+  const plan = await goOn(makePlan(recipe, flags, extra), tools.checkpoints);
   const { findings, sampled } = await runWithProgress(flags.quiet, context.signal, (run) =>
     preflight(plan, realSystem(process.env, context.signal), tools, {
       ...run,

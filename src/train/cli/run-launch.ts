@@ -18,6 +18,7 @@ import { resolveWeights, weightsFile } from "../run/checkpoints.js";
 import { finishRun, parseSteps, type Step } from "../run/finish.js";
 import {
   findRankChange,
+  goOn,
   type Preparation,
   planResharded,
   preparationArguments,
@@ -68,8 +69,9 @@ export async function start(
 }
 
 /** Checks and starts a plan, or shows it. */
-export async function launch(plan: LaunchPlan, flags: StartFlags, context: CommandContext): Promise<void> {
+export async function launch(asked: LaunchPlan, flags: StartFlags, context: CommandContext): Promise<void> {
   checkSelectors(flags);
+  const plan = await goOn(asked, tools.checkpoints);
   const { quiet = false } = flags;
   const then = flags.then === undefined ? [] : parseSteps(flags.then);
   const system = realSystem(process.env, context.signal);
@@ -91,6 +93,10 @@ export async function launch(plan: LaunchPlan, flags: StartFlags, context: Comma
   const finetune = weights === undefined ? undefined : weightsFile(weights);
   const steps = preparationsOf(weights, change);
   const final = change === undefined ? plan : await planResharded(plan, change);
+  if (plan.resume !== asked.resume && !quiet)
+    process.stderr.write(
+      `vista-train: ${oneLine(plan.resume!)} has gone on from ${oneLine(asked.resume!)}: resuming it\n`,
+    );
   if (change !== undefined && !quiet) process.stderr.write(`vista-train: ${describeChange(change, final)}\n`);
   if (flags.dryRun) process.stdout.write(dryRun(final, finetune, steps, then, flags));
   else if (final.slurm !== undefined) await submitJob(final, finetune, steps, then, flags, system);

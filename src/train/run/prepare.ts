@@ -63,6 +63,31 @@ export async function findRankChange(
   return { checkpoint, saved: facts.ranks, wanted, output, done };
 }
 
+/**
+ * A launch with `--reshard` that was given before: the run that went on with that many GPUs has newer checkpoints of its own, and the
+ * launch goes on from those, as `--resume` of that run does. Starting from the old run's checkpoint once more would train the same steps
+ * again, over the newer checkpoints.
+ *
+ * @returns the plan as it is where there is no such run, or the old one went on as well and is further
+ */
+export async function goOn(plan: LaunchPlan, tools: CheckpointTools): Promise<LaunchPlan> {
+  if (!plan.reshard || plan.resume === undefined || isCheckpoint(plan.resume)) return plan;
+  const change = await findRankChange(plan, tools);
+  if (change === undefined) return plan;
+  const { logdir, name } = await planResharded(plan, change);
+  const run = join(logdir, name!);
+  const last = await lastCheckpoint(await listCheckpoints(run));
+  if (last === undefined) return plan;
+  const [old, own] = [await read(change.checkpoint, tools), await read(last.path, tools)];
+  if (own !== undefined && own.ranks !== change.wanted) return plan;
+  // One that is not whole is refused by name later: to train its steps again is for the user to decide.
+  const further =
+    old?.steps !== undefined && own?.steps !== undefined
+      ? own.steps >= old.steps
+      : last.modified >= (await measure(change.checkpoint)).modified;
+  return further ? { ...plan, resume: run, name: undefined } : plan;
+}
+
 async function read(path: string, tools: CheckpointTools) {
   const own = await stat(path).catch(() => undefined);
   if (!own?.isDirectory()) return undefined;
