@@ -41,6 +41,8 @@ export interface RangeServer {
   close(): Promise<void>;
 }
 
+const COMMIT = "0123456789012345678901234567890123456789";
+
 /** @param tls  serves https with this key and certificate, else http */
 export async function startServer(root: string, tls?: { key: Buffer; cert: Buffer }): Promise<RangeServer> {
   const asked: Asked[] = [];
@@ -82,7 +84,16 @@ export async function startServer(root: string, tls?: { key: Buffer; cert: Buffe
     }
     const path = decodeURIComponent(pathname);
     if (searchParams.get("list-type") === "2")
-      return listS3(response, path, searchParams.get("prefix") ?? "");
+      return listS3(
+        response,
+        path,
+        searchParams.get("prefix") ?? "",
+        searchParams.get("encoding-type") === "url",
+      );
+    if (/^\/api\/(?:models|datasets)\/[^/]+\/[^/]+\/revision\/[^/]+$/.test(path)) {
+      response.writeHead(200, { "content-type": "application/json" });
+      return response.end(JSON.stringify({ sha: COMMIT }));
+    }
     const tree = /^\/api\/(?:models|datasets)\/[^/]+\/[^/]+\/tree\/[^/]+(?:\/(.*))?$/.exec(path);
     if (tree !== null) return listHub(response, tree[1] ?? "", Number(searchParams.get("cursor") ?? 0));
     const resolve = /^\/(?:datasets\/)?[^/]+\/[^/]+\/resolve\/[^/]+\/(.*)$/.exec(path);
@@ -91,7 +102,7 @@ export async function startServer(root: string, tls?: { key: Buffer; cert: Buffe
     const { size } = statSync(file);
     const etag = fault === "other-etag" ? '"other"' : '"one"';
     const hub = {
-      "x-repo-commit": "0123456789012345678901234567890123456789",
+      "x-repo-commit": COMMIT,
       "x-linked-etag": '"hub"',
       "x-linked-size": String(size),
     };
@@ -132,16 +143,22 @@ export async function startServer(root: string, tls?: { key: Buffer; cert: Buffe
   }
 
   /** The bucket is the first folder of the path. */
-  function listS3(response: ServerResponse, path: string, prefix: string): ServerResponse {
+  function listS3(response: ServerResponse, path: string, prefix: string, encoded: boolean): ServerResponse {
     const bucket = path.split("/")[1]!;
     const folder = join(root, bucket, prefix);
     const entries = existsSync(folder) ? readdirSync(folder, { withFileTypes: true }) : [];
+    // As S3 does: like a form, but for the slashes. Without it, XML's own characters are escaped.
+    const shown = (key: string) =>
+      encoded
+        ? new URLSearchParams({ key }).toString().slice(4).replaceAll("%2F", "/")
+        : key.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
     const items = entries.map((entry) =>
       entry.isDirectory()
-        ? `<CommonPrefixes><Prefix>${prefix}${entry.name}/</Prefix></CommonPrefixes>`
-        : `<Contents><Key>${prefix}${entry.name}</Key><Size>1</Size></Contents>`,
+        ? `<CommonPrefixes><Prefix>${shown(`${prefix}${entry.name}/`)}</Prefix></CommonPrefixes>`
+        : `<Contents><Key>${shown(`${prefix}${entry.name}`)}</Key><Size>1</Size></Contents>`,
     );
-    const text = `<?xml version="1.0"?><ListBucketResult><IsTruncated>false</IsTruncated>${items.join("")}</ListBucketResult>`;
+    const type = encoded ? "<EncodingType>url</EncodingType>" : "";
+    const text = `<?xml version="1.0"?><ListBucketResult><IsTruncated>false</IsTruncated>${type}${items.join("")}</ListBucketResult>`;
     response.writeHead(200, { "content-type": "application/xml" });
     return response.end(text);
   }

@@ -1,9 +1,12 @@
 /** Servers that lie, and names that lead elsewhere. */
-import { cpSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
+import { saveCheckpoint } from "../../../src/checkpoint/save.js";
+import { StateDict } from "../../../src/checkpoint/tensor/tensor.js";
+import { tensorFrom } from "../../../src/checkpoint/tensor/typed-array.js";
 import { insideFolder } from "../../../src/core/io/inside-folder.js";
 import { joinPlace, parentPlace } from "../../../src/core/io/places.js";
 import { runCli } from "../../helpers/cli.js";
@@ -20,7 +23,9 @@ afterEach(() => {
 
 const asked: string[] = [];
 
-async function serve(answer: (request: IncomingMessage, response: ServerResponse) => void): Promise<string> {
+async function serve(
+  answer: (request: IncomingMessage, response: ServerResponse) => unknown,
+): Promise<string> {
   asked.length = 0;
   server = createServer((request, response) => {
     asked.push(request.url!);
@@ -279,5 +284,90 @@ describe("revisions of the hub", () => {
 
   it.each(["hf://o/n@%/a.bin", "hf://o/n@/a.bin"])("%s is no place, and nothing is asked", async (place) => {
     expect(await path(place)).toBeUndefined();
+  });
+});
+
+describe("a branch of the hub that moves while it is read", () => {
+  /** Two commits of one folder with other weights; `main` becomes the second after some requests. */
+  async function moving(after: number): Promise<string> {
+    const root = temporaryFolder();
+    const commits = ["a".repeat(40), "b".repeat(40)];
+    for (const [i, commit] of commits.entries()) {
+      const tensors = Array.from(
+        { length: 12 },
+        (_, n) => [`t${n}`, tensorFrom(new Float32Array(3000).fill(10 * i + n), [3000])] as const,
+      );
+      mkdirSync(join(root, commit, "m"), { recursive: true });
+      const output = join(root, commit, "m/m.safetensors");
+      await saveCheckpoint(new StateDict(tensors), output, { fsync: false, maxShardSize: 24_000 });
+    }
+    moved = root;
+    return serve((request, response): unknown => {
+      const main = commits[asked.length > after ? 1 : 0]!;
+      const [, tree, revision = "", path = ""] =
+        /^\/(?:api\/models\/)?o\/n\/(tree|resolve|revision)\/([^/]+)\/?(.*)$/.exec(request.url!) ?? [];
+      const commit = revision === "main" ? main : revision;
+      if (tree === "revision") return response.end(JSON.stringify({ sha: commit }));
+      const place = join(root, commit, path);
+      const file = existsSync(place) && statSync(place).isFile() ? readFileSync(place) : undefined;
+      if (tree === "tree") {
+        const list = readdirSync(place).map((name) => ({ type: "file", path: `${path}/${name}` }));
+        return response.end(JSON.stringify(list));
+      }
+      const head = { "x-repo-commit": commit, etag: `"${commit}${path}"` };
+      if (file === undefined) return response.writeHead(404, head).end();
+      const [from, to] = /bytes=(\d+)-(\d+)/.exec(request.headers.range!)!.slice(1).map(Number) as [
+        number,
+        number,
+      ];
+      const part = file.subarray(from, to + 1);
+      const range = `bytes ${from}-${from + part.length - 1}/${file.length}`;
+      return response.writeHead(206, { ...head, "content-range": range }).end(part);
+    });
+  }
+  let moved: string;
+
+  it.each([
+    [1, "hf://o/n/m"],
+    [1, "hf://o/n/m/"],
+    [2, "hf://o/n/m"],
+    [4, "hf://o/n/m"],
+    [1, "hf://o/n/m/m.safetensors.index.json"],
+  ])("after request %d, %s: all files are of the first commit", async (after, place) => {
+    const env = { HF_ENDPOINT: await moving(after) };
+    const output = join(temporaryFolder(), "x.safetensors");
+    const { code, stderr } = await runCli("vista-ckpt", ["to-st", place, "--raw", "-o", output], { env });
+    expect([code, stderr]).toEqual([0, ""]);
+    expect(asked.filter((url) => url.includes("/main/")).length).toBeLessThanOrEqual(1);
+    const same = await runCli("vista-ckpt", ["diff", output, join(moved, "a".repeat(40), "m")]);
+    expect(same.stdout).toMatch(/^equal: 12 tensors/);
+    expect(asked.length).toBeGreaterThan(after);
+  });
+});
+
+describe("keys of S3 with characters that XML, forms and addresses give a meaning", () => {
+  it("are listed and read", async () => {
+    const root = temporaryFolder();
+    const name = "a b+c%20&<é>\u0001 ?#";
+    const odd = "m+1%41 &amp;\u0002.safetensors";
+    const folder = join(root, "runs", name);
+    mkdirSync(folder, { recursive: true });
+    const state = new StateDict([["t", tensorFrom(new Float32Array([1, 2]), [2])]]);
+    for (const file of ["model.safetensors", odd])
+      await saveCheckpoint(state, join(folder, file), { fsync: false });
+    const own = await startServer(root);
+    try {
+      const env = { AWS_ENDPOINT_URL: own.url, AWS_ACCESS_KEY_ID: "k", AWS_SECRET_ACCESS_KEY: "s" };
+      const place = `s3://runs/${name}`;
+      for (const input of [place, `${place}/${odd}`]) {
+        const { code, stderr } = await runCli("vista-ckpt", ["verify", input], { env });
+        expect([input, code, stderr]).toEqual([input, 0, ""]);
+      }
+      const { stdout } = await runCli("vista-ckpt", ["scan", place, "--json"], { env });
+      expect(stdout).toContain(JSON.stringify(odd).slice(1, -1));
+      expect(stdout).toContain('/model.safetensors"');
+    } finally {
+      await own.close();
+    }
   });
 });

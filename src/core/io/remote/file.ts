@@ -41,7 +41,7 @@ interface Known {
 }
 
 /**
- * Files that were closed again within a moment of the first request for them, by URL: a file is looked at first and then opened as
+ * Files that were closed again within a moment of the first request for them, by their targets' keys: a file is looked at first and then opened as
  * what it is. Who opens one later asks anew, since it may be another by then.
  */
 const recent = new Map<string, Known>();
@@ -51,25 +51,25 @@ const KEPT_OF_RECENT = 1024 * 1024;
 const RECENT_MS = 10_000;
 
 export class RemoteFile extends SourceFile {
-  readonly #url: string;
+  readonly #key: string;
   readonly #stop = new AbortController();
   /** Where the last read ended, and how much the next small one fetches if it goes on there. */
   #last = Number.NaN;
   #ahead = SMALL;
 
   private constructor(
-    { path, url }: Target,
+    target: Target,
     private readonly known: Known,
   ) {
-    super(path, known.size);
-    this.#url = url;
+    super(target.path, known.size);
+    this.#key = keyOf(target);
     // Each request under way listens.
     setMaxListeners(0, this.#stop.signal);
   }
 
   static async openUrl(target: Target): Promise<RemoteFile> {
-    const before = recent.get(target.url);
-    recent.delete(target.url);
+    const before = recent.get(keyOf(target));
+    recent.delete(keyOf(target));
     if (before !== undefined && before.until > Date.now()) return new RemoteFile(target, before);
     const reader = new RangeReader(target);
     const bytes = new Uint8Array(HEAD);
@@ -133,8 +133,8 @@ export class RemoteFile extends SourceFile {
     this.#stop.abort(abortedError(undefined));
     const { kept, ...known } = this.known;
     const few = kept.filter((_, i) => bytesOf(kept.slice(0, i + 1)) <= KEPT_OF_RECENT);
-    recent.delete(this.#url);
-    recent.set(this.#url, { ...known, kept: few });
+    recent.delete(this.#key);
+    recent.set(this.#key, { ...known, kept: few });
     if (recent.size > MAX_RECENT) recent.delete(recent.keys().next().value!);
   }
 
@@ -197,6 +197,10 @@ export class RemoteFile extends SourceFile {
     let sum = bytesOf(kept);
     while ((sum > KEPT || kept.length > MAX_KEPT) && kept.length > 1) sum -= kept.shift()!.bytes.byteLength;
   }
+}
+
+function keyOf({ key, url }: Target): string {
+  return key ?? url;
 }
 
 function bytesOf(extents: readonly Extent[]): number {

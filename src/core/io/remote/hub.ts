@@ -14,7 +14,7 @@ import { type Page, readPage } from "./listing.js";
 import type { Target } from "./request.js";
 
 interface Place {
-  /** `owner/name` or `datasets/owner/name`. */
+  /** `owner/name`. */
   readonly repository: string;
   readonly kind: "models" | "datasets" | "spaces";
   readonly revision: string;
@@ -23,16 +23,30 @@ interface Place {
 }
 
 export function hubTarget(url: string): Target {
-  const { repository, kind, revision, path } = parse(url);
-  const prefix = kind === "models" ? "" : `${kind}/`;
-  const address = `${endpoint()}/${prefix}${repository}/resolve/${encodeURIComponent(revision)}/${encodePath(path)}`;
-  return { path: url, url: address, headers };
+  const place = parse(url);
+  let commit = pinned(place);
+  const address = (revision: string) =>
+    `${repositoryAddress(place)}/resolve/${encodeURIComponent(revision)}/${encodePath(place.path)}`;
+  return {
+    path: url,
+    get url() {
+      return address(commit ?? place.revision);
+    },
+    key: address(place.revision),
+    headers,
+    seen: ({ headers }) => {
+      commit ??= pin(place, headers["x-repo-commit"]);
+    },
+  };
 }
 
 /** @returns `undefined` where nothing of this name is there */
 export async function listHub(url: string): Promise<RemoteEntry[] | undefined> {
-  const { repository, kind, revision, path } = parse(url);
-  const root = `${endpoint()}/api/${kind}/${repository}/tree/${encodeURIComponent(revision)}`;
+  const place = parse(url);
+  const { kind, repository, path } = place;
+  const api = `${endpoint()}/api/${kind}/${repository}`;
+  const revision = pinned(place) ?? (await currentCommit(place, url, api)) ?? place.revision;
+  const root = `${api}/tree/${encodeURIComponent(revision)}`;
   let next = path === "" ? root : `${root}/${encodePath(path)}`;
   const entries: RemoteEntry[] = [];
   for (let page = 0; ; page++) {
@@ -62,6 +76,48 @@ export async function listHub(url: string): Promise<RemoteEntry[] | undefined> {
     // At the same host, whatever the link says: a mirror may pass on the hub's own, and the token is for this one.
     const { pathname, search } = new URL(link, next);
     next = new URL(pathname + search, root).href;
+  }
+}
+
+/**
+ * The commits that revisions stood for when they were first asked for: a branch may move while a checkpoint of several files is being
+ * read, and its files must be of one commit. Forgotten when nothing was opened for a while, so that a later look finds what is there then.
+ */
+const pins = new Map<string, { readonly commit: string; until: number }>();
+const PINNED_MS = 60_000;
+const COMMIT = /^[0-9a-f]{40}$/;
+
+function pinKey(place: Place): string {
+  return `${repositoryAddress(place)}@${place.revision}`;
+}
+
+function pinned(place: Place): string | undefined {
+  if (COMMIT.test(place.revision)) return place.revision;
+  const known = pins.get(pinKey(place));
+  if (known === undefined || known.until < Date.now()) return undefined;
+  known.until = Date.now() + PINNED_MS;
+  return known.commit;
+}
+
+/** The commit that files of this revision are read of from now on. @param commit  what the hub says; not used where it is none */
+function pin(place: Place, commit: unknown): string | undefined {
+  const known = pinned(place);
+  if (known !== undefined || typeof commit !== "string" || !COMMIT.test(commit)) return known;
+  pins.set(pinKey(place), { commit, until: Date.now() + PINNED_MS });
+  return commit;
+}
+
+/** Asked for where a listing comes first: it does not say its commit. @returns `undefined` where the server does not either */
+async function currentCommit(place: Place, url: string, api: string): Promise<string | undefined> {
+  const address = `${api}/revision/${encodeURIComponent(place.revision)}`;
+  try {
+    const { text } = await readPage({ path: url, url: address, headers }, 0);
+    return pin(place, (JSON.parse(text) as { sha?: unknown } | null)?.sha);
+  } catch (error) {
+    // A mirror may not know this address; and where there is no such repository, the listing says so.
+    if (error instanceof SyntaxError || (error instanceof VistaError && error.code === "NOT_FOUND"))
+      return undefined;
+    throw error;
   }
 }
 
@@ -108,6 +164,10 @@ function decoded(text: string): string | undefined {
 
 function encodePath(path: string): string {
   return path.split("/").map(encodeURIComponent).join("/");
+}
+
+function repositoryAddress({ kind, repository }: Place): string {
+  return `${endpoint()}/${kind === "models" ? "" : `${kind}/`}${repository}`;
 }
 
 function endpoint(): string {

@@ -88,8 +88,10 @@ export class RangeReader {
       const own = new URL(url).origin === new URL(first).origin;
       const headers = { ...(own ? await this.target.headers(url) : {}), range: `bytes=${start}-${end - 1}` };
       const body = new Body(target);
-      const onHead = (answer: Answer) =>
-        isMove(answer) ? undefined : this.#takerOf(answer, url, body, start);
+      const onHead = (answer: Answer) => {
+        if (own) this.target.seen?.(answer);
+        return isMove(answer) ? undefined : this.#takerOf(answer, url, body, start);
+      };
       let result: Awaited<ReturnType<typeof ask>>;
       try {
         result = await ask(url, headers, onHead, this.limits, signal);
@@ -105,7 +107,7 @@ export class RangeReader {
         url = this.#redirected(answer.headers.location, url);
         continue;
       }
-      this.#resolved = url;
+      this.#resolved = url === first ? undefined : url;
       return this.#outcome(answer, body, start, ending);
     }
     throw new VistaError("IO", `more than ${MAX_REDIRECTS} redirects`, { path: this.target.path });

@@ -37,9 +37,14 @@ export const LIMITS: Limits = {
 export interface Target {
   /** As the user wrote it, for messages. */
   readonly path: string;
+  /** It may become another, more exact one once {@link seen} was called. */
   readonly url: string;
+  /** What stays the same, where the URL does not. Default: the URL. */
+  readonly key?: string;
   /** Headers for a request to `url`; they go to no other host. */
   headers(url: string): Promise<Record<string, string>>;
+  /** Is told each answer of the URL's own host. */
+  seen?(answer: Answer): void;
 }
 
 /** A failure that another attempt may better. */

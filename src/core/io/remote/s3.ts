@@ -46,7 +46,8 @@ export async function listS3(url: string): Promise<RemoteEntry[] | undefined> {
   const entries: RemoteEntry[] = [];
   let token: string | undefined;
   for (let page = 0; ; page++) {
-    const query = new URLSearchParams({ "list-type": "2", delimiter: "/", prefix });
+    // Encoded, since XML has no way to write some characters that a key may have.
+    const query = new URLSearchParams({ "list-type": "2", delimiter: "/", "encoding-type": "url", prefix });
     if (token !== undefined) query.set("continuation-token", token);
     const address = `${bucketUrl(bucket, settings)}/?${encodeQuery(query)}`;
     const { text } = await readPage(target(url, address, settings), page);
@@ -57,38 +58,50 @@ export async function listS3(url: string): Promise<RemoteEntry[] | undefined> {
         hint: "Check the endpoint.",
       });
     }
-    for (const { Key } of result.Contents ?? [])
-      if (Key !== prefix) entries.push({ name: Key.slice(prefix.length), isFolder: false });
-    for (const { Prefix } of result.CommonPrefixes ?? [])
-      entries.push({ name: Prefix.slice(prefix.length, -1), isFolder: true });
-    token = result.IsTruncated === "true" ? result.NextContinuationToken : undefined;
+    for (const key of result.keys)
+      if (key !== prefix) entries.push({ name: key.slice(prefix.length), isFolder: false });
+    for (const folder of result.folders)
+      entries.push({ name: folder.slice(prefix.length, -1), isFolder: true });
+    token = result.next;
     if (token === undefined) break;
   }
   return entries.length === 0 ? undefined : entries;
 }
 
 interface Listing {
-  readonly Contents?: readonly { readonly Key: string }[];
-  readonly CommonPrefixes?: readonly { readonly Prefix: string }[];
+  readonly Contents?: readonly { readonly Key?: unknown }[];
+  readonly CommonPrefixes?: readonly { readonly Prefix?: unknown }[];
+  /** `url` where the names are encoded; a server may not know how to. */
+  readonly EncodingType?: string;
   readonly IsTruncated?: string;
   readonly NextContinuationToken?: string;
 }
 
+interface ListingPage {
+  readonly keys: readonly string[];
+  readonly folders: readonly string[];
+  readonly next: string | undefined;
+}
+
 /** @returns `undefined` for what is no listing, or one with an entry that has no name */
-function listingIn(text: string, parse: (xml: string) => unknown): Listing | undefined {
-  let result: Listing | "" | undefined;
+function listingIn(text: string, parse: (xml: string) => unknown): ListingPage | undefined {
   try {
-    result = (parse(text) as { ListBucketResult?: Listing | "" }).ListBucketResult;
+    const result = (parse(text) as { ListBucketResult?: Listing | "" }).ListBucketResult;
+    if (result === undefined) return undefined;
+    // An element with nothing in it is an empty text to the parser.
+    const { Contents = [], CommonPrefixes = [], ...rest } = result === "" ? {} : result;
+    const nameOf = (name: unknown) => {
+      if (typeof name !== "string") throw new TypeError("an entry without a name");
+      return rest.EncodingType === "url" ? decodeURIComponent(name.replaceAll("+", " ")) : name;
+    };
+    return {
+      keys: Contents.map(({ Key }) => nameOf(Key)),
+      folders: CommonPrefixes.map(({ Prefix }) => nameOf(Prefix)),
+      next: rest.IsTruncated === "true" ? rest.NextContinuationToken : undefined,
+    };
   } catch {
     return undefined;
   }
-  // An element with nothing in it is an empty text to the parser.
-  if (result === "") return {};
-  const names = [
-    ...(result?.Contents ?? []).map(({ Key }) => Key),
-    ...(result?.CommonPrefixes ?? []).map(({ Prefix }) => Prefix),
-  ];
-  return names.every((name) => typeof name === "string") ? result : undefined;
 }
 
 function parse(url: string): { bucket: string; key: string } {
