@@ -5,6 +5,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  rmSync,
   statSync,
   symlinkSync,
   writeFileSync,
@@ -15,6 +16,7 @@ import { runCli } from "../../helpers/cli.js";
 import { changedDcp, fields } from "../../helpers/dcp-metadata.js";
 import { type RangeServer, startServer } from "../../helpers/range-server.js";
 import { FIXTURES, temporaryFolder } from "../../helpers/state.js";
+import { type Fake, FakeTensor, writeFakeCheckpoint } from "../../helpers/torch-file.js";
 
 const root = temporaryFolder();
 /** A bucket with fixtures, which is a repository of the hub and a folder of a web server as well. */
@@ -246,12 +248,63 @@ describe("few bytes, few requests", () => {
     );
   });
 
-  it("merge moves what the output needs, not the optimizer's moments", async () => {
-    const output = join(temporaryFolder(), "x.bin");
-    const merged = await runCli("vista-ckpt", ["merge", "s3://runs/vista-phase2", "-o", output]);
-    expect(merged.code).toBe(0);
-    const files = readdirSync(join(bucket, "vista-phase2/checkpoint")).length;
-    expect(totals(server).bytes).toBeLessThanOrEqual(1.02 * statSync(output).size + files * 2 ** 20);
+  it("merge and to-st move what the output needs, not the optimizer's moments", async () => {
+    // So large that one moment more, or a tenth of the weights twice, is beyond what each file may have besides.
+    const numel = 16_000_000;
+    const each = numel / 2;
+    const floats = (seed: number) => {
+      const values = new Float32Array(each);
+      for (let i = 0; i < each; i += 100) values[i] = i + seed;
+      return new Uint8Array(values.buffer);
+    };
+    const zeros = new Uint8Array(4 * each);
+    const moment = () => new FakeTensor(zeros.subarray(0), [each]);
+    writeFakeCheckpoint(join(bucket, "large"), {
+      stage: 2,
+      partitions: [0, 1].map((rank) => [new FakeTensor(floats(rank), [each])]),
+      paramShapes: [{ a: [1000, 10_001], b: [numel - 10_001_000] }],
+      shard: () => ({
+        base_optimizer_state: new Map<Fake, Fake>([
+          [
+            "state",
+            new Map([
+              [
+                0,
+                new Map<Fake, Fake>([
+                  ["step", 1],
+                  ["exp_avg", moment()],
+                  ["exp_avg_sq", moment()],
+                ]),
+              ],
+            ]),
+          ],
+          [
+            "param_groups",
+            [
+              new Map<Fake, Fake>([
+                ["lr", 0.1],
+                ["params", [0]],
+              ]),
+            ],
+          ],
+        ]),
+      }),
+    });
+    const shards = readdirSync(join(bucket, "large/global_step1"));
+    expect(shards).toHaveLength(3);
+    for (const [command, ...more] of [["merge"], ["to-st", "--raw"]]) {
+      server.asked.length = 0;
+      const [a, b] = await both(
+        (input) => [command!, input, ...more],
+        join(bucket, "large"),
+        "s3://runs/large",
+        ".safetensors",
+      );
+      expect(b!.equals(a!)).toBe(true);
+      expect(b!.length).toBeGreaterThan(64_000_000);
+      expect(totals(server).bytes).toBeLessThanOrEqual(1.02 * b!.length + shards.length * 2 ** 20);
+    }
+    rmSync(join(bucket, "large"), { recursive: true });
   });
 });
 
