@@ -18,6 +18,8 @@ export const MAX_RECORDS = 200_000;
 /** Read ahead in the central directory, which yauzl walks in steps of some 50 bytes. */
 const BLOCK = 256 * 1024;
 
+/** Read along before it: the last record, a small one, whose header is looked at next and would over a network be a request more. */
+const BEFORE = 512;
 /** Bytes at the end of an item of a distributed checkpoint in which its whole directory is: that of one tensor has six records. */
 const ITEM_END = 4096;
 
@@ -409,7 +411,8 @@ class BlockReader extends yauzl.RandomAccessReader {
       await this.#take(size - ITEM_END, size);
       if (this.#block.readUInt32LE(ITEM_END - 22) === 0x06054b50) return;
     }
-    await this.#take(position, Math.max(position + length, Math.min(position + BLOCK, size)));
+    const start = Math.max(0, position - BEFORE);
+    await this.#take(start, Math.max(position + length, Math.min(position + BLOCK, size)));
   }
 
   async #take(start: number, end: number): Promise<void> {
