@@ -6,7 +6,7 @@ export default defineConfig({
     include: ["test/peers/**/*.test.ts"],
     testTimeout: 600_000,
     hookTimeout: 600_000,
-    // Each test starts Python processes of its own: more than one file at a time only makes them slower.
-    fileParallelism: false,
+    // Most of the time one Python loads its packages, or processes wait for one another.
+    maxWorkers: 2,
   },
 });

@@ -1,12 +1,12 @@
 /** Annotation files against the same rules in Python: nuscenes-devkit, numpy and pyquaternion. */
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { afterAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { writeInterpolatedTables } from "../../../src/dataset/annotations/make/interpolate.js";
 import { writeNuScenesAnnotations } from "../../../src/dataset/annotations/make/nuscenes.js";
 import type { NuScenesRecord } from "../../../src/dataset/annotations/nuscenes-rows.js";
 import { officialScenes, SPLIT_NAMES } from "../../../src/dataset/nuscenes/splits.js";
-import { Sets, VERSION } from "../../dataset/nuscenes/set.js";
+import { Sets, type TestSet, VERSION } from "../../dataset/nuscenes/set.js";
 import { runPython } from "../python.js";
 import { moveBoxes, randomSet } from "./annotation-sets.js";
 
@@ -37,7 +37,20 @@ function expectClose(ours: readonly number[], theirs: readonly number[], what: s
   }
 }
 
+const SPLITS = ["train", "val"] as const;
+const SEEDS = [1, 2, 3, 4, 5, 6];
+
 describe("nuScenes.json", () => {
+  const randomSets = new Map<number, TestSet>();
+  const theirs = (set: TestSet, split: string) => set.path(`${split}-theirs.json`);
+  beforeAll(async () => {
+    for (const seed of SEEDS) randomSets.set(seed, await randomSet(sets, seed));
+    const tasks = [...randomSets.values()].flatMap((set) =>
+      SPLITS.map((split) => [set.root, VERSION, split, theirs(set, split)]),
+    );
+    await runPython("data", [script("nuscenes_records.py")], tasks);
+  });
+
   const seen = {
     records: 0,
     commands: new Set<number>(),
@@ -45,12 +58,11 @@ describe("nuScenes.json", () => {
     skipped: { endOfScene: 0, chainTooShort: 0, noKeyFrame: 0 },
   };
 
-  it.each([1, 2, 3, 4, 5, 6])("of random set %i is what the rules give in Python", async (seed) => {
-    const set = await randomSet(sets, seed);
-    for (const split of ["train", "val"] as const) {
-      const [ours, theirs] = [set.path(`${split}-ours.json`), set.path(`${split}-theirs.json`)];
-      await runPython("data", [script("nuscenes_records.py"), set.root, VERSION, split, theirs]);
-      const expected = read(theirs) as NuScenesRecord[];
+  it.each(SEEDS)("of random set %i is what the rules give in Python", async (seed) => {
+    const set = randomSets.get(seed)!;
+    for (const split of SPLITS) {
+      const ours = set.path(`${split}-ours.json`);
+      const expected = read(theirs(set, split)) as NuScenesRecord[];
       if (expected.length === 0) {
         await expect(writeNuScenesAnnotations(set.root, ours, { split, fsync: false })).rejects.toThrow(
           /no scene|none of/,
@@ -85,23 +97,30 @@ describe("nuScenes.json", () => {
 });
 
 describe("the 12 Hz tables", () => {
-  it.each([11, 12, 13])(
-    "of random set %i are what the rules give in Python, and open in the devkit",
-    async (seed) => {
+  const seeds = [11, 12, 13];
+  const made: Awaited<ReturnType<typeof writeInterpolatedTables>>[] = [];
+  let counted: Record<string, number>[];
+  beforeAll(async () => {
+    const tasks: string[][] = [];
+    for (const seed of seeds) {
       const set = await randomSet(sets, seed);
       moveBoxes(set, seed);
-      const made = await writeInterpolatedTables(set.root, undefined, { fsync: false });
-      const script12 = script("nuscenes_12hz.py");
-      const out = await runPython("data", [script12, set.root, VERSION, "interp_12Hz_mini"]);
-      const counts = JSON.parse(out.slice(out.indexOf("RESULT") + 6));
-      expect(counts).toMatchObject({
-        sample: made.samples,
-        sample_annotation: made.annotations,
-        sample_data: made.sampleData,
-        anns: made.annotations,
-      });
-      expect(counts.pictures).toBeGreaterThan(made.samples / 2);
-      expect(made.samples).toBeGreaterThan(2 * made.keySamples);
-    },
-  );
+      made.push(await writeInterpolatedTables(set.root, undefined, { fsync: false }));
+      tasks.push([set.root, VERSION, "interp_12Hz_mini"]);
+    }
+    const out = await runPython("data", [script("nuscenes_12hz.py")], tasks);
+    counted = JSON.parse(out.slice(out.indexOf("RESULT") + 6));
+  });
+
+  it.each(seeds)("of random set %i are what the rules give in Python, and open in the devkit", (seed) => {
+    const [ours, counts] = [made[seeds.indexOf(seed)]!, counted[seeds.indexOf(seed)]!];
+    expect(counts).toMatchObject({
+      sample: ours.samples,
+      sample_annotation: ours.annotations,
+      sample_data: ours.sampleData,
+      anns: ours.annotations,
+    });
+    expect(counts.pictures).toBeGreaterThan(ours.samples / 2);
+    expect(ours.samples).toBeGreaterThan(2 * ours.keySamples);
+  });
 });

@@ -1,7 +1,7 @@
 """The 12 Hz tables by the rules in docs/annotations.md, with nuscenes-devkit, numpy and pyquaternion, compared with those in a folder.
 
-Usage: nuscenes_12hz.py ROOT VERSION FOLDER, where FOLDER is the version's name of the 12 Hz tables, which the devkit opens too. Prints
-how many rows were compared; an assertion says what differs.
+Reads a JSON list of [ROOT, VERSION, FOLDER] from stdin, where FOLDER is the version's name of the 12 Hz tables, which the devkit opens too.
+Prints for each how many rows were compared; an assertion says what differs.
 """
 import json
 import sys
@@ -105,23 +105,26 @@ def same(ours, theirs):
     return type(ours) is type(theirs) and ours == theirs
 
 
-root, version, folder = sys.argv[1:]
-expected = Expected(NuScenes(version=version, dataroot=root, verbose=False)).tables
-counts = {}
-for table, rows in expected.items():
-    with open(f"{root}/{folder}/{table}.json") as file:
-        made = json.load(file)
-    counts[table] = len(made)
-    assert len(made) == len(rows), (table, len(made), len(rows))
-    for row in made:
-        other = rows[row["token"]]
-        assert row.keys() == other.keys(), (table, row, other)
-        for key, value in row.items():
-            assert same(value, other[key]), (table, row["token"], key, value, other[key])
+def compared(root, version, folder):
+    expected = Expected(NuScenes(version=version, dataroot=root, verbose=False)).tables
+    counts = {}
+    for table, rows in expected.items():
+        with open(f"{root}/{folder}/{table}.json") as file:
+            made = json.load(file)
+        counts[table] = len(made)
+        assert len(made) == len(rows), (table, len(made), len(rows))
+        for row in made:
+            other = rows[row["token"]]
+            assert row.keys() == other.keys(), (table, row, other)
+            for key, value in row.items():
+                assert same(value, other[key]), (table, row["token"], key, value, other[key])
 
-# The devkit opens them, and finds the boxes and the pictures of each sample.
-opened = NuScenes(version=folder, dataroot=root, verbose=False)
-between = opened.get("sample", opened.sample[1]["token"])
-counts["anns"] = sum(len(sample["anns"]) for sample in opened.sample)
-counts["pictures"] = sum("CAM_FRONT" in sample["data"] for sample in opened.sample)
-print("RESULT" + json.dumps(counts))
+    # The devkit opens them, and finds the boxes and the pictures of each sample.
+    opened = NuScenes(version=folder, dataroot=root, verbose=False)
+    opened.get("sample", opened.sample[1]["token"])
+    counts["anns"] = sum(len(sample["anns"]) for sample in opened.sample)
+    counts["pictures"] = sum("CAM_FRONT" in sample["data"] for sample in opened.sample)
+    return counts
+
+
+print("RESULT" + json.dumps([compared(*one) for one in json.load(sys.stdin)]))

@@ -1,6 +1,7 @@
 """Records of nuScenes.json by the rules in docs/annotations.md, with nuscenes-devkit, numpy and pyquaternion.
 
-Usage: nuscenes_records.py ROOT VERSION SPLIT OUT, where SPLIT is one of the devkit's or a JSON list of scene names.
+Reads a JSON list of [ROOT, VERSION, SPLIT, OUT] from stdin, where SPLIT is one of the devkit's or a JSON list of scene names: loading
+the devkit takes longer than all of them.
 """
 import json
 import os
@@ -104,6 +105,6 @@ class Maker:
         return out
 
 
-root, version, split, path = sys.argv[1:]
-with open(path, "w") as file:
-    json.dump(Maker(root, version, split).records(), file)
+for root, version, split, path in json.load(sys.stdin):
+    with open(path, "w") as file:
+        json.dump(Maker(root, version, split).records(), file)

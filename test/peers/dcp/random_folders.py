@@ -2,12 +2,11 @@
 
 Each is a folder `OUT/<ranks>ranks-<i>` and, beside it, `<ranks>ranks-<i>.safetensors`: what torch's own `dcp_to_torch` and
 `save_file` make of it (of the safetensors form, which that converter does not read, the tensors before they were sharded).
-The first name in `<ranks>ranks-<i>.json` says which form and mesh it has. Starts itself once for each rank.
+The first name in `<ranks>ranks-<i>.json` says which form and mesh it has. The ranks are forks of this process, which has loaded torch.
 """
 
 import itertools
 import json
-import os
 import random
 import sys
 import warnings
@@ -127,14 +126,14 @@ def rank_main(out, seed, count):
 
 
 def main():
-    out, seed, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    if "RANK" in os.environ:
-        rank_main(out, seed, count)
-        return
-    from ranks import run_ranks
+    import safetensors.torch  # noqa: F401
+    import torch.distributed.checkpoint  # noqa: F401
+    import torch.distributed.tensor  # noqa: F401
+    from ranks import fork_ranks
 
+    out, seed, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     for ranks in MESHES:
-        run_ranks(__file__, [out, seed, count], ranks)
+        fork_ranks(lambda: rank_main(out, seed, count), ranks)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""Oracles for our safetensors output: reads and writes with torch, safetensors and DeepSpeed, prints JSON.
+"""Oracles for our safetensors output, by torch, safetensors and huggingface_hub. Reads a JSON list a line and prints a line of JSON for each.
 
-    check.py make FOLDER           state dicts with torch.save (zip and legacy) and their save_file
-    check.py digests FILE...       {name: [dtype, shape, sha256]} of each file, read by the real library
-    check.py to16 FILE             digests of the floats as torch rounds them to bfloat16 and float16
-    check.py split FILE PATTERN SIZE...  for each size, the index that huggingface_hub would write for the file's tensors
+    ["make", FOLDER]           state dicts with torch.save (zip and legacy) and their save_file
+    ["digests", FILE, …]       {name: [dtype, shape, sha256]} of each file, read by the real library
+    ["to16", FILE]             digests of the floats as torch rounds them to bfloat16 and float16
+    ["split", FILE, PATTERN, SIZE, …]  for each size, the index that huggingface_hub would write for the file's tensors
+    ["adapters", BIN, OURS]    how far the weights in OURS are from those of BIN with its adapters added in float64
 """
 
 import hashlib
@@ -55,7 +56,7 @@ def make(folder):
     save_file(plain, f"{folder}/reference-pt.safetensors", metadata={"format": "pt"})
 
 
-def digests(paths):
+def digests(*paths):
     result = []
     for path in paths:
         if path.endswith(".safetensors"):
@@ -65,13 +66,12 @@ def digests(paths):
         else:
             tensors = torch.load(path, weights_only=True)
         result.append({name: sha(tensor) for name, tensor in tensors.items()})
-    print(json.dumps(result))
+    return result
 
 
 def to16(path):
     state = torch.load(path, weights_only=True)
-    casts = [{name: sha(t.to(kind) if t.is_floating_point() else t) for name, t in state.items()} for kind in (torch.bfloat16, torch.float16)]
-    print(json.dumps(casts))
+    return [{name: sha(t.to(kind) if t.is_floating_point() else t) for name, t in state.items()} for kind in (torch.bfloat16, torch.float16)]
 
 
 def split(path, pattern, *sizes):
@@ -81,17 +81,35 @@ def split(path, pattern, *sizes):
         state = {name: tensor.clone() for name, tensor in state.items()}
     result = []
     for size in sizes:
-        plan = split_torch_state_dict_into_shards(state, filename_pattern=pattern, max_shard_size=int(size))
+        plan = split_torch_state_dict_into_shards(state, filename_pattern=pattern, max_shard_size=size)
         result.append({"metadata": plan.metadata, "weight_map": plan.tensor_to_filename, "sharded": plan.is_sharded})
-    print(json.dumps(result))
+    return result
 
 
-command, *arguments = sys.argv[1:]
-if command == "make":
-    make(*arguments)
-elif command == "digests":
-    digests(arguments)
-elif command == "split":
-    split(*arguments)
-else:
-    to16(*arguments)
+def adapters(path, ours_path):
+    """Vista's script's LoRA step in float64, on the EMA's names, from what torch.load gives: the largest difference, of the largest weight."""
+    state = torch.load(path, weights_only=True)
+    ours = load_file(ours_path)
+    shadow = "_forward_module.model_ema."
+    worst = 0.0
+    for name in ours:
+        if not name.startswith("model."):
+            continue
+        base = shadow + name[6:].replace(".", "")
+        if base not in state:
+            continue
+        truth = state[base].double()
+        for kind, to in (("q", "to_q"), ("k", "to_k"), ("v", "to_v"), ("out", "to_out0")):
+            down = base.replace(to + "weight", kind + "_adapter_downweight")
+            if base.endswith(to + "weight") and down in state:
+                truth = truth + state[down.replace("_down", "_up")].double() @ state[down].double()
+        scale = truth.abs().max().item()
+        if scale:
+            worst = max(worst, (ours[name].double() - truth).abs().max().item() / scale)
+    return worst
+
+
+COMMANDS = {each.__name__: each for each in (make, digests, to16, split, adapters)}
+for line in sys.stdin:
+    command, *arguments = json.loads(line)
+    print(json.dumps(COMMANDS[command](*arguments)), flush=True)

@@ -1,11 +1,11 @@
 /** The real torchrun, with a train.py that says what it was started with. */
 import { readdirSync, readFileSync } from "node:fs";
 import { mkdir, readdir, readFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
 import { type CliResult, runCli } from "../../helpers/cli.js";
 import { makeCheckout, saveWeights, temporaryFolder, UNET_KEYS } from "../../train/checkout.js";
+import { freePort } from "../free-port.js";
 import { python } from "../python.js";
 
 const PYTHON = python("zero");
@@ -82,16 +82,6 @@ function alive(output: string): string[] {
         return []; // it ended while we looked
       }
     });
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer();
-    server.listen(0, () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
 }
 
 test("one node: ranks, world size, arguments, and nothing added", async () => {

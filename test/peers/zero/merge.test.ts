@@ -2,13 +2,13 @@
  * Fresh random checkpoints saved by real DeepSpeed, merged by the command, loaded by real torch and compared with the
  * real zero_to_fp32; and the merges of all fixtures loaded by the newest torch and by the oldest with weights_only.
  */
-import { spawn } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { python } from "../python.js";
+import { runCli } from "../../helpers/cli.js";
+import { runPython } from "../python.js";
 
 const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
 const FIXTURES = join(ROOT, "fixtures", "zero");
@@ -25,55 +25,26 @@ interface Result {
 
 type Described = [dtype: string, shape: number[], sha256: string];
 
-/** Runs a command with `input` on its stdin; its stdout, or an error with what it said. */
-function run(command: string, args: readonly string[], input = ""): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(command, [...args], { cwd: ROOT, stdio: ["pipe", "pipe", "pipe"] });
-    let stdout = "";
-    let stderr = "";
-    child.stdout.on("data", (chunk) => (stdout += chunk));
-    child.stderr.on("data", (chunk) => (stderr += chunk));
-    child.on("error", reject);
-    child.on("close", (code) => {
-      if (code === 0) resolve(stdout);
-      else reject(new Error(`${command} ${args.join(" ")} ended with ${code}:\n${stderr.slice(-4000)}`));
-    });
-    child.stdin.end(input);
-  });
-}
-
 const script = (name: string) => join(ROOT, "test", "peers", "zero", name);
 
 async function merge(checkpoint: string, output: string): Promise<void> {
-  await run(process.execPath, [join(ROOT, "bin", "vista-ckpt.js"), "merge", checkpoint, output, "--quiet"]);
+  const { code, stderr } = await runCli("vista-ckpt", ["merge", checkpoint, output, "--quiet"]);
+  expect([checkpoint, code, stderr]).toEqual([checkpoint, 0, ""]);
 }
 
 async function compare(pairs: readonly { checkpoint: string; output: string }[]): Promise<Result[]> {
-  return JSON.parse(await run(python("zero"), [script("compare.py")], JSON.stringify(pairs)));
+  return JSON.parse(await runPython("zero", [script("compare.py")], pairs));
 }
 
 const work = mkdtempSync(join(tmpdir(), "vista-zero-"));
-afterAll(() => {
-  rmSync(work, { recursive: true, force: true });
-  for (const name of sharedMemory())
-    if (!before.has(name)) rmSync(join(SHARED_MEMORY, name), { force: true });
-});
-
-/** DeepSpeed leaves a buffer of 69 MB for every rank in shared memory. */
-const SHARED_MEMORY = "/dev/shm";
-function sharedMemory(): string[] {
-  return existsSync(SHARED_MEMORY)
-    ? readdirSync(SHARED_MEMORY).filter((name) => name.startsWith("deepspeed_"))
-    : [];
-}
-const before = new Set(sharedMemory());
+afterAll(() => rmSync(work, { recursive: true, force: true }));
 
 describe(`random checkpoints of real DeepSpeed, VISTA_CKPT_SEED=${SEED}`, () => {
   const checkpoints = join(work, "random");
   const results = new Map<string, Result>();
 
   beforeAll(async () => {
-    await run(python("zero"), [script("random_checkpoints.py"), checkpoints, String(SEED), String(COUNT)]);
+    await runPython("zero", [script("random_checkpoints.py"), checkpoints, String(SEED), String(COUNT)]);
     const pairs = readdirSync(checkpoints).map((name) => ({
       checkpoint: join(checkpoints, name),
       output: join(work, `${name}.bin`),
@@ -119,20 +90,24 @@ describe("the fixtures", () => {
     expect(results.filter((result) => result.reference_error === undefined).length).toBeGreaterThan(30);
   });
 
+  interface Loaded {
+    torch: string;
+    files: Record<string, Record<string, Described>>;
+  }
+  const load = async (environment: string, options: readonly string[]): Promise<Loaded> =>
+    JSON.parse(await runPython(environment, [script("load_old.py"), ...options], outputs));
+
   it.each([
     ["weights_only", "oldtorch", /^1\.13\.1/, []],
     ["weights_only and mmap", "mmaptorch", /^2\.1\.0/, ["mmap"]],
   ])("load with %s in the oldest torch that has it, with the same bytes as in the newest", async (...row) => {
     const [, environment, version, options] = row;
-    const input = JSON.stringify(outputs);
-    const load = async (name: string): Promise<{ torch: string; files: Record<string, unknown> }> =>
-      JSON.parse(await run(python(name), [script("load_old.py"), ...options], input));
-    const old = await load(environment);
-    const recent = await load("zero");
+    const old = await load(environment, options);
+    const recent = await load("zero", options);
     expect(old.torch).toMatch(version);
     expect(recent.torch).toMatch(/^2\.13\.0/);
     expect(Object.keys(old.files)).toHaveLength(outputs.length);
-    expect(Object.values(old.files as Record<string, Record<string, Described>>)[0]).not.toEqual({});
+    expect(Object.values(old.files)[0]).not.toEqual({});
     expect(old.files).toEqual(recent.files);
   });
 });

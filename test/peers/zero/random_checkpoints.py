@@ -1,7 +1,7 @@
 """Saves random checkpoints with real DeepSpeed: random_checkpoints.py OUT SEED COUNT, a folder `<ranks>ranks-<i>` each.
 
-Starts itself once for each rank; all checkpoints of one number of ranks come from the same processes, since starting
-those takes longer than training.
+All checkpoints of one number of ranks come from the same processes, forks of this one, which has loaded torch and DeepSpeed: that
+takes longer than training.
 """
 
 import json
@@ -91,14 +91,12 @@ def rank_main(out, seed, count):
 
 
 def main():
-    out, seed, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    if "RANK" in os.environ:
-        rank_main(out, seed, count)
-        return
-    from ranks import run_ranks
+    import worker  # noqa: F401  loads torch and DeepSpeed
+    from ranks import fork_ranks
 
+    out, seed, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     for ranks in WORLDS:
-        run_ranks(__file__, [out, seed, count], ranks)
+        fork_ranks(lambda: rank_main(out, seed, count), ranks)
 
 
 if __name__ == "__main__":

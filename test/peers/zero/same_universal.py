@@ -1,15 +1,19 @@
-"""Converts a ZeRO checkpoint with the installed ds_to_universal.py and compares the result with a folder that we wrote.
+"""Converts ZeRO checkpoints with the installed ds_to_universal.py and compares the results with folders that we wrote.
 
-    same_universal.py ZERO_FOLDER OUR_FOLDER SCRATCH
-
-Prints the number of files; fails at the first key, tensor or value that differs.
+Reads a JSON list [ZERO_FOLDER, OUR_FOLDER, SCRATCH] a line and prints the number of files for each; fails at the first key, tensor or
+value that differs.
 """
 
-import subprocess
+import json
 import sys
 from pathlib import Path
 
 import torch
+
+# What DeepSpeed says is none of our answers; it takes its stream as it is loaded.
+answers, sys.stdout = sys.stdout, sys.stderr
+
+from deepspeed.checkpoint import ds_to_universal
 
 
 def same(a, b, where):
@@ -35,19 +39,22 @@ def files(folder):
     return sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
 
 
-zero, ours, theirs = (Path(argument) for argument in sys.argv[1:])
-tag = (zero / "latest").read_text()
-theirs.mkdir(parents=True)
-folders = ["--input_folder", zero / tag, "--output_folder", theirs / f"{tag}_universal"]
-options = ["--inject_missing_state", "--num_extract_workers", "1", "--num_merge_workers", "1"]
-subprocess.run(
-    [sys.executable, "-m", "deepspeed.checkpoint.ds_to_universal", *folders, *options],
-    check=True,
-    stdout=subprocess.DEVNULL,
-)
-assert files(ours) == files(theirs), set(files(ours)) ^ set(files(theirs))
-for path in files(ours):
-    if path.suffix == ".pt":
-        load = lambda folder: torch.load(folder / path, weights_only=False)  # noqa: E731
-        same(load(ours), load(theirs), str(path))
-print("files:", len(files(ours)))
+def compare(zero, ours, theirs):
+    zero, ours, theirs = Path(zero), Path(ours), Path(theirs)
+    tag = (zero / "latest").read_text()
+    theirs.mkdir(parents=True)
+    folders = ["--input_folder", zero / tag, "--output_folder", theirs / f"{tag}_universal"]
+    options = ["--inject_missing_state", "--num_extract_workers", "1", "--num_merge_workers", "1"]
+    # The script's own arguments, as from a command line.
+    sys.argv = ["ds_to_universal.py", *map(str, folders), *options]
+    ds_to_universal.main(ds_to_universal.parse_arguments())
+    assert files(ours) == files(theirs), set(files(ours)) ^ set(files(theirs))
+    for path in files(ours):
+        if path.suffix == ".pt":
+            load = lambda folder: torch.load(folder / path, weights_only=False)  # noqa: E731
+            same(load(ours), load(theirs), str(path))
+    return len(files(ours))
+
+
+for line in sys.stdin:
+    print(json.dumps(compare(*json.loads(line))), file=answers, flush=True)

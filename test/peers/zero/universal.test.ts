@@ -3,13 +3,20 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterAll, expect, it } from "vitest";
+import { afterAll, beforeAll, expect, it } from "vitest";
 import { writeUniversal } from "../../../src/checkpoint/to-universal.js";
-import { runPython } from "../python.js";
+import { PythonPeer } from "../python.js";
 
 const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
 const work = mkdtempSync(join(tmpdir(), "vista-universal-"));
-afterAll(() => rmSync(work, { recursive: true, force: true }));
+let peer: PythonPeer;
+beforeAll(() => {
+  peer = new PythonPeer("zero", join(ROOT, "test", "peers", "zero", "same_universal.py"));
+});
+afterAll(() => {
+  peer?.end();
+  rmSync(work, { recursive: true, force: true });
+});
 
 it.each([
   ["stage2-fp16-2ranks", 46],
@@ -18,11 +25,9 @@ it.each([
   ["stage2-bf16-2ranks-aligned", 46],
   ["stage3-bf16-2ranks-frozen", 25],
   ["stage3-fp32-3ranks-groups", 35],
-])("%s", { timeout: 120_000 }, async (name, files) => {
+])("%s", async (name, files) => {
   const zero = join(ROOT, "fixtures", "zero", name);
   const ours = join(work, `${name}-ours`);
   await writeUniversal(zero, ours, { fsync: false });
-  const script = join(ROOT, "test", "peers", "zero", "same_universal.py");
-  const out = await runPython("zero", [script, zero, ours, join(work, `${name}-theirs`)]);
-  expect(out).toContain(`files: ${files}`);
+  expect(await peer.ask(zero, ours, join(work, `${name}-theirs`))).toBe(files);
 });
