@@ -29,7 +29,13 @@ export interface FolderSource {
 
 /** Folders below a data root; an absolute name stands for itself, as for the loader's os.path.join. */
 export function folderSource(root: string, splits: ReadonlyMap<string, Split>): FolderSource {
-  const pathOf = (name: string) => (isAbsolute(name) ? name : join(root, name));
+  // Clips of a folder come one after the other.
+  let known: string | undefined;
+  let path = "";
+  const pathOf = (name: string): string => {
+    if (name !== known) [known, path] = [name, isAbsolute(name) ? name : join(root, name)];
+    return path;
+  };
   return {
     scan(name) {
       try {
@@ -41,7 +47,7 @@ export function folderSource(root: string, splits: ReadonlyMap<string, Split>): 
     },
     has(name, file) {
       try {
-        return statSync(join(pathOf(name), file), { throwIfNoEntry: false })?.isFile() ?? false;
+        return statSync(`${pathOf(name)}/${file}`, { throwIfNoEntry: false })?.isFile() ?? false;
       } catch {
         return false; // it may not be read, or a name is too long: the loader would not open it either
       }

@@ -47,7 +47,8 @@ export function readRows(path: string, sink: RowSink, onBytes?: (bytes: number) 
 
 class Reader {
   readonly #onBytes: ((bytes: number) => void) | undefined;
-  #buffer = new Uint8Array(CHUNK + 1);
+  /** Not filled with zeros: most tables are much smaller. */
+  #buffer = new Uint8Array(Buffer.allocUnsafeSlow(CHUNK + 1).buffer);
   /** Bytes of the buffer that hold data. */
   #end = 0;
   /** Offset in the file of the buffer's first byte. */

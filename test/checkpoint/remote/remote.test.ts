@@ -134,6 +134,15 @@ describe("the output is that of the local files", () => {
     return text.replace(/(?:, |"seconds":)[\d.]+(?: s)?/g, "");
   };
 
+  /** The same of the disk, which is compared with both places. */
+  const ofLocal = (args: string[]) => {
+    const key = args.join(" ");
+    const known = localSaid.get(key) ?? said(args, bucket, bucket);
+    localSaid.set(key, known);
+    return known;
+  };
+  const localSaid = new Map<string, Promise<string>>();
+
   const folders = ["vista-phase2", "dcp", "sharded"];
   it.each(
     ["s3://runs/", "hf://owner/name/"].flatMap((place) => folders.map((name) => [place, name] as const)),
@@ -143,7 +152,7 @@ describe("the output is that of the local files", () => {
     for (const command of ["inspect", "verify", "scan"]) {
       for (const more of [[], ["--json"]]) {
         const ours = await said([command, url, ...more], url, local);
-        expect([command, ours]).toEqual([command, await said([command, local, ...more], url, local)]);
+        expect([command, ours]).toEqual([command, await ofLocal([command, local, ...more])]);
       }
     }
     const same = await runCli("vista-ckpt", ["diff", url, local]);
@@ -164,7 +173,8 @@ describe("the output is that of the local files", () => {
           .filter((entry) => entry.isFile())
           .map(({ parentPath, name }) => [
             join(parentPath, name).slice(root.length),
-            readFileSync(join(parentPath, name)),
+            // As text, which is compared in a fraction of the time.
+            readFileSync(join(parentPath, name), "latin1"),
           ])
           .sort(([one], [other]) => (one! < other! ? -1 : 1)),
       );

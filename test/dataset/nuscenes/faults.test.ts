@@ -18,12 +18,11 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import sharp from "sharp";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { NUSCENES_RULES } from "../../../src/dataset/nuscenes/check/rules.js";
 import { brief, findingsOf, picture, type Row, Sets, type TestSet, VERSION } from "./set.js";
 
 const sets = new Sets();
-const copies = new Sets();
 let clean: TestSet;
 let labelled: TestSet;
 
@@ -32,7 +31,6 @@ beforeAll(async () => {
   labelled = await sets.make({ lidarseg: true, seed: 5 });
 });
 afterAll(() => sets.clear());
-afterEach(() => copies.clear());
 
 const table = (name: string) => `${VERSION}/${name}.json`;
 
@@ -875,7 +873,7 @@ it("a clean set has no findings", async () => {
 });
 
 describe.each(CASES)("$rule", (each) => {
-  const start = () => copies.copy(each.labels ? labelled : clean);
+  const start = () => sets.copy(each.labels ? labelled : clean);
 
   it(`finds it: ${each.name}`, async () => {
     const set = start();
