@@ -46,6 +46,5 @@ if [ -n "$base" ]; then
     echo "$PWD/.venv-peers/$base/lib/${site#"$venv"/lib/}" > "$site/base.pth"
   done
 fi
-# Most modules of these packages are never loaded; those that are get compiled then.
-"$venv/bin/pip" install --quiet --disable-pip-version-check --no-compile "${options[@]}" -r "$requirements"
+"$venv/bin/pip" install --quiet --disable-pip-version-check "${options[@]}" -r "$requirements"
 cp "$requirements" "$venv/installed.txt"
