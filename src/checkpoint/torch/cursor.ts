@@ -114,6 +114,20 @@ export class PickleCursor {
     return safeNumber(BigInt(text.replace(/^\+/, "")));
   }
 
+  /** INT: `01` and `00` are booleans. */
+  booleanOrInteger(): boolean | number | bigint {
+    const line = this.line();
+    return line === "01" ? true : line === "00" ? false : this.integerText(line);
+  }
+
+  /** STRING: a quoted Python literal. */
+  literal(): string {
+    const line = this.line();
+    const quoted = line.length >= 2 && (line[0] === "'" || line[0] === '"') && line.at(-1) === line[0];
+    if (!quoted) this.fail("a STRING without quotes");
+    return unescapeLiteral(line.slice(1, -1));
+  }
+
   floatText(text: string): number {
     const value = SPECIAL_FLOATS.get(text) ?? Number(text);
     if (text === "" || (Number.isNaN(value) && text !== "nan")) this.fail("a float that is not one");
@@ -196,7 +210,7 @@ const ESCAPES: Record<string, string> = {
 };
 
 /** The escapes of STRING. */
-export function unescapeLiteral(text: string): string {
+function unescapeLiteral(text: string): string {
   return text.replace(
     /\\(?:x([0-9a-fA-F]{2})|([\\'"nrtabfv]))/g,
     (_, hex: string | undefined, char: string) =>

@@ -1,0 +1,51 @@
+/** What an exact reading of a pickle keeps apart, and what it refuses because it could not be written again with the same meaning. */
+import type { PickleCursor } from "./cursor.js";
+import { PyFloat, PyObject, PyRawText, type PyValue } from "./objects.js";
+import type { PickleStack } from "./pickle-stack.js";
+
+export class ExactReading {
+  /** @param on  false: everything is as its plain value, and nothing is refused */
+  constructor(
+    private readonly cursor: PickleCursor,
+    readonly on: boolean,
+  ) {}
+
+  float(value: number): PyValue {
+    return this.on ? new PyFloat(value) : value;
+  }
+
+  /** Reads a text of `length` bytes. */
+  text(length: number, encoding: "utf8" | "latin1"): string | PyRawText {
+    const start = this.cursor.at;
+    const text = this.cursor.text(length, encoding);
+    if (!this.on) return text;
+    if (encoding === "latin1") return this.ascii(text);
+    if (text.includes("\ufffd")) {
+      const bytes = this.cursor.between(start, this.cursor.at);
+      if (!Buffer.from(text, "utf8").equals(bytes)) return new PyRawText(bytes);
+    }
+    return text;
+  }
+
+  /** How a text of Python 2 beyond ASCII is read depends on who reads it. */
+  ascii(text: string): string {
+    if (this.on && Buffer.byteLength(text) !== text.length) this.refuse("a text of Python 2 beyond ASCII");
+    return text;
+  }
+
+  /** Values that leave the stack and are in no memo: a call among them was made for what it does, not for what it gives. */
+  drop(values: readonly PyValue[], stack: PickleStack): void {
+    if (this.on && values.some((value) => value instanceof PyObject && !stack.isMemoized(value)))
+      this.refuse("a call whose result is not used");
+  }
+
+  /** Before items are added to `target`. */
+  beforeState(target: PyValue): void {
+    if (this.on && target instanceof PyObject && target.state !== undefined)
+      this.refuse("items that are set after the state of their object");
+  }
+
+  refuse(what: string): never {
+    return this.cursor.fail(`${what}, which cannot be written again as it is`);
+  }
+}

@@ -1,0 +1,122 @@
+/** The stack of the pickle machine with its marks, and its memo: everything that goes onto it is within the limits. */
+import type { PickleCursor } from "./cursor.js";
+import { COST, PICKLE_LIMITS, type PickleBudget } from "./limits.js";
+import { type PyRawText, PyTuple, type PyValue } from "./objects.js";
+
+export class PickleStack {
+  readonly #values: PyValue[] = [];
+  /** For each MARK that is open, how many values are below it. */
+  readonly #marks: number[] = [];
+  readonly #memo: PyValue[] = [];
+  readonly #memoSparse = new Map<number, PyValue>();
+  readonly #memoized = new WeakSet<object>();
+  #memoSize = 0;
+
+  /**
+   * @param cursor  where the machine is, for messages
+   * @param notes  whether {@link isMemoized} will be asked
+   */
+  constructor(
+    private readonly cursor: PickleCursor,
+    private readonly budget: PickleBudget,
+    private readonly notes: boolean,
+  ) {}
+
+  /** After every operation. */
+  checkSize(): void {
+    if (this.#values.length > PICKLE_LIMITS.stack)
+      this.cursor.fail(`more than ${PICKLE_LIMITS.stack} values on the stack`);
+  }
+
+  push(value: PyValue): void {
+    this.#values.push(value);
+  }
+
+  /** @param cost  what the value takes in memory, see `COST` */
+  pushNew(value: PyValue, cost: number): void {
+    this.budget.grow(cost);
+    this.#values.push(value);
+  }
+
+  pushText(text: string | PyRawText): void {
+    const length = typeof text === "string" ? text.length : text.bytes.byteLength;
+    this.pushNew(text, COST.text + 2 * length);
+  }
+
+  pushTuple(items: PyValue[]): void {
+    this.pushNew(new PyTuple(items), COST.tuple + COST.slot * items.length);
+  }
+
+  pushList(items: PyValue[]): void {
+    this.pushNew(items, COST.list + COST.slot * items.length);
+  }
+
+  mark(): void {
+    this.#marks.push(this.#values.length);
+    if (this.#marks.length > PICKLE_LIMITS.depth)
+      this.cursor.fail(`nested more than ${PICKLE_LIMITS.depth} deep`);
+  }
+
+  /** Takes the innermost MARK away where it is on top. */
+  dropMark(): boolean {
+    if (this.#marks.at(-1) !== this.#values.length) return false;
+    this.#marks.pop();
+    return true;
+  }
+
+  /** Where the values above the innermost MARK begin: what is below is out of reach. */
+  #floor(): number {
+    return this.#marks.length === 0 ? 0 : this.#marks[this.#marks.length - 1]!;
+  }
+
+  top(): PyValue {
+    if (this.#values.length <= this.#floor()) this.cursor.fail("the stack is empty");
+    return this.#values[this.#values.length - 1]!;
+  }
+
+  pop(): PyValue {
+    const value = this.top();
+    this.#values.pop();
+    return value;
+  }
+
+  popMany(count: number): PyValue[] {
+    const start = this.#values.length - count;
+    if (start < this.#floor()) this.cursor.fail("the stack is empty");
+    return this.#popFrom(start);
+  }
+
+  /** The values above the innermost MARK, which goes too. */
+  popMark(): PyValue[] {
+    const start = this.#marks.pop();
+    if (start === undefined) this.cursor.fail("no MARK on the stack");
+    return this.#popFrom(start as number);
+  }
+
+  #popFrom(start: number): PyValue[] {
+    const items = this.#values.slice(start);
+    this.#values.length = start;
+    return items;
+  }
+
+  /** Puts the value on top into the memo. @param index  default: the next one */
+  memoize(index = this.#memoSize): void {
+    const value = this.top();
+    this.budget.grow(index <= this.#memo.length ? COST.slot : COST.entry);
+    if (this.notes && typeof value === "object" && value !== null) this.#memoized.add(value);
+    // An index far beyond what was stored so far would make a sparse array; hostile or not, a Map holds it.
+    if (index <= this.#memo.length) this.#memo[index] = value;
+    else this.#memoSparse.set(index, value);
+    this.#memoSize++;
+  }
+
+  recall(index: number): void {
+    const value = index < this.#memo.length ? this.#memo[index] : this.#memoSparse.get(index);
+    if (value === undefined) this.cursor.fail(`memo ${index} is read before it is written`);
+    this.push(value as PyValue);
+  }
+
+  isMemoized(value: object): boolean {
+    return this.#memoized.has(value);
+  }
+}
