@@ -9,7 +9,7 @@ import { crc32 } from "../../core/io/crc32.js";
 import type { RangeReader } from "../../core/io/source.js";
 import { dtypeInfo, dtypeOfStorage } from "../tensor/dtype.js";
 import { PICKLE_LIMITS } from "../torch/limits.js";
-import { readDirectory, type ZipEntry } from "../torch/zip.js";
+import { readDirectory, type ZipEntry } from "../torch/zip-directory.js";
 import { inside, type Place, withoutPlace } from "./findings.js";
 import { InMemory, ReadAhead, Slice } from "./readers.js";
 import type { NamedStorage, Scanner } from "./scanner.js";

@@ -242,7 +242,7 @@ describe("titles of charts say what they show", () => {
 });
 
 describe("contrast, by WCAG 2.1", () => {
-  const style = readFileSync("src/dataset/report/page/style.css", "utf8");
+  const style = readFileSync("src/dataset/report/page/base.css", "utf8");
   const colours = (block: string) =>
     Object.fromEntries(
       [...block.matchAll(/--(\w+): (#[0-9a-f]{6})/g)].map(([, name, value]) => [name!, value!]),
