@@ -8,7 +8,7 @@ import { displayText, jsonText, printLines } from "../../core/cli/print.js";
 import { AtomicFile, commitTogether, prepareOutput } from "../../core/io/output.js";
 import { quote } from "../../core/text.js";
 import type { Finding } from "../finding.js";
-import { type ReportOrigin, toHtml } from "../report/html.js";
+import type { ReportOrigin } from "../report/html.js";
 import type { Report } from "../report/report.js";
 import { toSarif } from "../report/sarif.js";
 import { SortedFindings } from "../report/sorted-findings.js";
@@ -77,7 +77,10 @@ export async function writeReports(
     for (const { path, text } of texts) await add(path, text);
     if (outputs.sarif !== undefined) await add(outputs.sarif, jsonText(toSarif(report), 1));
     // The report that a person opens is the last: where it is, the others are.
-    if (outputs.report !== undefined) await add(outputs.report, await toHtml(report, originOf(root)));
+    if (outputs.report !== undefined) {
+      const { toHtml } = await import("../report/html.js");
+      await add(outputs.report, await toHtml(report, originOf(root)));
+    }
     await commitTogether(files);
     if (files.length > 0 && !outputs.quiet)
       printLines(

@@ -21,7 +21,7 @@ export function addStatsCommand(program: Command, context: CommandContext): void
       `\nExamples:\n  $ vista-data stats /data/vista\n  $ vista-data stats --annos annos/nuScenes.json --json`,
     )
     .action(async (root: string, options: StatsCommandOptions) => {
-      const { runStats } = await import("./run.js");
+      const { runStats } = await import("./run-stats.js");
       await runStats(root, options, context);
     });
 }

@@ -11,7 +11,6 @@ import { type FolderScan, scanFolder } from "../opendv/folder-listing.js";
 import type { OpenDvRoot } from "../opendv/root.js";
 import { readChains } from "./chains.js";
 import type { DatasetIndex, IndexedChain, IndexedFolder, Stamp } from "./dataset-index.js";
-import { decodeIndex } from "./format.js";
 import type { IndexMessage, IndexTask } from "./index-worker.js";
 import { type LocatedData, locateData } from "./locate.js";
 
@@ -160,6 +159,8 @@ export function sameStamp(a: Stamp, b: Stamp): boolean {
 /** @throws VistaError `NOT_FOUND`, `IO`, `FORMAT`, `UNSUPPORTED` */
 export async function readIndex(path: string): Promise<DatasetIndex> {
   try {
+    // With MessagePack, which nothing else needs.
+    const { decodeIndex } = await import("./format.js");
     return decodeIndex(await readRegular(path), path);
   } catch (error) {
     throw fromSystem(error, path, "read the index");

@@ -4,7 +4,6 @@
  */
 
 import { isUtf8 } from "node:buffer";
-import { CsvError, parse } from "csv-parse/sync";
 import { fromSystem } from "../../core/errors.js";
 import { readRegular } from "../../core/io/regular.js";
 import { textOf } from "../../core/text.js";
@@ -69,18 +68,20 @@ const COLUMNS: readonly (readonly [field: string, header: string])[] = [
  */
 export async function readMeta(path: string): Promise<Meta> {
   try {
-    return /\.csv$/i.test(path) ? parseCsv(await readRegular(path)) : readJson(path);
+    return /\.csv$/i.test(path) ? await parseCsv(await readRegular(path)) : readJson(path);
   } catch (error) {
     throw fromSystem(error, path, "read the list of videos");
   }
 }
 
-function parseCsv(bytes: Buffer): Meta {
+async function parseCsv(bytes: Buffer): Promise<Meta> {
   const meta: Meta = { videos: [], problems: [] };
   if (!isUtf8(bytes)) {
     meta.unreadable = { reason: "it is not UTF-8, which pandas stops at: save it as CSV UTF-8" };
     return meta;
   }
+  // Loaded for the first such list, as the whole of a command is not much larger.
+  const { CsvError, parse } = await import("csv-parse/sync");
   let lines: string[][];
   try {
     // As pandas does: a quote within a cell that is not quoted is a letter.

@@ -5,7 +5,7 @@ import { basename, dirname, join } from "node:path";
 import { fromSystem, VistaError } from "../../core/errors.js";
 import type { RunOptions } from "../../core/progress.js";
 
-/** What this module needs to know of the checkpoint formats; src/train/tools.ts has the real ones. */
+/** What this module needs to know of the checkpoint formats; src/train/checkpoint-tools.ts has the real ones. */
 export interface CheckpointTools {
   /**
    * The tensor names of a `.bin` or `.safetensors` file, after its headers and sizes were found in order; no payload
