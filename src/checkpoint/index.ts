@@ -92,3 +92,4 @@ export {
 } from "./vista/steps.js";
 export type { OptimizerGroupSummary, OptimizerSummary } from "./zero/optimizer-summary.js";
 export type { ZeroInfo } from "./zero/plan.js";
+export type { GroupSizes } from "./zero/trained.js";

@@ -7,16 +7,16 @@
 import { firstNames, VistaError } from "../../core/errors.js";
 import type { Piece } from "../../core/io/source.js";
 import { plural } from "../../core/text.js";
-import { type DType, numelOf } from "../tensor/dtype.js";
-import { castTensor, makeTensor, type Tensor } from "../tensor/tensor.js";
+import type { DType } from "../tensor/dtype.js";
+import { castTensor, type Tensor } from "../tensor/tensor.js";
 import { keyText } from "../torch/objects.js";
 import { tensorsAt } from "../torch/read.js";
 import type { CheckpointFiles } from "./layout.js";
-import { cutFlatGroup, cutParameters, isMismatch, type Mismatch, type Span } from "./partition.js";
-import { cutTensor, FlatVector, flatPieces, splitShapes, sum } from "./pieces.js";
+import { cutTensor, flatPieces, sum } from "./pieces.js";
 import { findRenames, unwrapped } from "./renames.js";
 import { float32Rounds } from "./rounding.js";
 import type { ModelState, Shapes, ShardState } from "./states.js";
+import { cutTrained, type GroupSizes } from "./trained.js";
 import type { UniversalWeights } from "./universal.js";
 import { isVersion, versionAtLeast } from "./version.js";
 
@@ -34,7 +34,7 @@ export interface ZeroInfo {
   readonly lightning: string | undefined;
   readonly globalSteps: number | undefined;
   /** Param groups in order; elements, padding included in `saved`. */
-  readonly groups: readonly { readonly parameters: number; readonly numel: number; readonly saved: number }[];
+  readonly groups: readonly GroupSizes[];
   /** How many names of each kind the state dict has. */
   readonly counts: {
     readonly buffers: number;
@@ -81,7 +81,7 @@ export class ZeroPlan {
   readonly #model: ModelState;
   readonly #shards: readonly ShardState[];
   readonly #options: PlanOptions;
-  readonly #groups: { parameters: number; numel: number; saved: number }[] = [];
+  readonly #groups: GroupSizes[] = [];
   readonly #counts = { buffers: 0, frozen: 0, trained: 0, shared: 0, renamed: 0, orphans: 0, whole: 0 };
   readonly #frozen: string[] = [];
   readonly #shared: [string, string][] = [];
@@ -167,7 +167,13 @@ export class ZeroPlan {
   }
 
   async sharded(): Promise<void> {
-    await this.#addAll(() => this.#addTrained());
+    await this.#addAll(async () => {
+      const { tensors, shapes, groups } = await cutTrained(this.#files, this.#model, this.#shards);
+      this.#trainedShapes = shapes;
+      this.#groups.push(...groups);
+      for (const [name, tensor] of tensors) this.#add(name, tensor);
+      this.#counts.trained = tensors.length;
+    });
   }
 
   /** A universal checkpoint: the trained parameters are whole in files of their own. */
@@ -284,117 +290,6 @@ export class ZeroPlan {
     this.tensors.set(name, tensor);
   }
 
-  async #addTrained(): Promise<void> {
-    const shapes = this.#model.paramShapes ?? this.#shards[0]!.paramShapes;
-    if (shapes === undefined) {
-      throw new VistaError("FORMAT", "neither the model states nor the shards have param_shapes", {
-        path: this.#model.path,
-        hint: "DeepSpeed before 0.3.14 did not save the names; load it in DeepSpeed and save it again.",
-      });
-    }
-    if (this.#shards[0]!.stage === 3) await this.#addStage3(shapes);
-    else await this.#addStage12(shapes);
-  }
-
-  async #addStage12(shapes: readonly Shapes[]): Promise<void> {
-    const groups = this.#shards[0]!.groups.length;
-    const sizesOf = (group: number) => this.#shards.map((shard) => numelOf(shard.groups[group]!.shape) ?? 0);
-    const perGroup =
-      shapes.length === 1 && groups > 1
-        ? splitShapes(
-            shapes[0]!,
-            Array.from({ length: groups }, (_, g) => sum(sizesOf(g))),
-          )
-        : shapes;
-    if (perGroup.length !== groups) {
-      throw new VistaError(
-        "INCONSISTENT",
-        `the model states list ${perGroup.length} param groups, the optimizer shards hold ${groups}`,
-        { path: this.#files.tagFolder, hint: "The files are of two runs: copy the checkpoint again." },
-      );
-    }
-    for (const [g, groupShapes] of perGroup.entries()) {
-      const sizes = sizesOf(g);
-      const grows = sizes.findIndex((size, rank) => rank > 0 && size > sizes[rank - 1]!);
-      if (grows > 0) {
-        throw new VistaError(
-          "INCONSISTENT",
-          `in param group ${g}, rank ${grows} holds ${sizes[grows]} elements and rank ${grows - 1} only ${sizes[grows - 1]}; ` +
-            "partitions are equal, the last ones may be shorter",
-          { path: this.#shards[grows]!.path, hint: "The shards are of two runs: copy the checkpoint again." },
-        );
-      }
-      const numels = [...groupShapes.values()].map((shape) => numelOf(shape) ?? Infinity);
-      const spans = cutFlatGroup(sizes, numels, this.#gaps(g, groupShapes.size));
-      if (isMismatch(spans)) throw this.#mismatch(spans, `param group ${g}`, groupShapes.size);
-      this.#groups.push({ parameters: groupShapes.size, numel: sum(numels), saved: sum(sizes) });
-      const flats = [];
-      for (const shard of this.#shards) flats.push(await FlatVector.of(shard.torchFile, [shard.groups[g]!]));
-      this.#addSpans(groupShapes, spans, flats);
-    }
-  }
-
-  /** Elements between the parameters of a group. @throws VistaError `INCONSISTENT` where they are not those of these parameters */
-  #gaps(group: number, parameters: number): readonly number[] {
-    const { alignmentPaddings, path } = this.#shards[0]!;
-    if (alignmentPaddings === undefined) return [];
-    const gaps = alignmentPaddings[group];
-    if (gaps?.length === parameters) return gaps;
-    throw new VistaError(
-      "INCONSISTENT",
-      `param group ${group} has ${parameters} parameters, param_alignment_paddings has ${gaps?.length ?? "none"} for it`,
-      { path, hint: "The model states and the shards are of two runs: copy the checkpoint again." },
-    );
-  }
-
-  async #addStage3(groups: readonly Shapes[]): Promise<void> {
-    const names = groups.flatMap((group) => [...group.keys()]);
-    const shapes: Shapes = new Map(groups.flatMap((group) => [...group]));
-    if (names.length > shapes.size) {
-      const seen = new Set<string>();
-      const twice = names.find((name) => seen.size === seen.add(name).size);
-      throw new VistaError("INCONSISTENT", `${twice} is listed twice, in two param groups`, {
-        path: this.#model.path,
-        hint: "DeepSpeed lists each parameter once: copy the checkpoint again.",
-      });
-    }
-    this.#trainedShapes = shapes;
-    const flats: FlatVector[] = [];
-    for (const { torchFile, groups } of this.#shards) flats.push(await FlatVector.of(torchFile, groups));
-    const sizes = flats.map(({ length }) => length);
-    const other = sizes.findIndex((size) => size !== sizes[0]);
-    if (other > 0) {
-      throw new VistaError(
-        "INCONSISTENT",
-        `rank ${other} holds ${sizes[other]} elements, rank 0 holds ${sizes[0]}; in stage 3 all hold the same number`,
-        { path: this.#shards[other]!.path, hint: "The shards are of two runs: copy the checkpoint again." },
-      );
-    }
-    const numels = [...shapes.values()].map((shape) => numelOf(shape) ?? Infinity);
-    const spans = cutParameters(sizes[0]!, this.#shards.length, numels);
-    if (isMismatch(spans)) throw this.#mismatch(spans, "the parameters", shapes.size);
-    this.#groups.push({ parameters: shapes.size, numel: sum(numels), saved: sum(sizes) });
-    this.#addSpans(shapes, spans, flats);
-  }
-
-  /** @param flats  each rank's flat vector */
-  #addSpans(shapes: Shapes, spans: readonly Span[][], flats: readonly FlatVector[]): void {
-    let i = 0;
-    for (const [name, shape] of shapes) {
-      const runs = spans[i++]!.flatMap(({ rank, start, length }) => [...flats[rank]!.between(start, length)]);
-      const dtype = runs[0]?.dtype ?? "F32";
-      if (runs.some((run) => run.dtype !== dtype)) {
-        throw new VistaError("UNSUPPORTED", `the parameter ${name} lies in groups of several dtypes`, {
-          path: this.#files.tagFolder,
-          hint: "DeepSpeed gives all parts of a parameter one dtype: copy the checkpoint again.",
-        });
-      }
-      const pieces = runs.flatMap((run) => run.pieces);
-      this.#add(name, makeTensor(dtype, shape, { kind: "pieces", pieces }));
-      this.#counts.trained++;
-    }
-  }
-
   #addWhole(weights: ReadonlyMap<string, Tensor>): void {
     const groups = this.#model.paramShapes!;
     this.#trainedShapes = new Map(groups.flatMap((group) => [...group]));
@@ -404,17 +299,6 @@ export class ZeroPlan {
     }
     for (const [name, tensor] of weights) this.#add(name, tensor);
     this.#counts.trained = weights.size;
-  }
-
-  #mismatch({ needed, available }: Mismatch, what: string, parameters: number): VistaError {
-    return new VistaError(
-      "INCONSISTENT",
-      `${what}: ${parameters} parameters need ${needed} elements, the ranks hold ${available}`,
-      {
-        path: this.#files.tagFolder,
-        hint: "The model states and the shards are of two runs, or a shard is stale: copy the checkpoint again.",
-      },
-    );
   }
 
   /**

@@ -1,0 +1,176 @@
+/**
+ * The trained parameters of a ZeRO checkpoint, cut from the flat vectors of its optimizer shards: in stages 1 and 2 each param group
+ * is one vector over all ranks, in stage 3 every rank has a part of every parameter.
+ */
+import { VistaError } from "../../core/errors.js";
+import { numelOf } from "../tensor/dtype.js";
+import { makeTensor, type Tensor } from "../tensor/tensor.js";
+import type { CheckpointFiles } from "./layout.js";
+import { cutFlatGroup, cutParameters, isMismatch, type Mismatch, type Span } from "./partition.js";
+import { FlatVector, splitShapes, sum } from "./pieces.js";
+import type { ModelState, Shapes, ShardState } from "./states.js";
+
+/** A param group: its parameters, their elements, and those that the shards hold, padding included. */
+export interface GroupSizes {
+  readonly parameters: number;
+  readonly numel: number;
+  readonly saved: number;
+}
+
+export interface TrainedParameters {
+  /** In order. A name comes twice where two groups list it. */
+  readonly tensors: readonly (readonly [name: string, tensor: Tensor])[];
+  readonly shapes: Shapes;
+  readonly groups: readonly GroupSizes[];
+}
+
+/**
+ * @param model  of rank 0
+ * @throws VistaError `FORMAT`, `INCONSISTENT` where names, shapes and shards contradict one another, `UNSUPPORTED`
+ */
+export async function cutTrained(
+  files: CheckpointFiles,
+  model: ModelState,
+  shards: readonly ShardState[],
+): Promise<TrainedParameters> {
+  const shapes = model.paramShapes ?? shards[0]!.paramShapes;
+  if (shapes === undefined) {
+    throw new VistaError("FORMAT", "neither the model states nor the shards have param_shapes", {
+      path: model.path,
+      hint: "DeepSpeed before 0.3.14 did not save the names; load it in DeepSpeed and save it again.",
+    });
+  }
+  return shards[0]!.stage === 3 ? cutStage3(files, model, shards, shapes) : cutStage12(files, shards, shapes);
+}
+
+async function cutStage12(
+  files: CheckpointFiles,
+  shards: readonly ShardState[],
+  shapes: readonly Shapes[],
+): Promise<TrainedParameters> {
+  const count = shards[0]!.groups.length;
+  const sizesOf = (group: number) => shards.map((shard) => numelOf(shard.groups[group]!.shape) ?? 0);
+  const perGroup =
+    shapes.length === 1 && count > 1
+      ? splitShapes(
+          shapes[0]!,
+          Array.from({ length: count }, (_, g) => sum(sizesOf(g))),
+        )
+      : shapes;
+  if (perGroup.length !== count) {
+    throw new VistaError(
+      "INCONSISTENT",
+      `the model states list ${perGroup.length} param groups, the optimizer shards hold ${count}`,
+      { path: files.tagFolder, hint: "The files are of two runs: copy the checkpoint again." },
+    );
+  }
+  const tensors: (readonly [string, Tensor])[] = [];
+  const groups: GroupSizes[] = [];
+  for (const [g, groupShapes] of perGroup.entries()) {
+    const sizes = sizesOf(g);
+    const grows = sizes.findIndex((size, rank) => rank > 0 && size > sizes[rank - 1]!);
+    if (grows > 0) {
+      throw new VistaError(
+        "INCONSISTENT",
+        `in param group ${g}, rank ${grows} holds ${sizes[grows]} elements and rank ${grows - 1} only ${sizes[grows - 1]}; ` +
+          "partitions are equal, the last ones may be shorter",
+        { path: shards[grows]!.path, hint: "The shards are of two runs: copy the checkpoint again." },
+      );
+    }
+    const numels = [...groupShapes.values()].map((shape) => numelOf(shape) ?? Infinity);
+    const spans = cutFlatGroup(sizes, numels, gapsOf(shards[0]!, g, groupShapes.size));
+    if (isMismatch(spans)) throw mismatch(files, spans, `param group ${g}`, groupShapes.size);
+    groups.push({ parameters: groupShapes.size, numel: sum(numels), saved: sum(sizes) });
+    const flats = [];
+    for (const shard of shards) flats.push(await FlatVector.of(shard.torchFile, [shard.groups[g]!]));
+    tensors.push(...tensorsOf(files, groupShapes, spans, flats));
+  }
+  return { tensors, shapes: new Map(perGroup.flatMap((group) => [...group])), groups };
+}
+
+/** Elements between the parameters of a group. @throws VistaError `INCONSISTENT` where they are not those of these parameters */
+function gapsOf(
+  { alignmentPaddings, path }: ShardState,
+  group: number,
+  parameters: number,
+): readonly number[] {
+  if (alignmentPaddings === undefined) return [];
+  const gaps = alignmentPaddings[group];
+  if (gaps?.length === parameters) return gaps;
+  throw new VistaError(
+    "INCONSISTENT",
+    `param group ${group} has ${parameters} parameters, param_alignment_paddings has ${gaps?.length ?? "none"} for it`,
+    { path, hint: "The model states and the shards are of two runs: copy the checkpoint again." },
+  );
+}
+
+async function cutStage3(
+  files: CheckpointFiles,
+  model: ModelState,
+  shards: readonly ShardState[],
+  perGroup: readonly Shapes[],
+): Promise<TrainedParameters> {
+  const names = perGroup.flatMap((group) => [...group.keys()]);
+  const shapes: Shapes = new Map(perGroup.flatMap((group) => [...group]));
+  if (names.length > shapes.size) {
+    const seen = new Set<string>();
+    const twice = names.find((name) => seen.size === seen.add(name).size);
+    throw new VistaError("INCONSISTENT", `${twice} is listed twice, in two param groups`, {
+      path: model.path,
+      hint: "DeepSpeed lists each parameter once: copy the checkpoint again.",
+    });
+  }
+  const flats: FlatVector[] = [];
+  for (const { torchFile, groups } of shards) flats.push(await FlatVector.of(torchFile, groups));
+  const sizes = flats.map(({ length }) => length);
+  const other = sizes.findIndex((size) => size !== sizes[0]);
+  if (other > 0) {
+    throw new VistaError(
+      "INCONSISTENT",
+      `rank ${other} holds ${sizes[other]} elements, rank 0 holds ${sizes[0]}; in stage 3 all hold the same number`,
+      { path: shards[other]!.path, hint: "The shards are of two runs: copy the checkpoint again." },
+    );
+  }
+  const numels = [...shapes.values()].map((shape) => numelOf(shape) ?? Infinity);
+  const spans = cutParameters(sizes[0]!, shards.length, numels);
+  if (isMismatch(spans)) throw mismatch(files, spans, "the parameters", shapes.size);
+  const groups = [{ parameters: shapes.size, numel: sum(numels), saved: sum(sizes) }];
+  return { tensors: tensorsOf(files, shapes, spans, flats), shapes, groups };
+}
+
+/** @param flats  each rank's flat vector */
+function tensorsOf(
+  files: CheckpointFiles,
+  shapes: Shapes,
+  spans: readonly Span[][],
+  flats: readonly FlatVector[],
+): (readonly [string, Tensor])[] {
+  return [...shapes].map(([name, shape], i) => {
+    const runs = spans[i]!.flatMap(({ rank, start, length }) => [...flats[rank]!.between(start, length)]);
+    const dtype = runs[0]?.dtype ?? "F32";
+    if (runs.some((run) => run.dtype !== dtype)) {
+      throw new VistaError("UNSUPPORTED", `the parameter ${name} lies in groups of several dtypes`, {
+        path: files.tagFolder,
+        hint: "DeepSpeed gives all parts of a parameter one dtype: copy the checkpoint again.",
+      });
+    }
+    const pieces = runs.flatMap((run) => run.pieces);
+    return [name, makeTensor(dtype, shape, { kind: "pieces", pieces })] as const;
+  });
+}
+
+function mismatch(
+  { tagFolder }: CheckpointFiles,
+  { needed, available }: Mismatch,
+  what: string,
+  parameters: number,
+): VistaError {
+  return new VistaError(
+    "INCONSISTENT",
+    `${what}: ${parameters} parameters need ${needed} elements, the ranks hold ${available}`,
+    {
+      path: tagFolder,
+      hint: "The model states and the shards are of two runs, or a shard is stale: copy the checkpoint again.",
+    },
+  );
+}
