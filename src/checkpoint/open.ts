@@ -9,7 +9,7 @@ import type { RunOptions } from "../core/progress.js";
 import { Checkpoint, type Opened } from "./checkpoint.js";
 import { findDcp, openDcp } from "./dcp/open.js";
 import { looksLikeSafetensors, openSafetensors } from "./safetensors/read.js";
-import { readIndex, type ShardIndex, type StatedShard, shardError } from "./shard-index.js";
+import { readShardIndex, type ShardIndex, type StatedShard, shardError } from "./shard-index.js";
 import { StateDict, type Tensor } from "./tensor/tensor.js";
 import type { TorchFile } from "./torch/file.js";
 import { torchForm } from "./torch/form.js";
@@ -269,7 +269,7 @@ function noKeys(path: string, what: string): VistaError {
 
 async function openSharded(path: string, options: OpenOptions): Promise<Opened> {
   if (options.key !== undefined) throw noKeys(path, "an index of shards");
-  const index = await readIndex(path);
+  const index = await readShardIndex(path);
   const opened = new Map<string, Opened>();
   /** Those whose turn has not come as well. */
   const all: Opened[] = [];

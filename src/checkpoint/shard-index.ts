@@ -37,7 +37,7 @@ const HINT = "An index has a `weight_map` from each tensor's name to a file besi
 /**
  * @throws VistaError `NOT_FOUND` (the index, or a shard it names), `FORMAT` (no index, or names outside its folder)
  */
-export async function readIndex(path: string): Promise<ShardIndex> {
+export async function readShardIndex(path: string): Promise<ShardIndex> {
   const file = await openSource(path);
   let text: string;
   try {

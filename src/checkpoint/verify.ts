@@ -8,14 +8,13 @@ import type { RunOptions } from "../core/progress.js";
 import { plural } from "../core/text.js";
 import { checksumError } from "./copy/input-checks.js";
 import { Lanes } from "./copy/lanes.js";
-import { type ScanRange, scanRanges } from "./copy/scan-ranges.js";
+import { scanRanges } from "./copy/scan-ranges.js";
 import { type DcpItem, findDcp, listDcpItems } from "./dcp/open.js";
 import { listSafetensorsShards } from "./dcp/safetensors.js";
 import { detectFormat, findIndex, findWeightsFile, openCheckpoint } from "./open.js";
 import { openSafetensors } from "./safetensors/read.js";
-import { readIndex, type StatedShard, shardError } from "./shard-index.js";
-import type { DType } from "./tensor/dtype.js";
-import { canBeNonFinite, type NonFinite } from "./tensor/non-finite.js";
+import { readShardIndex, type StatedShard, shardError } from "./shard-index.js";
+import type { NonFinite } from "./tensor/non-finite.js";
 import type { TorchFile } from "./torch/file.js";
 import type { PyDict } from "./torch/objects.js";
 import { describedTensors, type UnreadableTensor } from "./torch/open.js";
@@ -24,6 +23,7 @@ import { type FoundStateDict, findStateDict } from "./torch/state-dicts.js";
 import { type StorageUse, storagesIn, walk } from "./torch/storages.js";
 import { TorchTensor, unsupportedTensor } from "./torch/values.js";
 import { openTorchZip, type TorchZip } from "./torch/zip.js";
+import { coverWhole, type NamedRange, rangeOf } from "./verify-ranges.js";
 import { findCheckpoint, listCheckpointFiles, listUniversalFiles } from "./zero/layout.js";
 
 export interface VerifiedFile {
@@ -123,7 +123,7 @@ class Verifier {
         ? this.#path
         : undefined;
     if (index !== undefined) {
-      const { shards, stated } = await readIndex(index);
+      const { shards, stated } = await readShardIndex(index);
       for (const [name, entry] of stated) if (shards.has(name)) this.#stated.set(shards.get(name)!, entry);
       return { paths: [...shards.values()], together: true };
     }
@@ -433,52 +433,4 @@ function keysThatAreNoNames(dict: PyDict, place: string): string[] {
   return unreadable
     .filter(({ isName }) => !isName)
     .map(({ what }) => (place === "" ? what : `${place}: ${what}`));
-}
-
-interface NamedRange extends ScanRange {
-  readonly region: Region;
-  /** For the report. */
-  readonly name: string;
-  /** Whether its CRC-32 is to be that of the region. */
-  readonly compare: boolean;
-}
-
-/** The ranges, and others for all bytes of the file between them, in the order of the bytes, each with its CRC-32. */
-function coverWhole(file: SourceFile, ranges: readonly NamedRange[]): NamedRange[] {
-  const covered: NamedRange[] = [];
-  let at = 0;
-  const fill = (end: number) => {
-    if (end > at)
-      covered.push(
-        rangeOf({ file, name: "", offset: at, length: end - at, crc32: undefined }, undefined, ""),
-      );
-    at = end;
-  };
-  for (const range of [...ranges].sort((a, b) => a.offset - b.offset || a.length - b.length)) {
-    if (range.offset < at)
-      throw new VistaError("FORMAT", "records of the file overlap", {
-        path: file.path,
-        offset: range.offset,
-      });
-    fill(range.offset);
-    covered.push(range);
-    at = range.offset + range.length;
-  }
-  fill(file.size);
-  return covered.map((range) => ({ ...range, crc: true }));
-}
-
-function rangeOf(region: Region, dtype: DType | undefined, name: string): NamedRange {
-  const { file, offset, length } = region;
-  const counts = dtype !== undefined && canBeNonFinite(dtype);
-  return {
-    region,
-    name,
-    file,
-    offset,
-    length,
-    crc: Boolean(region.crc32),
-    compare: Boolean(region.crc32),
-    dtype: counts ? dtype : undefined,
-  };
 }

@@ -1,5 +1,5 @@
 /**
- * All rules of the checker. Each area keeps its own table beside its code (`nuscenes/rules.ts`, `opendv/rules.ts`,
+ * All rules of the checker. Each area keeps its own table beside its code (`nuscenes/check/rules.ts`, `opendv/rules.ts`,
  * `annotations/rules.ts`), made with {@link defineRules}; here they come together for reports and for `--ignore`.
  */
 import { ANNOTATION_RULES } from "./annotations/rules.js";

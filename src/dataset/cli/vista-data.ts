@@ -9,7 +9,7 @@ import { addPreviewCommand } from "./preview.js";
 import { addStatsCommand } from "./stats.js";
 
 /**
- * `vista-data`: check, index and look at driving data. The files of `data/` declare options only; each imports the code
+ * `vista-data`: check, index and look at driving data. The files beside this one declare options only; each imports the code
  * that does the work when its command runs, so that `--help` stays quick.
  */
 export function main(argv: readonly string[]): Promise<void> {

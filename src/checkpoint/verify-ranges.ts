@@ -1,0 +1,55 @@
+/** What verifying looks at in a file: its records as ranges, and what is between them. */
+import { VistaError } from "../core/errors.js";
+import type { Region, SourceFile } from "../core/io/source.js";
+import type { ScanRange } from "./copy/scan-ranges.js";
+import type { DType } from "./tensor/dtype.js";
+import { canBeNonFinite } from "./tensor/non-finite.js";
+
+export interface NamedRange extends ScanRange {
+  readonly region: Region;
+  /** For the report. */
+  readonly name: string;
+  /** Whether its CRC-32 is to be that of the region. */
+  readonly compare: boolean;
+}
+
+/** The ranges, and others for all bytes of the file between them, in the order of the bytes, each with its CRC-32. */
+export function coverWhole(file: SourceFile, ranges: readonly NamedRange[]): NamedRange[] {
+  const covered: NamedRange[] = [];
+  let at = 0;
+  const fill = (end: number) => {
+    if (end > at)
+      covered.push(
+        rangeOf({ file, name: "", offset: at, length: end - at, crc32: undefined }, undefined, ""),
+      );
+    at = end;
+  };
+  for (const range of [...ranges].sort((a, b) => a.offset - b.offset || a.length - b.length)) {
+    if (range.offset < at)
+      throw new VistaError("FORMAT", "records of the file overlap", {
+        path: file.path,
+        offset: range.offset,
+      });
+    fill(range.offset);
+    covered.push(range);
+    at = range.offset + range.length;
+  }
+  fill(file.size);
+  return covered.map((range) => ({ ...range, crc: true }));
+}
+
+/** A record, and what its elements are where NaN and infinity are to be counted. */
+export function rangeOf(region: Region, dtype: DType | undefined, name: string): NamedRange {
+  const { file, offset, length } = region;
+  const counts = dtype !== undefined && canBeNonFinite(dtype);
+  return {
+    region,
+    name,
+    file,
+    offset,
+    length,
+    crc: Boolean(region.crc32),
+    compare: Boolean(region.crc32),
+    dtype: counts ? dtype : undefined,
+  };
+}
