@@ -1,5 +1,13 @@
 /** What `to-universal` writes, beside what the real ds_to_universal.py of DeepSpeed 0.19.8 wrote of the same checkpoints. */
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { openCheckpoint } from "../../../src/checkpoint/open.js";
@@ -8,6 +16,7 @@ import type { TorchFile } from "../../../src/checkpoint/torch/file.js";
 import { asDict, type PyValue } from "../../../src/checkpoint/torch/objects.js";
 import { readTorchFile } from "../../../src/checkpoint/torch/read.js";
 import { TorchTensor } from "../../../src/checkpoint/torch/values.js";
+import { newToken, partialPath } from "../../../src/core/io/partial-names.js";
 import { runCli } from "../../helpers/cli.js";
 import { bytesOf, digestsOf, FIXTURES, temporaryFolder } from "../../helpers/state.js";
 
@@ -110,5 +119,62 @@ describe("vista-ckpt to-universal", () => {
     expect(result.stderr).toMatch(message);
     expect(result.stderr.trimEnd().split("\n")).toHaveLength(1);
     expect(existsSync(output)).toBe(false);
+  });
+});
+
+describe("a run that ends early leaves nothing, and what a killed one left is cleared", () => {
+  it("stopped while it writes", async () => {
+    const folder = temporaryFolder();
+    const input = join(folder, "in.ckpt");
+    cpSync(zero("stage2-fp32-3ranks-groups"), input, { recursive: true });
+    const controller = new AbortController();
+    const written = writeUniversal(input, join(folder, "out.ckpt"), {
+      signal: controller.signal,
+      onProgress: ({ phase }) => {
+        if (phase === "write") controller.abort();
+      },
+    });
+    await expect(written).rejects.toMatchObject({ code: "ABORTED" });
+    expect(readdirSync(folder)).toEqual(["in.ckpt"]);
+  });
+
+  it("with a byte of a weight changed", async () => {
+    const folder = temporaryFolder();
+    const input = join(folder, "in.ckpt");
+    cpSync(zero("stage2-fp32-3ranks-groups"), input, { recursive: true });
+    const shard = join(input, "global_step2/zero_pp_rank_1_mp_rank_00_optim_states.pt");
+    const bytes = readFileSync(shard);
+    const file = await readTorchFile(shard);
+    // Not the step, which says that the shards are of two moments.
+    const [region] = (await file.regions()).sort((a, b) => b.length - a.length);
+    await file.file.close();
+    bytes[region!.offset] = bytes[region!.offset]! ^ 1;
+    writeFileSync(shard, bytes);
+    await expect(writeUniversal(input, join(folder, "out.ckpt"))).rejects.toMatchObject({ code: "CHECKSUM" });
+    expect(readdirSync(folder)).toEqual(["in.ckpt"]);
+  });
+
+  it("with an input that is cut off while it is read", async () => {
+    const folder = temporaryFolder();
+    const input = join(folder, "in.ckpt");
+    cpSync(zero("stage2-fp32-3ranks-groups"), input, { recursive: true });
+    const written = writeUniversal(input, join(folder, "out.ckpt"), {
+      onProgress: ({ phase, done, total }) => {
+        if (phase !== "write" && done === total)
+          truncateSync(join(input, "global_step2/zero_pp_rank_2_mp_rank_00_optim_states.pt"), 4000);
+      },
+    });
+    await expect(written).rejects.toMatchObject({ code: "TRUNCATED" });
+    expect(readdirSync(folder)).toEqual(["in.ckpt"]);
+  });
+
+  it("what a process that is dead left of the same output", async () => {
+    const folder = temporaryFolder();
+    const output = join(folder, "out.ckpt");
+    const left = partialPath(output, newToken().replace(/^\d+/, "4194304"), "partial");
+    mkdirSync(join(left, "zero/w"), { recursive: true });
+    writeFileSync(join(left, "zero/w/fp32.pt"), "half");
+    await writeUniversal(zero("stage1-bf16-3ranks"), output, { fsync: false });
+    expect(readdirSync(folder)).toEqual(["out.ckpt"]);
   });
 });
