@@ -319,7 +319,10 @@ export class ZeroPlan {
     const absent = [...new Set([...this.tensors.keys(), ...frozenShapes.keys()])].filter(
       (name) => !module.has(name),
     );
-    const orphans = new Map(names.map((name) => [name, viewOf.get(name)!]));
+    // A buffer in a wrapped module has another name in `module` too; buffers are never partitioned, so an empty one is itself.
+    const buffers = new Set([...this.#model.bufferNames].map(unwrapped));
+    const isBuffer = (name: string) => buffers.has(unwrapped(name));
+    const orphans = new Map(names.filter((name) => !isBuffer(name)).map((name) => [name, viewOf.get(name)!]));
     const { renamed, unnamed } = await findRenames(orphans, absent, this.tensors, (tensor) =>
       this.#isPlaceholder(tensor),
     );
@@ -328,6 +331,7 @@ export class ZeroPlan {
     this.#recover(
       names.filter((name) => !done.has(name)),
       viewOf,
+      isBuffer,
     );
   }
 
@@ -346,7 +350,11 @@ export class ZeroPlan {
     );
   }
 
-  #recover(names: readonly string[], viewOf: ReadonlyMap<string, Tensor>): void {
+  #recover(
+    names: readonly string[],
+    viewOf: ReadonlyMap<string, Tensor>,
+    isBuffer: (name: string) => boolean,
+  ): void {
     // Before DeepSpeed 0.9.0 tied weights were not listed: the alias is a second name of one storage in `module`.
     const nameOfView = new Map<Tensor, string>();
     for (const [name, view] of viewOf) if (this.tensors.has(name)) nameOfView.set(view, name);
@@ -357,7 +365,7 @@ export class ZeroPlan {
       if (source !== undefined) {
         this.tensors.set(name, this.tensors.get(source)!);
         this.#share(name, source);
-      } else if (this.#isPlaceholder(tensor)) {
+      } else if (!isBuffer(name) && this.#isPlaceholder(tensor)) {
         lost.push(name);
       } else {
         this.tensors.set(name, this.#widened(tensor));

@@ -7,20 +7,25 @@ import { typedArrayOf } from "../tensor/typed-array.js";
 /** Types with values that float32 cannot hold. */
 const WIDER: ReadonlySet<DType> = new Set(["I64", "U64", "I32", "U32", "F64", "C64", "C128"]);
 
-/** Elements looked at once. */
-const STEP = 256 * 1024;
+/** Elements of a buffer that is looked at: counters, masks and tables of positions have fewer. */
+const MAX_ELEMENTS = 1024 * 1024;
 
-/** Whether any value of the tensor is another one as float32; of complex numbers float32 has the real part. */
+/**
+ * Whether any value of the tensor is another one as float32; of complex numbers float32 has the real part. False without a look for
+ * a large tensor and one at a URL, since opening a checkpoint reads no weights.
+ */
 export async function float32Rounds(tensor: Tensor): Promise<boolean> {
-  if (!WIDER.has(tensor.dtype)) return false;
+  if (!WIDER.has(tensor.dtype) || tensor.numel > MAX_ELEMENTS || !isLocal(tensor)) return false;
   const isComplex = tensor.dtype.startsWith("C");
-  for (let from = 0; from < tensor.numel; from += STEP) {
-    const bytes = await readTensor(tensor, { from, to: Math.min(from + STEP, tensor.numel) });
-    for (const [i, value] of typedArrayOf(bytes, tensor.dtype).entries()) {
-      if (isComplex && i % 2 === 1 ? value !== 0 : !isFloat32(value)) return true;
-    }
+  for (const [i, value] of typedArrayOf(await readTensor(tensor), tensor.dtype).entries()) {
+    if (isComplex && i % 2 === 1 ? value !== 0 : !isFloat32(value)) return true;
   }
   return false;
+}
+
+function isLocal({ source }: Tensor): boolean {
+  if (source.kind === "pieces") return source.pieces.every(({ region }) => region.file.isLocal);
+  return source.kind === "strided" && source.region.file.isLocal;
 }
 
 function isFloat32(value: number | bigint): boolean {

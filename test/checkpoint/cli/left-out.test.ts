@@ -112,6 +112,24 @@ describe("what is left out is named", () => {
     expect(Object.keys(dtypes)).toEqual(["a._orig_mod.mean", "w"]);
   });
 
+  it("not an empty buffer of a wrapped module in stage 3, which is no placeholder", async () => {
+    const folder = zero({
+      stage: 3,
+      module: dict({ w: new FakeTensor([], [0]), "a.empty": new FakeTensor([], [0, 2]) }),
+      buffers: ["a._checkpoint_wrapped_module.empty"],
+    });
+    const { dtypes, stderr } = await merged(folder);
+    expect(dtypes).toEqual({ w: "F32", "a.empty": "F32" });
+    expect(stderr).toBe("");
+    const lost = zero({
+      stage: 3,
+      module: dict({ w: new FakeTensor([], [0]), "a.lost": new FakeTensor([], [0]) }),
+    });
+    const { code, stderr: said } = await runCli("vista-ckpt", ["merge", lost, "-o", join(lost, "m.bin")]);
+    expect(code).toBe(1);
+    expect(said).toMatch(/only placeholders for them: a\.lost/);
+  });
+
   it("tensors of the model states beside module, by merge, to-st, inspect and diff", async () => {
     const folder = zero({
       model: { ema: dict({ w: t(5, 6) }), shadow: [t(1), t(2)], callbacks: dict({ x: t(1) }) },
