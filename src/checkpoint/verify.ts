@@ -1,6 +1,7 @@
 /** Checking whole checkpoints: every checksum, every rule of the formats, and how many numbers are none. */
 import { firstNames, fromReader, isVistaError, VistaError } from "../core/errors.js";
 import { combineCrc32 } from "../core/io/crc32.js";
+import { mapOrdered } from "../core/io/map-ordered.js";
 import { openSource } from "../core/io/open-source.js";
 import { joinPlace, lookAt, placeName } from "../core/io/places.js";
 import type { Region, SourceFile } from "../core/io/source.js";
@@ -18,7 +19,7 @@ import type { NonFinite } from "./tensor/non-finite.js";
 import type { TorchFile } from "./torch/file.js";
 import type { PyDict } from "./torch/objects.js";
 import { describedTensors, type UnreadableTensor } from "./torch/open.js";
-import { readTorchFile, readTorchZip } from "./torch/read.js";
+import { LOOK_UPS, readTorchFile, readTorchZip } from "./torch/read.js";
 import { type FoundStateDict, findStateDict } from "./torch/state-dicts.js";
 import { type StorageUse, storagesIn, walk } from "./torch/storages.js";
 import { TorchTensor, unsupportedTensor } from "./torch/values.js";
@@ -51,9 +52,6 @@ export interface VerifyReport {
   readonly nonFinite: readonly NonFiniteCount[];
   readonly warnings: readonly string[];
 }
-
-/** Records whose local headers are read side by side. */
-const LOOK_UPS = 1000;
 
 export interface VerifyOptions extends RunOptions {
   /** For a ZeRO checkpoint: the tag (sub-folder); default: what `latest` says. */
@@ -244,15 +242,9 @@ class Verifier {
     const storages = await this.#readPickle(zip);
     const names = [...zip.names()];
     const regions: Region[] = [];
-    // Each is a read of its own: one after the other, a model of thousands of tensors would wait for each; all at once, one of
-    // hundreds of thousands would need gigabytes.
-    for (let at = 0; at < names.length; at += LOOK_UPS) {
-      const batch = names.slice(at, at + LOOK_UPS).map((name) => zip.record(name));
-      for (const outcome of await Promise.allSettled(batch)) {
-        if (outcome.status === "fulfilled") regions.push(outcome.value);
-        else this.#problem(outcome.reason);
-      }
-    }
+    await this.#lookUp(names, async (name) => {
+      regions.push(await zip.record(name));
+    });
     regions.sort((a, b) => a.offset - b.offset);
     const ranges = regions.map((region) => {
       const key = region.name.slice(zip.root.length + 1);
@@ -260,6 +252,13 @@ class Verifier {
       return rangeOf(region, storage?.dtype, storage?.path ?? region.name);
     });
     return { ranges, records: names.length };
+  }
+
+  /** Each on its own: what is wrong with one of them is a problem, and does not keep the others from being looked at. */
+  async #lookUp<Item>(items: Iterable<Item>, look: (item: Item) => Promise<void>): Promise<void> {
+    const caught = (error: unknown) => ({ error });
+    for await (const failure of mapOrdered(items, LOOK_UPS, (item) => look(item).catch(caught)))
+      if (failure !== undefined) this.#problem(failure.error);
   }
 
   /** Damage of the pickle's bytes is found with that of the other records: here only what it says is wrong. */
@@ -311,11 +310,9 @@ class Verifier {
    */
   async #weightStorages(torchFile: TorchFile): Promise<Map<string, StorageUse>> {
     const { storages, tensors } = storagesIn(torchFile.value, torchFile.file.path);
-    for (const outcome of await Promise.allSettled(
-      Array.from(tensors.keys(), (tensor) => torchFile.tensor(tensor)),
-    )) {
-      if (outcome.status === "rejected") this.#problem(outcome.reason);
-    }
+    await this.#lookUp(tensors.keys(), async (tensor) => {
+      await torchFile.tensor(tensor);
+    });
     this.#noteUnreadable(torchFile);
     const found = this.#stateDict(torchFile);
     if (found === undefined || (found.key === undefined && this.#options.key === undefined)) return storages;

@@ -34,7 +34,8 @@ interface Run extends Range {
 }
 
 export class RegionChecks {
-  readonly #runs = new Map<Region, Run[]>();
+  /** A region has one run of reads nearly always, and there may be 100,000 regions: no list for each. */
+  readonly #runs = new Map<Region, Run | Run[] | undefined>();
   /** Reads that the tensors do not make. */
   readonly extra: CheckRead[] = [];
   /** Regions whose inline reads do not count, since an extra pass covers them whole. */
@@ -45,13 +46,13 @@ export class RegionChecks {
    * @throws VistaError `FORMAT` where one depends on itself
    */
   constructor(tensors: Iterable<Tensor>) {
-    const ranges = new Map<Region, Range[]>();
+    const ranges: Ranges = new Map();
     for (const tensor of tensors) this.#collect(tensor, ranges);
     for (const [region, used] of ranges) {
       // torch.serialization.set_crc32_options(False) writes 0: "not computed". Formats without CRCs give none.
       if (region.crc32 === undefined || region.crc32 === 0) continue;
-      this.#runs.set(region, []);
-      const gaps = this.#whole.has(region) ? undefined : gapsBetween(used, region.length);
+      this.#runs.set(region, undefined);
+      const gaps = this.#whole.has(region) ? undefined : gapsBetween([used].flat(), region.length);
       if (gaps === undefined) {
         this.#whole.add(region);
         this.extra.push({ region, start: 0, end: region.length });
@@ -60,7 +61,7 @@ export class RegionChecks {
   }
 
   /** Notes the ranges that reading a tensor reads, as often as it reads them. */
-  #collect(tensor: Tensor, ranges: Map<Region, Range[]>): void {
+  #collect(tensor: Tensor, ranges: Ranges): void {
     const { source } = withoutCasts(tensor);
     if (source.kind === "strided") {
       this.#whole.add(source.region);
@@ -94,22 +95,23 @@ export class RegionChecks {
   }
 
   #add(region: Region, start: number, length: number, crc32: number): void {
+    if (!this.#runs.has(region)) return;
     const runs = this.#runs.get(region);
-    if (runs === undefined) return;
-    const last = runs.at(-1);
+    const last = Array.isArray(runs) ? runs.at(-1) : runs;
+    const end = start + length;
     // Nearly all reads follow one another: keep one growing run, not millions.
-    if (last?.end === start) {
-      runs[runs.length - 1] = {
-        start: last.start,
-        end: start + length,
-        crc32: combineCrc32(last.crc32, crc32, length),
-      };
-    } else runs.push({ start, end: start + length, crc32 });
+    const run =
+      last?.end === start
+        ? { start: last.start, end, crc32: combineCrc32(last.crc32, crc32, length) }
+        : { start, end, crc32 };
+    if (Array.isArray(runs)) runs.splice(runs.length - (last?.end === start ? 1 : 0), 1, run);
+    else this.#runs.set(region, last === undefined || last.end === start ? run : [last, run]);
   }
 
   /** @throws VistaError `CHECKSUM` for the first region whose bytes do not match */
   finish(): void {
-    for (const [region, runs] of this.#runs) {
+    for (const [region, found] of this.#runs) {
+      const runs = found === undefined ? [] : [found].flat();
       runs.sort((a, b) => a.start - b.start || a.end - b.end);
       let crc = 0;
       let at = 0;
@@ -158,9 +160,13 @@ function gapsBetween(ranges: Range[], length: number): Range[] | undefined {
   return gaps;
 }
 
-function addRange(ranges: Map<Region, Range[]>, region: Region, start: number, length: number): void {
-  const list = ranges.get(region);
+/** Of most regions one range. */
+type Ranges = Map<Region, Range | Range[]>;
+
+function addRange(ranges: Ranges, region: Region, start: number, length: number): void {
+  const known = ranges.get(region);
   const range = { start, end: start + length };
-  if (list === undefined) ranges.set(region, [range]);
-  else list.push(range);
+  if (known === undefined) ranges.set(region, range);
+  else if (Array.isArray(known)) known.push(range);
+  else ranges.set(region, [known, range]);
 }

@@ -2,7 +2,6 @@
 
 import { VistaError } from "../../core/errors.js";
 import type { Region, SourceFile } from "../../core/io/source.js";
-import { remember } from "../../core/maps.js";
 import { type Tensor, viewTensor } from "../tensor/tensor.js";
 import type { PyGlobal, PyValue } from "./objects.js";
 import type { ExactPickle } from "./rewrite.js";
@@ -33,21 +32,18 @@ export interface TorchFile {
 const EXPANDED = 2 ** 30;
 const EXPANDED_PER_BYTE = 16;
 
-/** Makes tensors from descriptions, each region located once and each view made once. */
+/** Makes tensors from descriptions, each view once. @param locate  gives the same region for the same key */
 export function tensorsOver(
   file: SourceFile,
   locate: (key: string) => Promise<Region>,
 ): (tensor: TorchTensor) => Promise<Tensor> {
-  const regions = new Map<string, Promise<Region>>();
-  const views = new Map<string, Tensor>();
+  const views = new Views();
   let bytes = 0;
   return async (description) => {
     const { storage, dtype, offset, shape, strides } = description;
-    const key = `${storage.key}|${dtype}|${offset}|${shape}|${strides}`;
-    const known = views.get(key);
+    const known = views.get(description);
     if (known !== undefined) return known;
-    const region = remember(regions, storage.key, () => locate(storage.key));
-    const place = await region;
+    const place = await locate(storage.key);
     if (place.length !== storage.byteLength) {
       throw new VistaError(
         "FORMAT",
@@ -55,7 +51,7 @@ export function tensorsOver(
         { path: place.file.path, record: place.name, hint: "The file is damaged: copy it again." },
       );
     }
-    const again = views.get(key);
+    const again = views.get(description);
     if (again !== undefined) return again;
     const made = viewTensor(place, dtype, offset, shape, strides);
     bytes += made.byteLength;
@@ -70,7 +66,28 @@ export function tensorsOver(
         },
       );
     }
-    views.set(key, made);
+    views.add(description, made);
     return made;
   };
+}
+
+/** Tensors by what their descriptions say. Nearly every storage has one view, for which no text is made as its key. */
+class Views {
+  readonly #first = new Map<string, { readonly of: TorchTensor; readonly tensor: Tensor }>();
+  readonly #others = new Map<string, Tensor>();
+
+  get(view: TorchTensor): Tensor | undefined {
+    const first = this.#first.get(view.storage.key);
+    if (first === undefined) return undefined;
+    return keyOf(first.of) === keyOf(view) ? first.tensor : this.#others.get(keyOf(view));
+  }
+
+  add(view: TorchTensor, tensor: Tensor): void {
+    if (this.#first.has(view.storage.key)) this.#others.set(keyOf(view), tensor);
+    else this.#first.set(view.storage.key, { of: view, tensor });
+  }
+}
+
+function keyOf({ storage, dtype, offset, shape, strides }: TorchTensor): string {
+  return `${storage.key}|${dtype}|${offset}|${shape}|${strides}`;
 }

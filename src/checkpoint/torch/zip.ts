@@ -65,7 +65,7 @@ export async function openTorchZip(file: SourceFile, place?: Stretch): Promise<T
     }
     records.set(name, entry);
   }
-  const located = new Map<string, Promise<Region>>();
+  const located = new Map<string, Promise<Region> | Region>();
   const locateRecord = async (name: string): Promise<Region> => {
     const entry = records.get(name);
     if (entry === undefined) {
@@ -89,8 +89,10 @@ export async function openTorchZip(file: SourceFile, place?: Stretch): Promise<T
     root,
     names: () => records.keys(),
     has: (name) => records.has(name),
-    record: (name) => {
-      const region = remember(located, name, () => locateRecord(name));
+    record: async (name) => {
+      const region = await remember(located, name, () => locateRecord(name));
+      // A promise takes ten times the memory, and there may be 100,000.
+      located.set(name, region);
       return region;
     },
   };
