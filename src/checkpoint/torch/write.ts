@@ -23,7 +23,9 @@ const PADDING_ID = 0x4246;
 const FORMAT_VERSION = "3\n";
 
 interface ZipRecord {
-  readonly name: Buffer;
+  /** Not as bytes, nor its header: of 100,000 records these would take 80 MB. */
+  readonly name: string;
+  readonly nameLength: number;
   readonly length: number;
   readonly headerOffset: number;
   crc32: number;
@@ -138,9 +140,13 @@ class ZipPlan {
   /** The directory at the end: one entry a record, then the end records, zip64's always, as torch has them. */
   finish(): TorchParts {
     const start = this.#offset;
-    const sizes = this.#records.map((record) => 46 + record.name.length + zip64Extra(record).length);
-    const size = sizes.reduce((sum, length) => sum + length, 0);
-    this.#late(size, () => Buffer.concat(this.#records.map(directoryEntry), size));
+    const size = this.#records.reduce((sum, record) => sum + entryLength(record), 0);
+    this.#late(size, () => {
+      const bytes = Buffer.alloc(size);
+      let at = 0;
+      for (const record of this.#records) at += writeEntry(bytes.subarray(at), record);
+      return bytes;
+    });
     this.#add(endRecords(this.#records.length, size, start));
     this.#endRun();
     return { parts: this.#parts, length: this.#offset };
@@ -171,31 +177,37 @@ class ZipPlan {
       });
   }
 
-  /** The local header: CRC and sizes follow the payload (flag 0x0008), padding brings the payload to its alignment. */
   #open(name: string, length: number): ZipRecord {
-    const encoded = Buffer.from(name, "utf8");
-    const headerOffset = this.#offset;
-    // The extra field "FB" needs 4 bytes of its own.
-    const unpadded = headerOffset + 30 + encoded.length + 4;
-    const padding = (ALIGNMENT - (unpadded % ALIGNMENT)) % ALIGNMENT;
-    const header = Buffer.alloc(unpadded - headerOffset + padding);
-    header.writeUInt32LE(0x04034b50, 0); // signature
-    header.writeUInt16LE(zip64Version(length), 4); // version needed to extract
-    header.writeUInt16LE(0x0808, 6); // flags: sizes follow, name is UTF-8
-    header.writeUInt16LE(0, 8); // method: stored
-    header.writeUInt32LE(EPOCH, 10); // time and date
-    header.writeUInt16LE(encoded.length, 26);
-    header.writeUInt16LE(4 + padding, 28);
-    header.set(encoded, 30);
-    const extra = 30 + encoded.length;
-    header.writeUInt16LE(PADDING_ID, extra);
-    header.writeUInt16LE(padding, extra + 2);
-    header.fill(0x5a, extra + 4); // "Z"
-    this.#add(header);
-    const record = { name: encoded, length, headerOffset, crc32: 0 };
+    const nameLength = Buffer.byteLength(name);
+    const record = { name, nameLength, length, headerOffset: this.#offset, crc32: 0 };
+    this.#late(headerLength(record), () => header(record));
     this.#records.push(record);
     return record;
   }
+}
+
+/** Padding, in the extra field "FB" with 4 bytes of its own, brings the payload to its alignment. */
+function headerLength({ headerOffset, nameLength }: ZipRecord): number {
+  return Math.ceil((headerOffset + 30 + nameLength + 4) / ALIGNMENT) * ALIGNMENT - headerOffset;
+}
+
+/** The local header: CRC and sizes follow the payload (flag 0x0008). */
+function header(record: ZipRecord): Uint8Array {
+  const { name, nameLength, length } = record;
+  const bytes = Buffer.alloc(headerLength(record));
+  bytes.writeUInt32LE(0x04034b50, 0); // signature
+  bytes.writeUInt16LE(zip64Version(length), 4); // version needed to extract
+  bytes.writeUInt16LE(0x0808, 6); // flags: sizes follow, name is UTF-8
+  bytes.writeUInt16LE(0, 8); // method: stored
+  bytes.writeUInt32LE(EPOCH, 10); // time and date
+  bytes.writeUInt16LE(nameLength, 26);
+  const extra = 30 + nameLength;
+  bytes.writeUInt16LE(bytes.length - extra, 28);
+  bytes.write(name, 30);
+  bytes.writeUInt16LE(PADDING_ID, extra);
+  bytes.writeUInt16LE(bytes.length - extra - 4, extra + 2);
+  bytes.fill(0x5a, extra + 4); // "Z"
+  return bytes;
 }
 
 /** Bytes that are known when everything before them is written. */
@@ -234,12 +246,14 @@ function zip64Version(length: number): number {
   return length >= U32_MAX ? 45 : 0;
 }
 
+const NO_EXTRA = Buffer.alloc(0);
+
 /** Extended information for what does not fit into 32 bits, in the fixed order: size, stored size, offset. */
 function zip64Extra(record: ZipRecord): Buffer {
   const values: number[] = [];
   if (record.length >= U32_MAX) values.push(record.length, record.length);
   if (record.headerOffset >= U32_MAX) values.push(record.headerOffset);
-  if (values.length === 0) return Buffer.alloc(0);
+  if (values.length === 0) return NO_EXTRA;
   const extra = Buffer.alloc(4 + 8 * values.length);
   extra.writeUInt16LE(1, 0);
   extra.writeUInt16LE(8 * values.length, 2);
@@ -249,9 +263,13 @@ function zip64Extra(record: ZipRecord): Buffer {
   return extra;
 }
 
-function directoryEntry(record: ZipRecord): Buffer {
+function entryLength(record: ZipRecord): number {
+  return 46 + record.nameLength + zip64Extra(record).length;
+}
+
+/** @param entry  zeros, the entry at their beginning. @returns its length */
+function writeEntry(entry: Buffer, record: ZipRecord): number {
   const extra = zip64Extra(record);
-  const entry = Buffer.alloc(46);
   entry.writeUInt32LE(0x02014b50, 0); // signature
   entry.writeUInt16LE(0, 4); // version made by
   entry.writeUInt16LE(extra.length > 0 ? 45 : 0, 6); // version needed to extract
@@ -261,10 +279,12 @@ function directoryEntry(record: ZipRecord): Buffer {
   const size = Math.min(record.length, U32_MAX);
   entry.writeUInt32LE(size, 20);
   entry.writeUInt32LE(size, 24);
-  entry.writeUInt16LE(record.name.length, 28);
+  entry.writeUInt16LE(record.nameLength, 28);
   entry.writeUInt16LE(extra.length, 30);
   entry.writeUInt32LE(Math.min(record.headerOffset, U32_MAX), 42);
-  return Buffer.concat([entry, record.name, extra]);
+  entry.write(record.name, 46);
+  entry.set(extra, 46 + record.nameLength);
+  return entryLength(record);
 }
 
 function endRecords(count: number, size: number, start: number): Buffer {

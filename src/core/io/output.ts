@@ -168,6 +168,7 @@ export class AtomicFile {
   readonly #options: OutputOptions & { signal?: AbortSignal };
   #closed = false;
   #finishing: Promise<void> | undefined;
+  #syncing = false;
 
   private constructor(
     readonly path: string,
@@ -224,12 +225,15 @@ export class AtomicFile {
     livePartials.delete(this.temporary);
     const closing = this.#close().catch(() => {});
     // Closing waits for a sync that is under way, which can take a minute: whoever pressed Ctrl-C does not.
-    if (!this.#options.signal?.aborted) await closing;
+    if (!(this.#syncing && this.#options.signal?.aborted)) await closing;
   }
 
   async #finish(): Promise<void> {
     try {
-      if (this.#options.fsync !== false) await unlessAborted(this.handle.sync(), this.#options.signal);
+      if (this.#options.fsync !== false) {
+        this.#syncing = true;
+        await unlessAborted(this.handle.sync(), this.#options.signal);
+      }
       await this.#close();
     } catch (error) {
       throw fromSystem(error, this.path, "finish the output");
