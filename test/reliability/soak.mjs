@@ -235,6 +235,23 @@ else {
       measure("100,000 tensors merge to .bin", process.execPath, [self, "--copy", many, "bin", "keep"]);
       measure("100,000 tensors inspect", process.execPath, ckpt("inspect", many));
       measure("100,000 tensors verify", process.execPath, ckpt("verify", many));
+      const { openCheckpoint, saveCheckpoint } = await dist("checkpoint/index.js");
+      const opened = await openCheckpoint(many);
+      const bin = at("many.bin");
+      await saveCheckpoint(opened.state, bin, { fsync: false });
+      await opened.close();
+      const toSt = ckpt("to-st", bin, "-o", at("b.safetensors"), "--raw");
+      measure("torch file of 100,000 tensors to-st", process.execPath, toSt);
+      measure("torch file of 100,000 tensors to .bin", process.execPath, [
+        self,
+        "--copy",
+        bin,
+        "bin",
+        "keep",
+      ]);
+      for (const command of ["inspect", "verify", "scan"])
+        measure(`torch file of 100,000 tensors ${command}`, process.execPath, ckpt(command, bin));
+      measure("100,000 tensors diff", process.execPath, ckpt("diff", bin, many));
     }
     if (wanted("one")) {
       const one = sparse(at("one.safetensors"), 1, 1.25e9);
