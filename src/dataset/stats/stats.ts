@@ -1,13 +1,13 @@
 /** `vista-data stats`: what a data set holds, in figures. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { VistaError } from "../../core/errors.js";
+import { fromSystem, VistaError } from "../../core/errors.js";
 import type { RunOptions } from "../../core/progress.js";
 import { hasGoal, type NuScenesRecord, recordFaults } from "../annotations/nuscenes-rows.js";
 import { indexLocated, readIndex } from "../frame-index/build.js";
 import type { DatasetIndex, IndexedFolder } from "../frame-index/dataset-index.js";
 import { type LocatedData, locateData } from "../frame-index/locate.js";
-import { readRows } from "../json/rows.js";
+import { type RowsResult, readRows } from "../json/rows.js";
 import { type MetaVideo, readMeta } from "../opendv/meta.js";
 import { countClips, countFrames } from "../opendv/runs.js";
 
@@ -199,11 +199,17 @@ function locationsOf(folder: string): Record<string, number> {
 
 function readSmall(path: string, take: (row: Record<string, unknown>) => void): void {
   if (!existsSync(path)) return;
-  readRows(path, {
-    value(value) {
-      if (typeof value === "object" && value !== null) take(value as Record<string, unknown>);
-    },
+  rowsOf(path, (value) => {
+    if (typeof value === "object" && value !== null) take(value as Record<string, unknown>);
   });
+}
+
+function rowsOf(path: string, value: (value: unknown) => void): RowsResult {
+  try {
+    return readRows(path, { value });
+  } catch (error) {
+    throw fromSystem(error, path, "read the file");
+  }
 }
 
 const COMMANDS = ["right", "left", "stop", "forward"] as const;
@@ -213,15 +219,14 @@ function countFile(path: string, stats: DataStats): void {
   const speeds: number[] = [];
   const folders = new Set<string>();
   let clips = 0;
-  const { error } = readRows(path, {
-    value(value) {
-      const record = value as { folder_name?: unknown; frames?: unknown } | null;
-      if (typeof record?.folder_name === "string") {
-        clips++;
-        folders.add(record.folder_name);
-      } else addRecord(records, value, speeds);
-    },
-  });
+  const value = (value: unknown) => {
+    const record = value as { folder_name?: unknown; frames?: unknown } | null;
+    if (typeof record?.folder_name === "string") {
+      clips++;
+      folders.add(record.folder_name);
+    } else addRecord(records, value, speeds);
+  };
+  const { error } = rowsOf(path, value);
   if (error !== undefined) throw new VistaError("FORMAT", error.reason, { path, offset: error.offset });
   if (clips > 0) stats.youtube.push({ path, clips, folders: folders.size });
   if (records.records > 0) {

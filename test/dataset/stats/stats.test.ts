@@ -90,3 +90,14 @@ test("nuScenes and its annotations: what Vista's loader would train on", async (
 test("a distribution of an odd number of values", () => {
   expect(distribution([5, 1, 3])).toEqual({ min: 1, median: 3, mean: 3, max: 5 });
 });
+
+test("an annotation file that is a folder, or none, is an error that names it, no internal one", async () => {
+  const folder = newFolder();
+  mkdirSync(join(folder, "a.json"));
+  for (const [name, message] of [
+    ["a.json", /a\.json: cannot read the file: is (?:a folder|not a regular file)/],
+    ["none.json", /none\.json: cannot read the file: no such file/],
+  ] as const) {
+    await expect(collectStats(folder, { annos: [join(folder, name)] })).rejects.toThrow(message);
+  }
+});
