@@ -220,7 +220,7 @@ const CASES: [
     },
   ],
   [
-    /a zip without a data\.pkl record/,
+    /this is a zip archive \(with a\/b\.txt\)/,
     ({ tag }) => writeFileSync(join(tag, SHARD(0)), zip([{ name: "a/b.txt", data: Buffer.from("x") }])),
   ],
   [
