@@ -1,6 +1,7 @@
 /** Which scene a CAM_FRONT image is of, from the small tables, and whether that scene is for validation. */
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
+import { isSystemError } from "../../core/errors.js";
 import { readRows } from "../json/rows.js";
 import { officialScenes } from "../nuscenes/splits.js";
 
@@ -55,10 +56,13 @@ export class ValidationScenes {
 
 /** A table that cannot be read gives no rows: the check of the tables says so. */
 function forRows(path: string, take: (row: Record<string, unknown>) => void): void {
-  if (!existsSync(path)) return;
-  readRows(path, {
-    value(value) {
-      if (typeof value === "object" && value !== null) take(value as Record<string, unknown>);
-    },
-  });
+  try {
+    readRows(path, {
+      value(value) {
+        if (typeof value === "object" && value !== null) take(value as Record<string, unknown>);
+      },
+    });
+  } catch (error) {
+    if (!isSystemError(error)) throw error;
+  }
 }
