@@ -143,7 +143,7 @@ describe("the output is that of the local files", () => {
   };
   const localSaid = new Map<string, Promise<string>>();
 
-  const folders = ["vista-phase2", "dcp", "sharded"];
+  const folders = [zero, "stage3-fp32-3ranks-frozen", "dcp", "sharded"];
   it.each(
     ["s3://runs/", "hf://owner/name/"].flatMap((place) => folders.map((name) => [place, name] as const)),
   )("inspect, verify, diff and scan of the folder %s%s", async (place, name) => {
@@ -353,6 +353,17 @@ describe("faults", () => {
   const url = () => `${server.url}/runs/merged.bin?${urls++}`;
   const convert = async (output: string) => runCli("vista-ckpt", ["to-st", url(), "--raw", "-o", output]);
 
+  let local: Promise<Buffer> | undefined;
+  /** What the file on the disk gives. */
+  const fromLocal = () => {
+    local ??= (async () => {
+      const output = join(temporaryFolder(), "x.safetensors");
+      await runCli("vista-ckpt", ["to-st", join(bucket, "merged.bin"), "--raw", "-o", output]);
+      return readFileSync(output);
+    })();
+    return local;
+  };
+
   it.each(["429", "503", "drop", "short"] as const)(
     "%s every third time: tried again, and right",
     async (fault) => {
@@ -360,8 +371,7 @@ describe("faults", () => {
       const output = join(temporaryFolder(), "x.safetensors");
       const { code, stderr } = await convert(output);
       expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
-      const diff = await runCli("vista-ckpt", ["diff", output, join(bucket, "merged.bin")]);
-      expect(diff.code).toBe(0);
+      expect(readFileSync(output).equals(await fromLocal())).toBe(true);
     },
   );
 
