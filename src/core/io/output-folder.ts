@@ -135,10 +135,10 @@ export async function writeFolderAtomically(
           throw fromSystem(error, join(path, relativePath), "write the output");
         }
         if (!sync) return closeSync(fd);
-        if (syncing.length === SYNCS) await syncing.shift();
         const synced = syncFile(fd).finally(() => closeSync(fd));
         synced.catch(() => {}); // thrown where it is waited for
         syncing.push(synced);
+        if (syncing.length >= SYNCS) await syncing.shift();
       },
       settle: async (handle) => {
         if (sync) await handle.sync();
