@@ -15,6 +15,7 @@ import type { TorchFile } from "./torch/file.js";
 import { torchForm } from "./torch/form.js";
 import { asDict, keyText, type PyDict } from "./torch/objects.js";
 import { tensorsOf, type UnreadableTensor } from "./torch/open.js";
+import { HEAD, otherFile } from "./torch/other-kinds.js";
 import { readTorchFile, wholeCrc32 } from "./torch/read.js";
 import { type FoundStateDict, findStateDict, type OtherTensors } from "./torch/state-dicts.js";
 import { TorchTensor, unsupportedTensor } from "./torch/values.js";
@@ -196,7 +197,10 @@ async function isSafetensors(path: string): Promise<boolean> {
   }
 }
 
-/** What a file begins like; where that says nothing, what it is called like. */
+/**
+ * What a file begins like; where that says nothing, what it is called like.
+ * @throws VistaError `WRONG_KIND` for a file that is called safetensors and begins like something else
+ */
 export async function detectFormat(file: SourceFile): Promise<"zip" | "legacy" | "safetensors" | "unknown"> {
   const head = Buffer.alloc(Math.min(16, file.size));
   await file.read(head, 0);
@@ -204,7 +208,12 @@ export async function detectFormat(file: SourceFile): Promise<"zip" | "legacy" |
   if (form === "zip") return form;
   if (looksLikeSafetensors(head)) return "safetensors";
   if (form !== undefined) return form;
-  return file.path.toLowerCase().endsWith(".safetensors") ? "safetensors" : "unknown";
+  if (!file.path.toLowerCase().endsWith(".safetensors")) return "unknown";
+  const more = Buffer.alloc(Math.min(HEAD, file.size));
+  await file.read(more, 0);
+  const other = otherFile(file.path, more, "a safetensors file");
+  if (other !== undefined) throw other;
+  return "safetensors";
 }
 
 /** @throws VistaError `WRONG_KIND` for an optimizer shard, and what {@link findStateDict} throws */

@@ -7,8 +7,8 @@ interface Kind {
 }
 
 /** Says that a file is of another kind. */
-function otherKind(path: string, { what, hint }: Kind): VistaError {
-  return new VistaError("WRONG_KIND", `this is ${what}, not a file of torch.save`, { path, hint });
+function otherKind(path: string, { what, hint }: Kind, wanted = "a file of torch.save"): VistaError {
+  return new VistaError("WRONG_KIND", `this is ${what}, not ${wanted}`, { path, hint });
 }
 
 /**
@@ -100,17 +100,30 @@ const MAGICS: readonly (Kind & { readonly begins: Buffer })[] = [
     what: "a page of HTML or XML, maybe an answer of the server in place of the file",
     hint: "Fetch the file again.",
   },
+  {
+    begins: Buffer.from("version https://"),
+    what: "a Git LFS pointer",
+    hint: "Fetch the real file with `git lfs pull`.",
+  },
+  { begins: Buffer.from("SQLite format 3\0"), what: "an SQLite database", hint: "Give a checkpoint." },
 ];
 
 /** Bytes that {@link otherFile} looks at. */
 export const HEAD = 512;
 
-/** What a file is by its first {@link HEAD} bytes, where it has as many; `undefined` where they say nothing. */
-export function otherFile(path: string, head: Buffer): VistaError | undefined {
+/**
+ * What a file is by its first {@link HEAD} bytes, where it has as many; `undefined` where they say nothing.
+ * @param wanted  what was expected in its place
+ */
+export function otherFile(path: string, head: Buffer, wanted?: string): VistaError | undefined {
   const known = MAGICS.find(({ begins }) => head.subarray(0, begins.length).equals(begins));
-  if (known !== undefined) return otherKind(path, known);
+  if (known !== undefined) return otherKind(path, known, wanted);
   if (head.toString("latin1", 257, 262) === "ustar")
-    return otherKind(path, { what: "a tar archive", hint: "Unpack it first." });
+    return otherKind(path, { what: "a tar archive", hint: "Unpack it first." }, wanted);
+  if (head.toString("latin1", 4, 8) === "TFL3") {
+    const hint = "Give the checkpoint that it was exported from.";
+    return otherKind(path, { what: "a model of TensorFlow Lite", hint }, wanted);
+  }
   // ONNX: field 1 (ir_version, a small number), then field 2 (producer_name) or another of the model's; a protobuf has no magic.
   const isOnnx =
     head[0] === 0x08 &&
@@ -118,6 +131,10 @@ export function otherFile(path: string, head: Buffer): VistaError | undefined {
     head[1]! <= 32 &&
     [0x12, 0x1a, 0x22, 0x28, 0x32, 0x3a].includes(head[2]!);
   return isOnnx
-    ? otherKind(path, { what: "an ONNX model", hint: "Give the checkpoint that it was exported from." })
+    ? otherKind(
+        path,
+        { what: "an ONNX model", hint: "Give the checkpoint that it was exported from." },
+        wanted,
+      )
     : undefined;
 }

@@ -163,13 +163,9 @@ function notTorch(file: SourceFile, head: Buffer): VistaError {
   }
   const other = otherFile(file.path, head);
   if (other !== undefined) return other;
-  const text = head.toString("latin1");
-  const shown = JSON.stringify(text.slice(0, 12));
-  const lfs = text.startsWith("version https://".slice(0, 16));
+  const shown = JSON.stringify(head.toString("latin1", 0, 12));
   return new VistaError("FORMAT", `not a file of torch.save: ${file.size} bytes that begin with ${shown}`, {
     ...where,
-    hint: lfs
-      ? "This is a Git LFS pointer: fetch the real file with `git lfs pull`."
-      : "Give the file that torch.save wrote; if this is it, it is damaged: copy it again.",
+    hint: "Give the file that torch.save wrote; if this is it, it is damaged: copy it again.",
   });
 }

@@ -34,12 +34,33 @@ const exported = zip([
 /** ir_version 8, producer_name "pytorch". */
 const onnx = Buffer.concat([Buffer.from([0x08, 0x08, 0x12, 0x07]), text("pytorch"), Buffer.alloc(40)]);
 
+const lfsPointer = text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n");
+
 describe.each<[string, string, Buffer, RegExp]>([
   ["TorchScript", "model.pt", torchScript, /this is a TorchScript archive/],
   ["torch.export", "model.pt2", exported, /this is a program of torch\.export/],
   ["ONNX", "model.onnx", onnx, /this is an ONNX model/],
   ["GGUF", "model.bin", Buffer.concat([text("GGUF"), Buffer.alloc(40)]), /this is a GGUF file/],
   ["HTML", "model.bin", text("<!DOCTYPE html><html>404</html>"), /this is a page of HTML/],
+  [
+    "an HTML page called safetensors",
+    "model.safetensors",
+    text("<!DOCTYPE html><html>404</html>"),
+    /this is a page of HTML or XML.*, not a safetensors file/,
+  ],
+  ["a Git LFS pointer", "model.bin", lfsPointer, /this is a Git LFS pointer/],
+  [
+    "a Git LFS pointer called safetensors",
+    "model.safetensors",
+    lfsPointer,
+    /this is a Git LFS pointer, not a safetensors file/,
+  ],
+  [
+    "TensorFlow Lite",
+    "model.bin",
+    Buffer.concat([Buffer.from([28, 0, 0, 0]), text("TFL3"), Buffer.alloc(40)]),
+    /this is a model of TensorFlow Lite/,
+  ],
   [
     "a data file of torch.distributed.checkpoint",
     "__0_0.distcp",
