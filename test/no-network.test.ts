@@ -13,13 +13,12 @@ const ROOT = join(import.meta.dirname, "..");
  */
 const ALLOWED = new Map([
   ["src/core/io/remote/request.ts", ["undici", "undici"]],
-  ["src/core/io/remote/s3.ts", ["aws4fetch"]],
   ["src/train/launch/system.ts", ["node:dns/promises"]],
   ["src/train/preflight/checks/launch.ts", ["node:dns/promises", "node:net"]],
 ]);
 
 const NETWORK =
-  /["']node:(?:http|https|http2|net|tls|dgram|dns)(?:\/promises)?["']|["']undici["']|["']aws4fetch["']|(?<![#.\w])fetch\(|\bnew (?:WebSocket|EventSource)\b/g;
+  /["']node:(?:http|https|http2|net|tls|dgram|dns)(?:\/promises)?["']|["']undici["']|(?<![#.\w])fetch\(|\bnew (?:WebSocket|EventSource)\b/g;
 
 it("only the reader of URLs and the checks of a rendezvous import what reaches a network", () => {
   const found = new Map<string, string[]>();

@@ -6,7 +6,7 @@ import { piecesBetween, type Tensor } from "../tensor/tensor.js";
 import type { DoneRead } from "./input-checks.js";
 import type { LaneFailure, LaneRead, LaneSegment } from "./lane.js";
 import { type Slice, type Window, wantsCrc } from "./parts.js";
-import { type Block, giveBack, type RemoteRead, readJoined } from "./remote-reads.js";
+import { giveBack, type RemoteRead, readJoined } from "./remote-reads.js";
 
 /** How the bytes of a window came about: what the copy loop needs to finish it. */
 export interface Copied {
@@ -35,7 +35,7 @@ export class LanePlan {
   )[] = [];
   #casts = 0;
   readonly #remote: RemoteRead[] = [];
-  #block: Block | undefined;
+  #block: SharedArrayBuffer | undefined;
 
   /** @param allCrcs  true where the CRC-32 of all tensors is wanted */
   constructor(
@@ -93,10 +93,10 @@ export class LanePlan {
     return reads;
   }
 
-  /** Reads what is not on this machine; after the last {@link add}. @returns where it is, for the job */
-  async readRemote(): Promise<Block | undefined> {
+  /** Reads what is not on this machine; after the last {@link add}. @returns whether there was something */
+  async readRemote(): Promise<boolean> {
     this.#block = await readJoined(this.#remote);
-    return this.#block;
+    return this.#block !== undefined;
   }
 
   async #hold(file: SourceFile): Promise<number> {

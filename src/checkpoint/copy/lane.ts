@@ -4,11 +4,11 @@
  * machine of two cores that takes a third less kernel time than many asynchronous transfers in flight.
  */
 import { readSync, writeSync } from "node:fs";
+import { copyBytes } from "../../core/io/copy-bytes.js";
 import { crc32 } from "../../core/io/crc32.js";
 import { castBytes } from "../tensor/cast.js";
 import { type DType, dtypeInfo } from "../tensor/dtype.js";
 import { countNonFinite, type NonFinite } from "../tensor/non-finite.js";
-import type { Block } from "./remote-reads.js";
 
 /** Bytes of the buffer: measured against 64 KiB to 1 MiB. */
 const CHUNK = 256 * 1024;
@@ -16,7 +16,7 @@ const CHUNK = 256 * 1024;
 /** A range of an open file. */
 export interface LaneRead {
   readonly fd: number;
-  /** The bytes themselves, where they came over a network; `fd` then means nothing. */
+  /** The bytes themselves, in memory that threads share, where they came over a network; `fd` then means nothing. */
   bytes?: Uint8Array | undefined;
   readonly position: number;
   readonly length: number;
@@ -59,8 +59,8 @@ export interface LaneScan extends LaneRead {
 }
 
 export type LaneJob = (CopyJob | ScanJob) & {
-  /** What the reads' own bytes are views of. */
-  readonly block?: Block | undefined;
+  /** Whether the reads' bytes came over a network. */
+  readonly received: boolean;
 };
 
 /** What went wrong; the parts of a system error that survive the way between threads. */
@@ -148,10 +148,20 @@ export class Lane {
 
   #copyRead(read: LaneRead): void {
     let crc = 0;
-    this.#fillWith(read.length, (target, at) => {
-      readFully(read, target, at);
-      if (read.crc) crc = crc32(target, crc);
-    });
+    if (read.bytes !== undefined && read.length >= CHUNK) {
+      // In memory already: long ones do not go through the buffer.
+      this.#flush();
+      for (let at = 0; at < read.length; ) {
+        const part = read.bytes.subarray(at, at + this.#room);
+        if (read.crc) crc = crc32(part, crc);
+        this.#write(part);
+        at += part.length;
+      }
+    } else
+      this.#fillWith(read.length, (target, at) => {
+        readFully(read, target, at);
+        if (read.crc) crc = crc32(target, crc);
+      });
     this.#crcs.push(crc);
   }
 
@@ -193,13 +203,17 @@ export class Lane {
   }
 
   #flush(): void {
+    this.#write(this.#out.subarray(0, this.#fill));
+    this.#fill = 0;
+  }
+
+  #write(bytes: Uint8Array): void {
     this.#writing = true;
-    for (let done = 0; done < this.#fill; ) {
-      done += writeSync(this.#fd, this.#out, done, this.#fill - done, this.#position + done);
+    for (let done = 0; done < bytes.length; ) {
+      done += writeSync(this.#fd, bytes, done, bytes.length - done, this.#position + done);
     }
     this.#writing = false;
-    this.#position += this.#fill;
-    this.#fill = 0;
+    this.#position += bytes.length;
     this.#room = CHUNK - (this.#position % CHUNK);
   }
 
@@ -256,7 +270,7 @@ class JoinedReads {
 
 function readFully(read: LaneRead, target: Buffer, from: number): void {
   if (read.bytes !== undefined) {
-    target.set(read.bytes.subarray(from, from + target.length));
+    copyBytes(read.bytes.subarray(from, from + target.length), target);
     return;
   }
   for (let done = 0; done < target.length; ) {

@@ -8,6 +8,11 @@ import { type SecondThread, takeSecondThread, WORKER_FROM } from "./second-threa
 
 /** Jobs that the worker is given at once, so that it has the next one when this thread is busy. */
 const WORKER_QUEUE = 2;
+/**
+ * Jobs with bytes that came over a network and wait for the worker before this thread does one: meanwhile it would receive nothing, and
+ * receiving is most of the work.
+ */
+const LEFT_TO_WORKER = 8;
 
 interface Entry {
   readonly job: LaneJob;
@@ -15,9 +20,6 @@ interface Entry {
   readonly resolve: (result: LaneResult) => void;
   readonly reject: (error: unknown) => void;
 }
-
-/** The second thread has died and taken a job's bytes along: they have to be read again. */
-export class BytesLost extends Error {}
 
 export class Lanes {
   readonly #own = new Lane();
@@ -42,25 +44,20 @@ export class Lanes {
     }
     this.#second.onResult = (answer) => {
       if (answer !== undefined) {
-        const { job, resolve } = this.#sent.shift()!;
-        if (job.block !== undefined) job.block.buffer = answer.memory!;
-        resolve(answer.result);
+        this.#sent.shift()!.resolve(answer);
       }
       this.#next();
     };
-    // Jobs write where they are told and can be done again: what a thread that died has not answered, this one does, unless the
-    // bytes went with it.
+    // Jobs write where they are told and can be done again: what a thread that died has not answered, this one does.
     this.#second.onEnd = () => {
-      const left = this.#sent.splice(0);
-      for (const { job, reject } of left) if (job.block !== undefined) reject(new BytesLost());
-      this.#waiting.unshift(...left.filter(({ job }) => job.block === undefined));
+      this.#waiting.unshift(...this.#sent.splice(0));
       this.#next();
     };
   }
 
   /**
    * Does a job in one of the lanes; the caller keeps its files open until then.
-   * @throws VistaError `ABORTED` where the signal comes before its turn; {@link BytesLost}
+   * @throws VistaError `ABORTED` where the signal comes before its turn
    */
   run(job: LaneJob, signal: AbortSignal | undefined): Promise<LaneResult> {
     return new Promise((resolve, reject) => {
@@ -82,6 +79,8 @@ export class Lanes {
       this.#second.run(entry.job);
     }
     if (this.#ownTurn || this.#waiting.length === 0) return;
+    if (this.#waiting[0]!.job.received && this.#second?.ready && this.#waiting.length < LEFT_TO_WORKER)
+      return;
     this.#ownTurn = true;
     // Between two jobs of this thread everything else gets its turn: answers of the worker, Ctrl-C, the progress bar.
     setImmediate(() => {

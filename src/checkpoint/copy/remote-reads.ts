@@ -8,20 +8,13 @@ const GAP = 4 * 1024;
 const MAX_JOINED = 8 * 1024 * 1024;
 /** Bytes in memory at once, over all files: twice what sixteen requests for windows bring. */
 const MAX_BYTES = 64 * 1024 * 1024;
-/** A block of memory that is used again has a multiple of this. */
-const STEP = 256 * 1024;
+/** A block of memory that is used again has a multiple of this: all that serve windows are alike, with what is read along. */
+const STEP = 2.5 * 1024 * 1024;
 
 /** A range that a lane works on; where its bytes are is set when they have come. */
 export interface RemoteRead {
   readonly file: SourceFile;
   readonly read: { readonly position: number; readonly length: number; bytes?: Uint8Array | undefined };
-}
-
-/** Memory that ranges are read into. It moves to the thread that works on them, and back. */
-export interface Block {
-  /** Detached where that thread has died. */
-  buffer: ArrayBuffer;
-  readonly size: number;
 }
 
 /**
@@ -30,7 +23,7 @@ export interface Block {
  * @returns where they are, for {@link giveBack}; `undefined` where there are none
  * @throws VistaError as {@link SourceFile.read} does; then there is nothing to give back
  */
-export async function readJoined(reads: readonly RemoteRead[]): Promise<Block | undefined> {
+export async function readJoined(reads: readonly RemoteRead[]): Promise<SharedArrayBuffer | undefined> {
   const groups = joinedGroups(reads);
   if (groups.length === 0) return undefined;
   const block = await take(groups.reduce((sum, { start, end }) => sum + end - start, 0));
@@ -38,7 +31,7 @@ export async function readJoined(reads: readonly RemoteRead[]): Promise<Block | 
     let at = 0;
     await settleAll(
       groups.map(({ file, start, end, reads }) => {
-        const bytes = new Uint8Array(block.buffer, at, end - start);
+        const bytes = new Uint8Array(block, at, end - start);
         at += bytes.byteLength;
         for (const { read } of reads)
           read.bytes = bytes.subarray(read.position - start, read.position - start + read.length);
@@ -85,23 +78,27 @@ function joinedGroups(reads: readonly RemoteRead[]): Group[] {
 }
 
 let used = 0;
-const free: ArrayBuffer[] = [];
+/**
+ * Shared with the thread that works on them: memory that moved there and back would be new to the garbage collector each time, and made
+ * it run forty times for a gigabyte.
+ */
+const free: SharedArrayBuffer[] = [];
 const waiting: (() => void)[] = [];
 
 /** Waits until there is room; a block larger than all of it is given alone. */
-async function take(length: number): Promise<Block> {
+async function take(length: number): Promise<SharedArrayBuffer> {
   const size = Math.ceil(length / STEP) * STEP;
   while (used > 0 && used + size > MAX_BYTES) await new Promise<void>((tell) => waiting.push(tell));
   used += size;
   const at = free.findIndex(({ byteLength }) => byteLength === size);
-  return { buffer: at < 0 ? new ArrayBuffer(size) : free.splice(at, 1)[0]!, size };
+  return at < 0 ? new SharedArrayBuffer(size) : free.splice(at, 1)[0]!;
 }
 
 /** The memory serves again: to be called when nobody looks at the bytes any more. */
-export function giveBack(block: Block | undefined): void {
+export function giveBack(block: SharedArrayBuffer | undefined): void {
   if (block === undefined) return;
-  used -= block.size;
-  if (block.buffer.byteLength > 0) free.push(block.buffer);
+  used -= block.byteLength;
+  free.push(block);
   let sum = free.reduce((total, { byteLength }) => total + byteLength, used);
   while (sum > MAX_BYTES && free.length > 0) sum -= free.shift()!.byteLength;
   for (const tell of waiting.splice(0)) tell();

@@ -6,9 +6,9 @@ import type { DType } from "../tensor/dtype.js";
 import type { NonFinite } from "../tensor/non-finite.js";
 import type { LaneScan } from "./lane.js";
 import { readError } from "./lane-plan.js";
-import { BytesLost, Lanes } from "./lanes.js";
+import { Lanes } from "./lanes.js";
 import { WINDOW } from "./parts.js";
-import { type Block, giveBack, type RemoteRead, readJoined } from "./remote-reads.js";
+import { giveBack, type RemoteRead, readJoined } from "./remote-reads.js";
 
 /** Bytes that are one piece of work, of one range or of several. */
 const JOB = 2 * WINDOW;
@@ -118,7 +118,7 @@ async function scan<Range extends ScanRange>(
   const outcomes: Outcome[] = [];
   const held: SourceFile[] = [];
   const remote: RemoteRead[] = [];
-  let block: Block | undefined;
+  let block: SharedArrayBuffer | undefined;
   try {
     const reads: LaneScan[] = [];
     for (const { range, at, length } of stretches) {
@@ -135,7 +135,8 @@ async function scan<Range extends ScanRange>(
       }
     }
     block = await readJoined(remote);
-    const { crcs, nonFinite, failure } = await lanes.run({ kind: "scan", reads, block }, signal);
+    const received = block !== undefined;
+    const { crcs, nonFinite, failure } = await lanes.run({ kind: "scan", reads, received }, signal);
     for (const [i, crc32] of crcs.entries()) outcomes.push({ scanned: { crc32, nonFinite: nonFinite[i]! } });
     // One that cannot be read ends the job: another goes on behind it.
     if (failure !== undefined) {
@@ -145,8 +146,6 @@ async function scan<Range extends ScanRange>(
       outcomes.push(...(await scan(stretches.slice(outcomes.length), lanes, signal)));
     }
   } catch (error) {
-    // Once more, without the second thread, which is gone.
-    if (error instanceof BytesLost) return await scan(stretches, lanes, signal);
     while (outcomes.length < stretches.length) outcomes.push({ error });
   } finally {
     for (const file of held) file.release();

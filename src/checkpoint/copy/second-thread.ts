@@ -5,19 +5,12 @@ import type { LaneJob, LaneResult } from "./lane.js";
 /** Bytes in all below which it takes longer to start than it saves. */
 export const WORKER_FROM = 64 * 1024 * 1024;
 
-/** What the worker says to a job. */
-export interface LaneAnswer {
-  readonly result: LaneResult;
-  /** That of the job's block, which comes back. */
-  readonly memory: ArrayBuffer | undefined;
-}
-
 /** A worker, from its start on. */
 export class SecondThread {
   readonly #worker: Worker;
   ready = false;
   /** Called with every result, and without one when it is ready. */
-  onResult: (answer?: LaneAnswer) => void = () => {};
+  onResult: (result?: LaneResult) => void = () => {};
   /** Called when it is gone, whatever the reason: what it was given and has not answered is not being done any more. */
   onEnd: () => void = () => {};
   #ended = false;
@@ -26,7 +19,7 @@ export class SecondThread {
     // No more of a heap than short-lived messages need.
     const resourceLimits = { maxYoungGenerationSizeMb: 1, maxOldGenerationSizeMb: 64 };
     this.#worker = new Worker(new URL("./lane-worker.js", import.meta.url), { resourceLimits });
-    this.#worker.on("message", (message: "ready" | LaneAnswer) => {
+    this.#worker.on("message", (message: "ready" | LaneResult) => {
       if (message !== "ready") return this.onResult(message);
       this.ready = true;
       this.onResult();
@@ -45,7 +38,7 @@ export class SecondThread {
   }
 
   run(job: LaneJob): void {
-    this.#worker.postMessage(job, job.block === undefined ? [] : [job.block.buffer]);
+    this.#worker.postMessage(job);
   }
 
   /** Ends it, which nobody has to wait for. */

@@ -14,7 +14,7 @@ import { checkPlan } from "./check-plan.js";
 import { ComputedCache } from "./computed.js";
 import { RegionChecks } from "./input-checks.js";
 import { type Copied, LanePlan, readError } from "./lane-plan.js";
-import { BytesLost, Lanes } from "./lanes.js";
+import { Lanes } from "./lanes.js";
 import {
   contentOf,
   type FileContent,
@@ -241,15 +241,12 @@ class Copier {
     this.#report(window.length);
   }
 
-  /**
-   * In a lane; where its files are more than the process may have open at once, here, one after the other. Here too what a thread
-   * that died had.
-   */
+  /** In a lane; where its files are more than the process may have open at once, here, one after the other. */
   async #copyPlain(window: Window, signal: AbortSignal | undefined): Promise<Copied> {
     try {
       return await this.#copyInLane(window, signal);
     } catch (error) {
-      if (!isOutOfDescriptors(error) && !(error instanceof BytesLost)) throw error;
+      if (!isOutOfDescriptors(error)) throw error;
       return this.#copyHere(window);
     }
   }
@@ -261,10 +258,16 @@ class Copier {
       await this.turns.take(async () => {
         for (const slice of window.slices) await plan.add(slice);
       });
-      const block = await plan.readRemote();
+      const received = await plan.readRemote();
       const { path } = this.file;
       const { segments } = plan;
-      const job = { kind: "copy" as const, fd: this.handle.fd, position: window.position, segments, block };
+      const job = {
+        kind: "copy" as const,
+        fd: this.handle.fd,
+        position: window.position,
+        segments,
+        received,
+      };
       const result = await this.lanes.run(job, signal);
       if (result.failure !== undefined) throw plan.error(result.failure, path);
       return plan.copied(window, result.crcs, result.castCrcs);
@@ -386,7 +389,10 @@ async function readExtra(
         const bytes = isLocal ? undefined : new Uint8Array(length);
         if (bytes !== undefined) await region.file.readOnce(bytes, position);
         const read = { fd, bytes, position, length, crc: true, dtype: undefined };
-        const { crcs, failure } = await lanes.run({ kind: "scan", reads: [read] }, signal);
+        const { crcs, failure } = await lanes.run(
+          { kind: "scan", reads: [read], received: !isLocal },
+          signal,
+        );
         if (failure !== undefined) throw readError(failure, region.file, read.position, length);
         checks.addExtra(region, at, length, crcs[0]!);
         report(length);

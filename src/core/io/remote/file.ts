@@ -53,6 +53,8 @@ const RECENT_MS = 10_000;
 export class RemoteFile extends SourceFile {
   readonly #key: string;
   readonly #stop = new AbortController();
+  /** That and the command's interruption in one: made for each request, they would be most of its garbage. */
+  #both: { readonly interrupt: AbortSignal; readonly signal: AbortSignal } | undefined;
   /** Where the last read ended, and how much the next small one fetches if it goes on there. */
   #last = Number.NaN;
   #ahead = SMALL;
@@ -157,11 +159,18 @@ export class RemoteFile extends SourceFile {
   }
 
   async #fetch(target: Uint8Array, position: number): Promise<void> {
-    const interrupt = interruptSignal();
-    const own = this.#stop.signal;
-    const signal = interrupt === undefined ? own : AbortSignal.any([own, interrupt]);
-    const { got } = await this.known.reader.read(target, position, signal);
+    const { got } = await this.known.reader.read(target, position, this.#signal());
     if (got < target.byteLength) throw this.truncated(position, target.byteLength, got);
+  }
+
+  #signal(): AbortSignal {
+    const interrupt = interruptSignal();
+    if (interrupt === undefined) return this.#stop.signal;
+    if (this.#both?.interrupt !== interrupt) {
+      this.#both = { interrupt, signal: AbortSignal.any([this.#stop.signal, interrupt]) };
+      setMaxListeners(0, this.#both.signal);
+    }
+    return this.#both.signal;
   }
 
   /** Copies what is known already. @returns the range that is not */

@@ -2,6 +2,7 @@
  * Ranges of one URL over HTTP. Sources of the rules: RFC 9110 (ranges, validators, redirects); what the Hugging Face hub and S3 do.
  */
 import { VistaError } from "../../errors.js";
+import { copyBytes } from "../copy-bytes.js";
 import {
   type Answer,
   ask,
@@ -235,7 +236,7 @@ class Body {
 
   readonly take: Taker = (chunk) => {
     const part = chunk.subarray(0, this.limit - this.got);
-    this.target.set(part, this.got);
+    copyBytes(part, this.target, this.got);
     this.got += part.byteLength;
     return part.byteLength === chunk.byteLength;
   };

@@ -1,5 +1,5 @@
 /**
- * `s3://bucket/key` on Amazon S3 and servers that speak its protocol. aws4fetch signs (Signature Version 4); credentials are
+ * `s3://bucket/key` on Amazon S3 and servers that speak its protocol. Requests are signed (`sign.ts`); credentials are
  * found as the AWS tools find static ones: the environment, then the profile in `~/.aws`. Where
  * `@aws-sdk/credential-providers` is installed, it is asked too (SSO, roles, containers). Without any, requests are not signed.
  *
@@ -12,12 +12,7 @@ import type { RemoteEntry } from "../entries.js";
 import { readRegular } from "../regular.js";
 import { readPage } from "./listing.js";
 import type { Target } from "./request.js";
-
-interface Credentials {
-  readonly accessKeyId: string;
-  readonly secretAccessKey: string;
-  readonly sessionToken?: string | undefined;
-}
+import { type Credentials, signedHeaders } from "./sign.js";
 
 interface Settings {
   readonly region: string;
@@ -115,22 +110,8 @@ function target(path: string, url: string, { region, credentials }: Settings): T
   return {
     path,
     url,
-    headers: async (address) => {
-      if (credentials === undefined) return {};
-      const { AwsV4Signer } = await import("aws4fetch");
-      const signer = new AwsV4Signer({
-        url: address,
-        accessKeyId: credentials.accessKeyId,
-        secretAccessKey: credentials.secretAccessKey,
-        ...(credentials.sessionToken === undefined ? {} : { sessionToken: credentials.sessionToken }),
-        service: "s3",
-        region,
-      });
-      const signed = await signer.sign();
-      const headers: Record<string, string> = {};
-      for (const [name, value] of signed.headers) if (name !== "host") headers[name] = value;
-      return headers;
-    },
+    headers: async (address) =>
+      credentials === undefined ? {} : signedHeaders(address, credentials, region),
   };
 }
 
