@@ -167,7 +167,9 @@ describe("two threads", () => {
       // On a busy machine this thread may be through with all of them before the second has started.
       do {
         const results = await Promise.all(
-          Array.from({ length: 12 }, () => lanes.run({ kind: "scan", reads: [whole], received: false }, undefined)),
+          Array.from({ length: 12 }, () =>
+            lanes.run({ kind: "scan", reads: [whole], received: false }, undefined),
+          ),
         );
         expect(results.map(({ crcs }) => crcs[0])).toEqual(Array(12).fill(expected));
       } while (run.mock.calls.length === 0);
