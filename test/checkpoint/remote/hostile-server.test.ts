@@ -263,6 +263,37 @@ describe("an index behind redirects", () => {
   });
 });
 
+describe("places that no request may be made of", () => {
+  it.each(["s3://bucket/a/../b.bin", "s3://bucket/./b.bin", "s3://bucket/.."])(
+    "%s: another key would come",
+    async (place) => {
+      const url = await serve((_, response) => response.writeHead(404).end());
+      const { code, stderr } = await runCli("vista-ckpt", ["inspect", place], {
+        env: { AWS_ENDPOINT_URL: url, AWS_ACCESS_KEY_ID: "key", AWS_SECRET_ACCESS_KEY: "secret" },
+      });
+      expect([code, asked.length]).toEqual([2, 0]);
+      expect(stderr).toMatch(/a part of the key is a dot or two/);
+    },
+  );
+
+  it("a user with a lone %", async () => {
+    const { code, stderr } = await runCli("vista-ckpt", ["inspect", "http://us%zzer:geheim@localhost/a.bin"]);
+    expect([code, stderr.split("\n").length]).toEqual([2, 2]);
+    expect(stderr).toMatch(/http:\/\/localhost\/a\.bin: a % in the user or the password/);
+  });
+});
+
+it("a password without a user is sent and not shown", async () => {
+  const sent: unknown[] = [];
+  const url = await serve(({ headers }, response) => {
+    sent.push(headers.authorization);
+    response.writeHead(401).end();
+  });
+  const stderr = await refusal("inspect", `${url.replace("//", "//:geheim@")}/a.bin`);
+  expect(stderr).not.toContain("geheim");
+  expect(sent).toEqual([`Basic ${Buffer.from(":geheim").toString("base64")}`]);
+});
+
 describe("revisions of the hub", () => {
   const path = async (place: string) => {
     const url = await serve((_, response) => response.writeHead(404).end("[]"));
@@ -282,9 +313,12 @@ describe("revisions of the hub", () => {
     expect(await path(place)).toBe(expected);
   });
 
-  it.each(["hf://o/n@%/a.bin", "hf://o/n@/a.bin"])("%s is no place, and nothing is asked", async (place) => {
-    expect(await path(place)).toBeUndefined();
-  });
+  it.each(["hf://o/n@%/a.bin", "hf://o/n@/a.bin", "hf://o/n/../../p/q/a.bin"])(
+    "%s is no place, and nothing is asked",
+    async (place) => {
+      expect(await path(place)).toBeUndefined();
+    },
+  );
 });
 
 describe("a branch of the hub that moves while it is read", () => {

@@ -139,7 +139,8 @@ function parse(url: string): Place {
   const own = /^refs\/(?:pr\/\d+|convert\/[^/]+)(?=\/|$)/.exec([rest.slice(at + 1), ...path].join("/"))?.[0];
   if (at >= 0 && own !== undefined) path.splice(0, own.split("/").length - 1);
   const revision = at < 0 ? "main" : (own ?? decoded(rest.slice(at + 1)));
-  if (owner === "" || name === "" || revision === undefined || revision === "") {
+  const leadsElsewhere = path.some((part) => part === "." || part === "..");
+  if (owner === "" || name === "" || revision === undefined || revision === "" || leadsElsewhere) {
     throw new VistaError("USAGE", "this is no place on the hub", {
       path: url,
       hint: "Write hf://owner/name/path, hf://owner/name@revision/path or hf://datasets/owner/name/path.",

@@ -72,13 +72,21 @@ async function targetOf(url: string): Promise<Target> {
   if (/^hf:/i.test(url)) return hubTarget(url);
   if (!URL.canParse(url)) throw new VistaError("USAGE", "this is no URL", { path: url });
   const { username, password, href } = new URL(url);
-  if (username === "") return { path: url, url: href, headers: async () => ({}) };
+  if (username === "" && password === "") return { path: url, url: href, headers: async () => ({}) };
   const plain = new URL(href);
   plain.username = "";
   plain.password = "";
-  const secret = Buffer.from(`${decodeURIComponent(username)}:${decodeURIComponent(password)}`).toString(
-    "base64",
-  );
+  let secret: string;
+  try {
+    secret = Buffer.from(`${decodeURIComponent(username)}:${decodeURIComponent(password)}`).toString(
+      "base64",
+    );
+  } catch {
+    throw new VistaError("USAGE", "a % in the user or the password is followed by no two digits", {
+      path: plain.href,
+      hint: "Write %25 for a % there.",
+    });
+  }
   // Messages must not show the password.
   return { path: plain.href, url: plain.href, headers: async () => ({ authorization: `Basic ${secret}` }) };
 }

@@ -108,8 +108,9 @@ export class RangeReader {
         url = this.#redirected(answer.headers.location, url);
         continue;
       }
+      const outcome = this.#outcome(answer, body, start, ending);
       this.#resolved = url === first ? undefined : url;
-      return this.#outcome(answer, body, start, ending);
+      return outcome;
     }
     throw new VistaError("IO", `more than ${MAX_REDIRECTS} redirects`, { path: this.target.path });
   }
@@ -122,7 +123,9 @@ export class RangeReader {
     if (statusCode === 416 && start >= sizeIn(range)) return undefined;
     if (statusCode !== 206 && statusCode !== 200) {
       if (url === this.#resolved && url !== this.target.url && EXPIRED.has(statusCode)) throw new Expired();
-      throw refusal(answer, this.#refused(answer, start, end));
+      // Stores such as S3 say in the body what is wrong.
+      body.isRefusal = true;
+      return body.takeWhole;
     }
     this.#checkValidator(url, headers);
     const encoding = headers["content-encoding"]?.toLowerCase() ?? "identity";
@@ -134,25 +137,30 @@ export class RangeReader {
         throw this.#noRanges(start, end, "the whole file");
       return body.takeWhole;
     }
-    const { first, size } = rangeOf(range);
-    if (first !== start) throw this.#noRanges(start, end, `another range (${range ?? "no Content-Range"})`);
+    const { first, last, size } = rangeOf(range);
+    if (first !== start) {
+      const what = /\/\*$/.test(range ?? "") ? "a range without the size of the file" : "another range";
+      throw this.#noRanges(start, end, `${what} (${range ?? "no Content-Range"})`);
+    }
     this.#checkSize(size);
-    body.limit = Math.min(end, size) - start;
+    body.limit = Math.min(end, last + 1) - start;
     return body.take;
   }
 
   #outcome(
-    { statusCode, headers }: Answer,
+    answer: Answer,
     body: Body,
     start: number,
     ending: Ending,
   ): RangeAnswer & { readonly broken?: unknown } {
+    const { statusCode, headers } = answer;
+    const end = start + body.target.byteLength;
+    if (body.isRefusal) throw refusal(answer, this.#refused(answer, body.errorCode, start, end));
     if (statusCode === 206) {
       const { size } = rangeOf(headers["content-range"]);
       return { got: body.got, size, ...(ending.kind === "broken" ? { broken: ending.error } : {}) };
     }
     if (ending.kind === "broken") throw new Retry(ending.error);
-    const end = start + body.target.byteLength;
     if (ending.kind === "more") throw this.#noRanges(start, end, "the whole file");
     // Where a file ends, its size is all that is said.
     const size = statusCode === 416 ? sizeIn(headers["content-range"]) : body.whole.length;
@@ -208,11 +216,18 @@ export class RangeReader {
     );
   }
 
-  #refused({ statusCode, headers }: Answer, start: number, end: number): VistaError {
-    const what = `the request for bytes ${start} to ${end} was answered with ${statusCode}`;
+  #refused({ statusCode, headers }: Answer, reason: string, start: number, end: number): VistaError {
+    const code = /^\w{1,60}$/.exec(headers["x-error-code"] ?? reason)?.[0];
+    const why = code === undefined ? "" : ` (${code})`;
+    const what = `the request for bytes ${start} to ${end} was answered with ${statusCode}${why}`;
     const missing = statusCode === 404 || statusCode === 410;
     let hint = missing ? "Check the URL." : "Run again later, or download the file first.";
-    if (statusCode === 401 || statusCode === 403) hint = CREDENTIALS_HINT;
+    if (code === "InvalidObjectState") hint = "The object is archived: restore it first.";
+    else if (statusCode === 401 || statusCode === 403 || code?.endsWith("Token")) {
+      hint = this.target.path.includes("?")
+        ? "A signed URL is good for a limited time: get a new one, or check the credentials."
+        : CREDENTIALS_HINT;
+    }
     const region = headers["x-amz-bucket-region"];
     if ((statusCode === 301 || statusCode === 400) && region !== undefined)
       hint = `The bucket is in another region: set AWS_REGION=${region}.`;
@@ -229,8 +244,9 @@ class Body {
   /** Bytes of the target that are filled, and how many are wanted. */
   got = 0;
   limit = 0;
-  /** A file that comes as a whole. */
+  /** A file that comes as a whole, or what a refusal says. */
   whole: Buffer = Buffer.alloc(0);
+  isRefusal = false;
 
   constructor(readonly target: Uint8Array) {}
 
@@ -246,6 +262,11 @@ class Body {
     this.whole = Buffer.concat([this.whole, chunk]);
     return true;
   };
+
+  /** What a refusal of S3 gives as the reason: `ExpiredToken`; empty where it is none of S3's. */
+  get errorCode(): string {
+    return /<Code>([^<]*)<\/Code>/.exec(this.whole.toString("latin1"))?.[1] ?? "";
+  }
 
   /** Of a file that came as a whole, what belongs into the target. */
   cut(start: number): number {
@@ -265,12 +286,12 @@ function isMove({ statusCode, headers }: Answer): boolean {
 }
 
 /** What a Content-Range says; NaN where it is none that can be true. */
-function rangeOf(value = ""): { first: number; size: number } {
+function rangeOf(value = ""): { first: number; last: number; size: number } {
   const [first = NaN, last = NaN, size = NaN] = (/^bytes (\d+)-(\d+)\/(\d+)$/i.exec(value) ?? [])
     .slice(1)
     .map(Number);
   const possible = first <= last && last < size && Number.isSafeInteger(size);
-  return possible ? { first, size } : { first: NaN, size: NaN };
+  return possible ? { first, last, size } : { first: NaN, last: NaN, size: NaN };
 }
 
 /** The size alone, as an answer about a range that is not there has it. */

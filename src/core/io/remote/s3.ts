@@ -103,6 +103,13 @@ function parse(url: string): { bucket: string; key: string } {
   const [, bucket = "", key = ""] = /^s3:\/\/([^/]*)\/?(.*)$/i.exec(url) ?? [];
   if (!/^[a-z0-9][a-z0-9._-]+$/i.test(bucket))
     throw new VistaError("USAGE", "this is no place in S3", { path: url, hint: "Write s3://bucket/key." });
+  if (key.split("/").some((part) => part === "." || part === "..")) {
+    // An object may have such a key, but addresses are shortened on their way: another one would come.
+    throw new VistaError("USAGE", "a part of the key is a dot or two", {
+      path: url,
+      hint: "Write it without.",
+    });
+  }
   return { bucket, key };
 }
 

@@ -7,6 +7,7 @@ import {
 } from "node:http";
 import { type AddressInfo, createServer, type Socket, type Server as TcpServer } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
+import type { VistaError } from "../../../../src/core/errors.js";
 import { RangeReader } from "../../../../src/core/io/remote/ranges.js";
 import { LIMITS, type Limits } from "../../../../src/core/io/remote/request.js";
 
@@ -65,15 +66,16 @@ async function expectRead(url: string, from = 1000, to = 150_000): Promise<void>
   }
 }
 
+/** The message and, behind it, the hint. */
 async function refusal(url: string, start = 1000, length = 100_000, limits = QUICK): Promise<string> {
   const error = await readerOf(url, {}, limits)
     .read(new Uint8Array(length), start, undefined)
     .then(
       () => undefined,
-      (error: Error) => error,
+      (error: VistaError) => error,
     );
   expect(error?.name).toBe("VistaError");
-  return error!.message;
+  return `${error!.message}. ${error!.hint}`;
 }
 
 describe("a file is read whole from", () => {
@@ -123,6 +125,15 @@ describe("a file is read whole from", () => {
     expect(bytes.equals(FILE)).toBe(true);
     expect(asked).toBe(4);
     expect(performance.now() - started).toBeLessThan(5000);
+  });
+
+  it("one whose bodies go on behind what Content-Range says", async () => {
+    const url = await serve((_, response, { from, to }) => {
+      const end = Math.min(to, from + 70_000);
+      response.writeHead(206, { "content-range": `bytes ${from}-${end - 1}/${FILE.length}` });
+      response.end(Buffer.concat([FILE.subarray(from, end), Buffer.alloc(to - end + 1000)]));
+    });
+    await expectRead(url);
   });
 
   it("one that breaks off after each 20,000 bytes", async () => {
@@ -186,7 +197,7 @@ describe("refused", () => {
     const url = await serve((_, response, { from, to }) =>
       answer(response, from, to, { "content-encoding": "gzip" }),
     );
-    expect(await refusal(url)).toMatch(/bytes 1000 to 101000 with bytes that it has compressed \(gzip\)$/);
+    expect(await refusal(url)).toMatch(/bytes 1000 to 101000 with bytes that it has compressed \(gzip\)\./);
   });
 
   it("416 for what is within the file, and without a size", async () => {
@@ -216,7 +227,7 @@ describe("refused", () => {
       response.on("drain", more);
       more();
     });
-    expect(await refusal(url)).toMatch(/with the whole file$/);
+    expect(await refusal(url)).toMatch(/with the whole file\./);
     // What the two systems hold on the way is more than what is taken.
     expect(sent).toBeLessThan(20e6);
   });
@@ -233,13 +244,40 @@ describe("refused", () => {
     );
   });
 
+  it("a range without the size of the file", async () => {
+    const url = await serve((_, response, { from, to }) =>
+      answer(response, from, to, { "content-range": `bytes ${from}-${to - 1}/*` }),
+    );
+    expect(await refusal(url)).toMatch(/with a range without the size of the file \(bytes 1000-100999\/\*\)/);
+  });
+
+  it.each([
+    [400, "ExpiredToken", "?a", /with 400 \(ExpiredToken\)\. A signed URL is good for a limited time/],
+    [
+      403,
+      "RequestTimeTooSkewed",
+      "",
+      /with 403 \(RequestTimeTooSkewed\)\. Check the URL and the credentials/,
+    ],
+    [403, "InvalidObjectState", "", /\(InvalidObjectState\)\. The object is archived/],
+    [403, "<b>not a code", "", /with 403\. /],
+  ])("what S3 says with %d is %s", async (status, code, query, message) => {
+    const url = await serve((_, response) => {
+      response.writeHead(status).end(`<Error><Code>${code}</Code><Message>m</Message></Error>`);
+    });
+    expect(await refusal(`${url}/${query}`)).toMatch(message);
+  });
+
+  it("a repository of the hub that has to be asked for", async () => {
+    const url = await serve((_, response) => response.writeHead(403, { "x-error-code": "GatedRepo" }).end());
+    expect(await refusal(url)).toMatch(/with 403 \(GatedRepo\)\. Check the URL and the credentials/);
+  });
+
   it("a bucket in another region, with the region", async () => {
     const url = await serve((_, response) =>
       response.writeHead(301, { "x-amz-bucket-region": "eu-west-3" }).end(),
     );
-    await expect(readerOf(url).read(new Uint8Array(10), 0, undefined)).rejects.toMatchObject({
-      hint: "The bucket is in another region: set AWS_REGION=eu-west-3.",
-    });
+    expect(await refusal(url)).toMatch(/The bucket is in another region: set AWS_REGION=eu-west-3\.$/);
   });
 });
 
@@ -266,7 +304,7 @@ describe("slow servers", () => {
     });
     const message = await refusal(url, 0, 100_000, { ...QUICK, attempts: 3 });
     expect(message).toMatch(
-      /^http:.*: bytes \d+ to 100000 could not be read, 3 attempts: only \d+ bytes came in 0\.2 s \(\d+ a second\)$/,
+      /^http:.*: bytes \d+ to 100000 could not be read, 3 attempts: only \d+ bytes came in 0\.2 s \(\d+ a second\)\./,
     );
     expect(asked).toBe(3);
   });
