@@ -24,6 +24,7 @@ try {
     platform: "node",
     target: "node20.15",
     packages: "external",
+    alias: { "node:fs/promises": join(root, "test/fuzz/fs-at-once.ts") },
     sourcemap: "inline",
   });
   const run = spawnSync(

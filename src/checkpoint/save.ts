@@ -120,24 +120,26 @@ function plan(original: StateDict, path: string, options: SaveOptions): Plan {
   const format = options.format ?? formatOf(path);
   const max = options.maxShardSize ?? Infinity;
   const groups = splitState(state, max, format === "torch");
+  const single = groups.length === 1;
   const files: SavedFile[] = [];
   const parts: (readonly OutputPart[])[] = [];
   const weightMap = new Map<string, string>();
   let total = 0;
   groups.forEach((names, i) => {
-    const file = groups.length === 1 ? path : shardPath(path, i + 1, groups.length);
-    const part = state.with(new Map(names.map((name) => [name, state.tensors.get(name)!])));
+    const file = single ? path : shardPath(path, i + 1, groups.length);
+    const part = single ? state : state.with(names.map((name) => [name, state.tensors.get(name)!] as const));
     const planned =
       format === "safetensors" ? planSafetensors(part, options.metadata) : planTorchFile(part, file);
     files.push({ path: file, bytes: planned.length, tensors: names.length });
     parts.push(planned.parts);
-    for (const name of names) weightMap.set(name, basename(file));
+    // Without an index nobody asks, and there may be 100,000 names.
+    if (!single) for (const name of names) weightMap.set(name, basename(file));
     total +=
       format === "torch"
         ? part.byteLength
         : names.reduce((sum, name) => sum + state.tensors.get(name)!.byteLength, 0);
   });
-  const index = groups.length === 1 ? undefined : `${path}${INDEX}`;
+  const index = single ? undefined : `${path}${INDEX}`;
   const indexText = (crc32s: readonly number[]) => {
     const stated = files.map(
       ({ path, bytes }, i) => [basename(path), { size: bytes, crc32: crc32s[i]! }] as const,

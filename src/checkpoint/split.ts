@@ -13,6 +13,7 @@ import type { StateDict, Tensor } from "./tensor/tensor.js";
  * @returns the names of each file; one file where everything fits
  */
 export function splitState(state: StateDict, maxSize: number, shared: boolean): string[][] {
+  if (maxSize === Infinity) return [[...state.tensors.keys()]];
   const files: string[][] = [];
   const fileOf = new Map<Tensor, string[]>();
   const aliases: [string, Tensor][] = [];

@@ -104,7 +104,9 @@ export class RegionChecks {
       last?.end === start
         ? { start: last.start, end, crc32: combineCrc32(last.crc32, crc32, length) }
         : { start, end, crc32 };
-    if (Array.isArray(runs)) runs.splice(runs.length - (last?.end === start ? 1 : 0), 1, run);
+    // One that is whole and right is done with: there may be 100,000.
+    if (run.start === 0 && run.end === region.length && run.crc32 === region.crc32) this.#runs.delete(region);
+    else if (Array.isArray(runs)) runs.splice(runs.length - (last?.end === start ? 1 : 0), 1, run);
     else this.#runs.set(region, last === undefined || last.end === start ? run : [last, run]);
   }
 

@@ -3,6 +3,8 @@ import type { Tensor } from "../tensor/tensor.js";
 
 /** Bytes of the output that are one piece of work: few messages between threads, and Ctrl-C is heard between two. */
 export const WINDOW = 2 * 1024 * 1024;
+/** Parts of one, where they are small: what is known of each takes some hundred bytes while its window is under way. */
+const WINDOW_SLICES = 1024;
 
 /** A part of the output, in order, without gaps. */
 export type OutputPart =
@@ -11,13 +13,13 @@ export type OutputPart =
       readonly kind: "late";
       readonly length: number;
       /** Called once, when everything before this part is done: what it returns may depend on earlier CRCs. */
-      readonly bytes: () => Uint8Array;
+      bytes(): Uint8Array;
     }
   | {
       readonly kind: "tensor";
       readonly tensor: Tensor;
       /** Called with the CRC-32 of the tensor's bytes when they are done. */
-      readonly onCrc32?: (crc32: number) => void;
+      onCrc32?(crc32: number): void;
     };
 
 export function partLength(part: OutputPart): number {
@@ -62,7 +64,7 @@ export interface Window {
   readonly slices: readonly Slice[];
 }
 
-/** Cuts the parts into windows of {@link WINDOW} bytes. */
+/** Cuts the parts into windows of {@link WINDOW} bytes, or of {@link WINDOW_SLICES} parts where these have fewer. */
 export function* windowsOf(parts: readonly OutputPart[]): Generator<Window> {
   let position = 0;
   let length = 0;
@@ -75,7 +77,7 @@ export function* windowsOf(parts: readonly OutputPart[]): Generator<Window> {
       slices.push({ part, from, at: length, length: take, last: from + take === size });
       from += take;
       length += take;
-      if (length === WINDOW) {
+      if (length === WINDOW || slices.length === WINDOW_SLICES) {
         yield { position, length, slices };
         position += length;
         length = 0;

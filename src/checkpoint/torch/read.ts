@@ -10,7 +10,7 @@ import { type TorchFile, tensorsOver } from "./file.js";
 import { torchForm } from "./form.js";
 import { readLegacy } from "./legacy.js";
 import { PICKLE_LIMITS } from "./limits.js";
-import type { PyGlobal } from "./objects.js";
+import type { PyGlobal, PyValue } from "./objects.js";
 import { HEAD, otherFile } from "./other-kinds.js";
 import { readPickle } from "./pickle.js";
 import { type TorchTensor, TorchValues } from "./values.js";
@@ -60,15 +60,7 @@ export async function readTorchZip(zip: TorchZip, options: ReadTorchOptions): Pr
       });
     }
   }
-  const values = new TorchValues(file.path, pickle.name);
-  const globals: PyGlobal[] = [];
-  const { value } = readPickle(data, {
-    path: file.path,
-    record: pickle.name,
-    construct: (callable, args, at) => values.construct(callable, args, at),
-    persistentId: (id, at) => values.persistentId(id, at),
-    onGlobal: (name) => globals.push(name),
-  });
+  const { value, globals } = readValue(data, file.path, pickle.name);
   const storage = (key: string) => zip.record(`data/${key}`);
   return {
     file,
@@ -87,6 +79,20 @@ export async function readTorchZip(zip: TorchZip, options: ReadTorchOptions): Pr
       return regions;
     },
   };
+}
+
+/** In a function of its own, whose variables go when it ends: what refers to the file stays as long as the file is open. */
+function readValue(data: Uint8Array, path: string, record: string): { value: PyValue; globals: PyGlobal[] } {
+  const values = new TorchValues(path, record);
+  const globals: PyGlobal[] = [];
+  const { value } = readPickle(data, {
+    path,
+    record,
+    construct: (callable, args, at) => values.construct(callable, args, at),
+    persistentId: (id, at) => values.persistentId(id, at),
+    onGlobal: (name) => globals.push(name),
+  });
+  return { value, globals };
 }
 
 /**

@@ -58,9 +58,14 @@ export class TorchTensor {
   ) {}
 }
 
+/** Shapes that are kept to be shared. Real models have some hundred. */
+const MAX_MET = 2000;
+
 /** Gives torch's persistent ids and calls their meaning, for one file. */
 export class TorchValues {
   readonly #storages = new Map<string, TorchStorage>();
+  /** Shapes and strides that were met: most tensors of a model have those of others, and there may be 100,000. */
+  readonly #met = new Map<string, readonly number[]>();
 
   constructor(
     private readonly path: string,
@@ -151,8 +156,8 @@ export class TorchValues {
     at: number,
   ): TorchTensor | TorchUnreadable {
     const [storage, offset, size, stride] = args;
-    const shape = dimensions(size);
-    const strides = dimensions(stride);
+    const shape = this.#dimensions(size);
+    const strides = this.#dimensions(stride);
     if (
       !(storage instanceof TorchStorage) ||
       !isCount(offset) ||
@@ -177,6 +182,15 @@ export class TorchValues {
       return new TorchUnreadable("a tensor that is a lazy conjugate or negative view", shape);
     }
     return new TorchTensor(storage, dtype, offset, shape, strides);
+  }
+
+  #dimensions(value: PyValue | undefined): readonly number[] | undefined {
+    const found = dimensions(value);
+    if (found === undefined) return undefined;
+    const key = found.join();
+    const known = this.#met.get(key);
+    if (known === undefined && this.#met.size < MAX_MET) this.#met.set(key, found);
+    return known ?? found;
   }
 
   #error(code: "FORMAT" | "UNSUPPORTED", what: string, offset: number): VistaError {

@@ -22,13 +22,24 @@ const PADDING_ID = 0x4246;
 /** What torch 2 writes into the record `version`. */
 const FORMAT_VERSION = "3\n";
 
-interface ZipRecord {
-  /** Not as bytes, nor its header: of 100,000 records these would take 80 MB. */
-  readonly name: string;
+/** There may be 100,000: neither the whole name is kept, nor its bytes, nor the header. */
+class ZipRecord {
   readonly nameLength: number;
-  readonly length: number;
-  readonly headerOffset: number;
-  crc32: number;
+  crc32 = 0;
+
+  constructor(
+    readonly root: string,
+    /** Below the root. */
+    readonly place: string,
+    readonly length: number,
+    readonly headerOffset: number,
+  ) {
+    this.nameLength = Buffer.byteLength(root) + 1 + Buffer.byteLength(place);
+  }
+
+  get name(): string {
+    return `${this.root}/${this.place}`;
+  }
 }
 
 /** The parts of a torch file in order, and its size in bytes. */
@@ -53,9 +64,15 @@ export function planTorchFile(state: StateDict, path: string): TorchParts {
     }
     keys.set(tensor, String(keys.size));
   }
-  const tensors = [...state.tensors].map(([name, { dtype, shape }]) => `${name}\0${dtype}\0${shape}\n`);
-  const storages = [...keys].map(([tensor, key]): TorchStorageRecord => ({ key, content: [tensor] }));
-  return planTorchRecords(path, pickleStateDict(state, keys), storages, Buffer.from(tensors.join("")));
+  return planTorchRecords(path, pickleStateDict(state, keys), storagesOf(keys), identityOf(state));
+}
+
+function* storagesOf(keys: ReadonlyMap<Tensor, string>): Generator<TorchStorageRecord> {
+  for (const [tensor, key] of keys) yield { key, content: [tensor] };
+}
+
+function* identityOf(state: StateDict): Generator<Uint8Array> {
+  for (const [name, { dtype, shape }] of state.tensors) yield Buffer.from(`${name}\0${dtype}\0${shape}\n`);
 }
 
 /** A storage of a torch file: tensors one after the other, and zeros where only their number is given (in bytes). */
@@ -72,25 +89,26 @@ export interface TorchStorageRecord {
 export function planTorchRecords(
   path: string,
   pickle: Uint8Array,
-  storages: readonly TorchStorageRecord[],
-  identity: Uint8Array = pickle,
+  storages: Iterable<TorchStorageRecord>,
+  identity: Iterable<Uint8Array> = [pickle],
 ): TorchParts {
   // The root folder is the file's name without its last extension; torch reads any.
   const name = basename(path);
   const root = basename(name, extname(name)) || "archive";
-  const plan = new ZipPlan();
-  plan.addBytes(`${root}/data.pkl`, pickle);
-  plan.addBytes(`${root}/byteorder`, Buffer.from("little"));
-  for (const { key, content } of storages) plan.addStorage(`${root}/data/${key}`, content);
-  plan.addBytes(`${root}/version`, Buffer.from(FORMAT_VERSION));
-  plan.addBytes(`${root}/.data/serialization_id`, Buffer.from(serializationId(identity)));
+  const plan = new ZipPlan(root);
+  plan.addBytes("data.pkl", pickle);
+  plan.addBytes("byteorder", Buffer.from("little"));
+  for (const { key, content } of storages) plan.addStorage(`data/${key}`, content);
+  plan.addBytes("version", Buffer.from(FORMAT_VERSION));
+  plan.addBytes(".data/serialization_id", Buffer.from(serializationId(identity)));
   return plan.finish();
 }
 
 /** 40 digits that torch uses to tell files apart; here they depend on what is in the file, so that output is reproducible. */
-function serializationId(text: Uint8Array): string {
-  const digits = (seed: number) => crc32(text, seed).toString().padStart(10, "0");
-  return [0, 1, 2, 3].map(digits).join("");
+function serializationId(parts: Iterable<Uint8Array>): string {
+  let sums = [0, 1, 2, 3];
+  for (const part of parts) sums = sums.map((sum) => crc32(part, sum));
+  return sums.map((sum) => sum.toString().padStart(10, "0")).join("");
 }
 
 class ZipPlan {
@@ -99,6 +117,8 @@ class ZipPlan {
   #offset = 0;
   /** What follows the last tensor: bytes, and those that depend on CRCs. Together one part, since a folder may have thousands of files. */
   #run: (Uint8Array | LateBytes)[] = [];
+
+  constructor(private readonly root: string) {}
 
   addBytes(name: string, bytes: Uint8Array): void {
     const record = this.#open(name, bytes.byteLength);
@@ -116,37 +136,33 @@ class ZipPlan {
         const crc = crc32(zeros);
         // In its turn: the CRCs of what comes before are known then, and those of what follows are not.
         if (part > 0) {
-          this.#late(part, () => {
+          const bytes = () => {
             record.crc32 = combineCrc32(record.crc32, crc, part);
             return zeros;
-          });
+          };
+          this.#late({ length: part, bytes });
         }
         continue;
       }
       this.#endRun();
-      this.#parts.push({
-        kind: "tensor",
-        tensor: part,
-        onCrc32: (crc) => {
-          record.crc32 = combineCrc32(record.crc32, crc, part.byteLength);
-        },
-      });
+      this.#parts.push(new StoragePart(part, record));
       this.#offset += part.byteLength;
     }
     // Like torch, no descriptor after an empty record.
-    if (length > 0) this.#late(descriptorLength(record), () => descriptor(record));
+    if (length > 0) this.#late(new Descriptor(record));
   }
 
   /** The directory at the end: one entry a record, then the end records, zip64's always, as torch has them. */
   finish(): TorchParts {
     const start = this.#offset;
     const size = this.#records.reduce((sum, record) => sum + entryLength(record), 0);
-    this.#late(size, () => {
-      const bytes = Buffer.alloc(size);
+    const bytes = () => {
+      const directory = Buffer.alloc(size);
       let at = 0;
-      for (const record of this.#records) at += writeEntry(bytes.subarray(at), record);
-      return bytes;
-    });
+      for (const record of this.#records) at += writeEntry(directory.subarray(at), record);
+      return directory;
+    };
+    this.#late({ length: size, bytes });
     this.#add(endRecords(this.#records.length, size, start));
     this.#endRun();
     return { parts: this.#parts, length: this.#offset };
@@ -157,32 +173,85 @@ class ZipPlan {
     this.#offset += bytes.byteLength;
   }
 
-  /** For what depends on CRCs. */
-  #late(length: number, bytes: () => Uint8Array): void {
-    this.#run.push({ length, bytes });
-    this.#offset += length;
+  /** For what depends on CRCs, or would take memory until then. */
+  #late(late: LateBytes): void {
+    this.#run.push(late);
+    this.#offset += late.length;
   }
 
   #endRun(): void {
-    const run = this.#run;
-    if (run.length === 0) return;
+    if (this.#run.length === 0) return;
+    const run = new LatePart(this.#run);
     this.#run = [];
-    const joined = () => Buffer.concat(run.map((part) => (part instanceof Uint8Array ? part : part.bytes())));
-    if (run.every((part) => part instanceof Uint8Array)) this.#parts.push({ kind: "bytes", bytes: joined() });
-    else
-      this.#parts.push({
-        kind: "late",
-        length: run.reduce((sum, { length }) => sum + length, 0),
-        bytes: joined,
-      });
+    this.#parts.push(run.isKnown ? { kind: "bytes", bytes: run.bytes() } : run);
   }
 
-  #open(name: string, length: number): ZipRecord {
-    const nameLength = Buffer.byteLength(name);
-    const record = { name, nameLength, length, headerOffset: this.#offset, crc32: 0 };
-    this.#late(headerLength(record), () => header(record));
+  #open(place: string, length: number): ZipRecord {
+    const record = new ZipRecord(this.root, place, length, this.#offset);
+    this.#late(new LocalHeader(record));
     this.#records.push(record);
     return record;
+  }
+}
+
+/** Bytes that are made when everything before them is written. Classes and no closures: of 100,000 records those took 40 MB. */
+interface LateBytes {
+  readonly length: number;
+  bytes(): Uint8Array;
+}
+
+class LocalHeader implements LateBytes {
+  constructor(private readonly record: ZipRecord) {}
+
+  get length(): number {
+    return headerLength(this.record);
+  }
+
+  bytes(): Uint8Array {
+    return header(this.record);
+  }
+}
+
+class Descriptor implements LateBytes {
+  constructor(private readonly record: ZipRecord) {}
+
+  get length(): number {
+    return descriptorLength(this.record);
+  }
+
+  bytes(): Uint8Array {
+    return descriptor(this.record);
+  }
+}
+
+class LatePart implements LateBytes {
+  readonly kind = "late";
+  readonly length: number;
+
+  constructor(private readonly run: readonly (Uint8Array | LateBytes)[]) {
+    this.length = run.reduce((sum, { length }) => sum + length, 0);
+  }
+
+  /** Whether nothing in it has to wait. */
+  get isKnown(): boolean {
+    return this.run.every((part) => part instanceof Uint8Array);
+  }
+
+  bytes(): Uint8Array {
+    return Buffer.concat(this.run.map((part) => (part instanceof Uint8Array ? part : part.bytes())));
+  }
+}
+
+class StoragePart {
+  readonly kind = "tensor";
+
+  constructor(
+    readonly tensor: Tensor,
+    private readonly record: ZipRecord,
+  ) {}
+
+  onCrc32(crc: number): void {
+    this.record.crc32 = combineCrc32(this.record.crc32, crc, this.tensor.byteLength);
   }
 }
 
@@ -208,12 +277,6 @@ function header(record: ZipRecord): Uint8Array {
   bytes.writeUInt16LE(bytes.length - extra - 4, extra + 2);
   bytes.fill(0x5a, extra + 4); // "Z"
   return bytes;
-}
-
-/** Bytes that are known when everything before them is written. */
-interface LateBytes {
-  readonly length: number;
-  readonly bytes: () => Uint8Array;
 }
 
 function descriptorLength({ length }: ZipRecord): number {

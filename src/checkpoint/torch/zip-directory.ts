@@ -43,6 +43,8 @@ export interface ZipEntry {
   readonly method: number;
   readonly encrypted: boolean;
   readonly crc32: number;
+  /** Where it must have ended, from the start of the zip: at the next record or the end, once the layout was checked. */
+  limit: number;
 }
 
 export interface ZipDirectory {
@@ -89,6 +91,7 @@ export async function readDirectory(
           method: entry.compressionMethod,
           encrypted: entry.isEncrypted(),
           crc32: entry.crc32,
+          limit: 0,
         });
         zip.readEntry();
       });

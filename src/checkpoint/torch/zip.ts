@@ -7,7 +7,6 @@
 
 import { VistaError } from "../../core/errors.js";
 import type { Region, SourceFile } from "../../core/io/source.js";
-import { remember } from "../../core/maps.js";
 import { dataOfDcp, otherZip, zipWithoutPickle } from "./other-kinds.js";
 import { nameOf, readDirectory, type Stretch, type ZipEntry } from "./zip-directory.js";
 
@@ -43,7 +42,7 @@ export async function openTorchZip(file: SourceFile, place?: Stretch): Promise<T
     entries.map(({ name }) => name),
   );
   if (other !== undefined) throw other;
-  const limits = checkLayout(file, within, entries);
+  checkLayout(file, within, entries);
   const pickle = entries.find(({ name }) => /^[^/]+\/data\.pkl$/.test(name));
   if (pickle === undefined) {
     throw zipWithoutPickle(
@@ -52,7 +51,8 @@ export async function openTorchZip(file: SourceFile, place?: Stretch): Promise<T
     );
   }
   const root = pickle.name.slice(0, pickle.name.indexOf("/"));
-  const records = new Map<string, ZipEntry>();
+  // What the directory says of a record, until where its bytes are is known: there may be 100,000, so not both.
+  const records = new Map<string, ZipEntry | Promise<Region> | Region>();
   for (const entry of entries) {
     if (!entry.name.startsWith(`${root}/`)) continue;
     const name = entry.name.slice(root.length + 1);
@@ -65,46 +65,43 @@ export async function openTorchZip(file: SourceFile, place?: Stretch): Promise<T
     }
     records.set(name, entry);
   }
-  const located = new Map<string, Promise<Region> | Region>();
-  const locateRecord = async (name: string): Promise<Region> => {
-    const entry = records.get(name);
-    if (entry === undefined) {
-      throw new VistaError("FORMAT", "the zip has no such record", {
-        path: file.path,
-        record: `${root}/${name}`,
-        hint: "The file is damaged or was tampered with.",
-      });
-    }
-    const limit = limits.get(entry)!;
-    const place = { file, base: within.start, entry, limit };
+  const locateEntry = async (entry: ZipEntry): Promise<Region> => {
+    const place = { file, base: within.start, entry };
     return (await predictable) && !file.has(within.start + entry.offset, LOCAL_HEADER)
       ? predict(place)
       : locate(place);
   };
   // Over a network each local header would be a request. Those that came with the directory show whether torch's own rule for
   // where data begin holds in this file; then it serves for the others, and the checksums of their data confirm it.
-  const predictable = file.isLocal ? Promise.resolve(false) : holdsHere(file, within.start, entries, limits);
+  const predictable = file.isLocal ? Promise.resolve(false) : holdsHere(file, within.start, entries);
   return {
     file,
     root,
     names: () => records.keys(),
     has: (name) => records.has(name),
     record: async (name) => {
-      const region = await remember(located, name, () => locateRecord(name));
-      // A promise takes ten times the memory, and there may be 100,000.
-      located.set(name, region);
+      const known = records.get(name);
+      if (known === undefined) {
+        throw new VistaError("FORMAT", "the zip has no such record", {
+          path: file.path,
+          record: `${root}/${name}`,
+          hint: "The file is damaged or was tampered with.",
+        });
+      }
+      if (!("method" in known)) return known;
+      const locating = locateEntry(known);
+      records.set(name, locating);
+      const region = await locating;
+      // A promise takes ten times the memory.
+      records.set(name, region);
       return region;
     },
   };
 }
 
-/**
- * Every record is stored as it is, lies in the file, and shares no byte with another.
- * @returns for each entry, where it must have ended: at the next one or at the end of the file
- */
-function checkLayout(file: SourceFile, within: Stretch, entries: readonly ZipEntry[]): Map<ZipEntry, number> {
+/** Every record is stored as it is, lies in the file, and shares no byte with another; sets each one's limit. */
+function checkLayout(file: SourceFile, within: Stretch, entries: readonly ZipEntry[]): void {
   const sorted = entries.slice().sort((a, b) => a.offset - b.offset);
-  const limits = new Map<ZipEntry, number>();
   let end = 0;
   let before: ZipEntry | undefined;
   for (const entry of sorted) {
@@ -148,11 +145,10 @@ function checkLayout(file: SourceFile, within: Stretch, entries: readonly ZipEnt
         },
       );
     }
-    if (before !== undefined) limits.set(before, start);
-    limits.set(entry, within.length);
+    if (before !== undefined) before.limit = start;
+    entry.limit = within.length;
     before = entry;
   }
-  return limits;
 }
 
 interface Place {
@@ -160,8 +156,6 @@ interface Place {
   /** Where the zip begins in the file. */
   readonly base: number;
   readonly entry: ZipEntry;
-  /** Where the record must have ended, from the zip's start. */
-  readonly limit: number;
 }
 
 /** Where torch puts the data of a record whose local header is at `entry.offset`. */
@@ -184,31 +178,26 @@ function predictedStart({ offset, nameLength, size }: ZipEntry): number {
   return Math.ceil(start / ALIGNMENT) * ALIGNMENT;
 }
 
-function predict({ file, base, entry, limit }: Place): Promise<Region> | Region {
+function predict({ file, base, entry }: Place): Promise<Region> | Region {
   const start = predictedStart(entry);
   // Without a checksum nothing would confirm it.
-  if (entry.crc32 === 0 || start + entry.size > limit) return locate({ file, base, entry, limit });
+  if (entry.crc32 === 0 || start + entry.size > entry.limit) return locate({ file, base, entry });
   return { file, name: entry.name, offset: base + start, length: entry.size, crc32: entry.crc32 };
 }
 
 /** Whether the rule of {@link predictedStart} holds for all records whose local header has been read, two at least. */
-async function holdsHere(
-  file: SourceFile,
-  base: number,
-  entries: readonly ZipEntry[],
-  limits: ReadonlyMap<ZipEntry, number>,
-): Promise<boolean> {
+async function holdsHere(file: SourceFile, base: number, entries: readonly ZipEntry[]): Promise<boolean> {
   const known = entries.filter(({ offset }) => file.has(base + offset, LOCAL_HEADER));
   // Of a large file only the first record's is there: the last one's is asked for.
   if (known.length < 2) known.push(...entries.slice(-1));
   for (const entry of known) {
-    const region = await locate({ file, base, entry, limit: limits.get(entry)! }).catch(() => undefined);
+    const region = await locate({ file, base, entry }).catch(() => undefined);
     if (region?.offset !== base + predictedStart(entry)) return false;
   }
   return known.length > 0;
 }
 
-async function locate({ file, base, entry, limit }: Place): Promise<Region> {
+async function locate({ file, base, entry }: Place): Promise<Region> {
   const at = base + entry.offset;
   const header = Buffer.alloc(LOCAL_HEADER);
   await file.readSmall(header, at);
@@ -235,10 +224,10 @@ async function locate({ file, base, entry, limit }: Place): Promise<Region> {
   // 26 - file name length, 28 - extra field length
   const offset = at + LOCAL_HEADER + header.readUInt16LE(26) + header.readUInt16LE(28);
   const length = entry.size;
-  if (offset + length > base + limit) {
+  if (offset + length > base + entry.limit) {
     throw new VistaError(
       "FORMAT",
-      `the record runs to byte ${offset + length}, where it may run to ${base + limit}`,
+      `the record runs to byte ${offset + length}, where it may run to ${base + entry.limit}`,
       {
         ...where,
         hint: "The file is damaged or was tampered with.",
