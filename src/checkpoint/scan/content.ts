@@ -5,6 +5,8 @@ import type { RangeReader } from "../../core/io/source.js";
 import { checkLayout, MAX_HEADER, parseHeader } from "../safetensors/header.js";
 import { looksLikeSafetensors } from "../safetensors/read.js";
 import { dtypeInfo, dtypeOfStorage } from "../tensor/dtype.js";
+import { torchForm } from "../torch/form.js";
+import { LEGACY_MAGIC } from "../torch/legacy.js";
 import { PICKLE_LIMITS } from "../torch/limits.js";
 import { asItems } from "../torch/objects.js";
 import { scanZip } from "./archive.js";
@@ -21,9 +23,6 @@ const MAX_PICKLES = 200_000;
 
 /** Text that may lie beside checkpoints: configs, scripts, logs. */
 const MAX_TEXT = 64 * 2 ** 20;
-
-/** The magic number of torch's legacy form, as a pickle. */
-const LEGACY = Buffer.from("80028a0a6cfc9c46f9206aa850192e", "hex");
 
 const NOTHING = { storages: [] as readonly NamedStorage[] };
 
@@ -72,7 +71,8 @@ async function lookInto(
   if (head.subarray(0, 6).equals(Buffer.from("\x93NUMPY", "latin1")))
     return scanNpy(scanner, reader, place, depth);
   if (head.toString("latin1", 257, 262) === "ustar") return scanTar(scanner, reader, place, depth);
-  if (head.subarray(0, LEGACY.length).equals(LEGACY)) return scanLegacy(scanner, reader, place, depth);
+  if (torchForm(head) === "legacy" && tryPickle(head, 0, place).value === LEGACY_MAGIC)
+    return scanLegacy(scanner, reader, place, depth);
   return scanOther(scanner, reader, place, depth);
 }
 

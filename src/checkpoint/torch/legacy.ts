@@ -15,7 +15,8 @@ import { plainPickle } from "./other-kinds.js";
 import { readPickle } from "./pickle.js";
 import { TorchStorage, TorchValues } from "./values.js";
 
-const MAGIC = 0x1950a86a20f9469cfc6cn;
+/** What the first pickle of such a file is, in whatever protocol. */
+export const LEGACY_MAGIC = 0x1950a86a20f9469cfc6cn;
 const PROTOCOL = 1001;
 
 export async function readLegacy(file: SourceFile): Promise<TorchFile> {
@@ -58,7 +59,7 @@ async function parse(file: SourceFile, data: Buffer): Promise<TorchFile> {
     return result.value;
   };
 
-  if (next("magic number") !== MAGIC) {
+  if (next("magic number") !== LEGACY_MAGIC) {
     throw plainPickle(file.path);
   }
   const protocol = next("protocol version");

@@ -116,6 +116,13 @@ describe("nothing is found", () => {
     expect(findings.some(({ message }) => /odd_objects\./.test(message))).toBe(true);
   });
 
+  it.each([1, 4])(
+    "in a legacy file of pickle protocol %i, whose magic number is spelt otherwise",
+    async (protocol) => {
+      expect(await found(join(FIXTURES, "torch", `protocol-${protocol}-legacy.pt`))).toEqual([]);
+    },
+  );
+
   it("in torch's files of every kind of tensor", async () => {
     const folder = join(FIXTURES, "torch");
     const plain = readdirSync(folder).filter((name) => !/^lightning|^repacked|expected/.test(name));
