@@ -5,7 +5,7 @@
  *   npm run soak -- [--gb 40] [--dir FOLDER] [--only sparse-bin,…]
  */
 import { spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -173,6 +173,36 @@ function sparseLegacy(path, elements, torch) {
   return path;
 }
 
+/** A folder of torch.distributed.checkpoint with one tensor of zeros: the metadata are what torch wrote of one element, with another size. */
+async function sparseDcp(folder, elements, torch) {
+  const { readPickle } = await dist("checkpoint/torch/pickle.js");
+  const { rewritePickle } = await dist("checkpoint/torch/rewrite.js");
+  const from = join(root, "fixtures/dcp/uneven-3ranks/.metadata");
+  const pickle = readPickle(readFileSync(from), { path: from, exact: true });
+  mkdirSync(folder);
+  const file = "__0_0.distcp";
+  await sparseTorch(join(folder, file), zeros(torch, elements), torch);
+  const fields = pickle.value.state;
+  const [tensors, storage] = [fields.get("state_dict_metadata"), fields.get("storage_data")];
+  for (const name of tensors.keys()) if (name !== "one") tensors.delete(name);
+  for (const key of storage.keys()) if (key.state.get("fqn") !== "one") storage.delete(key);
+  const one = tensors.get("one").state;
+  for (const size of [one.get("size"), one.get("chunks")[0].state.get("sizes")])
+    size.args.items[0].items[0] = elements;
+  const [place] = storage.values();
+  place.state
+    .set("relative_path", file)
+    .set("offset", 0)
+    .set("length", statSync(join(folder, file)).size);
+  writeFileSync(
+    join(folder, ".metadata"),
+    rewritePickle(pickle, () => {
+      throw new Error("metadata have no storages");
+    }),
+  );
+  return folder;
+}
+
 /** In a process of its own: copies a checkpoint to nowhere. */
 async function copyToNowhere(input, format, dtype) {
   const { openCheckpoint } = await dist("checkpoint/open.js");
@@ -283,6 +313,16 @@ else {
       const legacy = sparseLegacy(at("legacy.pt"), 1.25e9, torch);
       measure("5 GB legacy tensor to .bin", process.execPath, [self, "--copy", legacy, "bin", "keep"]);
       measure("5 GB legacy tensor verify", process.execPath, ckpt("verify", legacy));
+    }
+    if (wanted("dcp")) {
+      const dcp = await sparseDcp(at("dcp"), 1.25e9, torch);
+      measure("5 GB tensor of DCP to .bin", process.execPath, [self, "--copy", dcp, "bin", "keep"]);
+      measure(
+        "5 GB tensor of DCP to-st",
+        process.execPath,
+        ckpt("to-st", dcp, "-o", at("d.safetensors"), "--raw"),
+      );
+      measure("5 GB tensor of DCP verify", process.execPath, ckpt("verify", dcp));
     }
     if (wanted("ranks")) {
       const many = await sparseZero(at("ranks"), 1024, 11_040, 1104, torch);

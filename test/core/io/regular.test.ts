@@ -1,6 +1,8 @@
 /** What is no regular file is refused at once, by every way of opening: a pipe blocks whoever waits for it. */
 import { execFileSync } from "node:child_process";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { once } from "node:events";
+import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { openCheckpoint } from "../../../src/checkpoint/open.js";
@@ -10,6 +12,7 @@ import { openSource } from "../../../src/core/io/open-source.js";
 import { openRegularSync, readRegular, readRegularSync } from "../../../src/core/io/regular.js";
 import { readVistaConfig } from "../../../src/dataset/vista-config.js";
 import { loadRecipes } from "../../../src/train/launch/recipes.js";
+import { runCli } from "../../helpers/cli.js";
 import { temporaryFolder } from "../../helpers/state.js";
 
 const folder = temporaryFolder();
@@ -49,6 +52,41 @@ test.each<[string, () => unknown]>([
 ])("a pipe in place of %s is refused, not waited for", async (_, work) => {
   expect(await refusal(work)).toMatch(NOT_REGULAR);
 });
+
+test.each<[string, readonly string[], number]>([
+  ["inspect", ["inspect", "IT"], 1],
+  ["verify", ["verify", "IT"], 1],
+  ["scan", ["scan", "IT"], 1],
+  ["diff", ["diff", "IT", "IT"], 2],
+  ["to-st", ["to-st", "IT", "-o", "out.safetensors"], 1],
+  ["merge", ["merge", "IT", "-o", "out.bin"], 1],
+  ["reshard", ["reshard", "IT", "--ranks", "2", "-o", "out"], 1],
+  ["to-universal", ["to-universal", "IT", "-o", "out"], 1],
+])(
+  "a socket or a device in place of a file: %s says so in one line and leaves nothing",
+  async (_, args, expected) => {
+    const socket = join(folder, "model.safetensors");
+    const server = createServer().listen(socket);
+    await once(server, "listening");
+    try {
+      for (const path of [socket, "/dev/zero"]) {
+        const cwd = temporaryFolder();
+        const { code, stdout, stderr } = await runCli(
+          "vista-ckpt",
+          args.map((arg) => (arg === "IT" ? path : arg)),
+          { cwd },
+        );
+        expect([code, stdout]).toEqual([expected, ""]);
+        expect(stderr).toMatch(/^vista-ckpt: .*(?:a pipe, a socket or a device|is a file).*\n$/);
+        expect(stderr).not.toContain("internal error");
+        expect(readdirSync(cwd)).toEqual([]);
+      }
+    } finally {
+      server.close();
+      await once(server, "close");
+    }
+  },
+);
 
 test("a folder and a device are refused by what they are", async () => {
   expect(await refusal(() => readRegular(folder))).toMatch(/is a folder where a file is needed/);
