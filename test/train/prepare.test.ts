@@ -1,9 +1,11 @@
 /** What a launch has to make first: merged weights, a checkpoint for another number of GPUs. */
 import { execFileSync } from "node:child_process";
-import { cp, mkdir, readdir, rm, stat, truncate, utimes, writeFile } from "node:fs/promises";
+import { cp, mkdir, readdir, readFile, rm, stat, truncate, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { crc32 } from "node:zlib";
 import { beforeAll, expect, test } from "vitest";
+import { readTorchFile } from "../../src/checkpoint/torch/read.js";
 import { BUILT_IN_RECIPES } from "../../src/train/launch/built-in-recipes.js";
 import { planLaunch } from "../../src/train/launch/plan.js";
 import { realSystem } from "../../src/train/launch/system.js";
@@ -50,6 +52,29 @@ async function runScript(script: string, job: string): Promise<string[]> {
   };
   execFileSync("bash", [path], { env, stdio: ["ignore", "ignore", "inherit"] });
   return execFileSync("cat", [log], { encoding: "utf8" }).trimEnd().split("\n");
+}
+
+/** Sets `global_steps` in the model states: a small number is one byte of the pickle. */
+async function countSteps(checkpoint: string, steps: number): Promise<void> {
+  const path = join(checkpoint, "checkpoint/mp_rank_00_model_states.pt");
+  const { atime, mtime } = await stat(path);
+  const torchFile = await readTorchFile(path);
+  const pickle = (await torchFile.regions()).find(({ name }) => name.endsWith("/data.pkl"))!;
+  await torchFile.file.close();
+  const bytes = await readFile(path);
+  const record = bytes.subarray(pickle.offset, pickle.offset + pickle.length);
+  // BINUNICODE, BINPUT and its number, BININT1
+  const key = record.indexOf("global_steps");
+  const at = record.indexOf("K", key + "global_steps".length);
+  record[at + 1] = steps;
+  const sum = Buffer.alloc(4);
+  sum.writeUInt32LE(pickle.crc32!);
+  const made = Buffer.alloc(4);
+  made.writeUInt32LE(crc32(record));
+  for (let place = bytes.indexOf(sum); place >= 0; place = bytes.indexOf(sum, place + 1))
+    made.copy(bytes, place);
+  await writeFile(path, bytes);
+  await utimes(path, atime, mtime);
 }
 
 test.each([
@@ -149,7 +174,7 @@ test("--reshard again goes on from the newest checkpoint of the run that it bega
     cli("phase1", "--resume", run, "--nodes", "1", "--gpus", "3", "--reshard", "--dry-run", ...more);
   const { code, stdout, stderr } = await again();
   expect(code).toBe(0);
-  expect(stderr).toContain(`${own} has gone on from ${run}: resuming it`);
+  expect(stderr).toContain(`${own} is further than ${run}: resuming it`);
   expect(stdout).toContain(`--resume logs/${own.split("/").at(-1)}`);
   expect(stdout).not.toContain("--resume_from_checkpoint");
   expect(stdout).not.toContain("--name");
@@ -177,6 +202,53 @@ test("--reshard again goes on from the newest checkpoint of the run that it bega
   expect(torn.stderr).toContain("the checkpoint is not whole");
   expect(torn.stderr).toContain("missing: rank 1");
   await rm(own, { recursive: true });
+});
+
+test("--reshard goes on from the newest of all runs that it made of one", async () => {
+  const launch = (from: string, gpus: number, ...more: string[]) =>
+    cli(
+      "phase1",
+      "--resume",
+      from,
+      "--nodes",
+      "1",
+      "--gpus",
+      String(gpus),
+      "--reshard",
+      "--dry-run",
+      ...more,
+    );
+  // Twice as far as the run that it was made of, which has 2 ranks.
+  const three = `${run}-3ranks`;
+  await mkdir(join(three, "checkpoints"), { recursive: true });
+  await cp(join(run, "configs"), join(three, "configs"), { recursive: true });
+  const further = join(three, "checkpoints/last.ckpt");
+  await cp(join(run, "resharded/last-3ranks.ckpt"), further, { recursive: true });
+  const facts = await checkpointTools.readFolder(last);
+  expect(facts).toEqual({ ranks: 2, steps: 2 });
+  await countSteps(further, 4);
+  expect(await checkpointTools.readFolder(further)).toEqual({ ranks: 3, steps: 4 });
+  for (const [gpus, from] of [
+    [2, run],
+    [5, run],
+    [5, three],
+  ] as const) {
+    const { code, stdout, stderr } = await launch(from, gpus);
+    expect(code, stderr).toBe(0);
+    expect(stderr.includes(`${three} is further than ${run}: resuming it`)).toBe(from === run);
+    expect(stderr).toContain(`3 ranks become ${gpus}`);
+    expect(stdout).toContain(`-3ranks/resharded/last-${gpus}ranks.ckpt`);
+    expect(stdout).toContain(`--name ${run.split("/").at(-1)}-${gpus}ranks`);
+  }
+  expect((await launch(run, 2, "--name", "own")).stdout).toContain("--name own");
+  // The old one went on further still, whichever of them is named.
+  await countSteps(last, 9);
+  expect((await launch(run, 2)).stdout).toContain(`--resume logs/${run.split("/").at(-1)}`);
+  const back = await launch(three, 3);
+  expect(back.stderr).toContain(`${run} is further than ${three}: resuming it`);
+  expect(back.stdout).toContain(`${run.split("/").at(-1)}/resharded/last-3ranks.ckpt`);
+  await countSteps(last, 2);
+  await rm(three, { recursive: true });
 });
 
 test("what was resharded is made anew where it is damaged, or older than the checkpoint", async () => {

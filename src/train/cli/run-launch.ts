@@ -95,7 +95,7 @@ export async function launch(asked: LaunchPlan, flags: StartFlags, context: Comm
   const final = change === undefined ? plan : await planResharded(plan, change);
   if (plan.resume !== asked.resume && !quiet)
     process.stderr.write(
-      `vista-train: ${oneLine(plan.resume!)} has gone on from ${oneLine(asked.resume!)}: resuming it\n`,
+      `vista-train: ${oneLine(plan.resume!)} is further than ${oneLine(asked.resume!)}: resuming it\n`,
     );
   if (change !== undefined && !quiet) process.stderr.write(`vista-train: ${describeChange(change, final)}\n`);
   if (flags.dryRun) process.stdout.write(dryRun(final, finetune, steps, then, flags));

@@ -1,5 +1,5 @@
 /** What has to be made before a training can start: weights merged from shards, a checkpoint for this number of GPUs. */
-import { mkdir, stat } from "node:fs/promises";
+import { mkdir, readdir, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { isVistaError } from "../../core/errors.js";
 import type { RunOptions } from "../../core/progress.js";
@@ -64,28 +64,75 @@ export async function findRankChange(
 }
 
 /**
- * A launch with `--reshard` that was given before: the run that went on with that many GPUs has newer checkpoints of its own, and the
- * launch goes on from those, as `--resume` of that run does. Starting from the old run's checkpoint once more would train the same steps
- * again, over the newer checkpoints.
+ * A launch with `--reshard` that was given before, with as many GPUs or with others: the run that went on then has newer checkpoints of its
+ * own, and the launch goes on from the newest. Starting from the old run's checkpoint once more would train the same steps again, over
+ * the newer checkpoints.
  *
- * @returns the plan as it is where there is no such run, or the old one went on as well and is further
+ * @returns the plan as it is where none of the runs that belong together is further than the one that it names
  */
 export async function goOn(plan: LaunchPlan, tools: CheckpointTools): Promise<LaunchPlan> {
   if (!plan.reshard || plan.resume === undefined || isCheckpoint(plan.resume)) return plan;
-  const change = await findRankChange(plan, tools);
-  if (change === undefined) return plan;
-  const { logdir, name } = await planResharded(plan, change);
-  const run = join(logdir, name!);
-  const last = await lastCheckpoint(await listCheckpoints(run));
-  if (last === undefined) return plan;
-  const [old, own] = [await read(change.checkpoint, tools), await read(last.path, tools)];
-  if (own !== undefined && own.ranks !== change.wanted) return plan;
+  const wanted = plan.nodes * plan.gpus;
+  let best = await standOf(plan.resume, tools);
+  if (best === undefined) return plan;
+  for (const { run, ranks } of await relativesOf(plan.resume, plan.name, wanted)) {
+    const other = await standOf(run, tools);
+    // One of another number of ranks did not begin here.
+    if (other === undefined || (ranks !== undefined && (other.ranks ?? ranks) !== ranks)) continue;
+    if (isFurther(other, best, wanted)) best = other;
+  }
+  if (best.run === plan.resume) return plan;
   // One that is not whole is refused by name later: to train its steps again is for the user to decide.
-  const further =
-    old?.steps !== undefined && own?.steps !== undefined
-      ? own.steps >= old.steps
-      : last.modified >= (await measure(change.checkpoint)).modified;
-  return further ? { ...plan, resume: run, name: undefined } : plan;
+  const resharded = best.ranks !== undefined && best.ranks !== wanted;
+  return { ...plan, resume: best.run, name: resharded ? plan.name : undefined };
+}
+
+/** How far a run came. */
+interface Stand {
+  run: string;
+  modified: Date;
+  /** Undefined where the checkpoint is not whole, or does not say. */
+  ranks: number | undefined;
+  steps: number | undefined;
+}
+
+async function standOf(run: string, tools: CheckpointTools): Promise<Stand | undefined> {
+  const last = await lastCheckpoint(await listCheckpoints(run));
+  if (last === undefined) return undefined;
+  const facts = await read(last.path, tools);
+  return { run, modified: last.modified, ranks: facts?.ranks, steps: facts?.steps };
+}
+
+/** Of two that came as far, one that need not be resharded. */
+function isFurther(one: Stand, other: Stand, wanted: number): boolean {
+  if (one.steps === undefined || other.steps === undefined) return one.modified >= other.modified;
+  return one.steps > other.steps || (one.steps === other.steps && one.ranks === wanted);
+}
+
+/** The other runs that `--reshard` made of the same one, that one, and the one of the launch's own name; each with its ranks, where they are known. */
+async function relativesOf(
+  run: string,
+  name: string | undefined,
+  wanted: number,
+): Promise<{ run: string; ranks: number | undefined }[]> {
+  const [folder, first] = [dirname(run), withoutRanks(basename(run))];
+  const names = await readdir(folder).catch(() => [] as string[]);
+  const found = names
+    .filter((other) => other !== basename(run) && withoutRanks(other) === first)
+    .map((other) => ({ run: join(folder, other), ranks: ranksIn(other) }));
+  return name === undefined ? found : [...found, { run: join(folder, name), ranks: wanted }];
+}
+
+/** The end that {@link planResharded} gives the name of a run. */
+const RANKS = /-(\d+)ranks$/;
+
+function withoutRanks(name: string): string {
+  return name.replace(RANKS, "");
+}
+
+function ranksIn(name: string): number | undefined {
+  const ranks = RANKS.exec(name)?.[1];
+  return ranks === undefined ? undefined : Number(ranks);
 }
 
 async function read(path: string, tools: CheckpointTools) {
@@ -112,7 +159,7 @@ export async function planResharded(plan: LaunchPlan, change: RankChange): Promi
     resume: change.output,
     base: plan.base.length === 0 ? configs.map((path) => fromVista(plan.vista, path)) : plan.base,
     logdir: run === undefined || isCheckpoint(plan.resume!) ? plan.logdir : dirname(run),
-    name: plan.name ?? `${basename(run ?? plan.recipe.name)}-${change.wanted}ranks`,
+    name: plan.name ?? `${withoutRanks(basename(run ?? plan.recipe.name))}-${change.wanted}ranks`,
   };
 }
 
