@@ -11,11 +11,9 @@ import {
   type PlannedFile,
   writeCheckpointFolder,
 } from "./checkpoint-folder.js";
-import { contentOf, type OutputPart } from "./copy/parts.js";
-import { planRewrittenFile } from "./torch/rewrite-file.js";
 import { batchOf, type ReshardBatch } from "./zero/batch.js";
 import { openZeroOptimizer, type ZeroOptimizer } from "./zero/optimizer.js";
-import { type ReshardedFile, type ReshardedGroup, reshardedFiles } from "./zero/reshard.js";
+import { type ReshardedGroup, reshardedFiles } from "./zero/reshard.js";
 
 export type { ReshardBatch } from "./zero/batch.js";
 export type { ReshardedGroup } from "./zero/reshard.js";
@@ -51,11 +49,11 @@ export interface Resharded {
   readonly batch: ReshardBatch;
 }
 
-/** Each is a file of its own, and the plans of all are in memory at once. Real: 2,048. */
+/** Each is a file of its own, and something of each is in memory at once. Real: 2,048. */
 const MAX_RANKS = 16_384;
 
 /** What DeepSpeed and Lightning put beside the tag folder that goes along; weights that were merged there do not. */
-const COMPANIONS = ["zero_to_fp32.py"];
+const COMPANIONS = ["zero_to_fp32.py", "zero_to_torch.py"];
 /** Bytes of one; the script has 30 kB. */
 const MAX_COMPANION = 1_000_000;
 
@@ -95,26 +93,20 @@ export async function reshardCheckpoint(
   try {
     const target = output ?? defaultReshardOutput(optimizer.files.folder, ranks);
     const { files, groups } = await reshardedFiles(optimizer, ranks);
-    const planned: Planned[] = [];
+    const planned: PlannedFile[] = [];
     for (const file of files) {
       throwIfAborted(signal);
-      planned.push({ ...file, ...(await planRewrittenFile(file.source, await file.exact(), file.name)) });
+      planned.push({ name: join(optimizer.files.tag, file.name), content: await file.content() });
       options.onProgress?.({ phase: "plan", done: planned.length, total: files.length, unit: "files" });
     }
     const result = describe(optimizer, target, ranks, groups, planned);
     const { folder, tag } = optimizer.files;
-    const shards = planned.map(({ name, parts }) => ({ name: join(tag, name), content: contentOf(parts) }));
-    const outputs = [...(await smallFiles(folder, tag)), ...shards];
+    const outputs = [...(await smallFiles(folder, tag)), ...planned];
     await writeCheckpointFolder(target, outputs, folder, inPhase(options, "reshard"));
     return result;
   } finally {
     await optimizer.close();
   }
-}
-
-interface Planned extends ReshardedFile {
-  readonly parts: readonly OutputPart[];
-  readonly length: number;
 }
 
 async function smallFiles(folder: string, tag: string): Promise<PlannedFile[]> {
@@ -132,11 +124,11 @@ function describe(
   output: string,
   ranks: number,
   groups: readonly ReshardedGroup[],
-  planned: readonly Planned[],
+  planned: readonly PlannedFile[],
 ): Resharded {
   const { files, models } = optimizer;
   const parameters = optimizer.groups.flatMap((group) => group.parameters);
-  const written = planned.map(({ name, length }) => ({ path: join(files.tag, name), bytes: length }));
+  const written = planned.map(({ name, content }) => ({ path: name, bytes: content.length }));
   return {
     folder: files.folder,
     tag: files.tag,

@@ -6,6 +6,7 @@
 import { VistaError } from "../../core/errors.js";
 import { combineCrc32, formatCrc32 } from "../../core/io/crc32.js";
 import type { Region } from "../../core/io/source.js";
+import { remember } from "../../core/maps.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { dependencyOrder } from "./computed.js";
 
@@ -40,6 +41,9 @@ export class RegionChecks {
   readonly extra: CheckRead[] = [];
   /** Regions whose inline reads do not count, since an extra pass covers them whole. */
   readonly #whole = new Set<Region>();
+  /** Regions that are first heard of when they are read; those that were read whole and are sound are forgotten. */
+  #late: Map<Region, JoinedRuns> | undefined;
+  #mismatch: VistaError | undefined;
 
   /**
    * @param tensors  all that will be read, each once
@@ -58,6 +62,34 @@ export class RegionChecks {
         this.extra.push({ region, start: 0, end: region.length });
       } else for (const gap of gaps) this.extra.push({ region, ...gap });
     }
+  }
+
+  /** Reads of regions that no tensor of the constructor has are checked too, in whatever order they come. */
+  expectMore(): void {
+    this.#late = new Map();
+  }
+
+  /** Called when the reads for the output are made: {@link extra} has then what those regions lack. */
+  endReads(): void {
+    for (const [region, joined] of this.#late ?? []) {
+      const runs = joined.all();
+      const gaps = joined.overlap ? undefined : gapsBetween(runs, region.length);
+      this.#runs.set(region, gaps === undefined ? undefined : runs);
+      if (gaps === undefined) this.extra.push({ region, start: 0, end: region.length });
+      else for (const gap of gaps) this.extra.push({ region, ...gap });
+    }
+    this.#late = undefined;
+  }
+
+  #addLate(late: Map<Region, JoinedRuns>, { region, start, length, crc32 }: DoneRead): void {
+    if (region.crc32 === undefined || region.crc32 === 0) return;
+    const joined = remember(late, region, () => new JoinedRuns());
+    if (crc32 === undefined) joined.overlap = true;
+    else joined.add({ start, end: start + length, crc32 });
+    const whole = joined.whole(region.length);
+    if (whole === undefined) return;
+    if (whole.crc32 !== region.crc32) this.#mismatch ??= mismatchOf(region, whole.crc32);
+    late.delete(region);
   }
 
   /** Notes the ranges that reading a tensor reads, as often as it reads them. */
@@ -85,8 +117,10 @@ export class RegionChecks {
   }
 
   /** Takes note of a read that was made for the output. */
-  addRead({ region, start, length, crc32 }: DoneRead): void {
-    if (crc32 !== undefined && !this.#whole.has(region)) this.#add(region, start, length, crc32);
+  addRead(read: DoneRead): void {
+    const { region, start, length, crc32 } = read;
+    if (this.#late !== undefined && !this.#runs.has(region)) this.#addLate(this.#late, read);
+    else if (crc32 !== undefined && !this.#whole.has(region)) this.#add(region, start, length, crc32);
   }
 
   /** Takes note of one of the {@link extra} reads, or of a part of it. */
@@ -112,6 +146,7 @@ export class RegionChecks {
 
   /** @throws VistaError `CHECKSUM` for the first region whose bytes do not match */
   finish(): void {
+    if (this.#mismatch !== undefined) throw this.#mismatch;
     for (const [region, found] of this.#runs) {
       const runs = found === undefined ? [] : [found].flat();
       runs.sort((a, b) => a.start - b.start || a.end - b.end);
@@ -124,9 +159,60 @@ export class RegionChecks {
       }
       if (at !== region.length)
         throw new Error(`reads of ${region.name} end at byte ${at} of ${region.length}`);
-      if (crc !== region.crc32) throw region.mismatch?.(crc) ?? checksumError(region, crc);
+      if (crc !== region.crc32) throw mismatchOf(region, crc);
     }
   }
+}
+
+/** Runs of reads that come in any order, joined where one ends at another's start. */
+class JoinedRuns {
+  readonly #byStart = new Map<number, Run>();
+  readonly #byEnd = new Map<number, Run>();
+  /** Some byte is known to have been read twice, or without its CRC; where it is not known, the runs show it. */
+  overlap = false;
+
+  add(read: Run): void {
+    if (read.start === read.end) return;
+    const run = this.#join(
+      this.#take(this.#byEnd.get(read.start)),
+      read,
+      this.#take(this.#byStart.get(read.end)),
+    );
+    this.overlap ||= this.#byStart.has(run.start) || this.#byEnd.has(run.end);
+    this.#byStart.set(run.start, run);
+    this.#byEnd.set(run.end, run);
+  }
+
+  /** The one run that is all of a region. */
+  whole(length: number): Run | undefined {
+    const run = this.#byStart.size === 1 && !this.overlap ? this.#byStart.get(0) : undefined;
+    return run?.end === length ? run : undefined;
+  }
+
+  all(): Run[] {
+    return [...this.#byStart.values()];
+  }
+
+  #take(run: Run | undefined): Run | undefined {
+    if (run !== undefined) {
+      this.#byStart.delete(run.start);
+      this.#byEnd.delete(run.end);
+    }
+    return run;
+  }
+
+  #join(...runs: (Run | undefined)[]): Run {
+    const there = runs.filter((run) => run !== undefined);
+    return there.reduce(({ start, crc32 }, next) => ({
+      start,
+      end: next.end,
+      crc32: combineCrc32(crc32, next.crc32, next.end - next.start),
+    }));
+  }
+}
+
+function mismatchOf(region: Region, found: number): VistaError {
+  return region.mismatch?.(found) ?? checksumError(region, found);
 }
 
 function withoutCasts(tensor: Tensor): Tensor {

@@ -34,16 +34,27 @@ function lengthOf(parts: readonly OutputPart[]): number {
 /** What a file is made of. */
 export interface FileContent {
   readonly length: number;
-  /** One for each part that is a tensor. */
-  readonly tensors: readonly Tensor[];
+  /** One for each part that is a tensor; `undefined` where they are known with the parts, of which there are too many to keep. */
+  readonly tensors: readonly Tensor[] | undefined;
+  /** Whether all its bytes are copied or converted from files of this machine, which takes no memory. */
+  readonly copied: boolean;
   /** Asked for when its turn has come: the plans of thousands of files need not be in memory at once. */
-  readonly parts: () => readonly OutputPart[];
+  readonly parts: () => readonly OutputPart[] | Promise<readonly OutputPart[]>;
 }
 
 /** That of parts that are there already. */
 export function contentOf(parts: readonly OutputPart[]): FileContent {
-  const tensors = parts.flatMap((part) => (part.kind === "tensor" ? [part.tensor] : []));
-  return { length: lengthOf(parts), tensors, parts: () => parts };
+  const tensors = tensorsIn(parts);
+  return { length: lengthOf(parts), tensors, copied: tensors.every(isCopied), parts: () => parts };
+}
+
+export function tensorsIn(parts: readonly OutputPart[]): Tensor[] {
+  return parts.flatMap((part) => (part.kind === "tensor" ? [part.tensor] : []));
+}
+
+export function isCopied({ source }: Tensor): boolean {
+  const inner = source.kind === "cast" ? source.from.source : source;
+  return inner.kind === "pieces" && inner.pieces[0]?.region.file.isLocal !== false;
 }
 
 /** A stretch of one part inside a window. */

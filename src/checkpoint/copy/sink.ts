@@ -8,7 +8,6 @@ import { combineCrc32, crc32 } from "../../core/io/crc32.js";
 import { isOutOfDescriptors } from "../../core/io/local-file.js";
 import { writeAllSync } from "../../core/io/output.js";
 import type { RunOptions } from "../../core/progress.js";
-import type { Tensor } from "../tensor/tensor.js";
 import { Arena } from "./arena.js";
 import { checkPlan } from "./check-plan.js";
 import { ComputedCache } from "./computed.js";
@@ -95,11 +94,12 @@ export async function writeFiles(
   files: readonly OutputFile[],
   options: WriteOptions = {},
 ): Promise<WrittenFile[]> {
-  const tensors = files.flatMap(({ content }) => content.tensors);
+  const tensors = files.flatMap(({ content }) => content.tensors ?? []);
   checkPlan(tensors);
   const total = files.reduce((sum, { content }) => sum + content.length, 0);
   const checks = options.verify === false ? undefined : new RegionChecks(tensors);
-  const work = total + (checks?.extraBytes ?? 0);
+  if (files.some(({ content }) => content.tensors === undefined)) checks?.expectMore();
+  let work = total + (checks?.extraBytes ?? 0);
   let done = 0;
   const report = (bytes: number) => {
     done += bytes;
@@ -108,7 +108,7 @@ export async function writeFiles(
   const lanes = new Lanes(total);
   const turns = new Turns();
   const written: WrittenFile[] = [];
-  const atOnce = tensors.every(isCopied) ? FILES_AT_ONCE : 1;
+  const atOnce = files.every(({ content }) => content.copied) ? FILES_AT_ONCE : 1;
   const running = new Set<Promise<void>>();
   let failure: { error: unknown } | undefined;
   let ending = Promise.resolve();
@@ -148,6 +148,8 @@ export async function writeFiles(
     await Promise.all(running);
     if (failure !== undefined) throw failure.error;
     if (checks !== undefined) {
+      checks.endReads();
+      work = total + checks.extraBytes;
       await readExtra(checks, lanes, options.signal, report);
       checks.finish();
     }
@@ -157,12 +159,6 @@ export async function writeFiles(
     lanes.close();
   }
   return written;
-}
-
-/** Whether a tensor needs no memory, because it comes from a file of this machine. */
-function isCopied({ source }: Tensor): boolean {
-  const inner = source.kind === "cast" ? source.from.source : source;
-  return inner.kind === "pieces" && inner.pieces[0]?.region.file.isLocal !== false;
 }
 
 /**
@@ -206,7 +202,7 @@ class Copier {
     const queue: Promise<void>[] = [];
     let last = Promise.resolve();
     let started = 0;
-    for (const window of windowsOf(this.file.content.parts())) {
+    for (const window of windowsOf(await this.file.content.parts())) {
       const plain = window.slices.every(isPlain);
       while (queue.length === AHEAD || (!plain && this.#slotsUsed === SLOTS)) await queue.shift();
       if (this.#failure !== undefined || signal?.aborted) break;

@@ -6,11 +6,14 @@ import { crc32 } from "../../core/io/crc32.js";
 import { Arena } from "./arena.js";
 import { ComputedCache } from "./computed.js";
 import type { DoneRead } from "./input-checks.js";
-import { type FileContent, WINDOW, windowsOf } from "./parts.js";
+import { type FileContent, WINDOW, type Window, windowsOf } from "./parts.js";
 import { conversionBytes, WindowReader } from "./window.js";
 
 /** Bytes of a file up to which this is faster. */
 const SMALL = 256 * 1024;
+
+/** Files of one run at most: their plans are in memory together. */
+const MOST = 32;
 
 /** A file as it comes to be here. */
 export interface SmallFile {
@@ -19,7 +22,7 @@ export interface SmallFile {
   readonly write?: (bytes: Uint8Array) => Promise<void>;
 }
 
-/** Each large file alone, small ones that follow one another together, up to a window of bytes. @returns first and end of each run */
+/** Each large file alone, small ones that follow one another together, up to {@link MOST} and a window of bytes. @returns first and end of each run */
 export function* runsOfFiles(
   files: readonly SmallFile[],
 ): Generator<{ first: number; end: number; small: boolean }> {
@@ -28,7 +31,7 @@ export function* runsOfFiles(
   for (const [i, { content, write }] of files.entries()) {
     const { length } = content;
     const small = write !== undefined && length > 0 && length <= SMALL;
-    if (first < i && (!small || bytes + length > WINDOW)) {
+    if (first < i && (!small || bytes + length > WINDOW || i - first === MOST)) {
       yield { first, end: i, small: true };
       first = i;
       bytes = 0;
@@ -49,7 +52,8 @@ export class SmallFiles {
 
   /** Makes and writes the files, in their order. @returns all reads, for the checks */
   async write(files: readonly SmallFile[], verify: boolean): Promise<readonly DoneRead[]> {
-    const windows = files.map(({ content }) => [...windowsOf(content.parts())][0]!);
+    const windows: Window[] = [];
+    for (const { content } of files) windows.push([...windowsOf(await content.parts())][0]!);
     // Of neighbours that are read as one, there are the bytes and some gaps.
     this.#arena.reset(windows.reduce((sum, window) => sum + conversionBytes(window), 2 * WINDOW));
     const reader = new WindowReader(new ComputedCache(), verify, this.#arena);

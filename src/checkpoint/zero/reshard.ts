@@ -1,8 +1,11 @@
 /** The files of a ZeRO checkpoint for another number of ranks, each with its exact pickle set to them. */
 import { basename } from "node:path";
+import type { FileContent } from "../copy/parts.js";
+import { plannedContent } from "../copy/planned-content.js";
 import type { TorchFile } from "../torch/file.js";
 import { asDict, type PyValue } from "../torch/objects.js";
 import type { ExactPickle } from "../torch/rewrite.js";
+import { planRewrittenFile } from "../torch/rewrite-file.js";
 import { paddingOf } from "./flat-group.js";
 import { joinFrozen } from "./frozen.js";
 import type { ZeroOptimizer } from "./optimizer.js";
@@ -12,10 +15,8 @@ import type { ModelState, ShardState } from "./states.js";
 
 export interface ReshardedFile {
   readonly name: string;
-  /** The file that it is made from: storages that stay are in it. */
-  readonly source: TorchFile;
-  /** Its pickle; to be written before that of the next file is asked for, since files of one source share theirs. */
-  exact(): Promise<ExactPickle>;
+  /** Its plan, which is not kept: there are thousands of files. */
+  content(): Promise<FileContent>;
 }
 
 /** A param group, in elements. */
@@ -46,16 +47,15 @@ export async function reshardedFiles(
     rank: number,
     set: (tree: PyValue, state: T) => void,
   ) => {
-    files.push({
-      name: nameForRank(state.path, rank),
-      source: state.torchFile,
-      exact: async () => {
-        const pickle = await exact.of(state.torchFile);
-        // On as many ranks as before nothing changes, not even what lies in the padding.
-        if (!asBefore) set(pickle.value, state);
-        return pickle;
-      },
-    });
+    const name = nameForRank(state.path, rank);
+    const plan = async () => {
+      const pickle = await exact.of(state.torchFile);
+      // Files of one source share its tree: nothing may be waited for until it is written as this one. On as many ranks as
+      // before nothing changes, not even what lies in the padding.
+      if (!asBefore) set(pickle.value, state);
+      return (await planRewrittenFile(state.torchFile, pickle, name)).parts;
+    };
+    files.push({ name, content: () => plannedContent(plan) });
   };
   const setRanks = (tree: PyValue) => {
     const top = asDict(tree)!;
@@ -115,16 +115,19 @@ export async function reshardedFiles(
   return { files, groups };
 }
 
-/** Exact pickles, each read once: what one rank sets in it the next one sets anew. */
+/** Exact pickles that are kept; with several megabytes where there are thousands of tensors. */
+const KEPT = 8;
+
+/** Exact pickles, those that were used last: what one rank sets in one the next sets anew. */
 class ExactCache {
   readonly #pickles = new Map<TorchFile, Promise<ExactPickle>>();
 
   of(file: TorchFile): Promise<ExactPickle> {
-    let pickle = this.#pickles.get(file);
-    if (pickle === undefined) {
-      pickle = file.exact();
-      this.#pickles.set(file, pickle);
-    }
+    const pickle = this.#pickles.get(file) ?? file.exact();
+    this.#pickles.delete(file);
+    this.#pickles.set(file, pickle);
+    const [oldest] = this.#pickles.keys();
+    if (this.#pickles.size > KEPT) this.#pickles.delete(oldest!);
     return pickle;
   }
 }

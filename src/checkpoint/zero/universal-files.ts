@@ -6,7 +6,7 @@
  */
 import { basename } from "node:path";
 import { VistaError } from "../../core/errors.js";
-import { contentOf, type FileContent } from "../copy/parts.js";
+import { contentOf, type FileContent, isCopied } from "../copy/parts.js";
 import { canCast } from "../tensor/cast.js";
 import { dtypeInfo } from "../tensor/dtype.js";
 import { castTensor, contiguousStrides, makeTensor, type Tensor } from "../tensor/tensor.js";
@@ -87,7 +87,10 @@ export async function* universalFiles(optimizer: ZeroOptimizer): AsyncGenerator<
  */
 function newFile(name: string, tensors: readonly Tensor[], node: () => PyValue): UniversalFile {
   const plan = () => planNewFile({ value: node(), protocol: PROTOCOL }, name);
-  return { name, content: { length: plan().length, tensors, parts: () => plan().parts } };
+  return {
+    name,
+    content: { length: plan().length, tensors, copied: tensors.every(isCopied), parts: () => plan().parts },
+  };
 }
 
 function fileOf({ name }: Pick<OptimizerParameter, "name">, state: string): string {

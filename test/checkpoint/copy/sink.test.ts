@@ -6,8 +6,9 @@ import { crc32 } from "node:zlib";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { OutputPart } from "../../../src/checkpoint/copy/parts.js";
+import { plannedContent } from "../../../src/checkpoint/copy/planned-content.js";
 import { readTensor } from "../../../src/checkpoint/copy/read-tensor.js";
-import { type WriteOptions, writeParts } from "../../../src/checkpoint/copy/sink.js";
+import { type WriteOptions, writeFiles, writeParts } from "../../../src/checkpoint/copy/sink.js";
 import { castTensor, makeTensor, type Tensor, viewTensor } from "../../../src/checkpoint/tensor/tensor.js";
 import type { Region } from "../../../src/core/io/source.js";
 import { openForTest, temporaryFolder } from "../../helpers/state.js";
@@ -24,11 +25,19 @@ async function regionOf(content: Uint8Array, crc = crc32(content)): Promise<Regi
   };
 }
 
-async function write(parts: readonly OutputPart[], options: WriteOptions = {}): Promise<Buffer> {
+/** @param planned  true: the parts are not known ahead */
+async function write(
+  parts: readonly OutputPart[],
+  options: WriteOptions = {},
+  planned = false,
+): Promise<Buffer> {
   const path = join(temporaryFolder(), "output");
   const handle = await open(path, "w");
   try {
-    await writeParts(handle, path, parts, options);
+    if (planned) {
+      const content = await plannedContent(async () => parts);
+      await writeFiles([{ path, content, begin: async () => handle }], options);
+    } else await writeParts(handle, path, parts, options);
   } finally {
     await handle.close();
   }
@@ -107,13 +116,48 @@ describe("checksums of the input", () => {
     ["only at its beginning", (region) => [viewTensor(region, "F32", 0, [1], [1])]],
   ])("a region read %s passes when right and fails when wrong", async (_, views) => {
     const content = floats([1, 2, 3, 4, 5, 6]);
-    await write(views(await regionOf(content)).map(part));
-    await expect(write(views(await damaged(content)).map(part))).rejects.toMatchObject({ code: "CHECKSUM" });
-    await write(views(await damaged(content)).map(part), { verify: false });
+    for (const planned of [false, true]) {
+      await write(views(await regionOf(content)).map(part), {}, planned);
+      const wrong = async (options: WriteOptions) =>
+        write(views(await damaged(content)).map(part), options, planned);
+      await expect(wrong({})).rejects.toMatchObject({ code: "CHECKSUM" });
+      await wrong({ verify: false });
+    }
+  });
+
+  it("reads of many regions in any order, not known ahead, find the damaged one or none", async () => {
+    const size = 24;
+    // 1 to 4 bytes each: some bytes are read twice, and some never.
+    const reads = fc.array(
+      fc.record({ region: fc.nat(2), start: fc.nat(size - 1), length: fc.integer({ min: 1, max: 4 }) }),
+      { minLength: 1, maxLength: 40 },
+    );
+    await fc.assert(
+      fc.asyncProperty(reads, fc.option(fc.nat(2)), async (plan, bad) => {
+        const contents = [0, 1, 2].map((r) => new Uint8Array(size).fill(r + 1).map((v, i) => v * 31 + i));
+        const regions = await Promise.all(
+          contents.map((content, r) => (r === bad ? damaged(content) : regionOf(content))),
+        );
+        const parts = plan.map(({ region, start, length }) =>
+          part(viewTensor(regions[region]!, "U8", start, [Math.min(length, size - start)], [1])),
+        );
+        const wrong = plan.some(({ region }) => region === bad);
+        const written = write(parts, {}, true);
+        if (wrong) await expect(written).rejects.toMatchObject({ code: "CHECKSUM" });
+        else
+          expect([...(await written)]).toEqual(
+            plan.flatMap(({ region, start, length }) => [
+              ...contents[region]!.subarray(start, start + length),
+            ]),
+          );
+      }),
+      { numRuns: 60 },
+    );
   });
 
   it("0 means that none was computed", async () => {
-    await write([part(viewTensor(await regionOf(floats([1, 2]), 0), "F32", 0, [2], [1]))]);
+    for (const planned of [false, true])
+      await write([part(viewTensor(await regionOf(floats([1, 2]), 0), "F32", 0, [2], [1]))], {}, planned);
   });
 });
 

@@ -1,0 +1,14 @@
+/** Content of files of which there are thousands, with thousands of tensors each. */
+import { checkPlan } from "./check-plan.js";
+import { contentOf, type FileContent, type OutputPart, tensorsIn } from "./parts.js";
+
+/** That of parts which are planned twice: now, for what must be known of them ahead, and again when their turn has come. */
+export async function plannedContent(plan: () => Promise<readonly OutputPart[]>): Promise<FileContent> {
+  const { length, copied } = contentOf(await plan());
+  const parts = async () => {
+    const planned = await plan();
+    checkPlan(tensorsIn(planned));
+    return planned;
+  };
+  return { length, copied, tensors: undefined, parts };
+}
