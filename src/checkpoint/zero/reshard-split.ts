@@ -5,19 +5,22 @@
  * Source: deepspeed/runtime/zero/stage3.py (_create_fp16_sub_groups, _rigid_state_dict), partition_parameters.py (_partition_param).
  */
 import type { DType } from "../tensor/dtype.js";
-import { asDict, asInteger, asItems, type PyDict, type PyValue } from "../torch/objects.js";
+import { asDict, asInteger, asItems, type PyDict, PyObject, type PyValue } from "../torch/objects.js";
 import { copyTensor } from "../torch/rewrite-file.js";
 import type { FrozenParameter } from "./frozen.js";
 import type { SplitPartitions } from "./optimizer-split.js";
 import type { OptimizerGroup } from "./optimizer-states.js";
 import { contradiction } from "./optimizer-states.js";
-import { dictAt, flatContent, type Placed, putFlat } from "./reshard-tree.js";
+import { dictAt, flatContent, type Placed, putFlat, setEntries } from "./reshard-tree.js";
 
 export class SplitResharding {
   /** Of each param group, by parameter, in sub-groups. */
   readonly subGroups: readonly (readonly (readonly number[])[])[];
   readonly #partitions: SplitPartitions;
+  readonly #from: number;
   readonly #ranks: number;
+  /** Of rank 0. */
+  #shared: [PyValue, PyValue][] | undefined;
 
   /** @throws VistaError `INCONSISTENT` where the sub-groups of the checkpoint are not those of its `sub_group_size` */
   constructor(partitions: SplitPartitions, from: number, ranks: number, path: string) {
@@ -30,6 +33,7 @@ export class SplitResharding {
       );
     }
     this.#partitions = partitions;
+    this.#from = from;
     this.#ranks = ranks;
     this.subGroups = form(ranks);
   }
@@ -112,7 +116,40 @@ export class SplitResharding {
       const content = flatContent(placed, size, tensor.dtype);
       fragments!.set(name, putFlat(fragments!.get(name), content, size, tensor.dtype, path));
     }
+    this.#regroupShapes(asDict(tree)!);
+    if (rank % this.#from === 0) this.#keepShared(asDict(tree)!.get("shared_params"), rank);
   }
+
+  /** `shared_params` of rank 0's file, which only rank 0 has. */
+  #keepShared(shared: PyValue | undefined, rank: number): void {
+    const entries = asDict(shared);
+    if (entries === undefined) return;
+    this.#shared ??= [...entries];
+    setEntries(shared, rank === 0 ? this.#shared : []);
+  }
+
+  /** `param_shapes`, a dict for each sub-group; before DeepSpeed 0.5.4 one for all. */
+  #regroupShapes(top: PyDict): void {
+    const old = top.get("param_shapes");
+    if (!Array.isArray(old) || old.length === 0) return;
+    const entries = old.flatMap((dict) => [...asDict(dict)!]);
+    const last = this.subGroups.flat().length - 1;
+    let at = 0;
+    const dicts = this.subGroups.flat().map((members, s) => {
+      const from = at;
+      at = s === last ? entries.length : at + members.length;
+      return likeDict(old[0]!, entries.slice(from, at));
+    });
+    old.splice(0, old.length, ...dicts);
+  }
+}
+
+/** Another dict of the same class. */
+function likeDict(dict: PyValue, entries: [PyValue, PyValue][]): PyValue {
+  if (!(dict instanceof PyObject)) return new Map(entries);
+  const made = new PyObject(dict.callable, dict.args);
+  made.dictItems = new Map(entries);
+  return made;
 }
 
 /** What a rank holds of a parameter: `size` elements, of which the first `length` are the parameter's `from` on. */
