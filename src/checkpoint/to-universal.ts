@@ -3,6 +3,7 @@ import { basename, join } from "node:path";
 import { throwIfAborted } from "../core/errors.js";
 import { type FolderOptions, fileOfBytes, folderBeside, writeCheckpointFolder } from "./checkpoint-folder.js";
 import { openZeroOptimizer } from "./zero/optimizer.js";
+import type { OptimizerGroup } from "./zero/optimizer-states.js";
 import { type UniversalFile, universalFiles } from "./zero/universal-files.js";
 
 export interface WrittenUniversal {
@@ -21,8 +22,15 @@ export interface WrittenUniversal {
   readonly elements: number;
   /** States that were written for each beside its weights: `exp_avg`, `exp_avg_sq` … */
   readonly states: readonly string[];
+  /** What the optimizer keeps once for a whole group beside its step (`mu`, `eta` …), for which stages 1 and 2 have no file. */
+  readonly leftOut: readonly string[];
   readonly files: number;
   readonly bytes: number;
+}
+
+function valuesWithoutFile(groups: readonly OptimizerGroup[]): string[] {
+  const names = groups.flatMap(({ values }) => [...values.keys()]);
+  return [...new Set(names)].filter((name) => name !== "step");
 }
 
 /** `last.ckpt` → `last-universal.ckpt`, beside it. */
@@ -75,6 +83,7 @@ export async function writeUniversal(
       parameters: parameters.length,
       elements: parameters.reduce((sum, { numel }) => sum + numel, 0),
       states: [...new Set(groups.flatMap((group) => [...group.stateTypes.keys()]))],
+      leftOut: optimizer.stage === 3 ? [] : valuesWithoutFile(groups),
       files: planned.length + 1,
       bytes: bytes + universalTag.length,
     };

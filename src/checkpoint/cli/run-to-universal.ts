@@ -16,6 +16,7 @@ export async function toUniversal(
     `  ${plural(result.files, "file")}, ${size}`,
     sourceLine(result, undefined, [plural(result.ranks, "rank")]),
     `  ${plural(result.parameters, "parameter tensor")}${stateWords(result)}`,
+    ...result.leftOut.map((name) => `  left out: the optimizer's ${name}, for which the form has no place`),
     '  DeepSpeed loads it with {"checkpoint": {"load_universal": true}}',
   ];
   await writeFolder("to-universal", folder, options, context, write, describe);

@@ -19,6 +19,7 @@ import { TorchTensor } from "../../../src/checkpoint/torch/values.js";
 import { newToken, partialPath } from "../../../src/core/io/partial-names.js";
 import { runCli } from "../../helpers/cli.js";
 import { bytesOf, digestsOf, FIXTURES, temporaryFolder } from "../../helpers/state.js";
+import { type Fake, FakeTensor, writeFakeCheckpoint } from "../../helpers/torch-file.js";
 
 const TAG = "global_step2_universal";
 
@@ -107,6 +108,34 @@ describe("vista-ckpt to-universal", () => {
     const again = await runCli("vista-ckpt", args);
     expect(again.code).toBe(1);
     expect(again.stderr).toMatch(/already exists/);
+  });
+
+  it("names what the optimizer has and the form has no place for", async () => {
+    const flat = (value: number) => new FakeTensor([value, value]);
+    const checkpoint = temporaryFolder();
+    writeFakeCheckpoint(checkpoint, {
+      stage: 2,
+      version: "0.19.8",
+      partitions: [[flat(1)]],
+      paramShapes: [{ weight: [2] }],
+      model: {},
+      shard: () => ({
+        base_optimizer_state: new Map<Fake, Fake>([
+          [
+            "state",
+            new Map<Fake, Fake>([
+              [0, new Map<Fake, Fake>(Object.entries({ step: 3, exp_avg: flat(2), mu: 0.5 }))],
+            ]),
+          ],
+          ["param_groups", [new Map<Fake, Fake>(Object.entries({ lr: 0.5, params: [0] }))]],
+        ]),
+      }),
+    });
+    const output = join(temporaryFolder(), "out.ckpt");
+    const { code, stdout } = await runCli("vista-ckpt", ["to-universal", checkpoint, "-o", output]);
+    expect([code, stdout]).toEqual([0, expect.stringContaining("left out: the optimizer's mu, ")]);
+    expect(stdout).not.toContain("step, ");
+    expect(existsSync(join(output, "global_step1_universal/zero/weight/step.pt"))).toBe(true);
   });
 
   it.each([
