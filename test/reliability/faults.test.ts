@@ -1,6 +1,7 @@
 /** What the machine does to a program: limits, outputs that go away, readers that do, another writer. */
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import {
+  chmodSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -9,7 +10,8 @@ import {
   truncateSync,
   writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { beforeAll, expect, it } from "vitest";
 import { makeOpenDv } from "../../bench/make-opendv.mjs";
@@ -20,6 +22,8 @@ import { verifyCheckpoint } from "../../src/checkpoint/verify.js";
 import { temporaryFolder } from "../helpers/state.js";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
+/** Of 1,472 tensors. */
+const zero = join(root, "fixtures", "zero", "vista-phase1");
 let input: string;
 let videos: string;
 
@@ -50,6 +54,7 @@ function shell(line: string, cwd: string): Promise<{ code: number | null; stdout
     data: bin("vista-data"),
     input,
     videos,
+    zero,
   };
   return new Promise((resolve) => {
     const child = spawn("bash", ["-c", `set -o pipefail; ${line}`], { cwd, env });
@@ -65,6 +70,8 @@ it.each([
   ["shards", "$ckpt to-st $input -o out.safetensors --raw -q --max-shard-size 400KB"],
   ["annotations", "$data annos youtube $videos -o out.json --quiet"],
   ["reports", "$data check $videos --quiet --sarif out.sarif --report out.html"],
+  ["reshard", "$ckpt reshard $zero --ranks 3 -o out.ckpt -q"],
+  ["to-universal", "$ckpt to-universal $zero -o out.ckpt -q"],
 ])(
   "%s: a limit on the size of files is one line with path and way out, and nothing is left",
   async (_, command) => {
@@ -77,6 +84,44 @@ it.each([
     expect(readdirSync(folder)).toEqual([]);
   },
 );
+
+/** Both write thousands of files, so that there is time to stop them. */
+const FOLDERS = [
+  ["reshard", ["reshard", zero, "--ranks", "3000", "-o", "out.ckpt"]],
+  ["to-universal", ["to-universal", zero, "-o", "out.ckpt"]],
+] as const;
+
+it.each(FOLDERS)("%s: a folder that may not be written is one line, and nothing is left", async (_, args) => {
+  const folder = temporaryFolder();
+  mkdirSync(join(folder, "locked"), { mode: 0o555 });
+  // Root may write anywhere: then somebody else tries, who must get there.
+  for (const parent of [dirname(folder), folder]) chmodSync(parent, 0o755);
+  const nobody = process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : {};
+  const bin = join(root, "bin", "vista-ckpt.js");
+  const { status, stdout, stderr } = spawnSync(process.execPath, [bin, ...args, "-q"], {
+    cwd: join(folder, "locked"),
+    encoding: "utf8",
+    ...nobody,
+  });
+  expect([status, stdout]).toEqual([1, ""]);
+  expect(stderr).toMatch(/^vista-ckpt: \S*out\.ckpt\S*: .*(permission|not allowed)[^\n]*\n$/);
+  expect(readdirSync(join(folder, "locked"))).toEqual([]);
+});
+
+it.each(FOLDERS)("%s: Ctrl-C while it writes ends it with 130, and nothing is left", async (_, args) => {
+  const folder = temporaryFolder();
+  const child = spawn(process.execPath, [join(root, "bin", "vista-ckpt.js"), ...args], {
+    cwd: folder,
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  let stderr = "";
+  child.stderr.on("data", (chunk) => (stderr += chunk));
+  const ended = new Promise((resolve) => child.on("close", resolve));
+  while (readdirSync(folder).length === 0 && child.exitCode === null) await setTimeout(5);
+  child.kill("SIGINT");
+  expect(await ended, stderr).toBe(130);
+  expect(readdirSync(folder)).toEqual([]);
+});
 
 it("with 32 descriptors a set of shards is written, verified and joined again", async () => {
   const folder = temporaryFolder();
