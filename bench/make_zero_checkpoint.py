@@ -1,11 +1,12 @@
-"""Makes a ZeRO-2 checkpoint of a given size, as DeepSpeed would save it, without training anything.
+"""Makes a ZeRO-2 or ZeRO-3 checkpoint of a given size, as DeepSpeed would save it, without training anything.
 
-    make_zero_checkpoint.py --out DIR [--gb 1] [--ranks 4] [--no-moments] [--sparse]
+    make_zero_checkpoint.py --out DIR [--gb 1] [--ranks 4] [--stage 2] [--narrow 1] [--no-moments] [--sparse]
 
 The files are torch.save of dicts with DeepSpeed's own keys and types: a real one of 4 GB would need 64 GB of memory to
 train. The model's shapes are those of a diffusion network: many small tensors, most bytes in a few hundred large ones.
 `--gb` is the size of the merged result. --sparse writes weights of zeros as holes, for sizes that no disk should hold:
-those files' CRCs are not computed (torch's own option), so that nothing has to be read.
+those files' CRCs are not computed (torch's own option), so that nothing has to be read. --narrow divides every layer's width:
+as many tensors, with fewer bytes. In stage 3 all ranks have the same values: their files are one, copied.
 
 Runs with torch and DeepSpeed (.venv-peers/zero); memory: one rank's shard.
 """
@@ -28,7 +29,7 @@ TAG = "checkpoint"
 PREFIX = "_forward_module.model.diffusion_model."
 
 
-def shapes_of(total):
+def shapes_of(total, narrow):
     """Names and shapes of about `total` elements: blocks of a convolution, attention and feed-forward layers."""
     shapes = OrderedDict()
     left = total
@@ -53,7 +54,9 @@ def shapes_of(total):
             shapes[f"{name}.{layer}"] = torch.Size(shape)
             left -= shapes[f"{name}.{layer}"].numel()
         block += 1
-    return shapes
+    if narrow == 1:
+        return shapes
+    return OrderedDict((name, torch.Size(n if n < 9 else n // narrow for n in shape)) for name, shape in shapes.items())
 
 
 def slice_mapping(shapes, start, size):
@@ -113,6 +116,40 @@ def model_state(shapes, ranks):
     }
 
 
+def split_state(size, ranks):
+    """A rank's shard in stage 3, with values that every rank may have."""
+    fp32, *moments = (torch.randn(size, generator=torch.Generator().manual_seed(seed)) for seed in range(3))
+    group = {"lr": 1e-5, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.01, "params": [0]}
+    state = {"step": torch.tensor(1000.0), "exp_avg": moments[0], "exp_avg_sq": moments[1]}
+    return {
+        "optimizer_state_dict": {
+            "zero_stage": ZeroStageEnum.weights,
+            "loss_scaler": LossScaler(1.0),
+            "dynamic_loss_scale": False,
+            "overflow": False,
+            "partition_count": ranks,
+            "optimizer_state_dict": {"state": {0: state}, "param_groups": [group]},
+            "fp32_flat_groups": [fp32],
+        },
+        "ds_config": {"zero_optimization": {"stage": 3}},
+        "ds_version": "0.10.1",
+    }
+
+
+def make_stage3(folder, shapes, ranks, save):
+    """Each parameter is cut into equal parts, and `module` has nothing but their names."""
+    model = model_state(shapes, ranks)
+    model["module"] = OrderedDict((name, torch.zeros(0, dtype=torch.bfloat16)) for name in shapes)
+    model["ds_config"] = {"zero_optimization": {"stage": 3}, "train_micro_batch_size_per_gpu": 1}
+    size = sum(-(-shape.numel() // ranks) for shape in shapes.values())
+    files = {"model_states.pt": model, "optim_states.pt": split_state(size, ranks)}
+    for kind, state in files.items():
+        first = folder / f"zero_pp_rank_0_mp_rank_00_{kind}"
+        save(state, first.name)
+        for rank in range(1, ranks):
+            shutil.copy(first, folder / f"zero_pp_rank_{rank}_mp_rank_00_{kind}")
+
+
 def make_sparse(path):
     """Punches holes where the file's blocks are zeros."""
     holed = path.with_suffix(".holed")
@@ -131,11 +168,13 @@ def main():
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--gb", type=float, default=1.0)
     parser.add_argument("--ranks", type=int, default=4)
+    parser.add_argument("--stage", type=int, choices=(2, 3), default=2)
+    parser.add_argument("--narrow", type=int, default=1)
     parser.add_argument("--no-moments", action="store_true", help="leave out the optimizer's moments: a third of the size")
     parser.add_argument("--sparse", action="store_true")
     options = parser.parse_args()
 
-    shapes = shapes_of(round(options.gb * 1e9 / 4))
+    shapes = shapes_of(round(options.gb * 1e9 / 4), options.narrow)
     total = sum(shape.numel() for shape in shapes.values())
     # As 0.10.1 pads: to a multiple of twice the ranks, and the last rank's padding is not saved.
     align = 2 * options.ranks
@@ -153,6 +192,9 @@ def main():
         if options.sparse:
             make_sparse(folder / name)
 
+    if options.stage == 3:
+        make_stage3(folder, shapes, options.ranks, save)
+        return
     save(model_state(shapes, options.ranks), "mp_rank_00_model_states.pt")
     generator = torch.Generator().manual_seed(7)
     for rank in range(options.ranks):
