@@ -1,9 +1,8 @@
 /** `vista-ckpt diff`: its options. What it does is loaded when it runs. */
 import type { Command } from "commander";
 import { finiteNumber, JSON_OBJECT, QUIET, wholeNumber } from "../../core/cli/options.js";
-import { type CommandContext, EXIT } from "../../core/cli/program.js";
+import { type CommandContext, later } from "../../core/cli/program.js";
 import { KEY_HELP } from "./common.js";
-import type { DiffCommandOptions } from "./run-diff.js";
 
 const tolerance = finiteNumber("1e-5", 0);
 
@@ -39,9 +38,5 @@ export function diffCommand(parent: Command, context: CommandContext): void {
     .option(...JSON_OBJECT)
     .option(...QUIET)
     .addHelpText("after", HELP)
-    .action(async (a: string, b: string, options: DiffCommandOptions) => {
-      context.setErrorCode(EXIT.trouble);
-      const { diff } = await import("./run.js");
-      await diff(a, b, options, context);
-    });
+    .action(later(async () => (await import("./run.js")).diff, context));
 }

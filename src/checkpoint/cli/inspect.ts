@@ -1,9 +1,8 @@
 /** `vista-ckpt inspect`: its options. What it does is loaded when it runs. */
 import type { Command } from "commander";
 import { JSON_OBJECT, QUIET, wholeNumber } from "../../core/cli/options.js";
-import type { CommandContext } from "../../core/cli/program.js";
+import { type CommandContext, later } from "../../core/cli/program.js";
 import { KEY_HELP } from "./common.js";
-import type { InspectCommandOptions } from "./run-inspect.js";
 
 const HELP = `
 Examples:
@@ -34,8 +33,5 @@ export function inspectCommand(parent: Command, context: CommandContext): void {
     .option(...JSON_OBJECT)
     .option(...QUIET)
     .addHelpText("after", HELP)
-    .action(async (paths: string[], options: InspectCommandOptions) => {
-      const { inspect } = await import("./run.js");
-      await inspect(paths, options, context);
-    });
+    .action(later(async () => (await import("./run.js")).inspect, context));
 }

@@ -1,9 +1,8 @@
 /** `vista-ckpt merge`: its options. What it does is loaded when it runs. */
 import type { Command } from "commander";
-import type { CommandContext } from "../../core/cli/program.js";
-import { addCommonOptions, oneOutput } from "./common.js";
+import { type CommandContext, later } from "../../core/cli/program.js";
+import { addCommonOptions } from "./common.js";
 import { addOutputFileOptions } from "./output-options.js";
-import type { MergeOptions } from "./run-merge.js";
 
 const HELP = `
 Examples:
@@ -34,9 +33,5 @@ export function mergeCommand(parent: Command, context: CommandContext): void {
   addOutputFileOptions(command);
   addCommonOptions(command)
     .addHelpText("after", HELP)
-    .action(async (folder: string, output: string | undefined, options: MergeOptions) => {
-      const target = oneOutput(output, options.output);
-      const { merge } = await import("./run.js");
-      await merge(folder, target, options, context);
-    });
+    .action(later(async () => (await import("./run.js")).merge, context));
 }

@@ -1,9 +1,8 @@
 /** `vista-ckpt reshard`: its options. What it does is loaded when it runs. */
 import type { Command } from "commander";
 import { wholeNumber } from "../../core/cli/options.js";
-import type { CommandContext } from "../../core/cli/program.js";
+import { type CommandContext, later } from "../../core/cli/program.js";
 import { addCommonOptions } from "./common.js";
-import type { ReshardCommandOptions } from "./run-reshard.js";
 
 const HELP = `
 Examples:
@@ -29,8 +28,5 @@ export function reshardCommand(parent: Command, context: CommandContext): void {
     .option("--tag <tag>", "tag folder to read instead of the one `latest` names");
   addCommonOptions(command)
     .addHelpText("after", HELP)
-    .action(async (folder: string, options: ReshardCommandOptions) => {
-      const { reshard } = await import("./run.js");
-      await reshard(folder, options, context);
-    });
+    .action(later(async () => (await import("./run.js")).reshard, context));
 }

@@ -38,6 +38,7 @@ export async function diff(
   options: DiffCommandOptions,
   context: CommandContext,
 ): Promise<void> {
+  context.setErrorCode(EXIT.trouble);
   const { key, keyB = key, verify, optimizer = false } = options;
   if (optimizer && keyB !== undefined) {
     throw new VistaError("USAGE", "--key names a state dict, and --optimizer compares none", {
@@ -78,11 +79,7 @@ export async function diff(
       notCompared,
     };
     context.setExitCode(verdict.equal ? EXIT.ok : EXIT.failed);
-    printResult(
-      options,
-      () => ({ command: "diff", a, b, ...verdict }),
-      () => show(a, b, verdict, options.max),
-    );
+    printResult(options, { command: "diff", a, b, ...verdict }, show(a, b, verdict, options.max));
   } finally {
     for (const { state } of [...checkpoints, ...optimizers]) await state.close();
   }

@@ -46,13 +46,11 @@ export async function writeFolder<Result extends Written>(
   );
   const seconds = (Date.now() - started) / 1000;
   const size = `${formatBytes(result.bytes)}${dryRun ? "" : `, ${formatDuration(seconds)}`}`;
+  const { output, ...rest } = result;
   printResult(
     options,
-    () => {
-      const { output, ...rest } = result;
-      return { command, dryRun, output: resolve(output), seconds: Number(seconds.toFixed(3)), ...rest };
-    },
-    () => describe(result, dryRun ? "would write" : "wrote", size),
+    { command, dryRun, output: resolve(output), seconds: Number(seconds.toFixed(3)), ...rest },
+    describe(result, dryRun ? "would write" : "wrote", size),
   );
 }
 

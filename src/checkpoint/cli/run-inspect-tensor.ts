@@ -37,8 +37,8 @@ export async function inspectTensor(
     );
     printResult(
       options,
-      () => ({ command: "inspect", path, tensor: { name, ...statistics } }),
-      () => show(name, statistics),
+      { command: "inspect", path, tensor: { name, ...statistics } },
+      show(name, statistics),
     );
   } finally {
     await checkpoint.state.close();

@@ -59,11 +59,7 @@ export async function inspect(
   }
   if (inputs.length === 1 && paths.length === 1) {
     const inspection = await look(paths[0]!);
-    printResult(
-      options,
-      () => ({ command: "inspect", ...inspection }),
-      () => show(inspection, options),
-    );
+    printResult(options, { command: "inspect", ...inspection }, show(inspection, options));
     return;
   }
   const outcomes = await forEachInput("vista-ckpt", paths, async (path) => {

@@ -12,7 +12,7 @@ import type { StateDict } from "../tensor/tensor.js";
 import { findCheckpoint } from "../zero/layout.js";
 import type { ZeroInfo } from "../zero/plan.js";
 import { startAhead } from "./ahead.js";
-import { type CommonOptions, printWarnings } from "./common.js";
+import { type CommonOptions, oneOutput, printWarnings } from "./common.js";
 import type { OutputFileOptions } from "./output-options.js";
 import { sourceLine } from "./run-folder.js";
 import { checkExtension, inDType, outputJson, outputLines, type Result, saveOutput } from "./run-output.js";
@@ -31,6 +31,7 @@ export async function merge(
   context: CommandContext,
 ): Promise<void> {
   const started = Date.now();
+  const chosen = oneOutput(output, options.output);
   // The one input of a command that must be a folder: of a file, the ZeRO reader says what to give instead.
   if (await isFile(folder)) await findCheckpoint(folder, options.tag);
   const { tag, key, excludeFrozen = false, recover, verify } = options;
@@ -47,18 +48,14 @@ export async function merge(
       });
     }
     const state = inDType(checkpoint.state, options);
-    const target = output ?? defaultOutput(zero?.folder ?? folder);
+    const target = chosen ?? defaultOutput(zero?.folder ?? folder);
     checkExtension(target, ["torch", "safetensors"]);
     if (!options.quiet) {
       if (zero?.foundBelow) printLines([`vista-ckpt: found one checkpoint: ${zero.folder}`], process.stderr);
       printWarnings(checkpoint.warnings, checkpoint.torchFiles);
     }
     const result = await saveOutput("merge", state, target, options, context, started);
-    printResult(
-      options,
-      () => toJson(state, checkpoint, result),
-      () => summarize(state, checkpoint, result),
-    );
+    printResult(options, toJson(state, checkpoint, result), summarize(state, checkpoint, result));
   } finally {
     await checkpoint.state.close();
   }

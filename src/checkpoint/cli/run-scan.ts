@@ -45,11 +45,7 @@ export async function scan(
     await writeWhole(options.sarif, jsonText(toSarif(report), 1), { force });
     if (!options.quiet) printLines([`vista-ckpt: wrote ${options.sarif}`], process.stderr);
   }
-  printResult(
-    options,
-    () => ({ command: "scan", ...report }),
-    () => show(report),
-  );
+  printResult(options, { command: "scan", ...report }, show(report));
 }
 
 function show(report: ScanReport): string[] {

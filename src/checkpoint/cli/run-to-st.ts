@@ -53,8 +53,8 @@ export async function toSt(
     );
     printResult(
       options,
-      () => toJson(checkpoint, state, report, result),
-      () => summarize(checkpoint, state, report, result),
+      toJson(checkpoint, state, report, result),
+      summarize(checkpoint, state, report, result),
     );
   } finally {
     await checkpoint.state.close();

@@ -34,11 +34,7 @@ export async function verify(
   if (inputs.length === 1 && paths.length === 1) {
     const { report, seconds } = await check(paths[0]!);
     context.setExitCode(report.problems.length === 0 ? EXIT.ok : EXIT.failed);
-    printResult(
-      options,
-      () => ({ command: "verify", ...toJson(report, seconds) }),
-      () => show(report, seconds),
-    );
+    printResult(options, { command: "verify", ...toJson(report, seconds) }, show(report, seconds));
     return;
   }
   const outcomes = await forEachInput("vista-ckpt", paths, async (path) => {

@@ -1,8 +1,7 @@
 /** `vista-ckpt scan`: its options. What it does is loaded when it runs. */
 import type { Command } from "commander";
 import { JSON_OBJECT, QUIET } from "../../core/cli/options.js";
-import type { CommandContext } from "../../core/cli/program.js";
-import type { ScanCommandOptions } from "./run-scan.js";
+import { type CommandContext, later } from "../../core/cli/program.js";
 
 const HELP = `
 Examples:
@@ -26,8 +25,5 @@ export function scanCommand(parent: Command, context: CommandContext): void {
     .option("--force", "replace an existing SARIF file")
     .option(...QUIET)
     .addHelpText("after", HELP)
-    .action(async (paths: string[], options: ScanCommandOptions) => {
-      const { scan } = await import("./run.js");
-      await scan(paths, options, context);
-    });
+    .action(later(async () => (await import("./run.js")).scan, context));
 }

@@ -1,8 +1,7 @@
 /** `vista-ckpt to-universal`: its options. What it does is loaded when it runs. */
 import type { Command } from "commander";
-import type { CommandContext } from "../../core/cli/program.js";
+import { type CommandContext, later } from "../../core/cli/program.js";
 import { addCommonOptions } from "./common.js";
-import type { FolderCommandOptions } from "./run-folder.js";
 
 const HELP = `
 Examples:
@@ -26,8 +25,5 @@ export function toUniversalCommand(parent: Command, context: CommandContext): vo
     .option("--tag <tag>", "tag folder to read instead of the one `latest` names");
   addCommonOptions(command)
     .addHelpText("after", HELP)
-    .action(async (folder: string, options: FolderCommandOptions) => {
-      const { toUniversal } = await import("./run.js");
-      await toUniversal(folder, options, context);
-    });
+    .action(later(async () => (await import("./run.js")).toUniversal, context));
 }

@@ -35,11 +35,7 @@ export function printJson(value: unknown): void {
 }
 
 /** Prints what a command found: the object that `--json` asks for, or else its lines, and none of them with `--quiet`. */
-export function printResult(
-  { json, quiet }: PrintOptions,
-  object: () => unknown,
-  lines: () => readonly string[],
-): void {
-  if (json) printJson(object());
-  else if (!quiet) printLines(lines());
+export function printResult({ json, quiet }: PrintOptions, object: unknown, lines: readonly string[]): void {
+  if (json) printJson(object);
+  else if (!quiet) printLines(lines);
 }

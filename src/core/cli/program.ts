@@ -74,6 +74,18 @@ export interface CommandContext {
 }
 
 /**
+ * The action of a command whose work is loaded when it runs.
+ * @param load  gives the function that does it: it gets arguments and options as commander has read them, and then `more`
+ */
+export function later(load: () => Promise<(...given: never[]) => Promise<void>>, ...more: unknown[]) {
+  return async (...given: unknown[]): Promise<void> => {
+    const work = await load();
+    // Last comes the command itself.
+    await work(...([...given.slice(0, -1), ...more] as never[]));
+  };
+}
+
+/**
  * Runs a program to its end and sets `process.exitCode`. Errors become one line on stderr (and the hint on a second);
  * with `--debug` the stack follows.
  */

@@ -42,17 +42,13 @@ async function run(root: string, options: Annos12HzOptions, context: CommandCont
   const made = await runWithProgress(options.quiet, context.signal, (run) =>
     writeInterpolatedTables(root, out, { ...run, split, force, version }),
   );
-  printResult(
-    options,
-    () => ({ command: "annos nuscenes-12hz", split: options.split, ...made }),
-    () => [
-      `${made.folder}: ${plural(made.samples, "sample")} from ${formatCount(made.keySamples)} of ${plural(made.scenes, "scene")} (${options.split}, ${made.version})`,
-      `  ${formatCount(made.annotations)} boxes, ${formatCount(made.sampleData)} rows of sample_data, ${formatBytes(made.bytes)}`,
-      ...(made.unattached > 0
-        ? [
-            `note: ${formatCount(made.unattached)} boxes and key frames of samples that are not there were left out`,
-          ]
-        : []),
-    ],
-  );
+  printResult(options, { command: "annos nuscenes-12hz", split: options.split, ...made }, [
+    `${made.folder}: ${plural(made.samples, "sample")} from ${formatCount(made.keySamples)} of ${plural(made.scenes, "scene")} (${options.split}, ${made.version})`,
+    `  ${formatCount(made.annotations)} boxes, ${formatCount(made.sampleData)} rows of sample_data, ${formatBytes(made.bytes)}`,
+    ...(made.unattached > 0
+      ? [
+          `note: ${formatCount(made.unattached)} boxes and key frames of samples that are not there were left out`,
+        ]
+      : []),
+  ]);
 }

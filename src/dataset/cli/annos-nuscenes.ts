@@ -74,8 +74,8 @@ async function run(root: string, options: AnnosNuScenesOptions, context: Command
   );
   printResult(
     options,
-    () => ({ command: "annos nuscenes", path, split: options.split, clip, keyFrames, ...written }),
-    () => describe(path, options, written),
+    { command: "annos nuscenes", path, split: options.split, clip, keyFrames, ...written },
+    describe(path, options, written),
   );
 }
 

@@ -74,16 +74,12 @@ async function run(root: string, options: AnnosYouTubeOptions, context: CommandC
     return writeYouTube(path, sources, { ...run, clip, stride, force });
   });
   const { tooShort } = written;
-  printResult(
-    options,
-    () => ({ command: "annos youtube", path, split, clip, stride, ...written }),
-    () => [
-      `${path}: ${plural(written.clips, "clip")} of ${clip} frames from ${plural(written.folders, "video")} (${split}), ${formatBytes(written.bytes)}`,
-      ...(tooShort.length > 0
-        ? [
-            `no clip: ${plural(tooShort.length, "folder")} without ${clip} frames in a row (${firstNames(tooShort)})`,
-          ]
-        : []),
-    ],
-  );
+  printResult(options, { command: "annos youtube", path, split, clip, stride, ...written }, [
+    `${path}: ${plural(written.clips, "clip")} of ${clip} frames from ${plural(written.folders, "video")} (${split}), ${formatBytes(written.bytes)}`,
+    ...(tooShort.length > 0
+      ? [
+          `no clip: ${plural(tooShort.length, "folder")} without ${clip} frames in a row (${firstNames(tooShort)})`,
+        ]
+      : []),
+  ]);
 }

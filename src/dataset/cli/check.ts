@@ -1,8 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { collectList, JSON_OBJECT, QUIET, wholeNumber } from "../../core/cli/options.js";
-import type { CommandContext } from "../../core/cli/program.js";
+import { type CommandContext, later } from "../../core/cli/program.js";
 import type { Shard } from "../finding.js";
-import type { CheckCommandOptions } from "./check-options.js";
 
 const count = wholeNumber();
 
@@ -60,10 +59,7 @@ export function addCheckCommand(program: Command, context: CommandContext): void
       "after",
       `\nExamples:\n  $ vista-data check /data/vista                      all that is there\n  $ vista-data check /data/nuscenes --report report.html\n  $ vista-data check --annos annos/nuScenes.json --quick\n  $ vista-data check --write-clean annos/nuScenes.clean.json --list-missing missing.txt`,
     )
-    .action(async (root: string, options: CheckCommandOptions) => {
-      const { runCheck } = await import("./run.js");
-      await runCheck(root, options, context);
-    });
+    .action(later(async () => (await import("./run.js")).runCheck, context));
 }
 
 function parseSample(text: string): number {

@@ -1,7 +1,6 @@
 import type { Command } from "commander";
 import { JSON_OBJECT, QUIET } from "../../core/cli/options.js";
-import type { CommandContext } from "../../core/cli/program.js";
-import type { IndexCommandOptions } from "./run-index.js";
+import { type CommandContext, later } from "../../core/cli/program.js";
 
 export function addIndexCommand(program: Command, context: CommandContext): void {
   program
@@ -12,8 +11,5 @@ export function addIndexCommand(program: Command, context: CommandContext): void
     .option(...JSON_OBJECT)
     .option(...QUIET)
     .addHelpText("after", `\nExamples:\n  $ vista-data index /data/vista -o vista-data.index`)
-    .action(async (root: string, options: IndexCommandOptions) => {
-      const { runIndex } = await import("./run.js");
-      await runIndex(root, options, context);
-    });
+    .action(later(async () => (await import("./run.js")).runIndex, context));
 }

@@ -1,7 +1,6 @@
 import type { Command } from "commander";
 import { JSON_OBJECT, QUIET } from "../../core/cli/options.js";
-import type { CommandContext } from "../../core/cli/program.js";
-import type { ReportOutputs } from "./outputs.js";
+import { type CommandContext, later } from "../../core/cli/program.js";
 
 export function addMergeReportsCommand(program: Command, context: CommandContext): void {
   program
@@ -15,8 +14,5 @@ export function addMergeReportsCommand(program: Command, context: CommandContext
     .option("--force", "replace output files that exist")
     .option(...QUIET)
     .addHelpText("after", `\nExamples:\n  $ vista-data merge-reports shard-*.json --report report.html`)
-    .action(async (paths: string[], options: ReportOutputs) => {
-      const { runMergeReports } = await import("./run.js");
-      await runMergeReports(paths, options, context);
-    });
+    .action(later(async () => (await import("./run.js")).runMergeReports, context));
 }

@@ -1,7 +1,6 @@
 import { type Command, InvalidArgumentError } from "commander";
 import { JSON_OBJECT, QUIET, wholeNumber } from "../../core/cli/options.js";
-import type { CommandContext } from "../../core/cli/program.js";
-import type { PreviewCommandOptions } from "./run-preview.js";
+import { type CommandContext, later } from "../../core/cli/program.js";
 
 export function addPreviewCommand(program: Command, context: CommandContext): void {
   program
@@ -21,10 +20,7 @@ export function addPreviewCommand(program: Command, context: CommandContext): vo
       "after",
       `\nExamples:\n  $ vista-data preview annos/nuScenes.json#12 --root /data/vista -o clip.png`,
     )
-    .action(async (clip: string, options: PreviewCommandOptions) => {
-      const { runPreview } = await import("./run.js");
-      await runPreview(clip, options, context);
-    });
+    .action(later(async () => (await import("./run.js")).runPreview, context));
 }
 
 function parseSize(text: string): { width: number; height: number } {

@@ -93,9 +93,5 @@ function print(options: IndexCommandOptions, { path, bytes, read, reused, replac
     opendv: folders && { folders: folders.length, frames },
     nuscenes: chains && { chains: chains.length, images },
   };
-  printResult(
-    options,
-    () => ({ command: "index", index: path, bytes, read, reused, replaced, ...counts }),
-    () => lines,
-  );
+  printResult(options, { command: "index", index: path, bytes, read, reused, replaced, ...counts }, lines);
 }

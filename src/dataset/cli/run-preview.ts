@@ -48,9 +48,5 @@ export async function runPreview(
     drawSheet(clip, { ...run, ...size, tile }),
   );
   await writeWhole(output, sheet, { force });
-  printResult(
-    options,
-    () => ({ command: "preview", path: output }),
-    () => [`wrote ${output}`],
-  );
+  printResult(options, { command: "preview", path: output }, [`wrote ${output}`]);
 }

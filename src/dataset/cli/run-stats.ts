@@ -22,11 +22,7 @@ export async function runStats(
   const stats = await runWithProgress(options.quiet, context.signal, (run) =>
     collectStats(root, { ...run, annos, index }),
   );
-  printResult(
-    options,
-    () => ({ command: "stats", ...stats }),
-    () => describe(stats),
-  );
+  printResult(options, { command: "stats", ...stats }, describe(stats));
 }
 
 function describe(stats: DataStats): string[] {

@@ -1,7 +1,6 @@
 import type { Command } from "commander";
 import { collectList, JSON_OBJECT, QUIET } from "../../core/cli/options.js";
-import type { CommandContext } from "../../core/cli/program.js";
-import type { StatsCommandOptions } from "./run-stats.js";
+import { type CommandContext, later } from "../../core/cli/program.js";
 
 export function addStatsCommand(program: Command, context: CommandContext): void {
   program
@@ -20,8 +19,5 @@ export function addStatsCommand(program: Command, context: CommandContext): void
       "after",
       `\nExamples:\n  $ vista-data stats /data/vista\n  $ vista-data stats --annos annos/nuScenes.json --json`,
     )
-    .action(async (root: string, options: StatsCommandOptions) => {
-      const { runStats } = await import("./run-stats.js");
-      await runStats(root, options, context);
-    });
+    .action(later(async () => (await import("./run-stats.js")).runStats, context));
 }

@@ -1,9 +1,8 @@
 /** `vista-train check <recipe>`: its options. What it does is loaded when it runs. */
 import type { Command } from "commander";
 import { JSON_OBJECT } from "../../core/cli/options.js";
-import type { CommandContext } from "../../core/cli/program.js";
+import { type CommandContext, later } from "../../core/cli/program.js";
 import { addLaunchOptions } from "./options.js";
-import type { CheckFlags } from "./run-check.js";
 
 export function addCheck(program: Command, context: CommandContext, extra: readonly string[]): void {
   addLaunchOptions(program.command("check <recipe>"))
@@ -13,8 +12,5 @@ export function addCheck(program: Command, context: CommandContext, extra: reado
     )
     .option(...JSON_OBJECT)
     .addHelpText("after", `\nExamples:\n  $ vista-train check phase1 --vista ../Vista --nodes 1 --gpus 8`)
-    .action(async (name: string, flags: CheckFlags) => {
-      const { check } = await import("./run.js");
-      await check(name, flags, extra, context);
-    });
+    .action(later(async () => (await import("./run.js")).check, extra, context));
 }

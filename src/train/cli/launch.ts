@@ -1,8 +1,7 @@
 /** `vista-train <recipe>`: its options. What it does is loaded when it runs. */
 import type { Command } from "commander";
-import type { CommandContext } from "../../core/cli/program.js";
+import { type CommandContext, later } from "../../core/cli/program.js";
 import { addStartOptions } from "./options.js";
-import type { StartFlags } from "./plan.js";
 
 export function addLaunch(program: Command, context: CommandContext, extra: readonly string[]): void {
   addStartOptions(
@@ -17,8 +16,5 @@ export function addLaunch(program: Command, context: CommandContext, extra: read
       "after",
       "\nExamples:\n  $ vista-train phase1 --vista ../Vista --nodes 1 --gpus 8 --dry-run\n  $ vista-train phase1 --slurm --then merge",
     )
-    .action(async (name: string, more: string[], flags: StartFlags) => {
-      const { start } = await import("./run.js");
-      await start(name, more, flags, extra, context);
-    });
+    .action(later(async () => (await import("./run.js")).start, extra, context));
 }

@@ -1,8 +1,7 @@
 /** `vista-train next <run>`: its options. What it does is loaded when it runs. */
 import type { Command } from "commander";
-import type { CommandContext } from "../../core/cli/program.js";
+import { type CommandContext, later } from "../../core/cli/program.js";
 import { addStartOptions } from "./options.js";
-import type { NextFlags } from "./run-next.js";
 
 export function addNext(program: Command, context: CommandContext, extra: readonly string[]): void {
   addStartOptions(program.command("next <run>"))
@@ -13,8 +12,5 @@ export function addNext(program: Command, context: CommandContext, extra: readon
     .option("--recipe <name>", "the recipe of the run, where its folder does not tell")
     .option("--start", "start it")
     .addHelpText("after", `\nExamples:\n  $ vista-train next logs/phase1-4711 --start`)
-    .action(async (run: string, flags: NextFlags) => {
-      const { next } = await import("./run.js");
-      await next(run, flags, extra, context);
-    });
+    .action(later(async () => (await import("./run.js")).next, extra, context));
 }

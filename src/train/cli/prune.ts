@@ -1,8 +1,7 @@
 /** `vista-train prune <run> --keep N`: its options. What it does is loaded when it runs. */
 import type { Command } from "commander";
 import { JSON_OBJECT, QUIET, wholeNumber } from "../../core/cli/options.js";
-import type { CommandContext } from "../../core/cli/program.js";
-import type { PruneFlags } from "./run-prune.js";
+import { type CommandContext, later } from "../../core/cli/program.js";
 
 const HELP = `
 Examples:
@@ -21,8 +20,5 @@ export function addPrune(program: Command, context: CommandContext): void {
     .option(...JSON_OBJECT)
     .option(...QUIET)
     .addHelpText("after", HELP)
-    .action(async (run: string, flags: PruneFlags) => {
-      const { prune } = await import("./run.js");
-      await prune(run, flags, context);
-    });
+    .action(later(async () => (await import("./run.js")).prune, context));
 }

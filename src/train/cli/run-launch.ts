@@ -260,11 +260,7 @@ export async function finish(
   const files = await runWithProgress(flags.quiet, context.signal, (options) =>
     finishRun(run, steps, tools.checkpoints, options),
   );
-  printResult(
-    flags,
-    () => ({ command: "finish", run, files }),
-    () => files,
-  );
+  printResult(flags, { command: "finish", run, files }, files);
 }
 
 /** The path as train.py prints it before it loads weights. */

@@ -17,11 +17,7 @@ export async function prune(run: string, flags: PruneFlags, context: CommandCont
   const report = await runWithProgress(flags.quiet, context.signal, (options) =>
     pruneRun(run, keep, tools.checkpoints, { ...options, dryRun }),
   );
-  printResult(
-    flags,
-    () => ({ command: "prune", ...report }),
-    () => show(report),
-  );
+  printResult(flags, { command: "prune", ...report }, show(report));
 }
 
 function show({ dryRun, kept, verified, removed, bytes }: PruneReport): string[] {

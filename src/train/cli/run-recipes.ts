@@ -14,9 +14,5 @@ export async function listRecipes(flags: RecipesFlags): Promise<void> {
   const width = Math.max(...recipes.map((recipe) => recipe.name.length));
   const line = ({ name, title, nodes, gpus, startsFrom }: Recipe) =>
     `${name.padEnd(width)}  ${`${nodes} x ${gpus} GPUs`.padEnd(12)}  ${title}; starts from ${startsFrom === SVD ? "SVD" : startsFrom}`;
-  printResult(
-    flags,
-    () => ({ command: "recipes", recipes }),
-    () => recipes.map(line),
-  );
+  printResult(flags, { command: "recipes", recipes }, recipes.map(line));
 }

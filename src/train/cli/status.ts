@@ -1,9 +1,8 @@
 /** `vista-train status <run>`: its options. What it does is loaded when it runs. */
 import type { Command } from "commander";
 import { JSON_OBJECT, QUIET } from "../../core/cli/options.js";
-import type { CommandContext } from "../../core/cli/program.js";
+import { type CommandContext, later } from "../../core/cli/program.js";
 import { addRecipeOptions } from "./options.js";
-import type { StatusFlags } from "./run-status.js";
 
 export function addStatus(program: Command, context: CommandContext): void {
   addRecipeOptions(program.command("status <run>"))
@@ -11,8 +10,5 @@ export function addStatus(program: Command, context: CommandContext): void {
     .option(...JSON_OBJECT)
     .option(...QUIET)
     .addHelpText("after", "\nExamples:\n  $ vista-train status logs/phase1-4711")
-    .action(async (run: string, flags: StatusFlags) => {
-      const { status } = await import("./run.js");
-      await status(run, flags, context);
-    });
+    .action(later(async () => (await import("./run.js")).status, context));
 }
