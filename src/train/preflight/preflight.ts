@@ -18,7 +18,7 @@ import { checkLogdir, checkResume } from "./checks/output.js";
 import { checkPython } from "./checks/python.js";
 import { checkWeights } from "./checks/weights.js";
 import type { DataTools } from "./data.js";
-import { matchesRule, RULES, type TrainFinding } from "./rules.js";
+import { matchesRule, RULES, type RuleName, type TrainFinding } from "./rules.js";
 
 /** What the preflight uses of the other parts of the package. */
 export interface Tools {
@@ -44,32 +44,32 @@ export interface PreflightReport {
 }
 
 /** Each topic with the rules it may find, so that a topic nobody asks for is not looked at. */
-const TOPICS: readonly [CheckFunction, readonly (keyof typeof RULES)[]][] = [
+const TOPICS: readonly [CheckFunction, readonly RuleName[]][] = [
   [checkCheckout, ["checkout"]],
-  [checkRendezvous, ["noRendezvous", "rendezvousHost", "portBusy", "hostName"]],
-  [checkEnvironment, ["pet"]],
-  [checkSbatch, ["sbatch"]],
-  [checkArguments, ["unknownFlag", "unknownKey", "textFlag", "setTwice"]],
-  [checkConfig, ["configMissing", "configFolder", "strategy", "lateCheckpoint"]],
-  [checkResume, ["resume", "resumeRanks", "resumeAndName"]],
-  [checkLogdir, ["runExists", "logdir", "diskSpace"]],
+  [checkRendezvous, ["no-rendezvous", "rendezvous-host", "port-busy", "host-name"]],
+  [checkEnvironment, ["pet-variable"]],
+  [checkSbatch, ["sbatch-missing"]],
+  [checkArguments, ["unknown-flag", "unknown-key", "text-flag", "set-twice"]],
+  [checkConfig, ["config-missing", "config-folder", "strategy", "late-checkpoint"]],
+  [checkResume, ["resume", "resume-ranks", "resume-and-name"]],
+  [checkLogdir, ["run-exists", "logdir", "disk-space"]],
   [
     checkWeights,
     [
-      "svdMissing",
-      "svdDamaged",
-      "finetuneNeeded",
-      "finetuneMissing",
-      "finetuneFormat",
-      "finetuneDamaged",
-      "finetuneKeys",
-      "finetuneIncomplete",
-      "strayWeights",
+      "svd-missing",
+      "svd-damaged",
+      "finetune-needed",
+      "finetune-missing",
+      "finetune-format",
+      "finetune-damaged",
+      "finetune-keys",
+      "finetune-incomplete",
+      "stray-weights",
     ],
   ],
-  [checkData, ["dataMissing", "dataFaulty", "subset"]],
-  [checkGpus, ["gpuCount", "gpuMemory", "gpuMig", "gpuFault", "gpuBusy", "gpuUnknown"]],
-  [checkPython, ["pythonMissing", "packageMissing", "lightning", "deepspeed"]],
+  [checkData, ["data-missing", "data-faulty", "unknown-subset"]],
+  [checkGpus, ["gpu-count", "gpu-memory", "gpu-mig", "gpu-fault", "gpu-busy", "gpu-unknown"]],
+  [checkPython, ["python-missing", "package-missing", "lightning-version", "deepspeed-version"]],
 ];
 
 const SEVERITY_ORDER = { error: 0, warning: 1, note: 2 };
@@ -97,14 +97,14 @@ export async function preflight(
     weights: await weightsOf(plan),
     signal: options.signal,
     onProgress: options.onProgress,
-    wanted: (rule) => wanted(RULES[rule].code),
+    wanted,
     sampled: [],
   };
   const found: TrainFinding[] = [];
   for (const [check, rules] of TOPICS) {
     throwIfAborted(options.signal);
-    if (!rules.some((name) => wanted(RULES[name].code))) continue;
-    found.push(...(await check(context)).filter((one) => wanted(one.rule)));
+    if (!rules.some(wanted)) continue;
+    for await (const one of check(context)) if (wanted(one.rule)) found.push(one);
     // Without a checkout every other finding would only say so again.
     if (check === checkCheckout && found.length > 0) break;
   }
@@ -114,7 +114,7 @@ export async function preflight(
 
 /** Selectors that name no rule, for an error message. */
 export function unknownSelectors(selectors: readonly string[]): string[] {
-  const codes = Object.values(RULES).map((rule) => rule.code);
+  const codes = Object.keys(RULES);
   return selectors.filter((selector) => !codes.some((code) => matchesRule(code, selector)));
 }
 

@@ -4,9 +4,8 @@ import type { Severity } from "../../dataset/finding.js";
 
 export type { Severity };
 
+/** Its code, `train/no-rendezvous` say, is stable; docs/rules-train.md has a line for each. */
 export interface TrainRule {
-  /** Stable, e.g. `train/no-rendezvous`; docs/rules-train.md has a line for each. */
-  code: string;
   severity: Severity;
   /** What happens if it is not seen to, as a sentence. */
   why: string;
@@ -14,266 +13,223 @@ export interface TrainRule {
   fix: string;
 }
 
-function rule(code: string, severity: Severity, why: string, fix: string): TrainRule {
-  return { code: `train/${code}`, severity, why, fix };
+function rule(severity: Severity, why: string, fix: string): TrainRule {
+  return { severity, why, fix };
 }
 
-/** In the order in which findings are shown. */
+/** By code, in the order in which findings are shown. */
 export const RULES = {
   checkout: rule(
-    "checkout",
     "error",
     "train.py is started in the folder of the Vista checkout.",
     "Run in a Vista checkout, or name one with --vista DIR.",
   ),
-  noRendezvous: rule(
-    "no-rendezvous",
+  "no-rendezvous": rule(
     "error",
     "Each node would wait at its own address for the others: torchrun hangs, for about 20 minutes, without a word.",
     "Give the same --rdzv-endpoint HOST:PORT on all nodes, or --node-rank and --master-addr, or use --slurm.",
   ),
-  rendezvousHost: rule(
-    "rendezvous-host",
+  "rendezvous-host": rule(
     "error",
     "The nodes meet at this address; one that does not know it waits for ever.",
     "Use an address that every node can resolve, an IP address for instance.",
   ),
-  portBusy: rule(
-    "port-busy",
+  "port-busy": rule(
     "error",
     "torchrun opens this port on the first node.",
     "Choose another port, or end the program that holds it (`ss -ltnp`).",
   ),
-  hostName: rule(
-    "host-name",
+  "host-name": rule(
     "warning",
     "torchrun has the workers connect to the first node by its own name (pytorch#150532), and they fail.",
     "Use numbers, --node-rank 0 --master-addr 127.0.0.1 on one node, or add the name to /etc/hosts on all nodes.",
   ),
-  pet: rule(
-    "pet-variable",
+  "pet-variable": rule(
     "warning",
     "torchrun takes every PET_* variable as the default of an option, whatever the command line does not say.",
     "Unset it, unless a job controller of yours set it on purpose.",
   ),
-  unknownFlag: rule(
-    "unknown-flag",
+  "unknown-flag": rule(
     "error",
     "train.py hands what it does not know to OmegaConf, which takes anything: the flag would have no effect.",
     "Correct the name; settings of the config are written dotted.key=value, without dashes.",
   ),
-  unknownKey: rule(
-    "unknown-key",
+  "unknown-key": rule(
     "warning",
     "A misspelt key is added to the config and has no effect, or stops train.py when the model is made.",
     "Compare it with the config; ignore this rule if the key is meant to be new.",
   ),
-  textFlag: rule(
-    "text-flag",
+  "text-flag": rule(
     "error",
     'train.py hands the value of such a flag to Lightning as text, "5" and not 5, which stops when training begins.',
     "Set it in the config instead: lightning.trainer.NAME=VALUE",
   ),
-  setTwice: rule(
-    "set-twice",
+  "set-twice": rule(
     "error",
     "The last one wins in train.py, and torchrun would be told something else.",
     "Use the option of vista-train of the same name instead.",
   ),
-  configMissing: rule(
-    "config-missing",
+  "config-missing": rule(
     "error",
     "train.py reads it before anything else.",
     "Check --base; paths are relative to this folder or to the Vista checkout.",
   ),
-  configFolder: rule(
-    "config-folder",
+  "config-folder": rule(
     "error",
     "train.py names the run after the path below a folder `configs` and stops if there is none.",
     "Move the config below a folder named `configs`, or give the run a --name.",
   ),
   strategy: rule(
-    "strategy",
     "error",
     "Merging, resuming and the memory figures of the documentation are for DeepSpeed ZeRO stage 2; stage 3 loses the weights that are not trained.",
     "Set `lightning.trainer.strategy: deepspeed_stage_2`, or ignore this rule if you know what follows from it.",
   ),
-  lateCheckpoint: rule(
-    "late-checkpoint",
+  "late-checkpoint": rule(
     "note",
     "Checkpoints are saved at the end of an epoch: stopping at the documented number of steps would leave none.",
     "Let it run to the end of the epoch, or save by steps: -- lightning.modelcheckpoint.params.every_n_epochs=null lightning.modelcheckpoint.params.every_n_train_steps=5000",
   ),
   resume: rule(
-    "resume",
     "error",
     "train.py goes on from `checkpoints/last*.ckpt` of the run and with the configs it saved there.",
     "See `vista-train status RUN` for what can be resumed.",
   ),
-  resumeRanks: rule(
-    "resume-ranks",
+  "resume-ranks": rule(
     "error",
     'Each GPU reads the shard that it saved: DeepSpeed stops with "used a DP world size of N but the current world size is M".',
     "Add --reshard, or go on with as many GPUs as saved it (--nodes, --gpus).",
   ),
-  resumeAndName: rule(
-    "resume-and-name",
+  "resume-and-name": rule(
     "error",
     "train.py refuses both: a resumed run keeps its folder.",
     "Drop --name; to go on in a new folder, give --resume one checkpoint (…/checkpoints/last.ckpt) and --name.",
   ),
-  runExists: rule(
-    "run-exists",
+  "run-exists": rule(
     "error",
     "A second run would write among the files of the first.",
     "Choose another --name, or go on with that run: --resume.",
   ),
   logdir: rule(
-    "logdir",
     "error",
     "Training would stop at its first epoch's end, when the first checkpoint is written.",
     "Choose a folder you may write to with --logdir.",
   ),
-  diskSpace: rule(
-    "disk-space",
+  "disk-space": rule(
     "error",
     "Each epoch leaves a checkpoint of its own beside `last`, and train.py never deletes one: training stops when the disk is full.",
     "Free some space, choose another --logdir, or save less often: -- lightning.modelcheckpoint.params.every_n_epochs=5",
   ),
-  svdMissing: rule(
-    "svd-missing",
+  "svd-missing": rule(
     "error",
     "The recipe starts from Stable Video Diffusion.",
     "Download svd_xt.safetensors from huggingface.co/stabilityai/stable-video-diffusion-img2vid-xt into ckpts.",
   ),
-  svdDamaged: rule(
-    "svd-damaged",
+  "svd-damaged": rule(
     "error",
     "Loading would fail on every GPU, minutes after the start.",
     "Download svd_xt.safetensors again.",
   ),
-  finetuneNeeded: rule(
-    "finetune-needed",
+  "finetune-needed": rule(
     "error",
     "Without it train.py starts from SVD again, in silence, and the phase before was for nothing.",
     "Give --finetune: the run folder of the phase before, one of its checkpoints, or its merged pytorch_model.bin.",
   ),
-  finetuneMissing: rule(
-    "finetune-missing",
+  "finetune-missing": rule(
     "error",
     "If the path does not exist, train.py loads svd_xt.safetensors instead, in silence.",
     "Correct the path.",
   ),
-  finetuneFormat: rule(
-    "finetune-format",
+  "finetune-format": rule(
     "error",
     "train.py goes by the end of the name: .bin, .safetensors or .ckpt, and stops at all others.",
     "Rename or convert the file.",
   ),
-  finetuneDamaged: rule(
-    "finetune-damaged",
+  "finetune-damaged": rule(
     "error",
     "Loading would fail on every GPU, minutes after the start.",
     "Copy or merge it again; `vista-ckpt merge` checks every shard.",
   ),
-  finetuneKeys: rule(
-    "finetune-keys",
+  "finetune-keys": rule(
     "error",
     "train.py loads with strict=False: what it does not recognise is left out and those weights stay random.",
     "Merge the checkpoint folder with `vista-ckpt merge`, which keeps the names that train.py expects.",
   ),
-  finetuneIncomplete: rule(
-    "finetune-incomplete",
+  "finetune-incomplete": rule(
     "warning",
     "zero_to_fp32.py leaves out the weights that phase 2 does not train; train.py goes on without them.",
     "Merge the checkpoint folder with `vista-ckpt merge`, which recovers them.",
   ),
-  strayWeights: rule(
-    "stray-weights",
+  "stray-weights": rule(
     "warning",
     "train.py takes ckpts/pytorch_model.bin by default, even for a recipe that starts from SVD; this launch passes an empty --finetune, so that it does not.",
     "Move the file away, or say --finetune ckpts/pytorch_model.bin if you mean to start from it.",
   ),
-  dataMissing: rule(
-    "data-missing",
+  "data-missing": rule(
     "error",
     "The data set class stops on every GPU after the model was loaded.",
     "Link the data set to that place, or edit data_root in vwm/data/subsets.",
   ),
-  dataFaulty: rule(
-    "data-faulty",
+  "data-faulty": rule(
     "error",
     "Vista's sampler swallows every error of a sample and tries another: if all are bad, training never starts and prints nothing.",
     "Run `vista-data check` on it for the whole list.",
   ),
-  subset: rule(
-    "unknown-subset",
+  "unknown-subset": rule(
     "error",
     "vwm/data/dataset.py maps names of subsets to classes and stops at a name it does not know.",
     "Correct `data.params.subsets`, or add the class.",
   ),
-  gpuCount: rule(
-    "gpu-count",
+  "gpu-count": rule(
     "error",
     "The processes without a GPU stop, and the others with them.",
     "Lower --gpus, or take a node with enough of them.",
   ),
-  gpuMemory: rule(
-    "gpu-memory",
+  "gpu-memory": rule(
     "error",
     "The documentation asks for 80 GB at 576x1024.",
     "Use GPUs of 80 GB, or a lower resolution: -- data.params.target_height=320 data.params.target_width=576",
   ),
-  gpuMig: rule(
-    "gpu-mig",
+  "gpu-mig": rule(
     "error",
     "A slice of a GPU has a part of its memory, and NCCL does not connect slices.",
     "Switch MIG off (`nvidia-smi -mig 0`, as root), or take other GPUs.",
   ),
-  gpuFault: rule(
-    "gpu-fault",
+  "gpu-fault": rule(
     "error",
     "The driver has given this GPU up: no process can use it.",
     "Reset it (`nvidia-smi --gpu-reset`, as root), restart the node, or take another one.",
   ),
-  gpuBusy: rule(
-    "gpu-busy",
+  "gpu-busy": rule(
     "warning",
     "Training needs nearly all of the memory.",
     "See who uses it with `nvidia-smi`.",
   ),
-  gpuUnknown: rule(
-    "gpu-unknown",
+  "gpu-unknown": rule(
     "note",
     "Login nodes often have no GPU and no driver.",
     "Run the check again on a node that trains, if you want to be sure.",
   ),
-  pythonMissing: rule(
-    "python-missing",
+  "python-missing": rule(
     "error",
     "The training is started with it.",
     "Activate Vista's environment first, or name its interpreter with --python (or --torchrun).",
   ),
-  packageMissing: rule(
-    "package-missing",
+  "package-missing": rule(
     "error",
     "train.py imports it at the start.",
     "Install Vista's requirements.txt into this environment, or name another interpreter with --python.",
   ),
-  lightning: rule(
-    "lightning-version",
+  "lightning-version": rule(
     "error",
     "Lightning 2.1 and later refuse --num_nodes as train.py passes it (pytorch-lightning#18598), and name weights differently in checkpoints; before 2.0 train.py has no --resume_from_checkpoint.",
     "Install the version that Vista pins: pip install pytorch-lightning==2.0.1",
   ),
-  deepspeed: rule(
-    "deepspeed-version",
+  "deepspeed-version": rule(
     "error",
     "This DeepSpeed cannot be imported beside the other packages.",
     "Install the versions that Vista pins: pip install deepspeed==0.10.1 'torch==2.0.1' 'pydantic<2'",
   ),
-  sbatch: rule(
-    "sbatch-missing",
+  "sbatch-missing": rule(
     "error",
     "--slurm submits with it.",
     "Run on a login node of the cluster; --dry-run prints the script anywhere.",
@@ -296,11 +252,11 @@ export interface TrainFinding {
 export function finding(
   name: RuleName,
   message: string,
-  special: { fix?: string; severity?: Severity } = {},
+  special: { fix?: string | undefined; severity?: Severity } = {},
 ): TrainFinding {
-  const { code, severity, why, fix } = RULES[name];
+  const { severity, why, fix } = RULES[name];
   return {
-    rule: code,
+    rule: `train/${name}`,
     severity: special.severity ?? severity,
     message: oneLine(message),
     why,
@@ -309,11 +265,10 @@ export function finding(
 }
 
 /**
- * True where a code is named by `selector`: the whole code, the part after `train/`, or the start of it up to a dash
+ * True where a rule is named by `selector`: its code, the part after `train/`, or the start of it up to a dash
  * (`gpu` names `train/gpu-count` and its sisters).
  */
 export function matchesRule(code: string, selector: string): boolean {
-  const wanted = selector.replace(/^train\//, "");
-  const own = code.replace(/^train\//, "");
+  const [own, wanted] = [code, selector].map((name) => name.replace(/^train\//, "")) as [string, string];
   return own === wanted || own.startsWith(`${wanted}-`);
 }

@@ -83,49 +83,37 @@ const CLASS_PARAMETERS: ReadonlyMap<string, readonly string[]> = new Map([
   ["model.params", MODEL_PARAMETERS],
 ]);
 
-export async function checkArguments({ plan, config }: CheckContext): Promise<TrainFinding[]> {
+export async function* checkArguments({ plan, config }: CheckContext): AsyncGenerator<TrainFinding> {
   const flags = await knownFlags(plan.vista);
-  const found: TrainFinding[] = [];
   for (const argument of parseArguments(plan.extra, flags)) {
-    switch (argument.kind) {
+    const { kind, word, name, values } = argument;
+    switch (kind) {
       case "flag":
-        if (Object.hasOwn(OWN, argument.name)) {
-          found.push(
-            finding("setTwice", `${argument.word} among the arguments for train.py`, {
-              fix: `Use ${OWN[argument.name]} of vista-train instead.`,
-            }),
-          );
+        if (Object.hasOwn(OWN, name)) {
+          const fix = `Use ${OWN[name]} of vista-train instead.`;
+          yield finding("set-twice", `${word} among the arguments for train.py`, { fix });
         } else if (isNumberAsText(argument)) {
-          const setting = `lightning.trainer.${argument.name.slice(2)}=${argument.values[0] ?? "VALUE"}`;
-          found.push(
-            finding("textFlag", `${argument.name} as a flag`, {
-              fix: `Set it in the config instead: ${setting}`,
-            }),
-          );
+          const fix = `Set it in the config instead: lightning.trainer.${name.slice(2)}=${values[0] ?? "VALUE"}`;
+          yield finding("text-flag", `${name} as a flag`, { fix });
         }
         break;
       case "ambiguous-flag":
-        found.push(
-          finding("unknownFlag", `${argument.word} could be ${argument.values.join(" or ")}`, {
-            fix: "Write the flag in full.",
-          }),
-        );
+        yield finding("unknown-flag", `${word} could be ${values.join(" or ")}`, {
+          fix: "Write the flag in full.",
+        });
         break;
       case "unknown-flag":
-        found.push(unknownFlag(argument, [...flags.keys()]));
+        yield unknownFlag(argument, [...flags.keys()]);
         break;
       case "stray":
-        found.push(
-          finding("unknownFlag", `train.py has no use for \`${argument.word}\``, {
-            fix: "Settings of the config are written dotted.key=value; check the order of the words.",
-          }),
-        );
+        yield finding("unknown-flag", `train.py has no use for \`${word}\``, {
+          fix: "Settings of the config are written dotted.key=value; check the order of the words.",
+        });
         break;
       case "dotted":
-        if (config !== undefined) found.push(...unknownKey(argument.name, config));
+        if (config !== undefined) yield* unknownKey(name, config);
     }
   }
-  return found;
 }
 
 /** A flag for a parameter of the Trainer that must not be text. */
@@ -137,55 +125,49 @@ function isNumberAsText(argument: Argument): boolean {
 function unknownFlag(argument: Argument, flags: readonly string[]): TrainFinding {
   const bare = argument.name.replace(/^-+/, "");
   if (bare.includes(".")) {
-    return finding("unknownFlag", `train.py has no flag ${argument.name}`, {
+    return finding("unknown-flag", `train.py has no flag ${argument.name}`, {
       fix: `Settings of the config are written without dashes: ${bare}=VALUE`,
     });
   }
   const close =
     suggest(argument.name, flags) ?? suggest(argument.name.replaceAll("-", "_").replace(/^__/, "--"), flags);
-  return finding(
-    "unknownFlag",
-    `train.py has no flag ${argument.name}`,
-    close === undefined ? {} : { fix: `Did you mean ${close}?` },
-  );
+  const fix = close === undefined ? undefined : `Did you mean ${close}?`;
+  return finding("unknown-flag", `train.py has no flag ${argument.name}`, { fix });
 }
 
-function unknownKey(key: string, config: Record<string, unknown>): TrainFinding[] {
-  if (getPath(config, key) !== undefined) return [];
+function* unknownKey(key: string, config: Record<string, unknown>): Generator<TrainFinding> {
+  if (getPath(config, key) !== undefined) return;
   const parts = splitKey(key);
   const parentKey = parts.slice(0, -1).join(".");
   const own = parts.at(-1)!;
   for (const [section, parameters] of CLASS_PARAMETERS) {
     // A parameter that the config does not set, or something within it.
     const name = key.startsWith(`${section}.`) ? parts[splitKey(section).length]! : "";
-    if (parameters.includes(name) && getPath(config, `${section}.${name}`) === undefined) return [];
+    if (parameters.includes(name) && getPath(config, `${section}.${name}`) === undefined) return;
   }
   const parent = parentKey === "" ? config : getPath(config, parentKey);
   // A key with the value null is there, too.
-  if (isTree(parent) && Object.hasOwn(parent, own)) return [];
+  if (isTree(parent) && Object.hasOwn(parent, own)) return;
   const siblings = isTree(parent) ? Object.keys(parent) : [];
   const close = suggest(own, [...siblings, ...(CLASS_PARAMETERS.get(parentKey) ?? [])]);
   if (close !== undefined) {
-    const full = [...parts.slice(0, -1), close].join(".");
-    return [
-      finding("unknownKey", `the config has no key ${key}`, {
-        severity: "error",
-        fix: `Did you mean ${full}?`,
-      }),
-    ];
+    const fix = `Did you mean ${[...parts.slice(0, -1), close].join(".")}?`;
+    yield finding("unknown-key", `the config has no key ${key}`, { severity: "error", fix });
+    return;
   }
-  if (OPEN_SECTIONS.some((section) => key.startsWith(`${section}.`))) return [];
-  if (isTree(parent)) return [finding("unknownKey", `the config has no key ${key}`)];
+  if (OPEN_SECTIONS.some((section) => key.startsWith(`${section}.`))) return;
+  if (isTree(parent)) {
+    yield finding("unknown-key", `the config has no key ${key}`);
+    return;
+  }
   const depth = parts.findIndex((_, i) => getPath(config, parts.slice(0, i + 1).join(".")) === undefined);
   const above = depth === 0 ? config : getPath(config, parts.slice(0, depth).join("."));
   const closeAbove = isTree(above) ? suggest(parts[depth]!, Object.keys(above)) : undefined;
-  return [
-    finding("unknownKey", `the config has no section ${parts.slice(0, depth + 1).join(".")} (in ${key})`, {
-      severity: "error",
-      fix:
-        closeAbove === undefined
-          ? undefined
-          : `Did you mean ${[...parts.slice(0, depth), closeAbove, ...parts.slice(depth + 1)].join(".")}?`,
-    }),
-  ];
+  const meant = [...parts.slice(0, depth), closeAbove, ...parts.slice(depth + 1)].join(".");
+  const fix = closeAbove === undefined ? undefined : `Did you mean ${meant}?`;
+  const section = parts.slice(0, depth + 1).join(".");
+  yield finding("unknown-key", `the config has no section ${section} (in ${key})`, {
+    severity: "error",
+    fix,
+  });
 }

@@ -26,5 +26,5 @@ export interface CheckContext {
   sampled: string[];
 }
 
-/** One topic of the preflight. */
-export type CheckFunction = (context: CheckContext) => Promise<TrainFinding[]>;
+/** One topic of the preflight: gives what it finds, as it finds it. */
+export type CheckFunction = (context: CheckContext) => AsyncIterable<TrainFinding>;

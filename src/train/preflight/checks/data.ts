@@ -10,33 +10,25 @@ import type { CheckContext } from "./context.js";
 /** Lines of one subset that are shown; `vista-data check` has the rest. */
 const SHOWN = 3;
 
-export async function checkData(context: CheckContext): Promise<TrainFinding[]> {
+export async function* checkData(context: CheckContext): AsyncGenerator<TrainFinding> {
   const { plan, facts, data, wanted, sampled, signal, onProgress } = context;
-  if (facts === undefined) return [];
-  const found: TrainFinding[] = [];
+  if (facts === undefined) return;
   if (facts.subsetsText !== undefined) {
-    found.push(
-      finding("subset", `data.params.subsets is the text ${facts.subsetsText}, not a list`, {
-        fix: `Write a list: data.params.subsets=[${facts.subsetsText}]`,
-      }),
-    );
-    return found;
+    yield finding("unknown-subset", `data.params.subsets is the text ${facts.subsetsText}, not a list`, {
+      fix: `Write a list: data.params.subsets=[${facts.subsetsText}]`,
+    });
+    return;
   }
   const { known, unknown, unclear } = await locateSubsets(plan.vista, facts.subsets);
   for (const name of unknown) {
-    if (!(await mapsSubset(plan.vista, name))) {
-      found.push(
-        finding("subset", `the config names the subset ${name}, which vwm/data/dataset.py does not know`),
-      );
-    }
+    if (await mapsSubset(plan.vista, name)) continue;
+    const what = `the config names the subset ${name}, which vwm/data/dataset.py does not know`;
+    yield finding("unknown-subset", what);
   }
   for (const { name, file, parameter } of unclear) {
-    found.push(
-      finding("dataMissing", `${name}: ${file} does not set ${parameter} to a plain text: not looked at`, {
-        severity: "note",
-        fix: "Look for yourself whether the data is where the class will open it.",
-      }),
-    );
+    const what = `${name}: ${file} does not set ${parameter} to a plain text: not looked at`;
+    const fix = "Look for yourself whether the data is where the class will open it.";
+    yield finding("data-missing", what, { severity: "note", fix });
   }
   const numFrames = facts.numFrames ?? 25;
   const settings = {
@@ -51,37 +43,33 @@ export async function checkData(context: CheckContext): Promise<TrainFinding[]> 
   };
   for (const one of unknown.length > 0 ? [] : configFindings(settings, () => true, [])) {
     if (one.severity !== "error") continue;
-    found.push(
-      finding("dataFaulty", `${one.message} (${one.rule})`, { fix: "Correct data.params of the config." }),
-    );
+    yield finding("data-faulty", `${one.message} (${one.rule})`, {
+      fix: "Correct data.params of the config.",
+    });
   }
   for (const subset of known) {
-    const missing: TrainFinding[] = [];
+    let isThere = true;
     for (const [path, kind] of [
       [subset.root, "folder"],
       ...subset.annotations.map((file) => [file, "file"]),
     ]) {
       const own = await stat(resolve(plan.vista, path!)).catch(() => undefined);
       const right = kind === "folder" ? own?.isDirectory() : own?.isFile();
-      if (!right) missing.push(finding("dataMissing", `${subset.name}: there is no ${kind} ${path}`));
+      if (right) continue;
+      isThere = false;
+      yield finding("data-missing", `${subset.name}: there is no ${kind} ${path}`);
     }
-    found.push(...missing);
-    if (missing.length > 0 || !wanted("dataFaulty")) continue;
+    if (!isThere || !wanted("data-faulty")) continue;
     const fix = `For the whole list: vista-data check ${quote(plan.vista)}`;
-    const options = {
-      numFrames,
-      signal,
-      onProgress,
-    };
+    const options = { numFrames, signal, onProgress };
     const { problems, ...look } = await data.quickCheck(subset, plan.vista, options);
     sampled.push(...look.sampled);
     for (const { severity, message } of problems.slice(0, SHOWN)) {
-      found.push(finding("dataFaulty", `${subset.name}: ${message}`, { severity, fix }));
+      yield finding("data-faulty", `${subset.name}: ${message}`, { severity, fix });
     }
     if (problems.length > SHOWN) {
       const more = `${subset.name}: ${problems.length - SHOWN} more of the kind`;
-      found.push(finding("dataFaulty", more, { severity: problems[SHOWN]!.severity, fix }));
+      yield finding("data-faulty", more, { severity: problems[SHOWN]!.severity, fix });
     }
   }
-  return found;
 }

@@ -8,40 +8,39 @@ import type { System } from "../../launch/system.js";
 import { finding, type TrainFinding } from "../rules.js";
 import type { CheckContext } from "./context.js";
 
-export async function checkCheckout({ plan }: CheckContext): Promise<TrainFinding[]> {
+export async function* checkCheckout({ plan }: CheckContext): AsyncGenerator<TrainFinding> {
   const file = await stat(join(plan.vista, "train.py")).catch(() => undefined);
-  return file?.isFile() ? [] : [finding("checkout", `${plan.vista} has no train.py`)];
+  if (!file?.isFile()) yield finding("checkout", `${plan.vista} has no train.py`);
 }
 
-export async function checkRendezvous({ plan, system }: CheckContext): Promise<TrainFinding[]> {
+export async function* checkRendezvous({ plan, system }: CheckContext): AsyncGenerator<TrainFinding> {
   const meeting = plan.rendezvous;
   if (meeting.kind === "missing") {
-    return [finding("noRendezvous", `${plan.nodes} nodes, and nothing says how they find one another`)];
+    yield finding("no-rendezvous", `${plan.nodes} nodes, and nothing says how they find one another`);
   }
   // With Slurm names are looked up on the nodes, not here.
-  if (plan.slurm !== undefined) return [];
-  if (meeting.kind === "local") return checkHostName(system);
-  if (meeting.kind !== "c10d" && meeting.kind !== "static") return [];
+  if (plan.slurm !== undefined) return;
+  if (meeting.kind === "local") yield* checkHostName(system);
+  if (meeting.kind !== "c10d" && meeting.kind !== "static") return;
   let address: string;
   try {
     address = (await lookup(meeting.host)).address;
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? "unknown";
-    return [finding("rendezvousHost", `the name ${meeting.host} cannot be resolved here (${code})`)];
+    yield finding("rendezvous-host", `the name ${meeting.host} cannot be resolved here (${code})`);
+    return;
   }
-  const found: TrainFinding[] = [];
   const first = meeting.kind === "static" ? meeting.nodeRank === 0 : isLocal(address);
   if (first && (await isBusy(meeting.port))) {
-    found.push(finding("portBusy", `port ${meeting.port} of this machine is in use`));
+    yield finding("port-busy", `port ${meeting.port} of this machine is in use`);
   }
-  if (meeting.kind === "c10d" && first) found.push(...(await checkHostName(system)));
-  return found;
+  if (meeting.kind === "c10d" && first) yield* checkHostName(system);
 }
 
 /** With c10d the workers connect to the first node by the name it gives itself. */
-async function checkHostName(system: System): Promise<TrainFinding[]> {
-  if (await system.resolves(system.hostname)) return [];
-  return [finding("hostName", `this machine cannot resolve its own name, ${system.hostname}`)];
+async function* checkHostName(system: System): AsyncGenerator<TrainFinding> {
+  if (await system.resolves(system.hostname)) return;
+  yield finding("host-name", `this machine cannot resolve its own name, ${system.hostname}`);
 }
 
 function isLocal(address: string): boolean {
@@ -58,19 +57,17 @@ function isBusy(port: number): Promise<boolean> {
   });
 }
 
-export async function checkEnvironment({ plan, system }: CheckContext): Promise<TrainFinding[]> {
-  if (plan.recipe.launcher === "python") return [];
+export async function* checkEnvironment({ plan, system }: CheckContext): AsyncGenerator<TrainFinding> {
+  if (plan.recipe.launcher === "python") return;
   const names = Object.keys({ ...system.env, ...plan.env }).filter((name) => name.startsWith("PET_"));
-  if (names.length === 0) return [];
-  return [
-    finding("pet", `set in the environment: ${names.sort().join(", ")}`, {
-      fix: `Unset them (\`unset ${names.join(" ")}\`), unless a job controller of yours set them on purpose.`,
-    }),
-  ];
+  if (names.length === 0) return;
+  yield finding("pet-variable", `set in the environment: ${names.sort().join(", ")}`, {
+    fix: `Unset them (\`unset ${names.join(" ")}\`), unless a job controller of yours set them on purpose.`,
+  });
 }
 
-export async function checkSbatch({ plan, system }: CheckContext): Promise<TrainFinding[]> {
-  if (plan.slurm === undefined) return [];
+export async function* checkSbatch({ plan, system }: CheckContext): AsyncGenerator<TrainFinding> {
+  if (plan.slurm === undefined) return;
   const { outcome } = await system.capture("sbatch", ["--version"]);
-  return outcome === "missing" ? [finding("sbatch", "there is no sbatch on this machine")] : [];
+  if (outcome === "missing") yield finding("sbatch-missing", "there is no sbatch on this machine");
 }

@@ -6,6 +6,7 @@ import { stepsPerEpoch, type TrainingFacts } from "../../launch/config.js";
 import { isCheckpoint, type LaunchPlan } from "../../launch/plan.js";
 import { type CheckpointTools, lastCheckpoint, listCheckpoints } from "../../run/checkpoints.js";
 import { findRankChange } from "../../run/prepare.js";
+import { savedConfigs } from "../../run/runs.js";
 import { finding, type TrainFinding } from "../rules.js";
 import type { CheckContext } from "./context.js";
 
@@ -24,26 +25,29 @@ export function checkpointBytes(facts: TrainingFacts): number | undefined {
   return facts.adaptersOnly ? WEIGHTS_BYTES : WEIGHTS_BYTES + OPTIMIZER_BYTES;
 }
 
-export async function checkLogdir({ plan, facts, system }: CheckContext): Promise<TrainFinding[]> {
+export async function* checkLogdir({ plan, facts, system }: CheckContext): AsyncGenerator<TrainFinding> {
   const target = plan.resume === undefined || isCheckpoint(plan.resume) ? plan.logdir : plan.resume;
   const folder = await nearestExisting(target);
   const own = await stat(folder);
-  if (!own.isDirectory()) return [finding("logdir", `${folder} is a file, not a folder`)];
+  if (!own.isDirectory()) {
+    yield finding("logdir", `${folder} is a file, not a folder`);
+    return;
+  }
   try {
     // Permission bits say nothing to root, nor of a read-only mount or a quota: try it.
     await rmdir(await mkdtemp(join(folder, ".vista-train-")));
   } catch (error) {
-    return [finding("logdir", `${folder} is not writable (${(error as NodeJS.ErrnoException).code})`)];
+    yield finding("logdir", `${folder} is not writable (${(error as NodeJS.ErrnoException).code})`);
+    return;
   }
-  const found: TrainFinding[] = [];
   if (plan.name !== undefined && plan.resume === undefined) {
     const run = join(plan.logdir, plan.name);
     if ((await readdir(run).catch(() => [])).length > 0) {
-      found.push(finding("runExists", `the run folder ${run} already has files`));
+      yield finding("run-exists", `the run folder ${run} already has files`);
     }
   }
   const needed = facts === undefined ? undefined : checkpointBytes(facts);
-  if (needed === undefined || facts === undefined) return found;
+  if (needed === undefined || facts === undefined) return;
   const free = await system.freeBytes(folder);
   const there =
     plan.resume === undefined || isCheckpoint(plan.resume) ? 0 : (await listCheckpoints(plan.resume)).length;
@@ -52,14 +56,11 @@ export async function checkLogdir({ plan, facts, system }: CheckContext): Promis
   if (free !== undefined && free < count * needed) {
     const last = facts.saveLast ? " with `last`" : "";
     const steps = plan.recipe.iterations === undefined ? "" : ` in ${plan.recipe.iterations} steps`;
-    found.push(
-      finding(
-        "diskSpace",
-        `${gigabytes(free)} free at ${folder}; a checkpoint takes about ${gigabytes(needed)}, the ${count} to come${last}${steps} ${gigabytes(count * needed)}`,
-      ),
+    yield finding(
+      "disk-space",
+      `${gigabytes(free)} free at ${folder}; a checkpoint takes about ${gigabytes(needed)}, the ${count} to come${last}${steps} ${gigabytes(count * needed)}`,
     );
   }
-  return found;
 }
 
 /** Checkpoints that lie there when the documented steps are done; undefined where that is not known. */
@@ -90,45 +91,44 @@ async function nearestExisting(path: string): Promise<string> {
 }
 
 /** A checkpoint that was being written when the time was up would stop all processes, minutes after the start. */
-async function checkWhole(path: string, checkpoints: CheckpointTools): Promise<TrainFinding[]> {
+async function* checkWhole(path: string, checkpoints: CheckpointTools): AsyncGenerator<TrainFinding> {
   try {
     await checkpoints.readFolder(path);
-    return [];
   } catch (error) {
     if (!isVistaError(error)) throw error;
-    if (error.code === "UNSUPPORTED") return [];
-    return [finding("resume", `the checkpoint is not whole: ${error.message}`)];
+    if (error.code !== "UNSUPPORTED")
+      yield finding("resume", `the checkpoint is not whole: ${error.message}`);
   }
 }
 
-export async function checkResume({ plan, checkpoints }: CheckContext): Promise<TrainFinding[]> {
-  if (plan.resume === undefined) return [];
-  const found: TrainFinding[] = [];
+export async function* checkResume({ plan, checkpoints }: CheckContext): AsyncGenerator<TrainFinding> {
+  if (plan.resume === undefined) return;
   const change = plan.reshard ? undefined : await findRankChange(plan, checkpoints);
   if (change !== undefined) {
-    found.push(
-      finding(
-        "resumeRanks",
-        `${change.checkpoint} was saved by ${change.saved} GPUs, and ${change.wanted} would go on with it`,
-      ),
-    );
+    const what = `${change.checkpoint} was saved by ${change.saved} GPUs, and ${change.wanted} would go on with it`;
+    yield finding("resume-ranks", what);
   }
   const one = isCheckpoint(plan.resume);
   if (plan.name !== undefined && !one && !plan.reshard)
-    found.push(finding("resumeAndName", "--resume and --name together"));
+    yield finding("resume-and-name", "--resume and --name together");
   const own = await stat(plan.resume).catch(() => undefined);
-  if (own === undefined) return [...found, finding("resume", `there is no ${plan.resume}`)];
-  if (one) {
-    return own.isDirectory() ? [...found, ...(await checkWhole(plan.resume, checkpoints))] : found;
+  if (own === undefined) yield finding("resume", `there is no ${plan.resume}`);
+  else if (one) {
+    if (own.isDirectory()) yield* checkWhole(plan.resume, checkpoints);
+  } else if (!own.isDirectory()) yield finding("resume", `${plan.resume} is not a run folder`);
+  else yield* checkRun(plan, plan.resume, checkpoints);
+}
+
+/** A run folder must have what train.py goes on from. */
+async function* checkRun(
+  plan: LaunchPlan,
+  run: string,
+  checkpoints: CheckpointTools,
+): AsyncGenerator<TrainFinding> {
+  const last = await lastCheckpoint(await listCheckpoints(run));
+  if (last === undefined) yield finding("resume", `${join(run, "checkpoints")} has no last*.ckpt`);
+  else if (last.kind !== "file") yield* checkWhole(last.path, checkpoints);
+  if (plan.base.length === 0 && (await savedConfigs(run)).length === 0) {
+    yield finding("resume", `${join(run, "configs")} has no *.yaml`);
   }
-  if (!own.isDirectory()) return [...found, finding("resume", `${plan.resume} is not a run folder`)];
-  const last = await lastCheckpoint(await listCheckpoints(plan.resume));
-  if (last === undefined) {
-    found.push(finding("resume", `${join(plan.resume, "checkpoints")} has no last*.ckpt`));
-  } else if (last.kind !== "file") found.push(...(await checkWhole(last.path, checkpoints)));
-  const configs = await readdir(join(plan.resume, "configs")).catch(() => []);
-  if (plan.base.length === 0 && !configs.some((name) => name.endsWith(".yaml"))) {
-    found.push(finding("resume", `${join(plan.resume, "configs")} has no *.yaml`));
-  }
-  return found;
 }

@@ -19,10 +19,9 @@ for name in sys.argv[1:]:
 print(json.dumps(versions))
 `;
 
-export type Versions = Partial<Record<(typeof PACKAGES)[number], string | null>>;
+type Versions = Partial<Record<(typeof PACKAGES)[number], string | null>>;
 
-export async function checkPython(context: CheckContext): Promise<TrainFinding[]> {
-  const { plan, system } = context;
+export async function* checkPython({ plan, system }: CheckContext): AsyncGenerator<TrainFinding> {
   const path = plan.env.PATH ?? system.env.PATH ?? "";
   const launcher = plan.torchrun ?? "torchrun";
   const torchrun =
@@ -30,7 +29,8 @@ export async function checkPython(context: CheckContext): Promise<TrainFinding[]
       ? await findProgram(launcher, path, plan.vista)
       : undefined;
   if (plan.recipe.launcher === "torchrun" && plan.python === undefined && torchrun === undefined) {
-    return [finding("pythonMissing", `there is no ${launcher} that can be run on this machine`)];
+    yield finding("python-missing", `there is no ${launcher} that can be run on this machine`);
+    return;
   }
   // torchrun lies beside the interpreter of its environment.
   const python =
@@ -44,17 +44,20 @@ export async function checkPython(context: CheckContext): Promise<TrainFinding[]
     env: { ...system.env, ...plan.env },
     cwd: plan.vista,
   });
-  if (result.outcome === "missing")
-    return [finding("pythonMissing", `there is no ${python} that can be run on this machine`)];
+  if (result.outcome === "missing") {
+    yield finding("python-missing", `there is no ${python} that can be run on this machine`);
+    return;
+  }
   let versions: Versions;
   try {
     // Environments may have something to say first.
     versions = JSON.parse(result.stdout.trim().split("\n").at(-1)!) as Versions;
   } catch {
     const line = result.stderr.trim().split("\n").at(-1) ?? "";
-    return [finding("pythonMissing", `${python} does not run (exit code ${result.code}): ${line}`)];
+    yield finding("python-missing", `${python} does not run (exit code ${result.code}): ${line}`);
+    return;
   }
-  return checkVersions(versions, python);
+  yield* checkVersions(versions, python);
 }
 
 async function findProgram(name: string, path: string, cwd: string): Promise<string | undefined> {
@@ -73,44 +76,35 @@ async function findProgram(name: string, path: string, cwd: string): Promise<str
 }
 
 /** Versions that are known to fail with Vista, and why. */
-export function checkVersions(versions: Versions, python: string): TrainFinding[] {
-  const found: TrainFinding[] = [];
+function* checkVersions(versions: Versions, python: string): Generator<TrainFinding> {
   const missing = NEEDED.filter((name) => versions[name] === null || versions[name] === undefined);
-  if (missing.length > 0) found.push(finding("packageMissing", `${python} has no ${missing.join(", no ")}`));
+  if (missing.length > 0) yield finding("package-missing", `${python} has no ${missing.join(", no ")}`);
 
   const lightning = versions["pytorch-lightning"];
   if (lightning && (atLeast(lightning, "2.1") || !atLeast(lightning, "2.0"))) {
-    found.push(finding("lightning", `pytorch-lightning ${lightning} is installed, Vista pins 2.0.1`));
+    yield finding("lightning-version", `pytorch-lightning ${lightning} is installed, Vista pins 2.0.1`);
   }
   const { deepspeed, torch, pydantic } = versions;
-  if (deepspeed && torch) {
-    // torch 2.0 removed torch._six, which DeepSpeed imported before 0.8.2.
-    if (atLeast(torch, "2.0") && !atLeast(deepspeed, "0.8.2")) {
-      found.push(
-        finding("deepspeed", `deepspeed ${deepspeed} imports torch._six, which torch ${torch} no longer has`),
-      );
-    }
-    // torch 2.4 renamed `log` in its elastic agent, which DeepSpeed imported before 0.14.1 (DeepSpeed#5337).
-    else if (atLeast(torch, "2.4") && !atLeast(deepspeed, "0.14.1")) {
-      found.push(
-        finding(
-          "deepspeed",
-          `deepspeed ${deepspeed} imports \`log\` of torch's elastic agent, which torch ${torch} no longer has`,
-        ),
-      );
-    }
+  if (!deepspeed) return;
+  // torch 2.0 removed torch._six, which DeepSpeed imported before 0.8.2.
+  if (torch && atLeast(torch, "2.0") && !atLeast(deepspeed, "0.8.2")) {
+    const what = `deepspeed ${deepspeed} imports torch._six, which torch ${torch} no longer has`;
+    yield finding("deepspeed-version", what);
+  }
+  // torch 2.4 renamed `log` in its elastic agent, which DeepSpeed imported before 0.14.1 (DeepSpeed#5337).
+  else if (torch && atLeast(torch, "2.4") && !atLeast(deepspeed, "0.14.1")) {
+    const what = `deepspeed ${deepspeed} imports \`log\` of torch's elastic agent, which torch ${torch} no longer has`;
+    yield finding("deepspeed-version", what);
   }
   // Its requirements say pydantic<2 up to 0.11.1.
-  if (deepspeed && pydantic && atLeast(pydantic, "2") && !atLeast(deepspeed, "0.11.2")) {
-    found.push(
-      finding("deepspeed", `deepspeed ${deepspeed} needs pydantic before 2, and ${pydantic} is installed`),
-    );
+  if (pydantic && atLeast(pydantic, "2") && !atLeast(deepspeed, "0.11.2")) {
+    const what = `deepspeed ${deepspeed} needs pydantic before 2, and ${pydantic} is installed`;
+    yield finding("deepspeed-version", what);
   }
-  return found;
 }
 
 /** True where a version (`2.0.1+cu118`, `2.1.0rc1`) is not before `minimum`; only its numbers count. */
-export function atLeast(version: string, minimum: string): boolean {
+function atLeast(version: string, minimum: string): boolean {
   const numbers = (text: string) => (/^\d+(\.\d+)*/.exec(text)?.[0] ?? "0").split(".").map(Number);
   const [own, other] = [numbers(version), numbers(minimum)];
   for (let i = 0; i < Math.max(own.length, other.length); i++) {

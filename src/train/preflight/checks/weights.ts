@@ -12,128 +12,101 @@ const WRAPPER = "_forward_module.";
 const UNET = "model.diffusion_model.";
 const UNET_PROBES = ["time_embed.0.weight", "input_blocks.0.0.weight", "out.2.weight"];
 
-export async function checkWeights(context: CheckContext): Promise<TrainFinding[]> {
+export async function* checkWeights(context: CheckContext): AsyncGenerator<TrainFinding> {
   const { plan, weights, checkpoints } = context;
+  const { startsFrom } = plan.recipe;
   // A resumed run has all its weights in its own checkpoint.
-  if (plan.resume !== undefined) return [];
+  if (plan.resume !== undefined) return;
   if (weights === undefined) {
-    return plan.recipe.startsFrom === SVD ? checkSvd(context) : [neededFinding(plan.recipe.startsFrom)];
-  }
-  if (weights instanceof Error) return [finding("finetuneMissing", weights.message)];
-  if (weights.kind === "shards") {
-    // Merging checks every record; here only what can be seen at once.
-    if (weights.fresh) return checkFile(context, weights.output);
-    return checkpoints.readFolder(weights.checkpoint).then(
-      () => [],
-      (error: unknown) => [asFinding("finetuneDamaged", error)],
-    );
-  }
-  return checkFile(context, weights.path);
+    if (startsFrom === SVD) yield* checkSvd(context);
+    else {
+      const what = `the recipe starts from the result of ${startsFrom}, and --finetune is not given`;
+      yield finding("finetune-needed", what);
+    }
+  } else if (weights instanceof Error) yield finding("finetune-missing", weights.message);
+  else if (weights.kind === "file") yield* checkFile(context, weights.path);
+  // Merging checks every record; here only what can be seen at once.
+  else if (weights.fresh) yield* checkFile(context, weights.output);
+  else yield* damage("finetune-damaged", () => checkpoints.readFolder(weights.checkpoint));
 }
 
-function neededFinding(from: string): TrainFinding {
-  return finding(
-    "finetuneNeeded",
-    `the recipe starts from the result of ${from}, and --finetune is not given`,
-  );
-}
-
-async function checkFile(context: CheckContext, path: string): Promise<TrainFinding[]> {
+async function* checkFile({ checkpoints }: CheckContext, path: string): AsyncGenerator<TrainFinding> {
   // As train.py compares: no dot before the ending.
   const format = ["ckpt", "bin", "safetensors"].find((ending) => path.endsWith(ending));
-  if (format === undefined)
-    return [finding("finetuneFormat", `${path} ends neither in .bin nor in .safetensors`)];
-  let keys: string[];
-  try {
-    keys = await context.checkpoints.listKeys(path);
-  } catch (error) {
-    return [asFinding("finetuneDamaged", error)];
+  if (format === undefined) {
+    yield finding("finetune-format", `${path} ends neither in .bin nor in .safetensors`);
+    return;
   }
-  if (format === "ckpt") return [];
-  return format === "bin" ? checkBin(path, keys) : checkSafetensors(path, keys);
+  const keys = yield* damage("finetune-damaged", () => checkpoints.listKeys(path));
+  if (keys === undefined) return;
+  if (format === "bin") yield* checkBin(path, keys);
+  if (format === "safetensors") yield* checkSafetensors(path, keys);
 }
 
-function checkBin(path: string, keys: readonly string[]): TrainFinding[] {
+function* checkBin(path: string, keys: readonly string[]): Generator<TrainFinding> {
   const dropped = keys.filter((key) => !key.includes(WRAPPER.slice(0, -1)));
-  if (dropped.length > 0) {
-    return [
-      finding(
-        "finetuneKeys",
-        `${path}: train.py would drop ${dropped.length} of ${keys.length} weights, those without \`${WRAPPER}\`: ${examples(dropped)}`,
-      ),
-    ];
+  if (dropped.length === 0)
+    yield* checkComplete(path, new Set(keys.map((key) => key.replaceAll(WRAPPER, ""))));
+  else {
+    const share = `${dropped.length} of ${keys.length} weights, those without \`${WRAPPER}\`: ${examples(dropped)}`;
+    yield finding("finetune-keys", `${path}: train.py would drop ${share}`);
   }
-  return checkComplete(path, new Set(keys.map((key) => key.replaceAll(WRAPPER, ""))));
 }
 
-function checkSafetensors(path: string, keys: readonly string[]): TrainFinding[] {
+function* checkSafetensors(path: string, keys: readonly string[]): Generator<TrainFinding> {
   const wrapped = keys.filter((key) => key.startsWith(WRAPPER));
   if (wrapped.length > 0) {
-    return [
-      finding(
-        "finetuneKeys",
-        `${path}: train.py would not recognise ${wrapped.length} of ${keys.length} weights, those with \`${WRAPPER}\`: ${examples(wrapped)}`,
-        {
-          fix: "Make the file with `vista-ckpt to-st`, or name the .bin or the checkpoint folder it came from.",
-        },
-      ),
-    ];
+    const share = `${wrapped.length} of ${keys.length} weights, those with \`${WRAPPER}\`: ${examples(wrapped)}`;
+    yield finding("finetune-keys", `${path}: train.py would not recognise ${share}`, {
+      fix: "Make the file with `vista-ckpt to-st`, or name the .bin or the checkpoint folder it came from.",
+    });
+  } else if (keys.some((key) => key.startsWith(UNET))) yield* checkComplete(path, new Set(keys));
+  else {
+    const what = `${path}: none of its ${keys.length} weights is one of Vista's UNet: ${examples(keys)}`;
+    yield finding("finetune-keys", what, {
+      fix: "Name a file that `vista-ckpt to-st` or `vista-ckpt merge` made from a Vista checkpoint.",
+    });
   }
-  if (keys.some((key) => key.startsWith(UNET))) return checkComplete(path, new Set(keys));
-  return [
-    finding(
-      "finetuneKeys",
-      `${path}: none of its ${keys.length} weights is one of Vista's UNet: ${examples(keys)}`,
-      {
-        fix: "Name a file that `vista-ckpt to-st` or `vista-ckpt merge` made from a Vista checkpoint.",
-      },
-    ),
-  ];
 }
 
 /** Weights that are missing are filled from their moving average, as train.py does; without one they stay random. */
-function checkComplete(path: string, keys: ReadonlySet<string>): TrainFinding[] {
+function* checkComplete(path: string, keys: ReadonlySet<string>): Generator<TrainFinding> {
   const missing = UNET_PROBES.filter(
     (probe) => !keys.has(UNET + probe) && !keys.has(`model_ema.diffusion_model${probe.replaceAll(".", "")}`),
   );
-  if (missing.length === 0) return [];
-  return [
-    finding(
-      "finetuneIncomplete",
-      `${path}: weights of the UNet are not in it: ${examples(missing.map((m) => UNET + m))}`,
-    ),
-  ];
+  if (missing.length === 0) return;
+  const names = examples(missing.map((probe) => UNET + probe));
+  yield finding("finetune-incomplete", `${path}: weights of the UNet are not in it: ${names}`);
 }
 
-async function checkSvd({ plan, checkpoints }: CheckContext): Promise<TrainFinding[]> {
-  const found: TrainFinding[] = [];
-  if ((await stat(join(plan.vista, "ckpts/pytorch_model.bin")).catch(() => undefined)) !== undefined) {
-    found.push(finding("strayWeights", "ckpts/pytorch_model.bin lies in the checkout"));
+async function* checkSvd({ plan, checkpoints }: CheckContext): AsyncGenerator<TrainFinding> {
+  const isThere = (path: string) => stat(path).catch(() => undefined);
+  if ((await isThere(join(plan.vista, "ckpts/pytorch_model.bin"))) !== undefined) {
+    yield finding("stray-weights", "ckpts/pytorch_model.bin lies in the checkout");
   }
   const path = join(plan.vista, "ckpts/svd_xt.safetensors");
-  if ((await stat(path).catch(() => undefined)) === undefined) {
-    found.push(finding("svdMissing", "there is no ckpts/svd_xt.safetensors in the checkout"));
-    return found;
+  if ((await isThere(path)) === undefined) {
+    yield finding("svd-missing", "there is no ckpts/svd_xt.safetensors in the checkout");
+    return;
   }
-  try {
-    const keys = await checkpoints.listKeys(path);
-    if (!keys.some((key) => key.startsWith(UNET))) {
-      found.push(
-        finding(
-          "svdDamaged",
-          `ckpts/svd_xt.safetensors has no weights of a UNet among its ${keys.length}: ${examples(keys)}`,
-        ),
-      );
-    }
-  } catch (error) {
-    found.push(asFinding("svdDamaged", error));
-  }
-  return found;
+  const keys = yield* damage("svd-damaged", () => checkpoints.listKeys(path));
+  if (keys === undefined || keys.some((key) => key.startsWith(UNET))) return;
+  const share = `no weights of a UNet among its ${keys.length}: ${examples(keys)}`;
+  yield finding("svd-damaged", `ckpts/svd_xt.safetensors has ${share}`);
 }
 
-function asFinding(rule: RuleName, error: unknown): TrainFinding {
-  if (!isVistaError(error)) throw error;
-  return finding(rule, error.message, error.hint === undefined ? {} : { fix: error.hint });
+/** What `read` gives, or a finding that says why it cannot be read. */
+async function* damage<Result>(
+  rule: RuleName,
+  read: () => Promise<Result>,
+): AsyncGenerator<TrainFinding, Result | undefined> {
+  try {
+    return await read();
+  } catch (error) {
+    if (!isVistaError(error)) throw error;
+    yield finding(rule, error.message, { fix: error.hint });
+    return undefined;
+  }
 }
 
 function examples(keys: readonly string[]): string {
