@@ -22,7 +22,11 @@
 import type { RunOptions } from "../core/progress.js";
 import type { LaunchPlan } from "./launch/plan.js";
 import { realSystem } from "./launch/system.js";
-import { type PreflightReport, preflight as preflightWith } from "./preflight/preflight.js";
+import {
+  type PreflightOptions,
+  type PreflightReport,
+  preflight as preflightWith,
+} from "./preflight/preflight.js";
 import { finishRun as finishWith, type Step } from "./run/finish.js";
 import { type PruneOptions, type PruneReport, pruneRun as pruneWith } from "./run/prune.js";
 import { type RunStatus, readStatus } from "./run/status.js";
@@ -36,7 +40,7 @@ export { type Command, launchCommand, toScript } from "./launch/command.js";
 export { type LaunchOptions, type LaunchPlan, planLaunch, type Rendezvous } from "./launch/plan.js";
 export { loadRecipes } from "./launch/recipes.js";
 export { type JobStep, type SlurmScriptOptions, slurmScript } from "./launch/slurm.js";
-export type { PreflightReport } from "./preflight/preflight.js";
+export type { PreflightOptions, PreflightReport } from "./preflight/preflight.js";
 export type { TrainFinding } from "./preflight/rules.js";
 export type { RunCheckpoint } from "./run/checkpoints.js";
 export type { Step } from "./run/finish.js";
@@ -46,15 +50,6 @@ export type { TrainingRate } from "./run/rate.js";
 export { type RunningTraining, runTraining, type TrainingOptions, type TrainingResult } from "./run/run.js";
 export type { CheckpointStatus, RunStatus } from "./run/status.js";
 export type { FailureReport } from "./run/watch.js";
-
-export interface PreflightOptions extends RunOptions {
-  /** The environment that the training would be started in; its `PATH` is where programs are looked for. */
-  env: Record<string, string | undefined>;
-  /** Rules to look at, by code or group (`gpu`, `train/port-busy`); all where empty. */
-  only?: readonly string[];
-  /** Rules to leave out. */
-  ignore?: readonly string[];
-}
 
 /**
  * Looks at everything that would stop a planned training: checkout, config, weights, data, GPUs, disk, rendezvous.

@@ -1,10 +1,10 @@
 import { execFileSync, spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
+import { quote } from "../../src/core/text.js";
 import { BUILT_IN_RECIPES, type Recipe } from "../../src/train/launch/built-in-recipes.js";
 import { launchCommand, toScript } from "../../src/train/launch/command.js";
 import { type LaunchOptions, planLaunch } from "../../src/train/launch/plan.js";
-import { quote } from "../../src/train/launch/shell.js";
 import { makeCheckout, temporaryFolder } from "./checkout.js";
 
 const folder = await temporaryFolder();

@@ -31,7 +31,7 @@ export async function preflightOf(
   recipe: string,
   options: Partial<LaunchOptions> = {},
   system: System = node(),
-  preflightOptions: PreflightOptions = {},
+  preflightOptions: Omit<PreflightOptions, "env"> = {},
 ) {
   const plan = planLaunch(
     BUILT_IN_RECIPES.find((one) => one.name === recipe)!,

@@ -9,28 +9,12 @@ import { type LaunchOptions, type LaunchPlan, planLaunch } from "../launch/plan.
 import { loadRecipes, SBATCH_NAME, VARIABLE_NAME } from "../launch/recipes.js";
 
 /** Values of the options as commander hands them over. */
-export interface LaunchFlags {
-  vista: string;
+export interface LaunchFlags
+  extends Omit<LaunchOptions, "env" | "extra" | "slurm">,
+    Omit<SlurmSettings, "sbatch"> {
   recipes?: string;
-  nodes?: number;
-  gpus?: number;
-  base?: string[];
-  finetune?: string;
-  logdir?: string;
-  name?: string;
-  resume?: string;
-  reshard?: boolean;
-  rdzvEndpoint?: string;
-  nodeRank?: number;
-  masterAddr?: string;
-  masterPort?: number;
-  python?: string;
-  torchrun?: string;
   env?: string[];
   slurm?: boolean;
-  partition?: string;
-  time?: string;
-  account?: string;
   sbatch?: string[];
   only?: string[];
   ignore?: string[];

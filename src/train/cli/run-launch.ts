@@ -8,9 +8,9 @@ import { type CommandContext, EXIT, exitCodeOfStop } from "../../core/cli/progra
 import { runWithProgress } from "../../core/cli/progress.js";
 import { oneLine, VistaError } from "../../core/errors.js";
 import { writeWhole } from "../../core/io/output.js";
+import { quote } from "../../core/text.js";
 import { launchCommand, toScript } from "../launch/command.js";
 import { fromVista, isCheckpoint, type LaunchPlan } from "../launch/plan.js";
-import { quote } from "../launch/shell.js";
 import { type SlurmScriptOptions, slurmFolder, slurmScript, submit } from "../launch/slurm.js";
 import { realSystem, type System } from "../launch/system.js";
 import { type PreflightReport, preflight } from "../preflight/preflight.js";

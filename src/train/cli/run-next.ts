@@ -3,7 +3,7 @@ import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import type { CommandContext } from "../../core/cli/program.js";
 import { fromSystem, VistaError } from "../../core/errors.js";
-import { quote } from "../launch/shell.js";
+import { quote } from "../../core/text.js";
 import { recipeOfRun } from "../run/runs.js";
 import { findRecipe, makePlan, readRecipes, type StartFlags } from "./plan.js";
 import { launch } from "./run-launch.js";

@@ -5,7 +5,7 @@ import type { PrintOptions } from "../../core/cli/options.js";
 import { printJson } from "../../core/cli/print.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import { oneLine } from "../../core/errors.js";
-import { quote } from "../launch/shell.js";
+import { quote } from "../../core/text.js";
 import { drawChart } from "../run/chart.js";
 import { type CheckpointStatus, type RunStatus, readStatus } from "../run/status.js";
 import { tools } from "../tools.js";

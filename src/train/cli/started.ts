@@ -1,7 +1,7 @@
 /** The words that start the programs of this package. */
 import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
-import { quote } from "../launch/shell.js";
+import { quote } from "../../core/text.js";
 
 type Program = "vista-ckpt" | "vista-data" | "vista-train";
 

@@ -1,8 +1,9 @@
 /** The command of a launch: what is run, where, with which environment. */
 import { join } from "node:path";
 import { VistaError } from "../../core/errors.js";
+import { quote } from "../../core/text.js";
 import { fromVista, isCheckpoint, type LaunchPlan } from "./plan.js";
-import { quote, toShellLines } from "./shell.js";
+import { toShellLines } from "./shell.js";
 
 export interface Command {
   file: string;

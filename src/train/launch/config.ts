@@ -1,6 +1,7 @@
 /** Vista's training configs: read, merged and overridden as train.py does with OmegaConf. */
 
 import { VistaError } from "../../core/errors.js";
+import { isRecord } from "../../core/maps.js";
 import { numberOf, textOf } from "../../core/text.js";
 import { parseYaml, readYaml } from "../../core/yaml.js";
 
@@ -20,12 +21,8 @@ export async function readConfigs(paths: readonly string[]): Promise<ConfigTree>
 async function readConfig(path: string): Promise<ConfigTree> {
   // OmegaConf reads with PyYAML, which knows merge keys (`<<`).
   const value = await readYaml(path, "read the config", { merge: true });
-  if (!isTree(value)) throw new VistaError("FORMAT", "the config is not a mapping", { path });
+  if (!isRecord(value)) throw new VistaError("FORMAT", "the config is not a mapping", { path });
   return value;
-}
-
-export function isTree(value: unknown): value is ConfigTree {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 /** No key of a file can be one of `Object.prototype`. */
@@ -37,7 +34,7 @@ export function mergeConfigs(left: ConfigTree, right: ConfigTree): ConfigTree {
   const merged = Object.assign(emptyTree(), left);
   for (const [key, value] of Object.entries(right)) {
     const old = merged[key];
-    merged[key] = isTree(old) && isTree(value) ? mergeConfigs(old, value) : value;
+    merged[key] = isRecord(old) && isRecord(value) ? mergeConfigs(old, value) : value;
   }
   return merged;
 }
@@ -52,7 +49,7 @@ export function getPath(tree: unknown, key: string): unknown {
   let value: unknown = tree;
   for (const part of splitKey(key)) {
     if (Array.isArray(value)) value = value[Number(part)];
-    else if (isTree(value) && Object.hasOwn(value, part)) value = value[part];
+    else if (isRecord(value) && Object.hasOwn(value, part)) value = value[part];
     else return undefined;
   }
   return value;

@@ -1,5 +1,6 @@
 /** Recipes: the documented ones, and those that users add in `vista-train.yaml`. */
 import { VistaError } from "../../core/errors.js";
+import { isRecord } from "../../core/maps.js";
 import { readYaml } from "../../core/yaml.js";
 import { BUILT_IN_RECIPES, type Recipe, SVD } from "./built-in-recipes.js";
 import { COMMANDS, hasControlCharacters, UNSAID } from "./names.js";
@@ -62,57 +63,43 @@ function parseRecipe(name: string, row: unknown, known: Map<string, Recipe>, pat
   const where = `recipe ${name}`;
   if (!isRecord(row)) throw new VistaError("FORMAT", `${where} must be a mapping`, { path });
   onlyKnown(row, KEYS, path, where);
-  let parent: Recipe | undefined;
-  if (row.extends !== undefined) {
-    parent = known.get(String(row.extends));
-    if (parent === undefined) {
-      throw new VistaError("FORMAT", `${where} extends \`${row.extends}\`, which is no recipe above it`, {
-        path,
-      });
-    }
+  const parent = row.extends === undefined ? undefined : known.get(String(row.extends));
+  if (row.extends !== undefined && parent === undefined) {
+    const what = `${where} extends \`${row.extends}\`, which is no recipe above it`;
+    throw new VistaError("FORMAT", what, { path });
   }
   const fail = (key: string, must: string): never => {
     throw new VistaError("FORMAT", `${where}: \`${key}\` must be ${must}`, { path });
   };
+  const plain = (key: string, value: unknown): string =>
+    hasControlCharacters(String(value))
+      ? fail(key, "without line breaks and control characters")
+      : String(value);
   const text = (key: string, from: Record<string, unknown> = row): string | undefined => {
     const value = from[key];
     if (value === undefined) return undefined;
-    if (typeof value === "number") return String(value);
-    if (typeof value !== "string" || value === "") return fail(key, "a text");
-    return hasControlCharacters(value) ? fail(key, "without line breaks and control characters") : value;
+    const isText = (typeof value === "string" && value !== "") || typeof value === "number";
+    return isText ? plain(key, value) : fail(key, "a text");
   };
   const count = (key: string): number | undefined => {
     const value = row[key];
-    if (value === undefined) return undefined;
-    return Number.isSafeInteger(value) && (value as number) > 0
-      ? (value as number)
-      : fail(key, "a whole number above 0");
+    if (value === undefined || (Number.isSafeInteger(value) && (value as number) > 0)) return value as number;
+    return fail(key, "a whole number above 0");
   };
   const list = (key: string): string[] | undefined => {
     const value = row[key];
     if (value === undefined) return undefined;
-    const items = Array.isArray(value) ? value : [value];
-    if (items.some((item) => typeof item !== "string" && typeof item !== "number"))
-      fail(key, "a list of texts");
-    if (items.some((item) => hasControlCharacters(String(item)))) {
-      fail(key, "without line breaks and control characters");
-    }
-    return items.map(String);
+    const items: unknown[] = Array.isArray(value) ? value : [value];
+    const areTexts = items.every((item) => typeof item === "string" || typeof item === "number");
+    return areTexts ? items.map((item) => plain(key, item)) : fail(key, "a list of texts");
   };
-  const map = (
-    key: string,
-    from: Record<string, unknown>,
-    name: RegExp,
-  ): Record<string, string> | undefined => {
-    const value = from[key];
-    if (value === undefined) return undefined;
+  const map = (key: string, from: Record<string, unknown>, name: RegExp): Record<string, string> => {
+    const { [key]: value = {} } = from;
     if (!isRecord(value)) return fail(key, "a mapping");
     const texts = Object.entries(value).map(([k, v]): [string, string] => {
       if (!name.test(k)) return fail(`${key}: ${k}`, "a name without blanks and signs");
       if (typeof v === "object" && v !== null) return fail(`${key}: ${k}`, "a text");
-      const written = v === null ? "" : String(v);
-      if (hasControlCharacters(written)) fail(`${key}: ${k}`, "without line breaks and control characters");
-      return [k, written];
+      return [k, plain(`${key}: ${k}`, v ?? "")];
     });
     return Object.fromEntries(texts);
   };
@@ -148,25 +135,14 @@ function parseRecipe(name: string, row: unknown, known: Map<string, Recipe>, pat
   return recipe;
 }
 
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
 function onlyKnown(
   value: Record<string, unknown>,
   keys: ReadonlySet<string>,
   path: string,
   where: string,
 ): void {
-  for (const key of Object.keys(value)) {
-    if (!keys.has(key)) {
-      throw new VistaError(
-        "FORMAT",
-        `${where} has the key \`${key}\`, which is none of ${[...keys].join(", ")}`,
-        {
-          path,
-        },
-      );
-    }
-  }
+  const other = Object.keys(value).find((key) => !keys.has(key));
+  if (other === undefined) return;
+  const what = `${where} has the key \`${other}\`, which is none of ${[...keys].join(", ")}`;
+  throw new VistaError("FORMAT", what, { path });
 }

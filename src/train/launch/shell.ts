@@ -1,8 +1,6 @@
 /** Commands as a POSIX shell reads them. */
 import { quote } from "../../core/text.js";
 
-export { quote };
-
 /** Where a line is broken in {@link toShellLines}: before each word that starts an option or a file of its own. */
 const BREAK = /^(-|train\.py$)/;
 

@@ -1,10 +1,10 @@
 /** The sbatch script of a launch, and its submission. */
 import { dirname, join } from "node:path";
 import { oneLine, VistaError } from "../../core/errors.js";
+import { quote } from "../../core/text.js";
 import { c10dArguments, launchEnvironment, launcher, logdirArguments, nameArguments } from "./command.js";
 import { hasControlCharacters } from "./names.js";
 import { fromVista, isCheckpoint, type LaunchPlan } from "./plan.js";
-import { quote } from "./shell.js";
 import type { System } from "./system.js";
 
 export interface SlurmScriptOptions {

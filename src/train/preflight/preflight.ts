@@ -26,14 +26,13 @@ export interface Tools {
   data: DataTools;
 }
 
-export interface PreflightOptions {
-  /** Rules to look at, as {@link matchesRule} takes them; all where empty. */
+export interface PreflightOptions extends RunOptions {
+  /** The environment that the training would be started in; its `PATH` is where programs are looked for. */
+  env: Record<string, string | undefined>;
+  /** Rules to look at, by code or group (`gpu`, `train/port-busy`); all where empty. */
   only?: readonly string[];
   /** Rules to leave out. */
   ignore?: readonly string[];
-  signal?: AbortSignal | undefined;
-  /** Told how far the longer looks are. */
-  onProgress?: RunOptions["onProgress"];
 }
 
 export interface PreflightReport {
@@ -74,12 +73,12 @@ const TOPICS: readonly [CheckFunction, readonly RuleName[]][] = [
 
 const SEVERITY_ORDER = { error: 0, warning: 1, note: 2 };
 
-/** Looks at everything. */
+/** Looks at everything; the environment is the system's. */
 export async function preflight(
   plan: LaunchPlan,
   system: System,
   tools: Tools,
-  options: PreflightOptions = {},
+  options: Omit<PreflightOptions, "env"> = {},
 ): Promise<PreflightReport> {
   const only = options.only ?? [];
   const wanted = (code: string) =>

@@ -1,4 +1,5 @@
 /** The arguments that go to train.py as they are. */
+import { isRecord } from "../../../core/maps.js";
 import {
   type Argument,
   knownFlags,
@@ -7,7 +8,7 @@ import {
   TEXT_PARAMETERS,
   TRAINER_PARAMETERS,
 } from "../../launch/arguments.js";
-import { getPath, isTree, splitKey } from "../../launch/config.js";
+import { getPath, splitKey } from "../../launch/config.js";
 import { finding, type TrainFinding } from "../rules.js";
 import type { CheckContext } from "./context.js";
 
@@ -147,8 +148,8 @@ function* unknownKey(key: string, config: Record<string, unknown>): Generator<Tr
   }
   const parent = parentKey === "" ? config : getPath(config, parentKey);
   // A key with the value null is there, too.
-  if (isTree(parent) && Object.hasOwn(parent, own)) return;
-  const siblings = isTree(parent) ? Object.keys(parent) : [];
+  if (isRecord(parent) && Object.hasOwn(parent, own)) return;
+  const siblings = isRecord(parent) ? Object.keys(parent) : [];
   const close = suggest(own, [...siblings, ...(CLASS_PARAMETERS.get(parentKey) ?? [])]);
   if (close !== undefined) {
     const fix = `Did you mean ${[...parts.slice(0, -1), close].join(".")}?`;
@@ -156,13 +157,13 @@ function* unknownKey(key: string, config: Record<string, unknown>): Generator<Tr
     return;
   }
   if (OPEN_SECTIONS.some((section) => key.startsWith(`${section}.`))) return;
-  if (isTree(parent)) {
+  if (isRecord(parent)) {
     yield finding("unknown-key", `the config has no key ${key}`);
     return;
   }
   const depth = parts.findIndex((_, i) => getPath(config, parts.slice(0, i + 1).join(".")) === undefined);
   const above = depth === 0 ? config : getPath(config, parts.slice(0, depth).join("."));
-  const closeAbove = isTree(above) ? suggest(parts[depth]!, Object.keys(above)) : undefined;
+  const closeAbove = isRecord(above) ? suggest(parts[depth]!, Object.keys(above)) : undefined;
   const meant = [...parts.slice(0, depth), closeAbove, ...parts.slice(depth + 1)].join(".");
   const fix = closeAbove === undefined ? undefined : `Did you mean ${meant}?`;
   const section = parts.slice(0, depth + 1).join(".");

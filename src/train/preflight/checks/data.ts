@@ -1,8 +1,8 @@
 /** The data sets that the config's subsets need, where their classes look for them. */
 import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
+import { quote } from "../../../core/text.js";
 import { configFindings } from "../../../dataset/vista-config.js";
-import { quote } from "../../launch/shell.js";
 import { locateSubsets, mapsSubset } from "../data.js";
 import { finding, type TrainFinding } from "../rules.js";
 import type { CheckContext } from "./context.js";
