@@ -8,6 +8,12 @@ import { findOpenDvRoot } from "./opendv/root.js";
 
 export type DataKind = "nuscenes" | "opendv" | "annotations";
 
+const KINDS = {
+  nuscenes: "nuScenes tables",
+  opendv: "OpenDV-YouTube frames",
+  annotations: "annotation files",
+} as const satisfies Record<DataKind, string>;
+
 /** What to check, relative to the root that was given ("" is the root itself). */
 export interface DataParts {
   nuscenes?: string;
@@ -70,8 +76,11 @@ export async function recognise(root: string, kind?: DataKind): Promise<DataPart
     }
   }
   if (parts.nuscenes === undefined && parts.opendv === undefined && parts.annotations.length === 0) {
-    const what = kind === undefined ? "no data set that is known here" : `no ${kind} data here`;
-    let hint = `Name a nuScenes root (with v1.0-…), an OpenDV-YouTube root (with full_images), or a folder with ${VISTA_NUSCENES}, ${VISTA_YOUTUBE} and ${VISTA_ANNOS}.`;
+    const what = kind === undefined ? "no data set that is known here" : `no ${KINDS[kind]} here`;
+    let hint =
+      kind === "annotations"
+        ? `Name a folder with ${VISTA_ANNOS}/nuScenes.json or ${VISTA_ANNOS}/YouTube.json, or the files with --annos.`
+        : `Name a nuScenes root (with v1.0-…), an OpenDV-YouTube root (with full_images), or a folder with ${VISTA_NUSCENES}, ${VISTA_YOUTUBE} and ${VISTA_ANNOS}.`;
     if (below.length > 1)
       hint = `There are several nuScenes sets below it: name one of ${below.sort().join(", ")}.`;
     else if (existsSync(join(root, "sample_data.json"))) {

@@ -1,4 +1,5 @@
 /** What `vista-train recipes` does: lists what there is to start. */
+import { plural } from "../../core/cli/format.js";
 import type { PrintOptions } from "../../core/cli/options.js";
 import { printResult } from "../../core/cli/print.js";
 import { type Recipe, SVD } from "../launch/built-in-recipes.js";
@@ -13,6 +14,6 @@ export async function listRecipes(flags: RecipesFlags): Promise<void> {
   const recipes = [...(await readRecipes(flags)).values()];
   const width = Math.max(...recipes.map((recipe) => recipe.name.length));
   const line = ({ name, title, nodes, gpus, startsFrom }: Recipe) =>
-    `${name.padEnd(width)}  ${`${nodes} x ${gpus} GPUs`.padEnd(12)}  ${title}; starts from ${startsFrom === SVD ? "SVD" : startsFrom}`;
+    `${name.padEnd(width)}  ${`${nodes} x ${plural(gpus, "GPU")}`.padEnd(12)}  ${title}; starts from ${startsFrom === SVD ? "SVD" : startsFrom}`;
   printResult(flags, { command: "recipes", recipes }, recipes.map(line));
 }

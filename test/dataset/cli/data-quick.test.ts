@@ -84,5 +84,5 @@ test("no annotation files: said in one line", async () => {
   const empty = newFolder();
   const { code, stderr } = await runCli("vista-data", ["check", empty, "--quick"]);
   expect(code).toBe(1);
-  expect(stderr).toContain("no annotations data here");
+  expect(stderr).toContain("no annotation files here. Name a folder with annos/nuScenes.json");
 });
