@@ -29,51 +29,38 @@ export type CheckpointKind =
  * (TypeScript from 5.2 and every bundler make that into code for Node 20; Node itself takes it from 24).
  */
 export class Checkpoint implements AsyncDisposable {
-  readonly kind: CheckpointKind;
+  readonly kind!: CheckpointKind;
   /** As it was given. */
-  readonly path: string;
+  readonly path!: string;
   /** The plan of all tensors: for transforms, and for `saveCheckpoint`. */
-  readonly state: StateDict;
+  readonly state!: StateDict;
   /** Names in the input that are no tensors, so not in {@link state}. */
-  readonly leftOut: readonly string[];
+  readonly leftOut!: readonly string[];
   /** Things worth knowing, each a sentence. */
-  readonly warnings: readonly string[];
+  readonly warnings!: readonly string[];
   /** Metadata of a safetensors file. */
-  readonly metadata: ReadonlyMap<string, string> | undefined;
+  readonly metadata!: ReadonlyMap<string, string> | undefined;
   /** Key under which a torch file holds the state dict, where it is not the file itself. */
-  readonly key: string | undefined;
+  readonly key!: string | undefined;
   /** Tensors of a torch file outside of its state dict. */
-  readonly others: readonly OtherTensors[];
+  readonly others!: readonly OtherTensors[];
   /** Tensors of the state dict that only torch can rebuild; empty unless `unreadable: "list"` asks for them. */
-  readonly unreadable: readonly UnreadableTensor[];
+  readonly unreadable!: readonly UnreadableTensor[];
   /** For kind `zero`: stage, ranks, groups, what was recovered … */
-  readonly zero: ZeroInfo | undefined;
+  readonly zero!: ZeroInfo | undefined;
   /** For kind `dcp`. */
-  readonly dcp: DcpInfo | undefined;
+  readonly dcp!: DcpInfo | undefined;
   /** @internal What the torch files hold; they are closed with {@link state}. */
-  readonly torchFiles: readonly TorchFile[];
+  readonly torchFiles!: readonly TorchFile[];
   /** @internal For kind `zero`: what its pickles say. */
-  readonly zeroContent: CheckpointContent | undefined;
+  readonly zeroContent!: CheckpointContent | undefined;
   /** @internal */
-  readonly index: ShardIndex | undefined;
+  readonly index!: ShardIndex | undefined;
   #closed = false;
 
   /** @internal */
   constructor(opened: Opened) {
-    this.kind = opened.kind;
-    this.path = opened.path;
-    this.state = opened.state;
-    this.leftOut = opened.leftOut;
-    this.warnings = opened.warnings;
-    this.metadata = opened.metadata;
-    this.key = opened.key;
-    this.others = opened.others;
-    this.unreadable = opened.unreadable;
-    this.zero = opened.zero;
-    this.dcp = opened.dcp;
-    this.torchFiles = opened.torchFiles;
-    this.index = opened.index;
-    this.zeroContent = opened.zeroContent;
+    Object.assign(this, opened);
   }
 
   /** All tensors by name, in the order of the file (for ZeRO: of zero_to_fp32.py): dtype, shape, elements, bytes. */
@@ -115,20 +102,4 @@ export class Checkpoint implements AsyncDisposable {
 }
 
 /** @internal What opening has found, of which the handle is made. */
-export type Opened = Pick<
-  Checkpoint,
-  | "kind"
-  | "path"
-  | "state"
-  | "leftOut"
-  | "warnings"
-  | "metadata"
-  | "key"
-  | "torchFiles"
-  | "index"
-  | "zero"
-  | "dcp"
-  | "others"
-  | "unreadable"
-  | "zeroContent"
->;
+export type Opened = Omit<Checkpoint, "tensors" | "read" | "close" | typeof Symbol.asyncDispose>;

@@ -1,0 +1,210 @@
+/** What files of the formats hold: the records of each as ranges to look at, and what is wrong with what it says of them. */
+import { firstNames, isVistaError, VistaError } from "../core/errors.js";
+import { mapOrdered } from "../core/io/map-ordered.js";
+import type { Region, SourceFile } from "../core/io/source.js";
+import { plural } from "../core/text.js";
+import type { DcpItem } from "./dcp/open.js";
+import { openSafetensors } from "./safetensors/read.js";
+import type { TorchFile } from "./torch/file.js";
+import type { PyDict } from "./torch/objects.js";
+import { describedTensors, type UnreadableTensor } from "./torch/open.js";
+import { LOOK_UPS, readTorchFile, readTorchZip } from "./torch/read.js";
+import { type FoundStateDict, findStateDict } from "./torch/state-dicts.js";
+import { type StorageUse, storagesIn, walk } from "./torch/storages.js";
+import { TorchTensor, unsupportedTensor } from "./torch/values.js";
+import { openTorchZip, type TorchZip } from "./torch/zip.js";
+import { type NamedRange, rangeOf } from "./verify-ranges.js";
+
+/** What is in a file. */
+export interface Contents {
+  readonly format: "torch zip" | "legacy torch" | "safetensors" | "dcp";
+  /** Of the whole file, those without a range among them. */
+  readonly records: number;
+  readonly ranges: readonly NamedRange[];
+}
+
+/** Where what is wrong is noted. */
+export interface Notes {
+  readonly warnings: string[];
+  /** Notes an error that the input caused; others are thrown on. */
+  problem(cause: unknown): void;
+}
+
+export class ContentsReader {
+  /** @param key  to the state dict whose numbers are looked at */
+  constructor(
+    private readonly notes: Notes,
+    private readonly key: string | undefined,
+  ) {}
+
+  async zip(file: SourceFile): Promise<Contents> {
+    return { format: "torch zip", ...(await this.#rangesOf(await openTorchZip(file))) };
+  }
+
+  /** A data file of a distributed checkpoint: one zip after the other, or what the metadata do not account for. */
+  async dcp(file: SourceFile, items: readonly DcpItem[]): Promise<Contents> {
+    const all: NamedRange[] = [];
+    let records = 0;
+    let end = 0;
+    let between = 0;
+    for (const { name, dtype, offset, length } of items) {
+      between += Math.max(0, offset - end);
+      end = Math.max(end, offset + length);
+      if (end > file.size) {
+        throw new VistaError("TRUNCATED", `it was saved up to byte ${end}, the file has ${file.size} bytes`, {
+          path: file.path,
+          record: name,
+          offset,
+          hint: "The file is incomplete: copy it again.",
+        });
+      }
+      try {
+        const zip = await openTorchZip(file, { start: offset, length });
+        const { ranges, records: count } = await this.#rangesOf(zip);
+        records += count;
+        for (const range of ranges) {
+          const isData = dtype !== undefined && /\/data\/\d+$/.test(range.region.name);
+          all.push(isData ? { ...range, name } : range);
+        }
+      } catch (error) {
+        this.notes.problem(error);
+      }
+    }
+    between += file.size - end;
+    if (between > 0)
+      this.notes.warnings.push(`${file.path}: ${between} bytes belong to no item and were not looked at`);
+    return { format: "dcp", records, ranges: all };
+  }
+
+  /** A pickle as torch wrote it before it took zips: no checksums. */
+  async legacy(file: SourceFile): Promise<Contents> {
+    const torchFile = await readTorchFile(file.path);
+    try {
+      const storages = await this.#weightStorages(torchFile);
+      const regions = await torchFile.regions();
+      const end = Math.max(0, ...regions.map(({ offset, length }) => offset + length));
+      if (regions.length > 0 && end < file.size)
+        this.notes.warnings.push(
+          `${file.path}: ${file.size - end} bytes behind the last storage belong to nothing and were not looked at`,
+        );
+      const ranges = regions.map((region) => {
+        const storage = storages.get(region.name.slice("storage ".length));
+        return rangeOf({ ...region, file }, storage?.dtype, storage?.path ?? region.name);
+      });
+      return { format: "legacy torch", records: regions.length, ranges };
+    } finally {
+      await torchFile.file.close();
+    }
+  }
+
+  async safetensors(file: SourceFile): Promise<Contents> {
+    const { state } = await openSafetensors(file.path);
+    await state.close();
+    const ranges: NamedRange[] = [];
+    for (const [name, tensor] of state.tensors) {
+      if (tensor.source.kind !== "pieces") continue;
+      for (const { region, start, length } of tensor.source.pieces)
+        ranges.push(rangeOf({ ...region, file, offset: region.offset + start, length }, tensor.dtype, name));
+    }
+    return { format: "safetensors", records: state.tensors.size, ranges };
+  }
+
+  /** The records of a zip as ranges to look at. */
+  async #rangesOf(zip: TorchZip): Promise<{ ranges: NamedRange[]; records: number }> {
+    const storages = await this.#readPickle(zip);
+    const names = [...zip.names()];
+    const regions: Region[] = [];
+    await this.#lookUp(names, async (name) => {
+      regions.push(await zip.record(name));
+    });
+    regions.sort((a, b) => a.offset - b.offset);
+    const ranges = regions.map((region) => {
+      const key = region.name.slice(zip.root.length + 1);
+      const storage = key.startsWith("data/") ? storages.get(key.slice("data/".length)) : undefined;
+      return rangeOf(region, storage?.dtype, storage?.path ?? region.name);
+    });
+    return { ranges, records: names.length };
+  }
+
+  /** Each on its own: what is wrong with one of them is a problem, and does not keep the others from being looked at. */
+  async #lookUp<Item>(items: Iterable<Item>, look: (item: Item) => Promise<void>): Promise<void> {
+    const caught = (error: unknown) => ({ error });
+    for await (const failure of mapOrdered(items, LOOK_UPS, (item) => look(item).catch(caught)))
+      if (failure !== undefined) this.notes.problem(failure.error);
+  }
+
+  /** Damage of the pickle's bytes is found with that of the other records: here only what it says is wrong. */
+  async #readPickle(zip: TorchZip): Promise<ReadonlyMap<string, StorageUse>> {
+    try {
+      return await this.#weightStorages(await readTorchZip(zip, { verify: true }));
+    } catch (error) {
+      if (!(isVistaError(error) && error.code === "CHECKSUM")) this.notes.problem(error);
+      this.notes.warnings.push(
+        `${zip.file.path}: its pickle cannot be read, so NaN and infinity were not looked for`,
+      );
+      return new Map();
+    }
+  }
+
+  /**
+   * The storages of models and of optimizers: in callbacks and the like, infinity is a common start value and means nothing.
+   * Tensors that their storage cannot hold are problems.
+   */
+  async #weightStorages(torchFile: TorchFile): Promise<Map<string, StorageUse>> {
+    const { storages, tensors } = storagesIn(torchFile.value, torchFile.file.path);
+    await this.#lookUp(tensors.keys(), async (tensor) => {
+      await torchFile.tensor(tensor);
+    });
+    this.#noteUnreadable(torchFile);
+    const found = this.#stateDict(torchFile);
+    if (found === undefined || (found.key === undefined && this.key === undefined)) return storages;
+    const weights = new Set<string>();
+    for (const value of found.dict.values()) if (value instanceof TorchTensor) weights.add(value.storage.key);
+    const models = this.key === undefined ? found.others.filter(({ model }) => model) : [];
+    const counts = (path: string) =>
+      models.some(({ key }) => path.startsWith(`${key}.`)) ||
+      (this.key === undefined && /^(?:optimizer|frozen_param_)/.test(path));
+    return new Map([...storages].filter(([key, { path }]) => weights.has(key) || counts(path)));
+  }
+
+  /** Tensors whose bytes are looked at as all others are, and that no command can read. */
+  #noteUnreadable({ value, file }: TorchFile): void {
+    const names: string[] = [];
+    const nameless: string[] = [];
+    walk(
+      value,
+      (current, name) => {
+        const what = unsupportedTensor(current);
+        if (what !== undefined) names.push(`${name} (${what})`);
+        if (current instanceof Map) nameless.push(...keysThatAreNoNames(current, name));
+      },
+      file.path,
+    );
+    if (names.length > 0)
+      this.notes.warnings.push(`${file.path}: tensors that only torch can rebuild: ${firstNames(names)}`);
+    if (nameless.length > 0) {
+      this.notes.warnings.push(
+        `${file.path}: ${plural(nameless.length, "tensor")} under keys that are no names, which no command can read: ${firstNames(nameless)}`,
+      );
+    }
+  }
+
+  /** @throws VistaError `USAGE` for a key that names none */
+  #stateDict(torchFile: TorchFile): FoundStateDict | undefined {
+    try {
+      return findStateDict(torchFile, this.key);
+    } catch (error) {
+      if (this.key !== undefined) throw error;
+      return undefined; // an optimizer's shard, or several state dicts: all of them are looked at
+    }
+  }
+}
+
+/** What is wrong with the keys of tensors in a dict, each with its place. */
+function keysThatAreNoNames(dict: PyDict, place: string): string[] {
+  const unreadable: UnreadableTensor[] = [];
+  describedTensors(dict, { path: "" }, unreadable);
+  return unreadable
+    .filter(({ isName }) => !isName)
+    .map(({ what }) => (place === "" ? what : `${place}: ${what}`));
+}
