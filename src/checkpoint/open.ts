@@ -1,5 +1,5 @@
 /** One door for every input: torch files, safetensors, sharded ones of both, ZeRO checkpoint folders. */
-import { firstNames, fromReader, fromSystem, shorten, throwIfAborted, VistaError } from "../core/errors.js";
+import { cannot, firstNames, fromReader, shorten, throwIfAborted, VistaError } from "../core/errors.js";
 import { mapOrdered } from "../core/io/map-ordered.js";
 import { openSource } from "../core/io/open-source.js";
 import { filesAtOnce, joinPlace, listFolder, lookAt, placeName } from "../core/io/places.js";
@@ -103,18 +103,8 @@ async function openFolder(path: string, options: OpenOptions): Promise<Opened> {
  * The index in a folder of shards; `undefined` where there is none, and in a ZeRO checkpoint folder.
  * @throws VistaError `AMBIGUOUS` for several
  */
-export async function findIndex(folder: string): Promise<string | undefined> {
-  const entries = await listFolder(folder).catch((error: unknown) => {
-    throw fromSystem(error, folder, "list the folder");
-  });
-  const names = entries.map(({ name }) => name);
-  const indexes = names.filter((name) => name.endsWith(".index.json")).sort();
-  if (indexes.length === 0 || saysLatest(names)) return undefined;
-  if (indexes.length === 1) return joinPlace(folder, indexes[0]!);
-  throw new VistaError("AMBIGUOUS", `${indexes.length} indexes in this folder: ${indexes.join(", ")}`, {
-    path: folder,
-    hint: "Give one of them.",
-  });
+export function findIndex(folder: string): Promise<string | undefined> {
+  return findOne(folder, /\.index\.json$/, "indexes", saysLatest);
 }
 
 /** What libraries call the one file of a model: transformers, diffusers, peft, and zero_to_fp32.py. */
@@ -124,15 +114,23 @@ const WEIGHTS_FILE = /^(?:(?:diffusion_)?pytorch_model|model|adapter_model)\.(?:
  * The one file with a model's weights in a folder; `undefined` where there is none, and in a ZeRO checkpoint folder.
  * @throws VistaError `AMBIGUOUS` for several
  */
-export async function findWeightsFile(folder: string): Promise<string | undefined> {
-  const entries = await listFolder(folder).catch((error: unknown) => {
-    throw fromSystem(error, folder, "list the folder");
-  });
+export function findWeightsFile(folder: string): Promise<string | undefined> {
+  const isZero = (names: readonly string[]) => saysLatest(names) || names.some(isCheckpointFile);
+  return findOne(folder, WEIGHTS_FILE, "files of weights", isZero);
+}
+
+async function findOne(
+  folder: string,
+  pattern: RegExp,
+  what: string,
+  isZero: (names: readonly string[]) => boolean,
+): Promise<string | undefined> {
+  const entries = await listFolder(folder).catch(cannot("list the folder", folder));
   const names = entries.map(({ name }) => name);
-  const files = names.filter((name) => WEIGHTS_FILE.test(name)).sort();
-  if (files.length === 0 || saysLatest(names) || names.some(isCheckpointFile)) return undefined;
-  if (files.length === 1) return joinPlace(folder, files[0]!);
-  throw new VistaError("AMBIGUOUS", `${files.length} files of weights in this folder: ${files.join(", ")}`, {
+  const found = names.filter((name) => pattern.test(name)).sort();
+  if (found.length === 0 || isZero(names)) return undefined;
+  if (found.length === 1) return joinPlace(folder, found[0]!);
+  throw new VistaError("AMBIGUOUS", `${found.length} ${what} in this folder: ${found.join(", ")}`, {
     path: folder,
     hint: "Give one of them.",
   });

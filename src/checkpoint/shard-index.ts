@@ -8,6 +8,7 @@ import { formatCrc32 } from "../core/io/crc32.js";
 import { insideFolder } from "../core/io/inside-folder.js";
 import { openSource } from "../core/io/open-source.js";
 import { lookAt, parentPlace } from "../core/io/places.js";
+import { isRecord } from "../core/maps.js";
 
 export interface ShardIndex {
   readonly path: string;
@@ -151,9 +152,7 @@ function parseStated(value: unknown, path: string): Map<string, StatedShard> {
 const HEX32 = /^[0-9a-f]{8}$/;
 
 function recordOf(value: unknown): Record<string, unknown> | undefined {
-  return typeof value === "object" && value !== null && !Array.isArray(value)
-    ? (value as Record<string, unknown>)
-    : undefined;
+  return isRecord(value) ? value : undefined;
 }
 
 /** @throws VistaError `FORMAT` for a shard that is no file in the folder of its index or below */

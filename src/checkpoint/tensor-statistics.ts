@@ -97,7 +97,7 @@ async function eachPart(
     throwIfAborted(signal);
     const to = Math.min(from + STEP, numel);
     const target = buffer.subarray(0, ((to - from) * dtypeInfo(dtype).bits) / 8);
-    const bytes = await readTensor(tensor, { from, to, target, computed, ...(checks && { checks }) });
+    const bytes = await readTensor(tensor, { from, to, target, computed, checks });
     use(isWidenable(dtype) ? floatsOf(bytes, dtype) : typedArrayOf(bytes, dtype));
     const done = pass * byteLength + (to / numel) * byteLength;
     onProgress?.({ phase: "tensor", done, total: 2 * byteLength, unit: "bytes" });

@@ -196,6 +196,13 @@ export function fromSystem(error: unknown, path: string, doing: string): unknown
   });
 }
 
+/** To catch what the system throws and throw it on by {@link fromSystem}: `await stat(path).catch(cannot("open the run", path))`. */
+export function cannot(doing: string, path: string): (error: unknown) => never {
+  return (error) => {
+    throw fromSystem(error, path, doing);
+  };
+}
+
 /** How {@link fromReader} begins; the fuzzer looks for it, since every such case is a bug to be mended. */
 export const UNFORESEEN = "reading it failed in a way that was not foreseen";
 

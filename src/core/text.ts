@@ -10,6 +10,11 @@ export function plural(count: number, noun: string, many = `${noun}s`): string {
   return `${formatCount(count)} ${count === 1 ? noun : many}`;
 }
 
+/** By code units: the same order on every machine, unlike `localeCompare`. */
+export function compareText(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
 /** A value that a file has where a text is expected. Not by `String`, which a list nested deep, or an own `toString`, would break. */
 export function textOf(value: unknown): string {
   if (typeof value !== "object" || value === null) return String(value);

@@ -1,5 +1,5 @@
 /** YAML of users, with its errors as ours. */
-import { fromSystem } from "./errors.js";
+import { cannot } from "./errors.js";
 import { readRegular } from "./io/regular.js";
 
 /** Bytes of a config; the largest of Vista's has 7 kB. */
@@ -18,12 +18,7 @@ export async function readYaml(
   doing: string,
   options: { merge?: boolean } = {},
 ): Promise<unknown> {
-  let text: string;
-  try {
-    text = (await readRegular(path, MAX_BYTES)).toString("utf8");
-  } catch (error) {
-    throw fromSystem(error, path, doing);
-  }
+  const text = String(await readRegular(path, MAX_BYTES).catch(cannot(doing, path)));
   return parseYaml(text, path, options);
 }
 

@@ -22,24 +22,23 @@ const MAX_PATH = 4096;
 const MAX_MESSAGE = 2000;
 
 /**
- * A finding of `rule`. Names in `path`, `message` and `record` may come from untrusted files: they are made one line and cut.
- *
- * @param place  `record`, `offset` and `count` of {@link Finding}, where they apply
+ * Makes the findings of one table of rules. Names in `path`, `message` and `record` may come from untrusted files: they are made
+ * one line and cut.
  */
-export function finding(
-  rule: Rule,
-  path: string,
-  message: string,
-  place: Pick<Finding, "record" | "offset" | "count"> = {},
-): Finding {
-  const found: Finding = {
-    rule: rule.code,
-    severity: rule.severity,
+export function findingsOf<Name extends string>(rules: Readonly<Record<Name, Rule>>) {
+  /** @param place  `record`, `offset` and `count` of {@link Finding}, where they apply */
+  return (
+    rule: Name,
+    path: string,
+    message: string,
+    { record, offset, count }: Pick<Finding, "record" | "offset" | "count"> = {},
+  ): Finding => ({
+    rule: rules[rule].code,
+    severity: rules[rule].severity,
     path: oneLine(path, MAX_PATH),
     message: oneLine(message, MAX_MESSAGE),
-  };
-  if (place.record !== undefined) found.record = oneLine(place.record, MAX_MESSAGE);
-  if (place.offset !== undefined) found.offset = place.offset;
-  if (place.count !== undefined) found.count = place.count;
-  return found;
+    record: record && oneLine(record, MAX_MESSAGE),
+    offset,
+    count,
+  });
 }

@@ -1,4 +1,5 @@
 /** Which images a check takes a closer look at, and which it shows: the same with and without shards. */
+import { compareText } from "../core/text.js";
 import type { CheckOptions } from "./finding.js";
 
 /** Seconds for headers where the caller does not say. */
@@ -45,6 +46,6 @@ export function pathHash(path: string): number {
  */
 export function choosePictures(paths: Iterable<string>): string[] {
   const order = [...new Set(paths)].map((path) => ({ path, hash: pathHash(path) }));
-  order.sort((a, b) => a.hash - b.hash || (a.path < b.path ? -1 : 1));
+  order.sort((a, b) => a.hash - b.hash || compareText(a.path, b.path));
   return order.slice(0, SHOWN).map(({ path }) => path);
 }

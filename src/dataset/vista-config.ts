@@ -6,9 +6,8 @@
 import { VistaError } from "../core/errors.js";
 import { numberOf, textOf } from "../core/text.js";
 import { readYaml } from "../core/yaml.js";
-import { finding } from "./define-rules.js";
 import type { AnnotationTally, Finding } from "./finding.js";
-import { VISTA_RULES as RULES } from "./vista-rules.js";
+import { finding } from "./vista-rules.js";
 
 export interface VistaDataConfig {
   /** As the user wrote it. */
@@ -67,42 +66,37 @@ export async function readVistaConfig(path: string): Promise<VistaDataConfig> {
  * @param exists  whether a path below Vista's folder is there
  * @param tallies  what the annotation check counted
  */
-export function configFindings(
+export function* configFindings(
   config: VistaDataConfig,
   exists: (path: string) => boolean,
   tallies: readonly AnnotationTally[],
-): Finding[] {
-  const found: Finding[] = [];
+): Generator<Finding> {
   const { path, subsets, probs, numFrames, batchSize = 1, targetHeight, targetWidth } = config;
   if (probs !== undefined && probs.length !== subsets.length) {
-    found.push(
-      finding(RULES["probs-mismatch"], path, `${subsets.length} subsets, but ${probs.length} probs`),
-    );
+    yield finding("probs-mismatch", path, `${subsets.length} subsets, but ${probs.length} probs`);
   }
   if (targetHeight % 64 !== 0 || targetWidth % 64 !== 0) {
-    found.push(
-      finding(RULES["size-not-64"], path, `target_height ${targetHeight}, target_width ${targetWidth}`),
-    );
+    yield finding("size-not-64", path, `target_height ${targetHeight}, target_width ${targetWidth}`);
   }
   if (batchSize > 1 && subsets.includes("NuScenes")) {
     const text = `batch_size is ${batchSize}: each clip of NuScenes gets one of four actions (trajectory, command, speed and angle, goal), and torch's collate ends the training with KeyError on a batch whose first clip has one that another lacks`;
-    found.push(finding(RULES["batch-size"], path, text));
+    yield finding("batch-size", path, text);
   }
   for (const subset of subsets) {
     const places = SUBSETS.get(subset);
     if (places === undefined) {
-      found.push(finding(RULES["subset-unknown"], path, `"${subset}" is neither NuScenes nor YouTube`));
+      yield finding("subset-unknown", path, `"${subset}" is neither NuScenes nor YouTube`);
       continue;
     }
     const record = { record: subset };
     const absent = [places.data, places.annotations].filter((place) => !exists(place));
     if (absent.length > 0) {
-      found.push(finding(RULES["subset-missing"], path, `${absent.join(" and ")}: not there`, record));
+      yield finding("subset-missing", path, `${absent.join(" and ")}: not there`, record);
       continue;
     }
     if (subset === "NuScenes" && numFrames > NUSCENES_FRAMES) {
       const text = `num_frames is ${numFrames}, the annotations have ${NUSCENES_FRAMES} frames`;
-      found.push(finding(RULES["too-many-frames"], path, text, record));
+      yield finding("too-many-frames", path, text, record);
     }
     const tally = tallies.find(
       (each) => each.path === places.annotations || each.path.endsWith(`/${places.annotations}`),
@@ -112,18 +106,17 @@ export function configFindings(
       const { records, first } = tally.stopping;
       const others = records === 1 ? "" : ` and ${records - 1} more`;
       const text = `${tally.path}, ${first}${others}: a field that is read of every record at the start is missing or of another type`;
-      found.push(finding(RULES["subset-stops"], path, text, { ...record, count: records }));
+      yield finding("subset-stops", path, text, { ...record, count: records });
       continue;
     }
     if (tally.unusable === 0) continue;
     const share = `${tally.unusable} of ${tally.records} samples of ${tally.path} would fail to load`;
     if (tally.unusable === tally.records) {
       const text = `${share}: Vista would try for ever, and say nothing`;
-      found.push(finding(RULES["subset-unusable"], path, text, record));
+      yield finding("subset-unusable", path, text, record);
     } else {
       const text = `${share}, and others would be drawn in their place`;
-      found.push(finding(RULES["samples-skipped"], path, text, { ...record, count: tally.unusable }));
+      yield finding("samples-skipped", path, text, { ...record, count: tally.unusable });
     }
   }
-  return found;
 }

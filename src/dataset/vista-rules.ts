@@ -1,4 +1,4 @@
-import { defineRules } from "./define-rules.js";
+import { defineRules, findingsOf } from "./define-rules.js";
 
 /** Rules about what Vista itself would do with the data, with `--config`. */
 // biome-ignore format: one rule a line
@@ -13,3 +13,5 @@ export const VISTA_RULES = defineRules("vista", {
   "batch-size": ["error", "a batch size above 1 with nuScenes clips", "Set data.params.batch_size to 1, as Vista's configs do; more GPUs or accumulate_grad_batches make the step larger."],
   "too-many-frames": ["error", "num_frames is more than the annotations have", "nuScenes annotations list 25 frames; a larger num_frames makes every sample fail."],
 });
+
+export const finding = findingsOf(VISTA_RULES);

@@ -31,7 +31,7 @@ async function found(plant: Plant) {
   writeFileSync(file, `model:\n  num_frames: &num_frames 25\ndata:\n  params:\n${lines}`);
   const one: AnnotationTally = { path: tally, subset: "NuScenes", records: 10, unusable };
   if (stopping > 0) one.stopping = { records: stopping, first: "record 4" };
-  return configFindings(await readVistaConfig(file), (path) => there.includes(path), [one]);
+  return [...configFindings(await readVistaConfig(file), (path) => there.includes(path), [one])];
 }
 
 const both = "subsets: [YouTube, NuScenes]";

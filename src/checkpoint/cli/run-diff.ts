@@ -122,8 +122,7 @@ function byPrefix(report: DiffReport, names: readonly string[]): PrefixCounts[] 
     const start = parts[0] === "_forward_module" ? 1 : 0;
     const prefix =
       parts.slice(0, Math.min(start + PREFIX_PARTS, parts.length - 1)).join(".") || "(no prefix)";
-    const entry = remember(counts, prefix, () => ({ prefix, tensors: 0, different: 0, onlyA: 0, onlyB: 0 }));
-    return entry;
+    return remember(counts, prefix, () => ({ prefix, tensors: 0, different: 0, onlyA: 0, onlyB: 0 }));
   };
   for (const name of names) of(name).tensors++;
   for (const { name } of report.different) of(name).different++;

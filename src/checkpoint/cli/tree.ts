@@ -52,8 +52,7 @@ export function treeLines(tensors: readonly TreeTensor[], depth: number): string
     let at = root;
     count(at, tensor);
     for (const part of levels(tensor.name)) {
-      const child = remember(at.children, part, () => node());
-      at = child;
+      at = remember(at.children, part, node);
       count(at, tensor);
     }
     at.tensor = tensor;

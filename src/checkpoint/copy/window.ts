@@ -2,9 +2,11 @@
  * Reads a stretch of tensors into a buffer: first all reads are planned, then neighbours in one file are joined, then
  * they run together, then conversions happen in place.
  */
+
 import { crc32 } from "../../core/io/crc32.js";
 import { settleAll } from "../../core/io/settle.js";
 import type { Region } from "../../core/io/source.js";
+import { firstWhere } from "../../core/search.js";
 import { runsWithin } from "../tensor/boxes.js";
 import { castBytes } from "../tensor/cast.js";
 import { dtypeInfo } from "../tensor/dtype.js";
@@ -271,14 +273,12 @@ function runsOf(places: Float64Array, spanMax: number): [number, number][] {
 }
 
 function findBuffer<T extends { first: number }>(buffers: readonly T[], place: number): T | undefined {
-  let low = 0;
-  let high = buffers.length - 1;
-  while (low < high) {
-    const middle = (low + high + 1) >> 1;
-    if (buffers[middle]!.first <= place) low = middle;
-    else high = middle - 1;
-  }
-  return buffers[low];
+  return buffers[
+    Math.max(
+      1,
+      firstWhere(buffers.length, (at) => buffers[at]!.first > place),
+    ) - 1
+  ];
 }
 
 /** Starts the reads, small neighbours of one file as one. @param arena  for what is read along */

@@ -5,7 +5,7 @@
  *
  * Source: pytorch torch/distributed/checkpoint/_hf_utils.py, hf_storage.py, filesystem.py.
  */
-import { fromSystem, throwIfAborted, VistaError } from "../../core/errors.js";
+import { cannot, throwIfAborted, VistaError } from "../../core/errors.js";
 import { joinPlace, listFolder } from "../../core/io/places.js";
 import type { SourceFile } from "../../core/io/source.js";
 import type { RunOptions } from "../../core/progress.js";
@@ -23,9 +23,7 @@ const SHARDING_INFO = "DCP_SHARDING_INFO";
 
 /** The shards of such a folder, sorted; empty where it is none. @throws VistaError `IO` */
 export async function listSafetensorsShards(folder: string): Promise<string[]> {
-  const entries = await listFolder(folder).catch((error: unknown) => {
-    throw fromSystem(error, folder, "list the folder");
-  });
+  const entries = await listFolder(folder).catch(cannot("list the folder", folder));
   return entries
     .map(({ name }) => name)
     .filter((name) => SHARD_NAME.test(name))

@@ -2,12 +2,14 @@
  * Whether checkpoints hold anything but data: every record and every pickle of every file is looked at by its content, against
  * a list of what checkpoints need. What could not be read is a finding. Nothing is executed, and no weight is read.
  */
+
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { fromReader, fromSystem, isVistaError, throwIfAborted } from "../../core/errors.js";
+import { cannot, fromReader, fromSystem, isVistaError, throwIfAborted } from "../../core/errors.js";
 import { openSource, readSmallFile } from "../../core/io/open-source.js";
 import { isRemote, joinPlace, listFolder, lookAt, parentPlace, placeName } from "../../core/io/places.js";
 import type { RunOptions } from "../../core/progress.js";
+import { compareText } from "../../core/text.js";
 import type { SavedItem } from "../dcp/metadata.js";
 import { DCP_METADATA } from "../dcp/open.js";
 import { scanContent } from "./content.js";
@@ -48,9 +50,7 @@ async function* filesOf(path: string, findings: Findings): AsyncGenerator<string
     yield* remoteFiles(path, findings);
     return;
   }
-  const stats = await stat(path).catch((error: unknown) => {
-    throw fromSystem(error, path, "look at it");
-  });
+  const stats = await stat(path).catch(cannot("look at it", path));
   if (!stats.isDirectory()) {
     yield path;
     return;
@@ -92,7 +92,7 @@ async function* remoteFiles(path: string, findings: Findings): AsyncGenerator<st
   let count = 0;
   for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
     const entries = await listFolder(folder);
-    for (const { name, isFolder } of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
+    for (const { name, isFolder } of entries.sort((a, b) => compareText(a.name, b.name))) {
       if (++count > MAX_FILES) {
         findings.add("unparsed", `more than ${MAX_FILES} files, the rest was not looked at`, { path });
         return;
@@ -106,7 +106,7 @@ async function* remoteFiles(path: string, findings: Findings): AsyncGenerator<st
 
 async function list(folder: string) {
   const entries = await readdir(folder, { withFileTypes: true });
-  return entries.sort((a, b) => (a.name < b.name ? -1 : 1));
+  return entries.sort((a, b) => compareText(a.name, b.name));
 }
 
 async function scanFile(

@@ -2,7 +2,9 @@
  * A tensor whose elements lie in several places, each a box: an n-dimensional block that one rank of a sharded training wrote,
  * in row-major order. Torch's distributed checkpoints are made of these.
  */
+
 import { VistaError } from "../../core/errors.js";
+import { firstWhere } from "../../core/search.js";
 import { type DType, dtypeInfo } from "./dtype.js";
 import { type Box, contiguousStrides, makeTensor, type Tensor } from "./tensor.js";
 
@@ -205,21 +207,10 @@ class Rows {
   }
 
   firstEndingAfter(position: number): number {
-    return this.#search((row) => this.place(row) + this.length > position);
+    return firstWhere(this.#count, (row) => this.place(row) + this.length > position);
   }
 
   firstStartingFrom(position: number): number {
-    return this.#search((row) => this.place(row) >= position);
-  }
-
-  #search(holds: (row: number) => boolean): number {
-    let low = 0;
-    let high = this.#count;
-    while (low < high) {
-      const middle = Math.floor((low + high) / 2);
-      if (holds(middle)) high = middle;
-      else low = middle + 1;
-    }
-    return low;
+    return firstWhere(this.#count, (row) => this.place(row) >= position);
   }
 }

@@ -6,9 +6,10 @@
  */
 
 import { basename, isAbsolute, normalize, relative } from "node:path";
-import { fromSystem, VistaError } from "../../core/errors.js";
+import { cannot, fromSystem, VistaError } from "../../core/errors.js";
 import { readSmallFile } from "../../core/io/open-source.js";
 import { isFolder, joinPlace, listFolder, placeName } from "../../core/io/places.js";
+import { compareText } from "../../core/text.js";
 
 export interface CheckpointFolder {
   /** The folder that holds `latest`, or the tag folder where that was given. */
@@ -129,12 +130,7 @@ async function list(path: string): Promise<string[]> {
 
 async function readLatest(path: string, name: string): Promise<string> {
   const file = joinPlace(path, name);
-  let text: string;
-  try {
-    text = (await readSmallFile(file, MAX_LATEST)).toString("utf8").trim();
-  } catch (error) {
-    throw fromSystem(error, file, "read the file");
-  }
+  const text = String(await readSmallFile(file, MAX_LATEST).catch(cannot("read the file", file))).trim();
   if (text === "") {
     throw new VistaError("FORMAT", "the file is empty; it should name the tag folder", {
       path: file,
@@ -188,7 +184,7 @@ async function tagsAmong(path: string, names: readonly string[]): Promise<string
 async function searchBelow(path: string, depth: number): Promise<string[]> {
   const found: string[] = [];
   const entries = await listFolder(path).catch(() => []);
-  for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
+  for (const entry of entries.sort((a, b) => compareText(a.name, b.name))) {
     if (!entry.isFolder && !entry.isLink) continue;
     const below = joinPlace(path, entry.name);
     const names = await list(below).catch(() => [] as string[]);

@@ -1,6 +1,8 @@
 /** Small steps of the plan: flat vectors as pieces, tensors cut from them, shapes cut into groups. */
+
 import { VistaError } from "../../core/errors.js";
 import type { Piece } from "../../core/io/source.js";
+import { firstWhere } from "../../core/search.js";
 import { type DType, dtypeInfo, numelOf } from "../tensor/dtype.js";
 import { makeTensor, piecesBetween, type Tensor } from "../tensor/tensor.js";
 import type { TorchFile } from "../torch/file.js";
@@ -53,14 +55,7 @@ export class FlatVector {
 
   /** The part that element `at` is in. */
   #partAt(at: number): number {
-    let low = 0;
-    let high = this.#parts.length - 1;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (this.#parts[middle]!.end <= at) low = middle + 1;
-      else high = middle;
-    }
-    return low;
+    return firstWhere(this.#parts.length - 1, (part) => this.#parts[part]!.end > at);
   }
 }
 

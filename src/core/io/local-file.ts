@@ -1,7 +1,7 @@
 /** Files of this machine as {@link SourceFile}s: opened again where they were closed in between. */
 import { readSync } from "node:fs";
 import type { FileHandle } from "node:fs/promises";
-import { fromSystem, VistaError } from "../errors.js";
+import { cannot, fromSystem, VistaError } from "../errors.js";
 import { openRegular } from "./regular.js";
 import { SourceFile } from "./source.js";
 
@@ -40,12 +40,7 @@ export class LocalFile extends SourceFile {
   }
 
   static async openPath(path: string): Promise<LocalFile> {
-    let handle: FileHandle;
-    try {
-      handle = await withRoom(() => openRegular(path));
-    } catch (error) {
-      throw fromSystem(error, path, "open the file");
-    }
+    const handle = await withRoom(() => openRegular(path)).catch(cannot("open the file", path));
     try {
       const stats = await handle.stat();
       const file = new LocalFile(path, stats.size, identityOf(stats), handle);

@@ -7,7 +7,7 @@
 import { existsSync, rmSync, writeSync } from "node:fs";
 import { type FileHandle, lstat, open, readdir, realpath, rename, rm, statfs } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { abortedError, fromSystem, throwIfAborted, VistaError } from "../errors.js";
+import { abortedError, cannot, fromSystem, throwIfAborted, VistaError } from "../errors.js";
 import { commitFile, commitFiles, isInCommit, recoverCommit } from "./commit.js";
 import { withRoom } from "./local-file.js";
 import {
@@ -198,11 +198,7 @@ export class AtomicFile {
 
   /** Writes at the end. @throws VistaError `NO_SPACE`, `IO` */
   async write(content: string | Uint8Array): Promise<void> {
-    try {
-      await this.handle.writeFile(content);
-    } catch (error) {
-      throw fromSystem(error, this.path, "write the output");
-    }
+    await this.handle.writeFile(content).catch(cannot("write the output", this.path));
   }
 
   /**

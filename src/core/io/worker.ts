@@ -128,5 +128,5 @@ function errorOf(ending: Ending): Error | undefined {
     return Object.assign(new Error(message), { code: ending.code, syscall: ending.syscall });
   }
   const { code, hint } = ending;
-  return new VistaError(code, message, hint === undefined ? {} : { hint });
+  return new VistaError(code, message, { hint });
 }

@@ -1,7 +1,7 @@
 /** An annotation file without the records that Vista's loader cannot use: what is kept, is kept byte for byte. */
 import type { Stats } from "node:fs";
 import type { FileHandle } from "node:fs/promises";
-import { fromSystem, throwIfAborted, VistaError } from "../../core/errors.js";
+import { cannot, fromSystem, throwIfAborted, VistaError } from "../../core/errors.js";
 import { AtomicFile, type OutputOptions, prepareOutput } from "../../core/io/output.js";
 import { openRegular } from "../../core/io/regular.js";
 import { INCOMPLETE, skipValue } from "../../core/json/scan.js";
@@ -94,12 +94,7 @@ export async function createClean(
 ): Promise<AtomicFile> {
   const reason = whyNoCleanFile(found);
   if (reason !== undefined) throw new VistaError("INCOMPLETE", reason, { path });
-  let source: FileHandle;
-  try {
-    source = await openRegular(found.path);
-  } catch (error) {
-    throw fromSystem(error, found.path, "read the annotation file");
-  }
+  const source = await openRegular(found.path).catch(cannot("read the annotation file", found.path));
   let file: AtomicFile | undefined;
   try {
     const { size } = found.stamp!;

@@ -1,5 +1,5 @@
 /** Records of YouTube.json and of DriveAGI's language files. */
-import type { Rule } from "../finding.js";
+import { isRecord } from "../../core/maps.js";
 import type { RowSink } from "../json/rows.js";
 import { FrameSet, MAX_FRAME } from "../opendv/runs.js";
 import type { Clip, ClipFolder } from "./clip.js";
@@ -7,7 +7,7 @@ import type { ClipSample } from "./clip-sample.js";
 import { ClipChecker, type FolderSource, misreadName, type OnMissing } from "./clips.js";
 import { copyText, FastRows } from "./fast-rows.js";
 import { type Issues, NO_INDEX } from "./issues.js";
-import { ANNOTATION_RULES as RULES } from "./rules.js";
+import type { AnnotationRule } from "./rules.js";
 
 /** Frames of a language record, both ends included. */
 const LANGUAGE_FRAMES = 40;
@@ -27,7 +27,7 @@ export class ClipRows implements RowSink {
   #jumped = false;
   #bad = 0;
   /** Why the loader cannot use the last record. */
-  broken: Rule | undefined;
+  broken: AnnotationRule | undefined;
 
   /**
    * @param frames  of a clip in training: 25
@@ -69,7 +69,7 @@ export class ClipRows implements RowSink {
       length = Number(row.last) - first + 1;
       this.#language(row.cmd, length);
       if (length < 1) {
-        this.broken = RULES.length;
+        this.broken = "length";
         return after; // said so above
       }
     }
@@ -99,16 +99,13 @@ export class ClipRows implements RowSink {
   }
 
   /** @returns false where the record could not be understood */
-  #slow(value: unknown): boolean {
-    const wrong = (message: string, rule: Rule = RULES.shape) => {
+  #slow(record: unknown): boolean {
+    const wrong = (message: string, rule: AnnotationRule = "shape") => {
       this.issues.record(rule, message);
       this.broken = rule;
       return false;
     };
-    if (typeof value !== "object" || value === null || Array.isArray(value)) {
-      return wrong(`is ${describe(value)}, not an object`);
-    }
-    const record = value as Record<string, unknown>;
+    if (!isRecord(record)) return wrong(`is ${describe(record)}, not an object`);
     const language = this.kind === "language";
     const strings = language
       ? ["folder", "first_frame", "last_frame", "blip"]
@@ -122,7 +119,7 @@ export class ClipRows implements RowSink {
     const names = language ? ["first_frame", "last_frame"] : ["first_frame"];
     for (const key of names) {
       const reason = misreadName(record[key] as string);
-      if (reason !== undefined) return wrong(`"${key}" ${reason}`, RULES["frame-name"]);
+      if (reason !== undefined) return wrong(`"${key}" ${reason}`, "frame-name");
     }
     const [digits, extension] = (record.first_frame as string).split(".") as [string, string];
     const first = Number(digits);
@@ -132,12 +129,12 @@ export class ClipRows implements RowSink {
       const alike = `${String(last).padStart(digits.length, "0")}.${extension}`;
       if (record.last_frame !== alike) {
         const message = `"last_frame" is "${record.last_frame}", which would be "${alike}" if named like "first_frame"`;
-        return wrong(message, RULES["frame-name"]);
+        return wrong(message, "frame-name");
       }
       length = last - first + 1;
       this.#language(record.cmd as number, length);
       if (length < 1) {
-        this.broken = RULES.length;
+        this.broken = "length";
         return true; // said so above
       }
     }
@@ -150,9 +147,9 @@ export class ClipRows implements RowSink {
 
   #language(cmd: number, length: number): void {
     if (cmd < 0 || cmd >= LANGUAGE_COMMANDS)
-      this.issues.record(RULES["cmd-range"], `"cmd" is ${cmd}, not 0 to ${LANGUAGE_COMMANDS - 1}`);
+      this.issues.record("cmd-range", `"cmd" is ${cmd}, not 0 to ${LANGUAGE_COMMANDS - 1}`);
     if (length !== LANGUAGE_FRAMES)
-      this.issues.record(RULES.length, `covers ${length} frames, not ${LANGUAGE_FRAMES}`);
+      this.issues.record("length", `covers ${length} frames, not ${LANGUAGE_FRAMES}`);
   }
 }
 

@@ -5,7 +5,6 @@ import { isAbsolute, join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { isSystemError } from "../../core/errors.js";
 import { remember } from "../../core/maps.js";
-import type { Rule } from "../finding.js";
 import { type FolderScan, scanFolder } from "../opendv/folder-listing.js";
 import type { Split } from "../opendv/meta.js";
 import { describeLayout } from "../opendv/names.js";
@@ -14,7 +13,7 @@ import { FrameSet, findRun, MAX_FRAME } from "../opendv/runs.js";
 import type { Clip, ClipFolder } from "./clip.js";
 import type { ClipSample } from "./clip-sample.js";
 import { type Issues, records } from "./issues.js";
-import { ANNOTATION_RULES as RULES } from "./rules.js";
+import type { AnnotationRule } from "./rules.js";
 
 /** Clips of a sample that are looked at in one go. */
 const BREATH = 10;
@@ -75,7 +74,7 @@ export function misreadName(name: string): string | undefined {
 }
 
 /** Takes the name of a folder, and what is wrong with it for a clip. */
-export type OnMissing = (rule: keyof typeof RULES, folder: string) => void;
+export type OnMissing = (rule: AnnotationRule, folder: string) => void;
 
 /** Folders of one file, with the checks on each clip. */
 export class ClipChecker {
@@ -101,20 +100,19 @@ export class ClipChecker {
   ) {}
 
   folder(name: string): ClipFolder {
-    const folder = remember(this.#folders, name, () => ({
+    return remember(this.#folders, name, () => ({
       name,
       split: this.source?.split(name) ?? splitOfPath(name),
       starts: new FrameSet(),
     }));
-    return folder;
   }
 
   /** @returns the rule that the frames of the record's clip break, so that the loader cannot use it */
-  check(clip: Clip): Rule | undefined {
+  check(clip: Clip): AnnotationRule | undefined {
     const { folder, first } = clip;
     if (!folder.starts.add(first)) {
       this.issues.group(
-        RULES.duplicate,
+        "duplicate",
         folder.name,
         (count) =>
           `${records(count, "repeat")} a clip of ${folder.name} that is listed before, from frame ${first} on`,
@@ -122,7 +120,7 @@ export class ClipChecker {
     }
     if (this.training && folder.split === "val") {
       this.issues.group(
-        RULES["val-in-train"],
+        "val-in-train",
         folder.name,
         (count) => `${records(count, "take")} clips from the validation video ${folder.name}`,
       );
@@ -159,7 +157,7 @@ export class ClipChecker {
       if (this.#checkFrames(clip, source) === undefined) {
         const { name } = clip.folder;
         this.issues.group(
-          RULES["frame-missing"],
+          "frame-missing",
           name,
           (count) =>
             `${records(count, "name")} frames of ${name} that cannot be opened, the first ${missing}`,
@@ -169,15 +167,15 @@ export class ClipChecker {
   }
 
   /** @returns the rule that is broken where a frame of the clip is not there */
-  #checkFrames(clip: Clip, source: FolderSource): Rule | undefined {
+  #checkFrames(clip: Clip, source: FolderSource): AnnotationRule | undefined {
     const { folder, first, width, extension, length } = clip;
     const { name } = folder;
     folder.listed ??= { scan: source.scan(name) };
     const { scan } = folder.listed;
-    const issue = (rule: keyof typeof RULES, message: (count: number) => string) => {
-      this.issues.group(RULES[rule], name, message);
+    const issue = (rule: AnnotationRule, message: (count: number) => string) => {
+      this.issues.group(rule, name, message);
       this.onMissing?.(rule, name);
-      return RULES[rule];
+      return rule;
     };
     if (scan?.layout === undefined) {
       const rule = this.language ? "language-folder" : "folder-missing";

@@ -1,7 +1,7 @@
 /** Collects what is wrong with the records of one file: single findings up to a limit, the rest as a count. */
 import { remember } from "../../core/maps.js";
-import { finding } from "../define-rules.js";
-import type { Finding, Rule } from "../finding.js";
+import type { Finding } from "../finding.js";
+import { type AnnotationRule, finding } from "./rules.js";
 
 /** Findings of one rule and file that are kept one by one. */
 const KEEP = 1000;
@@ -16,15 +16,15 @@ interface Place {
 }
 
 interface Group extends Place {
-  rule: Rule;
+  rule: AnnotationRule;
   message: (count: number) => string;
   count: number;
 }
 
 export class Issues {
   readonly #single: Finding[] = [];
-  readonly #kept = new Map<Rule, Place & { kept: number; more: number }>();
-  readonly #groups = new Map<Rule, Map<string, Group>>();
+  readonly #kept = new Map<AnnotationRule, Place & { kept: number; more: number }>();
+  readonly #groups = new Map<AnnotationRule, Map<string, Group>>();
 
   /** The record that is looked at. */
   index = NO_INDEX;
@@ -40,7 +40,7 @@ export class Issues {
   }
 
   /** Something wrong with the record. */
-  record(rule: Rule, message: string): void {
+  record(rule: AnnotationRule, message: string): void {
     const { index, offset } = this;
     const state = remember(this.#kept, rule, () => ({ kept: 0, more: 0, index, offset }));
     if (state.kept === KEEP) {
@@ -57,7 +57,7 @@ export class Issues {
    *
    * @param message  called at the end with the number of records
    */
-  group(rule: Rule, key: string, message: (count: number) => string): void {
+  group(rule: AnnotationRule, key: string, message: (count: number) => string): void {
     const { index, offset } = this;
     const groups = remember(this.#groups, rule, () => new Map());
     const group = groups.get(key);

@@ -2,11 +2,11 @@
 import { readdirSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { isSystemError } from "../../core/errors.js";
-import type { Rule } from "../finding.js";
+import { isRecord } from "../../core/maps.js";
 import type { RowSink } from "../json/rows.js";
 import { describe } from "./clip-rows.js";
 import { type Issues, NO_INDEX, records } from "./issues.js";
-import { ANNOTATION_RULES as RULES } from "./rules.js";
+import type { AnnotationRule } from "./rules.js";
 import type { ValidationScenes } from "./val-scenes.js";
 
 /** What Vista's loader leaves out of a sample that has none, under the loader's own names. */
@@ -60,7 +60,7 @@ export class FileListing {
 /** Frames of validation clips, for the rule that keeps them out of training files. */
 export type ValidationFrames = Set<string>;
 
-/** Rule, message, and the key that it is about; none where the record is no object. */
+/** AnnotationRule, message, and the key that it is about; none where the record is no object. */
 export type RecordFault = readonly [rule: "shape" | "length" | "cmd-range", message: string, key?: string];
 
 /**
@@ -68,11 +68,8 @@ export type RecordFault = readonly [rule: "shape" | "length" | "cmd-range", mess
  *
  * @param needed  frames that training takes of each record; where that is not the usual 25, there may be as many or more
  */
-export function recordFaults(value: unknown, needed = FRAMES): RecordFault[] {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    return [["shape", `is ${describe(value)}, not an object`]];
-  }
-  const record = value as Record<string, unknown>;
+export function recordFaults(record: unknown, needed = FRAMES): RecordFault[] {
+  if (!isRecord(record)) return [["shape", `is ${describe(record)}, not an object`]];
   const faults: RecordFault[] = [];
   const list = (
     key: string,
@@ -126,10 +123,8 @@ export function hasGoal({ z, goal }: Pick<NuScenesRecord, "z" | "goal">): boolea
  * each record, and `speed`, `angle`, `z` and `goal` as far as those before it hold something (`balance_with_actions` and
  * `resample_complete_samples` in vwm/data/subsets/nuscenes.py).
  */
-export function stopsDataset(value: unknown): boolean {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return true;
-  const record = value as Record<string, unknown>;
-  if (!("cmd" in record)) return true;
+export function stopsDataset(record: unknown): boolean {
+  if (!isRecord(record) || !("cmd" in record)) return true;
   for (const key of ["speed", "angle"]) {
     if (!(key in record)) return true;
     if (isEmpty(record[key])) return false;
@@ -164,7 +159,7 @@ export class NuScenesRows implements RowSink {
   #jumped = false;
   unusable = 0;
   /** Why the loader cannot use the last record. */
-  broken: Rule | undefined;
+  broken: AnnotationRule | undefined;
   /** Those of them that are never loaded, because of their frames: other faults spoil one action mode of four. */
   lost = 0;
   readonly #with = new Map<Action, number>();
@@ -195,7 +190,7 @@ export class NuScenesRows implements RowSink {
     const index = this.#jumped ? NO_INDEX : this.#index++;
     this.issues.at(index, offset);
     const faults = recordFaults(value, this.frames);
-    for (const [rule, message] of faults) this.issues.record(RULES[rule], message);
+    for (const [rule, message] of faults) this.issues.record(rule, message);
     if (faults.length > 0 && stopsDataset(value)) {
       if (this.stopping === undefined || offset < this.stopping.offset) {
         this.stopping = { records: this.stopping?.records ?? 0, index, offset };
@@ -207,7 +202,7 @@ export class NuScenesRows implements RowSink {
       rule === "cmd-range" ||
       (rule === "length" && key === "frames" && (value as NuScenesRecord).frames.length > this.frames);
     const wrong = faults.filter((fault) => !harmless(fault));
-    this.broken = wrong[0] === undefined ? undefined : RULES[wrong[0][0]];
+    this.broken = wrong[0] === undefined ? undefined : wrong[0][0];
     if (wrong.length > 0) {
       if (!wrong.every((fault) => isTaken(fault, value))) this.unusable++;
       if (wrong.some(([, , key]) => key === undefined || key === "frames")) this.lost++;
@@ -218,7 +213,7 @@ export class NuScenesRows implements RowSink {
     this.#uniqueness(record);
     this.#order(record);
     if (this.files !== undefined && !this.#existence(record, this.files)) {
-      this.broken = RULES["frame-missing"];
+      this.broken = "frame-missing";
       this.unusable++;
       this.lost++;
     }
@@ -232,7 +227,7 @@ export class NuScenesRows implements RowSink {
       const has = (n: number) => (n === 1 ? "1 record has" : `${n} records have`);
       this.issues.at(index, offset);
       this.issues.record(
-        RULES["mixed-actions"],
+        "mixed-actions",
         `${has(count)} no ${action}, ${has(filled)} one: a batch of both ends Vista with KeyError '${action}' in the collate step (batch sizes above 1)`,
       );
     }
@@ -265,14 +260,14 @@ export class NuScenesRows implements RowSink {
     this.#tally("goal", hasGoal(record));
     if (speed.length === 0 || angle.length === 0) {
       this.issues.group(
-        RULES["no-actions"],
+        "no-actions",
         "",
         (count) => `${count === 1 ? "1 record has" : `${count} records have`} no speed or no steering angle`,
       );
     }
     if (z > 0 && !hasGoal(record)) {
       this.issues.group(
-        RULES["goal-outside"],
+        "goal-outside",
         "",
         (count) =>
           `${count === 1 ? "1 record has" : `${count} records have`} a goal outside the ${PICTURE.width} × ${PICTURE.height} picture, the first at (${goal.map((value) => value.toFixed(1)).join(", ")})`,
@@ -286,7 +281,7 @@ export class NuScenesRows implements RowSink {
     if (first === undefined) this.#starts.set(start, this.issues.index);
     else {
       this.issues.record(
-        RULES.duplicate,
+        "duplicate",
         `starts at the same frame as ${first === NO_INDEX ? "another record" : `record ${first}`}: ${start}`,
       );
     }
@@ -297,12 +292,12 @@ export class NuScenesRows implements RowSink {
     const shared = frames.findIndex((frame) => this.validation.has(frame));
     if (shared >= 0) {
       const message = `frame ${shared} is one of a validation clip: ${frames[shared]}`;
-      this.issues.record(RULES["val-in-train"], message);
+      this.issues.record("val-in-train", message);
     } else {
       const scene = this.scenes?.sceneOf(start);
       if (scene === undefined) return;
       this.issues.group(
-        RULES["val-scene"],
+        "val-scene",
         scene,
         (count) => `${records(count, "take")} clips from ${scene}, a scene of the validation split`,
       );
@@ -321,7 +316,7 @@ export class NuScenesRows implements RowSink {
       if (log !== undefined && (match[1] !== log || match[2] !== channel)) {
         const what = match[1] === log ? "camera" : "drive";
         const message = `frame ${at} is of another ${what} than frame ${at - 1}`;
-        this.issues.record(RULES["frame-order"], message);
+        this.issues.record("frame-order", message);
         return;
       }
       if (log !== undefined && next <= time) {
@@ -329,12 +324,12 @@ export class NuScenesRows implements RowSink {
           next === time
             ? `frame ${at} has the time of frame ${at - 1}`
             : `frame ${at} is ${((time - next) / 1e6).toFixed(3)} s before frame ${at - 1}`;
-        this.issues.record(RULES["frame-order"], message);
+        this.issues.record("frame-order", message);
         return;
       }
       if (log !== undefined && next - time > HOLE_US) {
         const message = `frame ${at} is ${((next - time) / 1e6).toFixed(1)} s after frame ${at - 1}`;
-        this.issues.record(RULES["over-gap"], message);
+        this.issues.record("over-gap", message);
         return;
       }
       log = match[1];
@@ -353,7 +348,7 @@ export class NuScenesRows implements RowSink {
     }
     for (const [folder, frame] of missing) {
       this.issues.group(
-        RULES["frame-missing"],
+        "frame-missing",
         folder,
         (count) => `${records(count, "name")} files that are not in ${folder || "."}, the first ${frame}`,
       );

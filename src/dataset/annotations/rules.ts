@@ -1,4 +1,4 @@
-import { defineRules } from "../define-rules.js";
+import { defineRules, findingsOf } from "../define-rules.js";
 
 const REMAKE = "Make the file again: `vista-data annos youtube`, `vista-data annos nuscenes`.";
 
@@ -82,3 +82,6 @@ export const ANNOTATION_RULES = defineRules("annos", {
     "Train at a batch size of 1, as Vista's configs do, or leave out the records without it.",
   ],
 });
+
+export const finding = findingsOf(ANNOTATION_RULES);
+export type AnnotationRule = keyof typeof ANNOTATION_RULES;

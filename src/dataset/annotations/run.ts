@@ -2,7 +2,6 @@
 import { statSync } from "node:fs";
 import { basename, isAbsolute } from "node:path";
 import { isSystemError } from "../../core/errors.js";
-import { finding } from "../define-rules.js";
 import type { AnnotationTally, Finding, QuickTally } from "../finding.js";
 import { type RowSink, type RowsResult, readRows } from "../json/rows.js";
 import { sampleRows } from "../json/sample-rows.js";
@@ -14,7 +13,7 @@ import { ClipSample } from "./clip-sample.js";
 import { folderSource, opendvDataRoot } from "./clips.js";
 import { Issues, NO_INDEX } from "./issues.js";
 import { FileListing, NuScenesRows, type ValidationFrames } from "./nuscenes-rows.js";
-import { ANNOTATION_RULES as RULES } from "./rules.js";
+import { ANNOTATION_RULES, type AnnotationRule, finding } from "./rules.js";
 import { ValidationScenes } from "./val-scenes.js";
 
 /** What a run needs, in a form that can be sent to a worker thread. */
@@ -99,7 +98,7 @@ export async function runAnnotations(
       if (!isSystemError(error)) throw error;
       send({
         kind: "findings",
-        findings: [finding(RULES["unreadable-file"], name, `cannot be read (${error.code})`)],
+        findings: [finding("unreadable-file", name, `cannot be read (${error.code})`)],
       });
       continue;
     }
@@ -228,7 +227,8 @@ class FileRun implements RowSink {
 
   /** Whether the loader can use the last record. */
   #note(offset: number): void {
-    this.#builder?.add(offset, this.#rows!.broken?.code);
+    const { broken } = this.#rows!;
+    this.#builder?.add(offset, broken && ANNOTATION_RULES[broken].code);
   }
 
   /** The records that follow were chosen: they come from anywhere in the file. */
@@ -275,7 +275,7 @@ class FileRun implements RowSink {
       const { missing } = this.task;
       const onMissing =
         missing &&
-        ((rule: keyof typeof RULES, folder: string) => this.#lacks(rule, below(missing.youtube, folder)));
+        ((rule: AnnotationRule, folder: string) => this.#lacks(rule, below(missing.youtube, folder)));
       this.#rows = new ClipRows(kind, this.#issues, source, training, frames, this.#sample, onMissing);
     }
     for (const { value, offset } of this.#early) {
@@ -285,10 +285,10 @@ class FileRun implements RowSink {
   }
 
   /** Names what records need and is not there, once. */
-  #lacks(rule: keyof typeof RULES, path: string): void {
+  #lacks(rule: AnnotationRule, path: string): void {
     if (this.#lacking.has(path)) return;
     this.#lacking.add(path);
-    this.missing.push(finding(RULES[rule], path, `needed by ${this.name}`));
+    this.missing.push(finding(rule, path, `needed by ${this.name}`));
   }
 
   /** Vista joins folder names to data/YouTube itself; the language files start at the OpenDV root, wherever that is. */
@@ -301,12 +301,12 @@ class FileRun implements RowSink {
     if (this.#rows instanceof NuScenesRows) this.#rows.end();
     this.findings.push(...this.#issues.findings());
     if (error !== undefined) {
-      this.findings.push(finding(RULES["bad-json"], this.name, error.reason, { offset: error.offset }));
+      this.findings.push(finding("bad-json", this.name, error.reason, { offset: error.offset }));
     } else if (rows === 0) {
-      this.findings.push(finding(RULES["empty-file"], this.name, "the array has no records"));
+      this.findings.push(finding("empty-file", this.name, "the array has no records"));
     } else if (this.#kind === undefined) {
       const message = `none of its ${rows} records has the fields of a kind that is known`;
-      this.findings.push(finding(RULES["unknown-kind"], this.name, message));
+      this.findings.push(finding("unknown-kind", this.name, message));
     }
     if (this.unusable !== undefined && error !== undefined)
       this.unusable.error = `${error.reason} (byte ${error.offset})`;
@@ -315,7 +315,7 @@ class FileRun implements RowSink {
     if (root === undefined) {
       const usual = this.#kind === "NuScenes" ? "data/nuscenes" : "data/YouTube";
       const message = `there is no ${usual} here: whether the frames of its ${rows} records exist was not checked`;
-      this.findings.unshift(finding(RULES["root-missing"], this.name, message));
+      this.findings.unshift(finding("root-missing", this.name, message));
     }
     if (this.unusable !== undefined) {
       this.unusable.subset = this.#kind;

@@ -1,7 +1,9 @@
 /** What `check --write-clean` and `--list-missing` write, and say of it. */
+
 import { basename, resolve } from "node:path";
 import { formatCount, plural } from "../../core/cli/format.js";
 import { VistaError } from "../../core/errors.js";
+import { compareText } from "../../core/text.js";
 import { type UnusableRecords, whyNoCleanFile } from "../annotations/clean.js";
 import { readMeta } from "../opendv/meta.js";
 import { findOpenDvRoot } from "../opendv/root.js";
@@ -60,7 +62,7 @@ export function cleanResult(path: string, found: UnusableRecords, interrupted: b
     source: found.path,
     records: found.records,
     kept: found.kept,
-    leftOut: Object.fromEntries([...found.leftOut].sort(([a], [b]) => (a < b ? -1 : 1))),
+    leftOut: Object.fromEntries([...found.leftOut].sort(([a], [b]) => compareText(a, b))),
     reason,
   };
 }

@@ -1,7 +1,6 @@
 /** The forms in which `check` and `merge-reports` give a report. */
 import { hostname } from "node:os";
-import pc from "picocolors";
-import { wantsColours } from "../../core/cli/colours.js";
+import { colours } from "../../core/cli/colours.js";
 import type { PrintOptions } from "../../core/cli/options.js";
 import { requireEnding, SARIF_ENDINGS } from "../../core/cli/output-names.js";
 import { displayText, jsonText, printLines } from "../../core/cli/print.js";
@@ -93,8 +92,7 @@ export async function writeReports(
   }
   const text = outputs.json
     ? jsonText({ ...report, ...json })
-    : formatReport(report, pc.createColors(wantsColours(process.env, process.stdout.isTTY === true))) +
-      (closing.length === 0 ? "" : displayText(closing));
+    : formatReport(report, colours) + (closing.length === 0 ? "" : displayText(closing));
   if (outputs.json || !outputs.quiet)
     await new Promise<void>((resolve) => process.stdout.write(text, () => resolve()));
   if (failure !== undefined) printLines([`vista-data: ${failure}`], process.stderr);
@@ -102,7 +100,7 @@ export async function writeReports(
 
 function originOf(path: string | undefined): ReportOrigin {
   const command = ["vista-data", ...process.argv.slice(2)].map(quote).join(" ");
-  return { ...(path === undefined ? {} : { path }), date: new Date(), host: hostname(), command };
+  return { path, date: new Date(), host: hostname(), command };
 }
 
 /** An NDJSON file: every finding, one JSON object a line, in the order of reports, which is the same with and without shards. */

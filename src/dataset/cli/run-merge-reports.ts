@@ -1,6 +1,6 @@
 /** What `vista-data merge-reports` does once its options are read. */
 import { type CommandContext, EXIT } from "../../core/cli/program.js";
-import { fromSystem, VistaError } from "../../core/errors.js";
+import { cannot, VistaError } from "../../core/errors.js";
 import { readRegular } from "../../core/io/regular.js";
 import { settleAll } from "../../core/io/settle.js";
 import { mergeReports } from "../report/merge.js";
@@ -29,12 +29,7 @@ export async function runMergeReports(
 }
 
 async function readReport(path: string) {
-  let text: string;
-  try {
-    text = (await readRegular(path)).toString("utf8");
-  } catch (error) {
-    throw fromSystem(error, path, "read the report");
-  }
+  const text = String(await readRegular(path).catch(cannot("read the report", path)));
   try {
     return JSON.parse(text);
   } catch (error) {

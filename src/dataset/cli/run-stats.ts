@@ -5,6 +5,7 @@ import type { PrintOptions } from "../../core/cli/options.js";
 import { printResult } from "../../core/cli/print.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import { runWithProgress } from "../../core/cli/progress.js";
+import { compareText } from "../../core/text.js";
 import { type AnnotationStats, collectStats, type DataStats } from "../stats/stats.js";
 
 /** The options of `vista-data stats`, as commander gives them. */
@@ -48,7 +49,7 @@ function describe(stats: DataStats): string[] {
       row("key frames", formatCount(nuscenes.keyFrames)),
       row("clips of 25 frames", `${formatCount(nuscenes.clips)}, one a key frame`),
       ...Object.entries(nuscenes.locations)
-        .sort(([a], [b]) => (a < b ? -1 : 1))
+        .sort(([a], [b]) => compareText(a, b))
         .map(([place, scenes]) => row(`  ${place}`, plural(scenes, "scene"))),
     ]);
   }

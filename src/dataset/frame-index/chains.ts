@@ -1,10 +1,11 @@
 /** The CAM_FRONT chains of nuScenes, by one pass over sample_data.json that keeps CAM_FRONT rows only. */
 
 import { join } from "node:path";
-import { fromSystem, VistaError } from "../../core/errors.js";
-import { readRegularSync } from "../../core/io/regular.js";
+import { VistaError } from "../../core/errors.js";
 import { INCOMPLETE, parseValue, skipValue } from "../../core/json/scan.js";
-import { type RowSink, readRows } from "../json/rows.js";
+import { isRecord } from "../../core/maps.js";
+import { compareText, textOf } from "../../core/text.js";
+import { type RowSink, readWholeRows } from "../json/rows.js";
 import type { IndexedChain } from "./dataset-index.js";
 
 const CHANNEL = "/CAM_FRONT/";
@@ -26,8 +27,8 @@ interface FrontRow {
  * @throws VistaError `NOT_FOUND`, `FORMAT`
  */
 export function readChains(folder: string, onBytes?: (bytes: number) => void): IndexedChain[] {
-  const scenes = new Map(table(folder, "scene").map((row) => [String(row.token), String(row.name)]));
-  const sceneOf = new Map(table(folder, "sample").map((row) => [String(row.token), String(row.scene_token)]));
+  const scenes = column(folder, "scene", "name");
+  const sceneOf = column(folder, "sample", "scene_token");
   return follow(readFrontRows(folder, onBytes), sceneOf, scenes);
 }
 
@@ -63,7 +64,6 @@ function readFrontRows(folder: string, onBytes?: (bytes: number) => void): Map<s
       rows.set(one.token, one);
     }
   };
-  const path = join(folder, "sample_data.json");
   const sink: RowSink = {
     fast(bytes, at, end) {
       const after = skipValue(bytes, at, end);
@@ -75,12 +75,7 @@ function readFrontRows(folder: string, onBytes?: (bytes: number) => void): Map<s
     },
     value: take,
   };
-  try {
-    const { error } = readRows(path, sink, onBytes);
-    if (error !== undefined) throw new VistaError("FORMAT", error.reason, { path, offset: error.offset });
-  } catch (error) {
-    throw fromSystem(error, path, "read the table");
-  }
+  readWholeRows(join(folder, "sample_data.json"), "read the table", sink, onBytes);
   return rows;
 }
 
@@ -110,20 +105,17 @@ function follow(
     }
     chains.push(chain);
   }
-  chains.sort((a, b) => (a.scene < b.scene ? -1 : a.scene > b.scene ? 1 : a.time - b.time));
+  chains.sort((a, b) => compareText(a.scene, b.scene) || a.time - b.time);
   return chains.map(({ time: _, ...chain }) => chain);
 }
 
-function table(folder: string, name: string): Record<string, unknown>[] {
-  const path = join(folder, `${name}.json`);
-  try {
-    const rows: unknown = JSON.parse(readRegularSync(path).toString("utf8"));
-    if (!Array.isArray(rows)) throw new VistaError("FORMAT", "is not a list of rows", { path });
-    return rows.filter((row): row is Record<string, unknown> => typeof row === "object" && row !== null);
-  } catch (error) {
-    if (error instanceof SyntaxError) {
-      throw new VistaError("FORMAT", `is not JSON: ${error.message}`, { path, cause: error });
-    }
-    throw fromSystem(error, path, "read the table");
-  }
+/** What a row of a small table says, by the row's token. */
+function column(folder: string, name: string, field: string): Map<string, string> {
+  const values = new Map<string, string>();
+  readWholeRows(join(folder, `${name}.json`), "read the table", {
+    value(row) {
+      if (isRecord(row)) values.set(textOf(row.token), textOf(row[field]));
+    },
+  });
+  return values;
 }

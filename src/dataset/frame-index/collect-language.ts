@@ -1,7 +1,8 @@
 /** Which frames DriveAGI's language files speak of, read from their records. */
-import { fromSystem, VistaError } from "../../core/errors.js";
+import { VistaError } from "../../core/errors.js";
+import { remember } from "../../core/maps.js";
 import { copyText, FastRows } from "../annotations/fast-rows.js";
-import { type RowSink, readRows } from "../json/rows.js";
+import { type RowSink, readWholeRows } from "../json/rows.js";
 import { type FrameLayout, parseFrameName } from "../opendv/names.js";
 
 export interface LanguageFolder {
@@ -21,13 +22,12 @@ export function collectLanguage(
   const add = (name: string, first: string, extension: string, last: string) => {
     const from = Number(first);
     const to = Number(last);
-    if (current === undefined || current.folder !== name) {
-      current = folders.get(name);
-      if (current === undefined) {
-        const layout = { prefix: "", width: first.length, extension: copyText(extension) };
-        current = { folder: copyText(name), layout, runs: [] };
-        folders.set(current.folder, current);
-      }
+    if (current?.folder !== name) {
+      current = remember(folders, copyText(name), () => ({
+        folder: copyText(name),
+        layout: { prefix: "", width: first.length, extension: copyText(extension) },
+        runs: [],
+      }));
     }
     const { runs } = current;
     const end = runs[runs.length - 1];
@@ -60,13 +60,7 @@ export function collectLanguage(
         add(row.folder, first.digits, first.extension, last.digits);
       },
     };
-    try {
-      const { error, bytes } = readRows(path, sink, (done) => onBytes(before + done));
-      if (error !== undefined) throw new VistaError("FORMAT", error.reason, { path, offset: error.offset });
-      before += bytes;
-    } catch (error) {
-      throw fromSystem(error, path, "read the language file");
-    }
+    before += readWholeRows(path, "read the language file", sink, (done) => onBytes(before + done)).bytes;
   }
   for (const folder of folders.values()) folder.runs = joinRuns(folder.runs);
   return [...folders.values()];

@@ -3,6 +3,7 @@
  * that a number out of its bounds would end up in annotation files.
  */
 import { VistaError } from "../../core/errors.js";
+import { isRecord } from "../../core/maps.js";
 import type { Split } from "../opendv/meta.js";
 import type { FrameLayout } from "../opendv/names.js";
 import { MAX_FRAME } from "../opendv/runs.js";
@@ -20,9 +21,7 @@ const MAX_TIME = 1e16 - 1;
 type Fields = Readonly<Record<string, unknown>>;
 
 export function isMap(value: unknown): value is Fields {
-  return (
-    typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Uint8Array)
-  );
+  return isRecord(value) && !(value instanceof Uint8Array);
 }
 
 /**

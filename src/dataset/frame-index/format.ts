@@ -7,7 +7,7 @@ import { createHash } from "node:crypto";
 import { decode, encode } from "@msgpack/msgpack";
 import { isVistaError, VistaError } from "../../core/errors.js";
 import { remember } from "../../core/maps.js";
-import type { FrameLayout } from "../opendv/names.js";
+import { type FrameLayout, layoutKey } from "../opendv/names.js";
 import type { Runs } from "../opendv/runs.js";
 import type { DatasetIndex, IndexedChain } from "./dataset-index.js";
 import { decodeContent, isMap, SPLITS } from "./fields.js";
@@ -21,9 +21,7 @@ export function encodeIndex(index: DatasetIndex): Uint8Array {
   const layoutNumbers = new Map<string, number>();
   const layoutNumber = (layout: FrameLayout | undefined) => {
     if (layout === undefined) return -1;
-    const key = `${layout.prefix}|${layout.width}|${layout.extension}`;
-    const number = remember(layoutNumbers, key, () => layouts.push(layout) - 1);
-    return number;
+    return remember(layoutNumbers, layoutKey(layout), () => layouts.push(layout) - 1);
   };
   const folders = index.opendv?.folders.map(({ path, split, youtuber, videoId, stamp, scan }) => [
     path,

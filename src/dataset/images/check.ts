@@ -127,7 +127,7 @@ function systemFault(error: unknown): [ImageFault, string] {
 }
 
 export interface CheckImagesOptions {
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
   /** How many files are looked at side by side. Default 16, or 4 when they are decoded. */
   concurrency?: number;
 }

@@ -3,6 +3,7 @@
  * one string. Synchronous on purpose: it runs in worker threads, or on files of a few megabytes.
  */
 import { closeSync, readSync } from "node:fs";
+import { fromSystem, VistaError } from "../../core/errors.js";
 import { openRegularSync } from "../../core/io/regular.js";
 import { INCOMPLETE, JsonSyntaxError, parseValue, skipSpace, skipValue } from "../../core/json/scan.js";
 
@@ -42,6 +43,28 @@ export function readRows(path: string, sink: RowSink, onBytes?: (bytes: number) 
     return new Reader(fd, sink, onBytes).run();
   } finally {
     closeSync(fd);
+  }
+}
+
+/**
+ * {@link readRows} of a file that is of no use unless it is whole.
+ *
+ * @param doing  what is tried, for the error: "read the table"
+ * @throws VistaError `FORMAT` where it stops being JSON, `NOT_FOUND`, `IO`
+ */
+export function readWholeRows(
+  path: string,
+  doing: string,
+  sink: RowSink,
+  onBytes?: (bytes: number) => void,
+): RowsResult {
+  try {
+    const result = readRows(path, sink, onBytes);
+    const { error } = result;
+    if (error !== undefined) throw new VistaError("FORMAT", error.reason, { path, offset: error.offset });
+    return result;
+  } catch (error) {
+    throw fromSystem(error, path, doing);
   }
 }
 

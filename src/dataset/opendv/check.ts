@@ -3,17 +3,25 @@ import { statSync } from "node:fs";
 import { relative, sep } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { fromSystem, isVistaError, throwIfAborted, VistaError } from "../../core/errors.js";
-import { finding } from "../define-rules.js";
+import { remember } from "../../core/maps.js";
+import { plural } from "../../core/text.js";
 import type { Check, CheckOptions, CheckSummary, Finding } from "../finding.js";
 import { knownScans, readIndex } from "../frame-index/build.js";
 import { boundsOf, choosePictures, unseenAt } from "../sample.js";
 import { folderFindings, loaderFinding } from "./folder.js";
 import { type FolderScan, scanFolder } from "./folder-listing.js";
-import { checkFolderImages } from "./images.js";
+import { imageFindings } from "./images.js";
 import { expectedFrames, type MetaVideo, readMeta } from "./meta.js";
-import { describeLayout, type FrameLayout, frameName, loaderReads, OPENDV_LAYOUT } from "./names.js";
+import {
+  describeLayout,
+  type FrameLayout,
+  frameName,
+  layoutKey,
+  loaderReads,
+  OPENDV_LAYOUT,
+} from "./names.js";
 import { findOpenDvRoot, type OpenDvRoot, type VideoFolder } from "./root.js";
-import { OPENDV_RULES as RULES } from "./rules.js";
+import { finding } from "./rules.js";
 import { countFrames, findGaps, framesOf, type Runs } from "./runs.js";
 import { inTime, pickFrames, spreadFrames } from "./sample.js";
 import { listFindings, metaFileFindings, type NamedMeta, twiceFindings } from "./set.js";
@@ -104,8 +112,7 @@ class OpenDvRun {
     if (first) yield* this.#setFindings(found, metas, list, onMissing);
 
     const { layout, base } = this.#probe(found);
-    const videos = `${found.folders.length} video${found.folders.length === 1 ? "" : "s"}`;
-    this.summary.title = `OpenDV-YouTube, ${videos}, ${describeLayout(layout)} from ${base}`;
+    this.summary.title = `OpenDV-YouTube, ${plural(found.folders.length, "video")}, ${describeLayout(layout)} from ${base}`;
     if (first && !loaderReads(layout)) yield loaderFinding(layout, ".", frameName(layout, base));
 
     const expected = expectedByFolder(found, list?.meta.videos ?? []);
@@ -118,13 +125,12 @@ class OpenDvRun {
       if (this.#progress(0)) await nextTurn();
       const scan = this.#scan(found, folder);
       if (isVistaError(scan)) {
-        yield finding(RULES["broken-link"], folder.path, scan.message);
+        yield finding("broken-link", folder.path, scan.message);
         continue;
       }
-      const promised = expected.get(folder.path);
       const skipped = found.skipped.has(folder.videoId);
       const context = { path: folder.path, setLayout: layout, base, skipped };
-      yield* folderFindings(scan, promised === undefined ? context : { ...context, expected: promised });
+      yield* folderFindings(scan, { ...context, expected: expected.get(folder.path) });
       const frames = countFrames(scan.runs);
       this.#names.checked += frames;
       this.#names.total += frames;
@@ -156,7 +162,7 @@ class OpenDvRun {
       const path = `${folder.path}/${frameName(layout, frame)}`;
       this.#fileSizes.checked++;
       if (sizeOf(`${found.root}${sep}${path}`) === 0) {
-        const rule = frame === last ? RULES["truncated-last-frame"] : RULES["empty-image"];
+        const rule = frame === last ? "truncated-last-frame" : "empty-image";
         yield finding(rule, path, "is empty (0 bytes)");
       }
       if (this.#progress((this.#fileSizes.checked - before) / total)) {
@@ -169,7 +175,11 @@ class OpenDvRun {
   /** Opens images of all folders: a sample, or what there is time for, each folder its share by number of frames. */
   async *#openImages(found: OpenDvRoot): AsyncGenerator<Finding> {
     const { limit, seconds } = boundsOf(this.options);
-    const { seed = 0 } = this.options;
+    const { seed = 0, signal, onProgress } = this.options;
+    const onImage = () => {
+      const done = ++this.#images.checked;
+      onProgress?.({ phase: "open images", done, total: this.#images.total, unit: "images" });
+    };
     const quota = Math.floor(limit / Math.max(1, found.folders.length));
     const end = performance.now() + seconds * 1000;
     let left = this.#toOpen.reduce((sum, { runs }) => sum + countFrames(runs), 0);
@@ -181,7 +191,14 @@ class OpenDvRun {
       const frames = Number.isFinite(seconds)
         ? inTime(spreadFrames(runs, seed, folder.path), quota + 2, until)
         : pickFrames(runs, quota, seed, folder.path);
-      yield* this.#imageFindings(found, folder, runs, layout, frames);
+      const last = runs[runs.length - 1]!;
+      const how = { root: found.root, path: folder.path, layout, last, level: this.#level, signal, onImage };
+      const { size, sound } = yield* imageFindings(frames, how);
+      if (size !== undefined) {
+        const label = `${size.width} × ${size.height}`;
+        this.#sizes.set(label, (this.#sizes.get(label) ?? 0) + 1);
+      }
+      if (sound !== undefined) this.#samples.push(sound);
     }
   }
 
@@ -203,11 +220,11 @@ class OpenDvRun {
     onMissing?: (missing: Finding) => void,
   ): Generator<Finding> {
     if (found.folders.length === 0) {
-      yield finding(RULES["no-frames"], ".", "there is not one folder of frames below this root");
+      yield finding("no-frames", ".", "there is not one folder of frames below this root");
     }
-    for (const { path, reason } of found.broken) yield finding(RULES["broken-link"], path, reason);
+    for (const { path, reason } of found.broken) yield finding("broken-link", path, reason);
     if (metas.length === 0) {
-      yield finding(RULES["meta-missing"], ".", "there is no meta/OpenDV-YouTube.csv or .json");
+      yield finding("meta-missing", ".", "there is no meta/OpenDV-YouTube.csv or .json");
     }
     yield* metaFileFindings(metas);
     yield* twiceFindings(found, list?.meta);
@@ -225,10 +242,8 @@ class OpenDvRun {
       const scan = this.#scan(found, folder);
       if (isVistaError(scan) || scan.layout === undefined) continue;
       this.#scans.set(folder.path, scan);
-      const key = describeLayout(scan.layout);
-      const vote = votes.get(key) ?? { layout: scan.layout, count: 0 };
-      vote.count++;
-      votes.set(key, vote);
+      const { layout } = scan;
+      remember(votes, layoutKey(layout), () => ({ layout, count: 0 })).count++;
       if (scan.runs[0] === 1) ones++;
       else if (scan.runs[0] === 0) zeros++;
     }
@@ -249,37 +264,6 @@ class OpenDvRun {
       if (isVistaError(wrapped) && wrapped.code !== "ABORTED") return wrapped as VistaError;
       throw error;
     }
-  }
-
-  async *#imageFindings(
-    found: OpenDvRoot,
-    folder: VideoFolder,
-    runs: Runs,
-    layout: FrameLayout,
-    frames: Iterable<number>,
-  ): AsyncGenerator<Finding> {
-    const { signal, onProgress } = this.options;
-    const last = runs[runs.length - 1]!;
-    const onImage = () => {
-      const done = ++this.#images.checked;
-      onProgress?.({ phase: "open images", done, total: this.#images.total, unit: "images" });
-    };
-    const images = await checkFolderImages(
-      found.root,
-      folder.path,
-      layout,
-      frames,
-      last,
-      this.#level,
-      signal,
-      onImage,
-    );
-    yield* images.findings;
-    if (images.size !== undefined) {
-      const size = `${images.size.width} × ${images.size.height}`;
-      this.#sizes.set(size, (this.#sizes.get(size) ?? 0) + 1);
-    }
-    if (images.sound !== undefined) this.#samples.push(images.sound);
   }
 
   #chartFolder(folder: VideoFolder, scan: FolderScan, base: number): void {

@@ -1,9 +1,10 @@
 /** One video folder, listed: which frames are there, under which names, and what else lies there. */
 import { type Dir, opendirSync } from "node:fs";
 import { throwIfAborted } from "../../core/errors.js";
+import { compareText } from "../../core/text.js";
 import { isBystander } from "../bystanders.js";
-import { type FrameLayout, parseFrameName, sameLayout } from "./names.js";
-import { FrameSet, type Runs } from "./runs.js";
+import { type FrameLayout, layoutKey, parseFrameName, sameLayout } from "./names.js";
+import { FrameSet, framesOf, type Runs } from "./runs.js";
 
 /** Frames that are named in another way than most of their folder. */
 export interface OddFrames {
@@ -89,11 +90,8 @@ export function scanFolder(path: string, signal?: AbortSignal): FolderScan {
           stray(name);
           continue;
         }
-        const layout = {
-          prefix: parsed.prefix,
-          width: parsed.digits.length,
-          extension: parsed.extension,
-        };
+        const { prefix, extension } = parsed;
+        const layout = { prefix, width: parsed.digits.length, extension };
         group = { layout, frames: new FrameSet(), padded: false };
         groups.set(key, group);
       }
@@ -135,14 +133,14 @@ function keepSmallest(names: string[], name: string): void {
 /** Decides which names are the folder's usual ones, and what the others are. */
 function resolveGroups(groups: Group[]): Pick<FolderScan, "layout" | "runs" | "odd"> {
   const merged = mergeUnpadded(groups).sort(
-    (a, b) => b.frames.size - a.frames.size || compare(layoutKey(a.layout), layoutKey(b.layout)),
+    (a, b) => b.frames.size - a.frames.size || compareText(layoutKey(a.layout), layoutKey(b.layout)),
   );
   const usual = merged.shift();
   if (usual === undefined) return { runs: [], odd: [] };
   const odd = merged.map(({ layout, frames }) => {
     const duplicates = new FrameSet();
     const others = new FrameSet();
-    forEachFrame(frames.runs(), (frame) => (usual.frames.has(frame) ? duplicates : others).add(frame));
+    for (const frame of framesOf(frames.runs())) (usual.frames.has(frame) ? duplicates : others).add(frame);
     return { layout, duplicates: duplicates.runs(), others: others.runs() };
   });
   return { layout: usual.layout, runs: usual.frames.runs(), odd };
@@ -176,19 +174,5 @@ function mergeUnpadded(groups: readonly Group[]): Group[] {
 }
 
 function addAll(to: FrameSet, from: FrameSet): void {
-  forEachFrame(from.runs(), (frame) => to.add(frame));
-}
-
-export function forEachFrame(runs: Runs, visit: (frame: number) => void): void {
-  for (let i = 0; i < runs.length; i += 2) {
-    for (let frame = runs[i]!; frame <= runs[i + 1]!; frame++) visit(frame);
-  }
-}
-
-function layoutKey(layout: FrameLayout): string {
-  return `${layout.prefix}|${layout.width}|${layout.extension}`;
-}
-
-function compare(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
+  for (const frame of framesOf(from.runs())) to.add(frame);
 }

@@ -1,48 +1,49 @@
 /** Rules for the images of one video folder. */
 import { join } from "node:path";
-import { finding } from "../define-rules.js";
-import type { Finding, Rule } from "../finding.js";
+import { remember } from "../../core/maps.js";
+import type { Finding } from "../finding.js";
 import { checkImages, type ImageFault, type ImageLevel } from "../images/check.js";
 import { type FrameLayout, frameName } from "./names.js";
-import { OPENDV_RULES as RULES } from "./rules.js";
+import { finding, type OpenDvRule } from "./rules.js";
 
-const FAULT_RULES: Readonly<Record<ImageFault, Rule>> = {
-  missing: RULES["unreadable-image"],
-  "not-a-file": RULES["unreadable-image"],
-  unreadable: RULES["unreadable-image"],
-  empty: RULES["empty-image"],
-  "not-an-image": RULES["not-an-image"],
-  truncated: RULES["truncated-image"],
-  damaged: RULES["damaged-image"],
+const FAULT_RULES: Readonly<Record<ImageFault, OpenDvRule>> = {
+  missing: "unreadable-image",
+  "not-a-file": "unreadable-image",
+  unreadable: "unreadable-image",
+  empty: "empty-image",
+  "not-an-image": "not-an-image",
+  truncated: "truncated-image",
+  damaged: "damaged-image",
 };
 
 /** What the images of a folder showed, beside findings. */
-export interface FolderImages {
-  opened: number;
-  findings: Finding[];
+interface FolderImages {
   /** Size of the first sound image. */
   size?: { width: number; height: number };
   /** Path of the first sound image, relative to the root. */
   sound?: string;
 }
 
-/**
- * Opens `frames` of one folder and applies the rules on images to them.
- *
- * @param last  number of the folder's last frame, where an interrupted run leaves its mark
- * @param onImage  called after each image with their number so far
- */
-export async function checkFolderImages(
-  root: string,
-  path: string,
-  layout: FrameLayout,
+/** Where images are, and how closely they are looked at. */
+interface Looking {
+  root: string;
+  /** Of the folder, relative to the root. */
+  path: string;
+  layout: FrameLayout;
+  /** Number of the folder's last frame, where an interrupted run leaves its mark. */
+  last: number;
+  level: ImageLevel;
+  signal: AbortSignal | undefined;
+  /** Called after each image. */
+  onImage: () => void;
+}
+
+/** Opens `frames` of one folder and applies the rules on images to them. */
+export async function* imageFindings(
   frames: Iterable<number>,
-  last: number,
-  level: ImageLevel,
-  signal: AbortSignal | undefined,
-  onImage: (opened: number) => void,
-): Promise<FolderImages> {
-  const result: FolderImages = { opened: 0, findings: [] };
+  { root, path, layout, last, level, signal, onImage }: Looking,
+): AsyncGenerator<Finding, FolderImages> {
+  const result: FolderImages = {};
   const numbers: number[] = [];
   function* files() {
     for (const frame of frames) {
@@ -51,44 +52,37 @@ export async function checkFolderImages(
     }
   }
   const otherSizes = new Map<string, { count: number; first: string }>();
-  for await (const report of checkImages(files(), level, signal === undefined ? {} : { signal })) {
+  for await (const { fault, detail, width, height } of checkImages(files(), level, { signal })) {
     const frame = numbers.shift()!;
     const name = frameName(layout, frame);
-    onImage(++result.opened);
+    onImage();
     // Sizes of all frames are looked at beforehand.
-    if (report.fault !== undefined && report.fault !== "empty") {
-      const cutOff = report.fault === "truncated";
-      const rule = frame === last && cutOff ? RULES["truncated-last-frame"] : FAULT_RULES[report.fault];
-      result.findings.push(finding(rule, `${path}/${name}`, report.detail!));
+    if (fault !== undefined && fault !== "empty") {
+      const cutOff = frame === last && fault === "truncated";
+      const rule = cutOff ? "truncated-last-frame" : FAULT_RULES[fault];
+      yield finding(rule, `${path}/${name}`, detail!);
     }
-    const { width, height } = report;
     if (width === undefined || height === undefined) continue;
-    if (report.fault === undefined) result.sound ??= `${path}/${name}`;
+    if (fault === undefined) result.sound ??= `${path}/${name}`;
     result.size ??= { width, height };
-    if (width !== result.size.width || height !== result.size.height) {
-      const key = `${width} × ${height}`;
-      const known = otherSizes.get(key);
-      if (known === undefined) otherSizes.set(key, { count: 1, first: name });
-      else {
-        known.count++;
-        if (name < known.first) known.first = name;
-      }
-    }
+    if (width === result.size.width && height === result.size.height) continue;
+    const other = remember(otherSizes, `${width} × ${height}`, () => ({ count: 0, first: name }));
+    other.count++;
+    if (name < other.first) other.first = name;
   }
-  const { size } = result;
-  if (size === undefined) return result;
+  if (result.size === undefined) return result;
+  const { width, height } = result.size;
+  const size = `${width} × ${height}`;
   for (const [other, { count, first }] of otherSizes) {
-    const message = `${first}${count > 1 ? ` and ${count - 1} more of those opened are` : " is"} ${other}, the first frame is ${size.width} × ${size.height}`;
-    result.findings.push(finding(RULES["size-change"], path, message, { record: first, count }));
+    const which = count > 1 ? `${first} and ${count - 1} more of those opened are` : `${first} is`;
+    const message = `${which} ${other}, the first frame is ${size}`;
+    yield finding("size-change", path, message, { record: first, count });
   }
   // The script's own words: it leaves out a video only where both sides are below.
-  if (size.width < 1280 && size.height < 720) {
-    result.findings.push(finding(RULES["small-frames"], path, `frames are ${size.width} × ${size.height}`));
-  }
-  if (Math.abs(size.width - (size.height * 16) / 9) > 1) {
-    const shape = (size.width / size.height).toFixed(3);
-    const message = `frames are ${size.width} × ${size.height}, that is ${shape} instead of 1.778`;
-    result.findings.push(finding(RULES.aspect, path, message));
+  if (width < 1280 && height < 720) yield finding("small-frames", path, `frames are ${size}`);
+  if (Math.abs(width - (height * 16) / 9) > 1) {
+    const message = `frames are ${size}, that is ${(width / height).toFixed(3)} instead of 1.778`;
+    yield finding("aspect", path, message);
   }
   return result;
 }

@@ -6,6 +6,7 @@
 import { isUtf8 } from "node:buffer";
 import { fromSystem } from "../../core/errors.js";
 import { readRegular } from "../../core/io/regular.js";
+import { isRecord } from "../../core/maps.js";
 import { textOf } from "../../core/text.js";
 import { readRows } from "../json/rows.js";
 
@@ -122,11 +123,8 @@ function readJson(path: string): Meta {
   const meta: Meta = { videos: [], problems: [] };
   const { error } = readRows(path, {
     value(value, _offset, row) {
-      if (typeof value !== "object" || value === null || Array.isArray(value)) {
-        meta.problems.push({ kind: "row", row, message: "is not an object" });
-        return;
-      }
-      addVideo(meta, row, value as Record<string, unknown>);
+      if (isRecord(value)) addVideo(meta, row, value);
+      else meta.problems.push({ kind: "row", row, message: "is not an object" });
     },
   });
   if (error !== undefined) meta.unreadable = error;

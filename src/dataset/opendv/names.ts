@@ -42,8 +42,13 @@ export function describeLayout(layout: FrameLayout): string {
   return `${layout.prefix}%${layout.width === 0 ? "" : `0${layout.width}`}d.${layout.extension}`;
 }
 
+/** The same text for the same layout, and no other. */
+export function layoutKey({ prefix, width, extension }: FrameLayout): string {
+  return `${prefix}|${width}|${extension}`;
+}
+
 export function sameLayout(a: FrameLayout, b: FrameLayout): boolean {
-  return a.prefix === b.prefix && a.width === b.width && a.extension === b.extension;
+  return layoutKey(a) === layoutKey(b);
 }
 
 /**

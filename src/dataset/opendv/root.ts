@@ -3,6 +3,7 @@
 import { type Dir, type Dirent, opendirSync, readdirSync, statSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { readRegularSync } from "../../core/io/regular.js";
+import { compareText } from "../../core/text.js";
 import { isBystander } from "../bystanders.js";
 import { type Split, youtuberKey } from "./meta.js";
 import { parseFrameName } from "./names.js";
@@ -80,7 +81,7 @@ export function findOpenDvRoot(path: string): OpenDvRoot | undefined {
     const hasFrames = found.folders.some((folder) => holdsFrames(join(path, folder.path)));
     if (!hasFrames) return undefined;
   }
-  found.folders.sort((a, b) => (a.path < b.path ? -1 : a.path > b.path ? 1 : 0));
+  found.folders.sort((a, b) => compareText(a.path, b.path));
   return found;
 }
 

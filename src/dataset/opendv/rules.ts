@@ -1,4 +1,4 @@
-import { defineRules } from "../define-rules.js";
+import { defineRules, findingsOf } from "../define-rules.js";
 
 const EXTRACT =
   "Remove the folder, take its ID out of vid2img_finished.txt, and run DriveAGI's video2img.py for it again.";
@@ -116,3 +116,6 @@ export const OPENDV_RULES = defineRules("opendv", {
     "Nothing, if it is meant: Vista crops the middle to the shape of its training size.",
   ],
 });
+
+export const finding = findingsOf(OPENDV_RULES);
+export type OpenDvRule = keyof typeof OPENDV_RULES;

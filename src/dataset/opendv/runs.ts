@@ -1,3 +1,5 @@
+import { firstWhere } from "../../core/search.js";
+
 /**
  * Runs of consecutive frame numbers: `[first, last, first, last, …]`, inclusive, ascending, never touching. A folder of
  * 300,000 frames without a gap is two numbers.
@@ -84,15 +86,8 @@ export function findGaps(runs: Runs, first: number): number[] {
 
 /** Index (into `runs`) of the run that holds `frame`, or -1. */
 export function findRun(runs: Runs, frame: number): number {
-  let low = 0;
-  let high = runs.length / 2 - 1;
-  while (low <= high) {
-    const middle = (low + high) >> 1;
-    if (frame < runs[middle * 2]!) high = middle - 1;
-    else if (frame > runs[middle * 2 + 1]!) low = middle + 1;
-    else return middle * 2;
-  }
-  return -1;
+  const at = 2 * firstWhere(runs.length / 2, (run) => runs[run * 2 + 1]! >= frame);
+  return at < runs.length && runs[at]! <= frame ? at : -1;
 }
 
 /** How many clips of `length` frames start in these runs, one every `stride` frames of a run. */

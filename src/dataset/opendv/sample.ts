@@ -1,4 +1,5 @@
 /** Which frames of a folder are opened: the first, the last, and some between, the same ones in every run. */
+import { firstWhere } from "../../core/search.js";
 import { pathHash } from "../sample.js";
 import { countFrames, framesOf, type Runs } from "./runs.js";
 
@@ -41,14 +42,8 @@ export function* spreadFrames(runs: Runs, seed: number, path: string): Generator
     before += runs[i + 1]! - runs[i]! + 1;
   }
   const frameAt = (index: number) => {
-    let low = 0;
-    let high = starts.length - 1;
-    while (low < high) {
-      const middle = (low + high + 1) >> 1;
-      if (starts[middle]! <= index) low = middle;
-      else high = middle - 1;
-    }
-    return runs[low * 2]! + index - starts[low]!;
+    const run = firstWhere(starts.length, (at) => starts[at]! > index) - 1;
+    return runs[run * 2]! + index - starts[run]!;
   };
   yield runs[0]!;
   if (total > 1) yield runs[runs.length - 1]!;

@@ -125,28 +125,32 @@ function mergeCharts(charts: readonly Chart[]): Chart[] {
   const merged = new Map<string, Chart>();
   for (const chart of charts) {
     const known = merged.get(chart.title);
-    if (known === undefined) {
-      merged.set(chart.title, structuredClone(chart));
-    } else if (known.kind === "bars" && chart.kind === "bars") {
-      const points = new Map(known.points.map((point) => [point.label, point]));
-      for (const point of chart.points) {
-        const same = points.get(point.label);
-        if (same === undefined) known.points.push({ ...point });
-        else same.value += point.value;
-      }
+    if (known === undefined) merged.set(chart.title, structuredClone(chart));
+    else if (known.kind === "bars" && chart.kind === "bars") {
+      mergePoints(known.points, chart.points, (same, point) => {
+        same.value += point.value;
+      });
     } else if (known.kind === "spans" && chart.kind === "spans") {
-      const points = new Map(known.points.map((point) => [point.label, point]));
-      for (const point of chart.points) {
-        const same = points.get(point.label);
-        if (same === undefined) known.points.push({ ...point });
-        else {
-          same.from = Math.min(same.from, point.from);
-          same.to = Math.max(same.to, point.to);
-        }
-      }
+      mergePoints(known.points, chart.points, (same, point) => {
+        same.from = Math.min(same.from, point.from);
+        same.to = Math.max(same.to, point.to);
+      });
     }
   }
   return [...merged.values()];
+}
+
+function mergePoints<Point extends { label: string }>(
+  known: Point[],
+  more: readonly Point[],
+  add: (same: Point, point: Point) => void,
+): void {
+  const points = new Map(known.map((point) => [point.label, point]));
+  for (const point of more) {
+    const same = points.get(point.label);
+    if (same === undefined) known.push({ ...point });
+    else add(same, point);
+  }
 }
 
 function mergeTallies(tallies: readonly AnnotationTally[]): AnnotationTally[] {

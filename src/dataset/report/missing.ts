@@ -2,7 +2,7 @@
 
 import { oneLine } from "../../core/errors.js";
 import { remember } from "../../core/maps.js";
-import { formatCount as count, plural } from "../../core/text.js";
+import { compareText, formatCount as count, plural } from "../../core/text.js";
 import type { Finding } from "../finding.js";
 
 /** What a finding says of a file that is there, and should be fetched again. Missing files come from `onMissing`. */
@@ -150,7 +150,7 @@ function sourceOf(path: string): string {
 }
 
 function inOrder<Value>(map: ReadonlyMap<string, Value>): [string, Value][] {
-  return [...map].sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
+  return [...map].sort(([a], [b]) => compareText(a, b));
 }
 
 /** Tabs part the fields, and names are made one line each. */

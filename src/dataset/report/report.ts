@@ -2,8 +2,10 @@
  * The report of one command: what was checked, and the findings in one order that depends on nothing but themselves.
  * Reports of shards can therefore be joined into exactly what one run would have said (merge.ts).
  */
+
 import { remember } from "../../core/maps.js";
-import type { CheckSummary, Finding, Severity, Shard } from "../finding.js";
+import { compareText } from "../../core/text.js";
+import type { Chart, CheckSummary, Finding, Severity, Shard } from "../finding.js";
 import { RULES } from "../rules.js";
 
 /** Findings in one folder (or table) under one rule. */
@@ -62,10 +64,6 @@ export function folderOf(path: string): string {
   if (/(^|\/)(v\d[^/]*|annos|meta)\/[^/]+\.(json|csv)$/.test(path)) return path;
   const slash = path.lastIndexOf("/");
   return slash === -1 ? "." : path.slice(0, slash);
-}
-
-function compareText(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
 }
 
 /** The one order of findings. */
@@ -188,8 +186,7 @@ export class ReportBuilder {
   }
 
   #rule(code: string): RuleFindings {
-    const rule = remember(this.#rules, code, () => new RuleFindings(this.options.maxFindings));
-    return rule;
+    return remember(this.#rules, code, () => new RuleFindings(this.options.maxFindings));
   }
 }
 
@@ -210,11 +207,10 @@ export function normaliseSummary(summary: CheckSummary, prefix: string): CheckSu
     normal.annotations = summary.annotations.map((tally) => ({ ...tally, path: path(tally.path) }));
   }
   if (summary.charts !== undefined) {
-    normal.charts = summary.charts.map((chart) =>
-      chart.kind === "bars"
-        ? { ...chart, points: [...chart.points].sort((a, b) => naturalOrder(a.label, b.label)) }
-        : { ...chart, points: [...chart.points].sort((a, b) => naturalOrder(a.label, b.label)) },
-    );
+    normal.charts = summary.charts.map((chart) => {
+      const points = [...chart.points].sort((a, b) => naturalOrder(a.label, b.label));
+      return { ...chart, points } as Chart;
+    });
   }
   return normal;
 }

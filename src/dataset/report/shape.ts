@@ -1,6 +1,7 @@
 /** Whether a JSON value is a report, field by field: reports come from files that anything may have written. */
 
 import { shorten, VistaError } from "../../core/errors.js";
+import { isRecord } from "../../core/maps.js";
 import { textOf } from "../../core/text.js";
 import { RULES } from "../rules.js";
 import type { Report } from "./report.js";
@@ -31,20 +32,16 @@ function list(item: Shape): Shape {
 
 /** Every member of an object, whatever its name. */
 function members(item: Shape): Shape {
-  return (value) => isObject(value) && Object.values(value).every(item);
+  return (value) => isRecord(value) && Object.values(value).every(item);
 }
 
 /** An object with at least these fields. */
 function fields(shapes: Readonly<Record<string, Shape>>): Shape {
   return (value) =>
-    isObject(value) &&
+    isRecord(value) &&
     Object.entries(shapes).every(([name, shape]) =>
       shape(Object.hasOwn(value, name) ? value[name] : undefined),
     );
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 const severity = oneOf("error", "warning", "note");
@@ -127,7 +124,7 @@ const REPORT: Readonly<Record<string, Shape>> = {
 
 /** @throws VistaError `FORMAT` for what is no report, or not one whole, with the field that is wrong */
 export function checkReport(value: unknown, path: string): asserts value is Report {
-  if (!isObject(value) || value.format !== "vista-data report 1") {
+  if (!isRecord(value) || value.format !== "vista-data report 1") {
     throw new VistaError("FORMAT", "this is no report of vista-data check --json", { path });
   }
   for (const [name, shape] of Object.entries(REPORT)) {

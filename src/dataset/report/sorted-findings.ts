@@ -1,5 +1,7 @@
 /** All findings of a check in the order of reports, however many: what is too much for memory is sorted in runs on disk. */
+
 import { Spool } from "../../core/io/spool.js";
+import { firstWhere } from "../../core/search.js";
 import type { Finding } from "../finding.js";
 import { compareFindings } from "./report.js";
 
@@ -111,13 +113,9 @@ function* mergeRuns(runs: readonly Iterator<string>[]): Generator<string> {
 
 /** Keeps the heads in order. */
 function insert(heads: Head[], head: Head): void {
-  let low = 0;
-  let high = heads.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    const other = heads[middle]!;
-    if ((compareFindings(other.finding, head.finding) || other.run - head.run) <= 0) low = middle + 1;
-    else high = middle;
-  }
-  heads.splice(low, 0, head);
+  const place = firstWhere(heads.length, (at) => {
+    const { finding, run } = heads[at]!;
+    return (compareFindings(finding, head.finding) || run - head.run) > 0;
+  });
+  heads.splice(place, 0, head);
 }

@@ -1,28 +1,13 @@
 /** The report for a terminal: summary first, then findings by rule and folder, totals last. */
 
+import pc from "picocolors";
 import { oneLine } from "../../core/errors.js";
 import { formatCount as count, plural } from "../../core/text.js";
 import type { CheckSummary, Severity } from "../finding.js";
 import { folderOf, isWhole, type Report, type RuleCount } from "./report.js";
 
-/** What colours a text; identity functions where there are none. */
-export interface Paint {
-  bold(text: string): string;
-  dim(text: string): string;
-  red(text: string): string;
-  yellow(text: string): string;
-  cyan(text: string): string;
-  green(text: string): string;
-}
-
-export const NO_PAINT: Paint = {
-  bold: (text) => text,
-  dim: (text) => text,
-  red: (text) => text,
-  yellow: (text) => text,
-  cyan: (text) => text,
-  green: (text) => text,
-};
+type Paint = typeof NO_PAINT;
+const NO_PAINT = pc.createColors(false);
 
 /** Characters of a line. */
 const MAX_TEXT = 2000;
@@ -30,7 +15,10 @@ const MAX_TEXT = 2000;
 const FOLDERS_SHOWN = 6;
 const EXAMPLES_SHOWN = 3;
 
-const COLOUR: Record<Severity, keyof Paint> = { error: "red", warning: "yellow", note: "cyan" };
+const COLOUR = { error: "red", warning: "yellow", note: "cyan" } as const satisfies Record<
+  Severity,
+  keyof Paint
+>;
 
 export function formatReport(report: Report, paint: Paint = NO_PAINT): string {
   const lines: string[] = [];

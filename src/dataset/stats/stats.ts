@@ -1,13 +1,14 @@
 /** `vista-data stats`: what a data set holds, in figures. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { fromSystem, VistaError } from "../../core/errors.js";
+import { isRecord } from "../../core/maps.js";
 import type { RunOptions } from "../../core/progress.js";
+import { textOf } from "../../core/text.js";
 import { hasGoal, type NuScenesRecord, recordFaults } from "../annotations/nuscenes-rows.js";
 import { indexLocated, readIndex } from "../frame-index/build.js";
 import type { DatasetIndex, IndexedFolder } from "../frame-index/dataset-index.js";
 import { type LocatedData, locateData } from "../frame-index/locate.js";
-import { type RowsResult, readRows } from "../json/rows.js";
+import { readWholeRows } from "../json/rows.js";
 import { type MetaVideo, readMeta } from "../opendv/meta.js";
 import { countClips, countFrames } from "../opendv/runs.js";
 
@@ -99,10 +100,7 @@ export async function collectStats(root: string, options: StatsOptions = {}): Pr
     if (files.length === 0) throw error;
   }
   const previous = options.index === undefined ? undefined : await readIndex(options.index);
-  const { index } = await indexLocated(located, {
-    ...options,
-    previous,
-  });
+  const { index } = await indexLocated(located, { ...options, previous });
   if (index.opendv !== undefined) {
     const videos = await listedVideos(located.opendv?.found.metaFiles ?? []);
     stats.opendv = opendvStats(index.opendv.folders, videos);
@@ -188,7 +186,7 @@ function nuscenesStats(
 /** Scenes by the place of their log. */
 function locationsOf(folder: string): Record<string, number> {
   const places = new Map<unknown, string>();
-  readSmall(join(folder, "log.json"), (row) => places.set(row.token, String(row.location)));
+  readSmall(join(folder, "log.json"), (row) => places.set(row.token, textOf(row.location)));
   const locations = named<number>();
   readSmall(join(folder, "scene.json"), (row) => {
     const place = places.get(row.log_token) ?? "unknown";
@@ -199,23 +197,21 @@ function locationsOf(folder: string): Record<string, number> {
 
 function readSmall(path: string, take: (row: Record<string, unknown>) => void): void {
   if (!existsSync(path)) return;
-  rowsOf(path, (value) => {
-    if (typeof value === "object" && value !== null) take(value as Record<string, unknown>);
-  });
-}
-
-function rowsOf(path: string, value: (value: unknown) => void): RowsResult {
-  try {
-    return readRows(path, { value });
-  } catch (error) {
-    throw fromSystem(error, path, "read the file");
-  }
+  readWholeRows(path, "read the table", { value: (row) => void (isRecord(row) && take(row)) });
 }
 
 const COMMANDS = ["right", "left", "stop", "forward"] as const;
 
 function countFile(path: string, stats: DataStats): void {
-  const records = emptyAnnotationStats(path);
+  const records: AnnotationStats = {
+    path,
+    records: 0,
+    unusable: 0,
+    commands: { right: 0, left: 0, stop: 0, forward: 0 },
+    modes: { trajectory: 0, command: 0, speed: 0, angle: 0, goal: 0 },
+    balanced: 0,
+    resampled: 0,
+  };
   const speeds: number[] = [];
   const folders = new Set<string>();
   let clips = 0;
@@ -226,25 +222,12 @@ function countFile(path: string, stats: DataStats): void {
       folders.add(record.folder_name);
     } else addRecord(records, value, speeds);
   };
-  const { error } = rowsOf(path, value);
-  if (error !== undefined) throw new VistaError("FORMAT", error.reason, { path, offset: error.offset });
+  readWholeRows(path, "read the file", { value });
   if (clips > 0) stats.youtube.push({ path, clips, folders: folders.size });
   if (records.records > 0) {
     if (speeds.length > 0) records.speed = distribution(speeds);
     stats.annotations.push(records);
   }
-}
-
-function emptyAnnotationStats(path: string): AnnotationStats {
-  return {
-    path,
-    records: 0,
-    unusable: 0,
-    commands: { right: 0, left: 0, stop: 0, forward: 0 },
-    modes: { trajectory: 0, command: 0, speed: 0, angle: 0, goal: 0 },
-    balanced: 0,
-    resampled: 0,
-  };
 }
 
 /** Counts a record as the loader would: see `balance_with_actions` and `resample_complete_samples`. */

@@ -2,7 +2,7 @@
 import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import type { CommandContext } from "../../core/cli/program.js";
-import { fromSystem, VistaError } from "../../core/errors.js";
+import { cannot, VistaError } from "../../core/errors.js";
 import { quote } from "../../core/text.js";
 import { recipeOfRun } from "../run/runs.js";
 import { findRecipe, makePlan, readRecipes, type StartFlags } from "./plan.js";
@@ -21,9 +21,7 @@ export async function next(
   context: CommandContext,
 ): Promise<void> {
   const recipes = await readRecipes(flags);
-  await stat(run).catch((error) => {
-    throw fromSystem(error, run, "open the run folder");
-  });
+  await stat(run).catch(cannot("open the run folder", run));
   const done =
     flags.recipe === undefined
       ? await recipeOfRun(run, recipes.values(), resolve(flags.vista))

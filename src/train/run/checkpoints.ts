@@ -2,7 +2,7 @@
 import type { Dirent, Stats } from "node:fs";
 import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { fromSystem, VistaError } from "../../core/errors.js";
+import { cannot, fromSystem, VistaError } from "../../core/errors.js";
 import type { RunOptions } from "../../core/progress.js";
 
 /** What this module needs to know of the checkpoint formats; src/train/checkpoint-tools.ts has the real ones. */
@@ -68,9 +68,7 @@ const byName = new Intl.Collator("en", { numeric: true });
 
 /** @throws VistaError `NOT_FOUND`, `IO` */
 export async function measure(path: string): Promise<RunCheckpoint> {
-  const own = await stat(path).catch((error) => {
-    throw fromSystem(error, path, "look at the checkpoint");
-  });
+  const own = await stat(path).catch(cannot("look at the checkpoint", path));
   const checkpoint: RunCheckpoint = {
     name: basename(path),
     path,
@@ -129,9 +127,7 @@ export type Weights =
  * @throws VistaError `NOT_FOUND`, `WRONG_KIND` where the folder holds neither checkpoint nor run
  */
 export async function resolveWeights(path: string): Promise<Weights> {
-  const own = await stat(path).catch((error) => {
-    throw fromSystem(error, path, "open the weights");
-  });
+  const own = await stat(path).catch(cannot("open the weights", path));
   if (!own.isDirectory()) return { kind: "file", path };
   if (await isShardFolder(path)) return shards(path);
   const checkpoints = await listCheckpoints(path);

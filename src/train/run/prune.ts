@@ -1,7 +1,7 @@
 /** Removing the older checkpoints of a run, after every byte of those that stay was looked at. */
 import { lstat, readdir, realpath, rename, rm, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { fromSystem, throwIfAborted, VistaError } from "../../core/errors.js";
+import { cannot, throwIfAborted, VistaError } from "../../core/errors.js";
 import type { RunOptions } from "../../core/progress.js";
 import { type CheckpointTools, lastCheckpoint, listCheckpoints, type RunCheckpoint } from "./checkpoints.js";
 
@@ -44,9 +44,7 @@ export async function pruneRun(
   const { signal, dryRun = false } = options;
   if (!Number.isSafeInteger(keep) || keep < 1)
     throw new VistaError("USAGE", `cannot keep ${keep} checkpoints`);
-  await stat(run).catch((error: unknown) => {
-    throw fromSystem(error, run, "open the run folder");
-  });
+  await stat(run).catch(cannot("open the run folder", run));
   const checkpoints = await listCheckpoints(run);
   if (checkpoints.length === 0) {
     throw new VistaError("NOT_FOUND", "there are no checkpoints in this run", {
@@ -128,9 +126,7 @@ async function checkUnchanged(run: string, kept: readonly RunCheckpoint[]): Prom
 
 async function remove(path: string): Promise<void> {
   const aside = join(path, "..", `.${basename(path)}.removing`);
-  await rename(path, aside).catch((error: unknown) => {
-    throw fromSystem(error, path, "remove the checkpoint");
-  });
+  await rename(path, aside).catch(cannot("remove the checkpoint", path));
   await removeAll(aside);
 }
 
@@ -139,9 +135,7 @@ async function removeLeftovers(folder: string): Promise<void> {
 }
 
 async function removeAll(path: string): Promise<void> {
-  await rm(path, { recursive: true, force: true }).catch((error: unknown) => {
-    throw fromSystem(error, path, "remove the checkpoint");
-  });
+  await rm(path, { recursive: true, force: true }).catch(cannot("remove the checkpoint", path));
 }
 
 function stopped(removed: readonly string[], signal: AbortSignal): VistaError {

@@ -1,6 +1,6 @@
 /** What a run folder says of its training: the CSV log, the checkpoints, and what can be gone on with. */
 import { stat } from "node:fs/promises";
-import { fromSystem, isVistaError, throwIfAborted, VistaError } from "../../core/errors.js";
+import { cannot, isVistaError, throwIfAborted, VistaError } from "../../core/errors.js";
 import type { RunOptions } from "../../core/progress.js";
 import { BUILT_IN_RECIPES, type Recipe } from "../launch/built-in-recipes.js";
 import { type CheckpointTools, lastCheckpoint, listCheckpoints, type RunCheckpoint } from "./checkpoints.js";
@@ -68,9 +68,7 @@ export async function readStatus(
   tools: CheckpointTools,
   options: StatusOptions = {},
 ): Promise<RunStatus> {
-  const own = await stat(run).catch((error) => {
-    throw fromSystem(error, run, "open the run folder");
-  });
+  const own = await stat(run).catch(cannot("open the run folder", run));
   if (!own.isDirectory()) throw new VistaError("WRONG_KIND", "is a file, not a run folder", { path: run });
   const [log, found] = [await readLog(run), await listCheckpoints(run)];
   if (log === undefined && found.length === 0) {

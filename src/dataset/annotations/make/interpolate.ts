@@ -11,13 +11,12 @@ import {
 import { openRegular } from "../../../core/io/regular.js";
 import { runWorker } from "../../../core/io/worker.js";
 import type { RunOptions } from "../../../core/progress.js";
-import { kindOf } from "../../nuscenes/read/field-types.js";
 import { loadTables, type Tables } from "../../nuscenes/read/load-tables.js";
 import type { TableName } from "../../nuscenes/read/schema.js";
 import { rowOf } from "../../nuscenes/read/tables.js";
 import { type InterpolationTask, runInterpolation } from "./interpolate-task.js";
 import { FRAMES, type InterpolationMessage, LAST, type SampleLinks, timeBetween } from "./interpolation.js";
-import { NeededRows } from "./needed-rows.js";
+import { NeededRows, scenesOf } from "./needed-rows.js";
 import { pythonFloat } from "./python-json.js";
 import { RawRowAt, rowText, suffixed, TableWriter } from "./raw-rows.js";
 import { findNuScenes, type SceneChoice, sceneFilter } from "./source.js";
@@ -127,9 +126,7 @@ function linkSamples(
 ): { links: SampleLinks; scenes: number } {
   const samples = new NeededRows(tables, "sample");
   const sceneRows = new NeededRows(tables, "scene");
-  const { sample, scene } = tables.small;
-  const noRow = sample!.problems.find(({ message }) => message.startsWith("the row is"));
-  if (noRow !== undefined) throw samples.errorAt(noRow.offset, noRow.message);
+  const { sample } = tables.small;
   const rows = sample!.values.length;
   const links: SampleLinks = {
     table: sample!.table,
@@ -139,26 +136,18 @@ function linkSamples(
     time: new Float64Array(new SharedArrayBuffer(rows * 8)),
   };
   const scenes = new Set<number>();
-  for (const [row, values] of sample!.values.entries()) {
-    const at = rowOf(scene!, values.scene_token);
-    if (at < 0) {
-      samples.read(row, ["scene_token"]);
-      throw samples.error(row, `scene_token names scene "${values.scene_token}", which is not there`);
-    }
+  for (const [row, at] of scenesOf(samples, tables.small)) {
     if (!isWanted(sceneRows.read(at, ["name"]).name as string)) continue;
     scenes.add(at);
     links.wanted[row] = 1;
-    samples.read(row, ["prev", "next"]);
+    const values = samples.read(row, ["prev", "next"]);
     for (const side of ["prev", "next"] as const) {
       if (values[side] === "") continue;
       const to = rowOf(sample!, values[side]);
-      if (to < 0) throw samples.error(row, `${side} names sample "${values[side]}", which is not there`);
+      if (to < 0) samples.refuseLink(row, side, "sample");
       links[side][row] = to;
     }
-    if (typeof values.timestamp !== "number" || !Number.isFinite(values.timestamp)) {
-      throw samples.error(row, `field "timestamp" is ${kindOf(values.timestamp)}, not a time`);
-    }
-    links.time[row] = values.timestamp;
+    links.time[row] = samples.timeOf(row);
   }
   for (let row = 0; row < rows; row++) {
     const next = links.next[row]!;

@@ -1,5 +1,7 @@
 /** Which rows of sample_data are a sample's key frames of CAM_FRONT and LIDAR_TOP. */
+
 import { VistaError } from "../../../core/errors.js";
+import { firstWhere } from "../../../core/search.js";
 import type { Tables } from "../../nuscenes/read/load-tables.js";
 import { FLAG, LINK } from "../../nuscenes/read/table-state.js";
 import { rowOf } from "../../nuscenes/read/tables.js";
@@ -34,7 +36,8 @@ export class KeyFrames {
     });
     const { flags, sample: samples, sensor: sensors, problems, offset } = tables.sampleData!;
     for (const { message, offset: at } of problems) {
-      if (message.startsWith('field "is_key_frame"')) this.#unflagged.add(rowAt(offset, at));
+      if (message.startsWith('field "is_key_frame"'))
+        this.#unflagged.add(firstWhere(offset.length, (row) => offset[row]! >= at));
     }
     this.#rows = CHANNELS.map(() => new Int32Array(sample!.values.length).fill(LINK.none));
     for (let row = 0; row < flags.length; row++) {
@@ -108,16 +111,4 @@ export class KeyFrames {
 /** A sample's token that names no row is still not that of another sample. */
 function hasNoSample(sample: number): boolean {
   return sample === LINK.unusable || sample === LINK.none;
-}
-
-/** The row that starts at this byte, which is one. */
-function rowAt(offsets: Float64Array, offset: number): number {
-  let low = 0;
-  let high = offsets.length - 1;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (offsets[middle]! < offset) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }

@@ -4,11 +4,11 @@
  */
 import { join } from "node:path";
 import { fromSystem, VistaError } from "../../../core/errors.js";
-import { describeProblem } from "../../nuscenes/read/field-types.js";
+import { describeProblem, kindOf } from "../../nuscenes/read/field-types.js";
 import type { Tables } from "../../nuscenes/read/load-tables.js";
 import { type FieldType, SCHEMA, type TableName } from "../../nuscenes/read/schema.js";
 import { FLAG, type TableState } from "../../nuscenes/read/table-state.js";
-import { type Row, RowText, type SmallTable } from "../../nuscenes/read/tables.js";
+import { type Row, RowText, rowOf, type SmallTable } from "../../nuscenes/read/tables.js";
 
 export const CHECK_HINT =
   "`vista-data check` names every row like it; unpack the tables from their archive again.";
@@ -81,6 +81,19 @@ export class NeededRows {
     return new VistaError("FORMAT", what, { path: this.path, ...record, offset, hint: CHECK_HINT });
   }
 
+  /** For a field that names a row of another table, which has none of that name. @throws VistaError `FORMAT` */
+  refuseLink(row: number, field: string, table: TableName): never {
+    const name = this.read(row, [field])[field];
+    throw this.error(row, `${field} names ${table} "${name}", which is not there`);
+  }
+
+  /** @throws VistaError `FORMAT` where the row's `timestamp` is none */
+  timeOf(row: number): number {
+    const { timestamp } = this.read(row, []);
+    if (typeof timestamp === "number" && Number.isFinite(timestamp)) return timestamp;
+    throw this.error(row, `field "timestamp" is ${kindOf(timestamp)}, not a time`);
+  }
+
   close(): void {
     this.#text?.close();
   }
@@ -100,5 +113,23 @@ export class NeededRows {
       return typeof token !== "string" || token === "";
     }
     return this.#flags !== undefined && (this.#flags[row]! & FLAG.noToken) !== 0;
+  }
+}
+
+/**
+ * Rows of sample, each with the row of scene that it is of.
+ *
+ * @throws VistaError `FORMAT` where a sample does not say
+ */
+export function* scenesOf(
+  samples: NeededRows,
+  { sample, scene }: Tables["small"],
+): Generator<[number, number]> {
+  const noRow = sample!.problems.find(({ message }) => message.startsWith("the row is"));
+  if (noRow !== undefined) throw samples.errorAt(noRow.offset, noRow.message);
+  for (const [row, { scene_token }] of sample!.values.entries()) {
+    const at = rowOf(scene!, scene_token);
+    if (at < 0) samples.refuseLink(row, "scene_token", "scene");
+    yield [row, at];
   }
 }

@@ -5,16 +5,15 @@
 
 import { throwIfAborted, VistaError } from "../../../core/errors.js";
 import { remember } from "../../../core/maps.js";
-import { kindOf } from "../../nuscenes/read/field-types.js";
 import type { Tables } from "../../nuscenes/read/load-tables.js";
 import { LINK } from "../../nuscenes/read/table-state.js";
-import { type Row, rowOf } from "../../nuscenes/read/tables.js";
+import type { Row } from "../../nuscenes/read/tables.js";
 import { TokenTable } from "../../nuscenes/read/tokens.js";
 import type { NuScenesRecord } from "../nuscenes-rows.js";
 import { motionAt, readVehicleMonitor, type VehicleMonitor } from "./can-bus.js";
 import { projectGoal } from "./goal.js";
 import { KeyFrames } from "./key-frames.js";
-import { NeededRows } from "./needed-rows.js";
+import { NeededRows, scenesOf } from "./needed-rows.js";
 import { inverseTransform, type Matrix, multiply, originOf, type Pose, transform } from "./pose.js";
 
 /** Frames from one key frame to the next, where none is missing. */
@@ -111,18 +110,9 @@ export class RecordMaker {
    * @throws VistaError `FORMAT` where a sample does not say which scene it is of
    */
   wantedScenes(isWanted: (name: string) => boolean): WantedScene[] {
-    const { sample, scene } = this.tables.small;
-    const noRow = sample!.problems.find(({ message }) => message.startsWith("the row is"));
-    if (noRow !== undefined) throw this.#samples.errorAt(noRow.offset, noRow.message);
     const byScene = new Map<number, number[]>();
-    for (const [row, values] of sample!.values.entries()) {
-      const at = rowOf(scene!, values.scene_token);
-      if (at < 0) {
-        this.#samples.read(row, ["scene_token"]);
-        throw this.#samples.error(row, `scene_token names scene "${values.scene_token}", which is not there`);
-      }
+    for (const [row, at] of scenesOf(this.#samples, this.tables.small))
       remember(byScene, at, () => []).push(row);
-    }
     const scenes: WantedScene[] = [];
     for (const [at, samples] of byScene) {
       const { name, token } = this.#scenes.read(at, ["name"]) as { name: string; token: string };
@@ -137,10 +127,7 @@ export class RecordMaker {
 
   /** In a scene that is too short for a record nothing is needed, and any time will do. */
   #timeOf(row: number, samples: number): number {
-    if (samples < this.options.keyFrames) return 0;
-    const { timestamp } = this.#samples.read(row, []);
-    if (typeof timestamp === "number" && Number.isFinite(timestamp)) return timestamp;
-    throw this.#samples.error(row, `field "timestamp" is ${kindOf(timestamp)}, not a time`);
+    return samples < this.options.keyFrames ? 0 : this.#samples.timeOf(row);
   }
 
   /**
@@ -150,7 +137,7 @@ export class RecordMaker {
    */
   async *recordsOf(scene: WantedScene, signal?: AbortSignal): AsyncGenerator<NuScenesRecord> {
     const { keyFrames } = this.options;
-    const work = new SceneWork();
+    const work: SceneWork = { files: new Map(), lidars: new Map() };
     let monitor: VehicleMonitor | undefined;
     let isMonitorRead = false;
     for (const [i, sample] of scene.samples.entries()) {
@@ -179,16 +166,11 @@ export class RecordMaker {
     const chain: number[] = [];
     for (let row = first; chain.length < this.options.clip; row = next[row]!) {
       if (row === LINK.none) return "chainTooShort";
-      if (row < 0) this.#refuseNext(chain.at(-1)!);
+      if (row < 0) this.#data.refuseLink(chain.at(-1)!, "next", "sample_data");
       if (chain.length % FRAMES_PER_KEY_FRAME === 0 && !this.#keyFrames.isKeyFrame(row)) return "noKeyFrame";
       chain.push(row);
     }
     return chain;
-  }
-
-  #refuseNext(row: number): never {
-    const { next } = this.#data.read(row, ["next"]);
-    throw this.#data.error(row, `next names sample_data "${next}", which is not there`);
   }
 
   #record(
@@ -197,8 +179,8 @@ export class RecordMaker {
     monitor: VehicleMonitor | undefined,
     work: SceneWork,
   ): NuScenesRecord {
-    const frames = chain.map((row) => work.file(row, () => this.#fileOf(row)));
-    const poses = samples.map((sample) => work.lidar(sample, () => this.#lidarOf(sample)));
+    const frames = chain.map((row) => remember(work.files, row, () => this.#fileOf(row)));
+    const poses = samples.map((sample) => remember(work.lidars, sample, () => this.#lidarOf(sample)));
     const traj = [0, 0];
     for (const { globalFromLidar } of poses.slice(1)) {
       const [x, y] = originOf(multiply(poses[0]!.lidarFromGlobal, globalFromLidar));
@@ -256,23 +238,14 @@ export class RecordMaker {
   #poseOf(row: number): Pose {
     const keys = this.tables.sampleData!.egoPose;
     const at = this.#poseTable.lookup(keys, row * 4);
-    if (at < 0) {
-      const { ego_pose_token } = this.#data.read(row, ["ego_pose_token"]);
-      throw this.#data.error(row, `ego_pose_token names ego_pose "${ego_pose_token}", which is not there`);
-    }
+    if (at < 0) this.#data.refuseLink(row, "ego_pose_token", "ego_pose");
     this.#data.read(row, ["ego_pose_token"]);
     return poseIn(this.#poses, at, this.#poses.read(at, ["translation", "rotation"]));
   }
 
   #sensorOf(row: number, fields: readonly string[]): { pose: Pose; values: Row } {
     const at = this.tables.sampleData!.sensor[row]!;
-    if (at < 0) {
-      const { calibrated_sensor_token: token } = this.#data.read(row, ["calibrated_sensor_token"]);
-      throw this.#data.error(
-        row,
-        `calibrated_sensor_token names calibrated_sensor "${token}", which is not there`,
-      );
-    }
+    if (at < 0) this.#data.refuseLink(row, "calibrated_sensor_token", "calibrated_sensor");
     const values = this.#sensors.read(at, fields);
     return { pose: poseIn(this.#sensors, at, values), values };
   }
@@ -290,18 +263,10 @@ function poseIn(rows: NeededRows, row: number, values: Row): Pose {
   return [translation, rotation];
 }
 
-/** What several records of a scene share. */
-class SceneWork {
-  readonly #files = new Map<number, string>();
-  readonly #poses = new Map<number, LidarPose>();
-
-  file(row: number, read: () => string): string {
-    return remember(this.#files, row, read);
-  }
-
-  lidar(sample: number, make: () => LidarPose): LidarPose {
-    return remember(this.#poses, sample, make);
-  }
+/** What several records of a scene share: files of frames by row, poses by sample. */
+interface SceneWork {
+  readonly files: Map<number, string>;
+  readonly lidars: Map<number, LidarPose>;
 }
 
 /** @throws VistaError `USAGE` */

@@ -1,7 +1,7 @@
 /** Where the tables are that annotation files are made from, and which scenes are wanted. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { firstNames, fromSystem, VistaError } from "../../../core/errors.js";
+import { cannot, firstNames, VistaError } from "../../../core/errors.js";
 import { readRegular } from "../../../core/io/regular.js";
 import { nuScenesVersions } from "../../nuscenes/read/versions.js";
 import { officialScenes, SPLIT_NAMES, type SplitName } from "../../nuscenes/splits.js";
@@ -79,12 +79,7 @@ export async function readSceneChoice(text: string): Promise<SceneChoice> {
     const known = [...SPLIT_NAMES, "all"].join(", ");
     throw new VistaError("USAGE", `--split ${text} is neither one of ${known} nor a file of scene names`);
   }
-  let content: string;
-  try {
-    content = (await readRegular(text)).toString("utf8");
-  } catch (error) {
-    throw fromSystem(error, text, "read the list of scenes");
-  }
+  const content = String(await readRegular(text).catch(cannot("read the list of scenes", text)));
   const names = content.trimStart().startsWith("[") ? parseList(content, text) : lines(content);
   const odd = names.filter((name) => /\s/.test(name));
   if (names.length === 0 || odd.length > 0) {

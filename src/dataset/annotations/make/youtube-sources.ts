@@ -1,7 +1,9 @@
 /** Which clips YouTube.json gets: those of the frames on disk, or those that DriveAGI's language files speak of. */
+
 import { relative, sep } from "node:path";
 import { VistaError } from "../../../core/errors.js";
 import type { RunOptions } from "../../../core/progress.js";
+import { compareText } from "../../../core/text.js";
 import { indexLocated } from "../../frame-index/build.js";
 import type { LanguageFolder } from "../../frame-index/collect-language.js";
 import type { DatasetIndex } from "../../frame-index/dataset-index.js";
@@ -31,10 +33,7 @@ export interface FindClipsOptions extends RunOptions {
 export async function findYouTubeClips(root: string, options: FindClipsOptions = {}): Promise<ClipSource[]> {
   const { split = "train", languageFiles, previous, ...run } = options;
   const { nuscenes: _, ...located } = locateData(root);
-  const { index } = await indexLocated(located, {
-    ...run,
-    previous,
-  });
+  const { index } = await indexLocated(located, { ...run, previous });
   if (languageFiles === undefined) return sourcesOnDisk(index, located, split);
   return languageSources(await readLanguage([...languageFiles], run), index, located, split);
 }
@@ -90,7 +89,7 @@ function languageSources(
   const scans = new Map(index.opendv?.folders.map((folder) => [folder.path, folder.scan]));
   return folders
     .filter(({ folder }) => wanted(split, splitOfPath(folder)))
-    .sort((a, b) => (a.folder < b.folder ? -1 : 1))
+    .sort((a, b) => compareText(a.folder, b.folder))
     .flatMap(({ folder, layout, runs }) => {
       if (scans.size === 0) return [{ folderName: folder, layout, runs }];
       const scan = scans.get(folder);

@@ -1,5 +1,4 @@
 /** Findings about chains: samples of a scene, frames of a sensor in a scene, boxes of an instance. */
-import { finding } from "../../define-rules.js";
 import type { Finding } from "../../finding.js";
 import type { Tables } from "../read/load-tables.js";
 import type { TableName } from "../read/schema.js";
@@ -17,7 +16,7 @@ import {
 } from "./chains.js";
 import type { ChainKnowledge, Frames } from "./frames.js";
 import type { Names } from "./names.js";
-import { NUSCENES_RULES as RULES } from "./rules.js";
+import { finding, type NuScenesRule } from "./rules.js";
 import { type SampleChains, SCENE_ENDS } from "./sample-chains.js";
 import { remainder, sampleLinks } from "./table-findings.js";
 
@@ -165,7 +164,7 @@ const RULE_OF = {
   time: "chain-time",
   cycle: "chain-cycle",
   split: "chain-split",
-} as const satisfies Record<ChainFault["kind"], keyof typeof RULES>;
+} as const satisfies Record<ChainFault["kind"], NuScenesRule>;
 
 function* faultFindings(
   table: TableName,
@@ -182,7 +181,7 @@ function* faultFindings(
     counts.set(fault.kind, count);
     if (count > KEEP) continue;
     const row = fault.kind === "time" ? fault.culprit : fault.row;
-    yield finding(RULES[RULE_OF[fault.kind]], path, message(fault, table, input, names, describe), {
+    yield finding(RULE_OF[fault.kind], path, message(fault, table, input, names, describe), {
       record: names.token(table, row),
       offset: offset[row]!,
       count: fault.kind === "cycle" ? fault.length : undefined,
@@ -255,7 +254,7 @@ function* endFindings(
         problem = `${field} names ${name}, whose ${side} is ${names.token(targetName, links[end]!)}`;
       }
       if (problem === undefined) continue;
-      yield finding(RULES["wrong-first-last"], names.path(ownerName), problem, {
+      yield finding("wrong-first-last", names.path(ownerName), problem, {
         record: String(values.token),
         offset: owner.offset[row]!,
       });
@@ -279,7 +278,7 @@ function* countFindings(
     const said = values[field];
     if (owner.exclude[row] === 1 || typeof said !== "number" || said === counts[row]) continue;
     yield finding(
-      RULES["wrong-count"],
+      "wrong-count",
       names.path(ownerName),
       `${field} is ${said}, but ${what} that name it: ${counts[row]}`,
       {

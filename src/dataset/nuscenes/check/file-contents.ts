@@ -2,7 +2,6 @@
 import { join } from "node:path";
 import { throwIfAborted } from "../../../core/errors.js";
 import { mapOrdered } from "../../../core/io/map-ordered.js";
-import { finding } from "../../define-rules.js";
 import type { CheckOptions, CheckSummary, Finding } from "../../finding.js";
 import { checkImages, type ImageFault, type ImageReport } from "../../images/check.js";
 import { boundsOf, choosePictures, mix } from "../../sample.js";
@@ -10,9 +9,9 @@ import { NO_FOLDER } from "../read/file-names.js";
 import { RowText } from "../read/tables.js";
 import type { FileList } from "./files.js";
 import { cloudFault } from "./point-clouds.js";
-import { NUSCENES_RULES as RULES } from "./rules.js";
+import { finding, type NuScenesRule } from "./rules.js";
 
-const RULE_OF: Record<Exclude<ImageFault, "missing">, keyof typeof RULES> = {
+const RULE_OF: Record<Exclude<ImageFault, "missing">, NuScenesRule> = {
   "not-a-file": "unreadable-file",
   unreadable: "unreadable-file",
   empty: "empty-file",
@@ -115,7 +114,7 @@ function isPicture(form: { fileformat: string }): boolean {
 }
 
 /** A file that starts as a picture and ends within its headers is cut off, too. */
-function ruleOf(report: ImageReport): keyof typeof RULES {
+function ruleOf(report: ImageReport): NuScenesRule {
   if (report.fault === "not-an-image" && /^a (JPEG|PNG) that ends/.test(report.detail ?? ""))
     return "truncated-image";
   return RULE_OF[report.fault as keyof typeof RULE_OF];
@@ -164,13 +163,13 @@ async function* lookAtPictures(
     if (report.fault === "missing" || report.fault === "empty") continue;
     const record = { record: `sample_data ${token}` };
     if (report.fault !== undefined) {
-      yield finding(RULES[ruleOf(report)], name, report.detail ?? report.fault, record);
+      yield finding(ruleOf(report), name, report.detail ?? report.fault, record);
       continue;
     }
     const { width, height } = list.data.forms[list.data.form[row]!]!;
     if (report.width !== undefined && (report.width !== width || report.height !== height)) {
       const text = `the picture is ${report.width} × ${report.height}, its row says ${width} × ${height}`;
-      yield finding(RULES["wrong-image-size"], name, text, record);
+      yield finding("wrong-image-size", name, text, record);
       continue;
     }
     if (name.includes("/CAM_FRONT/")) sound.push(name);
@@ -219,6 +218,6 @@ async function* lookAtClouds(
       unit: "files",
     });
     if (fault !== undefined && fault.rule !== "empty-file")
-      yield finding(RULES[fault.rule], name, fault.detail, { record: `sample_data ${token}` });
+      yield finding(fault.rule, name, fault.detail, { record: `sample_data ${token}` });
   }
 }

@@ -11,13 +11,12 @@ import { throwIfAborted } from "../../../core/errors.js";
 import { remember } from "../../../core/maps.js";
 import type { RunOptions } from "../../../core/progress.js";
 import { isBystander } from "../../bystanders.js";
-import { finding } from "../../define-rules.js";
 import type { Coverage, Finding, Shard } from "../../finding.js";
 import { hashName, NO_FOLDER } from "../read/file-names.js";
 import type { SampleData } from "../read/load.js";
 import { KEEP } from "../read/table-state.js";
 import { RowText } from "../read/tables.js";
-import { NUSCENES_RULES as RULES } from "./rules.js";
+import { finding } from "./rules.js";
 import { remainder } from "./table-findings.js";
 
 /** What the file checks keep of one version's tables. */
@@ -126,7 +125,7 @@ export async function* fileFindings(
           const { filename, token } = texts[i]!.at(list.data.offset[row]!);
           const other = texts[i]!.at(list.data.offset[first]!).token;
           yield finding(
-            RULES["duplicate-file"],
+            "duplicate-file",
             `${list.version}/sample_data.json`,
             `${filename} is also that of ${other}`,
             {
@@ -160,14 +159,9 @@ export async function* fileFindings(
           sizes.checked++;
           if (sizeOf(join(root, folder, name)) !== 0) continue;
           const { token } = texts[i]!.at(lists[i]!.data.offset[row]!);
-          yield finding(
-            RULES["empty-file"],
-            folder === "" ? name : `${folder}/${name}`,
-            "is empty (0 bytes)",
-            {
-              record: `sample_data ${String(token)}`,
-            },
-          );
+          yield finding("empty-file", folder === "" ? name : `${folder}/${name}`, "is empty (0 bytes)", {
+            record: `sample_data ${String(token)}`,
+          });
         }
         if (performance.now() - turn > TURN_MS) {
           const done = sizes.checked;
@@ -179,13 +173,13 @@ export async function* fileFindings(
         // A name without a folder is one of the root's, where everything else lies, too.
         if (found || !options.surplus || !known || folder === "" || !isShown(name)) continue;
         if (++surplus <= KEEP) {
-          yield finding(RULES["surplus-file"], `${folder}/${name}`, "no row of sample_data names this file");
+          yield finding("surplus-file", `${folder}/${name}`, "no row of sample_data names this file");
         }
       }
       const strangers = known || !options.surplus ? 0 : (names ?? []).filter(isShown).length;
       if (strangers > 0) {
         const text = `no row of sample_data names a file in this folder (${strangers} there)`;
-        yield finding(RULES["surplus-file"], folder, text, { count: strangers });
+        yield finding("surplus-file", folder, text, { count: strangers });
       }
       yield* remainder("surplus-file", folder, surplus - KEEP, "more files without a row");
       coverage.checked += rowsIn.get(folder) ?? 0;
@@ -297,7 +291,7 @@ function* missingIn(
   if (rows.length === total && (total >= WHOLE_SCENE || !exists)) {
     const rule = folder.endsWith("/CAM_FRONT") || folder === "CAM_FRONT" ? "missing-file" : "channel-absent";
     const what = exists ? "none of its files is there" : "the folder is not there";
-    const found = finding(RULES[rule], folder, `${what} (${total} in ${list.version})`, { count: total });
+    const found = finding(rule, folder, `${what} (${total} in ${list.version})`, { count: total });
     onMissing?.(found);
     yield found;
     return;
@@ -306,7 +300,7 @@ function* missingIn(
   for (const [index, count] of inScene) {
     if (index < 0 || count.missing < count.total || count.total < WHOLE_SCENE) continue;
     const what = `none of the ${count.total} files of ${scenes[index]} is there`;
-    yield finding(RULES["missing-file"], folder, what, { record: scenes[index]!, count: count.total });
+    yield finding("missing-file", folder, what, { record: scenes[index]!, count: count.total });
   }
   for (const row of rows) {
     const count = inScene.get(scene[row]!)!;
@@ -314,7 +308,7 @@ function* missingIn(
       (scene[row]! >= 0 && count.missing === count.total && count.total >= WHOLE_SCENE) || kept++ >= KEEP;
     if (counted && onMissing === undefined) continue;
     const { filename, token } = text.at(data.offset[row]!);
-    const found = finding(RULES["missing-file"], String(filename), "the file is not there", {
+    const found = finding("missing-file", String(filename), "the file is not there", {
       record: `sample_data ${String(token)}`,
     });
     onMissing?.(found);

@@ -1,12 +1,12 @@
 /** To which sensor and scene each row of sample_data belongs, and the findings about key frames. */
-import { finding } from "../../define-rules.js";
+import { firstWhere } from "../../../core/search.js";
 import type { Finding } from "../../finding.js";
 import type { SampleData } from "../read/load.js";
 import type { Tables } from "../read/load-tables.js";
 import { FLAG, KEEP } from "../read/table-state.js";
 import { rowOf, type SmallTable } from "../read/tables.js";
 import type { Names } from "./names.js";
-import { NUSCENES_RULES as RULES } from "./rules.js";
+import { finding } from "./rules.js";
 import type { SampleChains } from "./sample-chains.js";
 import { remainder } from "./table-findings.js";
 
@@ -92,7 +92,7 @@ export function* frameFindings(
   for (const row of frames.contradictions) {
     const folder = data.folders[data.folder[row]!];
     yield finding(
-      RULES["wrong-sensor"],
+      "wrong-sensor",
       path,
       `the file is in ${folder}, but calibrated_sensor_token names another sensor`,
       { record: names.token("sample_data", row), offset: data.offset[row]! },
@@ -141,7 +141,7 @@ export function* frameFindings(
   const sampleToken = (row: number) => names.token("sample", data.sample[row]!);
   for (const row of surplus.slice(0, KEEP)) {
     const text = `a second key frame of ${frames.channels[frames.channel[row]!]} for sample ${sampleToken(row)}`;
-    yield finding(RULES["keyframe-duplicate"], path, text, place(row));
+    yield finding("keyframe-duplicate", path, text, place(row));
   }
   yield* remainder(
     "keyframe-duplicate",
@@ -153,7 +153,7 @@ export function* frameFindings(
   const alone = far.filter((row) => !reported.has(row));
   for (const row of alone.slice(0, KEEP)) {
     const text = `the key frame is ${Math.round(apart(row) / 1000)} ms from its sample ${sampleToken(row)}`;
-    yield finding(RULES["keyframe-time"], path, text, place(row));
+    yield finding("keyframe-time", path, text, place(row));
   }
   yield* remainder("keyframe-time", path, alone.length - KEEP, "more key frames far from their sample");
   if (!data.complete || Object.keys(data.moreDangling).length > 0) return;
@@ -173,7 +173,7 @@ export function* frameFindings(
     for (const [sceneRow, count] of scenes) {
       const sceneName = String(scene.values[sceneRow]!.name);
       const text = `${sceneName} has no frame of ${name} at all`;
-      yield finding(RULES["keyframe-missing"], path, text, { record: sceneName, count });
+      yield finding("keyframe-missing", path, text, { record: sceneName, count });
     }
     // A key frame that is one too many for its sample, at the time of this one, is this one's: its key is wrong.
     const spare = surplus.filter((row) => frames.channel[row] === channel).map((row) => data.time[row]!);
@@ -181,7 +181,7 @@ export function* frameFindings(
     missing = missing.filter((row) => !hasNear(times, sample.values[row]!.timestamp as number, FAR_US));
     if (missing.length <= lost[channel]! + lostAnywhere) continue;
     for (const row of missing.slice(0, KEEP)) {
-      yield finding(RULES["keyframe-missing"], path, `no key frame of ${name} for this sample`, {
+      yield finding("keyframe-missing", path, `no key frame of ${name} for this sample`, {
         record: `sample ${names.token("sample", row)}`,
       });
     }
@@ -196,12 +196,6 @@ export function* frameFindings(
 
 /** Whether one of the times, which are sorted, lies no farther than `within` from `time`. */
 function hasNear(times: Float64Array, time: number, within: number): boolean {
-  let low = 0;
-  let high = times.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (times[middle]! < time - within) low = middle + 1;
-    else high = middle;
-  }
-  return low < times.length && times[low]! <= time + within;
+  const at = firstWhere(times.length, (i) => times[i]! >= time - within);
+  return at < times.length && times[at]! <= time + within;
 }

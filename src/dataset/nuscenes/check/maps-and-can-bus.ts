@@ -6,13 +6,13 @@ import { throwIfAborted } from "../../../core/errors.js";
 import { readRegular } from "../../../core/io/regular.js";
 import { JsonSyntaxError, parseWhole } from "../../../core/json/scan.js";
 import type { RunOptions } from "../../../core/progress.js";
-import { finding } from "../../define-rules.js";
+import { compareText } from "../../../core/text.js";
 import type { Coverage, Finding } from "../../finding.js";
 import { checkImage } from "../../images/check.js";
 import type { Tables } from "../read/load-tables.js";
 import { LABEL_TABLES, SCENES_WITHOUT_CAN_BUS } from "../read/schema.js";
 import type { Names } from "./names.js";
-import { NUSCENES_RULES as RULES } from "./rules.js";
+import { finding } from "./rules.js";
 import { sceneNumber } from "./scene-findings.js";
 
 export async function* mapFindings(root: string, tables: Tables): AsyncGenerator<Finding> {
@@ -22,13 +22,9 @@ export async function* mapFindings(root: string, tables: Tables): AsyncGenerator
     seen.add(filename);
     const report = await checkImage(join(root, filename), "headers");
     if (report.fault === "missing") {
-      yield finding(
-        RULES["missing-map"],
-        filename,
-        "the map image is not there: the devkit cannot load the set",
-      );
+      yield finding("missing-map", filename, "the map image is not there: the devkit cannot load the set");
     } else if (report.fault !== undefined) {
-      yield finding(RULES["bad-map"], filename, report.detail ?? report.fault);
+      yield finding("bad-map", filename, report.detail ?? report.fault);
     }
   }
 }
@@ -46,30 +42,22 @@ export async function* labelFindings(root: string, version: string, tables: Tabl
       const files = folders.get(folder) ?? new Set();
       folders.set(folder, files.add(filename.slice(slash + 1)));
     }
-    for (const [folder, wanted] of [...folders].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    for (const [folder, wanted] of [...folders].sort(([a], [b]) => compareText(a, b))) {
       const there = new Set(await readdir(join(root, folder)).catch(() => []));
       const missing = [...wanted].filter((file) => !there.has(file)).sort();
       if (missing.length === wanted.size && missing.length > 1) {
         const text = `none of the ${missing.length} files of ${name}.json is there`;
-        yield finding(RULES["missing-file"], folder, text, { count: missing.length });
+        yield finding("missing-file", folder, text, { count: missing.length });
       } else {
         for (const file of missing) {
-          yield finding(
-            RULES["missing-file"],
-            `${folder}/${file}`,
-            `the file is not there; ${name}.json names it`,
-          );
+          yield finding("missing-file", `${folder}/${file}`, `the file is not there; ${name}.json names it`);
         }
       }
       // The devkit counts the label files of the version's own folder, of these two kinds.
       if (folder !== `${name}/${version}` || !table.complete) continue;
       for (const file of [...there].sort()) {
         if (wanted.has(file) || !/\.(bin|npz)$/.test(file)) continue;
-        yield finding(
-          RULES["labels-unlisted"],
-          `${folder}/${file}`,
-          `no row of ${name}.json names this file`,
-        );
+        yield finding("labels-unlisted", `${folder}/${file}`, `no row of ${name}.json names this file`);
       }
     }
   }
@@ -89,11 +77,7 @@ export async function* canBusFindings(
   try {
     there = new Set(await readdir(join(root, "can_bus")));
   } catch {
-    yield finding(
-      RULES["can-bus-absent"],
-      "can_bus",
-      "the folder is not there: no speed and no angle for training",
-    );
+    yield finding("can-bus-absent", "can_bus", "the folder is not there: no speed and no angle for training");
     return;
   }
   const without: string[] = [];
@@ -108,15 +92,15 @@ export async function* canBusFindings(
     if (fault === undefined) continue;
     const record = { record: String(name) };
     if (fault.none && SCENES_WITHOUT_CAN_BUS.has(sceneNumber(name)!)) without.push(String(name));
-    else if (fault.none) yield finding(RULES["can-bus-missing"], `can_bus/${file}`, fault.reason, record);
+    else if (fault.none) yield finding("can-bus-missing", `can_bus/${file}`, fault.reason, record);
     else {
       const place = fault.offset === undefined ? record : { ...record, offset: fault.offset };
-      yield finding(RULES["can-bus-damaged"], `can_bus/${file}`, fault.reason, place);
+      yield finding("can-bus-damaged", `can_bus/${file}`, fault.reason, place);
     }
   }
   if (without.length > 0) {
     const text = `${without.join(", ")}: known to have no CAN bus messages`;
-    yield finding(RULES["can-bus-none"], names.path("scene"), text, { count: without.length });
+    yield finding("can-bus-none", names.path("scene"), text, { count: without.length });
   }
 }
 

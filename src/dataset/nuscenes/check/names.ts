@@ -52,7 +52,6 @@ export class Names {
   }
 
   #text(name: TableName): RowText {
-    const text = remember(this.#texts, name, () => new RowText(join(this.tables.folder, `${name}.json`)));
-    return text;
+    return remember(this.#texts, name, () => new RowText(join(this.tables.folder, `${name}.json`)));
   }
 }

@@ -4,10 +4,10 @@
  */
 import type { FileHandle } from "node:fs/promises";
 import { openAnything } from "../../../core/io/regular.js";
-import type { NUSCENES_RULES } from "./rules.js";
+import type { NuScenesRule } from "./rules.js";
 
 export interface CloudFault {
-  rule: keyof typeof NUSCENES_RULES;
+  rule: NuScenesRule;
   detail: string;
 }
 

@@ -1,4 +1,4 @@
-import { defineRules } from "../../define-rules.js";
+import { defineRules, findingsOf } from "../../define-rules.js";
 
 // biome-ignore format: one rule a line
 export const NUSCENES_RULES = defineRules("nuscenes", {
@@ -42,3 +42,6 @@ export const NUSCENES_RULES = defineRules("nuscenes", {
   "map-log-elsewhere": ["note", "maps name logs of other splits", "Nothing to do: the official tables of one split list the logs of all."],
   "known-scene": ["note", "a scene with known faults", "Nothing to do, or leave the scene out."],
 });
+
+export const finding = findingsOf(NUSCENES_RULES);
+export type NuScenesRule = keyof typeof NUSCENES_RULES;

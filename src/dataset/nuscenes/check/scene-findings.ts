@@ -1,11 +1,10 @@
 /** Findings about scenes, logs, maps and categories: small tables against what Vista and the devkit need of them. */
-import { finding } from "../../define-rules.js";
 import type { Finding } from "../../finding.js";
 import type { Tables } from "../read/load-tables.js";
 import { SCENE_QUIRKS } from "../read/schema.js";
 import { rowOf } from "../read/tables.js";
 import type { Names } from "./names.js";
-import { NUSCENES_RULES as RULES } from "./rules.js";
+import { finding } from "./rules.js";
 
 /** The number in `scene-0061`; undefined for names of another form. */
 export function sceneNumber(name: unknown): number | undefined {
@@ -22,7 +21,7 @@ export function* sceneFindings(tables: Tables, names: Names): Generator<Finding>
     for (const [row, values] of log.values.entries()) {
       if (log.exclude[row] === 1 || mapped.has(values.token)) continue;
       const text = `no map lists ${String(values.logfile)} in its log_tokens`;
-      yield finding(RULES["log-without-map"], names.path("log"), text, {
+      yield finding("log-without-map", names.path("log"), text, {
         record: String(values.token),
         offset: log.offset[row]!,
       });
@@ -30,19 +29,19 @@ export function* sceneFindings(tables: Tables, names: Names): Generator<Finding>
     const elsewhere = [...mapped].filter((token) => rowOf(log, token) === -1);
     if (log.complete && elsewhere.length > 0) {
       const text = `${elsewhere.length} of ${mapped.size} logs in log_tokens are not in log.json, "${String(elsewhere[0])}" the first`;
-      yield finding(RULES["map-log-elsewhere"], names.path("map"), text, { count: elsewhere.length });
+      yield finding("map-log-elsewhere", names.path("map"), text, { count: elsewhere.length });
     }
   }
   for (const values of scene?.values ?? []) {
     const quirk = SCENE_QUIRKS.get(sceneNumber(values.name) ?? -1);
     if (quirk === undefined) continue;
-    yield finding(RULES["known-scene"], names.path("scene"), quirk, { record: String(values.name) });
+    yield finding("known-scene", names.path("scene"), quirk, { record: String(values.name) });
   }
   if (category !== undefined && (lidarseg ?? panoptic) !== undefined) {
     for (const [row, values] of category.values.entries()) {
       if (Number.isSafeInteger(values.index)) continue;
       const text = `${String(values.name)} has no index, but there is a table of lidar labels`;
-      yield finding(RULES["category-index"], names.path("category"), text, {
+      yield finding("category-index", names.path("category"), text, {
         record: String(values.token),
         offset: category.offset[row]!,
       });

@@ -1,25 +1,22 @@
 /** Findings about tables by themselves and about their keys. */
-import { finding } from "../../define-rules.js";
 import type { Finding } from "../../finding.js";
 import type { SampleData } from "../read/load.js";
 import type { Tables } from "../read/load-tables.js";
-import { LABEL_TABLES, NEVER_EMPTY, REQUIRED_TABLES, SCHEMA, type TableName } from "../read/schema.js";
+import { ALL_TABLES, MAY_BE_EMPTY, SCHEMA, type TableName } from "../read/schema.js";
 import { addDangling, type Dangling, KEEP, LINK, type TableState } from "../read/table-state.js";
 import { danglingKeys, type SmallTable } from "../read/tables.js";
 import { TokenTable, tokenWords } from "../read/tokens.js";
 import type { Names } from "./names.js";
-import { NUSCENES_RULES as RULES } from "./rules.js";
-
-const ALL_TABLES: readonly TableName[] = [...REQUIRED_TABLES, ...LABEL_TABLES];
+import { finding, type NuScenesRule } from "./rules.js";
 
 /** Missing and damaged tables, fields of the wrong type, tokens that occur twice. */
 export function* tableFindings(tables: Tables, names: Names): Generator<Finding> {
   for (const name of tables.missing) {
-    yield finding(RULES["missing-table"], names.path(name), `${name}.json is not there`);
+    yield finding("missing-table", names.path(name), `${name}.json is not there`);
   }
   for (const name of ALL_TABLES) {
     const reason = tables.unreadable.get(name);
-    if (reason !== undefined) yield finding(RULES["unreadable-table"], names.path(name), reason);
+    if (reason !== undefined) yield finding("unreadable-table", names.path(name), reason);
   }
   for (const name of ALL_TABLES) {
     const state = names.state(name);
@@ -27,17 +24,17 @@ export function* tableFindings(tables: Tables, names: Names): Generator<Finding>
     const path = names.path(name);
     if (state.error !== undefined) {
       const read = `${state.rows} ${state.rows === 1 ? "row was" : "rows were"} read before it`;
-      yield finding(RULES["bad-json"], path, `${state.error.reason}; ${read}`, {
+      yield finding("bad-json", path, `${state.error.reason}; ${read}`, {
         offset: state.error.offset,
       });
     }
-    if (isEmpty(name, state, names)) yield finding(RULES["empty-table"], path, "there is not one row in it");
+    if (isEmpty(name, state, names)) yield finding("empty-table", path, "there is not one row in it");
     for (const { message, offset, index, token } of state.problems) {
-      yield finding(RULES["wrong-type"], path, message, { record: token || `row ${index}`, offset });
+      yield finding("wrong-type", path, message, { record: token || `row ${index}`, offset });
     }
     yield* remainder("wrong-type", path, state.moreProblems, "more fields of the wrong type");
     for (const [row, first] of state.duplicates) {
-      yield finding(RULES["duplicate-token"], path, `row ${row} has the token of row ${first}`, {
+      yield finding("duplicate-token", path, `row ${row} has the token of row ${first}`, {
         record: names.token(name, row),
         offset: state.offset[row]!,
       });
@@ -54,7 +51,7 @@ export function* tableFindings(tables: Tables, names: Names): Generator<Finding>
 /** Whether a table lacks its rows: every set needs some, or rows of another table must name one. */
 function isEmpty(name: TableName, state: TableState, names: Names): boolean {
   if (state.rows > 0 || !state.complete) return false;
-  if (NEVER_EMPTY.includes(name)) return true;
+  if (!MAY_BE_EMPTY.includes(name)) return true;
   return ALL_TABLES.some((other) => {
     const { keys, fields } = SCHEMA[other];
     const isNamed = Object.entries(keys).some(
@@ -104,7 +101,7 @@ function* danglingFindings(
   for (const { field, missing, count, offset } of dangling) {
     const rows = count === 1 ? "" : ` (${count} rows, this is the first)`;
     yield finding(
-      RULES["dangling-token"],
+      "dangling-token",
       names.path(name),
       `${field} names ${target} "${missing}", which is not there${rows}`,
       { record: names.fieldAt(name, offset, "token"), offset, count: count > 1 ? count : undefined },
@@ -161,10 +158,10 @@ export function sampleLinks(samples: SmallTable, field: "prev" | "next"): Int32A
 
 /** One finding for what was counted only. */
 export function* remainder(
-  rule: keyof typeof RULES,
+  rule: NuScenesRule,
   path: string,
   count: number,
   what: string,
 ): Generator<Finding> {
-  if (count > 0) yield finding(RULES[rule], path, `${count} ${what}`, { count });
+  if (count > 0) yield finding(rule, path, `${count} ${what}`, { count });
 }

@@ -5,6 +5,7 @@
  */
 
 import { skipSpace } from "../../../core/json/scan.js";
+import { isRecord } from "../../../core/maps.js";
 import type { RowSink } from "../../json/rows.js";
 import { describeProblem, kindOf } from "./field-types.js";
 import { type FieldType, SCHEMA, type TableName } from "./schema.js";
@@ -248,7 +249,7 @@ export class RowDecoder implements RowSink {
 
   value(value: unknown, offset: number): void {
     const index = this.#index++;
-    if (!isObject(value)) {
+    if (!isRecord(value)) {
       this.events.problem(`the row is ${kindOf(value)}, not an object`, offset, index, undefined);
       return;
     }
@@ -370,8 +371,4 @@ function fastNumber(bytes: Uint8Array, at: number): number {
     if (at === start) return -1;
   }
   return at;
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -8,7 +8,7 @@ import { TaskThread } from "../../../core/io/worker.js";
 import type { RunOptions } from "../../../core/progress.js";
 import { type FollowInput, findLostPoses, follow } from "./links.js";
 import { type Annotations, loadAnnotations, loadEgoPose, loadSampleData, type SampleData } from "./load.js";
-import { LABEL_TABLES, LARGE_TABLES, REQUIRED_TABLES, type TableName } from "./schema.js";
+import { ALL_TABLES, LABEL_TABLES, LARGE_TABLES, type TableName } from "./schema.js";
 import type { TableState } from "./table-state.js";
 import { loadSmall, type SmallTable } from "./tables.js";
 import { TokenTable } from "./tokens.js";
@@ -67,14 +67,15 @@ export interface LoadOptions extends RunOptions {
  * @throws VistaError `ABORTED`
  */
 export async function loadTables(folder: string, options: LoadOptions): Promise<Tables> {
+  const path = (name: TableName) => join(folder, `${name}.json`);
   const tables: Tables = { folder, small: {}, missing: [], unreadable: new Map() };
   const present: TableName[] = [];
-  for (const name of [...REQUIRED_TABLES, ...LABEL_TABLES]) {
+  for (const name of ALL_TABLES) {
     if (options.only !== undefined && !options.only.includes(name)) continue;
-    if (existsSync(join(folder, `${name}.json`))) present.push(name);
-    else if (!(LABEL_TABLES as readonly string[]).includes(name)) tables.missing.push(name);
+    if (existsSync(path(name))) present.push(name);
+    else if (!LABEL_TABLES.includes(name)) tables.missing.push(name);
   }
-  const sizes = new Map(present.map((name) => [name, statSync(join(folder, `${name}.json`)).size]));
+  const sizes = new Map(present.map((name) => [name, statSync(path(name)).size]));
   const total = [...sizes.values()].reduce((sum, size) => sum + size, 0);
   const progress = new Map<string, number>();
   const onBytes = (table: string, bytes: number) => {
@@ -82,12 +83,13 @@ export async function loadTables(folder: string, options: LoadOptions): Promise<
     const done = [...progress.values()].reduce((sum, value) => sum + value, 0);
     options.onProgress?.({ phase: "read tables", done, total, unit: "bytes" });
   };
-  const attempt = (name: TableName, run: () => void) => {
+  const attempt = async <T>(name: TableName, run: () => Promise<T> | T): Promise<T | undefined> => {
     try {
-      run();
+      return await run();
     } catch (error) {
       if (!isSystemError(error)) throw error;
       tables.unreadable.set(name, error.message);
+      return undefined;
     }
   };
   const start = () =>
@@ -108,15 +110,8 @@ export async function loadTables(folder: string, options: LoadOptions): Promise<
   };
   const loadInto = async <T>(thread: number, task: Task & { kind: "load" }): Promise<T | undefined> => {
     if (!present.includes(task.table)) return undefined;
-    try {
-      return (await run(thread, task)) as T;
-    } catch (error) {
-      if (!isSystemError(error)) throw error;
-      tables.unreadable.set(task.table, error.message);
-      return undefined;
-    }
+    return attempt(task.table, () => run(thread, task) as Promise<T>);
   };
-  const path = (name: TableName) => join(folder, `${name}.json`);
   try {
     // ego_pose needs no other table: it is on its way while this thread reads the small ones.
     const egoPose = loadInto<TableState>(1, { kind: "load", table: "ego_pose", path: path("ego_pose") });
@@ -124,9 +119,9 @@ export async function loadTables(folder: string, options: LoadOptions): Promise<
     if (threads !== undefined) await nextTurn();
     for (const name of present) {
       throwIfAborted(options.signal);
-      if ((LARGE_TABLES as readonly string[]).includes(name)) continue;
-      attempt(name, () => {
-        tables.small[name] = loadSmall(name, join(folder, `${name}.json`));
+      if (LARGE_TABLES.includes(name)) continue;
+      await attempt(name, () => {
+        tables.small[name] = loadSmall(name, path(name));
         onBytes(name, sizes.get(name)!);
       });
     }
@@ -160,18 +155,14 @@ export async function loadTables(folder: string, options: LoadOptions): Promise<
       tables.sampleData = data;
       const { flags, table } = data;
       const links = (side: "prev" | "next", words: Uint32Array) => async (thread: number) => {
-        data[side] = (await run(thread, {
-          kind: "follow",
-          input: { words, flags, table, side },
-        })) as Int32Array;
+        const input = { words, flags, table, side };
+        data[side] = (await run(thread, { kind: "follow", input })) as Int32Array;
       };
       const poses = async (thread: number) => {
         const target = await egoPose;
         if (!target?.complete) return;
         const input = { egoPose: data.egoPose, flags, table: target.table };
-        data.lostPoses = (await run(thread, { kind: "poses", input })) as NonNullable<
-          SampleData["lostPoses"]
-        >;
+        data.lostPoses = (await run(thread, { kind: "poses", input })) as SampleData["lostPoses"];
       };
       queue.push(links("next", data.nextWords));
       if (!options.keepPoseKeys) queue.push(links("prev", data.prevWords), poses);

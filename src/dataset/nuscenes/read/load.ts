@@ -20,7 +20,7 @@ export interface SampleData extends TableState {
   sensor: Int32Array;
   egoPose: Uint32Array;
   /** Rows whose ego pose is not there; set once ego_pose is loaded, if that is whole. */
-  lostPoses?: { rows: number[]; more: number };
+  lostPoses?: { rows: number[]; more: number } | undefined;
   /** Tokens of the links, until they have been followed; then the rows are in `prev` and `next`. */
   prevWords: Uint32Array;
   nextWords: Uint32Array;

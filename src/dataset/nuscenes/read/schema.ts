@@ -21,8 +21,6 @@ export interface TableSchema {
   fields: Readonly<Record<string, FieldType>>;
   /** Foreign keys: field → table. The links of chains (`prev`, `next`) point into the table itself. */
   keys: Readonly<Record<string, TableName>>;
-  /** Fields that may be the empty string although they are foreign keys. */
-  mayBeEmpty?: readonly string[];
 }
 
 const TABLES = {
@@ -128,7 +126,6 @@ const TABLES = {
       visibility_token: "visibility",
       attribute_tokens: "attribute",
     },
-    mayBeEmpty: ["visibility_token"],
   },
   lidarseg: {
     fields: { token: "token", filename: "string", sample_data_token: "token" },
@@ -144,39 +141,19 @@ export type TableName = keyof typeof TABLES;
 
 export const SCHEMA: Readonly<Record<TableName, TableSchema>> = TABLES;
 
-/** Tables that every version has. lidarseg and panoptic are downloads of their own. */
-export const REQUIRED_TABLES: readonly TableName[] = [
-  "category",
-  "attribute",
-  "visibility",
-  "sensor",
-  "log",
-  "map",
-  "calibrated_sensor",
-  "scene",
-  "sample",
-  "instance",
-  "ego_pose",
-  "sample_data",
-  "sample_annotation",
-];
+export const ALL_TABLES = Object.keys(TABLES) as readonly TableName[];
 
-/** Tables without which there is no frame. Those of boxes are empty in the test version. */
-export const NEVER_EMPTY: readonly TableName[] = [
-  "sensor",
-  "log",
-  "map",
-  "calibrated_sensor",
-  "scene",
-  "sample",
-  "ego_pose",
-  "sample_data",
+/** Downloads of their own; every version has the others. */
+export const LABEL_TABLES: readonly TableName[] = ["lidarseg", "panoptic"];
+
+/** Tables that a set may have without rows; without the others there is no frame. Those of boxes are empty in the test version. */
+export const MAY_BE_EMPTY: readonly TableName[] = [
+  ...(["category", "attribute", "visibility", "instance", "sample_annotation"] as const),
+  ...LABEL_TABLES,
 ];
 
 /** The tables with a row per frame or box: gigabytes in trainval. They are kept as columns, the others as objects. */
-export const LARGE_TABLES = ["ego_pose", "sample_data", "sample_annotation"] as const;
-
-export const LABEL_TABLES = ["lidarseg", "panoptic"] as const;
+export const LARGE_TABLES: readonly TableName[] = ["ego_pose", "sample_data", "sample_annotation"];
 
 /**
  * Scenes without CAN bus messages: 21 in the devkit's own list (can_bus_api.py), and scene 419, for which Vista's

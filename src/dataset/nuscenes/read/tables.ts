@@ -2,6 +2,7 @@
 import { closeSync, readSync } from "node:fs";
 import { openRegularSync } from "../../../core/io/regular.js";
 import { INCOMPLETE, parseValue, skipValue } from "../../../core/json/scan.js";
+import { isRecord } from "../../../core/maps.js";
 import { readRows } from "../../json/rows.js";
 import { describeProblem } from "./field-types.js";
 import { SCHEMA, type TableName } from "./schema.js";
@@ -33,18 +34,17 @@ export function loadSmall(name: TableName, path: string): SmallTable {
         if (problems.length < KEEP) problems.push({ message, offset, index, token });
         else moreProblems++;
       };
-      if (typeof value !== "object" || value === null || Array.isArray(value)) {
+      if (!isRecord(value)) {
         complete = false;
         problem("the row is not an object");
         return;
       }
-      const row = value as Row;
-      const token = typeof row.token === "string" ? row.token : undefined;
+      const token = typeof value.token === "string" ? value.token : undefined;
       for (const [field, type] of fields) {
-        const message = describeProblem(field, type, row[field]);
+        const message = describeProblem(field, type, value[field]);
         if (message !== undefined) problem(message, token);
       }
-      values.push(row);
+      values.push(value);
       offsets.push(offset);
     },
   });
@@ -92,22 +92,14 @@ export function rowOf(table: { lookup: TokenTable }, token: unknown): number {
 }
 
 /** Keys of a small table that name no row of `target`, one entry for each missing token. */
-export function danglingKeys(
-  from: SmallTable,
-  field: string,
-  target: { lookup: TokenTable },
-  mayBeEmpty = false,
-): Dangling[] {
+export function danglingKeys(from: SmallTable, field: string, target: { lookup: TokenTable }): Dangling[] {
   const found = new Map<string, Dangling>();
   for (const [i, row] of from.values.entries()) {
     const value = row[field];
     for (const token of Array.isArray(value) ? value : [value]) {
-      if (
-        typeof token !== "string" ||
-        (token === "" && (mayBeEmpty || SCHEMA[from.name].fields[field] === "token"))
-      ) {
-        continue; // reported as a wrong type
-      }
+      // What is no token is reported as a wrong type.
+      if (typeof token !== "string" || (token === "" && SCHEMA[from.name].fields[field] === "token"))
+        continue;
       if (rowOf(target, token) !== -1) continue;
       addDangling(found, field, token, from.offset[i]!);
     }

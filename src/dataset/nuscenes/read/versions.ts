@@ -1,7 +1,9 @@
 /** Which versions of the tables a root has. */
+
 import { existsSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
+import { compareText } from "../../../core/text.js";
 
 /** Names of the versions in a root, mini first, then trainval, then test, then others. */
 export async function nuScenesVersions(root: string): Promise<string[]> {
@@ -13,5 +15,5 @@ export async function nuScenesVersions(root: string): Promise<string[]> {
     .filter((name) =>
       ["sample_data", "scene", "sample"].some((table) => existsSync(join(root, name, `${table}.json`))),
     )
-    .sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
+    .sort((a, b) => rank(a) - rank(b) || compareText(a, b));
 }
