@@ -1,5 +1,5 @@
 /**
- * `s3://bucket/key` on Amazon S3 and servers that speak its protocol. Requests are signed (`sign.ts`); credentials are
+ * `s3://bucket/key` on Amazon S3 and servers that speak its protocol. aws4 signs (`sign.ts`); credentials are
  * found as the AWS tools find static ones: the environment, then the profile in `~/.aws`. Where
  * `@aws-sdk/credential-providers` is installed, it is asked too (SSO, roles, containers). Without any, requests are not signed.
  *
