@@ -76,6 +76,9 @@ export class SplitResharding {
     }
     flats.splice(0, flats.length, ...newFlats);
     state.set("partition_count", this.#ranks);
+    // Before DeepSpeed 0.6.0 they are here.
+    this.#regroupShapes(asDict(tree)!);
+    this.#regroupShapes(state);
   }
 
   /** For each param group what its first sub-group has. */
@@ -129,10 +132,10 @@ export class SplitResharding {
   }
 
   /** `param_shapes`, a dict for each sub-group; before DeepSpeed 0.5.4 one for all. */
-  #regroupShapes(top: PyDict): void {
-    const old = top.get("param_shapes");
+  #regroupShapes(dict: PyDict): void {
+    const old = dict.get("param_shapes");
     if (!Array.isArray(old) || old.length === 0) return;
-    const entries = old.flatMap((dict) => [...asDict(dict)!]);
+    const entries = old.flatMap((shapes) => [...asDict(shapes)!]);
     const last = this.subGroups.flat().length - 1;
     let at = 0;
     const dicts = this.subGroups.flat().map((members, s) => {

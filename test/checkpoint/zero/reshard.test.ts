@@ -247,7 +247,8 @@ async function parametersOf(folder: string): Promise<unknown> {
   const optimizer = await openZeroOptimizer(folder);
   const hex = async (tensor: Tensor) => Buffer.from(await readTensor(tensor)).toString("hex");
   // A dict for each sub-group, of which other ranks have others.
-  const all: unknown[] = optimizer.models.map(({ paramShapes }) => paramShapes!.map((dict) => [...dict]));
+  const files = [...optimizer.models, ...optimizer.shards];
+  const all: unknown[] = files.map(({ paramShapes }) => paramShapes?.map((dict) => [...dict]));
   for (const group of optimizer.groups) {
     all.push([...group.values.keys()], String(group.hyperparameters?.get("lr")));
     for (const { name, shape, fp32, states } of group.parameters) {
