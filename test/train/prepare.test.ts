@@ -358,6 +358,13 @@ test("a process that SIGKILL does not end is named, not waited for", async () =>
   }
 });
 
+test("the recipes are listed with their nodes and GPUs, one of them too", async () => {
+  const { code, stdout } = await cli("recipes");
+  expect(code).toBe(0);
+  expect(stdout).toMatch(/^debug +1 x 1 GPU +the nuScenes example/m);
+  expect(stdout).toMatch(/^phase1 +16 x 8 GPUs +phase 1/m);
+});
+
 test("FIFOs in place of a config, recipes and a log are refused, not waited for", async () => {
   const fifo = join(folder, "fifo.yaml");
   execFileSync("mkfifo", [fifo]);

@@ -8,9 +8,10 @@ import { firstNames, VistaError } from "../../core/errors.js";
 import type { Piece } from "../../core/io/source.js";
 import { plural } from "../../core/text.js";
 import type { DType } from "../tensor/dtype.js";
-import { castTensor, type Tensor } from "../tensor/tensor.js";
+import type { Tensor } from "../tensor/tensor.js";
 import { keyText } from "../torch/objects.js";
 import { tensorsAt } from "../torch/read.js";
+import { Float32Casts, isFloat } from "./float32.js";
 import type { CheckpointFiles } from "./layout.js";
 import { cutTensor, flatPieces, sum } from "./pieces.js";
 import { findRenames, unwrapped } from "./renames.js";
@@ -18,7 +19,7 @@ import { float32Rounds } from "./rounding.js";
 import type { ModelState, Shapes, ShardState } from "./states.js";
 import { cutTrained, type GroupSizes } from "./trained.js";
 import type { UniversalWeights } from "./universal.js";
-import { isVersion, versionAtLeast } from "./version.js";
+import { isVersion } from "./version.js";
 
 /** What a ZeRO checkpoint is and what the plan made of it. */
 export interface ZeroInfo {
@@ -64,9 +65,6 @@ export interface ZeroInfo {
   readonly warnings: readonly string[];
 }
 
-/** Since this version the reference keeps the dtype of buffers that are not floating point; before, it made float32 of them. */
-const KEEPS_INTEGER_BUFFERS = [0, 19, 8];
-
 /** What to put in and what to leave out. */
 export interface PlanOptions {
   readonly excludeFrozen: boolean;
@@ -76,41 +74,32 @@ export interface PlanOptions {
 /** Call one of {@link stage0}, {@link sharded} and {@link universal}, then take {@link tensors} and {@link info}. */
 export class ZeroPlan {
   readonly tensors = new Map<string, Tensor>();
-  readonly #files: CheckpointFiles;
-  readonly #models: readonly ModelState[];
   readonly #model: ModelState;
-  readonly #shards: readonly ShardState[];
-  readonly #options: PlanOptions;
   readonly #groups: GroupSizes[] = [];
-  readonly #counts = { buffers: 0, frozen: 0, trained: 0, shared: 0, renamed: 0, orphans: 0, whole: 0 };
+  readonly #counts = { buffers: 0, trained: 0, whole: 0 };
   readonly #frozen: string[] = [];
   readonly #shared: [string, string][] = [];
   readonly #renamed: [string, string][] = [];
   readonly #recovered: string[] = [];
   readonly #leftOut: string[] = [];
-  readonly #converted: Partial<Record<DType, number>> = {};
   readonly #warnings: string[] = [];
   /** As any of the files says it; those that contradict one another are refused. */
   readonly #dsVersion: string | undefined;
   #stage: 0 | 1 | 2 | 3;
   #trainedShapes: Shapes = new Map();
   #placeholders: Set<string> | undefined;
-  /** One float32 tensor for each tensor that is converted, so that shared ones stay shared. */
-  readonly #casts = new Map<Tensor, Tensor>();
+  readonly #casts: Float32Casts;
 
   constructor(
-    files: CheckpointFiles,
-    models: readonly ModelState[],
-    shards: readonly ShardState[],
-    options: PlanOptions,
+    private readonly files: CheckpointFiles,
+    private readonly models: readonly ModelState[],
+    private readonly shards: readonly ShardState[],
+    private readonly options: PlanOptions,
   ) {
-    this.#files = files;
-    this.#models = models;
     this.#model = models[0]!;
-    this.#shards = shards;
     this.#stage = shards[0]?.stage ?? 0;
     this.#dsVersion = [...models, ...shards].find(({ dsVersion }) => dsVersion !== undefined)?.dsVersion;
-    this.#options = options;
+    this.#casts = new Float32Casts(this.#dsVersion);
     if (this.#model.notTensors.length > 0) {
       this.#warnings.push(
         `left out of the module's state, since no tensors: ${firstNames(this.#model.notTensors)}`,
@@ -119,25 +108,33 @@ export class ZeroPlan {
   }
 
   info(): ZeroInfo {
-    const { folder, tag, foundBelow } = this.#files;
+    const { folder, tag, foundBelow, universal } = this.files;
     return {
       folder,
       tag,
       foundBelow,
       stage: this.#stage,
-      ranks: this.#shards[0]?.ranks ?? this.#model.ranks ?? 1,
-      universal: this.#files.universal,
+      ranks: this.shards[0]?.ranks ?? this.#model.ranks ?? 1,
+      universal,
       deepspeed: this.#dsVersion,
       lightning: this.#model.lightningVersion,
       globalSteps: this.#model.globalSteps,
       groups: this.#groups,
-      counts: this.#counts,
+      counts: {
+        buffers: this.#counts.buffers,
+        frozen: this.#frozen.length,
+        trained: this.#counts.trained,
+        shared: this.#shared.length,
+        renamed: this.#renamed.length,
+        orphans: this.#recovered.length,
+        whole: this.#counts.whole,
+      },
       frozen: this.#frozen,
       shared: this.#shared,
       renamed: this.#renamed,
       recovered: this.#recovered,
       leftOut: this.#leftOut,
-      converted: this.#converted,
+      converted: this.#casts.converted,
       warnings: this.#warnings,
     };
   }
@@ -151,16 +148,16 @@ export class ZeroPlan {
         "NOT_FOUND",
         `no *_optim_states.pt here, but these model states belong to ZeRO stage ${configuredStage ?? "1 to 3"}` +
           (ranks === undefined ? "" : `, saved by ${ranks} ranks`),
-        { path: this.#files.tagFolder, hint: "Copy the optimizer shards of all ranks into this folder." },
+        { path: this.files.tagFolder, hint: "Copy the optimizer shards of all ranks into this folder." },
       );
     }
     const first = new Map<Tensor, string>();
     const whole = await tensorsAt(this.#model.torchFile, this.#model.module.values());
     for (const [i, name] of [...this.#model.module.keys()].entries()) {
-      const tensor = this.#widened(whole[i]!);
+      const tensor = this.#casts.widened(whole[i]!);
       this.tensors.set(name, tensor);
       const source = first.get(tensor);
-      if (source !== undefined && tensor.numel > 0) this.#share(name, source);
+      if (source !== undefined && tensor.numel > 0) this.#shared.push([name, source]);
       else first.set(tensor, name);
     }
     this.#counts.whole = this.tensors.size;
@@ -168,7 +165,7 @@ export class ZeroPlan {
 
   async sharded(): Promise<void> {
     await this.#addAll(async () => {
-      const { tensors, shapes, groups } = await cutTrained(this.#files, this.#model, this.#shards);
+      const { tensors, shapes, groups } = await cutTrained(this.files, this.#model, this.shards);
       this.#trainedShapes = shapes;
       this.#groups.push(...groups);
       for (const [name, tensor] of tensors) this.#add(name, tensor);
@@ -179,21 +176,19 @@ export class ZeroPlan {
   /** A universal checkpoint: the trained parameters are whole in files of their own. */
   async universal({ stage, weights }: UniversalWeights): Promise<void> {
     this.#stage = stage;
-    await this.#addAll(async () => {
-      this.#addWhole(weights);
-    });
+    await this.#addAll(async () => this.#addWhole(weights));
   }
 
   async #addAll(addTrained: () => Promise<void>): Promise<void> {
     await this.#addBuffers();
     this.#warnOfAbsentBuffers();
-    if (!this.#options.excludeFrozen) await this.#addFrozen();
+    if (!this.options.excludeFrozen) await this.#addFrozen();
     await addTrained();
     for (const [alias, source] of this.#model.sharedParams) {
       const tensor = this.tensors.get(source);
       if (tensor === undefined) continue;
       this.tensors.set(alias, tensor);
-      this.#share(alias, source);
+      this.#shared.push([alias, source]);
     }
     await this.#addOrphans();
   }
@@ -208,7 +203,7 @@ export class ZeroPlan {
     const rounded: string[] = [];
     for (const [i, [name]] of buffers.entries()) {
       const tensor = tensors[i]!;
-      const converted = this.#asReference(tensor);
+      const converted = this.#casts.asReference(tensor);
       this.#add(name, converted);
       if (converted !== tensor && (await float32Rounds(tensor))) rounded.push(name);
       if (!isVersion(this.#dsVersion) && !isFloat(tensor.dtype)) kept.push(name);
@@ -242,7 +237,7 @@ export class ZeroPlan {
   async #addFrozen(): Promise<void> {
     const { frozenShapes } = this.#model;
     const whole = this.#stage !== 3;
-    const holders = whole ? [this.#model] : this.#models;
+    const holders = whole ? [this.#model] : this.models;
     for (const model of holders) await tensorsAt(model.torchFile, model.frozenFragments.values());
     for (const [name, shape] of frozenShapes) {
       const pieces: Piece[] = [];
@@ -264,17 +259,11 @@ export class ZeroPlan {
       tensor ??= cutTensor(pieces, dtype!, shape);
       if (tensor === undefined) {
         const bytes = pieces.reduce((sum, piece) => sum + piece.length, 0);
-        throw new VistaError(
-          "FORMAT",
-          `the frozen parameter ${name} of shape [${shape.join(", ")}] has ${bytes} bytes`,
-          {
-            path: this.#model.path,
-          },
-        );
+        const what = `the frozen parameter ${name} of shape [${shape.join(", ")}] has ${bytes} bytes`;
+        throw new VistaError("FORMAT", what, { path: this.#model.path });
       }
       this.#add(name, tensor);
       this.#frozen.push(name);
-      this.#counts.frozen++;
     }
   }
 
@@ -310,7 +299,7 @@ export class ZeroPlan {
     const { module, frozenShapes, torchFile } = this.#model;
     const names = [...module.keys()].filter((name) => !this.tensors.has(name) && !this.#isExcluded(name));
     if (names.length === 0) return;
-    if (!this.#options.recover) {
+    if (!this.options.recover) {
       this.#leftOut.push(...names);
       return;
     }
@@ -341,7 +330,6 @@ export class ZeroPlan {
       if (tensor === undefined) continue; // frozen, and left out on request
       this.tensors.set(name, tensor);
       this.#renamed.push([name, source]);
-      this.#counts.renamed++;
     }
     if (unnamed.length === 0) return;
     this.#warnings.push(
@@ -364,14 +352,13 @@ export class ZeroPlan {
       const source = tensor.numel > 0 ? nameOfView.get(tensor) : undefined;
       if (source !== undefined) {
         this.tensors.set(name, this.tensors.get(source)!);
-        this.#share(name, source);
+        this.#shared.push([name, source]);
       } else if (!isBuffer(name) && this.#isPlaceholder(tensor)) {
         lost.push(name);
       } else {
-        this.tensors.set(name, this.#widened(tensor));
+        this.tensors.set(name, this.#casts.widened(tensor));
         nameOfView.set(tensor, name);
         this.#recovered.push(name);
-        this.#counts.orphans++;
       }
     }
     if (lost.length > 0) {
@@ -405,42 +392,8 @@ export class ZeroPlan {
 
   /** Frozen and left out on request, under its own name or as an alias. */
   #isExcluded(name: string): boolean {
-    if (!this.#options.excludeFrozen) return false;
+    if (!this.options.excludeFrozen) return false;
     const { frozenShapes, sharedParams } = this.#model;
     return frozenShapes.has(name) || frozenShapes.has(sharedParams.get(name) ?? "");
   }
-
-  #share(alias: string, source: string): void {
-    this.#shared.push([alias, source]);
-    this.#counts.shared++;
-  }
-
-  /**
-   * As the zero_to_fp32 of the DeepSpeed that saved this checkpoint converts buffers. Where no file says which that was, as the
-   * newest does: it changes the fewest.
-   */
-  #asReference(tensor: Tensor): Tensor {
-    const keeps = !isVersion(this.#dsVersion) || versionAtLeast(this.#dsVersion, KEEPS_INTEGER_BUFFERS);
-    return keeps && !isFloat(tensor.dtype) ? tensor : this.#float32(tensor);
-  }
-
-  /** 16-bit floats, which may be copies of wider weights, as float32; everything else as it is, no value changed. */
-  #widened(tensor: Tensor): Tensor {
-    return tensor.dtype === "F16" || tensor.dtype === "BF16" ? this.#float32(tensor) : tensor;
-  }
-
-  #float32(tensor: Tensor): Tensor {
-    if (tensor.dtype === "F32") return tensor;
-    let cast = this.#casts.get(tensor);
-    if (cast === undefined) {
-      cast = castTensor(tensor, "F32");
-      this.#casts.set(tensor, cast);
-      this.#converted[tensor.dtype] = (this.#converted[tensor.dtype] ?? 0) + 1;
-    }
-    return cast;
-  }
-}
-
-function isFloat(dtype: DType): boolean {
-  return dtype.startsWith("F") || dtype === "BF16";
 }
