@@ -1,11 +1,12 @@
 /** A torch file as a state dict. */
-import { shorten, VistaError } from "../../core/errors.js";
+import { isVistaError, shorten, VistaError } from "../../core/errors.js";
 import { LONE_SURROGATE } from "../../core/text.js";
 import { StateDict, type Tensor } from "../tensor/tensor.js";
 import type { TorchFile } from "./file.js";
-import { keyText, type PyDict, type PyValue } from "./objects.js";
+import { keyText, type PyDict, PyFloat, type PyValue } from "./objects.js";
 import { type ReadTorchOptions, readTorchFile, tensorsAt } from "./read.js";
 import { findStateDict } from "./state-dicts.js";
+import { walk } from "./storages.js";
 import { TorchTensor, TorchUnreadable, unsupportedTensor } from "./values.js";
 
 export interface OpenTorchOptions extends ReadTorchOptions {
@@ -46,9 +47,29 @@ export async function tensorsOf(
   dict: PyDict,
   unreadable?: UnreadableTensor[],
 ): Promise<Map<string, Tensor>> {
-  const descriptions = describedTensors(dict, { path: file.file.path }, unreadable);
+  const floats = await floatKeys(file, dict);
+  const descriptions = describedTensors(dict, { path: file.file.path }, unreadable, floats);
   const tensors = await tensorsAt(file, descriptions.values());
   return new Map([...descriptions.keys()].map((name, i) => [name, tensors[i]!]));
+}
+
+/**
+ * The whole numbers among the keys of a file's dicts that are floats: Python calls them `1.0`, here they read as 1, and only an
+ * exact reading tells the two apart. None of a dict without numbers, as nearly all are.
+ */
+async function floatKeys(file: TorchFile, dict: PyDict): Promise<ReadonlySet<number>> {
+  const floats = new Set<number>();
+  if (![...dict.keys()].some((key) => typeof key === "number")) return floats;
+  const exact = await file.exact().catch((error: unknown) => {
+    if (isVistaError(error)) return undefined; // Something in it that nothing could write again; its keys are taken as they read.
+    throw error;
+  });
+  if (exact === undefined) return floats;
+  walk(exact.value, (value) => {
+    const keys = value instanceof Map ? (value as PyDict).keys() : [];
+    for (const key of keys) if (key instanceof PyFloat) floats.add(key.value);
+  });
+  return floats;
 }
 
 /**
@@ -57,19 +78,21 @@ export async function tensorsOf(
  * @param where  file, and the record that the dict is
  * @param unreadable  where given, tensors that only torch can rebuild, and those whose key is no name, are put there instead of
  *   being refused
+ * @param floats  keys that are no integers, although they read so
  * @throws VistaError `UNSUPPORTED` for a tensor that only torch can rebuild, `FORMAT` for one whose key is no name
  */
 export function describedTensors(
   dict: PyDict,
   where: { readonly path: string; readonly record?: string },
   unreadable?: UnreadableTensor[],
+  floats: ReadonlySet<number> = new Set(),
 ): Map<string, TorchTensor> {
   const descriptions = new Map<string, TorchTensor>();
   for (const [key, value] of dict) {
     const readable = value instanceof TorchTensor;
     const what = readable ? undefined : unsupportedTensor(value);
     if (!readable && what === undefined) continue;
-    const wrong = nameProblem(key, descriptions);
+    const wrong = nameProblem(key, descriptions, floats);
     if (readable && wrong === undefined) {
       descriptions.set(String(key), value);
       continue;
@@ -102,12 +125,17 @@ export function unreadableError(
 }
 
 /** What keeps a key from being the name of a tensor; integers are names where no other key reads the same. */
-function nameProblem(key: PyValue, taken: ReadonlyMap<string, unknown>): string | undefined {
+function nameProblem(
+  key: PyValue,
+  taken: ReadonlyMap<string, unknown>,
+  floats: ReadonlySet<number>,
+): string | undefined {
   if (typeof key !== "string" && typeof key !== "number" && typeof key !== "bigint")
     return `${keyText(key)} is no text`;
   const name = String(key);
   if (taken.has(name)) return `${JSON.stringify(name)} is there twice, as text and as a number`;
   if (typeof key === "number" && !Number.isInteger(key)) return `${name} is no text`;
+  if (typeof key === "number" && floats.has(key)) return `${name}.0 is no text`;
   return LONE_SURROGATE.test(name)
     ? "text with a lone surrogate, which no file of weights can hold"
     : undefined;

@@ -20,6 +20,7 @@ const REFUSED: Record<string, RegExp> = {
   "repacked-deflated.pt": /the record is compressed \(method 8\)/,
   "unusual-complex32.pt": /torch\.complex32/,
   "unusual-conjugate.pt": /a lazy conjugate or negative view/,
+  "unusual-float-key.pt": /1: a tensor whose key is no name: 1\.0 is no text/,
   "unusual-meta.pt": /only torch can rebuild .*_rebuild_meta_tensor_no_storage/,
   "unusual-negative.pt": /a lazy conjugate or negative view/,
   "unusual-quantized.pt": /a quantised tensor \(QInt8Storage\)/,
