@@ -123,6 +123,23 @@ test.each([
   expect([...new Set(cases.map(([rule]) => rule))].sort()).toEqual(Object.keys(VISTA_RULES).sort());
 });
 
+test.each([
+  ["an alias to nothing", "a: *nothing"],
+  ["a merge of nothing", "a:\n  <<: *nothing"],
+  ["a merge of no mapping", "a:\n  <<: [1]"],
+  ["an alias to itself", "a: &a [*a]"],
+  ["a mapping for a key", "? {b: 1}\n: 2"],
+  ["lists nested ten thousand deep", `a: ${"[".repeat(10_000)}`],
+])("YAML with %s is one clear error, not one of the library's own", async (_, text) => {
+  const file = join(newFolder(), "config.yaml");
+  writeFileSync(file, text);
+  await expect(readVistaConfig(file)).rejects.toMatchObject({
+    name: "VistaError",
+    code: "FORMAT",
+    message: expect.not.stringContaining("internal error"),
+  });
+});
+
 test("a file that is no config of Vista's is one clear error", async () => {
   const file = join(newFolder(), "config.yaml");
   const error = (text: string) => {

@@ -140,6 +140,8 @@ it("a name is known as a whole, under the module that torch names", () => {
   expect(known("torch", "BFloat16Storage")).toBe(true);
   expect(known("torch.cuda", "HalfStorage")).toBe(true);
   expect(known("__builtin__", "set")).toBe(true);
+  // What Python 2 wrote, and types that stand for themselves.
+  for (const name of ["long", "unicode", "int", "float"]) expect(known("__builtin__", name), name).toBe(true);
   expect(known("copy_reg", "_reconstructor")).toBe(true);
   expect(known("numpy.dtypes", "Float64DType")).toBe(true);
   for (const [module, name] of [
