@@ -11,6 +11,12 @@ const MAX_OPEN = 256;
 /** Nanoseconds for a few bytes above which they were not in memory: a disk or a network answered. */
 const SLOW = 500_000n;
 
+/** Bytes that are copied in some microseconds where they are in memory. */
+const SMALL = 64 * 1024;
+
+/** One small read in so many lets the process do something else: draw its progress, hear a signal. */
+const TURN = 32;
+
 /** Milliseconds that an open waits, where the process has no descriptor left, for another file's reads to end. */
 const PATIENCE_MS = 5000;
 
@@ -22,7 +28,9 @@ export class LocalFile extends SourceFile {
   #handle: FileHandle | undefined;
   #opening: Promise<FileHandle> | undefined;
   #reading = 0;
+  #answered = false;
   #slow = false;
+  #smallReads = 0;
   #closed = false;
   /** Told when nothing reads any more. */
   #onIdle: (() => void)[] = [];
@@ -40,14 +48,13 @@ export class LocalFile extends SourceFile {
   }
 
   static async openPath(path: string): Promise<LocalFile> {
-    const handle = await withRoom(() => openRegular(path)).catch(cannot("open the file", path));
+    const { handle, stats } = await withRoom(() => openRegular(path)).catch(cannot("open the file", path));
+    const file = new LocalFile(path, stats.size, identityOf(stats), handle);
     try {
-      const stats = await handle.stat();
-      const file = new LocalFile(path, stats.size, identityOf(stats), handle);
       await closeIdle();
       return file;
     } catch (error) {
-      await handle.close();
+      await file.close();
       throw error;
     }
   }
@@ -56,7 +63,20 @@ export class LocalFile extends SourceFile {
     return true;
   }
 
+  /** The first read does not block, whatever the disk or the network behind it does; later small ones may, as those below. */
   override async read(target: Uint8Array, position: number): Promise<void> {
+    const mayBlock = this.#answered && target.byteLength <= SMALL && this.#smallReads++ % TURN !== TURN - 1;
+    if (mayBlock && this.#readNow(target, position)) return;
+    await this.#readLater(target, position);
+    this.#answered = true;
+  }
+
+  /** Where the file is in memory, a read that blocks takes a fifth of the time; once it was slow to answer, they go side by side. */
+  override readSmall(target: Uint8Array, position: number): Promise<void> | undefined {
+    return this.#readNow(target, position) ? undefined : this.#readLater(target, position);
+  }
+
+  async #readLater(target: Uint8Array, position: number): Promise<void> {
     if (position + target.byteLength > this.size)
       throw this.truncated(position, target.byteLength, this.size - position);
     this.#reading++;
@@ -75,10 +95,8 @@ export class LocalFile extends SourceFile {
     }
   }
 
-  /** Where the file is in memory, a read that blocks takes a fifth of the time; once it was slow to answer, they go side by side. */
-  override readSmall(target: Uint8Array, position: number): Promise<void> | undefined {
-    if (this.#slow || this.#handle === undefined || position + target.byteLength > this.size)
-      return this.read(target, position);
+  #readNow(target: Uint8Array, position: number): boolean {
+    if (this.#slow || this.#handle === undefined || position + target.byteLength > this.size) return false;
     const started = process.hrtime.bigint();
     let got = 0;
     try {
@@ -87,7 +105,7 @@ export class LocalFile extends SourceFile {
       // The other way says what is wrong.
     }
     this.#slow = process.hrtime.bigint() - started > SLOW;
-    return got === target.byteLength ? undefined : this.read(target, position);
+    return got === target.byteLength;
   }
 
   override has(): boolean {
@@ -144,8 +162,7 @@ export class LocalFile extends SourceFile {
 
   /** @throws VistaError `INCONSISTENT` for another file of the same name */
   async #reopen(patience: number): Promise<FileHandle> {
-    const handle = await withRoom(() => openRegular(this.path), patience);
-    const stats = await handle.stat();
+    const { handle, stats } = await withRoom(() => openRegular(this.path), patience);
     if (identityOf(stats) === this.identity) return handle;
     await handle.close();
     throw new VistaError("INCONSISTENT", "was replaced by another file while it was being read", {

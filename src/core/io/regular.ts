@@ -17,13 +17,14 @@ export function openAnything(path: string): Promise<FileHandle> {
 }
 
 /** @throws the system's error; `EISDIR` for a folder, `ENOTREG` for pipes, sockets and devices (see `fromSystem`) */
-export async function openRegular(path: string): Promise<FileHandle> {
+export async function openRegular(path: string): Promise<{ handle: FileHandle; stats: Stats }> {
   refuseOthers(await stat(path), path);
   const handle = await openAnything(path);
   try {
     // Looked at again: what the name stands for may have changed in between.
-    refuseOthers(await handle.stat(), path);
-    return handle;
+    const stats = await handle.stat();
+    refuseOthers(stats, path);
+    return { handle, stats };
   } catch (error) {
     await handle.close();
     throw error;
@@ -45,9 +46,9 @@ export function openRegularSync(path: string): number {
 
 /** A whole file. @throws as {@link openRegular} does; VistaError `FORMAT` for more than `limit` bytes */
 export async function readRegular(path: string, limit = MAX_WHOLE): Promise<Buffer> {
-  const handle = await openRegular(path);
+  const { handle, stats } = await openRegular(path);
   try {
-    checkSize((await handle.stat()).size, path, limit);
+    checkSize(stats.size, path, limit);
     return await handle.readFile();
   } finally {
     await handle.close();

@@ -94,7 +94,9 @@ export async function createClean(
 ): Promise<AtomicFile> {
   const reason = whyNoCleanFile(found);
   if (reason !== undefined) throw new VistaError("INCOMPLETE", reason, { path });
-  const source = await openRegular(found.path).catch(cannot("read the annotation file", found.path));
+  const { handle: source } = await openRegular(found.path).catch(
+    cannot("read the annotation file", found.path),
+  );
   let file: AtomicFile | undefined;
   try {
     const { size } = found.stamp!;

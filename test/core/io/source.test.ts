@@ -94,3 +94,34 @@ it("another file of the same name is not taken for the one that was opened", asy
   });
   await file.close();
 });
+
+it("many small reads in a row, all of them from memory, let a timer or a signal have its turn", async () => {
+  clockOf(10_000n);
+  const file = await openFile();
+  let turns = 0;
+  let next = setImmediate(function turn() {
+    turns++;
+    next = setImmediate(turn);
+  });
+  const target = Buffer.alloc(3);
+  for (let i = 0; i < 1000; i++) await file.read(target, i % 8);
+  clearImmediate(next);
+  expect(turns).toBeGreaterThan(10);
+  await file.close();
+});
+
+it("the first read of a file never blocks, nor does a large one", async () => {
+  const path = join(temporaryFolder(), "large");
+  writeFileSync(path, Buffer.alloc(1_000_000, 1));
+  const file = await openSource(path);
+  const now = vi.spyOn(process.hrtime, "bigint");
+  const small = Buffer.alloc(3);
+  await file.read(small, 0);
+  const large = Buffer.alloc(900_000);
+  await file.read(large, 0);
+  expect(now).not.toHaveBeenCalled();
+  await file.read(small, 5);
+  expect(now).toHaveBeenCalled();
+  expect([...small, large[899_999]]).toEqual([1, 1, 1, 1]);
+  await file.close();
+});

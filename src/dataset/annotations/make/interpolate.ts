@@ -1,5 +1,6 @@
 /** `writeInterpolatedTables`: nuScenes tables at 12 Hz, made from those at 2 Hz and the frames between. */
 import { statSync } from "node:fs";
+import type { FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { fromSystem, throwIfAborted, VistaError } from "../../../core/errors.js";
 import type { OutputOptions } from "../../../core/io/output.js";
@@ -167,9 +168,9 @@ async function copyTable(
   signal: AbortSignal | undefined,
 ): Promise<void> {
   const path = join(tables, `${name}.json`);
-  let input: Awaited<ReturnType<typeof openRegular>> | undefined;
+  let input: FileHandle | undefined;
   try {
-    input = await openRegular(path);
+    input = (await openRegular(path)).handle;
     const buffer = Buffer.alloc(COPY_BYTES);
     const output = await made.create(`${name}.json`);
     try {
