@@ -2,7 +2,8 @@
  * Builds dist/: the library and its types by tsc, then the three programs again as bundles. Loading commander, yauzl and forty
  * modules one by one takes longer than merging a small checkpoint; bundled, a program starts in little more time than Node itself.
  */
-import { execFileSync } from "node:child_process";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -12,7 +13,9 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 process.chdir(root);
 // A stale file in dist/ would be published.
 rmSync("dist", { recursive: true, force: true });
-execFileSync("node_modules/.bin/tsc", ["-p", "tsconfig.build.json"], { stdio: "inherit" });
+// Beside the bundles, which are other files.
+const tsc = spawn("node_modules/.bin/tsc", ["-p", "tsconfig.build.json"], { stdio: "inherit" });
+const typed = once(tsc, "close");
 
 /** commander can start programs as sub-commands; ours are functions, and Node takes 4 ms to load what starts programs. */
 const noChildren = {
@@ -92,6 +95,9 @@ await build({
   legalComments: "none",
   logLevel: "warning",
 });
+
+const [code] = await typed;
+if (code !== 0) process.exit(1);
 
 // The bundled packages are MIT or the like: their notices go with the code.
 const packages = new Set();

@@ -44,7 +44,7 @@ dns.promises.lookup = refuse("lookup"); dgram.createSocket = refuse("datagram");
 if (process.argv[2] === "try") fetch("http://localhost");`,
   );
   const options = { process: true, env: { NODE_OPTIONS: `--import=${trap}` } };
-  const zero = join(ROOT, "fixtures/zero/vista-phase2");
+  const zero = join(ROOT, "fixtures/zero/stage2-fp32-3ranks-groups");
   const merged = await runCli("vista-ckpt", ["merge", zero, join(folder, "x.bin"), "--no-fsync"], options);
   const scanned = await runCli("vista-ckpt", ["scan", zero], options);
   const checked = await runCli(

@@ -33,10 +33,19 @@ function placeInMemory(): string | undefined {
   }
 }
 
-/** Some tests run the commands from dist/; `npm test` builds it, `npx vitest` alone does not. */
+/** What dist/ is made from, beside src/: npm writes the last file whenever it installs packages, some of which are bundled. */
+const INPUTS = [
+  "package.json",
+  "scripts/build.mjs",
+  "tsconfig.json",
+  "tsconfig.build.json",
+  "node_modules/.package-lock.json",
+];
+
+/** Some tests run the commands from dist/. A folder is newer than a file that was added to it or removed. */
 function buildIfStale(): void {
-  const sources = ["package.json", "scripts/build.mjs", ...filesBelow("src")];
-  const newest = Math.max(...sources.map((file) => statSync(file).mtimeMs));
+  const sources = [...INPUTS, "src", ...namesBelow("src")];
+  const newest = Math.max(...sources.map((file) => statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0));
   // The build writes this file last.
   const built = statSync("dist/THIRD-PARTY-LICENSES.txt", { throwIfNoEntry: false });
   if (built !== undefined && built.mtimeMs >= newest) return;
@@ -44,8 +53,6 @@ function buildIfStale(): void {
   execFileSync(process.execPath, ["scripts/build.mjs"], { stdio: "inherit" });
 }
 
-function filesBelow(folder: string): string[] {
-  return readdirSync(folder, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .map((entry) => join(entry.parentPath, entry.name));
+function namesBelow(folder: string): string[] {
+  return readdirSync(folder, { recursive: true, encoding: "utf8" }).map((name) => join(folder, name));
 }

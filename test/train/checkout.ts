@@ -1,5 +1,6 @@
 /** A Vista checkout for tests: a train.py that stands in, configs of the documented recipes, weights, data. */
-import { cp, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { cpSync, mkdirSync, writeFileSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -99,33 +100,33 @@ export const UNET_KEYS = [
   "model.diffusion_model.out.2.weight",
 ];
 
-/** Makes a checkout in which nothing is wrong, at `<folder>/Vista`. */
+/** Makes a checkout in which nothing is wrong, at `<folder>/Vista`: by calls that block, since a hundred tests make one each. */
 export async function makeCheckout(folder: string): Promise<string> {
   const vista = join(folder, "Vista");
-  await cp(STAND_IN, vista, { recursive: true });
+  cpSync(STAND_IN, vista, { recursive: true });
   for (const [path, values] of Object.entries(CONFIGS)) {
-    await mkdir(join(vista, path, ".."), { recursive: true });
-    await writeFile(join(vista, path), config(values));
+    mkdirSync(join(vista, path, ".."), { recursive: true });
+    writeFileSync(join(vista, path), config(values));
   }
-  await mkdir(join(vista, "ckpts"));
+  mkdirSync(join(vista, "ckpts"));
   await saveWeights(join(vista, "ckpts/svd_xt.safetensors"), UNET_KEYS);
-  await mkdir(join(vista, "annos"));
+  mkdirSync(join(vista, "annos"));
   const clip = "Some_Driver/abcdefghijk";
-  await mkdir(join(vista, "data/YouTube", clip), { recursive: true });
-  await mkdir(join(vista, "data/nuscenes/sweeps/CAM_FRONT"), { recursive: true });
+  mkdirSync(join(vista, "data/YouTube", clip), { recursive: true });
+  mkdirSync(join(vista, "data/nuscenes/sweeps/CAM_FRONT"), { recursive: true });
   const frames: string[] = [];
   for (let i = 0; i < 25; i++) {
-    await writeFile(join(vista, "data/YouTube", clip, `${String(i + 7).padStart(9, "0")}.jpg`), "");
+    writeFileSync(join(vista, "data/YouTube", clip, `${String(i + 7).padStart(9, "0")}.jpg`), "");
     const frame = `sweeps/CAM_FRONT/n015__CAM_FRONT__${1531884000000000 + i * 83333}.jpg`;
-    await writeFile(join(vista, "data/nuscenes", frame), "");
+    writeFileSync(join(vista, "data/nuscenes", frame), "");
     frames.push(frame);
   }
-  await writeFile(
+  writeFileSync(
     join(vista, "annos/YouTube.json"),
     JSON.stringify([{ folder_name: clip, first_frame: "000000007.jpg" }]),
   );
   const sample = { frames, traj: Array(10).fill(0.5), cmd: 3, speed: [], angle: [], z: 1, goal: [800, 450] };
-  await writeFile(join(vista, "annos/nuScenes.json"), JSON.stringify([sample]));
+  writeFileSync(join(vista, "annos/nuScenes.json"), JSON.stringify([sample]));
   return vista;
 }
 

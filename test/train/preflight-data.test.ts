@@ -1,4 +1,5 @@
 /** What the preflight says of the data: faults anywhere in it, by what Vista's loader would do about them. */
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
@@ -9,7 +10,7 @@ const folder = await temporaryFolder();
 let vista: string;
 
 beforeEach(async () => {
-  await rm(join(folder, "Vista"), { recursive: true, force: true });
+  rmSync(join(folder, "Vista"), { recursive: true, force: true });
   vista = await makeCheckout(folder);
 });
 
@@ -24,12 +25,12 @@ async function largerSet(): Promise<{ nuscenes: Records; clips: Records }> {
     { length: 324 },
     (_, i) => `sweeps/CAM_FRONT/n008__CAM_FRONT__${1631884000000000 + i * 83333}.jpg`,
   );
-  for (const frame of frames) await writeFile(join(vista, "data/nuscenes", frame), "");
+  for (const frame of frames) writeFileSync(join(vista, "data/nuscenes", frame), "");
   const nuscenes = frames.slice(24).map((_, i) => sample(frames.slice(i, i + 25)));
   const clips: Records = [];
   for (const video of ["first", "second", "third"]) {
-    await mkdir(join(vista, "data/YouTube/Driver", video), { recursive: true });
-    for (let i = 0; i < 224; i++) await writeFile(join(vista, "data/YouTube/Driver", video, name(i)), "");
+    mkdirSync(join(vista, "data/YouTube/Driver", video), { recursive: true });
+    for (let i = 0; i < 224; i++) writeFileSync(join(vista, "data/YouTube/Driver", video, name(i)), "");
     for (let i = 0; i < 200; i++) clips.push({ folder_name: `Driver/${video}`, first_frame: name(i) });
   }
   await write("nuScenes", nuscenes);

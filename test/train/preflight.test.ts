@@ -1,3 +1,4 @@
+import { rmSync } from "node:fs";
 import { cp, mkdir, readFile, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
@@ -19,7 +20,7 @@ const folder = await temporaryFolder();
 let vista: string;
 
 beforeEach(async () => {
-  await rm(join(folder, "Vista"), { recursive: true, force: true });
+  rmSync(join(folder, "Vista"), { recursive: true, force: true });
   vista = await makeCheckout(folder);
 });
 

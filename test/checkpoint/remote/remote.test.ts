@@ -134,30 +134,25 @@ describe("the output is that of the local files", () => {
     return text.replace(/(?:, |"seconds":)[\d.]+(?: s)?/g, "");
   };
 
-  /** The same of the disk, which is compared with both places. */
-  const ofLocal = (args: string[]) => {
-    const key = args.join(" ");
-    const known = localSaid.get(key) ?? said(args, bucket, bucket);
-    localSaid.set(key, known);
-    return known;
-  };
-  const localSaid = new Map<string, Promise<string>>();
-
   const folders = [zero, "stage3-fp32-3ranks-frozen", "dcp", "sharded"];
-  it.each(
-    ["s3://runs/", "hf://owner/name/"].flatMap((place) => folders.map((name) => [place, name] as const)),
-  )("inspect, verify, diff and scan of the folder %s%s", async (place, name) => {
-    server.redirectTo = cdn.url;
-    const [url, local] = [`${place}${name}`, join(bucket, name)];
-    for (const command of ["inspect", "verify", "scan"]) {
-      for (const more of [[], ["--json"]]) {
+  // What is said in which form does not depend on the place.
+  const places = [
+    ["s3://runs/", []],
+    ["hf://owner/name/", ["--json"]],
+  ] as const;
+  it.each(places.flatMap(([place, more]) => folders.map((name) => [place, name, more] as const)))(
+    "inspect, verify, diff and scan of the folder %s%s",
+    async (place, name, more) => {
+      server.redirectTo = cdn.url;
+      const [url, local] = [`${place}${name}`, join(bucket, name)];
+      for (const command of ["inspect", "verify", "scan"]) {
         const ours = await said([command, url, ...more], url, local);
-        expect([command, ours]).toEqual([command, await ofLocal([command, local, ...more])]);
+        expect([command, ours]).toEqual([command, await said([command, local, ...more], local, local)]);
       }
-    }
-    const same = await runCli("vista-ckpt", ["diff", url, local]);
-    expect([same.code, same.stderr]).toEqual([0, ""]);
-  });
+      const same = await runCli("vista-ckpt", ["diff", url, local]);
+      expect([same.code, same.stderr]).toEqual([0, ""]);
+    },
+  );
 
   it.each([["reshard", "--ranks", "2"], ["to-universal"]])(
     "%s %s %s: every file of the folder",
@@ -203,7 +198,7 @@ describe("few bytes, few requests", () => {
     expect(shards).toBeGreaterThan(8);
     server.asked.length = 0;
     const index = `${server.url}/runs/many/m.safetensors.index.json`;
-    expect((await runCli("vista-ckpt", ["inspect", index], { process: true })).code).toBe(0);
+    expect((await runCli("vista-ckpt", ["inspect", index])).code).toBe(0);
     expect(server.asked.filter(({ path }) => path.endsWith(".safetensors")).length).toBe(shards);
     expect(server.asked.length).toBeLessThanOrEqual(shards + 2);
   });
@@ -247,7 +242,7 @@ describe("few bytes, few requests", () => {
     cpSync(made, join(bucket, "apart"), { recursive: true });
     const output = join(temporaryFolder(), "x.safetensors");
     const args = ["to-st", "s3://runs/apart", "--raw", "-o", output];
-    expect((await runCli("vista-ckpt", args, { process: true })).code).toBe(0);
+    expect((await runCli("vista-ckpt", args)).code).toBe(0);
     const data = server.asked.filter(({ path }) => path.endsWith(".distcp"));
     expect(data.length).toBeLessThanOrEqual(3 * items + 4);
     const bytes = data.reduce((sum, { bytes }) => sum + bytes, 0);
@@ -260,7 +255,7 @@ describe("few bytes, few requests", () => {
 
   it("merge and to-st move what the output needs, not the optimizer's moments", async () => {
     // So large that one moment more, or a tenth of the weights twice, is beyond what each file may have besides.
-    const numel = 16_000_000;
+    const numel = 4_000_000;
     const each = numel / 2;
     const floats = (seed: number) => {
       const values = new Float32Array(each);
@@ -272,7 +267,7 @@ describe("few bytes, few requests", () => {
     writeFakeCheckpoint(join(bucket, "large"), {
       stage: 2,
       partitions: [0, 1].map((rank) => [new FakeTensor(floats(rank), [each])]),
-      paramShapes: [{ a: [1000, 10_001], b: [numel - 10_001_000] }],
+      paramShapes: [{ a: [250, 10_001], b: [numel - 2_500_250] }],
       shard: () => ({
         base_optimizer_state: new Map<Fake, Fake>([
           [
@@ -311,8 +306,8 @@ describe("few bytes, few requests", () => {
         ".safetensors",
       );
       expect(b!.equals(a!)).toBe(true);
-      expect(b!.length).toBeGreaterThan(64_000_000);
-      expect(totals(server).bytes).toBeLessThanOrEqual(1.02 * b!.length + shards.length * 2 ** 20);
+      expect(b!.length).toBeGreaterThan(4 * numel);
+      expect(totals(server).bytes).toBeLessThanOrEqual(1.02 * b!.length + shards.length * 2 ** 18);
     }
     rmSync(join(bucket, "large"), { recursive: true });
   });
