@@ -17,8 +17,9 @@ import { checkpointTools } from "../../src/train/tools.js";
 import { runCli } from "../helpers/cli.js";
 import { makeCheckout, temporaryFolder } from "./checkout.js";
 
-/** Saved by two ranks. */
+/** Saved by two ranks: Vista's network with 1,472 tensors, and a small one. */
 const ZERO = fileURLToPath(new URL("../../fixtures/zero/vista-phase1", import.meta.url));
+const SMALL = fileURLToPath(new URL("../../fixtures/zero/stage2-fp32-2ranks", import.meta.url));
 const folder = await temporaryFolder();
 const run = join(folder, "Vista/logs/2025-01-02T03-04-05_training-vista_phase1");
 const last = join(run, "checkpoints/last.ckpt");
@@ -31,6 +32,13 @@ beforeAll(async () => {
 });
 
 const cli = (...args: string[]) => runCli("vista-train", args, { cwd: vista });
+
+/** The small checkpoint under the tag that Lightning gives, in place of what is there. */
+async function putSmall(to: string): Promise<void> {
+  await rm(to, { recursive: true, force: true });
+  await cp(join(SMALL, "global_step2"), join(to, "checkpoint"), { recursive: true });
+  await writeFile(join(to, "latest"), "checkpoint");
+}
 
 /** Runs a job's script with programs that only say how they were called. */
 async function runScript(script: string, job: string): Promise<string[]> {
@@ -103,6 +111,7 @@ test("a job whose merge fails starts nothing", async () => {
 });
 
 test("going on with another number of GPUs is refused with both numbers and the way out", async () => {
+  await putSmall(last); // for this test and those below, which reshard it a dozen times
   const { code, stdout, stderr } = await cli(
     "phase1",
     "--resume",
@@ -193,7 +202,7 @@ test("--reshard again goes on from the newest checkpoint of the run that it bega
   expect(named.stdout).toContain("resharded/last-3ranks.ckpt");
   // Of another number of ranks, it did not begin here.
   await rm(ownLast, { recursive: true });
-  await cp(ZERO, ownLast, { recursive: true });
+  await putSmall(ownLast);
   expect((await again()).stdout).toContain("resharded/last-3ranks.ckpt");
   // Half written, it is named; nothing is trained again without a word.
   await rm(join(ownLast, "checkpoint/zero_pp_rank_1_mp_rank_00_optim_states.pt"));
@@ -277,7 +286,7 @@ test("what was resharded is made anew where it is damaged, or older than the che
 test("under --slurm resharding is a step of the job", async () => {
   const other = join(folder, "Vista/logs/phase1-5");
   await mkdir(join(other, "configs"), { recursive: true });
-  await cp(ZERO, join(other, "checkpoints/last.ckpt"), { recursive: true });
+  await putSmall(join(other, "checkpoints/last.ckpt"));
   await cp(join(run, "configs"), join(other, "configs"), { recursive: true });
   const options = ["--nodes", "1", "--gpus", "4", "--reshard", "--slurm", "--dry-run"];
   const { code, stdout } = await cli("phase1", "--resume", other, ...options);
