@@ -12,7 +12,6 @@ import { isVistaError, VistaError } from "../../core/errors.js";
 import { writeWhole } from "../../core/io/output.js";
 import { indexLocated, readIndex } from "../frame-index/build.js";
 import type { DatasetIndex } from "../frame-index/dataset-index.js";
-import { encodeIndex } from "../frame-index/format.js";
 import { locateData } from "../frame-index/locate.js";
 import { countFrames } from "../opendv/runs.js";
 
@@ -40,6 +39,8 @@ export async function runIndex(
     requireEnding(path, [".index"], "the index is a file of its own kind");
     const { previous, replaced } = await earlierIndex(path);
     const { index, read, reused } = await indexLocated(located, { ...run, previous });
+    // With MessagePack and SHA-256, which other commands would load for nothing.
+    const { encodeIndex } = await import("../frame-index/format.js");
     const bytes = encodeIndex(index);
     await writeWhole(path, bytes, { force: true });
     return { path, bytes: bytes.byteLength, read, reused, replaced, index };

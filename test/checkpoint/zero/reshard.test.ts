@@ -10,10 +10,10 @@ import { describe, expect, it } from "vitest";
 import { readTensor } from "../../../src/checkpoint/copy/read-tensor.js";
 import { reshardCheckpoint } from "../../../src/checkpoint/reshard.js";
 import type { Tensor } from "../../../src/checkpoint/tensor/tensor.js";
-import { readTorchFile } from "../../../src/checkpoint/torch/read.js";
-import { storagesIn } from "../../../src/checkpoint/torch/storages.js";
+import { openTorchZip } from "../../../src/checkpoint/torch/zip.js";
 import { openZeroCheckpoint } from "../../../src/checkpoint/zero/open.js";
 import { openZeroOptimizer } from "../../../src/checkpoint/zero/optimizer.js";
+import { openSource } from "../../../src/core/io/open-source.js";
 import { plainFolder } from "../../helpers/plain.js";
 import { temporaryFolder } from "../../helpers/state.js";
 import { type Fake, FakeTensor, Instance, writeFakeCheckpoint } from "../../helpers/torch-file.js";
@@ -165,11 +165,11 @@ describe("reshardCheckpoint", () => {
         const [again, original] = [await plainFolder(output), await originalOf(name)];
         if (JSON.stringify(again) !== JSON.stringify(original)) expect(again, name).toEqual(original);
         for (const file of readdirSync(join(output, tag))) {
+          if (name.includes("legacy-serialization")) continue;
           const [ours, theirs] = [output, join(ZERO, name)].map((folder) =>
             payloads(join(folder, tag, file)),
           );
-          const legacy = name.includes("legacy-serialization");
-          if (!legacy) expect(await ours, `${name} ${file}`).toEqual(await theirs);
+          expect(await ours, `${name} ${file}`).toEqual(await theirs);
         }
       }
     },
@@ -269,16 +269,18 @@ function ranksOf(name: string): number {
   return Number(/-(\d)ranks?/.exec(name)?.[1] ?? 2);
 }
 
+/** The records of a zip's storages, as they are in the file. */
 async function payloads(path: string): Promise<string[]> {
-  const file = await readTorchFile(path);
-  const { storages } = storagesIn(file.value);
+  const file = await openSource(path);
+  const zip = await openTorchZip(file);
   const bytes: string[] = [];
-  for (const key of [...storages.keys()].sort((a, b) => Number(a) - Number(b))) {
-    const region = await file.storage(key);
-    const buffer = Buffer.alloc(region.length);
-    await region.file.read(buffer, region.offset);
-    bytes.push(`${key} ${buffer.toString("hex")}`);
+  for (const name of [...zip.names()].filter((name) => name.startsWith("data/")).sort()) {
+    const { offset, length } = await zip.record(name);
+    const buffer = Buffer.alloc(length);
+    await file.read(buffer, offset);
+    bytes.push(`${name} ${buffer.toString("hex")}`);
   }
-  await file.file.close();
+  await file.close();
+  expect(bytes.length, path).toBeGreaterThan(0);
   return bytes;
 }
