@@ -37,10 +37,12 @@ function serveListings() {
       const key = relative(bucket, path);
       if (!entry.isFile() || !key.startsWith(prefix)) continue;
       const end = delimiter === "" ? -1 : key.indexOf(delimiter, prefix.length);
-      const date = statSync(path).mtime.toISOString();
+      const { mtime, size } = statSync(path);
+      // As nginx gives it: the AWS CLI asks with If-Match for what was listed.
+      const tag = `&quot;${Math.floor(mtime / 1000).toString(16)}-${size.toString(16)}&quot;`;
       items.add(
         end < 0
-          ? `<Contents><Key>${key}</Key><LastModified>${date}</LastModified><ETag>"x"</ETag><Size>${statSync(path).size}</Size></Contents>`
+          ? `<Contents><Key>${key}</Key><LastModified>${mtime.toISOString()}</LastModified><ETag>${tag}</ETag><Size>${size}</Size></Contents>`
           : `<CommonPrefixes><Prefix>${key.slice(0, end + 1)}</Prefix></CommonPrefixes>`,
       );
     }

@@ -11,7 +11,7 @@ import { insideFolder } from "../../core/io/inside-folder.js";
 import { mapOrdered } from "../../core/io/map-ordered.js";
 import { openSource } from "../../core/io/open-source.js";
 import { filesAtOnce, isFile, joinPlace } from "../../core/io/places.js";
-import type { Region, SourceFile } from "../../core/io/source.js";
+import type { SourceFile } from "../../core/io/source.js";
 import type { RunOptions } from "../../core/progress.js";
 import { plural } from "../../core/text.js";
 import { placeBoxes, showBox } from "../tensor/boxes.js";
@@ -106,8 +106,7 @@ export async function openDcp(folder: string, options: OpenDcpOptions = {}): Pro
     let done = 0;
     const located = mapOrdered(jobs, AT_ONCE, async ({ tensor, box }) => {
       throwIfAborted(options.signal);
-      const region = await locate(files.get(box.file)!, tensor, box, options.verify ?? true);
-      return { tensor, box: { region, offsets: box.offsets, sizes: box.sizes } };
+      return { tensor, box: await locate(files.get(box.file)!, tensor, box, options.verify ?? true) };
     });
     for await (const { tensor, box } of located) {
       boxesOf.get(tensor)!.push(box);
@@ -180,12 +179,7 @@ async function openData(folder: string, tensor: string, name: string): Promise<S
 }
 
 /** Where the elements of a box are: the one record of the torch file that lies at its place. */
-async function locate(
-  file: SourceFile,
-  tensor: SavedTensor,
-  box: SavedBox,
-  verify: boolean,
-): Promise<Region> {
+async function locate(file: SourceFile, tensor: SavedTensor, box: SavedBox, verify: boolean): Promise<Box> {
   const where = { path: file.path, record: tensor.name, offset: box.offset };
   if (box.offset + box.length > file.size) {
     throw new VistaError(
@@ -207,9 +201,10 @@ async function locate(
   }
   if (shape.length !== box.sizes.length)
     throw another(where, box, `the tensor has ${shape.length} dimensions`);
-  if (value.offset !== 0 || !isContiguous(value.shape, value.strides))
-    throw another(where, box, "what lies there is a view of something else");
-  return zip.record(`data/${value.storage.key}`);
+  if (value.offset !== 0) throw another(where, box, "what lies there is a view of something else");
+  const { offsets, sizes } = box;
+  const found = { region: await zip.record(`data/${value.storage.key}`), offsets, sizes };
+  return isContiguous(sizes, value.strides) ? found : { ...found, strides: value.strides };
 }
 
 function another(

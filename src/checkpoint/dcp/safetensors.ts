@@ -40,7 +40,7 @@ export async function openSafetensorsShards(
   names: readonly string[],
   options: RunOptions = {},
 ): Promise<{ state: StateDict; boxes: number; warnings: string[] }> {
-  checkNumbers(folder, names);
+  const gaps = checkNumbers(folder, names);
   const files: SourceFile[] = [];
   const found = new Map<string, { dtype: DType; boxes: Box[] }>();
   try {
@@ -75,6 +75,7 @@ export async function openSafetensorsShards(
     }
     const warnings = [
       `shards 1 to ${lastRank(names)} are there; nothing in such files says how many ranks there were, so see that none is missing at the end`,
+      ...gaps,
     ];
     return { state: new StateDict(tensors, files), boxes, warnings };
   } catch (error) {
@@ -87,8 +88,12 @@ function lastRank(names: readonly string[]): number {
   return names.reduce((last, name) => Math.max(last, Number(SHARD_NAME.exec(name)![1])), 0);
 }
 
-/** Ranks are numbered from 1 on, each with files 1 to as many as its name says. */
-function checkNumbers(folder: string, names: readonly string[]): void {
+/**
+ * Ranks are numbered from 1 on, each with files 1 to as many as its name says, but for those of whose tensors it had no part.
+ *
+ * @returns a warning for each file that only some have: it cannot be told from one that was lost
+ */
+function checkNumbers(folder: string, names: readonly string[]): string[] {
   const filesOf = new Map<number, { numbers: Set<number>; files: number }>();
   for (const name of names) {
     const [rank, file, files] = SHARD_NAME.exec(name)!.slice(1).map(Number) as [number, number, number];
@@ -97,17 +102,30 @@ function checkNumbers(folder: string, names: readonly string[]): void {
     filesOf.set(rank, known);
   }
   const last = lastRank(names);
+  const anywhere = new Set([...filesOf.values()].flatMap(({ numbers }) => [...numbers]));
+  const warnings: string[] = [];
   for (let rank = 1; rank <= last; rank++) {
     const known = filesOf.get(rank);
-    if (known !== undefined && known.numbers.size === known.files) continue;
-    throw new VistaError(
-      "NOT_FOUND",
-      known === undefined
-        ? `shards up to ${last} are there, none of shard ${rank}`
-        : `${known.numbers.size} of ${known.files} files of shard ${rank} are there`,
-      { path: folder, hint: "Copy the files of all ranks into one folder." },
+    const missing = Array.from({ length: known?.files ?? 0 }, (_, i) => i + 1).filter(
+      (file) => !known!.numbers.has(file),
     );
+    const lost = missing.find((file) => !anywhere.has(file));
+    if (known === undefined || lost !== undefined) {
+      throw new VistaError(
+        "NOT_FOUND",
+        lost === undefined
+          ? `shards up to ${last} are there, none of shard ${rank}`
+          : `no shard has its file ${lost} of ${known!.files}`,
+        { path: folder, hint: "Copy the files of all ranks into one folder." },
+      );
+    }
+    if (missing.length > 0) {
+      warnings.push(
+        `shard ${rank} has no file ${missing.join(", ")} of ${known.files}: right where it had no part of the tensors there, so see that none was lost`,
+      );
+    }
   }
+  return warnings;
 }
 
 function readOffsets(path: string, text: string | undefined): Map<string, readonly number[]> {

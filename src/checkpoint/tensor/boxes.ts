@@ -6,7 +6,7 @@
 import { VistaError } from "../../core/errors.js";
 import { firstWhere } from "../../core/search.js";
 import { type DType, dtypeInfo } from "./dtype.js";
-import { type Box, contiguousStrides, makeTensor, type Tensor } from "./tensor.js";
+import { type Box, contiguousStrides, makeTensor, type Tensor, viewTensor } from "./tensor.js";
 
 /** Elements that are neighbours both in the box and in the tensor. */
 interface Run {
@@ -34,12 +34,28 @@ export function placeBoxes(
   const filled = boxes.filter(({ sizes }) => !sizes.includes(0));
   for (const box of filled) checkBox(name, dtype, shape, box);
   checkCover(name, whole, filled);
+  if (filled.some(({ strides }) => strides !== undefined)) return inOrder(whole, filled);
   const rows = filled.slice().sort((a, b) => (a.offsets[0] ?? 0) - (b.offsets[0] ?? 0));
   if (rows.every(({ sizes }) => sizes.every((size, d) => d === 0 || size === shape[d]))) {
     const pieces = rows.map(({ region }) => ({ region, start: 0, length: region.length }));
     return { ...whole, source: { kind: "pieces", pieces } };
   }
   return { ...whole, source: { kind: "boxes", boxes: rows } };
+}
+
+/** The tensor of boxes of which some have their elements in another order: that is made where one is copied, whole. */
+function inOrder(whole: Tensor, boxes: readonly Box[]): Tensor {
+  const { dtype } = whole;
+  const inputs = boxes.map(({ region, sizes, strides }) =>
+    viewTensor(region, dtype, 0, sizes, strides ?? contiguousStrides(sizes)),
+  );
+  if (inputs.length === 1) return inputs[0]!;
+  const compute = (parts: readonly Uint8Array[], result: Uint8Array) => {
+    for (const [i, part] of parts.entries())
+      for (const { from, to, length } of runsWithin(whole, boxes[i]!, 0, whole.byteLength)!.runs)
+        result.set(part.subarray(from, from + length), to);
+  };
+  return { ...whole, source: { kind: "computed", inputs, compute } };
 }
 
 function checkBox(name: string, dtype: DType, shape: readonly number[], box: Box): void {

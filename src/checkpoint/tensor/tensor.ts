@@ -25,13 +25,15 @@ export type TensorSource =
   /** Computed from other tensors, all of which fit in memory at once. */
   | { readonly kind: "computed"; readonly inputs: readonly Tensor[]; readonly compute: Compute };
 
-/** A block of a tensor; its elements are row-major at the start of `region` and fill it. */
+/** A block of a tensor; its elements fill `region`, row-major unless there are strides. */
 export interface Box {
   readonly region: Region;
   /** First index in each dimension. */
   readonly offsets: readonly number[];
   /** Extent in each dimension. */
   readonly sizes: readonly number[];
+  /** In elements, where they lie in another order: of a tensor in channels_last, or a transposed one. */
+  readonly strides?: readonly number[];
 }
 
 /**

@@ -1,5 +1,14 @@
 /** Distributed checkpoints in every command, and what is wrong with them. */
-import { cpSync, existsSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { readMetadata } from "../../../src/checkpoint/dcp/metadata.js";
@@ -122,6 +131,36 @@ describe("what is wrong is said, and nothing is written", () => {
     const { code, stderr } = await runCli("vista-ckpt", ["inspect", folder]);
     expect(code).toBe(1);
     expect(stderr).toContain("shards up to 3 are there, none of shard 2");
+  });
+
+  it("of files that only some shards have, it is said which have none; of one that none has, that it is missing", async () => {
+    const folder = copyOf("safetensors-3ranks");
+    const part = (rank: number, file: number, files: number) =>
+      join(folder, `shard-0000${rank}-model-0000${file}-of-0000${files}.safetensors`);
+    for (const rank of [1, 2, 3]) renameSync(part(rank, 1, 1), part(rank, 1, 2));
+    const missing = await runCli("vista-ckpt", ["inspect", folder]);
+    expect([missing.code, missing.stdout]).toEqual([1, ""]);
+    expect(missing.stderr).toContain("no shard has its file 2 of 2");
+    // As torch leaves it for a tensor that is on all ranks and saved by one.
+    const { stdout: whole } = await runCli("vista-ckpt", [
+      "inspect",
+      fixture("safetensors-3ranks"),
+      "--json",
+    ]);
+    const header = Buffer.from(
+      JSON.stringify({
+        __metadata__: { DCP_SHARDING_INFO: JSON.stringify({ extra: { saved_offsets: [0] } }) },
+        extra: { dtype: "U8", shape: [2], data_offsets: [0, 2] },
+      }),
+    );
+    const length = Buffer.alloc(8);
+    length.writeBigUInt64LE(BigInt(header.length));
+    writeFileSync(part(2, 2, 2), Buffer.concat([length, header, Buffer.from([7, 8])]));
+    const { code, stdout, stderr } = await runCli("vista-ckpt", ["inspect", folder, "--json"]);
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout).tensors.length).toBe(JSON.parse(whole).tensors.length + 1);
+    for (const rank of [1, 3]) expect(stderr).toContain(`shard ${rank} has no file 2 of 2`);
+    expect(stderr).not.toContain("shard 2 has");
   });
 
   it("that the last shard of the safetensors form is there cannot be seen, and that is said", async () => {
