@@ -23,6 +23,11 @@ export interface TorchFile {
   exact(): Promise<ExactPickle>;
   /** All regions of the file with a CRC, for a check of the whole file. */
   regions(): Promise<Region[]>;
+  /**
+   * The open file without what its pickle says ({@link value} is `null`), and without a zip's directory, which is read again when a
+   * record is asked for: with a thousand files of thousands of tensors, each of them is a gigabyte.
+   */
+  slim(): TorchFile;
 }
 
 /**

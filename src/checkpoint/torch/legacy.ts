@@ -123,7 +123,7 @@ async function parse(file: SourceFile, data: Buffer): Promise<TorchFile> {
     if (region !== undefined) return region;
     throw new VistaError("FORMAT", `storage ${key} is not in the file`, { path: file.path });
   };
-  return {
+  const opened: TorchFile = {
     file,
     format: "legacy",
     value,
@@ -136,5 +136,7 @@ async function parse(file: SourceFile, data: Buffer): Promise<TorchFile> {
       return readPickle(pickle, { path: file.path, record: "legacy pickle", exact: true });
     },
     regions: async () => [...regions.values()],
+    slim: () => ({ ...opened, value: null }),
   };
+  return opened;
 }

@@ -61,7 +61,18 @@ export async function readTorchZip(zip: TorchZip, options: ReadTorchOptions): Pr
     }
   }
   const { value, globals } = readValue(data, file.path, pickle.name);
-  const storage = (key: string) => zip.record(`data/${key}`);
+  return zipFile(pickle, value, globals, async () => zip);
+}
+
+/** @param open  the zip that has the pickle */
+function zipFile(
+  pickle: Region,
+  value: PyValue,
+  globals: readonly PyGlobal[],
+  open: () => Promise<TorchZip>,
+): TorchFile {
+  const { file } = pickle;
+  const storage = async (key: string) => (await open()).record(`data/${key}`);
   return {
     file,
     format: "zip",
@@ -74,10 +85,33 @@ export async function readTorchZip(zip: TorchZip, options: ReadTorchOptions): Pr
       return readPickle(again, { path: file.path, record: pickle.name, exact: true });
     },
     regions: async () => {
+      const zip = await open();
       const regions = [];
       for (const name of zip.names()) regions.push(await zip.record(name));
       return regions;
     },
+    slim: () => zipFile(pickle, null, globals, openedAgain(file)),
+  };
+}
+
+/** Opens a zip when it is asked for, and keeps it while somebody else does. */
+function openedAgain(file: SourceFile): () => Promise<TorchZip> {
+  let known: WeakRef<TorchZip> | undefined;
+  let opening: Promise<TorchZip> | undefined;
+  const open = async () => {
+    try {
+      const zip = await openTorchZip(file);
+      known = new WeakRef(zip);
+      return zip;
+    } finally {
+      opening = undefined;
+    }
+  };
+  return async () => {
+    const zip = known?.deref();
+    if (zip !== undefined) return zip;
+    opening ??= open();
+    return opening;
   };
 }
 

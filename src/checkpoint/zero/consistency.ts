@@ -5,7 +5,7 @@ import { readTensor } from "../copy/read-tensor.js";
 import { castTensor } from "../tensor/tensor.js";
 import { TorchTensor } from "../torch/values.js";
 import type { CheckpointFiles } from "./layout.js";
-import type { ModelState, ShardState } from "./states.js";
+import type { ModelState, ModelStates, ShardState } from "./states.js";
 
 const STALE_HINT =
   "Files of two runs or two moments lie in this folder: copy the checkpoint again, or move the files of the other run away.";
@@ -17,7 +17,7 @@ const STALE_HINT =
 export async function checkTogether(
   files: CheckpointFiles,
   shards: readonly ShardState[],
-  models: readonly ModelState[],
+  models: ModelStates,
 ): Promise<void> {
   refuseMics(files, shards[0]!, models[0]!);
   same(files, shards, "the number of ranks that saved", (shard) => shard.ranks);
@@ -65,11 +65,7 @@ export async function checkTogether(
  * Compares what the model states of a universal checkpoint say of it.
  * @throws VistaError `INCONSISTENT`, `NOT_FOUND` for missing ranks of stage 3
  */
-export function checkModelsTogether(
-  files: CheckpointFiles,
-  models: readonly ModelState[],
-  stage: 1 | 2 | 3,
-): void {
+export function checkModelsTogether(files: CheckpointFiles, models: ModelStates, stage: 1 | 2 | 3): void {
   same(files, models, "the DeepSpeed version", (model) => model.dsVersion);
   same(files, models, "global_steps", (model) => model.globalSteps);
   same(files, models, "the number of ranks that saved", (model) => model.ranks);

@@ -4,7 +4,7 @@ import { dtypeInfo, numelOf } from "../tensor/dtype.js";
 import { makeTensor, piecesBetween, type Tensor } from "../tensor/tensor.js";
 import { contradiction } from "./optimizer-states.js";
 import { flatPieces } from "./pieces.js";
-import type { ModelState } from "./states.js";
+import type { ModelStates } from "./states.js";
 
 export interface FrozenParameter {
   readonly name: string;
@@ -12,7 +12,7 @@ export interface FrozenParameter {
 }
 
 /** @throws VistaError `INCONSISTENT` where a fragment is not one equal part of its parameter */
-export async function joinFrozen(models: readonly ModelState[]): Promise<FrozenParameter[]> {
+export async function joinFrozen(models: ModelStates): Promise<FrozenParameter[]> {
   const frozen: FrozenParameter[] = [];
   for (const [name, shape] of models[0]!.frozenShapes) {
     const numel = numelOf(shape) ?? Infinity;

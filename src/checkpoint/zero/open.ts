@@ -11,7 +11,14 @@ import { type OtherTensors, tensorsBeside } from "../torch/state-dicts.js";
 import { checkTogether } from "./consistency.js";
 import { type CheckpointFiles, findCheckpoint, listCheckpointFiles } from "./layout.js";
 import { type ZeroInfo, ZeroPlan } from "./plan.js";
-import { type ModelState, readModelState, readShardState, type ShardState } from "./states.js";
+import {
+  type ModelFile,
+  type ModelStates,
+  readModelState,
+  readShardState,
+  type ShardState,
+  withoutTree,
+} from "./states.js";
 import { readUniversalWeights } from "./universal.js";
 
 export interface ReadCheckpointOptions extends RunOptions {
@@ -80,7 +87,7 @@ export async function openZeroCheckpoint(
       await checkTogether(files, shards, models);
       await plan.sharded();
     }
-    const [model] = models as [ModelState];
+    const [model] = models;
     const hasOptimizer = files.universal || shards.length > 0;
     const isOrphan = (name: string) => hasOptimizer && !model.bufferNames.has(name);
     // Of what the optimizer or the frozen fragments supply, the copy in `module` is not needed.
@@ -109,7 +116,8 @@ export async function openZeroCheckpoint(
 /** The files of one checkpoint, open, and what their pickles say. */
 export interface CheckpointContent {
   readonly files: CheckpointFiles;
-  readonly models: readonly ModelState[];
+  /** Of stage 3 those of all ranks: the first one's whole. */
+  readonly models: ModelStates;
   readonly shards: readonly ShardState[];
   /** Model states, then shards. */
   readonly torchFiles: readonly TorchFile[];
@@ -126,18 +134,25 @@ export async function readCheckpointFiles(
   const files = await listCheckpointFiles(await findCheckpoint(path, options.tag));
   const paths = [...files.modelStates, ...files.shards].map((file) => file.path);
   const opened: TorchFile[] = [];
+  const others: ModelFile[] = [];
   const read = (path: string) => readTorchFile(path, { verify: options.verify ?? true });
   try {
     while (opened.length < paths.length) {
       throwIfAborted(options.signal);
       const batch = paths.slice(opened.length, opened.length + filesAtOnce(path));
       const outcomes = await Promise.allSettled(batch.map(read));
+      const first = opened.length;
       for (const outcome of outcomes) if (outcome.status === "fulfilled") opened.push(outcome.value);
       // Of several files with something wrong, the first is named.
       for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
+      for (let i = Math.max(1, first); i < Math.min(opened.length, files.modelStates.length); i++) {
+        const model = withoutTree(readModelState(opened[i]!, options.key));
+        opened[i] = model.torchFile;
+        others.push(model);
+      }
       options.onProgress?.({ phase: "open", done: opened.length, total: paths.length, unit: "files" });
     }
-    const models = opened.slice(0, files.modelStates.length).map((file) => readModelState(file, options.key));
+    const models: ModelStates = [readModelState(opened[0]!, options.key), ...others];
     const shards = opened
       .slice(files.modelStates.length)
       .map((file) => readShardState(file, options.bf16Optimizer));

@@ -13,11 +13,11 @@ import { type CheckpointContent, readCheckpointFiles } from "./open.js";
 import { type FlatPartitions, readFlatPartitions } from "./optimizer-flat.js";
 import { readSplitPartitions, type SplitPartitions } from "./optimizer-split.js";
 import { type OptimizerGroup, refuse } from "./optimizer-states.js";
-import type { ModelState, ShardState } from "./states.js";
+import type { ModelStates, ShardState } from "./states.js";
 
 export interface ZeroOptimizer {
   readonly files: CheckpointFiles;
-  readonly models: readonly ModelState[];
+  readonly models: ModelStates;
   readonly shards: readonly ShardState[];
   /** Model states, then shards. */
   readonly torchFiles: readonly TorchFile[];

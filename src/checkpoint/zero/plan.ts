@@ -16,7 +16,7 @@ import type { CheckpointFiles } from "./layout.js";
 import { cutTensor, flatPieces, sum } from "./pieces.js";
 import { findRenames, unwrapped } from "./renames.js";
 import { float32Rounds } from "./rounding.js";
-import type { ModelState, Shapes, ShardState } from "./states.js";
+import type { ModelState, ModelStates, Shapes, ShardState } from "./states.js";
 import { cutTrained, type GroupSizes } from "./trained.js";
 import type { UniversalWeights } from "./universal.js";
 import { isVersion } from "./version.js";
@@ -92,7 +92,7 @@ export class ZeroPlan {
 
   constructor(
     private readonly files: CheckpointFiles,
-    private readonly models: readonly ModelState[],
+    private readonly models: ModelStates,
     private readonly shards: readonly ShardState[],
     private readonly options: PlanOptions,
   ) {

@@ -11,7 +11,7 @@ import { joinFrozen } from "./frozen.js";
 import type { ZeroOptimizer } from "./optimizer.js";
 import { FlatResharding } from "./reshard-flat.js";
 import { SplitResharding } from "./reshard-split.js";
-import type { ModelState, ShardState } from "./states.js";
+import type { ModelFile, ShardState } from "./states.js";
 
 export interface ReshardedFile {
   readonly name: string;
@@ -37,12 +37,12 @@ export async function reshardedFiles(
   ranks: number,
 ): Promise<{ files: ReshardedFile[]; groups: ReshardedGroup[] }> {
   const { shards, models, partitions } = optimizer;
-  const exact = new ExactCache();
+  const exact = new ExactCache(Math.min(ranks, optimizer.ranks));
   const asBefore = ranks === optimizer.ranks;
   const shardOf = (rank: number) => shards[rank % shards.length]!;
   const modelOf = (rank: number) => models[rank % models.length]!;
   const files: ReshardedFile[] = [];
-  const add = <T extends ModelState | ShardState>(
+  const add = <T extends ModelFile | ShardState>(
     state: T,
     rank: number,
     set: (tree: PyValue, state: T) => void,
@@ -115,19 +115,28 @@ export async function reshardedFiles(
   return { files, groups };
 }
 
-/** Exact pickles that are kept; with several megabytes where there are thousands of tensors. */
+/** Exact pickles that are kept, with several megabytes where there are thousands of tensors. */
 const KEPT = 8;
 
-/** Exact pickles, those that were used last: what one rank sets in one the next sets anew. */
+/**
+ * Exact pickles, those that were used last: what one rank sets in one the next sets anew. The files are taken in turns, so of more than
+ * can be kept none would be there when its turn comes again.
+ */
 class ExactCache {
+  readonly #kept: number;
   readonly #pickles = new Map<TorchFile, Promise<ExactPickle>>();
+
+  /** @param sources  how many files there are in turn */
+  constructor(sources: number) {
+    this.#kept = sources <= KEPT ? KEPT : 1;
+  }
 
   of(file: TorchFile): Promise<ExactPickle> {
     const pickle = this.#pickles.get(file) ?? file.exact();
     this.#pickles.delete(file);
     this.#pickles.set(file, pickle);
     const [oldest] = this.#pickles.keys();
-    if (this.#pickles.size > KEPT) this.#pickles.delete(oldest!);
+    if (this.#pickles.size > this.#kept) this.#pickles.delete(oldest!);
     return pickle;
   }
 }

@@ -46,9 +46,17 @@ export interface ShardState {
 /** Shapes by parameter name, in order. */
 export type Shapes = ReadonlyMap<string, readonly number[]>;
 
-export interface ModelState {
+/** What the model states of every rank are needed for; only those of the first are kept whole. */
+export interface ModelFile {
   readonly path: string;
   readonly torchFile: TorchFile;
+  readonly frozenFragments: ReadonlyMap<string, TorchTensor>;
+  readonly dsVersion: string | undefined;
+  readonly ranks: number | undefined;
+  readonly globalSteps: number | undefined;
+}
+
+export interface ModelState extends ModelFile {
   /** The module's own state dict. */
   readonly dict: PyDict;
   /** Every tensor of it; size-0 placeholders in stage 3. */
@@ -61,18 +69,17 @@ export interface ModelState {
   /** `undefined` in checkpoints without ZeRO, and before 0.6.0. */
   readonly paramShapes: readonly Shapes[] | undefined;
   readonly frozenShapes: Shapes;
-  readonly frozenFragments: ReadonlyMap<string, TorchTensor>;
   /** alias → source. */
   readonly sharedParams: ReadonlyMap<string, string>;
-  readonly dsVersion: string | undefined;
-  readonly ranks: number | undefined;
-  readonly globalSteps: number | undefined;
   readonly lightningVersion: string | undefined;
   /** `zero_optimization.stage` of the DeepSpeed config. */
   readonly configuredStage: number | undefined;
   /** `zero_optimization.mics_shard_size` of the DeepSpeed config, where it is above 0. */
   readonly micsShardSize: number | undefined;
 }
+
+/** Of all ranks in stage 3, else of the first. */
+export type ModelStates = readonly [ModelState, ...ModelFile[]];
 
 const NOT_ZERO_HINT =
   "Give the files that DeepSpeed saved; a file of another program in this folder must go.";
@@ -292,6 +299,12 @@ export function readModelState(torchFile: TorchFile, key = "module"): ModelState
     configuredStage: asInteger(config?.get("stage")),
     micsShardSize: positive(asInteger(config?.get("mics_shard_size"))),
   };
+}
+
+/** Without what its pickle says: with that of a thousand ranks, every tensor would be in memory a thousand times. */
+export function withoutTree(model: ModelState): ModelFile {
+  const { path, torchFile, frozenFragments, dsVersion, ranks, globalSteps } = model;
+  return { path, torchFile: torchFile.slim(), frozenFragments, dsVersion, ranks, globalSteps };
 }
 
 function positive(value: number | undefined): number | undefined {

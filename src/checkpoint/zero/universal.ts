@@ -17,7 +17,7 @@ import { TorchTensor } from "../torch/values.js";
 import { checkModelsTogether } from "./consistency.js";
 import { type CheckpointFiles, isStage3ModelStates } from "./layout.js";
 import { flatPieces } from "./pieces.js";
-import type { ModelState, Shapes } from "./states.js";
+import type { ModelState, ModelStates, Shapes } from "./states.js";
 
 /** Below the tag folder. */
 export const UNIVERSAL_FOLDER = "zero";
@@ -42,7 +42,7 @@ export interface UniversalWeights {
  */
 export async function readUniversalWeights(
   files: CheckpointFiles,
-  models: readonly ModelState[],
+  models: ModelStates,
   options: RunOptions & { verify?: boolean },
 ): Promise<UniversalWeights> {
   const [model] = models;
@@ -77,7 +77,7 @@ export interface UniversalParameter {
  */
 export async function readUniversalOptimizer(
   files: CheckpointFiles,
-  models: readonly ModelState[],
+  models: ModelStates,
   options: RunOptions & { verify?: boolean },
 ): Promise<{
   readonly groups: readonly (readonly UniversalParameter[])[];

@@ -10,9 +10,11 @@ import { describe, expect, it } from "vitest";
 import { readTensor } from "../../../src/checkpoint/copy/read-tensor.js";
 import { reshardCheckpoint } from "../../../src/checkpoint/reshard.js";
 import type { Tensor } from "../../../src/checkpoint/tensor/tensor.js";
+import { readTorchFile } from "../../../src/checkpoint/torch/read.js";
 import { openTorchZip } from "../../../src/checkpoint/torch/zip.js";
 import { openZeroCheckpoint } from "../../../src/checkpoint/zero/open.js";
 import { openZeroOptimizer } from "../../../src/checkpoint/zero/optimizer.js";
+import { readModelState } from "../../../src/checkpoint/zero/states.js";
 import { openSource } from "../../../src/core/io/open-source.js";
 import { plainFolder } from "../../helpers/plain.js";
 import { temporaryFolder } from "../../helpers/state.js";
@@ -246,9 +248,14 @@ function ofStage(stage: string): string[] {
 async function parametersOf(folder: string): Promise<unknown> {
   const optimizer = await openZeroOptimizer(folder);
   const hex = async (tensor: Tensor) => Buffer.from(await readTensor(tensor)).toString("hex");
-  // A dict for each sub-group, of which other ranks have others.
-  const files = [...optimizer.models, ...optimizer.shards];
-  const all: unknown[] = files.map(({ paramShapes }) => paramShapes?.map((dict) => [...dict]));
+  // Of every rank, with a dict for each sub-group, of which other ranks have others.
+  const all: unknown[] = [];
+  for (const { path } of optimizer.models) {
+    const torchFile = await readTorchFile(path);
+    all.push(readModelState(torchFile).paramShapes?.map((dict) => [...dict]));
+    await torchFile.file.close();
+  }
+  all.push(...optimizer.shards.map(({ paramShapes }) => paramShapes?.map((dict) => [...dict])));
   for (const group of optimizer.groups) {
     all.push([...group.values.keys()], String(group.hyperparameters?.get("lr")));
     for (const { name, shape, fp32, states } of group.parameters) {
