@@ -27,18 +27,21 @@ const noChildren = {
 };
 
 /**
- * Of undici the connections alone: with its fetch, sockets and caches it takes 0.1 s longer to load, a third of the start of a command
- * with a URL.
+ * Of undici the connections alone, and the `connect` that its index gives them, which a proxy is asked with: with its fetch, sockets and
+ * caches it takes 0.1 s longer to load, a third of the start of a command with a URL.
  */
 const connectionsOnly = {
   name: "connections-only",
   setup: ({ onResolve, onLoad }) => {
     onResolve({ filter: /^undici$/ }, () => ({ path: "undici", namespace: "connections" }));
     onLoad({ filter: /.*/, namespace: "connections" }, () => ({
-      contents: ["Agent agent", "ProxyAgent proxy-agent"]
-        .map((each) => each.split(" "))
-        .map(([name, file]) => `export { default as ${name} } from "undici/lib/dispatcher/${file}.js";`)
-        .join("\n"),
+      contents: `
+        import connect from "undici/lib/api/api-connect.js";
+        import Dispatcher from "undici/lib/dispatcher/dispatcher.js";
+        Dispatcher.prototype.connect = connect;
+        export { default as Agent } from "undici/lib/dispatcher/agent.js";
+        export { default as ProxyAgent } from "undici/lib/dispatcher/proxy-agent.js";
+      `,
       resolveDir: root,
     }));
   },

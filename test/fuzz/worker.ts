@@ -9,7 +9,7 @@ export interface FuzzTask {
   readonly from: number;
   readonly to: number;
   readonly scratch: string;
-  /** [seed under way, how many are done]. */
+  /** [seed under way, how many are done, 1 when it is to end]. */
   readonly progress: Int32Array;
 }
 
@@ -31,7 +31,7 @@ function tell(): void {
   ends = {};
 }
 
-for (let seed = from; seed < to; seed++) {
+for (let seed = from; seed < to && Atomics.load(progress, 2) === 0; seed++) {
   Atomics.store(progress, 0, seed);
   Atomics.add(progress, 1, 1);
   const started = cpuTime();

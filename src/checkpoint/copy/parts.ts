@@ -52,7 +52,8 @@ export function tensorsIn(parts: readonly OutputPart[]): Tensor[] {
   return parts.flatMap((part) => (part.kind === "tensor" ? [part.tensor] : []));
 }
 
-export function isCopied({ source }: Tensor): boolean {
+export function isCopied(tensor: Tensor): boolean {
+  const { source } = tensor;
   const inner = source.kind === "cast" ? source.from.source : source;
   return inner.kind === "pieces" && inner.pieces[0]?.region.file.isLocal !== false;
 }
