@@ -52,27 +52,34 @@ export class SmallFiles {
 
   /** Makes and writes the files, in their order. @returns all reads, for the checks */
   async write(files: readonly SmallFile[], verify: boolean): Promise<readonly DoneRead[]> {
-    const windows: Window[] = [];
-    for (const { content } of files) windows.push([...windowsOf(await content.parts())][0]!);
+    const windows: Window[][] = [];
+    for (const { content } of files) windows.push([...windowsOf(await content.parts())]);
     // Of neighbours that are read as one, there are the bytes and some gaps.
-    this.#arena.reset(windows.reduce((sum, window) => sum + conversionBytes(window), 2 * WINDOW));
+    this.#arena.reset(windows.flat().reduce((sum, window) => sum + conversionBytes(window), 2 * WINDOW));
     const reader = new WindowReader(new ComputedCache(), verify, this.#arena);
-    let at = 0;
-    const contents = windows.map((window) => {
-      const bytes = this.#buffer.subarray(at, at + window.length);
-      at += window.length;
-      reader.addWindow(window, bytes);
+    let start = 0;
+    const contents = files.map(({ content }, i) => {
+      const bytes = this.#buffer.subarray(start, start + content.length);
+      start += content.length;
+      // One of very many parts has several.
+      for (const window of windows[i]!) reader.addWindow(window, bytesOf(window, bytes));
       return bytes;
     });
     const reads = await reader.run();
     for (const [i, bytes] of contents.entries()) {
-      for (const { part, at, length } of windows[i]!.slices) {
-        const target = bytes.subarray(at, at + length);
-        if (part.kind === "tensor") part.onCrc32?.(crc32(target));
-        else if (part.kind === "late") target.set(part.bytes());
+      for (const window of windows[i]!) {
+        for (const { part, at, length } of window.slices) {
+          const target = bytesOf(window, bytes).subarray(at, at + length);
+          if (part.kind === "tensor") part.onCrc32?.(crc32(target));
+          else if (part.kind === "late") target.set(part.bytes());
+        }
       }
       await files[i]!.write!(bytes);
     }
     return reads;
   }
+}
+
+function bytesOf({ position, length }: Window, file: Uint8Array): Uint8Array {
+  return file.subarray(position, position + length);
 }
