@@ -2,6 +2,7 @@
 import { spawn, spawnSync } from "node:child_process";
 import {
   chmodSync,
+  cpSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -87,15 +88,23 @@ it.each([
 );
 
 it.each([
-  ["reshard", ["reshard", small, "--ranks", "2", "-o", "out.ckpt"]],
-  ["to-universal", ["to-universal", small, "-o", "out.ckpt"]],
+  ["reshard", ["reshard", "../input", "--ranks", "2", "-o", "out.ckpt"]],
+  ["to-universal", ["to-universal", "../input", "-o", "out.ckpt"]],
 ])("%s: a folder that may not be written is one line, and nothing is left", async (_, args) => {
   const folder = temporaryFolder();
   mkdirSync(join(folder, "locked"), { mode: 0o555 });
-  // Root may write anywhere: then somebody else tries, who must get there.
-  for (const parent of [dirname(folder), folder]) chmodSync(parent, 0o755);
+  // Root may write anywhere: then somebody else tries, who must get there, and may not be let into this clone.
+  for (const [from, to] of [
+    [join(root, "bin"), "bin"],
+    [join(root, "dist"), "dist"],
+    [join(root, "package.json"), "package.json"],
+    [small, "input"],
+  ] as const)
+    cpSync(from, join(folder, to), { recursive: true });
+  chmodSync(dirname(folder), 0o755);
+  spawnSync("chmod", ["-R", "a+rX", folder]);
   const nobody = process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : {};
-  const bin = join(root, "bin", "vista-ckpt.js");
+  const bin = join(folder, "bin", "vista-ckpt.js");
   const { status, stdout, stderr } = spawnSync(process.execPath, [bin, ...args, "-q"], {
     cwd: join(folder, "locked"),
     encoding: "utf8",
