@@ -18,7 +18,10 @@ export function addAnnosNuScenes12HzCommand(annos: Command, context: CommandCont
       "make the tables at 12 Hz (interp_12Hz_trainval): frames between key frames, boxes interpolated",
     )
     .argument("[root]", "nuScenes, or a folder with data/nuscenes", ".")
-    .option("-o, --out <folder>", "the folder of the tables (default: interp_12Hz_… beside the version's own)")
+    .option(
+      "-o, --out <folder>",
+      "the folder of the tables (default: interp_12Hz_… beside the version's own)",
+    )
     .option("--split <split>", "all, train, val, mini_train, mini_val, test, or a file of scene names", "all")
     .option(
       "--version <folder>",
