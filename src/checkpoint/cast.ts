@@ -1,4 +1,4 @@
-/** A whole state dict in another floating-point type. */
+/** Converts a whole state dict to another floating-point type. */
 import { remember } from "../core/maps.js";
 import type { CastTarget } from "./tensor/cast.js";
 import { canCast } from "./tensor/cast.js";
@@ -6,8 +6,8 @@ import { isWidenable } from "./tensor/float-values.js";
 import { castTensor, type StateDict, type Tensor } from "./tensor/tensor.js";
 
 /**
- * Floating-point tensors in `dtype` (16 bits: rounded to nearest, ties to even); integers, booleans, complex and packed
- * types stay as they are. Shared tensors stay shared.
+ * Converts floating-point tensors to `dtype` (to 16 bits: rounded to nearest, ties to even). Integers, booleans, complex and
+ * packed types stay as they are; shared tensors stay shared.
  */
 export function castState(state: StateDict, dtype: CastTarget): StateDict {
   const casts = new Map<Tensor, Tensor>();

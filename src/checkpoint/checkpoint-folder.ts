@@ -1,4 +1,4 @@
-/** A new checkpoint folder of files that are planned, whole or not at all. */
+/** Writes a new checkpoint folder from planned files, whole or not at all. */
 import type { FileHandle } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import {
@@ -14,26 +14,29 @@ import { type OutputFile, writeFiles } from "./copy/sink.js";
 import { isCheckpointFile, saysLatest } from "./zero/layout.js";
 
 export interface FolderOptions extends RunOptions {
-  /** The tag (sub-folder); default: what `latest` says. */
+  /** The tag (sub-folder) to read; by default the one that `latest` names. */
   tag?: string;
-  /** Replace an existing output, where it is a checkpoint folder. Default false. */
+  /** Whether an existing output is replaced, provided that it is a checkpoint folder; false by default. */
   force?: boolean;
-  /** Check the CRC-32 of all that is read. Default true. */
+  /** Whether the CRC-32 of everything that is read is checked; true by default. */
   verify?: boolean;
-  /** fsync all files and folders before the call returns. Default true. */
+  /** Whether all files and folders are on the disk (fsync) before the call returns; true by default. */
   fsync?: boolean;
-  /** Only say what would be written. Default false. */
+  /** Whether the call only tells what it would write; false by default. */
   dryRun?: boolean;
 }
 
-/** `last.ckpt` → `last-<suffix>.ckpt`, beside it; of one at a URL, in the current folder. */
+/**
+ * Returns the default path of an output: beside `last.ckpt` it is `last-<suffix>.ckpt`. For a checkpoint at a URL it is in the
+ * current folder.
+ */
 export function folderBeside(folder: string, suffix: string): string {
   const path = resolve(isRemote(folder) ? placeName(folder) : folder);
   return join(dirname(path), `${basename(path).replace(/\.ckpt$/, "")}-${suffix}.ckpt`);
 }
 
 export interface PlannedFile {
-  /** Its path in the folder. */
+  /** The path of the file, relative to the folder. */
   readonly name: string;
   readonly content: FileContent;
 }
@@ -43,8 +46,8 @@ export function fileOfBytes(name: string, bytes: Uint8Array): PlannedFile {
 }
 
 /**
- * Writes the folder; with `dryRun` only looks whether that can be done.
- * @param input  the folder that is read for it
+ * Writes the folder; with `dryRun` only checks whether it could be written.
+ * @param input  the folder that is read to make it
  * @throws VistaError `EXISTS`, `USAGE`, `NO_SPACE`, `IO`, `CHECKSUM`, `ABORTED`
  */
 export async function writeCheckpointFolder(
@@ -71,8 +74,9 @@ export async function writeCheckpointFolder(
 }
 
 /**
+ * Returns how one planned file is written into the folder.
  * @param target  the path that the folder will have
- * @param open  handles that are not closed yet
+ * @param open  the handles that are not closed yet
  */
 function outputFile(
   folder: FolderInProgress,
@@ -98,7 +102,9 @@ function outputFile(
   };
 }
 
-/** `latest` with a tag folder, or files of DeepSpeed: what an earlier run made, or a checkpoint that it may replace. */
+/**
+ * Tells whether a folder may be replaced: it holds `latest`, which an earlier run or DeepSpeed wrote, or files of a checkpoint.
+ */
 function isCheckpointFolder(names: readonly string[]): boolean {
   return saysLatest(names) || names.some(isCheckpointFile);
 }

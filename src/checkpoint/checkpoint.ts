@@ -1,4 +1,4 @@
-/** The handle on an opened checkpoint of any kind. */
+/** Defines the handle on an opened checkpoint of any kind. */
 import { VistaError } from "../core/errors.js";
 import type { DcpInfo } from "./dcp/open.js";
 import type { ShardIndex } from "./shard-index.js";
@@ -13,8 +13,8 @@ import type { CheckpointContent } from "./zero/open.js";
 import type { ZeroInfo } from "./zero/plan.js";
 
 /**
- * `zero` is a DeepSpeed ZeRO checkpoint folder, `dcp` a folder of torch.distributed.checkpoint, the two `-sharded` are files
- * with an index.
+ * The kind of a checkpoint: `zero` is a DeepSpeed ZeRO checkpoint folder, `dcp` a folder of torch.distributed.checkpoint, and the
+ * two `-sharded` are files with an index.
  */
 export type CheckpointKind =
   | "torch"
@@ -25,34 +25,34 @@ export type CheckpointKind =
   | "dcp";
 
 /**
- * An opened checkpoint: what is in it, and its values on request. Close it when done, or take it with `await using`
- * (TypeScript from 5.2 and every bundler make that into code for Node 20; Node itself takes it from 24).
+ * An opened checkpoint: it tells what is in it, and reads values on request. Close it when done, or take it with `await using`
+ * (TypeScript from 5.2 and every bundler compile that for Node 20; Node itself knows it from 24).
  */
 export class Checkpoint implements AsyncDisposable {
   readonly kind!: CheckpointKind;
-  /** As it was given. */
+  /** The path as it was given, or that of the weights file in a folder. */
   readonly path!: string;
-  /** The plan of all tensors: for transforms, and for `saveCheckpoint`. */
+  /** The plan of all tensors, which transforms and `saveCheckpoint` take. */
   readonly state!: StateDict;
-  /** Names in the input that are no tensors, so not in {@link state}. */
+  /** The names in the input that are no tensors and therefore not in {@link state}. */
   readonly leftOut!: readonly string[];
-  /** Things worth knowing, each a sentence. */
+  /** What is worth knowing about the checkpoint, each a sentence. */
   readonly warnings!: readonly string[];
-  /** Metadata of a safetensors file. */
+  /** The metadata of a safetensors file; `undefined` for other kinds. */
   readonly metadata!: ReadonlyMap<string, string> | undefined;
-  /** Key under which a torch file holds the state dict, where it is not the file itself. */
+  /** The keys, joined by dots, under which a torch file holds the state dict; `undefined` where the file itself is one. */
   readonly key!: string | undefined;
-  /** Tensors of a torch file outside of its state dict. */
+  /** The tensors of a torch file that are outside of its state dict, counted by key. */
   readonly others!: readonly OtherTensors[];
-  /** Tensors of the state dict that only torch can rebuild; empty unless `unreadable: "list"` asks for them. */
+  /** The tensors of the state dict that only torch can rebuild; empty unless `unreadable: "list"` asks for them. */
   readonly unreadable!: readonly UnreadableTensor[];
-  /** For kind `zero`: stage, ranks, groups, what was recovered … */
+  /** What a ZeRO checkpoint says of itself (stage, ranks, groups, what was recovered …); `undefined` for other kinds. */
   readonly zero!: ZeroInfo | undefined;
-  /** For kind `dcp`. */
+  /** What a distributed checkpoint says of itself; `undefined` for other kinds. */
   readonly dcp!: DcpInfo | undefined;
-  /** @internal What the torch files hold; they are closed with {@link state}. */
+  /** @internal The contents of the torch files, which are closed with {@link state}. */
   readonly torchFiles!: readonly TorchFile[];
-  /** @internal For kind `zero`: what its pickles say. */
+  /** @internal The contents of the pickles of a ZeRO checkpoint; `undefined` for other kinds. */
   readonly zeroContent!: CheckpointContent | undefined;
   /** @internal */
   readonly index!: ShardIndex | undefined;
@@ -63,7 +63,10 @@ export class Checkpoint implements AsyncDisposable {
     Object.assign(this, opened);
   }
 
-  /** All tensors by name, in the order of the file (for ZeRO: of zero_to_fp32.py): dtype, shape, elements, bytes. */
+  /**
+   * All tensors by name, with their dtype, shape, elements and bytes, in the order of the file (for ZeRO, in the order of
+   * zero_to_fp32.py).
+   */
   get tensors(): ReadonlyMap<string, Tensor> {
     return this.state.tensors;
   }
@@ -71,7 +74,7 @@ export class Checkpoint implements AsyncDisposable {
   /**
    * Reads the values of one tensor, or a part of them, as `readValues` does.
    *
-   * @param name  as {@link tensors} has it; Lightning's `_forward_module.` at its beginning can be left out
+   * @param name  the name as {@link tensors} has it; Lightning's `_forward_module.` at its beginning can be left out
    * @throws VistaError `NOT_FOUND` where no tensor has the name, `USAGE` after {@link close}, and what `readValues` throws
    */
   read(name: string, options: ReadOptions & { dtype: "F32" }): Promise<Float32Array>;
@@ -89,17 +92,17 @@ export class Checkpoint implements AsyncDisposable {
     });
   }
 
-  /** Closes the files; nothing can be read from it, or from states made of it, afterwards. */
+  /** Closes the files; afterwards nothing can be read from the checkpoint or from states made of it. */
   async close(): Promise<void> {
     this.#closed = true;
     await this.state.close();
   }
 
-  /** {@link close}, for `await using`. */
+  /** Closes the files at the end of an `await using` block, as {@link close} does. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
 }
 
-/** @internal What opening has found, of which the handle is made. */
+/** @internal The findings of opening a checkpoint, from which the handle is made. */
 export type Opened = Omit<Checkpoint, "tensors" | "read" | "close" | typeof Symbol.asyncDispose>;

@@ -1,4 +1,4 @@
-/** Comparing two checkpoints, of any kind each, tensor by tensor, a few megabytes at a time. */
+/** Compares two checkpoints, each of any kind, tensor by tensor and a few megabytes at a time. */
 import { throwIfAborted } from "../core/errors.js";
 import { crc32 } from "../core/io/crc32.js";
 import { settleAll } from "../core/io/settle.js";
@@ -14,51 +14,64 @@ export interface TensorDifference {
   readonly name: string;
   readonly dtypes: readonly [DType, DType];
   readonly shapes: readonly [readonly number[], readonly number[]];
-  /** Elements whose values differ by more than the tolerance; NaN equals NaN, 0 equals -0. `undefined` where values cannot be compared. */
+  /**
+   * The number of elements whose values differ by more than the tolerance, where NaN equals NaN and 0 equals -0; `undefined`
+   * where the values cannot be compared.
+   */
   readonly differing: number | undefined;
-  /** Largest |a - b|; for floating-point types only. NaN against a number counts in {@link nanMismatches} alone. */
+  /**
+   * The largest |a - b|; `undefined` for types that are not floating-point. NaN beside a number counts in {@link nanMismatches}
+   * alone.
+   */
   readonly maxAbsolute: number | undefined;
-  /** Largest |a - b| / max(|a|, |b|). */
+  /** The largest |a - b| / max(|a|, |b|); `undefined` for types that are not floating-point. */
   readonly maxRelative: number | undefined;
-  /** Elements that are NaN on one side only. */
+  /** The number of elements that are NaN on one side only. */
   readonly nanMismatches: number;
 }
 
 export interface DiffReport {
   readonly onlyA: readonly string[];
   readonly onlyB: readonly string[];
-  /** Tensors in both that differ in dtype, shape or a byte, and not only as the options allow. */
+  /** The tensors of both that differ in dtype, shape or a byte by more than the options allow. */
   readonly different: readonly TensorDifference[];
-  /** Tensors in both that differ in nothing but what `atol`, `rtol` and `ignoreDType` allow. */
+  /** The number of tensors of both that differ only by what `atol`, `rtol` and `ignoreDType` allow. */
   readonly close: number;
-  /** Tensors in both, byte for byte the same. */
+  /** The number of tensors that are the same in both, byte for byte. */
   readonly same: number;
-  /** False also where neither has a tensor: of nothing, nothing is said. */
+  /** Whether both are equal; false also where they have no tensor in common, since then nothing was compared. */
   readonly equal: boolean;
 }
 
-/** Elements compared at once. */
+/** The number of elements that are compared at once. */
 const STEP = 256 * 1024;
-/** Bytes read at once for a checksum alone. */
+/** The number of bytes that are read at once where only a checksum needs them. */
 const EXTRA = 1024 * 1024;
-/** Comparisons in flight. */
+/** The number of comparisons whose reads are in flight. */
 const AHEAD = 3;
 
 export interface DiffOptions extends RunOptions {
-  /** Check the CRC-32 of every record that is compared: a damaged one is an error, no difference. Default true. */
+  /**
+   * Whether the CRC-32 of every record that is compared is checked, so that a damaged one is an error and not a difference; true
+   * by default.
+   */
   verify?: boolean;
   /**
-   * Floats a and b are taken for equal where |a - b| ≤ atol + rtol · |b|, as `torch.allclose` has it; other types have no
-   * tolerance. Default 0 each; where one is given, also 0, then -0 equals 0 and any NaN any other.
+   * The absolute tolerance: floats a and b count as equal where |a - b| ≤ atol + rtol · |b|, as in `torch.allclose`; other types
+   * have no tolerance. It is 0 by default. Where `atol` or `rtol` is given, even as 0, a tensor that differs only in -0 for 0 or
+   * in the bits of NaN is close, not different.
    */
   atol?: number;
   rtol?: number;
-  /** Floats of different dtypes are no difference where their values are equal. Other types stay different. */
+  /**
+   * Whether floats of different dtypes are no difference where their values are equal; false by default. Other types stay
+   * different.
+   */
   ignoreDType?: boolean;
 }
 
 /**
- * Compares names, dtypes, shapes and bytes; for floats also how far apart the values are, also where only the dtypes differ.
+ * Compares names, dtypes, shapes and bytes. For floats it also tells how far the values are apart, even where the dtypes differ.
  * @throws VistaError what reading the inputs throws; `ABORTED`
  */
 export async function diffStates(a: StateDict, b: StateDict, options: DiffOptions = {}): Promise<DiffReport> {
@@ -75,7 +88,7 @@ export async function diffStates(a: StateDict, b: StateDict, options: DiffOption
   const unchecked = new Set(options.verify === false ? [] : compared);
   const checks = new RegionChecks(unchecked);
   const read: Read = (tensor, range) => {
-    // The first reading of a tensor is checked; one that goes by several names is compared several times.
+    // Only the first reading of a tensor is checked: one that has several names is compared several times.
     if (!unchecked.has(tensor)) return readTensor(tensor, range);
     if (range.to === tensor.numel) unchecked.delete(tensor);
     return readTensor(tensor, { ...range, checks });
@@ -106,7 +119,7 @@ export async function diffStates(a: StateDict, b: StateDict, options: DiffOption
   return { onlyA, onlyB, different, close, same: pairs.length - different.length - close, equal };
 }
 
-/** Whether a difference of two tensors is one that the options allow. */
+/** Tells whether the options allow a difference of two tensors. */
 function isClose(
   { dtypes, differing, maxAbsolute }: TensorDifference,
   { atol, rtol, ignoreDType = false }: DiffOptions,
@@ -115,7 +128,7 @@ function isClose(
   return dtypes[0] === dtypes[1] ? atol !== undefined || rtol !== undefined : ignoreDType;
 }
 
-/** Reads elements of a tensor, with a check where it is the first reading. */
+/** Reads elements of a tensor, and checks them where it is the first reading. */
 type Read = (
   tensor: Tensor,
   range: { from: number; to: number; target: Uint8Array; computed: ComputedCache },
@@ -173,7 +186,7 @@ async function compare(
   return identical && sameType ? undefined : { ...header, ...values.result() };
 }
 
-/** A few buffers that serve again and again: new ones for every step would pile up until they are collected. */
+/** A few buffers that are used again and again: new ones for every step would pile up until they are collected. */
 class Buffers {
   readonly #spare: Uint8Array[] = [];
 
@@ -188,7 +201,7 @@ class Buffers {
   }
 }
 
-/** Ranges of elements; packed types (4 and 6 bits) are one range. */
+/** Yields the ranges of elements that are compared at once; a tensor of a packed type (4 or 6 bits) is one range. */
 function* stepsOf(tensor: Tensor): Generator<[number, number]> {
   const step = dtypeInfo(tensor.dtype).bits < 8 ? tensor.numel : STEP;
   for (let from = 0; from < tensor.numel; from += step) yield [from, Math.min(from + step, tensor.numel)];
@@ -238,7 +251,7 @@ class ValueComparison {
         continue;
       }
       const absolute = Math.abs(x - y);
-      // An infinity is close to itself alone: the tolerance of an infinite value is infinite too.
+      // An infinity is close to itself alone, although the tolerance of an infinite value is infinite too.
       if (absolute === Infinity || absolute > this.#atol + this.#rtol * Math.abs(y)) differing++;
       if (absolute > this.#absolute) this.#absolute = absolute;
       const largest = Math.max(Math.abs(x), Math.abs(y));
@@ -248,7 +261,7 @@ class ValueComparison {
     this.#differing = (this.#differing ?? 0) + differing;
   }
 
-  /** Integers, booleans, complex numbers: equal bytes or not. Packed elements cannot be told apart. */
+  /** Compares integers, booleans and complex numbers, whose bytes are equal or not. Packed elements cannot be told apart. */
   #addElements(a: Uint8Array, b: Uint8Array, bits: number): void {
     if (bits < 8) {
       this.#differing = undefined;

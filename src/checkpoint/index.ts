@@ -1,5 +1,6 @@
 /**
- * Checkpoints: open any of them, read and write tensors, merge ZeRO shards, make `vista.safetensors`, compare and verify.
+ * Opens checkpoints of every kind, reads and writes their tensors, merges ZeRO shards, makes `vista.safetensors`, compares and
+ * verifies.
  *
  * ```ts
  * import { openCheckpoint, saveCheckpoint } from "vista-ckpt";

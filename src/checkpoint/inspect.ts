@@ -1,4 +1,4 @@
-/** What a checkpoint is and what is in it, without reading a weight. */
+/** Describes what a checkpoint is and what is in it, without reading a weight. */
 import { isVistaError } from "../core/errors.js";
 import { isFile } from "../core/io/places.js";
 import type { RunOptions } from "../core/progress.js";
@@ -33,21 +33,24 @@ export interface InspectedTensor {
 
 export interface Inspection {
   readonly path: string;
-  /** `torch-other`: a torch file without a state dict; its tensors have their place in the pickle for a name. */
+  /**
+   * The kind of the checkpoint. `torch-other` is a torch file without a state dict, whose tensors are named by their place in the
+   * pickle.
+   */
   readonly kind: CheckpointKind | "torch-other";
   readonly files: readonly { readonly path: string; readonly bytes: number }[];
   readonly deepspeed: string | undefined;
   readonly lightning: string | undefined;
   readonly step: number | undefined;
   readonly epoch: number | undefined;
-  /** For a ZeRO checkpoint. */
+  /** The facts of a ZeRO checkpoint; `undefined` for other kinds. */
   readonly zero:
     | {
         readonly folder: string;
         readonly tag: string;
         readonly stage: number;
         readonly ranks: number;
-        /** True for a universal checkpoint. */
+        /** Whether it is a universal checkpoint. */
         readonly universal: boolean;
         readonly groups: readonly {
           readonly parameters: number;
@@ -55,53 +58,59 @@ export interface Inspection {
           readonly saved: number;
         }[];
         readonly buffers: number;
-        /** The states beside the weights; `undefined` without ZeRO and for a universal checkpoint. */
+        /** A summary of the states beside the weights; `undefined` without ZeRO and for a universal checkpoint. */
         readonly optimizer: OptimizerSummary | undefined;
       }
     | undefined;
-  /** Key of the state dict in a torch file. */
+  /** The keys, joined by dots, of the state dict in a torch file; `undefined` where the file itself is one. */
   readonly key: string | undefined;
   readonly metadata: Readonly<Record<string, string>> | undefined;
   readonly tensors: readonly InspectedTensor[];
-  /** Elements and bytes; shared tensors once. */
+  /** The number of elements; shared tensors count once, here and in the bytes. */
   readonly elements: number;
   readonly bytes: number;
   readonly dtypes: Readonly<Partial<Record<DType, { tensors: number; elements: number; bytes: number }>>>;
-  /** Names with `_forward_module.`. */
+  /** The number of names with `_forward_module.`. */
   readonly prefixed: number;
-  /** Down adapters with their up adapter and base, as names; `missing` are those of the three that are not there. */
+  /**
+   * The names of each down adapter with its up adapter and base; `missing` holds those of the other two that the checkpoint
+   * lacks.
+   */
   readonly lora: readonly {
     readonly down: string;
     readonly up: string;
     readonly base: string;
     readonly missing: readonly string[];
   }[];
-  /** EMA shadows, and those of them without a parameter. */
+  /** The number of EMA shadows, and the names of those without a parameter. */
   readonly ema: { readonly shadows: number; readonly unmatched: readonly string[] };
   readonly frozen: readonly string[];
-  /** Alias and the name it shares its tensor with. */
+  /** Each alias with the name whose tensor it shares. */
   readonly shared: readonly (readonly [alias: string, source: string])[];
-  /** Tensors that only `module` has. */
+  /** The names of tensors that only `module` has. */
   readonly orphans: readonly string[];
-  /** Names that are no tensors. */
+  /** The names in the input that are no tensors. */
   readonly leftOut: readonly string[];
-  /** Tensors that only torch can rebuild, with what they are. */
+  /** The tensors that only torch can rebuild, with what they are. */
   readonly unreadable: readonly UnreadableTensor[];
-  /** Tensors of a torch file that are not in its state dict, by key. */
+  /** The tensors of a torch file that are not in its state dict, counted by key. */
   readonly others: readonly OtherTensors[];
-  /** Every name that the pickles mention. */
+  /** The names of all globals that the pickles mention, by whether they are known. */
   readonly globals: { readonly known: readonly string[]; readonly unknown: readonly string[] };
   readonly warnings: readonly string[];
 }
 
 export interface InspectOptions extends RunOptions {
-  /** For a ZeRO checkpoint: the tag (sub-folder); default: what `latest` says. */
+  /** The tag (sub-folder) of a ZeRO checkpoint; by default the one that `latest` names. */
   tag?: string;
-  /** Keys to the state dict in a torch file, joined by dots; see `OpenOptions`. */
+  /** The keys of the state dict in a torch file, joined by dots; see `OpenOptions`. */
   key?: string;
 }
 
-/** @throws VistaError what {@link openCheckpoint} throws */
+/**
+ * Describes a checkpoint of any kind, also a torch file without a state dict.
+ * @throws VistaError what {@link openCheckpoint} throws
+ */
 export async function inspectCheckpoint(path: string, options: InspectOptions = {}): Promise<Inspection> {
   let checkpoint: Checkpoint;
   try {
@@ -124,7 +133,7 @@ export async function inspectCheckpoint(path: string, options: InspectOptions = 
   }
 }
 
-/** The optimizer, or a warning: whatever it is that cannot be resharded, the weights are there. */
+/** Summarizes the optimizer. One that cannot be resharded is only a warning, since the weights are there. */
 async function optimizerOf({ zeroContent, zero, warnings }: Checkpoint) {
   if (zeroContent === undefined || zeroContent.shards.length === 0 || zero === undefined) return { warnings };
   try {
@@ -135,7 +144,10 @@ async function optimizerOf({ zeroContent, zero, warnings }: Checkpoint) {
   }
 }
 
-/** A torch file without weights by name, such as an optimizer shard. @throws the error that opening it gave, where it is no torch file */
+/**
+ * Describes a torch file without weights by name, such as an optimizer shard.
+ * @throws the error that opening it gave, where it is no torch file
+ */
 async function inspectOther(path: string, reason: unknown): Promise<Inspection> {
   const torchFile = await readTorchFile(path).catch(() => {
     throw reason;
@@ -273,7 +285,7 @@ function tagger({ frozen, orphans, shared }: Pick<Inspection, "frozen" | "orphan
   };
 }
 
-/** LoRA adapters and EMA shadows as Vista names them, and what is missing for their steps. */
+/** Finds LoRA adapters and EMA shadows by Vista's names, and what their steps would miss. */
 function vistaParts(names: readonly string[]): Pick<Inspection, "lora" | "ema"> {
   const bare = new Set(names.map((name) => name.replaceAll(PREFIX, "")));
   const lora = [...bare].flatMap((name) => {

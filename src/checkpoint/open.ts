@@ -1,4 +1,6 @@
-/** One door for every input: torch files, safetensors, sharded ones of both, ZeRO checkpoint folders. */
+/**
+ * Opens every kind of input: torch files, safetensors, sharded ones of both, distributed checkpoints and ZeRO checkpoint folders.
+ */
 import { cannot, firstNames, fromReader, shorten, throwIfAborted, VistaError } from "../core/errors.js";
 import { mapOrdered } from "../core/io/map-ordered.js";
 import { openSource } from "../core/io/open-source.js";
@@ -23,28 +25,30 @@ import { isCheckpointFile, saysLatest } from "./zero/layout.js";
 import { openZeroCheckpoint } from "./zero/open.js";
 
 export interface OpenOptions extends RunOptions {
-  /** For a ZeRO checkpoint: the tag (sub-folder); default: what `latest` says. */
+  /** The tag (sub-folder) of a ZeRO checkpoint; by default the one that `latest` names. */
   tag?: string;
-  /** For a ZeRO checkpoint: leave out what it lists as frozen. Default false. */
+  /** Whether tensors that a ZeRO checkpoint lists as frozen are left out; false by default. */
   excludeFrozen?: boolean;
   /**
-   * Where the state dict is in a torch file (in a ZeRO checkpoint: in its model states): keys joined by dots, `.` for the file
-   * itself. Default: the usual place with the most tensors.
+   * The place of the state dict in a torch file (in a ZeRO checkpoint: in its model states), as keys joined by dots, or `.` for
+   * the file itself; by default the usual place with the most tensors.
    */
   key?: string;
-  /** What is done with tensors that only torch can rebuild (sparse, quantised …). Default `refuse`. */
+  /**
+   * What happens to tensors that only torch can rebuild (sparse, quantised …): they are refused, which is the default, or listed.
+   */
   unreadable?: "refuse" | "list";
-  /** For a ZeRO checkpoint: recover orphans, tensors that only `module` has. Default true. */
+  /** Whether orphans of a ZeRO checkpoint, tensors that only `module` has, are recovered; true by default. */
   recover?: boolean;
-  /** Check the CRC-32 of the pickles. Default true. */
+  /** Whether the CRC-32 of the pickles is checked; true by default. */
   verify?: boolean;
 }
 
 /**
- * Opens a checkpoint of any kind as a state dict; no weight is read. What it is, is seen from its content, not its name.
+ * Opens a checkpoint of any kind as a state dict; no weight is read. Its kind is told from its content, not from its name.
  *
- * @param path  a torch file (also Lightning's .ckpt), a safetensors file, a `*.index.json` or the folder with it, a ZeRO
- *   checkpoint folder or a run folder with one below
+ * @param path  a torch file (also Lightning's .ckpt), a safetensors file, a `*.index.json` or the folder with it, a folder of
+ *   torch.distributed.checkpoint, a ZeRO checkpoint folder or a run folder with one below
  * @throws VistaError `NOT_FOUND`, `WRONG_KIND`, `FORMAT`, `AMBIGUOUS`, and what reading the files throws
  */
 export async function openCheckpoint(path: string, options: OpenOptions = {}): Promise<Checkpoint> {
@@ -100,18 +104,19 @@ async function openFolder(path: string, options: OpenOptions): Promise<Opened> {
 }
 
 /**
- * The index in a folder of shards; `undefined` where there is none, and in a ZeRO checkpoint folder.
+ * Finds the index in a folder of shards; returns `undefined` where there is none, and for a ZeRO checkpoint folder.
  * @throws VistaError `AMBIGUOUS` for several
  */
 export function findIndex(folder: string): Promise<string | undefined> {
   return findOne(folder, /\.index\.json$/, "indexes", saysLatest);
 }
 
-/** What libraries call the one file of a model: transformers, diffusers, peft, and zero_to_fp32.py. */
+/** The names that libraries (transformers, diffusers, peft, and zero_to_fp32.py) give the one file of a model. */
 const WEIGHTS_FILE = /^(?:(?:diffusion_)?pytorch_model|model|adapter_model)\.(?:bin|safetensors)$/;
 
 /**
- * The one file with a model's weights in a folder; `undefined` where there is none, and in a ZeRO checkpoint folder.
+ * Finds the one file with a model's weights in a folder; returns `undefined` where there is none, and for a ZeRO checkpoint
+ * folder.
  * @throws VistaError `AMBIGUOUS` for several
  */
 export function findWeightsFile(folder: string): Promise<string | undefined> {
@@ -136,7 +141,10 @@ async function findOne(
   });
 }
 
-/** @param stated  what the index of its set says of it */
+/**
+ * Opens a single file.
+ * @param stated  what the index of its set says of the file
+ */
 async function openFile(path: string, options: OpenOptions, stated?: StatedShard): Promise<Opened> {
   const zero = undefined;
   if (await isSafetensors(path)) {
@@ -178,8 +186,9 @@ async function openFile(path: string, options: OpenOptions, stated?: StatedShard
 }
 
 /**
- * Whether a torch file is the one that its index was written for, from the checksums of its records and from what is between
- * them: the records are compared with theirs when they are read.
+ * Checks that a torch file is the one for which its index was written. Its CRC-32 is computed from the checksums of its records,
+ * which are themselves checked when they are read, and from the bytes between them.
+ * @throws VistaError `INCONSISTENT`
  */
 async function checkShard(torchFile: TorchFile, stated: StatedShard): Promise<void> {
   const found = await wholeCrc32(torchFile);
@@ -196,7 +205,7 @@ async function isSafetensors(path: string): Promise<boolean> {
 }
 
 /**
- * What a file begins like; where that says nothing, what it is called like.
+ * Tells the format of a file from its first bytes or, where they say nothing, from its name.
  * @throws VistaError `WRONG_KIND` for a file that is called safetensors and begins like something else
  */
 export async function detectFormat(file: SourceFile): Promise<"zip" | "legacy" | "safetensors" | "unknown"> {
@@ -214,7 +223,10 @@ export async function detectFormat(file: SourceFile): Promise<"zip" | "legacy" |
   return "safetensors";
 }
 
-/** @throws VistaError `WRONG_KIND` for an optimizer shard, and what {@link findStateDict} throws */
+/**
+ * Finds the state dict in a torch file.
+ * @throws VistaError `WRONG_KIND` for an optimizer shard, and what {@link findStateDict} throws
+ */
 function findWeights(file: TorchFile, key: string | undefined): FoundStateDict {
   if (key === undefined && isOptimizerShard(asDict(file.value))) {
     throw new VistaError(
@@ -229,7 +241,10 @@ function findWeights(file: TorchFile, key: string | undefined): FoundStateDict {
   return findStateDict(file, key);
 }
 
-/** Many training loops save an `optimizer_state_dict` beside the model; a shard of DeepSpeed has partitions in it. */
+/**
+ * Tells whether a file is an optimizer shard of DeepSpeed, which holds partitions: many training loops save an
+ * `optimizer_state_dict` beside the model.
+ */
 function isOptimizerShard(top: PyDict | undefined): boolean {
   const optimizer = asDict(top?.get("optimizer_state_dict"));
   return (
@@ -237,7 +252,10 @@ function isOptimizerShard(top: PyDict | undefined): boolean {
   );
 }
 
-/** Tensors of models that were left out are said; an optimizer's are where everyone expects them. */
+/**
+ * Returns a warning about tensors of models that are left out. Those of an optimizer are not mentioned: everyone expects them
+ * beside the model.
+ */
 function aboutOthers(others: readonly OtherTensors[]): string[] {
   const shown = others.filter(({ model, key }) => model || key === ".");
   if (shown.length === 0) return [];
@@ -248,7 +266,8 @@ function aboutOthers(others: readonly OtherTensors[]): string[] {
 }
 
 /**
- * DeepSpeed's model states given as a file: what `module` holds is not always the weights.
+ * Checks DeepSpeed's model states that are given as a file: what `module` holds is not always the weights.
+ * @returns warnings
  * @throws VistaError `WRONG_KIND` for stage 3, where it holds placeholders
  */
 function checkModule(path: string, top: PyDict | undefined, dict: PyDict, state: StateDict): string[] {
@@ -278,7 +297,7 @@ async function openSharded(path: string, options: OpenOptions): Promise<Opened> 
   if (options.key !== undefined) throw noKeys(path, "an index of shards");
   const index = await readShardIndex(path);
   const opened = new Map<string, Opened>();
-  /** Those whose turn has not come as well. */
+  /** All opened files, also those whose turn in the order has not come: an error has to close every one. */
   const all: Opened[] = [];
   try {
     const opening = mapOrdered(index.shards, filesAtOnce(path), async ([shard, place]) => {

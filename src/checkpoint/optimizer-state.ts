@@ -1,6 +1,6 @@
 /**
- * The optimizer of a ZeRO checkpoint of any number of ranks, or of a universal one, as what can be compared parameter by parameter:
- * its fp32 weights and each state as tensors, its steps and the hyperparameters of its group as values.
+ * Opens the optimizer of a ZeRO checkpoint of any number of ranks, or of a universal one, in a form that can be compared
+ * parameter by parameter: its fp32 weights and each state as tensors, its steps and the hyperparameters of its groups as values.
  */
 
 import { settleAll } from "../core/io/settle.js";
@@ -15,43 +15,46 @@ import { planOptimizer } from "./zero/optimizer.js";
 import { lossScaleOf, numberIn } from "./zero/optimizer-summary.js";
 import { readUniversalOptimizer } from "./zero/universal.js";
 
-/** A hyperparameter or a step: a number, a text for what is no number, a list of them. */
+/** A hyperparameter or a step: a number, a text for what is no number, or a list of them. */
 export type OptimizerValue = number | string | readonly OptimizerValue[];
 
 export interface ValueDifference {
-  /** `step`, `lr`, `betas` …, `loss scale` */
+  /** The name of the value: `step`, `lr`, `betas` …, `loss scale`. */
   readonly key: string;
-  /** `undefined` where only the other checkpoint has it. */
+  /** The value in the first checkpoint; `undefined` where only the second has one. */
   readonly a: OptimizerValue | undefined;
   readonly b: OptimizerValue | undefined;
-  /** Those for which it is so; none for what the optimizer has once. */
+  /** The parameters whose values differ in this way; empty for a value that the optimizer has once. */
   readonly parameters: readonly string[];
 }
 
 export interface ValuesReport {
-  /** Values that differ by more than the tolerance, in the order in which they were met. */
+  /** The values that differ by more than the tolerance, in the order in which they were met. */
   readonly values: readonly ValueDifference[];
-  /** Names of the values that were compared. */
+  /** The names of the values that were compared. */
   readonly comparedValues: readonly string[];
-  /** Names of values of a kind that is not compared: neither numbers nor texts, nor lists of them. */
+  /** The names of values that are not compared, because they are neither numbers nor texts nor lists of them. */
   readonly skippedValues: readonly string[];
 }
 
-/** The optimizer of a checkpoint as a plan. */
+/** The optimizer of a checkpoint: its tensors as a plan that reads nothing yet, its values as they are. */
 export interface OptimizerState {
-  /** Named `<parameter>/fp32`, `<parameter>/exp_avg` …, as the files of a universal checkpoint are. */
+  /** The tensors, named `<parameter>/fp32`, `<parameter>/exp_avg` …, like the files of a universal checkpoint. */
   readonly state: StateDict;
-  /** By parameter, and under the empty name what the optimizer has once; `undefined` for a value of a kind that is not compared. */
+  /**
+   * The values by parameter, and under the empty name those that the optimizer has once; `undefined` stands for a value of a kind
+   * that is not compared.
+   */
   readonly values: ReadonlyMap<string, ReadonlyMap<string, OptimizerValue | undefined>>;
 }
 
 type Values = ReadonlyMap<string, OptimizerValue | undefined>;
 
-/** No parameter has this name. */
+/** The name under which the values of the whole optimizer are kept; no parameter has it. */
 const WHOLE = "";
 
 /**
- * Opens it; no tensor is read. Close its `state` when done.
+ * Opens the optimizer; no tensor is read. Close its `state` when done.
  * @param path  a folder as {@link openCheckpoint} takes it, of ZeRO stage 1, 2 or 3, or a universal checkpoint
  * @throws VistaError `NOT_FOUND`, `UNSUPPORTED`, `INCONSISTENT`, and what reading the files throws
  */
@@ -107,11 +110,11 @@ async function planUniversal(
   const { groups, common, torchFiles: more } = await readUniversalOptimizer(files, models, options);
   torchFiles.push(...more);
   const top = asDict(common.value);
-  // Of each flat tensor (a param group, in stage 3 a sub-group) the group that it belongs to, and its number there.
+  // This lists, for each flat tensor (a param group, or in stage 3 a sub-group), its group and its number in the states.
   const flats = (asItems(top?.get("param_groups")) ?? [])
     .map(asDict)
     .flatMap((group) => (asItems(group?.get("params")) ?? []).map((index) => ({ group, index })));
-  // Stage 3 keeps the steps here, by flat tensor; its other states are those of rank 0.
+  // Stage 3 keeps the steps here, by flat tensor; the other states here are only those of rank 0.
   const inStage3 = asDict(asDict(top?.get("optimizer_state_dict"))?.get("state"));
   const tensors: [string, Tensor][] = [];
   const values = new Map<string, Values>();
@@ -136,7 +139,7 @@ function lossScale(scaler: PyValue | undefined): Values {
   return new Map(scale === undefined ? [] : [["loss scale", scale.value]]);
 }
 
-/** Numbers of sub-groups, which depend on the ranks. */
+/** The keys of a group that are not compared: `params` numbers its sub-groups, which depend on the ranks. */
 const LAYOUT_KEYS = new Set<PyValue>(["params"]);
 
 async function readValues(entries: Iterable<readonly [PyValue, PyValue]>, file: TorchFile): Promise<Values> {
@@ -146,7 +149,7 @@ async function readValues(entries: Iterable<readonly [PyValue, PyValue]>, file: 
   return values;
 }
 
-/** Items of a list that are compared; betas have two. */
+/** The largest number of items of a list that is compared; betas have two. */
 const MAX_ITEMS = 16;
 
 async function readValue(value: PyValue, file: TorchFile): Promise<OptimizerValue | undefined> {
@@ -168,7 +171,7 @@ async function readValue(value: PyValue, file: TorchFile): Promise<OptimizerValu
 
 /**
  * Compares the values of the parameters that both have.
- * @param options  the tolerance that `diffStates` takes, for numbers
+ * @param options  the tolerance for numbers, as `diffStates` takes it
  */
 export function diffValues(
   { values: a }: OptimizerState,
@@ -180,7 +183,7 @@ export function diffValues(
   const skipped = new Set<string>();
   for (const [parameter, ofA] of a) {
     const ofB = b.get(parameter);
-    if (ofB === undefined) continue; // its tensors are named as only in one
+    if (ofB === undefined) continue; // The tensors of this parameter are reported as being only in one of the two.
     for (const key of new Set([...ofA.keys(), ...ofB.keys()])) {
       const [x, y] = [ofA.get(key), ofB.get(key)];
       if ((ofA.has(key) && x === undefined) || (ofB.has(key) && y === undefined)) {
@@ -197,7 +200,7 @@ export function diffValues(
   return { values: [...differences.values()], comparedValues: [...compared], skippedValues: [...skipped] };
 }
 
-/** As `diffStates` has it for floats. */
+/** Tells whether two values are equal within the tolerance, as `diffStates` does for floats. */
 function isClose(a: OptimizerValue, b: OptimizerValue, atol: number, rtol: number): boolean {
   if (typeof a === "number" && typeof b === "number")
     return Object.is(a, b) || (Number.isFinite(a - b) && Math.abs(a - b) <= atol + rtol * Math.abs(b));

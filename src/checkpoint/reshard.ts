@@ -1,4 +1,4 @@
-/** A ZeRO checkpoint of some number of ranks written anew as one of another number, optimizer included. */
+/** Rewrites a ZeRO checkpoint, its optimizer included, for another number of ranks. */
 import { join } from "node:path";
 import { throwIfAborted, VistaError } from "../core/errors.js";
 import { readSmallFile } from "../core/io/open-source.js";
@@ -19,15 +19,15 @@ export type { ReshardBatch } from "./zero/batch.js";
 export type { ReshardedGroup } from "./zero/reshard.js";
 
 export interface ReshardOptions extends FolderOptions {
-  /** How many ranks (GPUs) the new checkpoint is for; 1 to 16,384. */
+  /** The number of ranks (GPUs) that the new checkpoint is for, from 1 to 16,384. */
   ranks: number;
 }
 
 export interface Resharded {
-  /** The checkpoint folder that was read, and the tag in it. */
+  /** The checkpoint folder that was read; `tag` is the tag in it. */
   readonly folder: string;
   readonly tag: string;
-  /** True where the checkpoint was found below the folder that was given. */
+  /** Whether the checkpoint was found below the folder that was given. */
   readonly foundBelow: boolean;
   /** The new checkpoint folder. */
   readonly output: string;
@@ -38,40 +38,48 @@ export interface Resharded {
   readonly lightning: string | undefined;
   readonly globalSteps: number | undefined;
   readonly groups: readonly ReshardedGroup[];
-  /** Parameters of all groups, and their elements. */
+  /** The number of parameters of all groups; `elements` is the number of all their elements. */
   readonly parameters: number;
   readonly elements: number;
-  /** Names of the optimizer's states that were moved with them: `exp_avg`, `exp_avg_sq` … */
+  /** The names of the optimizer's states that were moved with the parameters: `exp_avg`, `exp_avg_sq` … */
   readonly states: readonly string[];
-  /** In order, relative to the output. */
+  /** The files in their order, with paths relative to the output. */
   readonly files: readonly { readonly path: string; readonly bytes: number }[];
   readonly bytes: number;
   readonly batch: ReshardBatch;
 }
 
-/** Each is a file of its own, and something of each is in memory at once. Real: 2,048. */
+/**
+ * The largest number of ranks that may be asked for: each has a file of its own, of which something is in memory at the same
+ * time. Real checkpoints have up to 2,048.
+ */
 const MAX_RANKS = 16_384;
 
-/** What DeepSpeed and Lightning put beside the tag folder that goes along; weights that were merged there do not. */
+/**
+ * The scripts that DeepSpeed and Lightning put beside the tag folder, which are copied; weights that were merged there are not.
+ */
 const COMPANIONS = ["zero_to_fp32.py", "zero_to_torch.py"];
-/** Bytes of one; the script has 30 kB. */
+/** The largest size of such a script in bytes; the real one has 30 kB. */
 const MAX_COMPANION = 1_000_000;
 
-/** `last.ckpt` and 8 → `last-8ranks.ckpt`, beside it; of one at a URL, in the current folder. */
+/**
+ * Returns the default output: for `last.ckpt` and 8 ranks it is `last-8ranks.ckpt` beside it. For a checkpoint at a URL it is in
+ * the current folder.
+ */
 export function defaultReshardOutput(folder: string, ranks: number): string {
   return folderBeside(folder, `${ranks}ranks`);
 }
 
 /**
- * Rewrites a ZeRO checkpoint of stage 1, 2 or 3 so that DeepSpeed loads it on another number of ranks, with the names, keys and values
- * that it would have saved there. Everything that does not depend on the ranks is kept as it is. The bytes of the tensors are
- * streamed: memory does not grow with the model. The original is only read.
+ * Rewrites a ZeRO checkpoint of stage 1, 2 or 3 so that DeepSpeed loads it on another number of ranks, with the names, keys and
+ * values that it would have saved there. Everything that does not depend on the ranks is kept as it is. The bytes of the tensors
+ * are streamed, so memory does not grow with the model. The original is only read.
  *
  * @param folder  a checkpoint folder (with `latest`), a tag folder, or a run folder with one checkpoint below
- * @param output  the new checkpoint folder, which appears whole or not at all; default {@link defaultReshardOutput}
- * @throws VistaError `USAGE` for ranks below 1 or above 16,384, `UNSUPPORTED` for what cannot be resharded (tensor and pipeline parallel, mixture of
- *   experts, optimizers with blocks of their own, no ZeRO), `INCONSISTENT` for padding or sizes that contradict one another,
- *   `EXISTS`, `NO_SPACE`, `IO`, `CHECKSUM`, `ABORTED`, and what reading the files throws
+ * @param output  the new checkpoint folder, which appears whole or not at all; by default {@link defaultReshardOutput}
+ * @throws VistaError `USAGE` for ranks below 1 or above 16,384, `UNSUPPORTED` for what cannot be resharded (tensor and pipeline
+ *   parallel, mixture of experts, optimizers with blocks of their own, no ZeRO), `INCONSISTENT` for padding or sizes that
+ *   contradict one another, `EXISTS`, `NO_SPACE`, `IO`, `CHECKSUM`, `ABORTED`, and what reading the files throws
  */
 export async function reshardCheckpoint(
   folder: string,
@@ -110,7 +118,7 @@ export async function reshardCheckpoint(
 }
 
 async function smallFiles(folder: string, tag: string): Promise<PlannedFile[]> {
-  // Without a line feed, as DeepSpeed writes it.
+  // The file ends without a line feed, as DeepSpeed writes it.
   const files = [fileOfBytes("latest", Buffer.from(tag))];
   for (const name of COMPANIONS) {
     const content = await readSmallFile(joinPlace(folder, name), MAX_COMPANION).catch(() => undefined);

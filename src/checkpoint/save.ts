@@ -1,4 +1,7 @@
-/** Writing a state dict as one file or as several with an index, torch or safetensors by the name of the output. */
+/**
+ * Writes a state dict as one file, or as several with an index; the name of the output tells whether as torch or safetensors
+ * files.
+ */
 import { readdir } from "node:fs/promises";
 import { basename, dirname, extname, join } from "node:path";
 import { fromSystem, VistaError } from "../core/errors.js";
@@ -16,13 +19,16 @@ import { planTorchFile } from "./torch/write.js";
 export type CheckpointFormat = "torch" | "safetensors";
 
 export interface SaveOptions extends WriteOptions, OutputOptions {
-  /** Default: safetensors for a path that ends in `.safetensors`, torch for every other. */
+  /** The format of the files; by default safetensors where the path ends in `.safetensors`, otherwise torch. */
   format?: CheckpointFormat;
-  /** Floating-point tensors as {@link castState} converts them. Default: as they are. */
+  /** The type to which floating-point tensors are converted, as {@link castState} does it; by default they stay as they are. */
   dtype?: CastTarget;
-  /** Bytes of tensors in one file; above it there are several, and an index. Default: one file, whatever its size. */
+  /**
+   * The largest number of bytes of tensors in one file: where there are more, several files and an index are written. By default
+   * there is one file, whatever its size.
+   */
   maxShardSize?: number;
-  /** For safetensors: text by key. Default: none. */
+  /** The metadata of a safetensors file, text by key; none by default. */
   metadata?: Readonly<Record<string, string>>;
 }
 
@@ -33,26 +39,29 @@ export interface SavedFile {
 }
 
 export interface Saved {
-  /** In order; the index is not among them. */
+  /** The files with tensors in their order; the index is not among them. */
   readonly files: readonly SavedFile[];
-  /** Where there is more than one file. */
+  /** The path of the index; `undefined` where there is only one file. */
   readonly index: string | undefined;
-  /** Of all files, the index included. */
+  /** The size of all files in bytes, that of the index included. */
   readonly bytes: number;
 }
 
 interface Plan extends Saved {
   readonly parts: readonly (readonly OutputPart[])[];
-  /** The text of the index, from the CRC-32 of each file. */
+  /** Makes the text of the index from the CRC-32 of each file. */
   readonly indexText: (crc32s: readonly number[]) => string;
 }
 
-/** `.safetensors` means safetensors, everything else torch. */
+/** Returns the format that a path stands for: safetensors where it ends in `.safetensors`, otherwise torch. */
 export function formatOf(path: string): CheckpointFormat {
   return path.toLowerCase().endsWith(".safetensors") ? "safetensors" : "torch";
 }
 
-/** What {@link saveCheckpoint} would write. @throws VistaError `UNSUPPORTED` */
+/**
+ * Tells what {@link saveCheckpoint} would write.
+ * @throws VistaError `UNSUPPORTED`
+ */
 export function planCheckpoint(state: StateDict, path: string, options: SaveOptions = {}): Saved {
   const { files, index, bytes } = plan(state, path, options);
   return { files, index, bytes };
@@ -61,9 +70,9 @@ export function planCheckpoint(state: StateDict, path: string, options: SaveOpti
 /**
  * Writes all files or none: they get their names when all are complete, the index last.
  *
- * With `maxShardSize` the output is the file `path` or the family `path-00001-of-0000N` with its index: an older member of
- * the family that is not replaced would be read in the place of the new ones. Without `force` it is an `EXISTS` error, with
- * it it is removed at the end.
+ * With `maxShardSize` the output is the file `path` or the family `path-00001-of-0000N` with its index. An older member of the
+ * family that is not replaced would be read in place of the new ones: without `force` it is an `EXISTS` error, with `force` it is
+ * removed at the end.
  *
  * @throws VistaError `EXISTS`, `NO_SPACE`, `IO`, `UNSUPPORTED`, and what reading the inputs throws
  */
@@ -103,7 +112,7 @@ export async function saveCheckpoint(
       await file.write(indexText(written.map(({ crc32 }) => crc32!)));
     }
     const stale = older.filter((name) => !names.has(name));
-    // An index first: without it, nobody takes what is left for a set.
+    // An index is removed first, because without it nobody takes the files that are left for a set.
     stale.sort((a, b) => Number(b.endsWith(INDEX)) - Number(a.endsWith(INDEX)));
     await commitTogether(open, stale);
   } catch (error) {
@@ -132,7 +141,7 @@ function plan(original: StateDict, path: string, options: SaveOptions): Plan {
       format === "safetensors" ? planSafetensors(part, options.metadata) : planTorchFile(part, file);
     files.push({ path: file, bytes: planned.length, tensors: names.length });
     parts.push(planned.parts);
-    // Without an index nobody asks, and there may be 100,000 names.
+    // A single file needs no map, and there may be 100,000 names.
     if (!single) for (const name of names) weightMap.set(name, basename(file));
     total +=
       format === "torch"
@@ -151,14 +160,14 @@ function plan(original: StateDict, path: string, options: SaveOptions): Plan {
   return { files, parts, index, indexText, bytes };
 }
 
-/** `x.bin` → `x-00001-of-00003.bin` */
+/** Returns the path of one shard: the first of three for `x.bin` is `x-00001-of-00003.bin`. */
 function shardPath(path: string, number: number, of: number): string {
   const extension = extname(path);
   const pad = (value: number) => String(value).padStart(5, "0");
   return join(dirname(path), `${basename(path, extension)}-${pad(number)}-of-${pad(of)}${extension}`);
 }
 
-/** Whether a name belongs to a path: its own, that of its index or of one of its shards. */
+/** Returns a function that tells whether a file name belongs to a path: as the file itself, its index or one of its shards. */
 function familyOf(path: string): (name: string) => boolean {
   const extension = extname(path);
   const stem = basename(path, extension);
@@ -169,7 +178,7 @@ function familyOf(path: string): (name: string) => boolean {
   };
 }
 
-/** What is there of a family, in the folder of its path. */
+/** Lists the existing files of a family, in the folder of its path. */
 async function present(path: string, isOurs: (name: string) => boolean): Promise<string[]> {
   const names = await readdir(dirname(path)).catch(() => [] as string[]);
   return names

@@ -1,5 +1,6 @@
 /**
- * `*.index.json`: which file of a sharded checkpoint holds which tensor. One form for torch and safetensors files.
+ * Reads and writes `*.index.json`, which says which file of a sharded checkpoint holds which tensor. Torch and safetensors files
+ * have the same form of it.
  *
  * Source: huggingface_hub (serialization), DeepSpeed's zero_to_fp32.py (indent 2, sorted keys, ASCII).
  */
@@ -12,31 +13,35 @@ import { isRecord } from "../core/maps.js";
 
 export interface ShardIndex {
   readonly path: string;
-  /** In the order of the file. */
+  /** The name of the shard that holds each tensor, in the order of the index. */
   readonly weightMap: ReadonlyMap<string, string>;
-  /** Path of each shard by the name the index gives it. */
+  /** The path of each shard by the name that the index gives it. */
   readonly shards: ReadonlyMap<string, string>;
-  /** `metadata.total_size`, where it is a number. */
+  /** The value of `metadata.total_size`; `undefined` where that is no number. */
   readonly totalSize: number | undefined;
-  /** `metadata.shards`, by the name that the index gives a file; of indexes that this package wrote. */
+  /**
+   * The statements of `metadata.shards`, by the name that the index gives a file; only indexes that this package wrote have them.
+   */
   readonly stated: ReadonlyMap<string, StatedShard>;
 }
 
-/** What an index says of one of its files: shards of two runs under one index can be told by it. */
+/** What an index says of one of its files. It reveals shards of two runs under one index. */
 export interface StatedShard {
-  /** Bytes. */
+  /** The size of the file in bytes. */
   readonly size: number;
-  /** CRC-32 of the whole file. */
+  /** The CRC-32 of the whole file. */
   readonly crc32: number;
 }
 
-/** Far above any real one: 100,000 tensors take about 10 MB. */
+/** The largest size of an index in bytes, far above any real one: 100,000 tensors take about 10 MB. */
 const MAX_INDEX = 100_000_000;
 
 const HINT = "An index has a `weight_map` from each tensor's name to a file beside it.";
 
 /**
- * @throws VistaError `NOT_FOUND` (the index, or a shard it names), `FORMAT` (no index, or names outside its folder)
+ * Reads an index and looks for the shards that it names.
+ * @throws VistaError `NOT_FOUND` (the index, or a shard that it names), `FORMAT` (no index, or names outside its folder),
+ *   `INCONSISTENT` (a shard whose size is not the one that the index states)
  */
 export async function readShardIndex(path: string): Promise<ShardIndex> {
   const file = await openSource(path);
@@ -78,7 +83,10 @@ function checkSize(place: string, size: number, stated: StatedShard | undefined)
   });
 }
 
-/** What is wrong with a shard that is not the file which its index was written for. @param found  CRC-32 of the whole file */
+/**
+ * Returns the error for a shard that is not the file for which its index was written.
+ * @param found  the CRC-32 of the whole file
+ */
 export function shardError(place: string, stated: StatedShard, found: number): VistaError {
   return new VistaError(
     "INCONSISTENT",
@@ -125,7 +133,10 @@ function parseIndex(
   };
 }
 
-/** @throws VistaError `FORMAT`: half a statement must not pass for none */
+/**
+ * Reads `metadata.shards`.
+ * @throws VistaError `FORMAT` for half a statement, which must not pass for none
+ */
 function parseStated(value: unknown, path: string): Map<string, StatedShard> {
   const stated = new Map<string, StatedShard>();
   if (value === undefined) return stated;
@@ -136,7 +147,7 @@ function parseStated(value: unknown, path: string): Map<string, StatedShard> {
       Number.isSafeInteger(size) &&
       typeof crc32 === "string" &&
       HEX32.test(crc32);
-    // Other writers may keep other things under this name.
+    // Other writers may keep something else under this name.
     if (size === undefined && crc32 === undefined) continue;
     if (!isStated)
       throw new VistaError("FORMAT", "metadata.shards of the index has no size and crc32 for it", {
@@ -155,7 +166,10 @@ function recordOf(value: unknown): Record<string, unknown> | undefined {
   return isRecord(value) ? value : undefined;
 }
 
-/** @throws VistaError `FORMAT` for a shard that is no file in the folder of its index or below */
+/**
+ * Returns the path of a shard.
+ * @throws VistaError `FORMAT` for a shard outside the folder of its index
+ */
 function shardPath(index: string, name: string, shard: string): string {
   const place = insideFolder(parentPlace(index), shard);
   if (place !== undefined) return place;
@@ -167,8 +181,8 @@ function shardPath(index: string, name: string, shard: string): string {
 }
 
 /**
- * The text of an index, as zero_to_fp32.py and huggingface_hub write it, and in its metadata what each file must be: readers
- * of the index take metadata that they do not know as it is.
+ * Returns the text of an index as zero_to_fp32.py and huggingface_hub write it, whose metadata also say what each file must be:
+ * readers ignore metadata that they do not know.
  */
 export function formatIndex(
   weightMap: ReadonlyMap<string, string>,
@@ -189,7 +203,7 @@ export function formatIndex(
   );
 }
 
-/** JSON in ASCII, as Python's json.dumps writes it by default. */
+/** Returns JSON in ASCII, as Python's json.dumps writes it by default. */
 function ascii(text: string): string {
   return JSON.stringify(text).replace(
     /[\u007f-\uffff]/g,

@@ -1,5 +1,5 @@
 /**
- * Cutting a state dict into files of a largest size.
+ * Splits a state dict into files of a largest size.
  *
  * Source: huggingface_hub, serialization/_base.py (split_state_dict_into_shards_factory).
  */
@@ -8,8 +8,8 @@ import type { StateDict, Tensor } from "./tensor/tensor.js";
 /**
  * Fills files greedily, in the order of the names. A tensor above the limit gets a file of its own.
  *
- * @param maxSize  bytes of tensors in one file
- * @param shared  true where names with one tensor share its bytes (torch files): they count once and stay together
+ * @param maxSize  the largest number of bytes of tensors in one file
+ * @param shared  true where names with one tensor share its bytes (torch files): the bytes count once and the names stay together
  * @returns the names of each file; one file where everything fits
  */
 export function splitState(state: StateDict, maxSize: number, shared: boolean): string[][] {
@@ -40,7 +40,7 @@ export function splitState(state: StateDict, maxSize: number, shared: boolean): 
     size += tensor.byteLength;
   }
   if (current.length > 0 || files.length === 0) files.push(current);
-  // One file keeps the order of the names.
+  // A single file keeps the order of the names, those of shared tensors included.
   if (files.length === 1) return [[...state.tensors.keys()]];
   for (const [name, tensor] of aliases) fileOf.get(tensor)!.push(name);
   return files;

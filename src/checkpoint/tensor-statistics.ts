@@ -1,4 +1,4 @@
-/** What the values of one tensor are like. They are read twice in a stream: for their range, then for the histogram. */
+/** Describes the values of one tensor. They are read twice in a stream: once for their range, once for the histogram. */
 import { throwIfAborted } from "../core/errors.js";
 import type { RunOptions } from "../core/progress.js";
 import { ComputedCache } from "./copy/computed.js";
@@ -12,7 +12,7 @@ import { type TensorValues, typedArrayOf } from "./tensor/typed-array.js";
 export interface HistogramBin {
   /** The least value of the bin. */
   readonly from: number;
-  /** The bound of the bin, which only the last one includes. */
+  /** The upper bound of the bin, which belongs only to the last bin. */
   readonly to: number;
   readonly count: number;
 }
@@ -22,30 +22,34 @@ export interface TensorStatistics {
   readonly shape: readonly number[];
   readonly elements: number;
   readonly bytes: number;
-  /** Elements that are neither NaN nor infinite; `undefined` for complex and packed types, whose values are not looked at. */
+  /**
+   * The number of elements that are neither NaN nor infinite; `undefined` for complex and packed types, whose values are not
+   * looked at.
+   */
   readonly finite: number | undefined;
   readonly nan: number;
   readonly positiveInfinity: number;
   readonly negativeInfinity: number;
-  /** Elements that are 0 or -0. */
+  /** The number of elements that are 0 or -0. */
   readonly zeros: number;
-  /** Of the finite elements, exact; `undefined` where there are none. 64-bit integers are bigints. */
+  /** The exact minimum of the finite elements, a bigint for 64-bit integers; `undefined` where there are none. */
   readonly min: number | bigint | undefined;
   readonly max: number | bigint | undefined;
-  /** Of the finite elements. */
+  /** The mean of the finite elements; `undefined` where there are none. */
   readonly mean: number | undefined;
-  /** Of the finite elements, in bins of equal width from the least to the largest; one bin where all are the same. */
+  /** The finite elements in bins of equal width from the least to the largest value; one bin where all are the same. */
   readonly histogram: readonly HistogramBin[];
 }
 
-/** Elements read at once: 4 bytes each are a megabyte. */
+/** The number of elements that are read at once: at 4 bytes each they are a megabyte. */
 const STEP = 256 * 1024;
 const BINS = 16;
 
 /**
- * The range, mean and histogram of a tensor, in memory that does not depend on its size.
+ * Computes the range, mean and histogram of a tensor, in memory that does not depend on its size.
  *
- * The values are compared with the file's CRC-32 where the tensor is the whole of a record that has one, as `readValues` does it.
+ * The values are checked against the file's CRC-32 where the tensor is the whole of a record that has one, as `readValues` does
+ * it.
  *
  * @throws VistaError `CHECKSUM`, `TRUNCATED`, `IO`, `ABORTED`
  */
@@ -79,7 +83,10 @@ export async function tensorStatistics(tensor: Tensor, options: RunOptions = {})
   };
 }
 
-/** Complex numbers have no order; packed types no values that JavaScript could take one by one. */
+/**
+ * Tells whether the values of a type can be ordered: complex numbers have no order, and JavaScript cannot take the values of
+ * packed types one by one.
+ */
 function hasOrder(dtype: DType): boolean {
   if (dtype.startsWith("C")) return false;
   return isWidenable(dtype) || !dtype.startsWith("F");
@@ -132,7 +139,7 @@ class RangeOfValues {
       if (this.max === undefined || value > this.max) this.max = value;
     }
     if (finite === 0) return;
-    // Part by part, so that the sum of billions of elements loses no more than that of one part.
+    // The mean is carried on part by part, so that a sum of billions of elements loses no more than the sum of one part.
     this.finite += finite;
     this.mean += (sum / finite - this.mean) * (finite / this.finite);
   }
@@ -140,7 +147,7 @@ class RangeOfValues {
 
 class Histogram {
   readonly #counts = new Array<number>(BINS).fill(0);
-  /** The range of float64 may be beyond what float64 can hold. */
+  /** A factor that halves the values where their range is more than a float64 can hold. */
   readonly #scale: number;
 
   constructor(

@@ -1,4 +1,4 @@
-/** A ZeRO checkpoint written as a universal one, which DeepSpeed loads on any number of ranks. */
+/** Writes a ZeRO checkpoint as a universal one, which DeepSpeed loads on any number of ranks. */
 import { basename, join } from "node:path";
 import { throwIfAborted } from "../core/errors.js";
 import { type FolderOptions, fileOfBytes, folderBeside, writeCheckpointFolder } from "./checkpoint-folder.js";
@@ -7,22 +7,25 @@ import type { OptimizerGroup } from "./zero/optimizer-states.js";
 import { type UniversalFile, universalFiles } from "./zero/universal-files.js";
 
 export interface WrittenUniversal {
-  /** The checkpoint folder that was read, and the tag in it. */
+  /** The checkpoint folder that was read; `tag` is the tag in it. */
   readonly folder: string;
   readonly tag: string;
-  /** The new checkpoint folder, and the tag in it that `latest_universal` names. */
+  /** The new checkpoint folder; `universalTag` is the tag in it, which `latest_universal` names. */
   readonly output: string;
   readonly universalTag: string;
   readonly stage: 1 | 2 | 3;
   readonly ranks: number;
   readonly deepspeed: string | undefined;
   readonly globalSteps: number | undefined;
-  /** Trained parameters, and their elements. */
+  /** The number of trained parameters; `elements` is the number of all their elements. */
   readonly parameters: number;
   readonly elements: number;
-  /** States that were written for each beside its weights: `exp_avg`, `exp_avg_sq` … */
+  /** The names of the states that were written for each parameter beside its weights: `exp_avg`, `exp_avg_sq` … */
   readonly states: readonly string[];
-  /** What the optimizer keeps once for a whole group beside its step (`mu`, `eta` …), for which stages 1 and 2 have no file. */
+  /**
+   * The names of the values other than its step that the optimizer keeps once for a whole group (`mu`, `eta` …), for which stages
+   * 1 and 2 have no file.
+   */
   readonly leftOut: readonly string[];
   readonly files: number;
   readonly bytes: number;
@@ -33,17 +36,17 @@ function valuesWithoutFile(groups: readonly OptimizerGroup[]): string[] {
   return [...new Set(names)].filter((name) => name !== "step");
 }
 
-/** `last.ckpt` → `last-universal.ckpt`, beside it. */
+/** Returns the default output: beside `last.ckpt` it is `last-universal.ckpt`. */
 export function defaultUniversalOutput(folder: string): string {
   return folderBeside(folder, "universal");
 }
 
 /**
- * Writes what ds_to_universal.py makes of a ZeRO checkpoint of stage 1, 2 or 3: the whole tensors of every parameter in files of
- * their own. The bytes are streamed: memory does not grow with the model. The original is only read.
+ * Writes what ds_to_universal.py makes of a ZeRO checkpoint of stage 1, 2 or 3: the whole tensors of every parameter, in files of
+ * its own. The bytes are streamed, so memory does not grow with the model. The original is only read.
  *
  * @param folder  a checkpoint folder (with `latest`), a tag folder, or a run folder with one checkpoint below
- * @param output  the new checkpoint folder, which appears whole or not at all; default {@link defaultUniversalOutput}
+ * @param output  the new checkpoint folder, which appears whole or not at all; by default {@link defaultUniversalOutput}
  * @throws VistaError `UNSUPPORTED` for what has no such form (tensor and pipeline parallel, mixture of experts, no ZeRO, elastic
  *   checkpoints), `INCONSISTENT`, `EXISTS`, `NO_SPACE`, `IO`, `CHECKSUM`, `ABORTED`, and what reading the files throws
  */
@@ -66,7 +69,7 @@ export async function writeUniversal(
     const bytes = planned.reduce((sum, { content }) => sum + content.length, 0);
     const outputs = [
       ...planned.map(({ name, content }) => ({ name: join(universalTag, name), content })),
-      // Without a line feed, as ds_to_universal.py writes it.
+      // The file ends without a line feed, as ds_to_universal.py writes it.
       fileOfBytes("latest_universal", Buffer.from(universalTag)),
     ];
     await writeCheckpointFolder(target, outputs, files.folder, options);

@@ -1,4 +1,4 @@
-/** The values of a tensor as a typed array: what a program that uses this package reads first. */
+/** Reads the values of a tensor as a typed array, which is what a program that uses this package does first. */
 import { constants } from "node:buffer";
 import { VistaError } from "../core/errors.js";
 import { RegionChecks } from "./copy/input-checks.js";
@@ -9,11 +9,13 @@ import { castTensor, type Tensor } from "./tensor/tensor.js";
 import { type TensorValues, typedArrayOf } from "./tensor/typed-array.js";
 
 export interface ReadOptions {
-  /** Convert to this type. `F32` widens what is F16, BF16 or 8 bits exactly; integers beyond 2^24 are rounded. */
+  /**
+   * The type to which the values are converted. `F32` widens F16, BF16 and 8-bit types exactly; integers beyond 2^24 are rounded.
+   */
   dtype?: CastTarget;
-  /** First element, in row-major order. Default 0. */
+  /** The index of the first element, in row-major order; 0 by default. */
   from?: number;
-  /** Element behind the last. Default: all. */
+  /** The index of the element after the last; by default all elements are read. */
   to?: number;
   signal?: AbortSignal;
 }
@@ -21,14 +23,14 @@ export interface ReadOptions {
 /**
  * Reads the values of a tensor, also of one that a transform would compute.
  *
- * They are compared with the file's CRC-32 where the tensor is the whole of a record that has one (as in a file of torch.save),
- * and it is read whole. Parts, the slices of ZeRO shards, and safetensors, which have no checksums, are taken as they
- * are: `verifyCheckpoint` looks at every byte.
+ * The values are checked against the file's CRC-32 where the tensor is the whole of a record that has one (as in a file of
+ * torch.save) and is read whole. Parts, the slices of ZeRO shards, and safetensors files, which have no checksums, are taken as
+ * they are: `verifyCheckpoint` looks at every byte.
  *
- * @returns row-major, memory of its own; for F16 and BF16 the bits as a Uint16Array unless `dtype` is `F32`, since Node 20 has
- *   no Float16Array; see {@link TensorValues} for all types
- * @throws VistaError `USAGE` for elements that there are not, `UNSUPPORTED` for a type that cannot be converted and for more
- *   bytes than an array can have, `CHECKSUM`, `TRUNCATED`, `IO`, `ABORTED`
+ * @returns the values in row-major order, in memory of their own; for F16 and BF16 the bits as a Uint16Array unless `dtype` is
+ *   `F32`, since Node 20 has no Float16Array; see {@link TensorValues} for all types
+ * @throws VistaError `USAGE` for elements that do not exist, `UNSUPPORTED` for a type that cannot be converted and for more bytes
+ *   than an array can have, `CHECKSUM`, `TRUNCATED`, `IO`, `ABORTED`
  */
 export function readValues(tensor: Tensor, options: ReadOptions & { dtype: "F32" }): Promise<Float32Array>;
 export function readValues(

@@ -1,4 +1,4 @@
-/** What files of the formats hold: the records of each as ranges to look at, and what is wrong with what it says of them. */
+/** Reads what files of each format hold: their records as ranges to scan, and what is wrong with what the files say of them. */
 import { firstNames, isVistaError, VistaError } from "../core/errors.js";
 import { mapOrdered } from "../core/io/map-ordered.js";
 import type { Region, SourceFile } from "../core/io/source.js";
@@ -15,23 +15,23 @@ import { TorchTensor, unsupportedTensor } from "./torch/values.js";
 import { openTorchZip, type TorchZip } from "./torch/zip.js";
 import { type NamedRange, rangeOf } from "./verify-ranges.js";
 
-/** What is in a file. */
+/** The contents of a file. */
 export interface Contents {
   readonly format: "torch zip" | "legacy torch" | "safetensors" | "dcp";
-  /** Of the whole file, those without a range among them. */
+  /** The number of records of the whole file, including those without a range. */
   readonly records: number;
   readonly ranges: readonly NamedRange[];
 }
 
-/** Where what is wrong is noted. */
+/** The place where findings are noted. */
 export interface Notes {
   readonly warnings: string[];
-  /** Notes an error that the input caused; others are thrown on. */
+  /** Notes an error that the input caused, and throws every other. */
   problem(cause: unknown): void;
 }
 
 export class ContentsReader {
-  /** @param key  to the state dict whose numbers are looked at */
+  /** @param key  the keys of the state dict whose values are searched for NaN and infinity */
   constructor(
     private readonly notes: Notes,
     private readonly key: string | undefined,
@@ -41,7 +41,10 @@ export class ContentsReader {
     return { format: "torch zip", ...(await this.#rangesOf(await openTorchZip(file))) };
   }
 
-  /** A data file of a distributed checkpoint: one zip after the other, or what the metadata do not account for. */
+  /**
+   * Reads a data file of a distributed checkpoint: one zip after the other. Bytes that the metadata do not account for give a
+   * warning.
+   */
   async dcp(file: SourceFile, items: readonly DcpItem[]): Promise<Contents> {
     const all: NamedRange[] = [];
     let records = 0;
@@ -76,7 +79,7 @@ export class ContentsReader {
     return { format: "dcp", records, ranges: all };
   }
 
-  /** A pickle as torch wrote it before it took zips: no checksums. */
+  /** Reads a pickle as torch wrote it before it used zips; it has no checksums. */
   async legacy(file: SourceFile): Promise<Contents> {
     const torchFile = await readTorchFile(file.path);
     try {
@@ -109,7 +112,7 @@ export class ContentsReader {
     return { format: "safetensors", records: state.tensors.size, ranges };
   }
 
-  /** The records of a zip as ranges to look at. */
+  /** Returns the records of a zip as ranges to scan. */
   async #rangesOf(zip: TorchZip): Promise<{ ranges: NamedRange[]; records: number }> {
     const storages = await this.#readPickle(zip);
     const names = [...zip.names()];
@@ -126,14 +129,16 @@ export class ContentsReader {
     return { ranges, records: names.length };
   }
 
-  /** Each on its own: what is wrong with one of them is a problem, and does not keep the others from being looked at. */
+  /** Looks at each item on its own: what is wrong with one is a problem, and does not keep the others from being looked at. */
   async #lookUp<Item>(items: Iterable<Item>, look: (item: Item) => Promise<void>): Promise<void> {
     const caught = (error: unknown) => ({ error });
     for await (const failure of mapOrdered(items, LOOK_UPS, (item) => look(item).catch(caught)))
       if (failure !== undefined) this.notes.problem(failure.error);
   }
 
-  /** Damage of the pickle's bytes is found with that of the other records: here only what it says is wrong. */
+  /**
+   * Reads the pickle. Damage of its bytes is found with that of the other records, so only what the pickle says is judged here.
+   */
   async #readPickle(zip: TorchZip): Promise<ReadonlyMap<string, StorageUse>> {
     try {
       return await this.#weightStorages(await readTorchZip(zip, { verify: true }));
@@ -147,8 +152,8 @@ export class ContentsReader {
   }
 
   /**
-   * The storages of models and of optimizers: in callbacks and the like, infinity is a common start value and means nothing.
-   * Tensors that their storage cannot hold are problems.
+   * Returns the storages of models and of optimizers: in callbacks and the like, infinity is a common start value and means
+   * nothing. A tensor that its storage cannot hold is a problem.
    */
   async #weightStorages(torchFile: TorchFile): Promise<Map<string, StorageUse>> {
     const { storages, tensors } = storagesIn(torchFile.value, torchFile.file.path);
@@ -167,7 +172,7 @@ export class ContentsReader {
     return new Map([...storages].filter(([key, { path }]) => weights.has(key) || counts(path)));
   }
 
-  /** Tensors whose bytes are looked at as all others are, and that no command can read. */
+  /** Warns of tensors that no command can read, although their bytes are looked at like all others. */
   #noteUnreadable({ value, file }: TorchFile): void {
     const names: string[] = [];
     const nameless: string[] = [];
@@ -189,18 +194,21 @@ export class ContentsReader {
     }
   }
 
-  /** @throws VistaError `USAGE` for a key that names none */
+  /**
+   * Finds the state dict.
+   * @throws VistaError `USAGE` for a key that names none
+   */
   #stateDict(torchFile: TorchFile): FoundStateDict | undefined {
     try {
       return findStateDict(torchFile, this.key);
     } catch (error) {
       if (this.key !== undefined) throw error;
-      return undefined; // an optimizer's shard, or several state dicts: all of them are looked at
+      return undefined; // It is an optimizer's shard or has several state dicts: all storages are looked at.
     }
   }
 }
 
-/** What is wrong with the keys of tensors in a dict, each with its place. */
+/** Returns what is wrong with the keys of tensors in a dict, each with its place. */
 function keysThatAreNoNames(dict: PyDict, place: string): string[] {
   const unreadable: UnreadableTensor[] = [];
   describedTensors(dict, { path: "" }, unreadable);

@@ -1,4 +1,4 @@
-/** What verifying looks at in a file: its records as ranges, and what is between them. */
+/** Describes what verifying scans in a file: its records as ranges, and the bytes between them. */
 import { VistaError } from "../core/errors.js";
 import type { Region, SourceFile } from "../core/io/source.js";
 import type { ScanRange } from "./copy/scan-ranges.js";
@@ -7,13 +7,17 @@ import { canBeNonFinite } from "./tensor/non-finite.js";
 
 export interface NamedRange extends ScanRange {
   readonly region: Region;
-  /** For the report. */
+  /** The name of the range in the report. */
   readonly name: string;
-  /** Whether its CRC-32 is to be that of the region. */
+  /** Whether the CRC-32 of the bytes has to be that of the region. */
   readonly compare: boolean;
 }
 
-/** The ranges, and others for all bytes of the file between them, in the order of the bytes, each with its CRC-32. */
+/**
+ * Returns the ranges together with others for all bytes of the file between them, in the order of the bytes; the CRC-32 of each
+ * will be computed.
+ * @throws VistaError `FORMAT` where records overlap
+ */
 export function coverWhole(file: SourceFile, ranges: readonly NamedRange[]): NamedRange[] {
   const covered: NamedRange[] = [];
   let at = 0;
@@ -38,7 +42,7 @@ export function coverWhole(file: SourceFile, ranges: readonly NamedRange[]): Nam
   return covered.map((range) => ({ ...range, crc: true }));
 }
 
-/** A record, and what its elements are where NaN and infinity are to be counted. */
+/** Returns the range of a record, with the type of its elements where NaN and infinity are to be counted. */
 export function rangeOf(region: Region, dtype: DType | undefined, name: string): NamedRange {
   const { file, offset, length } = region;
   const counts = dtype !== undefined && canBeNonFinite(dtype);

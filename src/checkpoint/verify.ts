@@ -1,4 +1,4 @@
-/** Checking whole checkpoints: every checksum, every rule of the formats, and how many numbers are none. */
+/** Verifies whole checkpoints: every checksum, every rule of the formats, and the number of values that are NaN or infinite. */
 import { fromReader, isVistaError, type VistaError } from "../core/errors.js";
 import { combineCrc32 } from "../core/io/crc32.js";
 import { openSource } from "../core/io/open-source.js";
@@ -21,38 +21,44 @@ export interface VerifiedFile {
   readonly path: string;
   readonly format: "torch zip" | "legacy torch" | "safetensors" | "dcp" | "unknown";
   readonly bytes: number;
-  /** Records of a zip (of all zips in a file of DCP), tensors of a safetensors file, storages of a legacy file. */
+  /**
+   * The number of records of a zip (in a file of DCP: of all its zips), tensors of a safetensors file, or storages of a legacy
+   * file.
+   */
   readonly records: number;
-  /** Records whose CRC-32 was checked and matched. */
+  /** The number of records whose CRC-32 was checked and matched. */
   readonly checked: number;
 }
 
 export interface NonFiniteCount extends NonFinite {
   readonly path: string;
-  /** A tensor's name, or where in the pickle it is. */
+  /** The name of the tensor, or its place in the pickle. */
   readonly name: string;
 }
 
 export interface VerifyReport {
   readonly path: string;
   readonly files: readonly VerifiedFile[];
-  /** What is damaged, each one line; empty for a sound checkpoint. */
+  /** Everything that is damaged, each in one line; empty for a sound checkpoint. */
   readonly problems: readonly VistaError[];
-  /** Tensors with NaN or infinity: no damage of the file, though hardly what was meant. */
+  /** The tensors with NaN or infinity, which is no damage of the file but hardly what was meant. */
   readonly nonFinite: readonly NonFiniteCount[];
   readonly warnings: readonly string[];
 }
 
 export interface VerifyOptions extends RunOptions {
-  /** For a ZeRO checkpoint: the tag (sub-folder); default: what `latest` says. */
+  /** The tag (sub-folder) of a ZeRO checkpoint; by default the one that `latest` names. */
   tag?: string;
-  /** Keys to the state dict in a torch file, joined by dots, whose numbers are looked at; see `OpenOptions`. */
+  /**
+   * The keys, joined by dots, of the state dict in a torch file whose values are searched for NaN and infinity; see
+   * `OpenOptions`.
+   */
   key?: string;
 }
 
 /**
- * Reads every byte of a checkpoint of any kind. What is damaged goes into the report; only what keeps it from being looked at
- * (a missing file, no permission) is thrown.
+ * Reads every byte of a checkpoint of any kind. Damage goes into the report; only what prevents looking at it (a missing file, no
+ * permission) is thrown.
  *
  * @throws VistaError `NOT_FOUND`, `WRONG_KIND`, `AMBIGUOUS`, `IO`, `ABORTED`
  */
@@ -67,14 +73,14 @@ class Verifier {
   readonly #problems: VistaError[] = [];
   readonly #nonFinite: NonFiniteCount[] = [];
   readonly #warnings: string[] = [];
-  /** What the data files of a distributed checkpoint hold, by path. */
+  /** The items of each data file of a distributed checkpoint, by path. */
   #items: ReadonlyMap<string, readonly DcpItem[]> = new Map();
   readonly #seen = new Set<VistaError>();
-  /** One file, which a key may be in. */
+  /** Whether the input is a single file, in which a key may be looked up. */
   #single = false;
   #done = 0;
   #total = 0;
-  /** What an index says of the files, by path. */
+  /** The statements of an index about its files, by path. */
   readonly #stated = new Map<string, StatedShard>();
 
   constructor(path: string, options: VerifyOptions) {
@@ -91,7 +97,7 @@ class Verifier {
     } finally {
       lanes.close();
     }
-    // Whether the files fit together; what is wrong inside one of them has been said.
+    // A file with damage would fail here again, with an error that has been reported already.
     if (together && this.#problems.length === 0) await this.#together();
     return {
       path: this.#path,
@@ -102,7 +108,10 @@ class Verifier {
     };
   }
 
-  /** The files, and whether they have to fit together. @throws VistaError `USAGE` for a key where none is meant */
+  /**
+   * Lists the files, and tells whether they have to fit together.
+   * @throws VistaError `USAGE` for a key where none is meant
+   */
   async #list(): Promise<{ paths: string[]; together: boolean }> {
     const { isFolder } = await lookAt(this.#path);
     const index = isFolder
@@ -144,14 +153,15 @@ class Verifier {
     }
   }
 
-  /** Notes an error that the input caused; others are thrown on. */
+  /** Notes an error that the input caused, and throws every other. */
   #problem(cause: unknown): void {
     const error = fromReader(cause, this.#path);
     if (!isVistaError(error) || ["ABORTED", "USAGE"].includes(error.code)) throw error;
-    // Several look at one thing: a record that cannot be located is one problem, however many tensors are in it.
+    // One error may arrive several times: a record that cannot be located is one problem, however many tensors are in it.
     if (this.#seen.has(error)) return;
     this.#seen.add(error);
-    // Sound all the same: of a kind that cannot be read or merged here, or saved without some of the weights.
+    // Such a checkpoint is sound all the same: it is of a kind that cannot be read or merged here, or was saved without some of
+    // its weights.
     if (["UNSUPPORTED", "INCOMPLETE"].includes(error.code))
       this.#warnings.push(`cannot be used: ${error.message}`);
     else this.#problems.push(error);
@@ -166,9 +176,9 @@ class Verifier {
       this.#files.push({ path, format, bytes: file.size, records, checked });
     } catch (error) {
       const problem = fromReader(error, path);
-      // A file of another kind is not damaged, and not looked at.
+      // A file of another kind is not damaged, and was not looked at.
       if (!isVistaError(problem) || ["ABORTED", "USAGE", "WRONG_KIND"].includes(problem.code)) throw problem;
-      // Whatever the reason: what could not be looked at is not sound.
+      // Whatever the reason is, a file that could not be looked at is not sound.
       this.#problems.push(problem);
       this.#files.push({ path, format: "unknown", bytes: file.size, records: 0, checked: 0 });
     } finally {
@@ -188,10 +198,10 @@ class Verifier {
   }
 
   /**
-   * Looks at all ranges, and at what is between them where an index states the CRC-32 of the whole file; damage and what is no
-   * number go into the report.
+   * Scans all ranges and, where an index states the CRC-32 of the whole file, also the bytes between them. Damage, NaN and
+   * infinity go into the report.
    *
-   * @returns how many had a checksum that matched
+   * @returns the number of ranges whose checksum matched
    */
   async #scan(file: SourceFile, ranges: readonly NamedRange[], lanes: Lanes): Promise<number> {
     let checked = 0;
@@ -207,7 +217,7 @@ class Verifier {
       onScanned: ({ region, name, length, compare }, { crc32, nonFinite }) => {
         if (whole !== undefined) whole = combineCrc32(whole, crc32, length);
         if (compare && crc32 !== region.crc32) this.#problem(checksumError(region, crc32));
-        // 0 means "not computed": torch.serialization.set_crc32_options(False)
+        // A CRC-32 of 0 means "not computed" (torch.serialization.set_crc32_options(False)), except for an empty record.
         else if (region.crc32 !== undefined && (region.crc32 !== 0 || region.length === 0)) checked++;
         if (nonFinite.nan + nonFinite.inf > 0)
           this.#nonFinite.push({ path: region.file.path, name, ...nonFinite });
