@@ -2,8 +2,8 @@ import { oneLine } from "../core/errors.js";
 import type { Finding, Rule, Severity } from "./finding.js";
 
 /**
- * A table of rules under one prefix: `defineRules("nuscenes", { "bad-json": ["error", title, fix], … })` gives an
- * object whose keys are the short names and whose values are {@link Rule}s with the code `nuscenes/bad-json`.
+ * Makes a table of rules under one prefix: `defineRules("nuscenes", { "bad-json": ["error", title, fix], … })` returns an object
+ * whose keys are the short names and whose values are {@link Rule}s with the code `nuscenes/bad-json`.
  */
 export function defineRules<Name extends string>(
   prefix: string,
@@ -17,16 +17,19 @@ export function defineRules<Name extends string>(
   return rules;
 }
 
-/** Characters: Linux opens no longer path; our own longest messages have some 300 beside the names in them. */
+/**
+ * The largest numbers of characters that are kept. Linux opens no path longer than the first; our own longest messages have some
+ * 300 besides the names in them.
+ */
 const MAX_PATH = 4096;
 const MAX_MESSAGE = 2000;
 
 /**
- * Makes the findings of one table of rules. Names in `path`, `message` and `record` may come from untrusted files: they are made
- * one line and cut.
+ * Returns a function that makes findings by the rules of one table. Names in `path`, `message` and `record` may come from
+ * untrusted files, so each is put on one line and cut to a largest length.
  */
 export function findingsOf<Name extends string>(rules: Readonly<Record<Name, Rule>>) {
-  /** @param place  `record`, `offset` and `count` of {@link Finding}, where they apply */
+  /** @param place  the fields `record`, `offset` and `count` of {@link Finding}, where they apply */
   return (
     rule: Name,
     path: string,

@@ -1,5 +1,6 @@
 /**
- * Data: check nuScenes, OpenDV-YouTube and Vista's annotation files, make an index, make annotation files, count.
+ * The data side of the package: it checks nuScenes, OpenDV-YouTube and Vista's annotation files, makes an index, makes annotation
+ * files, and counts.
  *
  * ```ts
  * import { checkNuScenes } from "vista-ckpt/data";

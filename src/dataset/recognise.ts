@@ -1,4 +1,4 @@
-/** What a folder holds: nuScenes, OpenDV-YouTube, annotation files, or a Vista root with all of them. */
+/** Recognition of what a folder holds: nuScenes, OpenDV-YouTube, annotation files, or a Vista root with all of them. */
 import { existsSync, statSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
@@ -14,21 +14,23 @@ const KINDS = {
   annotations: "annotation files",
 } as const satisfies Record<DataKind, string>;
 
-/** What to check, relative to the root that was given ("" is the root itself). */
+/** The paths to check, relative to the root that was given ("" is the root itself). */
 export interface DataParts {
   nuscenes?: string;
   opendv?: string;
   annotations: string[];
 }
 
-/** Where Vista's loaders look below the folder they are started in (vwm/data/subsets). */
+/** The places where Vista's loaders look below the folder they are started in (vwm/data/subsets). */
 const VISTA_NUSCENES = "data/nuscenes";
 const VISTA_YOUTUBE = "data/YouTube";
 const VISTA_ANNOS = "annos";
 
 /**
- * @param kind  look for this only
- * @throws VistaError `NOT_FOUND` where the root is not there or nothing in it is known
+ * Finds the data sets and annotation files in a folder.
+ *
+ * @param kind  the only kind to look for, where one is given
+ * @throws VistaError `NOT_FOUND` where the root is not there or nothing in it is known, `WRONG_KIND` where it is a file
  */
 export async function recognise(root: string, kind?: DataKind): Promise<DataParts> {
   if (!existsSync(root)) throw new VistaError("NOT_FOUND", "no such folder", { path: root });
@@ -39,7 +41,7 @@ export async function recognise(root: string, kind?: DataKind): Promise<DataPart
     });
   }
   const parts: DataParts = { annotations: [] };
-  /** nuScenes sets one level down. */
+  /** The names of the folders one level down that hold nuScenes tables. */
   const below: string[] = [];
   if (kind === undefined || kind === "nuscenes") {
     for (const place of ["", VISTA_NUSCENES]) {
@@ -47,7 +49,7 @@ export async function recognise(root: string, kind?: DataKind): Promise<DataPart
         parts.nuscenes = place;
       }
     }
-    // One level above the root: taken where there is no doubt which one is meant.
+    // A set one level below the root is taken only where there is no doubt which one is meant.
     if (parts.nuscenes === undefined) {
       for (const { name } of await subfolders(root)) {
         if ((await nuScenesVersions(join(root, name))).length > 0) below.push(name);
@@ -56,11 +58,11 @@ export async function recognise(root: string, kind?: DataKind): Promise<DataPart
     }
   }
   if ((kind === undefined || kind === "opendv") && parts.nuscenes !== "") {
-    // The place by its name first: a Vista root holds other folders too, some of them with pictures.
+    // The place is chosen by its name first, because a Vista root holds other folders too, some of them with pictures.
     const isVistaRoot = existsSync(join(root, VISTA_NUSCENES)) || existsSync(join(root, VISTA_YOUTUBE));
     for (const place of isVistaRoot ? [VISTA_YOUTUBE] : [""]) {
       const found = findOpenDvRoot(join(root, place));
-      // Beside a nuScenes set, folders of pictures are OpenDV's only where they are named as such.
+      // Beside a nuScenes set, folders of pictures are OpenDV's only where their names say so.
       const named = found !== undefined && (found.splits.length > 0 || found.videos !== undefined);
       if (found !== undefined && (named || below.length === 0 || isVistaRoot)) parts.opendv = place;
     }
@@ -96,7 +98,7 @@ async function subfolders(root: string) {
   return entries.filter((entry) => entry.isDirectory() || entry.isSymbolicLink());
 }
 
-/** nuScenes.json, nuScenes_val.json, YouTube.json and the language files of DriveAGI. */
+/** Tells whether a file is named like nuScenes.json, nuScenes_val.json, YouTube.json or a language file of DriveAGI. */
 function isAnnotationName(name: string): boolean {
   return /^(nuScenes.*|YouTube.*|10hz_YouTube_.*)\.json$/i.test(name);
 }

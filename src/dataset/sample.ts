@@ -1,11 +1,11 @@
-/** Which images a check takes a closer look at, and which it shows: the same with and without shards. */
+/** The choice of the images that a check opens and of those that a report shows, which is the same with and without shards. */
 import { compareText } from "../core/text.js";
 import type { CheckOptions } from "./finding.js";
 
-/** Seconds for headers where the caller does not say. */
+/** The number of seconds for reading headers where the caller does not give one. */
 export const DEFAULT_BUDGET = 60;
 
-/** How many images are opened at most, and for how many seconds. */
+/** Returns how many images are opened at most, and for how many seconds. */
 export function boundsOf({ images = "headers", sample, budget }: CheckOptions): {
   limit: number;
   seconds: number;
@@ -17,16 +17,16 @@ export function boundsOf({ images = "headers", sample, budget }: CheckOptions): 
   };
 }
 
-/** What this level of looking at images leaves out, for the verdict. */
+/** Returns what this level of looking at images leaves out, for the verdict. */
 export function unseenAt(images: CheckOptions["images"]): string[] {
   if (images === "decode") return [];
   return images === "names" ? ["headers and pixels of pictures"] : ["pixels of pictures (--decode)"];
 }
 
-/** How many sound images a report shows. */
+/** The number of sound images that a report shows. */
 export const SHOWN = 24;
 
-/** A number from 0 to 2³² − 1 that depends on both arguments and looks random. */
+/** Returns a number from 0 to 2³² − 1 that depends on both arguments and looks random. */
 export function mix(seed: number, value: number): number {
   let hash = Math.imul(value ^ Math.imul(seed + 1, 0x9e3779b1), 0x85ebca6b);
   hash = Math.imul(hash ^ (hash >>> 15), 0xc2b2ae35);
@@ -34,7 +34,7 @@ export function mix(seed: number, value: number): number {
   return (hash ^ (hash >>> 16)) >>> 0;
 }
 
-/** FNV-1a of a path. */
+/** Returns a hash of a path: its FNV-1a, mixed once more. */
 export function pathHash(path: string): number {
   let hash = 0x811c9dc5;
   for (let i = 0; i < path.length; i++) hash = Math.imul(hash ^ path.charCodeAt(i), 0x01000193);
@@ -42,7 +42,8 @@ export function pathHash(path: string): number {
 }
 
 /**
- * The images to show: those with the smallest hashes, so that the choice of two shards together is that of one run.
+ * Returns the images to show: those with the smallest hashes, so that the shards' choices, merged, are the choice of one whole
+ * run.
  */
 export function choosePictures(paths: Iterable<string>): string[] {
   const order = [...new Set(paths)].map((path) => ({ path, hash: pathHash(path) }));

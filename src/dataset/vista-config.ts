@@ -1,5 +1,5 @@
 /**
- * What Vista would do with the data under a config of its own (`configs/….yaml`), after vwm/data/dataset.py and
+ * A prediction of what Vista would do with the data under a config of its own (`configs/….yaml`), after vwm/data/dataset.py and
  * vwm/data/subsets: which subsets it reads, and how many samples its `try … except: pass` would hide.
  */
 
@@ -10,31 +10,33 @@ import type { AnnotationTally, Finding } from "./finding.js";
 import { finding } from "./vista-rules.js";
 
 export interface VistaDataConfig {
-  /** As the user wrote it. */
+  /** The path of the config, as the user wrote it. */
   path: string;
   subsets: string[];
   probs: number[] | undefined;
   numFrames: number;
-  /** Samples of a batch on each GPU. Default 1, that of Vista's own configs. */
+  /** The number of samples of a batch on each GPU. The default is 1, as in Vista's own configs. */
   batchSize?: number;
   targetHeight: number;
   targetWidth: number;
 }
 
-/** What the loader of each subset reads by default, below the folder that Vista is started in. */
+/** The paths that the loader of each subset reads by default, below the folder that Vista is started in. */
 export const SUBSETS: ReadonlyMap<string, { data: string; annotations: string }> = new Map([
   ["NuScenes", { data: "data/nuscenes", annotations: "annos/nuScenes.json" }],
   ["YouTube", { data: "data/YouTube", annotations: "annos/YouTube.json" }],
 ]);
 
-/** Frames in each record of nuScenes.json. */
+/** The number of frames in each record of nuScenes.json. */
 const NUSCENES_FRAMES = 25;
 
 /**
- * @throws VistaError `NOT_FOUND`, `IO`, or `FORMAT` where it is no config of Vista's with a `data` section
+ * Reads the `data` section of one of Vista's training configs.
+ *
+ * @throws VistaError `NOT_FOUND`, `IO`, or `FORMAT` where the file is no config of Vista's with a `data` section
  */
 export async function readVistaConfig(path: string): Promise<VistaDataConfig> {
-  // Vista's configs use anchors (`*num_frames`), and merge keys in some forks.
+  // Vista's configs use anchors (`*num_frames`), and some forks use merge keys.
   const root = (await readYaml(path, "read the config", { merge: true })) as {
     data?: { params?: Record<string, unknown> };
   } | null;
@@ -54,7 +56,7 @@ export async function readVistaConfig(path: string): Promise<VistaDataConfig> {
     path,
     subsets: params.subsets.map(textOf),
     probs: Array.isArray(params.probs) ? params.probs.map(numberOf) : undefined,
-    // The defaults of Sampler in vwm/data/dataset.py.
+    // These are the defaults of Sampler in vwm/data/dataset.py.
     numFrames: number("num_frames", 25),
     batchSize: number("batch_size", 1),
     targetHeight: number("target_height", 320),
@@ -63,7 +65,9 @@ export async function readVistaConfig(path: string): Promise<VistaDataConfig> {
 }
 
 /**
- * @param exists  whether a path below Vista's folder is there
+ * Yields the findings about a config and about what it would do with the data.
+ *
+ * @param exists  tells whether a path below Vista's folder is there
  * @param tallies  what the annotation check counted
  */
 export function* configFindings(

@@ -1,6 +1,6 @@
 import { defineRules, findingsOf } from "./define-rules.js";
 
-/** Rules about what Vista itself would do with the data, with `--config`. */
+/** The rules about what Vista itself would do with the data, which `--config` checks. */
 // biome-ignore format: one rule a line
 export const VISTA_RULES = defineRules("vista", {
   "subset-unknown": ["error", "the config names a subset that Vista does not know", "Use NuScenes and YouTube, as vwm/data/dataset.py spells them."],

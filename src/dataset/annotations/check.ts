@@ -1,4 +1,4 @@
-/** `checkAnnotations`: Vista's nuScenes.json, nuScenes_val.json and YouTube.json, and DriveAGI's language files. */
+/** `checkAnnotations`, which checks Vista's nuScenes.json, nuScenes_val.json and YouTube.json, and DriveAGI's language files. */
 import { existsSync } from "node:fs";
 import { basename, dirname, join, relative, resolve, sep } from "node:path";
 import { throwIfAborted } from "../../core/errors.js";
@@ -11,42 +11,51 @@ import type { UnusableRecords } from "./clean.js";
 import { type AnnotationMessage, type AnnotationTask, runAnnotations, totalBytes } from "./run.js";
 
 export interface AnnotationCheckOptions extends CheckOptions {
-  /** Findings name files relative to this folder. Default: the folder above `annos/`, or that of the first file. */
+  /**
+   * The folder that the paths in findings are relative to. The default is the folder above `annos/`, or that of the first file.
+   */
   root?: string;
   /**
-   * Where nuScenes.json's frames are. Default: `data/nuscenes` below the root, or the root itself where it holds
-   * `samples/`. `false`: do not look at frames.
+   * The folder of the frames that nuScenes.json names. The default is `data/nuscenes` below the root, or the root itself where it
+   * holds `samples/`. With `false`, nobody looks for frames.
    */
   nuscenes?: string | false;
   /**
-   * Where YouTube.json's folders are. Default: `data/YouTube` below the root, or the root itself where it is an
-   * OpenDV-YouTube root. `false`: do not look at frames.
+   * The folder of the folders that YouTube.json names. The default is `data/YouTube` below the root, or the root itself where it
+   * is an OpenDV-YouTube root. With `false`, nobody looks for frames.
    */
   youtube?: string | false;
-  /** Frames of a clip in training. Default 25. */
+  /** The number of frames of a clip in training. The default is 25. */
   numFrames?: number;
   /**
-   * The quick form, for a look before a start: the shape of all records that can be read in a time, the frames of all
-   * nuScenes records among them, and for clips of consecutive frames those of some records and the last one of each folder.
-   * `summary.sampled` then says what was left out. Default: everything is looked at.
+   * The bounds of the quick form of the check, for a look before a training starts. It looks at the shape of all records that can
+   * be read in a given time. For nuScenes it looks for the frames of all these records; for clips of consecutive frames, it looks
+   * for those of some records and of the last clip of each folder. `summary.sampled` then says what was left out. By default,
+   * everything is looked at.
    */
   quick?: {
-    /** Seconds for reading each file; what follows may take twice as long again. Default 20. */
+    /** The number of seconds for reading each file; what follows may take twice as long again. The default is 20. */
     seconds?: number;
-    /** Records chosen at random (with `seed`), whose frames are looked for. Default 400. */
+    /** The number of records, chosen at random (with `seed`), whose frames are looked for. The default is 400. */
     records?: number;
   };
-  /** Filled in with the records of one of the files that Vista cannot use, for {@link writeClean}. Not with `quick`. */
+  /**
+   * The object to be filled in with the records of one of the files that Vista cannot use, for {@link writeClean}. It does not go
+   * together with `quick`.
+   */
   unusable?: UnusableRecords;
 }
 
-/** Defaults of {@link AnnotationCheckOptions.quick}. Of 400 records one shows a fault of 1 % of them with 98 % chance. */
+/**
+ * The defaults of {@link AnnotationCheckOptions.quick}. Where 1 % of the records have a fault, 400 records show it with a chance
+ * of 98 %.
+ */
 export const QUICK: Readonly<Record<"seconds" | "records", number>> = { seconds: 20, records: 400 };
 
-/** Below this many bytes in all a worker thread costs more than it saves. */
+/** The number of bytes, of all files together, below which a worker thread costs more than it saves. */
 const WORKER_FROM = 32 << 20;
 
-/** Checks annotation files. What kind each is shows in its records; its name only says whether it is for validation. */
+/** Checks annotation files. The records of a file show which kind it is; its name only says whether it is for validation. */
 export function checkAnnotations(files: readonly string[], options: AnnotationCheckOptions = {}): Check {
   const root = options.root ?? defaultRoot(files[0] ?? ".");
   const summary: CheckSummary = {
@@ -72,7 +81,7 @@ async function* findings(
   throwIfAborted(options.signal);
   const records = { what: "annotation records", checked: 0, total: 0 };
   summary.coverage.push(records);
-  // An annotation file is not split: the first shard does it.
+  // An annotation file is not split, so the first shard does all of it.
   if (options.shard !== undefined && options.shard.index > 1) {
     summary.interrupted = false;
     return;
@@ -105,7 +114,7 @@ async function* findings(
   summary.interrupted = false;
 }
 
-/** What a quick check did not look at in one file. */
+/** Returns what a quick check did not look at in one file. */
 function leftOut({ path, records }: AnnotationTally, quick: QuickTally, seed: number): string[] {
   const { total, read, size, sampled, frames } = quick;
   const parts: string[] = [];
@@ -168,7 +177,7 @@ function firstThat(test: (path: string) => boolean, ...paths: (string | undefine
   return paths.find((path) => path !== undefined && test(path));
 }
 
-/** Which videos are for validation, from the list of videos near the frames. */
+/** Reads from the list of videos near the frames which videos are for training and which for validation. */
 async function splitsOf(youtube: string): Promise<Map<string, Split>> {
   const splits = new Map<string, Split>();
   for (const file of findOpenDvRoot(youtube)?.metaFiles ?? []) {

@@ -1,4 +1,6 @@
-/** An annotation file without the records that Vista's loader cannot use: what is kept, is kept byte for byte. */
+/**
+ * Annotation files without the records that Vista's loader cannot use; the records that are kept stay the same, byte for byte.
+ */
 import type { Stats } from "node:fs";
 import type { FileHandle } from "node:fs/promises";
 import { cannot, fromSystem, throwIfAborted, VistaError } from "../../core/errors.js";
@@ -9,40 +11,51 @@ import type { AnnotationTally } from "../finding.js";
 
 const BLOCK = 1 << 20;
 
-/** What a file was when it was read: where it differs later, offsets mean nothing. */
+/** The state of a file when it was read. Where the state differs later, offsets into the file mean nothing. */
 type Stamp = Pick<Stats, "size" | "mtimeMs">;
 
 /**
- * The records of one annotation file that the loader skips or dies of, in a form that can be sent between threads. A check
- * fills it in (`unusable` of its options), and {@link writeClean} leaves them out.
+ * The records of one annotation file that the loader skips or dies of, in a form that can be sent between threads. A check fills
+ * it in (the `unusable` of its options), and {@link writeClean} leaves these records out.
  */
 export interface UnusableRecords {
-  /** The file, as it was named to the check. */
+  /** The path of the file, as it was given to the check. */
   readonly path: string;
-  /** Which loader reads it; undefined where no record told. */
+  /** The subset of the loader that reads the file; undefined where no record told which one that is. */
   subset?: AnnotationTally["subset"];
   records: number;
   kept: number;
-  /** Records that are left out, by the rule that each breaks first. */
+  /** The numbers of records that are left out, by the rule that each breaks first. */
   leftOut: Map<string, number>;
-  /** False where there was no data to look for frames in: only the form of the records was looked at. */
+  /**
+   * Whether the frames were looked for. It is false where there was no data to look in, so that only the form of the records was
+   * looked at.
+   */
   framesSeen: boolean;
-  /** Where the file stops being JSON, or undefined. */
+  /** The place where the file stops being JSON, and the reason; undefined where it is JSON to its end. */
   error?: string;
-  /** @internal Byte ranges without use, from a record to the next that is kept: pairs of from and to. */
+  /**
+   * @internal The byte ranges without use, each from a record that is left out to the next one that is kept, as pairs of from and
+   *   to.
+   */
   cuts: number[];
-  /** @internal The record after which there are none to keep, and the last one; by their first bytes. */
+  /**
+   * @internal The last record that is kept, where only records to be left out follow it, and the last of these; both by their
+   *   first bytes.
+   */
   ends?: { kept: number; last: number };
-  /** @internal */
+  /**
+   * @internal The size and the time of the file when it was read.
+   */
   stamp?: Stamp;
 }
 
-/** What to give to the check of `path`, to be filled in. */
+/** Returns an object to give to the check of `path`, which fills it in. */
 export function unusableRecords(path: string): UnusableRecords {
   return { path, records: 0, kept: 0, leftOut: new Map(), framesSeen: false, cuts: [] };
 }
 
-/** Takes the records of a file one by one, in their order. */
+/** Builds {@link UnusableRecords} from the records of a file, which it takes one by one, in their order. */
 export class UnusableBuilder {
   #from: number | undefined;
   #lastKept = -1;
@@ -50,8 +63,10 @@ export class UnusableBuilder {
   constructor(private readonly found: UnusableRecords) {}
 
   /**
-   * @param offset  of the record's first byte
-   * @param rule  that it breaks; undefined where the loader can use it
+   * Takes the next record.
+   *
+   * @param offset  the offset of the record's first byte
+   * @param rule  the rule that the record breaks; undefined where the loader can use the record
    */
   add(offset: number, rule: string | undefined): void {
     const found = this.found;
@@ -70,7 +85,7 @@ export class UnusableBuilder {
   }
 }
 
-/** Why there can be no file without these records, or undefined where there can. */
+/** Returns why there can be no file without these records, or undefined where there can be one. */
 export function whyNoCleanFile(found: UnusableRecords): string | undefined {
   const { error, subset, records, kept, path } = found;
   if (error !== undefined) return `${path} is no JSON array: ${error}`;
@@ -81,11 +96,11 @@ export function whyNoCleanFile(found: UnusableRecords): string | undefined {
 }
 
 /**
- * Writes the file without the records in `found`: everything else is copied byte for byte, in its order. The output still has
- * its temporary name; commit it, or discard it.
+ * Writes the file without the records in `found`: everything else is copied byte for byte, in its order. The output still has its
+ * temporary name when it is returned: the caller commits or discards it.
  *
- * @throws VistaError `INCOMPLETE` where nothing could be written (see {@link whyNoCleanFile}), `INCONSISTENT` where the
- *   file is no longer what was checked, `EXISTS`, `NO_SPACE`, `IO`, `ABORTED`
+ * @throws VistaError `INCOMPLETE` where nothing could be written (see {@link whyNoCleanFile}), `INCONSISTENT` where the file is
+ *   no longer what was checked, `EXISTS`, `NO_SPACE`, `IO`, `ABORTED`
  */
 export async function createClean(
   found: UnusableRecords,
@@ -118,11 +133,11 @@ export async function createClean(
 }
 
 /**
- * Writes the annotation file without the records in `found`, which a check has filled in: everything else is copied byte for
- * byte, in its order. Whole or not at all.
+ * Writes the annotation file without the records in `found`, which a check has filled in. Everything else is copied byte for
+ * byte, in its order. The output is written whole or not at all.
  *
- * @throws VistaError `INCOMPLETE` where nothing can be kept, `INCONSISTENT` where the file is no longer what was checked, `EXISTS`,
- *   `NO_SPACE`, `IO`, `ABORTED`
+ * @throws VistaError `INCOMPLETE` where nothing can be kept, `INCONSISTENT` where the file is no longer what was checked,
+ *   `EXISTS`, `NO_SPACE`, `IO`, `ABORTED`
  */
 export async function writeClean(
   found: UnusableRecords,
@@ -145,7 +160,7 @@ function changed(path: string): VistaError {
   });
 }
 
-/** The position after the JSON value that starts at `offset`. */
+/** Returns the position after the JSON value that starts at `offset`. */
 async function endOf(source: FileHandle, offset: number): Promise<number> {
   for (let length = BLOCK; ; length *= 4) {
     const bytes = Buffer.alloc(length);
@@ -156,7 +171,7 @@ async function endOf(source: FileHandle, offset: number): Promise<number> {
   }
 }
 
-/** Copies all but the ranges in `cuts` (pairs of from and to, rising). */
+/** Copies everything except the ranges in `cuts`, which are rising pairs of from and to. */
 async function copyWithout(
   source: FileHandle,
   size: number,
@@ -169,7 +184,7 @@ async function copyWithout(
   for (let base = 0; base < size; ) {
     throwIfAborted(signal);
     const { bytesRead } = await source.read(block, 0, Math.min(BLOCK, size - base), base);
-    if (bytesRead === 0) return; // shorter than it was, which its size tells
+    if (bytesRead === 0) return; // The file is shorter than it was, which the caller sees from its size.
     const end = base + bytesRead;
     let length = 0;
     for (let at = base; at < end; ) {

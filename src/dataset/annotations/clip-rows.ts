@@ -9,28 +9,30 @@ import { copyText, FastRows } from "./fast-rows.js";
 import { type Issues, NO_INDEX } from "./issues.js";
 import type { AnnotationRule } from "./rules.js";
 
-/** Frames of a language record, both ends included. */
+/** The number of frames of a language record, both ends included. */
 const LANGUAGE_FRAMES = 40;
 const LANGUAGE_COMMANDS = 14;
 
 const NO_FOLDER: ClipFolder = { name: "", split: undefined, starts: new FrameSet() };
 
-/** Takes the records of one file, after its kind is known. */
+/** Checks the records of one file whose kind is known. */
 export class ClipRows implements RowSink {
   readonly #checker: ClipChecker;
   readonly #fast: FastRows;
   #extension = "";
   #folder: ClipFolder | undefined;
-  /** One object for all records that are read the quick way. */
+  /** The one object that serves for all records that are read the quick way. */
   readonly #clip: Clip = { folder: NO_FOLDER, first: 0, width: 0, extension: "", length: 0 };
   #index = 0;
   #jumped = false;
   #bad = 0;
-  /** Why the loader cannot use the last record. */
+  /** The rule because of which the loader cannot use the last record; undefined where it can. */
   broken: AnnotationRule | undefined;
 
   /**
-   * @param frames  of a clip in training: 25
+   * Makes a checker for the records of one file.
+   *
+   * @param frames  the number of frames of a clip in training: 25
    * @param sample, onMissing  see {@link ClipChecker}
    */
   constructor(
@@ -56,7 +58,7 @@ export class ClipRows implements RowSink {
     const { row } = this.#fast;
     const first = Number(row.first);
     if (first > MAX_FRAME) return -1;
-    // Both ends are padded alike; numbers that are not padded are looked at below.
+    // Numbers that are padded have both ends padded to one width; `value` looks at those that are not padded.
     if (this.kind === "language" && row.last.length !== row.first.length) return -1;
     if (this.#folder === undefined || this.#folder.name !== row.folder) {
       if (row.folder.endsWith("/")) return -1;
@@ -70,7 +72,7 @@ export class ClipRows implements RowSink {
       this.#language(row.cmd, length);
       if (length < 1) {
         this.broken = "length";
-        return after; // said so above
+        return after; // `#language` has already reported this.
       }
     }
     this.#clip.folder = this.#folder;
@@ -88,17 +90,21 @@ export class ClipRows implements RowSink {
     if (!this.#slow(value)) this.#bad++;
   }
 
-  /** From here on records come from anywhere in the file: nobody counts those between. */
+  /** Says that from here on records come from anywhere in the file, so that nobody counts those between. */
   jump(): void {
     this.#jumped = true;
   }
 
-  /** Looks for the frames of the sample, after the last record. */
+  /** Looks for the frames of the sampled clips, after the last record. */
   finish(goOn: () => boolean): Promise<void> {
     return this.#checker.checkSample(goOn);
   }
 
-  /** @returns false where the record could not be understood */
+  /**
+   * Checks a record that `JSON.parse` has read.
+   *
+   * @returns false where the record could not be understood
+   */
   #slow(record: unknown): boolean {
     const wrong = (message: string, rule: AnnotationRule = "shape") => {
       this.issues.record(rule, message);
@@ -135,7 +141,7 @@ export class ClipRows implements RowSink {
       this.#language(record.cmd as number, length);
       if (length < 1) {
         this.broken = "length";
-        return true; // said so above
+        return true; // `#language` has already reported this.
       }
     }
     const folder = this.#checker.folder(
@@ -153,7 +159,7 @@ export class ClipRows implements RowSink {
   }
 }
 
-/** A JSON value in a few words. */
+/** Returns a description of a JSON value in a few words. */
 export function describe(value: unknown): string {
   if (value === undefined) return "missing";
   if (value === null) return "null (or NaN)";

@@ -1,38 +1,38 @@
-/** The clips whose frames the quick form of the check looks for, where listing every folder would take too long. */
+/** The choice of clips whose frames the quick form of the check looks for, where listing every folder would take too long. */
 import { mix } from "../sample.js";
 import type { Clip, ClipFolder } from "./clip.js";
 
-/** Folders whose last clip is looked at: OpenDV-YouTube has about 2,000. */
+/** The largest number of folders whose last clip is looked at; OpenDV-YouTube has about 2,000 folders. */
 const MAX_FOLDERS = 20_000;
 
 export interface ChosenClip {
   clip: Clip;
   index: number;
   offset: number;
-  /** One of those chosen at random: all its frames are looked for, not the last one alone. */
+  /** Whether the clip was chosen at random. Then all its frames are looked for, otherwise only the last one. */
   random: boolean;
-  /** The last clip of its folder. */
+  /** Whether it is the last clip of its folder. */
   last: boolean;
 }
 
 /**
- * Chooses, of the clips it is offered one by one, a number at random, each with the same chance (reservoir sampling), and of
- * each folder the clip that starts last: where a folder is missing or too short, that one shows it.
+ * A sample of the clips that are offered to it one by one. It takes a number of them at random, each with the same chance
+ * (reservoir sampling), and from each folder the clip that ends last: where a folder is missing or too short, that clip shows it.
  */
 export class ClipSample {
-  /** Chosen clips whose frames were looked for, and how many of them lack some. */
+  /** The number of chosen clips whose frames were looked for; `missing` is the number of those that lack frames. */
   looked = 0;
   missing = 0;
-  /** Folders whose last clip was looked at. */
+  /** The number of folders whose last clip was looked at. */
   ends = 0;
-  /** Take whatever is offered: it was chosen before. */
+  /** Whether every clip that is offered is taken, because it was chosen before. */
   takeAll = false;
-  /** Clips to choose from. */
+  /** The number of clips that were offered. */
   offered = 0;
   readonly #clips: ChosenClip[] = [];
   readonly #last = new Map<ClipFolder, ChosenClip>();
 
-  /** @param size  clips chosen at random */
+  /** @param size  the number of clips to choose at random */
   constructor(
     private readonly size: number,
     private readonly seed: number,
@@ -55,7 +55,7 @@ export class ClipSample {
     if (at < this.size) this.#clips[at] = chosen(clip, index, offset, true);
   }
 
-  /** The random ones first, so that a bound on the time falls on the others. */
+  /** Returns the chosen clips. Those chosen at random come first, so that a bound on the time falls on the others. */
   chosen(): ChosenClip[] {
     const last = new Map([...this.#last.values()].map((each) => [each.offset, each]));
     const random = this.#clips.map((each) => ({ ...each, last: last.delete(each.offset) }));

@@ -1,15 +1,15 @@
-/** One clip of consecutive frames, and the folder that it is in. */
+/** Clips of consecutive frames, and the folders that they are in. */
 import type { FolderScan } from "../opendv/folder-listing.js";
 import type { Split } from "../opendv/meta.js";
 import type { FrameSet } from "../opendv/runs.js";
 
-/** One clip, taken apart. `width` counts the digits of the first frame's name. */
+/** One clip, as its record gives it. `width` counts the digits in the name of the first frame. */
 export interface Clip {
   folder: ClipFolder;
   first: number;
   width: number;
   extension: string;
-  /** Frames, from `first` on. */
+  /** The number of frames, from `first` on. */
   length: number;
 }
 
@@ -17,8 +17,8 @@ export interface Clip {
 export interface ClipFolder {
   name: string;
   split: Split | undefined;
-  /** Set once a clip's frames were looked for; its `scan` is undefined where the folder is not there. */
+  /** The listing, which is set once a clip's frames were looked for; its `scan` is undefined where the folder is not there. */
   listed?: { scan: FolderScan | undefined };
-  /** First frames of the clips so far, in this file. */
+  /** The first frames of the clips of this file so far. */
   starts: FrameSet;
 }

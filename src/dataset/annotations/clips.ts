@@ -1,4 +1,4 @@
-/** Clips of consecutive frames in folders, as YouTube.json and the language files have them. */
+/** Checks of clips of consecutive frames in folders, as YouTube.json and the language files list them. */
 
 import { statSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
@@ -15,20 +15,20 @@ import type { ClipSample } from "./clip-sample.js";
 import { type Issues, records } from "./issues.js";
 import type { AnnotationRule } from "./rules.js";
 
-/** Clips of a sample that are looked at in one go. */
+/** The number of sampled clips that are looked at before other work gets a turn. */
 const BREATH = 10;
 
 export interface FolderSource {
-  /** The folder's listing; undefined where the folder is not there. */
+  /** Returns the folder's listing; undefined where the folder is not there. */
   scan(name: string): FolderScan | undefined;
-  /** Whether a file of a folder can be opened, without a listing. */
+  /** Tells whether a file of a folder can be opened, without listing the folder. */
   has(name: string, file: string): boolean;
   split(name: string): Split | undefined;
 }
 
-/** Folders below a data root; an absolute name stands for itself, as for the loader's os.path.join. */
+/** Returns a source of the folders below a data root; an absolute name stands for itself, as in the loader's os.path.join. */
 export function folderSource(root: string, splits: ReadonlyMap<string, Split>): FolderSource {
-  // Clips of a folder come one after the other.
+  // The last path is remembered because the clips of a folder come one after the other.
   let known: string | undefined;
   let path = "";
   const pathOf = (name: string): string => {
@@ -48,21 +48,23 @@ export function folderSource(root: string, splits: ReadonlyMap<string, Split>): 
       try {
         return statSync(`${pathOf(name)}/${file}`, { throwIfNoEntry: false })?.isFile() ?? false;
       } catch {
-        return false; // it may not be read, or a name is too long: the loader would not open it either
+        // The file may not be read, or its name is too long: the loader would not open it either.
+        return false;
       }
     },
     split: (name) => splits.get(name.slice(name.lastIndexOf("/") + 1)) ?? splitOfPath(name),
   };
 }
 
-/** `val_images/…` is validation data by its place. */
+/** Returns the split that a folder's place tells: `val_images/…` is validation data. */
 export function splitOfPath(name: string): Split | undefined {
-  if (name.length > 4096) return undefined; // no path is longer, and the pattern would take minutes
+  // No path is longer than this, and the pattern would take minutes on a longer name.
+  if (name.length > 4096) return undefined;
   const match = /(?:^|\/)(full|val)_images[^/]*\//.exec(name);
   return match === null ? undefined : match[1] === "val" ? "val" : "train";
 }
 
-/** Why the loader cannot count on from this name, or undefined where it can. */
+/** Returns why the loader cannot count on from this name, or undefined where it can. */
 export function misreadName(name: string): string | undefined {
   const parts = name.split(".");
   if (parts.length !== 2) {
@@ -73,22 +75,25 @@ export function misreadName(name: string): string | undefined {
   return undefined;
 }
 
-/** Takes the name of a folder, and what is wrong with it for a clip. */
+/** A function that takes the name of a folder, and the rule that the folder breaks for a clip. */
 export type OnMissing = (rule: AnnotationRule, folder: string) => void;
 
-/** Folders of one file, with the checks on each clip. */
+/** The folders that one file names, with the checks on each clip. */
 export class ClipChecker {
   readonly #folders = new Map<string, ClipFolder>();
-  /** Records on which the loader would fail. */
+  /** The number of records on which the loader would fail. */
   unusable = 0;
 
   /**
-   * @param source  undefined where there are no images to look at
+   * Makes a checker for the clips of one file.
+   *
+   * @param source  where folders are looked up; undefined where there are no images to look at
    * @param training  false for a file of validation clips
-   * @param language  true for a language file. Vista does not read those: a video that was not extracted, or that falls a
-   *   few frames short of theirs, costs it nothing
+   * @param language  true for a language file. Vista does not read those: a video that was not extracted, or that falls a few
+   *   frames short of what the file says, costs it nothing
    * @param onMissing  called for each clip whose frames are not all there
-   * @param sample  takes the clips whose frames are to be looked for, by {@link checkSample}; undefined: all, at once
+   * @param sample  takes the clips whose frames {@link checkSample} is to look for; where it is undefined, {@link check} looks
+   *   for the frames of each clip at once
    */
   constructor(
     private readonly issues: Issues,
@@ -107,7 +112,11 @@ export class ClipChecker {
     }));
   }
 
-  /** @returns the rule that the frames of the record's clip break, so that the loader cannot use it */
+  /**
+   * Checks a clip.
+   *
+   * @returns the rule that the frames of the record's clip break, so that the loader cannot use it; otherwise undefined
+   */
   check(clip: Clip): AnnotationRule | undefined {
     const { folder, first } = clip;
     if (!folder.starts.add(first)) {
@@ -136,10 +145,10 @@ export class ClipChecker {
   }
 
   /**
-   * Looks for the frames of the sampled clips, one by one and without listing their folders. Now and then it lets others run:
-   * on a slow disk this takes long.
+   * Looks for the frames of the sampled clips, one by one and without listing their folders. Because this takes long on a slow
+   * disk, it lets other work run now and then.
    *
-   * @param goOn  asked before each clip
+   * @param goOn  asked before each clip whether to go on
    */
   async checkSample(goOn: () => boolean): Promise<void> {
     const [sample, source] = [this.sample, this.source];
@@ -153,7 +162,7 @@ export class ClipChecker {
       if (missing === undefined) continue;
       if (random) sample.missing++;
       this.issues.at(index, offset);
-      // The listing tells why; a frame that it has and that cannot be opened is a link that leads nowhere.
+      // The listing tells why. A frame that the listing has and that cannot be opened is a link that leads nowhere.
       if (this.#checkFrames(clip, source) === undefined) {
         const { name } = clip.folder;
         this.issues.group(
@@ -166,7 +175,11 @@ export class ClipChecker {
     }
   }
 
-  /** @returns the rule that is broken where a frame of the clip is not there */
+  /**
+   * Looks for a clip's frames in the listing of its folder.
+   *
+   * @returns the rule that is broken where a frame of the clip is not there
+   */
   #checkFrames(clip: Clip, source: FolderSource): AnnotationRule | undefined {
     const { folder, first, width, extension, length } = clip;
     const { name } = folder;
@@ -217,7 +230,10 @@ export class ClipChecker {
   }
 }
 
-/** The first frame that cannot be opened, under the name that the loader makes for it; without `all` the last one alone is tried. */
+/**
+ * Returns the first frame that cannot be opened, under the name that the loader makes for it. Without `all`, only the last frame
+ * is tried.
+ */
 function missingFrame(clip: Clip, source: FolderSource, all: boolean): string | undefined {
   const { folder, first, width, extension, length } = clip;
   for (let i = all ? 0 : length - 1; i < length; i++) {
@@ -227,7 +243,7 @@ function missingFrame(clip: Clip, source: FolderSource, all: boolean): string | 
   return undefined;
 }
 
-/** The folder that the names in clip records start from: an OpenDV root, or a folder that holds one. */
+/** Returns the folder that the names in clip records start from: an OpenDV root, or a folder that holds one. */
 export function opendvDataRoot(path: string): string {
   return findOpenDvRoot(path)?.root ?? path;
 }

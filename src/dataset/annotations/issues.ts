@@ -1,15 +1,15 @@
-/** Collects what is wrong with the records of one file: single findings up to a limit, the rest as a count. */
+/** The findings about the records of one file: single findings up to a limit, and the rest as a count. */
 import { remember } from "../../core/maps.js";
 import type { Finding } from "../finding.js";
 import { type AnnotationRule, finding } from "./rules.js";
 
-/** Findings of one rule and file that are kept one by one. */
+/** The number of findings of one rule and file that are kept one by one. */
 const KEEP = 1000;
 
-/** The index of a record that was found by its offset: nobody counted those before it. */
+/** The index of a record that was found by its offset, so that nobody counted those before it. */
 export const NO_INDEX = -1;
 
-/** A record: its number, {@link NO_INDEX} where that is not known, and its first byte. */
+/** The place of a record: its number, or {@link NO_INDEX} where that is not known, and the offset of its first byte. */
 interface Place {
   index: number;
   offset: number;
@@ -26,20 +26,23 @@ export class Issues {
   readonly #kept = new Map<AnnotationRule, Place & { kept: number; more: number }>();
   readonly #groups = new Map<AnnotationRule, Map<string, Group>>();
 
-  /** The record that is looked at. */
+  /** The number of the record that is looked at; `offset` is that of its first byte. */
   index = NO_INDEX;
   offset = 0;
 
-  /** @param path  of the annotation file, relative to the root */
+  /** @param path  the path of the annotation file, relative to the root */
   constructor(private readonly path: string) {}
 
-  /** Says which record is looked at from now on: its number, {@link NO_INDEX} where that is not known, and its first byte. */
+  /**
+   * Says which record is looked at from now on: its number, or {@link NO_INDEX} where that is not known, and the offset of its
+   * first byte.
+   */
   at(index: number, offset: number): void {
     this.index = index;
     this.offset = offset;
   }
 
-  /** Something wrong with the record. */
+  /** Notes that something is wrong with the record that is looked at. */
   record(rule: AnnotationRule, message: string): void {
     const { index, offset } = this;
     const state = remember(this.#kept, rule, () => ({ kept: 0, more: 0, index, offset }));
@@ -52,8 +55,8 @@ export class Issues {
   }
 
   /**
-   * Something that concerns many records alike, the one that is looked at among them: one finding for all with the same `key`, at
-   * the first of them.
+   * Notes something that concerns many records alike, among them the one that is looked at. All with the same `key` give one
+   * finding, at the first of them.
    *
    * @param message  called at the end with the number of records
    */
@@ -64,7 +67,7 @@ export class Issues {
     if (group === undefined) groups.set(key, { rule, message, index, offset, count: 1 });
     else {
       group.count++;
-      // A sample is not looked at in the order of the file.
+      // The records of a sample do not come in the order of the file.
       if (offset < group.offset) Object.assign(group, { message, index, offset });
     }
   }
@@ -73,7 +76,7 @@ export class Issues {
     return [...this.#groups.values()].flatMap((groups) => [...groups.values()]);
   }
 
-  /** All findings, in the order of the (first) records in the file. */
+  /** Returns all findings, in the order of their (first) records in the file. */
   findings(): Finding[] {
     const all = [...this.#single];
     for (const [rule, { more, index, offset }] of this.#kept) {
@@ -92,7 +95,7 @@ function place(index: number, offset: number): { record?: string; offset: number
   return index === NO_INDEX ? { offset } : { record: `record ${index}`, offset };
 }
 
-/** `1 record names`, `12 records name`. */
+/** Returns a subject and its verb, such as `1 record names` or `12 records name`. */
 export function records(count: number, verb: string): string {
   return count === 1 ? `1 record ${verb}s` : `${count} records ${verb}`;
 }

@@ -1,4 +1,4 @@
-/** Records of nuScenes.json and nuScenes_val.json. */
+/** Checks of the records of nuScenes.json and nuScenes_val.json. */
 import { readdirSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { isSystemError } from "../../core/errors.js";
@@ -9,10 +9,10 @@ import { type Issues, NO_INDEX, records } from "./issues.js";
 import type { AnnotationRule } from "./rules.js";
 import type { ValidationScenes } from "./val-scenes.js";
 
-/** What Vista's loader leaves out of a sample that has none, under the loader's own names. */
+/** The parts that Vista's loader leaves out of a sample whose record lacks them, under the loader's own names. */
 type Action = "speed" | "angle" | "goal";
 
-/** A record of the right shape. Figures and units: `docs/annotations.md`. */
+/** A record of the right shape. `docs/annotations.md` has the figures and their units. */
 export interface NuScenesRecord {
   frames: string[];
   traj: number[];
@@ -27,19 +27,23 @@ const FRAMES = 25;
 const TRAJ = 10;
 const KEY_FRAMES = 5;
 const COMMANDS = 4;
-/** Size of the pictures that the goal is given in. */
+/** The size in pixels of the pictures that the goal is given in. */
 export const PICTURE = { width: 1600, height: 900 };
-/** CAM_FRONT runs at 12 Hz; a second without a frame is a hole. */
+/** The length of a hole between two frames in microseconds: CAM_FRONT runs at 12 Hz, so a second without a frame is one. */
 const HOLE_US = 1_000_000;
 const FILE_NAME = /^(.*)__([^_]\w*)__([0-9]{13,17})\.[a-z]+$/i;
 
-/** Which files are there, by listing each folder once. */
+/** The files that are there, found by listing each folder once. */
 export class FileListing {
   readonly #folders = new Map<string, Set<string> | undefined>();
 
   constructor(private readonly root: string) {}
 
-  /** @returns the folder's part of `path` where the file is not there, or undefined where it is */
+  /**
+   * Looks for a file.
+   *
+   * @returns the folder's part of `path` where the file is not there, or undefined where it is
+   */
   missing(path: string): string | undefined {
     const slash = path.lastIndexOf("/");
     const folder = path.slice(0, Math.max(slash, 0));
@@ -57,16 +61,17 @@ export class FileListing {
   }
 }
 
-/** Frames of validation clips, for the rule that keeps them out of training files. */
+/** The frames of validation clips, for the rule that keeps them out of training files. */
 export type ValidationFrames = Set<string>;
 
-/** AnnotationRule, message, and the key that it is about; none where the record is no object. */
+/** A fault of a record: its rule, its message, and the key that it is about. There is no key where the record is no object. */
 export type RecordFault = readonly [rule: "shape" | "length" | "cmd-range", message: string, key?: string];
 
 /**
- * Why a value is no record that Vista's loader could use.
+ * Returns why a value is no record that Vista's loader could use.
  *
- * @param needed  frames that training takes of each record; where that is not the usual 25, there may be as many or more
+ * @param needed  the number of frames that training takes of each record; where that is not the usual 25, a record may have as
+ *   many or more
  */
 export function recordFaults(record: unknown, needed = FRAMES): RecordFault[] {
   if (!isRecord(record)) return [["shape", `is ${describe(record)}, not an object`]];
@@ -113,15 +118,15 @@ export function recordFaults(record: unknown, needed = FRAMES): RecordFault[] {
   return faults;
 }
 
-/** A goal is used where it lies in front of the camera and inside the picture. */
+/** Tells whether a goal is used: it must lie in front of the camera and inside the picture. */
 export function hasGoal({ z, goal }: Pick<NuScenesRecord, "z" | "goal">): boolean {
   return z > 0 && goal[0] > 0 && goal[0] < PICTURE.width && goal[1] > 0 && goal[1] < PICTURE.height;
 }
 
 /**
- * True where the data set class raises on a record when it is made, outside of what its loader swallows: it reads `cmd` of
- * each record, and `speed`, `angle`, `z` and `goal` as far as those before it hold something (`balance_with_actions` and
- * `resample_complete_samples` in vwm/data/subsets/nuscenes.py).
+ * Tells whether the data set class raises on a record when the data set is made, outside of what its loader swallows. The class
+ * reads `cmd` of each record; it reads `speed`, `angle`, `z` and `goal` one after the other, as long as those before hold
+ * something (`balance_with_actions` and `resample_complete_samples` in vwm/data/subsets/nuscenes.py).
  */
 export function stopsDataset(record: unknown): boolean {
   if (!isRecord(record) || !("cmd" in record)) return true;
@@ -139,7 +144,10 @@ export function stopsDataset(record: unknown): boolean {
   return typeof u !== "number" || (typeof v !== "number" && v !== null);
 }
 
-/** True for a fault of form that the loader does not stumble over: no speed in another spelling, a command of any number. */
+/**
+ * Tells whether the loader does not stumble over a fault of form, such as an empty speed in another spelling or a command that is
+ * any number.
+ */
 function isTaken([rule, , key]: RecordFault, value: unknown): boolean {
   if (rule !== "shape" || key === undefined) return false;
   const field = (value as Record<string, unknown>)[key];
@@ -147,7 +155,7 @@ function isTaken([rule, , key]: RecordFault, value: unknown): boolean {
   return (key === "speed" || key === "angle") && field !== undefined && isEmpty(field);
 }
 
-/** What Python takes for false. */
+/** Tells whether Python takes a value for false. */
 function isEmpty(value: unknown): boolean {
   return !value || (Array.isArray(value) && value.length === 0);
 }
@@ -158,20 +166,24 @@ export class NuScenesRows implements RowSink {
   #index = 0;
   #jumped = false;
   unusable = 0;
-  /** Why the loader cannot use the last record. */
+  /** The rule because of which the loader cannot use the last record; undefined where it can. */
   broken: AnnotationRule | undefined;
-  /** Those of them that are never loaded, because of their frames: other faults spoil one action mode of four. */
+  /**
+   * The number of unusable records that are never loaded, because of their frames; other faults spoil one action mode of four.
+   */
   lost = 0;
   readonly #with = new Map<Action, number>();
   readonly #without = new Map<Action, { count: number; index: number; offset: number }>();
-  /** Records on which {@link stopsDataset} is true, and where the first one is. */
+  /** The number of records on which {@link stopsDataset} is true, and where the first one is. */
   stopping: { records: number; index: number; offset: number } | undefined;
 
   /**
-   * @param files  undefined where there are no images to look at
-   * @param validation  frames of validation clips: added to by a validation file, looked up by a training file
-   * @param frames  that training takes of each record: 25
-   * @param scenes  of the official validation split, where the tables are at hand
+   * Makes a checker for the records of one file.
+   *
+   * @param files  the listing to look up frames in; undefined where there are no images to look at
+   * @param validation  the frames of validation clips: a validation file adds to them, a training file looks them up
+   * @param frames  the number of frames that training takes of each record: 25
+   * @param scenes  the scenes of the official validation split, where the tables are at hand
    * @param onMissing  called with each frame that is not there, as often as records name it
    */
   constructor(
@@ -219,7 +231,7 @@ export class NuScenesRows implements RowSink {
     }
   }
 
-  /** After the last record: what concerns the records together. */
+  /** Reports, after the last record, what concerns the records together. */
   end(): void {
     for (const [action, { count, index, offset }] of this.#without) {
       const filled = this.#with.get(action);
@@ -233,7 +245,7 @@ export class NuScenesRows implements RowSink {
     }
   }
 
-  /** Counts on which records the loader gives an action, and on which it leaves it out. */
+  /** Counts the records to which the loader gives an action, and those from which it leaves the action out. */
   #tally(action: Action, given: boolean): void {
     const { index, offset } = this.issues;
     if (given) {
@@ -248,7 +260,7 @@ export class NuScenesRows implements RowSink {
     }
   }
 
-  /** From here on records come from anywhere in the file: nobody counts those between. */
+  /** Says that from here on records come from anywhere in the file, so that nobody counts those between. */
   jump(): void {
     this.#jumped = true;
   }
@@ -304,14 +316,15 @@ export class NuScenesRows implements RowSink {
     }
   }
 
-  /** Frames of one clip are of one drive and one camera, each later than the one before. */
+  /** Checks that the frames of one clip are of one drive and one camera, each later than the one before. */
   #order({ frames }: NuScenesRecord): void {
     let log: string | undefined;
     let channel: string | undefined;
     let time = 0;
     for (const [at, frame] of frames.entries()) {
       const match = FILE_NAME.exec(frame.slice(frame.lastIndexOf("/") + 1));
-      if (match === null) return; // names of one's own: nothing to compare
+      // The user has chosen these names, so there is nothing to compare.
+      if (match === null) return;
       const next = Number(match[3]);
       if (log !== undefined && (match[1] !== log || match[2] !== channel)) {
         const what = match[1] === log ? "camera" : "drive";
@@ -338,7 +351,11 @@ export class NuScenesRows implements RowSink {
     }
   }
 
-  /** @returns false where a frame is not there */
+  /**
+   * Looks for the frames of a record.
+   *
+   * @returns false where a frame is not there
+   */
   #existence({ frames }: NuScenesRecord, files: FileListing): boolean {
     const missing = new Map<string, string>();
     for (const frame of frames.slice(0, this.frames)) {

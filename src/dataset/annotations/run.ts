@@ -1,4 +1,4 @@
-/** Checks annotation files one after the other, reading synchronously: in a worker thread where they are large. */
+/** The check of annotation files, one after the other. It reads synchronously, in a worker thread where the files are large. */
 import { statSync } from "node:fs";
 import { basename, isAbsolute } from "node:path";
 import { isSystemError } from "../../core/errors.js";
@@ -16,30 +16,36 @@ import { FileListing, NuScenesRows, type ValidationFrames } from "./nuscenes-row
 import { ANNOTATION_RULES, type AnnotationRule, finding } from "./rules.js";
 import { ValidationScenes } from "./val-scenes.js";
 
-/** What a run needs, in a form that can be sent to a worker thread. */
+/** The input of a run, in a form that can be sent to a worker thread. */
 export interface AnnotationTask {
-  /** Findings name files as `name`; `path` opens them. */
+  /** The files to check: findings name them by `name`, and `path` opens them. */
   files: { name: string; path: string }[];
-  /** Where the frames are; undefined where they are not to be looked at. */
+  /** The folder of the nuScenes frames, and that of the YouTube frames; undefined where frames are not to be looked for. */
   nuscenes?: string;
   youtube?: string;
-  /** Split of each video ID, where a list of videos was found. */
+  /** The split of each video ID, where a list of videos was found. */
   splits: ReadonlyMap<string, Split>;
-  /** Frames of a clip. */
+  /** The number of frames of a clip. */
   frames: number;
-  /** Undefined: every record, and all its frames. */
+  /** The bounds of the quick form; undefined to look at every record and all its frames. */
   quick?: QuickForm;
   /** The `name` of the file whose unusable records are to be noted. */
   unusable?: string;
-  /** Where the data lies below the root of the check, where each missing frame and folder is to be named. */
+  /** The places of the data below the root of the check, where each missing frame and folder is to be named. */
   missing?: { nuscenes: string; youtube: string };
 }
 
-/** Bounds of the quick form of the check. */
+/** The bounds of the quick form of the check. */
 export interface QuickForm {
-  /** For reading a file from its start; afterwards as much again for records from the rest, and for frames. */
+  /**
+   * The number of seconds for reading a file from its start. Afterwards, as much time again goes to records from the rest, and to
+   * frames.
+   */
   seconds: number;
-  /** Records chosen at random: whose frames are looked for, and from the part of a file that was not read. */
+  /**
+   * The number of records chosen at random, both from those whose frames are looked for and from the part of a file that was not
+   * read.
+   */
   records: number;
   seed: number;
 }
@@ -49,15 +55,15 @@ export type AnnotationMessage =
   | { kind: "findings"; findings: Finding[] }
   | { kind: "tally"; tally: AnnotationTally }
   | { kind: "unusable"; unusable: UnusableRecords }
-  /** What is not there, each by itself. */
+  /** The frames and folders that are not there, each by itself. */
   | { kind: "missing"; missing: Finding[] };
 
 export type AnnotationKind = AnnotationTally["subset"];
 
-/** Rows that may be looked at before the kind of a file is given up on. */
+/** The number of rows that may be looked at before the search for the kind of a file is given up. */
 const PATIENCE = 100;
 
-/** The kind of file that a record belongs to, by its keys. */
+/** Returns the kind of file that a record belongs to, by its keys. */
 export function kindOf(value: unknown): AnnotationKind | undefined {
   if (typeof value !== "object" || value === null) return undefined;
   if ("folder_name" in value) return "YouTube";
@@ -66,19 +72,23 @@ export function kindOf(value: unknown): AnnotationKind | undefined {
   return "first_frame" in value ? "YouTube" : undefined;
 }
 
-/** Whether a file is one of validation clips: by its name, as the authors name theirs. */
+/** Tells whether a file is one of validation clips, by its name: the authors name theirs like this. */
 export function isValidation(name: string): boolean {
   return /(^|[^a-z])val(idation)?([^a-z]|$)/i.test(basename(name));
 }
 
-/** @param isAborted  asked now and then while the frames of a quick check are looked for */
+/**
+ * Checks the files of a task.
+ *
+ * @param isAborted  asked now and then while the frames of a quick check are looked for
+ */
 export async function runAnnotations(
   task: AnnotationTask,
   send: (message: AnnotationMessage) => void,
   isAborted: () => boolean = () => false,
 ): Promise<void> {
   const validation: ValidationFrames = new Set();
-  // Validation files first: what they hold must not turn up in the others.
+  // Validation files come first, because what they hold must not turn up in the others.
   const files = [...task.files].sort((a, b) => Number(isValidation(b.name)) - Number(isValidation(a.name)));
   let before = 0;
   for (const { name, path } of files) {
@@ -109,15 +119,15 @@ export async function runAnnotations(
   }
 }
 
-/** How a file was read: to its end, or as far as the quick form had time. */
+/** The result of reading a file, to its end or as far as the quick form had time. */
 interface FileResult extends RowsResult {
   quick?: QuickTally;
 }
 
-/** Seconds that a sample may take, however short the reading is to be. */
+/** The number of seconds that a sample may take, however short the reading is to be. */
 const LEAST_SECONDS = 5;
 
-/** Thrown to stop the reader when its time is up. */
+/** The error that stops the reader when its time is up. */
 class TimeUp extends Error {}
 
 function readFile(
@@ -155,7 +165,7 @@ function readFile(
   return result;
 }
 
-/** True until the time, from now on, is over. */
+/** Returns a function that is true until the time, counted from now, is over. */
 function within(seconds: number): () => boolean {
   const end = performance.now() + seconds * 1000;
   return () => performance.now() < end;
@@ -164,10 +174,10 @@ function within(seconds: number): () => boolean {
 class FileRun implements RowSink {
   readonly findings: Finding[] = [];
   tally: AnnotationTally | undefined;
-  /** Records so far, and where the last one starts. */
+  /** The number of records so far; `offset` is where the last one starts. */
   rows = 0;
   offset = 0;
-  /** Only of the file that they are wanted of. */
+  /** The unusable records, only for the file for which they are wanted. */
   readonly unusable: UnusableRecords | undefined;
   readonly missing: Finding[] = [];
   readonly #lacking = new Set<string>();
@@ -176,7 +186,7 @@ class FileRun implements RowSink {
   #kind: AnnotationKind | undefined;
   #rows: ClipRows | NuScenesRows | undefined;
   #sample: ClipSample | undefined;
-  /** Records before the first that tells the kind of the file. */
+  /** The records before the first that tells the kind of the file. */
   readonly #early: { value: unknown; offset: number }[] = [];
 
   constructor(
@@ -206,7 +216,7 @@ class FileRun implements RowSink {
     this.rows++;
     this.offset = offset;
     if (this.#rows === undefined) {
-      if (this.#early.length === PATIENCE) return; // given up
+      if (this.#early.length === PATIENCE) return; // The search for the kind was given up.
       const kind = kindOf(value);
       if (kind === undefined) {
         this.#early.push({ value, offset });
@@ -218,26 +228,30 @@ class FileRun implements RowSink {
     this.#note(offset);
   }
 
-  /** Before the file is read. @throws the system's error */
+  /**
+   * Notes the state of the file before it is read.
+   *
+   * @throws the system's error
+   */
   start(): void {
     if (this.unusable === undefined) return;
     const { size, mtimeMs } = statSync(this.unusable.path);
     this.unusable.stamp = { size, mtimeMs };
   }
 
-  /** Whether the loader can use the last record. */
+  /** Notes whether the loader can use the last record. */
   #note(offset: number): void {
     const { broken } = this.#rows!;
     this.#builder?.add(offset, broken && ANNOTATION_RULES[broken].code);
   }
 
-  /** The records that follow were chosen: they come from anywhere in the file. */
+  /** Says that the records that follow were chosen and come from anywhere in the file. */
   jump(): void {
     this.#rows?.jump();
     if (this.#sample !== undefined) this.#sample.takeAll = true;
   }
 
-  /** Takes a record after {@link jump}; false where it is not of the file's kind. */
+  /** Takes a record after {@link jump}; returns false where it is not of the file's kind. */
   takes(value: unknown, offset: number): boolean {
     const kind = kindOf(value);
     if (kind === undefined || (this.#kind !== undefined && kind !== this.#kind)) return false;
@@ -245,7 +259,11 @@ class FileRun implements RowSink {
     return true;
   }
 
-  /** @param goOn  asked before each record whose frames are looked for */
+  /**
+   * Looks for the frames of the sampled records.
+   *
+   * @param goOn  asked before each record whose frames are looked for
+   */
   async finish(goOn: () => boolean): Promise<void> {
     if (this.#rows instanceof ClipRows) await this.#rows.finish(goOn);
   }
@@ -284,14 +302,17 @@ class FileRun implements RowSink {
     }
   }
 
-  /** Names what records need and is not there, once. */
+  /** Names something that records need and that is not there, once. */
   #lacks(rule: AnnotationRule, path: string): void {
     if (this.#lacking.has(path)) return;
     this.#lacking.add(path);
     this.missing.push(finding(rule, path, `needed by ${this.name}`));
   }
 
-  /** Vista joins folder names to data/YouTube itself; the language files start at the OpenDV root, wherever that is. */
+  /**
+   * Returns the folder that names start from. Vista itself joins folder names to data/YouTube; the language files start at the
+   * OpenDV root, wherever that is.
+   */
   #dataRoot(kind: AnnotationKind, youtube: string): string {
     return kind === "language" ? opendvDataRoot(youtube) : youtube;
   }
@@ -342,12 +363,12 @@ class FileRun implements RowSink {
   }
 }
 
-/** A name in a record as a path from the root of the check. */
+/** Returns a name in a record as a path from the root of the check. */
 function below(folder: string, name: string): string {
   return isAbsolute(name) ? name : joinPath(folder, name);
 }
 
-/** Bytes of all files, for progress; files that are not there count nothing. */
+/** Returns the size of all files in bytes, for progress; files that are not there count nothing. */
 export function totalBytes(task: AnnotationTask): number {
   let total = 0;
   for (const { path } of task.files) total += statSync(path, { throwIfNoEntry: false })?.size ?? 0;

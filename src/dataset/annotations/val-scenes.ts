@@ -1,14 +1,14 @@
-/** Which scene a CAM_FRONT image is of, from the small tables, and whether that scene is for validation. */
+/** The scene of a CAM_FRONT image, from the small tables, if that scene is for validation. */
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { isSystemError } from "../../core/errors.js";
 import { readRows } from "../json/rows.js";
 import { officialScenes } from "../nuscenes/splits.js";
 
-/** The validation split; the mini split's two are among them. */
+/** The scenes of the validation split; the mini split's two are among them. */
 const VALIDATION = officialScenes("val");
 
-/** Camera and lidar of one sample are some tens of milliseconds apart. */
+/** The tolerance in microseconds, because the camera and the lidar of one sample are some tens of milliseconds apart. */
 const SLACK_US = 100_000;
 const FILE_NAME = /([^/]+)__CAM_FRONT__([0-9]{16})\.jpg$/;
 
@@ -16,11 +16,11 @@ export function isValidationScene(name: string): boolean {
   return VALIDATION.has(name);
 }
 
-/** Validation scenes of a set by log: name, and time of the first and last sample in microseconds. */
+/** The validation scenes of a set, by log: their names, and the times of the first and last sample in microseconds. */
 export class ValidationScenes {
   readonly #byLog = new Map<string, { name: string; from: number; to: number }[]>();
 
-  /** @param root  of a nuScenes set; without readable tables there, no image is known to be of a validation scene */
+  /** @param root  the root of a nuScenes set; without readable tables there, no image is known to be of a validation scene */
   constructor(root: string) {
     const version = existsSync(root)
       ? readdirSync(root).find((name) => /^v1\.0-(trainval|mini)$/.test(name))
@@ -43,9 +43,9 @@ export class ValidationScenes {
     });
   }
 
-  /** The validation scene that an image is of, or undefined. */
+  /** Returns the name of the validation scene that an image is of, or undefined. */
   sceneOf(file: string): string | undefined {
-    // The pattern may begin anywhere: on a name of a megabyte it would take minutes. No path is longer than 4096.
+    // The pattern may begin anywhere, so that it would take minutes on a name of a megabyte. No path is longer than 4096.
     if (file.length > 4096) return undefined;
     const match = FILE_NAME.exec(file);
     if (match === null) return undefined;
@@ -54,7 +54,7 @@ export class ValidationScenes {
   }
 }
 
-/** A table that cannot be read gives no rows: the check of the tables says so. */
+/** Reads the rows of a table. A table that cannot be read gives none, because the check of the tables reports it. */
 function forRows(path: string, take: (row: Record<string, unknown>) => void): void {
   try {
     readRows(path, {

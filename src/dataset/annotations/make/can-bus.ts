@@ -1,4 +1,4 @@
-/** Speed and steering angle of key frames, from the CAN bus messages of a scene. */
+/** The speed and the steering angle of key frames, from the CAN bus messages of a scene. */
 import { join } from "node:path";
 import { fromSystem, isSystemError, VistaError } from "../../../core/errors.js";
 import { readRegular } from "../../../core/io/regular.js";
@@ -12,12 +12,14 @@ export interface VehicleMonitor {
 }
 
 /**
+ * Reads the `vehicle_monitor` messages of a scene.
+ *
  * @param root  the folder that holds `can_bus`
  * @returns undefined where the scene has no messages
  * @throws VistaError `FORMAT` where the file is no list, `IO`
  */
 export async function readVehicleMonitor(root: string, scene: string): Promise<VehicleMonitor | undefined> {
-  // A scene's name is part of a file's: one with a slash has none.
+  // The scene's name is a part of the file's name, so a scene with a slash in its name has no file.
   if (/[/\\\0]/.test(scene)) return undefined;
   const path = join(root, "can_bus", `${scene}_vehicle_monitor.json`);
   let bytes: Buffer;
@@ -44,12 +46,13 @@ export async function readVehicleMonitor(root: string, scene: string): Promise<V
 const HINT = "Unpack the scene's file from can_bus.zip again.";
 
 /**
- * The message of a moment, as Vista's authors look for it: from the first on, while each is strictly nearer in time than the
- * one before. Where messages are out of order that is not the nearest of all.
+ * Returns the motion at a moment, from the message that Vista's authors would take: the search starts at the first message and
+ * goes on while each message is strictly nearer in time than the one before. Where messages are out of order, this is not always
+ * the nearest of all.
  *
- * @param timestamp  of the sample, in microseconds
- * @returns speed in km/h and steering angle in degrees
- * @throws VistaError `FORMAT` where a message that is looked at lacks its time, or the one that is found its figures
+ * @param timestamp  the time of the sample, in microseconds
+ * @returns the speed in km/h and the steering angle in degrees
+ * @throws VistaError `FORMAT` where a message that is looked at lacks its time, or the one that is found lacks its figures
  */
 export function motionAt(
   { path, messages }: VehicleMonitor,

@@ -1,6 +1,6 @@
 /**
- * sample_annotation of the 12 Hz tables: the boxes of each sample, and for instances that the next sample has too, five between
- * the two. Read twice: for the poses, and to copy the rows.
+ * The table sample_annotation at 12 Hz: the boxes of each sample and, for each instance that the next sample has too, five boxes
+ * between the two. The table at 2 Hz is read twice: once for the poses, and once to copy the rows.
  */
 import { statSync } from "node:fs";
 import { VistaError } from "../../../core/errors.js";
@@ -23,20 +23,24 @@ export interface AnnotationsTask {
   sync: boolean;
 }
 
-/** Bytes of the usual row, to guess how many there are. */
+/** The number of bytes of a usual row, which serves to guess how many rows there are. */
 const ROW_BYTES = 480;
 const NEEDED = ["token", "prev", "next"] as const;
 
 const COLUMNS = {
-  /** Instance and sample of a row, mixed: what its neighbours in time are found by. */
+  /** The token of the instance, mixed with the row of the sample: a box's neighbours in time are found by this key. */
   keys: { kind: "u32", width: 4 },
-  /** Row of sample; -1 where the row is not wanted. */
+  /** The row of the sample; -1 where the row of sample_annotation is not wanted. */
   sample: { kind: "i32", width: 1 },
-  /** Translation and rotation. */
+  /** The translation (three numbers) and the rotation (four). */
   pose: { kind: "f64", width: 7 },
 } as const;
 
-/** @throws VistaError `FORMAT` where a row that is needed is damaged */
+/**
+ * Writes sample_annotation at 12 Hz.
+ *
+ * @throws VistaError `FORMAT` where a row that is needed is damaged
+ */
 export function interpolateAnnotations(
   { from, to, samples, sync }: AnnotationsTask,
   send: (message: InterpolationMessage) => void,
@@ -109,7 +113,7 @@ class Boxes {
     }
   }
 
-  /** Writes a row, and those between it and the next sample's. */
+  /** Writes a row, and the rows between it and the row of the next sample. */
   write(row: RawRow, index: number, offset: number, writer: TableWriter): void {
     const sample = this.#sample[index]!;
     if (sample < 0) return;
@@ -150,7 +154,7 @@ class Boxes {
     }
   }
 
-  /** The box of the same instance in another sample: its row, or -1. */
+  /** Returns the row of the box that the same instance has in another sample, or -1. */
   #neighbour(row: RawRow, sample: number): number {
     if (sample < 0) return -1;
     row.token("instance_token", this.#words);
@@ -158,7 +162,7 @@ class Boxes {
     return this.#table.lookup(this.#words, 0);
   }
 
-  /** The pose of frame `k`, by its time, as `numpy.interp` and pyquaternion have it. */
+  /** Returns the pose of frame `k`, by its time, as `numpy.interp` and pyquaternion would. */
   #between(sample: number, from: BoxPose, to: BoxPose, k: number): BoxPose {
     const { time, next } = this.samples;
     const [t0, t1] = [time[sample]!, time[next[sample]!]!];
@@ -200,7 +204,7 @@ class Boxes {
   }
 }
 
-/** A key of instance and sample: three words of the token stay as they are. */
+/** Mixes a sample into the words of an instance's token; three of the four words stay as they are. */
 function mix(words: Uint32Array, sample: number): void {
   words[3] = Math.imul(words[3]!, 0x9e3779b1) + sample;
 }
@@ -210,8 +214,10 @@ function vectorText(values: readonly number[]): string {
 }
 
 /**
- * @returns rows that are objects
- * @throws VistaError `FORMAT` where the file is no JSON, or a row no object
+ * Reads a whole table.
+ *
+ * @returns the number of rows
+ * @throws VistaError `FORMAT` where the file is no JSON, or a row is no object
  */
 function readTable(
   path: string,

@@ -1,4 +1,7 @@
-/** sample_data of the 12 Hz tables: each key frame six times, from the second on with the picture and the pose of the frames after it. */
+/**
+ * The table sample_data at 12 Hz: each key frame six times, from the second time on with the picture and the pose of the frames
+ * after it.
+ */
 import { statSync } from "node:fs";
 import { VistaError } from "../../../core/errors.js";
 import { FLAG, LINK } from "../../nuscenes/read/table-state.js";
@@ -12,7 +15,10 @@ export interface DataTask {
   from: string;
   to: string;
   samples: SampleLinks;
-  /** Of sample_data, by row, as its reader has them. */
+  /**
+   * The offset of each row of sample_data, in bytes; this and the next three are indexed by row, as the reader of the table made
+   * them.
+   */
   offset: Float64Array;
   flags: Uint8Array;
   sample: Int32Array;
@@ -25,11 +31,15 @@ const FIELDS = [
   ...(["ego_pose_token", "calibrated_sensor_token", "filename"] as const),
 ] as const;
 type Field = (typeof FIELDS)[number];
-/** What a frame has of the row that it shows. */
+/** The fields that a frame takes from the row whose picture it shows. */
 const SHOWN = ["ego_pose_token", "calibrated_sensor_token", "filename"] as const;
 const REPORT_ROWS = 20_000;
 
-/** @throws VistaError `FORMAT` where a row that is needed is damaged or not there */
+/**
+ * Writes sample_data at 12 Hz.
+ *
+ * @throws VistaError `FORMAT` where a row that is needed is damaged or not there
+ */
 export function interpolateData(task: DataTask, send: (message: InterpolationMessage) => void): void {
   const { samples, flags, sample, offset } = task;
   const { size } = statSync(task.from);
@@ -87,7 +97,8 @@ function writeFrames(task: DataTask, row: number, of: number, reader: RawRowAt, 
       rowText(members, [
         [places.token, own],
         [places.sample_token, suffixed(sampleToken, k)],
-        // As the tables that people know have them, where they lead nowhere: from the token that has its number already.
+        // The tables that people know have `prev` like this, although it leads nowhere: they make it from a token that has its
+        // number already.
         [places.prev, suffixed(own, k - 1)],
         [places.next, k === LAST ? next : suffixed(own, k + 1)],
         [places.timestamp, pythonFloat(timeBetween(time, samples.time[nextSample]!, k))],
@@ -97,7 +108,7 @@ function writeFrames(task: DataTask, row: number, of: number, reader: RawRowAt, 
   }
 }
 
-/** The row after this one, or itself where the next is a key frame or there is none. */
+/** Returns the row after this one, or this row itself where the next one is a key frame or there is none. */
 function frameAfter({ next, flags, from, offset }: DataTask, row: number, reader: RawRowAt): number {
   const after = next[row]!;
   if (after === LINK.none) return row;
@@ -115,7 +126,7 @@ function frameAfter({ next, flags, from, offset }: DataTask, row: number, reader
   });
 }
 
-/** The place of a field that is of its type. */
+/** Returns the place of a field, and throws where the field is missing or of another type. */
 function check(task: DataTask, raw: RawRow, row: number, field: Field): number {
   const place = raw.place(field);
   if (place < 0) damaged(task, raw, row, field);

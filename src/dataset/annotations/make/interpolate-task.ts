@@ -1,4 +1,4 @@
-/** What a thread does that makes one of the two large 12 Hz tables. */
+/** The work of a thread that makes one of the two large 12 Hz tables. */
 import { type AnnotationsTask, interpolateAnnotations } from "./interpolate-annotations.js";
 import { type DataTask, interpolateData } from "./interpolate-data.js";
 import type { InterpolationMessage } from "./interpolation.js";

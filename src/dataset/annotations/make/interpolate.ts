@@ -1,4 +1,4 @@
-/** `writeInterpolatedTables`: nuScenes tables at 12 Hz, made from those at 2 Hz and the frames between. */
+/** `writeInterpolatedTables`, which makes nuScenes tables at 12 Hz from those at 2 Hz and the frames between. */
 import { statSync } from "node:fs";
 import type { FileHandle } from "node:fs/promises";
 import { join } from "node:path";
@@ -23,45 +23,50 @@ import { RawRowAt, rowText, suffixed, TableWriter } from "./raw-rows.js";
 import { findNuScenes, type SceneChoice, sceneFilter } from "./source.js";
 
 export interface InterpolateOptions extends RunOptions, OutputOptions {
-  /** Scenes whose samples the tables get: an official split, `all`, or names. Default `all`. */
+  /** The scenes whose samples the tables get: an official split, `all`, or names. The default is `all`. */
   split?: SceneChoice;
-  /** Folder of the tables, `v1.0-mini` say. Default: the one that is there, or of several the one that the split is of. */
+  /**
+   * The name of the folder of the tables, such as `v1.0-mini`. The default is the one that is there or, of several, the one that
+   * the split belongs to.
+   */
   version?: string;
 }
 
 export interface InterpolatedTables {
   version: string;
-  /** The folder that was written. */
+  /** The path of the folder that was written. */
   folder: string;
   scenes: number;
-  /** Samples at 2 Hz, and rows of the three tables that were made. */
+  /** The number of samples at 2 Hz; the next three are the numbers of rows of the tables that were made. */
   keySamples: number;
   samples: number;
   annotations: number;
   sampleData: number;
   bytes: number;
-  /** Boxes and key frames of samples that are not there, which were left out. */
+  /** The number of boxes and key frames that were left out because their samples are not there. */
   unattached: number;
 }
 
-/** Tables that are the same at 12 Hz. */
+/** The tables that are the same at 12 Hz. */
 const COPIED: readonly TableName[] = [
   ...(["category", "attribute", "visibility", "instance", "sensor"] as const),
   ...(["calibrated_sensor", "ego_pose", "log", "scene", "map"] as const),
 ];
 const COPY_BYTES = 1 << 20;
-/** Below this many bytes threads cost more than they save. */
+/** The number of bytes below which threads cost more than they save. */
 const WORKERS_FROM = 32 << 20;
 
 /**
- * Writes the tables that MagicDrive, OpenDWM, UniScene, DriveArena and others read as `interp_12Hz_trainval`: six samples for each
- * with a next one, boxes between those of two samples (moved in a line, turned by slerp), and each key frame with the files and poses of
- * the frames after it. As ASAP's generator has them, with the same tokens; but in the order of the tables given.
+ * Writes the tables that MagicDrive, OpenDWM, UniScene, DriveArena and others read as `interp_12Hz_trainval`. They have six
+ * samples for each sample that has a next one, boxes between those of two samples (moved in a line, turned by slerp), and each
+ * key frame again with the files and poses of the frames after it. They are the same as those of ASAP's generator, with the same
+ * tokens, but keep the order of the tables given.
  *
- * Memory: about 200 bytes for each row of sample_data and 100 for each box.
+ * This takes about 200 bytes of memory for each row of sample_data and 100 for each box.
  *
  * @param root  a nuScenes root, or a Vista root with `data/nuscenes`
- * @param out  the folder; undefined: `interp_12Hz_…` beside the version's own. With `force` one with such tables is replaced
+ * @param out  the folder to write; where it is undefined, `interp_12Hz_…` beside the version's own. With `force`, a folder with
+ *   such tables is replaced
  * @throws VistaError `FORMAT` where a row that is needed is damaged or not there, `INCOMPLETE` where no scene is wanted,
  *   `NOT_FOUND`, `AMBIGUOUS`, `EXISTS`, `NO_SPACE`, `IO`, `ABORTED`
  */
@@ -75,7 +80,7 @@ export async function writeInterpolatedTables(
   const tables = join(source.root, source.version);
   const folder = out ?? join(source.root, `interp_12Hz_${source.version.replace(/^v\d+\.\d+-/, "")}`);
   const output = { force, fsync, inputs: [tables], replaceable: isTables };
-  // The tables that are copied are the least that is written: how long the others become is seen while they are made.
+  // At least the tables that are copied are written; how large the others become is seen only while they are made.
   const needed = COPIED.reduce((sum, name) => sum + sizeOf(join(tables, `${name}.json`)), 0);
   await prepareOutputFolder(folder, needed, output);
   const run = { signal, onProgress };
@@ -106,12 +111,12 @@ export async function writeInterpolatedTables(
   return result;
 }
 
-/** Size of a table; 0 where it is not there, which reading it will tell. */
+/** Returns the size of a table in bytes; 0 where it is not there, which reading it will tell. */
 function sizeOf(path: string): number {
   return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
 }
 
-/** What `force` may replace: nothing but tables, and these among them. */
+/** Tells whether `force` may replace a folder with these files: there must be nothing but tables, and sample.json among them. */
 function isTables(names: readonly string[]): boolean {
   return names.every((name) => name.endsWith(".json")) && names.includes("sample.json");
 }
@@ -120,7 +125,11 @@ function count(flags: Uint8Array): number {
   return flags.reduce((sum, flag) => sum + flag, 0);
 }
 
-/** @throws VistaError `FORMAT` where a sample that is wanted is damaged or names one that is not there */
+/**
+ * Links the samples of the wanted scenes by their rows.
+ *
+ * @throws VistaError `FORMAT` where a sample that is wanted is damaged or names one that is not there
+ */
 function linkSamples(
   tables: Tables,
   isWanted: (name: string) => boolean,
@@ -191,7 +200,7 @@ async function copyTable(
   }
 }
 
-/** sample.json: as many rows for each sample as there are frames up to the next. */
+/** Writes sample.json, with as many rows for each sample as there are frames up to the next sample. */
 function writeSamples(
   from: string,
   to: string,
@@ -212,7 +221,7 @@ function writeSamples(
       const [prev, next] = [raw.text(place("prev")), raw.text(place("next"))];
       const isLast = links.next[row]! < 0;
       const own: [number, string][] = isLast ? [] : [[place("next"), suffixed(token, 1)]];
-      // The generator's last sample of a scene gets its number although there may be no sample before it.
+      // The generator gives `prev` of a scene's last sample a number although there may be no sample before it.
       if (isLast || links.prev[row]! >= 0) own.push([place("prev"), suffixed(prev, LAST)]);
       writer.add(rowText(members, own));
       for (let k = 1; !isLast && k < FRAMES; k++) {
@@ -236,7 +245,7 @@ function writeSamples(
   result.bytes += writer.bytes;
 }
 
-/** The two large tables side by side, in threads of their own where they are large indeed. */
+/** Makes the two large tables side by side, in threads of their own where the tables are large enough for that. */
 async function writeLarge(
   tables: string,
   made: FolderInProgress,
@@ -247,7 +256,7 @@ async function writeLarge(
 ): Promise<void> {
   const path = (name: string) => join(tables, `${name}.json`);
   const [boxBytes, dataBytes] = [sizeOf(path("sample_annotation")), sizeOf(path("sample_data"))];
-  // Both are read twice.
+  // Both tables are read twice.
   const total = 2 * (boxBytes + dataBytes);
   const read = { annotations: 0, load: 0, data: 0 };
   const report = (part: keyof typeof read, bytes: number) => {
@@ -299,7 +308,7 @@ async function writeLarge(
     };
     await perform(task, "sampleData");
   };
-  // Both have ended, well or not, before the folder that they write into is removed.
+  // Both must have ended, well or not, before the folder that they write into is removed.
   const ended = await Promise.allSettled([boxes(), frames()]);
   for (const one of ended) if (one.status === "rejected") throw one.reason;
 }

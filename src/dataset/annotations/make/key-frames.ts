@@ -1,4 +1,4 @@
-/** Which rows of sample_data are a sample's key frames of CAM_FRONT and LIDAR_TOP. */
+/** The rows of sample_data that are a sample's key frames of CAM_FRONT and LIDAR_TOP. */
 
 import { VistaError } from "../../../core/errors.js";
 import { firstWhere } from "../../../core/search.js";
@@ -10,16 +10,16 @@ import { CHECK_HINT, type NeededRows } from "./needed-rows.js";
 export const CHANNELS = ["CAM_FRONT", "LIDAR_TOP"] as const;
 export type Channel = (typeof CHANNELS)[number];
 
-/** Of a calibrated sensor whose channel cannot be told. */
+/** The channel of a calibrated sensor whose channel cannot be told. */
 const UNKNOWN = -1;
 const OTHER = CHANNELS.length;
 
 export class KeyFrames {
-  /** Samples with more than one key frame of a channel; the last in the table counts, as in nuscenes-devkit. */
+  /** The number of samples with more than one key frame of a channel; the last one in the table counts, as in nuscenes-devkit. */
   repeated = 0;
   readonly #rows: Int32Array[];
   readonly #channels: Int8Array;
-  /** Rows that do not say whether they are key frames. */
+  /** The rows that do not say whether they are key frames. */
   readonly #unflagged = new Set<number>();
   #suspects: number[] | undefined;
 
@@ -50,7 +50,7 @@ export class KeyFrames {
   }
 
   /**
-   * The row of sample_data, or undefined where the sample has none.
+   * Returns the row of sample_data, or undefined where the sample has none.
    *
    * @throws VistaError `FORMAT` where a damaged row may be the one
    */
@@ -61,7 +61,11 @@ export class KeyFrames {
     return undefined;
   }
 
-  /** @throws VistaError `FORMAT` where the row does not say */
+  /**
+   * Tells whether a row is a key frame.
+   *
+   * @throws VistaError `FORMAT` where the row does not say
+   */
   isKeyFrame(row: number): boolean {
     if (this.#unflagged.has(row)) this.data.read(row, ["is_key_frame"]);
     return (this.tables.sampleData!.flags[row]! & FLAG.keyFrame) !== 0;
@@ -71,7 +75,7 @@ export class KeyFrames {
     return sensor < 0 ? UNKNOWN : this.#channels[sensor]!;
   }
 
-  /** Throws for a row that lacks what says whose key frame it is, and may be the one that is looked for. */
+  /** Throws where a row lacks what says whose key frame it is, and may be the one that is looked for. */
   #refuseSuspects(sample: number, channel: number): void {
     const { sample: samples, sensor: sensors, problems, moreProblems } = this.tables.sampleData!;
     const noRow = problems.find(({ message }) => message.startsWith("the row is"));
@@ -95,7 +99,7 @@ export class KeyFrames {
     }
   }
 
-  /** Rows that may be key frames and do not say of which sample or channel, or do not say whether they are. */
+  /** Finds the rows that may be key frames but do not say of which sample or channel, or do not say whether they are. */
   #findSuspects(): number[] {
     const { flags, sample: samples, sensor: sensors } = this.tables.sampleData!;
     const rows: number[] = [];
@@ -108,7 +112,9 @@ export class KeyFrames {
   }
 }
 
-/** A sample's token that names no row is still not that of another sample. */
+/**
+ * Tells whether a row names no sample. A token that names a missing sample does not count: that is still not another sample's.
+ */
 function hasNoSample(sample: number): boolean {
   return sample === LINK.unusable || sample === LINK.none;
 }

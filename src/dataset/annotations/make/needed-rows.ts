@@ -1,6 +1,6 @@
 /**
- * Rows of tables that something is made from: each is looked at when it is needed, and what is wrong with it is an error that
- * names it. Nobody looks at the others.
+ * The rows of tables that something is made from. Each is looked at when it is needed, and where something is wrong with it, the
+ * error names it. Nobody looks at the others.
  */
 import { join } from "node:path";
 import { fromSystem, VistaError } from "../../../core/errors.js";
@@ -13,7 +13,7 @@ import { type Row, RowText, rowOf, type SmallTable } from "../../nuscenes/read/t
 export const CHECK_HINT =
   "`vista-data check` names every row like it; unpack the tables from their archive again.";
 
-/** The rows of one table, small or large. */
+/** The rows of one table, which may be small or large. */
 export class NeededRows {
   readonly path: string;
   readonly state: TableState;
@@ -22,7 +22,11 @@ export class NeededRows {
   readonly #twins: ReadonlySet<number>;
   #text: RowText | undefined;
 
-  /** @throws VistaError `NOT_FOUND`, `IO`, `FORMAT` where the table is not there or not whole */
+  /**
+   * Opens a table.
+   *
+   * @throws VistaError `NOT_FOUND`, `IO`, `FORMAT` where the table is not there or not whole
+   */
   constructor(
     tables: Tables,
     private readonly name: TableName,
@@ -53,7 +57,7 @@ export class NeededRows {
   }
 
   /**
-   * The row, of which the fields named are as the schema has them.
+   * Returns a row after it has made sure that the given fields are as the schema has them.
    *
    * @throws VistaError `FORMAT`
    */
@@ -69,25 +73,33 @@ export class NeededRows {
     return values;
   }
 
-  /** An error about a row. */
+  /** Makes an error about a row. */
   error(row: number, what: string): VistaError {
     const { token } = this.#small?.values[row] ?? this.#readAt(row);
     return this.errorAt(this.state.offset[row]!, what, token);
   }
 
-  /** An error about a row that was left out of the columns. */
+  /** Makes an error about a row that was left out of the columns. */
   errorAt(offset: number, what: string, token?: unknown): VistaError {
     const record = typeof token === "string" && token !== "" ? { record: `${this.name} ${token}` } : {};
     return new VistaError("FORMAT", what, { path: this.path, ...record, offset, hint: CHECK_HINT });
   }
 
-  /** For a field that names a row of another table, which has none of that name. @throws VistaError `FORMAT` */
+  /**
+   * Throws an error about a field that names a row of another table which is not there.
+   *
+   * @throws VistaError `FORMAT`
+   */
   refuseLink(row: number, field: string, table: TableName): never {
     const name = this.read(row, [field])[field];
     throw this.error(row, `${field} names ${table} "${name}", which is not there`);
   }
 
-  /** @throws VistaError `FORMAT` where the row's `timestamp` is none */
+  /**
+   * Returns the `timestamp` of a row.
+   *
+   * @throws VistaError `FORMAT` where the row's `timestamp` is no time
+   */
   timeOf(row: number): number {
     const { timestamp } = this.read(row, []);
     if (typeof timestamp === "number" && Number.isFinite(timestamp)) return timestamp;
@@ -117,9 +129,9 @@ export class NeededRows {
 }
 
 /**
- * Rows of sample, each with the row of scene that it is of.
+ * Yields the rows of sample, each with the row of the scene that it belongs to.
  *
- * @throws VistaError `FORMAT` where a sample does not say
+ * @throws VistaError `FORMAT` where a sample does not say which scene that is
  */
 export function* scenesOf(
   samples: NeededRows,

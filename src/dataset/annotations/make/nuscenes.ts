@@ -1,4 +1,4 @@
-/** `writeNuScenesAnnotations`: nuScenes.json and nuScenes_val.json of Vista, from the tables and the CAN bus. */
+/** `writeNuScenesAnnotations`, which makes Vista's nuScenes.json and nuScenes_val.json from the tables and the CAN bus. */
 import { join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { fromSystem, throwIfAborted, VistaError } from "../../../core/errors.js";
@@ -18,13 +18,16 @@ import {
 import { findNuScenes, type SceneChoice, sceneCount, sceneFilter } from "./source.js";
 
 export interface NuScenesAnnotationOptions extends RunOptions, OutputOptions {
-  /** Scenes that records are made of: an official split, `all`, or names. Default `train`. */
+  /** The scenes that records are made of: an official split, `all`, or names. The default is `train`. */
   split?: SceneChoice;
-  /** Folder of the tables, `v1.0-mini` say. Default: the one that is there, or of several the one that the split is of. */
+  /**
+   * The name of the folder of the tables, such as `v1.0-mini`. The default is the one that is there or, of several, the one that
+   * the split belongs to.
+   */
   version?: string;
-  /** Frames of a clip, at 12 Hz. Default 25, as Vista's loader takes. */
+  /** The number of frames of a clip, at 12 Hz. The default is 25, which Vista's loader takes. */
   clip?: number;
-  /** Samples of a clip, at 2 Hz: points of the trajectory. Default 5. */
+  /** The number of samples of a clip, at 2 Hz, which are the points of the trajectory. The default is 5. */
   keyFrames?: number;
 }
 
@@ -32,32 +35,40 @@ export interface NuScenesAnnotationResult {
   version: string;
   records: number;
   bytes: number;
-  /** Scenes of the split that are in the tables, and how many the split has (the same number for `all`). */
+  /**
+   * The number of scenes of the split that are in the tables; `scenesWanted` is how many the split has (for `all`, the same
+   * number).
+   */
   scenes: number;
   scenesWanted: number;
-  /** Samples of those scenes, and those that started no record, by reason. */
+  /** The number of samples of those scenes; `skipped` counts those that started no record, by reason. */
   samples: number;
   skipped: Skipped;
-  /** Scenes with records but without CAN bus messages, by name, and their records: `speed` and `angle` are empty there. */
+  /**
+   * The names of the scenes with records but without CAN bus messages, and the number of their records, whose `speed` and `angle`
+   * are empty.
+   */
   noCanBus: { scenes: string[]; records: number };
-  /** How often each command occurs. */
+  /** The number of times that each command occurs. */
   commands: Record<DrivingCommand, number>;
-  /** Records with speed and angle. */
+  /** The number of records with speed and angle. */
   speeds: number;
-  /** Records whose goal is in front of the camera and inside the picture. */
+  /** The number of records whose goal is in front of the camera and inside the picture. */
   goals: number;
-  /** Samples with two key frames of CAM_FRONT or LIDAR_TOP: the last in the table counts, as in nuscenes-devkit. */
+  /**
+   * The number of samples with two key frames of CAM_FRONT or LIDAR_TOP; the last one in the table counts, as in nuscenes-devkit.
+   */
   repeatedKeyFrames: number;
 }
 
 const FLUSH = 4 << 20;
 
 /**
- * Writes Vista's annotation file for nuScenes, or any data in its form: a JSON list of records with `frames`, `traj`, `cmd`,
- * `speed`, `angle`, `goal`, `z`, in the order of scene tokens and times.
+ * Writes Vista's annotation file for nuScenes, or for any data in its form: a JSON list of records with `frames`, `traj`, `cmd`,
+ * `speed`, `angle`, `goal` and `z`, in the order of scene tokens and times.
  *
  * @param root  a nuScenes root (with `v1.0-…` and, for speed and angle, `can_bus`), or a Vista root with `data/nuscenes`
- * @param path  of the file, whose folder exists
+ * @param path  the path of the file, whose folder exists
  * @throws VistaError `FORMAT` where a row that a record needs is damaged or not there (it is named; other rows do not matter),
  *   `INCOMPLETE` where no record could be made, `NOT_FOUND`, `AMBIGUOUS`, `EXISTS`, `NO_SPACE`, `IO`, `ABORTED`
  */
@@ -170,7 +181,7 @@ function nothingMade(folder: string, { scenes, samples, skipped }: NuScenesAnnot
   });
 }
 
-/** As Python's `json.dump(records, file, indent=4)` has it within the list. */
+/** Formats a record as Python's `json.dump(records, file, indent=4)` writes it within the list. */
 function formatRecord({ frames, traj, cmd, speed, angle, goal, z }: NuScenesRecord): string {
   const inset = "        ";
   const list = (values: readonly number[]) => pythonList(values.map(pythonFloat), inset);

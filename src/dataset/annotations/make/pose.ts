@@ -1,25 +1,28 @@
 /**
  * Rigid poses in float64, in the order of operations of nuscenes-devkit (`transform_matrix`) and pyquaternion, so that results
- * differ from theirs by rounding only.
+ * differ from theirs only by rounding.
  */
 
-/** 4 × 4, row by row. */
+/** A 4 × 4 matrix, row by row. */
 export type Matrix = readonly number[];
 
-/** w, x, y, z. */
+/** A quaternion as w, x, y, z. */
 export type Quaternion = readonly number[];
 
-/** As tables have it: where the inner frame lies in the outer one. */
+/** A pose as the tables have it: it says where the inner frame lies in the outer one. */
 export type Pose = readonly [translation: readonly number[], rotation: Quaternion];
 
-/** What pyquaternion takes for a length of 1: the square within this of it. */
+/** The tolerance of pyquaternion: it takes a length for 1 where the square of the length is within this of 1. */
 const UNIT = 1e-14;
 
 function dot4(a: readonly number[], b: readonly number[]): number {
   return a[0]! * b[0]! + a[1]! * b[1]! + a[2]! * b[2]! + a[3]! * b[3]!;
 }
 
-/** Of length 1, as `Quaternion._normalise` makes it; one that is already is left as it is. */
+/**
+ * Returns the quaternion with a length of 1, as `Quaternion._normalise` makes it; one that has this length already stays as it
+ * is.
+ */
 export function normalised(q: Quaternion): Quaternion {
   const square = dot4(q, q);
   if (Math.abs(1 - square) < UNIT) return q;
@@ -27,7 +30,10 @@ export function normalised(q: Quaternion): Quaternion {
   return q.map((value) => value / length);
 }
 
-/** The 3 × 3 rotation of a quaternion, row by row: the product of its two matrices of multiplication, without the real part. */
+/**
+ * Returns the 3 × 3 rotation of a quaternion, row by row: the product of its two matrices of multiplication, without the real
+ * part.
+ */
 function rotationMatrix(rotation: Quaternion): number[] {
   const [w, x, y, z] = normalised(rotation) as [number, number, number, number];
   const left = [
@@ -43,14 +49,14 @@ function rotationMatrix(rotation: Quaternion): number[] {
   return left.flatMap((row) => right.map((column) => dot4(row, column)));
 }
 
-/** The transform of a row with `translation` and `rotation`: outer ← inner. */
+/** Returns the transform of a row with `translation` and `rotation`: outer ← inner. */
 export function transform(translation: readonly number[], rotation: Quaternion): Matrix {
   const m = rotationMatrix(rotation);
   const row = (i: number) => [m[3 * i]!, m[3 * i + 1]!, m[3 * i + 2]!, translation[i]!];
   return [...row(0), ...row(1), ...row(2), 0, 0, 0, 1];
 }
 
-/** The transform back: inner ← outer. */
+/** Returns the transform back: inner ← outer. */
 export function inverseTransform(translation: readonly number[], rotation: Quaternion): Matrix {
   const m = rotationMatrix(rotation);
   const [x, y, z] = translation.map((value) => -value) as [number, number, number];
@@ -61,7 +67,9 @@ export function inverseTransform(translation: readonly number[], rotation: Quate
   return [...row(0), ...row(1), ...row(2), 0, 0, 0, 1];
 }
 
-/** A point of the outer frame as the inner one has it: moved first, then turned, which loses less of large coordinates. */
+/**
+ * Returns a point of the outer frame in the inner one. It is moved first and then turned, which loses less of large coordinates.
+ */
 export function toInner(
   translation: readonly number[],
   rotation: Quaternion,
@@ -73,7 +81,7 @@ export function toInner(
   return [turned(0), turned(1), turned(2)];
 }
 
-/** a · b */
+/** Returns the product a · b. */
 export function multiply(a: Matrix, b: Matrix): Matrix {
   const out = new Array<number>(16);
   for (let i = 0; i < 4; i++) {
@@ -88,17 +96,17 @@ export function multiply(a: Matrix, b: Matrix): Matrix {
   return out;
 }
 
-/** The last column: where the inner frame's origin lies in the outer one. */
+/** Returns the last column, which says where the inner frame's origin lies in the outer one. */
 export function originOf(matrix: Matrix): [x: number, y: number, z: number] {
   return [matrix[3]!, matrix[7]!, matrix[11]!];
 }
 
-/** Below this angle pyquaternion goes straight from one rotation to the other. */
+/** The cosine above which two rotations are so near that pyquaternion goes straight from one to the other. */
 const NEARLY_THE_SAME = 0.9995;
-/** So near to a length of 1 it takes a cheaper root. */
+/** The distance of the squared length from 1 below which pyquaternion takes a cheaper root. */
 const NEARLY_UNIT = 2.107342e-8;
 
-/** As `Quaternion._fast_normalise` makes it. */
+/** Returns the quaternion with a length of 1, as `Quaternion._fast_normalise` makes it. */
 function fastNormalised(q: Quaternion): Quaternion {
   const square = dot4(q, q);
   if (Math.abs(1 - square) < UNIT || square === 0) return q;
@@ -106,7 +114,9 @@ function fastNormalised(q: Quaternion): Quaternion {
   return q.map((part) => part / length);
 }
 
-/** The rotation between two, by the shorter way, as `Quaternion.slerp` of pyquaternion has it. `amount` from 0 to 1. */
+/**
+ * Returns the rotation between two, by the shorter way, as `Quaternion.slerp` of pyquaternion does. `amount` runs from 0 to 1.
+ */
 export function slerp(from: Quaternion, to: Quaternion, amount: number): Quaternion {
   let a = fastNormalised(from);
   const b = fastNormalised(to);

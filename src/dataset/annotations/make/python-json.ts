@@ -1,10 +1,10 @@
-/** JSON as Python's `json.dump` writes it: these files are read, and were first written, by Python. */
+/** JSON as Python's `json.dump` writes it, because Python reads these files and was the first to write them. */
 
 const NOT_ASCII = /[\u007f-\uffff]/g;
 
 /**
- * A float as Python spells it. A whole number keeps its point: `torch.tensor([0, 0])` of a car that stands would be of
- * integers, and would not go into a batch with the others.
+ * Returns a float as Python spells it. A whole number keeps its point: otherwise `torch.tensor([0, 0])`, for a car that stands,
+ * would hold integers and would not go into a batch with the others.
  */
 export function pythonFloat(value: number): string {
   const size = Math.abs(value);
@@ -13,7 +13,7 @@ export function pythonFloat(value: number): string {
   return value.toExponential().replace(/e([+-])(\d)$/, "e$10$2");
 }
 
-/** A string in quotes, everything outside of ASCII escaped. */
+/** Returns a string in quotes, with everything outside of ASCII escaped. */
 export function pythonString(text: string): string {
   return JSON.stringify(text).replace(
     NOT_ASCII,
@@ -21,7 +21,10 @@ export function pythonString(text: string): string {
   );
 }
 
-/** A list, one entry a line, as `indent=4` has it. `inset` is the white space before the line that the list starts on. */
+/**
+ * Returns a list with one entry a line, as `indent=4` gives it. `inset` is the white space before the line that the list starts
+ * on.
+ */
 export function pythonList(entries: readonly string[], inset: string): string {
   if (entries.length === 0) return "[]";
   return `[\n${entries.map((entry) => `${inset}    ${entry}`).join(",\n")}\n${inset}]`;

@@ -1,6 +1,7 @@
 /**
- * Rows of a table as they are written, to be copied with some of their values replaced: numbers keep their digits, keys that the
- * schema does not know stay. Text is taken byte for byte (latin1), so that what is not ASCII comes through unchanged.
+ * The rows of a table in the text that the file has, to be copied with some of their values replaced: numbers keep their digits,
+ * and keys that the schema does not know stay. Text is taken byte for byte (latin1), so that what is not ASCII comes through
+ * unchanged.
  */
 import { closeSync, fsyncSync, readSync, writeSync } from "node:fs";
 import { createFileSync } from "../../../core/io/output-folder.js";
@@ -9,7 +10,7 @@ import { INCOMPLETE, skipSpace, skipValue } from "../../../core/json/scan.js";
 import { readToken, tokenWords } from "../../nuscenes/read/tokens.js";
 
 const FLUSH = 1 << 20;
-/** Most rows of sample_data are shorter. */
+/** The size of the first buffer in bytes; most rows of sample_data are shorter. */
 const ROW_BYTES = 1024;
 
 /** The members of one row. */
@@ -18,18 +19,20 @@ export class RawRow {
   #count = 0;
   readonly #from: number[] = [];
   readonly #to: number[] = [];
-  /** Keys as they stand in the row, quotes included; most rows have those of the row before. */
+  /** The keys as they stand in the row, quotes included; most rows have the keys of the row before. */
   readonly #keys: Uint8Array[] = [];
   readonly #names: string[] = [];
   #places = new Map<string, number>();
 
   /**
-   * @returns the position after the row that starts at `at`, or -1 where the bytes end first or it is no object
+   * Takes the row that starts at `at` apart.
+   *
+   * @returns the position after the row, or -1 where the bytes end first or it is no object
    * @throws JsonSyntaxError
    */
   scan(bytes: Uint8Array, at: number, end: number): number {
     if (bytes[at] !== 0x7b) return -1;
-    // Rows follow each other in the same bytes.
+    // A new view is made only for other bytes, because rows follow each other in the same ones.
     if (
       bytes.buffer !== this.#bytes.buffer ||
       bytes.byteOffset !== this.#bytes.byteOffset ||
@@ -59,18 +62,18 @@ export class RawRow {
     return at + 1;
   }
 
-  /** Which member has this key, or -1. */
+  /** Returns the place of the member that has this key, or -1. */
   place(key: string): number {
     const place = this.#places.get(key);
     return place === undefined || place >= this.#count ? -1 : place;
   }
 
-  /** The JSON text of a member's value. */
+  /** Returns the JSON text of a member's value. */
   text(place: number): string {
     return this.#bytes.toString("latin1", this.#from[place], this.#to[place]);
   }
 
-  /** The value of a member; `undefined` where there is none of this key. */
+  /** Returns the value of a member; `undefined` where no member has this key. */
   value(key: string): unknown {
     const place = this.place(key);
     if (place < 0) return undefined;
@@ -78,11 +81,11 @@ export class RawRow {
     try {
       return JSON.parse(text);
     } catch {
-      return null; // a NaN
+      return null; // The value has a NaN in it.
     }
   }
 
-  /** The 128 bits of a token; false where the member is no string, or an empty one. */
+  /** Writes the 128 bits of a token into `words`; returns false where the member is no string, or an empty one. */
   token(key: string, words: Uint32Array): boolean {
     const place = this.place(key);
     if (place < 0) return false;
@@ -96,7 +99,7 @@ export class RawRow {
     return true;
   }
 
-  /** The row's members as one line has them, `"key": value` each, for {@link rowText}. */
+  /** Returns the row's members on one line each, as `"key": value`, for {@link rowText}. */
   members(): RowMembers {
     const parts: string[] = [];
     for (let i = 0; i < this.#count; i++) parts.push(`${this.#names[i]}: ${oneLine(this.text(i))}`);
@@ -120,11 +123,11 @@ export class RawRow {
 
 export interface RowMembers {
   parts: string[];
-  /** Keys with their quotes. */
+  /** The keys with their quotes. */
   names: readonly string[];
 }
 
-/** A row's line, with the values of some members replaced: by place, as JSON text. */
+/** Returns a row's line, with the values of some members replaced; these are given by place, as JSON text. */
 export function rowText(
   { parts, names }: RowMembers,
   replaced: readonly (readonly [number, string])[],
@@ -134,12 +137,12 @@ export function rowText(
   return `{${own.join(", ")}}`;
 }
 
-/** A token's JSON text with something after it. */
+/** Returns a token's JSON text with something after the token. */
 export function suffixed(token: string, suffix: string | number): string {
   return `${token.slice(0, -1)}${suffix}"`;
 }
 
-/** Official tables have one number a line. */
+/** Puts a value on one line, because the official tables have one number a line. */
 function oneLine(text: string): string {
   if (!text.includes("\n")) return text;
   if (!text.includes('"')) return text.replace(/\s+/g, "").replaceAll(",", ", ");
@@ -150,7 +153,7 @@ function oneLine(text: string): string {
   });
 }
 
-/** Reads rows here and there in a file. */
+/** A reader of rows here and there in a file. */
 export class RawRowAt {
   readonly #fd: number;
   readonly row = new RawRow();
@@ -160,7 +163,7 @@ export class RawRowAt {
     this.#fd = openRegularSync(path);
   }
 
-  /** The row that starts at this byte, until the next one is read. */
+  /** Returns the row that starts at this byte; it is valid until the next one is read. */
   at(offset: number): RawRow {
     for (;;) {
       const got = readSync(this.#fd, this.#buffer, 0, this.#buffer.length - 1, offset);
@@ -176,7 +179,7 @@ export class RawRowAt {
   }
 }
 
-/** Writes a table, one row a line, synchronously: in worker threads. */
+/** A writer of a table, with one row a line. It is synchronous because it runs in worker threads. */
 export class TableWriter {
   readonly #fd: number;
   #text = "[";
@@ -192,7 +195,11 @@ export class TableWriter {
     if (this.#text.length > FLUSH) this.#flush();
   }
 
-  /** @param sync  wait until it is on disk */
+  /**
+   * Writes the end of the table.
+   *
+   * @param sync  whether to wait until the file is on disk
+   */
   finish(sync: boolean): void {
     this.#text += "\n]\n";
     this.#flush();

@@ -16,19 +16,19 @@ import { KeyFrames } from "./key-frames.js";
 import { NeededRows, scenesOf } from "./needed-rows.js";
 import { inverseTransform, type Matrix, multiply, originOf, type Pose, transform } from "./pose.js";
 
-/** Frames from one key frame to the next, where none is missing. */
+/** The number of frames from one key frame to the next, where none is missing. */
 const FRAMES_PER_KEY_FRAME = 6;
-/** Metres to a side, and forward, from which on the car turns or moves. */
+/** The distances in metres, to a side and forward, from which on the car counts as turning or moving. */
 const TURN = 2;
 const MOVE = 2;
-/** What the car does next, as Vista names it. */
+/** The name that Vista gives to what the car does next. */
 export type DrivingCommand = "right" | "left" | "stop" | "forward";
 export const COMMAND = { right: 0, left: 1, stop: 2, forward: 3 } as const satisfies Record<
   DrivingCommand,
   number
 >;
 
-/** Tables that records are made from. */
+/** The tables that records are made from. */
 export const RECORD_TABLES = [
   "scene",
   "sample",
@@ -42,28 +42,30 @@ export const RECORD_TABLES = [
 export interface WantedScene {
   name: string;
   token: string;
-  /** Rows of sample. */
+  /** The rows of sample. */
   samples: number[];
 }
 
-/** How many samples started no record. */
+/** The numbers of samples that started no record, by reason. */
 export interface Skipped {
-  /** Too few samples follow in the scene. */
+  /** The number of samples that too few others follow in the scene. */
   endOfScene: number;
-  /** CAM_FRONT's chain ends before the clip does. */
+  /** The number of samples whose CAM_FRONT chain ends before the clip does. */
   chainTooShort: number;
-  /** The sample has no key frame of CAM_FRONT, or a frame of the clip is not the key frame that it has to be. */
+  /**
+   * The number of samples without a key frame of CAM_FRONT, or with a frame in the clip that should be a key frame and is none.
+   */
   noKeyFrame: number;
 }
 
 export interface RecordOptions {
-  /** Frames of a clip. */
+  /** The number of frames of a clip. */
   clip: number;
-  /** Samples of a clip. */
+  /** The number of samples of a clip. */
   keyFrames: number;
 }
 
-/** A command from the last point of a trajectory, metres to the left and forward. */
+/** Returns the command for the last point of a trajectory, which is given in metres to the left and forward. */
 export function commandOf(left: number, forward: number): number {
   if (left >= TURN) return COMMAND.left;
   if (left <= -TURN) return COMMAND.right;
@@ -105,9 +107,9 @@ export class RecordMaker {
   }
 
   /**
-   * The scenes that are wanted, in the order of their tokens.
+   * Returns the scenes that are wanted, in the order of their tokens.
    *
-   * @throws VistaError `FORMAT` where a sample does not say which scene it is of
+   * @throws VistaError `FORMAT` where a sample does not say which scene it belongs to
    */
   wantedScenes(isWanted: (name: string) => boolean): WantedScene[] {
     const byScene = new Map<number, number[]>();
@@ -125,13 +127,13 @@ export class RecordMaker {
     return scenes.sort((a, b) => Buffer.compare(order.get(a)!, order.get(b)!));
   }
 
-  /** In a scene that is too short for a record nothing is needed, and any time will do. */
+  /** Returns the time of a sample; 0 in a scene that is too short for a record, where nothing is needed and any time will do. */
   #timeOf(row: number, samples: number): number {
     return samples < this.options.keyFrames ? 0 : this.#samples.timeOf(row);
   }
 
   /**
-   * The records of a scene, in the order of time.
+   * Yields the records of a scene, in the order of time.
    *
    * @throws VistaError `FORMAT` where a row that a record needs is damaged or not there, `IO`
    */
@@ -158,7 +160,7 @@ export class RecordMaker {
     }
   }
 
-  /** The rows of a clip's frames, or why there is no clip. */
+  /** Returns the rows of a clip's frames, or why there is no clip. */
   #chainFrom(sample: number): number[] | keyof Skipped {
     const { next } = this.tables.sampleData!;
     const first = this.#keyFrames.find(sample, "CAM_FRONT");
@@ -234,7 +236,7 @@ export class RecordMaker {
     return projectGoal(lidar, ego, pose, intrinsic);
   }
 
-  /** The ego pose of a row of sample_data. */
+  /** Returns the ego pose of a row of sample_data. */
   #poseOf(row: number): Pose {
     const keys = this.tables.sampleData!.egoPose;
     const at = this.#poseTable.lookup(keys, row * 4);
@@ -263,13 +265,17 @@ function poseIn(rows: NeededRows, row: number, values: Row): Pose {
   return [translation, rotation];
 }
 
-/** What several records of a scene share: files of frames by row, poses by sample. */
+/** The data that several records of a scene share: the files of frames by row, and the poses by sample. */
 interface SceneWork {
   readonly files: Map<number, string>;
   readonly lidars: Map<number, LidarPose>;
 }
 
-/** @throws VistaError `USAGE` */
+/**
+ * Refuses numbers that make no clip.
+ *
+ * @throws VistaError `USAGE`
+ */
 export function checkRecordOptions({ clip, keyFrames }: RecordOptions): void {
   if (Number.isInteger(clip) && Number.isInteger(keyFrames) && clip >= 1 && keyFrames >= 1) return;
   throw new VistaError("USAGE", "a clip has at least one frame and one key frame");

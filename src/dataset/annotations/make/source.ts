@@ -1,4 +1,4 @@
-/** Where the tables are that annotation files are made from, and which scenes are wanted. */
+/** The place of the tables that annotation files are made from, and the choice of scenes. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { cannot, firstNames, VistaError } from "../../../core/errors.js";
@@ -6,7 +6,7 @@ import { readRegular } from "../../../core/io/regular.js";
 import { nuScenesVersions } from "../../nuscenes/read/versions.js";
 import { officialScenes, SPLIT_NAMES, type SplitName } from "../../nuscenes/splits.js";
 
-/** An official split, all scenes, or the names of some. */
+/** The scenes that are wanted: an official split, all of them, or the names of some. */
 export type SceneChoice = SplitName | "all" | readonly string[];
 
 export interface NuScenesSource {
@@ -16,7 +16,7 @@ export interface NuScenesSource {
 }
 
 /**
- * Finds the tables in a nuScenes root, or in `data/nuscenes` below a Vista root. Of several versions the one that the split
+ * Finds the tables in a nuScenes root, or in `data/nuscenes` below a Vista root. Of several versions, the one that the split
  * belongs to is taken.
  *
  * @throws VistaError `NOT_FOUND`, `AMBIGUOUS`
@@ -54,22 +54,22 @@ function versionOf(split: SplitName | "all"): string | undefined {
   return split.startsWith("mini") ? "v1.0-mini" : "v1.0-trainval";
 }
 
-/** Whether a scene of this name is wanted. */
+/** Returns a function that tells whether a scene of a given name is wanted. */
 export function sceneFilter(scenes: SceneChoice): (name: string) => boolean {
   if (scenes === "all") return () => true;
   const names = typeof scenes === "string" ? officialScenes(scenes) : new Set(scenes);
   return (name) => names.has(name);
 }
 
-/** How many scenes are asked for; undefined where it is all that there are. */
+/** Returns how many scenes are asked for; undefined where all that there are are wanted. */
 export function sceneCount(scenes: SceneChoice): number | undefined {
   if (scenes === "all") return undefined;
   return typeof scenes === "string" ? officialScenes(scenes).size : new Set(scenes).size;
 }
 
 /**
- * What a person means by a split: an official one, `all`, or a file of scene names (one a line, `#` starts a remark; or a
- * JSON list).
+ * Reads what a person means by a split: an official one, `all`, or a file of scene names (one a line, where `#` starts a remark;
+ * or a JSON list).
  *
  * @throws VistaError `USAGE` where it is none of them, `FORMAT`, `IO`
  */

@@ -1,4 +1,4 @@
-/** Which clips YouTube.json gets: those of the frames on disk, or those that DriveAGI's language files speak of. */
+/** The choice of the clips that YouTube.json gets: those of the frames on disk, or those that DriveAGI's language files name. */
 
 import { relative, sep } from "node:path";
 import { VistaError } from "../../../core/errors.js";
@@ -16,16 +16,19 @@ import type { ClipSource } from "./youtube.js";
 export type SplitChoice = "train" | "val" | "all";
 
 export interface FindClipsOptions extends RunOptions {
-  /** Videos whose clips are wanted. Default `train`: a video is left out if its folder or the list of videos says `val`. */
+  /**
+   * The videos whose clips are wanted. The default is `train`, which leaves a video out if its folder or the list of videos says
+   * `val`.
+   */
   split?: SplitChoice;
-  /** Only frames that these language files of DriveAGI's speak of. */
+  /** The language files of DriveAGI that limit the clips to the frames that they speak of. */
   languageFiles?: readonly string[];
   /** An earlier index of the same data: folders that have not changed since are not listed again. */
   previous?: DatasetIndex;
 }
 
 /**
- * The folders of an OpenDV-YouTube root (or of `data/YouTube` below a Vista root) with the frames that clips may start
+ * Finds the folders of an OpenDV-YouTube root (or of `data/YouTube` below a Vista root) with the frames that clips may start
  * from, in the order of {@link writeYouTube}'s records.
  *
  * @throws VistaError `NOT_FOUND` where there are no frames (and no language files to name some), `IO`, `FORMAT`, `ABORTED`
@@ -38,14 +41,14 @@ export async function findYouTubeClips(root: string, options: FindClipsOptions =
   return languageSources(await readLanguage([...languageFiles], run), index, located, split);
 }
 
-/** What the loader puts before the path of a folder of this set. */
+/** Returns what the loader puts before the path of a folder of this set. */
 function loaderPrefix({ opendv }: LocatedData): string {
   if (opendv === undefined) return "";
   const prefix = relative(opendv.dataRoot, opendv.found.root).split(sep).join("/");
   return prefix === "" ? "" : `${prefix}/`;
 }
 
-/** Clips are of the wanted split where neither the folder nor the list of videos says otherwise. */
+/** Tells whether a clip is of the wanted split; `said` holds what the folder and the list of videos say about it. */
 function wanted(want: SplitChoice, ...said: (Split | undefined)[]): boolean {
   if (want === "all") return true;
   const known = said.filter((split) => split !== undefined);
@@ -78,7 +81,7 @@ async function sourcesOnDisk(
     );
 }
 
-/** With frames at hand, those of the language files that are there; without any, all that the files speak of. */
+/** Returns the clips of the language files: those that are there where there are frames at hand, and otherwise all. */
 function languageSources(
   folders: readonly LanguageFolder[],
   index: DatasetIndex,

@@ -1,7 +1,7 @@
 /**
- * Writes `annos/YouTube.json`, which Vista never released: every frame starts a clip, except the last 24 of a run of
- * frames. The loader (`vwm/data/subsets/youtube.py`) joins `folder_name` to `data/YouTube`, takes the part of
- * `first_frame` before its dot for a number, and counts on from it with the same padding and extension.
+ * The writer of `annos/YouTube.json`, which Vista never released: every frame starts a clip, except the last 24 of a run of
+ * frames. The loader (`vwm/data/subsets/youtube.py`) joins `folder_name` to `data/YouTube`, takes the part of `first_frame`
+ * before its dot for a number, and counts on from it with the same padding and extension.
  */
 import { throwIfAborted, VistaError } from "../../../core/errors.js";
 import { AtomicFile, type OutputOptions, prepareOutput } from "../../../core/io/output.js";
@@ -9,36 +9,38 @@ import type { RunOptions } from "../../../core/progress.js";
 import { describeLayout, type FrameLayout, frameName, loaderReads } from "../../opendv/names.js";
 import { countClips, type Runs } from "../../opendv/runs.js";
 
-/** One video folder as Vista's loader finds it. */
+/** One video folder, as Vista's loader finds it. */
 export interface ClipSource {
-  /** Below `data/YouTube`, with `/`. */
+  /** The path below `data/YouTube`, with `/` between parts. */
   folderName: string;
   layout: FrameLayout;
   runs: Runs;
 }
 
 export interface YouTubeOptions extends RunOptions, OutputOptions {
-  /** Frames of a clip. Default 25, as Vista's loader takes. */
+  /** The number of frames of a clip. The default is 25, which Vista's loader takes. */
   clip?: number;
-  /** Frames from one start to the next. Default 1. */
+  /** The number of frames from one start to the next. The default is 1. */
   stride?: number;
 }
 
 export interface YouTubeResult {
   clips: number;
   folders: number;
-  /** Folders without a single clip: too few frames in a row. */
+  /** The folders without a single clip, because they have too few frames in a row. */
   tooShort: string[];
   bytes: number;
 }
 
 const FLUSH = 4 << 20;
-/** Length of the longest line that is not a folder's name, for the check of free space. */
+/** The number of bytes of the longest line without the folder's name, for the check of free space. */
 const LINE_BYTES = 60;
 
 /**
- * @throws VistaError `UNSUPPORTED` where a folder's names are none that the loader reads, `INCOMPLETE` where there is no
- *   clip at all, `EXISTS`, `NO_SPACE`, `IO`, `ABORTED`
+ * Writes `annos/YouTube.json`.
+ *
+ * @throws VistaError `UNSUPPORTED` where the loader cannot read the names in a folder, `INCOMPLETE` where there is no clip at
+ *   all, `EXISTS`, `NO_SPACE`, `IO`, `ABORTED`
  */
 export async function writeYouTube(
   path: string,
