@@ -1,11 +1,11 @@
 /**
  * The one error class of the package. Everything a user can cause (a bad file, a missing folder, wrong usage)
- * is a {@link VistaError} with a stable code; anything else that escapes is a bug of ours.
+ * is a {@link VistaError} with a stable code; anything else that escapes is a bug of this package.
  *
- * A message is one line: what is wrong, where, the numbers that show it. `hint` says what to do about it.
+ * A message is one line: it says what is wrong and where, with the numbers that show it. `hint` says what to do about it.
  */
 
-/** Stable codes. `docs/errors.md` has a line for each; a test keeps the two in step. */
+/** The stable codes of errors. `docs/errors.md` has a line for each; a test keeps the two in step. */
 export const ERROR_CODES = {
   /** The command line or an option of a call is wrong. */
   USAGE: "wrong usage",
@@ -17,7 +17,7 @@ export const ERROR_CODES = {
   EXISTS: "the output already exists",
   /** The operating system refused: permissions, a read-only file system, a full disk, an I/O error. */
   IO: "the operating system refused",
-  /** Not enough room for the output. */
+  /** There is not enough room for the output. */
   NO_SPACE: "not enough disk space",
   /** A file ends before its own records say it should. */
   TRUNCATED: "a file is shorter than it says",
@@ -41,33 +41,33 @@ export const ERROR_CODES = {
 
 export type ErrorCode = keyof typeof ERROR_CODES;
 
-/** Where in the input the error is; all parts optional, most general first. */
+/** The place in the input that an error is about. All parts are optional; the most general comes first. */
 export interface Where {
-  /** File or folder, as the user would write it. */
+  /** The file or folder, as the user would write it. */
   path?: string;
-  /** Record of a zip, tensor of a safetensors file, row of a table … */
+  /** The record of a zip, the tensor of a safetensors file, the row of a table … */
   record?: string;
-  /** Byte offset, in the record if one is named, else in the file. */
+  /** The byte offset, in the record if one is named and otherwise in the file. */
   offset?: number;
 }
 
-/** Characters of a record's or a tensor's name in messages; the longest of Vista's has 120. */
+/** The largest number of characters of a record's or a tensor's name in a message; the longest name of Vista has 120. */
 const MAX_RECORD = 300;
 
-/** Characters of what is wrong; the longest message of ours has some 900. */
+/** The largest number of characters of the text that says what is wrong; our longest has some 900. */
 const MAX_WHAT = 2000;
 
 export class VistaError extends Error {
   override readonly name = "VistaError";
   readonly code: ErrorCode;
   readonly where: Where;
-  /** What to do about it, as a sentence; `undefined` where nothing useful can be said. */
+  /** The sentence that says what to do about it; `undefined` where nothing useful can be said. */
   readonly hint: string | undefined;
 
   /**
-   * @param code  stable code, see {@link ERROR_CODES}
-   * @param what  what is wrong, with the numbers, without the place
-   * @param details  where it is, what to do, and the error that caused this one
+   * @param code  the stable code, see {@link ERROR_CODES}
+   * @param what  what is wrong, with the numbers but without the place
+   * @param details  where it is, what to do about it, and the error that caused this one
    */
   constructor(code: ErrorCode, what: string, details: Where & { hint?: string; cause?: unknown } = {}) {
     const { path, record, offset, hint, cause } = details;
@@ -82,7 +82,7 @@ export class VistaError extends Error {
   }
 }
 
-/** `path: record: at byte N: what`, in one line whatever the parts contain. */
+/** Returns `path: record: at byte N: what`, in one line whatever the parts contain. */
 function describe(what: string, where: Where): string {
   const parts: string[] = [];
   if (where.path !== undefined) parts.push(where.path);
@@ -93,17 +93,21 @@ function describe(what: string, where: Where): string {
 }
 
 /**
- * What must not reach a terminal or a log as it is: control characters and escapes (Cc), characters without a shape, among
- * them those that turn the direction of text (Cf), breaks of lines and paragraphs (Zl, Zp), halves of pairs (Cs).
+ * The characters that must not reach a terminal or a log as they are: control characters and escapes (Cc), characters without a
+ * shape, among them those that turn the direction of text (Cf), breaks of lines and paragraphs (Zl, Zp), and halves of surrogate
+ * pairs (Cs).
  */
 const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
 
-/** A URL: its scheme, a user before the host, host and path, a query. What ends a sentence behind it is not the query's. */
+/**
+ * The parts of a URL: its scheme, a user before the host, the host and path, and a query. Punctuation that ends the sentence
+ * around a URL is no part of its query.
+ */
 const URL_PARTS = /\b(https?:\/\/)(?:[^\s/?#"\\]*@)?([^\s?#"\\]*)([?#](?:[^\s"\\]*[^\s"\\:;,.)])?)?/gi;
 
 /**
- * What may be shown of a text with URLs in it. The query of one may be a signature, a credential or a token, and stands before no
- * reader as it is: `https://host/file?…`; a user and a password before the host are left out.
+ * Returns what may be shown of a text with URLs in it. The query of a URL may be a signature, a credential or a token, so it is
+ * shown as `https://host/file?…`; a user and a password before the host are left out.
  */
 export function withoutSecrets(text: string): string {
   if (!text.includes("://")) return text;
@@ -113,8 +117,8 @@ export function withoutSecrets(text: string): string {
 }
 
 /**
- * Names come from untrusted files: one line, nothing in it that a terminal would act on, cut beyond `max` characters. Secrets of
- * URLs are left out.
+ * Makes one harmless line of a text that may come from an untrusted file: whatever a terminal would act on is escaped, secrets of
+ * URLs are left out, and the text is cut beyond `max` characters.
  */
 export function oneLine(text: string, max = Number.POSITIVE_INFINITY): string {
   return shorten(withoutSecrets(text), max).replace(UNPRINTABLE, (char) => {
@@ -122,34 +126,35 @@ export function oneLine(text: string, max = Number.POSITIVE_INFINITY): string {
   });
 }
 
-/** The beginning of a long text, and how long it is. */
+/** Returns a text as it is, or the beginning of a long one and how long it is. */
 export function shorten(text: string, max: number): string {
   if (text.length <= max) return text;
   return `${text.slice(0, max)}… (${text.length} characters)`;
 }
 
-/** The first few of a list of names, and how many more there are; for messages. */
+/** Returns the first few of a list of names and how many more there are, for messages. */
 export function firstNames(names: readonly string[], count = 3): string {
   const more = names.length > count ? ` … and ${names.length - count} more` : "";
   const shown = names.slice(0, count).map((name) => shorten(name, MAX_RECORD));
   return `${shown.join(", ")}${more}`;
 }
 
-/** True for an error of this package, whichever copy of it threw. */
+/** Tells whether something is an error of this package, whichever copy of the package threw it. */
 export function isVistaError(error: unknown): error is VistaError {
   return error instanceof Error && error.name === "VistaError" && "code" in error;
 }
 
 /**
- * True for an error of the system (a file that is not there, no permission), as opposed to a bug. Node itself refuses a path
- * with a NUL before it asks the system; a name from a file may have one, and then names nothing that could be there.
+ * Tells whether something is an error of the system (a file that is not there, no permission), as opposed to a bug. A path with
+ * a NUL counts too, although Node refuses it before it asks the system: a name from a file may have a NUL, and then it names
+ * nothing that could be there.
  */
 export function isSystemError(error: unknown): error is NodeJS.ErrnoException {
   if (!(error instanceof Error)) return false;
   return (error as NodeJS.ErrnoException).syscall !== undefined || isNulInPath(error);
 }
 
-/** True for Node's refusal of a path with a NUL character. */
+/** Tells whether an error is Node's refusal of a path with a NUL character. */
 export function isNulInPath(error: unknown): boolean {
   if (!(error instanceof TypeError) || !("code" in error)) return false;
   return error.code === "ERR_INVALID_ARG_VALUE" && error.message.includes("null bytes");
@@ -159,7 +164,7 @@ const SYSTEM_ERRORS: Record<string, [ErrorCode, string, string | undefined]> = {
   ENOENT: ["NOT_FOUND", "no such file or folder", undefined],
   ENOTDIR: ["WRONG_KIND", "a part of this path is not a folder", undefined],
   EISDIR: ["WRONG_KIND", "is a folder where a file is needed", undefined],
-  // Ours, of core/io/regular.ts.
+  // No system has this code: core/io/regular.ts makes it up.
   ENOTREG: ["WRONG_KIND", "is not a regular file but a pipe, a socket or a device", undefined],
   EACCES: ["IO", "permission denied", "Check the permissions of the file and of the folders above it."],
   EPERM: ["IO", "operation not permitted", "Check the owner and the permissions."],
@@ -176,8 +181,10 @@ const SYSTEM_ERRORS: Record<string, [ErrorCode, string, string | undefined]> = {
 };
 
 /**
- * Turns an error of Node's file system into a {@link VistaError} that names the file; an error that is one already, or
+ * Turns an error of Node's file system into a {@link VistaError} that names the file. An error that is a VistaError already, or
  * that the system did not cause, comes back as it is.
+ *
+ * @param doing  what failed, as the words after "cannot": `open the run`
  */
 export function fromSystem(error: unknown, path: string, doing: string): unknown {
   if (isVistaError(error)) return error;
@@ -196,17 +203,23 @@ export function fromSystem(error: unknown, path: string, doing: string): unknown
   });
 }
 
-/** To catch what the system throws and throw it on by {@link fromSystem}: `await stat(path).catch(cannot("open the run", path))`. */
+/**
+ * Returns a handler that throws what {@link fromSystem} makes of an error, for a `catch` such as
+ * `await stat(path).catch(cannot("open the run", path))`.
+ */
 export function cannot(doing: string, path: string): (error: unknown) => never {
   return (error) => {
     throw fromSystem(error, path, doing);
   };
 }
 
-/** How {@link fromReader} begins; the fuzzer looks for it, since every such case is a bug to be mended. */
+/** The beginning of the messages of {@link fromReader}; the fuzzer looks for it, since every such case is a bug to be mended. */
 export const UNFORESEEN = "reading it failed in a way that was not foreseen";
 
-/** Turns what nobody foresaw inside a reader (a stack that overflows, a length that no array has) into an error that names the file. */
+/**
+ * Turns what nobody foresaw inside a reader (a stack that overflows, a length that no array has) into an error that names the
+ * file.
+ */
 export function fromReader(error: unknown, path: string): unknown {
   if (isVistaError(error) || isSystemError(error)) return error;
   const message = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
@@ -217,7 +230,7 @@ export function fromReader(error: unknown, path: string): unknown {
   });
 }
 
-/** The error to throw when `signal` is aborted. */
+/** Returns the error to throw when `signal` is aborted. */
 export function abortedError(signal: AbortSignal | undefined): VistaError {
   return new VistaError("ABORTED", "stopped on request", { cause: signal?.reason });
 }

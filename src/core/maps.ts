@@ -1,11 +1,11 @@
-/** Small things about maps and mappings. */
+/** Small helpers for maps and mappings. */
 
-/** True for an object that is no list, such as JSON and YAML have. */
+/** Tells whether a value is an object and no list, as the mappings of JSON and YAML are. */
 export function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** What the map has under the key; where it has nothing, what `make` gives, which it has from then on. */
+/** Returns what the map has under the key. Where it has nothing, `make` makes the value, and the map keeps it. */
 export function remember<Key, Value>(
   map: { get(key: Key): Value | undefined; set(key: Key, value: Value): unknown },
   key: Key,

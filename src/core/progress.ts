@@ -1,22 +1,25 @@
-/** What a long call reports while it runs. */
+/** The progress that a long call reports while it runs. */
 export interface Progress {
-  /** What is being done, in a word or two: `merge`, `check images` … */
+  /** The work being done, in a word or two: `merge`, `check images` … */
   phase: string;
   done: number;
-  /** Missing where the total is not known yet. */
+  /** The amount of the whole work, in the same unit as `done`; missing where it is not known yet. */
   total?: number;
   unit: "boxes" | "bytes" | "files" | "folders" | "rows" | "images" | "steps";
 }
 
 /** Options that every long-running function of this package takes. */
 export interface RunOptions {
-  /** Abort to stop within a second; the call then throws a `VistaError` with code `ABORTED` and leaves no partial output. */
+  /**
+   * The signal whose abort stops the call within a second; the call then throws a `VistaError` with code `ABORTED` and leaves no
+   * partial output.
+   */
   signal?: AbortSignal;
-  /** Called often (several times a second): keep it cheap. */
+  /** The function to call with the progress. It is called several times a second, so it should be cheap. */
   onProgress?: (progress: Progress) => void;
 }
 
-/** The same options for a step of a larger call: its progress goes by the name of that call. */
+/** Returns the same options for a step of a larger call: the step's progress goes by the name of that call. */
 export function inPhase<T extends RunOptions>(options: T, phase: string): T {
   const { onProgress } = options;
   if (onProgress === undefined) return options;

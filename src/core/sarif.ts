@@ -1,14 +1,14 @@
-/** SARIF 2.1.0 (OASIS standard), for code scanning views: what the reports of all programs share. */
+/** SARIF 2.1.0 (an OASIS standard), which code scanning views read: the part that the reports of all programs share. */
 import { withoutSecrets } from "./errors.js";
 import { isRemote } from "./io/places.js";
 
-/** GitHub refuses a run with more than 25,000 results. */
+/** The largest number of results in a report; GitHub refuses a run with more than 25,000. */
 const MAX_RESULTS = 20_000;
 
 export interface SarifRule {
   readonly id: string;
   readonly title: string;
-  /** What to do about it. */
+  /** The sentence that says what to do about it. */
   readonly fix: string;
   readonly level: "error" | "warning" | "note";
 }
@@ -16,7 +16,7 @@ export interface SarifRule {
 export interface SarifResult {
   readonly rule: string;
   readonly text: string;
-  /** A file or folder, as the user would write it. */
+  /** The file or folder, as the user would write it. */
   readonly path: string;
   readonly properties?: Readonly<Record<string, unknown>>;
 }
@@ -26,7 +26,7 @@ export interface SarifRun {
   readonly version: string;
   readonly rules: readonly SarifRule[];
   readonly results: readonly SarifResult[];
-  /** False where the run was stopped. */
+  /** Whether the run came to its end; false where it was stopped. */
   readonly successful: boolean;
   readonly properties: Readonly<Record<string, unknown>>;
 }

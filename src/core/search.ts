@@ -1,4 +1,8 @@
-/** Binary search: the first of `count` places for which `holds` is true, as it is for all after it; `count` where there is none. */
+/**
+ * Finds, by binary search, the first of `count` places for which `holds` is true, as it has to be for all places after it.
+ *
+ * @returns `count` where there is none
+ */
 export function firstWhere(count: number, holds: (at: number) => boolean): number {
   let low = 0;
   let high = count;

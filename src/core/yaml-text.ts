@@ -1,18 +1,26 @@
-/** The text of a YAML file as values, within bounds. */
+/** Parsing of the text of a YAML file into values, within bounds. */
 import { Parser, parseDocument } from "yaml";
 import { VistaError } from "./errors.js";
 
-/** Keys and values of a config; the largest of Vista's has some 400. The library's time grows with their square. */
+/**
+ * The largest number of keys and values of a config; the largest config of Vista has some 400. The library's time grows with the
+ * square of their number.
+ */
 const MAX_NODES = 10_000;
 
-/** Mappings and lists within one another; Vista's go 9 deep. V8 ends the process where a pattern meets a full stack. */
+/**
+ * The deepest nesting of mappings and lists; Vista's go 9 deep. V8 ends the process where a regular expression meets a full
+ * stack.
+ */
 const MAX_DEPTH = 100;
 
-/** What one file's aliases may expand to, a bound of the library's own; Vista's have three. */
+/** The bound, in the library's own measure, on what the aliases of one file expand to; Vista's files have three aliases. */
 const MAX_ALIASES = 100;
 
 /**
- * @param path  for messages
+ * Parses the text of a YAML file.
+ *
+ * @param path  the path of the file, for messages
  * @throws VistaError `FORMAT`
  */
 export function parseYamlText(text: string, path: string, { merge = false }: { merge?: boolean }): unknown {
@@ -22,18 +30,18 @@ export function parseYamlText(text: string, path: string, { merge = false }: { m
   };
   try {
     checkBounds(text);
-    // Without warnings of the library on stderr, which no command asked for.
+    // The library would otherwise print warnings on stderr, which no command asked for.
     const document = parseDocument(text, { merge, logLevel: "error" });
     const [problem] = document.errors;
     if (problem !== undefined) throw problem;
     return withoutPrototypes(document.toJS({ maxAliasCount: MAX_ALIASES }));
   } catch (error) {
-    // Among them ReferenceError for an alias to nothing, TypeError for keys that are mappings, RangeError for depth.
+    // The library also throws ReferenceError for an alias to nothing, TypeError for keys that are mappings, RangeError for depth.
     throw bad(error);
   }
 }
 
-/** The syntax alone is read without recursion; making values of it is not. */
+/** Checks the bounds on the syntax alone, which is read without recursion; the making of values is recursive. */
 function checkBounds(text: string): void {
   const open: [token: Syntax, depth: number][] = [];
   for (const token of new Parser().parse(text)) open.push([token as Syntax, 0]);
@@ -49,7 +57,7 @@ function checkBounds(text: string): void {
   }
 }
 
-/** What the bounds need of the parser's tokens: a document has a value, a collection has items. */
+/** The part of the parser's tokens that the bounds need: a document has a value, a collection has items. */
 interface Syntax {
   value?: Syntax | string | undefined;
   items?: readonly { key?: Syntax | null; value?: Syntax | undefined }[];

@@ -1,9 +1,10 @@
-/** Whether what a command prints has colours: one rule for the three programs. */
+/** The one rule of the three programs for colours in what a command prints. */
 import pc from "picocolors";
 
 /**
- * `NO_COLOR` (not empty) switches colours off, then `FORCE_COLOR` on (`0` and `false`: off), then `TERM=dumb` off; else a
- * terminal has them. Source of the first two: no-color.org and force-color.org.
+ * Tells whether to use colours. The first of these that is set decides: `NO_COLOR` (not empty) switches them off, `FORCE_COLOR`
+ * (not empty) switches them on, or off where it is `0` or `false`, and `TERM=dumb` switches them off. Where none is set, a
+ * terminal has colours. The first two are defined by no-color.org and force-color.org.
  */
 export function wantsColours(env: NodeJS.ProcessEnv, isTerminal: boolean): boolean {
   const { NO_COLOR, FORCE_COLOR, TERM } = env;
@@ -12,5 +13,5 @@ export function wantsColours(env: NodeJS.ProcessEnv, isTerminal: boolean): boole
   return TERM !== "dumb" && isTerminal;
 }
 
-/** The colours of what goes to stdout; each is the text itself where there are none. */
+/** The colours of what goes to stdout; where there are none, each function returns its text as it is. */
 export const colours = pc.createColors(wantsColours(process.env, process.stdout.isTTY === true));

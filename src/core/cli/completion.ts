@@ -1,15 +1,15 @@
-/** `completion bash|zsh|fish`: a script for the shell, made from the commands and options that the program has. */
+/** The command `completion bash|zsh|fish`: it prints a script for the shell, made from the program's commands and options. */
 import { Argument, type Command } from "commander";
 
-/** What can be typed behind some words of commands. */
+/** A place on a command line: what can be typed there depends on the commands before it. */
 interface Place {
-  /** The commands before it, `/annos/nuscenes`; empty for the program itself. */
+  /** The commands before it, such as `/annos/nuscenes`; empty for the program itself. */
   readonly path: string;
   readonly command: Command;
   readonly commands: readonly Command[];
 }
 
-/** For a command, the words that stand for it in the first place, as recipes do for `run`. */
+/** The words, by command, that stand for the command where they come first, as the names of recipes do for `run`. */
 type Aliases = Readonly<Record<string, readonly string[]>>;
 
 const SCRIPTS = { bash, zsh, fish };
@@ -20,7 +20,7 @@ Examples:
   $ eval "$(PROGRAM completion zsh)"         in ~/.zshrc, after compinit
   $ PROGRAM completion fish | source         in ~/.config/fish/config.fish`;
 
-/** Adds the command to a program that has all others. */
+/** Adds the command to a program that already has all its others. */
 export function addCompletion(program: Command, aliases: Aliases = {}): void {
   program
     .command("completion")
@@ -56,12 +56,12 @@ function wordsOf({ path, commands }: Place, aliases: Aliases): string[] {
   return [...commands.map((each) => each.name()), ...(path === "" ? Object.values(aliases).flat() : [])];
 }
 
-/** Values for the words behind a command that takes one of several, as `completion` itself does. */
+/** Returns the values of a command's argument where that is one of several words, as it is for `completion` itself. */
 function argumentChoices({ command }: Place): readonly string[] {
   return command.registeredArguments[0]?.argChoices ?? [];
 }
 
-/** Lines of a `case` of bash and zsh that walk from one place to the next. */
+/** Returns the lines of a `case` of bash and zsh that walk from one place to the next. */
 function steps(places: readonly Place[], aliases: Aliases): string[] {
   const paths = places.slice(1).map(({ path }) => path);
   const lines = [`      ${paths.join("|")}) at="$at/$word" ;;`];
@@ -70,7 +70,10 @@ function steps(places: readonly Place[], aliases: Aliases): string[] {
   return lines;
 }
 
-/** What bash and zsh share: finds the place, and sets `found` to the words that fit there. Without any, files are offered. */
+/**
+ * Returns the lines that bash and zsh share: they find the place and set `found` to the words that fit there. Where there are
+ * none, the shell offers files.
+ */
 function body(places: readonly Place[], aliases: Aliases): string[] {
   const values = places.flatMap((place) =>
     optionsOf(place).flatMap(({ flags, choices }) =>

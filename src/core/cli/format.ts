@@ -1,9 +1,9 @@
-/** Numbers for people: decimal units, as disks and Hugging Face count. */
+/** Formatting of numbers for people, in decimal units, as disks and Hugging Face count. */
 export { formatCount, plural } from "../text.js";
 
 const UNITS = ["B", "kB", "MB", "GB", "TB", "PB"];
 
-/** 1234567 → `1.23 MB`. */
+/** Formats 1234567 bytes as `1.23 MB`. */
 export function formatBytes(bytes: number): string {
   let unit = 0;
   let value = bytes;
@@ -15,7 +15,7 @@ export function formatBytes(bytes: number): string {
   return `${value.toFixed(digits)} ${UNITS[unit]}`;
 }
 
-/** 3725 → `1 h 02 min`, 65 → `1 min 05 s`, 3.2 → `3.2 s`. */
+/** Formats 3725 seconds as `1 h 02 min`, 65 seconds as `1 min 05 s` and 3.2 seconds as `3.2 s`. */
 export function formatDuration(seconds: number): string {
   if (seconds < 10) return `${seconds.toFixed(1)} s`;
   const whole = Math.round(seconds);

@@ -1,14 +1,14 @@
-/** Several inputs of one command: paths, and patterns that the shell left alone because they were quoted. */
+/** The inputs of a command that takes several: paths, and patterns that the shell left alone because they were quoted. */
 import { existsSync } from "node:fs";
 import { isVistaError, VistaError } from "../errors.js";
 import { isRemote } from "../io/places.js";
 import { printLines } from "./print.js";
 
-/** Characters that only patterns have; a path that is there is a path whatever it is called. */
+/** The characters that make a pattern of an input; a path that exists is a path, whatever characters it has. */
 const MAGIC = /[*?[\]{}()!+@]/;
 
 /**
- * The paths that inputs stand for, each once, a pattern's in the order of their names.
+ * Returns the paths that inputs stand for, each once; those of a pattern come in the order of their names.
  * @throws VistaError `NOT_FOUND` for a pattern that matches nothing
  */
 export async function expandInputs(inputs: readonly string[]): Promise<string[]> {
@@ -18,7 +18,7 @@ export async function expandInputs(inputs: readonly string[]): Promise<string[]>
       paths.add(input);
       continue;
     }
-    // Loaded only for patterns: it takes longer than reading a small checkpoint.
+    // The library is loaded only for patterns, since that takes longer than reading a small checkpoint.
     const { default: glob } = await import("fast-glob");
     const found = await glob(input, { onlyFiles: false, dot: true, followSymbolicLinks: false });
     if (found.length === 0) {
@@ -33,8 +33,8 @@ export async function expandInputs(inputs: readonly string[]): Promise<string[]>
 }
 
 /**
- * Does the same for each input and goes on where one cannot be read, which is said in a line of its own.
- * @returns what each gave, with the error in place of it; an abort is thrown
+ * Does the same for each input and goes on where one cannot be read; a line on stderr says so.
+ * @returns for each input its result, or the error in place of it; an abort is thrown
  */
 export async function forEachInput<T>(
   program: string,
@@ -55,7 +55,7 @@ export async function forEachInput<T>(
   return outcomes;
 }
 
-/** An error as `--json` shows it in place of a result. */
+/** Returns an error as `--json` shows it in place of a result. */
 export function errorJson({
   code,
   message,

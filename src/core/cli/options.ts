@@ -1,32 +1,32 @@
-/** Options that the commands of the three programs share, said in the same words. */
+/** Options that the commands of the three programs share, described in the same words. */
 import { InvalidArgumentError } from "commander";
 
-/** For `.option(...QUIET)`. A result that was asked for with `--json` is printed all the same. */
+/** The arguments of `.option(...QUIET)`. A result that was asked for with `--json` is printed all the same. */
 export const QUIET = ["-q, --quiet", "print nothing but errors"] as const;
 
-/** For `.option(...JSON_OBJECT)`. */
+/** The arguments of `.option(...JSON_OBJECT)`. */
 export const JSON_OBJECT = ["--json", "print one JSON object on stdout"] as const;
 
-/** What {@link QUIET} and {@link JSON_OBJECT} set. */
+/** The values that {@link QUIET} and {@link JSON_OBJECT} set. */
 export interface PrintOptions {
   json?: boolean;
   quiet?: boolean;
 }
 
 /**
- * For options that take several values: repeated, or with commas between them. A variadic option of commander's would take
- * the argument that follows for one more value (`check --annos a.json ROOT`).
+ * Collects the values of an option that takes several: it may be repeated, and may have commas between values. A variadic option
+ * of commander's would take the argument that follows for one more value (`check --annos a.json ROOT`).
  */
 export function collectList(text: string, previous: string[] | undefined): string[] {
   return [...(previous ?? []), ...text.split(",").filter((each) => each !== "")];
 }
 
-/** For options that may be repeated and whose values may hold commas. */
+/** Collects the values of an option that may be repeated and whose values may hold commas. */
 export function collect(word: string, previous: string[] | undefined): string[] {
   return [...(previous ?? []), word];
 }
 
-/** For options and arguments that are whole numbers: reads one from `least` to `most`. */
+/** Returns a parser for options and arguments that are whole numbers from `least` to `most`. */
 export function wholeNumber(least = 0, most = Number.MAX_SAFE_INTEGER): (text: string) => number {
   return (text) => {
     const value = Number(text);
@@ -36,7 +36,7 @@ export function wholeNumber(least = 0, most = Number.MAX_SAFE_INTEGER): (text: s
   };
 }
 
-/** For options that are numbers of any kind: reads one from `least` on. @param example  one that is often meant */
+/** Returns a parser for options that are numbers of any kind, from `least` on. @param example  a number that is often meant */
 export function finiteNumber(example: string, least = Number.NEGATIVE_INFINITY): (text: string) => number {
   return (text) => {
     const value = Number(text);

@@ -1,23 +1,29 @@
-/** Lines for a terminal. All text that commands show goes through here, except lines with colours of our own. */
+/** Printing for a terminal. All text that commands show goes through here, except lines with colours of our own. */
 import { oneLine, withoutSecrets } from "../errors.js";
 import type { PrintOptions } from "./options.js";
 
-/** Characters of a line; a name of a million is cut. */
+/** The largest number of characters of a line; a name of a million characters is cut. */
 const MAX_LINE = 4000;
 
-/** The text of `lines`, each with what names from files must not do to a terminal made visible, and of bounded length. */
+/**
+ * Returns the text of `lines` for a terminal: characters in names from files that would act on the terminal are made visible, and
+ * each line has a bounded length.
+ */
 export function displayText(lines: readonly string[]): string {
   return `${lines.map((line) => oneLine(line, MAX_LINE)).join("\n")}\n`;
 }
 
-/** Prints lines; `stream` is stdout unless named. Coloured lines clean their parts by {@link oneLine} and do not come here. */
+/**
+ * Prints lines to `stream`, which is stdout unless named. Coloured lines do not come here; whoever makes them cleans their parts
+ * by {@link oneLine}.
+ */
 export function printLines(lines: readonly string[], stream: NodeJS.WritableStream = process.stdout): void {
   stream.write(displayText(lines));
 }
 
 /**
- * What `--json` and reports in files are made of: JSON in which URLs show no secrets. What JSON has no numbers for, infinity and
- * integers beyond 2^53, is text.
+ * Returns the JSON of `--json` and of reports in files. URLs in it show no secrets; infinity and integers beyond 2^53, for which
+ * JSON has no numbers, are texts.
  */
 export function jsonText(value: unknown, indent?: number): string {
   return `${withoutSecrets(JSON.stringify(value, textForNumbers, indent))}\n`;

@@ -1,9 +1,8 @@
 /**
- * What the three commands share: option parsing by commander, exit codes, one-line errors, Ctrl-C.
+ * The parts that the three programs share: option parsing by commander, exit codes, one-line errors, Ctrl-C.
  *
- * Exit codes: 0 done and clean, 1 bad input or findings, 2 wrong usage (and any trouble of `diff`, whose 1 says that inputs
- * differ), 130 after Ctrl-C, 143 after SIGTERM,
- * 129 when the terminal has gone (SIGHUP).
+ * The exit codes are 0 for done and clean, 1 for bad input or findings, 2 for wrong usage (and for any trouble of `diff`, whose 1
+ * says that inputs differ), 130 after Ctrl-C, 143 after SIGTERM, and 129 when the terminal has gone (SIGHUP).
  */
 import { fileURLToPath } from "node:url";
 import { Command, CommanderError, Help, Option } from "commander";
@@ -24,22 +23,22 @@ export const EXIT = {
   terminated: 143,
 } as const;
 
-/** The exit code of a run that a signal has ended. */
+/** The exit codes of a run that a signal has ended. */
 const EXIT_BY_SIGNAL = { SIGHUP: EXIT.hungUp, SIGINT: EXIT.interrupted, SIGTERM: EXIT.terminated } as const;
 type StopSignal = keyof typeof EXIT_BY_SIGNAL;
 
-/** The exit code of a run that was asked to stop. @param reason  of the signal that asked */
+/** Returns the exit code of a run that was asked to stop. @param reason  the reason of the abort signal that asked */
 export function exitCodeOfStop(reason: unknown): number {
   return EXIT_BY_SIGNAL[reason as StopSignal] ?? EXIT.interrupted;
 }
 
-/** The version in package.json, read only when someone asks. */
+/** Reads the version from package.json, which takes time only when someone asks for it. */
 export function packageVersion(): string {
   const file = fileURLToPath(new URL("../../../package.json", import.meta.url));
   return (JSON.parse(readRegularSync(file).toString()) as { version: string }).version;
 }
 
-/** A commander program that throws instead of exiting, so that {@link runProgram} decides on the exit code. */
+/** Makes a commander program that throws instead of exiting, so that {@link runProgram} decides on the exit code. */
 export function createProgram(name: string, description: string): Command {
   return new Command(name)
     .description(description)
@@ -54,8 +53,8 @@ export function createProgram(name: string, description: string): Command {
 }
 
 /**
- * The options of a help text. `-V` is shown and no option of commander's: that would take the `--version` of
- * `vista-data check` for its own, wherever it stands.
+ * Returns the options of a help text. `-V, --version` is shown there but is no option of commander's, which would take the
+ * `--version` of `vista-data check` for its own, wherever it stands.
  */
 function visibleOptions(command: Command): Option[] {
   const options = new Help().visibleOptions(command);
@@ -63,9 +62,9 @@ function visibleOptions(command: Command): Option[] {
   return options;
 }
 
-/** What a command's action gets beside its options. */
+/** The context that a command's action gets beside its options. */
 export interface CommandContext {
-  /** Aborted by the first Ctrl-C, SIGTERM or SIGHUP. */
+  /** The signal that the first Ctrl-C, SIGTERM or SIGHUP aborts. */
   signal: AbortSignal;
   /** Sets the exit code for a run that ended well but found something (1). */
   setExitCode(code: number): void;
@@ -74,13 +73,13 @@ export interface CommandContext {
 }
 
 /**
- * The action of a command whose work is loaded when it runs.
- * @param load  gives the function that does it: it gets arguments and options as commander has read them, and then `more`
+ * Returns the action of a command whose work is loaded when it runs.
+ * @param load  loads the function that does the work; that gets arguments and options as commander has read them, and then `more`
  */
 export function later(load: () => Promise<(...given: never[]) => Promise<void>>, ...more: unknown[]) {
   return async (...given: unknown[]): Promise<void> => {
     const work = await load();
-    // Last comes the command itself.
+    // The last argument is the command itself, which no work needs.
     await work(...([...given.slice(0, -1), ...more] as never[]));
   };
 }
@@ -96,7 +95,8 @@ export async function runProgram(
 ): Promise<void> {
   let exitCode: number = EXIT.ok;
   let errorCode: number = EXIT.failed;
-  // The older one off first, since tests run several programs in one process; it stays on, because the error can come late.
+  // The older listener is removed first, since tests run several programs in one process; the new one stays on, because the
+  // error can come late.
   if (onStdoutError !== undefined) process.stdout.off("error", onStdoutError);
   onStdoutError = (error) => stdoutFailed(name, error, errorCode);
   process.stdout.on("error", onStdoutError);
@@ -108,7 +108,7 @@ export async function runProgram(
   interruptRequests(controller.signal);
   let interruptedBy: StopSignal | undefined;
   const onSignal = (signal: StopSignal) => {
-    // A second Ctrl-C means "now": no unwinding, but no partial file either.
+    // A second Ctrl-C means "now": the run does not unwind, but it leaves no partial file either.
     if (interruptedBy !== undefined) {
       removePartialFiles();
       process.exit(EXIT_BY_SIGNAL[signal]);
@@ -144,24 +144,27 @@ export async function runProgram(
 let onStdoutError: ((error: NodeJS.ErrnoException) => void) | undefined;
 
 /**
- * `vista-ckpt inspect x | head` closes our stdout early. That is no error, and no verdict either: the run goes on without its
- * reader, and its exit code still says what it found.
+ * Handles an error of stdout. `vista-ckpt inspect x | head` closes stdout early, which is no error, and no verdict either: the
+ * run goes on without its reader, and its exit code still says what it found.
  */
 function stdoutFailed(name: string, error: NodeJS.ErrnoException, errorCode: number): void {
   if (error.code === "EPIPE") return;
   removePartialFiles();
-  // Such as a full disk behind `> file`.
+  // This is, for example, a full disk behind `> file`.
   const { message } = fromSystem(error, "stdout", "write to it") as Error;
   process.stderr.write(`${name}: ${oneLine(message)}\n`);
   process.exit(errorCode);
 }
 
-/** With `--json`, an error is the one object on stdout, in the place of the result; its line for people stays on stderr. */
+/** Prints an error as the one object on stdout that `--json` asks for; the line about it for people stays on stderr. */
 function printErrorJson(argv: readonly string[], error: Parameters<typeof errorJson>[0]): void {
   if (argv.includes("--json")) printJson(errorJson(error));
 }
 
-/** What the machine ran out of, wherever it was met: no bug of ours, also where nobody named the file on the way. */
+/**
+ * The codes of errors by which the machine says that it ran out of something or refuses a disk. They are no bugs of ours, even
+ * where nobody named the file on the way.
+ */
 const EXHAUSTED = new Set(["EMFILE", "ENFILE", "ENOSPC", "EDQUOT", "EIO", "EROFS", "ENOMEM"]);
 
 function reportError(

@@ -1,5 +1,5 @@
 /**
- * Progress on stderr: a bar on a terminal (cli-progress), a line every half minute elsewhere, nothing when quiet.
+ * Progress on stderr: a bar on a terminal (cli-progress), a line every half minute elsewhere, and nothing when quiet.
  * stdout is for data only.
  */
 import type { SingleBar } from "cli-progress";
@@ -7,7 +7,7 @@ import { isVistaError, VistaError } from "../errors.js";
 import type { Progress, RunOptions } from "../progress.js";
 import { formatBytes, formatCount, formatDuration } from "./format.js";
 
-/** Seconds between two lines where stderr is not a terminal (a log file, Slurm's output). */
+/** The seconds between two lines where stderr is not a terminal but a log file or Slurm's output. */
 const LINE_INTERVAL_S = 30;
 
 interface ProgressView {
@@ -17,9 +17,9 @@ interface ProgressView {
 }
 
 /**
- * Runs a long piece of work with its progress shown. Stopped by Ctrl-C it says how far it came.
+ * Runs a long piece of work and shows its progress. Where Ctrl-C stops the work, the error says how far it came.
  *
- * @param quiet  show nothing while it runs
+ * @param quiet  whether to show nothing while it runs
  */
 export async function runWithProgress<Result>(
   quiet: boolean | undefined,
@@ -46,7 +46,7 @@ async function createProgressView(): Promise<ProgressView> {
   return process.stderr.isTTY && process.env.TERM !== "dumb" ? barView() : lineView();
 }
 
-/** `Covered: index frames, 120 of 2,000 folders.` */
+/** Says how far the work came: `Covered: index frames, 120 of 2,000 folders.` */
 function covered({ phase, done, total, unit }: Progress): string {
   const count = (value: number) => (unit === "bytes" ? formatBytes(value) : formatCount(value));
   const of = total === undefined ? "" : ` of ${count(total)}`;

@@ -1,8 +1,8 @@
 /**
- * The moment in which finished files get their names. One file is a rename. Several cannot be renamed at once: they are noted in a
- * file of their own first, the last of them (the seal: an index that names the others) is taken away before the first is
- * replaced and put there when all are, and what they replace is kept until then. So nobody finds a mixed set under a seal, and
- * whoever comes after a process that died in between can put back what was there.
+ * The moment in which finished files get their names. A single file is renamed. Several files cannot be renamed at once, so a
+ * note lists them first. The last of them is the seal, an index that names the others: the old seal is taken away before the
+ * first file is replaced, and the new one gets its name after all others. The files that they replace are kept until then. So
+ * nobody finds a mixed set under a seal, and whoever comes after a process that died in between can put back what was there.
  */
 import {
   closeSync,
@@ -28,24 +28,24 @@ export interface FinishedFile {
 }
 
 export interface CommitOptions {
-  /** Replace what is there. */
+  /** Whether to replace what is there. */
   readonly force: boolean;
   readonly fsync: boolean;
-  /** Of the process and the set. */
+  /** The token that names the process and the set. */
   readonly token: string;
   readonly signal: AbortSignal | undefined;
 }
 
-/** What {@link commitPath} holds while several files get their names; paths from its folder. */
+/** The note at {@link commitPath} while several files get their names; its paths are relative to its folder. */
 interface Journal {
   readonly token: string;
   readonly files: readonly { readonly path: string; readonly identity: string; readonly old: string }[];
 }
 
-/** Milliseconds that a run waits for another one that is giving names to files of the same output: that takes some ms. */
+/** The milliseconds that a run waits for another one that is giving names to files of the same output, which takes some ms. */
 const PATIENCE_MS = 10_000;
 
-/** Bytes of a note: 100,000 shards with long names. */
+/** The largest size of a note in bytes, enough for 100,000 shards with long names. */
 const MAX_JOURNAL = 64 * 2 ** 20;
 
 /** Gives one file its name. @throws VistaError `EXISTS`, errors of the system */
@@ -55,7 +55,8 @@ export function commitFile({ temporary, path }: FinishedFile, force: boolean): v
 }
 
 /**
- * Gives several files their names, the last of them last, without anything else in between. Where that fails, all is as it was.
+ * Gives several files their names, the last of them last, with nothing else in between. Where that fails, all is as it was
+ * before.
  *
  * @throws VistaError `EXISTS`, `ABORTED`, errors of the system
  */
@@ -98,7 +99,7 @@ export async function commitFiles(files: readonly FinishedFile[], options: Commi
   rmSync(journal, { force: true });
 }
 
-/** Whether a note speaks of a file among others. @param journal  see {@link commitPath} */
+/** Tells whether a note lists a file. @param journal  the path of the note, see {@link commitPath} */
 export function isInCommit(journal: string, path: string): boolean {
   return (
     readJournal(journal)?.files.some((file) => resolve(dirname(journal), file.path) === resolve(path)) ??
@@ -107,10 +108,10 @@ export function isInCommit(journal: string, path: string): boolean {
 }
 
 /**
- * Puts back what was there before a process that died while it gave names to several files, or takes away what it left behind
- * if they all have theirs. Nothing happens where the process lives.
+ * Puts back what was there before a process that died while it gave names to several files; where all files have their names
+ * already, only removes what the process left behind. It does nothing while the process lives.
  *
- * @param journal  see {@link commitPath}
+ * @param journal  the path of the note, see {@link commitPath}
  */
 export function recoverCommit(journal: string): void {
   const noted = readJournal(journal);
@@ -119,7 +120,7 @@ export function recoverCommit(journal: string): void {
   const seal = files.at(-1)!;
   const inFolder = (name: string) => join(dirname(journal), name);
   const isComplete = identityOf(inFolder(seal.path)) === seal.identity;
-  // The seal is the last here too.
+  // The seal comes last here too, so that it never stands over a mixed set.
   for (const entry of files) {
     const { identity } = entry;
     const [path, old] = [inFolder(entry.path), inFolder(entry.old)];
@@ -130,7 +131,7 @@ export function recoverCommit(journal: string): void {
   if (readJournal(journal)?.token === noted.token) rmSync(journal, { force: true });
 }
 
-/** rename() that does not replace a file which appeared while we were writing. */
+/** Renames a file, but does not replace one that appeared while we were writing. */
 function renameNew(from: string, to: string): void {
   try {
     linkSync(from, to);
@@ -151,7 +152,7 @@ function appeared(path: string): VistaError {
   });
 }
 
-/** Gives a file a second name; where a file can have only one, another one. */
+/** Gives a file a second name, or another name where a file can have only one. */
 function keep(path: string, name: string): void {
   if (!statSync(path).isFile())
     throw new VistaError("WRONG_KIND", "something that is no file took the place of the output", {
@@ -165,13 +166,13 @@ function keep(path: string, name: string): void {
   }
 }
 
-/** What tells a file from any other that has its name before or after; `undefined` where there is none. */
+/** Returns what tells a file from any other that has its name before or after it; `undefined` where there is no file. */
 function identityOf(path: string): string | undefined {
   const stats = statSync(path, { bigint: true, throwIfNoEntry: false });
   return stats === undefined ? undefined : `${stats.dev}:${stats.ino}:${stats.size}:${stats.mtimeNs}`;
 }
 
-/** Notes what is about to be done; waits while another run is doing the same. */
+/** Writes a note of what is about to be done; waits while another run is doing the same. */
 async function writeJournal(path: string, journal: Journal, options: CommitOptions): Promise<void> {
   const temporary = partialPath(path, options.token, "partial");
   livePartials.set(temporary, options.token);
@@ -211,15 +212,17 @@ function busy(error: unknown, path: string): unknown {
 }
 
 /**
- * A note comes with a folder from anywhere, and what it says is done: only names that {@link commitFiles} gives are taken from
- * it, so that nobody's file can be named as one that was replaced.
+ * Reads a note. The folder may come from anywhere, and what its note says is done: so a note counts only where its files have the
+ * names that {@link commitFiles} gives them, and no other file can be named as one that was replaced.
+ *
+ * @returns `undefined` where there is no note, or none that counts
  */
 function readJournal(path: string): Journal | undefined {
   let noted: Partial<Journal> | null;
   try {
     noted = JSON.parse(readRegularSync(path, MAX_JOURNAL).toString("utf8")) as Partial<Journal> | null;
   } catch {
-    return undefined; // gone, or no journal
+    return undefined; // The note is gone, or it is none.
   }
   const token = noted?.token;
   const files: unknown = noted?.files;

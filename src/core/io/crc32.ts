@@ -1,11 +1,14 @@
 /**
- * The CRC-32 of zip: of bytes, and of joined runs of bytes from the CRCs of the runs, as zlib's crc32_combine computes it
- * (appending n zero bytes to a message multiplies its CRC by x^(8n) modulo the polynomial).
+ * The CRC-32 of zip. That of joined runs of bytes is computed from the CRCs of the runs, as zlib's crc32_combine does it:
+ * appending n zero bytes to a message multiplies its CRC by x^(8n) modulo the polynomial.
  */
 import { createRequire } from "node:module";
 import { crc32 as zlibCrc32 } from "node:zlib";
 
-/** Where it has no binary or is not installed, zlib does: the same numbers, at a third of the speed. */
+/**
+ * Returns the CRC-32 function of @node-rs/crc32. Where that has no binary or is not installed, zlib's gives the same numbers at a
+ * third of the speed.
+ */
 function loadFastest(): (bytes: Uint8Array, start: number) => number {
   try {
     return (createRequire(import.meta.url)("@node-rs/crc32") as typeof import("@node-rs/crc32")).crc32;
@@ -16,11 +19,17 @@ function loadFastest(): (bytes: Uint8Array, start: number) => number {
 
 let fastest: ((bytes: Uint8Array, start: number) => number) | undefined;
 
-/** Bytes in all below which it does not matter: a small checkpoint is spared 4 ms of loading, and the opening of a large one. */
+/**
+ * The number of bytes, over all calls, below which the faster library is not loaded: that spares a small checkpoint, and the
+ * opening of a large one, 4 ms of loading.
+ */
 const WORTH_LOADING = 4 * 1024 * 1024;
 let seen = 0;
 
-/** CRC-32 of `bytes`; with `start`, of what has that CRC followed by `bytes`. */
+/**
+ * Returns the CRC-32 of `bytes`. With `start`, the CRC-32 of earlier bytes, it returns that of the earlier bytes followed by
+ * these.
+ */
 export function crc32(bytes: Uint8Array, start = 0): number {
   if (fastest === undefined) {
     seen += bytes.byteLength;
@@ -30,10 +39,10 @@ export function crc32(bytes: Uint8Array, start = 0): number {
   return fastest(bytes, start);
 }
 
-/** The CRC-32 polynomial of zip, bits reversed. */
+/** The CRC-32 polynomial of zip with its bits reversed. */
 const POLYNOMIAL = 0xedb88320;
 
-/** a · b modulo the polynomial, with x^0 in the highest bit. */
+/** Returns a · b modulo the polynomial, with x^0 in the highest bit. */
 function multiply(a: number, b: number): number {
   let product = 0;
   let factor = b;
@@ -44,11 +53,11 @@ function multiply(a: number, b: number): number {
   return product >>> 0;
 }
 
-/** x^(2^k) for k = 0 …: enough for any length in bits below 2^64. */
+/** The powers x^(2^k) for k = 0 …, enough for any length in bits below 2^64. */
 const POWERS: number[] = [0x40000000];
 for (let k = 1; k < 64; k++) POWERS.push(multiply(POWERS[k - 1]!, POWERS[k - 1]!));
 
-/** x^(8·bytes) modulo the polynomial. */
+/** Returns x^(8·bytes) modulo the polynomial. */
 function shiftBy(bytes: number): number {
   let result = 0x80000000;
   let rest = bytes;
@@ -62,7 +71,7 @@ function shiftBy(bytes: number): number {
 let lastLength = -1;
 let lastShift = 0;
 
-/** CRC-32 of A followed by B, from the CRC-32 of each and the length of B in bytes. */
+/** Returns the CRC-32 of A followed by B, computed from the CRC-32 of each and the length of B in bytes. */
 export function combineCrc32(crcA: number, crcB: number, lengthB: number): number {
   // Most calls join full buffers, all of one length.
   if (lengthB !== lastLength) {
@@ -72,7 +81,7 @@ export function combineCrc32(crcA: number, crcB: number, lengthB: number): numbe
   return (multiply(lastShift, crcA) ^ crcB) >>> 0;
 }
 
-/** `0x0badcafe`, as messages show a CRC. */
+/** Formats a CRC as messages show it: `0x0badcafe`. */
 export function formatCrc32(crc: number): string {
   return `0x${crc.toString(16).padStart(8, "0")}`;
 }

@@ -1,16 +1,16 @@
-/** What is at a path, and what a folder holds. */
+/** The types of what is at a path and of what a folder holds. */
 
 export interface PlaceKind {
   readonly isFile: boolean;
   readonly isFolder: boolean;
-  /** Bytes of a file; 0 for anything else. */
+  /** The size of a file in bytes; 0 for anything else. */
   readonly size: number;
 }
 
 export interface Entry {
   readonly name: string;
   readonly isFolder: boolean;
-  /** True for a symbolic link, which may lead to a folder. */
+  /** Whether it is a symbolic link, which may lead to a folder. */
   readonly isLink: boolean;
 }
 

@@ -1,10 +1,10 @@
-/** Names of files that come from a file: they may only lead to what lies beside it. */
+/** The rule for names of files that a file gives: they may only lead to what lies in the folder of that file or below. */
 import { isAbsolute, normalize, sep, win32 } from "node:path";
 import { isRemote, joinPlace } from "./places.js";
 
 /**
- * The path of a file that an index names, in the folder of the index or below; symbolic links may lead elsewhere.
- * @returns `undefined` for a name that leads out of the folder or names nothing
+ * Resolves the name that an index gives a file, in the folder of the index or below; symbolic links may lead elsewhere.
+ * @returns the path, or `undefined` for a name that leads out of the folder or names nothing
  */
 export function insideFolder(folder: string, name: string): string | undefined {
   const inside = normalize(name);

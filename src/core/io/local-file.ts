@@ -1,29 +1,32 @@
-/** Files of this machine as {@link SourceFile}s: opened again where they were closed in between. */
+/** Files of this machine as {@link SourceFile}s, which are opened again where they were closed in between. */
 import { readSync } from "node:fs";
 import type { FileHandle } from "node:fs/promises";
 import { cannot, fromSystem, VistaError } from "../errors.js";
 import { openRegular } from "./regular.js";
 import { SourceFile } from "./source.js";
 
-/** Handles kept open at once, over all files: below the usual `ulimit -n` of 1024, above any common number of ranks. */
+/**
+ * The largest number of handles that are kept open at once, over all files: it is below the usual `ulimit -n` of 1024 and above
+ * any common number of ranks.
+ */
 const MAX_OPEN = 256;
 
-/** Nanoseconds for a few bytes above which they were not in memory: a disk or a network answered. */
+/** The nanoseconds for a few bytes above which they were not in memory: a disk or a network answered. */
 const SLOW = 500_000n;
 
-/** Bytes that are copied in some microseconds where they are in memory. */
+/** The largest number of bytes that are copied in some microseconds where they are in memory. */
 const SMALL = 64 * 1024;
 
-/** One small read in so many lets the process do something else: draw its progress, hear a signal. */
+/** The number of small reads of which one lets the process do something else, such as draw its progress or hear a signal. */
 const TURN = 32;
 
-/** Milliseconds that an open waits, where the process has no descriptor left, for another file's reads to end. */
+/** The milliseconds that an open waits for another file's reads to end where the process has no descriptor left. */
 const PATIENCE_MS = 5000;
 
-/** Open files, least recently used first. */
+/** The open files, least recently used first. */
 const openFiles = new Set<LocalFile>();
 
-/** A file of this machine. It is closed in between when many others were used since. */
+/** A file of this machine. It is closed when many others were used since, and opened again for the next read. */
 export class LocalFile extends SourceFile {
   #handle: FileHandle | undefined;
   #opening: Promise<FileHandle> | undefined;
@@ -32,13 +35,13 @@ export class LocalFile extends SourceFile {
   #slow = false;
   #smallReads = 0;
   #closed = false;
-  /** Told when nothing reads any more. */
+  /** The functions to call when nothing reads the file any more. */
   #onIdle: (() => void)[] = [];
 
   private constructor(
     path: string,
     size: number,
-    /** Device and inode: another file under the same path is not this one. */
+    /** The device and the inode, which tell this file from another one under the same path. */
     private readonly identity: string,
     handle: FileHandle,
   ) {
@@ -63,7 +66,10 @@ export class LocalFile extends SourceFile {
     return true;
   }
 
-  /** The first read does not block, whatever the disk or the network behind it does; later small ones may, as those below. */
+  /**
+   * Fills `target` from `position` on. The first read does not block, whatever the disk or the network behind it does; later
+   * small ones may block, as those of {@link readSmall} do.
+   */
   override async read(target: Uint8Array, position: number): Promise<void> {
     const mayBlock = this.#answered && target.byteLength <= SMALL && this.#smallReads++ % TURN !== TURN - 1;
     if (mayBlock && this.#readNow(target, position)) return;
@@ -71,7 +77,10 @@ export class LocalFile extends SourceFile {
     this.#answered = true;
   }
 
-  /** Where the file is in memory, a read that blocks takes a fifth of the time; once it was slow to answer, they go side by side. */
+  /**
+   * Fills `target` by a read that blocks, which takes a fifth of the time where the file is in memory. Once the file was slow to
+   * answer, its reads no longer block and go side by side.
+   */
   override readSmall(target: Uint8Array, position: number): Promise<void> | undefined {
     return this.#readNow(target, position) ? undefined : this.#readLater(target, position);
   }
@@ -102,7 +111,7 @@ export class LocalFile extends SourceFile {
     try {
       got = readSync(this.#handle.fd, target, 0, target.byteLength, position);
     } catch {
-      // The other way says what is wrong.
+      // The read that does not block comes next and says what is wrong.
     }
     this.#slow = process.hrtime.bigint() - started > SLOW;
     return got === target.byteLength;
@@ -160,7 +169,7 @@ export class LocalFile extends SourceFile {
     return this.#handle;
   }
 
-  /** @throws VistaError `INCONSISTENT` for another file of the same name */
+  /** Opens the file again. @throws VistaError `INCONSISTENT` where another file has its path now */
   async #reopen(patience: number): Promise<FileHandle> {
     const { handle, stats } = await withRoom(() => openRegular(this.path), patience);
     if (identityOf(stats) === this.identity) return handle;
@@ -187,12 +196,14 @@ async function closeIdle(): Promise<void> {
   }
 }
 
-/** Told when some file's reads have ended. */
+/** The functions to call when the reads of some file have ended. */
 const waiting: (() => void)[] = [];
 
 /**
- * An open() that makes room where the process may have no more descriptors (`ulimit -n`): a file that nobody reads gives its own
- * back, or the first whose reads end.
+ * Opens something, and makes room for it where the process may have no more descriptors (`ulimit -n`): a file that nobody reads
+ * gives its descriptor back, or else the first file whose reads end does.
+ *
+ * @param patience  the milliseconds to wait for room
  */
 export async function withRoom<Opened>(
   attempt: () => Promise<Opened>,
@@ -212,7 +223,7 @@ export async function withRoom<Opened>(
   }
 }
 
-/** Whether the process, or the machine, may have no more open files. */
+/** Tells whether an error says that the process, or the machine, may have no more open files. */
 export function isOutOfDescriptors(error: unknown): boolean {
   const { code, cause } = error as NodeJS.ErrnoException;
   if (code === "EMFILE" || code === "ENFILE") return true;

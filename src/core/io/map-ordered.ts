@@ -1,7 +1,7 @@
 /**
  * Runs `work` on every item, at most `limit` at a time, and yields the results in the order of the items. The items are
  * taken no more than `limit` ahead of what has been yielded, so memory does not grow with their number. Nothing is left
- * running where one fails or the caller stops.
+ * running where `work` fails or the caller stops.
  */
 export async function* mapOrdered<Item, Result>(
   items: Iterable<Item> | AsyncIterable<Item>,

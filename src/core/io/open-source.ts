@@ -1,11 +1,13 @@
-/** Opens inputs, wherever they are. */
+/** Opening of inputs, wherever they are. */
 import { VistaError } from "../errors.js";
 import { LocalFile } from "./local-file.js";
 import { isRemote } from "./places.js";
 import type { SourceFile } from "./source.js";
 
 /**
- * @param path  a file, or a URL (`https://`, `http://`, `s3://`, `hf://`), whose code is loaded then
+ * Opens an input.
+ *
+ * @param path  a file, or a URL (`https://`, `http://`, `s3://`, `hf://`), for which the code is loaded only then
  * @throws VistaError `NOT_FOUND`, `WRONG_KIND`, `IO`
  */
 export async function openSource(path: string): Promise<SourceFile> {
@@ -13,7 +15,7 @@ export async function openSource(path: string): Promise<SourceFile> {
   return LocalFile.openPath(path);
 }
 
-/** A small file as a whole. @throws VistaError as {@link openSource} does; `FORMAT` for more than `limit` bytes */
+/** Reads a small file as a whole. @throws VistaError as {@link openSource} does; `FORMAT` for more than `limit` bytes */
 export async function readSmallFile(path: string, limit: number): Promise<Buffer> {
   const file = await openSource(path);
   try {

@@ -1,5 +1,6 @@
 /**
- * An output folder that is either whole or absent: built beside the target under a temporary name, its files fsynced, renamed.
+ * Output folders that are either whole or absent: a folder is built beside the target under a temporary name, its files are
+ * fsynced, and then it is renamed.
  */
 import { closeSync, fsync, mkdirSync, openSync } from "node:fs";
 import { type FileHandle, lstat, mkdir, open, readdir, rename, rm } from "node:fs/promises";
@@ -13,31 +14,31 @@ import { settleAll } from "./settle.js";
 
 const syncFile = promisify(fsync);
 
-/** Small files whose fsync is under way at once. */
+/** The largest number of small files whose fsync is under way at once. */
 const SYNCS = 4;
 
 export interface OutputFolderOptions extends OutputOptions {
-  /** Whether a folder with these names in it is of the kind that `force` may replace. */
+  /** Tells whether a folder with these names in it is of the kind that `force` may replace. */
   replaceable: (names: readonly string[]) => boolean;
-  /** Folders that are read for this output: it must not be one of them, above or below them. */
+  /** The folders that are read for this output: it must not be one of them, nor lie above or below one. */
   inputs: readonly string[];
 }
 
-/** Where a folder is being made. */
+/** A folder that is being made. */
 export interface FolderInProgress {
-  /** A path inside it, its parents made. */
+  /** Returns a path inside it, after making the folders above that path. */
   place(relativePath: string): Promise<string>;
-  /** A new file inside it; close it yourself. */
+  /** Creates a file inside it, which the caller closes. */
   create(relativePath: string): Promise<FileHandle>;
-  /** A new small file with this content, fsynced where that was asked for: at once, or beside the next ones. */
+  /** Writes a new small file with this content. Where fsync was asked for, it is done at once or beside the next files. */
   write(relativePath: string, content: Uint8Array): Promise<void>;
-  /** fsyncs a file's handle, where that was asked for. */
+  /** Fsyncs a file's handle, where that was asked for. */
   settle(handle: FileHandle): Promise<void>;
 }
 
 /**
- * Checks, before any work is done, that `path` can become an output folder; what a dead process left of it is cleared.
- * @param needed  bytes
+ * Checks, before any work is done, that `path` can become an output folder, and clears what a dead process left of it.
+ * @param needed  the bytes that the output needs
  * @throws VistaError `EXISTS`, `WRONG_KIND`, `NOT_FOUND`, `NO_SPACE`, `USAGE`, `IO`
  */
 export async function prepareOutputFolder(
@@ -95,7 +96,7 @@ function isWithin(path: string, folder: string): boolean {
 
 /**
  * Makes one folder, whole or not at all; with `force` an old one stays until the new one is complete.
- * @param needed  bytes
+ * @param needed  the bytes that the output needs
  * @throws VistaError what {@link prepareOutputFolder} and `fill` throw, `IO`
  */
 export async function writeFolderAtomically(
@@ -125,7 +126,7 @@ export async function writeFolderAtomically(
     await fill({
       place: async (relativePath) => place(relativePath),
       create: (relativePath) => withRoom(() => open(place(relativePath), "wx", 0o666)),
-      // With calls that block: of a file of some kilobytes, the way to another thread and back takes ten times as long.
+      // These calls block: for a file of some kilobytes, the way to another thread and back would take ten times as long.
       write: async (relativePath, content) => {
         const fd = await withRoom(async () => createFileSync(place(relativePath)));
         try {
@@ -136,7 +137,7 @@ export async function writeFolderAtomically(
         }
         if (!sync) return closeSync(fd);
         const synced = syncFile(fd).finally(() => closeSync(fd));
-        synced.catch(() => {}); // thrown where it is waited for
+        synced.catch(() => {}); // A failure is thrown where the promise is awaited.
         syncing.push(synced);
         if (syncing.length >= SYNCS) await syncing.shift();
       },
@@ -159,12 +160,16 @@ export async function writeFolderAtomically(
   }
 }
 
-/** A new file in a folder that is being made, for writers in worker threads. @returns its descriptor, to be closed */
+/**
+ * Creates a file in a folder that is being made, for writers in worker threads.
+ *
+ * @returns its descriptor, which the caller closes
+ */
 export function createFileSync(path: string): number {
   return openSync(path, "wx", 0o666);
 }
 
-/** Gives the folder its name. A folder cannot be renamed over one with something in it: that one steps aside first. */
+/** Gives the folder its name. It cannot be renamed over a folder with something in it, so such a folder steps aside first. */
 async function giveName(from: string, to: string, force: boolean): Promise<void> {
   const there = await lstat(to).then(
     () => true,

@@ -1,7 +1,7 @@
 /**
- * Output that is either whole or absent: written beside the target under a temporary name, fsynced, renamed.
+ * Output that is either whole or absent: a file is written beside the target under a temporary name, fsynced and renamed.
  * At no moment is there a half file under the final name, and an old file stays until the new one is complete. All programs
- * write through this: one file by {@link writeAtomically} or {@link writeWhole}, several that belong together by
+ * write through this module: one file by {@link writeAtomically} or {@link writeWhole}, several that belong together by
  * {@link AtomicFile} and {@link commitTogether}.
  */
 import { existsSync, rmSync, writeSync } from "node:fs";
@@ -21,15 +21,15 @@ import {
 import { settleAll } from "./settle.js";
 
 export interface OutputOptions {
-  /** Replace an existing file; without it an existing output is an `EXISTS` error. Default false. */
+  /** Whether to replace an existing output, which is an `EXISTS` error otherwise. The default is false. */
   force?: boolean;
-  /** fsync the file and its folder before the call returns. Default true. */
+  /** Whether to fsync the output and its folder before the call returns. The default is true. */
   fsync?: boolean;
 }
 
 /**
- * Removes, synchronously, whatever this process has not finished writing. For the moment before a process ends without
- * unwinding (a second Ctrl-C); an ordinary error or abort cleans up by itself.
+ * Removes, synchronously, whatever this process has not finished writing. It is called in the moment before a process ends
+ * without unwinding (a second Ctrl-C); an ordinary error or abort cleans up by itself.
  */
 export function removePartialFiles(): void {
   for (const path of livePartials.keys()) rmSync(path, { force: true, recursive: true });
@@ -40,7 +40,7 @@ export function removePartialFiles(): void {
  * Checks, before any work is done, that `path` can become an output: its folder exists, nothing is in the way (or
  * `force` is set and it is a regular file), and `needed` bytes are free. What a dead process left of the same output is cleared.
  *
- * @param isOurs  names in the folder that belong to the output beside its own: those of its shards
+ * @param isOurs  tells whether another name in the folder belongs to the output too, as those of its shards do
  * @returns the path to write to: a symbolic link is followed, so that the link stays a link
  * @throws VistaError `EXISTS`, `WRONG_KIND`, `NOT_FOUND`, `NO_SPACE`, `IO`
  */
@@ -76,7 +76,7 @@ export async function checkSpace(folder: string, needed: number): Promise<void> 
     }
     throw fromSystem(error, folder, "look at the output folder");
   }
-  // Some network file systems report 0 blocks in all; there the write itself must tell.
+  // Some network file systems report 0 blocks in all; there only the write itself can tell.
   if (free < needed && free > 0) {
     throw new VistaError("NO_SPACE", `the output needs ${needed} bytes and ${free} are free here`, {
       path: folder,
@@ -127,14 +127,14 @@ async function checkTarget(path: string, force: boolean): Promise<string> {
   return path;
 }
 
-/** Clears what processes that are dead left of an output: files half written, and files half replaced. */
+/** Clears what dead processes left of an output: files that are half written, and sets that are half replaced. */
 export async function clearLeftBehind(
   path: string,
   isOurs: (name: string) => boolean = () => false,
 ): Promise<void> {
   const target = await realpath(path).catch(() => path);
   const folder = dirname(target);
-  const names = await readdir(folder).catch(() => [] as string[]); // what is wrong with it is said later
+  const names = await readdir(folder).catch(() => [] as string[]); // A later step says what is wrong with the folder.
   const hidden = names.filter((name) => name.startsWith("."));
   const belongs = (name: string) => name === basename(target) || isOurs(name);
   try {
@@ -142,7 +142,7 @@ export async function clearLeftBehind(
       const of = parseCommit(name);
       if (of === undefined) continue;
       const journal = join(folder, name);
-      // Of a set whose seal has another name, too: its parts are put back together.
+      // The note may be that of a set whose seal has another name: all files of the set are put back.
       if (belongs(of) || isInCommit(journal, target)) recoverCommit(journal);
     }
     for (const name of hidden) {
@@ -151,7 +151,7 @@ export async function clearLeftBehind(
       const file = join(folder, name);
       if (!isLeftBehind(partial.token, file)) continue;
       const of = join(folder, partial.of);
-      // A folder that had stepped aside; or a power cut has taken the note of what was being replaced.
+      // This is a folder that had stepped aside, or a power cut has taken the note of what was being replaced.
       if (partial.kind === "old" && !existsSync(of)) await rename(file, of);
       else await rm(file, { recursive: true, force: true });
     }
@@ -179,7 +179,7 @@ export class AtomicFile {
     this.#options = options;
   }
 
-  /** @param path  as {@link prepareOutput} returned it */
+  /** Creates the file under its temporary name. @param path  the path that {@link prepareOutput} returned */
   static async create(
     path: string,
     options: OutputOptions & { signal?: AbortSignal } = {},
@@ -187,7 +187,7 @@ export class AtomicFile {
     const token = newToken();
     const temporary = partialPath(path, token, "partial");
     try {
-      // 0o666 less the umask: the mode that `cp` and `torch.save` give a new file.
+      // 0o666 less the umask is the mode that `cp` and `torch.save` give a new file.
       const handle = await withRoom(() => open(temporary, "wx", 0o666));
       livePartials.set(temporary, token);
       return new AtomicFile(path, temporary, handle, options);
@@ -220,7 +220,7 @@ export class AtomicFile {
     if (livePartials.has(this.temporary)) await rm(this.temporary, { force: true }).catch(() => {});
     livePartials.delete(this.temporary);
     const closing = this.#close().catch(() => {});
-    // Closing waits for a sync that is under way, which can take a minute: whoever pressed Ctrl-C does not.
+    // Closing waits for a sync that is under way, which can take a minute; whoever pressed Ctrl-C does not wait for it.
     if (!(this.#syncing && this.#options.signal?.aborted)) await closing;
   }
 
@@ -247,7 +247,7 @@ export class AtomicFile {
   }
 }
 
-/** What `work` gives, or `ABORTED` as soon as the signal comes: work that cannot be stopped goes on alone. */
+/** Returns what `work` gives, or throws `ABORTED` as soon as the signal comes; work that cannot be stopped goes on alone. */
 async function unlessAborted<Result>(
   work: Promise<Result>,
   signal: AbortSignal | undefined,
@@ -269,10 +269,10 @@ async function unlessAborted<Result>(
 
 /**
  * Makes files that belong together appear under their final names, all or none. Between the first name and the last there
- * is nothing but renames: all are complete and on disk before. The last file is the seal of the set (an index, the report that a
- * person opens): it is there only while the set is whole.
+ * is nothing but renames, since all files are complete and on disk before. The last file is the seal of the set (an index, the
+ * report that a person opens): it is there only while the set is whole.
  *
- * @param stale  files of an older set that the new one leaves out; removed at the end
+ * @param stale  files of an older set that the new one leaves out; they are removed at the end
  * @throws VistaError `EXISTS`, `NO_SPACE`, `IO`, `ABORTED`
  */
 export async function commitTogether(
@@ -302,13 +302,13 @@ export function writeAllSync(fd: number, bytes: Uint8Array, position: number): v
     done += writeSync(fd, bytes, done, bytes.byteLength - done, position + done);
 }
 
-/** A rename is on disk only when its folder is. */
+/** Fsyncs a folder, since a rename is on disk only when the folder is. */
 export async function syncFolder(path: string): Promise<void> {
   let handle: FileHandle;
   try {
     handle = await open(path, "r");
   } catch {
-    return; // a folder that may be written but not read
+    return; // The folder may be written but not read.
   }
   try {
     await handle.sync();
@@ -321,7 +321,7 @@ export async function syncFolder(path: string): Promise<void> {
 
 /**
  * Makes one output, whole or not at all.
- * @param bytes  its size
+ * @param bytes  the size of the output
  * @throws VistaError what {@link prepareOutput} and `write` throw, `IO`
  */
 export async function writeAtomically(

@@ -1,39 +1,42 @@
 /**
- * The names of what an output leaves beside it while it is being made, and whose they are: `.NAME.TOKEN.partial` for a file
- * that is being written, `.NAME.TOKEN.old` for one that is being replaced, `.NAME.commit` for the moment in which several files
- * get their names. A token tells the process, so that a later run can clear what a dead one left, and only that.
+ * The names of the files that lie beside an output while it is being made: `.NAME.TOKEN.partial` for a file that is being
+ * written, `.NAME.TOKEN.old` for one that is being replaced, and `.NAME.commit` for the note of the moment in which several files
+ * get their names. A token names the process, so that a later run can clear what a dead one left, and only that.
  */
 import { readlinkSync, statSync } from "node:fs";
 import { hostname } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { crc32 } from "./crc32.js";
 
-/** Milliseconds without a write after which a file of another machine counts as left behind: its processes cannot be asked. */
+/**
+ * The milliseconds without a write after which a file of another machine counts as left behind; the processes of that machine
+ * cannot be asked.
+ */
 const ELSEWHERE_MS = 24 * 3600 * 1000;
 
 /**
- * Temporary files of this process that are not yet renamed or removed, each with its token; of all copies of this module in
- * it, since each would take the others' for those of a dead process with its number.
+ * The key under which all copies of this module in the process share the map of its temporary files that are not yet renamed or
+ * removed, each with its token. Otherwise one copy would take the files of another for those of a dead process with its number.
  */
 const LIVE = Symbol.for("vista-ckpt.partial-files");
 const registry = globalThis as { [LIVE]?: Map<string, string> };
 registry[LIVE] ??= new Map();
 export const livePartials: Map<string, string> = registry[LIVE];
 
-/** Where process numbers mean the same: the machine, and the container in it. */
+/** Returns a short name of the place in which process numbers mean the same: the machine, and the container in it. */
 function thisPlace(): string {
   let namespace = "";
   try {
     namespace = readlinkSync("/proc/self/ns/pid");
   } catch {
-    // Not Linux: there the machine is enough.
+    // This is not Linux, and there the machine is enough.
   }
   return crc32(Buffer.from(`${hostname()} ${namespace}`)).toString(36);
 }
 
 let place: string | undefined;
 
-/** A name for one output of this process. */
+/** Makes a token, which names one output of this process. */
 export function newToken(): string {
   place ??= thisPlace();
   return `${process.pid}-${place}-${Math.random().toString(36).slice(2, 10).padEnd(8, "0")}`;
@@ -43,7 +46,7 @@ const TOKEN = /^\d+-[0-9a-z]+-[0-9a-z]+$/;
 const NAME = /^\.(.+)\.(\d+-[0-9a-z]+-[0-9a-z]+)\.(partial|old)$/s;
 const COMMIT = /^\.(.+)\.commit$/s;
 
-/** Whether {@link newToken} may have made it. */
+/** Tells whether {@link newToken} may have made a text. */
 export function isToken(text: unknown): text is string {
   return typeof text === "string" && TOKEN.test(text);
 }
@@ -54,7 +57,7 @@ export function partialPath(path: string, token: string, kind: PartialKind): str
   return join(dirname(path), `.${basename(path)}.${token}.${kind}`);
 }
 
-/** What {@link partialPath} made, taken apart; `undefined` for any other name. */
+/** Takes apart a name that {@link partialPath} made; returns `undefined` for any other name. */
 export function parsePartial(name: string): { of: string; token: string; kind: PartialKind } | undefined {
   const match = NAME.exec(name);
   return match === null ? undefined : { of: match[1]!, token: match[2]!, kind: match[3] as PartialKind };
@@ -64,12 +67,12 @@ export function commitPath(path: string): string {
   return join(dirname(path), `.${basename(path)}.commit`);
 }
 
-/** The name of the output that a {@link commitPath} is of. */
+/** Returns the name of the output that a {@link commitPath} belongs to; `undefined` for any other name. */
 export function parseCommit(name: string): string | undefined {
   return COMMIT.exec(name)?.[1];
 }
 
-/** Whether the process of a token is gone. @param file  that it left, for the time of its last write */
+/** Tells whether the process of a token is gone. @param file  a file that it left, for the time of the last write */
 export function isLeftBehind(token: string, file: string): boolean {
   place ??= thisPlace();
   const [pid, where] = token.split("-") as [string, string];
@@ -77,7 +80,7 @@ export function isLeftBehind(token: string, file: string): boolean {
     const written = statSync(file, { throwIfNoEntry: false })?.mtimeMs;
     return written !== undefined && Date.now() - written > ELSEWHERE_MS;
   }
-  // A process with our own number that is not ours: numbers come again, in containers above all.
+  // The process may have had our number without being ours: numbers come again, in containers above all.
   if (Number(pid) === process.pid) return ![...livePartials.values()].includes(token);
   try {
     process.kill(Number(pid), 0);

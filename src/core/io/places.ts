@@ -1,6 +1,6 @@
 /**
- * Paths that may be URLs: what `node:path` and `node:fs` do for local ones, and the same for `https://`, `http://`, `s3://` and
- * `hf://`. Readers of formats use these and do not know which they have.
+ * Paths that may be URLs: these functions do for `https://`, `http://`, `s3://` and `hf://` what `node:path` and `node:fs` do for
+ * local paths. Readers of formats use them and do not know which kind of path they have.
  */
 import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, join, posix, resolve } from "node:path";
@@ -9,31 +9,35 @@ import type { Entry, PlaceKind } from "./entries.js";
 
 const REMOTE = /^(https?|s3|hf):\/\//i;
 
-/** True for a URL that {@link SourceFile} reads over the network. */
+/** Tells whether a path is a URL that is read over the network. */
 export function isRemote(path: string): boolean {
   return REMOTE.test(path);
 }
 
 /**
- * How many files of a folder or an index are opened side by side: over a network each is a round trip or two, while of local ones
- * one waits for the disk as another's header is read, few pickles are in memory, and 32 descriptors are enough.
+ * Returns how many files of a folder or an index are opened side by side. Over a network each takes a round trip or two, so there
+ * are many. Of local files a few are enough for one to wait for the disk while the header of another is read; so there are few
+ * pickles in memory, and 32 descriptors are enough.
  */
 export function filesAtOnce(path: string): number {
   return isRemote(path) ? 16 : 4;
 }
 
-/** A file or folder below `folder`. The query of a URL stays at its end: a presigned one is its signature. */
+/**
+ * Returns the path of a file or folder below `folder`. The query of a URL stays at its end: a presigned URL has its signature
+ * there.
+ */
 export function joinPlace(folder: string, ...names: string[]): string {
   if (!isRemote(folder)) return join(folder, ...names);
   const { scheme, path, query } = split(folder);
-  // Names are not URLs: in one, these characters would end the path, or spell the two dots that lead out of a folder.
+  // Names are not URLs: in a URL, these characters would end the path, or spell the two dots that lead out of a folder.
   const shown = /^https?/i.test(scheme)
     ? names.map((name) => name.replace(/[%?#\\]/g, encodeURIComponent))
     : names;
   return `${scheme}${posix.join(path, ...shown)}${query}`;
 }
 
-/** The folder of a file; the query stays at the end, where it may be a signature for all that lies there. */
+/** Returns the folder of a file; the query stays at the end, where it may be a signature for all that lies there. */
 export function parentPlace(file: string): string {
   if (!isRemote(file)) return dirname(file);
   const { scheme, path, query } = split(file);
@@ -47,13 +51,13 @@ function split(url: string): { scheme: string; path: string; query: string } {
   return { scheme, path: end < 0 ? rest : rest.slice(0, end), query: end < 0 ? "" : rest.slice(end) };
 }
 
-/** The last part of a path; of `.` too. */
+/** Returns the last part of a path; for `.` that is the name of the current folder. */
 export function placeName(path: string): string {
   return isRemote(path) ? posix.basename(split(path).path) : basename(resolve(path));
 }
 
 /**
- * What is at a path; of other things than files and folders neither is true.
+ * Looks at what is at a path; for anything but a file or a folder, neither `isFile` nor `isFolder` is true.
  * @throws VistaError `NOT_FOUND`, `IO`
  */
 export async function lookAt(path: string): Promise<PlaceKind> {
@@ -74,7 +78,7 @@ export async function isFolder(path: string): Promise<boolean> {
   return (await lookAt(path).catch(() => undefined))?.isFolder === true;
 }
 
-/** Files and folders directly in a folder, in no order. @throws the system's error; VistaError for a URL */
+/** Lists the files and folders directly in a folder, in no order. @throws the system's error; VistaError for a URL */
 export async function listFolder(path: string): Promise<Entry[]> {
   if (isRemote(path)) return (await import("./remote/index.js")).listRemote(path);
   const entries = await readdir(path, { withFileTypes: true });

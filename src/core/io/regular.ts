@@ -1,6 +1,6 @@
 /**
  * The one way in which files are opened for reading. A name in a folder may be anything: a pipe would block the process
- * for ever (deaf to signals, since the blocked thread is one of libuv's), a device may act when it is opened.
+ * for ever (deaf to signals, since the blocked thread is one of libuv's), and a device may act when it is opened.
  */
 import { closeSync, constants, fstatSync, openSync, readFileSync, type Stats, statSync } from "node:fs";
 import { type FileHandle, open, stat } from "node:fs/promises";
@@ -8,7 +8,10 @@ import { VistaError } from "../errors.js";
 
 const FLAGS = constants.O_RDONLY | constants.O_NONBLOCK;
 
-/** Bytes of a file that is read as a whole. The largest real ones: nuScenes' sample_data.json has 1.1 GB, and is streamed. */
+/**
+ * The largest size in bytes of a file that is read as a whole. The largest real one, nuScenes' sample_data.json, has 1.1 GB and
+ * is streamed.
+ */
 const MAX_WHOLE = 512 * 2 ** 20;
 
 /** Opens whatever is there, for callers that look at what it is before they read. @throws the system's error */
@@ -16,12 +19,16 @@ export function openAnything(path: string): Promise<FileHandle> {
   return open(path, FLAGS);
 }
 
-/** @throws the system's error; `EISDIR` for a folder, `ENOTREG` for pipes, sockets and devices (see `fromSystem`) */
+/**
+ * Opens a regular file.
+ *
+ * @throws the system's error; `EISDIR` for a folder, `ENOTREG` for pipes, sockets and devices (see `fromSystem`)
+ */
 export async function openRegular(path: string): Promise<{ handle: FileHandle; stats: Stats }> {
   refuseOthers(await stat(path), path);
   const handle = await openAnything(path);
   try {
-    // Looked at again: what the name stands for may have changed in between.
+    // The file is looked at again, since what the name stands for may have changed in between.
     const stats = await handle.stat();
     refuseOthers(stats, path);
     return { handle, stats };
@@ -31,7 +38,7 @@ export async function openRegular(path: string): Promise<{ handle: FileHandle; s
   }
 }
 
-/** As {@link openRegular} does. @returns a descriptor, to be closed */
+/** Opens a regular file as {@link openRegular} does. @returns a descriptor, which the caller closes */
 export function openRegularSync(path: string): number {
   refuseOthers(statSync(path), path);
   const fd = openSync(path, FLAGS);
@@ -44,7 +51,7 @@ export function openRegularSync(path: string): number {
   }
 }
 
-/** A whole file. @throws as {@link openRegular} does; VistaError `FORMAT` for more than `limit` bytes */
+/** Reads a whole file. @throws as {@link openRegular} does; VistaError `FORMAT` for more than `limit` bytes */
 export async function readRegular(path: string, limit = MAX_WHOLE): Promise<Buffer> {
   const { handle, stats } = await openRegular(path);
   try {
@@ -55,7 +62,7 @@ export async function readRegular(path: string, limit = MAX_WHOLE): Promise<Buff
   }
 }
 
-/** As {@link readRegular} does. */
+/** Reads a whole file as {@link readRegular} does. */
 export function readRegularSync(path: string, limit = MAX_WHOLE): Buffer {
   const fd = openRegularSync(path);
   try {

@@ -1,8 +1,8 @@
 /** Several operations at once, none of which is left running when another fails. */
 
 /**
- * What all promises gave, in their order. Unlike `Promise.all` it never ends before the last of them has: after a failure
- * nothing reads into a buffer that serves again, or from a file that is being closed.
+ * Returns what all promises gave, in their order. Unlike `Promise.all` it never ends before the last of them has, so that after a
+ * failure nothing reads into a buffer that serves again, or from a file that is being closed.
  *
  * @throws the first failure, in the order of the promises
  */

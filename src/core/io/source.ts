@@ -3,20 +3,20 @@ import { VistaError } from "../errors.js";
 
 /** Something with bytes that are read by ranges: a file, or a part of one. */
 export interface RangeReader {
-  /** For messages. */
+  /** The path, for messages. */
   readonly path: string;
-  /** In bytes. */
+  /** The size in bytes. */
   readonly size: number;
   /** Fills `target` from `position` on. @throws VistaError `TRUNCATED`, `IO` */
   read(target: Uint8Array, position: number): Promise<void>;
 }
 
 /**
- * One input, a file or what is at a URL, read by ranges. Its size is fixed at the first look, and a read beyond it or a short
- * read is an error, never zeros. So is a read after {@link close}, and one of a file that was replaced.
+ * An input, a file or what is at a URL, that is read by ranges. Its size is fixed at the first look, and a read beyond it or a
+ * short read is an error, never zeros. A read after {@link close} is an error too, and so is a read of a file that was replaced.
  */
 export abstract class SourceFile {
-  /** As the user would write it. */
+  /** The path as the user would write it. */
   readonly path: string;
   readonly size: number;
 
@@ -31,26 +31,26 @@ export abstract class SourceFile {
   /** Fills `target` from `position` on. @throws VistaError `TRUNCATED` where the file ends before, `IO` */
   abstract read(target: Uint8Array, position: number): Promise<void>;
 
-  /** As {@link read}, for the bytes of tensors: nothing of what comes over a network is kept for a second reader. */
+  /** Reads as {@link read} does, for the bytes of tensors: nothing that comes over a network is kept for a second reader. */
   readOnce(target: Uint8Array, position: number): Promise<void> {
     return this.read(target, position);
   }
 
   /**
-   * Fills `target` with some of the few bytes that are wanted in many places: at once where they are in memory.
+   * Fills `target` with some of the few bytes that are wanted in many places, at once where they are in memory.
    *
    * @returns a promise only where there is something to wait for
    * @throws VistaError as {@link read} does
    */
   abstract readSmall(target: Uint8Array, position: number): Promise<void> | undefined;
 
-  /** Whether these bytes can be read without asking anybody. */
+  /** Tells whether these bytes can be read without a request over a network. */
   abstract has(position: number, length: number): boolean;
 
   /**
    * Keeps a local file open until {@link release}, for reads that go past this class.
    *
-   * @param patience  milliseconds to wait for a descriptor where the process has none left
+   * @param patience  the milliseconds to wait for a descriptor where the process has none left
    * @returns its descriptor
    */
   abstract hold(patience?: number): Promise<number>;
@@ -58,15 +58,15 @@ export abstract class SourceFile {
   abstract release(): void;
 
   /**
-   * Closes the file when the reads and the {@link hold}s that have begun are done: a descriptor that somebody still has must
-   * not become another file's. No other read can begin.
+   * Closes the file when the reads and the {@link hold}s that have begun are done, since a descriptor that somebody still has
+   * must not become another file's. No other read can begin.
    */
   abstract close(): Promise<void>;
 
-  /** Gives the descriptor back, where there is one; the next read opens the file again. Nothing may be reading. */
+  /** Gives the descriptor back, where there is one; the next read opens the file again. Nothing may be reading meanwhile. */
   async suspend(): Promise<void> {}
 
-  /** The error for a read of `wanted` bytes of which only `got` are there. */
+  /** Returns the error for a read of `wanted` bytes of which only `got` are there. */
   truncated(position: number, wanted: number, got: number): VistaError {
     return new VistaError(
       "TRUNCATED",
@@ -90,15 +90,15 @@ export abstract class SourceFile {
  */
 export interface Region {
   readonly file: SourceFile;
-  /** What the format calls it, for messages: `archive/data/3`. */
+  /** The name that the format gives it, for messages: `archive/data/3`. */
   readonly name: string;
-  /** First byte, in the file. */
+  /** The position of its first byte in the file. */
   readonly offset: number;
-  /** In bytes. */
+  /** The length in bytes. */
   readonly length: number;
-  /** CRC-32 of the whole region as the file states it, or the index of its set; `undefined` where none does. */
+  /** The CRC-32 of the whole region as the file, or the index of its set, states it; `undefined` where none does. */
   readonly crc32: number | undefined;
-  /** What is wrong where the bytes have another CRC-32. Default: that they are damaged. */
+  /** Makes the error for bytes with another CRC-32. Without it, the error says that they are damaged. */
   readonly mismatch?: (found: number) => VistaError;
 }
 

@@ -1,4 +1,4 @@
-/** A file without a name, for what is too much for memory: gone with the process, however that ends. */
+/** A file without a name, for what is too much for memory. It goes with the process, however that ends. */
 import { closeSync, openSync, readSync, unlinkSync, writeSync } from "node:fs";
 import { fromSystem } from "../errors.js";
 import { newToken, partialPath } from "./partial-names.js";
@@ -7,10 +7,10 @@ export class Spool {
   #fd: number | undefined;
   #size = 0;
 
-  /** @param path  of the output that it serves: it takes its room on the same disk */
+  /** @param path  the path of the output that it serves; it takes its room on the same disk */
   constructor(private readonly path: string) {}
 
-  /** Bytes written so far. */
+  /** The number of bytes written so far. */
   get size(): number {
     return this.#size;
   }
@@ -27,7 +27,7 @@ export class Spool {
     }
   }
 
-  /** Fills `target` from `position` on, as far as there is something. @returns bytes read */
+  /** Fills `target` from `position` on, as far as there is something. @returns the number of bytes read */
   read(target: Uint8Array, position: number): number {
     if (this.#fd === undefined) return 0;
     try {

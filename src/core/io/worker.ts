@@ -9,7 +9,7 @@ import {
   VistaError,
 } from "../errors.js";
 
-/** What a thread sends beside the messages of its task. */
+/** The message that a thread sends when a task has ended. */
 type Ending =
   | { kind: "finished" }
   /** An error of this package, which would lose its class on the way. */
@@ -18,8 +18,8 @@ type Ending =
   | { kind: "refused"; code: string | undefined; syscall: string; message: string };
 
 /**
- * In the module of a thread: runs each task that it is sent. An error of this package or of the file
- * system is thrown again by {@link TaskThread.run}; the thread dies of any other.
+ * Runs each task that is sent to the thread; a thread's module calls it. An error of this package or of the file system is
+ * thrown again by {@link TaskThread.run}; any other error ends the thread.
  */
 export function serveTasks<Task, Message extends { kind: string }>(
   run: (task: Task, send: (message: Message) => void) => void | Promise<void>,
@@ -45,10 +45,10 @@ export class TaskThread<Task, Message extends { kind: string }> {
   readonly #worker: Worker;
   readonly #signal: AbortSignal | undefined;
   readonly #onAbort = () => void this.#worker.terminate();
-  /** The task that runs. */
+  /** The function that gets the messages of the task that runs. */
   #onMessage: ((message: Message) => void) | undefined;
   #settle: ((error?: Error) => void) | undefined;
-  /** Why the thread ended, once it has. */
+  /** The reason why the thread ended, once it has. */
   #ended: Error | undefined;
 
   /** @param entry  a module that calls {@link serveTasks} */
@@ -63,14 +63,16 @@ export class TaskThread<Task, Message extends { kind: string }> {
     // An error that nothing caught ends the thread, and so does one that cannot be sent.
     this.#worker.on("error", (error: Error) => this.#end(error));
     this.#worker.on("messageerror", (error: Error) => this.#end(error));
-    // A thread can end without an error: terminated, or by process.exit() in what it runs.
+    // A thread can end without an error: it was terminated, or what it ran called process.exit().
     this.#worker.on("exit", (code) =>
       this.#end(new Error(`a worker thread ended with code ${code} before its task was done`)),
     );
   }
 
   /**
-   * @param onMessage  called for every message of the task
+   * Runs one task to its end.
+   *
+   * @param onMessage  the function to call for every message of the task
    * @throws what the task threw, VistaError `ABORTED`
    */
   run(task: Task, onMessage: (message: Message) => void): Promise<void> {
@@ -101,7 +103,7 @@ export class TaskThread<Task, Message extends { kind: string }> {
   }
 }
 
-/** Runs one task in a thread of its own. As {@link TaskThread.run}. */
+/** Runs one task in a thread of its own, as {@link TaskThread.run} does. */
 export async function runWorker<Task, Message extends { kind: string }>(
   entry: URL,
   task: Task,

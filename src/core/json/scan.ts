@@ -1,16 +1,16 @@
 /**
- * A strict JSON validator over bytes: it says where a value ends, or at which byte the text stops being JSON. Values are
- * not built: callers that want one hand the validated range to `JSON.parse`.
+ * A strict JSON validator over bytes: it says where a value ends, or at which byte the text stops being JSON. It builds no
+ * values: callers that want one hand the validated range to {@link parseValue}.
  */
 import { isUtf8 } from "node:buffer";
 import { LONE_SURROGATE } from "../text.js";
 
-/** The value goes on past the end of the bytes at hand. */
+/** The result for a value that goes on past the end of the bytes at hand. */
 export const INCOMPLETE = -1;
 
-/** What readers of JSON do not agree on. */
+/** The points on which readers of JSON do not agree. */
 export interface JsonRules {
-  /** Objects and arrays within one another at most. */
+  /** The deepest nesting of objects and arrays. */
   readonly depth: number;
   /** Whether `NaN` and `Infinity` are numbers. */
   readonly nonFinite: boolean;
@@ -18,10 +18,13 @@ export interface JsonRules {
   readonly halfPairs: boolean;
 }
 
-/** Python's `json`, which every reader of the data sets uses. Its own limit is near 1,000; no real table nests deeper than 4. */
+/**
+ * The rules of Python's `json`, which every reader of the data sets uses. Python's own limit of depth is near 1,000; no real
+ * table nests deeper than 4.
+ */
 const PYTHON: JsonRules = { depth: 500, nonFinite: true, halfPairs: true };
 
-/** Where and why bytes are not JSON. `at` is a position in the array that was scanned, not in the file. */
+/** The error that says where and why bytes are not JSON. `at` is a position in the array that was scanned, not in the file. */
 export class JsonSyntaxError extends Error {
   constructor(
     readonly at: number,
@@ -34,7 +37,7 @@ export class JsonSyntaxError extends Error {
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 
-/** First position at or after `at` that is not JSON white space; may be `end`. */
+/** Returns the first position at or after `at` that is not JSON white space; it may be `end`. */
 export function skipSpace(bytes: Uint8Array, at: number, end: number): number {
   while (at < end) {
     const byte = bytes[at]!;
@@ -45,6 +48,8 @@ export function skipSpace(bytes: Uint8Array, at: number, end: number): number {
 }
 
 /**
+ * Skips one value.
+ *
  * @returns the position after the value that starts at `at` (no white space before it), or {@link INCOMPLETE} where the
  *   bytes end first. A number that touches `end` counts as incomplete: its next digit may follow.
  * @throws JsonSyntaxError
@@ -79,7 +84,7 @@ export function skipValue(
   }
 }
 
-/** An object or an array; `bytes[at]` is its opening bracket. */
+/** Skips an object or an array; `bytes[at]` is its opening bracket. */
 function skipMembers(bytes: Uint8Array, at: number, end: number, rules: JsonRules, depth: number): number {
   const isObject = bytes[at] === 0x7b;
   const close = isObject ? 0x7d : 0x5d;
@@ -204,7 +209,7 @@ function isHex(byte: number): boolean {
   return isDigit(byte) || (byte >= 0x41 && byte <= 0x46) || (byte >= 0x61 && byte <= 0x66);
 }
 
-/** A byte as a person would name it. */
+/** Returns a byte as a person would name it. */
 function show(byte: number): string {
   if (byte === QUOTE) return "a quote";
   if (byte > 0x20 && byte < 0x7f) return `"${String.fromCharCode(byte)}"`;
@@ -212,8 +217,8 @@ function show(byte: number): string {
 }
 
 /**
- * The value of a range that {@link skipValue} has accepted. `NaN` and infinities, which `JSON.parse` refuses, become
- * `null`: a reader that wants a number finds none.
+ * Returns the value of a range that {@link skipValue} has accepted. `NaN` and infinities, which `JSON.parse` refuses, become
+ * `null`, so that a reader that wants a number finds none.
  */
 export function parseValue(bytes: Uint8Array, from: number, to: number): unknown {
   const text = Buffer.from(bytes.buffer, bytes.byteOffset + from, to - from).toString("utf8");
@@ -226,7 +231,7 @@ export function parseValue(bytes: Uint8Array, from: number, to: number): unknown
   }
 }
 
-/** The one value that the bytes are. @throws JsonSyntaxError */
+/** Parses bytes that must be one value and nothing else. @throws JsonSyntaxError */
 export function parseWhole(bytes: Uint8Array): unknown {
   const start = skipSpace(bytes, 0, bytes.length);
   const end = skipValue(bytes, start, bytes.length);
