@@ -2,8 +2,8 @@
 export type SplitName = "train" | "val" | "test" | "mini_train" | "mini_val";
 
 /**
- * The official lists of scenes, as numbers and ranges of numbers. Source: `nuscenes/utils/splits.py` of nuscenes-devkit
- * 1.2.0 (700, 150 and 150 scenes; 8 and 2 of mini, which are scenes of trainval); a peer test compares them with it.
+ * The official lists of scenes, as numbers and ranges of numbers. The source is `nuscenes/utils/splits.py` of nuscenes-devkit
+ * 1.2.0 (700, 150 and 150 scenes; and 8 and 2 of mini, which are scenes of trainval); a peer test compares them with it.
  */
 const RANGES = {
   train:
@@ -27,7 +27,7 @@ const RANGES = {
 
 export const SPLIT_NAMES = Object.keys(RANGES) as readonly SplitName[];
 
-/** Names of the scenes of an official split, `scene-0001` say. */
+/** Returns the names of the scenes of an official split, such as `scene-0001`. */
 export function officialScenes(split: SplitName): ReadonlySet<string> {
   const names = new Set<string>();
   for (const range of RANGES[split].split(" ")) {

@@ -1,15 +1,16 @@
-/** What scenes and instances say of the ends of their chains, against what the rows there say of themselves. */
+/** A comparison of what scenes and instances say about the ends of their chains with what the rows there say about themselves. */
 
 import { rowOf, type SmallTable } from "../read/tables.js";
 import type { TokenTable } from "../read/tokens.js";
 import type { ChainInput } from "./chains.js";
 
 /**
- * Rows that an owner names as the first or last of its chain although they name another owner, which does not name them:
- * the rows' own key is then the wrong one. It tells strays in chains of one or two rows, where neighbours cannot.
+ * Finds the rows that an owner names as the first or last of its chain although they name another owner, which does not name
+ * them: then it is the rows' own key that is wrong. This finds strays in chains of one or two rows, where neighbours cannot show
+ * them.
  *
- * @param input  the rows; `group` counts the rows of `owner`
- * @returns row and owner that claims it
+ * @param input  the rows; `group` holds the row of `owner` that each belongs to
+ * @returns a map from each such row to the owner that claims it
  */
 export function claimsOf(
   owner: SmallTable,

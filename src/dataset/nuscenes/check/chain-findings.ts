@@ -1,4 +1,4 @@
-/** Findings about chains: samples of a scene, frames of a sensor in a scene, boxes of an instance. */
+/** Findings about chains: the samples of a scene, the frames of a sensor in a scene, the boxes of an instance. */
 import type { Finding } from "../../finding.js";
 import type { Tables } from "../read/load-tables.js";
 import type { TableName } from "../read/schema.js";
@@ -55,8 +55,8 @@ export function* chainFindings(
 }
 
 /**
- * The place of each sample in its chain, NaN where it has none. Boxes are compared by this rather than by time: a wrong
- * timestamp of a sample is no fault of its boxes.
+ * Returns the place of each sample in its chain, NaN where it has none. Boxes are compared by this rather than by time, because a
+ * wrong timestamp of a sample is no fault of its boxes.
  */
 function samplePositions(sample: SmallTable): Float64Array {
   const prev = sampleLinks(sample, "prev");
@@ -67,7 +67,7 @@ function samplePositions(sample: SmallTable): Float64Array {
     for (let at = start, place = 0; Number.isNaN(position[at]!); ) {
       position[at] = place++;
       const to = next[at]!;
-      // A link that is not returned may lead anywhere.
+      // The walk follows only a link that is returned, because another may lead anywhere.
       if (to >= 0 && prev[to] === at) at = to;
     }
   }
@@ -97,11 +97,12 @@ function* instanceChains(
   names: Names,
 ): Generator<Finding> {
   const data = tables.annotations!;
-  if (data.rows === 0) return; // as in the test version, or reported as an empty table
+  // The test version has no boxes; elsewhere, an empty table is reported as such.
+  if (data.rows === 0) return;
   const exclude = excluded(data, data.flags);
   const time = valuesAt(samplePositions(sample), data.sample);
   const scenes = scenesOf(data.sample, samples);
-  // An instance is seen in one scene only: whoever names a sample of another one does not lie before or after it.
+  // An instance is seen in one scene only, so a box that names a sample of another scene does not lie before or after the others.
   const byScene = findCrossings({ prev: data.prev, next: data.next, group: scenes, exclude });
   for (const { row } of byScene.faults) time[row] = Number.NaN;
   const rows: ChainInput = {
@@ -129,7 +130,7 @@ function* instanceChains(
   yield* countFindings(instance, "instance", "nbr_annotations", "annotations", corrected, names);
 }
 
-/** The scene of each row's sample, -1 where it has none. */
+/** Returns the scene of each row's sample, -1 where it has none. */
 function scenesOf(rows: Int32Array, samples: SampleChains | undefined): Int32Array {
   const scenes = new Int32Array(rows.length).fill(-1);
   if (samples === undefined) return scenes;
@@ -137,14 +138,14 @@ function scenesOf(rows: Int32Array, samples: SampleChains | undefined): Int32Arr
   return scenes;
 }
 
-/** The value of each row's sample, NaN where it has none. (`Float64Array.from` takes ten times as long.) */
+/** Returns the value of each row's sample, NaN where it has none. (`Float64Array.from` would take ten times as long.) */
 function valuesAt(values: Float64Array, rows: Int32Array): Float64Array {
   const found = new Float64Array(rows.length);
   for (let i = 0; i < rows.length; i++) found[i] = rows[i]! < 0 ? Number.NaN : values[rows[i]!]!;
   return found;
 }
 
-/** 1 for rows of a large table without a token of their own. */
+/** Returns a flag for each row of a large table: 1 where the row has no token of its own. */
 export function excluded(state: TableState, flags: Uint8Array): Uint8Array {
   const exclude = new Uint8Array(state.rows);
   for (let row = 0; row < state.rows; row++) if ((flags[row]! & FLAG.noToken) !== 0) exclude[row] = 1;
@@ -152,7 +153,7 @@ export function excluded(state: TableState, flags: Uint8Array): Uint8Array {
   return exclude;
 }
 
-/** Says what a row belongs to, or would with another group. */
+/** A function that says what a row belongs to, or would belong to with another group. */
 type Describe = (row: number, group?: number) => string;
 
 const RULE_OF = {
@@ -227,7 +228,7 @@ function message(
   }
 }
 
-/** `first_…_token` and `last_…_token` of scenes and instances: the ends of their own chain. */
+/** Reports where `first_…_token` and `last_…_token` of scenes and instances are not the ends of their own chain. */
 function* endFindings(
   owner: SmallTable,
   ownerName: "scene" | "instance",
@@ -243,7 +244,7 @@ function* endFindings(
     if (owner.exclude[row] === 1) continue;
     for (const [i, field] of fields.entries()) {
       const end = rowOf({ lookup }, values[field]);
-      if (end === -1) continue; // reported as dangling or as a wrong type
+      if (end === -1) continue; // The key is reported as dangling or as a wrong type.
       const links = i === 0 ? input.prev : input.next;
       const name = `${targetName} ${String(values[field])}`;
       let problem: string | undefined;

@@ -1,55 +1,61 @@
 /**
- * Faults in chains of rows that name each other by `prev` and `next`. Pure functions over row numbers.
+ * Faults in chains of rows that name each other by `prev` and `next`, found by pure functions over row numbers.
  *
- * One wrong pointer usually leaves two that do not agree (the neighbour's answer still names the row). Each fault is
- * therefore looked for in the most specific form first, and what it explains is not reported again.
+ * One wrong pointer usually leaves two that do not agree (the neighbour's answer still names the row). Each fault is therefore
+ * looked for in the most specific form first, and what it explains is not reported again.
  */
 import { LINK } from "../read/table-state.js";
 
 export interface ChainInput {
   rows: number;
-  /** Row that `prev` and `next` name, or a {@link LINK} below 0. */
+  /** The row that the `prev` of each row names, or a {@link LINK} below 0; `next` is the same for the other side. */
   prev: Int32Array;
   next: Int32Array;
-  /** What each row's chain belongs to (scene, sensor of a scene, instance): a number from 0, or below 0 if unknown. */
+  /**
+   * The group that each row's chain belongs to (a scene, a sensor of a scene, an instance): a number from 0, or below 0 if
+   * unknown.
+   */
   group: Int32Array;
-  /** One more than the largest group. */
+  /** The number of groups, which is one more than the largest group. */
   groups: number;
-  /** Time of each row; NaN if unknown. */
+  /** The time of each row; NaN if unknown. */
   time: Float64Array;
-  /** 1 for rows that take no part: without a token, or with one that an earlier row has. */
+  /** The flags of rows that take no part: 1 for a row without a token, or with the token of an earlier row. */
   exclude: Uint8Array;
-  /** Rows that another group than their own claims as an end of its chain (see chain-claims.ts): strays. */
+  /**
+   * The strays that are known from claims: rows that another group than their own names as an end of its chain (see
+   * chain-claims.ts).
+   */
   claims?: ReadonlyMap<number, number> | undefined;
 }
 
 export type ChainFault =
-  /** `row` names `other`, which does not name it back. */
+  /** The fault that `row` names `other`, which does not name it back. */
   | { kind: "asymmetric"; row: number; field: "prev" | "next"; other: number }
-  /** `field` of `row` is empty although `other` names it from that side. */
+  /** The fault that `field` of `row` is empty although `other` names it from that side. */
   | { kind: "unanswered"; row: number; field: "prev" | "next"; other: number }
-  /** `field` of `row` names a row of another group. */
+  /** The fault that `field` of `row` names a row of another group. */
   | { kind: "crosses"; row: number; field: "prev" | "next"; other: number }
-  /** `row` belongs to another group than the chain around it. */
+  /** The fault that `row` belongs to another group than the chain around it. */
   | { kind: "stray"; row: number; other: number }
-  /** The same of a row that lies in no chain: another group claims it. */
+  /** The same fault for a row that lies in no chain but is claimed by another group. */
   | { kind: "claimed"; row: number; by: number }
-  /** `row` comes before `other` in the chain, but not in time. `culprit` is the one whose time seems wrong. */
+  /** The fault that `row` comes before `other` in the chain, but not in time. `culprit` is the one whose time seems wrong. */
   | { kind: "time"; row: number; other: number; culprit: number }
-  /** A chain without start; `row` is its earliest row. */
+  /** The fault that a chain has no start; `row` is its earliest row. */
   | { kind: "cycle"; row: number; length: number }
-  /** A second chain of the group starts at `row`; the first starts at `other`. */
+  /** The fault that a second chain of the group starts at `row`; the first starts at `other`. */
   | { kind: "split"; row: number; other: number };
 
 export interface ChainResult {
   faults: ChainFault[];
-  /** Rows whose prev or next has been reported, or that are in a cycle. */
+  /** The flags of rows whose prev or next has been reported, or that are in a cycle. */
   faulty: Uint8Array;
-  /** Rows that belong to another group than the chain around them, and the group of that chain. */
+  /** The rows that belong to another group than the chain around them, and the group of that chain. */
   strays: ReadonlyMap<number, number>;
 }
 
-/** Bits of the working state of each row. */
+/** The bits of the working state of each row. */
 const DONE_PREV = 1;
 const DONE_NEXT = 2;
 const VISITED = 4;
@@ -67,7 +73,7 @@ export function checkChains(input: ChainInput): ChainResult {
     if ("other" in fault) faulty[fault.other] = 1;
   };
 
-  // Pointers that are not returned, by the row they name: few in any real set.
+  // These maps hold the pointers that are not returned, by the row they name; a real set has few.
   const nextOf = new Map<number, number>();
   const prevOf = new Map<number, number>();
   const lone: number[] = [];
@@ -102,7 +108,7 @@ export function checkChains(input: ChainInput): ChainResult {
     if (isLoneNext(row) && differ(group, row, next[row]!)) blameNext(row, "crosses");
     if (isLonePrev(row) && differ(group, row, prev[row]!)) blamePrev(row, "crosses");
   }
-  // A row whose pointer is not returned while another row still names it from that side: that pointer was changed.
+  // Where a row's pointer is not returned while another row still names it from that side, the pointer was changed.
   for (const row of lone) {
     if (isLoneNext(row) && prevOf.has(row) && isLonePrev(prevOf.get(row)!)) blameNext(row, "asymmetric");
     if (isLonePrev(row) && nextOf.has(row) && isLoneNext(nextOf.get(row)!)) blamePrev(row, "asymmetric");
@@ -127,7 +133,7 @@ export function checkChains(input: ChainInput): ChainResult {
   return { faults, faulty, strays };
 }
 
-/** Links that both ends agree on and that lead into another group, and nothing else. */
+/** Finds only the links that both ends agree on and that lead into another group. */
 export function findCrossings(
   input: Pick<ChainInput, "prev" | "next" | "group" | "exclude">,
 ): Pick<ChainResult, "faults" | "strays"> {
@@ -137,7 +143,7 @@ export function findCrossings(
   return { faults, strays };
 }
 
-/** The groups with each stray in that of its chain: what follows from a stray is then not reported as well. */
+/** Returns the groups with each stray in that of its chain, so that what follows from a stray is not reported as well. */
 export function withoutStrays(group: Int32Array, strays: ReadonlyMap<number, number>): Int32Array {
   if (strays.size === 0) return group;
   const corrected = Int32Array.from(group);
@@ -145,7 +151,7 @@ export function withoutStrays(group: Int32Array, strays: ReadonlyMap<number, num
   return corrected;
 }
 
-/** Links of rows that take no part, and links to them, count as unusable. */
+/** Returns the links, with those of rows that take no part, and those to such rows, as unusable. */
 function cleaned(links: Int32Array, exclude: Uint8Array): Int32Array {
   let copy: Int32Array | undefined;
   for (let row = 0; row < links.length; row++) {
@@ -165,7 +171,7 @@ function differ(group: Int32Array, a: number, b: number): boolean {
 }
 
 /**
- * Links that both ends agree on, but that lead into another group.
+ * Reports the links that both ends agree on but that lead into another group.
  *
  * @returns the strays among the rows, each with the group of its chain
  */
@@ -175,7 +181,10 @@ function crossings(
 ): Map<number, number> {
   const before = (row: number) => (prev[row]! >= 0 && next[prev[row]!] === row ? prev[row]! : -1);
   const after = (row: number) => (next[row]! >= 0 && prev[next[row]!] === row ? next[row]! : -1);
-  /** A neighbour of `row` if all around it is of one other group: both neighbours or, at an end, the next two. */
+  /**
+   * Returns a neighbour of `row` if all around it is of one other group: both neighbours or, at an end, the next two; otherwise
+   * -1.
+   */
   const chainAround = (row: number): number => {
     const [left, right] = [before(row), after(row)];
     const [one, two] =
@@ -205,7 +214,7 @@ function crossings(
   return strays;
 }
 
-/** Walks every chain from its start; what is left over goes round in circles. */
+/** Walks every chain from its start and reports the rows that are left over, because they go round in circles. */
 function cycles(
   input: ChainInput,
   state: Uint8Array,
@@ -237,7 +246,7 @@ function cycles(
   }
 }
 
-/** Groups with more than one proper start. A row that another one names as its next is no start. */
+/** Reports groups with more than one proper start. A row that another one names as its next is no start. */
 function splits(
   input: ChainInput,
   namedAsNext: ReadonlyMap<number, number>,
@@ -265,16 +274,17 @@ function timeOrder(input: ChainInput, faulty: Uint8Array, faults: ChainFault[]):
   const late = new Map<number, number>();
   for (let row = 0; row < rows; row++) {
     const to = next[row]!;
-    // Not `<=` turned round: comparisons with an unknown time are false.
+    // The condition is not `<=` turned round, because comparisons with an unknown time are false.
     if (to < 0 || prev[to] !== row || !(time[to]! <= time[row]!)) continue;
     if (faulty[row] === 1 && faulty[to] === 1) continue;
     late.set(row, to);
   }
-  // One time that is off breaks one link only: one link is one fault.
+  // One time that is off breaks only one link, so one link is one fault.
   for (const [row, other] of late) {
     const before = prev[row]! >= 0 ? time[prev[row]!]! : Number.NaN;
     const after = next[other]! >= 0 ? time[next[other]!]! : Number.NaN;
-    // The one without which the others lie closer together; where that is the same, the one that lies farther off.
+    // The culprit is the row without which the others lie closer together or, where that is the same, the one that lies farther
+    // off.
     const [one, two] = [time[row]!, time[other]!];
     const wider = span(before, one, after) - span(before, two, after);
     const farther = offset(before, one, two, after) - offset(after, two, one, before);
@@ -283,15 +293,15 @@ function timeOrder(input: ChainInput, faulty: Uint8Array, faults: ChainFault[]):
   }
 }
 
-/** From the first to the last of three times; those that are NaN do not count. */
+/** Returns the span from the first to the last of some times; those that are NaN do not count. */
 function span(...times: number[]): number {
   const known = times.filter((time) => !Number.isNaN(time));
   return Math.max(...known) - Math.min(...known);
 }
 
 /**
- * How far a time lies from where its neighbours put it: in the middle between them or, without an outer neighbour, on
- * the line through the two beyond the inner one.
+ * Returns how far a time lies from where its neighbours put it: in the middle between them or, without an outer neighbour, on the
+ * line through the two beyond the inner one.
  */
 function offset(outer: number, time: number, inner: number, beyond: number): number {
   const expected = Number.isNaN(outer) ? 2 * inner - beyond : (outer + inner) / 2;

@@ -1,4 +1,4 @@
-/** The check of a nuScenes root: tables, then files, then a closer look at some of them. */
+/** The check of a nuScenes root: first the tables, then the files, then a closer look at some of the files. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
@@ -19,18 +19,18 @@ import { tableCharts } from "./table-charts.js";
 import { keyFindings, tableFindings } from "./table-findings.js";
 
 export interface CheckNuScenesOptions extends CheckOptions {
-  /** Only this version, `v1.0-mini` say. Default: every version in the root. */
+  /** The only version to check, such as `v1.0-mini`. By default every version in the root is checked. */
   version?: string;
-  /** Leave the files alone. Default false. */
+  /** Whether the files are left alone. The default is false. */
   tablesOnly?: boolean;
 }
 
 /**
- * Checks a nuScenes v1.0 root (the folder with `v1.0-…`, `samples` and `sweeps`): every rule under `nuscenes/`.
+ * Checks a nuScenes v1.0 root (the folder with `v1.0-…`, `samples` and `sweeps`) by every rule under `nuscenes/`.
  *
- * Memory: about 200 bytes for each row of sample_data; trainval is read in two worker threads.
+ * This takes about 200 bytes of memory for each row of sample_data; trainval is read in two worker threads.
  *
- * @throws VistaError  `NOT_FOUND` where the root has no such version, `ABORTED`; both while iterating
+ * @throws VistaError `NOT_FOUND` where the root has no such version, `ABORTED`; both while the check is iterated
  */
 export function checkNuScenes(root: string, options: CheckNuScenesOptions = {}): Check {
   const summary: CheckSummary = {

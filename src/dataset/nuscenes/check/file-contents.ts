@@ -1,4 +1,4 @@
-/** A closer look at the sensors' files: pictures by their headers or pixels, point clouds by their size and first bytes. */
+/** A closer look at the sensors' files: at pictures by their headers or pixels, at point clouds by their size and first bytes. */
 import { join } from "node:path";
 import { throwIfAborted } from "../../../core/errors.js";
 import { mapOrdered } from "../../../core/io/map-ordered.js";
@@ -20,7 +20,7 @@ const RULE_OF: Record<Exclude<ImageFault, "missing">, NuScenesRule> = {
   damaged: "truncated-image",
 };
 
-/** One file to look at. */
+/** A file to look at: a row of one version's list. */
 interface Look {
   list: FileList;
   row: number;
@@ -28,21 +28,24 @@ interface Look {
 
 interface Choice {
   looks: Look[];
-  /** How many there are to choose from. */
+  /** The number of files that there were to choose from. */
   total: number;
 }
 
-/** Files of one choice that this shard looks at. */
+/** The files of one choice that this shard looks at. */
 interface Part {
   looks: readonly Look[];
-  /** How many there are beside these, which are left out on purpose. */
+  /** The number of files besides these that are left out on purpose. */
   left: number;
 }
 
-/** Each is a sample of the whole set, in the order of the table: time that is up leaves out a random part of the files. */
+/**
+ * The number of passes over the files. Each pass takes a sample of the whole set, in the order of the table, so that when the
+ * time is up, a random part of the files is left out.
+ */
 const PASSES = 16;
 
-/** The rows whose files are looked at: those with the smallest ranks, which depend on seed and name only. */
+/** Chooses the rows whose files are looked at: those with the smallest ranks, which depend only on the seed and the name. */
 function choose(
   lists: readonly FileList[],
   wanted: (form: FileList["data"]["forms"][number]) => boolean,
@@ -71,7 +74,7 @@ function choose(
 }
 
 /**
- * Looks at what `options` asks for, and fills in the summary's coverage, samples and file sizes.
+ * Looks at the files that `options` asks for, and fills in the summary's coverage, samples and file sizes.
  *
  * @throws VistaError `ABORTED`
  */
@@ -94,12 +97,12 @@ export async function* lookFindings(
     const clouds = choose(lists, (form) => !isPicture(form), options, limit);
     const part = ({ looks, total }: Choice): Part => ({
       looks: looks.filter((_, i) => (i % shard.count) + 1 === shard.index),
-      // What no shard is to look at is counted by the first.
+      // The first shard counts the files that no shard is to look at.
       left: shard.index === 1 ? total - looks.length : 0,
     });
     const end = performance.now() + seconds * 1000;
     if (level !== "names") {
-      // A quarter of the time is enough for point clouds, and all that they leave is the pictures'.
+      // A quarter of the time is enough for point clouds, and the pictures get all that they leave.
       const first = performance.now() + seconds * 250;
       yield* lookAtClouds(root, part(clouds), nameOf, summary, options, first);
       yield* lookAtPictures(root, part(pictures), nameOf, level, summary, options, end);
@@ -113,7 +116,7 @@ function isPicture(form: { fileformat: string }): boolean {
   return /^(jpe?g|png)$/i.test(form.fileformat);
 }
 
-/** A file that starts as a picture and ends within its headers is cut off, too. */
+/** Returns the rule for a report. A file that starts as a picture and ends within its headers counts as cut off, too. */
 function ruleOf(report: ImageReport): NuScenesRule {
   if (report.fault === "not-an-image" && /^a (JPEG|PNG) that ends/.test(report.detail ?? ""))
     return "truncated-image";

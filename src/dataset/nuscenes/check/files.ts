@@ -1,6 +1,6 @@
 /**
- * The sensors' files against sample_data: what is missing, what is there without a row, what two rows share. Folders are
- * listed whole; asking the system for each of 2.6 million files by itself would take many times as long.
+ * A comparison of the sensors' files with sample_data: what is missing, what is there without a row, and what two rows share.
+ * Folders are listed whole, because asking the system for each of 2.6 million files by itself would take many times as long.
  */
 
 import { statSync } from "node:fs";
@@ -19,19 +19,19 @@ import { RowText } from "../read/tables.js";
 import { finding } from "./rules.js";
 import { remainder } from "./table-findings.js";
 
-/** What the file checks keep of one version's tables. */
+/** The data of one version's tables that the file checks keep. */
 export interface FileList {
-  /** Name of the version's folder. */
+  /** The name of the version's folder. */
   version: string;
-  /** Path of its sample_data.json. */
+  /** The path of the version's sample_data.json. */
   table: string;
   data: Pick<SampleData, "rows" | "name" | "folder" | "folders" | "form" | "forms" | "offset" | "complete">;
-  /** Scene of each row, or -1; and the scenes' names. */
+  /** The scene of each row, or -1; `scenes` holds the scenes' names. */
   scene: Int32Array;
   scenes: string[];
 }
 
-/** From a file's name to its row, in typed arrays. */
+/** A hash table in typed arrays, from a file's name to its row. */
 class NameTable {
   readonly seen: Uint8Array;
   readonly duplicates: [row: number, first: number][] = [];
@@ -52,12 +52,16 @@ class NameTable {
       const held = this.#slots[at]!;
       if (held === 0) this.#slots[at] = row + 1;
       else if (this.duplicates.length < KEEP) this.duplicates.push([row, held - 1]);
-      // Counts as seen: its file is that of the first row.
+      // The row counts as seen, because its file is that of the first row.
       if (held !== 0) this.seen[row] = 1;
     }
   }
 
-  /** Notes that a file is there. @returns its row, or -1 where no row names it */
+  /**
+   * Notes that a file is there.
+   *
+   * @returns its row, or -1 where no row names it
+   */
   mark(folder: number, name: string): number {
     const length = this.#write(name);
     hashName(this.#view, 0, length, this.#hash);
@@ -67,7 +71,10 @@ class NameTable {
     return held - 1;
   }
 
-  /** The UTF-8 bytes of a name; almost all are ASCII, which is quicker without the encoder. */
+  /**
+   * Writes the UTF-8 bytes of a name and returns how many they are. Almost all names are ASCII, which is quicker without the
+   * encoder.
+   */
   #write(name: string): number {
     const length = name.length;
     if (length * 3 > this.#bytes.length) {
@@ -97,14 +104,19 @@ class NameTable {
 
 export interface FileOptions extends RunOptions {
   shard?: Shard;
-  /** False where other versions in the same root were not read: their files would look surplus. */
+  /**
+   * Whether surplus files are reported. It is false where other versions in the same root were not read, whose files would look
+   * surplus.
+   */
   surplus: boolean;
   onMissing?: (missing: Finding) => void;
 }
 
 /**
+ * Compares the files with the tables that name them.
+ *
  * @param lists  all versions that were read
- * @param coverage  counts files: those of the folders that were listed, of all that the tables name
+ * @param coverage  counts files: those of the folders that were listed, out of all that the tables name
  * @param sizes  counts the files that were found and whose size was looked at
  * @throws VistaError `ABORTED`
  */
@@ -170,7 +182,7 @@ export async function* fileFindings(
           throwIfAborted(options.signal);
           turn = performance.now();
         }
-        // A name without a folder is one of the root's, where everything else lies, too.
+        // A name without a folder names a file in the root itself, where everything else lies, too.
         if (found || !options.surplus || !known || folder === "" || !isShown(name)) continue;
         if (++surplus <= KEEP) {
           yield finding("surplus-file", `${folder}/${name}`, "no row of sample_data names this file");
@@ -203,10 +215,13 @@ export async function* fileFindings(
   }
 }
 
-/** Ctrl-C and progress get their turn this often: looking at sizes is synchronous, which is quicker than promises. */
+/**
+ * The time in milliseconds after which Ctrl-C and progress get their turn: the sizes are looked at synchronously, because that is
+ * quicker than with promises.
+ */
 const TURN_MS = 50;
 
-/** Size of a regular file; -1 for what is none or cannot be looked at, which opening it will show. */
+/** Returns the size of a regular file; -1 for what is none or cannot be looked at, which opening it will show. */
 function sizeOf(path: string): number {
   try {
     const stats = statSync(path, { throwIfNoEntry: false });
@@ -216,7 +231,7 @@ function sizeOf(path: string): number {
   }
 }
 
-/** Folders that the tables name, and those below samples/ and sweeps/, in one order for all shards. */
+/** Returns the folders that the tables name and those below samples/ and sweeps/, in one order for all shards. */
 async function foldersToList(root: string, lists: readonly FileList[]): Promise<string[]> {
   const folders = new Set(lists.flatMap((list) => list.data.folders));
   for (const parent of ["samples", "sweeps"]) {
@@ -225,13 +240,13 @@ async function foldersToList(root: string, lists: readonly FileList[]): Promise<
         if (entry.isDirectory() && isShown(entry.name)) folders.add(`${parent}/${entry.name}`);
       }
     } catch {
-      // Missing files are reported one by one, or folder by folder.
+      // The files that are missing are reported one by one, or folder by folder.
     }
   }
   return [...folders].sort();
 }
 
-/** Hidden files are the file manager's, or a copy's under way. */
+/** Tells whether a file may count as surplus. Hidden files belong to a file manager, or to a copy that is under way. */
 function isShown(name: string): boolean {
   return !name.startsWith(".") && !isBystander(name);
 }
@@ -247,7 +262,10 @@ function rowsPerFolder(lists: readonly FileList[]): Map<string, number> {
   return counts;
 }
 
-/** Lists folders in order, the next one already while this one is looked at. `names` is undefined where there is none. */
+/**
+ * Lists folders in order, the next one already while the caller looks at this one. `names` is undefined where there is no such
+ * folder.
+ */
 async function* listAll(
   root: string,
   folders: readonly string[],
@@ -262,7 +280,9 @@ async function* listAll(
   }
 }
 
-/** From how many missing files of one scene and folder on they are one finding, if none of them is there. */
+/**
+ * The number of missing files of one folder, or of one scene in it, from which on they are one finding, if none of them is there.
+ */
 const WHOLE_SCENE = 10;
 
 function* missingIn(

@@ -1,4 +1,4 @@
-/** To which sensor and scene each row of sample_data belongs, and the findings about key frames. */
+/** The sensor and scene that each row of sample_data belongs to, and the findings about key frames. */
 import { firstWhere } from "../../../core/search.js";
 import type { Finding } from "../../finding.js";
 import type { SampleData } from "../read/load.js";
@@ -10,27 +10,30 @@ import { finding } from "./rules.js";
 import type { SampleChains } from "./sample-chains.js";
 import { remainder } from "./table-findings.js";
 
-/** Key frames of one sample lie within some 100 ms; half of the 500 ms between samples is certainly another one's. */
+/**
+ * The distance in microseconds from which on a key frame is another sample's: those of one sample lie within some 100 ms, and
+ * samples are 500 ms apart.
+ */
 const FAR_US = 250_000;
 
-/** What the chains show and other rules need, so as not to report it again. */
+/** The facts that the chains show and that other rules need, so as not to report them again. */
 export interface ChainKnowledge {
-  /** Samples whose own time is wrong: their key frames are not to blame for being far from them. */
+  /** The samples whose own time is wrong, so that their key frames are not to blame for being far from them. */
   wrongTime: ReadonlySet<number>;
-  /** Rows of sample_data that belong to another scene than the chain around them. */
+  /** The rows of sample_data that belong to another scene than the chain around them. */
   strays: ReadonlyMap<number, number>;
 }
 
 export class Frames {
   readonly channels: readonly string[];
-  /** Scene and sensor of each row as one number, or -1. */
+  /** The scene and sensor of each row as one number, or -1. */
   readonly group: Int32Array;
   readonly groups: number;
-  /** Index in {@link channels} of each row, or -1. */
+  /** The index in {@link channels} of each row, or -1. */
   readonly channel: Int16Array;
-  /** Rows whose folder is that of another sensor than their calibrated_sensor. */
+  /** The rows whose folder is that of another sensor than their calibrated_sensor; at most {@link KEEP}. */
   readonly contradictions: number[] = [];
-  /** Scene of each sample, or -1. */
+  /** The scene of each sample, or -1. */
   readonly sceneOfSample: Int32Array;
   readonly #scenes: SmallTable | undefined;
 
@@ -57,7 +60,7 @@ export class Frames {
       if (folder >= 0 && calibration >= 0 && folder !== calibration && this.contradictions.length < KEEP) {
         this.contradictions.push(row);
       }
-      // The name of a file is harder to get wrong than a token.
+      // The folder decides, because the name of a file is harder to get wrong than a token.
       const channel = folder >= 0 ? folder : calibration;
       this.channel[row] = channel;
       const sampleRow = data.sample[row]!;
@@ -66,7 +69,7 @@ export class Frames {
     }
   }
 
-  /** `CAM_FRONT of scene-0061` */
+  /** Returns a name for what a row belongs to, such as `CAM_FRONT of scene-0061`. */
   describe(row: number): string {
     const group = this.group[row]!;
     if (group < 0) return "no known sensor or scene";
@@ -76,9 +79,10 @@ export class Frames {
 }
 
 /**
- * Sensors that contradict folders, and each sample's key frames: one of each sensor, close in time.
+ * Yields the findings about sensors that contradict folders and about each sample's key frames: there must be one of each sensor,
+ * close in time.
  *
- * @param chains  what has been reported of samples and of single frames
+ * @param chains  what has been reported about samples and about single frames
  */
 export function* frameFindings(
   tables: Tables,
@@ -106,11 +110,11 @@ export function* frameFindings(
   const keyFrames = new Int32Array(sample.rows * width).fill(-1);
   const seen = new Uint8Array(scene.rows * width);
   const used = new Uint8Array(width);
-  /** Key frames that could not be attributed, by sensor: they may be the missing ones. */
+  /** The number of key frames of each sensor that belong to no known sample; they may be the missing ones. */
   const lost = new Int32Array(width);
   let lostAnywhere = 0;
   const apart = (row: number) => data.time[row]! - (sample.values[data.sample[row]!]!.timestamp as number);
-  /** Of two key frames, the one farther from the sample is one too many. */
+  /** The key frames that are one too many: of two, the one that lies farther from the sample. */
   const surplus: number[] = [];
   const far: number[] = [];
   for (let row = 0; row < data.rows; row++) {
@@ -175,7 +179,7 @@ export function* frameFindings(
       const text = `${sceneName} has no frame of ${name} at all`;
       yield finding("keyframe-missing", path, text, { record: sceneName, count });
     }
-    // A key frame that is one too many for its sample, at the time of this one, is this one's: its key is wrong.
+    // A surplus key frame of another sample that lies at the time of this one belongs to this one; only its key is wrong.
     const spare = surplus.filter((row) => frames.channel[row] === channel).map((row) => data.time[row]!);
     const times = Float64Array.from(spare).sort();
     missing = missing.filter((row) => !hasNear(times, sample.values[row]!.timestamp as number, FAR_US));
@@ -194,7 +198,7 @@ export function* frameFindings(
   }
 }
 
-/** Whether one of the times, which are sorted, lies no farther than `within` from `time`. */
+/** Tells whether one of the times, which are sorted, lies no farther than `within` from `time`. */
 function hasNear(times: Float64Array, time: number, within: number): boolean {
   const at = firstWhere(times.length, (i) => times[i]! >= time - within);
   return at < times.length && times[at]! <= time + within;

@@ -1,4 +1,4 @@
-/** What lies beside the sensors' files: map images, lidar labels, CAN bus messages. */
+/** Checks of what lies beside the sensors' files: map images, lidar labels, CAN bus messages. */
 
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
@@ -29,7 +29,7 @@ export async function* mapFindings(root: string, tables: Tables): AsyncGenerator
   }
 }
 
-/** Label files of lidarseg and panoptic: those that rows name, and no others, as the devkit wants it. */
+/** Checks the label files of lidarseg and panoptic: those that rows name must be there, and no others, as the devkit demands. */
 export async function* labelFindings(root: string, version: string, tables: Tables): AsyncGenerator<Finding> {
   for (const name of LABEL_TABLES) {
     const table = tables.small[name];
@@ -53,7 +53,7 @@ export async function* labelFindings(root: string, version: string, tables: Tabl
           yield finding("missing-file", `${folder}/${file}`, `the file is not there; ${name}.json names it`);
         }
       }
-      // The devkit counts the label files of the version's own folder, of these two kinds.
+      // The devkit counts the label files of these two kinds in the version's own folder.
       if (folder !== `${name}/${version}` || !table.complete) continue;
       for (const file of [...there].sort()) {
         if (wanted.has(file) || !/\.(bin|npz)$/.test(file)) continue;
@@ -63,7 +63,7 @@ export async function* labelFindings(root: string, version: string, tables: Tabl
   }
 }
 
-/** `vehicle_monitor` messages of each scene: the source of speed and steering angle in Vista's annotations. */
+/** Checks the `vehicle_monitor` messages of each scene, from which Vista's annotations have speed and steering angle. */
 export async function* canBusFindings(
   root: string,
   tables: Tables,
@@ -107,11 +107,13 @@ export async function* canBusFindings(
 interface CanBusFault {
   reason: string;
   offset?: number;
-  /** Nothing is damaged: there is just no message. */
+  /** Whether nothing is damaged and there is just no message. */
   none?: boolean;
 }
 
-/** What Vista's annotations are made of: an array of messages with a time, a speed and a steering angle. */
+/**
+ * Returns why a file is not what Vista's annotations are made of: an array of messages with a time, a speed and a steering angle.
+ */
 function canBusFault(bytes: Buffer | undefined): CanBusFault | undefined {
   if (bytes === undefined) return { reason: "cannot be read" };
   let messages: unknown;

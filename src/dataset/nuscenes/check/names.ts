@@ -1,4 +1,4 @@
-/** How findings name tables and rows: the text that columns do not keep is read again from the files. */
+/** The names of tables and rows in findings: the text that columns do not keep is read again from the files. */
 
 import { join } from "node:path";
 import { remember } from "../../../core/maps.js";
@@ -10,13 +10,13 @@ import { RowText, type SmallTable } from "../read/tables.js";
 export class Names {
   readonly #texts = new Map<TableName, RowText>();
 
-  /** @param version  name of the version's folder */
+  /** @param version  the name of the version's folder */
   constructor(
     private readonly tables: Tables,
     private readonly version: string,
   ) {}
 
-  /** A table's file, relative to the root. */
+  /** Returns the path of a table's file, relative to the root. */
   path(name: TableName): string {
     return `${this.version}/${name}.json`;
   }
@@ -28,7 +28,7 @@ export class Names {
     return this.tables.small[name];
   }
 
-  /** The value of a field in a row, as a string. */
+  /** Returns the value of a field in a row, as a string. */
   field(name: TableName, row: number, field: string): string {
     return this.fieldAt(name, this.state(name)!.offset[row]!, field, row);
   }
@@ -37,7 +37,7 @@ export class Names {
     return this.field(name, row, "token");
   }
 
-  /** The same for the row at an offset of the file. */
+  /** Returns the value of a field in the row at an offset of the file, as a string. */
   fieldAt(name: TableName, offset: number, field: string, row = -1): string {
     const state = this.state(name);
     const known =

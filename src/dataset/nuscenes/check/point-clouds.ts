@@ -1,6 +1,6 @@
 /**
- * What the first bytes and the size of a point cloud show. Sources: the devkit's `utils/data_classes.py` (lidar files
- * are bare floats, radar files binary PCD) and the description of the PCD file format 0.7 of the Point Cloud Library.
+ * The faults of a point cloud that its first bytes and its size show. The sources are the devkit's `utils/data_classes.py` (lidar
+ * files are bare floats, radar files are binary PCD) and the description of the PCD file format 0.7 of the Point Cloud Library.
  */
 import type { FileHandle } from "node:fs/promises";
 import { openAnything } from "../../../core/io/regular.js";
@@ -11,12 +11,12 @@ export interface CloudFault {
   detail: string;
 }
 
-/** x, y, z, intensity and ring as 32-bit floats: what the devkit's LidarPointCloud reads. */
+/** The size of a point in bytes: x, y, z, intensity and ring as 32-bit floats, which the devkit's LidarPointCloud reads. */
 const LIDAR_POINT_BYTES = 20;
-/** The header of nuScenes' radar files has some 400 bytes. */
+/** The number of bytes that are searched for the header, which has some 400 bytes in nuScenes' radar files. */
 const HEADER_BYTES = 2048;
 
-/** What is wrong with a point cloud, or undefined; a file that is not there is reported with its folder. */
+/** Returns what is wrong with a point cloud, or undefined; a file that is not there is reported with its folder. */
 export async function cloudFault(path: string, name: string): Promise<CloudFault | undefined> {
   try {
     const handle = await openAnything(path);
@@ -52,7 +52,8 @@ async function pcdFault(handle: FileHandle, size: number): Promise<string | unde
   if (!head.startsWith("# .PCD")) return 'does not start with "# .PCD"';
   const data = /^DATA (\S+)\r?\n/m.exec(head);
   if (data === null) return `has no line with DATA in its first ${bytesRead} bytes: cut off at ${size} bytes`;
-  if (data[1] !== "binary") return undefined; // text and compressed points do not tell their size
+  // The size of text or of compressed points is not known from the header.
+  if (data[1] !== "binary") return undefined;
   const numbers = (key: string) =>
     new RegExp(`^${key} ([\\d ]+)`, "m").exec(head)?.[1]?.trim().split(/ +/).map(Number);
   const [sizes, points] = [numbers("SIZE"), numbers("POINTS")?.[0]];

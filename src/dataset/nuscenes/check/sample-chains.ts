@@ -5,17 +5,17 @@ import { claimsOf } from "./chain-claims.js";
 import { type ChainInput, type ChainResult, checkChains, withoutStrays } from "./chains.js";
 import { sampleLinks } from "./table-findings.js";
 
-/** Fields of a scene. */
+/** The fields of a scene that name the ends of its chain of samples. */
 export const SCENE_ENDS = ["first_sample_token", "last_sample_token"] as const;
 
 export interface SampleChains {
   input: ChainInput;
   result: ChainResult;
-  /** Scene of each sample, or -1: that of its chain where its own scene_token names another one. */
+  /** The scene of each sample, or -1. It is that of the sample's chain where the sample's own scene_token names another one. */
   scenes: Int32Array;
 }
 
-/** Undefined where one of the tables is not there. */
+/** Checks the chains of samples; returns undefined where one of the tables is not there. */
 export function sampleChains(
   sample: SmallTable | undefined,
   scene: SmallTable | undefined,

@@ -1,4 +1,6 @@
-/** Findings about scenes, logs, maps and categories: small tables against what Vista and the devkit need of them. */
+/**
+ * Findings about scenes, logs, maps and categories: the small tables are compared with what Vista and the devkit need of them.
+ */
 import type { Finding } from "../../finding.js";
 import type { Tables } from "../read/load-tables.js";
 import { SCENE_QUIRKS } from "../read/schema.js";
@@ -6,7 +8,7 @@ import { rowOf } from "../read/tables.js";
 import type { Names } from "./names.js";
 import { finding } from "./rules.js";
 
-/** The number in `scene-0061`; undefined for names of another form. */
+/** Returns the number in a name such as `scene-0061`; undefined for names of another form. */
 export function sceneNumber(name: unknown): number | undefined {
   const match = typeof name === "string" ? /^scene-(\d{4})$/.exec(name) : null;
   return match === null ? undefined : Number(match[1]);

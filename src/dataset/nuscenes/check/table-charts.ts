@@ -1,9 +1,9 @@
-/** Figures of the tables for the HTML report. */
+/** The figures of the tables for the HTML report. */
 import type { Chart } from "../../finding.js";
 import type { Tables } from "../read/load-tables.js";
 import type { Frames } from "./frames.js";
 
-/** CAM_FRONT only: it is what Vista reads. */
+/** The only channel in these charts, because Vista reads no other. */
 const CHANNEL = "CAM_FRONT";
 
 export function tableCharts(tables: Tables, frames: Frames | undefined, version: string): Chart[] {

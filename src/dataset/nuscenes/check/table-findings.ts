@@ -9,7 +9,7 @@ import { TokenTable, tokenWords } from "../read/tokens.js";
 import type { Names } from "./names.js";
 import { finding, type NuScenesRule } from "./rules.js";
 
-/** Missing and damaged tables, fields of the wrong type, tokens that occur twice. */
+/** Yields the findings about missing and damaged tables, fields of the wrong type, and tokens that occur twice. */
 export function* tableFindings(tables: Tables, names: Names): Generator<Finding> {
   for (const name of tables.missing) {
     yield finding("missing-table", names.path(name), `${name}.json is not there`);
@@ -48,7 +48,7 @@ export function* tableFindings(tables: Tables, names: Names): Generator<Finding>
   }
 }
 
-/** Whether a table lacks its rows: every set needs some, or rows of another table must name one. */
+/** Tells whether a table lacks its rows: either every set needs some, or rows of another table must name one. */
 function isEmpty(name: TableName, state: TableState, names: Names): boolean {
   if (state.rows > 0 || !state.complete) return false;
   if (!MAY_BE_EMPTY.includes(name)) return true;
@@ -61,7 +61,9 @@ function isEmpty(name: TableName, state: TableState, names: Names): boolean {
   });
 }
 
-/** Foreign keys without a target. Keys into a table that is damaged itself are not reported: they may be right. */
+/**
+ * Yields the foreign keys without a target. Keys into a table that is itself damaged are not reported, because they may be right.
+ */
 export function* keyFindings(tables: Tables, names: Names): Generator<Finding> {
   for (const name of ALL_TABLES) {
     const state = names.state(name);
@@ -118,7 +120,7 @@ function danglingEgoPoses(data: SampleData, names: Names): Dangling[] {
   return [...found.values()];
 }
 
-/** `prev` and `next` that name no row of their own table: both neighbours of a row that is gone name that row. */
+/** Yields the `prev` and `next` that name no row of their own table. Where a row is gone, both its neighbours still name it. */
 function* danglingLinks(tables: Tables, names: Names, name: TableName): Generator<Finding> {
   const state = names.state(name)!;
   const found = new Map<string, Dangling>();
@@ -142,7 +144,7 @@ function* danglingLinks(tables: Tables, names: Names, name: TableName): Generato
   yield* remainder("dangling-token", names.path(name), more, "more prev or next without a row");
 }
 
-/** The links of the sample table as row numbers or {@link LINK}. */
+/** Returns the links of the sample table as row numbers or {@link LINK}. */
 export function sampleLinks(samples: SmallTable, field: "prev" | "next"): Int32Array {
   const links = new Int32Array(samples.rows);
   for (const [row, { [field]: value }] of samples.values.entries()) {
@@ -156,7 +158,7 @@ export function sampleLinks(samples: SmallTable, field: "prev" | "next"): Int32A
   return links;
 }
 
-/** One finding for what was counted only. */
+/** Yields one finding for places that were only counted. */
 export function* remainder(
   rule: NuScenesRule,
   path: string,

@@ -1,4 +1,4 @@
-/** Columns of the large tables: typed arrays over shared memory that grow as rows come. */
+/** The columns of the large tables: typed arrays over shared memory that grow as rows come. */
 
 interface Arrays {
   u32: Uint32Array;
@@ -19,15 +19,15 @@ const MAKE: { [K in ColumnKind]: (length: number) => Arrays[K] } = {
   f64: (length) => new Float64Array(new SharedArrayBuffer(length * 8)),
 };
 
-/** One column: `width` numbers for each row. */
+/** The form of one column: it has `width` numbers for each row. */
 export interface ColumnSpec<K extends ColumnKind = ColumnKind> {
   kind: K;
   width: number;
 }
 
 /**
- * Columns with room for a guessed number of rows. Memory that no row has been written to is never touched, so a guess
- * that is too large costs nothing.
+ * Columns with room for a guessed number of rows. Memory that no row has been written to is never touched, so a guess that is too
+ * large costs nothing.
  */
 export class Columns<S extends Readonly<Record<string, ColumnSpec>>> {
   #capacity: number;
@@ -41,7 +41,7 @@ export class Columns<S extends Readonly<Record<string, ColumnSpec>>> {
     this.arrays = this.#allocate(this.#capacity);
   }
 
-  /** Makes room for `row`; `arrays` may be new ones afterwards. */
+  /** Makes room for `row`; `arrays` may hold new arrays afterwards. */
   ensure(row: number): void {
     if (row < this.#capacity) return;
     const old = this.arrays;
@@ -52,7 +52,7 @@ export class Columns<S extends Readonly<Record<string, ColumnSpec>>> {
     }
   }
 
-  /** The columns cut to `rows` rows. */
+  /** Returns the columns, cut to `rows` rows. */
   finish(rows: number): { [N in keyof S]: ArrayOf<S[N]["kind"]> } {
     const cut = {} as { [N in keyof S]: ArrayOf<S[N]["kind"]> };
     for (const name of Object.keys(this.spec) as (keyof S)[]) {

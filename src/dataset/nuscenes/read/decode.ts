@@ -1,6 +1,6 @@
 /**
- * Rows of a large table, from JSON bytes to numbers. Rows in the layout of the row before are read by a parser that
- * knows which key comes next; it gives up on anything else (other key order, escapes, letters outside ASCII, a fault),
+ * A decoder of the rows of a large table, from JSON bytes to numbers. Rows in the layout of the row before are read by a parser
+ * that knows which key comes next. It gives up on anything else (another order of keys, escapes, letters outside ASCII, a fault),
  * and such a row is validated, parsed by `JSON.parse` and checked field by field.
  */
 
@@ -11,35 +11,38 @@ import { describeProblem, kindOf } from "./field-types.js";
 import { type FieldType, SCHEMA, type TableName } from "./schema.js";
 import { readHexToken, readToken } from "./tokens.js";
 
-/** How a field of the current row turned out. */
+/** The states of a field of the current row. */
 export const FIELD = { ok: 0, empty: 1, bad: 2 } as const;
 
-/** Types that the fast parser knows; their place is the number it switches on. */
+/** The types that the fast parser knows; their place is the number that it switches on. */
 const KIND: readonly FieldType[] = ["token", "link", "string", "int", "bool", "vector3", "vector4", "tokens"];
 
 export interface DecoderEvents {
-  /** The decoder holds one more row. */
+  /** Called when the decoder holds one more row. */
   row(offset: number, index: number): void;
-  /** Something in a row is not what the schema says. `token` is the row's, where it has one. */
+  /** Called when something in a row is not what the schema says. `token` is that of the row, where it has one. */
   problem(message: string, offset: number, index: number, token: string | undefined): void;
 }
 
 export class RowDecoder implements RowSink {
-  /** Names of the fields; the other arrays follow this order. */
+  /** The names of the fields; the other arrays follow this order. */
   readonly names: readonly string[];
-  /** {@link FIELD} of each field. */
+  /** The {@link FIELD} of each field. */
   readonly state: Uint8Array;
-  /** Fields of type token and link: four words each. */
+  /** The fields of type token and link, with four words each. */
   readonly words: Uint32Array;
-  /** Fields of type int and bool. NaN where bad. */
+  /** The fields of type int and bool; NaN where they are bad. */
   readonly numbers: Float64Array;
-  /** Fields of type token, link and string: range in {@link bytes}. */
+  /** The starts of the fields of type token, link and string in {@link bytes}; `to` holds their ends. */
   readonly from: Int32Array;
   readonly to: Int32Array;
   bytes: Uint8Array = new Uint8Array(0);
-  /** Over {@link bytes}. */
+  /** A view over {@link bytes}. */
   view: DataView = new DataView(new ArrayBuffer(0));
-  /** The table's field of type tokens: how many, four words each, and their ranges as pairs. */
+  /**
+   * The number of entries in the table's field of type tokens; `list` holds four words for each, and `listRange` their ranges as
+   * pairs.
+   */
   listLength = 0;
   list = new Uint32Array(64);
   listRange = new Int32Array(32);
@@ -48,16 +51,16 @@ export class RowDecoder implements RowSink {
   /** The types as small numbers, for the fast parser. */
   readonly #kinds: Uint8Array;
   readonly #keys: readonly Uint8Array[];
-  /** Which field comes when. */
+  /** The order in which the fields come. */
   #order: number[];
   #text = Buffer.alloc(4096);
   #index = 0;
-  /** Over the bytes that fast() was given last. */
+  /** A view over the bytes that fast() was given last. */
   #view: DataView = new DataView(new ArrayBuffer(0));
   #viewed: Uint8Array | undefined;
   /**
-   * What stood between the values of the row before (white space, comma, key, colon), by place in {@link #order}, the
-   * end of the row last. It has been parsed once: where the same bytes come again, they mean the same.
+   * The bytes that stood between the values of the row before (white space, comma, key, colon), by place in {@link #order}; those
+   * at the end of the row come last. They have been parsed once, so where the same bytes come again, they mean the same.
    */
   #between: DataView[] = [];
   #betweenLength: number[] = [];
@@ -80,12 +83,12 @@ export class RowDecoder implements RowSink {
     this.to = new Int32Array(count);
   }
 
-  /** Index of a field in the arrays. */
+  /** Returns the index of a field in the arrays. */
   field(name: string): number {
     return this.names.indexOf(name);
   }
 
-  /** The string of a field or list entry, from its range. */
+  /** Returns the string of a field or list entry, from its range. */
   text(from: number, to: number): string {
     return Buffer.from(this.bytes.buffer, this.bytes.byteOffset + from, to - from).toString("utf8");
   }
@@ -119,7 +122,7 @@ export class RowDecoder implements RowSink {
     return at;
   }
 
-  /** Position after what stands before value `i`, or after the row's end; -1 where that is not what was expected. */
+  /** Returns the position after what stands before value `i`, or after the row's end; -1 where that is not what was expected. */
   #parseBetween(bytes: Uint8Array, at: number, end: number, i: number): number {
     if (i > 0) at = skipSpace(bytes, at, end);
     const last = i === this.#order.length;
@@ -136,10 +139,10 @@ export class RowDecoder implements RowSink {
 
   #fastValue(bytes: Uint8Array, view: DataView, at: number, end: number, field: number): number {
     switch (this.#kinds[field]) {
-      case 0: // token
+      case 0: // The field is a token.
       case 1: {
-        // link
-        // 32 hexadecimal digits between quotes, as all official tokens are.
+        // The field is a link, or a token from above.
+        // The first way is for 32 hexadecimal digits between quotes, which all official tokens are.
         if (
           at + 34 <= end &&
           bytes[at] === 0x22 &&
@@ -163,7 +166,7 @@ export class RowDecoder implements RowSink {
         return after;
       }
       case 2: {
-        // string
+        // The field is a string.
         const after = stringEnd(bytes, at);
         if (after === -1) return -1;
         this.from[field] = at + 1;
@@ -171,10 +174,10 @@ export class RowDecoder implements RowSink {
         this.state[field] = FIELD.ok;
         return after;
       }
-      case 3: // int
+      case 3: // The field is an int.
         return this.#fastInt(bytes, at, field);
       case 4: {
-        // bool
+        // The field is a bool.
         const yes = bytes[at] === 0x74;
         const word = yes ? TRUE : FALSE;
         for (let k = 0; k < word.length; k++) if (bytes[at + k] !== word[k]) return -1;
@@ -182,20 +185,20 @@ export class RowDecoder implements RowSink {
         this.state[field] = FIELD.ok;
         return at + word.length;
       }
-      case 5: // vector3
+      case 5: // The field is a vector3.
         this.state[field] = FIELD.ok;
         return fastVector(bytes, at, end, 3);
-      case 6: // vector4
+      case 6: // The field is a vector4.
         this.state[field] = FIELD.ok;
         return fastVector(bytes, at, end, 4);
-      case 7: // tokens
+      case 7: // The field holds tokens.
         return this.#fastTokens(bytes, at, end, field);
       default:
         return -1;
     }
   }
 
-  /** At most 16 digits: every timestamp in µs, and exact as a double. */
+  /** Reads an integer of at most 16 digits: this is enough for every timestamp in µs, and exact as a double. */
   #fastInt(bytes: Uint8Array, at: number, field: number): number {
     const negative = bytes[at] === 0x2d;
     if (negative) at++;
@@ -208,7 +211,8 @@ export class RowDecoder implements RowSink {
     if (digits === 0 || digits > 16 || (bytes[start] === 0x30 && digits > 1)) return -1;
     if (value > Number.MAX_SAFE_INTEGER) return -1;
     const next = bytes[at]!;
-    // A fraction or an exponent: left to JSON.parse. A zero: the bytes end here, and more digits may follow.
+    // A fraction or an exponent is left to JSON.parse. A zero byte means that the bytes end here, and that more digits may
+    // follow.
     if (next === 0x2e || next === 0x65 || next === 0x45 || next === 0) return -1;
     this.numbers[field] = negative ? -value : value;
     this.state[field] = FIELD.ok;
@@ -312,7 +316,7 @@ export class RowDecoder implements RowSink {
   }
 }
 
-/** Whether the bytes at `at` are those of `known`. */
+/** Tells whether the bytes at `at` are those of `known`. */
 function sameAt(view: DataView, at: number, known: DataView, length: number): boolean {
   let i = 0;
   for (; i + 4 <= length; i += 4) {
@@ -325,7 +329,7 @@ function sameAt(view: DataView, at: number, known: DataView, length: number): bo
 const TRUE = Buffer.from("true");
 const FALSE = Buffer.from("false");
 
-/** Position after a string of printable ASCII without escapes, or -1. */
+/** Returns the position after a string of printable ASCII without escapes, or -1. */
 function stringEnd(bytes: Uint8Array, at: number): number {
   if (bytes[at] !== 0x22) return -1;
   for (;;) {
@@ -346,7 +350,7 @@ function fastVector(bytes: Uint8Array, at: number, end: number, length: number):
   return at + 1;
 }
 
-/** Position after a JSON number, or -1. The zero byte after the data ends any run of digits. */
+/** Returns the position after a JSON number, or -1. The zero byte after the data ends any run of digits. */
 function fastNumber(bytes: Uint8Array, at: number): number {
   if (bytes[at] === 0x2d) at++;
   let byte = bytes[at]!;

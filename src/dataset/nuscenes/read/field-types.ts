@@ -1,7 +1,7 @@
-/** What the fields of a row must be, and how to say that one is not. */
+/** The types that the fields of a row must have, and the words to say that one has not. */
 import type { FieldType } from "./schema.js";
 
-/** What is wrong with a field, or undefined. */
+/** Returns what is wrong with a field, or undefined. */
 export function describeProblem(name: string, type: FieldType, value: unknown): string | undefined {
   if (value === undefined) return `field "${name}" is missing`;
   switch (type) {
@@ -40,7 +40,7 @@ function isVector(value: unknown, length: number): boolean {
   return Array.isArray(value) && value.length === length && value.every((entry) => Number.isFinite(entry));
 }
 
-/** A value as a person would name it. */
+/** Returns a value's kind as a person would name it. */
 export function kindOf(value: unknown): string {
   if (value === null) return "null (or NaN)";
   if (Array.isArray(value)) {

@@ -1,10 +1,10 @@
 /** File names in columns: a hash of the base name, and a number for the folder. */
 import type { RowDecoder } from "./decode.js";
 
-/** In the `folder` column: no usable file name (or more than 65,535 folders). */
+/** The number in the `folder` column for a row without a usable file name (or with a folder after the first 65,535). */
 export const NO_FOLDER = 0xffff;
 
-/** Two 32-bit hashes of a file name: enough that 2.6 million names do not meet by chance. */
+/** Writes two 32-bit hashes of a file name, which is enough that 2.6 million names do not meet by chance. */
 export function hashName(view: DataView, from: number, to: number, out: Uint32Array): void {
   let a = 0x811c9dc5;
   let b = 0x9747b28c ^ (to - from);
@@ -24,19 +24,19 @@ export function hashName(view: DataView, from: number, to: number, out: Uint32Ar
   out[1] = Math.imul(b ^ (b >>> 15), 0xc2b2ae35);
 }
 
-/** Numbers the few distinct strings of a column (folders, file formats with their sizes). */
+/** A table of numbers for the few distinct strings of a column (folders, file formats with their sizes). */
 export class Dictionary {
   readonly names: string[] = [];
   readonly #ids = new Map<string, number>();
-  /** Entries by a cheap hash of their bytes; one that another entry took the place of is found by its name. */
+  /** The entries by a cheap hash of their bytes; an entry whose place another one took is found by its name. */
   readonly #recent: ({ bytes: Uint8Array; extra: number; id: number } | undefined)[] = new Array(256);
 
-  /** The number of the string in `from … to`, told apart by two numbers as well. At most 65,535 are told apart. */
+  /** Returns the number of the string in `from … to` together with two numbers `a` and `b`. At most 65,535 are told apart. */
   id(decoder: RowDecoder, from: number, to: number, a = 0, b = 0): number {
     const extra = a * 100_003 + b;
     const { bytes } = decoder;
     const length = to - from;
-    // Four letters that tell the 24 folders of the sensors apart.
+    // These letters tell the 24 folders of the sensors apart.
     const letter = (i: number) => bytes[from + Math.max(i, 0)]!;
     const place =
       (length * 23 + letter(length - 6) * 3 + letter(length - 4) * 19 + letter(length >> 1)) & 255;
@@ -52,7 +52,7 @@ export class Dictionary {
       this.names.push(name);
       this.#ids.set(key, id);
     }
-    // A copy: slice() of a Buffer would share its memory.
+    // The bytes are copied, because slice() of a Buffer would share its memory.
     this.#recent[place] = { bytes: Uint8Array.from(bytes.subarray(from, to)), extra, id };
     return id;
   }
@@ -60,7 +60,7 @@ export class Dictionary {
 
 function sameBytes(known: Uint8Array, bytes: Uint8Array, from: number, to: number): boolean {
   if (known.length !== to - from) return false;
-  // From the end: folders differ there.
+  // The comparison starts at the end, because folders differ there.
   for (let i = known.length - 1; i >= 0; i--) if (known[i] !== bytes[from + i]) return false;
   return true;
 }

@@ -1,4 +1,6 @@
-/** Keys of large tables into large tables, followed once both are whole: prev and next, and the ego poses of frames. */
+/**
+ * The keys of large tables into large tables, which are followed once both are whole: prev and next, and the ego poses of frames.
+ */
 import { FLAG, KEEP, LINK } from "./table-state.js";
 import { TokenTable, type TokenTableData } from "./tokens.js";
 
@@ -9,7 +11,7 @@ export interface FollowInput {
   side: "prev" | "next";
 }
 
-/** Links as rows, or {@link LINK}. */
+/** Returns the links as rows, or as {@link LINK}. */
 export function follow({ words, flags, table: data, side }: FollowInput): Int32Array {
   const table = new TokenTable(data);
   const noneFlag = side === "prev" ? FLAG.noPrev : FLAG.noNext;
@@ -26,7 +28,7 @@ export function follow({ words, flags, table: data, side }: FollowInput): Int32A
   return rows;
 }
 
-/** Rows of sample_data whose ego pose is not there: the first {@link KEEP} of them, and how many more. */
+/** Returns the rows of sample_data whose ego pose is not there: the first {@link KEEP} of them, and how many more there are. */
 export function findLostPoses(input: { egoPose: Uint32Array; flags: Uint8Array; table: TokenTableData }): {
   rows: number[];
   more: number;

@@ -1,4 +1,4 @@
-/** All tables of one version, loaded. Large ones in two worker threads where they are large indeed. */
+/** The loading of all tables of one version. Large tables are read in two worker threads where they are large enough for that. */
 import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
@@ -13,10 +13,10 @@ import type { TableState } from "./table-state.js";
 import { loadSmall, type SmallTable } from "./tables.js";
 import { TokenTable } from "./tokens.js";
 
-/** Below this many bytes in all, starting threads costs more than it saves. */
+/** The number of bytes, of all tables together, below which starting threads costs more than it saves. */
 const WORKERS_FROM = 32 << 20;
 
-/** What a thread is asked to do, with all that it needs. */
+/** The task of a thread, with all that it needs. */
 export type Task =
   | { kind: "load"; table: "sample_data"; path: string; targets: Parameters<typeof loadSampleData>[1] }
   | { kind: "load"; table: "ego_pose"; path: string }
@@ -46,23 +46,23 @@ export interface Tables {
   sampleData?: SampleData;
   egoPose?: TableState;
   annotations?: Annotations;
-  /** Tables that are not there, or that the system refuses to read, with its words. */
+  /** The tables that are not there; `unreadable` holds those that the system refuses to read, with its words. */
   missing: TableName[];
   unreadable: Map<TableName, string>;
 }
 
 export interface LoadOptions extends RunOptions {
-  /** Only these tables; of keys into the others nothing is known. Default: all. */
+  /** The only tables to load; nothing is known of keys into the others. By default all are loaded. */
   only?: readonly TableName[];
   /**
-   * For those who follow keys rather than check them: `sampleData.egoPose` is kept, `sampleData.prev` and `lostPoses` are
-   * left out. Default false.
+   * Whether the caller follows keys rather than checks them: then `sampleData.egoPose` is kept, and `sampleData.prev` and
+   * `lostPoses` are left out. The default is false.
    */
   keepPoseKeys?: boolean;
 }
 
 /**
- * Loads what there is in `folder`.
+ * Loads the tables that are in `folder`.
  *
  * @throws VistaError `ABORTED`
  */
@@ -113,9 +113,10 @@ export async function loadTables(folder: string, options: LoadOptions): Promise<
     return attempt(task.table, () => run(thread, task) as Promise<T>);
   };
   try {
-    // ego_pose needs no other table: it is on its way while this thread reads the small ones.
+    // The reading of ego_pose can start at once, while this thread reads the small tables, because it needs no other table.
     const egoPose = loadInto<TableState>(1, { kind: "load", table: "ego_pose", path: path("ego_pose") });
-    egoPose.catch(() => {}); // thrown where it is awaited
+    // An error is thrown where the promise is awaited.
+    egoPose.catch(() => {});
     if (threads !== undefined) await nextTurn();
     for (const name of present) {
       throwIfAborted(options.signal);
@@ -144,12 +145,12 @@ export async function loadTables(folder: string, options: LoadOptions): Promise<
         visibility: target("visibility"),
       },
     };
-    // What is left when sample_data is whole; whichever thread is free takes the next of it.
+    // The queue holds what is left to do when sample_data is whole; whichever thread is free takes the next task from it.
     const queue: ((thread: number) => Promise<void>)[] = [];
     const drain = async (thread: number) => {
       for (let task = queue.shift(); task !== undefined; task = queue.shift()) await task(thread);
     };
-    // sample_data is as large as the other two together.
+    // The first thread is for sample_data alone, because it is as large as the other two tables together.
     const loadedData = loadInto<SampleData>(0, sampleData).then((data) => {
       if (data === undefined) return;
       tables.sampleData = data;

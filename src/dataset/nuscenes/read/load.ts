@@ -1,6 +1,6 @@
 /**
- * The three large tables as columns. Foreign keys into smaller tables are looked up while the rows pass; keys into the
- * large tables wait until those are whole (links.ts).
+ * The three large tables as columns. Foreign keys into smaller tables are looked up while the rows pass; keys into the large
+ * tables wait until those are whole (links.ts).
  */
 import { statSync } from "node:fs";
 import { readRows } from "../../json/rows.js";
@@ -15,23 +15,23 @@ import { TokenTable, type TokenTableData } from "./tokens.js";
 export interface SampleData extends TableState {
   time: Float64Array;
   flags: Uint8Array;
-  /** Rows of sample and calibrated_sensor. */
+  /** The row of sample that each row names; `sensor` holds that of calibrated_sensor. */
   sample: Int32Array;
   sensor: Int32Array;
   egoPose: Uint32Array;
-  /** Rows whose ego pose is not there; set once ego_pose is loaded, if that is whole. */
+  /** The rows whose ego pose is not there. The field is set once ego_pose is loaded, if that table is whole. */
   lostPoses?: { rows: number[]; more: number } | undefined;
-  /** Tokens of the links, until they have been followed; then the rows are in `prev` and `next`. */
+  /** The tokens of the links, until they have been followed; then the rows are in `prev` and `next`. */
   prevWords: Uint32Array;
   nextWords: Uint32Array;
   prev: Int32Array;
   next: Int32Array;
-  /** Hash of the file's base name, two words. */
+  /** The hash of the file's base name, two words for each row. */
   name: Uint32Array;
-  /** Index in {@link folders}, with `/` between parts; {@link NO_FOLDER} where the file has no usable name. */
+  /** The index in {@link folders}, whose paths have `/` between parts; {@link NO_FOLDER} where the file has no usable name. */
   folder: Uint16Array;
   folders: string[];
-  /** Index in {@link forms}. */
+  /** The index in {@link forms}. */
   form: Uint16Array;
   forms: { fileformat: string; width: number; height: number }[];
 }
@@ -46,12 +46,12 @@ export interface Annotations extends TableState {
 
 export type Report = (bytes: number) => void;
 
-/** Rows to make room for: the file's size by that of its usual rows, and some. */
+/** Returns the number of rows to make room for: the size of the file divided by that of a usual row, and some more. */
 function expectedRows(path: string, rowBytes: number): number {
   return (statSync(path).size / rowBytes) * 1.1;
 }
 
-/** Collects what every large table has, while its rows are decoded. */
+/** A collector of what every large table has, while its rows are decoded. */
 class Loader<S extends Readonly<Record<string, ColumnSpec>>> {
   readonly columns: Columns<S & typeof COMMON>;
   readonly decoder: RowDecoder;
@@ -69,7 +69,7 @@ class Loader<S extends Readonly<Record<string, ColumnSpec>>> {
     onRow: (loader: Loader<S>, offset: number) => void,
   ) {
     this.columns = new Columns({ ...COMMON, ...spec }, capacity);
-    const token = 0; // the first field of every table
+    const token = 0; // The token is the first field of every table.
     this.decoder = new RowDecoder(table, {
       row: (offset) => {
         this.columns.ensure(this.row);
@@ -92,7 +92,7 @@ class Loader<S extends Readonly<Record<string, ColumnSpec>>> {
     });
   }
 
-  /** The target row of a key that the decoder holds. */
+  /** Returns the target row of a key that the decoder holds. */
   resolve(field: number, target: TokenTable, offset: number): number {
     const state = this.decoder.state[field];
     if (state === FIELD.bad) return LINK.unusable;
@@ -112,7 +112,7 @@ class Loader<S extends Readonly<Record<string, ColumnSpec>>> {
     else this.#moreDangling[name] = (this.#moreDangling[name] ?? 0) + 1;
   }
 
-  /** Links of a chain: their words into a column, whether there are any into the flags. */
+  /** Takes a link of a chain: its words go into a column, and whether there is one goes into the flags. */
   takeLink(field: number, column: Uint32Array, flags: Uint8Array, noneFlag: number, badFlag: number): void {
     const state = this.decoder.state[field];
     if (state === FIELD.ok) copyWords(this.decoder.words, field * 4, column, this.row * 4);

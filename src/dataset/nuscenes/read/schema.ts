@@ -1,10 +1,8 @@
-/**
- * The tables of nuScenes v1.0, after docs/schema_nuscenes.md of the devkit.
- */
+/** The tables of nuScenes v1.0, after docs/schema_nuscenes.md of the devkit. */
 
 /**
- * What a field must be. `token`: any string but "". `link`: a token, or "" where the chain ends. `tokens`: an array of
- * tokens. `vector3`, `vector4`: an array of so many numbers. `matrix`: 3 × 3 numbers, or [] for what is no camera.
+ * The type that a field must have. `token` is any string but "". `link` is a token, or "" where the chain ends. `tokens` is an
+ * array of tokens. `vector3` and `vector4` are arrays of so many numbers. `matrix` is 3 × 3 numbers, or [] for what is no camera.
  */
 export type FieldType =
   | "token"
@@ -19,7 +17,7 @@ export type FieldType =
 
 export interface TableSchema {
   fields: Readonly<Record<string, FieldType>>;
-  /** Foreign keys: field → table. The links of chains (`prev`, `next`) point into the table itself. */
+  /** The foreign keys, from field to table. The links of chains (`prev`, `next`) point into the table itself. */
   keys: Readonly<Record<string, TableName>>;
 }
 
@@ -38,7 +36,7 @@ const TABLES = {
     },
     keys: {},
   },
-  // log_tokens is no key of ours: the official tables name the logs of all splits (rule map-log-elsewhere).
+  // The field log_tokens is no key here, because the official tables name the logs of all splits (rule map-log-elsewhere).
   map: { fields: { token: "token", log_tokens: "tokens", category: "string", filename: "string" }, keys: {} },
   calibrated_sensor: {
     fields: {
@@ -143,28 +141,31 @@ export const SCHEMA: Readonly<Record<TableName, TableSchema>> = TABLES;
 
 export const ALL_TABLES = Object.keys(TABLES) as readonly TableName[];
 
-/** Downloads of their own; every version has the others. */
+/** The tables that are downloads of their own; every version has the others. */
 export const LABEL_TABLES: readonly TableName[] = ["lidarseg", "panoptic"];
 
-/** Tables that a set may have without rows; without the others there is no frame. Those of boxes are empty in the test version. */
+/**
+ * The tables that a set may have without rows; without rows in the others there is no frame. The tables of boxes are empty in the
+ * test version.
+ */
 export const MAY_BE_EMPTY: readonly TableName[] = [
   ...(["category", "attribute", "visibility", "instance", "sample_annotation"] as const),
   ...LABEL_TABLES,
 ];
 
-/** The tables with a row per frame or box: gigabytes in trainval. They are kept as columns, the others as objects. */
+/** The tables with a row per frame or box, which have gigabytes in trainval. They are kept as columns, the others as objects. */
 export const LARGE_TABLES: readonly TableName[] = ["ego_pose", "sample_data", "sample_annotation"];
 
 /**
- * Scenes without CAN bus messages: 21 in the devkit's own list (can_bus_api.py), and scene 419, for which Vista's
- * authors found none either.
+ * The numbers of the scenes without CAN bus messages: 21 are in the devkit's own list (can_bus_api.py), and Vista's authors found
+ * none for scene 419 either.
  */
 export const SCENES_WITHOUT_CAN_BUS: ReadonlySet<number> = new Set([
   161, 162, 163, 164, 165, 166, 167, 168, 170, 171, 172, 173, 174, 175, 176, 309, 310, 311, 312, 313, 314,
   419,
 ]);
 
-/** What is wrong with some official scenes, by number. */
+/** The known faults of some official scenes, by number. */
 export const SCENE_QUIRKS: ReadonlyMap<number, string> = new Map([
   [499, "its ego poses are known to be wrong"],
   [515, "its ego poses are known to be wrong"],

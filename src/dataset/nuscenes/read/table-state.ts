@@ -1,11 +1,11 @@
-/** What is known of every table once it is read, large or small. */
+/** The state of every table once it is read, be it large or small. */
 import { remember } from "../../../core/maps.js";
 import type { TokenTableData } from "./tokens.js";
 
-/** A row's answer to "which row does this key name": a row from 0, or one of these. */
+/** The answers to the question which row a key names, where that is no row from 0 on. */
 export const LINK = { none: -1, dangling: -2, unusable: -3 } as const;
 
-/** Bits of the `flags` column. */
+/** The bits of the `flags` column. */
 export const FLAG = {
   keyFrame: 1,
   noToken: 2,
@@ -16,7 +16,7 @@ export const FLAG = {
   badEgoPose: 64,
 } as const;
 
-/** How many faults of one sort are kept one by one; the rest is counted. */
+/** The number of faults of one sort that are kept one by one; the rest is counted. */
 export const KEEP = 10_000;
 
 export interface RowProblem {
@@ -26,13 +26,13 @@ export interface RowProblem {
   token: string | undefined;
 }
 
-/** A foreign key without a target: one entry for each token that is not there. */
+/** A foreign key without a target. There is one entry for each token that is not there. */
 export interface Dangling {
   field: string;
   missing: string;
-  /** How many rows name it. */
+  /** The number of rows that name it. */
   count: number;
-  /** Offset of the first of them. */
+  /** The offset of the first of these rows. */
   offset: number;
 }
 
@@ -46,24 +46,24 @@ export function addDangling(
   remember(found, missing, () => ({ field, missing, count: 0, offset })).count++;
 }
 
-/** What all tables have, large or small. */
+/** The parts that all tables have, be they large or small. */
 export interface TableState {
   rows: number;
   bytes: number;
-  /** Where the file stops being JSON. */
+  /** The place where the file stops being JSON, and the reason. */
   error?: { offset: number; reason: string };
   problems: RowProblem[];
   moreProblems: number;
-  /** Row and the earlier row with the same token. */
+  /** The rows with the token of an earlier row, each with that row. */
   duplicates: [row: number, first: number][];
   moreDuplicates: number;
   dangling: Dangling[];
-  /** Rows beyond those in `dangling`, by field. */
+  /** The number of rows beyond those in `dangling`, by field. */
   moreDangling: Record<string, number>;
-  /** False where rows are missing or have no usable token: a key that finds nothing here may still be right. */
+  /** Whether all rows were read and have usable tokens. Where this is false, a key that finds nothing here may still be right. */
   complete: boolean;
-  /** From token to row. */
+  /** The hash table from token to row. */
   table: TokenTableData;
-  /** Where each row starts in the file. */
+  /** The offset at which each row starts in the file. */
   offset: Float64Array;
 }

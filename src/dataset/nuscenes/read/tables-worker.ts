@@ -1,4 +1,4 @@
-/** Entry of a worker thread: loads tables and follows links. */
+/** The entry of a worker thread, which loads tables and follows links. */
 import { serveTasks } from "../../../core/io/worker.js";
 import { runTask, type Task, type TaskMessage } from "./load-tables.js";
 

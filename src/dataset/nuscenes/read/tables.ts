@@ -1,4 +1,4 @@
-/** The small tables, kept as objects, and what all tables share when findings are written. */
+/** The small tables, which are kept as objects, and what all tables share when findings are written. */
 import { closeSync, readSync } from "node:fs";
 import { openRegularSync } from "../../../core/io/regular.js";
 import { INCOMPLETE, parseValue, skipValue } from "../../../core/json/scan.js";
@@ -13,14 +13,18 @@ export type Row = Readonly<Record<string, unknown>>;
 
 export interface SmallTable extends TableState {
   name: TableName;
-  /** Only rows that are objects. */
+  /** The rows that are objects; others are left out. */
   values: Row[];
   lookup: TokenTable;
-  /** 1 for rows without a usable token, or with that of an earlier row. */
+  /** The flags of the rows: 1 where a row has no usable token, or the token of an earlier row. */
   exclude: Uint8Array;
 }
 
-/** @throws the system's error where the file cannot be read */
+/**
+ * Loads a small table.
+ *
+ * @throws the system's error where the file cannot be read
+ */
 export function loadSmall(name: TableName, path: string): SmallTable {
   const values: Row[] = [];
   const offsets: number[] = [];
@@ -85,19 +89,19 @@ export function loadSmall(name: TableName, path: string): SmallTable {
   };
 }
 
-/** The row that a token names, or -1. */
+/** Returns the row that a token names, or -1. */
 export function rowOf(table: { lookup: TokenTable }, token: unknown): number {
   if (typeof token !== "string" || token === "") return -1;
   return table.lookup.lookup(tokenWords(token), 0);
 }
 
-/** Keys of a small table that name no row of `target`, one entry for each missing token. */
+/** Returns the keys of a small table that name no row of `target`, with one entry for each missing token. */
 export function danglingKeys(from: SmallTable, field: string, target: { lookup: TokenTable }): Dangling[] {
   const found = new Map<string, Dangling>();
   for (const [i, row] of from.values.entries()) {
     const value = row[field];
     for (const token of Array.isArray(value) ? value : [value]) {
-      // What is no token is reported as a wrong type.
+      // A value that is no token is reported as a wrong type.
       if (typeof token !== "string" || (token === "" && SCHEMA[from.name].fields[field] === "token"))
         continue;
       if (rowOf(target, token) !== -1) continue;
@@ -107,9 +111,7 @@ export function danglingKeys(from: SmallTable, field: string, target: { lookup: 
   return [...found.values()];
 }
 
-/**
- * Rows of a large table read again from the file, for the text of findings: what is kept in memory has no strings.
- */
+/** A reader of single rows of a large table, for the text of findings, because what is kept in memory has no strings. */
 export class RowText {
   readonly #fd: number;
   #buffer = Buffer.alloc(4096);

@@ -1,9 +1,12 @@
 /**
- * Tokens as 128-bit keys, and a hash table from token to row in typed arrays: a Map with 2.6 million strings would take
- * ten times the memory.
+ * Tokens as 128-bit keys, and a hash table from token to row in typed arrays; a Map with 2.6 million strings would take ten times
+ * the memory.
  */
 
-/** Value of each pair of hexadecimal digits in lower case, as a little-endian 16-bit word; 0x8000 for all other pairs. */
+/**
+ * The value of each pair of hexadecimal digits in lower case, which is indexed by the pair as a little-endian 16-bit word; 0x8000
+ * for all other pairs.
+ */
 const PAIR = new Uint16Array(65_536).fill(0x8000);
 for (let value = 0; value < 256; value++) {
   const text = value.toString(16).padStart(2, "0");
@@ -14,7 +17,7 @@ for (let value = 0; value < 256; value++) {
  * Writes the 128 bits of a token of exactly 32 lower-case hexadecimal digits.
  *
  * @param view  must have 32 bytes at `at`
- * @returns false where one of them is no such digit
+ * @returns false where one of these bytes is no such digit
  */
 export function readHexToken(view: DataView, at: number, out: Uint32Array, slot: number): boolean {
   let invalid = 0;
@@ -34,7 +37,8 @@ let view = new DataView(new ArrayBuffer(0)) as DataView;
 let viewed: Uint8Array | undefined;
 
 /**
- * Writes the 128 bits of any token, given as the UTF-8 bytes of its string: hexadecimal ones as they are, others hashed.
+ * Writes the 128 bits of any token, which is given as the UTF-8 bytes of its string: hexadecimal tokens are taken as they are,
+ * others are hashed.
  */
 export function readToken(bytes: Uint8Array, from: number, to: number, out: Uint32Array, slot: number): void {
   if (to - from === 32) {
@@ -44,7 +48,7 @@ export function readToken(bytes: Uint8Array, from: number, to: number, out: Uint
     }
     if (readHexToken(view, from, out, slot)) return;
   }
-  // Four multiplicative hashes side by side, mixed at the end.
+  // There are four multiplicative hashes side by side, which are mixed at the end.
   let a = 0x9e3779b1 ^ (to - from);
   let b = 0x85ebca77;
   let c = 0xc2b2ae3d;
@@ -65,9 +69,9 @@ export function readToken(bytes: Uint8Array, from: number, to: number, out: Uint
 const scratch = new Uint32Array(4);
 const scratchBytes = Buffer.alloc(32);
 
-/** The 128 bits of a token given as a string. The array is used again by the next call. */
+/** Returns the 128 bits of a token that is given as a string. The next call uses the array again. */
 export function tokenWords(token: string): Uint32Array {
-  // Most tokens are 32 ASCII characters; the encoder would cost more than the rest.
+  // Most tokens are 32 ASCII characters, for which the encoder would cost more than the rest.
   const isShort = token.length === 32;
   for (let i = 0; isShort && i < 32; i++) {
     const code = token.charCodeAt(i);
@@ -85,15 +89,15 @@ function encodedWords(token: string): Uint32Array {
   return scratch;
 }
 
-/** The hash table's parts, which can be shared between threads. */
+/** The parts of the hash table, which can be shared between threads. */
 export interface TokenTableData {
-  /** Four words for each row. */
+  /** The tokens, with four words for each row. */
   keys: Uint32Array;
-  /** Row + 1, or 0 where free; a power of two long. */
+  /** The slots, each with a row + 1, or 0 where it is free; their number is a power of two. */
   slots: Int32Array;
 }
 
-/** From token to row. Rows are those of `keys`; of two with one token, the first counts. */
+/** A hash table from token to row. The rows are those of `keys`; where two have the same token, the first counts. */
 export class TokenTable {
   readonly #keys: Uint32Array;
   readonly #slots: Int32Array;
@@ -105,14 +109,18 @@ export class TokenTable {
     this.#mask = data.slots.length - 1;
   }
 
-  /** An empty table over `keys`, with room for `rows`. */
+  /** Makes an empty table over `keys`, with room for `rows`. */
   static over(keys: Uint32Array, rows: number): TokenTable {
     let size = 16;
     while (size < rows * 1.5) size *= 2;
     return new TokenTable({ keys, slots: new Int32Array(new SharedArrayBuffer(size * 4)) });
   }
 
-  /** @returns -1, or the earlier row with the same token */
+  /**
+   * Puts a row into the table.
+   *
+   * @returns -1, or the earlier row with the same token
+   */
   insert(row: number): number {
     const at = this.#find(this.#keys, row * 4);
     const held = this.#slots[at]!;
@@ -121,12 +129,16 @@ export class TokenTable {
     return -1;
   }
 
-  /** @returns the row with the token at `words[slot …]`, or -1 */
+  /**
+   * Looks up a token.
+   *
+   * @returns the row with the token at `words[slot …]`, or -1
+   */
   lookup(words: Uint32Array, slot: number): number {
     return this.#slots[this.#find(words, slot)]! - 1;
   }
 
-  /** The slot that holds this token, or the free one where it would go. */
+  /** Returns the slot that holds this token, or the free one where it would go. */
   #find(words: Uint32Array, slot: number): number {
     const keys = this.#keys;
     const slots = this.#slots;

@@ -1,11 +1,11 @@
-/** Which versions of the tables a root has. */
+/** The versions of the tables that a root has. */
 
 import { existsSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { compareText } from "../../../core/text.js";
 
-/** Names of the versions in a root, mini first, then trainval, then test, then others. */
+/** Returns the names of the versions in a root: mini first, then trainval, then test, then others. */
 export async function nuScenesVersions(root: string): Promise<string[]> {
   const entries = await readdir(root).catch(() => []);
   const order = ["v1.0-mini", "v1.0-trainval", "v1.0-test"];
