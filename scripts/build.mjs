@@ -84,8 +84,8 @@ async function bundle(entry, plugins) {
   }
 }
 await bundle("src/checkpoint/cli/vista-ckpt.ts", [noChildren, connectionsOnly]);
-await bundle("src/dataset/cli/vista-data.ts", [noChildren]);
-await bundle("src/train/cli/vista-train.ts", []);
+await bundle("src/dataset/cli/vista-data.ts", [noChildren, connectionsOnly]);
+await bundle("src/train/cli/vista-train.ts", [connectionsOnly]);
 
 // The script and the style of the HTML report, which are put into each report: run in a browser, so no part of the library.
 await build({
