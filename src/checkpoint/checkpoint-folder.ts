@@ -31,8 +31,11 @@ export interface FolderOptions extends RunOptions {
  * current folder.
  */
 export function folderBeside(folder: string, suffix: string): string {
-  const path = resolve(isRemote(folder) ? placeName(folder) : folder);
-  return join(dirname(path), `${basename(path).replace(/\.ckpt$/, "")}-${suffix}.ckpt`);
+  const path = isRemote(folder) ? placeName(folder) : folder;
+  const absolute = resolve(path);
+  // What was named relative to the current folder stays so, but `.` and `..` have no name of their own.
+  const named = basename(path) === basename(absolute) ? path : absolute;
+  return join(dirname(named), `${basename(named).replace(/\.ckpt$/, "")}-${suffix}.ckpt`);
 }
 
 export interface PlannedFile {

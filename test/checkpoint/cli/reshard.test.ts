@@ -1,9 +1,9 @@
 /** `vista-ckpt reshard`: what it says, what it refuses, and what is left when it fails. */
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { reshardCheckpoint } from "../../../src/checkpoint/reshard.js";
+import { defaultReshardOutput, reshardCheckpoint } from "../../../src/checkpoint/reshard.js";
 import { runCli } from "../../helpers/cli.js";
 import { temporaryFolder } from "../../helpers/state.js";
 import { type Fake, FakeTensor, writeFakeCheckpoint } from "../../helpers/torch-file.js";
@@ -158,6 +158,14 @@ describe("vista-ckpt reshard", () => {
     expect((await reshard(folder, "--ranks", "2", "-o", output)).code).toBe(0);
     expect(readdirSync(parent).sort()).toEqual(["last.ckpt", "out.ckpt"]);
   });
+});
+
+it("the default output is named as the input was: relative where that was, and by what `.` stands for", () => {
+  expect(defaultReshardOutput("logs/run/last.ckpt", 8)).toBe("logs/run/last-8ranks.ckpt");
+  expect(defaultReshardOutput("last.ckpt/", 8)).toBe("last-8ranks.ckpt");
+  expect(defaultReshardOutput("/runs/last", 8)).toBe("/runs/last-8ranks.ckpt");
+  expect(defaultReshardOutput("s3://runs/phase1/last.ckpt", 8)).toBe("last-8ranks.ckpt");
+  expect(dirname(defaultReshardOutput(".", 8))).toBe(dirname(process.cwd()));
 });
 
 describe("refused by name", () => {
