@@ -1,6 +1,6 @@
 /**
- * A tensor whose elements lie in several places, each a box: an n-dimensional block that one rank of a sharded training wrote,
- * in row-major order. Torch's distributed checkpoints are made of these.
+ * Makes tensors whose elements lie in several places. Each place is a box: an n-dimensional block, in row-major order, that one
+ * rank of a sharded training wrote. Torch's distributed checkpoints are made of these.
  */
 
 import { VistaError } from "../../core/errors.js";
@@ -8,20 +8,20 @@ import { firstWhere } from "../../core/search.js";
 import { type DType, dtypeInfo } from "./dtype.js";
 import { type Box, contiguousStrides, makeTensor, type Tensor, viewTensor } from "./tensor.js";
 
-/** Elements that are neighbours both in the box and in the tensor. */
+/** A stretch of bytes that are neighbours both in the box and in the tensor. */
 interface Run {
-  /** In bytes, from the box's start. */
+  /** The first byte, counted from the box's start. */
   readonly from: number;
-  /** In bytes, from the tensor's start. */
+  /** The place of that byte, counted from the tensor's start. */
   readonly to: number;
   readonly length: number;
 }
 
 /**
- * The tensor that the boxes make up. Boxes that are cut along the first dimension only become plain byte ranges, which the copy
- * loop reads fastest.
+ * Makes the tensor that the boxes form together. Boxes that are cut along the first dimension only become plain byte ranges,
+ * which the copy loop reads fastest.
  *
- * @param name  for messages
+ * @param name  the tensor's name, for error messages
  * @throws VistaError `FORMAT` where a box leaves the tensor, its region has another size, two boxes overlap or one is missing
  */
 export function placeBoxes(
@@ -43,7 +43,9 @@ export function placeBoxes(
   return { ...whole, source: { kind: "boxes", boxes: rows } };
 }
 
-/** The tensor of boxes of which some have their elements in another order: that is made where one is copied, whole. */
+/**
+ * Makes the tensor of boxes of which some have their elements in another order. It is computed, as a whole, where it is copied.
+ */
 function inOrder(whole: Tensor, boxes: readonly Box[]): Tensor {
   const { dtype } = whole;
   const inputs = boxes.map(({ region, sizes, strides }) =>
@@ -81,7 +83,10 @@ function checkBox(name: string, dtype: DType, shape: readonly number[], box: Box
   }
 }
 
-/** Boxes that lie in the tensor and do not overlap fill it exactly where their elements add up to its. */
+/**
+ * Checks that boxes that lie in the tensor fill it: they do so exactly where they do not overlap and have as many elements as the
+ * tensor.
+ */
 function checkCover(name: string, tensor: Tensor, boxes: readonly Box[]): void {
   const where = { record: name };
   const sorted = boxes.slice().sort((a, b) => (a.offsets[0] ?? 0) - (b.offsets[0] ?? 0));
@@ -109,7 +114,10 @@ function checkCover(name: string, tensor: Tensor, boxes: readonly Box[]): void {
   );
 }
 
-/** The first part of the tensor, in row-major order, that no box has; all of it where there are none. One is known to be. */
+/**
+ * Returns the first part of the tensor, in row-major order, that no box has, or all of it where there are no boxes. The caller
+ * knows that there is a gap.
+ */
 function firstGap(
   shape: readonly number[],
   boxes: readonly Pick<Box, "offsets" | "sizes">[],
@@ -140,16 +148,16 @@ function overlap(a: Box, b: Box): boolean {
   );
 }
 
-/** `[0:4, 3:5]`, as Python would slice it. */
+/** Returns a box as text, such as `the box [0:4, 3:5]`, which is how Python would slice it. */
 export function showBox({ offsets, sizes }: Pick<Box, "offsets" | "sizes">): string {
   return `the box [${offsets.map((offset, d) => `${offset}:${offset + (sizes[d] ?? 0)}`).join(", ")}]`;
 }
 
 /**
- * What bytes `[from, to)` of the tensor need of a box: one range of it, since rows that follow one another in the tensor do so
- * in the box, and where its parts go.
+ * Returns what bytes `[from, to)` of the tensor need of a box: one range of the box, since rows that follow one another in the
+ * tensor do so in the box, and the places where the parts of that range go.
  *
- * @returns `undefined` where the box has none of them
+ * @returns `undefined` where the box has none of these bytes
  */
 export function runsWithin(
   tensor: Tensor,
@@ -182,19 +190,21 @@ export function runsWithin(
   };
 }
 
-/** The rows of a box: its longest stretches that are contiguous in the tensor too. Their places in the tensor ascend. */
+/**
+ * The rows of a box, which are its longest stretches that are contiguous in the tensor too. Their places in the tensor ascend.
+ */
 class Rows {
-  /** Bytes of one. */
+  /** The length of one row in bytes. */
   readonly length: number;
   readonly #count: number;
-  /** Extents and strides in bytes of the dimensions that number the rows. */
+  /** The extents of the dimensions that number the rows; `#strides` holds their strides in bytes. */
   readonly #sizes: number[] = [];
   readonly #strides: number[] = [];
   readonly #base: number;
 
   constructor(shape: readonly number[], { offsets, sizes }: Box, width: number) {
     const strides = contiguousStrides(shape);
-    // The dimensions from `inner` on are one stretch: all but the first of them are whole.
+    // The dimensions from `inner` on are one stretch, since the box has all of them but the first in full.
     let inner = shape.length;
     while (inner > 0 && (inner === shape.length || sizes[inner] === shape[inner])) inner--;
     let length = width;
@@ -210,7 +220,7 @@ class Rows {
     this.#base = offsets.reduce((sum, offset, d) => sum + offset * strides[d]! * width, 0);
   }
 
-  /** Where row `row` begins in the tensor, in bytes. */
+  /** Returns the place where row `row` begins in the tensor, in bytes. */
   place(row: number): number {
     let place = this.#base;
     let rest = row;

@@ -1,6 +1,6 @@
 /**
- * Conversions between element types, as torch's `.to(dtype)` does them on a CPU. Everything goes through float32, the
- * way torch's 16-bit types are only ever made from float32; to 16 bits the rounding is to nearest, ties to even.
+ * Converts between element types, as torch's `.to(dtype)` does on a CPU. Everything goes through float32, from which alone torch
+ * makes its 16-bit types; rounding to 16 bits is to nearest, ties to even.
  */
 import { VistaError } from "../../core/errors.js";
 import type { DType } from "./dtype.js";
@@ -34,7 +34,7 @@ export function castBytes(source: Uint8Array, from: DType, target: Uint8Array, t
   }
 }
 
-/** Whether {@link castBytes} knows the pair. */
+/** Tells whether {@link castBytes} knows the pair. */
 export function canCast(from: DType, to: DType): boolean {
   return from === to || (isCastTarget(to) && DECODERS[from] !== undefined);
 }
@@ -45,7 +45,7 @@ function floats(bytes: Uint8Array): Float32Array {
   return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
 }
 
-/** A view at an address that is a multiple of `width`; a copy only where it is not already. */
+/** Returns the bytes at an address that is a multiple of `width`; they are copied only where they are not at one already. */
 export function aligned(bytes: Uint8Array, width: number): Uint8Array {
   return bytes.byteOffset % width === 0 ? bytes : Uint8Array.from(bytes);
 }
@@ -80,15 +80,15 @@ function bf16ToF32(source: Uint8Array, target: Uint8Array): void {
   });
 }
 
-/** IEEE 754 binary32 → binary16, to nearest, ties to even. */
+/** Rounds the bits of a float32 (IEEE 754 binary32) to those of a float16 (binary16), to nearest, ties to even. */
 export function f32BitsToF16(bits: number): number {
   const sign = (bits >>> 16) & 0x8000;
   const magnitude = bits & 0x7fffffff;
   if (magnitude > 0x7f800000) return sign | 0x7e00 | ((magnitude >>> 13) & 0x1ff);
-  // 65520 and above round to infinity.
+  // Magnitudes of 65520 and above round to infinity.
   if (magnitude >= 0x477ff000) return sign | 0x7c00;
   if (magnitude >= 0x38800000) {
-    // A normal half: rebias the exponent by 112, round away 13 bits.
+    // A normal half has an exponent that is 112 less, and 13 bits fewer, which are rounded away.
     return sign | ((magnitude - 0x38000000 + 0xfff + ((magnitude >>> 13) & 1)) >>> 13);
   }
   // A subnormal half is a multiple of 2^-24; 2^-25 and below round to zero.
@@ -123,8 +123,8 @@ function viaTable(decode: (value: number) => number): Decoder {
 }
 
 /**
- * A small binary float: sign, `exponent` bits, `mantissa` bits. `special` names the values that the plain rule does not
- * give: NaN and infinity differ between the formats.
+ * Returns a decoder of small binary floats: a sign, `exponent` bits and `mantissa` bits. `special` returns the values for which
+ * the plain rule does not hold: NaN and infinity differ between the formats.
  */
 function decodeSmallFloat(
   exponent: number,
@@ -145,9 +145,9 @@ function decodeSmallFloat(
 let halfBits: Uint32Array | undefined;
 
 /**
- * Through bits, not numbers, since JavaScript may change the sign and the payload of a NaN. Those of a half are kept and the quiet
- * bit is set, as x86's VCVTPH2PS and torch's vector loops do; the last elements of a tensor, which torch's build widens one by
- * one, become 0x7fffffff there whatever the NaN was.
+ * Widens halves by their bits and not as numbers, since JavaScript may change the sign and the payload of a NaN. Here the sign
+ * and the payload of a half's NaN are kept and the quiet bit is set, as x86's VCVTPH2PS and torch's vector loops do. The last
+ * elements of a tensor, which torch's build widens one by one, become 0x7fffffff there, whatever the NaN was.
  */
 function halves(source: Uint8Array, target: Float32Array): void {
   halfBits ??= tableOfHalves();
@@ -177,7 +177,10 @@ function ieeeSpecial(exponent: number, mantissa: number) {
   };
 }
 
-/** 64-bit integers beyond 2^53 would round twice (to float64, then to float32): fold the lost bits into the lowest kept one. */
+/**
+ * Prepares a 64-bit integer for float32. Beyond 2^53 it would be rounded twice (to float64, then to float32), so the bits that
+ * would be lost are folded into the lowest one that is kept.
+ */
 function roundOnce(value: bigint): number {
   const magnitude = value < 0n ? -value : value;
   if (magnitude < 1n << 53n) return Number(value);
@@ -200,7 +203,7 @@ function doubles(bytes: Uint8Array): Float64Array {
   return new Float64Array(view.buffer, view.byteOffset, view.byteLength / 8);
 }
 
-/** The real part, as torch takes it (with a warning) when a complex tensor becomes float. */
+/** Returns a decoder that takes the real part, as torch does (with a warning) when a complex tensor becomes float. */
 function realPart(view: (bytes: Uint8Array) => Float32Array | Float64Array): Decoder {
   return (source, target) => {
     const from = view(source);
@@ -215,12 +218,12 @@ const DECODERS: Partial<Record<DType, Decoder>> = {
     bf16ToF32(source, new Uint8Array(target.buffer, target.byteOffset, target.byteLength)),
   F16: halves,
   F8_E5M2: viaTable(decodeSmallFloat(5, 2, 15, ieeeSpecial(5, 2))),
-  // Only the all-ones pattern is NaN; there is no infinity.
+  // Only the pattern of all ones is NaN, and there is no infinity.
   F8_E4M3: viaTable(decodeSmallFloat(4, 3, 7, (value) => ((value & 0x7f) === 0x7f ? Number.NaN : undefined))),
-  // "fnuz": no infinity, no negative zero, whose pattern is the one NaN; the bias is one higher.
+  // The "fnuz" types have no infinity and no negative zero, whose pattern is the only NaN; their bias is one higher.
   F8_E5M2FNUZ: viaTable(decodeSmallFloat(5, 2, 16, (value) => (value === 0x80 ? Number.NaN : undefined))),
   F8_E4M3FNUZ: viaTable(decodeSmallFloat(4, 3, 8, (value) => (value === 0x80 ? Number.NaN : undefined))),
-  // A power of two, unsigned.
+  // Every pattern but one is an unsigned power of two.
   F8_E8M0: viaTable((value) => (value === 0xff ? Number.NaN : 2 ** (value - 127))),
   I8: eachOf((bytes) => new Int8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)),
   U8: eachOf((bytes) => bytes),

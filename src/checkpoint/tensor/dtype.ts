@@ -1,18 +1,18 @@
 /**
- * Element types, named as safetensors spells them. torch's names and pickled storage classes stand beside them.
+ * Lists element types, named as safetensors spells them, with torch's names and the names of its pickled storage classes.
  * Sources: safetensors/src/tensor.rs (names and order), torch/storage.py and torch/_utils.py (classes).
  */
 
 interface DTypeInfo {
-  /** Bits of one element as the file counts them; F4, F6 are packed. */
+  /** The number of bits of one element as the file counts them; F4 and F6 are packed. */
   bits: number;
-  /** `torch.<name>`; `undefined` where torch has no such type. */
+  /** The name of the type in torch, without `torch.`; `undefined` where torch has no such type. */
   torch?: string;
-  /** The typed storage class that torch.save names; types without one go through UntypedStorage. */
+  /** The typed storage class that torch.save names; types without one are saved as an UntypedStorage. */
   storage?: string;
 }
 
-/** An element type, as safetensors spells it; C128 is complex128, which only torch files have. */
+/** An element type as safetensors spells it. C128 is complex128, which only torch files have. */
 export type DType =
   | "U64"
   | "I64"
@@ -38,7 +38,7 @@ export type DType =
   | "BOOL"
   | "C128";
 
-/** In the order in which safetensors lays tensors out: widest and most general first. */
+/** The element types, in the order in which safetensors lays tensors out: the widest and most general first. */
 export const DTYPES = {
   U64: { bits: 64, torch: "uint64" },
   I64: { bits: 64, torch: "int64", storage: "LongStorage" },
@@ -60,10 +60,10 @@ export const DTYPES = {
   U8: { bits: 8, torch: "uint8", storage: "ByteStorage" },
   F6_E3M2: { bits: 6 },
   F6_E2M3: { bits: 6 },
-  /** torch packs two into one element of float4_e2m1fn_x2. */
+  /** Torch packs two of these into one element of float4_e2m1fn_x2. */
   F4: { bits: 4 },
   BOOL: { bits: 8, torch: "bool", storage: "BoolStorage" },
-  /** Not a type of safetensors; torch files may hold it. */
+  /** This type is none of safetensors, but torch files may hold it. */
   C128: { bits: 128, torch: "complex128", storage: "ComplexDoubleStorage" },
 } as const satisfies Record<DType, DTypeInfo>;
 
@@ -84,23 +84,26 @@ for (const [dtype, info] of Object.entries(TABLE) as [DType, DTypeInfo][]) {
   if (info.storage !== undefined) BY_STORAGE.set(info.storage, dtype);
 }
 
-/** `float32` → `F32`. */
+/** Returns the type that torch calls by this name: `F32` for `float32`. */
 export function dtypeOfTorchName(name: string): DType | undefined {
   return BY_TORCH_NAME.get(name);
 }
 
-/** `FloatStorage` → `F32`. */
+/** Returns the type of the elements of a storage class: `F32` for `FloatStorage`. */
 export function dtypeOfStorage(className: string): DType | undefined {
   return BY_STORAGE.get(className);
 }
 
-/** Bytes of `count` elements; `undefined` where packed elements do not fill whole bytes or the number is not exact. */
+/**
+ * Returns the number of bytes of `count` elements; `undefined` where packed elements do not fill whole bytes or the number is not
+ * exact.
+ */
 export function byteLengthOf(dtype: DType, count: number): number | undefined {
   const bits = count * TABLE[dtype].bits;
   return Number.isSafeInteger(bits) && bits % 8 === 0 ? bits / 8 : undefined;
 }
 
-/** Product of the dimensions; `undefined` beyond 2^53. */
+/** Returns the product of the dimensions; `undefined` beyond 2^53. */
 export function numelOf(shape: readonly number[]): number | undefined {
   // A zero dimension makes the tensor empty, however large the others are.
   if (shape.includes(0)) return 0;

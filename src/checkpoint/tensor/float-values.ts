@@ -1,13 +1,16 @@
-/** Floating-point elements as JavaScript's numbers. */
+/** Reads floating-point elements as JavaScript's numbers. */
 import { canCast, castBytes } from "./cast.js";
 import { type DType, dtypeInfo } from "./dtype.js";
 
-/** Whether {@link floatsOf} has the values of this type: all floating-point types but the packed ones. */
+/** Tells whether {@link floatsOf} has the values of this type, which is so for all floating-point types but the packed ones. */
 export function isWidenable(dtype: DType): boolean {
   return (dtype.startsWith("F") || dtype === "BF16") && canCast(dtype, "F32");
 }
 
-/** The values of elements of a type that {@link isWidenable}; F64 and F32 as a view of the bytes, others widened exactly. */
+/**
+ * Returns the values of elements of a type that {@link isWidenable}: for F64 and F32 a view of the bytes, for others the exactly
+ * widened values.
+ */
 export function floatsOf(bytes: Uint8Array, dtype: DType): Float32Array | Float64Array {
   if (dtype === "F64") return new Float64Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 8);
   if (dtype === "F32") return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);

@@ -1,4 +1,4 @@
-/** kernels.wat, assembled by scripts/build-kernels.mjs. */
+/** The code of kernels.wat in base64, assembled by scripts/build-kernels.mjs. */
 export const KERNELS =
   "AGFzbQEAAAABHgNgA39/fwBgA39/fwF/YA1/f39/f3x8fHx8fHx8AAMHBgAAAQEBAgUDAQABB0cHBm1lbW9yeQIACWYzMlRvQmYx" +
   "NgAACGYzMlRvRjE2AAEFYW55MTYAAgVhbnkzMgADBWFueTY0AAQLYWRkUHJvZHVjdHMABQqoBgaGAQEGe0EB/REhBEH//wH9ESEF" +

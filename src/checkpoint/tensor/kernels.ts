@@ -1,10 +1,11 @@
 /**
- * Loops over elements with vectors of 128 bits, in WebAssembly (kernels.wat): V8 makes none from JavaScript, and takes three to
- * twelve times as long. They work in a memory of their own, where bytes are copied in and out, a block at a time.
+ * Loops over elements with vectors of 128 bits, in WebAssembly (kernels.wat): V8 makes no vector code from JavaScript, which
+ * takes three to twelve times as long. The loops work in a memory of their own, into and out of which bytes are copied, a block
+ * at a time.
  */
 import { KERNELS } from "./kernels-code.js";
 
-/** Node's types leave it to those of browsers. */
+/** Node's types have no declaration of WebAssembly: they leave it to those of browsers. */
 declare const WebAssembly: {
   readonly Module: new (code: Uint8Array) => object;
   readonly Instance: new (module: object) => { readonly exports: object };
@@ -12,17 +13,20 @@ declare const WebAssembly: {
 
 interface Kernels {
   readonly memory: { readonly buffer: ArrayBuffer; grow(pages: number): void };
-  /** The float32 in `[from, end)`, rounded, at `to`; by 16 bytes. */
+  /** Writes the float32 in `[from, end)`, rounded, at `to`, in steps of 16 bytes, of which the last may reach beyond `end`. */
   f32ToBf16(from: number, end: number, to: number): void;
   f32ToF16(from: number, end: number, to: number): void;
-  /** Whether an element of `[from, end)` has all of these bits; by 32 bytes. */
+  /**
+   * Tells whether an element of `[from, end)` has all of these bits set, in steps of 32 bytes, of which the last may reach beyond
+   * `end`.
+   */
   any16(from: number, end: number, bits: number): number;
   any32(from: number, end: number, bits: number): number;
-  /** `bits` are those of the upper half. */
+  /** Does the same for elements of 64 bits, where `bits` are those of the upper half. */
   any64(from: number, end: number, bits: number): number;
   /**
-   * Adds a0 · v0 + a1 · v1 + a2 · v2 + a3 · v3 to the float64 in `[row, end)` and the same with b to those at `next`, where v0 to v3
-   * are at `right` and `stride` bytes further on each; by 16 bytes.
+   * Adds a0 · v0 + a1 · v1 + a2 · v2 + a3 · v3 to the float64 in `[row, end)`, and the same sum with b to those at `next`, in
+   * steps of 16 bytes. The vectors v0 to v3 begin at `right`, each `stride` bytes after the one before.
    */
   addProducts(
     row: number,
@@ -34,14 +38,14 @@ interface Kernels {
   ): void;
 }
 
-/** Bytes that are looked at together: in and out, they stay in the processor's nearest cache but one. */
+/** The number of bytes that are processed together: with their result they stay in the processor's second nearest cache. */
 const BLOCK = 64 * 1024;
 const PAGE = 64 * 1024;
 
 let loaded: Kernels | undefined;
 let bytesOf = new Uint8Array(0);
 
-/** @param room  bytes of memory wanted */
+/** Returns the loops, with a memory of at least `room` bytes. */
 function kernels(room: number): Kernels {
   if (loaded === undefined) {
     const module = new WebAssembly.Module(Buffer.from(KERNELS, "base64"));
@@ -54,9 +58,10 @@ function kernels(room: number): Kernels {
 }
 
 /**
- * Converts float32 to 16 bits, to nearest, ties to even. Of NaN, bfloat16 keeps nothing (0x7fc0), float16 the sign and the upper bits.
+ * Converts float32 to 16 bits, to nearest, ties to even. A NaN becomes 0x7fc0 in bfloat16, and keeps its sign and upper bits in
+ * float16.
  * @param source  whole elements, at any address
- * @param target  of half its length
+ * @param target  the result, half as long as `source`
  */
 export function narrow(to: "BF16" | "F16", source: Uint8Array, target: Uint8Array): void {
   const { f32ToBf16, f32ToF16 } = kernels(2 * BLOCK);
@@ -71,7 +76,7 @@ export function narrow(to: "BF16" | "F16", source: Uint8Array, target: Uint8Arra
 
 /**
  * Calls `look` for each block in which an element has all of `bits` set.
- * @param bits  for elements of 64 bits, of their upper half
+ * @param bits  the bits, for elements of 64 bits those of their upper half
  * @param bytes  whole elements, at any address
  */
 export function blocksWith(
@@ -85,23 +90,26 @@ export function blocksWith(
   for (let at = 0; at < bytes.byteLength; at += BLOCK) {
     const part = bytes.subarray(at, at + BLOCK);
     bytesOf.set(part);
-    // What an earlier block left behind its end is not looked at.
+    // The loop reads up to 32 bytes at once, and what an earlier block left behind this one must not count.
     if (part.byteLength % 32 !== 0) bytesOf.fill(0, part.byteLength, part.byteLength + 32);
     if (any(0, part.byteLength, bits) !== 0) look(part);
   }
 }
 
-/** Sums of two rows at a time with products of a matrix, which is copied in once. */
+/** Adds products with a matrix, which is copied in once, to two rows at a time. */
 export class RowProducts {
-  /** The two rows, to be filled and read; until something else of this module is called. */
+  /** The first of the two rows, to be filled and read before anything else of this module is called; `next` is the second. */
   readonly row: Float64Array;
   readonly next: Float64Array;
-  /** That of the matrix, or a little more, up to a multiple of 4. */
+  /** The rank of the matrix, rounded up to a multiple of 4. */
   readonly rank: number;
   readonly #stride: number;
   readonly #addProducts: Kernels["addProducts"];
 
-  /** @param right  rank × columns, row by row */
+  /**
+   * Copies the matrix in.
+   * @param right  rank × columns elements, row by row
+   */
   constructor(right: Float64Array, rank: number, columns: number) {
     this.rank = Math.ceil(rank / 4) * 4;
     this.#stride = Math.ceil(columns / 2) * 16;
@@ -119,7 +127,7 @@ export class RowProducts {
 
   /**
    * Adds `left[a …] · right` to the first row and `left[b …] · right` to the second.
-   * @param left  {@link rank} factors from `a` and from `b` on
+   * @param left  at least {@link rank} factors from `a` and from `b` on
    */
   add(left: Float64Array, a: number, b: number): void {
     const stride = this.#stride;

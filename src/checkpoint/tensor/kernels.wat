@@ -1,5 +1,5 @@
-;; Loops over the elements of tensors, four or two at a time. `node scripts/build-kernels.mjs` makes kernels-code.ts of it; what the
-;; functions do, and what they want of their arguments, is said in kernels.ts.
+;; Loops over the elements of tensors, four or two at a time. `node scripts/build-kernels.mjs` makes kernels-code.ts from this
+;; file; kernels.ts says what the functions do and what they want of their arguments.
 (module
   (memory (export "memory") 1)
 
@@ -34,14 +34,14 @@
     (loop $next
       (local.set $bits (v128.load (local.get $from)))
       (local.set $m (v128.and (local.get $bits) (i32x4.splat (i32.const 0x7fffffff))))
-      ;; A normal half: the exponent less 112, rounded by 13 bits.
+      ;; A normal half has an exponent that is 112 less, and is rounded by 13 bits.
       (local.set $result
         (i32x4.shr_u
           (i32x4.add
             (i32x4.add (local.get $m) (i32x4.splat (i32.const 0xc8000fff)))
             (v128.and (i32x4.shr_u (local.get $m) (i32.const 13)) (i32x4.splat (i32.const 1))))
           (i32.const 13)))
-      ;; Below 2^-14 a half is a multiple of 2^-24, the last place of 0.5: adding that rounds.
+      ;; Below 2^-14 a half is a multiple of 2^-24, the value of the last place of 0.5: adding 0.5 rounds to it.
       (local.set $result
         (v128.bitselect
           (i32x4.sub
@@ -49,13 +49,13 @@
             (i32x4.splat (i32.const 0x3f000000)))
           (local.get $result)
           (i32x4.lt_s (local.get $m) (i32x4.splat (i32.const 0x38800000)))))
-      ;; 65520 and above: infinity
+      ;; Magnitudes of 65520 and above become infinity.
       (local.set $result
         (v128.bitselect
           (i32x4.splat (i32.const 0x7c00))
           (local.get $result)
           (i32x4.ge_s (local.get $m) (i32x4.splat (i32.const 0x477ff000)))))
-      ;; NaN, with the upper bits of its payload
+      ;; NaN keeps the upper bits of its payload.
       (local.set $result
         (v128.bitselect
           (v128.or
@@ -102,7 +102,7 @@
       (br_if $next (i32.lt_u (local.get $from) (local.get $end))))
     (v128.any_true (local.get $any)))
 
-  ;; $bits: of the upper half
+  ;; The bits in $bits are those of the upper half.
   (func (export "any64") (param $from i32) (param $end i32) (param $bits i32) (result i32)
     (local $mask v128) (local $any v128)
     (local.set $mask (i64x2.splat (i64.shl (i64.extend_i32_u (local.get $bits)) (i64.const 32))))

@@ -1,14 +1,14 @@
-/** base + scale · up @ down, in float64 with one rounding at the end: what merging a LoRA adapter into a weight is. */
+/** Computes base + scale · up @ down in float64 with one rounding at the end, which merges a LoRA adapter into a weight. */
 import { castBytes, f32BitsToF16 } from "./cast.js";
 import type { DType } from "./dtype.js";
 import { RowProducts } from "./kernels.js";
 
-/** The types whose values {@link lowRankUpdate} can read and round to. */
+/** Tells whether {@link lowRankUpdate} can read the values of a type and round to it. */
 export function isMatrixDType(dtype: DType): boolean {
   return dtype === "F64" || dtype === "F32" || dtype === "F16" || dtype === "BF16";
 }
 
-/** A matrix in row-major order, as a tensor's bytes. */
+/** A matrix in row-major order, given by the bytes of a tensor. */
 export interface Matrix {
   readonly dtype: DType;
   readonly bytes: Uint8Array;
@@ -20,7 +20,7 @@ export interface Matrix {
  * @param base  rows × columns
  * @param up  rows × rank
  * @param down  rank × columns
- * @param result  gets the bytes; of the length of base, at an address that suits its elements
+ * @param result  the place for the bytes, as long as base and at an address that suits its elements
  */
 export function lowRankUpdate(
   base: Matrix,
@@ -32,7 +32,7 @@ export function lowRankUpdate(
 ): void {
   const from = valuesOf(base);
   const products = new RowProducts(Float64Array.from(valuesOf(down)), rank, columns);
-  // One row of zeros more, for the second of two where the number of rows is odd.
+  // There is one more row of zeros, which is the second of two where the number of rows is odd.
   const left = new Float64Array((rows + 1) * products.rank);
   valuesOf(up).forEach((value, i) => {
     left[Math.floor(i / rank) * products.rank + (i % rank)] = value * scale;
@@ -60,7 +60,7 @@ function valuesOf({ dtype, bytes }: Matrix): Float32Array | Float64Array {
   return floats;
 }
 
-/** Writes a row of sums as elements of `dtype`, from element `at` on. */
+/** Returns a function that writes a row of sums as elements of `dtype`, from element `at` on. */
 function rounderTo(dtype: DType, target: Uint8Array): (row: Float64Array, at: number) => void {
   if (dtype === "F64") {
     const out = new Float64Array(target.buffer, target.byteOffset, target.byteLength / 8);
@@ -81,8 +81,8 @@ const float = new Float32Array(1);
 const floatBits = new Uint32Array(float.buffer);
 
 /**
- * The bits of a float32 next to `value`: the value itself, or of its two neighbours the one whose last bit is 1. Rounding
- * that once more, to 16 bits, gives what rounding `value` once would.
+ * Returns the bits of a float32 next to `value`: the value itself or, of its two neighbours, the one whose last bit is 1.
+ * Rounding that once more, to 16 bits, gives what rounding `value` once would.
  */
 function roundToOdd(value: number): number {
   float[0] = value;

@@ -1,4 +1,4 @@
-/** Counting what is no finite number, fast enough to keep up with a disk. */
+/** Counts NaN and infinity, fast enough to keep up with a disk. */
 import { aligned } from "./cast.js";
 import type { DType } from "./dtype.js";
 import { blocksWith } from "./kernels.js";
@@ -8,13 +8,13 @@ export interface NonFinite {
   inf: number;
 }
 
-/** Whether a dtype can hold NaN or infinity at all. */
+/** Tells whether a dtype can hold NaN or infinity at all. */
 export function canBeNonFinite(dtype: DType): boolean {
   return WIDE[dtype] !== undefined || SMALL[dtype] !== undefined;
 }
 
 /**
- * Adds the NaNs and infinities among the elements of `bytes` to `count`; of complex numbers each part counts.
+ * Adds the NaNs and infinities among the elements of `bytes` to `count`; each part of a complex number counts.
  * @param bytes  whole elements
  */
 export function countNonFinite(dtype: DType, bytes: Uint8Array, count: NonFinite): void {
@@ -31,7 +31,11 @@ export function countNonFinite(dtype: DType, bytes: Uint8Array, count: NonFinite
   }
 }
 
-/** @param exponent  the bits of the exponent, in the upper half of 64: all of them are set in NaN and infinity alone */
+/**
+ * Returns a counter for one width of elements.
+ * @param exponent  the bits of the exponent, for elements of 64 bits those of the upper half; all of them are set in NaN and
+ *   infinity alone
+ */
 function countWide(width: 16 | 32 | 64, exponent: number) {
   const count = { 16: count16, 32: count32, 64: count64 }[width];
   return (bytes: Uint8Array, found: NonFinite): void =>
@@ -73,7 +77,7 @@ const WIDE: Partial<Record<DType, (bytes: Uint8Array, count: NonFinite) => void>
   BF16: countWide(16, 0x7f80),
 };
 
-/** 8-bit floats; see the decoders in cast.ts for their special values. */
+/** The tests for the special values of 8-bit floats, as the decoders in cast.ts have them. */
 const SMALL: Partial<Record<DType, { nan: (byte: number) => boolean; inf?: (byte: number) => boolean }>> = {
   F8_E5M2: { nan: (byte) => (byte & 0x7f) > 0x7c, inf: (byte) => (byte & 0x7f) === 0x7c },
   F8_E4M3: { nan: (byte) => (byte & 0x7f) === 0x7f },

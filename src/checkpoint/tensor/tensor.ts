@@ -1,61 +1,65 @@
 /**
- * A state dict is a plan, not data: names in order, and for each a tensor that knows its dtype, its shape and where its
- * bytes are. No weight is read before a sink asks for it.
+ * Defines state dicts and tensors. A state dict is a plan, not data: names in order, and for each a tensor that knows its dtype,
+ * its shape and where its bytes are. No weight is read before a sink asks for it.
  */
 import { VistaError } from "../../core/errors.js";
 import { settleAll } from "../../core/io/settle.js";
 import type { Piece, Region, SourceFile } from "../../core/io/source.js";
 import { byteLengthOf, type DType, dtypeInfo, numelOf } from "./dtype.js";
 
-/** Where the bytes of a tensor (little-endian, row-major, contiguous) come from. */
+/** The source of the bytes of a tensor (little-endian, row-major, contiguous). */
 export type TensorSource =
-  /** Byte ranges, one after the other. */
+  /** The bytes are ranges, one after the other. */
   | { readonly kind: "pieces"; readonly pieces: readonly Piece[] }
-  /** A view of a region that is not contiguous; `start` in bytes, `strides` in elements. */
+  /** The tensor is a view of a region that is not contiguous; `start` is in bytes, `strides` are in elements. */
   | {
       readonly kind: "strided";
       readonly region: Region;
       readonly start: number;
       readonly strides: readonly number[];
     }
-  /** Blocks of the tensor, each with a region of its own, that fill it and do not overlap; see `placeBoxes`. */
+  /** The tensor is filled by blocks, each with a region of its own, that do not overlap; see `placeBoxes`. */
   | { readonly kind: "boxes"; readonly boxes: readonly Box[] }
-  /** The elements of another tensor, converted to this one's dtype. */
+  /** The elements are those of another tensor, converted to this one's dtype. */
   | { readonly kind: "cast"; readonly from: Tensor }
-  /** Computed from other tensors, all of which fit in memory at once. */
+  /** The bytes are computed from other tensors, all of which fit in memory at once. */
   | { readonly kind: "computed"; readonly inputs: readonly Tensor[]; readonly compute: Compute };
 
-/** A block of a tensor; its elements fill `region`, row-major unless there are strides. */
+/** A block of a tensor. Its elements fill `region`, in row-major order unless there are strides. */
 export interface Box {
   readonly region: Region;
-  /** First index in each dimension. */
+  /** The first index in each dimension. */
   readonly offsets: readonly number[];
-  /** Extent in each dimension. */
+  /** The extent in each dimension. */
   readonly sizes: readonly number[];
-  /** In elements, where they lie in another order: of a tensor in channels_last, or a transposed one. */
+  /** The strides in elements, where these lie in another order: in a channels_last or transposed tensor. */
   readonly strides?: readonly number[];
 }
 
 /**
+ * Computes the bytes of a tensor.
  * @param inputs  the bytes of each input tensor, each at an address that suits its elements
- * @param result  of the tensor's length and any content, at such an address; to be filled
+ * @param result  the place for the bytes, as long as the tensor and at such an address; what it held before has no meaning
  */
 export type Compute = (inputs: readonly Uint8Array[], result: Uint8Array) => void;
 
 /** A tensor of a plan. It is made by opening a checkpoint, by a transform or by `tensorFrom`, never by hand. */
 export interface Tensor {
-  /** As safetensors spells it: `F32`, `BF16`, `I64` … */
+  /** The type of the elements as safetensors spells it: `F32`, `BF16`, `I64` … */
   readonly dtype: DType;
   readonly shape: readonly number[];
-  /** Elements. */
+  /** The number of elements. */
   readonly numel: number;
-  /** Bytes in contiguous form. */
+  /** The number of bytes in contiguous form. */
   readonly byteLength: number;
   /** @internal */
   readonly source: TensorSource;
 }
 
-/** Makes a tensor; the caller has checked that the source has the bytes. @throws VistaError `FORMAT` for impossible sizes */
+/**
+ * Makes a tensor; the caller has checked that the source has the bytes.
+ * @throws VistaError `FORMAT` for impossible sizes
+ */
 export function makeTensor(dtype: DType, shape: readonly number[], source: TensorSource): Tensor {
   const numel = numelOf(shape);
   const byteLength = numel === undefined ? undefined : byteLengthOf(dtype, numel);
@@ -68,13 +72,13 @@ export function makeTensor(dtype: DType, shape: readonly number[], source: Tenso
   return { dtype, shape, numel, byteLength, source };
 }
 
-/** The same values in another dtype (itself where nothing changes). */
+/** Returns a tensor with the same values in another dtype, or the tensor itself where it has that dtype. */
 export function castTensor(tensor: Tensor, dtype: DType): Tensor {
   if (tensor.dtype === dtype) return tensor;
   return makeTensor(dtype, tensor.shape, { kind: "cast", from: tensor });
 }
 
-/** Bytes `[start, start + length)` of joined pieces, as pieces; fewer where they end before. */
+/** Returns bytes `[start, start + length)` of joined pieces, as pieces; they are fewer where the pieces end before. */
 export function piecesBetween(pieces: readonly Piece[], start: number, length: number): Piece[] {
   const result: Piece[] = [];
   let at = 0;
@@ -89,7 +93,9 @@ export function piecesBetween(pieces: readonly Piece[], start: number, length: n
   return result;
 }
 
-/** Strides, in elements, of a contiguous row-major tensor; torch gives a dimension of size 0 the stride of size 1. */
+/**
+ * Returns the strides, in elements, of a contiguous row-major tensor. A dimension of size 0 counts as one of size 1, as in torch.
+ */
 export function contiguousStrides(shape: readonly number[]): number[] {
   const strides = new Array<number>(shape.length);
   let stride = 1;
@@ -100,7 +106,7 @@ export function contiguousStrides(shape: readonly number[]): number[] {
   return strides;
 }
 
-/** True where a view with these strides is contiguous; dimensions of size 1 have any stride. */
+/** Tells whether a view with these strides is contiguous; dimensions of size 1 may have any stride. */
 export function isContiguous(shape: readonly number[], strides: readonly number[]): boolean {
   if (shape.includes(0)) return true;
   const wanted = contiguousStrides(shape);
@@ -108,7 +114,7 @@ export function isContiguous(shape: readonly number[], strides: readonly number[
 }
 
 /**
- * A view of a region (torch's storage) as a tensor. `offset` and `strides` in elements.
+ * Returns a view of a region (torch's storage) as a tensor; `offset` and `strides` are in elements.
  * @throws VistaError `FORMAT` where the view reaches outside the region
  */
 export function viewTensor(
@@ -146,19 +152,20 @@ export function viewTensor(
 }
 
 /**
- * Names in order, each with its tensor. Two names with the same `Tensor` object share one storage (tied weights), in
- * every file that is written from it.
+ * A state dict: names in order, each with its tensor. Two names with the same `Tensor` object share one storage (tied weights) in
+ * every torch file that is written from it.
  */
 export class StateDict {
   readonly tensors: ReadonlyMap<string, Tensor>;
   readonly #files: readonly SourceFile[];
 
   /**
-   * @param tensors  pairs of a name and a tensor, a Map say, in the order in which a torch file will have them
+   * Makes a state dict.
+   * @param tensors  pairs of a name and a tensor, such as a Map, in the order in which a torch file will have them
    * @throws VistaError `USAGE` for a name that comes twice, and for what is no tensor of this package
    */
   constructor(tensors: Iterable<readonly [name: string, tensor: Tensor]>);
-  /** @internal `files` are closed by {@link close}. */
+  /** @internal Makes a state dict over `files`, which {@link close} closes. */
   constructor(tensors: Iterable<readonly [name: string, tensor: Tensor]>, files?: readonly SourceFile[]);
   constructor(tensors: Iterable<readonly [name: string, tensor: Tensor]>, files: readonly SourceFile[] = []) {
     const map = new Map<string, Tensor>();
@@ -182,33 +189,33 @@ export class StateDict {
     return this.#files;
   }
 
-  /** Another plan over the same files: closing one closes both. */
+  /** Returns another plan over the same files; closing one closes both. */
   with(tensors: Iterable<readonly [name: string, tensor: Tensor]>): StateDict {
     return new StateDict(tensors, this.#files);
   }
 
-  /** Distinct tensors, in the order of their first name, with that name. */
+  /** Returns the distinct tensors, in the order of their first name, each with that name. */
   unique(): Map<Tensor, string> {
     const seen = new Map<Tensor, string>();
     for (const [name, tensor] of this.tensors) if (!seen.has(tensor)) seen.set(tensor, name);
     return seen;
   }
 
-  /** Elements, shared tensors once. */
+  /** The number of elements; shared tensors count once. */
   get numel(): number {
     let sum = 0;
     for (const tensor of this.unique().keys()) sum += tensor.numel;
     return sum;
   }
 
-  /** Bytes, shared tensors once. */
+  /** The number of bytes; shared tensors count once. */
   get byteLength(): number {
     let sum = 0;
     for (const tensor of this.unique().keys()) sum += tensor.byteLength;
     return sum;
   }
 
-  /** Closes the files behind the plan when nothing reads them any more; no other read can begin. */
+  /** Closes the files behind the plan as soon as nothing reads them any more; no other read can begin. */
   async close(): Promise<void> {
     await settleAll(this.#files.map((file) => file.close()));
   }

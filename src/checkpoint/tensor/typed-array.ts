@@ -1,11 +1,14 @@
-/** Tensors as JavaScript's typed arrays: values of one's own as a tensor, and bytes that were read as the array that fits. */
+/**
+ * Converts between tensors and JavaScript's typed arrays: one's own values become a tensor, and bytes that were read become the
+ * array that fits.
+ */
 import { VistaError } from "../../core/errors.js";
 import { byteLengthOf, type DType, numelOf } from "./dtype.js";
 import { makeTensor, type Tensor } from "./tensor.js";
 
 /**
- * The elements of a tensor. Node 20 has no Float16Array: F16, BF16 and U16 are the 16 bits of each element. BOOL is a byte of
- * 0 or 1 each; the 8-bit floats, and F4 and F6, which are packed, are their bytes. C64 and C128 are pairs: real part,
+ * The elements of a tensor. Node 20 has no Float16Array, so F16, BF16 and U16 are the 16 bits of each element. BOOL is a byte of
+ * 0 or 1 for each; the 8-bit floats, and F4 and F6, which are packed, are their bytes. C64 and C128 are pairs of the real and the
  * imaginary part.
  */
 export type TensorValues =
@@ -36,7 +39,7 @@ const ARRAYS = {
   I8: Int8Array,
 } as const satisfies Partial<Record<DType, unknown>>;
 
-/** The dtype of an array whose elements say it; `Uint16Array` is U16 and `Uint8Array` U8 unless a dtype is given. */
+/** The dtype that each kind of array has by itself: without a given dtype, a `Uint16Array` is U16 and a `Uint8Array` is U8. */
 const NATURAL: readonly (readonly [new () => TensorValues | Uint8ClampedArray, DType])[] = [
   [Float32Array, "F32"],
   [Float64Array, "F64"],
@@ -51,7 +54,7 @@ const NATURAL: readonly (readonly [new () => TensorValues | Uint8ClampedArray, D
   [Uint8ClampedArray, "U8"],
 ];
 
-/** The array over these bytes, which begin at an address that suits the elements. */
+/** Returns the array over these bytes, which begin at an address that suits the elements. */
 export function typedArrayOf(bytes: Uint8Array, dtype: DType): TensorValues {
   const Values = (ARRAYS as Partial<Record<DType, (typeof ARRAYS)[keyof typeof ARRAYS]>>)[dtype];
   if (Values === undefined) return bytes;
@@ -63,13 +66,14 @@ export function typedArrayOf(bytes: Uint8Array, dtype: DType): TensorValues {
 }
 
 /**
- * A tensor of one's own values, for a {@link StateDict}. The array is not copied: what it holds when the tensor is read or
+ * Makes a tensor of one's own values, for a {@link StateDict}. The array is not copied: what it holds when the tensor is read or
  * written counts.
  *
  * @param values  the elements in row-major order, as {@link TensorValues} has them
- * @param shape  `[]` for a single number
- * @param dtype  where the array does not say it: `F16` and `BF16` for a Uint16Array of bits, `C64` for a Float32Array and `C128` for a
- *   Float64Array of pairs, any dtype for a Uint8Array of bytes (little-endian), `BOOL` for one of 0 and 1
+ * @param shape  the size of each dimension; `[]` for a single number
+ * @param dtype  the type of the elements where the array does not say it: `F16` and `BF16` for a Uint16Array of bits, `C64` for a
+ *   Float32Array and `C128` for a Float64Array of pairs, any dtype for a Uint8Array of bytes (little-endian), `BOOL` for one of 0
+ *   and 1
  * @throws VistaError `USAGE` where shape, dtype and array do not go together
  */
 export function tensorFrom(
@@ -85,7 +89,7 @@ export function tensorFrom(
   }
   const type = dtype ?? natural;
   const Values = (ARRAYS as Partial<Record<DType, new () => TensorValues>>)[type];
-  // Bytes may be anything, and the same width of unsigned integers what has no array of its own.
+  // Bytes may be of any type, and 16-bit unsigned integers of a type that has no array of its own.
   const fits = natural === "U8" || type === natural || (Values !== undefined && values instanceof Values);
   if (!fits) throw new VistaError("USAGE", `a ${values.constructor.name} does not hold ${type}`);
   if (!shape.every((dim) => Number.isSafeInteger(dim) && dim >= 0)) {
