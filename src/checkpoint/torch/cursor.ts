@@ -4,9 +4,9 @@ import { VistaError, type Where } from "../../core/errors.js";
 import { PICKLE_LIMITS } from "./limits.js";
 
 export class PickleCursor {
-  /** Where the next read starts. */
+  /** The offset at which the next read starts. */
   at: number;
-  /** Where the current operation starts, for messages. */
+  /** The offset at which the current operation starts, for error messages. */
   operation: number;
   readonly #data: Buffer;
 
@@ -34,7 +34,7 @@ export class PickleCursor {
     return at;
   }
 
-  /** Not by way of {@link take}: every operation begins with one. */
+  /** Reads a byte, without {@link take} for the sake of speed: every operation begins with one. */
   u8(): number {
     if (this.at >= this.#data.length) this.short(`1 byte wanted at ${this.at}, 0 left`);
     return this.#data[this.at++]!;
@@ -55,11 +55,11 @@ export class PickleCursor {
   text(length: number, encoding: "utf8" | "latin1"): string {
     const at = this.take(length);
     const text = this.#data.toString(encoding, at, at + length);
-    // The character that stands for bytes which are no UTF-8: names that differ only in those must not become one.
+    // U+FFFD stands for bytes that are no UTF-8: names that differ only in such bytes must not become the same.
     return encoding === "utf8" && text.includes("\ufffd") ? this.#utf8(at, at + length) : text;
   }
 
-  /** UTF-8 with lone surrogates, as Python's pickle writes and reads them. */
+  /** Decodes UTF-8 with lone surrogates, as Python's pickle writes and reads them. */
   #utf8(start: number, end: number): string {
     const parts: string[] = [];
     let from = start;
@@ -84,7 +84,7 @@ export class PickleCursor {
     return this.#data.subarray(at, at + length);
   }
 
-  /** Bytes that were read before. */
+  /** Returns bytes that were read before. */
   between(start: number, end: number): Buffer {
     return this.#data.subarray(start, end);
   }
@@ -97,7 +97,7 @@ export class PickleCursor {
     return text.endsWith("\r") ? text.slice(0, -1) : text;
   }
 
-  /** Little-endian two's complement of any length. */
+  /** Reads an integer of `length` bytes in little-endian two's complement. */
   long(length: number): number | bigint {
     if (length > PICKLE_LIMITS.longBytes) {
       this.fail(`an integer of ${length} bytes, the limit is ${PICKLE_LIMITS.longBytes}`);
@@ -114,13 +114,13 @@ export class PickleCursor {
     return safeNumber(BigInt(text.replace(/^\+/, "")));
   }
 
-  /** INT: `01` and `00` are booleans. */
+  /** Reads the argument of INT, where `01` and `00` are booleans. */
   booleanOrInteger(): boolean | number | bigint {
     const line = this.line();
     return line === "01" ? true : line === "00" ? false : this.integerText(line);
   }
 
-  /** STRING: a quoted Python literal. */
+  /** Reads the argument of STRING, a quoted Python literal. */
   literal(): string {
     const line = this.line();
     const quoted = line.length >= 2 && (line[0] === "'" || line[0] === '"') && line.at(-1) === line[0];
@@ -140,7 +140,7 @@ export class PickleCursor {
     return Number(line);
   }
 
-  /** BININT: signed. */
+  /** Reads the argument of BININT, which is signed. */
   int32(): number {
     return this.#data.readInt32LE(this.take(4));
   }
@@ -149,12 +149,12 @@ export class PickleCursor {
     return this.#data.readUInt16LE(this.take(2));
   }
 
-  /** BINFLOAT: big-endian. */
+  /** Reads the argument of BINFLOAT, which is big-endian. */
   float64(): number {
     return this.#data.readDoubleBE(this.take(8));
   }
 
-  /** Apart from the others, so that a caller who gave only the beginning can come back with more. */
+  /** Throws `TRUNCATED` and not `PICKLE`, so that a caller who gave only the beginning of a file can come back with more. */
   short(what: string): never {
     throw new VistaError("TRUNCATED", `the pickle ends early: ${what}`, {
       ...this.#where(),
@@ -182,7 +182,7 @@ function safeNumber(value: bigint): number | bigint {
     : value;
 }
 
-/** The escapes of UNICODE. */
+/** Replaces the escapes of UNICODE. */
 export function unescapeRawUnicode(text: string): string {
   return text.replace(/\\U([0-9a-fA-F]{8})|\\u([0-9a-fA-F]{4})/g, (whole, long: string, short: string) => {
     const code = Number.parseInt(long ?? short, 16);
@@ -209,7 +209,7 @@ const ESCAPES: Record<string, string> = {
   v: "\v",
 };
 
-/** The escapes of STRING. */
+/** Replaces the escapes of STRING. */
 function unescapeLiteral(text: string): string {
   return text.replace(
     /\\(?:x([0-9a-fA-F]{2})|([\\'"nrtabfv]))/g,

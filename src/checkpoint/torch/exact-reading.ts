@@ -1,10 +1,12 @@
-/** What an exact reading of a pickle keeps apart, and what it refuses because it could not be written again with the same meaning. */
+/**
+ * Tells apart what an exact reading of a pickle keeps apart, and refuses what could not be written again with the same meaning.
+ */
 import type { PickleCursor } from "./cursor.js";
 import { PyFloat, PyObject, PyRawText, type PyValue } from "./objects.js";
 import type { PickleStack } from "./pickle-stack.js";
 
 export class ExactReading {
-  /** @param on  false: everything is as its plain value, and nothing is refused */
+  /** @param on  false where everything is read as its plain value and nothing is refused */
   constructor(
     private readonly cursor: PickleCursor,
     readonly on: boolean,
@@ -27,19 +29,19 @@ export class ExactReading {
     return text;
   }
 
-  /** How a text of Python 2 beyond ASCII is read depends on who reads it. */
+  /** Refuses a text of Python 2 beyond ASCII, since its meaning depends on who reads it. */
   ascii(text: string): string {
     if (this.on && Buffer.byteLength(text) !== text.length) this.refuse("a text of Python 2 beyond ASCII");
     return text;
   }
 
-  /** Values that leave the stack and are in no memo: a call among them was made for what it does, not for what it gives. */
+  /** Refuses a call among values that leave the stack and are in no memo: it was made for what it does and not for its result. */
   drop(values: readonly PyValue[], stack: PickleStack): void {
     if (this.on && values.some((value) => value instanceof PyObject && !stack.isMemoized(value)))
       this.refuse("a call whose result is not used");
   }
 
-  /** Before items are added to `target`. */
+  /** Refuses items that are to be added to `target` after its state was set. */
   beforeState(target: PyValue): void {
     if (this.on && target instanceof PyObject && target.state !== undefined)
       this.refuse("items that are set after the state of their object");

@@ -1,4 +1,4 @@
-/** A torch file whose pickle was read, whichever of the two forms it has. */
+/** Defines a torch file whose pickle was read, in either of its two forms. */
 
 import { VistaError } from "../../core/errors.js";
 import type { Region, SourceFile } from "../../core/io/source.js";
@@ -7,37 +7,50 @@ import type { PyGlobal, PyValue } from "./objects.js";
 import type { ExactPickle } from "./rewrite.js";
 import type { TorchTensor } from "./values.js";
 
-/** A torch file, open; tensors inside {@link value} are {@link TorchTensor}s. */
+/** An open torch file; the tensors inside {@link value} are {@link TorchTensor}s. */
 export interface TorchFile {
   readonly file: SourceFile;
-  /** `legacy` is the form before torch 1.6, without a zip and without CRCs. */
+  /** The form of the file: `legacy` is the one before torch 1.6, without a zip and without CRCs. */
   readonly format: "zip" | "legacy";
   readonly value: PyValue;
-  /** Every name that the pickle mentions, in order of appearance. */
+  /** Every name of a class or function that the pickle mentions, in order of appearance. */
   readonly globals: readonly PyGlobal[];
-  /** The plan of a tensor: equal views give the same object. @throws VistaError `FORMAT`, `TRUNCATED` */
+  /**
+   * Returns the plan of a tensor; equal views give the same object.
+   * @throws VistaError `FORMAT`, `TRUNCATED`
+   */
   tensor(description: TorchTensor): Promise<Tensor>;
-  /** The bytes of a storage by its key. @throws VistaError `FORMAT`, `TRUNCATED` */
+  /**
+   * Returns the bytes of a storage by its key.
+   * @throws VistaError `FORMAT`, `TRUNCATED`
+   */
   storage(key: string): Promise<Region>;
-  /** The pickle once more, exactly, to be changed and written again. @throws VistaError `PICKLE` for what cannot be written again */
+  /**
+   * Reads the pickle once more, exactly, so that it can be changed and written again.
+   * @throws VistaError `PICKLE` for what cannot be written again
+   */
   exact(): Promise<ExactPickle>;
-  /** All regions of the file with a CRC, for a check of the whole file. */
+  /** Returns all regions of the file that a check of the whole file looks at, with their CRC where they have one. */
   regions(): Promise<Region[]>;
   /**
-   * The open file without what its pickle says ({@link value} is `null`), and without a zip's directory, which is read again when a
-   * record is asked for: with a thousand files of thousands of tensors, each of them is a gigabyte.
+   * Returns the open file without the contents of its pickle ({@link value} is `null`) and without a zip's directory, which is
+   * read again when a record is asked for: of a thousand files with thousands of tensors, either would be a gigabyte.
    */
   slim(): TorchFile;
 }
 
 /**
- * Bytes of all tensors of a file together: views may overlap and expand (stride 0), and a few bytes could stand for a
- * terabyte that a command would set out to write. Real files have as many as the file itself, and a mask or two.
+ * The bytes that all tensors of a file may have together are this number and {@link EXPANDED_PER_BYTE} for each byte of the file.
+ * Views may overlap and expand (stride 0), so a few bytes could stand for a terabyte that a command would set out to write. The
+ * tensors of real files have as many bytes as the file itself, and a mask or two.
  */
 const EXPANDED = 2 ** 30;
 const EXPANDED_PER_BYTE = 16;
 
-/** Makes tensors from descriptions, each view once. @param locate  gives the same region for the same key */
+/**
+ * Returns a function that makes tensors from descriptions, each view once.
+ * @param locate  returns the same region for the same key
+ */
 export function tensorsOver(
   file: SourceFile,
   locate: (key: string) => Promise<Region>,
@@ -76,7 +89,7 @@ export function tensorsOver(
   };
 }
 
-/** Tensors by what their descriptions say. Nearly every storage has one view, for which no text is made as its key. */
+/** Tensors by what their descriptions say. Nearly every storage has a single view, for which no text is made as a key. */
 class Views {
   readonly #first = new Map<string, { readonly of: TorchTensor; readonly tensor: Tensor }>();
   readonly #others = new Map<string, Tensor>();

@@ -1,12 +1,12 @@
 /**
- * The one list of names that pickles of ordinary checkpoints mention: classes that hold data and functions that rebuild them.
- * `scan`, `inspect`, `merge` and `to-st` use it. A name outside it is no proof of harm, but Python would import it, and a
- * pickle may call it: a list of what is known is kept instead of one of what is dangerous, which is never complete.
+ * Holds the one list of names that pickles of ordinary checkpoints mention: classes that hold data and functions that rebuild
+ * them. `scan`, `inspect`, `merge` and `to-st` use it. A name outside it is no proof of harm, but Python would import it, and a
+ * pickle may call it: this is a list of what is known, because a list of what is dangerous is never complete.
  *
  * Source: torch/_weights_only_unpickler.py (what weights_only=True allows), torch/distributed/checkpoint/metadata.py, and what
  * DeepSpeed, Lightning, NumPy and OmegaConf put into checkpoints, seen in files they wrote.
  *
- * Names match as a whole. `builtins.dict.get`, which protocol 4 resolves attribute by attribute, is not `builtins.dict`.
+ * Names match as a whole: `builtins.dict.get`, which protocol 4 resolves attribute by attribute, is not `builtins.dict`.
  */
 import type { PyGlobal } from "./objects.js";
 
@@ -34,7 +34,7 @@ const KNOWN: Record<string, readonly string[]> = {
     "frozenset",
     "int",
     "list",
-    // Python 2's, which protocol 2 still spells so.
+    // Python 2 had this type, and protocol 2 still spells it so.
     "long",
     "object",
     "range",
@@ -47,7 +47,7 @@ const KNOWN: Record<string, readonly string[]> = {
   ],
   _codecs: ["encode"],
   collections: ["OrderedDict", "defaultdict", "Counter", "deque"],
-  // Makes an empty object of a class, which must be in this list too.
+  // This function makes an empty object of a class, which must be in this list too.
   copyreg: ["_reconstructor"],
   argparse: ["Namespace"],
   datetime: ["date", "datetime", "time", "timedelta", "timezone"],
@@ -60,7 +60,7 @@ const KNOWN: Record<string, readonly string[]> = {
   "numpy._core.multiarray": NUMPY_ARRAYS,
   "numpy.core.numeric": ["_frombuffer"],
   "numpy._core.numeric": ["_frombuffer"],
-  // States of random numbers; what they construct is named in the pickle too.
+  // These make states of random numbers; what they construct is named in the pickle too.
   "numpy.random._pickle": ["__bit_generator_ctor", "__generator_ctor", "__randomstate_ctor"],
   "numpy.random._mt19937": ["MT19937"],
   "numpy.random._pcg64": ["PCG64", "PCG64DXSM"],
@@ -89,7 +89,7 @@ const KNOWN: Record<string, readonly string[]> = {
   "torch.torch_version": ["TorchVersion"],
   "torch.distributed.checkpoint.metadata": DCP_METADATA,
   "torch.distributed.checkpoint.filesystem": ["_StorageInfo", "_StoragePrefix"],
-  // The oldest spelling, torch 2.1.
+  // This is the oldest spelling, that of torch 2.1.
   "torch.distributed._shard.sharded_tensor.metadata": ["MEM_FORMAT_ENCODING", "TensorProperties"],
   "deepspeed.runtime.fp16.loss_scaler": ["DynamicLossScaler", "LossScaler"],
   "deepspeed.runtime.zero.config": ["ZeroStageEnum"],
@@ -114,14 +114,14 @@ const KNOWN: Record<string, readonly string[]> = {
   typing: ["Any", "Dict", "List", "Optional", "Union"],
 };
 
-/** `torch.<name>`: storage and tensor classes, dtypes, and the few types that carry no behaviour. */
+/** The names in `torch` itself: storage and tensor classes, dtypes, and the few types that carry no behaviour. */
 const TORCH =
   /^(?:(?:Float|Double|Half|BFloat16|Byte|Char|Short|Int|Long|Bool|ComplexFloat|ComplexDouble|Q(?:U?Int(?:8|32)|UInt[24]x[24]))Storage|(?:Float|Double|Half|BFloat16|Byte|Char|Short|Int|Long|Bool)?Tensor|Size|device|layout|memory_format|(?:b?float|u?int|complex|bits|q?u?int)\d+\w*|bool|float8_\w+|float4_\w+|strided|contiguous_format|preserve_format|channels_last(?:_3d)?|per_(?:tensor|channel)_(?:affine|symmetric)|per_channel_affine_float_qparams)$/;
 
-/** `torch.cuda.FloatStorage`, `torch.sparse.FloatTensor`: the same for other devices and layouts. */
+/** The modules of the same classes for other devices and layouts: `torch.cuda.FloatStorage`, `torch.sparse.FloatTensor`. */
 const TORCH_DEVICES = /^torch\.(?:cuda|sparse|cuda\.sparse)$/;
 
-/** True for a name of the list. Protocol 2 spells `builtins` as `__builtin__`, and `copyreg` as `copy_reg`. */
+/** Tells whether a name is in the list. Protocol 2 spells `builtins` as `__builtin__`, and `copyreg` as `copy_reg`. */
 export function isKnownGlobal({ module, qualname }: Pick<PyGlobal, "module" | "qualname">): boolean {
   if (module === "torch") return TORCH.test(qualname);
   if (TORCH_DEVICES.test(module)) return /(?:Storage|Tensor)$/.test(qualname) && TORCH.test(qualname);
@@ -131,7 +131,7 @@ export function isKnownGlobal({ module, qualname }: Pick<PyGlobal, "module" | "q
   return Object.hasOwn(KNOWN, today) && KNOWN[today]!.includes(name);
 }
 
-/** The names outside the list, sorted, each once. */
+/** Returns the names outside the list, sorted, each once. */
 export function unknownGlobals(names: Iterable<PyGlobal>): string[] {
   const unknown = new Set<string>();
   for (const name of names) if (!isKnownGlobal(name)) unknown.add(name.id);

@@ -1,6 +1,6 @@
 /**
- * The form of torch.save before 1.6, and of DeepSpeed with `checkpoint_serialization: false`: five pickles one after the
- * other (magic number, protocol, system info, the object, the storage keys), then each storage as an int64 count of
+ * Reads the form of torch.save before 1.6, which is also that of DeepSpeed with `checkpoint_serialization: false`: five pickles
+ * one after the other (magic number, protocol, system info, the object, the storage keys), then each storage as an int64 count of
  * elements and its raw bytes. It has no checksums.
  *
  * Source: torch/serialization.py, _legacy_save and _legacy_load.
@@ -15,12 +15,12 @@ import { plainPickle } from "./other-kinds.js";
 import { readPickle } from "./pickle.js";
 import { TorchStorage, TorchValues } from "./values.js";
 
-/** What the first pickle of such a file is, in whatever protocol. */
+/** The value of the first pickle of such a file, in whatever protocol. */
 export const LEGACY_MAGIC = 0x1950a86a20f9469cfc6cn;
 const PROTOCOL = 1001;
 
 export async function readLegacy(file: SourceFile): Promise<TorchFile> {
-  // How long the pickles are is known only when they have been read: try with ever more of the file.
+  // The length of the pickles is known only when they have been read, so ever more of the file is tried.
   for (let size = 1024 * 1024; ; size *= 4) {
     const data = Buffer.allocUnsafeSlow(Math.min(size, file.size));
     await file.read(data, 0);

@@ -1,45 +1,49 @@
 /**
- * Bounds on what one pickle may ask for, with the largest real value beside each. A model-states file of 100,000 tensors
- * runs 3 million operations in 15 MB, nested less than 20 deep; CPython stops pickling at a depth of about 1,000.
+ * The bounds on what one pickle may ask for, with the largest real value beside each. A model-states file of 100,000 tensors runs
+ * 3 million operations in 15 MB, nested less than 20 deep; CPython stops pickling at a depth of about 1,000.
  */
 export const PICKLE_LIMITS = {
-  /** Bytes of one pickle. Real: 15 MB. */
+  /** The bytes of one pickle. Real pickles have up to 15 MB. */
   size: 512 * 2 ** 20,
-  /** Operations, and the items and characters that they copy. Real: 3 million. */
+  /** The operations, together with the items and characters that they copy. Real pickles have up to 3 million. */
   operations: 50_000_000,
-  /** Open MARKs. Real: 20. */
+  /** The MARKs that are open at once. Real pickles have up to 20. */
   depth: 10_000,
-  /** Values on the stack at once. Real: 2,000 (pickle sends items in batches of 1,000). */
+  /** The values on the stack at once. Real pickles have up to 2,000 (pickle sends items in batches of 1,000). */
   stack: 5_000_000,
-  /** Bytes of one integer (LONG1 cannot exceed 255; LONG4 could ask for 2 GiB). Real: 10, the magic number. */
+  /**
+   * The bytes of one integer (LONG1 cannot exceed 255; LONG4 could ask for 2 GiB). Real ones have up to 10, as the magic number.
+   */
   longBytes: 1024,
-  /** Bytes of memory that the values take, as estimated: so many for any pickle … Real: 90 MB for 100,000 tensors. */
+  /**
+   * The bytes of memory that the values of any pickle may take, as estimated. Real pickles take up to 90 MB, for 100,000 tensors.
+   */
   memory: 192 * 2 ** 20,
-  /** … and so many more for each byte of the pickle. Real: 6. */
+  /** The bytes of memory that are allowed in addition for each byte of the pickle. Real pickles take up to 6. */
   memoryPerByte: 16,
-  /** … and no more than that. */
+  /** The bytes of memory that the values of a pickle of any size may take at most. */
   memoryAtMost: 1536 * 2 ** 20,
-  /** Different names of classes and functions. Real: 40. */
+  /** The different names of classes and functions. Real pickles have up to 40. */
   globals: 10_000,
-  /** Characters of a module's or a class's name. Real: 70. */
+  /** The characters of the name of a module or class. Real ones have up to 70. */
   globalName: 1_000,
-  /** Characters of the key of a storage. Real: 15, an address. */
+  /** The characters of the key of a storage. Real ones have up to 15, as an address. */
   storageKey: 100,
-  /** Dimensions of a tensor; torch's own limit. Real: 6. */
+  /** The dimensions of a tensor, which is torch's own limit. Real ones have up to 6. */
   dimensions: 64,
-  /** Containers within containers, where they are walked. Real: 20. */
+  /** The depth of containers within containers, where they are walked. Real pickles have up to 20. */
   nesting: 10_000,
-  /** Characters of the path to a value within the pickle. Real: 200. */
+  /** The characters of the path to a value within the pickle. Real ones have up to 200. */
   path: 1_000,
-  /** Param groups or sub-groups of an optimizer. Real: 200. */
+  /** The param groups or sub-groups of an optimizer. Real ones have up to 200. */
   groups: 10_000,
-  /** Ranks that saved a checkpoint. Real: 2,048. */
+  /** The ranks that saved a checkpoint. Real runs have up to 2,048. */
   ranks: 100_000,
-  /** Names with shapes, over all param groups. Real: 100,000. */
+  /** The names with shapes, over all param groups. Real ones have up to 100,000. */
   shapes: 2_000_000,
 };
 
-/** Estimates, in bytes, of what V8 takes for values: objects with their fields, tables of Maps, slots with room to grow. */
+/** The estimated bytes that V8 takes for values: objects with their fields, tables of Maps, slots with room to grow. */
 export const COST = {
   list: 48,
   tuple: 56,
@@ -53,14 +57,14 @@ export const COST = {
   tensor: 300,
 };
 
-/** What a pickle has used so far; `fail` is called where it is too much. */
+/** The account of what a pickle has used so far; `fail` is called where it is too much. */
 export class PickleBudget {
   #operations = 0;
   #memory = 0;
   readonly #allowed: number;
   readonly #fail: (what: string) => never;
 
-  /** @param size  bytes of the pickle */
+  /** @param size  the bytes of the pickle */
   constructor(size: number, fail: (what: string) => never) {
     const { memory, memoryPerByte, memoryAtMost } = PICKLE_LIMITS;
     this.#allowed = Math.min(memory + memoryPerByte * size, memoryAtMost);
@@ -74,7 +78,10 @@ export class PickleBudget {
     }
   }
 
-  /** @param bytes  see {@link COST} */
+  /**
+   * Adds to the memory that the values take.
+   * @param bytes  an estimate as in {@link COST}
+   */
   grow(bytes: number): void {
     this.#memory += bytes;
     if (this.#memory > this.#allowed) {

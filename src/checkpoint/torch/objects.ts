@@ -1,11 +1,11 @@
 /**
- * What a pickle becomes: plain containers for Python's own, inert objects for everything else. Nothing here calls
+ * Defines what a pickle becomes: plain containers for Python's own, inert objects for everything else. Nothing here calls
  * anything that a pickle names.
  */
 
-/** A name the pickle refers to, never looked up: `collections.OrderedDict`. */
+/** A name that the pickle refers to, such as `collections.OrderedDict`; it is never looked up. */
 export class PyGlobal {
-  /** `module.qualname`; protocol 2 writes Python 2's `__builtin__` for `builtins`. */
+  /** The name as `module.qualname`, with `builtins` for Python 2's `__builtin__`, which protocol 2 writes. */
   readonly id: string;
   constructor(
     readonly module: string,
@@ -19,7 +19,7 @@ export class PyTuple {
   constructor(readonly items: readonly PyValue[]) {}
 }
 
-/** A `bytes` that protocol 2 spells as `_codecs.encode(str, 'latin1')`; decoded only when asked for. */
+/** A `bytes` object that protocol 2 spells as `_codecs.encode(str, 'latin1')`; it is decoded only when asked for. */
 export class PyLatin1 {
   constructor(readonly text: string) {}
   get bytes(): Uint8Array {
@@ -27,46 +27,49 @@ export class PyLatin1 {
   }
 }
 
-/** A float as an exact reading keeps it apart from the integer of the same value. */
+/** A float in an exact reading, which keeps it apart from the integer of the same value. */
 export class PyFloat {
   constructor(readonly value: number) {}
 }
 
-/** A text whose bytes are no valid UTF-8 (a lone surrogate): an exact reading keeps the bytes. */
+/** A text whose bytes are no valid UTF-8 (a lone surrogate); an exact reading keeps the bytes. */
 export class PyRawText {
   constructor(readonly bytes: Uint8Array) {}
 }
 
-/** A persistent id (torch: a storage) as an exact reading keeps it. */
+/** A persistent id (in torch a storage) in an exact reading. */
 export class PyPersistent {
   constructor(readonly id: PyValue) {}
 }
 
-/** What REDUCE, NEWOBJ, BUILD, APPENDS and SETITEMS asked for, remembered and not done. */
+/** An object as REDUCE, NEWOBJ, BUILD, APPENDS and SETITEMS asked for it: the requests are remembered and not carried out. */
 export class PyObject {
-  /** True where NEWOBJ made it: `callable.__new__(callable, *args)`, not `callable(*args)`. */
+  /** Whether NEWOBJ made it: `callable.__new__(callable, *args)`, not `callable(*args)`. */
   isNew = false;
-  /** What BUILD would have set. */
+  /** The state that BUILD would have set. */
   state: PyValue | undefined = undefined;
-  /** Items of a list subclass. */
+  /** The items of a list subclass. */
   listItems: PyValue[] | undefined = undefined;
-  /** Items of a dict subclass (Lightning's AttributeDict, OmegaConf's nodes). */
+  /** The items of a dict subclass (Lightning's AttributeDict, OmegaConf's nodes). */
   dictItems: PyDict | undefined = undefined;
   constructor(
     readonly callable: PyValue,
     readonly args: PyValue,
     readonly kwargs?: PyValue,
   ) {}
-  /** Name of the class or function, where it is one. */
+  /** The name of the class or function; `?` where the callable is none. */
   get id(): string {
     return this.callable instanceof PyGlobal ? this.callable.id : "?";
   }
 }
 
-/** Keys keep their type: 1 and "1" differ, as they do in Python. */
+/** A dict whose keys keep their type: 1 and "1" differ, as they do in Python. */
 export type PyDict = Map<PyValue, PyValue>;
 
-/** Lists are arrays, sets are Sets, ints beyond 2^53 are bigints; what `construct` returns may be anything. */
+/**
+ * A value of a pickle. Lists are arrays, sets are Sets, integers beyond 2^53 are bigints; what `construct` returns may be
+ * anything.
+ */
 export type PyValue =
   | null
   | boolean
@@ -86,7 +89,7 @@ export type PyValue =
   | PyObject
   | object;
 
-/** The containers that Python itself rebuilds by calls; as data they are what they hold. */
+/** Makes the containers that Python itself rebuilds by calls; as data they are what they hold. */
 export function constructBuiltin(callable: PyGlobal, args: readonly PyValue[]): PyValue | undefined {
   const first = args[0];
   switch (callable.id) {
@@ -123,13 +126,13 @@ function dictOfPairs(pairs: readonly PyValue[]): PyDict | undefined {
   return dict;
 }
 
-/** The items of a dict or a dict subclass, else `undefined`. */
+/** Returns the items of a dict or a dict subclass; `undefined` for anything else. */
 export function asDict(value: PyValue | undefined): PyDict | undefined {
   if (value instanceof Map) return value;
   return value instanceof PyObject ? value.dictItems : undefined;
 }
 
-/** The items of a list, tuple, set or list subclass, else `undefined`. */
+/** Returns the items of a list, tuple, set or list subclass; `undefined` for anything else. */
 export function asItems(value: PyValue | undefined): readonly PyValue[] | undefined {
   if (Array.isArray(value)) return value;
   if (value instanceof PyTuple) return value.items;
@@ -137,9 +140,7 @@ export function asItems(value: PyValue | undefined): readonly PyValue[] | undefi
   return value instanceof PyObject ? value.listItems : undefined;
 }
 
-/**
- * An integer, also where it hides in an enum member: a pickled enum is a call of its class with the value.
- */
+/** Returns an integer, also where it hides in an enum member: a pickled enum is a call of its class with the value. */
 export function asInteger(value: PyValue | undefined): number | undefined {
   if (typeof value === "number" && Number.isSafeInteger(value)) return value;
   if (value instanceof PyObject && value.args instanceof PyTuple && value.args.items.length === 1) {
@@ -150,8 +151,8 @@ export function asInteger(value: PyValue | undefined): number | undefined {
 }
 
 /**
- * A key or name as text, for messages and paths. Not by `String`, which joins what lists hold, lists within lists among it:
- * a few bytes of pickle could ask for more text than there is memory, or nest deeper than the call stack.
+ * Returns a key or name as text, for messages and paths. It does not use `String`, which joins what lists hold, also lists within
+ * lists: a few bytes of pickle could ask for more text than there is memory, or nest deeper than the call stack.
  */
 export function keyText(key: PyValue): string {
   if (typeof key === "string") return key;

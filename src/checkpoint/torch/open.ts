@@ -1,4 +1,4 @@
-/** A torch file as a state dict. */
+/** Opens a torch file as a state dict. */
 import { isVistaError, shorten, VistaError } from "../../core/errors.js";
 import { LONE_SURROGATE } from "../../core/text.js";
 import { StateDict, type Tensor } from "../tensor/tensor.js";
@@ -10,16 +10,18 @@ import { walk } from "./storages.js";
 import { TorchTensor, TorchUnreadable, unsupportedTensor } from "./values.js";
 
 export interface OpenTorchOptions extends ReadTorchOptions {
-  /** Keys to the state dict in the file, joined by dots; `.` for the file itself. Default: as {@link findStateDict} says. */
+  /**
+   * The keys of the state dict in the file, joined by dots, or `.` for the file itself; by default {@link findStateDict} chooses.
+   */
   key?: string;
 }
 
 /**
- * Opens a file of torch.save (zip or legacy) as a state dict; no weight is read. Entries that are no tensors are left
- * out. Close the state dict when done.
+ * Opens a file of torch.save (zip or legacy) as a state dict; no weight is read. Entries that are no tensors are left out. Close
+ * the state dict when done.
  *
- * @throws VistaError `FORMAT` where there is no state dict in it, `UNSUPPORTED` for tensors that only torch can rebuild,
- *   and what {@link readTorchFile} throws
+ * @throws VistaError `FORMAT` where it has no state dict, `UNSUPPORTED` for tensors that only torch can rebuild, and what {@link
+ *   readTorchFile} throws
  */
 export async function openTorchFile(path: string, options: OpenTorchOptions = {}): Promise<StateDict> {
   const file = await readTorchFile(path, options);
@@ -35,13 +37,16 @@ export async function openTorchFile(path: string, options: OpenTorchOptions = {}
 /** A tensor that is in the file and cannot be read here. */
 export interface UnreadableTensor {
   readonly name: string;
-  /** `a sparse tensor of shape [2, 3]`. */
+  /** The reason as a noun, such as `a sparse tensor of shape [2, 3]`. */
   readonly what: string;
-  /** False where it is the key that is wrong: no text, or the same text twice. */
+  /** Whether the key is a name; false where it is the key that is wrong: no text, or the same text twice. */
   readonly isName: boolean;
 }
 
-/** The tensors of a dict by name. @throws what {@link describedTensors} throws */
+/**
+ * Returns the tensors of a dict by name.
+ * @throws what {@link describedTensors} throws
+ */
 export async function tensorsOf(
   file: TorchFile,
   dict: PyDict,
@@ -54,14 +59,15 @@ export async function tensorsOf(
 }
 
 /**
- * The whole numbers among the keys of a file's dicts that are floats: Python calls them `1.0`, here they read as 1, and only an
- * exact reading tells the two apart. None of a dict without numbers, as nearly all are.
+ * Returns those whole numbers among the keys of a file's dicts that are floats: Python calls them `1.0`, here they read as 1, and
+ * only an exact reading tells the two apart. There are none for a dict without numbers as keys, as nearly all are.
  */
 async function floatKeys(file: TorchFile, dict: PyDict): Promise<ReadonlySet<number>> {
   const floats = new Set<number>();
   if (![...dict.keys()].some((key) => typeof key === "number")) return floats;
   const exact = await file.exact().catch((error: unknown) => {
-    if (isVistaError(error)) return undefined; // Something in it that nothing could write again; its keys are taken as they read.
+    // It holds something that nothing could write again, so its keys are taken as they read.
+    if (isVistaError(error)) return undefined;
     throw error;
   });
   if (exact === undefined) return floats;
@@ -73,11 +79,11 @@ async function floatKeys(file: TorchFile, dict: PyDict): Promise<ReadonlySet<num
 }
 
 /**
- * The tensors of a dict by name, as descriptions.
+ * Returns the tensors of a dict by name, as descriptions.
  *
- * @param where  file, and the record that the dict is
- * @param unreadable  where given, tensors that only torch can rebuild, and those whose key is no name, are put there instead of
- *   being refused
+ * @param where  the file, and the record that the dict is
+ * @param unreadable  if given, receives tensors that only torch can rebuild and those whose key is no name, which are otherwise
+ *   refused
  * @param floats  keys that are no integers, although they read so
  * @throws VistaError `UNSUPPORTED` for a tensor that only torch can rebuild, `FORMAT` for one whose key is no name
  */
@@ -107,7 +113,7 @@ export function describedTensors(
   return descriptions;
 }
 
-/** What is said where an {@link UnreadableTensor} is needed. */
+/** Returns the error for an {@link UnreadableTensor} that is needed. */
 export function unreadableError(
   { name, what, isName }: UnreadableTensor,
   where: { readonly path: string; readonly record?: string },
@@ -124,7 +130,7 @@ export function unreadableError(
       });
 }
 
-/** What keeps a key from being the name of a tensor; integers are names where no other key reads the same. */
+/** Tells what keeps a key from being the name of a tensor; integers are names where no other key reads the same. */
 function nameProblem(
   key: PyValue,
   taken: ReadonlyMap<string, unknown>,

@@ -1,4 +1,4 @@
-/** Sound files that are no state dict of torch: what they are, so that nobody takes them for damaged. */
+/** Recognizes sound files that are no state dict of torch, so that nobody takes them for damaged. */
 import { firstNames, VistaError } from "../../core/errors.js";
 
 interface Kind {
@@ -6,13 +6,13 @@ interface Kind {
   readonly hint: string;
 }
 
-/** Says that a file is of another kind. */
+/** Returns the error which says that a file is of another kind. */
 function otherKind(path: string, { what, hint }: Kind, wanted = "a file of torch.save"): VistaError {
   return new VistaError("WRONG_KIND", `this is ${what}, not ${wanted}`, { path, hint });
 }
 
 /**
- * What a zip is by the names of its records; `undefined` for one of torch.save.
+ * Tells what a zip is by the names of its records; `undefined` for one of torch.save.
  *
  * Source: torch/jit/_serialization.py, torch/export/pt2_archive/constants.py, numpy/lib/npyio.py, keras/src/saving/saving_lib.py.
  */
@@ -39,7 +39,10 @@ export function otherZip(path: string, names: readonly string[]): VistaError | u
   return undefined;
 }
 
-/** A zip of none of the kinds above and without a pickle. @param names  of its records */
+/**
+ * Returns the error for a zip that is of none of the kinds above and has no pickle.
+ * @param names  the names of its records
+ */
 export function zipWithoutPickle(path: string, names: readonly string[]): VistaError {
   if (names.some((name) => /^[^/]+\/(?:\.?version|\.format_version|byteorder|data\/\d+)$/.test(name))) {
     return new VistaError(
@@ -57,7 +60,7 @@ export function zipWithoutPickle(path: string, names: readonly string[]): VistaE
   });
 }
 
-/** A pickle that does not begin with the magic number of torch.save. */
+/** Returns the error for a pickle that does not begin with the magic number of torch.save. */
 export function plainPickle(path: string): VistaError {
   return otherKind(path, {
     what: "a pickle of another program",
@@ -65,7 +68,10 @@ export function plainPickle(path: string): VistaError {
   });
 }
 
-/** A `.distcp` file holds one file of torch.save after the other, which only `.metadata` beside it can tell apart. */
+/**
+ * Returns the error for a `.distcp` file, which holds one file of torch.save after the other; only `.metadata` beside it can tell
+ * them apart.
+ */
 export function dataOfDcp(path: string): VistaError {
   return otherKind(path, {
     what: "a data file of torch.distributed.checkpoint (.distcp): parts of tensors, without their names",
@@ -108,11 +114,11 @@ const MAGICS: readonly (Kind & { readonly begins: Buffer })[] = [
   { begins: Buffer.from("SQLite format 3\0"), what: "an SQLite database", hint: "Give a checkpoint." },
 ];
 
-/** Bytes that {@link otherFile} looks at. */
+/** The number of bytes that {@link otherFile} looks at. */
 export const HEAD = 512;
 
 /**
- * What a file is by its first {@link HEAD} bytes, where it has as many; `undefined` where they say nothing.
+ * Tells what a file is by its first {@link HEAD} bytes, where it has as many; `undefined` where they say nothing.
  * @param wanted  what was expected in its place
  */
 export function otherFile(path: string, head: Buffer, wanted?: string): VistaError | undefined {
@@ -124,7 +130,8 @@ export function otherFile(path: string, head: Buffer, wanted?: string): VistaErr
     const hint = "Give the checkpoint that it was exported from.";
     return otherKind(path, { what: "a model of TensorFlow Lite", hint }, wanted);
   }
-  // ONNX: field 1 (ir_version, a small number), then field 2 (producer_name) or another of the model's; a protobuf has no magic.
+  // A protobuf has no magic; an ONNX model begins with field 1 (ir_version, a small number), then field 2 (producer_name) or
+  // another of the model's.
   const isOnnx =
     head[0] === 0x08 &&
     head[1]! >= 1 &&

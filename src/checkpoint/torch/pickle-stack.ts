@@ -1,11 +1,11 @@
-/** The stack of the pickle machine with its marks, and its memo: everything that goes onto it is within the limits. */
+/** Keeps the stack of the pickle machine with its marks, and its memo; everything that goes onto it is within the limits. */
 import type { PickleCursor } from "./cursor.js";
 import { COST, PICKLE_LIMITS, type PickleBudget } from "./limits.js";
 import { type PyRawText, PyTuple, type PyValue } from "./objects.js";
 
 export class PickleStack {
   readonly #values: PyValue[] = [];
-  /** For each MARK that is open, how many values are below it. */
+  /** The number of values below each MARK that is open. */
   readonly #marks: number[] = [];
   readonly #memo: PyValue[] = [];
   readonly #memoSparse = new Map<number, PyValue>();
@@ -13,7 +13,7 @@ export class PickleStack {
   #memoSize = 0;
 
   /**
-   * @param cursor  where the machine is, for messages
+   * @param cursor  the place of the machine, for error messages
    * @param notes  whether {@link isMemoized} will be asked
    */
   constructor(
@@ -22,7 +22,7 @@ export class PickleStack {
     private readonly notes: boolean,
   ) {}
 
-  /** After every operation. */
+  /** Checks the number of values; it is called after every operation. */
   checkSize(): void {
     if (this.#values.length > PICKLE_LIMITS.stack)
       this.cursor.fail(`more than ${PICKLE_LIMITS.stack} values on the stack`);
@@ -32,7 +32,10 @@ export class PickleStack {
     this.#values.push(value);
   }
 
-  /** @param cost  what the value takes in memory, see `COST` */
+  /**
+   * Pushes a value that takes memory.
+   * @param cost  the bytes that it takes, see `COST`
+   */
   pushNew(value: PyValue, cost: number): void {
     this.budget.grow(cost);
     this.#values.push(value);
@@ -57,14 +60,14 @@ export class PickleStack {
       this.cursor.fail(`nested more than ${PICKLE_LIMITS.depth} deep`);
   }
 
-  /** Takes the innermost MARK away where it is on top. */
+  /** Takes the innermost MARK away where it is on top; returns whether it was. */
   dropMark(): boolean {
     if (this.#marks.at(-1) !== this.#values.length) return false;
     this.#marks.pop();
     return true;
   }
 
-  /** Where the values above the innermost MARK begin: what is below is out of reach. */
+  /** Returns the index at which the values above the innermost MARK begin: what is below is out of reach. */
   #floor(): number {
     return this.#marks.length === 0 ? 0 : this.#marks[this.#marks.length - 1]!;
   }
@@ -86,7 +89,7 @@ export class PickleStack {
     return this.#popFrom(start);
   }
 
-  /** The values above the innermost MARK, which goes too. */
+  /** Takes the values above the innermost MARK, and the MARK itself. */
   popMark(): PyValue[] {
     const start = this.#marks.pop();
     if (start === undefined) this.cursor.fail("no MARK on the stack");
@@ -99,12 +102,15 @@ export class PickleStack {
     return items;
   }
 
-  /** Puts the value on top into the memo. @param index  default: the next one */
+  /**
+   * Puts the value on top into the memo.
+   * @param index  its number there; by default the next one
+   */
   memoize(index = this.#memoSize): void {
     const value = this.top();
     this.budget.grow(index <= this.#memo.length ? COST.slot : COST.entry);
     if (this.notes && typeof value === "object" && value !== null) this.#memoized.add(value);
-    // An index far beyond what was stored so far would make a sparse array; hostile or not, a Map holds it.
+    // An index far beyond what was stored so far would make a sparse array, so a Map holds it, whether it is hostile or not.
     if (index <= this.#memo.length) this.#memo[index] = value;
     else this.#memoSparse.set(index, value);
     this.#memoSize++;

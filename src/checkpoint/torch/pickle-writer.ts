@@ -1,23 +1,24 @@
 /**
- * The pickle of a state dict, as torch.save writes it: protocol 2, only the operations that
- * `torch.load(weights_only=True)` accepts, an OrderedDict of tensors that are rebuilt from persistent ids.
+ * Writes the pickle of a state dict as torch.save does: protocol 2, only the operations that `torch.load(weights_only=True)`
+ * accepts, an OrderedDict of tensors that are rebuilt from persistent ids.
  *
  * Source: torch/_weights_only_unpickler.py (operations), torch/_utils.py (_rebuild_tensor_v2, v3).
  */
 import { dtypeInfo } from "../tensor/dtype.js";
 import { contiguousStrides, type StateDict, type Tensor } from "../tensor/tensor.js";
 
-/** Names as GLOBAL spells them. */
+/** The names, here and below, are spelled as GLOBAL spells them. */
 const ORDERED_DICT = "collections\nOrderedDict\n";
 const REBUILD_V2 = "torch._utils\n_rebuild_tensor_v2\n";
 const REBUILD_V3 = "torch._utils\n_rebuild_tensor_v3\n";
 const UNTYPED_STORAGE = "torch.storage\nUntypedStorage\n";
 
-/** Items that CPython's pickler puts between a MARK and a SETITEMS. */
+/** The number of items that CPython's pickler puts between a MARK and a SETITEMS. */
 const BATCH = 1000;
 
 /**
- * @param keys  the storage key of each distinct tensor: its record is `data/<key>`
+ * Returns the pickle of a state dict.
+ * @param keys  the storage key of each distinct tensor, whose record is `data/<key>`
  */
 export function pickleStateDict(state: StateDict, keys: ReadonlyMap<Tensor, string>): Uint8Array {
   const out = new PickleWriter();
@@ -45,7 +46,10 @@ export function pickleStateDict(state: StateDict, keys: ReadonlyMap<Tensor, stri
   return out.finish();
 }
 
-/** `_rebuild_tensor_v2(storage, offset, size, stride, requires_grad, backward_hooks)`, v3 with a dtype for newer types. */
+/**
+ * Writes a call `_rebuild_tensor_v2(storage, offset, size, stride, requires_grad, backward_hooks)`, or one of v3, which also has
+ * a dtype, for newer types.
+ */
 function writeTensor(out: PickleWriter, tensor: Tensor, key: string): void {
   const { torch, storage } = dtypeInfo(tensor.dtype);
   out.global(storage === undefined ? REBUILD_V3 : REBUILD_V2);
@@ -72,15 +76,16 @@ function writeTensor(out: PickleWriter, tensor: Tensor, key: string): void {
 
 /** Writes operations of a pickle one after the other, and keeps count of its memo. */
 export class PickleWriter {
-  // Small: a universal checkpoint has thousands of pickles of a few hundred bytes.
+  // The buffer begins small, because a universal checkpoint has thousands of pickles of a few hundred bytes.
   #bytes = Buffer.allocUnsafe(1024);
   #length = 0;
-  /** Of names (which end in a line feed) and constants (which don't). */
+  /** The memo's indexes of names (which end in a line feed) and constants (which do not). */
   readonly #memo = new Map<string, number>();
   #memoSize = 0;
 
   finish(): Uint8Array {
-    // A copy: of a small pickle, a view would keep the whole buffer, and of thousands of files thousands of buffers.
+    // The bytes are copied: a view of a small pickle would keep the whole buffer, and thousands of files would keep thousands of
+    // buffers.
     return new Uint8Array(this.#bytes.subarray(0, this.#length));
   }
 
@@ -90,7 +95,7 @@ export class PickleWriter {
     if (argument !== undefined) this.#bytes[this.#length++] = argument;
   }
 
-  /** `module\nname\n`; the second time by its memo. */
+  /** Writes a name, given as `module\nname\n`; from the second time on by its memo. */
   global(name: string): void {
     if (this.#recall(name)) return;
     this.op(0x63); // GLOBAL
@@ -99,7 +104,7 @@ export class PickleWriter {
     this.#memo.set(name, this.put());
   }
 
-  /** A string that comes up again and again. */
+  /** Writes a string that comes up again and again. */
   constant(text: string): void {
     if (this.#recall(text)) return;
     this.text(text);
@@ -114,7 +119,7 @@ export class PickleWriter {
     this.#length += 5 + length;
   }
 
-  /** Bytes as they are. */
+  /** Writes bytes as they are. */
   raw(bytes: Uint8Array): void {
     this.#reserve(bytes.byteLength);
     this.#bytes.set(bytes, this.#length);
@@ -144,7 +149,7 @@ export class PickleWriter {
     } else this.#long(BigInt(value));
   }
 
-  /** Little-endian two's complement, with its length in bytes before it. */
+  /** Writes an integer in little-endian two's complement, with its length in bytes before it. */
   #long(value: bigint): void {
     let length = 8;
     while (BigInt.asIntN(8 * length, value) !== value) length *= 2;
@@ -169,7 +174,7 @@ export class PickleWriter {
     this.op(values.length === 0 ? 0x29 : values.length <= 3 ? 0x84 + values.length : 0x74);
   }
 
-  /** Memoizes the value on top of the stack. */
+  /** Memoizes the value on top of the stack and returns its index. */
   put(): number {
     const index = this.#memoSize++;
     this.#reserve(5);

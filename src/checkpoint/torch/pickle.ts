@@ -1,10 +1,10 @@
 /**
- * A pickle machine that executes nothing. Every name a pickle mentions becomes an inert {@link PyGlobal}; every call,
- * instance and state it asks for becomes an inert {@link PyObject} that only remembers what was asked. Callers give
- * meaning to the few names they know through {@link PickleOptions.construct}.
+ * Reads pickles with a machine that executes nothing. Every name that a pickle mentions becomes an inert {@link PyGlobal}; every
+ * call, instance and state that it asks for becomes an inert {@link PyObject}, which only remembers what was asked. Callers give
+ * meaning to the few names that they know through {@link PickleOptions.construct}.
  *
- * Source of the format: CPython's Lib/pickletools.py (protocols 0 to 5). Why this is not `pickleparser`:
- * docs/dependencies.md.
+ * The source of the format is CPython's Lib/pickletools.py (protocols 0 to 5). docs/dependencies.md says why this is not
+ * `pickleparser`.
  */
 import { PickleCursor, unescapeRawUnicode } from "./cursor.js";
 import { ExactReading } from "./exact-reading.js";
@@ -22,25 +22,25 @@ import {
 import { PickleStack } from "./pickle-stack.js";
 
 export interface PickleOptions {
-  /** For messages. */
+  /** The path of the file, for error messages. */
   path: string;
   record?: string;
   /**
-   * Gives meaning to a call `callable(*args)`; return `undefined` to have it kept as an inert {@link PyObject}. Must have no
-   * side effects.
+   * Gives meaning to a call `callable(*args)`, or returns `undefined` to have it kept as an inert {@link PyObject}. It must have
+   * no side effects.
    */
   construct?: (callable: PyGlobal, args: readonly PyValue[], at: number) => PyValue | undefined;
-  /** Gives meaning to a persistent id (torch: a storage). Without it a persistent id is an error. */
+  /** Gives meaning to a persistent id (in torch a storage). Without it a persistent id is an error. */
   persistentId?: (id: PyValue, at: number) => PyValue;
   /**
-   * Keep everything apart that Python keeps apart, so that `rewrite.ts` can write the same pickle again: every call stays a
-   * {@link PyObject}, floats are {@link PyFloat}s, persistent ids {@link PyPersistent}s. What could not be written again with the
-   * same meaning is an error. Default false.
+   * Whether everything is kept apart that Python keeps apart, so that `rewrite.ts` can write the same pickle again; false by
+   * default. Every call stays a {@link PyObject}, floats are {@link PyFloat}s, persistent ids {@link PyPersistent}s. What could
+   * not be written again with the same meaning is an error.
    */
   exact?: boolean;
-  /** Told of every distinct name the pickle mentions, in order of appearance. */
+  /** Receives every distinct name that the pickle mentions, in order of appearance. */
   onGlobal?: (name: PyGlobal) => void;
-  /** Told of what ordinary pickles never do: changing a class, calling what another call gave. */
+  /** Receives what ordinary pickles never do: changing a class, calling what another call returned. */
   onOdd?: (what: string, at: number) => void;
 }
 
@@ -48,7 +48,8 @@ export interface PickleOptions {
  * Reads one pickle from `data`, starting at `start`.
  *
  * @returns the value and the offset just after its STOP
- * @throws VistaError `TRUNCATED` where it ends early, `PICKLE` where it is malformed or beyond {@link PICKLE_LIMITS}; with the byte offset of the operation
+ * @throws VistaError `TRUNCATED` where it ends early, `PICKLE` where it is malformed or beyond {@link PICKLE_LIMITS}; with the
+ *   byte offset of the operation
  */
 export function readPickle(
   data: Uint8Array,
@@ -292,7 +293,7 @@ class Machine {
     if (length > PICKLE_LIMITS.globalName) {
       this.#in.fail(`a name of ${length} characters, the limit is ${PICKLE_LIMITS.globalName}`);
     }
-    // The two are joined and looked up, however few bytes of the pickle name them.
+    // The two names are joined and looked up, however few bytes of the pickle name them, and that work counts.
     this.#budget.spend((module.length + name.length) >> 4);
     const key = `${module}\n${name}`;
     let found = this.#globals.get(key);
@@ -309,7 +310,7 @@ class Machine {
 
   #call(callable: PyValue, args: PyValue): PyValue {
     if (!this.#exact.on && callable instanceof PyGlobal && args instanceof PyTuple) {
-      // set(list), dict(pairs) … copy: a few bytes of pickle must not copy a long list over and over.
+      // Calls such as set(list) and dict(pairs) copy, and a few bytes of pickle must not copy a long list over and over.
       if (Array.isArray(args.items[0])) {
         this.#budget.spend(args.items[0].length);
         this.#budget.grow(COST.entry * args.items[0].length);
@@ -343,7 +344,7 @@ class Machine {
     if (target instanceof PyObject) target.listItems ??= [];
     const list = target instanceof PyObject ? target.listItems : target;
     if (!Array.isArray(list)) this.#in.fail("items appended to something that is not a list");
-    // Not push(...items): a long list would overflow the call stack.
+    // The items are pushed one by one, because push(...items) of a long list would overflow the call stack.
     this.#budget.grow(COST.slot * items.length);
     for (const item of items) (list as PyValue[]).push(item);
   }

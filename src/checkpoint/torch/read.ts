@@ -1,4 +1,4 @@
-/** torch files as values: the pickle with its tensors as descriptions, and the regions that hold their bytes. */
+/** Reads torch files as values: the pickle with its tensors as descriptions, and the regions that hold their bytes. */
 import { fromReader, VistaError } from "../../core/errors.js";
 import { combineCrc32, crc32 } from "../../core/io/crc32.js";
 import { mapOrdered } from "../../core/io/map-ordered.js";
@@ -17,7 +17,7 @@ import { type TorchTensor, TorchValues } from "./values.js";
 import { openTorchZip, type TorchZip } from "./zip.js";
 
 export interface ReadTorchOptions {
-  /** Check the CRC-32 of the pickle. Default true. */
+  /** Whether the CRC-32 of the pickle is checked; true by default. */
   verify?: boolean;
 }
 
@@ -47,7 +47,7 @@ async function readOpened(file: SourceFile, options: ReadTorchOptions): Promise<
 /** Reads the pickle of a zip that is open. @throws VistaError as {@link readTorchFile} does */
 export async function readTorchZip(zip: TorchZip, options: ReadTorchOptions): Promise<TorchFile> {
   const { file } = zip;
-  // First what lies first: over a network the byte order comes along.
+  // The record that lies first is read first: over a network the byte order comes along with it.
   const pickle = await zip.record("data.pkl");
   const data = await readRecord(pickle, PICKLE_LIMITS.size, options);
   if (zip.has("byteorder")) {
@@ -64,7 +64,10 @@ export async function readTorchZip(zip: TorchZip, options: ReadTorchOptions): Pr
   return zipFile(pickle, value, globals, async () => zip);
 }
 
-/** @param open  the zip that has the pickle */
+/**
+ * Returns the torch file of a zip whose pickle was read.
+ * @param open  opens the zip that has the pickle
+ */
 function zipFile(
   pickle: Region,
   value: PyValue,
@@ -94,7 +97,7 @@ function zipFile(
   };
 }
 
-/** Opens a zip when it is asked for, and keeps it while somebody else does. */
+/** Returns a function that opens a zip when it is asked for, and keeps it only while somebody else does. */
 function openedAgain(file: SourceFile): () => Promise<TorchZip> {
   let known: WeakRef<TorchZip> | undefined;
   let opening: Promise<TorchZip> | undefined;
@@ -115,7 +118,10 @@ function openedAgain(file: SourceFile): () => Promise<TorchZip> {
   };
 }
 
-/** In a function of its own, whose variables go when it ends: what refers to the file stays as long as the file is open. */
+/**
+ * Reads the pickle. This is a function of its own so that its variables go when it ends: what the open file refers to stays as
+ * long as it is open.
+ */
 function readValue(data: Uint8Array, path: string, record: string): { value: PyValue; globals: PyGlobal[] } {
   const values = new TorchValues(path, record);
   const globals: PyGlobal[] = [];
@@ -130,8 +136,8 @@ function readValue(data: Uint8Array, path: string, record: string): { value: PyV
 }
 
 /**
- * The CRC-32 that the whole file has where every record has the one that the zip states for it: only what is between the
- * records is read. `undefined` where there are none.
+ * Returns the CRC-32 that the whole file has if every record has the one that the zip states for it: only the bytes between the
+ * records are read. It is `undefined` where records have no CRC-32, or too much is between them.
  */
 export async function wholeCrc32({ file, format, regions }: TorchFile): Promise<number | undefined> {
   if (format === "legacy") return undefined;
@@ -155,12 +161,16 @@ export async function wholeCrc32({ file, format, regions }: TorchFile): Promise<
   return sum;
 }
 
-/** Bytes before a record, or behind the last: its header and padding, or the directory of 200,000 records. */
+/**
+ * The largest number of bytes between two records or behind the last that is read: a header and padding, or the directory of
+ * 200,000 records.
+ */
 const MAX_BETWEEN = 64 * 2 ** 20;
 
 /**
- * Records that are looked up side by side. Each needs a read of its own (its local header): one after the other, a model of
- * thousands of tensors would wait for each; all at once, one of a hundred thousand takes six kilobytes for each of them.
+ * The number of records that are looked up side by side. Each needs a read of its own (its local header): one after the other, a
+ * model of thousands of tensors would wait for each; all at once, a model of a hundred thousand takes six kilobytes for each of
+ * them.
  */
 export const LOOK_UPS = 1000;
 
@@ -181,7 +191,7 @@ async function readRecord(region: Region, limit: number, options: ReadTorchOptio
   }
   const bytes = Buffer.allocUnsafeSlow(region.length);
   await region.file.read(bytes, region.offset);
-  // 0 means "not computed": torch.serialization.set_crc32_options(False)
+  // A CRC-32 of 0 means "not computed" (torch.serialization.set_crc32_options(False)).
   if (options.verify !== false && region.crc32) {
     const found = crc32(bytes);
     if (found !== region.crc32) throw checksumError(region, found);
@@ -189,7 +199,7 @@ async function readRecord(region: Region, limit: number, options: ReadTorchOptio
   return bytes;
 }
 
-/** Says what a file is that torch.save did not write. */
+/** Returns the error that says what a file is that torch.save did not write. */
 function notTorch(file: SourceFile, head: Buffer): VistaError {
   const where = { path: file.path };
   if (file.size === 0) {

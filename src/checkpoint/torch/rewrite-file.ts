@@ -1,4 +1,4 @@
-/** A torch file written again with its pickle changed: storages that stay are copied whole, new ones are made from tensors. */
+/** Writes a torch file again with its pickle changed: storages that stay are copied whole, new ones are made from tensors. */
 
 import type { Region } from "../../core/io/source.js";
 import { remember } from "../../core/maps.js";
@@ -8,7 +8,7 @@ import { PyObject, PyPersistent, PyTuple, type PyValue } from "./objects.js";
 import { type ExactPickle, rewritePickle, storageParts } from "./rewrite.js";
 import { planTorchRecords, type TorchParts, type TorchStorageRecord } from "./write.js";
 
-/** A storage that is not in the file: tensors one after the other, and zeros where only their number is given (in bytes). */
+/** A storage that is not in the file: tensors one after the other, where a number stands for so many bytes of zeros. */
 export class NewStorage extends PyPersistent {
   constructor(
     id: PyTuple,
@@ -21,7 +21,10 @@ export class NewStorage extends PyPersistent {
 /** A storage of the file that is saved once more under a key of its own, so that a copy of a tensor does not share it. */
 class CopiedStorage extends PyPersistent {}
 
-/** A tensor again with a storage of its own; any other value comes back as it is. @param node  of an exact pickle */
+/**
+ * Returns a copy of a tensor with a storage of its own; any other value comes back as it is.
+ * @param node  a node of an exact pickle
+ */
 export function copyTensor(node: PyValue): PyValue {
   if (!(node instanceof PyObject) || !(node.args instanceof PyTuple)) return node;
   const { items } = node.args;
@@ -34,11 +37,11 @@ export function copyTensor(node: PyValue): PyValue {
 }
 
 /**
- * The parts of the file that `exact` describes, in order, and its size in bytes. Storage keys are counted anew, in the order in
- * which torch.save would count them.
+ * Returns the parts of the file that `exact` describes, in order, and its size in bytes. Storage keys are counted anew, in the
+ * order in which torch.save would count them.
  *
  * @param source  the file whose storages the pickle names
- * @param path  of the output: its name is the root folder in the zip
+ * @param path  the path of the output, whose name is the root folder in the zip
  * @throws VistaError `FORMAT`, `TRUNCATED`, `UNSUPPORTED`
  */
 export async function planRewrittenFile(
@@ -55,7 +58,7 @@ export async function planRewrittenFile(
   return planTorchRecords(path, pickle, await Promise.all(records));
 }
 
-/** As {@link planRewrittenFile}, of a pickle all of whose storages are new. */
+/** Returns what {@link planRewrittenFile} returns, for a pickle all of whose storages are new. */
 export function planNewFile(exact: ExactPickle, path: string): TorchParts {
   const { pickle, storages } = rewrittenPickle(exact);
   const records = storages.map(([what, key]): TorchStorageRecord => {
@@ -65,7 +68,11 @@ export function planNewFile(exact: ExactPickle, path: string): TorchParts {
   return planTorchRecords(path, pickle, records);
 }
 
-/** @returns storages of the file that was read by their old keys, the others as they are; each with its new key */
+/**
+ * Rewrites the pickle with new storage keys.
+ * @returns the pickle; and each storage with its new key: those of the file that was read by their old keys, the others as they
+ *   are
+ */
 function rewrittenPickle(exact: ExactPickle): {
   pickle: Uint8Array;
   storages: [string | PyPersistent, string][];
@@ -89,11 +96,11 @@ function wholeRegion(region: Region): Tensor {
 }
 
 /**
- * The call that rebuilds a flat tensor, with other content: class, location and flags of the old one stay.
+ * Returns the call that rebuilds a flat tensor with other content; class, location and flags of the old one stay.
  *
  * @param node  the exact node of the tensor that it replaces
- * @param numel  elements of the tensor, from the start of the storage
- * @param bytesPerElement  of the tensor's dtype
+ * @param numel  the number of elements of the tensor, from the start of the storage
+ * @param bytesPerElement  the bytes of one element of the tensor's dtype
  * @returns `undefined` where the node is not the call that rebuilds a plain tensor or parameter
  */
 export function replaceFlatTensor(
@@ -105,7 +112,7 @@ export function replaceFlatTensor(
   if (!(node instanceof PyObject) || !(node.args instanceof PyTuple)) return undefined;
   const { items } = node.args;
   if (/^torch\._tensor\._rebuild_from_type(_v2)?$/.test(node.id)) {
-    // (function, class, arguments, attributes): a tensor with attributes of its own, as stage 3 gives them
+    // The arguments are (function, class, arguments, attributes), for a tensor with attributes of its own, as stage 3 gives them.
     const [inner, cls, args, attributes] = items;
     const made = replaceFlatTensor(new PyObject(inner!, args!), content, numel, bytesPerElement);
     return made === undefined

@@ -1,6 +1,6 @@
 /**
- * Writes an exactly read pickle (`exact` in {@link PickleOptions}) again, with nodes of it replaced: the same calls of the same
- * names, what was shared stays shared. Nothing is looked up and nothing is called, as in reading.
+ * Writes an exactly read pickle (`exact` in {@link PickleOptions}) again, with some of its nodes replaced: it makes the same
+ * calls of the same names, and what was shared stays shared. As in reading, nothing is looked up and nothing is called.
  *
  * Source: CPython's Lib/pickle.py (_Pickler.save_*), Lib/pickletools.py.
  */
@@ -10,21 +10,22 @@ import { PickleWriter } from "./pickle-writer.js";
 
 /** An exactly read pickle. */
 export interface ExactPickle {
-  /** The containers in it may be changed before it is written again. */
+  /** The value of the pickle; the containers in it may be changed before it is written again. */
   readonly value: PyValue;
-  /** Of the file it was read from; its names mean what they mean in this protocol. */
+  /** The protocol of the file that it was read from, in which its names have their meaning. */
   readonly protocol: number;
 }
 
-/** How deep values may be nested. CPython itself stops at about 1,000 when it pickles. */
+/** The greatest depth to which values may be nested. CPython itself stops at about 1,000 when it pickles. */
 const MAX_DEPTH = 2000;
 
-/** Items that CPython's pickler puts between a MARK and a SETITEMS or APPENDS. */
+/** The number of items that CPython's pickler puts between a MARK and a SETITEMS or APPENDS. */
 const BATCH = 1000;
 
 /**
- * @param storageKey  the key under which a storage is saved now, asked in the order in which they are written
- * @throws VistaError `UNSUPPORTED` for what no file of torch.save of today has
+ * Returns the bytes of a pickle.
+ * @param storageKey  returns the key under which a storage is saved now; it is asked in the order in which storages are written
+ * @throws VistaError `UNSUPPORTED` for what no file of today's torch.save has
  */
 export function rewritePickle(
   { value, protocol }: ExactPickle,
@@ -40,7 +41,7 @@ export function rewritePickle(
 class Rewriter {
   readonly out = new PickleWriter();
   readonly #storageKey: (storage: PyPersistent) => string;
-  /** Containers and objects by identity, texts by value. */
+  /** The indexes in the written pickle's memo, of containers and objects by identity, of texts by value. */
   readonly #memo = new Map<PyValue, number>();
   #depth = 0;
 
@@ -120,7 +121,7 @@ class Rewriter {
       this.#remember(tuple);
       return;
     }
-    // It is among its own descendants, and was written there.
+    // The tuple is among its own descendants, and was written there.
     if (short)
       for (const _ of items) this.out.op(0x30); // POP
     else this.out.op(0x31); // POP_MARK
@@ -149,10 +150,11 @@ class Rewriter {
     if (inBatch > 0) this.out.op(0x75);
   }
 
-  /** `('storage', class, key, location, numel)` with the key that it has now. */
+  /** Writes a storage as `('storage', class, key, location, numel)` with its new key. */
   #storage(storage: PyPersistent): void {
     const { tag, rest } = storageParts(storage);
-    // In the form before torch 1.6 a sixth part follows, which the zip form does not have (a view of another storage: none).
+    // In the form before torch 1.6 a sixth part follows, which tells whether it is a view of another storage: the zip form has
+    // none.
     const [cls, , location, size] = rest;
     this.out.op(0x28); // MARK
     this.write(tag);
@@ -161,7 +163,7 @@ class Rewriter {
     this.write(location!);
     this.write(size!);
     this.out.op(0x74, 0x51); // TUPLE BINPERSID
-    // Not memoized: torch's pickler does not either, and the same key gives the same storage.
+    // It is not memoized, as torch's pickler does not do that either: the same key gives the same storage.
   }
 
   #object(object: PyObject): void {
@@ -181,7 +183,10 @@ class Rewriter {
   }
 }
 
-/** The parts of a storage's persistent id. @throws VistaError `UNSUPPORTED` for one that is no storage */
+/**
+ * Returns the parts of a storage's persistent id.
+ * @throws VistaError `UNSUPPORTED` for one that is no storage
+ */
 export function storageParts(storage: PyPersistent): { tag: "storage"; rest: readonly PyValue[] } {
   const items = storage.id instanceof PyTuple ? storage.id.items : [];
   const [tag, ...rest] = items;

@@ -1,6 +1,6 @@
 /**
- * Where in a torch file the state dict is. Training code puts it under all sorts of keys, and beside it optimizers, averages and
- * lone tensors: the dict with the most tensors at a usual place is taken, and where that does not say which, nothing is.
+ * Finds the state dict in a torch file. Training code puts it under all sorts of keys, and beside it optimizers, averages and
+ * lone tensors. The dict with the most tensors at a usual place is taken; where that does not decide, none is.
  */
 import { firstNames, shorten, VistaError } from "../../core/errors.js";
 import type { TorchFile } from "./file.js";
@@ -9,7 +9,10 @@ import { asDict, asItems, keyText, type PyDict, PyObject, type PyValue } from ".
 import { storagesIn, walk } from "./storages.js";
 import { TorchTensor, TorchUnreadable, unsupportedTensor } from "./values.js";
 
-/** Keys of state dicts: Lightning (`state_dict`), DeepSpeed (`module`), torch's tutorials (`model_state_dict`), many others. */
+/**
+ * The usual keys of state dicts, from Lightning (`state_dict`), DeepSpeed (`module`), torch's tutorials (`model_state_dict`) and
+ * many others.
+ */
 const USUAL_KEYS = new Set([
   "state_dict",
   "model_state_dict",
@@ -27,29 +30,32 @@ const USUAL_KEYS = new Set([
   "parameters",
 ]);
 
-/** Keys that hold the whole of what training saved, state dict included. */
+/** The keys that hold the whole of what training saved, the state dict included. */
 const CONTAINERS = new Set(["checkpoint", "ckpt", "state", "trainer", "train_state", "training_state"]);
 
-/** Places of tensors that are no model's: the optimizer's moments, random states, what callbacks keep. */
+/** The places of tensors that are no model's: the optimizer's moments, random states, what callbacks keep. */
 const NO_MODEL = /optim|sched|rng|random|callback|loops|scaler|exp_avg|_metadata/i;
 
-/** Dicts and lists within one another that are looked at. Real: 3 (`model.state_dict`). */
+/** The greatest depth of dicts and lists within one another that is looked at. Real files have up to 3 (`model.state_dict`). */
 const MAX_DEPTH = 12;
-/** Dicts and lists that are looked at. Real: 10,000 (an optimizer's, one a parameter). */
+/**
+ * The largest number of dicts and lists that are looked at. Real files have up to 10,000 (an optimizer's, one for each
+ * parameter).
+ */
 const MAX_CONTAINERS = 100_000;
 
-/** Tensors of a file that are not in its state dict. */
+/** The tensors at one place of a file that are not in its state dict. */
 export interface OtherTensors {
-  /** Where: a key, or several joined by dots. */
+  /** The place: a key, or several joined by dots. */
   readonly key: string;
   readonly tensors: number;
-  /** Whether they look like a model's, as those of an optimizer do not. */
+  /** Whether they look like a model's tensors; those of an optimizer do not. */
   readonly model: boolean;
 }
 
 export interface FoundStateDict {
   readonly dict: PyDict;
-  /** Keys from the file's value to the dict, joined by dots; `undefined` for the value itself. */
+  /** The keys from the file's value to the dict, joined by dots; `undefined` for the value itself. */
   readonly key: string | undefined;
   readonly others: readonly OtherTensors[];
 }
@@ -57,14 +63,16 @@ export interface FoundStateDict {
 interface Place {
   readonly path: readonly string[];
   readonly dict: PyDict;
-  /** Tensors in it, those of dicts within it aside. */
+  /** The number of tensors in it, without those of dicts within it. */
   readonly tensors: number;
 }
 
 /**
- * @param key  keys to the state dict, joined by dots; `.` for the file's value itself. Default: the one that is meant
- * @throws VistaError `FORMAT` where there is none, `USAGE` where there is none under the key, `AMBIGUOUS` where several could
- *   be meant
+ * Finds the state dict.
+ * @param key  the keys of the state dict, joined by dots, or `.` for the file's value itself; by default the one that is meant is
+ *   looked for
+ * @throws VistaError `FORMAT` where there is none, `USAGE` where there is none under the key, `AMBIGUOUS` where several could be
+ *   meant
  */
 export function findStateDict(file: TorchFile, key?: string): FoundStateDict {
   const { path } = file.file;
@@ -75,14 +83,20 @@ export function findStateDict(file: TorchFile, key?: string): FoundStateDict {
   return { dict: place.dict, key: place.path.length === 0 ? undefined : place.path.join("."), others };
 }
 
-/** Tensors of a file that are not in this dict. @param key  where it is, as {@link FoundStateDict} has it */
+/**
+ * Lists the tensors of a file that are not in this dict.
+ * @param key  the place of the dict, as in {@link FoundStateDict}
+ */
 export function tensorsBeside(file: TorchFile, dict: PyDict, key: string): OtherTensors[] {
   const places = placesIn(file.value);
   const place = places.find((one) => one.dict === dict) ?? { path: [key], dict, tensors: 0 };
   return othersThan(place, places, file.value, file.file.path);
 }
 
-/** The value at keys and numbers in lists joined by dots (which keys may hold themselves); `undefined` where there is none. */
+/**
+ * Returns the value at keys, and numbers in lists, that are joined by dots (which keys may have in them too); `undefined` where
+ * there is none.
+ */
 export function valueAt(value: PyValue | undefined, key: string): PyValue | undefined {
   for (const [index, child] of childrenOf(value)) {
     const name = typeof index === "number" && asDict(value) === undefined ? String(index) : index;
@@ -94,12 +108,12 @@ export function valueAt(value: PyValue | undefined, key: string): PyValue | unde
   return undefined;
 }
 
-/** What a dict or a list holds, by key or number; nothing for anything else. */
+/** Returns what a dict or a list holds, by key or number; nothing for anything else. */
 function childrenOf(value: PyValue | undefined): Iterable<[PyValue, PyValue]> {
   return asDict(value) ?? asItems(value)?.entries() ?? [];
 }
 
-/** All dicts that are reached through dicts and lists, each once, nearest first. */
+/** Returns all dicts that are reached through dicts and lists, each once, the nearest first. */
 function placesIn(value: PyValue): Place[] {
   const places: Place[] = [];
   const seen = new Set<PyValue>([value]);
@@ -140,7 +154,7 @@ function choose(places: readonly Place[], file: TorchFile): Place {
     if (most < top.tensors) return top;
   } else if (other.length === 1) return other[0]!;
   if (holding.length === 0) {
-    // A model without parameters has an empty state dict.
+    // A model without parameters has an empty state dict, which is taken.
     const empty = places.find(({ path, dict }) => dict.size === 0 && (path.length === 0 || isUsual(path)));
     if (empty !== undefined) return empty;
     throw nothingThere(file);
@@ -157,7 +171,10 @@ function choose(places: readonly Place[], file: TorchFile): Place {
   );
 }
 
-/** @throws VistaError `WRONG_KIND` for what `state_dict()` of an optimizer gives: its tensors have numbers, no names */
+/**
+ * Refuses the state of an optimizer.
+ * @throws VistaError `WRONG_KIND` for the result of an optimizer's `state_dict()`, whose tensors have numbers instead of names
+ */
 function refuseOptimizer(file: TorchFile): void {
   const top = asDict(file.value);
   if (asDict(top?.get("state")) === undefined || asItems(top?.get("param_groups")) === undefined) return;
@@ -172,7 +189,8 @@ function refuseOptimizer(file: TorchFile): void {
 }
 
 /**
- * Tensors at the top are a state dict, or a loss and a mask beside a model in some other form (a list, a pickled module).
+ * Refuses tensors at the top that may be no state dict, but a loss and a mask beside a model in some other form (a list, a
+ * pickled module).
  * @throws VistaError `AMBIGUOUS` where one entry beside them has more
  */
 function refuseLoneTensors(top: Place, others: readonly OtherTensors[], file: TorchFile): void {
@@ -200,7 +218,7 @@ const MODULE_HINT =
   "where the module's code can be imported and is trusted, save its state dict: " +
   "torch.save(torch.load(FILE, weights_only=False).state_dict(), OUT).";
 
-/** The first module in a value: what torch.save(model) pickles, whose tensors only its own code can name. */
+/** Returns the first module in a value, such as torch.save(model) pickles; only its own code can name its tensors. */
 function moduleIn(value: PyValue): { path: string; id: string } | undefined {
   let found: { path: string; id: string } | undefined;
   walk(value, (current, path) => {
@@ -212,7 +230,7 @@ function moduleIn(value: PyValue): { path: string; id: string } | undefined {
   return found;
 }
 
-/** The class: itself called, or the first argument of `copyreg._reconstructor`. */
+/** Returns the class of an object, which is called itself or is the first argument of `copyreg._reconstructor`. */
 function moduleClass({ callable, args, id }: PyObject): PyValue {
   return id === "copyreg._reconstructor" ? (asItems(args)?.[0] ?? callable) : callable;
 }
@@ -220,7 +238,7 @@ function moduleClass({ callable, args, id }: PyObject): PyValue {
 function atKey(places: readonly Place[], file: TorchFile, key: string): Place {
   const found = key === "." ? file.value : valueAt(file.value, key);
   const dict = asDict(found);
-  // Also where it lies deeper than is looked by itself.
+  // A dict that lies deeper than places are looked for is taken too.
   const place =
     dict === undefined
       ? undefined
@@ -261,7 +279,7 @@ function nothingThere(file: TorchFile): VistaError {
   });
 }
 
-/** `a list of 3`, `a __main__.Config`: what a value is, for a message. */
+/** Tells what a value is, for a message: `a list of 3`, `a __main__.Config`. */
 function kindOf(value: PyValue): string {
   if (value instanceof TorchTensor || unsupportedTensor(value) !== undefined)
     return "one tensor without a name";
@@ -284,8 +302,8 @@ function othersThan(chosen: Place, places: readonly Place[], value: PyValue, pat
     for (const tensor of place.dict.values()) counted.add(tensor);
     others.push({ key: key === "" ? "." : key, tensors: place.tensors, model: place.path.length > 0 });
   }
-  // The rest is in lists and objects: averages as a list of tensors, a module that was pickled whole, packed weights of a
-  // quantised module within an entry of the state dict.
+  // The remaining tensors are in lists and objects: averages as a list of tensors, a module that was pickled whole, packed
+  // weights of a quantised module within an entry of the state dict.
   const inside = chosen.path.length === 0 ? "" : `${chosen.path.join(".")}.`;
   const rest = new Map<string, OtherTensors>();
   walk(
@@ -308,7 +326,7 @@ function isUsual(path: readonly string[]): boolean {
   return path.slice(0, -1).every((key) => USUAL_KEYS.has(key) || CONTAINERS.has(key));
 }
 
-/** Whether tensors at a place look like a model's, as those of an optimizer do not. */
+/** Tells whether tensors at a place look like a model's; those of an optimizer do not. */
 export function isModel(key: string): boolean {
   return !NO_MODEL.test(key);
 }

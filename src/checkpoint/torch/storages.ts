@@ -1,4 +1,4 @@
-/** The storages of a torch file and what is in them, wherever in the pickle their tensors are. */
+/** Finds the storages of a torch file and what is in them, wherever in the pickle their tensors are. */
 import { shorten, VistaError } from "../../core/errors.js";
 import type { DType } from "../tensor/dtype.js";
 import { PICKLE_LIMITS } from "./limits.js";
@@ -7,11 +7,14 @@ import { TorchTensor } from "./values.js";
 
 export interface StorageUse {
   readonly dtype: DType;
-  /** Where the first tensor on it is: `optimizer_state_dict.state.0.exp_avg`. */
+  /** The place of the first tensor on it, such as `optimizer_state_dict.state.0.exp_avg`. */
   readonly path: string;
 }
 
-/** Every tensor in a value with the path to it, and for each storage key its first use. @throws what {@link walk} throws */
+/**
+ * Returns every tensor in a value with the path to it, and for each storage key its first use.
+ * @throws what {@link walk} throws
+ */
 export function storagesIn(
   value: PyValue,
   file?: string,
@@ -26,7 +29,7 @@ export function storagesIn(
     value,
     (current, path) => {
       if (!(current instanceof TorchTensor)) return;
-      // A path that was cut no longer tells tensors apart.
+      // A path that was cut no longer tells tensors apart, so a number does.
       const place = path.endsWith("…") ? `${path}${++cut}` : path;
       tensors.set(current, place);
       const { key } = current.storage;
@@ -38,15 +41,15 @@ export function storagesIn(
 }
 
 /**
- * Calls `visit` once for every object in a value, in order, with the path to where it is first; a path beyond
- * `PICKLE_LIMITS.path` ends in `…`.
+ * Calls `visit` once for every object in a value, in order, with the path to its first place; a path beyond `PICKLE_LIMITS.path`
+ * ends in `…`.
  *
- * @param file  for messages
+ * @param file  the path of the file, for error messages
  * @throws VistaError `PICKLE` for containers nested deeper than `PICKLE_LIMITS.nesting`
  */
 export function walk(value: PyValue, visit: (value: object, path: string) => void, file?: string): void {
   const seen = new Set<object>();
-  // The containers that are open, not recursion: a pickle may nest deeper than the call stack.
+  // A list of open containers stands in for recursion, because a pickle may nest deeper than the call stack.
   const open: { path: string; left: Iterator<[PyValue, PyValue]> }[] = [];
   const enter = (current: PyValue, path: string) => {
     if (typeof current !== "object" || current === null || seen.has(current)) return;

@@ -1,6 +1,6 @@
 /**
- * What torch puts into a pickle: storages behind persistent ids and the calls that rebuild tensors from them. Here they
- * become {@link TorchTensor}s, descriptions without data.
+ * Understands what torch puts into a pickle: storages behind persistent ids, and the calls that rebuild tensors from them. Here
+ * they become {@link TorchTensor}s, descriptions without data.
  *
  * Source: torch/_utils.py (_rebuild_*), torch/serialization.py (persistent_id), torch/_tensor.py.
  */
@@ -12,17 +12,20 @@ import { asDict, asItems, PyGlobal, PyObject, PyTuple, type PyValue } from "./ob
 /** A storage as a persistent id names it. */
 export class TorchStorage {
   constructor(
-    /** `3`, for the record `data/3`. */
+    /** The key of the storage: `3` for the record `data/3`. */
     readonly key: string,
-    /** `undefined` for an UntypedStorage: its tensors say what it holds. */
+    /** The type of the elements; `undefined` for an UntypedStorage, where tensors say what it holds. */
     readonly dtype: DType | undefined,
     readonly byteLength: number,
-    /** The class of a storage whose numbers mean nothing without the scale that a tensor on it has. */
+    /**
+     * The class of a storage whose numbers mean nothing without the scale that a tensor on it has; `undefined` for other
+     * storages.
+     */
     readonly quantised?: string,
   ) {}
 }
 
-/** Storages of quantised tensors, by the integers that they hold (types of less than a byte: packed into bytes). */
+/** The integers that storages of quantised tensors hold; types of less than a byte are packed into bytes. */
 const QUANTISED: Readonly<Record<string, DType>> = {
   __proto__: null,
   QInt8Storage: "I8",
@@ -32,13 +35,13 @@ const QUANTISED: Readonly<Record<string, DType>> = {
   QUInt2x4Storage: "U8",
 } as unknown as Record<string, DType>;
 
-/** A tensor that only torch can rebuild: it is known to be there, and what it is. */
+/** A tensor that only torch can rebuild; what it is and that it is there is known. */
 export class TorchUnreadable {
-  /** The function that rebuilds it, where that says what it is. */
+  /** The function that rebuilds it, where that says what it is; otherwise {@link what}. */
   readonly by: string;
 
   constructor(
-    /** `a sparse tensor`. */
+    /** What it is, such as `a sparse tensor`. */
     readonly what: string,
     readonly shape: readonly number[] | undefined,
     by = what,
@@ -47,7 +50,7 @@ export class TorchUnreadable {
   }
 }
 
-/** A view of a storage. Offsets and strides in elements. */
+/** A tensor that is a view of a storage; `offset` and `strides` are in elements. */
 export class TorchTensor {
   constructor(
     readonly storage: TorchStorage,
@@ -58,13 +61,13 @@ export class TorchTensor {
   ) {}
 }
 
-/** Shapes that are kept to be shared. Real models have some hundred. */
+/** The largest number of shapes that are kept to be shared. Real models have some hundred. */
 const MAX_MET = 2000;
 
-/** Gives torch's persistent ids and calls their meaning, for one file. */
+/** The meaning of torch's persistent ids and calls, for one file. */
 export class TorchValues {
   readonly #storages = new Map<string, TorchStorage>();
-  /** Shapes and strides that were met: most tensors of a model have those of others, and there may be 100,000. */
+  /** The shapes and strides that were met: most tensors of a model have those of others, and there may be 100,000. */
   readonly #met = new Map<string, readonly number[]>();
 
   constructor(
@@ -72,7 +75,7 @@ export class TorchValues {
     private readonly record: string | undefined,
   ) {}
 
-  /** `('storage', class, key, location, numel[, view])` */
+  /** Reads a persistent id, `('storage', class, key, location, numel[, view])`. */
   persistentId(id: PyValue, at: number): PyValue {
     const items = id instanceof PyTuple ? id.items : [];
     const [tag, cls, key, , numel] = items;
@@ -83,7 +86,7 @@ export class TorchValues {
         at,
       );
     }
-    // Before torch 1.6 a pickled module carried its source code: ('module', class, file, source).
+    // Before torch 1.6 a pickled module had its source code with it: ('module', class, file, source).
     if (tag === "module" && cls !== undefined) return cls;
     const name = cls instanceof PyGlobal ? cls.qualname : "";
     const quantised = QUANTISED[name];
@@ -137,9 +140,9 @@ export class TorchValues {
         return new TorchUnreadable("a tensor subclass that wraps others", dimensions(args[2]), callable.id);
       case "torch._tensor._rebuild_from_type":
       case "torch._tensor._rebuild_from_type_v2": {
-        // A subclass of Tensor: (function, class, arguments, state)
+        // The call rebuilds a subclass of Tensor, with the arguments (function, class, arguments, state).
         const [inner, , innerArgs] = args;
-        // A subclass of a subclass says so once: what nests further is nothing that torch wrote.
+        // A subclass of a subclass is one such call too: torch writes none that nests further.
         return inner instanceof PyGlobal && innerArgs instanceof PyTuple && !inner.id.includes("_from_type")
           ? this.construct(inner, innerArgs.items, at)
           : undefined;
@@ -215,17 +218,17 @@ function isCount(value: PyValue | undefined): value is number {
   return typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
 }
 
-/** A torch.Size, tuple or list of counts. */
+/** Returns the numbers of a torch.Size, a tuple or a list of counts; `undefined` for anything else. */
 export function dimensions(value: PyValue | undefined): number[] | undefined {
-  // Not asItems, which copies a set before its size is known.
+  // A set is left out because asItems would copy it before its size is known.
   const items = value instanceof Set ? undefined : asItems(value);
   if (items !== undefined && items.length > PICKLE_LIMITS.dimensions) return undefined;
   return items?.every(isCount) ? [...(items as readonly number[])] : undefined;
 }
 
 /**
- * Says what a tensor-like value is that this package cannot read (sparse, quantised, meta …), or `undefined` if the value is
- * nothing of the kind.
+ * Tells what a tensor-like value is that this package cannot read (sparse, quantised, meta …), or returns `undefined` if the
+ * value is nothing of the kind.
  */
 export function unsupportedTensor(value: PyValue): string | undefined {
   if (value instanceof TorchUnreadable) return value.by;

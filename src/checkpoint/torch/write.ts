@@ -12,24 +12,24 @@ import { dtypeInfo } from "../tensor/dtype.js";
 import type { StateDict, Tensor } from "../tensor/tensor.js";
 import { pickleStateDict } from "./pickle-writer.js";
 
-/** torch aligns payloads so that they can be mapped into memory. */
+/** Torch aligns payloads to multiples of this number of bytes, so that they can be mapped into memory. */
 const ALIGNMENT = 64;
 const U32_MAX = 0xffffffff;
 
-/** "FB", torch's extra field for padding. */
+/** The id of torch's extra field for padding, "FB". */
 const PADDING_ID = 0x4246;
 
-/** What torch 2 writes into the record `version`. */
+/** The content of the record `version`, as torch 2 writes it. */
 const FORMAT_VERSION = "3\n";
 
-/** There may be 100,000: neither the whole name is kept, nor its bytes, nor the header. */
+/** A record of a zip. There may be 100,000, so neither the whole name nor its bytes nor the header is kept. */
 class ZipRecord {
   readonly nameLength: number;
   crc32 = 0;
 
   constructor(
     readonly root: string,
-    /** Below the root. */
+    /** The name below the root folder. */
     readonly place: string,
     readonly length: number,
     readonly headerOffset: number,
@@ -50,8 +50,8 @@ export interface TorchParts {
 
 /**
  * Plans a torch file of a state dict. Two names with one tensor share a storage in it.
- * @param path  of the output: its name is the root folder in the zip
- * @throws VistaError `UNSUPPORTED` for a dtype torch does not have
+ * @param path  the path of the output, whose name is the root folder in the zip
+ * @throws VistaError `UNSUPPORTED` for a dtype that torch does not have
  */
 export function planTorchFile(state: StateDict, path: string): TorchParts {
   const keys = new Map<Tensor, string>();
@@ -75,16 +75,16 @@ function* identityOf(state: StateDict): Generator<Uint8Array> {
   for (const [name, { dtype, shape }] of state.tensors) yield Buffer.from(`${name}\0${dtype}\0${shape}\n`);
 }
 
-/** A storage of a torch file: tensors one after the other, and zeros where only their number is given (in bytes). */
+/** A storage of a torch file: tensors one after the other, where a number stands for so many bytes of zeros. */
 export interface TorchStorageRecord {
   readonly key: string;
   readonly content: readonly (Tensor | number)[];
 }
 
 /**
- * The parts of a torch file around a pickle that was made elsewhere, in order, and its size in bytes.
- * @param path  of the output: its name is the root folder in the zip
- * @param identity  what the file's id depends on; default: the pickle
+ * Returns the parts of a torch file around a pickle that was made elsewhere, in order, and its size in bytes.
+ * @param path  the path of the output, whose name is the root folder in the zip
+ * @param identity  the bytes on which the file's id depends; by default those of the pickle
  */
 export function planTorchRecords(
   path: string,
@@ -104,7 +104,9 @@ export function planTorchRecords(
   return plan.finish();
 }
 
-/** 40 digits that torch uses to tell files apart; here they depend on what is in the file, so that output is reproducible. */
+/**
+ * Returns 40 digits that torch uses to tell files apart. Here they depend on what is in the file, so that output is reproducible.
+ */
 function serializationId(parts: Iterable<Uint8Array>): string {
   let sums = [0, 1, 2, 3];
   for (const part of parts) sums = sums.map((sum) => crc32(part, sum));
@@ -115,7 +117,10 @@ class ZipPlan {
   readonly #parts: OutputPart[] = [];
   readonly #records: ZipRecord[] = [];
   #offset = 0;
-  /** What follows the last tensor: bytes, and those that depend on CRCs. Together one part, since a folder may have thousands of files. */
+  /**
+   * The bytes since the last tensor, known ones and those that depend on CRCs. They become one part together, since a folder may
+   * have thousands of files.
+   */
   #run: (Uint8Array | LateBytes)[] = [];
 
   constructor(private readonly root: string) {}
@@ -134,7 +139,8 @@ class ZipPlan {
       if (typeof part === "number") {
         const zeros = new Uint8Array(part);
         const crc = crc32(zeros);
-        // In its turn: the CRCs of what comes before are known then, and those of what follows are not.
+        // The CRC of zeros is added when their turn comes: the CRCs of what comes before are known then, those of what follows
+        // are not.
         if (part > 0) {
           const bytes = () => {
             record.crc32 = combineCrc32(record.crc32, crc, part);
@@ -148,11 +154,13 @@ class ZipPlan {
       this.#parts.push(new StoragePart(part, record));
       this.#offset += part.byteLength;
     }
-    // Like torch, no descriptor after an empty record.
+    // Torch writes no descriptor after an empty record either.
     if (length > 0) this.#late(new Descriptor(record));
   }
 
-  /** The directory at the end: one entry a record, then the end records, zip64's always, as torch has them. */
+  /**
+   * Adds the directory at the end: one entry for each record, then the end records, always with those of zip64, as torch does.
+   */
   finish(): TorchParts {
     const start = this.#offset;
     const size = this.#records.reduce((sum, record) => sum + entryLength(record), 0);
@@ -173,7 +181,7 @@ class ZipPlan {
     this.#offset += bytes.byteLength;
   }
 
-  /** For what depends on CRCs, or would take memory until then. */
+  /** Adds bytes that depend on CRCs, or that would take memory until they are written. */
   #late(late: LateBytes): void {
     this.#run.push(late);
     this.#offset += late.length;
@@ -194,7 +202,10 @@ class ZipPlan {
   }
 }
 
-/** Bytes that are made when everything before them is written. Classes and no closures: of 100,000 records those took 40 MB. */
+/**
+ * Bytes that are made when everything before them is written. They are classes and not closures, which took 40 MB for 100,000
+ * records.
+ */
 interface LateBytes {
   readonly length: number;
   bytes(): Uint8Array;
@@ -232,7 +243,7 @@ class LatePart implements LateBytes {
     this.length = run.reduce((sum, { length }) => sum + length, 0);
   }
 
-  /** Whether nothing in it has to wait. */
+  /** Whether none of its bytes have to wait. */
   get isKnown(): boolean {
     return this.run.every((part) => part instanceof Uint8Array);
   }
@@ -255,12 +266,15 @@ class StoragePart {
   }
 }
 
-/** Padding, in the extra field "FB" with 4 bytes of its own, brings the payload to its alignment. */
+/**
+ * Returns the length of the local header: padding, in the extra field "FB" with 4 bytes of its own, brings the payload to its
+ * alignment.
+ */
 function headerLength({ headerOffset, nameLength }: ZipRecord): number {
   return Math.ceil((headerOffset + 30 + nameLength + 4) / ALIGNMENT) * ALIGNMENT - headerOffset;
 }
 
-/** The local header: CRC and sizes follow the payload (flag 0x0008). */
+/** Returns the local header, which says that CRC and sizes follow the payload (flag 0x0008). */
 function header(record: ZipRecord): Uint8Array {
   const { name, nameLength, length } = record;
   const bytes = Buffer.alloc(headerLength(record));
@@ -283,7 +297,7 @@ function descriptorLength({ length }: ZipRecord): number {
   return length >= U32_MAX ? 24 : 16;
 }
 
-/** The data descriptor: CRC and sizes. */
+/** Returns the data descriptor, with the CRC and the sizes. */
 function descriptor(record: ZipRecord): Uint8Array {
   const bytes = Buffer.alloc(descriptorLength(record));
   bytes.writeUInt32LE(0x08074b50, 0); // signature
@@ -302,7 +316,10 @@ function sizeOf(part: Tensor | number): number {
   return typeof part === "number" ? part : part.byteLength;
 }
 
-/** 1 January 1980, 00:00, the earliest a zip can say: output must not depend on the clock. */
+/**
+ * The time and date of all records, 1 January 1980, 00:00, which is the earliest that a zip can have: output must not depend on
+ * the clock.
+ */
 const EPOCH = 0x00210000;
 
 function zip64Version(length: number): number {
@@ -311,7 +328,9 @@ function zip64Version(length: number): number {
 
 const NO_EXTRA = Buffer.alloc(0);
 
-/** Extended information for what does not fit into 32 bits, in the fixed order: size, stored size, offset. */
+/**
+ * Returns the extra field of zip64 for values that do not fit into 32 bits, in the fixed order of size, stored size and offset.
+ */
 function zip64Extra(record: ZipRecord): Buffer {
   const values: number[] = [];
   if (record.length >= U32_MAX) values.push(record.length, record.length);
@@ -330,7 +349,11 @@ function entryLength(record: ZipRecord): number {
   return 46 + record.nameLength + zip64Extra(record).length;
 }
 
-/** @param entry  zeros, the entry at their beginning. @returns its length */
+/**
+ * Writes the directory's entry of a record.
+ * @param entry  zeros, at whose beginning the entry is written
+ * @returns the length of the entry in bytes
+ */
 function writeEntry(entry: Buffer, record: ZipRecord): number {
   const extra = zip64Extra(record);
   entry.writeUInt32LE(0x02014b50, 0); // signature

@@ -1,59 +1,76 @@
-/** The central directory of a zip, read by yauzl. */
+/** Reads the central directory of a zip, with yauzl. */
 import { promisify } from "node:util";
 import yauzl from "yauzl";
 import { isVistaError, VistaError } from "../../core/errors.js";
 import type { RangeReader } from "../../core/io/source.js";
 
-/** Real files stay far below: Vista's has 2,500 records, a model-states file of 100,000 tensors as many. */
+/**
+ * The largest number of records of a zip. Real files stay far below: Vista's has 2,500, a model-states file of 100,000 tensors
+ * has about 100,000.
+ */
 export const MAX_RECORDS = 200_000;
 
-/** Read ahead in the central directory, which yauzl walks in steps of some 50 bytes. */
+/** The bytes that are read at once in the central directory, which yauzl walks in steps of some 50 bytes. */
 const BLOCK = 256 * 1024;
 
-/** Read along before it: the last record, a small one, whose header is looked at next and would over a network be a request more. */
+/**
+ * The bytes that are read along before it: they hold the last record, a small one, whose header is looked at next and would be
+ * another request over a network.
+ */
 const BEFORE = 512;
-/** Bytes at the end of an item of a distributed checkpoint in which its whole directory is: that of one tensor has six records. */
+/**
+ * The bytes at the end of an item of a distributed checkpoint that hold its whole directory: that of one tensor has six records.
+ */
 const ITEM_END = 4096;
 
-/** Answers to yauzl from inside one another: the stack has an end, and leaving it for each record takes longer than the record. */
+/**
+ * The number of answers to yauzl that are given from inside one another: the stack has an end, but leaving it for each record
+ * takes longer than the record.
+ */
 const MAX_NESTED = 100;
 
-/** A part of a file, in bytes. */
+/** A part of a file; both numbers are in bytes. */
 export interface Stretch {
   readonly start: number;
   readonly length: number;
 }
 
-/** What messages call the zip: the file, where it is all of it. */
+/** Returns what messages call the zip: the file, where the zip is all of it. */
 export function nameOf(file: RangeReader, { length }: Stretch): string {
   return length === file.size ? "file" : "zip";
 }
 
-/** What the central directory says of a record; yauzl's own entries take ten times the memory. */
+/** The central directory's statements about a record; yauzl's own entries take ten times the memory. */
 export interface ZipEntry {
   readonly name: string;
-  /** Bytes of the name. */
+  /** The length of the name in bytes. */
   readonly nameLength: number;
-  /** Where its local header is, from the start of the zip. */
+  /** The place of the local header, in bytes from the start of the zip. */
   readonly offset: number;
-  /** Bytes in the file, and once decompressed. */
+  /** The number of bytes in the file; `size` is their number once decompressed. */
   readonly compressedSize: number;
   readonly size: number;
-  /** 0 for stored, 8 for deflated. */
+  /** The compression method: 0 for stored, 8 for deflated. */
   readonly method: number;
   readonly encrypted: boolean;
   readonly crc32: number;
-  /** Where it must have ended, from the start of the zip: at the next record or the end, once the layout was checked. */
+  /**
+   * The place at which the record must have ended, in bytes from the start of the zip: the next record or the end, set when the
+   * layout is checked.
+   */
   limit: number;
 }
 
 export interface ZipDirectory {
   readonly entries: readonly ZipEntry[];
-  /** Where the directory begins: the records end there. */
+  /** The place where the directory begins and the records end. */
   readonly start: number;
 }
 
-/** @throws VistaError `FORMAT` for no zip, or more records than {@link MAX_RECORDS} */
+/**
+ * Reads the central directory.
+ * @throws VistaError `FORMAT` for no zip, or more records than {@link MAX_RECORDS}
+ */
 export async function readDirectory(
   file: RangeReader,
   within: Stretch = { start: 0, length: file.size },
@@ -76,13 +93,13 @@ export async function readDirectory(
         },
       );
     }
-    // Before the first entry is read, the cursor stands at the directory; its type is wrong in @types/yauzl.
+    // Before the first entry is read, the cursor stands at the directory; @types/yauzl has a wrong type for it.
     start = (zip as unknown as { readEntryCursor: number }).readEntryCursor;
     await new Promise<void>((resolve, reject) => {
-      // Not eachEntry(): a promise for each record costs more than reading it.
+      // This does without eachEntry(), whose promise for each record costs more than reading it.
       zip.on("entry", (entry: yauzl.Entry) => {
         entries.push({
-          // torch writes UTF-8 without the flag that says so, which yauzl would take for the code page of DOS.
+          // Torch writes UTF-8 without the flag that says so, and yauzl would take it for the code page of DOS.
           name: entry.fileNameRaw.toString("utf8"),
           nameLength: entry.fileNameRaw.length,
           offset: entry.relativeOffsetOfLocalHeader,
@@ -119,11 +136,11 @@ const openWithYauzl = promisify(
   ) => yauzl.fromRandomAccessReader(reader, size, options, callback),
 );
 
-/** yauzl asks for a few bytes at a time: answer from blocks. */
+/** A reader that answers from blocks, because yauzl asks for a few bytes at a time. */
 class BlockReader extends yauzl.RandomAccessReader {
   #block: Buffer = Buffer.alloc(0);
   #start = 0;
-  /** Answers given from inside one another. */
+  /** The number of answers that were given from inside one another. */
   #nested = 0;
 
   constructor(
@@ -147,7 +164,8 @@ class BlockReader extends yauzl.RandomAccessReader {
       this.#block.copy(buffer, offset + skipped, from, from + length - skipped);
     };
     if (position < this.#start || position + length > this.#start + this.#block.length) {
-      // Not from inside a promise: yauzl goes on to the next record from here, and its exceptions are not ours.
+      // The answer does not come from inside a promise: yauzl goes on to the next record from here, and its exceptions are not
+      // ours.
       const answer = (error: Error | null) => process.nextTick(callback, error);
       this.#fill(position, length)
         .then(copy)
@@ -165,8 +183,8 @@ class BlockReader extends yauzl.RandomAccessReader {
 
   async #fill(position: number, length: number): Promise<void> {
     const { length: size } = this.within;
-    // yauzl looks for the end of the directory in the last 64 KiB, from behind: in an item of a distributed checkpoint, one of
-    // very many, it is found in the last few of them.
+    // To find the end of the directory, yauzl searches the last 64 KiB from behind. In an item of a distributed checkpoint, of
+    // which there are very many, the last few of them are enough.
     if (size < this.file.size && position + length === size && length > ITEM_END) {
       await this.#take(size - ITEM_END, size);
       if (this.#block.readUInt32LE(ITEM_END - 22) === 0x06054b50) return;

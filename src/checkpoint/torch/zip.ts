@@ -1,5 +1,5 @@
 /**
- * The records of a torch zip as regions of a file. yauzl reads the central directory, which alone is trusted (torch leaves
+ * Finds the records of a torch zip as regions of a file. yauzl reads the central directory, which alone is trusted (torch leaves
  * sizes and CRCs out of the local headers); here are the rules that torch's own reader does not check.
  *
  * Source: pytorch caffe2/serialize/inline_container.cc; PKWARE's APPNOTE.TXT.
@@ -10,18 +10,18 @@ import type { Region, SourceFile } from "../../core/io/source.js";
 import { dataOfDcp, otherZip, zipWithoutPickle } from "./other-kinds.js";
 import { nameOf, readDirectory, type Stretch, type ZipEntry } from "./zip-directory.js";
 
-/** Bytes of a local file header without name and extra field. */
+/** The bytes of a local file header without name and extra field. */
 const LOCAL_HEADER = 30;
 
 export interface TorchZip {
   readonly file: SourceFile;
-  /** The one folder that all records lie in: `archive`, `pytorch_model`. */
+  /** The one folder that all records are in: `archive`, `pytorch_model`. */
   readonly root: string;
-  /** Names below the root: `data.pkl`, `data/0`. */
+  /** Returns the names below the root: `data.pkl`, `data/0`. */
   names(): Iterable<string>;
   has(name: string): boolean;
   /**
-   * Where the record's bytes are. Reads its local header, the first time.
+   * Returns the place of a record's bytes; the first time, its local header is read.
    * @throws VistaError `FORMAT` if there is none or its header contradicts the directory; `UNSUPPORTED` if it is compressed
    */
   record(name: string): Promise<Region>;
@@ -29,11 +29,12 @@ export interface TorchZip {
 
 /**
  * Reads the directory of a torch zip.
- * @param place  where the zip lies in the file: torch's distributed checkpoints have one zip after the other
- * @throws VistaError `WRONG_KIND`: a zip of another program; `FORMAT`: no zip, records that overlap or leave the file; `UNSUPPORTED`: compressed or encrypted records
+ * @param place  the place of the zip in the file: torch's distributed checkpoints have one zip after the other
+ * @throws VistaError `WRONG_KIND` for a zip of another program; `FORMAT` for no zip, or records that overlap; `TRUNCATED` for
+ *   records that leave the file; `UNSUPPORTED` for compressed or encrypted records
  */
 export async function openTorchZip(file: SourceFile, place?: Stretch): Promise<TorchZip> {
-  // With a place, the metadata say that this is one item, which may be the only one of its file.
+  // A given place means that the metadata name this item, which may be the only one of its file.
   if (place === undefined && file.path.toLowerCase().endsWith(".distcp")) throw dataOfDcp(file.path);
   const within = place ?? { start: 0, length: file.size };
   const { entries } = await readDirectory(file, within);
@@ -51,7 +52,7 @@ export async function openTorchZip(file: SourceFile, place?: Stretch): Promise<T
     );
   }
   const root = pickle.name.slice(0, pickle.name.indexOf("/"));
-  // What the directory says of a record, until where its bytes are is known: there may be 100,000, so not both.
+  // A record is what the directory says of it until the place of its bytes is known: there may be 100,000, so not both are kept.
   const records = new Map<string, ZipEntry | Promise<Region> | Region>();
   for (const entry of entries) {
     if (!entry.name.startsWith(`${root}/`)) continue;
@@ -72,7 +73,7 @@ export async function openTorchZip(file: SourceFile, place?: Stretch): Promise<T
       : locate(place);
   };
   // Over a network each local header would be a request. Those that came with the directory show whether torch's own rule for
-  // where data begin holds in this file; then it serves for the others, and the checksums of their data confirm it.
+  // where data begin holds in this file; if so, it is used for the others, and the checksums of their data confirm it.
   const predictable = file.isLocal ? Promise.resolve(false) : holdsHere(file, within.start, entries);
   return {
     file,
@@ -92,14 +93,14 @@ export async function openTorchZip(file: SourceFile, place?: Stretch): Promise<T
       const locating = locateEntry(known);
       records.set(name, locating);
       const region = await locating;
-      // A promise takes ten times the memory.
+      // The region takes the place of the promise, which needs ten times the memory.
       records.set(name, region);
       return region;
     },
   };
 }
 
-/** Every record is stored as it is, lies in the file, and shares no byte with another; sets each one's limit. */
+/** Checks that every record is stored as it is, lies in the file and shares no byte with another, and sets the limit of each. */
 function checkLayout(file: SourceFile, within: Stretch, entries: readonly ZipEntry[]): void {
   const sorted = entries.slice().sort((a, b) => a.offset - b.offset);
   let end = 0;
@@ -153,18 +154,18 @@ function checkLayout(file: SourceFile, within: Stretch, entries: readonly ZipEnt
 
 interface Place {
   readonly file: SourceFile;
-  /** Where the zip begins in the file. */
+  /** The place where the zip begins in the file, in bytes. */
   readonly base: number;
   readonly entry: ZipEntry;
 }
 
-/** Where torch puts the data of a record whose local header is at `entry.offset`. */
+/** Torch puts the data of a record at a multiple of this number of bytes. */
 const ALIGNMENT = 64;
 const MAX_UINT32 = 0xffffffff;
 
 /**
- * The data begin at a multiple of 64 behind the local header, the name, the sizes of zip64 where they are needed, and 4 bytes
- * of an extra field that fills the rest.
+ * Returns the place where torch begins the data of a record: a multiple of 64 behind the local header, the name, the sizes of
+ * zip64 where they are needed, and 4 bytes of an extra field that fills the rest.
  *
  * Source: pytorch caffe2/serialize/inline_container.cc (getPadding).
  */
@@ -180,15 +181,18 @@ function predictedStart({ offset, nameLength, size }: ZipEntry): number {
 
 function predict({ file, base, entry }: Place): Promise<Region> | Region {
   const start = predictedStart(entry);
-  // Without a checksum nothing would confirm it.
+  // Without a checksum nothing would confirm the prediction.
   if (entry.crc32 === 0 || start + entry.size > entry.limit) return locate({ file, base, entry });
   return { file, name: entry.name, offset: base + start, length: entry.size, crc32: entry.crc32 };
 }
 
-/** Whether the rule of {@link predictedStart} holds for all records whose local header has been read, two at least. */
+/**
+ * Tells whether the rule of {@link predictedStart} holds for all records whose local header has been read, and for the last
+ * record where they are fewer than two.
+ */
 async function holdsHere(file: SourceFile, base: number, entries: readonly ZipEntry[]): Promise<boolean> {
   const known = entries.filter(({ offset }) => file.has(base + offset, LOCAL_HEADER));
-  // Of a large file only the first record's is there: the last one's is asked for.
+  // Of a large file only the header of the first record is there, so that of the last is asked for.
   if (known.length < 2) known.push(...entries.slice(-1));
   for (const entry of known) {
     const region = await locate({ file, base, entry }).catch(() => undefined);
@@ -202,7 +206,7 @@ async function locate({ file, base, entry }: Place): Promise<Region> {
   const header = Buffer.alloc(LOCAL_HEADER);
   await file.readSmall(header, at);
   const where = { path: file.path, record: entry.name, offset: at };
-  // 0 - local file header signature
+  // Byte 0 of the header begins its signature.
   if (header.readUInt32LE(0) !== 0x04034b50) {
     throw new VistaError(
       "FORMAT",
@@ -213,7 +217,7 @@ async function locate({ file, base, entry }: Place): Promise<Region> {
       },
     );
   }
-  // 8 - compression method
+  // Byte 8 begins the compression method.
   if (header.readUInt16LE(8) !== 0) {
     throw new VistaError(
       "FORMAT",
@@ -221,7 +225,7 @@ async function locate({ file, base, entry }: Place): Promise<Region> {
       where,
     );
   }
-  // 26 - file name length, 28 - extra field length
+  // Byte 26 begins the length of the file name, byte 28 that of the extra field.
   const offset = at + LOCAL_HEADER + header.readUInt16LE(26) + header.readUInt16LE(28);
   const length = entry.size;
   if (offset + length > base + entry.limit) {
