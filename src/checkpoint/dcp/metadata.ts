@@ -1,5 +1,6 @@
 /**
- * `.metadata` of a torch.distributed.checkpoint (DCP) folder: which tensors there are, in which boxes each was saved, and where.
+ * Reads `.metadata` of a torch.distributed.checkpoint (DCP) folder: which tensors there are, in which boxes each was saved, and
+ * where.
  *
  * Source: pytorch torch/distributed/checkpoint/metadata.py and filesystem.py, 2.1 to 2.13; the classes moved between modules, so
  * they are known by their names alone.
@@ -17,16 +18,16 @@ import {
 } from "../torch/objects.js";
 import { dimensions } from "../torch/values.js";
 
-/** A box of a tensor and where it was saved. */
+/** A box of a tensor, and the place where it was saved. */
 export interface SavedBox extends Place {
   readonly offsets: readonly number[];
   readonly sizes: readonly number[];
 }
 
 export interface SavedTensor {
-  /** torch's name for it: the path, joined by dots. */
+  /** The name that torch gives it: the path, joined by dots. */
   readonly name: string;
-  /** Where it was in the nested dict that was saved; one step where that was flat. */
+  /** The keys that led to it in the nested dict that was saved; one where that was flat. */
   readonly path: readonly string[];
   readonly dtype: DType;
   readonly shape: readonly number[];
@@ -34,9 +35,9 @@ export interface SavedTensor {
 }
 
 export interface DcpMetadata {
-  /** In the order of the metadata. */
+  /** The tensors, in the order of the metadata. */
   readonly tensors: readonly SavedTensor[];
-  /** What was saved as a pickled object: steps, schedulers, random states. */
+  /** The entries that were saved as pickled objects: steps, schedulers, random states. */
   readonly objects: readonly SavedObject[];
 }
 
@@ -45,18 +46,19 @@ export interface SavedObject extends Place {
   readonly path: readonly string[];
 }
 
-/** Where an item was saved. */
+/** The place where an item was saved. */
 export interface Place {
-  /** The file, as the metadata names it: relative to the folder. */
+  /** The file as the metadata names it, relative to the folder. */
   readonly file: string;
-  /** In bytes, in the file. */
+  /** The first byte of the item in the file; `length` is in bytes too. */
   readonly offset: number;
   readonly length: number;
 }
 
 /**
+ * Reads the tensors and objects of a checkpoint.
  * @param value  the unpickled `.metadata`
- * @param path  of the file, for messages
+ * @param path  the path of the file, for error messages
  * @throws VistaError `FORMAT` for what is no such metadata, `UNSUPPORTED` for compressed items and dtypes that are not known
  */
 export function readMetadata(value: PyValue, path: string): DcpMetadata {
@@ -80,15 +82,15 @@ export function readMetadata(value: PyValue, path: string): DcpMetadata {
   return { tensors, objects };
 }
 
-/** Something that was saved: a box of a tensor or a pickled object. */
+/** An item that was saved: a box of a tensor or a pickled object. */
 export interface SavedItem extends Place {
   readonly name: string;
-  /** First indices of the box; `undefined` for an object. */
+  /** The first indices of the box; `undefined` for an object. */
   readonly box: readonly number[] | undefined;
 }
 
 /**
- * Everything that the metadata says was saved, whatever it is.
+ * Returns everything that the metadata say was saved, whatever it is.
  *
  * @param value  the unpickled `.metadata`
  * @throws VistaError as {@link readMetadata} does
@@ -121,7 +123,7 @@ export function readItems(value: PyValue, path: string): SavedItem[] {
   });
 }
 
-/** Torch's own key is the same two. */
+/** Returns a key of the name and the first indices, which are also Torch's own key. */
 function placeKey(name: string, offsets: readonly number[] | undefined): string {
   return `${name}\0${offsets === undefined ? "" : offsets.join(",")}`;
 }
@@ -130,7 +132,7 @@ function placeOf({ file, offset, length }: Place): Place {
   return { file, offset, length };
 }
 
-/** `planner_data`: the flat name of each entry → its path in the nested dict, where keys may be integers. */
+/** Reads `planner_data`, which has for the flat name of each entry its path in the nested dict, where keys may be integers. */
 function readPaths(planner: PyDict | undefined): Map<string, string[]> {
   const paths = new Map<string, string[]>();
   for (const [name, steps] of planner ?? []) {
@@ -176,7 +178,10 @@ function readTensor(
   return { name, path: steps, dtype, shape, boxes };
 }
 
-/** `TensorProperties` pickles as (dtype, layout, requires_grad, memory format, pin_memory); as fields before torch 2.1. */
+/**
+ * Reads the dtype from `TensorProperties`, which pickles as (dtype, layout, requires_grad, memory format, pin_memory), and before
+ * torch 2.1 as fields.
+ */
 function readDtype(properties: PyValue | undefined, name: string, path: string): DType {
   const state = properties instanceof PyObject ? properties.state : undefined;
   const value = state instanceof PyTuple ? state.items[0] : asDict(state)?.get("dtype");
@@ -187,7 +192,7 @@ function readDtype(properties: PyValue | undefined, name: string, path: string):
   throw new VistaError("UNSUPPORTED", `a tensor of ${shown}`, { path, record: name });
 }
 
-/** What an instance of a class of this name was built with. */
+/** Returns the state of an instance of a class of this name; `undefined` for anything else. */
 function fields(value: PyValue | undefined, name: string): PyDict | undefined {
   return value instanceof PyObject && nameOf(value) === name ? asDict(value.state) : undefined;
 }

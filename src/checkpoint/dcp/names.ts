@@ -1,25 +1,26 @@
-/** Which tensors of a saved dict are the model's, and what they are called there. */
+/** Chooses which tensors of a saved dict are the model's, and finds their names there. */
 import { VistaError } from "../../core/errors.js";
 import { isModel, type OtherTensors } from "../torch/state-dicts.js";
 import type { SavedTensor } from "./metadata.js";
 
-/** Entries under which trainers save the model: torch's own `get_state_dict`, Lightning, torchtitan before 2025, others. */
+/** The entries under which trainers save the model: torch's own `get_state_dict`, Lightning, torchtitan before 2025, others. */
 const USUAL_KEYS = ["model", "state_dict", "module", "net", "network", "model_state_dict", "model_state"];
 
 export interface ChosenTensors {
-  /** By their names in the entry, in the order of the metadata. */
+  /** The model's tensors by their names in the entry, in the order of the metadata. */
   readonly chosen: ReadonlyMap<string, SavedTensor>;
   readonly key: string | undefined;
-  /** Paths of the other tensors. */
+  /** The paths of the other tensors. */
   readonly leftOut: readonly string[];
-  /** They by their entry. */
+  /** The other tensors, counted by their entry. */
   readonly others: readonly OtherTensors[];
 }
 
 /**
- * The tensors below `key`; without one, those at the top of the saved dict or under a usual key, whichever are the most.
+ * Chooses the tensors below `key`. Without one, it takes those at the top of the saved dict or under a usual key, whichever are
+ * the most.
  *
- * @param folder  for messages
+ * @param folder  the path of the folder, for error messages
  * @throws VistaError `AMBIGUOUS` where two places hold equally many, `FORMAT` where there are none
  */
 export function chooseTensors(
@@ -33,7 +34,7 @@ export function chooseTensors(
   const leftOut: SavedTensor[] = [];
   for (const tensor of tensors) {
     const below = steps.every((step, i) => tensor.path[i] === step) && tensor.path.length > steps.length;
-    // At the top, only what lies there itself: an optimizer's states are nested.
+    // At the top only tensors that are there themselves count: an optimizer's states are nested.
     if (!below || (place === "" && tensor.path.length > 1)) leftOut.push(tensor);
     else chosen.set(tensor.path.slice(steps.length).join("."), tensor);
   }
@@ -69,7 +70,7 @@ function usualPlace(folder: string, tensors: readonly SavedTensor[]): string {
   return first;
 }
 
-/** Tensors by the first step of their path; under "" those that have no other. */
+/** Counts tensors by the first step of their path, and under "" those that have no other step. */
 function countPlaces(tensors: readonly SavedTensor[]): Map<string, number> {
   const counts = new Map<string, number>();
   for (const { path } of tensors) {

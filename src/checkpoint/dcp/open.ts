@@ -1,9 +1,9 @@
 /**
- * A folder of torch.distributed.checkpoint (DCP) as a state dict: FSDP under Lightning, torchtitan, Cosmos. Torch's own
+ * Opens a folder of torch.distributed.checkpoint (DCP) as a state dict: FSDP under Lightning, torchtitan, Cosmos. Torch's own
  * converter (`format_utils.dcp_to_torch`) holds the model in memory; here each tensor is a placement of boxes over the files.
  *
  * Source of the format: pytorch torch/distributed/checkpoint/filesystem.py. Each item of a `.distcp` file is a whole file of
- * torch.save: for a tensor, of one box of it.
+ * torch.save, which for a tensor holds one box of it.
  */
 import { basename } from "node:path";
 import { firstNames, throwIfAborted, VistaError } from "../../core/errors.js";
@@ -27,47 +27,50 @@ import { type Place, readMetadata, type SavedBox, type SavedTensor } from "./met
 import { chooseTensors } from "./names.js";
 import { listSafetensorsShards, openSafetensorsShards } from "./safetensors.js";
 
-/** The file that makes a folder one of DCP. */
+/** The name of the file that makes a folder one of DCP. */
 export const DCP_METADATA = ".metadata";
 
-/** Above any real one: 100,000 tensors on 1,024 ranks with a box each would take some 200 bytes a box. */
+/**
+ * The largest size of `.metadata` in bytes, which has some 200 bytes for each box. The limit of one pickle (`PICKLE_LIMITS.size`)
+ * holds beside it.
+ */
 const MAX_METADATA = 1_000_000_000;
 
-/** Items looked at side by side: each takes three small reads. */
+/** The number of items that are looked at side by side; each takes three small reads. */
 const AT_ONCE = 16;
 
-/** What a DCP folder says beside its tensors. */
+/** The facts of a DCP folder beside its tensors. */
 export interface DcpInfo {
-  /** Files that hold tensors. */
+  /** The number of files that hold tensors. */
   readonly files: number;
-  /** Boxes that were saved for the tensors. */
+  /** The number of boxes that were saved for the tensors. */
   readonly boxes: number;
-  /** The entry of the saved dict whose tensors these are: `model`; `undefined` where they lie at its top. */
+  /** The entry of the saved dict whose tensors these are, such as `model`; `undefined` where they are at its top. */
   readonly key: string | undefined;
 }
 
 export interface OpenDcpOptions extends RunOptions {
-  /** Where in the saved dict the tensors are; default: its top or a usual key, whichever holds the most. */
+  /** The place of the tensors in the saved dict; by default its top or a usual key, whichever holds the most. */
   key?: string;
-  /** Check the CRC-32 of the small pickles in the items. Default true. */
+  /** Whether the CRC-32 of the small pickles in the items is checked; true by default. */
   verify?: boolean;
 }
 
 export interface DcpCheckpoint {
   readonly state: StateDict;
   readonly info: DcpInfo;
-  /** Paths of the pickled objects, which are no tensors. */
+  /** The paths of the pickled objects, which are no tensors. */
   readonly leftOut: readonly string[];
-  /** Tensors of the saved dict that are not among these, by their entry. */
+  /** The tensors of the saved dict that are not among these, counted by their entry. */
   readonly others: readonly OtherTensors[];
   readonly warnings: readonly string[];
 }
 
 /**
- * The folder with the `.metadata` of the model: the given one, or `model` below it, as Cosmos lays it out
+ * Finds the folder with the `.metadata` of the model: the given one, or `model` below it, as Cosmos lays it out
  * (`iter_000000100/{model,optim,scheduler,trainer}`).
  *
- * @returns `undefined` where neither has one, nor the folder shards of the safetensors form
+ * @returns `undefined` where neither has one and the folder has no shards of the safetensors form
  */
 export async function findDcp(folder: string): Promise<string | undefined> {
   for (const place of [folder, joinPlace(folder, "model")]) {
@@ -80,7 +83,7 @@ export async function findDcp(folder: string): Promise<string | undefined> {
  * Opens a DCP folder; no weight is read. Close the state dict when done.
  *
  * @throws VistaError `NOT_FOUND` for a file that is not there, `FORMAT` for damaged metadata, boxes that overlap, leave their
- *   tensor or do not fill it, and items that are not what the metadata says; `UNSUPPORTED`, `AMBIGUOUS`, `TRUNCATED`, `ABORTED`
+ *   tensor or do not fill it, and items that are not what the metadata say; `UNSUPPORTED`, `AMBIGUOUS`, `TRUNCATED`, `ABORTED`
  */
 export async function openDcp(folder: string, options: OpenDcpOptions = {}): Promise<DcpCheckpoint> {
   const shards = await listSafetensorsShards(folder);
@@ -92,7 +95,7 @@ export async function openDcp(folder: string, options: OpenDcpOptions = {}): Pro
   const { tensors: saved, objects } = await readMetadataFile(joinPlace(folder, DCP_METADATA));
   const { chosen, key, leftOut, others } = chooseTensors(folder, saved, options.key);
   const files = new Map<string, SourceFile>();
-  /** Each file, and a tensor in it, for messages. */
+  /** Each file with a tensor in it, for error messages. */
   const owners = new Map<string, string>();
   for (const { name, boxes } of chosen.values())
     for (const { file } of boxes) if (!owners.has(file)) owners.set(file, name);
@@ -151,7 +154,10 @@ async function readMetadataFile(path: string) {
   }
 }
 
-/** @throws VistaError `FORMAT` for a name that leads out of the folder */
+/**
+ * Returns the path of a data file.
+ * @throws VistaError `FORMAT` for a name that leads out of the folder
+ */
 function dataPath(folder: string, tensor: string, name: string): string {
   const place = insideFolder(folder, name);
   if (place !== undefined) return place;
@@ -178,7 +184,7 @@ async function openData(folder: string, tensor: string, name: string): Promise<S
   }
 }
 
-/** Where the elements of a box are: the one record of the torch file that lies at its place. */
+/** Finds the elements of a box: the one record of the torch file at its place. */
 async function locate(file: SourceFile, tensor: SavedTensor, box: SavedBox, verify: boolean): Promise<Box> {
   const where = { path: file.path, record: tensor.name, offset: box.offset };
   if (box.offset + box.length > file.size) {
@@ -218,18 +224,19 @@ function another(
   });
 }
 
-/** One item of a `.distcp` file: a whole file of torch.save. */
+/** An item of a `.distcp` file, which is a whole file of torch.save. */
 export interface DcpItem {
   readonly name: string;
-  /** Of the box that it holds; `undefined` for a pickled object. */
+  /** The type of the box that it holds; `undefined` for a pickled object. */
   readonly dtype: DType | undefined;
-  /** In bytes, in the file. */
+  /** The first byte of the item in the file; `length` is in bytes too. */
   readonly offset: number;
   readonly length: number;
 }
 
 /**
- * Everything that was saved, also what {@link openDcp} leaves out: for each data file its items in the order of their bytes.
+ * Lists everything that was saved, also what {@link openDcp} leaves out: for each data file its items in the order of their
+ * bytes.
  * @throws VistaError as {@link openDcp} does for the metadata
  */
 export async function listDcpItems(folder: string): Promise<Map<string, DcpItem[]>> {

@@ -1,7 +1,7 @@
 /**
- * The safetensors form of DCP (torch since 2.7): each rank writes its boxes into a safetensors file of its own, whose metadata say
- * where in their tensors they belong. There is no `.metadata`, so a tensor's shape is what its boxes reach up to: that the last
- * rank's file is missing cannot be seen from the others, and a warning says so.
+ * Opens the safetensors form of DCP (torch since 2.7): each rank writes its boxes into safetensors files of its own, whose
+ * metadata say where in their tensors they belong. There is no `.metadata`, so the shape of a tensor is what its boxes reach up
+ * to: the other files cannot tell that the last rank's is missing, and a warning says so.
  *
  * Source: pytorch torch/distributed/checkpoint/_hf_utils.py, hf_storage.py, filesystem.py.
  */
@@ -15,13 +15,19 @@ import type { DType } from "../tensor/dtype.js";
 import type { Box } from "../tensor/tensor.js";
 import { StateDict, type Tensor } from "../tensor/tensor.js";
 
-/** `shard-00002-model-00001-of-00001.safetensors`: rank, file, files. */
+/**
+ * The form of the names of shards: `shard-00002-model-00001-of-00001.safetensors` has the numbers of the rank and the file, and
+ * how many files there are.
+ */
 const SHARD_NAME = /^shard-(\d+)-model-(\d+)-of-(\d+)\.safetensors$/;
 
-/** Key of the metadata whose value is JSON: `{tensor: {"saved_offsets": [first index of each dimension]}}`. */
+/** The key of the metadata whose value is JSON: `{tensor: {"saved_offsets": [first index of each dimension]}}`. */
 const SHARDING_INFO = "DCP_SHARDING_INFO";
 
-/** The shards of such a folder, sorted; empty where it is none. @throws VistaError `IO` */
+/**
+ * Lists the shards of such a folder, sorted; none where it is no such folder.
+ * @throws VistaError `IO`
+ */
 export async function listSafetensorsShards(folder: string): Promise<string[]> {
   const entries = await listFolder(folder).catch(cannot("list the folder", folder));
   return entries
@@ -31,7 +37,8 @@ export async function listSafetensorsShards(folder: string): Promise<string[]> {
 }
 
 /**
- * @param names  of the shards, as {@link listSafetensorsShards} gives them
+ * Opens the shards of a folder as one state dict.
+ * @param names  the names of the shards, as {@link listSafetensorsShards} returns them
  * @throws VistaError `FORMAT` for metadata that do not say where a box belongs, boxes that overlap or leave a hole; `NOT_FOUND`
  *   where the numbers of the shards have a gap; what reading safetensors files throws
  */
@@ -89,9 +96,11 @@ function lastRank(names: readonly string[]): number {
 }
 
 /**
- * Ranks are numbered from 1 on, each with files 1 to as many as its name says, but for those of whose tensors it had no part.
+ * Checks the numbers of the shards. Ranks are numbered from 1 on, each with files 1 to as many as its name says, except those of
+ * whose tensors it had no part.
  *
- * @returns a warning for each file that only some have: it cannot be told from one that was lost
+ * @returns a warning for each file that only some ranks have, which cannot be told from one that was lost
+ * @throws VistaError `NOT_FOUND` where a rank or a file is missing
  */
 function checkNumbers(folder: string, names: readonly string[]): string[] {
   const filesOf = new Map<number, { numbers: Set<number>; files: number }>();

@@ -1,5 +1,5 @@
 /**
- * The header of a safetensors file: what it says, and every rule that the reference checks before it trusts a byte.
+ * Reads the header of a safetensors file, and checks every rule that the reference checks before it trusts a byte.
  *
  * Source: safetensors/src/tensor.rs (read_metadata, Metadata::validate).
  */
@@ -10,10 +10,16 @@ import { JsonSyntaxError } from "../../core/json/scan.js";
 import { byteLengthOf, type DType, isDType } from "../tensor/dtype.js";
 import { JsonScanner } from "./json.js";
 
-/** The reference's limit, in bytes. Real headers stay far below: 100,000 tensors take about 10 MB. */
+/**
+ * The largest length of a header in bytes, which is the reference's limit. Real headers stay far below: 100,000 tensors take
+ * about 10 MB.
+ */
 export const MAX_HEADER = 100_000_000;
 
-/** Tensors of one file; the reference has no limit but the header's, with which 1.7 million fit. Real: 100,000. */
+/**
+ * The largest number of tensors of one file. The reference has no limit but the header's, with which 1.7 million fit; real files
+ * have up to 100,000.
+ */
 const MAX_TENSORS = 200_000;
 
 /** The name under which a header keeps its metadata. */
@@ -23,17 +29,17 @@ export interface HeaderEntry {
   readonly name: string;
   readonly dtype: DType;
   readonly shape: readonly number[];
-  /** In bytes, from the end of the header. */
+  /** The first byte of the tensor, counted from the end of the header; `end` is the byte after its last. */
   readonly start: number;
   readonly end: number;
 }
 
 export interface SafetensorsHeader {
-  /** In the order of their bytes. */
+  /** The tensors, in the order of their bytes. */
   readonly entries: readonly HeaderEntry[];
-  /** `undefined` where the file has none. */
+  /** The metadata, text by key; `undefined` where the file has none. */
   readonly metadata: ReadonlyMap<string, string> | undefined;
-  /** Position of the first tensor byte in the file. */
+  /** The position of the first tensor byte in the file. */
   readonly dataStart: number;
 }
 
@@ -86,7 +92,7 @@ export async function readHeader(file: SourceFile): Promise<SafetensorsHeader> {
 
 /**
  * Parses the JSON of a header (without its length).
- * @returns entries sorted by their bytes; {@link checkLayout} has not been called on them
+ * @returns the entries sorted by their bytes, on which {@link checkLayout} has not been called, and the metadata
  * @throws VistaError `FORMAT`
  */
 export function parseHeader(
@@ -156,9 +162,10 @@ function readEntry(scanner: JsonScanner, name: string, at: number): HeaderEntry 
 }
 
 /**
- * Tensors follow one another from byte 0 on, without gaps and overlaps, each exactly as long as its shape and dtype say.
- * @param entries  sorted by their bytes
- * @returns where the last one ends
+ * Checks that tensors follow one another from byte 0 on, without gaps and overlaps, each exactly as long as its shape and dtype
+ * say.
+ * @param entries  the tensors, sorted by their bytes
+ * @returns the place where the last one ends
  * @throws VistaError `FORMAT`
  */
 export function checkLayout(entries: readonly HeaderEntry[], path: string): number {
@@ -170,7 +177,7 @@ export function checkLayout(entries: readonly HeaderEntry[], path: string): numb
     if (end < start) fail(`data_offsets [${start}, ${end}] end before they start`);
     if (start < at) fail(`the tensor starts at ${start}, inside the one before, which ends at ${at}`);
     if (start > at) fail(`the tensor starts at ${start}, the one before ends at ${at}: a gap`);
-    // From left to right, as the reference multiplies: a zero does not excuse an overflow before it.
+    // The sizes are multiplied from left to right, as the reference does it: a zero does not excuse an overflow before it.
     let numel = 1;
     for (const dim of shape) {
       numel *= dim;

@@ -1,13 +1,13 @@
 /**
- * The JSON of a safetensors header, read from its bytes once, member by member. `JSON.parse` would not do: it keeps the last of
+ * Reads the JSON of a safetensors header from its bytes once, member by member. `JSON.parse` would not do: it keeps the last of
  * two equal names, takes `2.0` for a count, and builds whatever a hostile header asks for.
  */
 import { INCOMPLETE, type JsonRules, JsonSyntaxError, skipSpace, skipValue } from "../../core/json/scan.js";
 
-/** Source: serde_json as safetensors/src/tensor.rs uses it (RFC 8259, at most 128 levels). */
+/** The rules of serde_json as safetensors/src/tensor.rs uses it (RFC 8259, at most 128 levels). */
 const SERDE: JsonRules = { depth: 128, nonFinite: false, halfPairs: false };
 
-/** Dimensions of a tensor; torch has at most 64. */
+/** The largest number of dimensions of a tensor; torch has at most 64. */
 const MAX_COUNTS = 256;
 
 const QUOTE = 0x22;
@@ -15,11 +15,14 @@ const QUOTE = 0x22;
 export class JsonScanner {
   #at = 0;
 
-  /** @param bytes  valid UTF-8 */
+  /**
+   * Begins at the first byte.
+   * @param bytes  valid UTF-8
+   */
   constructor(private readonly bytes: Buffer) {}
 
   /**
-   * An object: `member` is called before each value and must read it.
+   * Reads an object; `member` is called before each value and must read it.
    * @throws JsonSyntaxError where there is none, and for names that come twice
    */
   object(what: string, member: (name: string, at: number) => void): void {
@@ -40,7 +43,7 @@ export class JsonScanner {
     } while (this.#another(0x7d, what));
   }
 
-  /** An array of at most {@link MAX_COUNTS} counts: integers from 0 to 2^53. */
+  /** Reads an array of at most {@link MAX_COUNTS} counts, which are integers from 0 to 2^53. */
   counts(what: string): number[] {
     this.#expect(0x5b, `${what} is not an array`); // [
     const values: number[] = [];
@@ -64,7 +67,7 @@ export class JsonScanner {
     return text.includes("\\") ? (JSON.parse(`"${text}"`) as string) : text;
   }
 
-  /** True where the value is `null`, which is then read. */
+  /** Tells whether the value is `null`, which is then read. */
   isNull(): boolean {
     this.#next();
     if (this.bytes.toString("latin1", this.#at, this.#at + 4) !== "null") return false;
@@ -80,7 +83,7 @@ export class JsonScanner {
     this.#at = end;
   }
 
-  /** Only white space may follow. */
+  /** Checks that only white space follows. */
   end(): void {
     if (this.#next() !== undefined)
       throw new JsonSyntaxError(this.#at, "characters after the header's object");
@@ -109,7 +112,7 @@ export class JsonScanner {
     return value;
   }
 
-  /** After an item: true where another one follows, false at the end of the container. */
+  /** Reads what follows an item: returns true where it is another one, false at the end of the container. */
   #another(close: number, what: string): boolean {
     const byte = this.#next();
     if (byte !== 0x2c && byte !== close) {
@@ -125,19 +128,19 @@ export class JsonScanner {
     this.#at++;
   }
 
-  /** The byte after white space; `undefined` at the end. */
+  /** Returns the byte after white space; `undefined` at the end. */
   #next(): number | undefined {
     this.#at = skipSpace(this.bytes, this.#at, this.bytes.length);
     return this.bytes[this.#at];
   }
 }
 
-/** The names of one object: an array while they are few, as in nearly every object, then a Set. */
+/** The names of one object, in an array while they are few, as in nearly every object, then in a Set. */
 class SeenNames {
   readonly #few: string[] = [];
   #many: Set<string> | undefined;
 
-  /** False where the name was there. */
+  /** Adds a name; returns false where it was there already. */
   add(name: string): boolean {
     if (this.#many !== undefined) {
       if (this.#many.has(name)) return false;

@@ -1,4 +1,4 @@
-/** safetensors files as state dicts. Only the header is read. */
+/** Opens safetensors files as state dicts. Only the header is read. */
 import { fromReader } from "../../core/errors.js";
 import { openSource } from "../../core/io/open-source.js";
 import type { Region } from "../../core/io/source.js";
@@ -6,17 +6,17 @@ import { makeTensor, StateDict, type Tensor } from "../tensor/tensor.js";
 import { readHeader } from "./header.js";
 
 export interface SafetensorsFile {
-  /** In the order of their bytes; close it when done. */
+  /** The tensors, in the order of their bytes; close it when done. */
   readonly state: StateDict;
-  /** `undefined` where the file has none. */
+  /** The metadata, text by key; `undefined` where the file has none. */
   readonly metadata: ReadonlyMap<string, string> | undefined;
-  /** Bytes of the header, its length included. */
+  /** The bytes of the header, with those of its length. */
   readonly headerLength: number;
 }
 
 /**
  * Opens a safetensors file, with all checks of the reference and one more: names that come twice are refused.
- * @param whole  what an index says of the whole file, which is then one region with that CRC-32
+ * @param whole  the statements of an index about the whole file, which is then one region with that CRC-32
  * @throws VistaError `NOT_FOUND`, `WRONG_KIND`, `TRUNCATED`, `FORMAT`
  */
 export async function openSafetensors(
@@ -48,7 +48,9 @@ export async function openSafetensors(
   }
 }
 
-/** True where a file begins as a safetensors file does: a sensible header length, then `{` (after white space, at most). */
+/**
+ * Tells whether a file begins as a safetensors file does: with a sensible header length, then `{`, which white space may precede.
+ */
 export function looksLikeSafetensors(head: Uint8Array): boolean {
   if (head.length < 9) return false;
   const view = new DataView(head.buffer, head.byteOffset, head.byteLength);

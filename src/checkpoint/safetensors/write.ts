@@ -1,5 +1,5 @@
 /**
- * Writes a state dict byte for byte as the reference's `save_file` does: tensors by dtype, widest first, then by name; the
+ * Writes a state dict byte for byte as the reference's `save_file` does: tensors by dtype, the widest first, then by name; the
  * header as compact JSON, padded with spaces to a multiple of 8.
  *
  * Source: safetensors/src/tensor.rs (prepare), bindings/python/py_src/safetensors/torch.py.
@@ -14,10 +14,11 @@ import type { StateDict, Tensor } from "../tensor/tensor.js";
 import { MAX_HEADER, METADATA } from "./header.js";
 
 /**
- * The parts of a safetensors file in order, and its size in bytes. The format has no shared tensors: each name gets bytes of its own.
+ * Returns the parts of a safetensors file in order, and its size in bytes. The format has no shared tensors: each name gets bytes
+ * of its own.
  *
  * @param metadata  text by key, in this order; the reference writes several keys in random order
- * @throws VistaError `UNSUPPORTED` for a dtype or a name the format does not have
+ * @throws VistaError `UNSUPPORTED` for a dtype or a name that the format does not have
  */
 export function planSafetensors(
   state: StateDict,
@@ -49,7 +50,7 @@ export function planSafetensors(
 
 const RANK = new Map(Object.keys(DTYPES).map((dtype, rank) => [dtype as DType, rank]));
 
-/** By dtype as the table has them, then by the bytes of the name in UTF-8. */
+/** Sorts tensors by dtype, in the order of the table, then by the bytes of the name in UTF-8. */
 function inOrder(tensors: ReadonlyMap<string, Tensor>): (readonly [string, Tensor])[] {
   const byDType = new Map<DType, string[]>();
   for (const [name, tensor] of tensors) {
@@ -73,7 +74,7 @@ function inOrder(tensors: ReadonlyMap<string, Tensor>): (readonly [string, Tenso
 }
 
 function sortByUtf8(names: string[]): string[] {
-  // UTF-16 sorts as UTF-8 does, but for pairs of surrogates, which it puts before U+E000.
+  // UTF-16 sorts as UTF-8 does, except for pairs of surrogates, which it puts before U+E000.
   if (!names.some((name) => /[\ud800-\udfff]/.test(name))) return names.sort();
   return names.sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
 }

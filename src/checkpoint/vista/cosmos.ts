@@ -1,7 +1,8 @@
 /**
- * The names of NVIDIA's Cosmos: weights `net.…`, and their EMA `net_ema.…` as a whole second copy.
+ * Handles the names of NVIDIA's Cosmos: weights `net.…`, and their EMA `net_ema.…` as a whole second copy.
  *
- * Source: cosmos-predict2's converter of distributed checkpoints, which keeps the EMA under the names of the weights and nothing else.
+ * Source: cosmos-predict2's converter of distributed checkpoints, which keeps the EMA under the names of the weights and nothing
+ * else.
  */
 import { VistaError } from "../../core/errors.js";
 import type { StateDict, Tensor } from "../tensor/tensor.js";
@@ -9,15 +10,15 @@ import type { StateDict, Tensor } from "../tensor/tensor.js";
 const NET = "net.";
 const EMA = "net_ema.";
 
-/** What the steps of the profile `cosmos` did. */
+/** The report on what the steps of the profile `cosmos` did. */
 export interface CosmosReport {
-  /** Tensors of the EMA that got the names of the weights. */
+  /** The number of tensors of the EMA that got the names of the weights. */
   readonly renamed: number;
-  /** Names that are not in the result, and why. */
+  /** The names that are not in the result, and why. */
   readonly dropped: readonly { readonly name: string; readonly why: string }[];
 }
 
-/** True where all names are those of Cosmos' networks and an EMA is among them, which no other trainer known here writes. */
+/** Tells whether all names are those of Cosmos' networks and an EMA is among them, which no other trainer known here writes. */
 export function isCosmos(names: Iterable<string>): boolean {
   let ema = false;
   for (const name of names) {
@@ -28,11 +29,11 @@ export function isCosmos(names: Iterable<string>): boolean {
 }
 
 /**
- * `net_ema.` becomes `net.`, and all else is left out; without an EMA everything stays as it is. No weight is read.
+ * Renames `net_ema.` to `net.` and leaves out everything else; without an EMA everything stays as it is. No weight is read.
  *
- * @param ema  false takes the trained weights and leaves the EMA's out
- * @throws VistaError `INCOMPLETE` where no name begins with `net.` or `net_ema.`, `INCONSISTENT` where a tensor of the EMA has
- *   another shape than its weight
+ * @param ema  false to take the trained weights and leave the EMA's out
+ * @throws VistaError `INCOMPLETE` where no name begins with `net.` or `net_ema.`, or where nothing is left without the EMA;
+ *   `INCONSISTENT` where a tensor of the EMA has another shape than its weight
  */
 export function applyCosmos(state: StateDict, ema = true): { state: StateDict; report: CosmosReport } {
   const { tensors } = state;

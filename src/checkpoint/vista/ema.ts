@@ -1,5 +1,5 @@
 /**
- * Folding the EMA: each shadow `model_ema.<name without dots>` takes the place of the `model.<name>` it follows.
+ * Folds the EMA: each shadow `model_ema.<name without dots>` takes the place of the `model.<name>` that it follows.
  *
  * Source: Vista's bin_to_st.py (the steps) and vwm/modules/ema.py (the names).
  */
@@ -11,15 +11,15 @@ import type { Tensor } from "../tensor/tensor.js";
 const EMA = "model_ema.";
 const MODEL = "model.";
 
-/** The EMA's own two counters: no weights. */
+/** The names of the EMA's own two counters, which are no weights. */
 const COUNTERS: ReadonlySet<string> = new Set([`${EMA}decay`, `${EMA}num_updates`]);
 
-/** True for the EMA's shadow of a parameter; names without prefix. */
+/** Tells whether a name without prefix is that of the EMA's shadow of a parameter. */
 export function isShadow(name: string): boolean {
   return name.startsWith(EMA) && !COUNTERS.has(name);
 }
 
-/** True for what the EMA keeps beside the shadows. */
+/** Tells whether a name without prefix is that of a counter, which the EMA keeps beside the shadows. */
 export function isEmaCounter(name: string): boolean {
   return COUNTERS.has(name);
 }
@@ -29,7 +29,7 @@ export interface FoldedShadow {
   readonly parameter: string;
 }
 
-/** Parameters by the name that the EMA gives their shadows: without `model.`, and without dots. */
+/** Returns the parameters by the name that the EMA gives their shadows: without `model.`, and without dots. */
 export function parametersByShadow(names: Iterable<string>): Map<string, string[]> {
   const byShadow = new Map<string, string[]>();
   for (const name of names) {
@@ -43,7 +43,7 @@ export function parametersByShadow(names: Iterable<string>): Map<string, string[
 /**
  * Puts every shadow in the place of its parameter.
  *
- * @param tensors  names without prefix
+ * @param tensors  the tensors by their names without prefix
  * @throws VistaError `INCOMPLETE` for a shadow without parameter, `AMBIGUOUS` where a shadow could be of two parameters,
  *   `INCONSISTENT` where the shapes differ
  */

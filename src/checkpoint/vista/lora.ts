@@ -1,5 +1,6 @@
 /**
- * Merging Vista's LoRA adapters: base += up @ down, adapters go. Also among the EMA's shadows, whose names have no dots.
+ * Merges Vista's LoRA adapters: base += up @ down, and the adapters go. The EMA's shadows, whose names have no dots, can have
+ * adapters too.
  *
  * Source: Vista's bin_to_st.py (the steps) and vwm/modules/attention.py (shapes: linear layers without bias).
  */
@@ -15,14 +16,16 @@ export interface MergedAdapter {
 }
 
 const DOWN = "adapter_down";
-/** In the order in which bin_to_st.py asks; what is none of the first three is the output's adapter. */
+/**
+ * The kinds of adapters, in the order in which bin_to_st.py looks for them; it takes every other adapter for that of the output.
+ */
 const KINDS = ["q", "k", "v", "out"] as const;
 
-/** Names of the base and the up adapter, or `undefined` where the name is no down adapter of Vista's. */
+/** Returns the names of the base and the up adapter, or `undefined` where the name is no down adapter of Vista's. */
 export function adapterNames(down: string): MergedAdapter | undefined {
   const kind = KINDS.find((letter) => down.includes(`${letter}_${DOWN}`));
   if (kind === undefined) return undefined;
-  // In a shadow's name the dot of `to_out.0` is gone too.
+  // The name of a shadow has lost the dot of `to_out.0` too.
   const weight = kind !== "out" ? `to_${kind}` : isShadow(down) ? "to_out0" : "to_out.0";
   return {
     down,
@@ -34,8 +37,8 @@ export function adapterNames(down: string): MergedAdapter | undefined {
 /**
  * Merges every adapter into its base. The products are computed when the result is read, a layer at a time.
  *
- * @param tensors  names without prefix
- * @param scale  of the products; bin_to_st.py uses 1, whatever the model's `lora_scale`
+ * @param tensors  the tensors by their names without prefix
+ * @param scale  the factor of the products; bin_to_st.py uses 1, whatever the model's `lora_scale`
  * @throws VistaError `INCOMPLETE` for an adapter without its partner or base, `INCONSISTENT` for shapes that do not fit,
  *   `UNSUPPORTED` for adapters of another kind
  */

@@ -1,15 +1,15 @@
-/** The prefix that Lightning's DeepSpeed strategy (before 2.1) puts before every name. */
+/** Handles the prefix that Lightning's DeepSpeed strategy (before 2.1) puts before every name. */
 import { VistaError } from "../../core/errors.js";
 import type { Tensor } from "../tensor/tensor.js";
 
-/** Also found in the middle of a name where a model is wrapped twice; bin_to_st.py takes it away wherever it is. */
+/** The prefix. It is also in the middle of a name where a model is wrapped twice; bin_to_st.py takes it away wherever it is. */
 export const PREFIX = "_forward_module.";
 
 export interface Stripped {
   readonly tensors: Map<string, Tensor>;
-  /** Every name as it was, by its name without the prefix. */
+  /** The original names, by the name without the prefix. */
   readonly original: ReadonlyMap<string, string>;
-  /** Names that had no prefix. */
+  /** The names that had no prefix. */
   readonly unprefixed: readonly string[];
 }
 

@@ -1,13 +1,14 @@
-/** Which steps between reading and writing a model needs: those of the script that its authors convert it with. */
+/** Chooses the steps between reading and writing that a model needs: those of the script with which its authors convert it. */
 import type { StateDict } from "../tensor/tensor.js";
 import { applyCosmos, type CosmosReport, isCosmos } from "./cosmos.js";
 import { applyVista, type VistaOptions, type VistaReport } from "./steps.js";
 
 /**
- * - `vista`: LoRA, prefix and EMA, as Vista's bin_to_st.py.
- * - `gem`: LoRA and prefix, as GEM's bin_to_st.py, which keeps names without the prefix; an EMA is left out.
- * - `cosmos`: `net_ema.` becomes `net.`, as Cosmos' converter does.
- * - `none`: the tensors as they are.
+ * A profile, which stands for the steps of one script:
+ * - `vista`: LoRA, prefix and EMA, as in Vista's bin_to_st.py.
+ * - `gem`: LoRA and prefix, as in GEM's bin_to_st.py, which keeps names without the prefix; an EMA is left out.
+ * - `cosmos`: `net_ema.` becomes `net.`, as in Cosmos' converter.
+ * - `none`: the tensors stay as they are.
  */
 export type Profile = "vista" | "gem" | "cosmos" | "none";
 export const PROFILES: readonly Profile[] = ["vista", "gem", "cosmos", "none"];
@@ -15,15 +16,18 @@ export const PROFILES: readonly Profile[] = ["vista", "gem", "cosmos", "none"];
 export interface ProfileResult {
   readonly state: StateDict;
   readonly profile: Profile;
-  /** True where nobody asked for it: told by the names, or the default. */
+  /** Whether the profile was not asked for, but told by the names or the default. */
   readonly detected: boolean;
-  /** Of `vista` and `gem`. */
+  /** The report of `vista` and `gem`. */
   readonly vista?: VistaReport;
-  /** Of `cosmos`. */
+  /** The report of `cosmos`. */
   readonly cosmos?: CosmosReport;
 }
 
-/** `cosmos` where the names can be nothing else; `vista`, which refuses names that are not its own, for everything else. */
+/**
+ * Returns `cosmos` where the names can be nothing else, and for everything else `vista`, which refuses names that are not its
+ * own.
+ */
 export function detectProfile(names: Iterable<string>): Profile {
   return isCosmos(names) ? "cosmos" : "vista";
 }
@@ -31,8 +35,8 @@ export function detectProfile(names: Iterable<string>): Profile {
 /**
  * Takes the steps of a profile, or of the one that the names tell. No weight is read.
  *
- * @param options  those of Vista's steps; of them `cosmos` heeds `ema`, and `none` none
- * @throws VistaError as {@link applyVista} does, and `INCOMPLETE` or `INCONSISTENT` for `cosmos` alike
+ * @param options  the options of Vista's steps, of which `cosmos` heeds only `ema`, and `none` none
+ * @throws VistaError as {@link applyVista} does; for `cosmos` `INCOMPLETE` and `INCONSISTENT`
  */
 export function applyProfile(
   state: StateDict,

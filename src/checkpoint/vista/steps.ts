@@ -1,4 +1,4 @@
-/** What Vista's bin_to_st.py does between reading and writing, as one transform over a plan. */
+/** Does what Vista's bin_to_st.py does between reading and writing, as one transform over a plan. */
 import { VistaError } from "../../core/errors.js";
 import type { StateDict, Tensor } from "../tensor/tensor.js";
 import { type FoldedShadow, foldEma, isEmaCounter, isShadow } from "./ema.js";
@@ -6,41 +6,41 @@ import { type MergedAdapter, mergeLora } from "./lora.js";
 import { PREFIX, stripPrefix } from "./prefix.js";
 
 export interface VistaOptions {
-  /** Merge LoRA adapters into their weights. Default true. */
+  /** Whether LoRA adapters are merged into their weights; true by default. */
   lora?: boolean;
-  /** Put the EMA's shadows in the place of the weights. Default true; false leaves the shadows out. */
+  /** Whether the EMA's shadows take the place of the weights, which is the default; false leaves the shadows out. */
   ema?: boolean;
-  /** Factor of the adapters' products. Default 1, as in bin_to_st.py. */
+  /** The factor of the adapters' products; 1 by default, as in bin_to_st.py. */
   loraScale?: number;
-  /** Leave `_forward_module.` in the names. Default false. */
+  /** Whether `_forward_module.` stays in the names; false by default. */
   keepPrefix?: boolean;
-  /** Keep names without `_forward_module.`; by default they are an error. */
+  /** Whether names without `_forward_module.` are kept; by default they are an error. */
   keepUnprefixed?: boolean;
 }
 
-/** What {@link applyVista} did. Names without prefix. */
+/** The report on what {@link applyVista} did; its names are without prefix. */
 export interface VistaReport {
   readonly adapters: readonly MergedAdapter[];
   readonly shadows: readonly FoldedShadow[];
-  /** Names that are not in the result, beside adapters and shadows, and why. */
+  /** The names that are not in the result, other than those of adapters and shadows, and why. */
   readonly dropped: readonly { readonly name: string; readonly why: string }[];
-  /** Names that had the prefix. */
+  /** The number of names that had the prefix. */
   readonly prefixed: number;
-  /** Things worth knowing, each a sentence. */
+  /** What is worth knowing about the result, each a sentence. */
   readonly notes: readonly string[];
 }
 
 export interface VistaResult {
-  /** Over the same files as the input. */
+  /** The resulting plan, over the same files as the input. */
   readonly state: StateDict;
   readonly report: VistaReport;
 }
 
 /**
- * LoRA, prefix and EMA, in effect as bin_to_st.py does them. No weight is read.
+ * Merges LoRA, strips the prefix and folds the EMA, in effect as bin_to_st.py does. No weight is read.
  *
- * Where the script would lose weights in silence this is an error (names without the prefix) or they are kept (names that
- * merely contain `decay` or `num_updates`, which the script takes for the EMA's counters).
+ * Where the script would lose weights in silence, this is an error (names without the prefix) or keeps them (names that merely
+ * contain `decay` or `num_updates`, which the script takes for the EMA's counters).
  *
  * @throws VistaError `INCOMPLETE`, `INCONSISTENT`, `AMBIGUOUS`, `UNSUPPORTED`, with the name of the tensor
  */
@@ -98,7 +98,10 @@ function unprefixedError(names: readonly string[], of: number): VistaError {
   );
 }
 
-/** A shadow made before the adapters were: it replaces the weight with the adapter merged in by one without. */
+/**
+ * Returns a note for each shadow that was made before the adapters were: it replaces the weight, into which the adapter is
+ * merged, by one without.
+ */
 function adaptersLostToEma(adapters: readonly MergedAdapter[], shadows: readonly FoldedShadow[]): string[] {
   const mergedShadows = new Set(adapters.map(({ base }) => base).filter(isShadow));
   const replaced = new Map(shadows.map(({ shadow, parameter }) => [parameter, shadow]));
