@@ -36,7 +36,7 @@ export class Checkpoint implements AsyncDisposable {
   readonly state!: StateDict;
   /** The names in the input that are no tensors and therefore not in {@link state}. */
   readonly leftOut!: readonly string[];
-  /** What is worth knowing about the checkpoint, each a sentence. */
+  /** The warnings: things worth knowing about the checkpoint, each in a sentence. */
   readonly warnings!: readonly string[];
   /** The metadata of a safetensors file; `undefined` for other kinds. */
   readonly metadata!: ReadonlyMap<string, string> | undefined;
@@ -46,9 +46,9 @@ export class Checkpoint implements AsyncDisposable {
   readonly others!: readonly OtherTensors[];
   /** The tensors of the state dict that only torch can rebuild; empty unless `unreadable: "list"` asks for them. */
   readonly unreadable!: readonly UnreadableTensor[];
-  /** What a ZeRO checkpoint says of itself (stage, ranks, groups, what was recovered …); `undefined` for other kinds. */
+  /** The facts of a ZeRO checkpoint (stage, ranks, groups, what was recovered …); `undefined` for other kinds. */
   readonly zero!: ZeroInfo | undefined;
-  /** What a distributed checkpoint says of itself; `undefined` for other kinds. */
+  /** The facts of a distributed checkpoint; `undefined` for other kinds. */
   readonly dcp!: DcpInfo | undefined;
   /** @internal The contents of the torch files, which are closed with {@link state}. */
   readonly torchFiles!: readonly TorchFile[];
@@ -64,7 +64,7 @@ export class Checkpoint implements AsyncDisposable {
   }
 
   /**
-   * All tensors by name, with their dtype, shape, elements and bytes, in the order of the file (for ZeRO, in the order of
+   * The tensors by name, with their dtype, shape, elements and bytes, in the order of the file (for ZeRO, in the order of
    * zero_to_fp32.py).
    */
   get tensors(): ReadonlyMap<string, Tensor> {

@@ -85,7 +85,7 @@ export interface Inspection {
   /** The number of EMA shadows, and the names of those without a parameter. */
   readonly ema: { readonly shadows: number; readonly unmatched: readonly string[] };
   readonly frozen: readonly string[];
-  /** Each alias with the name whose tensor it shares. */
+  /** The aliases, each with the name whose tensor it shares. */
   readonly shared: readonly (readonly [alias: string, source: string])[];
   /** The names of tensors that only `module` has. */
   readonly orphans: readonly string[];

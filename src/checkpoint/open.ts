@@ -34,9 +34,7 @@ export interface OpenOptions extends RunOptions {
    * the file itself; by default the usual place with the most tensors.
    */
   key?: string;
-  /**
-   * What happens to tensors that only torch can rebuild (sparse, quantised …): they are refused, which is the default, or listed.
-   */
+  /** Whether tensors that only torch can rebuild (sparse, quantised …) are refused, which is the default, or listed. */
   unreadable?: "refuse" | "list";
   /** Whether orphans of a ZeRO checkpoint, tensors that only `module` has, are recovered; true by default. */
   recover?: boolean;
@@ -297,7 +295,7 @@ async function openSharded(path: string, options: OpenOptions): Promise<Opened> 
   if (options.key !== undefined) throw noKeys(path, "an index of shards");
   const index = await readShardIndex(path);
   const opened = new Map<string, Opened>();
-  /** All opened files, also those whose turn in the order has not come: an error has to close every one. */
+  /** The files that were opened, also those whose turn in the order has not come: an error has to close every one. */
   const all: Opened[] = [];
   try {
     const opening = mapOrdered(index.shards, filesAtOnce(path), async ([shard, place]) => {

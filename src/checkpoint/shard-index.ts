@@ -25,7 +25,7 @@ export interface ShardIndex {
   readonly stated: ReadonlyMap<string, StatedShard>;
 }
 
-/** What an index says of one of its files. It reveals shards of two runs under one index. */
+/** The statements of an index about one of its files, by which shards of two runs under one index are found out. */
 export interface StatedShard {
   /** The size of the file in bytes. */
   readonly size: number;

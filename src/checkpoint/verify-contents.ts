@@ -31,7 +31,10 @@ export interface Notes {
 }
 
 export class ContentsReader {
-  /** @param key  the keys of the state dict whose values are searched for NaN and infinity */
+  /**
+   * Makes a reader that adds what is wrong to `notes`.
+   * @param key  the keys of the state dict whose values are searched for NaN and infinity
+   */
   constructor(
     private readonly notes: Notes,
     private readonly key: string | undefined,

@@ -39,7 +39,7 @@ export interface NonFiniteCount extends NonFinite {
 export interface VerifyReport {
   readonly path: string;
   readonly files: readonly VerifiedFile[];
-  /** Everything that is damaged, each in one line; empty for a sound checkpoint. */
+  /** The problems: everything that is damaged, each in one line; empty for a sound checkpoint. */
   readonly problems: readonly VistaError[];
   /** The tensors with NaN or infinity, which is no damage of the file but hardly what was meant. */
   readonly nonFinite: readonly NonFiniteCount[];

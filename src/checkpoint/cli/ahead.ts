@@ -1,8 +1,8 @@
-/** Starting the second thread of the copy loop before it is needed. */
+/** Starts the second thread of the copy loop before it is needed. */
 import { type Stats, statSync } from "node:fs";
 import { startSecondThread, WORKER_FROM } from "../copy/second-thread.js";
 
-/** Starts it where there is enough to copy or to scan. */
+/** Starts the second thread where there is enough to copy or to scan. */
 export function startAhead(input: string): void {
   if (isLarge(input)) startSecondThread();
 }
@@ -12,7 +12,7 @@ function isLarge(input: string): boolean {
   try {
     stats = statSync(input);
   } catch {
-    return false; // What is wrong with it is said when it is opened.
+    return false; // Opening it will tell what is wrong.
   }
   // A checkpoint folder that is small enough for one thread is rare, and so is an index of shards.
   return stats.isDirectory() || input.endsWith(".json") || stats.size >= WORKER_FROM;

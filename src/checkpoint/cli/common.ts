@@ -1,4 +1,4 @@
-/** What several commands of vista-ckpt share. */
+/** Holds what several commands of vista-ckpt share. */
 import type { Command } from "commander";
 import { JSON_OBJECT, type PrintOptions, QUIET } from "../../core/cli/options.js";
 import { printLines } from "../../core/cli/print.js";
@@ -6,10 +6,10 @@ import { firstNames, VistaError } from "../../core/errors.js";
 import type { TorchFile } from "../torch/file.js";
 import { unknownGlobals } from "../torch/known-globals.js";
 
-/** Of the option that all commands have which read a torch file. */
+/** The help of `--key`, which all commands have that read a torch file. */
 export const KEY_HELP = "the state dict's place in a torch file, keys joined by dots, . for the file itself";
 
-/** Options that every command which writes a file takes. */
+/** The options that every command takes which writes a file. */
 export interface CommonOptions extends PrintOptions {
   output?: string;
   force?: boolean;
@@ -28,7 +28,10 @@ export function addCommonOptions(command: Command): Command {
     .option(...QUIET);
 }
 
-/** The output as argument or as option, not both. @throws VistaError `USAGE` */
+/**
+ * Returns the output, which is given as argument or as option, not both.
+ * @throws VistaError `USAGE` for two outputs
+ */
 export function oneOutput(argument: string | undefined, option: string | undefined): string | undefined {
   if (argument !== undefined && option !== undefined && argument !== option) {
     throw new VistaError("USAGE", `two outputs: ${argument} and ${option}`, { hint: "Give one." });
@@ -36,7 +39,10 @@ export function oneOutput(argument: string | undefined, option: string | undefin
   return option ?? argument;
 }
 
-/** What is worth knowing of an input, on stderr: its warnings, and what its pickles name outside the list of `scan`. */
+/**
+ * Prints what is worth knowing of an input on stderr: its warnings, and the names in its pickles that are outside the list of
+ * `scan`.
+ */
 export function printWarnings(
   warnings: readonly string[],
   torchFiles: readonly Pick<TorchFile, "globals">[],
@@ -46,7 +52,10 @@ export function printWarnings(
   printUnknown(unknownGlobals(torchFiles.flatMap(({ globals }) => globals)), prefix);
 }
 
-/** @param names  classes and functions outside the list of known ones */
+/**
+ * Prints a warning on stderr about names in pickles.
+ * @param names  the names of classes and functions that are not known
+ */
 export function printUnknown(names: readonly string[], prefix = ""): void {
   if (names.length === 0) return;
   const text =

@@ -1,4 +1,4 @@
-/** `vista-ckpt diff`: its options. What it does is loaded when it runs. */
+/** Declares `vista-ckpt diff` with its options. The code that does the work is loaded when it runs. */
 import type { Command } from "commander";
 import { finiteNumber, JSON_OBJECT, QUIET, wholeNumber } from "../../core/cli/options.js";
 import { type CommandContext, later } from "../../core/cli/program.js";

@@ -1,4 +1,4 @@
-/** Options of the commands that write a state dict: its dtype, its files, its metadata. */
+/** Declares the options of the commands that write a state dict: its dtype, its files, its metadata. */
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { CastTarget } from "../tensor/cast.js";
 
@@ -28,7 +28,7 @@ export function addOutputFileOptions(command: Command): Command {
 
 const UNITS: Record<string, number> = { B: 1, KB: 1e3, MB: 1e6, GB: 1e9, TB: 1e12 };
 
-/** `5GB` → 5,000,000,000: decimal units, as Hugging Face counts. */
+/** Reads a size in decimal units, as Hugging Face counts: `5GB` is 5,000,000,000 bytes. */
 function parseSize(text: string): number {
   const match = /^(\d+(?:\.\d+)?)\s*([KMGT]?B)$/i.exec(text.trim());
   const bytes = match === null ? 0 : Math.floor(Number(match[1]) * UNITS[match[2]!.toUpperCase()]!);
@@ -39,7 +39,7 @@ function parseSize(text: string): number {
 function collectMetadata(text: string, previous: Record<string, string> | undefined): Record<string, string> {
   const at = text.indexOf("=");
   if (at < 1) throw new InvalidArgumentError("It is key=value, for example format=pt.");
-  // Without a prototype, `__proto__` is a key like any other.
+  // An object without a prototype takes `__proto__` for a key like any other.
   const all = Object.assign(Object.create(null) as Record<string, string>, previous);
   all[text.slice(0, at)] = text.slice(at + 1);
   return all;

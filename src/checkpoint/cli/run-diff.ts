@@ -1,4 +1,4 @@
-/** `vista-ckpt diff`: what differs between two checkpoints. */
+/** Runs `vista-ckpt diff`, which shows what differs between two checkpoints. */
 
 import { formatCount, plural } from "../../core/cli/format.js";
 import type { PrintOptions } from "../../core/cli/options.js";
@@ -69,7 +69,7 @@ export async function diff(
     );
     const values = optimizer ? diffValues(optimizers[0]!, optimizers[1]!, tolerance) : undefined;
     const notCompared = leftOut(checkpoints);
-    // Who names the state dict has seen that there are others.
+    // Whoever names the state dict has seen that there are others.
     const all = key !== undefined || notCompared.every(({ model }) => !model);
     const verdict = {
       ...report,
@@ -85,17 +85,17 @@ export async function diff(
   }
 }
 
-/** The report, with what was not looked at; not equal where that may be a model's. */
+/** The report with what was not looked at, which is not equal where that may be a model's. */
 interface Verdict extends DiffReport, Partial<ValuesReport> {
-  /** What differs, by the beginning of the names; those with nothing that differs too. */
+  /** The counts of what differs by the beginning of the names, also for those with no difference. */
   readonly prefixes: readonly PrefixCounts[];
   readonly notCompared: readonly NotCompared[];
 }
 
-/** Tensors of an input that were not looked at. */
+/** The tensors at one place of an input that were not looked at. */
 interface NotCompared extends Omit<OtherTensors, "tensors"> {
   readonly path: string;
-  /** `undefined` for the optimizer of a ZeRO checkpoint, which is spread over its files. */
+  /** The number of tensors; `undefined` for the optimizer of a ZeRO checkpoint, which is spread over its files. */
   readonly tensors?: number;
 }
 
@@ -111,10 +111,10 @@ interface PrefixCounts {
   onlyB: number;
 }
 
-/** Parts of a name that make its prefix, `_forward_module` not counted. */
+/** The number of parts of a name that make its prefix; `_forward_module` does not count. */
 const PREFIX_PARTS = 2;
 
-/** Counts for each prefix: `model.diffusion_model`, `first_stage_model.decoder` … */
+/** Counts what differs for each prefix: `model.diffusion_model`, `first_stage_model.decoder` … */
 function byPrefix(report: DiffReport, names: readonly string[]): PrefixCounts[] {
   const counts = new Map<string, PrefixCounts>();
   const of = (name: string) => {
@@ -131,7 +131,7 @@ function byPrefix(report: DiffReport, names: readonly string[]): PrefixCounts[] 
   return [...counts.values()];
 }
 
-/** `model.diffusion_model: 12 different, 3 only in a.bin, of 570` */
+/** Returns a line for each prefix with differences, such as `model.diffusion_model: 12 different, 3 only in a.bin, of 570`. */
 function prefixLines(a: string, b: string, { prefixes }: Verdict): string[] {
   return prefixes.flatMap(({ prefix, tensors, different, onlyA, onlyB }) => {
     const parts = [
@@ -153,7 +153,7 @@ function leftOut(opened: readonly Checkpoint[]): NotCompared[] {
   });
 }
 
-/** `a.pt: 3 tensors under ema` */
+/** Returns a line such as `a.pt: 3 tensors under ema`. */
 function describeNotCompared({ path, key, tensors }: NotCompared): string {
   if (tensors === undefined) return `${path}: the optimizer, which --optimizer compares`;
   return `${path}: ${plural(tensors, "tensor")} ${key === "." ? "beside the state dict" : `under ${shorten(key, 80)}`}`;
@@ -193,7 +193,7 @@ function show(a: string, b: string, report: Verdict, max: number): string[] {
   return lines;
 }
 
-/** `lr  0.01 ≠ 0.02, of 12 parameters: a.weight, b.weight …` */
+/** Returns a line such as `lr  0.01 ≠ 0.02, of 12 parameters: a.weight, b.weight …`. */
 function describeValue(a: string, b: string, { key, a: x, b: y, parameters }: ValueDifference): string {
   const what =
     x === undefined

@@ -1,4 +1,4 @@
-/** What the commands share that write a checkpoint folder. */
+/** Holds what the commands share that write a checkpoint folder. */
 import { resolve } from "node:path";
 import { formatBytes, formatCount, formatDuration } from "../../core/cli/format.js";
 import { printResult } from "../../core/cli/print.js";
@@ -12,7 +12,7 @@ export interface FolderCommandOptions extends CommonOptions {
   tag?: string;
 }
 
-/** What is said of each such output. */
+/** The facts that are printed of each such output. */
 interface Written {
   readonly folder: string;
   readonly tag: string;
@@ -28,7 +28,7 @@ interface Written {
 
 /**
  * Writes the folder, or shows what would be written.
- * @param describe  the lines of the summary; the first begins with `wrote` or `would write`, which it is given
+ * @param describe  returns the lines of the summary, of which the first begins with the given `wrote` or `would write`
  */
 export async function writeFolder<Result extends Written>(
   command: string,
@@ -54,7 +54,9 @@ export async function writeFolder<Result extends Written>(
   );
 }
 
-/** `from last.ckpt, tag checkpoint: DeepSpeed 0.10.1 with Lightning 2.0.1, ZeRO stage 2, 4 ranks, step 10`. */
+/**
+ * Returns a line such as `from last.ckpt, tag checkpoint: DeepSpeed 0.10.1 with Lightning 2.0.1, ZeRO stage 2, 4 ranks, step 10`.
+ */
 export function sourceLine(
   {
     folder,
@@ -76,7 +78,7 @@ export function sourceLine(
   return `  from ${folder}, tag ${tag}: ${writer.join(", ")}`;
 }
 
-/** Behind a number of parameters: ` of 3 elements, each with the optimizer's exp_avg, exp_avg_sq`. */
+/** Returns the words after a number of parameters, such as ` of 3 elements, each with the optimizer's exp_avg, exp_avg_sq`. */
 export function stateWords({ elements, states }: Written): string {
   const names = states.length === 0 ? "no optimizer state" : `the optimizer's ${states.join(", ")}`;
   return ` of ${formatCount(elements)} elements, each with ${names}`;

@@ -1,4 +1,4 @@
-/** `vista-ckpt inspect --tensor NAME`: what the values of one tensor are like. */
+/** Runs `vista-ckpt inspect --tensor NAME`, which describes the values of one tensor. */
 import { formatBytes, formatCount, plural } from "../../core/cli/format.js";
 import type { PrintOptions } from "../../core/cli/options.js";
 import { printResult } from "../../core/cli/print.js";
@@ -11,7 +11,10 @@ import { printWarnings } from "./common.js";
 
 const BAR = 40;
 
-/** @throws VistaError `USAGE` for more than one input, `NOT_FOUND` for a name that it does not have */
+/**
+ * Describes the values of one tensor of one input.
+ * @throws VistaError `USAGE` for more than one input, `NOT_FOUND` for a name that it does not have
+ */
 export async function inspectTensor(
   paths: readonly string[],
   name: string,

@@ -1,4 +1,4 @@
-/** `vista-ckpt inspect`: what a checkpoint is and what is in it. */
+/** Runs `vista-ckpt inspect`, which shows what a checkpoint is and what is in it. */
 
 import { formatBytes, formatCount, plural } from "../../core/cli/format.js";
 import { errorJson, expandInputs, forEachInput } from "../../core/cli/inputs.js";
@@ -16,12 +16,12 @@ export interface InspectCommandOptions extends PrintOptions {
   tag?: string;
   key?: string;
   tensors?: boolean;
-  /** Levels of the tree; as many as fit on a screen where none are given. */
+  /** The levels of the tree; `undefined` for as many as fit on a screen. */
   depth?: number;
   tensor?: string;
 }
 
-/** Characters of a tensor's name that are shown, so that what follows it is seen too. */
+/** The number of characters of a tensor's name that are shown, so that what follows the name is seen too. */
 const MAX_NAME = 500;
 
 const KINDS: Record<Inspection["kind"], string> = {
@@ -74,7 +74,7 @@ export async function inspect(
   }
 }
 
-/** One of several inputs, in a line. */
+/** Returns a line about one of several inputs. */
 function summary(inspection: Inspection): string {
   const { tensors, elements, bytes, dtypes, zero } = inspection;
   const parts = [
@@ -94,7 +94,7 @@ function show(inspection: Inspection, options: InspectCommandOptions): string[] 
   if (options.tensors)
     lines = tensors.map((tensor) => `${shorten(tensor.name, MAX_NAME)}  ${describeTensor(tensor)}`);
   else lines = options.depth === undefined ? foldedTreeLines(tensors) : treeLines(tensors, options.depth);
-  // The summary comes last: on a terminal, that is what is seen.
+  // The summary comes last, since on a terminal the end is what is seen.
   if (lines.length > 0) lines.push("");
   return lines.concat(head(inspection), parts(inspection));
 }

@@ -1,4 +1,4 @@
-/** `vista-ckpt merge`: ZeRO shards → one fp32 state dict. */
+/** Runs `vista-ckpt merge`, which makes one fp32 state dict from ZeRO shards. */
 
 import { join } from "node:path";
 import { formatCount, plural } from "../../core/cli/format.js";
@@ -32,13 +32,14 @@ export async function merge(
 ): Promise<void> {
   const started = Date.now();
   const chosen = oneOutput(output, options.output);
-  // The one input of a command that must be a folder: of a file, the ZeRO reader says what to give instead.
+  // The input must be a folder: for a file, the ZeRO reader says what to give instead.
   if (await isFile(folder)) await findCheckpoint(folder, options.tag);
   const { tag, key, excludeFrozen = false, recover, verify } = options;
   const reading = { tag, key, excludeFrozen, recover, verify, signal: context.signal };
   const checkpoint = await openCheckpoint(folder, reading);
   try {
-    // Not while a large checkpoint is opened: both need memory then, 20 MB more for a model of 3,000 tensors.
+    // The thread starts only now, because opening a large checkpoint needs memory too: both together would take 20 MB more for a
+    // model of 3,000 tensors.
     if (!options.dryRun) startAhead(folder);
     const { zero, dcp } = checkpoint;
     if (zero === undefined && dcp === undefined) {
@@ -61,7 +62,7 @@ export async function merge(
   }
 }
 
-/** Beside the shards; for those at a URL, in the current folder. */
+/** Returns the default output, which is beside the shards, or in the current folder for those at a URL. */
 function defaultOutput(folder: string): string {
   return isRemote(folder) ? "pytorch_model.bin" : join(folder, "pytorch_model.bin");
 }

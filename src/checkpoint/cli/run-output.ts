@@ -1,4 +1,4 @@
-/** What the commands that write a state dict share when they run. */
+/** Holds what the commands that write a state dict share when they run. */
 import { resolve } from "node:path";
 import { formatBytes, formatDuration, plural } from "../../core/cli/format.js";
 import { requireEnding } from "../../core/cli/output-names.js";
@@ -19,7 +19,7 @@ import type { StateDict } from "../tensor/tensor.js";
 import type { CommonOptions } from "./common.js";
 import { DTYPES, type OutputFileOptions } from "./output-options.js";
 
-/** The state dict in the dtype that was asked for. */
+/** Returns the state dict in the dtype that was asked for. */
 export function inDType(state: StateDict, options: OutputFileOptions): StateDict {
   const target = DTYPES[options.dtype];
   return target === undefined ? state : castState(state, target);
@@ -31,8 +31,8 @@ const EXTENSIONS: Record<CheckpointFormat, readonly string[]> = {
 };
 
 /**
- * The name of an output says its format, to whoever reads it later too.
- * @throws VistaError `USAGE` for one that says none of these formats
+ * Checks the ending of an output's name, which says its format, also to whoever reads it later.
+ * @throws VistaError `USAGE` for a name that says none of these formats
  */
 export function checkExtension(output: string, formats: readonly CheckpointFormat[]): void {
   const endings = formats.flatMap((format) => EXTENSIONS[format]);
@@ -43,8 +43,8 @@ export function checkExtension(output: string, formats: readonly CheckpointForma
 /**
  * Writes the output, or plans it for `--dry-run`.
  *
- * @param started  when the command began, as `Date.now()` says it
- * @param more  what is set by something else than the options that the commands share
+ * @param started  the time when the command began, as `Date.now()` returns it
+ * @param more  settings that do not come from the options that the commands share
  * @throws VistaError `USAGE` for metadata of a torch file, which has no place for it
  */
 export async function saveOutput(
@@ -78,7 +78,7 @@ export interface Result {
   readonly dryRun: boolean;
 }
 
-/** What `--json` says of the output. */
+/** Returns what `--json` says of the output. */
 export function outputJson(state: StateDict, { saved, seconds }: Result) {
   return {
     output: resolve(saved.index ?? saved.files[0]!.path),
@@ -90,7 +90,7 @@ export function outputJson(state: StateDict, { saved, seconds }: Result) {
   };
 }
 
-/** The first lines of the summary: what was written, and how much. */
+/** Returns the first lines of the summary: what was written, and how much. */
 export function outputLines(state: StateDict, { saved, seconds, dryRun }: Result): string[] {
   return [
     `${dryRun ? "would write" : "wrote"} ${saved.index ?? saved.files[0]!.path}` +

@@ -1,4 +1,4 @@
-/** `vista-ckpt reshard`: a ZeRO checkpoint for another number of ranks. */
+/** Runs `vista-ckpt reshard`, which writes a ZeRO checkpoint for another number of ranks. */
 import { formatCount, plural } from "../../core/cli/format.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import type { FolderOptions } from "../checkpoint-folder.js";
@@ -36,7 +36,7 @@ function groupLines({ groups }: Resharded): string[] {
   );
 }
 
-/** What another number of GPUs means for the training. */
+/** Returns lines about what another number of GPUs means for the training. */
 function batchLines(batch: ReshardBatch, before: number, after: number): string[] {
   if (before === after) return [];
   const { perRank, accumulation, keepAccumulation } = batch;

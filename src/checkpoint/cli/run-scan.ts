@@ -1,4 +1,4 @@
-/** `vista-ckpt scan`: whether checkpoints hold anything but data. */
+/** Runs `vista-ckpt scan`, which tells whether checkpoints hold anything but data. */
 
 import { formatBytes, formatCount, plural } from "../../core/cli/format.js";
 import { expandInputs } from "../../core/cli/inputs.js";
@@ -19,7 +19,7 @@ export interface ScanCommandOptions extends PrintOptions {
   force?: boolean;
 }
 
-/** Findings shown of one file; --json has all. */
+/** The number of findings that are shown of one file; `--json` has all. */
 const MAX_SHOWN = 20;
 
 export async function scan(
@@ -64,7 +64,7 @@ function show(report: ScanReport): string[] {
     lines.push(`${path}: ${kind}, ${looked.join(", ")}: ${end}`, ...findingLines(byFile.get(path) ?? []));
     byFile.delete(path);
   }
-  // Folders and what is no file.
+  // The findings that are left are about folders and what is no file.
   for (const [path, findings] of byFile) lines.push(`${path}:`, ...findingLines(findings));
   const count = report.findings.length + report.more;
   const files = plural(report.files.length, "file");

@@ -1,4 +1,4 @@
-/** `vista-ckpt to-st`: what Vista's bin_to_st.py does, from any input. */
+/** Runs `vista-ckpt to-st`, which does what Vista's bin_to_st.py does, from any input. */
 
 import { mkdir, rmdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
@@ -16,7 +16,7 @@ import { type CommonOptions, printWarnings } from "./common.js";
 import type { OutputFileOptions } from "./output-options.js";
 import { checkExtension, inDType, outputJson, outputLines, type Result, saveOutput } from "./run-output.js";
 
-/** Where bin_to_st.py writes. */
+/** The folder into which bin_to_st.py writes. */
 const DEFAULT_FOLDER = "ckpts";
 
 export interface ToStOptions extends CommonOptions, OutputFileOptions {
@@ -61,15 +61,17 @@ export async function toSt(
   }
 }
 
-/** Of a safetensors input that is converted as it is: its own metadata, and what was asked for. */
+/**
+ * Returns the metadata of the output where a safetensors input is converted as it is: the input's own, and what was asked for.
+ */
 function keptMetadata({ metadata }: Checkpoint, options: ToStOptions): { metadata?: Record<string, string> } {
   if (!options.raw || metadata === undefined) return {};
-  // Without a prototype, `__proto__` is a key like any other.
+  // An object without a prototype takes `__proto__` for a key like any other.
   const all = Object.assign(Object.create(null) as Record<string, string>, Object.fromEntries(metadata));
   return { metadata: Object.assign(all, options.metadata) };
 }
 
-/** The steps know names only: their errors get the input's path here. */
+/** Takes the steps of the profile. They know names only, so their errors get the input's path here. */
 function convertOf(input: string, state: StateDict, options: ToStOptions): ProfileResult {
   try {
     return applyProfile(state, options.profile, {
@@ -92,7 +94,7 @@ function convertOf(input: string, state: StateDict, options: ToStOptions): Profi
   }
 }
 
-/** Makes the folder first, as bin_to_st.py does with `ckpts`, and takes it away again if nothing came of it. */
+/** Makes the folder first, as bin_to_st.py does with `ckpts`, and removes it again if nothing came of it. */
 async function inFolder<T>(folder: string | undefined, work: () => Promise<T>): Promise<T> {
   if (folder === undefined) return work();
   let made = false;
@@ -129,7 +131,7 @@ function toJson(checkpoint: Checkpoint, state: StateDict, report: ProfileResult,
   };
 }
 
-/** Names whose tensor another name has too, with that name. */
+/** Returns the names whose tensor has another name too, each with the first one. */
 function aliases(state: StateDict): { name: string; of: string }[] {
   const first = state.unique();
   return [...state.tensors]
@@ -170,7 +172,7 @@ function summarize(
   return lines;
 }
 
-/** Whose steps were taken, and what they did. */
+/** Returns lines that say whose steps were taken and what they did. */
 function stepLines({ profile, detected, vista, cosmos }: ProfileResult): string[] {
   if (profile === "none") return ["  profile none: as it was (--raw)"];
   const why = !detected ? "" : profile === "cosmos" ? ", told by the names" : ", the default";

@@ -1,4 +1,4 @@
-/** `vista-ckpt to-universal`: a ZeRO checkpoint as a universal one. */
+/** Runs `vista-ckpt to-universal`, which writes a ZeRO checkpoint as a universal one. */
 import { plural } from "../../core/cli/format.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import type { FolderOptions } from "../checkpoint-folder.js";

@@ -1,4 +1,4 @@
-/** `vista-ckpt verify`: reads every byte of a checkpoint and says what is damaged. */
+/** Runs `vista-ckpt verify`, which reads every byte of a checkpoint and says what is damaged. */
 
 import { formatBytes, formatCount, formatDuration, plural } from "../../core/cli/format.js";
 import { errorJson, expandInputs, forEachInput } from "../../core/cli/inputs.js";
@@ -14,7 +14,7 @@ export interface VerifyCommandOptions extends PrintOptions {
   key?: string;
 }
 
-/** Problems and tensors shown; --json has all. */
+/** The number of problems, and of tensors, that are shown; `--json` has all. */
 const MAX_SHOWN = 20;
 
 export async function verify(

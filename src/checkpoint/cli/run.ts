@@ -1,4 +1,7 @@
-/** What the commands do, loaded when one of them runs: one file in the bundle, since each file takes a millisecond to find. */
+/**
+ * Exports what the commands do, which is loaded when one of them runs. It is one file in the bundle, since each file takes a
+ * millisecond to find.
+ */
 export { diff } from "./run-diff.js";
 export { inspect } from "./run-inspect.js";
 export { merge } from "./run-merge.js";

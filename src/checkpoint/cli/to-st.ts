@@ -1,4 +1,4 @@
-/** `vista-ckpt to-st`: its options. What it does is loaded when it runs. */
+/** Declares `vista-ckpt to-st` with its options. The code that does the work is loaded when it runs. */
 import { type Command, Option } from "commander";
 import { finiteNumber } from "../../core/cli/options.js";
 import type { CommandContext } from "../../core/cli/program.js";
@@ -56,7 +56,10 @@ export function toStCommand(parent: Command, context: CommandContext): void {
     });
 }
 
-/** `--raw` and `--profile none` are one. @throws VistaError `USAGE` for options that contradict one another */
+/**
+ * Returns the profile that the options ask for, where they do; `--raw` and `--profile none` are the same.
+ * @throws VistaError `USAGE` for options that contradict one another
+ */
 function profileOf(options: ToStOptions): { raw?: boolean; profile?: Profile } {
   const { raw, profile } = options;
   if (raw && profile !== undefined && profile !== "none") {
@@ -77,7 +80,7 @@ function profileOf(options: ToStOptions): { raw?: boolean; profile?: Profile } {
     });
   }
   if (raw || profile === "none") return { raw: true, profile: "none" };
-  // Options of Vista's steps say whose steps are meant.
+  // An option of Vista's steps says that Vista's profile is meant.
   if (profile === undefined && other !== undefined) return { profile: "vista" };
   return {};
 }

@@ -1,4 +1,4 @@
-/** `vista-ckpt to-universal`: its options. What it does is loaded when it runs. */
+/** Declares `vista-ckpt to-universal` with its options. The code that does the work is loaded when it runs. */
 import type { Command } from "commander";
 import { type CommandContext, later } from "../../core/cli/program.js";
 import { addCommonOptions } from "./common.js";

@@ -1,4 +1,4 @@
-/** Tensors as a tree by the parts of their names, with sizes. */
+/** Shows tensors as a tree by the parts of their names, with sizes. */
 
 import { formatBytes, formatCount, plural } from "../../core/cli/format.js";
 import { shorten } from "../../core/errors.js";
@@ -19,19 +19,19 @@ interface Node {
   bytes: number;
 }
 
-/** Levels of a name that make branches; Vista's deepest has 14. */
+/** The largest number of levels of a name that make branches; Vista's deepest name has 14. */
 const MAX_LEVELS = 64;
 
-/** Characters of a label that are shown. */
+/** The number of characters of a label that are shown. */
 const MAX_LABEL = 500;
 
-/** Branches shown of one node. */
+/** The number of branches of one node that are shown. */
 const MAX_BRANCHES = 60;
 
-/** Lines of a tree that was folded to be read at one look. */
+/** The number of lines of a tree that was folded to be read at one look. */
 const SCREEN = 40;
 
-/** The deepest tree that fits on a screen, and at least the first level. */
+/** Returns the lines of the deepest tree that fits on a screen, with at least the first level. */
 export function foldedTreeLines(tensors: readonly TreeTensor[]): string[] {
   let lines = treeLines(tensors, 1);
   for (let depth = 2; depth <= MAX_LEVELS; depth++) {
@@ -43,8 +43,9 @@ export function foldedTreeLines(tensors: readonly TreeTensor[]): string[] {
 }
 
 /**
- * Lines of the tree. A node with one child is shown with it on one line (`_forward_module.model`), which counts as one level.
- * @param depth  levels below the root; deeper ones are summed up
+ * Returns the lines of the tree. A node with one child is shown with it on one line (`_forward_module.model`), which counts as
+ * one level.
+ * @param depth  the levels below the root that are shown; deeper ones are summed up
  */
 export function treeLines(tensors: readonly TreeTensor[], depth: number): string[] {
   const root = node();

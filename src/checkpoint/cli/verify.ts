@@ -1,4 +1,4 @@
-/** `vista-ckpt verify`: its options. What it does is loaded when it runs. */
+/** Declares `vista-ckpt verify` with its options. The code that does the work is loaded when it runs. */
 import type { Command } from "commander";
 import { JSON_OBJECT, QUIET } from "../../core/cli/options.js";
 import type { CommandContext } from "../../core/cli/program.js";

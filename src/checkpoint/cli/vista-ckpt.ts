@@ -9,7 +9,7 @@ import { toStCommand } from "./to-st.js";
 import { toUniversalCommand } from "./to-universal.js";
 import { verifyCommand } from "./verify.js";
 
-/** `vista-ckpt`: merge, convert, look into and compare checkpoints. */
+/** Runs `vista-ckpt`, which merges, converts, looks into and compares checkpoints. */
 export function main(argv: readonly string[]): Promise<void> {
   return runProgram("vista-ckpt", argv, (context) => {
     const program = createProgram(

@@ -95,7 +95,7 @@ export async function openDcp(folder: string, options: OpenDcpOptions = {}): Pro
   const { tensors: saved, objects } = await readMetadataFile(joinPlace(folder, DCP_METADATA));
   const { chosen, key, leftOut, others } = chooseTensors(folder, saved, options.key);
   const files = new Map<string, SourceFile>();
-  /** Each file with a tensor in it, for error messages. */
+  /** The name of a tensor in each file, for error messages. */
   const owners = new Map<string, string>();
   for (const { name, boxes } of chosen.values())
     for (const { file } of boxes) if (!owners.has(file)) owners.set(file, name);

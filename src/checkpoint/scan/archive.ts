@@ -1,7 +1,7 @@
 /**
- * Zips: each record is looked at, whatever its name, and what its two headers say is compared. Scanners were passed by with
- * wrong CRCs, flag bits and names that only one of the readers minds, so every such difference is a finding, and the record
- * is looked into all the same.
+ * Scans zips. Each record is looked at, whatever its name, and the statements of its two headers are compared. Scanners were
+ * passed by with wrong CRCs, flag bits and names that only one of the readers minds, so every such difference is a finding, and
+ * the record is looked into all the same.
  */
 import { inflateRawSync } from "node:zlib";
 import { isVistaError } from "../../core/errors.js";
@@ -16,10 +16,10 @@ import type { NamedStorage, Scanner } from "./scanner.js";
 
 const LOCAL_HEADER = 30;
 
-/** Bytes of the data descriptor behind a record whose local header leaves sizes and CRC out. */
+/** The possible lengths in bytes of the data descriptor behind a record whose local header leaves sizes and CRC out. */
 const DESCRIPTORS = [0, 12, 16, 20, 24];
 
-/** Bytes that the compressed records of a file may become, all together; torch itself compresses nothing. */
+/** The largest number of bytes that all compressed records of a file together may become; torch itself compresses nothing. */
 const MAX_INFLATED = 256 * 2 ** 20;
 
 const STORAGE = /^([^/]+)\/data\/([^/]+)$/;
@@ -35,7 +35,7 @@ export async function scanZip(
   checkNames(scanner, entries, place);
   const contents = await checkLayout(scanner, reader, entries, start, place);
   scanner.records += entries.length;
-  // The pickles first: they say which records are storages.
+  // The pickles are read first, because they say which records are storages.
   const storages = new Map<string, NamedStorage>();
   const later: [ZipEntry, string, string][] = [];
   for (const entry of entries) {
@@ -64,7 +64,7 @@ export async function scanZip(
 function checkNames(scanner: Scanner, entries: readonly ZipEntry[], place: Place): void {
   const seen = new Map<string, string>();
   for (const { name } of entries) {
-    // torch's reader looks records up without regard to case.
+    // Torch's reader looks records up without regard to case.
     const other = seen.get(name.toLowerCase());
     if (other === undefined) seen.set(name.toLowerCase(), name);
     else {
@@ -75,7 +75,10 @@ function checkNames(scanner: Scanner, entries: readonly ZipEntry[], place: Place
   }
 }
 
-/** Compares directory, local headers and the bytes between. @returns where the content of each record is */
+/**
+ * Compares the directory with the local headers, and looks for bytes between the records.
+ * @returns the content of each record; `undefined` where it cannot be found
+ */
 async function checkLayout(
   scanner: Scanner,
   reader: RangeReader,
@@ -116,7 +119,7 @@ async function checkLayout(
       contents.set(entry, undefined);
     }
   }
-  // A zip64 end record lies behind the directory, not before it.
+  // A zip64 end record comes after the directory, not before it, so no bytes may be here.
   if (entries.length > 0 && !gaps.includes(directory - end)) {
     scanner.add(
       "contradiction",
@@ -160,7 +163,10 @@ async function localHeader(reader: RangeReader, entry: ZipEntry) {
   return { differences, hasDescriptor, contentStart };
 }
 
-/** @returns the storages that a pickle in it names */
+/**
+ * Scans a record that is no storage.
+ * @returns the storages that a pickle in it names
+ */
 async function scanRecord(
   scanner: Scanner,
   contents: ReadonlyMap<ZipEntry, RangeReader | undefined>,
@@ -205,7 +211,7 @@ async function scanRecord(
         place,
       );
   }
-  // 0 means "not computed": torch.serialization.set_crc32_options(False)
+  // A CRC-32 of 0 means "not computed" (torch.serialization.set_crc32_options(False)).
   const crc = crc32(bytes);
   if (entry.crc32 !== 0 && crc !== entry.crc32)
     scanner.add("contradiction", `its CRC-32 is ${hex(crc)}, the directory says ${hex(entry.crc32)}`, place);

@@ -1,4 +1,4 @@
-/** What bytes are, by their content and never by a name, and what to look at in each kind. */
+/** Tells what bytes are, by their content and never by a name, and looks into each kind. */
 import { isUtf8 } from "node:buffer";
 import { isVistaError } from "../../core/errors.js";
 import type { RangeReader } from "../../core/io/source.js";
@@ -15,18 +15,21 @@ import { notePickle, scanPickle, tryPickle } from "./pickles.js";
 import { beginning, InMemory, Slice } from "./readers.js";
 import type { Content, NamedStorage, Scanner } from "./scanner.js";
 
-/** Pickles in zips in pickles …: real ones go three deep (a tensor's bytes in a DCP item). */
+/** The greatest depth of pickles in zips in pickles and so on. Real ones go three deep (a tensor's bytes in a DCP item). */
 const MAX_DEPTH = 8;
 
-/** Pickles of one file. Real: 3,000, one for each parameter of a universal checkpoint's archive. */
+/**
+ * The largest number of pickles of one file. Real ones have up to 3,000, one for each parameter of a universal checkpoint's
+ * archive.
+ */
 const MAX_PICKLES = 200_000;
 
-/** Text that may lie beside checkpoints: configs, scripts, logs. */
+/** The largest size in bytes of text that may be beside checkpoints: configs, scripts, logs. */
 const MAX_TEXT = 64 * 2 ** 20;
 
 const NOTHING = { storages: [] as readonly NamedStorage[] };
 
-/** Looks into bytes of any kind. Never throws for what is in them: what cannot be read is a finding. */
+/** Looks into bytes of any kind. What is in them never makes it throw: what cannot be read is a finding. */
 export async function scanContent(
   scanner: Scanner,
   reader: RangeReader,
@@ -60,7 +63,7 @@ async function lookInto(
     return { kind: await scanZip(scanner, reader, place, depth), ...NOTHING };
   }
   if (await endsAsZip(reader)) {
-    // Python's zipfile reads such a file as a zip, torch as a pickle.
+    // Python's zipfile reads such a file as a zip, torch reads it as a pickle.
     scanner.add("contradiction", "ends as a zip does and does not begin as one", place);
     await scanZip(scanner, reader, place, depth).catch((error: unknown) => {
       if (!isVistaError(error)) throw error;
@@ -76,7 +79,7 @@ async function lookInto(
   return scanOther(scanner, reader, place, depth);
 }
 
-/** The signature of an end record in the last bytes, as every zip reader looks for it. */
+/** Tells whether the signature of an end record is in the last bytes, where every zip reader looks for it. */
 async function endsAsZip(reader: RangeReader): Promise<boolean> {
   const length = Math.min(reader.size, 65_557);
   if (length < 22) return false;
@@ -86,20 +89,20 @@ async function endsAsZip(reader: RangeReader): Promise<boolean> {
   return at >= 0 && at + 22 <= length && at + 22 + tail.readUInt16LE(at + 20) === length;
 }
 
-/** JSON and numbers: nothing in it is ever run. */
+/** Checks the layout of a safetensors file, which holds JSON and numbers: nothing in it is ever run. */
 async function scanSafetensors(scanner: Scanner, reader: RangeReader, place: Place): Promise<Content> {
   const length = Number((await beginning(reader, 8)).readBigUInt64LE(0));
   const header = Buffer.alloc(Math.min(length, MAX_HEADER));
   await reader.read(header, 8);
   const end = 8 + length + checkLayout(parseHeader(header, place.path).entries, place.path);
-  // A file that something was put behind may be another file too.
+  // A file with something behind its end may be another file too.
   if (end !== reader.size) {
     scanner.add("contradiction", `its tensors end at ${end}, there are ${reader.size} bytes`, place);
   }
   return { kind: "safetensors", ...NOTHING };
 }
 
-/** An array of objects is a pickle behind a header. */
+/** Looks into a file of NumPy, where an array of objects is a pickle behind a header. */
 async function scanNpy(scanner: Scanner, reader: RangeReader, place: Place, depth: number): Promise<Content> {
   const head = await beginning(reader, 12);
   const version = head[6]!;
@@ -118,7 +121,7 @@ async function scanNpy(scanner: Scanner, reader: RangeReader, place: Place, dept
   return { kind: "npy", ...NOTHING };
 }
 
-/** torch's form before 0.1.10, and archives of anything. */
+/** Looks into each member of a tar, which is torch's form before 0.1.10, or an archive of anything. */
 async function scanTar(scanner: Scanner, reader: RangeReader, place: Place, depth: number): Promise<Content> {
   let at = 0;
   while (at + 512 <= reader.size) {
@@ -139,7 +142,7 @@ async function scanTar(scanner: Scanner, reader: RangeReader, place: Place, dept
   return { kind: "tar", ...NOTHING };
 }
 
-/** Five pickles, then for each storage a count and its bytes, to the end of the file. */
+/** Looks into torch's form before 1.6: five pickles, then for each storage a count and its bytes, to the end of the file. */
 async function scanLegacy(
   scanner: Scanner,
   reader: RangeReader,
@@ -189,7 +192,7 @@ function checkStorages(
   }
 }
 
-/** Pickles one after the other, JSON, or text; else something that is not known. */
+/** Looks into pickles one after the other, JSON or text; anything else is reported as not understood. */
 async function scanOther(
   scanner: Scanner,
   reader: RangeReader,
@@ -201,7 +204,7 @@ async function scanOther(
   const isText = data.length === reader.size && data.length <= MAX_TEXT && isPrintable(data);
   if (isText && isJson(data)) return { kind: "JSON", ...NOTHING };
   const first = tryPickle(data, 0, place);
-  // A pickle of protocol 0 is text: it names modules as Python spells them, or comes to its end.
+  // A pickle of protocol 0 is text, but it names modules as Python spells them, or comes to its end.
   const names = first.names.some(
     ({ module, qualname }) => /^[\w.]+$/.test(module) && /^[\w.]+$/.test(qualname),
   );
@@ -220,7 +223,7 @@ async function scanOther(
   return { kind: "pickle", storages: first.storages };
 }
 
-/** Pickles from `start` to the end; whoever calls pickle.load again reads them. */
+/** Looks into the pickles from `start` to the end, which a program reads that calls pickle.load again. */
 async function scanRest(
   scanner: Scanner,
   reader: RangeReader,

@@ -1,6 +1,6 @@
 /**
- * Folders of torch.distributed.checkpoint: `.metadata`, a pickle, says where in the `.distcp` files each item is: a torch zip of
- * one tensor, or the bytes of torch.save for anything else, which loading unpickles.
+ * Scans folders of torch.distributed.checkpoint, where the pickle `.metadata` says which items are where in the `.distcp` files:
+ * a torch zip of one tensor, or the bytes of torch.save for anything else, which loading unpickles.
  *
  * Source: torch/distributed/checkpoint/{metadata,filesystem}.py.
  */
@@ -14,7 +14,7 @@ import { tryPickle } from "./pickles.js";
 import { Slice } from "./readers.js";
 import type { Scanner } from "./scanner.js";
 
-/** The items of each file, by its name in the folder; empty where this is no `.metadata` of DCP that can be read. */
+/** Returns the items of each file, by its name in the folder; none where this is no `.metadata` of DCP that can be read. */
 export function dcpItems(metadata: Uint8Array, place: Place): Map<string, SavedItem[]> {
   const items = new Map<string, SavedItem[]>();
   const { value } = tryPickle(metadata, 0, place);
@@ -24,13 +24,13 @@ export function dcpItems(metadata: Uint8Array, place: Place): Map<string, SavedI
     }
   } catch (error) {
     if (!isVistaError(error)) throw error;
-    // What the files are taken for instead is a finding.
+    // The files are then looked into as what they begin like, and what is wrong with that is a finding.
     items.clear();
   }
   return items;
 }
 
-/** Each item, and that no byte of the file is left over. */
+/** Scans each item, and checks that every byte of the file belongs to one. */
 export async function scanItems(
   scanner: Scanner,
   reader: RangeReader,

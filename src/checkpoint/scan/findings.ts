@@ -1,6 +1,6 @@
-/** What a scan finds, and where. */
+/** Defines what a scan finds, and where. */
 
-/** `error` makes the verdict; a `note` is worth knowing. */
+/** The rules of a scan. Every finding counts for the verdict, whatever its severity. */
 export const SCAN_RULES = {
   "unknown-global": {
     severity: "error",
@@ -40,22 +40,22 @@ export interface ScanFinding {
   readonly rule: ScanRule;
   readonly severity: "error" | "note";
   readonly path: string;
-  /** Records within records, from the outside in: `archive/data.pkl`. */
+  /** The record; records within records are joined by `!` from the outside in: `archive/data.pkl!state.blob`. */
   readonly record?: string;
-  /** Byte offset in the record, else in the file. */
+  /** The byte offset in the record, or in the file where there is no record. */
   readonly offset?: number;
   readonly message: string;
 }
 
-/** What was looked at in one file. */
+/** The account of one file that was looked at. */
 export interface ScannedFile {
   readonly path: string;
-  /** What its content is: `torch zip`, `pickle`, `safetensors` … */
+  /** The kind of its content: `torch zip`, `pickle`, `safetensors` … */
   readonly kind: string;
   readonly bytes: number;
   readonly pickles: number;
   readonly records: number;
-  /** Names that its pickles mention, known ones among them. */
+  /** The names that its pickles mention, known ones among them. */
   readonly globals: readonly string[];
   readonly findings: number;
 }
@@ -63,16 +63,16 @@ export interface ScannedFile {
 export interface ScanReport {
   readonly files: readonly ScannedFile[];
   readonly findings: readonly ScanFinding[];
-  /** Findings that are counted and not listed. */
+  /** The number of findings that are counted and not listed. */
   readonly more: number;
-  /** True where everything was understood and nothing was found. */
+  /** Whether everything was understood and nothing was found. */
   readonly clean: boolean;
 }
 
-/** Findings listed of one scan; the rest are counted. */
+/** The largest number of findings of one scan that are listed; the rest are only counted. */
 const MAX_FINDINGS = 10_000;
 
-/** Gathers findings over all files. */
+/** The findings of all files. */
 export class Findings {
   readonly list: ScanFinding[] = [];
   count = 0;
@@ -91,7 +91,7 @@ export class Findings {
   }
 }
 
-/** What an error says, without the place that the finding has anyway. */
+/** Returns the message of an error without the place, which the finding has anyway. */
 export function withoutPlace(message: string, place: Place): string {
   let text = message;
   for (const part of [place.path, place.record]) {
@@ -100,13 +100,13 @@ export function withoutPlace(message: string, place: Place): string {
   return text;
 }
 
-/** A file, or a record in it. */
+/** The place of a finding: a file, or a record in it. */
 export interface Place {
   readonly path: string;
   readonly record?: string;
 }
 
-/** The place of a record inside another place. */
+/** Returns the place of a record inside another place. */
 export function inside(place: Place, record: string): Place {
   return { path: place.path, record: place.record === undefined ? record : `${place.record}!${record}` };
 }

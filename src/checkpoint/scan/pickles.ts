@@ -1,4 +1,4 @@
-/** Pickles: every name that they mention, every operation that ordinary ones never use, and the pickles inside them. */
+/** Scans pickles: every name that they mention, every operation that ordinary ones never use, and the pickles inside them. */
 import { isVistaError, shorten } from "../../core/errors.js";
 import { torchForm } from "../torch/form.js";
 import { isKnownGlobal } from "../torch/known-globals.js";
@@ -10,17 +10,17 @@ import { InMemory } from "./readers.js";
 import type { NamedStorage, Scanner } from "./scanner.js";
 
 export interface ScannedPickle {
-  /** Just after STOP; `undefined` where the pickle could not be read to its end. */
+  /** The offset just after STOP; `undefined` where the pickle could not be read to its end. */
   readonly end: number | undefined;
   readonly value: PyValue;
   readonly storages: readonly NamedStorage[];
-  /** Names of classes and functions that were mentioned before it ended. */
+  /** The number of names of classes and functions that were mentioned before it ended. */
   readonly globals: number;
 }
 
 /**
- * Reads one pickle and notes what is found; executes nothing.
- * @param quiet  nothing is noted: the caller only tries whether this is a pickle
+ * Reads one pickle and returns what is found in it, also where it is no pickle or a damaged one. It executes nothing and reports
+ * nothing.
  */
 export function tryPickle(
   data: Uint8Array,
@@ -60,7 +60,7 @@ export function tryPickle(
   return { end, value, storages, globals: names.length, names, odd, problem };
 }
 
-/** Reads one pickle, notes everything that is found in it, and looks into the pickles that it holds as bytes. */
+/** Reads one pickle, reports everything that is found in it, and looks into the pickles that it holds as bytes. */
 export async function scanPickle(
   scanner: Scanner,
   data: Uint8Array,
@@ -73,7 +73,7 @@ export async function scanPickle(
   return pickle;
 }
 
-/** Notes what {@link tryPickle} found. */
+/** Reports what {@link tryPickle} found. */
 export async function notePickle(
   scanner: Scanner,
   pickle: ReturnType<typeof tryPickle>,
@@ -91,7 +91,10 @@ export async function notePickle(
   if (end !== undefined) await scanBytesIn(scanner, value, place, depth);
 }
 
-/** Bytes and texts that a pickle holds and that begin as a pickle or a zip does: whoever loads the outer one may load them too. */
+/**
+ * Looks into bytes and texts that a pickle holds and that begin as a pickle or a zip does: whoever loads the outer one may load
+ * them too.
+ */
 async function scanBytesIn(scanner: Scanner, value: PyValue, place: Place, depth: number): Promise<void> {
   const nested: [Uint8Array, string][] = [];
   walk(
@@ -109,7 +112,7 @@ async function scanBytesIn(scanner: Scanner, value: PyValue, place: Place, depth
     if (bytes[0] === 0x50) await scanner.content(new InMemory(place.path, bytes), within, depth + 1);
     else {
       const pickle = tryPickle(bytes, 0, within);
-      // Numbers may begin as a pickle does: those that name nothing and end nowhere are numbers.
+      // Numbers may begin as a pickle does: what names nothing and has no end is taken for numbers.
       if (pickle.end !== undefined || pickle.globals > 0)
         await notePickle(scanner, pickle, within, depth + 1);
     }
@@ -120,7 +123,7 @@ function looksNested(bytes: Uint8Array): boolean {
   return bytes.length >= 4 && torchForm(bytes) !== undefined;
 }
 
-/** `('storage', class, key, location, numel)` */
+/** Reads a persistent id, `('storage', class, key, location, numel)`; returns `undefined` for one of another form. */
 function storageOf(id: PyValue): NamedStorage | undefined {
   const [tag, cls, key, , numel] = id instanceof PyTuple ? id.items : [];
   if (tag !== "storage" || typeof key !== "string") return undefined;

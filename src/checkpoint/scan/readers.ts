@@ -1,11 +1,14 @@
-/** Parts of files, and bytes in memory, as something that is read by ranges. */
+/** Reads parts of files, and bytes in memory, by ranges. */
 import { VistaError } from "../../core/errors.js";
 import type { RangeReader } from "../../core/io/source.js";
 
 export class Slice implements RangeReader {
   readonly path: string;
 
-  /** @throws VistaError `TRUNCATED` where the slice leaves what it is a part of */
+  /**
+   * Makes a slice of something.
+   * @throws VistaError `TRUNCATED` where the slice leaves what it is a part of
+   */
   constructor(
     private readonly whole: RangeReader,
     private readonly start: number,
@@ -43,10 +46,12 @@ export class InMemory implements RangeReader {
   }
 }
 
-/** Bytes that {@link ReadAhead} keeps. */
+/** The number of bytes that {@link ReadAhead} keeps. */
 const BLOCK = 256 * 1024;
 
-/** Answers small reads that follow one another from blocks: a zip of 100,000 records has as many headers. */
+/**
+ * A reader that answers small reads from blocks, because they follow one another: a zip of 100,000 records has as many headers.
+ */
 export class ReadAhead implements RangeReader {
   readonly path: string;
   readonly size: number;
@@ -75,7 +80,7 @@ export class ReadAhead implements RangeReader {
   }
 }
 
-/** The first bytes, as many as there are. */
+/** Returns the first bytes: `length` of them, or as many as there are. */
 export async function beginning(reader: RangeReader, length: number): Promise<Buffer> {
   const bytes = Buffer.alloc(Math.min(length, reader.size));
   await reader.read(bytes, 0);

@@ -1,6 +1,6 @@
 /**
- * Whether checkpoints hold anything but data: every record and every pickle of every file is looked at by its content, against
- * a list of what checkpoints need. What could not be read is a finding. Nothing is executed, and no weight is read.
+ * Tells whether checkpoints hold anything but data: every record and every pickle of every file is looked at by its content,
+ * against a list of what checkpoints need. What could not be read is a finding. Nothing is executed, and no weight is read.
  */
 
 import { readdir, stat } from "node:fs/promises";
@@ -17,17 +17,17 @@ import { dcpItems, scanItems } from "./dcp.js";
 import { Findings, type ScannedFile, type ScanReport, withoutPlace } from "./findings.js";
 import { Scanner } from "./scanner.js";
 
-/** Files of one folder; far above any real checkpoint. */
+/** The largest number of files of one folder, far above that of any real checkpoint. */
 const MAX_FILES = 200_000;
 
-/** Bytes of DCP's `.metadata`. Real: 20 MB. */
+/** The largest size of DCP's `.metadata` in bytes. Real ones have up to 20 MB. */
 const MAX_METADATA = 512 * 2 ** 20;
 
 /**
  * Scans files and folders (all files in them, hidden ones too).
  *
- * @throws VistaError `NOT_FOUND`, `WRONG_KIND`, `IO` for a path that cannot be opened, `ABORTED`; what is in a file is never
- *   thrown but found
+ * @throws VistaError `NOT_FOUND`, `WRONG_KIND`, `IO` for a file that cannot be opened, `ABORTED`; the contents of a file never
+ *   throw, they are found
  */
 export async function scanPaths(paths: readonly string[], options: RunOptions = {}): Promise<ScanReport> {
   const findings = new Findings();
@@ -44,7 +44,10 @@ export async function scanPaths(paths: readonly string[], options: RunOptions = 
   return { files, findings: findings.list, more, clean: findings.count === 0 };
 }
 
-/** A path that was given must be there; what lies in a folder and cannot be opened is a finding. */
+/**
+ * Yields the files of a path. The path itself must be there; a folder in it that cannot be listed, and what is no regular file,
+ * are findings.
+ */
 async function* filesOf(path: string, findings: Findings): AsyncGenerator<string> {
   if (isRemote(path)) {
     yield* remoteFiles(path, findings);
@@ -144,7 +147,10 @@ async function scanFile(
   };
 }
 
-/** What the `.metadata` beside a file says of it; over a network it is asked for where the name is that of a data file. */
+/**
+ * Returns what the `.metadata` beside a file say of it. Over a network they are asked for only where the name is that of a data
+ * file.
+ */
 async function itemsOf(
   path: string,
   dcp: Map<string, Map<string, SavedItem[]>>,

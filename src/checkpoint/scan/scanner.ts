@@ -1,9 +1,9 @@
-/** What the readers of all kinds of content share while one file is looked at. */
+/** Defines what the readers of all kinds of content share while one file is looked at. */
 import { throwIfAborted } from "../../core/errors.js";
 import type { RangeReader } from "../../core/io/source.js";
 import type { Findings, Place, ScanRule } from "./findings.js";
 
-/** A storage that a persistent id names: its record holds numbers, which nothing interprets. */
+/** A storage that a persistent id names; its record holds numbers, which nothing interprets. */
 export interface NamedStorage {
   readonly key: string;
   readonly cls: string;
@@ -12,24 +12,24 @@ export interface NamedStorage {
 
 export interface Content {
   readonly kind: string;
-  /** Storages that a pickle names, where it is one. */
+  /** The storages that it names, where it is a pickle. */
   readonly storages: readonly NamedStorage[];
 }
 
 type Look = (scanner: Scanner, reader: RangeReader, place: Place, depth: number) => Promise<Content>;
 
-/** What is gathered while one file is looked at. */
+/** The findings and counts that are gathered while one file is looked at. */
 export class Scanner {
   readonly globals = new Set<string>();
   pickles = 0;
   records = 0;
-  /** Bytes that were decompressed. */
+  /** The number of bytes that were decompressed. */
   inflated = 0;
 
   constructor(
     private readonly findings: Findings,
     private readonly signal: AbortSignal | undefined,
-    /** Looks at bytes that lie in others, such as a record of a zip: whatever they are. */
+    /** Looks at bytes that are inside others, such as a record of a zip, whatever they are. */
     private readonly look: Look,
   ) {}
 

@@ -5,7 +5,7 @@
  */
 import { KERNELS } from "./kernels-code.js";
 
-/** Node's types have no declaration of WebAssembly: they leave it to those of browsers. */
+/** The part of WebAssembly that is used here: Node's types leave it to those of browsers. */
 declare const WebAssembly: {
   readonly Module: new (code: Uint8Array) => object;
   readonly Instance: new (module: object) => { readonly exports: object };

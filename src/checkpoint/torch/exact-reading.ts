@@ -6,7 +6,10 @@ import { PyFloat, PyObject, PyRawText, type PyValue } from "./objects.js";
 import type { PickleStack } from "./pickle-stack.js";
 
 export class ExactReading {
-  /** @param on  false where everything is read as its plain value and nothing is refused */
+  /**
+   * Begins an exact or an ordinary reading.
+   * @param on  false where everything is read as its plain value and nothing is refused
+   */
   constructor(
     private readonly cursor: PickleCursor,
     readonly on: boolean,

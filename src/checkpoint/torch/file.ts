@@ -13,7 +13,7 @@ export interface TorchFile {
   /** The form of the file: `legacy` is the one before torch 1.6, without a zip and without CRCs. */
   readonly format: "zip" | "legacy";
   readonly value: PyValue;
-  /** Every name of a class or function that the pickle mentions, in order of appearance. */
+  /** The names of all classes and functions that the pickle mentions, in order of appearance. */
   readonly globals: readonly PyGlobal[];
   /**
    * Returns the plan of a tensor; equal views give the same object.

@@ -64,7 +64,10 @@ export class PickleBudget {
   readonly #allowed: number;
   readonly #fail: (what: string) => never;
 
-  /** @param size  the bytes of the pickle */
+  /**
+   * Begins the account of one pickle.
+   * @param size  the bytes of the pickle
+   */
   constructor(size: number, fail: (what: string) => never) {
     const { memory, memoryPerByte, memoryAtMost } = PICKLE_LIMITS;
     this.#allowed = Math.min(memory + memoryPerByte * size, memoryAtMost);

@@ -13,6 +13,7 @@ export class PickleStack {
   #memoSize = 0;
 
   /**
+   * Makes an empty stack.
    * @param cursor  the place of the machine, for error messages
    * @param notes  whether {@link isMemoized} will be asked
    */

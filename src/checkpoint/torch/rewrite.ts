@@ -163,7 +163,7 @@ class Rewriter {
     this.write(location!);
     this.write(size!);
     this.out.op(0x74, 0x51); // TUPLE BINPERSID
-    // It is not memoized, as torch's pickler does not do that either: the same key gives the same storage.
+    // It is not memoized: torch's pickler does not do that either, and the same key gives the same storage.
   }
 
   #object(object: PyObject): void {

@@ -41,7 +41,7 @@ export class TorchUnreadable {
   readonly by: string;
 
   constructor(
-    /** What it is, such as `a sparse tensor`. */
+    /** The reason as a noun, such as `a sparse tensor`. */
     readonly what: string,
     readonly shape: readonly number[] | undefined,
     by = what,

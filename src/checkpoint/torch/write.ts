@@ -12,7 +12,7 @@ import { dtypeInfo } from "../tensor/dtype.js";
 import type { StateDict, Tensor } from "../tensor/tensor.js";
 import { pickleStateDict } from "./pickle-writer.js";
 
-/** Torch aligns payloads to multiples of this number of bytes, so that they can be mapped into memory. */
+/** The alignment of payloads in bytes, which torch keeps so that they can be mapped into memory. */
 const ALIGNMENT = 64;
 const U32_MAX = 0xffffffff;
 

@@ -159,7 +159,7 @@ interface Place {
   readonly entry: ZipEntry;
 }
 
-/** Torch puts the data of a record at a multiple of this number of bytes. */
+/** The alignment in bytes that torch keeps for the data of a record. */
 const ALIGNMENT = 64;
 const MAX_UINT32 = 0xffffffff;
 

@@ -26,7 +26,7 @@ export interface VistaReport {
   readonly dropped: readonly { readonly name: string; readonly why: string }[];
   /** The number of names that had the prefix. */
   readonly prefixed: number;
-  /** What is worth knowing about the result, each a sentence. */
+  /** The notes: things worth knowing about the result, each in a sentence. */
   readonly notes: readonly string[];
 }
 
