@@ -21,7 +21,7 @@ const DEFAULT_OUTPUT: Readonly<Record<string, string>> = {
   val: "annos/nuScenes_val.json",
 };
 
-/** How many scenes without CAN bus are named. */
+/** The number of scenes without CAN bus messages that are named. */
 const NAMED = 30;
 
 export function addAnnosNuScenesCommand(annos: Command, context: CommandContext): void {

@@ -4,7 +4,7 @@ import { addAnnosNuScenesCommand } from "./annos-nuscenes.js";
 import { addAnnosNuScenes12HzCommand } from "./annos-nuscenes-12hz.js";
 import { addAnnosYouTubeCommand } from "./annos-youtube.js";
 
-/** `vista-data annos …`: the commands that make annotation files, each in a file of its own. */
+/** Adds `vista-data annos …`: the commands that make annotation files, each in a file of its own. */
 export function addAnnosCommand(program: Command, context: CommandContext): void {
   const annos = program
     .command("annos")

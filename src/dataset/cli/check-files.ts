@@ -1,4 +1,4 @@
-/** What `check --write-clean` and `--list-missing` write, and say of it. */
+/** The files that `check --write-clean` and `--list-missing` write, and what is said about them. */
 
 import { basename, resolve } from "node:path";
 import { formatCount, plural } from "../../core/cli/format.js";
@@ -13,11 +13,11 @@ import { verdict } from "../report/text.js";
 import type { CheckCommandOptions } from "./check-options.js";
 
 /**
- * The file that `--write-clean` is made of: the one of `--annos`, else the one that is checked. Of several it is the one
- * whose name the output's begins with: nuScenes.clean.json is made of nuScenes.json.
+ * Returns the file that `--write-clean` is made of: the one of `--annos` or, without that, the one that is checked. Of several,
+ * it is the one whose name the output's name begins with: nuScenes.clean.json is made of nuScenes.json.
  *
- * @param named  those of `--annos`
- * @param found  those of the root
+ * @param named  the files of `--annos`
+ * @param found  the files of the root
  * @throws VistaError `USAGE` where none, or more than one, can be meant
  */
 export function cleanSource(output: string, named: readonly string[], found: readonly string[]): string {
@@ -32,7 +32,11 @@ export function cleanSource(output: string, named: readonly string[], found: rea
   });
 }
 
-/** @throws VistaError `USAGE` for options with which not everything is looked at */
+/**
+ * Refuses options with which not everything is looked at.
+ *
+ * @throws VistaError `USAGE` where `--write-clean` or `--list-missing` is given with such an option
+ */
 export function refuseInPart(options: CheckCommandOptions): void {
   const wanted = options.writeClean !== undefined ? "--write-clean" : "--list-missing";
   if (options.writeClean === undefined && options.listMissing === undefined) return;
@@ -43,15 +47,15 @@ export function refuseInPart(options: CheckCommandOptions): void {
   });
 }
 
-/** A clean file as the JSON report has it. */
+/** A clean file, in the form of the JSON report. */
 export interface CleanResult {
   path: string;
   source: string;
   records: number;
   kept: number;
-  /** By rule. */
+  /** The numbers of records that were left out, by rule. */
   leftOut: Record<string, number>;
-  /** Why the file was not written, or undefined. */
+  /** The reason why the file was not written, or undefined. */
   reason?: string;
 }
 
@@ -67,7 +71,7 @@ export function cleanResult(path: string, found: UnusableRecords, interrupted: b
   };
 }
 
-/** The closing lines about a file that was written. */
+/** Returns the closing lines about a file that was written. */
 export function cleanLines(result: CleanResult, framesSeen: boolean): string[] {
   const { path, source, records, kept, leftOut } = result;
   const rules = Object.entries(leftOut).map(([rule, count]) => `${rule} ${formatCount(count)}`);
@@ -80,7 +84,7 @@ export function cleanLines(result: CleanResult, framesSeen: boolean): string[] {
   ];
 }
 
-/** The text of `--list-missing`. */
+/** Returns the text of `--list-missing`. */
 export async function missingText(
   list: MissingList,
   report: Report,

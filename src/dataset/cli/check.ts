@@ -66,7 +66,7 @@ function parseSample(text: string): number {
   return text === "all" ? Number.POSITIVE_INFINITY : count(text);
 }
 
-/** `90s`, `10m`, `2h` → seconds. */
+/** Returns the seconds of a time such as `90s`, `10m` or `2h`. */
 function parseBudget(text: string): number {
   const match = /^(\d+(?:\.\d+)?)(s|m|h)$/.exec(text);
   if (match === null) throw new InvalidArgumentError("It must be a time with its unit, like 60s, 10m or 1h.");
@@ -83,7 +83,10 @@ function parseShard(text: string): Shard {
   return shard;
 }
 
-/** A job array may start at any number: `--array=0-15` and `--array=1-16` both are 16 shards. */
+/**
+ * Returns the shard of a task in a Slurm array. A job array may start at any number: `--array=0-15` and `--array=1-16` are both
+ * 16 shards.
+ */
 export function slurmShard(env: Readonly<Record<string, string | undefined>>): Shard {
   const number = (name: string) => {
     const text = env[name];

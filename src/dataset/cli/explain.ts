@@ -19,7 +19,7 @@ export function addExplainCommand(program: Command): void {
       ]);
       const rule = findRule(code);
       if (rule === undefined) throw unknownRule(code, code);
-      // `docs/` is part of the package; the way to it is the same from src/ and from dist/.
+      // The folder `docs/` is part of the package, and the path to it is the same from src/ and from dist/.
       const page = new URL(`../../../docs/rules/${code.replace("/", "-")}.md`, import.meta.url);
       const text = (await readRegular(fileURLToPath(page))).toString();
       if (options.json) printJson({ command: "explain", ...rule, page: text });

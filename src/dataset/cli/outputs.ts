@@ -13,7 +13,7 @@ import { toSarif } from "../report/sarif.js";
 import { SortedFindings } from "../report/sorted-findings.js";
 import { formatReport } from "../report/text.js";
 
-/** The options of both commands that say in which forms. */
+/** The options of both commands that say in which forms the report is given. */
 export interface ReportOutputs extends PrintOptions {
   ndjson?: string;
   sarif?: string;
@@ -21,12 +21,17 @@ export interface ReportOutputs extends PrintOptions {
   force?: boolean;
 }
 
-/** Looks at all outputs before any work is done. @throws VistaError what `prepareOutput` throws */
+/**
+ * Looks at all outputs before any work is done.
+ *
+ * @throws VistaError what `prepareOutput` throws
+ */
 export async function prepareReports(
   outputs: ReportOutputs & { writeClean?: string; listMissing?: string },
 ): Promise<void> {
   const { report, sarif, listMissing, writeClean, ndjson, force = false } = outputs;
-  // The seal of the set first: beside it lies what a dead run has noted of the others.
+  // The order is that of preparing: the seal of the set comes first, because a run that died has left its note about the others
+  // beside it.
   const files: [path: string | undefined, endings: string[], what: string][] = [
     [report, [".html", ".htm"], "the report is HTML"],
     [sarif, SARIF_ENDINGS, "this report is SARIF"],
@@ -38,24 +43,24 @@ export async function prepareReports(
   for (const [path] of files) if (path !== undefined) await prepareOutput(path, 0, { force });
 }
 
-/** What there is beside the report. */
+/** The outputs that there are besides the report. */
 export interface MoreOutputs {
-  /** Of the NDJSON file. */
+  /** The NDJSON file. */
   findings?: FindingsFile | undefined;
-  /** Files that are written already, to appear with the others. */
+  /** The files that are written already and are to appear with the others. */
   files?: readonly AtomicFile[];
   texts?: readonly { path: string; text: string }[];
-  /** Absolute path of what was checked here. */
+  /** The absolute path of what was checked here. */
   root?: string;
-  /** Lines after the report as text. */
+  /** The lines after the report as text. */
   closing?: readonly string[];
-  /** Why one of the outputs was not written, said whatever is quiet. */
+  /** The reason why one of the outputs was not written, which is printed also with `--quiet`. */
   failure?: string | undefined;
-  /** Members of the JSON object after those of the report. */
+  /** The members of the JSON object after those of the report. */
   json?: Record<string, unknown>;
 }
 
-/** Files first, all or none, then stdout: text, or the JSON object. */
+/** Writes the files first, all or none, and then prints text or the JSON object. */
 export async function writeReports(
   report: Report,
   outputs: ReportOutputs,
@@ -75,7 +80,7 @@ export async function writeReports(
     await findings?.finish();
     for (const { path, text } of texts) await add(path, text);
     if (outputs.sarif !== undefined) await add(outputs.sarif, jsonText(toSarif(report), 1));
-    // The report that a person opens is the last: where it is, the others are.
+    // The report that a person opens comes last, so that where it is, the others are.
     if (outputs.report !== undefined) {
       const { toHtml } = await import("../report/html.js");
       await add(outputs.report, await toHtml(report, originOf(root)));
@@ -103,15 +108,21 @@ function originOf(path: string | undefined): ReportOrigin {
   return { path, date: new Date(), host: hostname(), command };
 }
 
-/** An NDJSON file: every finding, one JSON object a line, in the order of reports, which is the same with and without shards. */
+/**
+ * An NDJSON file with every finding, one JSON object a line, in the order of reports, which is the same with and without shards.
+ */
 export class FindingsFile {
   readonly #findings: SortedFindings;
 
-  private constructor(/** To be committed with the other reports. */ readonly file: AtomicFile) {
+  private constructor(/** The file, which is to be committed with the other reports. */ readonly file: AtomicFile) {
     this.#findings = new SortedFindings(file.path);
   }
 
-  /** @returns undefined where no path is given */
+  /**
+   * Makes the file.
+   *
+   * @returns undefined where no path is given
+   */
   static async create(path: string | undefined, force: boolean): Promise<FindingsFile | undefined> {
     if (path === undefined) return undefined;
     return new FindingsFile(await AtomicFile.create(await prepareOutput(path, 0, { force }), { force }));
@@ -121,7 +132,11 @@ export class FindingsFile {
     this.#findings.add(finding);
   }
 
-  /** Writes what was added. @throws VistaError `NO_SPACE`, `IO` */
+  /**
+   * Writes what was added.
+   *
+   * @throws VistaError `NO_SPACE`, `IO`
+   */
   async finish(): Promise<void> {
     for (const block of this.#findings.lines()) await this.file.write(block);
   }

@@ -1,4 +1,4 @@
-/** What `vista-data check` does once its options are read. */
+/** The work of `vista-data check`, once its options are read. */
 import { existsSync } from "node:fs";
 import { isAbsolute, join, relative, resolve, sep } from "node:path";
 import { type CommandContext, EXIT, exitCodeOfStop, packageVersion } from "../../core/cli/program.js";
@@ -19,7 +19,7 @@ import type { CheckCommandOptions } from "./check-options.js";
 import { FindingsFile, type MoreOutputs, prepareReports, writeReports } from "./outputs.js";
 import { unknownRule } from "./unknown-rule.js";
 
-/** One check of the command, with the path of its root below the command's. */
+/** One check of the command, with the path of its root below the command's root. */
 interface Part {
   check: Check;
   prefix: string;
@@ -95,7 +95,11 @@ export async function runCheck(
   }
 }
 
-/** All findings of all parts. @returns whether it was stopped before the end */
+/**
+ * Collects the findings of all parts.
+ *
+ * @returns whether the check was stopped before its end
+ */
 async function collect(
   root: string,
   parts: readonly Part[],
@@ -138,7 +142,7 @@ async function makeParts(
   try {
     found = await recognise(root, kind);
   } catch (error) {
-    // With --annos alone there need be nothing else.
+    // With `--annos`, there need be nothing else.
     if (extra.length === 0 || !isVistaError(error) || error.code !== "NOT_FOUND" || !existsSync(root))
       throw error;
     found = { annotations: [] };
@@ -186,7 +190,11 @@ async function makeParts(
   return unusable === undefined ? { parts } : { parts, unusable };
 }
 
-/** @throws VistaError `USAGE` for what the quick form leaves out */
+/**
+ * Refuses the options about things that the quick form leaves out.
+ *
+ * @throws VistaError `USAGE`
+ */
 function refuseWithQuick(options: CheckCommandOptions): void {
   const other =
     options.kind !== undefined && options.kind !== "annotations"
@@ -207,7 +215,7 @@ function refuseWithQuick(options: CheckCommandOptions): void {
   }
 }
 
-/** A file that the user named, as a path relative to the root if it lies within. */
+/** Returns the path of a file that the user named, relative to the root if the file lies within it. */
 function relativeTo(root: string, file: string): string {
   const path = relative(resolve(root), resolve(file));
   return path.startsWith("..") || isAbsolute(path) ? resolve(file) : path.split(sep).join("/");

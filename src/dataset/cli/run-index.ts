@@ -1,4 +1,4 @@
-/** What `vista-data index` does once its options are read. */
+/** The work of `vista-data index`, once its options are read. */
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";
@@ -39,7 +39,7 @@ export async function runIndex(
     requireEnding(path, [".index"], "the index is a file of its own kind");
     const { previous, replaced } = await earlierIndex(path);
     const { index, read, reused } = await indexLocated(located, { ...run, previous });
-    // With MessagePack and SHA-256, which other commands would load for nothing.
+    // The encoder comes with MessagePack and SHA-256, which other commands would load for nothing.
     const { encodeIndex } = await import("../frame-index/format.js");
     const bytes = encodeIndex(index);
     await writeWhole(path, bytes, { force: true });
@@ -48,10 +48,10 @@ export async function runIndex(
   print(options, outcome);
 }
 
-/** Why an index is made anew: it holds nothing that could not be listed again. */
+/** The codes of errors on which an index is made anew, which loses nothing because all of it can be listed again. */
 const REPLACED: ReadonlySet<string> = new Set(["CHECKSUM", "INCONSISTENT", "UNSUPPORTED"]);
 
-/** The index that is there already, or why it is replaced. A file that is none of ours is left alone: this throws. */
+/** Returns the index that is there already, or why it is replaced. A file that is no index is left alone: then this throws. */
 async function earlierIndex(path: string): Promise<{ previous?: DatasetIndex; replaced?: string }> {
   if (!existsSync(path)) return {};
   try {
@@ -67,7 +67,7 @@ interface Outcome {
   bytes: number;
   read: number;
   reused: number;
-  /** Why the index that was there was not used. */
+  /** The reason why the index that was there was not used. */
   replaced: string | undefined;
   index: DatasetIndex;
 }

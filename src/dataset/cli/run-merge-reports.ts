@@ -1,4 +1,4 @@
-/** What `vista-data merge-reports` does once its options are read. */
+/** The work of `vista-data merge-reports`, once its options are read. */
 import { type CommandContext, EXIT } from "../../core/cli/program.js";
 import { cannot, VistaError } from "../../core/errors.js";
 import { readRegular } from "../../core/io/regular.js";
@@ -42,7 +42,8 @@ async function readReport(path: string) {
 }
 
 /**
- * The reports of shards list so many findings of a rule and count the others; an NDJSON file has them all.
+ * Makes sure that the reports list all findings. The reports of shards list only so many of a rule and count the others, but an
+ * NDJSON file has them all.
  *
  * @throws VistaError `INCOMPLETE`
  */

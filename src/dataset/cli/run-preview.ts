@@ -1,4 +1,4 @@
-/** What `vista-data preview` does once its options are read. */
+/** The work of `vista-data preview`, once its options are read. */
 
 import type { PrintOptions } from "../../core/cli/options.js";
 import { requireEnding } from "../../core/cli/output-names.js";

@@ -1,4 +1,4 @@
-/** What `vista-data stats` does once its options are read. */
+/** The work of `vista-data stats`, once its options are read. */
 
 import { formatCount, plural } from "../../core/cli/format.js";
 import type { PrintOptions } from "../../core/cli/options.js";

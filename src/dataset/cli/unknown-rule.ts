@@ -1,7 +1,11 @@
 import { VistaError } from "../../core/errors.js";
 import { RULES } from "../rules.js";
 
-/** @param what  as the user wrote it, with the option */
+/**
+ * Returns the error about a rule that does not exist, with the rules whose names are like it.
+ *
+ * @param what  the rule as the user wrote it, with the option
+ */
 export function unknownRule(what: string, code: string): VistaError {
   const name = code.slice(code.indexOf("/") + 1);
   const close = RULES.filter((rule) => rule.code.endsWith(name)).map((rule) => rule.code);

@@ -9,8 +9,8 @@ import { addPreviewCommand } from "./preview.js";
 import { addStatsCommand } from "./stats.js";
 
 /**
- * `vista-data`: check, index and look at driving data. The files beside this one declare options only; each imports the code
- * that does the work when its command runs, so that `--help` stays quick.
+ * Runs `vista-data`, which checks, indexes and shows driving data. The files beside this one only declare options. Each imports
+ * the code that does the work when its command runs, so that `--help` stays quick.
  */
 export function main(argv: readonly string[]): Promise<void> {
   return runProgram("vista-data", argv, (context) => {

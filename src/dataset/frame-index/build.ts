@@ -1,4 +1,4 @@
-/** `buildIndex`: lists what is there, or takes it from an earlier index where nothing has changed since. */
+/** `buildIndex`, which lists what is there, or takes it from an earlier index where nothing has changed since. */
 
 import { type BigIntStats, statSync } from "node:fs";
 import { join } from "node:path";
@@ -20,26 +20,26 @@ export interface BuildIndexOptions extends RunOptions {
 }
 
 interface ListingOptions extends BuildIndexOptions {
-  /** Lists a folder; for simulations. */
+  /** A function that lists a folder, for simulations. */
   scan?: (absolute: string, signal?: AbortSignal) => FolderScan;
 }
 
 export interface BuiltIndex {
   index: DatasetIndex;
-  /** Folders and tables that were read. */
+  /** The number of folders and tables that were read. */
   read: number;
-  /** Those taken from the earlier index. */
+  /** The number of those that were taken from the earlier index. */
   reused: number;
 }
 
 /**
- * Some file systems keep times to 1 s (NFS, ext3) or 2 s (FAT): a folder that changed this shortly before it was listed
- * may change again without a new time. Its listing is not used a second time.
+ * The time in milliseconds after a change during which a listing is not used a second time. Some file systems keep times to 1 s
+ * (NFS, ext3) or 2 s (FAT), so that a folder that changed this shortly before it was listed may change again without a new time.
  */
 const COARSE_MS = 2500;
-/** Ctrl-C and progress get their turn this often; listing is synchronous. */
+/** The time in milliseconds after which Ctrl-C and progress get their turn, because listing is synchronous. */
 const TURN_MS = 50;
-/** Below this many bytes a worker thread costs more than it saves. */
+/** The number of bytes below which a worker thread costs more than it saves. */
 const WORKER_FROM = 32 << 20;
 
 /**
@@ -51,7 +51,7 @@ export async function buildIndex(root: string, options: BuildIndexOptions = {}):
   return indexLocated(locateData(root), options);
 }
 
-/** {@link buildIndex} where it is known already where the data is. */
+/** Does the same as {@link buildIndex} where it is already known where the data is. */
 export async function indexLocated(located: LocatedData, options: ListingOptions = {}): Promise<BuiltIndex> {
   const built: BuiltIndex = { index: {}, read: 0, reused: 0 };
   if (located.opendv !== undefined) await indexOpenDv(located.opendv.found, built, options);
@@ -140,7 +140,7 @@ async function loadChains(
   return chains;
 }
 
-/** The stamp of a file or folder, or undefined where it changed so shortly ago that the stamp proves nothing. */
+/** Returns the stamp of a file or folder, or undefined where it changed so shortly ago that the stamp proves nothing. */
 export function stampOf(path: string): Stamp | undefined {
   const stats = statSync(path, { bigint: true });
   const changed = Math.max(Number(stats.mtimeMs), Number(stats.ctimeMs));
@@ -156,10 +156,14 @@ export function sameStamp(a: Stamp, b: Stamp): boolean {
   return a.every((value, i) => value === b[i]);
 }
 
-/** @throws VistaError `NOT_FOUND`, `IO`, `FORMAT`, `UNSUPPORTED` */
+/**
+ * Reads an index file.
+ *
+ * @throws VistaError `NOT_FOUND`, `IO`, `FORMAT`, `UNSUPPORTED`, `CHECKSUM`, `INCONSISTENT`
+ */
 export async function readIndex(path: string): Promise<DatasetIndex> {
   try {
-    // With MessagePack, which nothing else needs.
+    // The decoder comes with MessagePack, which nothing else needs.
     const { decodeIndex } = await import("./format.js");
     return decodeIndex(await readRegular(path), path);
   } catch (error) {
@@ -168,8 +172,8 @@ export async function readIndex(path: string): Promise<DatasetIndex> {
 }
 
 /**
- * For `checkOpenDv`'s `known`: the listing of a folder from an index, where the folder has not changed since it was
- * made, else undefined.
+ * Returns a function that gives the listing of a folder from an index where the folder has not changed since it was made, and
+ * undefined elsewhere.
  */
 export function knownScans(index: DatasetIndex): (absolute: string, path: string) => FolderScan | undefined {
   const folders = new Map(index.opendv?.folders.map((folder) => [folder.path, folder]));

@@ -1,4 +1,4 @@
-/** The CAM_FRONT chains of nuScenes, by one pass over sample_data.json that keeps CAM_FRONT rows only. */
+/** The CAM_FRONT chains of nuScenes, from one pass over sample_data.json that keeps only the rows of CAM_FRONT. */
 
 import { join } from "node:path";
 import { VistaError } from "../../core/errors.js";
@@ -22,7 +22,9 @@ interface FrontRow {
 }
 
 /**
- * @param folder  of the tables, e.g. `…/v1.0-trainval`
+ * Reads the CAM_FRONT chains of all scenes.
+ *
+ * @param folder  the folder of the tables, such as `…/v1.0-trainval`
  * @param onBytes  called with the bytes of sample_data.json read so far; may throw to stop
  * @throws VistaError `NOT_FOUND`, `FORMAT`
  */
@@ -33,7 +35,7 @@ export function readChains(folder: string, onBytes?: (bytes: number) => void): I
 }
 
 /**
- * The CAM_FRONT images from the key frame of a sample on, along `next`: at most `count`, fewer at the end of a scene.
+ * Returns the CAM_FRONT images from the key frame of a sample on, along `next`: at most `count`, and fewer at the end of a scene.
  *
  * @throws VistaError `NOT_FOUND` where there is no such sample, `FORMAT`
  */
@@ -51,7 +53,7 @@ export function framesFromSample(folder: string, sampleToken: string, count: num
   return files;
 }
 
-/** Rows of CAM_FRONT by token. */
+/** Returns the rows of CAM_FRONT by token. */
 function readFrontRows(folder: string, onBytes?: (bytes: number) => void): Map<string, FrontRow> {
   const rows = new Map<string, FrontRow>();
   const take = (row: unknown) => {
@@ -68,7 +70,7 @@ function readFrontRows(folder: string, onBytes?: (bytes: number) => void): Map<s
     fast(bytes, at, end) {
       const after = skipValue(bytes, at, end);
       if (after === INCOMPLETE) return -1;
-      // An escape may hide the channel: only the value itself says.
+      // An escape may hide the channel, so that only the value itself shows it.
       const row = Buffer.from(bytes.buffer, bytes.byteOffset + at, after - at);
       if (row.includes(CHANNEL) || row.includes(BACKSLASH)) take(parseValue(bytes, at, after));
       return after;
@@ -79,7 +81,9 @@ function readFrontRows(folder: string, onBytes?: (bytes: number) => void): Map<s
   return rows;
 }
 
-/** From each row without a predecessor along `next`. A broken chain gives several pieces, none of them across the break. */
+/**
+ * Follows `next` from each row without a predecessor. A broken chain gives several pieces, none of which goes across the break.
+ */
 function follow(
   rows: ReadonlyMap<string, FrontRow>,
   sceneOf: ReadonlyMap<string, string>,
@@ -109,7 +113,7 @@ function follow(
   return chains.map(({ time: _, ...chain }) => chain);
 }
 
-/** What a row of a small table says, by the row's token. */
+/** Returns the values of one field of a small table, by the tokens of the rows. */
 function column(folder: string, name: string, field: string): Map<string, string> {
   const values = new Map<string, string>();
   readWholeRows(join(folder, `${name}.json`), "read the table", {

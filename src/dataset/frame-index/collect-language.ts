@@ -1,4 +1,4 @@
-/** Which frames DriveAGI's language files speak of, read from their records. */
+/** The frames that DriveAGI's language files name, read from their records. */
 import { VistaError } from "../../core/errors.js";
 import { remember } from "../../core/maps.js";
 import { copyText, FastRows } from "../annotations/fast-rows.js";
@@ -8,11 +8,14 @@ import { type FrameLayout, parseFrameName } from "../opendv/names.js";
 export interface LanguageFolder {
   folder: string;
   layout: FrameLayout;
-  /** All frames of its clips, as runs. */
+  /** The frames of all its clips, as runs. */
   runs: number[];
 }
 
-/** Synchronous: it runs in a worker thread where the files are large. */
+/**
+ * Collects the frames of language files, folder by folder. It is synchronous because it runs in a worker thread where the files
+ * are large.
+ */
 export function collectLanguage(
   files: readonly string[],
   onBytes: (bytes: number) => void,
@@ -31,7 +34,7 @@ export function collectLanguage(
     }
     const { runs } = current;
     const end = runs[runs.length - 1];
-    // Records come in order, one frame apart: nearly always this lengthens the last run.
+    // Records come in order, one frame apart, so that this nearly always lengthens the last run.
     if (end !== undefined && from >= runs[runs.length - 2]! && from <= end + 1) {
       if (to > end) runs[runs.length - 1] = to;
     } else runs.push(from, to);

@@ -1,8 +1,11 @@
-/** What an index says of a data set. */
+/** The content of an index of a data set. */
 import type { FolderScan } from "../opendv/folder-listing.js";
 import type { Split } from "../opendv/meta.js";
 
-/** When and as what the system last saw a file or folder change: seconds and nanoseconds of mtime and ctime, inode. */
+/**
+ * The state in which the system last saw a file or folder: the times of its last changes (seconds and nanoseconds of mtime and
+ * ctime), its inode and its size in bytes.
+ */
 export type Stamp = readonly [
   mtime: number,
   mtimeNs: number,
@@ -13,36 +16,39 @@ export type Stamp = readonly [
 ];
 
 export interface IndexedFolder {
-  /** Relative to the OpenDV root, with `/`. */
+  /** The path relative to the OpenDV root, with `/` between parts. */
   path: string;
   split?: Split;
   youtuber?: string;
   videoId: string;
-  /** Undefined where the folder had changed just before it was listed: such a listing is not used again. */
+  /**
+   * The state of the folder when it was listed; undefined where it had changed just before, because such a listing is not used
+   * again.
+   */
   stamp?: Stamp;
   scan: FolderScan;
 }
 
-/** CAM_FRONT images of one scene in the order of their chain. */
+/** The CAM_FRONT images of one scene, in the order of their chain. */
 export interface IndexedChain {
   scene: string;
   sceneToken: string;
-  /** Paths below the nuScenes root. */
+  /** The paths of the images below the nuScenes root. */
   files: string[];
-  /** Whether each is a key frame. */
+  /** Whether each image is a key frame. */
   keyFrames: boolean[];
 }
 
 export interface DatasetIndex {
   opendv?: {
-    /** As it was given, for people; paths are relative to it. */
+    /** The root as it was given, for people to read; paths are relative to it. */
     root: string;
     folders: IndexedFolder[];
   };
   nuscenes?: {
     root: string;
     version: string;
-    /** Of sample_data.json. */
+    /** The state of sample_data.json. */
     stamp?: Stamp;
     chains: IndexedChain[];
   };

@@ -1,6 +1,6 @@
 /**
- * The fields of an index file, each checked on reading: what is taken from here is neither listed nor looked at again, so
- * that a number out of its bounds would end up in annotation files.
+ * The fields of an index file, each of which is checked when it is read: what is taken from an index is neither listed nor looked
+ * at again, so that a number out of its bounds would end up in annotation files.
  */
 import { VistaError } from "../../core/errors.js";
 import { isRecord } from "../../core/maps.js";
@@ -9,12 +9,12 @@ import type { FrameLayout } from "../opendv/names.js";
 import { MAX_FRAME } from "../opendv/runs.js";
 import type { DatasetIndex, IndexedChain, IndexedFolder, Stamp } from "./dataset-index.js";
 
-/** Splits by their number in the file. */
+/** The splits by their number in the file. */
 export const SPLITS: readonly (Split | undefined)[] = [undefined, "train", "val"];
 
-/** Digits that a frame's name may be padded to: far more than any real one. */
+/** The largest number of digits that a frame's name may be padded to, which is far more than any real one has. */
 const MAX_WIDTH = 64;
-/** Times in file names have 16 digits of microseconds. */
+/** The bounds of the times in file names, which have 16 digits of microseconds. */
 const MIN_TIME = 1e15;
 const MAX_TIME = 1e16 - 1;
 
@@ -25,6 +25,8 @@ export function isMap(value: unknown): value is Fields {
 }
 
 /**
+ * Reads the content of an index file.
+ *
  * @param content  what the digest of the file covers
  * @throws VistaError `INCONSISTENT`, with the field as its record
  */
@@ -88,13 +90,13 @@ function decodeFolder(raw: unknown, layouts: readonly FrameLayout[], at: string)
   return folder;
 }
 
-/** Differences back to numbers: pairs, ascending, never touching, below {@link MAX_FRAME}. */
+/** Turns differences back into numbers: pairs that ascend, never touch, and are at most {@link MAX_FRAME}. */
 function decodeRuns(value: unknown, at: string): number[] {
   const deltas = list(value, at);
   if (deltas.length % 2 !== 0) throw wrong(at, `has ${deltas.length} numbers, which are no pairs`);
   let sum = 0;
   return deltas.map((delta, i) => {
-    // From one run to the next there is a frame missing; a run may be one frame.
+    // At least one frame is missing between two runs; a run may be one frame.
     const least = i === 0 || i % 2 === 1 ? 0 : 2;
     sum += integer(delta, least, MAX_FRAME, `${at}[${i}]`);
     if (sum > MAX_FRAME) throw wrong(`${at}[${i}]`, `is frame ${sum}, beyond ${MAX_FRAME}`);
@@ -104,7 +106,7 @@ function decodeRuns(value: unknown, at: string): number[] {
 
 function decodeStamp(value: unknown, at: string): Stamp {
   return tuple(value, 6, at).map((each, i) => {
-    // Inode numbers of some file systems are beyond 2^53 and were rounded when they were written.
+    // The inode numbers of some file systems are beyond 2^53 and were rounded when they were written.
     if (typeof each !== "number" || !Number.isInteger(each)) throw wrong(`${at}[${i}]`, "is no whole number");
     return each;
   }) as unknown as Stamp;
@@ -150,7 +152,7 @@ function decodeChain(raw: unknown, at: string): IndexedChain {
   };
 }
 
-/** A path below the root: one that led out of it would have other folders' frames written into annotation files. */
+/** Returns a path below the root. One that led out of it would have the frames of other folders written into annotation files. */
 function innerPath(value: unknown, at: string): string {
   const path = text(value, at);
   if (path === "" || path.startsWith("/") || path.split("/").includes(".."))

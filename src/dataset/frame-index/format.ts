@@ -1,6 +1,7 @@
 /**
- * The index file: what folders hold, in a few bytes each, so that it need not be listed again. MessagePack; every field
- * is described in `docs/index-format.md`. This file writes the fields and `fields.ts` reads them; no other knows their order.
+ * The index file: it holds what folders hold, in a few bytes each, so that they need not be listed again. It is MessagePack, and
+ * `docs/index-format.md` describes every field. This file writes the fields and `fields.ts` reads them; no other file knows their
+ * order.
  */
 
 import { createHash } from "node:crypto";
@@ -52,8 +53,10 @@ export function encodeIndex(index: DatasetIndex): Uint8Array {
 }
 
 /**
- * @throws VistaError `FORMAT` where this is no index file of this program at all, `UNSUPPORTED` for another version,
- *   `CHECKSUM` where the content is not what was written, `INCONSISTENT` where a field is out of its bounds
+ * Reads the bytes of an index file.
+ *
+ * @throws VistaError `FORMAT` where this is no index file of this program at all, `UNSUPPORTED` for another version, `CHECKSUM`
+ *   where the content is not what was written, `INCONSISTENT` where a field is out of its bounds
  */
 export function decodeIndex(bytes: Uint8Array, path: string): DatasetIndex {
   const hint = "Remove it and run `vista-data index` again.";
@@ -101,12 +104,15 @@ export function decodeIndex(bytes: Uint8Array, path: string): DatasetIndex {
   }
 }
 
-/** SHA-256: one flipped bit in an index would otherwise be taken for frames that are not there. */
+/** Returns the SHA-256 of the content: without it, one flipped bit in an index would be taken for frames that are not there. */
 function digestOf(content: Uint8Array): Buffer {
   return createHash("sha256").update(content).digest();
 }
 
-/** Levels that a file of ours has at most: content, `opendv`, `folders`, a folder, `odd`, one of these, its runs. */
+/**
+ * The largest number of levels that an index file of this program has: content, `opendv`, `folders`, a folder, `odd`, one of
+ * these, its runs.
+ */
 const MAX_DEPTH = 8;
 
 function unpack(bytes: Uint8Array, what: string, where: { path?: string; hint?: string }): unknown {
@@ -118,12 +124,14 @@ function unpack(bytes: Uint8Array, what: string, where: { path?: string; hint?: 
   }
 }
 
-/** `[0, 99, 105, 200]` → `[0, 99, 6, 95]`: small numbers take fewer bytes. */
+/**
+ * Turns numbers into differences, which take fewer bytes because they are small: `[0, 99, 105, 200]` becomes `[0, 99, 6, 95]`.
+ */
 function toDeltas(numbers: Runs): number[] {
   return numbers.map((value, i) => (i === 0 ? value : value - numbers[i - 1]!));
 }
 
-/** `samples/CAM_FRONT/<log>__CAM_FRONT__<µs>.jpg`, the form of nearly all names, is kept as log and time. */
+/** The form of nearly all names, `samples/CAM_FRONT/<log>__CAM_FRONT__<µs>.jpg`, of which only the log and the time are kept. */
 const CHAIN_NAME = /^(samples|sweeps)\/CAM_FRONT\/(.+)__CAM_FRONT__([0-9]{16})\.jpg$/;
 
 function encodeChain({ scene, sceneToken, files, keyFrames }: IndexedChain): unknown[] {

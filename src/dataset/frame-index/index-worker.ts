@@ -1,4 +1,4 @@
-/** Entry of a worker thread: reads language files or nuScenes tables, which takes seconds to minutes. */
+/** The entry of a worker thread, which reads language files or nuScenes tables. This takes seconds to minutes. */
 import { serveTasks } from "../../core/io/worker.js";
 import { readChains } from "./chains.js";
 import { collectLanguage, type LanguageFolder } from "./collect-language.js";

@@ -1,4 +1,4 @@
-/** The frames that DriveAGI's language files speak of, folder by folder. */
+/** The frames that DriveAGI's language files name, folder by folder. */
 import { statSync } from "node:fs";
 import { fromSystem } from "../../core/errors.js";
 import { runWorker } from "../../core/io/worker.js";
@@ -6,10 +6,12 @@ import type { RunOptions } from "../../core/progress.js";
 import { collectLanguage, type LanguageFolder } from "./collect-language.js";
 import type { IndexMessage, IndexTask } from "./index-worker.js";
 
-/** Below this many bytes in all a worker thread costs more than it saves. */
+/** The number of bytes, of all files together, below which a worker thread costs more than it saves. */
 const WORKER_FROM = 32 << 20;
 
 /**
+ * Reads which frames language files name.
+ *
  * @throws VistaError `FORMAT` at the first record that is none of a language file, `NOT_FOUND`, `IO`, `ABORTED`
  */
 export async function readLanguage(
@@ -40,7 +42,7 @@ export async function readLanguage(
   return folders;
 }
 
-/** The numbers that are in both. */
+/** Returns the numbers that are in both. */
 export function intersectRuns(a: readonly number[], b: readonly number[]): number[] {
   const both: number[] = [];
   for (let i = 0, j = 0; i < a.length && j < b.length; ) {

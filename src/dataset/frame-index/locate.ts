@@ -1,4 +1,4 @@
-/** Where the data is: a Vista root with `data/nuscenes` and `data/YouTube`, or one of the sets by itself. */
+/** The place of the data: a Vista root with `data/nuscenes` and `data/YouTube`, or one of the sets by itself. */
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { VistaError } from "../../core/errors.js";
@@ -7,7 +7,7 @@ import { findOpenDvRoot, type OpenDvRoot } from "../opendv/root.js";
 export interface LocatedData {
   opendv?: {
     found: OpenDvRoot;
-    /** What Vista's loader joins folder names to. */
+    /** The folder that Vista's loader joins folder names to. */
     dataRoot: string;
   };
   nuscenes?: { root: string; version: string };
@@ -15,7 +15,11 @@ export interface LocatedData {
 
 const VERSIONS = ["v1.0-trainval", "v1.0-mini", "v1.0-test"];
 
-/** @throws VistaError `NOT_FOUND` where there is neither set */
+/**
+ * Finds the data sets in a folder.
+ *
+ * @throws VistaError `NOT_FOUND` where there is neither set
+ */
 export function locateData(root: string): LocatedData {
   if (!existsSync(root)) throw new VistaError("NOT_FOUND", "no such folder", { path: root });
   const located: LocatedData = {};
@@ -27,7 +31,7 @@ export function locateData(root: string): LocatedData {
   else if (versionIn(nested) !== undefined) {
     located.nuscenes = { root: nested, version: versionIn(nested)! };
   }
-  // A nuScenes root has folders of images too, but no frames by number.
+  // A nuScenes root is not searched, because its folders of images have no frames by number.
   const found = existsSync(dataRoot) && version === undefined ? findOpenDvRoot(dataRoot) : undefined;
   if (found !== undefined) {
     located.opendv = { found, dataRoot: dataRoot === root ? found.root : dataRoot };

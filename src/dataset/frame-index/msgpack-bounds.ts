@@ -1,16 +1,19 @@
 /**
- * A walk over MessagePack that builds nothing: the library allocates an array of the length that a header claims before it
- * has seen one item, and a damaged header may claim four thousand million.
+ * A walk over MessagePack that builds nothing. It comes before the library, which allocates an array of the length that a header
+ * claims before it has seen one item, and a damaged header may claim four thousand million.
  *
- * Source of the rules: the MessagePack specification (github.com/msgpack/msgpack, spec.md), "Formats".
+ * The source of the rules is the MessagePack specification (github.com/msgpack/msgpack, spec.md), "Formats".
  */
 
 /**
- * @throws Error where a value goes on past the end, nests deeper than `maxDepth`, or has an extension type
+ * Makes sure that the bytes are one whole value.
+ *
+ * @throws Error where a value goes on past the end, nests deeper than `maxDepth`, or has a type that no index has (such as an
+ *   extension type), and where bytes follow the value
  */
 export function checkMsgpackBounds(bytes: Uint8Array, maxDepth: number): void {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  /** Values that are still to come, level by level. */
+  /** The numbers of values that are still to come, level by level. */
   const open = [1];
   let at = 0;
   const length = (width: 1 | 2 | 4): number => {
@@ -27,7 +30,7 @@ export function checkMsgpackBounds(bytes: Uint8Array, maxDepth: number): void {
     }
     open[level]!--;
     const type = view.getUint8(at);
-    /** Bytes after the header, and values within. */
+    /** The number of bytes after the header; `items` is the number of values within. */
     let body = 0;
     let items: number | undefined;
     if (type < 0x80 || type >= 0xe0) body = 0;

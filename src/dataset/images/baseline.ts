@@ -5,7 +5,7 @@ type Turbo = typeof import("@julusian/jpeg-turbo");
 
 let loading: Promise<Turbo | undefined> | undefined;
 
-/** An optional dependency: undefined where it is not installed or has no binary. */
+/** Loads the optional dependency; returns undefined where it is not installed or has no binary. */
 function loadTurbo(): Promise<Turbo | undefined> {
   loading ??= import("@julusian/jpeg-turbo").then(
     ({ default: turbo }) => turbo,
@@ -14,11 +14,11 @@ function loadTurbo(): Promise<Turbo | undefined> {
   return loading;
 }
 
-/** Nobody looks at the pixels: as many buffers as decodes under way, used again. */
+/** The buffers for pixels, which are used again because nobody looks at the pixels; there are as many as decodes under way. */
 const spare: Buffer[] = [];
 
 /**
- * Whether all data of a baseline JPEG file decodes without a warning; undefined where libjpeg-turbo cannot be had.
+ * Tells whether all data of a baseline JPEG file decodes without a warning; returns undefined where libjpeg-turbo cannot be had.
  *
  * @throws the system's error where the file cannot be read
  */
@@ -26,7 +26,7 @@ export function decodesSoundly(path: string, pixels: number): Promise<boolean | 
   return withFile(path, pixels, passes);
 }
 
-/** The same of a file that does not, without up to {@link MOST_SURPLUS} bytes before its end marker. */
+/** Tells whether a file that does not decode soundly does so without up to {@link MOST_SURPLUS} bytes before its end marker. */
 export function decodesWithoutSurplus(path: string, pixels: number): Promise<boolean | undefined> {
   return withFile(path, pixels, async (turbo, file, out) => {
     const end = file.lastIndexOf(EOI);
@@ -38,7 +38,10 @@ export function decodesWithoutSurplus(path: string, pixels: number): Promise<boo
   });
 }
 
-/** Cameras are known to leave a few bytes between the last code and the end marker. Every reader skips them. */
+/**
+ * The largest number of surplus bytes. Cameras are known to leave a few bytes between the last code and the end marker, and every
+ * reader skips them.
+ */
 const MOST_SURPLUS = 32;
 const EOI = Buffer.from([0xff, 0xd9]);
 
@@ -59,12 +62,15 @@ async function withFile(
   }
 }
 
-/** Grey: the codes of all components are read, but only one of them is turned into pixels. */
+/**
+ * Tells whether a file decodes without a warning. The pixels are grey, so that the codes of all components are read, but only one
+ * of them is turned into pixels.
+ */
 async function passes(turbo: Turbo, file: Buffer, out: Buffer): Promise<boolean> {
   try {
     await turbo.decompress(file, out, { format: turbo.FORMAT_GRAY });
     return true;
   } catch {
-    return false; // Its message is "No error" for every warning.
+    return false; // The error is not used, because its message is "No error" for every warning.
   }
 }

@@ -1,4 +1,4 @@
-/** One image, or many, looked at as closely as asked for: names, headers, or a full decode. */
+/** The check of one image, or of many, as closely as asked for: by name, by headers, or by a full decode. */
 import { type FileHandle, stat } from "node:fs/promises";
 import { isNulInPath, throwIfAborted } from "../../core/errors.js";
 import { mapOrdered } from "../../core/io/map-ordered.js";
@@ -7,15 +7,16 @@ import { decodeFault } from "./decode.js";
 import { type ImageHeader, MOST_PIXELS, NotAnImage, readImageHeader, tooLarge } from "./headers.js";
 
 /**
- * `names`: the file exists and is not empty. `headers`: it is a JPEG or PNG, has a size, and its end marker is there.
- * `decode`: all its pixels decode without a complaint.
+ * The closeness of a look at an image. `names`: the file exists and is not empty. `headers`: it is a JPEG or PNG, has a width and
+ * a height, and its end marker is there. `decode`: all its pixels decode without a complaint.
  */
 export type ImageLevel = "names" | "headers" | "decode";
 
 /**
- * `missing`: no such file, or a symbolic link to nowhere. `not-a-file`: a folder or a device. `unreadable`: the system
- * refuses to open or read it, or it has more pixels than are decoded. `empty`: 0 bytes. `not-an-image`: neither JPEG nor PNG. `truncated`: the end is missing.
- * `damaged`: the decoder stumbles on the way (found by `decode` only).
+ * The fault of an image file. `missing`: there is no such file, or it is a symbolic link to nowhere. `not-a-file`: it is a folder
+ * or a device. `unreadable`: the system refuses to open or read it, or it has more pixels than are decoded. `empty`: it has 0
+ * bytes. `not-an-image`: it is neither JPEG nor PNG. `truncated`: its end is missing. `damaged`: the decoder stumbles on the way
+ * (only `decode` finds this).
  */
 export type ImageFault =
   | "missing"
@@ -28,19 +29,22 @@ export type ImageFault =
 
 export interface ImageReport {
   path: string;
-  /** File size; 0 where it is not known. */
+  /** The size of the file in bytes; 0 where it is not known. */
   bytes: number;
-  /** From the header; missing at the level `names` and where there is no readable header. */
+  /**
+   * The width in pixels from the header, as are the height and the format; missing at the level `names` and where there is no
+   * readable header.
+   */
   width?: number;
   height?: number;
   format?: "jpeg" | "png";
-  /** Missing where nothing is wrong at this level. */
+  /** The fault of the file; missing where nothing is wrong at this level. */
   fault?: ImageFault;
-  /** One line about the fault, with the numbers. */
+  /** The description of the fault in one line, with the numbers. */
   detail?: string;
 }
 
-/** Looks at one image file. Never throws for what is wrong with the file: that is the report. */
+/** Looks at one image file. It never throws for what is wrong with the file, because that is what the report is for. */
 export async function checkImage(path: string, level: ImageLevel): Promise<ImageReport> {
   const report: ImageReport = { path, bytes: 0 };
   const fail = (fault: ImageFault, detail: string) => Object.assign(report, { fault, detail });
@@ -62,7 +66,7 @@ export async function checkImage(path: string, level: ImageLevel): Promise<Image
     const { width, height } = header;
     if (width * height > MOST_PIXELS) return fail("unreadable", tooLarge(width, height));
     const complaint = await decodeFault(path, header, report.bytes);
-    // The end marker is there: whatever is missing is missing in the middle.
+    // The end marker is there, so whatever is missing is missing in the middle.
     if (complaint !== undefined) return fail("damaged", `does not decode: ${complaint}`);
   } catch (error) {
     return fail(...systemFault(error));
@@ -70,7 +74,11 @@ export async function checkImage(path: string, level: ImageLevel): Promise<Image
   return report;
 }
 
-/** @returns undefined where a fault was found already */
+/**
+ * Reads the header of an image into its report.
+ *
+ * @returns undefined where a fault was already found
+ */
 async function readHeaderInto(
   report: ImageReport,
   handle: FileHandle,
@@ -128,13 +136,13 @@ function systemFault(error: unknown): [ImageFault, string] {
 
 export interface CheckImagesOptions {
   signal?: AbortSignal | undefined;
-  /** How many files are looked at side by side. Default 16, or 4 when they are decoded. */
+  /** The number of files that are looked at side by side. The default is 16, or 4 when the files are decoded. */
   concurrency?: number;
 }
 
 /**
- * Looks at many image files, several at a time, and reports in the order of `paths`. At most `concurrency` reports are
- * held in memory, and `paths` is read no further ahead than that.
+ * Looks at many image files, several at a time, and reports in the order of `paths`. At most `concurrency` reports are held in
+ * memory, and `paths` is read no further ahead than that.
  *
  * @throws VistaError `ABORTED`
  */

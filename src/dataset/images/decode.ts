@@ -5,14 +5,18 @@ import type { ImageHeader } from "./headers.js";
 
 type Sharp = typeof import("sharp")["default"];
 
-/** Loaded on first use: sharp brings libvips, which a check of headers does not need. */
+/** The library sharp, which is loaded on first use because it brings libvips, which a check of headers does not need. */
 let loading: Promise<Sharp> | undefined;
 
-/** @throws VistaError `IO` where its binary is missing, as after `npm install --omit=optional` */
+/**
+ * Loads sharp.
+ *
+ * @throws VistaError `IO` where its binary is missing, as after `npm install --omit=optional`
+ */
 export function loadSharp(): Promise<Sharp> {
   loading ??= import("sharp").then(
     ({ default: sharp }) => {
-      // One thread an image: many images are decoded side by side.
+      // One thread an image is enough, because many images are decoded side by side.
       sharp.concurrency(1);
       sharp.cache(false);
       return sharp;
@@ -28,13 +32,13 @@ export function loadSharp(): Promise<Sharp> {
 }
 
 /**
- * Decodes all data of an image file, at full size: a JPEG scaled while it is decoded would hide damage near its end.
+ * Decodes all data of an image file, at full size: a JPEG that is scaled while it is decoded would hide damage near its end.
  *
- * Baseline JPEG files, which is what frames are, go through libjpeg-turbo itself where its binding runs: it takes two
- * thirds of the time, and sees damage in the last rows that libvips passes over (libvips asks for warnings before each
- * strip of rows, never after the last). It cannot say what the damage is, so libvips is asked for that.
+ * Baseline JPEG files, which frames usually are, go through libjpeg-turbo itself where its binding runs: it takes two thirds of
+ * the time, and sees damage in the last rows that libvips passes over (libvips asks for warnings before each strip of rows, never
+ * after the last). It cannot say what the damage is, so libvips is asked for that.
  *
- * @param bytes  size of the file
+ * @param bytes  the size of the file
  * @returns what the decoder complains about, or undefined where the image is sound
  */
 export async function decodeFault(
@@ -52,23 +56,24 @@ export async function decodeFault(
   return "its compressed data is damaged, which shows in the last rows";
 }
 
-/** Larger files are left to libvips, which never holds a whole one. */
+/** The size in bytes above which files are left to libvips, which never holds a whole one. */
 const MOST_BYTES = 1 << 28;
 
 async function decodeWithVips(path: string, height: number): Promise<string | undefined> {
   if ((await gate.together(() => decode(path, height))) === undefined) return undefined;
-  // libvips keeps its messages in one place for all threads: what it said may be about another image. Once more, alone.
+  // What libvips said may be about another image, because it keeps its messages in one place for all threads. So it decodes once
+  // more, alone.
   return gate.alone(() => decode(path, height));
 }
 
 /**
- * Only the last row of pixels is handed over. The rows above it are decoded on the way there, but are never copied,
- * which is most of what a decode costs beside the decoding itself.
+ * Decodes all rows of pixels, but takes only the last one. The rows above it are decoded on the way there and never copied;
+ * copying is most of what a decode costs besides the decoding itself.
  */
 async function decode(path: string, height: number): Promise<string | undefined> {
   const sharp = await loadSharp();
   try {
-    // The caller has read the header already, and has held its size against MOST_PIXELS of headers.ts.
+    // The limit is off because the caller has read the header already and has compared its size with MOST_PIXELS of headers.ts.
     await sharp(path, { failOn: "warning", limitInputPixels: false, sequentialRead: true })
       .extract({ left: 0, top: height - 1, width: 1, height: 1 })
       .raw()
@@ -79,7 +84,7 @@ async function decode(path: string, height: number): Promise<string | undefined>
   }
 }
 
-/** `VipsJpeg: premature end …` → `premature end …`. */
+/** Returns a message of libvips without the name of its part: `VipsJpeg: premature end …` becomes `premature end …`. */
 function tidy(message: string): string {
   const lines = message
     .split("\n")
@@ -88,7 +93,7 @@ function tidy(message: string): string {
   return [...new Set(lines)].join("; ") || "the decoder gave up";
 }
 
-/** Lets work run together, or alone: what runs alone waits for the others to end, and new ones wait for it. */
+/** A gate through which work runs together, or alone: what runs alone waits for the others to end, and new ones wait for it. */
 class Gate {
   #running = 0;
   #drained: (() => void) | undefined;

@@ -1,27 +1,27 @@
 /**
- * Width, height and end marker of JPEG and PNG files, from a few reads.
+ * The width, height and end marker of JPEG and PNG files, from a few reads.
  *
- * Sources: ITU-T T.81 annex B (JPEG markers), W3C PNG third edition, sections 5.2 and 11.2 (signature, IHDR, IEND).
+ * The sources are ITU-T T.81 annex B (JPEG markers) and W3C PNG third edition, sections 5.2 and 11.2 (signature, IHDR, IEND).
  */
 import { formatCount } from "../../core/text.js";
 
-/** Reads at an absolute offset; shorter than asked for only at the end of the file. */
+/** A function that reads at an absolute offset; it returns fewer bytes than asked for only at the end of the file. */
 export type ReadAt = (offset: number, length: number) => Promise<Buffer>;
 
-/** What the first and last bytes of an image file say. */
+/** The facts that the first and last bytes of an image file tell. */
 export interface ImageHeader {
   format: "jpeg" | "png";
   width: number;
   height: number;
-  /** False where the end marker (EOI, IEND) is nowhere to be found: the file was cut off. */
+  /** Whether the end marker (EOI, IEND) was found; where it is nowhere, the file was cut off. */
   complete: boolean;
-  /** A baseline JPEG of 8 bits, grey or three components, as cameras and video tools write them. */
+  /** Whether it is a baseline JPEG of 8 bits with one component (grey) or three, as cameras and video tools write them. */
   baseline: boolean;
 }
 
-/** The bytes are no image, or break the format before the size is known. The message says how. */
+/** The error for bytes that are no image, or break the format before the size is known. The message says how. */
 export class NotAnImage extends Error {
-  /** True where the file starts as an image and ends before its size is known. */
+  /** Whether the file starts as an image and ends before its size is known. */
   readonly cut: boolean;
 
   constructor(message: string, cut = false) {
@@ -30,10 +30,13 @@ export class NotAnImage extends Error {
   }
 }
 
-/** Most JPEG files have their frame header within the first 4 kB; an embedded profile or thumbnail costs another read. */
+/**
+ * The number of bytes of the first read: most JPEG files have their frame header within 4 kB, and an embedded profile or
+ * thumbnail costs another read.
+ */
 const HEAD_BYTES = 4096;
 const PNG_SIGNATURE = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
-/** An empty chunk of type IEND with its CRC: always these 12 bytes. */
+/** An empty chunk of type IEND with its CRC, which is always these 12 bytes. */
 const PNG_END = Buffer.from([0, 0, 0, 0, 0x49, 0x45, 0x4e, 0x44, 0xae, 0x42, 0x60, 0x82]);
 
 const SOI = 0xd8;
@@ -41,27 +44,33 @@ const EOI = 0xd9;
 const SOS = 0xda;
 
 /**
- * The largest image that is decoded, in pixels. A progressive or interlaced one is held whole by its decoder, 6 bytes a pixel:
- * 200 MB here. The largest real frames are of 8K video, 7680 × 4320 = 33,177,600 pixels; nuScenes has 1,440,000.
+ * The largest image that is decoded, in pixels. The decoder of a progressive or interlaced one holds the whole of it, with 6
+ * bytes a pixel, which is 200 MB here. The largest real frames are of 8K video, with 7680 × 4320 = 33,177,600 pixels; those of
+ * nuScenes have 1,440,000.
  */
 export const MOST_PIXELS = 1 << 25;
 
-/** What is said of a larger one. */
+/** Returns what is said of an image that is larger. */
 export function tooLarge(width: number, height: number): string {
   const pixels = `${width} × ${height} = ${formatCount(width * height)} pixels`;
   return `has ${pixels}, more than the ${formatCount(MOST_PIXELS)} up to which images are decoded`;
 }
 
 /**
- * How far into a JPEG its frame header is looked for. Before it come profiles, thumbnails and metadata: some 100 kB from
- * cameras, some megabytes where an editor has put its history there.
+ * The number of bytes of a JPEG that are searched for its frame header. Before it come profiles, thumbnails and metadata: some
+ * 100 kB from cameras, and some megabytes where an editor has put its history there.
  */
 const MOST_HEADER_BYTES = 64 << 20;
-/** Of a PNG, when its end is looked for. Encoders make chunks of 8 kB and more: this many are 8 GB. */
+/**
+ * The number of chunks of a PNG that are searched for its end. Encoders make chunks of 8 kB and more, so that this many are 8 GB.
+ */
 const MOST_CHUNKS = 1 << 20;
 const LARGEST_WINDOW = 1 << 20;
 
-/** Bytes of the file around where it is looked at: small reads become few, the larger the longer a walk goes on. */
+/**
+ * The bytes of the file around the place that is looked at. They turn small reads into few larger ones, which grow as a walk goes
+ * on.
+ */
 class Window {
   #bytes: Buffer;
   #start = 0;
@@ -74,7 +83,7 @@ class Window {
     this.#bytes = head;
   }
 
-  /** What is at hand from `offset` on: at least `length` bytes, fewer only at the end of the file. */
+  /** Returns the bytes at hand from `offset` on: at least `length` bytes, and fewer only at the end of the file. */
   async from(offset: number, length: number): Promise<Buffer> {
     const at = offset - this.#start;
     if (at < 0 || at + length > this.#bytes.length) {
@@ -90,7 +99,7 @@ class Window {
 /**
  * Reads the header of an image file of `size` bytes.
  *
- * @throws NotAnImage  where the bytes are neither JPEG nor PNG, or end before the size is known
+ * @throws NotAnImage where the bytes are neither JPEG nor PNG, or end before the size is known
  */
 export async function readImageHeader(readAt: ReadAt, size: number): Promise<ImageHeader> {
   const head = await readAt(0, Math.min(size, HEAD_BYTES));
@@ -108,7 +117,8 @@ async function readJpeg(readAt: ReadAt, size: number, head: Buffer): Promise<Ima
   const { width, height, baseline, next } = await readJpegFrame(window);
   const tail = await readAt(Math.max(0, size - 2), 2);
   let complete = tail[0] === 0xff && tail[1] === EOI;
-  // Bytes after the end marker are legal and harmless (padding, a maker's trailer): only then is the whole file walked.
+  // The whole file is walked only without an end marker at its end: bytes after the marker are legal and harmless (padding, a
+  // maker's trailer).
   if (!complete) complete = await hasEndMarker(window, next);
   return { format: "jpeg", width, height, complete, baseline };
 }
@@ -124,7 +134,7 @@ async function readJpegFrame(
     if (segment[0] !== 0xff) throw new NotAnImage(`a JPEG with no marker at byte ${offset}`);
     const marker = segment[1]!;
     if (marker === 0xff) {
-      // Fill bytes: the last of them belongs to the marker.
+      // These are fill bytes, the last of which belongs to the marker.
       let last = 1;
       while (segment[last + 1] === 0xff) last++;
       offset += last;
@@ -135,7 +145,7 @@ async function readJpegFrame(
       const height = segment.readUInt16BE(5);
       const width = segment.readUInt16BE(7);
       if (width === 0 || height === 0) throw new NotAnImage(`a JPEG of ${width} × ${height} pixels`);
-      // SOF0 and SOF1: Huffman codes, one pass. T.81 B.2.2: precision, height, width, number of components.
+      // SOF0 and SOF1 have Huffman codes and one pass. By T.81 B.2.2, precision, height, width and number of components follow.
       const baseline = marker <= 0xc1 && segment[4] === 8 && (segment[9] === 1 || segment[9] === 3);
       return { width, height, baseline, next: offset + 2 + segment.readUInt16BE(2) };
     }
@@ -145,21 +155,21 @@ async function readJpegFrame(
   throw new NotAnImage(`a JPEG without a frame header in its first ${formatCount(MOST_HEADER_BYTES)} bytes`);
 }
 
-/** SOF0 … SOF15 without DHT (C4), JPG (C8) and DAC (CC), which lie in the same range. */
+/** Tells whether a marker is one of SOF0 … SOF15. DHT (C4), JPG (C8) and DAC (CC), which lie in the same range, are none. */
 function isFrameMarker(marker: number): boolean {
   return marker >= 0xc0 && marker <= 0xcf && marker !== 0xc4 && marker !== 0xc8 && marker !== 0xcc;
 }
 
-/** RST0 … RST7, SOI and TEM have no length and no content. */
+/** Tells whether a marker has no length and no content, as RST0 … RST7, SOI and TEM have none. */
 function isStandalone(marker: number): boolean {
   return (marker >= 0xd0 && marker <= SOI) || marker === 0x01;
 }
 
-/** Whether an EOI follows, outside of other segments. In entropy-coded data FF is followed by 00 or RST0 … RST7. */
+/** Tells whether an EOI follows, outside of other segments. In entropy-coded data, FF is followed by 00 or RST0 … RST7. */
 async function hasEndMarker(window: Window, start: number): Promise<boolean> {
   let offset = start;
   for (;;) {
-    // Whatever is at hand is walked at once; at its end the walk goes on in the next window.
+    // Whatever is at hand is walked at once; at its end, the walk goes on in the next window.
     const bytes = await window.from(offset, 4);
     if (bytes.length < 2) return false;
     const last = bytes.length < 4;
@@ -193,7 +203,7 @@ async function readPng(readAt: ReadAt, size: number, head: Buffer): Promise<Imag
   return { format: "png", width, height, complete, baseline: false };
 }
 
-/** Walks the chunks of a PNG whose last bytes are not IEND. */
+/** Tells whether an IEND chunk is found in a PNG whose last bytes are not IEND, by a walk over its chunks. */
 async function hasPngEnd(window: Window, size: number): Promise<boolean> {
   let offset = PNG_SIGNATURE.length;
   for (let chunks = 0; offset + 12 <= size; chunks++) {

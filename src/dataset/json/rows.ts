@@ -1,6 +1,6 @@
 /**
- * Reads a file that is one JSON array, row by row, whatever its size: V8 cannot hold the larger tables of nuScenes as
- * one string. Synchronous on purpose: it runs in worker threads, or on files of a few megabytes.
+ * A reader of files that are one JSON array. It reads row by row, whatever the size, because V8 cannot hold the larger tables of
+ * nuScenes as one string. It is synchronous on purpose: it runs in worker threads, or on files of a few megabytes.
  */
 import { closeSync, readSync } from "node:fs";
 import { fromSystem, VistaError } from "../../core/errors.js";
@@ -9,7 +9,7 @@ import { INCOMPLETE, JsonSyntaxError, parseValue, skipSpace, skipValue } from ".
 
 const CHUNK = 512 << 10;
 const REPORT_EVERY = 8 << 20;
-/** A row that is longer is taken for damage (an unclosed quote): real rows have a few hundred bytes. */
+/** The size in bytes above which a row is taken for damage (an unclosed quote); real rows have a few hundred bytes. */
 const MAX_ROW = 64 << 20;
 
 export interface RowSink {
@@ -17,23 +17,28 @@ export interface RowSink {
    * Tries to take the row that starts at `at`. It may take only what is valid JSON.
    *
    * @param offset  where the row starts in the file
-   * @returns the position after the row, or -1 where it cannot tell (any other layout, or the bytes end): the row is
-   *   then validated byte for byte and given to {@link value}
+   * @returns the position after the row, or -1 where it cannot tell (any other layout, or the bytes end): the row is then
+   *   validated byte for byte and given to {@link value}
    */
   fast?(bytes: Uint8Array, at: number, end: number, offset: number): number;
-  /** A row, as `JSON.parse` gives it: any JSON value. */
+  /** Takes a row as `JSON.parse` gives it, which may be any JSON value. */
   value(value: unknown, offset: number, index: number): void;
 }
 
 export interface RowsResult {
   rows: number;
-  /** Size of the file, or how far it was read where it is not JSON. */
+  /** The size of the file in bytes, or how far it was read where it is not JSON. */
   bytes: number;
-  /** Set where the file stops being JSON: rows before it have been delivered. */
+  /**
+   * The place where the file stops being JSON, and the reason; rows before it have been delivered. It is undefined where all is
+   * JSON.
+   */
   error?: { offset: number; reason: string };
 }
 
 /**
+ * Reads the rows of a file.
+ *
  * @param onBytes  called now and then with the bytes read so far; may throw to stop
  * @throws the system's error where the file cannot be read
  */
@@ -47,7 +52,7 @@ export function readRows(path: string, sink: RowSink, onBytes?: (bytes: number) 
 }
 
 /**
- * {@link readRows} of a file that is of no use unless it is whole.
+ * Reads the rows of a file, as {@link readRows} does, that is of no use unless it is whole.
  *
  * @param doing  what is tried, for the error: "read the table"
  * @throws VistaError `FORMAT` where it stops being JSON, `NOT_FOUND`, `IO`
@@ -70,11 +75,11 @@ export function readWholeRows(
 
 class Reader {
   readonly #onBytes: ((bytes: number) => void) | undefined;
-  /** Not filled with zeros: most tables are much smaller. */
+  /** The buffer, which is not filled with zeros because most tables are much smaller. */
   #buffer = new Uint8Array(Buffer.allocUnsafeSlow(CHUNK + 1).buffer);
-  /** Bytes of the buffer that hold data. */
+  /** The number of bytes of the buffer that hold data. */
   #end = 0;
-  /** Offset in the file of the buffer's first byte. */
+  /** The offset in the file of the buffer's first byte. */
   #base = 0;
   #eof = false;
   #told = 0;
@@ -112,7 +117,8 @@ class Reader {
     if (at >= this.#end)
       throw new JsonSyntaxError(at, this.#end === 0 ? "the file is empty" : "no JSON in it");
     if (this.#buffer[at] !== 0x5b) {
-      skipValue(this.#buffer, at, this.#end); // a syntax error says more than a remark about the kind
+      // A syntax error, which this throws, says more than a remark about the kind.
+      skipValue(this.#buffer, at, this.#end);
       throw new JsonSyntaxError(at, "the file does not start with an array of rows");
     }
     at = this.#space(at + 1);
@@ -160,7 +166,7 @@ class Reader {
     }
   }
 
-  /** Skips white space, reading on as needed. */
+  /** Skips white space, and reads on as needed. */
   #space(at: number): number {
     for (;;) {
       at = skipSpace(this.#buffer, at, this.#end);
@@ -179,7 +185,7 @@ class Reader {
     if (at < this.#end) throw new JsonSyntaxError(at, "more text after the end of the array");
   }
 
-  /** Moves what is at and after `keep` to the front and fills up; returns where `keep` is now. */
+  /** Moves what is at and after `keep` to the front and fills up the buffer; returns where `keep` is now. */
   #fill(keep: number): number {
     const kept = this.#end - keep;
     if (kept > this.#buffer.length / 2) {
@@ -191,7 +197,7 @@ class Reader {
     }
     this.#base += keep;
     this.#end = kept;
-    // The last byte stays free: fast parsers read one byte past the end, and find a zero there.
+    // The last byte stays free, because fast parsers read one byte past the end and find a zero there.
     while (this.#end < this.#buffer.length - 1) {
       const got = readSync(this.fd, this.#buffer, this.#end, this.#buffer.length - 1 - this.#end, null);
       if (got === 0) {

@@ -1,32 +1,32 @@
 /**
- * Rows from the middle of a JSON array that is too large to read in the time there is: some of its bytes are read here and
- * there, and rows are found in them by the `}, {` between two.
+ * Rows from the middle of a JSON array that is too large to be read in the time there is. Some of its bytes are read here and
+ * there, and the `}, {` between two rows shows where rows begin.
  */
 import { closeSync, fstatSync, readSync } from "node:fs";
 import { openRegularSync } from "../../core/io/regular.js";
 import { INCOMPLETE, JsonSyntaxError, parseValue, skipValue } from "../../core/json/scan.js";
 import { mix } from "../sample.js";
 
-/** Bytes that are read at one place: some rows of an annotation file. */
+/** The number of bytes that are read at one place, which are some rows of an annotation file. */
 const WINDOW = 64 << 10;
-/** A place where no row ends in so many bytes is damaged: real rows have a few kB at most. */
+/** The number of bytes after which a place where no row ends counts as damaged; real rows have a few kB at most. */
 const MAX_WINDOW = 1 << 20;
-/** Enough for the end of the array and the white space after it. */
+/** The number of bytes that are enough for the end of the array and the white space after it. */
 const TAIL = 4 << 10;
 const BETWEEN = /\}\s*,\s*\{/g;
 
 export interface SampledRows {
   rows: number;
-  /** A place where the file is no JSON. */
+  /** The first place that was found where the file is no JSON, and the reason. */
   error?: { offset: number; reason: string };
 }
 
 /**
  * Takes one row from each of `count` equal stretches of the file from byte `from` on, in no particular order.
  *
- * @param seed  of the places within the stretches
- * @param take  gets a row; false where it is none of the file's own (an object within one), and another is looked for
- * @param goOn  asked before each row
+ * @param seed  the seed of the places within the stretches
+ * @param take  gets a row; returns false where it is none of the file's own (an object within one), so that another is looked for
+ * @param goOn  asked before each row whether to go on
  */
 export function sampleRows(
   path: string,
@@ -60,7 +60,7 @@ export function sampleRows(
   }
 }
 
-/** A file that was cut off while it was copied does not end with a bracket. */
+/** Returns an error where the file does not end with a bracket, as one that was cut off while it was copied. */
 function tailError(fd: number, size: number): SampledRows["error"] {
   const bytes = readAt(fd, Math.max(0, size - TAIL), TAIL);
   const text = Buffer.from(bytes).toString("latin1").trimEnd();
@@ -70,7 +70,7 @@ function tailError(fd: number, size: number): SampledRows["error"] {
 }
 
 /**
- * The first row that starts after `place` and is taken.
+ * Finds the first row that starts after `place` and is taken.
  *
  * @returns its offset; what is wrong where none can be read; undefined where none is taken
  */
@@ -100,7 +100,7 @@ function rowAfter(
     }
     if (wrong !== undefined && read === 0) return wrong;
     if (!isLast) continue;
-    // Within the last row no other begins.
+    // No other row begins within the last one.
     if (read > 0 || place + bytes.length >= size) return undefined;
     return { offset: place, reason: `no row begins in the ${bytes.length} bytes from here on` };
   }
@@ -117,7 +117,10 @@ function readAt(fd: number, position: number, length: number): Uint8Array {
   return buffer.subarray(0, filled);
 }
 
-/** 0 to `count` − 1, in an order that depends on the seed: what a bound on the time leaves out is spread over the file. */
+/**
+ * Returns the numbers from 0 to `count` − 1 in an order that depends on the seed, so that what a bound on the time leaves out is
+ * spread over the file.
+ */
 function shuffled(count: number, seed: number): number[] {
   const order = Array.from({ length: count }, (_, i) => ({ i, key: mix(seed + 1, i) }));
   return order.sort((a, b) => a.key - b.key).map(({ i }) => i);

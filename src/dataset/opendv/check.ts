@@ -1,4 +1,4 @@
-/** `checkOpenDv`: an OpenDV-YouTube root against its list of videos and against itself. */
+/** `checkOpenDv`, which compares an OpenDV-YouTube root with its list of videos and with itself. */
 import { statSync } from "node:fs";
 import { relative, sep } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
@@ -27,21 +27,24 @@ import { inTime, pickFrames, spreadFrames } from "./sample.js";
 import { listFindings, metaFileFindings, type NamedMeta, twiceFindings } from "./set.js";
 
 export interface OpenDvCheckOptions extends CheckOptions {
-  /** List of videos (CSV or JSON); by default the one in `meta/` beside or within the root. */
+  /** The path of the list of videos (CSV or JSON). The default is the one in `meta/` beside or within the root. */
   meta?: string;
-  /** An index file: folders that have not changed since it was made are not listed again. */
+  /** The path of an index file: folders that have not changed since it was made are not listed again. */
   index?: string;
 }
 
-/** Folders that are listed first to see how the set names its frames. */
+/** The number of folders that are listed first to see how the set names its frames. */
 const PROBES = 15;
-/** The event loop gets its turn (Ctrl-C, the progress bar) this often; listing is synchronous. */
+/**
+ * The time in milliseconds after which the event loop gets its turn (for Ctrl-C and the progress bar), because listing is
+ * synchronous.
+ */
 const TURN_MS = 50;
 const MAX_POINTS = 3000;
 
 /**
- * Checks an OpenDV-YouTube root (its folder, one above it as Vista has `data/YouTube`, or the folders of videos themselves). The iteration throws
- * `NOT_FOUND` where there is none.
+ * Checks an OpenDV-YouTube root: its folder, the one above it (as Vista has `data/YouTube`), or the folders of videos themselves.
+ * The iteration throws `NOT_FOUND` where there is no such set.
  */
 export function checkOpenDv(root: string, options: OpenDvCheckOptions = {}): Check {
   const summary: CheckSummary = {
@@ -60,7 +63,7 @@ class OpenDvRun {
   readonly #names = { what: "frames (names)", checked: 0, total: 0 };
   readonly #fileSizes = { what: "frames (sizes)", checked: 0, total: 0 };
   readonly #images;
-  /** Folders whose images are still to be opened. */
+  /** The folders whose images are still to be opened. */
   readonly #toOpen: { folder: VideoFolder; runs: Runs; layout: FrameLayout }[] = [];
   readonly #scans = new Map<string, FolderScan>();
   readonly #framesPerVideo: { label: string; value: number }[] = [];
@@ -85,7 +88,7 @@ class OpenDvRun {
     summary.unseen = unseenAt(this.#level);
   }
 
-  /** The findings, with paths from the root that was given: the set itself may be a folder in it. */
+  /** Yields the findings, with paths from the root that was given, because the set itself may be a folder in it. */
   async *run(): AsyncGenerator<Finding> {
     const given = this.summary.root;
     const found = findOpenDvRoot(given);
@@ -147,7 +150,10 @@ class OpenDvRun {
     this.#finish();
   }
 
-  /** Sizes of all frames of a folder. The calls are synchronous: a promise for each of 65 million frames costs more. */
+  /**
+   * Looks at the sizes of all frames of a folder. The calls are synchronous, because a promise for each of 65 million frames
+   * costs more.
+   */
   async *#sizeFindings(
     found: OpenDvRoot,
     folder: VideoFolder,
@@ -172,7 +178,9 @@ class OpenDvRun {
     }
   }
 
-  /** Opens images of all folders: a sample, or what there is time for, each folder its share by number of frames. */
+  /**
+   * Opens images of all folders: a sample, or as many as there is time for. Each folder gets its share by its number of frames.
+   */
   async *#openImages(found: OpenDvRoot): AsyncGenerator<Finding> {
     const { limit, seconds } = boundsOf(this.options);
     const { seed = 0, signal, onProgress } = this.options;
@@ -209,7 +217,7 @@ class OpenDvRun {
       const path = relative(found.root, file).split(sep).join("/");
       metas.push({ path, meta: await readMeta(file) });
     }
-    // The scripts read the JSON: it counts where both are there.
+    // The scripts read the JSON, so it counts where both are there.
     return metas.sort((a, b) => Number(b.path.endsWith("json")) - Number(a.path.endsWith("json")));
   }
 
@@ -231,7 +239,10 @@ class OpenDvRun {
     if (list !== undefined) yield* listFindings(found, list, onMissing);
   }
 
-  /** How most folders name their frames, from a few of them, spread over the set; the same in every shard. */
+  /**
+   * Finds out how most folders name their frames, from a few of them that are spread over the set and are the same in every
+   * shard.
+   */
   #probe(found: OpenDvRoot): { layout: FrameLayout; base: number } {
     const votes = new Map<string, { layout: FrameLayout; count: number }>();
     let ones = 0;
@@ -276,7 +287,11 @@ class OpenDvRun {
     }
   }
 
-  /** Reports, if it is time to, that so much of the current folder is done. @returns whether it was time */
+  /**
+   * Reports, if it is time to, that so much of the current folder is done.
+   *
+   * @returns whether it was time
+   */
   #progress(part: number): boolean {
     const now = performance.now();
     if (now - this.#turn < TURN_MS) return false;
@@ -318,7 +333,7 @@ function expectedByFolder(found: OpenDvRoot, videos: readonly MetaVideo[]): Map<
   return expected;
 }
 
-/** Size of a file; -1 where it cannot be looked at, which opening it will show. */
+/** Returns the size of a file; -1 where it cannot be looked at, which opening it will show. */
 function sizeOf(path: string): number {
   try {
     return statSync(path, { throwIfNoEntry: false })?.size ?? -1;

@@ -1,4 +1,4 @@
-/** One video folder, listed: which frames are there, under which names, and what else lies there. */
+/** The listing of one video folder: which frames are there, under which names, and what else lies there. */
 import { type Dir, opendirSync } from "node:fs";
 import { throwIfAborted } from "../../core/errors.js";
 import { compareText } from "../../core/text.js";
@@ -6,46 +6,46 @@ import { isBystander } from "../bystanders.js";
 import { type FrameLayout, layoutKey, parseFrameName, sameLayout } from "./names.js";
 import { FrameSet, framesOf, type Runs } from "./runs.js";
 
-/** Frames that are named in another way than most of their folder. */
+/** The frames that are named in another way than most of their folder. */
 export interface OddFrames {
   layout: FrameLayout;
-  /** Numbers that the folder also has under its usual names. */
+  /** The numbers that the folder also has under its usual names. */
   duplicates: Runs;
-  /** Numbers that only these names have. */
+  /** The numbers that only these names have. */
   others: Runs;
 }
 
 export interface FolderScan {
-  /** How most frames are named; undefined where there is none. */
+  /** The way most frames are named; undefined where there are no frames. */
   layout?: FrameLayout;
-  /** Frames under the usual names. */
+  /** The frames under the usual names. */
   runs: Runs;
   odd: OddFrames[];
-  /** Files that are no frames, by name; the first 20 of them, sorted. */
+  /** The names of files that are no frames: the first 20 of them, sorted. */
   strays: string[];
   strayCount: number;
-  /** Folders and links to folders, by name, sorted; capped like `strays`. */
+  /** The names of folders, and of links that are not named like a frame; sorted, and capped like `strays`. */
   folders: string[];
 }
 
 export const MAX_STRAYS = 20;
-/** Entries that the system is asked for at a time. */
+/** The number of entries that the system is asked for at a time. */
 const BATCH = 2048;
-/** Ways of naming frames in one folder; names of yet another kind count as strays. */
+/** The largest number of ways of naming frames in one folder; names of yet another kind count as strays. */
 const MAX_GROUPS = 64;
 
 interface Group {
   layout: FrameLayout;
   frames: FrameSet;
-  /** Some name starts with a zero that only padding explains. */
+  /** Whether some name starts with a zero that only padding explains. */
   padded: boolean;
 }
 
 /**
- * Lists a folder. Memory does not grow with the number of frames (beyond one bit each).
+ * Lists a folder. Memory does not grow with the number of frames (beyond one bit for each).
  *
- * The listing is synchronous: one call a batch of entries, without the price of a promise for each. It is three times
- * as fast as the asynchronous one, and `signal` is looked at between the batches.
+ * The listing is synchronous: there is one call for a batch of entries, without the price of a promise for each. This is three
+ * times as fast as asynchronous listing, and `signal` is looked at between the batches.
  *
  * @throws the system's error where the folder cannot be listed; VistaError `ABORTED`
  */
@@ -78,7 +78,7 @@ export function scanFolder(path: string, signal?: AbortSignal): FolderScan {
       const parsed = parseFrameName(name);
       if (parsed === undefined) {
         if (isBystander(name)) continue;
-        // A link to nowhere, or to a folder, under a name that is no frame's: the walk above looks at folders' links.
+        // A link that is not named like a frame counts as a folder, and nobody looks where it leads.
         if (entry.isSymbolicLink()) keepSmallest(folders, name);
         else stray(name);
         continue;
@@ -105,7 +105,10 @@ export function scanFolder(path: string, signal?: AbortSignal): FolderScan {
   return { ...resolveGroups([...groups.values()]), strays, strayCount, folders };
 }
 
-/** The number in a name of exactly this layout, or -1. The quick way for the many names that are like the one before. */
+/**
+ * Returns the number in a name of exactly this layout, or -1. This is the quick way for the many names that are like the one
+ * before.
+ */
 function numberIn(name: string, layout: FrameLayout): number {
   const { prefix, width, extension } = layout;
   const start = prefix.length;
@@ -121,7 +124,7 @@ function numberIn(name: string, layout: FrameLayout): number {
   return number;
 }
 
-/** Keeps the {@link MAX_STRAYS} smallest names, sorted: the same ones in whatever order a folder lists them. */
+/** Keeps the {@link MAX_STRAYS} smallest names, sorted, which are the same in whatever order a folder lists them. */
 function keepSmallest(names: string[], name: string): void {
   if (names.length === MAX_STRAYS && name >= names[MAX_STRAYS - 1]!) return;
   let at = names.length;
@@ -147,8 +150,8 @@ function resolveGroups(groups: Group[]): Pick<FolderScan, "layout" | "runs" | "o
 }
 
 /**
- * `9.jpg` and `10.jpg` are one layout (`%d`), and so are `999999.jpg` and `1000000.jpg` under `%06d`: a number that has
- * outgrown the padding. Groups of one prefix and extension are joined accordingly.
+ * Joins groups of one prefix and extension that have one layout: `9.jpg` and `10.jpg` (`%d`), or `999999.jpg` and `1000000.jpg`
+ * under `%06d`, where a number has outgrown the padding.
  */
 function mergeUnpadded(groups: readonly Group[]): Group[] {
   const result: Group[] = groups.filter((group) => group.padded);

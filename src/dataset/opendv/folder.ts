@@ -1,4 +1,4 @@
-/** Rules for one video folder, from its listing alone: pure functions of a {@link FolderScan}. */
+/** The rules for one video folder that need only its listing: pure functions of a {@link FolderScan}. */
 import type { Finding } from "../finding.js";
 import type { FolderScan, OddFrames } from "./folder-listing.js";
 import { frameTolerance } from "./meta.js";
@@ -6,20 +6,20 @@ import { describeLayout, type FrameLayout, frameName, loaderReads, sameLayout } 
 import { finding } from "./rules.js";
 import { countFrames, FrameSet, findGaps, framesOf } from "./runs.js";
 
-/** What the set as a whole, and the list of videos, say about a folder. */
+/** The facts about a folder that come from the set as a whole and from the list of videos. */
 export interface FolderContext {
-  /** Relative to the root. */
+  /** The path of the folder, relative to the root. */
   path: string;
-  /** How most folders of the set name their frames, and the number of the first frame there (0 or 1). */
+  /** The way most folders of the set name their frames; `base` is the number of the first frame there (0 or 1). */
   setLayout: FrameLayout;
   base: number;
-  /** Frames that the list of videos promises. */
+  /** The number of frames that the list of videos promises. */
   expected?: number | undefined;
-  /** The script's log says that it left the video out. */
+  /** Whether the script's log says that it left the video out. */
   skipped?: boolean;
 }
 
-/** More gaps than this in one folder are summed up in a finding of their own. */
+/** The number of gaps in one folder above which the others are summed up in a finding of their own. */
 const MAX_GAPS = 100;
 
 export function* folderFindings(scan: FolderScan, context: FolderContext): Generator<Finding> {
@@ -29,7 +29,7 @@ export function* folderFindings(scan: FolderScan, context: FolderContext): Gener
     if (context.skipped) {
       yield finding("small-frames", path, "holds no frame: video2img.py left the video out, below 720p");
     } else if (context.expected !== 0) {
-      // Of a video that is no longer than what is discarded of it, the script leaves an empty folder.
+      // Where nothing is left of a video after its discards, the script leaves an empty folder.
       yield finding("empty-folder", path, "holds no frame: a killed run, or a video that was skipped");
     }
     if (strayCount > 0) yield strayFinding(scan, path);
@@ -51,12 +51,18 @@ export function loaderFinding(layout: FrameLayout, path: string, example: string
   return finding("loader-name", path, `frames are named ${describeLayout(layout)}: ${misread}`);
 }
 
-/** An older video2img.py padded to the width of each video's last frame, so that widths differ and nothing is wrong. */
+/**
+ * Tells whether layouts differ at most in their width. An older video2img.py padded to the width of each video's last frame, so
+ * that widths differ and nothing is wrong.
+ */
 function widthOnly(a: FrameLayout, b: FrameLayout): boolean {
   return a.prefix === b.prefix && a.extension === b.extension;
 }
 
-/** Gaps, a late start, a lone last frame, and the count against the list. Frames under odd names count as there. */
+/**
+ * Reports gaps, a late start, a lone last frame, and a count that differs from the list. Frames under odd names count as being
+ * there.
+ */
 function* numberFindings(scan: FolderScan, layout: FrameLayout, context: FolderContext): Generator<Finding> {
   const { path, base, expected } = context;
   const runs = scan.odd.some((odd) => odd.others.length > 0) ? withOthers(scan) : scan.runs;
@@ -83,7 +89,7 @@ function* numberFindings(scan: FolderScan, layout: FrameLayout, context: FolderC
   const tolerance = frameTolerance(expected);
   const promised = `the ${expected} that its length less the discards gives (tolerance ${tolerance})`;
   const missing = expected - (last + 1 - base);
-  // Frames, not numbers: a stray number far behind the others is a gap.
+  // This counts frames and not numbers, because a stray number far behind the others is a gap.
   const surplus = frames - expected;
   if (missing > tolerance) {
     const message = `ends at frame ${last}, ${missing} frames before ${promised}`;

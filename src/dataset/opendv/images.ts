@@ -1,4 +1,4 @@
-/** Rules for the images of one video folder. */
+/** The rules for the images of one video folder. */
 import { join } from "node:path";
 import { remember } from "../../core/maps.js";
 import type { Finding } from "../finding.js";
@@ -16,25 +16,25 @@ const FAULT_RULES: Readonly<Record<ImageFault, OpenDvRule>> = {
   damaged: "damaged-image",
 };
 
-/** What the images of a folder showed, beside findings. */
+/** The facts that the images of a folder showed, besides findings. */
 interface FolderImages {
-  /** Size of the first sound image. */
+  /** The size of the first image whose size is known. */
   size?: { width: number; height: number };
-  /** Path of the first sound image, relative to the root. */
+  /** The path of the first sound image, relative to the root. */
   sound?: string;
 }
 
-/** Where images are, and how closely they are looked at. */
+/** The place of the images, and how closely they are looked at. */
 interface Looking {
   root: string;
-  /** Of the folder, relative to the root. */
+  /** The path of the folder, relative to the root. */
   path: string;
   layout: FrameLayout;
-  /** Number of the folder's last frame, where an interrupted run leaves its mark. */
+  /** The number of the folder's last frame, where an interrupted run leaves its mark. */
   last: number;
   level: ImageLevel;
   signal: AbortSignal | undefined;
-  /** Called after each image. */
+  /** A function that is called after each image. */
   onImage: () => void;
 }
 
@@ -56,7 +56,7 @@ export async function* imageFindings(
     const frame = numbers.shift()!;
     const name = frameName(layout, frame);
     onImage();
-    // Sizes of all frames are looked at beforehand.
+    // Empty images are left out here, because the sizes of all frames are looked at beforehand.
     if (fault !== undefined && fault !== "empty") {
       const cutOff = frame === last && fault === "truncated";
       const rule = cutOff ? "truncated-last-frame" : FAULT_RULES[fault];
@@ -78,7 +78,7 @@ export async function* imageFindings(
     const message = `${which} ${other}, the first frame is ${size}`;
     yield finding("size-change", path, message, { record: first, count });
   }
-  // The script's own words: it leaves out a video only where both sides are below.
+  // These are the script's own words: it leaves out a video only where both sides are below.
   if (width < 1280 && height < 720) yield finding("small-frames", path, `frames are ${size}`);
   if (Math.abs(width - (height * 16) / 9) > 1) {
     const message = `frames are ${size}, that is ${(width / height).toFixed(3)} instead of 1.778`;

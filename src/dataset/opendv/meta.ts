@@ -1,6 +1,6 @@
 /**
- * OpenDV's list of videos: the sheet as CSV, or the JSON that DriveAGI's `meta_preprocess.py` makes of it. Both are
- * read into the same form, and what is odd in them is reported rather than refused.
+ * OpenDV's list of videos: the sheet as CSV, or the JSON that DriveAGI's `meta_preprocess.py` makes of it. Both are read into the
+ * same form, and what is odd in them is reported rather than refused.
  */
 
 import { isUtf8 } from "node:buffer";
@@ -13,29 +13,32 @@ import { readRows } from "../json/rows.js";
 export type Split = "train" | "val";
 
 export interface MetaVideo {
-  /** Row in the file, from 0, the header of a CSV not counted. */
+  /** The row in the file, from 0; the header of a CSV is not counted. */
   row: number;
   videoId: string;
-  /** Without the blanks around it. */
+  /** The name of the youtuber, without the blanks around it. */
   youtuber: string;
-  /** Folder of the youtuber: each space becomes an underscore, one at the end too (`youtuber_formatize` in DriveAGI). */
+  /**
+   * The name of the youtuber's folder, in which each space becomes an underscore, also one at the end (`youtuber_formatize` in
+   * DriveAGI).
+   */
   folder: string;
   split?: Split;
   subset?: "Mini" | "Full";
-  /** Nation or area. */
+  /** The nation or area. */
   area?: string;
-  /** Where the video can be seen: a URL of printable ASCII, as it stands in the list. */
+  /** The place where the video can be seen: a URL of printable ASCII, as it stands in the list. */
   link?: string;
-  /** Seconds. */
+  /** The length of the video in seconds. */
   length?: number;
-  /** Seconds cut off at the start and at the end. */
+  /** The number of seconds that are cut off at the start; `endDiscard` is the same for the end. */
   startDiscard?: number;
   endDiscard?: number;
 }
 
 /**
- * `row`: a row that no script could use. `spelling`: a split or subset that is meant, but not spelled as the scripts
- * compare it. `blank`: a length or discard is not given.
+ * Something odd in the list. `row` is a row that no script could use. `spelling` is a split or subset that is meant, but not
+ * spelled as the scripts compare it. `blank` is a length or discard that is not given.
  */
 export interface MetaProblem {
   kind: "row" | "spelling" | "blank";
@@ -46,11 +49,14 @@ export interface MetaProblem {
 export interface Meta {
   videos: MetaVideo[];
   problems: MetaProblem[];
-  /** Set where the file could not be read to its end: why, and at which byte if that is known. */
+  /** The reason why the file could not be read to its end, and at which byte if that is known; undefined where it could. */
   unreadable?: { reason: string; offset?: number };
 }
 
-/** Fields under the names that `meta_preprocess.py` gives them, and the start of the sheet's column names, folded. */
+/**
+ * The fields, under the names that `meta_preprocess.py` gives them, each with the start of the sheet's column name in small
+ * letters without blanks and underscores.
+ */
 const COLUMNS: readonly (readonly [field: string, header: string])[] = [
   ["videoid", "videoid"],
   ["youtuber", "youtuber"],
@@ -64,7 +70,9 @@ const COLUMNS: readonly (readonly [field: string, header: string])[] = [
 ];
 
 /**
- * @param path  a `.csv` or `.json` file
+ * Reads a list of videos.
+ *
+ * @param path  the path of a `.csv` or `.json` file
  * @throws VistaError where the file cannot be opened
  */
 export async function readMeta(path: string): Promise<Meta> {
@@ -81,11 +89,11 @@ async function parseCsv(bytes: Buffer): Promise<Meta> {
     meta.unreadable = { reason: "it is not UTF-8, which pandas stops at: save it as CSV UTF-8" };
     return meta;
   }
-  // Loaded for the first such list, as the whole of a command is not much larger.
+  // The parser is loaded for the first such list, because the whole of a command is not much larger.
   const { CsvError, parse } = await import("csv-parse/sync");
   let lines: string[][];
   try {
-    // As pandas does: a quote within a cell that is not quoted is a letter.
+    // As in pandas, a quote within a cell that is not quoted is a letter.
     lines = parse(bytes, { bom: true, relax_column_count: true, relax_quotes: true, skip_empty_lines: true });
   } catch (error) {
     if (!(error instanceof CsvError)) throw error;
@@ -103,7 +111,7 @@ async function parseCsv(bytes: Buffer): Promise<Meta> {
     return meta;
   }
   for (const [row, line] of lines.entries()) {
-    // A sheet's export often ends in rows of commas only.
+    // The export of a sheet often ends in rows of nothing but commas.
     if (line.every((cell) => cell.trim() === "")) continue;
     const fields = Object.fromEntries(columns.map(([field, index]) => [field, line[index] ?? ""]));
     addVideo(meta, row, fields);
@@ -111,7 +119,7 @@ async function parseCsv(bytes: Buffer): Promise<Meta> {
   return withRows(meta);
 }
 
-/** A list without a single row is of no use to anybody. */
+/** Marks a list without a single row as unreadable, because it is of no use to anybody. */
 function withRows(meta: Meta): Meta {
   if (meta.videos.length === 0 && meta.problems.length === 0 && meta.unreadable === undefined) {
     meta.unreadable = { reason: "it lists not one video" };
@@ -131,7 +139,7 @@ function readJson(path: string): Meta {
   return withRows(meta);
 }
 
-/** Characters of a link; those of YouTube have 43. */
+/** The largest number of characters of a link; the links of YouTube have 43. */
 const MAX_LINK = 2048;
 
 function addVideo(meta: Meta, row: number, fields: Record<string, unknown>): void {
@@ -153,7 +161,7 @@ function addVideo(meta: Meta, row: number, fields: Record<string, unknown>): voi
   const folded = split.trim().toLowerCase();
   if (folded === "train" || folded === "val") {
     video.split = folded;
-    // The script lower-cases the split, and nothing more.
+    // The script puts the split into small letters, and does nothing more.
     if (split.toLowerCase() !== folded) problem("spelling", `the split ${named} is "${split}", with blanks`);
   } else {
     problem("row", `the split ${named} is "${split}", neither Train nor Val`);
@@ -196,8 +204,8 @@ function addVideo(meta: Meta, row: number, fields: Record<string, unknown>): voi
 }
 
 /**
- * The name of a youtuber's folder as it is compared: macOS takes letters with accents apart when it copies, and blanks
- * around a name in the sheet are underscores where the script made the folder, and nothing where a person did.
+ * Returns the name of a youtuber's folder in the form in which it is compared. macOS takes letters with accents apart when it
+ * copies, and blanks around a name in the sheet are underscores where the script made the folder, and nothing where a person did.
  */
 export function youtuberKey(folder: string): string {
   return folder.normalize("NFC").replace(/^_+|_+$/g, "");
@@ -211,13 +219,13 @@ function describe(value: unknown): string {
   return text(value) === "" ? "blank" : `"${text(value)}"`;
 }
 
-/** `1:02:03` → 3723, `02:03` → 123. */
+/** Returns the seconds of a duration: 3723 for `1:02:03`, and 123 for `02:03`. */
 function seconds(duration: string): number | undefined {
   if (!/^\d+:\d{1,2}(:\d{1,2})?$/.test(duration)) return undefined;
   return duration.split(":").reduce((total, part) => total * 60 + Number(part), 0);
 }
 
-/** Frames that `video2img.py` writes for a video at 10 Hz, or undefined where the list does not say. */
+/** Returns the number of frames that `video2img.py` writes for a video at 10 Hz, or undefined where the list does not say. */
 export function expectedFrames(video: MetaVideo): number | undefined {
   if (video.length === undefined || video.startDiscard === undefined || video.endDiscard === undefined) {
     return undefined;
@@ -226,9 +234,9 @@ export function expectedFrames(video: MetaVideo): number | undefined {
 }
 
 /**
- * How far a count may be from {@link expectedFrames}: 2 seconds for what is rounded (the listed length, the whole seconds
- * that the script counts in, and the last frames that a decoder does not give), and 2 % up to 6 seconds in all, because
- * the list is from another encoding of the video (DriveAGI itself accepts 5 s of difference).
+ * Returns how far a count may be from {@link expectedFrames}: 2 seconds for what is rounded (the listed length, the whole seconds
+ * that the script counts in, and the last frames that a decoder does not give), and 2 % more, up to 6 seconds in all, because the
+ * list is from another encoding of the video (DriveAGI itself accepts a difference of 5 s).
  */
 export function frameTolerance(expected: number): number {
   return Math.min(60, 20 + Math.ceil(expected / 50));

@@ -1,4 +1,4 @@
-/** Finds the parts of an OpenDV-YouTube root: folders of frames by split, videos, the list of videos. */
+/** The search for the parts of an OpenDV-YouTube root: the folders of frames by split, the videos, and the list of videos. */
 
 import { type Dir, type Dirent, opendirSync, readdirSync, statSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
@@ -8,49 +8,52 @@ import { isBystander } from "../bystanders.js";
 import { type Split, youtuberKey } from "./meta.js";
 import { parseFrameName } from "./names.js";
 
-/** One folder that should hold the frames of one video. */
+/** A folder that should hold the frames of one video. */
 export interface VideoFolder {
-  /** Relative to the root, with `/`. */
+  /** The path relative to the root, with `/` between parts. */
   path: string;
   split?: Split;
-  /** Name of the folder above, where there is one below the root or the split. */
+  /** The name of the folder above, where there is one below the root or the split. */
   youtuber?: string;
   videoId: string;
 }
 
 export interface OpenDvRoot {
-  /** As the user wrote it, or the OpenDV-YouTube folder within it. */
+  /** The path as the user wrote it, or that of the OpenDV-YouTube folder within it. */
   root: string;
-  /** Sorted by path. */
+  /** The video folders, sorted by path. */
   folders: VideoFolder[];
-  /** Splits that have a folder of their own here. */
+  /** The splits that have a folder of their own here. */
   splits: Split[];
-  /** Symbolic links that lead nowhere, and folders that cannot be listed: path and reason. */
+  /** The symbolic links that lead nowhere, and the folders that cannot be listed, each with its path and the reason. */
   broken: { path: string; reason: string }[];
-  /** Files of `videos/` as `youtuber/videoid`, the youtuber as {@link youtuberKey} gives it; undefined where there is no such folder. */
+  /**
+   * The files of `videos/` as `youtuber/videoid`, with the youtuber as {@link youtuberKey} gives it; undefined where there is no
+   * such folder.
+   */
   videos?: Set<string>;
-  /** IDs of videos that `video2img.py` left out because they are below 720p, by its own log. */
+  /** The IDs of videos that `video2img.py` left out because they are below 720p, according to its own log. */
   skipped: ReadonlySet<string>;
-  /** Lists of videos, CSV and JSON, that were found near the root; absolute or as the root is. */
+  /** The paths of lists of videos, CSV and JSON, that were found near the root; they are absolute or relative as the root is. */
   metaFiles: string[];
 }
 
-/** `full_images`, and `full_images_2` where a set is spread over disks. */
+/** The pattern of the folders of splits: `full_images`, or also `full_images_2` where a set is spread over disks. */
 const SPLIT_FOLDER = /^(full|val)_images([-_.].*)?$/;
 const VIDEO_EXTENSION = /\.(mp4|webm|mkv)$/i;
 const META_NAME = /^OpenDV.*\.(csv|json)$/i;
-/** Entries of a folder that are looked at to see whether it holds frames. */
+/** The number of entries of a folder that are looked at to see whether it holds frames. */
 const PROBE = 256;
-/** Folders beside the frames that hold no frames. */
+/** The names of folders beside the frames that hold no frames. */
 const NO_FRAMES = new Set(["videos", "meta", "annos", "configs", "scripts", "utils", "language"]);
 
 /**
- * The OpenDV-YouTube root that `path` is or holds, or undefined. Recognised are a folder with `full_images`,
- * `val_images` or `videos`, a folder that holds such a one as `OpenDV-YouTube`, and plain
+ * Finds the OpenDV-YouTube root that `path` is or holds; returns undefined where there is none. It recognises a folder with
+ * `full_images`, `val_images` or `videos`, a folder that holds such a one as `OpenDV-YouTube`, and plain
  * `<youtuber>/<video>/<frames>`, `<video>/<frames>`, or a folder of frames.
  */
 export function findOpenDvRoot(path: string): OpenDvRoot | undefined {
-  // full_images.tar is no folder of frames; a link to nowhere was meant to be one.
+  // Files are left out because full_images.tar is no folder of frames; a link to nowhere stays because it was meant to be one.
   const names = new Set(list(path).flatMap((entry) => (isFile(path, entry) ? [] : [entry.name])));
   const isRoot = [...names].some((name) => SPLIT_FOLDER.test(name)) || names.has("videos");
   if (!isRoot && names.has("OpenDV-YouTube") && isFolder(join(path, "OpenDV-YouTube"))) {
@@ -90,7 +93,7 @@ function splitOf(name: string): Split | undefined {
   return match === null ? undefined : match[1] === "val" ? "val" : "train";
 }
 
-/** Collects the video folders below `base` (relative to the root): two levels down, or one where a set has no youtubers. */
+/** Collects the video folders below `base` (relative to the root): two levels down, or one level where a set has no youtubers. */
 function collect(found: OpenDvRoot, base: string, split: Split | undefined): void {
   const withSplit = split === undefined ? {} : { split };
   const empty: VideoFolder[] = [];
@@ -109,11 +112,11 @@ function collect(found: OpenDvRoot, base: string, split: Split | undefined): voi
     }
     if (isEmpty(join(found.root, path))) empty.push({ path, videoId: youtuber, ...withSplit });
   }
-  // Where folders of frames lie side by side an empty one is a video's; else it is a youtuber's, and harmless.
+  // Where folders of frames lie side by side, an empty one is a video's; elsewhere it is a youtuber's, and harmless.
   if (flat) found.folders.push(...empty);
 }
 
-/** Names of the folders (and links to folders) in a folder; what cannot be followed or listed goes to `broken`. */
+/** Returns the names of the folders (and links to folders) in a folder; what cannot be followed or listed goes to `broken`. */
 function subfolders(found: OpenDvRoot, path: string): string[] {
   const absolute = join(found.root, path);
   let entries: Dirent[];
@@ -128,7 +131,7 @@ function subfolders(found: OpenDvRoot, path: string): string[] {
     if (entry.name.startsWith(".") || isBystander(entry.name)) continue;
     if (entry.isDirectory()) names.push(entry.name);
     else if (!entry.isFile()) {
-      // A symbolic link, or a file system that does not tell the kind.
+      // The entry is a symbolic link, or the file system does not tell its kind.
       try {
         if (statSync(join(absolute, entry.name)).isDirectory()) names.push(entry.name);
       } catch (error) {
@@ -151,8 +154,8 @@ function reasonOf(error: unknown): string {
 }
 
 /**
- * Whether a folder holds frames, going by its first entries (the first thousands of files of a folder of frames are
- * frames); false where it cannot be listed.
+ * Tells whether a folder holds frames, from its first entries (in a folder of frames, the first thousands of files are frames);
+ * returns false where the folder cannot be listed.
  */
 function holdsFrames(path: string): boolean {
   let dir: Dir;
@@ -185,7 +188,7 @@ function listVideos(path: string): Set<string> {
   return videos;
 }
 
-/** The list of videos lies in `meta/` beside or within the root, or in the root itself. CSV before JSON. */
+/** Finds the lists of videos, which lie in `meta/` beside or within the root, or in the root itself. CSV comes before JSON. */
 function findMeta(root: string): string[] {
   for (const folder of [join(root, "meta"), root, join(root, "..", "meta"), join(root, "..")]) {
     const files = list(folder)
@@ -197,7 +200,10 @@ function findMeta(root: string): string[] {
   return [];
 }
 
-/** The script's log lies where it was started, which is beside or above the set: JSON objects with commas between. */
+/**
+ * Reads the IDs of skipped videos from the script's log, which consists of JSON objects with commas between them. It lies where
+ * the script was started: beside or above the set.
+ */
 function findSkipped(root: string): Set<string> {
   const skipped = new Set<string>();
   for (const folder of [root, join(root, "..")]) {
@@ -222,7 +228,7 @@ function list(path: string): Dirent[] {
   }
 }
 
-/** Whether an entry of a folder is a file, or a link to one. */
+/** Tells whether an entry of a folder is a file, or a link to one. */
 function isFile(folder: string, entry: Dirent): boolean {
   if (entry.isFile()) return true;
   if (entry.isDirectory()) return false;
@@ -233,7 +239,7 @@ function isFile(folder: string, entry: Dirent): boolean {
   }
 }
 
-/** Whether there is nothing at all in a folder. */
+/** Tells whether there is nothing in a folder but what a system leaves anywhere. */
 function isEmpty(path: string): boolean {
   try {
     return readdirSync(path).every(isBystander);

@@ -1,15 +1,15 @@
 import { firstWhere } from "../../core/search.js";
 
 /**
- * Runs of consecutive frame numbers: `[first, last, first, last, …]`, inclusive, ascending, never touching. A folder of
- * 300,000 frames without a gap is two numbers.
+ * Runs of consecutive frame numbers as `[first, last, first, last, …]`, which are inclusive, ascending and never touch. A folder
+ * of 300,000 frames without a gap is two numbers.
  */
 export type Runs = readonly number[];
 
-/** The largest frame number that is taken for one: 77 days at 10 Hz. Larger numbers are time stamps or hashes. */
+/** The largest number that is taken for that of a frame: 77 days at 10 Hz. Larger numbers are time stamps or hashes. */
 export const MAX_FRAME = 2 ** 26 - 1;
 
-/** A set of frame numbers, as bits: flat in memory whatever the order in which a folder lists its files. */
+/** A set of frame numbers as bits, whose size in memory does not depend on the order in which a folder lists its files. */
 export class FrameSet {
   #words = new Uint32Array(256);
   #size = 0;
@@ -18,7 +18,11 @@ export class FrameSet {
     return this.#size;
   }
 
-  /** @returns false where the number was there before */
+  /**
+   * Adds a frame.
+   *
+   * @returns false where the number was there before
+   */
   add(frame: number): boolean {
     const word = frame >>> 5;
     if (word >= this.#words.length) this.#grow(word + 1);
@@ -39,7 +43,7 @@ export class FrameSet {
     let open = -1;
     for (let index = 0; index < this.#words.length; index++) {
       const word = this.#words[index]!;
-      // Whole words of one kind are passed over at once: nearly all of them are.
+      // Words whose bits are all alike are passed over at once, because nearly all of them are like this.
       if (open < 0 ? word === 0 : word === 0xffffffff) continue;
       for (let bit = 0; bit < 32; bit++) {
         const set = (word & (1 << bit)) !== 0;
@@ -73,7 +77,7 @@ export function* framesOf(runs: Runs): Generator<number> {
   }
 }
 
-/** The numbers between `first` and the last frame that are in no run, as runs. */
+/** Returns the numbers between `first` and the last frame that are in no run, as runs. */
 export function findGaps(runs: Runs, first: number): number[] {
   const gaps: number[] = [];
   let next = first;
@@ -84,13 +88,13 @@ export function findGaps(runs: Runs, first: number): number[] {
   return gaps;
 }
 
-/** Index (into `runs`) of the run that holds `frame`, or -1. */
+/** Returns the index (into `runs`) of the run that holds `frame`, or -1. */
 export function findRun(runs: Runs, frame: number): number {
   const at = 2 * firstWhere(runs.length / 2, (run) => runs[run * 2 + 1]! >= frame);
   return at < runs.length && runs[at]! <= frame ? at : -1;
 }
 
-/** How many clips of `length` frames start in these runs, one every `stride` frames of a run. */
+/** Returns how many clips of `length` frames start in these runs, one every `stride` frames of a run. */
 export function countClips(runs: Runs, length: number, stride: number): number {
   let clips = 0;
   for (let i = 0; i < runs.length; i += 2) {

@@ -1,11 +1,11 @@
-/** Which frames of a folder are opened: the first, the last, and some between, the same ones in every run. */
+/** The choice of the frames of a folder that are opened: the first, the last, and some between, the same ones in every run. */
 import { firstWhere } from "../../core/search.js";
 import { pathHash } from "../sample.js";
 import { countFrames, framesOf, type Runs } from "./runs.js";
 
 /**
- * Frame numbers in ascending order: the first and the last frame of the folder, and `quota` others. The choice depends
- * on `seed`, on the name of the folder and on its frames, and on nothing else.
+ * Yields frame numbers in ascending order: the first and the last frame of the folder, and `quota` others. The choice depends on
+ * `seed`, on the name of the folder and on its frames, and on nothing else.
  */
 export function* pickFrames(runs: Runs, quota: number, seed: number, path: string): Generator<number> {
   const total = countFrames(runs);
@@ -29,8 +29,8 @@ export function* pickFrames(runs: Runs, quota: number, seed: number, path: strin
 }
 
 /**
- * All frames of a folder, the first and the last one first and the others so that any number of them is spread over it: each
- * is some 0.618 of the folder's length after the one before, which meets every frame once.
+ * Yields all frames of a folder. The first and the last one come first, and the others in such an order that any number of them
+ * is spread over the folder: each is some 0.618 of the folder's length after the one before, which meets every frame once.
  */
 export function* spreadFrames(runs: Runs, seed: number, path: string): Generator<number> {
   const total = countFrames(runs);
@@ -60,7 +60,10 @@ function commonDivisor(a: number, b: number): number {
   return b === 0 ? a : commonDivisor(b, a % b);
 }
 
-/** At most `limit` of the frames, and the first two whatever the time: the first and the last frame of a folder. */
+/**
+ * Yields at most `limit` of the frames, as long as there is time; but it yields the first two, which are the first and the last
+ * frame of a folder, whatever the time.
+ */
 export function* inTime(frames: Iterable<number>, limit: number, until: number): Generator<number> {
   let count = 0;
   for (const frame of frames) {
@@ -70,7 +73,7 @@ export function* inTime(frames: Iterable<number>, limit: number, until: number):
   }
 }
 
-/** Numbers in [0, 1) from a 32-bit seed (mulberry32). */
+/** Returns a source of numbers in [0, 1) that follow from a 32-bit seed (mulberry32). */
 function randomFrom(seed: number): () => number {
   let state = seed >>> 0;
   return () => {

@@ -1,4 +1,4 @@
-/** Rules for the set as a whole: the list of videos against the folders that are there. No file is opened here. */
+/** The rules for the set as a whole, which compare the list of videos with the folders that are there. No file is opened here. */
 import { remember } from "../../core/maps.js";
 import type { Finding } from "../finding.js";
 import { expectedFrames, type Meta, type MetaVideo, youtuberKey } from "./meta.js";
@@ -11,7 +11,7 @@ export interface NamedMeta {
   meta: Meta;
 }
 
-/** Below this share of the wanted videos a set counts as a part that was taken on purpose. */
+/** The share of the wanted videos below which a set counts as a part that was taken on purpose. */
 const PART = 0.5;
 
 export function* metaFileFindings(files: readonly NamedMeta[]): Generator<Finding> {
@@ -25,7 +25,7 @@ export function* metaFileFindings(files: readonly NamedMeta[]): Generator<Findin
     }
     yield* duplicateRows(path, meta);
   }
-  // One list as CSV and as the JSON that was made of it; a list of another name may well be another list.
+  // A list may be there as CSV and as the JSON that was made of it; a list of another name may well be another list.
   const readable = files.filter(({ meta }) => meta.unreadable === undefined);
   for (const [i, one] of readable.entries()) {
     const other = readable.slice(i + 1).find(({ path }) => stem(path) === stem(one.path));
@@ -60,7 +60,7 @@ function* mismatch(a: NamedMeta, b: NamedMeta): Generator<Finding> {
 }
 
 /**
- * The rules that need the list: which videos have a folder, which should, and in which split.
+ * Applies the rules that need the list: which videos have a folder, which should have one, and in which split.
  *
  * @param onMissing  called with each missing video by itself
  */
@@ -86,7 +86,7 @@ export function* listFindings(
   yield* missingFindings(found, [...byId.values()], metaPath, onMissing);
 }
 
-/** Videos in two folders; those in the wrong split are named by that rule already. */
+/** Reports videos that are in two folders; the rule about the wrong split already names those in the wrong split. */
 export function* twiceFindings(found: OpenDvRoot, meta: Meta | undefined): Generator<Finding> {
   const splits = new Map(meta?.videos.map((video) => [video.videoId, video.split]));
   const first = new Map<string, VideoFolder>();
@@ -107,13 +107,13 @@ function* missingFindings(
   onMissing?: (missing: Finding) => void,
 ): Generator<Finding> {
   const present = new Set(found.folders.map(({ videoId }) => videoId));
-  // Only the splits that are here, and only the mini subset where nothing else is, are taken as wanted.
+  // Only the splits that are here are taken as wanted, and only the mini subset where nothing else is here.
   const here = listed.filter((video) => present.has(video.videoId));
   if (here.length === 0) return;
   const full = here.some((video) => video.subset !== "Mini");
   const wanted = listed.filter(
     (video) =>
-      // What lies behind a link that leads nowhere has been reported with it.
+      // The videos behind a link that leads nowhere have been reported with the link.
       !found.broken.some(({ path }) => `${folderOf(video)}/`.startsWith(`${path}/`)) &&
       (found.splits.length === 0 || video.split === undefined || found.splits.includes(video.split)) &&
       (full || video.subset === "Mini"),
@@ -122,7 +122,7 @@ function* missingFindings(
     (video) =>
       !present.has(video.videoId) &&
       !found.skipped.has(video.videoId) &&
-      // Its discards leave nothing of it.
+      // The discards leave nothing of such a video.
       expectedFrames(video) !== 0,
   );
   const isDownloaded = ({ folder, videoId }: MetaVideo) =>
@@ -146,7 +146,8 @@ function* missingFindings(
   const youtubersHere = new Set(here.map((video) => video.folder));
   const gone = new Map<string, MetaVideo[]>();
   for (const video of rest) {
-    // With the videos at hand one knows what was never downloaded; without, a lone hole in a youtuber's videos is a fault.
+    // Where the videos are at hand, they show what was never downloaded; otherwise, a lone hole in a youtuber's videos is a
+    // fault.
     if (found.videos === undefined && youtubersHere.has(video.folder)) {
       yield withoutFolder(video, `video ${video.videoId} of the list has no folder`);
     } else {
@@ -161,7 +162,7 @@ function* missingFindings(
   }
 }
 
-/** Where `video2img.py` would put the frames. */
+/** Returns the path where `video2img.py` would put the frames. */
 function folderOf(video: MetaVideo): string {
   return `${video.split === "val" ? "val_images" : "full_images"}/${video.folder}/${video.videoId}`;
 }

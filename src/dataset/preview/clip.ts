@@ -1,4 +1,4 @@
-/** What a preview shows: the 25 frames of a clip and, where a record has them, its actions. */
+/** The content of a preview: the 25 frames of a clip and, where a record has them, its actions. */
 import { existsSync, statSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { fromSystem, VistaError } from "../../core/errors.js";
@@ -15,29 +15,29 @@ import { findRun } from "../opendv/runs.js";
 
 export interface PreviewClip {
   title: string;
-  /** Absolute, or as the root is. */
+  /** The paths of the frames, which are absolute or relative as the root is. */
   frames: string[];
   actions?: NuScenesRecord;
 }
 
 export interface ClipOptions {
-  /** A Vista root or the root of a set, for records and samples. Default: found from the file. */
+  /** The Vista root or the root of a set, for records and samples. By default it is found from the file. */
   root?: string;
-  /** First frame in a folder. Default: the first that is there. */
+  /** The number of the first frame in a folder. The default is the first that is there. */
   start?: number;
-  /** Frames of a clip. Default 25. */
+  /** The number of frames of a clip. The default is 25. */
   count?: number;
 }
 
-/** Frames on one sheet; Vista trains on 25. */
+/** The largest number of frames on one sheet; Vista trains on 25. */
 const MOST_FRAMES = 1000;
-/** Linux opens no longer path. */
+/** The largest number of characters of a path, because Linux opens no longer one. */
 const MAX_PATH = 4096;
 const TOKEN = /^[0-9a-f]{32}$/;
 
 /**
- * Finds the clip that `target` names: a folder of frames, `FILE#INDEX` for a record of an annotation file, or the token
- * of a nuScenes sample (with `root`).
+ * Finds the clip that `target` names: a folder of frames, `FILE#INDEX` for a record of an annotation file, or the token of a
+ * nuScenes sample (with `root`).
  *
  * @throws VistaError `NOT_FOUND`, `FORMAT`, `USAGE`, `INCOMPLETE` where the folder has too few frames in a row
  */

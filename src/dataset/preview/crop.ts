@@ -8,8 +8,8 @@ export interface Box {
 }
 
 /**
- * Cuts the middle to the shape of `target`: sides off a wider picture, top and bottom off a taller one. Rounds as the
- * loader does, which computes in floating point and cuts off the fraction.
+ * Returns the middle of a picture in the shape of `target`: a wider picture loses its sides, a taller one its top and bottom. The
+ * numbers are rounded as in the loader, which computes in floating point and cuts off the fraction.
  */
 export function centreCrop(
   picture: { width: number; height: number },

@@ -1,4 +1,4 @@
-/** Draws a contact sheet: every frame of a clip as the model sees it, with the actions of its record. */
+/** The contact sheet of a clip, with every frame as the model sees it and the actions of its record. */
 import type { OverlayOptions } from "sharp";
 import { isVistaError, throwIfAborted, VistaError } from "../../core/errors.js";
 import type { RunOptions } from "../../core/progress.js";
@@ -10,23 +10,27 @@ import { centreCrop } from "./crop.js";
 import { textPath } from "./text.js";
 
 export interface SheetOptions extends RunOptions {
-  /** Size of the pictures in training: `target_width` and `target_height` of the config. Default 576 × 320. */
+  /**
+   * The width of the pictures in training, which is `target_width` of the config; `height` is `target_height`. The default is 576
+   * × 320.
+   */
   width?: number;
   height?: number;
-  /** Width of a picture on the sheet, which is scaled down from the training size. Default 384. */
+  /** The width of a picture on the sheet, which is scaled down from the training size. The default is 384. */
   tile?: number;
 }
 
 const COLUMNS = 5;
 const GAP = 8;
-/** Height of what is above the pictures, with the actions of a record and without. */
+/** The height in pixels of what is above the pictures, with the actions of a record; the next is that without. */
 const HEADER = 190;
 const SHORT_HEADER = 68;
 const COMMANDS = ["right", "left", "stop", "forward"];
 const COLOUR = { back: "#15181c", text: "#e6e6e6", faint: "#8a939e", action: "#ffb000", goal: "#ff4f6d" };
 
 /**
- * One frame as the model gets it: the middle cut to the training shape, resized by Lanczos' filter at full resolution.
+ * Returns one frame as the model gets it: the middle is cut to the training shape and resized by Lanczos' filter at full
+ * resolution.
  *
  * @throws VistaError `NOT_FOUND`, `FORMAT` where the picture does not decode, `UNSUPPORTED` beyond {@link MOST_PIXELS}
  */
@@ -58,7 +62,11 @@ export async function modelView(path: string, width: number, height: number): Pr
   }
 }
 
-/** @returns the sheet as PNG */
+/**
+ * Draws a contact sheet: every frame of a clip as the model sees it, with the actions of its record.
+ *
+ * @returns the sheet as PNG
+ */
 export async function drawSheet(clip: PreviewClip, options: SheetOptions = {}): Promise<Buffer> {
   const { width = 576, height = 320, signal, onProgress } = options;
   const sharp = await loadSharp();
@@ -150,10 +158,16 @@ function pairs(flat: readonly number[]): [number, number][] {
   return points;
 }
 
-/** Metres up to which the rings are 20 m apart at most; beyond, which no drive is, they are a power of ten apart. */
+/**
+ * The distance in metres up to which the rings are 20 m apart at most. Beyond it, which no drive is, they are a power of ten
+ * apart.
+ */
 const MOST_REACH = 200;
 
-/** Seen from above: forward is up, left is left (where records count upwards), one scale for both; a ring every 5, 10 or 20 m, 13 rings at most. */
+/**
+ * Returns the plot of a trajectory seen from above: forward is up, left is left (where records count upwards), and there is one
+ * scale for both. There is a ring every 5, 10 or 20 m, and 12 rings at most.
+ */
 export function trajectoryPlot(traj: readonly number[], left: number, top: number, side: number): string[] {
   const points = pairs(traj);
   // A car gets 100 m far in the 2 s of a clip. Figures beyond the range of a double would have no scale.
@@ -188,7 +202,7 @@ export function trajectoryPlot(traj: readonly number[], left: number, top: numbe
   return parts;
 }
 
-/** The goal on the first frame, where the crop leaves it in the picture. */
+/** Draws the goal on the first frame, where the crop leaves it in the picture. */
 function goalMark(
   actions: NuScenesRecord,
   target: { width: number; height: number },

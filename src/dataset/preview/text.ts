@@ -1,6 +1,6 @@
 /**
- * Text as lines: an SVG `<text>` shows nothing on a machine without fonts, which servers often are. Capital letters,
- * digits and some signs on a grid of 4 × 6; each glyph is a list of strokes, each stroke a list of points `xy`.
+ * Text as lines, because an SVG `<text>` shows nothing on a machine without fonts, which servers often are. There are capital
+ * letters, digits and some signs on a grid of 4 × 6; each glyph is a list of strokes, and each stroke a list of points `xy`.
  */
 const GLYPHS: Readonly<Record<string, string>> = {
   A: "0602204246 0444",
@@ -58,15 +58,15 @@ const GLYPHS: Readonly<Record<string, string>> = {
   "…": "0606 2626 4646",
 };
 const ADVANCE = 6;
-/** What has no glyph becomes a box. */
+/** The glyph of a letter that has none of its own. */
 const BOX = "0040460600";
 
 /**
- * SVG path data of a line of text.
+ * Returns the SVG path data of a line of text.
  *
- * @param x  left edge
- * @param y  upper edge
- * @param height  of a capital letter
+ * @param x  the left edge
+ * @param y  the upper edge
+ * @param height  the height of a capital letter
  */
 export function textPath(text: string, x: number, y: number, height: number): string {
   const unit = height / 6;
@@ -80,7 +80,7 @@ export function textPath(text: string, x: number, y: number, height: number): st
         const py = y + Number(point[1]) * unit;
         return `${px.toFixed(1)} ${py.toFixed(1)}`;
       });
-      // A stroke of one point twice is a dot: a short line, because a line of no length is not drawn everywhere.
+      // A stroke of one point twice is a dot. It is drawn as a short line, because a line of no length is not drawn everywhere.
       if (at[0] === at[1]) parts.push(`M${at[0]}l0.1 0`);
       else parts.push(`M${at.join("L")}`);
     }

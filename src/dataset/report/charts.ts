@@ -1,17 +1,17 @@
-/** The charts of the HTML report: pictures of one thing each, under a title that says what they show. */
+/** The charts of the HTML report. Each is a picture of one thing, under a title that says what it shows. */
 import { formatCount } from "../../core/text.js";
 import type { Chart } from "../finding.js";
 import { html, type Markup } from "./markup.js";
 
 const WIDTH = 320;
 const HEIGHT = 130;
-/** Neighbours share a bar where there are more points than the eye tells apart. */
+/** The largest number of bars; neighbours share a bar where there are more points than the eye tells apart. */
 const MAX_BARS = 160;
 
 type Bars = Extract<Chart, { kind: "bars" }>;
 type Spans = Extract<Chart, { kind: "spans" }>;
 
-/** What a chart says, in a line. */
+/** Returns what a chart says, in one line. */
 export function headline(chart: Chart): string {
   if (chart.kind === "spans") {
     const { from, to } = ends(chart);
@@ -31,7 +31,7 @@ export function headline(chart: Chart): string {
   return `${chart.title}: ${short(least)} to ${short(most)}, half of them ${short(median)} or more`;
 }
 
-/** A figure with its title, and with its numbers for those who do not see it. */
+/** Returns a figure with its title, and with its numbers for readers who do not see the picture. */
 export function figure(chart: Chart): Markup {
   const title = headline(chart);
   const { shapes, labels, rows } = chart.kind === "bars" ? bars(chart) : spans(chart);
@@ -48,7 +48,7 @@ ${rows.map(([label, value]) => html`<tr><th scope="row">${label}</th><td>${value
 interface Drawing {
   shapes: Markup[];
   labels: Markup[];
-  /** What each shape stands for, and its figure. */
+  /** The label of what each shape stands for, and its number. */
   rows: [label: string, value: string][];
 }
 
@@ -73,7 +73,7 @@ function bars({ points, unit }: Bars): Drawing {
   });
   const end = Math.min(WIDTH, step * grouped.length);
   const labels = [text(0, 11, `${short(top)} ${unit}`), text(0, HEIGHT + 14, points[0]!.label)];
-  // Two labels side by side need their room.
+  // Two labels side by side are written only where there is room for both.
   const last = points.at(-1)!.label;
   const room = (points[0]!.label.length + last.length) * 6.5;
   if (points.length > 1 && room < end) labels.push(text(end, HEIGHT + 14, last, "end"));
@@ -117,7 +117,9 @@ function ends({ points }: Spans): { from: number; to: number } {
   };
 }
 
-/** Seconds since 1970 as a time, anything else as a number; a chart that begins with one has nothing else. */
+/**
+ * Returns seconds since 1970 as a time, and anything else as a number. A chart whose first value is a time has nothing but times.
+ */
 function shown(value: number, first: number): string {
   const date = new Date(value * 1000);
   const isTime = first > 1e9 && !Number.isNaN(date.getTime());

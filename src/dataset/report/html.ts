@@ -1,4 +1,4 @@
-/** The report as one HTML file that needs no network: data, style and script are all in it. */
+/** The report as one HTML file that needs no network, because data, style and script are all in it. */
 import { fileURLToPath } from "node:url";
 import { readRegular } from "../../core/io/regular.js";
 import { formatCount as count } from "../../core/text.js";
@@ -11,20 +11,24 @@ import type { Report, RuleCount } from "./report.js";
 import { verdict } from "./text.js";
 import { makeThumbnails, type Thumbnail } from "./thumbnails.js";
 
-/** Where the pages of rules can be read without the package. */
+/** The address below which the pages of rules can be read without the package. */
 const RULE_PAGES = "https://github.com/vista-ckpt/vista-ckpt/blob/main/docs/rules/";
 
-/** Where and how a check was made, for those who find its report later. */
+/** The place, time and command of a check, for those who find its report later. */
 export interface ReportOrigin {
   /** The absolute path of what was checked; missing where the report was joined from those of several machines. */
   path?: string;
   date: Date;
   host: string;
-  /** As it can be run again. */
+  /** The command in a form that can be run again. */
   command: string;
 }
 
-/** @param origin  left out of the page where it is not given */
+/**
+ * Returns the report as an HTML page.
+ *
+ * @param origin  where the check was made; the page does not say so where this is not given
+ */
 export async function toHtml(report: Report, origin?: ReportOrigin): Promise<string> {
   const [style, script] = await Promise.all([built("style.css"), built("main.js")]);
   const rules = sortedRules(report.rules);
@@ -77,13 +81,13 @@ ${
 `.text;
 }
 
-/** What the build makes of the page's own sources; the way to it is the same from src/ and from dist/. */
+/** Returns what the build makes of the page's own sources. The path to it is the same from src/ and from dist/. */
 async function built(name: string): Promise<string> {
   const path = new URL(`../../../dist/dataset/report/page/${name}`, import.meta.url);
   return (await readRegular(fileURLToPath(path))).toString();
 }
 
-/** The gravest first, of equal ones that with the most findings. */
+/** Sorts rules: the gravest come first and, of equally grave ones, that with the most findings. */
 function sortedRules(rules: readonly RuleCount[]): RuleCount[] {
   const rank = ({ severity }: RuleCount) => SEVERITIES.indexOf(severity);
   return [...rules].sort((a, b) => rank(a) - rank(b) || b.findings - a.findings);
@@ -111,7 +115,7 @@ function pageData(report: Report, rules: readonly RuleCount[]): Markup {
       count ?? 1,
     ]),
   };
-  // A "</script>" in a file name must not end the script element.
+  // The sign is escaped because a "</script>" in a file name must not end the script element.
   return new Markup(JSON.stringify(data).replaceAll("<", "\\u003c"));
 }
 
@@ -147,12 +151,12 @@ ${sampled.map((text) => html`<div class="dim">A sample: ${text}</div>`)}</div>
 `;
 }
 
-/** What stands between two backticks is a command. */
+/** Returns a text whose parts between two backticks, which are commands, are marked as code. */
 function withCode(text: string): Markup[] {
   return text.split("`").map((part, i) => (i % 2 === 1 ? html`<code>${part}</code>` : html`${part}`));
 }
 
-/** Folders that are named for a rule. */
+/** The number of folders that are named for a rule. */
 const FOLDERS_SHOWN = 3;
 
 function ruleItem({ code, severity, title, fix, findings, places, folders }: RuleCount): Markup {

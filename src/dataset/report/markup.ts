@@ -1,6 +1,6 @@
 /** HTML as text that cannot be broken by what is put into it. */
 
-/** Text that is HTML already. */
+/** A text that is HTML already. */
 export class Markup {
   constructor(readonly text: string) {}
 }
@@ -15,12 +15,15 @@ const ENTITIES: Readonly<Record<string, string>> = {
   "'": "&#39;",
 };
 
-/** Of what files name: no tag, no end of an attribute in quotes. */
+/** Returns a text, such as a file's name, so that it holds no tag and cannot end an attribute in quotes. */
 export function escapeHtml(text: string): string {
   return text.replace(/[&<>"']/g, (letter) => ENTITIES[letter]!);
 }
 
-/** A template of HTML: what is put in is text, unless it is made by this function itself. Attributes must have quotes. */
+/**
+ * Returns HTML from a template. What is put in counts as text, unless this function itself has made it. Attributes must have
+ * quotes.
+ */
 export function html(parts: TemplateStringsArray, ...contents: Content[]): Markup {
   return new Markup(parts.reduce((text, part, i) => text + textOf(contents[i - 1]) + part));
 }

@@ -1,4 +1,4 @@
-/** Joins the reports of all shards of one check into what one run would have said. */
+/** The joining of the reports of all shards of one check into what one run would have said. */
 import { relative, sep } from "node:path";
 import { VistaError } from "../../core/errors.js";
 import type { AnnotationTally, Chart, CheckSummary, Coverage } from "../finding.js";
@@ -13,8 +13,10 @@ export interface NamedReport {
 }
 
 /**
+ * Joins the reports of all shards of one check.
+ *
  * @throws VistaError `FORMAT` for what is no report, `INCONSISTENT` where the reports are not the shards of one check,
- *   `INCOMPLETE` where one is missing
+ *   `INCOMPLETE` where one is missing, `USAGE` where there are none
  */
 export function mergeReports(inputs: readonly NamedReport[]): Report {
   const first = inputs[0];
@@ -82,7 +84,7 @@ function checkSame(first: NamedReport, { path, report }: NamedReport): void {
   );
 }
 
-/** @param root  that of the whole report: paths in the summaries are relative to it */
+/** @param root  the root of the whole report, to which the paths in the summaries are relative */
 function mergeSummaries(parts: readonly CheckSummary[], root: string): CheckSummary {
   const first = parts[0]!;
   const merged: CheckSummary = { ...first, interrupted: parts.some((part) => part.interrupted) };

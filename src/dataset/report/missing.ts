@@ -1,11 +1,17 @@
-/** `check --list-missing`: what to fetch again, by what is known of where it comes from, as text with a file or video a line. */
+/**
+ * The text of `check --list-missing`: what to fetch again, sorted by what is known of where it comes from, with one file or video
+ * a line.
+ */
 
 import { oneLine } from "../../core/errors.js";
 import { remember } from "../../core/maps.js";
 import { compareText, formatCount as count, plural } from "../../core/text.js";
 import type { Finding } from "../finding.js";
 
-/** What a finding says of a file that is there, and should be fetched again. Missing files come from `onMissing`. */
+/**
+ * The words for files that are there and should be fetched again, or that only a finding names, by the rule of the finding. Other
+ * missing files come from `onMissing`.
+ */
 const FAULTS: ReadonlyMap<string, string> = new Map([
   ["nuscenes/empty-file", "empty"],
   ["nuscenes/not-an-image", "damaged"],
@@ -20,7 +26,9 @@ const FAULTS: ReadonlyMap<string, string> = new Map([
   ["nuscenes/bad-json", "damaged"],
 ]);
 
-/** Faults of a video's frames: the video is the folder that a finding names, or that of the picture that it names. */
+/**
+ * The faults of a video's frames, by rule. The video is the folder that a finding names, or that of the picture that it names.
+ */
 const VIDEO_FAULTS: ReadonlyMap<string, string> = new Map([
   ["opendv/gap", "frames missing"],
   ["opendv/short", "frames missing at the end"],
@@ -39,18 +47,18 @@ const VIDEO_FAULTS: ReadonlyMap<string, string> = new Map([
   ["annos/over-gap", "frames missing that annotations need"],
 ]);
 
-/** A path of a nuScenes set: where the set is, and what lies below. */
+/** The pattern of a path of a nuScenes set: the place of the set, and what lies below. */
 const NUSCENES = /^(?:(.*)\/)?((?:samples|sweeps|maps|can_bus|lidarseg|panoptic|v\d[^/]*)(?:\/.*)?)$/;
 const SENSOR_FILE = /^((?:samples|sweeps)\/[^/]+)\/(.+?)__[^/]+$/;
 const PICTURE = /\.(jpe?g|png)$/i;
 
 interface Video {
-  /** Each fault once, with the places that it stands for; 0 where they have no number. */
+  /** The faults, each once with the number of places that it stands for; 0 where they have no number. */
   faults: Map<string, number>;
 }
 
 export class MissingList {
-  /** By set, by where its files come from, by path. */
+  /** The faults of files: by set, by where the files come from, and by path. */
   readonly #sets = new Map<string, Map<string, Map<string, string>>>();
   readonly #videos = new Map<string, Video>();
   #unnamed = 0;
@@ -63,7 +71,7 @@ export class MissingList {
     else if (found.rule.startsWith("opendv/") && !MISSING_VIDEOS.has(found.rule)) this.#video(found);
   }
 
-  /** Takes what is not there, as `onMissing` names it. */
+  /** Takes something that is not there, as `onMissing` names it. */
   addMissing(missing: Finding): void {
     if (VIDEO_FAULTS.has(missing.rule) && !NUSCENES.test(missing.path)) this.#video(missing);
     else this.#file(missing, "missing");
@@ -97,8 +105,10 @@ export class MissingList {
   }
 
   /**
-   * @param head  lines about the check: of what, and how much of it was seen
-   * @param links  of videos, by their IDs
+   * Returns the list as text.
+   *
+   * @param head  lines about the check: what it checked, and how much of that it saw
+   * @param links  the links of videos, by their IDs
    */
   text(head: readonly string[], links: ReadonlyMap<string, string>): string {
     const lines = head.map((line) => `# ${field(line)}`);
@@ -130,17 +140,17 @@ export class MissingList {
       const what = [...inOrder(faults)].map(([fault, places]) =>
         places > 0 ? `${fault}: ${count(places)}` : fault,
       );
-      // Links are whole, and were looked at when they were read.
+      // Links are not cut, because they were looked at when they were read.
       lines.push([field(id), field(folder), links.get(id) ?? "-", what.join(", ")].join("\t"));
     }
     return `${lines.join("\n")}\n`;
   }
 }
 
-/** Counted with others in their findings, and named one by one by `onMissing`. */
+/** The rules whose findings count videos together, which `onMissing` names one by one. */
 const MISSING_VIDEOS = new Set(["opendv/missing-folder", "opendv/not-downloaded"]);
 
-/** Where the owners of a data set offer a file, as far as its name tells. */
+/** Returns where the owners of a data set offer a file, as far as its name tells. */
 function sourceOf(path: string): string {
   const file = SENSOR_FILE.exec(path);
   if (file !== null) return `${file[1]}, log ${file[2]}`;
@@ -153,7 +163,7 @@ function inOrder<Value>(map: ReadonlyMap<string, Value>): [string, Value][] {
   return [...map].sort(([a], [b]) => compareText(a, b));
 }
 
-/** Tabs part the fields, and names are made one line each. */
+/** Returns a text on one line, because tabs part the fields and line ends the rows. */
 function field(text: string): string {
   return oneLine(text, 4096);
 }

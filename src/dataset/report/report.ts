@@ -1,6 +1,6 @@
 /**
- * The report of one command: what was checked, and the findings in one order that depends on nothing but themselves.
- * Reports of shards can therefore be joined into exactly what one run would have said (merge.ts).
+ * The report of one command: what was checked, and the findings in one order that depends on nothing but themselves. Reports of
+ * shards can therefore be joined into exactly what one run would have said (merge.ts).
  */
 
 import { remember } from "../../core/maps.js";
@@ -8,11 +8,11 @@ import { compareText } from "../../core/text.js";
 import type { Chart, CheckSummary, Finding, Severity, Shard } from "../finding.js";
 import { RULES } from "../rules.js";
 
-/** Findings in one folder (or table) under one rule. */
+/** The number of findings in one folder (or table) under one rule. */
 export interface FolderCount {
   folder: string;
   findings: number;
-  /** Findings, each with the number of places it stands for. */
+  /** The sum of the places that these findings stand for. */
   places: number;
 }
 
@@ -23,13 +23,13 @@ export interface RuleCount {
   fix: string;
   findings: number;
   places: number;
-  /** By number of findings, most first. */
+  /** The folders by number of findings, with the most first. */
   folders: FolderCount[];
 }
 
-/** What decides on the content of a report, so that only reports of one kind are joined. */
+/** The options that decide on the content of a report, so that only reports of one kind are joined. */
 export interface ReportOptions {
-  /** Findings of each rule that are listed; the rest is counted only. */
+  /** The number of findings of each rule that are listed; the rest is only counted. */
   maxFindings: number;
   ignore: string[];
   /** The command's other options that change what is checked, in words. */
@@ -39,34 +39,37 @@ export interface ReportOptions {
 export interface Report {
   format: "vista-data report 1";
   version: string;
-  /** As the user wrote it. */
+  /** The root as the user wrote it. */
   root: string;
-  /** `clean in part`: nothing was found, and not everything was looked at. */
+  /** The verdict; `clean in part` means that nothing was found, and that not everything was looked at. */
   verdict: "clean" | "clean in part" | "errors" | "no errors" | "interrupted";
-  /** Numbers of findings. */
+  /** The numbers of findings by severity. */
   counts: Record<Severity, number>;
   parts: CheckSummary[];
   options: ReportOptions;
-  /** Only in the report of a shard. */
+  /** The shard of the check; undefined in the report of a whole run. */
   shard?: Shard;
-  /** Rules with findings, in the order of the rule tables. */
+  /** The rules with findings, in the order of the rule tables. */
   rules: RuleCount[];
-  /** At most `options.maxFindings` of each rule, paths relative to `root`. */
+  /** The findings, at most `options.maxFindings` of each rule, with paths relative to `root`. */
   findings: Finding[];
-  /** Findings that were ignored, by rule. */
+  /** The number of findings that were ignored, by rule. */
   ignored: Record<string, number>;
 }
 
 const ORDER = new Map(RULES.map((rule, index) => [rule.code, index]));
 
-/** A table (a JSON file below a version folder, an annotation file) is a place of its own; of other files the folder counts. */
+/**
+ * Returns the place of a path in counts. A table (a JSON file below a version folder, an annotation file) is a place of its own;
+ * other files count for their folder.
+ */
 export function folderOf(path: string): string {
   if (/(^|\/)(v\d[^/]*|annos|meta)\/[^/]+\.(json|csv)$/.test(path)) return path;
   const slash = path.lastIndexOf("/");
   return slash === -1 ? "." : path.slice(0, slash);
 }
 
-/** The one order of findings. */
+/** Compares findings by the one order that all reports have. */
 export function compareFindings(a: Finding, b: Finding): number {
   return (
     (ORDER.get(a.rule) ?? ORDER.size) - (ORDER.get(b.rule) ?? ORDER.size) ||
@@ -80,7 +83,7 @@ export function compareFindings(a: Finding, b: Finding): number {
   );
 }
 
-/** Findings of one rule: all counted, the first `limit` of them kept. */
+/** The findings of one rule: all are counted, and the first `limit` of them are kept. */
 class RuleFindings {
   readonly folders = new Map<string, FolderCount>();
   findings = 0;
@@ -119,7 +122,10 @@ class RuleFindings {
 export class ReportBuilder {
   readonly #ignore: ReadonlySet<string>;
   readonly #rules = new Map<string, RuleFindings>();
-  /** Without a prototype: reports are read from files, and `__proto__` is a rule like any other. */
+  /**
+   * The counts of ignored findings, without a prototype because reports are read from files, and `__proto__` is a rule like any
+   * other.
+   */
   readonly #ignored = Object.create(null) as Record<string, number>;
 
   constructor(
@@ -129,7 +135,11 @@ export class ReportBuilder {
     this.#ignore = new Set(options.ignore);
   }
 
-  /** @returns false where the finding's rule is ignored */
+  /**
+   * Adds a finding.
+   *
+   * @returns false where the finding's rule is ignored
+   */
   add(finding: Finding): boolean {
     if (this.#ignore.has(finding.rule)) {
       this.addIgnored(finding.rule, 1);
@@ -141,7 +151,7 @@ export class ReportBuilder {
     return true;
   }
 
-  /** What another report has counted and kept (see merge.ts). */
+  /** Adds what another report has counted and kept (see merge.ts). */
   addCounted(report: Report): void {
     for (const { code, folders } of report.rules) {
       for (const { folder, findings, places } of folders) this.#rule(code).count(folder, findings, places);
@@ -190,7 +200,7 @@ export class ReportBuilder {
   }
 }
 
-/** Whether checks looked at all that they were to look at. */
+/** Tells whether checks looked at all that they were to look at. */
 export function isWhole(parts: readonly CheckSummary[]): boolean {
   return parts.every(
     ({ coverage, sampled }) =>
@@ -198,7 +208,7 @@ export function isWhole(parts: readonly CheckSummary[]): boolean {
   );
 }
 
-/** A summary with its paths relative to the command's root, its charts in one order. */
+/** Returns a summary with its paths relative to the command's root, and its charts in one order. */
 export function normaliseSummary(summary: CheckSummary, prefix: string): CheckSummary {
   const path = (name: string) => joinPath(prefix, name);
   const normal: CheckSummary = { ...summary };
@@ -215,13 +225,16 @@ export function normaliseSummary(summary: CheckSummary, prefix: string): CheckSu
   return normal;
 }
 
-/** `prefix/path`; either may be "." or empty. */
+/** Returns `prefix/path`; either may be "." or empty. */
 export function joinPath(prefix: string, path: string): string {
   if (prefix === "" || prefix === ".") return path;
   return path === "." || path === "" ? prefix : `${prefix}/${path}`;
 }
 
-/** "9 ms" before "10 ms"; the same on every machine, unlike localeCompare. */
+/**
+ * Compares names with numbers in them: "9 ms" comes before "10 ms". The order is the same on every machine, unlike that of
+ * localeCompare.
+ */
 export function naturalOrder(a: string, b: string): number {
   const left = a.match(/\d+|\D+/g) ?? [];
   const right = b.match(/\d+|\D+/g) ?? [];

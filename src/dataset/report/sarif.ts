@@ -1,4 +1,4 @@
-/** A report as SARIF. One result for each rule and folder, not for each finding, of which there may be millions. */
+/** The report as SARIF. It has one result for each rule and folder, not for each finding, of which there may be millions. */
 import { sarifLog } from "../../core/sarif.js";
 import { folderOf, type Report } from "./report.js";
 

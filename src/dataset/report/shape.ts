@@ -1,4 +1,4 @@
-/** Whether a JSON value is a report, field by field: reports come from files that anything may have written. */
+/** A check, field by field, that a JSON value is a report: reports come from files that anything may have written. */
 
 import { shorten, VistaError } from "../../core/errors.js";
 import { isRecord } from "../../core/maps.js";
@@ -12,7 +12,7 @@ const text: Shape = (value) => typeof value === "string";
 const flag: Shape = (value) => typeof value === "boolean";
 const number: Shape = (value) => typeof value === "number" && Number.isFinite(value);
 const count: Shape = (value) => typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
-/** Of shards, from 1; the largest array of Slurm's default settings has 1,001. */
+/** Tells whether a value is the number of a shard, from 1; the largest array of Slurm's default settings has 1,001. */
 const shardNumber: Shape = (value) => count(value) && (value as number) >= 1 && (value as number) <= 100_000;
 const absent: Shape = (value) => value === undefined;
 
@@ -30,12 +30,12 @@ function list(item: Shape): Shape {
   return (value) => Array.isArray(value) && value.every(item);
 }
 
-/** Every member of an object, whatever its name. */
+/** Returns the shape of an object whose members all have one shape, whatever their names. */
 function members(item: Shape): Shape {
   return (value) => isRecord(value) && Object.values(value).every(item);
 }
 
-/** An object with at least these fields. */
+/** Returns the shape of an object with at least these fields. */
 function fields(shapes: Readonly<Record<string, Shape>>): Shape {
   return (value) =>
     isRecord(value) &&
@@ -90,7 +90,7 @@ const REPORT: Readonly<Record<string, Shape>> = {
   verdict: oneOf("clean", "clean in part", "errors", "no errors", "interrupted"),
   counts: fields({ error: count, warning: count, note: count }),
   parts: list(part),
-  // JSON has no infinity: "all findings" is null.
+  // JSON has no infinity, so that null stands for "all findings".
   options: fields({
     maxFindings: either(count, oneOf(null)),
     ignore: list(text),
@@ -122,7 +122,11 @@ const REPORT: Readonly<Record<string, Shape>> = {
   ignored: members(count),
 };
 
-/** @throws VistaError `FORMAT` for what is no report, or not one whole, with the field that is wrong */
+/**
+ * Makes sure that a value is a report.
+ *
+ * @throws VistaError `FORMAT` for what is no report, or not a whole one, with the field that is wrong
+ */
 export function checkReport(value: unknown, path: string): asserts value is Report {
   if (!isRecord(value) || value.format !== "vista-data report 1") {
     throw new VistaError("FORMAT", "this is no report of vista-data check --json", { path });

@@ -1,13 +1,15 @@
-/** All findings of a check in the order of reports, however many: what is too much for memory is sorted in runs on disk. */
+/**
+ * All findings of a check in the order of reports, however many there are: what is too much for memory is sorted in runs on disk.
+ */
 
 import { Spool } from "../../core/io/spool.js";
 import { firstWhere } from "../../core/search.js";
 import type { Finding } from "../finding.js";
 import { compareFindings } from "./report.js";
 
-/** Findings that are sorted at once: some 25 MB. */
+/** The number of findings that are sorted at once, which take some 25 MB. */
 const RUN = 50_000;
-/** Bytes that are read of a run, or written, at once. */
+/** The number of bytes of a run that are read, or written, at once. */
 const BLOCK = 64 * 1024;
 const LINE_FEED = 0x0a;
 
@@ -24,21 +26,27 @@ export class SortedFindings {
   #findings: Finding[] = [];
 
   /**
-   * @param path  of the output, beside which the runs are kept
-   * @param size  findings in memory
+   * Makes an empty collection.
+   *
+   * @param path  the path of the output, beside which the runs are kept
+   * @param size  the number of findings that are kept in memory
    */
   constructor(path: string, size = RUN) {
     this.#spool = new Spool(path);
     this.#size = size;
   }
 
-  /** @throws VistaError `NO_SPACE`, `IO` */
+  /**
+   * Adds a finding.
+   *
+   * @throws VistaError `NO_SPACE`, `IO`
+   */
   add(finding: Finding): void {
     this.#findings.push(finding);
     if (this.#findings.length >= this.#size) this.#spill();
   }
 
-  /** All of them as lines of JSON, in blocks. To be called once. */
+  /** Yields all findings as lines of JSON, in blocks. This is to be called once. */
   *lines(): Generator<string> {
     if (this.#runs.length === 0) {
       this.#findings.sort(compareFindings);
@@ -93,7 +101,7 @@ function* linesOf(spool: Spool, { from, to }: Run): Generator<string> {
 interface Head {
   readonly finding: Finding;
   readonly line: string;
-  /** Of equal findings, those of the earlier run come first. */
+  /** The number of the run: of equal findings, those of the earlier run come first. */
   readonly run: number;
   readonly more: Iterator<string>;
 }
@@ -111,7 +119,7 @@ function* mergeRuns(runs: readonly Iterator<string>[]): Generator<string> {
   }
 }
 
-/** Keeps the heads in order. */
+/** Puts a head into its place, so that the heads stay in order. */
 function insert(heads: Head[], head: Head): void {
   const place = firstWhere(heads.length, (at) => {
     const { finding, run } = heads[at]!;

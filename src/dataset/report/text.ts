@@ -1,4 +1,4 @@
-/** The report for a terminal: summary first, then findings by rule and folder, totals last. */
+/** The report for a terminal: the summary comes first, then the findings by rule and folder, and the totals last. */
 
 import pc from "picocolors";
 import { oneLine } from "../../core/errors.js";
@@ -9,7 +9,7 @@ import { folderOf, isWhole, type Report, type RuleCount } from "./report.js";
 type Paint = typeof NO_PAINT;
 const NO_PAINT = pc.createColors(false);
 
-/** Characters of a line. */
+/** The largest number of characters of a line. */
 const MAX_TEXT = 2000;
 
 const FOLDERS_SHOWN = 6;
@@ -34,7 +34,7 @@ export function formatReport(report: Report, paint: Paint = NO_PAINT): string {
   return `${lines.join("\n").trimEnd()}\n`;
 }
 
-/** One line: what share was seen, and how that was. */
+/** Returns one line that says how much was seen, and with what result. */
 export function verdict(report: Report, paint: Paint = NO_PAINT): string {
   const found = totals(report);
   const seen = share(report);
@@ -52,7 +52,10 @@ export function verdict(report: Report, paint: Paint = NO_PAINT): string {
   }
 }
 
-/** `seen in part (pictures (headers): 2,000 of 17,280, 11.5 %), not looked at: pixels of pictures (--decode)`. */
+/**
+ * Returns what was seen, such as
+ * `seen in part (pictures (headers): 2,000 of 17,280, 11.5 %), not looked at: pixels of pictures (--decode)`.
+ */
 function share({ parts }: Report): string {
   const partial = parts.flatMap(({ coverage, sampled }) => [
     ...coverage
@@ -68,7 +71,7 @@ function share({ parts }: Report): string {
   return oneLine(`${seen}${unseen.length === 0 ? "" : `, not looked at: ${unseen.join(", ")}`}`);
 }
 
-/** Rounded down: 100 % is said of all only. */
+/** Returns a share, rounded down so that only all of something is 100 %. */
 function percent(part: number, whole: number): string {
   return `${(Math.floor((part / whole) * 1000) / 10).toFixed(1)} %`;
 }

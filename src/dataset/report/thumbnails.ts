@@ -1,4 +1,4 @@
-/** Small pictures for the HTML report: of sound frames, and of those that findings are about. */
+/** The small pictures in the HTML report: those of sound frames, and those that findings are about. */
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";
@@ -8,19 +8,26 @@ import type { Report } from "./report.js";
 
 export interface Thumbnail {
   path: string;
-  /** Rule of the finding; missing for a sound frame. */
+  /** The rule of the finding; missing for a sound frame. */
   rule?: string;
   message?: string;
-  /** `data:` URI, or undefined where not even a part of the picture decodes. */
+  /** The picture as a `data:` URI, or undefined where not even a part of it can be decoded. */
   image: string | undefined;
 }
 
 const WIDTH = 224;
-/** A rule with thousands of bad pictures shows these many; 60 in all keep a report under 2 MB. */
+/**
+ * The number of pictures that a rule shows, however many are bad; `BAD` is the number for all rules. With the 24 sound pictures
+ * of each part, a report stays under 2 MB.
+ */
 const PER_RULE = 8;
 const BAD = 40;
 
-/** @returns pictures of findings first, then sound ones; files that are not there are left out */
+/**
+ * Makes the small pictures of a report.
+ *
+ * @returns pictures of findings first, then sound ones; files that are not there are left out
+ */
 export async function makeThumbnails(report: Report): Promise<Thumbnail[]> {
   const wanted: Omit<Thumbnail, "image">[] = [];
   const perRule = new Map<string, number>();
@@ -39,7 +46,7 @@ export async function makeThumbnails(report: Report): Promise<Thumbnail[]> {
   return thumbnails.filter(({ rule, image }) => rule !== undefined || image !== undefined);
 }
 
-/** What can be decoded of a picture; a cut-off JPEG shows its upper part. */
+/** Returns what can be decoded of a picture; of a JPEG that is cut off, this is the upper part. */
 async function shrink(path: string): Promise<string | undefined> {
   const sharp = await loadSharp();
   try {

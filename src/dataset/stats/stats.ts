@@ -1,4 +1,4 @@
-/** `vista-data stats`: what a data set holds, in figures. */
+/** The figures of what a data set holds, for `vista-data stats`. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { isRecord } from "../../core/maps.js";
@@ -12,7 +12,7 @@ import { readWholeRows } from "../json/rows.js";
 import { type MetaVideo, readMeta } from "../opendv/meta.js";
 import { countClips, countFrames } from "../opendv/runs.js";
 
-/** Frames a second: OpenDV's are extracted at this rate; nuScenes' 12 Hz are taken for it by Vista. */
+/** The rates in frames a second: OpenDV's frames are extracted at the first; Vista takes nuScenes' 12 Hz for it. */
 const OPENDV_HZ = 10;
 const CAM_FRONT_HZ = 12;
 
@@ -27,9 +27,9 @@ export interface OpenDvStats {
   videos: number;
   frames: number;
   hours: number;
-  /** Clips of 25 frames, one a frame. */
+  /** The number of clips of 25 frames, with one start a frame. */
   clips: number;
-  /** Runs of frames without a gap. */
+  /** The number of runs of frames without a gap. */
   runs: number;
   splits: Record<string, { videos: number; hours: number }>;
   subsets: Record<string, { videos: number; hours: number }>;
@@ -42,24 +42,27 @@ export interface NuScenesStats {
   images: number;
   keyFrames: number;
   hours: number;
-  /** Clips of 25 frames that fit, one a key frame. */
+  /** The number of clips of 25 frames that fit, with one start a key frame. */
   clips: number;
   locations: Record<string, number>;
 }
 
-/** What Vista's loader makes of nuScenes.json (`vwm/data/subsets/nuscenes.py`). */
+/** The figures of what Vista's loader makes of nuScenes.json (`vwm/data/subsets/nuscenes.py`). */
 export interface AnnotationStats {
   path: string;
   records: number;
-  /** Records of the wrong shape, which count nowhere else. */
+  /** The number of records of the wrong shape, which count nowhere else. */
   unusable: number;
   commands: Record<"right" | "left" | "stop" | "forward", number>;
-  /** How often each of the loader's four action modes finds what it asks for. */
+  /**
+   * The numbers of records that have what the loader's four action modes ask for; speed and angle, which are one mode, are
+   * counted apart.
+   */
   modes: Record<"trajectory" | "command" | "speed" | "angle" | "goal", number>;
-  /** After ×5 for turns, and after ×2 for records with speed, angle and goal. */
+  /** The number of samples when each turn counts 5 times; for `resampled`, those with speed, angle and goal also count double. */
   balanced: number;
   resampled: number;
-  /** km/h at the second key frame to the last: what the loader uses. */
+  /** The speed in km/h from the second key frame to the last, which is what the loader uses. */
   speed?: Distribution;
 }
 
@@ -78,13 +81,17 @@ export interface DataStats {
 }
 
 export interface StatsOptions extends RunOptions {
-  /** An index file, to leave unchanged folders unlisted. */
+  /** The path of an index file, whose unchanged folders are not listed again. */
   index?: string;
-  /** Annotation files beside those in `annos/`. */
+  /** The paths of annotation files besides those in `annos/`. */
   annos?: readonly string[];
 }
 
-/** @throws VistaError `NOT_FOUND` where there is nothing to count, `FORMAT`, `IO`, `ABORTED` */
+/**
+ * Counts what a data set holds.
+ *
+ * @throws VistaError `NOT_FOUND` where there is nothing to count, `FORMAT`, `IO`, `ABORTED`
+ */
 export async function collectStats(root: string, options: StatsOptions = {}): Promise<DataStats> {
   const stats: DataStats = { root, annotations: [], youtube: [] };
   const files = [
@@ -112,7 +119,7 @@ export async function collectStats(root: string, options: StatsOptions = {}): Pr
   return stats;
 }
 
-/** An object without a prototype, for names that come from files: `__proto__` and `toString` are names like any other. */
+/** Returns an object without a prototype, for names that come from files: `__proto__` and `toString` are names like any other. */
 function named<T>(): Record<string, T> {
   return Object.create(null) as Record<string, T>;
 }
@@ -183,7 +190,7 @@ function nuscenesStats(
   };
 }
 
-/** Scenes by the place of their log. */
+/** Returns the number of scenes by the place of their log. */
 function locationsOf(folder: string): Record<string, number> {
   const places = new Map<unknown, string>();
   readSmall(join(folder, "log.json"), (row) => places.set(row.token, textOf(row.location)));

@@ -1,4 +1,4 @@
-/** What the HTML report hands to its script. */
+/** The data that the HTML report hands to its script. */
 import type { Severity } from "../../finding.js";
 
 export interface PageRule {
@@ -6,15 +6,18 @@ export interface PageRule {
   severity: Severity;
   title: string;
   fix: string;
-  /** Where its page can be read. */
+  /** The address of the page about the rule. */
   url: string;
 }
 
-/** A finding as a row: as objects, 100,000 findings would repeat their keys as often. `rule` is a place in the list of rules. */
+/**
+ * A finding as a row, because 100,000 findings as objects would repeat their keys as often. `rule` is a place in the list of
+ * rules.
+ */
 export type PageRow = readonly [rule: number, path: string, record: string, message: string, places: number];
 
 export interface PageData {
-  /** The gravest first, of equal ones that with the most findings. */
+  /** The rules: the gravest come first and, of equally grave ones, that with the most findings. */
   rules: PageRule[];
   findings: PageRow[];
 }

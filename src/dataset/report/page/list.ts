@@ -1,18 +1,18 @@
-/** What the report's script knows of its list: which findings it shows, in which order, and how they are copied. */
+/** The list in the report's page: which findings it shows, in which order, and how they are copied. */
 import type { Severity } from "../../finding.js";
 import type { PageData, PageRow } from "./data.js";
 
 export const SEVERITIES: readonly Severity[] = ["error", "warning", "note"];
 
 export interface Filter {
-  /** Code of a rule, or "" for all. */
+  /** The code of a rule, or "" for all. */
   rule: string;
-  /** Words that must all be in the file, the record or the text. */
+  /** The words that must all be in the file, the record or the text. */
   text: string;
   severities: ReadonlySet<Severity>;
 }
 
-/** A column to sort by; -1 is the order by severity and count. */
+/** The column to sort by; -1 is the order by severity and count. */
 export interface Order {
   column: number;
   up: boolean;
@@ -30,12 +30,12 @@ export const COLUMNS: readonly { title: string; key: Key }[] = [
   { title: "Places", key: ([, , , , places]) => places },
 ];
 
-/** Finds rows in a report, quickly also among 100,000. */
+/** The findings of a report, in which rows are found quickly, also among 100,000. */
 export class FindingList {
   readonly #data: PageData;
-  /** In the order of severity and count, and within a rule that of the report. */
+  /** The rows in the order of severity and count; those of one rule are in the order of the report. */
   readonly #rows: readonly PageRow[];
-  /** What is searched, in small letters, made at the first search. */
+  /** The texts that are searched, in small letters, which are made at the first search. */
   #texts: Map<PageRow, string> | undefined;
 
   constructor(data: PageData) {
@@ -68,12 +68,12 @@ function compare(a: string | number, b: string | number): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-/** Rows as text: file, record and what is wrong, parted by tabs, one a line. */
+/** Returns rows as text, one a line: the file, the record and what is wrong, parted by tabs. */
 export function toText(rows: readonly PageRow[]): string {
   return rows.map(([, path, record, message]) => `${path}\t${record}\t${message}\n`).join("");
 }
 
-/** Which of `count` rows are in view, and some on both sides of them. */
+/** Returns which of `count` rows are in view, and some on both sides of them. */
 export function rowsInView(
   top: number,
   height: number,
@@ -85,7 +85,10 @@ export function rowsInView(
   return { from: Math.min(from, count), to: Math.min(count, Math.ceil((top + height) / rowHeight) + spare) };
 }
 
-/** Where a key moves to from row `at`, or undefined for a key that does not move. `page` is the number of rows in view. */
+/**
+ * Returns the row to which a key moves from row `at`, or undefined for a key that does not move. `page` is the number of rows in
+ * view.
+ */
 export function rowAfterKey(key: string, at: number, page: number, count: number): number | undefined {
   const moves: Record<string, number> = {
     ArrowDown: at + 1,

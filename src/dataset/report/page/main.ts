@@ -1,6 +1,6 @@
 /**
- * The script of the HTML report: its list of findings. It runs in the reader's browser, without any library and without the
- * network. Only rows in view are in the document, so that 100,000 findings scroll like 100.
+ * The script of the HTML report, which shows its list of findings. It runs in the reader's browser, without any library and
+ * without the network. Only rows in view are in the document, so that 100,000 findings scroll like 100.
  */
 import type { PageData, PageRow } from "./data.js";
 import { COLUMNS, FindingList, rowAfterKey, rowsInView, SEVERITIES, toText } from "./list.js";
@@ -27,7 +27,7 @@ const list = new FindingList(data);
 const filter = { rule: "", text: "", severities: new Set(SEVERITIES) };
 const order = { column: -1, up: true };
 let rows: PageRow[] = [];
-/** The row that the keyboard is at. */
+/** The index of the row that the keyboard is at. */
 let current = 0;
 
 const grid = byId("grid");
@@ -39,7 +39,7 @@ const choice = byId<HTMLSelectElement>("rule");
 const buttons = [...grid.querySelectorAll<HTMLButtonElement>("[data-column]")];
 view.append(space);
 
-/** Rows are lines on a wide screen and cards on a narrow one; the style sheet says how tall. */
+/** Returns the height of a row, which the style sheet sets: rows are lines on a wide screen and cards on a narrow one. */
 const rowHeight = () => Number.parseFloat(getComputedStyle(view).getPropertyValue("--row"));
 
 function rowElement(row: PageRow, index: number): HTMLElement {
@@ -61,7 +61,7 @@ function rowElement(row: PageRow, index: number): HTMLElement {
     },
     cell(make("span", { class: `badge ${severity}` }, severity)),
     cell(make("code", {}, code)),
-    // The end of a path tells files apart: where there is no room for all of it, its start is left out.
+    // The end of a path tells files apart, so where there is no room for all of it, its start is left out.
     make("div", { role: "gridcell", class: "tail" }, make("bdi", {}, make("code", {}, path))),
     cell(make("code", {}, record)),
     cell(message),
@@ -72,7 +72,7 @@ function rowElement(row: PageRow, index: number): HTMLElement {
 function draw(): void {
   const { from, to } = rowsInView(view.scrollTop, view.clientHeight, rowHeight(), rows.length);
   const shown = new Set(Array.from({ length: to - from }, (_, i) => from + i));
-  // The row with the focus stays in the document, wherever it is: the focus would be lost with it.
+  // The row with the focus stays in the document, wherever it is, because the focus would be lost with it.
   const hadFocus = space.contains(document.activeElement);
   if (current < rows.length) shown.add(current);
   space.replaceChildren(...[...shown].sort((a, b) => a - b).map((index) => rowElement(rows[index]!, index)));
@@ -198,7 +198,7 @@ for (const box of document.querySelectorAll<HTMLInputElement>("[data-severity]")
   });
 }
 
-/** All listed findings of a rule, or what the list shows. */
+/** Returns all findings of a rule or, without one, those that the list shows. */
 function rowsFor(rule: string | undefined): PageRow[] {
   return rule === undefined ? rows : list.select({ rule, text: "", severities: new Set(SEVERITIES) });
 }
