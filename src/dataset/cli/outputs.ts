@@ -114,7 +114,9 @@ function originOf(path: string | undefined): ReportOrigin {
 export class FindingsFile {
   readonly #findings: SortedFindings;
 
-  private constructor(/** The file, which is to be committed with the other reports. */ readonly file: AtomicFile) {
+  private constructor(
+    /** The file, which is to be committed with the other reports. */ readonly file: AtomicFile,
+  ) {
     this.#findings = new SortedFindings(file.path);
   }
 
