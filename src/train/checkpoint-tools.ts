@@ -1,4 +1,4 @@
-/** The parts of this package that the launcher uses of checkpoints. */
+/** The tools for checkpoints that the launcher uses, made of the other parts of this package. */
 import { stat } from "node:fs/promises";
 import { reshardCheckpoint } from "../checkpoint/reshard.js";
 import { openSafetensors } from "../checkpoint/safetensors/read.js";
@@ -23,7 +23,7 @@ export const checkpointTools: CheckpointTools = {
     const file = await readTorchFile(path);
     try {
       const top = asDict(file.value);
-      // train.py takes a .bin as the weights themselves, and of a .ckpt what lies under `state_dict`.
+      // train.py takes a .bin as the weights themselves, and takes from a .ckpt what lies under `state_dict`.
       const weights = path.endsWith("ckpt") ? asDict(top?.get("state_dict")) : top;
       if (weights === undefined || weights.size === 0) {
         throw new VistaError("FORMAT", "holds no weights by name", {
@@ -50,7 +50,8 @@ export const checkpointTools: CheckpointTools = {
       const [first] = nonFinite;
       if (problems.length > 0) return problems[0]!.message;
       if (first) return `${first.nan} NaN and ${first.inf} infinite values in ${shorten(first.name, 200)}`;
-      // Sound files may be too few: of a kind that cannot be opened here, nobody has counted them.
+      // The files may be sound and still too few: where a folder is of a kind that cannot be opened here, nobody has counted
+      // them.
       if ((await stat(path)).isDirectory()) await checkpointTools.readFolder(path, options);
       return undefined;
     } catch (error) {

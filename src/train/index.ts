@@ -63,7 +63,7 @@ export function preflight(plan: LaunchPlan, options: PreflightOptions): Promise<
 }
 
 /**
- * What the folder of a run says of its training: losses, rate, checkpoints in order of time, what can be resumed.
+ * Reads what the folder of a run says of its training: losses, rate, checkpoints in order of time, what can be resumed.
  *
  * @throws VistaError `NOT_FOUND` or `WRONG_KIND` where `run` is no run folder of train.py, `ABORTED`
  */

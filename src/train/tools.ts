@@ -1,4 +1,6 @@
-/** What the launcher uses of checkpoints and data, loaded when it is first needed: most commands need none of it. */
+/**
+ * The tools for checkpoints and data that the launcher uses. They are loaded when first needed, since most commands need none.
+ */
 import type { Tools } from "./preflight/preflight.js";
 import type { CheckpointTools } from "./run/checkpoints.js";
 

@@ -1,4 +1,4 @@
-/** `vista-train check <recipe>`: its options. What it does is loaded when it runs. */
+/** The options of the command `vista-train check <recipe>`, whose work is loaded when it runs. */
 import type { Command } from "commander";
 import { JSON_OBJECT } from "../../core/cli/options.js";
 import { type CommandContext, later } from "../../core/cli/program.js";

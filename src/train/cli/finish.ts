@@ -1,4 +1,4 @@
-/** `vista-train finish <run>`: what follows a training, by itself. */
+/** The command `vista-train finish <run>`, which does by itself what `--then` does after a training. */
 import type { Command } from "commander";
 import { JSON_OBJECT, type PrintOptions, QUIET } from "../../core/cli/options.js";
 import type { CommandContext } from "../../core/cli/program.js";

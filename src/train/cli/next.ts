@@ -1,4 +1,4 @@
-/** `vista-train next <run>`: its options. What it does is loaded when it runs. */
+/** The options of the command `vista-train next <run>`, whose work is loaded when it runs. */
 import type { Command } from "commander";
 import { type CommandContext, later } from "../../core/cli/program.js";
 import { addStartOptions } from "./options.js";

@@ -55,7 +55,7 @@ export function addStartOptions(command: Command): Command {
     .option("--max-requeues <n>", "how often a Slurm job may be put back in the queue", index, 10);
 }
 
-/** Words after `--` are for train.py; commander would look for its own options among them. */
+/** Splits off the words after `--`, which are for train.py; commander would look for its own options among them. */
 export function splitArguments(argv: readonly string[]): { own: string[]; extra: string[] } {
   const at = argv.indexOf("--");
   return at === -1 ? { own: [...argv], extra: [] } : { own: argv.slice(0, at), extra: argv.slice(at + 1) };

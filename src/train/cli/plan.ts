@@ -1,4 +1,4 @@
-/** From the options of the command line to the plan of a launch. */
+/** The way from the options of the command line to the plan of a launch. */
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { VistaError } from "../../core/errors.js";
@@ -8,7 +8,7 @@ import { COMMANDS, checkText } from "../launch/names.js";
 import { type LaunchOptions, type LaunchPlan, planLaunch } from "../launch/plan.js";
 import { loadRecipes, SBATCH_NAME, VARIABLE_NAME } from "../launch/recipes.js";
 
-/** Values of the options as commander hands them over. */
+/** The values of the options as commander hands them over. */
 export interface LaunchFlags
   extends Omit<LaunchOptions, "env" | "extra" | "slurm">,
     Omit<SlurmSettings, "sbatch"> {
@@ -45,7 +45,7 @@ export function findRecipe(recipes: Map<string, Recipe>, name: string): Recipe {
 
 const PATHS = ["vista", "recipes", "base", "finetune", "logdir", "resume", "python", "torchrun"] as const;
 
-/** @throws VistaError `USAGE` where options contradict one another */
+/** Makes the plan of a launch from a recipe and the options. @throws VistaError `USAGE` where options contradict one another */
 export function makePlan(recipe: Recipe, flags: LaunchFlags, extra: readonly string[]): LaunchPlan {
   for (const name of PATHS) {
     // `--finetune "$RUN"` with a variable that is not set would name this folder.
@@ -85,7 +85,7 @@ export function makePlan(recipe: Recipe, flags: LaunchFlags, extra: readonly str
   return planLaunch(recipe, options, process.cwd());
 }
 
-/** A program named by a path is relative to this folder, not to the checkout where it is started. */
+/** Resolves a program that is named by a path against this folder, not against the checkout where it is started. */
 function program(path: string | undefined): string | undefined {
   return path?.includes("/") ? resolve(path) : path;
 }

@@ -1,4 +1,4 @@
-/** `vista-train recipes`: its options. What it does is loaded when it runs. */
+/** The options of the command `vista-train recipes`, whose work is loaded when it runs. */
 import type { Command } from "commander";
 import { JSON_OBJECT, QUIET } from "../../core/cli/options.js";
 import { later } from "../../core/cli/program.js";

@@ -1,4 +1,4 @@
-/** How findings and failures are shown. */
+/** The texts that show findings and failures. */
 import { colours } from "../../core/cli/colours.js";
 import { plural } from "../../core/cli/format.js";
 import { oneLine, VistaError } from "../../core/errors.js";
@@ -6,7 +6,7 @@ import { unknownSelectors } from "../preflight/preflight.js";
 import type { Severity, TrainFinding } from "../preflight/rules.js";
 import type { TrainingResult } from "../run/run.js";
 
-/** Characters of a line. */
+/** The largest number of characters of one text in a line. */
 const MAX_TEXT = 2000;
 
 const COLORS: Record<Severity, (text: string) => string> = {
@@ -15,7 +15,7 @@ const COLORS: Record<Severity, (text: string) => string> = {
   note: colours.cyan,
 };
 
-/** A table: severity, rule and what is wrong; below the findings of a rule why, and the way out. */
+/** Returns a table of severity, rule and what is wrong; below the findings of a rule it says why, and the way out. */
 export function findingLines(findings: readonly TrainFinding[]): string[] {
   const width = Math.max(0, ...findings.map((one) => one.rule.length));
   const lines: string[] = [];
@@ -33,7 +33,7 @@ export function findingLines(findings: readonly TrainFinding[]): string[] {
   return lines;
 }
 
-/** `2 errors, 1 warning`; `nothing found`. */
+/** Counts findings by severity, as in `2 errors, 1 warning` or `nothing found`. */
 function countFindings(findings: readonly TrainFinding[]): string {
   const counts = (["error", "warning", "note"] as const)
     .map((severity) => [severity, findings.filter((one) => one.severity === severity).length] as const)
@@ -42,13 +42,13 @@ function countFindings(findings: readonly TrainFinding[]): string {
   return counts.map(([severity, count]) => plural(count, severity)).join(", ");
 }
 
-/** How a preflight ended, and what it rests on. */
+/** Says how a preflight ended, and what that rests on. */
 export function verdict(findings: readonly TrainFinding[], sampled: readonly string[]): string {
   const rests = sampled.length === 0 ? "" : `, as far as a sample shows (${oneLine(sampled.join("; "))})`;
   return `${countFindings(findings)}${rests}`;
 }
 
-/** @throws VistaError `USAGE` where --only or --ignore names no rule */
+/** Checks the selectors of rules. @throws VistaError `USAGE` where --only or --ignore names no rule */
 export function checkSelectors(flags: { only?: string[]; ignore?: string[] }): void {
   const unknown = unknownSelectors([...(flags.only ?? []), ...(flags.ignore ?? [])]);
   if (unknown.length > 0) {
@@ -58,7 +58,7 @@ export function checkSelectors(flags: { only?: string[]; ignore?: string[] }): v
   }
 }
 
-/** What is said last of a training that failed: its root cause and what is known of such causes. */
+/** Returns what is said last of a training that failed: its root cause and what is known of such causes. */
 export function failureLines(result: TrainingResult): string[] {
   const lines: string[] = [];
   if (result.report.rootCause !== undefined)

@@ -1,4 +1,4 @@
-/** What `vista-train check` does: the preflight alone. */
+/** The work of `vista-train check`: the preflight alone. */
 
 import { printJson } from "../../core/cli/print.js";
 import { type CommandContext, EXIT } from "../../core/cli/program.js";

@@ -1,4 +1,4 @@
-/** What `vista-train <recipe>` does: checks, then runs here, submits with Slurm, or only shows what it would do. */
+/** The work of `vista-train <recipe>`: it checks, then runs here, submits with Slurm, or only shows what it would do. */
 import { mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { formatDuration } from "../../core/cli/format.js";
@@ -33,7 +33,7 @@ import { findRecipe, makePlan, readRecipes, type StartFlags } from "./plan.js";
 import { checkSelectors, failureLines, findingLines, verdict } from "./report.js";
 import { asStarted, byFile } from "./started.js";
 
-/** What can be seen to be wrong without looking at the machine: a dry run refuses no more than this. */
+/** The rules for what can be seen to be wrong without looking at the machine: a dry run refuses no more than this. */
 const DRY_RULES = [
   "no-rendezvous",
   "finetune-needed",
@@ -51,7 +51,12 @@ const DRY_RULES = [
   "set-twice",
 ];
 
-/** @param more  words behind the recipe, of which there may be none @param extra  arguments of train.py */
+/**
+ * Starts a recipe, or shows what would be started.
+ *
+ * @param more  the words after the recipe; there must be none
+ * @param extra  the arguments for train.py
+ */
 export async function start(
   name: string,
   more: readonly string[],
@@ -115,7 +120,7 @@ function formatRatio(ratio: number): string {
   return String(Number(ratio.toPrecision(4)));
 }
 
-/** Shows findings on stderr; false, and exit code 1, if one of them is an error. */
+/** Shows findings on stderr. Returns false, and sets exit code 1, if one of them is an error. */
 function passed({ findings, sampled }: PreflightReport, quiet: boolean, context: CommandContext): boolean {
   const errors = findings.filter((one) => one.severity === "error");
   for (const line of findingLines(quiet ? errors : findings)) process.stderr.write(`${line}\n`);
@@ -131,7 +136,7 @@ function passed({ findings, sampled }: PreflightReport, quiet: boolean, context:
   return false;
 }
 
-/** What would be done, as a shell script. */
+/** Returns what would be done, as a shell script. */
 function dryRun(
   plan: LaunchPlan,
   finetune: string | undefined,
@@ -202,7 +207,7 @@ async function runHere(
   const command = launchCommand(plan, finetune, process.env);
   const since = new Date();
   let onExit: (() => void) | undefined;
-  // A command's verdict goes on without its reader, a training does not: its processes would stop at full pipes, unseen.
+  // Other commands go on to their verdict without a reader. A training must not: its processes would stop at full pipes, unseen.
   const onReaderGone = () => process.exit(EXIT.failed);
   process.stdout.on("error", onReaderGone);
   let result: TrainingResult;
@@ -216,7 +221,7 @@ async function runHere(
       onStart(training) {
         onExit = () => {
           training.kill();
-          // Our reader is gone, or Ctrl-C came twice: what was killed did not end well.
+          // The reader is gone, or Ctrl-C came twice: what was killed did not end well.
           process.exitCode ||= EXIT.failed;
         };
         process.on("exit", onExit);
@@ -250,7 +255,7 @@ async function runHere(
   await finish(run, steps, flags, context);
 }
 
-/** Does the steps of --then and prints the files they made. */
+/** Does the steps of --then and prints the files that they made. */
 export async function finish(
   run: string,
   steps: readonly Step[],
@@ -263,7 +268,7 @@ export async function finish(
   printResult(flags, { command: "finish", run, files }, files);
 }
 
-/** The path as train.py prints it before it loads weights. */
+/** Returns the path of the weights as train.py prints it before it loads them; undefined for a run that goes on. */
 function expectedWeights(plan: LaunchPlan, finetune: string | undefined): string | undefined {
   if (plan.resume !== undefined) return undefined;
   return finetune === undefined ? "ckpts/svd_xt.safetensors" : fromVista(plan.vista, finetune);

@@ -1,4 +1,4 @@
-/** What `vista-train next` does: finds the phase that follows a run, and starts it from the last checkpoint. */
+/** The work of `vista-train next`: it finds the phase that follows a run, and shows or starts it from the last checkpoint. */
 import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import type { CommandContext } from "../../core/cli/program.js";

@@ -1,4 +1,4 @@
-/** What `vista-train prune` does. */
+/** The work of `vista-train prune`, and the lines that it prints. */
 import { formatBytes, plural } from "../../core/cli/format.js";
 import type { PrintOptions } from "../../core/cli/options.js";
 import { printResult } from "../../core/cli/print.js";

@@ -1,4 +1,4 @@
-/** What `vista-train recipes` does: lists what there is to start. */
+/** The work of `vista-train recipes`: it lists what there is to start. */
 import { plural } from "../../core/cli/format.js";
 import type { PrintOptions } from "../../core/cli/options.js";
 import { printResult } from "../../core/cli/print.js";

@@ -1,4 +1,4 @@
-/** What `vista-train status` does: how far a run is, and what could be resumed. */
+/** The work of `vista-train status`: it shows how far a run is, and what could be resumed. */
 import { colours } from "../../core/cli/colours.js";
 import { formatBytes, formatCount, formatDuration, plural } from "../../core/cli/format.js";
 import type { PrintOptions } from "../../core/cli/options.js";
@@ -12,7 +12,7 @@ import { tools } from "../tools.js";
 import { readRecipes } from "./plan.js";
 import { asStarted } from "./started.js";
 
-/** Losses of so many last steps are averaged for the current one. */
+/** The number of logged steps, the last ones, whose losses are averaged for the current loss. */
 const WINDOW = 50;
 const CHART_ROWS = 6;
 
@@ -86,12 +86,12 @@ function rateLines({ rate, iterations, secondsLeft, step }: RunStatus): string[]
   return [`${speed} (${since}); ${left}`];
 }
 
-/** `128 GPUs` */
+/** Says which GPUs saved a checkpoint, as in `saved by 128 GPUs, `; the text is empty where that is not known. */
 function ranksText(ranks: number | undefined): string {
   return ranks === undefined ? "" : `saved by ${plural(ranks, "GPU")}, `;
 }
 
-/** Local time to the minute, as `ls` has it. */
+/** Formats a time as local time to the minute, as `ls` does. */
 function localMinute(time: string): string {
   const date = new Date(time);
   const two = (value: number) => String(value).padStart(2, "0");

@@ -1,4 +1,4 @@
-/** What the commands do, loaded when one of them runs: one file in the bundle. */
+/** The work of the commands, one file in the bundle, which is loaded when one of them runs. */
 export { parseSteps } from "../run/finish.js";
 export { check } from "./run-check.js";
 export { finish, start } from "./run-launch.js";

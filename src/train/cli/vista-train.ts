@@ -11,10 +11,10 @@ import { addPrune } from "./prune.js";
 import { addRecipes } from "./recipes.js";
 import { addStatus } from "./status.js";
 
-/** Words that are not recipes. */
+/** The words that are not recipes. */
 const NO_RECIPES: readonly string[] = [...COMMANDS, ...UNSAID];
 
-/** `vista-train`: starts Vista's documented trainings with torchrun or Slurm, after looking for what would go wrong. */
+/** Runs `vista-train`, which starts Vista's documented trainings with torchrun or Slurm after looking for what would go wrong. */
 export function main(argv: readonly string[]): Promise<void> {
   const { own, extra } = splitArguments(argv);
   // `vista-train phase1 --help` is about launching, not about the list of commands.

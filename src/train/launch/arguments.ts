@@ -1,15 +1,15 @@
 /**
  * The command line of Vista's train.py, read as argparse reads it. What argparse does not know, train.py hands to
- * OmegaConf, which takes anything: a misspelt flag is no error there, it only has no effect.
+ * OmegaConf, which takes anything: a misspelt flag is no error there but has no effect.
  */
 
 import { join } from "node:path";
 import { readRegular } from "../../core/io/regular.js";
 
-/** How many words an option takes after itself. */
+/** The number of words that an option takes after itself. */
 type Arity = "one" | "optional" | "many";
 
-/** Options of train.py at the time of writing, for a checkout whose file cannot be read. */
+/** The options of train.py at the time of writing; those in the source of a checkout, where it can be read, come on top. */
 const DOCUMENTED_FLAGS: Record<string, Arity> = {
   "-n": "optional",
   "--name": "optional",
@@ -40,7 +40,7 @@ const DOCUMENTED_FLAGS: Record<string, Arity> = {
   "--finetune": "one",
 };
 
-/** Parameters of `pytorch_lightning.Trainer` 2.0.1, which train.py turns into options (`--max_epochs 5`). */
+/** The parameters of `pytorch_lightning.Trainer` 2.0.1, which train.py turns into options (`--max_epochs 5`). */
 export const TRAINER_PARAMETERS: readonly string[] = [
   "accelerator",
   "strategy",
@@ -83,7 +83,7 @@ export const TRAINER_PARAMETERS: readonly string[] = [
   "default_root_dir",
 ];
 
-/** Those of them that Lightning takes as text. As a flag every value is text to train.py: `--max_epochs 5` gives "5". */
+/** The parameters among them that Lightning takes as text. A flag's value is text to train.py: `--max_epochs 5` gives "5". */
 export const TEXT_PARAMETERS: ReadonlySet<string> = new Set([
   "accelerator",
   "strategy",
@@ -99,7 +99,8 @@ export const TEXT_PARAMETERS: ReadonlySet<string> = new Set([
 export type KnownFlags = ReadonlyMap<string, Arity>;
 
 /**
- * The options of this checkout's train.py: those its source adds, so that a fork's own count too, and the Trainer's.
+ * Returns the options of this checkout's train.py: the documented ones, those that its source adds, so that a fork's own count
+ * too, and the parameters of the Trainer.
  */
 export async function knownFlags(vista: string): Promise<KnownFlags> {
   const flags = new Map<string, Arity>(Object.entries(DOCUMENTED_FLAGS));
@@ -118,14 +119,14 @@ export async function knownFlags(vista: string): Promise<KnownFlags> {
   return flags;
 }
 
-/** One word or group of words of a command line, as argparse sees it. */
+/** A word or a group of words of a command line, as argparse sees it. */
 export interface Argument {
   kind: "flag" | "unknown-flag" | "ambiguous-flag" | "dotted" | "stray";
   /** The word itself. */
   word: string;
-  /** Of a flag: its full name; of a dotted assignment: the key; else the word. */
+  /** The full name of a flag, the key of a dotted assignment, or the word (of an unknown flag without its `=value`). */
   name: string;
-  /** Of a flag: the words it takes. Of an ambiguous one: what it could mean. */
+  /** The words that a flag takes, or the flags that an ambiguous one could mean. */
   values: string[];
 }
 
@@ -147,7 +148,7 @@ export function parseArguments(words: readonly string[], flags: KnownFlags): Arg
         name: word.split("=")[0]!,
         values: name,
       });
-      // A value that follows an unknown flag belongs to it, for people.
+      // To people, a value that follows an unknown flag belongs to it.
       if (!word.includes("=") && words[i + 1] !== undefined && !/^-|=/.test(words[i + 1]!)) i++;
       continue;
     }
@@ -165,14 +166,14 @@ export function parseArguments(words: readonly string[], flags: KnownFlags): Arg
   return parsed;
 }
 
-/** The full name of a flag and the value attached to it, or the candidates where there is not exactly one. */
+/** Returns the full name of a flag and the value attached to it, or the candidates where there is not exactly one. */
 function resolveFlag(word: string, flags: KnownFlags): [string | string[], string | undefined] {
   const at = word.indexOf("=");
   const name = at === -1 ? word : word.slice(0, at);
   const attached = at === -1 ? undefined : word.slice(at + 1);
   if (flags.has(name)) return [name, attached];
   if (!name.startsWith("--")) {
-    // -sVALUE
+    // The value of a short flag may be attached without a sign: -sVALUE.
     const short = word.slice(0, 2);
     return flags.has(short) ? [short, word.slice(2)] : [[], undefined];
   }
@@ -180,7 +181,7 @@ function resolveFlag(word: string, flags: KnownFlags): [string | string[], strin
   return candidates.length === 1 ? [candidates[0]!, attached] : [candidates, attached];
 }
 
-/** The closest of `candidates`, if it is close enough to be a slip of the finger. */
+/** Returns the closest of `candidates` if it is close enough for the word to be a slip of the finger. */
 export function suggest(word: string, candidates: Iterable<string>): string | undefined {
   let best: string | undefined;
   let bestDistance = Math.min(4, Math.floor(word.length * 0.4) + 1);
@@ -194,7 +195,7 @@ export function suggest(word: string, candidates: Iterable<string>): string | un
   return best;
 }
 
-/** Levenshtein distance, given up at `limit`. */
+/** Returns the Levenshtein distance of two words, or `limit` where they are too far apart to have a smaller one. */
 function editDistance(a: string, b: string, limit: number): number {
   if (Math.abs(a.length - b.length) >= limit) return limit;
   let row = Array.from({ length: b.length + 1 }, (_, j) => j);

@@ -3,30 +3,34 @@
  * knows a recipe by name.
  */
 
-/** What goes into the sbatch script beside the number of nodes and GPUs. */
+/** The settings of the sbatch script beside the numbers of nodes and GPUs. */
 export interface SlurmSettings {
   partition?: string | undefined;
-  /** As sbatch takes it: `24:00:00`, `2-00:00`, minutes … */
+  /** The time limit as sbatch takes it: `24:00:00`, `2-00:00`, minutes … */
   time?: string | undefined;
   account?: string | undefined;
-  /** Further sbatch options, `qos` → `high`; an empty value is an option without one, `-` takes it out of the script. */
+  /**
+   * Further options of sbatch, such as `high` for `qos`. An option with an empty value has none; `-` takes it out of the script.
+   */
   sbatch: Record<string, string>;
 }
 
 export interface Recipe {
   name: string;
-  /** One line for lists. */
+  /** The title, one line for lists. */
   title: string;
-  /** `python`: train.py itself, without torchrun (the documentation's debugging on a single GPU). */
+  /** The program that is started; `python` runs train.py without torchrun, as the documentation does to debug on a single GPU. */
   launcher: "torchrun" | "python";
   nodes: number;
-  /** GPUs of each node. */
+  /** The number of GPUs of each node. */
   gpus: number;
-  /** Config files, from left to right, relative to the Vista checkout. */
+  /** The config files, from left to right, relative to the Vista checkout. */
   base: string[];
-  /** `svd`: the pretrained `ckpts/svd_xt.safetensors`; else the recipe whose merged checkpoint it starts from. */
+  /**
+   * The weights to start from: `svd`, the pretrained `ckpts/svd_xt.safetensors`, or the recipe whose merged checkpoint is taken.
+   */
   startsFrom: string;
-  /** Optimizer steps that the documentation trains for; undefined where it names no number. */
+  /** The number of optimizer steps that the documentation trains for; undefined where it names none. */
   iterations?: number | undefined;
   /** The recipe that follows, for `vista-train next`. */
   next?: string | undefined;
@@ -36,12 +40,12 @@ export interface Recipe {
   slurm: SlurmSettings;
 }
 
-/** {@link Recipe.startsFrom} of a recipe that starts from Stable Video Diffusion. */
+/** The {@link Recipe.startsFrom} of a recipe that starts from Stable Video Diffusion. */
 export const SVD = "svd";
 
 const NO_EXTRAS = { args: [], env: {}, slurm: { sbatch: {} } };
 
-/** Source: docs/TRAINING.md of OpenDriveLab/Vista. */
+/** The documented recipes. Their source is docs/TRAINING.md of OpenDriveLab/Vista. */
 export const BUILT_IN_RECIPES: readonly Recipe[] = [
   {
     name: "example",

@@ -9,20 +9,21 @@ export interface Command {
   file: string;
   args: string[];
   cwd: string;
-  /** Set on top of the environment of the caller. */
+  /** The variables that are set on top of the environment of the caller. */
   env: Record<string, string>;
 }
 
 /**
- * The arguments of train.py.
+ * Returns the arguments of train.py.
  *
- * @param finetune  the weights file, as {@link LaunchPlan.finetune} was resolved; undefined: start from SVD
+ * @param finetune  the weights file, as {@link LaunchPlan.finetune} was resolved; undefined to start from SVD
  */
 export function trainArguments(plan: LaunchPlan, finetune: string | undefined): string[] {
   return [
     ...startArguments(plan),
-    // Empty on purpose: left out, train.py takes ckpts/pytorch_model.bin if such a file happens to lie there. With an
-    // empty value it loads SVD and copies its time embedding; on --resume it loads nothing that would be overwritten.
+    // The value is empty on purpose. Without the option, train.py takes ckpts/pytorch_model.bin if such a file happens to lie
+    // there. With an empty value it loads SVD and copies its time embedding; on --resume it loads nothing that would be
+    // overwritten.
     "--finetune",
     finetune === undefined || plan.resume !== undefined ? "" : fromVista(plan.vista, finetune),
     "--num_nodes",
@@ -33,7 +34,7 @@ export function trainArguments(plan: LaunchPlan, finetune: string | undefined): 
   ];
 }
 
-/** Config, log folder and name, or the run to go on with. train.py refuses --name and --resume together. */
+/** Returns the words for config, log folder and name, or for the run to go on with. train.py refuses --name with --resume. */
 function startArguments(plan: LaunchPlan): string[] {
   const base = plan.base.length === 0 ? [] : ["--base", ...plan.base];
   const logdir = logdirArguments(plan);
@@ -46,7 +47,7 @@ function startArguments(plan: LaunchPlan): string[] {
   return [...base, ...nameArguments(plan.name), ...logdir];
 }
 
-/** `--no_date` keeps the run folder where it was said to be: `<logdir>/<name>`. */
+/** Returns the words that name a run; `--no_date` keeps its folder where it was said to be: `<logdir>/<name>`. */
 export function nameArguments(name: string | undefined): string[] {
   return name === undefined ? [] : ["--name", name, "--no_date"];
 }
@@ -55,14 +56,14 @@ export function logdirArguments(plan: LaunchPlan): string[] {
   return plan.logdir === join(plan.vista, "logs") ? [] : ["--logdir", fromVista(plan.vista, plan.logdir)];
 }
 
-/** The words that start torchrun or Python. */
+/** Returns the words that start torchrun or Python. */
 export function launcher(plan: LaunchPlan): string[] {
   if (plan.recipe.launcher === "python") return [plan.python ?? "python"];
   if (plan.torchrun !== undefined) return [plan.torchrun];
   return plan.python === undefined ? ["torchrun"] : [plan.python, "-m", "torch.distributed.run"];
 }
 
-/** torchrun's options, with underscores: torch before 2.0 knows no others. */
+/** Returns torchrun's options, with underscores, since torch before 2.0 knows no others. */
 function torchrunArguments(plan: LaunchPlan): string[] {
   const size = [`--nnodes=${plan.nodes}`, `--nproc_per_node=${plan.gpus}`];
   const meeting = plan.rendezvous;
@@ -70,7 +71,7 @@ function torchrunArguments(plan: LaunchPlan): string[] {
     case "none":
       return [];
     case "local":
-      // --standalone used a fixed port in older torch. No --local_addr here or below: torch before 2.0 has none.
+      // --standalone used a fixed port in older torch. --local_addr is given neither here nor below: torch before 2.0 has none.
       return [...size, "--rdzv_backend=c10d", "--rdzv_endpoint=localhost:0"];
     case "c10d":
       return [...size, ...c10dArguments(meeting.host, String(meeting.port), meeting.id)];
@@ -99,9 +100,9 @@ export function c10dArguments(host: string, port: string, id: string): string[] 
 }
 
 /**
- * The environment a launch sets beside that of the recipe and `--env`.
+ * Returns the environment that a launch sets, that of the recipe and of `--env` included.
  *
- * @param inherited  the environment it will be added to
+ * @param inherited  the environment that it will be added to
  */
 export function launchEnvironment(
   plan: LaunchPlan,
@@ -119,7 +120,7 @@ export function launchEnvironment(
   };
 }
 
-/** @throws VistaError `USAGE` for several nodes without a rendezvous */
+/** Makes the command of a launch. @throws VistaError `USAGE` for several nodes without a rendezvous */
 export function launchCommand(
   plan: LaunchPlan,
   finetune: string | undefined,
@@ -134,7 +135,7 @@ export function launchCommand(
   };
 }
 
-/** A script that does the same when pasted into a shell. */
+/** Returns a script that does the same when pasted into a shell. */
 export function toScript(command: Command): string {
   const settings = Object.entries(command.env).map(([name, value]) => `${name}=${quote(value)} \\\n`);
   return `cd ${quote(command.cwd)} &&\n${settings.join("")}${toShellLines([command.file, ...command.args])}\n`;

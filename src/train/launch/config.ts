@@ -1,4 +1,4 @@
-/** Vista's training configs: read, merged and overridden as train.py does with OmegaConf. */
+/** Vista's training configs, which are read, merged and overridden here as train.py does it with OmegaConf. */
 
 import { VistaError } from "../../core/errors.js";
 import { isRecord } from "../../core/maps.js";
@@ -8,7 +8,7 @@ import { parseYaml, readYaml } from "../../core/yaml.js";
 export type ConfigTree = { [key: string]: unknown };
 
 /**
- * Reads the config files and merges them from left to right: mappings key by key, everything else replaced.
+ * Reads the config files and merges them from left to right: mappings are merged key by key, everything else is replaced.
  *
  * @throws VistaError `NOT_FOUND` or `FORMAT` with the file
  */
@@ -25,7 +25,7 @@ async function readConfig(path: string): Promise<ConfigTree> {
   return value;
 }
 
-/** No key of a file can be one of `Object.prototype`. */
+/** Makes a tree without a prototype, so that no key of a file is one of `Object.prototype`. */
 function emptyTree(): ConfigTree {
   return Object.create(null) as ConfigTree;
 }
@@ -39,12 +39,12 @@ export function mergeConfigs(left: ConfigTree, right: ConfigTree): ConfigTree {
   return merged;
 }
 
-/** `a.b[0].c` → `["a", "b", "0", "c"]`. */
+/** Splits a dotted key: `a.b[0].c` becomes `["a", "b", "0", "c"]`. */
 export function splitKey(key: string): string[] {
   return key.replace(/\[([^\]]*)\]/g, ".$1").split(".");
 }
 
-/** The value at a dotted key; undefined where there is none. */
+/** Returns the value at a dotted key; undefined where there is none. */
 export function getPath(tree: unknown, key: string): unknown {
   let value: unknown = tree;
   for (const part of splitKey(key)) {
@@ -55,7 +55,7 @@ export function getPath(tree: unknown, key: string): unknown {
   return value;
 }
 
-/** Applies `dotted.key=value` arguments; the value is YAML, as for OmegaConf. Elements of lists are left alone. */
+/** Applies `dotted.key=value` arguments; the value is YAML, as it is to OmegaConf. Elements of lists are left alone. */
 export async function applyDotted(tree: ConfigTree, assignments: readonly string[]): Promise<ConfigTree> {
   let result = tree;
   for (const assignment of assignments) {
@@ -76,10 +76,10 @@ async function readValue(text: string): Promise<unknown> {
   }
 }
 
-/** What the checks need to know of a config, after all overrides. */
+/** The facts of a config that the checks need, after all overrides. */
 export interface TrainingFacts {
   subsets: string[];
-  /** Where `subsets` is a text: Vista takes it letter by letter. */
+  /** The value of `subsets` where it is a text and not a list; Vista takes a text letter by letter. */
   subsetsText: string | undefined;
   probs: number[] | undefined;
   numFrames: number | undefined;
@@ -91,10 +91,10 @@ export interface TrainingFacts {
   accumulate: number;
   everyEpochs: number | undefined;
   everySteps: number | undefined;
-  /** Checkpoints that are kept beside `last`; -1, train.py's own: all. */
+  /** The number of checkpoints that are kept beside `last`; -1, which train.py sets itself, keeps all. */
   saveTopK: number | undefined;
   saveLast: boolean;
-  /** Only the adapters have optimizer state (phase 2). */
+  /** Whether only the adapters have optimizer state (phase 2). */
   adaptersOnly: boolean;
   modelChannels: number | undefined;
 }
@@ -126,7 +126,7 @@ export function trainingFacts(config: ConfigTree): TrainingFacts {
   };
 }
 
-/** Optimizer steps of one epoch: Lightning deals the samples out to all processes. */
+/** Returns the optimizer steps of one epoch, whose samples Lightning deals out to all processes. */
 export function stepsPerEpoch(processes: number, facts: TrainingFacts): number | undefined {
   if (facts.samplesPerEpoch === undefined) return undefined;
   return Math.ceil(Math.ceil(facts.samplesPerEpoch / (processes * facts.batchSize)) / facts.accumulate);

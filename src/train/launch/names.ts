@@ -1,18 +1,18 @@
 /** Names and texts that become folders, words of a command and lines of a script. */
 import { oneLine, VistaError } from "../../core/errors.js";
 
-/** A folder's name that no program takes for an option, a hidden file or a way upwards. */
+/** The pattern of a folder's name that no program takes for an option, a hidden file or a way upwards. */
 const FOLDER_NAME = /^[A-Za-z0-9_][\w.+=-]*$/;
 
-/** Bytes of a name on every file system in use, less what Slurm's log and script add to it. */
+/** The largest size of a name in bytes: what every file system in use takes, less what Slurm's log and script add to it. */
 const MAX_NAME = 200;
 
-/** True for text with line breaks, escapes or other control characters, which no line of a script should have. */
+/** Tells whether a text has line breaks, escapes or other control characters, which no line of a script should have. */
 export function hasControlCharacters(text: string): boolean {
   return /\p{Cc}/u.test(text);
 }
 
-/** @throws VistaError `USAGE` for a name that cannot be that of a run folder */
+/** Checks the name of a run. @throws VistaError `USAGE` for a name that cannot be that of a run folder */
 export function checkRunName(name: string): void {
   if (FOLDER_NAME.test(name) && name.length <= MAX_NAME) return;
   throw new VistaError("USAGE", `--name ${oneLine(name, 100)} is not a plain folder name`, {
@@ -21,6 +21,8 @@ export function checkRunName(name: string): void {
 }
 
 /**
+ * Checks a text that becomes a word of a command or a line of a script.
+ *
  * @param what  what the text is, for the message: `--env A`
  * @throws VistaError `USAGE` for text with control characters
  */
@@ -35,5 +37,5 @@ export function checkText(text: string, what: string): void {
 /** The commands of vista-train beside `run`, which a recipe's name alone stands for. */
 export const COMMANDS = ["check", "next", "finish", "status", "prune", "recipes", "completion"] as const;
 
-/** Words that the command line takes for commands, and that nobody has to be told of. */
+/** The words that the command line takes for commands and that nobody has to be told of. */
 export const UNSAID = ["run", "help"] as const;

@@ -1,4 +1,4 @@
-/** A launch, decided: the recipe with everything the command line changed, before anything is checked or started. */
+/** The plan of a launch: the recipe with everything that the command line changes, before anything is checked or started. */
 import { existsSync } from "node:fs";
 import { isAbsolute, join, relative, resolve } from "node:path";
 import { VistaError } from "../../core/errors.js";
@@ -6,7 +6,7 @@ import type { Recipe, SlurmSettings } from "./built-in-recipes.js";
 import { checkRunName, checkText } from "./names.js";
 
 export interface LaunchOptions {
-  /** Vista checkout; train.py runs there. */
+  /** The Vista checkout, in which train.py runs. */
   vista: string;
   nodes?: number | undefined;
   gpus?: number | undefined;
@@ -15,68 +15,68 @@ export interface LaunchOptions {
   logdir?: string | undefined;
   name?: string | undefined;
   resume?: string | undefined;
-  /** Make a checkpoint for this number of GPUs first, where `resume` was saved by another number. Default false. */
+  /** Whether to make a checkpoint for this number of GPUs first where another number saved `resume`. The default is false. */
   reshard?: boolean | undefined;
   rdzvEndpoint?: string | undefined;
   nodeRank?: number | undefined;
   masterAddr?: string | undefined;
   masterPort?: number | undefined;
-  /** Interpreter; torchrun is then `PYTHON -m torch.distributed.run`. */
+  /** The Python interpreter; torchrun is then `PYTHON -m torch.distributed.run`. */
   python?: string | undefined;
   torchrun?: string | undefined;
   env?: Record<string, string> | undefined;
-  /** Arguments for train.py as they are. */
+  /** The arguments that train.py gets as they are. */
   extra?: readonly string[] | undefined;
-  /** Submit with Slurm; undefined: run here. */
+  /** The settings of a Slurm job; undefined to run on this machine. */
   slurm?: SlurmSettings | undefined;
 }
 
-/** How the nodes find one another. */
+/** The way in which the nodes find one another. */
 export type Rendezvous =
   | { kind: "none" }
-  /** One node: c10d on a free port of this machine. */
+  /** A single node uses c10d on a free port of this machine. */
   | { kind: "local" }
   | { kind: "c10d"; host: string; port: number; id: string }
   | { kind: "static"; nodeRank: number; host: string; port: number }
-  /** Several nodes and nothing said: torchrun would wait in silence. */
+  /** There are several nodes, and nothing says how they meet: torchrun would wait in silence. */
   | { kind: "missing" }
   /** The Slurm script takes the first node of the job and a port from the job's number. */
   | { kind: "slurm" };
 
 export interface LaunchPlan {
   recipe: Recipe;
-  /** Absolute. */
+  /** The absolute path of the Vista checkout. */
   vista: string;
   nodes: number;
   gpus: number;
-  /** As train.py gets them: relative to the checkout where they lie in it. Empty: those that a resumed run saved. */
+  /** The config files as train.py gets them, relative to the checkout where they lie in it; empty for those of a resumed run. */
   base: string[];
-  /** Absolute path of what `--finetune` named; undefined: start from `ckpts/svd_xt.safetensors`. */
+  /** The absolute path of what `--finetune` named; undefined to start from `ckpts/svd_xt.safetensors`. */
   finetune: string | undefined;
-  /** Absolute. */
+  /** The absolute path of the folder of the runs. */
   logdir: string;
   name: string | undefined;
-  /** Absolute path of a run folder or of one checkpoint. */
+  /** The absolute path of a run folder or of one checkpoint. */
   resume: string | undefined;
   /** Whether a checkpoint of another number of GPUs is made into one for this number first. */
   reshard: boolean;
   rendezvous: Rendezvous;
   python: string | undefined;
   torchrun: string | undefined;
-  /** Environment asked for by the recipe and by `--env`. */
+  /** The environment that the recipe and `--env` ask for. */
   env: Record<string, string>;
   extra: string[];
   slurm: SlurmSettings | undefined;
 }
 
-/** torchrun's own default ports (torch/distributed/run.py and c10d_rendezvous_backend.py). */
+/** The default ports of torchrun itself (torch/distributed/run.py and c10d_rendezvous_backend.py). */
 const STATIC_PORT = 29_500;
 const C10D_PORT = 29_400;
 
 /**
- * Puts recipe and options together. Nothing is looked at but whether `base` names a file.
+ * Puts recipe and options together. It looks at nothing on the disk except whether `base` names a file.
  *
- * @param cwd  what paths in options are relative to; paths in recipes are relative to the Vista checkout
+ * @param cwd  the folder that paths in options are relative to; paths in recipes are relative to the Vista checkout
  * @throws VistaError `USAGE` where options contradict one another
  */
 export function planLaunch(recipe: Recipe, options: LaunchOptions, cwd = "."): LaunchPlan {
@@ -116,7 +116,7 @@ export function planLaunch(recipe: Recipe, options: LaunchOptions, cwd = "."): L
   };
 }
 
-/** Everything that becomes a word of the command or a line of the script. */
+/** Checks everything that becomes a word of the command or a line of the script. */
 function checkTexts(options: LaunchOptions): void {
   if (options.name !== undefined) checkRunName(options.name);
   for (const name of ["vista", "finetune", "logdir", "resume", "rdzvEndpoint", "masterAddr"] as const) {
@@ -189,13 +189,13 @@ function parseEndpoint(text: string): [host: string, port: number] {
   return [match[1] ?? match[2]!, port];
 }
 
-/** A path as train.py gets it: relative where it lies in the checkout, else absolute. */
+/** Returns a path as train.py gets it: relative where it lies in the checkout, otherwise absolute. */
 export function fromVista(vista: string, path: string): string {
   const short = relative(vista, path);
   return short === "" || short.startsWith("..") || isAbsolute(short) ? path : short;
 }
 
-/** True where `--resume` names one checkpoint, not a run: a DeepSpeed folder or a file, `….ckpt` both. */
+/** Tells whether `--resume` names one checkpoint and not a run. A DeepSpeed folder and a single file both end in `.ckpt`. */
 export function isCheckpoint(path: string): boolean {
   return /\.ckpt\/*$/.test(path);
 }

@@ -5,7 +5,7 @@ import { readYaml } from "../../core/yaml.js";
 import { BUILT_IN_RECIPES, type Recipe, SVD } from "./built-in-recipes.js";
 import { COMMANDS, hasControlCharacters, UNSAID } from "./names.js";
 
-/** Names that the command line takes for something else. */
+/** The names that the command line takes for something else. */
 const RESERVED = new Set<string>([...COMMANDS, ...UNSAID, SVD]);
 
 const KEYS = new Set([
@@ -22,13 +22,14 @@ const KEYS = new Set([
   "env",
   "slurm",
 ]);
-/** Names that `--env` and `--sbatch` take, too. */
+/** The pattern of the names of variables, in `env` of a recipe and for `--env`. */
 export const VARIABLE_NAME = /^[A-Za-z_]\w*$/;
+/** The pattern of the names of sbatch options, in `slurm.sbatch` of a recipe and for `--sbatch`. */
 export const SBATCH_NAME = /^[a-z][a-z-]*$/;
 const SLURM_KEYS = new Set(["partition", "time", "account", "sbatch"]);
 
 /**
- * Reads `vista-train.yaml` and returns the built-in recipes with its own added (a known name replaces the built-in one).
+ * Reads `vista-train.yaml` and returns the built-in recipes with its own added; one of the same name replaces the built-in one.
  * See docs/training.md for the format.
  *
  * @throws VistaError `NOT_FOUND`, `FORMAT` with the recipe and the key that is wrong

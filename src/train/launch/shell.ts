@@ -1,10 +1,10 @@
 /** Commands as a POSIX shell reads them. */
 import { quote } from "../../core/text.js";
 
-/** Where a line is broken in {@link toShellLines}: before each word that starts an option or a file of its own. */
+/** The pattern of words that start a line in {@link toShellLines}: options, and train.py. */
 const BREAK = /^(-|train\.py$)/;
 
-/** One command over several lines with `\`, an option and its value on each: for people, and to be pasted. */
+/** Writes one command over several lines with `\`, an option and its value on each, for people and to be pasted. */
 export function toShellLines(words: readonly string[]): string {
   const lines: string[][] = [];
   for (const [index, word] of words.entries()) {
@@ -16,7 +16,7 @@ export function toShellLines(words: readonly string[]): string {
   return lines.map((line) => line.map(quote).join(" ")).join(" \\\n    ");
 }
 
-/** `dotted.key=value` arguments of train.py. */
+/** Tells whether a word is a `dotted.key=value` argument of train.py. */
 function isDotted(word: string): boolean {
   return /^[\w.[\]]+=/.test(word);
 }

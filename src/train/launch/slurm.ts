@@ -8,17 +8,17 @@ import { fromVista, isCheckpoint, type LaunchPlan } from "./plan.js";
 import type { System } from "./system.js";
 
 export interface SlurmScriptOptions {
-  /** How often the job may be put back in the queue by its own script. */
+  /** The number of times that the job may be put back in the queue by its own script. */
   maxRequeues: number;
-  /** What has to be made before the first start, on the first node of the job alone. */
+  /** The steps to do before the first start, on the first node of the job alone. */
   beforehand?: readonly JobStep[];
-  /** Shell commands to run on the first node when training has ended well; `$run` is the run folder. */
+  /** The shell commands to run on the first node when training has ended well; `$run` is the run folder. */
   afterwards: readonly string[];
 }
 
-/** Makes one file or folder from another; not again where it is newer than all of what it is made from. */
+/** A step that makes one file or folder from another, but not again where that is newer than all of what it is made from. */
 export interface JobStep {
-  /** What is said of it: `merging`. */
+  /** The word for it in messages: `merging`. */
   doing: string;
   /** The shell command. */
   command: string;
@@ -26,21 +26,21 @@ export interface JobStep {
   output: string;
 }
 
-/** Seconds before the time limit at which Slurm sends the script its warning. */
+/** The seconds before the time limit at which Slurm sends the script its warning. */
 const WARNING_SECONDS = 300;
 
-/** `--sbatch exclusive=-` takes an option out of the script. */
+/** The value that takes an option out of the script, as in `--sbatch exclusive=-`. */
 const LEFT_OUT = "-";
 
-/** Where the script and the job's output go. */
+/** Returns the folder for the script and the job's output. */
 export function slurmFolder(plan: LaunchPlan): string {
   return join(plan.logdir, "slurm");
 }
 
 /**
- * The script for `sbatch`. Each node runs one torchrun; the first node of the job is where they meet, at a port made
- * from the job's number. On the warning before the time limit it ends the step and puts the job back in the queue, where
- * it goes on from the last checkpoint; it does so only while checkpoints are being made.
+ * Returns the script for `sbatch`. Each node runs one torchrun; they meet on the first node of the job, at a port made from the
+ * job's number. On the warning before the time limit the script ends the step and puts the job back in the queue, from where the
+ * job goes on from the last checkpoint; it does so only while checkpoints are being made.
  */
 export function slurmScript(
   plan: LaunchPlan,
@@ -130,7 +130,7 @@ function directives(plan: LaunchPlan): string[] {
     requeue: "",
     "open-mode": "append",
     signal: `B:USR1@${WARNING_SECONDS}`,
-    // A percent sign of the folder's own is written twice.
+    // A percent sign of the folder's own is written twice, since sbatch replaces patterns such as %j.
     output: join(slurmFolder(plan).replaceAll("%", "%%"), "%x-%j.out"),
     partition: slurm.partition,
     time: slurm.time,
@@ -151,7 +151,7 @@ function directives(plan: LaunchPlan): string[] {
   });
 }
 
-/** Where the nodes meet. */
+/** Returns the lines that say where the nodes meet. */
 function meeting(plan: LaunchPlan): string[] {
   if (plan.rendezvous.kind !== "slurm") return [];
   return [
@@ -174,8 +174,9 @@ function slurmLauncher(plan: LaunchPlan): string {
 }
 
 /**
- * Lines that make what the first start needs. The script runs on the first node alone, so each is done once; a job that
- * goes on from a checkpoint of its own needs none of it. train.py takes other weights in silence where its own are missing.
+ * Returns the lines that make what the first start needs. The script runs on the first node alone, so each step is done once; a
+ * job that goes on from a checkpoint of its own needs none of them. The last line looks for the weights, since train.py takes
+ * others in silence where they are missing.
  */
 function beforehand(steps: readonly JobStep[], weights: string | undefined): string[] {
   if (steps.length === 0 && weights === undefined) return [];
@@ -195,7 +196,7 @@ function beforehand(steps: readonly JobStep[], weights: string | undefined): str
   return ["# Before the first start only.", 'if [ -z "$before" ]; then', ...lines, ...check, "fi", ""];
 }
 
-/** Sets `start`: the words that begin a new run, or go on with it where it has a checkpoint. */
+/** Returns the lines that set `start` to the words that begin a new run, or go on with it where it has a checkpoint. */
 function startWords(plan: LaunchPlan, finetune: string | undefined): string[] {
   const base = plan.base.length === 0 ? [] : ["--base", ...plan.base];
   if (plan.resume !== undefined && !isCheckpoint(plan.resume)) {

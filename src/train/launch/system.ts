@@ -1,23 +1,23 @@
-/** Small programs that the preflight and the Slurm part ask things of: nvidia-smi, Python, sbatch. */
+/** The machine as the preflight and the Slurm part ask it, mostly by small programs: nvidia-smi, Python, sbatch. */
 import { execFile } from "node:child_process";
 import { lookup } from "node:dns/promises";
 import { statfs } from "node:fs/promises";
 import { hostname } from "node:os";
 
-/** A process that can be killed is gone so many seconds after SIGKILL. */
+/** The seconds after SIGKILL within which a process that can be killed is gone. */
 const KILL_SECONDS = 2;
 
-/** How a program ended. */
+/** The end of a program, and what it said. */
 export interface Captured {
-  /** `missing`: there is no such program; `timeout`: it did not answer in time. */
+  /** The way it ended: `missing` where there is no such program, `timeout` where it did not answer in time. */
   outcome: "exited" | "missing" | "timeout";
-  /** Exit code; 128 + n after signal n, as a shell says it. Only for `exited`. */
+  /** The exit code, or 128 where a signal ended the program; 127 for `missing` and 124 for `timeout`, as a shell says them. */
   code: number;
   stdout: string;
   stderr: string;
 }
 
-/** What a check may know of the machine: its environment, and what programs on it say. */
+/** The machine as far as a check may know it: its environment, and what programs on it say. */
 export interface System {
   env: Record<string, string | undefined>;
   capture(
@@ -26,13 +26,13 @@ export interface System {
     options?: { cwd?: string; timeoutSeconds?: number; env?: Record<string, string | undefined> },
   ): Promise<Captured>;
   hostname: string;
-  /** True where a host name has an address here. */
+  /** Tells whether a host name has an address here. */
   resolves(name: string): Promise<boolean>;
-  /** Bytes this user may still write below an existing folder; undefined where the file system does not tell. */
+  /** Returns the bytes that this user may still write below an existing folder; undefined where the file system does not tell. */
   freeBytes(folder: string): Promise<number | undefined>;
 }
 
-/** The machine this process runs on. */
+/** Returns the machine that this process runs on. */
 export function realSystem(env: Record<string, string | undefined>, signal?: AbortSignal): System {
   return {
     env,
@@ -44,7 +44,7 @@ export function realSystem(env: Record<string, string | undefined>, signal?: Abo
       ),
     async freeBytes(folder) {
       const disk = await statfs(folder);
-      // Some network file systems report 0 blocks in all.
+      // Some network file systems report 0 blocks in all, which says nothing of free space.
       return disk.blocks === 0 ? undefined : disk.bavail * disk.bsize;
     },
     capture: (file, args, options = {}) =>
@@ -67,7 +67,7 @@ export function realSystem(env: Record<string, string | undefined>, signal?: Abo
             clearTimeout(lastTimer);
             if (error === null) return resolve({ outcome: "exited", code: 0, stdout, stderr });
             if (error.name === "AbortError") return reject(error);
-            // EACCES: a file that may not be run; ENOENT also where the working folder is missing.
+            // EACCES stands for a file that may not be run; ENOENT comes also where the working folder is missing.
             if (error.code === ("ENOENT" as never) || error.code === ("EACCES" as never)) {
               return resolve({ outcome: "missing", code: 127, stdout: "", stderr: "" });
             }
