@@ -57,9 +57,9 @@ export interface DiffOptions extends RunOptions {
    */
   verify?: boolean;
   /**
-   * The absolute tolerance: floats a and b count as equal where |a - b| ≤ atol + rtol · |b|, as in `torch.allclose`; other types
-   * have no tolerance. It is 0 by default. Where `atol` or `rtol` is given, even as 0, a tensor that differs only in -0 for 0 or
-   * in the bits of NaN is close, not different.
+   * The absolute tolerance, beside the relative one in `rtol`: floats a and b count as equal where |a - b| ≤ atol + rtol · |b|,
+   * as in `torch.allclose`; other types have no tolerance. Both are 0 by default. Where one is given, even as 0, a tensor that
+   * differs only in -0 for 0 or in the bits of NaN is close, not different.
    */
   atol?: number;
   rtol?: number;

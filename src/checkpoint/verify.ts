@@ -108,10 +108,7 @@ class Verifier {
     };
   }
 
-  /**
-   * Lists the files, and tells whether they have to fit together.
-   * @throws VistaError `USAGE` for a key where none is meant
-   */
+  /** Lists the files, and tells whether they have to fit together. */
   async #list(): Promise<{ paths: string[]; together: boolean }> {
     const { isFolder } = await lookAt(this.#path);
     const index = isFolder
