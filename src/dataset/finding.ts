@@ -19,7 +19,7 @@ export interface Rule {
   fix: string;
 }
 
-/** One thing that is wrong, or worth knowing, in one place. */
+/** A thing that is wrong, or worth knowing, in one place. */
 export interface Finding {
   /** The {@link Rule.code} of the rule that is broken. */
   rule: string;
@@ -36,7 +36,9 @@ export interface Finding {
   count?: number;
 }
 
-/** How much of something a check looked at. With `--shard`, both numbers are this shard's part: merging adds them. */
+/**
+ * The amount of something that a check looked at. With `--shard`, both numbers are those of this shard, and merging adds them.
+ */
 export interface Coverage {
   /** The name of what was looked at, such as `sample_data rows`, `images (headers)` or `video folders`. */
   what: string;
@@ -132,7 +134,7 @@ export interface Check extends AsyncIterable<Finding> {
   readonly summary: CheckSummary;
 }
 
-/** One part of a check that is split over several machines; `index` runs from 1 to `count`. */
+/** A part of a check that is split over several machines; `index` runs from 1 to `count`. */
 export interface Shard {
   index: number;
   count: number;

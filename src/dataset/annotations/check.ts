@@ -10,6 +10,7 @@ import { findOpenDvRoot } from "../opendv/root.js";
 import type { UnusableRecords } from "./clean.js";
 import { type AnnotationMessage, type AnnotationTask, runAnnotations, totalBytes } from "./run.js";
 
+/** The options of {@link checkAnnotations}. */
 export interface AnnotationCheckOptions extends CheckOptions {
   /**
    * The folder that the paths in findings are relative to. The default is the folder above `annos/`, or that of the first file.

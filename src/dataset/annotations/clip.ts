@@ -3,7 +3,7 @@ import type { FolderScan } from "../opendv/folder-listing.js";
 import type { Split } from "../opendv/meta.js";
 import type { FrameSet } from "../opendv/runs.js";
 
-/** One clip, as its record gives it. `width` counts the digits in the name of the first frame. */
+/** A clip, as its record gives it. `width` counts the digits in the name of the first frame. */
 export interface Clip {
   folder: ClipFolder;
   first: number;

@@ -19,7 +19,7 @@ import type { CheckCommandOptions } from "./check-options.js";
 import { FindingsFile, type MoreOutputs, prepareReports, writeReports } from "./outputs.js";
 import { unknownRule } from "./unknown-rule.js";
 
-/** One check of the command, with the path of its root below the command's root. */
+/** A check of the command, with the path of its root below the command's root. */
 interface Part {
   check: Check;
   prefix: string;

@@ -14,6 +14,7 @@ import type { DatasetIndex, IndexedChain, IndexedFolder, Stamp } from "./dataset
 import type { IndexMessage, IndexTask } from "./index-worker.js";
 import { type LocatedData, locateData } from "./locate.js";
 
+/** The options of {@link buildIndex}. */
 export interface BuildIndexOptions extends RunOptions {
   /** An earlier index of the same data: folders that have not changed since are taken from it. */
   previous?: DatasetIndex;
@@ -24,6 +25,7 @@ interface ListingOptions extends BuildIndexOptions {
   scan?: (absolute: string, signal?: AbortSignal) => FolderScan;
 }
 
+/** An index, and how much of it was read anew. */
 export interface BuiltIndex {
   index: DatasetIndex;
   /** The number of folders and tables that were read. */

@@ -15,6 +15,7 @@ export type Stamp = readonly [
   size: number,
 ];
 
+/** A folder of frames as the index has it. */
 export interface IndexedFolder {
   /** The path relative to the OpenDV root, with `/` between parts. */
   path: string;
@@ -39,6 +40,7 @@ export interface IndexedChain {
   keyFrames: boolean[];
 }
 
+/** The index of a data set: the folders of OpenDV-YouTube and the CAM_FRONT chains of nuScenes, as far as they are there. */
 export interface DatasetIndex {
   opendv?: {
     /** The root as it was given, for people to read; paths are relative to it. */

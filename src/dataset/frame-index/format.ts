@@ -17,6 +17,7 @@ import { checkMsgpackBounds } from "./msgpack-bounds.js";
 export const INDEX_FORMAT = "vista-data-index";
 export const INDEX_VERSION = 2;
 
+/** Returns the bytes of an index file. */
 export function encodeIndex(index: DatasetIndex): Uint8Array {
   const layouts: FrameLayout[] = [];
   const layoutNumbers = new Map<string, number>();

@@ -27,6 +27,7 @@ export type ImageFault =
   | "truncated"
   | "damaged";
 
+/** The result of a look at one image file. */
 export interface ImageReport {
   path: string;
   /** The size of the file in bytes; 0 where it is not known. */
@@ -134,6 +135,7 @@ function systemFault(error: unknown): [ImageFault, string] {
   return ["unreadable", `cannot be read (${code})`];
 }
 
+/** The options of {@link checkImages}. */
 export interface CheckImagesOptions {
   signal?: AbortSignal | undefined;
   /** The number of files that are looked at side by side. The default is 16, or 4 when the files are decoded. */

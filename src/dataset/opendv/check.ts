@@ -26,6 +26,7 @@ import { countFrames, findGaps, framesOf, type Runs } from "./runs.js";
 import { inTime, pickFrames, spreadFrames } from "./sample.js";
 import { listFindings, metaFileFindings, type NamedMeta, twiceFindings } from "./set.js";
 
+/** The options of {@link checkOpenDv}. */
 export interface OpenDvCheckOptions extends CheckOptions {
   /** The path of the list of videos (CSV or JSON). The default is the one in `meta/` beside or within the root. */
   meta?: string;

@@ -15,6 +15,7 @@ export interface OddFrames {
   others: Runs;
 }
 
+/** The listing of one video folder. */
 export interface FolderScan {
   /** The way most frames are named; undefined where there are no frames. */
   layout?: FrameLayout;

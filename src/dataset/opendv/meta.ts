@@ -10,6 +10,7 @@ import { isRecord } from "../../core/maps.js";
 import { textOf } from "../../core/text.js";
 import { readRows } from "../json/rows.js";
 
+/** The split that a video belongs to. */
 export type Split = "train" | "val";
 
 export interface MetaVideo {

@@ -13,6 +13,7 @@ import { scanFolder } from "../opendv/folder-listing.js";
 import { frameName } from "../opendv/names.js";
 import { findRun } from "../opendv/runs.js";
 
+/** The clip that a preview shows. */
 export interface PreviewClip {
   title: string;
   /** The paths of the frames, which are absolute or relative as the root is. */
@@ -20,6 +21,7 @@ export interface PreviewClip {
   actions?: NuScenesRecord;
 }
 
+/** The options of {@link findClip}. */
 export interface ClipOptions {
   /** The Vista root or the root of a set, for records and samples. By default it is found from the file. */
   root?: string;

@@ -9,6 +9,7 @@ import type { PreviewClip } from "./clip.js";
 import { centreCrop } from "./crop.js";
 import { textPath } from "./text.js";
 
+/** The options of {@link drawSheet}. */
 export interface SheetOptions extends RunOptions {
   /**
    * The width of the pictures in training, which is `target_width` of the config; `height` is `target_height`. The default is 576

@@ -16,6 +16,7 @@ export interface FolderCount {
   places: number;
 }
 
+/** The numbers of findings under one rule. */
 export interface RuleCount {
   code: string;
   severity: Severity;
@@ -36,6 +37,7 @@ export interface ReportOptions {
   check: Record<string, string | number | boolean>;
 }
 
+/** The report of `vista-data check`, in the form of its `--json`. */
 export interface Report {
   format: "vista-data report 1";
   version: string;

@@ -16,6 +16,7 @@ import { countClips, countFrames } from "../opendv/runs.js";
 const OPENDV_HZ = 10;
 const CAM_FRONT_HZ = 12;
 
+/** The distribution of some values. */
 export interface Distribution {
   min: number;
   median: number;
@@ -23,6 +24,7 @@ export interface Distribution {
   max: number;
 }
 
+/** The figures of an OpenDV-YouTube set. */
 export interface OpenDvStats {
   videos: number;
   frames: number;
@@ -36,6 +38,7 @@ export interface OpenDvStats {
   countries: Record<string, { videos: number; hours: number }>;
 }
 
+/** The figures of a nuScenes set, for the images of CAM_FRONT. */
 export interface NuScenesStats {
   version: string;
   scenes: number;
@@ -66,12 +69,14 @@ export interface AnnotationStats {
   speed?: Distribution;
 }
 
+/** The figures of a YouTube.json. */
 export interface YouTubeStats {
   path: string;
   clips: number;
   folders: number;
 }
 
+/** The figures of all that a folder holds. */
 export interface DataStats {
   root: string;
   opendv?: OpenDvStats;
@@ -80,6 +85,7 @@ export interface DataStats {
   youtube: YouTubeStats[];
 }
 
+/** The options of {@link collectStats}. */
 export interface StatsOptions extends RunOptions {
   /** The path of an index file, whose unchanged folders are not listed again. */
   index?: string;

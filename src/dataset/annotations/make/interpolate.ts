@@ -22,6 +22,7 @@ import { pythonFloat } from "./python-json.js";
 import { RawRowAt, rowText, suffixed, TableWriter } from "./raw-rows.js";
 import { findNuScenes, type SceneChoice, sceneFilter } from "./source.js";
 
+/** The options of {@link writeInterpolatedTables}. */
 export interface InterpolateOptions extends RunOptions, OutputOptions {
   /** The scenes whose samples the tables get: an official split, `all`, or names. The default is `all`. */
   split?: SceneChoice;
@@ -32,6 +33,7 @@ export interface InterpolateOptions extends RunOptions, OutputOptions {
   version?: string;
 }
 
+/** The figures of 12 Hz tables that were written. */
 export interface InterpolatedTables {
   version: string;
   /** The path of the folder that was written. */

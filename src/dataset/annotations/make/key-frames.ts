@@ -113,7 +113,8 @@ export class KeyFrames {
 }
 
 /**
- * Tells whether a row names no sample. A token that names a missing sample does not count: that is still not another sample's.
+ * Tells whether a row does not say which sample it is of. A token that names a missing sample says it: such a row is of no other
+ * sample.
  */
 function hasNoSample(sample: number): boolean {
   return sample === LINK.unusable || sample === LINK.none;

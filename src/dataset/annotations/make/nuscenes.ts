@@ -17,6 +17,7 @@ import {
 } from "./records.js";
 import { findNuScenes, type SceneChoice, sceneCount, sceneFilter } from "./source.js";
 
+/** The options of {@link writeNuScenesAnnotations}. */
 export interface NuScenesAnnotationOptions extends RunOptions, OutputOptions {
   /** The scenes that records are made of: an official split, `all`, or names. The default is `train`. */
   split?: SceneChoice;
@@ -31,6 +32,7 @@ export interface NuScenesAnnotationOptions extends RunOptions, OutputOptions {
   keyFrames?: number;
 }
 
+/** The figures of a nuScenes.json that was written. */
 export interface NuScenesAnnotationResult {
   version: string;
   records: number;

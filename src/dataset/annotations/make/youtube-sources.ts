@@ -13,8 +13,10 @@ import { readMeta, type Split } from "../../opendv/meta.js";
 import { splitOfPath } from "../clips.js";
 import type { ClipSource } from "./youtube.js";
 
+/** The videos whose clips are wanted. */
 export type SplitChoice = "train" | "val" | "all";
 
+/** The options of {@link findYouTubeClips}. */
 export interface FindClipsOptions extends RunOptions {
   /**
    * The videos whose clips are wanted. The default is `train`, which leaves a video out if its folder or the list of videos says

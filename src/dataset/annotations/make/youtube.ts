@@ -9,7 +9,7 @@ import type { RunOptions } from "../../../core/progress.js";
 import { describeLayout, type FrameLayout, frameName, loaderReads } from "../../opendv/names.js";
 import { countClips, type Runs } from "../../opendv/runs.js";
 
-/** One video folder, as Vista's loader finds it. */
+/** A video folder, as Vista's loader finds it. */
 export interface ClipSource {
   /** The path below `data/YouTube`, with `/` between parts. */
   folderName: string;
@@ -17,6 +17,7 @@ export interface ClipSource {
   runs: Runs;
 }
 
+/** The options of {@link writeYouTube}. */
 export interface YouTubeOptions extends RunOptions, OutputOptions {
   /** The number of frames of a clip. The default is 25, which Vista's loader takes. */
   clip?: number;
@@ -24,6 +25,7 @@ export interface YouTubeOptions extends RunOptions, OutputOptions {
   stride?: number;
 }
 
+/** The figures of a YouTube.json that was written. */
 export interface YouTubeResult {
   clips: number;
   folders: number;

@@ -18,6 +18,7 @@ import { sceneFindings } from "./scene-findings.js";
 import { tableCharts } from "./table-charts.js";
 import { keyFindings, tableFindings } from "./table-findings.js";
 
+/** The options of {@link checkNuScenes}. */
 export interface CheckNuScenesOptions extends CheckOptions {
   /** The only version to check, such as `v1.0-mini`. By default every version in the root is checked. */
   version?: string;
