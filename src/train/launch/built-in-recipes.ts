@@ -10,7 +10,8 @@ export interface SlurmSettings {
   time?: string | undefined;
   account?: string | undefined;
   /**
-   * Further options of sbatch, such as `high` for `qos`. An option with an empty value has none; `-` takes it out of the script.
+   * Further options of sbatch, such as `high` for `qos`. An empty value stands for an option without a value; `-` takes the
+   * option out of the script.
    */
   sbatch: Record<string, string>;
 }

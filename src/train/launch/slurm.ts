@@ -39,8 +39,8 @@ export function slurmFolder(plan: LaunchPlan): string {
 
 /**
  * Returns the script for `sbatch`. Each node runs one torchrun; they meet on the first node of the job, at a port made from the
- * job's number. On the warning before the time limit the script ends the step and puts the job back in the queue, from where the
- * job goes on from the last checkpoint; it does so only while checkpoints are being made.
+ * job's number. On the warning before the time limit the script ends the step and puts the job back in the queue, to go on from
+ * the last checkpoint; it does so only while checkpoints are being made.
  */
 export function slurmScript(
   plan: LaunchPlan,

@@ -1,44 +1,44 @@
-/** Where Vista's data set classes look for their files. */
+/** The places where Vista's data set classes look for their files. */
 
 import { join } from "node:path";
 import { readRegular } from "../../core/io/regular.js";
 import type { RunOptions } from "../../core/progress.js";
 import { SUBSETS } from "../../dataset/vista-config.js";
 
-/** One data set of a config: its folder and annotation files, as train.py will open them (relative to the checkout). */
+/** A data set of a config: its folder and annotation files, as train.py will open them (relative to the checkout). */
 export interface Subset {
   name: string;
   root: string;
   annotations: string[];
 }
 
-/** Something wrong with the data: an `error` keeps training from starting, a `warning` costs samples. */
+/** A problem of the data: an `error` keeps training from starting, a `warning` costs samples. */
 export interface DataProblem {
   severity: "error" | "warning";
-  /** One line, with file and record. */
+  /** The text, one line, with file and record. */
   message: string;
 }
 
-/** What a quick look has found. */
+/** The result of a quick look. */
 export interface DataLook {
-  /** Worst first; empty where nothing is wrong. */
+  /** The problems, the worst first; empty where nothing is wrong. */
   problems: DataProblem[];
-  /** What was not looked at, for the verdict: `frames of 400 of 61,204,111 records of annos/YouTube.json …`. */
+  /** The samples that stand for the whole, for the verdict: `frames of 400 of 61,204,111 records of annos/YouTube.json …`. */
   sampled: string[];
 }
 
 export interface DataLookOptions extends RunOptions {
-  /** Frames that the config takes of each record. */
+  /** The number of frames that the config takes of each record. */
   numFrames: number;
 }
 
-/** A quick look at the data; src/train/tools.ts has the real one. */
+/** The function for a quick look at the data; src/train/tools.ts has the real one. */
 export interface DataTools {
   /** Looks at the annotation files of a subset whose root and annotation files exist. */
   quickCheck(subset: Subset, vista: string, options: DataLookOptions): Promise<DataLook>;
 }
 
-/** The class of each subset; people edit `data_root` there, as the documentation tells. */
+/** The class of each subset; people edit `data_root` there, as the documentation tells them. */
 const CLASSES: Record<string, { file: string; name: string }> = {
   NuScenes: { file: "vwm/data/subsets/nuscenes.py", name: "NuScenesDataset" },
   YouTube: { file: "vwm/data/subsets/youtube.py", name: "YouTubeDataset" },
@@ -47,13 +47,13 @@ const MAPPING = "vwm/data/dataset.py";
 
 export interface LocatedSubsets {
   known: Subset[];
-  /** No class is known for these names. */
+  /** The names for which no class is known. */
   unknown: string[];
-  /** Their class says its places in a way that only Python can work out. */
+  /** The subsets whose class gives its places in a way that only Python can work out. */
   unclear: { name: string; file: string; parameter: string }[];
 }
 
-/** The subsets of a config with the places their classes use. */
+/** Finds the places that the classes of a config's subsets use. */
 export async function locateSubsets(vista: string, names: readonly string[]): Promise<LocatedSubsets> {
   const located: LocatedSubsets = { known: [], unknown: [], unclear: [] };
   const mapping = withoutComments(await read(vista, MAPPING));
@@ -64,7 +64,7 @@ export async function locateSubsets(vista: string, names: readonly string[]): Pr
       located.unknown.push(name);
       continue;
     }
-    // What dataset.py passes goes before the defaults of the class.
+    // What dataset.py passes takes precedence over the defaults of the class.
     const call = new RegExp(`\\b${own.name}\\(([^()]*)\\)`).exec(mapping)?.[1] ?? "";
     const sources = [call, withoutComments(await read(vista, own.file))];
     const root = findTexts(sources, "data_root", [documented.data]);
@@ -77,7 +77,7 @@ export async function locateSubsets(vista: string, names: readonly string[]): Pr
   return located;
 }
 
-/** True where the checkout maps a name to a data set class of its own (vwm/data/dataset.py of a fork). */
+/** Tells whether the checkout maps a name to a data set class of its own (vwm/data/dataset.py of a fork). */
 export async function mapsSubset(vista: string, name: string): Promise<boolean> {
   const source = await read(vista, MAPPING);
   return source.includes(`"${name}"`) || source.includes(`'${name}'`);
@@ -87,7 +87,7 @@ function read(vista: string, file: string): Promise<string> {
   return readRegular(join(vista, file)).then(String, () => "");
 }
 
-/** Python source without comments and texts in three quotes. */
+/** Returns Python source without its comments and the texts in three quotes. */
 function withoutComments(source: string): string {
   return source.replace(
     /("""|''')[\s\S]*?\1|("(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')|#.*/g,
@@ -101,9 +101,9 @@ const ONE = new RegExp(`^${TEXT.source}${END.source}`);
 const LIST = new RegExp(`^\\[(?:\\s*${TEXT.source}\\s*,?)+\\s*\\]${END.source}`);
 
 /**
- * The text, or list of texts, that a parameter is set to where it is first set.
+ * Finds the text, or list of texts, that a parameter is set to where it is first set.
  *
- * @returns undefined where it is set to anything else: a variable, a call, a sum of texts
+ * @returns `otherwise` where it is not set; undefined where it is set to anything else: a variable, a call, a sum of texts
  */
 function findTexts(sources: readonly string[], parameter: string, otherwise: string[]): string[] | undefined {
   const set = new RegExp(`\\b${parameter}\\s*(?::[^=,()]*)?=(?!=)\\s*`);

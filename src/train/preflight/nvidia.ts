@@ -1,4 +1,4 @@
-/** GPUs of this machine, as nvidia-smi tells. */
+/** The GPUs of this machine, as nvidia-smi lists them. */
 import { oneLine } from "../../core/errors.js";
 import type { System } from "../launch/system.js";
 
@@ -6,25 +6,28 @@ export interface Gpu {
   index: string;
   uuid: string;
   name: string;
-  /** MiB; undefined where nvidia-smi gives no number (`[N/A]` under MIG, an error). */
+  /** The memory in MiB; undefined where nvidia-smi gives no number (`[N/A]` under MIG, an error). */
   totalMiB: number | undefined;
   freeMiB: number | undefined;
   mig: boolean;
-  /** What the driver says in place of a value where the GPU cannot be used: `GPU is lost`, `GPU requires reset`. */
+  /** The words of the driver in place of a value where the GPU cannot be used: `GPU is lost`, `GPU requires reset`. */
   fault: string | undefined;
 }
 
-/** The GPUs, or why nothing is known of them; `broken`: there is a driver, and it fails. */
+/** The GPUs, or the reason why nothing is known of them; `broken` is true where there is a driver and it fails. */
 export type GpuReport = { known: true; gpus: Gpu[] } | { known: false; reason: string; broken: boolean };
 
 const QUERY = "index,uuid,name,memory.total,memory.free,mig.mode.current";
 
-/** `No devices were found`; with exit code 255 `Failed to initialize NVML: No supported GPUs were found`. */
+/**
+ * The pattern of what nvidia-smi says where there is no GPU: `No devices were found`, or with exit code 255 `Failed to initialize
+ * NVML: No supported GPUs were found`.
+ */
 const NO_GPUS = /\bno (supported )?(devices|gpus) were found\b/i;
 
 /**
- * Asks nvidia-smi. A machine without it, or without a driver, is not an error: login nodes have none. What it has to say of
- * a failure it says on stdout. test/train/nvidia-smi.ts has recorded answers.
+ * Asks nvidia-smi. A machine without it, or without a driver, is not an error: login nodes have none. nvidia-smi writes on stdout
+ * what it has to say of a failure. test/train/nvidia-smi.ts has recorded answers.
  */
 export async function readGpus(system: System): Promise<GpuReport> {
   const result = await system.capture("nvidia-smi", [
@@ -46,7 +49,11 @@ export async function readGpus(system: System): Promise<GpuReport> {
   return unknown(`nvidia-smi lists no GPU${line === "" ? "" : `, but says: ${line}`}`);
 }
 
-/** @param csv  lines of index, uuid, name, total MiB, free MiB, MIG mode; others (`No devices were found`) are skipped */
+/**
+ * Reads the list of GPUs.
+ *
+ * @param csv  lines of index, uuid, name, total MiB, free MiB, MIG mode; others (`No devices were found`) are skipped
+ */
 export function parseGpus(csv: string): Gpu[] {
   const gpus: Gpu[] = [];
   for (const line of csv.split("\n")) {
@@ -71,7 +78,7 @@ function size(text: string): number | undefined {
   return /^\d+$/.test(text) ? Number(text) : undefined;
 }
 
-/** Those that CUDA_VISIBLE_DEVICES leaves, by index or (the start of) a UUID; all where it is not set. */
+/** Returns the GPUs that CUDA_VISIBLE_DEVICES leaves, by index or (the start of) a UUID; all where it is not set. */
 export function visibleGpus(gpus: readonly Gpu[], visible: string | undefined): Gpu[] {
   if (visible === undefined) return [...gpus];
   const chosen: Gpu[] = [];

@@ -20,7 +20,7 @@ import { checkWeights } from "./checks/weights.js";
 import type { DataTools } from "./data.js";
 import { matchesRule, RULES, type RuleName, type TrainFinding } from "./rules.js";
 
-/** What the preflight uses of the other parts of the package. */
+/** The functions of the other parts of the package that the preflight uses. */
 export interface Tools {
   checkpoints: CheckpointTools;
   data: DataTools;
@@ -29,20 +29,20 @@ export interface Tools {
 export interface PreflightOptions extends RunOptions {
   /** The environment that the training would be started in; its `PATH` is where programs are looked for. */
   env: Record<string, string | undefined>;
-  /** Rules to look at, by code or group (`gpu`, `train/port-busy`); all where empty. */
+  /** The rules to look at, by code or group (`gpu`, `train/port-busy`); all where empty. */
   only?: readonly string[];
-  /** Rules to leave out. */
+  /** The rules to leave out. */
   ignore?: readonly string[];
 }
 
 export interface PreflightReport {
-  /** Errors first. */
+  /** The findings, errors first. */
   findings: TrainFinding[];
-  /** What was looked at by a sample only, and which; a verdict has to say so. */
+  /** The parts of which only a sample was looked at, and which sample; a verdict has to say so. */
   sampled: string[];
 }
 
-/** Each topic with the rules it may find, so that a topic nobody asks for is not looked at. */
+/** The topics, each with the rules that it may find, so that a topic nobody asks for is not looked at. */
 const TOPICS: readonly [CheckFunction, readonly RuleName[]][] = [
   [checkCheckout, ["checkout"]],
   [checkRendezvous, ["no-rendezvous", "rendezvous-host", "port-busy", "host-name"]],
@@ -73,7 +73,7 @@ const TOPICS: readonly [CheckFunction, readonly RuleName[]][] = [
 
 const SEVERITY_ORDER = { error: 0, warning: 1, note: 2 };
 
-/** Looks at everything; the environment is the system's. */
+/** Looks at everything that is asked for; the environment is that of the system. */
 export async function preflight(
   plan: LaunchPlan,
   system: System,
@@ -111,13 +111,13 @@ export async function preflight(
   return { findings: found, sampled: context.sampled };
 }
 
-/** Selectors that name no rule, for an error message. */
+/** Returns the selectors that name no rule, for an error message. */
 export function unknownSelectors(selectors: readonly string[]): string[] {
   const codes = Object.keys(RULES);
   return selectors.filter((selector) => !codes.some((code) => matchesRule(code, selector)));
 }
 
-/** The merged config files; undefined where one of them cannot be read, which is a finding elsewhere. */
+/** Reads and merges the config files; undefined without any, or where one cannot be read, which is a finding elsewhere. */
 async function baseConfig(plan: LaunchPlan): Promise<ConfigTree | undefined> {
   const files = plan.base.map((path) => (isAbsolute(path) ? path : join(plan.vista, path)));
   if (files.length === 0 && plan.resume !== undefined) files.push(...(await savedConfigs(plan.resume)));
@@ -129,7 +129,7 @@ async function baseConfig(plan: LaunchPlan): Promise<ConfigTree | undefined> {
   }
 }
 
-/** The `dotted.key=value` words among the arguments for train.py. */
+/** Returns the `dotted.key=value` words among the arguments for train.py. */
 async function assignments(plan: LaunchPlan): Promise<string[]> {
   const words = parseArguments(plan.extra, await knownFlags(plan.vista));
   return words.filter((argument) => argument.kind === "dotted").map((argument) => argument.word);

@@ -9,16 +9,16 @@ import { checkAnnotations } from "../../dataset/annotations/check.js";
 import type { AnnotationTally, Finding } from "../../dataset/finding.js";
 import type { DataLook, DataLookOptions, DataProblem, Subset } from "./data.js";
 
-/** Rules of `vista-data` for files on which `json.load` or the data set class fails. */
+/** The rules of `vista-data` for files on which `json.load` or the data set class fails. */
 const STOPS = new Set(["annos/unreadable-file", "annos/bad-json", "annos/unknown-kind"]);
 
-/** What is known of one annotation file. */
+/** The facts that are known of one annotation file. */
 interface FileLook {
-  /** Ends the training, whatever other files hold. */
+  /** The problems that end the training, whatever other files hold. */
   fatal: string[];
-  /** Why none of its records can be loaded. */
+  /** The reason why none of its records can be loaded; undefined where some can. */
   hopeless: string | undefined;
-  /** What costs samples. */
+  /** The problems that cost samples. */
   costs: string[];
   sampled: string[];
 }
@@ -86,7 +86,7 @@ async function lookAt(
   return look;
 }
 
-/** How many records cannot be loaded, of how many that were looked at; and whether that is all of them. */
+/** Tells how many records cannot be loaded, of how many that were looked at, and whether that is all of them. */
 function unusable(tally: AnnotationTally): [hopeless: boolean, share?: string] {
   const { records, unusable: bad, lost = bad, quick } = tally;
   const total = quick!.total > records ? ` of about ${formatCount(quick!.total)}` : "";

@@ -4,12 +4,12 @@ import type { Severity } from "../../dataset/finding.js";
 
 export type { Severity };
 
-/** Its code, `train/no-rendezvous` say, is stable; docs/rules-train.md has a line for each. */
+/** A rule of the preflight. Its code, such as `train/no-rendezvous`, is stable; docs/rules-train.md has a line for each. */
 export interface TrainRule {
   severity: Severity;
-  /** What happens if it is not seen to, as a sentence. */
+  /** The sentence that says what happens if it is not seen to. */
   why: string;
-  /** The way out, as a sentence. */
+  /** The sentence that says the way out. */
   fix: string;
 }
 
@@ -17,7 +17,7 @@ function rule(severity: Severity, why: string, fix: string): TrainRule {
   return { severity, why, fix };
 }
 
-/** By code, in the order in which findings are shown. */
+/** The rules by their codes, without `train/`, one topic after the other. */
 export const RULES = {
   checkout: rule(
     "error",
@@ -238,17 +238,17 @@ export const RULES = {
 
 export type RuleName = keyof typeof RULES;
 
-/** One thing the preflight found. */
+/** A finding of the preflight. */
 export interface TrainFinding {
   rule: string;
   severity: Severity;
-  /** One line: what is wrong, with names and numbers. */
+  /** The line that says what is wrong, with names and numbers. */
   message: string;
   why: string;
   fix: string;
 }
 
-/** A finding of a rule; `fix` replaces the rule's own where more is known, `severity` where it depends. */
+/** Makes a finding of a rule; `fix` replaces the rule's own where more is known, `severity` where it depends. */
 export function finding(
   name: RuleName,
   message: string,
@@ -265,7 +265,7 @@ export function finding(
 }
 
 /**
- * True where a rule is named by `selector`: its code, the part after `train/`, or the start of it up to a dash
+ * Tells whether `selector` names a rule: by its code, the part after `train/`, or the start of that up to a dash
  * (`gpu` names `train/gpu-count` and its sisters).
  */
 export function matchesRule(code: string, selector: string): boolean {

@@ -1,21 +1,22 @@
-/** A line of values as a small chart of text. */
+/** The drawing of a series of values as a small chart of text. */
 
 const BLOCKS = ["▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"];
 
 export interface Chart {
-  /** Top row first. */
+  /** The rows, the top one first. */
   rows: string[];
-  /** Values that the lowest and the highest column stand for. */
+  /** The value that the lowest column stands for; `high` is that of the highest. */
   low: number;
   high: number;
 }
 
 /**
  * Draws values as rows of block characters; each column is the mean of its share of the values. Values that are no
- * finite numbers are left out; undefined where none is left.
+ * finite numbers are left out.
  *
- * @param width  columns at most
- * @param height  rows
+ * @param width  the largest number of columns
+ * @param height  the number of rows
+ * @returns undefined where no value is left
  */
 export function drawChart(values: readonly number[], width: number, height: number): Chart | undefined {
   const finite = values.filter(Number.isFinite);
@@ -25,7 +26,7 @@ export function drawChart(values: readonly number[], width: number, height: numb
   const high = Math.max(...columns);
   const span = high - low;
   const steps = height * BLOCKS.length;
-  // Every column shows at least one step, so that the lowest value is seen, too.
+  // Every column shows at least one step, so that the lowest value is seen too.
   const heights = columns.map((value) =>
     span === 0 ? 1 : 1 + Math.round(((value - low) / span) * (steps - 1)),
   );
@@ -40,7 +41,7 @@ export function drawChart(values: readonly number[], width: number, height: numb
   return { rows, low, high };
 }
 
-/** Means of `count` runs of nearly equal length. */
+/** Returns the means of `count` runs of values, of nearly equal length. */
 export function binMeans(values: readonly number[], count: number): number[] {
   return Array.from({ length: count }, (_, bin) => {
     const from = Math.floor((bin * values.length) / count);

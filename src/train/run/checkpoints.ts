@@ -1,52 +1,53 @@
-/** What lies in a run folder that train.py made: checkpoints, and which of them it would go on from. */
+/** The checkpoints in a run folder that train.py made, and the one among them that it would go on from. */
 import type { Dirent, Stats } from "node:fs";
 import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { cannot, fromSystem, VistaError } from "../../core/errors.js";
 import type { RunOptions } from "../../core/progress.js";
 
-/** What this module needs to know of the checkpoint formats; src/train/checkpoint-tools.ts has the real ones. */
+/** The functions for checkpoint formats that the launcher needs; src/train/checkpoint-tools.ts has the real ones. */
 export interface CheckpointTools {
   /**
-   * The tensor names of a `.bin` or `.safetensors` file, after its headers and sizes were found in order; no payload
-   * is read.
+   * Reads the tensor names of a `.bin`, `.ckpt` or `.safetensors` file, after its headers and sizes were found in order; no
+   * payload is read.
    */
   listKeys(path: string): Promise<string[]>;
-  /** What a DeepSpeed checkpoint folder says of itself; throws unless every file of it is there and in order. */
+  /** Reads what a DeepSpeed checkpoint folder says of itself; throws unless every file of it is there and in order. */
   readFolder(path: string, options?: Pick<RunOptions, "signal">): Promise<FolderFacts>;
   /**
    * Reads every byte of a checkpoint, a folder or a file.
-   * @returns what keeps a training from going on with it: damage, a part that is missing, NaN or infinity; undefined if sound
+   * @returns what keeps a training from going on with it: damage, a part that is missing, NaN or infinity; undefined
+   *   where it is sound
    */
   verify(path: string, options?: RunOptions): Promise<string | undefined>;
   /** Merges a DeepSpeed checkpoint folder into a torch file, replacing an older one. */
   merge(folder: string, output: string, options: RunOptions): Promise<void>;
-  /** Makes a checkpoint folder for another number of ranks from one, replacing an older one. */
+  /** Makes a checkpoint folder for another number of ranks from `folder`, replacing an older one. */
   reshard(folder: string, output: string, ranks: number, options: RunOptions): Promise<void>;
   /** Makes a safetensors file for inference from a DeepSpeed checkpoint folder, replacing an older one. */
   toSafetensors(folder: string, output: string, options: RunOptions): Promise<void>;
 }
 
 export interface FolderFacts {
-  /** Number of GPUs that saved it, a shard each; undefined without ZeRO, which any number of them loads. */
+  /** The number of GPUs that saved it, a shard each; undefined without ZeRO, when any number of them can load it. */
   ranks: number | undefined;
-  /** Optimizer steps before it was saved; undefined where it does not say. */
+  /** The number of optimizer steps before it was saved; undefined where it does not say. */
   steps: number | undefined;
 }
 
-/** One checkpoint of a run: a folder (DeepSpeed) or a file (other strategies). */
+/** A checkpoint of a run: a folder (DeepSpeed) or a file (other strategies). */
 export interface RunCheckpoint {
-  /** `last.ckpt`, `epoch=03.ckpt` … */
+  /** The name, such as `last.ckpt` or `epoch=03.ckpt`. */
   name: string;
   path: string;
   kind: "folder" | "file";
-  /** Of all files in it. */
+  /** The bytes of all files in it. */
   bytes: number;
-  /** Of its newest file. */
+  /** The time of its newest file. */
   modified: Date;
 }
 
-/** All checkpoints of a run, oldest first; an empty list where there is none or no such folder. */
+/** Lists all checkpoints of a run, oldest first; the list is empty where there is none or no such folder. */
 export async function listCheckpoints(run: string): Promise<RunCheckpoint[]> {
   const folder = join(run, "checkpoints");
   let entries: Dirent[];
@@ -63,10 +64,10 @@ export async function listCheckpoints(run: string): Promise<RunCheckpoint[]> {
   return found.sort((a, b) => a.modified.getTime() - b.modified.getTime() || byName.compare(a.name, b.name));
 }
 
-/** `epoch=9` before `epoch=10`, and `last` after both. */
+/** The order of names: `epoch=9` comes before `epoch=10`, and `last` after both. */
 const byName = new Intl.Collator("en", { numeric: true });
 
-/** @throws VistaError `NOT_FOUND`, `IO` */
+/** Looks at a checkpoint and adds up its files. @throws VistaError `NOT_FOUND`, `IO` */
 export async function measure(path: string): Promise<RunCheckpoint> {
   const own = await stat(path).catch(cannot("look at the checkpoint", path));
   const checkpoint: RunCheckpoint = {
@@ -97,8 +98,8 @@ async function filesBelow(path: string): Promise<{ path: string; stats: Stats }[
 }
 
 /**
- * The checkpoint that `train.py --resume RUN` takes: of `last*.ckpt` the newest by the time of the entry itself, as
- * `get_checkpoint_name` of train.py has it.
+ * Finds the checkpoint that `train.py --resume RUN` takes: the newest `last*.ckpt` by the time of the entry itself, as
+ * `get_checkpoint_name` of train.py finds it.
  */
 export async function lastCheckpoint(
   checkpoints: readonly RunCheckpoint[],
@@ -112,10 +113,10 @@ export async function lastCheckpoint(
   return best?.checkpoint;
 }
 
-/** Where the weights for `--finetune` come from. */
+/** The source of the weights for `--finetune`. */
 export type Weights =
   | { kind: "file"; path: string }
-  /** Shards that have to be merged into `output` first; `fresh` if that was done and nothing changed since. */
+  /** The shards have to be merged into `output` first; `fresh` is true where that was done and nothing has changed since. */
   | { kind: "shards"; checkpoint: string; output: string; fresh: boolean };
 
 /**
@@ -160,18 +161,18 @@ async function shards(checkpoint: string): Promise<Weights> {
   return { kind: "shards", checkpoint, output, fresh: merged !== undefined && merged.mtime >= modified };
 }
 
-/** `RUN/checkpoints/X.ckpt` → `RUN`; undefined for a checkpoint that lies elsewhere. */
+/** Returns the run folder of a checkpoint, `RUN` of `RUN/checkpoints/X.ckpt`; undefined for one that lies elsewhere. */
 export function runFolderOf(checkpoint: string): string | undefined {
   const parent = dirname(checkpoint);
   return basename(parent) === "checkpoints" ? dirname(parent) : undefined;
 }
 
-/** The file that train.py loads for these weights. */
+/** Returns the file that train.py loads for these weights. */
 export function weightsFile(weights: Weights): string {
   return weights.kind === "file" ? weights.path : weights.output;
 }
 
-/** A DeepSpeed checkpoint folder (it has `latest`) or the tag folder in one. */
+/** Tells whether a folder is a DeepSpeed checkpoint (it has `latest`) or the tag folder in one. */
 async function isShardFolder(path: string): Promise<boolean> {
   const names = await readdir(path);
   return names.some((name) => name === "latest" || name.endsWith("_model_states.pt"));

@@ -1,14 +1,14 @@
-/** What follows a training that ended well: its shards are merged, and made into a file for inference. */
+/** The steps that follow a training that ended well: its shards are merged, and made into a file for inference. */
 import { join } from "node:path";
 import { VistaError } from "../../core/errors.js";
 import type { RunOptions } from "../../core/progress.js";
 import { type CheckpointTools, resolveWeights, type Weights } from "./checkpoints.js";
 
-/** `merge`: ZeRO shards to pytorch_model.bin; `to-st`: the file for inference. */
+/** A step: `merge` makes pytorch_model.bin from ZeRO shards, `to-st` makes the file for inference. */
 export type Step = "merge" | "to-st";
 export const STEPS: readonly Step[] = ["merge", "to-st"];
 
-/** @throws VistaError `USAGE` for a step there is not */
+/** Parses steps with commas between them. @throws VistaError `USAGE` for a step that does not exist */
 export function parseSteps(text: string): Step[] {
   return text.split(",").map((word) => {
     const step = STEPS.find((known) => known === word.trim());
@@ -20,7 +20,7 @@ export function parseSteps(text: string): Step[] {
 /**
  * Merges the shards that weights come from, unless that was done and they have not changed since.
  *
- * @returns true if it was done now
+ * @returns whether it was done now
  */
 export async function mergeIfNeeded(
   weights: Weights,
@@ -35,7 +35,7 @@ export async function mergeIfNeeded(
 /**
  * Does the steps for the last checkpoint of a run.
  *
- * @returns the file each step made (or found made), in order
+ * @returns the file that each step made, or found made already, in order
  * @throws VistaError `UNSUPPORTED` where the last checkpoint is a single file, and what the steps throw
  */
 export async function finishRun(

@@ -4,34 +4,34 @@ import { join } from "node:path";
 import { fromSystem, oneLine } from "../../core/errors.js";
 import { readRegular } from "../../core/io/regular.js";
 
-/** One row of the log that has a loss. */
+/** A row of the log that has a loss. */
 export interface LossPoint {
   epoch: number | undefined;
   step: number;
   loss: number;
 }
 
-/** What the last start of a training has logged. */
+/** The part of the log that one start of a training has written. */
 export interface LoggedSession {
-  /** Step at which it began, as far as its rows tell. */
+  /** The step at which it began, as far as its rows tell. */
   firstStep: number;
   lastStep: number;
-  /** When its log was last written. */
+  /** The time at which its log was last written. */
   written: Date;
 }
 
 export interface RunLog {
   losses: LossPoint[];
-  /** Why there can be no loss: the log has rows, and no column for it. */
+  /** The reason why there can be no loss: the log has rows but no column for it. */
   note: string | undefined;
-  /** Of the last start that logged anything; undefined where none has. */
+  /** The last start that logged a loss; undefined where none has. */
   session: LoggedSession | undefined;
 }
 
 /**
- * The losses of all logs of a run, `testtube/version_N/metrics.csv`, oldest version first (each start makes one);
- * undefined where there is none.
+ * Reads the losses of all logs of a run, `testtube/version_N/metrics.csv`, oldest version first (each start makes one).
  *
+ * @returns undefined where there is no log
  * @throws VistaError `WRONG_KIND` or `IO` for a log that is no file or cannot be read
  */
 export async function readLog(run: string): Promise<RunLog | undefined> {
@@ -61,7 +61,10 @@ export async function readLog(run: string): Promise<RunLog | undefined> {
   return { losses: [...bySteps.values()].sort((a, b) => a.step - b.step), note, session };
 }
 
-/** A row says that its step has ended; the first one that so many steps were made before as lie between two rows. */
+/**
+ * Finds the first and the last step of a start. A row says that its step has ended; before the first row, as many steps were made
+ * as lie between two rows.
+ */
 function sessionOf(points: readonly LossPoint[], written: Date): LoggedSession | undefined {
   const [first, second] = points;
   if (first === undefined) return undefined;
@@ -78,13 +81,13 @@ async function readText(path: string): Promise<string | undefined> {
   }
 }
 
-/** Names of the loss, the best first. */
+/** The names of the column with the loss, the best one first. */
 const LOSS_COLUMNS = ["loss_step", "train/loss_step", "loss", "train/loss"];
 
 /**
- * The losses in a log of Lightning's CSVLogger: `loss_step`, or `loss` where there is no such column. Its fields are
+ * Reads the losses in a log of Lightning's CSVLogger, from the first of {@link LOSS_COLUMNS} that it has. Its fields are
  * numbers or empty and its column names have no commas, so nothing is ever quoted. A last line without an end (the
- * process was killed) counts only if it is complete.
+ * process was killed) counts only if it has all fields.
  */
 export function parseLosses(csv: string): LossPoint[] {
   const lines = csv.split(/\r?\n/);
@@ -104,7 +107,7 @@ export function parseLosses(csv: string): LossPoint[] {
   return points;
 }
 
-/** Python writes `nan` and `inf`; an empty field is no number. */
+/** Parses a number as Python writes it, with `nan` and `inf`; an empty field is no number. */
 function number(text: string | undefined): number | undefined {
   if (text === undefined || text === "") return undefined;
   if (/^-?nan$/i.test(text)) return Number.NaN;

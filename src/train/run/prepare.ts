@@ -1,4 +1,4 @@
-/** What has to be made before a training can start: weights merged from shards, a checkpoint for this number of GPUs. */
+/** The preparations of a training: weights merged from shards, or a checkpoint made for this number of GPUs. */
 import { mkdir, readdir, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { isVistaError } from "../../core/errors.js";
@@ -14,32 +14,32 @@ import {
 } from "./checkpoints.js";
 import { savedConfigs } from "./runs.js";
 
-/** One thing that is made from a checkpoint folder, as the arguments of `vista-ckpt` that make it. */
+/** A file or folder that is made from a checkpoint folder; `vista-ckpt` makes it by {@link preparationArguments}. */
 export interface Preparation {
   kind: "merge" | "reshard";
   input: string;
   output: string;
-  /** Of `reshard`. */
+  /** The number of ranks to make, for `reshard`. */
   ranks?: number;
 }
 
-/** A checkpoint that another number of GPUs has saved than would go on with it. */
+/** A checkpoint that was saved by another number of GPUs than would go on with it. */
 export interface RankChange {
   checkpoint: string;
-  /** GPUs that saved it. */
+  /** The number of GPUs that saved it. */
   saved: number;
-  /** GPUs of the launch. */
+  /** The number of GPUs of the launch. */
   wanted: number;
-  /** Where the resharded checkpoint is, or would be: in the run, outside of `checkpoints` where train.py would take it. */
+  /** The path of the resharded checkpoint, made or not: in the run, but not in `checkpoints`, where train.py would take it. */
   output: string;
-  /** It has been made, from this state of the checkpoint. */
+  /** Whether it has been made, from this state of the checkpoint. */
   done: boolean;
 }
 
 /**
  * Compares the GPUs of a launch with those that saved the checkpoint that it goes on from.
  *
- * @returns undefined where they are as many, nothing is resumed, or the checkpoint cannot be read (a finding elsewhere)
+ * @returns undefined where they are as many, nothing is resumed, or the checkpoint cannot be read, which is a finding elsewhere
  */
 export async function findRankChange(
   plan: LaunchPlan,
@@ -64,9 +64,9 @@ export async function findRankChange(
 }
 
 /**
- * A launch with `--reshard` that was given before, with as many GPUs or with others: the run that went on then has newer checkpoints of its
- * own, and the launch goes on from the newest. Starting from the old run's checkpoint once more would train the same steps again, over
- * the newer checkpoints.
+ * Finds the run that a launch with `--reshard` goes on from. Where it was given before, with as many GPUs or with others, the run
+ * that went on then has newer checkpoints of its own, and the launch goes on from the newest. Starting from the old run's
+ * checkpoint once more would train the same steps again, over the newer checkpoints.
  *
  * @returns the plan as it is where none of the runs that belong together is further than the one that it names
  */
@@ -77,21 +77,21 @@ export async function goOn(plan: LaunchPlan, tools: CheckpointTools): Promise<La
   if (best === undefined) return plan;
   for (const { run, ranks } of await relativesOf(plan.resume, plan.name, wanted)) {
     const other = await standOf(run, tools);
-    // One of another number of ranks did not begin here.
+    // A run of another number of ranks than it should have did not begin here.
     if (other === undefined || (ranks !== undefined && (other.ranks ?? ranks) !== ranks)) continue;
     if (isFurther(other, best, wanted)) best = other;
   }
   if (best.run === plan.resume) return plan;
-  // One that is not whole is refused by name later: to train its steps again is for the user to decide.
+  // A checkpoint that is not whole is refused by name later: whether to train its steps again is for the user to decide.
   const resharded = best.ranks !== undefined && best.ranks !== wanted;
   return { ...plan, resume: best.run, name: resharded ? plan.name : undefined };
 }
 
-/** How far a run came. */
+/** The point that a run has come to. */
 interface Stand {
   run: string;
   modified: Date;
-  /** Undefined where the checkpoint is not whole, or does not say. */
+  /** The number of ranks; undefined where the checkpoint is not whole or does not say. */
   ranks: number | undefined;
   steps: number | undefined;
 }
@@ -103,13 +103,16 @@ async function standOf(run: string, tools: CheckpointTools): Promise<Stand | und
   return { run, modified: last.modified, ranks: facts?.ranks, steps: facts?.steps };
 }
 
-/** Of two that came as far, one that need not be resharded. */
+/** Tells whether one run is further than another; of two that came as far, one that need not be resharded is. */
 function isFurther(one: Stand, other: Stand, wanted: number): boolean {
   if (one.steps === undefined || other.steps === undefined) return one.modified >= other.modified;
   return one.steps > other.steps || (one.steps === other.steps && one.ranks === wanted);
 }
 
-/** The other runs that `--reshard` made of the same one, that one, and the one of the launch's own name; each with its ranks, where they are known. */
+/**
+ * Finds the other runs that `--reshard` made of the same run, that run, and the run of the launch's own name; each with its
+ * ranks, where they are known.
+ */
 async function relativesOf(
   run: string,
   name: string | undefined,
@@ -147,8 +150,8 @@ async function read(path: string, tools: CheckpointTools) {
 }
 
 /**
- * The plan of a launch that goes on from the resharded checkpoint: in a run folder of its own beside the old one, since
- * Lightning would save its next `last.ckpt` over the shards of the old number of ranks, of which those beyond the new one
+ * Returns the plan of a launch that goes on from the resharded checkpoint, in a run folder of its own beside the old one. In the
+ * old one, Lightning would save its next `last.ckpt` over the shards of the old number of ranks, and those beyond the new number
  * would stay.
  */
 export async function planResharded(plan: LaunchPlan, change: RankChange): Promise<LaunchPlan> {
@@ -163,7 +166,7 @@ export async function planResharded(plan: LaunchPlan, change: RankChange): Promi
   };
 }
 
-/** What is not there yet, or older than what it is made from. */
+/** Returns the preparations whose result is not there yet, or is older than what it is made from. */
 export function preparationsOf(weights: Weights | undefined, change: RankChange | undefined): Preparation[] {
   if (change !== undefined) {
     const { checkpoint, output, wanted, done } = change;
@@ -174,7 +177,7 @@ export function preparationsOf(weights: Weights | undefined, change: RankChange 
     : [];
 }
 
-/** The words of `vista-ckpt` that do it. */
+/** Returns the words of `vista-ckpt` that do a preparation. */
 export function preparationArguments({ kind, input, output, ranks }: Preparation): string[] {
   const target = ["-o", output, "--force"];
   return kind === "merge"
@@ -182,7 +185,7 @@ export function preparationArguments({ kind, input, output, ranks }: Preparation
     : ["reshard", input, "--ranks", String(ranks), ...target];
 }
 
-/** Does it here. @throws VistaError what merging and resharding throw */
+/** Does a preparation in this process. @throws VistaError what merging and resharding throw */
 export async function prepare(step: Preparation, tools: CheckpointTools, options: RunOptions): Promise<void> {
   if (step.kind === "merge") return tools.merge(step.input, step.output, options);
   await mkdir(dirname(step.output), { recursive: true });

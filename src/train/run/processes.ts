@@ -6,17 +6,17 @@
 import { readdirSync } from "node:fs";
 import { readRegularSync } from "../../core/io/regular.js";
 
-/** Environment variable with the mark of a run. */
+/** The environment variable with the mark of a run. */
 export const MARK = "VISTA_TRAIN_RUN";
 
 /** A process of a run. */
 export interface MarkedProcess {
   pid: number;
-  /** Started by torchrun as a worker: it has a rank. */
+  /** Whether it is a worker of torchrun, or was started by one. */
   worker: boolean;
 }
 
-/** The live processes that carry a mark; empty where there is no /proc (macOS), where the process group has to do. */
+/** Finds the live processes that carry a mark; none where there is no /proc (macOS), where the process group has to do. */
 export function findMarked(mark: string): MarkedProcess[] {
   let pids: string[];
   try {
@@ -30,7 +30,7 @@ export function findMarked(mark: string): MarkedProcess[] {
     try {
       environment = readRegularSync(`/proc/${name}/environ`).toString("latin1").split("\0");
     } catch {
-      continue; // ended meanwhile, or another user's
+      continue; // The process has ended meanwhile, or it is another user's.
     }
     if (!environment.includes(`${MARK}=${mark}`)) continue;
     found.push({
@@ -41,14 +41,14 @@ export function findMarked(mark: string): MarkedProcess[] {
   return found;
 }
 
-/** Sends a signal to all of a run; true if there was anyone. */
+/** Sends a signal to all processes of a run. @returns whether there was any */
 export function signalMarked(mark: string, signal: NodeJS.Signals): boolean {
   const processes = findMarked(mark);
   for (const { pid } of processes) sendSignal(pid, signal);
   return processes.length > 0;
 }
 
-/** kill(2) that does not mind if the process is gone, its number another user's now; a negative pid is a group. */
+/** Sends a signal, and does not mind if the process is gone or its number is another user's now; a negative pid is a group. */
 export function sendSignal(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(pid, signal);
@@ -59,11 +59,11 @@ export function sendSignal(pid: number, signal: NodeJS.Signals): void {
 }
 
 /**
- * A shell script that waits for its stdin to end and then ends the run: for the moment when this process is killed and
+ * A shell script that waits for its stdin to end and then ends the run, for the moment when this process is killed and
  * cannot do it. A line on stdin tells it that the run is over.
  *
  * $1 is the marked variable as it stands in the environment, $2 the seconds between TERM and KILL. Each process gets TERM
- * once: torchrun would take a second one for a reason to stop waiting for its workers. One that is just being started has
+ * once: torchrun would take a second one for a reason to stop waiting for its workers. A process that is just being started has
  * no environment to be found by, and gets it a second later.
  */
 export const GUARD_SCRIPT = `

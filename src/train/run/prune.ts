@@ -1,4 +1,4 @@
-/** Removing the older checkpoints of a run, after every byte of those that stay was looked at. */
+/** The removal of the older checkpoints of a run, after every byte of those that stay was looked at. */
 import { lstat, readdir, realpath, rename, rm, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { cannot, throwIfAborted, VistaError } from "../../core/errors.js";
@@ -6,7 +6,7 @@ import type { RunOptions } from "../../core/progress.js";
 import { type CheckpointTools, lastCheckpoint, listCheckpoints, type RunCheckpoint } from "./checkpoints.js";
 
 export interface PruneOptions extends RunOptions {
-  /** Verify and report, remove nothing. */
+  /** Whether only to verify and report, and remove nothing. */
   dryRun?: boolean;
 }
 
@@ -17,13 +17,13 @@ export interface PruneReport {
   readonly kept: readonly RunCheckpoint[];
   /** Whether they were verified: they are not where nothing is to be removed. */
   readonly verified: boolean;
-  /** What was removed (with `dryRun`: would be), oldest first. */
+  /** The checkpoints that were removed, or would be with `dryRun`, oldest first. */
   readonly removed: readonly RunCheckpoint[];
-  /** Bytes of what was removed. */
+  /** The bytes of `removed`. */
   readonly bytes: number;
 }
 
-/** What a checkpoint is called while it is being removed: nothing that a training or a command would take for one. */
+/** The pattern of a checkpoint's name while it is being removed, which no training or command takes for a checkpoint. */
 const LEFTOVER = /^\..+\.ckpt\.removing$/;
 
 /**
@@ -71,7 +71,7 @@ export async function pruneRun(
   return { run, dryRun, kept, verified: old.length > 0, removed: old, bytes };
 }
 
-/** A link, and the checkpoint that it points to, stay or go together; a link has no bytes of its own. */
+/** Chooses what stays. A link and the checkpoint that it points to stay or go together; a link has no bytes of its own. */
 async function choose(
   checkpoints: readonly RunCheckpoint[],
   keep: number,
@@ -111,7 +111,7 @@ async function checkSound(
   );
 }
 
-/** A training that still runs may write the checkpoint that was verified a minute ago once more. */
+/** Checks that nothing changed: a running training may write the checkpoint that was verified a minute ago once more. */
 async function checkUnchanged(run: string, kept: readonly RunCheckpoint[]): Promise<void> {
   const now = new Map((await listCheckpoints(run)).map((checkpoint) => [checkpoint.path, checkpoint]));
   for (const { path, bytes, modified } of kept) {

@@ -1,11 +1,11 @@
-/** How fast a training is, by the times of the files it leaves: its log has no clock. */
+/** The rate of a training by the times of the files that it leaves, since its log has no clock. */
 import { stat } from "node:fs/promises";
 import type { LoggedSession } from "./log.js";
 import { savedConfigs } from "./runs.js";
 
 export interface TrainingRate {
   stepsPerSecond: number;
-  /** Step and time that it is measured from and to; times are ISO 8601 in UTC. */
+  /** The step and the time that it is measured from; `to` has those that it is measured to. Times are ISO 8601 in UTC. */
   from: { step: number; time: string };
   to: { step: number; time: string };
 }
@@ -16,15 +16,15 @@ interface Moment {
   time: number;
 }
 
-/** Two files that are nearer to each other than this were copied, or say little of a step's time. */
+/** The shortest time between two files, in milliseconds; files nearer to each other were copied, or say little of a step. */
 const SHORTEST_MS = 10_000;
 
 /**
- * The rate of the last start of a run: from its first checkpoint, or from the config that train.py saves when training
- * begins, to the last row of its log or the last checkpoint. The queue's time between two starts is not in it; where files
- * were copied without their times, nothing true can be said and undefined is returned as far as that shows.
+ * Measures the rate of the last start of a run: from its first checkpoint, or from the config that train.py saves when training
+ * begins, to the last row of its log or the last checkpoint. The time in the queue between two starts is not in it. Where files
+ * were copied without their times, nothing true can be said, and undefined is returned as far as that shows.
  *
- * @param checkpoints  with the steps that they were saved after, and their times
+ * @param checkpoints  the checkpoints, with the steps that they were saved after and their times
  */
 export async function measureRate(
   run: string,
@@ -41,7 +41,7 @@ export async function measureRate(
     .sort((a, b) => a.time - b.time);
   const all: Moment[] = [...saved, { step: session.lastStep + 1, time: session.written.getTime() }];
   const to = all.reduce((last, one) => (one.step > last.step ? one : last));
-  // From the first checkpoint on, the minutes before the first step are left out.
+  // A rate from the first checkpoint on leaves out the minutes before the first step.
   const from = saved.find((one) => one.step < to.step && to.time - one.time >= SHORTEST_MS) ?? start;
   if (to.time - from.time < SHORTEST_MS || to.step <= from.step) return undefined;
   return {
@@ -51,7 +51,7 @@ export async function measureRate(
   };
 }
 
-/** When the last start began: each saves its configs under its own date. */
+/** Finds the time at which the last start began, as each start saves its configs under its own date. */
 async function startOf(run: string): Promise<number | undefined> {
   const times: number[] = [];
   for (const path of await savedConfigs(run)) {

@@ -8,49 +8,49 @@ import { findMarked, GUARD_SCRIPT, MARK, sendSignal, signalMarked } from "./proc
 import { type FailureReport, OutputWatch } from "./watch.js";
 
 export interface TrainingOptions {
-  /** Gets what the training writes, byte for byte. */
+  /** The stream that gets what the training writes to stdout, byte for byte; `stderr` gets what it writes there. */
   stdout: Writable;
   stderr: Writable;
-  /** Environment that the command's own is added to. */
+  /** The environment that the command's own is added to. */
   env: Record<string, string | undefined>;
-  /** Seconds until a torchrun without workers is ended; 0: never. Undefined for a command that is not torchrun. */
+  /** The seconds until a torchrun without workers is ended; 0 for never, undefined for a command that is not torchrun. */
   rendezvousTimeout?: number | undefined;
-  /** What train.py should say it loads: without those words in its output the result names it. */
+  /** The path that train.py should say it loads weights from; where it says another one, that is `fallback` of the result. */
   expectedWeights?: string | undefined;
-  /** Called once, when all processes could be told what to do; the caller forwards signals with it. */
+  /** The function to call once, when the processes can be told what to do; the caller forwards signals with what it gets. */
   onStart?: (training: RunningTraining) => void;
 }
 
 export interface RunningTraining {
   /** The first call forwards the signal to torchrun, which ends its workers. Later calls do nothing. */
   interrupt(signal: NodeJS.Signals): void;
-  /** Kills everything at once; synchronous, for the moment before this process ends. */
+  /** Kills everything at once. It is synchronous, for the moment before this process ends. */
   kill(): void;
 }
 
 export interface TrainingResult {
-  /** torchrun's exit code; 128 + n if signal n ended it; 1 after a rendezvous time-out. Never 0 for either. */
+  /** The exit code of torchrun, 128 + n if signal n ended it, or 1 after a rendezvous time-out; it is never 0 for these two. */
   exitCode: number;
   /** The signal that ended the process itself. */
   signal: NodeJS.Signals | undefined;
-  /** No worker was started in this many seconds, and the training was ended. */
+  /** The seconds within which no worker was started, so that the training was ended; undefined where that did not happen. */
   rendezvousTimeout: number | undefined;
-  /** Processes that SIGKILL did not end: they hang in a driver or a file system, and only the kernel can let them go. */
+  /** The processes that SIGKILL did not end: they hang in a driver or a file system, and only the kernel can let them go. */
   left: number[];
-  /** What is known of a failure; also holds a silent fallback of a training that ended well. */
+  /** The report of what is known of a failure; it also holds a silent fallback of a training that ended well. */
   report: FailureReport;
-  /** The path train.py loaded weights from in silence, where that is not the one it was given. */
+  /** The path that train.py loaded weights from in silence, where that is not the one that it was given. */
   fallback: string | undefined;
 }
 
-/** Seconds for torchrun and its workers to end after TERM: torchrun itself gives workers 30. */
+/** The seconds for torchrun and its workers to end after SIGTERM; torchrun itself gives workers 30. */
 const GRACE_SECONDS = 40;
-/** After SIGKILL: releasing a GPU's memory takes a worker seconds. */
+/** The milliseconds to wait after SIGKILL, since releasing a GPU's memory takes a worker seconds. */
 const KILL_WAIT_MS = 30_000;
 
-/** Milliseconds that what torchrun left behind has between SIGTERM and SIGKILL: its training is lost by then. */
+/** The milliseconds between SIGTERM and SIGKILL for what torchrun left behind, whose training is lost by then. */
 const ORPHANS_MS = 2000;
-/** Exit codes of signals, for those that do happen to trainings. */
+/** The numbers of the signals that do happen to trainings. */
 const SIGNAL_NUMBERS: Partial<Record<NodeJS.Signals, number>> = {
   SIGHUP: 1,
   SIGINT: 2,
@@ -68,16 +68,16 @@ const SIGNAL_NUMBERS: Partial<Record<NodeJS.Signals, number>> = {
 };
 
 /**
- * Runs the command to its end, and the end of everything it started.
+ * Runs the command to its end, and to the end of everything that it started.
  *
  * @throws VistaError `NOT_FOUND` where the program or its working folder does not exist
  */
 export async function runTraining(command: Command, options: TrainingOptions): Promise<TrainingResult> {
   const mark = randomUUID();
   const env = { ...options.env, ...command.env, [MARK]: mark };
-  // Before the training: a process that is killed between the two would leave a training that nobody ends.
+  // The guard starts before the training: if this process were killed between the two, nobody would end the training.
   const guard = startGuard(mark, options.env.PATH);
-  // A process group of its own: Ctrl-C on the terminal must reach torchrun once, through us.
+  // The training gets a process group of its own, since Ctrl-C on the terminal must reach torchrun once, through us.
   const child = spawn(command.file, command.args, {
     cwd: command.cwd,
     env,
@@ -96,7 +96,7 @@ export async function runTraining(command: Command, options: TrainingOptions): P
 
   const kill = () => {
     sendSignal(-child.pid!, "SIGKILL");
-    // A worker may be starting another process at this moment: look until nobody is left.
+    // A worker may be starting another process at this moment, so this goes on until nobody is left.
     for (let round = 0; round < 20 && signalMarked(mark, "SIGKILL"); round++);
   };
   let interrupted = false;
@@ -104,7 +104,7 @@ export async function runTraining(command: Command, options: TrainingOptions): P
     interrupt(signal) {
       if (interrupted) return;
       interrupted = true;
-      // To torchrun alone: it passes the signal on to the workers, who would get it twice else.
+      // Only torchrun gets the signal: it passes it on to the workers, who would otherwise get it twice.
       sendSignal(child.pid!, signal);
     },
     kill,
@@ -126,12 +126,12 @@ export async function runTraining(command: Command, options: TrainingOptions): P
   const { code, signal } = await Promise.race([exited(child), unkillable]);
   rendezvous.stop();
   clearTimeout(killTimer);
-  // Orphans hold the pipes open: end them before waiting for the last of the output.
+  // Orphans hold the pipes open, so they are ended before the wait for the last of the output.
   await within(closed, 2000);
   const left = await endOrphans(mark);
   if (left.length === 0) await within(closed, 30_000);
   guard.stdin.end("over\n");
-  // What could not be ended must not keep this process.
+  // What could not be ended must not keep this process from ending.
   child.stdout?.destroy();
   child.stderr?.destroy();
   child.unref();
@@ -198,7 +198,7 @@ function exited(child: ChildProcess): Promise<Exit> {
 /**
  * Ends what torchrun has left behind: workers of a torchrun that was killed, data loaders of killed workers.
  *
- * @param waits  milliseconds after SIGTERM and after SIGKILL
+ * @param waits  the milliseconds to wait after SIGTERM and after SIGKILL
  * @returns the processes that are still there: SIGKILL does not reach what hangs in a driver
  */
 export async function endOrphans(
@@ -217,7 +217,10 @@ export async function endOrphans(
   return findMarked(mark).map(({ pid }) => pid);
 }
 
-/** Torchrun starts its workers when all nodes have met; until then it waits without a word. */
+/**
+ * Watches for the first worker, and calls `onTimeout` where none is started in time: torchrun starts its workers when all nodes
+ * have met, and until then it waits without a word.
+ */
 function watchRendezvous(mark: string, seconds: number | undefined, onTimeout: () => void) {
   const state = { expired: false, stop: () => {} };
   if (seconds === undefined || seconds === 0) return state;

@@ -1,11 +1,11 @@
-/** Run folders of train.py: their saved configs, and the recipe they came from. */
+/** The run folders of train.py: their saved configs, and the recipe that they came from. */
 import { readdir, stat } from "node:fs/promises";
 import { basename, extname, join } from "node:path";
 import { isVistaError } from "../../core/errors.js";
 import type { Recipe } from "../launch/built-in-recipes.js";
 import { type ConfigTree, readConfigs, type TrainingFacts, trainingFacts } from "../launch/config.js";
 
-/** The config files that train.py saved in a run (and reads again on `--resume`), in its order. */
+/** Lists the config files that train.py saved in a run (and reads again on `--resume`), in its order. */
 export async function savedConfigs(run: string): Promise<string[]> {
   const folder = join(run, "configs");
   const names = await readdir(folder).catch(() => []);
@@ -16,8 +16,10 @@ export async function savedConfigs(run: string): Promise<string[]> {
 }
 
 /**
- * The recipe a run was made with: by the name that train.py gives run folders (`…_training-vista_phase1`), else by its
- * saved config, as far as that tells the recipes apart. Undefined where no recipe, or more than one, fits.
+ * Finds the recipe that a run was made with: by the name that the Slurm script (`phase1-4711`) or train.py
+ * (`…_training-vista_phase1`) gives run folders, otherwise by its saved config, as far as that tells the recipes apart.
+ *
+ * @returns undefined where no recipe, or more than one, fits
  */
 export async function recipeOfRun(
   run: string,
@@ -27,7 +29,7 @@ export async function recipeOfRun(
   const listed = [...recipes];
   const all = listed.filter((recipe) => recipe.launcher === "torchrun");
   const name = basename(run);
-  // As the Slurm script names it, by the recipe and the job's number; and what was resharded from it.
+  // The Slurm script names a run by the recipe and the job's number; what is resharded from it keeps that at its start.
   const job = /^(.+?)-\d+(-\d+ranks)?$/.exec(name)?.[1];
   const launched = listed.find((recipe) => recipe.name === job);
   if (launched !== undefined) return launched;
@@ -47,19 +49,19 @@ export async function recipeOfRun(
   return fitting.length === 1 ? fitting[0] : undefined;
 }
 
-/** What makes the phases different: their data, resolution and trained weights. */
+/** Returns what makes the phases different: their data, resolution and trained weights. */
 function kind(facts: TrainingFacts): string {
   return JSON.stringify([[...facts.subsets].sort(), facts.height, facts.width, facts.adaptersOnly]);
 }
 
-/** `configs/training/vista_phase1.yaml` → `training-vista_phase1`, as train.py names its run folders. */
+/** Returns the name that train.py gives run folders: `training-vista_phase1` for `configs/training/vista_phase1.yaml`. */
 function configName(recipe: Recipe): string {
   const parts = recipe.base[0]!.split("/");
   const file = parts.at(-1)!;
   return [...parts.slice(parts.indexOf("configs") + 1, -1), basename(file, extname(file))].join("-");
 }
 
-/** The run folder that appeared below `logdir` since `since`: the newest one that has checkpoints. */
+/** Finds the run folder below `logdir` that got checkpoints since `since`; where there are several, the newest. */
 export async function newestRun(logdir: string, since: Date): Promise<string | undefined> {
   let best: { path: string; time: number } | undefined;
   for (const name of await readdir(logdir).catch(() => [])) {

@@ -1,4 +1,4 @@
-/** What a run folder says of its training: the CSV log, the checkpoints, and what can be gone on with. */
+/** The status of a training as its run folder tells it: the CSV log, the checkpoints, and what can be gone on with. */
 import { stat } from "node:fs/promises";
 import { cannot, isVistaError, throwIfAborted, VistaError } from "../../core/errors.js";
 import type { RunOptions } from "../../core/progress.js";
@@ -11,50 +11,53 @@ import { recipeOfRun } from "./runs.js";
 export interface CheckpointStatus {
   name: string;
   path: string;
-  /** Of all files in it. */
+  /** The bytes of all files in it. */
   bytes: number;
-  /** Time of its newest file, ISO 8601 in UTC. */
+  /** The time of its newest file, ISO 8601 in UTC. */
   modified: string;
-  /** False: files are missing, cut off or contradict one another. Undefined: a single file, which is not looked into. */
+  /**
+   * Whether it is whole: false where files are missing, cut off or contradict one another, undefined for a single file, which is
+   * not looked into.
+   */
   whole: boolean | undefined;
-  /** Why it is not whole. */
+  /** The reason why it is not whole. */
   problem?: string;
-  /** Number of GPUs that saved it, a shard each; undefined where it is not whole or a single file. */
+  /** The number of GPUs that saved it, a shard each; undefined where it is not whole, a single file, or without ZeRO. */
   ranks: number | undefined;
-  /** Optimizer steps before it was saved, as DeepSpeed counts them; undefined where it does not say. */
+  /** The number of optimizer steps before it was saved, as DeepSpeed counts them; undefined where it does not say. */
   steps: number | undefined;
 }
 
 export interface RunStatus {
   run: string;
-  /** Name of the recipe that made it; undefined where neither its name nor its saved config tells. */
+  /** The name of the recipe that made it; undefined where neither its name nor its saved config tells. */
   recipe: string | undefined;
-  /** Optimizer steps that the documentation trains this recipe for; undefined where it names no number. */
+  /** The number of optimizer steps that the documentation trains this recipe for; undefined where it names none. */
   iterations: number | undefined;
-  /** Number of the last epoch in the log, counted from 0 as Lightning does. */
+  /** The number of the last epoch in the log, counted from 0 as Lightning does. */
   epoch: number | undefined;
-  /** Last step in the log, counted from 0. */
+  /** The number of the last step in the log, counted from 0. */
   step: number | undefined;
-  /** How fast the last start was; undefined where its files do not tell. */
+  /** The rate of the last start; undefined where its files do not tell. */
   rate: TrainingRate | undefined;
-  /** Seconds to {@link iterations} at this rate, 0 where they are reached; undefined where one of the two is not known. */
+  /** The seconds to {@link iterations} at this rate, 0 where they are reached; undefined where one of the two is not known. */
   secondsLeft: number | undefined;
-  /** Why there can be no loss: the log has rows, and no column for it. */
+  /** The reason why there can be no loss: the log has rows but no column for it. */
   logNote: string | undefined;
-  /** Of each logged step, in order; of a step that was trained twice (after a resume) the later one. */
+  /** The losses of all logged steps, in order; of a step that was trained twice (after a resume) it is the later one. */
   losses: LossPoint[];
-  /** In order of time, oldest first. */
+  /** The checkpoints in order of time, oldest first. */
   checkpoints: CheckpointStatus[];
-  /** What to give `--resume`; undefined where nothing can be resumed. */
+  /** The path to give `--resume`; undefined where nothing can be resumed. */
   resume: string | undefined;
-  /** Why not, or what is odd about it. */
+  /** The reason why nothing can be resumed, or what is odd about what can be. */
   resumeNote: string | undefined;
 }
 
 export interface StatusOptions extends Pick<RunOptions, "signal"> {
-  /** Recipes that the run may come from; default: the documented ones. */
+  /** The recipes that the run may come from; the documented ones by default. */
   recipes?: Iterable<Recipe>;
-  /** Vista checkout with the configs of the recipes; default: the current folder. */
+  /** The Vista checkout with the configs of the recipes; the current folder by default. */
   vista?: string;
 }
 
@@ -108,7 +111,7 @@ export async function readStatus(
   };
 }
 
-/** Opens what a checkpoint has: a folder's shards by their pickles, of a file only its size. */
+/** Looks at a checkpoint: at a folder's shards by their pickles, at a file only by its size. */
 export async function lookAt(
   checkpoint: RunCheckpoint,
   tools: CheckpointTools,

@@ -1,6 +1,6 @@
-/** Reads along with the output of a training, to say at its end why it failed. */
+/** A reader of the output of a training, which says at its end why it failed. */
 
-/** A known cause, with what to do about it. */
+/** A known cause of a failure, with what to do about it. */
 interface KnownCause {
   pattern: RegExp;
   explanation: string;
@@ -63,32 +63,32 @@ const KNOWN_CAUSES: readonly KnownCause[] = [
   },
 ];
 
-/** What train.py prints before it loads weights. */
+/** The line that train.py prints before it loads weights. */
 const LOADING = /^.*Loading pretrained model from (\S.*?)\s*$/;
 
-/** No line of output needs to be kept beyond this; progress bars are one endless line. */
+/** The largest number of characters that are kept of a line that has not ended yet; output may go on without an end of line. */
 const LINE_LIMIT = 8192;
-/** Lines of torchrun's report that are kept at most: 128 processes have 7 lines each. */
+/** The largest number of lines of torchrun's report that are kept; 128 processes have 7 lines each. */
 const BLOCK_LIMIT = 1200;
 
 export interface FailureReport {
-  /** torchrun's own report of the first failure; undefined where it made none. */
+  /** The report of torchrun itself on the first failure; undefined where it made none. */
   rootCause: string[] | undefined;
-  /** Known causes that were seen, with the line that shows each. */
+  /** The known causes that were seen, with the line that shows each. */
   causes: { line: string; explanation: string }[];
 }
 
-/** Collects, from the chunks of both streams, what {@link FailureReport} needs; keeps no more than that. */
+/** The collector of what {@link FailureReport} needs from the chunks of both streams; it keeps no more than that. */
 export class OutputWatch {
   readonly #rest = { stdout: "", stderr: "" };
   readonly #causes = new Map<string, string>();
   #rootCause: string[] | undefined;
   #inBlock = false;
 
-  /** @param expectedWeights  what `--finetune` names, as train.py prints it; another file is reported as a cause */
+  /** @param expectedWeights  the path of the weights as train.py prints it; another file is reported as a cause */
   constructor(private readonly expectedWeights: string | undefined) {}
 
-  /** The path train.py loaded weights from, where that is not the one it was given. */
+  /** The path that train.py loaded weights from, where that is not the one that it was given. */
   fallback: string | undefined;
 
   add(stream: "stdout" | "stderr", chunk: Buffer): void {
@@ -97,7 +97,7 @@ export class OutputWatch {
     for (const line of parts) if (line !== "") this.#line(line);
   }
 
-  /** Call when both streams have ended. */
+  /** Returns the report. It is to be called when both streams have ended. */
   report(): FailureReport {
     for (const stream of ["stdout", "stderr"] as const) {
       if (this.#rest[stream] !== "") this.#line(this.#rest[stream]);

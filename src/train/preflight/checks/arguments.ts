@@ -1,4 +1,4 @@
-/** The arguments that go to train.py as they are. */
+/** The check of the arguments that go to train.py as they are. */
 import { isRecord } from "../../../core/maps.js";
 import {
   type Argument,
@@ -12,7 +12,7 @@ import { getPath, splitKey } from "../../launch/config.js";
 import { finding, type TrainFinding } from "../rules.js";
 import type { CheckContext } from "./context.js";
 
-/** What this launcher sets itself, and the option to say it with. */
+/** The flags that this launcher sets itself, each with the option of vista-train that sets it. */
 const OWN: Record<string, string> = {
   "--base": "--base",
   "-b": "--base",
@@ -28,14 +28,14 @@ const OWN: Record<string, string> = {
   "-l": "--logdir",
 };
 
-/** Sections of a config to which keys are added on purpose: parameters of Lightning's own classes. */
+/** The sections of a config to which keys are added on purpose: parameters of Lightning's own classes. */
 const OPEN_SECTIONS = [
   "lightning.callbacks",
   "lightning.logger",
   "lightning.strategy",
   "lightning.modelcheckpoint",
 ];
-/** Parameters of vwm.data.dataset.Sampler. */
+/** The parameters of vwm.data.dataset.Sampler. */
 const SAMPLER_PARAMETERS = [
   "batch_size",
   "num_workers",
@@ -49,7 +49,7 @@ const SAMPLER_PARAMETERS = [
   "num_frames",
 ];
 
-/** Parameters of vwm.models.diffusion.DiffusionEngine: a config need not have all of them. */
+/** The parameters of vwm.models.diffusion.DiffusionEngine; a config need not have all of them. */
 const MODEL_PARAMETERS = [
   "network_config",
   "denoiser_config",
@@ -77,7 +77,7 @@ const MODEL_PARAMETERS = [
   "fixed_cond_frames",
 ];
 
-/** Sections with the parameters of the class that they are for. */
+/** The sections of a config with the parameters of the class that each is for. */
 const CLASS_PARAMETERS: ReadonlyMap<string, readonly string[]> = new Map([
   ["lightning.trainer", TRAINER_PARAMETERS],
   ["data.params", SAMPLER_PARAMETERS],
@@ -117,7 +117,7 @@ export async function* checkArguments({ plan, config }: CheckContext): AsyncGene
   }
 }
 
-/** A flag for a parameter of the Trainer that must not be text. */
+/** Tells whether a flag is for a parameter of the Trainer that must not be text. */
 function isNumberAsText(argument: Argument): boolean {
   const name = argument.name.slice(2);
   return TRAINER_PARAMETERS.includes(name) && !TEXT_PARAMETERS.has(name);
@@ -142,12 +142,12 @@ function* unknownKey(key: string, config: Record<string, unknown>): Generator<Tr
   const parentKey = parts.slice(0, -1).join(".");
   const own = parts.at(-1)!;
   for (const [section, parameters] of CLASS_PARAMETERS) {
-    // A parameter that the config does not set, or something within it.
+    // The key is a parameter that the config does not set, or something within one.
     const name = key.startsWith(`${section}.`) ? parts[splitKey(section).length]! : "";
     if (parameters.includes(name) && getPath(config, `${section}.${name}`) === undefined) return;
   }
   const parent = parentKey === "" ? config : getPath(config, parentKey);
-  // A key with the value null is there, too.
+  // A key with the value null is there too.
   if (isRecord(parent) && Object.hasOwn(parent, own)) return;
   const siblings = isRecord(parent) ? Object.keys(parent) : [];
   const close = suggest(own, [...siblings, ...(CLASS_PARAMETERS.get(parentKey) ?? [])]);

@@ -1,4 +1,6 @@
-/** The config: there, where train.py wants it, for DeepSpeed stage 2, with a checkpoint before the end. */
+/**
+ * The check of the config: it exists where train.py wants it, is for DeepSpeed stage 2, and saves a checkpoint before the end.
+ */
 import { stat } from "node:fs/promises";
 import { isAbsolute, join, sep } from "node:path";
 import { isVistaError } from "../../../core/errors.js";

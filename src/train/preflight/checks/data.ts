@@ -1,4 +1,4 @@
-/** The data sets that the config's subsets need, where their classes look for them. */
+/** The check of the data sets that the config's subsets need, in the places where their classes look for them. */
 import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { quote } from "../../../core/text.js";
@@ -7,7 +7,7 @@ import { locateSubsets, mapsSubset } from "../data.js";
 import { finding, type TrainFinding } from "../rules.js";
 import type { CheckContext } from "./context.js";
 
-/** Lines of one subset that are shown; `vista-data check` has the rest. */
+/** The largest number of problems of one subset that are shown; `vista-data check` has the rest. */
 const SHOWN = 3;
 
 export async function* checkData(context: CheckContext): AsyncGenerator<TrainFinding> {
@@ -36,7 +36,7 @@ export async function* checkData(context: CheckContext): AsyncGenerator<TrainFin
     subsets: facts.subsets,
     probs: facts.probs,
     batchSize: facts.batchSize,
-    // The defaults of Sampler in vwm/data/dataset.py.
+    // These three have the defaults of Sampler in vwm/data/dataset.py.
     numFrames,
     targetHeight: facts.height ?? 320,
     targetWidth: facts.width ?? 576,

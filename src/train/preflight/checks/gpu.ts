@@ -1,16 +1,16 @@
-/** GPUs of this node against what the recipe wants. */
+/** The check of this node's GPUs against what the recipe wants. */
 import { readGpus, visibleGpus } from "../nvidia.js";
 import { finding, type TrainFinding } from "../rules.js";
 import type { CheckContext } from "./context.js";
 
 /**
- * What the documentation's 80 GB are in nvidia-smi's MiB, with room for the few hundred that drivers keep: an A100
+ * The documentation's 80 GB in the MiB of nvidia-smi, with room for the few hundred that drivers keep: an A100
  * reports 81,920 and an H100 81,559.
  */
 const FULL_MEMORY_MIB = 79_000;
-/** The resolution they are asked for, in pixels. */
+/** The resolution for which the documentation asks for 80 GB, in pixels. */
 const FULL_PIXELS = 576 * 1024;
-/** A GPU with less than this share free is in use. */
+/** The share of free memory below which a GPU counts as in use. */
 const FREE_SHARE = 0.8;
 
 export async function* checkGpus({ plan, system, facts }: CheckContext): AsyncGenerator<TrainFinding> {

@@ -1,4 +1,4 @@
-/** The checkout, how nodes meet, and what in the environment changes torchrun. */
+/** The checks of the checkout, of how the nodes meet, and of what changes torchrun or submits the job. */
 import { lookup } from "node:dns/promises";
 import { stat } from "node:fs/promises";
 import { createServer } from "node:net";
@@ -18,7 +18,7 @@ export async function* checkRendezvous({ plan, system }: CheckContext): AsyncGen
   if (meeting.kind === "missing") {
     yield finding("no-rendezvous", `${plan.nodes} nodes, and nothing says how they find one another`);
   }
-  // With Slurm names are looked up on the nodes, not here.
+  // With Slurm, names are looked up on the nodes, not here.
   if (plan.slurm !== undefined) return;
   if (meeting.kind === "local") yield* checkHostName(system);
   if (meeting.kind !== "c10d" && meeting.kind !== "static") return;
@@ -37,7 +37,7 @@ export async function* checkRendezvous({ plan, system }: CheckContext): AsyncGen
   if (meeting.kind === "c10d" && first) yield* checkHostName(system);
 }
 
-/** With c10d the workers connect to the first node by the name it gives itself. */
+/** Checks that this machine's name can be resolved: with c10d, workers connect to the first node by the name it gives itself. */
 async function* checkHostName(system: System): AsyncGenerator<TrainFinding> {
   if (await system.resolves(system.hostname)) return;
   yield finding("host-name", `this machine cannot resolve its own name, ${system.hostname}`);
@@ -48,7 +48,7 @@ function isLocal(address: string): boolean {
   return own.some((network) => network.address === address) || address.startsWith("127.");
 }
 
-/** True where the port cannot be opened because someone holds it. */
+/** Tells whether a port cannot be opened because someone holds it. */
 function isBusy(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const server = createServer();

@@ -1,4 +1,4 @@
-/** Where the run goes: log folder, disk space, and the run that is gone on with. */
+/** The checks of where the run goes: log folder, disk space, and the run that is gone on with. */
 import { mkdtemp, readdir, rmdir, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { isVistaError } from "../../../core/errors.js";
@@ -11,13 +11,13 @@ import { finding, type TrainFinding } from "../rules.js";
 import type { CheckContext } from "./context.js";
 
 /**
- * Bytes of one checkpoint of Vista itself, from its parameter counts (fp32, 4 bytes): all weights as in
+ * The bytes of one checkpoint of Vista itself, from its parameter counts (fp32, 4 bytes): all weights as in
  * svd_xt.safetensors (9.56 GB), the moving average of the UNet's 1.52 B (6.1 GB), and, where all of the UNet is trained,
  * Adam's three copies of it (18.3 GB).
  */
 const WEIGHTS_BYTES = 15.7e9;
 const OPTIMIZER_BYTES = 18.3e9;
-/** `model_channels` of the UNet these figures are for; nothing is known of other sizes. */
+/** The `model_channels` of the UNet that these figures are for; nothing is known of other sizes. */
 const VISTA_CHANNELS = 320;
 
 export function checkpointBytes(facts: TrainingFacts): number | undefined {
@@ -34,7 +34,7 @@ export async function* checkLogdir({ plan, facts, system }: CheckContext): Async
     return;
   }
   try {
-    // Permission bits say nothing to root, nor of a read-only mount or a quota: try it.
+    // Permission bits say nothing to root, nor of a read-only mount or a quota, so this tries it.
     await rmdir(await mkdtemp(join(folder, ".vista-train-")));
   } catch (error) {
     yield finding("logdir", `${folder} is not writable (${(error as NodeJS.ErrnoException).code})`);
@@ -51,7 +51,7 @@ export async function* checkLogdir({ plan, facts, system }: CheckContext): Async
   const free = await system.freeBytes(folder);
   const there =
     plan.resume === undefined || isCheckpoint(plan.resume) ? 0 : (await listCheckpoints(plan.resume)).length;
-  // Two at the end of the first epoch (its own and `last`), whatever the recipe.
+  // At least two come at the end of the first epoch (its own and `last`), whatever the recipe.
   const count = Math.max(2, (checkpointCount(facts, plan) ?? 2) - there);
   if (free !== undefined && free < count * needed) {
     const last = facts.saveLast ? " with `last`" : "";
@@ -63,7 +63,7 @@ export async function* checkLogdir({ plan, facts, system }: CheckContext): Async
   }
 }
 
-/** Checkpoints that lie there when the documented steps are done; undefined where that is not known. */
+/** Returns the number of checkpoints that lie there when the documented steps are done; undefined where it is not known. */
 export function checkpointCount(facts: TrainingFacts, plan: LaunchPlan): number | undefined {
   const { iterations } = plan.recipe;
   if (iterations === undefined) return undefined;
@@ -90,7 +90,7 @@ async function nearestExisting(path: string): Promise<string> {
   }
 }
 
-/** A checkpoint that was being written when the time was up would stop all processes, minutes after the start. */
+/** Checks that a checkpoint is whole: one that was cut off when the time was up would stop all processes after minutes. */
 async function* checkWhole(path: string, checkpoints: CheckpointTools): AsyncGenerator<TrainFinding> {
   try {
     await checkpoints.readFolder(path);
@@ -119,7 +119,7 @@ export async function* checkResume({ plan, checkpoints }: CheckContext): AsyncGe
   else yield* checkRun(plan, plan.resume, checkpoints);
 }
 
-/** A run folder must have what train.py goes on from. */
+/** Checks that a run folder has what train.py goes on from. */
 async function* checkRun(
   plan: LaunchPlan,
   run: string,

@@ -1,11 +1,11 @@
-/** The interpreter and the versions of what Vista imports, asked without importing anything heavy. */
+/** The check of the interpreter and of the versions of what Vista imports; it imports nothing heavy. */
 import { access, constants } from "node:fs/promises";
 import { delimiter, dirname, isAbsolute, join, resolve } from "node:path";
 import { finding, type TrainFinding } from "../rules.js";
 import type { CheckContext } from "./context.js";
 
 const PACKAGES = ["torch", "pytorch-lightning", "deepspeed", "omegaconf", "safetensors", "pydantic"] as const;
-/** train.py cannot start without these. */
+/** The packages without which train.py cannot start. */
 const NEEDED = ["torch", "pytorch-lightning", "deepspeed", "omegaconf", "safetensors"] as const;
 
 const SCRIPT = `
@@ -50,7 +50,7 @@ export async function* checkPython({ plan, system }: CheckContext): AsyncGenerat
   }
   let versions: Versions;
   try {
-    // Environments may have something to say first.
+    // An environment may print something of its own first, so only the last line counts.
     versions = JSON.parse(result.stdout.trim().split("\n").at(-1)!) as Versions;
   } catch {
     const line = result.stderr.trim().split("\n").at(-1) ?? "";
@@ -75,7 +75,7 @@ async function findProgram(name: string, path: string, cwd: string): Promise<str
   return undefined;
 }
 
-/** Versions that are known to fail with Vista, and why. */
+/** Looks for versions that are known to fail with Vista, and says why. */
 function* checkVersions(versions: Versions, python: string): Generator<TrainFinding> {
   const missing = NEEDED.filter((name) => versions[name] === null || versions[name] === undefined);
   if (missing.length > 0) yield finding("package-missing", `${python} has no ${missing.join(", no ")}`);
@@ -96,14 +96,14 @@ function* checkVersions(versions: Versions, python: string): Generator<TrainFind
     const what = `deepspeed ${deepspeed} imports \`log\` of torch's elastic agent, which torch ${torch} no longer has`;
     yield finding("deepspeed-version", what);
   }
-  // Its requirements say pydantic<2 up to 0.11.1.
+  // The requirements of DeepSpeed say pydantic<2 up to 0.11.1.
   if (pydantic && atLeast(pydantic, "2") && !atLeast(deepspeed, "0.11.2")) {
     const what = `deepspeed ${deepspeed} needs pydantic before 2, and ${pydantic} is installed`;
     yield finding("deepspeed-version", what);
   }
 }
 
-/** True where a version (`2.0.1+cu118`, `2.1.0rc1`) is not before `minimum`; only its numbers count. */
+/** Tells whether a version (`2.0.1+cu118`, `2.1.0rc1`) is not before `minimum`; only its numbers count. */
 function atLeast(version: string, minimum: string): boolean {
   const numbers = (text: string) => (/^\d+(\.\d+)*/.exec(text)?.[0] ?? "0").split(".").map(Number);
   const [own, other] = [numbers(version), numbers(minimum)];

@@ -1,4 +1,4 @@
-/** The weights that training starts from. train.py says nothing when it starts from others than it was told. */
+/** The check of the weights that training starts from: train.py says nothing when it starts from others than it was told. */
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { isVistaError } from "../../../core/errors.js";
@@ -6,9 +6,9 @@ import { SVD } from "../../launch/built-in-recipes.js";
 import { finding, type RuleName, type TrainFinding } from "../rules.js";
 import type { CheckContext } from "./context.js";
 
-/** Prefix of names in checkpoints of Lightning before 2.1; train.py drops names without it from a `.bin`. */
+/** The prefix of names in checkpoints of Lightning before 2.1; train.py drops names without it from a `.bin`. */
 const WRAPPER = "_forward_module.";
-/** Where Vista keeps its UNet, and the part of it that every VideoUNet has. */
+/** The prefix of names in Vista's UNet; {@link UNET_PROBES} are names that every VideoUNet has. */
 const UNET = "model.diffusion_model.";
 const UNET_PROBES = ["time_embed.0.weight", "input_blocks.0.0.weight", "out.2.weight"];
 
@@ -25,13 +25,13 @@ export async function* checkWeights(context: CheckContext): AsyncGenerator<Train
     }
   } else if (weights instanceof Error) yield finding("finetune-missing", weights.message);
   else if (weights.kind === "file") yield* checkFile(context, weights.path);
-  // Merging checks every record; here only what can be seen at once.
+  // Merging checks every record, so here only what can be seen at once is checked.
   else if (weights.fresh) yield* checkFile(context, weights.output);
   else yield* damage("finetune-damaged", () => checkpoints.readFolder(weights.checkpoint));
 }
 
 async function* checkFile({ checkpoints }: CheckContext, path: string): AsyncGenerator<TrainFinding> {
-  // As train.py compares: no dot before the ending.
+  // train.py compares in this way too, without the dot before the ending.
   const format = ["ckpt", "bin", "safetensors"].find((ending) => path.endsWith(ending));
   if (format === undefined) {
     yield finding("finetune-format", `${path} ends neither in .bin nor in .safetensors`);
@@ -69,7 +69,7 @@ function* checkSafetensors(path: string, keys: readonly string[]): Generator<Tra
   }
 }
 
-/** Weights that are missing are filled from their moving average, as train.py does; without one they stay random. */
+/** Checks that the UNet is whole. train.py fills missing weights from their moving average; without one they stay random. */
 function* checkComplete(path: string, keys: ReadonlySet<string>): Generator<TrainFinding> {
   const missing = UNET_PROBES.filter(
     (probe) => !keys.has(UNET + probe) && !keys.has(`model_ema.diffusion_model${probe.replaceAll(".", "")}`),
@@ -95,7 +95,7 @@ async function* checkSvd({ plan, checkpoints }: CheckContext): AsyncGenerator<Tr
   yield finding("svd-damaged", `ckpts/svd_xt.safetensors has ${share}`);
 }
 
-/** What `read` gives, or a finding that says why it cannot be read. */
+/** Returns what `read` gives, or yields a finding that says why it cannot be read. */
 async function* damage<Result>(
   rule: RuleName,
   read: () => Promise<Result>,
