@@ -39,6 +39,7 @@ export const ERROR_CODES = {
   ABORTED: "stopped on request",
 } as const;
 
+/** A stable code of an error, for programs to decide on. */
 export type ErrorCode = keyof typeof ERROR_CODES;
 
 /** The place in the input that an error is about. All parts are optional; the most general comes first. */
@@ -57,6 +58,7 @@ const MAX_RECORD = 300;
 /** The largest number of characters of the text that says what is wrong; our longest has some 900. */
 const MAX_WHAT = 2000;
 
+/** An error that a user can cause: it says what is wrong and where, and where possible what to do about it. */
 export class VistaError extends Error {
   override readonly name = "VistaError";
   readonly code: ErrorCode;

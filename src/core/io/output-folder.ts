@@ -126,7 +126,7 @@ export async function writeFolderAtomically(
     await fill({
       place: async (relativePath) => place(relativePath),
       create: (relativePath) => withRoom(() => open(place(relativePath), "wx", 0o666)),
-      // These calls block: for a file of some kilobytes, the way to another thread and back would take ten times as long.
+      // These calls block, since for a file of some kilobytes the way to another thread and back takes ten times as long.
       write: async (relativePath, content) => {
         const fd = await withRoom(async () => createFileSync(place(relativePath)));
         try {

@@ -16,6 +16,7 @@ export interface SlurmSettings {
   sbatch: Record<string, string>;
 }
 
+/** A training by name: a documented one, or one that users add in `vista-train.yaml`. */
 export interface Recipe {
   name: string;
   /** The title, one line for lists. */

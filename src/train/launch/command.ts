@@ -5,6 +5,7 @@ import { quote } from "../../core/text.js";
 import { fromVista, isCheckpoint, type LaunchPlan } from "./plan.js";
 import { toShellLines } from "./shell.js";
 
+/** The command of a launch, as a process is started: program, arguments, working folder and environment. */
 export interface Command {
   file: string;
   args: string[];

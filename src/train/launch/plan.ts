@@ -5,6 +5,7 @@ import { VistaError } from "../../core/errors.js";
 import type { Recipe, SlurmSettings } from "./built-in-recipes.js";
 import { checkRunName, checkText } from "./names.js";
 
+/** The settings of a launch that replace those of its recipe, as the options of vista-train name them. */
 export interface LaunchOptions {
   /** The Vista checkout, in which train.py runs. */
   vista: string;
@@ -43,6 +44,7 @@ export type Rendezvous =
   /** The Slurm script takes the first node of the job and a port from the job's number. */
   | { kind: "slurm" };
 
+/** A launch with all its settings decided; nothing of it has been checked. */
 export interface LaunchPlan {
   recipe: Recipe;
   /** The absolute path of the Vista checkout. */

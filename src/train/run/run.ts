@@ -21,6 +21,7 @@ export interface TrainingOptions {
   onStart?: (training: RunningTraining) => void;
 }
 
+/** A training that runs, for whoever started it. */
 export interface RunningTraining {
   /** The first call forwards the signal to torchrun, which ends its workers. Later calls do nothing. */
   interrupt(signal: NodeJS.Signals): void;
@@ -28,6 +29,7 @@ export interface RunningTraining {
   kill(): void;
 }
 
+/** The end of a training, and what is known of its reasons. */
 export interface TrainingResult {
   /** The exit code of torchrun, 128 + n if signal n ended it, or 1 after a rendezvous time-out; it is never 0 for these two. */
   exitCode: number;

@@ -8,6 +8,7 @@ import { type LossPoint, readLog } from "./log.js";
 import { measureRate, type TrainingRate } from "./rate.js";
 import { recipeOfRun } from "./runs.js";
 
+/** A checkpoint of a run, and whether a training can go on with it. */
 export interface CheckpointStatus {
   name: string;
   path: string;
@@ -28,6 +29,7 @@ export interface CheckpointStatus {
   steps: number | undefined;
 }
 
+/** The status of a run: how far it came, and what can be resumed. */
 export interface RunStatus {
   run: string;
   /** The name of the recipe that made it; undefined where neither its name nor its saved config tells. */

@@ -71,6 +71,7 @@ const LINE_LIMIT = 8192;
 /** The largest number of lines of torchrun's report that are kept; 128 processes have 7 lines each. */
 const BLOCK_LIMIT = 1200;
 
+/** The reasons of a failed training, as far as its output tells them. */
 export interface FailureReport {
   /** The report of torchrun itself on the first failure; undefined where it made none. */
   rootCause: string[] | undefined;

@@ -69,7 +69,7 @@ function* checkSafetensors(path: string, keys: readonly string[]): Generator<Tra
   }
 }
 
-/** Checks that the UNet is whole. train.py fills missing weights from their moving average; without one they stay random. */
+/** Looks for some weights of the UNet. train.py fills missing ones from their moving average; without it they stay random. */
 function* checkComplete(path: string, keys: ReadonlySet<string>): Generator<TrainFinding> {
   const missing = UNET_PROBES.filter(
     (probe) => !keys.has(UNET + probe) && !keys.has(`model_ema.diffusion_model${probe.replaceAll(".", "")}`),
