@@ -182,10 +182,10 @@ async function headers(): Promise<Record<string, string>> {
 
 /** HF_TOKEN, else the file that `hf auth login` writes. */
 async function token(): Promise<string | undefined> {
-  const own = process.env.HF_TOKEN ?? process.env.HUGGING_FACE_HUB_TOKEN;
-  if (own !== undefined) return own.trim() || undefined;
-  const home = process.env.HF_HOME ?? join(homedir(), ".cache/huggingface");
-  const file = process.env.HF_TOKEN_PATH ?? join(home, "token");
+  const own = process.env.HF_TOKEN?.trim() || process.env.HUGGING_FACE_HUB_TOKEN?.trim();
+  if (own) return own;
+  const home = process.env.HF_HOME || join(homedir(), ".cache/huggingface");
+  const file = process.env.HF_TOKEN_PATH || join(home, "token");
   const text = await readRegular(file, 4096).catch(() => undefined);
   return text?.toString("utf8").trim() || undefined;
 }

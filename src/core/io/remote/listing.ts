@@ -4,8 +4,8 @@ import { interruptSignal } from "../interrupt.js";
 import {
   type Answer,
   ask,
-  CREDENTIALS_HINT,
   LIMITS,
+  MAX_UNASKED,
   Retry,
   refusal,
   type Target,
@@ -31,7 +31,7 @@ export interface Page {
  * @throws VistaError `NOT_FOUND`, `IO`, `FORMAT` for one beyond all measure, `UNSUPPORTED` for too many pages, `ABORTED`
  */
 export async function readPage(target: Target, number: number): Promise<Page> {
-  const { path, url } = target;
+  const { path } = target;
   if (number >= MAX_PAGES) {
     throw new VistaError("UNSUPPORTED", `the folder has more than ${MAX_PAGES} pages of files`, {
       path,
@@ -43,17 +43,20 @@ export async function readPage(target: Target, number: number): Promise<Page> {
     async () => {
       const chunks: Uint8Array[] = [];
       let length = 0;
+      let limit = MAX_PAGE;
       const take = (chunk: Uint8Array) => {
         chunks.push(chunk);
         length += chunk.byteLength;
-        return length <= MAX_PAGE;
+        return length <= limit;
       };
-      const onHead = (answer: Answer) => {
-        const { statusCode } = answer;
-        if (statusCode !== 200) throw refusal(answer, listingRefused(statusCode, path));
+      const onHead = ({ statusCode }: Answer) => {
+        if (statusCode !== 200) limit = MAX_UNASKED;
         return take;
       };
+      const { url } = target;
       const { answer, ending } = await ask(url, await target.headers(url), onHead, LIMITS, signal);
+      const text = Buffer.concat(chunks).toString("utf8");
+      if (answer.statusCode !== 200) throw refusal("the listing", answer, text, target);
       if (ending.kind === "broken") throw new Retry(ending.error);
       if (ending.kind === "more") {
         throw new VistaError("FORMAT", `the listing is longer than ${MAX_PAGE} bytes`, {
@@ -61,15 +64,10 @@ export async function readPage(target: Target, number: number): Promise<Page> {
           hint: "Check the endpoint: real ones send 1,000 names at a time.",
         });
       }
-      return { text: Buffer.concat(chunks).toString("utf8"), link: answer.headers.link ?? "" };
+      return { text, link: answer.headers.link ?? "" };
     },
     (reason) => unreachable(reason, "the listing could not be read", path),
     LIMITS,
     signal,
   );
-}
-
-function listingRefused(status: number, path: string): VistaError {
-  const code = status === 404 ? "NOT_FOUND" : "IO";
-  return new VistaError(code, `the listing was answered with ${status}`, { path, hint: CREDENTIALS_HINT });
 }

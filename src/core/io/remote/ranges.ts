@@ -6,10 +6,10 @@ import { copyBytes } from "../copy-bytes.js";
 import {
   type Answer,
   ask,
-  CREDENTIALS_HINT,
   type Ending,
   LIMITS,
   type Limits,
+  MAX_UNASKED,
   Retry,
   refusal,
   type Taker,
@@ -19,8 +19,6 @@ import {
 } from "./request.js";
 
 const MAX_REDIRECTS = 5;
-/** Bytes that are taken of an answer which is not the range that was asked for. */
-const MAX_UNASKED = 64 * 1024;
 /** Bytes that an attempt must bring so that those before it do not count. */
 const PROGRESS = 64 * 1024;
 
@@ -120,7 +118,7 @@ export class RangeReader {
     const { statusCode, headers } = answer;
     const end = start + body.target.byteLength;
     const range = headers["content-range"];
-    if (statusCode === 416 && start >= sizeIn(range)) return undefined;
+    if (statusCode === 416 && start >= sizeIn(headers)) return undefined;
     if (statusCode !== 206 && statusCode !== 200) {
       if (url === this.#resolved && url !== this.target.url && EXPIRED.has(statusCode)) throw new Expired();
       // Stores such as S3 say in the body what is wrong.
@@ -155,7 +153,12 @@ export class RangeReader {
   ): RangeAnswer & { readonly broken?: unknown } {
     const { statusCode, headers } = answer;
     const end = start + body.target.byteLength;
-    if (body.isRefusal) throw refusal(answer, this.#refused(answer, body.errorCode, start, end));
+    const text = body.isRefusal ? body.whole.toString("latin1") : "";
+    const isBehind = statusCode === 416 && start >= sizeIn(headers, text);
+    if (body.isRefusal && !isBehind) {
+      const what = `the request for bytes ${start} to ${end}`;
+      throw refusal(what, answer, text, this.target, start);
+    }
     if (statusCode === 206) {
       const { size } = rangeOf(headers["content-range"]);
       return { got: body.got, size, ...(ending.kind === "broken" ? { broken: ending.error } : {}) };
@@ -163,9 +166,9 @@ export class RangeReader {
     if (ending.kind === "broken") throw new Retry(ending.error);
     if (ending.kind === "more") throw this.#noRanges(start, end, "the whole file");
     // Where a file ends, its size is all that is said.
-    const size = statusCode === 416 ? sizeIn(headers["content-range"]) : body.whole.length;
+    const size = isBehind ? sizeIn(headers, text) : body.whole.length;
     this.#checkSize(size);
-    return { got: statusCode === 416 ? 0 : body.cut(start), size };
+    return { got: isBehind ? 0 : body.cut(start), size };
   }
 
   #redirected(location = "", from: string): string {
@@ -184,24 +187,34 @@ export class RangeReader {
   }
 
   /**
-   * The ETag, or the date where there is none. By host: the hub and the store behind it may name one file in two ways. A weak
-   * tag is as good here, since servers put the mark on tags of the same file as they please.
+   * The ETag, and the date where there is none or a weak one: that may stay as it is where bytes change. By host: the hub and the store behind
+   * it may name one file in two ways. Weak tags are compared like others, since servers put the mark on tags of the same file as they please.
    */
   #checkValidator(url: string, headers: Answer["headers"]): void {
     const tag = headers["x-linked-etag"] ?? headers.etag;
-    const name = tag === undefined ? "Last-Modified" : "ETag";
-    const value = tag?.replace(/^W\//, "") ?? headers["last-modified"];
+    const { host } = new URL(url);
+    this.#checkSame("ETag", host, tag?.replace(/^W\//, ""), true);
+    this.#checkSame(
+      "Last-Modified",
+      host,
+      headers["last-modified"],
+      tag === undefined || tag.startsWith("W/"),
+    );
+  }
+
+  /** @param counts  whether another value is a change; the first is kept in any case */
+  #checkSame(name: string, host: string, value: string | undefined, counts: boolean): void {
     if (value === undefined) return;
-    const key = `${name} ${new URL(url).host}`;
+    const key = `${name} ${host}`;
     const known = this.#validators.get(key);
     if (known === undefined) this.#validators.set(key, value);
-    else if (known !== value) throw this.#changed(`its ${name} was ${known} and now is ${value}`);
+    else if (known !== value && counts) throw this.#changed(`its ${name} was ${known} and now is ${value}`);
   }
 
   #changed(what: string): VistaError {
     return new VistaError("INCONSISTENT", `the file has changed while it was being read: ${what}`, {
       path: this.target.path,
-      hint: "Run again when nothing writes there.",
+      hint: "Run again when nothing writes there; where servers behind one address disagree on a file that stays, download it first.",
     });
   }
 
@@ -214,28 +227,6 @@ export class RangeReader {
         hint: "It cannot be read by ranges: download the file, or use another server.",
       },
     );
-  }
-
-  #refused({ statusCode, headers }: Answer, reason: string, start: number, end: number): VistaError {
-    const code = /^\w{1,60}$/.exec(headers["x-error-code"] ?? reason)?.[0];
-    const why = code === undefined ? "" : ` (${code})`;
-    const what = `the request for bytes ${start} to ${end} was answered with ${statusCode}${why}`;
-    const missing = statusCode === 404 || statusCode === 410;
-    let hint = missing ? "Check the URL." : "Run again later, or download the file first.";
-    if (code === "InvalidObjectState") hint = "The object is archived: restore it first.";
-    else if (statusCode === 401 || statusCode === 403 || code?.endsWith("Token")) {
-      hint = this.target.path.includes("?")
-        ? "A signed URL is good for a limited time: get a new one, or check the credentials."
-        : CREDENTIALS_HINT;
-    }
-    const region = headers["x-amz-bucket-region"];
-    if ((statusCode === 301 || statusCode === 400) && region !== undefined)
-      hint = `The bucket is in another region: set AWS_REGION=${region}.`;
-    return new VistaError(missing ? "NOT_FOUND" : "IO", what, {
-      path: this.target.path,
-      offset: start,
-      hint,
-    });
   }
 }
 
@@ -263,11 +254,6 @@ class Body {
     return true;
   };
 
-  /** What a refusal of S3 gives as the reason: `ExpiredToken`; empty where it is none of S3's. */
-  get errorCode(): string {
-    return /<Code>([^<]*)<\/Code>/.exec(this.whole.toString("latin1"))?.[1] ?? "";
-  }
-
   /** Of a file that came as a whole, what belongs into the target. */
   cut(start: number): number {
     const part = this.whole.subarray(start, start + this.target.byteLength);
@@ -294,7 +280,8 @@ function rangeOf(value = ""): { first: number; last: number; size: number } {
   return possible ? { first, last, size } : { first: NaN, last: NaN, size: NaN };
 }
 
-/** The size alone, as an answer about a range that is not there has it. */
-function sizeIn(value = ""): number {
-  return Number(/\/(\d+)$/.exec(value)?.[1] ?? NaN);
+/** The size alone, as an answer about a range that is not there has it: S3 says it in the body, and only there. */
+function sizeIn(headers: Answer["headers"], body = ""): number {
+  const said = /\/(\d+)$/.exec(headers["content-range"] ?? "") ?? /<ActualObjectSize>(\d+)</.exec(body);
+  return Number(said?.[1] ?? NaN);
 }

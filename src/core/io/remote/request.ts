@@ -45,6 +45,8 @@ export interface Target {
   headers(url: string): Promise<Record<string, string>>;
   /** Is told each answer of the URL's own host. */
   seen?(answer: Answer): void;
+  /** Is told a refusal, with what its body says. @returns whether {@link url} and {@link headers} have learnt from one */
+  corrected?(answer: Answer, body: string): boolean;
 }
 
 /** A failure that another attempt may better. */
@@ -109,10 +111,62 @@ export const CREDENTIALS_HINT =
   "Check the URL and the credentials (HF_TOKEN for the hub; AWS_ACCESS_KEY_ID, AWS_PROFILE … for S3).";
 
 const RETRIED = new Set([408, 425, 429, 500, 502, 503, 504]);
+/** Bytes that are taken of an answer which is not what was asked for. */
+export const MAX_UNASKED = 64 * 1024;
 
-/** For an answer that is none: thrown as it is, or to be tried again where its status says so. */
-export function refusal({ statusCode, headers }: Answer, error: VistaError): unknown {
+/**
+ * What is thrown for an answer that is none: an error that says why, or a {@link Retry} where another attempt may better it.
+ *
+ * @param what  was asked for: `the listing`
+ * @param body  of the answer: stores such as S3 say there what is wrong
+ */
+export function refusal(
+  what: string,
+  answer: Answer,
+  body: string,
+  target: Target,
+  offset?: number,
+): unknown {
+  const { statusCode, headers } = answer;
+  const code = /^\w{1,60}$/.exec(headers["x-error-code"] ?? reasonIn(body) ?? "")?.[0];
+  const missing = statusCode === 404 || statusCode === 410;
+  let hint = missing ? "Check the URL." : "Run again later, or download the file first.";
+  const region = regionIn(answer, body);
+  if (code === "InvalidObjectState") hint = "The object is archived: restore it first.";
+  // Of Alibaba and Tencent.
+  else if (/^(?:SecondLevel|PathStyle)DomainForbidden$/.test(code ?? ""))
+    hint =
+      "It wants the bucket in the host's name: set addressing_style = virtual under s3 in ~/.aws/config.";
+  else if (region !== undefined) hint = `The bucket is in another region: set AWS_REGION=${region}.`;
+  else if (statusCode === 401 || statusCode === 403 || code?.endsWith("Token")) {
+    hint = target.path.includes("?")
+      ? "A signed URL is good for a limited time: get a new one, or check the credentials."
+      : CREDENTIALS_HINT;
+  }
+  const why = code === undefined ? "" : ` (${code})`;
+  const error = new VistaError(
+    missing ? "NOT_FOUND" : "IO",
+    `${what} was answered with ${statusCode}${why}`,
+    {
+      path: target.path,
+      ...(offset === undefined ? {} : { offset }),
+      hint,
+    },
+  );
+  if (target.corrected?.(answer, body) === true) return new Retry(error, 0);
   return RETRIED.has(statusCode) ? new Retry(error, retryAfter(headers["retry-after"])) : error;
+}
+
+/** What a refusal of S3 gives as the reason: `ExpiredToken`. */
+function reasonIn(body: string): string | undefined {
+  return /<Code>([^<]*)<\/Code>/.exec(body)?.[1];
+}
+
+/** The region that a bucket is in, where a refusal of S3 says that it was looked for in another. */
+export function regionIn({ statusCode, headers }: Answer, body: string): string | undefined {
+  if (statusCode !== 301 && statusCode !== 400) return undefined;
+  const region = headers["x-amz-bucket-region"] ?? /<Region>([^<]*)<\/Region>/.exec(body)?.[1];
+  return /^[a-z0-9-]{1,40}$/.exec(region ?? "")?.[0];
 }
 
 /** Milliseconds: the header has seconds or a date. */

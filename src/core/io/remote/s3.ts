@@ -11,19 +11,23 @@ import { VistaError } from "../../errors.js";
 import type { RemoteEntry } from "../entries.js";
 import { readRegular } from "../regular.js";
 import { readPage } from "./listing.js";
-import type { Target } from "./request.js";
+import { regionIn, type Target } from "./request.js";
 import { type Credentials, signedHeaders } from "./sign.js";
 
 interface Settings {
   readonly region: string;
   readonly endpoint: string | undefined;
+  /** How a bucket is addressed, `virtual` in the host's name or `path`; `undefined` and anything else is left to us. */
+  readonly addressing: string | undefined;
   readonly credentials: Credentials | undefined;
+  /** The regions that buckets turned out to be in, by their names. */
+  readonly regions: Map<string, string>;
 }
 
 export async function s3Target(url: string): Promise<Target> {
   const { bucket, key } = parse(url);
   const settings = await loadSettings();
-  return target(url, `${bucketUrl(bucket, settings)}/${encodeKey(key)}`, settings);
+  return target(url, bucket, `/${encodeKey(key)}`, settings);
 }
 
 /** @returns `undefined` where no key begins with this path */
@@ -44,8 +48,7 @@ export async function listS3(url: string): Promise<RemoteEntry[] | undefined> {
     // Encoded, since XML has no way to write some characters that a key may have.
     const query = new URLSearchParams({ "list-type": "2", delimiter: "/", "encoding-type": "url", prefix });
     if (token !== undefined) query.set("continuation-token", token);
-    const address = `${bucketUrl(bucket, settings)}/?${encodeQuery(query)}`;
-    const { text } = await readPage(target(url, address, settings), page);
+    const { text } = await readPage(target(url, bucket, `/?${encodeQuery(query)}`, settings), page);
     const result = listingIn(text, (xml) => parser.parse(xml));
     if (result === undefined) {
       throw new VistaError("FORMAT", "what the server answers is no listing of S3", {
@@ -113,20 +116,38 @@ function parse(url: string): { bucket: string; key: string } {
   return { bucket, key };
 }
 
-function target(path: string, url: string, { region, credentials }: Settings): Target {
+/** @param rest  of the address, behind the bucket's */
+function target(path: string, bucket: string, rest: string, settings: Settings): Target {
+  const { credentials, regions } = settings;
+  const regionOf = () => regions.get(bucket) ?? settings.region;
   return {
     path,
-    url,
+    get url() {
+      return bucketUrl(bucket, settings, regionOf()) + rest;
+    },
+    key: bucketUrl(bucket, settings, settings.region) + rest,
     headers: async (address) =>
-      credentials === undefined ? {} : signedHeaders(address, credentials, region),
+      credentials === undefined ? {} : signedHeaders(address, credentials, regionOf()),
+    // As the AWS tools do: whoever names a bucket need not know where it is.
+    corrected: (answer, body) => {
+      const region = regionIn(answer, body);
+      if (region === undefined) return false;
+      regions.set(bucket, region);
+      // Of several requests under way each is told so.
+      return region !== settings.region;
+    },
   };
 }
 
-/** With an endpoint of one's own, and for names with dots (whose certificate would not fit), the bucket is in the path. */
-function bucketUrl(bucket: string, { endpoint, region }: Settings): string {
-  if (endpoint !== undefined) return `${endpoint.replace(/\/+$/, "")}/${bucket}`;
-  if (bucket.includes(".")) return `https://s3.${region}.amazonaws.com/${bucket}`;
-  return `https://${bucket}.s3.${region}.amazonaws.com`;
+/**
+ * As the AWS tools have it: with an endpoint of one's own the bucket is in the path, with Amazon's in the host's name, unless the
+ * profile says otherwise. Names with dots are in the path too, since a certificate would not fit.
+ */
+function bucketUrl(bucket: string, { endpoint, addressing }: Settings, region: string): string {
+  const own = `https://s3.${region}.amazonaws.com${region.startsWith("cn-") ? ".cn" : ""}`;
+  const base = (endpoint ?? own).replace(/\/+$/, "");
+  const inPath = addressing === "path" || (endpoint !== undefined && addressing !== "virtual");
+  return inPath || bucket.includes(".") ? `${base}/${bucket}` : base.replace("://", `://${bucket}.`);
 }
 
 /** As the signature is made over it: all but letters, digits and `-._~`. */
@@ -157,16 +178,22 @@ function loadSettings(): Promise<Settings> {
 }
 
 async function readSettings(): Promise<Settings> {
-  const { env } = process;
+  // An empty variable is as good as none, to the AWS tools too.
+  const env = Object.fromEntries(Object.entries(process.env).filter(([, value]) => value !== ""));
   const profile = env.AWS_PROFILE ?? env.AWS_DEFAULT_PROFILE ?? "default";
   const folder = join(homedir(), ".aws");
-  const config = (await readIni(env.AWS_CONFIG_FILE ?? join(folder, "config"))).get(
-    profile === "default" ? "default" : `profile ${profile}`,
-  );
+  const ini = await readIni(env.AWS_CONFIG_FILE ?? join(folder, "config"));
+  const config = ini.get(profile === "default" ? "default" : `profile ${profile}`);
   const shared = (await readIni(env.AWS_SHARED_CREDENTIALS_FILE ?? join(folder, "credentials"))).get(profile);
   const one = (name: string) => shared?.get(name) ?? config?.get(name);
   const region = env.AWS_REGION ?? env.AWS_DEFAULT_REGION ?? one("region") ?? "us-east-1";
-  const endpoint = env.AWS_ENDPOINT_URL_S3 ?? env.AWS_ENDPOINT_URL ?? one("endpoint_url");
+  const services = ini.get(`services ${one("services")}`);
+  const endpoint =
+    env.AWS_ENDPOINT_URL_S3 ??
+    env.AWS_ENDPOINT_URL ??
+    services?.get("s3.endpoint_url") ??
+    one("s3.endpoint_url") ??
+    one("endpoint_url");
   const fixed = {
     accessKeyId: env.AWS_ACCESS_KEY_ID ?? one("aws_access_key_id"),
     secretAccessKey: env.AWS_SECRET_ACCESS_KEY ?? one("aws_secret_access_key"),
@@ -177,7 +204,7 @@ async function readSettings(): Promise<Settings> {
     accessKeyId !== undefined && secretAccessKey !== undefined
       ? { accessKeyId, secretAccessKey, sessionToken }
       : await fromProviders();
-  return { region, endpoint, credentials };
+  return { region, endpoint, addressing: one("s3.addressing_style"), credentials, regions: new Map() };
 }
 
 /** Roles, SSO, containers: what the SDK's own chain finds, where it is installed. */
@@ -191,18 +218,22 @@ async function fromProviders(): Promise<Credentials | undefined> {
   }
 }
 
-/** Sections of an INI file with their `name = value` lines. */
+/** Sections of an INI file with their `name = value` lines; of indented ones, the name is that of the line above with theirs: `s3.addressing_style`. */
 async function readIni(path: string): Promise<Map<string, Map<string, string>>> {
   const sections = new Map<string, Map<string, string>>();
   const text = await readRegular(path, 1_000_000).catch(() => undefined);
   let current: Map<string, string> | undefined;
+  let above = "";
   for (const line of text?.toString("utf8").split(/\r?\n/) ?? []) {
     const section = /^\s*\[\s*(.+?)\s*\]/.exec(line)?.[1];
-    const pair = /^([\w-]+)\s*=\s*(.*?)\s*$/.exec(line);
+    const [, indent, name, value] = /^(\s*)([\w-]+)\s*=\s*(.*?)\s*$/.exec(line) ?? [];
     if (section !== undefined) {
       current = sections.get(section) ?? new Map();
       sections.set(section, current);
-    } else if (pair !== null && current !== undefined) current.set(pair[1]!, pair[2]!);
+    } else if (name !== undefined) {
+      if (indent === "") above = name;
+      current?.set(indent === "" ? name : `${above}.${name}`, value!);
+    }
   }
   return sections;
 }

@@ -184,6 +184,15 @@ describe("a file is read whole from", () => {
     });
   });
 
+  it("behind its end, where the size is said as S3 does, in the body", async () => {
+    const url = await serve((_, response, { from }) => {
+      const body = `<Error><Code>InvalidRange</Code><ActualObjectSize>${from}</ActualObjectSize></Error>`;
+      response.writeHead(416).end(body);
+    });
+    expect(await readerOf(url).read(Buffer.alloc(10), 0, undefined)).toEqual({ got: 0, size: 0 });
+    expect(await readerOf(url).read(Buffer.alloc(10), 50, undefined)).toEqual({ got: 0, size: 50 });
+  });
+
   it("a whole small file that comes for any range", async () => {
     const url = await serve((_, response) => response.end(FILE.subarray(0, 5000)));
     const bytes = Buffer.alloc(1000);
@@ -242,6 +251,34 @@ describe("refused", () => {
     await expect(reader.read(new Uint8Array(10), 10, undefined)).rejects.toThrow(
       /its Last-Modified was Thu, 01 Jan 1970 00:00:00 GMT and now is/,
     );
+  });
+
+  it("tags that alternate, as of servers behind one address: both are named, and the way out", async () => {
+    let asked = 0;
+    const url = await serve((_, response, { from, to }) =>
+      answer(response, from, to, { etag: `W/"node${asked++}"`, "last-modified": "same" }),
+    );
+    const reader = readerOf(url);
+    await reader.read(new Uint8Array(10), 0, undefined);
+    const error = await reader.read(new Uint8Array(10), 10, undefined).catch((error) => error);
+    expect(error.name).toBe("VistaError");
+    expect(error.message).toMatch(/its ETag was "node0" and now is "node1"/);
+    expect(error.hint).toMatch(/^Run again .*disagree on a file that stays, download it first\.$/);
+  });
+
+  it.each([
+    ["a weak tag that stays, with another date", 'W/"x"', true],
+    ["but not another date where the tag is strong and stays", '"x"', false],
+  ])("%s", async (_, etag, refused) => {
+    let asked = 0;
+    const url = await serve((_, response, { from, to }) =>
+      answer(response, from, to, { etag, "last-modified": `Thu, 01 Jan 1970 00:00:0${asked++} GMT` }),
+    );
+    const reader = readerOf(url);
+    await reader.read(new Uint8Array(10), 0, undefined);
+    const second = reader.read(new Uint8Array(10), 10, undefined);
+    if (refused) await expect(second).rejects.toThrow(/its Last-Modified was .*:00 GMT and now is .*:01 GMT/);
+    else await second;
   });
 
   it("a range without the size of the file", async () => {
