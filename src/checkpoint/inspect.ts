@@ -5,7 +5,7 @@ import type { RunOptions } from "../core/progress.js";
 import type { Checkpoint, CheckpointKind } from "./checkpoint.js";
 import { openCheckpoint } from "./open.js";
 import type { DType } from "./tensor/dtype.js";
-import type { StateDict, Tensor } from "./tensor/tensor.js";
+import { type StateDict, sharedNames, type Tensor } from "./tensor/tensor.js";
 import type { TorchFile } from "./torch/file.js";
 import { isKnownGlobal, unknownGlobals } from "./torch/known-globals.js";
 import { asDict, asInteger, asString, type PyValue } from "./torch/objects.js";
@@ -256,17 +256,6 @@ function unreadableIn(value: PyValue, path: string): UnreadableTensor[] {
     path,
   );
   return found;
-}
-
-function sharedNames(state: StateDict["tensors"]): [string, string][] {
-  const first = new Map<Tensor, string>();
-  const shared: [string, string][] = [];
-  for (const [name, tensor] of state) {
-    const source = first.get(tensor);
-    if (source === undefined) first.set(tensor, name);
-    else if (tensor.numel > 0) shared.push([name, source]);
-  }
-  return shared;
 }
 
 function tagger({ frozen, orphans, shared }: Pick<Inspection, "frozen" | "orphans" | "shared">) {

@@ -55,9 +55,7 @@ export async function openCheckpoint(path: string, options: OpenOptions = {}): P
 
 async function openAny(path: string, options: OpenOptions): Promise<Opened> {
   if ((await lookAt(path)).isFolder) return openFolder(path, options);
-  if (options.tag !== undefined) {
-    throw new VistaError("USAGE", "a tag is a folder of a ZeRO checkpoint, and this is a file", { path });
-  }
+  onlyForZero(path, "a file", options);
   if (placeName(path).endsWith(".json")) return openSharded(path, options);
   return openFile(path, options);
 }
@@ -77,15 +75,22 @@ const NOTHING_ELSE = {
 
 async function openFolder(path: string, options: OpenOptions): Promise<Opened> {
   const index = await findIndex(path);
-  if (index !== undefined) return { ...(await openSharded(index, options)), path };
+  if (index !== undefined) {
+    onlyForZero(path, "a folder with an index of shards", options);
+    return { ...(await openSharded(index, options)), path };
+  }
   const dcp = await findDcp(path);
   if (dcp !== undefined) {
+    onlyForZero(path, "a folder of torch.distributed.checkpoint", options);
     const { state, info, leftOut, others, warnings } = await openDcp(dcp, options);
     const own = { kind: "dcp", path, state, leftOut, others, warnings, key: info.key, dcp: info } as const;
     return { ...NOTHING_ELSE, ...own, zero: undefined };
   }
   const file = await findWeightsFile(path);
-  if (file !== undefined) return openFile(file, options);
+  if (file !== undefined) {
+    onlyForZero(path, "a folder with one file of weights", options);
+    return openFile(file, options);
+  }
   const { state, info, torchFiles, content, unreadable, others } = await openZeroCheckpoint(path, options);
   return {
     ...NOTHING_ELSE,
@@ -99,6 +104,23 @@ async function openFolder(path: string, options: OpenOptions): Promise<Opened> {
     zero: info,
     zeroContent: content,
   };
+}
+
+/**
+ * Refuses options that nothing would come of.
+ * @throws VistaError `USAGE`
+ */
+function onlyForZero(path: string, what: string, { tag, excludeFrozen, recover }: OpenOptions): void {
+  const option =
+    tag !== undefined
+      ? "a tag is a folder"
+      : excludeFrozen
+        ? "what is frozen is said by the files"
+        : recover === false
+          ? "orphans are tensors"
+          : undefined;
+  if (option !== undefined)
+    throw new VistaError("USAGE", `${option} of a ZeRO checkpoint, and this is ${what}`, { path });
 }
 
 /**

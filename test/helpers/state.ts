@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { onTestFinished } from "vitest";
 import { readTensor } from "../../src/checkpoint/copy/read-tensor.js";
+import { openCheckpoint } from "../../src/checkpoint/open.js";
 import type { StateDict, Tensor } from "../../src/checkpoint/tensor/tensor.js";
 import { openSource } from "../../src/core/io/open-source.js";
 import type { SourceFile } from "../../src/core/io/source.js";
@@ -21,6 +22,11 @@ export async function openForTest(path: string): Promise<SourceFile> {
   const file = await openSource(path);
   onTestFinished(() => file.close());
   return file;
+}
+
+/** Opens a torch file as a state dict; close it when done. */
+export async function openTorchFile(path: string): Promise<StateDict> {
+  return (await openCheckpoint(path)).state;
 }
 
 export function bytesOf(tensor: Tensor): Promise<Uint8Array> {

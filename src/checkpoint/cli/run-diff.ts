@@ -2,7 +2,7 @@
 
 import { formatCount, plural } from "../../core/cli/format.js";
 import type { PrintOptions } from "../../core/cli/options.js";
-import { printLines, printResult } from "../../core/cli/print.js";
+import { printResult } from "../../core/cli/print.js";
 import { type CommandContext, EXIT } from "../../core/cli/program.js";
 import { runWithProgress } from "../../core/cli/progress.js";
 import { firstNames, shorten, VistaError } from "../../core/errors.js";
@@ -20,6 +20,7 @@ import {
 } from "../optimizer-state.js";
 import type { StateDict } from "../tensor/tensor.js";
 import type { OtherTensors } from "../torch/state-dicts.js";
+import { printWarnings } from "./common.js";
 
 export interface DiffCommandOptions extends PrintOptions {
   max: number;
@@ -54,8 +55,7 @@ export async function diff(
       else {
         const checkpoint = await openCheckpoint(path, { ...reading, key: dict });
         checkpoints.push(checkpoint);
-        for (const warning of options.quiet ? [] : checkpoint.warnings)
-          printLines([`vista-ckpt: warning: ${path}: ${warning}`], process.stderr);
+        if (!options.quiet) printWarnings(checkpoint.warnings, checkpoint.torchFiles, `${path}: `);
       }
     }
     const [first, second] = (optimizer ? optimizers : checkpoints).map(({ state }) => state) as [

@@ -32,7 +32,7 @@ export async function inspectTensor(
     signal: context.signal,
   });
   try {
-    printWarnings(checkpoint.warnings, []);
+    if (!options.quiet) printWarnings(checkpoint.warnings, checkpoint.torchFiles);
     const tensor = checkpoint.state.tensors.get(name);
     if (tensor === undefined) throw noTensor(path, name, [...checkpoint.state.tensors.keys()]);
     const statistics = await runWithProgress(options.quiet, context.signal, (run) =>

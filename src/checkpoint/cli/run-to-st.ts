@@ -9,7 +9,7 @@ import { firstNames, fromSystem, isVistaError, oneLine, VistaError } from "../..
 import { isRemote } from "../../core/io/places.js";
 import type { Checkpoint } from "../checkpoint.js";
 import { openCheckpoint } from "../open.js";
-import type { StateDict } from "../tensor/tensor.js";
+import { type StateDict, sharedNames } from "../tensor/tensor.js";
 import { isShadow } from "../vista/ema.js";
 import { applyProfile, type Profile, type ProfileResult } from "../vista/profile.js";
 import { type CommonOptions, printWarnings } from "./common.js";
@@ -120,7 +120,7 @@ function toJson(checkpoint: Checkpoint, state: StateDict, report: ProfileResult,
     input: isRemote(checkpoint.path) ? checkpoint.path : resolve(checkpoint.path),
     kind: checkpoint.kind,
     ...outputJson(state, result),
-    copiedAliases: aliases(state),
+    copiedAliases: sharedNames(state.tensors).map(([name, of]) => ({ name, of })),
     leftOut: checkpoint.leftOut,
     warnings: checkpoint.warnings,
     recovered: checkpoint.zero?.recovered ?? [],
@@ -129,14 +129,6 @@ function toJson(checkpoint: Checkpoint, state: StateDict, report: ProfileResult,
     vista: report.vista ?? null,
     cosmos: report.cosmos ?? null,
   };
-}
-
-/** Returns the names whose tensor has another name too, each with the first one. */
-function aliases(state: StateDict): { name: string; of: string }[] {
-  const first = state.unique();
-  return [...state.tensors]
-    .filter(([name, tensor]) => tensor.numel > 0 && first.get(tensor) !== name)
-    .map(([name, tensor]) => ({ name, of: first.get(tensor)! }));
 }
 
 function summarize(
@@ -164,9 +156,9 @@ function summarize(
       `  recovered ${plural(recovered.length, "tensor")} that zero_to_fp32.py drops: ${firstNames(recovered)}`,
     );
   }
-  const copies = aliases(state);
+  const copies = sharedNames(state.tensors);
   if (copies.length > 0) {
-    const pairs = copies.map(({ name, of }) => `${name} = ${of}`);
+    const pairs = copies.map(([name, of]) => `${name} = ${of}`);
     lines.push(`  shared tensors, each name with bytes of its own: ${firstNames(pairs)}`);
   }
   return lines;

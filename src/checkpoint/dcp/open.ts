@@ -88,6 +88,15 @@ export async function findDcp(folder: string): Promise<string | undefined> {
 export async function openDcp(folder: string, options: OpenDcpOptions = {}): Promise<DcpCheckpoint> {
   const shards = await listSafetensorsShards(folder);
   if (shards.length > 0) {
+    if (options.key !== undefined)
+      throw new VistaError(
+        "USAGE",
+        "--key names an entry of the saved dict, and the safetensors form has none",
+        {
+          path: folder,
+          hint: "Leave --key out.",
+        },
+      );
     const { state, boxes, warnings } = await openSafetensorsShards(folder, shards, options);
     const info = { files: shards.length, boxes, key: undefined };
     return { state, info, leftOut: [], others: [], warnings };

@@ -10,8 +10,6 @@ export interface SafetensorsFile {
   readonly state: StateDict;
   /** The metadata, text by key; `undefined` where the file has none. */
   readonly metadata: ReadonlyMap<string, string> | undefined;
-  /** The bytes of the header, with those of its length. */
-  readonly headerLength: number;
 }
 
 /**
@@ -41,7 +39,7 @@ export async function openSafetensors(
       const pieces = start === end ? [] : [{ region, start: before + start, length: end - start }];
       tensors.set(name, makeTensor(dtype, shape, { kind: "pieces", pieces }));
     }
-    return { state: new StateDict(tensors, [file]), metadata, headerLength: dataStart };
+    return { state: new StateDict(tensors, [file]), metadata };
   } catch (error) {
     await file.close();
     throw fromReader(error, path);

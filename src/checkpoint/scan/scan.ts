@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { cannot, fromReader, fromSystem, isVistaError, throwIfAborted } from "../../core/errors.js";
 import { openSource, readSmallFile } from "../../core/io/open-source.js";
 import { isRemote, joinPlace, listFolder, lookAt, parentPlace, placeName } from "../../core/io/places.js";
+import type { SourceFile } from "../../core/io/source.js";
 import type { RunOptions } from "../../core/progress.js";
 import { compareText } from "../../core/text.js";
 import type { SavedItem } from "../dcp/metadata.js";
@@ -36,7 +37,7 @@ export async function scanPaths(paths: readonly string[], options: RunOptions = 
   for (const path of paths) {
     for await (const file of filesOf(path, findings)) {
       throwIfAborted(options.signal);
-      files.push(await scanFile(file, findings, dcp, options));
+      files.push(await scanFile(file, file === path, findings, dcp, options));
       options.onProgress?.({ phase: "scan", done: files.length, total: files.length, unit: "files" });
     }
   }
@@ -94,7 +95,15 @@ async function* remoteFiles(path: string, findings: Findings): AsyncGenerator<st
   const folders = [path];
   let count = 0;
   for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
-    const entries = await listFolder(folder);
+    let entries: Awaited<ReturnType<typeof listFolder>>;
+    try {
+      entries = await listFolder(folder);
+    } catch (error) {
+      const problem = fromReader(error, folder);
+      if (folder === path || !isVistaError(problem) || problem.code === "ABORTED") throw problem;
+      findings.add("unparsed", withoutPlace(problem.message, { path: folder }), { path: folder });
+      continue;
+    }
     for (const { name, isFolder } of entries.sort((a, b) => compareText(a.name, b.name))) {
       if (++count > MAX_FILES) {
         findings.add("unparsed", `more than ${MAX_FILES} files, the rest was not looked at`, { path });
@@ -112,17 +121,23 @@ async function list(folder: string) {
   return entries.sort((a, b) => compareText(a.name, b.name));
 }
 
+/**
+ * Looks at one file.
+ * @param given  whether it is the path that was asked for, and not a file in a folder: that it cannot be opened is then an error
+ */
 async function scanFile(
   path: string,
+  given: boolean,
   findings: Findings,
   dcp: Map<string, Map<string, SavedItem[]>>,
   options: RunOptions,
 ): Promise<ScannedFile> {
   const before = findings.count;
   const scanner = new Scanner(findings, options.signal, scanContent);
-  const file = await openSource(path);
+  let file: SourceFile | undefined;
   let kind = "unreadable";
   try {
+    file = await openSource(path);
     const items = await itemsOf(path, dcp);
     if (items === undefined) kind = (await scanner.content(file, { path }, 0)).kind;
     else {
@@ -131,15 +146,15 @@ async function scanFile(
     }
   } catch (error) {
     const problem = fromReader(error, path);
-    if (!isVistaError(problem) || problem.code === "ABORTED") throw problem;
+    if (!isVistaError(problem) || problem.code === "ABORTED" || (file === undefined && given)) throw problem;
     scanner.add("unparsed", withoutPlace(problem.message, { path }), { path });
   } finally {
-    await file.close();
+    await file?.close();
   }
   return {
     path,
     kind,
-    bytes: file.size,
+    bytes: file?.size ?? 0,
     pickles: scanner.pickles,
     records: scanner.records,
     globals: [...scanner.globals].sort(),

@@ -1,6 +1,7 @@
 /** Computes base + scale · up @ down in float64 with one rounding at the end, which merges a LoRA adapter into a weight. */
-import { castBytes, f32BitsToF16 } from "./cast.js";
-import type { DType } from "./dtype.js";
+import { aligned, f32BitsToF16 } from "./cast.js";
+import { type DType, dtypeInfo } from "./dtype.js";
+import { floatsOf } from "./float-values.js";
 import { RowProducts } from "./kernels.js";
 
 /** Tells whether {@link lowRankUpdate} can read the values of a type and round to it. */
@@ -51,13 +52,7 @@ export function lowRankUpdate(
 }
 
 function valuesOf({ dtype, bytes }: Matrix): Float32Array | Float64Array {
-  const width = dtype === "F64" ? 8 : 4;
-  const copy = bytes.byteOffset % width === 0 ? bytes : Uint8Array.from(bytes);
-  if (dtype === "F64") return new Float64Array(copy.buffer, copy.byteOffset, copy.byteLength / 8);
-  if (dtype === "F32") return new Float32Array(copy.buffer, copy.byteOffset, copy.byteLength / 4);
-  const floats = new Float32Array(bytes.byteLength / 2);
-  castBytes(bytes, dtype, new Uint8Array(floats.buffer), "F32");
-  return floats;
+  return floatsOf(aligned(bytes, dtypeInfo(dtype).bits / 8), dtype);
 }
 
 /** Returns a function that writes a row of sums as elements of `dtype`, from element `at` on. */

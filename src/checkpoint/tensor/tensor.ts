@@ -220,3 +220,15 @@ export class StateDict {
     await settleAll(this.#files.map((file) => file.close()));
   }
 }
+
+/** Returns the names whose tensor has an earlier name too, each with the first one; tensors without elements share nothing. */
+export function sharedNames(tensors: ReadonlyMap<string, Tensor>): [name: string, first: string][] {
+  const first = new Map<Tensor, string>();
+  const shared: [string, string][] = [];
+  for (const [name, tensor] of tensors) {
+    const source = first.get(tensor);
+    if (source === undefined) first.set(tensor, name);
+    else if (tensor.numel > 0) shared.push([name, source]);
+  }
+  return shared;
+}

@@ -1,38 +1,12 @@
-/** Opens a torch file as a state dict. */
+/** Finds the tensors of a torch file by name. */
 import { isVistaError, shorten, VistaError } from "../../core/errors.js";
 import { LONE_SURROGATE } from "../../core/text.js";
-import { StateDict, type Tensor } from "../tensor/tensor.js";
+import type { Tensor } from "../tensor/tensor.js";
 import type { TorchFile } from "./file.js";
 import { keyText, type PyDict, PyFloat, type PyValue } from "./objects.js";
-import { type ReadTorchOptions, readTorchFile, tensorsAt } from "./read.js";
-import { findStateDict } from "./state-dicts.js";
+import { tensorsAt } from "./read.js";
 import { walk } from "./storages.js";
 import { TorchTensor, TorchUnreadable, unsupportedTensor } from "./values.js";
-
-export interface OpenTorchOptions extends ReadTorchOptions {
-  /**
-   * The keys of the state dict in the file, joined by dots, or `.` for the file itself; by default {@link findStateDict} chooses.
-   */
-  key?: string;
-}
-
-/**
- * Opens a file of torch.save (zip or legacy) as a state dict; no weight is read. Entries that are no tensors are left out. Close
- * the state dict when done.
- *
- * @throws VistaError `FORMAT` where it has no state dict, `UNSUPPORTED` for tensors that only torch can rebuild, and what {@link
- *   readTorchFile} throws
- */
-export async function openTorchFile(path: string, options: OpenTorchOptions = {}): Promise<StateDict> {
-  const file = await readTorchFile(path, options);
-  try {
-    const tensors = await tensorsOf(file, findStateDict(file, options.key).dict);
-    return new StateDict(tensors, [file.file]);
-  } catch (error) {
-    await file.file.close();
-    throw error;
-  }
-}
 
 /** A tensor that is in the file and cannot be read here. */
 export interface UnreadableTensor {

@@ -208,7 +208,7 @@ function notTorch(file: SourceFile, head: Buffer): VistaError {
       hint: "The save was interrupted or the disk was full: copy it again or use an earlier checkpoint.",
     });
   }
-  if (head.length >= 9 && head.readBigUInt64LE(0) < 100_000_000n && head[8] === 0x7b) {
+  if (head.length >= 9 && head.readBigUInt64LE(0) <= 100_000_000n && head[8] === 0x7b) {
     return new VistaError("FORMAT", "this is a safetensors file where a file of torch.save is needed", where);
   }
   const other = otherFile(file.path, head);

@@ -2,9 +2,8 @@ import { existsSync, readdirSync, rmSync, watch, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { openTorchFile } from "../../../src/checkpoint/torch/open.js";
 import { runCli } from "../../helpers/cli.js";
-import { floatsOf, temporaryFolder } from "../../helpers/state.js";
+import { floatsOf, openTorchFile, temporaryFolder } from "../../helpers/state.js";
 import { type Fake, FakeTensor, writeFakeCheckpoint } from "../../helpers/torch-file.js";
 
 const FIXTURES = fileURLToPath(new URL("../../../fixtures/zero/", import.meta.url));

@@ -9,11 +9,10 @@ import { openSafetensors } from "../../../src/checkpoint/safetensors/read.js";
 import { saveCheckpoint } from "../../../src/checkpoint/save.js";
 import { DTYPES, type DType, dtypeInfo } from "../../../src/checkpoint/tensor/dtype.js";
 import { makeTensor, StateDict, type Tensor } from "../../../src/checkpoint/tensor/tensor.js";
-import { openTorchFile } from "../../../src/checkpoint/torch/open.js";
 import { openSource } from "../../../src/core/io/open-source.js";
 import type { Region } from "../../../src/core/io/source.js";
 import { readWithHuggingFace, readWithSafetensorsPackage } from "../../helpers/js-readers.js";
-import { digestsOf, temporaryFolder } from "../../helpers/state.js";
+import { digestsOf, openTorchFile, temporaryFolder } from "../../helpers/state.js";
 import { FakeTensor, torchZip } from "../../helpers/torch-file.js";
 
 const VALID = fileURLToPath(new URL("../../../fixtures/safetensors/valid/", import.meta.url));

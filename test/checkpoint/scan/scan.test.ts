@@ -2,7 +2,15 @@
  * The scanner against files that passed by other scanners (fixtures/make/scan_files.py says what each is), and against
  * everything real that lies in fixtures/, in which nothing may be found.
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { deflateRawSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
@@ -190,6 +198,19 @@ it("what is no file and links to folders are findings; a path that is not there 
     "unparsed dangling",
   ]);
   await expect(scanPaths([join(folder, "nothing")])).rejects.toThrow(/no such file/);
+});
+
+it("a file of a folder that cannot be opened is a finding, and the files behind it are looked at", async () => {
+  const folder = temporaryFolder();
+  for (const name of ["a.txt", "b.txt", "c.txt"]) writeFileSync(join(folder, name), "text");
+  const { files, findings, clean } = await scanPaths([folder], {
+    onProgress: ({ done }) => done === 1 && rmSync(join(folder, "b.txt")),
+  });
+  expect(files.map(({ path }) => path)).toEqual(
+    ["a.txt", "b.txt", "c.txt"].map((name) => join(folder, name)),
+  );
+  expect(findings).toMatchObject([{ rule: "unparsed", path: join(folder, "b.txt") }]);
+  expect(clean).toBe(false);
 });
 
 describe("vista-ckpt scan", () => {

@@ -3,9 +3,8 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it, type MockInstance, vi } from "vitest";
-import { openTorchFile } from "../../../src/checkpoint/torch/open.js";
 import { cpuSeconds } from "../../helpers/cpu.js";
-import { type Digest, digestsOf } from "../../helpers/state.js";
+import { type Digest, digestsOf, openTorchFile } from "../../helpers/state.js";
 
 const FIXTURES = fileURLToPath(new URL("../../../fixtures", import.meta.url));
 

@@ -7,9 +7,8 @@ import yauzl from "yauzl";
 import { saveCheckpoint } from "../../../src/checkpoint/save.js";
 import type { DType } from "../../../src/checkpoint/tensor/dtype.js";
 import { makeTensor, StateDict, type Tensor } from "../../../src/checkpoint/tensor/tensor.js";
-import { openTorchFile } from "../../../src/checkpoint/torch/open.js";
 import { planTorchFile } from "../../../src/checkpoint/torch/write.js";
-import { bytesOf, openForTest, temporaryFolder } from "../../helpers/state.js";
+import { bytesOf, openForTest, openTorchFile, temporaryFolder } from "../../helpers/state.js";
 
 async function stateOf(
   tensors: Record<string, { dtype: DType; shape: number[]; bytes: Uint8Array }>,

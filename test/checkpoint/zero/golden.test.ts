@@ -4,9 +4,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { saveCheckpoint } from "../../../src/checkpoint/save.js";
-import { openTorchFile } from "../../../src/checkpoint/torch/open.js";
 import { openZeroCheckpoint } from "../../../src/checkpoint/zero/open.js";
-import { type Digest, digestsOf, temporaryFolder } from "../../helpers/state.js";
+import { type Digest, digestsOf, openTorchFile, temporaryFolder } from "../../helpers/state.js";
 
 const FIXTURES = fileURLToPath(new URL("../../../fixtures", import.meta.url));
 
