@@ -42,7 +42,9 @@ export interface Finding {
 export interface Coverage {
   /** The name of what was looked at, such as `sample_data rows`, `images (headers)` or `video folders`. */
   what: string;
+  /** The number of things that were looked at. */
   checked: number;
+  /** The number of things that there are. */
   total: number;
 }
 
@@ -61,6 +63,7 @@ export interface AnnotationTally {
   path: string;
   /** The subset of Vista's loader that reads such a file; `language` files are no subset. */
   subset: "NuScenes" | "YouTube" | "language";
+  /** The number of records. */
   records: number;
   /** The number of records on which Vista's loader would raise, so that it would silently pick another. */
   unusable: number;
@@ -87,6 +90,7 @@ export interface QuickTally {
   total: number;
   /** The number of bytes, out of `size`, that were read from the start of the file. Records after them were only sampled. */
   read: number;
+  /** The size of the file in bytes. */
   size: number;
   /** The number of records that were looked at in the rest of the file. */
   sampled: number;
@@ -106,6 +110,7 @@ export interface CheckSummary {
    * every shard.
    */
   title: string;
+  /** The root of the check, to which the paths of its findings are relative. */
   root: string;
   /**
    * The coverage, in an order that depends on nothing but the options. Every shard has the same entries, also those that are
@@ -122,6 +127,7 @@ export interface CheckSummary {
   charts?: Chart[];
   /** The paths of a few dozen sound images, in the form of {@link Finding.path}, for thumbnails in the HTML report. */
   samples?: string[];
+  /** The counts of the annotation files, where the check looked at some. */
   annotations?: AnnotationTally[];
 }
 

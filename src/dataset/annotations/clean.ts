@@ -23,7 +23,9 @@ export interface UnusableRecords {
   readonly path: string;
   /** The subset of the loader that reads the file; undefined where no record told which one that is. */
   subset?: AnnotationTally["subset"];
+  /** The number of records in the file. */
   records: number;
+  /** The number of records that are kept. */
   kept: number;
   /** The numbers of records that are left out, by the rule that each breaks first. */
   leftOut: Map<string, number>;

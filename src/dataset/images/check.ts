@@ -32,12 +32,11 @@ export interface ImageReport {
   path: string;
   /** The size of the file in bytes; 0 where it is not known. */
   bytes: number;
-  /**
-   * The width in pixels from the header, as are the height and the format; missing at the level `names` and where there is no
-   * readable header.
-   */
+  /** The width in pixels from the header; missing at the level `names` and where there is no readable header. */
   width?: number;
+  /** The height in pixels; missing where the width is. */
   height?: number;
+  /** The format of the file; missing where the width is. */
   format?: "jpeg" | "png";
   /** The fault of the file; missing where nothing is wrong at this level. */
   fault?: ImageFault;

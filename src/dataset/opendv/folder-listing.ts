@@ -21,9 +21,11 @@ export interface FolderScan {
   layout?: FrameLayout;
   /** The frames under the usual names. */
   runs: Runs;
+  /** The frames under other names, with one entry for each way of naming them. */
   odd: OddFrames[];
   /** The names of files that are no frames: the first 20 of them, sorted. */
   strays: string[];
+  /** The number of all files that are no frames. */
   strayCount: number;
   /** The names of folders, and of links that are not named like a frame; sorted, and capped like `strays`. */
   folders: string[];

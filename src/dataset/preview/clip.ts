@@ -18,6 +18,7 @@ export interface PreviewClip {
   title: string;
   /** The paths of the frames, which are absolute or relative as the root is. */
   frames: string[];
+  /** The record's actions; undefined where the clip is not from a record of nuScenes.json. */
   actions?: NuScenesRecord;
 }
 

@@ -11,13 +11,11 @@ import { textPath } from "./text.js";
 
 /** The options of {@link drawSheet}. */
 export interface SheetOptions extends RunOptions {
-  /**
-   * The width of the pictures in training, which is `target_width` of the config; `height` is `target_height`. The default is 576
-   * × 320.
-   */
+  /** The width of the pictures in training, in pixels: `target_width` of the config. The default is 576. */
   width?: number;
+  /** The height of the pictures in training, in pixels: `target_height` of the config. The default is 320. */
   height?: number;
-  /** The width of a picture on the sheet, which is scaled down from the training size. The default is 384. */
+  /** The width of a picture on the sheet in pixels, which is scaled down from the training size. The default is 384. */
   tile?: number;
 }
 

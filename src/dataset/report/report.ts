@@ -22,7 +22,9 @@ export interface RuleCount {
   severity: Severity;
   title: string;
   fix: string;
+  /** The number of findings under the rule. */
   findings: number;
+  /** The sum of the places that these findings stand for. */
   places: number;
   /** The folders by number of findings, with the most first. */
   folders: FolderCount[];
@@ -32,6 +34,7 @@ export interface RuleCount {
 export interface ReportOptions {
   /** The number of findings of each rule that are listed; the rest is only counted. */
   maxFindings: number;
+  /** The codes of the rules whose findings are counted and left out. */
   ignore: string[];
   /** The command's other options that change what is checked, in words. */
   check: Record<string, string | number | boolean>;
@@ -47,7 +50,9 @@ export interface Report {
   verdict: "clean" | "clean in part" | "errors" | "no errors" | "interrupted";
   /** The numbers of findings by severity. */
   counts: Record<Severity, number>;
+  /** The summaries of the checks that the command made. */
   parts: CheckSummary[];
+  /** The options that decided on what the report has. */
   options: ReportOptions;
   /** The shard of the check; undefined in the report of a whole run. */
   shard?: Shard;

@@ -28,13 +28,17 @@ export interface Distribution {
 export interface OpenDvStats {
   videos: number;
   frames: number;
+  /** The length of all frames in hours, at 10 Hz. */
   hours: number;
   /** The number of clips of 25 frames, with one start a frame. */
   clips: number;
   /** The number of runs of frames without a gap. */
   runs: number;
+  /** The numbers of videos and hours by split. */
   splits: Record<string, { videos: number; hours: number }>;
+  /** The numbers of videos and hours by subset, of the list of videos. */
   subsets: Record<string, { videos: number; hours: number }>;
+  /** The numbers of videos and hours by nation or area, of the list of videos. */
   countries: Record<string, { videos: number; hours: number }>;
 }
 
@@ -42,11 +46,15 @@ export interface OpenDvStats {
 export interface NuScenesStats {
   version: string;
   scenes: number;
+  /** The number of images of CAM_FRONT. */
   images: number;
+  /** The number of these images that are key frames. */
   keyFrames: number;
+  /** The length of these images in hours, at 12 Hz. */
   hours: number;
   /** The number of clips of 25 frames that fit, with one start a key frame. */
   clips: number;
+  /** The number of scenes by the place of their log. */
   locations: Record<string, number>;
 }
 
@@ -56,14 +64,16 @@ export interface AnnotationStats {
   records: number;
   /** The number of records of the wrong shape, which count nowhere else. */
   unusable: number;
+  /** The number of records with each command. */
   commands: Record<"right" | "left" | "stop" | "forward", number>;
   /**
    * The numbers of records that have what the loader's four action modes ask for; speed and angle, which are one mode, are
    * counted apart.
    */
   modes: Record<"trajectory" | "command" | "speed" | "angle" | "goal", number>;
-  /** The number of samples when each turn counts 5 times; for `resampled`, those with speed, angle and goal also count double. */
+  /** The number of samples when each turn counts 5 times. */
   balanced: number;
+  /** The number of samples when, besides, each record with speed, angle and goal counts double. */
   resampled: number;
   /** The speed in km/h from the second key frame to the last, which is what the loader uses. */
   speed?: Distribution;
@@ -72,7 +82,9 @@ export interface AnnotationStats {
 /** The figures of a YouTube.json. */
 export interface YouTubeStats {
   path: string;
+  /** The number of records, each of which is a clip. */
   clips: number;
+  /** The number of folders that records name. */
   folders: number;
 }
 

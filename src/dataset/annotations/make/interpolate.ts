@@ -35,15 +35,21 @@ export interface InterpolateOptions extends RunOptions, OutputOptions {
 
 /** The figures of 12 Hz tables that were written. */
 export interface InterpolatedTables {
+  /** The version that the tables were made from. */
   version: string;
   /** The path of the folder that was written. */
   folder: string;
+  /** The number of scenes whose samples the tables have. */
   scenes: number;
-  /** The number of samples at 2 Hz; the next three are the numbers of rows of the tables that were made. */
+  /** The number of samples at 2 Hz. */
   keySamples: number;
+  /** The number of samples that were made, at 12 Hz. */
   samples: number;
+  /** The number of boxes that were made, which are the rows of sample_annotation. */
   annotations: number;
+  /** The number of rows of sample_data that were made. */
   sampleData: number;
+  /** The size of all tables in bytes. */
   bytes: number;
   /** The number of boxes and key frames that were left out because their samples are not there. */
   unattached: number;

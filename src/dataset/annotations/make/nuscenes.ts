@@ -34,17 +34,18 @@ export interface NuScenesAnnotationOptions extends RunOptions, OutputOptions {
 
 /** The figures of a nuScenes.json that was written. */
 export interface NuScenesAnnotationResult {
+  /** The version that the records were made from. */
   version: string;
   records: number;
+  /** The size of the file in bytes. */
   bytes: number;
-  /**
-   * The number of scenes of the split that are in the tables; `scenesWanted` is how many the split has (for `all`, the same
-   * number).
-   */
+  /** The number of scenes of the split that are in the tables. */
   scenes: number;
+  /** The number of scenes that the split has; for `all`, this is the same as `scenes`. */
   scenesWanted: number;
-  /** The number of samples of those scenes; `skipped` counts those that started no record, by reason. */
+  /** The number of samples of those scenes. */
   samples: number;
+  /** The numbers of samples that started no record, by reason. */
   skipped: Skipped;
   /**
    * The names of the scenes with records but without CAN bus messages, and the number of their records, whose `speed` and `angle`

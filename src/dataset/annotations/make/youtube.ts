@@ -28,9 +28,11 @@ export interface YouTubeOptions extends RunOptions, OutputOptions {
 /** The figures of a YouTube.json that was written. */
 export interface YouTubeResult {
   clips: number;
+  /** The number of folders with at least one clip. */
   folders: number;
   /** The folders without a single clip, because they have too few frames in a row. */
   tooShort: string[];
+  /** The size of the file in bytes. */
   bytes: number;
 }
 
