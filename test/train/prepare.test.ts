@@ -354,6 +354,13 @@ test("a program that leaves another one holding its output does not keep the pre
   expect(result.outcome).toBe("timeout");
 });
 
+test("a program that a signal ended has the exit code by which shells know it", async () => {
+  const result = await realSystem(process.env).capture("bash", ["-c", "kill -SEGV $$"], {
+    timeoutSeconds: 60,
+  });
+  expect(result).toMatchObject({ outcome: "exited", code: 128 + 11 });
+});
+
 test("a process that SIGKILL does not end is named, not waited for", async () => {
   const { spawn } = await import("node:child_process");
   const child = spawn("sleep", ["20.25"], { env: { [MARK]: "unkillable" } });

@@ -84,6 +84,7 @@ test("losses of a log: steps with a loss, NaN too, an unfinished last line not",
     { epoch: 0, step: 99, loss: Number.NaN },
     { epoch: 1, step: 149, loss: 0.25 },
   ]);
+  expect(parseLosses("step,loss\n49,0.5\n99,0.0")).toEqual([{ epoch: undefined, step: 49, loss: 0.5 }]);
   expect(parseLosses("")).toEqual([]);
   expect(parseLosses("epoch,step\n0,1\n")).toEqual([]);
 });

@@ -2,6 +2,7 @@
 import { VistaError } from "../errors.js";
 import { LocalFile } from "./local-file.js";
 import { isRemote } from "./places.js";
+import { checkSize } from "./regular.js";
 import type { SourceFile } from "./source.js";
 
 /**
@@ -19,15 +20,7 @@ export async function openSource(path: string): Promise<SourceFile> {
 export async function readSmallFile(path: string, limit: number): Promise<Buffer> {
   const file = await openSource(path);
   try {
-    if (file.size > limit) {
-      throw new VistaError(
-        "FORMAT",
-        `the file has ${file.size} bytes, the limit for one of its kind is ${limit}`,
-        {
-          path,
-        },
-      );
-    }
+    checkSize(file.size, path, limit);
     const bytes = Buffer.alloc(file.size);
     await file.read(bytes, 0);
     return bytes;

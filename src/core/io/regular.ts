@@ -79,7 +79,11 @@ function refuseOthers(stats: Stats, path: string): void {
   throw Object.assign(new Error(`${code}: ${what}, open '${path}'`), { code, syscall: "open", path });
 }
 
-function checkSize(size: number, path: string, limit: number): void {
+/**
+ * Refuses a file that is larger than any of its kind.
+ * @throws VistaError `FORMAT`
+ */
+export function checkSize(size: number, path: string, limit: number): void {
   if (size <= limit) return;
   throw new VistaError("FORMAT", `the file has ${size} bytes, the limit for one of its kind is ${limit}`, {
     path,

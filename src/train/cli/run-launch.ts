@@ -152,6 +152,12 @@ function dryRun(
   return lines.join("") + toScript(launchCommand(plan, finetune, process.env));
 }
 
+/** What each preparation is called while it runs. */
+const DOING = { merge: "merging", reshard: "resharding" } as const satisfies Record<
+  Preparation["kind"],
+  string
+>;
+
 function scriptOptions(
   steps: readonly Preparation[],
   then: readonly Step[],
@@ -160,7 +166,7 @@ function scriptOptions(
   return {
     maxRequeues: flags.maxRequeues,
     beforehand: steps.map((step) => ({
-      doing: step.kind === "merge" ? "merging" : "resharding",
+      doing: DOING[step.kind],
       command: `${byFile("vista-ckpt")} ${preparationArguments(step).map(quote).join(" ")}`,
       input: step.input,
       output: step.output,
@@ -170,9 +176,10 @@ function scriptOptions(
 }
 
 async function prepareHere(step: Preparation, quiet: boolean, context: CommandContext): Promise<void> {
-  const doing = step.kind === "merge" ? "merging" : "resharding";
   if (!quiet)
-    process.stderr.write(`vista-train: ${doing} ${oneLine(step.input)} into ${oneLine(step.output)}\n`);
+    process.stderr.write(
+      `vista-train: ${DOING[step.kind]} ${oneLine(step.input)} into ${oneLine(step.output)}\n`,
+    );
   await runWithProgress(quiet, context.signal, (run) => prepare(step, tools.checkpoints, run));
 }
 

@@ -2,7 +2,7 @@
 import { execFile } from "node:child_process";
 import { lookup } from "node:dns/promises";
 import { statfs } from "node:fs/promises";
-import { hostname } from "node:os";
+import { constants, hostname } from "node:os";
 
 /** The seconds after SIGKILL within which a process that can be killed is gone. */
 const KILL_SECONDS = 2;
@@ -74,7 +74,8 @@ export function realSystem(env: Record<string, string | undefined>, signal?: Abo
             if (error.killed) return resolve({ outcome: "timeout", code: 124, stdout, stderr });
             resolve({
               outcome: "exited",
-              code: typeof error.code === "number" ? error.code : 128,
+              code:
+                typeof error.code === "number" ? error.code : 128 + (constants.signals[error.signal!] ?? 0),
               stdout,
               stderr,
             });

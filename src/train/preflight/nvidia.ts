@@ -54,7 +54,7 @@ export async function readGpus(system: System): Promise<GpuReport> {
  *
  * @param csv  lines of index, uuid, name, total MiB, free MiB, MIG mode; others (`No devices were found`) are skipped
  */
-export function parseGpus(csv: string): Gpu[] {
+function parseGpus(csv: string): Gpu[] {
   const gpus: Gpu[] = [];
   for (const line of csv.split("\n")) {
     const fields = line.split(",").map((field) => field.trim());

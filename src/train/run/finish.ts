@@ -6,7 +6,7 @@ import { type CheckpointTools, resolveWeights, type Weights } from "./checkpoint
 
 /** A step: `merge` makes pytorch_model.bin from ZeRO shards, `to-st` makes the file for inference. */
 export type Step = "merge" | "to-st";
-export const STEPS: readonly Step[] = ["merge", "to-st"];
+const STEPS: readonly Step[] = ["merge", "to-st"];
 
 /** Parses steps with commas between them. @throws VistaError `USAGE` for a step that does not exist */
 export function parseSteps(text: string): Step[] {

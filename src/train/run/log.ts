@@ -86,11 +86,11 @@ const LOSS_COLUMNS = ["loss_step", "train/loss_step", "loss", "train/loss"];
 
 /**
  * Reads the losses in a log of Lightning's CSVLogger, from the first of {@link LOSS_COLUMNS} that it has. Its fields are
- * numbers or empty and its column names have no commas, so nothing is ever quoted. A last line without an end (the
- * process was killed) counts only if it has all fields.
+ * numbers or empty and its column names have no commas, so nothing is ever quoted. A last line without an end does not
+ * count: the process was killed while it wrote it, and its last number may have lost digits.
  */
 export function parseLosses(csv: string): LossPoint[] {
-  const lines = csv.split(/\r?\n/);
+  const lines = csv.split(/\r?\n/).slice(0, -1);
   const header = lines[0]?.split(",") ?? [];
   const column = (...names: string[]) =>
     names.map((name) => header.indexOf(name)).find((at) => at !== -1) ?? -1;

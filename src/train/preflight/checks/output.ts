@@ -20,7 +20,7 @@ const OPTIMIZER_BYTES = 18.3e9;
 /** The `model_channels` of the UNet that these figures are for; nothing is known of other sizes. */
 const VISTA_CHANNELS = 320;
 
-export function checkpointBytes(facts: TrainingFacts): number | undefined {
+function checkpointBytes(facts: TrainingFacts): number | undefined {
   if (facts.modelChannels !== VISTA_CHANNELS) return undefined;
   return facts.adaptersOnly ? WEIGHTS_BYTES : WEIGHTS_BYTES + OPTIMIZER_BYTES;
 }
