@@ -25,7 +25,7 @@ export {
   type NuScenesAnnotationResult,
   writeNuScenesAnnotations,
 } from "./annotations/make/nuscenes.js";
-export type { DrivingCommand, Skipped } from "./annotations/make/records.js";
+export type { Skipped } from "./annotations/make/records.js";
 export type { SceneChoice } from "./annotations/make/source.js";
 export {
   type ClipSource,
@@ -38,7 +38,7 @@ export {
   findYouTubeClips,
   type SplitChoice,
 } from "./annotations/make/youtube-sources.js";
-export type { NuScenesRecord } from "./annotations/nuscenes-rows.js";
+export type { DrivingCommand, NuScenesRecord } from "./annotations/nuscenes-rows.js";
 export type {
   AnnotationTally,
   Chart,

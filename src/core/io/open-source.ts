@@ -1,5 +1,4 @@
 /** Opening of inputs, wherever they are. */
-import { VistaError } from "../errors.js";
 import { LocalFile } from "./local-file.js";
 import { isRemote } from "./places.js";
 import { checkSize } from "./regular.js";

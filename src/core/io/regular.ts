@@ -19,6 +19,16 @@ export function openAnything(path: string): Promise<FileHandle> {
   return open(path, FLAGS);
 }
 
+/** Returns the bytes of a regular file; -1 for anything else, and where it cannot be looked at: opening it says why. */
+export function sizeOf(path: string): number {
+  try {
+    const stats = statSync(path, { throwIfNoEntry: false });
+    return stats?.isFile() ? stats.size : -1;
+  } catch {
+    return -1;
+  }
+}
+
 /**
  * Opens a regular file.
  *

@@ -5,7 +5,7 @@ import { throwIfAborted } from "../../core/errors.js";
 import { runWorker } from "../../core/io/worker.js";
 import { formatCount as count } from "../../core/text.js";
 import type { AnnotationTally, Check, CheckOptions, CheckSummary, Finding, QuickTally } from "../finding.js";
-import { readMeta, type Split } from "../opendv/meta.js";
+import { readSplits } from "../opendv/meta.js";
 import { findOpenDvRoot } from "../opendv/root.js";
 import type { UnusableRecords } from "./clean.js";
 import { type AnnotationMessage, type AnnotationTask, runAnnotations, totalBytes } from "./run.js";
@@ -157,7 +157,7 @@ async function makeTask(
     },
     nuscenes: nuscenes || undefined,
     youtube: youtube || undefined,
-    splits: youtube ? await splitsOf(youtube) : new Map(),
+    splits: await readSplits((youtube ? findOpenDvRoot(youtube) : undefined)?.metaFiles ?? []),
     frames: options.numFrames ?? 25,
     quick: options.quick && quickLimits(options.quick, options.seed ?? 0),
   };
@@ -176,15 +176,4 @@ function withSamples(root: string): string | undefined {
 
 function firstThat(test: (path: string) => boolean, ...paths: (string | undefined)[]): string | undefined {
   return paths.find((path) => path !== undefined && test(path));
-}
-
-/** Reads from the list of videos near the frames which videos are for training and which for validation. */
-async function splitsOf(youtube: string): Promise<Map<string, Split>> {
-  const splits = new Map<string, Split>();
-  for (const file of findOpenDvRoot(youtube)?.metaFiles ?? []) {
-    for (const { videoId, split } of (await readMeta(file)).videos) {
-      if (split !== undefined) splits.set(videoId, split);
-    }
-  }
-  return splits;
 }

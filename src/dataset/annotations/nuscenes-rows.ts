@@ -26,7 +26,10 @@ export interface NuScenesRecord {
 const FRAMES = 25;
 const TRAJ = 10;
 const KEY_FRAMES = 5;
-const COMMANDS = 4;
+/** The names that Vista gives to what the car does next, at the numbers that stand for them in `cmd`. */
+export const COMMANDS = ["right", "left", "stop", "forward"] as const;
+/** A name that Vista gives to what the car does next. */
+export type DrivingCommand = (typeof COMMANDS)[number];
 /** The size in pixels of the pictures that the goal is given in. */
 export const PICTURE = { width: 1600, height: 900 };
 /** The length of a hole between two frames in microseconds: CAM_FRONT runs at 12 Hz, so a second without a frame is one. */
@@ -106,8 +109,8 @@ export function recordFaults(record: unknown, needed = FRAMES): RecordFault[] {
   const { cmd } = record;
   if (typeof cmd !== "number" || !Number.isInteger(cmd)) {
     faults.push(["shape", `"cmd" is ${describe(cmd)}, not an integer`, "cmd"]);
-  } else if (cmd < 0 || cmd >= COMMANDS) {
-    faults.push(["cmd-range", `"cmd" is ${cmd}, not 0 to ${COMMANDS - 1}`, "cmd"]);
+  } else if (cmd < 0 || cmd >= COMMANDS.length) {
+    faults.push(["cmd-range", `"cmd" is ${cmd}, not 0 to ${COMMANDS.length - 1}`, "cmd"]);
   }
   list("speed", "number", [KEY_FRAMES, 0]);
   list("angle", "number", [KEY_FRAMES, 0]);

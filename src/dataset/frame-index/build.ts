@@ -7,6 +7,7 @@ import { fromSystem, throwIfAborted } from "../../core/errors.js";
 import { readRegular } from "../../core/io/regular.js";
 import { runWorker } from "../../core/io/worker.js";
 import type { RunOptions } from "../../core/progress.js";
+import { Turns } from "../../core/turns.js";
 import { type FolderScan, scanFolder } from "../opendv/folder-listing.js";
 import type { OpenDvRoot } from "../opendv/root.js";
 import { readChains } from "./chains.js";
@@ -39,8 +40,6 @@ export interface BuiltIndex {
  * (NFS, ext3) or 2 s (FAT), so that a folder that changed this shortly before it was listed may change again without a new time.
  */
 const COARSE_MS = 2500;
-/** The time in milliseconds after which Ctrl-C and progress get their turn, because listing is synchronous. */
-const TURN_MS = 50;
 /** The number of bytes below which a worker thread costs more than it saves. */
 const WORKER_FROM = 32 << 20;
 
@@ -65,10 +64,10 @@ async function indexOpenDv(found: OpenDvRoot, built: BuiltIndex, options: Listin
   const { signal, onProgress, scan = scanFolder } = options;
   const earlier = new Map(options.previous?.opendv?.folders.map((folder) => [folder.path, folder]));
   const folders: IndexedFolder[] = [];
-  let turn = performance.now();
+  const turns = new Turns();
   for (const folder of found.folders) {
     throwIfAborted(signal);
-    if (performance.now() - turn > TURN_MS) {
+    if (turns.due()) {
       onProgress?.({
         phase: "index frames",
         done: folders.length,
@@ -76,7 +75,6 @@ async function indexOpenDv(found: OpenDvRoot, built: BuiltIndex, options: Listin
         unit: "folders",
       });
       await nextTurn();
-      turn = performance.now();
     }
     const absolute = join(found.root, folder.path);
     try {

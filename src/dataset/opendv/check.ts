@@ -1,10 +1,11 @@
 /** `checkOpenDv`, which compares an OpenDV-YouTube root with its list of videos and with itself. */
-import { statSync } from "node:fs";
 import { relative, sep } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { fromSystem, isVistaError, throwIfAborted, VistaError } from "../../core/errors.js";
+import { sizeOf } from "../../core/io/regular.js";
 import { remember } from "../../core/maps.js";
 import { plural } from "../../core/text.js";
+import { Turns } from "../../core/turns.js";
 import type { Check, CheckOptions, CheckSummary, Finding } from "../finding.js";
 import { knownScans, readIndex } from "../frame-index/build.js";
 import { boundsOf, choosePictures, unseenAt } from "../sample.js";
@@ -36,11 +37,6 @@ export interface OpenDvCheckOptions extends CheckOptions {
 
 /** The number of folders that are listed first to see how the set names its frames. */
 const PROBES = 15;
-/**
- * The time in milliseconds after which the event loop gets its turn (for Ctrl-C and the progress bar), because listing is
- * synchronous.
- */
-const TURN_MS = 50;
 const MAX_POINTS = 3000;
 
 /**
@@ -72,7 +68,7 @@ class OpenDvRun {
   readonly #sizes = new Map<string, number>();
   readonly #samples: string[] = [];
   #known: ReturnType<typeof knownScans> | undefined;
-  #turn = performance.now();
+  readonly #turns = new Turns();
 
   constructor(
     private readonly summary: CheckSummary,
@@ -294,9 +290,7 @@ class OpenDvRun {
    * @returns whether it was time
    */
   #progress(part: number): boolean {
-    const now = performance.now();
-    if (now - this.#turn < TURN_MS) return false;
-    this.#turn = now;
+    if (!this.#turns.due()) return false;
     this.options.onProgress?.({
       phase: "check frames",
       done: this.#folders.checked + part,
@@ -332,13 +326,4 @@ function expectedByFolder(found: OpenDvRoot, videos: readonly MetaVideo[]): Map<
     if (frames !== undefined) expected.set(folder.path, frames);
   }
   return expected;
-}
-
-/** Returns the size of a file; -1 where it cannot be looked at, which opening it will show. */
-function sizeOf(path: string): number {
-  try {
-    return statSync(path, { throwIfNoEntry: false })?.size ?? -1;
-  } catch {
-    return -1;
-  }
 }

@@ -1,6 +1,8 @@
 /** The listing of one video folder: which frames are there, under which names, and what else lies there. */
 import { type Dir, opendirSync } from "node:fs";
+import { join } from "node:path";
 import { throwIfAborted } from "../../core/errors.js";
+import { sizeOf } from "../../core/io/regular.js";
 import { compareText } from "../../core/text.js";
 import { isBystander } from "../bystanders.js";
 import { type FrameLayout, layoutKey, parseFrameName, sameLayout } from "./names.js";
@@ -81,8 +83,8 @@ export function scanFolder(path: string, signal?: AbortSignal): FolderScan {
       const parsed = parseFrameName(name);
       if (parsed === undefined) {
         if (isBystander(name)) continue;
-        // A link that is not named like a frame counts as a folder, and nobody looks where it leads.
-        if (entry.isSymbolicLink()) keepSmallest(folders, name);
+        // A link counts as a folder, also where it leads nowhere, unless it leads to a file.
+        if (entry.isSymbolicLink() && sizeOf(join(path, name)) === -1) keepSmallest(folders, name);
         else stray(name);
         continue;
       }

@@ -71,6 +71,18 @@ const COLUMNS: readonly (readonly [field: string, header: string])[] = [
 ];
 
 /**
+ * Reads from lists of videos which are for training and which for validation, by ID; videos of which they say nothing are left out.
+ * @throws VistaError as {@link readMeta} does
+ */
+export async function readSplits(files: readonly string[]): Promise<Map<string, Split>> {
+  const splits = new Map<string, Split>();
+  for (const file of files)
+    for (const { videoId, split } of (await readMeta(file)).videos)
+      if (split !== undefined) splits.set(videoId, split);
+  return splits;
+}
+
+/**
  * Reads a list of videos.
  *
  * @param path  the path of a `.csv` or `.json` file

@@ -2,7 +2,7 @@
 import type { OverlayOptions } from "sharp";
 import { isVistaError, throwIfAborted, VistaError } from "../../core/errors.js";
 import type { RunOptions } from "../../core/progress.js";
-import { hasGoal, type NuScenesRecord, PICTURE } from "../annotations/nuscenes-rows.js";
+import { COMMANDS, hasGoal, type NuScenesRecord, PICTURE } from "../annotations/nuscenes-rows.js";
 import { loadSharp } from "../images/decode.js";
 import { MOST_PIXELS, tooLarge } from "../images/headers.js";
 import type { PreviewClip } from "./clip.js";
@@ -24,7 +24,6 @@ const GAP = 8;
 /** The height in pixels of what is above the pictures, with the actions of a record; the next is that without. */
 const HEADER = 190;
 const SHORT_HEADER = 68;
-const COMMANDS = ["right", "left", "stop", "forward"];
 const COLOUR = { back: "#15181c", text: "#e6e6e6", faint: "#8a939e", action: "#ffb000", goal: "#ff4f6d" };
 
 /**

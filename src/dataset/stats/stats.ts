@@ -4,7 +4,13 @@ import { join } from "node:path";
 import { isRecord } from "../../core/maps.js";
 import type { RunOptions } from "../../core/progress.js";
 import { textOf } from "../../core/text.js";
-import { hasGoal, type NuScenesRecord, recordFaults } from "../annotations/nuscenes-rows.js";
+import {
+  COMMANDS,
+  type DrivingCommand,
+  hasGoal,
+  type NuScenesRecord,
+  recordFaults,
+} from "../annotations/nuscenes-rows.js";
 import { indexLocated, readIndex } from "../frame-index/build.js";
 import type { DatasetIndex, IndexedFolder } from "../frame-index/dataset-index.js";
 import { type LocatedData, locateData } from "../frame-index/locate.js";
@@ -65,7 +71,7 @@ export interface AnnotationStats {
   /** The number of records of the wrong shape, which count nowhere else. */
   unusable: number;
   /** The number of records with each command. */
-  commands: Record<"right" | "left" | "stop" | "forward", number>;
+  commands: Record<DrivingCommand, number>;
   /**
    * The numbers of records that have what the loader's four action modes ask for; speed and angle, which are one mode, are
    * counted apart.
@@ -224,8 +230,6 @@ function readSmall(path: string, take: (row: Record<string, unknown>) => void): 
   if (!existsSync(path)) return;
   readWholeRows(path, "read the table", { value: (row) => void (isRecord(row) && take(row)) });
 }
-
-const COMMANDS = ["right", "left", "stop", "forward"] as const;
 
 function countFile(path: string, stats: DataStats): void {
   const records: AnnotationStats = {

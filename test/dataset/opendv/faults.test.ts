@@ -262,6 +262,16 @@ describe("folders", () => {
       new RegExp(`${name.replace(/[().]/g, "\\$&")} is no frame`),
     );
   }
+  fault(
+    "stray-file",
+    "a link to a file, which is no folder",
+    (root) => {
+      writeFileSync(join(root, "list.txt"), "x");
+      symlinkSync(join(root, "list.txt"), join(root, folderOf(train), "list"));
+    },
+    folder(here),
+    /list is no frame/,
+  );
   nearMiss("stray-file", "what the Finder and a storage box leave everywhere", (root) => {
     writeFileSync(join(root, folderOf(train), ".DS_Store"), "x");
     for (const place of ["full_images", folderOf(train)]) {

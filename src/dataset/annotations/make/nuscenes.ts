@@ -5,16 +5,9 @@ import { fromSystem, throwIfAborted, VistaError } from "../../../core/errors.js"
 import { AtomicFile, type OutputOptions, prepareOutput } from "../../../core/io/output.js";
 import type { RunOptions } from "../../../core/progress.js";
 import { loadTables } from "../../nuscenes/read/load-tables.js";
-import { hasGoal, type NuScenesRecord } from "../nuscenes-rows.js";
+import { COMMANDS, type DrivingCommand, hasGoal, type NuScenesRecord } from "../nuscenes-rows.js";
 import { pythonFloat, pythonList, pythonString } from "./python-json.js";
-import {
-  COMMAND,
-  checkRecordOptions,
-  type DrivingCommand,
-  RECORD_TABLES,
-  RecordMaker,
-  type Skipped,
-} from "./records.js";
+import { checkRecordOptions, RECORD_TABLES, RecordMaker, type Skipped } from "./records.js";
 import { findNuScenes, type SceneChoice, sceneCount, sceneFilter } from "./source.js";
 
 /** The options of {@link writeNuScenesAnnotations}. */
@@ -165,9 +158,7 @@ function emptyResult(
 
 function count(result: NuScenesAnnotationResult, record: NuScenesRecord): void {
   result.records++;
-  for (const name of Object.keys(COMMAND) as DrivingCommand[]) {
-    if (COMMAND[name] === record.cmd) result.commands[name]++;
-  }
+  result.commands[COMMANDS[record.cmd]!]++;
   if (record.speed.length > 0) result.speeds++;
   if (hasGoal(record)) result.goals++;
 }

@@ -9,7 +9,7 @@ import type { Tables } from "../../nuscenes/read/load-tables.js";
 import { LINK } from "../../nuscenes/read/table-state.js";
 import type { Row } from "../../nuscenes/read/tables.js";
 import { TokenTable } from "../../nuscenes/read/tokens.js";
-import type { NuScenesRecord } from "../nuscenes-rows.js";
+import { COMMANDS, type NuScenesRecord } from "../nuscenes-rows.js";
 import { motionAt, readVehicleMonitor, type VehicleMonitor } from "./can-bus.js";
 import { projectGoal } from "./goal.js";
 import { KeyFrames } from "./key-frames.js";
@@ -21,12 +21,6 @@ const FRAMES_PER_KEY_FRAME = 6;
 /** The distances in metres, to a side and forward, from which on the car counts as turning or moving. */
 const TURN = 2;
 const MOVE = 2;
-/** The name that Vista gives to what the car does next. */
-export type DrivingCommand = "right" | "left" | "stop" | "forward";
-export const COMMAND = { right: 0, left: 1, stop: 2, forward: 3 } as const satisfies Record<
-  DrivingCommand,
-  number
->;
 
 /** The tables that records are made from. */
 export const RECORD_TABLES = [
@@ -67,9 +61,8 @@ export interface RecordOptions {
 
 /** Returns the command for the last point of a trajectory, which is given in metres to the left and forward. */
 export function commandOf(left: number, forward: number): number {
-  if (left >= TURN) return COMMAND.left;
-  if (left <= -TURN) return COMMAND.right;
-  return forward <= MOVE ? COMMAND.stop : COMMAND.forward;
+  const ahead = forward <= MOVE ? "stop" : "forward";
+  return COMMANDS.indexOf(left >= TURN ? "left" : left <= -TURN ? "right" : ahead);
 }
 
 export class RecordMaker {

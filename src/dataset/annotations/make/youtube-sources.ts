@@ -9,7 +9,7 @@ import type { LanguageFolder } from "../../frame-index/collect-language.js";
 import type { DatasetIndex } from "../../frame-index/dataset-index.js";
 import { intersectRuns, readLanguage } from "../../frame-index/language.js";
 import { type LocatedData, locateData } from "../../frame-index/locate.js";
-import { readMeta, type Split } from "../../opendv/meta.js";
+import { readSplits, type Split } from "../../opendv/meta.js";
 import { splitOfPath } from "../clips.js";
 import type { ClipSource } from "./youtube.js";
 
@@ -67,12 +67,7 @@ async function sourcesOnDisk(
       hint: "Name a root with full_images, or a Vista root with data/YouTube.",
     });
   }
-  const listed = new Map<string, Split>();
-  for (const file of located.opendv.found.metaFiles) {
-    for (const video of (await readMeta(file)).videos) {
-      if (video.split !== undefined) listed.set(video.videoId, video.split);
-    }
-  }
+  const listed = await readSplits(located.opendv.found.metaFiles);
   const prefix = loaderPrefix(located);
   return (index.opendv?.folders ?? [])
     .filter((folder) => wanted(split, folder.split, listed.get(folder.videoId)))

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { throwIfAborted } from "../../../core/errors.js";
 import { mapOrdered } from "../../../core/io/map-ordered.js";
 import type { CheckOptions, CheckSummary, Finding } from "../../finding.js";
-import { checkImages, type ImageFault, type ImageReport } from "../../images/check.js";
+import { checkImages, type ImageFault } from "../../images/check.js";
 import { boundsOf, choosePictures, mix } from "../../sample.js";
 import { NO_FOLDER } from "../read/file-names.js";
 import { RowText } from "../read/tables.js";
@@ -116,13 +116,6 @@ function isPicture(form: { fileformat: string }): boolean {
   return /^(jpe?g|png)$/i.test(form.fileformat);
 }
 
-/** Returns the rule for a report. A file that starts as a picture and ends within its headers counts as cut off, too. */
-function ruleOf(report: ImageReport): NuScenesRule {
-  if (report.fault === "not-an-image" && /^a (JPEG|PNG) that ends/.test(report.detail ?? ""))
-    return "truncated-image";
-  return RULE_OF[report.fault as keyof typeof RULE_OF];
-}
-
 type NameOf = (look: Look) => { name: string; token: string };
 
 async function* lookAtPictures(
@@ -166,7 +159,12 @@ async function* lookAtPictures(
     if (report.fault === "missing" || report.fault === "empty") continue;
     const record = { record: `sample_data ${token}` };
     if (report.fault !== undefined) {
-      yield finding(ruleOf(report), name, report.detail ?? report.fault, record);
+      yield finding(
+        RULE_OF[report.fault as keyof typeof RULE_OF],
+        name,
+        report.detail ?? report.fault,
+        record,
+      );
       continue;
     }
     const { width, height } = list.data.forms[list.data.form[row]!]!;

@@ -3,13 +3,14 @@
  * Folders are listed whole, because asking the system for each of 2.6 million files by itself would take many times as long.
  */
 
-import { statSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { throwIfAborted } from "../../../core/errors.js";
+import { sizeOf } from "../../../core/io/regular.js";
 import { remember } from "../../../core/maps.js";
 import type { RunOptions } from "../../../core/progress.js";
+import { Turns } from "../../../core/turns.js";
 import { isBystander } from "../../bystanders.js";
 import type { Coverage, Finding, Shard } from "../../finding.js";
 import { hashName, NO_FOLDER } from "../read/file-names.js";
@@ -155,7 +156,7 @@ export async function* fileFindings(
     const rowsIn = rowsPerFolder(lists);
     coverage.total = mine.reduce((sum, folder) => sum + (rowsIn.get(folder) ?? 0), 0);
     let listed = 0;
-    let turn = performance.now();
+    const turns = new Turns();
     for await (const { folder, names } of listAll(root, mine)) {
       throwIfAborted(options.signal);
       const ids = lists.map((list) => list.data.folders.indexOf(folder));
@@ -175,12 +176,11 @@ export async function* fileFindings(
             record: `sample_data ${String(token)}`,
           });
         }
-        if (performance.now() - turn > TURN_MS) {
+        if (turns.due()) {
           const done = sizes.checked;
           options.onProgress?.({ phase: "sizes of files", done, total: coverage.total, unit: "files" });
           await nextTurn();
           throwIfAborted(options.signal);
-          turn = performance.now();
         }
         // A name without a folder names a file in the root itself, where everything else lies, too.
         if (found || !options.surplus || !known || folder === "" || !isShown(name)) continue;
@@ -212,22 +212,6 @@ export async function* fileFindings(
     }
   } finally {
     for (const text of texts) text.close();
-  }
-}
-
-/**
- * The time in milliseconds after which Ctrl-C and progress get their turn: the sizes are looked at synchronously, because that is
- * quicker than with promises.
- */
-const TURN_MS = 50;
-
-/** Returns the size of a regular file; -1 for what is none or cannot be looked at, which opening it will show. */
-function sizeOf(path: string): number {
-  try {
-    const stats = statSync(path, { throwIfNoEntry: false });
-    return stats?.isFile() ? stats.size : -1;
-  } catch {
-    return -1;
   }
 }
 
