@@ -11,6 +11,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { runCli } from "../../helpers/cli.js";
 import { changedDcp, fields } from "../../helpers/dcp-metadata.js";
@@ -217,6 +218,30 @@ describe("few bytes, few requests", () => {
       expect([path, requests <= 5]).toEqual([path, true]);
       expect([path, bytes <= pickleBytes(join(root, path)) + 128 * 1024]).toEqual([path, true]);
     }
+  });
+
+  it.each(["s3://runs", "hf://owner/name"])(
+    "a folder is listed once, and the files of others are not asked for: %s",
+    async (place) => {
+      const name = place.startsWith("s3") ? "listed-once" : "listed-once-too";
+      symlinkSync("vista-phase2", join(bucket, name));
+      expect((await runCli("vista-ckpt", ["inspect", `${place}/${name}`])).code).toBe(0);
+      const asked = server.asked.filter(({ path }) => !path.endsWith(".pt")).map(({ path }) => path);
+      // The path itself as a file, its listing (the hub's has the commit before it), latest, the listing of the tag.
+      expect(asked.length).toBeLessThanOrEqual(place.startsWith("s3") ? 4 : 5);
+    },
+  );
+
+  it("what a folder did not hold a moment ago is found when it is there", async () => {
+    const folder = join(bucket, "growing");
+    mkdirSync(folder);
+    const place = "s3://runs/growing";
+    cpSync(join(bucket, "merged.bin"), join(folder, "a.bin"));
+    expect((await runCli("vista-ckpt", ["scan", place])).stdout).toContain("clean: 1 file");
+    cpSync(join(bucket, "merged.bin"), join(folder, "b.bin"));
+    await sleep(2100);
+    expect((await runCli("vista-ckpt", ["scan", `${place}/b.bin`])).code).toBe(0);
+    expect((await runCli("vista-ckpt", ["scan", place])).stdout).toContain("clean: 2 files");
   });
 
   it("a distributed checkpoint of large boxes: each takes two small requests to find and one for its data", async () => {

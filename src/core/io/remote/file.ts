@@ -208,7 +208,8 @@ export class RemoteFile extends SourceFile {
   }
 }
 
-function keyOf({ key, url }: Target): string {
+/** What tells a place from others, at whatever address it is asked for. */
+export function keyOf({ key, url }: Target): string {
   return key ?? url;
 }
 

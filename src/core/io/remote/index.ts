@@ -1,7 +1,7 @@
 /** The one door to what lies behind a URL; its modules are loaded when the first URL is given. */
 import { isVistaError, VistaError } from "../../errors.js";
 import type { Entry, PlaceKind, RemoteEntry } from "../entries.js";
-import { RemoteFile } from "./file.js";
+import { keyOf, RemoteFile } from "./file.js";
 import { hubTarget, listHub } from "./hub.js";
 import { CREDENTIALS_HINT, type Target } from "./request.js";
 import { listS3, s3Target } from "./s3.js";
@@ -11,9 +11,21 @@ export async function openRemote(url: string): Promise<RemoteFile> {
   return RemoteFile.openUrl(await targetOf(url));
 }
 
+/**
+ * Listings of a moment ago, by their folders. A folder is looked at for one kind of checkpoint after the other: asked for each time, that would
+ * be ten round trips before its first file is opened.
+ */
+const listings = new Map<
+  string,
+  { readonly entries: Promise<RemoteEntry[] | undefined>; readonly until: number }
+>();
+const LISTED_MS = 2_000;
+
 /** A file where its first bytes can be read; a folder where a listing has something in it. */
 export async function lookAtRemote(url: string): Promise<PlaceKind> {
-  if (!isRoot(url)) {
+  const listed = await listedAs(url);
+  if (listed === "nothing") throw nothingThere(url);
+  if (listed !== "folder" && !isRoot(url)) {
     try {
       // Opened again within a moment, it is not asked for again.
       const file = await openRemote(url);
@@ -25,13 +37,33 @@ export async function lookAtRemote(url: string): Promise<PlaceKind> {
     }
   }
   const entries = await listing(url);
-  if (entries === undefined) {
-    throw new VistaError("NOT_FOUND", "there is no file and no folder of this name", {
-      path: url,
-      hint: CREDENTIALS_HINT,
-    });
-  }
+  if (entries === undefined) throw nothingThere(url);
   return { isFile: false, isFolder: true, size: 0 };
+}
+
+function nothingThere(url: string): VistaError {
+  return new VistaError("NOT_FOUND", "there is no file and no folder of this name", {
+    path: url,
+    hint: CREDENTIALS_HINT,
+  });
+}
+
+/** What a listing of a moment ago, of the folder above or of one above that, has this name as; `undefined` where none says. */
+async function listedAs(url: string): Promise<"nothing" | "file" | "folder" | undefined> {
+  if (isRoot(url) || !hasListings(url)) return undefined;
+  const end = url.lastIndexOf("/");
+  const folder = url.slice(0, end);
+  const known = listings.get(await listingKey(folder));
+  if (known === undefined || known.until < Date.now()) {
+    return (await listedAs(folder)) === "nothing" ? "nothing" : undefined;
+  }
+  // Where the listing is refused, the file may be had all the same.
+  const entries = await known.entries.catch(() => "refused" as const);
+  if (entries === "refused") return undefined;
+  const same = entries?.filter(({ name }) => name === url.slice(end + 1)) ?? [];
+  if (same.length === 0) return "nothing";
+  // A key of S3 may be both.
+  return same.every(({ isFolder }) => isFolder) ? "folder" : "file";
 }
 
 /** @throws VistaError `UNSUPPORTED` for a web server, which has no listings */
@@ -58,13 +90,31 @@ function isRoot(url: string): boolean {
   return /\/$|^s3:\/\/[^/]+$|^hf:\/\/(?:(?:datasets|spaces)\/)?[^/]+\/[^/]+$/i.test(url);
 }
 
-function listing(url: string): Promise<RemoteEntry[] | undefined> {
-  if (/^s3:/i.test(url)) return listS3(url);
-  if (/^hf:/i.test(url)) return listHub(url);
-  throw new VistaError("UNSUPPORTED", "a web server does not say which files are in a folder", {
-    path: url,
-    hint: "Give a file; of a sharded checkpoint, its *.index.json.",
-  });
+async function listing(url: string): Promise<RemoteEntry[] | undefined> {
+  if (!hasListings(url)) {
+    throw new VistaError("UNSUPPORTED", "a web server does not say which files are in a folder", {
+      path: url,
+      hint: "Give a file; of a sharded checkpoint, its *.index.json.",
+    });
+  }
+  const key = await listingKey(url);
+  const known = listings.get(key);
+  if (known !== undefined && known.until > Date.now()) return known.entries;
+  const entries = /^s3:/i.test(url) ? listS3(url) : listHub(url);
+  for (const [old, { until }] of listings) if (until < Date.now()) listings.delete(old);
+  listings.set(key, { entries, until: Date.now() + LISTED_MS });
+  // Whoever asks again may have set what was missing.
+  entries.catch(() => listings.delete(key));
+  return entries;
+}
+
+function hasListings(url: string): boolean {
+  return /^(?:s3|hf):/i.test(url);
+}
+
+/** By the address, since the endpoint may change within a process. */
+async function listingKey(folder: string): Promise<string> {
+  return keyOf(await targetOf(folder.replace(/\/+$/, "")));
 }
 
 async function targetOf(url: string): Promise<Target> {
