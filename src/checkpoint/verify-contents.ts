@@ -8,7 +8,7 @@ import { openSafetensors } from "./safetensors/read.js";
 import type { TorchFile } from "./torch/file.js";
 import type { PyDict } from "./torch/objects.js";
 import { describedTensors, type UnreadableTensor } from "./torch/open.js";
-import { LOOK_UPS, readTorchFile, readTorchZip } from "./torch/read.js";
+import { LOOK_UPS, readTorchFile, readTorchZip, versionProblem } from "./torch/read.js";
 import { type FoundStateDict, findStateDict } from "./torch/state-dicts.js";
 import { type StorageUse, storagesIn, walk } from "./torch/storages.js";
 import { TorchTensor, unsupportedTensor } from "./torch/values.js";
@@ -118,6 +118,8 @@ export class ContentsReader {
   /** Returns the records of a zip as ranges to scan. */
   async #rangesOf(zip: TorchZip): Promise<{ ranges: NamedRange[]; records: number }> {
     const storages = await this.#readPickle(zip);
+    const problem = await versionProblem(zip).catch((error: unknown) => error);
+    if (problem !== undefined) this.notes.problem(problem);
     const names = [...zip.names()];
     const regions: Region[] = [];
     await this.#lookUp(names, async (name) => {

@@ -11,6 +11,7 @@ import { scanRanges } from "./copy/scan-ranges.js";
 import { type DcpItem, findDcp, listDcpItems } from "./dcp/open.js";
 import { listSafetensorsShards } from "./dcp/safetensors.js";
 import { detectFormat, findIndex, findWeightsFile, openCheckpoint } from "./open.js";
+import { openOptimizerState } from "./optimizer-state.js";
 import { readShardIndex, type StatedShard, shardError } from "./shard-index.js";
 import type { NonFinite } from "./tensor/non-finite.js";
 import { type Contents, ContentsReader } from "./verify-contents.js";
@@ -145,6 +146,9 @@ class Verifier {
       const opened = await openCheckpoint(this.#path, { tag, key, signal });
       this.#warnings.push(...opened.warnings);
       await opened.state.close();
+      // The weights are a third of a universal checkpoint: training goes on with the rest.
+      if (opened.zero?.universal === true)
+        await (await openOptimizerState(this.#path, { signal })).state.close();
     } catch (error) {
       this.#problem(error);
     }
@@ -173,8 +177,9 @@ class Verifier {
       this.#files.push({ path, format, bytes: file.size, records, checked });
     } catch (error) {
       const problem = fromReader(error, path);
-      // A file of another kind is not damaged, and was not looked at.
-      if (!isVistaError(problem) || ["ABORTED", "USAGE", "WRONG_KIND"].includes(problem.code)) throw problem;
+      if (!isVistaError(problem) || ["ABORTED", "USAGE"].includes(problem.code)) throw problem;
+      // A file of another kind is not damaged, and was not looked at; in a set it stands where one of the set's belongs.
+      if (problem.code === "WRONG_KIND" && this.#single) throw problem;
       // Whatever the reason is, a file that could not be looked at is not sound.
       this.#problems.push(problem);
       this.#files.push({ path, format: "unknown", bytes: file.size, records: 0, checked: 0 });

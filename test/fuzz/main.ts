@@ -2,7 +2,7 @@
  * `npm run fuzz`: seeded inputs of every format, each read in a worker under a limit of time and memory.
  *
  *   npm run fuzz -- --inputs 100000 --target legacy     so many of one format
- *   npm run fuzz -- --seconds 60                         all formats in turn, together in so much time
+ *   npm run fuzz -- --seconds 60                         all formats in turn, together in so much time; with --inputs, at most so many of each
  *   npm run fuzz -- --target legacy --seed 4711 --one    one input again, its files kept
  */
 import { mkdtempSync, rmSync } from "node:fs";
@@ -31,7 +31,7 @@ interface Tally {
 const { values } = parseArgs({
   options: {
     target: { type: "string", multiple: true },
-    inputs: { type: "string", default: "1000" },
+    inputs: { type: "string" },
     seconds: { type: "string" },
     seed: { type: "string", default: "1" },
     one: { type: "boolean", default: false },
@@ -59,7 +59,8 @@ if (values.one) {
   const seconds = values.seconds === undefined ? undefined : Number(values.seconds) / targets.length;
   let faults = 0;
   for (const target of targets) {
-    const tally = await fuzz(target, Number(values.seed), Number(values.inputs), seconds);
+    const inputs = Number(values.inputs ?? (seconds === undefined ? 1000 : 2 ** 30));
+    const tally = await fuzz(target, Number(values.seed), inputs, seconds);
     const ends = [...tally.ends].sort(([, a], [, b]) => b - a).map(([end, count]) => `${end} ${count}`);
     const [slowSeed, ms] = tally.slowest;
     say(
@@ -90,7 +91,7 @@ async function fuzz(
   seconds: number | undefined,
 ): Promise<Tally> {
   const tally: Tally = { inputs: 0, ends: new Map(), faults: [], slowest: [first, 0] };
-  const last = seconds === undefined ? first + inputs : first + 2 ** 30;
+  const last = first + inputs;
   const until = seconds === undefined ? Number.POSITIVE_INFINITY : Date.now() + seconds * 1000;
   let next = first;
   while (next < last && Date.now() < until) next = await stretch(target, next, last, until, tally);

@@ -99,7 +99,12 @@ function show(report: VerifyReport, seconds: number): string[] {
 
 function verdict({ files, problems, nonFinite }: VerifyReport, seconds: number): string {
   const size = files.reduce((sum, file) => sum + file.bytes, 0);
-  const word = problems.length === 0 ? "sound" : `DAMAGED: ${plural(problems.length, "problem")}`;
+  // A file that a zip tool repacked, for example, may be sound: its bytes were not looked at.
+  const onlyUnread = problems.length > 0 && problems.every(({ code }) => code === "UNSUPPORTED");
+  const word =
+    problems.length === 0
+      ? "sound"
+      : `${onlyUnread ? "NOT CHECKED" : "DAMAGED"}: ${plural(problems.length, "problem")}`;
   return (
     `${word}: ${plural(files.length, "file")}, ${formatBytes(size)}, ${formatDuration(seconds)}` +
     (nonFinite.length === 0 ? "" : `; ${plural(nonFinite.length, "tensor")} with NaN or infinity`)

@@ -30,7 +30,8 @@ export async function scanZip(
   place: Place,
   depth: number,
 ): Promise<string> {
-  const { entries, start } = await readDirectory(zip);
+  const { entries, start, contradiction } = await readDirectory(zip);
+  if (contradiction !== undefined) scanner.add("contradiction", `the zip directory: ${contradiction}`, place);
   const reader = new ReadAhead(zip);
   checkNames(scanner, entries, place);
   const contents = await checkLayout(scanner, reader, entries, start, place);

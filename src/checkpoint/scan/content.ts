@@ -9,6 +9,7 @@ import { torchForm } from "../torch/form.js";
 import { LEGACY_MAGIC } from "../torch/legacy.js";
 import { PICKLE_LIMITS } from "../torch/limits.js";
 import { asItems } from "../torch/objects.js";
+import { endsAsZip } from "../torch/zip-directory.js";
 import { scanZip } from "./archive.js";
 import { inside, type Place, withoutPlace } from "./findings.js";
 import { notePickle, scanPickle, tryPickle } from "./pickles.js";
@@ -77,16 +78,6 @@ async function lookInto(
   if (torchForm(head) === "legacy" && tryPickle(head, 0, place).value === LEGACY_MAGIC)
     return scanLegacy(scanner, reader, place, depth);
   return scanOther(scanner, reader, place, depth);
-}
-
-/** Tells whether the signature of an end record is in the last bytes, where every zip reader looks for it. */
-async function endsAsZip(reader: RangeReader): Promise<boolean> {
-  const length = Math.min(reader.size, 65_557);
-  if (length < 22) return false;
-  const tail = Buffer.alloc(length);
-  await reader.read(tail, reader.size - length);
-  const at = tail.lastIndexOf("PK\x05\x06", undefined, "latin1");
-  return at >= 0 && at + 22 <= length && at + 22 + tail.readUInt16LE(at + 20) === length;
 }
 
 /** Checks the layout of a safetensors file, which holds JSON and numbers: nothing in it is ever run. */

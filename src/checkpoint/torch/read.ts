@@ -15,6 +15,7 @@ import { HEAD, otherFile } from "./other-kinds.js";
 import { readPickle } from "./pickle.js";
 import { type TorchTensor, TorchValues } from "./values.js";
 import { openTorchZip, type TorchZip } from "./zip.js";
+import { endsAsZip } from "./zip-directory.js";
 
 export interface ReadTorchOptions {
   /** Whether the CRC-32 of the pickle is checked; true by default. */
@@ -41,7 +42,7 @@ async function readOpened(file: SourceFile, options: ReadTorchOptions): Promise<
   const form = torchForm(head);
   if (form === "zip") return readTorchZip(await openTorchZip(file), options);
   if (form === "legacy") return readLegacy(file);
-  throw notTorch(file, head);
+  throw await notTorch(file, head);
 }
 
 /** Reads the pickle of a zip that is open. @throws VistaError as {@link readTorchFile} does */
@@ -62,6 +63,27 @@ export async function readTorchZip(zip: TorchZip, options: ReadTorchOptions): Pr
   }
   const { value, globals } = readValue(data, file.path, pickle.name);
   return zipFile(pickle, value, globals, async () => zip);
+}
+
+/** The versions of the zip form that torch reads. Source: caffe2/serialize/versions.h */
+const VERSIONS = { least: 1, most: 10 };
+
+/** Returns what keeps torch from opening a zip whose records are all there: it wants to know the version of the form. */
+export async function versionProblem(zip: TorchZip): Promise<VistaError | undefined> {
+  const name = [".data/version", "version"].find((each) => zip.has(each));
+  const where = { path: zip.file.path, hint: "torch.save did not write it so: save the checkpoint again." };
+  if (name === undefined)
+    return new VistaError(
+      "FORMAT",
+      "the zip has no record `version`, without which torch does not open it",
+      where,
+    );
+  const record = await zip.record(name);
+  const text = (await readRecord(record, 32, { verify: false })).toString("latin1");
+  const version = /^\s*\d+\s*$/.test(text) ? Number(text) : Number.NaN;
+  if (version >= VERSIONS.least && version <= VERSIONS.most) return undefined;
+  const what = `version ${JSON.stringify(text)} of the zip form, torch knows ${VERSIONS.least} to ${VERSIONS.most}`;
+  return new VistaError("FORMAT", what, { ...where, record: record.name });
 }
 
 /**
@@ -199,8 +221,8 @@ async function readRecord(region: Region, limit: number, options: ReadTorchOptio
   return bytes;
 }
 
-/** Returns the error that says what a file is that torch.save did not write. */
-function notTorch(file: SourceFile, head: Buffer): VistaError {
+/** Returns the error that says what a file is that torch.save did not write; `FORMAT` where it did all the same, and the file is damaged. */
+async function notTorch(file: SourceFile, head: Buffer): Promise<VistaError> {
   const where = { path: file.path };
   if (file.size === 0) {
     return new VistaError("FORMAT", "the file is empty (0 bytes), so not a file of torch.save", {
@@ -214,8 +236,24 @@ function notTorch(file: SourceFile, head: Buffer): VistaError {
   const other = otherFile(file.path, head);
   if (other !== undefined) return other;
   const shown = JSON.stringify(head.toString("latin1", 0, 12));
-  return new VistaError("FORMAT", `not a file of torch.save: ${file.size} bytes that begin with ${shown}`, {
-    ...where,
-    hint: "Give the file that torch.save wrote; if this is it, it is damaged: copy it again.",
-  });
+  if (await endsAsZip(file)) {
+    return new VistaError("FORMAT", `ends as a zip of torch.save does, and begins with ${shown}`, {
+      ...where,
+      hint: "Its beginning is damaged: copy it again.",
+    });
+  }
+  if (head.every((byte) => byte === 0)) {
+    return new VistaError("FORMAT", `${file.size} bytes that begin with ${head.length} zeros`, {
+      ...where,
+      hint: "Its beginning was never written or is lost: copy it again or use an earlier checkpoint.",
+    });
+  }
+  return new VistaError(
+    "WRONG_KIND",
+    `not a checkpoint that is known here: ${file.size} bytes that begin with ${shown}`,
+    {
+      ...where,
+      hint: "Give what torch.save or safetensors wrote; if this is it, it is damaged: copy it again.",
+    },
+  );
 }

@@ -65,6 +65,8 @@ export interface ZipDirectory {
   readonly entries: readonly ZipEntry[];
   /** The place where the directory begins and the records end. */
   readonly start: number;
+  /** The contradiction between the directory and the record at the end, if there is one: torch does not open such a file, or not all of it. */
+  readonly contradiction: string | undefined;
 }
 
 /**
@@ -77,8 +79,10 @@ export async function readDirectory(
 ): Promise<ZipDirectory> {
   const entries: ZipEntry[] = [];
   let start: number;
+  let contradiction: string | undefined;
   try {
-    const zip = await openWithYauzl(new BlockReader(file, within), within.length, {
+    const reader = new BlockReader(file, within);
+    const zip = await openWithYauzl(reader, within.length, {
       lazyEntries: true,
       autoClose: false,
       decodeStrings: false,
@@ -116,6 +120,8 @@ export async function readDirectory(
       zip.on("error", reject);
       zip.readEntry();
     });
+    const { readEntryCursor: end } = zip as unknown as { readEntryCursor: number };
+    contradiction = await endContradiction(reader, start, end, within.length);
   } catch (error) {
     if (isVistaError(error)) throw error;
     throw new VistaError("FORMAT", `the zip directory cannot be read: ${(error as Error).message}`, {
@@ -124,7 +130,38 @@ export async function readDirectory(
       cause: error,
     });
   }
-  return { entries, start };
+  return { entries, start, contradiction };
+}
+
+const END_RECORD = 22;
+const ZIP64_END_RECORD = 56;
+
+/** Compares the length of the directory with the one that the record behind it states, which yauzl leaves unread. */
+async function endContradiction(
+  reader: BlockReader,
+  start: number,
+  end: number,
+  fileLength: number,
+): Promise<string | undefined> {
+  const record = Buffer.alloc(Math.min(ZIP64_END_RECORD, fileLength - end));
+  const read = promisify(reader.read.bind(reader)) as (...args: unknown[]) => Promise<void>;
+  await read(record, 0, record.length, end);
+  const signature = record.length < END_RECORD ? 0 : record.readUInt32LE(0);
+  const isZip64 = signature === 0x06064b50 && record.length === ZIP64_END_RECORD;
+  if (!isZip64 && signature !== 0x06054b50) return `behind its ${end - start} bytes stands no end record`;
+  // 40 and 12 - size of the central directory
+  const stated = isZip64 ? Number(record.readBigUInt64LE(40)) : record.readUInt32LE(12);
+  return stated === end - start ? undefined : `it has ${end - start} bytes, its end record says ${stated}`;
+}
+
+/** Tells whether the end record of a zip stands at the end, whatever the file begins with. */
+export async function endsAsZip(reader: RangeReader): Promise<boolean> {
+  const length = Math.min(reader.size, 65_557);
+  if (length < 22) return false;
+  const tail = Buffer.alloc(length);
+  await reader.read(tail, reader.size - length);
+  const at = tail.lastIndexOf("PK\x05\x06", undefined, "latin1");
+  return at >= 0 && at + 22 <= length && at + 22 + tail.readUInt16LE(at + 20) === length;
 }
 
 const openWithYauzl = promisify(

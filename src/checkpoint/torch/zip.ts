@@ -5,7 +5,7 @@
  * Source: pytorch caffe2/serialize/inline_container.cc; PKWARE's APPNOTE.TXT.
  */
 
-import { VistaError } from "../../core/errors.js";
+import { shorten, VistaError } from "../../core/errors.js";
 import type { Region, SourceFile } from "../../core/io/source.js";
 import { dataOfDcp, otherZip, zipWithoutPickle } from "./other-kinds.js";
 import { nameOf, readDirectory, type Stretch, type ZipEntry } from "./zip-directory.js";
@@ -37,12 +37,18 @@ export async function openTorchZip(file: SourceFile, place?: Stretch): Promise<T
   // A given place means that the metadata name this item, which may be the only one of its file.
   if (place === undefined && file.path.toLowerCase().endsWith(".distcp")) throw dataOfDcp(file.path);
   const within = place ?? { start: 0, length: file.size };
-  const { entries } = await readDirectory(file, within);
+  const { entries, contradiction } = await readDirectory(file, within);
   const other = otherZip(
     file.path,
     entries.map(({ name }) => name),
   );
   if (other !== undefined) throw other;
+  if (contradiction !== undefined) {
+    throw new VistaError("FORMAT", `the zip directory is not what it says: ${contradiction}`, {
+      path: file.path,
+      hint: "The file is damaged or was tampered with.",
+    });
+  }
   checkLayout(file, within, entries);
   const pickle = entries.find(({ name }) => /^[^/]+\/data\.pkl$/.test(name));
   if (pickle === undefined) {
@@ -54,17 +60,31 @@ export async function openTorchZip(file: SourceFile, place?: Stretch): Promise<T
   const root = pickle.name.slice(0, pickle.name.indexOf("/"));
   // A record is what the directory says of it until the place of its bytes is known: there may be 100,000, so not both are kept.
   const records = new Map<string, ZipEntry | Promise<Region> | Region>();
+  const withCapitals: ZipEntry[] = [];
   for (const entry of entries) {
-    if (!entry.name.startsWith(`${root}/`)) continue;
-    const name = entry.name.slice(root.length + 1);
-    if (records.has(name)) {
-      throw new VistaError("FORMAT", "the zip has two records of this name", {
+    const refuse = (what: string) =>
+      new VistaError("FORMAT", what, {
         path: file.path,
         record: entry.name,
         hint: "The file is damaged or was tampered with.",
       });
-    }
+    if (!entry.name.startsWith(`${root}/`))
+      throw refuse(`the record lies outside ${shorten(root, 200)}/, where torch wants all of them`);
+    const name = entry.name.slice(root.length + 1);
+    if (records.has(name)) throw refuse("the zip has two records of this name");
     records.set(name, entry);
+    if (/[A-Z]/.test(name)) withCapitals.push(entry);
+  }
+  // torch looks records up without regard to case, and takes either of two.
+  const small = new Set<string>();
+  for (const { name } of withCapitals) {
+    const below = lowerCase(name.slice(root.length + 1));
+    if (!records.has(below) && small.size !== small.add(below).size) continue;
+    throw new VistaError("FORMAT", "the zip has another record whose name differs only in capitals", {
+      path: file.path,
+      record: name,
+      hint: "The file was tampered with: what torch reads of it is left to chance.",
+    });
   }
   const locateEntry = async (entry: ZipEntry): Promise<Region> => {
     const place = { file, base: within.start, entry };
@@ -98,6 +118,11 @@ export async function openTorchZip(file: SourceFile, place?: Stretch): Promise<T
       return region;
     },
   };
+}
+
+/** Returns the name in small letters as miniz, with which torch reads zips, has it: ASCII alone. */
+function lowerCase(name: string): string {
+  return name.replace(/[A-Z]+/g, (letters) => letters.toLowerCase());
 }
 
 /** Checks that every record is stored as it is, lies in the file and shares no byte with another, and sets the limit of each. */

@@ -87,7 +87,7 @@ export async function readUniversalOptimizer(
   const [model] = models;
   checkModelsTogether(files, models, stageOf(files, model!));
   const shapes = shapesOf(model!);
-  const states = new Map<string, string[]>();
+  const states = new Map<string, readonly string[]>();
   for (const [name] of shapes.flatMap((group) => [...group])) {
     const folder = parentPlace(universalPath(files.tagFolder, name, "fp32"));
     const found = await listFolder(folder).catch(() => []); // where there is none, its fp32.pt is missed by name
@@ -96,6 +96,7 @@ export async function readUniversalOptimizer(
       .map((entry) => entry.name.slice(0, -3));
     states.set(name, ["fp32", ...other.sort()]);
   }
+  for (const shape of shapes) checkSameStates(files.tagFolder, [...shape.keys()], states);
   const paths = [...states].flatMap(([name, all]) =>
     all.map((state) => universalPath(files.tagFolder, name, state)),
   );
@@ -124,6 +125,31 @@ export async function readUniversalOptimizer(
   } catch (error) {
     await settleAll(torchFiles.map(({ file }) => file.close()));
     throw error;
+  }
+}
+
+/**
+ * Checks that the optimizer has each of its states for all parameters of a group.
+ * @throws VistaError `NOT_FOUND` for one that a parameter lacks
+ */
+function checkSameStates(
+  tagFolder: string,
+  names: readonly string[],
+  states: ReadonlyMap<string, readonly string[]>,
+): void {
+  const holders = new Map(names.flatMap((name) => states.get(name)!.map((state) => [state, name] as const)));
+  for (const name of names) {
+    const lacking = [...holders].find(([state]) => !states.get(name)!.includes(state));
+    if (lacking === undefined) continue;
+    const [state, holder] = lacking;
+    throw new VistaError(
+      "NOT_FOUND",
+      `the parameter ${name} has no ${state}.pt, ${holder} of its group has one`,
+      {
+        path: parentPlace(universalPath(tagFolder, name, state)),
+        hint: "The universal checkpoint is incomplete: copy it again, or make it again.",
+      },
+    );
   }
 }
 

@@ -181,3 +181,43 @@ it("a universal checkpoint is known by what is in it, whatever its name", async 
   expect(checkpoint.zero).toMatchObject({ universal: true, tag: "mine" });
   await checkpoint.close();
 });
+
+describe.each(["stage1-fp32-3ranks-seven-elements", "stage3-fp32-4ranks-one-element"])("%s", (name) => {
+  it("has the one tensor of the real zero_to_fp32, and is sound", async () => {
+    const expected = JSON.parse(readFileSync(join(FIXTURES, "expected", `${name}.json`), "utf8"));
+    const own = await digests(universal(name));
+    expect(own.map(({ name, sha256 }) => [name, sha256])).toEqual(
+      expected.reference.tensors.map((tensor: { name: string; sha256: string }) => [
+        tensor.name,
+        tensor.sha256,
+      ]),
+    );
+    expect((await verifyCheckpoint(universal(name))).problems).toEqual([]);
+  });
+});
+
+describe("verify: an optimizer that training cannot go on with is a problem", () => {
+  it.each([
+    [
+      "exp_avg.pt of one parameter is missing",
+      "norm.weight/exp_avg.pt",
+      /norm\.weight has no exp_avg\.pt, .* has one/,
+    ],
+    ["the optimizer's common state is missing", "optimizer_state.pt", /optimizer_state\.pt: .*no such file/],
+  ])("%s", async (_, file, message) => {
+    const folder = copyOf(STAGE2);
+    rmSync(join(folder, TAG, "zero", file));
+    const { problems } = await verifyCheckpoint(folder);
+    expect(problems.map((problem) => problem.message)).toEqual([expect.stringMatching(message)]);
+  });
+
+  it("exp_avg.pt has the shape of another parameter", async () => {
+    const folder = copyOf(STAGE2);
+    const zero = join(folder, TAG, "zero");
+    cpSync(join(zero, "blocks.0.weight/exp_avg.pt"), join(zero, "norm.weight/exp_avg.pt"));
+    const { problems } = await verifyCheckpoint(folder);
+    expect(problems.map(({ message }) => message)).toEqual([
+      expect.stringMatching(/norm\.weight\/exp_avg\.pt: the parameter norm\.weight has the shape \[6, 6\]/),
+    ]);
+  });
+});
