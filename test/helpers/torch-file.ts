@@ -181,7 +181,7 @@ export interface ZipEntry {
 
 /** A plain zip of stored entries, no zip64. */
 export function zip(entries: readonly ZipEntry[]): Buffer {
-  const body: Buffer[] = [];
+  const body: Uint8Array[] = [];
   const directory: Buffer[] = [];
   let offset = 0;
   for (const entry of entries) {
@@ -194,7 +194,7 @@ export function zip(entries: readonly ZipEntry[]): Buffer {
     local.writeUInt32LE(entry.data.byteLength, 18);
     local.writeUInt32LE(entry.data.byteLength, 22);
     local.writeUInt16LE(name.length, 26);
-    body.push(local, name, Buffer.from(entry.data));
+    body.push(local, name, entry.data);
     const central = Buffer.alloc(46);
     central.writeUInt32LE(0x02014b50, 0);
     central.writeUInt16LE(entry.method ?? 0, 10);

@@ -26,10 +26,14 @@ beforeEach(async () => {
 
 const found: Preflight = (...args) => preflightOf(folder, ...args);
 
-/** A merged Vista phase 1, made from a real checkpoint. */
+let merging: Promise<unknown> | undefined;
+
+/** A merged Vista phase 1, made from a real checkpoint: once, and copied for each test. */
 async function mergedWeights(): Promise<string> {
-  const path = join(folder, "pytorch_model.bin");
-  await checkpointTools.merge(ZERO, path, {});
+  const [original, path] = [join(folder, "merged.bin"), join(folder, "pytorch_model.bin")];
+  merging ??= checkpointTools.merge(ZERO, original, {});
+  await merging;
+  await cp(original, path, { force: true });
   return path;
 }
 

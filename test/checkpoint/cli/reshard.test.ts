@@ -140,10 +140,11 @@ describe("vista-ckpt reshard", () => {
   });
 
   it("killed at any moment it leaves nothing under the final name, and the next run clears what is left", async () => {
-    const folder = copyOf("vista-phase2");
+    const folder = copyOf("stage2-fp32-2ranks");
     const parent = join(folder, "..");
     const output = join(parent, "out.ckpt");
-    const killed = await runCli("vista-ckpt", ["reshard", folder, "--ranks", "40", "-o", output], {
+    // Hundreds of files, so that there is time to kill it.
+    const killed = await runCli("vista-ckpt", ["reshard", folder, "--ranks", "300", "-o", output], {
       onStart: (kill) => {
         const seen = setInterval(() => {
           if (!readdirSync(parent).some((name) => name.endsWith(".partial"))) return;

@@ -288,7 +288,9 @@ describe("what goes wrong", () => {
     const folder = temporaryFolder();
     mkdirSync(join(folder, "out"));
     const tensors: Record<string, Fake> = {};
-    for (let i = 0; i < 40; i++) tensors[`${P}w${i}`] = new FakeTensor(new Uint8Array(4 << 20), [1 << 20]);
+    // One storage under forty names, of each of which safetensors has its own bytes.
+    const bytes = new Uint8Array(4 << 20);
+    for (let i = 0; i < 40; i++) tensors[`${P}w${i}`] = new FakeTensor(bytes, [1 << 20]);
     bin(folder, tensors);
     let stop: ((signal: NodeJS.Signals) => void) | undefined;
     // Once: a second Ctrl-C means "now", without a message.

@@ -271,7 +271,9 @@ describe("computed tensors that depend on computed tensors", () => {
       inputs: [input],
       compute: ([bytes], result) => {
         const values = new Float32Array(bytes!.buffer, bytes!.byteOffset, bytes!.byteLength / 4);
-        result.set(new Uint8Array(values.map((value) => value + 1).buffer));
+        const sums = new Float32Array(values.length);
+        for (let i = 0; i < sums.length; i++) sums[i] = values[i]! + 1;
+        result.set(new Uint8Array(sums.buffer));
       },
     });
 
