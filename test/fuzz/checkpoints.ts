@@ -204,7 +204,8 @@ function mutateLegacy(bytes: Buffer, random: Random): Buffer {
 }
 
 function mutateSafetensors(bytes: Buffer, random: Random): Buffer {
-  const length = Number(bytes.readBigUInt64LE(0));
+  // Another change may have cut it off before its header.
+  const length = bytes.length < 8 ? Infinity : Number(bytes.readBigUInt64LE(0));
   if (length > bytes.length - 8 || random.chance(0.3)) return mutateBytes(bytes, random);
   const text = bytes.toString("utf8", 8, 8 + length);
   let header: Buffer;
