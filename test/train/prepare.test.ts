@@ -85,23 +85,31 @@ async function countSteps(checkpoint: string, steps: number): Promise<void> {
   await utimes(path, atime, mtime);
 }
 
-test.each([
-  ["phase2-stage1", ["--finetune", run]],
-  ["next", [run]],
-])(
-  "the printed job of %s merges the weights that it starts from before torchrun, once",
-  async (command, args) => {
-    const merged = join(run, "pytorch_model.bin");
-    execFileSync("rm", ["-f", merged]);
-    const { code, stdout } = await cli(command, ...args, "--slurm", "--dry-run");
+test("the printed jobs of phase2-stage1 and next merge the weights that they start from before torchrun, once", async () => {
+  const merged = join(run, "pytorch_model.bin");
+  const jobs: string[] = [];
+  for (const args of [
+    ["phase2-stage1", "--finetune", run],
+    ["next", run],
+  ]) {
+    const { code, stdout } = await cli(...args, "--slurm", "--dry-run");
     expect(code).toBe(0);
-    const [srun] = await runScript(stdout, command === "next" ? "71" : "72");
-    expect(srun).toContain(`--finetune logs/${run.split("/").at(-1)}/pytorch_model.bin`);
-    expect((await checkpointTools.listKeys(merged)).length).toBeGreaterThan(100);
     expect(stdout.indexOf("vista-ckpt.js merge")).toBeLessThan(stdout.indexOf("srun --ntasks"));
     expect(stdout.match(/vista-ckpt\.js merge/g)).toHaveLength(1);
-  },
-);
+    jobs.push(stdout);
+  }
+  // The line is the same one, so the second job is run with a program in its place that makes an empty file.
+  const line = (job: string) => job.split("\n").find((text) => text.includes("vista-ckpt.js merge"))!;
+  expect(line(jobs[1]!)).toBe(line(jobs[0]!));
+  for (const [i, job] of [jobs[0]!, jobs[1]!.replace(line(jobs[1]!), `touch ${merged}`)].entries()) {
+    await rm(merged, { force: true });
+    const [srun] = await runScript(job, String(71 + i));
+    expect(srun).toContain(`--finetune logs/${run.split("/").at(-1)}/pytorch_model.bin`);
+    if (i === 0) expect((await checkpointTools.listKeys(merged)).length).toBeGreaterThan(100);
+    else expect((await stat(merged)).size).toBe(0);
+  }
+  await rm(merged);
+});
 
 test("a job whose merge fails starts nothing", async () => {
   const { stdout } = await cli("phase2-stage1", "--finetune", run, "--slurm", "--dry-run", "--skip-checks");

@@ -237,7 +237,7 @@ describe("what goes wrong", () => {
         return [];
       },
       1,
-      /not a file of torch\.save: 12 bytes that begin with "hello, world"/,
+      /not a checkpoint that is known here: 12 bytes that begin with "hello, world"/,
     ],
     [
       "an empty file named safetensors",

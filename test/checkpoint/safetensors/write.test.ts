@@ -138,7 +138,11 @@ describe("properties", () => {
     shape: fc.array(fc.integer({ min: 0, max: 5 }), { maxLength: 4 }),
     seed: fc.integer(),
   });
-  const name = fc.string({ unit: "binary", maxLength: 12 }).filter((text) => text !== "__metadata__");
+  // All code points but halves of pairs: what `unit: "binary"` stands for, which makes a list of them first, for two seconds.
+  const character = fc
+    .oneof(fc.integer({ min: 0, max: 0xd7ff }), fc.integer({ min: 0xe000, max: 0x10ffff }))
+    .map((code) => String.fromCodePoint(code));
+  const name = fc.string({ unit: character, maxLength: 12 }).filter((text) => text !== "__metadata__");
   const entries = fc.uniqueArray(fc.tuple(name, tensor), { selector: ([key]) => key, maxLength: 12 });
 
   it("state dict → torch → safetensors → torch is the same", async () => {
