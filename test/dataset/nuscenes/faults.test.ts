@@ -142,6 +142,58 @@ const CASES: Case[] = [
         rows[4]!.translation = [1, 2, 3];
       }),
   },
+  ...["ego_pose", "sample_annotation", "calibrated_sensor"].map(
+    (name): Case => ({
+      rule: "wrong-type",
+      name: `a rotation of zeros in ${name}, of which annos makes no record`,
+      plant: (set) => {
+        let token = "";
+        set.edit(name, (rows) => {
+          token = rows[3]!.token;
+          rows[3]!.rotation = [0, 0, -0, 0];
+        });
+        return `${table(name)} ${token}`;
+      },
+      near: (set) =>
+        set.edit(name, (rows) => {
+          rows[3]!.rotation = [0, 0, 0, 1];
+        }),
+    }),
+  ),
+  {
+    rule: "wrong-type",
+    name: "a number beyond the largest, which reads as infinite",
+    plant: (set) => {
+      let token = "";
+      set.edit("ego_pose", (rows) => {
+        token = rows[3]!.token;
+        rows[3]!.translation = [0, 4711, 0];
+      });
+      const path = set.path(table("ego_pose"));
+      writeFileSync(path, readFileSync(path, "utf8").replace(/\b4711\b/, "1e999"));
+      return `${table("ego_pose")} ${token}`;
+    },
+  },
+  {
+    rule: "wrong-type",
+    name: "a camera without an intrinsic matrix, of which annos makes no record",
+    plant: (set) => {
+      const camera = set.rows("sensor").find(({ modality }) => modality === "camera")!;
+      let token = "";
+      set.edit("calibrated_sensor", (rows) => {
+        const row = rows.find(({ sensor_token }) => sensor_token === camera.token)!;
+        token = row.token;
+        row.camera_intrinsic = [];
+      });
+      return `${table("calibrated_sensor")} ${token}`;
+    },
+    near: (set) => {
+      const lidar = set.rows("sensor").find(({ modality }) => modality === "lidar")!;
+      set.edit("calibrated_sensor", (rows) => {
+        rows.find(({ sensor_token }) => sensor_token === lidar.token)!.camera_intrinsic = [];
+      });
+    },
+  },
   {
     rule: "duplicate-token",
     name: "a row is there twice",

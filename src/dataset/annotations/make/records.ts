@@ -235,14 +235,14 @@ export class RecordMaker {
     const at = this.#poseTable.lookup(keys, row * 4);
     if (at < 0) this.#data.refuseLink(row, "ego_pose_token", "ego_pose");
     this.#data.read(row, ["ego_pose_token"]);
-    return poseIn(this.#poses, at, this.#poses.read(at, ["translation", "rotation"]));
+    return poseIn(this.#poses.read(at, ["translation", "rotation"]));
   }
 
   #sensorOf(row: number, fields: readonly string[]): { pose: Pose; values: Row } {
     const at = this.tables.sampleData!.sensor[row]!;
     if (at < 0) this.#data.refuseLink(row, "calibrated_sensor_token", "calibrated_sensor");
     const values = this.#sensors.read(at, fields);
-    return { pose: poseIn(this.#sensors, at, values), values };
+    return { pose: poseIn(values), values };
   }
 }
 
@@ -251,10 +251,8 @@ interface LidarPose {
   lidarFromGlobal: Matrix;
 }
 
-function poseIn(rows: NeededRows, row: number, values: Row): Pose {
+function poseIn(values: Row): Pose {
   const { translation, rotation } = values as { translation: number[]; rotation: number[] };
-  if (rotation.every((part) => part === 0))
-    throw rows.error(row, 'field "rotation" is 0, which is no rotation');
   return [translation, rotation];
 }
 

@@ -4,7 +4,7 @@ import type { SampleData } from "../read/load.js";
 import type { Tables } from "../read/load-tables.js";
 import { ALL_TABLES, MAY_BE_EMPTY, SCHEMA, type TableName } from "../read/schema.js";
 import { addDangling, type Dangling, KEEP, LINK, type TableState } from "../read/table-state.js";
-import { danglingKeys, type SmallTable } from "../read/tables.js";
+import { danglingKeys, rowOf, type SmallTable } from "../read/tables.js";
 import { TokenTable, tokenWords } from "../read/tokens.js";
 import type { Names } from "./names.js";
 import { finding, type NuScenesRule } from "./rules.js";
@@ -45,6 +45,23 @@ export function* tableFindings(tables: Tables, names: Names): Generator<Finding>
       state.moreDuplicates,
       "more rows with a token that occurs before",
     );
+  }
+  yield* camerasWithoutMatrix(tables, names);
+}
+
+/** Yields the cameras without an intrinsic matrix: an empty one is right for the other sensors only. */
+function* camerasWithoutMatrix({ small }: Tables, names: Names): Generator<Finding> {
+  const { sensor: sensors, calibrated_sensor: calibrated } = small;
+  if (sensors === undefined || calibrated === undefined) return;
+  for (const [i, { camera_intrinsic: matrix, sensor_token: key }] of calibrated.values.entries()) {
+    if (!Array.isArray(matrix) || matrix.length > 0) continue;
+    const sensor = sensors.values[rowOf(sensors, key)];
+    if (sensor?.modality !== "camera") continue;
+    const what = `field "camera_intrinsic" is empty, but ${sensor.channel} is a camera`;
+    yield finding("wrong-type", names.path("calibrated_sensor"), what, {
+      record: names.token("calibrated_sensor", i),
+      offset: calibrated.offset[i]!,
+    });
   }
 }
 

@@ -15,7 +15,16 @@ import { readHexToken, readToken } from "./tokens.js";
 export const FIELD = { ok: 0, empty: 1, bad: 2 } as const;
 
 /** The types that the fast parser knows; their place is the number that it switches on. */
-const KIND: readonly FieldType[] = ["token", "link", "string", "int", "bool", "vector3", "vector4", "tokens"];
+const KIND: readonly FieldType[] = [
+  "token",
+  "link",
+  "string",
+  "int",
+  "bool",
+  "vector3",
+  "rotation",
+  "tokens",
+];
 
 export interface DecoderEvents {
   /** Called when the decoder holds one more row. */
@@ -188,14 +197,24 @@ export class RowDecoder implements RowSink {
       case 5: // The field is a vector3.
         this.state[field] = FIELD.ok;
         return fastVector(bytes, at, end, 3);
-      case 6: // The field is a vector4.
-        this.state[field] = FIELD.ok;
-        return fastVector(bytes, at, end, 4);
+      case 6: // The field is a rotation.
+        return this.#fastRotation(bytes, at, end, field);
       case 7: // The field holds tokens.
         return this.#fastTokens(bytes, at, end, field);
       default:
         return -1;
     }
+  }
+
+  #fastRotation(bytes: Uint8Array, at: number, end: number, field: number): number {
+    const after = fastVector(bytes, at, end, 4);
+    // A rotation of zeros, which is none, has no other digit.
+    for (let i = at; i < after; i++) {
+      if (bytes[i]! < 0x31 || bytes[i]! > 0x39) continue;
+      this.state[field] = FIELD.ok;
+      return after;
+    }
+    return -1;
   }
 
   /** Reads an integer of at most 16 digits: this is enough for every timestamp in µs, and exact as a double. */
@@ -352,6 +371,7 @@ function fastVector(bytes: Uint8Array, at: number, end: number, length: number):
 
 /** Returns the position after a JSON number, or -1. The zero byte after the data ends any run of digits. */
 function fastNumber(bytes: Uint8Array, at: number): number {
+  const first = at;
   if (bytes[at] === 0x2d) at++;
   let byte = bytes[at]!;
   if (byte === 0x30) {
@@ -372,7 +392,11 @@ function fastNumber(bytes: Uint8Array, at: number): number {
     if (byte === 0x2b || byte === 0x2d) byte = bytes[++at]!;
     const start = at;
     while (byte >= 0x30 && byte <= 0x39) byte = bytes[++at]!;
-    if (at === start) return -1;
+    // A larger exponent may make it infinite, which is left to JSON.parse.
+    if (at === start || at - start > 2) return -1;
   }
-  return at;
+  return at - first > MAX_NUMBER ? -1 : at;
 }
+
+/** The length of a number beyond which it may be infinite without an exponent of three digits. */
+const MAX_NUMBER = 100;

@@ -22,12 +22,10 @@ export function describeProblem(name: string, type: FieldType, value: unknown): 
         ? undefined
         : `field "${name}" is ${kindOf(value)}, not an array of tokens`;
     case "vector3":
-    case "vector4": {
-      const length = type === "vector3" ? 3 : 4;
-      return isVector(value, length)
-        ? undefined
-        : `field "${name}" is ${kindOf(value)}, not ${length} numbers`;
-    }
+      return isVector(value, 3) ? undefined : `field "${name}" is ${kindOf(value)}, not 3 numbers`;
+    case "rotation":
+      if (!isVector(value, 4)) return `field "${name}" is ${kindOf(value)}, not 4 numbers`;
+      return value.some((part) => part !== 0) ? undefined : `field "${name}" is 0, which is no rotation`;
     case "matrix":
       return Array.isArray(value) &&
         (value.length === 0 || (value.length === 3 && value.every((row) => isVector(row, 3))))
@@ -36,7 +34,7 @@ export function describeProblem(name: string, type: FieldType, value: unknown): 
   }
 }
 
-function isVector(value: unknown, length: number): boolean {
+function isVector(value: unknown, length: number): value is readonly number[] {
   return Array.isArray(value) && value.length === length && value.every((entry) => Number.isFinite(entry));
 }
 

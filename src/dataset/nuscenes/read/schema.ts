@@ -2,7 +2,7 @@
 
 /**
  * The type that a field must have. `token` is any string but "". `link` is a token, or "" where the chain ends. `tokens` is an
- * array of tokens. `vector3` and `vector4` are arrays of so many numbers. `matrix` is 3 × 3 numbers, or [] for what is no camera.
+ * array of tokens. `vector3` is an array of three numbers, `rotation` one of four that are not all 0. `matrix` is 3 × 3 numbers, or [] for what is no camera.
  */
 export type FieldType =
   | "token"
@@ -12,7 +12,7 @@ export type FieldType =
   | "int"
   | "bool"
   | "vector3"
-  | "vector4"
+  | "rotation"
   | "matrix";
 
 export interface TableSchema {
@@ -43,7 +43,7 @@ const TABLES = {
       token: "token",
       sensor_token: "token",
       translation: "vector3",
-      rotation: "vector4",
+      rotation: "rotation",
       camera_intrinsic: "matrix",
     },
     keys: { sensor_token: "sensor" },
@@ -79,7 +79,7 @@ const TABLES = {
     },
   },
   ego_pose: {
-    fields: { token: "token", timestamp: "int", rotation: "vector4", translation: "vector3" },
+    fields: { token: "token", timestamp: "int", rotation: "rotation", translation: "vector3" },
     keys: {},
   },
   sample_data: {
@@ -112,7 +112,7 @@ const TABLES = {
       attribute_tokens: "tokens",
       translation: "vector3",
       size: "vector3",
-      rotation: "vector4",
+      rotation: "rotation",
       prev: "link",
       next: "link",
       num_lidar_pts: "int",
