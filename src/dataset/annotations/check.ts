@@ -64,6 +64,7 @@ export function checkAnnotations(files: readonly string[], options: AnnotationCh
     title: `annotations: ${files.map((file) => basename(file)).join(", ")}`,
     root,
     coverage: [],
+    unseen: ["sizes and contents of the frames that annotations name"],
     interrupted: true,
   };
   return { summary, [Symbol.asyncIterator]: () => findings(files, summary, options) };

@@ -2,6 +2,7 @@
 import { readdirSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { isSystemError } from "../../core/errors.js";
+import { sizeOf } from "../../core/io/regular.js";
 import { isRecord } from "../../core/maps.js";
 import type { RowSink } from "../json/rows.js";
 import { describe } from "./clip-rows.js";
@@ -36,9 +37,10 @@ export const PICTURE = { width: 1600, height: 900 };
 const HOLE_US = 1_000_000;
 const FILE_NAME = /^(.*)__([^_]\w*)__([0-9]{13,17})\.[a-z]+$/i;
 
-/** The files that are there, found by listing each folder once. */
+/** The files that are there, found by listing each folder once; a link counts as what it leads to, a folder or a pipe as nothing. */
 export class FileListing {
-  readonly #folders = new Map<string, Set<string> | undefined>();
+  /** The names in each folder, with whether it is a file; `undefined` is for a link that nobody has followed yet. */
+  readonly #folders = new Map<string, Map<string, boolean | undefined> | undefined>();
 
   constructor(private readonly root: string) {}
 
@@ -51,16 +53,28 @@ export class FileListing {
     const slash = path.lastIndexOf("/");
     const folder = path.slice(0, Math.max(slash, 0));
     if (!this.#folders.has(folder)) this.#folders.set(folder, this.#list(folder));
-    return this.#folders.get(folder)?.has(path.slice(slash + 1)) ? undefined : folder;
+    const names = this.#folders.get(folder);
+    const name = path.slice(slash + 1);
+    if (!names?.has(name)) return folder;
+    const isFile = names.get(name) ?? sizeOf(join(this.#path(folder), name)) !== -1;
+    names.set(name, isFile);
+    return isFile ? undefined : folder;
   }
 
-  #list(folder: string): Set<string> | undefined {
+  #list(folder: string): Map<string, boolean | undefined> | undefined {
     try {
-      return new Set(readdirSync(isAbsolute(folder) ? folder : join(this.root, folder)));
+      const entries = readdirSync(this.#path(folder), { withFileTypes: true });
+      return new Map(
+        entries.map((entry) => [entry.name, entry.isSymbolicLink() ? undefined : entry.isFile()]),
+      );
     } catch (error) {
       if (!isSystemError(error)) throw error;
       return undefined;
     }
+  }
+
+  #path(folder: string): string {
+    return isAbsolute(folder) ? folder : join(this.root, folder);
   }
 }
 

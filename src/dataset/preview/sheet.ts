@@ -1,6 +1,8 @@
 /** The contact sheet of a clip, with every frame as the model sees it and the actions of its record. */
+import { existsSync } from "node:fs";
 import type { OverlayOptions } from "sharp";
 import { isVistaError, throwIfAborted, VistaError } from "../../core/errors.js";
+import { sizeOf } from "../../core/io/regular.js";
 import type { RunOptions } from "../../core/progress.js";
 import { COMMANDS, hasGoal, type NuScenesRecord, PICTURE } from "../annotations/nuscenes-rows.js";
 import { loadSharp } from "../images/decode.js";
@@ -35,6 +37,12 @@ const COLOUR = { back: "#15181c", text: "#e6e6e6", faint: "#8a939e", action: "#f
 export async function modelView(path: string, width: number, height: number): Promise<Buffer> {
   try {
     const sharp = await loadSharp();
+    // libvips would wait for ever for what a pipe holds; it says itself what else is wrong with a name.
+    if (sizeOf(path) === -1 && existsSync(path)) {
+      throw new VistaError("WRONG_KIND", "this is a folder, a pipe, a socket or a device, not a picture", {
+        path,
+      });
+    }
     const picture = sharp(path, { failOn: "truncated" });
     const { width: fullWidth, height: fullHeight } = await picture.metadata();
     if (fullWidth * fullHeight > MOST_PIXELS) {

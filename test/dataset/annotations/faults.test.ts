@@ -1,6 +1,7 @@
 /** The planted-fault matrix of annotation files: each fault named by its rule and record and nothing else. */
+import { execFileSync } from "node:child_process";
 import { mkdirSync, renameSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import {
   folderOf,
@@ -661,6 +662,31 @@ describe("nuScenes.json", () => {
     "record 0",
     /1 record names files that are not in sweeps\/CAM_FRONT/,
   );
+  const sweep = (root: string) => join(root, "data/nuscenes", (nuscenes[0]!.frames as string[])[1]!);
+  for (const [what, put] of [
+    ["a link that leads nowhere", (path: string) => symlinkSync("nowhere", path)],
+    ["a link to itself", (path: string) => symlinkSync(basename(path), path)],
+    ["a folder", (path: string) => mkdirSync(path)],
+    ["a pipe", (path: string) => execFileSync("mkfifo", [path])],
+  ] as const) {
+    fault(
+      "frame-missing",
+      `${what} in the place of a sweep`,
+      () => ({
+        nuscenes,
+        change: (root) => {
+          rmSync(sweep(root));
+          put(sweep(root));
+        },
+      }),
+      "record 0",
+      /1 record names files that are not in sweeps\/CAM_FRONT/,
+    );
+  }
+  nearMiss("frame-missing", "a sweep that is a link to a file elsewhere", () => ({
+    nuscenes,
+    change: (root) => moveAndLink(sweep(root)),
+  }));
   nearMiss("frame-missing", "sweeps on another disk, named by their absolute path", () => {
     const elsewhere = join(clean, "data/nuscenes/sweeps");
     return {

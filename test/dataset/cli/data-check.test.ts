@@ -17,6 +17,7 @@ import { makeOpenDv } from "../../../bench/make-opendv.mjs";
 import type { Finding } from "../../../src/dataset/finding.js";
 import type { Report } from "../../../src/dataset/report/report.js";
 import { type CliResult, runCli } from "../../helpers/cli.js";
+import { temporaryFolder } from "../../helpers/state.js";
 import { Sets, type TestSet, VERSION } from "../nuscenes/set.js";
 
 const sets = new Sets();
@@ -467,4 +468,28 @@ describe("a Vista root and its config", () => {
     write(good);
     expect(await vistaFindings()).toEqual([]);
   });
+});
+
+it("a check of annotation files alone does not say that it saw more of the frames than their names", async () => {
+  const folder = temporaryFolder();
+  const frames = Array.from(
+    { length: 25 },
+    (_, i) => `samples/CAM_FRONT/n015__CAM_FRONT__${1.5e15 + i * 83e3}.jpg`,
+  );
+  const actions = {
+    traj: [0, 0, 0, 1, 0, 2, 0, 3, 0, 4],
+    cmd: 3,
+    speed: [9, 9, 9, 9],
+    angle: [0, 0, 0, 0],
+    z: 1,
+    goal: [800, 450],
+  };
+  mkdirSync(join(folder, "annos"));
+  mkdirSync(join(folder, "data/nuscenes/samples/CAM_FRONT"), { recursive: true });
+  for (const frame of frames) writeFileSync(join(folder, "data/nuscenes", frame), "");
+  writeFileSync(join(folder, "annos/nuScenes.json"), JSON.stringify([{ frames, ...actions }]));
+  const { stdout, stderr } = await check([folder]);
+  expect(stdout, stderr).toMatch(
+    /Verdict: all seen, not looked at: sizes and contents of the frames that annotations name: /,
+  );
 });

@@ -29,7 +29,7 @@ test("a clean set: exit code 0, and a verdict that says it rests on a sample", a
   const { code, stdout, stderr } = await check("--quick");
   expect([code, stderr]).toEqual([0, ""]);
   expect(stdout).toContain(
-    "Verdict: seen in part (frames of 400 of 528 records of annos/YouTube.json (seed 0) and the last one of 3 folders): nothing found in what was looked at.",
+    "Verdict: seen in part (frames of 400 of 528 records of annos/YouTube.json (seed 0) and the last one of 3 folders), not looked at: sizes and contents of the frames that annotations name: nothing found in what was looked at.",
   );
   // Empty files are no images, which is not what the quick form looks at; the whole check does.
   expect((await check()).code).toBe(1);

@@ -1,12 +1,13 @@
 /** Contact sheets: the crop, the text, the clips that can be named. The pixels against Pillow are in test/peers/images. */
-import { writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { folderOf, type OpenDvRow } from "../../../bench/make-opendv.mjs";
 import { findClip } from "../../../src/dataset/preview/clip.js";
 import { centreCrop } from "../../../src/dataset/preview/crop.js";
-import { drawSheet, trajectoryPlot } from "../../../src/dataset/preview/sheet.js";
+import { drawSheet, modelView, trajectoryPlot } from "../../../src/dataset/preview/sheet.js";
 import { textPath, textWidth } from "../../../src/dataset/preview/text.js";
 import { makeSet, newFolder, removeFolders } from "../opendv/support.js";
 
@@ -135,6 +136,17 @@ test("a record of absurd figures is drawn", async () => {
   const huge = { traj: [0, 0, 1e308, 1e308], speed: [1e308], angle: [-1e308], z: 1e308 };
   const sheet = await drawSheet({ ...clip, actions: { ...clip.actions!, ...huge } }, { tile: 64 });
   expect((await sharp(sheet).metadata()).format).toBe("png");
+});
+
+test("a pipe, a folder or a device in the place of a picture is refused at once", async () => {
+  const folder = newFolder();
+  const [pipe, device, nested] = ["pipe.jpg", "device.jpg", "folder.jpg"].map((name) => join(folder, name));
+  execFileSync("mkfifo", [pipe!]);
+  symlinkSync("/dev/zero", device!);
+  mkdirSync(nested!);
+  for (const path of [pipe, device, nested]) {
+    await expect(modelView(path!, 64, 32)).rejects.toMatchObject({ code: "WRONG_KIND" });
+  }
 });
 
 test("a folder name with a NUL, or longer than a path, is one line", async () => {
