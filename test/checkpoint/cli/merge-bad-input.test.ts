@@ -137,7 +137,7 @@ const CASES: [
     ({ tag }) => truncateSync(join(tag, SHARD(1)), 300),
   ],
   [
-    /not a file of torch\.save: 12 bytes that begin with "hello, world"/,
+    /not a checkpoint that is known here: 12 bytes that begin with "hello, world"/,
     ({ tag }) => writeFileSync(join(tag, SHARD(1)), "hello, world"),
   ],
   [

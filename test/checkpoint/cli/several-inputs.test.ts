@@ -16,17 +16,16 @@ function folder(): string {
   return path;
 }
 
-it("verify takes patterns in quotes, says a line for each input and fails where one does", async () => {
+it("verify takes patterns in quotes, says a line for each checkpoint and fails where one input is none", async () => {
   const cwd = folder();
   const all = await runCli("vista-ckpt", ["verify", "a/**/*.{pt,safetensors}"], { cwd });
   expect(all.code).toBe(1);
   expect(all.stdout.split("\n").map((line) => line.split(",")[0])).toEqual([
     "a/b/one.pt: sound: 1 file",
-    "a/three.pt: DAMAGED: 1 problem: 1 file",
     "a/two.safetensors: sound: 1 file",
     "",
   ]);
-  expect(all.stderr).toMatch(/a\/three\.pt: not a file of torch\.save: 13 bytes/);
+  expect(all.stderr).toMatch(/a\/three\.pt: not a checkpoint that is known here: 13 bytes/);
   const sound = await runCli("vista-ckpt", ["verify", "a/**/one.pt", "a/two.safetensors"], { cwd });
   expect(sound.code).toBe(0);
   const gone = await runCli("vista-ckpt", ["verify", "a/b/one.pt", "a/gone.pt"], { cwd });
@@ -40,7 +39,7 @@ it("inspect says what each input is, in a line", async () => {
     cwd,
   });
   expect(code).toBe(1);
-  expect(stderr).toMatch(/a\/three\.pt: not a file of torch\.save/);
+  expect(stderr).toMatch(/a\/three\.pt: not a checkpoint that is known here/);
   expect(stdout).toMatch(/^a\/b\/one\.pt: torch file, 3\.34 kB, \d+ tensors, \d+ elements, .* of F32/);
   expect(stdout).toMatch(/\na\/two\.safetensors: safetensors file, 248 B, 3 tensors/);
   expect(stdout.trim().split("\n")).toHaveLength(2);
@@ -60,7 +59,7 @@ it("--json of several inputs is one object with each of them, errors too", async
   const inspected = await runCli("vista-ckpt", ["inspect", "--json", "a/b/one.pt", "a/three.pt"], { cwd });
   expect(JSON.parse(inspected.stdout)).toMatchObject({
     command: "inspect",
-    inputs: [{ kind: "torch" }, { path: "a/three.pt", error: { code: "FORMAT" } }],
+    inputs: [{ kind: "torch" }, { path: "a/three.pt", error: { code: "WRONG_KIND" } }],
   });
 });
 
