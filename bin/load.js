@@ -1,8 +1,13 @@
 /**
- * Loads a program. Where the process may not open the program's own files (`ulimit -n`), or some are missing, one line says so in
+ * Loads a program. Deno is told at once that it cannot run it: its threads do not share descriptors, so that sound files would be
+ * called damaged. Where the process may not open the program's own files (`ulimit -n`), or some are missing, one line says so in
  * place of Node's stack trace.
  */
 export async function load(name, file) {
+  if (process.versions.deno !== undefined) {
+    process.stderr.write(`${name}: Deno is not supported. Run the program with Node 20.15 or later.\n`);
+    return process.exit(1);
+  }
   try {
     return await import(file);
   } catch (error) {

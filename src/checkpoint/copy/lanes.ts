@@ -36,7 +36,8 @@ export class Lanes {
 
   /** @param totalBytes  of all jobs, about: whether a second thread is worth its start */
   constructor(totalBytes: number) {
-    if (totalBytes < WORKER_FROM) return;
+    // Deno's threads do not share descriptors.
+    if (totalBytes < WORKER_FROM || process.versions.deno !== undefined) return;
     try {
       this.#second = takeSecondThread();
     } catch {

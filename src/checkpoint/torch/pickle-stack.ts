@@ -23,6 +23,12 @@ export class PickleStack {
     private readonly notes: boolean,
   ) {}
 
+  /** Lets go of all values. */
+  clear(): void {
+    for (const list of [this.#values, this.#marks, this.#memo]) list.length = 0;
+    this.#memoSparse.clear();
+  }
+
   /** Checks the number of values; it is called after every operation. */
   checkSize(): void {
     if (this.#values.length > PICKLE_LIMITS.stack)

@@ -56,7 +56,14 @@ export function readPickle(
   options: PickleOptions,
   start = 0,
 ): { value: PyValue; end: number; protocol: number } {
-  return new Machine(data, options, start).run();
+  const machine = new Machine(data, options, start);
+  try {
+    return machine.run();
+  } catch (error) {
+    // An error whose stack nobody has read keeps all that its frames belong to, which may be 200 MB of values.
+    machine.forget();
+    throw error;
+  }
 }
 
 class Machine {
@@ -76,6 +83,10 @@ class Machine {
     this.#budget = new PickleBudget(data.byteLength - start, (what) => this.#in.fail(what));
     this.#stack = new PickleStack(this.#in, this.#budget, options.exact ?? false);
     this.#exact = new ExactReading(this.#in, options.exact ?? false);
+  }
+
+  forget(): void {
+    this.#stack.clear();
   }
 
   run(): { value: PyValue; end: number; protocol: number } {

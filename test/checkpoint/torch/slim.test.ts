@@ -6,6 +6,7 @@ import { runInNewContext } from "node:vm";
 import { expect, it } from "vitest";
 import { readTensor } from "../../../src/checkpoint/copy/read-tensor.js";
 import { asDict, type PyValue } from "../../../src/checkpoint/torch/objects.js";
+import { readPickle } from "../../../src/checkpoint/torch/pickle.js";
 import { readTorchFile } from "../../../src/checkpoint/torch/read.js";
 import type { TorchTensor } from "../../../src/checkpoint/torch/values.js";
 import { temporaryFolder } from "../../helpers/state.js";
@@ -58,3 +59,28 @@ function collectGarbage(): void {
   runInNewContext("gc")();
   setFlagsFromString("--no-expose-gc");
 }
+
+it("the error of a pickle that is refused does not keep what was read of it", async () => {
+  let list: WeakRef<object> | undefined;
+  let failure: unknown;
+  const construct = () => {
+    const made: PyValue = [];
+    list = new WeakRef(made);
+    return made;
+  };
+  try {
+    // torch.Bar(), kept on the stack and in the memo, then an operation that there is none of.
+    readPickle(Buffer.from("\x80\x02ctorch\nBar\n)Rq\x00\xff", "latin1"), {
+      path: "x",
+      record: "y",
+      construct,
+    });
+  } catch (error) {
+    failure = error;
+  }
+  await new Promise((resolve) => setTimeout(resolve));
+  collectGarbage();
+  expect(list).toBeDefined();
+  expect(list!.deref()).toBeUndefined();
+  expect(failure).toMatchObject({ code: "PICKLE" });
+});
