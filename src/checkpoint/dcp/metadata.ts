@@ -189,7 +189,11 @@ function readDtype(properties: PyValue | undefined, name: string, path: string):
     value instanceof PyGlobal && value.module === "torch" ? dtypeOfTorchName(value.qualname) : undefined;
   if (dtype !== undefined) return dtype;
   const shown = value instanceof PyGlobal ? value.id : "an unknown type";
-  throw new VistaError("UNSUPPORTED", `a tensor of ${shown}`, { path, record: name });
+  throw new VistaError("UNSUPPORTED", `a tensor of ${shown}`, {
+    path,
+    record: name,
+    hint: "Convert it with torch (dequantize, another dtype) and save the checkpoint again.",
+  });
 }
 
 /** Returns the state of an instance of a class of this name; `undefined` for anything else. */

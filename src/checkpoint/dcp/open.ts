@@ -6,11 +6,11 @@
  * torch.save, which for a tensor holds one box of it.
  */
 import { basename } from "node:path";
-import { firstNames, throwIfAborted, VistaError } from "../../core/errors.js";
+import { type ErrorCode, firstNames, isVistaError, throwIfAborted, VistaError } from "../../core/errors.js";
 import { insideFolder } from "../../core/io/inside-folder.js";
 import { mapOrdered } from "../../core/io/map-ordered.js";
 import { openSource } from "../../core/io/open-source.js";
-import { filesAtOnce, isFile, joinPlace } from "../../core/io/places.js";
+import { filesAtOnce, isFile, joinPlace, listFolder } from "../../core/io/places.js";
 import type { SourceFile } from "../../core/io/source.js";
 import type { RunOptions } from "../../core/progress.js";
 import { plural } from "../../core/text.js";
@@ -71,12 +71,23 @@ export interface DcpCheckpoint {
  * (`iter_000000100/{model,optim,scheduler,trainer}`).
  *
  * @returns `undefined` where neither has one and the folder has no shards of the safetensors form
+ * @throws VistaError `NOT_FOUND` for data files without it
  */
 export async function findDcp(folder: string): Promise<string | undefined> {
   for (const place of [folder, joinPlace(folder, "model")]) {
     if (await isFile(joinPlace(place, DCP_METADATA))) return place;
   }
-  return (await listSafetensorsShards(folder)).length > 0 ? folder : undefined;
+  if ((await listSafetensorsShards(folder)).length > 0) return folder;
+  const data = (await listFolder(folder)).filter(({ name }) => name.endsWith(".distcp")).length;
+  if (data === 0) return undefined;
+  throw new VistaError(
+    "NOT_FOUND",
+    `${plural(data, "data file")} of torch.distributed.checkpoint and no ${DCP_METADATA}, which says what is in them`,
+    {
+      path: folder,
+      hint: `Copy it too: its name begins with a dot, so that * leaves it out. Where there is none, the save was not finished.`,
+    },
+  );
 }
 
 /**
@@ -125,8 +136,10 @@ export async function openDcp(folder: string, options: OpenDcpOptions = {}): Pro
       options.onProgress?.({ phase: "open", done: ++done, total: jobs.length, unit: "boxes" });
     }
     const tensors = new Map<string, Tensor>();
-    for (const [name, tensor] of chosen)
-      tensors.set(name, placeBoxes(tensor.name, tensor.dtype, tensor.shape, boxesOf.get(tensor)!));
+    for (const [name, tensor] of chosen) {
+      const where = { path: folder, record: tensor.name };
+      tensors.set(name, placeBoxes(where, tensor.dtype, tensor.shape, boxesOf.get(tensor)!));
+    }
     return {
       state: new StateDict(
         tensors,
@@ -168,7 +181,8 @@ async function readMetadataFile(path: string) {
  * @throws VistaError `FORMAT` for a name that leads out of the folder
  */
 function dataPath(folder: string, tensor: string, name: string): string {
-  const place = insideFolder(folder, name);
+  // Of dots and slashes alone, it is the folder itself or one above.
+  const place = /[^./]/.test(name) ? insideFolder(folder, name) : undefined;
   if (place !== undefined) return place;
   throw new VistaError("FORMAT", `the metadata names a file outside its folder: ${JSON.stringify(name)}`, {
     path: joinPlace(folder, DCP_METADATA),
@@ -203,8 +217,9 @@ async function locate(file: SourceFile, tensor: SavedTensor, box: SavedBox, veri
       { ...where, hint: "The file is incomplete: copy it again." },
     );
   }
-  const zip = await openTorchZip(file, { start: box.offset, length: box.length });
-  const { value } = await readTorchZip(zip, { verify });
+  const { zip, value } = await readItem(file, box, verify).catch((error: unknown) => {
+    throw isVistaError(error) && DAMAGED.has(error.code) ? inBox(where, box, error) : error;
+  });
   const { dtype, shape } = tensor;
   if (!(value instanceof TorchTensor)) throw another(where, box, "no tensor lies there");
   if (value.dtype !== dtype || value.shape.join() !== box.sizes.join()) {
@@ -218,8 +233,35 @@ async function locate(file: SourceFile, tensor: SavedTensor, box: SavedBox, veri
     throw another(where, box, `the tensor has ${shape.length} dimensions`);
   if (value.offset !== 0) throw another(where, box, "what lies there is a view of something else");
   const { offsets, sizes } = box;
-  const found = { region: await zip.record(`data/${value.storage.key}`), offsets, sizes };
+  const record = await zip.record(`data/${value.storage.key}`);
+  const region = { ...record, name: `${tensor.name}: ${showBox(box)}` };
+  const found = { region, offsets, sizes };
   return isContiguous(sizes, value.strides) ? found : { ...found, strides: value.strides };
+}
+
+async function readItem(file: SourceFile, { offset, length }: Place, verify: boolean) {
+  const zip = await openTorchZip(file, { start: offset, length });
+  return { zip, value: (await readTorchZip(zip, { verify })).value };
+}
+
+const DAMAGED = new Set<ErrorCode>([
+  "FORMAT",
+  "PICKLE",
+  "WRONG_KIND",
+  "CHECKSUM",
+  "TRUNCATED",
+  "UNSUPPORTED",
+]);
+
+/** Returns the error for an item that cannot be read: its own, which knows no more than the file, with the tensor and the box. */
+function inBox(
+  where: { path: string; record: string; offset: number },
+  box: SavedBox,
+  error: VistaError,
+): VistaError {
+  const { code, message, hint } = error;
+  const what = message.replace(`${where.path}: `, "");
+  return new VistaError(code, `${showBox(box)}: ${what}`, { ...where, cause: error, ...(hint && { hint }) });
 }
 
 function another(

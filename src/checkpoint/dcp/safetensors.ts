@@ -77,7 +77,7 @@ export async function openSafetensorsShards(
       const shape = parts[0]!.sizes.map((_, d) =>
         parts.reduce((end, { offsets, sizes }) => Math.max(end, (offsets[d] ?? 0) + (sizes[d] ?? 0)), 0),
       );
-      tensors.set(name, placeBoxes(name, dtype, shape, parts));
+      tensors.set(name, placeBoxes({ path: folder, record: name }, dtype, shape, parts));
       boxes += parts.length;
     }
     const warnings = [

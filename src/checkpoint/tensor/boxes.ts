@@ -21,19 +21,19 @@ interface Run {
  * Makes the tensor that the boxes form together. Boxes that are cut along the first dimension only become plain byte ranges,
  * which the copy loop reads fastest.
  *
- * @param name  the tensor's name, for error messages
+ * @param where  the checkpoint and the tensor's name, for error messages
  * @throws VistaError `FORMAT` where a box leaves the tensor, its region has another size, two boxes overlap or one is missing
  */
 export function placeBoxes(
-  name: string,
+  where: { readonly path: string; readonly record: string },
   dtype: DType,
   shape: readonly number[],
   boxes: readonly Box[],
 ): Tensor {
   const whole = makeTensor(dtype, shape, { kind: "pieces", pieces: [] });
   const filled = boxes.filter(({ sizes }) => !sizes.includes(0));
-  for (const box of filled) checkBox(name, dtype, shape, box);
-  checkCover(name, whole, filled);
+  for (const box of filled) checkBox(where.record, dtype, shape, box);
+  checkCover(where, whole, filled);
   if (filled.some(({ strides }) => strides !== undefined)) return inOrder(whole, filled);
   const rows = filled.slice().sort((a, b) => (a.offsets[0] ?? 0) - (b.offsets[0] ?? 0));
   if (rows.every(({ sizes }) => sizes.every((size, d) => d === 0 || size === shape[d]))) {
@@ -87,8 +87,11 @@ function checkBox(name: string, dtype: DType, shape: readonly number[], box: Box
  * Checks that boxes that lie in the tensor fill it: they do so exactly where they do not overlap and have as many elements as the
  * tensor.
  */
-function checkCover(name: string, tensor: Tensor, boxes: readonly Box[]): void {
-  const where = { record: name };
+function checkCover(
+  where: { readonly path: string; readonly record: string },
+  tensor: Tensor,
+  boxes: readonly Box[],
+): void {
   const sorted = boxes.slice().sort((a, b) => (a.offsets[0] ?? 0) - (b.offsets[0] ?? 0));
   let open: Box[] = [];
   let covered = 0;

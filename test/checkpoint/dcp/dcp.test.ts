@@ -6,6 +6,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   truncateSync,
   writeFileSync,
 } from "node:fs";
@@ -89,7 +90,20 @@ describe("what is wrong is said, and nothing is written", () => {
     [
       "a damaged element",
       (folder) => damage(folder, Buffer.from(new BigInt64Array([0n, 1n, 2n, 3n]).buffer)),
-      /\.distcp: .*CRC-32/,
+      /\.distcp: everywhere: the box \[.*\]: .*CRC-32/,
+    ],
+    [
+      "an item that is no file of torch.save",
+      (folder) => {
+        const [path, length] = [join(folder, "__0_0.distcp"), statSync(join(folder, "__0_0.distcp")).size];
+        writeFileSync(path, Buffer.alloc(length));
+      },
+      /__0_0\.distcp: \S+: at byte \d+: the box \[.*\]: the zip directory cannot be read/,
+    ],
+    [
+      "data files without their metadata, as `cp folder/*` leaves them",
+      (folder) => rmSync(join(folder, ".metadata")),
+      /: 4 data files of torch\.distributed\.checkpoint and no \.metadata, which .* \* leaves it out/,
     ],
     [
       "a missing file",
@@ -105,6 +119,11 @@ describe("what is wrong is said, and nothing is written", () => {
       "a file outside the folder",
       (folder) => rewrite(folder, "__0_0.distcp", "../_0.distcp"),
       /\.metadata: .*names a file outside its folder: "\.\.\/_0\.distcp"/,
+    ],
+    [
+      "the folder itself as a file",
+      (folder) => rewrite(folder, "__0_0.distcp", "././././././"),
+      /\.metadata: .*names a file outside its folder: "(?:\.\/){6}"/,
     ],
     ["metadata that are cut off", (folder) => truncateSync(join(folder, ".metadata"), 1000), /\.metadata: /],
     [

@@ -93,7 +93,12 @@ describe("boxes", () => {
         const blocks = cut(shape, list);
         if (turned) blocks.reverse();
         const columns = (i: number) => b % 3 === 0 && (a + i) % 2 === 0;
-        const tensor = placeBoxes("t", "F32", shape, await boxesIn(shape, blocks, columns));
+        const tensor = placeBoxes(
+          { path: "x", record: "t" },
+          "F32",
+          shape,
+          await boxesIn(shape, blocks, columns),
+        );
         const [from, to] = [a % (tensor.numel + 1), b % (tensor.numel + 1)].sort((x, y) => x - y) as [
           number,
           number,
@@ -111,7 +116,7 @@ describe("boxes", () => {
       { offsets: [3, 0], sizes: [2, 4] },
       { offsets: [0, 0], sizes: [3, 4] },
     ];
-    const { source } = placeBoxes("t", "F32", [5, 4], await boxesIn([5, 4], blocks));
+    const { source } = placeBoxes({ path: "x", record: "t" }, "F32", [5, 4], await boxesIn([5, 4], blocks));
     expect(source.kind === "pieces" && source.pieces.map(({ length }) => length)).toEqual([48, 32]);
   });
 
@@ -146,7 +151,7 @@ describe("boxes", () => {
     });
     let said = "";
     try {
-      placeBoxes("t", "F32", [3, 4], made);
+      placeBoxes({ path: "x", record: "t" }, "F32", [3, 4], made);
     } catch (error) {
       const { message: text, hint } = error as { message: string; hint?: string };
       said = `${text} ${hint}`;
