@@ -357,6 +357,15 @@ describe("tokens", () => {
       expect(authorization).toMatch(
         /^AWS4-HMAC-SHA256 Credential=key\/\d{8}\/[a-z0-9-]+\/s3\/aws4_request, /,
       );
+    // One signature serves all ranges of a file, and no other file.
+    server.asked.length = 0;
+    const output = join(temporaryFolder(), "x.bin");
+    expect((await runCli("vista-ckpt", ["merge", "s3://runs/vista-phase2", "-o", output])).code).toBe(0);
+    const files = server.asked.filter(({ path }) => path.endsWith(".pt"));
+    const paths = new Set(files.map(({ path }) => path)).size;
+    expect(files.length).toBeGreaterThan(paths);
+    expect(new Set(files.map(({ path, authorization }) => `${path} ${authorization}`)).size).toBe(paths);
+    expect(new Set(files.map(({ authorization }) => authorization)).size).toBe(paths);
   });
 
   it("a password in a URL is not shown", async () => {

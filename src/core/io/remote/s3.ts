@@ -116,18 +116,33 @@ function parse(url: string): { bucket: string; key: string } {
   return { bucket, key };
 }
 
+/**
+ * Milliseconds that a signature serves for: ranges are not signed, so all requests for a file may have one. Servers take a date that is up to
+ * some minutes old.
+ */
+const SIGNED_MS = 20_000;
+
 /** @param rest  of the address, behind the bucket's */
 function target(path: string, bucket: string, rest: string, settings: Settings): Target {
   const { credentials, regions } = settings;
   const regionOf = () => regions.get(bucket) ?? settings.region;
+  let signed: { for: string; until: number; headers: Promise<Record<string, string>> } | undefined;
   return {
     path,
     get url() {
       return bucketUrl(bucket, settings, regionOf()) + rest;
     },
     key: bucketUrl(bucket, settings, settings.region) + rest,
-    headers: async (address) =>
-      credentials === undefined ? {} : signedHeaders(address, credentials, regionOf()),
+    headers: async (address) => {
+      if (credentials === undefined) return {};
+      const region = regionOf();
+      const what = `${region} ${address}`;
+      if (signed?.for !== what || signed.until < Date.now()) {
+        const headers = signedHeaders(address, credentials, region);
+        signed = { for: what, until: Date.now() + SIGNED_MS, headers };
+      }
+      return signed.headers;
+    },
     // As the AWS tools do: whoever names a bucket need not know where it is.
     corrected: (answer, body) => {
       const region = regionIn(answer, body);
