@@ -28,7 +28,8 @@ function checkPieces(tensor: Tensor, pieces: (Tensor["source"] & { kind: "pieces
     covered += length;
   }
   if (covered === tensor.byteLength) return;
-  const where = pieces[0]?.region;
+  const [first] = pieces;
+  const where = first?.region;
   throw planError(tensor, `its pieces have ${covered} bytes`, where?.file.path, where?.name);
 }
 

@@ -99,6 +99,11 @@ export class LanePlan {
     return this.#block !== undefined;
   }
 
+  /** How many it has. */
+  get reads(): number {
+    return this.#reads.length;
+  }
+
   async #hold(file: SourceFile): Promise<number> {
     const fd = await file.hold(PATIENCE_MS);
     this.#held.set(file, fd);

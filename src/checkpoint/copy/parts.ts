@@ -55,7 +55,9 @@ export function tensorsIn(parts: readonly OutputPart[]): Tensor[] {
 export function isCopied(tensor: Tensor): boolean {
   const { source } = tensor;
   const inner = source.kind === "cast" ? source.from.source : source;
-  return inner.kind === "pieces" && inner.pieces[0]?.region.file.isLocal !== false;
+  if (inner.kind !== "pieces") return false;
+  const [first] = inner.pieces;
+  return first?.region.file.isLocal !== false;
 }
 
 /** A stretch of one part inside a window. */

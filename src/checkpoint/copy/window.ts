@@ -10,7 +10,7 @@ import { firstWhere } from "../../core/search.js";
 import { runsWithin } from "../tensor/boxes.js";
 import { castBytes } from "../tensor/cast.js";
 import { dtypeInfo } from "../tensor/dtype.js";
-import type { Box, Tensor } from "../tensor/tensor.js";
+import { type Box, piecesBetween, type Tensor } from "../tensor/tensor.js";
 import { ARENA_STEP, Arena, roundUp } from "./arena.js";
 import { type ComputedCache, dependencyOrder, inputsOf } from "./computed.js";
 import type { DoneRead } from "./input-checks.js";
@@ -65,16 +65,9 @@ export class WindowReader {
     switch (source.kind) {
       case "pieces": {
         let at = 0;
-        const to = from + target.byteLength;
-        for (const piece of source.pieces) {
-          const start = Math.max(from, at);
-          const end = Math.min(to, at + piece.length);
-          if (start < end) {
-            const part = target.subarray(start - from, end - from);
-            this.#ops.push({ region: piece.region, start: piece.start + start - at, target: part });
-          }
-          at += piece.length;
-          if (at >= to) break;
+        for (const { region, start, length } of piecesBetween(source.pieces, from, target.byteLength)) {
+          this.#ops.push({ region, start, target: target.subarray(at, at + length) });
+          at += length;
         }
         return;
       }

@@ -166,7 +166,7 @@ function boxOf(file: SourceFile, name: string, part: Tensor, offsets: readonly n
       { path: file.path, record: name, hint: "The file is damaged: copy it again." },
     );
   }
-  const piece = part.source.kind === "pieces" ? part.source.pieces[0] : undefined;
+  const [piece] = part.source.kind === "pieces" ? part.source.pieces : [];
   const offset = piece === undefined ? 0 : piece.region.offset + piece.start;
   const region = { file, name, offset, length: part.byteLength, crc32: undefined };
   return { region, offsets, sizes: part.shape };

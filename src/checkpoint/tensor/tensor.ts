@@ -10,7 +10,7 @@ import { byteLengthOf, type DType, dtypeInfo, numelOf } from "./dtype.js";
 /** The source of the bytes of a tensor (little-endian, row-major, contiguous). */
 export type TensorSource =
   /** The bytes are ranges, one after the other. */
-  | { readonly kind: "pieces"; readonly pieces: readonly Piece[] }
+  | { readonly kind: "pieces"; readonly pieces: readonly Piece[] | PieceRule }
   /** The tensor is a view of a region that is not contiguous; `start` is in bytes, `strides` are in elements. */
   | {
       readonly kind: "strided";
@@ -24,6 +24,22 @@ export type TensorSource =
   | { readonly kind: "cast"; readonly from: Tensor }
   /** The bytes are computed from other tensors, all of which fit in memory at once. */
   | { readonly kind: "computed"; readonly inputs: readonly Tensor[]; readonly compute: Compute };
+
+/**
+ * Byte ranges that are made when they are asked for: where each of thousands of tensors has some on each of a thousand ranks, a list
+ * of all would take gigabytes.
+ */
+export abstract class PieceRule implements Iterable<Piece> {
+  /** @param length  of all together, in bytes */
+  constructor(protected readonly length: number) {}
+
+  /** Bytes `[start, start + length)`; all of them are there. */
+  abstract between(start: number, length: number): Iterable<Piece>;
+
+  [Symbol.iterator](): Iterator<Piece> {
+    return this.between(0, this.length)[Symbol.iterator]();
+  }
+}
 
 /** A block of a tensor. Its elements fill `region`, in row-major order unless there are strides. */
 export interface Box {
@@ -79,7 +95,8 @@ export function castTensor(tensor: Tensor, dtype: DType): Tensor {
 }
 
 /** Returns bytes `[start, start + length)` of joined pieces, as pieces; they are fewer where the pieces end before. */
-export function piecesBetween(pieces: readonly Piece[], start: number, length: number): Piece[] {
+export function piecesBetween(pieces: readonly Piece[] | PieceRule, start: number, length: number): Piece[] {
+  if (pieces instanceof PieceRule) return [...pieces.between(start, length)];
   const result: Piece[] = [];
   let at = 0;
   const end = start + length;

@@ -52,8 +52,9 @@ export async function planRewrittenFile(
   const { pickle, storages } = rewrittenPickle(exact);
   const records = storages.map(async ([what, key]): Promise<TorchStorageRecord> => {
     if (what instanceof NewStorage) return { key, content: what.content };
-    const old = typeof what === "string" ? what : keyOf(what);
-    return { key, content: [wholeRegion(await source.storage(old))] };
+    // One without bytes needs no look at the zip's directory: the placeholders of stage 3 are thousands in every file.
+    if (isEmpty(what)) return { key, content: [] };
+    return { key, content: [wholeRegion(await source.storage(keyOf(what)))] };
   });
   return planTorchRecords(path, pickle, await Promise.all(records));
 }
@@ -70,20 +71,25 @@ export function planNewFile(exact: ExactPickle, path: string): TorchParts {
 
 /**
  * Rewrites the pickle with new storage keys.
- * @returns the pickle; and each storage with its new key: those of the file that was read by their old keys, the others as they
- *   are
+ * @returns the pickle; and the storages, each with its new key: those of the file that was read once each, also where several
+ *   objects name one
  */
-function rewrittenPickle(exact: ExactPickle): {
-  pickle: Uint8Array;
-  storages: [string | PyPersistent, string][];
-} {
+function rewrittenPickle(exact: ExactPickle): { pickle: Uint8Array; storages: [PyPersistent, string][] } {
   const keys = new Map<string | PyPersistent, string>();
+  const storages: [PyPersistent, string][] = [];
   const pickle = rewritePickle(exact, (storage) => {
     const own = storage instanceof NewStorage || storage instanceof CopiedStorage;
-    const what = own ? storage : keyOf(storage);
-    return remember(keys, what, () => String(keys.size));
+    return remember(keys, own ? storage : keyOf(storage), () => {
+      const key = String(storages.length);
+      storages.push([storage, key]);
+      return key;
+    });
   });
-  return { pickle, storages: [...keys] };
+  return { pickle, storages };
+}
+
+function isEmpty(storage: PyPersistent): boolean {
+  return storageParts(storage).rest[3] === 0;
 }
 
 function keyOf(storage: PyPersistent): string {

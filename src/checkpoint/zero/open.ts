@@ -135,21 +135,27 @@ export async function readCheckpointFiles(
   const paths = [...files.modelStates, ...files.shards].map((file) => file.path);
   const opened: TorchFile[] = [];
   const others: ModelFile[] = [];
-  const read = (path: string) => readTorchFile(path, { verify: options.verify ?? true });
+  const read = async (path: string, i: number) => {
+    const file = await readTorchFile(path, { verify: options.verify ?? true });
+    if (i === 0 || i >= files.modelStates.length) return file;
+    try {
+      const model = withoutTree(readModelState(file, options.key));
+      others[i - 1] = model;
+      return model.torchFile;
+    } catch (error) {
+      await file.file.close();
+      throw error;
+    }
+  };
   try {
     while (opened.length < paths.length) {
       throwIfAborted(options.signal);
       const batch = paths.slice(opened.length, opened.length + filesAtOnce(path));
-      const outcomes = await Promise.allSettled(batch.map(read));
       const first = opened.length;
+      const outcomes = await Promise.allSettled(batch.map((path, i) => read(path, first + i)));
       for (const outcome of outcomes) if (outcome.status === "fulfilled") opened.push(outcome.value);
       // Of several files with something wrong, the first is named.
       for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
-      for (let i = Math.max(1, first); i < Math.min(opened.length, files.modelStates.length); i++) {
-        const model = withoutTree(readModelState(opened[i]!, options.key));
-        opened[i] = model.torchFile;
-        others.push(model);
-      }
       options.onProgress?.({ phase: "open", done: opened.length, total: paths.length, unit: "files" });
     }
     const models: ModelStates = [readModelState(opened[0]!, options.key), ...others];

@@ -4,9 +4,7 @@
  *
  * Source: deepspeed/runtime/zero/stage3.py (_create_fp16_sub_groups, _rigid_state_dict).
  */
-import type { Piece } from "../../core/io/source.js";
-import { type DType, dtypeInfo, numelOf } from "../tensor/dtype.js";
-import { makeTensor, piecesBetween, type Tensor } from "../tensor/tensor.js";
+import { type DType, numelOf } from "../tensor/dtype.js";
 import { asInteger, asItems, type PyValue } from "../torch/objects.js";
 import type { CheckpointContent } from "./open.js";
 import { zeroConfig } from "./optimizer-flat.js";
@@ -18,7 +16,8 @@ import {
   readFlatStates,
   refuse,
 } from "./optimizer-states.js";
-import { flatPieces, sum } from "./pieces.js";
+import { sum } from "./pieces.js";
+import { joinParts, readSubGroups, type SubGroup } from "./sub-groups.js";
 
 /** Where `ds_config` does not say it. */
 const DEFAULT_SUB_GROUP_SIZE = 1_000_000_000;
@@ -50,24 +49,14 @@ export async function readSplitPartitions(content: CheckpointContent): Promise<S
     });
   }
   const flats: FlatSubGroup[] = [];
-  for (let s = 0; s < count; s++) {
-    const sizes = shards.map((shard) => numelOf(shard.groups[s]!.shape) ?? 0);
-    const other = sizes.findIndex((size) => size !== sizes[0]);
-    if (other > 0) {
-      throw contradiction(
-        `sub-group ${s}: rank ${other} holds ${sizes[other]} elements, rank 0 ${sizes[0]}`,
-        shards[other]!.path,
-      );
-    }
-    const fp32: (readonly Piece[])[] = [];
-    for (const shard of shards) fp32.push(await flatPieces(shard.torchFile, shard.groups[s]!));
+  for (const [s, subGroup] of (await readSubGroups(shards)).entries()) {
     const states = await readFlatStates(
       shards,
       bases.map((base) => base.states[s]),
-      sizes,
+      shards.map(() => subGroup.size),
       `sub-group ${s}`,
     );
-    flats.push({ size: sizes[0]!, dtype: first.groups[s]!.dtype, fp32, states });
+    flats.push({ ...subGroup, states });
   }
   // Which sub-groups a param group has is in its `params`; before 0.5.4 one dict lists the shapes of all groups.
   const entries = shapes.flatMap((group) => [...group]);
@@ -116,10 +105,7 @@ export async function readSplitPartitions(content: CheckpointContent): Promise<S
   return { kind: "split", groups, subGroups, subGroupSize };
 }
 
-interface FlatSubGroup {
-  readonly size: number;
-  readonly dtype: DType;
-  readonly fp32: readonly (readonly Piece[])[];
+interface FlatSubGroup extends SubGroup {
   readonly states: Awaited<ReturnType<typeof readFlatStates>>;
 }
 
@@ -131,18 +117,9 @@ function joinParameter(
   at: number,
   part: number,
 ): OptimizerParameter {
-  const join = (held: readonly (readonly Piece[])[], dtype: DType): Tensor => {
-    const width = dtypeInfo(dtype).bits / 8;
-    const tensor = makeTensor(dtype, shape, { kind: "pieces", pieces: [] });
-    const pieces = held.flatMap((rank, r) => {
-      const length = Math.max(0, Math.min(part, tensor.numel - r * part));
-      return piecesBetween(rank, at * width, length * width);
-    });
-    return { ...tensor, source: { kind: "pieces", pieces } };
-  };
-  const fp32 = join(flat.fp32, flat.dtype);
+  const fp32 = joinParts(flat.held, flat.dtype, shape, at, part);
   const states = [...flat.states.types].map(
-    ([state, dtype]) => [state, join(flat.states.pieces.get(state)!, dtype)] as const,
+    ([state, dtype]) => [state, joinParts(flat.states.pieces.get(state)!, dtype, shape, at, part)] as const,
   );
   return { name, shape, numel: fp32.numel, fp32, states: new Map(states) };
 }

@@ -67,29 +67,45 @@ export function cutFlatGroup(
   return result;
 }
 
-/**
- * Stage 3: every parameter is cut into one equal part a rank, the last ones padded; each rank's vector holds its part of
- * every parameter, one after the other.
- *
- * @param size  length of each rank's vector, all sub-groups joined
- * @param ranks  number of ranks
- */
-export function cutParameters(size: number, ranks: number, numels: readonly number[]): Span[][] | Mismatch {
-  const needed = numels.reduce((sum, numel) => sum + Math.ceil(numel / ranks), 0);
-  if (needed !== size) return { needed: needed * ranks, available: size * ranks };
-  let start = 0;
-  return numels.map((numel) => {
-    const part = Math.ceil(numel / ranks);
-    const spans: Span[] = [];
-    for (let rank = 0; rank < ranks; rank++) {
-      const length = Math.min(part, numel - rank * part);
-      if (length > 0) spans.push({ rank, start, length });
-    }
-    start += part;
-    return spans;
-  });
+/** Where a parameter lies in stage 3: of every rank's sub-group the elements from `start` on, `part` of them, the last ones less or padding. */
+export interface Place {
+  readonly subGroup: number;
+  readonly start: number;
+  readonly part: number;
 }
 
-export function isMismatch(value: Span[][] | Mismatch): value is Mismatch {
+/**
+ * Stage 3: every parameter is cut into one equal part a rank, the last ones padded; each rank's sub-groups hold its part of
+ * every parameter, one after the other. No part lies in two of them.
+ *
+ * @param sizes  of the sub-groups, the same on every rank
+ * @param ranks  number of ranks
+ */
+export function cutParameters(
+  sizes: readonly number[],
+  ranks: number,
+  numels: readonly number[],
+): Place[] | Mismatch {
+  const parts = numels.map((numel) => Math.ceil(numel / ranks));
+  const needed = parts.reduce((sum, part) => sum + part, 0);
+  const size = sizes.reduce((sum, size) => sum + size, 0);
+  if (needed !== size) return { needed: needed * ranks, available: size * ranks };
+  const places: Place[] = [];
+  let subGroup = 0;
+  let start = 0;
+  for (const part of parts) {
+    while (part > 0 && start === sizes[subGroup]) {
+      subGroup++;
+      start = 0;
+    }
+    if (part > 0 && start + part > sizes[subGroup]!)
+      return { needed: (start + part) * ranks, available: sizes[subGroup]! * ranks };
+    places.push({ subGroup, start, part });
+    start += part;
+  }
+  return places;
+}
+
+export function isMismatch(value: readonly unknown[] | Mismatch): value is Mismatch {
   return !Array.isArray(value);
 }

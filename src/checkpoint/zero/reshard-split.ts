@@ -17,7 +17,6 @@ export class SplitResharding {
   /** Of each param group, by parameter, in sub-groups. */
   readonly subGroups: readonly (readonly (readonly number[])[])[];
   readonly #partitions: SplitPartitions;
-  readonly #from: number;
   readonly #ranks: number;
   /** Of rank 0. */
   #shared: [PyValue, PyValue][] | undefined;
@@ -33,7 +32,6 @@ export class SplitResharding {
       );
     }
     this.#partitions = partitions;
-    this.#from = from;
     this.#ranks = ranks;
     this.subGroups = form(ranks);
   }
@@ -120,7 +118,7 @@ export class SplitResharding {
       fragments!.set(name, putFlat(fragments!.get(name), content, size, tensor.dtype, path));
     }
     this.#regroupShapes(asDict(tree)!);
-    if (rank % this.#from === 0) this.#keepShared(asDict(tree)!.get("shared_params"), rank);
+    this.#keepShared(asDict(tree)!.get("shared_params"), rank);
   }
 
   /** `shared_params` of rank 0's file, which only rank 0 has. */

@@ -1,8 +1,9 @@
 /** Small steps of resharding: exact pickles of shards as dicts, flat tensors put in, parameters cut and joined with zeros. */
 import { VistaError } from "../../core/errors.js";
 import type { Piece } from "../../core/io/source.js";
+import { firstWhere } from "../../core/search.js";
 import { type DType, dtypeInfo } from "../tensor/dtype.js";
-import { makeTensor, piecesBetween, type Tensor } from "../tensor/tensor.js";
+import { makeTensor, PieceRule, piecesBetween, type Tensor } from "../tensor/tensor.js";
 import { asDict, type PyDict, PyObject, type PyValue } from "../torch/objects.js";
 import { replaceFlatTensor } from "../torch/rewrite-file.js";
 
@@ -24,12 +25,12 @@ export interface Placed {
 export function flatContent(placed: readonly Placed[], size: number, dtype: DType): (Tensor | number)[] {
   const width = dtypeInfo(dtype).bits / 8;
   const content: (Tensor | number)[] = [];
-  let run: Piece[] = [];
+  let run: Placed[] = [];
   let at = 0;
   const endRun = () => {
     if (run.length === 0) return;
-    const bytes = run.reduce((sum, piece) => sum + piece.length, 0);
-    content.push(makeTensor(dtype, [bytes / width], { kind: "pieces", pieces: run }));
+    const pieces = new PlacedPieces(run, (at - run[0]!.start) * width, width);
+    content.push(makeTensor(dtype, [at - run[0]!.start], { kind: "pieces", pieces }));
     run = [];
   };
   const zerosTo = (start: number) => {
@@ -37,27 +38,50 @@ export function flatContent(placed: readonly Placed[], size: number, dtype: DTyp
     endRun();
     content.push((start - at) * width);
   };
-  for (const { tensor, from, start, length } of placed) {
-    zerosTo(start);
-    for (const piece of piecesOf(tensor, from * width, length * width)) addPiece(run, piece);
-    at = start + length;
+  for (const each of placed) {
+    zerosTo(each.start);
+    run.push(each);
+    at = each.start + each.length;
   }
-  zerosTo(size);
   endRun();
+  zerosTo(size);
   return content;
 }
 
-function piecesOf(tensor: Tensor, start: number, length: number): Piece[] {
-  if (tensor.source.kind !== "pieces") throw new Error("a state that is no byte range");
-  return piecesBetween(tensor.source.pieces, start, length);
-}
+/** Parts of parameters that follow one another without a gap. */
+class PlacedPieces extends PieceRule {
+  constructor(
+    private readonly run: readonly Placed[],
+    length: number,
+    private readonly width: number,
+  ) {
+    super(length);
+  }
 
-/** Parameters that follow each other in a shard become one range of it. */
-function addPiece(run: Piece[], piece: Piece): void {
-  const last = run.at(-1);
-  if (last?.region === piece.region && last.start + last.length === piece.start) {
-    run[run.length - 1] = { ...last, length: last.length + piece.length };
-  } else run.push(piece);
+  /** Parameters that follow each other in a shard become one range of it. */
+  *between(start: number, length: number): Generator<Piece> {
+    const { run, width } = this;
+    const first = run[0]!.start;
+    const from = first + start / width;
+    const end = from + length / width;
+    let open: Piece | undefined;
+    const next = firstWhere(run.length, (at) => run[at]!.start + run[at]!.length > from);
+    for (let at = next; at < run.length && run[at]!.start < end; at++) {
+      const { tensor, ...part } = run[at]!;
+      if (tensor.source.kind !== "pieces") throw new Error("a state that is no byte range");
+      const skipped = Math.max(0, from - part.start);
+      const taken = Math.min(end - part.start, part.length) - skipped;
+      for (const piece of piecesBetween(tensor.source.pieces, (part.from + skipped) * width, taken * width)) {
+        if (open?.region === piece.region && open.start + open.length === piece.start) {
+          open = { ...open, length: open.length + piece.length };
+          continue;
+        }
+        if (open !== undefined) yield open;
+        open = piece;
+      }
+    }
+    if (open !== undefined) yield open;
+  }
 }
 
 /** The call that rebuilds `node`'s tensor, with other content. @throws VistaError `UNSUPPORTED` */

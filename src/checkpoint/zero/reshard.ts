@@ -37,10 +37,11 @@ export async function reshardedFiles(
   ranks: number,
 ): Promise<{ files: ReshardedFile[]; groups: ReshardedGroup[] }> {
   const { shards, models, partitions } = optimizer;
-  const exact = new ExactCache(Math.min(ranks, optimizer.ranks));
+  const exact = new LastExact();
   const asBefore = ranks === optimizer.ranks;
-  const shardOf = (rank: number) => shards[rank % shards.length]!;
-  const modelOf = (rank: number) => models[rank % models.length]!;
+  // Of more ranks, those that follow one another take after the same one.
+  const like = (rank: number) =>
+    ranks > optimizer.ranks ? Math.floor((rank * optimizer.ranks) / ranks) : rank;
   const files: ReshardedFile[] = [];
   const add = <T extends ModelFile | ShardState>(
     state: T,
@@ -71,7 +72,7 @@ export async function reshardedFiles(
       flat.reorderShapes(asDict(tree)!);
     });
     for (let rank = 0; rank < ranks; rank++) {
-      add(shardOf(rank), rank, (tree, { path }) => flat.setShard(tree, rank, path));
+      add(shards[like(rank)]!, rank, (tree, { path }) => flat.setShard(tree, rank, path));
     }
     groups = flat.layouts.map((layout, g) => {
       const old = before.layouts[g]!;
@@ -89,13 +90,13 @@ export async function reshardedFiles(
     const split = new SplitResharding(partitions, optimizer.ranks, ranks, optimizer.files.tagFolder);
     const frozen = await joinFrozen(models);
     for (let rank = 0; rank < ranks; rank++) {
-      add(modelOf(rank), rank, (tree, { path }) => {
+      add(models[like(rank)]!, rank, (tree, { path }) => {
         setRanks(tree);
         split.setModelStates(tree, rank, frozen, path);
       });
     }
     for (let rank = 0; rank < ranks; rank++) {
-      add(shardOf(rank), rank, (tree, { path }) => split.setShard(tree, rank, path));
+      add(shards[like(rank)]!, rank, (tree, { path }) => split.setShard(tree, rank, path));
     }
     groups = partitions.groups.map(({ parameters }) => {
       const numel = parameters.reduce((sum, parameter) => sum + parameter.numel, 0);
@@ -115,29 +116,19 @@ export async function reshardedFiles(
   return { files, groups };
 }
 
-/** Exact pickles that are kept, with several megabytes where there are thousands of tensors. */
-const KEPT = 8;
-
 /**
- * Exact pickles, those that were used last: what one rank sets in one the next sets anew. The files are taken in turns, so of more than
- * can be kept none would be there when its turn comes again.
+ * The exact pickle that was used last, which has several megabytes where there are thousands of tensors: what one rank sets in it the
+ * next sets anew.
  */
-class ExactCache {
-  readonly #kept: number;
-  readonly #pickles = new Map<TorchFile, Promise<ExactPickle>>();
-
-  /** @param sources  how many files there are in turn */
-  constructor(sources: number) {
-    this.#kept = sources <= KEPT ? KEPT : 1;
-  }
+class LastExact {
+  #file: TorchFile | undefined;
+  #pickle: Promise<ExactPickle> | undefined;
 
   of(file: TorchFile): Promise<ExactPickle> {
-    const pickle = this.#pickles.get(file) ?? file.exact();
-    this.#pickles.delete(file);
-    this.#pickles.set(file, pickle);
-    const [oldest] = this.#pickles.keys();
-    if (this.#pickles.size > this.#kept) this.#pickles.delete(oldest!);
-    return pickle;
+    if (this.#file !== file) this.#pickle = undefined;
+    this.#file = file;
+    this.#pickle ??= file.exact();
+    return this.#pickle;
   }
 }
 

@@ -24,7 +24,7 @@ export async function float32Rounds(tensor: Tensor): Promise<boolean> {
 }
 
 function isLocal({ source }: Tensor): boolean {
-  if (source.kind === "pieces") return source.pieces.every(({ region }) => region.file.isLocal);
+  if (source.kind === "pieces") return [...source.pieces].every(({ region }) => region.file.isLocal);
   return source.kind === "strided" && source.region.file.isLocal;
 }
 

@@ -3,12 +3,14 @@
  * is one vector over all ranks, in stage 3 every rank has a part of every parameter.
  */
 import { VistaError } from "../../core/errors.js";
-import { numelOf } from "../tensor/dtype.js";
-import { makeTensor, type Tensor } from "../tensor/tensor.js";
+import type { Piece } from "../../core/io/source.js";
+import { dtypeInfo, numelOf } from "../tensor/dtype.js";
+import { makeTensor, piecesBetween, type Tensor } from "../tensor/tensor.js";
 import type { CheckpointFiles } from "./layout.js";
-import { cutFlatGroup, cutParameters, isMismatch, type Mismatch, type Span } from "./partition.js";
-import { FlatVector, splitShapes, sum } from "./pieces.js";
+import { cutFlatGroup, cutParameters, isMismatch, type Mismatch } from "./partition.js";
+import { flatPieces, splitShapes, sum } from "./pieces.js";
 import type { ModelState, Shapes, ShardState } from "./states.js";
+import { joinParts, readSubGroups, type SubGroup } from "./sub-groups.js";
 
 /** A param group: its parameters, their elements, and those that the shards hold, padding included. */
 export interface GroupSizes {
@@ -81,9 +83,27 @@ async function cutStage12(
     const spans = cutFlatGroup(sizes, numels, gapsOf(shards[0]!, g, groupShapes.size));
     if (isMismatch(spans)) throw mismatch(files, spans, `param group ${g}`, groupShapes.size);
     groups.push({ parameters: groupShapes.size, numel: sum(numels), saved: sum(sizes) });
-    const flats = [];
-    for (const shard of shards) flats.push(await FlatVector.of(shard.torchFile, [shard.groups[g]!]));
-    tensors.push(...tensorsOf(files, groupShapes, spans, flats));
+    const dtype = shards[0]!.groups[g]!.dtype;
+    const other = shards.find((shard) => shard.groups[g]!.dtype !== dtype);
+    if (other !== undefined) {
+      throw new VistaError(
+        "INCONSISTENT",
+        `param group ${g} is ${other.groups[g]!.dtype} here and ${dtype} on rank 0`,
+        { path: other.path, hint: "The shards are of two runs: copy the checkpoint again." },
+      );
+    }
+    const flats: (readonly Piece[])[] = [];
+    for (const shard of shards) flats.push(await flatPieces(shard.torchFile, shard.groups[g]!));
+    const width = dtypeInfo(dtype).bits / 8;
+    for (const [i, [name, shape]] of [...groupShapes].entries()) {
+      const pieces = spans[i]!.flatMap(({ rank, start, length }) =>
+        piecesBetween(flats[rank]!, start * width, length * width),
+      );
+      tensors.push([
+        name,
+        makeTensor(pieces.length === 0 ? "F32" : dtype, shape, { kind: "pieces", pieces }),
+      ]);
+    }
   }
   return { tensors, shapes: new Map(perGroup.flatMap((group) => [...group])), groups };
 }
@@ -120,44 +140,22 @@ async function cutStage3(
       hint: "DeepSpeed lists each parameter once: copy the checkpoint again.",
     });
   }
-  const flats: FlatVector[] = [];
-  for (const { torchFile, groups } of shards) flats.push(await FlatVector.of(torchFile, groups));
-  const sizes = flats.map(({ length }) => length);
-  const other = sizes.findIndex((size) => size !== sizes[0]);
-  if (other > 0) {
-    throw new VistaError(
-      "INCONSISTENT",
-      `rank ${other} holds ${sizes[other]} elements, rank 0 holds ${sizes[0]}; in stage 3 all hold the same number`,
-      { path: shards[other]!.path, hint: "The shards are of two runs: copy the checkpoint again." },
-    );
-  }
+  const subGroups = await readSubGroups(shards);
+  const sizes = subGroups.map(({ size }) => size);
   const numels = [...shapes.values()].map((shape) => numelOf(shape) ?? Infinity);
-  const spans = cutParameters(sizes[0]!, shards.length, numels);
-  if (isMismatch(spans)) throw mismatch(files, spans, "the parameters", shapes.size);
-  const groups = [{ parameters: shapes.size, numel: sum(numels), saved: sum(sizes) }];
-  return { tensors: tensorsOf(files, shapes, spans, flats), shapes, groups };
+  const places = cutParameters(sizes, shards.length, numels);
+  if (isMismatch(places)) throw mismatch(files, places, "the parameters", shapes.size);
+  const groups = [{ parameters: shapes.size, numel: sum(numels), saved: sum(sizes) * shards.length }];
+  const tensors = [...shapes].map(([name, shape], i) => {
+    const { subGroup, start, part } = places[i]!;
+    const { held, dtype } = part === 0 ? NOTHING : subGroups[subGroup]!;
+    return [name, joinParts(held, dtype, shape, start, part)] as const;
+  });
+  return { tensors, shapes, groups };
 }
 
-/** @param flats  each rank's flat vector */
-function tensorsOf(
-  files: CheckpointFiles,
-  shapes: Shapes,
-  spans: readonly Span[][],
-  flats: readonly FlatVector[],
-): (readonly [string, Tensor])[] {
-  return [...shapes].map(([name, shape], i) => {
-    const runs = spans[i]!.flatMap(({ rank, start, length }) => [...flats[rank]!.between(start, length)]);
-    const dtype = runs[0]?.dtype ?? "F32";
-    if (runs.some((run) => run.dtype !== dtype)) {
-      throw new VistaError("UNSUPPORTED", `the parameter ${name} lies in groups of several dtypes`, {
-        path: files.tagFolder,
-        hint: "DeepSpeed gives all parts of a parameter one dtype: copy the checkpoint again.",
-      });
-    }
-    const pieces = runs.flatMap((run) => run.pieces);
-    return [name, makeTensor(dtype, shape, { kind: "pieces", pieces })] as const;
-  });
-}
+/** What a parameter without elements lies in. */
+const NOTHING: Pick<SubGroup, "held" | "dtype"> = { held: [], dtype: "F32" };
 
 function mismatch(
   { tagFolder }: CheckpointFiles,

@@ -30,7 +30,8 @@ async function changed(
   const { source } = await which(optimizer);
   await optimizer.close();
   if (source.kind !== "pieces") throw new Error("not in one place");
-  const { region, start } = source.pieces[0]!;
+  const [piece] = source.pieces;
+  const { region, start } = piece!;
   const bytes = readFileSync(region.file.path);
   bytes.writeFloatLE(bytes.readFloatLE(region.offset + start) + 1, region.offset + start);
   writeFileSync(region.file.path, bytes);

@@ -117,7 +117,7 @@ describe("boxes", () => {
       { offsets: [0, 0], sizes: [3, 4] },
     ];
     const { source } = placeBoxes({ path: "x", record: "t" }, "F32", [5, 4], await boxesIn([5, 4], blocks));
-    expect(source.kind === "pieces" && source.pieces.map(({ length }) => length)).toEqual([48, 32]);
+    expect(source.kind === "pieces" && [...source.pieces].map(({ length }) => length)).toEqual([48, 32]);
   });
 
   it.each<[string, Block[], RegExp]>([

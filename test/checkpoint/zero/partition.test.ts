@@ -1,11 +1,14 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { piecesBetween } from "../../../src/checkpoint/tensor/tensor.js";
 import {
   cutFlatGroup,
   cutParameters,
   isMismatch,
   type Span,
 } from "../../../src/checkpoint/zero/partition.js";
+import { joinParts } from "../../../src/checkpoint/zero/sub-groups.js";
+import type { Piece } from "../../../src/core/io/source.js";
 
 describe("cutFlatGroup (stage 1 and 2)", () => {
   it.each<[string, number[], number[], Span[][]]>([
@@ -81,63 +84,44 @@ describe("cutFlatGroup (stage 1 and 2)", () => {
 });
 
 describe("cutParameters (stage 3)", () => {
-  it.each<[string, number, number, number[], Span[][]]>([
-    [
-      "even parts",
-      2,
-      2,
-      [4],
-      [
-        [
-          { rank: 0, start: 0, length: 2 },
-          { rank: 1, start: 0, length: 2 },
-        ],
-      ],
-    ],
-    [
-      "a padded last part",
-      2,
-      2,
-      [3],
-      [
-        [
-          { rank: 0, start: 0, length: 2 },
-          { rank: 1, start: 0, length: 1 },
-        ],
-      ],
-    ],
-    [
-      "ranks with only padding",
-      1,
-      4,
-      [2],
-      [
-        [
-          { rank: 0, start: 0, length: 1 },
-          { rank: 1, start: 0, length: 1 },
-        ],
-      ],
-    ],
+  it.each<[string, number[], number, number[], [subGroup: number, start: number, part: number][]]>([
+    ["even parts", [2], 2, [4], [[0, 0, 2]]],
+    ["a padded last part", [2], 2, [3], [[0, 0, 2]]],
+    ["ranks with only padding", [1], 4, [2], [[0, 0, 1]]],
     [
       "a zero-sized parameter between others",
-      2,
+      [2],
       2,
       [1, 0, 2],
       [
-        [{ rank: 0, start: 0, length: 1 }],
-        [],
-        [
-          { rank: 0, start: 1, length: 1 },
-          { rank: 1, start: 1, length: 1 },
-        ],
+        [0, 0, 1],
+        [0, 1, 0],
+        [0, 1, 1],
       ],
     ],
-  ])("%s", (_, size, ranks, numels, expected) => {
-    expect(cutParameters(size, ranks, numels)).toEqual(expected);
+    [
+      "several sub-groups, an empty one among them",
+      [3, 0, 1],
+      2,
+      [2, 4, 1],
+      [
+        [0, 0, 1],
+        [0, 1, 2],
+        [2, 0, 1],
+      ],
+    ],
+  ])("%s", (_, sizes, ranks, numels, expected) => {
+    expect(cutParameters(sizes, ranks, numels)).toEqual(
+      expected.map(([subGroup, start, part]) => ({ subGroup, start, part })),
+    );
   });
 
-  it("refuses a vector of another length", () => {
-    expect(cutParameters(3, 2, [4])).toEqual({ needed: 4, available: 6 });
+  it("refuses sub-groups of another length", () => {
+    expect(cutParameters([2, 1], 2, [4])).toEqual({ needed: 4, available: 6 });
+  });
+
+  it("refuses a parameter that would lie in two sub-groups", () => {
+    expect(cutParameters([1, 2], 2, [4, 2])).toEqual({ needed: 4, available: 2 });
   });
 });
 
@@ -179,19 +163,43 @@ describe("any parameters over any number of ranks come back", () => {
   });
 
   it("stage 3", () => {
+    const sizes = fc.integer({ min: 1, max: 30 });
     fc.assert(
-      fc.property(NUMELS, RANKS, (numels, ranks) => {
+      fc.property(NUMELS, RANKS, sizes, (numels, ranks, subGroupSize) => {
         const values = parameters(numels);
-        const flats = Array.from({ length: ranks }, (_, rank) =>
-          values.flatMap((parameter) => {
-            const part = Math.ceil(parameter.length / ranks);
+        const regions = Array.from({ length: ranks }, (): number[][] => [[]]);
+        for (const parameter of values) {
+          const part = Math.ceil(parameter.length / ranks);
+          for (const [rank, flats] of regions.entries()) {
+            if (flats.at(-1)!.length >= subGroupSize) flats.push([]);
             const held = parameter.slice(rank * part, (rank + 1) * part);
-            return [...held, ...new Array<number>(part - held.length).fill(-1)];
-          }),
+            flats.at(-1)!.push(...held, ...new Array<number>(part - held.length).fill(-1));
+          }
+        }
+        const places = cutParameters(
+          regions[0]!.map(({ length }) => length),
+          ranks,
+          numels,
         );
-        const spans = cutParameters(flats[0]!.length, ranks, numels);
-        if (isMismatch(spans)) throw new Error(JSON.stringify(spans));
-        expect(spans.map((one) => read(one, flats))).toEqual(values);
+        if (isMismatch(places)) throw new Error(JSON.stringify(places));
+        const read = ({ region, start, length }: Piece) => {
+          const { rank, flat } = region as unknown as { rank: number; flat: number };
+          return regions[rank]![flat]!.slice(start / 4, (start + length) / 4);
+        };
+        for (const [p, { subGroup, start, part }] of places.entries()) {
+          const held = regions.map((flats, rank) => {
+            const region = { rank, flat: subGroup } as unknown as Piece["region"];
+            return [{ region, start: 0, length: 4 * flats[subGroup]!.length }];
+          });
+          const { source } = joinParts(held, "F32", [numels[p]!], start, part);
+          if (source.kind !== "pieces") throw new Error(source.kind);
+          expect([...source.pieces].flatMap(read)).toEqual(values[p]);
+          for (let from = 0; from < numels[p]!; from += 7) {
+            const length = Math.min(9, numels[p]! - from);
+            const there = piecesBetween(source.pieces, 4 * from, 4 * length).flatMap(read);
+            expect(there).toEqual(values[p]!.slice(from, from + length));
+          }
+        }
       }),
     );
   });

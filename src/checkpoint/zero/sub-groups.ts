@@ -1,0 +1,83 @@
+/**
+ * The flat tensors of ZeRO stage 3: every rank holds an equal part of every parameter, the last ones padded, and its parts lie one after
+ * the other in sub-groups, which are cut between parameters and have the same sizes on all ranks.
+ *
+ * Source: deepspeed/runtime/zero/stage3.py (_create_fp16_sub_groups).
+ */
+import { VistaError } from "../../core/errors.js";
+import type { Piece } from "../../core/io/source.js";
+import { type DType, dtypeInfo, numelOf } from "../tensor/dtype.js";
+import { makeTensor, PieceRule, piecesBetween, type Tensor } from "../tensor/tensor.js";
+import { flatPieces } from "./pieces.js";
+import type { ShardState } from "./states.js";
+
+/** The fp32 weights of one sub-group. */
+export interface SubGroup {
+  /** Elements of each rank. */
+  readonly size: number;
+  readonly dtype: DType;
+  /** By rank, its bytes. */
+  readonly held: readonly (readonly Piece[])[];
+}
+
+/** @throws VistaError `INCONSISTENT` where the ranks' sub-groups differ */
+export async function readSubGroups(shards: readonly ShardState[]): Promise<SubGroup[]> {
+  const subGroups: SubGroup[] = [];
+  for (const [s, first] of shards[0]!.groups.entries()) {
+    const size = numelOf(first.shape) ?? 0;
+    const held: (readonly Piece[])[] = [];
+    for (const [rank, { groups, torchFile, path }] of shards.entries()) {
+      const group = groups[s];
+      const here = group === undefined ? 0 : (numelOf(group.shape) ?? 0);
+      if (group === undefined || here !== size || group.dtype !== first.dtype) {
+        throw new VistaError(
+          "INCONSISTENT",
+          `sub-group ${s}: rank ${rank} holds ${here} elements${group === undefined ? "" : ` of ${group.dtype}`}, rank 0 holds ${size} of ${first.dtype}; in stage 3 all hold the same number`,
+          { path, hint: "The shards are of two runs: copy the checkpoint again." },
+        );
+      }
+      held.push(await flatPieces(torchFile, group));
+    }
+    subGroups.push({ size, dtype: first.dtype, held });
+  }
+  return subGroups;
+}
+
+/**
+ * A parameter, or a state of it, of which every rank holds `part` elements from element `at` on, the last ones less or padding.
+ * @param held  by rank, the bytes of the flat tensor that it lies in
+ */
+export function joinParts(
+  held: readonly (readonly Piece[])[],
+  dtype: DType,
+  shape: readonly number[],
+  at: number,
+  part: number,
+): Tensor {
+  const tensor = makeTensor(dtype, shape, { kind: "pieces", pieces: [] });
+  const width = dtypeInfo(dtype).bits / 8;
+  const pieces = new RankParts(held, at * width, part * width, tensor.byteLength);
+  return { ...tensor, source: { kind: "pieces", pieces } };
+}
+
+/** In bytes. */
+class RankParts extends PieceRule {
+  constructor(
+    private readonly held: readonly (readonly Piece[])[],
+    private readonly at: number,
+    private readonly part: number,
+    length: number,
+  ) {
+    super(length);
+  }
+
+  *between(start: number, length: number): Generator<Piece> {
+    for (let from = start; from < start + length; ) {
+      const rank = Math.floor(from / this.part);
+      const within = from - rank * this.part;
+      const taken = Math.min(this.part - within, start + length - from);
+      yield* piecesBetween(this.held[rank]!, this.at + within, taken);
+      from += taken;
+    }
+  }
+}
