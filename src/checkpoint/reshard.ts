@@ -86,34 +86,45 @@ export async function reshardCheckpoint(
   output: string | undefined,
   options: ReshardOptions,
 ): Promise<Resharded> {
-  const { ranks, signal, verify = true } = options;
+  const { ranks, signal } = options;
   if (!Number.isSafeInteger(ranks) || ranks < 1 || ranks > MAX_RANKS) {
     throw new VistaError("USAGE", `${ranks} ranks: a checkpoint is for 1 to ${MAX_RANKS} of them`, {
       hint: "Give the number of GPUs that will go on with the training.",
     });
   }
-  const optimizer = await openZeroOptimizer(folder, {
-    tag: options.tag,
-    verify,
-    signal,
-    onProgress: options.onProgress,
-  });
+  const { files, about, close } = await openResharding(folder, options);
   try {
-    const target = output ?? defaultReshardOutput(optimizer.files.folder, ranks);
-    const { files, groups } = await reshardedFiles(optimizer, ranks);
+    const target = output ?? defaultReshardOutput(about.folder, ranks);
     const planned: PlannedFile[] = [];
     for (const file of files) {
       throwIfAborted(signal);
-      planned.push({ name: join(optimizer.files.tag, file.name), content: await file.content() });
+      planned.push({ name: join(about.tag, file.name), content: await file.content() });
       options.onProgress?.({ phase: "plan", done: planned.length, total: files.length, unit: "files" });
     }
-    const result = describe(optimizer, target, ranks, groups, planned);
-    const { folder, tag } = optimizer.files;
-    const outputs = [...(await smallFiles(folder, tag)), ...planned];
-    await writeCheckpointFolder(target, outputs, folder, inPhase(options, "reshard"));
-    return result;
+    const outputs = [...(await smallFiles(about.folder, about.tag)), ...planned];
+    await writeCheckpointFolder(target, outputs, about.folder, inPhase(options, "reshard"));
+    const written = planned.map(({ name, content }) => ({ path: name, bytes: content.length }));
+    return {
+      ...about,
+      output: target,
+      files: written,
+      bytes: written.reduce((sum, { bytes }) => sum + bytes, 0),
+    };
   } finally {
+    await close();
+  }
+}
+
+/** In a function of its own: of thousands of tensors, what was read to plan the files need not be in memory while they are written. */
+async function openResharding(folder: string, options: ReshardOptions) {
+  const { ranks, tag, verify = true, signal, onProgress } = options;
+  const optimizer = await openZeroOptimizer(folder, { tag, verify, signal, onProgress });
+  try {
+    const { files, groups } = await reshardedFiles(optimizer, ranks);
+    return { files, about: describe(optimizer, ranks, groups), close: optimizer.close };
+  } catch (error) {
     await optimizer.close();
+    throw error;
   }
 }
 
@@ -129,19 +140,15 @@ async function smallFiles(folder: string, tag: string): Promise<PlannedFile[]> {
 
 function describe(
   optimizer: ZeroOptimizer,
-  output: string,
   ranks: number,
   groups: readonly ReshardedGroup[],
-  planned: readonly PlannedFile[],
-): Resharded {
+): Omit<Resharded, "output" | "files" | "bytes"> {
   const { files, models } = optimizer;
   const parameters = optimizer.groups.flatMap((group) => group.parameters);
-  const written = planned.map(({ name, content }) => ({ path: name, bytes: content.length }));
   return {
     folder: files.folder,
     tag: files.tag,
     foundBelow: files.foundBelow,
-    output,
     stage: optimizer.stage,
     ranksBefore: optimizer.ranks,
     ranks,
@@ -152,8 +159,6 @@ function describe(
     parameters: parameters.length,
     elements: parameters.reduce((sum, { numel }) => sum + numel, 0),
     states: [...new Set(optimizer.groups.flatMap((group) => [...group.stateTypes.keys()]))],
-    files: written,
-    bytes: written.reduce((sum, { bytes }) => sum + bytes, 0),
     batch: batchOf(models[0]!, optimizer.ranks, ranks),
   };
 }

@@ -5,6 +5,7 @@
  * Source: deepspeed/runtime/zero/stage3.py (_create_fp16_sub_groups, _rigid_state_dict).
  */
 import { type DType, numelOf } from "../tensor/dtype.js";
+import type { Tensor } from "../tensor/tensor.js";
 import { asInteger, asItems, type PyValue } from "../torch/objects.js";
 import type { CheckpointContent } from "./open.js";
 import { zeroConfig } from "./optimizer-flat.js";
@@ -83,7 +84,7 @@ export async function readSplitPartitions(content: CheckpointContent): Promise<S
           );
         }
         members.push(parameters.length);
-        parameters.push(joinParameter(name, shape, flat, at, part));
+        parameters.push(new SplitParameter(name, shape, numel, flat, at, part));
         at += part;
       }
       if (inSubGroups.length === 0) values = flat.states.values;
@@ -109,17 +110,27 @@ interface FlatSubGroup extends SubGroup {
   readonly states: Awaited<ReturnType<typeof readFlatStates>>;
 }
 
-/** A parameter of which every rank holds `part` elements from `at` on, the last ones less or padding. */
-function joinParameter(
-  name: string,
-  shape: readonly number[],
-  flat: FlatSubGroup,
-  at: number,
-  part: number,
-): OptimizerParameter {
-  const fp32 = joinParts(flat.held, flat.dtype, shape, at, part);
-  const states = [...flat.states.types].map(
-    ([state, dtype]) => [state, joinParts(flat.states.pieces.get(state)!, dtype, shape, at, part)] as const,
-  );
-  return { name, shape, numel: fp32.numel, fp32, states: new Map(states) };
+/** A parameter of which every rank holds `part` elements from `at` on. Its tensors are made when they are asked for: there are thousands. */
+class SplitParameter implements OptimizerParameter {
+  constructor(
+    readonly name: string,
+    readonly shape: readonly number[],
+    readonly numel: number,
+    private readonly flat: FlatSubGroup,
+    private readonly at: number,
+    private readonly part: number,
+  ) {}
+
+  get fp32(): Tensor {
+    return this.#join(this.flat.held, this.flat.dtype);
+  }
+
+  get states(): ReadonlyMap<string, Tensor> {
+    const { types, pieces } = this.flat.states;
+    return new Map([...types].map(([state, dtype]) => [state, this.#join(pieces.get(state)!, dtype)]));
+  }
+
+  #join(held: SubGroup["held"], dtype: DType): Tensor {
+    return joinParts(held, dtype, this.shape, this.at, this.part);
+  }
 }

@@ -51,8 +51,9 @@ export async function openZeroOptimizer(
   options: OpenOptimizerOptions = {},
 ): Promise<ZeroOptimizer> {
   const content = await readCheckpointFiles(path, { ...options, bf16Optimizer: true });
+  const sources = content.torchFiles.map(({ file }) => file);
   const close = async () => {
-    await Promise.all(content.torchFiles.map(({ file }) => file.close()));
+    await Promise.all(sources.map((file) => file.close()));
   };
   try {
     return { ...(await planOptimizer(content)), close };

@@ -69,8 +69,8 @@ export class FlatResharding {
       const padding = paddingOf(layout, rank, conventions.rule);
       const lean = lengthWithoutPadding(layout.partition, padding);
       const put = (node: PyValue | undefined, dtype: DType, numel: number, of: (p: number) => Tensor) => {
-        const placed = fragments.map(({ parameter, ...where }) => ({ tensor: of(parameter), ...where }));
-        return putFlat(node, flatContent(placed, layout.partition, dtype), numel, dtype, path);
+        const content = flatContent(fragments, layout.partition, dtype, of);
+        return putFlat(node, content, numel, dtype, path);
       };
       const flats = state.get("single_partition_of_fp32_groups");
       const dtype = group.parameters[0]?.fp32.dtype ?? "F32";

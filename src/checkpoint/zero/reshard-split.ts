@@ -5,13 +5,15 @@
  * Source: deepspeed/runtime/zero/stage3.py (_create_fp16_sub_groups, _rigid_state_dict), partition_parameters.py (_partition_param).
  */
 import type { DType } from "../tensor/dtype.js";
+import type { Tensor } from "../tensor/tensor.js";
 import { asDict, asInteger, asItems, type PyDict, PyObject, type PyValue } from "../torch/objects.js";
 import { copyTensor } from "../torch/rewrite-file.js";
+import type { Fragment } from "./flat-group.js";
 import type { FrozenParameter } from "./frozen.js";
 import type { SplitPartitions } from "./optimizer-split.js";
 import type { OptimizerGroup } from "./optimizer-states.js";
 import { contradiction } from "./optimizer-states.js";
-import { dictAt, flatContent, type Placed, putFlat, setEntries } from "./reshard-tree.js";
+import { dictAt, flatContent, putFlat, setEntries } from "./reshard-tree.js";
 
 export class SplitResharding {
   /** Of each param group, by parameter, in sub-groups. */
@@ -51,23 +53,26 @@ export class SplitResharding {
       for (const members of this.subGroups[g]!) {
         const index = newFlats.length;
         params.push(index);
-        newFlats.push(this.#flat(oldFlats[g], group, members, rank, path, (p) => p.fp32, undefined));
+        const placed: Fragment[] = [];
+        let size = 0;
+        for (const parameter of members) {
+          const part = partOf(group.parameters[parameter]!.numel, rank, this.#ranks);
+          if (part.length > 0) placed.push({ parameter, from: part.from, start: size, length: part.length });
+          size += part.size;
+        }
+        const put = (node: PyValue | undefined, dtype: DType, of: (p: number) => Tensor) =>
+          putFlat(node, flatContent(placed, size, dtype, of), size, dtype, path);
+        const type = group.parameters[members[0]!]?.fp32.dtype ?? "F32";
+        newFlats.push(put(oldFlats[g], type, (p) => group.parameters[p]!.fp32));
         const old = oldEntries[g];
         if (old === undefined) continue;
         // Each sub-group steps a tensor of its own.
         const entry: PyDict = new Map([...old].map(([name, value]) => [name, copyTensor(value)]));
-        for (const [name, dtype] of group.stateTypes) {
-          const state = this.#flat(
-            old.get(name),
-            group,
-            members,
-            rank,
-            path,
-            (p) => p.states.get(name)!,
-            dtype,
+        for (const [name, dtype] of group.stateTypes)
+          entry.set(
+            name,
+            put(old.get(name), dtype, (p) => group.parameters[p]!.states.get(name)!),
           );
-          entry.set(name, state);
-        }
         states.set(index, entry);
       }
       asDict(asItems(base.get("param_groups"))![g])!.set("params", params);
@@ -86,35 +91,13 @@ export class SplitResharding {
     );
   }
 
-  #flat(
-    node: PyValue | undefined,
-    group: OptimizerGroup,
-    members: readonly number[],
-    rank: number,
-    path: string,
-    of: (parameter: OptimizerGroup["parameters"][number]) => Placed["tensor"],
-    type: DType | undefined,
-  ): PyValue {
-    const placed: Placed[] = [];
-    let at = 0;
-    for (const member of members) {
-      const tensor = of(group.parameters[member]!);
-      const part = partOf(tensor.numel, rank, this.#ranks);
-      if (part.length > 0) placed.push({ tensor, from: part.from, start: at, length: part.length });
-      at += part.size;
-    }
-    const first = group.parameters[members[0]!];
-    const dtype = type ?? (first === undefined ? "F32" : of(first).dtype);
-    return putFlat(node, flatContent(placed, at, dtype), at, dtype, path);
-  }
-
   /** Sets in exact model states what depends on the number of ranks. */
   setModelStates(tree: PyValue, rank: number, frozen: readonly FrozenParameter[], path: string): void {
     const fragments = asDict(asDict(tree)!.get("frozen_param_fragments"));
     for (const { name, tensor } of frozen) {
       const { from, length, size } = partOf(tensor.numel, rank, this.#ranks);
-      const placed = length > 0 ? [{ tensor, from, start: 0, length }] : [];
-      const content = flatContent(placed, size, tensor.dtype);
+      const placed = length > 0 ? [{ parameter: 0, from, start: 0, length }] : [];
+      const content = flatContent(placed, size, tensor.dtype, () => tensor);
       fragments!.set(name, putFlat(fragments!.get(name), content, size, tensor.dtype, path));
     }
     this.#regroupShapes(asDict(tree)!);

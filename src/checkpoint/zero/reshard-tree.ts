@@ -6,30 +6,27 @@ import { type DType, dtypeInfo } from "../tensor/dtype.js";
 import { makeTensor, PieceRule, piecesBetween, type Tensor } from "../tensor/tensor.js";
 import { asDict, type PyDict, PyObject, type PyValue } from "../torch/objects.js";
 import { replaceFlatTensor } from "../torch/rewrite-file.js";
-
-/** A run of a parameter's elements and where it goes in a flat tensor. */
-export interface Placed {
-  readonly tensor: Tensor;
-  /** First element, in the parameter. */
-  readonly from: number;
-  /** First element, in the flat tensor. */
-  readonly start: number;
-  readonly length: number;
-}
+import type { Fragment } from "./flat-group.js";
 
 /**
  * A flat tensor of `size` elements in which parts of parameters lie, with zeros between and after them.
  * @param placed  in the order of their places
+ * @param of  the tensor of a parameter, which is not kept: there are thousands
  * @returns what a storage is made of: tensors, and numbers of zero bytes
  */
-export function flatContent(placed: readonly Placed[], size: number, dtype: DType): (Tensor | number)[] {
+export function flatContent(
+  placed: readonly Fragment[],
+  size: number,
+  dtype: DType,
+  of: (parameter: number) => Tensor,
+): (Tensor | number)[] {
   const width = dtypeInfo(dtype).bits / 8;
   const content: (Tensor | number)[] = [];
-  let run: Placed[] = [];
+  let run: Fragment[] = [];
   let at = 0;
   const endRun = () => {
     if (run.length === 0) return;
-    const pieces = new PlacedPieces(run, (at - run[0]!.start) * width, width);
+    const pieces = new PlacedPieces(run, (at - run[0]!.start) * width, width, of);
     content.push(makeTensor(dtype, [at - run[0]!.start], { kind: "pieces", pieces }));
     run = [];
   };
@@ -51,9 +48,10 @@ export function flatContent(placed: readonly Placed[], size: number, dtype: DTyp
 /** Parts of parameters that follow one another without a gap. */
 class PlacedPieces extends PieceRule {
   constructor(
-    private readonly run: readonly Placed[],
+    private readonly run: readonly Fragment[],
     length: number,
     private readonly width: number,
+    private readonly of: (parameter: number) => Tensor,
   ) {
     super(length);
   }
@@ -67,11 +65,12 @@ class PlacedPieces extends PieceRule {
     let open: Piece | undefined;
     const next = firstWhere(run.length, (at) => run[at]!.start + run[at]!.length > from);
     for (let at = next; at < run.length && run[at]!.start < end; at++) {
-      const { tensor, ...part } = run[at]!;
-      if (tensor.source.kind !== "pieces") throw new Error("a state that is no byte range");
+      const part = run[at]!;
+      const { source } = this.of(part.parameter);
+      if (source.kind !== "pieces") throw new Error("a state that is no byte range");
       const skipped = Math.max(0, from - part.start);
       const taken = Math.min(end - part.start, part.length) - skipped;
-      for (const piece of piecesBetween(tensor.source.pieces, (part.from + skipped) * width, taken * width)) {
+      for (const piece of piecesBetween(source.pieces, (part.from + skipped) * width, taken * width)) {
         if (open?.region === piece.region && open.start + open.length === piece.start) {
           open = { ...open, length: open.length + piece.length };
           continue;

@@ -11,7 +11,7 @@ import { joinFrozen } from "./frozen.js";
 import type { ZeroOptimizer } from "./optimizer.js";
 import { FlatResharding } from "./reshard-flat.js";
 import { SplitResharding } from "./reshard-split.js";
-import type { ModelFile, ShardState } from "./states.js";
+import { type ModelFile, type ShardState, withoutTree } from "./states.js";
 
 export interface ReshardedFile {
   readonly name: string;
@@ -36,8 +36,10 @@ export async function reshardedFiles(
   optimizer: ZeroOptimizer,
   ranks: number,
 ): Promise<{ files: ReshardedFile[]; groups: ReshardedGroup[] }> {
-  const { shards, models, partitions } = optimizer;
-  const exact = new LastExact();
+  const { shards, partitions } = optimizer;
+  // What their pickles say takes memory and is read again, exactly, when a file's turn has come.
+  const models = optimizer.models.map(withoutTree);
+  const exact = new LastExact(ranks > optimizer.ranks);
   const asBefore = ranks === optimizer.ranks;
   // Of more ranks, those that follow one another take after the same one.
   const like = (rank: number) =>
@@ -88,7 +90,7 @@ export async function reshardedFiles(
     });
   } else {
     const split = new SplitResharding(partitions, optimizer.ranks, ranks, optimizer.files.tagFolder);
-    const frozen = await joinFrozen(models);
+    const frozen = await joinFrozen(optimizer.models);
     for (let rank = 0; rank < ranks; rank++) {
       add(models[like(rank)]!, rank, (tree, { path }) => {
         setRanks(tree);
@@ -124,7 +126,11 @@ class LastExact {
   #file: TorchFile | undefined;
   #pickle: Promise<ExactPickle> | undefined;
 
+  /** @param keep  whether several ranks take after one file */
+  constructor(private readonly keep: boolean) {}
+
   of(file: TorchFile): Promise<ExactPickle> {
+    if (!this.keep) return file.exact();
     if (this.#file !== file) this.#pickle = undefined;
     this.#file = file;
     this.#pickle ??= file.exact();

@@ -302,7 +302,7 @@ export function readModelState(torchFile: TorchFile, key = "module"): ModelState
 }
 
 /** Without what its pickle says: with that of a thousand ranks, every tensor would be in memory a thousand times. */
-export function withoutTree(model: ModelState): ModelFile {
+export function withoutTree(model: ModelFile): ModelFile {
   const { path, torchFile, frozenFragments, dsVersion, ranks, globalSteps } = model;
   return { path, torchFile: torchFile.slim(), frozenFragments, dsVersion, ranks, globalSteps };
 }
