@@ -30,9 +30,10 @@ export async function readSubGroups(shards: readonly ShardState[]): Promise<SubG
       const group = groups[s];
       const here = group === undefined ? 0 : (numelOf(group.shape) ?? 0);
       if (group === undefined || here !== size || group.dtype !== first.dtype) {
+        const types = here === size ? ` (${group?.dtype ?? "none"} and ${first.dtype})` : "";
         throw new VistaError(
           "INCONSISTENT",
-          `sub-group ${s}: rank ${rank} holds ${here} elements${group === undefined ? "" : ` of ${group.dtype}`}, rank 0 holds ${size} of ${first.dtype}; in stage 3 all hold the same number`,
+          `sub-group ${s}: rank ${rank} holds ${here} elements, rank 0 holds ${size}${types}; in stage 3 all hold the same`,
           { path, hint: "The shards are of two runs: copy the checkpoint again." },
         );
       }

@@ -154,7 +154,12 @@ async function planCommonState(source: TorchFile, stage: 1 | 2 | 3) {
   const state = asDict(node)!;
   const base = asDict(state.get(stage === 3 ? "optimizer_state_dict" : "base_optimizer_state"));
   const paramGroups = base!.get("param_groups")!;
-  if (stage !== 3) for (const key of SHARDED) state.delete(key);
+  if (stage !== 3) {
+    for (const key of SHARDED) state.delete(key);
+    // The script cuts the paddings off, so it says that there are none.
+    const paddings = state.get("group_paddings");
+    if (Array.isArray(paddings)) paddings.fill(0);
+  }
   state.set("param_groups", paramGroups);
   return planRewrittenFile(source, { value: node, protocol }, COMMON_STATE);
 }
