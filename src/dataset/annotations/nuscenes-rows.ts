@@ -27,10 +27,10 @@ export interface NuScenesRecord {
 const FRAMES = 25;
 const TRAJ = 10;
 const KEY_FRAMES = 5;
-/** The names that Vista gives to what the car does next, at the numbers that stand for them in `cmd`. */
-export const COMMANDS = ["right", "left", "stop", "forward"] as const;
 /** A name that Vista gives to what the car does next. */
-export type DrivingCommand = (typeof COMMANDS)[number];
+export type DrivingCommand = "right" | "left" | "stop" | "forward";
+/** The names of the commands, each at the number that stands for it in `cmd`. */
+export const COMMANDS: readonly DrivingCommand[] = ["right", "left", "stop", "forward"];
 /** The size in pixels of the pictures that the goal is given in. */
 export const PICTURE = { width: 1600, height: 900 };
 /** The length of a hole between two frames in microseconds: CAM_FRONT runs at 12 Hz, so a second without a frame is one. */
