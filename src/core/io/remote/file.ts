@@ -1,4 +1,4 @@
-/** A file at a URL, read by ranges. */
+/** The files at URLs, which are read by ranges. */
 import { setMaxListeners } from "node:events";
 import { abortedError } from "../../errors.js";
 import { interruptSignal } from "../interrupt.js";
@@ -7,22 +7,26 @@ import { SourceFile } from "../source.js";
 import { RangeReader } from "./ranges.js";
 import type { Target } from "./request.js";
 
-/** Bytes of the first request, which also tells the size: a whole header of most safetensors files, the first pickle of most others. */
+/**
+ * The number of bytes of the first request, which also tells the size of the file: in most safetensors files they hold the whole
+ * header, in most others the first pickle.
+ */
 const HEAD = 64 * 1024;
-/** Bytes of what was read that are kept, for directories and pickles that are read in small steps. */
+/** The largest number of bytes that are kept of what was read, since directories and pickles are read in small steps. */
 const KEPT = 16 * 1024 * 1024;
-/** Pieces of it: each read looks through them. */
+/** The largest number of pieces that are kept, since each read looks through them. */
 const MAX_KEPT = 1024;
-/** Longer reads are not kept. */
+/** The number of bytes from which on a read is not kept. */
 const KEEP_BELOW = 4 * 1024 * 1024;
-/** Bytes of one request: a longer read is several at once. */
+/** The largest number of bytes of one request; a longer read is made of several at once. */
 const REQUEST = 8 * 1024 * 1024;
 
-/** Bytes that are fetched at least: a header, and the pickle behind it. */
+/** The least number of bytes that a small read fetches, enough for a header and the pickle behind it. */
 const LEAST = 4 * 1024;
 
-/** Bytes of a read that may be one of many small ones, and of what is fetched ahead for these. */
+/** The number of bytes below which a read may be one of many small ones. */
 const SMALL = 64 * 1024;
+/** The largest number of bytes that one request fetches for small reads that follow one another. */
 const MAX_AHEAD = 512 * 1024;
 
 interface Extent {
@@ -30,33 +34,34 @@ interface Extent {
   readonly bytes: Uint8Array;
 }
 
-/** What is known of a file. */
+/** The knowledge about a file that outlives its object for a moment. */
 interface Known {
   readonly reader: RangeReader;
   readonly size: number;
-  /** Until when it may be opened again without being asked for. */
+  /** The time until which the file may be opened again without a request. */
   readonly until: number;
-  /** Oldest first. */
+  /** The pieces that were read, the oldest first. */
   readonly kept: Extent[];
 }
 
 /**
- * Files that were closed again within a moment of the first request for them, by their targets' keys: a file is looked at first and then opened as
- * what it is. Who opens one later asks anew, since it may be another by then.
+ * The files that were closed again within a moment of the first request for them, by their targets' keys: a file is looked at
+ * first and then opened as what it is. Whoever opens one later asks the server anew, since it may be another file by then.
  */
 const recent = new Map<string, Known>();
 const MAX_RECENT = 64;
-/** Bytes that are kept of each: what was read first. */
+/** The largest number of bytes that are kept of each of them, from what was read first. */
 const KEPT_OF_RECENT = 1024 * 1024;
 const RECENT_MS = 10_000;
 
 export class RemoteFile extends SourceFile {
   readonly #key: string;
   readonly #stop = new AbortController();
-  /** That and the command's interruption in one: made for each request, they would be most of its garbage. */
+  /** The signals of {@link close} and of an interruption in one; made for each request, it would be most of its garbage. */
   #both: { readonly interrupt: AbortSignal; readonly signal: AbortSignal } | undefined;
-  /** Where the last read ended, and how much the next small one fetches if it goes on there. */
+  /** The position at which the last read ended. */
   #last = Number.NaN;
+  /** The number of bytes of which the next small read fetches twice as many if it goes on at that position. */
   #ahead = SMALL;
 
   private constructor(
@@ -65,7 +70,7 @@ export class RemoteFile extends SourceFile {
   ) {
     super(target.path, known.size);
     this.#key = keyOf(target);
-    // Each request under way listens.
+    // Each request under way adds a listener, and there may be many.
     setMaxListeners(0, this.#stop.signal);
   }
 
@@ -91,7 +96,7 @@ export class RemoteFile extends SourceFile {
     this.#last = position + target.byteLength;
     if (!follows) this.#ahead = SMALL;
     if (small && !this.has(position, target.byteLength)) {
-      // One small range after the other, as when two checkpoints are compared: more is fetched each time.
+      // Small ranges follow one another, as when two checkpoints are compared: each request fetches more than the last.
       if (follows) this.#ahead = Math.min(this.#ahead * 2, MAX_AHEAD);
       const length = Math.max(follows ? this.#ahead : LEAST, target.byteLength);
       const block = new Uint8Array(Math.min(length, this.size - position));
@@ -103,7 +108,7 @@ export class RemoteFile extends SourceFile {
   }
 
   override async readOnce(target: Uint8Array, position: number): Promise<void> {
-    // Small ones may be many, one after the other.
+    // Small reads may be many, one after the other, so what is fetched for them is kept.
     if (target.byteLength < SMALL) return this.read(target, position);
     this.#checkRead(target, position);
     await this.#fetchMissing(target, position);
@@ -146,7 +151,7 @@ export class RemoteFile extends SourceFile {
     if (this.#stop.signal.aborted) throw this.closed();
   }
 
-  /** Takes what is known from memory. @returns whether anything had to be asked for */
+  /** Fills `target` with what is in memory and fetches the rest. @returns whether there was a rest */
   async #fetchMissing(target: Uint8Array, position: number): Promise<boolean> {
     const missing = this.#fill(target, position);
     if (missing === undefined) return false;
@@ -173,11 +178,11 @@ export class RemoteFile extends SourceFile {
     return this.#both.signal;
   }
 
-  /** Copies what is known already. @returns the range that is not */
+  /** Copies what is in memory to `target`. @returns the range that is not in memory */
   #fill(target: Uint8Array, position: number): { start: number; end: number } | undefined {
     let start = position;
     let end = position + target.byteLength;
-    // From both ends: what is known of a directory is its beginning or its end.
+    // The target is filled from both ends, since of a directory either the beginning or the end is in memory.
     for (let found = true; found && start < end; ) {
       found = false;
       for (const extent of this.known.kept) {
@@ -208,7 +213,7 @@ export class RemoteFile extends SourceFile {
   }
 }
 
-/** What tells a place from others, at whatever address it is asked for. */
+/** Returns the text that tells a place from others, at whatever address it is asked for. */
 export function keyOf({ key, url }: Target): string {
   return key ?? url;
 }

@@ -1,5 +1,5 @@
 /**
- * `hf://[datasets/]owner/name[@revision]/path` on the Hugging Face hub.
+ * The places `hf://[datasets/]owner/name[@revision]/path` on the Hugging Face hub.
  *
  * Source: the hub's API (`/api/models/{name}/tree/{revision}/{path}`, `/{name}/resolve/{revision}/{path}`); the names of the
  * environment are those of huggingface_hub. `@huggingface/hub` is not used: of its 3 MB this needs two addresses, and its
@@ -14,11 +14,11 @@ import { type Page, readPage } from "./listing.js";
 import type { Target } from "./request.js";
 
 interface Place {
-  /** `owner/name`. */
+  /** The name of the repository: `owner/name`. */
   readonly repository: string;
   readonly kind: "models" | "datasets" | "spaces";
   readonly revision: string;
-  /** Below the repository's root; empty for that itself. */
+  /** The path below the repository's root; empty for the root itself. */
   readonly path: string;
 }
 
@@ -40,7 +40,7 @@ export function hubTarget(url: string): Target {
   };
 }
 
-/** @returns `undefined` where nothing of this name is there */
+/** Lists a folder. @returns `undefined` where nothing of this name is there */
 export async function listHub(url: string): Promise<RemoteEntry[] | undefined> {
   const place = parse(url);
   const { kind, repository, path } = place;
@@ -61,7 +61,7 @@ export async function listHub(url: string): Promise<RemoteEntry[] | undefined> {
     try {
       list = JSON.parse(answer.text);
     } catch {
-      // Said below.
+      // The check below says what is wrong.
     }
     if (!Array.isArray(list)) throw noListing(url);
     for (const entry of list as ({ type?: unknown; path?: unknown } | null)[]) {
@@ -73,15 +73,17 @@ export async function listHub(url: string): Promise<RemoteEntry[] | undefined> {
     const link = /<([^>]+)>;\s*rel="next"/.exec(answer.link)?.[1];
     if (link === undefined) return entries;
     if (!URL.canParse(link, next)) throw noListing(url);
-    // At the same host, whatever the link says: a mirror may pass on the hub's own, and the token is for this one.
+    // The next page comes from the same host, whatever host the link names: a mirror may pass on the hub's own links, and the
+    // token is for this host only.
     const { pathname, search } = new URL(link, next);
     next = new URL(pathname + search, root).href;
   }
 }
 
 /**
- * The commits that revisions stood for when they were first asked for: a branch may move while a checkpoint of several files is being
- * read, and its files must be of one commit. Forgotten when nothing was opened for a while, so that a later look finds what is there then.
+ * The commits that revisions stood for when they were first asked for: a branch may move while a checkpoint of several files is
+ * being read, and its files must be of one commit. A commit no longer counts when nothing of its revision was opened or listed
+ * for {@link PINNED_MS} milliseconds, so that a later look finds what is there then.
  */
 const pins = new Map<string, { readonly commit: string; until: number }>();
 const PINNED_MS = 60_000;
@@ -99,7 +101,10 @@ function pinned(place: Place): string | undefined {
   return known.commit;
 }
 
-/** The commit that files of this revision are read of from now on. @param commit  what the hub says; not used where it is none */
+/**
+ * Returns the commit from which files of this revision are read from now on.
+ * @param commit  the hub's answer, which is not used where it is no commit or where one is known already
+ */
 function pin(place: Place, commit: unknown): string | undefined {
   const known = pinned(place);
   if (known !== undefined || typeof commit !== "string" || !COMMIT.test(commit)) return known;
@@ -107,14 +112,17 @@ function pin(place: Place, commit: unknown): string | undefined {
   return commit;
 }
 
-/** Asked for where a listing comes first: it does not say its commit. @returns `undefined` where the server does not either */
+/**
+ * Asks the hub for the commit of a revision. This is needed where a listing comes first, since that does not say its commit.
+ * @returns `undefined` where the server does not say it either
+ */
 async function currentCommit(place: Place, url: string, api: string): Promise<string | undefined> {
   const address = `${api}/revision/${encodeURIComponent(place.revision)}`;
   try {
     const { text } = await readPage({ path: url, url: address, headers }, 0);
     return pin(place, (JSON.parse(text) as { sha?: unknown } | null)?.sha);
   } catch (error) {
-    // A mirror may not know this address; and where there is no such repository, the listing says so.
+    // A mirror may not know this address, and where there is no such repository, the listing says so.
     if (error instanceof SyntaxError || (error instanceof VistaError && error.code === "NOT_FOUND"))
       return undefined;
     throw error;
@@ -135,7 +143,7 @@ function parse(url: string): Place {
   const [owner = "", rest = "", ...path] = parts;
   const at = rest.indexOf("@");
   const name = at < 0 ? rest : rest.slice(0, at);
-  // Of revisions with a slash these two kinds are the hub's own, and are written as they are.
+  // The hub has two kinds of revisions with a slash of its own, and people write these as they are.
   const own = /^refs\/(?:pr\/\d+|convert\/[^/]+)(?=\/|$)/.exec([rest.slice(at + 1), ...path].join("/"))?.[0];
   if (at >= 0 && own !== undefined) path.splice(0, own.split("/").length - 1);
   const revision = at < 0 ? "main" : (own ?? decoded(rest.slice(at + 1)));
@@ -154,7 +162,7 @@ function parse(url: string): Place {
   };
 }
 
-/** A slash in a revision is written %2F, as in the hub's own addresses. */
+/** Decodes a revision, in which a slash is written %2F as it is in the hub's own addresses. */
 function decoded(text: string): string | undefined {
   try {
     return decodeURIComponent(text);
@@ -180,7 +188,7 @@ async function headers(): Promise<Record<string, string>> {
   return value === undefined ? {} : { authorization: `Bearer ${value}` };
 }
 
-/** HF_TOKEN, else the file that `hf auth login` writes. */
+/** Reads the token: HF_TOKEN, else HUGGING_FACE_HUB_TOKEN, its older name, else the file that `hf auth login` writes. */
 async function token(): Promise<string | undefined> {
   const own = process.env.HF_TOKEN?.trim() || process.env.HUGGING_FACE_HUB_TOKEN?.trim();
   if (own) return own;

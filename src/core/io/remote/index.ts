@@ -1,4 +1,4 @@
-/** The one door to what lies behind a URL; its modules are loaded when the first URL is given. */
+/** The one door to what lies behind a URL. This module and those that it needs are loaded when the first URL is given. */
 import { isVistaError, VistaError } from "../../errors.js";
 import type { Entry, PlaceKind, RemoteEntry } from "../entries.js";
 import { keyOf, RemoteFile } from "./file.js";
@@ -6,14 +6,14 @@ import { hubTarget, listHub } from "./hub.js";
 import { CREDENTIALS_HINT, type Target } from "./request.js";
 import { listS3, s3Target } from "./s3.js";
 
-/** @throws VistaError as {@link RangeReader.read} does; `USAGE` for a URL that cannot be one */
+/** Opens the file at a URL. @throws VistaError as {@link RangeReader.read} does; `USAGE` for what cannot be a URL */
 export async function openRemote(url: string): Promise<RemoteFile> {
   return RemoteFile.openUrl(await targetOf(url));
 }
 
 /**
- * Listings of a moment ago, by their folders. A folder is looked at for one kind of checkpoint after the other: asked for each time, that would
- * be ten round trips before its first file is opened.
+ * The listings of a moment ago, by their folders. A folder is looked at for one kind of checkpoint after the other; with a
+ * request for each kind, that would be ten round trips before the first file is opened.
  */
 const listings = new Map<
   string,
@@ -21,18 +21,18 @@ const listings = new Map<
 >();
 const LISTED_MS = 2_000;
 
-/** A file where its first bytes can be read; a folder where a listing has something in it. */
+/** Tells what is at a URL: a file where its first bytes can be read, and a folder where there is a listing of it. */
 export async function lookAtRemote(url: string): Promise<PlaceKind> {
   const listed = await listedAs(url);
   if (listed === "nothing") throw nothingThere(url);
   if (listed !== "folder" && !isRoot(url)) {
     try {
-      // Opened again within a moment, it is not asked for again.
+      // A file that is opened again within a moment costs no second request.
       const file = await openRemote(url);
       await file.close();
       return { isFile: true, isFolder: false, size: file.size };
     } catch (error) {
-      // A folder of S3 or the hub is no object of its own.
+      // A folder of S3 or the hub is no object of its own, so "not found" may mean that this is a folder.
       if (!(isVistaError(error) && error.code === "NOT_FOUND" && /^(?:s3|hf):/i.test(url))) throw error;
     }
   }
@@ -48,7 +48,12 @@ function nothingThere(url: string): VistaError {
   });
 }
 
-/** What a listing of a moment ago, of the folder above or of one above that, has this name as; `undefined` where none says. */
+/**
+ * Tells what a listing of a moment ago says of this name. It may be that of the folder above, or one further up which shows that
+ * the folder above does not exist.
+ *
+ * @returns `undefined` where no listing says anything
+ */
 async function listedAs(url: string): Promise<"nothing" | "file" | "folder" | undefined> {
   if (isRoot(url) || !hasListings(url)) return undefined;
   const end = url.lastIndexOf("/");
@@ -57,16 +62,16 @@ async function listedAs(url: string): Promise<"nothing" | "file" | "folder" | un
   if (known === undefined || known.until < Date.now()) {
     return (await listedAs(folder)) === "nothing" ? "nothing" : undefined;
   }
-  // Where the listing is refused, the file may be had all the same.
+  // A server that refuses the listing may give the file all the same.
   const entries = await known.entries.catch(() => "refused" as const);
   if (entries === "refused") return undefined;
   const same = entries?.filter(({ name }) => name === url.slice(end + 1)) ?? [];
   if (same.length === 0) return "nothing";
-  // A key of S3 may be both.
+  // A key of S3 may be both a file and a folder.
   return same.every(({ isFolder }) => isFolder) ? "folder" : "file";
 }
 
-/** @throws VistaError `UNSUPPORTED` for a web server, which has no listings */
+/** Lists a folder. @throws VistaError `UNSUPPORTED` for a web server, which has no listings, and a name that no path leads to */
 export async function listRemote(url: string): Promise<Entry[]> {
   const entries = await listing(url);
   if (entries === undefined)
@@ -85,7 +90,7 @@ export async function listRemote(url: string): Promise<Entry[]> {
   return entries.map((entry) => ({ ...entry, isLink: false }));
 }
 
-/** A whole bucket or repository, or what is written as a folder. */
+/** Tells whether a URL names a whole bucket or repository, or is written as a folder is, with a slash at its end. */
 function isRoot(url: string): boolean {
   return /\/$|^s3:\/\/[^/]+$|^hf:\/\/(?:(?:datasets|spaces)\/)?[^/]+\/[^/]+$/i.test(url);
 }
@@ -103,7 +108,7 @@ async function listing(url: string): Promise<RemoteEntry[] | undefined> {
   const entries = /^s3:/i.test(url) ? listS3(url) : listHub(url);
   for (const [old, { until }] of listings) if (until < Date.now()) listings.delete(old);
   listings.set(key, { entries, until: Date.now() + LISTED_MS });
-  // Whoever asks again may have set what was missing.
+  // A failure is not kept, since whoever asks again may have set what was missing.
   entries.catch(() => listings.delete(key));
   return entries;
 }
@@ -112,7 +117,7 @@ function hasListings(url: string): boolean {
   return /^(?:s3|hf):/i.test(url);
 }
 
-/** By the address, since the endpoint may change within a process. */
+/** Returns the key of a folder's listing. It is made from the address, since the endpoint may change within a process. */
 async function listingKey(folder: string): Promise<string> {
   return keyOf(await targetOf(folder.replace(/\/+$/, "")));
 }
@@ -137,6 +142,6 @@ async function targetOf(url: string): Promise<Target> {
       hint: "Write %25 for a % there.",
     });
   }
-  // Messages must not show the password.
+  // The path has no user and no password, since messages must not show them.
   return { path: plain.href, url: plain.href, headers: async () => ({ authorization: `Basic ${secret}` }) };
 }

@@ -1,4 +1,4 @@
-/** Pages of a listing, of S3 or of the hub. */
+/** The pages of a listing of S3 or of the hub. */
 import { VistaError } from "../../errors.js";
 import { interruptSignal } from "../interrupt.js";
 import {
@@ -13,22 +13,22 @@ import {
   withRetries,
 } from "./request.js";
 
-/** Bytes of one page: real ones have at most 1,000 names. */
+/** The largest number of bytes of one page; real pages have at most 1,000 names. */
 const MAX_PAGE = 10_000_000;
-/** Pages of one folder: 100,000 files. */
+/** The largest number of pages of one folder, enough for 100,000 files. */
 const MAX_PAGES = 100;
 
 export interface Page {
   readonly text: string;
-  /** The header `Link`. */
+  /** The value of the header `Link`; empty where there is none. */
   readonly link: string;
 }
 
 /**
- * A page of a listing.
+ * Reads a page of a listing.
  *
- * @param number  of the page, from 0 on: a listing without end is refused
- * @throws VistaError `NOT_FOUND`, `IO`, `FORMAT` for one beyond all measure, `UNSUPPORTED` for too many pages, `ABORTED`
+ * @param number  the number of the page, from 0 on, so that a listing without end is refused
+ * @throws VistaError `NOT_FOUND`, `IO`, `FORMAT` for a page that is too long, `UNSUPPORTED` for too many pages, `ABORTED`
  */
 export async function readPage(target: Target, number: number): Promise<Page> {
   const { path } = target;

@@ -1,5 +1,6 @@
 /**
- * Ranges of one URL over HTTP. Sources of the rules: RFC 9110 (ranges, validators, redirects); what the Hugging Face hub and S3 do.
+ * The ranges of one URL over HTTP. The sources of the rules are RFC 9110 (ranges, validators, redirects) and what the Hugging
+ * Face hub and S3 do.
  */
 import { VistaError } from "../../errors.js";
 import { copyBytes } from "../copy-bytes.js";
@@ -19,20 +20,20 @@ import {
 } from "./request.js";
 
 const MAX_REDIRECTS = 5;
-/** Bytes that an attempt must bring so that those before it do not count. */
+/** The number of bytes that an answer must bring so that the failed attempts before it no longer count. */
 const PROGRESS = 64 * 1024;
 
 /** The answer to a request for a range. */
 export interface RangeAnswer {
-  /** Bytes that are there, from the start of the range on. */
+  /** The number of bytes that are there, from the start of the range on. */
   readonly got: number;
-  /** Bytes of the whole file. */
+  /** The size of the whole file in bytes. */
   readonly size: number;
 }
 
-/** One URL that is read by ranges. All answers must be of one state of the file, told by its size and its ETag. */
+/** A reader of the ranges of one URL. All answers must show one state of the file, by its size and its ETag or date. */
 export class RangeReader {
-  /** Where the last redirect led, asked directly while that works. */
+  /** The address to which the last redirect led; it is asked directly as long as that works. */
   #resolved: string | undefined;
   readonly #validators = new Map<string, string>();
   #size: number | undefined;
@@ -43,7 +44,8 @@ export class RangeReader {
   ) {}
 
   /**
-   * Fills `target` with the bytes from `start` on, with fewer where the file ends before.
+   * Fills `target` with the bytes from `start` on; there are fewer where the file ends before.
+   *
    * @throws VistaError `NOT_FOUND`, `IO` (refused, unreachable, no answer), `UNSUPPORTED` (a server without ranges),
    *   `INCONSISTENT` (the file has changed), `ABORTED`
    */
@@ -58,7 +60,7 @@ export class RangeReader {
           if (start + got >= Math.min(end, answer.size)) return { got, size: answer.size };
           if (answer.got >= PROGRESS) progress();
           if (answer.broken !== undefined) throw new Retry(answer.broken);
-          // A server may give less than it was asked for; next to nothing is no way to read a file.
+          // A server may give less than it was asked for, but no file can be read where it gives next to nothing.
           if (answer.got < PROGRESS)
             throw new Retry(new Error(`the answers break off, after ${got} bytes in all`));
         }
@@ -83,7 +85,7 @@ export class RangeReader {
     const { url: first } = this.target;
     let url = this.#resolved ?? first;
     for (let hops = 0; hops <= MAX_REDIRECTS; hops++) {
-      // Headers with credentials go to the first host only.
+      // The headers may hold credentials, so they go to the first address's host only.
       const own = new URL(url).origin === new URL(first).origin;
       const headers = { ...(own ? await this.target.headers(url) : {}), range: `bytes=${start}-${end - 1}` };
       const body = new Body(target);
@@ -95,7 +97,7 @@ export class RangeReader {
       try {
         result = await ask(url, headers, onHead, this.limits, signal);
       } catch (error) {
-        // A redirect is good for some minutes: once it is not, the first address gives a new one.
+        // A redirect is good for some minutes; after that the first address gives a new one.
         if (!(error instanceof Expired)) throw error;
         this.#resolved = undefined;
         url = first;
@@ -113,7 +115,7 @@ export class RangeReader {
     throw new VistaError("IO", `more than ${MAX_REDIRECTS} redirects`, { path: this.target.path });
   }
 
-  /** Who takes the body. @throws what an answer that cannot serve is refused with */
+  /** Returns the function that takes the body, if any. @throws VistaError for an answer that is of no use; Expired */
   #takerOf(answer: Answer, url: string, body: Body, start: number): Taker | undefined {
     const { statusCode, headers } = answer;
     const end = start + body.target.byteLength;
@@ -121,7 +123,7 @@ export class RangeReader {
     if (statusCode === 416 && start >= sizeIn(headers)) return undefined;
     if (statusCode !== 206 && statusCode !== 200) {
       if (url === this.#resolved && url !== this.target.url && EXPIRED.has(statusCode)) throw new Expired();
-      // Stores such as S3 say in the body what is wrong.
+      // The body is taken too, since stores such as S3 say there what is wrong.
       body.isRefusal = true;
       return body.takeWhole;
     }
@@ -130,7 +132,7 @@ export class RangeReader {
     if (encoding !== "identity")
       throw this.#noRanges(start, end, `bytes that it has compressed (${encoding})`);
     if (statusCode === 200) {
-      // A file this small may come whole; of others not one byte more is taken.
+      // A small file may come as a whole; a larger one is refused as soon as its size shows.
       if (Number(headers["content-length"] ?? 0) > MAX_UNASKED)
         throw this.#noRanges(start, end, "the whole file");
       return body.takeWhole;
@@ -165,7 +167,7 @@ export class RangeReader {
     }
     if (ending.kind === "broken") throw new Retry(ending.error);
     if (ending.kind === "more") throw this.#noRanges(start, end, "the whole file");
-    // Where a file ends, its size is all that is said.
+    // An answer about a range behind the file's end has no bytes, only the size.
     const size = isBehind ? sizeIn(headers, text) : body.whole.length;
     this.#checkSize(size);
     return { got: isBehind ? 0 : body.cut(start), size };
@@ -187,8 +189,9 @@ export class RangeReader {
   }
 
   /**
-   * The ETag, and the date where there is none or a weak one: that may stay as it is where bytes change. By host: the hub and the store behind
-   * it may name one file in two ways. Weak tags are compared like others, since servers put the mark on tags of the same file as they please.
+   * Checks that the file is the same by its ETag, and by its date too where there is no tag or a weak one, which may stay as it
+   * is where bytes change. Each host is compared with itself, since the hub and the store behind it may name one file in two
+   * ways. Weak tags are compared without their mark, since servers put that on tags of the same file as they please.
    */
   #checkValidator(url: string, headers: Answer["headers"]): void {
     const tag = headers["x-linked-etag"] ?? headers.etag;
@@ -202,7 +205,7 @@ export class RangeReader {
     );
   }
 
-  /** @param counts  whether another value is a change; the first is kept in any case */
+  /** Compares a value with the first one from the host. @param counts  whether another value means that the file has changed */
   #checkSame(name: string, host: string, value: string | undefined, counts: boolean): void {
     if (value === undefined) return;
     const key = `${name} ${host}`;
@@ -230,12 +233,13 @@ export class RangeReader {
   }
 }
 
-/** The bytes of an answer, on their way to where they belong. */
+/** The taker of an answer's bytes, which puts them where they belong. */
 class Body {
-  /** Bytes of the target that are filled, and how many are wanted. */
+  /** The number of bytes of the target that are filled. */
   got = 0;
+  /** The number of bytes of the target that are wanted. */
   limit = 0;
-  /** A file that comes as a whole, or what a refusal says. */
+  /** The bytes of a file that comes as a whole, or of what a refusal says. */
   whole: Buffer = Buffer.alloc(0);
   isRefusal = false;
 
@@ -254,7 +258,7 @@ class Body {
     return true;
   };
 
-  /** Of a file that came as a whole, what belongs into the target. */
+  /** Copies what belongs into the target from a file that came as a whole. @returns the number of bytes */
   cut(start: number): number {
     const part = this.whole.subarray(start, start + this.target.byteLength);
     this.target.set(part);
@@ -262,7 +266,7 @@ class Body {
   }
 }
 
-/** Thrown for the address that a redirect once led to. */
+/** The error for the address of an earlier redirect that no longer serves. */
 class Expired extends Error {}
 
 const EXPIRED = new Set([400, 401, 403, 404, 410]);
@@ -271,7 +275,7 @@ function isMove({ statusCode, headers }: Answer): boolean {
   return statusCode >= 300 && statusCode < 400 && headers.location !== undefined;
 }
 
-/** What a Content-Range says; NaN where it is none that can be true. */
+/** Parses a Content-Range; all numbers are NaN where it is none that can be true. */
 function rangeOf(value = ""): { first: number; last: number; size: number } {
   const [first = NaN, last = NaN, size = NaN] = (/^bytes (\d+)-(\d+)\/(\d+)$/i.exec(value) ?? [])
     .slice(1)
@@ -280,7 +284,7 @@ function rangeOf(value = ""): { first: number; last: number; size: number } {
   return possible ? { first, last, size } : { first: NaN, last: NaN, size: NaN };
 }
 
-/** The size alone, as an answer about a range that is not there has it: S3 says it in the body, and only there. */
+/** Returns the file's size from an answer about a range that is not there, else NaN: S3 says it in the body, and only there. */
 function sizeIn(headers: Answer["headers"], body = ""): number {
   const said = /\/(\d+)$/.exec(headers["content-range"] ?? "") ?? /<ActualObjectSize>(\d+)</.exec(body);
   return Number(said?.[1] ?? NaN);

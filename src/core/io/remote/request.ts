@@ -1,25 +1,25 @@
 /**
- * One GET over HTTP: connections, proxies, time-outs, and when to try again. Sources of the rules: RFC 9110; curl for the
- * environment of proxies.
+ * The GET requests over HTTP: connections, proxies, time-outs, and when to try again. The sources of the rules are RFC 9110 and,
+ * for the environment variables of proxies, curl.
  */
 import { setTimeout as pause } from "node:timers/promises";
 import type { Dispatcher } from "undici";
 import { abortedError, throwIfAborted, VistaError } from "../../errors.js";
 
-/** Requests under way at once, over all files of the process. */
+/** The largest number of requests that are under way at once, over all files of the process. */
 const MAX_REQUESTS = 16;
 
-/** What is waited for and how long; tests have shorter ones. */
+/** The limits of a request; tests set shorter times. */
 export interface Limits {
-  /** Attempts that bring nothing, one after the other, before a request is given up. */
+  /** The number of attempts that bring nothing, one after the other, before a request is given up. */
   readonly attempts: number;
-  /** Milliseconds before the second attempt; doubled for each further one. */
+  /** The least pause before the second attempt in milliseconds; chance may triple it, and each attempt doubles it. */
   readonly backOff: number;
-  /** Milliseconds that are waited where a server says so with Retry-After, at most. */
+  /** The longest pause in milliseconds, even where a server asks for a longer one with Retry-After. */
   readonly longestWait: number;
-  /** Milliseconds without an answer, or without a further byte of it. */
+  /** The milliseconds without an answer, or without a further byte of it, after which an attempt has failed. */
   readonly silence: number;
-  /** An attempt must bring `floorBytes` in each `floorTime` milliseconds. */
+  /** The milliseconds in each of which an attempt must bring `floorBytes`. */
   readonly floorTime: number;
   readonly floorBytes: number;
 }
@@ -33,40 +33,41 @@ export const LIMITS: Limits = {
   floorBytes: 16 * 1024,
 };
 
-/** Where a file or a listing is, and how to ask for it. */
+/** The place of a file or a listing, and how to ask for it. */
 export interface Target {
-  /** As the user wrote it, for messages. */
+  /** The place as the user wrote it, without a password, for messages. */
   readonly path: string;
-  /** It may become another, more exact one once {@link seen} was called. */
+  /** The URL to ask. It may become another one after a call of {@link seen} or {@link corrected}. */
   readonly url: string;
-  /** What stays the same, where the URL does not. Default: the URL. */
+  /** A text that stays the same where the URL does not; the URL itself where it is `undefined`. */
   readonly key?: string;
-  /** Headers for a request to `url`; they go to no other host. */
+  /** Returns the headers for a request to `url`; they go to no other host. */
   headers(url: string): Promise<Record<string, string>>;
-  /** Is told each answer of the URL's own host. */
+  /** Takes note of an answer of the URL's own host. */
   seen?(answer: Answer): void;
-  /** Is told a refusal, with what its body says. @returns whether {@link url} and {@link headers} have learnt from one */
+  /** Takes note of a refusal and its body. @returns whether {@link url} and {@link headers} have learnt from a refusal */
   corrected?(answer: Answer, body: string): boolean;
 }
 
-/** A failure that another attempt may better. */
+/** A failure after which another attempt may succeed. */
 export class Retry extends Error {
   constructor(
     readonly reason: unknown,
-    /** Milliseconds that the server wants to be left alone. */
+    /** The milliseconds for which the server wants to be left alone. */
     readonly wait?: number,
   ) {
     super("to be tried again");
   }
 }
 
-/** What is called to say that an attempt brought something: those before it are forgotten. */
+/** A function to call when an attempt has brought something: the failed attempts before it no longer count. */
 export type Progress = () => void;
 
 /**
- * Calls `attempt` until it does not throw {@link Retry}, with growing pauses.
+ * Calls `attempt` until it no longer throws {@link Retry}, with growing pauses.
  *
- * @throws VistaError `ABORTED`, what `attempt` throws, and what `given` makes of the last Retry
+ * @param given  makes the error to throw of what `attempt` threw, or of the reason of the last Retry
+ * @throws VistaError `ABORTED`, and what `given` returns
  */
 export async function withRetries<Result>(
   attempt: (progress: Progress) => Promise<Result>,
@@ -95,7 +96,7 @@ export async function withRetries<Result>(
   }
 }
 
-/** @returns what a VistaError is as it is; of anything else, an error that names what was asked for */
+/** Returns a VistaError as it is; for any other reason, an error that says `what` failed and why. */
 export function unreachable(reason: unknown, what: string, path: string): unknown {
   if (reason instanceof VistaError) return reason;
   const { message, code } = reason as NodeJS.ErrnoException;
@@ -111,14 +112,15 @@ export const CREDENTIALS_HINT =
   "Check the URL and the credentials (HF_TOKEN for the hub; AWS_ACCESS_KEY_ID, AWS_PROFILE … for S3).";
 
 const RETRIED = new Set([408, 425, 429, 500, 502, 503, 504]);
-/** Bytes that are taken of an answer which is not what was asked for. */
+/** The largest number of bytes that are taken of an answer that is not what was asked for. */
 export const MAX_UNASKED = 64 * 1024;
 
 /**
- * What is thrown for an answer that is none: an error that says why, or a {@link Retry} where another attempt may better it.
+ * Returns what to throw for a refusal: an error that says why, or a {@link Retry} where another attempt may succeed.
  *
- * @param what  was asked for: `the listing`
- * @param body  of the answer: stores such as S3 say there what is wrong
+ * @param what  the thing that was asked for, such as `the listing`
+ * @param body  the body of the answer, since stores such as S3 say there what is wrong
+ * @param offset  the position in the file, where a range of one was asked for
  */
 export function refusal(
   what: string,
@@ -133,7 +135,7 @@ export function refusal(
   let hint = missing ? "Check the URL." : "Run again later, or download the file first.";
   const region = regionIn(answer, body);
   if (code === "InvalidObjectState") hint = "The object is archived: restore it first.";
-  // Of Alibaba and Tencent.
+  // These two codes are those of Alibaba and Tencent.
   else if (/^(?:SecondLevel|PathStyle)DomainForbidden$/.test(code ?? ""))
     hint =
       "It wants the bucket in the host's name: set addressing_style = virtual under s3 in ~/.aws/config.";
@@ -157,19 +159,19 @@ export function refusal(
   return RETRIED.has(statusCode) ? new Retry(error, retryAfter(headers["retry-after"])) : error;
 }
 
-/** What a refusal of S3 gives as the reason: `ExpiredToken`. */
+/** Returns the code that a refusal of S3 gives as the reason, such as `ExpiredToken`. */
 function reasonIn(body: string): string | undefined {
   return /<Code>([^<]*)<\/Code>/.exec(body)?.[1];
 }
 
-/** The region that a bucket is in, where a refusal of S3 says that it was looked for in another. */
+/** Returns the region that a bucket is in, where a refusal of S3 says that it was looked for in another one. */
 export function regionIn({ statusCode, headers }: Answer, body: string): string | undefined {
   if (statusCode !== 301 && statusCode !== 400) return undefined;
   const region = headers["x-amz-bucket-region"] ?? /<Region>([^<]*)<\/Region>/.exec(body)?.[1];
   return /^[a-z0-9-]{1,40}$/.exec(region ?? "")?.[0];
 }
 
-/** Milliseconds: the header has seconds or a date. */
+/** Returns the milliseconds that Retry-After asks for, whose value is a number of seconds or a date. */
 function retryAfter(value: string | undefined): number | undefined {
   if (value === undefined) return undefined;
   const seconds = Number(value);
@@ -180,26 +182,26 @@ function retryAfter(value: string | undefined): number | undefined {
 /** The head of an answer. */
 export interface Answer {
   readonly statusCode: number;
-  /** By name in small letters; of several with one name the first. */
+  /** The values by name in lower case; where several have one name, the first. */
   readonly headers: Readonly<Record<string, string | undefined>>;
 }
 
-/** What becomes of a body: is given the bytes as they come, and says false where those were more than it wants. */
+/** A function that gets the bytes of a body as they come. It returns false when there were more than it wants. */
 export type Taker = (chunk: Uint8Array) => boolean;
 
-/** How a body ended. */
+/** The way in which a body ended. */
 export type Ending =
   | { readonly kind: "whole" }
-  /** Nobody wanted it. */
+  /** Nobody wanted the body. */
   | { readonly kind: "dropped" }
-  /** More came than was wanted. */
+  /** More bytes came than were wanted. */
   | { readonly kind: "more" }
   | { readonly kind: "broken"; readonly error: unknown };
 
 /**
- * Asks once.
+ * Sends one request, without another attempt.
  *
- * @param onHead  is given the head of the answer and says who takes its body; `undefined` for nobody
+ * @param onHead  gets the head of the answer and returns the function that takes its body, `undefined` for none
  * @throws Retry where no answer came, the system's error where none ever will, VistaError `ABORTED`, what `onHead` throws
  */
 export async function ask(
@@ -231,8 +233,8 @@ export async function ask(
 }
 
 /**
- * One request and its answer, as undici tells of it. Bytes go where they belong from the memory that they came in: as a stream
- * they would cost as much time again.
+ * A request and its answer, as undici reports it. The bytes go straight from the memory that they came in to where they belong: a
+ * stream between the two would take as much time again.
  */
 class Exchange implements Dispatcher.DispatchHandlers {
   readonly #onHead: (answer: Answer) => Taker | undefined;
@@ -294,7 +296,7 @@ class Exchange implements Dispatcher.DispatchHandlers {
     else this.#fail(isLasting(error) ? error : new Retry(error));
   }
 
-  /** Connections serve again where a body came to its end, and are closed where it did not. */
+  /** Ends the exchange. Its connection serves again where the body came to its end, and is closed where it did not. */
   #end(ending: Ending): void {
     this.#settled();
     this.#resolve({ answer: this.#answer!, ending });
@@ -325,21 +327,21 @@ class Exchange implements Dispatcher.DispatchHandlers {
   }
 }
 
-/** A name that does not exist, a certificate that is not trusted, what is no HTTP: another attempt meets the same. */
+/** Tells whether another attempt would fail too: a host does not exist, a certificate is not trusted, the answer is no HTTP. */
 function isLasting(error: unknown): boolean {
   const { code, message } = error as NodeJS.ErrnoException;
-  // A proxy that refuses the tunnel; undici tells that by the text alone.
+  // A proxy refuses the tunnel, which undici tells by the text alone.
   if (/^Proxy response \(4(?!08|25|29)\d\d\)/.test(message)) return true;
-  // What has no code is a fault of ours.
+  // An error without a code is a fault of ours.
   if (code === undefined || code === "ENOTFOUND" || code === "ERR_INVALID_URL") return true;
   if (/^UND_ERR_(?:INVALID_ARG|HEADERS_OVERFLOW|PRX_TLS)$/.test(code)) return true;
   return /CERT|SELF_SIGNED|^UNABLE_TO_VERIFY|^ERR_SSL_|^HPE_/.test(code);
 }
 
-/** Pools of connections: under "" that without a proxy. */
+/** The pools of connections by the address of their proxy; the pool without a proxy is under "". */
 const pools = new Map<string, Dispatcher>();
 
-/** The connections for a URL: through HTTPS_PROXY, HTTP_PROXY and NO_PROXY where they are set. */
+/** Returns the connections for a URL: through a proxy where HTTPS_PROXY, HTTP_PROXY and NO_PROXY say so. */
 async function dispatcher(url: string): Promise<Dispatcher> {
   const { getProxyForUrl } = await import("proxy-from-env");
   const proxy = getProxyForUrl(url);
@@ -347,7 +349,7 @@ async function dispatcher(url: string): Promise<Dispatcher> {
   if (pool === undefined) {
     const { Agent, ProxyAgent } = await import("undici");
     const options = { connect: { timeout: LIMITS.silence }, connections: MAX_REQUESTS };
-    // As curl does: a tunnel for https alone; many proxies allow none to other ports.
+    // As with curl, only https gets a tunnel: many proxies allow none to other ports.
     pool = proxy === "" ? new Agent(options) : new ProxyAgent({ uri: proxy, proxyTunnel: false, ...options });
     pools.set(proxy, pool);
   }

@@ -1,6 +1,6 @@
 /**
- * `s3://bucket/key` on Amazon S3 and servers that speak its protocol. aws4 signs (`sign.ts`); credentials are
- * found as the AWS tools find static ones: the environment, then the profile in `~/.aws`. Where
+ * The places `s3://bucket/key` on Amazon S3 and servers that speak its protocol. aws4 signs the requests (`sign.ts`). Credentials
+ * are found as the AWS tools find static ones: in the environment, then in the profile in `~/.aws`. Where there are none and
  * `@aws-sdk/credential-providers` is installed, it is asked too (SSO, roles, containers). Without any, requests are not signed.
  *
  * Source: the S3 API (GetObject with Range, ListObjectsV2), the AWS SDKs' shared configuration files.
@@ -17,10 +17,10 @@ import { type Credentials, signedHeaders } from "./sign.js";
 interface Settings {
   readonly region: string;
   readonly endpoint: string | undefined;
-  /** How a bucket is addressed, `virtual` in the host's name or `path`; `undefined` and anything else is left to us. */
+  /** The way a bucket is addressed: `virtual` in the host's name, `path` in the path; with any other value we choose. */
   readonly addressing: string | undefined;
   readonly credentials: Credentials | undefined;
-  /** The regions that buckets turned out to be in, by their names. */
+  /** The regions that buckets turned out to be in, by the names of the buckets. */
   readonly regions: Map<string, string>;
 }
 
@@ -30,7 +30,7 @@ export async function s3Target(url: string): Promise<Target> {
   return target(url, bucket, `/${encodeKey(key)}`, settings);
 }
 
-/** @returns `undefined` where no key begins with this path */
+/** Lists a folder. @returns `undefined` where no key lies below this path */
 export async function listS3(url: string): Promise<RemoteEntry[] | undefined> {
   const { bucket, key } = parse(url);
   const settings = await loadSettings();
@@ -38,14 +38,14 @@ export async function listS3(url: string): Promise<RemoteEntry[] | undefined> {
   const { XMLParser } = await import("fast-xml-parser");
   const parser = new XMLParser({
     parseTagValue: false,
-    // A key may begin or end with a space.
+    // Texts are not trimmed, since a key may begin or end with a space.
     trimValues: false,
     isArray: (name) => name === "Contents" || name === "CommonPrefixes",
   });
   const entries: RemoteEntry[] = [];
   let token: string | undefined;
   for (let page = 0; ; page++) {
-    // Encoded, since XML has no way to write some characters that a key may have.
+    // The names are to come encoded, since XML has no way to write some characters that a key may have.
     const query = new URLSearchParams({ "list-type": "2", delimiter: "/", "encoding-type": "url", prefix });
     if (token !== undefined) query.set("continuation-token", token);
     const { text } = await readPage(target(url, bucket, `/?${encodeQuery(query)}`, settings), page);
@@ -69,7 +69,7 @@ export async function listS3(url: string): Promise<RemoteEntry[] | undefined> {
 interface Listing {
   readonly Contents?: readonly { readonly Key?: unknown }[];
   readonly CommonPrefixes?: readonly { readonly Prefix?: unknown }[];
-  /** `url` where the names are encoded; a server may not know how to. */
+  /** The encoding of the names: `url`, or nothing where the server does not know how to encode them. */
   readonly EncodingType?: string;
   readonly IsTruncated?: string;
   readonly NextContinuationToken?: string;
@@ -81,12 +81,12 @@ interface ListingPage {
   readonly next: string | undefined;
 }
 
-/** @returns `undefined` for what is no listing, or one with an entry that has no name */
+/** Parses a page of a listing. @returns `undefined` for what is no listing, or a listing with an entry that has no name */
 function listingIn(text: string, parse: (xml: string) => unknown): ListingPage | undefined {
   try {
     const result = (parse(text) as { ListBucketResult?: Listing | "" }).ListBucketResult;
     if (result === undefined) return undefined;
-    // An element with nothing in it is an empty text to the parser.
+    // The parser makes an empty text of an element with nothing in it.
     const { Contents = [], CommonPrefixes = [], ...rest } = result === "" ? {} : result;
     const nameOf = (name: unknown) => {
       if (typeof name !== "string") throw new TypeError("an entry without a name");
@@ -107,7 +107,7 @@ function parse(url: string): { bucket: string; key: string } {
   if (!/^[a-z0-9][a-z0-9._-]+$/i.test(bucket))
     throw new VistaError("USAGE", "this is no place in S3", { path: url, hint: "Write s3://bucket/key." });
   if (key.split("/").some((part) => part === "." || part === "..")) {
-    // An object may have such a key, but addresses are shortened on their way: another one would come.
+    // An object may have such a key, but its address would be shortened on the way and lead to another object.
     throw new VistaError("USAGE", "a part of the key is a dot or two", {
       path: url,
       hint: "Write it without.",
@@ -117,12 +117,12 @@ function parse(url: string): { bucket: string; key: string } {
 }
 
 /**
- * Milliseconds that a signature serves for: ranges are not signed, so all requests for a file may have one. Servers take a date that is up to
- * some minutes old.
+ * The milliseconds that a signature serves for. Ranges are not signed, so all requests for a file may share one, and servers
+ * accept a date that is up to some minutes old.
  */
 const SIGNED_MS = 20_000;
 
-/** @param rest  of the address, behind the bucket's */
+/** Makes the target of a file or a listing. @param rest  the part of the address behind that of the bucket */
 function target(path: string, bucket: string, rest: string, settings: Settings): Target {
   const { credentials, regions } = settings;
   const regionOf = () => regions.get(bucket) ?? settings.region;
@@ -143,20 +143,20 @@ function target(path: string, bucket: string, rest: string, settings: Settings):
       }
       return signed.headers;
     },
-    // As the AWS tools do: whoever names a bucket need not know where it is.
+    // As with the AWS tools, whoever names a bucket need not know its region.
     corrected: (answer, body) => {
       const region = regionIn(answer, body);
       if (region === undefined) return false;
       regions.set(bucket, region);
-      // Of several requests under way each is told so.
+      // Several requests under way may all be told the region and must all try again, so it is compared with that of the settings.
       return region !== settings.region;
     },
   };
 }
 
 /**
- * As the AWS tools have it: with an endpoint of one's own the bucket is in the path, with Amazon's in the host's name, unless the
- * profile says otherwise. Names with dots are in the path too, since a certificate would not fit.
+ * Returns the URL of a bucket. With an endpoint of one's own the bucket is in the path, with Amazon's it is in the host's name,
+ * unless the profile says otherwise. Names with dots are in the path in any case, since a certificate would not fit.
  */
 function bucketUrl(bucket: string, { endpoint, addressing }: Settings, region: string): string {
   const own = `https://s3.${region}.amazonaws.com${region.startsWith("cn-") ? ".cn" : ""}`;
@@ -165,12 +165,12 @@ function bucketUrl(bucket: string, { endpoint, addressing }: Settings, region: s
   return inPath || bucket.includes(".") ? `${base}/${bucket}` : base.replace("://", `://${bucket}.`);
 }
 
-/** As the signature is made over it: all but letters, digits and `-._~`. */
+/** Encodes a query as the signature needs it: everything but letters, digits and `-._~`. */
 function encodeQuery(query: URLSearchParams): string {
   return query.toString().replaceAll("+", "%20").replaceAll("*", "%2A").replaceAll("%7E", "~");
 }
 
-/** The same, but for the slashes. */
+/** Encodes a key in the same way, but for its slashes. */
 function encodeKey(key: string): string {
   return key
     .split("/")
@@ -185,7 +185,7 @@ function encodeKey(key: string): string {
 
 let loaded: { readonly environment: string; readonly settings: Promise<Settings> } | undefined;
 
-/** Read once, and again where the process has changed its environment since. */
+/** Returns the settings. They are read once, and again where the process has changed its environment since. */
 function loadSettings(): Promise<Settings> {
   const environment = JSON.stringify(Object.entries(process.env).filter(([name]) => name.startsWith("AWS_")));
   if (loaded?.environment !== environment) loaded = { environment, settings: readSettings() };
@@ -193,7 +193,7 @@ function loadSettings(): Promise<Settings> {
 }
 
 async function readSettings(): Promise<Settings> {
-  // An empty variable is as good as none, to the AWS tools too.
+  // An empty variable counts as none, as it does for the AWS tools.
   const env = Object.fromEntries(Object.entries(process.env).filter(([, value]) => value !== ""));
   const profile = env.AWS_PROFILE ?? env.AWS_DEFAULT_PROFILE ?? "default";
   const folder = join(homedir(), ".aws");
@@ -222,7 +222,7 @@ async function readSettings(): Promise<Settings> {
   return { region, endpoint, addressing: one("s3.addressing_style"), credentials, regions: new Map() };
 }
 
-/** Roles, SSO, containers: what the SDK's own chain finds, where it is installed. */
+/** Returns the credentials of roles, SSO or containers that the SDK's own chain finds, where that is installed. */
 async function fromProviders(): Promise<Credentials | undefined> {
   const name = "@aws-sdk/credential-providers";
   try {
@@ -233,7 +233,10 @@ async function fromProviders(): Promise<Credentials | undefined> {
   }
 }
 
-/** Sections of an INI file with their `name = value` lines; of indented ones, the name is that of the line above with theirs: `s3.addressing_style`. */
+/**
+ * Reads the sections of an INI file with their `name = value` lines. The name of an indented line follows that of the line above
+ * which is not indented, as in `s3.addressing_style`. A file that cannot be read has no sections.
+ */
 async function readIni(path: string): Promise<Map<string, Map<string, string>>> {
   const sections = new Map<string, Map<string, string>>();
   const text = await readRegular(path, 1_000_000).catch(() => undefined);

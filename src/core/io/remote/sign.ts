@@ -1,4 +1,4 @@
-/** AWS Signature Version 4 of a GET without a body, by aws4 (loaded with the first request that is signed). */
+/** The AWS Signature Version 4 of a GET without a body, made by aws4, which is loaded with the first request that is signed. */
 
 export interface Credentials {
   readonly accessKeyId: string;
@@ -7,7 +7,8 @@ export interface Credentials {
 }
 
 /**
- * @param url  encoded as it is to be sent
+ * Signs a request.
+ * @param url  the URL, encoded as it is to be sent
  * @returns the headers that sign the request; `host` is signed too, and any other header may be added
  */
 export async function signedHeaders(
