@@ -1,16 +1,17 @@
-/** What another number of ranks means for the effective batch. */
+/** The effective batch of a checkpoint, and what another number of ranks makes of it. */
 import { asDict, asInteger } from "../torch/objects.js";
 import type { ModelState } from "./states.js";
 
 export interface ReshardBatch {
-  /** `train_micro_batch_size_per_gpu` of the DeepSpeed config; `undefined` where it does not say (or says `auto`). */
+  /** The `train_micro_batch_size_per_gpu` of the DeepSpeed config; `undefined` where it is missing or no number (`auto`). */
   readonly perRank: number | undefined;
-  /** `gradient_accumulation_steps`, 1 where it does not say. */
+  /** The `gradient_accumulation_steps` of the DeepSpeed config; 1 where they are missing or no number. */
   readonly accumulation: number;
-  /** Samples of one step: per rank × accumulation × ranks, on the old and on the new number of ranks. */
+  /** The samples of one step on the old number of ranks: per rank × accumulation × ranks. */
   readonly before: number | undefined;
+  /** The samples of one step on the new number of ranks. */
   readonly after: number | undefined;
-  /** The accumulation that keeps the old number of samples a step on the new ranks, where a whole number does. */
+  /** The accumulation that keeps the samples of a step on the new ranks; `undefined` where no whole number does. */
   readonly keepAccumulation: number | undefined;
 }
 

@@ -1,4 +1,4 @@
-/** Whether the files of one checkpoint belong together: ranks, stages, versions, steps, sizes. */
+/** Checks that the files of one checkpoint belong together: their ranks, stages, versions, steps, dtypes and paddings. */
 import { basename } from "node:path";
 import { VistaError } from "../../core/errors.js";
 import { readTensor } from "../copy/read-tensor.js";
@@ -48,7 +48,7 @@ export async function checkTogether(
     same(files, models, "global_steps", (model) => model.globalSteps);
   }
   const ranks = models[0]!.ranks;
-  // dp_world_size counts data-parallel ranks, as partition_count does.
+  // The two are comparable, since dp_world_size counts data-parallel ranks, as partition_count does.
   if (ranks !== undefined && ranks !== shards[0]!.ranks) {
     throw new VistaError(
       "INCONSISTENT",
@@ -74,7 +74,10 @@ export function checkModelsTogether(files: CheckpointFiles, models: ModelStates,
   checkRanks(files, models[0]!.ranks ?? Math.max(...found) + 1, "model states", found);
 }
 
-/** MiCS (DeepSpeed 0.9.3 to 0.18): stage 3 within groups of ranks, of which only the first saved its shards. */
+/**
+ * Refuses a checkpoint of MiCS (DeepSpeed 0.9.3 to 0.18), which is stage 3 within groups of ranks, of which only the first group
+ * saved its shards.
+ */
 function refuseMics(files: CheckpointFiles, shard: ShardState, model: ModelState): void {
   const { micsShardSize, ranks } = model;
   if (micsShardSize === undefined || ranks === shard.ranks) return;
@@ -90,7 +93,7 @@ function refuseMics(files: CheckpointFiles, shard: ShardState, model: ModelState
   );
 }
 
-/** All states that say anything must say the same. */
+/** Checks that all states that say anything say the same. @throws VistaError `INCONSISTENT` */
 function same<T extends { path: string }>(
   files: CheckpointFiles,
   states: readonly T[],
@@ -140,7 +143,7 @@ function enumerate(ranks: readonly number[]): string {
   return ranks.length > 8 ? `${ranks.slice(0, 8).join(", ")} and ${ranks.length - 8} more` : ranks.join(", ");
 }
 
-/** All parameters step together, so the first count stands for all. */
+/** Reads the first step count of a shard, which stands for all of them, since all parameters step together. */
 async function optimizerStep(shard: ShardState): Promise<number | undefined> {
   const [step] = shard.steps;
   if (!(step instanceof TorchTensor)) return step;

@@ -1,6 +1,6 @@
 /**
- * How a number of ranks shares a flat param group (ZeRO stage 1 and 2): the order of its parameters, the gaps between them, the
- * padding at its end and who holds which part. Pure arithmetic; counts are in elements.
+ * Works out how a number of ranks shares a flat param group (ZeRO stage 1 and 2): the order of its parameters, the gaps between
+ * them, the padding at its end and which rank holds which part. This is pure arithmetic, and its counts are in elements.
  *
  * Source: deepspeed/runtime/zero/stage_1_and_2.py (__init__, _round_robin_reorder, _get_groups_without_padding),
  * deepspeed/runtime/bf16_optimizer.py, deepspeed/utils/mixed_precision_linkage.py (_init_lp_to_hp_mapping).
@@ -8,11 +8,11 @@
 
 export interface GroupOptions {
   readonly ranks: number;
-  /** `round_robin_gradients`: parameter i goes to the i mod ranks-th part of the order. */
+  /** Whether parameter i goes to part (i mod ranks) of the order (`round_robin_gradients`), instead of keeping its place. */
   readonly roundRobin: boolean;
-  /** Parameters begin at multiples of it (`parameter_alignment`, since DeepSpeed 0.19.8); 1: they follow one another. */
+  /** The number at whose multiples parameters begin (`parameter_alignment`, since DeepSpeed 0.19.8); with 1 there are no gaps. */
   readonly alignment: number;
-  /** The flat group is padded to a multiple of this times the ranks. */
+  /** The factor of the padding: the flat group is padded to a multiple of this number times the ranks. */
   readonly factor: number;
 }
 
@@ -20,28 +20,31 @@ export interface GroupLayout {
   readonly ranks: number;
   /** The parameter at each place of the flat group, as its index in the optimizer's own order. */
   readonly order: readonly number[];
-  /** Where each parameter begins, by its index. */
+  /** The first element of each parameter in the flat group, by the parameter's index. */
   readonly offsets: readonly number[];
-  /** Gap after the parameter at each place (`param_alignment_paddings`). */
+  /** The gap after the parameter at each place (`param_alignment_paddings`). */
   readonly gaps: readonly number[];
-  /** From the first parameter's beginning to the last one's end. */
+  /** The elements from the first parameter's beginning to the last one's end, gaps included. */
   readonly numel: number;
-  /** What one rank holds, padding included. */
+  /** The elements that one rank holds, padding included. */
   readonly partition: number;
 }
 
 /** A run of a parameter's elements that one rank holds. */
 export interface Fragment {
-  /** Its index in the optimizer's own order. */
+  /** The parameter's index in the optimizer's own order. */
   readonly parameter: number;
-  /** First element, in the parameter. */
+  /** The first element of the run, counted in the parameter. */
   readonly from: number;
-  /** First element, in the rank's partition. */
+  /** The first element of the run, counted in the rank's partition. */
   readonly start: number;
   readonly length: number;
 }
 
-/** @param numels  of the parameters, in the optimizer's own order */
+/**
+ * Lays out a flat param group as DeepSpeed does.
+ * @param numels  the sizes of the parameters, in the optimizer's own order
+ */
 export function layOutGroup(numels: readonly number[], options: GroupOptions): GroupLayout {
   const { ranks, alignment, factor } = options;
   const order = placesOf(numels.length, options.roundRobin ? ranks : 1);
@@ -59,7 +62,7 @@ export function layOutGroup(numels: readonly number[], options: GroupOptions): G
   return { ranks, order, offsets, gaps, numel: at, partition: (Math.ceil(at / multiple) * multiple) / ranks };
 }
 
-/** The order in which round robin over `parts` puts `count` parameters; over one part, their own. */
+/** Returns the order in which round robin over `parts` puts `count` parameters; over one part it is their own order. */
 export function placesOf(count: number, parts: number): number[] {
   const order: number[] = [];
   for (let part = 0; part < Math.min(parts, count); part++) {
@@ -68,30 +71,34 @@ export function placesOf(count: number, parts: number): number[] {
   return order;
 }
 
-/** Which ranks a version of DeepSpeed says to hold padding: up to 0.16.3 the `last` alone, since then `each` that does. */
+/** The ranks for which a version of DeepSpeed states padding: up to 0.16.3 only the `last`, since then `each` that holds some. */
 export type PaddingRule = "last" | "each";
 
-/** A rank's entry in `group_paddings`. By the old rule it may be more than the rank holds. */
+/** Returns a rank's entry in `group_paddings`. By the old rule it may be more than the rank holds. */
 export function paddingOf(layout: GroupLayout, rank: number, rule: PaddingRule): number {
   const { ranks, partition, numel } = layout;
   if (rule === "last") return rank === ranks - 1 ? partition * ranks - numel : 0;
   return Math.min(partition, Math.max(0, (rank + 1) * partition - numel));
 }
 
-/** What Python's `partition[: len(partition) - padding]` leaves: where the padding is larger, it counts from the end. */
+/**
+ * Returns the length of what Python's `partition[: len(partition) - padding]` leaves. Where the padding is larger than the
+ * partition, the end of that slice is negative, and Python counts it from the partition's end.
+ */
 export function lengthWithoutPadding(partition: number, padding: number): number {
   const end = partition - padding;
   return Math.max(0, end < 0 ? partition + end : end);
 }
 
-/** What a rank holds of each parameter, in the order of its partition; parameters without elements are in none. */
+/** Returns what a rank holds of each parameter, in the order of its partition; parameters without elements are left out. */
 export function fragmentsOf(layout: GroupLayout, numels: readonly number[], rank: number): Fragment[] {
   return overlaps(layout, numels, layout.order, layout.offsets, rank);
 }
 
 /**
- * What DeepSpeed writes as a rank's `param_slice_mappings`, in its order. With round robin it counts over the parameters' own
- * order although the flat group has another: the same fault is made here, since this is what its own file would say.
+ * Returns what DeepSpeed writes as a rank's `param_slice_mappings`, in DeepSpeed's order. With round robin and without gaps,
+ * DeepSpeed counts over the parameters' own order although the flat group has another one. The same fault is made here, since
+ * this is what DeepSpeed's own file would say.
  */
 export function sliceMappingOf(layout: GroupLayout, numels: readonly number[], rank: number): Fragment[] {
   const own = numels.map((_, index) => index);

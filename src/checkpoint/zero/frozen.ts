@@ -1,4 +1,4 @@
-/** Frozen parameters of ZeRO stage 3, whose fragments lie in the model states of all ranks, put together. */
+/** Joins the frozen parameters of ZeRO stage 3, whose fragments lie in the model states of all ranks. */
 
 import { dtypeInfo, numelOf } from "../tensor/dtype.js";
 import { makeTensor, piecesBetween, type Tensor } from "../tensor/tensor.js";
@@ -11,7 +11,11 @@ export interface FrozenParameter {
   readonly tensor: Tensor;
 }
 
-/** @throws VistaError `INCONSISTENT` where a fragment is not one equal part of its parameter */
+/**
+ * Joins every frozen parameter from its fragments, one a rank.
+ * @throws VistaError `INCONSISTENT` where a fragment is not one equal part of its parameter, `UNSUPPORTED` where it is not
+ *   contiguous
+ */
 export async function joinFrozen(models: ModelStates): Promise<FrozenParameter[]> {
   const frozen: FrozenParameter[] = [];
   for (const [name, shape] of models[0]!.frozenShapes) {

@@ -1,6 +1,6 @@
 /**
- * Which files make up a ZeRO checkpoint: the folder with `latest`, the tag folder below it, and in that the shards and
- * model states by name. Looks at names only.
+ * Finds the files that make up a ZeRO checkpoint: the folder with `latest`, the tag folder below it, and in that the shards and
+ * model states by their names. Of the contents it reads only `latest`.
  *
  * Source: deepspeed/runtime/engine.py (_get_zero_ckpt_name, _get_ckpt_name, _save_checkpoint), checkpoint/constants.py.
  */
@@ -12,7 +12,7 @@ import { isFolder, joinPlace, listFolder, placeName } from "../../core/io/places
 import { compareText } from "../../core/text.js";
 
 export interface CheckpointFolder {
-  /** The folder that holds `latest`, or the tag folder where that was given. */
+  /** The folder that holds `latest`, or the tag folder where that is the one that was given. */
   readonly folder: string;
   readonly tagFolder: string;
   readonly tag: string;
@@ -21,11 +21,11 @@ export interface CheckpointFolder {
 }
 
 export interface CheckpointFiles extends CheckpointFolder {
-  /** One a rank, in rank order; empty for a checkpoint without ZeRO. */
+  /** The optimizer shards, one a rank, in rank order; empty for a checkpoint without ZeRO and for a universal one. */
   readonly shards: readonly RankFile[];
-  /** One for stage 0 to 2, one a rank for stage 3. */
+  /** The files of model states: one for stage 0 to 2, one a rank, in rank order, for stage 3. */
   readonly modelStates: readonly RankFile[];
-  /** True for a universal checkpoint: model states, no shards, and a folder `zero` with one folder a parameter. */
+  /** True for a universal checkpoint, which has model states, no shards, and a folder `zero` with one folder a parameter. */
   readonly universal: boolean;
 }
 
@@ -34,16 +34,16 @@ export interface RankFile {
   readonly path: string;
 }
 
-/** Which tag was saved last: of the ZeRO checkpoints, of the universal ones; where both are there, the first counts. */
+/** The files that name the tag saved last, of ZeRO and of universal checkpoints; where both exist, the first counts. */
 const LATEST = ["latest", "latest_universal"] as const;
 
-/** Bytes of `latest`, which holds one name. */
+/** The largest size of `latest` in bytes; a real one holds one name. */
 const MAX_LATEST = 64 * 1024;
 
-/** How deep below a run folder checkpoints are looked for: `logs/<run>/checkpoints/trainstep_checkpoints/X.ckpt`. */
+/** The number of levels below a folder that are searched: `logs/<run>/checkpoints/trainstep_checkpoints/X.ckpt` takes five. */
 const SEARCH_DEPTH = 5;
 
-/** bf16_zero_pp_rank_3_mp_rank_00_optim_states.pt; before DeepSpeed 0.3.14 without the last underscore. */
+/** The names of shards (bf16_zero_pp_rank_3_mp_rank_00_optim_states.pt); before DeepSpeed 0.3.14 `_optim` is `optim`. */
 const SHARD = /^(?:bf16_|fp16_)?zero_pp_rank_(\d+)_mp_rank_(\d+)_?optim_states\.pt$/;
 const MODEL_STATES = /^mp_rank_(\d+)_model_states\.pt$/;
 const MODEL_STATES_STAGE3 = /^(?:bf16_|fp16_)?zero_pp_rank_(\d+)_mp_rank_(\d+)_model_states\.pt$/;
@@ -52,22 +52,22 @@ const MOE =
   /^(?:layer_\d+_)?expert_\d+_mp_rank_\d+_model_states\.pt$|^expp_rank_\d+_mp_rank_\d+_optim_states\.pt$/;
 const PIPELINE = /^layer_\d+-.*model_states\.pt$/;
 
-/** Whether a file of this name is one that DeepSpeed saves into a tag folder. */
+/** Tells whether a file of this name is one that DeepSpeed saves into a tag folder. */
 export function isCheckpointFile(name: string): boolean {
   return [SHARD, MODEL_STATES, MODEL_STATES_STAGE3, MOE, PIPELINE].some((pattern) => pattern.test(name));
 }
 
-/** Whether a folder with these names is one that `latest` or `latest_universal` makes a checkpoint folder. */
+/** Tells whether `latest` or `latest_universal` is among the names of a folder, which makes it a checkpoint folder. */
 export function saysLatest(names: readonly string[]): boolean {
   return LATEST.some((file) => names.includes(file));
 }
 
-/** Whether this file of model states is one of stage 3, which has one a rank. */
+/** Tells by its name whether this file of model states is one of stage 3, which has one a rank. */
 export function isStage3ModelStates(path: string): boolean {
   return MODEL_STATES_STAGE3.test(placeName(path));
 }
 
-/** Every file below the folder `zero` of a universal checkpoint, sorted. */
+/** Lists every `.pt` file in the folder `zero` of a universal checkpoint and in the parameters' folders there, sorted. */
 export async function listUniversalFiles(tagFolder: string): Promise<string[]> {
   const zero = joinPlace(tagFolder, "zero");
   const files: string[] = [];
@@ -80,7 +80,7 @@ export async function listUniversalFiles(tagFolder: string): Promise<string[]> {
 }
 
 /**
- * Finds the checkpoint that a path means: a checkpoint folder, a tag folder, or a run folder with one checkpoint below.
+ * Finds the checkpoint that a path stands for: a checkpoint folder, a tag folder, or a run folder with one checkpoint below it.
  * @throws VistaError `NOT_FOUND`, `WRONG_KIND`, `AMBIGUOUS`, `FORMAT` (a `latest` that points outside), `UNSUPPORTED`
  */
 export async function findCheckpoint(path: string, tag?: string): Promise<CheckpointFolder> {
@@ -140,7 +140,7 @@ async function readLatest(path: string, name: string): Promise<string> {
   return text;
 }
 
-/** The tag's folder; a tag is one folder name, whoever says it. */
+/** Returns the tag's folder; whether `latest` or --tag says it, a tag must name a folder inside the checkpoint's. */
 async function tagBelow(
   path: string,
   tag: string,
@@ -180,7 +180,7 @@ async function tagsAmong(path: string, names: readonly string[]): Promise<string
   return tags.sort();
 }
 
-/** Folders with `latest` or with checkpoint files, not looking below one that was found. */
+/** Searches for folders with `latest` or with checkpoint files; it does not look below one that it has found. */
 async function searchBelow(path: string, depth: number): Promise<string[]> {
   const found: string[] = [];
   const entries = await listFolder(path).catch(() => []);
@@ -194,7 +194,10 @@ async function searchBelow(path: string, depth: number): Promise<string[]> {
   return found;
 }
 
-/** The tag folder of a universal checkpoint is known by a folder `zero` with `fp32.pt` for each parameter, and no shards. */
+/**
+ * Tells whether a folder is the tag folder of a universal checkpoint, which has no shards and has a folder `zero` with an
+ * `fp32.pt` in each parameter's folder; it looks for one in the first three.
+ */
 async function isUniversal(path: string, names: readonly string[]): Promise<boolean> {
   if (!names.includes("zero") || names.some((name) => SHARD.test(name))) return false;
   for (const parameter of (await list(joinPlace(path, "zero")).catch(() => [] as string[])).slice(0, 3)) {
@@ -205,9 +208,9 @@ async function isUniversal(path: string, names: readonly string[]): Promise<bool
 }
 
 /**
- * The files of a tag folder, sorted by rank.
- * @throws VistaError `UNSUPPORTED` for mixture of experts, pipeline and tensor parallel checkpoints, named;
- *   `NOT_FOUND` without model states; `INCONSISTENT` for ranks that are there twice
+ * Lists the files of a tag folder, sorted by rank.
+ * @throws VistaError `UNSUPPORTED` for a mixture-of-experts, pipeline-parallel or tensor-parallel checkpoint, which it names;
+ *   `NOT_FOUND` without model states; `INCONSISTENT` for a rank that is there twice and for model states of two kinds of stages
  */
 export async function listCheckpointFiles(checkpoint: CheckpointFolder): Promise<CheckpointFiles> {
   const { tagFolder } = checkpoint;

@@ -1,4 +1,4 @@
-/** Opening a ZeRO checkpoint: find its files, read what they say, check that they belong together, plan the state dict. */
+/** Opens a ZeRO checkpoint: finds its files, reads what they say, checks that they belong together and plans the state dict. */
 import { fromReader, throwIfAborted } from "../../core/errors.js";
 import { filesAtOnce } from "../../core/io/places.js";
 import { settleAll } from "../../core/io/settle.js";
@@ -22,49 +22,59 @@ import {
 import { readUniversalWeights } from "./universal.js";
 
 export interface ReadCheckpointOptions extends RunOptions {
-  /** The tag (sub-folder); default: what `latest` says. */
+  /** The tag, the name of a sub-folder. The default is what `latest` says. */
   tag?: string;
-  /** Keys to the module's own state dict in the model states, joined by dots. Default: `module`. */
+  /** The keys to the module's own state dict in the model states, joined by dots. The default is `module`. */
   key?: string;
-  /** Check the CRC-32 of the pickles. Default true. */
+  /** Whether the CRC-32 of the pickles is checked. The default is true. */
   verify?: boolean;
-  /** Take shards of DeepSpeed's BF16_Optimizer, which do not say their stage, as stage 1. Default false: they are refused. */
+  /**
+   * Whether shards of DeepSpeed's BF16_Optimizer, which do not say their stage, are taken as stage 1. The default is false: they
+   * are refused.
+   */
   bf16Optimizer?: boolean;
 }
 
 export interface OpenZeroOptions extends RunOptions {
-  /** The tag (sub-folder); default: what `latest` says. */
+  /** The tag, the name of a sub-folder. The default is what `latest` says. */
   tag?: string;
-  /** Keys to the module's own state dict in the model states, joined by dots. Default: `module`, where DeepSpeed puts it. */
+  /**
+   * The keys to the module's own state dict in the model states, joined by dots. The default is `module`, where DeepSpeed puts
+   * it.
+   */
   key?: string;
-  /** Leave out what the checkpoint lists as frozen. Default false. */
+  /** Whether parameters that the checkpoint lists as frozen are left out. The default is false. */
   excludeFrozen?: boolean;
-  /** Recover orphans, tensors that only `module` has. Default true; false leaves them out. */
+  /** Whether orphans, which are tensors that only `module` has, are recovered or left out. The default is true. */
   recover?: boolean;
-  /** Check the CRC-32 of the pickles. Default true. */
+  /** Whether the CRC-32 of the pickles is checked. The default is true. */
   verify?: boolean;
-  /** What is done with tensors of `module` that only torch can rebuild and that nothing else supplies. Default `refuse`. */
+  /**
+   * Whether to refuse the checkpoint, or to list them, where tensors of `module` cannot be rebuilt without torch and nothing else
+   * supplies them. The default is `refuse`.
+   */
   unreadable?: "refuse" | "list";
 }
 
 export interface ZeroCheckpoint {
   readonly state: StateDict;
   readonly info: ZeroInfo;
-  /** The files as they were read: model states, then shards or a universal checkpoint's files. */
+  /** The files that were read: model states, then shards or a universal checkpoint's files. */
   readonly torchFiles: readonly TorchFile[];
   readonly content: CheckpointContent;
-  /** Tensors of `module` that only torch can rebuild and that the state lacks. */
+  /** The tensors of `module` that the state lacks, since only torch can rebuild them or their key is no name. */
   readonly unreadable: readonly UnreadableTensor[];
-  /** Tensors of the model states that are neither in the module's state dict nor frozen: what a client state brought along. */
+  /** The tensors of the model states that are neither in the module's state dict nor frozen, as a client state brings them. */
   readonly others: readonly OtherTensors[];
 }
 
 /**
- * Opens a ZeRO checkpoint (stage 0 to 3, or a universal one that was made of stage 1 to 3) and plans its fp32 state dict; no weight is read.
+ * Opens a ZeRO checkpoint (stage 0 to 3, or a universal one that was made of stage 1 to 3) and plans its fp32 state dict.
+ * No weight is read, but for the samples by which parameters with another name in `module` are matched.
  *
  * @param path  a checkpoint folder (with `latest`), a tag folder, or a run folder with one checkpoint below
- * @returns the plan, in the order of the reference: buffers, frozen, trained, shared, then recovered orphans; close its
- *   `state` when done
+ * @returns the plan, in the order of the reference: buffers, frozen, trained, shared, then recovered orphans; the caller
+ *   closes its `state` when done
  * @throws VistaError `NOT_FOUND`, `AMBIGUOUS`, `INCONSISTENT`, `UNSUPPORTED`, `INCOMPLETE` (orphans of stage 3), and what
  *   reading the files throws
  */
@@ -90,7 +100,7 @@ export async function openZeroCheckpoint(
     const [model] = models;
     const hasOptimizer = files.universal || shards.length > 0;
     const isOrphan = (name: string) => hasOptimizer && !model.bufferNames.has(name);
-    // Of what the optimizer or the frozen fragments supply, the copy in `module` is not needed.
+    // The copy in `module` is not needed where the optimizer or the frozen fragments supply the tensor.
     const unreadable = model.unreadable.filter(
       ({ name, isName }) => !isName || (!plan.tensors.has(name) && (recover || !isOrphan(name))),
     );
@@ -113,13 +123,13 @@ export async function openZeroCheckpoint(
   }
 }
 
-/** The files of one checkpoint, open, and what their pickles say. */
+/** The open files of one checkpoint, and what their pickles say. */
 export interface CheckpointContent {
   readonly files: CheckpointFiles;
-  /** Of stage 3 those of all ranks: the first one's whole. */
+  /** The model states: of stage 3 those of all ranks, of which only the first are whole. */
   readonly models: ModelStates;
   readonly shards: readonly ShardState[];
-  /** Model states, then shards. */
+  /** The files that were opened: model states, then shards. */
   readonly torchFiles: readonly TorchFile[];
 }
 
@@ -154,7 +164,7 @@ export async function readCheckpointFiles(
       const first = opened.length;
       const outcomes = await Promise.allSettled(batch.map((path, i) => read(path, first + i)));
       for (const outcome of outcomes) if (outcome.status === "fulfilled") opened.push(outcome.value);
-      // Of several files with something wrong, the first is named.
+      // Where several files are wrong, the error names the first, so that every run says the same.
       for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
       options.onProgress?.({ phase: "open", done: opened.length, total: paths.length, unit: "files" });
     }

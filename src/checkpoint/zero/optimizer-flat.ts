@@ -1,6 +1,6 @@
 /**
- * The optimizer in ZeRO stage 1 and 2: each rank holds one equal part of every flat param group. How the ranks share it is worked
- * out from what the shards say of themselves, and all that they say must agree with it.
+ * Reads the optimizer of ZeRO stage 1 and 2, in which each rank holds one equal part of every flat param group. How the ranks
+ * share a group is worked out from what the shards say of themselves, and all that they say must agree with it.
  */
 import type { Piece } from "../../core/io/source.js";
 import { dtypeInfo, numelOf } from "../tensor/dtype.js";
@@ -28,11 +28,12 @@ import { flatPieces, splitShapes, sum } from "./pieces.js";
 import type { Shapes, ShardState } from "./states.js";
 import { versionAtLeast } from "./version.js";
 
-/** How a version of DeepSpeed pads and saves its partitions. */
+/** The conventions by which a version of DeepSpeed pads and saves its partitions. */
 export interface Conventions {
   readonly rule: PaddingRule;
   /** Whether `single_partition_of_fp32_groups` is saved without the rank's padding. */
   readonly stripped: boolean;
+  /** The factor of the padding: a group is padded to a multiple of this number times the ranks. */
   readonly factor: 1 | 2;
 }
 
@@ -40,20 +41,23 @@ export interface FlatPartitions {
   readonly kind: "flat";
   readonly groups: readonly OptimizerGroup[];
   readonly conventions: Conventions;
-  /** States are saved without padding, as a list of one dict a group (`elastic_checkpoint`). */
+  /** Whether the states are saved without padding, as a list of one dict a group (`elastic_checkpoint`). */
   readonly elastic: boolean;
   readonly roundRobin: boolean;
-  /** Of each group: the multiple at which its parameters begin. */
+  /** The number at whose multiples the parameters of each group begin, in elements. */
   readonly alignments: readonly number[];
 }
 
-/** Since this version every rank that holds padding says so in `group_paddings`, before only the last one. */
+/** The first version in which every rank that holds padding says so in `group_paddings`; before, only the last one did. */
 const EACH_RANK_PADS = [0, 16, 4];
 
-/** Bytes to which `parameter_alignment` brings each parameter. */
+/** The number of bytes at whose multiples parameters begin with `parameter_alignment`. */
 const ALIGNMENT_BYTES = 16;
 
-/** @throws VistaError `INCONSISTENT`, `UNSUPPORTED`, `FORMAT` */
+/**
+ * Reads how the ranks share the optimizer of stage 1 or 2, and plans its parameters.
+ * @throws VistaError `INCONSISTENT`, `UNSUPPORTED`, `FORMAT`
+ */
 export async function readFlatPartitions(content: CheckpointContent): Promise<FlatPartitions> {
   const { files, shards, models } = content;
   const first = shards[0]!;
@@ -104,7 +108,7 @@ export async function readFlatPartitions(content: CheckpointContent): Promise<Fl
   return { kind: "flat", groups, conventions, elastic, roundRobin, alignments };
 }
 
-/** Elements `[offset, offset + numel)` of a flat group of which each rank holds `partition`. */
+/** Cuts a parameter, elements `[offset, offset + numel)`, from a flat group of which each rank holds `partition` elements. */
 function cutParameter(
   held: readonly (readonly Piece[])[],
   dtype: Tensor["dtype"],
@@ -130,11 +134,15 @@ interface Found {
   readonly conventions: Conventions;
   readonly roundRobin: boolean;
   readonly layouts: readonly GroupLayout[];
-  /** Of each group, the parameters in the optimizer's own order. */
+  /** The names of each group's parameters, in the optimizer's own order. */
   readonly names: readonly (readonly string[])[];
 }
 
-/** The one way to lay the groups out with which all shards agree; that of the version first. */
+/**
+ * Finds the first way to lay the groups out with which all shards agree. Those of the checkpoint's version and configuration come
+ * first.
+ * @throws VistaError `INCONSISTENT` with the problem of the first way, where there is none
+ */
 function findLayout(
   content: CheckpointContent,
   shapes: readonly Shapes[],
@@ -163,7 +171,7 @@ function findLayout(
 
 function candidates({ shards, models }: CheckpointContent): Conventions[] {
   const version = shards[0]!.dsVersion ?? models[0]!.dsVersion;
-  // The BF16_Optimizer does not say its stage; it pads as the old versions do, and keeps the padding.
+  // The BF16_Optimizer is told by the lack of a stage; it pads as the old versions do, and keeps the padding.
   const bf16Optimizer = !asDict(asDict(shards[0]!.torchFile.value)?.get("optimizer_state_dict"))?.has(
     "zero_stage",
   );
@@ -175,7 +183,7 @@ function candidates({ shards, models }: CheckpointContent): Conventions[] {
   );
 }
 
-/** Parameters as round robin over `ranks` put them, in their own order again. */
+/** Puts parameters that are in the order of round robin over `ranks` back into their own order. */
 function ownOrder(names: readonly string[], ranks: number): string[] {
   const own = new Array<string>(names.length);
   placesOf(names.length, ranks).forEach((index, place) => {
@@ -184,7 +192,7 @@ function ownOrder(names: readonly string[], ranks: number): string[] {
   return own;
 }
 
-/** What in the shards is not as these layouts have it; `undefined` where all is. */
+/** Returns the first thing in the shards that is not as these layouts have it; `undefined` where there is none. */
 function disagreement(
   shards: readonly ShardState[],
   shapes: readonly Shapes[],
@@ -229,25 +237,25 @@ function disagreement(
   return undefined;
 }
 
-/** DeepSpeed's `fragment_address(numel, start)`. */
+/** Describes DeepSpeed's `fragment_address(numel, start)`, to be compared with ours. */
 function addressOf(value: PyValue): string {
   const state = value instanceof PyObject ? asDict(value.state) : undefined;
   return `${String(state?.get("numel"))} at ${String(state?.get("start"))}`;
 }
 
-/** The multiple at which the parameters of a group begin. */
+/** Returns the number at whose multiples the parameters of a group begin, in elements; 1 where they are not aligned. */
 function alignmentOf(content: CheckpointContent, g: number, shapes: Shapes): number {
   const says = asDict(asDict(content.shards[0]!.torchFile.value)?.get("optimizer_state_dict"));
   const gaps = asItems(asItems(says?.get("param_alignment_paddings"))?.[g]);
   if (gaps === undefined || zeroConfig(content)?.get("parameter_alignment") !== true) return 1;
   const { module } = content.models[0]!;
   const [name] = shapes.keys();
-  // The width of the weights as they are trained, not of their fp32 masters.
+  // DeepSpeed aligns the weights as they are trained, so their width counts and not that of their fp32 masters.
   const dtype = name === undefined ? undefined : module.get(name)?.dtype;
   return dtype === undefined ? 1 : Math.max(1, ALIGNMENT_BYTES / (dtypeInfo(dtype).bits / 8));
 }
 
-/** `zero_optimization` of the DeepSpeed config, which is in every file. */
+/** Returns `zero_optimization` of the DeepSpeed config, from the model states if they have it, else from the first shard. */
 export function zeroConfig({ models, shards }: CheckpointContent): PyDict | undefined {
   for (const { torchFile } of [models[0]!, shards[0]!]) {
     const config = asDict(asDict(asDict(torchFile.value)?.get("ds_config"))?.get("zero_optimization"));

@@ -1,6 +1,6 @@
 /**
- * The optimizer in ZeRO stage 3: every parameter is cut into one equal part a rank, the last ones padded, and a rank's parts are
- * joined in sub-groups of about `sub_group_size` elements, which never hold parameters of two param groups.
+ * Reads the optimizer of ZeRO stage 3, in which every parameter is cut into one equal part a rank, the last ones padded. A rank's
+ * parts are joined in sub-groups of about `sub_group_size` elements, which never hold parameters of two param groups.
  *
  * Source: deepspeed/runtime/zero/stage3.py (_create_fp16_sub_groups, _rigid_state_dict).
  */
@@ -20,19 +20,22 @@ import {
 import { sum } from "./pieces.js";
 import { joinParts, readSubGroups, type SubGroup } from "./sub-groups.js";
 
-/** Where `ds_config` does not say it. */
+/** DeepSpeed's default of `sub_group_size`, for a `ds_config` that does not say it. */
 const DEFAULT_SUB_GROUP_SIZE = 1_000_000_000;
 
 export interface SplitPartitions {
   readonly kind: "split";
   readonly groups: readonly OptimizerGroup[];
-  /** Of each param group, by parameter, in sub-groups. */
+  /** The sub-groups of each param group, each as the indices of its parameters in the param group. */
   readonly subGroups: readonly (readonly (readonly number[])[])[];
-  /** In elements of one rank. */
+  /** The `sub_group_size` of the checkpoint, in elements of one rank. */
   readonly subGroupSize: number;
 }
 
-/** @throws VistaError `INCONSISTENT`, `UNSUPPORTED`, `FORMAT` */
+/**
+ * Reads how the ranks share the optimizer of stage 3, and plans its parameters.
+ * @throws VistaError `INCONSISTENT`, `UNSUPPORTED`, `FORMAT`
+ */
 export async function readSplitPartitions(content: CheckpointContent): Promise<SplitPartitions> {
   const { files, shards, models } = content;
   const first = shards[0]!;
@@ -59,7 +62,7 @@ export async function readSplitPartitions(content: CheckpointContent): Promise<S
     );
     flats.push({ ...subGroup, states });
   }
-  // Which sub-groups a param group has is in its `params`; before 0.5.4 one dict lists the shapes of all groups.
+  // The `params` of a param group list its sub-groups. The shapes do not: before 0.5.4 one dict holds those of all groups.
   const entries = shapes.flatMap((group) => [...group]);
   const groups: OptimizerGroup[] = [];
   const subGroups: number[][][] = [];
@@ -110,7 +113,10 @@ interface FlatSubGroup extends SubGroup {
   readonly states: Awaited<ReturnType<typeof readFlatStates>>;
 }
 
-/** A parameter of which every rank holds `part` elements from `at` on. Its tensors are made when they are asked for: there are thousands. */
+/**
+ * A parameter of which every rank holds `part` elements from element `at` of its sub-group on. Its tensors are made when they are
+ * asked for, since there are thousands of parameters.
+ */
 class SplitParameter implements OptimizerParameter {
   constructor(
     readonly name: string,

@@ -1,4 +1,4 @@
-/** What the shards say of the optimizer's states: which are flat, of what dtype, and which are one value for a whole group. */
+/** Reads the optimizer's states from the shards: which are flat, of what dtype, and which are one value for a whole group. */
 import { VistaError } from "../../core/errors.js";
 import type { Piece } from "../../core/io/source.js";
 import { type DType, numelOf } from "../tensor/dtype.js";
@@ -12,36 +12,37 @@ export interface OptimizerParameter {
   readonly name: string;
   readonly shape: readonly number[];
   readonly numel: number;
-  /** The master weights; in fp32 nearly always. */
+  /** The master weights, nearly always in fp32. */
   readonly fp32: Tensor;
-  /** The optimizer's states of the parameter's size (`exp_avg`, `exp_avg_sq` …), in its order. */
+  /** The states of the parameter's own size (`exp_avg`, `exp_avg_sq` …), in the optimizer's order. */
   readonly states: ReadonlyMap<string, Tensor>;
 }
 
 export interface OptimizerGroup {
-  /** In the optimizer's own order. */
+  /** The parameters of the group, in the optimizer's own order. */
   readonly parameters: readonly OptimizerParameter[];
-  /** States that are one value for all parameters of the group (`step`): numbers, or tensors of one element. */
+  /** The states that are one value for all parameters of the group (`step`): numbers, or tensors of one element. */
   readonly values: ReadonlyMap<string, PyValue>;
   /** The entry of `param_groups` (lr, betas …); `undefined` where an elastic checkpoint does not save them. */
   readonly hyperparameters: PyDict | undefined;
-  /** Names and dtypes of the flat states. */
+  /** The names and dtypes of the flat states. */
   readonly stateTypes: ReadonlyMap<string, DType>;
 }
 
-/** What one rank keeps for one flat tensor (a param group; in stage 3 a sub-group), and the groups' hyperparameters. */
+/** The states that one rank keeps for each flat tensor (a param group; in stage 3 a sub-group), and the hyperparameters. */
 export interface BaseState {
-  /** By number of the flat tensor; empty for an optimizer that keeps none. */
+  /** The states of each flat tensor, by its number; `undefined` for one of which the optimizer keeps none. */
   readonly states: readonly (PyDict | undefined)[];
-  /** Entries of `param_groups`; none in an elastic checkpoint. */
+  /** The entries of `param_groups`; `undefined` in an elastic checkpoint. */
   readonly paramGroups: readonly PyDict[] | undefined;
-  /** True where DeepSpeed saved the states without padding, for a loader that takes any number of ranks (`elastic_checkpoint`). */
+  /** Whether DeepSpeed saved the states without padding, for a loader on any number of ranks (`elastic_checkpoint`). */
   readonly elastic: boolean;
 }
 
 /**
- * @param count  flat tensors of the rank
- * @throws VistaError `FORMAT`
+ * Reads the state of the optimizer that DeepSpeed wraps, as one rank has it.
+ * @param count  the number of flat tensors of the rank
+ * @throws VistaError `FORMAT` where it is not the state of an optimizer over so many
  */
 export function readBaseState(shard: ShardState, count: number): BaseState {
   const top = asDict(asDict(shard.torchFile.value)?.get("optimizer_state_dict"));
@@ -76,15 +77,17 @@ export function readBaseState(shard: ShardState, count: number): BaseState {
 export interface FlatStates {
   readonly types: ReadonlyMap<string, DType>;
   readonly values: ReadonlyMap<string, PyValue>;
-  /** By state, the bytes that each rank holds. */
+  /** The bytes that each rank holds of each state, by the state's name. */
   readonly pieces: ReadonlyMap<string, readonly (readonly Piece[])[]>;
 }
 
 /**
- * @param states  of this flat tensor, by rank
- * @param lengths  what the states have on each rank, in elements
- * @param what  the flat tensor, for messages
- * @throws VistaError `UNSUPPORTED` for a state that is neither flat nor one value, `INCONSISTENT` where ranks differ
+ * Reads the states of one flat tensor over all ranks.
+ * @param states  the states of this flat tensor, by rank
+ * @param lengths  the elements that a flat state has on each rank
+ * @param what  the name of the flat tensor, for error messages
+ * @throws VistaError `UNSUPPORTED` for a state that is neither flat nor one value, `INCONSISTENT` where the ranks differ in the
+ *   names of their states or the dtype of one
  */
 export async function readFlatStates(
   shards: readonly ShardState[],
@@ -150,7 +153,7 @@ export function refuse(what: string, details: { path: string; hint: string }): V
   return new VistaError("UNSUPPORTED", what, details);
 }
 
-/** The error where sizes of the shards contradict each other or the names and shapes. */
+/** Returns the error for sizes of the shards that contradict each other or the names and shapes. */
 export function contradiction(what: string, path: string): VistaError {
   return new VistaError("INCONSISTENT", what, {
     path,

@@ -1,4 +1,4 @@
-/** What the optimizer of a ZeRO checkpoint is, for people: its states, how far it is, its learning rates and loss scale. */
+/** Summarizes the optimizer of a ZeRO checkpoint for people: its states, its steps, its learning rates and its loss scale. */
 import { readTensor } from "../copy/read-tensor.js";
 import type { DType } from "../tensor/dtype.js";
 import { castTensor } from "../tensor/tensor.js";
@@ -9,23 +9,23 @@ import { TorchTensor } from "../torch/values.js";
 import type { ZeroOptimizer } from "./optimizer.js";
 
 export interface OptimizerSummary {
-  /** States of the size of their parameter (`exp_avg` …), with their dtypes; none for plain SGD. */
+  /** The dtypes of the states that have the size of their parameter (`exp_avg` …), by name; empty for plain SGD. */
   readonly states: Readonly<Record<string, DType>>;
   readonly groups: readonly OptimizerGroupSummary[];
-  /** The factor of mixed precision, where the checkpoint has one. */
+  /** The loss scale of mixed precision; `undefined` where the checkpoint has none. */
   readonly lossScale: { readonly value: number; readonly dynamic: boolean } | undefined;
 }
 
 export interface OptimizerGroupSummary {
   readonly parameters: number;
-  /** Steps that were taken; `undefined` where the optimizer does not count them. */
+  /** The number of steps that were taken; `undefined` where the optimizer does not count them. */
   readonly step: number | undefined;
   readonly learningRate: number | undefined;
   readonly weightDecay: number | undefined;
 }
 
 /**
- * Reads no more than the step counts, which are one number a group.
+ * Summarizes an optimizer. Of its tensors it reads only those of one number: step counts and hyperparameters.
  * @throws VistaError what reading the file throws
  */
 export async function summarizeOptimizer(optimizer: Omit<ZeroOptimizer, "close">): Promise<OptimizerSummary> {
@@ -47,7 +47,7 @@ export async function summarizeOptimizer(optimizer: Omit<ZeroOptimizer, "close">
   };
 }
 
-/** A number, also where a tensor of one element holds it; `undefined` for anything else. */
+/** Returns a number, also where a tensor of one element or a numpy float64 holds it; `undefined` for anything else. */
 export async function numberIn(value: PyValue | undefined, file: TorchFile): Promise<number | undefined> {
   if (typeof value === "number") return value;
   if (value instanceof PyObject) return numpyNumber(value);
@@ -58,7 +58,7 @@ export async function numberIn(value: PyValue | undefined, file: TorchFile): Pro
   return Number(typedArrayOf(await readTensor(single), single.dtype)[0]);
 }
 
-/** numpy's float64 as its pickle spells it, `scalar(dtype('f8'), eight bytes)`: schedulers leave such learning rates. */
+/** Reads numpy's float64 as its pickle spells it, `scalar(dtype('f8'), eight bytes)`: schedulers leave such learning rates. */
 function numpyNumber({ id, args }: PyObject): number | undefined {
   const [dtype, value] = args instanceof PyTuple ? args.items : [];
   const isFloat64 = dtype instanceof PyObject && asItems(dtype.args)?.[0] === "f8";
@@ -68,7 +68,7 @@ function numpyNumber({ id, args }: PyObject): number | undefined {
   return new DataView(bytes.buffer, bytes.byteOffset, 8).getFloat64(0, true);
 }
 
-/** `cur_scale` of DeepSpeed's LossScaler, which has 1 where nothing is scaled, and DynamicLossScaler. */
+/** Returns `cur_scale` of DeepSpeed's LossScaler, which has 1 where nothing is scaled, or of its DynamicLossScaler. */
 export function lossScaleOf(scaler: PyValue | undefined): OptimizerSummary["lossScale"] {
   if (!(scaler instanceof PyObject)) return undefined;
   const state = asDict(scaler.state);

@@ -1,6 +1,6 @@
 /**
- * The optimizer of a ZeRO checkpoint as a plan: for every parameter its fp32 master weights and each state of the optimizer as
- * tensors over byte ranges of the shards; for every param group what is not a tensor of that size. No weight is read.
+ * Plans the optimizer of a ZeRO checkpoint: each parameter gets its fp32 master weights and each state of the optimizer as
+ * tensors over byte ranges of the shards, each param group gets what is not a tensor of that size. No weight is read.
  *
  * Source: deepspeed/runtime/zero/stage_1_and_2.py and stage3.py (state_dict, _load_legacy_checkpoint), bf16_optimizer.py.
  */
@@ -19,7 +19,7 @@ export interface ZeroOptimizer {
   readonly files: CheckpointFiles;
   readonly models: ModelStates;
   readonly shards: readonly ShardState[];
-  /** Model states, then shards. */
+  /** The files that were opened: model states, then shards. */
   readonly torchFiles: readonly TorchFile[];
   readonly stage: 1 | 2 | 3;
   readonly ranks: number;
@@ -27,22 +27,22 @@ export interface ZeroOptimizer {
   readonly groups: readonly OptimizerGroup[];
   /** DeepSpeed's object for the loss scale, where there is one: its state has `cur_scale`. */
   readonly lossScaler: PyValue | undefined;
-  /** How the ranks share it. */
+  /** The way in which the ranks share the optimizer. */
   readonly partitions: FlatPartitions | SplitPartitions;
   close(): Promise<void>;
 }
 
 export interface OpenOptimizerOptions extends RunOptions {
-  /** The tag (sub-folder); default: what `latest` says. */
+  /** The tag, the name of a sub-folder. The default is what `latest` says. */
   tag?: string;
-  /** Check the CRC-32 of the pickles. Default true. */
+  /** Whether the CRC-32 of the pickles is checked. The default is true. */
   verify?: boolean;
 }
 
 /**
- * Opens the optimizer of a ZeRO checkpoint of stage 1, 2 or 3; close it when done.
+ * Opens the optimizer of a ZeRO checkpoint of stage 1, 2 or 3. The caller closes it when done.
  *
- * @param path  as `openZeroCheckpoint` takes it
+ * @param path  a checkpoint folder (with `latest`), a tag folder, or a run folder with one checkpoint below
  * @throws VistaError `NOT_FOUND`, `AMBIGUOUS`, `INCONSISTENT` (padding or sizes that contradict one another), `UNSUPPORTED` (a
  *   checkpoint without ZeRO, a state that is neither one value nor of the partition's size), and what reading the files throws
  */
@@ -63,7 +63,7 @@ export async function openZeroOptimizer(
   }
 }
 
-/** The optimizer of files that are open. @throws VistaError as {@link openZeroOptimizer} does */
+/** Plans the optimizer of files that are open. @throws VistaError as {@link openZeroOptimizer} does */
 export async function planOptimizer(content: CheckpointContent): Promise<Omit<ZeroOptimizer, "close">> {
   const { files, models, shards } = content;
   const [first] = shards;

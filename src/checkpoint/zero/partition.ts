@@ -1,32 +1,32 @@
 /**
- * Who holds which bytes: pure arithmetic over the sizes that ranks saved and the shapes of the parameters. Counts are in
- * elements.
+ * Works out which rank holds which part of each parameter, from the sizes that the ranks saved and the sizes of the parameters.
+ * This is pure arithmetic, and its counts are in elements.
  *
  * Source: deepspeed/utils/zero_to_fp32.py, deepspeed/runtime/zero/stage_1_and_2.py, stage3.py.
  */
 
-/** A run of elements of one rank's flat vector. */
+/** A run of elements in one rank's flat vector. */
 export interface Span {
   readonly rank: number;
   readonly start: number;
   readonly length: number;
 }
 
-/** Where the sizes and the shapes contradict one another. */
+/** The two numbers of elements by which the sizes of the parameters and those of the shards contradict one another. */
 export interface Mismatch {
   readonly needed: number;
   readonly available: number;
 }
 
 /**
- * Stage 1 and 2: the flat group is the ranks' partitions, one after the other; parameters lie in it one after the other, with
- * gaps only where DeepSpeed aligned them, and padding at its end.
+ * Cuts a flat group of stage 1 and 2 into its parameters. The group is the ranks' partitions, one after the other; the parameters
+ * lie in it one after the other, with gaps only where DeepSpeed aligned them, and with padding at the group's end.
  *
- * @param sizes  length of each rank's partition of this group
- * @param numels  of the group's parameters, in order
- * @param gaps  elements between each parameter and the next, as `param_alignment_paddings` has them (0.19.8 and later);
- *   default: none
- * @returns for each parameter its spans, or the mismatch where the partitions do not fit these parameters
+ * @param sizes  the length of each rank's partition of this group
+ * @param numels  the sizes of the group's parameters, in order
+ * @param gaps  the elements between each parameter and the next, as `param_alignment_paddings` has them (0.19.8 and later);
+ *   there are none by default
+ * @returns the spans of each parameter, or the mismatch where the partitions do not fit these parameters
  */
 export function cutFlatGroup(
   sizes: readonly number[],
@@ -67,7 +67,10 @@ export function cutFlatGroup(
   return result;
 }
 
-/** Where a parameter lies in stage 3: of every rank's sub-group the elements from `start` on, `part` of them, the last ones less or padding. */
+/**
+ * The place of a parameter in stage 3: `part` elements from element `start` on in the same sub-group of every rank, of which the
+ * last ranks hold fewer that count, or padding alone.
+ */
 export interface Place {
   readonly subGroup: number;
   readonly start: number;
@@ -75,11 +78,13 @@ export interface Place {
 }
 
 /**
- * Stage 3: every parameter is cut into one equal part a rank, the last ones padded; each rank's sub-groups hold its part of
- * every parameter, one after the other. No part lies in two of them.
+ * Finds the places of the parameters in stage 3, where every parameter is cut into one equal part a rank, the last ones padded.
+ * Each rank's sub-groups hold its part of every parameter, one after the other, and no part lies in two of them.
  *
- * @param sizes  of the sub-groups, the same on every rank
- * @param ranks  number of ranks
+ * @param sizes  the sizes of the sub-groups, which are the same on every rank
+ * @param ranks  the number of ranks
+ * @param numels  the sizes of the parameters, in order
+ * @returns the place of each parameter, or the mismatch where the sub-groups do not fit these parameters
  */
 export function cutParameters(
   sizes: readonly number[],

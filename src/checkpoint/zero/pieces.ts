@@ -1,4 +1,4 @@
-/** Small steps of the plan: flat vectors as pieces, tensors cut from them, shapes cut into groups. */
+/** The small steps of the plan: they give flat vectors as pieces, cut tensors from them and cut shapes into groups. */
 
 import { VistaError } from "../../core/errors.js";
 import type { Piece } from "../../core/io/source.js";
@@ -8,7 +8,7 @@ import type { TorchFile } from "../torch/file.js";
 import type { TorchTensor } from "../torch/values.js";
 import type { Shapes } from "./states.js";
 
-/** The bytes of a flat tensor. */
+/** Returns the bytes of a flat tensor. @throws VistaError `UNSUPPORTED` where it is not contiguous */
 export async function flatPieces(file: TorchFile, description: TorchTensor): Promise<readonly Piece[]> {
   const { source } = await file.tensor(description);
   if (source.kind === "pieces") return [...source.pieces];
@@ -17,7 +17,7 @@ export async function flatPieces(file: TorchFile, description: TorchTensor): Pro
   });
 }
 
-/** A tensor from the beginning of `pieces`; `undefined` where they are too short. */
+/** Cuts a tensor from the beginning of `pieces`; returns `undefined` where they are too short. */
 export function cutTensor(
   pieces: readonly Piece[],
   dtype: DType,
@@ -29,7 +29,10 @@ export function cutTensor(
   return { ...tensor, source: { kind: "pieces", pieces: cut } };
 }
 
-/** Before DeepSpeed 0.5.4 one dict lists the parameters of all groups, group after group: cut it where a group is full. */
+/**
+ * Cuts the one dict that before DeepSpeed 0.5.4 lists the parameters of all groups, group after group, where a group is full.
+ * @param available  the elements that the shards hold of each group
+ */
 export function splitShapes(shapes: Shapes, available: readonly number[]): Shapes[] {
   const entries = [...shapes];
   let i = 0;

@@ -21,7 +21,7 @@ import { cutTrained, type GroupSizes } from "./trained.js";
 import type { UniversalWeights } from "./universal.js";
 import { isVersion } from "./version.js";
 
-/** What a ZeRO checkpoint is and what the plan made of it. */
+/** The facts of a ZeRO checkpoint and of the plan that was made of it. */
 export interface ZeroInfo {
   readonly folder: string;
   readonly tag: string;
@@ -34,9 +34,9 @@ export interface ZeroInfo {
   readonly deepspeed: string | undefined;
   readonly lightning: string | undefined;
   readonly globalSteps: number | undefined;
-  /** Param groups in order; elements, padding included in `saved`. */
+  /** The param groups in order, in elements; `saved` includes padding. */
   readonly groups: readonly GroupSizes[];
-  /** How many names of each kind the state dict has. */
+  /** The number of names of each kind in the state dict. */
   readonly counts: {
     readonly buffers: number;
     readonly frozen: number;
@@ -44,34 +44,34 @@ export interface ZeroInfo {
     readonly shared: number;
     readonly renamed: number;
     readonly orphans: number;
-    /** Stage 0: all of them. */
+    /** The number of all names in stage 0, else 0. */
     readonly whole: number;
   };
-  /** Names of frozen parameters, in order. */
+  /** The names of frozen parameters, in order. */
   readonly frozen: readonly string[];
-  /** Alias and source of names that share one tensor. */
+  /** The names that share one tensor, as pairs of alias and source. */
   readonly shared: readonly (readonly [alias: string, source: string])[];
   /**
-   * Names in `module` of parameters that the optimizer has under another one (a wrapper's, or a hook gave them), each with that
-   * name; both stand for the optimizer's tensor.
+   * The names in `module` of parameters that the optimizer has under another name, since a wrapper or a hook renamed them, each
+   * with that other name; both stand for the optimizer's tensor.
    */
   readonly renamed: readonly (readonly [name: string, source: string])[];
-  /** Recovered from `module`, in order. */
+  /** The names of tensors that were recovered from `module`, in order. */
   readonly recovered: readonly string[];
-  /** In `module` only, and left out on request. */
+  /** The names of tensors that only `module` has and that were left out on request. */
   readonly leftOut: readonly string[];
-  /** Tensors that were converted to float32, by the dtype they had. */
+  /** The number of tensors that were converted to float32, by the dtype they had. */
   readonly converted: Readonly<Partial<Record<DType, number>>>;
   readonly warnings: readonly string[];
 }
 
-/** What to put in and what to leave out. */
+/** The choice of what the plan leaves out. */
 export interface PlanOptions {
   readonly excludeFrozen: boolean;
   readonly recover: boolean;
 }
 
-/** Call one of {@link stage0}, {@link sharded} and {@link universal}, then take {@link tensors} and {@link info}. */
+/** The plan: one call of {@link stage0}, {@link sharded} or {@link universal} gives it {@link tensors} and {@link info}. */
 export class ZeroPlan {
   readonly tensors = new Map<string, Tensor>();
   readonly #model: ModelState;
@@ -83,7 +83,7 @@ export class ZeroPlan {
   readonly #recovered: string[] = [];
   readonly #leftOut: string[] = [];
   readonly #warnings: string[] = [];
-  /** As any of the files says it; those that contradict one another are refused. */
+  /** The version of DeepSpeed that any of the files says; files that contradict one another are refused elsewhere. */
   readonly #dsVersion: string | undefined;
   #stage: 0 | 1 | 2 | 3;
   #trainedShapes: Shapes = new Map();
@@ -139,7 +139,7 @@ export class ZeroPlan {
     };
   }
 
-  /** Without ZeRO the weights are whole in `module`. */
+  /** Adds the weights of a checkpoint without ZeRO, which are whole in `module`. */
   async stage0(): Promise<void> {
     const { configuredStage, paramShapes } = this.#model;
     if (paramShapes !== undefined || (configuredStage !== undefined && configuredStage > 0)) {
@@ -173,7 +173,7 @@ export class ZeroPlan {
     });
   }
 
-  /** A universal checkpoint: the trained parameters are whole in files of their own. */
+  /** Adds the tensors of a universal checkpoint, whose trained parameters are whole in files of their own. */
   async universal({ stage, weights }: UniversalWeights): Promise<void> {
     this.#stage = stage;
     await this.#addAll(async () => this.#addWhole(weights));
@@ -223,7 +223,7 @@ export class ZeroPlan {
     }
   }
 
-  /** Buffers that are listed and not in `module`, under no wrapper's name either: the reference leaves them out without a word. */
+  /** Warns of listed buffers that `module` has under no name, not even a wrapper's: the reference drops them without a word. */
   #warnOfAbsentBuffers(): void {
     const there = new Set([...this.#model.dict.keys()].map((name) => unwrapped(keyText(name))));
     const absent = [...this.#model.bufferNames].filter((name) => !there.has(unwrapped(name)));
@@ -233,7 +233,7 @@ export class ZeroPlan {
     );
   }
 
-  /** Frozen parameters: whole in stage 1 and 2, in stage 3 one fragment a rank. Never converted. */
+  /** Adds the frozen parameters: whole in stage 1 and 2, from one fragment a rank in stage 3. They are never converted. */
   async #addFrozen(): Promise<void> {
     const { frozenShapes } = this.#model;
     const whole = this.#stage !== 3;
@@ -251,7 +251,7 @@ export class ZeroPlan {
           });
         }
         if (whole && String(fragment.shape) === String(shape)) {
-          // As the module has it, so maybe not contiguous: channels last, or transposed.
+          // The tensor is as the module has it, so it may be not contiguous: channels last, or transposed.
           tensor = await model.torchFile.tensor(fragment);
         } else pieces.push(...(await flatPieces(model.torchFile, fragment)));
         dtype = fragment.dtype;
@@ -267,7 +267,7 @@ export class ZeroPlan {
     }
   }
 
-  /** @throws VistaError `INCONSISTENT` for a name that is there already: one of the two would be lost */
+  /** Adds a tensor. @throws VistaError `INCONSISTENT` for a name that is there already, as one of the two would be lost */
   #add(name: string, tensor: Tensor): void {
     if (this.tensors.has(name)) {
       throw new VistaError(
@@ -291,9 +291,9 @@ export class ZeroPlan {
   }
 
   /**
-   * Tensors that only `module` has: neither in the optimizer nor frozen (Vista's phase 2 gives the optimizer just the
-   * adapters). zero_to_fp32 drops them without a word. Where a wrapper or a hook gave a parameter another name in `module`,
-   * that name gets the parameter of the optimizer, not the copy in `module`, which may have 16 bits.
+   * Adds the tensors that only `module` has, as they are neither in the optimizer nor frozen (Vista's phase 2 gives the optimizer
+   * just the adapters). zero_to_fp32 drops them without a word. Where a wrapper or a hook gave a parameter another name in
+   * `module`, that name gets the parameter of the optimizer, not the copy in `module`, which may have 16 bits.
    */
   async #addOrphans(): Promise<void> {
     const { module, frozenShapes, torchFile } = this.#model;
@@ -327,7 +327,7 @@ export class ZeroPlan {
   #addRenamed(renamed: ReadonlyMap<string, string>, unnamed: readonly string[]): void {
     for (const [name, source] of renamed) {
       const tensor = this.tensors.get(source);
-      if (tensor === undefined) continue; // frozen, and left out on request
+      if (tensor === undefined) continue; // It is frozen, and left out on request.
       this.tensors.set(name, tensor);
       this.#renamed.push([name, source]);
     }
@@ -374,8 +374,8 @@ export class ZeroPlan {
   }
 
   /**
-   * In stage 3 a partitioned parameter stands in `module` as an empty tensor, in older versions (0.5 at least) as one of a
-   * single element. What the trained parameters look like there tells which.
+   * Tells whether a tensor of `module` only stands for a parameter that stage 3 has partitioned. It is then empty or, in older
+   * versions (0.5 at least), of a single element. The shapes that the trained parameters have there tell which.
    */
   #isPlaceholder(tensor: Tensor): boolean {
     if (this.#stage !== 3) return false;
@@ -390,7 +390,7 @@ export class ZeroPlan {
     return this.#placeholders.has(String(tensor.shape));
   }
 
-  /** Frozen and left out on request, under its own name or as an alias. */
+  /** Tells whether a name is that of a frozen parameter, or an alias of one, that is left out on request. */
   #isExcluded(name: string): boolean {
     if (!this.options.excludeFrozen) return false;
     const { frozenShapes, sharedParams } = this.#model;

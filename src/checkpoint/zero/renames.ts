@@ -1,23 +1,24 @@
 /**
- * Which names of `module` are parameters that the optimizer has under another name. The optimizer's names are those of
- * `named_parameters()`, the names of `module` those of `state_dict()`: wrappers (torch's checkpoint_wrapper) and state-dict
- * hooks make them differ, and zero_to_fp32 knows the optimizer's only.
+ * Finds the names of `module` that are parameters which the optimizer has under another name. The optimizer's names are those of
+ * `named_parameters()`, the names of `module` those of `state_dict()`: wrappers (torch's checkpoint_wrapper) and state-dict hooks
+ * make them differ, and zero_to_fp32 knows only the optimizer's.
  */
 import { readTensor } from "../copy/read-tensor.js";
 import { canCast } from "../tensor/cast.js";
 import { castTensor, type Tensor } from "../tensor/tensor.js";
 
-/** Modules that wrappers put around another one: torch's checkpoint_wrapper, FSDP, torch.compile. */
+/** The names under which wrappers keep the module that they wrap: torch's checkpoint_wrapper, FSDP, torch.compile. */
 const WRAPPERS = new Set(["_checkpoint_wrapped_module", "_fsdp_wrapped_module", "_orig_mod"]);
 
-/** Elements compared at one place of two tensors, and how many places. */
+/** The number of elements that are compared at one place of two tensors. */
 const SAMPLE = 16 * 1024;
+/** The number of places at which two large tensors are compared. */
 const PLACES = 16;
 
 export interface Renames {
-  /** Name in `module` → name in the optimizer. */
+  /** The name in the optimizer, by the name in `module`. */
   readonly renamed: ReadonlyMap<string, string>;
-  /** Placeholders of stage 3 that are surely parameters of the optimizer, of which it cannot be said which is which. */
+  /** The placeholders of stage 3 that must be parameters of the optimizer, while it cannot be said which is which. */
   readonly unnamed: readonly string[];
 }
 
@@ -25,8 +26,8 @@ export interface Renames {
  * Matches names first without the parts that wrappers put in, then by shape and values (stage 1 and 2, where `module` has a
  * copy of every parameter), then by number (stage 3, where it has placeholders).
  *
- * @param orphans  tensors of `module` that the merged state dict does not have by name
- * @param absent  names of the merged state dict that `module` does not have, in order
+ * @param orphans  the tensors of `module` that the merged state dict does not have by name
+ * @param absent  the names of the merged state dict, and of frozen parameters, that `module` does not have, in order
  * @param merged  the merged state dict; names of frozen parameters that are left out may be absent from it
  */
 export async function findRenames(
@@ -65,7 +66,7 @@ export async function findRenames(
   return { renamed, unnamed };
 }
 
-/** `a._checkpoint_wrapped_module.weight` → `a.weight` */
+/** Returns a name without the parts that wrappers put in: `a.weight` for `a._checkpoint_wrapped_module.weight`. */
 export function unwrapped(name: string): string {
   return name
     .split(".")
@@ -73,7 +74,7 @@ export function unwrapped(name: string): string {
     .join(".");
 }
 
-/** Names by what `key` makes of them, without those that have it in common with another. */
+/** Maps what `key` makes of each name to the name, without names of which it makes the same. */
 function uniqueBy(names: readonly string[], key: (name: string) => string): Map<string, string> {
   const found = new Map<string, string | undefined>();
   for (const name of names) found.set(key(name), found.has(key(name)) ? undefined : name);
@@ -84,7 +85,7 @@ function sameShape(a: Tensor, b: Tensor): boolean {
   return a.shape.length === b.shape.length && a.shape.every((dim, i) => dim === b.shape[i]);
 }
 
-/** Whether `copy` has the values of `master`, in its own dtype; of large ones some places are looked at. */
+/** Tells whether `copy` has the values of `master`, in its own dtype; of large tensors, only samples are compared. */
 async function isCopy(copy: Tensor, master: Tensor): Promise<boolean> {
   if (!canCast(master.dtype, copy.dtype)) return false;
   const expected = castTensor(master, copy.dtype);
