@@ -1,19 +1,19 @@
 /**
- * Memory that is used again, for what lives no longer than one window or one computation: fresh buffers would pile up
- * faster than the garbage collector takes them away.
+ * Memory that is used again, for bytes that live no longer than one window or one computation: fresh buffers would pile up faster
+ * than the garbage collector takes them away.
  */
 export class Arena {
   #bytes = new Uint8Array(0);
   #used = 0;
 
-  /** Room for `length` bytes in all, if it must grow; nothing may be in use. */
+  /** Takes all memory back and makes room for at least `length` bytes; nothing that was taken may be in use. */
   reset(length = 0): void {
     this.#used = 0;
     // It grows by powers of two: growing step by step would leave much for the garbage collector.
     if (length > this.#bytes.byteLength) this.#bytes = new Uint8Array(2 ** Math.ceil(Math.log2(length)));
   }
 
-  /** `length` bytes of any content, at an address that suits every element type; fresh ones where the room is used up. */
+  /** Returns `length` bytes of any content, at an address that suits every element type; fresh ones where no room is left. */
   take(length: number): Uint8Array {
     const start = this.#used;
     if (start + length > this.#bytes.byteLength) return new Uint8Array(length);
@@ -22,7 +22,7 @@ export class Arena {
   }
 }
 
-/** Distance of two addresses in an {@link Arena}: a multiple of every element's size. */
+/** The number of bytes of which all addresses in an {@link Arena} are multiples: a multiple of every element's size. */
 export const ARENA_STEP = 16;
 
 export function roundUp(length: number): number {

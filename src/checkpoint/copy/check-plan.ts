@@ -1,11 +1,11 @@
-/** What must hold of tensors before a byte of them is written: a plan with a gap would be a file with a gap. */
+/** The check of tensors before a byte of them is written: a plan with a gap would become a file with a gap. */
 import { VistaError } from "../../core/errors.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { dependencyOrder } from "./computed.js";
 
 /**
- * The pieces of every tensor cover it exactly and lie inside their regions, conversions keep the number of elements, and
- * nothing depends on itself.
+ * Checks that the pieces of every tensor have as many bytes as it and lie inside their regions, that conversions keep the number
+ * of elements, and that nothing depends on itself.
  *
  * @throws VistaError `FORMAT`
  */

@@ -1,32 +1,33 @@
-/** The bytes of computed tensors, while they are needed; and in which order tensors depend on one another. */
+/** The bytes of computed tensors, as long as they are needed, and the order in which tensors depend on one another. */
 import { VistaError } from "../../core/errors.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { Arena } from "./arena.js";
 
-/** Results waiting to be copied are few: windows are small and in order. */
+/** The largest number of buffers that are kept for further results: few results wait to be copied, as windows come in order. */
 const MAX_SPARE = 4;
 
 interface Computed {
   readonly bytes: Promise<Uint8Array>;
-  /** Bytes that no window has asked for, and bytes that no window has copied. */
+  /** The number of bytes that no window has asked for. */
   unasked: number;
+  /** The number of bytes that no window has copied. */
   uncopied: number;
 }
 
-/** What the windows of one copy share. */
+/** The results of computations, which the windows of one copy share. */
 export class ComputedCache {
-  /** For the inputs of the one computation that runs. */
+  /** The memory for the inputs of the one computation that runs. */
   readonly inputs = new Arena();
   readonly #entries = new Map<Tensor, Computed>();
-  /** Buffers of results that all windows have copied. */
+  /** The buffers of results that all windows have copied. */
   readonly #spare: Uint8Array[] = [];
   #last: Promise<unknown> = Promise.resolve();
 
   /**
-   * Copies bytes `[from, from + target.length)` of a computed tensor, which is forgotten when as many bytes have been asked
-   * for as it has. One is computed at a time, so that the inputs of one only are in memory. A computation gets what it
-   * needs of other computed tensors within its own turn (see `WindowReader`), never from here: it would wait for
-   * one that waits for it.
+   * Copies bytes `[from, from + target.length)` of a computed tensor, whose result is forgotten when as many bytes have been
+   * asked for as it has. One tensor is computed at a time, so that only its inputs are in memory. A computation makes the other
+   * computed tensors that it needs within its own turn (see `WindowReader`) and never asks here for them: it would wait for a
+   * computation that waits for it.
    */
   async read(
     tensor: Tensor,
@@ -60,14 +61,14 @@ export class ComputedCache {
   }
 }
 
-/** The tensors that a tensor is made of, one step down. */
+/** Returns the tensors that a tensor is made of directly. */
 export function inputsOf({ source }: Tensor): readonly Tensor[] {
   if (source.kind === "cast") return [source.from];
   return source.kind === "computed" ? source.inputs : [];
 }
 
 /**
- * All tensors that the given ones are made of, themselves included, each after everything that it depends on.
+ * Returns all tensors that the given ones are made of, the given ones included, each after everything that it depends on.
  * @throws VistaError `FORMAT` where one depends on itself
  */
 export function dependencyOrder(tensors: Iterable<Tensor>): Tensor[] {
@@ -76,7 +77,7 @@ export function dependencyOrder(tensors: Iterable<Tensor>): Tensor[] {
   const open = new Set<Tensor>();
   for (const first of tensors) {
     if (done.has(first)) continue;
-    // No recursion: a chain may be longer than the stack is deep.
+    // This is no recursion, since a chain may be longer than the stack is deep.
     const path: { tensor: Tensor; next: number }[] = [{ tensor: first, next: 0 }];
     open.add(first);
     while (path.length > 0) {

@@ -1,7 +1,7 @@
 /**
- * Checks the CRC-32 of every region that a plan touches, from the reads that the plan makes anyway. What no tensor covers
- * (padding, gaps) is read for the check alone; a region of which bytes are read twice (overlapping or strided views) is
- * checked by a pass of its own.
+ * The checks of the CRC-32 of every region that a plan touches. They use the reads that the plan makes anyway. Bytes that no
+ * tensor covers (padding, gaps) are read for the check alone; a region of which bytes may be read twice (overlapping or strided
+ * views) is checked by a pass of its own.
  */
 import { VistaError } from "../../core/errors.js";
 import { combineCrc32, formatCrc32 } from "../../core/io/crc32.js";
@@ -23,10 +23,10 @@ export interface CheckRead extends Range {
 /** A read that was made. */
 export interface DoneRead {
   readonly region: Region;
-  /** From the region's start, in bytes. */
+  /** The distance from the region's start in bytes. */
   readonly start: number;
   readonly length: number;
-  /** Of its bytes, where it was asked for. */
+  /** The CRC-32 of these bytes; `undefined` where nobody asked for it. */
   readonly crc32: number | undefined;
 }
 
@@ -35,25 +35,25 @@ interface Run extends Range {
 }
 
 export class RegionChecks {
-  /** A region has one run of reads nearly always, and there may be 100,000 regions: no list for each. */
+  /** The runs of reads by region. There may be 100,000 regions and nearly all have one run, so only the others have a list. */
   readonly #runs = new Map<Region, Run | Run[] | undefined>();
-  /** Reads that the tensors do not make. */
+  /** The reads that the checks need and reading the tensors does not make. */
   readonly extra: CheckRead[] = [];
-  /** Regions whose inline reads do not count, since an extra pass covers them whole. */
+  /** The regions whose reads for tensors do not count, since an extra pass covers them whole. */
   readonly #whole = new Set<Region>();
-  /** Regions that are first heard of when they are read; those that were read whole and are sound are forgotten. */
+  /** The runs of regions that are first heard of when they are read; a region that was read whole is compared and forgotten. */
   #late: Map<Region, JoinedRuns> | undefined;
   #mismatch: VistaError | undefined;
 
   /**
-   * @param tensors  all that will be read, each once
+   * @param tensors  all tensors that will be read, each once
    * @throws VistaError `FORMAT` where one depends on itself
    */
   constructor(tensors: Iterable<Tensor>) {
     const ranges: Ranges = new Map();
     for (const tensor of tensors) this.#collect(tensor, ranges);
     for (const [region, used] of ranges) {
-      // torch.serialization.set_crc32_options(False) writes 0: "not computed". Formats without CRCs give none.
+      // torch.serialization.set_crc32_options(False) writes 0 for "not computed"; formats without CRCs give none.
       if (region.crc32 === undefined || region.crc32 === 0) continue;
       this.#runs.set(region, undefined);
       const gaps = this.#whole.has(region) ? undefined : gapsBetween([used].flat(), region.length);
@@ -64,12 +64,12 @@ export class RegionChecks {
     }
   }
 
-  /** Reads of regions that no tensor of the constructor has are checked too, in whatever order they come. */
+  /** Checks from now on also reads of regions that no tensor of the constructor has, in whatever order they come. */
   expectMore(): void {
     this.#late = new Map();
   }
 
-  /** Called when the reads for the output are made: {@link extra} has then what those regions lack. */
+  /** Ends the reads for the output and adds to {@link extra} what the regions of {@link expectMore} lack. */
   endReads(): void {
     for (const [region, joined] of this.#late ?? []) {
       const runs = joined.all();
@@ -111,7 +111,7 @@ export class RegionChecks {
     }
   }
 
-  /** Bytes that are read for the checks alone. */
+  /** The number of bytes that are read for the checks alone. */
   get extraBytes(): number {
     return this.extra.reduce((sum, read) => sum + read.end - read.start, 0);
   }
@@ -133,18 +133,18 @@ export class RegionChecks {
     const runs = this.#runs.get(region);
     const last = Array.isArray(runs) ? runs.at(-1) : runs;
     const end = start + length;
-    // Nearly all reads follow one another: keep one growing run, not millions.
+    // Nearly all reads follow one another, so one run grows where millions would be kept.
     const run =
       last?.end === start
         ? { start: last.start, end, crc32: combineCrc32(last.crc32, crc32, length) }
         : { start, end, crc32 };
-    // One that is whole and right is done with: there may be 100,000.
+    // A region that is whole and right is done with and forgotten, since there may be 100,000.
     if (run.start === 0 && run.end === region.length && run.crc32 === region.crc32) this.#runs.delete(region);
     else if (Array.isArray(runs)) runs.splice(runs.length - (last?.end === start ? 1 : 0), 1, run);
     else this.#runs.set(region, last === undefined || last.end === start ? run : [last, run]);
   }
 
-  /** @throws VistaError `CHECKSUM` for the first region whose bytes do not match */
+  /** Compares what was read. @throws VistaError `CHECKSUM` for the first region whose bytes do not match */
   finish(): void {
     if (this.#mismatch !== undefined) throw this.#mismatch;
     for (const [region, found] of this.#runs) {
@@ -168,7 +168,7 @@ export class RegionChecks {
 class JoinedRuns {
   readonly #byStart = new Map<number, Run>();
   readonly #byEnd = new Map<number, Run>();
-  /** Some byte is known to have been read twice, or without its CRC; where it is not known, the runs show it. */
+  /** Whether some byte is known to have been read twice or without its CRC; overlaps that are not noted here show in the runs. */
   overlap = false;
 
   add(read: Run): void {
@@ -183,7 +183,7 @@ class JoinedRuns {
     this.#byEnd.set(run.end, run);
   }
 
-  /** The one run that is all of a region. */
+  /** Returns the run that is all of a region, if there is one. */
   whole(length: number): Run | undefined {
     const run = this.#byStart.size === 1 && !this.overlap ? this.#byStart.get(0) : undefined;
     return run?.end === length ? run : undefined;
@@ -234,7 +234,7 @@ export function checksumError(region: Region, found: number): VistaError {
   );
 }
 
-/** What `ranges` leave out of `[0, length)`; `undefined` where they overlap. */
+/** Returns the gaps that `ranges` leave in `[0, length)`; `undefined` where they overlap. */
 function gapsBetween(ranges: Range[], length: number): Range[] | undefined {
   ranges.sort((a, b) => a.start - b.start || a.end - b.end);
   const gaps: Range[] = [];
@@ -248,7 +248,7 @@ function gapsBetween(ranges: Range[], length: number): Range[] | undefined {
   return gaps;
 }
 
-/** Of most regions one range. */
+/** The ranges that are read by region; most regions have one, and only the others a list. */
 type Ranges = Map<Region, Range | Range[]>;
 
 function addRange(ranges: Ranges, region: Region, start: number, length: number): void {

@@ -1,4 +1,4 @@
-/** Translates a window of output into a lane's job, and what the lane says back into checks and errors. */
+/** The translation of a window of output into a lane's job, and of the lane's answer into checks and errors. */
 import { fromSystem } from "../../core/errors.js";
 import type { SourceFile } from "../../core/io/source.js";
 import { dtypeInfo } from "../tensor/dtype.js";
@@ -8,26 +8,26 @@ import type { LaneFailure, LaneRead, LaneSegment } from "./lane.js";
 import { type Slice, type Window, wantsCrc } from "./parts.js";
 import { giveBack, type RemoteRead, readJoined } from "./remote-reads.js";
 
-/** How the bytes of a window came about: what the copy loop needs to finish it. */
+/** The reads and the CRCs of a window that was copied, which the copy loop needs to finish it. */
 export interface Copied {
-  /** All reads, for the checks. */
+  /** All reads that were made, for the checks. */
   readonly reads: readonly DoneRead[];
-  /** For each slice of a tensor whose CRC is wanted: that of its bytes, in parts. */
+  /** The CRC-32 of each slice, in parts that follow one another; there are none where the CRC of the slice is not wanted. */
   readonly crcs: readonly (readonly { crc32: number; length: number }[])[];
 }
 
 /** A read as planned, before its CRC is known. */
 type PlannedRead = Omit<DoneRead, "crc32"> & { readonly crc: boolean };
 
-/** Milliseconds that a window waits for one more descriptor: there is another way, with one at a time. */
+/** The milliseconds that a window waits for one more descriptor; after that it is copied with one at a time. */
 const PATIENCE_MS = 250;
 
-/** A window as segments of a lane's job. Holds the files open until {@link release}. */
+/** A window as segments of a lane's job. It holds the files open until {@link release}. */
 export class LanePlan {
   readonly segments: LaneSegment[] = [];
   readonly #reads: PlannedRead[] = [];
   readonly #held = new Map<SourceFile, number>();
-  /** For each slice, where its CRCs are among those of the reads or of the conversions. */
+  /** The place of each slice's CRCs among those of the reads or of the conversions. */
   readonly #crcsOf: (
     | { kind: "reads"; from: number; to: number }
     | { kind: "cast"; at: number }
@@ -37,7 +37,7 @@ export class LanePlan {
   readonly #remote: RemoteRead[] = [];
   #block: SharedArrayBuffer | undefined;
 
-  /** @param allCrcs  true where the CRC-32 of all tensors is wanted */
+  /** @param allCrcs  whether the CRC-32 of all tensors is wanted */
   constructor(
     private readonly verify: boolean,
     private readonly allCrcs: boolean,
@@ -72,7 +72,7 @@ export class LanePlan {
     if (crc) this.#crcsOf[this.#crcsOf.length - 1] = { kind: "reads", from: first, to: this.#reads.length };
   }
 
-  /** @param tensor  made of pieces; @param crc  whether the CRCs are wanted in any case */
+  /** Plans the reads of a part of a tensor that is made of pieces. @param crc  whether their CRCs are wanted in any case */
   async #plan(tensor: Tensor, from: number, length: number, crc: boolean): Promise<LaneRead[]> {
     if (tensor.source.kind !== "pieces") throw new Error("a tensor that is not made of pieces");
     const reads: LaneRead[] = [];
@@ -93,13 +93,13 @@ export class LanePlan {
     return reads;
   }
 
-  /** Reads what is not on this machine; after the last {@link add}. @returns whether there was something */
+  /** Reads what is not on this machine, after the last {@link add}. @returns whether there was something */
   async readRemote(): Promise<boolean> {
     this.#block = await readJoined(this.#remote);
     return this.#block !== undefined;
   }
 
-  /** How many it has. */
+  /** The number of reads. */
   get reads(): number {
     return this.#reads.length;
   }
@@ -140,7 +140,7 @@ export class LanePlan {
   }
 }
 
-/** The error for a read of a lane. */
+/** Returns the error for a read of a lane that failed. */
 export function readError(failure: LaneFailure, file: SourceFile, position: number, length: number): unknown {
   if (failure.got !== undefined) return file.truncated(position, length, failure.got);
   return fromSystem(systemError(failure), file.path, "read the file");

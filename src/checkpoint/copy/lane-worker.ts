@@ -1,4 +1,4 @@
-/** Entry of a worker thread: a lane that takes jobs as messages. */
+/** The entry of the worker thread: a lane that takes jobs as messages. */
 import { parentPort } from "node:worker_threads";
 import { Lane, type LaneJob } from "./lane.js";
 

@@ -1,7 +1,7 @@
 /**
- * What one thread of the copy loop does: stretches of output, made of ranges of open files, one after the other and with
- * calls that block. A buffer that fits the processor's cache is filled, checked and written before the next one: on a
- * machine of two cores that takes a third less kernel time than many asynchronous transfers in flight.
+ * The work of one thread of the copy loop: it makes stretches of output from ranges of open files, one after the other and with
+ * calls that block. A buffer that fits the processor's cache is filled, checked and written before the next one: on a machine of
+ * two cores that takes a third less kernel time than many asynchronous transfers in flight.
  */
 import { readSync, writeSync } from "node:fs";
 import { copyBytes } from "../../core/io/copy-bytes.js";
@@ -10,13 +10,13 @@ import { castBytes } from "../tensor/cast.js";
 import { type DType, dtypeInfo } from "../tensor/dtype.js";
 import { countNonFinite, type NonFinite } from "../tensor/non-finite.js";
 
-/** Bytes of the buffer: measured against 64 KiB to 1 MiB. */
+/** The size of a buffer in bytes, chosen by measurements with 64 KiB to 1 MiB. */
 const CHUNK = 256 * 1024;
 
 /** A range of an open file. */
 export interface LaneRead {
   readonly fd: number;
-  /** The bytes themselves, in memory that threads share, where they came over a network; `fd` then means nothing. */
+  /** The bytes themselves, mostly in memory that threads share, where they came over a network; `fd` then means nothing. */
   bytes?: Uint8Array | undefined;
   readonly position: number;
   readonly length: number;
@@ -27,10 +27,10 @@ export interface LaneRead {
 /** A stretch of output. */
 export type LaneSegment =
   | { readonly kind: "bytes"; readonly bytes: Uint8Array }
-  /** Zeros, to be overwritten when what belongs there is known. */
+  /** The place of bytes that are not known yet: zeros, which are overwritten when they are known. */
   | { readonly kind: "later"; readonly length: number }
   | { readonly kind: "copy"; readonly read: LaneRead }
-  /** The reads' elements, joined and converted; `crc`: whether the CRC-32 of the result is wanted. */
+  /** The elements of the reads, joined and converted; `crc` says whether the CRC-32 of the result is wanted. */
   | {
       readonly kind: "cast";
       readonly reads: readonly LaneRead[];
@@ -39,7 +39,7 @@ export type LaneSegment =
       readonly crc: boolean;
     };
 
-/** Segments that follow one another in an open file. */
+/** A job that writes segments, which follow one another, to an open file. */
 export interface CopyJob {
   readonly kind: "copy";
   readonly fd: number;
@@ -47,14 +47,14 @@ export interface CopyJob {
   readonly segments: readonly LaneSegment[];
 }
 
-/** Ranges that are looked at and go nowhere. */
+/** A job that looks at ranges and writes nothing. */
 export interface ScanJob {
   readonly kind: "scan";
   readonly reads: readonly LaneScan[];
 }
 
 export interface LaneScan extends LaneRead {
-  /** What the elements are, where NaN and infinity are to be counted. */
+  /** The type of the elements where NaN and infinity are to be counted. */
   readonly dtype: DType | undefined;
 }
 
@@ -63,12 +63,12 @@ export type LaneJob = (CopyJob | ScanJob) & {
   readonly received: boolean;
 };
 
-/** What went wrong; the parts of a system error that survive the way between threads. */
+/** The failure of a job, with the parts of a system error that survive the way between threads. */
 export interface LaneFailure {
   readonly doing: "read" | "write";
-  /** Which of the job's reads, counted over all segments. */
+  /** The index of the read that failed among the job's reads, counted over all segments. */
   readonly read: number;
-  /** For a file that ends too early: bytes of that read that were there. */
+  /** The number of bytes of that read that were there, where the file ends too early. */
   readonly got?: number;
   readonly code?: string;
   readonly syscall?: string;
@@ -76,11 +76,11 @@ export interface LaneFailure {
 }
 
 export interface LaneResult {
-  /** CRC-32 of each read that has been made, in order; 0 where none was wanted. */
+  /** The CRC-32 of each read that has been made, in order; 0 where it was not wanted. */
   readonly crcs: readonly number[];
-  /** The same of what each conversion made. */
+  /** The CRC-32 of what each conversion made, in order; 0 where it was not wanted. */
   readonly castCrcs: readonly number[];
-  /** For a {@link ScanJob}: of each read that has been made. */
+  /** The counts for each read that a {@link ScanJob} has made; empty for other jobs. */
   readonly nonFinite: readonly NonFinite[];
   readonly failure?: LaneFailure;
 }
@@ -91,21 +91,23 @@ class ShortRead extends Error {
   }
 }
 
-/** One thread's buffers. */
+/** A lane of the copy loop: the buffers of one thread and what it does with them. */
 export class Lane {
   readonly #out = Buffer.allocUnsafeSlow(CHUNK);
-  /** For what is converted. */
+  /** The buffer for elements that are to be converted, made when it is needed first. */
   #in: Buffer | undefined;
   #crcs: number[] = [];
   #castCrcs: number[] = [];
   #writing = false;
   #fd = -1;
-  /** Where in the output the buffer's first byte goes, how much is in it, and how much it takes. */
+  /** The position in the output of the buffer's first byte. */
   #position = 0;
+  /** The number of bytes in the buffer. */
   #fill = 0;
+  /** The number of bytes that the buffer takes before it is written: up to the next multiple of {@link CHUNK} in the output. */
   #room = CHUNK;
 
-  /** Does the job, or as much of it as goes: a failure of the system is part of the result. */
+  /** Does the job, or as much of it as is possible: a failure of the system is part of the result. */
   run(job: LaneJob): LaneResult {
     this.#crcs = [];
     this.#castCrcs = [];
@@ -149,7 +151,7 @@ export class Lane {
   #copyRead(read: LaneRead): void {
     let crc = 0;
     if (read.bytes !== undefined && read.length >= CHUNK) {
-      // In memory already: long ones do not go through the buffer.
+      // A long read that is in memory already need not go through the buffer.
       this.#flush();
       for (let at = 0; at < read.length; ) {
         const part = read.bytes.subarray(at, at + this.#room);
@@ -172,7 +174,7 @@ export class Lane {
     for (const read of reads) length += read.length;
     const source = new JoinedReads(reads, this.#crcs);
     this.#in ??= Buffer.allocUnsafeSlow(CHUNK);
-    // What fits the input buffer, whatever the dtypes; the output buffer takes it as it has room.
+    // So many elements fit the input buffer, whatever the dtypes; the output buffer takes them as it has room.
     const elements = CHUNK / Math.max(width, outWidth);
     let castCrc = 0;
     for (let left = length / width; left > 0; ) {
@@ -231,7 +233,7 @@ export class Lane {
   }
 }
 
-/** Several reads as one run of bytes; the CRC of each is noted when it is done. */
+/** A run of bytes that several reads make together; the CRC of each read is noted when it is done. */
 class JoinedReads {
   #index = 0;
   #at = 0;
@@ -255,7 +257,7 @@ class JoinedReads {
     }
   }
 
-  /** Notes reads of no bytes at the end. */
+  /** Notes the CRCs of reads of no bytes that come last. */
   end(): void {
     while (this.#index < this.reads.length) this.#close();
   }

@@ -1,16 +1,16 @@
 /**
- * The pool of two lanes, this thread and one worker, which share the jobs as each has time for them: one pool for all files
- * of a command.
+ * The pool of two lanes, this thread and one worker, which share the jobs as each has time for them. One pool serves all files
+ * that are written or looked at together.
  */
 import { abortedError } from "../../core/errors.js";
 import { Lane, type LaneJob, type LaneResult } from "./lane.js";
 import { type SecondThread, takeSecondThread, WORKER_FROM } from "./second-thread.js";
 
-/** Jobs that the worker is given at once, so that it has the next one when this thread is busy. */
+/** The number of jobs that the worker has at once, so that it need not wait for the next one when this thread is busy. */
 const WORKER_QUEUE = 2;
 /**
- * Jobs with bytes that came over a network and wait for the worker before this thread does one: meanwhile it would receive nothing, and
- * receiving is most of the work.
+ * The number of jobs that must wait before this thread does one whose bytes came over a network: in the meantime it would receive
+ * nothing, and receiving is most of the work.
  */
 const LEFT_TO_WORKER = 8;
 
@@ -26,15 +26,15 @@ export class Lanes {
   readonly #waiting: Entry[] = [];
   #ownTurn = false;
   readonly #second: SecondThread | undefined;
-  /** What the worker has been given, oldest first. */
+  /** The jobs that the worker has, the oldest first. */
   readonly #sent: Entry[] = [];
-  /** Into which file each of the two has written last. */
+  /** The descriptor of the file that each of the two lanes wrote last. */
   readonly #file: { own: number | undefined; worker: number | undefined } = {
     own: undefined,
     worker: undefined,
   };
 
-  /** @param totalBytes  of all jobs, about: whether a second thread is worth its start */
+  /** @param totalBytes  the bytes of all jobs, roughly, which tell whether a second thread is worth its start */
   constructor(totalBytes: number) {
     // Deno's threads do not share descriptors.
     if (totalBytes < WORKER_FROM || process.versions.deno !== undefined) return;
@@ -49,7 +49,7 @@ export class Lanes {
       }
       this.#next();
     };
-    // Jobs write where they are told and can be done again: what a thread that died has not answered, this one does.
+    // Jobs write where they are told and can be done again, so this thread does those that one which died has not answered.
     this.#second.onEnd = () => {
       this.#waiting.unshift(...this.#sent.splice(0));
       this.#next();
@@ -58,7 +58,7 @@ export class Lanes {
 
   /**
    * Does a job in one of the lanes; the caller keeps its files open until then.
-   * @throws VistaError `ABORTED` where the signal comes before its turn
+   * @throws VistaError `ABORTED` where the signal comes before the job's turn
    */
   run(job: LaneJob, signal: AbortSignal | undefined): Promise<LaneResult> {
     return new Promise((resolve, reject) => {
@@ -67,7 +67,7 @@ export class Lanes {
     });
   }
 
-  /** Ends the worker, which nobody has to wait for: no job may be running. */
+  /** Ends the worker; nobody has to wait for that. No job may be running. */
   close(): void {
     this.#second?.end();
   }
@@ -83,7 +83,7 @@ export class Lanes {
     if (this.#waiting[0]!.job.received && this.#second?.ready && this.#waiting.length < LEFT_TO_WORKER)
       return;
     this.#ownTurn = true;
-    // Between two jobs of this thread everything else gets its turn: answers of the worker, Ctrl-C, the progress bar.
+    // Everything else gets its turn between two jobs of this thread: answers of the worker, Ctrl-C, the progress bar.
     setImmediate(() => {
       this.#ownTurn = false;
       this.#dropAborted();
@@ -98,7 +98,10 @@ export class Lanes {
     });
   }
 
-  /** The oldest job for the file that this lane alone is at; else for one that the other lane is not at; else of all. */
+  /**
+   * Takes the oldest job for the file that only this lane is at, else the oldest for a file that the other lane is not at, else
+   * the oldest of all: a file system lets only one thread at a time write into a file.
+   */
   #take(lane: "own" | "worker"): Entry | undefined {
     const mine = this.#file[lane];
     const other = this.#file[lane === "own" ? "worker" : "own"];
@@ -117,7 +120,7 @@ export class Lanes {
   }
 }
 
-/** The descriptor of the output. */
+/** Returns the descriptor of a job's output, if it has one. */
 function fileOf(job: LaneJob): number | undefined {
   return job.kind === "copy" ? job.fd : undefined;
 }

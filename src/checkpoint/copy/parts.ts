@@ -1,24 +1,27 @@
-/** What an output is made of, and how it is cut into pieces of work. */
+/** The parts that an output is made of, and the windows of work that they are cut into. */
 import type { Tensor } from "../tensor/tensor.js";
 
-/** Bytes of the output that are one piece of work: few messages between threads, and Ctrl-C is heard between two. */
+/**
+ * The largest number of bytes of output that are one piece of work: few messages go between threads, and Ctrl-C is heard between
+ * two pieces.
+ */
 export const WINDOW = 2 * 1024 * 1024;
-/** Parts of one, where they are small: what is known of each takes some hundred bytes while its window is under way. */
+/** The largest number of slices of a window: what is known of each takes some hundred bytes while its window is under way. */
 const WINDOW_SLICES = 1024;
 
-/** A part of the output, in order, without gaps. */
+/** A part of the output. Parts follow one another without gaps. */
 export type OutputPart =
   | { readonly kind: "bytes"; readonly bytes: Uint8Array }
   | {
       readonly kind: "late";
       readonly length: number;
-      /** Called once, when everything before this part is done: what it returns may depend on earlier CRCs. */
+      /** Returns the bytes. It is called once, when all before this part is done, since the bytes may depend on earlier CRCs. */
       bytes(): Uint8Array;
     }
   | {
       readonly kind: "tensor";
       readonly tensor: Tensor;
-      /** Called with the CRC-32 of the tensor's bytes when they are done. */
+      /** Gets the CRC-32 of the tensor's bytes when they are done. */
       onCrc32?(crc32: number): void;
     };
 
@@ -31,18 +34,18 @@ function lengthOf(parts: readonly OutputPart[]): number {
   return parts.reduce((sum, part) => sum + partLength(part), 0);
 }
 
-/** What a file is made of. */
+/** The content of a file. */
 export interface FileContent {
   readonly length: number;
-  /** One for each part that is a tensor; `undefined` where they are known with the parts, of which there are too many to keep. */
+  /** The tensors of the parts; `undefined` where they become known with the parts, of which there are too many to keep. */
   readonly tensors: readonly Tensor[] | undefined;
-  /** Whether all its bytes are copied or converted from files of this machine, which takes no memory. */
+  /** Whether the bytes of all tensors are copied or converted from files of this machine, which takes no memory. */
   readonly copied: boolean;
-  /** Asked for when its turn has come: the plans of thousands of files need not be in memory at once. */
+  /** Returns the parts. It is called when the file's turn has come, so that not all plans of thousands of files are in memory. */
   readonly parts: () => readonly OutputPart[] | Promise<readonly OutputPart[]>;
 }
 
-/** That of parts that are there already. */
+/** Returns the content of parts that are there already. */
 export function contentOf(parts: readonly OutputPart[]): FileContent {
   const tensors = tensorsIn(parts);
   return { length: lengthOf(parts), tensors, copied: tensors.every(isCopied), parts: () => parts };
@@ -63,12 +66,12 @@ export function isCopied(tensor: Tensor): boolean {
 /** A stretch of one part inside a window. */
 export interface Slice {
   readonly part: OutputPart;
-  /** From the part's start, in bytes. */
+  /** The distance from the part's start in bytes. */
   readonly from: number;
-  /** Where in the window. */
+  /** The distance from the window's start in bytes. */
   readonly at: number;
   readonly length: number;
-  /** True where the part ends here. */
+  /** Whether the part ends with this slice. */
   readonly last: boolean;
 }
 
@@ -78,7 +81,7 @@ export interface Window {
   readonly slices: readonly Slice[];
 }
 
-/** Cuts the parts into windows of {@link WINDOW} bytes, or of {@link WINDOW_SLICES} parts where these have fewer. */
+/** Cuts the parts into windows of {@link WINDOW} bytes, or of {@link WINDOW_SLICES} slices where these have fewer bytes. */
 export function* windowsOf(parts: readonly OutputPart[]): Generator<Window> {
   let position = 0;
   let length = 0;
@@ -102,12 +105,12 @@ export function* windowsOf(parts: readonly OutputPart[]): Generator<Window> {
   if (slices.length > 0) yield { position, length, slices };
 }
 
-/** Whether the CRC-32 of its bytes is wanted. @param all  true where that of the whole file is */
+/** Tells whether the CRC-32 of a slice's bytes is wanted. @param all  whether that of the whole file is wanted */
 export function wantsCrc({ part, length }: Slice, all: boolean): boolean {
   return part.kind === "tensor" && (all || part.onCrc32 !== undefined) && length > 0;
 }
 
-/** Whether a lane can do it: ranges of files, as they are or converted. */
+/** Tells whether a lane can make a slice: known bytes, or ranges of files as they are or converted. */
 export function isPlain({ part }: Slice): boolean {
   if (part.kind !== "tensor") return true;
   const { source } = part.tensor;

@@ -1,8 +1,8 @@
-/** Content of files of which there are thousands, with thousands of tensors each. */
+/** The content of files of which there are thousands, with thousands of tensors each. */
 import { checkPlan } from "./check-plan.js";
 import { contentOf, type FileContent, type OutputPart, tensorsIn } from "./parts.js";
 
-/** That of parts which are planned twice: now, for what must be known of them ahead, and again when their turn has come. */
+/** Returns the content of parts that are planned twice: now for what must be known ahead, and again when they are written. */
 export async function plannedContent(plan: () => Promise<readonly OutputPart[]>): Promise<FileContent> {
   const { length, copied } = contentOf(await plan());
   const parts = async () => {

@@ -1,4 +1,4 @@
-/** Reading the bytes of a tensor, or of a part of it, into memory: the one way for everything that does not copy whole files. */
+/** The one way to read the bytes of a tensor, or of a part of it, into memory for everything that does not copy whole files. */
 import { throwIfAborted, VistaError } from "../../core/errors.js";
 import { dtypeInfo } from "../tensor/dtype.js";
 import type { Tensor } from "../tensor/tensor.js";
@@ -8,27 +8,27 @@ import type { RegionChecks } from "./input-checks.js";
 import { WindowReader } from "./window.js";
 
 export interface ReadTensorOptions {
-  /** First element, in row-major order. Default 0. */
+  /** The index of the first element in row-major order; 0 by default. */
   from?: number;
-  /** Element behind the last. Default: all. */
+  /** The index behind the last element; the number of elements by default. */
   to?: number;
-  /** Where the bytes go: as many as the elements have, at an address that suits them. Default: memory of its own. */
+  /** The place for the bytes, as long as the elements and at an address that suits them; fresh memory by default. */
   target?: Uint8Array;
   signal?: AbortSignal;
-  /** Shared by calls that read one tensor in parts: a computed one is then computed once. Default: one for this call. */
+  /** The cache of calls that read one tensor in parts, so that it is computed only once; by default each call has its own. */
   computed?: ComputedCache;
-  /** Is told the CRC-32 of every read of a region that states one. Default: nothing is checked. */
+  /** The checks that get the CRC-32 of every read of a region that states one; by default nothing is checked. */
   checks?: RegionChecks;
 }
 
 /**
- * Reads elements `[from, to)` of a tensor, of whatever source: little-endian, row-major, without gaps.
+ * Reads elements `[from, to)` of a tensor of any source: little-endian, row-major, without gaps.
  *
- * Where no `checks` are given, the bytes are as the file has them: not compared with the checksum of their record, which
+ * Where no `checks` are given, the bytes are as the file has them. They are not compared with the checksum of their record, which
  * needs the whole record.
  *
  * @returns `target`, filled
- * @throws VistaError `USAGE` for elements that it does not have, `TRUNCATED`, `IO`, `ABORTED`
+ * @throws VistaError `USAGE` for elements that the tensor does not have, `FORMAT`, `TRUNCATED`, `IO`, `ABORTED`
  */
 export async function readTensor(tensor: Tensor, options: ReadTensorOptions = {}): Promise<Uint8Array> {
   const { from = 0, to = tensor.numel, signal, checks } = options;

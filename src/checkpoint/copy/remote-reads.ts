@@ -1,17 +1,17 @@
-/** Ranges of files that have no descriptor: read into memory before a lane works on them, near ones with one request. */
+/** The reads of files that have no descriptor: a lane needs their bytes in memory, and near ranges are read by one request. */
 import { settleAll } from "../../core/io/settle.js";
 import type { SourceFile } from "../../core/io/source.js";
 
-/** Bytes between two ranges that are read along: the header and the padding between two records of a torch zip. */
+/** The largest gap between two ranges in bytes that is read along, such as header and padding between records of a torch zip. */
 const GAP = 4 * 1024;
-/** A joined request is at most this long. */
+/** The largest number of bytes of a joined request. */
 const MAX_JOINED = 8 * 1024 * 1024;
-/** Bytes in memory at once, over all files: twice what sixteen requests for windows bring. */
+/** The largest number of bytes in memory at once, over all files: twice what sixteen requests for windows bring. */
 const MAX_BYTES = 64 * 1024 * 1024;
-/** A block of memory that is used again has a multiple of this: all that serve windows are alike, with what is read along. */
+/** The bytes of which all blocks of memory are multiples, so that those for windows, with what is read along, are alike. */
 const STEP = 2.5 * 1024 * 1024;
 
-/** A range that a lane works on; where its bytes are is set when they have come. */
+/** A range that a lane works on; {@link readJoined} sets the place of its bytes. */
 export interface RemoteRead {
   readonly file: SourceFile;
   readonly read: { readonly position: number; readonly length: number; bytes?: Uint8Array | undefined };
@@ -20,7 +20,7 @@ export interface RemoteRead {
 /**
  * Reads all ranges.
  *
- * @returns where they are, for {@link giveBack}; `undefined` where there are none
+ * @returns the block that holds them, for {@link giveBack}; `undefined` where there is nothing to read
  * @throws VistaError as {@link SourceFile.read} does; then there is nothing to give back
  */
 export async function readJoined(reads: readonly RemoteRead[]): Promise<SharedArrayBuffer | undefined> {
@@ -79,13 +79,13 @@ function joinedGroups(reads: readonly RemoteRead[]): Group[] {
 
 let used = 0;
 /**
- * Shared with the thread that works on them: memory that moved there and back would be new to the garbage collector each time, and made
- * it run forty times for a gigabyte.
+ * The blocks that nobody uses now. The thread that works on them shares their memory: memory that moved there and back would be
+ * new to the garbage collector each time, and made it run forty times for a gigabyte.
  */
 const free: SharedArrayBuffer[] = [];
 const waiting: (() => void)[] = [];
 
-/** Waits until there is room; a block larger than all of it is given alone. */
+/** Returns a block once there is room for it; a block that is larger than all the room is given when no other is in use. */
 async function take(length: number): Promise<SharedArrayBuffer> {
   const size = Math.ceil(length / STEP) * STEP;
   while (used > 0 && used + size > MAX_BYTES) await new Promise<void>((tell) => waiting.push(tell));
@@ -94,7 +94,7 @@ async function take(length: number): Promise<SharedArrayBuffer> {
   return at < 0 ? new SharedArrayBuffer(size) : free.splice(at, 1)[0]!;
 }
 
-/** The memory serves again: to be called when nobody looks at the bytes any more. */
+/** Gives a block back for further reads; nobody may look at its bytes any more. */
 export function giveBack(block: SharedArrayBuffer | undefined): void {
   if (block === undefined) return;
   used -= block.byteLength;

@@ -1,4 +1,4 @@
-/** Looking at every byte of many ranges, in two threads: checksums, and what is no finite number. */
+/** The scan of every byte of many ranges in two threads, for checksums and for numbers that are not finite. */
 import { throwIfAborted } from "../../core/errors.js";
 import { combineCrc32 } from "../../core/io/crc32.js";
 import type { SourceFile } from "../../core/io/source.js";
@@ -10,13 +10,13 @@ import { Lanes } from "./lanes.js";
 import { WINDOW } from "./parts.js";
 import { giveBack, type RemoteRead, readJoined } from "./remote-reads.js";
 
-/** Bytes that are one piece of work, of one range or of several. */
+/** The largest number of bytes of one job, which may be those of several ranges. */
 const JOB = 2 * WINDOW;
-/** Ranges in it at most. */
+/** The largest number of ranges in one job. */
 const MAX_READS = 256;
-/** Bytes of a complex128. */
+/** The size in bytes of the widest element, a complex128. */
 const WIDEST = 16;
-/** Pieces of work that are begun before the first of them is done. */
+/** The largest number of jobs that are begun before the first of them is done. */
 const AHEAD = 8;
 
 export interface ScanRange {
@@ -25,29 +25,29 @@ export interface ScanRange {
   readonly length: number;
   /** Whether the CRC-32 is wanted. */
   readonly crc: boolean;
-  /** What the elements are, where NaN and infinity are to be counted. */
+  /** The type of the elements where NaN and infinity are to be counted. */
   readonly dtype: DType | undefined;
 }
 
 export interface Scanned {
-  /** 0 where it was not wanted. */
+  /** The CRC-32 of the range; 0 where it was not wanted. */
   readonly crc32: number;
   readonly nonFinite: NonFinite;
 }
 
 export interface ScanOptions<Range extends ScanRange> {
-  /** The threads that do it. Default: for this call alone. */
+  /** The threads that do the work; by default they are started for this call alone. */
   readonly lanes?: Lanes;
   readonly signal: AbortSignal | undefined;
-  /** Called for every stretch that has been looked at, with its bytes. */
+  /** Gets the number of bytes of every stretch that has been looked at. */
   readonly onBytes: (bytes: number) => void;
-  /** Called in the order of the ranges, for each that could be read. */
+  /** Gets the result of each range that could be read, in the order of the ranges. */
   readonly onScanned: (range: Range, scanned: Scanned) => void;
-  /** Called in the place of `onScanned` for a range that could not be read. */
+  /** Gets the error, in place of `onScanned`, for a range that could not be read. */
   readonly onError: (error: unknown, range: Range) => void;
 }
 
-/** @throws VistaError `ABORTED`, and what the callbacks throw */
+/** Scans the ranges. @throws VistaError `ABORTED`, and what the callbacks throw */
 export async function scanRanges<Range extends ScanRange>(
   ranges: readonly Range[],
   options: ScanOptions<Range>,
@@ -80,14 +80,14 @@ export async function scanRanges<Range extends ScanRange>(
 /** A part of a range, or all of it. */
 interface Stretch<Range extends ScanRange> {
   readonly range: Range;
-  /** From the start of the range. */
+  /** The distance from the start of the range in bytes. */
   readonly at: number;
   readonly length: number;
 }
 
 type Outcome = { readonly scanned: Scanned } | { readonly error: unknown };
 
-/** Cuts the ranges into stretches, and gathers these into pieces of work. */
+/** Cuts the ranges into stretches and gathers these into jobs. */
 function* jobsOf<Range extends ScanRange>(ranges: readonly Range[]): Generator<readonly Stretch<Range>[]> {
   let stretches: Stretch<Range>[] = [];
   let room = JOB;
@@ -97,7 +97,7 @@ function* jobsOf<Range extends ScanRange>(ranges: readonly Range[]): Generator<r
       const length = Math.min(range.length - at, room);
       stretches.push({ range, at, length });
       at += length;
-      // No element is cut: what is left is a multiple of the widest.
+      // The room that is left is a multiple of the widest element, so that no element is cut.
       room -= Math.ceil(length / WIDEST) * WIDEST;
       if (room === 0 || stretches.length === MAX_READS) {
         yield stretches;
@@ -109,7 +109,10 @@ function* jobsOf<Range extends ScanRange>(ranges: readonly Range[]): Generator<r
   if (stretches.length > 0) yield stretches;
 }
 
-/** Never rejects: what goes wrong is the outcome of the stretches that it concerns. */
+/**
+ * Scans the stretches of one job. It never rejects: an error of a local read is the outcome of its stretch; any other error is
+ * the outcome of all stretches of the job that have none yet.
+ */
 async function scan<Range extends ScanRange>(
   stretches: readonly Stretch<Range>[],
   lanes: Lanes,
@@ -138,7 +141,7 @@ async function scan<Range extends ScanRange>(
     const received = block !== undefined;
     const { crcs, nonFinite, failure } = await lanes.run({ kind: "scan", reads, received }, signal);
     for (const [i, crc32] of crcs.entries()) outcomes.push({ scanned: { crc32, nonFinite: nonFinite[i]! } });
-    // One that cannot be read ends the job: another goes on behind it.
+    // A stretch that cannot be read ends the job, so another job goes on behind it.
     if (failure !== undefined) {
       const { file } = stretches[outcomes.length]!.range;
       const { position, length } = reads[outcomes.length]!;
@@ -154,7 +157,7 @@ async function scan<Range extends ScanRange>(
   return outcomes;
 }
 
-/** Puts the stretches of a range together again. */
+/** The results of ranges, put together again from those of their stretches. */
 class Results<Range extends ScanRange> {
   #crc32 = 0;
   readonly #nonFinite = { nan: 0, inf: 0 };
@@ -162,7 +165,7 @@ class Results<Range extends ScanRange> {
 
   constructor(private readonly options: ScanOptions<Range>) {}
 
-  /** In the order of the ranges and of their bytes. */
+  /** Adds a stretch. They come in the order of the ranges and of their bytes. */
   add({ range, at, length }: Stretch<Range>, outcome: Outcome): void {
     const { onBytes, onError, onScanned } = this.options;
     if (at === 0) {

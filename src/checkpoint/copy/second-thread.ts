@@ -1,22 +1,22 @@
-/** The second thread of the copy loop, apart from what it does: it can start before that is loaded. */
+/** The second thread of the copy loop. What it does is in other modules, so that it can start before those are loaded. */
 import { Worker } from "node:worker_threads";
 import type { LaneJob, LaneResult } from "./lane.js";
 
-/** Bytes in all below which it takes longer to start than it saves. */
+/** The number of bytes, over all jobs, below which starting the thread takes longer than it saves. */
 export const WORKER_FROM = 64 * 1024 * 1024;
 
-/** A worker, from its start on. */
+/** A worker thread from its start on. */
 export class SecondThread {
   readonly #worker: Worker;
   ready = false;
-  /** Called with every result, and without one when it is ready. */
+  /** Gets every result; it is called without one when the thread is ready. */
   onResult: (result?: LaneResult) => void = () => {};
-  /** Called when it is gone, whatever the reason: what it was given and has not answered is not being done any more. */
+  /** Hears that the thread is gone, for whatever reason: nobody does the jobs that it was given and has not answered. */
   onEnd: () => void = () => {};
   #ended = false;
 
   constructor() {
-    // No more of a heap than short-lived messages need.
+    // The heap is no larger than short-lived messages need.
     const resourceLimits = { maxYoungGenerationSizeMb: 1, maxOldGenerationSizeMb: 64 };
     this.#worker = new Worker(new URL("./lane-worker.js", import.meta.url), { resourceLimits });
     this.#worker.on("message", (message: "ready" | LaneResult) => {
@@ -24,7 +24,7 @@ export class SecondThread {
       this.ready = true;
       this.onResult();
     });
-    // An error ends the thread, but a thread also ends without one: only its end counts. Whoever gets its jobs meets the error.
+    // A thread ends after an error and also without one, so only its end counts. Whoever gets its jobs meets the error.
     this.#worker.on("error", () => {});
     this.#worker.on("exit", () => {
       this.ready = false;
@@ -41,24 +41,24 @@ export class SecondThread {
     this.#worker.postMessage(job);
   }
 
-  /** Ends it, which nobody has to wait for. */
+  /** Ends the thread; nobody has to wait for that. */
   end(): void {
     void this.#worker.terminate();
   }
 
-  /** Whether it keeps the process alive. */
+  /** Sets whether the thread keeps the process alive. */
   hold(process: boolean): void {
     if (process) this.#worker.ref();
     else this.#worker.unref();
   }
 }
 
-/** Started ahead of time, not in use yet. */
+/** The thread that was started ahead of time and is not in use yet. */
 let spare: SecondThread | undefined;
 
 /**
- * Starts the second thread that {@link takeSecondThread} gives next, so that it is there when copying begins: it takes
- * some 50 ms to start. It does not keep the process alive.
+ * Starts the second thread that {@link takeSecondThread} gives next, so that it is there when copying begins: a thread takes some
+ * 50 ms to start. It does not keep the process alive until then.
  */
 export function startSecondThread(): void {
   if (spare !== undefined) return;

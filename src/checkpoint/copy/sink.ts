@@ -1,6 +1,6 @@
 /**
- * The copy loop: lays parts out one after the other in a file. Windows of the output are filled by two threads at once
- * (reading, checksums, conversions, writing); memory is their buffers, whatever the size of the model.
+ * The copy loop, which lays parts out one after the other in a file. Two threads at once fill windows of the output (reading,
+ * checksums, conversions, writing); it takes the memory of their buffers, whatever the size of the model.
  */
 import type { FileHandle } from "node:fs/promises";
 import { fromSystem, throwIfAborted } from "../../core/errors.js";
@@ -28,50 +28,50 @@ import { runsOfFiles, SmallFiles } from "./small-files.js";
 import { conversionBytes, WindowReader } from "./window.js";
 
 /**
- * Windows that are begun before the first of them is finished. One that a lane copies takes no memory, so that the second thread
- * has work while this one computes.
+ * The largest number of windows that are begun before the first of them is finished. They are many, so that the second thread
+ * has work while this one computes: a window that a lane copies takes no memory.
  */
 const AHEAD = 32;
-/** Reads of them, where there are very many: what is known of each takes some hundred bytes. */
+/** The number of reads in these windows above which no other is begun: what is known of each takes some hundred bytes. */
 const READS_AHEAD = 4096;
 /**
- * Files that are written side by side where that takes no memory: a file system lets only one thread at a time write into a file. In four
- * pairs of runs of `reshard`, 3 GB on two busy cores, that took 4 to 18 % less processor time than one after the other.
+ * The number of files written side by side where that takes no memory: a file system lets only one thread at a time write into a
+ * file. In four pairs of runs of `reshard`, 3 GB on two busy cores, this took 4 to 18 % less processor time than one at a time.
  */
 const FILES_AT_ONCE = 2;
-/** Windows that this thread makes in memory of their own. */
+/** The number of windows that this thread makes at once in memory of their own; there may be more where descriptors run out. */
 const SLOTS = 3;
 
 export interface WriteOptions extends RunOptions {
-  /** Check the CRC-32 of every input region that is read. Default true. */
+  /** Whether to check the CRC-32 of every input region that is read; true by default. */
   verify?: boolean;
 }
 
-/** One file to be written: all its content, from position 0. */
+/** A file to be written: all its content, from position 0. */
 export interface OutputFile {
-  /** For messages. */
+  /** The path, for messages. */
   readonly path: string;
   readonly content: FileContent;
-  /** Opens it when its turn has come. */
+  /** Opens the file when its turn has come. */
   readonly begin: () => Promise<FileHandle>;
-  /** Called when its bytes are written; what it waits for (the disk) goes on beside the next file. */
+  /** Ends the file when its bytes are written; what this waits for (the disk) goes on beside the next file. */
   readonly end?: () => Promise<void>;
-  /** Writes all of it, in the place of those two, where it is small enough to be made in memory. */
+  /** Writes the whole file in place of `begin` and `end`, where it is small enough to be made in memory. */
   readonly write?: (bytes: Uint8Array) => Promise<void>;
-  /** Whether the CRC-32 of the whole file is wanted. Default false. */
+  /** Whether the CRC-32 of the whole file is wanted; false by default. A file that `write` writes has none. */
   readonly digest?: boolean;
 }
 
 export interface WrittenFile {
   readonly bytes: number;
-  /** Of the whole file, where it was wanted. */
+  /** The CRC-32 of the whole file; `undefined` where nobody asked for it. */
   readonly crc32: number | undefined;
 }
 
 /**
  * Writes all parts to `handle`, from position 0.
  *
- * @param path  of the output, for messages
+ * @param path  the path of the output, for messages
  * @returns the number of bytes written
  * @throws VistaError `CHECKSUM`, `TRUNCATED`, `IO`, `NO_SPACE`, `ABORTED`; nothing is in flight when it throws
  */
@@ -89,7 +89,7 @@ export async function writeParts(
 }
 
 /**
- * Writes several files as {@link writeParts} does one, begun in their order. Each input region is checked once, also where its
+ * Writes several files as {@link writeParts} writes one, begun in their order. Each input region is checked once, even where its
  * bytes go to more than one of the files.
  */
 export async function writeFiles(
@@ -133,7 +133,7 @@ export async function writeFiles(
     written[i] = { bytes: file.content.length, crc32: file.digest ? crc : undefined };
     await ending;
     ending = file.end?.() ?? ending;
-    ending.catch(() => {}); // thrown where it is waited for
+    ending.catch(() => {}); // A failure is thrown where `ending` is waited for.
   };
   try {
     for (const { first, end, small } of runsOfFiles(files)) {
@@ -164,8 +164,8 @@ export async function writeFiles(
 }
 
 /**
- * Windows take hold of their files one after the other: where descriptors are few, each gets all that it needs when the
- * windows before it are done, and no two wait for what the other has.
+ * The turns in which windows take hold of their files, one after the other: where descriptors are few, each window gets all that
+ * it needs when those before it are done, and no two wait for what the other has.
  */
 class Turns {
   #last: Promise<unknown> = Promise.resolve();
@@ -176,7 +176,7 @@ class Turns {
     return turn;
   }
 
-  /** Settles when all have what they asked for until now. */
+  /** Waits until all windows have what they have asked for so far. */
   async taken(): Promise<void> {
     await this.#last;
   }
@@ -203,10 +203,10 @@ class Copier {
     this.#finisher = new Finisher(file, handle);
   }
 
-  /** @returns the CRC-32 of the whole file, where that is wanted */
+  /** Copies the file. @returns the CRC-32 of the whole file, where that is wanted */
   async run(signal: AbortSignal | undefined): Promise<number> {
-    // Windows are copied out of order, but finished (checksums, closing records) one after the other: the first in the queue
-    // is always the next to be done.
+    // Windows are copied in any order, but finished (checksums, closing records) one after the other: the first in the queue is
+    // always the next to be done.
     const queue: Promise<void>[] = [];
     let last = Promise.resolve();
     let started = 0;
@@ -229,7 +229,7 @@ class Copier {
     return this.#finisher.digest;
   }
 
-  /** @param before  settles when all earlier windows are finished */
+  /** Copies a window and finishes it. @param before  settles when all earlier windows are finished */
   async #copy(
     window: Window,
     plain: boolean,
@@ -237,7 +237,7 @@ class Copier {
     signal: AbortSignal | undefined,
   ): Promise<void> {
     const copying = plain ? this.#copyPlain(window, signal) : this.#copyHere(window);
-    // A failure must not end this before its turn: nothing may be in flight when the whole fails.
+    // A failure must not end this before the window's turn, since nothing may be in flight when the whole copy fails.
     const [outcome] = await Promise.allSettled([copying, before]);
     if (outcome.status === "rejected") throw outcome.reason;
     const copied = outcome.value;
@@ -247,7 +247,7 @@ class Copier {
     this.#report(window.length);
   }
 
-  /** In a lane; where its files are more than the process may have open at once, here, one after the other. */
+  /** Copies a window in a lane, or here where the process may not have all its files open at once. */
   async #copyPlain(window: Window, signal: AbortSignal | undefined): Promise<Copied> {
     try {
       return await this.#copyInLane(window, signal);
@@ -257,7 +257,7 @@ class Copier {
     }
   }
 
-  /** Everything that is read as it is, or converted element by element. */
+  /** Copies a window whose tensors are read as they are or converted element by element. */
   async #copyInLane(window: Window, signal: AbortSignal | undefined): Promise<Copied> {
     const plan = new LanePlan(this.checks !== undefined, this.file.digest ?? false);
     try {
@@ -284,7 +284,7 @@ class Copier {
     }
   }
 
-  /** Views and computed tensors, which need memory of their own. */
+  /** Copies a window in memory of its own, which views and computed tensors need. */
   async #copyHere(window: Window): Promise<Copied> {
     this.#slotsUsed++;
     const slot = this.#slots.pop() ?? { buffer: Buffer.allocUnsafeSlow(WINDOW), arena: new Arena() };
@@ -310,13 +310,13 @@ class Copier {
   }
 }
 
-/** What a window needs that is copied by this thread. */
+/** The memory of a window that this thread copies. */
 interface Slot {
   readonly buffer: Uint8Array;
   readonly arena: Arena;
 }
 
-/** Completes windows in output order: CRCs of tensors and of the file carried along, closing records written. */
+/** The end of windows in the order of the output: it carries the CRCs of tensors and of the file along, and writes late parts. */
 class Finisher {
   #crc = 0;
   #digest = 0;
@@ -326,7 +326,7 @@ class Finisher {
     private readonly handle: FileHandle,
   ) {}
 
-  /** CRC-32 of everything that is finished; 0 where it is not wanted. */
+  /** The CRC-32 of everything that is finished; 0 where it is not wanted. */
   get digest(): number {
     return this.#digest;
   }
@@ -350,7 +350,7 @@ class Finisher {
     if (this.file.digest) this.#digest = crc32(bytes, this.#digest);
   }
 
-  /** With calls that block: these are a few bytes each, one for each tensor. */
+  /** Writes a late part with calls that block, since it is a few bytes; there is about one for each tensor. */
   #write(part: Extract<OutputPart, { kind: "late" }>, position: number): Uint8Array {
     const bytes = part.bytes();
     if (bytes.byteLength !== part.length)

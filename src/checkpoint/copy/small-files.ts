@@ -1,6 +1,6 @@
 /**
- * Small output files, made in memory and written with one call each: the ways of a large one (a descriptor, jobs for two threads,
- * closing records afterwards) cost a millisecond a file, and a universal checkpoint has thousands.
+ * The small output files, which are made in memory and written with one call each: the ways of a large file (a descriptor, jobs
+ * for two threads, closing records afterwards) cost a millisecond a file, and a universal checkpoint has thousands.
  */
 import { crc32 } from "../../core/io/crc32.js";
 import { Arena } from "./arena.js";
@@ -9,20 +9,24 @@ import type { DoneRead } from "./input-checks.js";
 import { type FileContent, WINDOW, type Window, windowsOf } from "./parts.js";
 import { conversionBytes, WindowReader } from "./window.js";
 
-/** Bytes of a file up to which this is faster. */
+/** The largest size of a small file in bytes: up to it this way is faster. */
 const SMALL = 256 * 1024;
 
-/** Files of one run at most: their plans are in memory together. */
+/** The largest number of files in one run, since their plans are in memory together. */
 const MOST = 32;
 
-/** A file as it comes to be here. */
+/** A file that may be small. */
 export interface SmallFile {
   readonly content: FileContent;
-  /** Writes all of it. */
+  /** Writes the whole file; a file without this function is never small. */
   readonly write?: (bytes: Uint8Array) => Promise<void>;
 }
 
-/** Each large file alone, small ones that follow one another together, up to {@link MOST} and a window of bytes. @returns first and end of each run */
+/**
+ * Cuts files into runs: each large file alone, and small files that follow one another together, up to {@link MOST} of them and a
+ * window of bytes.
+ * @returns for each run the index of its first file and the index behind its last
+ */
 export function* runsOfFiles(
   files: readonly SmallFile[],
 ): Generator<{ first: number; end: number; small: boolean }> {
@@ -45,7 +49,7 @@ export function* runsOfFiles(
   if (first < files.length) yield { first, end: files.length, small: true };
 }
 
-/** Memory for a run of small files. */
+/** The memory for a run of small files. */
 export class SmallFiles {
   readonly #buffer = Buffer.allocUnsafeSlow(WINDOW);
   readonly #arena = new Arena();
@@ -54,14 +58,14 @@ export class SmallFiles {
   async write(files: readonly SmallFile[], verify: boolean): Promise<readonly DoneRead[]> {
     const windows: Window[][] = [];
     for (const { content } of files) windows.push([...windowsOf(await content.parts())]);
-    // Of neighbours that are read as one, there are the bytes and some gaps.
+    // Neighbours that are read as one take their bytes and some gaps, for which there is the room of another window.
     this.#arena.reset(windows.flat().reduce((sum, window) => sum + conversionBytes(window), 2 * WINDOW));
     const reader = new WindowReader(new ComputedCache(), verify, this.#arena);
     let start = 0;
     const contents = files.map(({ content }, i) => {
       const bytes = this.#buffer.subarray(start, start + content.length);
       start += content.length;
-      // One of very many parts has several.
+      // A file of very many parts has several windows.
       for (const window of windows[i]!) reader.addWindow(window, bytesOf(window, bytes));
       return bytes;
     });

@@ -1,6 +1,6 @@
 /**
- * Reads a stretch of tensors into a buffer: first all reads are planned, then neighbours in one file are joined, then
- * they run together, then conversions happen in place.
+ * The reading of a stretch of tensors into a buffer: first all reads are planned, then neighbours in one file are joined, then
+ * all reads run together, then elements are converted and put in their places.
  */
 
 import { crc32 } from "../../core/io/crc32.js";
@@ -16,44 +16,43 @@ import { type ComputedCache, dependencyOrder, inputsOf } from "./computed.js";
 import type { DoneRead } from "./input-checks.js";
 import type { Window } from "./parts.js";
 
-/** Reads up to this size are joined with their neighbours: below it a system call costs more than a copy in memory. */
+/** The number of bytes below which reads are joined with their neighbours: a system call costs more than a copy in memory. */
 const JOIN_BELOW = 128 * 1024;
-/** Bytes between two reads that are read along rather than skipped. */
+/** The largest gap between two reads in bytes that is read along rather than skipped. */
 const JOIN_GAP = 32 * 1024;
-/** A joined read is at most this long. */
+/** The largest number of bytes of a joined read. */
 const JOIN_MAX = 1024 * 1024;
-/** A strided view is read as one span up to this size, else run by run. */
+/** The number of bytes below which a strided view is read as one span; a longer one is read run by run. */
 const SPAN_MAX = 16 * 1024 * 1024;
 
-/** One read: bytes of a region into a part of some buffer. */
+/** A read of bytes of a region into a part of some buffer. */
 interface ReadOp {
   readonly region: Region;
-  /** From the region's start, in bytes. */
+  /** The distance from the region's start in bytes. */
   readonly start: number;
   readonly target: Uint8Array;
 }
 
-/** Plans and runs the reads of one window of output. Used once. */
+/** A plan of the reads of one window of output, which runs once. */
 export class WindowReader {
   readonly #ops: ReadOp[] = [];
-  /** Reads already made, for tensors that had to be computed. */
+  /** The reads that were made for tensors that had to be computed. */
   readonly #made: DoneRead[] = [];
-  /** Conversions, in the order in which they must run: innermost first. */
+  /** The conversions in the order in which they must run, the innermost first. */
   readonly #steps: (() => void)[] = [];
-  /** What is to be computed; begun by {@link run}, so that nothing runs where planning fails. */
+  /** The computations; {@link run} begins them, so that nothing runs where planning fails. */
   readonly #computations: (() => Promise<void>)[] = [];
   readonly #arena: Arena;
 
   /**
-   * @param verify  whether the reads of regions that have a CRC need theirs, to compare
-   * @param arena  for what is read to be converted or joined; not used after {@link run}
-   * @param results  for the inputs of a computed tensor: the computed ones among them, which are there already
+   * @param verify  whether to compute the CRC-32 of reads of regions that state one
+   * @param arena  the memory for bytes that are read to be converted or joined, which is free after {@link run}
+   * @param results  the results that are there already of the computed tensors among the inputs of a computed tensor
    */
   constructor(
     private readonly computed: ComputedCache,
     private readonly verify: boolean,
     arena = new Arena(),
-    /** Results of the computation that this reader serves. */
     private readonly results?: ReadonlyMap<Tensor, Uint8Array>,
   ) {
     this.#arena = arena;
@@ -97,7 +96,7 @@ export class WindowReader {
     }
   }
 
-  /** Plans a whole window: tensors as {@link add} does, known bytes at once, zeros where something comes later. */
+  /** Plans a whole window: tensors as {@link add} does; known bytes and zeros for later ones are put in place at once. */
   addWindow({ slices }: Window, bytes: Uint8Array): void {
     for (const { part, from, at, length } of slices) {
       const target = bytes.subarray(at, at + length);
@@ -107,7 +106,7 @@ export class WindowReader {
     }
   }
 
-  /** Runs all reads, then the conversions. @returns every read that was made, with its CRC where asked for */
+  /** Runs all reads and computations, then the conversions. @returns every read that was made, with its CRC where it is wanted */
   async run(): Promise<readonly DoneRead[]> {
     await settleAll([...joinReads(this.#ops, this.#arena), ...this.#computations.map((begin) => begin())]);
     const done = this.#ops.map(
@@ -122,7 +121,7 @@ export class WindowReader {
     return [...done, ...this.#made];
   }
 
-  /** Computes a tensor and, before it, the computed ones that it depends on: each once, all within this one turn. */
+  /** Computes a tensor and, before it, the computed tensors that it depends on, each once and all within this one turn. */
   async #compute(tensor: Tensor, result: Uint8Array): Promise<void> {
     const order = dependencyOrder([tensor]).filter(({ source }) => source.kind === "computed");
     const results = new Map<Tensor, Uint8Array>();
@@ -133,7 +132,7 @@ export class WindowReader {
     }
   }
 
-  /** @param results  of all computed tensors that this one depends on */
+  /** Computes one tensor from its inputs. @param results  the results of all computed tensors that it depends on */
   async #computeOne(
     tensor: Tensor,
     result: Uint8Array,
@@ -154,7 +153,7 @@ export class WindowReader {
     tensor.source.compute(whole, result);
   }
 
-  /** The bytes of `target` that the box has: one read, whose rows are copied to their places. */
+  /** Plans the bytes of `target` that the box has: one read, whose rows are copied to their places. */
   #addBox(tensor: Tensor, box: Box, from: number, target: Uint8Array): void {
     const part = runsWithin(tensor, box, from, from + target.byteLength);
     if (part === undefined) return;
@@ -203,7 +202,7 @@ export class WindowReader {
   }
 }
 
-/** Bytes that are read to be converted. */
+/** Returns the number of bytes that a window reads to convert them. */
 export function conversionBytes({ slices }: Window): number {
   let sum = 0;
   for (const { part, length } of slices) {
@@ -214,7 +213,7 @@ export function conversionBytes({ slices }: Window): number {
   return sum;
 }
 
-/** Offsets, in elements from the view's start, of elements `[first, first + count)` in row-major order. */
+/** Returns the offsets, in elements from the view's start, of elements `[first, first + count)` in row-major order. */
 function elementOffsets(
   shape: readonly number[],
   strides: readonly number[],
@@ -243,7 +242,7 @@ function elementOffsets(
   return places;
 }
 
-/** The stretches that hold all places: one span where it is short, else joined over small gaps. */
+/** Returns the stretches that hold all places: one span where that is short, else several, joined over small gaps. */
 function runsOf(places: Float64Array, spanMax: number): [number, number][] {
   let min = Infinity;
   let max = 0;
@@ -274,7 +273,7 @@ function findBuffer<T extends { first: number }>(buffers: readonly T[], place: n
   ];
 }
 
-/** Starts the reads, small neighbours of one file as one. @param arena  for what is read along */
+/** Starts the reads, with small neighbours of one file joined. @param arena  the memory for joined reads */
 function joinReads(ops: readonly ReadOp[], arena: Arena): Promise<void>[] {
   const position = (op: ReadOp) => op.region.offset + op.start;
   const sorted = ops.slice().sort((a, b) => {

@@ -148,7 +148,7 @@ function target(path: string, bucket: string, rest: string, settings: Settings):
       const region = regionIn(answer, body);
       if (region === undefined) return false;
       regions.set(bucket, region);
-      // Several requests under way may all be told the region and must all try again, so it is compared with that of the settings.
+      // Several requests under way may all be told the region and must all try again, so it is compared with the first one.
       return region !== settings.region;
     },
   };
