@@ -1,5 +1,6 @@
 /**
- * Shards of ZeRO stage 1 and 2 for another number of ranks: exactly read pickles, in which what depends on the ranks is set anew.
+ * Makes the shards of ZeRO stage 1 and 2 for another number of ranks: in pickles that were read exactly, it sets anew what
+ * depends on the ranks.
  *
  * Source: deepspeed/runtime/zero/stage_1_and_2.py (state_dict), bf16_optimizer.py, utils/tensor_fragment.py (fragment_address).
  */
@@ -23,7 +24,7 @@ export class FlatResharding {
   readonly layouts: readonly GroupLayout[];
   readonly #partitions: FlatPartitions;
   readonly #ranks: number;
-  /** A `fragment_address` of the checkpoint, for the class and its fields. */
+  /** A `fragment_address` of the checkpoint, which gives new ones their class and their other fields. */
   #address: PyObject | undefined;
 
   constructor(partitions: FlatPartitions, ranks: number) {
@@ -41,9 +42,9 @@ export class FlatResharding {
   }
 
   /**
-   * Takes the class of mapping entries from a shard that has any.
-   * @param tree  its exact pickle
-   * @returns whether another shard is to be asked
+   * Learns the class of mapping entries from a shard that has any.
+   * @param tree  the exact pickle of the shard
+   * @returns whether another shard is to be asked, since this one has mappings but no entries
    */
   learnFrom(tree: PyValue): boolean {
     const mappings = asItems(stateOf(tree).get("param_slice_mappings"));
@@ -57,7 +58,7 @@ export class FlatResharding {
 
   /**
    * Sets in a shard's exact pickle all that depends on the number of ranks.
-   * @param path  of the shard it was read from, for messages
+   * @param path  the path of the shard that it was read from, for error messages
    */
   setShard(tree: PyValue, rank: number, path: string): void {
     const state = stateOf(tree);
@@ -95,7 +96,7 @@ export class FlatResharding {
     this.reorderShapes(asDict(tree)!);
   }
 
-  /** `param_shapes` in the order of the flat groups, which depends on the ranks with round robin. */
+  /** Puts `param_shapes` in the order of the flat groups, which depends on the ranks with round robin. */
   reorderShapes(top: PyDict): void {
     if (!this.#partitions.roundRobin) return;
     const shapes = top.get("param_shapes");
@@ -110,12 +111,12 @@ export class FlatResharding {
           names.map((name) => [name, old.get(name)!] as const),
         );
     };
-    // Before DeepSpeed 0.5.4 one dict lists all groups.
+    // Before DeepSpeed 0.5.4 one dict lists the parameters of all groups.
     if (asDict(shapes) !== undefined) reorder(shapes, places.flat());
     else for (const [g, dict] of (asItems(shapes) ?? []).entries()) reorder(dict, places[g]!);
   }
 
-  /** The states of a group: in torch's form by the index of its flat parameter, in an elastic checkpoint by group. */
+  /** Returns the states of a group: in torch's form by the index of its flat parameter, in an elastic checkpoint by group. */
   #stateEntry(state: PyDict, g: number): PyDict | undefined {
     if (this.#partitions.elastic) return asDict(asItems(state.get("base_optimizer_state"))?.[g]);
     const base = dictAt(state, "base_optimizer_state");

@@ -1,8 +1,9 @@
 /**
- * Shards and model states of ZeRO stage 3 for another number of ranks: every parameter is cut anew, sub-groups are formed as
- * DeepSpeed forms them, fragments of frozen parameters too.
+ * Makes the shards and model states of ZeRO stage 3 for another number of ranks: every parameter, frozen ones included, is cut
+ * anew, and sub-groups are formed as DeepSpeed forms them.
  *
- * Source: deepspeed/runtime/zero/stage3.py (_create_fp16_sub_groups, _rigid_state_dict), partition_parameters.py (_partition_param).
+ * Source: deepspeed/runtime/zero/stage3.py (_create_fp16_sub_groups, _rigid_state_dict), partition_parameters.py
+ * (_partition_param).
  */
 import type { DType } from "../tensor/dtype.js";
 import type { Tensor } from "../tensor/tensor.js";
@@ -16,14 +17,17 @@ import { contradiction } from "./optimizer-states.js";
 import { dictAt, flatContent, putFlat, setEntries } from "./reshard-tree.js";
 
 export class SplitResharding {
-  /** Of each param group, by parameter, in sub-groups. */
+  /** The sub-groups of each param group, each as the indices of its parameters in the param group. */
   readonly subGroups: readonly (readonly (readonly number[])[])[];
   readonly #partitions: SplitPartitions;
   readonly #ranks: number;
-  /** Of rank 0. */
+  /** The entries of `shared_params` in rank 0's file. */
   #shared: [PyValue, PyValue][] | undefined;
 
-  /** @throws VistaError `INCONSISTENT` where the sub-groups of the checkpoint are not those of its `sub_group_size` */
+  /**
+   * Forms the sub-groups of the new ranks.
+   * @throws VistaError `INCONSISTENT` where the sub-groups of the checkpoint are not those of its `sub_group_size`
+   */
   constructor(partitions: SplitPartitions, from: number, ranks: number, path: string) {
     const { groups, subGroupSize } = partitions;
     const form = (count: number) => groups.map((group) => formSubGroups(group, count, subGroupSize));
@@ -66,7 +70,7 @@ export class SplitResharding {
         newFlats.push(put(oldFlats[g], type, (p) => group.parameters[p]!.fp32));
         const old = oldEntries[g];
         if (old === undefined) continue;
-        // Each sub-group steps a tensor of its own.
+        // The tensors are copied, since each sub-group steps one of its own.
         const entry: PyDict = new Map([...old].map(([name, value]) => [name, copyTensor(value)]));
         for (const [name, dtype] of group.stateTypes)
           entry.set(
@@ -79,19 +83,19 @@ export class SplitResharding {
     }
     flats.splice(0, flats.length, ...newFlats);
     state.set("partition_count", this.#ranks);
-    // Before DeepSpeed 0.6.0 they are here.
+    // Before DeepSpeed 0.6.0 the shards have the shapes, here.
     this.#regroupShapes(asDict(tree)!);
     this.#regroupShapes(state);
   }
 
-  /** For each param group what its first sub-group has. */
+  /** Returns for each param group what its first sub-group has. */
   #firstOf<T>(base: PyDict, of: (index: number) => T): T[] {
     return asItems(base.get("param_groups"))!.map((group) =>
       of(asInteger(asItems(asDict(group)?.get("params"))?.[0])!),
     );
   }
 
-  /** Sets in exact model states what depends on the number of ranks. */
+  /** Sets in the exact pickle of model states all that depends on the number of ranks. */
   setModelStates(tree: PyValue, rank: number, frozen: readonly FrozenParameter[], path: string): void {
     const fragments = asDict(asDict(tree)!.get("frozen_param_fragments"));
     for (const { name, tensor } of frozen) {
@@ -104,7 +108,7 @@ export class SplitResharding {
     this.#keepShared(asDict(tree)!.get("shared_params"), rank);
   }
 
-  /** `shared_params` of rank 0's file, which only rank 0 has. */
+  /** Sets the entries of `shared_params`: those of rank 0's file, which only rank 0 has. */
   #keepShared(shared: PyValue | undefined, rank: number): void {
     const entries = asDict(shared);
     if (entries === undefined) return;
@@ -112,7 +116,7 @@ export class SplitResharding {
     setEntries(shared, rank === 0 ? this.#shared : []);
   }
 
-  /** `param_shapes`, a dict for each sub-group; before DeepSpeed 0.5.4 one for all. */
+  /** Splits `param_shapes` into one dict for each sub-group; before DeepSpeed 0.5.4 it is one dict for all and stays so. */
   #regroupShapes(dict: PyDict): void {
     const old = dict.get("param_shapes");
     if (!Array.isArray(old) || old.length === 0) return;
@@ -128,7 +132,7 @@ export class SplitResharding {
   }
 }
 
-/** Another dict of the same class. */
+/** Makes another dict of the same class. */
 function likeDict(dict: PyValue, entries: [PyValue, PyValue][]): PyValue {
   if (!(dict instanceof PyObject)) return new Map(entries);
   const made = new PyObject(dict.callable, dict.args);
@@ -136,14 +140,14 @@ function likeDict(dict: PyValue, entries: [PyValue, PyValue][]): PyValue {
   return made;
 }
 
-/** What a rank holds of a parameter: `size` elements, of which the first `length` are the parameter's `from` on. */
+/** Returns what a rank holds of a parameter: `size` elements, of which the first `length` are the parameter's from `from` on. */
 function partOf(numel: number, rank: number, ranks: number): { from: number; length: number; size: number } {
   const size = Math.ceil(numel / ranks);
   const from = rank * size;
   return { from, length: Math.max(0, Math.min(size, numel - from)), size };
 }
 
-/** DeepSpeed's sub-groups of a param group: closed when they reach the size. */
+/** Forms the sub-groups of a param group as DeepSpeed does, which closes each when it reaches the size. */
 function formSubGroups(group: OptimizerGroup, ranks: number, subGroupSize: number): number[][] {
   const parts = group.parameters.map(({ numel }) => Math.ceil(numel / ranks));
   const all = parts.map((_, index) => index);

@@ -1,4 +1,4 @@
-/** Small steps of resharding: exact pickles of shards as dicts, flat tensors put in, parameters cut and joined with zeros. */
+/** The small steps of resharding: they read and set dicts of exact pickles, put flat tensors in, and join parts with zeros. */
 import { VistaError } from "../../core/errors.js";
 import type { Piece } from "../../core/io/source.js";
 import { firstWhere } from "../../core/search.js";
@@ -9,10 +9,10 @@ import { replaceFlatTensor } from "../torch/rewrite-file.js";
 import type { Fragment } from "./flat-group.js";
 
 /**
- * A flat tensor of `size` elements in which parts of parameters lie, with zeros between and after them.
- * @param placed  in the order of their places
- * @param of  the tensor of a parameter, which is not kept: there are thousands
- * @returns what a storage is made of: tensors, and numbers of zero bytes
+ * Composes a flat tensor of `size` elements in which parts of parameters lie, with zeros between and after them.
+ * @param placed  the parts, in the order of their places
+ * @param of  returns the tensor of a parameter, which is not kept, since there are thousands
+ * @returns the content of a storage: tensors, and numbers of zero bytes
  */
 export function flatContent(
   placed: readonly Fragment[],
@@ -45,7 +45,7 @@ export function flatContent(
   return content;
 }
 
-/** Parts of parameters that follow one another without a gap. */
+/** The bytes of parts of parameters that follow one another without a gap. */
 class PlacedPieces extends PieceRule {
   constructor(
     private readonly run: readonly Fragment[],
@@ -56,7 +56,7 @@ class PlacedPieces extends PieceRule {
     super(length);
   }
 
-  /** Parameters that follow each other in a shard become one range of it. */
+  /** Yields byte ranges; parameters that follow each other in a shard are in one range of it. */
   *between(start: number, length: number): Generator<Piece> {
     const { run, width } = this;
     const first = run[0]!.start;
@@ -83,7 +83,11 @@ class PlacedPieces extends PieceRule {
   }
 }
 
-/** The call that rebuilds `node`'s tensor, with other content. @throws VistaError `UNSUPPORTED` */
+/**
+ * Returns the call that rebuilds `node`'s tensor, with other content.
+ * @param path  the path of the shard, for error messages
+ * @throws VistaError `UNSUPPORTED` where `node` is not a plain tensor
+ */
 export function putFlat(
   node: PyValue | undefined,
   content: (Tensor | number)[],
@@ -104,14 +108,14 @@ export function putFlat(
   );
 }
 
-/** A dict in a dict of an exact pickle, which is known to be there. */
+/** Returns a dict in a dict of an exact pickle, where it is known to be. */
 export function dictAt(dict: PyDict, key: string): PyDict {
   const found = asDict(dict.get(key));
   if (found === undefined) throw new Error(`the shard has no ${key} any more`);
   return found;
 }
 
-/** The entries of a dict of an exact pickle anew: in the object itself, so that whoever shares it sees them. */
+/** Replaces the entries of a dict of an exact pickle in the object itself, so that whatever shares it has them too. */
 export function setEntries(dict: PyValue | undefined, entries: Iterable<readonly [PyValue, PyValue]>): void {
   if (dict instanceof PyObject) dict.dictItems = new Map(entries);
   else if (dict instanceof Map) {

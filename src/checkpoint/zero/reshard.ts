@@ -1,4 +1,4 @@
-/** The files of a ZeRO checkpoint for another number of ranks, each with its exact pickle set to them. */
+/** Makes the files of a ZeRO checkpoint for another number of ranks, each with its exact pickle adapted to that number. */
 import { basename } from "node:path";
 import type { FileContent } from "../copy/parts.js";
 import { plannedContent } from "../copy/planned-content.js";
@@ -15,33 +15,38 @@ import { type ModelFile, type ShardState, withoutTree } from "./states.js";
 
 export interface ReshardedFile {
   readonly name: string;
-  /** Its plan, which is not kept: there are thousands of files. */
+  /** Plans the content of the file. The plan is not kept, since there are thousands of files. */
   content(): Promise<FileContent>;
 }
 
-/** A param group, in elements. */
+/** A param group before and after resharding; sizes are in elements. */
 export interface ReshardedGroup {
   readonly parameters: number;
   readonly numel: number;
-  /** What each rank holds, before and after, padding included. */
+  /** The elements that each rank held before, padding included. */
   readonly partitionBefore: number;
+  /** The elements that each rank holds now, padding included. */
   readonly partition: number;
-  /** Of all ranks, before and after. */
+  /** The padding of all ranks before. */
   readonly paddingBefore: number;
+  /** The padding of all ranks now. */
   readonly padding: number;
 }
 
-/** @throws VistaError `INCONSISTENT`, `UNSUPPORTED` */
+/**
+ * Plans the files of a checkpoint for another number of ranks.
+ * @throws VistaError `INCONSISTENT`, `UNSUPPORTED`
+ */
 export async function reshardedFiles(
   optimizer: ZeroOptimizer,
   ranks: number,
 ): Promise<{ files: ReshardedFile[]; groups: ReshardedGroup[] }> {
   const { shards, partitions } = optimizer;
-  // What their pickles say takes memory and is read again, exactly, when a file's turn has come.
+  // The contents of their pickles take memory and are read again, exactly, when a file's turn has come.
   const models = optimizer.models.map(withoutTree);
   const exact = new LastExact(ranks > optimizer.ranks);
   const asBefore = ranks === optimizer.ranks;
-  // Of more ranks, those that follow one another take after the same one.
+  // Where there are more ranks than before, neighbours are made from the same old file, so that it is read once for them.
   const like = (rank: number) =>
     ranks > optimizer.ranks ? Math.floor((rank * optimizer.ranks) / ranks) : rank;
   const files: ReshardedFile[] = [];
@@ -53,8 +58,8 @@ export async function reshardedFiles(
     const name = nameForRank(state.path, rank);
     const plan = async () => {
       const pickle = await exact.of(state.torchFile);
-      // Files of one source share its tree: nothing may be waited for until it is written as this one. On as many ranks as
-      // before nothing changes, not even what lies in the padding.
+      // Files of one source share its tree, so nothing may be waited for between setting it and planning the file from it. On as
+      // many ranks as before nothing is set, so that not even what lies in the padding changes.
       if (!asBefore) set(pickle.value, state);
       return (await planRewrittenFile(state.torchFile, pickle, name)).parts;
     };
@@ -119,14 +124,14 @@ export async function reshardedFiles(
 }
 
 /**
- * The exact pickle that was used last, which has several megabytes where there are thousands of tensors: what one rank sets in it the
- * next sets anew.
+ * Keeps the exact pickle that was used last, and only that one: with thousands of tensors it has several megabytes. Ranks may
+ * share it, since what one rank sets in it the next sets anew.
  */
 class LastExact {
   #file: TorchFile | undefined;
   #pickle: Promise<ExactPickle> | undefined;
 
-  /** @param keep  whether several ranks take after one file */
+  /** @param keep  whether several ranks are made from one file */
   constructor(private readonly keep: boolean) {}
 
   of(file: TorchFile): Promise<ExactPickle> {
@@ -138,7 +143,10 @@ class LastExact {
   }
 }
 
-/** `bf16_zero_pp_rank_0_mp_rank_00_optim_states.pt` → `…_rank_7_…`; a name without a rank stays. */
+/**
+ * Returns a file's name for another rank: `bf16_zero_pp_rank_7_mp_rank_00_optim_states.pt` for `bf16_zero_pp_rank_0_…`. A name
+ * without a rank stays as it is.
+ */
 function nameForRank(path: string, rank: number): string {
   return basename(path).replace(/(zero_pp_rank_)\d+/, `$1${rank}`);
 }

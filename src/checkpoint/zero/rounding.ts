@@ -1,18 +1,18 @@
-/** Whether a conversion to float32, which the reference makes of buffers, changes values: it does so without a word. */
+/** Finds out whether a conversion of a buffer to float32 changes values, which the reference does without a word. */
 import { readTensor } from "../copy/read-tensor.js";
 import type { DType } from "../tensor/dtype.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { typedArrayOf } from "../tensor/typed-array.js";
 
-/** Types with values that float32 cannot hold. */
+/** The dtypes with values that float32 cannot hold. */
 const WIDER: ReadonlySet<DType> = new Set(["I64", "U64", "I32", "U32", "F64", "C64", "C128"]);
 
-/** Elements of a buffer that is looked at: counters, masks and tables of positions have fewer. */
+/** The largest number of elements of a buffer that is looked at; counters, masks and tables of positions have fewer. */
 const MAX_ELEMENTS = 1024 * 1024;
 
 /**
- * Whether any value of the tensor is another one as float32; of complex numbers float32 has the real part. False without a look for
- * a large tensor and one at a URL, since opening a checkpoint reads no weights.
+ * Tells whether any value of the tensor changes when it becomes float32, which holds only the real part of complex numbers. A
+ * large tensor and one at a URL are not looked at and give false, since opening a checkpoint reads no weights.
  */
 export async function float32Rounds(tensor: Tensor): Promise<boolean> {
   if (!WIDER.has(tensor.dtype) || tensor.numel > MAX_ELEMENTS || !isLocal(tensor)) return false;

@@ -1,5 +1,5 @@
 /**
- * What the pickles of a ZeRO checkpoint say: the few keys that a merge needs, with their types checked, old and new
+ * Reads what the pickles of a ZeRO checkpoint say: the few keys that are needed, with their types checked, in old and new
  * spellings alike.
  *
  * Source: deepspeed/checkpoint/constants.py, runtime/zero/stage_1_and_2.py and stage3.py (state_dict), engine.py.
@@ -22,31 +22,31 @@ import { dimensions, TorchTensor, unsupportedTensor } from "../torch/values.js";
 import { checkLayoutKeys } from "./known-keys.js";
 import { PARALLEL_HINT } from "./layout.js";
 
-/** One rank's shard. */
+/** The contents of one rank's optimizer shard. */
 export interface ShardState {
   readonly path: string;
   readonly torchFile: TorchFile;
   readonly stage: 1 | 2 | 3;
-  /** Number of ranks that saved, as this shard states it. */
+  /** The number of ranks that saved, as this shard states it. */
   readonly ranks: number;
   readonly dsVersion: string | undefined;
-  /** One flat tensor a param group (stage 1 and 2) or sub-group (stage 3). */
+  /** The flat tensors, one for each param group (stage 1 and 2) or sub-group (stage 3). */
   readonly groups: readonly TorchTensor[];
   /**
-   * For each param group, the elements between each parameter and the next; `undefined` before DeepSpeed 0.19.8 and in
-   * stage 3. All 0 where `parameter_alignment` was off.
+   * The elements between each parameter and the next, for each param group; `undefined` before DeepSpeed 0.19.8 and in stage 3.
+   * They are all 0 where `parameter_alignment` was off.
    */
   readonly alignmentPaddings: readonly (readonly number[])[] | undefined;
   /** The step counts of the optimizer, where it keeps any: numbers, or scalars to be read. */
   readonly steps: readonly (number | TorchTensor)[];
-  /** Only before DeepSpeed 0.6.0. */
+  /** The shapes of the parameters, by param group (stage 3: sub-group); shards have them only before DeepSpeed 0.6.0. */
   readonly paramShapes: readonly Shapes[] | undefined;
 }
 
-/** Shapes by parameter name, in order. */
+/** The shapes of parameters by name, in order. */
 export type Shapes = ReadonlyMap<string, readonly number[]>;
 
-/** What the model states of every rank are needed for; only those of the first are kept whole. */
+/** The part of the model states that is needed of every rank; only those of the first are kept whole. */
 export interface ModelFile {
   readonly path: string;
   readonly torchFile: TorchFile;
@@ -59,33 +59,37 @@ export interface ModelFile {
 export interface ModelState extends ModelFile {
   /** The module's own state dict. */
   readonly dict: PyDict;
-  /** Every tensor of it; size-0 placeholders in stage 3. */
+  /** The tensors of the module's state dict; in stage 3 those of partitioned parameters are placeholders. */
   readonly module: ReadonlyMap<string, TorchTensor>;
-  /** Those of them that only torch can rebuild. */
+  /** The tensors of the module's state dict that only torch can rebuild, and those whose key is no name. */
   readonly unreadable: readonly UnreadableTensor[];
-  /** Entries of `module` that are no tensors (a module's extra state). */
+  /** The names of entries of `module` that are no tensors (a module's extra state). */
   readonly notTensors: readonly string[];
   readonly bufferNames: ReadonlySet<string>;
-  /** `undefined` in checkpoints without ZeRO, and before 0.6.0. */
+  /**
+   * The shapes of the parameters, by param group (stage 3: sub-group); `undefined` in checkpoints without ZeRO and before
+   * DeepSpeed 0.6.0.
+   */
   readonly paramShapes: readonly Shapes[] | undefined;
   readonly frozenShapes: Shapes;
-  /** alias → source. */
+  /** The source of each alias, as names of parameters that share one tensor. */
   readonly sharedParams: ReadonlyMap<string, string>;
   readonly lightningVersion: string | undefined;
-  /** `zero_optimization.stage` of the DeepSpeed config. */
+  /** The `zero_optimization.stage` of the DeepSpeed config. */
   readonly configuredStage: number | undefined;
-  /** `zero_optimization.mics_shard_size` of the DeepSpeed config, where it is above 0. */
+  /** The `zero_optimization.mics_shard_size` of the DeepSpeed config; `undefined` where it is not above 0. */
   readonly micsShardSize: number | undefined;
 }
 
-/** Of all ranks in stage 3, else of the first. */
+/** The model states of all ranks in stage 3, else those of the one file. */
 export type ModelStates = readonly [ModelState, ...ModelFile[]];
 
 const NOT_ZERO_HINT =
   "Give the files that DeepSpeed saved; a file of another program in this folder must go.";
 
 /**
- * @param bf16Optimizer  take a shard of DeepSpeed's BF16_Optimizer, which does not say its stage, as stage 1
+ * Reads what an optimizer shard says.
+ * @param bf16Optimizer  whether a shard of DeepSpeed's BF16_Optimizer, which does not say its stage, is taken as stage 1
  * @throws VistaError `FORMAT`, `UNSUPPORTED`
  */
 export function readShardState(torchFile: TorchFile, bf16Optimizer = false): ShardState {
@@ -144,7 +148,7 @@ export function readShardState(torchFile: TorchFile, bf16Optimizer = false): Sha
   };
 }
 
-/** `param_alignment_paddings`: for each param group a list with one count for each of its parameters. */
+/** Reads `param_alignment_paddings`, for each param group a list with one count for each of its parameters. */
 function readPaddings(value: PyValue | undefined, path: string): number[][] | undefined {
   if (value === undefined || value === null) return undefined;
   const groups = asItems(value)?.map((group) => dimensions(group));
@@ -156,7 +160,7 @@ function readPaddings(value: PyValue | undefined, path: string): number[][] | un
   });
 }
 
-/** `partition_count`: an int in stage 3, in stage 1 and 2 a list with the data-parallel size of each group. */
+/** Reads `partition_count`, an int in stage 3, in stage 1 and 2 a list with the data-parallel size of each group. */
 function readRanks(value: PyValue | undefined, path: string): number {
   const counts = asItems(value) ?? [value];
   const numbers = counts.map((count) => asInteger(count));
@@ -188,8 +192,8 @@ function readRanks(value: PyValue | undefined, path: string): number {
 }
 
 /**
- * Step counts: `state[i].step` (a number or a 0-dim tensor) as torch's optimizers keep it, `param_groups[i].step` as
- * DeepSpeed's FusedAdam does.
+ * Reads the step counts: `state[i].step` (a number or a 0-dim tensor), where torch's optimizers keep them, and
+ * `param_groups[i].step`, where DeepSpeed's FusedAdam does.
  */
 function readSteps(base: PyValue | undefined): (number | TorchTensor)[] {
   const steps: (number | TorchTensor)[] = [];
@@ -201,7 +205,7 @@ function readSteps(base: PyValue | undefined): (number | TorchTensor)[] {
   };
   for (const part of asDict(base) === undefined ? (asItems(base) ?? []) : [base]) {
     const dict = asDict(part);
-    // One dict that is listed many times says nothing new.
+    // A dict that is listed many times says nothing new, so it is read once.
     if (dict === undefined || seen.has(dict)) continue;
     seen.add(dict);
     for (const holder of asDict(dict?.get("state"))?.values() ?? []) add(holder);
@@ -210,7 +214,7 @@ function readSteps(base: PyValue | undefined): (number | TorchTensor)[] {
   return steps;
 }
 
-/** A list of dicts, one a param group; before DeepSpeed 0.5.4 a single dict. */
+/** Reads `param_shapes`, a list with a dict for each param group (in stage 3 each sub-group); before DeepSpeed 0.5.4 one dict. */
 function readParamShapes(value: PyValue | undefined, path: string): Shapes[] | undefined {
   if (value === undefined || value === null) return undefined;
   const dicts = asDict(value) === undefined ? asItems(value) : [value];
@@ -248,7 +252,8 @@ function readShapes(value: PyValue | undefined, path: string, record: string): S
 }
 
 /**
- * @param key  keys to the module's state dict, joined by dots
+ * Reads what model states say.
+ * @param key  the keys to the module's state dict, joined by dots
  * @throws VistaError `FORMAT`, `UNSUPPORTED`
  */
 export function readModelState(torchFile: TorchFile, key = "module"): ModelState {
@@ -262,7 +267,7 @@ export function readModelState(torchFile: TorchFile, key = "module"): ModelState
     });
   }
   const parallel = asInteger(top.get("mp_world_size"));
-  // The files of the other ranks may not have been copied along: nothing in the names says then that this is a part.
+  // The names of the files do not show that this is a part where those of the other model-parallel ranks were not copied along.
   if (parallel !== undefined && parallel > 1) {
     throw new VistaError("UNSUPPORTED", `a tensor-parallel checkpoint: mp_world_size is ${parallel}`, {
       path,
@@ -301,7 +306,7 @@ export function readModelState(torchFile: TorchFile, key = "module"): ModelState
   };
 }
 
-/** Without what its pickle says: with that of a thousand ranks, every tensor would be in memory a thousand times. */
+/** Returns model states without the rest of their pickle: those of a thousand ranks describe every tensor a thousand times. */
 export function withoutTree(model: ModelFile): ModelFile {
   const { path, torchFile, frozenFragments, dsVersion, ranks, globalSteps } = model;
   return { path, torchFile: torchFile.slim(), frozenFragments, dsVersion, ranks, globalSteps };
@@ -332,7 +337,7 @@ function readTensors(value: PyValue, path: string, record: string): Map<string, 
 
 function readNames(value: PyValue, path: string): Map<string, string> {
   const names = new Map<string, string>();
-  // A dict; its newest readers also take a list of pairs.
+  // DeepSpeed saves a dict, but its newest readers also take a list of pairs.
   const pairs = asDict(value) ?? (asItems(value) ?? []).map((pair) => asItems(pair) ?? []);
   for (const pair of pairs) {
     const [alias, source] = pair;

@@ -1,6 +1,6 @@
 /**
- * The flat tensors of ZeRO stage 3: every rank holds an equal part of every parameter, the last ones padded, and its parts lie one after
- * the other in sub-groups, which are cut between parameters and have the same sizes on all ranks.
+ * Reads the flat tensors of ZeRO stage 3: every rank holds an equal part of every parameter, the last ones padded, and its parts
+ * lie one after the other in sub-groups, which are cut between parameters and have the same sizes on all ranks.
  *
  * Source: deepspeed/runtime/zero/stage3.py (_create_fp16_sub_groups).
  */
@@ -13,14 +13,14 @@ import type { ShardState } from "./states.js";
 
 /** The fp32 weights of one sub-group. */
 export interface SubGroup {
-  /** Elements of each rank. */
+  /** The number of elements on each rank. */
   readonly size: number;
   readonly dtype: DType;
-  /** By rank, its bytes. */
+  /** The bytes of the sub-group, by rank. */
   readonly held: readonly (readonly Piece[])[];
 }
 
-/** @throws VistaError `INCONSISTENT` where the ranks' sub-groups differ */
+/** Reads the sub-groups of all ranks. @throws VistaError `INCONSISTENT` where those of the ranks differ in size or dtype */
 export async function readSubGroups(shards: readonly ShardState[]): Promise<SubGroup[]> {
   const subGroups: SubGroup[] = [];
   for (const [s, first] of shards[0]!.groups.entries()) {
@@ -45,8 +45,9 @@ export async function readSubGroups(shards: readonly ShardState[]): Promise<SubG
 }
 
 /**
- * A parameter, or a state of it, of which every rank holds `part` elements from element `at` on, the last ones less or padding.
- * @param held  by rank, the bytes of the flat tensor that it lies in
+ * Joins a parameter, or a state of one, of which every rank holds `part` elements from element `at` on. The last ranks may hold
+ * fewer that count, or padding alone.
+ * @param held  the bytes of the flat tensor that it lies in, by rank
  */
 export function joinParts(
   held: readonly (readonly Piece[])[],
@@ -61,7 +62,7 @@ export function joinParts(
   return { ...tensor, source: { kind: "pieces", pieces } };
 }
 
-/** In bytes. */
+/** The bytes of a parameter: `part` bytes from byte `at` on of each rank. */
 class RankParts extends PieceRule {
   constructor(
     private readonly held: readonly (readonly Piece[])[],

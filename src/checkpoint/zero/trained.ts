@@ -1,6 +1,6 @@
 /**
- * The trained parameters of a ZeRO checkpoint, cut from the flat vectors of its optimizer shards: in stages 1 and 2 each param group
- * is one vector over all ranks, in stage 3 every rank has a part of every parameter.
+ * Cuts the trained parameters of a ZeRO checkpoint from the flat vectors of its optimizer shards: in stages 1 and 2 each param
+ * group is one vector over all ranks, in stage 3 every rank has a part of every parameter.
  */
 import { VistaError } from "../../core/errors.js";
 import type { Piece } from "../../core/io/source.js";
@@ -12,7 +12,7 @@ import { flatPieces, splitShapes, sum } from "./pieces.js";
 import type { ModelState, Shapes, ShardState } from "./states.js";
 import { joinParts, readSubGroups, type SubGroup } from "./sub-groups.js";
 
-/** A param group: its parameters, their elements, and those that the shards hold, padding included. */
+/** The sizes of a param group: its parameters, their elements, and those that the shards hold, padding included. */
 export interface GroupSizes {
   readonly parameters: number;
   readonly numel: number;
@@ -20,14 +20,15 @@ export interface GroupSizes {
 }
 
 export interface TrainedParameters {
-  /** In order. A name comes twice where two groups list it. */
+  /** The parameters in order; in stages 1 and 2 a name comes twice where two groups list it. */
   readonly tensors: readonly (readonly [name: string, tensor: Tensor])[];
   readonly shapes: Shapes;
   readonly groups: readonly GroupSizes[];
 }
 
 /**
- * @param model  of rank 0
+ * Cuts all trained parameters.
+ * @param model  the model states of rank 0
  * @throws VistaError `FORMAT`, `INCONSISTENT` where names, shapes and shards contradict one another, `UNSUPPORTED`
  */
 export async function cutTrained(
@@ -108,7 +109,10 @@ async function cutStage12(
   return { tensors, shapes: new Map(perGroup.flatMap((group) => [...group])), groups };
 }
 
-/** Elements between the parameters of a group. @throws VistaError `INCONSISTENT` where they are not those of these parameters */
+/**
+ * Returns the elements between the parameters of a group.
+ * @throws VistaError `INCONSISTENT` where they are not those of these parameters
+ */
 function gapsOf(
   { alignmentPaddings, path }: ShardState,
   group: number,
@@ -154,7 +158,7 @@ async function cutStage3(
   return { tensors, shapes, groups };
 }
 
-/** What a parameter without elements lies in. */
+/** The sub-group of a parameter without elements, which lies in none. */
 const NOTHING: Pick<SubGroup, "held" | "dtype"> = { held: [], dtype: "F32" };
 
 function mismatch(

@@ -1,5 +1,5 @@
 /**
- * The files of a universal checkpoint, made from the optimizer of a ZeRO checkpoint, each as parts to be written.
+ * Makes the files of a universal checkpoint from the optimizer of a ZeRO checkpoint, each as parts to be written.
  *
  * Source: deepspeed/checkpoint/ds_to_universal.py of 0.19.8 (merge_tp_slices, merge_zero3_slices, _save_optimizer_state and
  * _save_optimizer_state_stage3).
@@ -19,21 +19,21 @@ import type { ZeroOptimizer } from "./optimizer.js";
 import { type OptimizerParameter, refuse } from "./optimizer-states.js";
 import { COMMON_STATE, UNIVERSAL_FOLDER, universalPath } from "./universal.js";
 
-/** A file below the tag folder. */
+/** A file of a universal checkpoint; its name is the path below the tag folder. */
 export interface UniversalFile {
   readonly name: string;
   readonly content: FileContent;
 }
 
-/** The protocol of torch.save. */
+/** The pickle protocol of torch.save. */
 const PROTOCOL = 2;
 
-/** What rank 0's optimizer_state_dict has for every rank, and `optimizer_state.pt` of stages 1 and 2 leaves out. */
+/** The keys of optimizer_state_dict with a rank's own part, which `optimizer_state.pt` of stages 1 and 2 leaves out. */
 const SHARDED = new Set(["base_optimizer_state", "param_slice_mappings", "single_partition_of_fp32_groups"]);
 
 /**
- * In order: the trained parameters, in stages 1 and 2 everything else that `module` has as float32, the optimizer's common
- * state, and the model states as they are.
+ * Yields the files in this order: the trained parameters, in stages 1 and 2 everything else that `module` has as float32, the
+ * optimizer's common state, and the model states as they are.
  * @throws VistaError `UNSUPPORTED` for an elastic checkpoint and for a tensor that float32 cannot hold, `FORMAT` for a name that
  *   is no name of a folder, and what reading the files throws
  */
@@ -49,7 +49,7 @@ export async function* universalFiles(optimizer: ZeroOptimizer): AsyncGenerator<
       });
     }
     const step = values.get("step");
-    // Stage 3 does not write it.
+    // The script writes no step for stage 3.
     const stepTensor = stage !== 3 && step instanceof TorchTensor ? await source.tensor(step) : undefined;
     for (const parameter of parameters) {
       written.add(parameter.name);
@@ -82,8 +82,8 @@ export async function* universalFiles(optimizer: ZeroOptimizer): AsyncGenerator<
 }
 
 /**
- * A file whose plan is made anew each time that it is asked for: there are thousands.
- * @param tensors  what `node` has of them
+ * Returns a file whose plan is made anew each time that it is asked for, since there are thousands.
+ * @param tensors  the tensors in what `node` returns
  */
 function newFile(name: string, tensors: readonly Tensor[], node: () => PyValue): UniversalFile {
   const plan = () => planNewFile({ value: node(), protocol: PROTOCOL }, name);
@@ -97,7 +97,7 @@ function fileOf({ name }: Pick<OptimizerParameter, "name">, state: string): stri
   return universalPath("", name, state);
 }
 
-/** `.float()` of what is not trained. */
+/** Converts a tensor that is not trained to float32, as the script does with `.float()`. */
 function asFloat(name: string, tensor: Tensor, { file }: TorchFile): Tensor {
   if (canCast(tensor.dtype, "F32")) return castTensor(tensor, "F32");
   throw new VistaError("UNSUPPORTED", `${name} is ${tensor.dtype}, which float32 cannot hold`, {
@@ -107,12 +107,12 @@ function asFloat(name: string, tensor: Tensor, { file }: TorchFile): Tensor {
   });
 }
 
-/** Stage 3's files are flat. */
+/** Returns a parameter's tensor as stage 3 has it, which is flat. */
 function flatNode(tensor: Tensor): PyValue {
   return tensorNode(makeTensor(tensor.dtype, [tensor.numel], tensor.source));
 }
 
-/** Stages 1 and 2 say along which dimension tensor parallelism would cut it. */
+/** Returns a parameter's tensor as stages 1 and 2 have it, with the dimension in which tensor parallelism would cut it. */
 function cutNode(tensor: Tensor): PyValue {
   return new Map<PyValue, PyValue>([
     ["cat_dim", 0],
@@ -124,7 +124,10 @@ function numberNode(step: PyValue): PyValue {
   return typeof step === "number" && !Number.isInteger(step) ? new PyFloat(step) : step;
 }
 
-/** `_rebuild_tensor_v2(storage, offset, size, stride, requires_grad, backward_hooks)` of a contiguous tensor. */
+/**
+ * Returns the call that rebuilds a contiguous tensor: `_rebuild_tensor_v2(storage, offset, size, stride, requires_grad,
+ * backward_hooks)`.
+ */
 function tensorNode(tensor: Tensor): PyValue {
   const { storage } = dtypeInfo(tensor.dtype);
   if (storage === undefined) {
@@ -147,7 +150,7 @@ function tensorNode(tensor: Tensor): PyValue {
   );
 }
 
-/** Rank 0's optimizer_state_dict without what is in the parameters' files (stage 3 leaves it in), and `param_groups`. */
+/** Plans rank 0's optimizer_state_dict with `param_groups`, without what the parameters' files have (stage 3 leaves it in). */
 async function planCommonState(source: TorchFile, stage: 1 | 2 | 3) {
   const { value, protocol } = await source.exact();
   const node = asDict(value)!.get("optimizer_state_dict")!;

@@ -1,6 +1,6 @@
 /**
- * Universal checkpoints: what ds_to_universal.py makes of a ZeRO checkpoint. One folder a parameter, with its whole tensors in
- * files of their own, beside the model states of the ZeRO checkpoint, which have everything that is not trained.
+ * Reads universal checkpoints, which ds_to_universal.py makes of ZeRO checkpoints. They have one folder a parameter, with its
+ * whole tensors in files of their own, beside the model states of the ZeRO checkpoint, which have everything that is not trained.
  *
  * Source: deepspeed/checkpoint/ds_to_universal.py (merge_tp_slices, merge_zero3_slices), constants.py.
  */
@@ -19,13 +19,13 @@ import { type CheckpointFiles, isStage3ModelStates } from "./layout.js";
 import { flatPieces } from "./pieces.js";
 import type { ModelState, ModelStates, Shapes } from "./states.js";
 
-/** Below the tag folder. */
+/** The name of the folder below the tag folder that holds the parameters' folders. */
 export const UNIVERSAL_FOLDER = "zero";
 
-/** In it, beside the parameters: what the optimizer has for all of them. */
+/** The name of the file in that folder, beside the parameters', with what the optimizer has for all of them. */
 export const COMMON_STATE = "optimizer_state.pt";
 
-/** Keys beside `param` that leave the tensor whole; `cat_dim` says how tensor parallelism would cut it. */
+/** The keys of a parameter's file that leave its tensor whole; `cat_dim` says where tensor parallelism would cut it. */
 const KNOWN_KEYS = new Set(["param", "cat_dim"]);
 
 export interface UniversalWeights {
@@ -62,12 +62,12 @@ export async function readUniversalWeights(
   }
 }
 
-/** What a universal checkpoint keeps of the optimizer for one parameter. */
+/** The part of the optimizer that a universal checkpoint keeps for one parameter. */
 export interface UniversalParameter {
   readonly name: string;
-  /** `fp32` and the optimizer's states. */
+  /** The tensors by name: `fp32` and the optimizer's states. */
   readonly tensors: ReadonlyMap<string, Tensor>;
-  /** What its other files hold (`step`), each with the file that it is in. */
+  /** The values in the parameter's other files (`step`), each with the file that it is in. */
   readonly values: ReadonlyMap<string, { readonly value: PyValue; readonly file: TorchFile }>;
 }
 
@@ -90,7 +90,7 @@ export async function readUniversalOptimizer(
   const states = new Map<string, readonly string[]>();
   for (const [name] of shapes.flatMap((group) => [...group])) {
     const folder = parentPlace(universalPath(files.tagFolder, name, "fp32"));
-    const found = await listFolder(folder).catch(() => []); // where there is none, its fp32.pt is missed by name
+    const found = await listFolder(folder).catch(() => []); // Where there is no folder, the error later names its fp32.pt.
     const other = found
       .filter((entry) => /^(?!fp32\.).*\.pt$/.test(entry.name))
       .map((entry) => entry.name.slice(0, -3));
@@ -175,7 +175,7 @@ async function openFiles(
   }
 }
 
-/** By param group. @throws VistaError `FORMAT` where there are none, `INCONSISTENT` for a name that comes twice */
+/** Returns the shapes by param group. @throws VistaError `FORMAT` if there are none, `INCONSISTENT` for a name that is twice */
 function shapesOf({ paramShapes, path }: ModelState): readonly Shapes[] {
   if (paramShapes === undefined) {
     throw new VistaError("FORMAT", "the model states have no param_shapes, which names the parameters", {
@@ -194,7 +194,7 @@ function shapesOf({ paramShapes, path }: ModelState): readonly Shapes[] {
   return paramShapes;
 }
 
-/** What the config says, where it fits the names of the files; else what those say. */
+/** Returns the stage: 3 where the names of the files say so, else 1 where the config says so, else 2. */
 function stageOf(files: CheckpointFiles, model: ModelState): 1 | 2 | 3 {
   if (isStage3ModelStates(files.modelStates[0]!.path)) return 3;
   return model.configuredStage === 1 ? 1 : 2;
@@ -216,7 +216,7 @@ async function open(path: string, options: { verify?: boolean }): Promise<TorchF
   }
 }
 
-/** The file of one state of one parameter. @throws VistaError `FORMAT` for a name that is no name of a folder */
+/** Returns the path of one state of one parameter. @throws VistaError `FORMAT` for a name that is no name of a folder or file */
 export function universalPath(tagFolder: string, name: string, state: string): string {
   for (const part of [name, state]) {
     if (/[/\\\0]/.test(part) || part === "" || part === "." || part === "..") {
@@ -229,7 +229,10 @@ export function universalPath(tagFolder: string, name: string, state: string): s
   return joinPlace(tagFolder, UNIVERSAL_FOLDER, name, `${state}.pt`);
 }
 
-/** Stages 1 and 2 have `{"param": tensor}`, stage 3 a flat tensor by itself. */
+/**
+ * Returns the tensor in a parameter's file, in the parameter's shape. Stages 1 and 2 have `{"param": tensor}`, stage 3 has a flat
+ * tensor by itself.
+ */
 async function tensorIn(torchFile: TorchFile, name: string, shape: Shape): Promise<Tensor> {
   const { path } = torchFile.file;
   const dict = asDict(torchFile.value);
