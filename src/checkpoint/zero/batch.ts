@@ -3,9 +3,9 @@ import { asDict, asInteger } from "../torch/objects.js";
 import type { ModelState } from "./states.js";
 
 export interface ReshardBatch {
-  /** The `train_micro_batch_size_per_gpu` of the DeepSpeed config; `undefined` where it is missing or no number (`auto`). */
+  /** The `train_micro_batch_size_per_gpu` of the DeepSpeed config; `undefined` where it is no positive number (`auto`). */
   readonly perRank: number | undefined;
-  /** The `gradient_accumulation_steps` of the DeepSpeed config; 1 where they are missing or no number. */
+  /** The `gradient_accumulation_steps` of the DeepSpeed config; 1 where it does not give a positive number. */
   readonly accumulation: number;
   /** The samples of one step on the old number of ranks: per rank × accumulation × ranks. */
   readonly before: number | undefined;

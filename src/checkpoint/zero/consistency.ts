@@ -75,8 +75,9 @@ export function checkModelsTogether(files: CheckpointFiles, models: ModelStates,
 }
 
 /**
- * Refuses a checkpoint of MiCS (DeepSpeed 0.9.3 to 0.18), which is stage 3 within groups of ranks, of which only the first group
- * saved its shards.
+ * Refuses a checkpoint of MiCS (DeepSpeed 0.9.3 to 0.18). MiCS is stage 3 within groups of ranks, and only the first group saves
+ * its shards.
+ * @throws VistaError `UNSUPPORTED`
  */
 function refuseMics(files: CheckpointFiles, shard: ShardState, model: ModelState): void {
   const { micsShardSize, ranks } = model;

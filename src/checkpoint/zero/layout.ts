@@ -140,7 +140,11 @@ async function readLatest(path: string, name: string): Promise<string> {
   return text;
 }
 
-/** Returns the tag's folder; whether `latest` or --tag says it, a tag must name a folder inside the checkpoint's. */
+/**
+ * Returns the folder of a tag. Whether `latest` or --tag says it, the tag must name a folder inside the checkpoint folder.
+ * @param said  what says it, for error messages
+ * @throws VistaError `FORMAT` for a tag that points outside, `NOT_FOUND` where there is no such folder
+ */
 async function tagBelow(
   path: string,
   tag: string,
@@ -210,7 +214,7 @@ async function isUniversal(path: string, names: readonly string[]): Promise<bool
 /**
  * Lists the files of a tag folder, sorted by rank.
  * @throws VistaError `UNSUPPORTED` for a mixture-of-experts, pipeline-parallel or tensor-parallel checkpoint, which it names;
- *   `NOT_FOUND` without model states; `INCONSISTENT` for a rank that is there twice and for model states of two kinds of stages
+ *   `NOT_FOUND` without model states; `INCONSISTENT` for a rank that is there twice, or model states of stage 3 beside others
  */
 export async function listCheckpointFiles(checkpoint: CheckpointFolder): Promise<CheckpointFiles> {
   const { tagFolder } = checkpoint;

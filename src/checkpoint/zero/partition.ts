@@ -35,8 +35,8 @@ export function cutFlatGroup(
 ): Span[][] | Mismatch {
   const available = sizes.reduce((sum, size) => sum + size, 0);
   const needed = numels.reduce((sum, numel, i) => sum + numel + (gaps[i] ?? 0), 0);
-  // DeepSpeed pads groups to a multiple of 2 · ranks and strips that padding in some versions, in others not: the two
-  // lengths agree once both are rounded up.
+  // DeepSpeed pads groups to a multiple of 2 · ranks, and only some versions strip that padding again, so the two lengths
+  // agree once both are rounded up.
   const align = 2 * sizes.length;
   if (needed > available || Math.ceil(needed / align) !== Math.ceil(available / align))
     return { needed, available };
@@ -68,8 +68,8 @@ export function cutFlatGroup(
 }
 
 /**
- * The place of a parameter in stage 3: `part` elements from element `start` on in the same sub-group of every rank, of which the
- * last ranks hold fewer that count, or padding alone.
+ * The place of a parameter in stage 3: `part` elements from element `start` on, in the same sub-group of every rank. Of those of
+ * the last ranks, some or all may be padding.
  */
 export interface Place {
   readonly subGroup: number;

@@ -1,6 +1,6 @@
 /**
- * Builds the state dict of a ZeRO checkpoint step by step, in the reference's order: buffers, frozen, trained, shared;
- * after that the orphans, which the reference loses.
+ * Builds the state dict of a ZeRO checkpoint step by step, in the reference's order: buffers, frozen, trained, shared.
+ * After these come the orphans, which the reference loses.
  *
  * Source: deepspeed/utils/zero_to_fp32.py, 0.3.14 to 0.19.8.
  */
@@ -251,7 +251,7 @@ export class ZeroPlan {
           });
         }
         if (whole && String(fragment.shape) === String(shape)) {
-          // The tensor is as the module has it, so it may be not contiguous: channels last, or transposed.
+          // The tensor is as the module has it, so it need not be contiguous: channels last, or transposed.
           tensor = await model.torchFile.tensor(fragment);
         } else pieces.push(...(await flatPieces(model.torchFile, fragment)));
         dtype = fragment.dtype;

@@ -74,7 +74,7 @@ export function unwrapped(name: string): string {
     .join(".");
 }
 
-/** Maps what `key` makes of each name to the name, without names of which it makes the same. */
+/** Maps what `key` makes of each name to that name; names of which it makes the same are left out. */
 function uniqueBy(names: readonly string[], key: (name: string) => string): Map<string, string> {
   const found = new Map<string, string | undefined>();
   for (const name of names) found.set(key(name), found.has(key(name)) ? undefined : name);

@@ -140,7 +140,10 @@ function likeDict(dict: PyValue, entries: [PyValue, PyValue][]): PyValue {
   return made;
 }
 
-/** Returns what a rank holds of a parameter: `size` elements, of which the first `length` are the parameter's from `from` on. */
+/**
+ * Returns what a rank holds of a parameter: `size` elements, the first `length` of which are the parameter's elements from
+ * element `from` on.
+ */
 function partOf(numel: number, rank: number, ranks: number): { from: number; length: number; size: number } {
   const size = Math.ceil(numel / ranks);
   const from = rank * size;

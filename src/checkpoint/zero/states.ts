@@ -267,7 +267,7 @@ export function readModelState(torchFile: TorchFile, key = "module"): ModelState
     });
   }
   const parallel = asInteger(top.get("mp_world_size"));
-  // The names of the files do not show that this is a part where those of the other model-parallel ranks were not copied along.
+  // Where the files of the other model-parallel ranks were not copied along, no file name shows that this is only a part.
   if (parallel !== undefined && parallel > 1) {
     throw new VistaError("UNSUPPORTED", `a tensor-parallel checkpoint: mp_world_size is ${parallel}`, {
       path,

@@ -45,8 +45,8 @@ export async function readSubGroups(shards: readonly ShardState[]): Promise<SubG
 }
 
 /**
- * Joins a parameter, or a state of one, of which every rank holds `part` elements from element `at` on. The last ranks may hold
- * fewer that count, or padding alone.
+ * Joins a parameter, or a state of one, of which every rank holds `part` elements from element `at` on. Of those of the last
+ * ranks, some or all may be padding.
  * @param held  the bytes of the flat tensor that it lies in, by rank
  */
 export function joinParts(

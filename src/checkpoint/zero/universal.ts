@@ -175,7 +175,7 @@ async function openFiles(
   }
 }
 
-/** Returns the shapes by param group. @throws VistaError `FORMAT` if there are none, `INCONSISTENT` for a name that is twice */
+/** Returns the shapes by param group. @throws VistaError `FORMAT` if there are none, `INCONSISTENT` for a name listed twice */
 function shapesOf({ paramShapes, path }: ModelState): readonly Shapes[] {
   if (paramShapes === undefined) {
     throw new VistaError("FORMAT", "the model states have no param_shapes, which names the parameters", {
