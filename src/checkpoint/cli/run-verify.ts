@@ -97,10 +97,13 @@ function show(report: VerifyReport, seconds: number): string[] {
   return lines;
 }
 
+/** The codes of problems that say nothing about the bytes of a file. */
+const UNREAD: ReadonlySet<string> = new Set(["UNSUPPORTED", "IO"]);
+
 function verdict({ files, problems, nonFinite }: VerifyReport, seconds: number): string {
   const size = files.reduce((sum, file) => sum + file.bytes, 0);
-  // A file that a zip tool repacked, for example, may be sound: its bytes were not looked at.
-  const onlyUnread = problems.length > 0 && problems.every(({ code }) => code === "UNSUPPORTED");
+  // What a zip tool repacked, or a server did not send, may be sound: its bytes were not looked at.
+  const onlyUnread = problems.length > 0 && problems.every(({ code }) => UNREAD.has(code));
   const word =
     problems.length === 0
       ? "sound"

@@ -24,12 +24,15 @@ interface Place {
 
 export function hubTarget(url: string): Target {
   const place = parse(url);
-  let commit = pinned(place);
+  let commit: string | undefined;
   const address = (revision: string) =>
     `${repositoryAddress(place)}/resolve/${encodeURIComponent(revision)}/${encodePath(place.path)}`;
   return {
     path: url,
     get url() {
+      // Every read asks for the address, so the commit stays pinned for the other files of a checkpoint as long as one is read.
+      const known = pinned(place);
+      commit ??= known;
       return address(commit ?? place.revision);
     },
     key: address(place.revision),
@@ -82,8 +85,8 @@ export async function listHub(url: string): Promise<RemoteEntry[] | undefined> {
 
 /**
  * The commits that revisions stood for when they were first asked for: a branch may move while a checkpoint of several files is
- * being read, and its files must be of one commit. A commit no longer counts when nothing of its revision was opened or listed
- * for {@link PINNED_MS} milliseconds, so that a later look finds what is there then.
+ * being read, and its files must be of one commit. A commit no longer counts when nothing of its revision was opened, listed or
+ * read for {@link PINNED_MS} milliseconds, so that a later look finds what is there then.
  */
 const pins = new Map<string, { readonly commit: string; until: number }>();
 const PINNED_MS = 60_000;

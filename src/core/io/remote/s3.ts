@@ -19,7 +19,8 @@ interface Settings {
   readonly endpoint: string | undefined;
   /** The way a bucket is addressed: `virtual` in the host's name, `path` in the path; with any other value we choose. */
   readonly addressing: string | undefined;
-  readonly credentials: Credentials | undefined;
+  /** Returns the credentials that are good now, if there are any. */
+  readonly credentials: () => Promise<Credentials | undefined>;
   /** The regions that buckets turned out to be in, by the names of the buckets. */
   readonly regions: Map<string, string>;
 }
@@ -124,7 +125,7 @@ const SIGNED_MS = 20_000;
 
 /** Makes the target of a file or a listing. @param rest  the part of the address behind that of the bucket */
 function target(path: string, bucket: string, rest: string, settings: Settings): Target {
-  const { credentials, regions } = settings;
+  const { regions } = settings;
   const regionOf = () => regions.get(bucket) ?? settings.region;
   let signed: { for: string; until: number; headers: Promise<Record<string, string>> } | undefined;
   return {
@@ -134,11 +135,14 @@ function target(path: string, bucket: string, rest: string, settings: Settings):
     },
     key: bucketUrl(bucket, settings, settings.region) + rest,
     headers: async (address) => {
-      if (credentials === undefined) return {};
       const region = regionOf();
       const what = `${region} ${address}`;
       if (signed?.for !== what || signed.until < Date.now()) {
-        const headers = signedHeaders(address, credentials, region);
+        const headers = settings
+          .credentials()
+          .then((credentials) =>
+            credentials === undefined ? {} : signedHeaders(address, credentials, region),
+          );
         signed = { for: what, until: Date.now() + SIGNED_MS, headers };
       }
       return signed.headers;
@@ -217,19 +221,24 @@ async function readSettings(): Promise<Settings> {
   const { accessKeyId, secretAccessKey, sessionToken } = fixed;
   const credentials =
     accessKeyId !== undefined && secretAccessKey !== undefined
-      ? { accessKeyId, secretAccessKey, sessionToken }
+      ? async () => ({ accessKeyId, secretAccessKey, sessionToken })
       : await fromProviders();
   return { region, endpoint, addressing: one("s3.addressing_style"), credentials, regions: new Map() };
 }
 
-/** Returns the credentials of roles, SSO or containers that the SDK's own chain finds, where that is installed. */
-async function fromProviders(): Promise<Credentials | undefined> {
+/**
+ * Returns the SDK's own chain of providers (roles, SSO, containers), where that is installed. It keeps the credentials that it has
+ * found and renews them before they expire, which those of a role do within hours.
+ */
+async function fromProviders(): Promise<Settings["credentials"]> {
   const name = "@aws-sdk/credential-providers";
+  const none = async () => undefined;
   try {
     const sdk = (await import(name)) as { fromNodeProviderChain(): () => Promise<Credentials> };
-    return await sdk.fromNodeProviderChain()();
+    const provider = sdk.fromNodeProviderChain();
+    return () => provider().catch(none);
   } catch {
-    return undefined;
+    return none;
   }
 }
 
