@@ -118,7 +118,7 @@ export async function openZeroCheckpoint(
       others: others.filter(({ key }) => key !== "frozen_param_fragments"),
     };
   } catch (error) {
-    await Promise.all(torchFiles.map(({ file }) => file.close()));
+    await settleAll(torchFiles.map(({ file }) => file.close()));
     throw error;
   }
 }

@@ -4,6 +4,8 @@
  *
  * Source: deepspeed/runtime/zero/stage_1_and_2.py and stage3.py (state_dict, _load_legacy_checkpoint), bf16_optimizer.py.
  */
+
+import { settleAll } from "../../core/io/settle.js";
 import type { RunOptions } from "../../core/progress.js";
 import type { TorchFile } from "../torch/file.js";
 import { asDict, type PyValue } from "../torch/objects.js";
@@ -53,7 +55,7 @@ export async function openZeroOptimizer(
   const content = await readCheckpointFiles(path, { ...options, bf16Optimizer: true });
   const sources = content.torchFiles.map(({ file }) => file);
   const close = async () => {
-    await Promise.all(sources.map((file) => file.close()));
+    await settleAll(sources.map((file) => file.close()));
   };
   try {
     return { ...(await planOptimizer(content)), close };

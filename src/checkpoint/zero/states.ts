@@ -287,7 +287,7 @@ export function readModelState(torchFile: TorchFile, key = "module"): ModelState
     module: tensors,
     unreadable,
     notTensors,
-    bufferNames: new Set((asItems(top.get("buffer_names")) ?? []).filter((name) => typeof name === "string")),
+    bufferNames: optional(top, "buffer_names", (value) => readBufferNames(value, path)) ?? new Set(),
     paramShapes: readParamShapes(top.get("param_shapes"), path),
     frozenShapes:
       optional(top, "frozen_param_shapes", (value) => readShapes(value, path, "frozen_param_shapes")) ??
@@ -323,7 +323,9 @@ function optional<T>(dict: PyDict, key: string, read: (value: PyValue) => T): T 
 
 function readTensors(value: PyValue, path: string, record: string): Map<string, TorchTensor> {
   const tensors = new Map<string, TorchTensor>();
-  for (const [name, tensor] of asDict(value) ?? []) {
+  const entries = asDict(value);
+  if (entries === undefined) throw new VistaError("FORMAT", "is no dict of tensors", { path, record });
+  for (const [name, tensor] of entries) {
     if (typeof name !== "string" || !(tensor instanceof TorchTensor)) {
       throw new VistaError("FORMAT", `the entry ${keyText(name)} is not a name with a tensor`, {
         path,
@@ -335,10 +337,22 @@ function readTensors(value: PyValue, path: string, record: string): Map<string, 
   return tensors;
 }
 
+function readBufferNames(value: PyValue, path: string): Set<string> {
+  const names = asItems(value);
+  if (names?.every((name) => typeof name === "string") !== true)
+    throw new VistaError("FORMAT", "is no list of names", { path, record: "buffer_names" });
+  return new Set(names as readonly string[]);
+}
+
 function readNames(value: PyValue, path: string): Map<string, string> {
   const names = new Map<string, string>();
   // DeepSpeed saves a dict, but its newest readers also take a list of pairs.
-  const pairs = asDict(value) ?? (asItems(value) ?? []).map((pair) => asItems(pair) ?? []);
+  const pairs = asDict(value) ?? asItems(value)?.map((pair) => asItems(pair) ?? []);
+  if (pairs === undefined)
+    throw new VistaError("FORMAT", "is neither a dict nor a list of names", {
+      path,
+      record: "shared_params",
+    });
   for (const pair of pairs) {
     const [alias, source] = pair;
     if (typeof alias !== "string" || typeof source !== "string") {

@@ -29,7 +29,7 @@ export async function readSubGroups(shards: readonly ShardState[]): Promise<SubG
     for (const [rank, { groups, torchFile, path }] of shards.entries()) {
       const group = groups[s];
       const here = group === undefined ? 0 : (numelOf(group.shape) ?? 0);
-      if (group === undefined || here !== size || group.dtype !== first.dtype) {
+      if (group === undefined || here !== size || (size > 0 && group.dtype !== first.dtype)) {
         const types = here === size ? ` (${group?.dtype ?? "none"} and ${first.dtype})` : "";
         throw new VistaError(
           "INCONSISTENT",

@@ -85,14 +85,6 @@ async function cutStage12(
     if (isMismatch(spans)) throw mismatch(files, spans, `param group ${g}`, groupShapes.size);
     groups.push({ parameters: groupShapes.size, numel: sum(numels), saved: sum(sizes) });
     const dtype = shards[0]!.groups[g]!.dtype;
-    const other = shards.find((shard) => shard.groups[g]!.dtype !== dtype);
-    if (other !== undefined) {
-      throw new VistaError(
-        "INCONSISTENT",
-        `param group ${g} is ${other.groups[g]!.dtype} here and ${dtype} on rank 0`,
-        { path: other.path, hint: "The shards are of two runs: copy the checkpoint again." },
-      );
-    }
     const flats: (readonly Piece[])[] = [];
     for (const shard of shards) flats.push(await flatPieces(shard.torchFile, shard.groups[g]!));
     const width = dtypeInfo(dtype).bits / 8;

@@ -295,6 +295,22 @@ const CASES: [
       }),
   ],
   [
+    /buffer_names: is no list of names/,
+    ({ folder }) => void writeFakeCheckpoint(folder, { ...GOOD, model: { buffer_names: "b" } }),
+  ],
+  [
+    /buffer_names: is no list of names/,
+    ({ folder }) => void writeFakeCheckpoint(folder, { ...GOOD, model: { buffer_names: ["b", 7] } }),
+  ],
+  [
+    /shared_params: is neither a dict nor a list of names/,
+    ({ folder }) => void writeFakeCheckpoint(folder, { ...GOOD, model: { shared_params: "b" } }),
+  ],
+  [
+    /frozen_param_fragments: is no dict of tensors/,
+    ({ folder }) => void writeFakeCheckpoint(folder, { ...GOOD, model: { frozen_param_fragments: ["b"] } }),
+  ],
+  [
     /module\.sparse: a tensor that only torch can rebuild \(a sparse tensor/,
     ({ folder }) =>
       void writeFakeCheckpoint(folder, {

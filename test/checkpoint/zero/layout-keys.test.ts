@@ -136,6 +136,19 @@ describe("groups of several types", () => {
     await state.close();
   });
 
+  it("a rank that holds nothing of a group says nothing of its type", async () => {
+    const folder = temporaryFolder();
+    writeFakeCheckpoint(folder, {
+      stage: 2,
+      partitions: [[double(1, 2)], [new FakeTensor([])]],
+      paramShapes: [{ a: [2] }],
+    });
+    const { state } = await openZeroCheckpoint(folder);
+    expect(state.tensors.get("a")!.dtype).toBe("F64");
+    expect([...new Float64Array((await bytesOf(state.tensors.get("a")!)).buffer)]).toEqual([1, 2]);
+    await state.close();
+  });
+
   it("ranks that differ in them are of two runs", async () => {
     const folder = temporaryFolder();
     writeFakeCheckpoint(folder, {
