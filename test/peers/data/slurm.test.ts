@@ -36,10 +36,10 @@ function script(): string {
   const text = /```bash\n(#!\/bin\/bash\n[\s\S]*?)```/.exec(page)![1]!;
   const changed = text
     .replace("root=/datasets/vista", `root=${set.root}`)
-    .replace("npx -p vista-ckpt vista-data", `${process.execPath} ${BIN}`)
+    .replace("srun vista-data", `srun ${process.execPath} ${BIN}`)
     // The pretended nodes have no memory to give.
     .replace(/#SBATCH --mem=.*\n/, "");
-  expect(changed).not.toContain("npx");
+  expect(changed).not.toContain("srun vista-data");
   expect(changed).toContain(set.root);
   return changed;
 }

@@ -5,7 +5,7 @@ import { interruptSignal } from "../interrupt.js";
 import { settleAll } from "../settle.js";
 import { SourceFile } from "../source.js";
 import { RangeReader } from "./ranges.js";
-import type { Target } from "./request.js";
+import { environmentKey, type Target } from "./request.js";
 
 /**
  * The number of bytes of the first request, which also tells the size of the file: in most safetensors files they hold the whole
@@ -213,9 +213,12 @@ export class RemoteFile extends SourceFile {
   }
 }
 
-/** Returns the text that tells a place from others, at whatever address it is asked for. */
+/**
+ * Returns the key under which what is known of a file or a listing is kept for a moment. The environment is part of it: a process
+ * may change its credentials, and what the old ones could read the new ones must be asked for.
+ */
 export function keyOf({ key, url }: Target): string {
-  return key ?? url;
+  return `${environmentKey()} ${key ?? url}`;
 }
 
 function bytesOf(extents: readonly Extent[]): number {

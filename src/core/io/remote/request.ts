@@ -49,6 +49,13 @@ export interface Target {
   corrected?(answer: Answer, body: string): boolean;
 }
 
+/** Returns a text that is another one where the process has changed the variables that hold endpoints and credentials. */
+export function environmentKey(): string {
+  return JSON.stringify(
+    Object.entries(process.env).filter(([name]) => /^(?:AWS_|HF_|HUGGING_FACE_)/.test(name)),
+  );
+}
+
 /** A failure after which another attempt may succeed. */
 export class Retry extends Error {
   constructor(

@@ -11,7 +11,7 @@ import { VistaError } from "../../errors.js";
 import type { RemoteEntry } from "../entries.js";
 import { readRegular } from "../regular.js";
 import { readPage } from "./listing.js";
-import { regionIn, type Target } from "./request.js";
+import { environmentKey, regionIn, type Target } from "./request.js";
 import { type Credentials, signedHeaders } from "./sign.js";
 
 interface Settings {
@@ -191,7 +191,7 @@ let loaded: { readonly environment: string; readonly settings: Promise<Settings>
 
 /** Returns the settings. They are read once, and again where the process has changed its environment since. */
 function loadSettings(): Promise<Settings> {
-  const environment = JSON.stringify(Object.entries(process.env).filter(([name]) => name.startsWith("AWS_")));
+  const environment = environmentKey();
   if (loaded?.environment !== environment) loaded = { environment, settings: readSettings() };
   return loaded.settings;
 }

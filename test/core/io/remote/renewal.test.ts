@@ -1,6 +1,10 @@
 /** What is known for a while: the commit of a branch of the hub, the credentials of S3. */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { openSource } from "../../../../src/core/io/open-source.js";
 import { hubTarget } from "../../../../src/core/io/remote/hub.js";
+import { startServer } from "../../../helpers/range-server.js";
 import { temporaryFolder } from "../../../helpers/state.js";
 
 beforeEach(() => {
@@ -43,4 +47,26 @@ it("credentials of the AWS SDK's providers are asked for again, since they expir
   expect(await keyOf()).toBe("key1");
   vi.advanceTimersByTime(30_000);
   expect(await keyOf()).toBe("key2");
+});
+
+it("what other credentials could read a moment ago is asked for again", async () => {
+  const root = temporaryFolder();
+  mkdirSync(join(root, "bucket"));
+  writeFileSync(join(root, "bucket/x.txt"), "text");
+  const server = await startServer(root);
+  try {
+    vi.stubEnv("AWS_ENDPOINT_URL", server.url);
+    const requests = async (key: string) => {
+      vi.stubEnv("AWS_ACCESS_KEY_ID", key);
+      vi.stubEnv("AWS_SECRET_ACCESS_KEY", "secret");
+      const before = server.asked.length;
+      await (await openSource("s3://bucket/x.txt")).close();
+      return server.asked.length - before;
+    };
+    expect(await requests("one")).toBe(1);
+    expect(await requests("one")).toBe(0);
+    expect(await requests("two")).toBe(1);
+  } finally {
+    await server.close();
+  }
 });
