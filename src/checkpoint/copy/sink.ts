@@ -11,6 +11,7 @@ import type { RunOptions } from "../../core/progress.js";
 import { Arena } from "./arena.js";
 import { checkPlan } from "./check-plan.js";
 import { ComputedCache } from "./computed.js";
+import { HoldQueue } from "./hold-queue.js";
 import { RegionChecks } from "./input-checks.js";
 import { type Copied, LanePlan, readError } from "./lane-plan.js";
 import { Lanes } from "./lanes.js";
@@ -108,7 +109,7 @@ export async function writeFiles(
     options.onProgress?.({ phase: "write", done, total: work, unit: "bytes" });
   };
   const lanes = new Lanes(total);
-  const turns = new Turns();
+  const turns = new HoldQueue();
   const written: WrittenFile[] = [];
   const atOnce = files.every(({ content }) => content.copied) ? FILES_AT_ONCE : 1;
   const running = new Set<Promise<void>>();
@@ -163,25 +164,6 @@ export async function writeFiles(
   return written;
 }
 
-/**
- * The turns in which windows take hold of their files, one after the other: where descriptors are few, each window gets all that
- * it needs when those before it are done, and no two wait for what the other has.
- */
-class Turns {
-  #last: Promise<unknown> = Promise.resolve();
-
-  take(what: () => Promise<void>): Promise<void> {
-    const turn = this.#last.then(what);
-    this.#last = turn.catch(() => {});
-    return turn;
-  }
-
-  /** Waits until all windows have what they have asked for so far. */
-  async taken(): Promise<void> {
-    await this.#last;
-  }
-}
-
 class Copier {
   readonly #report: (bytes: number) => void;
   readonly #computed = new ComputedCache();
@@ -196,7 +178,7 @@ class Copier {
     private readonly handle: FileHandle,
     private readonly checks: RegionChecks | undefined,
     private readonly lanes: Lanes,
-    private readonly turns: Turns,
+    private readonly turns: HoldQueue,
     report: (bytes: number) => void,
   ) {
     this.#report = report;

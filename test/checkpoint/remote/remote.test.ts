@@ -420,6 +420,14 @@ describe("faults", () => {
     expect({ code, stdout, left: readdirSync(folder) }).toEqual({ code: 1, stdout: "", left: [] });
   });
 
+  it("verify of records that the server refuses: not checked, and not called damaged", async () => {
+    server.fault = (request) => (request > 3 ? "forbidden" : undefined);
+    const { code, stdout } = await runCli("vista-ckpt", ["verify", url()]);
+    expect(code).toBe(1);
+    expect(stdout).toMatch(/^NOT CHECKED: \d+ problems?/m);
+    expect(stdout).not.toContain("DAMAGED");
+  });
+
   it("Ctrl-C while a server is silent: at once, and nothing is written", async () => {
     const folder = temporaryFolder();
     let kill: ((signal: NodeJS.Signals) => void) | undefined;

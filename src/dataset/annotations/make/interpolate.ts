@@ -1,5 +1,4 @@
 /** `writeInterpolatedTables`, which makes nuScenes tables at 12 Hz from those at 2 Hz and the frames between. */
-import { statSync } from "node:fs";
 import type { FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { fromSystem, throwIfAborted, VistaError } from "../../../core/errors.js";
@@ -9,7 +8,7 @@ import {
   prepareOutputFolder,
   writeFolderAtomically,
 } from "../../../core/io/output-folder.js";
-import { openRegular } from "../../../core/io/regular.js";
+import { openRegular, sizeOf } from "../../../core/io/regular.js";
 import { runWorker } from "../../../core/io/worker.js";
 import type { RunOptions } from "../../../core/progress.js";
 import { loadTables, type Tables } from "../../nuscenes/read/load-tables.js";
@@ -89,7 +88,7 @@ export async function writeInterpolatedTables(
   const folder = out ?? join(source.root, `interp_12Hz_${source.version.replace(/^v\d+\.\d+-/, "")}`);
   const output = { force, fsync, inputs: [tables], replaceable: isTables };
   // At least the tables that are copied are written; how large the others become is seen only while they are made.
-  const needed = COPIED.reduce((sum, name) => sum + sizeOf(join(tables, `${name}.json`)), 0);
+  const needed = COPIED.reduce((sum, name) => sum + tableBytes(join(tables, `${name}.json`)), 0);
   await prepareOutputFolder(folder, needed, output);
   const run = { signal, onProgress };
   const small = await loadTables(tables, { signal, only: ["scene", "sample"] });
@@ -120,8 +119,8 @@ export async function writeInterpolatedTables(
 }
 
 /** Returns the size of a table in bytes; 0 where it is not there, which reading it will tell. */
-function sizeOf(path: string): number {
-  return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+function tableBytes(path: string): number {
+  return Math.max(0, sizeOf(path));
 }
 
 /** Tells whether `force` may replace a folder with these files: there must be nothing but tables, and sample.json among them. */
@@ -263,7 +262,7 @@ async function writeLarge(
   { signal, onProgress }: RunOptions,
 ): Promise<void> {
   const path = (name: string) => join(tables, `${name}.json`);
-  const [boxBytes, dataBytes] = [sizeOf(path("sample_annotation")), sizeOf(path("sample_data"))];
+  const [boxBytes, dataBytes] = [tableBytes(path("sample_annotation")), tableBytes(path("sample_data"))];
   // Both tables are read twice.
   const total = 2 * (boxBytes + dataBytes);
   const read = { annotations: 0, load: 0, data: 0 };
