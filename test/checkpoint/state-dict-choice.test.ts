@@ -54,6 +54,34 @@ describe("the state dict of a file", () => {
     expect(found).toMatchObject({ key, names: NAMES });
   });
 
+  /** As torch's optimizers return it: two moments for each of two parameters, more tensors than the model has. */
+  const optimizerState = (parameters = 2) =>
+    dict({
+      state: new Map<Fake, Fake>(
+        Array.from({ length: parameters }, (_, i) => [
+          i,
+          dict({ step: t(1), exp_avg: t(1, 2), exp_avg_sq: t(3, 4), max_exp_avg_sq: t(5, 6) }),
+        ]),
+      ),
+      param_groups: [dict({ lr: t(0.1), params: [0, 1] })],
+    });
+
+  it("is never an optimizer's, whatever key that is under", async () => {
+    for (const key of ["opt", "o1", "adam", "G"]) {
+      const found = await opened(dict({ [key]: optimizerState(), net: model() }));
+      expect(found).toMatchObject({ key: "net", names: NAMES });
+      expect(found.others.every(({ model }) => !model)).toBe(true);
+      await expect(opened(dict({ [key]: optimizerState(1), epoch: 3 }))).rejects.toMatchObject({
+        code: "FORMAT",
+      });
+      // Beside tensors of the model at the top.
+      const top = await opened(new Map([...model(), [key, optimizerState()]]));
+      expect(top).toMatchObject({ key: undefined, names: NAMES });
+    }
+    // As torch.save((model.state_dict(), optimizer.state_dict())) writes it.
+    expect(await opened(new Tuple(model(), optimizerState()))).toMatchObject({ key: "0", names: NAMES });
+  });
+
   it("within another: model.state_dict, checkpoint.model", async () => {
     for (const [outer, inner] of [
       ["model", "state_dict"],

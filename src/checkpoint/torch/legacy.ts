@@ -59,9 +59,10 @@ async function parse(file: SourceFile, data: Buffer): Promise<TorchFile> {
     return result.value;
   };
 
-  if (next("magic number") !== LEGACY_MAGIC) {
-    throw plainPickle(file.path);
-  }
+  // What another program pickled may hold tensors too, in a form of its own: nothing in it is taken for one here.
+  const magic = readPickle(data, { path: file.path, record: "magic number" });
+  if (magic.value !== LEGACY_MAGIC) throw plainPickle(file.path);
+  at = magic.end;
   const protocol = next("protocol version");
   if (protocol !== PROTOCOL) {
     throw new VistaError("UNSUPPORTED", `legacy torch protocol ${String(protocol)}, known is ${PROTOCOL}`, {

@@ -14,7 +14,8 @@ function otherKind(path: string, { what, hint }: Kind, wanted = "a file of torch
 /**
  * Tells what a zip is by the names of its records; `undefined` for one of torch.save.
  *
- * Source: torch/jit/_serialization.py, torch/export/pt2_archive/constants.py, numpy/lib/npyio.py, keras/src/saving/saving_lib.py.
+ * Source: torch/jit/_serialization.py, torch/export/pt2_archive/constants.py, torch/package/package_exporter.py, numpy/lib/npyio.py,
+ * keras/src/saving/saving_lib.py.
  */
 export function otherZip(path: string, names: readonly string[]): VistaError | undefined {
   const has = (pattern: RegExp) => names.some((name) => pattern.test(name));
@@ -28,6 +29,12 @@ export function otherZip(path: string, names: readonly string[]): VistaError | u
     return otherKind(path, {
       what: "a program of torch.export (.pt2)",
       hint: "Save its weights alone: `torch.save(torch.export.load(path).state_dict, 'weights.pt')`.",
+    });
+  }
+  if (has(/^[^/]+\/\.data\/(?:extern_modules|python_version)$/)) {
+    return otherKind(path, {
+      what: "a package of torch.package: Python code with what it needs",
+      hint: "Load the model with torch.package.PackageImporter and save its state dict with torch.save.",
     });
   }
   if (names.length > 0 && names.every((name) => name.endsWith(".npy"))) {

@@ -65,6 +65,8 @@ interface Place {
   readonly dict: PyDict;
   /** The number of tensors in it, without those of dicts within it. */
   readonly tensors: number;
+  /** Whether its tensors look like a model's: by the path, and by what it is part of. */
+  readonly model: boolean;
 }
 
 /**
@@ -89,7 +91,7 @@ export function findStateDict(file: TorchFile, key?: string): FoundStateDict {
  */
 export function tensorsBeside(file: TorchFile, dict: PyDict, key: string): OtherTensors[] {
   const places = placesIn(file.value);
-  const place = places.find((one) => one.dict === dict) ?? { path: [key], dict, tensors: 0 };
+  const place = places.find((one) => one.dict === dict) ?? { path: [key], dict, tensors: 0, model: true };
   return othersThan(place, places, file.value, file.file.path);
 }
 
@@ -117,16 +119,22 @@ function childrenOf(value: PyValue | undefined): Iterable<[PyValue, PyValue]> {
 function placesIn(value: PyValue): Place[] {
   const places: Place[] = [];
   const seen = new Set<PyValue>([value]);
-  const queue: { path: readonly string[]; container: PyValue }[] = [{ path: [], container: value }];
-  for (const { path, container } of queue) {
+  const queue = [{ path: [] as readonly string[], container: value, inOptimizer: false }];
+  for (const { path, container, inOptimizer: within } of queue) {
+    const inOptimizer = within || isOptimizerState(container);
     for (const [name, child] of childrenOf(container)) {
       if (asDict(child) === undefined && asItems(child) === undefined) continue;
       if (seen.has(child) || path.length >= MAX_DEPTH || seen.size >= MAX_CONTAINERS) continue;
       seen.add(child);
-      queue.push({ path: [...path, shorten(keyText(name), PICKLE_LIMITS.path)], container: child });
+      queue.push({
+        path: [...path, shorten(keyText(name), PICKLE_LIMITS.path)],
+        container: child,
+        inOptimizer,
+      });
     }
     const dict = asDict(container);
-    if (dict !== undefined) places.push({ path, dict, tensors: tensorsIn(dict) });
+    if (dict !== undefined)
+      places.push({ path, dict, tensors: tensorsIn(dict), model: !inOptimizer && isModel(path.join(".")) });
   }
   return places;
 }
@@ -138,8 +146,19 @@ function tensorsIn(dict: PyDict): number {
   return tensors;
 }
 
+/** Tells whether a value is what an optimizer's `state_dict()` returns, whatever key it is under: `opt`, `o1`, the second of a tuple. */
+function isOptimizerState(value: PyValue): boolean {
+  const dict = asDict(value);
+  const groups = asItems(dict?.get("param_groups"));
+  return (
+    asDict(dict?.get("state")) !== undefined &&
+    groups !== undefined &&
+    [...groups].every((group) => asDict(group) !== undefined)
+  );
+}
+
 function choose(places: readonly Place[], file: TorchFile): Place {
-  const holding = places.filter(({ path, tensors }) => tensors > 0 && isModel(path.join(".")));
+  const holding = places.filter(({ tensors, model }) => tensors > 0 && model);
   const top = holding.find(({ path }) => path.length === 0);
   const usual = mostFirst(holding.filter(({ path }) => isUsual(path)));
   const other = mostFirst(holding.filter(({ path }) => path.length > 0 && !isUsual(path)));
@@ -176,8 +195,7 @@ function choose(places: readonly Place[], file: TorchFile): Place {
  * @throws VistaError `WRONG_KIND` for the result of an optimizer's `state_dict()`, whose tensors have numbers instead of names
  */
 function refuseOptimizer(file: TorchFile): void {
-  const top = asDict(file.value);
-  if (asDict(top?.get("state")) === undefined || asItems(top?.get("param_groups")) === undefined) return;
+  if (!isOptimizerState(file.value)) return;
   throw new VistaError(
     "WRONG_KIND",
     "the state of an optimizer (state, param_groups), and no state dict of a model",
@@ -195,9 +213,9 @@ function refuseOptimizer(file: TorchFile): void {
  */
 function refuseLoneTensors(top: Place, others: readonly OtherTensors[], file: TorchFile): void {
   const entries = new Map<string, number>();
-  for (const { key, tensors } of others) {
+  for (const { key, tensors, model } of others) {
     const entry = key.split(".", 1)[0]!;
-    if (isModel(key)) entries.set(entry, (entries.get(entry) ?? 0) + tensors);
+    if (model) entries.set(entry, (entries.get(entry) ?? 0) + tensors);
   }
   const more = [...entries].filter(([, tensors]) => tensors > top.tensors);
   if (more.length === 0) return;
@@ -242,7 +260,12 @@ function atKey(places: readonly Place[], file: TorchFile, key: string): Place {
   const place =
     dict === undefined
       ? undefined
-      : (places.find((one) => one.dict === dict) ?? { path: [key], dict, tensors: tensorsIn(dict) });
+      : (places.find((one) => one.dict === dict) ?? {
+          path: [key],
+          dict,
+          tensors: tensorsIn(dict),
+          model: true,
+        });
   if (place !== undefined && (place.tensors > 0 || place.dict.size === 0))
     return key === "." ? place : { ...place, path: [key] };
   const holding = mostFirst(places.filter(({ tensors }) => tensors > 0));
@@ -295,10 +318,14 @@ function kindOf(value: PyValue): string {
 function othersThan(chosen: Place, places: readonly Place[], value: PyValue, path: string): OtherTensors[] {
   const others: OtherTensors[] = [];
   const counted = new Set<PyValue>(chosen.dict.values());
+  const noModels = new Set<PyValue>();
   for (const place of places) {
     if (place === chosen || place.dict === chosen.dict || place.tensors === 0) continue;
+    if (!place.model) {
+      for (const tensor of place.dict.values()) noModels.add(tensor);
+      continue;
+    }
     const key = place.path.join(".");
-    if (!isModel(key)) continue;
     for (const tensor of place.dict.values()) counted.add(tensor);
     others.push({ key: key === "" ? "." : key, tensors: place.tensors, model: place.path.length > 0 });
   }
@@ -313,7 +340,8 @@ function othersThan(chosen: Place, places: readonly Place[], value: PyValue, pat
       if (!isTensor || counted.has(current)) return;
       const within = at.startsWith(inside) && at.includes(".", inside.length);
       const key = within && isModel(at) ? at.slice(0, at.lastIndexOf(".")) : at.split(".", 1)[0]!;
-      rest.set(key, { key, tensors: (rest.get(key)?.tensors ?? 0) + 1, model: isModel(at) });
+      const model = isModel(at) && !noModels.has(current);
+      rest.set(key, { key, tensors: (rest.get(key)?.tensors ?? 0) + 1, model });
     },
     path,
   );

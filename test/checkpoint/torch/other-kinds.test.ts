@@ -6,11 +6,13 @@ import { openCheckpoint } from "../../../src/checkpoint/open.js";
 import { runCli } from "../../helpers/cli.js";
 import { temporaryFolder } from "../../helpers/state.js";
 import {
+  Call,
   type Fake,
   FakeTensor,
   Instance,
   legacyTorch,
   pickle,
+  Tuple,
   torchZip,
   zip,
 } from "../../helpers/torch-file.js";
@@ -31,6 +33,26 @@ const exported = zip([
   { name: "x/models/model.json", data: text("{}") },
   { name: "x/archive_format", data: text("pt2") },
 ]);
+/** Record names as torch.package of torch 2.13 writes them. */
+const packaged = zip([
+  { name: "pkg/.data/0.storage", data: text("0123") },
+  { name: "pkg/m/m.pkl", data: text("x") },
+  { name: "pkg/.data/extern_modules", data: text("torch\n") },
+  { name: "pkg/.data/python_version", data: text("3.11.2") },
+  { name: "pkg/.data/version", data: text("3\n") },
+  { name: "pkg/byteorder", data: text("little") },
+]);
+/** A tensor as `pickle.dump` writes it: its storage is a file of torch.save within the pickle. */
+const pickledTensor = new Call(
+  "torch._utils",
+  "_rebuild_tensor_v2",
+  new Call("torch.storage", "_load_from_bytes", "…"),
+  0,
+  new Tuple(1),
+  new Tuple(1),
+  false,
+  null,
+);
 /** ir_version 8, producer_name "pytorch". */
 const onnx = Buffer.concat([Buffer.from([0x08, 0x08, 0x12, 0x07]), text("pytorch"), Buffer.alloc(40)]);
 
@@ -39,6 +61,13 @@ const lfsPointer = text("version https://git-lfs.github.com/spec/v1\noid sha256:
 describe.each<[string, string, Buffer, RegExp]>([
   ["TorchScript", "model.pt", torchScript, /this is a TorchScript archive/],
   ["torch.export", "model.pt2", exported, /this is a program of torch\.export/],
+  ["torch.package", "model.pt", packaged, /this is a package of torch\.package/],
+  [
+    "tensors that pickle.dump wrote",
+    "model.pkl",
+    pickle(dict({ a: pickledTensor })),
+    /this is a pickle of another program/,
+  ],
   ["ONNX", "model.onnx", onnx, /this is an ONNX model/],
   ["GGUF", "model.bin", Buffer.concat([text("GGUF"), Buffer.alloc(40)]), /this is a GGUF file/],
   ["HTML", "model.bin", text("<!DOCTYPE html><html>404</html>"), /this is a page of HTML/],
