@@ -1,7 +1,10 @@
 /** What vista-data and vista-train read: tables, lists, annotations, indexes, configs, images and reports. */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { VistaError } from "../../src/core/errors.js";
 import { checkAnnotations } from "../../src/dataset/annotations/check.js";
+import { writeInterpolatedTables } from "../../src/dataset/annotations/make/interpolate.js";
+import { writeNuScenesAnnotations } from "../../src/dataset/annotations/make/nuscenes.js";
 import type { Check } from "../../src/dataset/finding.js";
 import { readIndex } from "../../src/dataset/frame-index/build.js";
 import type { DatasetIndex } from "../../src/dataset/frame-index/dataset-index.js";
@@ -31,21 +34,45 @@ export function dataTargets(fixtures: string): Target[] {
   const tables = filesIn(join(mini, "v1.0-mini"), "v1.0-mini");
   const canBus = filesIn(join(mini, "can_bus"), "can_bus");
   const picture = readFileSync(join(fixtures, "nuscenes/picture.jpg"));
+  const mutateTables = (random: Random) => {
+    const files = new Map([...tables, ...canBus]);
+    for (let left = random.size(3); left > 0; left--) {
+      const [name, bytes] = random.pick([...files]);
+      files.set(name, random.chance(0.7) ? mutateJsonText(bytes, random) : mutateBytes(bytes, random));
+    }
+    return files;
+  };
   return [
     {
       name: "tables",
-      make: (random) => {
-        const files = new Map([...tables, ...canBus]);
-        for (let left = random.size(3); left > 0; left--) {
-          const [name, bytes] = random.pick([...files]);
-          files.set(name, random.chance(0.7) ? mutateJsonText(bytes, random) : mutateBytes(bytes, random));
-        }
-        return files;
-      },
+      make: mutateTables,
       run: async (folder) => {
         await drain(checkNuScenes(folder, { tablesOnly: true }));
         await collectStats(folder);
         return undefined;
+      },
+    },
+    {
+      name: "tables-made",
+      make: mutateTables,
+      // What is not there is made of tables in which only rows that nothing needs are damaged.
+      run: async (folder) => {
+        const path = join(folder, "annos.json");
+        const options = { fsync: false, split: "all" } as const;
+        const ends = [
+          await endOf(writeNuScenesAnnotations(folder, path, { ...options, clip: 9, keyFrames: 2 })),
+          await endOf(writeInterpolatedTables(folder, join(folder, "interpolated"), options)),
+        ];
+        const made = readdirSync(folder, { recursive: true, encoding: "utf8" });
+        for (const name of made.filter((name) => /^annos.json$|^interpolated.*json$/.test(name)))
+          try {
+            JSON.parse(readFileSync(join(folder, name), "utf8"));
+          } catch {
+            throw new Wrong(name);
+          }
+        return ends.some((end) => end !== undefined)
+          ? ends.map((end) => end ?? "made").join(", ")
+          : undefined;
       },
     },
     {
@@ -171,6 +198,17 @@ function filesIn(folder: string, below: string): [string, Buffer][] {
   return readdirSync(folder)
     .sort()
     .map((name) => [join(below, name), readFileSync(join(folder, name))]);
+}
+
+/** Returns the code of the error that something ends with, or undefined. Another error than a `VistaError` is a fault. */
+async function endOf(work: Promise<unknown>): Promise<string | undefined> {
+  try {
+    await work;
+    return undefined;
+  } catch (error) {
+    if (error instanceof VistaError) return error.code;
+    throw error;
+  }
 }
 
 async function drain(check: Check): Promise<void> {

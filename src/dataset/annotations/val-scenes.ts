@@ -27,16 +27,17 @@ export class ValidationScenes {
       : undefined;
     if (version === undefined) return;
     const folder = join(root, version);
-    const logs = new Map<unknown, string>();
-    const times = new Map<unknown, number>();
-    forRows(join(folder, "log.json"), (row) => logs.set(row.token, String(row.logfile)));
-    forRows(join(folder, "sample.json"), (row) => times.set(row.token, Number(row.timestamp)));
+    const logs = new Map<unknown, unknown>();
+    const times = new Map<unknown, unknown>();
+    forRows(join(folder, "log.json"), (row) => logs.set(row.token, row.logfile));
+    forRows(join(folder, "sample.json"), (row) => times.set(row.token, row.timestamp));
     forRows(join(folder, "scene.json"), (row) => {
-      const name = String(row.name);
+      const { name } = row;
       const log = logs.get(row.log_token);
       const from = times.get(row.first_sample_token);
       const to = times.get(row.last_sample_token);
-      if (!isValidationScene(name) || log === undefined || from === undefined || to === undefined) return;
+      if (typeof name !== "string" || !isValidationScene(name) || typeof log !== "string") return;
+      if (typeof from !== "number" || typeof to !== "number") return;
       const scenes = this.#byLog.get(log) ?? [];
       scenes.push({ name, from: from - SLACK_US, to: to + SLACK_US });
       this.#byLog.set(log, scenes);

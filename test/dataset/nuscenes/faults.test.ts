@@ -917,6 +917,21 @@ it("every rule has a case", () => {
   expect([...new Set(CASES.map((each) => each.rule))].sort()).toEqual(Object.keys(NUSCENES_RULES).sort());
 });
 
+it("a value that is an object with a toString of its own is of a wrong type, wherever it stands", async () => {
+  const set = sets.copy(clean);
+  const odd = JSON.parse('{"toString": 1, "valueOf": null}');
+  const names = ["sensor", "sample", "scene", "log", "map", "calibrated_sensor", "category", "instance"];
+  for (const name of names) {
+    set.edit(name, (rows) => {
+      for (const [at, field] of Object.keys(rows[0]!).entries())
+        rows[at % rows.length]![field] = at % 2 === 0 ? odd : [odd, [odd]];
+    });
+  }
+  const { findings } = await findingsOf(set.root);
+  const wrong = findings.filter(({ rule }) => rule === "nuscenes/wrong-type").map(({ path }) => path);
+  expect(new Set(wrong)).toEqual(new Set(names.map(table)));
+});
+
 it("a clean set has no findings", async () => {
   expect((await findingsOf(clean.root, { sample: Number.POSITIVE_INFINITY })).findings.map(brief)).toEqual(
     [],

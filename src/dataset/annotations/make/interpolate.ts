@@ -74,8 +74,8 @@ const WORKERS_FROM = 32 << 20;
  * @param root  a nuScenes root, or a Vista root with `data/nuscenes`
  * @param out  the folder to write; where it is undefined, `interp_12Hz_…` beside the version's own. With `force`, a folder with
  *   such tables is replaced
- * @throws VistaError `FORMAT` where a row that is needed is damaged or not there, `INCOMPLETE` where no scene is wanted,
- *   `NOT_FOUND`, `AMBIGUOUS`, `EXISTS`, `NO_SPACE`, `IO`, `ABORTED`
+ * @throws VistaError `FORMAT` where a table is no whole JSON list, or a row that is needed is damaged or not there, `INCOMPLETE`
+ *   where no scene is wanted, `NOT_FOUND`, `AMBIGUOUS`, `EXISTS`, `NO_SPACE`, `IO`, `ABORTED`
  */
 export async function writeInterpolatedTables(
   root: string,
@@ -91,7 +91,9 @@ export async function writeInterpolatedTables(
   const needed = COPIED.reduce((sum, name) => sum + tableBytes(join(tables, `${name}.json`)), 0);
   await prepareOutputFolder(folder, needed, output);
   const run = { signal, onProgress };
-  const small = await loadTables(tables, { signal, only: ["scene", "sample"] });
+  const small = await loadTables(tables, { signal, only: [...COPIED, "sample"] });
+  // A table that is cut off or damaged would be copied as it is, and nobody would be told.
+  for (const name of COPIED) new NeededRows(small, name).close();
   const { links, scenes } = linkSamples(small, sceneFilter(split));
   if (scenes === 0) {
     throw new VistaError("INCOMPLETE", "no scene of the split is in the tables: there is nothing to write", {

@@ -44,11 +44,14 @@ export function loadSmall(name: TableName, path: string): SmallTable {
         return;
       }
       const token = typeof value.token === "string" ? value.token : undefined;
+      const row: Record<string, unknown> = value;
       for (const [field, type] of fields) {
-        const message = describeProblem(field, type, value[field]);
-        if (message !== undefined) problem(message, token);
+        const message = describeProblem(field, type, row[field]);
+        if (message === undefined) continue;
+        problem(message, token);
+        row[field] = withoutObjects(row[field]);
       }
-      values.push(value);
+      values.push(row);
       offsets.push(offset);
     },
   });
@@ -87,6 +90,12 @@ export function loadSmall(name: TableName, path: string): SmallTable {
     table: lookup.data,
     offset: Float64Array.from(offsets),
   };
+}
+
+/** Returns what is kept of a value of a wrong type. An object may have a `toString` of its own, at which any text about it would fail. */
+function withoutObjects(value: unknown): unknown {
+  if (Array.isArray(value)) return value.filter((entry) => typeof entry !== "object");
+  return typeof value === "object" ? null : value;
 }
 
 /** Returns the row that a token names, or -1. */
