@@ -21,7 +21,7 @@ import {
   contradiction,
   type OptimizerGroup,
   type OptimizerParameter,
-  readBaseState,
+  readBaseStates,
   readFlatStates,
 } from "./optimizer-states.js";
 import { flatPieces, splitShapes, sum } from "./pieces.js";
@@ -76,7 +76,7 @@ export async function readFlatPartitions(content: CheckpointContent): Promise<Fl
       files.tagFolder,
     );
   }
-  const bases = shards.map((shard) => readBaseState(shard, count));
+  const bases = readBaseStates(shards, count);
   const alignments = perGroup.map((group, g) => alignmentOf(content, g, group));
   const { conventions, roundRobin, layouts, names } = findLayout(content, perGroup, saved, alignments);
   const { elastic } = bases[0]!;

@@ -13,7 +13,7 @@ import {
   contradiction,
   type OptimizerGroup,
   type OptimizerParameter,
-  readBaseState,
+  readBaseStates,
   readFlatStates,
   refuse,
 } from "./optimizer-states.js";
@@ -44,7 +44,7 @@ export async function readSplitPartitions(content: CheckpointContent): Promise<S
   if (shapes === undefined)
     throw contradiction("neither the model states nor the shards have param_shapes", files.tagFolder);
   const count = first.groups.length;
-  const bases = shards.map((shard) => readBaseState(shard, count));
+  const bases = readBaseStates(shards, count);
   const { paramGroups } = bases[0]!;
   if (paramGroups === undefined) {
     throw refuse("ZeRO stage 3 with elastic_checkpoint, whose states are of no known form", {

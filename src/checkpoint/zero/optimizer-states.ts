@@ -1,9 +1,9 @@
 /** Reads the optimizer's states from the shards: which are flat, of what dtype, and which are one value for a whole group. */
-import { VistaError } from "../../core/errors.js";
+import { oneLine, shorten, VistaError } from "../../core/errors.js";
 import type { Piece } from "../../core/io/source.js";
 import { type DType, numelOf } from "../tensor/dtype.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { asDict, asInteger, asItems, type PyDict, type PyValue } from "../torch/objects.js";
+import { asDict, asInteger, asItems, keyText, type PyDict, type PyValue } from "../torch/objects.js";
 import { TorchTensor } from "../torch/values.js";
 import { flatPieces } from "./pieces.js";
 import type { ShardState } from "./states.js";
@@ -44,7 +44,7 @@ export interface BaseState {
  * @param count  the number of flat tensors of the rank
  * @throws VistaError `FORMAT` where it is not the state of an optimizer over so many
  */
-export function readBaseState(shard: ShardState, count: number): BaseState {
+function readBaseState(shard: ShardState, count: number): BaseState {
   const top = asDict(asDict(shard.torchFile.value)?.get("optimizer_state_dict"));
   const key = shard.stage === 3 ? "optimizer_state_dict" : "base_optimizer_state";
   const base = top?.get(key);
@@ -72,6 +72,55 @@ export function readBaseState(shard: ShardState, count: number): BaseState {
     elastic: false,
   };
 }
+
+/**
+ * Reads the state of the optimizer on every rank. DeepSpeed gives each rank its own hyperparameters back; for another number of
+ * ranks there is no way to do that where they differ.
+ * @param count  the number of flat tensors of a rank
+ * @throws VistaError as {@link readBaseState} does, `INCONSISTENT` where the ranks differ in a hyperparameter
+ */
+export function readBaseStates(shards: readonly ShardState[], count: number): BaseState[] {
+  const bases = shards.map((shard) => readBaseState(shard, count));
+  const groups = bases[0]!.paramGroups ?? [];
+  for (const [g, group] of groups.entries()) {
+    for (const key of group.keys()) {
+      if (key === "params") continue;
+      const values = bases.map(({ paramGroups }) => paramGroups?.[g]?.get(key));
+      refuseOtherValues(shards, values, `param group ${g}: ${keyText(key)}`);
+    }
+  }
+  return bases;
+}
+
+/** Checks that a value that is no tensor and no object is the same on every rank. @throws VistaError `INCONSISTENT` */
+function refuseOtherValues(
+  shards: readonly ShardState[],
+  values: readonly (PyValue | undefined)[],
+  what: string,
+): void {
+  const first = plainText(values[0]);
+  const other = values.findIndex((value) => plainText(value) !== first);
+  if (other < 0) return;
+  const shown = (rank: number) => oneLine(shorten(plainText(values[rank]) ?? "something else", 100));
+  throw new VistaError("INCONSISTENT", `${what} is ${shown(other)} on rank ${other}, ${shown(0)} on rank 0`, {
+    path: shards[other]!.path,
+    hint: "The shards are of two runs, or its ranks trained with different settings, of which other ranks can have one: copy the checkpoint again.",
+  });
+}
+
+/** Returns a number, text or a list of such as text; `undefined` for anything else, which is not compared. */
+function plainText(value: PyValue | undefined): string | undefined {
+  if (value === null || typeof value === "boolean" || typeof value === "number" || typeof value === "bigint")
+    return String(value);
+  if (typeof value === "string") return JSON.stringify(value);
+  const items = asItems(value);
+  if (items === undefined || items.length > MAX_ITEMS) return undefined;
+  const texts = items.map((item) => (asItems(item) === undefined ? plainText(item) : undefined));
+  return texts.includes(undefined) ? undefined : `[${texts.join(", ")}]`;
+}
+
+/** The largest number of items of a list that is compared; betas have two. */
+const MAX_ITEMS = 16;
 
 /** The states of one flat tensor over all ranks. */
 export interface FlatStates {
@@ -144,6 +193,7 @@ export async function readFlatStates(
         },
       );
     }
+    refuseOtherValues(shards, found, `${what}: the state ${name}`);
     values.set(name, found[0] as PyValue);
   }
   return { types, values, pieces };

@@ -10,6 +10,7 @@ import { describe, expect, it } from "vitest";
 import { readTensor } from "../../../src/checkpoint/copy/read-tensor.js";
 import { reshardCheckpoint } from "../../../src/checkpoint/reshard.js";
 import type { Tensor } from "../../../src/checkpoint/tensor/tensor.js";
+import { writeUniversal } from "../../../src/checkpoint/to-universal.js";
 import { readTorchFile } from "../../../src/checkpoint/torch/read.js";
 import { openTorchZip } from "../../../src/checkpoint/torch/zip.js";
 import { openZeroCheckpoint } from "../../../src/checkpoint/zero/open.js";
@@ -18,7 +19,7 @@ import { readModelState } from "../../../src/checkpoint/zero/states.js";
 import { openSource } from "../../../src/core/io/open-source.js";
 import { plainFolder } from "../../helpers/plain.js";
 import { temporaryFolder } from "../../helpers/state.js";
-import { type Fake, FakeTensor, Instance, writeFakeCheckpoint } from "../../helpers/torch-file.js";
+import { type Fake, FakeTensor, Instance, Tuple, writeFakeCheckpoint } from "../../helpers/torch-file.js";
 
 const ZERO = fileURLToPath(new URL("../../../fixtures/zero", import.meta.url));
 const sharded = readdirSync(ZERO).filter((name) => !name.startsWith("stage0-"));
@@ -29,6 +30,9 @@ interface Case {
   states: string[];
   roundRobin: boolean;
   version: "0.10.1" | "0.19.8";
+  /** Further entries of `param_groups`, and of the states, by rank. */
+  settings?: (rank: number) => Record<string, Fake>;
+  values?: (rank: number) => Record<string, Fake>;
 }
 
 /** Element `i` of a parameter's fp32 weights or of one of its states; all different. */
@@ -36,7 +40,8 @@ const element = (g: number, p: number, kind: number, i: number) =>
   1 + g * 100_000 + p * 1000 + kind * 100 + i;
 
 /** What DeepSpeed's ZeRO stage 2 saves on so many ranks, from its definition and without any cleverness. */
-function save(folder: string, ranks: number, { groups, states, roundRobin, version }: Case): void {
+function save(folder: string, ranks: number, what: Case): void {
+  const { groups, states, roundRobin, version } = what;
   const kinds = ["fp32", ...states];
   const flats = groups.map((numels, g) => {
     const own = numels.map((numel, p) => ({ p, numel, name: `g${g}.p${p}` }));
@@ -93,12 +98,18 @@ function save(folder: string, ranks: number, { groups, states, roundRobin, versi
               g,
               new Map<Fake, Fake>([
                 ["step", new FakeTensor([7], [])],
+                ...Object.entries(what.values?.(rank) ?? {}),
                 ...states.map((name, s): [Fake, Fake] => [name, new FakeTensor(part(g, s + 1, rank))]),
               ]),
             ]),
           ),
         ],
-        ["param_groups", groups.map((_, g) => new Map<Fake, Fake>(Object.entries({ lr: 0.5, params: [g] })))],
+        [
+          "param_groups",
+          groups.map(
+            (_, g) => new Map<Fake, Fake>(Object.entries({ lr: 0.5, ...what.settings?.(rank), params: [g] })),
+          ),
+        ],
       ]),
       group_paddings: groups.map((_, g) => padding(g, rank)),
       param_slice_mappings: flats.map(({ own, size }) => {
@@ -152,6 +163,45 @@ describe("reshardCheckpoint", () => {
       }),
       { numRuns: 30 },
     );
+  });
+
+  // DeepSpeed gives each rank its own ones back, which no other number of ranks can have.
+  it.each<[string, Partial<Case>, RegExp]>([
+    [
+      "a learning rate",
+      { settings: (rank) => ({ lr: rank / 10 }) },
+      /param group 0: lr is 0\.1 on rank 1, 0 on rank 0/,
+    ],
+    [
+      "betas",
+      { settings: (rank) => ({ betas: new Tuple(0.9, rank === 2 ? 0.95 : 0.999) }) },
+      /betas is \[0\.9, 0\.95\] on rank 2, \[0\.9, 0\.999\] on rank 0/,
+    ],
+    [
+      "a setting that one does not have",
+      { settings: (rank): Record<string, Fake> => (rank === 1 ? {} : { fused: true }) },
+      /fused is something else on rank 1, true on rank 0/,
+    ],
+    [
+      "a number among the states",
+      { values: (rank) => ({ mu_product: rank === 2 ? 0.5 : 0.25 }) },
+      /param group 0: the state mu_product is 0\.5 on rank 2, 0\.25 on rank 0/,
+    ],
+  ])("refuses ranks that differ in %s, and writes nothing", async (_, differing, message) => {
+    const folder = temporaryFolder();
+    const what: Case = { groups: [[5, 3]], states: ["exp_avg"], roundRobin: false, version: "0.19.8" };
+    save(join(folder, "before"), 3, { ...what, ...differing });
+    const refusal = { code: "INCONSISTENT", message: expect.stringMatching(message) };
+    for (const ranks of [2, 3]) {
+      const written = reshardCheckpoint(join(folder, "before"), join(folder, "after"), {
+        ranks,
+        fsync: false,
+      });
+      await expect(written).rejects.toMatchObject(refusal);
+    }
+    const universal = writeUniversal(join(folder, "before"), join(folder, "universal"), { fsync: false });
+    await expect(universal).rejects.toMatchObject(refusal);
+    expect(readdirSync(folder)).toEqual(["before"]);
   });
 
   it.each(["stage1", "stage2", "stage3"])(

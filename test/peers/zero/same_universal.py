@@ -56,5 +56,6 @@ def compare(zero, ours, theirs):
     return len(files(ours))
 
 
-for line in sys.stdin:
-    print(json.dumps(compare(*json.loads(line))), file=answers, flush=True)
+if __name__ == "__main__":
+    for line in sys.stdin:
+        print(json.dumps(compare(*json.loads(line))), file=answers, flush=True)
