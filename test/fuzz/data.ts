@@ -47,7 +47,7 @@ export function dataTargets(fixtures: string): Target[] {
       name: "tables",
       make: mutateTables,
       run: async (folder) => {
-        await drain(checkNuScenes(folder, { tablesOnly: true }));
+        await drain(checkNuScenes(folder));
         await collectStats(folder);
         return undefined;
       },

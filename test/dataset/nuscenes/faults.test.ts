@@ -757,6 +757,17 @@ const CASES: Case[] = [
     near: (set) => writeFileSync(set.path("can_bus/scene-0061_route.json"), "[]"),
   },
   {
+    rule: "can-bus-damaged",
+    name: "a speed is larger than any number",
+    plant: (set) => {
+      writeFileSync(
+        set.path("can_bus/scene-0061_vehicle_monitor.json"),
+        '[{"utime": 1, "vehicle_speed": 1e999, "steering": 0}]',
+      );
+      return "can_bus/scene-0061_vehicle_monitor.json scene-0061";
+    },
+  },
+  {
     rule: "can-bus-missing",
     name: "a scene's vehicle_monitor is not there",
     plant: (set) => {

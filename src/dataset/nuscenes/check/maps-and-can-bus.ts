@@ -126,7 +126,7 @@ function canBusFault(bytes: Buffer | undefined): CanBusFault | undefined {
   if (!Array.isArray(messages)) return { reason: "not an array of messages" };
   if (messages.length === 0) return { reason: "no messages in it", none: true };
   const bad = messages.findIndex((message) =>
-    ["utime", "vehicle_speed", "steering"].some((key) => typeof message?.[key] !== "number"),
+    ["utime", "vehicle_speed", "steering"].some((key) => !Number.isFinite(message?.[key])),
   );
   return bad === -1
     ? undefined
