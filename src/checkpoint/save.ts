@@ -4,8 +4,14 @@
  */
 import { readdir } from "node:fs/promises";
 import { basename, dirname, extname, join } from "node:path";
-import { fromSystem, VistaError } from "../core/errors.js";
-import { AtomicFile, commitTogether, type OutputOptions, prepareOutput } from "../core/io/output.js";
+import { fromSystem } from "../core/errors.js";
+import {
+  AtomicFile,
+  commitTogether,
+  type OutputOptions,
+  outputExists,
+  prepareOutput,
+} from "../core/io/output.js";
 import { castState } from "./cast.js";
 import { contentOf, type OutputPart } from "./copy/parts.js";
 import { type WriteOptions, writeFiles } from "./copy/sink.js";
@@ -86,12 +92,7 @@ export async function saveCheckpoint(
   const target = await prepareOutput(index ?? files[0]!.path, bytes, options, isOurs);
   const older = options.maxShardSize === undefined ? [] : await present(path, isOurs);
   const names = new Set([...files.map((file) => file.path), ...(index === undefined ? [] : [index])]);
-  if (older.length > 0 && !options.force) {
-    throw new VistaError("EXISTS", "the output already exists", {
-      path: older[0]!,
-      hint: "Use --force to replace it with its shards and index, or choose another output.",
-    });
-  }
+  if (older.length > 0 && !options.force) throw outputExists(older[0]!, "it with its shards and index");
   const open: AtomicFile[] = [];
   try {
     const outputs = files.map((file, i) => ({

@@ -5,9 +5,9 @@
  * Source: huggingface_hub (serialization), DeepSpeed's zero_to_fp32.py (indent 2, sorted keys, ASCII).
  */
 import { VistaError } from "../core/errors.js";
-import { formatCrc32 } from "../core/io/crc32.js";
+import { formatCrc32, hexCrc32 } from "../core/io/crc32.js";
 import { insideFolder } from "../core/io/inside-folder.js";
-import { openSource } from "../core/io/open-source.js";
+import { readSmallFile } from "../core/io/open-source.js";
 import { lookAt, parentPlace } from "../core/io/places.js";
 import { isRecord } from "../core/maps.js";
 
@@ -44,18 +44,7 @@ const HINT = "An index has a `weight_map` from each tensor's name to a file besi
  *   `INCONSISTENT` (a shard whose size is not the one that the index states)
  */
 export async function readShardIndex(path: string): Promise<ShardIndex> {
-  const file = await openSource(path);
-  let text: string;
-  try {
-    if (file.size > MAX_INDEX) {
-      throw new VistaError("FORMAT", `the index has ${file.size} bytes, the limit is ${MAX_INDEX}`, { path });
-    }
-    const bytes = Buffer.alloc(file.size);
-    await file.read(bytes, 0);
-    text = bytes.toString("utf8");
-  } finally {
-    await file.close();
-  }
+  const text = (await readSmallFile(path, MAX_INDEX)).toString("utf8");
   const { weightMap, totalSize, stated } = parseIndex(text, path);
   const shards = new Map<string, string>();
   for (const [name, shard] of weightMap) {
@@ -142,20 +131,15 @@ function parseStated(value: unknown, path: string): Map<string, StatedShard> {
   if (value === undefined) return stated;
   for (const [shard, entry] of Object.entries(recordOf(value) ?? {})) {
     const { size, crc32 } = recordOf(entry) ?? {};
-    const isStated =
-      typeof size === "number" &&
-      Number.isSafeInteger(size) &&
-      typeof crc32 === "string" &&
-      HEX32.test(crc32);
     // Other writers may keep something else under this name.
     if (size === undefined && crc32 === undefined) continue;
-    if (!isStated)
+    if (!Number.isSafeInteger(size) || typeof crc32 !== "string" || !HEX32.test(crc32))
       throw new VistaError("FORMAT", "metadata.shards of the index has no size and crc32 for it", {
         path,
         record: shard,
         hint: HINT,
       });
-    stated.set(shard, { size: size as number, crc32: Number.parseInt(crc32 as string, 16) });
+    stated.set(shard, { size: size as number, crc32: Number.parseInt(crc32, 16) });
   }
   return stated;
 }
@@ -195,7 +179,7 @@ export function formatIndex(
   const lines = names.map(({ name }) => `    ${ascii(name)}: ${ascii(weightMap.get(name)!)}`);
   const stated = [...shards].map(
     ([shard, { size, crc32 }]) =>
-      `      ${ascii(shard)}: {\n        "crc32": "${crc32.toString(16).padStart(8, "0")}",\n        "size": ${size}\n      }`,
+      `      ${ascii(shard)}: {\n        "crc32": "${hexCrc32(crc32)}",\n        "size": ${size}\n      }`,
   );
   return (
     `{\n  "metadata": {\n    "shards": {\n${stated.join(",\n")}\n    },\n    "total_size": ${totalSize}\n  },\n` +

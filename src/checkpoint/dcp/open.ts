@@ -9,7 +9,7 @@ import { basename } from "node:path";
 import { type ErrorCode, firstNames, isVistaError, throwIfAborted, VistaError } from "../../core/errors.js";
 import { insideFolder } from "../../core/io/inside-folder.js";
 import { mapOrdered } from "../../core/io/map-ordered.js";
-import { openSource } from "../../core/io/open-source.js";
+import { openSource, readSmallFile } from "../../core/io/open-source.js";
 import { filesAtOnce, isFile, joinPlace, listFolder } from "../../core/io/places.js";
 import type { SourceFile } from "../../core/io/source.js";
 import type { RunOptions } from "../../core/progress.js";
@@ -162,18 +162,7 @@ export async function openDcp(folder: string, options: OpenDcpOptions = {}): Pro
 }
 
 async function readMetadataFile(path: string) {
-  const file = await openSource(path);
-  try {
-    if (file.size > MAX_METADATA)
-      throw new VistaError("FORMAT", `the metadata has ${file.size} bytes, the limit is ${MAX_METADATA}`, {
-        path,
-      });
-    const bytes = Buffer.allocUnsafeSlow(file.size);
-    await file.read(bytes, 0);
-    return readMetadata(readPickle(bytes, { path }).value, path);
-  } finally {
-    await file.close();
-  }
+  return readMetadata(readPickle(await readSmallFile(path, MAX_METADATA), { path }).value, path);
 }
 
 /**

@@ -5,14 +5,13 @@
  */
 import { inflateRawSync } from "node:zlib";
 import { isVistaError } from "../../core/errors.js";
-import { crc32 } from "../../core/io/crc32.js";
+import { crc32, hexCrc32 } from "../../core/io/crc32.js";
 import type { RangeReader } from "../../core/io/source.js";
-import { dtypeInfo, dtypeOfStorage } from "../tensor/dtype.js";
 import { PICKLE_LIMITS } from "../torch/limits.js";
 import { readDirectory, type ZipEntry } from "../torch/zip-directory.js";
 import { inside, type Place, withoutPlace } from "./findings.js";
 import { InMemory, ReadAhead, Slice } from "./readers.js";
-import type { NamedStorage, Scanner } from "./scanner.js";
+import { type NamedStorage, type Scanner, type Subject, storageLength } from "./scanner.js";
 
 const LOCAL_HEADER = 30;
 
@@ -24,12 +23,8 @@ const MAX_INFLATED = 256 * 2 ** 20;
 
 const STORAGE = /^([^/]+)\/data\/([^/]+)$/;
 
-export async function scanZip(
-  scanner: Scanner,
-  zip: RangeReader,
-  place: Place,
-  depth: number,
-): Promise<string> {
+/** Scans a zip. @returns the kind of its content */
+export async function scanZip(scanner: Scanner, { reader: zip, place, depth }: Subject): Promise<string> {
   const { entries, start, contradiction } = await readDirectory(zip);
   if (contradiction !== undefined) scanner.add("contradiction", `the zip directory: ${contradiction}`, place);
   const reader = new ReadAhead(zip);
@@ -49,14 +44,14 @@ export async function scanZip(
     const within = inside(place, entry.name);
     if (/(?:^|\/)code\/.*\.py$/.test(entry.name)) scanner.add("program", "TorchScript code", within);
     else {
-      const found = await scanRecord(scanner, contents, entry, within, depth);
+      const found = await scanRecord(scanner, contents.get(entry), entry, within, depth);
       for (const storage of found) storages.set(`${entry.name.split("/")[0]}/${storage.key}`, storage);
     }
   }
   for (const [entry, root, key] of later) {
     const storage = storages.get(`${root}/${key}`);
     const within = inside(place, entry.name);
-    if (storage === undefined) await scanRecord(scanner, contents, entry, within, depth);
+    if (storage === undefined) await scanRecord(scanner, contents.get(entry), entry, within, depth);
     else checkStorage(scanner, entry, storage, within);
   }
   return entries.some(({ name }) => /^[^/]+\/data\.pkl$/.test(name)) ? "torch zip" : "zip";
@@ -78,7 +73,7 @@ function checkNames(scanner: Scanner, entries: readonly ZipEntry[], place: Place
 
 /**
  * Compares the directory with the local headers, and looks for bytes between the records.
- * @returns the content of each record; `undefined` where it cannot be found
+ * @returns the content of each record that can be found
  */
 async function checkLayout(
   scanner: Scanner,
@@ -86,8 +81,8 @@ async function checkLayout(
   entries: readonly ZipEntry[],
   directory: number,
   place: Place,
-): Promise<Map<ZipEntry, RangeReader | undefined>> {
-  const contents = new Map<ZipEntry, RangeReader | undefined>();
+): Promise<Map<ZipEntry, RangeReader>> {
+  const contents = new Map<ZipEntry, RangeReader>();
   let end = 0;
   let gaps: readonly number[] = [0];
   for (const entry of entries.slice().sort((a, b) => a.offset - b.offset)) {
@@ -97,16 +92,12 @@ async function checkLayout(
     if (!gaps.includes(gap)) {
       wrong(gap < 0 ? `begins inside the record before it` : `${gap} bytes before it belong to no record`);
     }
-    let header: Awaited<ReturnType<typeof localHeader>>;
-    try {
-      header = await localHeader(reader, entry);
-    } catch (error) {
+    const header = await localHeader(reader, entry).catch((error: unknown) => {
       if (!isVistaError(error)) throw error;
-      header = undefined;
-    }
+      return undefined;
+    });
     if (header === undefined) {
       wrong("there is no local header where the directory says");
-      contents.set(entry, undefined);
       continue;
     }
     for (const what of header.differences) wrong(what);
@@ -117,16 +108,12 @@ async function checkLayout(
     } catch (error) {
       if (!isVistaError(error)) throw error;
       wrong(`its content leaves the file: ${withoutPlace(error.message, place)}`);
-      contents.set(entry, undefined);
     }
   }
   // A zip64 end record comes after the directory, not before it, so no bytes may be here.
   if (entries.length > 0 && !gaps.includes(directory - end)) {
-    scanner.add(
-      "contradiction",
-      `${directory - end} bytes before the zip directory belong to no record`,
-      place,
-    );
+    const what = `${directory - end} bytes before the zip directory belong to no record`;
+    scanner.add("contradiction", what, place);
   }
   return contents;
 }
@@ -137,11 +124,9 @@ async function localHeader(reader: RangeReader, entry: ZipEntry) {
   if (header.readUInt32LE(0) !== 0x04034b50) return undefined;
   const flags = header.readUInt16LE(6);
   const method = header.readUInt16LE(8);
-  const [crc, compressed, size] = [14, 18, 22].map((at) => header.readUInt32LE(at)) as [
-    number,
-    number,
-    number,
-  ];
+  const crc = header.readUInt32LE(14);
+  const compressed = header.readUInt32LE(18);
+  const size = header.readUInt32LE(22);
   const nameLength = header.readUInt16LE(26);
   const name = Buffer.alloc(nameLength);
   await reader.read(name, entry.offset + LOCAL_HEADER);
@@ -170,26 +155,20 @@ async function localHeader(reader: RangeReader, entry: ZipEntry) {
  */
 async function scanRecord(
   scanner: Scanner,
-  contents: ReadonlyMap<ZipEntry, RangeReader | undefined>,
+  stored: RangeReader | undefined,
   entry: ZipEntry,
   place: Place,
   depth: number,
 ): Promise<readonly NamedStorage[]> {
-  const stored = contents.get(entry);
   if (stored === undefined) return [];
   const isStored = entry.method === 0;
-  if (!isStored && entry.method !== 8) {
-    scanner.add("unparsed", `compressed by method ${entry.method}`, place);
+  const unparsed = (what: string): [] => {
+    scanner.add("unparsed", what, place);
     return [];
-  }
-  if (stored.size > PICKLE_LIMITS.size) {
-    scanner.add(
-      "unparsed",
-      `${stored.size} bytes that are no storage, the limit is ${PICKLE_LIMITS.size}`,
-      place,
-    );
-    return [];
-  }
+  };
+  if (!isStored && entry.method !== 8) return unparsed(`compressed by method ${entry.method}`);
+  if (stored.size > PICKLE_LIMITS.size)
+    return unparsed(`${stored.size} bytes that are no storage, the limit is ${PICKLE_LIMITS.size}`);
   let bytes = Buffer.allocUnsafeSlow(stored.size);
   await stored.read(bytes, 0);
   if (!isStored) {
@@ -198,36 +177,26 @@ async function scanRecord(
       bytes = inflateRawSync(bytes, { maxOutputLength: Math.max(1, Math.min(entry.size, left)) });
       scanner.inflated += bytes.length;
     } catch (error) {
-      scanner.add(
-        "unparsed",
-        `cannot be decompressed to ${entry.size} bytes: ${(error as Error).message}`,
-        place,
-      );
-      return [];
+      return unparsed(`cannot be decompressed to ${entry.size} bytes: ${(error as Error).message}`);
     }
-    if (bytes.length !== entry.size)
-      scanner.add(
-        "contradiction",
-        `${bytes.length} bytes decompressed, the directory says ${entry.size}`,
-        place,
-      );
+    const inflated = `${bytes.length} bytes decompressed, the directory says ${entry.size}`;
+    if (bytes.length !== entry.size) scanner.add("contradiction", inflated, place);
   }
   // A CRC-32 of 0 means "not computed" (torch.serialization.set_crc32_options(False)).
   const crc = crc32(bytes);
   if (entry.crc32 !== 0 && crc !== entry.crc32)
-    scanner.add("contradiction", `its CRC-32 is ${hex(crc)}, the directory says ${hex(entry.crc32)}`, place);
-  return (await scanner.content(new InMemory(place.path, bytes), place, depth + 1)).storages;
+    scanner.add(
+      "contradiction",
+      `its CRC-32 is ${hexCrc32(crc)}, the directory says ${hexCrc32(entry.crc32)}`,
+      place,
+    );
+  const reader = new InMemory(place.path, bytes);
+  return (await scanner.content({ reader, place, depth: depth + 1 })).storages ?? [];
 }
 
-function checkStorage(scanner: Scanner, entry: ZipEntry, { cls, numel }: NamedStorage, place: Place): void {
-  const dtype = dtypeOfStorage(cls);
+function checkStorage(scanner: Scanner, entry: ZipEntry, storage: NamedStorage, place: Place): void {
   if (entry.method !== 0) scanner.add("contradiction", "a storage that is compressed", place);
-  if (numel === undefined || (dtype === undefined && cls !== "UntypedStorage")) return;
-  const length = dtype === undefined ? numel : (numel * dtypeInfo(dtype).bits) / 8;
-  if (length !== entry.size)
+  const length = storageLength(storage);
+  if (length !== undefined && length !== entry.size)
     scanner.add("contradiction", `a storage of ${entry.size} bytes, the pickle says ${length}`, place);
-}
-
-function hex(value: number): string {
-  return (value >>> 0).toString(16).padStart(8, "0");
 }

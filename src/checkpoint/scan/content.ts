@@ -1,10 +1,8 @@
 /** Tells what bytes are, by their content and never by a name, and looks into each kind. */
 import { isUtf8 } from "node:buffer";
 import { isVistaError } from "../../core/errors.js";
-import type { RangeReader } from "../../core/io/source.js";
 import { checkLayout, MAX_HEADER, parseHeader } from "../safetensors/header.js";
 import { looksLikeSafetensors } from "../safetensors/read.js";
-import { dtypeInfo, dtypeOfStorage } from "../tensor/dtype.js";
 import { torchForm } from "../torch/form.js";
 import { LEGACY_MAGIC } from "../torch/legacy.js";
 import { PICKLE_LIMITS } from "../torch/limits.js";
@@ -12,9 +10,9 @@ import { asItems } from "../torch/objects.js";
 import { endsAsZip } from "../torch/zip-directory.js";
 import { scanZip } from "./archive.js";
 import { inside, type Place, withoutPlace } from "./findings.js";
-import { notePickle, scanPickle, tryPickle } from "./pickles.js";
+import { notePickle, type ReadPickle, tryPickle } from "./pickles.js";
 import { beginning, InMemory, Slice } from "./readers.js";
-import type { Content, NamedStorage, Scanner } from "./scanner.js";
+import { type Content, type NamedStorage, type Scanner, type Subject, storageLength } from "./scanner.js";
 
 /** The greatest depth of pickles in zips in pickles and so on. Real ones go three deep (a tensor's bytes in a DCP item). */
 const MAX_DEPTH = 8;
@@ -28,60 +26,49 @@ const MAX_PICKLES = 200_000;
 /** The largest size in bytes of text that may be beside checkpoints: configs, scripts, logs. */
 const MAX_TEXT = 64 * 2 ** 20;
 
-const NOTHING = { storages: [] as readonly NamedStorage[] };
-
 /** Looks into bytes of any kind. What is in them never makes it throw: what cannot be read is a finding. */
-export async function scanContent(
-  scanner: Scanner,
-  reader: RangeReader,
-  place: Place,
-  depth: number,
-): Promise<Content> {
+export async function scanContent(scanner: Scanner, subject: Subject): Promise<Content> {
+  const { place, depth } = subject;
   scanner.throwIfAborted();
   if (depth > MAX_DEPTH) {
     scanner.add("unparsed", `nested more than ${MAX_DEPTH} deep`, place);
-    return { kind: "nested too deep", ...NOTHING };
+    return { kind: "nested too deep" };
   }
   try {
-    return await lookInto(scanner, reader, place, depth);
+    return await lookInto(scanner, subject);
   } catch (error) {
     if (!isVistaError(error) || error.code === "ABORTED") throw error;
     scanner.add("unparsed", withoutPlace(error.message, place), place);
-    return { kind: "unreadable", ...NOTHING };
+    return { kind: "unreadable" };
   }
 }
 
-async function lookInto(
-  scanner: Scanner,
-  reader: RangeReader,
-  place: Place,
-  depth: number,
-): Promise<Content> {
+async function lookInto(scanner: Scanner, subject: Subject): Promise<Content> {
+  const { reader, place } = subject;
   const head = await beginning(reader, 512);
-  if (head.length === 0) return { kind: "empty", ...NOTHING };
+  if (head.length === 0) return { kind: "empty" };
   const magic = head.length >= 4 ? head.readUInt32LE(0) : 0;
   if (magic === 0x04034b50 || magic === 0x06054b50) {
-    return { kind: await scanZip(scanner, reader, place, depth), ...NOTHING };
+    return { kind: await scanZip(scanner, subject) };
   }
   if (await endsAsZip(reader)) {
     // Python's zipfile reads such a file as a zip, torch reads it as a pickle.
     scanner.add("contradiction", "ends as a zip does and does not begin as one", place);
-    await scanZip(scanner, reader, place, depth).catch((error: unknown) => {
+    await scanZip(scanner, subject).catch((error: unknown) => {
       if (!isVistaError(error)) throw error;
       scanner.add("unparsed", withoutPlace(error.message, place), place);
     });
   }
-  if (looksLikeSafetensors(head)) return scanSafetensors(scanner, reader, place);
-  if (head.subarray(0, 6).equals(Buffer.from("\x93NUMPY", "latin1")))
-    return scanNpy(scanner, reader, place, depth);
-  if (head.toString("latin1", 257, 262) === "ustar") return scanTar(scanner, reader, place, depth);
+  if (looksLikeSafetensors(head)) return scanSafetensors(scanner, subject);
+  if (head.toString("latin1", 0, 6) === "\x93NUMPY") return scanNpy(scanner, subject);
+  if (head.toString("latin1", 257, 262) === "ustar") return scanTar(scanner, subject);
   if (torchForm(head) === "legacy" && tryPickle(head, 0, place).value === LEGACY_MAGIC)
-    return scanLegacy(scanner, reader, place, depth);
-  return scanOther(scanner, reader, place, depth);
+    return scanLegacy(scanner, subject);
+  return scanOther(scanner, subject);
 }
 
 /** Checks the layout of a safetensors file, which holds JSON and numbers: nothing in it is ever run. */
-async function scanSafetensors(scanner: Scanner, reader: RangeReader, place: Place): Promise<Content> {
+async function scanSafetensors(scanner: Scanner, { reader, place }: Subject): Promise<Content> {
   const length = Number((await beginning(reader, 8)).readBigUInt64LE(0));
   const header = Buffer.alloc(Math.min(length, MAX_HEADER));
   await reader.read(header, 8);
@@ -90,11 +77,12 @@ async function scanSafetensors(scanner: Scanner, reader: RangeReader, place: Pla
   if (end !== reader.size) {
     scanner.add("contradiction", `its tensors end at ${end}, there are ${reader.size} bytes`, place);
   }
-  return { kind: "safetensors", ...NOTHING };
+  return { kind: "safetensors" };
 }
 
 /** Looks into a file of NumPy, where an array of objects is a pickle behind a header. */
-async function scanNpy(scanner: Scanner, reader: RangeReader, place: Place, depth: number): Promise<Content> {
+async function scanNpy(scanner: Scanner, subject: Subject): Promise<Content> {
+  const { reader, place } = subject;
   const head = await beginning(reader, 12);
   const version = head[6]!;
   const wide = version >= 2;
@@ -104,16 +92,14 @@ async function scanNpy(scanner: Scanner, reader: RangeReader, place: Place, dept
   if (descr === undefined || start > 2 ** 20)
     scanner.add("unparsed", "an npy header that cannot be read", place);
   else if (/O/.test(descr)) {
-    return {
-      ...(await scanRest(scanner, reader, start, inside(place, "objects"), depth)),
-      kind: "npy of objects",
-    };
+    const storages = await scanRest(scanner, { ...subject, place: inside(place, "objects") }, start);
+    return { kind: "npy of objects", storages };
   }
-  return { kind: "npy", ...NOTHING };
+  return { kind: "npy" };
 }
 
 /** Looks into each member of a tar, which is torch's form before 0.1.10, or an archive of anything. */
-async function scanTar(scanner: Scanner, reader: RangeReader, place: Place, depth: number): Promise<Content> {
+async function scanTar(scanner: Scanner, { reader, place, depth }: Subject): Promise<Content> {
   let at = 0;
   while (at + 512 <= reader.size) {
     const header = Buffer.alloc(512);
@@ -125,43 +111,35 @@ async function scanTar(scanner: Scanner, reader: RangeReader, place: Place, dept
     scanner.records++;
     if (size === undefined) {
       scanner.add("unparsed", "a tar header that cannot be read", member, at);
-      return { kind: "tar", ...NOTHING };
+      return { kind: "tar" };
     }
-    if (size > 0) await scanContent(scanner, new Slice(reader, at + 512, size), member, depth + 1);
+    const content = () => new Slice(reader, at + 512, size);
+    if (size > 0) await scanContent(scanner, { reader: content(), place: member, depth: depth + 1 });
     at += 512 + 512 * Math.ceil(size / 512);
   }
-  return { kind: "tar", ...NOTHING };
+  return { kind: "tar" };
 }
 
 /** Looks into torch's form before 1.6: five pickles, then for each storage a count and its bytes, to the end of the file. */
-async function scanLegacy(
-  scanner: Scanner,
-  reader: RangeReader,
-  place: Place,
-  depth: number,
-): Promise<Content> {
+async function scanLegacy(scanner: Scanner, subject: Subject): Promise<Content> {
+  const { reader, place } = subject;
   for (let window = 2 ** 20; ; window *= 4) {
     const data = await beginning(reader, window);
     const whole = data.length === reader.size || window >= PICKLE_LIMITS.size;
-    const pickles: ReturnType<typeof tryPickle>[] = [];
+    const pickles: ReadPickle[] = [];
     let at: number | undefined = 0;
     for (let i = 0; i < 5 && at !== undefined; i++) {
       pickles.push(tryPickle(data, at, place));
       at = pickles.at(-1)!.end;
     }
     if (at === undefined && !whole) continue;
-    for (const pickle of pickles) await notePickle(scanner, pickle, place, depth);
+    for (const pickle of pickles) await notePickle(scanner, pickle, subject);
     if (at !== undefined) checkStorages(scanner, pickles, reader.size - at, place);
-    return { kind: "legacy torch", ...NOTHING };
+    return { kind: "legacy torch" };
   }
 }
 
-function checkStorages(
-  scanner: Scanner,
-  pickles: readonly ReturnType<typeof tryPickle>[],
-  left: number,
-  place: Place,
-): void {
+function checkStorages(scanner: Scanner, pickles: readonly ReadPickle[], left: number, place: Place): void {
   const byKey = new Map(pickles.flatMap(({ storages }) => storages.map((storage) => [storage.key, storage])));
   const keys = asItems(pickles.at(-1)!.value);
   if (keys === undefined || new Set(keys).size !== keys.length) {
@@ -170,13 +148,13 @@ function checkStorages(
   }
   let needed = 0;
   for (const key of keys) {
-    const { cls, numel } = byKey.get(String(key)) ?? {};
-    const dtype = dtypeOfStorage(cls ?? "");
-    if (numel === undefined || (dtype === undefined && cls !== "UntypedStorage")) {
+    const storage = byKey.get(String(key));
+    const length = storage && storageLength(storage);
+    if (length === undefined) {
       scanner.add("unparsed", "a storage of unknown size", place);
       return;
     }
-    needed += 8 + (dtype === undefined ? numel : (numel * dtypeInfo(dtype).bits) / 8);
+    needed += 8 + length;
   }
   if (needed !== left) {
     scanner.add("contradiction", `${left} bytes behind the pickles, its storages need ${needed}`, place);
@@ -184,44 +162,38 @@ function checkStorages(
 }
 
 /** Looks into pickles one after the other, JSON or text; anything else is reported as not understood. */
-async function scanOther(
-  scanner: Scanner,
-  reader: RangeReader,
-  place: Place,
-  depth: number,
-): Promise<Content> {
+async function scanOther(scanner: Scanner, subject: Subject): Promise<Content> {
+  const { reader, place } = subject;
   const size = Math.min(reader.size, PICKLE_LIMITS.size);
   const data = await beginning(reader, size);
   const isText = data.length === reader.size && data.length <= MAX_TEXT && isPrintable(data);
-  if (isText && isJson(data)) return { kind: "JSON", ...NOTHING };
+  if (isText && isJson(data)) return { kind: "JSON" };
   const first = tryPickle(data, 0, place);
   // A pickle of protocol 0 is text, but it names modules as Python spells them, or comes to its end.
   const names = first.names.some(
     ({ module, qualname }) => /^[\w.]+$/.test(module) && /^[\w.]+$/.test(qualname),
   );
-  if (isText && first.end === undefined && !names) return { kind: "text", ...NOTHING };
+  if (isText && first.end === undefined && !names) return { kind: "text" };
   const isPickle = data[0] === 0x80 || first.end !== undefined || names;
   if (!isPickle) {
     const begins = JSON.stringify(data.toString("latin1", 0, 12));
     scanner.add("not-understood", `${reader.size} bytes that begin with ${begins}`, place);
-    return { kind: "unknown", ...NOTHING };
+    return { kind: "unknown" };
   }
-  await notePickle(scanner, first, place, depth);
+  await notePickle(scanner, first, subject);
   if (first.end === undefined) return { kind: "pickle", storages: first.storages };
   if (first.end < reader.size)
-    await scanRest(scanner, new InMemory(place.path, data), first.end, place, depth);
+    await scanRest(scanner, { ...subject, reader: new InMemory(place.path, data) }, first.end);
   if (reader.size > size) scanner.add("unparsed", `only the first ${size} bytes were looked at`, place);
   return { kind: "pickle", storages: first.storages };
 }
 
-/** Looks into the pickles from `start` to the end, which a program reads that calls pickle.load again. */
-async function scanRest(
-  scanner: Scanner,
-  reader: RangeReader,
-  start: number,
-  place: Place,
-  depth: number,
-): Promise<Content> {
+/**
+ * Looks into the pickles from `start` to the end, which a program reads that calls pickle.load again.
+ * @returns the storages that they name
+ */
+async function scanRest(scanner: Scanner, subject: Subject, start: number): Promise<NamedStorage[]> {
+  const { reader, place } = subject;
   const data = await beginning(reader, Math.min(reader.size, PICKLE_LIMITS.size));
   const storages: NamedStorage[] = [];
   let at: number | undefined = start;
@@ -231,11 +203,12 @@ async function scanRest(
       scanner.add("unparsed", `more than ${MAX_PICKLES} pickles`, place, at);
       break;
     }
-    const { end, storages: named } = await scanPickle(scanner, data, at, place, depth);
-    storages.push(...named);
-    at = end;
+    const pickle = tryPickle(data, at, place);
+    await notePickle(scanner, pickle, subject);
+    storages.push(...pickle.storages);
+    at = pickle.end;
   }
-  return { kind: "pickle", storages };
+  return storages;
 }
 
 function isPrintable(bytes: Buffer): boolean {

@@ -52,7 +52,7 @@ export async function scanItems(
       continue;
     }
     scanner.records++;
-    await scanner.content(new Slice(reader, offset, length), within, 1);
+    await scanner.content({ reader: new Slice(reader, offset, length), place: within, depth: 1 });
     end = Math.max(end, offset + length);
   }
   if (end < reader.size)

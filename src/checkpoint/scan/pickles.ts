@@ -7,79 +7,58 @@ import { readPickle } from "../torch/pickle.js";
 import { walk } from "../torch/storages.js";
 import { inside, type Place, withoutPlace } from "./findings.js";
 import { InMemory } from "./readers.js";
-import type { NamedStorage, Scanner } from "./scanner.js";
+import type { NamedStorage, Scanner, Subject } from "./scanner.js";
 
-export interface ScannedPickle {
+/** What was found in a pickle. */
+export interface ReadPickle {
   /** The offset just after STOP; `undefined` where the pickle could not be read to its end. */
   readonly end: number | undefined;
   readonly value: PyValue;
   readonly storages: readonly NamedStorage[];
-  /** The number of names of classes and functions that were mentioned before it ended. */
-  readonly globals: number;
+  /** The classes and functions that were mentioned before it ended. */
+  readonly names: readonly PyGlobal[];
+  /** The operations that ordinary pickles never use, each with its offset. */
+  readonly odd: readonly [what: string, at: number][];
+  /** The reason why it could not be read to its end. */
+  readonly problem: string | undefined;
 }
 
 /**
  * Reads one pickle and returns what is found in it, also where it is no pickle or a damaged one. It executes nothing and reports
  * nothing.
  */
-export function tryPickle(
-  data: Uint8Array,
-  start: number,
-  place: Place,
-): ScannedPickle & { names: PyGlobal[]; odd: [string, number][]; problem: string | undefined } {
+export function tryPickle(data: Uint8Array, start: number, place: Place): ReadPickle {
   const names: PyGlobal[] = [];
   const odd: [string, number][] = [];
   const storages: NamedStorage[] = [];
-  let problem: string | undefined;
-  let end: number | undefined;
-  let value: PyValue = null;
+  const found = { storages, names, odd };
+  const context = {
+    ...place,
+    onGlobal: (name: PyGlobal) => names.push(name),
+    onOdd: (what: string, at: number) => {
+      if (odd.length < 100) odd.push([what, at]);
+    },
+    persistentId: (id: PyValue) => {
+      const storage = storageOf(id);
+      if (storage !== undefined) storages.push(storage);
+      return new PyObject(new PyGlobal("persistent", "id"), id);
+    },
+  };
   try {
-    const read = readPickle(
-      data,
-      {
-        path: place.path,
-        record: place.record,
-        onGlobal: (name) => names.push(name),
-        onOdd: (what, at) => {
-          if (odd.length < 100) odd.push([what, at]);
-        },
-        persistentId: (id) => {
-          const storage = storageOf(id);
-          if (storage !== undefined) storages.push(storage);
-          return new PyObject(new PyGlobal("persistent", "id"), id);
-        },
-      },
-      start,
-    );
-    end = read.end;
-    value = read.value;
+    const { end, value } = readPickle(data, context, start);
+    return { end, value, ...found, problem: undefined };
   } catch (error) {
     if (!isVistaError(error)) throw error;
-    problem = error.message;
+    return { end: undefined, value: null, ...found, problem: error.message };
   }
-  return { end, value, storages, globals: names.length, names, odd, problem };
 }
 
-/** Reads one pickle, reports everything that is found in it, and looks into the pickles that it holds as bytes. */
-export async function scanPickle(
-  scanner: Scanner,
-  data: Uint8Array,
-  start: number,
-  place: Place,
-  depth: number,
-): Promise<ScannedPickle> {
-  const pickle = tryPickle(data, start, place);
-  await notePickle(scanner, pickle, place, depth);
-  return pickle;
-}
+/** The place of a pickle, and how many others it is inside of. */
+type Where = Pick<Subject, "place" | "depth">;
 
-/** Reports what {@link tryPickle} found. */
-export async function notePickle(
-  scanner: Scanner,
-  pickle: ReturnType<typeof tryPickle>,
-  place: Place,
-  depth: number,
-): Promise<void> {
+/** Reports what {@link tryPickle} found, and looks into the pickles that it holds as bytes. */
+export async function notePickle(scanner: Scanner, pickle: ReadPickle, where: Where): Promise<void> {
+  const { place } = where;
   const { names, odd, problem, value, end } = pickle;
   scanner.pickles++;
   for (const name of names) {
@@ -88,14 +67,14 @@ export async function notePickle(
   }
   for (const [what, at] of odd) scanner.add("odd-operation", what, place, at);
   if (problem !== undefined) scanner.add("unparsed", withoutPlace(problem, place), place);
-  if (end !== undefined) await scanBytesIn(scanner, value, place, depth);
+  if (end !== undefined) await scanBytesIn(scanner, value, where);
 }
 
 /**
  * Looks into bytes and texts that a pickle holds and that begin as a pickle or a zip does: whoever loads the outer one may load
  * them too.
  */
-async function scanBytesIn(scanner: Scanner, value: PyValue, place: Place, depth: number): Promise<void> {
+async function scanBytesIn(scanner: Scanner, value: PyValue, { place, depth }: Where): Promise<void> {
   const nested: [Uint8Array, string][] = [];
   walk(
     value,
@@ -108,13 +87,12 @@ async function scanBytesIn(scanner: Scanner, value: PyValue, place: Place, depth
     place.path,
   );
   for (const [bytes, path] of nested) {
-    const within = inside(place, path === "" ? "bytes" : path);
-    if (bytes[0] === 0x50) await scanner.content(new InMemory(place.path, bytes), within, depth + 1);
+    const within = { place: inside(place, path === "" ? "bytes" : path), depth: depth + 1 };
+    if (bytes[0] === 0x50) await scanner.content({ reader: new InMemory(place.path, bytes), ...within });
     else {
-      const pickle = tryPickle(bytes, 0, within);
+      const pickle = tryPickle(bytes, 0, within.place);
       // Numbers may begin as a pickle does: what names nothing and has no end is taken for numbers.
-      if (pickle.end !== undefined || pickle.globals > 0)
-        await notePickle(scanner, pickle, within, depth + 1);
+      if (pickle.end !== undefined || pickle.names.length > 0) await notePickle(scanner, pickle, within);
     }
   }
 }

@@ -3,9 +3,8 @@
  * against a list of what checkpoints need. What could not be read is a finding. Nothing is executed, and no weight is read.
  */
 
-import { readdir, stat } from "node:fs/promises";
-import { join } from "node:path";
-import { cannot, fromReader, fromSystem, isVistaError, throwIfAborted } from "../../core/errors.js";
+import { fromReader, fromSystem, isVistaError, throwIfAborted } from "../../core/errors.js";
+import type { Entry } from "../../core/io/entries.js";
 import { openSource, readSmallFile } from "../../core/io/open-source.js";
 import { isRemote, joinPlace, listFolder, lookAt, parentPlace, placeName } from "../../core/io/places.js";
 import type { SourceFile } from "../../core/io/source.js";
@@ -50,75 +49,36 @@ export async function scanPaths(paths: readonly string[], options: RunOptions = 
  * are findings.
  */
 async function* filesOf(path: string, findings: Findings): AsyncGenerator<string> {
-  if (isRemote(path)) {
-    yield* remoteFiles(path, findings);
-    return;
-  }
-  const stats = await stat(path).catch(cannot("look at it", path));
-  if (!stats.isDirectory()) {
+  if (!(await lookAt(path, "look at it")).isFolder) {
     yield path;
     return;
   }
   const folders = [path];
   let count = 0;
   for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
-    let entries: Awaited<ReturnType<typeof list>>;
-    try {
-      entries = await list(folder);
-    } catch (error) {
-      findings.add("unparsed", (fromSystem(error, folder, "list the folder") as Error).message, {
-        path: folder,
-      });
-      continue;
-    }
-    for (const entry of entries) {
-      const below = join(folder, entry.name);
-      const kind = entry.isSymbolicLink() ? await stat(below).catch(() => entry) : entry;
-      if (++count > MAX_FILES) {
-        findings.add("unparsed", `more than ${MAX_FILES} files, the rest was not looked at`, { path });
-        return;
-      }
-      if (kind.isFile()) yield below;
-      else if (!kind.isDirectory()) findings.add("unparsed", "is no regular file", { path: below });
-      else if (entry.isSymbolicLink())
-        findings.add("not-understood", "a link to a folder is not followed", { path: below });
-      else folders.push(below);
-    }
-  }
-}
-
-async function* remoteFiles(path: string, findings: Findings): AsyncGenerator<string> {
-  if (!(await lookAt(path)).isFolder) {
-    yield path;
-    return;
-  }
-  const folders = [path];
-  let count = 0;
-  for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
-    let entries: Awaited<ReturnType<typeof listFolder>>;
+    let entries: Entry[];
     try {
       entries = await listFolder(folder);
     } catch (error) {
-      const problem = fromReader(error, folder);
-      if (folder === path || !isVistaError(problem) || problem.code === "ABORTED") throw problem;
+      const problem = fromReader(fromSystem(error, folder, "list the folder"), folder);
+      if (!isVistaError(problem) || problem.code === "ABORTED") throw problem;
+      if (isRemote(folder) && folder === path) throw problem;
       findings.add("unparsed", withoutPlace(problem.message, { path: folder }), { path: folder });
       continue;
     }
-    for (const { name, isFolder } of entries.sort((a, b) => compareText(a.name, b.name))) {
+    for (const { name, isLink, ...entry } of entries.sort((a, b) => compareText(a.name, b.name))) {
+      const below = joinPlace(folder, name);
+      const { isFile, isFolder } = isLink ? await lookAt(below).catch(() => entry) : entry;
       if (++count > MAX_FILES) {
         findings.add("unparsed", `more than ${MAX_FILES} files, the rest was not looked at`, { path });
         return;
       }
-      const below = joinPlace(folder, name);
-      if (isFolder) folders.push(below);
-      else yield below;
+      if (isFile) yield below;
+      else if (!isFolder) findings.add("unparsed", "is no regular file", { path: below });
+      else if (isLink) findings.add("not-understood", "a link to a folder is not followed", { path: below });
+      else folders.push(below);
     }
   }
-}
-
-async function list(folder: string) {
-  const entries = await readdir(folder, { withFileTypes: true });
-  return entries.sort((a, b) => compareText(a.name, b.name));
 }
 
 /**
@@ -139,7 +99,7 @@ async function scanFile(
   try {
     file = await openSource(path);
     const items = await itemsOf(path, dcp);
-    if (items === undefined) kind = (await scanner.content(file, { path }, 0)).kind;
+    if (items === undefined) kind = (await scanner.content({ reader: file, place: { path }, depth: 0 })).kind;
     else {
       kind = "items of torch.distributed.checkpoint";
       await scanItems(scanner, file, items, { path });

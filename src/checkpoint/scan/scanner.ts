@@ -1,6 +1,7 @@
 /** Defines what the readers of all kinds of content share while one file is looked at. */
 import { throwIfAborted } from "../../core/errors.js";
 import type { RangeReader } from "../../core/io/source.js";
+import { dtypeInfo, dtypeOfStorage } from "../tensor/dtype.js";
 import type { Findings, Place, ScanRule } from "./findings.js";
 
 /** A storage that a persistent id names; its record holds numbers, which nothing interprets. */
@@ -10,13 +11,29 @@ export interface NamedStorage {
   readonly numel: number | undefined;
 }
 
+/**
+ * Returns the length of a storage's bytes.
+ * @returns `undefined` where the pickle gives no number of elements or a type that is not known
+ */
+export function storageLength({ cls, numel }: NamedStorage): number | undefined {
+  if (cls === "UntypedStorage" || numel === undefined) return numel;
+  const dtype = dtypeOfStorage(cls);
+  return dtype && (numel * dtypeInfo(dtype).bits) / 8;
+}
+
+/** Bytes of any kind that are looked at. */
+export interface Subject {
+  readonly reader: RangeReader;
+  readonly place: Place;
+  /** How many others the bytes are inside of: the record of a zip, the bytes in a pickle. */
+  readonly depth: number;
+}
+
 export interface Content {
   readonly kind: string;
   /** The storages that it names, where it is a pickle. */
-  readonly storages: readonly NamedStorage[];
+  readonly storages?: readonly NamedStorage[];
 }
-
-type Look = (scanner: Scanner, reader: RangeReader, place: Place, depth: number) => Promise<Content>;
 
 /** The findings and counts that are gathered while one file is looked at. */
 export class Scanner {
@@ -30,15 +47,15 @@ export class Scanner {
     private readonly findings: Findings,
     private readonly signal: AbortSignal | undefined,
     /** Looks at bytes that are inside others, such as a record of a zip, whatever they are. */
-    private readonly look: Look,
+    private readonly look: (scanner: Scanner, subject: Subject) => Promise<Content>,
   ) {}
 
   add(rule: ScanRule, message: string, place: Place, offset?: number): void {
     this.findings.add(rule, message, place, offset);
   }
 
-  content(reader: RangeReader, place: Place, depth: number): Promise<Content> {
-    return this.look(this, reader, place, depth);
+  content(subject: Subject): Promise<Content> {
+    return this.look(this, subject);
   }
 
   throwIfAborted(): void {

@@ -75,7 +75,7 @@ export async function commitFiles(files: readonly FinishedFile[], options: Commi
   const placed: FinishedFile[] = [];
   try {
     if (identityOf(seal.path) !== undefined) {
-      if (!options.force) throw appeared(seal.path);
+      if (!options.force) throw outputAppeared(seal.path);
       renameSync(seal.path, old(seal.path));
       replaced.push(seal.path);
     }
@@ -136,16 +136,17 @@ function renameNew(from: string, to: string): void {
   try {
     linkSync(from, to);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "EEXIST") throw appeared(to);
+    if ((error as NodeJS.ErrnoException).code === "EEXIST") throw outputAppeared(to);
     // There are file systems without hard links (exFAT, some network mounts).
-    if (identityOf(to) !== undefined) throw appeared(to);
+    if (identityOf(to) !== undefined) throw outputAppeared(to);
     renameSync(from, to);
     return;
   }
   unlinkSync(from);
 }
 
-function appeared(path: string): VistaError {
+/** Returns the error for an output that was not there when its making began. */
+export function outputAppeared(path: string): VistaError {
   return new VistaError("EXISTS", "the output appeared while it was being made", {
     path,
     hint: "Use --force to replace it.",

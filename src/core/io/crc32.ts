@@ -83,5 +83,9 @@ export function combineCrc32(crcA: number, crcB: number, lengthB: number): numbe
 
 /** Formats a CRC as messages show it: `0x0badcafe`. */
 export function formatCrc32(crc: number): string {
-  return `0x${crc.toString(16).padStart(8, "0")}`;
+  return `0x${hexCrc32(crc)}`;
+}
+
+export function hexCrc32(crc: number): string {
+  return crc.toString(16).padStart(8, "0");
 }

@@ -10,11 +10,13 @@ export interface PlaceKind {
 export interface Entry {
   readonly name: string;
   readonly isFolder: boolean;
-  /** Whether it is a symbolic link, which may lead to a folder. */
+  /** Whether it is a regular file. */
+  readonly isFile: boolean;
+  /** Whether it is a symbolic link, which may lead to a folder or a file. */
   readonly isLink: boolean;
 }
 
-export interface RemoteEntry {
-  readonly name: string;
-  readonly isFolder: boolean;
+/** Returns the entry for a file or a folder at a URL, where there are no links. */
+export function remoteEntry(name: string, isFolder: boolean): Entry {
+  return { name, isFolder, isFile: !isFolder, isLink: false };
 }

@@ -20,7 +20,7 @@ export async function readSmallFile(path: string, limit: number): Promise<Buffer
   const file = await openSource(path);
   try {
     checkSize(file.size, path, limit);
-    const bytes = Buffer.alloc(file.size);
+    const bytes = Buffer.allocUnsafeSlow(file.size);
     await file.read(bytes, 0);
     return bytes;
   } finally {

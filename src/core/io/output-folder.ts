@@ -7,8 +7,17 @@ import { type FileHandle, lstat, mkdir, open, readdir, rename, rm } from "node:f
 import { basename, dirname, join, relative, resolve, sep } from "node:path";
 import { promisify } from "node:util";
 import { fromSystem, VistaError } from "../errors.js";
+import { outputAppeared } from "./commit.js";
 import { withRoom } from "./local-file.js";
-import { checkSpace, clearLeftBehind, type OutputOptions, syncFolder, writeAllSync } from "./output.js";
+import {
+  checkSpace,
+  clearLeftBehind,
+  lookAtOutput,
+  type OutputOptions,
+  outputExists,
+  syncFolder,
+  writeAllSync,
+} from "./output.js";
 import { livePartials, newToken, partialPath } from "./partial-names.js";
 import { settleAll } from "./settle.js";
 
@@ -55,10 +64,7 @@ export async function prepareOutputFolder(
     }
   }
   await clearLeftBehind(path);
-  const stats = await lstat(path).catch((error: unknown) => {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw fromSystem(error, path, "look at the output");
-  });
+  const stats = await lookAtOutput(path);
   if (stats !== undefined) {
     if (!stats.isDirectory()) {
       throw new VistaError("WRONG_KIND", "the output exists and is no folder", {
@@ -67,12 +73,7 @@ export async function prepareOutputFolder(
       });
     }
     const names = await readdir(path);
-    if (!options.force) {
-      throw new VistaError("EXISTS", "the output already exists", {
-        path,
-        hint: "Use --force to replace it, or choose another output.",
-      });
-    }
+    if (!options.force) throw outputExists(path);
     if (names.length > 0 && !options.replaceable(names)) {
       throw new VistaError(
         "EXISTS",
@@ -171,17 +172,9 @@ export function createFileSync(path: string): number {
 
 /** Gives the folder its name. It cannot be renamed over a folder with something in it, so such a folder steps aside first. */
 async function giveName(from: string, to: string, force: boolean): Promise<void> {
-  const there = await lstat(to).then(
-    () => true,
-    () => false,
-  );
-  if (!there) return rename(from, to);
-  if (!force) {
-    throw new VistaError("EXISTS", "the output appeared while it was being made", {
-      path: to,
-      hint: "Use --force to replace it.",
-    });
-  }
+  const there = await lstat(to).catch(() => undefined);
+  if (there === undefined) return rename(from, to);
+  if (!force) throw outputAppeared(to);
   const aside = partialPath(to, newToken(), "old");
   await rename(to, aside);
   try {

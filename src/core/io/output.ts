@@ -4,7 +4,7 @@
  * write through this module: one file by {@link writeAtomically} or {@link writeWhole}, several that belong together by
  * {@link AtomicFile} and {@link commitTogether}.
  */
-import { existsSync, rmSync, writeSync } from "node:fs";
+import { existsSync, rmSync, type Stats, writeSync } from "node:fs";
 import { type FileHandle, lstat, open, readdir, realpath, rename, rm, statfs } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { abortedError, cannot, fromSystem, throwIfAborted, VistaError } from "../errors.js";
@@ -26,6 +26,8 @@ export interface OutputOptions {
   /** Whether to fsync the output and its folder before the call returns. The default is true. */
   fsync?: boolean;
 }
+
+type StoppableOutput = OutputOptions & { readonly signal?: AbortSignal };
 
 /**
  * Removes, synchronously, whatever this process has not finished writing. It is called in the moment before a process ends
@@ -52,8 +54,7 @@ export async function prepareOutput(
 ): Promise<string> {
   await clearLeftBehind(path, isOurs);
   const target = await checkTarget(path, options.force ?? false);
-  const folder = dirname(target);
-  await checkSpace(folder, needed);
+  await checkSpace(dirname(target), needed);
   return target;
 }
 
@@ -62,20 +63,16 @@ export async function prepareOutput(
  * @throws VistaError `NOT_FOUND`, `NO_SPACE`, `IO`
  */
 export async function checkSpace(folder: string, needed: number): Promise<void> {
-  let free: number;
-  try {
-    const fs = await statfs(folder);
-    free = fs.bavail * fs.bsize;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") {
-      throw new VistaError("NOT_FOUND", "the folder of the output does not exist", {
-        path: folder,
-        hint: "Make it first, or choose another output.",
-        cause: error,
-      });
-    }
-    throw fromSystem(error, folder, "look at the output folder");
-  }
+  const { bavail, bsize } = await statfs(folder).catch((error: unknown) => {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT")
+      throw fromSystem(error, folder, "look at the output folder");
+    throw new VistaError("NOT_FOUND", "the folder of the output does not exist", {
+      path: folder,
+      hint: "Make it first, or choose another output.",
+      cause: error,
+    });
+  });
+  const free = bavail * bsize;
   // Some network file systems report 0 blocks in all; there only the write itself can tell.
   if (free < needed && free > 0) {
     throw new VistaError("NO_SPACE", `the output needs ${needed} bytes and ${free} are free here`, {
@@ -85,25 +82,25 @@ export async function checkSpace(folder: string, needed: number): Promise<void> 
   }
 }
 
-async function checkTarget(path: string, force: boolean): Promise<string> {
-  let stats: Awaited<ReturnType<typeof lstat>>;
-  try {
-    stats = await lstat(path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return path;
+/** Looks at what has the name of an output, without following a link. @returns `undefined` where there is nothing */
+export async function lookAtOutput(path: string): Promise<Stats | undefined> {
+  return lstat(path).catch((error: unknown) => {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw fromSystem(error, path, "look at the output");
-  }
+  });
+}
+
+async function checkTarget(path: string, force: boolean): Promise<string> {
+  const stats = await lookAtOutput(path);
+  if (stats === undefined) return path;
   if (stats.isSymbolicLink()) {
-    let resolved: string;
-    try {
-      resolved = await realpath(path);
-    } catch (error) {
+    const resolved = await realpath(path).catch((error: unknown) => {
       throw new VistaError("NOT_FOUND", "the output is a symbolic link to nowhere", {
         path,
         hint: "Remove the link or choose another output.",
         cause: error,
       });
-    }
+    });
     return checkTarget(resolved, force);
   }
   if (stats.isDirectory()) {
@@ -118,13 +115,16 @@ async function checkTarget(path: string, force: boolean): Promise<string> {
       hint: "Choose another output.",
     });
   }
-  if (!force) {
-    throw new VistaError("EXISTS", "the output already exists", {
-      path,
-      hint: "Use --force to replace it, or choose another output.",
-    });
-  }
+  if (!force) throw outputExists(path);
   return path;
+}
+
+/** Returns the error for an output that is there already. @param it  what `--force` would replace */
+export function outputExists(path: string, it = "it"): VistaError {
+  return new VistaError("EXISTS", "the output already exists", {
+    path,
+    hint: `Use --force to replace ${it}, or choose another output.`,
+  });
 }
 
 /** Clears what dead processes left of an output: files that are half written, and sets that are half replaced. */
@@ -165,7 +165,6 @@ export async function clearLeftBehind(
  * {@link commitTogether} for several; on any error call {@link discard} (safe to call after commit).
  */
 export class AtomicFile {
-  readonly #options: OutputOptions & { signal?: AbortSignal };
   #closed = false;
   #finishing: Promise<void> | undefined;
   #syncing = false;
@@ -174,16 +173,11 @@ export class AtomicFile {
     readonly path: string,
     readonly temporary: string,
     readonly handle: FileHandle,
-    options: OutputOptions & { signal?: AbortSignal },
-  ) {
-    this.#options = options;
-  }
+    readonly options: StoppableOutput,
+  ) {}
 
   /** Creates the file under its temporary name. @param path  the path that {@link prepareOutput} returned */
-  static async create(
-    path: string,
-    options: OutputOptions & { signal?: AbortSignal } = {},
-  ): Promise<AtomicFile> {
+  static async create(path: string, options: StoppableOutput = {}): Promise<AtomicFile> {
     const token = newToken();
     const temporary = partialPath(path, token, "partial");
     try {
@@ -221,14 +215,14 @@ export class AtomicFile {
     livePartials.delete(this.temporary);
     const closing = this.#close().catch(() => {});
     // Closing waits for a sync that is under way, which can take a minute; whoever pressed Ctrl-C does not wait for it.
-    if (!(this.#syncing && this.#options.signal?.aborted)) await closing;
+    if (!(this.#syncing && this.options.signal?.aborted)) await closing;
   }
 
   async #finish(): Promise<void> {
     try {
-      if (this.#options.fsync !== false) {
+      if (this.options.fsync !== false) {
         this.#syncing = true;
-        await unlessAborted(this.handle.sync(), this.#options.signal);
+        await unlessAborted(this.handle.sync(), this.options.signal);
       }
       await this.#close();
     } catch (error) {
@@ -240,10 +234,6 @@ export class AtomicFile {
     if (this.#closed) return;
     this.#closed = true;
     await this.handle.close();
-  }
-
-  get options(): OutputOptions & { signal?: AbortSignal } {
-    return this.#options;
   }
 }
 
@@ -304,19 +294,9 @@ export function writeAllSync(fd: number, bytes: Uint8Array, position: number): v
 
 /** Fsyncs a folder, since a rename is on disk only when the folder is. */
 export async function syncFolder(path: string): Promise<void> {
-  let handle: FileHandle;
-  try {
-    handle = await open(path, "r");
-  } catch {
-    return; // The folder may be written but not read.
-  }
-  try {
-    await handle.sync();
-  } catch {
-    // Some file systems refuse fsync on a folder; the file itself is safe.
-  } finally {
-    await handle.close();
-  }
+  const handle = await open(path, "r").catch(() => undefined); // The folder may be written but not read.
+  await handle?.sync().catch(() => {}); // Some file systems refuse fsync on a folder; the file itself is safe.
+  await handle?.close();
 }
 
 /**
@@ -327,7 +307,7 @@ export async function syncFolder(path: string): Promise<void> {
 export async function writeAtomically(
   path: string,
   bytes: number,
-  options: OutputOptions & { signal?: AbortSignal },
+  options: StoppableOutput,
   write: (handle: FileHandle) => Promise<unknown>,
 ): Promise<void> {
   const target = await prepareOutput(path, bytes, options);
@@ -345,7 +325,7 @@ export async function writeAtomically(
 export function writeWhole(
   path: string,
   content: string | Uint8Array,
-  options: OutputOptions & { signal?: AbortSignal } = {},
+  options: StoppableOutput = {},
 ): Promise<void> {
   const bytes = typeof content === "string" ? Buffer.from(content) : content;
   return writeAtomically(path, bytes.byteLength, options, (handle) => handle.writeFile(bytes));

@@ -4,7 +4,7 @@
  */
 import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, join, posix, resolve } from "node:path";
-import { fromSystem } from "../errors.js";
+import { cannot } from "../errors.js";
 import type { Entry, PlaceKind } from "./entries.js";
 
 const REMOTE = /^(https?|s3|hf):\/\//i;
@@ -58,16 +58,13 @@ export function placeName(path: string): string {
 
 /**
  * Looks at what is at a path; for anything but a file or a folder, neither `isFile` nor `isFolder` is true.
+ * @param doing  what failed where there is nothing to look at, as the words after "cannot"
  * @throws VistaError `NOT_FOUND`, `IO`
  */
-export async function lookAt(path: string): Promise<PlaceKind> {
+export async function lookAt(path: string, doing = "open the checkpoint"): Promise<PlaceKind> {
   if (isRemote(path)) return (await import("./remote/index.js")).lookAtRemote(path);
-  try {
-    const stats = await stat(path);
-    return { isFile: stats.isFile(), isFolder: stats.isDirectory(), size: stats.isFile() ? stats.size : 0 };
-  } catch (error) {
-    throw fromSystem(error, path, "open the checkpoint");
-  }
+  const stats = await stat(path).catch(cannot(doing, path));
+  return { isFile: stats.isFile(), isFolder: stats.isDirectory(), size: stats.isFile() ? stats.size : 0 };
 }
 
 export async function isFile(path: string): Promise<boolean> {
@@ -85,6 +82,7 @@ export async function listFolder(path: string): Promise<Entry[]> {
   return entries.map((entry) => ({
     name: entry.name,
     isFolder: entry.isDirectory(),
+    isFile: entry.isFile(),
     isLink: entry.isSymbolicLink(),
   }));
 }

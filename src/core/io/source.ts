@@ -16,14 +16,11 @@ export interface RangeReader {
  * short read is an error, never zeros. A read after {@link close} is an error too, and so is a read of a file that was replaced.
  */
 export abstract class SourceFile {
-  /** The path as the user would write it. */
-  readonly path: string;
-  readonly size: number;
-
-  protected constructor(path: string, size: number) {
-    this.path = path;
-    this.size = size;
-  }
+  protected constructor(
+    /** The path as the user would write it. */
+    readonly path: string,
+    readonly size: number,
+  ) {}
 
   /** Whether {@link hold} gives a descriptor. */
   abstract get isLocal(): boolean;

@@ -1,6 +1,7 @@
 /** A file without a name, for what is too much for memory. It goes with the process, however that ends. */
-import { closeSync, openSync, readSync, unlinkSync, writeSync } from "node:fs";
+import { closeSync, openSync, readSync, unlinkSync } from "node:fs";
 import { fromSystem } from "../errors.js";
+import { writeAllSync } from "./output.js";
 import { newToken, partialPath } from "./partial-names.js";
 
 export class Spool {
@@ -19,8 +20,7 @@ export class Spool {
   append(bytes: Uint8Array): void {
     try {
       this.#fd ??= openNameless(this.path);
-      for (let done = 0; done < bytes.byteLength; )
-        done += writeSync(this.#fd, bytes, done, bytes.byteLength - done, this.#size + done);
+      writeAllSync(this.#fd, bytes, this.#size);
       this.#size += bytes.byteLength;
     } catch (error) {
       throw fromSystem(error, this.path, "write what does not fit into memory beside the output");

@@ -115,11 +115,8 @@ export class RemoteFile extends SourceFile {
   }
 
   override readSmall(target: Uint8Array, position: number): Promise<void> | undefined {
-    const known = this.known.kept.find(
-      ({ start, bytes }) => start <= position && position + target.byteLength <= start + bytes.byteLength,
-    );
-    if (known === undefined) return this.read(target, position);
-    target.set(known.bytes.subarray(position - known.start, position - known.start + target.byteLength));
+    if (!this.has(position, target.byteLength)) return this.read(target, position);
+    this.#fill(target, position);
     return undefined;
   }
 

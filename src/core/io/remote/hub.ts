@@ -8,7 +8,7 @@
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { VistaError } from "../../errors.js";
-import type { RemoteEntry } from "../entries.js";
+import { type Entry, remoteEntry } from "../entries.js";
 import { readRegular } from "../regular.js";
 import { type Page, readPage } from "./listing.js";
 import type { Target } from "./request.js";
@@ -44,14 +44,14 @@ export function hubTarget(url: string): Target {
 }
 
 /** Lists a folder. @returns `undefined` where nothing of this name is there */
-export async function listHub(url: string): Promise<RemoteEntry[] | undefined> {
+export async function listHub(url: string): Promise<Entry[] | undefined> {
   const place = parse(url);
   const { kind, repository, path } = place;
   const api = `${endpoint()}/api/${kind}/${repository}`;
   const revision = pinned(place) ?? (await currentCommit(place, url, api)) ?? place.revision;
   const root = `${api}/tree/${encodeURIComponent(revision)}`;
   let next = path === "" ? root : `${root}/${encodePath(path)}`;
-  const entries: RemoteEntry[] = [];
+  const entries: Entry[] = [];
   for (let page = 0; ; page++) {
     let answer: Page;
     try {
@@ -71,7 +71,7 @@ export async function listHub(url: string): Promise<RemoteEntry[] | undefined> {
       if (typeof entry?.path !== "string") throw noListing(url);
       const name = entry.path.slice(entry.path.lastIndexOf("/") + 1);
       if (entry.type === "file" || entry.type === "directory")
-        entries.push({ name, isFolder: entry.type === "directory" });
+        entries.push(remoteEntry(name, entry.type === "directory"));
     }
     const link = /<([^>]+)>;\s*rel="next"/.exec(answer.link)?.[1];
     if (link === undefined) return entries;

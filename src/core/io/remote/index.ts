@@ -1,6 +1,6 @@
 /** The one door to what lies behind a URL. This module and those that it needs are loaded when the first URL is given. */
 import { isVistaError, VistaError } from "../../errors.js";
-import type { Entry, PlaceKind, RemoteEntry } from "../entries.js";
+import type { Entry, PlaceKind } from "../entries.js";
 import { keyOf, RemoteFile } from "./file.js";
 import { hubTarget, listHub } from "./hub.js";
 import { CREDENTIALS_HINT, type Target } from "./request.js";
@@ -17,7 +17,7 @@ export async function openRemote(url: string): Promise<RemoteFile> {
  */
 const listings = new Map<
   string,
-  { readonly entries: Promise<RemoteEntry[] | undefined>; readonly until: number }
+  { readonly entries: Promise<Entry[] | undefined>; readonly until: number }
 >();
 const LISTED_MS = 2_000;
 
@@ -36,8 +36,7 @@ export async function lookAtRemote(url: string): Promise<PlaceKind> {
       if (!(isVistaError(error) && error.code === "NOT_FOUND" && /^(?:s3|hf):/i.test(url))) throw error;
     }
   }
-  const entries = await listing(url);
-  if (entries === undefined) throw nothingThere(url);
+  if ((await listing(url)) === undefined) throw nothingThere(url);
   return { isFile: false, isFolder: true, size: 0 };
 }
 
@@ -87,7 +86,7 @@ export async function listRemote(url: string): Promise<Entry[]> {
       },
     );
   }
-  return entries.map((entry) => ({ ...entry, isLink: false }));
+  return entries;
 }
 
 /** Tells whether a URL names a whole bucket or repository, or is written as a folder is, with a slash at its end. */
@@ -95,7 +94,7 @@ function isRoot(url: string): boolean {
   return /\/$|^s3:\/\/[^/]+$|^hf:\/\/(?:(?:datasets|spaces)\/)?[^/]+\/[^/]+$/i.test(url);
 }
 
-async function listing(url: string): Promise<RemoteEntry[] | undefined> {
+async function listing(url: string): Promise<Entry[] | undefined> {
   if (!hasListings(url)) {
     throw new VistaError("UNSUPPORTED", "a web server does not say which files are in a folder", {
       path: url,

@@ -3,6 +3,7 @@
  * Face hub and S3 do.
  */
 import { VistaError } from "../../errors.js";
+import { plural } from "../../text.js";
 import { copyBytes } from "../copy-bytes.js";
 import {
   type Answer,
@@ -29,6 +30,12 @@ export interface RangeAnswer {
   readonly got: number;
   /** The size of the whole file in bytes. */
   readonly size: number;
+}
+
+/** The answer to one attempt. */
+interface PartialAnswer extends RangeAnswer {
+  /** The reason why the answer broke off, where it did. */
+  readonly broken?: unknown;
 }
 
 /** A reader of the ranges of one URL. All answers must show one state of the file, by its size and its ETag or date. */
@@ -68,7 +75,7 @@ export class RangeReader {
       (reason, attempts) =>
         unreachable(
           reason,
-          `bytes ${start + got} to ${end} could not be read, ${attempts} ${attempts === 1 ? "attempt" : "attempts"}`,
+          `bytes ${start + got} to ${end} could not be read, ${plural(attempts, "attempt")}`,
           this.target.path,
         ),
       this.limits,
@@ -76,11 +83,7 @@ export class RangeReader {
     );
   }
 
-  async #once(
-    target: Uint8Array,
-    start: number,
-    signal: AbortSignal | undefined,
-  ): Promise<RangeAnswer & { readonly broken?: unknown }> {
+  async #once(target: Uint8Array, start: number, signal: AbortSignal | undefined): Promise<PartialAnswer> {
     const end = start + target.byteLength;
     const { url: first } = this.target;
     let url = this.#resolved ?? first;
@@ -147,12 +150,7 @@ export class RangeReader {
     return body.take;
   }
 
-  #outcome(
-    answer: Answer,
-    body: Body,
-    start: number,
-    ending: Ending,
-  ): RangeAnswer & { readonly broken?: unknown } {
+  #outcome(answer: Answer, body: Body, start: number, ending: Ending): PartialAnswer {
     const { statusCode, headers } = answer;
     const end = start + body.target.byteLength;
     const text = body.isRefusal ? body.whole.toString("latin1") : "";
@@ -163,7 +161,7 @@ export class RangeReader {
     }
     if (statusCode === 206) {
       const { size } = rangeOf(headers["content-range"]);
-      return { got: body.got, size, ...(ending.kind === "broken" ? { broken: ending.error } : {}) };
+      return { got: body.got, size, broken: ending.kind === "broken" ? ending.error : undefined };
     }
     if (ending.kind === "broken") throw new Retry(ending.error);
     if (ending.kind === "more") throw this.#noRanges(start, end, "the whole file");
@@ -197,12 +195,8 @@ export class RangeReader {
     const tag = headers["x-linked-etag"] ?? headers.etag;
     const { host } = new URL(url);
     this.#checkSame("ETag", host, tag?.replace(/^W\//, ""), true);
-    this.#checkSame(
-      "Last-Modified",
-      host,
-      headers["last-modified"],
-      tag === undefined || tag.startsWith("W/"),
-    );
+    const isWeak = tag === undefined || tag.startsWith("W/");
+    this.#checkSame("Last-Modified", host, headers["last-modified"], isWeak);
   }
 
   /** Compares a value with the first one from the host. @param counts  whether another value means that the file has changed */
@@ -221,15 +215,12 @@ export class RangeReader {
     });
   }
 
-  #noRanges(start: number, end: number, what: string): VistaError {
-    return new VistaError(
-      "UNSUPPORTED",
-      `the server answers a request for bytes ${start} to ${end} with ${what}`,
-      {
-        path: this.target.path,
-        hint: "It cannot be read by ranges: download the file, or use another server.",
-      },
-    );
+  #noRanges(start: number, end: number, answer: string): VistaError {
+    const what = `the server answers a request for bytes ${start} to ${end} with ${answer}`;
+    return new VistaError("UNSUPPORTED", what, {
+      path: this.target.path,
+      hint: "It cannot be read by ranges: download the file, or use another server.",
+    });
   }
 }
 

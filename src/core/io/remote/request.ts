@@ -68,7 +68,7 @@ export class Retry extends Error {
 }
 
 /** A function to call when an attempt has brought something: the failed attempts before it no longer count. */
-export type Progress = () => void;
+export type Progress = () => unknown;
 
 /**
  * Calls `attempt` until it no longer throws {@link Retry}, with growing pauses.
@@ -84,21 +84,15 @@ export async function withRetries<Result>(
 ): Promise<Result> {
   for (let number = 1; ; number++) {
     try {
-      return await withTurn(() =>
-        attempt(() => {
-          number = 0;
-        }),
-      );
+      return await withTurn(() => attempt(() => (number = 0)));
     } catch (error) {
       if (signal?.aborted) throw abortedError(signal);
       if (!(error instanceof Retry)) throw given(error, number);
       if (number >= attempts) throw given(error.reason, number);
       const wait = error.wait ?? backOff * 2 ** number * (0.5 + Math.random());
-      await pause(Math.min(wait, longestWait), undefined, signal === undefined ? {} : { signal }).catch(
-        () => {
-          throw abortedError(signal);
-        },
-      );
+      await pause(Math.min(wait, longestWait), undefined, { signal }).catch(() => {
+        throw abortedError(signal);
+      });
     }
   }
 }
@@ -153,15 +147,8 @@ export function refusal(
       : CREDENTIALS_HINT;
   }
   const why = code === undefined ? "" : ` (${code})`;
-  const error = new VistaError(
-    missing ? "NOT_FOUND" : "IO",
-    `${what} was answered with ${statusCode}${why}`,
-    {
-      path: target.path,
-      ...(offset === undefined ? {} : { offset }),
-      hint,
-    },
-  );
+  const said = `${what} was answered with ${statusCode}${why}`;
+  const error = new VistaError(missing ? "NOT_FOUND" : "IO", said, { path: target.path, offset, hint });
   if (target.corrected?.(answer, body) === true) return new Retry(error, 0);
   return RETRIED.has(statusCode) ? new Retry(error, retryAfter(headers["retry-after"])) : error;
 }
@@ -205,6 +192,11 @@ export type Ending =
   | { readonly kind: "more" }
   | { readonly kind: "broken"; readonly error: unknown };
 
+interface Exchanged {
+  readonly answer: Answer;
+  readonly ending: Ending;
+}
+
 /**
  * Sends one request, without another attempt.
  *
@@ -217,25 +209,15 @@ export async function ask(
   onHead: (answer: Answer) => Taker | undefined,
   limits: Limits,
   signal: AbortSignal | undefined,
-): Promise<{ answer: Answer; ending: Ending }> {
+): Promise<Exchanged> {
   const { origin, pathname, search } = new URL(url);
   const pool = await dispatcher(url);
   throwIfAborted(signal);
   return new Promise((resolve, reject) => {
-    const exchange = new Exchange(onHead, limits, signal, resolve, reject);
     const all = { ...headers, "accept-encoding": "identity", "user-agent": "vista-ckpt" };
-    const { silence } = limits;
-    pool.dispatch(
-      {
-        origin,
-        path: pathname + search,
-        method: "GET",
-        headers: all,
-        headersTimeout: silence,
-        bodyTimeout: silence,
-      },
-      exchange,
-    );
+    const patience = { headersTimeout: limits.silence, bodyTimeout: limits.silence };
+    const request = { origin, path: pathname + search, method: "GET" as const, headers: all, ...patience };
+    pool.dispatch(request, new Exchange(onHead, limits, signal, resolve, reject));
   });
 }
 
@@ -244,9 +226,6 @@ export async function ask(
  * stream between the two would take as much time again.
  */
 class Exchange implements Dispatcher.DispatchHandlers {
-  readonly #onHead: (answer: Answer) => Taker | undefined;
-  readonly #resolve: (result: { answer: Answer; ending: Ending }) => void;
-  readonly #reject: (error: unknown) => void;
   #abort: (error?: Error) => void = () => {};
   #answer: Answer | undefined;
   #take: Taker | undefined;
@@ -254,15 +233,12 @@ class Exchange implements Dispatcher.DispatchHandlers {
   #sinceLook = 0;
 
   constructor(
-    onHead: (answer: Answer) => Taker | undefined,
+    private readonly onHead: (answer: Answer) => Taker | undefined,
     private readonly limits: Limits,
     private readonly signal: AbortSignal | undefined,
-    resolve: (result: { answer: Answer; ending: Ending }) => void,
-    reject: (error: unknown) => void,
+    private readonly resolve: (result: Exchanged) => void,
+    private readonly reject: (error: unknown) => void,
   ) {
-    this.#onHead = onHead;
-    this.#resolve = resolve;
-    this.#reject = reject;
     signal?.addEventListener("abort", this.#stop);
   }
 
@@ -278,7 +254,7 @@ class Exchange implements Dispatcher.DispatchHandlers {
       headers[raw[i]!.toString("latin1").toLowerCase()] = raw[i + 1]!.toString("latin1");
     this.#answer = { statusCode, headers };
     try {
-      this.#take = this.#onHead(this.#answer);
+      this.#take = this.onHead(this.#answer);
     } catch (error) {
       this.#fail(error);
       return true;
@@ -306,13 +282,13 @@ class Exchange implements Dispatcher.DispatchHandlers {
   /** Ends the exchange. Its connection serves again where the body came to its end, and is closed where it did not. */
   #end(ending: Ending): void {
     this.#settled();
-    this.#resolve({ answer: this.#answer!, ending });
+    this.resolve({ answer: this.#answer!, ending });
     if (ending.kind !== "whole") this.#abort();
   }
 
   #fail(error: unknown): void {
     this.#settled();
-    this.#reject(error);
+    this.reject(error);
     this.#abort();
   }
 

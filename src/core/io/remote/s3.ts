@@ -8,7 +8,7 @@
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { VistaError } from "../../errors.js";
-import type { RemoteEntry } from "../entries.js";
+import { type Entry, remoteEntry } from "../entries.js";
 import { readRegular } from "../regular.js";
 import { readPage } from "./listing.js";
 import { environmentKey, regionIn, type Target } from "./request.js";
@@ -32,7 +32,7 @@ export async function s3Target(url: string): Promise<Target> {
 }
 
 /** Lists a folder. @returns `undefined` where no key lies below this path */
-export async function listS3(url: string): Promise<RemoteEntry[] | undefined> {
+export async function listS3(url: string): Promise<Entry[] | undefined> {
   const { bucket, key } = parse(url);
   const settings = await loadSettings();
   const prefix = key === "" || key.endsWith("/") ? key : `${key}/`;
@@ -43,7 +43,7 @@ export async function listS3(url: string): Promise<RemoteEntry[] | undefined> {
     trimValues: false,
     isArray: (name) => name === "Contents" || name === "CommonPrefixes",
   });
-  const entries: RemoteEntry[] = [];
+  const entries: Entry[] = [];
   let token: string | undefined;
   for (let page = 0; ; page++) {
     // The names are to come encoded, since XML has no way to write some characters that a key may have.
@@ -58,9 +58,8 @@ export async function listS3(url: string): Promise<RemoteEntry[] | undefined> {
       });
     }
     for (const key of result.keys)
-      if (key !== prefix) entries.push({ name: key.slice(prefix.length), isFolder: false });
-    for (const folder of result.folders)
-      entries.push({ name: folder.slice(prefix.length, -1), isFolder: true });
+      if (key !== prefix) entries.push(remoteEntry(key.slice(prefix.length), false));
+    for (const folder of result.folders) entries.push(remoteEntry(folder.slice(prefix.length, -1), true));
     token = result.next;
     if (token === undefined) break;
   }
@@ -213,12 +212,9 @@ async function readSettings(): Promise<Settings> {
     services?.get("s3.endpoint_url") ??
     one("s3.endpoint_url") ??
     one("endpoint_url");
-  const fixed = {
-    accessKeyId: env.AWS_ACCESS_KEY_ID ?? one("aws_access_key_id"),
-    secretAccessKey: env.AWS_SECRET_ACCESS_KEY ?? one("aws_secret_access_key"),
-    sessionToken: env.AWS_ACCESS_KEY_ID === undefined ? one("aws_session_token") : env.AWS_SESSION_TOKEN,
-  };
-  const { accessKeyId, secretAccessKey, sessionToken } = fixed;
+  const accessKeyId = env.AWS_ACCESS_KEY_ID ?? one("aws_access_key_id");
+  const secretAccessKey = env.AWS_SECRET_ACCESS_KEY ?? one("aws_secret_access_key");
+  const sessionToken = env.AWS_ACCESS_KEY_ID === undefined ? one("aws_session_token") : env.AWS_SESSION_TOKEN;
   const credentials =
     accessKeyId !== undefined && secretAccessKey !== undefined
       ? async () => ({ accessKeyId, secretAccessKey, sessionToken })
