@@ -1,7 +1,6 @@
 /** Defines the handle on an opened checkpoint of any kind. */
 import { VistaError } from "../core/errors.js";
 import type { DcpInfo } from "./dcp/open.js";
-import type { ShardIndex } from "./shard-index.js";
 import type { StateDict, Tensor } from "./tensor/tensor.js";
 import type { TensorValues } from "./tensor/typed-array.js";
 import type { TorchFile } from "./torch/file.js";
@@ -54,8 +53,6 @@ export class Checkpoint implements AsyncDisposable {
   readonly torchFiles!: readonly TorchFile[];
   /** @internal The contents of the pickles of a ZeRO checkpoint; `undefined` for other kinds. */
   readonly zeroContent!: CheckpointContent | undefined;
-  /** @internal */
-  readonly index!: ShardIndex | undefined;
   #closed = false;
 
   /** @internal */

@@ -149,13 +149,8 @@ async function compare(
   const sameType = a.dtype === b.dtype;
   if (!areComparable(a, b)) {
     report(a.byteLength + b.byteLength);
-    return {
-      ...header,
-      differing: undefined,
-      maxAbsolute: undefined,
-      maxRelative: undefined,
-      nanMismatches: 0,
-    };
+    const unknown = { differing: undefined, maxAbsolute: undefined, maxRelative: undefined };
+    return { ...header, ...unknown, nanMismatches: 0 };
   }
   const values = new ValueComparison(a.dtype, b.dtype, options);
   let identical = sameType;
@@ -207,29 +202,26 @@ function* stepsOf(tensor: Tensor): Generator<[number, number]> {
   for (let from = 0; from < tensor.numel; from += step) yield [from, Math.min(from + step, tensor.numel)];
 }
 
+/** What is found out about the values of two tensors, a part of them after the other. */
 class ValueComparison {
-  readonly #dtypes: readonly [DType, DType];
   #differing: number | undefined = 0;
   #absolute = 0;
   #relative = 0;
   #nan = 0;
-  readonly #atol: number;
-  readonly #rtol: number;
 
-  constructor(a: DType, b: DType, { atol = 0, rtol = 0 }: DiffOptions) {
-    this.#dtypes = [a, b];
-    this.#atol = atol;
-    this.#rtol = rtol;
-  }
+  constructor(
+    private readonly a: DType,
+    private readonly b: DType,
+    private readonly options: DiffOptions,
+  ) {}
 
   add(bytesA: Uint8Array, bytesB: Uint8Array): void {
-    const [a, b] = this.#dtypes;
-    if (isWidenable(a)) this.#addFloats(floatsOf(bytesA, a), floatsOf(bytesB, b));
-    else this.#addElements(bytesA, bytesB, dtypeInfo(a).bits);
+    if (isWidenable(this.a)) this.#addFloats(floatsOf(bytesA, this.a), floatsOf(bytesB, this.b));
+    else this.#addElements(bytesA, bytesB, dtypeInfo(this.a).bits);
   }
 
   result() {
-    const floats = isWidenable(this.#dtypes[0]);
+    const floats = isWidenable(this.a);
     return {
       differing: this.#differing,
       maxAbsolute: floats ? this.#absolute : undefined,
@@ -239,6 +231,7 @@ class ValueComparison {
   }
 
   #addFloats(a: ArrayLike<number>, b: ArrayLike<number>): void {
+    const { atol = 0, rtol = 0 } = this.options;
     let differing = 0;
     for (let i = 0; i < a.length; i++) {
       const x = a[i]!;
@@ -252,7 +245,7 @@ class ValueComparison {
       }
       const absolute = Math.abs(x - y);
       // An infinity is close to itself alone, although the tolerance of an infinite value is infinite too.
-      if (absolute === Infinity || absolute > this.#atol + this.#rtol * Math.abs(y)) differing++;
+      if (absolute === Infinity || absolute > atol + rtol * Math.abs(y)) differing++;
       if (absolute > this.#absolute) this.#absolute = absolute;
       const largest = Math.max(Math.abs(x), Math.abs(y));
       const relative = largest === Infinity ? 1 : absolute / largest;

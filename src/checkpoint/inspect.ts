@@ -1,6 +1,7 @@
 /** Describes what a checkpoint is and what is in it, without reading a weight. */
 import { isVistaError } from "../core/errors.js";
 import { isFile } from "../core/io/places.js";
+import { remember } from "../core/maps.js";
 import type { RunOptions } from "../core/progress.js";
 import type { Checkpoint, CheckpointKind } from "./checkpoint.js";
 import { openCheckpoint } from "./open.js";
@@ -116,10 +117,8 @@ export async function inspectCheckpoint(path: string, options: InspectOptions = 
   try {
     checkpoint = await openCheckpoint(path, { ...options, unreadable: "list" });
   } catch (error) {
-    const other =
-      isVistaError(error) &&
-      options.key === undefined &&
-      ["WRONG_KIND", "FORMAT", "AMBIGUOUS"].includes(error.code);
+    const codes: readonly string[] = ["WRONG_KIND", "FORMAT", "AMBIGUOUS"];
+    const other = isVistaError(error) && options.key === undefined && codes.includes(error.code);
     if (!other || !(await isFile(path))) throw error;
     return inspectOther(path, error);
   }
@@ -161,15 +160,10 @@ async function inspectOther(path: string, reason: unknown): Promise<Inspection> 
       kind: "torch-other",
       path,
       state: tensors,
-      leftOut: [],
       warnings:
         isVistaError(reason) && ["AMBIGUOUS", "WRONG_KIND"].includes(reason.code) ? [reason.message] : [],
       unreadable: unreadableIn(torchFile.value, path),
-      others: [],
-      metadata: undefined,
-      key: undefined,
       torchFiles: [torchFile],
-      zero: undefined,
       files: [{ path: torchFile.file.path, bytes: torchFile.file.size }],
     });
   } finally {
@@ -177,11 +171,10 @@ async function inspectOther(path: string, reason: unknown): Promise<Inspection> 
   }
 }
 
+/** A checkpoint of any kind, or a torch file without a state dict, which has less to tell. */
 interface Described
-  extends Pick<
-    Checkpoint,
-    "path" | "leftOut" | "unreadable" | "others" | "warnings" | "metadata" | "key" | "torchFiles" | "zero"
-  > {
+  extends Pick<Checkpoint, "path" | "unreadable" | "warnings" | "torchFiles">,
+    Partial<Pick<Checkpoint, "leftOut" | "others" | "metadata" | "key" | "zero">> {
   readonly kind: Inspection["kind"];
   readonly state: StateDict["tensors"];
   readonly files: Inspection["files"];
@@ -189,27 +182,24 @@ interface Described
 }
 
 async function describe(checkpoint: Described): Promise<Inspection> {
-  const { path, kind, state, leftOut, unreadable, others, warnings } = checkpoint;
+  const { path, kind, state, leftOut = [], unreadable, others = [], warnings } = checkpoint;
   const { metadata, key, torchFiles, zero, files } = checkpoint;
-  const names = zero === undefined ? {} : { frozen: zero.frozen, orphans: zero.recovered };
   const shared = sharedNames(state);
-  const { frozen = [], orphans = [] } = names;
+  const { frozen, recovered: orphans } = zero ?? { frozen: [], recovered: [] };
   const tags = tagger({ frozen, orphans, shared });
   const tensors = [...state].map(([name, { dtype, shape, numel, byteLength }]) => {
     return { name, dtype, shape, elements: numel, bytes: byteLength, tags: tags(name) };
   });
-  const unique = new Set(state.values());
-  const dtypes: Partial<Record<DType, { tensors: number; elements: number; bytes: number }>> = {};
+  const dtypes = new Map<DType, { tensors: number; elements: number; bytes: number }>();
   let elements = 0;
   let bytes = 0;
-  for (const tensor of unique) {
-    const sum = dtypes[tensor.dtype] ?? { tensors: 0, elements: 0, bytes: 0 };
-    dtypes[tensor.dtype] = sum;
+  for (const { dtype, numel, byteLength } of new Set(state.values())) {
+    const sum = remember(dtypes, dtype, () => ({ tensors: 0, elements: 0, bytes: 0 }));
     sum.tensors++;
-    sum.elements += tensor.numel;
-    sum.bytes += tensor.byteLength;
-    elements += tensor.numel;
-    bytes += tensor.byteLength;
+    sum.elements += numel;
+    sum.bytes += byteLength;
+    elements += numel;
+    bytes += byteLength;
   }
   return {
     path,
@@ -231,7 +221,7 @@ async function describe(checkpoint: Described): Promise<Inspection> {
     tensors,
     elements,
     bytes,
-    dtypes,
+    dtypes: Object.fromEntries(dtypes),
     prefixed: tensors.filter(({ name }) => name.includes(PREFIX)).length,
     ...vistaParts([...state.keys()]),
     frozen,
@@ -284,10 +274,8 @@ function vistaParts(names: readonly string[]): Pick<Inspection, "lora" | "ema"> 
   });
   const shadows = [...bare].filter(isShadow);
   const parameters = parametersByShadow(bare);
-  return {
-    lora,
-    ema: { shadows: shadows.length, unmatched: shadows.filter((name) => !parameters.has(name)) },
-  };
+  const unmatched = shadows.filter((name) => !parameters.has(name));
+  return { lora, ema: { shadows: shadows.length, unmatched } };
 }
 
 function writerOf(torchFiles: readonly TorchFile[], zero: Described["zero"]) {

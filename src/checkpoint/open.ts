@@ -68,7 +68,7 @@ const NOTHING_ELSE = {
   others: [],
   unreadable: [],
   torchFiles: [],
-  index: undefined,
+  zero: undefined,
   dcp: undefined,
   zeroContent: undefined,
 };
@@ -83,8 +83,8 @@ async function openFolder(path: string, options: OpenOptions): Promise<Opened> {
   if (dcp !== undefined) {
     onlyForZero(path, "a folder of torch.distributed.checkpoint", options);
     const { state, info, leftOut, others, warnings } = await openDcp(dcp, options);
-    const own = { kind: "dcp", path, state, leftOut, others, warnings, key: info.key, dcp: info } as const;
-    return { ...NOTHING_ELSE, ...own, zero: undefined };
+    const { key } = info;
+    return { ...NOTHING_ELSE, kind: "dcp", path, state, leftOut, others, warnings, key, dcp: info };
   }
   const file = await findWeightsFile(path);
   if (file !== undefined) {
@@ -166,14 +166,13 @@ async function findOne(
  * @param stated  what the index of its set says of the file
  */
 async function openFile(path: string, options: OpenOptions, stated?: StatedShard): Promise<Opened> {
-  const zero = undefined;
   if (await isSafetensors(path)) {
     if (options.key !== undefined) throw noKeys(path, "a safetensors file");
     const { state, metadata } = await openSafetensors(
       path,
       stated && { crc32: stated.crc32, mismatch: (found) => shardError(path, stated, found) },
     );
-    return { ...NOTHING_ELSE, kind: "safetensors", path, state, metadata, zero };
+    return { ...NOTHING_ELSE, kind: "safetensors", path, state, metadata };
   }
   const torchFile = await readTorchFile(path, { verify: options.verify ?? true });
   try {
@@ -197,7 +196,6 @@ async function openFile(path: string, options: OpenOptions, stated?: StatedShard
       others,
       unreadable,
       torchFiles: [torchFile],
-      zero,
     };
   } catch (error) {
     await torchFile.file.close();
@@ -249,14 +247,11 @@ export async function detectFormat(file: SourceFile): Promise<"zip" | "legacy" |
  */
 function findWeights(file: TorchFile, key: string | undefined): FoundStateDict {
   if (key === undefined && isOptimizerShard(asDict(file.value))) {
-    throw new VistaError(
-      "WRONG_KIND",
-      "one rank's optimizer shard: it has no names and only a part of the weights",
-      {
-        path: file.file.path,
-        hint: "Give the checkpoint folder (the one that holds `latest`).",
-      },
-    );
+    const what = "one rank's optimizer shard: it has no names and only a part of the weights";
+    throw new VistaError("WRONG_KIND", what, {
+      path: file.file.path,
+      hint: "Give the checkpoint folder (the one that holds `latest`).",
+    });
   }
   return findStateDict(file, key);
 }
@@ -291,8 +286,8 @@ function aboutOthers(others: readonly OtherTensors[]): string[] {
  * @throws VistaError `WRONG_KIND` for stage 3, where it holds placeholders
  */
 function checkModule(path: string, top: PyDict | undefined, dict: PyDict, state: StateDict): string[] {
-  if (top === undefined || dict !== asDict(top.get("module")) || !top.has("param_shapes")) return [];
-  if (top.get("param_shapes") === null) return [];
+  if (top === undefined || dict !== asDict(top.get("module")) || (top.get("param_shapes") ?? null) === null)
+    return [];
   const empty = [...state.tensors].filter(([, { numel }]) => numel === 0);
   if (empty.length > 0) {
     throw new VistaError(
@@ -345,9 +340,9 @@ async function openSharded(path: string, options: OpenOptions): Promise<Opened> 
     const kinds = new Set(shards.map(({ kind }) => kind));
     if (kinds.size > 1)
       throw new VistaError("INCONSISTENT", "some shards are torch files, others safetensors", { path });
-    const torchFiles = shards.flatMap((shard) => shard.torchFiles);
     const { warnings, extra } = notInIndex(index, opened);
     return {
+      ...NOTHING_ELSE,
       kind: kinds.has("torch") ? "torch-sharded" : "safetensors-sharded",
       path,
       state: new StateDict(
@@ -357,14 +352,9 @@ async function openSharded(path: string, options: OpenOptions): Promise<Opened> 
       leftOut: shards.flatMap((shard) => shard.leftOut),
       warnings,
       metadata: shards[0]!.metadata,
-      key: undefined,
       others: [...shards.flatMap(({ others }) => others), ...extra],
       unreadable: shards.flatMap(({ unreadable }) => unreadable),
-      torchFiles,
-      index,
-      zero: undefined,
-      dcp: undefined,
-      zeroContent: undefined,
+      torchFiles: shards.flatMap(({ torchFiles }) => torchFiles),
     };
   } catch (error) {
     await settleAll(all.map(({ state }) => state.close()));

@@ -88,7 +88,7 @@ export class ContentsReader {
     try {
       const storages = await this.#weightStorages(torchFile);
       const regions = await torchFile.regions();
-      const end = Math.max(0, ...regions.map(({ offset, length }) => offset + length));
+      const end = regions.reduce((last, { offset, length }) => Math.max(last, offset + length), 0);
       if (regions.length > 0 && end < file.size)
         this.notes.warnings.push(
           `${file.path}: ${file.size - end} bytes behind the last storage belong to nothing and were not looked at`,

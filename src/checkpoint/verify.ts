@@ -68,8 +68,6 @@ export async function verifyCheckpoint(path: string, options: VerifyOptions = {}
 }
 
 class Verifier {
-  readonly #path: string;
-  readonly #options: VerifyOptions;
   readonly #files: VerifiedFile[] = [];
   readonly #problems: VistaError[] = [];
   readonly #nonFinite: NonFiniteCount[] = [];
@@ -84,10 +82,10 @@ class Verifier {
   /** The statements of an index about its files, by path. */
   readonly #stated = new Map<string, StatedShard>();
 
-  constructor(path: string, options: VerifyOptions) {
-    this.#path = path;
-    this.#options = options;
-  }
+  constructor(
+    private readonly path: string,
+    private readonly options: VerifyOptions,
+  ) {}
 
   async run(): Promise<VerifyReport> {
     const { paths, together } = await this.#list();
@@ -101,7 +99,7 @@ class Verifier {
     // A file with damage would fail here again, with an error that has been reported already.
     if (together && this.#problems.length === 0) await this.#together();
     return {
-      path: this.#path,
+      path: this.path,
       files: this.#files,
       problems: this.#problems,
       nonFinite: this.#nonFinite,
@@ -111,30 +109,30 @@ class Verifier {
 
   /** Lists the files, and tells whether they have to fit together. */
   async #list(): Promise<{ paths: string[]; together: boolean }> {
-    const { isFolder } = await lookAt(this.#path);
+    const { isFolder } = await lookAt(this.path);
     const index = isFolder
-      ? await findIndex(this.#path)
-      : placeName(this.#path).endsWith(".json")
-        ? this.#path
+      ? await findIndex(this.path)
+      : placeName(this.path).endsWith(".json")
+        ? this.path
         : undefined;
     if (index !== undefined) {
       const { shards, stated } = await readShardIndex(index);
       for (const [name, entry] of stated) if (shards.has(name)) this.#stated.set(shards.get(name)!, entry);
       return { paths: [...shards.values()], together: true };
     }
-    const dcp = isFolder ? await findDcp(this.#path) : undefined;
+    const dcp = isFolder ? await findDcp(this.path) : undefined;
     if (dcp !== undefined) {
       const shards = await listSafetensorsShards(dcp);
       if (shards.length > 0) return { paths: shards.map((name) => joinPlace(dcp, name)), together: true };
       this.#items = await listDcpItems(dcp);
       return { paths: [...this.#items.keys()].sort(), together: true };
     }
-    const file = isFolder ? await findWeightsFile(this.#path) : this.#path;
+    const file = isFolder ? await findWeightsFile(this.path) : this.path;
     if (file !== undefined) {
       this.#single = true;
-      return { paths: [file], together: this.#options.key !== undefined };
+      return { paths: [file], together: this.options.key !== undefined };
     }
-    const files = await listCheckpointFiles(await findCheckpoint(this.#path, this.#options.tag));
+    const files = await listCheckpointFiles(await findCheckpoint(this.path, this.options.tag));
     const paths = [...files.modelStates, ...files.shards].map((file) => file.path);
     if (files.universal) paths.push(...(await listUniversalFiles(files.tagFolder)));
     return { paths, together: true };
@@ -142,13 +140,13 @@ class Verifier {
 
   async #together(): Promise<void> {
     try {
-      const { tag, key, signal } = this.#options;
-      const opened = await openCheckpoint(this.#path, { tag, key, signal });
+      const { tag, key, signal } = this.options;
+      const opened = await openCheckpoint(this.path, { tag, key, signal });
       this.#warnings.push(...opened.warnings);
       await opened.state.close();
       // The weights are a third of a universal checkpoint: training goes on with the rest.
       if (opened.zero?.universal === true)
-        await (await openOptimizerState(this.#path, { signal })).state.close();
+        await (await openOptimizerState(this.path, { signal })).state.close();
     } catch (error) {
       this.#problem(error);
     }
@@ -156,8 +154,7 @@ class Verifier {
 
   /** Notes an error that the input caused, and throws every other. */
   #problem(cause: unknown): void {
-    const error = fromReader(cause, this.#path);
-    if (!isVistaError(error) || ["ABORTED", "USAGE"].includes(error.code)) throw error;
+    const error = foundIn(cause, this.path);
     // One error may arrive several times: a record that cannot be located is one problem, however many tensors are in it.
     if (this.#seen.has(error)) return;
     this.#seen.add(error);
@@ -176,8 +173,7 @@ class Verifier {
       const checked = await this.#scan(file, ranges, lanes);
       this.#files.push({ path, format, bytes: file.size, records, checked });
     } catch (error) {
-      const problem = fromReader(error, path);
-      if (!isVistaError(problem) || ["ABORTED", "USAGE"].includes(problem.code)) throw problem;
+      const problem = foundIn(error, path);
       // A file of another kind is not damaged, and was not looked at; in a set it stands where one of the set's belongs.
       if (problem.code === "WRONG_KIND" && this.#single) throw problem;
       // Whatever the reason is, a file that could not be looked at is not sound.
@@ -192,7 +188,7 @@ class Verifier {
 
   async #contents(file: SourceFile): Promise<Contents> {
     const notes = { warnings: this.#warnings, problem: (cause: unknown) => this.#problem(cause) };
-    const reader = new ContentsReader(notes, this.#single ? this.#options.key : undefined);
+    const reader = new ContentsReader(notes, this.#single ? this.options.key : undefined);
     const items = this.#items.get(file.path);
     if (items !== undefined) return reader.dcp(file, items);
     const format = await detectFormat(file);
@@ -211,7 +207,7 @@ class Verifier {
     let whole: number | undefined = 0;
     await scanRanges(stated === undefined ? ranges : coverWhole(file, ranges), {
       lanes,
-      signal: this.#options.signal,
+      signal: this.options.signal,
       onBytes: (bytes) => {
         this.#done += bytes;
         this.#report();
@@ -235,6 +231,13 @@ class Verifier {
   }
 
   #report(): void {
-    this.#options.onProgress?.({ phase: "verify", done: this.#done, total: this.#total, unit: "bytes" });
+    this.options.onProgress?.({ phase: "verify", done: this.#done, total: this.#total, unit: "bytes" });
   }
+}
+
+/** Returns an error that the input caused. @throws every other error */
+function foundIn(cause: unknown, path: string): VistaError {
+  const error = fromReader(cause, path);
+  if (!isVistaError(error) || ["ABORTED", "USAGE"].includes(error.code)) throw error;
+  return error;
 }

@@ -1,5 +1,6 @@
 /** Holds what several commands of vista-ckpt share. */
 import type { Command } from "commander";
+import { formatCount } from "../../core/cli/format.js";
 import { JSON_OBJECT, type PrintOptions, QUIET } from "../../core/cli/options.js";
 import { printLines } from "../../core/cli/print.js";
 import { firstNames, VistaError } from "../../core/errors.js";
@@ -62,4 +63,15 @@ export function printUnknown(names: readonly string[], prefix = ""): void {
     `${prefix}the pickle names what ordinary checkpoints do not: ${firstNames(names, 10)}; ` +
     "torch.load with weights_only=False would import and call it (nothing was executed here)";
   printLines([`vista-ckpt: warning: ${text}`], process.stderr);
+}
+
+/** Returns counts with their words, such as `12 different, 3 only in a.bin`; those of nothing are left out. */
+export function countsText(counts: readonly (readonly [count: number, what: string])[]): string {
+  const some = counts.filter(([count]) => count > 0);
+  return some.map(([count, what]) => `${formatCount(count)} ${what}`).join(", ");
+}
+
+/** Returns pairs of names, such as an alias and the name whose tensor it shares, as `a = b`. */
+export function pairTexts(pairs: readonly (readonly [string, string])[]): string[] {
+  return pairs.map(([name, other]) => `${name} = ${other}`);
 }

@@ -18,11 +18,10 @@ import {
   type ValueDifference,
   type ValuesReport,
 } from "../optimizer-state.js";
-import type { StateDict } from "../tensor/tensor.js";
 import type { OtherTensors } from "../torch/state-dicts.js";
-import { printWarnings } from "./common.js";
+import { countsText, printWarnings } from "./common.js";
 
-export interface DiffCommandOptions extends PrintOptions {
+interface DiffCommandOptions extends PrintOptions {
   max: number;
   key?: string;
   keyB?: string;
@@ -58,14 +57,11 @@ export async function diff(
         if (!options.quiet) printWarnings(checkpoint.warnings, checkpoint.torchFiles, `${path}: `);
       }
     }
-    const [first, second] = (optimizer ? optimizers : checkpoints).map(({ state }) => state) as [
-      StateDict,
-      StateDict,
-    ];
+    const [first, second] = (optimizer ? optimizers : checkpoints).map(({ state }) => state);
     const tolerance = { atol: options.atol, rtol: options.rtol };
     const how = { verify, ...tolerance, ignoreDType: options.ignoreDtype ?? false };
     const report = await runWithProgress(options.quiet, context.signal, (run) =>
-      diffStates(first, second, { ...run, ...how }),
+      diffStates(first!, second!, { ...run, ...how }),
     );
     const values = optimizer ? diffValues(optimizers[0]!, optimizers[1]!, tolerance) : undefined;
     const notCompared = leftOut(checkpoints);
@@ -75,7 +71,7 @@ export async function diff(
       ...report,
       ...values,
       equal: report.equal && all && (values === undefined || areEqual(values)),
-      prefixes: byPrefix(report, [...first.tensors.keys(), ...report.onlyB]),
+      prefixes: byPrefix(report, [...first!.tensors.keys(), ...report.onlyB]),
       notCompared,
     };
     context.setExitCode(verdict.equal ? EXIT.ok : EXIT.failed);
@@ -134,14 +130,12 @@ function byPrefix(report: DiffReport, names: readonly string[]): PrefixCounts[] 
 /** Returns a line for each prefix with differences, such as `model.diffusion_model: 12 different, 3 only in a.bin, of 570`. */
 function prefixLines(a: string, b: string, { prefixes }: Verdict): string[] {
   return prefixes.flatMap(({ prefix, tensors, different, onlyA, onlyB }) => {
-    const parts = [
-      ...(different > 0 ? [`${formatCount(different)} different`] : []),
-      ...(onlyA > 0 ? [`${formatCount(onlyA)} only in ${a}`] : []),
-      ...(onlyB > 0 ? [`${formatCount(onlyB)} only in ${b}`] : []),
-    ];
-    return parts.length === 0
-      ? []
-      : [`${shortName(prefix)}: ${parts.join(", ")}, of ${formatCount(tensors)}`];
+    const counts = countsText([
+      [different, "different"],
+      [onlyA, `only in ${a}`],
+      [onlyB, `only in ${b}`],
+    ]);
+    return counts === "" ? [] : [`${shortName(prefix)}: ${counts}, of ${formatCount(tensors)}`];
   });
 }
 
@@ -181,9 +175,9 @@ function show(a: string, b: string, report: Verdict, max: number): string[] {
   ]);
   list("by prefix", prefixLines(a, b, report));
   const differ = onlyA.length + onlyB.length + different.length + values.length > 0;
-  const nothing =
-    report.same + report.close === 0 ? "nothing was compared" : "no difference in what was compared";
-  const verdict = differ ? "different" : report.equal ? "equal" : nothing;
+  let verdict = differ ? "different" : "no difference in what was compared";
+  if (report.equal) verdict = "equal";
+  else if (!differ && report.same + report.close === 0) verdict = "nothing was compared";
   const close = report.close === 0 ? "" : `, ${formatCount(report.close)} within what was allowed`;
   lines.push(`${verdict}: ${plural(report.same, "tensor")} the same${close}`);
   if (comparedValues !== undefined) {
@@ -195,17 +189,12 @@ function show(a: string, b: string, report: Verdict, max: number): string[] {
 
 /** Returns a line such as `lr  0.01 ≠ 0.02, of 12 parameters: a.weight, b.weight …`. */
 function describeValue(a: string, b: string, { key, a: x, b: y, parameters }: ValueDifference): string {
-  const what =
-    x === undefined
-      ? `only in ${b}: ${showValue(y!)}`
-      : y === undefined
-        ? `only in ${a}: ${showValue(x)}`
-        : `${showValue(x)} ≠ ${showValue(y)}`;
-  const whose =
-    parameters.length === 0
-      ? ""
-      : `, of ${plural(parameters.length, "parameter")}: ${firstNames(parameters)}`;
-  return `${shorten(key, 80)}  ${what}${whose}`;
+  const both = x !== undefined && y !== undefined;
+  const what = both
+    ? `${showValue(x)} ≠ ${showValue(y)}`
+    : `only in ${x === undefined ? b : a}: ${showValue((x ?? y)!)}`;
+  const whose = `, of ${plural(parameters.length, "parameter")}: ${firstNames(parameters)}`;
+  return `${shorten(key, 80)}  ${what}${parameters.length === 0 ? "" : whose}`;
 }
 
 function showValue(value: OptimizerValue): string {

@@ -1,10 +1,13 @@
 /** Holds what the commands share that write a checkpoint folder. */
 import { resolve } from "node:path";
-import { formatBytes, formatCount, formatDuration } from "../../core/cli/format.js";
+import { formatBytes, formatCount, formatDuration, plural } from "../../core/cli/format.js";
 import { printResult } from "../../core/cli/print.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import { runWithProgress } from "../../core/cli/progress.js";
 import type { FolderOptions } from "../checkpoint-folder.js";
+import type { Resharded } from "../reshard.js";
+import type { ZeroInfo } from "../zero/plan.js";
+import type { GroupSizes } from "../zero/trained.js";
 import { startAhead } from "./ahead.js";
 import type { CommonOptions } from "./common.js";
 
@@ -12,19 +15,11 @@ export interface FolderCommandOptions extends CommonOptions {
   tag?: string;
 }
 
+/** The facts that are printed of the checkpoint that was read. */
+type Source = Pick<ZeroInfo, "folder" | "tag" | "deepspeed" | "stage" | "globalSteps">;
+
 /** The facts that are printed of each such output. */
-interface Written {
-  readonly folder: string;
-  readonly tag: string;
-  readonly output: string;
-  readonly bytes: number;
-  readonly stage: number;
-  readonly deepspeed: string | undefined;
-  readonly globalSteps: number | undefined;
-  readonly parameters: number;
-  readonly elements: number;
-  readonly states: readonly string[];
-}
+type Written = Source & Pick<Resharded, "output" | "bytes" | "parameters" | "elements" | "states">;
 
 /**
  * Writes the folder, or shows what would be written.
@@ -58,16 +53,11 @@ export async function writeFolder<Result extends Written>(
  * Returns a line such as `from last.ckpt, tag checkpoint: DeepSpeed 0.10.1 with Lightning 2.0.1, ZeRO stage 2, 4 ranks, step 10`.
  */
 export function sourceLine(
-  {
-    folder,
-    tag,
-    deepspeed,
-    stage,
-    globalSteps,
-  }: Pick<Written, "folder" | "tag" | "deepspeed" | "stage" | "globalSteps">,
+  source: Source,
   lightning: string | undefined,
   more: readonly string[] = [],
 ): string {
+  const { folder, tag, deepspeed, stage, globalSteps } = source;
   const writer = [
     (deepspeed === undefined ? "an unknown DeepSpeed" : `DeepSpeed ${deepspeed}`) +
       (lightning === undefined ? "" : ` with Lightning ${lightning}`),
@@ -82,4 +72,9 @@ export function sourceLine(
 export function stateWords({ elements, states }: Written): string {
   const names = states.length === 0 ? "no optimizer state" : `the optimizer's ${states.join(", ")}`;
   return ` of ${formatCount(elements)} elements, each with ${names}`;
+}
+
+/** Returns the beginning of a line about one group of parameters, such as `  group 0: 12 parameter tensors, 345 elements`. */
+export function groupText({ parameters, numel }: Pick<GroupSizes, "parameters" | "numel">, index: number) {
+  return `  group ${index}: ${plural(parameters, "parameter tensor")}, ${formatCount(numel)} elements`;
 }

@@ -38,11 +38,8 @@ export async function inspectTensor(
     const statistics = await runWithProgress(options.quiet, context.signal, (run) =>
       tensorStatistics(tensor, run),
     );
-    printResult(
-      options,
-      { command: "inspect", path, tensor: { name, ...statistics } },
-      show(name, statistics),
-    );
+    const object = { command: "inspect", path, tensor: { name, ...statistics } };
+    printResult(options, object, show(name, statistics));
   } finally {
     await checkpoint.state.close();
   }
@@ -51,13 +48,9 @@ export async function inspectTensor(
 function noTensor(path: string, name: string, names: readonly string[]): VistaError {
   const close = names.filter((other) => other.endsWith(`.${name}`));
   const near = close.length > 0 ? close : names.filter((other) => name !== "" && other.includes(name));
-  return new VistaError("NOT_FOUND", `there is no tensor ${shorten(name, 200)}`, {
-    path,
-    hint:
-      near.length > 0
-        ? `Names like it: ${firstNames(near, 3)}.`
-        : "`vista-ckpt inspect --tensors` lists all of them.",
-  });
+  const like = `Names like it: ${firstNames(near)}.`;
+  const hint = near.length > 0 ? like : "`vista-ckpt inspect --tensors` lists all of them.";
+  return new VistaError("NOT_FOUND", `there is no tensor ${shorten(name, 200)}`, { path, hint });
 }
 
 function show(name: string, statistics: TensorStatistics): string[] {

@@ -7,12 +7,13 @@ import { printJson, printLines, printResult } from "../../core/cli/print.js";
 import { type CommandContext, EXIT } from "../../core/cli/program.js";
 import { firstNames, shorten } from "../../core/errors.js";
 import { type Inspection, inspectCheckpoint } from "../inspect.js";
-import type { OptimizerSummary } from "../zero/optimizer-summary.js";
-import { printUnknown, printWarnings } from "./common.js";
+import type { OptimizerGroupSummary, OptimizerSummary } from "../zero/optimizer-summary.js";
+import { pairTexts, printUnknown, printWarnings } from "./common.js";
+import { groupText } from "./run-folder.js";
 import { inspectTensor } from "./run-inspect-tensor.js";
 import { describeTensor, foldedTreeLines, treeLines } from "./tree.js";
 
-export interface InspectCommandOptions extends PrintOptions {
+interface InspectCommandOptions extends PrintOptions {
   tag?: string;
   key?: string;
   tensors?: boolean;
@@ -53,10 +54,7 @@ export async function inspect(
     return inspection;
   };
   const paths = await expandInputs(inputs);
-  if (options.tensor !== undefined) {
-    await inspectTensor(paths, options.tensor, options, context);
-    return;
-  }
+  if (options.tensor !== undefined) return inspectTensor(paths, options.tensor, options, context);
   if (inputs.length === 1 && paths.length === 1) {
     const inspection = await look(paths[0]!);
     printResult(options, { command: "inspect", ...inspection }, show(inspection, options));
@@ -104,25 +102,21 @@ function head(inspection: Inspection): string[] {
   const size = files.reduce((sum, file) => sum + file.bytes, 0);
   const count = files.length === 1 ? "" : ` in ${plural(files.length, "file")}`;
   const lines = [`${path}: ${KINDS[kind]}, ${formatBytes(size)}${count}`];
-  const writer = [
-    inspection.deepspeed === undefined ? [] : [`DeepSpeed ${inspection.deepspeed}`],
-    inspection.lightning === undefined ? [] : [`Lightning ${inspection.lightning}`],
-  ].flat();
-  const when = [
-    inspection.step === undefined ? [] : [`step ${formatCount(inspection.step)}`],
-    inspection.epoch === undefined ? [] : [`epoch ${formatCount(inspection.epoch)}`],
-  ].flat();
-  const said = [...(writer.length > 0 ? [`written by ${writer.join(" with ")}`] : []), ...when];
+  const { deepspeed, lightning, step, epoch } = inspection;
+  const writer: string[] = [];
+  if (deepspeed !== undefined) writer.push(`DeepSpeed ${deepspeed}`);
+  if (lightning !== undefined) writer.push(`Lightning ${lightning}`);
+  const said = writer.length > 0 ? [`written by ${writer.join(" with ")}`] : [];
+  if (step !== undefined) said.push(`step ${formatCount(step)}`);
+  if (epoch !== undefined) said.push(`epoch ${formatCount(epoch)}`);
   if (said.length > 0) lines.push(`  ${said.join(", ")}`);
   if (zero !== undefined) {
     lines.push(
       `  tag ${zero.tag}, ${zero.universal ? "universal, made of " : ""}ZeRO stage ${zero.stage}, ${plural(zero.ranks, "rank")}, ${plural(zero.buffers, "buffer")}`,
     );
-    zero.groups.forEach(({ parameters, numel, saved }, i) => {
-      const padding = saved === numel ? "" : `, ${formatCount(saved - numel)} padding`;
-      lines.push(
-        `  group ${i}: ${plural(parameters, "parameter tensor")}, ${formatCount(numel)} elements${padding}`,
-      );
+    zero.groups.forEach((group, i) => {
+      const padding = group.saved - group.numel;
+      lines.push(groupText(group, i) + (padding === 0 ? "" : `, ${formatCount(padding)} padding`));
     });
   }
   if (zero?.optimizer !== undefined) lines.push(`  optimizer: ${describeOptimizer(zero.optimizer)}`);
@@ -134,21 +128,22 @@ function head(inspection: Inspection): string[] {
 }
 
 function describeOptimizer({ states, groups, lossScale }: OptimizerSummary): string {
-  const each = (values: readonly (number | undefined)[]) => [
-    ...new Set(values.filter((value) => value !== undefined)),
-  ];
-  const said = [
-    firstNames(
-      Object.entries(states).map(([name, dtype]) => `${name} (${dtype})`),
-      8,
-    ) || "no states of the size of the weights",
-  ];
-  const steps = each(groups.map(({ step }) => step));
-  if (steps.length > 0) said.push(`step ${steps.map(formatCount).join(", ")}`);
-  const rates = each(groups.map(({ learningRate }) => learningRate));
-  if (rates.length > 0) said.push(`learning rate ${rates.slice(0, 8).join(", ")}`);
-  const decays = each(groups.map(({ weightDecay }) => weightDecay));
-  if (decays.length > 0) said.push(`weight decay ${decays.slice(0, 8).join(", ")}`);
+  const names = Object.entries(states).map(([name, dtype]) => `${name} (${dtype})`);
+  const said = [firstNames(names, 8) || "no states of the size of the weights"];
+  type Value = (group: OptimizerGroupSummary) => number | undefined;
+  const each = (what: string, pick: Value, show: (value: number) => string = String) => {
+    const different = [...new Set(groups.map(pick).filter((value) => value !== undefined))];
+    if (different.length > 0)
+      said.push(
+        `${what} ${different
+          .slice(0, 8)
+          .map((value) => show(value))
+          .join(", ")}`,
+      );
+  };
+  each("step", ({ step }) => step, formatCount);
+  each("learning rate", ({ learningRate }) => learningRate);
+  each("weight decay", ({ weightDecay }) => weightDecay);
   if (lossScale !== undefined && (lossScale.dynamic || lossScale.value !== 1))
     said.push(`loss scale ${lossScale.value}${lossScale.dynamic ? " (dynamic)" : ""}`);
   return said.join("; ");
@@ -157,50 +152,33 @@ function describeOptimizer({ states, groups, lossScale }: OptimizerSummary): str
 function parts(inspection: Inspection): string[] {
   const { tensors, elements, bytes, dtypes, lora, ema, frozen, shared, orphans, leftOut, globals } =
     inspection;
-  const lines = [
-    `  ${plural(tensors.length, "tensor")}, ${plural(elements, "element")}, ${formatBytes(bytes)}`,
-    ...Object.entries(dtypes).map(
-      ([dtype, sum]) =>
-        `  ${dtype}: ${plural(sum.tensors, "tensor")}, ${plural(sum.elements, "element")}, ${formatBytes(sum.bytes)}`,
-    ),
-  ];
+  const sizes = (tensors: number, elements: number, bytes: number) =>
+    `${plural(tensors, "tensor")}, ${plural(elements, "element")}, ${formatBytes(bytes)}`;
+  const lines = [`  ${sizes(tensors.length, elements, bytes)}`];
+  for (const [dtype, sum] of Object.entries(dtypes))
+    lines.push(`  ${dtype}: ${sizes(sum.tensors, sum.elements, sum.bytes)}`);
   const named = (what: string, names: readonly string[]) => {
     if (names.length > 0) lines.push(`  ${what}: ${formatCount(names.length)}: ${firstNames(names)}`);
   };
   if (inspection.prefixed > 0)
     lines.push(`  prefix _forward_module.: ${plural(inspection.prefixed, "name")}`);
-  named(
-    "LoRA adapters",
-    lora.map(({ down }) => down),
-  );
-  named(
-    "LoRA adapters without base or partner",
-    lora.filter(({ missing }) => missing.length > 0).map(({ down }) => down),
-  );
+  const adapters = (of: Inspection["lora"]) => of.map(({ down }) => down);
+  named("LoRA adapters", adapters(lora));
+  named("LoRA adapters without base or partner", adapters(lora.filter(({ missing }) => missing.length > 0)));
   if (ema.shadows > 0) lines.push(`  EMA: ${plural(ema.shadows, "shadow")}`);
   named("EMA shadows without parameter", ema.unmatched);
   named("frozen", frozen);
-  named(
-    "shared",
-    shared.map(([alias, source]) => `${alias} = ${source}`),
-  );
+  named("shared", pairTexts(shared));
   named("orphans (in `module` only; zero_to_fp32.py drops them)", orphans);
   named("not tensors", leftOut);
-  named(
-    "tensors that only torch can rebuild",
-    inspection.unreadable.map(({ name, what }) => `${name} (${what})`),
-  );
-  named(
-    "tensors outside of the state dict",
-    inspection.others.map(
-      ({ key, tensors }) => `${key === "." ? "beside it" : key} (${formatCount(tensors)})`,
-    ),
-  );
+  const unreadable = inspection.unreadable.map(({ name, what }) => `${name} (${what})`);
+  named("tensors that only torch can rebuild", unreadable);
+  const others = inspection.others.map(({ key, tensors }) => {
+    return `${key === "." ? "beside it" : key} (${formatCount(tensors)})`;
+  });
+  named("tensors outside of the state dict", others);
   const names = globals.known.length + globals.unknown.length;
-  if (names > 0) {
-    lines.push(
-      `  pickle: names ${plural(names, "global")}, ${formatCount(globals.unknown.length)} outside the known list`,
-    );
-  }
+  const unknown = formatCount(globals.unknown.length);
+  if (names > 0) lines.push(`  pickle: names ${plural(names, "global")}, ${unknown} outside the known list`);
   return lines;
 }

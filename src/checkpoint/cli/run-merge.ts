@@ -12,12 +12,12 @@ import type { StateDict } from "../tensor/tensor.js";
 import { findCheckpoint } from "../zero/layout.js";
 import type { ZeroInfo } from "../zero/plan.js";
 import { startAhead } from "./ahead.js";
-import { type CommonOptions, oneOutput, printWarnings } from "./common.js";
+import { type CommonOptions, countsText, oneOutput, pairTexts, printWarnings } from "./common.js";
 import type { OutputFileOptions } from "./output-options.js";
-import { sourceLine } from "./run-folder.js";
+import { groupText, sourceLine } from "./run-folder.js";
 import { checkExtension, inDType, outputJson, outputLines, type Result, saveOutput } from "./run-output.js";
 
-export interface MergeOptions extends CommonOptions, OutputFileOptions {
+interface MergeOptions extends CommonOptions, OutputFileOptions {
   tag?: string;
   key?: string;
   excludeFrozen?: boolean;
@@ -102,41 +102,21 @@ function summarizeZero(state: StateDict, info: ZeroInfo, result: Result): string
   const lines = [
     ...outputLines(state, result),
     sourceLine(info, info.lightning, [plural(info.ranks, "rank")]),
-    `  ${kinds
-      .filter(([count]) => count > 0)
-      .map(([count, what]) => `${formatCount(count)} ${what}`)
-      .join(", ")}`,
+    `  ${countsText(kinds)}`,
   ];
   if (result.dryRun) {
-    info.groups.forEach(({ parameters, numel, saved }, i) => {
-      lines.push(
-        `  group ${i}: ${plural(parameters, "parameter tensor")}, ${formatCount(numel)} elements, ${formatCount(saved - numel)} padding`,
-      );
+    info.groups.forEach((group, i) => {
+      lines.push(`${groupText(group, i)}, ${formatCount(group.saved - group.numel)} padding`);
     });
   }
-  if (info.recovered.length > 0) {
-    lines.push(
-      `  recovered from \`module\` (in no shard, not frozen; zero_to_fp32.py drops them): ${firstNames(info.recovered)}`,
-    );
-  }
-  if (info.leftOut.length > 0) {
-    lines.push(
-      `  left out (--no-recover): ${plural(info.leftOut.length, "orphan")}: ${firstNames(info.leftOut)}`,
-    );
-  }
-  if (info.shared.length > 0) {
-    lines.push(`  shared: ${firstNames(info.shared.map(([alias, source]) => `${alias} = ${source}`))}`);
-  }
-  if (info.renamed.length > 0) {
-    lines.push(
-      `  renamed in \`module\`, each a second name of the optimizer's tensor: ${firstNames(info.renamed.map(([name, source]) => `${name} = ${source}`))}`,
-    );
-  }
-  const converted = Object.entries(info.converted);
-  if (converted.length > 0) {
-    lines.push(
-      `  converted to F32: ${converted.map(([dtype, count]) => `${formatCount(count)} of ${dtype}`).join(", ")}`,
-    );
-  }
+  const named = (what: string, names: readonly string[]) => {
+    if (names.length > 0) lines.push(`  ${what}: ${firstNames(names)}`);
+  };
+  named("recovered from `module` (in no shard, not frozen; zero_to_fp32.py drops them)", info.recovered);
+  named(`left out (--no-recover): ${plural(info.leftOut.length, "orphan")}`, info.leftOut);
+  named("shared", pairTexts(info.shared));
+  named("renamed in `module`, each a second name of the optimizer's tensor", pairTexts(info.renamed));
+  const converted = countsText(Object.entries(info.converted).map(([dtype, n]) => [n, `of ${dtype}`]));
+  if (converted !== "") lines.push(`  converted to F32: ${converted}`);
   return lines;
 }

@@ -3,9 +3,9 @@ import { formatCount, plural } from "../../core/cli/format.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import type { FolderOptions } from "../checkpoint-folder.js";
 import { type ReshardBatch, type Resharded, reshardCheckpoint } from "../reshard.js";
-import { type FolderCommandOptions, sourceLine, stateWords, writeFolder } from "./run-folder.js";
+import { type FolderCommandOptions, groupText, sourceLine, stateWords, writeFolder } from "./run-folder.js";
 
-export interface ReshardCommandOptions extends FolderCommandOptions {
+interface ReshardCommandOptions extends FolderCommandOptions {
   ranks: number;
 }
 
@@ -30,7 +30,7 @@ export async function reshard(
 function groupLines({ groups }: Resharded): string[] {
   return groups.map(
     (group, g) =>
-      `  group ${g}: ${plural(group.parameters, "parameter tensor")}, ${formatCount(group.numel)} elements; a rank holds ` +
+      `${groupText(group, g)}; a rank holds ` +
       `${formatCount(group.partition)} instead of ${formatCount(group.partitionBefore)}, ` +
       `padding ${formatCount(group.padding)} instead of ${formatCount(group.paddingBefore)}`,
   );
@@ -41,20 +41,14 @@ function batchLines(batch: ReshardBatch, before: number, after: number): string[
   if (before === after) return [];
   const { perRank, accumulation, keepAccumulation } = batch;
   const per = `gradient accumulation ${accumulation}`;
-  const lines =
+  const exact = (accumulation * before) / after;
+  return [
     perRank === undefined
-      ? [`  effective batch: ${formatCount(after)}/${formatCount(before)} of what it was, at ${per}`]
-      : [
-          `  effective batch: ${formatCount(batch.after!)} (${formatCount(perRank)} a GPU × ${per} × ${plural(after, "GPU")}), it was ${formatCount(batch.before!)}`,
-        ];
-  if (keepAccumulation === undefined) {
-    const exact = (accumulation * before) / after;
-    lines.push(
-      `  accumulate_grad_batches ${Math.max(1, Math.round(exact))} comes nearest to the old one (exactly it would be ${Number(exact.toFixed(2))})`,
-    );
-  } else lines.push(`  accumulate_grad_batches=${keepAccumulation} keeps the old one`);
-  lines.push(
+      ? `  effective batch: ${formatCount(after)}/${formatCount(before)} of what it was, at ${per}`
+      : `  effective batch: ${formatCount(batch.after!)} (${formatCount(perRank)} a GPU × ${per} × ${plural(after, "GPU")}), it was ${formatCount(batch.before!)}`,
+    keepAccumulation === undefined
+      ? `  accumulate_grad_batches ${Math.max(1, Math.round(exact))} comes nearest to the old one (exactly it would be ${Number(exact.toFixed(2))})`
+      : `  accumulate_grad_batches=${keepAccumulation} keeps the old one`,
     "  batches an epoch change with the GPUs; the progress counters in the checkpoint stay as they are",
-  );
-  return lines;
+  ];
 }

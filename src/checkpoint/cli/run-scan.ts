@@ -14,7 +14,7 @@ import { sarifLog } from "../../core/sarif.js";
 import { SCAN_RULES, type ScanFinding, type ScanReport } from "../scan/findings.js";
 import { scanPaths } from "../scan/scan.js";
 
-export interface ScanCommandOptions extends PrintOptions {
+interface ScanCommandOptions extends PrintOptions {
   sarif?: string;
   force?: boolean;
 }
@@ -50,9 +50,7 @@ export async function scan(
 
 function show(report: ScanReport): string[] {
   const byFile = new Map<string, ScanFinding[]>();
-  for (const finding of report.findings) {
-    remember(byFile, finding.path, () => []).push(finding);
-  }
+  for (const finding of report.findings) remember(byFile, finding.path, () => []).push(finding);
   const lines: string[] = [];
   for (const { path, kind, bytes, pickles, records, globals, findings } of report.files) {
     const looked = [
@@ -85,12 +83,7 @@ function toSarif(report: ScanReport): unknown {
   return sarifLog({
     program: "vista-ckpt",
     version: packageVersion(),
-    rules: Object.entries(SCAN_RULES).map(([id, { title, fix, severity }]) => ({
-      id,
-      title,
-      fix,
-      level: severity,
-    })),
+    rules: Object.entries(SCAN_RULES).map(([id, { severity: level, ...rest }]) => ({ id, level, ...rest })),
     results: report.findings.map(({ rule, path, record, offset, message }) => ({
       rule,
       text: `${record === undefined ? "" : `${record}: `}${message}`,

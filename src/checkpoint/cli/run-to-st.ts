@@ -7,12 +7,13 @@ import { printResult } from "../../core/cli/print.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import { firstNames, fromSystem, isVistaError, oneLine, VistaError } from "../../core/errors.js";
 import { isRemote } from "../../core/io/places.js";
+import { remember } from "../../core/maps.js";
 import type { Checkpoint } from "../checkpoint.js";
 import { openCheckpoint } from "../open.js";
 import { type StateDict, sharedNames } from "../tensor/tensor.js";
 import { isShadow } from "../vista/ema.js";
 import { applyProfile, type Profile, type ProfileResult } from "../vista/profile.js";
-import { type CommonOptions, printWarnings } from "./common.js";
+import { type CommonOptions, pairTexts, printWarnings } from "./common.js";
 import type { OutputFileOptions } from "./output-options.js";
 import { checkExtension, inDType, outputJson, outputLines, type Result, saveOutput } from "./run-output.js";
 
@@ -51,11 +52,8 @@ export async function toSt(
     const result = await inFolder(folder, () =>
       saveOutput("to-st", state, target, options, context, started, more),
     );
-    printResult(
-      options,
-      toJson(checkpoint, state, report, result),
-      summarize(checkpoint, state, report, result),
-    );
+    const about = [checkpoint, state, report, result] as const;
+    printResult(options, toJson(...about), summarize(...about));
   } finally {
     await checkpoint.state.close();
   }
@@ -73,24 +71,14 @@ function keptMetadata({ metadata }: Checkpoint, options: ToStOptions): { metadat
 
 /** Takes the steps of the profile. They know names only, so their errors get the input's path here. */
 function convertOf(input: string, state: StateDict, options: ToStOptions): ProfileResult {
+  const { lora, ema, loraScale, keepPrefix = false, keepUnprefixed = false } = options;
   try {
-    return applyProfile(state, options.profile, {
-      lora: options.lora,
-      ema: options.ema,
-      loraScale: options.loraScale,
-      keepPrefix: options.keepPrefix ?? false,
-      keepUnprefixed: options.keepUnprefixed ?? false,
-    });
+    return applyProfile(state, options.profile, { lora, ema, loraScale, keepPrefix, keepUnprefixed });
   } catch (error) {
     if (!isVistaError(error) || error.where.path !== undefined) throw error;
     const { code, message, hint, where } = error;
     const what = where.record === undefined ? message : message.slice(oneLine(where.record).length + 2);
-    throw new VistaError(code, what, {
-      ...where,
-      path: input,
-      cause: error,
-      hint,
-    });
+    throw new VistaError(code, what, { ...where, path: input, cause: error, hint });
   }
 }
 
@@ -137,30 +125,21 @@ function summarize(
   report: ProfileResult,
   result: Result,
 ): string[] {
-  const lines = [
-    ...outputLines(state, result),
-    `  from ${checkpoint.zero?.folder ?? checkpoint.path}${checkpoint.key === undefined ? "" : `, key ${checkpoint.key}`}`,
-  ];
+  const key = checkpoint.key === undefined ? "" : `, key ${checkpoint.key}`;
+  const lines = [...outputLines(state, result), `  from ${checkpoint.zero?.folder ?? checkpoint.path}${key}`];
   const metadata = checkpoint.metadata?.size ?? 0;
   if (metadata > 0) {
     const kept = report.profile === "none" ? "kept" : "left out (--raw keeps them, --metadata adds others)";
     lines.push(`  metadata of the input, ${plural(metadata, "entry", "entries")}: ${kept}`);
   }
   lines.push(...stepLines(report));
-  if (checkpoint.leftOut.length > 0) {
-    lines.push(`  left out, since no tensors: ${firstNames(checkpoint.leftOut)}`);
-  }
+  const named = (what: string, names: readonly string[]) => {
+    if (names.length > 0) lines.push(`  ${what}: ${firstNames(names)}`);
+  };
+  named("left out, since no tensors", checkpoint.leftOut);
   const recovered = checkpoint.zero?.recovered ?? [];
-  if (recovered.length > 0) {
-    lines.push(
-      `  recovered ${plural(recovered.length, "tensor")} that zero_to_fp32.py drops: ${firstNames(recovered)}`,
-    );
-  }
-  const copies = sharedNames(state.tensors);
-  if (copies.length > 0) {
-    const pairs = copies.map(([name, of]) => `${name} = ${of}`);
-    lines.push(`  shared tensors, each name with bytes of its own: ${firstNames(pairs)}`);
-  }
+  named(`recovered ${plural(recovered.length, "tensor")} that zero_to_fp32.py drops`, recovered);
+  named("shared tensors, each name with bytes of its own", pairTexts(sharedNames(state.tensors)));
   return lines;
 }
 
@@ -186,6 +165,6 @@ function stepLines({ profile, detected, vista, cosmos }: ProfileResult): string[
 
 function grouped(dropped: readonly { name: string; why: string }[]): Map<string, string[]> {
   const groups = new Map<string, string[]>();
-  for (const { name, why } of dropped) groups.set(why, [...(groups.get(why) ?? []), name]);
+  for (const { name, why } of dropped) remember(groups, why, () => []).push(name);
   return groups;
 }

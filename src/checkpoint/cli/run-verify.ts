@@ -61,12 +61,7 @@ function printProblems(problems: VerifyReport["problems"]): void {
 }
 
 function toJson(report: VerifyReport, seconds: number) {
-  const problems = report.problems.map(({ code, message, where, hint }) => ({
-    code,
-    message,
-    ...where,
-    hint,
-  }));
+  const problems = report.problems.map((problem) => errorJson(problem).error);
   const ok = problems.length === 0;
   return { ok, seconds: Number(seconds.toFixed(3)), ...report, problems };
 }
@@ -75,21 +70,17 @@ function show(report: VerifyReport, seconds: number): string[] {
   const { files, nonFinite, warnings } = report;
   const lines: string[] = [];
   for (const { path, format, bytes, records, checked } of files) {
-    const checks =
-      format === "torch zip" || format === "dcp"
-        ? `${formatCount(checked)} of ${plural(records, "record")} with a good CRC-32`
-        : format === "unknown"
-          ? "not readable"
-          : `${plural(records, format === "safetensors" ? "tensor" : "storage")}, no checksums in this format`;
-    lines.push(
-      `${path}: ${format === "dcp" ? "data of a distributed checkpoint" : format}, ${formatBytes(bytes)}, ${checks}`,
-    );
+    const what = format === "dcp" ? "data of a distributed checkpoint" : format;
+    let checks = `${plural(records, format === "safetensors" ? "tensor" : "storage")}, no checksums in this format`;
+    if (format === "torch zip" || format === "dcp")
+      checks = `${formatCount(checked)} of ${plural(records, "record")} with a good CRC-32`;
+    else if (format === "unknown") checks = "not readable";
+    lines.push(`${path}: ${what}, ${formatBytes(bytes)}, ${checks}`);
   }
   for (const warning of warnings) lines.push(`note: ${warning}`);
   for (const { path, name, nan, inf } of nonFinite.slice(0, MAX_SHOWN)) {
-    lines.push(
-      `not finite: ${path}: ${shorten(name, 300)}: ${formatCount(nan)} NaN, ${formatCount(inf)} infinite`,
-    );
+    const counts = `${formatCount(nan)} NaN, ${formatCount(inf)} infinite`;
+    lines.push(`not finite: ${path}: ${shorten(name, 300)}: ${counts}`);
   }
   if (nonFinite.length > MAX_SHOWN)
     lines.push(`not finite: and ${plural(nonFinite.length - MAX_SHOWN, "tensor")} more`);
@@ -104,12 +95,8 @@ function verdict({ files, problems, nonFinite }: VerifyReport, seconds: number):
   const size = files.reduce((sum, file) => sum + file.bytes, 0);
   // What a zip tool repacked, or a server did not send, may be sound: its bytes were not looked at.
   const onlyUnread = problems.length > 0 && problems.every(({ code }) => UNREAD.has(code));
-  const word =
-    problems.length === 0
-      ? "sound"
-      : `${onlyUnread ? "NOT CHECKED" : "DAMAGED"}: ${plural(problems.length, "problem")}`;
-  return (
-    `${word}: ${plural(files.length, "file")}, ${formatBytes(size)}, ${formatDuration(seconds)}` +
-    (nonFinite.length === 0 ? "" : `; ${plural(nonFinite.length, "tensor")} with NaN or infinity`)
-  );
+  const found = `${onlyUnread ? "NOT CHECKED" : "DAMAGED"}: ${plural(problems.length, "problem")}`;
+  const looked = `${plural(files.length, "file")}, ${formatBytes(size)}, ${formatDuration(seconds)}`;
+  const odd = nonFinite.length === 0 ? "" : `; ${plural(nonFinite.length, "tensor")} with NaN or infinity`;
+  return `${problems.length === 0 ? "sound" : found}: ${looked}${odd}`;
 }

@@ -9,6 +9,7 @@ import { VistaError } from "../../core/errors.js";
 import { type DType, dtypeOfTorchName } from "../tensor/dtype.js";
 import {
   asDict,
+  asItems,
   asString,
   type PyDict,
   PyGlobal,
@@ -109,15 +110,12 @@ export function readItems(value: PyValue, path: string): SavedItem[] {
       throw broken(path, name, "what says where it was saved is not complete");
     const transforms = info?.get("transform_descriptors");
     if (Array.isArray(transforms) ? transforms.length > 0 : (transforms ?? null) !== null) {
-      throw new VistaError(
-        "UNSUPPORTED",
-        "it was saved through an extension (transform_descriptors), compressed say",
-        {
-          path,
-          record: name,
-          hint: "Save the checkpoint without extensions, or convert it with torch.",
-        },
-      );
+      const what = "it was saved through an extension (transform_descriptors), compressed say";
+      throw new VistaError("UNSUPPORTED", what, {
+        path,
+        record: name,
+        hint: "Save the checkpoint without extensions, or convert it with torch.",
+      });
     }
     return { name, box: dimensions(index?.get("offset")), file, offset, length };
   });
@@ -136,7 +134,7 @@ function placeOf({ file, offset, length }: Place): Place {
 function readPaths(planner: PyDict | undefined): Map<string, string[]> {
   const paths = new Map<string, string[]>();
   for (const [name, steps] of planner ?? []) {
-    const items = steps instanceof PyTuple ? steps.items : Array.isArray(steps) ? steps : [];
+    const items = asItems(steps) ?? [];
     if (typeof name !== "string" || items.length === 0) continue;
     if (items.every((step) => typeof step === "string" || typeof step === "number"))
       paths.set(name, items.map(String));

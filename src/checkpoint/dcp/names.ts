@@ -39,14 +39,11 @@ export function chooseTensors(
     else chosen.set(tensor.path.slice(steps.length).join("."), tensor);
   }
   if (chosen.size === 0) {
-    throw new VistaError(
-      "FORMAT",
-      `no tensors${place === "" ? "" : ` under ${JSON.stringify(place)}`} in it; there are ${describe(tensors)}`,
-      {
-        path: folder,
-        hint: "Name the entry that holds the model with --key.",
-      },
-    );
+    const under = place === "" ? "" : ` under ${JSON.stringify(place)}`;
+    throw new VistaError("FORMAT", `no tensors${under} in it; there are ${describe(tensors)}`, {
+      path: folder,
+      hint: "Name the entry that holds the model with --key.",
+    });
   }
   const others = Array.from(countPlaces(leftOut), ([entry, count]): OtherTensors => {
     return { key: entry === "" ? "." : entry, tensors: count, model: entry !== "" && isModel(entry) };

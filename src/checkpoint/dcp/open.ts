@@ -6,12 +6,20 @@
  * torch.save, which for a tensor holds one box of it.
  */
 import { basename } from "node:path";
-import { type ErrorCode, firstNames, isVistaError, throwIfAborted, VistaError } from "../../core/errors.js";
+import {
+  type ErrorCode,
+  firstNames,
+  isVistaError,
+  throwIfAborted,
+  VistaError,
+  type Where,
+} from "../../core/errors.js";
 import { insideFolder } from "../../core/io/inside-folder.js";
 import { mapOrdered } from "../../core/io/map-ordered.js";
 import { openSource, readSmallFile } from "../../core/io/open-source.js";
 import { filesAtOnce, isFile, joinPlace, listFolder } from "../../core/io/places.js";
 import type { SourceFile } from "../../core/io/source.js";
+import { remember } from "../../core/maps.js";
 import type { RunOptions } from "../../core/progress.js";
 import { plural } from "../../core/text.js";
 import { placeBoxes, showBox } from "../tensor/boxes.js";
@@ -49,14 +57,14 @@ export interface DcpInfo {
   readonly key: string | undefined;
 }
 
-export interface OpenDcpOptions extends RunOptions {
+interface OpenDcpOptions extends RunOptions {
   /** The place of the tensors in the saved dict; by default its top or a usual key, whichever holds the most. */
   key?: string;
   /** Whether the CRC-32 of the small pickles in the items is checked; true by default. */
   verify?: boolean;
 }
 
-export interface DcpCheckpoint {
+interface DcpCheckpoint {
   readonly state: StateDict;
   readonly info: DcpInfo;
   /** The paths of the pickled objects, which are no tensors. */
@@ -80,14 +88,11 @@ export async function findDcp(folder: string): Promise<string | undefined> {
   if ((await listSafetensorsShards(folder)).length > 0) return folder;
   const data = (await listFolder(folder)).filter(({ name }) => name.endsWith(".distcp")).length;
   if (data === 0) return undefined;
-  throw new VistaError(
-    "NOT_FOUND",
-    `${plural(data, "data file")} of torch.distributed.checkpoint and no ${DCP_METADATA}, which says what is in them`,
-    {
-      path: folder,
-      hint: `Copy it too: its name begins with a dot, so that * leaves it out. Where there is none, the save was not finished.`,
-    },
-  );
+  const what = `${plural(data, "data file")} of torch.distributed.checkpoint and no ${DCP_METADATA}, which says what is in them`;
+  throw new VistaError("NOT_FOUND", what, {
+    path: folder,
+    hint: `Copy it too: its name begins with a dot, so that * leaves it out. Where there is none, the save was not finished.`,
+  });
 }
 
 /**
@@ -99,15 +104,9 @@ export async function findDcp(folder: string): Promise<string | undefined> {
 export async function openDcp(folder: string, options: OpenDcpOptions = {}): Promise<DcpCheckpoint> {
   const shards = await listSafetensorsShards(folder);
   if (shards.length > 0) {
+    const what = "--key names an entry of the saved dict, and the safetensors form has none";
     if (options.key !== undefined)
-      throw new VistaError(
-        "USAGE",
-        "--key names an entry of the saved dict, and the safetensors form has none",
-        {
-          path: folder,
-          hint: "Leave --key out.",
-        },
-      );
+      throw new VistaError("USAGE", what, { path: folder, hint: "Leave --key out." });
     const { state, boxes, warnings } = await openSafetensorsShards(folder, shards, options);
     const info = { files: shards.length, boxes, key: undefined };
     return { state, info, leftOut: [], others: [], warnings };
@@ -140,20 +139,14 @@ export async function openDcp(folder: string, options: OpenDcpOptions = {}): Pro
       const where = { path: folder, record: tensor.name };
       tensors.set(name, placeBoxes(where, tensor.dtype, tensor.shape, boxesOf.get(tensor)!));
     }
+    const opened = [...owners.keys()].map((file) => files.get(file)!);
+    const elsewhere = `left out ${plural(leftOut.length, "tensor")}, found elsewhere in the saved dict: ${firstNames(leftOut)}`;
     return {
-      state: new StateDict(
-        tensors,
-        [...owners.keys()].map((file) => files.get(file)!),
-      ),
+      state: new StateDict(tensors, opened),
       info: { files: files.size, boxes: jobs.length, key },
       leftOut: objects.map(({ path }) => path.join(".")),
       others,
-      warnings:
-        leftOut.length === 0
-          ? []
-          : [
-              `left out ${plural(leftOut.length, "tensor")}, found elsewhere in the saved dict: ${firstNames(leftOut)}`,
-            ],
+      warnings: leftOut.length === 0 ? [] : [elsewhere],
     };
   } catch (error) {
     await Promise.allSettled([...files.values()].map((file) => file.close()));
@@ -182,41 +175,31 @@ function dataPath(folder: string, tensor: string, name: string): string {
 
 async function openData(folder: string, tensor: string, name: string): Promise<SourceFile> {
   const place = dataPath(folder, tensor, name);
-  try {
-    return await openSource(place);
-  } catch (error) {
-    if (error instanceof VistaError && error.code === "NOT_FOUND") {
-      throw new VistaError("NOT_FOUND", `the metadata says that ${tensor} is in it, it is not there`, {
-        path: place,
-        hint: "Copy the files of all ranks into one folder.",
-        cause: error,
-      });
-    }
-    throw error;
-  }
+  return openSource(place).catch((error: unknown) => {
+    if (!isVistaError(error) || error.code !== "NOT_FOUND") throw error;
+    throw new VistaError("NOT_FOUND", `the metadata says that ${tensor} is in it, it is not there`, {
+      path: place,
+      hint: "Copy the files of all ranks into one folder.",
+      cause: error,
+    });
+  });
 }
 
 /** Finds the elements of a box: the one record of the torch file at its place. */
 async function locate(file: SourceFile, tensor: SavedTensor, box: SavedBox, verify: boolean): Promise<Box> {
   const where = { path: file.path, record: tensor.name, offset: box.offset };
   if (box.offset + box.length > file.size) {
-    throw new VistaError(
-      "TRUNCATED",
-      `${showBox(box)} was saved up to byte ${box.offset + box.length}, the file has ${file.size} bytes`,
-      { ...where, hint: "The file is incomplete: copy it again." },
-    );
+    const what = `${showBox(box)} was saved up to byte ${box.offset + box.length}, the file has ${file.size} bytes`;
+    throw new VistaError("TRUNCATED", what, { ...where, hint: "The file is incomplete: copy it again." });
   }
   const { zip, value } = await readItem(file, box, verify).catch((error: unknown) => {
-    throw isVistaError(error) && DAMAGED.has(error.code) ? inBox(where, box, error) : error;
+    throw isVistaError(error) && DAMAGED.includes(error.code) ? inBox(where, box, error) : error;
   });
   const { dtype, shape } = tensor;
   if (!(value instanceof TorchTensor)) throw another(where, box, "no tensor lies there");
   if (value.dtype !== dtype || value.shape.join() !== box.sizes.join()) {
-    throw another(
-      where,
-      box,
-      `a ${value.dtype} tensor of shape [${value.shape.join(", ")}] lies there, not ${dtype} of [${box.sizes.join(", ")}]`,
-    );
+    const found = `${value.dtype} tensor of shape [${value.shape.join(", ")}]`;
+    throw another(where, box, `a ${found} lies there, not ${dtype} of [${box.sizes.join(", ")}]`);
   }
   if (shape.length !== box.sizes.length)
     throw another(where, box, `the tensor has ${shape.length} dimensions`);
@@ -233,31 +216,26 @@ async function readItem(file: SourceFile, { offset, length }: Place, verify: boo
   return { zip, value: (await readTorchZip(zip, { verify })).value };
 }
 
-const DAMAGED = new Set<ErrorCode>([
+const DAMAGED: readonly ErrorCode[] = [
   "FORMAT",
   "PICKLE",
   "WRONG_KIND",
   "CHECKSUM",
   "TRUNCATED",
   "UNSUPPORTED",
-]);
+];
+
+/** The place of an item, for error messages. */
+type ItemPlace = Required<Where>;
 
 /** Returns the error for an item that cannot be read: its own, which knows no more than the file, with the tensor and the box. */
-function inBox(
-  where: { path: string; record: string; offset: number },
-  box: SavedBox,
-  error: VistaError,
-): VistaError {
+function inBox(where: ItemPlace, box: SavedBox, error: VistaError): VistaError {
   const { code, message, hint } = error;
   const what = message.replace(`${where.path}: `, "");
-  return new VistaError(code, `${showBox(box)}: ${what}`, { ...where, cause: error, ...(hint && { hint }) });
+  return new VistaError(code, `${showBox(box)}: ${what}`, { ...where, cause: error, hint });
 }
 
-function another(
-  where: { path: string; record: string; offset: number },
-  box: SavedBox,
-  what: string,
-): VistaError {
+function another(where: ItemPlace, box: SavedBox, what: string): VistaError {
   return new VistaError("FORMAT", `${showBox(box)}: ${what}`, {
     ...where,
     hint: `${DCP_METADATA} and ${basename(where.path)} are of two checkpoints, or one is damaged: copy them again.`,
@@ -284,9 +262,7 @@ export async function listDcpItems(folder: string): Promise<Map<string, DcpItem[
   const items = new Map<string, DcpItem[]>();
   const add = (name: string, dtype: DType | undefined, { file, offset, length }: Place) => {
     const path = dataPath(folder, name, file);
-    const list = items.get(path) ?? [];
-    items.set(path, list);
-    list.push({ name, dtype, offset, length });
+    remember(items, path, () => []).push({ name, dtype, offset, length });
   };
   for (const { name, dtype, boxes } of tensors) for (const box of boxes) add(name, dtype, box);
   for (const object of objects) add(object.name, undefined, object);

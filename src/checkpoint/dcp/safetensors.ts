@@ -8,12 +8,12 @@
 import { cannot, throwIfAborted, VistaError } from "../../core/errors.js";
 import { joinPlace, listFolder } from "../../core/io/places.js";
 import type { SourceFile } from "../../core/io/source.js";
+import { isRecord, remember } from "../../core/maps.js";
 import type { RunOptions } from "../../core/progress.js";
 import { openSafetensors } from "../safetensors/read.js";
 import { placeBoxes } from "../tensor/boxes.js";
 import type { DType } from "../tensor/dtype.js";
-import type { Box } from "../tensor/tensor.js";
-import { StateDict, type Tensor } from "../tensor/tensor.js";
+import { type Box, StateDict, type Tensor } from "../tensor/tensor.js";
 
 /**
  * The form of the names of shards: `shard-00002-model-00001-of-00001.safetensors` has the numbers of the rank and the file, and
@@ -58,7 +58,7 @@ export async function openSafetensorsShards(
       files.push(...state.files);
       const offsets = readOffsets(path, metadata?.get(SHARDING_INFO));
       for (const [tensor, part] of state.tensors) {
-        const known = found.get(tensor) ?? { dtype: part.dtype, boxes: [] };
+        const known = remember(found, tensor, () => ({ dtype: part.dtype, boxes: [] }));
         if (known.dtype !== part.dtype) {
           throw new VistaError("FORMAT", `a part of ${part.dtype}, another shard has one of ${known.dtype}`, {
             path,
@@ -66,7 +66,6 @@ export async function openSafetensorsShards(
             hint: "The shards are of two checkpoints: copy them again.",
           });
         }
-        found.set(tensor, known);
         known.boxes.push(boxOf(state.files[0]!, tensor, part, offsets.get(tensor)));
       }
       options.onProgress?.({ phase: "open", done: i + 1, total: names.length, unit: "files" });
@@ -106,9 +105,7 @@ function checkNumbers(folder: string, names: readonly string[]): string[] {
   const filesOf = new Map<number, { numbers: Set<number>; files: number }>();
   for (const name of names) {
     const [rank, file, files] = SHARD_NAME.exec(name)!.slice(1).map(Number) as [number, number, number];
-    const known = filesOf.get(rank) ?? { numbers: new Set<number>(), files };
-    known.numbers.add(file);
-    filesOf.set(rank, known);
+    remember(filesOf, rank, () => ({ numbers: new Set<number>(), files })).numbers.add(file);
   }
   const last = lastRank(names);
   const anywhere = new Set([...filesOf.values()].flatMap(({ numbers }) => [...numbers]));
@@ -120,13 +117,12 @@ function checkNumbers(folder: string, names: readonly string[]): string[] {
     );
     const lost = missing.find((file) => !anywhere.has(file));
     if (known === undefined || lost !== undefined) {
-      throw new VistaError(
-        "NOT_FOUND",
+      const what =
         lost === undefined
           ? `shards up to ${last} are there, none of shard ${rank}`
-          : `no shard has its file ${lost} of ${known!.files}`,
-        { path: folder, hint: "Copy the files of all ranks into one folder." },
-      );
+          : `no shard has its file ${lost} of ${known!.files}`;
+      const hint = "Copy the files of all ranks into one folder.";
+      throw new VistaError("NOT_FOUND", what, { path: folder, hint });
     }
     if (missing.length > 0) {
       warnings.push(
@@ -149,9 +145,8 @@ function readOffsets(path: string, text: string | undefined): Map<string, readon
     });
   }
   const offsets = new Map<string, readonly number[]>();
-  if (typeof json !== "object" || json === null) return offsets;
-  for (const [name, info] of Object.entries(json)) {
-    const saved = (info as { saved_offsets?: unknown } | null)?.saved_offsets;
+  for (const [name, info] of Object.entries(isRecord(json) ? json : {})) {
+    const saved = isRecord(info) ? info.saved_offsets : undefined;
     if (Array.isArray(saved) && saved.every((offset) => Number.isSafeInteger(offset) && offset >= 0))
       offsets.set(name, saved as number[]);
   }
@@ -160,11 +155,9 @@ function readOffsets(path: string, text: string | undefined): Map<string, readon
 
 function boxOf(file: SourceFile, name: string, part: Tensor, offsets: readonly number[] | undefined): Box {
   if (offsets?.length !== part.shape.length) {
-    throw new VistaError(
-      "FORMAT",
-      `${SHARDING_INFO} does not say where its ${part.shape.length} dimensions begin`,
-      { path: file.path, record: name, hint: "The file is damaged: copy it again." },
-    );
+    const what = `${SHARDING_INFO} does not say where its ${part.shape.length} dimensions begin`;
+    const hint = "The file is damaged: copy it again.";
+    throw new VistaError("FORMAT", what, { path: file.path, record: name, hint });
   }
   const [piece] = part.source.kind === "pieces" ? part.source.pieces : [];
   const offset = piece === undefined ? 0 : piece.region.offset + piece.start;

@@ -8,7 +8,7 @@ import { VistaError } from "../../core/errors.js";
 import type { SourceFile } from "../../core/io/source.js";
 import { JsonSyntaxError } from "../../core/json/scan.js";
 import { byteLengthOf, type DType, isDType } from "../tensor/dtype.js";
-import { JsonScanner } from "./json.js";
+import { JsonScanner, shownName } from "./json.js";
 
 /**
  * The largest length of a header in bytes, which is the reference's limit. Real headers stay far below: 100,000 tensors take
@@ -43,6 +43,7 @@ export interface SafetensorsHeader {
   readonly dataStart: number;
 }
 
+const INCOMPLETE = "The file is incomplete: copy it again.";
 const DAMAGED = "The file is damaged or was not written by a safetensors library: copy or convert it again.";
 
 /**
@@ -54,7 +55,7 @@ export async function readHeader(file: SourceFile): Promise<SafetensorsHeader> {
   if (size < 8) {
     throw new VistaError("TRUNCATED", `the file has ${size} bytes; a safetensors file begins with 8`, {
       path,
-      hint: "The file is incomplete: copy it again.",
+      hint: INCOMPLETE,
     });
   }
   const head = Buffer.alloc(8);
@@ -70,7 +71,7 @@ export async function readHeader(file: SourceFile): Promise<SafetensorsHeader> {
   if (8 + length > size) {
     throw new VistaError("TRUNCATED", `the header ends at byte ${8 + length}, the file has ${size} bytes`, {
       path,
-      hint: "The file is incomplete: copy it again.",
+      hint: INCOMPLETE,
     });
   }
   const bytes = Buffer.allocUnsafeSlow(length);
@@ -79,13 +80,10 @@ export async function readHeader(file: SourceFile): Promise<SafetensorsHeader> {
   const dataStart = 8 + length;
   const end = dataStart + checkLayout(entries, path);
   if (end !== size) {
-    throw new VistaError(
-      end > size ? "TRUNCATED" : "FORMAT",
-      end > size
-        ? `the tensors end at byte ${end}, the file has ${size} bytes: ${end - size} are missing`
-        : `the tensors end at byte ${end}, the file has ${size} bytes: ${size - end} belong to nothing`,
-      { path, hint: end > size ? "The file is incomplete: copy it again." : DAMAGED },
-    );
+    const what = `the tensors end at byte ${end}, the file has ${size} bytes`;
+    if (end < size)
+      throw new VistaError("FORMAT", `${what}: ${size - end} belong to nothing`, { path, hint: DAMAGED });
+    throw new VistaError("TRUNCATED", `${what}: ${end - size} are missing`, { path, hint: INCOMPLETE });
   }
   return { entries, metadata, dataStart };
 }
@@ -138,7 +136,7 @@ function readEntry(scanner: JsonScanner, name: string, at: number): HeaderEntry 
   let dtype: DType | undefined;
   let shape: number[] | undefined;
   let offsets: number[] | undefined;
-  const what = JSON.stringify(name.length > 80 ? `${name.slice(0, 80)}…` : name);
+  const what = shownName(name);
   scanner.object(what, (field, fieldAt) => {
     if (field === "dtype") {
       const text = scanner.string(`the dtype of ${what}`);
@@ -174,6 +172,7 @@ export function checkLayout(entries: readonly HeaderEntry[], path: string): numb
     const fail = (what: string): never => {
       throw new VistaError("FORMAT", what, { path, record: name.slice(0, 200), hint: DAMAGED });
     };
+    const shown = () => `[${shape.slice(0, 16).join(", ")}]`;
     if (end < start) fail(`data_offsets [${start}, ${end}] end before they start`);
     if (start < at) fail(`the tensor starts at ${start}, inside the one before, which ends at ${at}`);
     if (start > at) fail(`the tensor starts at ${start}, the one before ends at ${at}: a gap`);
@@ -181,21 +180,13 @@ export function checkLayout(entries: readonly HeaderEntry[], path: string): numb
     let numel = 1;
     for (const dim of shape) {
       numel *= dim;
-      if (!Number.isSafeInteger(numel)) {
-        fail(
-          `the shape [${shape.slice(0, 16).join(", ")}] has more elements than can be counted: an overflow`,
-        );
-      }
+      if (!Number.isSafeInteger(numel))
+        fail(`the shape ${shown()} has more elements than can be counted: an overflow`);
     }
     const bytes = byteLengthOf(dtype, numel);
-    if (bytes === undefined) {
-      fail(`${numel} elements of ${dtype} do not fill whole bytes, or overflow`);
-    }
-    if (bytes !== end - start) {
-      fail(
-        `shape [${shape.slice(0, 16).join(", ")}] of ${dtype} needs ${bytes} bytes, data_offsets give ${end - start}`,
-      );
-    }
+    if (bytes === undefined) fail(`${numel} elements of ${dtype} do not fill whole bytes, or overflow`);
+    if (bytes !== end - start)
+      fail(`shape ${shown()} of ${dtype} needs ${bytes} bytes, data_offsets give ${end - start}`);
     at = end;
   }
   return at;

@@ -12,6 +12,11 @@ const MAX_COUNTS = 256;
 
 const QUOTE = 0x22;
 
+/** Returns a name as messages show it. */
+export function shownName(name: string): string {
+  return JSON.stringify(name.length > 80 ? `${name.slice(0, 80)}…` : name);
+}
+
 export class JsonScanner {
   #at = 0;
 
@@ -27,7 +32,7 @@ export class JsonScanner {
    */
   object(what: string, member: (name: string, at: number) => void): void {
     this.#expect(0x7b, `${what} is not an object`); // {
-    const seen = new SeenNames();
+    const seen = new Set<string>();
     if (this.#next() === 0x7d) {
       this.#at++;
       return;
@@ -36,9 +41,10 @@ export class JsonScanner {
       this.#next();
       const at = this.#at;
       const name = this.string(`a name in ${what}`);
-      const shown = JSON.stringify(name.length > 80 ? `${name.slice(0, 80)}…` : name);
-      if (!seen.add(name)) throw new JsonSyntaxError(at, `${what} has ${shown} twice`);
-      this.#expect(0x3a, `no colon after ${shown}`); // :
+      if (seen.has(name)) throw new JsonSyntaxError(at, `${what} has ${shownName(name)} twice`);
+      seen.add(name);
+      if (this.#next() !== 0x3a) throw new JsonSyntaxError(this.#at, `no colon after ${shownName(name)}`);
+      this.#at++;
       member(name, at);
     } while (this.#another(0x7d, what));
   }
@@ -132,24 +138,5 @@ export class JsonScanner {
   #next(): number | undefined {
     this.#at = skipSpace(this.bytes, this.#at, this.bytes.length);
     return this.bytes[this.#at];
-  }
-}
-
-/** The names of one object, in an array while they are few, as in nearly every object, then in a Set. */
-class SeenNames {
-  readonly #few: string[] = [];
-  #many: Set<string> | undefined;
-
-  /** Adds a name; returns false where it was there already. */
-  add(name: string): boolean {
-    if (this.#many !== undefined) {
-      if (this.#many.has(name)) return false;
-      this.#many.add(name);
-      return true;
-    }
-    if (this.#few.includes(name)) return false;
-    this.#few.push(name);
-    if (this.#few.length > 8) this.#many = new Set(this.#few);
-    return true;
   }
 }

@@ -6,6 +6,7 @@
  */
 import { VistaError } from "../../core/errors.js";
 import type { StateDict, Tensor } from "../tensor/tensor.js";
+import { checkShape } from "./ema.js";
 
 const NET = "net.";
 const EMA = "net_ema.";
@@ -55,7 +56,7 @@ export function applyCosmos(state: StateDict, ema = true): { state: StateDict; r
     } else if (name.startsWith(EMA) && !ema) dropped.push({ name, why: "of the EMA (--no-ema)" });
     else if (name.startsWith(EMA)) {
       const weight = NET + name.slice(EMA.length);
-      checkShape(name, tensor, weight, tensors.get(weight));
+      checkShape("it", name, tensor, weight, tensors.get(weight) ?? tensor);
       result.set(weight, tensor);
       renamed++;
     } else result.set(name, tensor);
@@ -63,16 +64,4 @@ export function applyCosmos(state: StateDict, ema = true): { state: StateDict; r
   if (result.size === 0)
     throw new VistaError("INCOMPLETE", "the checkpoint has the EMA alone, and --no-ema leaves it out");
   return { state: state.with(result), report: { renamed, dropped } };
-}
-
-function checkShape(name: string, { shape }: Tensor, weight: string, other: Tensor | undefined): void {
-  if (other === undefined || other.shape.join() === shape.join()) return;
-  throw new VistaError(
-    "INCONSISTENT",
-    `it has shape [${shape.join(", ")}], ${weight} has [${other.shape.join(", ")}]`,
-    {
-      record: name,
-      hint: "The weights and the EMA are of two models; use --no-ema to take the weights alone.",
-    },
-  );
 }

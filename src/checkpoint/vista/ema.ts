@@ -69,20 +69,24 @@ export function foldEma(tensors: ReadonlyMap<string, Tensor>): {
         hint: "Without their dots both have one name; use --no-ema to take the weights without EMA.",
       });
     }
-    const { shape } = tensors.get(parameter)!;
-    if (shape.length !== shadow.shape.length || shape.some((dim, i) => dim !== shadow.shape[i])) {
-      throw new VistaError(
-        "INCONSISTENT",
-        `the shadow has shape [${shadow.shape.join(", ")}], ${parameter} has [${shape.join(", ")}]`,
-        {
-          record: name,
-          hint: "The weights and the EMA are of two models; use --no-ema to take the weights alone.",
-        },
-      );
-    }
+    checkShape("the shadow", name, shadow, parameter, tensors.get(parameter)!);
     result.set(parameter, shadow);
     result.delete(name);
     folded.push({ shadow: name, parameter });
   }
   return { tensors: result, folded };
+}
+
+/**
+ * Checks that a tensor of an EMA has the shape of its weight.
+ * @param it  what the message calls the tensor, whose name is `name`
+ * @throws VistaError `INCONSISTENT`
+ */
+export function checkShape(it: string, name: string, { shape }: Tensor, weight: string, of: Tensor): void {
+  if (of.shape.join() === shape.join()) return;
+  const what = `${it} has shape [${shape.join(", ")}], ${weight} has [${of.shape.join(", ")}]`;
+  throw new VistaError("INCONSISTENT", what, {
+    record: name,
+    hint: "The weights and the EMA are of two models; use --no-ema to take the weights alone.",
+  });
 }

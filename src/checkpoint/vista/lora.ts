@@ -15,6 +15,8 @@ export interface MergedAdapter {
   readonly up: string;
 }
 
+const KEEP_ADAPTERS = "Use --no-lora to keep adapters as they are.";
+
 const DOWN = "adapter_down";
 /**
  * The kinds of adapters, in the order in which bin_to_st.py looks for them; it takes every other adapter for that of the output.
@@ -52,14 +54,8 @@ export function mergeLora(
     if (!name.includes(DOWN)) continue;
     const names = adapterNames(name);
     if (names === undefined) {
-      throw new VistaError(
-        "UNSUPPORTED",
-        "an adapter that is none of q, k, v and out, so not one of Vista's",
-        {
-          record: name,
-          hint: "Use --no-lora to keep adapters as they are.",
-        },
-      );
+      const what = "an adapter that is none of q, k, v and out, so not one of Vista's";
+      throw new VistaError("UNSUPPORTED", what, { record: name, hint: KEEP_ADAPTERS });
     }
     const [base, up, down] = [result.get(names.base), result.get(names.up), tensors.get(name)!];
     if (up === undefined)
@@ -97,18 +93,16 @@ function mergeOne(names: MergedAdapter, base: Tensor, up: Tensor, down: Tensor, 
     base.shape[1] === columns;
   if (!fits) {
     const shapes = inputs.map(({ shape }) => `[${shape.join(", ")}]`);
-    throw new VistaError(
-      "INCONSISTENT",
-      `its shape ${shapes[0]} is not that of up ${shapes[1]} times down ${shapes[2]}`,
-      { record: names.base, hint: "The adapters belong to another model." },
-    );
+    const what = `its shape ${shapes[0]} is not that of up ${shapes[1]} times down ${shapes[2]}`;
+    throw new VistaError("INCONSISTENT", what, {
+      record: names.base,
+      hint: "The adapters belong to another model.",
+    });
   }
   const other = inputs.find(({ dtype }) => !isMatrixDType(dtype));
   if (other !== undefined) {
-    throw new VistaError("UNSUPPORTED", `an adapter cannot be merged in dtype ${other.dtype}`, {
-      record: names.base,
-      hint: "Use --no-lora to keep adapters as they are.",
-    });
+    const what = `an adapter cannot be merged in dtype ${other.dtype}`;
+    throw new VistaError("UNSUPPORTED", what, { record: names.base, hint: KEEP_ADAPTERS });
   }
   const sizes = [rows!, rank!, columns!] as const;
   return makeTensor(base.dtype, base.shape, {

@@ -25,14 +25,6 @@ export interface ProfileResult {
 }
 
 /**
- * Returns `cosmos` where the names can be nothing else, and for everything else `vista`, which refuses names that are not its
- * own.
- */
-export function detectProfile(names: Iterable<string>): Profile {
-  return isCosmos(names) ? "cosmos" : "vista";
-}
-
-/**
  * Takes the steps of a profile, or of the one that the names tell. No weight is read.
  *
  * @param options  the options of Vista's steps, of which `cosmos` heeds only `ema`, and `none` none
@@ -43,7 +35,8 @@ export function applyProfile(
   asked: Profile | undefined,
   options: VistaOptions = {},
 ): ProfileResult {
-  const profile = asked ?? detectProfile(state.tensors.keys());
+  // It is Cosmos' where the names can be nothing else. Vista's steps refuse names that are not their own.
+  const profile = asked ?? (isCosmos(state.tensors.keys()) ? "cosmos" : "vista");
   const about = { profile, detected: asked === undefined };
   if (profile === "none") return { ...about, state };
   if (profile === "cosmos") {

@@ -1,5 +1,5 @@
 /** Does what Vista's bin_to_st.py does between reading and writing, as one transform over a plan. */
-import { VistaError } from "../../core/errors.js";
+import { firstNames, VistaError } from "../../core/errors.js";
 import type { StateDict, Tensor } from "../tensor/tensor.js";
 import { type FoldedShadow, foldEma, isEmaCounter, isShadow } from "./ema.js";
 import { type MergedAdapter, mergeLora } from "./lora.js";
@@ -87,15 +87,10 @@ export function applyVista(state: StateDict, options: VistaOptions = {}): VistaR
 }
 
 function unprefixedError(names: readonly string[], of: number): VistaError {
-  const shown = names.slice(0, 3).join(", ");
-  const more = names.length > 3 ? ` … and ${names.length - 3} more` : "";
-  return new VistaError(
-    "INCOMPLETE",
-    `${names.length} of ${of} names do not have the prefix ${PREFIX} and bin_to_st.py would lose them: ${shown}${more}`,
-    {
-      hint: "Use --keep-unprefixed to keep them, --raw to convert without Vista's steps, or --profile for another model's.",
-    },
-  );
+  const what = `${names.length} of ${of} names do not have the prefix ${PREFIX} and bin_to_st.py would lose them`;
+  return new VistaError("INCOMPLETE", `${what}: ${firstNames(names)}`, {
+    hint: "Use --keep-unprefixed to keep them, --raw to convert without Vista's steps, or --profile for another model's.",
+  });
 }
 
 /**
@@ -107,10 +102,7 @@ function adaptersLostToEma(adapters: readonly MergedAdapter[], shadows: readonly
   const replaced = new Map(shadows.map(({ shadow, parameter }) => [parameter, shadow]));
   return adapters.flatMap(({ base }) => {
     const shadow = replaced.get(base);
-    return shadow === undefined || mergedShadows.has(shadow)
-      ? []
-      : [
-          `the adapter of ${base} is lost: its EMA shadow replaces the weight and has no adapter (as in bin_to_st.py)`,
-        ];
+    if (shadow === undefined || mergedShadows.has(shadow)) return [];
+    return `the adapter of ${base} is lost: its EMA shadow replaces the weight and has no adapter (as in bin_to_st.py)`;
   });
 }

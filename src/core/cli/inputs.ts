@@ -1,6 +1,6 @@
 /** The inputs of a command that takes several: paths, and patterns that the shell left alone because they were quoted. */
 import { existsSync } from "node:fs";
-import { isVistaError, VistaError } from "../errors.js";
+import { isVistaError, VistaError, type Where } from "../errors.js";
 import { isRemote } from "../io/places.js";
 import { printLines } from "./print.js";
 
@@ -56,11 +56,12 @@ export async function forEachInput<T>(
 }
 
 /** Returns an error as `--json` shows it in place of a result. */
-export function errorJson({
-  code,
-  message,
-  where,
-  hint,
-}: Pick<VistaError, "message"> & Partial<Pick<VistaError, "where" | "hint">> & { readonly code: string }) {
+export function errorJson(error: {
+  code: string;
+  message: string;
+  where?: Where;
+  hint?: string | undefined;
+}) {
+  const { code, message, where, hint } = error;
   return { error: { code, message, ...where, hint } };
 }

@@ -129,8 +129,8 @@ export async function runProgram(
     if (error instanceof CommanderError) {
       // commander has printed its message; exit code 0 is --help.
       exitCode = error.exitCode === 0 ? EXIT.ok : EXIT.usage;
-      if (exitCode !== EXIT.ok)
-        printErrorJson(argv, new VistaError("USAGE", error.message.replace(/^error: /, "")));
+      if (exitCode !== EXIT.ok && argv.includes("--json"))
+        printJson(errorJson(new VistaError("USAGE", error.message.replace(/^error: /, ""))));
     } else {
       exitCode = reportError(name, error, argv, interruptedBy);
       if (exitCode === EXIT.failed) exitCode = errorCode;
@@ -156,11 +156,6 @@ function stdoutFailed(name: string, error: NodeJS.ErrnoException, errorCode: num
   process.exit(errorCode);
 }
 
-/** Prints an error as the one object on stdout that `--json` asks for; the line about it for people stays on stderr. */
-function printErrorJson(argv: readonly string[], error: Parameters<typeof errorJson>[0]): void {
-  if (argv.includes("--json")) printJson(errorJson(error));
-}
-
 /**
  * The codes of errors by which the machine says that it ran out of something or refuses a disk. They are no bugs of ours, even
  * where nobody named the file on the way.
@@ -182,28 +177,20 @@ function reportError(
       hint: "Raise the limit of open files with `ulimit -n`, or install the package again.",
       cause,
     });
-  if (isVistaError(error)) printErrorJson(argv, error);
-  else
-    printErrorJson(argv, {
-      code: "INTERNAL",
-      message: error instanceof Error ? error.message : String(error),
-    });
-  const debugText = debug && error instanceof Error ? withoutSecrets(`${stackWithCauses(error)}\n`) : "";
-  if (isVistaError(error)) {
-    const isAborted = error.code === "ABORTED";
-    const text =
-      isAborted && interruptedBy !== undefined ? "interrupted; nothing was written" : error.message;
-    const hint = error.hint === undefined ? "" : ` ${oneLine(error.hint)}`;
-    const stop = /[.!?]$/.test(text) || hint === "" ? "" : ".";
-    process.stderr.write(`${name}: ${text}${stop}${hint}\n${debugText}`);
-    if (isAborted) return exitCodeOfStop(interruptedBy);
-    return error.code === "USAGE" ? EXIT.usage : EXIT.failed;
-  }
+  const known = isVistaError(error) ? error : undefined;
   const message = error instanceof Error ? error.message : String(error);
-  process.stderr.write(
-    `${name}: internal error: ${oneLine(message)}${debug ? "" : ". Run again with --debug and report it."}\n${debugText}`,
-  );
-  return EXIT.failed;
+  // With --json, stdout has the one object that was asked for; the line about it for people stays on stderr.
+  if (argv.includes("--json")) printJson(errorJson(known ?? { code: "INTERNAL", message }));
+  const isAborted = known?.code === "ABORTED";
+  let text = `internal error: ${oneLine(message)}${debug ? "" : ". Run again with --debug and report it."}`;
+  if (known !== undefined) {
+    text = isAborted && interruptedBy !== undefined ? "interrupted; nothing was written" : message;
+    if (known.hint !== undefined) text += `${/[.!?]$/.test(text) ? "" : "."} ${oneLine(known.hint)}`;
+  }
+  const stack = debug && error instanceof Error ? withoutSecrets(`${stackWithCauses(error)}\n`) : "";
+  process.stderr.write(`${name}: ${text}\n${stack}`);
+  if (isAborted) return exitCodeOfStop(interruptedBy);
+  return known?.code === "USAGE" ? EXIT.usage : EXIT.failed;
 }
 
 function stackWithCauses(error: Error): string {
