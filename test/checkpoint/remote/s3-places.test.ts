@@ -169,3 +169,29 @@ it("Amazon's own addresses, in China too", async () => {
     "s3.cn-north-1.amazonaws.com.cn:443",
   ]);
 });
+
+it("a refusal of a profile that logs in by SSO names the command that renews an expired login", async () => {
+  const endpoint = await serve((_, response) =>
+    response.writeHead(403).end("<Error><Code>AccessDenied</Code></Error>"),
+  );
+  const config = join(temporaryFolder(), "config");
+  writeFileSync(
+    config,
+    "[profile dev]\nsso_session = work\nsso_account_id = 1\n[sso-session work]\nsso_start_url = https://x.awsapps.com/start\n[profile plain]\nregion = us-east-1\n",
+  );
+  const inspect = (env: Record<string, string>) =>
+    runCli("vista-ckpt", ["inspect", "s3://bucket/model.safetensors"], {
+      env: {
+        AWS_ENDPOINT_URL: endpoint,
+        AWS_CONFIG_FILE: config,
+        AWS_SHARED_CREDENTIALS_FILE: "/nowhere",
+        ...env,
+      },
+    });
+  const login = "Log in with `aws sso login --profile dev`";
+  const { code, stderr } = await inspect({ AWS_PROFILE: "dev" });
+  expect({ code, says: stderr.includes(login) }).toEqual({ code: 1, says: true });
+  // Neither where the credentials are of another kind, nor for another profile.
+  expect((await inspect({ AWS_PROFILE: "dev", ...KEY })).stderr).not.toContain("sso login");
+  expect((await inspect({ AWS_PROFILE: "plain" })).stderr).toMatch(/403 .*Check the URL and the credentials/);
+});

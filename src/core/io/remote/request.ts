@@ -41,6 +41,8 @@ export interface Target {
   readonly url: string;
   /** A text that stays the same where the URL does not; the URL itself where it is `undefined`. */
   readonly key?: string;
+  /** The sentence that says what to do where the credentials are refused; {@link CREDENTIALS_HINT} where it is `undefined`. */
+  readonly credentialsHint?: string | undefined;
   /** Returns the headers for a request to `url`; they go to no other host. */
   headers(url: string): Promise<Record<string, string>>;
   /** Takes note of an answer of the URL's own host. */
@@ -144,7 +146,7 @@ export function refusal(
   else if (statusCode === 401 || statusCode === 403 || code?.endsWith("Token")) {
     hint = target.path.includes("?")
       ? "A signed URL is good for a limited time: get a new one, or check the credentials."
-      : CREDENTIALS_HINT;
+      : (target.credentialsHint ?? CREDENTIALS_HINT);
   }
   const why = code === undefined ? "" : ` (${code})`;
   const said = `${what} was answered with ${statusCode}${why}`;

@@ -8,6 +8,7 @@
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { VistaError } from "../../errors.js";
+import { quote } from "../../text.js";
 import { type Entry, remoteEntry } from "../entries.js";
 import { readRegular } from "../regular.js";
 import { readPage } from "./listing.js";
@@ -21,6 +22,8 @@ interface Settings {
   readonly addressing: string | undefined;
   /** Returns the credentials that are good now, if there are any. */
   readonly credentials: () => Promise<Credentials | undefined>;
+  /** The sentence that says how to log in, for a profile of the single sign-on (SSO). */
+  readonly loginHint: string | undefined;
   /** The regions that buckets turned out to be in, by the names of the buckets. */
   readonly regions: Map<string, string>;
 }
@@ -133,6 +136,7 @@ function target(path: string, bucket: string, rest: string, settings: Settings):
       return bucketUrl(bucket, settings, regionOf()) + rest;
     },
     key: bucketUrl(bucket, settings, settings.region) + rest,
+    credentialsHint: settings.loginHint,
     headers: async (address) => {
       const region = regionOf();
       const what = `${region} ${address}`;
@@ -215,26 +219,33 @@ async function readSettings(): Promise<Settings> {
   const accessKeyId = env.AWS_ACCESS_KEY_ID ?? one("aws_access_key_id");
   const secretAccessKey = env.AWS_SECRET_ACCESS_KEY ?? one("aws_secret_access_key");
   const sessionToken = env.AWS_ACCESS_KEY_ID === undefined ? one("aws_session_token") : env.AWS_SESSION_TOKEN;
-  const credentials =
-    accessKeyId !== undefined && secretAccessKey !== undefined
-      ? async () => ({ accessKeyId, secretAccessKey, sessionToken })
-      : await fromProviders();
-  return { region, endpoint, addressing: one("s3.addressing_style"), credentials, regions: new Map() };
+  const settings = { region, endpoint, addressing: one("s3.addressing_style"), regions: new Map() };
+  if (accessKeyId !== undefined && secretAccessKey !== undefined) {
+    const credentials = async () => ({ accessKeyId, secretAccessKey, sessionToken });
+    return { ...settings, credentials, loginHint: undefined };
+  }
+  const providers = await fromProviders();
+  const install = providers === undefined ? ` and install ${PROVIDERS}, which reads it` : "";
+  const login = `Log in with \`aws sso login --profile ${quote(profile)}\`${install}, or check the URL and the rights of the profile.`;
+  const isSso = (one("sso_session") ?? one("sso_start_url")) !== undefined;
+  const credentials = providers ?? (async () => undefined);
+  return { ...settings, credentials, loginHint: isSso ? login : undefined };
 }
+
+const PROVIDERS = "@aws-sdk/credential-providers";
 
 /**
  * Returns the SDK's own chain of providers (roles, SSO, containers), where that is installed. It keeps the credentials that it has
  * found and renews them before they expire, which those of a role do within hours.
  */
-async function fromProviders(): Promise<Settings["credentials"]> {
-  const name = "@aws-sdk/credential-providers";
-  const none = async () => undefined;
+async function fromProviders(): Promise<Settings["credentials"] | undefined> {
+  const name: string = PROVIDERS;
   try {
     const sdk = (await import(name)) as { fromNodeProviderChain(): () => Promise<Credentials> };
     const provider = sdk.fromNodeProviderChain();
-    return () => provider().catch(none);
+    return () => provider().catch(() => undefined);
   } catch {
-    return none;
+    return undefined;
   }
 }
 
