@@ -3,7 +3,7 @@ import { firstNames, isVistaError, VistaError } from "../core/errors.js";
 import { mapOrdered } from "../core/io/map-ordered.js";
 import type { Region, SourceFile } from "../core/io/source.js";
 import { plural } from "../core/text.js";
-import type { DcpItem } from "./dcp/open.js";
+import type { SavedItem } from "./dcp/metadata.js";
 import { openSafetensors } from "./safetensors/read.js";
 import type { TorchFile } from "./torch/file.js";
 import type { PyDict } from "./torch/objects.js";
@@ -48,12 +48,12 @@ export class ContentsReader {
    * Reads a data file of a distributed checkpoint: one zip after the other. Bytes that the metadata do not account for give a
    * warning.
    */
-  async dcp(file: SourceFile, items: readonly DcpItem[]): Promise<Contents> {
+  async dcp(file: SourceFile, items: readonly SavedItem[]): Promise<Contents> {
     const all: NamedRange[] = [];
     let records = 0;
     let end = 0;
     let between = 0;
-    for (const { name, dtype, offset, length } of items) {
+    for (const { name, box, offset, length } of items) {
       between += Math.max(0, offset - end);
       end = Math.max(end, offset + length);
       if (end > file.size) {
@@ -69,7 +69,7 @@ export class ContentsReader {
         const { ranges, records: count } = await this.#rangesOf(zip);
         records += count;
         for (const range of ranges) {
-          const isData = dtype !== undefined && /\/data\/\d+$/.test(range.region.name);
+          const isData = box !== undefined && /\/data\/\d+$/.test(range.region.name);
           all.push(isData ? { ...range, name } : range);
         }
       } catch (error) {

@@ -8,7 +8,8 @@ import type { RunOptions } from "../core/progress.js";
 import { checksumError } from "./copy/input-checks.js";
 import { Lanes } from "./copy/lanes.js";
 import { scanRanges } from "./copy/scan-ranges.js";
-import { type DcpItem, findDcp, listDcpItems } from "./dcp/open.js";
+import type { SavedItem } from "./dcp/metadata.js";
+import { findDcp, listDcpItems } from "./dcp/open.js";
 import { listSafetensorsShards } from "./dcp/safetensors.js";
 import { detectFormat, findIndex, findWeightsFile, openCheckpoint } from "./open.js";
 import { openOptimizerState } from "./optimizer-state.js";
@@ -73,7 +74,7 @@ class Verifier {
   readonly #nonFinite: NonFiniteCount[] = [];
   readonly #warnings: string[] = [];
   /** The items of each data file of a distributed checkpoint, by path. */
-  #items: ReadonlyMap<string, readonly DcpItem[]> = new Map();
+  #items: ReadonlyMap<string, readonly SavedItem[]> = new Map();
   readonly #seen = new Set<VistaError>();
   /** Whether the input is a single file, in which a key may be looked up. */
   #single = false;

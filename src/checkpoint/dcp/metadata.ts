@@ -38,13 +38,8 @@ export interface SavedTensor {
 export interface DcpMetadata {
   /** The tensors, in the order of the metadata. */
   readonly tensors: readonly SavedTensor[];
-  /** The entries that were saved as pickled objects: steps, schedulers, random states. */
-  readonly objects: readonly SavedObject[];
-}
-
-export interface SavedObject extends Place {
-  readonly name: string;
-  readonly path: readonly string[];
+  /** The paths of the entries that were saved as pickled objects: steps, schedulers, random states. */
+  readonly objects: readonly string[];
 }
 
 /** The place where an item was saved. */
@@ -69,15 +64,14 @@ export function readMetadata(value: PyValue, path: string): DcpMetadata {
   const places = new Map(readItems(value, path).map((item) => [placeKey(item.name, item.box), item]));
   const paths = readPaths(asDict(state?.get("planner_data")));
   const tensors: SavedTensor[] = [];
-  const objects: SavedObject[] = [];
+  const objects: string[] = [];
   for (const [key, entry] of described) {
     const name = asString(key);
     if (name === undefined) throw broken(path, undefined, "a name in it is no text");
     const steps = paths.get(name) ?? [name];
     if (nameOf(entry) === "BytesStorageMetadata") {
-      const place = places.get(placeKey(name, undefined));
-      if (place === undefined) throw broken(path, name, "nothing says where it was saved");
-      objects.push({ name, path: steps, ...placeOf(place) });
+      if (!places.has(placeKey(name, undefined))) throw broken(path, name, "nothing says where it was saved");
+      objects.push(steps.join("."));
     } else tensors.push(readTensor(name, steps, entry, places, path));
   }
   return { tensors, objects };
@@ -126,10 +120,6 @@ function placeKey(name: string, offsets: readonly number[] | undefined): string 
   return `${name}\0${offsets === undefined ? "" : offsets.join(",")}`;
 }
 
-function placeOf({ file, offset, length }: Place): Place {
-  return { file, offset, length };
-}
-
 /** Reads `planner_data`, which has for the flat name of each entry its path in the nested dict, where keys may be integers. */
 function readPaths(planner: PyDict | undefined): Map<string, string[]> {
   const paths = new Map<string, string[]>();
@@ -168,10 +158,10 @@ function readTensor(
     if (sizes.includes(0) || seen.has(id)) continue;
     seen.add(id);
     const place = places.get(placeKey(name, offsets));
-    if (place === undefined) {
+    if (place === undefined)
       throw broken(path, name, `nothing says where the chunk at [${offsets.join(", ")}] was saved`);
-    }
-    boxes.push({ offsets, sizes, ...placeOf(place) });
+    const { file, offset, length } = place;
+    boxes.push({ offsets, sizes, file, offset, length });
   }
   return { name, path: steps, dtype, shape, boxes };
 }

@@ -23,15 +23,21 @@ import { remember } from "../../core/maps.js";
 import type { RunOptions } from "../../core/progress.js";
 import { plural } from "../../core/text.js";
 import { placeBoxes, showBox } from "../tensor/boxes.js";
-import type { DType } from "../tensor/dtype.js";
-import type { Box } from "../tensor/tensor.js";
-import { isContiguous, StateDict, type Tensor } from "../tensor/tensor.js";
+import { type Box, isContiguous, StateDict, type Tensor } from "../tensor/tensor.js";
+import type { PyValue } from "../torch/objects.js";
 import { readPickle } from "../torch/pickle.js";
 import { readTorchZip } from "../torch/read.js";
 import type { OtherTensors } from "../torch/state-dicts.js";
 import { TorchTensor } from "../torch/values.js";
 import { openTorchZip } from "../torch/zip.js";
-import { type Place, readMetadata, type SavedBox, type SavedTensor } from "./metadata.js";
+import {
+  type Place,
+  readItems,
+  readMetadata,
+  type SavedBox,
+  type SavedItem,
+  type SavedTensor,
+} from "./metadata.js";
 import { chooseTensors } from "./names.js";
 import { listSafetensorsShards, openSafetensorsShards } from "./safetensors.js";
 
@@ -111,7 +117,8 @@ export async function openDcp(folder: string, options: OpenDcpOptions = {}): Pro
     const info = { files: shards.length, boxes, key: undefined };
     return { state, info, leftOut: [], others: [], warnings };
   }
-  const { tensors: saved, objects } = await readMetadataFile(joinPlace(folder, DCP_METADATA));
+  const metadata = joinPlace(folder, DCP_METADATA);
+  const { tensors: saved, objects } = readMetadata(await readPickleFile(metadata), metadata);
   const { chosen, key, leftOut, others } = chooseTensors(folder, saved, options.key);
   const files = new Map<string, SourceFile>();
   /** The name of a tensor in each file, for error messages. */
@@ -144,7 +151,7 @@ export async function openDcp(folder: string, options: OpenDcpOptions = {}): Pro
     return {
       state: new StateDict(tensors, opened),
       info: { files: files.size, boxes: jobs.length, key },
-      leftOut: objects.map(({ path }) => path.join(".")),
+      leftOut: objects,
       others,
       warnings: leftOut.length === 0 ? [] : [elsewhere],
     };
@@ -154,8 +161,8 @@ export async function openDcp(folder: string, options: OpenDcpOptions = {}): Pro
   }
 }
 
-async function readMetadataFile(path: string) {
-  return readMetadata(readPickle(await readSmallFile(path, MAX_METADATA), { path }).value, path);
+async function readPickleFile(path: string): Promise<PyValue> {
+  return readPickle(await readSmallFile(path, MAX_METADATA), { path }).value;
 }
 
 /**
@@ -242,30 +249,16 @@ function another(where: ItemPlace, box: SavedBox, what: string): VistaError {
   });
 }
 
-/** An item of a `.distcp` file, which is a whole file of torch.save. */
-export interface DcpItem {
-  readonly name: string;
-  /** The type of the box that it holds; `undefined` for a pickled object. */
-  readonly dtype: DType | undefined;
-  /** The first byte of the item in the file; `length` is in bytes too. */
-  readonly offset: number;
-  readonly length: number;
-}
-
 /**
  * Lists everything that was saved, also what {@link openDcp} leaves out: for each data file its items in the order of their
- * bytes.
+ * bytes. Each item is a whole file of torch.save.
  * @throws VistaError as {@link openDcp} does for the metadata
  */
-export async function listDcpItems(folder: string): Promise<Map<string, DcpItem[]>> {
-  const { tensors, objects } = await readMetadataFile(joinPlace(folder, DCP_METADATA));
-  const items = new Map<string, DcpItem[]>();
-  const add = (name: string, dtype: DType | undefined, { file, offset, length }: Place) => {
-    const path = dataPath(folder, name, file);
-    remember(items, path, () => []).push({ name, dtype, offset, length });
-  };
-  for (const { name, dtype, boxes } of tensors) for (const box of boxes) add(name, dtype, box);
-  for (const object of objects) add(object.name, undefined, object);
+export async function listDcpItems(folder: string): Promise<Map<string, SavedItem[]>> {
+  const path = joinPlace(folder, DCP_METADATA);
+  const items = new Map<string, SavedItem[]>();
+  for (const item of readItems(await readPickleFile(path), path))
+    remember(items, dataPath(folder, item.name, item.file), () => []).push(item);
   for (const list of items.values()) list.sort((a, b) => a.offset - b.offset);
   return items;
 }

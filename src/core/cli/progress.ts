@@ -36,7 +36,8 @@ export async function runWithProgress<Result>(
     return await work({ signal, onProgress });
   } catch (error) {
     if (!isVistaError(error) || error.code !== "ABORTED" || last === undefined) throw error;
-    throw new VistaError("ABORTED", error.message, { hint: covered(last), cause: error });
+    const hint = `Covered: ${last.phase}, ${amount(last)}.`;
+    throw new VistaError("ABORTED", error.message, { hint, cause: error });
   } finally {
     view?.stop();
   }
@@ -46,15 +47,11 @@ async function createProgressView(): Promise<ProgressView> {
   return process.stderr.isTTY && process.env.TERM !== "dumb" ? barView() : lineView();
 }
 
-/** Says how far the work came: `Covered: index frames, 120 of 2,000 folders.` */
-function covered({ phase, done, total, unit }: Progress): string {
+/** Returns how far the work is, such as `1.2 GB of 3.4 GB` or `120 of 2,000 folders`. */
+function amount({ done, total, unit }: Omit<Progress, "phase">): string {
   const count = (value: number) => (unit === "bytes" ? formatBytes(value) : formatCount(value));
   const of = total === undefined ? "" : ` of ${count(total)}`;
-  return `Covered: ${phase}, ${count(done)}${of}${unit === "bytes" ? "" : ` ${unit}`}.`;
-}
-
-function amount(progress: Progress, value: number): string {
-  return progress.unit === "bytes" ? formatBytes(value) : `${formatCount(value)} ${progress.unit}`;
+  return `${count(done)}${of}${unit === "bytes" ? "" : ` ${unit}`}`;
 }
 
 async function barView(): Promise<ProgressView> {
@@ -95,18 +92,13 @@ async function barView(): Promise<ProgressView> {
 }
 
 function payload(progress: Progress, started: number) {
-  const seconds = Math.max((Date.now() - started) / 1000, 1e-3);
-  const rate = progress.done / seconds;
-  const left =
-    progress.total === undefined || rate === 0 ? undefined : (progress.total - progress.done) / rate;
+  const { phase, done, total, unit } = progress;
+  const rate = done / Math.max((Date.now() - started) / 1000, 1e-3);
   return {
-    phase: progress.phase,
-    amount:
-      progress.total === undefined
-        ? amount(progress, progress.done)
-        : `${amount(progress, progress.done)} of ${amount(progress, progress.total)}`,
-    rate: amount(progress, Math.round(rate)),
-    left: left === undefined ? "" : `${formatDuration(left)} left`,
+    phase,
+    amount: amount(progress),
+    rate: amount({ done: Math.round(rate), unit }),
+    left: total === undefined || rate === 0 ? "" : `${formatDuration((total - done) / rate)} left`,
   };
 }
 

@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import { openCheckpoint } from "../../../src/checkpoint/open.js";
+import { verifyCheckpoint } from "../../../src/checkpoint/verify.js";
 import { type Digest, digestsOf, FIXTURES } from "../../helpers/state.js";
 
 const FOLDER = join(FIXTURES, "dcp");
@@ -23,4 +24,13 @@ it.each(cases)("%s is what torch converts it to", async (name) => {
   } finally {
     await opened.state.close();
   }
+});
+
+it.each(cases)("verify leaves no byte of %s aside, nor the items of empty boxes", async (name) => {
+  const { problems, files, warnings } = await verifyCheckpoint(join(FOLDER, name));
+  expect({ problems, warnings: warnings.filter((text) => text.includes("not looked at")) }).toEqual({
+    problems: [],
+    warnings: [],
+  });
+  for (const { format, records, checked } of files) if (format === "dcp") expect(checked).toBe(records);
 });
