@@ -174,6 +174,24 @@ const CASES: Case[] = [
       return `${table("ego_pose")} ${token}`;
     },
   },
+  ...[1e308, -10_000_001].map(
+    (metres): Case => ({
+      rule: "wrong-type",
+      name: `an ego pose ${metres} m away`,
+      plant: (set) => {
+        let token = "";
+        set.edit("ego_pose", (rows) => {
+          token = rows[3]!.token;
+          rows[3]!.translation = [0, metres, 0];
+        });
+        return `${table("ego_pose")} ${token}`;
+      },
+      near: (set) =>
+        set.edit("ego_pose", (rows) => {
+          rows[3]!.translation = [-1e7, 1.5e-5, 9_999_999.5];
+        }),
+    }),
+  ),
   {
     rule: "wrong-type",
     name: "a camera without an intrinsic matrix, of which annos makes no record",

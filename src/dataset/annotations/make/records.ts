@@ -3,6 +3,7 @@
  * issues 25, 31 and 32). `docs/annotations.md` lists the rules.
  */
 
+import { isAbsolute } from "node:path";
 import { throwIfAborted, VistaError } from "../../../core/errors.js";
 import { remember } from "../../../core/maps.js";
 import type { Tables } from "../../nuscenes/read/load-tables.js";
@@ -203,6 +204,8 @@ export class RecordMaker {
   #fileOf(row: number): string {
     const { filename } = this.#data.read(row, ["filename"]) as { filename: string };
     if (filename === "") throw this.#data.error(row, 'field "filename" is empty');
+    // The loader would open it where it says, on any machine; the tables name files below the root.
+    if (isAbsolute(filename)) throw this.#data.error(row, 'field "filename" is an absolute path');
     return filename;
   }
 

@@ -369,7 +369,10 @@ function fastVector(bytes: Uint8Array, at: number, end: number, length: number):
   return at + 1;
 }
 
-/** Returns the position after a JSON number, or -1. The zero byte after the data ends any run of digits. */
+/**
+ * Returns the position after a JSON number, or -1, also where it may be too large for a place or a length: that is left to
+ * JSON.parse. The zero byte after the data ends any run of digits.
+ */
 function fastNumber(bytes: Uint8Array, at: number): number {
   const first = at;
   if (bytes[at] === 0x2d) at++;
@@ -380,6 +383,7 @@ function fastNumber(bytes: Uint8Array, at: number): number {
     if (byte < 0x31 || byte > 0x39) return -1;
     do byte = bytes[++at]!;
     while (byte >= 0x30 && byte <= 0x39);
+    if (at - first > MAX_DIGITS) return -1;
   }
   if (byte === 0x2e) {
     const start = ++at;
@@ -389,14 +393,17 @@ function fastNumber(bytes: Uint8Array, at: number): number {
   }
   if (byte === 0x65 || byte === 0x45) {
     byte = bytes[++at]!;
-    if (byte === 0x2b || byte === 0x2d) byte = bytes[++at]!;
+    if (byte !== 0x2d) return -1;
+    byte = bytes[++at]!;
     const start = at;
     while (byte >= 0x30 && byte <= 0x39) byte = bytes[++at]!;
-    // A larger exponent may make it infinite, which is left to JSON.parse.
     if (at === start || at - start > 2) return -1;
   }
   return at - first > MAX_NUMBER ? -1 : at;
 }
 
-/** The length of a number beyond which it may be infinite without an exponent of three digits. */
+/** The length of a number beyond which it is left to JSON.parse; none of the official tables is longer than 25. */
 const MAX_NUMBER = 100;
+
+/** The digits, with a sign, that any number below {@link MAX_METRES} has at most. */
+const MAX_DIGITS = 7;

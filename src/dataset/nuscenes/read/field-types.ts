@@ -22,7 +22,8 @@ export function describeProblem(name: string, type: FieldType, value: unknown): 
         ? undefined
         : `field "${name}" is ${kindOf(value)}, not an array of tokens`;
     case "vector3":
-      return isVector(value, 3) ? undefined : `field "${name}" is ${kindOf(value)}, not 3 numbers`;
+      if (!isVector(value, 3)) return `field "${name}" is ${kindOf(value)}, not 3 numbers`;
+      return describeFar(name, value);
     case "rotation":
       if (!isVector(value, 4)) return `field "${name}" is ${kindOf(value)}, not 4 numbers`;
       return value.some((part) => part !== 0) ? undefined : `field "${name}" is 0, which is no rotation`;
@@ -32,6 +33,14 @@ export function describeProblem(name: string, type: FieldType, value: unknown): 
         ? undefined
         : `field "${name}" is ${kindOf(value)}, not 3 × 3 numbers`;
   }
+}
+
+/** The largest place or length in metres: a quarter of the Earth's circumference, while nuScenes's maps are a few kilometres wide. */
+export const MAX_METRES = 1e7;
+
+function describeFar(name: string, value: readonly number[]): string | undefined {
+  const far = value.find((metres) => Math.abs(metres) > MAX_METRES);
+  return far === undefined ? undefined : `field "${name}" has ${far} m, beyond ${MAX_METRES / 1000} km`;
 }
 
 function isVector(value: unknown, length: number): value is readonly number[] {
