@@ -65,6 +65,8 @@ function sourcesAsBuilt(): Vite.Plugin {
 
 export default defineConfig({
   plugins: [sourcesAsBuilt()],
+  // Of what watch mode would watch beside these, the Python environments alone have more than 100,000 files.
+  server: { watch: { ignored: ["**/.venv-peers/**", "**/dist/**", "**/bench/tmp/**"] } },
   test: {
     include: ["test/**/*.test.ts"],
     globalSetup: ["test/helpers/temporary.ts"],

@@ -59,8 +59,8 @@ export async function writeCheckpointFolder(
   input: string,
   options: FolderOptions,
 ): Promise<void> {
-  const { force = false, fsync = true } = options;
-  const outputOptions = { force, fsync, replaceable: isCheckpointFolder, inputs: [input] };
+  const { force = false, fsync = true, signal } = options;
+  const outputOptions = { force, fsync, replaceable: isCheckpointFolder, inputs: [input], signal };
   if (options.dryRun) return prepareOutputFolder(path, 0, outputOptions);
   const bytes = files.reduce((sum, { content }) => sum + content.length, 0);
   await writeFolderAtomically(path, bytes, outputOptions, async (folder) => {

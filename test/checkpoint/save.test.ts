@@ -23,6 +23,7 @@ const three = () =>
       ["c", tensor([4])],
     ]),
   );
+const two = () => new StateDict([...three().tensors].slice(0, 2));
 const fail = makeTensor("F32", [1], {
   kind: "computed",
   inputs: [],
@@ -142,7 +143,8 @@ describe.each(["bin", "safetensors"])("a set of %s shards", (extension) => {
   });
 
   it("a flipped bit anywhere in a shard, between the tensors too, is found", async () => {
-    const { index, files } = await save(three());
+    // With a neighbour, which is read again each time.
+    const { index, files } = await save(two());
     const right = readFileSync(files[1]!);
     // Every fourth byte, and so each field of a zip that has four, and all of its end.
     const places = Array.from(right.keys()).filter((at) => at % 4 === 1 || at > right.length - 24);

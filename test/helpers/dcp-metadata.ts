@@ -1,9 +1,10 @@
 /** Folders of torch.distributed.checkpoint that real torch saved, with something in their metadata changed. */
-import { cpSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { PyGlobal, PyObject, PyTuple, type PyValue } from "../../src/checkpoint/torch/objects.js";
 import { readPickle } from "../../src/checkpoint/torch/pickle.js";
 import { rewritePickle } from "../../src/checkpoint/torch/rewrite.js";
+import { copyFolder } from "./copy.js";
 import { FIXTURES, temporaryFolder } from "./state.js";
 
 type Fields = Map<PyValue, PyValue>;
@@ -70,7 +71,7 @@ export function changedDcp(
   name = "2d-2x2ranks",
 ): string {
   const folder = join(temporaryFolder(), "dcp");
-  cpSync(join(FIXTURES, "dcp", name), folder, { recursive: true });
+  copyFolder(join(FIXTURES, "dcp", name), folder);
   const path = join(folder, ".metadata");
   const pickle = readPickle(readFileSync(path), { path, exact: true });
   change(new Metadata(pickle.value), folder);

@@ -1,7 +1,8 @@
 /** A test that times out says what it was waiting for: the kinds of operations that were under way in its process. */
-import { beforeEach, onTestFailed } from "vitest";
+import { beforeEach } from "vitest";
 
-beforeEach(() => {
+beforeEach(({ onTestFailed }) => {
+  // That of the context: tests that run side by side have one each.
   onTestFailed(({ task }) => {
     if (!task.result?.errors?.some(({ message }) => message.includes("timed out"))) return;
     const counts = new Map<string, number>();

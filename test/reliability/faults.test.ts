@@ -12,7 +12,6 @@ import {
   writeFileSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
-import { setTimeout } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { beforeAll, expect, it } from "vitest";
 import { makeOpenDv } from "../../bench/make-opendv.mjs";
@@ -20,11 +19,11 @@ import { openCheckpoint } from "../../src/checkpoint/open.js";
 import { saveCheckpoint } from "../../src/checkpoint/save.js";
 import { makeTensor, StateDict } from "../../src/checkpoint/tensor/tensor.js";
 import { verifyCheckpoint } from "../../src/checkpoint/verify.js";
+import { runCli } from "../helpers/cli.js";
+import { signalAt } from "../helpers/signal-at.js";
 import { temporaryFolder } from "../helpers/state.js";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
-/** Of 1,472 tensors: a universal checkpoint has thousands of files. */
-const vista = join(root, "fixtures", "zero", "vista-phase1");
 const small = join(root, "fixtures", "zero", "stage2-fp32-3ranks-groups");
 let input: string;
 let videos: string;
@@ -115,22 +114,16 @@ it.each([
   expect(readdirSync(join(folder, "locked"))).toEqual([]);
 });
 
-/** Both write hundreds of files and more, so that there is time to stop them. */
 it.each([
-  ["reshard", ["reshard", small, "--ranks", "300", "-o", "out.ckpt"]],
-  ["to-universal", ["to-universal", vista, "-o", "out.ckpt"]],
+  ["reshard", ["reshard", small, "--ranks", "4", "-o", "out.ckpt"]],
+  ["to-universal", ["to-universal", small, "-o", "out.ckpt"]],
 ])("%s: Ctrl-C while it writes ends it with 130, and nothing is left", async (_, args) => {
   const folder = temporaryFolder();
-  const child = spawn(process.execPath, [join(root, "bin", "vista-ckpt.js"), ...args], {
-    cwd: folder,
-    stdio: ["ignore", "ignore", "pipe"],
-  });
-  let stderr = "";
-  child.stderr.on("data", (chunk) => (stderr += chunk));
-  const ended = new Promise((resolve) => child.on("close", resolve));
-  while (readdirSync(folder).length === 0 && child.exitCode === null) await setTimeout(5);
-  child.kill("SIGINT");
-  expect(await ended, stderr).toBe(130);
+  // Of five files and of forty-six.
+  const env = signalAt(3, "create", "SIGINT");
+  const { code, stderr } = await runCli("vista-ckpt", args, { cwd: folder, process: true, env });
+  expect(code, stderr).toBe(130);
+  expect(stderr).toMatch(/^vista-ckpt: interrupted; nothing was written.*\n$/);
   expect(readdirSync(folder)).toEqual([]);
 });
 
@@ -190,19 +183,17 @@ it.each([
   expect(stderr).toMatch(/^vista-ckpt: stdout: .*no space left[^\n]*\n$/);
 });
 
-it.each(["SIGHUP", "SIGTERM"])(
-  "%s ends a run with its own code and without a partial file",
-  async (signal) => {
-    const folder = temporaryFolder();
-    // A folder of many videos, so that there is time to be asked.
-    const { code } = await shell(
-      `$data annos youtube $videos -o out.json --quiet & pid=$!; sleep 0.25; kill -${signal} $pid 2>/dev/null; wait $pid`,
-      folder,
-    );
-    expect([signal === "SIGHUP" ? 129 : 143, 0]).toContain(code);
-    expect(readdirSync(folder).filter((name) => name.startsWith("."))).toEqual([]);
-  },
-);
+it.each([
+  ["SIGHUP", 129],
+  ["SIGTERM", 143],
+] as const)("%s ends a run with its own code and without a partial file", async (signal, expected) => {
+  const folder = temporaryFolder();
+  const args = ["annos", "youtube", videos, "-o", "out.json", "--quiet"];
+  const env = signalAt(1, "create", signal);
+  const { code } = await runCli("vista-data", args, { cwd: folder, process: true, env });
+  expect(code).toBe(expected);
+  expect(readdirSync(folder)).toEqual([]);
+});
 
 it("the folder of the output removed in the middle is an error with its path", async () => {
   const folder = join(temporaryFolder(), "gone");

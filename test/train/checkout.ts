@@ -1,5 +1,5 @@
 /** A Vista checkout for tests: a train.py that stands in, configs of the documented recipes, weights, data. */
-import { cpSync, mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,6 +7,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll } from "vitest";
 import { StateDict, saveCheckpoint, tensorFrom } from "../../src/checkpoint/index.js";
 import type { Captured, System } from "../../src/train/launch/system.js";
+import { copyFolder } from "../helpers/copy.js";
 
 const STAND_IN = fileURLToPath(new URL("../peers/train/checkout", import.meta.url));
 
@@ -103,7 +104,7 @@ export const UNET_KEYS = [
 /** Makes a checkout in which nothing is wrong, at `<folder>/Vista`: by calls that block, since a hundred tests make one each. */
 export async function makeCheckout(folder: string): Promise<string> {
   const vista = join(folder, "Vista");
-  cpSync(STAND_IN, vista, { recursive: true });
+  copyFolder(STAND_IN, vista);
   for (const [path, values] of Object.entries(CONFIGS)) {
     mkdirSync(join(vista, path, ".."), { recursive: true });
     writeFileSync(join(vista, path), config(values));

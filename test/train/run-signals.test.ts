@@ -1,4 +1,4 @@
-/** What ends a training, and that nothing of it is left. */
+/** What ends a training, and that nothing of it is left. The tests wait for processes of their own, side by side. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";
@@ -8,7 +8,7 @@ import { MARK } from "../../src/train/run/processes.js";
 import { endOrphans } from "../../src/train/run/run.js";
 import { alive, folder, nap, start } from "./torchrun-stand-in.js";
 
-test.each<[NodeJS.Signals, string, number]>([
+test.concurrent.each<[NodeJS.Signals, string, number]>([
   ["SIGINT", "INT", 130],
   ["SIGTERM", "TERM", 143],
 ])("%s is forwarded once and waited for", async (signal, name, code) => {
@@ -24,7 +24,7 @@ test.each<[NodeJS.Signals, string, number]>([
   expect(result.stderr).toContain(`training was stopped by ${signal}`);
 });
 
-test("a second Ctrl-C kills all at once, also what runs in sessions of its own", async () => {
+test.concurrent("a second Ctrl-C kills all at once, also what runs in sessions of its own", async () => {
   const time = nap();
   const result = await start(
     `trap '' INT TERM\nsetsid sleep ${time} &\nsleep ${time} &\nREADY\nwhile :; do sleep 0.1; done`,
@@ -38,14 +38,14 @@ test("a second Ctrl-C kills all at once, also what runs in sessions of its own",
   expect(alive(time)).toEqual([]);
 });
 
-test("what torchrun leaves behind is ended", async () => {
+test.concurrent("what torchrun leaves behind is ended", async () => {
   const time = nap();
   const result = await start(`setsid sleep ${time} &\nsleep 0.3; kill -KILL $$`);
   expect(result.code).toBe(137);
   expect(alive(time)).toEqual([]);
 });
 
-test("what does not heed SIGTERM is ended by SIGKILL", async () => {
+test.concurrent("what does not heed SIGTERM is ended by SIGKILL", async () => {
   const time = nap();
   const env = { PATH: process.env.PATH, [MARK]: time };
   const script = `trap "" TERM; echo started; sleep ${time}; :`;
@@ -55,7 +55,7 @@ test("what does not heed SIGTERM is ended by SIGKILL", async () => {
   expect(alive(time)).toEqual([]);
 });
 
-test("if this command itself is killed, the training ends too", async () => {
+test.concurrent("if this command itself is killed, the training ends too", async () => {
   const time = nap();
   const body = `setsid sleep ${time} &\nsleep ${time} &\nREADY\nwait`;
   const result = await start(body, [], (kill) => kill("SIGKILL"));

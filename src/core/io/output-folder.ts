@@ -6,7 +6,7 @@ import { closeSync, fsync, mkdirSync, openSync } from "node:fs";
 import { type FileHandle, lstat, mkdir, open, readdir, rename, rm } from "node:fs/promises";
 import { basename, dirname, join, relative, resolve, sep } from "node:path";
 import { promisify } from "node:util";
-import { fromSystem, VistaError } from "../errors.js";
+import { fromSystem, throwIfAborted, VistaError } from "../errors.js";
 import { outputAppeared } from "./commit.js";
 import { withRoom } from "./local-file.js";
 import {
@@ -31,6 +31,8 @@ export interface OutputFolderOptions extends OutputOptions {
   replaceable: (names: readonly string[]) => boolean;
   /** The folders that are read for this output: it must not be one of them, nor lie above or below one. */
   inputs: readonly string[];
+  /** The signal to stop, which is looked at once more before the folder gets its name. */
+  signal?: AbortSignal | undefined;
 }
 
 /** A folder that is being made. */
@@ -148,6 +150,7 @@ export async function writeFolderAtomically(
     });
     await settleAll(syncing);
     if (sync) for (const folder of folders) await syncFolder(folder);
+    throwIfAborted(options.signal);
     await giveName(temporary, target, options.force ?? false);
     livePartials.delete(temporary);
     if (sync) await syncFolder(dirname(target));

@@ -1,5 +1,5 @@
 /** `vista-ckpt diff --optimizer`: real checkpoints of one step on several numbers of ranks are equal, and what was changed is found. */
-import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
@@ -9,6 +9,7 @@ import { writeUniversal } from "../../../src/checkpoint/to-universal.js";
 import type { TorchTensor } from "../../../src/checkpoint/torch/values.js";
 import { openZeroOptimizer, type ZeroOptimizer } from "../../../src/checkpoint/zero/optimizer.js";
 import { runCli } from "../../helpers/cli.js";
+import { copyFolder } from "../../helpers/copy.js";
 import { temporaryFolder } from "../../helpers/state.js";
 
 const FIXTURES = fileURLToPath(new URL("../../../fixtures", import.meta.url));
@@ -25,7 +26,7 @@ async function changed(
   which: (optimizer: ZeroOptimizer) => Promise<Tensor>,
 ): Promise<string> {
   const copy = join(temporaryFolder(), "changed");
-  cpSync(folder, copy, { recursive: true });
+  copyFolder(folder, copy);
   const optimizer = await openZeroOptimizer(copy);
   const { source } = await which(optimizer);
   await optimizer.close();
@@ -98,7 +99,7 @@ describe("a change", () => {
 
   it("of a learning rate is found, and printed in a line", async () => {
     const other = join(temporaryFolder(), "other");
-    cpSync(saved("stage3", 1), other, { recursive: true });
+    copyFolder(saved("stage3", 1), other);
     const shard = join(other, "global_step3", "zero_pp_rank_0_mp_rank_00_optim_states.pt");
     const bytes = readFileSync(shard);
     const float = (value: number) => {

@@ -1,8 +1,9 @@
-import { existsSync, readdirSync, rmSync, watch, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { runCli } from "../../helpers/cli.js";
+import { signalAt } from "../../helpers/signal-at.js";
 import { floatsOf, openTorchFile, temporaryFolder } from "../../helpers/state.js";
 import { type Fake, FakeTensor, writeFakeCheckpoint } from "../../helpers/torch-file.js";
 
@@ -156,22 +157,17 @@ describe("what is in and what is not", () => {
 
 it("SIGTERM stops it, removes the partial file and exits 143", async () => {
   const folder = temporaryFolder();
-  const numel = 40_000_000;
+  const numel = 10_000_000;
   const flat = new FakeTensor(new Uint8Array(4 * numel), [numel]);
   writeFakeCheckpoint(folder, { stage: 2, partitions: [[flat]], paramShapes: [{ w: [numel] }] });
   const outputs = temporaryFolder();
-  const result = await runCli("vista-ckpt", ["merge", folder, "-o", join(outputs, "x.bin")], {
-    onStart: (kill) => {
-      const watcher = watch(outputs, () => {
-        watcher.close();
-        kill("SIGTERM");
-      });
-    },
-  });
+  const args = ["merge", folder, "-o", join(outputs, "x.bin")];
+  const env = signalAt(1, "create", "SIGTERM");
+  const result = await runCli("vista-ckpt", args, { process: true, env });
   rmSync(folder, { recursive: true });
   expect(result.code).toBe(143);
   expect(result.stderr).toMatch(
-    /^vista-ckpt: interrupted; nothing was written(?:\. Covered: merge, [^\n]+ of 160 MB\.)?\n$/,
+    /^vista-ckpt: interrupted; nothing was written(?:\. Covered: merge, [^\n]+ of 40(?:\.0)? MB\.)?\n$/,
   );
   expect(readdirSync(outputs)).toEqual([]);
 });

@@ -1,10 +1,12 @@
 /** `vista-ckpt reshard`: what it says, what it refuses, and what is left when it fails. */
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { defaultReshardOutput, reshardCheckpoint } from "../../../src/checkpoint/reshard.js";
 import { runCli } from "../../helpers/cli.js";
+import { copyFolder } from "../../helpers/copy.js";
+import { signalAt } from "../../helpers/signal-at.js";
 import { temporaryFolder } from "../../helpers/state.js";
 import { type Fake, FakeTensor, writeFakeCheckpoint } from "../../helpers/torch-file.js";
 
@@ -13,7 +15,7 @@ const ZERO = fileURLToPath(new URL("../../../fixtures/zero", import.meta.url));
 /** A copy of a real checkpoint as `last.ckpt` in a folder of its own. */
 function copyOf(name: string): string {
   const folder = join(temporaryFolder(), "last.ckpt");
-  cpSync(join(ZERO, name), folder, { recursive: true });
+  copyFolder(join(ZERO, name), folder);
   return folder;
 }
 
@@ -139,26 +141,27 @@ describe("vista-ckpt reshard", () => {
     expect(readdirSync(join(folder, ".."))).toEqual(["last.ckpt"]);
   });
 
-  it("killed at any moment it leaves nothing under the final name, and the next run clears what is left", async () => {
-    const folder = copyOf("stage2-fp32-2ranks");
-    const parent = join(folder, "..");
-    const output = join(parent, "out.ckpt");
-    // Hundreds of files, so that there is time to kill it.
-    const killed = await runCli("vista-ckpt", ["reshard", folder, "--ranks", "300", "-o", output], {
-      onStart: (kill) => {
-        const seen = setInterval(() => {
-          if (!readdirSync(parent).some((name) => name.endsWith(".partial"))) return;
-          clearInterval(seen);
-          kill("SIGKILL");
-        }, 1);
-      },
-    });
-    expect(killed.signal).toBe("SIGKILL");
-    expect(existsSync(output)).toBe(false);
-    expect(readdirSync(parent).length).toBe(2);
-    expect((await reshard(folder, "--ranks", "2", "-o", output)).code).toBe(0);
-    expect(readdirSync(parent).sort()).toEqual(["last.ckpt", "out.ckpt"]);
-  });
+  it.each([
+    ["before the third of its files is made", 3, "create", 2],
+    ["before the folder gets its name", 1, "name", 6],
+  ] as const)(
+    "killed %s it leaves nothing under the final name, and the next run clears what is left",
+    async (_, step, before, written) => {
+      const folder = copyOf("stage2-fp32-2ranks");
+      const parent = join(folder, "..");
+      const output = join(parent, "out.ckpt");
+      const args = ["reshard", folder, "--ranks", "4", "-o", output];
+      const env = signalAt(step, before, "SIGKILL");
+      expect(await runCli("vista-ckpt", args, { process: true, env })).toMatchObject({ signal: "SIGKILL" });
+      expect(existsSync(output)).toBe(false);
+      const left = readdirSync(parent).filter((name) => name !== "last.ckpt");
+      expect(left).toEqual([expect.stringMatching(/^\.out\.ckpt\..*\.partial$/)]);
+      const files = readdirSync(join(parent, left[0]!), { recursive: true, withFileTypes: true });
+      expect(files.filter((entry) => entry.isFile())).toHaveLength(written);
+      expect((await reshard(folder, "--ranks", "2", "-o", output)).code).toBe(0);
+      expect(readdirSync(parent).sort()).toEqual(["last.ckpt", "out.ckpt"]);
+    },
+  );
 });
 
 it("the default output is named as the input was: relative where that was, and by what `.` stands for", () => {

@@ -1,6 +1,5 @@
 /** Distributed checkpoints in every command, and what is wrong with them. */
 import {
-  cpSync,
   existsSync,
   readdirSync,
   readFileSync,
@@ -16,6 +15,7 @@ import { readMetadata } from "../../../src/checkpoint/dcp/metadata.js";
 import { openDcp } from "../../../src/checkpoint/dcp/open.js";
 import { PyGlobal, PyObject, PyTuple, type PyValue } from "../../../src/checkpoint/torch/objects.js";
 import { runCli } from "../../helpers/cli.js";
+import { copyFolder } from "../../helpers/copy.js";
 import { FIXTURES, temporaryFolder } from "../../helpers/state.js";
 
 const fixture = (name: string) => join(FIXTURES, "dcp", name);
@@ -23,7 +23,7 @@ const fixture = (name: string) => join(FIXTURES, "dcp", name);
 /** A copy of a fixture that a test may damage. */
 function copyOf(name: string): string {
   const folder = join(temporaryFolder(), "dcp");
-  cpSync(fixture(name), folder, { recursive: true });
+  copyFolder(fixture(name), folder);
   return folder;
 }
 

@@ -11,10 +11,11 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
-import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
 import { runCli } from "../../helpers/cli.js";
+import { copyFolder } from "../../helpers/copy.js";
 import { changedDcp, fields } from "../../helpers/dcp-metadata.js";
+import { skipPauses } from "../../helpers/pauses.js";
 import { type RangeServer, startServer } from "../../helpers/range-server.js";
 import { FIXTURES, temporaryFolder } from "../../helpers/state.js";
 import { type Fake, FakeTensor, writeFakeCheckpoint } from "../../helpers/torch-file.js";
@@ -28,8 +29,8 @@ let cdn: RangeServer;
 beforeAll(async () => {
   mkdirSync(join(bucket, "sharded"), { recursive: true });
   for (const name of ["vista-phase2", "stage2-fp32-3ranks-groups", "stage3-fp32-3ranks-frozen"])
-    cpSync(join(FIXTURES, "zero", name), join(bucket, name), { recursive: true });
-  cpSync(join(FIXTURES, "dcp/2d-2x2ranks"), join(bucket, "dcp"), { recursive: true });
+    copyFolder(join(FIXTURES, "zero", name), join(bucket, name));
+  copyFolder(join(FIXTURES, "dcp/2d-2x2ranks"), join(bucket, "dcp"));
   const sharded = ["to-st", join(bucket, "vista-phase2"), "--raw", "--max-shard-size", "100kB"];
   expect((await runCli("vista-ckpt", [...sharded, "-o", join(bucket, "sharded/m.safetensors")])).code).toBe(
     0,
@@ -236,10 +237,15 @@ describe("few bytes, few requests", () => {
     const folder = join(bucket, "growing");
     mkdirSync(folder);
     const place = "s3://runs/growing";
+    vi.useFakeTimers({ toFake: ["Date"] });
+    onTestFinished(() => {
+      vi.useRealTimers();
+    });
     cpSync(join(bucket, "merged.bin"), join(folder, "a.bin"));
     expect((await runCli("vista-ckpt", ["scan", place])).stdout).toContain("clean: 1 file");
     cpSync(join(bucket, "merged.bin"), join(folder, "b.bin"));
-    await sleep(2100);
+    expect((await runCli("vista-ckpt", ["scan", place])).stdout).toContain("clean: 1 file");
+    vi.setSystemTime(Date.now() + 2100);
     expect((await runCli("vista-ckpt", ["scan", `${place}/b.bin`])).code).toBe(0);
     expect((await runCli("vista-ckpt", ["scan", place])).stdout).toContain("clean: 2 files");
   });
@@ -264,7 +270,7 @@ describe("few bytes, few requests", () => {
       }
       for (const [file, list] of files) writeFileSync(join(folder, file), Buffer.concat(list));
     });
-    cpSync(made, join(bucket, "apart"), { recursive: true });
+    copyFolder(made, join(bucket, "apart"));
     const output = join(temporaryFolder(), "x.safetensors");
     const args = ["to-st", "s3://runs/apart", "--raw", "-o", output];
     expect((await runCli("vista-ckpt", args)).code).toBe(0);
@@ -397,10 +403,17 @@ describe("faults", () => {
     "%s every third time: tried again, and right",
     async (fault) => {
       server.fault = (request) => (request % 3 === 1 ? fault : undefined);
+      const pauses = skipPauses();
       const output = join(temporaryFolder(), "x.safetensors");
       const { code, stderr } = await convert(output);
       expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
       expect(readFileSync(output).equals(await fromLocal())).toBe(true);
+      expect(pauses.length).toBeGreaterThan(0);
+      for (const pause of pauses) {
+        // The server says with 429 how long it wants to be left alone: not at all.
+        expect(pause).toBeGreaterThanOrEqual(fault === "429" ? 0 : 250);
+        expect(pause).toBeLessThanOrEqual(fault === "429" ? 0 : 750);
+      }
     },
   );
 

@@ -1,9 +1,10 @@
 /** What a URL must not show: the query of a presigned one, the user and the password before its host. */
-import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { withoutSecrets } from "../../../src/core/errors.js";
 import { runCli } from "../../helpers/cli.js";
+import { copyFolder } from "../../helpers/copy.js";
 import { type RangeServer, startServer } from "../../helpers/range-server.js";
 import { FIXTURES, temporaryFolder } from "../../helpers/state.js";
 
@@ -14,7 +15,7 @@ let server: RangeServer;
 beforeAll(async () => {
   const runs = join(root, "runs");
   mkdirSync(join(runs, "sharded"), { recursive: true });
-  cpSync(join(FIXTURES, "torch"), join(runs, "torch"), { recursive: true });
+  copyFolder(join(FIXTURES, "torch"), join(runs, "torch"));
   writeFileSync(join(runs, "broken.safetensors"), Buffer.alloc(100, 255));
   writeFileSync(join(runs, "bad.pkl"), "cposix\nsystem\n(S'x'\ntR.");
   const zero = join(FIXTURES, "zero/vista-phase2");

@@ -1,13 +1,5 @@
 /** What `to-universal` writes, beside what the real ds_to_universal.py of DeepSpeed 0.19.8 wrote of the same checkpoints. */
-import {
-  cpSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  truncateSync,
-  writeFileSync,
-} from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { openCheckpoint } from "../../../src/checkpoint/open.js";
@@ -18,6 +10,7 @@ import { readTorchFile } from "../../../src/checkpoint/torch/read.js";
 import { TorchTensor } from "../../../src/checkpoint/torch/values.js";
 import { newToken, partialPath } from "../../../src/core/io/partial-names.js";
 import { runCli } from "../../helpers/cli.js";
+import { copyFolder } from "../../helpers/copy.js";
 import { bytesOf, digestsOf, FIXTURES, temporaryFolder } from "../../helpers/state.js";
 import { type Fake, FakeTensor, writeFakeCheckpoint } from "../../helpers/torch-file.js";
 
@@ -155,7 +148,7 @@ describe("a run that ends early leaves nothing, and what a killed one left is cl
   it("stopped while it writes", async () => {
     const folder = temporaryFolder();
     const input = join(folder, "in.ckpt");
-    cpSync(zero("stage2-fp32-3ranks-groups"), input, { recursive: true });
+    copyFolder(zero("stage2-fp32-3ranks-groups"), input);
     const controller = new AbortController();
     const written = writeUniversal(input, join(folder, "out.ckpt"), {
       signal: controller.signal,
@@ -170,7 +163,7 @@ describe("a run that ends early leaves nothing, and what a killed one left is cl
   it("with a byte of a weight changed", async () => {
     const folder = temporaryFolder();
     const input = join(folder, "in.ckpt");
-    cpSync(zero("stage2-fp32-3ranks-groups"), input, { recursive: true });
+    copyFolder(zero("stage2-fp32-3ranks-groups"), input);
     const shard = join(input, "global_step2/zero_pp_rank_1_mp_rank_00_optim_states.pt");
     const bytes = readFileSync(shard);
     const file = await readTorchFile(shard);
@@ -186,7 +179,7 @@ describe("a run that ends early leaves nothing, and what a killed one left is cl
   it("with an input that is cut off while it is read", async () => {
     const folder = temporaryFolder();
     const input = join(folder, "in.ckpt");
-    cpSync(zero("stage2-fp32-3ranks-groups"), input, { recursive: true });
+    copyFolder(zero("stage2-fp32-3ranks-groups"), input);
     const written = writeUniversal(input, join(folder, "out.ckpt"), {
       onProgress: ({ phase, done, total }) => {
         if (phase !== "write" && done === total)

@@ -13,6 +13,7 @@ import { saveCheckpoint } from "../../../src/checkpoint/save.js";
 import { StateDict } from "../../../src/checkpoint/tensor/tensor.js";
 import { tensorFrom } from "../../../src/checkpoint/tensor/typed-array.js";
 import { verifyCheckpoint } from "../../../src/checkpoint/verify.js";
+import { copyFolder } from "../../helpers/copy.js";
 import { digestsOf, FIXTURES, temporaryFolder } from "../../helpers/state.js";
 
 const STAGE2 = "stage2-fp32-2ranks-tied-frozen";
@@ -25,7 +26,7 @@ function universal(name: string): string {
 
 function copyOf(name: string): string {
   const folder = join(temporaryFolder(), "run");
-  cpSync(universal(name), folder, { recursive: true });
+  copyFolder(universal(name), folder);
   return folder;
 }
 
@@ -92,7 +93,7 @@ it("inspect and diff take it", async () => {
 
 it("beside `latest` the ZeRO checkpoint is taken, and a tag names the universal one", async () => {
   const folder = copyOf(STAGE2);
-  cpSync(join(FIXTURES, "zero", STAGE2), folder, { recursive: true });
+  copyFolder(join(FIXTURES, "zero", STAGE2), folder);
   for (const [options, expected] of [
     [{}, false],
     [{ tag: TAG }, true],

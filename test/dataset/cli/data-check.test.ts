@@ -43,7 +43,8 @@ beforeAll(async () => {
   for (const name of pictures.slice(6, 9)) truncateSync(broken.path("sweeps/CAM_FRONT", name), 700);
   writeFileSync(broken.path("sweeps/LIDAR_TOP/other.pcd.bin"), "x");
   rmSync(broken.path("can_bus/scene-0061_vehicle_monitor.json"));
-  large = await sets.make({ scenes: 18, samples: 40, boxes: 2, files: "none", channels: CHANNELS });
+  large = await sets.make({ scenes: 5, samples: 40, boxes: 2, files: "none", channels: CHANNELS });
+  large.stretch("sample_data", 33 << 20);
 });
 afterAll(() => sets.clear());
 

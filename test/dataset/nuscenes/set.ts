@@ -1,11 +1,12 @@
 /** Small valid sets for tests, and ways to break them. */
-import { cpSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import sharp from "sharp";
 import { type MakeNuScenesOptions, makeNuScenes } from "../../../bench/make-nuscenes.mjs";
 import type { CheckSummary, Finding } from "../../../src/dataset/finding.js";
 import { type CheckNuScenesOptions, checkNuScenes } from "../../../src/dataset/nuscenes/check/check.js";
+import { copyFolder } from "../../helpers/copy.js";
 import { removeAll } from "../../helpers/remove.js";
 
 export const VERSION = "v1.0-mini";
@@ -33,6 +34,14 @@ export class TestSet {
 
   rows(table: string): Row[] {
     return JSON.parse(readFileSync(this.path(VERSION, `${table}.json`), "utf8"));
+  }
+
+  /** Puts blanks between the rows of a table, so that it has this many bytes: rows are long to make and to read. */
+  stretch(table: string, bytes: number): void {
+    const path = this.path(VERSION, `${table}.json`);
+    const text = readFileSync(path, "utf8");
+    const rows = text.split(/(?<=\}),/);
+    writeFileSync(path, rows.join(",".padEnd(Math.ceil((bytes - text.length) / (rows.length - 1)))));
   }
 
   /** Changes the rows of a table; a new array may be returned. Written without white space unless `indent` says so. */
@@ -72,7 +81,7 @@ export class Sets {
 
   copy(set: TestSet): TestSet {
     const root = this.#folder();
-    cpSync(set.root, root, { recursive: true });
+    copyFolder(set.root, root);
     return new TestSet(root);
   }
 

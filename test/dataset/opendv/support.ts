@@ -1,9 +1,10 @@
-import { copyFileSync, linkSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { onTestFinished, vi } from "vitest";
 import { folderOf, makeOpenDv, type OpenDvOptions, type OpenDvRow } from "../../../bench/make-opendv.mjs";
 import type { Check, Finding } from "../../../src/dataset/finding.js";
+import { copyFolder } from "../../helpers/copy.js";
 import { removeAll } from "../../helpers/remove.js";
 
 /** A folder that {@link removeFolders} removes. */
@@ -36,18 +37,8 @@ export async function makeSet(options: OpenDvOptions = {}): Promise<{ root: stri
 /** A copy of a set. Its frames are hard links to the first one's: replace them, never write into them. */
 export function copyOf(root: string): string {
   const copy = newFolder();
-  copyFolder(root, copy);
+  copyFolder(root, copy, /\.(jpg|png)$/);
   return copy;
-}
-
-function copyFolder(from: string, to: string): void {
-  mkdirSync(to, { recursive: true });
-  for (const entry of readdirSync(from, { withFileTypes: true })) {
-    const [source, target] = [join(from, entry.name), join(to, entry.name)];
-    if (entry.isDirectory()) copyFolder(source, target);
-    else if (/\.(jpg|png)$/.test(entry.name)) linkSync(source, target);
-    else copyFileSync(source, target);
-  }
 }
 
 export function frame(root: string, row: OpenDvRow, number: number): string {

@@ -53,9 +53,9 @@ export interface Target {
 
 /** Returns a text that is another one where the process has changed the variables that hold endpoints and credentials. */
 export function environmentKey(): string {
-  return JSON.stringify(
-    Object.entries(process.env).filter(([name]) => /^(?:AWS_|HF_|HUGGING_FACE_)/.test(name)),
-  );
+  // The values of all others are not asked for: each is a call of the system.
+  const names = Object.keys(process.env).filter((name) => /^(?:AWS_|HF_|HUGGING_FACE_)/.test(name));
+  return JSON.stringify(names.map((name) => [name, process.env[name]]));
 }
 
 /** A failure after which another attempt may succeed. */

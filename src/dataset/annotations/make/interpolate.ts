@@ -86,7 +86,7 @@ export async function writeInterpolatedTables(
   const source = await findNuScenes(root, options.version, split);
   const tables = join(source.root, source.version);
   const folder = out ?? join(source.root, `interp_12Hz_${source.version.replace(/^v\d+\.\d+-/, "")}`);
-  const output = { force, fsync, inputs: [tables], replaceable: isTables };
+  const output = { force, fsync, inputs: [tables], replaceable: isTables, signal };
   // At least the tables that are copied are written; how large the others become is seen only while they are made.
   const needed = COPIED.reduce((sum, name) => sum + tableBytes(join(tables, `${name}.json`)), 0);
   await prepareOutputFolder(folder, needed, output);

@@ -1,0 +1,19 @@
+/**
+ * The environment in which a program sends itself a signal while it makes its output: a small input is enough for it to be in the
+ * middle, on a machine of any speed.
+ *
+ * @param step  the number of the call before which it is sent, from 1
+ * @param before  the calls that count: those that create a file of the output, or those that give, take or exchange names
+ */
+export function signalAt(
+  step: number,
+  before: "create" | "name",
+  signal: NodeJS.Signals,
+): Record<string, string> {
+  return {
+    NODE_OPTIONS: `--import ${new URL("../reliability/kill-at.mjs", import.meta.url).href}`,
+    KILL_AT: String(step),
+    KILL_BEFORE: before,
+    KILL_BY: signal,
+  };
+}
