@@ -7,10 +7,11 @@
 import { firstNames, VistaError } from "../../core/errors.js";
 import type { Piece } from "../../core/io/source.js";
 import { plural } from "../../core/text.js";
-import type { DType } from "../tensor/dtype.js";
+import { type DType, numelOf } from "../tensor/dtype.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { keyText } from "../torch/objects.js";
+import { asDict, keyText } from "../torch/objects.js";
 import { tensorsAt } from "../torch/read.js";
+import type { TorchStorage } from "../torch/values.js";
 import { Float32Casts, isFloat } from "./float32.js";
 import type { CheckpointFiles } from "./layout.js";
 import { cutTensor, flatPieces, sum } from "./pieces.js";
@@ -161,6 +162,18 @@ export class ZeroPlan {
       else first.set(tensor, name);
     }
     this.#counts.whole = this.tensors.size;
+    this.#warnOfMasters();
+  }
+
+  /** Warns of the fp32 weights that DeepSpeed's optimizers of 16 bits keep in stage 0: they are lists, without names. */
+  #warnOfMasters(): void {
+    if (Object.keys(this.#casts.converted).length === 0) return;
+    const optimizer = asDict(asDict(this.#model.torchFile.value)?.get("optimizer"));
+    const key = ["fp32_groups", "fp32_groups_flat"].find((each) => optimizer?.has(each) === true);
+    if (key === undefined) return;
+    this.#warnings.push(
+      `the optimizer has fp32 weights of its own (optimizer.${key}), without names: these are the 16-bit weights of the module`,
+    );
   }
 
   async sharded(): Promise<void> {
@@ -223,9 +236,12 @@ export class ZeroPlan {
     }
   }
 
-  /** Warns of listed buffers that `module` has under no name, not even a wrapper's: the reference drops them without a word. */
+  /**
+   * Warns of listed buffers that `module` has under no name, not even with what a wrapper or a hook put before it: the reference
+   * drops them without a word.
+   */
   #warnOfAbsentBuffers(): void {
-    const there = new Set([...this.#model.dict.keys()].map((name) => unwrapped(keyText(name))));
+    const there = new Set([...this.#model.dict.keys()].flatMap((name) => endings(unwrapped(keyText(name)))));
     const absent = [...this.#model.bufferNames].filter((name) => !there.has(unwrapped(name)));
     if (absent.length === 0) return;
     this.#warnings.push(
@@ -297,12 +313,15 @@ export class ZeroPlan {
    */
   async #addOrphans(): Promise<void> {
     const { module, frozenShapes, torchFile } = this.#model;
-    const names = [...module.keys()].filter((name) => !this.tensors.has(name) && !this.#isExcluded(name));
+    let names = [...module.keys()].filter((name) => !this.tensors.has(name) && !this.#isExcluded(name));
     if (names.length === 0) return;
     if (!this.options.recover) {
       this.#leftOut.push(...names);
       return;
     }
+    if (this.#stage === 3) this.#addSecondNames(names);
+    names = names.filter((name) => !this.tensors.has(name));
+    if (names.length === 0) return;
     const views = await tensorsAt(torchFile, module.values());
     const viewOf = new Map([...module.keys()].map((name, i) => [name, views[i]!]));
     const absent = [...new Set([...this.tensors.keys(), ...frozenShapes.keys()])].filter(
@@ -310,7 +329,11 @@ export class ZeroPlan {
     );
     // A buffer in a wrapped module has another name in `module` too; buffers are never partitioned, so an empty one is itself.
     const buffers = new Set([...this.#model.bufferNames].map(unwrapped));
-    const isBuffer = (name: string) => buffers.has(unwrapped(name));
+    // A hook that puts a prefix before all names does so with those of buffers, whose zeros would pass for those of a bias.
+    const absentBuffers = new Set([...buffers].filter((name) => !module.has(name)));
+    const isBuffer = (name: string) =>
+      buffers.has(unwrapped(name)) ||
+      (viewOf.get(name)!.numel > 0 && endings(unwrapped(name)).some((ending) => absentBuffers.has(ending)));
     const orphans = new Map(names.filter((name) => !isBuffer(name)).map((name) => [name, viewOf.get(name)!]));
     const { renamed, unnamed } = await findRenames(orphans, absent, this.tensors, (tensor) =>
       this.#isPlaceholder(tensor),
@@ -322,6 +345,29 @@ export class ZeroPlan {
       viewOf,
       isBuffer,
     );
+  }
+
+  /**
+   * Adds parameters of stage 3 under second names that `shared_params` leaves out: DeepSpeed lists no module that its parent has
+   * twice. The placeholders of both names are then one tensor, while those of other parameters have storages of their own.
+   */
+  #addSecondNames(names: readonly string[]): void {
+    const { module } = this.#model;
+    const sources = new Map<TorchStorage, string | undefined>();
+    for (const [name, { storage }] of module) {
+      const tensor = this.tensors.get(name);
+      if (tensor === undefined) continue;
+      const other = sources.get(storage);
+      const unclear = sources.has(storage) && (other === undefined || this.tensors.get(other) !== tensor);
+      sources.set(storage, unclear ? undefined : (other ?? name));
+    }
+    for (const name of names) {
+      const { storage, shape } = module.get(name)!;
+      const source = numelOf(shape) === 0 ? sources.get(storage) : undefined;
+      if (source === undefined) continue;
+      this.tensors.set(name, this.tensors.get(source)!);
+      this.#shared.push([name, source]);
+    }
   }
 
   #addRenamed(renamed: ReadonlyMap<string, string>, unnamed: readonly string[]): void {
@@ -396,4 +442,10 @@ export class ZeroPlan {
     const { frozenShapes, sharedParams } = this.#model;
     return frozenShapes.has(name) || frozenShapes.has(sharedParams.get(name) ?? "");
   }
+}
+
+/** Returns a name and what is left of it without its first parts: `model.a.b`, `a.b`, `b`. */
+function endings(name: string): string[] {
+  const parts = name.split(".");
+  return parts.map((_, i) => parts.slice(i).join("."));
 }

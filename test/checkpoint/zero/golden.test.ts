@@ -59,7 +59,10 @@ const NOT_SAVED = ["stage2-fp32-2ranks-frozen-excluded"];
 /**
  * Stage 3 has placeholders for renamed parameters: which is which cannot be said, and they are under the optimizer's names.
  */
-const UNNAMED: Record<string, RegExp> = { "stage3-bf16-2ranks-renamed": /^(layers|tokens)\./ };
+const UNNAMED: Record<string, RegExp> = {
+  "stage3-bf16-2ranks-renamed": /^(layers|tokens)\./,
+  "stage3-bf16-2ranks-prefixed": /^net\.(?!before$|norm\.(?:running|num))/,
+};
 
 function notSaved(fixture: string, tensor: string): boolean {
   return NOT_SAVED.includes(fixture) || UNNAMED[fixture]?.test(tensor) === true;
@@ -110,7 +113,9 @@ describe.each(names)("%s", (name) => {
       recovered.sort((a, b) => order.indexOf(a.name) - order.indexOf(b.name));
     }
     // A second name of a frozen parameter is that parameter, which the reference leaves in its type.
-    const frozen = info.renamed.filter(([, source]) => info.frozen.includes(source)).map(([name]) => name);
+    const frozen = [...info.renamed, ...info.shared]
+      .filter(([, source]) => info.frozen.includes(source))
+      .map(([name]) => name);
     expect(recovered).toEqual(
       lost.map((one) => (frozen.includes(one.name) ? asWriterWould(one, deepspeed) : recoveredAs(one))),
     );
@@ -120,4 +125,18 @@ describe.each(names)("%s", (name) => {
     }
     await written.close();
   });
+});
+
+it("stage 0 in 16 bits says that the optimizer has fp32 weights, which have no names there", async () => {
+  for (const [name, warnings] of [
+    [
+      "stage0-bf16-2ranks",
+      [expect.stringContaining("the optimizer has fp32 weights of its own (optimizer.fp32_groups)")],
+    ],
+    ["stage0-fp32-2ranks", []],
+  ] as const) {
+    const { state, info } = await openZeroCheckpoint(join(FIXTURES, "zero", name));
+    await state.close();
+    expect(info.warnings).toEqual(warnings);
+  }
 });
