@@ -57,6 +57,10 @@ async function bundle(entry, plugins) {
   const options = {
     outdir: dirname(entry).replace(/^src/, "dist"),
     bundle: true,
+    // V8 keeps the source of a program as long as it runs: comments and indentation are half of it, and one character beyond
+    // Latin-1 in a comment doubles the rest.
+    minifyWhitespace: true,
+    lineLimit: 160,
     format: "esm",
     platform: "node",
     target: "node20.15",

@@ -67,7 +67,7 @@ export function sarifLog({ program, version, rules, results, successful, propert
 
 function toUri(path: string): string {
   if (/^https?:/i.test(path) && URL.canParse(path))
-    return withoutSecrets(new URL(path).href).replace(/\?…$/, "");
+    return withoutSecrets(new URL(path).href).replace(/\?\u2026$/, "");
   const scheme = isRemote(path) ? path.slice(0, path.indexOf("://") + 3) : "";
   return scheme + path.slice(scheme.length).split("/").map(encodeURIComponent).join("/");
 }

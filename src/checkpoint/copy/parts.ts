@@ -1,5 +1,5 @@
 /** The parts that an output is made of, and the windows of work that they are cut into. */
-import type { Tensor } from "../tensor/tensor.js";
+import { PieceRule, type Tensor } from "../tensor/tensor.js";
 
 /**
  * The largest number of bytes of output that are one piece of work: few messages go between threads, and Ctrl-C is heard between
@@ -61,6 +61,13 @@ export function isCopied(tensor: Tensor): boolean {
   if (inner.kind !== "pieces") return false;
   const [first] = inner.pieces;
   return first?.region.file.isLocal !== false;
+}
+
+/** Returns the number of ranges that a tensor is read from, roughly. */
+export function rangesOf({ source }: Tensor): number {
+  if (source.kind === "cast") return rangesOf(source.from);
+  if (source.kind !== "pieces") return 1;
+  return source.pieces instanceof PieceRule ? source.pieces.count : source.pieces.length;
 }
 
 /** A stretch of one part inside a window. */

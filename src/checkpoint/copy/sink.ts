@@ -120,9 +120,8 @@ export async function writeFiles(
     throwIfAborted(options.signal);
     const memory = spare.pop() ?? new SmallFiles();
     const run = files.slice(first, end);
-    const reads = await memory.write(run, checks !== undefined);
+    await memory.write(run, checks);
     spare.push(memory);
-    for (const read of reads) checks?.addRead(read);
     run.forEach(({ content }, i) => {
       written[first + i] = { bytes: content.length, crc32: undefined };
     });

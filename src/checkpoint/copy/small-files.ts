@@ -6,7 +6,7 @@ import { crc32 } from "../../core/io/crc32.js";
 import { Arena } from "./arena.js";
 import { ComputedCache } from "./computed.js";
 import type { DoneRead } from "./input-checks.js";
-import { type FileContent, WINDOW, type Window, windowsOf } from "./parts.js";
+import { type FileContent, rangesOf, tensorsIn, WINDOW, type Window, windowsOf } from "./parts.js";
 import { conversionBytes, WindowReader } from "./window.js";
 
 /** The largest size of a small file in bytes: up to it this way is faster. */
@@ -14,6 +14,12 @@ const SMALL = 256 * 1024;
 
 /** The largest number of files in one run, since their plans are in memory together. */
 const MOST = 32;
+
+/**
+ * The number of reads above which no other file of a run is planned together with them: a shard of a thousand ranks has thousands,
+ * and what is known of each takes some hundred bytes.
+ */
+const READS = 4096;
 
 /** A file that may be small. */
 export interface SmallFile {
@@ -54,10 +60,29 @@ export class SmallFiles {
   readonly #buffer = Buffer.allocUnsafeSlow(WINDOW);
   readonly #arena = new Arena();
 
-  /** Makes and writes the files, in their order. @returns all reads, for the checks */
-  async write(files: readonly SmallFile[], verify: boolean): Promise<readonly DoneRead[]> {
-    const windows: Window[][] = [];
-    for (const { content } of files) windows.push([...windowsOf(await content.parts())]);
+  /**
+   * Makes and writes the files, in their order.
+   * @param checks  receives all reads; without it no CRC of what is read is computed
+   */
+  async write(files: readonly SmallFile[], checks?: { addRead(read: DoneRead): void }): Promise<void> {
+    for (let next = 0; next < files.length; ) {
+      const windows: Window[][] = [];
+      for (let reads = 0; next + windows.length < files.length && reads <= READS; ) {
+        const parts = await files[next + windows.length]!.content.parts();
+        windows.push([...windowsOf(parts)]);
+        reads += tensorsIn(parts).reduce((sum, tensor) => sum + rangesOf(tensor), 0);
+      }
+      const together = files.slice(next, next + windows.length);
+      for (const read of await this.#write(together, windows, checks !== undefined)) checks?.addRead(read);
+      next += windows.length;
+    }
+  }
+
+  async #write(
+    files: readonly SmallFile[],
+    windows: readonly (readonly Window[])[],
+    verify: boolean,
+  ): Promise<readonly DoneRead[]> {
     // Neighbours that are read as one take their bytes and some gaps, for which there is the room of another window.
     this.#arena.reset(windows.flat().reduce((sum, window) => sum + conversionBytes(window), 2 * WINDOW));
     const reader = new WindowReader(new ComputedCache(), verify, this.#arena);

@@ -33,6 +33,9 @@ export abstract class PieceRule implements Iterable<Piece> {
   /** @param length  of all together, in bytes */
   constructor(protected readonly length: number) {}
 
+  /** The number of ranges, roughly: it tells those who note each of them how much memory that takes. */
+  abstract readonly count: number;
+
   /** Bytes `[start, start + length)`; all of them are there. */
   abstract between(start: number, length: number): Iterable<Piece>;
 
@@ -95,8 +98,18 @@ export function castTensor(tensor: Tensor, dtype: DType): Tensor {
 }
 
 /** Returns bytes `[start, start + length)` of joined pieces, as pieces; they are fewer where the pieces end before. */
-export function piecesBetween(pieces: readonly Piece[] | PieceRule, start: number, length: number): Piece[] {
-  if (pieces instanceof PieceRule) return [...pieces.between(start, length)];
+export function piecesBetween(pieces: readonly Piece[], start: number, length: number): Piece[];
+export function piecesBetween(
+  pieces: readonly Piece[] | PieceRule,
+  start: number,
+  length: number,
+): Iterable<Piece>;
+export function piecesBetween(
+  pieces: readonly Piece[] | PieceRule,
+  start: number,
+  length: number,
+): Iterable<Piece> {
+  if (pieces instanceof PieceRule) return pieces.between(start, length);
   const result: Piece[] = [];
   let at = 0;
   const end = start + length;

@@ -9,18 +9,15 @@ export class PickleStack {
   readonly #marks: number[] = [];
   readonly #memo: PyValue[] = [];
   readonly #memoSparse = new Map<number, PyValue>();
-  readonly #memoized = new WeakSet<object>();
   #memoSize = 0;
 
   /**
    * Makes an empty stack.
    * @param cursor  the place of the machine, for error messages
-   * @param notes  whether {@link isMemoized} will be asked
    */
   constructor(
     private readonly cursor: PickleCursor,
     private readonly budget: PickleBudget,
-    private readonly notes: boolean,
   ) {}
 
   /** Lets go of all values. */
@@ -116,7 +113,6 @@ export class PickleStack {
   memoize(index = this.#memoSize): void {
     const value = this.top();
     this.budget.grow(index <= this.#memo.length ? COST.slot : COST.entry);
-    if (this.notes && typeof value === "object" && value !== null) this.#memoized.add(value);
     // An index far beyond what was stored so far would make a sparse array, so a Map holds it, whether it is hostile or not.
     if (index <= this.#memo.length) this.#memo[index] = value;
     else this.#memoSparse.set(index, value);
@@ -129,7 +125,9 @@ export class PickleStack {
     this.push(value as PyValue);
   }
 
-  isMemoized(value: object): boolean {
-    return this.#memoized.has(value);
+  /** Tells whether a value is in the memo; looking through all of it counts as work. */
+  isMemoized(value: PyValue): boolean {
+    this.budget.spend(this.#memo.length + this.#memoSparse.size);
+    return this.#memo.includes(value) || [...this.#memoSparse.values()].includes(value);
   }
 }

@@ -66,6 +66,9 @@ export function readPickle(
   }
 }
 
+/** Python has a single one, too: a tensor has one of its own among its arguments, and a file thousands of tensors. */
+const EMPTY_TUPLE = new PyTuple([]);
+
 class Machine {
   readonly #in: PickleCursor;
   readonly #exact: ExactReading;
@@ -81,7 +84,7 @@ class Machine {
   ) {
     this.#in = new PickleCursor(data, start, options.path, options.record);
     this.#budget = new PickleBudget(data.byteLength - start, (what) => this.#in.fail(what));
-    this.#stack = new PickleStack(this.#in, this.#budget, options.exact ?? false);
+    this.#stack = new PickleStack(this.#in, this.#budget);
     this.#exact = new ExactReading(this.#in, options.exact ?? false);
   }
 
@@ -179,7 +182,7 @@ class Machine {
       }
 
       case 0x29: // EMPTY_TUPLE
-        return this.#stack.pushTuple([]);
+        return this.#stack.push(EMPTY_TUPLE);
       case 0x85: // TUPLE1
       case 0x86: // TUPLE2
       case 0x87: // TUPLE3

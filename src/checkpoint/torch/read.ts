@@ -1,8 +1,8 @@
 /** Reads torch files as values: the pickle with its tensors as descriptions, and the regions that hold their bytes. */
 import { fromReader, VistaError } from "../../core/errors.js";
 import { combineCrc32, crc32 } from "../../core/io/crc32.js";
-import { mapOrdered } from "../../core/io/map-ordered.js";
 import { openSource } from "../../core/io/open-source.js";
+import { settleAll } from "../../core/io/settle.js";
 import type { Region, SourceFile } from "../../core/io/source.js";
 import { checksumError } from "../copy/input-checks.js";
 import type { Tensor } from "../tensor/tensor.js";
@@ -198,9 +198,12 @@ export const LOOK_UPS = 1000;
 
 /** Looks up many tensors, {@link LOOK_UPS} at a time. */
 export async function tensorsAt(file: TorchFile, descriptions: Iterable<TorchTensor>): Promise<Tensor[]> {
+  const wanted = [...descriptions];
   const tensors: Tensor[] = [];
-  const found = mapOrdered(descriptions, LOOK_UPS, (description) => file.tensor(description));
-  for await (const tensor of found) tensors.push(tensor);
+  for (let at = 0; at < wanted.length; at += LOOK_UPS) {
+    const looking = wanted.slice(at, at + LOOK_UPS).map((description) => file.tensor(description));
+    for (const tensor of await settleAll(looking)) tensors.push(tensor);
+  }
   return tensors;
 }
 

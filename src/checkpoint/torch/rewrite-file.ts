@@ -50,13 +50,18 @@ export async function planRewrittenFile(
   path: string,
 ): Promise<TorchParts> {
   const { pickle, storages } = rewrittenPickle(exact);
-  const records = storages.map(async ([what, key]): Promise<TorchStorageRecord> => {
+  const looking: Promise<void>[] = [];
+  const records = storages.map(([what, key]): TorchStorageRecord => {
     if (what instanceof NewStorage) return { key, content: what.content };
+    const { key: old, size } = storageParts(what);
     // One without bytes needs no look at the zip's directory: the placeholders of stage 3 are thousands in every file.
-    if (isEmpty(what)) return { key, content: [] };
-    return { key, content: [wholeRegion(await source.storage(keyOf(what)))] };
+    if (size === 0) return { key, content: NOTHING };
+    const content: Tensor[] = [];
+    looking.push(source.storage(old).then((region) => void content.push(wholeRegion(region))));
+    return { key, content };
   });
-  return planTorchRecords(path, pickle, await Promise.all(records));
+  await Promise.all(looking);
+  return planTorchRecords(path, pickle, records);
 }
 
 /** Returns what {@link planRewrittenFile} returns, for a pickle all of whose storages are new. */
@@ -69,6 +74,8 @@ export function planNewFile(exact: ExactPickle, path: string): TorchParts {
   return planTorchRecords(path, pickle, records);
 }
 
+const NOTHING: TorchStorageRecord["content"] = [];
+
 /**
  * Rewrites the pickle with new storage keys.
  * @returns the pickle; and the storages, each with its new key: those of the file that was read once each, also where several
@@ -79,21 +86,13 @@ function rewrittenPickle(exact: ExactPickle): { pickle: Uint8Array; storages: [P
   const storages: [PyPersistent, string][] = [];
   const pickle = rewritePickle(exact, (storage) => {
     const own = storage instanceof NewStorage || storage instanceof CopiedStorage;
-    return remember(keys, own ? storage : keyOf(storage), () => {
+    return remember(keys, own ? storage : storageParts(storage).key, () => {
       const key = String(storages.length);
       storages.push([storage, key]);
       return key;
     });
   });
   return { pickle, storages };
-}
-
-function isEmpty(storage: PyPersistent): boolean {
-  return storageParts(storage).rest[3] === 0;
-}
-
-function keyOf(storage: PyPersistent): string {
-  return storageParts(storage).rest[1] as string;
 }
 
 function wholeRegion(region: Region): Tensor {
@@ -138,10 +137,10 @@ export function replaceFlatTensor(
     (sum, part) => sum + (typeof part === "number" ? part : part.byteLength),
     0,
   );
-  const [cls, key, location] = storageParts(old).rest;
+  const { cls, key, location } = storageParts(old);
   // An UntypedStorage counts bytes.
   const size = node.id.endsWith("_v3") ? bytes : bytes / bytesPerElement;
-  const storage = new NewStorage(new PyTuple(["storage", cls!, key!, location!, size]), content);
+  const storage = new NewStorage(new PyTuple(["storage", cls, key, location, size]), content);
   return new PyObject(
     node.callable,
     new PyTuple([storage, 0, new PyTuple([numel]), new PyTuple([1]), ...flags]),

@@ -152,16 +152,15 @@ class Rewriter {
 
   /** Writes a storage as `('storage', class, key, location, numel)` with its new key. */
   #storage(storage: PyPersistent): void {
-    const { tag, rest } = storageParts(storage);
     // In the form before torch 1.6 a sixth part follows, which tells whether it is a view of another storage: the zip form has
     // none.
-    const [cls, , location, size] = rest;
+    const { cls, location, size } = storageParts(storage);
     this.out.op(0x28); // MARK
-    this.write(tag);
-    this.write(cls!);
+    this.write("storage");
+    this.write(cls);
     this.write(this.#storageKey(storage));
-    this.write(location!);
-    this.write(size!);
+    this.write(location);
+    this.write(size);
     this.out.op(0x74, 0x51); // TUPLE BINPERSID
     // It is not memoized: torch's pickler does not do that either, and the same key gives the same storage.
   }
@@ -187,12 +186,17 @@ class Rewriter {
  * Returns the parts of a storage's persistent id.
  * @throws VistaError `UNSUPPORTED` for one that is no storage
  */
-export function storageParts(storage: PyPersistent): { tag: "storage"; rest: readonly PyValue[] } {
+export function storageParts(storage: PyPersistent): {
+  cls: PyValue;
+  key: string;
+  location: PyValue;
+  size: PyValue;
+} {
   const items = storage.id instanceof PyTuple ? storage.id.items : [];
-  const [tag, ...rest] = items;
-  if (tag !== "storage" || typeof rest[1] !== "string" || rest.length < 4)
+  const key = items[2];
+  if (items[0] !== "storage" || typeof key !== "string" || items.length < 5)
     throw unsupported("a persistent id that is no storage (torch before 1.6 kept source code there)");
-  return { tag, rest };
+  return { cls: items[1]!, key, location: items[3]!, size: items[4]! };
 }
 
 function unsupported(what: string): VistaError {

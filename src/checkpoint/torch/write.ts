@@ -129,7 +129,7 @@ class ZipPlan {
     const record = this.#open(name, bytes.byteLength);
     record.crc32 = crc32(bytes);
     this.#add(bytes);
-    if (record.length > 0) this.#add(descriptor(record));
+    if (record.length > 0) this.#late(new Descriptor(record));
   }
 
   addStorage(name: string, content: readonly (Tensor | number)[]): void {
@@ -137,17 +137,7 @@ class ZipPlan {
     const record = this.#open(name, length);
     for (const part of content) {
       if (typeof part === "number") {
-        const zeros = new Uint8Array(part);
-        const crc = crc32(zeros);
-        // The CRC of zeros is added when their turn comes: the CRCs of what comes before are known then, those of what follows
-        // are not.
-        if (part > 0) {
-          const bytes = () => {
-            record.crc32 = combineCrc32(record.crc32, crc, part);
-            return zeros;
-          };
-          this.#late({ length: part, bytes });
-        }
+        if (part > 0) this.#late(new Zeros(record, part));
         continue;
       }
       this.#endRun();
@@ -164,13 +154,7 @@ class ZipPlan {
   finish(): TorchParts {
     const start = this.#offset;
     const size = this.#records.reduce((sum, record) => sum + entryLength(record), 0);
-    const bytes = () => {
-      const directory = Buffer.alloc(size);
-      let at = 0;
-      for (const record of this.#records) at += writeEntry(directory.subarray(at), record);
-      return directory;
-    };
-    this.#late({ length: size, bytes });
+    this.#late(new Directory(this.#records, size));
     this.#add(endRecords(this.#records.length, size, start));
     this.#endRun();
     return { parts: this.#parts, length: this.#offset };
@@ -189,9 +173,8 @@ class ZipPlan {
 
   #endRun(): void {
     if (this.#run.length === 0) return;
-    const run = new LatePart(this.#run);
+    this.#parts.push(new LatePart(this.#run));
     this.#run = [];
-    this.#parts.push(run.isKnown ? { kind: "bytes", bytes: run.bytes() } : run);
   }
 
   #open(place: string, length: number): ZipRecord {
@@ -208,7 +191,8 @@ class ZipPlan {
  */
 interface LateBytes {
   readonly length: number;
-  bytes(): Uint8Array;
+  /** Writes the bytes over zeros. */
+  write(target: Buffer, at: number): void;
 }
 
 class LocalHeader implements LateBytes {
@@ -218,8 +202,8 @@ class LocalHeader implements LateBytes {
     return headerLength(this.record);
   }
 
-  bytes(): Uint8Array {
-    return header(this.record);
+  write(target: Buffer, at: number): void {
+    writeHeader(target, at, this.record);
   }
 }
 
@@ -230,12 +214,40 @@ class Descriptor implements LateBytes {
     return descriptorLength(this.record);
   }
 
-  bytes(): Uint8Array {
-    return descriptor(this.record);
+  write(target: Buffer, at: number): void {
+    writeDescriptor(target, at, this.record);
   }
 }
 
-class LatePart implements LateBytes {
+/**
+ * Zeros within a record. Their CRC is added when their turn comes: the CRCs of what comes before are known then, those of what
+ * follows are not.
+ */
+class Zeros implements LateBytes {
+  constructor(
+    private readonly record: ZipRecord,
+    readonly length: number,
+  ) {}
+
+  write(target: Buffer, at: number): void {
+    const crc = crc32(target.subarray(at, at + this.length));
+    this.record.crc32 = combineCrc32(this.record.crc32, crc, this.length);
+  }
+}
+
+class Directory implements LateBytes {
+  constructor(
+    private readonly records: readonly ZipRecord[],
+    readonly length: number,
+  ) {}
+
+  write(target: Buffer, start: number): void {
+    let at = start;
+    for (const record of this.records) at += writeEntry(target, at, record);
+  }
+}
+
+class LatePart {
   readonly kind = "late";
   readonly length: number;
 
@@ -243,13 +255,15 @@ class LatePart implements LateBytes {
     this.length = run.reduce((sum, { length }) => sum + length, 0);
   }
 
-  /** Whether none of its bytes have to wait. */
-  get isKnown(): boolean {
-    return this.run.every((part) => part instanceof Uint8Array);
-  }
-
   bytes(): Uint8Array {
-    return Buffer.concat(this.run.map((part) => (part instanceof Uint8Array ? part : part.bytes())));
+    const bytes = Buffer.alloc(this.length);
+    let at = 0;
+    for (const part of this.run) {
+      if (part instanceof Uint8Array) bytes.set(part, at);
+      else part.write(bytes, at);
+      at += part.length;
+    }
+    return bytes;
   }
 }
 
@@ -274,42 +288,38 @@ function headerLength({ headerOffset, nameLength }: ZipRecord): number {
   return Math.ceil((headerOffset + 30 + nameLength + 4) / ALIGNMENT) * ALIGNMENT - headerOffset;
 }
 
-/** Returns the local header, which says that CRC and sizes follow the payload (flag 0x0008). */
-function header(record: ZipRecord): Uint8Array {
+/** Writes the local header over zeros; it says that CRC and sizes follow the payload (flag 0x0008). */
+function writeHeader(target: Buffer, at: number, record: ZipRecord): void {
   const { name, nameLength, length } = record;
-  const bytes = Buffer.alloc(headerLength(record));
-  bytes.writeUInt32LE(0x04034b50, 0); // signature
-  bytes.writeUInt16LE(zip64Version(length), 4); // version needed to extract
-  bytes.writeUInt16LE(0x0808, 6); // flags: sizes follow, name is UTF-8
-  bytes.writeUInt16LE(0, 8); // method: stored
-  bytes.writeUInt32LE(EPOCH, 10); // time and date
-  bytes.writeUInt16LE(nameLength, 26);
-  const extra = 30 + nameLength;
-  bytes.writeUInt16LE(bytes.length - extra, 28);
-  bytes.write(name, 30);
-  bytes.writeUInt16LE(PADDING_ID, extra);
-  bytes.writeUInt16LE(bytes.length - extra - 4, extra + 2);
-  bytes.fill(0x5a, extra + 4); // "Z"
-  return bytes;
+  const end = at + headerLength(record);
+  const extra = at + 30 + nameLength;
+  target.writeUInt32LE(0x04034b50, at); // signature
+  target.writeUInt16LE(zip64Version(length), at + 4); // version needed to extract
+  target.writeUInt16LE(0x0808, at + 6); // flags: sizes follow, name is UTF-8
+  target.writeUInt32LE(EPOCH, at + 10); // time and date, behind the method 0: stored
+  target.writeUInt16LE(nameLength, at + 26);
+  target.writeUInt16LE(end - extra, at + 28);
+  target.write(name, at + 30);
+  target.writeUInt16LE(PADDING_ID, extra);
+  target.writeUInt16LE(end - extra - 4, extra + 2);
+  target.fill(0x5a, extra + 4, end); // "Z"
 }
 
 function descriptorLength({ length }: ZipRecord): number {
   return length >= U32_MAX ? 24 : 16;
 }
 
-/** Returns the data descriptor, with the CRC and the sizes. */
-function descriptor(record: ZipRecord): Uint8Array {
-  const bytes = Buffer.alloc(descriptorLength(record));
-  bytes.writeUInt32LE(0x08074b50, 0); // signature
-  bytes.writeUInt32LE(record.crc32, 4);
+/** Writes the data descriptor, with the CRC and the sizes. */
+function writeDescriptor(target: Buffer, at: number, record: ZipRecord): void {
+  target.writeUInt32LE(0x08074b50, at); // signature
+  target.writeUInt32LE(record.crc32, at + 4);
   if (record.length >= U32_MAX) {
-    bytes.writeBigUInt64LE(BigInt(record.length), 8);
-    bytes.writeBigUInt64LE(BigInt(record.length), 16);
+    target.writeBigUInt64LE(BigInt(record.length), at + 8);
+    target.writeBigUInt64LE(BigInt(record.length), at + 16);
   } else {
-    bytes.writeUInt32LE(record.length, 8);
-    bytes.writeUInt32LE(record.length, 12);
+    target.writeUInt32LE(record.length, at + 8);
+    target.writeUInt32LE(record.length, at + 12);
   }
-  return bytes;
 }
 
 function sizeOf(part: Tensor | number): number {
@@ -349,27 +359,22 @@ function entryLength(record: ZipRecord): number {
   return 46 + record.nameLength + zip64Extra(record).length;
 }
 
-/**
- * Writes the directory's entry of a record.
- * @param entry  zeros, at whose beginning the entry is written
- * @returns the length of the entry in bytes
- */
-function writeEntry(entry: Buffer, record: ZipRecord): number {
+/** Writes the directory's entry of a record over zeros. @returns the length of the entry in bytes */
+function writeEntry(target: Buffer, at: number, record: ZipRecord): number {
   const extra = zip64Extra(record);
-  entry.writeUInt32LE(0x02014b50, 0); // signature
-  entry.writeUInt16LE(0, 4); // version made by
-  entry.writeUInt16LE(extra.length > 0 ? 45 : 0, 6); // version needed to extract
-  entry.writeUInt16LE(0x0808, 8); // flags
-  entry.writeUInt32LE(EPOCH, 12); // time and date
-  entry.writeUInt32LE(record.crc32, 16);
+  target.writeUInt32LE(0x02014b50, at); // signature
+  target.writeUInt16LE(extra.length > 0 ? 45 : 0, at + 6); // version needed to extract, behind version made by, 0
+  target.writeUInt16LE(0x0808, at + 8); // flags
+  target.writeUInt32LE(EPOCH, at + 12); // time and date
+  target.writeUInt32LE(record.crc32, at + 16);
   const size = Math.min(record.length, U32_MAX);
-  entry.writeUInt32LE(size, 20);
-  entry.writeUInt32LE(size, 24);
-  entry.writeUInt16LE(record.nameLength, 28);
-  entry.writeUInt16LE(extra.length, 30);
-  entry.writeUInt32LE(Math.min(record.headerOffset, U32_MAX), 42);
-  entry.write(record.name, 46);
-  entry.set(extra, 46 + record.nameLength);
+  target.writeUInt32LE(size, at + 20);
+  target.writeUInt32LE(size, at + 24);
+  target.writeUInt16LE(record.nameLength, at + 28);
+  target.writeUInt16LE(extra.length, at + 30);
+  target.writeUInt32LE(Math.min(record.headerOffset, U32_MAX), at + 42);
+  target.write(record.name, at + 46);
+  target.set(extra, at + 46 + record.nameLength);
   return entryLength(record);
 }
 

@@ -13,6 +13,11 @@ import { nameOf, readDirectory, type Stretch, type ZipEntry } from "./zip-direct
 /** The bytes of a local file header without name and extra field. */
 const LOCAL_HEADER = 30;
 
+/** The bytes that are read at once of a local file where the next record is near: the headers of more records lie in them. */
+const BLOCK = 64 * 1024;
+/** The largest distance in bytes to the next record at which a block is worth its reading. */
+const NEAR = 8 * 1024;
+
 export interface TorchZip {
   readonly file: SourceFile;
   /** The one folder that all records are in: `archive`, `pytorch_model`. */
@@ -86,15 +91,18 @@ export async function openTorchZip(file: SourceFile, place?: Stretch): Promise<T
       hint: "The file was tampered with: what torch reads of it is left to chance.",
     });
   }
-  const locateEntry = async (entry: ZipEntry): Promise<Region> => {
-    const place = { file, base: within.start, entry };
-    return (await predictable) && !file.has(within.start + entry.offset, LOCAL_HEADER)
-      ? predict(place)
-      : locate(place);
+  const headers = new LocalHeaders(file, within);
+  const locateEntry = (entry: ZipEntry): Promise<Region> | Region => {
+    const place = { file, base: within.start, headers, entry };
+    return predictable === undefined
+      ? locate(place)
+      : predictable.then((holds) =>
+          holds && !file.has(within.start + entry.offset, LOCAL_HEADER) ? predict(place) : locate(place),
+        );
   };
   // Over a network each local header would be a request. Those that came with the directory show whether torch's own rule for
   // where data begin holds in this file; if so, it is used for the others, and the checksums of their data confirm it.
-  const predictable = file.isLocal ? Promise.resolve(false) : holdsHere(file, within.start, entries);
+  const predictable = file.isLocal ? undefined : holdsHere(file, within.start, headers, entries);
   return {
     file,
     root,
@@ -112,6 +120,7 @@ export async function openTorchZip(file: SourceFile, place?: Stretch): Promise<T
       if (!("method" in known)) return known;
       const locating = locateEntry(known);
       records.set(name, locating);
+      if (!(locating instanceof Promise)) return locating;
       const region = await locating;
       // The region takes the place of the promise, which needs ten times the memory.
       records.set(name, region);
@@ -181,7 +190,34 @@ interface Place {
   readonly file: SourceFile;
   /** The place where the zip begins in the file, in bytes. */
   readonly base: number;
+  readonly headers: LocalHeaders;
   readonly entry: ZipEntry;
+}
+
+/** Reads local headers, those of small records together: a file may have 100,000. */
+class LocalHeaders {
+  #start = 0;
+  #block: Buffer = Buffer.alloc(0);
+  /** Settles when the block is there; nothing where it is. */
+  #reading: Promise<void> | undefined;
+
+  constructor(
+    private readonly file: SourceFile,
+    private readonly within: Stretch,
+  ) {}
+
+  /** Returns the header of a record without name and extra field: at once, where it is in memory. */
+  read({ offset, limit }: ZipEntry): Promise<Buffer> | Buffer {
+    const at = this.within.start + offset;
+    if (at < this.#start || at + LOCAL_HEADER > this.#start + this.#block.length) {
+      const isNear = this.file.isLocal && limit - offset <= NEAR;
+      this.#block = Buffer.allocUnsafe(isNear ? Math.min(BLOCK, this.within.length - offset) : LOCAL_HEADER);
+      this.#start = at;
+      this.#reading = this.file.readSmall(this.#block, at);
+    }
+    const header = this.#block.subarray(at - this.#start, at - this.#start + LOCAL_HEADER);
+    return this.#reading === undefined ? header : this.#reading.then(() => header);
+  }
 }
 
 /** The alignment in bytes that torch keeps for the data of a record. */
@@ -204,10 +240,11 @@ function predictedStart({ offset, nameLength, size }: ZipEntry): number {
   return Math.ceil(start / ALIGNMENT) * ALIGNMENT;
 }
 
-function predict({ file, base, entry }: Place): Promise<Region> | Region {
+function predict(place: Place): Promise<Region> | Region {
+  const { file, base, entry } = place;
   const start = predictedStart(entry);
   // Without a checksum nothing would confirm the prediction.
-  if (entry.crc32 === 0 || start + entry.size > entry.limit) return locate({ file, base, entry });
+  if (entry.crc32 === 0 || start + entry.size > entry.limit) return locate(place);
   return { file, name: entry.name, offset: base + start, length: entry.size, crc32: entry.crc32 };
 }
 
@@ -215,21 +252,32 @@ function predict({ file, base, entry }: Place): Promise<Region> | Region {
  * Tells whether the rule of {@link predictedStart} holds for all records whose local header has been read, and for the last
  * record where they are fewer than two.
  */
-async function holdsHere(file: SourceFile, base: number, entries: readonly ZipEntry[]): Promise<boolean> {
+async function holdsHere(
+  file: SourceFile,
+  base: number,
+  headers: LocalHeaders,
+  entries: readonly ZipEntry[],
+): Promise<boolean> {
   const known = entries.filter(({ offset }) => file.has(base + offset, LOCAL_HEADER));
   // Of a large file only the header of the first record is there, so that of the last is asked for.
   if (known.length < 2) known.push(...entries.slice(-1));
   for (const entry of known) {
-    const region = await locate({ file, base, entry }).catch(() => undefined);
+    const region = await (async () => locate({ file, base, headers, entry }))().catch(() => undefined);
     if (region?.offset !== base + predictedStart(entry)) return false;
   }
   return known.length > 0;
 }
 
-async function locate({ file, base, entry }: Place): Promise<Region> {
+function locate(place: Place): Promise<Region> | Region {
+  const header = place.headers.read(place.entry);
+  return header instanceof Promise
+    ? header.then((read) => regionBehind(read, place))
+    : regionBehind(header, place);
+}
+
+/** Returns the bytes of a record. @param header  its local header */
+function regionBehind(header: Buffer, { file, base, entry }: Place): Region {
   const at = base + entry.offset;
-  const header = Buffer.alloc(LOCAL_HEADER);
-  await file.readSmall(header, at);
   const where = { path: file.path, record: entry.name, offset: at };
   // Byte 0 of the header begins its signature.
   if (header.readUInt32LE(0) !== 0x04034b50) {

@@ -131,9 +131,20 @@ class SplitParameter implements OptimizerParameter {
     return this.#join(this.flat.held, this.flat.dtype);
   }
 
-  get states(): ReadonlyMap<string, Tensor> {
+  get states(): OptimizerParameter["states"] {
+    return this;
+  }
+
+  /** Returns a state. */
+  get(state: string): Tensor | undefined {
     const { types, pieces } = this.flat.states;
-    return new Map([...types].map(([state, dtype]) => [state, this.#join(pieces.get(state)!, dtype)]));
+    const dtype = types.get(state);
+    return dtype && this.#join(pieces.get(state)!, dtype);
+  }
+
+  /** Yields the states with their names. */
+  *[Symbol.iterator](): MapIterator<[string, Tensor]> {
+    for (const state of this.flat.states.types.keys()) yield [state, this.get(state)!];
   }
 
   #join(held: SubGroup["held"], dtype: DType): Tensor {

@@ -15,7 +15,7 @@ export interface OptimizerParameter {
   /** The master weights, nearly always in fp32. */
   readonly fp32: Tensor;
   /** The states of the parameter's own size (`exp_avg`, `exp_avg_sq` …), in the optimizer's order. */
-  readonly states: ReadonlyMap<string, Tensor>;
+  readonly states: Pick<ReadonlyMap<string, Tensor>, "get" | typeof Symbol.iterator>;
 }
 
 export interface OptimizerGroup {

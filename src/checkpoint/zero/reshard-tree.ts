@@ -56,6 +56,10 @@ class PlacedPieces extends PieceRule {
     super(length);
   }
 
+  override get count(): number {
+    return this.run.length;
+  }
+
   /** Yields byte ranges; parameters that follow each other in a shard are in one range of it. */
   *between(start: number, length: number): Generator<Piece> {
     const { run, width } = this;

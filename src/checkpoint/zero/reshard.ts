@@ -41,14 +41,14 @@ export async function reshardedFiles(
   optimizer: ZeroOptimizer,
   ranks: number,
 ): Promise<{ files: ReshardedFile[]; groups: ReshardedGroup[] }> {
-  const { shards, partitions } = optimizer;
+  const { shards, partitions, ranks: from } = optimizer;
   // The contents of their pickles take memory and are read again, exactly, when a file's turn has come.
   const models = optimizer.models.map(withoutTree);
-  const exact = new LastExact(ranks > optimizer.ranks);
-  const asBefore = ranks === optimizer.ranks;
+  const exact = new LastExact(ranks > from);
+  const asBefore = ranks === from;
   // Where there are more ranks than before, neighbours are made from the same old file, so that it is read once for them.
-  const like = (rank: number) =>
-    ranks > optimizer.ranks ? Math.floor((rank * optimizer.ranks) / ranks) : rank;
+  // The functions here must not name `optimizer`: what they name stays in memory while the files are written.
+  const like = (rank: number) => (ranks > from ? Math.floor((rank * from) / ranks) : rank);
   const files: ReshardedFile[] = [];
   const add = <T extends ModelFile | ShardState>(
     state: T,
@@ -71,7 +71,7 @@ export async function reshardedFiles(
   };
   let groups: ReshardedGroup[];
   if (partitions.kind === "flat") {
-    const before = new FlatResharding(partitions, optimizer.ranks);
+    const before = new FlatResharding(partitions, from);
     const flat = new FlatResharding(partitions, ranks);
     for (const { torchFile } of shards) if (!flat.learnFrom((await exact.of(torchFile)).value)) break;
     add(models[0]!, 0, (tree) => {
@@ -94,7 +94,7 @@ export async function reshardedFiles(
       };
     });
   } else {
-    const split = new SplitResharding(partitions, optimizer.ranks, ranks, optimizer.files.tagFolder);
+    const split = new SplitResharding(partitions, from, ranks, optimizer.files.tagFolder);
     const frozen = await joinFrozen(optimizer.models);
     for (let rank = 0; rank < ranks; rank++) {
       add(models[like(rank)]!, rank, (tree, { path }) => {
@@ -109,13 +109,13 @@ export async function reshardedFiles(
       const numel = parameters.reduce((sum, parameter) => sum + parameter.numel, 0);
       const part = (count: number) =>
         parameters.reduce((sum, parameter) => sum + Math.ceil(parameter.numel / count), 0);
-      const [partitionBefore, partition] = [part(optimizer.ranks), part(ranks)];
+      const [partitionBefore, partition] = [part(from), part(ranks)];
       return {
         parameters: parameters.length,
         numel,
         partitionBefore,
         partition,
-        paddingBefore: partitionBefore * optimizer.ranks - numel,
+        paddingBefore: partitionBefore * from - numel,
         padding: partition * ranks - numel,
       };
     });

@@ -73,6 +73,10 @@ class RankParts extends PieceRule {
     super(length);
   }
 
+  override get count(): number {
+    return this.length === 0 ? 0 : Math.ceil(this.length / this.part);
+  }
+
   *between(start: number, length: number): Generator<Piece> {
     for (let from = start; from < start + length; ) {
       const rank = Math.floor(from / this.part);

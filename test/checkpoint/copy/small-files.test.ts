@@ -13,7 +13,7 @@ it("a small file of more parts than a window takes is written whole", async () =
     ),
     write: async (bytes: Uint8Array) => void written.push(Buffer.from(bytes)),
   });
-  await new SmallFiles().write([file(5, 1), file(5000, 2), file(1, 3)], true);
+  await new SmallFiles().write([file(5, 1), file(5000, 2), file(1, 3)]);
   const expected = (count: number, first: number) =>
     Buffer.from(Array.from({ length: count }, (_, i) => [(first + i) % 251, i % 7]).flat());
   expect(written.map(({ length }) => length)).toEqual([10, 10_000, 2]);

@@ -196,7 +196,7 @@ describe("any parameters over any number of ranks come back", () => {
           expect([...source.pieces].flatMap(read)).toEqual(values[p]);
           for (let from = 0; from < numels[p]!; from += 7) {
             const length = Math.min(9, numels[p]! - from);
-            const there = piecesBetween(source.pieces, 4 * from, 4 * length).flatMap(read);
+            const there = [...piecesBetween(source.pieces, 4 * from, 4 * length)].flatMap(read);
             expect(there).toEqual(values[p]!.slice(from, from + length));
           }
         }
