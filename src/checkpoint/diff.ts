@@ -1,11 +1,12 @@
 /** Compares two checkpoints, each of any kind, tensor by tensor and a few megabytes at a time. */
 import { throwIfAborted } from "../core/errors.js";
 import { crc32 } from "../core/io/crc32.js";
+import { mapOrdered } from "../core/io/map-ordered.js";
 import { settleAll } from "../core/io/settle.js";
 import type { RunOptions } from "../core/progress.js";
 import { ComputedCache } from "./copy/computed.js";
 import { RegionChecks } from "./copy/input-checks.js";
-import { readTensor } from "./copy/read-tensor.js";
+import { type ReadTensorOptions, readTensor } from "./copy/read-tensor.js";
 import { type DType, dtypeInfo } from "./tensor/dtype.js";
 import { floatsOf, isWidenable } from "./tensor/float-values.js";
 import type { StateDict, Tensor } from "./tensor/tensor.js";
@@ -82,11 +83,11 @@ export async function diffStates(a: StateDict, b: StateDict, options: DiffOption
     return other === undefined ? [] : [{ name, a: tensor, b: other }];
   });
   const total = pairs.reduce((sum, pair) => sum + pair.a.byteLength + pair.b.byteLength, 0);
-  const computed = new ComputedCache();
-  const buffers = new Buffers();
   const compared = pairs.filter((pair) => areComparable(pair.a, pair.b)).flatMap((pair) => [pair.a, pair.b]);
   const unchecked = new Set(options.verify === false ? [] : compared);
   const checks = new RegionChecks(unchecked);
+  const buffers = new Buffers();
+  const computed = new ComputedCache();
   const read: Read = (tensor, range) => {
     // Only the first reading of a tensor is checked: one that has several names is compared several times.
     if (!unchecked.has(tensor)) return readTensor(tensor, range);
@@ -129,10 +130,7 @@ function isClose(
 }
 
 /** Reads elements of a tensor, and checks them where it is the first reading. */
-type Read = (
-  tensor: Tensor,
-  range: { from: number; to: number; target: Uint8Array; computed: ComputedCache },
-) => Promise<Uint8Array>;
+type Read = (tensor: Tensor, range: ReadTensorOptions) => Promise<Uint8Array>;
 
 function areComparable(a: Tensor, b: Tensor): boolean {
   const sameShape = a.shape.length === b.shape.length && a.shape.every((dim, i) => dim === b.shape[i]);
@@ -154,31 +152,23 @@ async function compare(
   }
   const values = new ValueComparison(a.dtype, b.dtype, options);
   let identical = sameType;
-  const queue: Promise<Uint8Array[]>[] = [];
-  const takeFirst = async () => {
-    const [bytesA, bytesB] = (await queue.shift()!) as [Uint8Array, Uint8Array];
-    if (!sameType || Buffer.compare(bytesA, bytesB) !== 0) {
-      identical = false;
-      values.add(bytesA, bytesB);
-    }
-    report(bytesA.byteLength + bytesB.byteLength);
-    buffers.give(bytesA, bytesB);
+  const readBoth = async ([from, to]: [number, number]) => {
+    throwIfAborted(options.signal);
+    const part = (tensor: Tensor, how: Read) => {
+      const target = buffers.take(((to - from) * dtypeInfo(tensor.dtype).bits) / 8);
+      return how(tensor, { from, to, target, computed });
+    };
+    return settleAll([part(a, read), part(b, a === b ? readTensor : read)]);
   };
-  try {
-    for (const [from, to] of stepsOf(a)) {
-      throwIfAborted(options.signal);
-      const part = (tensor: Tensor, how: Read) => {
-        const target = buffers.take(((to - from) * dtypeInfo(tensor.dtype).bits) / 8);
-        return how(tensor, { from, to, target, computed });
-      };
-      queue.push(settleAll([part(a, read), part(b, a === b ? readTensor : read)]));
-      if (queue.length === AHEAD) await takeFirst();
+  for await (const [bytesA, bytesB] of mapOrdered(stepsOf(a), AHEAD, readBoth)) {
+    if (!sameType || Buffer.compare(bytesA!, bytesB!) !== 0) {
+      identical = false;
+      values.add(bytesA!, bytesB!);
     }
-    while (queue.length > 0) await takeFirst();
-  } finally {
-    await Promise.allSettled(queue);
+    report(bytesA!.byteLength + bytesB!.byteLength);
+    buffers.give(bytesA!, bytesB!);
   }
-  return identical && sameType ? undefined : { ...header, ...values.result() };
+  return identical ? undefined : { ...header, ...values.result() };
 }
 
 /** A few buffers that are used again and again: new ones for every step would pile up until they are collected. */

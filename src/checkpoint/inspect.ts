@@ -237,14 +237,11 @@ async function describe(checkpoint: Described): Promise<Inspection> {
 
 function unreadableIn(value: PyValue, path: string): UnreadableTensor[] {
   const found: UnreadableTensor[] = [];
-  walk(
-    value,
-    (current, name) => {
-      const what = unsupportedTensor(current);
-      if (what !== undefined) found.push({ name, what, isName: true });
-    },
-    path,
-  );
+  const note = (current: object, name: string) => {
+    const what = unsupportedTensor(current);
+    if (what !== undefined) found.push({ name, what, isName: true });
+  };
+  walk(value, note, path);
   return found;
 }
 

@@ -53,12 +53,35 @@ export async function openCheckpoint(path: string, options: OpenOptions = {}): P
   return new Checkpoint(await openAny(path, options));
 }
 
-async function openAny(path: string, options: OpenOptions): Promise<Opened> {
-  if ((await lookAt(path)).isFolder) return openFolder(path, options);
-  onlyForZero(path, "a file", options);
-  if (placeName(path).endsWith(".json")) return openSharded(path, options);
-  return openFile(path, options);
+/** An input as its names tell it: `place` is the index, the file or the folder that holds the checkpoint. */
+export interface FoundInput {
+  readonly kind: "index" | "dcp" | "file" | "zero";
+  readonly place: string;
+  /** The words for it in messages. */
+  readonly what: string;
 }
+
+/**
+ * Finds the checkpoint at a path. What a folder holds is told from the names in it: an index of shards, a distributed checkpoint,
+ * one file of weights, or else a ZeRO checkpoint, of which nothing is looked at here.
+ * @throws VistaError `NOT_FOUND`, `AMBIGUOUS` for several indexes or files of weights
+ */
+export async function findInput(path: string): Promise<FoundInput> {
+  if (!(await lookAt(path)).isFolder) {
+    return { kind: placeName(path).endsWith(".json") ? "index" : "file", place: path, what: "a file" };
+  }
+  const index = await findOne(path, /\.index\.json$/, "indexes", saysLatest);
+  if (index !== undefined) return { kind: "index", place: index, what: "a folder with an index of shards" };
+  const dcp = await findDcp(path);
+  if (dcp !== undefined) return { kind: "dcp", place: dcp, what: "a folder of torch.distributed.checkpoint" };
+  const isZero = (names: readonly string[]) => saysLatest(names) || names.some(isCheckpointFile);
+  const file = await findOne(path, WEIGHTS_FILE, "files of weights", isZero);
+  if (file !== undefined) return { kind: "file", place: file, what: "a folder with one file of weights" };
+  return { kind: "zero", place: path, what: "a ZeRO checkpoint" };
+}
+
+/** The names that libraries (transformers, diffusers, peft, and zero_to_fp32.py) give the one file of a model. */
+const WEIGHTS_FILE = /^(?:(?:diffusion_)?pytorch_model|model|adapter_model)\.(?:bin|safetensors)$/;
 
 const NOTHING_ELSE = {
   leftOut: [],
@@ -73,28 +96,19 @@ const NOTHING_ELSE = {
   zeroContent: undefined,
 };
 
-async function openFolder(path: string, options: OpenOptions): Promise<Opened> {
-  const index = await findIndex(path);
-  if (index !== undefined) {
-    onlyForZero(path, "a folder with an index of shards", options);
-    return { ...(await openSharded(index, options)), path };
-  }
-  const dcp = await findDcp(path);
-  if (dcp !== undefined) {
-    onlyForZero(path, "a folder of torch.distributed.checkpoint", options);
-    const { state, info, leftOut, others, warnings } = await openDcp(dcp, options);
-    const { key } = info;
-    return { ...NOTHING_ELSE, kind: "dcp", path, state, leftOut, others, warnings, key, dcp: info };
-  }
-  const file = await findWeightsFile(path);
-  if (file !== undefined) {
-    onlyForZero(path, "a folder with one file of weights", options);
-    return openFile(file, options);
+async function openAny(path: string, options: OpenOptions): Promise<Opened> {
+  const { kind, place, what } = await findInput(path);
+  if (kind !== "zero") onlyForZero(path, what, options);
+  if (kind === "file") return openFile(place, options);
+  if (kind === "index") return { ...(await openSharded(place, options)), path };
+  if (kind === "dcp") {
+    const { state, info, leftOut, others, warnings } = await openDcp(place, options);
+    return { ...NOTHING_ELSE, kind, path, state, leftOut, others, warnings, key: info.key, dcp: info };
   }
   const { state, info, torchFiles, content, unreadable, others } = await openZeroCheckpoint(path, options);
   return {
     ...NOTHING_ELSE,
-    kind: "zero",
+    kind,
     path,
     state,
     warnings: [...info.warnings, ...aboutOthers(others)],
@@ -124,26 +138,10 @@ function onlyForZero(path: string, what: string, { tag, excludeFrozen, recover }
 }
 
 /**
- * Finds the index in a folder of shards; returns `undefined` where there is none, and for a ZeRO checkpoint folder.
- * @throws VistaError `AMBIGUOUS` for several
- */
-export function findIndex(folder: string): Promise<string | undefined> {
-  return findOne(folder, /\.index\.json$/, "indexes", saysLatest);
-}
-
-/** The names that libraries (transformers, diffusers, peft, and zero_to_fp32.py) give the one file of a model. */
-const WEIGHTS_FILE = /^(?:(?:diffusion_)?pytorch_model|model|adapter_model)\.(?:bin|safetensors)$/;
-
-/**
- * Finds the one file with a model's weights in a folder; returns `undefined` where there is none, and for a ZeRO checkpoint
+ * Finds the one file in a folder whose name has this form; returns `undefined` where there is none, and for a ZeRO checkpoint
  * folder.
  * @throws VistaError `AMBIGUOUS` for several
  */
-export function findWeightsFile(folder: string): Promise<string | undefined> {
-  const isZero = (names: readonly string[]) => saysLatest(names) || names.some(isCheckpointFile);
-  return findOne(folder, WEIGHTS_FILE, "files of weights", isZero);
-}
-
 async function findOne(
   folder: string,
   pattern: RegExp,

@@ -84,10 +84,7 @@ export function shardError(place: string, stated: StatedShard, found: number): V
   );
 }
 
-function parseIndex(
-  text: string,
-  path: string,
-): { weightMap: Map<string, string>; totalSize: number | undefined; stated: Map<string, StatedShard> } {
+function parseIndex(text: string, path: string): Pick<ShardIndex, "weightMap" | "totalSize" | "stated"> {
   let json: unknown;
   try {
     json = JSON.parse(text);
@@ -98,9 +95,8 @@ function parseIndex(
       cause: error,
     });
   }
-  const entries = recordOf(recordOf(json)?.weight_map);
-  if (entries === undefined)
-    throw new VistaError("FORMAT", "the index has no weight_map", { path, hint: HINT });
+  const { weight_map: entries, metadata } = recordIn(json);
+  if (!isRecord(entries)) throw new VistaError("FORMAT", "the index has no weight_map", { path, hint: HINT });
   const weightMap = new Map<string, string>();
   for (const [name, shard] of Object.entries(entries)) {
     if (typeof shard !== "string") {
@@ -113,13 +109,9 @@ function parseIndex(
     weightMap.set(name, shard);
   }
   if (weightMap.size === 0) throw new VistaError("FORMAT", "the weight_map of the index is empty", { path });
-  const metadata = recordOf(recordOf(json)?.metadata);
-  const totalSize = metadata?.total_size;
-  return {
-    weightMap,
-    totalSize: typeof totalSize === "number" ? totalSize : undefined,
-    stated: parseStated(metadata?.shards, path),
-  };
+  const { total_size: total, shards } = recordIn(metadata);
+  const totalSize = typeof total === "number" ? total : undefined;
+  return { weightMap, totalSize, stated: parseStated(shards, path) };
 }
 
 /**
@@ -128,9 +120,8 @@ function parseIndex(
  */
 function parseStated(value: unknown, path: string): Map<string, StatedShard> {
   const stated = new Map<string, StatedShard>();
-  if (value === undefined) return stated;
-  for (const [shard, entry] of Object.entries(recordOf(value) ?? {})) {
-    const { size, crc32 } = recordOf(entry) ?? {};
+  for (const [shard, entry] of Object.entries(recordIn(value))) {
+    const { size, crc32 } = recordIn(entry);
     // Other writers may keep something else under this name.
     if (size === undefined && crc32 === undefined) continue;
     if (!Number.isSafeInteger(size) || typeof crc32 !== "string" || !HEX32.test(crc32))
@@ -146,8 +137,9 @@ function parseStated(value: unknown, path: string): Map<string, StatedShard> {
 
 const HEX32 = /^[0-9a-f]{8}$/;
 
-function recordOf(value: unknown): Record<string, unknown> | undefined {
-  return isRecord(value) ? value : undefined;
+/** Returns an object as it is, and an empty one for anything else. */
+function recordIn(value: unknown): Record<string, unknown> {
+  return isRecord(value) ? value : {};
 }
 
 /**

@@ -2,12 +2,13 @@
 import { throwIfAborted } from "../core/errors.js";
 import type { RunOptions } from "../core/progress.js";
 import { ComputedCache } from "./copy/computed.js";
-import { RegionChecks } from "./copy/input-checks.js";
+import type { RegionChecks } from "./copy/input-checks.js";
 import { readTensor } from "./copy/read-tensor.js";
 import { type DType, dtypeInfo } from "./tensor/dtype.js";
 import { floatsOf, isWidenable } from "./tensor/float-values.js";
 import type { Tensor } from "./tensor/tensor.js";
 import { type TensorValues, typedArrayOf } from "./tensor/typed-array.js";
+import { checksOfWhole } from "./values.js";
 
 export interface HistogramBin {
   /** The least value of the bin. */
@@ -57,12 +58,11 @@ export async function tensorStatistics(tensor: Tensor, options: RunOptions = {})
   const range = new RangeOfValues();
   const known = hasOrder(tensor.dtype);
   if (known) {
-    const checks = new RegionChecks([tensor]);
-    const checked = checks.extra.length === 0 ? checks : undefined;
-    await eachPart(tensor, { ...options, checks: checked, pass: 0 }, (values) => range.add(values));
-    checked?.finish();
+    const checks = checksOfWhole(tensor);
+    await eachPart(tensor, { ...options, checks, pass: 0 }, (values) => range.add(values));
+    checks?.finish();
   }
-  const { finite, nan, positiveInfinity, negativeInfinity, zeros, min, max, mean } = range;
+  const { finite, min, max, mean } = range;
   const counts = new Histogram(Number(min ?? 0), Number(max ?? 0));
   if (finite > 0)
     await eachPart(tensor, { ...options, checks: undefined, pass: 1 }, (part) => counts.add(part));
@@ -71,13 +71,8 @@ export async function tensorStatistics(tensor: Tensor, options: RunOptions = {})
     shape: tensor.shape,
     elements: tensor.numel,
     bytes: tensor.byteLength,
+    ...range,
     finite: known ? finite : undefined,
-    nan,
-    positiveInfinity,
-    negativeInfinity,
-    zeros,
-    min,
-    max,
     mean: finite > 0 ? mean : undefined,
     histogram: finite > 0 ? counts.bins() : [],
   };

@@ -3,7 +3,6 @@ import { basename, join } from "node:path";
 import { throwIfAborted } from "../core/errors.js";
 import { type FolderOptions, fileOfBytes, folderBeside, writeCheckpointFolder } from "./checkpoint-folder.js";
 import { openZeroOptimizer } from "./zero/optimizer.js";
-import type { OptimizerGroup } from "./zero/optimizer-states.js";
 import { type UniversalFile, universalFiles } from "./zero/universal-files.js";
 
 export interface WrittenUniversal {
@@ -29,11 +28,6 @@ export interface WrittenUniversal {
   readonly leftOut: readonly string[];
   readonly files: number;
   readonly bytes: number;
-}
-
-function valuesWithoutFile(groups: readonly OptimizerGroup[]): string[] {
-  const names = groups.flatMap(({ values }) => [...values.keys()]);
-  return [...new Set(names)].filter((name) => name !== "step");
 }
 
 /** Returns the default output: beside `last.ckpt` it is `last-universal.ckpt`. */
@@ -74,6 +68,8 @@ export async function writeUniversal(
     ];
     await writeCheckpointFolder(target, outputs, files.folder, options);
     const parameters = groups.flatMap((group) => group.parameters);
+    const ofGroups = new Set(groups.flatMap(({ values }) => [...values.keys()]));
+    ofGroups.delete("step");
     return {
       folder: files.folder,
       tag: files.tag,
@@ -86,7 +82,7 @@ export async function writeUniversal(
       parameters: parameters.length,
       elements: parameters.reduce((sum, { numel }) => sum + numel, 0),
       states: [...new Set(groups.flatMap((group) => [...group.stateTypes.keys()]))],
-      leftOut: optimizer.stage === 3 ? [] : valuesWithoutFile(groups),
+      leftOut: optimizer.stage === 3 ? [] : [...ofGroups],
       files: planned.length + 1,
       bytes: bytes + universalTag.length,
     };

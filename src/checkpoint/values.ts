@@ -51,15 +51,14 @@ export async function readValues(tensor: Tensor, options: ReadOptions = {}): Pro
       hint: "Read it in parts, with `from` and `to`.",
     });
   }
-  const whole = from === 0 && to === tensor.numel;
-  const checks = whole ? new RegionChecks([tensor]) : undefined;
-  const checked = checks !== undefined && checks.extraBytes === 0 ? checks : undefined;
-  const read = await readTensor(castTensor(tensor, dtype), {
-    from,
-    to,
-    signal,
-    checks: checked,
-  });
-  checked?.finish();
+  const checks = from === 0 && to === tensor.numel ? checksOfWhole(tensor) : undefined;
+  const read = await readTensor(castTensor(tensor, dtype), { from, to, signal, checks });
+  checks?.finish();
   return typedArrayOf(read, dtype);
+}
+
+/** Returns checks of a tensor that is read whole; `undefined` where they would need other bytes than the tensor's. */
+export function checksOfWhole(tensor: Tensor): RegionChecks | undefined {
+  const checks = new RegionChecks([tensor]);
+  return checks.extra.length === 0 ? checks : undefined;
 }

@@ -181,22 +181,18 @@ export class ContentsReader {
   #noteUnreadable({ value, file }: TorchFile): void {
     const names: string[] = [];
     const nameless: string[] = [];
-    walk(
-      value,
-      (current, name) => {
-        const what = unsupportedTensor(current);
-        if (what !== undefined) names.push(`${name} (${what})`);
-        if (current instanceof Map) nameless.push(...keysThatAreNoNames(current, name));
-      },
-      file.path,
-    );
-    if (names.length > 0)
-      this.notes.warnings.push(`${file.path}: tensors that only torch can rebuild: ${firstNames(names)}`);
-    if (nameless.length > 0) {
-      this.notes.warnings.push(
-        `${file.path}: ${plural(nameless.length, "tensor")} under keys that are no names, which no command can read: ${firstNames(nameless)}`,
-      );
-    }
+    const note = (current: object, name: string) => {
+      const what = unsupportedTensor(current);
+      if (what !== undefined) names.push(`${name} (${what})`);
+      if (current instanceof Map) nameless.push(...keysThatAreNoNames(current, name));
+    };
+    walk(value, note, file.path);
+    const warn = (what: string, of: readonly string[]) => {
+      if (of.length > 0) this.notes.warnings.push(`${file.path}: ${what}: ${firstNames(of)}`);
+    };
+    warn("tensors that only torch can rebuild", names);
+    const count = plural(nameless.length, "tensor");
+    warn(`${count} under keys that are no names, which no command can read`, nameless);
   }
 
   /**

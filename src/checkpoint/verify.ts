@@ -2,16 +2,16 @@
 import { fromReader, isVistaError, type VistaError } from "../core/errors.js";
 import { combineCrc32 } from "../core/io/crc32.js";
 import { openSource } from "../core/io/open-source.js";
-import { joinPlace, lookAt, placeName } from "../core/io/places.js";
+import { joinPlace, lookAt } from "../core/io/places.js";
 import type { SourceFile } from "../core/io/source.js";
 import type { RunOptions } from "../core/progress.js";
 import { checksumError } from "./copy/input-checks.js";
 import { Lanes } from "./copy/lanes.js";
 import { scanRanges } from "./copy/scan-ranges.js";
 import type { SavedItem } from "./dcp/metadata.js";
-import { findDcp, listDcpItems } from "./dcp/open.js";
+import { listDcpItems } from "./dcp/open.js";
 import { listSafetensorsShards } from "./dcp/safetensors.js";
-import { detectFormat, findIndex, findWeightsFile, openCheckpoint } from "./open.js";
+import { detectFormat, findInput, openCheckpoint } from "./open.js";
 import { openOptimizerState } from "./optimizer-state.js";
 import { readShardIndex, type StatedShard, shardError } from "./shard-index.js";
 import type { NonFinite } from "./tensor/non-finite.js";
@@ -99,39 +99,27 @@ class Verifier {
     }
     // A file with damage would fail here again, with an error that has been reported already.
     if (together && this.#problems.length === 0) await this.#together();
-    return {
-      path: this.path,
-      files: this.#files,
-      problems: this.#problems,
-      nonFinite: this.#nonFinite,
-      warnings: this.#warnings,
-    };
+    const [files, problems, nonFinite] = [this.#files, this.#problems, this.#nonFinite];
+    return { path: this.path, files, problems, nonFinite, warnings: this.#warnings };
   }
 
   /** Lists the files, and tells whether they have to fit together. */
   async #list(): Promise<{ paths: string[]; together: boolean }> {
-    const { isFolder } = await lookAt(this.path);
-    const index = isFolder
-      ? await findIndex(this.path)
-      : placeName(this.path).endsWith(".json")
-        ? this.path
-        : undefined;
-    if (index !== undefined) {
-      const { shards, stated } = await readShardIndex(index);
+    const { kind, place } = await findInput(this.path);
+    if (kind === "index") {
+      const { shards, stated } = await readShardIndex(place);
       for (const [name, entry] of stated) if (shards.has(name)) this.#stated.set(shards.get(name)!, entry);
       return { paths: [...shards.values()], together: true };
     }
-    const dcp = isFolder ? await findDcp(this.path) : undefined;
-    if (dcp !== undefined) {
-      const shards = await listSafetensorsShards(dcp);
-      if (shards.length > 0) return { paths: shards.map((name) => joinPlace(dcp, name)), together: true };
-      this.#items = await listDcpItems(dcp);
+    if (kind === "dcp") {
+      const shards = await listSafetensorsShards(place);
+      if (shards.length > 0) return { paths: shards.map((name) => joinPlace(place, name)), together: true };
+      this.#items = await listDcpItems(place);
       return { paths: [...this.#items.keys()].sort(), together: true };
     }
-    const file = isFolder ? await findWeightsFile(this.path) : this.path;
-    if (file !== undefined) {
+    if (kind === "file") {
       this.#single = true;
-      return { paths: [file], together: this.options.key !== undefined };
+      return { paths: [place], together: this.options.key !== undefined };
     }
     const files = await listCheckpointFiles(await findCheckpoint(this.path, this.options.tag));
     const paths = [...files.modelStates, ...files.shards].map((file) => file.path);

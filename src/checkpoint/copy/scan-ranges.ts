@@ -1,6 +1,7 @@
 /** The scan of every byte of many ranges in two threads, for checksums and for numbers that are not finite. */
 import { throwIfAborted } from "../../core/errors.js";
 import { combineCrc32 } from "../../core/io/crc32.js";
+import { mapOrdered } from "../../core/io/map-ordered.js";
 import type { SourceFile } from "../../core/io/source.js";
 import type { DType } from "../tensor/dtype.js";
 import type { NonFinite } from "../tensor/non-finite.js";
@@ -54,25 +55,17 @@ export async function scanRanges<Range extends ScanRange>(
 ): Promise<void> {
   const own = options.lanes === undefined;
   const lanes = options.lanes ?? new Lanes(ranges.reduce((sum, { length }) => sum + length, 0));
-  const ahead: { stretches: readonly Stretch<Range>[]; outcomes: Promise<Outcome[]> }[] = [];
   const results = new Results(options);
-  const takeFirst = async () => {
-    const { stretches, outcomes } = ahead.shift()!;
-    const done = await outcomes;
+  const jobs = mapOrdered(jobsOf(ranges), AHEAD, async (stretches) => {
     throwIfAborted(options.signal);
-    stretches.forEach((stretch, i) => {
-      results.add(stretch, done[i]!);
-    });
-  };
+    return { stretches, outcomes: await scan(stretches, lanes, options.signal) };
+  });
   try {
-    for (const stretches of jobsOf(ranges)) {
+    for await (const { stretches, outcomes } of jobs) {
       throwIfAborted(options.signal);
-      ahead.push({ stretches, outcomes: scan(stretches, lanes, options.signal) });
-      if (ahead.length === AHEAD) await takeFirst();
+      for (const [i, stretch] of stretches.entries()) results.add(stretch, outcomes[i]!);
     }
-    while (ahead.length > 0) await takeFirst();
   } finally {
-    await Promise.allSettled(ahead.map(({ outcomes }) => outcomes));
     if (own) lanes.close();
   }
 }

@@ -17,7 +17,7 @@ import {
   PyTuple,
   type PyValue,
 } from "../torch/objects.js";
-import { dimensions } from "../torch/values.js";
+import { dimensions, isCount } from "../torch/values.js";
 
 /** A box of a tensor, and the place where it was saved. */
 export interface SavedBox extends Place {
@@ -193,10 +193,6 @@ function nameOf(value: PyValue): string | undefined {
   return value instanceof PyObject && value.callable instanceof PyGlobal
     ? value.callable.qualname
     : undefined;
-}
-
-function isCount(value: PyValue | undefined): value is number {
-  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
 }
 
 function broken(path: string, name: string | undefined, what: string): VistaError {

@@ -5,6 +5,7 @@ import { isKnownGlobal } from "../torch/known-globals.js";
 import { PyGlobal, PyLatin1, PyObject, PyTuple, type PyValue } from "../torch/objects.js";
 import { readPickle } from "../torch/pickle.js";
 import { walk } from "../torch/storages.js";
+import { isCount } from "../torch/values.js";
 import { inside, type Place, withoutPlace } from "./findings.js";
 import { InMemory } from "./readers.js";
 import type { NamedStorage, Scanner, Subject } from "./scanner.js";
@@ -76,16 +77,12 @@ export async function notePickle(scanner: Scanner, pickle: ReadPickle, where: Wh
  */
 async function scanBytesIn(scanner: Scanner, value: PyValue, { place, depth }: Where): Promise<void> {
   const nested: [Uint8Array, string][] = [];
-  walk(
-    value,
-    (current, path) => {
-      if (current instanceof Uint8Array && looksNested(current)) nested.push([current, path]);
-      else if (current instanceof PyLatin1 && looksNested(Buffer.from(current.text.slice(0, 4), "latin1"))) {
-        nested.push([current.bytes, path]);
-      }
-    },
-    place.path,
-  );
+  const note = (current: object, path: string) => {
+    if (current instanceof Uint8Array && looksNested(current)) nested.push([current, path]);
+    else if (current instanceof PyLatin1 && looksNested(Buffer.from(current.text.slice(0, 4), "latin1")))
+      nested.push([current.bytes, path]);
+  };
+  walk(value, note, place.path);
   for (const [bytes, path] of nested) {
     const within = { place: inside(place, path === "" ? "bytes" : path), depth: depth + 1 };
     if (bytes[0] === 0x50) await scanner.content({ reader: new InMemory(place.path, bytes), ...within });
@@ -108,6 +105,6 @@ function storageOf(id: PyValue): NamedStorage | undefined {
   return {
     key,
     cls: cls instanceof PyGlobal ? cls.qualname : "",
-    numel: typeof numel === "number" && Number.isSafeInteger(numel) && numel >= 0 ? numel : undefined,
+    numel: isCount(numel) ? numel : undefined,
   };
 }

@@ -23,8 +23,7 @@ export class Slice implements RangeReader {
   }
 
   async read(target: Uint8Array, position: number): Promise<void> {
-    if (position < 0 || position + target.byteLength > this.size)
-      throw beyond(this, position, target.byteLength);
+    requireInside(this, position, target.byteLength);
     await this.whole.read(target, this.start + position);
   }
 }
@@ -40,8 +39,7 @@ export class InMemory implements RangeReader {
   }
 
   async read(target: Uint8Array, position: number): Promise<void> {
-    if (position < 0 || position + target.byteLength > this.size)
-      throw beyond(this, position, target.byteLength);
+    requireInside(this, position, target.byteLength);
     target.set(this.bytes.subarray(position, position + target.byteLength));
   }
 }
@@ -65,11 +63,8 @@ export class ReadAhead implements RangeReader {
 
   async read(target: Uint8Array, position: number): Promise<void> {
     const length = target.byteLength;
-    if (length > BLOCK / 4) {
-      await this.whole.read(target, position);
-      return;
-    }
-    if (position < 0 || position + length > this.size) throw beyond(this, position, length);
+    if (length > BLOCK / 4) return this.whole.read(target, position);
+    requireInside(this, position, length);
     if (position < this.#start || position + length > this.#start + this.#block.length) {
       const block = Buffer.allocUnsafeSlow(Math.min(BLOCK, this.size - position));
       await this.whole.read(block, position);
@@ -87,6 +82,7 @@ export async function beginning(reader: RangeReader, length: number): Promise<Bu
   return bytes;
 }
 
-function beyond({ path, size }: RangeReader, position: number, wanted: number): VistaError {
-  return new VistaError("TRUNCATED", `${wanted} bytes wanted at ${position} of ${size}`, { path });
+function requireInside({ path, size }: RangeReader, position: number, wanted: number): void {
+  if (position >= 0 && position + wanted <= size) return;
+  throw new VistaError("TRUNCATED", `${wanted} bytes wanted at ${position} of ${size}`, { path });
 }

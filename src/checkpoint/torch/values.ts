@@ -214,7 +214,7 @@ function quantisedOn(storage: PyValue | undefined): string {
   return `a quantised tensor${name === undefined ? "" : ` (${name})`}`;
 }
 
-function isCount(value: PyValue | undefined): value is number {
+export function isCount(value: PyValue | undefined): value is number {
   return typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
 }
 

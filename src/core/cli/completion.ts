@@ -5,8 +5,15 @@ import { Argument, type Command } from "commander";
 interface Place {
   /** The commands before it, such as `/annos/nuscenes`; empty for the program itself. */
   readonly path: string;
-  readonly command: Command;
   readonly commands: readonly Command[];
+  /** The words that can stand there: commands, aliases at the top, and the values of an argument that is one of several. */
+  readonly words: readonly string[];
+  readonly options: readonly {
+    flags: string[];
+    choices: readonly string[];
+    takesValue: boolean;
+    text: string;
+  }[];
 }
 
 /** The words, by command, that stand for the command where they come first, as the names of recipes do for `run`. */
@@ -28,19 +35,20 @@ export function addCompletion(program: Command, aliases: Aliases = {}): void {
     .addArgument(new Argument("<shell>", "the shell").choices(Object.keys(SCRIPTS)))
     .addHelpText("after", HELP.replaceAll("PROGRAM", program.name()))
     .action((shell: keyof typeof SCRIPTS) => {
-      process.stdout.write(SCRIPTS[shell](program.name(), placesOf(program, ""), aliases));
+      process.stdout.write(SCRIPTS[shell](program.name(), placesOf(program, "", aliases), aliases));
     });
 }
 
-function placesOf(command: Command, path: string): Place[] {
+function placesOf(command: Command, path: string, aliases: Aliases): Place[] {
   const { commands } = command;
-  const below = commands.flatMap((each) => placesOf(each, `${path}/${each.name()}`));
-  return [{ path, command, commands }, ...below];
+  const below = commands.flatMap((each) => placesOf(each, `${path}/${each.name()}`, aliases));
+  const atTop = path === "" ? Object.values(aliases).flat() : [];
+  const values = command.registeredArguments[0]?.argChoices ?? [];
+  const words = [...commands.map((each) => each.name()), ...atTop, ...values];
+  return [{ path, commands, words, options: optionsOf(command) }, ...below];
 }
 
-function optionsOf({
-  command,
-}: Place): readonly { flags: string[]; choices: readonly string[]; takesValue: boolean; text: string }[] {
+function optionsOf(command: Command): Place["options"] {
   const own = command.options.map(({ short, long, argChoices, required, optional, description }) => ({
     flags: [long, short].flatMap((flag) => flag ?? []),
     choices: argChoices ?? [],
@@ -52,62 +60,34 @@ function optionsOf({
   return [...own, help, ...(command.parent === null ? [version] : [])];
 }
 
-function wordsOf({ path, commands }: Place, aliases: Aliases): string[] {
-  return [...commands.map((each) => each.name()), ...(path === "" ? Object.values(aliases).flat() : [])];
-}
-
-/** Returns the values of a command's argument where that is one of several words, as it is for `completion` itself. */
-function argumentChoices({ command }: Place): readonly string[] {
-  return command.registeredArguments[0]?.argChoices ?? [];
-}
-
-/** Returns the lines of a `case` of bash and zsh that walk from one place to the next. */
-function steps(places: readonly Place[], aliases: Aliases): string[] {
-  const paths = places.slice(1).map(({ path }) => path);
-  const lines = [`      ${paths.join("|")}) at="$at/$word" ;;`];
-  for (const [command, words] of Object.entries(aliases))
-    lines.push(`      ${words.map((word) => `/${word}`).join("|")}) at=/${command} ;;`);
-  return lines;
-}
-
 /**
- * Returns the lines that bash and zsh share: they find the place and set `found` to the words that fit there. Where there are
- * none, the shell offers files.
+ * Returns the lines that bash and zsh share: they walk from one place to the next and set `found` to the words that fit there.
+ * Where there are none, the shell offers files.
  */
 function body(places: readonly Place[], aliases: Aliases): string[] {
-  const values = places.flatMap((place) =>
-    optionsOf(place).flatMap(({ flags, choices }) =>
-      choices.length === 0
-        ? []
-        : [`    ${flags.map((flag) => `${place.path}:${flag}`).join("|")}) found="${choices.join(" ")}" ;;`],
-    ),
-  );
-  return [
-    '    case "$at/$word" in',
-    ...steps(places, aliases),
-    "    esac",
-    "  done",
-    '  case "$at:$prev" in',
-    ...values,
-    "    *)",
-    '      case "$cur" in',
-    '        -*) case "$at" in',
-    ...places.map(
-      (place) =>
-        `          "${place.path}") found="${optionsOf(place)
-          .flatMap(({ flags }) => flags)
-          .join(" ")}" ;;`,
-    ),
-    "        esac ;;",
-    '        *) case "$at" in',
-    ...places.flatMap((place) => {
-      const words = [...wordsOf(place, aliases), ...argumentChoices(place)];
-      return words.length === 0 ? [] : [`          "${place.path}") found="${words.join(" ")}" ;;`];
-    }),
-    "        esac ;;",
-    "      esac ;;",
-    "  esac",
-  ];
+  const lines = ['    case "$at/$word" in'];
+  lines.push(`      ${pathsOf(places).join("|")}) at="$at/$word" ;;`);
+  for (const [command, words] of Object.entries(aliases))
+    lines.push(`      ${words.map((word) => `/${word}`).join("|")}) at=/${command} ;;`);
+  lines.push("    esac", "  done", '  case "$at:$prev" in');
+  for (const { path, options } of places)
+    for (const { flags, choices } of options)
+      if (choices.length > 0)
+        lines.push(
+          `    ${flags.map((flag) => `${path}:${flag}`).join("|")}) found="${choices.join(" ")}" ;;`,
+        );
+  lines.push("    *)", '      case "$cur" in', '        -*) case "$at" in');
+  for (const { path, options } of places)
+    lines.push(`          "${path}") found="${options.flatMap(({ flags }) => flags).join(" ")}" ;;`);
+  lines.push("        esac ;;", '        *) case "$at" in');
+  for (const { path, words } of places)
+    if (words.length > 0) lines.push(`          "${path}") found="${words.join(" ")}" ;;`);
+  return [...lines, "        esac ;;", "      esac ;;", "  esac"];
+}
+
+/** Returns the paths of all places below the program itself. */
+function pathsOf(places: readonly Place[]): string[] {
+  return places.slice(1).map(({ path }) => path);
 }
 
 function functionName(program: string): string {
@@ -151,10 +131,7 @@ function fish(program: string, places: readonly Place[], aliases: Aliases): stri
     "  set -e typed[1]",
     "  for word in $typed",
     '    switch "$at/$word"',
-    `      case ${places
-      .slice(1)
-      .map(({ path }) => quote(path))
-      .join(" ")}`,
+    `      case ${pathsOf(places).map(quote).join(" ")}`,
     '        set at "$at/$word"',
     ...Object.entries(aliases).flatMap(([command, words]) => [
       `      case ${words.map((word) => quote(`/${word}`)).join(" ")}`,
@@ -169,9 +146,9 @@ function fish(program: string, places: readonly Place[], aliases: Aliases): stri
     const start = `complete -c ${program} -n ${quote(`${name} '${place.path}'`)}`;
     for (const each of place.commands)
       lines.push(`${start} -f -a ${quote(each.name())} -d ${quote(each.summary() || each.description())}`);
-    const others = [...wordsOf(place, aliases).slice(place.commands.length), ...argumentChoices(place)];
+    const others = place.words.slice(place.commands.length);
     if (others.length > 0) lines.push(`${start} -f -a ${quote(others.join(" "))}`);
-    for (const { flags, choices, takesValue, text } of optionsOf(place)) {
+    for (const { flags, choices, takesValue, text } of place.options) {
       const names = flags
         .map((flag) => (flag.startsWith("--") ? `-l ${flag.slice(2)}` : `-s ${flag.slice(1)}`))
         .join(" ");

@@ -193,7 +193,13 @@ async function writeJournal(path: string, journal: Journal, options: CommitOptio
         livePartials.set(path, options.token);
         return;
       } catch (error) {
-        if (!(error instanceof VistaError) || performance.now() > end) throw busy(error, path);
+        if (!(error instanceof VistaError)) throw error;
+        if (performance.now() > end)
+          throw new VistaError("EXISTS", "another run is giving the files of this output their names", {
+            path,
+            hint: "Wait for it, or remove this file if no run of vista-ckpt is writing here.",
+            cause: error,
+          });
         await sleep(20);
       }
     }
@@ -201,15 +207,6 @@ async function writeJournal(path: string, journal: Journal, options: CommitOptio
     rmSync(temporary, { force: true });
     livePartials.delete(temporary);
   }
-}
-
-function busy(error: unknown, path: string): unknown {
-  if (!(error instanceof VistaError)) return error;
-  return new VistaError("EXISTS", "another run is giving the files of this output their names", {
-    path,
-    hint: "Wait for it, or remove this file if no run of vista-ckpt is writing here.",
-    cause: error,
-  });
 }
 
 /**

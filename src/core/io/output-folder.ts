@@ -76,15 +76,12 @@ export async function prepareOutputFolder(
     }
     const names = await readdir(path);
     if (!options.force) throw outputExists(path);
+    const what = "the output is a folder with other things in it, which is not replaced";
     if (names.length > 0 && !options.replaceable(names)) {
-      throw new VistaError(
-        "EXISTS",
-        "the output is a folder with other things in it, which is not replaced",
-        {
-          path,
-          hint: "Choose another output, or remove that folder yourself.",
-        },
-      );
+      throw new VistaError("EXISTS", what, {
+        path,
+        hint: "Choose another output, or remove that folder yourself.",
+      });
     }
   }
   await checkSpace(dirname(resolve(path)), needed);
