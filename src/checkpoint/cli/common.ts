@@ -75,3 +75,8 @@ export function countsText(counts: readonly (readonly [count: number, what: stri
 export function pairTexts(pairs: readonly (readonly [string, string])[]): string[] {
   return pairs.map(([name, other]) => `${name} = ${other}`);
 }
+
+/** Returns a line with the first of the names and how many more there are; none where there are no names. */
+export function namesLine(what: string, names: readonly string[]): string[] {
+  return names.length === 0 ? [] : [`  ${what}: ${firstNames(names)}`];
+}

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { formatCount, plural } from "../../core/cli/format.js";
 import { printLines, printResult } from "../../core/cli/print.js";
 import type { CommandContext } from "../../core/cli/program.js";
-import { firstNames, VistaError } from "../../core/errors.js";
+import { VistaError } from "../../core/errors.js";
 import { isFile, isRemote } from "../../core/io/places.js";
 import type { Checkpoint } from "../checkpoint.js";
 import { openCheckpoint } from "../open.js";
@@ -12,7 +12,7 @@ import type { StateDict } from "../tensor/tensor.js";
 import { findCheckpoint } from "../zero/layout.js";
 import type { ZeroInfo } from "../zero/plan.js";
 import { startAhead } from "./ahead.js";
-import { type CommonOptions, countsText, oneOutput, pairTexts, printWarnings } from "./common.js";
+import { type CommonOptions, countsText, namesLine, oneOutput, pairTexts, printWarnings } from "./common.js";
 import type { OutputFileOptions } from "./output-options.js";
 import { groupText, sourceLine } from "./run-folder.js";
 import { checkExtension, inDType, outputJson, outputLines, type Result, saveOutput } from "./run-output.js";
@@ -84,7 +84,7 @@ function summarize(state: StateDict, checkpoint: Checkpoint, result: Result): st
     ...outputLines(state, result),
     `  from ${path}: distributed checkpoint of torch, ${plural(dcp?.files ?? 0, "file")}, ${plural(dcp?.boxes ?? 0, "box", "boxes")}` +
       (dcp?.key === undefined ? "" : `, its entry ${dcp.key}`),
-    ...(leftOut.length === 0 ? [] : [`  left out, since no tensors: ${firstNames(leftOut)}`]),
+    ...namesLine("left out, since no tensors", leftOut),
   ];
 }
 
@@ -109,13 +109,14 @@ function summarizeZero(state: StateDict, info: ZeroInfo, result: Result): string
       lines.push(`${groupText(group, i)}, ${formatCount(group.saved - group.numel)} padding`);
     });
   }
-  const named = (what: string, names: readonly string[]) => {
-    if (names.length > 0) lines.push(`  ${what}: ${firstNames(names)}`);
-  };
-  named("recovered from `module` (in no shard, not frozen; zero_to_fp32.py drops them)", info.recovered);
-  named(`left out (--no-recover): ${plural(info.leftOut.length, "orphan")}`, info.leftOut);
-  named("shared", pairTexts(info.shared));
-  named("renamed in `module`, each a second name of the optimizer's tensor", pairTexts(info.renamed));
+  const recovered = "recovered from `module` (in no shard, not frozen; zero_to_fp32.py drops them)";
+  const renamed = "renamed in `module`, each a second name of the optimizer's tensor";
+  lines.push(
+    ...namesLine(recovered, info.recovered),
+    ...namesLine(`left out (--no-recover): ${plural(info.leftOut.length, "orphan")}`, info.leftOut),
+    ...namesLine("shared", pairTexts(info.shared)),
+    ...namesLine(renamed, pairTexts(info.renamed)),
+  );
   const converted = countsText(Object.entries(info.converted).map(([dtype, n]) => [n, `of ${dtype}`]));
   if (converted !== "") lines.push(`  converted to F32: ${converted}`);
   return lines;

@@ -13,7 +13,7 @@ import { openCheckpoint } from "../open.js";
 import { type StateDict, sharedNames } from "../tensor/tensor.js";
 import { isShadow } from "../vista/ema.js";
 import { applyProfile, type Profile, type ProfileResult } from "../vista/profile.js";
-import { type CommonOptions, pairTexts, printWarnings } from "./common.js";
+import { type CommonOptions, namesLine, pairTexts, printWarnings } from "./common.js";
 import type { OutputFileOptions } from "./output-options.js";
 import { checkExtension, inDType, outputJson, outputLines, type Result, saveOutput } from "./run-output.js";
 
@@ -133,14 +133,13 @@ function summarize(
     lines.push(`  metadata of the input, ${plural(metadata, "entry", "entries")}: ${kept}`);
   }
   lines.push(...stepLines(report));
-  const named = (what: string, names: readonly string[]) => {
-    if (names.length > 0) lines.push(`  ${what}: ${firstNames(names)}`);
-  };
-  named("left out, since no tensors", checkpoint.leftOut);
   const recovered = checkpoint.zero?.recovered ?? [];
-  named(`recovered ${plural(recovered.length, "tensor")} that zero_to_fp32.py drops`, recovered);
-  named("shared tensors, each name with bytes of its own", pairTexts(sharedNames(state.tensors)));
-  return lines;
+  return [
+    ...lines,
+    ...namesLine("left out, since no tensors", checkpoint.leftOut),
+    ...namesLine(`recovered ${plural(recovered.length, "tensor")} that zero_to_fp32.py drops`, recovered),
+    ...namesLine("shared tensors, each name with bytes of its own", pairTexts(sharedNames(state.tensors))),
+  ];
 }
 
 /** Returns lines that say whose steps were taken and what they did. */

@@ -37,7 +37,8 @@ export async function scanPaths(paths: readonly string[], options: RunOptions = 
     for await (const file of filesOf(path, findings)) {
       throwIfAborted(options.signal);
       files.push(await scanFile(file, file === path, findings, dcp, options));
-      options.onProgress?.({ phase: "scan", done: files.length, total: files.length, unit: "files" });
+      // How many there are in all is not known, since folders are listed one after the other.
+      options.onProgress?.({ phase: "scan", done: files.length, unit: "files" });
     }
   }
   const more = findings.count - findings.list.length;

@@ -43,8 +43,28 @@ export async function runWithProgress<Result>(
   }
 }
 
+/** The texts about the progress of one phase. */
+type Texts = ReturnType<typeof textsOf>;
+
+interface Display {
+  /** Shows the progress. @param isNew  whether the phase has just begun */
+  show(progress: Progress, texts: Texts, isNew: boolean): void;
+  stop(): void;
+}
+
 async function createProgressView(): Promise<ProgressView> {
-  return process.stderr.isTTY && process.env.TERM !== "dumb" ? barView() : lineView();
+  const display = process.stderr.isTTY && process.env.TERM !== "dumb" ? await bar() : lines();
+  let phase: string | undefined;
+  let started = 0;
+  return {
+    update(progress) {
+      const isNew = progress.phase !== phase;
+      if (isNew) started = Date.now();
+      phase = progress.phase;
+      display.show(progress, textsOf(progress, started), isNew);
+    },
+    stop: () => display.stop(),
+  };
 }
 
 /** Returns how far the work is, such as `1.2 GB of 3.4 GB` or `120 of 2,000 folders`. */
@@ -54,44 +74,29 @@ function amount({ done, total, unit }: Omit<Progress, "phase">): string {
   return `${count(done)}${of}${unit === "bytes" ? "" : ` ${unit}`}`;
 }
 
-async function barView(): Promise<ProgressView> {
+async function bar(): Promise<Display> {
   const { default: cliProgress } = await import("cli-progress");
-  let bar: SingleBar | undefined;
-  let phase = "";
-  let started = 0;
-  const stop = () => {
-    bar?.stop();
-    bar = undefined;
-  };
+  let shown: SingleBar | undefined;
   return {
-    update(progress) {
-      if (progress.phase !== phase || bar === undefined) {
-        stop();
-        phase = progress.phase;
-        started = Date.now();
-        bar = new cliProgress.SingleBar(
-          {
-            stream: process.stderr,
-            format: "{phase} {bar} {percentage}% | {amount} | {rate}/s | {left}",
-            hideCursor: true,
-            clearOnComplete: true,
-            etaBuffer: 50,
-            fps: 8,
-            barsize: 24,
-            emptyOnZero: true,
-          },
+    show({ done, total }, texts, isNew) {
+      if (isNew) {
+        shown?.stop();
+        const format = "{phase} {bar} {percentage}% | {amount} | {rate}/s | {left}";
+        const looks = { hideCursor: true, clearOnComplete: true, barsize: 24, emptyOnZero: true };
+        shown = new cliProgress.SingleBar(
+          { stream: process.stderr, format, etaBuffer: 50, fps: 8, ...looks },
           cliProgress.Presets.shades_classic,
         );
-        bar.start(progress.total ?? 0, 0, payload(progress, started));
+        shown.start(total ?? 0, 0, texts);
       }
-      if (progress.total !== undefined) bar.setTotal(progress.total);
-      bar.update(progress.done, payload(progress, started));
+      if (total !== undefined) shown?.setTotal(total);
+      shown?.update(done, texts);
     },
-    stop,
+    stop: () => shown?.stop(),
   };
 }
 
-function payload(progress: Progress, started: number) {
+function textsOf(progress: Progress, started: number) {
   const { phase, done, total, unit } = progress;
   const rate = done / Math.max((Date.now() - started) / 1000, 1e-3);
   return {
@@ -102,24 +107,14 @@ function payload(progress: Progress, started: number) {
   };
 }
 
-function lineView(): ProgressView {
-  let phase = "";
-  let started = Date.now();
-  let printed = started;
+function lines(): Display {
+  let printed = 0;
   return {
-    update(progress) {
-      const now = Date.now();
-      if (progress.phase !== phase) {
-        phase = progress.phase;
-        started = now;
-        printed = now;
-      }
-      if (now - printed < LINE_INTERVAL_S * 1000) return;
-      printed = now;
-      const text = payload(progress, started);
-      process.stderr.write(
-        `${text.phase}: ${text.amount}, ${text.rate}/s${text.left === "" ? "" : `, ${text.left}`}\n`,
-      );
+    show(_, { phase, amount, rate, left }, isNew) {
+      if (isNew) printed = Date.now();
+      if (Date.now() - printed < LINE_INTERVAL_S * 1000) return;
+      printed = Date.now();
+      process.stderr.write(`${phase}: ${amount}, ${rate}/s${left === "" ? "" : `, ${left}`}\n`);
     },
     stop() {},
   };

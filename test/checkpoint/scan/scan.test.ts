@@ -261,3 +261,10 @@ describe("vista-ckpt scan", () => {
     expect(run.tool.driver.rules[run.results[0].ruleIndex].id).toBe("unknown-global");
   });
 });
+
+it("the progress of a scan states no total, which nobody knows before all folders are listed", async () => {
+  const seen: unknown[] = [];
+  await scanPaths([join(FIXTURES, "torch")], { onProgress: ({ done, total }) => seen.push([done, total]) });
+  expect(seen.length).toBeGreaterThan(2);
+  expect(seen).toEqual(seen.map((_, i) => [i + 1, undefined]));
+});

@@ -4,7 +4,7 @@ import { abortedError } from "../../errors.js";
 import { interruptSignal } from "../interrupt.js";
 import { settleAll } from "../settle.js";
 import { SourceFile } from "../source.js";
-import { RangeReader } from "./ranges.js";
+import { UrlRanges } from "./ranges.js";
 import { environmentKey, type Target } from "./request.js";
 
 /**
@@ -36,7 +36,7 @@ interface Extent {
 
 /** The knowledge about a file that outlives its object for a moment. */
 interface Known {
-  readonly reader: RangeReader;
+  readonly reader: UrlRanges;
   readonly size: number;
   /** The time until which the file may be opened again without a request. */
   readonly until: number;
@@ -78,7 +78,7 @@ export class RemoteFile extends SourceFile {
     const before = recent.get(keyOf(target));
     recent.delete(keyOf(target));
     if (before !== undefined && before.until > Date.now()) return new RemoteFile(target, before);
-    const reader = new RangeReader(target);
+    const reader = new UrlRanges(target);
     const bytes = new Uint8Array(HEAD);
     const { got, size } = await reader.read(bytes, 0, interruptSignal());
     const kept = [{ start: 0, bytes: bytes.subarray(0, got) }];

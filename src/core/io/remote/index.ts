@@ -6,7 +6,7 @@ import { hubTarget, listHub } from "./hub.js";
 import { CREDENTIALS_HINT, type Target } from "./request.js";
 import { listS3, s3Target } from "./s3.js";
 
-/** Opens the file at a URL. @throws VistaError as {@link RangeReader.read} does; `USAGE` for what cannot be a URL */
+/** Opens the file at a URL. @throws VistaError as {@link UrlRanges.read} does; `USAGE` for what cannot be a URL */
 export async function openRemote(url: string): Promise<RemoteFile> {
   return RemoteFile.openUrl(await targetOf(url));
 }

@@ -39,7 +39,7 @@ interface PartialAnswer extends RangeAnswer {
 }
 
 /** A reader of the ranges of one URL. All answers must show one state of the file, by its size and its ETag or date. */
-export class RangeReader {
+export class UrlRanges {
   /** The address to which the last redirect led; it is asked directly as long as that works. */
   #resolved: string | undefined;
   readonly #validators = new Map<string, string>();

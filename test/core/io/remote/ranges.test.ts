@@ -8,7 +8,7 @@ import {
 import { type AddressInfo, createServer, type Socket, type Server as TcpServer } from "node:net";
 import { afterAll, describe, expect, it } from "vitest";
 import type { VistaError } from "../../../../src/core/errors.js";
-import { RangeReader } from "../../../../src/core/io/remote/ranges.js";
+import { UrlRanges } from "../../../../src/core/io/remote/ranges.js";
 import { LIMITS, type Limits } from "../../../../src/core/io/remote/request.js";
 
 /** A file in which no two places look alike. */
@@ -50,7 +50,7 @@ function answer(response: ServerResponse, from: number, to: number, headers: Rec
 }
 
 const readerOf = (url: string, headers: Record<string, string> = {}, limits = QUICK) =>
-  new RangeReader({ path: url, url, headers: async () => headers }, limits);
+  new UrlRanges({ path: url, url, headers: async () => headers }, limits);
 
 /** Reads a range in two, and compares. */
 async function expectRead(url: string, from = 1000, to = 150_000): Promise<void> {
