@@ -6,14 +6,26 @@ import { BaseSequencer, type TestSpecification, type Vite } from "vitest/node";
 const ROOT = import.meta.dirname;
 
 /**
- * Small files of tests that take seconds. Vitest begins with the largest files: it would come to these at the end, when the other
+ * Files of tests that take seconds. Vitest begins with the largest files: it would come to some of these at the end, when the other
  * worker has nothing left to do.
  */
 const SLOW = [
+  "checkpoint/zero/reshard",
+  "checkpoint/remote/remote",
+  "reliability/faults",
   "fuzz/fuzz",
+  "dataset/opendv/faults",
+  "dataset/annotations/quick",
+  "dataset/nuscenes/faults",
+  "dataset/cli/data-check",
+  "checkpoint/torch/bounds",
+  "train/prepare",
+  "checkpoint/scan/scan",
   "checkpoint/vista/golden",
   "checkpoint/zero/optimizer",
   "dataset/cli/annos-stop",
+  "dataset/cli/data-index",
+  "dataset/images/images",
   "dataset/nuscenes/keys",
   "reliability/kill",
   "train/run",

@@ -33,7 +33,8 @@ function floorOf(file: string): number {
 
 it("there are imports to look at", () => {
   expect(imports.length).toBeGreaterThan(500);
-  for (const { to } of imports) expect(files).toContain(to);
+  const known = new Set(files);
+  expect(imports.filter(({ to }) => !known.has(to))).toEqual([]);
 });
 
 it("no file imports itself by way of others, be it for a type or when something runs", () => {

@@ -83,8 +83,9 @@ export class SmallFiles {
     windows: readonly (readonly Window[])[],
     verify: boolean,
   ): Promise<readonly DoneRead[]> {
-    // Neighbours that are read as one take their bytes and some gaps, for which there is the room of another window.
-    this.#arena.reset(windows.flat().reduce((sum, window) => sum + conversionBytes(window), 2 * WINDOW));
+    const bytes = files.reduce((sum, { content }) => sum + content.length, 0);
+    // Neighbours that are read as one take their bytes and some gaps, for which there is as much room again.
+    this.#arena.reset(windows.flat().reduce((sum, window) => sum + conversionBytes(window), 2 * bytes));
     const reader = new WindowReader(new ComputedCache(), verify, this.#arena);
     let start = 0;
     const contents = files.map(({ content }, i) => {

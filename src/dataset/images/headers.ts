@@ -112,10 +112,16 @@ function describeStart(head: Buffer): string {
   return head.subarray(0, 4).toString("hex").replace(/../g, "$& ").trim();
 }
 
+/** Reads the last bytes of the file, which are in its head where it is small. */
+async function readTail(readAt: ReadAt, size: number, head: Buffer, length: number): Promise<Buffer> {
+  const start = Math.max(0, size - length);
+  return head.length === size ? head.subarray(start) : readAt(start, length);
+}
+
 async function readJpeg(readAt: ReadAt, size: number, head: Buffer): Promise<ImageHeader> {
   const window = new Window(readAt, head);
   const { width, height, baseline, next } = await readJpegFrame(window);
-  const tail = await readAt(Math.max(0, size - 2), 2);
+  const tail = await readTail(readAt, size, head, 2);
   let complete = tail[0] === 0xff && tail[1] === EOI;
   // The whole file is walked only without an end marker at its end: bytes after the marker are legal and harmless (padding, a
   // maker's trailer).
@@ -198,7 +204,7 @@ async function readPng(readAt: ReadAt, size: number, head: Buffer): Promise<Imag
   const width = head.readUInt32BE(16);
   const height = head.readUInt32BE(20);
   if (width === 0 || height === 0) throw new NotAnImage(`a PNG of ${width} × ${height} pixels`);
-  const tail = await readAt(Math.max(0, size - PNG_END.length), PNG_END.length);
+  const tail = await readTail(readAt, size, head, PNG_END.length);
   const complete = tail.equals(PNG_END) || (await hasPngEnd(new Window(readAt, head), size));
   return { format: "png", width, height, complete, baseline: false };
 }

@@ -297,7 +297,7 @@ function ofStage(stage: string): string[] {
 /** Weights, states and values of every parameter, and the frozen ones and buffers as a merge has them. */
 async function parametersOf(folder: string): Promise<unknown> {
   const optimizer = await openZeroOptimizer(folder);
-  const hex = async (tensor: Tensor) => Buffer.from(await readTensor(tensor)).toString("hex");
+  const text = async (tensor: Tensor) => Buffer.from(await readTensor(tensor)).toString("base64");
   // Of every rank, with a dict for each sub-group, of which other ranks have others.
   const all: unknown[] = [];
   for (const { path } of optimizer.models) {
@@ -309,14 +309,14 @@ async function parametersOf(folder: string): Promise<unknown> {
   for (const group of optimizer.groups) {
     all.push([...group.values.keys()], String(group.hyperparameters?.get("lr")));
     for (const { name, shape, fp32, states } of group.parameters) {
-      all.push(name, shape, await hex(fp32));
-      for (const [state, tensor] of states) all.push(state, await hex(tensor));
+      all.push(name, shape, await text(fp32));
+      for (const [state, tensor] of states) all.push(state, await text(tensor));
     }
   }
   await optimizer.close();
   // Of one checkpoint the merge is refused: orphans are lost in stage 3.
   const { state } = await openZeroCheckpoint(folder, { recover: false });
-  for (const [name, tensor] of state.tensors) all.push(name, await hex(tensor));
+  for (const [name, tensor] of state.tensors) all.push(name, await text(tensor));
   await state.close();
   return all;
 }
@@ -335,7 +335,7 @@ async function payloads(path: string): Promise<string[]> {
     const { offset, length } = await zip.record(name);
     const buffer = Buffer.alloc(length);
     await file.read(buffer, offset);
-    bytes.push(`${name} ${buffer.toString("hex")}`);
+    bytes.push(`${name} ${buffer.toString("base64")}`);
   }
   await file.close();
   expect(bytes.length, path).toBeGreaterThan(0);
