@@ -125,16 +125,12 @@ async function openAny(path: string, options: OpenOptions): Promise<Opened> {
  * @throws VistaError `USAGE`
  */
 function onlyForZero(path: string, what: string, { tag, excludeFrozen, recover }: OpenOptions): void {
-  const option =
-    tag !== undefined
-      ? "a tag is a folder"
-      : excludeFrozen
-        ? "what is frozen is said by the files"
-        : recover === false
-          ? "orphans are tensors"
-          : undefined;
-  if (option !== undefined)
+  const refuse = (option: string) => {
     throw new VistaError("USAGE", `${option} of a ZeRO checkpoint, and this is ${what}`, { path });
+  };
+  if (tag !== undefined) refuse("a tag is a folder");
+  if (excludeFrozen) refuse("what is frozen is said by the files");
+  if (recover === false) refuse("orphans are tensors");
 }
 
 /**
@@ -338,15 +334,13 @@ async function openSharded(path: string, options: OpenOptions): Promise<Opened> 
     const kinds = new Set(shards.map(({ kind }) => kind));
     if (kinds.size > 1)
       throw new VistaError("INCONSISTENT", "some shards are torch files, others safetensors", { path });
+    const files = shards.flatMap(({ state }) => state.files);
     const { warnings, extra } = notInIndex(index, opened);
     return {
       ...NOTHING_ELSE,
       kind: kinds.has("torch") ? "torch-sharded" : "safetensors-sharded",
       path,
-      state: new StateDict(
-        tensors,
-        shards.flatMap(({ state }) => state.files),
-      ),
+      state: new StateDict(tensors, files),
       leftOut: shards.flatMap((shard) => shard.leftOut),
       warnings,
       metadata: shards[0]!.metadata,

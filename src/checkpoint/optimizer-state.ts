@@ -67,13 +67,8 @@ export async function openOptimizerState(
   try {
     const plan = content.files.universal ? planUniversal(content, torchFiles, options) : planShards(content);
     const { tensors, values } = await plan;
-    return {
-      state: new StateDict(
-        tensors,
-        torchFiles.map(({ file }) => file),
-      ),
-      values,
-    };
+    const files = torchFiles.map(({ file }) => file);
+    return { state: new StateDict(tensors, files), values };
   } catch (error) {
     await settleAll(torchFiles.map(({ file }) => file.close()));
     throw error;

@@ -36,3 +36,12 @@ export function quote(word: string): string {
 
 /** The pattern of half a surrogate pair; with the `u` flag it matches only a half without its partner. */
 export const LONE_SURROGATE = /\p{Surrogate}/u;
+
+/** Returns the value of a text that is JSON; `undefined` for any other text. */
+export function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

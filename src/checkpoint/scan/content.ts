@@ -1,6 +1,7 @@
 /** Tells what bytes are, by their content and never by a name, and looks into each kind. */
 import { isUtf8 } from "node:buffer";
 import { isVistaError } from "../../core/errors.js";
+import { jsonOf } from "../../core/text.js";
 import { checkLayout, MAX_HEADER, parseHeader } from "../safetensors/header.js";
 import { looksLikeSafetensors } from "../safetensors/read.js";
 import { torchForm } from "../torch/form.js";
@@ -220,11 +221,5 @@ function isPrintable(bytes: Buffer): boolean {
 }
 
 function isJson(bytes: Buffer): boolean {
-  if (!/^\s*[{[]/.test(bytes.toString("latin1", 0, 64))) return false;
-  try {
-    JSON.parse(bytes.toString("utf8"));
-    return true;
-  } catch {
-    return false;
-  }
+  return /^\s*[{[]/.test(bytes.toString("latin1", 0, 64)) && jsonOf(bytes.toString("utf8")) !== undefined;
 }

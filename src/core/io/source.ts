@@ -65,15 +65,12 @@ export abstract class SourceFile {
 
   /** Returns the error for a read of `wanted` bytes of which only `got` are there. */
   truncated(position: number, wanted: number, got: number): VistaError {
-    return new VistaError(
-      "TRUNCATED",
-      `${wanted} bytes wanted, ${Math.max(0, got)} there; the file has ${this.size} bytes`,
-      {
-        path: this.path,
-        offset: position,
-        hint: "The file is incomplete or is still being written: copy it again.",
-      },
-    );
+    const there = `${Math.max(0, got)} there; the file has ${this.size} bytes`;
+    return new VistaError("TRUNCATED", `${wanted} bytes wanted, ${there}`, {
+      path: this.path,
+      offset: position,
+      hint: "The file is incomplete or is still being written: copy it again.",
+    });
   }
 
   protected closed(): VistaError {

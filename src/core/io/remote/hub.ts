@@ -8,9 +8,10 @@
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { VistaError } from "../../errors.js";
+import { jsonOf } from "../../text.js";
 import { type Entry, remoteEntry } from "../entries.js";
 import { readRegular } from "../regular.js";
-import { type Page, readPage } from "./listing.js";
+import { readPage } from "./listing.js";
 import type { Target } from "./request.js";
 
 interface Place {
@@ -53,19 +54,12 @@ export async function listHub(url: string): Promise<Entry[] | undefined> {
   let next = path === "" ? root : `${root}/${encodePath(path)}`;
   const entries: Entry[] = [];
   for (let page = 0; ; page++) {
-    let answer: Page;
-    try {
-      answer = await readPage({ path: url, url: next, headers }, page);
-    } catch (error) {
+    const answer = await readPage({ path: url, url: next, headers }, page).catch((error: unknown) => {
       if (page === 0 && error instanceof VistaError && error.code === "NOT_FOUND") return undefined;
       throw error;
-    }
-    let list: unknown;
-    try {
-      list = JSON.parse(answer.text);
-    } catch {
-      // The check below says what is wrong.
-    }
+    });
+    if (answer === undefined) return undefined;
+    const list = jsonOf(answer.text);
     if (!Array.isArray(list)) throw noListing(url);
     for (const entry of list as ({ type?: unknown; path?: unknown } | null)[]) {
       if (typeof entry?.path !== "string") throw noListing(url);
@@ -123,11 +117,10 @@ async function currentCommit(place: Place, url: string, api: string): Promise<st
   const address = `${api}/revision/${encodeURIComponent(place.revision)}`;
   try {
     const { text } = await readPage({ path: url, url: address, headers }, 0);
-    return pin(place, (JSON.parse(text) as { sha?: unknown } | null)?.sha);
+    return pin(place, (jsonOf(text) as { sha?: unknown } | null | undefined)?.sha);
   } catch (error) {
     // A mirror may not know this address, and where there is no such repository, the listing says so.
-    if (error instanceof SyntaxError || (error instanceof VistaError && error.code === "NOT_FOUND"))
-      return undefined;
+    if (error instanceof VistaError && error.code === "NOT_FOUND") return undefined;
     throw error;
   }
 }

@@ -77,14 +77,11 @@ export async function listRemote(url: string): Promise<Entry[]> {
     throw new VistaError("NOT_FOUND", "there is no folder of this name", { path: url });
   const odd = entries.find(({ name }) => name === "" || name === "." || name === ".." || /[/\0]/.test(name));
   if (odd !== undefined) {
-    throw new VistaError(
-      "UNSUPPORTED",
-      `it holds a name that no path leads to: ${JSON.stringify(odd.name)}`,
-      {
-        path: url,
-        hint: "Rename that key (two slashes in a row, or a part that is a dot), or name a file.",
-      },
-    );
+    const what = `it holds a name that no path leads to: ${JSON.stringify(odd.name)}`;
+    throw new VistaError("UNSUPPORTED", what, {
+      path: url,
+      hint: "Rename that key (two slashes in a row, or a part that is a dot), or name a file.",
+    });
   }
   return entries;
 }
@@ -130,11 +127,9 @@ async function targetOf(url: string): Promise<Target> {
   const plain = new URL(href);
   plain.username = "";
   plain.password = "";
-  let secret: string;
+  let login: string;
   try {
-    secret = Buffer.from(`${decodeURIComponent(username)}:${decodeURIComponent(password)}`).toString(
-      "base64",
-    );
+    login = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`;
   } catch {
     throw new VistaError("USAGE", "a % in the user or the password is followed by no two digits", {
       path: plain.href,
@@ -142,5 +137,6 @@ async function targetOf(url: string): Promise<Target> {
     });
   }
   // The path has no user and no password, since messages must not show them.
+  const secret = Buffer.from(login).toString("base64");
   return { path: plain.href, url: plain.href, headers: async () => ({ authorization: `Basic ${secret}` }) };
 }

@@ -18,7 +18,7 @@ const MAX_PAGE = 10_000_000;
 /** The largest number of pages of one folder, enough for 100,000 files. */
 const MAX_PAGES = 100;
 
-export interface Page {
+interface Page {
   readonly text: string;
   /** The value of the header `Link`; empty where there is none. */
   readonly link: string;

@@ -91,7 +91,8 @@ export async function withRetries<Result>(
       if (signal?.aborted) throw abortedError(signal);
       if (!(error instanceof Retry)) throw given(error, number);
       if (number >= attempts) throw given(error.reason, number);
-      const wait = error.wait ?? backOff * 2 ** number * (0.5 + Math.random());
+      // An attempt that has brought something does not count, but the pause behind it is no shorter than the first.
+      const wait = error.wait ?? backOff * 2 ** Math.max(number, 1) * (0.5 + Math.random());
       await pause(Math.min(wait, longestWait), undefined, { signal }).catch(() => {
         throw abortedError(signal);
       });
