@@ -235,6 +235,8 @@ export async function detectFormat(file: SourceFile): Promise<"zip" | "legacy" |
   return "safetensors";
 }
 
+const GIVE_FOLDER = "Give the checkpoint folder (the one that holds `latest`).";
+
 /**
  * Finds the state dict in a torch file.
  * @throws VistaError `WRONG_KIND` for an optimizer shard, and what {@link findStateDict} throws
@@ -244,7 +246,7 @@ function findWeights(file: TorchFile, key: string | undefined): FoundStateDict {
     const what = "one rank's optimizer shard: it has no names and only a part of the weights";
     throw new VistaError("WRONG_KIND", what, {
       path: file.file.path,
-      hint: "Give the checkpoint folder (the one that holds `latest`).",
+      hint: GIVE_FOLDER,
     });
   }
   return findStateDict(file, key);
@@ -284,11 +286,11 @@ function checkModule(path: string, top: PyDict | undefined, dict: PyDict, state:
     return [];
   const empty = [...state.tensors].filter(([, { numel }]) => numel === 0);
   if (empty.length > 0) {
-    throw new VistaError(
-      "WRONG_KIND",
-      `model states of ZeRO stage 3: ${empty.length} of ${state.tensors.size} tensors are placeholders of size 0`,
-      { path, hint: "Give the checkpoint folder (the one that holds `latest`)." },
-    );
+    const placeholders = `${empty.length} of ${state.tensors.size} tensors are placeholders of size 0`;
+    throw new VistaError("WRONG_KIND", `model states of ZeRO stage 3: ${placeholders}`, {
+      path,
+      hint: GIVE_FOLDER,
+    });
   }
   return [
     "these are DeepSpeed's model states, whose weights may be 16-bit copies; the checkpoint folder has the fp32 weights",

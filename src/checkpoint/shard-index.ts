@@ -77,11 +77,11 @@ function checkSize(place: string, size: number, stated: StatedShard | undefined)
  * @param found  the CRC-32 of the whole file
  */
 export function shardError(place: string, stated: StatedShard, found: number): VistaError {
-  return new VistaError(
-    "INCONSISTENT",
-    `the shard has CRC-32 ${formatCrc32(found)}, its index says ${formatCrc32(stated.crc32)}: it is damaged or of another run`,
-    { path: place, hint: "Copy all files of the set again, or make it again." },
-  );
+  const what = `the shard has CRC-32 ${formatCrc32(found)}, its index says ${formatCrc32(stated.crc32)}`;
+  return new VistaError("INCONSISTENT", `${what}: it is damaged or of another run`, {
+    path: place,
+    hint: "Copy all files of the set again, or make it again.",
+  });
 }
 
 function parseIndex(text: string, path: string): Pick<ShardIndex, "weightMap" | "totalSize" | "stated"> {

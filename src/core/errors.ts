@@ -191,18 +191,12 @@ const SYSTEM_ERRORS: Record<string, [ErrorCode, string, string | undefined]> = {
 export function fromSystem(error: unknown, path: string, doing: string): unknown {
   if (isVistaError(error)) return error;
   if (isNulInPath(error)) {
-    return new VistaError("NOT_FOUND", `cannot ${doing}: no path contains a NUL character`, {
-      path,
-      cause: error,
-    });
+    const what = `cannot ${doing}: no path contains a NUL character`;
+    return new VistaError("NOT_FOUND", what, { path, cause: error });
   }
   if (!isSystemError(error) || error.code === undefined) return error;
   const [kind, what, hint] = SYSTEM_ERRORS[error.code] ?? ["IO" as const, error.message, undefined];
-  return new VistaError(kind, `cannot ${doing}: ${what}`, {
-    path,
-    cause: error,
-    hint,
-  });
+  return new VistaError(kind, `cannot ${doing}: ${what}`, { path, cause: error, hint });
 }
 
 /**

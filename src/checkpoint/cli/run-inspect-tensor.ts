@@ -26,11 +26,8 @@ export async function inspectTensor(
     throw new VistaError("USAGE", `--tensor looks at one input, there are ${paths.length}`);
   if (options.tensors || options.depth !== undefined)
     throw new VistaError("USAGE", "--tensor shows one tensor: leave --tensors and --depth out");
-  const checkpoint = await openCheckpoint(path, {
-    tag: options.tag,
-    key: options.key,
-    signal: context.signal,
-  });
+  const { tag, key } = options;
+  const checkpoint = await openCheckpoint(path, { tag, key, signal: context.signal });
   try {
     if (!options.quiet) printWarnings(checkpoint.warnings, checkpoint.torchFiles);
     const tensor = checkpoint.state.tensors.get(name);

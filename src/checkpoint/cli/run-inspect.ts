@@ -40,12 +40,9 @@ export async function inspect(
   options: InspectCommandOptions,
   context: CommandContext,
 ): Promise<void> {
+  const { tag, key } = options;
   const look = async (path: string) => {
-    const inspection = await inspectCheckpoint(path, {
-      tag: options.tag,
-      key: options.key,
-      signal: context.signal,
-    });
+    const inspection = await inspectCheckpoint(path, { tag, key, signal: context.signal });
     const prefix = inputs.length === 1 ? "" : `${path}: `;
     if (!options.quiet) {
       printWarnings(inspection.warnings, [], prefix);
@@ -111,9 +108,9 @@ function head(inspection: Inspection): string[] {
   if (epoch !== undefined) said.push(`epoch ${formatCount(epoch)}`);
   if (said.length > 0) lines.push(`  ${said.join(", ")}`);
   if (zero !== undefined) {
-    lines.push(
-      `  tag ${zero.tag}, ${zero.universal ? "universal, made of " : ""}ZeRO stage ${zero.stage}, ${plural(zero.ranks, "rank")}, ${plural(zero.buffers, "buffer")}`,
-    );
+    const stage = `${zero.universal ? "universal, made of " : ""}ZeRO stage ${zero.stage}`;
+    const counts = `${plural(zero.ranks, "rank")}, ${plural(zero.buffers, "buffer")}`;
+    lines.push(`  tag ${zero.tag}, ${stage}, ${counts}`);
     zero.groups.forEach((group, i) => {
       const padding = group.saved - group.numel;
       lines.push(groupText(group, i) + (padding === 0 ? "" : `, ${formatCount(padding)} padding`));

@@ -93,13 +93,12 @@ function walk(parent: Node, indent: string, depth: number, lines: string[]): voi
       label += `.${next}`;
       at = only;
     }
+    const branch = indent + shorten(label, MAX_LABEL);
     if (at.tensor !== undefined && at.children.size === 0) {
-      lines.push(`${indent}${shorten(label, MAX_LABEL)}  ${describeTensor(at.tensor)}`);
+      lines.push(`${branch}  ${describeTensor(at.tensor)}`);
       continue;
     }
-    lines.push(
-      `${indent}${shorten(label, MAX_LABEL)}  ${plural(at.tensors, "tensor")}, ${formatBytes(at.bytes)}`,
-    );
+    lines.push(`${branch}  ${plural(at.tensors, "tensor")}, ${formatBytes(at.bytes)}`);
     if (depth > 1) walk(at, `${indent}  `, depth - 1, lines);
   }
 }
