@@ -7,17 +7,14 @@ import { isVistaError, VistaError } from "../../core/errors.js";
 import { checkAnnotations } from "../annotations/check.js";
 import { createClean, type UnusableRecords, unusableRecords } from "../annotations/clean.js";
 import type { AnnotationTally, Check, CheckOptions, CheckSummary, Finding } from "../finding.js";
-import { checkNuScenes } from "../nuscenes/check/check.js";
-import { checkOpenDv } from "../opendv/check.js";
 import { type DataParts, recognise } from "../recognise.js";
 import { MissingList } from "../report/missing.js";
 import { joinPath, normaliseSummary, type Report, ReportBuilder } from "../report/report.js";
-import { findRule } from "../rules.js";
 import { configFindings, readVistaConfig, type VistaDataConfig } from "../vista-config.js";
 import { cleanLines, cleanResult, cleanSource, missingText, refuseInPart } from "./check-files.js";
 import type { CheckCommandOptions } from "./check-options.js";
 import { FindingsFile, type MoreOutputs, prepareReports, writeReports } from "./outputs.js";
-import { unknownRule } from "./unknown-rule.js";
+import { ruleNamed } from "./run-explain.js";
 
 /** A check of the command, with the path of its root below the command's root. */
 interface Part {
@@ -31,9 +28,7 @@ export async function runCheck(
   context: CommandContext,
 ): Promise<void> {
   const ignore = options.ignore ?? [];
-  for (const code of ignore) {
-    if (findRule(code) === undefined) throw unknownRule(`--ignore ${code}`, code);
-  }
+  for (const code of ignore) ruleNamed(code, `--ignore ${code}`);
   refuseInPart(options);
   await prepareReports(options);
   const { ndjson: ndjsonPath, writeClean, listMissing, force = false } = options;
@@ -154,6 +149,8 @@ async function makeParts(
       : { ...checkOptions, onMissing: (one) => onMissing({ ...one, path: joinPath(prefix, one.path) }) };
   if (found.nuscenes !== undefined) {
     const prefix = found.nuscenes;
+    // The checks of the two sets are loaded where there is one: a look at an annotation file takes less time than loading them.
+    const { checkNuScenes } = await import("../nuscenes/check/check.js");
     const check = checkNuScenes(join(root, prefix), {
       ...optionsBelow(prefix),
       version: options.version,
@@ -162,6 +159,7 @@ async function makeParts(
     parts.push({ check, prefix });
   }
   if (found.opendv !== undefined && options.version === undefined && !options.tablesOnly) {
+    const { checkOpenDv } = await import("../opendv/check.js");
     const check = checkOpenDv(join(root, found.opendv), {
       ...optionsBelow(found.opendv),
       index: options.index,

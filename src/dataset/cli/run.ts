@@ -1,8 +1,7 @@
-/**
- * The work of most commands, which is loaded when one of them runs and is one file in the bundle. `stats` needs little of it and
- * is quicker by itself.
- */
+/** The work of most commands, which is one part of the bundle and is loaded when one of them runs. */
 export { runCheck } from "./run-check.js";
+export { runExplain } from "./run-explain.js";
 export { runIndex } from "./run-index.js";
 export { runMergeReports } from "./run-merge-reports.js";
 export { runPreview } from "./run-preview.js";
+export { runStats } from "./run-stats.js";

@@ -1,0 +1,33 @@
+/** The work of `vista-data explain`, once its options are read. */
+import { fileURLToPath } from "node:url";
+import type { PrintOptions } from "../../core/cli/options.js";
+import { printJson } from "../../core/cli/print.js";
+import { VistaError } from "../../core/errors.js";
+import { readRegular } from "../../core/io/regular.js";
+import type { Rule } from "../finding.js";
+import { findRule, RULES } from "../rules.js";
+
+export async function runExplain(code: string, options: PrintOptions): Promise<void> {
+  const rule = ruleNamed(code, code);
+  // The folder `docs/` is part of the package, and the path to it is the same from src/ and from dist/.
+  const page = new URL(`../../../docs/rules/${code.replace("/", "-")}.md`, import.meta.url);
+  const text = (await readRegular(fileURLToPath(page))).toString();
+  if (options.json) printJson({ command: "explain", ...rule, page: text });
+  else if (!options.quiet) process.stdout.write(text);
+}
+
+/**
+ * Returns the rule with this code.
+ *
+ * @param what  the rule as the user wrote it, with the option
+ * @throws VistaError `USAGE` where there is none, with the rules whose names are like it
+ */
+export function ruleNamed(code: string, what: string): Rule {
+  const rule = findRule(code);
+  if (rule !== undefined) return rule;
+  const name = code.slice(code.indexOf("/") + 1);
+  const close = RULES.filter((each) => each.code.endsWith(name)).map((each) => each.code);
+  throw new VistaError("USAGE", `${what}: there is no such rule`, {
+    hint: close.length > 0 ? `Did you mean ${close.join(", ")}?` : "docs/vista-data.md lists the rules.",
+  });
+}
