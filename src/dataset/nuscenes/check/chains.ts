@@ -55,16 +55,22 @@ export interface ChainResult {
   strays: ReadonlyMap<number, number>;
 }
 
-/** The bits of the working state of each row. */
-const DONE_PREV = 1;
-const DONE_NEXT = 2;
-const VISITED = 4;
+/** One direction of the links, for what is done alike for both. */
+interface Side {
+  field: "prev" | "next";
+  /** The links of this direction, and those that should answer them. */
+  links: Int32Array;
+  answers: Int32Array;
+  /** The pointers that are not answered, by the row that they name; a real set has few. */
+  lone: Map<number, number>;
+  /** The rows whose pointer is reported, or explained by one that is. */
+  done: Set<number>;
+}
 
 export function checkChains(input: ChainInput): ChainResult {
   const { rows, group, exclude } = input;
   const prev = cleaned(input.prev, exclude);
   const next = cleaned(input.next, exclude);
-  const state = new Uint8Array(rows);
   const faulty = new Uint8Array(rows);
   const faults: ChainFault[] = [];
   const report = (fault: ChainFault) => {
@@ -73,62 +79,55 @@ export function checkChains(input: ChainInput): ChainResult {
     if ("other" in fault) faulty[fault.other] = 1;
   };
 
-  // These maps hold the pointers that are not returned, by the row they name; a real set has few.
-  const nextOf = new Map<number, number>();
-  const prevOf = new Map<number, number>();
+  const forward: Side = { field: "next", links: next, answers: prev, lone: new Map(), done: new Set() };
+  const backward: Side = { field: "prev", links: prev, answers: next, lone: new Map(), done: new Set() };
+  const isUnanswered = ({ links, answers }: Side, row: number) =>
+    links[row]! >= 0 && answers[links[row]!] !== row;
   const lone: number[] = [];
   for (let row = 0; row < rows; row++) {
-    const to = next[row]!;
-    const from = prev[row]!;
-    const loneNext = to >= 0 && prev[to] !== row;
-    const lonePrev = from >= 0 && next[from] !== row;
-    if (loneNext) nextOf.set(to, row);
-    if (lonePrev) prevOf.set(from, row);
+    const [loneNext, lonePrev] = [isUnanswered(forward, row), isUnanswered(backward, row)];
+    if (loneNext) forward.lone.set(next[row]!, row);
+    if (lonePrev) backward.lone.set(prev[row]!, row);
     if (loneNext || lonePrev) lone.push(row);
   }
-  const isLoneNext = (row: number) =>
-    next[row]! >= 0 && prev[next[row]!] !== row && (state[row]! & DONE_NEXT) === 0;
-  const isLonePrev = (row: number) =>
-    prev[row]! >= 0 && next[prev[row]!] !== row && (state[row]! & DONE_PREV) === 0;
-  /** Reports the next (or prev) of `row`, and takes the pointer that still names `row` from that side as explained. */
-  const blameNext = (row: number, kind: "crosses" | "asymmetric") => {
-    report({ kind, row, field: "next", other: next[row]! });
-    state[row]! |= DONE_NEXT;
-    const left = prevOf.get(row);
-    if (left !== undefined) state[left]! |= DONE_PREV;
-  };
-  const blamePrev = (row: number, kind: "crosses" | "asymmetric") => {
-    report({ kind, row, field: "prev", other: prev[row]! });
-    state[row]! |= DONE_PREV;
-    const left = nextOf.get(row);
-    if (left !== undefined) state[left]! |= DONE_NEXT;
+  const isOpen = (side: Side, row: number) => isUnanswered(side, row) && !side.done.has(row);
+  /** Reports a pointer of `row`, and takes the one that still names `row` from that side as explained. */
+  const blame = (side: Side, back: Side, row: number, kind: "crosses" | "asymmetric") => {
+    report({ kind, row, field: side.field, other: side.links[row]! });
+    side.done.add(row);
+    const left = back.lone.get(row);
+    if (left !== undefined) back.done.add(left);
   };
 
+  const sides = [
+    [forward, backward],
+    [backward, forward],
+  ] as const;
   for (const row of lone) {
-    if (isLoneNext(row) && differ(group, row, next[row]!)) blameNext(row, "crosses");
-    if (isLonePrev(row) && differ(group, row, prev[row]!)) blamePrev(row, "crosses");
+    for (const [side, back] of sides) {
+      if (isOpen(side, row) && differ(group, row, side.links[row]!)) blame(side, back, row, "crosses");
+    }
   }
   // Where a row's pointer is not returned while another row still names it from that side, the pointer was changed.
   for (const row of lone) {
-    if (isLoneNext(row) && prevOf.has(row) && isLonePrev(prevOf.get(row)!)) blameNext(row, "asymmetric");
-    if (isLonePrev(row) && nextOf.has(row) && isLoneNext(nextOf.get(row)!)) blamePrev(row, "asymmetric");
+    for (const [side, back] of sides) {
+      const left = back.lone.get(row);
+      if (left !== undefined && isOpen(side, row) && isOpen(back, left)) blame(side, back, row, "asymmetric");
+    }
   }
   for (const row of lone) {
-    if (isLoneNext(row)) {
-      const other = next[row]!;
-      if (prev[other] === LINK.none) report({ kind: "unanswered", row: other, field: "prev", other: row });
-      else if (prev[other]! >= 0) report({ kind: "asymmetric", row, field: "next", other });
-    }
-    if (isLonePrev(row)) {
-      const other = prev[row]!;
-      if (next[other] === LINK.none) report({ kind: "unanswered", row: other, field: "next", other: row });
-      else if (next[other]! >= 0) report({ kind: "asymmetric", row, field: "prev", other });
+    for (const [side, { field }] of sides) {
+      if (!isOpen(side, row)) continue;
+      const other = side.links[row]!;
+      const answer = side.answers[other]!;
+      if (answer === LINK.none) report({ kind: "unanswered", row: other, field, other: row });
+      else if (answer >= 0) report({ kind: "asymmetric", row, field: side.field, other });
     }
   }
 
   const strays = crossings({ prev, next, group, claims: input.claims }, report);
-  cycles({ ...input, prev, next }, state, faulty, report);
-  splits({ ...input, prev, next }, nextOf, strays, report);
+  cycles({ ...input, prev, next }, faulty, report);
+  splits({ ...input, prev, next }, forward.lone, strays, report);
   timeOrder({ ...input, prev, next }, faulty, faults);
   return { faults, faulty, strays };
 }
@@ -215,29 +214,25 @@ function crossings(
 }
 
 /** Walks every chain from its start and reports the rows that are left over, because they go round in circles. */
-function cycles(
-  input: ChainInput,
-  state: Uint8Array,
-  faulty: Uint8Array,
-  report: (fault: ChainFault) => void,
-): void {
+function cycles(input: ChainInput, faulty: Uint8Array, report: (fault: ChainFault) => void): void {
   const { rows, prev, next, time } = input;
+  const visited = new Uint8Array(rows);
   for (let row = 0; row < rows; row++) {
     const from = prev[row]!;
     if (from >= 0 && next[from] === row) continue;
     for (let at = row; ; ) {
-      state[at]! |= VISITED;
+      visited[at] = 1;
       const to = next[at]!;
       if (to < 0 || prev[to] !== at) break;
       at = to;
     }
   }
   for (let row = 0; row < rows; row++) {
-    if ((state[row]! & VISITED) !== 0) continue;
+    if (visited[row] === 1) continue;
     let first = row;
     let length = 0;
-    for (let at = row; (state[at]! & VISITED) === 0; at = next[at]!) {
-      state[at]! |= VISITED;
+    for (let at = row; visited[at] === 0; at = next[at]!) {
+      visited[at] = 1;
       faulty[at] = 1;
       if (time[at]! < time[first]!) first = at;
       length++;

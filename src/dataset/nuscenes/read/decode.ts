@@ -7,12 +7,16 @@
 import { skipSpace } from "../../../core/json/scan.js";
 import { isRecord } from "../../../core/maps.js";
 import type { RowSink } from "../../json/rows.js";
+import { fastVector, sameAt, stringEnd } from "./fast-json.js";
 import { describeProblem, kindOf } from "./field-types.js";
-import { type FieldType, SCHEMA, type TableName } from "./schema.js";
+import { type FieldName, type FieldType, SCHEMA, type TableName } from "./schema.js";
 import { readHexToken, readToken } from "./tokens.js";
 
 /** The states of a field of the current row. */
 export const FIELD = { ok: 0, empty: 1, bad: 2 } as const;
+
+const TRUE = Buffer.from("true");
+const FALSE = Buffer.from("false");
 
 /** The types that the fast parser knows; their place is the number that it switches on. */
 const KIND: readonly FieldType[] = [
@@ -33,7 +37,9 @@ export interface DecoderEvents {
   problem(message: string, offset: number, index: number, token: string | undefined): void;
 }
 
-export class RowDecoder implements RowSink {
+export class RowDecoder<Table extends TableName = TableName> implements RowSink {
+  /** The place of each field in the arrays, by its name. */
+  readonly fields: Readonly<Record<FieldName<Table>, number>>;
   /** The names of the fields; the other arrays follow this order. */
   readonly names: readonly string[];
   /** The {@link FIELD} of each field. */
@@ -75,11 +81,12 @@ export class RowDecoder implements RowSink {
   #betweenLength: number[] = [];
 
   constructor(
-    table: TableName,
+    table: Table,
     private readonly events: DecoderEvents,
   ) {
     const fields = SCHEMA[table].fields;
     this.names = Object.keys(fields);
+    this.fields = Object.fromEntries(this.names.map((name, i) => [name, i])) as typeof this.fields;
     this.#types = Object.values(fields);
     this.#kinds = Uint8Array.from(this.#types, (type) => KIND.indexOf(type));
     this.#keys = this.names.map((name) => Buffer.from(`"${name}"`));
@@ -90,11 +97,6 @@ export class RowDecoder implements RowSink {
     this.numbers = new Float64Array(count);
     this.from = new Int32Array(count);
     this.to = new Int32Array(count);
-  }
-
-  /** Returns the index of a field in the arrays. */
-  field(name: string): number {
-    return this.names.indexOf(name);
   }
 
   /** Returns the string of a field or list entry, from its range. */
@@ -334,76 +336,3 @@ export class RowDecoder implements RowSink {
     this.#betweenLength = [];
   }
 }
-
-/** Tells whether the bytes at `at` are those of `known`. */
-function sameAt(view: DataView, at: number, known: DataView, length: number): boolean {
-  let i = 0;
-  for (; i + 4 <= length; i += 4) {
-    if (view.getUint32(at + i, true) !== known.getUint32(i, true)) return false;
-  }
-  for (; i < length; i++) if (view.getUint8(at + i) !== known.getUint8(i)) return false;
-  return true;
-}
-
-const TRUE = Buffer.from("true");
-const FALSE = Buffer.from("false");
-
-/** Returns the position after a string of printable ASCII without escapes, or -1. */
-function stringEnd(bytes: Uint8Array, at: number): number {
-  if (bytes[at] !== 0x22) return -1;
-  for (;;) {
-    const byte = bytes[++at]!;
-    if (byte === 0x22) return at + 1;
-    if (byte < 0x20 || byte > 0x7f || byte === 0x5c) return -1;
-  }
-}
-
-function fastVector(bytes: Uint8Array, at: number, end: number, length: number): number {
-  if (bytes[at] !== 0x5b) return -1;
-  for (let i = 0; i < length; i++) {
-    at = fastNumber(bytes, skipSpace(bytes, at + 1, end));
-    if (at === -1) return -1;
-    at = skipSpace(bytes, at, end);
-    if (bytes[at] !== (i === length - 1 ? 0x5d : 0x2c)) return -1;
-  }
-  return at + 1;
-}
-
-/**
- * Returns the position after a JSON number, or -1, also where it may be too large for a place or a length: that is left to
- * JSON.parse. The zero byte after the data ends any run of digits.
- */
-function fastNumber(bytes: Uint8Array, at: number): number {
-  const first = at;
-  if (bytes[at] === 0x2d) at++;
-  let byte = bytes[at]!;
-  if (byte === 0x30) {
-    byte = bytes[++at]!;
-  } else {
-    if (byte < 0x31 || byte > 0x39) return -1;
-    do byte = bytes[++at]!;
-    while (byte >= 0x30 && byte <= 0x39);
-    if (at - first > MAX_DIGITS) return -1;
-  }
-  if (byte === 0x2e) {
-    const start = ++at;
-    byte = bytes[at]!;
-    while (byte >= 0x30 && byte <= 0x39) byte = bytes[++at]!;
-    if (at === start) return -1;
-  }
-  if (byte === 0x65 || byte === 0x45) {
-    byte = bytes[++at]!;
-    if (byte !== 0x2d) return -1;
-    byte = bytes[++at]!;
-    const start = at;
-    while (byte >= 0x30 && byte <= 0x39) byte = bytes[++at]!;
-    if (at === start || at - start > 2) return -1;
-  }
-  return at - first > MAX_NUMBER ? -1 : at;
-}
-
-/** The length of a number beyond which it is left to JSON.parse; none of the official tables is longer than 25. */
-const MAX_NUMBER = 100;
-
-/** The digits, with a sign, that any number below {@link MAX_METRES} has at most. */
-const MAX_DIGITS = 7;

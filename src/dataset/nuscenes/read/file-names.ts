@@ -32,7 +32,7 @@ export class Dictionary {
   readonly #recent: ({ bytes: Uint8Array; extra: number; id: number } | undefined)[] = new Array(256);
 
   /** Returns the number of the string in `from … to` together with two numbers `a` and `b`. At most 65,535 are told apart. */
-  id(decoder: RowDecoder, from: number, to: number, a = 0, b = 0): number {
+  id(decoder: Pick<RowDecoder, "bytes" | "text">, from: number, to: number, a = 0, b = 0): number {
     const extra = a * 100_003 + b;
     const { bytes } = decoder;
     const length = to - from;

@@ -52,9 +52,9 @@ function expectedRows(path: string, rowBytes: number): number {
 }
 
 /** A collector of what every large table has, while its rows are decoded. */
-class Loader<S extends Readonly<Record<string, ColumnSpec>>> {
+class Loader<Table extends TableName, S extends Readonly<Record<string, ColumnSpec>>> {
   readonly columns: Columns<S & typeof COMMON>;
-  readonly decoder: RowDecoder;
+  readonly decoder: RowDecoder<Table>;
   readonly problems: RowProblem[] = [];
   moreProblems = 0;
   complete = true;
@@ -63,14 +63,14 @@ class Loader<S extends Readonly<Record<string, ColumnSpec>>> {
   readonly #moreDangling: Record<string, number> = {};
 
   constructor(
-    table: TableName,
+    table: Table,
     spec: S,
     capacity: number,
-    onRow: (loader: Loader<S>, offset: number) => void,
+    onRow: (loader: Loader<Table, S>, offset: number) => void,
   ) {
     this.columns = new Columns({ ...COMMON, ...spec }, capacity);
     const token = 0; // The token is the first field of every table.
-    this.decoder = new RowDecoder(table, {
+    this.decoder = new RowDecoder<Table>(table, {
       row: (offset) => {
         this.columns.ensure(this.row);
         const { keys, offset: offsets, flags } = this.columns.arrays;
@@ -194,11 +194,11 @@ export function loadSampleData(
     const { decoder, row } = self;
     const columns = self.columns.arrays;
     columns.time[row] = decoder.numbers[F.timestamp]!;
-    columns.sample[row] = self.resolve(F.sample, samples, offset);
-    columns.sensor[row] = self.resolve(F.sensor, sensors, offset);
-    if (decoder.numbers[F.keyFrame] === 1) columns.flags[row]! |= FLAG.keyFrame;
-    if (decoder.state[F.egoPose] === FIELD.ok) {
-      copyWords(decoder.words, F.egoPose * 4, columns.egoPose, row * 4);
+    columns.sample[row] = self.resolve(F.sample_token, samples, offset);
+    columns.sensor[row] = self.resolve(F.calibrated_sensor_token, sensors, offset);
+    if (decoder.numbers[F.is_key_frame] === 1) columns.flags[row]! |= FLAG.keyFrame;
+    if (decoder.state[F.ego_pose_token] === FIELD.ok) {
+      copyWords(decoder.words, F.ego_pose_token * 4, columns.egoPose, row * 4);
     } else {
       columns.flags[row]! |= FLAG.badEgoPose;
     }
@@ -219,8 +219,8 @@ export function loadSampleData(
     }
     const formatId = forms.id(
       decoder,
-      decoder.from[F.format]!,
-      decoder.to[F.format]!,
+      decoder.from[F.fileformat]!,
+      decoder.to[F.fileformat]!,
       decoder.numbers[F.width]!,
       decoder.numbers[F.height]!,
     );
@@ -233,19 +233,7 @@ export function loadSampleData(
       });
     }
   });
-  const F = {
-    sample: loader.decoder.field("sample_token"),
-    egoPose: loader.decoder.field("ego_pose_token"),
-    sensor: loader.decoder.field("calibrated_sensor_token"),
-    timestamp: loader.decoder.field("timestamp"),
-    keyFrame: loader.decoder.field("is_key_frame"),
-    filename: loader.decoder.field("filename"),
-    format: loader.decoder.field("fileformat"),
-    width: loader.decoder.field("width"),
-    height: loader.decoder.field("height"),
-    prev: loader.decoder.field("prev"),
-    next: loader.decoder.field("next"),
-  };
+  const F = loader.decoder.fields;
   const state = loader.run(path, onBytes);
   const { prev: prevWords, next: nextWords, ...columns } = loader.columns.finish(state.rows);
   const links = { prevWords, nextWords, prev: new Int32Array(0), next: new Int32Array(0) };
@@ -276,25 +264,18 @@ export function loadAnnotations(
   const loader = new Loader("sample_annotation", ANNOTATIONS, expectedRows(path, 500), (self, offset) => {
     const { decoder, row } = self;
     const columns = self.columns.arrays;
-    columns.sample[row] = self.resolve(F.sample, samples, offset);
-    columns.instance[row] = self.resolve(F.instance, instances, offset);
-    self.resolve(F.visibility, visibilities, offset);
+    columns.sample[row] = self.resolve(F.sample_token, samples, offset);
+    columns.instance[row] = self.resolve(F.instance_token, instances, offset);
+    self.resolve(F.visibility_token, visibilities, offset);
     for (let i = 0; i < decoder.listLength; i++) {
       if (attributes.lookup(decoder.list, i * 4) !== -1) continue;
       const text = decoder.text(decoder.listRange[i * 2]!, decoder.listRange[i * 2 + 1]!);
-      self.addDangling(F.attributes, text, offset);
+      self.addDangling(F.attribute_tokens, text, offset);
     }
     self.takeLink(F.prev, columns.prev, columns.flags, FLAG.noPrev, FLAG.badPrev);
     self.takeLink(F.next, columns.next, columns.flags, FLAG.noNext, FLAG.badNext);
   });
-  const F = {
-    sample: loader.decoder.field("sample_token"),
-    instance: loader.decoder.field("instance_token"),
-    visibility: loader.decoder.field("visibility_token"),
-    attributes: loader.decoder.field("attribute_tokens"),
-    prev: loader.decoder.field("prev"),
-    next: loader.decoder.field("next"),
-  };
+  const F = loader.decoder.fields;
   const state = loader.run(path, onBytes);
   const { prev, next, ...columns } = loader.columns.finish(state.rows);
   const { flags } = columns;

@@ -137,6 +137,9 @@ const TABLES = {
 
 export type TableName = keyof typeof TABLES;
 
+/** The name of a field of a table. */
+export type FieldName<Table extends TableName> = keyof (typeof TABLES)[Table]["fields"];
+
 export const SCHEMA: Readonly<Record<TableName, TableSchema>> = TABLES;
 
 export const ALL_TABLES = Object.keys(TABLES) as readonly TableName[];
