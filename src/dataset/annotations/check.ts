@@ -93,11 +93,14 @@ async function* findings(
   const tallies: AnnotationTally[] = [];
   const total = totalBytes(task);
   const onMessage = (message: AnnotationMessage) => {
-    if (message.kind === "findings") for (const one of message.findings) found.push(one);
-    else if (message.kind === "tally") tallies.push(message.tally);
-    else if (message.kind === "unusable") Object.assign(options.unusable!, message.unusable);
-    else if (message.kind === "missing") for (const one of message.missing) options.onMissing?.(one);
-    else options.onProgress?.({ phase: "check annotations", done: message.bytes, total, unit: "bytes" });
+    if (message.kind === "bytes") {
+      options.onProgress?.({ phase: "check annotations", done: message.bytes, total, unit: "bytes" });
+      return;
+    }
+    for (const one of message.findings) found.push(one);
+    if (message.tally !== undefined) tallies.push(message.tally);
+    if (message.unusable !== undefined) Object.assign(options.unusable!, message.unusable);
+    for (const one of message.missing) options.onMissing?.(one);
   };
   if (total >= WORKER_FROM) {
     await runWorker(new URL("./annotations-worker.js", import.meta.url), task, options.signal, onMessage);

@@ -8,6 +8,7 @@ import { AtomicFile, type OutputOptions, prepareOutput } from "../../core/io/out
 import { openRegular } from "../../core/io/regular.js";
 import { INCOMPLETE, skipValue } from "../../core/json/scan.js";
 import type { AnnotationTally } from "../finding.js";
+import { RowReader } from "../json/row-reader.js";
 
 const BLOCK = 1 << 20;
 
@@ -119,9 +120,7 @@ export async function createClean(
     const { size } = found.stamp!;
     file = await AtomicFile.create(await prepareOutput(path, size, options), options);
     const cuts = [...found.cuts];
-    if (found.ends !== undefined) {
-      cuts.push(await endOf(source, found.ends.kept), await endOf(source, found.ends.last));
-    }
+    if (found.ends !== undefined) cuts.push(...endsOf(found.path, [found.ends.kept, found.ends.last]));
     await copyWithout(source, size, cuts, file, options.signal);
     const { size: now, mtimeMs } = await source.stat();
     if (now !== size || mtimeMs !== found.stamp!.mtimeMs) throw changed(found.path);
@@ -162,14 +161,20 @@ function changed(path: string): VistaError {
   });
 }
 
-/** Returns the position after the JSON value that starts at `offset`. */
-async function endOf(source: FileHandle, offset: number): Promise<number> {
-  for (let length = BLOCK; ; length *= 4) {
-    const bytes = Buffer.alloc(length);
-    const { bytesRead } = await source.read(bytes, 0, length, offset);
-    const end = skipValue(bytes, 0, bytesRead);
-    if (end !== INCOMPLETE) return offset + end;
-    if (bytesRead < length) throw new Error(`the record at byte ${offset} is gone`);
+/** Returns the positions after the JSON values that start at some offsets. */
+function endsOf(path: string, offsets: readonly number[]): number[] {
+  const reader = new RowReader(path);
+  try {
+    return offsets.map((offset) => {
+      const length = reader.read(offset, (bytes, read) => {
+        const end = skipValue(bytes, 0, read);
+        return end === INCOMPLETE ? undefined : end;
+      });
+      if (length === undefined) throw new Error(`the record at byte ${offset} is gone`);
+      return offset + length;
+    });
+  } finally {
+    reader.close();
   }
 }
 

@@ -6,7 +6,7 @@ import type { Clip, ClipFolder } from "./clip.js";
 import type { ClipSample } from "./clip-sample.js";
 import { ClipChecker, type FolderSource, misreadName, type OnMissing } from "./clips.js";
 import { copyText, FastRows } from "./fast-rows.js";
-import { type Issues, NO_INDEX } from "./issues.js";
+import type { Issues } from "./issues.js";
 import type { AnnotationRule } from "./rules.js";
 
 /** The number of frames of a language record, both ends included. */
@@ -23,8 +23,6 @@ export class ClipRows implements RowSink {
   #folder: ClipFolder | undefined;
   /** The one object that serves for all records that are read the quick way. */
   readonly #clip: Clip = { folder: NO_FOLDER, first: 0, width: 0, extension: "", length: 0 };
-  #index = 0;
-  #jumped = false;
   #bad = 0;
   /** The rule because of which the loader cannot use the last record; undefined where it can. */
   broken: AnnotationRule | undefined;
@@ -65,7 +63,7 @@ export class ClipRows implements RowSink {
       this.#folder = this.#checker.folder(copyText(row.folder));
     }
     if (this.#extension !== row.extension) this.#extension = copyText(row.extension);
-    this.issues.at(this.#index++, offset);
+    this.issues.next(offset);
     let length = this.frames;
     if (this.kind === "language") {
       length = Number(row.last) - first + 1;
@@ -85,14 +83,9 @@ export class ClipRows implements RowSink {
   }
 
   value(value: unknown, offset: number): void {
-    this.issues.at(this.#jumped ? NO_INDEX : this.#index++, offset);
+    this.issues.next(offset);
     this.broken = undefined;
     if (!this.#slow(value)) this.#bad++;
-  }
-
-  /** Says that from here on records come from anywhere in the file, so that nobody counts those between. */
-  jump(): void {
-    this.#jumped = true;
   }
 
   /** Looks for the frames of the sampled clips, after the last record. */

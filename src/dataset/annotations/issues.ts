@@ -33,6 +33,19 @@ export class Issues {
   /** @param path  the path of the annotation file, relative to the root */
   constructor(private readonly path: string) {}
 
+  #next = 0;
+  #jumped = false;
+
+  /** Says that the next record is looked at from now on; `offset` is that of its first byte. */
+  next(offset: number): void {
+    this.at(this.#jumped ? NO_INDEX : this.#next++, offset);
+  }
+
+  /** Says that from here on records come from anywhere in the file, so that nobody counts those between. */
+  jump(): void {
+    this.#jumped = true;
+  }
+
   /**
    * Says which record is looked at from now on: its number, or {@link NO_INDEX} where that is not known, and the offset of its
    * first byte.

@@ -177,11 +177,12 @@ function isEmpty(value: unknown): boolean {
   return !value || (Array.isArray(value) && value.length === 0);
 }
 
+function have(count: number): string {
+  return count === 1 ? "1 record has" : `${count} records have`;
+}
+
 export class NuScenesRows implements RowSink {
-  readonly #onMissing: ((frame: string) => void) | undefined;
   readonly #starts = new Map<string, number>();
-  #index = 0;
-  #jumped = false;
   unusable = 0;
   /** The rule because of which the loader cannot use the last record; undefined where it can. */
   broken: AnnotationRule | undefined;
@@ -210,19 +211,16 @@ export class NuScenesRows implements RowSink {
     private readonly training: boolean,
     private readonly frames: number,
     private readonly scenes?: ValidationScenes,
-    onMissing?: (frame: string) => void,
-  ) {
-    this.#onMissing = onMissing;
-  }
+    private readonly onMissing?: (frame: string) => void,
+  ) {}
 
   value(value: unknown, offset: number): void {
-    const index = this.#jumped ? NO_INDEX : this.#index++;
-    this.issues.at(index, offset);
+    this.issues.next(offset);
     const faults = recordFaults(value, this.frames);
     for (const [rule, message] of faults) this.issues.record(rule, message);
     if (faults.length > 0 && stopsDataset(value)) {
       if (this.stopping === undefined || offset < this.stopping.offset) {
-        this.stopping = { records: this.stopping?.records ?? 0, index, offset };
+        this.stopping = { records: this.stopping?.records ?? 0, index: this.issues.index, offset };
       }
       this.stopping.records++;
     }
@@ -253,11 +251,10 @@ export class NuScenesRows implements RowSink {
     for (const [action, { count, index, offset }] of this.#without) {
       const filled = this.#with.get(action);
       if (filled === undefined) continue;
-      const has = (n: number) => (n === 1 ? "1 record has" : `${n} records have`);
       this.issues.at(index, offset);
       this.issues.record(
         "mixed-actions",
-        `${has(count)} no ${action}, ${has(filled)} one: a batch of both ends Vista with KeyError '${action}' in the collate step (batch sizes above 1)`,
+        `${have(count)} no ${action}, ${have(filled)} one: a batch of both ends Vista with KeyError '${action}' in the collate step (batch sizes above 1)`,
       );
     }
   }
@@ -277,29 +274,20 @@ export class NuScenesRows implements RowSink {
     }
   }
 
-  /** Says that from here on records come from anywhere in the file, so that nobody counts those between. */
-  jump(): void {
-    this.#jumped = true;
-  }
-
   #actions(record: NuScenesRecord): void {
     const { speed, angle, z, goal } = record;
     this.#tally("speed", speed.length > 0);
     this.#tally("angle", angle.length > 0);
     this.#tally("goal", hasGoal(record));
     if (speed.length === 0 || angle.length === 0) {
-      this.issues.group(
-        "no-actions",
-        "",
-        (count) => `${count === 1 ? "1 record has" : `${count} records have`} no speed or no steering angle`,
-      );
+      this.issues.group("no-actions", "", (count) => `${have(count)} no speed or no steering angle`);
     }
     if (z > 0 && !hasGoal(record)) {
       this.issues.group(
         "goal-outside",
         "",
         (count) =>
-          `${count === 1 ? "1 record has" : `${count} records have`} a goal outside the ${PICTURE.width} × ${PICTURE.height} picture, the first at (${goal.map((value) => value.toFixed(1)).join(", ")})`,
+          `${have(count)} a goal outside the ${PICTURE.width} × ${PICTURE.height} picture, the first at (${goal.map((value) => value.toFixed(1)).join(", ")})`,
       );
     }
   }
@@ -377,7 +365,7 @@ export class NuScenesRows implements RowSink {
     const missing = new Map<string, string>();
     for (const frame of frames.slice(0, this.frames)) {
       const folder = files.missing(frame);
-      if (folder !== undefined) this.#onMissing?.(frame);
+      if (folder !== undefined) this.onMissing?.(frame);
       if (folder !== undefined && !missing.has(folder)) missing.set(folder, frame);
     }
     for (const [folder, frame] of missing) {

@@ -50,13 +50,17 @@ export interface QuickForm {
   seed: number;
 }
 
-export type AnnotationMessage =
-  | { kind: "bytes"; bytes: number }
-  | { kind: "findings"; findings: Finding[] }
-  | { kind: "tally"; tally: AnnotationTally }
-  | { kind: "unusable"; unusable: UnusableRecords }
+export type AnnotationMessage = { kind: "bytes"; bytes: number } | ({ kind: "file" } & FileOutcome);
+
+/** What was found in one file. */
+interface FileOutcome {
+  findings: Finding[];
+  tally?: AnnotationTally;
+  /** The unusable records, only of the file for which they are wanted. */
+  unusable?: UnusableRecords;
   /** The frames and folders that are not there, each by itself. */
-  | { kind: "missing"; missing: Finding[] };
+  missing: Finding[];
+}
 
 export type AnnotationKind = AnnotationTally["subset"];
 
@@ -106,16 +110,11 @@ export async function runAnnotations(
       state.end(result);
     } catch (error) {
       if (!isSystemError(error)) throw error;
-      send({
-        kind: "findings",
-        findings: [finding("unreadable-file", name, `cannot be read (${error.code})`)],
-      });
+      const unreadable = finding("unreadable-file", name, `cannot be read (${error.code})`);
+      send({ kind: "file", findings: [unreadable], missing: [] });
       continue;
     }
-    send({ kind: "findings", findings: state.findings });
-    if (state.tally !== undefined) send({ kind: "tally", tally: state.tally });
-    if (state.unusable !== undefined) send({ kind: "unusable", unusable: state.unusable });
-    if (state.missing.length > 0) send({ kind: "missing", missing: state.missing });
+    send({ kind: "file", ...state.outcome });
   }
 }
 
@@ -172,14 +171,10 @@ function within(seconds: number): () => boolean {
 }
 
 class FileRun implements RowSink {
-  readonly findings: Finding[] = [];
-  tally: AnnotationTally | undefined;
+  readonly outcome: FileOutcome = { findings: [], missing: [] };
   /** The number of records so far; `offset` is where the last one starts. */
   rows = 0;
   offset = 0;
-  /** The unusable records, only for the file for which they are wanted. */
-  readonly unusable: UnusableRecords | undefined;
-  readonly missing: Finding[] = [];
   readonly #lacking = new Set<string>();
   readonly #builder: UnusableBuilder | undefined;
   readonly #issues: Issues;
@@ -196,8 +191,8 @@ class FileRun implements RowSink {
     private readonly validation: ValidationFrames,
   ) {
     if (task.unusable === name) {
-      this.unusable = unusableRecords(path);
-      this.#builder = new UnusableBuilder(this.unusable);
+      this.outcome.unusable = unusableRecords(path);
+      this.#builder = new UnusableBuilder(this.outcome.unusable);
     }
     this.#issues = new Issues(name);
   }
@@ -234,9 +229,10 @@ class FileRun implements RowSink {
    * @throws the system's error
    */
   start(): void {
-    if (this.unusable === undefined) return;
-    const { size, mtimeMs } = statSync(this.unusable.path);
-    this.unusable.stamp = { size, mtimeMs };
+    const { unusable } = this.outcome;
+    if (unusable === undefined) return;
+    const { size, mtimeMs } = statSync(unusable.path);
+    unusable.stamp = { size, mtimeMs };
   }
 
   /** Notes whether the loader can use the last record. */
@@ -247,7 +243,7 @@ class FileRun implements RowSink {
 
   /** Says that the records that follow were chosen and come from anywhere in the file. */
   jump(): void {
-    this.#rows?.jump();
+    this.#issues.jump();
     if (this.#sample !== undefined) this.#sample.takeAll = true;
   }
 
@@ -306,7 +302,7 @@ class FileRun implements RowSink {
   #lacks(rule: AnnotationRule, path: string): void {
     if (this.#lacking.has(path)) return;
     this.#lacking.add(path);
-    this.missing.push(finding(rule, path, `needed by ${this.name}`));
+    this.outcome.missing.push(finding(rule, path, `needed by ${this.name}`));
   }
 
   /**
@@ -319,43 +315,45 @@ class FileRun implements RowSink {
 
   end(result: FileResult): void {
     const { error, rows, quick } = result;
+    const { findings, unusable } = this.outcome;
     if (this.#rows instanceof NuScenesRows) this.#rows.end();
-    this.findings.push(...this.#issues.findings());
+    findings.push(...this.#issues.findings());
     if (error !== undefined) {
-      this.findings.push(finding("bad-json", this.name, error.reason, { offset: error.offset }));
+      findings.push(finding("bad-json", this.name, error.reason, { offset: error.offset }));
     } else if (rows === 0) {
-      this.findings.push(finding("empty-file", this.name, "the array has no records"));
+      findings.push(finding("empty-file", this.name, "the array has no records"));
     } else if (this.#kind === undefined) {
       const message = `none of its ${rows} records has the fields of a kind that is known`;
-      this.findings.push(finding("unknown-kind", this.name, message));
+      findings.push(finding("unknown-kind", this.name, message));
     }
-    if (this.unusable !== undefined && error !== undefined)
-      this.unusable.error = `${error.reason} (byte ${error.offset})`;
+    if (unusable !== undefined && error !== undefined)
+      unusable.error = `${error.reason} (byte ${error.offset})`;
     if (this.#kind === undefined) return;
     const root = this.#kind === "NuScenes" ? this.task.nuscenes : this.task.youtube;
     if (root === undefined) {
       const usual = this.#kind === "NuScenes" ? "data/nuscenes" : "data/YouTube";
       const message = `there is no ${usual} here: whether the frames of its ${rows} records exist was not checked`;
-      this.findings.unshift(finding("root-missing", this.name, message));
+      findings.unshift(finding("root-missing", this.name, message));
     }
-    if (this.unusable !== undefined) {
-      this.unusable.subset = this.#kind;
-      this.unusable.framesSeen = root !== undefined;
+    if (unusable !== undefined) {
+      unusable.subset = this.#kind;
+      unusable.framesSeen = root !== undefined;
     }
-    this.tally = {
+    const tally: AnnotationTally = {
       path: this.name,
       subset: this.#kind,
       records: rows,
       unusable: this.#rows!.unusable,
     };
+    this.outcome.tally = tally;
     const { stopping, lost } = this.#rows instanceof NuScenesRows ? this.#rows : {};
-    if (lost !== undefined) this.tally.lost = lost;
+    if (lost !== undefined) tally.lost = lost;
     if (stopping !== undefined) {
       const { records, index, offset } = stopping;
-      this.tally.stopping = { records, first: index === NO_INDEX ? `byte ${offset}` : `record ${index}` };
+      tally.stopping = { records, first: index === NO_INDEX ? `byte ${offset}` : `record ${index}` };
     }
     if (quick === undefined) return;
-    this.tally.quick = quick;
+    tally.quick = quick;
     if (this.#sample !== undefined && root !== undefined) {
       const { looked, missing, ends, offered } = this.#sample;
       quick.frames = { records: looked, missing, folders: ends, all: looked === offered };

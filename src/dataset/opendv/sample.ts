@@ -4,28 +4,12 @@ import { pathHash } from "../sample.js";
 import { countFrames, framesOf, type Runs } from "./runs.js";
 
 /**
- * Yields frame numbers in ascending order: the first and the last frame of the folder, and `quota` others. The choice depends on
+ * Returns frame numbers in ascending order: the first and the last frame of the folder, and `quota` others. The choice depends on
  * `seed`, on the name of the folder and on its frames, and on nothing else.
  */
-export function* pickFrames(runs: Runs, quota: number, seed: number, path: string): Generator<number> {
-  const total = countFrames(runs);
-  if (total === 0) return;
-  if (quota + 2 >= total) {
-    yield* framesOf(runs);
-    return;
-  }
-  const random = randomFrom(pathHash(path) ^ seed);
-  const picked = new Set([0, total - 1]);
-  while (picked.size < quota + 2) picked.add(Math.floor(random() * total));
-  let run = 0;
-  let before = 0;
-  for (const index of [...picked].sort((a, b) => a - b)) {
-    while (index - before > runs[run + 1]! - runs[run]!) {
-      before += runs[run + 1]! - runs[run]! + 1;
-      run += 2;
-    }
-    yield runs[run]! + index - before;
-  }
+export function pickFrames(runs: Runs, quota: number, seed: number, path: string): Iterable<number> {
+  if (quota + 2 >= countFrames(runs)) return framesOf(runs);
+  return [...inTime(spreadFrames(runs, seed, path), quota + 2)].sort((a, b) => a - b);
 }
 
 /**
@@ -64,22 +48,15 @@ function commonDivisor(a: number, b: number): number {
  * Yields at most `limit` of the frames, as long as there is time; but it yields the first two, which are the first and the last
  * frame of a folder, whatever the time.
  */
-export function* inTime(frames: Iterable<number>, limit: number, until: number): Generator<number> {
+export function* inTime(
+  frames: Iterable<number>,
+  limit: number,
+  until = Number.POSITIVE_INFINITY,
+): Generator<number> {
   let count = 0;
   for (const frame of frames) {
     if (count >= limit || (count >= 2 && performance.now() > until)) return;
     count++;
     yield frame;
   }
-}
-
-/** Returns a source of numbers in [0, 1) that follow from a 32-bit seed (mulberry32). */
-function randomFrom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }

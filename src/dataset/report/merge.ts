@@ -88,7 +88,7 @@ function checkSame(first: NamedReport, { path, report }: NamedReport): void {
 function mergeSummaries(parts: readonly CheckSummary[], root: string): CheckSummary {
   const first = parts[0]!;
   const merged: CheckSummary = { ...first, interrupted: parts.some((part) => part.interrupted) };
-  merged.coverage = mergeCoverage(parts.map((part) => part.coverage));
+  merged.coverage = mergeCoverage(parts.flatMap((part) => part.coverage));
   const sampled = mergeSampled(parts);
   if (sampled !== undefined) merged.sampled = sampled;
   if (first.charts !== undefined) merged.charts = mergeCharts(parts.flatMap((part) => part.charts ?? []));
@@ -110,60 +110,59 @@ function mergeSampled(parts: readonly CheckSummary[]): string[] | undefined {
   return parts.some((part) => part.sampled !== undefined) ? texts : undefined;
 }
 
-function mergeCoverage(lists: readonly Coverage[][]): Coverage[] {
-  const sums = new Map<string, Coverage>();
-  for (const { what, checked, total } of lists.flat()) {
-    const sum = sums.get(what);
-    if (sum === undefined) sums.set(what, { what, checked, total });
-    else {
-      sum.checked += checked;
-      sum.total += total;
-    }
+/** Returns a copy of each item, with what `add` adds to it of later items of the same name. */
+function joined<Item extends object>(
+  items: readonly Item[],
+  nameOf: (item: Item) => string,
+  add: (known: Item, item: Item) => void,
+): Item[] {
+  const byName = new Map<string, Item>();
+  for (const item of items) {
+    const known = byName.get(nameOf(item));
+    if (known === undefined) byName.set(nameOf(item), { ...item });
+    else add(known, item);
   }
-  return [...sums.values()];
+  return [...byName.values()];
+}
+
+function mergeCoverage(coverage: readonly Coverage[]): Coverage[] {
+  return joined(
+    coverage,
+    ({ what }) => what,
+    (known, { checked, total }) => {
+      known.checked += checked;
+      known.total += total;
+    },
+  );
 }
 
 function mergeCharts(charts: readonly Chart[]): Chart[] {
-  const merged = new Map<string, Chart>();
-  for (const chart of charts) {
-    const known = merged.get(chart.title);
-    if (known === undefined) merged.set(chart.title, structuredClone(chart));
-    else if (known.kind === "bars" && chart.kind === "bars") {
-      mergePoints(known.points, chart.points, (same, point) => {
-        same.value += point.value;
-      });
-    } else if (known.kind === "spans" && chart.kind === "spans") {
-      mergePoints(known.points, chart.points, (same, point) => {
-        same.from = Math.min(same.from, point.from);
-        same.to = Math.max(same.to, point.to);
-      });
-    }
-  }
-  return [...merged.values()];
-}
-
-function mergePoints<Point extends { label: string }>(
-  known: Point[],
-  more: readonly Point[],
-  add: (same: Point, point: Point) => void,
-): void {
-  const points = new Map(known.map((point) => [point.label, point]));
-  for (const point of more) {
-    const same = points.get(point.label);
-    if (same === undefined) known.push({ ...point });
-    else add(same, point);
-  }
+  const labelOf = ({ label }: { label: string }) => label;
+  return joined(
+    charts,
+    ({ title }) => title,
+    (known, chart) => {
+      if (known.kind === "bars" && chart.kind === "bars") {
+        known.points = joined([...known.points, ...chart.points], labelOf, (same, point) => {
+          same.value += point.value;
+        });
+      } else if (known.kind === "spans" && chart.kind === "spans") {
+        known.points = joined([...known.points, ...chart.points], labelOf, (same, point) => {
+          same.from = Math.min(same.from, point.from);
+          same.to = Math.max(same.to, point.to);
+        });
+      }
+    },
+  );
 }
 
 function mergeTallies(tallies: readonly AnnotationTally[]): AnnotationTally[] {
-  const merged = new Map<string, AnnotationTally>();
-  for (const tally of tallies) {
-    const known = merged.get(tally.path);
-    if (known === undefined) merged.set(tally.path, { ...tally });
-    else {
-      known.records += tally.records;
-      known.unusable += tally.unusable;
-    }
-  }
-  return [...merged.values()];
+  return joined(
+    tallies,
+    ({ path }) => path,
+    (known, { records, unusable }) => {
+      known.records += records;
+      known.unusable += unusable;
+    },
+  );
 }

@@ -17,7 +17,7 @@ import { TokenTable } from "../../../src/dataset/nuscenes/read/tokens.js";
 const folder = mkdtempSync(join(tmpdir(), "vista-load-"));
 const file = join(folder, "table.json");
 let text: string;
-let targets: Parameters<typeof loadSampleData>[1];
+let targets: Parameters<typeof loadSampleData>[0]["targets"];
 // biome-ignore lint/suspicious/noExplicitAny: rows of a test
 let rows: Record<string, any>[];
 
@@ -35,7 +35,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 function load(content: string | Buffer): SampleData {
   writeFileSync(file, content);
-  const data = loadSampleData(file, targets, () => {});
+  const data = loadSampleData({ path: file, targets }, () => {});
   const { flags, table, prevWords, nextWords } = data;
   data.prev = follow({ words: prevWords, flags, table, side: "prev" });
   data.next = follow({ words: nextWords, flags, table, side: "next" });
@@ -207,7 +207,7 @@ it("NaN, which Python writes, is a wrong value in one place and no damage", () =
   const pose = join(folder, "v1.0-mini", "ego_pose.json");
   const content = readFileSync(pose, "utf8").replace(/-0\.0015811634307974854/, "NaN");
   writeFileSync(file, content);
-  const data = loadEgoPose(file, () => {});
+  const data = loadEgoPose({ path: file }, () => {});
   expect(data.error).toBeUndefined();
   expect(data.problems.map((problem) => problem.message)).toEqual([
     'field "rotation" is an array of mixed types, not 4 numbers',
@@ -228,6 +228,6 @@ it("boxes with an attribute that is not there", () => {
     attribute: small("attribute"),
     visibility: small("visibility"),
   };
-  const { dangling } = loadAnnotations(file, all, () => {});
+  const { dangling } = loadAnnotations({ path: file, targets: all }, () => {});
   expect(dangling).toEqual([{ field: "attribute_tokens", missing: "f".repeat(32), count: 2, offset: 1 }]);
 });

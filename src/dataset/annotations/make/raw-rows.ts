@@ -3,15 +3,13 @@
  * and keys that the schema does not know stay. Text is taken byte for byte (latin1), so that what is not ASCII comes through
  * unchanged.
  */
-import { closeSync, fsyncSync, readSync, writeSync } from "node:fs";
+import { closeSync, fsyncSync, writeSync } from "node:fs";
 import { createFileSync } from "../../../core/io/output-folder.js";
-import { openRegularSync } from "../../../core/io/regular.js";
 import { INCOMPLETE, skipSpace, skipValue } from "../../../core/json/scan.js";
+import { RowReader } from "../../json/row-reader.js";
 import { readToken, tokenWords } from "../../nuscenes/read/tokens.js";
 
 const FLUSH = 1 << 20;
-/** The size of the first buffer in bytes; most rows of sample_data are shorter. */
-const ROW_BYTES = 1024;
 
 /** The members of one row. */
 export class RawRow {
@@ -154,28 +152,16 @@ function oneLine(text: string): string {
 }
 
 /** A reader of rows here and there in a file. */
-export class RawRowAt {
-  readonly #fd: number;
-  readonly row = new RawRow();
-  #buffer = Buffer.alloc(ROW_BYTES + 1);
-
-  constructor(path: string) {
-    this.#fd = openRegularSync(path);
-  }
+export class RawRowAt extends RowReader {
+  readonly #row = new RawRow();
 
   /** Returns the row that starts at this byte; it is valid until the next one is read. */
   at(offset: number): RawRow {
-    for (;;) {
-      const got = readSync(this.#fd, this.#buffer, 0, this.#buffer.length - 1, offset);
-      this.#buffer[got] = 0;
-      if (this.row.scan(this.#buffer, 0, got) !== -1) return this.row;
-      if (got < this.#buffer.length - 1) throw new Error("a row that was there is gone");
-      this.#buffer = Buffer.alloc(this.#buffer.length * 2);
-    }
-  }
-
-  close(): void {
-    closeSync(this.#fd);
+    const row = this.read(offset, (bytes, end) =>
+      this.#row.scan(bytes, 0, end) === -1 ? undefined : this.#row,
+    );
+    if (row === undefined) throw new Error("a row that was there is gone");
+    return row;
   }
 }
 

@@ -4,7 +4,7 @@
 import { FLAG, KEEP, LINK } from "./table-state.js";
 import { TokenTable, type TokenTableData } from "./tokens.js";
 
-export interface FollowInput {
+interface FollowInput {
   words: Uint32Array;
   flags: Uint8Array;
   table: TokenTableData;

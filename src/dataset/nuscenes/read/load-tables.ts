@@ -6,7 +6,7 @@ import { isSystemError, throwIfAborted } from "../../../core/errors.js";
 import { settleAll } from "../../../core/io/settle.js";
 import { TaskThread } from "../../../core/io/worker.js";
 import type { RunOptions } from "../../../core/progress.js";
-import { type FollowInput, findLostPoses, follow } from "./links.js";
+import { findLostPoses, follow } from "./links.js";
 import { type Annotations, loadAnnotations, loadEgoPose, loadSampleData, type SampleData } from "./load.js";
 import { ALL_TABLES, LABEL_TABLES, LARGE_TABLES, type TableName } from "./schema.js";
 import type { TableState } from "./table-state.js";
@@ -16,28 +16,25 @@ import { TokenTable } from "./tokens.js";
 /** The number of bytes, of all tables together, below which starting threads costs more than it saves. */
 const WORKERS_FROM = 32 << 20;
 
+/** The work that a thread can do. Each function takes one input, and tells how many bytes of a table it has read. */
+const WORK = {
+  sample_data: loadSampleData,
+  ego_pose: loadEgoPose,
+  sample_annotation: loadAnnotations,
+  follow,
+  poses: findLostPoses,
+};
+type Work = typeof WORK;
+type Input<Name extends keyof Work> = Parameters<Work[Name]>[0];
+
 /** The task of a thread, with all that it needs. */
-export type Task =
-  | { kind: "load"; table: "sample_data"; path: string; targets: Parameters<typeof loadSampleData>[1] }
-  | { kind: "load"; table: "ego_pose"; path: string }
-  | { kind: "load"; table: "sample_annotation"; path: string; targets: Parameters<typeof loadAnnotations>[1] }
-  | { kind: "follow"; input: FollowInput }
-  | { kind: "poses"; input: Parameters<typeof findLostPoses>[0] };
+export type Task = { [Name in keyof Work]: { work: Name; input: Input<Name> } }[keyof Work];
 
 export type TaskMessage = { kind: "bytes"; bytes: number } | { kind: "result"; result: unknown };
 
 /** Runs one task in this thread. */
-export function runTask(task: Task, onBytes: (bytes: number) => void): unknown {
-  switch (task.kind) {
-    case "follow":
-      return follow(task.input);
-    case "poses":
-      return findLostPoses(task.input);
-    case "load":
-      if (task.table === "sample_data") return loadSampleData(task.path, task.targets, onBytes);
-      if (task.table === "ego_pose") return loadEgoPose(task.path, onBytes);
-      return loadAnnotations(task.path, task.targets, onBytes);
-  }
+export function runTask({ work, input }: Task, onBytes: (bytes: number) => void): unknown {
+  return WORK[work](input as never, onBytes);
 }
 
 export interface Tables {
@@ -95,26 +92,34 @@ export async function loadTables(folder: string, options: LoadOptions): Promise<
   const start = () =>
     new TaskThread<Task, TaskMessage>(new URL("./tables-worker.js", import.meta.url), options.signal);
   const threads = total < WORKERS_FROM ? undefined : [start(), start()];
-  const run = async (thread: number, task: Task): Promise<unknown> => {
+  const run = async <Name extends keyof Work>(
+    thread: number,
+    work: Name,
+    input: Input<Name>,
+  ): Promise<ReturnType<Work[Name]>> => {
     throwIfAborted(options.signal);
-    const report = (bytes: number) => {
-      if (task.kind === "load") onBytes(task.table, bytes);
-    };
-    if (threads === undefined) return runTask(task, report);
+    const task = { work, input } as Task;
     let result: unknown;
-    await threads[thread]!.run(task, (message) => {
-      if (message.kind === "bytes") report(message.bytes);
-      else result = message.result;
-    });
-    return result;
+    if (threads === undefined) result = runTask(task, (bytes) => onBytes(work, bytes));
+    else {
+      await threads[thread]!.run(task, (message) => {
+        if (message.kind === "bytes") onBytes(work, message.bytes);
+        else result = message.result;
+      });
+    }
+    return result as ReturnType<Work[Name]>;
   };
-  const loadInto = async <T>(thread: number, task: Task & { kind: "load" }): Promise<T | undefined> => {
-    if (!present.includes(task.table)) return undefined;
-    return attempt(task.table, () => run(thread, task) as Promise<T>);
+  const load = async <Name extends keyof Work & TableName>(
+    thread: number,
+    table: Name,
+    input: Omit<Input<Name>, "path">,
+  ) => {
+    if (!present.includes(table)) return undefined;
+    return attempt(table, () => run(thread, table, { ...input, path: path(table) } as Input<Name>));
   };
   try {
     // The reading of ego_pose can start at once, while this thread reads the small tables, because it needs no other table.
-    const egoPose = loadInto<TableState>(1, { kind: "load", table: "ego_pose", path: path("ego_pose") });
+    const egoPose = load(1, "ego_pose", {});
     // An error is thrown where the promise is awaited.
     egoPose.catch(() => {});
     if (threads !== undefined) await nextTurn();
@@ -128,48 +133,36 @@ export async function loadTables(folder: string, options: LoadOptions): Promise<
     }
     const nothing = TokenTable.over(new Uint32Array(new SharedArrayBuffer(16)), 0).data;
     const target = (name: TableName) => tables.small[name]?.table ?? nothing;
-    const sampleData: Task = {
-      kind: "load",
-      table: "sample_data",
-      path: path("sample_data"),
-      targets: { sample: target("sample"), calibratedSensor: target("calibrated_sensor") },
-    };
-    const annotations: Task = {
-      kind: "load",
-      table: "sample_annotation",
-      path: path("sample_annotation"),
-      targets: {
-        sample: target("sample"),
-        instance: target("instance"),
-        attribute: target("attribute"),
-        visibility: target("visibility"),
-      },
-    };
     // The queue holds what is left to do when sample_data is whole; whichever thread is free takes the next task from it.
     const queue: ((thread: number) => Promise<void>)[] = [];
     const drain = async (thread: number) => {
       for (let task = queue.shift(); task !== undefined; task = queue.shift()) await task(thread);
     };
     // The first thread is for sample_data alone, because it is as large as the other two tables together.
-    const loadedData = loadInto<SampleData>(0, sampleData).then((data) => {
+    const dataTargets = { sample: target("sample"), calibratedSensor: target("calibrated_sensor") };
+    const loadedData = load(0, "sample_data", { targets: dataTargets }).then((data) => {
       if (data === undefined) return;
       tables.sampleData = data;
       const { flags, table } = data;
       const links = (side: "prev" | "next", words: Uint32Array) => async (thread: number) => {
-        const input = { words, flags, table, side };
-        data[side] = (await run(thread, { kind: "follow", input })) as Int32Array;
+        data[side] = await run(thread, "follow", { words, flags, table, side });
       };
       const poses = async (thread: number) => {
         const target = await egoPose;
         if (!target?.complete) return;
-        const input = { egoPose: data.egoPose, flags, table: target.table };
-        data.lostPoses = (await run(thread, { kind: "poses", input })) as SampleData["lostPoses"];
+        data.lostPoses = await run(thread, "poses", { egoPose: data.egoPose, flags, table: target.table });
       };
       queue.push(links("next", data.nextWords));
       if (!options.keepPoseKeys) queue.push(links("prev", data.prevWords), poses);
     });
+    const boxTargets = {
+      sample: target("sample"),
+      instance: target("instance"),
+      attribute: target("attribute"),
+      visibility: target("visibility"),
+    };
     const others = async () => {
-      const [poses, boxes] = [await egoPose, await loadInto<Annotations>(1, annotations)];
+      const [poses, boxes] = [await egoPose, await load(1, "sample_annotation", { targets: boxTargets })];
       if (poses !== undefined) tables.egoPose = poses;
       if (boxes !== undefined) tables.annotations = boxes;
       await loadedData;

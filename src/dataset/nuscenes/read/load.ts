@@ -46,6 +46,12 @@ export interface Annotations extends TableState {
 
 export type Report = (bytes: number) => void;
 
+/** A table to load: its file, and the tables that its keys name. */
+interface LargeTable<Target extends string> {
+  path: string;
+  targets: Record<Target, TokenTableData>;
+}
+
 /** Returns the number of rows to make room for: the size of the file divided by that of a usual row, and some more. */
 function expectedRows(path: string, rowBytes: number): number {
   return (statSync(path).size / rowBytes) * 1.1;
@@ -162,7 +168,7 @@ function copyWords(from: Uint32Array, at: number, to: Uint32Array, slot: number)
   to[slot + 3] = from[at + 3]!;
 }
 
-export function loadEgoPose(path: string, onBytes: Report): TableState {
+export function loadEgoPose({ path }: { path: string }, onBytes: Report): TableState {
   return new Loader("ego_pose", {}, expectedRows(path, 250), () => {}).run(path, onBytes);
 }
 
@@ -179,8 +185,7 @@ const SAMPLE_DATA = {
 } as const;
 
 export function loadSampleData(
-  path: string,
-  targets: { sample: TokenTableData; calibratedSensor: TokenTableData },
+  { path, targets }: LargeTable<"sample" | "calibratedSensor">,
   onBytes: Report,
 ): SampleData {
   const samples = new TokenTable(targets.sample);
@@ -248,13 +253,7 @@ const ANNOTATIONS = {
 } as const;
 
 export function loadAnnotations(
-  path: string,
-  targets: {
-    sample: TokenTableData;
-    instance: TokenTableData;
-    attribute: TokenTableData;
-    visibility: TokenTableData;
-  },
+  { path, targets }: LargeTable<"sample" | "instance" | "attribute" | "visibility">,
   onBytes: Report,
 ): Annotations {
   const samples = new TokenTable(targets.sample);

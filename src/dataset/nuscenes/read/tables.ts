@@ -1,8 +1,7 @@
 /** The small tables, which are kept as objects, and what all tables share when findings are written. */
-import { closeSync, readSync } from "node:fs";
-import { openRegularSync } from "../../../core/io/regular.js";
 import { INCOMPLETE, parseValue, skipValue } from "../../../core/json/scan.js";
 import { isRecord } from "../../../core/maps.js";
+import { RowReader } from "../../json/row-reader.js";
 import { readRows } from "../../json/rows.js";
 import { describeProblem } from "./field-types.js";
 import { SCHEMA, type TableName } from "./schema.js";
@@ -121,25 +120,12 @@ export function danglingKeys(from: SmallTable, field: string, target: { lookup: 
 }
 
 /** A reader of single rows of a large table, for the text of findings, because what is kept in memory has no strings. */
-export class RowText {
-  readonly #fd: number;
-  #buffer = Buffer.alloc(4096);
-
-  constructor(path: string) {
-    this.#fd = openRegularSync(path);
-  }
-
+export class RowText extends RowReader {
   at(offset: number): Row {
-    for (;;) {
-      const got = readSync(this.#fd, this.#buffer, 0, this.#buffer.length, offset);
-      const end = skipValue(this.#buffer, 0, got);
-      if (end !== INCOMPLETE) return parseValue(this.#buffer, 0, end) as Row;
-      if (got < this.#buffer.length) return {};
-      this.#buffer = Buffer.alloc(this.#buffer.length * 2);
-    }
-  }
-
-  close(): void {
-    closeSync(this.#fd);
+    const row = this.read(offset, (bytes, length) => {
+      const end = skipValue(bytes, 0, length);
+      return end === INCOMPLETE ? undefined : (parseValue(bytes, 0, end) as Row);
+    });
+    return row ?? {};
   }
 }
