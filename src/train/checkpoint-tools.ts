@@ -10,77 +10,99 @@ import { verifyCheckpoint } from "../checkpoint/verify.js";
 import { applyVista } from "../checkpoint/vista/steps.js";
 import { openZeroCheckpoint } from "../checkpoint/zero/open.js";
 import { isVistaError, shorten, VistaError } from "../core/errors.js";
-import { inPhase } from "../core/progress.js";
-import type { CheckpointTools } from "./run/checkpoints.js";
+import { inPhase, type RunOptions } from "../core/progress.js";
 
-export const checkpointTools: CheckpointTools = {
-  async listKeys(path) {
-    if (path.endsWith("safetensors")) {
-      const { state } = await openSafetensors(path);
-      await state.close();
-      return [...state.tensors.keys()];
-    }
-    const file = await readTorchFile(path);
-    try {
-      const top = asDict(file.value);
-      // train.py takes a .bin as the weights themselves, and takes from a .ckpt what lies under `state_dict`.
-      const weights = path.endsWith("ckpt") ? asDict(top?.get("state_dict")) : top;
-      if (weights === undefined || weights.size === 0) {
-        throw new VistaError("FORMAT", "holds no weights by name", {
-          path,
-          hint: "Name a merged checkpoint.",
-        });
-      }
-      await tensorsOf(file, weights);
-      return [...weights.keys()].map(String);
-    } finally {
-      await file.file.close();
-    }
-  },
+export interface FolderFacts {
+  /** The number of GPUs that saved it, a shard each; undefined without ZeRO, when any number of them can load it. */
+  ranks: number | undefined;
+  /** The number of optimizer steps before it was saved; undefined where it does not say. */
+  steps: number | undefined;
+}
 
-  async readFolder(path, options = {}) {
-    const { state, info } = await openZeroCheckpoint(path, options);
+/**
+ * Reads the tensor names of a `.bin`, `.ckpt` or `.safetensors` file, after its headers and sizes were found in order; no payload is
+ * read.
+ */
+export async function listKeys(path: string): Promise<string[]> {
+  if (path.endsWith("safetensors")) {
+    const { state } = await openSafetensors(path);
     await state.close();
-    return { ranks: info.stage === 0 ? undefined : info.ranks, steps: info.globalSteps };
-  },
-
-  async verify(path, options) {
-    try {
-      const { problems, nonFinite } = await verifyCheckpoint(path, options);
-      const [first] = nonFinite;
-      if (problems.length > 0) return problems[0]!.message;
-      if (first) return `${first.nan} NaN and ${first.inf} infinite values in ${shorten(first.name, 200)}`;
-      // The files may be sound and still too few: where a folder is of a kind that cannot be opened here, nobody has counted
-      // them.
-      if ((await stat(path)).isDirectory()) await checkpointTools.readFolder(path, options);
-      return undefined;
-    } catch (error) {
-      if (!isVistaError(error) || ["ABORTED", "USAGE"].includes(error.code)) throw error;
-      return error.message;
+    return [...state.tensors.keys()];
+  }
+  const file = await readTorchFile(path);
+  try {
+    const top = asDict(file.value);
+    // train.py takes a .bin as the weights themselves, and takes from a .ckpt what lies under `state_dict`.
+    const weights = path.endsWith("ckpt") ? asDict(top?.get("state_dict")) : top;
+    if (weights === undefined || weights.size === 0) {
+      const hint = "Name a merged checkpoint.";
+      throw new VistaError("FORMAT", "holds no weights by name", { path, hint });
     }
-  },
+    await tensorsOf(file, weights);
+    return [...weights.keys()].map(String);
+  } finally {
+    await file.file.close();
+  }
+}
 
-  async merge(folder, output, options) {
-    const { state } = await openZeroCheckpoint(folder, options);
-    try {
-      await saveCheckpoint(state, output, { ...inPhase(options, "merge"), format: "torch", force: true });
-    } finally {
-      await state.close();
-    }
-  },
+/** Reads what a DeepSpeed checkpoint folder says of itself; throws unless every file of it is there and in order. */
+export async function readFolder(
+  path: string,
+  options: Pick<RunOptions, "signal"> = {},
+): Promise<FolderFacts> {
+  const { state, info } = await openZeroCheckpoint(path, options);
+  await state.close();
+  return { ranks: info.stage === 0 ? undefined : info.ranks, steps: info.globalSteps };
+}
 
-  async reshard(folder, output, ranks, options) {
-    await reshardCheckpoint(folder, output, { ...options, ranks, force: true });
-  },
+/**
+ * Reads every byte of a checkpoint, a folder or a file.
+ *
+ * @returns what keeps a training from going on with it: damage, a part that is missing, NaN or infinity; undefined where it is sound
+ */
+export async function verify(path: string, options: RunOptions): Promise<string | undefined> {
+  try {
+    const { problems, nonFinite } = await verifyCheckpoint(path, options);
+    const [first] = nonFinite;
+    if (problems.length > 0) return problems[0]!.message;
+    if (first) return `${first.nan} NaN and ${first.inf} infinite values in ${shorten(first.name, 200)}`;
+    // The files may be sound and still too few: where a folder is of a kind that cannot be opened here, nobody has counted them.
+    if ((await stat(path)).isDirectory()) await readFolder(path, options);
+    return undefined;
+  } catch (error) {
+    if (!isVistaError(error) || ["ABORTED", "USAGE"].includes(error.code)) throw error;
+    return error.message;
+  }
+}
 
-  async toSafetensors(folder, output, options) {
-    const { state } = await openZeroCheckpoint(folder, options);
-    try {
-      const converted = applyVista(state).state;
-      const save = inPhase(options, "to-st");
-      await saveCheckpoint(converted, output, { ...save, format: "safetensors", force: true });
-    } finally {
-      await state.close();
-    }
-  },
-};
+/** Merges a DeepSpeed checkpoint folder into a torch file, replacing an older one. */
+export async function merge(folder: string, output: string, options: RunOptions): Promise<void> {
+  const { state } = await openZeroCheckpoint(folder, options);
+  try {
+    await saveCheckpoint(state, output, { ...inPhase(options, "merge"), format: "torch", force: true });
+  } finally {
+    await state.close();
+  }
+}
+
+/** Makes a checkpoint folder for another number of ranks from `folder`, replacing an older one. */
+export async function reshard(
+  folder: string,
+  output: string,
+  ranks: number,
+  options: RunOptions,
+): Promise<void> {
+  await reshardCheckpoint(folder, output, { ...options, ranks, force: true });
+}
+
+/** Makes a safetensors file for inference from a DeepSpeed checkpoint folder, replacing an older one. */
+export async function toSafetensors(folder: string, output: string, options: RunOptions): Promise<void> {
+  const { state } = await openZeroCheckpoint(folder, options);
+  try {
+    const converted = applyVista(state).state;
+    const save = inPhase(options, "to-st");
+    await saveCheckpoint(converted, output, { ...save, format: "safetensors", force: true });
+  } finally {
+    await state.close();
+  }
+}

@@ -27,10 +27,7 @@ import {
   type PreflightReport,
   preflight as preflightWith,
 } from "./preflight/preflight.js";
-import { finishRun as finishWith, type Step } from "./run/finish.js";
-import { type PruneOptions, type PruneReport, pruneRun as pruneWith } from "./run/prune.js";
 import { type RunStatus, readStatus } from "./run/status.js";
-import { checkpointTools, tools } from "./tools.js";
 
 export { ERROR_CODES, type ErrorCode, isVistaError, VistaError, type Where } from "../core/errors.js";
 export type { Progress, RunOptions } from "../core/progress.js";
@@ -43,9 +40,9 @@ export { type JobStep, type SlurmScriptOptions, slurmScript } from "./launch/slu
 export type { PreflightOptions, PreflightReport } from "./preflight/preflight.js";
 export type { TrainFinding } from "./preflight/rules.js";
 export type { RunCheckpoint } from "./run/checkpoints.js";
-export type { Step } from "./run/finish.js";
+export { finishRun, type Step } from "./run/finish.js";
 export type { LossPoint } from "./run/log.js";
-export type { PruneOptions, PruneReport } from "./run/prune.js";
+export { type PruneOptions, type PruneReport, pruneRun } from "./run/prune.js";
 export type { TrainingRate } from "./run/rate.js";
 export { type RunningTraining, runTraining, type TrainingOptions, type TrainingResult } from "./run/run.js";
 export type { CheckpointStatus, RunStatus } from "./run/status.js";
@@ -59,7 +56,7 @@ export type { FailureReport } from "./run/watch.js";
  */
 export function preflight(plan: LaunchPlan, options: PreflightOptions): Promise<PreflightReport> {
   const { env, ...rest } = options;
-  return preflightWith(plan, realSystem(env, options.signal), tools, rest);
+  return preflightWith(plan, realSystem(env, options.signal), rest);
 }
 
 /**
@@ -68,26 +65,5 @@ export function preflight(plan: LaunchPlan, options: PreflightOptions): Promise<
  * @throws VistaError `NOT_FOUND` or `WRONG_KIND` where `run` is no run folder of train.py, `ABORTED`
  */
 export function runStatus(run: string, options: Pick<RunOptions, "signal"> = {}): Promise<RunStatus> {
-  return readStatus(run, checkpointTools, options);
-}
-
-/**
- * Merges the last checkpoint of a run (`merge`), makes the file for inference from it (`to-st`), or both.
- *
- * @returns the file that each step made, in order
- * @throws VistaError `UNSUPPORTED` where the last checkpoint is a single file, and what merging throws
- */
-export function finishRun(run: string, steps: readonly Step[], options: RunOptions = {}): Promise<string[]> {
-  return finishWith(run, steps, checkpointTools, options);
-}
-
-/**
- * Removes the older checkpoints of a run, after every byte of those that stay was read: where one of these is damaged,
- * incomplete or holds NaN, nothing is removed.
- *
- * @param keep  how many checkpoints stay, at least 1; the one that `--resume` takes stays in any case
- * @throws VistaError `NOT_FOUND`, `INCONSISTENT`, `IO`, `ABORTED`
- */
-export function pruneRun(run: string, keep: number, options: PruneOptions = {}): Promise<PruneReport> {
-  return pruneWith(run, keep, checkpointTools, options);
+  return readStatus(run, options);
 }

@@ -1,23 +1,18 @@
-/**
- * The tools for checkpoints and data that the launcher uses. They are loaded when first needed, since most commands need none.
- */
-import type { Tools } from "./preflight/preflight.js";
-import type { CheckpointTools } from "./run/checkpoints.js";
+/** The tools for checkpoints that the launcher uses. They are loaded when first needed, since most commands need none. */
+type Tools = typeof import("./checkpoint-tools.js");
 
-const load = async () => (await import("./checkpoint-tools.js")).checkpointTools;
+/** Returns a tool that is loaded when it is called. */
+function later<Name extends Exclude<keyof Tools, symbol>>(name: Name): Tools[Name] {
+  const tool = async (...given: never[]) => {
+    const tools = await import("./checkpoint-tools.js");
+    return (tools[name] as (...given: never[]) => Promise<unknown>)(...given);
+  };
+  return tool as Tools[Name];
+}
 
-export const checkpointTools: CheckpointTools = {
-  listKeys: async (...args) => (await load()).listKeys(...args),
-  readFolder: async (...args) => (await load()).readFolder(...args),
-  verify: async (...args) => (await load()).verify(...args),
-  merge: async (...args) => (await load()).merge(...args),
-  reshard: async (...args) => (await load()).reshard(...args),
-  toSafetensors: async (...args) => (await load()).toSafetensors(...args),
-};
-
-export const tools: Tools = {
-  checkpoints: checkpointTools,
-  data: {
-    quickCheck: async (...args) => (await import("./preflight/quick-data.js")).quickCheck(...args),
-  },
-};
+export const listKeys = later("listKeys");
+export const readFolder = later("readFolder");
+export const verify = later("verify");
+export const merge = later("merge");
+export const reshard = later("reshard");
+export const toSafetensors = later("toSafetensors");

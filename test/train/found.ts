@@ -5,7 +5,6 @@ import { BUILT_IN_RECIPES } from "../../src/train/launch/built-in-recipes.js";
 import { type LaunchOptions, planLaunch } from "../../src/train/launch/plan.js";
 import type { System } from "../../src/train/launch/system.js";
 import { type PreflightOptions, preflight } from "../../src/train/preflight/preflight.js";
-import { tools } from "../../src/train/tools.js";
 import { fakeSystem } from "./checkout.js";
 
 /** A line in the documented form of nvidia-smi (not taken from a real machine), with what is different. */
@@ -38,7 +37,7 @@ export async function preflightOf(
     { vista: join(folder, "Vista"), python: "python", ...options },
     folder,
   );
-  const { findings, sampled } = await preflight(plan, system, tools, preflightOptions);
+  const { findings, sampled } = await preflight(plan, system, preflightOptions);
   for (const one of findings) {
     expect(one.message).not.toMatch(/undefined|\n/);
     expect(one.fix).not.toBe("");

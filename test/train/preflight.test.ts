@@ -11,7 +11,7 @@ import { planLaunch } from "../../src/train/launch/plan.js";
 import { checkpointCount } from "../../src/train/preflight/checks/output.js";
 import { unknownSelectors } from "../../src/train/preflight/preflight.js";
 import { RULES } from "../../src/train/preflight/rules.js";
-import { checkpointTools } from "../../src/train/tools.js";
+import { merge } from "../../src/train/tools.js";
 import { fakeSystem, makeCheckout, saveWeights, temporaryFolder, UNET_KEYS } from "./checkout.js";
 import { EIGHT, node, type Preflight, preflightOf } from "./found.js";
 
@@ -31,7 +31,7 @@ let merging: Promise<unknown> | undefined;
 /** A merged Vista phase 1, made from a real checkpoint: once, and copied for each test. */
 async function mergedWeights(): Promise<string> {
   const [original, path] = [join(folder, "merged.bin"), join(folder, "pytorch_model.bin")];
-  merging ??= checkpointTools.merge(ZERO, original, {});
+  merging ??= merge(ZERO, original, {});
   await merging;
   await cp(original, path, { force: true });
   return path;

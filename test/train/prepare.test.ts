@@ -14,7 +14,7 @@ import { findRankChange, preparationsOf, prepare } from "../../src/train/run/pre
 import { MARK } from "../../src/train/run/processes.js";
 import { endOrphans } from "../../src/train/run/run.js";
 import { readStatus } from "../../src/train/run/status.js";
-import { checkpointTools } from "../../src/train/tools.js";
+import { listKeys, readFolder } from "../../src/train/tools.js";
 import { runCli } from "../helpers/cli.js";
 import { makeCheckout, temporaryFolder } from "./checkout.js";
 
@@ -115,7 +115,7 @@ test("the printed jobs of phase2-stage1 and next merge the weights that they sta
     expect(srun).toContain("--finetune logs/phase1-4/pytorch_model.bin");
     const { state } = await openZeroCheckpoint(join(other, "checkpoints/last.ckpt"));
     await state.close();
-    expect(await checkpointTools.listKeys(merged)).toEqual([...state.tensors.keys()]);
+    expect(await listKeys(merged)).toEqual([...state.tensors.keys()]);
     await rm(merged);
   }
 });
@@ -166,7 +166,7 @@ test("--reshard makes the checkpoint in the run, once, and goes on from it in a 
   expect(words[words.indexOf("--name") + 1]).toBe("2025-01-02T03-04-05_training-vista_phase1-3ranks");
   expect(words).toContain(`logs/${run.split("/").at(-1)}/configs/2025-project.yaml`);
   expect(words).not.toContain("--resume");
-  expect(await checkpointTools.readFolder(output)).toMatchObject({ ranks: 3 });
+  expect(await readFolder(output)).toMatchObject({ ranks: 3 });
   const again = await start();
   expect(again.code).toBe(0);
   expect(again.stderr).not.toContain("resharding");
@@ -251,10 +251,10 @@ test("--reshard goes on from the newest of all runs that it made of one", async 
   await cp(join(run, "configs"), join(three, "configs"), { recursive: true });
   const further = join(three, "checkpoints/last.ckpt");
   await cp(join(run, "resharded/last-3ranks.ckpt"), further, { recursive: true });
-  const facts = await checkpointTools.readFolder(last);
+  const facts = await readFolder(last);
   expect(facts).toEqual({ ranks: 2, steps: 2 });
   await countSteps(further, 4);
-  expect(await checkpointTools.readFolder(further)).toEqual({ ranks: 3, steps: 4 });
+  expect(await readFolder(further)).toEqual({ ranks: 3, steps: 4 });
   for (const [gpus, from] of [
     [2, run],
     [5, run],
@@ -281,7 +281,7 @@ test("--reshard goes on from the newest of all runs that it made of one", async 
 test("what was resharded is made anew where it is damaged, or older than the checkpoint", async () => {
   const [recipe] = BUILT_IN_RECIPES.filter(({ name }) => name === "phase1");
   const plan = planLaunch(recipe!, { vista, resume: run, nodes: 1, gpus: 3 });
-  const change = async () => (await findRankChange(plan, checkpointTools))!;
+  const change = async () => (await findRankChange(plan))!;
   const { output, done } = await change();
   expect(done).toBe(true);
   const later = new Date(Date.now() + 60_000);
@@ -297,7 +297,7 @@ test("what was resharded is made anew where it is damaged, or older than the che
   const again = await change();
   expect(again.done).toBe(false);
   const [step] = preparationsOf(undefined, again);
-  await prepare(step!, checkpointTools, {});
+  await prepare(step!, {});
   expect((await change()).done).toBe(true);
 });
 
@@ -310,19 +310,19 @@ test("under --slurm resharding is a step of the job", async () => {
   const [srun] = await runScript(stdout, "74");
   expect(srun).toContain(`--resume_from_checkpoint ${output}`);
   expect(srun).toContain("--name phase1-5-4ranks");
-  expect(await checkpointTools.readFolder(output)).toMatchObject({ ranks: 4 });
+  expect(await readFolder(output)).toMatchObject({ ranks: 4 });
 });
 
 test("a checkpoint of as many GPUs is no change", async () => {
   const [recipe] = BUILT_IN_RECIPES.filter(({ name }) => name === "phase1");
   const change = (gpus: number) =>
-    findRankChange(planLaunch(recipe!, { vista, resume: run, nodes: 1, gpus }), checkpointTools);
+    findRankChange(planLaunch(recipe!, { vista, resume: run, nodes: 1, gpus }));
   expect(await change(2)).toBeUndefined();
   expect(await change(5)).toMatchObject({ saved: 2, wanted: 5, done: false });
 });
 
 test("status says by how many GPUs a checkpoint was saved, and the recipe of a job's run", async () => {
-  const status = await readStatus(join(folder, "Vista/logs/phase1-5"), checkpointTools, { vista });
+  const status = await readStatus(join(folder, "Vista/logs/phase1-5"), { vista });
   expect(status.checkpoints.map(({ name, ranks, whole }) => [name, ranks, whole])).toEqual([
     ["last.ckpt", 2, true],
   ]);

@@ -9,7 +9,7 @@ import { finishRun, mergeIfNeeded } from "../../src/train/run/finish.js";
 import { parseLosses } from "../../src/train/run/log.js";
 import { newestRun, recipeOfRun } from "../../src/train/run/runs.js";
 import { readStatus } from "../../src/train/run/status.js";
-import { checkpointTools } from "../../src/train/tools.js";
+import { listKeys } from "../../src/train/tools.js";
 import { makeCheckout, temporaryFolder } from "./checkout.js";
 
 const ZERO = fileURLToPath(new URL("../../fixtures/zero/vista-phase1", import.meta.url));
@@ -44,29 +44,29 @@ async function checkpoint(name: string, minutesAgo: number): Promise<string> {
 test("a log without a column for a loss, as other loggers write", async () => {
   const log = join(run, "testtube/version_0/metrics.csv");
   await writeFile(log, "epoch,step,accuracy\n0,1,0.5\n");
-  const other = await readStatus(run, checkpointTools);
+  const other = await readStatus(run);
   expect(other.losses).toEqual([]);
   expect(other.logNote).toBe(
     "no loss among the columns of testtube/version_0/metrics.csv: epoch,step,accuracy",
   );
   // The first rows of Vista's have the learning rate alone.
   await writeFile(log, `${HEADER}\n0,,,,1e-05,,49\n`);
-  expect((await readStatus(run, checkpointTools)).logNote).toBeUndefined();
+  expect((await readStatus(run)).logNote).toBeUndefined();
   await writeFile(log, "");
-  expect((await readStatus(run, checkpointTools)).logNote).toBeUndefined();
+  expect((await readStatus(run)).logNote).toBeUndefined();
 });
 
 test("a checkpoint file of no bytes is not whole, and nothing to go on from", async () => {
   await writeFile(join(run, "checkpoints/last.ckpt"), "");
   await writeFile(join(run, "checkpoints/epoch=00.ckpt"), "");
-  const empty = await readStatus(run, checkpointTools);
+  const empty = await readStatus(run);
   expect(empty.checkpoints.map(({ whole, problem }) => [whole, problem])).toEqual([
     [false, "the file is empty"],
     [false, "the file is empty"],
   ]);
   expect(empty.resume).toBeUndefined();
   await writeFile(join(run, "checkpoints/epoch=01.ckpt"), "x");
-  const other = await readStatus(run, checkpointTools);
+  const other = await readStatus(run);
   expect(other.resume).toBe(join(run, "checkpoints/epoch=01.ckpt"));
   expect(other.resumeNote).toContain("epoch=01.ckpt may be");
 });
@@ -95,7 +95,7 @@ test("a run that was resumed: the later value of a step trained twice, checkpoin
   await writeFile(join(run, "testtube/version_1/metrics.csv"), `${HEADER}\n0,,,0.7,,,99\n1,,,0.6,,,149\n`);
   await checkpoint("epoch=00.ckpt", 9);
   await checkpoint("last.ckpt", 8);
-  const status = await readStatus(run, checkpointTools);
+  const status = await readStatus(run);
   expect(status.losses.map((point) => [point.step, point.loss])).toEqual([
     [49, 0.9],
     [99, 0.7],
@@ -114,24 +114,24 @@ test("a last checkpoint that is not whole: the one before it, in a new run", asy
   const whole = await checkpoint("epoch=00.ckpt", 9);
   const last = await checkpoint("last.ckpt", 8);
   await rm(join(last, "checkpoint/zero_pp_rank_1_mp_rank_00_optim_states.pt"));
-  const status = await readStatus(run, checkpointTools);
+  const status = await readStatus(run);
   expect(status.checkpoints.map((one) => one.whole)).toEqual([true, false]);
   expect(status.checkpoints[1]!.problem).toContain("last.ckpt");
   expect(status.resume).toBe(whole);
   expect(status.resumeNote).toContain("last.ckpt, which train.py would take, is not whole");
   await rm(whole, { recursive: true });
-  expect((await readStatus(run, checkpointTools)).resume).toBeUndefined();
+  expect((await readStatus(run)).resume).toBeUndefined();
 });
 
 test("folders that are no runs", async () => {
-  await expect(readStatus(join(folder, "none"), checkpointTools)).rejects.toMatchObject({
+  await expect(readStatus(join(folder, "none"))).rejects.toMatchObject({
     code: "NOT_FOUND",
   });
   await rm(run, { recursive: true });
   await mkdir(run);
-  await expect(readStatus(run, checkpointTools)).rejects.toMatchObject({ code: "NOT_FOUND" });
+  await expect(readStatus(run)).rejects.toMatchObject({ code: "NOT_FOUND" });
   await writeFile(join(folder, "file"), "");
-  await expect(readStatus(join(folder, "file"), checkpointTools)).rejects.toMatchObject({
+  await expect(readStatus(join(folder, "file"))).rejects.toMatchObject({
     code: "WRONG_KIND",
   });
 });
@@ -142,13 +142,13 @@ test("shards are merged into the run folder, once, and again when the checkpoint
   const weights = await resolveWeights(run);
   const output = join(run, "pytorch_model.bin");
   expect(weights).toEqual({ kind: "shards", checkpoint: last, output, fresh: false });
-  expect(await mergeIfNeeded(weights, checkpointTools, {})).toBe(true);
-  const keys = await checkpointTools.listKeys(output);
+  expect(await mergeIfNeeded(weights, {})).toBe(true);
+  const keys = await listKeys(output);
   expect(keys.length).toBeGreaterThan(100);
   expect(keys.every((key) => key.startsWith("_forward_module."))).toBe(true);
 
   expect(await resolveWeights(last)).toMatchObject({ output, fresh: true });
-  expect(await mergeIfNeeded(await resolveWeights(run), checkpointTools, {})).toBe(false);
+  expect(await mergeIfNeeded(await resolveWeights(run), {})).toBe(false);
   expect(await resolveWeights(epoch)).toMatchObject({
     output: join(run, "pytorch_model-epoch=00.bin"),
     fresh: false,
@@ -162,11 +162,8 @@ test("shards are merged into the run folder, once, and again when the checkpoint
 test("to-st makes the file that to-st makes", async () => {
   await checkpoint("last.ckpt", 5);
   const output = join(run, "vista.safetensors");
-  expect(await finishRun(run, ["merge", "to-st"], checkpointTools, {})).toEqual([
-    join(run, "pytorch_model.bin"),
-    output,
-  ]);
-  const keys = await checkpointTools.listKeys(output);
+  expect(await finishRun(run, ["merge", "to-st"], {})).toEqual([join(run, "pytorch_model.bin"), output]);
+  const keys = await listKeys(output);
   expect(keys.length).toBeGreaterThan(100);
   // No prefix, no moving average: the names that sample.py loads.
   expect(keys.filter((key) => /^_forward_module|model_ema/.test(key))).toEqual([]);
@@ -183,7 +180,7 @@ test("of several last checkpoints the newest, as train.py has it", async () => {
 test("a run whose last checkpoint is a single file has no shards", async () => {
   await writeFile(join(run, "checkpoints/last.ckpt"), "");
   expect(await resolveWeights(run)).toMatchObject({ kind: "file" });
-  await expect(finishRun(run, ["merge"], checkpointTools, {})).rejects.toMatchObject({ code: "UNSUPPORTED" });
+  await expect(finishRun(run, ["merge"], {})).rejects.toMatchObject({ code: "UNSUPPORTED" });
 });
 
 test("the recipe of a run: by its folder's name, by its saved config, or not at all", async () => {

@@ -6,7 +6,6 @@ import { runWithProgress } from "../../core/cli/progress.js";
 import { realSystem } from "../launch/system.js";
 import { preflight } from "../preflight/preflight.js";
 import { goOn } from "../run/prepare.js";
-import { tools } from "../tools.js";
 import { findRecipe, type LaunchFlags, makePlan, readRecipes } from "./plan.js";
 import { checkSelectors, findingLines, verdict } from "./report.js";
 
@@ -22,9 +21,9 @@ export async function check(
 ): Promise<void> {
   checkSelectors(flags);
   const recipe = findRecipe(await readRecipes(flags), name);
-  const plan = await goOn(makePlan(recipe, flags, extra), tools.checkpoints);
+  const plan = await goOn(makePlan(recipe, flags, extra));
   const { findings, sampled } = await runWithProgress(flags.quiet, context.signal, (run) =>
-    preflight(plan, realSystem(process.env, context.signal), tools, {
+    preflight(plan, realSystem(process.env, context.signal), {
       ...run,
       only: flags.only ?? [],
       ignore: flags.ignore ?? [],

@@ -28,7 +28,6 @@ import {
 } from "../run/prepare.js";
 import { runTraining, type TrainingResult } from "../run/run.js";
 import { newestRun } from "../run/runs.js";
-import { tools } from "../tools.js";
 import { findRecipe, makePlan, readRecipes, type StartFlags } from "./plan.js";
 import { checkSelectors, failureLines, findingLines, verdict } from "./report.js";
 import { asStarted, byFile } from "./started.js";
@@ -76,13 +75,13 @@ export async function start(
 /** Checks and starts a plan, or shows it. */
 export async function launch(asked: LaunchPlan, flags: StartFlags, context: CommandContext): Promise<void> {
   checkSelectors(flags);
-  const plan = await goOn(asked, tools.checkpoints);
+  const plan = await goOn(asked);
   const { quiet = false } = flags;
   const then = flags.then === undefined ? [] : parseSteps(flags.then);
   const system = realSystem(process.env, context.signal);
   if (!flags.skipChecks) {
     const report = await runWithProgress(quiet, context.signal, (run) =>
-      preflight(plan, system, tools, {
+      preflight(plan, system, {
         ...run,
         only: flags.dryRun ? DRY_RULES : (flags.only ?? []),
         ignore: flags.ignore ?? [],
@@ -90,7 +89,7 @@ export async function launch(asked: LaunchPlan, flags: StartFlags, context: Comm
     );
     if (!passed(report, quiet, context)) return;
   }
-  const change = plan.reshard ? await findRankChange(plan, tools.checkpoints) : undefined;
+  const change = plan.reshard ? await findRankChange(plan) : undefined;
   const weights =
     plan.finetune === undefined || plan.resume !== undefined
       ? undefined
@@ -180,7 +179,7 @@ async function prepareHere(step: Preparation, quiet: boolean, context: CommandCo
     process.stderr.write(
       `vista-train: ${DOING[step.kind]} ${oneLine(step.input)} into ${oneLine(step.output)}\n`,
     );
-  await runWithProgress(quiet, context.signal, (run) => prepare(step, tools.checkpoints, run));
+  await runWithProgress(quiet, context.signal, (run) => prepare(step, run));
 }
 
 async function submitJob(
@@ -270,7 +269,7 @@ export async function finish(
   context: CommandContext,
 ): Promise<void> {
   const files = await runWithProgress(flags.quiet, context.signal, (options) =>
-    finishRun(run, steps, tools.checkpoints, options),
+    finishRun(run, steps, options),
   );
   printResult(flags, { command: "finish", run, files }, files);
 }

@@ -5,7 +5,6 @@ import { printResult } from "../../core/cli/print.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import { runWithProgress } from "../../core/cli/progress.js";
 import { type PruneReport, pruneRun } from "../run/prune.js";
-import { tools } from "../tools.js";
 
 export interface PruneFlags extends PrintOptions {
   keep: number;
@@ -15,7 +14,7 @@ export interface PruneFlags extends PrintOptions {
 export async function prune(run: string, flags: PruneFlags, context: CommandContext): Promise<void> {
   const { keep, dryRun = false } = flags;
   const report = await runWithProgress(flags.quiet, context.signal, (options) =>
-    pruneRun(run, keep, tools.checkpoints, { ...options, dryRun }),
+    pruneRun(run, keep, { ...options, dryRun }),
   );
   printResult(flags, { command: "prune", ...report }, show(report));
 }

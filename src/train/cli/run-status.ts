@@ -8,7 +8,6 @@ import { oneLine } from "../../core/errors.js";
 import { quote } from "../../core/text.js";
 import { drawChart } from "../run/chart.js";
 import { type CheckpointStatus, type RunStatus, readStatus } from "../run/status.js";
-import { tools } from "../tools.js";
 import { readRecipes } from "./plan.js";
 import { asStarted } from "./started.js";
 
@@ -23,7 +22,7 @@ export interface StatusFlags extends PrintOptions {
 
 export async function status(run: string, flags: StatusFlags, context: CommandContext): Promise<void> {
   const recipes = (await readRecipes(flags)).values();
-  const found = await readStatus(run, tools.checkpoints, {
+  const found = await readStatus(run, {
     recipes,
     vista: flags.vista,
     signal: context.signal,

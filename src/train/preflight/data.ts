@@ -32,12 +32,6 @@ export interface DataLookOptions extends RunOptions {
   numFrames: number;
 }
 
-/** The function for a quick look at the data; src/train/tools.ts has the real one. */
-export interface DataTools {
-  /** Looks at the annotation files of a subset whose root and annotation files exist. */
-  quickCheck(subset: Subset, vista: string, options: DataLookOptions): Promise<DataLook>;
-}
-
 /** The class of each subset; people edit `data_root` there, as the documentation tells them. */
 const CLASSES: Record<string, { file: string; name: string }> = {
   NuScenes: { file: "vwm/data/subsets/nuscenes.py", name: "NuScenesDataset" },

@@ -6,7 +6,7 @@ import { knownFlags, parseArguments } from "../launch/arguments.js";
 import { applyDotted, type ConfigTree, readConfigs, trainingFacts } from "../launch/config.js";
 import type { LaunchPlan } from "../launch/plan.js";
 import type { System } from "../launch/system.js";
-import { type CheckpointTools, resolveWeights, type Weights } from "../run/checkpoints.js";
+import { resolveWeights, type Weights } from "../run/checkpoints.js";
 import { savedConfigs } from "../run/runs.js";
 import { checkArguments } from "./checks/arguments.js";
 import { checkConfig } from "./checks/config.js";
@@ -17,14 +17,7 @@ import { checkCheckout, checkEnvironment, checkRendezvous, checkSbatch } from ".
 import { checkLogdir, checkResume } from "./checks/output.js";
 import { checkPython } from "./checks/python.js";
 import { checkWeights } from "./checks/weights.js";
-import type { DataTools } from "./data.js";
 import { matchesRule, RULES, type RuleName, type TrainFinding } from "./rules.js";
-
-/** The functions of the other parts of the package that the preflight uses. */
-export interface Tools {
-  checkpoints: CheckpointTools;
-  data: DataTools;
-}
 
 export interface PreflightOptions extends RunOptions {
   /** The environment that the training would be started in; its `PATH` is where programs are looked for. */
@@ -77,7 +70,6 @@ const SEVERITY_ORDER = { error: 0, warning: 1, note: 2 };
 export async function preflight(
   plan: LaunchPlan,
   system: System,
-  tools: Tools,
   options: Omit<PreflightOptions, "env"> = {},
 ): Promise<PreflightReport> {
   const only = options.only ?? [];
@@ -89,7 +81,6 @@ export async function preflight(
   const context: CheckContext = {
     plan,
     system,
-    ...tools,
     config,
     facts:
       config === undefined ? undefined : trainingFacts(await applyDotted(config, await assignments(plan))),

@@ -3,37 +3,6 @@ import type { Dirent, Stats } from "node:fs";
 import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { cannot, fromSystem, VistaError } from "../../core/errors.js";
-import type { RunOptions } from "../../core/progress.js";
-
-/** The functions for checkpoint formats that the launcher needs; src/train/checkpoint-tools.ts has the real ones. */
-export interface CheckpointTools {
-  /**
-   * Reads the tensor names of a `.bin`, `.ckpt` or `.safetensors` file, after its headers and sizes were found in order; no
-   * payload is read.
-   */
-  listKeys(path: string): Promise<string[]>;
-  /** Reads what a DeepSpeed checkpoint folder says of itself; throws unless every file of it is there and in order. */
-  readFolder(path: string, options?: Pick<RunOptions, "signal">): Promise<FolderFacts>;
-  /**
-   * Reads every byte of a checkpoint, a folder or a file.
-   * @returns what keeps a training from going on with it: damage, a part that is missing, NaN or infinity; undefined
-   *   where it is sound
-   */
-  verify(path: string, options?: RunOptions): Promise<string | undefined>;
-  /** Merges a DeepSpeed checkpoint folder into a torch file, replacing an older one. */
-  merge(folder: string, output: string, options: RunOptions): Promise<void>;
-  /** Makes a checkpoint folder for another number of ranks from `folder`, replacing an older one. */
-  reshard(folder: string, output: string, ranks: number, options: RunOptions): Promise<void>;
-  /** Makes a safetensors file for inference from a DeepSpeed checkpoint folder, replacing an older one. */
-  toSafetensors(folder: string, output: string, options: RunOptions): Promise<void>;
-}
-
-export interface FolderFacts {
-  /** The number of GPUs that saved it, a shard each; undefined without ZeRO, when any number of them can load it. */
-  ranks: number | undefined;
-  /** The number of optimizer steps before it was saved; undefined where it does not say. */
-  steps: number | undefined;
-}
 
 /** A checkpoint of a run: a folder (DeepSpeed) or a file (other strategies). */
 export interface RunCheckpoint {

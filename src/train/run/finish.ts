@@ -2,7 +2,8 @@
 import { join } from "node:path";
 import { VistaError } from "../../core/errors.js";
 import type { RunOptions } from "../../core/progress.js";
-import { type CheckpointTools, resolveWeights, type Weights } from "./checkpoints.js";
+import { merge, toSafetensors } from "../tools.js";
+import { resolveWeights, type Weights } from "./checkpoints.js";
 
 /** A step: `merge` makes pytorch_model.bin from ZeRO shards, `to-st` makes the file for inference. */
 export type Step = "merge" | "to-st";
@@ -22,27 +23,22 @@ export function parseSteps(text: string): Step[] {
  *
  * @returns whether it was done now
  */
-export async function mergeIfNeeded(
-  weights: Weights,
-  tools: CheckpointTools,
-  options: RunOptions,
-): Promise<boolean> {
+export async function mergeIfNeeded(weights: Weights, options: RunOptions): Promise<boolean> {
   if (weights.kind === "file" || weights.fresh) return false;
-  await tools.merge(weights.checkpoint, weights.output, options);
+  await merge(weights.checkpoint, weights.output, options);
   return true;
 }
 
 /**
- * Does the steps for the last checkpoint of a run.
+ * Merges the last checkpoint of a run (`merge`), makes the file for inference from it (`to-st`), or both.
  *
  * @returns the file that each step made, or found made already, in order
- * @throws VistaError `UNSUPPORTED` where the last checkpoint is a single file, and what the steps throw
+ * @throws VistaError `UNSUPPORTED` where the last checkpoint is a single file, and what merging throws
  */
 export async function finishRun(
   run: string,
   steps: readonly Step[],
-  tools: CheckpointTools,
-  options: RunOptions,
+  options: RunOptions = {},
 ): Promise<string[]> {
   const weights = await resolveWeights(run);
   if (weights.kind === "file") {
@@ -57,11 +53,11 @@ export async function finishRun(
   const made: string[] = [];
   for (const step of steps) {
     if (step === "merge") {
-      await mergeIfNeeded(weights, tools, options);
+      await mergeIfNeeded(weights, options);
       made.push(weights.output);
     } else {
       const output = join(run, "vista.safetensors");
-      await tools.toSafetensors(weights.checkpoint, output, options);
+      await toSafetensors(weights.checkpoint, output, options);
       made.push(output);
     }
   }

@@ -4,14 +4,8 @@ import { basename, dirname, join } from "node:path";
 import { isVistaError } from "../../core/errors.js";
 import type { RunOptions } from "../../core/progress.js";
 import { fromVista, isCheckpoint, type LaunchPlan } from "../launch/plan.js";
-import {
-  type CheckpointTools,
-  lastCheckpoint,
-  listCheckpoints,
-  measure,
-  runFolderOf,
-  type Weights,
-} from "./checkpoints.js";
+import { merge, readFolder, reshard } from "../tools.js";
+import { lastCheckpoint, listCheckpoints, measure, runFolderOf, type Weights } from "./checkpoints.js";
 import { savedConfigs } from "./runs.js";
 
 /** A file or folder that is made from a checkpoint folder; `vista-ckpt` makes it by {@link preparationArguments}. */
@@ -41,21 +35,18 @@ export interface RankChange {
  *
  * @returns undefined where they are as many, nothing is resumed, or the checkpoint cannot be read, which is a finding elsewhere
  */
-export async function findRankChange(
-  plan: LaunchPlan,
-  tools: CheckpointTools,
-): Promise<RankChange | undefined> {
+export async function findRankChange(plan: LaunchPlan): Promise<RankChange | undefined> {
   if (plan.resume === undefined) return undefined;
   const wanted = plan.nodes * plan.gpus;
   const checkpoint = isCheckpoint(plan.resume)
     ? plan.resume
     : (await lastCheckpoint(await listCheckpoints(plan.resume)))?.path;
-  const facts = checkpoint === undefined ? undefined : await read(checkpoint, tools);
+  const facts = checkpoint === undefined ? undefined : await read(checkpoint);
   if (checkpoint === undefined || facts?.ranks === undefined || facts.ranks === wanted) return undefined;
   const name = `${basename(checkpoint).replace(/\.ckpt$/, "")}-${wanted}ranks.ckpt`;
   const run = runFolderOf(checkpoint);
   const output = run === undefined ? join(dirname(checkpoint), name) : join(run, "resharded", name);
-  const made = await read(output, tools);
+  const made = await read(output);
   const done =
     made?.ranks === wanted &&
     made.steps === facts.steps &&
@@ -70,13 +61,13 @@ export async function findRankChange(
  *
  * @returns the plan as it is where none of the runs that belong together is further than the one that it names
  */
-export async function goOn(plan: LaunchPlan, tools: CheckpointTools): Promise<LaunchPlan> {
+export async function goOn(plan: LaunchPlan): Promise<LaunchPlan> {
   if (!plan.reshard || plan.resume === undefined || isCheckpoint(plan.resume)) return plan;
   const wanted = plan.nodes * plan.gpus;
-  let best = await standOf(plan.resume, tools);
+  let best = await standOf(plan.resume);
   if (best === undefined) return plan;
   for (const { run, ranks } of await relativesOf(plan.resume, plan.name, wanted)) {
-    const other = await standOf(run, tools);
+    const other = await standOf(run);
     // A run of another number of ranks than it should have did not begin here.
     if (other === undefined || (ranks !== undefined && (other.ranks ?? ranks) !== ranks)) continue;
     if (isFurther(other, best, wanted)) best = other;
@@ -96,10 +87,10 @@ interface Stand {
   steps: number | undefined;
 }
 
-async function standOf(run: string, tools: CheckpointTools): Promise<Stand | undefined> {
+async function standOf(run: string): Promise<Stand | undefined> {
   const last = await lastCheckpoint(await listCheckpoints(run));
   if (last === undefined) return undefined;
-  const facts = await read(last.path, tools);
+  const facts = await read(last.path);
   return { run, modified: last.modified, ranks: facts?.ranks, steps: facts?.steps };
 }
 
@@ -138,11 +129,11 @@ function ranksIn(name: string): number | undefined {
   return ranks === undefined ? undefined : Number(ranks);
 }
 
-async function read(path: string, tools: CheckpointTools) {
+async function read(path: string) {
   const own = await stat(path).catch(() => undefined);
   if (!own?.isDirectory()) return undefined;
   try {
-    return await tools.readFolder(path);
+    return await readFolder(path);
   } catch (error) {
     if (isVistaError(error)) return undefined;
     throw error;
@@ -186,8 +177,8 @@ export function preparationArguments({ kind, input, output, ranks }: Preparation
 }
 
 /** Does a preparation in this process. @throws VistaError what merging and resharding throw */
-export async function prepare(step: Preparation, tools: CheckpointTools, options: RunOptions): Promise<void> {
-  if (step.kind === "merge") return tools.merge(step.input, step.output, options);
+export async function prepare(step: Preparation, options: RunOptions): Promise<void> {
+  if (step.kind === "merge") return merge(step.input, step.output, options);
   await mkdir(dirname(step.output), { recursive: true });
-  await tools.reshard(step.input, step.output, step.ranks!, options);
+  await reshard(step.input, step.output, step.ranks!, options);
 }

@@ -3,7 +3,8 @@ import { lstat, readdir, realpath, rename, rm, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { cannot, throwIfAborted, VistaError } from "../../core/errors.js";
 import type { RunOptions } from "../../core/progress.js";
-import { type CheckpointTools, lastCheckpoint, listCheckpoints, type RunCheckpoint } from "./checkpoints.js";
+import { verify } from "../tools.js";
+import { lastCheckpoint, listCheckpoints, type RunCheckpoint } from "./checkpoints.js";
 
 export interface PruneOptions extends RunOptions {
   /** Whether only to verify and report, and remove nothing. */
@@ -35,12 +36,7 @@ const LEFTOVER = /^\..+\.ckpt\.removing$/;
  * @throws VistaError `NOT_FOUND` for a run without checkpoints, `INCONSISTENT` where one that stays is not sound or changes while
  *   it is verified, `IO`, `ABORTED`
  */
-export async function pruneRun(
-  run: string,
-  keep: number,
-  tools: CheckpointTools,
-  options: PruneOptions = {},
-): Promise<PruneReport> {
+export async function pruneRun(run: string, keep: number, options: PruneOptions = {}): Promise<PruneReport> {
   const { signal, dryRun = false } = options;
   if (!Number.isSafeInteger(keep) || keep < 1)
     throw new VistaError("USAGE", `cannot keep ${keep} checkpoints`);
@@ -54,7 +50,7 @@ export async function pruneRun(
   }
   const { kept, old } = await choose(checkpoints, keep);
   if (old.length > 0) {
-    for (const checkpoint of kept) await checkSound(checkpoint, tools, options);
+    for (const checkpoint of kept) await checkSound(checkpoint, options);
     await checkUnchanged(run, kept);
   }
   if (!dryRun) {
@@ -94,12 +90,8 @@ async function choose(
   return { kept, old };
 }
 
-async function checkSound(
-  { path }: RunCheckpoint,
-  tools: CheckpointTools,
-  options: RunOptions,
-): Promise<void> {
-  const problem = await tools.verify(path, options);
+async function checkSound({ path }: RunCheckpoint, options: RunOptions): Promise<void> {
+  const problem = await verify(path, options);
   if (problem === undefined) return;
   throw new VistaError(
     "INCONSISTENT",

@@ -1,6 +1,7 @@
 /** Runs a training: passes its output through, forwards signals, and leaves no process behind. */
 import { type ChildProcess, type ChildProcessByStdio, spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
+import { constants } from "node:os";
 import type { Writable } from "node:stream";
 import { VistaError } from "../../core/errors.js";
 import type { Command } from "../launch/command.js";
@@ -52,23 +53,6 @@ const KILL_WAIT_MS = 30_000;
 
 /** The milliseconds between SIGTERM and SIGKILL for what torchrun left behind, whose training is lost by then. */
 const ORPHANS_MS = 2000;
-/** The numbers of the signals that do happen to trainings. */
-const SIGNAL_NUMBERS: Partial<Record<NodeJS.Signals, number>> = {
-  SIGHUP: 1,
-  SIGINT: 2,
-  SIGQUIT: 3,
-  SIGILL: 4,
-  SIGABRT: 6,
-  SIGBUS: 7,
-  SIGFPE: 8,
-  SIGKILL: 9,
-  SIGUSR1: 10,
-  SIGSEGV: 11,
-  SIGUSR2: 12,
-  SIGPIPE: 13,
-  SIGTERM: 15,
-};
-
 /**
  * Runs the command to its end, and to the end of everything that it started.
  *
@@ -139,7 +123,7 @@ export async function runTraining(command: Command, options: TrainingOptions): P
   child.unref();
 
   return {
-    exitCode: rendezvous.expired ? 1 : (code ?? 128 + (SIGNAL_NUMBERS[signal!] ?? 0)),
+    exitCode: rendezvous.expired ? 1 : (code ?? 128 + (constants.signals[signal!] ?? 0)),
     signal: signal ?? undefined,
     rendezvousTimeout: rendezvous.expired ? options.rendezvousTimeout : undefined,
     left,

@@ -3,7 +3,8 @@ import { stat } from "node:fs/promises";
 import { cannot, isVistaError, throwIfAborted, VistaError } from "../../core/errors.js";
 import type { RunOptions } from "../../core/progress.js";
 import { BUILT_IN_RECIPES, type Recipe } from "../launch/built-in-recipes.js";
-import { type CheckpointTools, lastCheckpoint, listCheckpoints, type RunCheckpoint } from "./checkpoints.js";
+import { readFolder } from "../tools.js";
+import { lastCheckpoint, listCheckpoints, type RunCheckpoint } from "./checkpoints.js";
 import { type LossPoint, readLog } from "./log.js";
 import { measureRate, type TrainingRate } from "./rate.js";
 import { recipeOfRun } from "./runs.js";
@@ -68,11 +69,7 @@ export interface StatusOptions extends Pick<RunOptions, "signal"> {
  *
  * @throws VistaError `NOT_FOUND` or `WRONG_KIND` where `run` is no run folder, `ABORTED`
  */
-export async function readStatus(
-  run: string,
-  tools: CheckpointTools,
-  options: StatusOptions = {},
-): Promise<RunStatus> {
+export async function readStatus(run: string, options: StatusOptions = {}): Promise<RunStatus> {
   const own = await stat(run).catch(cannot("open the run folder", run));
   if (!own.isDirectory()) throw new VistaError("WRONG_KIND", "is a file, not a run folder", { path: run });
   const [log, found] = [await readLog(run), await listCheckpoints(run)];
@@ -85,7 +82,7 @@ export async function readStatus(
   const checkpoints: CheckpointStatus[] = [];
   for (const checkpoint of found) {
     throwIfAborted(options.signal);
-    checkpoints.push(await lookAt(checkpoint, tools, options));
+    checkpoints.push(await lookAt(checkpoint, options));
   }
   const losses = log?.losses ?? [];
   const last = losses.at(-1);
@@ -116,7 +113,6 @@ export async function readStatus(
 /** Looks at a checkpoint: at a folder's shards by their pickles, at a file only by its size. */
 export async function lookAt(
   checkpoint: RunCheckpoint,
-  tools: CheckpointTools,
   options: Pick<RunOptions, "signal"> = {},
 ): Promise<CheckpointStatus> {
   const { name, path, bytes, modified, kind } = checkpoint;
@@ -131,7 +127,7 @@ export async function lookAt(
   };
   if (kind === "file") return bytes > 0 ? status : { ...status, whole: false, problem: "the file is empty" };
   try {
-    return { ...status, whole: true, ...(await tools.readFolder(path, options)) };
+    return { ...status, whole: true, ...(await readFolder(path, options)) };
   } catch (error) {
     if (!isVistaError(error) || error.code === "ABORTED") throw error;
     return { ...status, whole: false, problem: error.message };

@@ -2,16 +2,13 @@ import type { RunOptions } from "../../../core/progress.js";
 import type { ConfigTree, TrainingFacts } from "../../launch/config.js";
 import type { LaunchPlan } from "../../launch/plan.js";
 import type { System } from "../../launch/system.js";
-import type { CheckpointTools, Weights } from "../../run/checkpoints.js";
-import type { DataTools } from "../data.js";
+import type { Weights } from "../../run/checkpoints.js";
 import type { RuleName, TrainFinding } from "../rules.js";
 
 /** The context that every check gets. */
 export interface CheckContext {
   plan: LaunchPlan;
   system: System;
-  checkpoints: CheckpointTools;
-  data: DataTools;
   /** The merged config files; undefined where one of them cannot be read, which is a finding of its own. */
   config: ConfigTree | undefined;
   /** The facts of the config once the overrides of the command line are applied. */

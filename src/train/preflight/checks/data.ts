@@ -11,7 +11,7 @@ import type { CheckContext } from "./context.js";
 const SHOWN = 3;
 
 export async function* checkData(context: CheckContext): AsyncGenerator<TrainFinding> {
-  const { plan, facts, data, wanted, sampled, signal, onProgress } = context;
+  const { plan, facts, wanted, sampled, signal, onProgress } = context;
   if (facts === undefined) return;
   if (facts.subsetsText !== undefined) {
     yield finding("unknown-subset", `data.params.subsets is the text ${facts.subsetsText}, not a list`, {
@@ -62,7 +62,9 @@ export async function* checkData(context: CheckContext): AsyncGenerator<TrainFin
     if (!isThere || !wanted("data-faulty")) continue;
     const fix = `For the whole list: vista-data check ${quote(plan.vista)}`;
     const options = { numFrames, signal, onProgress };
-    const { problems, ...look } = await data.quickCheck(subset, plan.vista, options);
+    // The check of annotation files is loaded where there are some: most commands need none of it.
+    const { quickCheck } = await import("../quick-data.js");
+    const { problems, ...look } = await quickCheck(subset, plan.vista, options);
     sampled.push(...look.sampled);
     for (const { severity, message } of problems.slice(0, SHOWN)) {
       yield finding("data-faulty", `${subset.name}: ${message}`, { severity, fix });

@@ -4,9 +4,10 @@ import { dirname, join } from "node:path";
 import { isVistaError } from "../../../core/errors.js";
 import { stepsPerEpoch, type TrainingFacts } from "../../launch/config.js";
 import { isCheckpoint, type LaunchPlan } from "../../launch/plan.js";
-import { type CheckpointTools, lastCheckpoint, listCheckpoints } from "../../run/checkpoints.js";
+import { lastCheckpoint, listCheckpoints } from "../../run/checkpoints.js";
 import { findRankChange } from "../../run/prepare.js";
 import { savedConfigs } from "../../run/runs.js";
+import { readFolder } from "../../tools.js";
 import { finding, type TrainFinding } from "../rules.js";
 import type { CheckContext } from "./context.js";
 
@@ -91,9 +92,9 @@ async function nearestExisting(path: string): Promise<string> {
 }
 
 /** Checks that a checkpoint is whole: one that was cut off when the time was up would stop all processes after minutes. */
-async function* checkWhole(path: string, checkpoints: CheckpointTools): AsyncGenerator<TrainFinding> {
+async function* checkWhole(path: string): AsyncGenerator<TrainFinding> {
   try {
-    await checkpoints.readFolder(path);
+    await readFolder(path);
   } catch (error) {
     if (!isVistaError(error)) throw error;
     if (error.code !== "UNSUPPORTED")
@@ -101,9 +102,9 @@ async function* checkWhole(path: string, checkpoints: CheckpointTools): AsyncGen
   }
 }
 
-export async function* checkResume({ plan, checkpoints }: CheckContext): AsyncGenerator<TrainFinding> {
+export async function* checkResume({ plan }: CheckContext): AsyncGenerator<TrainFinding> {
   if (plan.resume === undefined) return;
-  const change = plan.reshard ? undefined : await findRankChange(plan, checkpoints);
+  const change = plan.reshard ? undefined : await findRankChange(plan);
   if (change !== undefined) {
     const what = `${change.checkpoint} was saved by ${change.saved} GPUs, and ${change.wanted} would go on with it`;
     yield finding("resume-ranks", what);
@@ -114,20 +115,16 @@ export async function* checkResume({ plan, checkpoints }: CheckContext): AsyncGe
   const own = await stat(plan.resume).catch(() => undefined);
   if (own === undefined) yield finding("resume", `there is no ${plan.resume}`);
   else if (one) {
-    if (own.isDirectory()) yield* checkWhole(plan.resume, checkpoints);
+    if (own.isDirectory()) yield* checkWhole(plan.resume);
   } else if (!own.isDirectory()) yield finding("resume", `${plan.resume} is not a run folder`);
-  else yield* checkRun(plan, plan.resume, checkpoints);
+  else yield* checkRun(plan, plan.resume);
 }
 
 /** Checks that a run folder has what train.py goes on from. */
-async function* checkRun(
-  plan: LaunchPlan,
-  run: string,
-  checkpoints: CheckpointTools,
-): AsyncGenerator<TrainFinding> {
+async function* checkRun(plan: LaunchPlan, run: string): AsyncGenerator<TrainFinding> {
   const last = await lastCheckpoint(await listCheckpoints(run));
   if (last === undefined) yield finding("resume", `${join(run, "checkpoints")} has no last*.ckpt`);
-  else if (last.kind !== "file") yield* checkWhole(last.path, checkpoints);
+  else if (last.kind !== "file") yield* checkWhole(last.path);
   if (plan.base.length === 0 && (await savedConfigs(run)).length === 0) {
     yield finding("resume", `${join(run, "configs")} has no *.yaml`);
   }

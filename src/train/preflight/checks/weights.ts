@@ -3,6 +3,7 @@ import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { isVistaError } from "../../../core/errors.js";
 import { SVD } from "../../launch/built-in-recipes.js";
+import { listKeys, readFolder } from "../../tools.js";
 import { finding, type RuleName, type TrainFinding } from "../rules.js";
 import type { CheckContext } from "./context.js";
 
@@ -13,7 +14,7 @@ const UNET = "model.diffusion_model.";
 const UNET_PROBES = ["time_embed.0.weight", "input_blocks.0.0.weight", "out.2.weight"];
 
 export async function* checkWeights(context: CheckContext): AsyncGenerator<TrainFinding> {
-  const { plan, weights, checkpoints } = context;
+  const { plan, weights } = context;
   const { startsFrom } = plan.recipe;
   // A resumed run has all its weights in its own checkpoint.
   if (plan.resume !== undefined) return;
@@ -24,20 +25,20 @@ export async function* checkWeights(context: CheckContext): AsyncGenerator<Train
       yield finding("finetune-needed", what);
     }
   } else if (weights instanceof Error) yield finding("finetune-missing", weights.message);
-  else if (weights.kind === "file") yield* checkFile(context, weights.path);
+  else if (weights.kind === "file") yield* checkFile(weights.path);
   // Merging checks every record, so here only what can be seen at once is checked.
-  else if (weights.fresh) yield* checkFile(context, weights.output);
-  else yield* damage("finetune-damaged", () => checkpoints.readFolder(weights.checkpoint));
+  else if (weights.fresh) yield* checkFile(weights.output);
+  else yield* damage("finetune-damaged", () => readFolder(weights.checkpoint));
 }
 
-async function* checkFile({ checkpoints }: CheckContext, path: string): AsyncGenerator<TrainFinding> {
+async function* checkFile(path: string): AsyncGenerator<TrainFinding> {
   // train.py compares in this way too, without the dot before the ending.
   const format = ["ckpt", "bin", "safetensors"].find((ending) => path.endsWith(ending));
   if (format === undefined) {
     yield finding("finetune-format", `${path} ends neither in .bin nor in .safetensors`);
     return;
   }
-  const keys = yield* damage("finetune-damaged", () => checkpoints.listKeys(path));
+  const keys = yield* damage("finetune-damaged", () => listKeys(path));
   if (keys === undefined) return;
   if (format === "bin") yield* checkBin(path, keys);
   if (format === "safetensors") yield* checkSafetensors(path, keys);
@@ -79,7 +80,7 @@ function* checkComplete(path: string, keys: ReadonlySet<string>): Generator<Trai
   yield finding("finetune-incomplete", `${path}: weights of the UNet are not in it: ${names}`);
 }
 
-async function* checkSvd({ plan, checkpoints }: CheckContext): AsyncGenerator<TrainFinding> {
+async function* checkSvd({ plan }: CheckContext): AsyncGenerator<TrainFinding> {
   const isThere = (path: string) => stat(path).catch(() => undefined);
   if ((await isThere(join(plan.vista, "ckpts/pytorch_model.bin"))) !== undefined) {
     yield finding("stray-weights", "ckpts/pytorch_model.bin lies in the checkout");
@@ -89,7 +90,7 @@ async function* checkSvd({ plan, checkpoints }: CheckContext): AsyncGenerator<Tr
     yield finding("svd-missing", "there is no ckpts/svd_xt.safetensors in the checkout");
     return;
   }
-  const keys = yield* damage("svd-damaged", () => checkpoints.listKeys(path));
+  const keys = yield* damage("svd-damaged", () => listKeys(path));
   if (keys === undefined || keys.some((key) => key.startsWith(UNET))) return;
   const share = `no weights of a UNet among its ${keys.length}: ${examples(keys)}`;
   yield finding("svd-damaged", `ckpts/svd_xt.safetensors has ${share}`);
