@@ -29,6 +29,11 @@ export function numberOf(value: unknown): number {
   return typeof value === "object" ? Number.NaN : Number(value);
 }
 
+/** Returns the words of a text, for long lists of names. */
+export function words(text: string): readonly string[] {
+  return text.trim().split(/\s+/);
+}
+
 /** Quotes one word of a shell command where the shell would change it; zsh takes `=word` for the path of a program. */
 export function quote(word: string): string {
   return /^[\w@%+:,./-][\w@%+=:,./-]*$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;

@@ -144,13 +144,9 @@ async function makeTask(
   root: string,
   options: AnnotationCheckOptions,
 ): Promise<AnnotationTask> {
-  const nuscenes =
-    options.nuscenes ?? firstThat(existsSync, join(root, "data", "nuscenes"), withSamples(root));
-  const youtube =
-    options.youtube ??
-    firstThat(existsSync, join(root, "data", "YouTube")) ??
-    (findOpenDvRoot(root) === undefined ? undefined : root);
-  const { unusable } = options;
+  const nuscenes = options.nuscenes ?? usualPlace(root, "nuscenes", () => existsSync(join(root, "samples")));
+  const youtube = options.youtube ?? usualPlace(root, "YouTube", () => findOpenDvRoot(root) !== undefined);
+  const { unusable, quick, seed = 0 } = options;
   const nameOf = (path: string) => relative(root, path).split(sep).join("/");
   return {
     files: files.map((path) => ({ name: nameOf(path) || basename(path), path })),
@@ -163,21 +159,17 @@ async function makeTask(
     youtube: youtube || undefined,
     splits: await readSplits((youtube ? findOpenDvRoot(youtube) : undefined)?.metaFiles ?? []),
     frames: options.numFrames ?? 25,
-    quick: options.quick && quickLimits(options.quick, options.seed ?? 0),
+    quick: quick && {
+      seconds: quick.seconds ?? QUICK.seconds,
+      records: quick.records ?? QUICK.records,
+      seed,
+    },
   };
 }
 
-function quickLimits(
-  { seconds = QUICK.seconds, records = QUICK.records }: Partial<typeof QUICK>,
-  seed: number,
-) {
-  return { seconds, records, seed };
-}
-
-function withSamples(root: string): string | undefined {
-  return existsSync(join(root, "samples")) ? root : undefined;
-}
-
-function firstThat(test: (path: string) => boolean, ...paths: (string | undefined)[]): string | undefined {
-  return paths.find((path) => path !== undefined && test(path));
+/** Returns the folder of a set where Vista looks for it or, without that, the root where it is the set itself. */
+function usualPlace(root: string, name: string, isSet: () => boolean): string | undefined {
+  const usual = join(root, "data", name);
+  if (existsSync(usual)) return usual;
+  return isSet() ? root : undefined;
 }

@@ -134,6 +134,9 @@ function systemFault(error: unknown): [ImageFault, string] {
   return ["unreadable", `cannot be read (${code})`];
 }
 
+/** The number of files that are looked at side by side, unless the caller says another. */
+export const SIDE_BY_SIDE: Readonly<Record<ImageLevel, number>> = { names: 16, headers: 16, decode: 4 };
+
 /** The options of {@link checkImages}. */
 export interface CheckImagesOptions {
   signal?: AbortSignal | undefined;
@@ -152,7 +155,7 @@ export async function* checkImages(
   level: ImageLevel,
   options: CheckImagesOptions = {},
 ): AsyncGenerator<ImageReport> {
-  const concurrency = options.concurrency ?? (level === "decode" ? 4 : 16);
+  const concurrency = options.concurrency ?? SIDE_BY_SIDE[level];
   for await (const report of mapOrdered(paths, concurrency, (path) => checkImage(path, level))) {
     throwIfAborted(options.signal);
     yield report;

@@ -1,8 +1,10 @@
 /** The rules for the images of one video folder. */
 import { join } from "node:path";
+import { throwIfAborted } from "../../core/errors.js";
+import { mapOrdered } from "../../core/io/map-ordered.js";
 import { remember } from "../../core/maps.js";
 import type { Finding } from "../finding.js";
-import { checkImages, type ImageFault, type ImageLevel } from "../images/check.js";
+import { checkImage, type ImageFault, type ImageLevel, SIDE_BY_SIDE } from "../images/check.js";
 import { type FrameLayout, frameName } from "./names.js";
 import { finding, type OpenDvRule } from "./rules.js";
 
@@ -44,17 +46,13 @@ export async function* imageFindings(
   { root, path, layout, last, level, signal, onImage }: Looking,
 ): AsyncGenerator<Finding, FolderImages> {
   const result: FolderImages = {};
-  const numbers: number[] = [];
-  function* files() {
-    for (const frame of frames) {
-      numbers.push(frame);
-      yield join(root, path, frameName(layout, frame));
-    }
-  }
-  const otherSizes = new Map<string, { count: number; first: string }>();
-  for await (const { fault, detail, width, height } of checkImages(files(), level, { signal })) {
-    const frame = numbers.shift()!;
+  const reports = mapOrdered(frames, SIDE_BY_SIDE[level], async (frame) => {
     const name = frameName(layout, frame);
+    return { frame, name, ...(await checkImage(join(root, path, name), level)) };
+  });
+  const otherSizes = new Map<string, { count: number; first: string }>();
+  for await (const { frame, name, fault, detail, width, height } of reports) {
+    throwIfAborted(signal);
     onImage();
     // Empty images are left out here, because the sizes of all frames are looked at beforehand.
     if (fault !== undefined && fault !== "empty") {

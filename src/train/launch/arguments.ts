@@ -5,6 +5,7 @@
 
 import { join } from "node:path";
 import { readRegular } from "../../core/io/regular.js";
+import { words } from "../../core/text.js";
 
 /** The number of words that an option takes after itself. */
 type Arity = "one" | "optional" | "many";
@@ -41,60 +42,23 @@ const DOCUMENTED_FLAGS: Record<string, Arity> = {
 };
 
 /** The parameters of `pytorch_lightning.Trainer` 2.0.1, which train.py turns into options (`--max_epochs 5`). */
-export const TRAINER_PARAMETERS: readonly string[] = [
-  "accelerator",
-  "strategy",
-  "devices",
-  "num_nodes",
-  "precision",
-  "logger",
-  "callbacks",
-  "fast_dev_run",
-  "max_epochs",
-  "min_epochs",
-  "max_steps",
-  "min_steps",
-  "max_time",
-  "limit_train_batches",
-  "limit_val_batches",
-  "limit_test_batches",
-  "limit_predict_batches",
-  "overfit_batches",
-  "val_check_interval",
-  "check_val_every_n_epoch",
-  "num_sanity_val_steps",
-  "log_every_n_steps",
-  "enable_checkpointing",
-  "enable_progress_bar",
-  "enable_model_summary",
-  "accumulate_grad_batches",
-  "gradient_clip_val",
-  "gradient_clip_algorithm",
-  "deterministic",
-  "benchmark",
-  "inference_mode",
-  "use_distributed_sampler",
-  "profiler",
-  "detect_anomaly",
-  "barebones",
-  "plugins",
-  "sync_batchnorm",
-  "reload_dataloaders_every_n_epochs",
-  "default_root_dir",
-];
+export const TRAINER_PARAMETERS = words(`
+  accelerator strategy devices num_nodes precision logger callbacks fast_dev_run max_epochs min_epochs
+  max_steps min_steps max_time limit_train_batches limit_val_batches limit_test_batches
+  limit_predict_batches overfit_batches val_check_interval check_val_every_n_epoch
+  num_sanity_val_steps log_every_n_steps enable_checkpointing enable_progress_bar enable_model_summary
+  accumulate_grad_batches gradient_clip_val gradient_clip_algorithm deterministic benchmark
+  inference_mode use_distributed_sampler profiler detect_anomaly barebones plugins sync_batchnorm
+  reload_dataloaders_every_n_epochs default_root_dir
+`);
 
 /** The parameters among them that Lightning takes as text. A flag's value is text to train.py: `--max_epochs 5` gives "5". */
-export const TEXT_PARAMETERS: ReadonlySet<string> = new Set([
-  "accelerator",
-  "strategy",
-  "devices",
-  "num_nodes",
-  "precision",
-  "max_time",
-  "gradient_clip_algorithm",
-  "profiler",
-  "default_root_dir",
-]);
+export const TEXT_PARAMETERS: ReadonlySet<string> = new Set(
+  words(`
+    accelerator strategy devices num_nodes precision max_time gradient_clip_algorithm profiler
+    default_root_dir
+  `),
+);
 
 type KnownFlags = ReadonlyMap<string, Arity>;
 

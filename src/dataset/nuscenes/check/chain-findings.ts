@@ -175,7 +175,6 @@ function* faultFindings(
   describe: Describe,
 ): Generator<Finding> {
   const path = names.path(table);
-  const offset = names.state(table)!.offset;
   const counts = new Map<ChainFault["kind"], number>();
   for (const fault of result.faults) {
     const count = (counts.get(fault.kind) ?? 0) + 1;
@@ -183,8 +182,7 @@ function* faultFindings(
     if (count > KEEP) continue;
     const row = fault.kind === "time" ? fault.culprit : fault.row;
     yield finding(RULE_OF[fault.kind], path, message(fault, table, input, names, describe), {
-      record: names.token(table, row),
-      offset: offset[row]!,
+      ...names.place(table, row),
       count: fault.kind === "cycle" ? fault.length : undefined,
     });
   }
@@ -255,10 +253,7 @@ function* endFindings(
         problem = `${field} names ${name}, whose ${side} is ${names.token(targetName, links[end]!)}`;
       }
       if (problem === undefined) continue;
-      yield finding("wrong-first-last", names.path(ownerName), problem, {
-        record: String(values.token),
-        offset: owner.offset[row]!,
-      });
+      yield finding("wrong-first-last", names.path(ownerName), problem, names.place(ownerName, row));
     }
   }
 }
@@ -278,14 +273,7 @@ function* countFindings(
   for (const [row, values] of owner.values.entries()) {
     const said = values[field];
     if (owner.exclude[row] === 1 || typeof said !== "number" || said === counts[row]) continue;
-    yield finding(
-      "wrong-count",
-      names.path(ownerName),
-      `${field} is ${said}, but ${what} that name it: ${counts[row]}`,
-      {
-        record: String(values.token),
-        offset: owner.offset[row]!,
-      },
-    );
+    const text = `${field} is ${said}, but ${what} that name it: ${counts[row]}`;
+    yield finding("wrong-count", names.path(ownerName), text, names.place(ownerName, row));
   }
 }

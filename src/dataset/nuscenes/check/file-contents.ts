@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { throwIfAborted } from "../../../core/errors.js";
 import { mapOrdered } from "../../../core/io/map-ordered.js";
 import type { CheckOptions, CheckSummary, Finding } from "../../finding.js";
-import { checkImages, type ImageFault } from "../../images/check.js";
+import { checkImage, type ImageFault, SIDE_BY_SIDE } from "../../images/check.js";
 import { boundsOf, choosePictures, mix } from "../../sample.js";
 import { NO_FOLDER } from "../read/file-names.js";
 import { RowText } from "../read/tables.js";
@@ -11,10 +11,9 @@ import type { FileList } from "./files.js";
 import { cloudFault } from "./point-clouds.js";
 import { finding, type NuScenesRule } from "./rules.js";
 
-const RULE_OF: Record<Exclude<ImageFault, "missing">, NuScenesRule> = {
+const RULE_OF: Record<Exclude<ImageFault, "missing" | "empty">, NuScenesRule> = {
   "not-a-file": "unreadable-file",
   unreadable: "unreadable-file",
-  empty: "empty-file",
   "not-an-image": "not-an-image",
   truncated: "truncated-image",
   damaged: "truncated-image",
@@ -118,106 +117,101 @@ function isPicture(form: { fileformat: string }): boolean {
 
 type NameOf = (look: Look) => { name: string; token: string };
 
+/** The name of what is looked at in the coverage, and in the progress. */
+interface Kind {
+  what: string;
+  phase: string;
+  unit: "files" | "images";
+}
+
+/**
+ * Looks at files, some at a time, as long as there is time; counts them in the summary and reports the progress.
+ *
+ * @param end  the time when no other file is begun, by `performance.now()`
+ * @returns what `look` gives for each file, in their order
+ */
+async function* lookInTime<Report>(
+  { what, phase, unit }: Kind,
+  { looks, left }: Part,
+  end: number,
+  sideBySide: number,
+  summary: CheckSummary,
+  options: CheckOptions,
+  look: (look: Look) => Promise<Report>,
+): AsyncGenerator<Report> {
+  const coverage = { what, checked: 0, total: looks.length + left };
+  summary.coverage.push(coverage);
+  function* inTime() {
+    for (const one of looks) {
+      if (performance.now() > end) return;
+      yield one;
+    }
+  }
+  for await (const report of mapOrdered(inTime(), sideBySide, look)) {
+    throwIfAborted(options.signal);
+    const done = ++coverage.checked;
+    options.onProgress?.({ phase, done, total: looks.length, unit });
+    yield report;
+  }
+}
+
 async function* lookAtPictures(
   root: string,
-  { looks, left }: Part,
+  part: Part,
   nameOf: NameOf,
   level: "headers" | "decode",
   summary: CheckSummary,
   options: CheckOptions,
   end: number,
 ): AsyncGenerator<Finding> {
-  const coverage = {
-    what: `pictures (${level})`,
-    checked: 0,
-    total: looks.length + left,
-  };
-  summary.coverage.push(coverage);
   const sound: string[] = [];
   const sizes = new Map<string, number>();
-  const names: { name: string; token: string }[] = [];
-  function* paths() {
-    for (const look of looks) {
-      if (performance.now() > end) return;
-      const entry = nameOf(look);
-      names.push(entry);
-      yield join(root, entry.name);
-    }
-  }
-  const imageOptions = options.signal === undefined ? {} : { signal: options.signal };
-  for await (const report of checkImages(paths(), level, imageOptions)) {
-    const { list, row } = looks[coverage.checked]!;
-    const { name, token } = names.shift()!;
-    coverage.checked++;
-    options.onProgress?.({
-      phase: "look at pictures",
-      done: coverage.checked,
-      total: looks.length,
-      unit: "images",
-    });
+  const kind: Kind = { what: `pictures (${level})`, phase: "look at pictures", unit: "images" };
+  const look = async ({ list, row }: Look) => {
+    const { name, token } = nameOf({ list, row });
+    const said = list.data.forms[list.data.form[row]!]!;
+    return { name, token, said, report: await checkImage(join(root, name), level) };
+  };
+  const reports = lookInTime(kind, part, end, SIDE_BY_SIDE[level], summary, options, look);
+  for await (const { name, token, said, report } of reports) {
+    const { fault, detail, width, height, bytes } = report;
     // Both are reported with their folder, where names and sizes of all files are looked at.
-    if (report.fault === "missing" || report.fault === "empty") continue;
+    if (fault === "missing" || fault === "empty") continue;
     const record = { record: `sample_data ${token}` };
-    if (report.fault !== undefined) {
-      yield finding(
-        RULE_OF[report.fault as keyof typeof RULE_OF],
-        name,
-        report.detail ?? report.fault,
-        record,
-      );
+    if (fault !== undefined) {
+      yield finding(RULE_OF[fault], name, detail ?? fault, record);
       continue;
     }
-    const { width, height } = list.data.forms[list.data.form[row]!]!;
-    if (report.width !== undefined && (report.width !== width || report.height !== height)) {
-      const text = `the picture is ${report.width} × ${report.height}, its row says ${width} × ${height}`;
+    if (width !== undefined && (width !== said.width || height !== said.height)) {
+      const text = `the picture is ${width} × ${height}, its row says ${said.width} × ${said.height}`;
       yield finding("wrong-image-size", name, text, record);
       continue;
     }
     if (name.includes("/CAM_FRONT/")) sound.push(name);
     if (sound.length > 1000) sound.splice(0, sound.length, ...choosePictures(sound));
-    const bin = `${Math.floor(report.bytes / 20_000) * 20} kB`;
+    const bin = `${Math.floor(bytes / 20_000) * 20} kB`;
     sizes.set(bin, (sizes.get(bin) ?? 0) + 1);
   }
   summary.samples = choosePictures(sound);
   const points = [...sizes].map(([label, value]) => ({ label, value }));
-  summary.charts!.push({
-    kind: "bars",
-    title: "Sizes of the pictures looked at (from)",
-    unit: "pictures",
-    shares: true,
-    points,
-  });
+  const title = "Sizes of the pictures looked at (from)";
+  summary.charts!.push({ kind: "bars", title, unit: "pictures", shares: true, points });
 }
 
 async function* lookAtClouds(
   root: string,
-  { looks, left }: Part,
+  part: Part,
   nameOf: NameOf,
   summary: CheckSummary,
   options: CheckOptions,
   end: number,
 ): AsyncGenerator<Finding> {
-  const coverage = { what: "point clouds (headers)", checked: 0, total: looks.length + left };
-  summary.coverage.push(coverage);
-  function* inTime() {
-    for (const look of looks) {
-      if (performance.now() > end) return;
-      yield look;
-    }
-  }
-  const reports = mapOrdered(inTime(), 16, async (look) => {
+  const kind: Kind = { what: "point clouds (headers)", phase: "look at point clouds", unit: "files" };
+  const reports = lookInTime(kind, part, end, 16, summary, options, async (look) => {
     const { name, token } = nameOf(look);
     return { name, token, fault: await cloudFault(join(root, name), name) };
   });
   for await (const { name, token, fault } of reports) {
-    throwIfAborted(options.signal);
-    coverage.checked++;
-    options.onProgress?.({
-      phase: "look at point clouds",
-      done: coverage.checked,
-      total: looks.length,
-      unit: "files",
-    });
     if (fault !== undefined && fault.rule !== "empty-file")
       yield finding(fault.rule, name, fault.detail, { record: `sample_data ${token}` });
   }

@@ -8,7 +8,7 @@ import { rowOf, type SmallTable } from "../read/tables.js";
 import type { Names } from "./names.js";
 import { finding } from "./rules.js";
 import type { SampleChains } from "./sample-chains.js";
-import { remainder } from "./table-findings.js";
+import { firstOf } from "./table-findings.js";
 
 /**
  * The distance in microseconds from which on a key frame is another sample's: those of one sample lie within some 100 ms, and
@@ -95,12 +95,8 @@ export function* frameFindings(
   const path = names.path("sample_data");
   for (const row of frames.contradictions) {
     const folder = data.folders[data.folder[row]!];
-    yield finding(
-      "wrong-sensor",
-      path,
-      `the file is in ${folder}, but calibrated_sensor_token names another sensor`,
-      { record: names.token("sample_data", row), offset: data.offset[row]! },
-    );
+    const text = `the file is in ${folder}, but calibrated_sensor_token names another sensor`;
+    yield finding("wrong-sensor", path, text, names.place("sample_data", row));
   }
   const { sample, scene } = tables.small;
   if (sample === undefined || scene === undefined) return;
@@ -141,25 +137,17 @@ export function* frameFindings(
     }
     if (Math.abs(apart(row)) > FAR_US && !wrongTime.has(sampleRow)) far.push(row);
   }
-  const place = (row: number) => ({ record: names.token("sample_data", row), offset: data.offset[row]! });
   const sampleToken = (row: number) => names.token("sample", data.sample[row]!);
-  for (const row of surplus.slice(0, KEEP)) {
+  yield* firstOf(surplus, "keyframe-duplicate", path, "more key frames that are one too many", (row) => {
     const text = `a second key frame of ${frames.channels[frames.channel[row]!]} for sample ${sampleToken(row)}`;
-    yield finding("keyframe-duplicate", path, text, place(row));
-  }
-  yield* remainder(
-    "keyframe-duplicate",
-    path,
-    surplus.length - KEEP,
-    "more key frames that are one too many",
-  );
+    return [text, names.place("sample_data", row)];
+  });
   const reported = new Set(surplus);
   const alone = far.filter((row) => !reported.has(row));
-  for (const row of alone.slice(0, KEEP)) {
+  yield* firstOf(alone, "keyframe-time", path, "more key frames far from their sample", (row) => {
     const text = `the key frame is ${Math.round(apart(row) / 1000)} ms from its sample ${sampleToken(row)}`;
-    yield finding("keyframe-time", path, text, place(row));
-  }
-  yield* remainder("keyframe-time", path, alone.length - KEEP, "more key frames far from their sample");
+    return [text, names.place("sample_data", row)];
+  });
   if (!data.complete || Object.keys(data.moreDangling).length > 0) return;
 
   for (let channel = 0; channel < width; channel++) {
@@ -184,17 +172,11 @@ export function* frameFindings(
     const times = Float64Array.from(spare).sort();
     missing = missing.filter((row) => !hasNear(times, sample.values[row]!.timestamp as number, FAR_US));
     if (missing.length <= lost[channel]! + lostAnywhere) continue;
-    for (const row of missing.slice(0, KEEP)) {
-      yield finding("keyframe-missing", path, `no key frame of ${name} for this sample`, {
-        record: `sample ${names.token("sample", row)}`,
-      });
-    }
-    yield* remainder(
-      "keyframe-missing",
-      path,
-      missing.length - KEEP,
-      `more samples without a key frame of ${name}`,
-    );
+    const more = `more samples without a key frame of ${name}`;
+    yield* firstOf(missing, "keyframe-missing", path, more, (row) => [
+      `no key frame of ${name} for this sample`,
+      { record: `sample ${names.token("sample", row)}` },
+    ]);
   }
 }
 

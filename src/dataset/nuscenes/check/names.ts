@@ -37,6 +37,11 @@ export class Names {
     return this.field(name, row, "token");
   }
 
+  /** Returns the place of a row in findings. */
+  place(name: TableName, row: number): { record: string; offset: number } {
+    return { record: this.token(name, row), offset: this.state(name)!.offset[row]! };
+  }
+
   /** Returns the value of a field in the row at an offset of the file, as a string. */
   fieldAt(name: TableName, offset: number, field: string, row = -1): string {
     const state = this.state(name);

@@ -23,10 +23,7 @@ export function* sceneFindings(tables: Tables, names: Names): Generator<Finding>
     for (const [row, values] of log.values.entries()) {
       if (log.exclude[row] === 1 || mapped.has(values.token)) continue;
       const text = `no map lists ${String(values.logfile)} in its log_tokens`;
-      yield finding("log-without-map", names.path("log"), text, {
-        record: String(values.token),
-        offset: log.offset[row]!,
-      });
+      yield finding("log-without-map", names.path("log"), text, names.place("log", row));
     }
     const elsewhere = [...mapped].filter((token) => rowOf(log, token) === -1);
     if (log.complete && elsewhere.length > 0) {
@@ -43,10 +40,7 @@ export function* sceneFindings(tables: Tables, names: Names): Generator<Finding>
     for (const [row, values] of category.values.entries()) {
       if (Number.isSafeInteger(values.index)) continue;
       const text = `${String(values.name)} has no index, but there is a table of lidar labels`;
-      yield finding("category-index", names.path("category"), text, {
-        record: String(values.token),
-        offset: category.offset[row]!,
-      });
+      yield finding("category-index", names.path("category"), text, names.place("category", row));
     }
   }
 }

@@ -34,10 +34,12 @@ export function* tableFindings(tables: Tables, names: Names): Generator<Finding>
     }
     yield* remainder("wrong-type", path, state.moreProblems, "more fields of the wrong type");
     for (const [row, first] of state.duplicates) {
-      yield finding("duplicate-token", path, `row ${row} has the token of row ${first}`, {
-        record: names.token(name, row),
-        offset: state.offset[row]!,
-      });
+      yield finding(
+        "duplicate-token",
+        path,
+        `row ${row} has the token of row ${first}`,
+        names.place(name, row),
+      );
     }
     yield* remainder(
       "duplicate-token",
@@ -58,10 +60,8 @@ function* camerasWithoutMatrix({ small }: Tables, names: Names): Generator<Findi
     const sensor = sensors.values[rowOf(sensors, key)];
     if (sensor?.modality !== "camera") continue;
     const what = `field "camera_intrinsic" is empty, but ${sensor.channel} is a camera`;
-    yield finding("wrong-type", names.path("calibrated_sensor"), what, {
-      record: names.token("calibrated_sensor", i),
-      offset: calibrated.offset[i]!,
-    });
+    const place = names.place("calibrated_sensor", i);
+    yield finding("wrong-type", names.path("calibrated_sensor"), what, place);
   }
 }
 
@@ -173,6 +173,18 @@ export function sampleLinks(samples: SmallTable, field: "prev" | "next"): Int32A
     }
   }
   return links;
+}
+
+/** Yields the findings about rows: the first {@link KEEP} of them one by one, and the others as a number. */
+export function* firstOf(
+  rows: readonly number[],
+  rule: NuScenesRule,
+  path: string,
+  more: string,
+  describe: (row: number) => [text: string, place: { record: string; offset?: number }],
+): Generator<Finding> {
+  for (const row of rows.slice(0, KEEP)) yield finding(rule, path, ...describe(row));
+  yield* remainder(rule, path, rows.length - KEEP, more);
 }
 
 /** Yields one finding for places that were only counted. */

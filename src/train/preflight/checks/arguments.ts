@@ -1,5 +1,6 @@
 /** The check of the arguments that go to train.py as they are. */
 import { isRecord } from "../../../core/maps.js";
+import { words } from "../../../core/text.js";
 import {
   type Argument,
   knownFlags,
@@ -36,46 +37,19 @@ const OPEN_SECTIONS = [
   "lightning.modelcheckpoint",
 ];
 /** The parameters of vwm.data.dataset.Sampler. */
-const SAMPLER_PARAMETERS = [
-  "batch_size",
-  "num_workers",
-  "prefetch_factor",
-  "shuffle",
-  "subsets",
-  "probs",
-  "samples_per_epoch",
-  "target_height",
-  "target_width",
-  "num_frames",
-];
+const SAMPLER_PARAMETERS = words(`
+  batch_size num_workers prefetch_factor shuffle subsets probs samples_per_epoch target_height
+  target_width num_frames
+`);
 
 /** The parameters of vwm.models.diffusion.DiffusionEngine; a config need not have all of them. */
-const MODEL_PARAMETERS = [
-  "network_config",
-  "denoiser_config",
-  "first_stage_config",
-  "conditioner_config",
-  "sampler_config",
-  "optimizer_config",
-  "scheduler_config",
-  "loss_fn_config",
-  "network_wrapper",
-  "ckpt_path",
-  "use_ema",
-  "ema_decay_rate",
-  "scale_factor",
-  "disable_first_stage_autocast",
-  "input_key",
-  "log_keys",
-  "no_cond_log",
-  "compile_model",
-  "en_and_decode_n_samples_a_time",
-  "num_frames",
-  "slow_spatial_layers",
-  "train_peft_adapters",
-  "replace_cond_frames",
-  "fixed_cond_frames",
-];
+const MODEL_PARAMETERS = words(`
+  network_config denoiser_config first_stage_config conditioner_config sampler_config optimizer_config
+  scheduler_config loss_fn_config network_wrapper ckpt_path use_ema ema_decay_rate scale_factor
+  disable_first_stage_autocast input_key log_keys no_cond_log compile_model
+  en_and_decode_n_samples_a_time num_frames slow_spatial_layers train_peft_adapters
+  replace_cond_frames fixed_cond_frames
+`);
 
 /** The sections of a config with the parameters of the class that each is for. */
 const CLASS_PARAMETERS: ReadonlyMap<string, readonly string[]> = new Map([
