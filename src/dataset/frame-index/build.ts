@@ -5,14 +5,12 @@ import { join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { fromSystem, throwIfAborted } from "../../core/errors.js";
 import { readRegular } from "../../core/io/regular.js";
-import { runWorker } from "../../core/io/worker.js";
 import type { RunOptions } from "../../core/progress.js";
 import { Turns } from "../../core/turns.js";
 import { type FolderScan, scanFolder } from "../opendv/folder-listing.js";
 import type { OpenDvRoot } from "../opendv/root.js";
-import { readChains } from "./chains.js";
-import type { DatasetIndex, IndexedChain, IndexedFolder, Stamp } from "./dataset-index.js";
-import type { IndexMessage, IndexTask } from "./index-worker.js";
+import type { DatasetIndex, IndexedFolder, Stamp } from "./dataset-index.js";
+import { readLarge } from "./index-task.js";
 import { type LocatedData, locateData } from "./locate.js";
 
 /** The options of {@link buildIndex}. */
@@ -40,8 +38,6 @@ export interface BuiltIndex {
  * (NFS, ext3) or 2 s (FAT), so that a folder that changed this shortly before it was listed may change again without a new time.
  */
 const COARSE_MS = 2500;
-/** The number of bytes below which a worker thread costs more than it saves. */
-const WORKER_FROM = 32 << 20;
 
 /**
  * Indexes the OpenDV-YouTube frames and the nuScenes CAM_FRONT chains below `root`.
@@ -120,24 +116,8 @@ async function indexNuScenes(
   if (unchanged) built.reused++;
   else built.read++;
   const onBytes = (done: number) => onProgress?.({ phase: "index nuScenes", done, total, unit: "bytes" });
-  const chains = unchanged ? before.chains : await loadChains(folder, total, signal, onBytes);
+  const chains = unchanged ? before.chains : await readLarge("chains", folder, total, signal, onBytes);
   built.index.nuscenes = { root, version, stamp, chains };
-}
-
-async function loadChains(
-  folder: string,
-  bytes: number,
-  signal: AbortSignal | undefined,
-  onBytes: (bytes: number) => void,
-): Promise<IndexedChain[]> {
-  if (bytes < WORKER_FROM) return readChains(folder, onBytes);
-  let chains: IndexedChain[] = [];
-  const entry = new URL("./index-worker.js", import.meta.url);
-  await runWorker<IndexTask, IndexMessage>(entry, { kind: "chains", folder }, signal, (message) => {
-    if (message.kind === "chains") chains = message.chains;
-    else if (message.kind === "bytes") onBytes(message.bytes);
-  });
-  return chains;
 }
 
 /** Returns the stamp of a file or folder, or undefined where it changed so shortly ago that the stamp proves nothing. */

@@ -3,9 +3,8 @@
 import { join } from "node:path";
 import { VistaError } from "../../core/errors.js";
 import { INCOMPLETE, parseValue, skipValue } from "../../core/json/scan.js";
-import { isRecord } from "../../core/maps.js";
 import { compareText, textOf } from "../../core/text.js";
-import { type RowSink, readWholeRows } from "../json/rows.js";
+import { type RowSink, readRecords, readWholeRows } from "../json/rows.js";
 import type { IndexedChain } from "./dataset-index.js";
 
 const CHANNEL = "/CAM_FRONT/";
@@ -116,10 +115,6 @@ function follow(
 /** Returns the values of one field of a small table, by the tokens of the rows. */
 function column(folder: string, name: string, field: string): Map<string, string> {
   const values = new Map<string, string>();
-  readWholeRows(join(folder, `${name}.json`), "read the table", {
-    value(row) {
-      if (isRecord(row)) values.set(textOf(row.token), textOf(row[field]));
-    },
-  });
+  readRecords(join(folder, `${name}.json`), (row) => values.set(textOf(row.token), textOf(row[field])));
   return values;
 }

@@ -1,13 +1,9 @@
 /** The frames that DriveAGI's language files name, folder by folder. */
 import { statSync } from "node:fs";
 import { fromSystem } from "../../core/errors.js";
-import { runWorker } from "../../core/io/worker.js";
 import type { RunOptions } from "../../core/progress.js";
-import { collectLanguage, type LanguageFolder } from "./collect-language.js";
-import type { IndexMessage, IndexTask } from "./index-worker.js";
-
-/** The number of bytes, of all files together, below which a worker thread costs more than it saves. */
-const WORKER_FROM = 32 << 20;
+import type { LanguageFolder } from "./collect-language.js";
+import { readLarge } from "./index-task.js";
 
 /**
  * Reads which frames language files name.
@@ -28,18 +24,7 @@ export async function readLanguage(
   }
   const onBytes = (done: number) =>
     options.onProgress?.({ phase: "read language files", done, total, unit: "bytes" });
-  if (total < WORKER_FROM) return collectLanguage(files, onBytes);
-  let folders: LanguageFolder[] = [];
-  await runWorker<IndexTask, IndexMessage>(
-    new URL("./index-worker.js", import.meta.url),
-    { kind: "language", files },
-    options.signal,
-    (message) => {
-      if (message.kind === "language") folders = message.folders;
-      else if (message.kind === "bytes") onBytes(message.bytes);
-    },
-  );
-  return folders;
+  return readLarge("language", files, total, options.signal, onBytes);
 }
 
 /** Returns the numbers that are in both. */

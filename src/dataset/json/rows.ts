@@ -6,6 +6,7 @@ import { closeSync, readSync } from "node:fs";
 import { fromSystem, VistaError } from "../../core/errors.js";
 import { openRegularSync } from "../../core/io/regular.js";
 import { INCOMPLETE, JsonSyntaxError, parseValue, skipSpace, skipValue } from "../../core/json/scan.js";
+import { isRecord } from "../../core/maps.js";
 
 const CHUNK = 512 << 10;
 const REPORT_EVERY = 8 << 20;
@@ -71,6 +72,15 @@ export function readWholeRows(
   } catch (error) {
     throw fromSystem(error, path, doing);
   }
+}
+
+/**
+ * Reads the rows of a small table that are objects, where the table is of no use unless it is whole.
+ *
+ * @throws VistaError as {@link readWholeRows} does
+ */
+export function readRecords(path: string, take: (row: Record<string, unknown>) => void): void {
+  readWholeRows(path, "read the table", { value: (row) => void (isRecord(row) && take(row)) });
 }
 
 class Reader {

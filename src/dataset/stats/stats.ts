@@ -1,7 +1,6 @@
 /** The figures of what a data set holds, for `vista-data stats`. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { isRecord } from "../../core/maps.js";
 import type { RunOptions } from "../../core/progress.js";
 import { textOf } from "../../core/text.js";
 import {
@@ -14,7 +13,7 @@ import {
 import { indexLocated, readIndex } from "../frame-index/build.js";
 import type { DatasetIndex, IndexedFolder } from "../frame-index/dataset-index.js";
 import { type LocatedData, locateData } from "../frame-index/locate.js";
-import { readWholeRows } from "../json/rows.js";
+import { readRecords, readWholeRows } from "../json/rows.js";
 import { type MetaVideo, readMeta } from "../opendv/meta.js";
 import { countClips, countFrames } from "../opendv/runs.js";
 
@@ -217,18 +216,15 @@ function nuscenesStats(
 /** Returns the number of scenes by the place of their log. */
 function locationsOf(folder: string): Record<string, number> {
   const places = new Map<unknown, string>();
-  readSmall(join(folder, "log.json"), (row) => places.set(row.token, textOf(row.location)));
+  const [logs, scenes] = [join(folder, "log.json"), join(folder, "scene.json")];
+  if (existsSync(logs)) readRecords(logs, (row) => places.set(row.token, textOf(row.location)));
   const locations = named<number>();
-  readSmall(join(folder, "scene.json"), (row) => {
+  if (!existsSync(scenes)) return locations;
+  readRecords(scenes, (row) => {
     const place = places.get(row.log_token) ?? "unknown";
     locations[place] = (locations[place] ?? 0) + 1;
   });
   return locations;
-}
-
-function readSmall(path: string, take: (row: Record<string, unknown>) => void): void {
-  if (!existsSync(path)) return;
-  readWholeRows(path, "read the table", { value: (row) => void (isRecord(row) && take(row)) });
 }
 
 function countFile(path: string, stats: DataStats): void {

@@ -60,7 +60,7 @@ export const TEXT_PARAMETERS: ReadonlySet<string> = new Set(
   `),
 );
 
-type KnownFlags = ReadonlyMap<string, Arity>;
+export type KnownFlags = ReadonlyMap<string, Arity>;
 
 /**
  * Returns the options of this checkout's train.py: the documented ones, those that its source adds, so that a fork's own count

@@ -78,12 +78,16 @@ export async function preflight(
     !(options.ignore ?? []).some((selector) => matchesRule(code, selector));
 
   const config = await baseConfig(plan);
+  const flags = await knownFlags(plan.vista);
+  const extra = parseArguments(plan.extra, flags);
+  const dotted = extra.filter(({ kind }) => kind === "dotted").map(({ word }) => word);
   const context: CheckContext = {
     plan,
     system,
+    flags,
+    extra,
     config,
-    facts:
-      config === undefined ? undefined : trainingFacts(await applyDotted(config, await assignments(plan))),
+    facts: config && trainingFacts(await applyDotted(config, dotted)),
     weights: await weightsOf(plan),
     signal: options.signal,
     onProgress: options.onProgress,
@@ -118,12 +122,6 @@ async function baseConfig(plan: LaunchPlan): Promise<ConfigTree | undefined> {
     if (isVistaError(error)) return undefined;
     throw error;
   }
-}
-
-/** Returns the `dotted.key=value` words among the arguments for train.py. */
-async function assignments(plan: LaunchPlan): Promise<string[]> {
-  const words = parseArguments(plan.extra, await knownFlags(plan.vista));
-  return words.filter((argument) => argument.kind === "dotted").map((argument) => argument.word);
 }
 
 async function weightsOf(plan: LaunchPlan): Promise<Weights | Error | undefined> {

@@ -1,14 +1,15 @@
 /** `writeNuScenesAnnotations`, which makes Vista's nuScenes.json and nuScenes_val.json from the tables and the CAN bus. */
 import { join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { fromSystem, throwIfAborted, VistaError } from "../../../core/errors.js";
-import { AtomicFile, type OutputOptions, prepareOutput } from "../../../core/io/output.js";
+import { VistaError } from "../../../core/errors.js";
+import { type OutputOptions, prepareOutput, writeAtomically } from "../../../core/io/output.js";
 import type { RunOptions } from "../../../core/progress.js";
 import { loadTables } from "../../nuscenes/read/load-tables.js";
 import { COMMANDS, type DrivingCommand, hasGoal, type NuScenesRecord } from "../nuscenes-rows.js";
 import { pythonFloat, pythonList, pythonString } from "./python-json.js";
 import { checkRecordOptions, RECORD_TABLES, RecordMaker, type Skipped } from "./records.js";
 import { findNuScenes, type SceneChoice, sceneCount, sceneFilter } from "./source.js";
+import { TextBlocks } from "./text-blocks.js";
 
 /** The options of {@link writeNuScenesAnnotations}. */
 export interface NuScenesAnnotationOptions extends RunOptions, OutputOptions {
@@ -57,8 +58,6 @@ export interface NuScenesAnnotationResult {
   repeatedKeyFrames: number;
 }
 
-const FLUSH = 4 << 20;
-
 /**
  * Writes Vista's annotation file for nuScenes, or for any data in its form: a JSON list of records with `frames`, `traj`, `cmd`,
  * `speed`, `angle`, `goal` and `z`, in the order of scene tokens and times.
@@ -75,7 +74,7 @@ export async function writeNuScenesAnnotations(
 ): Promise<NuScenesAnnotationResult> {
   const { split = "train", clip = 25, keyFrames = 5, signal, onProgress } = options;
   checkRecordOptions({ clip, keyFrames });
-  const target = await prepareOutput(path, 0, options);
+  await prepareOutput(path, 0, options);
   const source = await findNuScenes(root, options.version, split);
   const folder = join(source.root, source.version);
   const tables = await loadTables(folder, {
@@ -85,75 +84,53 @@ export async function writeNuScenesAnnotations(
     onProgress,
   });
   const maker = new RecordMaker(source.root, tables, { clip, keyFrames });
-  const file = await AtomicFile.create(target, options);
   try {
     const scenes = maker.wantedScenes(sceneFilter(split));
-    const result = emptyResult(
-      source.version,
-      scenes.length,
-      sceneCount(split) ?? scenes.length,
-      maker.skipped,
-    );
-    const total = scenes.reduce((sum, { samples }) => sum + samples.length, 0);
-    let text = "[";
-    const flush = async () => {
-      throwIfAborted(signal);
-      const bytes = Buffer.from(text);
-      await file.write(bytes);
-      result.bytes += bytes.length;
-      text = "";
+    const result: NuScenesAnnotationResult = {
+      version: source.version,
+      records: 0,
+      bytes: 0,
+      scenes: scenes.length,
+      scenesWanted: sceneCount(split) ?? scenes.length,
+      samples: 0,
+      skipped: maker.skipped,
+      noCanBus: { scenes: [], records: 0 },
+      commands: { right: 0, left: 0, stop: 0, forward: 0 },
+      speeds: 0,
+      goals: 0,
+      repeatedKeyFrames: 0,
     };
-    for (const scene of scenes) {
-      const before = result.records;
-      let withMotion = false;
-      for await (const record of maker.recordsOf(scene, signal)) {
-        text += `${result.records === 0 ? "" : ","}\n${formatRecord(record)}`;
-        count(result, record);
-        withMotion ||= record.speed.length > 0;
-        if (text.length > FLUSH) await flush();
+    const total = scenes.reduce((sum, { samples }) => sum + samples.length, 0);
+    await writeAtomically(path, 0, options, async (file) => {
+      const out = new TextBlocks(file, signal);
+      out.text = "[";
+      for (const scene of scenes) {
+        const before = result.records;
+        let withMotion = false;
+        for await (const record of maker.recordsOf(scene, signal)) {
+          out.text += `${result.records === 0 ? "" : ","}\n${formatRecord(record)}`;
+          count(result, record);
+          withMotion ||= record.speed.length > 0;
+          if (out.isFull) await out.flush();
+        }
+        if (!withMotion && result.records > before) {
+          result.noCanBus.scenes.push(scene.name);
+          result.noCanBus.records += result.records - before;
+        }
+        result.samples += scene.samples.length;
+        onProgress?.({ phase: "make records", done: result.samples, total, unit: "rows" });
+        await nextTurn();
       }
-      if (!withMotion && result.records > before) {
-        result.noCanBus.scenes.push(scene.name);
-        result.noCanBus.records += result.records - before;
-      }
-      result.samples += scene.samples.length;
-      onProgress?.({ phase: "make records", done: result.samples, total, unit: "rows" });
-      await nextTurn();
-    }
-    if (result.records === 0) throw nothingMade(folder, result);
-    text += "\n]\n";
-    await flush();
+      if (result.records === 0) throw nothingMade(folder, result);
+      out.text += "\n]\n";
+      await out.flush();
+      result.bytes = out.bytes;
+    });
     result.repeatedKeyFrames = maker.repeatedKeyFrames;
-    await file.commit();
     return result;
-  } catch (error) {
-    await file.discard();
-    throw fromSystem(error, path, "write the annotation file");
   } finally {
     maker.close();
   }
-}
-
-function emptyResult(
-  version: string,
-  scenes: number,
-  scenesWanted: number,
-  skipped: Skipped,
-): NuScenesAnnotationResult {
-  return {
-    version,
-    records: 0,
-    bytes: 0,
-    scenes,
-    scenesWanted,
-    samples: 0,
-    skipped,
-    noCanBus: { scenes: [], records: 0 },
-    commands: { right: 0, left: 0, stop: 0, forward: 0 },
-    speeds: 0,
-    goals: 0,
-    repeatedKeyFrames: 0,
-  };
 }
 
 function count(result: NuScenesAnnotationResult, record: NuScenesRecord): void {

@@ -3,11 +3,12 @@
  * frames. The loader (`vwm/data/subsets/youtube.py`) joins `folder_name` to `data/YouTube`, takes the part of `first_frame`
  * before its dot for a number, and counts on from it with the same padding and extension.
  */
-import { throwIfAborted, VistaError } from "../../../core/errors.js";
-import { AtomicFile, type OutputOptions, prepareOutput } from "../../../core/io/output.js";
+import { VistaError } from "../../../core/errors.js";
+import { type OutputOptions, writeAtomically } from "../../../core/io/output.js";
 import type { RunOptions } from "../../../core/progress.js";
 import { describeLayout, type FrameLayout, frameName, loaderReads } from "../../opendv/names.js";
 import { countClips, type Runs } from "../../opendv/runs.js";
+import { TextBlocks } from "./text-blocks.js";
 
 /** A video folder, as Vista's loader finds it. */
 export interface ClipSource {
@@ -36,7 +37,6 @@ export interface YouTubeResult {
   bytes: number;
 }
 
-const FLUSH = 4 << 20;
 /** The number of bytes of the longest line without the folder's name, for the check of free space. */
 const LINE_BYTES = 60;
 
@@ -71,20 +71,11 @@ export async function writeYouTube(
     (sum, source, i) => sum + counts[i]! * (Buffer.byteLength(source.folderName) + LINE_BYTES),
     0,
   );
-  const target = await prepareOutput(path, needed, options);
-  const file = await AtomicFile.create(target, options);
   const result: YouTubeResult = { clips: total, folders: 0, tooShort: [], bytes: 0 };
-  try {
-    let text = "[";
+  await writeAtomically(path, needed, options, async (file) => {
+    const out = new TextBlocks(file, signal);
+    out.text = "[";
     let done = 0;
-    const flush = async () => {
-      throwIfAborted(signal);
-      const bytes = Buffer.from(text);
-      await file.write(bytes);
-      result.bytes += bytes.length;
-      text = "";
-      onProgress?.({ phase: "write clips", done, total, unit: "rows" });
-    };
     for (const [i, { folderName, layout, runs }] of sources.entries()) {
       if (counts[i] === 0) {
         result.tooShort.push(folderName);
@@ -95,18 +86,18 @@ export async function writeYouTube(
       for (let run = 0; run < runs.length; run += 2) {
         const last = runs[run + 1]! - clip + 1;
         for (let frame = runs[run]!; frame <= last; frame += stride) {
-          text += `${done === 0 ? "" : ",\n"}${start}${frameName(layout, frame)}"}`;
+          out.text += `${done === 0 ? "" : ",\n"}${start}${frameName(layout, frame)}"}`;
           done++;
-          if (text.length > FLUSH) await flush();
+          if (!out.isFull) continue;
+          await out.flush();
+          onProgress?.({ phase: "write clips", done, total, unit: "rows" });
         }
       }
     }
-    text += "]\n";
-    await flush();
-    await file.commit();
-  } catch (error) {
-    await file.discard();
-    throw error;
-  }
+    out.text += "]\n";
+    await out.flush();
+    onProgress?.({ phase: "write clips", done, total, unit: "rows" });
+    result.bytes = out.bytes;
+  });
   return result;
 }

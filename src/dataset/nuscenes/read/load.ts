@@ -9,7 +9,7 @@ import { FIELD, RowDecoder } from "./decode.js";
 import { Dictionary, hashName, NO_FOLDER } from "./file-names.js";
 import { follow } from "./links.js";
 import type { TableName } from "./schema.js";
-import { type Dangling, FLAG, KEEP, LINK, type RowProblem, type TableState } from "./table-state.js";
+import { type Dangling, FLAG, KEEP, LINK, RowProblems, type TableState } from "./table-state.js";
 import { TokenTable, type TokenTableData } from "./tokens.js";
 
 export interface SampleData extends TableState {
@@ -61,8 +61,7 @@ function expectedRows(path: string, rowBytes: number): number {
 class Loader<Table extends TableName, S extends Readonly<Record<string, ColumnSpec>>> {
   readonly columns: Columns<S & typeof COMMON>;
   readonly decoder: RowDecoder<Table>;
-  readonly problems: RowProblem[] = [];
-  moreProblems = 0;
+  readonly problems = new RowProblems();
   complete = true;
   row = 0;
   readonly #dangling = new Map<string, Dangling>();
@@ -92,8 +91,7 @@ class Loader<Table extends TableName, S extends Readonly<Record<string, ColumnSp
       },
       problem: (message, offset, index, rowToken) => {
         if (message.startsWith("the row is")) this.complete = false;
-        if (this.problems.length < KEEP) this.problems.push({ message, offset, index, token: rowToken });
-        else this.moreProblems++;
+        this.problems.add({ message, offset, index, token: rowToken });
       },
     });
   }
@@ -142,8 +140,7 @@ class Loader<Table extends TableName, S extends Readonly<Record<string, ColumnSp
       rows: this.row,
       bytes: result.bytes,
       error: result.error,
-      problems: this.problems,
-      moreProblems: this.moreProblems,
+      ...this.problems,
       duplicates,
       moreDuplicates,
       dangling: [...this.#dangling.values()],

@@ -26,6 +26,17 @@ export interface RowProblem {
   token: string | undefined;
 }
 
+/** The faults of the rows of a table: the first {@link KEEP} of them, and how many more there are. */
+export class RowProblems {
+  readonly problems: RowProblem[] = [];
+  moreProblems = 0;
+
+  add(problem: RowProblem): void {
+    if (this.problems.length < KEEP) this.problems.push(problem);
+    else this.moreProblems++;
+  }
+}
+
 /** A foreign key without a target. There is one entry for each token that is not there. */
 export interface Dangling {
   field: string;

@@ -5,7 +5,7 @@ import { RowReader } from "../../json/row-reader.js";
 import { readRows } from "../../json/rows.js";
 import { describeProblem } from "./field-types.js";
 import { SCHEMA, type TableName } from "./schema.js";
-import { addDangling, type Dangling, KEEP, type TableState } from "./table-state.js";
+import { addDangling, type Dangling, RowProblems, type TableState } from "./table-state.js";
 import { TokenTable, tokenWords } from "./tokens.js";
 
 export type Row = Readonly<Record<string, unknown>>;
@@ -27,19 +27,14 @@ export interface SmallTable extends TableState {
 export function loadSmall(name: TableName, path: string): SmallTable {
   const values: Row[] = [];
   const offsets: number[] = [];
-  const problems: TableState["problems"] = [];
-  let moreProblems = 0;
+  const problems = new RowProblems();
   let complete = true;
   const fields = Object.entries(SCHEMA[name].fields);
   const result = readRows(path, {
     value(value, offset, index) {
-      const problem = (message: string, token?: string) => {
-        if (problems.length < KEEP) problems.push({ message, offset, index, token });
-        else moreProblems++;
-      };
       if (!isRecord(value)) {
         complete = false;
-        problem("the row is not an object");
+        problems.add({ message: "the row is not an object", offset, index, token: undefined });
         return;
       }
       const token = typeof value.token === "string" ? value.token : undefined;
@@ -47,7 +42,7 @@ export function loadSmall(name: TableName, path: string): SmallTable {
       for (const [field, type] of fields) {
         const message = describeProblem(field, type, row[field]);
         if (message === undefined) continue;
-        problem(message, token);
+        problems.add({ message, offset, index, token });
         row[field] = withoutObjects(row[field]);
       }
       values.push(row);
@@ -79,8 +74,7 @@ export function loadSmall(name: TableName, path: string): SmallTable {
     rows: values.length,
     bytes: result.bytes,
     error: result.error,
-    problems,
-    moreProblems,
+    ...problems,
     duplicates,
     moreDuplicates: 0,
     dangling: [],

@@ -67,23 +67,9 @@ export function readToken(bytes: Uint8Array, from: number, to: number, out: Uint
 }
 
 const scratch = new Uint32Array(4);
-const scratchBytes = Buffer.alloc(32);
 
 /** Returns the 128 bits of a token that is given as a string. The next call uses the array again. */
 export function tokenWords(token: string): Uint32Array {
-  // Most tokens are 32 ASCII characters, for which the encoder would cost more than the rest.
-  const isShort = token.length === 32;
-  for (let i = 0; isShort && i < 32; i++) {
-    const code = token.charCodeAt(i);
-    if (code > 0x7f) return encodedWords(token);
-    scratchBytes[i] = code;
-  }
-  if (!isShort) return encodedWords(token);
-  readToken(scratchBytes, 0, 32, scratch, 0);
-  return scratch;
-}
-
-function encodedWords(token: string): Uint32Array {
   const bytes = Buffer.from(token, "utf8");
   readToken(bytes, 0, bytes.length, scratch, 0);
   return scratch;

@@ -1,14 +1,7 @@
 /** The check of the arguments that go to train.py as they are. */
 import { isRecord } from "../../../core/maps.js";
 import { words } from "../../../core/text.js";
-import {
-  type Argument,
-  knownFlags,
-  parseArguments,
-  suggest,
-  TEXT_PARAMETERS,
-  TRAINER_PARAMETERS,
-} from "../../launch/arguments.js";
+import { type Argument, suggest, TEXT_PARAMETERS, TRAINER_PARAMETERS } from "../../launch/arguments.js";
 import { getPath, splitKey } from "../../launch/config.js";
 import { finding, type TrainFinding } from "../rules.js";
 import type { CheckContext } from "./context.js";
@@ -58,9 +51,8 @@ const CLASS_PARAMETERS: ReadonlyMap<string, readonly string[]> = new Map([
   ["model.params", MODEL_PARAMETERS],
 ]);
 
-export async function* checkArguments({ plan, config }: CheckContext): AsyncGenerator<TrainFinding> {
-  const flags = await knownFlags(plan.vista);
-  for (const argument of parseArguments(plan.extra, flags)) {
+export async function* checkArguments({ flags, extra, config }: CheckContext): AsyncGenerator<TrainFinding> {
+  for (const argument of extra) {
     const { kind, word, name, values } = argument;
     switch (kind) {
       case "flag":

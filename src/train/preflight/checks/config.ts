@@ -4,12 +4,11 @@
 import { stat } from "node:fs/promises";
 import { isAbsolute, join, sep } from "node:path";
 import { isVistaError } from "../../../core/errors.js";
-import { knownFlags, parseArguments } from "../../launch/arguments.js";
 import { readConfigs, stepsPerEpoch } from "../../launch/config.js";
 import { finding, type TrainFinding } from "../rules.js";
 import type { CheckContext } from "./context.js";
 
-export async function* checkConfig({ plan, facts }: CheckContext): AsyncGenerator<TrainFinding> {
+export async function* checkConfig({ plan, facts, extra }: CheckContext): AsyncGenerator<TrainFinding> {
   const missing: TrainFinding[] = [];
   for (const path of plan.base) {
     const full = isAbsolute(path) ? path : join(plan.vista, path);
@@ -34,8 +33,7 @@ export async function* checkConfig({ plan, facts }: CheckContext): AsyncGenerato
   }
   if (facts === undefined) return;
 
-  const flags = parseArguments(plan.extra, await knownFlags(plan.vista));
-  const strategy = flags.findLast((flag) => flag.name === "--strategy")?.values[0] ?? facts.strategy;
+  const strategy = extra.findLast((flag) => flag.name === "--strategy")?.values[0] ?? facts.strategy;
   if (strategy !== "deepspeed_stage_2" && strategy !== "deepspeed_stage_2_offload") {
     yield finding("strategy", `the strategy is ${strategy === undefined ? "not set" : String(strategy)}`);
   }

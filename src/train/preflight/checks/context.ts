@@ -1,4 +1,5 @@
 import type { RunOptions } from "../../../core/progress.js";
+import type { Argument, KnownFlags } from "../../launch/arguments.js";
 import type { ConfigTree, TrainingFacts } from "../../launch/config.js";
 import type { LaunchPlan } from "../../launch/plan.js";
 import type { System } from "../../launch/system.js";
@@ -9,6 +10,9 @@ import type { RuleName, TrainFinding } from "../rules.js";
 export interface CheckContext {
   plan: LaunchPlan;
   system: System;
+  /** The options of the checkout's train.py, and the plan's arguments for it, taken apart by these. */
+  flags: KnownFlags;
+  extra: readonly Argument[];
   /** The merged config files; undefined where one of them cannot be read, which is a finding of its own. */
   config: ConfigTree | undefined;
   /** The facts of the config once the overrides of the command line are applied. */
