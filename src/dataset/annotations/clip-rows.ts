@@ -21,7 +21,7 @@ export class ClipRows implements RowSink {
   readonly #fast: FastRows;
   #extension = "";
   #folder: ClipFolder | undefined;
-  /** The one object that serves for all records that are read the quick way. */
+  /** The one object that serves for all records. */
   readonly #clip: Clip = { folder: NO_FOLDER, first: 0, width: 0, extension: "", length: 0 };
   #bad = 0;
   /** The rule because of which the loader cannot use the last record; undefined where it can. */
@@ -64,21 +64,8 @@ export class ClipRows implements RowSink {
     }
     if (this.#extension !== row.extension) this.#extension = copyText(row.extension);
     this.issues.next(offset);
-    let length = this.frames;
-    if (this.kind === "language") {
-      length = Number(row.last) - first + 1;
-      this.#language(row.cmd, length);
-      if (length < 1) {
-        this.broken = "length";
-        return after; // `#language` has already reported this.
-      }
-    }
-    this.#clip.folder = this.#folder;
-    this.#clip.first = first;
-    this.#clip.width = row.first.length;
-    this.#clip.extension = this.#extension;
-    this.#clip.length = length;
-    this.broken = this.#checker.check(this.#clip);
+    const last = this.kind === "language" ? Number(row.last) : undefined;
+    this.broken = this.#check(this.#folder, first, row.first.length, this.#extension, last, row.cmd);
     return after;
   }
 
@@ -121,34 +108,51 @@ export class ClipRows implements RowSink {
       if (reason !== undefined) return wrong(`"${key}" ${reason}`, "frame-name");
     }
     const [digits, extension] = (record.first_frame as string).split(".") as [string, string];
-    const first = Number(digits);
-    let length = this.frames;
+    let last: number | undefined;
     if (language) {
-      const last = Number.parseInt(record.last_frame as string, 10);
+      last = Number.parseInt(record.last_frame as string, 10);
       const alike = `${String(last).padStart(digits.length, "0")}.${extension}`;
       if (record.last_frame !== alike) {
         const message = `"last_frame" is "${record.last_frame}", which would be "${alike}" if named like "first_frame"`;
         return wrong(message, "frame-name");
       }
-      length = last - first + 1;
-      this.#language(record.cmd as number, length);
-      if (length < 1) {
-        this.broken = "length";
-        return true; // `#language` has already reported this.
-      }
     }
-    const folder = this.#checker.folder(
-      (record[language ? "folder" : "folder_name"] as string).replace(/\/+$/, ""),
-    );
-    this.broken = this.#checker.check({ folder, first, width: digits.length, extension, length });
+    const name = (record[language ? "folder" : "folder_name"] as string).replace(/\/+$/, "");
+    const folder = this.#checker.folder(name);
+    this.broken = this.#check(folder, Number(digits), digits.length, extension, last, record.cmd as number);
     return true;
   }
 
-  #language(cmd: number, length: number): void {
-    if (cmd < 0 || cmd >= LANGUAGE_COMMANDS)
-      this.issues.record("cmd-range", `"cmd" is ${cmd}, not 0 to ${LANGUAGE_COMMANDS - 1}`);
-    if (length !== LANGUAGE_FRAMES)
-      this.issues.record("length", `covers ${length} frames, not ${LANGUAGE_FRAMES}`);
+  /**
+   * Checks a clip.
+   *
+   * @param last  the last frame; only records of language files have it, and `cmd`
+   * @returns the rule because of which the loader cannot use the clip
+   */
+  #check(
+    folder: ClipFolder,
+    first: number,
+    width: number,
+    extension: string,
+    last: number | undefined,
+    cmd: number,
+  ): AnnotationRule | undefined {
+    let length = this.frames;
+    if (last !== undefined) {
+      length = last - first + 1;
+      if (cmd < 0 || cmd >= LANGUAGE_COMMANDS)
+        this.issues.record("cmd-range", `"cmd" is ${cmd}, not 0 to ${LANGUAGE_COMMANDS - 1}`);
+      if (length !== LANGUAGE_FRAMES)
+        this.issues.record("length", `covers ${length} frames, not ${LANGUAGE_FRAMES}`);
+      if (length < 1) return "length";
+    }
+    const clip = this.#clip;
+    clip.folder = folder;
+    clip.first = first;
+    clip.width = width;
+    clip.extension = extension;
+    clip.length = length;
+    return this.#checker.check(clip);
   }
 }
 

@@ -87,7 +87,3 @@ export function textPath(text: string, x: number, y: number, height: number): st
   }
   return parts.join("");
 }
-
-export function textWidth(text: string, height: number): number {
-  return [...text].length * ADVANCE * (height / 6);
-}

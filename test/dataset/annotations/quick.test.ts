@@ -428,3 +428,18 @@ test.each<[string, unknown, boolean]>([
 ])("what stops the data set class: %s", (_, record, stops) => {
   expect(stopsDataset(record)).toBe(stops);
 });
+
+test("a file whose kind shows only behind the part that was read: the records of the rest have no numbers", async () => {
+  const root = newFolder();
+  mkdirSync(join(root, "annos"));
+  const odd = Array.from({ length: 90 }, () => ({ text: "x".repeat(100_000) }));
+  const bad = Array.from({ length: 20_000 }, () => ({ folder_name: "a", first_frame: "a.b.c" }));
+  writeFileSync(join(root, "annos/YouTube.json"), JSON.stringify([...odd, ...bad]));
+  const check = checkAnnotations([join(root, "annos/YouTube.json")], {
+    root,
+    quick: { seconds: 0, records: 50 },
+  });
+  const findings = (await collect(check)).filter(({ rule }) => rule === "annos/frame-name");
+  expect(findings.length).toBeGreaterThan(0);
+  for (const { record } of findings) expect(record).toBeUndefined();
+});

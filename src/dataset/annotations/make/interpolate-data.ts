@@ -109,7 +109,8 @@ function writeFrames(task: DataTask, row: number, of: number, reader: RawRowAt, 
 }
 
 /** Returns the row after this one, or this row itself where the next one is a key frame or there is none. */
-function frameAfter({ next, flags, from, offset }: DataTask, row: number, reader: RawRowAt): number {
+function frameAfter(task: DataTask, row: number, reader: RawRowAt): number {
+  const { next, flags, offset } = task;
   const after = next[row]!;
   if (after === LINK.none) return row;
   if (after >= 0) return (flags[after]! & FLAG.keyFrame) === 0 ? after : row;
@@ -118,12 +119,7 @@ function frameAfter({ next, flags, from, offset }: DataTask, row: number, reader
     typeof raw.value("next") === "string"
       ? `next names sample_data ${raw.text(raw.place("next"))}, which is not there`
       : 'field "next" is not a string';
-  throw new VistaError("FORMAT", what, {
-    path: from,
-    record: `sample_data ${raw.value("token")}`,
-    offset: offset[row]!,
-    hint: CHECK_HINT,
-  });
+  throw badRow(task, raw, row, what);
 }
 
 /** Returns the place of a field, and throws where the field is missing or of another type. */
@@ -136,13 +132,13 @@ function check(task: DataTask, raw: RawRow, row: number, field: Field): number {
   return place;
 }
 
-function damaged({ from, offset }: DataTask, raw: RawRow, row: number, field: string): never {
+function damaged(task: DataTask, raw: RawRow, row: number, field: string): never {
   const place = raw.place(field);
   const what = place < 0 ? "is missing" : `is ${raw.text(place).slice(0, 40)}`;
-  throw new VistaError("FORMAT", `field "${field}" ${what}`, {
-    path: from,
-    record: `sample_data ${raw.value("token")}`,
-    offset: offset[row]!,
-    hint: CHECK_HINT,
-  });
+  throw badRow(task, raw, row, `field "${field}" ${what}`);
+}
+
+function badRow({ from, offset }: DataTask, raw: RawRow, row: number, what: string): VistaError {
+  const record = `sample_data ${raw.value("token")}`;
+  return new VistaError("FORMAT", what, { path: from, record, offset: offset[row]!, hint: CHECK_HINT });
 }
