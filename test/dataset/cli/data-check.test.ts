@@ -17,6 +17,7 @@ import { makeOpenDv } from "../../../bench/make-opendv.mjs";
 import type { Finding } from "../../../src/dataset/finding.js";
 import type { Report } from "../../../src/dataset/report/report.js";
 import { type CliResult, runCli } from "../../helpers/cli.js";
+import { signalAt } from "../../helpers/signal-at.js";
 import { temporaryFolder } from "../../helpers/state.js";
 import { Sets, type TestSet, VERSION } from "../nuscenes/set.js";
 
@@ -377,15 +378,11 @@ describe("large tables, in worker threads", () => {
 
   it("Ctrl-C: says what was covered, exits with 130, leaves no file", async () => {
     const ndjson = large.path("f.ndjson");
+    // When the file is begun, so is the work.
+    const env = signalAt(1, "create", "SIGINT");
     const { code, stdout } = await check([large.root, "--tables-only", "--ndjson", ndjson], {
-      onStart: (kill: (signal: NodeJS.Signals) => void) => {
-        // The file's temporary form shows that the work has begun.
-        const timer = setInterval(() => {
-          if (!readdirSync(large.root).some((name) => name.endsWith(".partial"))) return;
-          clearInterval(timer);
-          kill("SIGINT");
-        }, 5);
-      },
+      process: true,
+      env,
     });
     expect(code).toBe(130);
     expect(stdout).toContain("Verdict: interrupted: nothing found in what was looked at, above.");
