@@ -58,13 +58,22 @@ def random_case(seed, number):
         config["checkpoint"] = {"checkpoint_serialization": False}
     if chance(0.3):
         config["gradient_clipping"] = 0.5
+    optimizers = ["Adam", "Adam", "AdamW-amsgrad", "SGD", "SGD-momentum", "Lion", "RMSprop", "Adagrad"]
+    if VERSION >= (0, 19):
+        # Others' states, and options that change when gradients and parameters move, but not what is saved of them.
+        optimizers += ["SGD-nesterov", "RAdam", "Adamax", "Rprop", "Adadelta"]
+        zero["contiguous_gradients"] = chance(0.7)
+        if stage == 3 and chance(0.3):
+            zero["offload_param"] = {"device": "cpu"}
+        if stage == 3 and chance(0.3):
+            zero["stage3_param_persistence_threshold"] = dice.choice([4, 20, 100_000])
     case = {
         "ranks": dice.choice([1, 2, 3, 4, 5]),
         "ranks_after": dice.choice([1, 2, 3, 4, 5, 7]),
         "precision": precision,
         "parameters": parameters,
         "groups": dice.choice([1, 1, 2, 3]),
-        "optimizer": dice.choice(["Adam", "Adam", "AdamW-amsgrad", "SGD", "SGD-momentum", "Lion", "RMSprop", "Adagrad"]),
+        "optimizer": dice.choice(optimizers),
         "dynamic": chance(0.5),
         "zero": zero,
         "config": config,
@@ -125,6 +134,11 @@ OPTIMIZERS = {
     "SGD": lambda groups: torch.optim.SGD(groups, lr=0.01),
     "SGD-momentum": lambda groups: torch.optim.SGD(groups, lr=0.01, momentum=0.9),
     "Lion": lambda groups: fixed.Lion(groups, lr=0.01),
+    "SGD-nesterov": lambda groups: torch.optim.SGD(groups, lr=0.01, momentum=0.9, nesterov=True),
+    "RAdam": torch.optim.RAdam,
+    "Adamax": torch.optim.Adamax,
+    "Rprop": torch.optim.Rprop,
+    "Adadelta": torch.optim.Adadelta,
     "RMSprop": torch.optim.RMSprop,
     "Adagrad": torch.optim.Adagrad,
 }
