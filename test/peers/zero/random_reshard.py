@@ -61,7 +61,7 @@ def random_case(seed, number):
     optimizers = ["Adam", "Adam", "AdamW-amsgrad", "SGD", "SGD-momentum", "Lion", "RMSprop", "Adagrad"]
     if VERSION >= (0, 19):
         # Others' states, and options that change when gradients and parameters move, but not what is saved of them.
-        optimizers += ["SGD-nesterov", "RAdam", "Adamax", "Rprop", "Adadelta"]
+        optimizers += ["SGD-nesterov", "RAdam", "Adamax", "Adadelta"]
         zero["contiguous_gradients"] = chance(0.7)
         if stage == 3 and chance(0.3):
             zero["offload_param"] = {"device": "cpu"}
@@ -137,7 +137,6 @@ OPTIMIZERS = {
     "SGD-nesterov": lambda groups: torch.optim.SGD(groups, lr=0.01, momentum=0.9, nesterov=True),
     "RAdam": torch.optim.RAdam,
     "Adamax": torch.optim.Adamax,
-    "Rprop": torch.optim.Rprop,
     "Adadelta": torch.optim.Adadelta,
     "RMSprop": torch.optim.RMSprop,
     "Adagrad": torch.optim.Adagrad,
