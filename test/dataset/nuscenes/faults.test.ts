@@ -949,7 +949,18 @@ it("every rule has a case", () => {
 it("a value that is an object with a toString of its own is of a wrong type, wherever it stands", async () => {
   const set = sets.copy(clean);
   const odd = JSON.parse('{"toString": 1, "valueOf": null}');
-  const names = ["sensor", "sample", "scene", "log", "map", "calibrated_sensor", "category", "instance"];
+  const names = [
+    "sensor",
+    "sample",
+    "scene",
+    "log",
+    "map",
+    "calibrated_sensor",
+    "category",
+    "instance",
+    "sample_data",
+    "ego_pose",
+  ];
   for (const name of names) {
     set.edit(name, (rows) => {
       for (const [at, field] of Object.keys(rows[0]!).entries())

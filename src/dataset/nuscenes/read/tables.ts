@@ -120,6 +120,8 @@ export class RowText extends RowReader {
       const end = skipValue(bytes, 0, length);
       return end === INCOMPLETE ? undefined : (parseValue(bytes, 0, end) as Row);
     });
-    return row ?? {};
+    return Object.fromEntries(
+      Object.entries(row ?? {}).map(([name, value]) => [name, withoutObjects(value)]),
+    );
   }
 }
