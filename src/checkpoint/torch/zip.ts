@@ -118,7 +118,13 @@ export async function openTorchZip(file: SourceFile, place?: Stretch): Promise<T
         });
       }
       if (!("method" in known)) return known;
-      const locating = locateEntry(known);
+      let locating: Promise<Region> | Region;
+      try {
+        locating = locateEntry(known);
+      } catch (error) {
+        // Whoever asks again gets this error, which is one problem and not several.
+        locating = Promise.reject(error);
+      }
       records.set(name, locating);
       if (!(locating instanceof Promise)) return locating;
       const region = await locating;
