@@ -3,10 +3,11 @@
  * like DeepSpeed's; and how long planning takes.
  *
  *   node bench/reshard.mjs [--gb 1,4] [--rounds 5] [--from 4] [--to 8] [--universal-up-to 1] [--script-rounds 3]
- *     [--plan 128:8,8:1024] [--plan-gb 10] [--dir bench/tmp] [--settle 0]
+ *     [--plan 128:8,8:1024] [--plan-gb 10] [--memory 3:64,64:merge] [--with-crc] [--dir bench/tmp] [--settle 0]
  *
  * `--gb` counts the fp32 weights: with Adam's moments a checkpoint has three times as much, and the module's 16 bits. Sizes above
- * `--universal-up-to` leave the universal forms out, `--plan-gb 0` the planning. Needs the peers' environment (test/peers/setup.sh zero), GNU time, and disk for twice the checkpoint.
+ * `--universal-up-to` leave the universal forms out, `--plan-gb 0` the planning. `--memory` reshards or merges stage 3 with 2,616
+ * small tensors, sparse and without CRCs unless there is `--with-crc`; read its peak column. Needs the peers' environment (test/peers/setup.sh zero), GNU time, and disk for twice the checkpoint.
  */
 import { spawnSync } from "node:child_process";
 import { mkdirSync } from "node:fs";
@@ -82,5 +83,16 @@ for (const pair of planGb === "0" ? [] : option("plan", "128:8,8:1024").split(",
   ];
   const times = await takeTurns({ [`plan ${ranks} → ${target}`]: { command } }, rounds);
   printTable(`planning, ${planGb} GB of weights (sparse)`, times, `plan ${ranks} → ${target}`);
+}
+for (const pair of option("memory", "").split(",").filter(Boolean)) {
+  const [ranks, target] = pair.split(":");
+  const checkpoint = join(dir, `memory-${ranks}`);
+  const out = join(dir, "out");
+  const sparse = process.argv.includes("--with-crc") ? [] : ["--sparse"];
+  make(checkpoint, "10", ranks, "--stage", "3", "--narrow", "32", ...sparse);
+  const what = target === "merge" ? ["merge", checkpoint] : ["reshard", checkpoint, "--ranks", target];
+  const command = [...vista, ...what, "-o", out, "-q", "--no-fsync"];
+  const name = `stage 3, 2,616 tensors, ${ranks} → ${target}`;
+  printTable("memory", await takeTurns({ [name]: { command, before: () => remove(out) } }, rounds), name);
 }
 remove(dir);

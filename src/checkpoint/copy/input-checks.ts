@@ -249,12 +249,20 @@ function gapsBetween(ranges: Range[], length: number): Range[] | undefined {
 }
 
 /** The ranges that are read by region; most regions have one, and only the others a list. */
-type Ranges = Map<Region, Range | Range[]>;
+type Ranges = Map<Region, Growing | Growing[]>;
+
+interface Growing {
+  readonly start: number;
+  end: number;
+}
 
 function addRange(ranges: Ranges, region: Region, start: number, length: number): void {
   const known = ranges.get(region);
+  const last = Array.isArray(known) ? known.at(-1) : known;
   const range = { start, end: start + length };
-  if (known === undefined) ranges.set(region, range);
+  // Thousands of parameters have a part on each of a thousand ranks, where one follows the other.
+  if (last?.end === start) last.end = range.end;
+  else if (known === undefined) ranges.set(region, range);
   else if (Array.isArray(known)) known.push(range);
   else ranges.set(region, [known, range]);
 }

@@ -1,5 +1,5 @@
 /** The parts that an output is made of, and the windows of work that they are cut into. */
-import { PieceRule, type Tensor } from "../tensor/tensor.js";
+import { rangesOf, type Tensor } from "../tensor/tensor.js";
 
 /**
  * The largest number of bytes of output that are one piece of work: few messages go between threads, and Ctrl-C is heard between
@@ -8,6 +8,10 @@ import { PieceRule, type Tensor } from "../tensor/tensor.js";
 export const WINDOW = 2 * 1024 * 1024;
 /** The largest number of slices of a window: what is known of each takes some hundred bytes while its window is under way. */
 const WINDOW_SLICES = 1024;
+/** The largest number of byte ranges of a window: a parameter may have one on each of a thousand ranks. */
+const WINDOW_RANGES = 1024;
+/** The number of bytes at whose multiples parts are cut, which is a multiple of every element's size. */
+const STEP = 16;
 
 /** A part of the output. Parts follow one another without gaps. */
 export type OutputPart =
@@ -63,13 +67,6 @@ export function isCopied(tensor: Tensor): boolean {
   return first?.region.file.isLocal !== false;
 }
 
-/** Returns the number of ranges that a tensor is read from, roughly. */
-export function rangesOf({ source }: Tensor): number {
-  if (source.kind === "cast") return rangesOf(source.from);
-  if (source.kind !== "pieces") return 1;
-  return source.pieces instanceof PieceRule ? source.pieces.count : source.pieces.length;
-}
-
 /** A stretch of one part inside a window. */
 export interface Slice {
   readonly part: OutputPart;
@@ -88,23 +85,32 @@ export interface Window {
   readonly slices: readonly Slice[];
 }
 
-/** Cuts the parts into windows of {@link WINDOW} bytes, or of {@link WINDOW_SLICES} slices where these have fewer bytes. */
+/**
+ * Cuts the parts into windows of {@link WINDOW} bytes, or of {@link WINDOW_SLICES} slices or {@link WINDOW_RANGES} ranges where these
+ * have fewer bytes.
+ */
 export function* windowsOf(parts: readonly OutputPart[]): Generator<Window> {
   let position = 0;
   let length = 0;
+  let ranges = 0;
   let slices: Slice[] = [];
   for (const part of parts) {
     const size = partLength(part);
+    const perByte = part.kind === "tensor" && size > 0 ? rangesOf(part.tensor) / size : 0;
     let from = 0;
     do {
-      const take = Math.min(size - from, WINDOW - length);
-      slices.push({ part, from, at: length, length: take, last: from + take === size });
+      const room = Math.min(WINDOW - length, Math.max(STEP, (WINDOW_RANGES - ranges) / perByte));
+      const take = size - from <= room ? size - from : Math.floor(room / STEP) * STEP;
+      if (take > 0 || size === 0)
+        slices.push({ part, from, at: length, length: take, last: from + take === size });
       from += take;
       length += take;
-      if (length === WINDOW || slices.length === WINDOW_SLICES) {
+      ranges += take * perByte;
+      if (from < size || length === WINDOW || slices.length === WINDOW_SLICES) {
         yield { position, length, slices };
         position += length;
         length = 0;
+        ranges = 0;
         slices = [];
       }
     } while (from < size);

@@ -3,10 +3,11 @@
  * for two threads, closing records afterwards) cost a millisecond a file, and a universal checkpoint has thousands.
  */
 import { crc32 } from "../../core/io/crc32.js";
+import { rangesOf } from "../tensor/tensor.js";
 import { Arena } from "./arena.js";
 import { ComputedCache } from "./computed.js";
 import type { DoneRead } from "./input-checks.js";
-import { type FileContent, rangesOf, tensorsIn, WINDOW, type Window, windowsOf } from "./parts.js";
+import { type FileContent, tensorsIn, WINDOW, type Window, windowsOf } from "./parts.js";
 import { conversionBytes, WindowReader } from "./window.js";
 
 /** The largest size of a small file in bytes: up to it this way is faster. */

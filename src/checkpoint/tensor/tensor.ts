@@ -97,6 +97,13 @@ export function castTensor(tensor: Tensor, dtype: DType): Tensor {
   return makeTensor(dtype, tensor.shape, { kind: "cast", from: tensor });
 }
 
+/** Returns the number of byte ranges that a tensor is read from, roughly. */
+export function rangesOf({ source }: Tensor): number {
+  if (source.kind === "cast") return rangesOf(source.from);
+  if (source.kind !== "pieces") return 1;
+  return source.pieces instanceof PieceRule ? source.pieces.count : source.pieces.length;
+}
+
 /** Returns bytes `[start, start + length)` of joined pieces, as pieces; they are fewer where the pieces end before. */
 export function piecesBetween(pieces: readonly Piece[], start: number, length: number): Piece[];
 export function piecesBetween(

@@ -55,10 +55,11 @@ export function tensorsOver(
   file: SourceFile,
   locate: (key: string) => Promise<Region>,
 ): (tensor: TorchTensor) => Promise<Tensor> {
-  const views = new Views();
+  let views: Views | undefined;
   let bytes = 0;
   return async (description) => {
     const { storage, dtype, offset, shape, strides } = description;
+    views ??= new Views();
     const known = views.get(description);
     if (known !== undefined) return known;
     const place = await locate(storage.key);

@@ -20,6 +20,8 @@ import { endsAsZip } from "./zip-directory.js";
 export interface ReadTorchOptions {
   /** Whether the CRC-32 of the pickle is checked; true by default. */
   verify?: boolean;
+  /** Returns an open file with this very pickle, where there is one: the pickle is then not read again, and the two share what it says. */
+  like?: (pickle: Buffer) => Pick<TorchFile, "value" | "globals"> | undefined;
 }
 
 /**
@@ -61,6 +63,8 @@ export async function readTorchZip(zip: TorchZip, options: ReadTorchOptions): Pr
       });
     }
   }
+  const known = options.like?.(data);
+  if (known !== undefined) return zipFile(pickle, known.value, known.globals, openedAgain(file));
   const { value, globals } = readValue(data, file.path, pickle.name);
   return zipFile(pickle, value, globals, async () => zip);
 }

@@ -142,39 +142,80 @@ export async function readCheckpointFiles(
   options: ReadCheckpointOptions = {},
 ): Promise<CheckpointContent> {
   const files = await listCheckpointFiles(await findCheckpoint(path, options.tag));
-  const paths = [...files.modelStates, ...files.shards].map((file) => file.path);
-  const opened: TorchFile[] = [];
-  const others: ModelFile[] = [];
+  const { verify = true, key, bf16Optimizer } = options;
+  const otherModels = new SameStates((file) => withoutTree(readModelState(file, key)));
+  const otherShards = new SameStates((file) => {
+    const shard = readShardState(file, bf16Optimizer);
+    return { ...shard, torchFile: file.slim() };
+  });
+  const last = files.modelStates.length;
   const read = async (path: string, i: number) => {
-    const file = await readTorchFile(path, { verify: options.verify ?? true });
-    if (i === 0 || i >= files.modelStates.length) return file;
-    try {
-      const model = withoutTree(readModelState(file, options.key));
-      others[i - 1] = model;
-      return model.torchFile;
-    } catch (error) {
-      await file.file.close();
-      throw error;
-    }
+    if (i > 0 && i < last) return otherModels.open(path, verify);
+    if (i > last) return otherShards.open(path, verify);
+    // The first of each kind stays as it was read.
+    return closedOnError(await readTorchFile(path, { verify }), (file) =>
+      i === 0 ? readModelState(file, key) : readShardState(file, bf16Optimizer),
+    );
   };
+  const paths = [...files.modelStates, ...files.shards].map((file) => file.path);
+  const states: (ModelFile | ShardState)[] = [];
   try {
-    while (opened.length < paths.length) {
+    while (states.length < paths.length) {
       throwIfAborted(options.signal);
-      const batch = paths.slice(opened.length, opened.length + filesAtOnce(path));
-      const first = opened.length;
+      const batch = paths.slice(states.length, states.length + filesAtOnce(path));
+      const first = states.length;
       const outcomes = await Promise.allSettled(batch.map((path, i) => read(path, first + i)));
-      for (const outcome of outcomes) if (outcome.status === "fulfilled") opened.push(outcome.value);
+      for (const outcome of outcomes) if (outcome.status === "fulfilled") states.push(outcome.value);
       // Where several files are wrong, the error names the first, so that every run says the same.
       for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
-      options.onProgress?.({ phase: "open", done: opened.length, total: paths.length, unit: "files" });
+      options.onProgress?.({ phase: "open", done: states.length, total: paths.length, unit: "files" });
     }
-    const models: ModelStates = [readModelState(opened[0]!, options.key), ...others];
-    const shards = opened
-      .slice(files.modelStates.length)
-      .map((file) => readShardState(file, options.bf16Optimizer));
-    return { files, models, shards, torchFiles: opened };
+    const models = states.slice(0, last) as unknown as ModelStates;
+    const shards = states.slice(last) as ShardState[];
+    return { files, models, shards, torchFiles: states.map(({ torchFile }) => torchFile) };
   } catch (error) {
-    await settleAll(opened.map(({ file }) => file.close()));
+    await settleAll(states.map(({ torchFile }) => torchFile.file.close()));
     throw fromReader(error, path);
+  }
+}
+
+/** The largest number of different pickles that are kept for others that are the same. */
+const KEPT = 16;
+
+/**
+ * The states of files whose pickles are often the same byte for byte: all ranks of stage 3 save the same, but for the first one's
+ * `shared_params` and for the GPU that a rank's tensors were on, of which a machine has eight or so.
+ */
+class SameStates<State extends ModelFile | ShardState> {
+  readonly #known: { readonly pickle: Buffer; readonly state: State }[] = [];
+
+  /** @param read  returns what a file says, without the contents of its pickle */
+  constructor(private readonly read: (file: TorchFile) => State) {}
+
+  async open(path: string, verify: boolean): Promise<State> {
+    let own: Buffer | undefined;
+    let same: State | undefined;
+    const file = await readTorchFile(path, {
+      verify,
+      like: (pickle) => {
+        own = pickle;
+        same = this.#known.find((known) => known.pickle.equals(pickle))?.state;
+        return same?.torchFile;
+      },
+    });
+    if (same !== undefined) return { ...same, path, torchFile: file };
+    const state = await closedOnError(file, this.read);
+    if (own !== undefined) this.#known.unshift({ pickle: own, state });
+    this.#known.splice(KEPT);
+    return state;
+  }
+}
+
+async function closedOnError<Result>(file: TorchFile, read: (file: TorchFile) => Result): Promise<Result> {
+  try {
+    return read(file);
+  } catch (error) {
+    await file.file.close();
+    throw error;
   }
 }

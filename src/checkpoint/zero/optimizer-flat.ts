@@ -172,9 +172,7 @@ function findLayout(
 function candidates({ shards, models }: CheckpointContent): Conventions[] {
   const version = shards[0]!.dsVersion ?? models[0]!.dsVersion;
   // The BF16_Optimizer is told by the lack of a stage; it pads as the old versions do, and keeps the padding.
-  const bf16Optimizer = !asDict(asDict(shards[0]!.torchFile.value)?.get("optimizer_state_dict"))?.has(
-    "zero_stage",
-  );
+  const bf16Optimizer = !shards[0]!.dict.has("zero_stage");
   const each = !bf16Optimizer && versionAtLeast(version, EACH_RANK_PADS);
   const rules: PaddingRule[] = each ? ["each", "last"] : ["last", "each"];
   const strips = bf16Optimizer ? [false, true] : [true, false];
@@ -204,22 +202,21 @@ function disagreement(
   for (const [g, layout] of layouts.entries()) {
     const numels = names[g]!.map((name) => numelOf(shapes[g]!.get(name)!) ?? 0);
     for (const [rank, shard] of shards.entries()) {
-      const says = asDict(asDict(shard.torchFile.value)?.get("optimizer_state_dict"));
       const padding = paddingOf(layout, rank, rule);
       const length = stripped ? lengthWithoutPadding(layout.partition, padding) : layout.partition;
       const where = `param group ${g}, rank ${rank}`;
       if (saved[g]![rank] !== length) {
         return `${where}: ${numels.length} parameters of ${sum(numels)} elements make a partition of ${length}, it holds ${saved[g]![rank]}`;
       }
-      const paddings = asItems(says?.get("group_paddings"));
+      const paddings = asItems(shard.dict.get("group_paddings"));
       if (paddings !== undefined && asInteger(paddings[g]) !== padding) {
         return `${where}: the sizes make a padding of ${padding}, group_paddings says ${String(paddings[g])}`;
       }
-      const gaps = asItems(asItems(says?.get("param_alignment_paddings"))?.[g]);
+      const gaps = asItems(asItems(shard.dict.get("param_alignment_paddings"))?.[g]);
       if (gaps !== undefined && gaps.join() !== layout.gaps.join()) {
         return `${where}: param_alignment_paddings are not those of parameters at multiples of one number`;
       }
-      const mapping = asDict(asItems(says?.get("param_slice_mappings"))?.[g]);
+      const mapping = asDict(asItems(shard.dict.get("param_slice_mappings"))?.[g]);
       if (mapping === undefined) continue;
       const ours = sliceMappingOf(layout, numels, rank);
       const said = [...mapping].map(([name, address]) => `${String(name)} ${addressOf(address)}`);
@@ -245,8 +242,7 @@ function addressOf(value: PyValue): string {
 
 /** Returns the number at whose multiples the parameters of a group begin, in elements; 1 where they are not aligned. */
 function alignmentOf(content: CheckpointContent, g: number, shapes: Shapes): number {
-  const says = asDict(asDict(content.shards[0]!.torchFile.value)?.get("optimizer_state_dict"));
-  const gaps = asItems(asItems(says?.get("param_alignment_paddings"))?.[g]);
+  const gaps = asItems(asItems(content.shards[0]!.dict.get("param_alignment_paddings"))?.[g]);
   if (gaps === undefined || zeroConfig(content)?.get("parameter_alignment") !== true) return 1;
   const { module } = content.models[0]!;
   const [name] = shapes.keys();

@@ -45,9 +45,8 @@ export interface BaseState {
  * @throws VistaError `FORMAT` where it is not the state of an optimizer over so many
  */
 function readBaseState(shard: ShardState, count: number): BaseState {
-  const top = asDict(asDict(shard.torchFile.value)?.get("optimizer_state_dict"));
   const key = shard.stage === 3 ? "optimizer_state_dict" : "base_optimizer_state";
-  const base = top?.get(key);
+  const base = shard.dict.get(key);
   const list = asDict(base) === undefined ? asItems(base) : undefined;
   if (list !== undefined && list.length === count && list.every((item) => asDict(item) !== undefined))
     return { states: list.map((item) => asDict(item)), paramGroups: undefined, elastic: true };

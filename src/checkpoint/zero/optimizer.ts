@@ -8,7 +8,7 @@
 import { settleAll } from "../../core/io/settle.js";
 import type { RunOptions } from "../../core/progress.js";
 import type { TorchFile } from "../torch/file.js";
-import { asDict, type PyValue } from "../torch/objects.js";
+import type { PyValue } from "../torch/objects.js";
 import { checkTogether } from "./consistency.js";
 import type { CheckpointFiles } from "./layout.js";
 import { type CheckpointContent, readCheckpointFiles } from "./open.js";
@@ -89,7 +89,7 @@ export async function planOptimizer(content: CheckpointContent): Promise<Omit<Ze
     ranks: first.ranks,
     deepspeed: first.dsVersion ?? models[0]!.dsVersion,
     groups: partitions.groups,
-    lossScaler: asDict(asDict(first.torchFile.value)?.get("optimizer_state_dict"))?.get("loss_scaler"),
+    lossScaler: first.dict.get("loss_scaler"),
     partitions,
   };
 }

@@ -3,7 +3,7 @@ import { VistaError } from "../../core/errors.js";
 import type { Piece } from "../../core/io/source.js";
 import { firstWhere } from "../../core/search.js";
 import { type DType, dtypeInfo } from "../tensor/dtype.js";
-import { makeTensor, PieceRule, piecesBetween, type Tensor } from "../tensor/tensor.js";
+import { makeTensor, PieceRule, piecesBetween, rangesOf, type Tensor } from "../tensor/tensor.js";
 import { asDict, type PyDict, PyObject, type PyValue } from "../torch/objects.js";
 import { replaceFlatTensor } from "../torch/rewrite-file.js";
 import type { Fragment } from "./flat-group.js";
@@ -57,7 +57,10 @@ class PlacedPieces extends PieceRule {
   }
 
   override get count(): number {
-    return this.run.length;
+    return this.run.reduce((sum, { parameter, length }) => {
+      const tensor = this.of(parameter);
+      return sum + Math.ceil((rangesOf(tensor) * length) / tensor.numel);
+    }, 0);
   }
 
   /** Yields byte ranges; parameters that follow each other in a shard are in one range of it. */

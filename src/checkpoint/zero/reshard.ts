@@ -1,5 +1,6 @@
 /** Makes the files of a ZeRO checkpoint for another number of ranks, each with its exact pickle adapted to that number. */
 import { basename } from "node:path";
+import { remember } from "../../core/maps.js";
 import type { FileContent } from "../copy/parts.js";
 import { plannedContent } from "../copy/planned-content.js";
 import type { TorchFile } from "../torch/file.js";
@@ -11,7 +12,7 @@ import { joinFrozen } from "./frozen.js";
 import type { ZeroOptimizer } from "./optimizer.js";
 import { FlatResharding } from "./reshard-flat.js";
 import { SplitResharding } from "./reshard-split.js";
-import { type ModelFile, type ShardState, withoutTree } from "./states.js";
+import type { ModelFile, ShardState } from "./states.js";
 
 export interface ReshardedFile {
   readonly name: string;
@@ -42,26 +43,30 @@ export async function reshardedFiles(
   ranks: number,
 ): Promise<{ files: ReshardedFile[]; groups: ReshardedGroup[] }> {
   const { shards, partitions, ranks: from } = optimizer;
-  // The contents of their pickles take memory and are read again, exactly, when a file's turn has come.
-  const models = optimizer.models.map(withoutTree);
+  const { models } = optimizer;
+  // The contents of their pickles take memory and are read again, exactly, when a file's turn has come. Ranks that are made from
+  // one file share it.
+  const slims = new Map<TorchFile, TorchFile>();
+  const slim = (file: TorchFile) => remember(slims, file, () => file.slim());
   const exact = new LastExact(ranks > from);
   const asBefore = ranks === from;
   // Where there are more ranks than before, neighbours are made from the same old file, so that it is read once for them.
   // The functions here must not name `optimizer`: what they name stays in memory while the files are written.
   const like = (rank: number) => (ranks > from ? Math.floor((rank * from) / ranks) : rank);
   const files: ReshardedFile[] = [];
-  const add = <T extends ModelFile | ShardState>(
-    state: T,
+  const add = (
+    { path, torchFile: whole }: ModelFile | ShardState,
     rank: number,
-    set: (tree: PyValue, state: T) => void,
+    set: (tree: PyValue, path: string) => void,
   ) => {
-    const name = nameForRank(state.path, rank);
+    const name = nameForRank(path, rank);
+    const torchFile = slim(whole);
     const plan = async () => {
-      const pickle = await exact.of(state.torchFile);
+      const pickle = await exact.of(torchFile);
       // Files of one source share its tree, so nothing may be waited for between setting it and planning the file from it. On as
       // many ranks as before nothing is set, so that not even what lies in the padding changes.
-      if (!asBefore) set(pickle.value, state);
-      return (await planRewrittenFile(state.torchFile, pickle, name)).parts;
+      if (!asBefore) set(pickle.value, path);
+      return (await planRewrittenFile(torchFile, pickle, name)).parts;
     };
     files.push({ name, content: () => plannedContent(plan) });
   };
@@ -79,7 +84,7 @@ export async function reshardedFiles(
       flat.reorderShapes(asDict(tree)!);
     });
     for (let rank = 0; rank < ranks; rank++) {
-      add(shards[like(rank)]!, rank, (tree, { path }) => flat.setShard(tree, rank, path));
+      add(shards[like(rank)]!, rank, (tree, path) => flat.setShard(tree, rank, path));
     }
     groups = flat.layouts.map((layout, g) => {
       const old = before.layouts[g]!;
@@ -97,13 +102,13 @@ export async function reshardedFiles(
     const split = new SplitResharding(partitions, from, ranks, optimizer.files.tagFolder);
     const frozen = await joinFrozen(optimizer.models);
     for (let rank = 0; rank < ranks; rank++) {
-      add(models[like(rank)]!, rank, (tree, { path }) => {
+      add(models[like(rank)]!, rank, (tree, path) => {
         setRanks(tree);
         split.setModelStates(tree, rank, frozen, path);
       });
     }
     for (let rank = 0; rank < ranks; rank++) {
-      add(shards[like(rank)]!, rank, (tree, { path }) => split.setShard(tree, rank, path));
+      add(shards[like(rank)]!, rank, (tree, path) => split.setShard(tree, rank, path));
     }
     groups = partitions.groups.map(({ parameters }) => {
       const numel = parameters.reduce((sum, parameter) => sum + parameter.numel, 0);

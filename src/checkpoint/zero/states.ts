@@ -26,6 +26,8 @@ import { PARALLEL_HINT } from "./layout.js";
 export interface ShardState {
   readonly path: string;
   readonly torchFile: TorchFile;
+  /** The `optimizer_state_dict`. */
+  readonly dict: PyDict;
   readonly stage: 1 | 2 | 3;
   /** The number of ranks that saved, as this shard states it. */
   readonly ranks: number;
@@ -138,6 +140,7 @@ export function readShardState(torchFile: TorchFile, bf16Optimizer = false): Sha
   return {
     path,
     torchFile,
+    dict: state,
     stage,
     ranks: readRanks(state.get("partition_count"), path),
     dsVersion,

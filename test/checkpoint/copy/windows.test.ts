@@ -1,0 +1,67 @@
+import fc from "fast-check";
+import { expect, it } from "vitest";
+import { type OutputPart, partLength, WINDOW, windowsOf } from "../../../src/checkpoint/copy/parts.js";
+import { makeTensor } from "../../../src/checkpoint/tensor/tensor.js";
+import type { Piece } from "../../../src/core/io/source.js";
+
+/** A tensor of bytes that is read from so many ranges. */
+function tensorOf(ranges: number, bytesEach: number): OutputPart {
+  const region = {} as Piece["region"];
+  const pieces = Array.from({ length: ranges }, (_, i) => ({
+    region,
+    start: i * bytesEach,
+    length: bytesEach,
+  }));
+  return { kind: "tensor", tensor: makeTensor("U8", [ranges * bytesEach], { kind: "pieces", pieces }) };
+}
+
+it("windows cover every byte once, cut parts at elements only, and have a bounded number of ranges", () => {
+  const part = fc.oneof(
+    fc
+      .integer({ min: 0, max: 100 })
+      .map((length): OutputPart => ({ kind: "bytes", bytes: new Uint8Array(length) })),
+    fc
+      .tuple(fc.integer({ min: 0, max: 20_000 }), fc.integer({ min: 1, max: 40 }))
+      .map(([n, each]) => tensorOf(n, each)),
+    fc.constant(tensorOf(1, 3 * WINDOW + 5)),
+  );
+  fc.assert(
+    fc.property(fc.array(part, { minLength: 1, maxLength: 6 }), (parts) => {
+      const slices: [OutputPart, number, number][] = [];
+      let position = 0;
+      for (const window of windowsOf(parts)) {
+        expect(window.position).toBe(position);
+        let at = 0;
+        let ranges = 0;
+        for (const slice of window.slices) {
+          expect(slice.at).toBe(at);
+          expect(slice.last).toBe(slice.from + slice.length === partLength(slice.part));
+          if (!slice.last) expect((slice.from + slice.length) % 16).toBe(0);
+          if (
+            slice.part.kind === "tensor" &&
+            slice.part.tensor.source.kind === "pieces" &&
+            slice.length > 0
+          ) {
+            const { pieces } = slice.part.tensor.source;
+            const count = (pieces as readonly Piece[]).length;
+            ranges += (count * slice.length) / partLength(slice.part);
+          }
+          at += slice.length;
+          slices.push([slice.part, slice.from, slice.length]);
+        }
+        expect(window.length).toBe(at);
+        expect(window.slices.length).toBeGreaterThan(0);
+        expect(at).toBeLessThanOrEqual(WINDOW);
+        expect(ranges).toBeLessThanOrEqual(1024 + 16);
+        position += at;
+      }
+      expect(position).toBe(parts.reduce((sum, each) => sum + partLength(each), 0));
+      for (const [i, each] of parts.entries()) {
+        const own = slices.filter(([of]) => of === each);
+        if (parts.indexOf(each) === i && parts.lastIndexOf(each) === i)
+          expect(own.reduce((sum, [, , length]) => sum + length, 0)).toBe(partLength(each));
+      }
+    }),
+    { numRuns: 60 },
+  );
+});
