@@ -75,7 +75,7 @@ class Verifier {
   readonly #warnings: string[] = [];
   /** The items of each data file of a distributed checkpoint, by path. */
   #items: ReadonlyMap<string, readonly SavedItem[]> = new Map();
-  readonly #seen = new Set<VistaError>();
+  readonly #seen = new Set<string>();
   /** Whether the input is a single file, in which a key may be looked up. */
   #single = false;
   #done = 0;
@@ -145,8 +145,8 @@ class Verifier {
   #problem(cause: unknown): void {
     const error = foundIn(cause, this.path);
     // One error may arrive several times: a record that cannot be located is one problem, however many tensors are in it.
-    if (this.#seen.has(error)) return;
-    this.#seen.add(error);
+    if (this.#seen.has(error.message)) return;
+    this.#seen.add(error.message);
     // Such a checkpoint is sound all the same: it is of a kind that cannot be read or merged here, or was saved without some of
     // its weights.
     if (["UNSUPPORTED", "INCOMPLETE"].includes(error.code))

@@ -6,7 +6,7 @@ import { inspectCheckpoint } from "../../src/checkpoint/inspect.js";
 import { openCheckpoint } from "../../src/checkpoint/open.js";
 import { saveCheckpoint } from "../../src/checkpoint/save.js";
 import { runCli } from "../helpers/cli.js";
-import { temporaryFolder } from "../helpers/state.js";
+import { FIXTURES, temporaryFolder } from "../helpers/state.js";
 import { Call, type Fake, FakeTensor, Instance, Tuple, torchZip, zip } from "../helpers/torch-file.js";
 
 const t = (...values: number[]) => new FakeTensor(values);
@@ -386,6 +386,12 @@ describe("verify", () => {
     expect(report.problems).toHaveLength(1);
     expect(report.problems[0].record).toBe("archive/data/0");
     expect(report.nonFinite).toMatchObject([{ name: "b", nan: 1 }]);
+  });
+
+  it("a damaged local header of the pickle, which is read twice, is one problem too", async () => {
+    const path = join(FIXTURES, "scan/bad/other-method-in-the-local-header.pt");
+    const { stdout } = await runCli("vista-ckpt", ["verify", path, "--json"]);
+    expect(JSON.parse(stdout).problems).toMatchObject([{ record: "archive/data.pkl" }]);
   });
 
   it("a pickle that is damaged: says that NaN was not looked for", async () => {
