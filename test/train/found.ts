@@ -7,6 +7,10 @@ import type { System } from "../../src/train/launch/system.js";
 import { type PreflightOptions, preflight } from "../../src/train/preflight/preflight.js";
 import { fakeSystem } from "./checkout.js";
 
+/** A port that is another one in each process: the check opens it, and two that did so at once would call it busy. */
+export const FREE_PORT = 20_000 + (process.pid % 10_000);
+export const ENDPOINT = `localhost:${FREE_PORT}`;
+
 /** A line in the documented form of nvidia-smi (not taken from a real machine), with what is different. */
 export const H100 = (
   index: number,

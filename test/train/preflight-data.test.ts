@@ -4,7 +4,7 @@ import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
 import { makeCheckout, temporaryFolder } from "./checkout.js";
-import { type Preflight, preflightOf } from "./found.js";
+import { ENDPOINT, type Preflight, preflightOf } from "./found.js";
 
 const folder = await temporaryFolder();
 let vista: string;
@@ -15,7 +15,7 @@ beforeEach(async () => {
 });
 
 const found: Preflight = (...args) => preflightOf(folder, ...args);
-const youtube = () => found("phase1", { rdzvEndpoint: "localhost:29431" });
+const youtube = () => found("phase1", { rdzvEndpoint: ENDPOINT });
 
 type Records = Record<string, unknown>[];
 
@@ -204,7 +204,7 @@ describe("no alarm", () => {
 
   test("rules that are left out are not looked at", async () => {
     await largerSet();
-    const options = { rdzvEndpoint: "localhost:29431" };
+    const options = { rdzvEndpoint: ENDPOINT };
     for (const chosen of [{ ignore: ["data"] }, { ignore: ["data-faulty"] }, { only: ["unknown-subset"] }]) {
       expect(await found("phase1", options, undefined, chosen)).toMatchObject({ codes: [], sampled: [] });
     }
@@ -214,7 +214,7 @@ describe("no alarm", () => {
   test("a config that takes fewer frames than the records have, or than a folder needs for 25", async () => {
     await write("YouTube", [{ folder_name: "Some_Driver/abcdefghijk", first_frame: "000000020.jpg" }]);
     expect((await youtube()).codes).toEqual(["error data-faulty"]);
-    const shorter = { rdzvEndpoint: "localhost:29431", extra: ["data.params.num_frames=12"] };
+    const shorter = { rdzvEndpoint: ENDPOINT, extra: ["data.params.num_frames=12"] };
     expect((await found("phase1", shorter)).codes).toEqual([]);
     expect((await found("debug", { extra: ["data.params.num_frames=12"] })).codes).toEqual([]);
   });

@@ -2,7 +2,7 @@
 import { fileURLToPath } from "node:url";
 import { beforeAll, expect, test } from "vitest";
 import { makeCheckout, PINNED, temporaryFolder } from "./checkout.js";
-import { EIGHT, H100, node, type Preflight, preflightOf } from "./found.js";
+import { EIGHT, ENDPOINT, H100, node, type Preflight, preflightOf } from "./found.js";
 import { RECORDINGS } from "./nvidia-smi.js";
 
 const folder = await temporaryFolder();
@@ -82,9 +82,7 @@ test.each<[string, Parameters<typeof node>[0], Record<string, string>, string[]]
     ["warning gpu-busy"],
   ],
 ])("GPUs: %s", async (_, answers, env, codes) => {
-  expect((await found("phase1", { rdzvEndpoint: "localhost:29431" }, node(answers, env))).codes).toEqual(
-    codes,
-  );
+  expect((await found("phase1", { rdzvEndpoint: ENDPOINT }, node(answers, env))).codes).toEqual(codes);
 });
 
 // What phase 1 (8 GPUs, full resolution) and the debug recipe (1 GPU) are told.
@@ -104,7 +102,7 @@ test.each<[keyof typeof RECORDINGS, string[], string[], string]>([
   ["damagedInfoRom", ["error gpu-count", "error gpu-memory"], ["error gpu-memory"], "16280 MiB"],
 ])("GPUs, as recorded: %s", async (name, eight, one, text) => {
   const system = node({ "nvidia-smi": RECORDINGS[name].answer });
-  expect((await found("phase1", { rdzvEndpoint: "localhost:29431" }, system)).codes).toEqual(eight);
+  expect((await found("phase1", { rdzvEndpoint: ENDPOINT }, system)).codes).toEqual(eight);
   const debug = await found("debug", {}, system);
   expect(debug.codes).toEqual(one);
   expect(debug.text).toContain(text);
@@ -170,7 +168,7 @@ test("Python: missing, broken, and no torchrun", async () => {
   expect((await found("debug", {}, talking)).codes).toEqual([]);
   const broken = node({ python: { code: 1, stderr: "No module named 'encodings'\n" } });
   expect((await found("debug", {}, broken)).codes).toEqual(["error python-missing"]);
-  const options = { python: undefined, rdzvEndpoint: "localhost:29431" };
+  const options = { python: undefined, rdzvEndpoint: ENDPOINT };
   expect((await found("phase1", options, node({}, { PATH: folder }))).codes).toEqual([
     "error python-missing",
   ]);

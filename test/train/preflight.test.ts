@@ -13,7 +13,7 @@ import { unknownSelectors } from "../../src/train/preflight/preflight.js";
 import { RULES } from "../../src/train/preflight/rules.js";
 import { merge } from "../../src/train/tools.js";
 import { fakeSystem, makeCheckout, saveWeights, temporaryFolder, UNET_KEYS } from "./checkout.js";
-import { EIGHT, node, type Preflight, preflightOf } from "./found.js";
+import { EIGHT, ENDPOINT, FREE_PORT, node, type Preflight, preflightOf } from "./found.js";
 
 const ZERO = fileURLToPath(new URL("../../fixtures/zero/vista-phase1", import.meta.url));
 const folder = await temporaryFolder();
@@ -40,7 +40,7 @@ async function mergedWeights(): Promise<string> {
 test.each<[string, Partial<LaunchOptions>]>([
   ["example", { nodeRank: 1, masterAddr: "127.0.0.1" }],
   ["debug", {}],
-  ["phase1", { rdzvEndpoint: "localhost:29431" }],
+  ["phase1", { rdzvEndpoint: ENDPOINT }],
   ["phase1", { slurm: { sbatch: {} } }],
 ])("%s: nothing is found where nothing is wrong", async (recipe, options) => {
   const system = node({ sbatch: { stdout: "slurm 22.05.8" } });
@@ -98,14 +98,14 @@ test("a machine that does not know its own name", async () => {
   const result = await found("phase2-stage1", { finetune }, system);
   expect(result.codes).toEqual(["warning host-name"]);
   expect(result.text).toContain("cannot resolve its own name, node1");
-  const numbers = { finetune, nodeRank: 0, masterAddr: "127.0.0.1", masterPort: 29_432 };
+  const numbers = { finetune, nodeRank: 0, masterAddr: "127.0.0.1", masterPort: FREE_PORT };
   expect((await found("phase2-stage1", numbers, system)).codes).toEqual([]);
   expect((await found("debug", {}, system)).codes).toEqual([]);
 });
 
 test("PET_* variables", async () => {
   const system = node({}, { PET_MAX_RESTARTS: "3", PATH: "/usr/bin" });
-  const result = await found("phase1", { rdzvEndpoint: "localhost:29431" }, system);
+  const result = await found("phase1", { rdzvEndpoint: ENDPOINT }, system);
   expect(result.codes).toEqual(["warning pet-variable"]);
   expect(result.text).toContain("unset PET_MAX_RESTARTS");
   expect((await found("debug", {}, system)).codes).toEqual([]);
