@@ -9,7 +9,7 @@ export const WINDOW = 2 * 1024 * 1024;
 /** The largest number of slices of a window: what is known of each takes some hundred bytes while its window is under way. */
 const WINDOW_SLICES = 1024;
 /** The largest number of byte ranges of a window: a parameter may have one on each of a thousand ranks. */
-const WINDOW_RANGES = 1024;
+const WINDOW_RANGES = 2048;
 /** The number of bytes at whose multiples parts are cut, which is a multiple of every element's size. */
 const STEP = 16;
 

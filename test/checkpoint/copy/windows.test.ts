@@ -52,7 +52,7 @@ it("windows cover every byte once, cut parts at elements only, and have a bounde
         expect(window.length).toBe(at);
         expect(window.slices.length).toBeGreaterThan(0);
         expect(at).toBeLessThanOrEqual(WINDOW);
-        expect(ranges).toBeLessThanOrEqual(1024 + 16);
+        expect(ranges).toBeLessThanOrEqual(2048 + 16);
         position += at;
       }
       expect(position).toBe(parts.reduce((sum, each) => sum + partLength(each), 0));
