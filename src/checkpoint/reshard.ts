@@ -1,6 +1,6 @@
 /** Rewrites a ZeRO checkpoint, its optimizer included, for another number of ranks. */
 import { join } from "node:path";
-import { throwIfAborted, VistaError } from "../core/errors.js";
+import { isVistaError, throwIfAborted, VistaError } from "../core/errors.js";
 import { readSmallFile } from "../core/io/open-source.js";
 import { joinPlace } from "../core/io/places.js";
 import { inPhase } from "../core/progress.js";
@@ -132,8 +132,11 @@ async function smallFiles(folder: string, tag: string): Promise<PlannedFile[]> {
   // The file ends without a line feed, as DeepSpeed writes it.
   const files = [fileOfBytes("latest", Buffer.from(tag))];
   for (const name of COMPANIONS) {
-    const content = await readSmallFile(joinPlace(folder, name), MAX_COMPANION).catch(() => undefined);
-    if (content !== undefined) files.push(fileOfBytes(name, Buffer.from(content)));
+    try {
+      files.push(fileOfBytes(name, await readSmallFile(joinPlace(folder, name), MAX_COMPANION)));
+    } catch (error) {
+      if (!isVistaError(error) || error.code !== "NOT_FOUND") throw error;
+    }
   }
   return files;
 }

@@ -182,6 +182,24 @@ const SYSTEM_ERRORS: Record<string, [ErrorCode, string, string | undefined]> = {
   EIO: ["IO", "input/output error of the device", "Check the disk or the mount; copy the file elsewhere."],
 };
 
+const EXHAUSTED = new Set(["EMFILE", "ENFILE", "ENOMEM"]);
+
+/**
+ * Throws an error again by which this process or machine has run out of something: it says nothing about the file, so that nobody
+ * may take the file for damaged or missing.
+ */
+export function rethrowExhausted(error: unknown): void {
+  if (isSystemError(error) && error.code !== undefined && EXHAUSTED.has(error.code)) throw error;
+}
+
+/** Returns a handler for a promise that answers an error with `value`, unless it is one of {@link rethrowExhausted}. */
+export function orElse<Value>(value: Value): (error: unknown) => Value {
+  return (error) => {
+    rethrowExhausted(error);
+    return value;
+  };
+}
+
 /**
  * Turns an error of Node's file system into a {@link VistaError} that names the file. An error that is a VistaError already, or
  * that the system did not cause, comes back as it is.

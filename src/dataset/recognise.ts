@@ -2,7 +2,7 @@
 import { existsSync, statSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { VistaError } from "../core/errors.js";
+import { orElse, VistaError } from "../core/errors.js";
 import { nuScenesVersions } from "./nuscenes/read/versions.js";
 import { findOpenDvRoot } from "./opendv/root.js";
 
@@ -68,7 +68,7 @@ export async function recognise(root: string, kind?: DataKind): Promise<DataPart
     }
   }
   if (kind === undefined || kind === "annotations") {
-    const names = await readdir(join(root, VISTA_ANNOS)).catch(() => []);
+    const names = await readdir(join(root, VISTA_ANNOS)).catch(orElse<string[]>([]));
     parts.annotations = names
       .filter(isAnnotationName)
       .sort()

@@ -3,7 +3,7 @@
 import { statSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { setImmediate } from "node:timers/promises";
-import { isSystemError } from "../../core/errors.js";
+import { isSystemError, rethrowExhausted } from "../../core/errors.js";
 import { remember } from "../../core/maps.js";
 import { type FolderScan, scanFolder } from "../opendv/folder-listing.js";
 import type { Split } from "../opendv/meta.js";
@@ -41,6 +41,7 @@ export function folderSource(root: string, splits: ReadonlyMap<string, Split>): 
         return scanFolder(pathOf(name));
       } catch (error) {
         if (!isSystemError(error)) throw error;
+        rethrowExhausted(error);
         return undefined;
       }
     },

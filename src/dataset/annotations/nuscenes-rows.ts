@@ -1,7 +1,7 @@
 /** Checks of the records of nuScenes.json and nuScenes_val.json. */
 import { readdirSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
-import { isSystemError } from "../../core/errors.js";
+import { isSystemError, rethrowExhausted } from "../../core/errors.js";
 import { sizeOf } from "../../core/io/regular.js";
 import { isRecord } from "../../core/maps.js";
 import type { RowSink } from "../json/rows.js";
@@ -69,6 +69,7 @@ export class FileListing {
       );
     } catch (error) {
       if (!isSystemError(error)) throw error;
+      rethrowExhausted(error);
       return undefined;
     }
   }

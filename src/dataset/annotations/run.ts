@@ -1,7 +1,7 @@
 /** The check of annotation files, one after the other. It reads synchronously, in a worker thread where the files are large. */
 import { statSync } from "node:fs";
 import { basename, isAbsolute } from "node:path";
-import { isSystemError } from "../../core/errors.js";
+import { isSystemError, rethrowExhausted } from "../../core/errors.js";
 import type { AnnotationTally, Finding, QuickTally } from "../finding.js";
 import { type RowSink, type RowsResult, readRows } from "../json/rows.js";
 import { sampleRows } from "../json/sample-rows.js";
@@ -110,6 +110,7 @@ export async function runAnnotations(
       state.end(result);
     } catch (error) {
       if (!isSystemError(error)) throw error;
+      rethrowExhausted(error);
       const unreadable = finding("unreadable-file", name, `cannot be read (${error.code})`);
       send({ kind: "file", findings: [unreadable], missing: [] });
       continue;

@@ -1,7 +1,7 @@
 /** The scene of a CAM_FRONT image, from the small tables, if that scene is for validation. */
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { isSystemError } from "../../core/errors.js";
+import { isSystemError, rethrowExhausted } from "../../core/errors.js";
 import { readRows } from "../json/rows.js";
 import { officialScenes } from "../nuscenes/splits.js";
 
@@ -65,5 +65,6 @@ function forRows(path: string, take: (row: Record<string, unknown>) => void): vo
     });
   } catch (error) {
     if (!isSystemError(error)) throw error;
+    rethrowExhausted(error);
   }
 }

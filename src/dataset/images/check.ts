@@ -1,6 +1,6 @@
 /** The check of one image, or of many, as closely as asked for: by name, by headers, or by a full decode. */
 import { type FileHandle, stat } from "node:fs/promises";
-import { isNulInPath, throwIfAborted } from "../../core/errors.js";
+import { isNulInPath, rethrowExhausted, throwIfAborted } from "../../core/errors.js";
 import { mapOrdered } from "../../core/io/map-ordered.js";
 import { openAnything } from "../../core/io/regular.js";
 import { decodeFault } from "./decode.js";
@@ -128,6 +128,7 @@ function systemFault(error: unknown): [ImageFault, string] {
   if (isNulInPath(error)) return ["missing", "cannot be there: its name has a NUL character"];
   // A decoder that cannot be loaded is no fault of the file.
   if (syscall === undefined) throw error;
+  rethrowExhausted(error);
   if (code === "ENOENT" || code === "ENOTDIR") return ["missing", "is not there"];
   if (code === "ELOOP") return ["missing", "is a symbolic link that leads nowhere"];
   if (code === "EISDIR" || code === "ENXIO") return ["not-a-file", "is not a regular file"];

@@ -1,7 +1,7 @@
 /** `checkOpenDv`, which compares an OpenDV-YouTube root with its list of videos and with itself. */
 import { relative, sep } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { fromSystem, isVistaError, throwIfAborted, VistaError } from "../../core/errors.js";
+import { fromSystem, isVistaError, rethrowExhausted, throwIfAborted, VistaError } from "../../core/errors.js";
 import { sizeOf } from "../../core/io/regular.js";
 import { remember } from "../../core/maps.js";
 import { plural } from "../../core/text.js";
@@ -268,6 +268,7 @@ class OpenDvRun {
     try {
       return scanFolder(absolute, this.options.signal);
     } catch (error) {
+      rethrowExhausted(error);
       const wrapped = fromSystem(error, folder.path, "list the folder");
       if (isVistaError(wrapped) && wrapped.code !== "ABORTED") return wrapped as VistaError;
       throw error;

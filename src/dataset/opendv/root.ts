@@ -2,6 +2,7 @@
 
 import { type Dir, type Dirent, opendirSync, readdirSync, statSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
+import { rethrowExhausted } from "../../core/errors.js";
 import { readRegularSync } from "../../core/io/regular.js";
 import { compareText } from "../../core/text.js";
 import { isBystander } from "../bystanders.js";
@@ -146,6 +147,7 @@ function subfolders(found: OpenDvRoot, path: string): string[] {
 }
 
 function reasonOf(error: unknown): string {
+  rethrowExhausted(error);
   const { code, message } = error as NodeJS.ErrnoException;
   if (code === "ENOENT") return "is a symbolic link that leads nowhere (a disk that is not mounted?)";
   if (code === "ELOOP") return "is a symbolic link in a circle";
@@ -161,7 +163,8 @@ function holdsFrames(path: string): boolean {
   let dir: Dir;
   try {
     dir = opendirSync(path);
-  } catch {
+  } catch (error) {
+    rethrowExhausted(error);
     return false;
   }
   try {
@@ -210,7 +213,8 @@ function findSkipped(root: string): Set<string> {
     let text: string;
     try {
       text = readRegularSync(join(folder, "vid2img_exceptions.txt")).toString("utf8");
-    } catch {
+    } catch (error) {
+      rethrowExhausted(error);
       continue;
     }
     for (const [, path] of text.matchAll(/"video_path":\s*"([^"]*)",\s*"problem":\s*"< 720p"/g)) {
@@ -223,7 +227,8 @@ function findSkipped(root: string): Set<string> {
 function list(path: string): Dirent[] {
   try {
     return readdirSync(path, { withFileTypes: true });
-  } catch {
+  } catch (error) {
+    rethrowExhausted(error);
     return [];
   }
 }
@@ -243,7 +248,8 @@ function isFile(folder: string, entry: Dirent): boolean {
 function isEmpty(path: string): boolean {
   try {
     return readdirSync(path).every(isBystander);
-  } catch {
+  } catch (error) {
+    rethrowExhausted(error);
     return false;
   }
 }

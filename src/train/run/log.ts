@@ -1,7 +1,7 @@
 /** The log that Lightning's CSVLogger writes into a run folder. */
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { fromSystem, oneLine } from "../../core/errors.js";
+import { fromSystem, oneLine, orElse } from "../../core/errors.js";
 import { readRegular } from "../../core/io/regular.js";
 
 /** A row of the log that has a loss. */
@@ -36,7 +36,7 @@ export interface RunLog {
  */
 export async function readLog(run: string): Promise<RunLog | undefined> {
   const folder = join(run, "testtube");
-  const versions = (await readdir(folder).catch(() => []))
+  const versions = (await readdir(folder).catch(orElse<string[]>([])))
     .map((name) => /^version_(\d+)$/.exec(name))
     .filter((match) => match !== null)
     .sort((a, b) => Number(a[1]) - Number(b[1]));

@@ -6,7 +6,7 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { throwIfAborted } from "../../../core/errors.js";
+import { orElse, rethrowExhausted, throwIfAborted } from "../../../core/errors.js";
 import { sizeOf } from "../../../core/io/regular.js";
 import { remember } from "../../../core/maps.js";
 import type { RunOptions } from "../../../core/progress.js";
@@ -223,7 +223,8 @@ async function foldersToList(root: string, lists: readonly FileList[]): Promise<
       for (const entry of await readdir(join(root, parent), { withFileTypes: true })) {
         if (entry.isDirectory() && isShown(entry.name)) folders.add(`${parent}/${entry.name}`);
       }
-    } catch {
+    } catch (error) {
+      rethrowExhausted(error);
       // The files that are missing are reported one by one, or folder by folder.
     }
   }
@@ -255,7 +256,7 @@ async function* listAll(
   folders: readonly string[],
 ): AsyncGenerator<{ folder: string; names: string[] | undefined }> {
   const list = (folder: string | undefined) =>
-    folder === undefined ? undefined : readdir(join(root, folder)).catch(() => undefined);
+    folder === undefined ? undefined : readdir(join(root, folder)).catch(orElse(undefined));
   let ahead = list(folders[0]);
   for (const [i, folder] of folders.entries()) {
     const names = await ahead;

@@ -2,7 +2,7 @@
 
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { throwIfAborted } from "../../../core/errors.js";
+import { orElse, throwIfAborted } from "../../../core/errors.js";
 import { readRegular } from "../../../core/io/regular.js";
 import { JsonSyntaxError, parseWhole } from "../../../core/json/scan.js";
 import type { RunOptions } from "../../../core/progress.js";
@@ -43,7 +43,7 @@ export async function* labelFindings(root: string, version: string, tables: Tabl
       folders.set(folder, files.add(filename.slice(slash + 1)));
     }
     for (const [folder, wanted] of [...folders].sort(([a], [b]) => compareText(a, b))) {
-      const there = new Set(await readdir(join(root, folder)).catch(() => []));
+      const there = new Set(await readdir(join(root, folder)).catch(orElse<string[]>([])));
       const missing = [...wanted].filter((file) => !there.has(file)).sort();
       if (missing.length === wanted.size && missing.length > 1) {
         const text = `none of the ${missing.length} files of ${name}.json is there`;
@@ -86,7 +86,7 @@ export async function* canBusFindings(
     const file = `${String(name)}_vehicle_monitor.json`;
     coverage.checked++;
     const bytes = there.has(file)
-      ? await readRegular(join(root, "can_bus", file)).catch(() => undefined)
+      ? await readRegular(join(root, "can_bus", file)).catch(orElse(undefined))
       : "absent";
     const fault = bytes === "absent" ? { reason: "the file is not there", none: true } : canBusFault(bytes);
     if (fault === undefined) continue;

@@ -2,7 +2,9 @@
  * The faults of a point cloud that its first bytes and its size show. The sources are the devkit's `utils/data_classes.py` (lidar
  * files are bare floats, radar files are binary PCD) and the description of the PCD file format 0.7 of the Point Cloud Library.
  */
+
 import type { FileHandle } from "node:fs/promises";
+import { rethrowExhausted } from "../../../core/errors.js";
 import { openAnything } from "../../../core/io/regular.js";
 import type { NuScenesRule } from "./rules.js";
 
@@ -34,6 +36,7 @@ export async function cloudFault(path: string, name: string): Promise<CloudFault
       await handle.close();
     }
   } catch (error) {
+    rethrowExhausted(error);
     const { code } = error as NodeJS.ErrnoException;
     if (code === undefined) throw error;
     if (code === "ENOENT" || code === "ENOTDIR" || code === "ELOOP") return undefined;

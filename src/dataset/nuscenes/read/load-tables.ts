@@ -2,7 +2,7 @@
 import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { isSystemError, throwIfAborted } from "../../../core/errors.js";
+import { isSystemError, rethrowExhausted, throwIfAborted } from "../../../core/errors.js";
 import { settleAll } from "../../../core/io/settle.js";
 import { TaskThread } from "../../../core/io/worker.js";
 import type { RunOptions } from "../../../core/progress.js";
@@ -85,6 +85,7 @@ export async function loadTables(folder: string, options: LoadOptions): Promise<
       return await run();
     } catch (error) {
       if (!isSystemError(error)) throw error;
+      rethrowExhausted(error);
       tables.unreadable.set(name, error.message);
       return undefined;
     }
