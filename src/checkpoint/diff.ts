@@ -78,13 +78,15 @@ export interface DiffOptions extends RunOptions {
 export async function diffStates(a: StateDict, b: StateDict, options: DiffOptions = {}): Promise<DiffReport> {
   const onlyA = [...a.tensors.keys()].filter((name) => !b.tensors.has(name));
   const onlyB = [...b.tensors.keys()].filter((name) => !a.tensors.has(name));
-  const pairs = [...a.tensors].flatMap(([name, tensor]) => {
-    const other = b.tensors.get(name);
-    return other === undefined ? [] : [{ name, a: tensor, b: other }];
-  });
-  const total = pairs.reduce((sum, pair) => sum + pair.a.byteLength + pair.b.byteLength, 0);
-  const compared = pairs.filter((pair) => areComparable(pair.a, pair.b)).flatMap((pair) => [pair.a, pair.b]);
-  const unchecked = new Set(options.verify === false ? [] : compared);
+  const names = [...a.tensors.keys()].filter((name) => b.tensors.has(name));
+  const pairOf = (name: string) => ({ name, a: a.tensors.get(name)!, b: b.tensors.get(name)! });
+  let total = 0;
+  const unchecked = new Set<Tensor>();
+  for (const name of names) {
+    const pair = pairOf(name);
+    total += pair.a.byteLength + pair.b.byteLength;
+    if (options.verify !== false && areComparable(pair.a, pair.b)) unchecked.add(pair.a).add(pair.b);
+  }
   const checks = new RegionChecks(unchecked);
   const buffers = new Buffers();
   const computed = new ComputedCache();
@@ -97,9 +99,9 @@ export async function diffStates(a: StateDict, b: StateDict, options: DiffOption
   const different: TensorDifference[] = [];
   let close = 0;
   let done = 0;
-  for (const pair of pairs) {
+  for (const name of names) {
     throwIfAborted(options.signal);
-    const difference = await compare(pair, { computed, buffers, read }, options, (bytes) => {
+    const difference = await compare(pairOf(name), { computed, buffers, read }, options, (bytes) => {
       done += bytes;
       options.onProgress?.({ phase: "diff", done, total, unit: "bytes" });
     });
@@ -116,8 +118,8 @@ export async function diffStates(a: StateDict, b: StateDict, options: DiffOption
     }
   }
   checks.finish();
-  const equal = pairs.length > 0 && onlyA.length + onlyB.length + different.length === 0;
-  return { onlyA, onlyB, different, close, same: pairs.length - different.length - close, equal };
+  const equal = names.length > 0 && onlyA.length + onlyB.length + different.length === 0;
+  return { onlyA, onlyB, different, close, same: names.length - different.length - close, equal };
 }
 
 /** Tells whether the options allow a difference of two tensors. */

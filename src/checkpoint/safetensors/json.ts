@@ -62,7 +62,8 @@ export class JsonScanner {
         throw new JsonSyntaxError(this.#at, `${what} has more than ${MAX_COUNTS} numbers`);
       values.push(this.#count(what));
     } while (this.#another(0x5d, what));
-    return values;
+    // A list that grew has room for 17 numbers, and 100,000 shapes are kept.
+    return values.slice();
   }
 
   string(what: string): string {

@@ -98,7 +98,8 @@ export function castTensor(tensor: Tensor, dtype: DType): Tensor {
 }
 
 /** Returns the number of byte ranges that a tensor is read from, roughly. */
-export function rangesOf({ source }: Tensor): number {
+export function rangesOf(tensor: Tensor): number {
+  const { source } = tensor;
   if (source.kind === "cast") return rangesOf(source.from);
   if (source.kind !== "pieces") return 1;
   return source.pieces instanceof PieceRule ? source.pieces.count : source.pieces.length;

@@ -173,7 +173,8 @@ class ZipPlan {
 
   #endRun(): void {
     if (this.#run.length === 0) return;
-    this.#parts.push(new LatePart(this.#run));
+    // A list that grew has room for 17 parts, and there is one for each of 100,000 records.
+    this.#parts.push(new LatePart(this.#run.slice()));
     this.#run = [];
   }
 
