@@ -26,7 +26,7 @@ import {
 } from "./optimizer-states.js";
 import { flatPieces, splitShapes, sum } from "./pieces.js";
 import type { Shapes, ShardState } from "./states.js";
-import { versionAtLeast } from "./version.js";
+import { isVersion, versionAtLeast } from "./version.js";
 
 /** The conventions by which a version of DeepSpeed pads and saves its partitions. */
 export interface Conventions {
@@ -50,6 +50,8 @@ export interface FlatPartitions {
 
 /** The first version in which every rank that holds padding says so in `group_paddings`; before, only the last one did. */
 const EACH_RANK_PADS = [0, 16, 4];
+/** The first version that has `round_robin_gradients` in stage 1 too; before, it was switched off there. */
+const STAGE_1_HAS_ROUND_ROBIN = [0, 13, 0];
 
 /** The number of bytes at whose multiples parameters begin with `parameter_alignment`. */
 const ALIGNMENT_BYTES = 16;
@@ -151,10 +153,10 @@ function findLayout(
 ): Found {
   const { files, shards } = content;
   const { ranks } = shards[0]!;
-  const configured = zeroConfig(content)?.get("round_robin_gradients") === true;
+  const orders = ordersOf(content);
   let closest = "";
   for (const conventions of candidates(content)) {
-    for (const roundRobin of [configured, !configured]) {
+    for (const roundRobin of orders) {
       const names = shapes.map((group) => ownOrder([...group.keys()], roundRobin ? ranks : 1));
       const layouts = shapes.map((group, g) => {
         const numels = names[g]!.map((name) => numelOf(group.get(name)!) ?? Infinity);
@@ -169,10 +171,34 @@ function findLayout(
   throw contradiction(closest, files.tagFolder);
 }
 
-function candidates({ shards, models }: CheckpointContent): Conventions[] {
-  const version = shards[0]!.dsVersion ?? models[0]!.dsVersion;
-  // The BF16_Optimizer is told by the lack of a stage; it pads as the old versions do, and keeps the padding.
-  const bf16Optimizer = !shards[0]!.dict.has("zero_stage");
+/**
+ * Returns whether the parameters may be in the order of round robin, the likely answer first. Where both orders fit, and with one
+ * rank they always do, the configuration alone tells; but stage 1 heeds it only since 0.13.0, and the BF16_Optimizer never does.
+ *
+ * Source: deepspeed/runtime/engine.py (_configure_zero_optimizer), bf16_optimizer.py.
+ */
+function ordersOf(content: CheckpointContent): boolean[] {
+  const version = versionOf(content);
+  const { stage } = content.shards[0]!;
+  const ignored = stage === 1 && isVersion(version) && !versionAtLeast(version, STAGE_1_HAS_ROUND_ROBIN);
+  if (ignored || isOfBf16Optimizer(content)) return [false];
+  const configured = zeroConfig(content)?.get("round_robin_gradients") === true;
+  return [configured, !configured];
+}
+
+function versionOf({ shards, models }: CheckpointContent): string | undefined {
+  return shards[0]!.dsVersion ?? models[0]!.dsVersion;
+}
+
+/** The BF16_Optimizer is told by the lack of a stage. */
+function isOfBf16Optimizer({ shards }: CheckpointContent): boolean {
+  return !shards[0]!.dict.has("zero_stage");
+}
+
+function candidates(content: CheckpointContent): Conventions[] {
+  const version = versionOf(content);
+  // It pads as the old versions do, and keeps the padding.
+  const bf16Optimizer = isOfBf16Optimizer(content);
   const each = !bf16Optimizer && versionAtLeast(version, EACH_RANK_PADS);
   const rules: PaddingRule[] = each ? ["each", "last"] : ["last", "each"];
   const strips = bf16Optimizer ? [false, true] : [true, false];

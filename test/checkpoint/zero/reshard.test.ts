@@ -28,6 +28,8 @@ interface Case {
   groups: number[][];
   /** Keys of the flat states. */
   states: string[];
+  stage?: 1 | 2;
+  /** What the configuration says; stage 1 of 0.10.1 does not heed it. */
   roundRobin: boolean;
   version: "0.10.1" | "0.19.8";
   /** Further entries of `param_groups`, and of the states, by rank. */
@@ -39,9 +41,10 @@ interface Case {
 const element = (g: number, p: number, kind: number, i: number) =>
   1 + g * 100_000 + p * 1000 + kind * 100 + i;
 
-/** What DeepSpeed's ZeRO stage 2 saves on so many ranks, from its definition and without any cleverness. */
+/** What DeepSpeed's ZeRO stage 1 or 2 saves on so many ranks, from its definition and without any cleverness. */
 function save(folder: string, ranks: number, what: Case): void {
-  const { groups, states, roundRobin, version } = what;
+  const { groups, states, version, stage = 2 } = what;
+  const roundRobin = what.roundRobin && (stage === 2 || version === "0.19.8");
   const kinds = ["fp32", ...states];
   const flats = groups.map((numels, g) => {
     const own = numels.map((numel, p) => ({ p, numel, name: `g${g}.p${p}` }));
@@ -75,7 +78,7 @@ function save(folder: string, ranks: number, what: Case): void {
     return new FakeTensor(all, [all.slice(0, kept).length]);
   };
   writeFakeCheckpoint(folder, {
-    stage: 2,
+    stage,
     version,
     partitions: Array.from({ length: ranks }, (_, rank) => groups.map((_, g) => lean(g, rank))),
     paramShapes: flats.map(({ order }) =>
@@ -85,7 +88,7 @@ function save(folder: string, ranks: number, what: Case): void {
       client: new Map<Fake, Fake>([["epoch", 3]]),
       // With one parameter or one rank, nothing else says that there is round robin.
       ds_config: new Map<Fake, Fake>([
-        ["zero_optimization", new Map<Fake, Fake>([["round_robin_gradients", roundRobin]])],
+        ["zero_optimization", new Map<Fake, Fake>([["round_robin_gradients", what.roundRobin]])],
       ]),
     },
     shard: (rank) => ({
@@ -136,6 +139,7 @@ const group = fc.array(numel, { minLength: 1, maxLength: 7 }).filter((numels) =>
 const aCase: fc.Arbitrary<Case> = fc.record({
   groups: fc.array(group, { minLength: 1, maxLength: 3 }),
   states: fc.constantFrom([], ["exp_avg"], ["exp_avg", "exp_avg_sq"], ["a", "b", "c"]),
+  stage: fc.constantFrom(1 as const, 2 as const),
   roundRobin: fc.boolean(),
   version: fc.constantFrom("0.10.1" as const, "0.19.8" as const),
 });
@@ -163,6 +167,21 @@ describe("reshardCheckpoint", () => {
       }),
       { numRuns: 30 },
     );
+  });
+
+  it("from one rank of stage 1 in 0.10.1, which does not heed round_robin_gradients: the order stays", async () => {
+    const folder = temporaryFolder();
+    const what: Case = {
+      groups: [[2, 3, 4, 5]],
+      states: ["a"],
+      stage: 1,
+      roundRobin: true,
+      version: "0.10.1",
+    };
+    save(join(folder, "before"), 1, what);
+    save(join(folder, "wanted"), 2, what);
+    await reshardCheckpoint(join(folder, "before"), join(folder, "after"), { ranks: 2, fsync: false });
+    expect(await plainFolder(join(folder, "after"))).toEqual(await plainFolder(join(folder, "wanted")));
   });
 
   // DeepSpeed gives each rank its own ones back, which no other number of ranks can have.
