@@ -6,7 +6,8 @@ import { makeTensor, type Tensor } from "../tensor/tensor.js";
 import type { TorchFile } from "./file.js";
 import { PyObject, PyPersistent, PyTuple, type PyValue } from "./objects.js";
 import { type ExactPickle, rewritePickle, storageParts } from "./rewrite.js";
-import { planTorchRecords, type TorchParts, type TorchStorageRecord } from "./write.js";
+import { planTorchRecords, type TorchStorageRecord } from "./write.js";
+import type { TorchParts } from "./zip-plan.js";
 
 /** A storage that is not in the file: tensors one after the other, where a number stands for so many bytes of zeros. */
 export class NewStorage extends PyPersistent {
