@@ -133,6 +133,11 @@ export interface CheckpointContent {
   readonly torchFiles: readonly TorchFile[];
 }
 
+/** Returns the version of DeepSpeed that saved, as the shards say it, or else the model states. */
+export function versionOf({ shards, models }: CheckpointContent): string | undefined {
+  return shards[0]!.dsVersion ?? models[0]!.dsVersion;
+}
+
 /**
  * Finds the files of a ZeRO checkpoint and reads their pickles; whether they belong together is not looked at yet.
  * @throws VistaError `NOT_FOUND`, `AMBIGUOUS`, `UNSUPPORTED`, and what reading the files throws

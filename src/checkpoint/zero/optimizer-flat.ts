@@ -16,7 +16,7 @@ import {
   placesOf,
   sliceMappingOf,
 } from "./flat-group.js";
-import type { CheckpointContent } from "./open.js";
+import { type CheckpointContent, versionOf } from "./open.js";
 import {
   contradiction,
   type OptimizerGroup,
@@ -184,10 +184,6 @@ function ordersOf(content: CheckpointContent): boolean[] {
   if (ignored || isOfBf16Optimizer(content)) return [false];
   const configured = zeroConfig(content)?.get("round_robin_gradients") === true;
   return [configured, !configured];
-}
-
-function versionOf({ shards, models }: CheckpointContent): string | undefined {
-  return shards[0]!.dsVersion ?? models[0]!.dsVersion;
 }
 
 /** The BF16_Optimizer is told by the lack of a stage. */

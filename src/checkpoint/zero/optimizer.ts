@@ -11,7 +11,7 @@ import type { TorchFile } from "../torch/file.js";
 import type { PyValue } from "../torch/objects.js";
 import { checkTogether } from "./consistency.js";
 import type { CheckpointFiles } from "./layout.js";
-import { type CheckpointContent, readCheckpointFiles } from "./open.js";
+import { type CheckpointContent, readCheckpointFiles, versionOf } from "./open.js";
 import { type FlatPartitions, readFlatPartitions } from "./optimizer-flat.js";
 import { readSplitPartitions, type SplitPartitions } from "./optimizer-split.js";
 import { type OptimizerGroup, refuse } from "./optimizer-states.js";
@@ -87,7 +87,7 @@ export async function planOptimizer(content: CheckpointContent): Promise<Omit<Ze
     ...content,
     stage: first.stage,
     ranks: first.ranks,
-    deepspeed: first.dsVersion ?? models[0]!.dsVersion,
+    deepspeed: versionOf(content),
     groups: partitions.groups,
     lossScaler: first.dict.get("loss_scaler"),
     partitions,

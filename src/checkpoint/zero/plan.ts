@@ -7,15 +7,14 @@
 import { firstNames, VistaError } from "../../core/errors.js";
 import type { Piece } from "../../core/io/source.js";
 import { plural } from "../../core/text.js";
-import { type DType, numelOf } from "../tensor/dtype.js";
+import type { DType } from "../tensor/dtype.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { asDict, keyText } from "../torch/objects.js";
 import { tensorsAt } from "../torch/read.js";
-import type { TorchStorage } from "../torch/values.js";
 import { Float32Casts, isFloat } from "./float32.js";
 import type { CheckpointFiles } from "./layout.js";
 import { cutTensor, flatPieces, sum } from "./pieces.js";
-import { findRenames, unwrapped } from "./renames.js";
+import { endings, findRenames, findSecondNames, unwrapped } from "./renames.js";
 import { float32Rounds } from "./rounding.js";
 import type { ModelState, ModelStates, Shapes, ShardState } from "./states.js";
 import { cutTrained, type GroupSizes } from "./trained.js";
@@ -319,9 +318,14 @@ export class ZeroPlan {
       this.#leftOut.push(...names);
       return;
     }
-    if (this.#stage === 3) this.#addSecondNames(names);
-    names = names.filter((name) => !this.tensors.has(name));
-    if (names.length === 0) return;
+    if (this.#stage === 3) {
+      for (const [name, source] of findSecondNames(names, module, this.tensors)) {
+        this.tensors.set(name, this.tensors.get(source)!);
+        this.#shared.push([name, source]);
+      }
+      names = names.filter((name) => !this.tensors.has(name));
+      if (names.length === 0) return;
+    }
     const views = await tensorsAt(torchFile, module.values());
     const viewOf = new Map([...module.keys()].map((name, i) => [name, views[i]!]));
     const absent = [...new Set([...this.tensors.keys(), ...frozenShapes.keys()])].filter(
@@ -345,29 +349,6 @@ export class ZeroPlan {
       viewOf,
       isBuffer,
     );
-  }
-
-  /**
-   * Adds parameters of stage 3 under second names that `shared_params` leaves out: DeepSpeed lists no module that its parent has
-   * twice. The placeholders of both names are then one tensor, while those of other parameters have storages of their own.
-   */
-  #addSecondNames(names: readonly string[]): void {
-    const { module } = this.#model;
-    const sources = new Map<TorchStorage, string | undefined>();
-    for (const [name, { storage }] of module) {
-      const tensor = this.tensors.get(name);
-      if (tensor === undefined) continue;
-      const other = sources.get(storage);
-      const unclear = sources.has(storage) && (other === undefined || this.tensors.get(other) !== tensor);
-      sources.set(storage, unclear ? undefined : (other ?? name));
-    }
-    for (const name of names) {
-      const { storage, shape } = module.get(name)!;
-      const source = numelOf(shape) === 0 ? sources.get(storage) : undefined;
-      if (source === undefined) continue;
-      this.tensors.set(name, this.tensors.get(source)!);
-      this.#shared.push([name, source]);
-    }
   }
 
   #addRenamed(renamed: ReadonlyMap<string, string>, unnamed: readonly string[]): void {
@@ -442,10 +423,4 @@ export class ZeroPlan {
     const { frozenShapes, sharedParams } = this.#model;
     return frozenShapes.has(name) || frozenShapes.has(sharedParams.get(name) ?? "");
   }
-}
-
-/** Returns a name and what is left of it without its first parts: `model.a.b`, `a.b`, `b`. */
-function endings(name: string): string[] {
-  const parts = name.split(".");
-  return parts.map((_, i) => parts.slice(i).join("."));
 }

@@ -5,7 +5,9 @@
  */
 import { readTensor } from "../copy/read-tensor.js";
 import { canCast } from "../tensor/cast.js";
+import { numelOf } from "../tensor/dtype.js";
 import { castTensor, type Tensor } from "../tensor/tensor.js";
+import type { TorchStorage, TorchTensor } from "../torch/values.js";
 
 /** The names under which wrappers keep the module that they wrap: torch's checkpoint_wrapper, FSDP, torch.compile. */
 const WRAPPERS = new Set(["_checkpoint_wrapped_module", "_fsdp_wrapped_module", "_orig_mod"]);
@@ -72,6 +74,42 @@ export function unwrapped(name: string): string {
     .split(".")
     .filter((part) => !WRAPPERS.has(part))
     .join(".");
+}
+
+/** Returns a name and what is left of it without its first parts: `model.a.b`, `a.b`, `b`. */
+export function endings(name: string): string[] {
+  const parts = name.split(".");
+  return parts.map((_, i) => parts.slice(i).join("."));
+}
+
+/**
+ * Finds second names of parameters of stage 3 that `shared_params` leaves out: DeepSpeed lists no module that its parent has twice.
+ * The placeholders of both names are then one tensor, while those of other parameters have storages of their own.
+ *
+ * @param names  the names of `module` that the merged state dict does not have
+ * @param tensors  the merged state dict
+ * @returns the name in the merged state dict, by the second name
+ */
+export function findSecondNames(
+  names: readonly string[],
+  module: ReadonlyMap<string, TorchTensor>,
+  tensors: ReadonlyMap<string, Tensor>,
+): Map<string, string> {
+  const sources = new Map<TorchStorage, string | undefined>();
+  for (const [name, { storage }] of module) {
+    const tensor = tensors.get(name);
+    if (tensor === undefined) continue;
+    const other = sources.get(storage);
+    const unclear = sources.has(storage) && (other === undefined || tensors.get(other) !== tensor);
+    sources.set(storage, unclear ? undefined : (other ?? name));
+  }
+  const found = new Map<string, string>();
+  for (const name of names) {
+    const { storage, shape } = module.get(name)!;
+    const source = numelOf(shape) === 0 ? sources.get(storage) : undefined;
+    if (source !== undefined) found.set(name, source);
+  }
+  return found;
 }
 
 /** Maps what `key` makes of each name to that name; names of which it makes the same are left out. */
