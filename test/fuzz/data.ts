@@ -55,7 +55,7 @@ export function dataTargets(fixtures: string): Target[] {
     {
       name: "tables-made",
       make: mutateTables,
-      // What is not there is made of tables in which only rows that nothing needs are damaged.
+      // What is made must be JSON. Damage in a row that it needs is refused; other rows may be damaged.
       run: async (folder) => {
         const path = join(folder, "annos.json");
         const options = { fsync: false, split: "all" } as const;

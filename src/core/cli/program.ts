@@ -160,7 +160,7 @@ function stdoutFailed(name: string, error: NodeJS.ErrnoException, errorCode: num
  * The codes of errors by which the machine says that it ran out of something or refuses a disk. They are no bugs of ours, even
  * where nobody named the file on the way.
  */
-const EXHAUSTED = new Set(["EMFILE", "ENFILE", "ENOSPC", "EDQUOT", "EIO", "EROFS", "ENOMEM"]);
+const OF_THE_MACHINE = new Set(["EMFILE", "ENFILE", "ENOSPC", "EDQUOT", "EIO", "EROFS", "ENOMEM"]);
 
 function reportError(
   name: string,
@@ -171,7 +171,8 @@ function reportError(
   const debug = argv.includes("--debug");
   const { code, path } = cause as NodeJS.ErrnoException;
   let error = cause;
-  if (code !== undefined && EXHAUSTED.has(code)) error = fromSystem(cause, path ?? "the system", "go on");
+  if (code !== undefined && OF_THE_MACHINE.has(code))
+    error = fromSystem(cause, path ?? "the system", "go on");
   else if (code === "ERR_MODULE_NOT_FOUND")
     error = new VistaError("IO", `a part of the program could not be loaded: ${(cause as Error).message}`, {
       hint: "Raise the limit of open files with `ulimit -n`, or install the package again.",
