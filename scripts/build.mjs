@@ -129,7 +129,7 @@ async function bundle(entry, plugins) {
     if (!input.startsWith("src/")) continue;
     // Each worker is one file, which starts some milliseconds sooner.
     for (const [, worker] of readFileSync(input, "utf8").matchAll(WORKER))
-      await build({ ...options, entryPoints: [join(dirname(input), `${worker}.ts`)], banner: {} });
+      await build({ ...options, plugins, entryPoints: [join(dirname(input), `${worker}.ts`)] });
   }
 }
 await bundle("src/checkpoint/cli/vista-ckpt.ts", [noChildren, connectionsOnly]);

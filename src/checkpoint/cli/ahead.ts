@@ -1,17 +1,35 @@
-/** Starts the second thread of the copy loop before it is needed. */
-import { statSync } from "node:fs";
+/** Looks at an input before it is read, and starts the second thread of the copy loop before it is needed. */
+import { readdirSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { isRemote } from "../../core/io/places.js";
 import { startSecondThread, WORKER_FROM } from "../copy/second-thread.js";
+
+/** The number of files in a folder from which it counts as large whatever they hold: each of them is planned. */
+export const MANY_FILES = 32;
 
 /** Starts the second thread where there is enough to copy or to scan. */
 export function startAhead(input: string): void {
   if (isLarge(input)) startSecondThread();
 }
 
-function isLarge(input: string): boolean {
+/** Tells whether there is enough in a file or a folder for a thread to be worth its start. Nothing is known of a URL, so it is large. */
+export function isLarge(input: string): boolean {
+  if (isRemote(input) || input.endsWith(".json")) return true;
+  let [bytes, files] = [0, 0];
+  const add = (path: string): void => {
+    const stats = statSync(path, { throwIfNoEntry: false });
+    if (stats === undefined) return;
+    if (stats.isDirectory()) {
+      for (const name of readdirSync(path)) if (!enough()) add(join(path, name));
+    } else {
+      bytes += stats.size;
+      files++;
+    }
+  };
+  const enough = () => bytes >= WORKER_FROM || files > MANY_FILES;
   try {
-    const stats = statSync(input);
-    // A checkpoint folder that is small enough for one thread is rare, and so is an index of shards.
-    return stats.isDirectory() || input.endsWith(".json") || stats.size >= WORKER_FROM;
+    add(input);
+    return enough();
   } catch {
     return false; // Opening it will tell what is wrong.
   }

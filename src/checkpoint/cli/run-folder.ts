@@ -4,12 +4,20 @@ import { formatBytes, formatCount, formatDuration, plural } from "../../core/cli
 import { printResult } from "../../core/cli/print.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import { runWithProgress } from "../../core/cli/progress.js";
-import type { FolderOptions } from "../checkpoint-folder.js";
+import { runWorker } from "../../core/io/worker.js";
+import type { RunOptions } from "../../core/progress.js";
 import type { Resharded } from "../reshard.js";
 import type { ZeroInfo } from "../zero/plan.js";
 import type { GroupSizes } from "../zero/trained.js";
-import { startAhead } from "./ahead.js";
+import { isLarge, MANY_FILES } from "./ahead.js";
 import type { CommonOptions } from "./common.js";
+import {
+  type FolderMessage,
+  type FolderTask,
+  type FolderWork,
+  type ResultOf,
+  runFolderTask,
+} from "./folder-task.js";
 
 export interface FolderCommandOptions extends CommonOptions {
   tag?: string;
@@ -22,31 +30,56 @@ type Source = Pick<ZeroInfo, "folder" | "tag" | "deepspeed" | "stage" | "globalS
 type Written = Source & Pick<Resharded, "output" | "bytes" | "parameters" | "elements" | "states">;
 
 /**
+ * The bounds of the heap, in megabytes, of the thread that does the work of large folders. V8 lets a heap that may have 2 GB or more grow
+ * to four times what lives in it, and the young generation to 48 MB: with a plan of thousands of tensors for each file, that is most
+ * of the memory.
+ */
+const HEAP = { maxYoungGenerationSizeMb: 8, maxOldGenerationSizeMb: 2000 };
+
+/**
  * Writes the folder, or shows what would be written.
  * @param describe  returns the lines of the summary, of which the first begins with the given `wrote` or `would write`
  */
-export async function writeFolder<Result extends Written>(
-  command: string,
+export async function writeFolder<Work extends FolderWork>(
+  work: Work,
   folder: string,
   options: FolderCommandOptions,
   context: CommandContext,
-  write: (options: FolderOptions) => Promise<Result>,
-  describe: (result: Result, wrote: string, size: string) => string[],
+  describe: (result: ResultOf<Work>, wrote: string, size: string) => string[],
 ): Promise<void> {
   const started = Date.now();
-  const { tag, force = false, verify, fsync, dryRun = false } = options;
-  if (!dryRun) startAhead(folder);
-  const result = await runWithProgress(options.quiet, context.signal, (run) =>
-    write({ ...run, tag, force, verify, fsync, dryRun }),
+  const { output, tag, force = false, verify, fsync, dryRun = false } = options;
+  const task = { work, folder, output, options: { tag, force, verify, fsync, dryRun } };
+  const result = await runWithProgress(
+    options.quiet,
+    context.signal,
+    (run) => runTask(task, run) as Promise<ResultOf<Work>>,
   );
   const seconds = (Date.now() - started) / 1000;
   const size = `${formatBytes(result.bytes)}${dryRun ? "" : `, ${formatDuration(seconds)}`}`;
-  const { output, ...rest } = result;
+  const { output: written, ...rest } = result;
   printResult(
     options,
-    { command, dryRun, output: resolve(output), seconds: Number(seconds.toFixed(3)), ...rest },
+    { command: work.job, dryRun, output: resolve(written), seconds: Number(seconds.toFixed(3)), ...rest },
     describe(result, dryRun ? "would write" : "wrote", size),
   );
+}
+
+async function runTask(
+  task: FolderTask,
+  { signal, onProgress }: Required<RunOptions>,
+): Promise<ResultOf<FolderWork>> {
+  let result: ResultOf<FolderWork>;
+  const onMessage = (message: FolderMessage) => {
+    if (message.kind === "progress") onProgress(message.progress);
+    else result = message.result;
+  };
+  const { work, folder } = task;
+  if (isLarge(folder) || (work.job === "reshard" && work.ranks > MANY_FILES)) {
+    const entry = new URL("./folder-worker.js", import.meta.url);
+    await runWorker(entry, task, signal, onMessage, { resourceLimits: HEAP, unwinds: true });
+  } else await runFolderTask(task, onMessage, signal);
+  return result!;
 }
 
 /**

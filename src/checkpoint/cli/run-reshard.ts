@@ -1,8 +1,7 @@
 /** Runs `vista-ckpt reshard`, which writes a ZeRO checkpoint for another number of ranks. */
 import { formatCount, plural } from "../../core/cli/format.js";
 import type { CommandContext } from "../../core/cli/program.js";
-import type { FolderOptions } from "../checkpoint-folder.js";
-import { type ReshardBatch, type Resharded, reshardCheckpoint } from "../reshard.js";
+import type { ReshardBatch, Resharded } from "../reshard.js";
 import { type FolderCommandOptions, groupText, sourceLine, stateWords, writeFolder } from "./run-folder.js";
 
 interface ReshardCommandOptions extends FolderCommandOptions {
@@ -14,8 +13,7 @@ export async function reshard(
   options: ReshardCommandOptions,
   context: CommandContext,
 ): Promise<void> {
-  const { output, ranks } = options;
-  const write = (how: FolderOptions) => reshardCheckpoint(folder, output, { ...how, ranks });
+  const { ranks } = options;
   const describe = (result: Resharded, wrote: string, size: string) => [
     `${wrote} ${result.output}, for ${plural(ranks, "rank")} instead of ${formatCount(result.ranksBefore)}`,
     `  ${plural(result.files.length, "file")}, ${size}`,
@@ -24,7 +22,7 @@ export async function reshard(
     ...(options.dryRun ? groupLines(result) : []),
     ...batchLines(result.batch, result.ranksBefore, ranks),
   ];
-  await writeFolder("reshard", folder, options, context, write, describe);
+  await writeFolder({ job: "reshard", ranks }, folder, options, context, describe);
 }
 
 function groupLines({ groups }: Resharded): string[] {

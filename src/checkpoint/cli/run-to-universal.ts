@@ -1,8 +1,7 @@
 /** Runs `vista-ckpt to-universal`, which writes a ZeRO checkpoint as a universal one. */
 import { plural } from "../../core/cli/format.js";
 import type { CommandContext } from "../../core/cli/program.js";
-import type { FolderOptions } from "../checkpoint-folder.js";
-import { type WrittenUniversal, writeUniversal } from "../to-universal.js";
+import type { WrittenUniversal } from "../to-universal.js";
 import { type FolderCommandOptions, sourceLine, stateWords, writeFolder } from "./run-folder.js";
 
 export async function toUniversal(
@@ -10,7 +9,6 @@ export async function toUniversal(
   options: FolderCommandOptions,
   context: CommandContext,
 ): Promise<void> {
-  const write = (how: FolderOptions) => writeUniversal(folder, options.output, how);
   const describe = (result: WrittenUniversal, wrote: string, size: string) => [
     `${wrote} ${result.output}, tag ${result.universalTag}`,
     `  ${plural(result.files, "file")}, ${size}`,
@@ -19,5 +17,5 @@ export async function toUniversal(
     ...result.leftOut.map((name) => `  left out: the optimizer's ${name}, for which the form has no place`),
     '  DeepSpeed loads it with {"checkpoint": {"load_universal": true}}',
   ];
-  await writeFolder("to-universal", folder, options, context, write, describe);
+  await writeFolder({ job: "to-universal" }, folder, options, context, describe);
 }

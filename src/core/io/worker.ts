@@ -1,5 +1,5 @@
 /** Runs modules in worker threads, one task after the other, and ends them when asked to stop. */
-import { parentPort, Worker } from "node:worker_threads";
+import { parentPort, type ResourceLimits, Worker } from "node:worker_threads";
 import {
   abortedError,
   type ErrorCode,
@@ -7,32 +7,50 @@ import {
   isVistaError,
   throwIfAborted,
   VistaError,
+  type Where,
 } from "../errors.js";
+import { livePartials } from "./partial-names.js";
 
 /** The message that a thread sends when a task has ended. */
 type Ending =
   | { kind: "finished" }
   /** An error of this package, which would lose its class on the way. */
-  | { kind: "failed"; code: ErrorCode; message: string; hint: string | undefined }
+  | { kind: "failed"; code: ErrorCode; message: string; where: Where; hint: string | undefined }
   /** An error of the file system, which would lose its fields. */
   | { kind: "refused"; code: string | undefined; syscall: string; message: string };
+
+/** The message by which a thread tells what it began to write, with its token, or that this is written or removed. */
+interface Writing {
+  kind: "writing";
+  path: string;
+  token: string | undefined;
+}
+
+/** What is sent to a thread: a task, or the reason why the one that it runs is to stop. */
+type Order<Task> = { task: Task } | { stop: unknown };
 
 /**
  * Runs each task that is sent to the thread; a thread's module calls it. An error of this package or of the file system is
  * thrown again by {@link TaskThread.run}; any other error ends the thread.
+ *
+ * @param run  gets a signal, which is for threads that stop by themselves ({@link ThreadOptions.unwinds})
  */
 export function serveTasks<Task, Message extends { kind: string }>(
-  run: (task: Task, send: (message: Message) => void) => void | Promise<void>,
+  run: (task: Task, send: (message: Message) => void, signal: AbortSignal) => void | Promise<void>,
 ): void {
   const port = parentPort!;
+  tellWriting((writing) => port.postMessage(writing));
   const end = (ending: Ending) => port.postMessage(ending);
-  port.on("message", async (task: Task) => {
+  const controller = new AbortController();
+  port.on("message", async (order: Order<Task>) => {
+    if ("stop" in order) return controller.abort(order.stop);
     try {
-      await run(task, (message) => port.postMessage(message));
+      await run(order.task, (message) => port.postMessage(message), controller.signal);
       end({ kind: "finished" });
     } catch (error) {
       if (isVistaError(error)) {
-        end({ kind: "failed", code: error.code, message: error.message, hint: error.hint });
+        const { code, message, where, hint } = error;
+        end({ kind: "failed", code, message, where, hint });
       } else if (isSystemError(error)) {
         end({ kind: "refused", code: error.code, syscall: error.syscall!, message: error.message });
       } else throw error;
@@ -40,11 +58,34 @@ export function serveTasks<Task, Message extends { kind: string }>(
   });
 }
 
+/**
+ * The main thread is told of every partial output of this thread, since it removes them where a second Ctrl-C ends the process at
+ * once.
+ */
+function tellWriting(tell: (writing: Writing) => void): void {
+  const { set, delete: remove } = livePartials;
+  livePartials.set = (path, token) => {
+    tell({ kind: "writing", path, token });
+    return set.call(livePartials, path, token);
+  };
+  livePartials.delete = (path) => {
+    tell({ kind: "writing", path, token: undefined });
+    return remove.call(livePartials, path);
+  };
+}
+
+export interface ThreadOptions {
+  /** The bounds of the thread's heap; by default those of the process. */
+  resourceLimits?: ResourceLimits;
+  /** Whether its tasks stop by themselves when asked to, and clear what they wrote; otherwise the thread is ended. */
+  unwinds?: boolean;
+}
+
 /** A worker thread that runs tasks one after the other. Arrays over shared memory are passed without a copy. */
 export class TaskThread<Task, Message extends { kind: string }> {
   readonly #worker: Worker;
   readonly #signal: AbortSignal | undefined;
-  readonly #onAbort = () => void this.#worker.terminate();
+  readonly #onAbort: () => void;
   /** The function that gets the messages of the task that runs. */
   #onMessage: ((message: Message) => void) | undefined;
   #settle: ((error?: Error) => void) | undefined;
@@ -52,12 +93,18 @@ export class TaskThread<Task, Message extends { kind: string }> {
   #ended: Error | undefined;
 
   /** @param entry  a module that calls {@link serveTasks} */
-  constructor(entry: URL, signal: AbortSignal | undefined) {
-    this.#worker = new Worker(entry);
+  constructor(entry: URL, signal: AbortSignal | undefined, options: ThreadOptions = {}) {
+    const { unwinds = false, resourceLimits } = options;
+    this.#worker = new Worker(entry, { ...(resourceLimits && { resourceLimits }) });
     this.#signal = signal;
+    this.#onAbort = () => {
+      if (unwinds) this.#send({ stop: signal?.reason });
+      else void this.#worker.terminate();
+    };
     signal?.addEventListener("abort", this.#onAbort);
-    this.#worker.on("message", (message: Message | Ending) => {
-      if (isEnding(message)) this.#finish(errorOf(message));
+    this.#worker.on("message", (message: Message | Ending | Writing) => {
+      if (isWriting(message)) noteWriting(message);
+      else if (isEnding(message)) this.#finish(errorOf(message));
       else this.#onMessage?.(message);
     });
     // An error that nothing caught ends the thread, and so does one that cannot be sent.
@@ -81,8 +128,12 @@ export class TaskThread<Task, Message extends { kind: string }> {
       if (this.#ended !== undefined) return reject(this.#ended);
       this.#onMessage = onMessage;
       this.#settle = (error) => (error === undefined ? resolve() : reject(error));
-      this.#worker.postMessage(task);
+      this.#send({ task });
     });
+  }
+
+  #send(order: Order<Task>): void {
+    this.#worker.postMessage(order);
   }
 
   async close(): Promise<void> {
@@ -109,14 +160,24 @@ export async function runWorker<Task, Message extends { kind: string }>(
   task: Task,
   signal: AbortSignal | undefined,
   onMessage: (message: Message) => void,
+  options: ThreadOptions = {},
 ): Promise<void> {
   throwIfAborted(signal);
-  const thread = new TaskThread<Task, Message>(entry, signal);
+  const thread = new TaskThread<Task, Message>(entry, signal, options);
   try {
     await thread.run(task, onMessage);
   } finally {
     await thread.close();
   }
+}
+
+function isWriting(message: { kind: string }): message is Writing {
+  return message.kind === "writing";
+}
+
+function noteWriting({ path, token }: Writing): void {
+  if (token === undefined) livePartials.delete(path);
+  else livePartials.set(path, token);
 }
 
 function isEnding(message: { kind: string }): message is Ending {
@@ -129,6 +190,6 @@ function errorOf(ending: Ending): Error | undefined {
   if (ending.kind === "refused") {
     return Object.assign(new Error(message), { code: ending.code, syscall: ending.syscall });
   }
-  const { code, hint } = ending;
-  return new VistaError(code, message, { hint });
+  const { code, where, hint } = ending;
+  return Object.assign(new VistaError(code, message, { hint }), { where });
 }

@@ -2,4 +2,4 @@
 import { serveTasks } from "../../core/io/worker.js";
 import { type AnnotationMessage, type AnnotationTask, runAnnotations } from "./run.js";
 
-serveTasks<AnnotationTask, AnnotationMessage>(runAnnotations);
+serveTasks<AnnotationTask, AnnotationMessage>((task, send) => runAnnotations(task, send));

@@ -164,6 +164,65 @@ describe("vista-ckpt reshard", () => {
   );
 });
 
+describe("for more than 32 ranks, in a thread of its own", () => {
+  it("writes what the function writes, and tells the same", async () => {
+    const folder = copyOf("stage2-fp32-3ranks-groups");
+    const [here, there] = [join(folder, "..", "here.ckpt"), join(folder, "..", "there.ckpt")];
+    const { output, ...result } = await reshardCheckpoint(folder, here, { ranks: 33, fsync: false });
+    const { code, stdout } = await reshard(folder, "--ranks", "33", "-o", there, "--json");
+    expect([code, output]).toEqual([0, here]);
+    expect(JSON.parse(stdout)).toMatchObject({ command: "reshard", output: there, ...plain(result) });
+    const names = readdirSync(here, { recursive: true, encoding: "utf8" });
+    expect(names).toHaveLength(36);
+    expect(readdirSync(there, { recursive: true, encoding: "utf8" }).sort()).toEqual(names.sort());
+    for (const name of names.filter((each) => each.endsWith(".pt")))
+      expect(readFileSync(join(there, name)).equals(readFileSync(join(here, name))), name).toBe(true);
+  });
+
+  it("an error has its code, its place and its hint, and nothing is left", async () => {
+    const folder = copyOf("stage2-fp32-2ranks");
+    rmSync(join(folder, "global_step2", "zero_pp_rank_1_mp_rank_00_optim_states.pt"));
+    const run = (ranks: string) => reshard(folder, "--ranks", ranks, "--json");
+    const [thread, here] = [await run("40"), await run("4")];
+    expect(thread).toEqual(here);
+    expect(thread.code).toBe(1);
+    expect(JSON.parse(thread.stdout)).toMatchObject({
+      error: { code: "NOT_FOUND", path: join(folder, "global_step2"), hint: expect.any(String) },
+    });
+    expect(readdirSync(join(folder, ".."))).toEqual(["last.ckpt"]);
+  });
+
+  it.each([
+    ["Ctrl-C", "SIGINT", 1, 130, /interrupted; nothing was written\. Covered: reshard/],
+    ["SIGTERM", "SIGTERM", 1, 143, /interrupted; nothing was written/],
+    // The process ends at once, and removes what the thread was writing all the same.
+    ["a second Ctrl-C", "SIGINT", 2, 130, /^$/],
+  ] as const)("%s leaves nothing", async (_, signal, times, code, said) => {
+    const folder = copyOf("stage2-fp32-2ranks");
+    const args = ["reshard", folder, "--ranks", "40"];
+    const env = signalAt(20, "create", signal, times);
+    const result = await runCli("vista-ckpt", args, { process: true, env });
+    expect(result).toMatchObject({ code, stdout: "", stderr: expect.stringMatching(said) });
+    expect(readdirSync(join(folder, ".."))).toEqual(["last.ckpt"]);
+  });
+
+  it("killed it leaves nothing under the final name, and the next run clears what is left", async () => {
+    const folder = copyOf("stage2-fp32-2ranks");
+    const args = ["reshard", folder, "--ranks", "40"];
+    const env = signalAt(20, "create", "SIGKILL", 1);
+    expect(await runCli("vista-ckpt", args, { process: true, env })).toMatchObject({ signal: "SIGKILL" });
+    expect(readdirSync(join(folder, "..")).sort()).toEqual([
+      expect.stringMatching(/^\.last-40ranks\.ckpt\..*\.partial$/),
+      "last.ckpt",
+    ]);
+    expect((await reshard(folder, "--ranks", "40")).code).toBe(0);
+    expect(readdirSync(join(folder, "..")).sort()).toEqual(["last-40ranks.ckpt", "last.ckpt"]);
+  });
+});
+
+/** What JSON keeps of a value. */
+const plain = (value: object) => JSON.parse(JSON.stringify(value)) as object;
+
 it("the default output is named as the input was: relative where that was, and by what `.` stands for", () => {
   expect(defaultReshardOutput("logs/run/last.ckpt", 8)).toBe("logs/run/last-8ranks.ckpt");
   expect(defaultReshardOutput("last.ckpt/", 8)).toBe("last-8ranks.ckpt");
