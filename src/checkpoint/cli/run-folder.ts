@@ -34,7 +34,7 @@ type Written = Source & Pick<Resharded, "output" | "bytes" | "parameters" | "ele
  * to four times what lives in it, and the young generation to 48 MB: with a plan of thousands of tensors for each file, that is most
  * of the memory.
  */
-const HEAP = { maxYoungGenerationSizeMb: 8, maxOldGenerationSizeMb: 2000 };
+const HEAP = { maxYoungGenerationSizeMb: 8, maxOldGenerationSizeMb: 1000 };
 
 /**
  * Writes the folder, or shows what would be written.

@@ -1,4 +1,5 @@
 /** Runs modules in worker threads, one task after the other, and ends them when asked to stop. */
+import { rmSync } from "node:fs";
 import { parentPort, type ResourceLimits, Worker } from "node:worker_threads";
 import {
   abortedError,
@@ -89,6 +90,8 @@ export class TaskThread<Task, Message extends { kind: string }> {
   /** The function that gets the messages of the task that runs. */
   #onMessage: ((message: Message) => void) | undefined;
   #settle: ((error?: Error) => void) | undefined;
+  /** What the thread is writing. */
+  readonly #writing = new Set<string>();
   /** The reason why the thread ended, once it has. */
   #ended: Error | undefined;
 
@@ -103,7 +106,7 @@ export class TaskThread<Task, Message extends { kind: string }> {
     };
     signal?.addEventListener("abort", this.#onAbort);
     this.#worker.on("message", (message: Message | Ending | Writing) => {
-      if (isWriting(message)) noteWriting(message);
+      if (isWriting(message)) this.#note(message);
       else if (isEnding(message)) this.#finish(errorOf(message));
       else this.#onMessage?.(message);
     });
@@ -141,7 +144,23 @@ export class TaskThread<Task, Message extends { kind: string }> {
     await this.#worker.terminate();
   }
 
+  #note({ path, token }: Writing): void {
+    if (token === undefined) {
+      this.#writing.delete(path);
+      livePartials.delete(path);
+    } else {
+      this.#writing.add(path);
+      livePartials.set(path, token);
+    }
+  }
+
   #end(error: Error): void {
+    // A thread that ran out of its heap has cleared nothing.
+    for (const path of this.#writing) {
+      rmSync(path, { force: true, recursive: true });
+      livePartials.delete(path);
+    }
+    this.#writing.clear();
     this.#ended ??= this.#signal?.aborted ? abortedError(this.#signal) : error;
     this.#finish(this.#ended);
   }
@@ -173,11 +192,6 @@ export async function runWorker<Task, Message extends { kind: string }>(
 
 function isWriting(message: { kind: string }): message is Writing {
   return message.kind === "writing";
-}
-
-function noteWriting({ path, token }: Writing): void {
-  if (token === undefined) livePartials.delete(path);
-  else livePartials.set(path, token);
 }
 
 function isEnding(message: { kind: string }): message is Ending {
