@@ -87,7 +87,7 @@ for (const pair of planGb === "0" ? [] : option("plan", "128:8,8:1024").split(",
 for (const pair of option("memory", "").split(",").filter(Boolean)) {
   const [ranks, target] = pair.split(":");
   const checkpoint = join(dir, `memory-${ranks}`);
-  const out = join(dir, "out");
+  const out = join(dir, target === "merge" ? "out.bin" : "out");
   const sparse = process.argv.includes("--with-crc") ? [] : ["--sparse"];
   make(checkpoint, "10", ranks, "--stage", "3", "--narrow", "32", ...sparse);
   const what = target === "merge" ? ["merge", checkpoint] : ["reshard", checkpoint, "--ranks", target];

@@ -34,7 +34,7 @@ export function partLength(part: OutputPart): number {
   return part.kind === "late" ? part.length : part.tensor.byteLength;
 }
 
-function lengthOf(parts: readonly OutputPart[]): number {
+export function lengthOf(parts: readonly OutputPart[]): number {
   return parts.reduce((sum, part) => sum + partLength(part), 0);
 }
 
@@ -106,7 +106,7 @@ export function* windowsOf(parts: readonly OutputPart[]): Generator<Window> {
       from += take;
       length += take;
       ranges += take * perByte;
-      if (from < size || length === WINDOW || slices.length === WINDOW_SLICES) {
+      if (from < size || length === WINDOW || slices.length === WINDOW_SLICES || ranges >= WINDOW_RANGES) {
         yield { position, length, slices };
         position += length;
         length = 0;
@@ -116,6 +116,9 @@ export function* windowsOf(parts: readonly OutputPart[]): Generator<Window> {
     } while (from < size);
   }
   if (slices.length > 0) yield { position, length, slices };
+  // What a window lacks would be lacking in the file.
+  const all = lengthOf(parts);
+  if (position + length !== all) throw new Error(`windows of ${position + length} bytes for ${all}`);
 }
 
 /** Tells whether the CRC-32 of a slice's bytes is wanted. @param all  whether that of the whole file is wanted */

@@ -12,11 +12,19 @@ import {
 } from "../errors.js";
 import { livePartials } from "./partial-names.js";
 
+/** What an error of this package has beside its message. */
+interface Failure {
+  code: ErrorCode;
+  where: Where;
+  hint: string | undefined;
+  stack: string | undefined;
+}
+
 /** The message that a thread sends when a task has ended. */
 type Ending =
   | { kind: "finished" }
   /** An error of this package, which would lose its class on the way. */
-  | { kind: "failed"; code: ErrorCode; message: string; where: Where; hint: string | undefined }
+  | ({ kind: "failed"; message: string } & Failure)
   /** An error of the file system, which would lose its fields. */
   | { kind: "refused"; code: string | undefined; syscall: string; message: string };
 
@@ -50,8 +58,8 @@ export function serveTasks<Task, Message extends { kind: string }>(
       end({ kind: "finished" });
     } catch (error) {
       if (isVistaError(error)) {
-        const { code, message, where, hint } = error;
-        end({ kind: "failed", code, message, where, hint });
+        const { code, message, where, hint, stack } = error;
+        end({ kind: "failed", code, message, where, hint, stack });
       } else if (isSystemError(error)) {
         end({ kind: "refused", code: error.code, syscall: error.syscall!, message: error.message });
       } else throw error;
@@ -204,6 +212,6 @@ function errorOf(ending: Ending): Error | undefined {
   if (ending.kind === "refused") {
     return Object.assign(new Error(message), { code: ending.code, syscall: ending.syscall });
   }
-  const { code, where, hint } = ending;
-  return Object.assign(new VistaError(code, message, { hint }), { where });
+  const { code, where, hint, stack } = ending;
+  return Object.assign(new VistaError(code, message, { hint }), { where, stack });
 }

@@ -65,3 +65,27 @@ it("windows cover every byte once, cut parts at elements only, and have a bounde
     { numRuns: 60 },
   );
 });
+
+it.each([
+  [2048, 1],
+  [1024, 2],
+  [64, 32],
+  [8, 300],
+  [4096, 3],
+  [2049, 2],
+  [5000, 4],
+])("tensors of %i ranges, %i of them, and what lies between them stay whole", (ranges, count) => {
+  // As many ranks as a power of two give just as many ranges as a window takes.
+  const parts = Array.from({ length: count }, (): OutputPart[] => [
+    { kind: "late", length: 100, bytes: () => new Uint8Array(100) },
+    tensorOf(ranges, 4),
+  ]).flat();
+  parts.push({ kind: "late", length: 50_000, bytes: () => new Uint8Array(50_000) });
+  const windows = [...windowsOf(parts)];
+  expect(windows.reduce((sum, { length }) => sum + length, 0)).toBe(count * (100 + 4 * ranges) + 50_000);
+  const late = windows.flatMap(({ slices }) => slices.filter(({ part }) => part.kind === "late"));
+  expect(late.map(({ from, length }) => [from, length])).toEqual([
+    ...Array.from({ length: count }, () => [0, 100]),
+    [0, 50_000],
+  ]);
+});

@@ -61,6 +61,7 @@ describe("a thread", () => {
         message: "a.json: is bent",
         where: { path: "a.json" },
         hint: "Mend it.",
+        stack: expect.stringContaining("entry.mjs"),
       });
       await expect(thread.run("system", take)).rejects.toMatchObject({
         code: "ENOENT",
