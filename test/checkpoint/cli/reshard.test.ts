@@ -183,7 +183,7 @@ describe("for more than 32 ranks, in a thread of its own", () => {
     const folder = copyOf("stage2-fp32-2ranks");
     rmSync(join(folder, "global_step2", "zero_pp_rank_1_mp_rank_00_optim_states.pt"));
     const run = (ranks: string) => reshard(folder, "--ranks", ranks, "--json");
-    const [thread, here] = [await run("40"), await run("4")];
+    const [thread, here] = [await run("33"), await run("4")];
     expect(thread).toEqual(here);
     expect(thread.code).toBe(1);
     expect(JSON.parse(thread.stdout)).toMatchObject({
@@ -194,12 +194,11 @@ describe("for more than 32 ranks, in a thread of its own", () => {
 
   it.each([
     ["Ctrl-C", "SIGINT", 1, 130, /interrupted; nothing was written\. Covered: reshard/],
-    ["SIGTERM", "SIGTERM", 1, 143, /interrupted; nothing was written/],
     // The process ends at once, and removes what the thread was writing all the same.
     ["a second Ctrl-C", "SIGINT", 2, 130, /^$/],
   ] as const)("%s leaves nothing", async (_, signal, times, code, said) => {
     const folder = copyOf("stage2-fp32-2ranks");
-    const args = ["reshard", folder, "--ranks", "40"];
+    const args = ["reshard", folder, "--ranks", "33", "--no-fsync"];
     const env = signalAt(20, "create", signal, times);
     const result = await runCli("vista-ckpt", args, { process: true, env });
     expect(result).toMatchObject({ code, stdout: "", stderr: expect.stringMatching(said) });
@@ -208,15 +207,15 @@ describe("for more than 32 ranks, in a thread of its own", () => {
 
   it("killed it leaves nothing under the final name, and the next run clears what is left", async () => {
     const folder = copyOf("stage2-fp32-2ranks");
-    const args = ["reshard", folder, "--ranks", "40"];
+    const args = ["reshard", folder, "--ranks", "33", "--no-fsync"];
     const env = signalAt(20, "create", "SIGKILL", 1);
     expect(await runCli("vista-ckpt", args, { process: true, env })).toMatchObject({ signal: "SIGKILL" });
     expect(readdirSync(join(folder, "..")).sort()).toEqual([
-      expect.stringMatching(/^\.last-40ranks\.ckpt\..*\.partial$/),
+      expect.stringMatching(/^\.last-33ranks\.ckpt\..*\.partial$/),
       "last.ckpt",
     ]);
-    expect((await reshard(folder, "--ranks", "40")).code).toBe(0);
-    expect(readdirSync(join(folder, "..")).sort()).toEqual(["last-40ranks.ckpt", "last.ckpt"]);
+    expect((await reshard(folder, "--ranks", "33")).code).toBe(0);
+    expect(readdirSync(join(folder, "..")).sort()).toEqual(["last-33ranks.ckpt", "last.ckpt"]);
   });
 });
 
