@@ -4,7 +4,10 @@ import { join } from "node:path";
 import { isRemote } from "../../core/io/places.js";
 import { startSecondThread, WORKER_FROM } from "../copy/second-thread.js";
 
-/** The number of files in a folder from which it counts as large whatever they hold: each of them is planned. */
+/**
+ * The number of files in a folder, folders in it included, above which it counts as large whatever they hold: each file is planned. It
+ * bounds the look as well, also where links go round in a circle.
+ */
 export const MANY_FILES = 32;
 
 /** Starts the second thread where there is enough to copy or to scan. */
@@ -15,18 +18,15 @@ export function startAhead(input: string): void {
 /** Tells whether there is enough in a file or a folder for a thread to be worth its start. Nothing is known of a URL, so it is large. */
 export function isLarge(input: string): boolean {
   if (isRemote(input) || input.endsWith(".json")) return true;
-  let [bytes, files] = [0, 0];
+  let [bytes, entries] = [0, 0];
   const add = (path: string): void => {
     const stats = statSync(path, { throwIfNoEntry: false });
-    if (stats === undefined) return;
-    if (stats.isDirectory()) {
+    entries++;
+    if (stats?.isDirectory()) {
       for (const name of readdirSync(path)) if (!enough()) add(join(path, name));
-    } else {
-      bytes += stats.size;
-      files++;
-    }
+    } else bytes += stats?.size ?? 0;
   };
-  const enough = () => bytes >= WORKER_FROM || files > MANY_FILES;
+  const enough = () => bytes >= WORKER_FROM || entries > MANY_FILES;
   try {
     add(input);
     return enough();

@@ -12,19 +12,18 @@ import {
 } from "../errors.js";
 import { livePartials } from "./partial-names.js";
 
-/** What an error of this package has beside its message. */
-interface Failure {
-  code: ErrorCode;
-  where: Where;
-  hint: string | undefined;
-  stack: string | undefined;
-}
-
 /** The message that a thread sends when a task has ended. */
 type Ending =
   | { kind: "finished" }
   /** An error of this package, which would lose its class on the way. */
-  | ({ kind: "failed"; message: string } & Failure)
+  | {
+      kind: "failed";
+      code: ErrorCode;
+      message: string;
+      where: Where;
+      hint: string | undefined;
+      stack: string | undefined;
+    }
   /** An error of the file system, which would lose its fields. */
   | { kind: "refused"; code: string | undefined; syscall: string; message: string };
 
@@ -106,7 +105,7 @@ export class TaskThread<Task, Message extends { kind: string }> {
   /** @param entry  a module that calls {@link serveTasks} */
   constructor(entry: URL, signal: AbortSignal | undefined, options: ThreadOptions = {}) {
     const { unwinds = false, resourceLimits } = options;
-    this.#worker = new Worker(entry, { ...(resourceLimits && { resourceLimits }) });
+    this.#worker = new Worker(entry, { resourceLimits });
     this.#signal = signal;
     this.#onAbort = () => {
       if (unwinds) this.#send({ stop: signal?.reason });

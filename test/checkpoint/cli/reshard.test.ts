@@ -1,5 +1,13 @@
 /** `vista-ckpt reshard`: what it says, what it refuses, and what is left when it fails. */
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
@@ -248,6 +256,12 @@ describe("refused by name", () => {
     ["expert_0_mp_rank_00_model_states.pt", "mixture-of-experts"],
   ])("%s: %s", async (name, kind) => {
     expect(await refuse(withFile(name))).toContain(kind);
+  });
+
+  it("a folder of links to itself, which is not followed for ever", async () => {
+    const folder = temporaryFolder();
+    for (const name of ["a", "b", "c"]) symlinkSync(".", join(folder, name));
+    expect(await refuse(folder)).toContain("no ZeRO checkpoint here or below");
   });
 
   it("a checkpoint without ZeRO, and one that lacks a shard", async () => {
