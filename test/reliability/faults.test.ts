@@ -59,7 +59,7 @@ function shell(line: string, cwd: string): Promise<{ code: number | null; stdout
     small,
   };
   return new Promise((resolve) => {
-    const child = spawn("bash", ["-c", `set -o pipefail; ${line}`], { cwd, env });
+    const child = spawn("bash", ["--norc", "-c", `set -o pipefail; ${line}`], { cwd, env });
     let [stdout, stderr] = ["", ""];
     child.stdout.on("data", (chunk) => (stdout += chunk));
     child.stderr.on("data", (chunk) => (stderr += chunk));

@@ -117,7 +117,7 @@ test("a folder that is not there stops the pasted command; an option's value sta
     cwd: join(folder, "none"),
     env: {},
   });
-  const outcome = spawnSync("bash", ["-c", script], { encoding: "utf8" });
+  const outcome = spawnSync("bash", ["--norc", "-c", script], { encoding: "utf8" });
   expect(outcome.stdout).toBe("");
   expect(outcome.status).toBe(1);
   expect(script.split("\n").slice(-5, -1)).toEqual([

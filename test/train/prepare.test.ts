@@ -149,6 +149,7 @@ test("going on with another number of GPUs is refused with both numbers and the 
 
 test("--reshard makes the checkpoint in the run, once, and goes on from it in a folder of its own", async () => {
   const before = execFileSync("bash", [
+    "--norc",
     "-c",
     `cd ${last} && find . -type f | sort | xargs sha256sum`,
   ]).toString();
@@ -172,6 +173,7 @@ test("--reshard makes the checkpoint in the run, once, and goes on from it in a 
   expect(again.stderr).not.toContain("resharding");
   expect(again.stdout).toBe(first.stdout);
   const after = execFileSync("bash", [
+    "--norc",
     "-c",
     `cd ${last} && find . -type f | sort | xargs sha256sum`,
   ]).toString();
@@ -370,7 +372,7 @@ test("a program that leaves another one holding its output does not keep the pre
 });
 
 test("a program that a signal ended has the exit code by which shells know it", async () => {
-  const result = await realSystem(process.env).capture("bash", ["-c", "kill -SEGV $$"], {
+  const result = await realSystem(process.env).capture("bash", ["--norc", "-c", "kill -SEGV $$"], {
     timeoutSeconds: 60,
   });
   expect(result).toMatchObject({ outcome: "exited", code: 128 + 11 });

@@ -49,7 +49,10 @@ test.concurrent("what does not heed SIGTERM is ended by SIGKILL", async () => {
   const time = nap();
   const env = { PATH: process.env.PATH, [MARK]: time };
   const script = `trap "" TERM; echo started; sleep ${time}; :`;
-  const child = spawn("setsid", ["bash", "-c", script], { env, stdio: ["ignore", "pipe", "ignore"] });
+  const child = spawn("setsid", ["bash", "--norc", "-c", script], {
+    env,
+    stdio: ["ignore", "pipe", "ignore"],
+  });
   await once(child.stdout, "data");
   expect(await endOrphans(time, { term: 200, kill: 10_000 })).toEqual([]);
   expect(alive(time)).toEqual([]);

@@ -87,7 +87,7 @@ test("a reader that goes away ends the training, and not with 0", async () => {
   const bin = new URL("../../bin/vista-train.js", import.meta.url).pathname;
   const { execFile } = await import("node:child_process");
   const stdout = await new Promise<string>((resolve, reject) => {
-    execFile("bash", ["-c", shell, process.execPath, bin, vista, torchrun], (error, out) =>
+    execFile("bash", ["--norc", "-c", shell, process.execPath, bin, vista, torchrun], (error, out) =>
       error ? reject(error) : resolve(out),
     );
   });

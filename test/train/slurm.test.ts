@@ -19,7 +19,7 @@ function plan(name: string, options: Partial<LaunchOptions> = {}) {
 function script(name: string, options: Partial<LaunchOptions> = {}, finetune?: string): string {
   const text = slurmScript(plan(name, options), finetune, { maxRequeues: 10, afterwards: [] });
   // bash reads it without complaint.
-  execFileSync("bash", ["-n"], { input: text });
+  execFileSync("bash", ["--norc", "-n"], { input: text });
   return text;
 }
 
@@ -80,10 +80,14 @@ test("options can be taken out of the script", () => {
 function startWords(text: string, job: string): string[] {
   const from = text.indexOf("run=");
   const to = text.indexOf("# Slurm warns");
-  const output = execFileSync("bash", ["-c", `${text.slice(from, to)}\nprintf '%s\\n' "\${start[@]}"`], {
-    env: { ...process.env, SLURM_JOB_ID: job },
-    encoding: "utf8",
-  });
+  const output = execFileSync(
+    "bash",
+    ["--norc", "-c", `${text.slice(from, to)}\nprintf '%s\\n' "\${start[@]}"`],
+    {
+      env: { ...process.env, SLURM_JOB_ID: job },
+      encoding: "utf8",
+    },
+  );
   return output.split("\n").slice(0, -1);
 }
 

@@ -76,7 +76,7 @@ describe.each(PROGRAMS)("%s", (program) => {
       const name = `_${program.replaceAll("-", "_")}`;
       const typed = [program, ...words].map((word) => `'${word}'`).join(" ");
       const lines = `${script}\nCOMP_WORDS=(${typed}); COMP_CWORD=${words.length}; ${name}; echo "\${COMPREPLY[*]}"`;
-      return execFileSync("bash", ["-c", lines], { encoding: "utf8" }).trim();
+      return execFileSync("bash", ["--norc", "-c", lines], { encoding: "utf8" }).trim();
     };
     expect(complete("completion", "")).toBe("bash zsh fish");
     expect(complete("comp")).toBe("completion");
