@@ -9,6 +9,8 @@ export class PickleCursor {
   /** The offset at which the current operation starts, for error messages. */
   operation: number;
   readonly #data: Buffer;
+  /** The offset at which the frame ends that the current operation lies in; infinite outside of frames. */
+  #frameEnd = Infinity;
 
   constructor(
     data: Uint8Array,
@@ -22,6 +24,25 @@ export class PickleCursor {
     if (data.byteLength - start > PICKLE_LIMITS.size) {
       this.fail(`the pickle has ${data.byteLength - start} bytes, the limit is ${PICKLE_LIMITS.size}`);
     }
+  }
+
+  /**
+   * Begins the next operation. None may reach beyond the end of its frame: reading from a file, CPython then loses the beginning of
+   * a name, and so calls another one than a reader without frames has seen.
+   */
+  begin(): void {
+    if (this.at > this.#frameEnd) this.fail("an operation that reaches beyond the end of its frame");
+    if (this.at === this.#frameEnd) this.#frameEnd = Infinity;
+    this.operation = this.at;
+  }
+
+  /** Reads the argument of FRAME: the number of bytes from here on that are read together, which pickles do in no other frame. */
+  frame(): void {
+    const length = this.length8();
+    if (this.#frameEnd !== Infinity) this.fail("a frame within another frame");
+    if (length > this.#data.length - this.at)
+      this.short(`a frame of ${length} bytes, ${this.#data.length - this.at} left`);
+    this.#frameEnd = this.at + length;
   }
 
   /** Moves past `count` bytes and returns where they start. */

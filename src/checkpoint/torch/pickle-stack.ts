@@ -9,7 +9,6 @@ export class PickleStack {
   readonly #marks: number[] = [];
   readonly #memo: PyValue[] = [];
   readonly #memoSparse = new Map<number, PyValue>();
-  #memoSize = 0;
 
   /**
    * Makes an empty stack.
@@ -108,15 +107,18 @@ export class PickleStack {
 
   /**
    * Puts the value on top into the memo.
-   * @param index  its number there; by default the next one
+   * @param index  its number there; by default the number of those that are there, as in Python, where one that is written twice
+   *   counts once: by any other number a pickle could show other names here than it calls there
    */
-  memoize(index = this.#memoSize): void {
+  memoize(index = this.#memo.length + this.#memoSparse.size): void {
     const value = this.top();
     this.budget.grow(index <= this.#memo.length ? COST.slot : COST.entry);
     // An index far beyond what was stored so far would make a sparse array, so a Map holds it, whether it is hostile or not.
-    if (index <= this.#memo.length) this.#memo[index] = value;
-    else this.#memoSparse.set(index, value);
-    this.#memoSize++;
+    if (index > this.#memo.length) this.#memoSparse.set(index, value);
+    else {
+      this.#memo[index] = value;
+      this.#memoSparse.delete(index);
+    }
   }
 
   recall(index: number): void {

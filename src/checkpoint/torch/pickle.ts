@@ -95,7 +95,7 @@ class Machine {
   run(): { value: PyValue; end: number; protocol: number } {
     const input = this.#in;
     for (;;) {
-      input.operation = input.at;
+      input.begin();
       this.#budget.spend(1);
       const opcode = input.u8();
       if (opcode === 0x2e) {
@@ -118,8 +118,7 @@ class Machine {
         return;
       }
       case 0x95: // FRAME
-        this.#in.take(8);
-        return;
+        return this.#in.frame();
       case 0x28: // MARK
         return this.#stack.mark();
       case 0x30: // POP

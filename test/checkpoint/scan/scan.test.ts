@@ -167,6 +167,16 @@ it("a name is known as a whole, under the module that torch names", () => {
     expect(known(module, name), `${module}.${name}`).toBe(false);
 });
 
+it("a memo that is written twice does not hide the names that Python calls", async () => {
+  // Python counts the twice-written number once and so calls os.getcwd; counted twice, it looks like collections.OrderedDict.
+  const text = (value: string) => `\x8c${String.fromCharCode(value.length)}${value}`;
+  const memoized = ["collections", "os", "OrderedDict", "getcwd"].map((name) => `${text(name)}\x940`);
+  const pickle = `\x80\x04${text("x")}q\x00q\x000${memoized.join("")}h\x02h\x04\x93)R.`;
+  const path = join(temporaryFolder(), "twice.pkl");
+  writeFileSync(path, pickle, "latin1");
+  expect((await found(path)).join("\n")).toMatch(/unknown-global: .*os\.getcwd/);
+});
+
 it("a file that decompresses to more than is read is a finding, and is not decompressed", async () => {
   const path = join(temporaryFolder(), "bomb.pt");
   const data = deflateRawSync(Buffer.alloc(2 ** 24));

@@ -71,6 +71,13 @@ describe("values, as CPython 3.11 pickles them", () => {
     expect([...(value as PyLatin1).bytes]).toEqual([1, 255]);
   });
 
+  it("a memo that is written twice counts once, also where numbers are left out", () => {
+    // By CPython 3.11, (3, 2) and (4, 3).
+    const numbers = (pickle: string) => (read(pickle) as PyTuple).items;
+    expect(numbers("\x80\x04K\x01q\x00q\x000K\x02\x940K\x03\x940h\x02h\x01\x86.")).toEqual([3, 2]);
+    expect(numbers("\x80\x04K\x01q\x050K\x02q\x000K\x03q\x05\x940h\x02h\x05\x86.")).toEqual([3, 3]);
+  });
+
   it("a tuple keeps its identity through the memo", () => {
     const value = read("\x80\x02K\x01\x85q\x00h\x00\x86."); // ((1,), (1,)), one object
     const [a, b] = (value as PyTuple).items;
@@ -144,6 +151,25 @@ describe("bad pickles", () => {
     ["a TUPLE without MARK", "\x80\x02t.", "PICKLE", /no MARK/],
     ["a MARK taken as a value", "\x80\x02(K\x01\x87.", "PICKLE", /stack is empty/],
     ["a memo never written", "\x80\x02h\x07.", "PICKLE", /memo 7/],
+    // From a file, CPython 3.11 takes the module of this name for "s".
+    [
+      "a name beyond its frame",
+      `\x80\x04\x95\x02${"\x00".repeat(7)}cos\ngetcwd\n.`,
+      "PICKLE",
+      /end of its frame/,
+    ],
+    [
+      "a frame in a frame",
+      `\x80\x04\x95\x0b${"\x00".repeat(7)}N0\x95\x01${"\x00".repeat(7)}N.`,
+      "PICKLE",
+      /within another/,
+    ],
+    [
+      "a frame beyond the end",
+      `\x80\x04\x95\x03${"\x00".repeat(7)}N.`,
+      "TRUNCATED",
+      /frame of 3 bytes, 2 left/,
+    ],
     ["items set on a list", "\x80\x02]K\x01K\x02s.", "PICKLE", /not a dict/],
     ["items appended to a dict", "\x80\x02}K\x01a.", "PICKLE", /not a list/],
     ["an odd number of dict items", "\x80\x02}(K\x01u.", "PICKLE", /without a value/],
