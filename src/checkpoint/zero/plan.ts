@@ -13,8 +13,9 @@ import { asDict, keyText } from "../torch/objects.js";
 import { tensorsAt } from "../torch/read.js";
 import { Float32Casts, isFloat } from "./float32.js";
 import type { CheckpointFiles } from "./layout.js";
+import { findOrphans } from "./orphans.js";
 import { cutTensor, flatPieces, sum } from "./pieces.js";
-import { endings, findRenames, findSecondNames, unwrapped } from "./renames.js";
+import { endings, unwrapped } from "./renames.js";
 import { float32Rounds } from "./rounding.js";
 import type { ModelState, ModelStates, Shapes, ShardState } from "./states.js";
 import { cutTrained, type GroupSizes } from "./trained.js";
@@ -87,7 +88,6 @@ export class ZeroPlan {
   readonly #dsVersion: string | undefined;
   #stage: 0 | 1 | 2 | 3;
   #trainedShapes: Shapes = new Map();
-  #placeholders: Set<string> | undefined;
   readonly #casts: Float32Casts;
 
   constructor(
@@ -305,116 +305,35 @@ export class ZeroPlan {
     this.#counts.trained = weights.size;
   }
 
-  /**
-   * Adds the tensors that only `module` has, as they are neither in the optimizer nor frozen (Vista's phase 2 gives the optimizer
-   * just the adapters). zero_to_fp32 drops them without a word. Where a wrapper or a hook gave a parameter another name in
-   * `module`, that name gets the parameter of the optimizer, not the copy in `module`, which may have 16 bits.
-   */
+  /** Adds the tensors that only `module` has, or leaves them out on request. */
   async #addOrphans(): Promise<void> {
-    const { module, frozenShapes, torchFile } = this.#model;
-    let names = [...module.keys()].filter((name) => !this.tensors.has(name) && !this.#isExcluded(name));
-    if (names.length === 0) return;
+    const { module } = this.#model;
+    const names = [...module.keys()].filter((name) => !this.tensors.has(name) && !this.#isExcluded(name));
     if (!this.options.recover) {
       this.#leftOut.push(...names);
       return;
     }
-    if (this.#stage === 3) {
-      for (const [name, source] of findSecondNames(names, module, this.tensors)) {
-        this.tensors.set(name, this.tensors.get(source)!);
-        this.#shared.push([name, source]);
+    const { found, unnamed } = await findOrphans(names, {
+      model: this.#model,
+      stage: this.#stage,
+      trainedShapes: this.#trainedShapes,
+      merged: this.tensors,
+    });
+    for (const orphan of found) {
+      const { name, kind } = orphan;
+      if (kind === "recovered") {
+        this.tensors.set(name, this.#casts.widened(orphan.tensor));
+        this.#recovered.push(name);
+      } else {
+        this.tensors.set(name, this.tensors.get(orphan.source)!);
+        (kind === "shared" ? this.#shared : this.#renamed).push([name, orphan.source]);
       }
-      names = names.filter((name) => !this.tensors.has(name));
-      if (names.length === 0) return;
-    }
-    const views = await tensorsAt(torchFile, module.values());
-    const viewOf = new Map([...module.keys()].map((name, i) => [name, views[i]!]));
-    const absent = [...new Set([...this.tensors.keys(), ...frozenShapes.keys()])].filter(
-      (name) => !module.has(name),
-    );
-    // A buffer in a wrapped module has another name in `module` too; buffers are never partitioned, so an empty one is itself.
-    const buffers = new Set([...this.#model.bufferNames].map(unwrapped));
-    // A hook that puts a prefix before all names does so with those of buffers, whose zeros would pass for those of a bias.
-    const absentBuffers = new Set([...buffers].filter((name) => !module.has(name)));
-    const isBuffer = (name: string) =>
-      buffers.has(unwrapped(name)) ||
-      (viewOf.get(name)!.numel > 0 && endings(unwrapped(name)).some((ending) => absentBuffers.has(ending)));
-    const orphans = new Map(names.filter((name) => !isBuffer(name)).map((name) => [name, viewOf.get(name)!]));
-    const { renamed, unnamed } = await findRenames(orphans, absent, this.tensors, (tensor) =>
-      this.#isPlaceholder(tensor),
-    );
-    this.#addRenamed(renamed, unnamed);
-    const done = new Set([...renamed.keys(), ...unnamed]);
-    this.#recover(
-      names.filter((name) => !done.has(name)),
-      viewOf,
-      isBuffer,
-    );
-  }
-
-  #addRenamed(renamed: ReadonlyMap<string, string>, unnamed: readonly string[]): void {
-    for (const [name, source] of renamed) {
-      const tensor = this.tensors.get(source);
-      if (tensor === undefined) continue; // It is frozen, and left out on request.
-      this.tensors.set(name, tensor);
-      this.#renamed.push([name, source]);
     }
     if (unnamed.length === 0) return;
     this.#warnings.push(
       `${unnamed.length} names of \`module\` have only placeholders and are no names of the optimizer, which has as many names ` +
         `that are not in \`module\`: taken for the same parameters, merged under the optimizer's names: ${firstNames(unnamed)}`,
     );
-  }
-
-  #recover(
-    names: readonly string[],
-    viewOf: ReadonlyMap<string, Tensor>,
-    isBuffer: (name: string) => boolean,
-  ): void {
-    // Before DeepSpeed 0.9.0 tied weights were not listed: the alias is a second name of one storage in `module`.
-    const nameOfView = new Map<Tensor, string>();
-    for (const [name, view] of viewOf) if (this.tensors.has(name)) nameOfView.set(view, name);
-    const lost: string[] = [];
-    for (const name of names) {
-      const tensor = viewOf.get(name)!;
-      const source = tensor.numel > 0 ? nameOfView.get(tensor) : undefined;
-      if (source !== undefined) {
-        this.tensors.set(name, this.tensors.get(source)!);
-        this.#shared.push([name, source]);
-      } else if (!isBuffer(name) && this.#isPlaceholder(tensor)) {
-        lost.push(name);
-      } else {
-        this.tensors.set(name, this.#casts.widened(tensor));
-        nameOfView.set(tensor, name);
-        this.#recovered.push(name);
-      }
-    }
-    if (lost.length > 0) {
-      throw new VistaError(
-        "INCOMPLETE",
-        `${lost.length} tensors are in no shard, and in stage 3 \`module\` has only placeholders for them: ${firstNames(lost)}`,
-        {
-          path: this.#model.path,
-          hint: "They were neither in the optimizer nor frozen and are not in this checkpoint; --no-recover merges the rest.",
-        },
-      );
-    }
-  }
-
-  /**
-   * Tells whether a tensor of `module` only stands for a parameter that stage 3 has partitioned. It is then empty or, in older
-   * versions (0.5 at least), of a single element. The shapes that the trained parameters have there tell which.
-   */
-  #isPlaceholder(tensor: Tensor): boolean {
-    if (this.#stage !== 3) return false;
-    if (tensor.numel === 0) return true;
-    if (this.#placeholders === undefined) {
-      this.#placeholders = new Set();
-      for (const [name, { shape }] of this.#model.module) {
-        const real = this.#trainedShapes.get(name);
-        if (real !== undefined && String(shape) !== String(real)) this.#placeholders.add(String(shape));
-      }
-    }
-    return this.#placeholders.has(String(tensor.shape));
   }
 
   /** Tells whether a name is that of a frozen parameter, or an alias of one, that is left out on request. */
