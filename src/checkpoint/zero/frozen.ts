@@ -1,41 +1,52 @@
-/** Joins the frozen parameters of ZeRO stage 3, whose fragments lie in the model states of all ranks. */
+/** Reads the frozen parameters, which lie in the model states: whole in stage 1 and 2, in stage 3 as one fragment a rank. */
 
-import { dtypeInfo, numelOf } from "../tensor/dtype.js";
-import { makeTensor, piecesBetween, type Tensor } from "../tensor/tensor.js";
+import { VistaError } from "../../core/errors.js";
+import type { Piece } from "../../core/io/source.js";
+import { numelOf } from "../tensor/dtype.js";
+import type { Tensor } from "../tensor/tensor.js";
+import { tensorsAt } from "../torch/read.js";
 import { contradiction } from "./optimizer-states.js";
 import { flatPieces } from "./pieces.js";
 import type { ModelStates } from "./states.js";
-
-export interface FrozenParameter {
-  readonly name: string;
-  readonly tensor: Tensor;
-}
+import { joinParts } from "./sub-groups.js";
 
 /**
- * Joins every frozen parameter from its fragments, one a rank.
- * @throws VistaError `INCONSISTENT` where a fragment is not one equal part of its parameter, `UNSUPPORTED` where it is not
- *   contiguous
+ * Reads every frozen parameter, in order. None is converted.
+ * @param stage  in stage 3 each is joined from its fragments
+ * @throws VistaError `FORMAT` where a parameter has no fragment, `INCONSISTENT` where a fragment is not one equal part of its
+ *   parameter, `UNSUPPORTED` where it is not contiguous
  */
-export async function joinFrozen(models: ModelStates): Promise<FrozenParameter[]> {
-  const frozen: FrozenParameter[] = [];
-  for (const [name, shape] of models[0]!.frozenShapes) {
-    const numel = numelOf(shape) ?? Infinity;
-    const part = Math.ceil(numel / models.length);
-    const pieces = [];
-    const dtype = models[0]!.frozenFragments.get(name)?.dtype ?? "F32";
-    for (const [rank, model] of models.entries()) {
-      const fragment = model.frozenFragments.get(name);
-      if (fragment === undefined || numelOf(fragment.shape) !== part || fragment.dtype !== dtype) {
+export async function readFrozen(models: ModelStates, stage: 0 | 1 | 2 | 3): Promise<Map<string, Tensor>> {
+  const holders = stage === 3 ? models : [models[0]];
+  for (const model of holders) await tensorsAt(model.torchFile, model.frozenFragments.values());
+  const frozen = new Map<string, Tensor>();
+  for (const [name, shape] of models[0].frozenShapes) {
+    const dtype = models[0].frozenFragments.get(name)?.dtype ?? "F32";
+    const part = Math.ceil((numelOf(shape) ?? Infinity) / holders.length);
+    const held: (readonly Piece[])[] = [];
+    for (const [rank, { frozenFragments, torchFile, path }] of holders.entries()) {
+      const fragment = frozenFragments.get(name);
+      if (fragment === undefined) {
+        throw new VistaError("FORMAT", `the frozen parameter ${name} has a shape but no fragment`, {
+          path,
+          hint: "DeepSpeed saves both or neither: copy the checkpoint again.",
+        });
+      }
+      if (stage !== 3 && String(fragment.shape) === String(shape)) {
+        // The tensor is as the module has it, so it need not be contiguous: channels last, or transposed.
+        frozen.set(name, await torchFile.tensor(fragment));
+        break;
+      }
+      if (numelOf(fragment.shape) !== part || fragment.dtype !== dtype) {
         throw contradiction(
-          `the frozen parameter ${name} of shape [${shape.join(", ")}] has a fragment of [${fragment?.shape.join(", ") ?? "none"}] on rank ${rank}, not ${part} elements`,
-          model.path,
+          `the frozen parameter ${name} of shape [${shape.join(", ")}] has a fragment of shape [${fragment.shape.join(", ")}] and ` +
+            `dtype ${fragment.dtype} on rank ${rank}, not ${part} elements of ${dtype}`,
+          path,
         );
       }
-      const width = dtypeInfo(dtype).bits / 8;
-      const length = Math.max(0, Math.min(part, numel - rank * part));
-      pieces.push(...piecesBetween(await flatPieces(model.torchFile, fragment), 0, length * width));
+      held.push(await flatPieces(torchFile, fragment));
     }
-    frozen.push({ name, tensor: makeTensor(dtype, shape, { kind: "pieces", pieces }) });
+    if (!frozen.has(name)) frozen.set(name, joinParts(held, dtype, shape, 0, part));
   }
   return frozen;
 }

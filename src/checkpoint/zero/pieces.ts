@@ -1,9 +1,8 @@
-/** The small steps of the plan: they give flat vectors as pieces, cut tensors from them and cut shapes into groups. */
+/** The small steps of the plan: they give flat vectors as pieces and cut shapes into groups. */
 
 import { VistaError } from "../../core/errors.js";
 import type { Piece } from "../../core/io/source.js";
-import { type DType, numelOf } from "../tensor/dtype.js";
-import { makeTensor, piecesBetween, type Tensor } from "../tensor/tensor.js";
+import { numelOf } from "../tensor/dtype.js";
 import type { TorchFile } from "../torch/file.js";
 import type { TorchTensor } from "../torch/values.js";
 import type { Shapes } from "./states.js";
@@ -15,18 +14,6 @@ export async function flatPieces(file: TorchFile, description: TorchTensor): Pro
   throw new VistaError("UNSUPPORTED", "a flat group or frozen fragment that is not contiguous", {
     path: file.file.path,
   });
-}
-
-/** Cuts a tensor from the beginning of `pieces`; returns `undefined` where they are too short. */
-export function cutTensor(
-  pieces: readonly Piece[],
-  dtype: DType,
-  shape: readonly number[],
-): Tensor | undefined {
-  const tensor = makeTensor(dtype, shape, { kind: "pieces", pieces: [] });
-  const cut = piecesBetween(pieces, 0, tensor.byteLength);
-  if (sum(cut.map((piece) => piece.length)) !== tensor.byteLength) return undefined;
-  return { ...tensor, source: { kind: "pieces", pieces: cut } };
 }
 
 /**

@@ -5,16 +5,16 @@
  * Source: deepspeed/utils/zero_to_fp32.py, 0.3.14 to 0.19.8.
  */
 import { firstNames, VistaError } from "../../core/errors.js";
-import type { Piece } from "../../core/io/source.js";
 import { plural } from "../../core/text.js";
 import type { DType } from "../tensor/dtype.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { asDict, keyText } from "../torch/objects.js";
 import { tensorsAt } from "../torch/read.js";
 import { Float32Casts, isFloat } from "./float32.js";
+import { readFrozen } from "./frozen.js";
 import type { CheckpointFiles } from "./layout.js";
 import { findOrphans } from "./orphans.js";
-import { cutTensor, flatPieces, sum } from "./pieces.js";
+import { sum } from "./pieces.js";
 import { endings, unwrapped } from "./renames.js";
 import { float32Rounds } from "./rounding.js";
 import type { ModelState, ModelStates, Shapes, ShardState } from "./states.js";
@@ -194,7 +194,12 @@ export class ZeroPlan {
   async #addAll(addTrained: () => Promise<void>): Promise<void> {
     await this.#addBuffers();
     this.#warnOfAbsentBuffers();
-    if (!this.options.excludeFrozen) await this.#addFrozen();
+    if (!this.options.excludeFrozen) {
+      for (const [name, tensor] of await readFrozen(this.models, this.#stage)) {
+        this.#add(name, tensor);
+        this.#frozen.push(name);
+      }
+    }
     await addTrained();
     for (const [alias, source] of this.#model.sharedParams) {
       const tensor = this.tensors.get(source);
@@ -246,40 +251,6 @@ export class ZeroPlan {
     this.#warnings.push(
       `${plural(absent.length, "buffer")} listed in buffer_names and not in \`module\`, so not in this state dict: ${firstNames(absent)}`,
     );
-  }
-
-  /** Adds the frozen parameters: whole in stage 1 and 2, from one fragment a rank in stage 3. They are never converted. */
-  async #addFrozen(): Promise<void> {
-    const { frozenShapes } = this.#model;
-    const whole = this.#stage !== 3;
-    const holders = whole ? [this.#model] : this.models;
-    for (const model of holders) await tensorsAt(model.torchFile, model.frozenFragments.values());
-    for (const [name, shape] of frozenShapes) {
-      const pieces: Piece[] = [];
-      let dtype: DType | undefined;
-      let tensor: Tensor | undefined;
-      for (const model of holders) {
-        const fragment = model.frozenFragments.get(name);
-        if (fragment === undefined) {
-          throw new VistaError("FORMAT", `the frozen parameter ${name} has a shape but no fragment`, {
-            path: model.path,
-          });
-        }
-        if (whole && String(fragment.shape) === String(shape)) {
-          // The tensor is as the module has it, so it need not be contiguous: channels last, or transposed.
-          tensor = await model.torchFile.tensor(fragment);
-        } else pieces.push(...(await flatPieces(model.torchFile, fragment)));
-        dtype = fragment.dtype;
-      }
-      tensor ??= cutTensor(pieces, dtype!, shape);
-      if (tensor === undefined) {
-        const bytes = pieces.reduce((sum, piece) => sum + piece.length, 0);
-        const what = `the frozen parameter ${name} of shape [${shape.join(", ")}] has ${bytes} bytes`;
-        throw new VistaError("FORMAT", what, { path: this.#model.path });
-      }
-      this.#add(name, tensor);
-      this.#frozen.push(name);
-    }
   }
 
   /** Adds a tensor. @throws VistaError `INCONSISTENT` for a name that is there already, as one of the two would be lost */

@@ -10,7 +10,6 @@ import type { Tensor } from "../tensor/tensor.js";
 import { asDict, asInteger, asItems, type PyDict, PyObject, type PyValue } from "../torch/objects.js";
 import { copyTensor } from "../torch/rewrite-file.js";
 import type { Fragment } from "./flat-group.js";
-import type { FrozenParameter } from "./frozen.js";
 import type { SplitPartitions } from "./optimizer-split.js";
 import type { OptimizerGroup } from "./optimizer-states.js";
 import { contradiction } from "./optimizer-states.js";
@@ -96,9 +95,9 @@ export class SplitResharding {
   }
 
   /** Sets in the exact pickle of model states all that depends on the number of ranks. */
-  setModelStates(tree: PyValue, rank: number, frozen: readonly FrozenParameter[], path: string): void {
+  setModelStates(tree: PyValue, rank: number, frozen: ReadonlyMap<string, Tensor>, path: string): void {
     const fragments = asDict(asDict(tree)!.get("frozen_param_fragments"));
-    for (const { name, tensor } of frozen) {
+    for (const [name, tensor] of frozen) {
       const { from, length, size } = partOf(tensor.numel, rank, this.#ranks);
       const placed = length > 0 ? [{ parameter: 0, from, start: 0, length }] : [];
       const content = flatContent(placed, size, tensor.dtype, () => tensor);

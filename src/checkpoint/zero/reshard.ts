@@ -8,7 +8,7 @@ import { asDict, type PyValue } from "../torch/objects.js";
 import type { ExactPickle } from "../torch/rewrite.js";
 import { planRewrittenFile } from "../torch/rewrite-file.js";
 import { paddingOf } from "./flat-group.js";
-import { joinFrozen } from "./frozen.js";
+import { readFrozen } from "./frozen.js";
 import type { ZeroOptimizer } from "./optimizer.js";
 import { FlatResharding } from "./reshard-flat.js";
 import { SplitResharding } from "./reshard-split.js";
@@ -100,7 +100,7 @@ export async function reshardedFiles(
     });
   } else {
     const split = new SplitResharding(partitions, from, ranks, optimizer.files.tagFolder);
-    const frozen = await joinFrozen(optimizer.models);
+    const frozen = await readFrozen(optimizer.models, 3);
     for (let rank = 0; rank < ranks; rank++) {
       add(models[like(rank)]!, rank, (tree, path) => {
         setRanks(tree);

@@ -295,6 +295,17 @@ const CASES: [
       }),
   ],
   [
+    /the frozen parameter a of shape \[2\] has a fragment of shape \[3\] and dtype F32 on rank 0, not 2 elements of F32/,
+    ({ folder }) =>
+      void writeFakeCheckpoint(folder, {
+        ...GOOD,
+        model: {
+          frozen_param_shapes: new Map<Fake, Fake>([["a", new Tuple(2)]]),
+          frozen_param_fragments: new Map<Fake, Fake>([["a", new FakeTensor([1, 2, 3])]]),
+        },
+      }),
+  ],
+  [
     /buffer_names: is no list of names/,
     ({ folder }) => void writeFakeCheckpoint(folder, { ...GOOD, model: { buffer_names: "b" } }),
   ],
