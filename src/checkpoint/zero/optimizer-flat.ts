@@ -3,6 +3,7 @@
  * share a group is worked out from what the shards say of themselves, and all that they say must agree with it.
  */
 import type { Piece } from "../../core/io/source.js";
+import { sum } from "../../core/sum.js";
 import { dtypeInfo, numelOf } from "../tensor/dtype.js";
 import { makeTensor, piecesBetween, type Tensor } from "../tensor/tensor.js";
 import { asDict, asInteger, asItems, type PyDict, PyObject, type PyValue } from "../torch/objects.js";
@@ -24,7 +25,8 @@ import {
   readBaseStates,
   readFlatStates,
 } from "./optimizer-states.js";
-import { flatPieces, splitShapes, sum } from "./pieces.js";
+import { flatGroups } from "./param-shapes.js";
+import { piecesByRank } from "./pieces.js";
 import type { Shapes, ShardState } from "./states.js";
 import { isVersion, versionAtLeast } from "./version.js";
 
@@ -63,22 +65,10 @@ const ALIGNMENT_BYTES = 16;
 export async function readFlatPartitions(content: CheckpointContent): Promise<FlatPartitions> {
   const { files, shards, models } = content;
   const first = shards[0]!;
-  const count = first.groups.length;
-  const saved = Array.from({ length: count }, (_, g) =>
-    shards.map((shard) => numelOf(shard.groups[g]!.shape) ?? 0),
-  );
-  const shapes = models[0]!.paramShapes ?? first.paramShapes;
-  if (shapes === undefined) {
-    throw contradiction("neither the model states nor the shards have param_shapes", files.tagFolder);
-  }
-  const perGroup = shapes.length === 1 && count > 1 ? splitShapes(shapes[0]!, saved.map(sum)) : shapes;
-  if (perGroup.length !== count) {
-    throw contradiction(
-      `the model states list ${perGroup.length} param groups, the optimizer shards hold ${count}`,
-      files.tagFolder,
-    );
-  }
-  const bases = readBaseStates(shards, count);
+  const flat = flatGroups(files.tagFolder, models[0], shards);
+  const saved = flat.map(({ sizes }) => sizes);
+  const perGroup = flat.map(({ shapes }) => shapes);
+  const bases = readBaseStates(shards, flat.length);
   const alignments = perGroup.map((group, g) => alignmentOf(content, g, group));
   const { conventions, roundRobin, layouts, names } = findLayout(content, perGroup, saved, alignments);
   const { elastic } = bases[0]!;
@@ -94,14 +84,13 @@ export async function readFlatPartitions(content: CheckpointContent): Promise<Fl
       lengths,
       `param group ${g}`,
     );
-    const flat: (readonly Piece[])[] = [];
-    for (const shard of shards) flat.push(await flatPieces(shard.torchFile, shard.groups[g]!));
+    const held = await piecesByRank(shards, (shard) => shard.groups[g]!);
     const parameters = names[g]!.map((name, index): OptimizerParameter => {
       const shape = perGroup[g]!.get(name)!;
       const cut = (held: readonly (readonly Piece[])[], dtype: Tensor["dtype"]) =>
         cutParameter(held, dtype, shape, layout.offsets[index]!, layout.partition);
       const states = [...types].map(([state, dtype]) => [state, cut(pieces.get(state)!, dtype)] as const);
-      const fp32 = cut(flat, first.groups[g]!.dtype);
+      const fp32 = cut(held, first.groups[g]!.dtype);
       return { name, shape, numel: fp32.numel, fp32, states: new Map(states) };
     });
     const hyperparameters = bases[0]!.paramGroups?.[g];

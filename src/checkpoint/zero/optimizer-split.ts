@@ -4,6 +4,7 @@
  *
  * Source: deepspeed/runtime/zero/stage3.py (_create_fp16_sub_groups, _rigid_state_dict).
  */
+import { sum } from "../../core/sum.js";
 import { type DType, numelOf } from "../tensor/dtype.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { asInteger, asItems, type PyValue } from "../torch/objects.js";
@@ -17,7 +18,7 @@ import {
   readFlatStates,
   refuse,
 } from "./optimizer-states.js";
-import { sum } from "./pieces.js";
+import { listedShapes } from "./param-shapes.js";
 import { joinParts, readSubGroups, type SubGroup } from "./sub-groups.js";
 
 /** DeepSpeed's default of `sub_group_size`, for a `ds_config` that does not say it. */
@@ -40,9 +41,6 @@ export async function readSplitPartitions(content: CheckpointContent): Promise<S
   const { files, shards, models } = content;
   const first = shards[0]!;
   const { ranks } = first;
-  const shapes = models[0]!.paramShapes ?? first.paramShapes;
-  if (shapes === undefined)
-    throw contradiction("neither the model states nor the shards have param_shapes", files.tagFolder);
   const count = first.groups.length;
   const bases = readBaseStates(shards, count);
   const { paramGroups } = bases[0]!;
@@ -63,7 +61,7 @@ export async function readSplitPartitions(content: CheckpointContent): Promise<S
     flats.push({ ...subGroup, states });
   }
   // The `params` of a param group list its sub-groups. The shapes do not: before 0.5.4 one dict holds those of all groups.
-  const entries = shapes.flatMap((group) => [...group]);
+  const entries = listedShapes(models[0], first).flatMap((group) => [...group]);
   const groups: OptimizerGroup[] = [];
   const subGroups: number[][][] = [];
   let next = 0;
@@ -101,7 +99,7 @@ export async function readSplitPartitions(content: CheckpointContent): Promise<S
   const left = entries.slice(next).filter(([, shape]) => numelOf(shape) !== 0);
   if (left.length > 0) {
     throw contradiction(
-      `${left.length} parameters, from ${left[0]![0]} on, are in no sub-group (${sum(flats.map(({ size }) => size))} elements a rank in all)`,
+      `${left.length} parameters, from ${left[0]![0]} on, are in no sub-group (${sum(flats, ({ size }) => size)} elements a rank in all)`,
       files.tagFolder,
     );
   }

@@ -5,7 +5,7 @@ import { type DType, numelOf } from "../tensor/dtype.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { asDict, asInteger, asItems, keyText, type PyDict, type PyValue } from "../torch/objects.js";
 import { TorchTensor } from "../torch/values.js";
-import { flatPieces } from "./pieces.js";
+import { piecesByRank } from "./pieces.js";
 import type { ShardState } from "./states.js";
 
 export interface OptimizerParameter {
@@ -174,10 +174,7 @@ export async function readFlatStates(
           { path: shards[other]!.path },
         );
       }
-      const held: (readonly Piece[])[] = [];
-      for (const [rank, tensor] of tensors.entries())
-        held.push(await flatPieces(shards[rank]!.torchFile, tensor));
-      pieces.set(name, held);
+      pieces.set(name, await piecesByRank(shards, (_, rank) => tensors[rank]!));
       continue;
     }
     const odd = found.findIndex((value) => value instanceof TorchTensor && numelOf(value.shape) !== 1);

@@ -4,6 +4,7 @@
  *
  * Source: deepspeed/utils/zero_to_fp32.py, deepspeed/runtime/zero/stage_1_and_2.py, stage3.py.
  */
+import { sum } from "../../core/sum.js";
 
 /** A run of elements in one rank's flat vector. */
 export interface Span {
@@ -33,7 +34,7 @@ export function cutFlatGroup(
   numels: readonly number[],
   gaps: readonly number[] = [],
 ): Span[][] | Mismatch {
-  const available = sizes.reduce((sum, size) => sum + size, 0);
+  const available = sum(sizes);
   const needed = numels.reduce((sum, numel, i) => sum + numel + (gaps[i] ?? 0), 0);
   // DeepSpeed pads groups to a multiple of 2 · ranks, and only some versions strip that padding again, so the two lengths
   // agree once both are rounded up.
@@ -92,8 +93,8 @@ export function cutParameters(
   numels: readonly number[],
 ): Place[] | Mismatch {
   const parts = numels.map((numel) => Math.ceil(numel / ranks));
-  const needed = parts.reduce((sum, part) => sum + part, 0);
-  const size = sizes.reduce((sum, size) => sum + size, 0);
+  const needed = sum(parts);
+  const size = sum(sizes);
   if (needed !== size) return { needed: needed * ranks, available: size * ranks };
   const places: Place[] = [];
   let subGroup = 0;

@@ -5,6 +5,7 @@
  * Source: deepspeed/utils/zero_to_fp32.py, 0.3.14 to 0.19.8.
  */
 import { firstNames, VistaError } from "../../core/errors.js";
+import { sum } from "../../core/sum.js";
 import { plural } from "../../core/text.js";
 import type { DType } from "../tensor/dtype.js";
 import type { Tensor } from "../tensor/tensor.js";
@@ -14,7 +15,6 @@ import { Float32Casts, isFloat } from "./float32.js";
 import { readFrozen } from "./frozen.js";
 import type { CheckpointFiles } from "./layout.js";
 import { findOrphans } from "./orphans.js";
-import { sum } from "./pieces.js";
 import { endings, unwrapped } from "./renames.js";
 import { float32Rounds } from "./rounding.js";
 import type { ModelState, ModelStates, Shapes, ShardState } from "./states.js";
@@ -258,7 +258,7 @@ export class ZeroPlan {
     if (this.tensors.has(name)) {
       throw new VistaError(
         "INCONSISTENT",
-        `${name} is listed twice, in two param groups or as two of buffer, frozen and trained parameter`,
+        `${name} is listed twice, as two of buffer, frozen and trained parameter`,
         { path: this.#model.path, hint: "DeepSpeed lists each once: copy the checkpoint again." },
       );
     }
@@ -269,7 +269,7 @@ export class ZeroPlan {
     const groups = this.#model.paramShapes!;
     this.#trainedShapes = new Map(groups.flatMap((group) => [...group]));
     for (const group of groups) {
-      const numel = sum([...group.keys()].map((name) => weights.get(name)!.numel));
+      const numel = sum(group.keys(), (name) => weights.get(name)!.numel);
       this.#groups.push({ parameters: group.size, numel, saved: numel });
     }
     for (const [name, tensor] of weights) this.#add(name, tensor);

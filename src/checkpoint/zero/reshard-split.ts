@@ -5,6 +5,7 @@
  * Source: deepspeed/runtime/zero/stage3.py (_create_fp16_sub_groups, _rigid_state_dict), partition_parameters.py
  * (_partition_param).
  */
+import { sum } from "../../core/sum.js";
 import type { DType } from "../tensor/dtype.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { asDict, asInteger, asItems, type PyDict, PyObject, type PyValue } from "../torch/objects.js";
@@ -153,7 +154,7 @@ function partOf(numel: number, rank: number, ranks: number): { from: number; len
 function formSubGroups(group: OptimizerGroup, ranks: number, subGroupSize: number): number[][] {
   const parts = group.parameters.map(({ numel }) => Math.ceil(numel / ranks));
   const all = parts.map((_, index) => index);
-  if (subGroupSize >= parts.reduce((sum, part) => sum + part, 0)) return [all];
+  if (subGroupSize >= sum(parts)) return [all];
   const subGroups: number[][] = [];
   let open: number[] = [];
   let size = 0;

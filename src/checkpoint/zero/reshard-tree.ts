@@ -2,6 +2,7 @@
 import { VistaError } from "../../core/errors.js";
 import type { Piece } from "../../core/io/source.js";
 import { firstWhere } from "../../core/search.js";
+import { sum } from "../../core/sum.js";
 import { type DType, dtypeInfo } from "../tensor/dtype.js";
 import { makeTensor, PieceRule, piecesBetween, rangesOf, type Tensor } from "../tensor/tensor.js";
 import { asDict, type PyDict, PyObject, type PyValue } from "../torch/objects.js";
@@ -57,10 +58,10 @@ class PlacedPieces extends PieceRule {
   }
 
   override get count(): number {
-    return this.run.reduce((sum, { parameter, length }) => {
+    return sum(this.run, ({ parameter, length }) => {
       const tensor = this.of(parameter);
-      return sum + Math.ceil((rangesOf(tensor) * length) / tensor.numel);
-    }, 0);
+      return Math.ceil((rangesOf(tensor) * length) / tensor.numel);
+    });
   }
 
   /** Yields byte ranges; parameters that follow each other in a shard are in one range of it. */

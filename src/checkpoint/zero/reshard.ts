@@ -1,6 +1,7 @@
 /** Makes the files of a ZeRO checkpoint for another number of ranks, each with its exact pickle adapted to that number. */
 import { basename } from "node:path";
 import { remember } from "../../core/maps.js";
+import { sum } from "../../core/sum.js";
 import type { FileContent } from "../copy/parts.js";
 import { plannedContent } from "../copy/planned-content.js";
 import type { TorchFile } from "../torch/file.js";
@@ -91,7 +92,7 @@ export async function reshardedFiles(
       const { parameters } = partitions.groups[g]!;
       return {
         parameters: parameters.length,
-        numel: parameters.reduce((sum, { numel }) => sum + numel, 0),
+        numel: sum(parameters, ({ numel }) => numel),
         partitionBefore: old.partition,
         partition: layout.partition,
         paddingBefore: paddingOf(old, old.ranks - 1, "last"),
@@ -111,9 +112,8 @@ export async function reshardedFiles(
       add(shards[like(rank)]!, rank, (tree, path) => split.setShard(tree, rank, path));
     }
     groups = partitions.groups.map(({ parameters }) => {
-      const numel = parameters.reduce((sum, parameter) => sum + parameter.numel, 0);
-      const part = (count: number) =>
-        parameters.reduce((sum, parameter) => sum + Math.ceil(parameter.numel / count), 0);
+      const numel = sum(parameters, (parameter) => parameter.numel);
+      const part = (count: number) => sum(parameters, (parameter) => Math.ceil(parameter.numel / count));
       const [partitionBefore, partition] = [part(from), part(ranks)];
       return {
         parameters: parameters.length,

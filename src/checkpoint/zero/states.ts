@@ -5,6 +5,7 @@
  * Source: deepspeed/checkpoint/constants.py, runtime/zero/stage_1_and_2.py and stage3.py (state_dict), engine.py.
  */
 import { VistaError } from "../../core/errors.js";
+import { sum } from "../../core/sum.js";
 import type { TorchFile } from "../torch/file.js";
 import { PICKLE_LIMITS } from "../torch/limits.js";
 import {
@@ -224,8 +225,7 @@ function readParamShapes(value: PyValue | undefined, path: string): Shapes[] | u
   if (dicts === undefined)
     throw new VistaError("FORMAT", "param_shapes is neither a list nor a dict", { path });
   if (dicts.length > PICKLE_LIMITS.groups) throw tooMany(dicts.length, "param groups", "groups", path);
-  let total = 0;
-  for (const dict of dicts) total += asDict(dict)?.size ?? 0;
+  const total = sum(dicts, (dict) => asDict(dict)?.size ?? 0);
   if (total > PICKLE_LIMITS.shapes) throw tooMany(total, "shapes", "shapes", path);
   return dicts.map((dict, i) => readShapes(dict, path, `param_shapes[${i}]`));
 }

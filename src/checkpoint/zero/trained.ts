@@ -3,12 +3,13 @@
  * group is one vector over all ranks, in stage 3 every rank has a part of every parameter.
  */
 import { VistaError } from "../../core/errors.js";
-import type { Piece } from "../../core/io/source.js";
+import { sum } from "../../core/sum.js";
 import { dtypeInfo, numelOf } from "../tensor/dtype.js";
 import { makeTensor, piecesBetween, type Tensor } from "../tensor/tensor.js";
 import type { CheckpointFiles } from "./layout.js";
+import { flatGroups, listedShapes } from "./param-shapes.js";
 import { cutFlatGroup, cutParameters, isMismatch, type Mismatch } from "./partition.js";
-import { flatPieces, splitShapes, sum } from "./pieces.js";
+import { piecesByRank } from "./pieces.js";
 import type { ModelState, Shapes, ShardState } from "./states.js";
 import { joinParts, readSubGroups, type SubGroup } from "./sub-groups.js";
 
@@ -20,7 +21,7 @@ export interface GroupSizes {
 }
 
 export interface TrainedParameters {
-  /** The parameters in order; in stages 1 and 2 a name comes twice where two groups list it. */
+  /** The parameters in order. */
   readonly tensors: readonly (readonly [name: string, tensor: Tensor])[];
   readonly shapes: Shapes;
   readonly groups: readonly GroupSizes[];
@@ -36,41 +37,18 @@ export async function cutTrained(
   model: ModelState,
   shards: readonly ShardState[],
 ): Promise<TrainedParameters> {
-  const shapes = model.paramShapes ?? shards[0]!.paramShapes;
-  if (shapes === undefined) {
-    throw new VistaError("FORMAT", "neither the model states nor the shards have param_shapes", {
-      path: model.path,
-      hint: "DeepSpeed before 0.3.14 did not save the names; load it in DeepSpeed and save it again.",
-    });
-  }
-  return shards[0]!.stage === 3 ? cutStage3(files, model, shards, shapes) : cutStage12(files, shards, shapes);
+  return shards[0]!.stage === 3 ? cutStage3(files, model, shards) : cutStage12(files, model, shards);
 }
 
 async function cutStage12(
   files: CheckpointFiles,
+  model: ModelState,
   shards: readonly ShardState[],
-  shapes: readonly Shapes[],
 ): Promise<TrainedParameters> {
-  const count = shards[0]!.groups.length;
-  const sizesOf = (group: number) => shards.map((shard) => numelOf(shard.groups[group]!.shape) ?? 0);
-  const perGroup =
-    shapes.length === 1 && count > 1
-      ? splitShapes(
-          shapes[0]!,
-          Array.from({ length: count }, (_, g) => sum(sizesOf(g))),
-        )
-      : shapes;
-  if (perGroup.length !== count) {
-    throw new VistaError(
-      "INCONSISTENT",
-      `the model states list ${perGroup.length} param groups, the optimizer shards hold ${count}`,
-      { path: files.tagFolder, hint: "The files are of two runs: copy the checkpoint again." },
-    );
-  }
+  const flat = flatGroups(files.tagFolder, model, shards);
   const tensors: (readonly [string, Tensor])[] = [];
   const groups: GroupSizes[] = [];
-  for (const [g, groupShapes] of perGroup.entries()) {
-    const sizes = sizesOf(g);
+  for (const [g, { shapes, sizes }] of flat.entries()) {
     const grows = sizes.findIndex((size, rank) => rank > 0 && size > sizes[rank - 1]!);
     if (grows > 0) {
       throw new VistaError(
@@ -80,17 +58,16 @@ async function cutStage12(
         { path: shards[grows]!.path, hint: "The shards are of two runs: copy the checkpoint again." },
       );
     }
-    const numels = [...groupShapes.values()].map((shape) => numelOf(shape) ?? Infinity);
-    const spans = cutFlatGroup(sizes, numels, gapsOf(shards[0]!, g, groupShapes.size));
-    if (isMismatch(spans)) throw mismatch(files, spans, `param group ${g}`, groupShapes.size);
-    groups.push({ parameters: groupShapes.size, numel: sum(numels), saved: sum(sizes) });
+    const numels = [...shapes.values()].map((shape) => numelOf(shape) ?? Infinity);
+    const spans = cutFlatGroup(sizes, numels, gapsOf(shards[0]!, g, shapes.size));
+    if (isMismatch(spans)) throw mismatch(files, spans, `param group ${g}`, shapes.size);
+    groups.push({ parameters: shapes.size, numel: sum(numels), saved: sum(sizes) });
     const dtype = shards[0]!.groups[g]!.dtype;
-    const flats: (readonly Piece[])[] = [];
-    for (const shard of shards) flats.push(await flatPieces(shard.torchFile, shard.groups[g]!));
+    const held = await piecesByRank(shards, (shard) => shard.groups[g]!);
     const width = dtypeInfo(dtype).bits / 8;
-    for (const [i, [name, shape]] of [...groupShapes].entries()) {
+    for (const [i, [name, shape]] of [...shapes].entries()) {
       const pieces = spans[i]!.flatMap(({ rank, start, length }) =>
-        piecesBetween(flats[rank]!, start * width, length * width),
+        piecesBetween(held[rank]!, start * width, length * width),
       );
       tensors.push([
         name,
@@ -98,7 +75,7 @@ async function cutStage12(
       ]);
     }
   }
-  return { tensors, shapes: new Map(perGroup.flatMap((group) => [...group])), groups };
+  return { tensors, shapes: new Map(flat.flatMap(({ shapes }) => [...shapes])), groups };
 }
 
 /**
@@ -124,18 +101,8 @@ async function cutStage3(
   files: CheckpointFiles,
   model: ModelState,
   shards: readonly ShardState[],
-  perGroup: readonly Shapes[],
 ): Promise<TrainedParameters> {
-  const names = perGroup.flatMap((group) => [...group.keys()]);
-  const shapes: Shapes = new Map(perGroup.flatMap((group) => [...group]));
-  if (names.length > shapes.size) {
-    const seen = new Set<string>();
-    const twice = names.find((name) => seen.size === seen.add(name).size);
-    throw new VistaError("INCONSISTENT", `${twice} is listed twice, in two param groups`, {
-      path: model.path,
-      hint: "DeepSpeed lists each parameter once: copy the checkpoint again.",
-    });
-  }
+  const shapes: Shapes = new Map(listedShapes(model, shards[0]).flatMap((group) => [...group]));
   const subGroups = await readSubGroups(shards);
   const sizes = subGroups.map(({ size }) => size);
   const numels = [...shapes.values()].map((shape) => numelOf(shape) ?? Infinity);

@@ -16,6 +16,7 @@ import { readTorchFile } from "../torch/read.js";
 import { TorchTensor } from "../torch/values.js";
 import { checkModelsTogether } from "./consistency.js";
 import { type CheckpointFiles, isStage3ModelStates } from "./layout.js";
+import { listedShapes } from "./param-shapes.js";
 import { flatPieces } from "./pieces.js";
 import type { ModelState, ModelStates, Shapes } from "./states.js";
 
@@ -46,9 +47,9 @@ export async function readUniversalWeights(
   options: RunOptions & { verify?: boolean },
 ): Promise<UniversalWeights> {
   const [model] = models;
-  const stage = stageOf(files, model!);
+  const stage = stageOf(files, model);
   checkModelsTogether(files, models, stage);
-  const shapes = shapesOf(model!).flatMap((group) => [...group]);
+  const shapes = listedShapes(model, undefined).flatMap((group) => [...group]);
   const paths = shapes.map(([name]) => universalPath(files.tagFolder, name, "fp32"));
   const torchFiles = await openFiles(paths, options);
   try {
@@ -85,8 +86,8 @@ export async function readUniversalOptimizer(
   readonly torchFiles: readonly TorchFile[];
 }> {
   const [model] = models;
-  checkModelsTogether(files, models, stageOf(files, model!));
-  const shapes = shapesOf(model!);
+  checkModelsTogether(files, models, stageOf(files, model));
+  const shapes = listedShapes(model, undefined);
   const states = new Map<string, readonly string[]>();
   for (const [name] of shapes.flatMap((group) => [...group])) {
     const folder = parentPlace(universalPath(files.tagFolder, name, "fp32"));
@@ -173,25 +174,6 @@ async function openFiles(
     await settleAll(opened.map(({ file }) => file.close()));
     throw error;
   }
-}
-
-/** Returns the shapes by param group. @throws VistaError `FORMAT` if there are none, `INCONSISTENT` for a name listed twice */
-function shapesOf({ paramShapes, path }: ModelState): readonly Shapes[] {
-  if (paramShapes === undefined) {
-    throw new VistaError("FORMAT", "the model states have no param_shapes, which names the parameters", {
-      path,
-      hint: "Copy the model states of the ZeRO checkpoint that this was made from.",
-    });
-  }
-  const seen = new Set<string>();
-  for (const name of paramShapes.flatMap((group) => [...group.keys()])) {
-    if (seen.size !== seen.add(name).size) continue;
-    throw new VistaError("INCONSISTENT", `${name} is listed twice, in two param groups`, {
-      path,
-      hint: "DeepSpeed lists each parameter once: copy the checkpoint again.",
-    });
-  }
-  return paramShapes;
 }
 
 /** Returns the stage: 3 where the names of the files say so, else 1 where the config says so, else 2. */
