@@ -9,6 +9,7 @@ import {
 import { isRemote, placeName } from "../core/io/places.js";
 import { settleAll } from "../core/io/settle.js";
 import type { RunOptions } from "../core/progress.js";
+import { sum } from "../core/sum.js";
 import { contentOf, type FileContent } from "./copy/parts.js";
 import { type OutputFile, writeFiles } from "./copy/sink.js";
 import { isCheckpointFile, saysLatest } from "./zero/layout.js";
@@ -62,7 +63,7 @@ export async function writeCheckpointFolder(
   const { force = false, fsync = true, signal } = options;
   const outputOptions = { force, fsync, replaceable: isCheckpointFolder, inputs: [input], signal };
   if (options.dryRun) return prepareOutputFolder(path, 0, outputOptions);
-  const bytes = files.reduce((sum, { content }) => sum + content.length, 0);
+  const bytes = sum(files, ({ content }) => content.length);
   await writeFolderAtomically(path, bytes, outputOptions, async (folder) => {
     const open = new Set<FileHandle>();
     try {

@@ -4,6 +4,7 @@ import { isVistaError, throwIfAborted, VistaError } from "../core/errors.js";
 import { readSmallFile } from "../core/io/open-source.js";
 import { joinPlace } from "../core/io/places.js";
 import { inPhase } from "../core/progress.js";
+import { sum } from "../core/sum.js";
 import {
   type FolderOptions,
   fileOfBytes,
@@ -108,7 +109,7 @@ export async function reshardCheckpoint(
       ...about,
       output: target,
       files: written,
-      bytes: written.reduce((sum, { bytes }) => sum + bytes, 0),
+      bytes: sum(written, ({ bytes }) => bytes),
     };
   } finally {
     await close();
@@ -160,7 +161,7 @@ function describe(
     globalSteps: models[0]!.globalSteps,
     groups,
     parameters: parameters.length,
-    elements: parameters.reduce((sum, { numel }) => sum + numel, 0),
+    elements: sum(parameters, ({ numel }) => numel),
     states: [...new Set(optimizer.groups.flatMap((group) => [...group.stateTypes.keys()]))],
     batch: batchOf(models[0]!, optimizer.ranks, ranks),
   };

@@ -12,6 +12,7 @@ import {
   outputExists,
   prepareOutput,
 } from "../core/io/output.js";
+import { sum } from "../core/sum.js";
 import { castState } from "./cast.js";
 import { contentOf, type OutputPart } from "./copy/parts.js";
 import { type WriteOptions, writeFiles } from "./copy/sink.js";
@@ -144,10 +145,7 @@ function plan(original: StateDict, path: string, options: SaveOptions): Plan {
     parts.push(planned.parts);
     // A single file needs no map, and there may be 100,000 names.
     if (!single) for (const name of names) weightMap.set(name, basename(file));
-    total +=
-      format === "torch"
-        ? part.byteLength
-        : names.reduce((sum, name) => sum + state.tensors.get(name)!.byteLength, 0);
+    total += format === "torch" ? part.byteLength : sum(names, (name) => state.tensors.get(name)!.byteLength);
   });
   const index = single ? undefined : `${path}${INDEX}`;
   const indexText = (crc32s: readonly number[]) => {

@@ -1,6 +1,7 @@
 /** Writes a ZeRO checkpoint as a universal one, which DeepSpeed loads on any number of ranks. */
 import { basename, join } from "node:path";
 import { throwIfAborted } from "../core/errors.js";
+import { sum } from "../core/sum.js";
 import { type FolderOptions, fileOfBytes, folderBeside, writeCheckpointFolder } from "./checkpoint-folder.js";
 import { openZeroOptimizer } from "./zero/optimizer.js";
 import { type UniversalFile, universalFiles } from "./zero/universal-files.js";
@@ -60,7 +61,7 @@ export async function writeUniversal(
       throwIfAborted(signal);
       planned.push(file);
     }
-    const bytes = planned.reduce((sum, { content }) => sum + content.length, 0);
+    const bytes = sum(planned, ({ content }) => content.length);
     const outputs = [
       ...planned.map(({ name, content }) => ({ name: join(universalTag, name), content })),
       // The file ends without a line feed, as ds_to_universal.py writes it.
@@ -80,7 +81,7 @@ export async function writeUniversal(
       deepspeed: optimizer.deepspeed,
       globalSteps: models[0]!.globalSteps,
       parameters: parameters.length,
-      elements: parameters.reduce((sum, { numel }) => sum + numel, 0),
+      elements: sum(parameters, ({ numel }) => numel),
       states: [...new Set(groups.flatMap((group) => [...group.stateTypes.keys()]))],
       leftOut: optimizer.stage === 3 ? [] : [...ofGroups],
       files: planned.length + 1,

@@ -6,6 +6,7 @@ import type { PrintOptions } from "../../core/cli/options.js";
 import { printJson, printLines, printResult } from "../../core/cli/print.js";
 import { type CommandContext, EXIT } from "../../core/cli/program.js";
 import { firstNames, shorten } from "../../core/errors.js";
+import { sum } from "../../core/sum.js";
 import { type Inspection, inspectCheckpoint } from "../inspect.js";
 import type { OptimizerGroupSummary, OptimizerSummary } from "../zero/optimizer-summary.js";
 import { pairTexts, printUnknown, printWarnings } from "./common.js";
@@ -96,7 +97,7 @@ function show(inspection: Inspection, options: InspectCommandOptions): string[] 
 
 function head(inspection: Inspection): string[] {
   const { path, kind, files, zero, key, metadata } = inspection;
-  const size = files.reduce((sum, file) => sum + file.bytes, 0);
+  const size = sum(files, (file) => file.bytes);
   const count = files.length === 1 ? "" : ` in ${plural(files.length, "file")}`;
   const lines = [`${path}: ${KINDS[kind]}, ${formatBytes(size)}${count}`];
   const { deepspeed, lightning, step, epoch } = inspection;

@@ -7,6 +7,7 @@ import { printJson, printLines, printResult } from "../../core/cli/print.js";
 import { type CommandContext, EXIT } from "../../core/cli/program.js";
 import { runWithProgress } from "../../core/cli/progress.js";
 import { shorten } from "../../core/errors.js";
+import { sum } from "../../core/sum.js";
 import { type VerifyReport, verifyCheckpoint } from "../verify.js";
 
 export interface VerifyCommandOptions extends PrintOptions {
@@ -92,7 +93,7 @@ function show(report: VerifyReport, seconds: number): string[] {
 const UNREAD: ReadonlySet<string> = new Set(["UNSUPPORTED", "IO"]);
 
 function verdict({ files, problems, nonFinite }: VerifyReport, seconds: number): string {
-  const size = files.reduce((sum, file) => sum + file.bytes, 0);
+  const size = sum(files, (file) => file.bytes);
   // What a zip tool repacked, or a server did not send, may be sound: its bytes were not looked at.
   const onlyUnread = problems.length > 0 && problems.every(({ code }) => UNREAD.has(code));
   const found = `${onlyUnread ? "NOT CHECKED" : "DAMAGED"}: ${plural(problems.length, "problem")}`;

@@ -5,6 +5,7 @@
 
 import { VistaError } from "../../core/errors.js";
 import { firstWhere } from "../../core/search.js";
+import { sum } from "../../core/sum.js";
 import { type DType, dtypeInfo } from "./dtype.js";
 import { type Box, contiguousStrides, makeTensor, type Tensor, viewTensor } from "./tensor.js";
 
@@ -134,10 +135,7 @@ function firstGap(
     const slab = boxes
       .filter(({ offsets, sizes }) => offsets[0]! <= from && from < offsets[0]! + sizes[0]!)
       .map(({ offsets, sizes }) => ({ offsets: offsets.slice(1), sizes: sizes.slice(1) }));
-    const filled = slab.reduce(
-      (sum, { sizes }) => sum + sizes.reduce((product, extent) => product * extent, 1),
-      0,
-    );
+    const filled = sum(slab, ({ sizes }) => sizes.reduce((product, extent) => product * extent, 1));
     if (filled === area) continue;
     const gap = firstGap(inner, slab);
     return { offsets: [from, ...gap.offsets], sizes: [cuts[i + 1]! - from, ...gap.sizes] };

@@ -5,6 +5,7 @@
 import { VistaError } from "../../core/errors.js";
 import { settleAll } from "../../core/io/settle.js";
 import type { Piece, Region, SourceFile } from "../../core/io/source.js";
+import { sum } from "../../core/sum.js";
 import { byteLengthOf, type DType, dtypeInfo, numelOf } from "./dtype.js";
 
 /** The source of the bytes of a tensor (little-endian, row-major, contiguous). */
@@ -241,16 +242,12 @@ export class StateDict {
 
   /** The number of elements; shared tensors count once. */
   get numel(): number {
-    let sum = 0;
-    for (const tensor of this.unique().keys()) sum += tensor.numel;
-    return sum;
+    return sum(this.unique().keys(), ({ numel }) => numel);
   }
 
   /** The number of bytes; shared tensors count once. */
   get byteLength(): number {
-    let sum = 0;
-    for (const tensor of this.unique().keys()) sum += tensor.byteLength;
-    return sum;
+    return sum(this.unique().keys(), ({ byteLength }) => byteLength);
   }
 
   /** Closes the files behind the plan as soon as nothing reads them any more; no other read can begin. */

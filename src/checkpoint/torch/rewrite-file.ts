@@ -2,6 +2,7 @@
 
 import type { Region } from "../../core/io/source.js";
 import { remember } from "../../core/maps.js";
+import { sum } from "../../core/sum.js";
 import { makeTensor, type Tensor } from "../tensor/tensor.js";
 import type { TorchFile } from "./file.js";
 import { PyObject, PyPersistent, PyTuple, type PyValue } from "./objects.js";
@@ -134,10 +135,7 @@ export function replaceFlatTensor(
   if (!/^torch\._utils\._rebuild_tensor(_v2|_v3)?$/.test(node.id)) return undefined;
   const [old, , , , ...flags] = items;
   if (!(old instanceof PyPersistent)) return undefined;
-  const bytes = content.reduce<number>(
-    (sum, part) => sum + (typeof part === "number" ? part : part.byteLength),
-    0,
-  );
+  const bytes = sum(content, (part) => (typeof part === "number" ? part : part.byteLength));
   const { cls, key, location } = storageParts(old);
   // An UntypedStorage counts bytes.
   const size = node.id.endsWith("_v3") ? bytes : bytes / bytesPerElement;

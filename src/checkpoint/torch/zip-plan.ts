@@ -5,6 +5,7 @@
  * Source: pytorch caffe2/serialize/inline_container.cc (PyTorchStreamWriter), miniz, PKWARE's APPNOTE.TXT.
  */
 import { combineCrc32, crc32 } from "../../core/io/crc32.js";
+import { sum } from "../../core/sum.js";
 import type { OutputPart } from "../copy/parts.js";
 import type { Tensor } from "../tensor/tensor.js";
 
@@ -61,7 +62,7 @@ export class ZipPlan {
   }
 
   addStorage(name: string, content: readonly (Tensor | number)[]): void {
-    const length = content.reduce<number>((sum, part) => sum + sizeOf(part), 0);
+    const length = sum(content, sizeOf);
     const record = this.#open(name, length);
     for (const part of content) {
       if (typeof part === "number") {
@@ -81,7 +82,7 @@ export class ZipPlan {
    */
   finish(): TorchParts {
     const start = this.#offset;
-    const size = this.#records.reduce((sum, record) => sum + entryLength(record), 0);
+    const size = sum(this.#records, entryLength);
     this.#late(new Directory(this.#records, size));
     this.#add(endRecords(this.#records.length, size, start));
     this.#endRun();
@@ -181,7 +182,7 @@ class LatePart {
   readonly length: number;
 
   constructor(private readonly run: readonly (Uint8Array | LateBytes)[]) {
-    this.length = run.reduce((sum, { length }) => sum + length, 0);
+    this.length = sum(run, ({ length }) => length);
   }
 
   bytes(): Uint8Array {

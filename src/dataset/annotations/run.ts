@@ -2,6 +2,7 @@
 import { statSync } from "node:fs";
 import { basename, isAbsolute } from "node:path";
 import { isSystemError, rethrowExhausted } from "../../core/errors.js";
+import { sum } from "../../core/sum.js";
 import type { AnnotationTally, Finding, QuickTally } from "../finding.js";
 import { type RowSink, type RowsResult, readRows } from "../json/rows.js";
 import { sampleRows } from "../json/sample-rows.js";
@@ -369,7 +370,5 @@ function below(folder: string, name: string): string {
 
 /** Returns the size of all files in bytes, for progress; files that are not there count nothing. */
 export function totalBytes(task: AnnotationTask): number {
-  let total = 0;
-  for (const { path } of task.files) total += statSync(path, { throwIfNoEntry: false })?.size ?? 0;
-  return total;
+  return sum(task.files, ({ path }) => statSync(path, { throwIfNoEntry: false })?.size ?? 0);
 }

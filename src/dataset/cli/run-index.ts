@@ -10,6 +10,7 @@ import type { CommandContext } from "../../core/cli/program.js";
 import { runWithProgress } from "../../core/cli/progress.js";
 import { isVistaError, VistaError } from "../../core/errors.js";
 import { writeWhole } from "../../core/io/output.js";
+import { sum } from "../../core/sum.js";
 import { indexLocated, readIndex } from "../frame-index/build.js";
 import type { DatasetIndex } from "../frame-index/dataset-index.js";
 import { locateData } from "../frame-index/locate.js";
@@ -74,9 +75,9 @@ interface Outcome {
 
 function print(options: IndexCommandOptions, { path, bytes, read, reused, replaced, index }: Outcome): void {
   const folders = index.opendv?.folders;
-  const frames = folders?.reduce((sum, { scan }) => sum + countFrames(scan.runs), 0) ?? 0;
+  const frames = sum(folders ?? [], ({ scan }) => countFrames(scan.runs));
   const chains = index.nuscenes?.chains;
-  const images = chains?.reduce((sum, chain) => sum + chain.files.length, 0) ?? 0;
+  const images = sum(chains ?? [], (chain) => chain.files.length);
   const lines: string[] = [];
   if (folders !== undefined) {
     lines.push(`OpenDV-YouTube: ${plural(folders.length, "video")}, ${plural(frames, "frame")}`);

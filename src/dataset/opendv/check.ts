@@ -4,6 +4,7 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { fromSystem, isVistaError, rethrowExhausted, throwIfAborted, VistaError } from "../../core/errors.js";
 import { sizeOf } from "../../core/io/regular.js";
 import { remember } from "../../core/maps.js";
+import { sum } from "../../core/sum.js";
 import { plural } from "../../core/text.js";
 import { Turns } from "../../core/turns.js";
 import type { Check, CheckOptions, CheckSummary, Finding } from "../finding.js";
@@ -187,7 +188,7 @@ class OpenDvRun {
     };
     const quota = Math.floor(limit / Math.max(1, found.folders.length));
     const end = performance.now() + seconds * 1000;
-    let left = this.#toOpen.reduce((sum, { runs }) => sum + countFrames(runs), 0);
+    let left = sum(this.#toOpen, ({ runs }) => countFrames(runs));
     for (const { folder, runs, layout } of this.#toOpen) {
       const now = performance.now();
       const total = countFrames(runs);

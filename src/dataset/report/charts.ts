@@ -1,4 +1,5 @@
 /** The charts of the HTML report. Each is a picture of one thing, under a title that says what it shows. */
+import { sum } from "../../core/sum.js";
 import { formatCount } from "../../core/text.js";
 import type { Chart } from "../finding.js";
 import { html, type Markup } from "./markup.js";
@@ -18,7 +19,7 @@ export function headline(chart: Chart): string {
     return `${chart.title}: ${formatCount(chart.points.length)} in all, from ${shown(from, from)} to ${shown(to, from)}`;
   }
   const values = chart.points.map(({ value }) => value);
-  const total = values.reduce((sum, value) => sum + value, 0);
+  const total = sum(values);
   if (chart.shares) {
     const most = chart.points.reduce((a, b) => (b.value > a.value ? b : a));
     return `${chart.title}: most are ${most.label}, ${formatCount(most.value)} of ${formatCount(total)} ${chart.unit}`;
@@ -60,7 +61,7 @@ function bars({ points, unit }: Bars): Drawing {
     const [first, last] = [group[0]!.label, group.at(-1)!.label];
     grouped.push({
       label: group.length === 1 ? first : `${first} … ${last} (mean)`,
-      value: group.reduce((sum, { value }) => sum + value, 0) / group.length,
+      value: sum(group, ({ value }) => value) / group.length,
     });
   }
   const top = Math.max(...grouped.map(({ value }) => value), 1);

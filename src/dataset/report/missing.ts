@@ -5,6 +5,7 @@
 
 import { oneLine } from "../../core/errors.js";
 import { remember } from "../../core/maps.js";
+import { sum } from "../../core/sum.js";
 import { compareText, formatCount as count, plural } from "../../core/text.js";
 import type { Finding } from "../finding.js";
 
@@ -113,7 +114,7 @@ export class MissingList {
   text(head: readonly string[], links: ReadonlyMap<string, string>): string {
     const lines = head.map((line) => `# ${field(line)}`);
     const files = [...this.#sets.values()].flatMap((groups) => [...groups.values()]);
-    const total = files.reduce((sum, paths) => sum + paths.size, 0);
+    const total = sum(files, (paths) => paths.size);
     lines.push(
       `# To fetch again: ${plural(total, "file or folder", "files or folders")}, ${plural(this.#videos.size, "video")}.`,
     );

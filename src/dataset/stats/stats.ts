@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { RunOptions } from "../../core/progress.js";
+import { sum } from "../../core/sum.js";
 import { textOf } from "../../core/text.js";
 import {
   COMMANDS,
@@ -192,7 +193,7 @@ function nuscenesStats(
   { chains, version }: NonNullable<DatasetIndex["nuscenes"]>,
   root: string,
 ): NuScenesStats {
-  const images = chains.reduce((sum, chain) => sum + chain.files.length, 0);
+  const images = sum(chains, (chain) => chain.files.length);
   let clips = 0;
   let keyFrames = 0;
   for (const chain of chains) {
@@ -283,7 +284,7 @@ export function distribution(values: number[]): Distribution {
   return {
     min: values[0]!,
     median: values.length % 2 === 1 ? values[middle]! : (values[middle - 1]! + values[middle]!) / 2,
-    mean: values.reduce((sum, value) => sum + value, 0) / values.length,
+    mean: sum(values) / values.length,
     max: values[values.length - 1]!,
   };
 }

@@ -5,6 +5,7 @@ import type { PrintOptions } from "../../core/cli/options.js";
 import { printJson } from "../../core/cli/print.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import { oneLine } from "../../core/errors.js";
+import { sum } from "../../core/sum.js";
 import { quote } from "../../core/text.js";
 import { drawChart } from "../run/chart.js";
 import { type CheckpointStatus, type RunStatus, readStatus } from "../run/status.js";
@@ -41,7 +42,7 @@ function statusLines(status: RunStatus, columns: number): string[] {
     const epoch = status.epoch === undefined ? "" : `epoch ${status.epoch}, `;
     const recent = losses.slice(-WINDOW).map((point) => point.loss);
     const finite = recent.filter(Number.isFinite);
-    const mean = finite.reduce((sum, loss) => sum + loss, 0) / finite.length;
+    const mean = sum(finite) / finite.length;
     const steps = finite.length < recent.length ? `${finite.length} finite ones of the last` : "the last";
     lines.push(
       `${epoch}step ${formatCount(status.step!)}; loss ${shortNumber(mean)} (mean of ${steps} ${plural(recent.length, "logged step")})`,

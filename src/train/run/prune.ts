@@ -3,6 +3,7 @@ import { lstat, readdir, realpath, rename, rm, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { cannot, throwIfAborted, VistaError } from "../../core/errors.js";
 import type { RunOptions } from "../../core/progress.js";
+import { sum } from "../../core/sum.js";
 import { verify } from "../tools.js";
 import { lastCheckpoint, listCheckpoints, type RunCheckpoint } from "./checkpoints.js";
 
@@ -63,7 +64,7 @@ export async function pruneRun(run: string, keep: number, options: PruneOptions 
       removed.push(name);
     }
   }
-  const bytes = old.reduce((sum, checkpoint) => sum + checkpoint.bytes, 0);
+  const bytes = sum(old, (checkpoint) => checkpoint.bytes);
   return { run, dryRun, kept, verified: old.length > 0, removed: old, bytes };
 }
 

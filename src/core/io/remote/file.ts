@@ -1,6 +1,7 @@
 /** The files at URLs, which are read by ranges. */
 import { setMaxListeners } from "node:events";
 import { abortedError } from "../../errors.js";
+import { sum } from "../../sum.js";
 import { interruptSignal } from "../interrupt.js";
 import { settleAll } from "../settle.js";
 import { SourceFile } from "../source.js";
@@ -219,5 +220,5 @@ export function keyOf({ key, url }: Target): string {
 }
 
 function bytesOf(extents: readonly Extent[]): number {
-  return extents.reduce((sum, { bytes }) => sum + bytes.byteLength, 0);
+  return sum(extents, ({ bytes }) => bytes.byteLength);
 }

@@ -11,6 +11,7 @@ import {
 import { openRegular, sizeOf } from "../../../core/io/regular.js";
 import { runWorker } from "../../../core/io/worker.js";
 import type { RunOptions } from "../../../core/progress.js";
+import { sum } from "../../../core/sum.js";
 import { loadTables, type Tables } from "../../nuscenes/read/load-tables.js";
 import type { TableName } from "../../nuscenes/read/schema.js";
 import { rowOf } from "../../nuscenes/read/tables.js";
@@ -88,7 +89,7 @@ export async function writeInterpolatedTables(
   const folder = out ?? join(source.root, `interp_12Hz_${source.version.replace(/^v\d+\.\d+-/, "")}`);
   const output = { force, fsync, inputs: [tables], replaceable: isTables, signal };
   // At least the tables that are copied are written; how large the others become is seen only while they are made.
-  const needed = COPIED.reduce((sum, name) => sum + tableBytes(join(tables, `${name}.json`)), 0);
+  const needed = sum(COPIED, (name) => tableBytes(join(tables, `${name}.json`)));
   await prepareOutputFolder(folder, needed, output);
   const run = { signal, onProgress };
   const small = await loadTables(tables, { signal, only: [...COPIED, "sample"] });
@@ -131,7 +132,7 @@ function isTables(names: readonly string[]): boolean {
 }
 
 function count(flags: Uint8Array): number {
-  return flags.reduce((sum, flag) => sum + flag, 0);
+  return sum(flags);
 }
 
 /**

@@ -4,6 +4,7 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { VistaError } from "../../../core/errors.js";
 import { type OutputOptions, prepareOutput, writeAtomically } from "../../../core/io/output.js";
 import type { RunOptions } from "../../../core/progress.js";
+import { sum } from "../../../core/sum.js";
 import { loadTables } from "../../nuscenes/read/load-tables.js";
 import { COMMANDS, type DrivingCommand, hasGoal, type NuScenesRecord } from "../nuscenes-rows.js";
 import { pythonFloat, pythonList, pythonString } from "./python-json.js";
@@ -100,7 +101,7 @@ export async function writeNuScenesAnnotations(
       goals: 0,
       repeatedKeyFrames: 0,
     };
-    const total = scenes.reduce((sum, { samples }) => sum + samples.length, 0);
+    const total = sum(scenes, ({ samples }) => samples.length);
     await writeAtomically(path, 0, options, async (file) => {
       const out = new TextBlocks(file, signal);
       out.text = "[";

@@ -6,6 +6,7 @@
 import { VistaError } from "../../../core/errors.js";
 import { type OutputOptions, writeAtomically } from "../../../core/io/output.js";
 import type { RunOptions } from "../../../core/progress.js";
+import { sum } from "../../../core/sum.js";
 import { describeLayout, type FrameLayout, frameName, loaderReads } from "../../opendv/names.js";
 import { countClips, type Runs } from "../../opendv/runs.js";
 import { TextBlocks } from "./text-blocks.js";
@@ -60,16 +61,16 @@ export async function writeYouTube(
     });
   }
   const counts = sources.map(({ runs }) => countClips(runs, clip, stride));
-  const total = counts.reduce((sum, count) => sum + count, 0);
+  const total = sum(counts);
   if (total === 0) {
     throw new VistaError("INCOMPLETE", `no folder has ${clip} frames in a row: there is no clip to write`, {
       path,
       hint: "Check the root and --split; `vista-data check` says what is missing.",
     });
   }
-  const needed = sources.reduce(
-    (sum, source, i) => sum + counts[i]! * (Buffer.byteLength(source.folderName) + LINE_BYTES),
-    0,
+  const needed = sum(
+    sources.entries(),
+    ([i, { folderName }]) => counts[i]! * (Buffer.byteLength(folderName) + LINE_BYTES),
   );
   const result: YouTubeResult = { clips: total, folders: 0, tooShort: [], bytes: 0 };
   await writeAtomically(path, needed, options, async (file) => {

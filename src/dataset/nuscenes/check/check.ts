@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { throwIfAborted, VistaError } from "../../../core/errors.js";
+import { sum } from "../../../core/sum.js";
 import type { Check, CheckOptions, CheckSummary, Coverage, Finding } from "../../finding.js";
 import { unseenAt } from "../../sample.js";
 import { loadTables, type Tables } from "../read/load-tables.js";
@@ -137,7 +138,7 @@ function* tableRules(tables: Tables, version: string): Generator<Finding, Frames
 
 function rowCount(tables: Tables): number {
   const states = [...Object.values(tables.small), tables.sampleData, tables.egoPose, tables.annotations];
-  return states.reduce((sum, state) => sum + (state?.rows ?? 0), 0);
+  return sum(states, (state) => state?.rows ?? 0);
 }
 
 function fileList(tables: Tables, frames: Frames, version: string): FileList {

@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { throwIfAborted } from "../../../core/errors.js";
 import { mapOrdered } from "../../../core/io/map-ordered.js";
+import { sum } from "../../../core/sum.js";
 import type { CheckOptions, CheckSummary, Finding } from "../../finding.js";
 import { checkImage, type ImageFault, SIDE_BY_SIDE } from "../../images/check.js";
 import { boundsOf, choosePictures, mix } from "../../sample.js";
@@ -61,7 +62,7 @@ function choose(
       }
     }
   }
-  const ranks = new Uint32Array(lists.reduce((sum, list) => sum + list.data.rows, 0));
+  const ranks = new Uint32Array(sum(lists, (list) => list.data.rows));
   let total = 0;
   for (const [, , rank] of candidates()) ranks[total++] = rank;
   const border = limit >= total ? Number.POSITIVE_INFINITY : ranks.subarray(0, total).sort()[limit]!;

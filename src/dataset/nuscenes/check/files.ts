@@ -10,6 +10,7 @@ import { orElse, rethrowExhausted, throwIfAborted } from "../../../core/errors.j
 import { sizeOf } from "../../../core/io/regular.js";
 import { remember } from "../../../core/maps.js";
 import type { RunOptions } from "../../../core/progress.js";
+import { sum } from "../../../core/sum.js";
 import { Turns } from "../../../core/turns.js";
 import { isBystander } from "../../bystanders.js";
 import type { Coverage, Finding, Shard } from "../../finding.js";
@@ -154,7 +155,7 @@ export async function* fileFindings(
       (_, i) => (i % (options.shard?.count ?? 1)) + 1 === (options.shard?.index ?? 1),
     );
     const rowsIn = rowsPerFolder(lists);
-    coverage.total = mine.reduce((sum, folder) => sum + (rowsIn.get(folder) ?? 0), 0);
+    coverage.total = sum(mine, (folder) => rowsIn.get(folder) ?? 0);
     let listed = 0;
     const turns = new Turns();
     for await (const { folder, names } of listAll(root, mine)) {

@@ -6,6 +6,7 @@ import { isSystemError, rethrowExhausted, throwIfAborted } from "../../../core/e
 import { settleAll } from "../../../core/io/settle.js";
 import { TaskThread } from "../../../core/io/worker.js";
 import type { RunOptions } from "../../../core/progress.js";
+import { sum } from "../../../core/sum.js";
 import { findLostPoses, follow } from "./links.js";
 import { type Annotations, loadAnnotations, loadEgoPose, loadSampleData, type SampleData } from "./load.js";
 import { ALL_TABLES, LABEL_TABLES, LARGE_TABLES, type TableName } from "./schema.js";
@@ -73,11 +74,11 @@ export async function loadTables(folder: string, options: LoadOptions): Promise<
     else if (!LABEL_TABLES.includes(name)) tables.missing.push(name);
   }
   const sizes = new Map(present.map((name) => [name, statSync(path(name)).size]));
-  const total = [...sizes.values()].reduce((sum, size) => sum + size, 0);
+  const total = sum(sizes.values());
   const progress = new Map<string, number>();
   const onBytes = (table: string, bytes: number) => {
     progress.set(table, bytes);
-    const done = [...progress.values()].reduce((sum, value) => sum + value, 0);
+    const done = sum(progress.values());
     options.onProgress?.({ phase: "read tables", done, total, unit: "bytes" });
   };
   const attempt = async <T>(name: TableName, run: () => Promise<T> | T): Promise<T | undefined> => {
