@@ -10,9 +10,10 @@ import type { DiffOptions } from "./diff.js";
 import { StateDict, type Tensor } from "./tensor/tensor.js";
 import type { TorchFile } from "./torch/file.js";
 import { asDict, asItems, keyText, type PyValue } from "./torch/objects.js";
+import { numberIn } from "./zero/number-in.js";
 import { type CheckpointContent, readCheckpointFiles } from "./zero/open.js";
 import { planOptimizer } from "./zero/optimizer.js";
-import { lossScaleOf, numberIn } from "./zero/optimizer-summary.js";
+import { lossScaleOf } from "./zero/optimizer-summary.js";
 import { readUniversalOptimizer } from "./zero/universal.js";
 
 /** A hyperparameter or a step: a number, a text for what is no number, or a list of them. */

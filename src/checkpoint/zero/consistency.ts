@@ -1,10 +1,8 @@
 /** Checks that the files of one checkpoint belong together: their ranks, stages, versions, steps, dtypes and paddings. */
 import { basename } from "node:path";
 import { VistaError } from "../../core/errors.js";
-import { readTensor } from "../copy/read-tensor.js";
-import { castTensor } from "../tensor/tensor.js";
-import { TorchTensor } from "../torch/values.js";
 import type { CheckpointFiles } from "./layout.js";
+import { numberIn } from "./number-in.js";
 import type { ModelState, ModelStates, ShardState } from "./states.js";
 
 const STALE_HINT =
@@ -57,7 +55,7 @@ export async function checkTogether(
     );
   }
   const steps = new Map<ShardState, number | undefined>();
-  for (const shard of shards) steps.set(shard, await optimizerStep(shard));
+  for (const shard of shards) steps.set(shard, await numberIn(shard.step, shard.torchFile));
   same(files, shards, "the optimizer's step", (shard) => steps.get(shard));
 }
 
@@ -142,13 +140,4 @@ function checkRanks(files: CheckpointFiles, ranks: number, what: string, found: 
 
 function enumerate(ranks: readonly number[]): string {
   return ranks.length > 8 ? `${ranks.slice(0, 8).join(", ")} and ${ranks.length - 8} more` : ranks.join(", ");
-}
-
-/** Reads the first step count of a shard, which stands for all of them, since all parameters step together. */
-async function optimizerStep(shard: ShardState): Promise<number | undefined> {
-  const [step] = shard.steps;
-  if (!(step instanceof TorchTensor)) return step;
-  const tensor = castTensor(await shard.torchFile.tensor(step), "F32");
-  const bytes = await readTensor(tensor);
-  return new DataView(bytes.buffer).getFloat32(0, true);
 }

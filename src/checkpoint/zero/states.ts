@@ -40,8 +40,8 @@ export interface ShardState {
    * They are all 0 where `parameter_alignment` was off.
    */
   readonly alignmentPaddings: readonly (readonly number[])[] | undefined;
-  /** The step counts of the optimizer, where it keeps any: numbers, or scalars to be read. */
-  readonly steps: readonly (number | TorchTensor)[];
+  /** The first step count of the optimizer, where it keeps any: a number, or a scalar to be read. */
+  readonly step: number | TorchTensor | undefined;
   /** The shapes of the parameters, by param group (stage 3: sub-group); shards have them only before DeepSpeed 0.6.0. */
   readonly paramShapes: readonly Shapes[] | undefined;
 }
@@ -147,7 +147,7 @@ export function readShardState(torchFile: TorchFile, bf16Optimizer = false): Sha
     dsVersion,
     groups: groups as readonly TorchTensor[],
     alignmentPaddings: readPaddings(state.get("param_alignment_paddings"), path),
-    steps: readSteps(base ?? state.get("base_optimizer_state")),
+    step: firstStep(base ?? state.get("base_optimizer_state")),
     paramShapes: readParamShapes(top.get("param_shapes") ?? state.get("param_shapes"), path),
   };
 }
@@ -196,26 +196,20 @@ function readRanks(value: PyValue | undefined, path: string): number {
 }
 
 /**
- * Reads the step counts: `state[i].step` (a number or a 0-dim tensor), where torch's optimizers keep them, and
- * `param_groups[i].step`, where DeepSpeed's FusedAdam does.
+ * Returns the first step count, which stands for all of them, since all parameters step together: it is in `state[i].step` (a number or
+ * a 0-dim tensor), where torch's optimizers keep it, or in `param_groups[i].step`, where DeepSpeed's FusedAdam does.
  */
-function readSteps(base: PyValue | undefined): (number | TorchTensor)[] {
-  const steps: (number | TorchTensor)[] = [];
-  const seen = new Set<PyValue>();
-  const add = (holder: PyValue | undefined) => {
-    const step = asDict(holder)?.get("step");
-    if (typeof step === "number") steps.push(step);
-    else if (step instanceof TorchTensor && step.shape.length === 0) steps.push(step);
-  };
-  for (const part of asDict(base) === undefined ? (asItems(base) ?? []) : [base]) {
+function firstStep(base: PyValue | undefined): number | TorchTensor | undefined {
+  // A dict that is listed many times says nothing new, so it is read once.
+  for (const part of new Set(asDict(base) === undefined ? asItems(base) : [base])) {
     const dict = asDict(part);
-    // A dict that is listed many times says nothing new, so it is read once.
-    if (dict === undefined || seen.has(dict)) continue;
-    seen.add(dict);
-    for (const holder of asDict(dict?.get("state"))?.values() ?? []) add(holder);
-    for (const group of asItems(dict?.get("param_groups")) ?? []) add(group);
+    const groups = asItems(dict?.get("param_groups")) ?? [];
+    for (const holder of [...(asDict(dict?.get("state"))?.values() ?? []), ...groups]) {
+      const step = asDict(holder)?.get("step");
+      if (typeof step === "number" || (step instanceof TorchTensor && step.shape.length === 0)) return step;
+    }
   }
-  return steps;
+  return undefined;
 }
 
 /** Reads `param_shapes`, a list with a dict for each param group (in stage 3 each sub-group); before DeepSpeed 0.5.4 one dict. */
