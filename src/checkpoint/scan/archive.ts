@@ -9,11 +9,10 @@ import { crc32, hexCrc32 } from "../../core/io/crc32.js";
 import type { RangeReader } from "../../core/io/source.js";
 import { PICKLE_LIMITS } from "../torch/limits.js";
 import { readDirectory, type ZipEntry } from "../torch/zip-directory.js";
+import { LOCAL_HEADER, U32_MAX } from "../torch/zip-form.js";
 import { inside, type Place, withoutPlace } from "./findings.js";
 import { InMemory, ReadAhead, Slice } from "./readers.js";
 import { type NamedStorage, type Scanner, type Subject, storageLength } from "./scanner.js";
-
-const LOCAL_HEADER = 30;
 
 /** The possible lengths in bytes of the data descriptor behind a record whose local header leaves sizes and CRC out. */
 const DESCRIPTORS = [0, 12, 16, 20, 24];
@@ -139,7 +138,7 @@ async function localHeader(reader: RangeReader, entry: ZipEntry) {
   differ("its name", name.toString("utf8"), entry.name);
   differ("the method", method, entry.method);
   if ((flags & 1) !== 0 || entry.encrypted) differences.push("the headers say that it is encrypted");
-  const zip64 = compressed === 0xffffffff || size === 0xffffffff;
+  const zip64 = compressed === U32_MAX || size === U32_MAX;
   if (!(hasDescriptor && crc === 0)) differ("the CRC-32", crc, entry.crc32);
   if (!zip64 && !(hasDescriptor && compressed === 0)) differ("the size", compressed, entry.compressedSize);
   if (!zip64 && !(hasDescriptor && size === 0)) differ("the full size", size, entry.size);

@@ -8,10 +8,7 @@ import { combineCrc32, crc32 } from "../../core/io/crc32.js";
 import { sum } from "../../core/sum.js";
 import type { OutputPart } from "../copy/parts.js";
 import type { Tensor } from "../tensor/tensor.js";
-
-/** The alignment of payloads in bytes, which torch keeps so that they can be mapped into memory. */
-const ALIGNMENT = 64;
-const U32_MAX = 0xffffffff;
+import { ALIGNMENT, LOCAL_HEADER, U32_MAX } from "./zip-form.js";
 
 /** The id of torch's extra field for padding, "FB". */
 const PADDING_ID = 0x4246;
@@ -215,21 +212,21 @@ class StoragePart {
  * alignment.
  */
 function headerLength({ headerOffset, nameLength }: ZipRecord): number {
-  return Math.ceil((headerOffset + 30 + nameLength + 4) / ALIGNMENT) * ALIGNMENT - headerOffset;
+  return Math.ceil((headerOffset + LOCAL_HEADER + nameLength + 4) / ALIGNMENT) * ALIGNMENT - headerOffset;
 }
 
 /** Writes the local header over zeros; it says that CRC and sizes follow the payload (flag 0x0008). */
 function writeHeader(target: Buffer, at: number, record: ZipRecord): void {
   const { name, nameLength, length } = record;
   const end = at + headerLength(record);
-  const extra = at + 30 + nameLength;
+  const extra = at + LOCAL_HEADER + nameLength;
   target.writeUInt32LE(0x04034b50, at); // signature
   target.writeUInt16LE(zip64Version(length), at + 4); // version needed to extract
   target.writeUInt16LE(0x0808, at + 6); // flags: sizes follow, name is UTF-8
   target.writeUInt32LE(EPOCH, at + 10); // time and date, behind the method 0: stored
   target.writeUInt16LE(nameLength, at + 26);
   target.writeUInt16LE(end - extra, at + 28);
-  target.write(name, at + 30);
+  target.write(name, at + LOCAL_HEADER);
   target.writeUInt16LE(PADDING_ID, extra);
   target.writeUInt16LE(end - extra - 4, extra + 2);
   target.fill(0x5a, extra + 4, end); // "Z"

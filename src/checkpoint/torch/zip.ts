@@ -9,9 +9,7 @@ import { shorten, VistaError } from "../../core/errors.js";
 import type { Region, SourceFile } from "../../core/io/source.js";
 import { dataOfDcp, otherZip, zipWithoutPickle } from "./other-kinds.js";
 import { nameOf, readDirectory, type Stretch, type ZipEntry } from "./zip-directory.js";
-
-/** The bytes of a local file header without name and extra field. */
-const LOCAL_HEADER = 30;
+import { ALIGNMENT, LOCAL_HEADER, U32_MAX } from "./zip-form.js";
 
 /** The bytes that are read at once of a local file where the next record is near: the headers of more records lie in them. */
 const BLOCK = 64 * 1024;
@@ -226,10 +224,6 @@ class LocalHeaders {
   }
 }
 
-/** The alignment in bytes that torch keeps for the data of a record. */
-const ALIGNMENT = 64;
-const MAX_UINT32 = 0xffffffff;
-
 /**
  * Returns the place where torch begins the data of a record: a multiple of 64 behind the local header, the name, the sizes of
  * zip64 where they are needed, and 4 bytes of an extra field that fills the rest.
@@ -238,10 +232,10 @@ const MAX_UINT32 = 0xffffffff;
  */
 function predictedStart({ offset, nameLength, size }: ZipEntry): number {
   let start = offset + LOCAL_HEADER + nameLength + 4;
-  if (size >= MAX_UINT32 || offset >= MAX_UINT32) {
+  if (size >= U32_MAX || offset >= U32_MAX) {
     start += 4;
-    if (size >= MAX_UINT32) start += 16;
-    if (offset >= MAX_UINT32) start += 8;
+    if (size >= U32_MAX) start += 16;
+    if (offset >= U32_MAX) start += 8;
   }
   return Math.ceil(start / ALIGNMENT) * ALIGNMENT;
 }
