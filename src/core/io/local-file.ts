@@ -2,7 +2,7 @@
 import { readSync } from "node:fs";
 import type { FileHandle } from "node:fs/promises";
 import { cannot, fromSystem, VistaError } from "../errors.js";
-import { openRegular } from "./regular.js";
+import { openRegular, readInto } from "./regular.js";
 import { SourceFile } from "./source.js";
 
 /**
@@ -91,12 +91,8 @@ export class LocalFile extends SourceFile {
     this.#reading++;
     try {
       const handle = await this.#open();
-      let done = 0;
-      while (done < target.byteLength) {
-        const { bytesRead } = await handle.read(target, done, target.byteLength - done, position + done);
-        if (bytesRead === 0) throw this.truncated(position, target.byteLength, done);
-        done += bytesRead;
-      }
+      const done = await readInto(handle, target, position);
+      if (done < target.byteLength) throw this.truncated(position, target.byteLength, done);
     } catch (error) {
       throw fromSystem(error, this.path, "read the file");
     } finally {

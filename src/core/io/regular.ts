@@ -2,7 +2,16 @@
  * The one way in which files are opened for reading. A name in a folder may be anything: a pipe would block the process
  * for ever (deaf to signals, since the blocked thread is one of libuv's), and a device may act when it is opened.
  */
-import { closeSync, constants, fstatSync, openSync, readFileSync, type Stats, statSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  readFileSync,
+  readSync,
+  type Stats,
+  statSync,
+} from "node:fs";
 import { type FileHandle, open, stat } from "node:fs/promises";
 import { VistaError } from "../errors.js";
 
@@ -59,6 +68,28 @@ export function openRegularSync(path: string): number {
     closeSync(fd);
     throw error;
   }
+}
+
+/** Fills `target` from `position` on. @returns the number of bytes, which are fewer only where the file ends before */
+export async function readInto(handle: FileHandle, target: Uint8Array, position: number): Promise<number> {
+  let done = 0;
+  while (done < target.byteLength) {
+    const { bytesRead } = await handle.read(target, done, target.byteLength - done, position + done);
+    if (bytesRead === 0) break;
+    done += bytesRead;
+  }
+  return done;
+}
+
+/** Fills `target` as {@link readInto} does. */
+export function readIntoSync(fd: number, target: Uint8Array, position: number): number {
+  let done = 0;
+  while (done < target.byteLength) {
+    const got = readSync(fd, target, done, target.byteLength - done, position + done);
+    if (got === 0) break;
+    done += got;
+  }
+  return done;
 }
 
 /** Reads a whole file. @throws as {@link openRegular} does; VistaError `FORMAT` for more than `limit` bytes */

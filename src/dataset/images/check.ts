@@ -2,7 +2,7 @@
 import { type FileHandle, stat } from "node:fs/promises";
 import { isNulInPath, rethrowExhausted, throwIfAborted } from "../../core/errors.js";
 import { mapOrdered } from "../../core/io/map-ordered.js";
-import { openAnything } from "../../core/io/regular.js";
+import { openAnything, readInto } from "../../core/io/regular.js";
 import { decodeFault } from "./decode.js";
 import { type ImageHeader, MOST_PIXELS, NotAnImage, readImageHeader, tooLarge } from "./headers.js";
 
@@ -96,7 +96,10 @@ async function readHeaderInto(
   }
   let header: ImageHeader;
   try {
-    header = await readImageHeader((offset, length) => readFully(handle, offset, length), stats.size);
+    header = await readImageHeader(async (offset, length) => {
+      const bytes = Buffer.allocUnsafe(length);
+      return bytes.subarray(0, await readInto(handle, bytes, offset));
+    }, stats.size);
   } catch (error) {
     if (error instanceof NotAnImage) {
       fail(error.cut ? "truncated" : "not-an-image", `${error.message} (${stats.size} bytes)`);
@@ -110,17 +113,6 @@ async function readHeaderInto(
   if (header.complete) return header;
   fail("truncated", `has no end marker: cut off at ${stats.size} bytes`);
   return undefined;
-}
-
-async function readFully(handle: FileHandle, offset: number, length: number): Promise<Buffer> {
-  const buffer = Buffer.allocUnsafe(length);
-  let filled = 0;
-  while (filled < length) {
-    const { bytesRead } = await handle.read(buffer, filled, length - filled, offset + filled);
-    if (bytesRead === 0) break;
-    filled += bytesRead;
-  }
-  return buffer.subarray(0, filled);
 }
 
 function systemFault(error: unknown): [ImageFault, string] {

@@ -1,6 +1,6 @@
 /** Reading of single rows here and there in a file. */
-import { closeSync, readSync } from "node:fs";
-import { openRegularSync } from "../../core/io/regular.js";
+import { closeSync } from "node:fs";
+import { openRegularSync, readIntoSync } from "../../core/io/regular.js";
 
 /** The size of the first buffer in bytes; most rows are shorter. */
 const ROW_BYTES = 4096;
@@ -24,7 +24,7 @@ export class RowReader {
     this.#fd ??= openRegularSync(this.path);
     for (;;) {
       const room = this.#buffer.length - 1;
-      const end = readSync(this.#fd, this.#buffer, 0, room, offset);
+      const end = readIntoSync(this.#fd, this.#buffer.subarray(0, room), offset);
       this.#buffer[end] = 0;
       const taken = take(this.#buffer, end);
       if (taken !== undefined || end < room) return taken;

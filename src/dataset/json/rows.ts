@@ -2,9 +2,9 @@
  * A reader of files that are one JSON array. It reads row by row, whatever the size, because V8 cannot hold the larger tables of
  * nuScenes as one string. It is synchronous on purpose: it runs in worker threads, or on files of a few megabytes.
  */
-import { closeSync, readSync } from "node:fs";
+import { closeSync } from "node:fs";
 import { fromSystem, VistaError } from "../../core/errors.js";
-import { openRegularSync } from "../../core/io/regular.js";
+import { openRegularSync, readIntoSync } from "../../core/io/regular.js";
 import { INCOMPLETE, JsonSyntaxError, parseValue, skipSpace, skipValue } from "../../core/json/scan.js";
 import { isRecord } from "../../core/maps.js";
 
@@ -208,14 +208,10 @@ class Reader {
     this.#base += keep;
     this.#end = kept;
     // The last byte stays free, because fast parsers read one byte past the end and find a zero there.
-    while (this.#end < this.#buffer.length - 1) {
-      const got = readSync(this.fd, this.#buffer, this.#end, this.#buffer.length - 1 - this.#end, null);
-      if (got === 0) {
-        this.#eof = true;
-        break;
-      }
-      this.#end += got;
-    }
+    const room = this.#buffer.subarray(this.#end, -1);
+    const got = readIntoSync(this.fd, room, this.#base + this.#end);
+    this.#eof = got < room.byteLength;
+    this.#end += got;
     this.#buffer[this.#end] = 0;
     if (this.#base + this.#end >= this.#told + REPORT_EVERY || this.#eof) {
       this.#told = this.#base + this.#end;

@@ -2,8 +2,8 @@
  * Rows from the middle of a JSON array that is too large to be read in the time there is. Some of its bytes are read here and
  * there, and the `}, {` between two rows shows where rows begin.
  */
-import { closeSync, fstatSync, readSync } from "node:fs";
-import { openRegularSync } from "../../core/io/regular.js";
+import { closeSync, fstatSync } from "node:fs";
+import { openRegularSync, readIntoSync } from "../../core/io/regular.js";
 import { INCOMPLETE, JsonSyntaxError, parseValue, skipValue } from "../../core/json/scan.js";
 import { mix } from "../sample.js";
 
@@ -63,7 +63,7 @@ export function sampleRows(
 /** Returns an error where the file does not end with a bracket, as one that was cut off while it was copied. */
 function tailError(fd: number, size: number): SampledRows["error"] {
   const bytes = readAt(fd, Math.max(0, size - TAIL), TAIL);
-  const text = Buffer.from(bytes).toString("latin1").trimEnd();
+  const text = bytes.toString("latin1").trimEnd();
   return text.endsWith("]")
     ? undefined
     : { offset: size, reason: "the file ends before its array is closed" };
@@ -83,7 +83,7 @@ function rowAfter(
   for (let length = WINDOW; ; length *= 4) {
     const bytes = readAt(fd, place, length);
     const isLast = length >= MAX_WINDOW || place + bytes.length >= size;
-    const text = Buffer.from(bytes).toString("latin1");
+    const text = bytes.toString("latin1");
     let wrong: SampledRows["error"];
     let read = 0;
     for (const match of text.matchAll(BETWEEN)) {
@@ -106,15 +106,9 @@ function rowAfter(
   }
 }
 
-function readAt(fd: number, position: number, length: number): Uint8Array {
-  const buffer = new Uint8Array(length);
-  let filled = 0;
-  while (filled < length) {
-    const got = readSync(fd, buffer, filled, length - filled, position + filled);
-    if (got === 0) break;
-    filled += got;
-  }
-  return buffer.subarray(0, filled);
+function readAt(fd: number, position: number, length: number): Buffer {
+  const buffer = Buffer.allocUnsafe(length);
+  return buffer.subarray(0, readIntoSync(fd, buffer, position));
 }
 
 /**

@@ -137,7 +137,11 @@ export class RemoteFile extends SourceFile {
     if (this.#stop.signal.aborted) return;
     this.#stop.abort(abortedError(undefined));
     const { kept, ...known } = this.known;
-    const few = kept.filter((_, i) => bytesOf(kept.slice(0, i + 1)) <= KEPT_OF_RECENT);
+    let room = KEPT_OF_RECENT;
+    const few = kept.filter(({ bytes }) => {
+      room -= bytes.byteLength;
+      return room >= 0;
+    });
     recent.delete(this.#key);
     recent.set(this.#key, { ...known, kept: few });
     if (recent.size > MAX_RECENT) recent.delete(recent.keys().next().value!);

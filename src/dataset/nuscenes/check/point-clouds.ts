@@ -5,7 +5,7 @@
 
 import type { FileHandle } from "node:fs/promises";
 import { rethrowExhausted } from "../../../core/errors.js";
-import { openAnything } from "../../../core/io/regular.js";
+import { openAnything, readInto } from "../../../core/io/regular.js";
 import type { NuScenesRule } from "./rules.js";
 
 export interface CloudFault {
@@ -50,7 +50,8 @@ function lidarFault(size: number): string | undefined {
 }
 
 async function pcdFault(handle: FileHandle, size: number): Promise<string | undefined> {
-  const { buffer, bytesRead } = await handle.read(Buffer.alloc(HEADER_BYTES), 0, HEADER_BYTES, 0);
+  const buffer = Buffer.alloc(HEADER_BYTES);
+  const bytesRead = await readInto(handle, buffer, 0);
   const head = buffer.toString("latin1", 0, bytesRead);
   if (!head.startsWith("# .PCD")) return 'does not start with "# .PCD"';
   const data = /^DATA (\S+)\r?\n/m.exec(head);
