@@ -29,6 +29,13 @@ function watch(text: string, expected?: string, size = 7) {
   return { ...output.report(), fallback: output.fallback };
 }
 
+test("a path whose letters are cut between chunks stays that path", () => {
+  for (const size of [1, 2, 3, 5]) {
+    const text = "Loading pretrained model from /données/文字/🚗.bin\n";
+    expect(watch(text, "/données/文字/🚗.bin", size)).toMatchObject({ causes: [], fallback: undefined });
+  }
+});
+
 test("torchrun's root cause block, whatever the chunks", () => {
   for (const size of [1, 7, 100_000]) {
     const { rootCause, causes } = watch(`some text\n${REPORT}after\n`, undefined, size);

@@ -325,7 +325,8 @@ class FileRun implements RowSink {
     } else if (rows === 0) {
       findings.push(finding("empty-file", this.name, "the array has no records"));
     } else if (this.#kind === undefined) {
-      const message = `none of its ${rows} records has the fields of a kind that is known`;
+      const whose = rows > PATIENCE ? `first ${PATIENCE} records (of ${rows})` : `${rows} records`;
+      const message = `none of its ${whose} has the fields of a kind that is known`;
       findings.push(finding("unknown-kind", this.name, message));
     }
     if (unusable !== undefined && error !== undefined)

@@ -1,4 +1,5 @@
 /** A reader of the output of a training, which says at its end why it failed. */
+import { StringDecoder } from "node:string_decoder";
 
 /** A known cause of a failure, with what to do about it. */
 interface KnownCause {
@@ -82,6 +83,8 @@ export interface FailureReport {
 /** The collector of what {@link FailureReport} needs from the chunks of both streams; it keeps no more than that. */
 export class OutputWatch {
   readonly #rest = { stdout: "", stderr: "" };
+  /** The decoders, since a character may be cut between two chunks: half a letter of a path would make it another path. */
+  readonly #decoders = { stdout: new StringDecoder("utf8"), stderr: new StringDecoder("utf8") };
   readonly #causes = new Map<string, string>();
   #rootCause: string[] | undefined;
   #inBlock = false;
@@ -93,7 +96,7 @@ export class OutputWatch {
   fallback: string | undefined;
 
   add(stream: "stdout" | "stderr", chunk: Buffer): void {
-    const parts = (this.#rest[stream] + chunk.toString("utf8")).split(/[\r\n]/);
+    const parts = (this.#rest[stream] + this.#decoders[stream].write(chunk)).split(/[\r\n]/);
     this.#rest[stream] = parts.pop()!.slice(-LINE_LIMIT);
     for (const line of parts) if (line !== "") this.#line(line);
   }

@@ -250,7 +250,7 @@ describe("files", () => {
     "a known record after a hundred others",
     () => ({ youtube: [...Array.from({ length: 100 }, () => ({})), youtube[0]!] }),
     undefined,
-    /none of its 101/,
+    /none of its first 100 records \(of 101\)/,
   );
   nearMiss("unknown-kind", "fields of one's own before those that Vista reads", () => ({
     youtube: youtube.map((record, i) => ({ id: i, weather: { rain: [0, 1] }, ...record })),

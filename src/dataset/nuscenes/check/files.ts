@@ -36,7 +36,9 @@ export interface FileList {
 /** A hash table in typed arrays, from a file's name to its row. */
 class NameTable {
   readonly seen: Uint8Array;
+  /** The first {@link KEEP} rows whose file is that of an earlier row, each with that row; `moreDuplicates` counts the others. */
   readonly duplicates: [row: number, first: number][] = [];
+  moreDuplicates = 0;
   readonly #slots: Int32Array;
   readonly #hash = new Uint32Array(2);
   #bytes = Buffer.alloc(512);
@@ -54,6 +56,7 @@ class NameTable {
       const held = this.#slots[at]!;
       if (held === 0) this.#slots[at] = row + 1;
       else if (this.duplicates.length < KEEP) this.duplicates.push([row, held - 1]);
+      else this.moreDuplicates++;
       // The row counts as seen, because its file is that of the first row.
       if (held !== 0) this.seen[row] = 1;
     }
@@ -148,6 +151,13 @@ export async function* fileFindings(
             },
           );
         }
+        const more = "more rows whose file is that of another row";
+        yield* remainder(
+          "duplicate-file",
+          `${list.version}/sample_data.json`,
+          tables[i]!.moreDuplicates,
+          more,
+        );
       }
     }
     const folders = await foldersToList(root, lists);

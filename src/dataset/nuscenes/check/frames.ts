@@ -8,7 +8,7 @@ import { rowOf, type SmallTable } from "../read/tables.js";
 import type { Names } from "./names.js";
 import { finding } from "./rules.js";
 import type { SampleChains } from "./sample-chains.js";
-import { firstOf } from "./table-findings.js";
+import { firstOf, remainder } from "./table-findings.js";
 
 /**
  * The distance in microseconds from which on a key frame is another sample's: those of one sample lie within some 100 ms, and
@@ -31,8 +31,12 @@ export class Frames {
   readonly groups: number;
   /** The index in {@link channels} of each row, or -1. */
   readonly channel: Int16Array;
-  /** The rows whose folder is that of another sensor than their calibrated_sensor; at most {@link KEEP}. */
+  /**
+   * The first {@link KEEP} rows whose folder is that of another sensor than their calibrated_sensor; `moreContradictions` counts the
+   * others.
+   */
   readonly contradictions: number[] = [];
+  moreContradictions = 0;
   /** The scene of each sample, or -1. */
   readonly sceneOfSample: Int32Array;
   readonly #scenes: SmallTable | undefined;
@@ -57,8 +61,9 @@ export class Frames {
       const folder = byFolder[data.folder[row]!] ?? -1;
       const sensorRow = data.sensor[row]!;
       const calibration = sensorRow < 0 ? -1 : byCalibration[sensorRow]!;
-      if (folder >= 0 && calibration >= 0 && folder !== calibration && this.contradictions.length < KEEP) {
-        this.contradictions.push(row);
+      if (folder >= 0 && calibration >= 0 && folder !== calibration) {
+        if (this.contradictions.length < KEEP) this.contradictions.push(row);
+        else this.moreContradictions++;
       }
       // The folder decides, because the name of a file is harder to get wrong than a token.
       const channel = folder >= 0 ? folder : calibration;
@@ -98,6 +103,12 @@ export function* frameFindings(
     const text = `the file is in ${folder}, but calibrated_sensor_token names another sensor`;
     yield finding("wrong-sensor", path, text, names.place("sample_data", row));
   }
+  yield* remainder(
+    "wrong-sensor",
+    path,
+    frames.moreContradictions,
+    "more files in the folder of another sensor",
+  );
   const { sample, scene } = tables.small;
   if (sample === undefined || scene === undefined) return;
 

@@ -55,7 +55,10 @@ async function pcdFault(handle: FileHandle, size: number): Promise<string | unde
   const head = buffer.toString("latin1", 0, bytesRead);
   if (!head.startsWith("# .PCD")) return 'does not start with "# .PCD"';
   const data = /^DATA (\S+)\r?\n/m.exec(head);
-  if (data === null) return `has no line with DATA in its first ${bytesRead} bytes: cut off at ${size} bytes`;
+  if (data === null) {
+    const end = bytesRead < size ? "" : `: cut off at ${size} bytes`;
+    return `has no line with DATA in its first ${bytesRead} bytes${end}`;
+  }
   // The size of text or of compressed points is not known from the header.
   if (data[1] !== "binary") return undefined;
   const numbers = (key: string) =>

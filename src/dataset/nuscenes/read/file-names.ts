@@ -1,7 +1,8 @@
 /** File names in columns: a hash of the base name, and a number for the folder. */
+import { VistaError } from "../../../core/errors.js";
 import type { RowDecoder } from "./decode.js";
 
-/** The number in the `folder` column for a row without a usable file name (or with a folder after the first 65,535). */
+/** The number in the `folder` column for a row without a usable file name. */
 export const NO_FOLDER = 0xffff;
 
 /** Writes two 32-bit hashes of a file name, which is enough that 2.6 million names do not meet by chance. */
@@ -31,7 +32,22 @@ export class Dictionary {
   /** The entries by a cheap hash of their bytes; an entry whose place another one took is found by its name. */
   readonly #recent: ({ bytes: Uint8Array; extra: number; id: number } | undefined)[] = new Array(256);
 
-  /** Returns the number of the string in `from … to` together with two numbers `a` and `b`. At most 65,535 are told apart. */
+  /**
+   * Makes an empty table.
+   *
+   * @param path  the path of the table of nuScenes, for the error
+   * @param what  what the strings are
+   */
+  constructor(
+    private readonly path: string,
+    private readonly what: string,
+  ) {}
+
+  /**
+   * Returns the number of the string in `from … to` together with two numbers `a` and `b`.
+   *
+   * @throws VistaError `UNSUPPORTED` for more than 65,535 of them, which the 16 bits of a column cannot tell apart
+   */
   id(decoder: Pick<RowDecoder, "bytes" | "text">, from: number, to: number, a = 0, b = 0): number {
     const extra = a * 100_003 + b;
     const { bytes } = decoder;
@@ -47,7 +63,12 @@ export class Dictionary {
     const key = `${name} ${a} ${b}`;
     let id = this.#ids.get(key);
     if (id === undefined) {
-      if (this.names.length === NO_FOLDER) return NO_FOLDER;
+      if (this.names.length === NO_FOLDER) {
+        throw new VistaError("UNSUPPORTED", `more than ${NO_FOLDER} different ${this.what}`, {
+          path: this.path,
+          hint: "Check parts of the set, each with tables of its own.",
+        });
+      }
       id = this.names.length;
       this.names.push(name);
       this.#ids.set(key, id);

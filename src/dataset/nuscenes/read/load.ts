@@ -187,8 +187,8 @@ export function loadSampleData(
 ): SampleData {
   const samples = new TokenTable(targets.sample);
   const sensors = new TokenTable(targets.calibratedSensor);
-  const folders = new Dictionary();
-  const forms = new Dictionary();
+  const folders = new Dictionary(path, "folders of files");
+  const forms = new Dictionary(path, "formats and sizes of pictures");
   const formList: SampleData["forms"] = [];
   const nameHash = new Uint32Array(2);
 

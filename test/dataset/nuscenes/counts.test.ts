@@ -1,0 +1,86 @@
+/** Beyond those that are kept one by one, faults are counted: a report of 10,000 must not stand for 10,003. */
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, it } from "vitest";
+import type { Finding } from "../../../src/dataset/finding.js";
+import { fileFindings } from "../../../src/dataset/nuscenes/check/files.js";
+import { Frames, frameFindings } from "../../../src/dataset/nuscenes/check/frames.js";
+import type { Names } from "../../../src/dataset/nuscenes/check/names.js";
+import { Dictionary } from "../../../src/dataset/nuscenes/read/file-names.js";
+import type { SampleData } from "../../../src/dataset/nuscenes/read/load.js";
+import type { Tables } from "../../../src/dataset/nuscenes/read/load-tables.js";
+import { KEEP } from "../../../src/dataset/nuscenes/read/table-state.js";
+import { loadSmall } from "../../../src/dataset/nuscenes/read/tables.js";
+import { temporaryFolder } from "../../helpers/state.js";
+
+const MORE = 3;
+
+/** The parts of sample_data that these rules look at: rows that all name one file, with one sensor. */
+function sampleData(rows: number): SampleData {
+  const data = {
+    rows,
+    name: new Uint32Array(rows * 2),
+    folder: new Uint16Array(rows),
+    folders: ["samples/CAM_FRONT"],
+    form: new Uint16Array(rows),
+    forms: [],
+    offset: new Float64Array(rows),
+    sensor: new Int32Array(rows),
+    sample: new Int32Array(rows).fill(-1),
+    complete: true,
+  };
+  return data as unknown as SampleData;
+}
+
+function counted(findings: readonly Finding[], rule: string): [findings: number, places: number] {
+  const own = findings.filter((one) => one.rule === `nuscenes/${rule}`);
+  return [own.length, own.reduce((sum, { count = 1 }) => sum + count, 0)];
+}
+
+it("rows that share a file with another are all counted", async () => {
+  const root = temporaryFolder();
+  const table = join(root, "sample_data.json");
+  writeFileSync(table, '{"filename": "samples/CAM_FRONT/a.jpg", "token": "t"}');
+  const data = sampleData(KEEP + MORE + 1);
+  const list = { version: "v1.0", table, data, scene: new Int32Array(data.rows).fill(-1), scenes: [] };
+  const coverage = () => ({ what: "files", checked: 0, total: 0 });
+  const findings: Finding[] = [];
+  for await (const one of fileFindings(root, [list], coverage(), coverage(), { surplus: false })) {
+    findings.push(one);
+  }
+  expect(counted(findings, "duplicate-file")).toEqual([KEEP + 1, KEEP + MORE]);
+});
+
+it("files in the folder of another sensor are all counted", () => {
+  const folder = temporaryFolder();
+  const small = (name: "sensor" | "calibrated_sensor", rows: unknown[]) => {
+    const path = join(folder, `${name}.json`);
+    writeFileSync(path, JSON.stringify(rows));
+    return loadSmall(name, path);
+  };
+  const sensor = small("sensor", [
+    { token: "a", channel: "CAM_FRONT", modality: "camera" },
+    { token: "b", channel: "CAM_BACK", modality: "camera" },
+  ]);
+  const numbers = { translation: [0, 0, 0], rotation: [1, 0, 0, 0], camera_intrinsic: [] };
+  const calibrated = small("calibrated_sensor", [{ token: "c", sensor_token: "b", ...numbers }]);
+  const data = sampleData(KEEP + MORE);
+  const tables = { small: { sensor, calibrated_sensor: calibrated }, sampleData: data } as unknown as Tables;
+  const names = { path: () => "sample_data.json", place: () => ({}) } as unknown as Names;
+  const nothing = { wrongTime: new Set<number>(), strays: new Map<number, number>() };
+  const frames = new Frames(data, tables, undefined);
+  const findings = [...frameFindings(tables, frames, new Uint8Array(data.rows), nothing, names)];
+  expect(counted(findings, "wrong-sensor")).toEqual([KEEP + 1, KEEP + MORE]);
+});
+
+it("more folders than a column can tell apart are an error, not files that nobody looks at", () => {
+  const folders = new Dictionary("sample_data.json", "folders of files");
+  const id = (name: string) => {
+    const bytes = Buffer.from(name);
+    return folders.id({ bytes, text: () => name }, 0, bytes.length);
+  };
+  while (folders.names.length < 65_534) folders.names.push("another");
+  expect(id("samples/a")).toBe(65_534);
+  expect(() => id("samples/b")).toThrow("more than 65535 different folders of files");
+  expect(id("samples/a")).toBe(65_534);
+});
