@@ -14,9 +14,9 @@ export const SPLITS: readonly (Split | undefined)[] = [undefined, "train", "val"
 
 /** The largest number of digits that a frame's name may be padded to, which is far more than any real one has. */
 const MAX_WIDTH = 64;
-/** The bounds of the times in file names, which have 16 digits of microseconds. */
+/** The bounds of the times in file names, which have 16 digits of microseconds; format.ts writes others as names. */
 const MIN_TIME = 1e15;
-const MAX_TIME = 1e16 - 1;
+const MAX_TIME = 9e15 - 1;
 
 type Fields = Readonly<Record<string, unknown>>;
 

@@ -132,8 +132,11 @@ function toDeltas(numbers: Runs): number[] {
   return numbers.map((value, i) => (i === 0 ? value : value - numbers[i - 1]!));
 }
 
-/** The form of nearly all names, `samples/CAM_FRONT/<log>__CAM_FRONT__<µs>.jpg`, of which only the log and the time are kept. */
-const CHAIN_NAME = /^(samples|sweeps)\/CAM_FRONT\/(.+)__CAM_FRONT__([0-9]{16})\.jpg$/;
+/**
+ * The form of nearly all names, `samples/CAM_FRONT/<log>__CAM_FRONT__<µs>.jpg`, of which only the log and the time are kept. The
+ * times are those that stay as they are as numbers: without a zero before them, and below 2^53 (the year 2255).
+ */
+const CHAIN_NAME = /^(samples|sweeps)\/CAM_FRONT\/(.+)__CAM_FRONT__([1-8][0-9]{15})\.jpg$/;
 
 function encodeChain({ scene, sceneToken, files, keyFrames }: IndexedChain): unknown[] {
   const bits = new Uint8Array(Math.ceil(files.length / 8));

@@ -65,13 +65,24 @@ test("an index comes back as it was written", () => {
       scene: text,
       sceneToken: text,
       log: text,
-      steps: fc.array(fc.tuple(fc.nat({ max: 200_000 }), fc.boolean()), { maxLength: 20 }),
+      // The others are at the bounds of what is kept as numbers: zeros before them, 2^53, 17 digits.
+      start: fc.constantFrom(
+        1532402927612460n,
+        10n ** 15n - 9n,
+        2n ** 53n - 9n,
+        9n * 10n ** 15n - 9n,
+        10n ** 16n - 9n,
+      ),
+      steps: fc.array(fc.tuple(fc.oneof(fc.nat({ max: 9 }), fc.nat({ max: 200_000 })), fc.boolean()), {
+        maxLength: 20,
+      }),
       usual: fc.boolean(),
     })
-    .map(({ scene, sceneToken, steps, usual }) => {
-      let time = 1532402927612460;
+    .map(({ scene, sceneToken, start, steps, usual }) => {
+      let last = start;
       const files = steps.map(([step, key]) => {
-        time += step;
+        last += BigInt(step);
+        const time = String(last).padStart(16, "0");
         return usual
           ? `${key ? "samples" : "sweeps"}/CAM_FRONT/n015-log__CAM_FRONT__${time}.jpg`
           : `odd/${time}.png`;
