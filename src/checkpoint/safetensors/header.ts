@@ -17,10 +17,10 @@ import { JsonScanner, shownName } from "./json.js";
 export const MAX_HEADER = 100_000_000;
 
 /**
- * The largest number of tensors of one file. The reference has no limit but the header's, with which 1.7 million fit; real files
- * have up to 100,000.
+ * The largest number of tensors of one file, read or written. The reference has no limit but the header's, with which 1.7 million
+ * fit; real files have up to 100,000.
  */
-const MAX_TENSORS = 200_000;
+export const MAX_TENSORS = 200_000;
 
 /** The name under which a header keeps its metadata. */
 export const METADATA = "__metadata__";

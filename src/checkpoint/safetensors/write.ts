@@ -11,19 +11,26 @@ import { LONE_SURROGATE } from "../../core/text.js";
 import type { OutputPart } from "../copy/parts.js";
 import { DTYPES, type DType } from "../tensor/dtype.js";
 import type { StateDict, Tensor } from "../tensor/tensor.js";
-import { MAX_HEADER, METADATA } from "./header.js";
+import { MAX_HEADER, MAX_TENSORS, METADATA } from "./header.js";
 
 /**
  * Returns the parts of a safetensors file in order, and its size in bytes. The format has no shared tensors: each name gets bytes
  * of its own.
  *
  * @param metadata  text by key, in this order; the reference writes several keys in random order
- * @throws VistaError `UNSUPPORTED` for a dtype or a name that the format does not have
+ * @throws VistaError `UNSUPPORTED` for a dtype or a name that the format does not have, and for too many tensors
  */
 export function planSafetensors(
   state: StateDict,
   metadata?: Readonly<Record<string, string>>,
 ): { parts: OutputPart[]; length: number } {
+  if (state.tensors.size > MAX_TENSORS) {
+    throw new VistaError(
+      "UNSUPPORTED",
+      `the file would have ${state.tensors.size} tensors, the limit is ${MAX_TENSORS}`,
+      { hint: "Write the tensors to several files with --max-shard-size." },
+    );
+  }
   const sorted = inOrder(state.tensors);
   const members: string[] = [];
   if (metadata !== undefined) {

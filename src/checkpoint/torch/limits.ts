@@ -92,3 +92,9 @@ export class PickleBudget {
     }
   }
 }
+
+/**
+ * The largest number of records of a zip, read or written: what is written must be read again. Real files stay far below: Vista's
+ * has 2,500, a model-states file of 100,000 tensors has about 100,000.
+ */
+export const MAX_RECORDS = 200_000;

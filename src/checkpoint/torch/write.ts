@@ -9,6 +9,7 @@ import { VistaError } from "../../core/errors.js";
 import { crc32 } from "../../core/io/crc32.js";
 import { dtypeInfo } from "../tensor/dtype.js";
 import type { StateDict, Tensor } from "../tensor/tensor.js";
+import { PICKLE_LIMITS } from "./limits.js";
 import { pickleStateDict } from "./pickle-writer.js";
 import { type TorchParts, ZipPlan } from "./zip-plan.js";
 
@@ -18,7 +19,7 @@ const FORMAT_VERSION = "3\n";
 /**
  * Plans a torch file of a state dict. Two names with one tensor share a storage in it.
  * @param path  the path of the output, whose name is the root folder in the zip
- * @throws VistaError `UNSUPPORTED` for a dtype that torch does not have
+ * @throws VistaError `UNSUPPORTED` for a dtype or a number of dimensions that torch does not have, and for too many tensors
  */
 export function planTorchFile(state: StateDict, path: string): TorchParts {
   const keys = new Map<Tensor, string>();
@@ -28,6 +29,10 @@ export function planTorchFile(state: StateDict, path: string): TorchParts {
         record: name,
         hint: "Write safetensors instead.",
       });
+    }
+    if (tensor.shape.length > PICKLE_LIMITS.dimensions) {
+      const what = `torch has no tensors of ${tensor.shape.length} dimensions, only up to ${PICKLE_LIMITS.dimensions}`;
+      throw new VistaError("UNSUPPORTED", what, { record: name, hint: "Write safetensors instead." });
     }
     keys.set(tensor, String(keys.size));
   }

@@ -3,12 +3,7 @@ import { promisify } from "node:util";
 import yauzl from "yauzl";
 import { isVistaError, VistaError } from "../../core/errors.js";
 import type { RangeReader } from "../../core/io/source.js";
-
-/**
- * The largest number of records of a zip. Real files stay far below: Vista's has 2,500, a model-states file of 100,000 tensors
- * has about 100,000.
- */
-export const MAX_RECORDS = 200_000;
+import { MAX_RECORDS } from "./limits.js";
 
 /** The bytes that are read at once in the central directory, which yauzl walks in steps of some 50 bytes. */
 const BLOCK = 256 * 1024;

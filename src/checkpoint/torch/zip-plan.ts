@@ -4,10 +4,12 @@
  *
  * Source: pytorch caffe2/serialize/inline_container.cc (PyTorchStreamWriter), miniz, PKWARE's APPNOTE.TXT.
  */
+import { VistaError } from "../../core/errors.js";
 import { combineCrc32, crc32 } from "../../core/io/crc32.js";
 import { sum } from "../../core/sum.js";
 import type { OutputPart } from "../copy/parts.js";
 import type { Tensor } from "../tensor/tensor.js";
+import { MAX_RECORDS } from "./limits.js";
 import { ALIGNMENT, LOCAL_HEADER, U32_MAX } from "./zip-form.js";
 
 /** The id of torch's extra field for padding, "FB". */
@@ -105,6 +107,11 @@ export class ZipPlan {
   }
 
   #open(place: string, length: number): ZipRecord {
+    if (this.#records.length === MAX_RECORDS) {
+      throw new VistaError("UNSUPPORTED", `the file would have more than ${MAX_RECORDS} records`, {
+        hint: "Write the tensors to several files with --max-shard-size.",
+      });
+    }
     const record = new ZipRecord(this.root, place, length, this.#offset);
     this.#late(new LocalHeader(record));
     this.#records.push(record);

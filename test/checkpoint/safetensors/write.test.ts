@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { openSafetensors } from "../../../src/checkpoint/safetensors/read.js";
+import { planSafetensors } from "../../../src/checkpoint/safetensors/write.js";
 import { saveCheckpoint } from "../../../src/checkpoint/save.js";
 import { DTYPES, type DType, dtypeInfo } from "../../../src/checkpoint/tensor/dtype.js";
 import { makeTensor, StateDict, type Tensor } from "../../../src/checkpoint/tensor/tensor.js";
@@ -68,6 +69,10 @@ describe("what the format cannot hold is refused, with the name", () => {
       code: "UNSUPPORTED",
       message: expect.stringContaining("big"),
     });
+  });
+  it("more tensors than are read again", () => {
+    const state = { tensors: { size: 200_001 } } as unknown as StateDict;
+    expect(() => planSafetensors(state)).toThrow(/would have 200001 tensors, the limit is 200000/);
   });
   it("the name __metadata__", async () => {
     await expect(write("__metadata__", "F32")).rejects.toMatchObject({ code: "UNSUPPORTED" });

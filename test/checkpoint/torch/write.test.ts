@@ -7,7 +7,11 @@ import yauzl from "yauzl";
 import { saveCheckpoint } from "../../../src/checkpoint/save.js";
 import type { DType } from "../../../src/checkpoint/tensor/dtype.js";
 import { makeTensor, StateDict, type Tensor } from "../../../src/checkpoint/tensor/tensor.js";
-import { planTorchFile } from "../../../src/checkpoint/torch/write.js";
+import {
+  planTorchFile,
+  planTorchRecords,
+  type TorchStorageRecord,
+} from "../../../src/checkpoint/torch/write.js";
 import { bytesOf, openForTest, openTorchFile, temporaryFolder } from "../../helpers/state.js";
 
 async function stateOf(
@@ -204,6 +208,17 @@ describe("any state dict comes back", () => {
     await back.close();
     expect(back.tensors.get("b")).toBe(back.tensors.get("a"));
   });
+});
+
+it("more than is read again is refused before anything is written", () => {
+  const none = (shape: number[]) => makeTensor("F32", shape, { kind: "pieces", pieces: [] });
+  // Beside the storages there are data.pkl, byteorder, version and the id.
+  const storages = Array<TorchStorageRecord>(200_000 - 3).fill({ key: "0", content: [] });
+  expect(() => planTorchRecords("x.bin", new Uint8Array(1), storages)).toThrow(/more than 200000 records/);
+  expect(() => planTorchFile(new StateDict([["a", none(Array(64).fill(0))]]), "x.bin")).not.toThrow();
+  expect(() => planTorchFile(new StateDict([["a", none(Array(65).fill(0))]]), "x.bin")).toThrow(
+    /^a: torch has no tensors of 65 dimensions, only up to 64/,
+  );
 });
 
 it("a dtype torch does not have is refused by name", async () => {
