@@ -1,6 +1,7 @@
 /** Tells what bytes are, by their content and never by a name, and looks into each kind. */
 import { isUtf8 } from "node:buffer";
 import { isVistaError } from "../../core/errors.js";
+import type { RangeReader } from "../../core/io/source.js";
 import { jsonOf } from "../../core/text.js";
 import { checkLayout, MAX_HEADER, parseHeader } from "../safetensors/header.js";
 import { looksLikeSafetensors } from "../safetensors/read.js";
@@ -26,6 +27,9 @@ const MAX_PICKLES = 200_000;
 
 /** The largest size in bytes of text that may be beside checkpoints: configs, scripts, logs. */
 const MAX_TEXT = 64 * 2 ** 20;
+
+/** The number of bytes that are read at once where there should be only zeros. */
+const ZEROS = 256 * 1024;
 
 /** Looks into bytes of any kind. What is in them never makes it throw: what cannot be read is a finding. */
 export async function scanContent(scanner: Scanner, subject: Subject): Promise<Content> {
@@ -87,6 +91,10 @@ async function scanNpy(scanner: Scanner, subject: Subject): Promise<Content> {
   const head = await beginning(reader, 12);
   const version = head[6]!;
   const wide = version >= 2;
+  if (head.length < (wide ? 12 : 10)) {
+    scanner.add("unparsed", `an npy header of ${head.length} bytes`, place);
+    return { kind: "npy" };
+  }
   const start = (wide ? 12 : 10) + (wide ? head.readUInt32LE(8) : head.readUInt16LE(8));
   const header = (await beginning(reader, Math.min(start, 2 ** 20))).toString("latin1", wide ? 12 : 10);
   const descr = /'descr':\s*('[^']*'|\[[^\]]*\])/.exec(header)?.[1];
@@ -118,7 +126,27 @@ async function scanTar(scanner: Scanner, { reader, place, depth }: Subject): Pro
     if (size > 0) await scanContent(scanner, { reader: content(), place: member, depth: depth + 1 });
     at += 512 + 512 * Math.ceil(size / 512);
   }
+  // Behind its end a tar has zeros, which fill its last block; anything else is in no member.
+  const behind = await firstNonZero(reader, at);
+  if (behind !== undefined)
+    scanner.add(
+      "contradiction",
+      `bytes behind the end of the tar, byte ${at}, belong to no member`,
+      place,
+      behind,
+    );
   return { kind: "tar" };
+}
+
+/** Returns the place of the first byte from `start` on that is not 0, if there is one. */
+async function firstNonZero(reader: RangeReader, start: number): Promise<number | undefined> {
+  for (let at = start; at < reader.size; at += ZEROS) {
+    const bytes = Buffer.alloc(Math.min(ZEROS, reader.size - at));
+    await reader.read(bytes, at);
+    const found = bytes.findIndex((byte) => byte !== 0);
+    if (found >= 0) return at + found;
+  }
+  return undefined;
 }
 
 /** Looks into torch's form before 1.6: five pickles, then for each storage a count and its bytes, to the end of the file. */
@@ -195,7 +223,9 @@ async function scanOther(scanner: Scanner, subject: Subject): Promise<Content> {
  */
 async function scanRest(scanner: Scanner, subject: Subject, start: number): Promise<NamedStorage[]> {
   const { reader, place } = subject;
-  const data = await beginning(reader, Math.min(reader.size, PICKLE_LIMITS.size));
+  const data = await beginning(reader, PICKLE_LIMITS.size);
+  if (data.length < reader.size)
+    scanner.add("unparsed", `only the first ${data.length} bytes were looked at`, place);
   const storages: NamedStorage[] = [];
   let at: number | undefined = start;
   while (at !== undefined && at < data.length) {

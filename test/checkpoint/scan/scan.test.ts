@@ -177,6 +177,41 @@ it("a memo that is written twice does not hide the names that Python calls", asy
   expect((await found(path)).join("\n")).toMatch(/unknown-global: .*os\.getcwd/);
 });
 
+it("bytes behind the end of a tar belong to nothing", async () => {
+  const header = Buffer.alloc(512);
+  for (const [at, text] of [
+    [0, "a.txt"],
+    [124, "00000000005"],
+    [257, "ustar"],
+  ] as const)
+    header.write(text, at);
+  const tar = (end: Buffer) => {
+    const path = join(temporaryFolder(), "a.tar");
+    writeFileSync(path, Buffer.concat([header, Buffer.from("hello".padEnd(512, "\0")), end]));
+    return found(path);
+  };
+  for (const zeros of [0, 7, 512, 1024, 9216, 2 ** 18 + 1])
+    expect(await tar(Buffer.alloc(zeros))).toEqual([]);
+  for (const zeros of [512, 2 ** 18 - 1, 2 ** 18])
+    expect(await tar(Buffer.concat([Buffer.alloc(zeros), Buffer.from("x")]))).toEqual([
+      "contradiction: bytes behind the end of the tar, byte 1024, belong to no member",
+    ]);
+});
+
+it("a header of NumPy that is cut short is a finding of its own", async () => {
+  for (const version of [1, 2])
+    for (let length = 6; length < 12; length++) {
+      const path = join(temporaryFolder(), "a.npy");
+      writeFileSync(
+        path,
+        Buffer.from(`\x93NUMPY${String.fromCharCode(version)}\0\0\0\0\0`, "latin1").subarray(0, length),
+      );
+      expect(await found(path)).toEqual([
+        expect.stringMatching(/^unparsed: an npy header (of \d+ bytes|that cannot)/),
+      ]);
+    }
+});
+
 it("a file that decompresses to more than is read is a finding, and is not decompressed", async () => {
   const path = join(temporaryFolder(), "bomb.pt");
   const data = deflateRawSync(Buffer.alloc(2 ** 24));
