@@ -111,11 +111,21 @@ export class PickleCursor {
   }
 
   line(): string {
+    const text = this.#line("utf8");
+    return text.endsWith("\r") ? text.slice(0, -1) : text;
+  }
+
+  /** Reads the argument of UNICODE, which is Latin-1 with escapes for all other characters (raw-unicode-escape). */
+  rawUnicode(): string {
+    return unescapeRawUnicode(this.#line("latin1"));
+  }
+
+  #line(encoding: "utf8" | "latin1"): string {
     const end = this.#data.indexOf(0x0a, this.at);
     if (end < 0) this.short("a line without an end");
-    const text = this.#data.toString("utf8", this.at, end);
+    const text = this.#data.toString(encoding, this.at, end);
     this.at = end + 1;
-    return text.endsWith("\r") ? text.slice(0, -1) : text;
+    return text;
   }
 
   /** Reads an integer of `length` bytes in little-endian two's complement. */
@@ -203,12 +213,15 @@ function safeNumber(value: bigint): number | bigint {
     : value;
 }
 
-/** Replaces the escapes of UNICODE. */
-export function unescapeRawUnicode(text: string): string {
-  return text.replace(/\\U([0-9a-fA-F]{8})|\\u([0-9a-fA-F]{4})/g, (whole, long: string, short: string) => {
-    const code = Number.parseInt(long ?? short, 16);
-    return code <= 0x10ffff ? String.fromCodePoint(code) : whole;
-  });
+/** Replaces the escapes of UNICODE. A backslash behind another one begins none, and both stay. */
+function unescapeRawUnicode(text: string): string {
+  return text.replace(
+    /\\U([0-9a-fA-F]{8})|\\u([0-9a-fA-F]{4})|\\\\/g,
+    (whole, long?: string, short?: string) => {
+      const code = Number.parseInt(long ?? short ?? "", 16);
+      return code <= 0x10ffff ? String.fromCodePoint(code) : whole;
+    },
+  );
 }
 
 const SPECIAL_FLOATS: ReadonlyMap<string, number> = new Map([

@@ -6,7 +6,7 @@
  * The source of the format is CPython's Lib/pickletools.py (protocols 0 to 5). docs/dependencies.md says why this is not
  * `pickleparser`.
  */
-import { PickleCursor, unescapeRawUnicode } from "./cursor.js";
+import { PickleCursor } from "./cursor.js";
 import { ExactReading } from "./exact-reading.js";
 import { COST, PICKLE_LIMITS, PickleBudget } from "./limits.js";
 import {
@@ -164,8 +164,8 @@ class Machine {
         return this.#stack.pushText(this.#exact.text(this.#in.u8(), "latin1"));
       case 0x54: // BINSTRING
         return this.#stack.pushText(this.#exact.text(this.#in.uint32(), "latin1"));
-      case 0x56: // UNICODE: raw-unicode-escape
-        return this.#stack.pushText(unescapeRawUnicode(this.#in.line()));
+      case 0x56: // UNICODE
+        return this.#stack.pushText(this.#in.rawUnicode());
       case 0x53: // STRING
         return this.#stack.pushText(this.#exact.ascii(this.#in.literal()));
       case 0x42: // BINBYTES

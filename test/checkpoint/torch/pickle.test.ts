@@ -46,6 +46,8 @@ describe("values, as CPython 3.11 pickles them", () => {
     ["protocol 0: long", "L123456789012345678901L\n.", 123456789012345678901n],
     ["protocol 0: float", "F1.5\n.", 1.5],
     ["protocol 0: unicode", "V\\u00e9\np0\n.", "é"],
+    ["protocol 0: unicode beyond ASCII", "V\xe4\\u6f22\\u005cu00e9\\U0001f697\r\np0\n.", "ä漢\\u00e9🚗\r"],
+    ["protocol 0: backslashes before an escape", "V\\\\u00e9 \\\\\\u00e9\n.", "\\\\u00e9 \\\\é"],
     ["protocol 0: str", "S'a\\n'\np0\n.", "a\n"],
     ["[1, 2] with a memo", "\x80\x02]q\x00(K\x01K\x02e.", [1, 2]],
     ["{'a': 1}", "\x80\x02}q\x00X\x01\x00\x00\x00aq\x01K\x01s.", new Map([["a", 1]])],
