@@ -58,10 +58,15 @@ const MAX_RECORD = 300;
 /** The largest number of characters of the text that says what is wrong; our longest has some 900. */
 const MAX_WHAT = 2000;
 
+/** A name from a file that is too long to be read: the sentence around it stays whole. */
+const LONG_NAME = new RegExp(`[^\\s"',:;/()[\\]{}…]{${MAX_RECORD + 1},}`, "g");
+
 /** An error that a user can cause: it says what is wrong and where, and where possible what to do about it. */
 export class VistaError extends Error {
   override readonly name = "VistaError";
   readonly code: ErrorCode;
+  /** The text that says what is wrong, with the numbers but without the place. */
+  readonly what: string;
   readonly where: Where;
   /** The sentence that says what to do about it; `undefined` where nothing useful can be said. */
   readonly hint: string | undefined;
@@ -77,11 +82,20 @@ export class VistaError extends Error {
     if (path !== undefined) where.path = withoutSecrets(path);
     if (record !== undefined) where.record = shorten(record, MAX_RECORD);
     if (offset !== undefined) where.offset = offset;
-    super(describe(what, where), cause === undefined ? undefined : { cause });
+    const shown = sentence(what);
+    super(describe(shown, where), cause === undefined ? undefined : { cause });
     this.code = code;
+    this.what = shown;
     this.where = where;
     this.hint = hint === undefined ? undefined : withoutSecrets(hint);
   }
+}
+
+/** Returns a text in one line in which neither a long name nor anything else hides the end of the sentence. */
+function sentence(text: string): string {
+  const whole = oneLine(text).replace(LONG_NAME, (name) => shorten(name, MAX_RECORD));
+  const end = whole.length > MAX_WHAT ? ` ${whole.slice(-MAX_WHAT / 4)}` : "";
+  return oneLine(`${shorten(whole, MAX_WHAT)}${end}`);
 }
 
 /** Returns `path: record: at byte N: what`, in one line whatever the parts contain. */
@@ -90,8 +104,16 @@ function describe(what: string, where: Where): string {
   if (where.path !== undefined) parts.push(where.path);
   if (where.record !== undefined) parts.push(where.record);
   if (where.offset !== undefined) parts.push(`at byte ${where.offset}`);
-  parts.push(shorten(what, MAX_WHAT));
+  parts.push(what);
   return oneLine(parts.join(": "));
+}
+
+/** Returns the message of an error without the parts of its place that `known` says anyway. */
+export function messageWithin({ what, where }: VistaError, known: Where): string {
+  const rest: Where = { ...where };
+  if (known.path !== undefined && where.path === withoutSecrets(known.path)) delete rest.path;
+  if (known.record !== undefined && where.record === shorten(known.record, MAX_RECORD)) delete rest.record;
+  return describe(what, rest);
 }
 
 /**
@@ -128,9 +150,12 @@ export function oneLine(text: string, max = Number.POSITIVE_INFINITY): string {
   });
 }
 
+/** What {@link shorten} puts behind the beginning of a text: a text that was shortened before stays as it is. */
+const SHORTENED = /… \(\d{1,10} characters\)$/;
+
 /** Returns a text as it is, or the beginning of a long one and how long it is. */
 export function shorten(text: string, max: number): string {
-  if (text.length <= max) return text;
+  if (text.length <= max || text.replace(SHORTENED, "").length <= max) return text;
   return `${text.slice(0, max)}… (${text.length} characters)`;
 }
 

@@ -5,7 +5,7 @@ import { join, resolve } from "node:path";
 import { formatCount, plural } from "../../core/cli/format.js";
 import { printResult } from "../../core/cli/print.js";
 import type { CommandContext } from "../../core/cli/program.js";
-import { firstNames, fromSystem, isVistaError, oneLine, VistaError } from "../../core/errors.js";
+import { firstNames, fromSystem, isVistaError, VistaError } from "../../core/errors.js";
 import { isRemote } from "../../core/io/places.js";
 import { remember } from "../../core/maps.js";
 import type { Checkpoint } from "../checkpoint.js";
@@ -76,8 +76,7 @@ function convertOf(input: string, state: StateDict, options: ToStOptions): Profi
     return applyProfile(state, options.profile, { lora, ema, loraScale, keepPrefix, keepUnprefixed });
   } catch (error) {
     if (!isVistaError(error) || error.where.path !== undefined) throw error;
-    const { code, message, hint, where } = error;
-    const what = where.record === undefined ? message : message.slice(oneLine(where.record).length + 2);
+    const { code, what, hint, where } = error;
     throw new VistaError(code, what, { ...where, path: input, cause: error, hint });
   }
 }

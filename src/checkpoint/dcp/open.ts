@@ -10,6 +10,7 @@ import {
   type ErrorCode,
   firstNames,
   isVistaError,
+  messageWithin,
   throwIfAborted,
   VistaError,
   type Where,
@@ -237,9 +238,8 @@ type ItemPlace = Required<Where>;
 
 /** Returns the error for an item that cannot be read: its own, which knows no more than the file, with the tensor and the box. */
 function inBox(where: ItemPlace, box: SavedBox, error: VistaError): VistaError {
-  const { code, message, hint } = error;
-  const what = message.replace(`${where.path}: `, "");
-  return new VistaError(code, `${showBox(box)}: ${what}`, { ...where, cause: error, hint });
+  const what = `${showBox(box)}: ${messageWithin(error, { path: where.path })}`;
+  return new VistaError(error.code, what, { ...where, cause: error, hint: error.hint });
 }
 
 function another(where: ItemPlace, box: SavedBox, what: string): VistaError {

@@ -4,13 +4,13 @@
  * the record is looked into all the same.
  */
 import { inflateRawSync } from "node:zlib";
-import { isVistaError } from "../../core/errors.js";
+import { isVistaError, messageWithin } from "../../core/errors.js";
 import { crc32, hexCrc32 } from "../../core/io/crc32.js";
 import type { RangeReader } from "../../core/io/source.js";
 import { PICKLE_LIMITS } from "../torch/limits.js";
 import { readDirectory, type ZipEntry } from "../torch/zip-directory.js";
 import { LOCAL_HEADER, U32_MAX } from "../torch/zip-form.js";
-import { inside, type Place, withoutPlace } from "./findings.js";
+import { inside, type Place } from "./findings.js";
 import { InMemory, ReadAhead, Slice } from "./readers.js";
 import { type NamedStorage, type Scanner, type Subject, storageLength } from "./scanner.js";
 
@@ -106,7 +106,7 @@ async function checkLayout(
       contents.set(entry, new Slice(reader, header.contentStart, entry.compressedSize));
     } catch (error) {
       if (!isVistaError(error)) throw error;
-      wrong(`its content leaves the file: ${withoutPlace(error.message, place)}`);
+      wrong(`its content leaves the file: ${messageWithin(error, place)}`);
     }
   }
   // A zip64 end record comes after the directory, not before it, so no bytes may be here.

@@ -1,6 +1,6 @@
 /** Tells what bytes are, by their content and never by a name, and looks into each kind. */
 import { isUtf8 } from "node:buffer";
-import { isVistaError } from "../../core/errors.js";
+import { isVistaError, messageWithin } from "../../core/errors.js";
 import type { RangeReader } from "../../core/io/source.js";
 import { jsonOf } from "../../core/text.js";
 import { checkLayout, MAX_HEADER, parseHeader } from "../safetensors/header.js";
@@ -11,7 +11,7 @@ import { PICKLE_LIMITS } from "../torch/limits.js";
 import { asItems } from "../torch/objects.js";
 import { endsAsZip } from "../torch/zip-directory.js";
 import { scanZip } from "./archive.js";
-import { inside, type Place, withoutPlace } from "./findings.js";
+import { inside, type Place } from "./findings.js";
 import { notePickle, type ReadPickle, tryPickle } from "./pickles.js";
 import { beginning, InMemory, Slice } from "./readers.js";
 import { type Content, type NamedStorage, type Scanner, type Subject, storageLength } from "./scanner.js";
@@ -43,7 +43,7 @@ export async function scanContent(scanner: Scanner, subject: Subject): Promise<C
     return await lookInto(scanner, subject);
   } catch (error) {
     if (!isVistaError(error) || error.code === "ABORTED") throw error;
-    scanner.add("unparsed", withoutPlace(error.message, place), place);
+    scanner.add("unparsed", messageWithin(error, place), place);
     return { kind: "unreadable" };
   }
 }
@@ -61,7 +61,7 @@ async function lookInto(scanner: Scanner, subject: Subject): Promise<Content> {
     scanner.add("contradiction", "ends as a zip does and does not begin as one", place);
     await scanZip(scanner, subject).catch((error: unknown) => {
       if (!isVistaError(error)) throw error;
-      scanner.add("unparsed", withoutPlace(error.message, place), place);
+      scanner.add("unparsed", messageWithin(error, place), place);
     });
   }
   if (looksLikeSafetensors(head)) return scanSafetensors(scanner, subject);

@@ -91,15 +91,6 @@ export class Findings {
   }
 }
 
-/** Returns the message of an error without the place, which the finding has anyway. */
-export function withoutPlace(message: string, place: Place): string {
-  let text = message;
-  for (const part of [place.path, place.record]) {
-    if (part !== undefined && text.startsWith(`${part}: `)) text = text.slice(part.length + 2);
-  }
-  return text;
-}
-
 /** The place of a finding: a file, or a record in it. */
 export interface Place {
   readonly path: string;

@@ -1,12 +1,12 @@
 /** Scans pickles: every name that they mention, every operation that ordinary ones never use, and the pickles inside them. */
-import { isVistaError, shorten } from "../../core/errors.js";
+import { isVistaError, messageWithin, shorten, type VistaError } from "../../core/errors.js";
 import { torchForm } from "../torch/form.js";
 import { isKnownGlobal } from "../torch/known-globals.js";
 import { PyGlobal, PyLatin1, PyObject, PyTuple, type PyValue } from "../torch/objects.js";
 import { readPickle } from "../torch/pickle.js";
 import { walk } from "../torch/storages.js";
 import { isCount } from "../torch/values.js";
-import { inside, type Place, withoutPlace } from "./findings.js";
+import { inside, type Place } from "./findings.js";
 import { InMemory } from "./readers.js";
 import type { NamedStorage, Scanner, Subject } from "./scanner.js";
 
@@ -21,7 +21,7 @@ export interface ReadPickle {
   /** The operations that ordinary pickles never use, each with its offset. */
   readonly odd: readonly [what: string, at: number][];
   /** The reason why it could not be read to its end. */
-  readonly problem: string | undefined;
+  readonly problem: VistaError | undefined;
 }
 
 /**
@@ -50,7 +50,7 @@ export function tryPickle(data: Uint8Array, start: number, place: Place): ReadPi
     return { end, value, ...found, problem: undefined };
   } catch (error) {
     if (!isVistaError(error)) throw error;
-    return { end: undefined, value: null, ...found, problem: error.message };
+    return { end: undefined, value: null, ...found, problem: error };
   }
 }
 
@@ -67,7 +67,7 @@ export async function notePickle(scanner: Scanner, pickle: ReadPickle, where: Wh
     if (!isKnownGlobal(name)) scanner.add("unknown-global", `names ${shorten(name.id, 200)}`, place);
   }
   for (const [what, at] of odd) scanner.add("odd-operation", what, place, at);
-  if (problem !== undefined) scanner.add("unparsed", withoutPlace(problem, place), place);
+  if (problem !== undefined) scanner.add("unparsed", messageWithin(problem, place), place);
   if (end !== undefined) await scanBytesIn(scanner, value, where);
 }
 

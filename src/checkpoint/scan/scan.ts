@@ -3,7 +3,7 @@
  * against a list of what checkpoints need. What could not be read is a finding. Nothing is executed, and no weight is read.
  */
 
-import { fromReader, fromSystem, isVistaError, throwIfAborted } from "../../core/errors.js";
+import { fromReader, fromSystem, isVistaError, messageWithin, throwIfAborted } from "../../core/errors.js";
 import type { Entry } from "../../core/io/entries.js";
 import { openSource, readSmallFile } from "../../core/io/open-source.js";
 import { isRemote, joinPlace, listFolder, lookAt, parentPlace, placeName } from "../../core/io/places.js";
@@ -14,7 +14,7 @@ import type { SavedItem } from "../dcp/metadata.js";
 import { DCP_METADATA } from "../dcp/open.js";
 import { scanContent } from "./content.js";
 import { dcpItems, scanItems } from "./dcp.js";
-import { Findings, type ScannedFile, type ScanReport, withoutPlace } from "./findings.js";
+import { Findings, type ScannedFile, type ScanReport } from "./findings.js";
 import { Scanner } from "./scanner.js";
 
 /** The largest number of files of one folder, far above that of any real checkpoint. */
@@ -64,7 +64,7 @@ async function* filesOf(path: string, findings: Findings): AsyncGenerator<string
       const problem = fromReader(fromSystem(error, folder, "list the folder"), folder);
       if (!isVistaError(problem) || problem.code === "ABORTED") throw problem;
       if (isRemote(folder) && folder === path) throw problem;
-      findings.add("unparsed", withoutPlace(problem.message, { path: folder }), { path: folder });
+      findings.add("unparsed", messageWithin(problem, { path: folder }), { path: folder });
       continue;
     }
     for (const { name, isLink, ...entry } of entries.sort((a, b) => compareText(a.name, b.name))) {
@@ -108,7 +108,7 @@ async function scanFile(
   } catch (error) {
     const problem = fromReader(error, path);
     if (!isVistaError(problem) || problem.code === "ABORTED" || (file === undefined && given)) throw problem;
-    scanner.add("unparsed", withoutPlace(problem.message, { path }), { path });
+    scanner.add("unparsed", messageWithin(problem, { path }), { path });
   } finally {
     await file?.close();
   }

@@ -19,6 +19,7 @@ type Ending =
   | {
       kind: "failed";
       code: ErrorCode;
+      what: string;
       message: string;
       where: Where;
       hint: string | undefined;
@@ -57,8 +58,8 @@ export function serveTasks<Task, Message extends { kind: string }>(
       end({ kind: "finished" });
     } catch (error) {
       if (isVistaError(error)) {
-        const { code, message, where, hint, stack } = error;
-        end({ kind: "failed", code, message, where, hint, stack });
+        const { code, what, message, where, hint, stack } = error;
+        end({ kind: "failed", code, what, message, where, hint, stack });
       } else if (isSystemError(error)) {
         end({ kind: "refused", code: error.code, syscall: error.syscall!, message: error.message });
       } else throw error;
@@ -211,6 +212,6 @@ function errorOf(ending: Ending): Error | undefined {
   if (ending.kind === "refused") {
     return Object.assign(new Error(message), { code: ending.code, syscall: ending.syscall });
   }
-  const { code, where, hint, stack } = ending;
-  return Object.assign(new VistaError(code, message, { hint }), { where, stack });
+  const { code, what, where, hint, stack } = ending;
+  return Object.assign(new VistaError(code, what, { hint }), { message, where, stack });
 }

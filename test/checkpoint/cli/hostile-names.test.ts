@@ -108,6 +108,16 @@ describe("names from files reach the terminal only as text", () => {
     expect(await texts(["merge", zero, join(folder, "c.bin")])).toMatch(/recovered from .*orphan\\u001b/);
   });
 
+  it("an error about long ones is a whole sentence", async () => {
+    const twice = join(folder, "twice.bin");
+    const names = [`${EVIL}${LONG}`, `_forward_module.${EVIL}${LONG}`];
+    writeFileSync(twice, torchZip(new Map<string, never>(names.map((name) => [name, tensor(1) as never]))));
+    const said = await texts(["to-st", twice, join(folder, "d.safetensors")]);
+    expect(said).toMatch(
+      /n… \(1000\d+ characters\): without the prefix _forward_module\. it has the name of .*n… \(1000\d+ characters\)\. Use --raw/,
+    );
+  });
+
   it("vista-data check and stats show names of annotations and videos as text", async () => {
     const root = temporaryFolder();
     mkdirSync(join(root, "annos"));
