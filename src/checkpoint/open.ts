@@ -125,12 +125,15 @@ async function openAny(path: string, options: OpenOptions): Promise<Opened> {
  * @throws VistaError `USAGE`
  */
 function onlyForZero(path: string, what: string, { tag, excludeFrozen, recover }: OpenOptions): void {
-  const refuse = (option: string) => {
-    throw new VistaError("USAGE", `${option} of a ZeRO checkpoint, and this is ${what}`, { path });
+  const refuse = (option: string, why: string) => {
+    throw new VistaError("USAGE", `${why} of a ZeRO checkpoint, and this is ${what}`, {
+      path,
+      hint: `Leave ${option} out.`,
+    });
   };
-  if (tag !== undefined) refuse("a tag is a folder");
-  if (excludeFrozen) refuse("what is frozen is said by the files");
-  if (recover === false) refuse("orphans are tensors");
+  if (tag !== undefined) refuse("--tag", "a tag is a folder");
+  if (excludeFrozen) refuse("--exclude-frozen", "what is frozen is said by the files");
+  if (recover === false) refuse("--no-recover", "orphans are tensors");
 }
 
 /**
@@ -335,7 +338,10 @@ async function openSharded(path: string, options: OpenOptions): Promise<Opened> 
     const shards = [...opened.values()];
     const kinds = new Set(shards.map(({ kind }) => kind));
     if (kinds.size > 1)
-      throw new VistaError("INCONSISTENT", "some shards are torch files, others safetensors", { path });
+      throw new VistaError("INCONSISTENT", "some shards are torch files, others safetensors", {
+        path,
+        hint: "The index names shards of two checkpoints: copy it again with its own shards.",
+      });
     const files = shards.flatMap(({ state }) => state.files);
     const { warnings, extra } = notInIndex(index, opened);
     return {

@@ -108,7 +108,8 @@ function parseIndex(text: string, path: string): Pick<ShardIndex, "weightMap" | 
     }
     weightMap.set(name, shard);
   }
-  if (weightMap.size === 0) throw new VistaError("FORMAT", "the weight_map of the index is empty", { path });
+  if (weightMap.size === 0)
+    throw new VistaError("FORMAT", "the weight_map of the index is empty", { path, hint: HINT });
   const { total_size: total, shards } = recordIn(metadata);
   const totalSize = typeof total === "number" ? total : undefined;
   return { weightMap, totalSize, stated: parseStated(shards, path) };

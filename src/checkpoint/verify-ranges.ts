@@ -33,6 +33,7 @@ export function coverWhole(file: SourceFile, ranges: readonly NamedRange[]): Nam
       throw new VistaError("FORMAT", "records of the file overlap", {
         path: file.path,
         offset: range.offset,
+        hint: "The file is damaged: copy it again.",
       });
     fill(range.offset);
     covered.push(range);

@@ -90,6 +90,7 @@ function checkText(text: string, what: string): void {
   if (!LONE_SURROGATE.test(text)) return;
   throw new VistaError("UNSUPPORTED", `${what} has half of a surrogate pair, which UTF-8 cannot say`, {
     record: JSON.stringify(text),
+    hint: "Give another text.",
   });
 }
 

@@ -19,6 +19,8 @@ import { TorchStorage, TorchValues } from "./values.js";
 export const LEGACY_MAGIC = 0x1950a86a20f9469cfc6cn;
 const PROTOCOL = 1001;
 
+const DAMAGED = "The file is damaged: copy it again.";
+
 export async function readLegacy(file: SourceFile): Promise<TorchFile> {
   // The length of the pickles is known only when they have been read, so ever more of the file is tried.
   for (let size = 1024 * 1024; ; size *= 4) {
@@ -67,6 +69,7 @@ async function parse(file: SourceFile, data: Buffer): Promise<TorchFile> {
   if (protocol !== PROTOCOL) {
     throw new VistaError("UNSUPPORTED", `legacy torch protocol ${String(protocol)}, known is ${PROTOCOL}`, {
       path: file.path,
+      hint: "Load it with the torch that saved it and save it again.",
     });
   }
   const system = asDict(next("system info"));
@@ -89,6 +92,7 @@ async function parse(file: SourceFile, data: Buffer): Promise<TorchFile> {
       throw new VistaError("FORMAT", `storage ${keyText(key)} is listed ${why}`, {
         path: file.path,
         offset: at,
+        hint: DAMAGED,
       });
     }
     const count = Buffer.alloc(8);
@@ -113,7 +117,7 @@ async function parse(file: SourceFile, data: Buffer): Promise<TorchFile> {
       throw new VistaError("FORMAT", `${name} has ${numel} elements, the pickle says ${expected}`, {
         path: file.path,
         offset: at,
-        hint: "The file is damaged: copy it again.",
+        hint: DAMAGED,
       });
     }
     regions.set(storage.key, { file, name, offset, length, crc32: undefined });
@@ -122,7 +126,7 @@ async function parse(file: SourceFile, data: Buffer): Promise<TorchFile> {
   const storage = async (key: string): Promise<Region> => {
     const region = regions.get(key);
     if (region !== undefined) return region;
-    throw new VistaError("FORMAT", `storage ${key} is not in the file`, { path: file.path });
+    throw new VistaError("FORMAT", `storage ${key} is not in the file`, { path: file.path, hint: DAMAGED });
   };
   const opened: TorchFile = {
     file,

@@ -216,6 +216,7 @@ async function readRecord(region: Region, limit: number, options: ReadTorchOptio
     throw new VistaError("FORMAT", `the record has ${region.length} bytes, the limit is ${limit}`, {
       path: region.file.path,
       record: region.name,
+      hint: "No checkpoint needs so many: the file is damaged or was tampered with.",
     });
   }
   const bytes = Buffer.allocUnsafeSlow(region.length);

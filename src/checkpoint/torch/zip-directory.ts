@@ -89,6 +89,7 @@ export async function readDirectory(
         `the zip claims ${zip.entryCount} records, the limit is ${MAX_RECORDS}`,
         {
           path: file.path,
+          hint: "No checkpoint has so many: the file is damaged or was tampered with.",
         },
       );
     }

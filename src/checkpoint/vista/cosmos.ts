@@ -62,6 +62,8 @@ export function applyCosmos(state: StateDict, ema = true): { state: StateDict; r
     } else result.set(name, tensor);
   }
   if (result.size === 0)
-    throw new VistaError("INCOMPLETE", "the checkpoint has the EMA alone, and --no-ema leaves it out");
+    throw new VistaError("INCOMPLETE", "the checkpoint has the EMA alone, and --no-ema leaves it out", {
+      hint: "Leave --no-ema away: the EMA then takes the place of the weights.",
+    });
   return { state: state.with(result), report: { renamed, dropped } };
 }

@@ -171,7 +171,7 @@ export async function readFlatStates(
         throw new VistaError(
           "INCONSISTENT",
           `${what}: the state ${name} is ${tensors[other]!.dtype} on rank ${other}, ${tensors[0]!.dtype} on rank 0`,
-          { path: shards[other]!.path },
+          { path: shards[other]!.path, hint: "The shards are of two runs: copy the checkpoint again." },
         );
       }
       pieces.set(name, await piecesByRank(shards, (_, rank) => tensors[rank]!));

@@ -12,6 +12,7 @@ export async function flatPieces(file: TorchFile, description: TorchTensor): Pro
   if (source.kind === "pieces") return [...source.pieces];
   throw new VistaError("UNSUPPORTED", "a flat group or frozen fragment that is not contiguous", {
     path: file.file.path,
+    hint: "DeepSpeed saves flat vectors: give the files as it saved them, or load them in DeepSpeed and save again.",
   });
 }
 

@@ -90,6 +90,10 @@ export type ModelStates = readonly [ModelState, ...ModelFile[]];
 const NOT_ZERO_HINT =
   "Give the files that DeepSpeed saved; a file of another program in this folder must go.";
 
+function malformed(what: string, path: string, record?: string): VistaError {
+  return new VistaError("FORMAT", what, { path, record, hint: NOT_ZERO_HINT });
+}
+
 /**
  * Reads what an optimizer shard says.
  * @param bf16Optimizer  whether a shard of DeepSpeed's BF16_Optimizer, which does not say its stage, is taken as stage 1
@@ -100,10 +104,7 @@ export function readShardState(torchFile: TorchFile, bf16Optimizer = false): Sha
   const top = asDict(torchFile.value);
   const state = asDict(top?.get("optimizer_state_dict"));
   if (top === undefined || state === undefined) {
-    throw new VistaError("FORMAT", "not an optimizer shard: there is no optimizer_state_dict in it", {
-      path,
-      hint: NOT_ZERO_HINT,
-    });
+    throw malformed("not an optimizer shard: there is no optimizer_state_dict in it", path);
   }
   const dsVersion = asString(top.get("ds_version")) ?? asString(state.get("ds_version"));
   const unsaid = bf16Optimizer && !state.has("zero_stage") && state.has("single_partition_of_fp32_groups");
@@ -124,17 +125,16 @@ export function readShardState(torchFile: TorchFile, bf16Optimizer = false): Sha
     );
   }
   if (stage !== 1 && stage !== 2 && stage !== 3) {
-    throw new VistaError("UNSUPPORTED", `ZeRO stage ${stage}; known are 1, 2 and 3`, { path });
+    throw new VistaError("UNSUPPORTED", `ZeRO stage ${stage}; known are 1, 2 and 3`, {
+      path,
+      hint: "Merge it with the zero_to_fp32.py that DeepSpeed put into the checkpoint folder.",
+    });
   }
   checkLayoutKeys(state, path, dsVersion);
   const key = stage === 3 ? "fp32_flat_groups" : "single_partition_of_fp32_groups";
   const groups = asItems(state.get(key));
   if (groups === undefined || !groups.every((group) => group instanceof TorchTensor)) {
-    throw new VistaError("FORMAT", `${key} is missing or is not a list of tensors`, {
-      path,
-      record: "optimizer_state_dict",
-      hint: NOT_ZERO_HINT,
-    });
+    throw malformed(`${key} is missing or is not a list of tensors`, path, "optimizer_state_dict");
   }
   if (groups.length > PICKLE_LIMITS.groups) throw tooMany(groups.length, key, "groups", path);
   const base = asDict(state.get(stage === 3 ? "optimizer_state_dict" : "base_optimizer_state"));
@@ -157,11 +157,11 @@ function readPaddings(value: PyValue | undefined, path: string): number[][] | un
   if (value === undefined || value === null) return undefined;
   const groups = asItems(value)?.map((group) => dimensions(group));
   if (groups?.every((group) => group !== undefined)) return groups as number[][];
-  throw new VistaError("FORMAT", "param_alignment_paddings is not a list of counts for each param group", {
+  throw malformed(
+    "param_alignment_paddings is not a list of counts for each param group",
     path,
-    record: "optimizer_state_dict",
-    hint: NOT_ZERO_HINT,
-  });
+    "optimizer_state_dict",
+  );
 }
 
 /** Reads `partition_count`, an int in stage 3, in stage 1 and 2 a list with the data-parallel size of each group. */
@@ -170,17 +170,14 @@ function readRanks(value: PyValue | undefined, path: string): number {
   const numbers = counts.map((count) => asInteger(count));
   const [first] = numbers;
   if (first !== undefined && first > PICKLE_LIMITS.ranks) {
-    throw new VistaError("FORMAT", `partition_count is ${first}, the limit is ${PICKLE_LIMITS.ranks} ranks`, {
+    throw malformed(
+      `partition_count is ${first}, the limit is ${PICKLE_LIMITS.ranks} ranks`,
       path,
-      record: "optimizer_state_dict",
-      hint: NOT_ZERO_HINT,
-    });
+      "optimizer_state_dict",
+    );
   }
   if (first === undefined || first < 1 || numbers.some((count) => count === undefined)) {
-    throw new VistaError("FORMAT", "partition_count is missing or no number", {
-      path,
-      record: "optimizer_state_dict",
-    });
+    throw malformed("partition_count is missing or no number", path, "optimizer_state_dict");
   }
   if (numbers.some((count) => count !== first)) {
     throw new VistaError(
@@ -216,8 +213,7 @@ function firstStep(base: PyValue | undefined): number | TorchTensor | undefined 
 function readParamShapes(value: PyValue | undefined, path: string): Shapes[] | undefined {
   if (value === undefined || value === null) return undefined;
   const dicts = asDict(value) === undefined ? asItems(value) : [value];
-  if (dicts === undefined)
-    throw new VistaError("FORMAT", "param_shapes is neither a list nor a dict", { path });
+  if (dicts === undefined) throw malformed("param_shapes is neither a list nor a dict", path);
   if (dicts.length > PICKLE_LIMITS.groups) throw tooMany(dicts.length, "param groups", "groups", path);
   const total = sum(dicts, (dict) => asDict(dict)?.size ?? 0);
   if (total > PICKLE_LIMITS.shapes) throw tooMany(total, "shapes", "shapes", path);
@@ -225,23 +221,17 @@ function readParamShapes(value: PyValue | undefined, path: string): Shapes[] | u
 }
 
 function tooMany(count: number, what: string, limit: "groups" | "shapes", path: string): VistaError {
-  return new VistaError("FORMAT", `${count} ${what}, the limit is ${PICKLE_LIMITS[limit]}`, {
-    path,
-    hint: NOT_ZERO_HINT,
-  });
+  return malformed(`${count} ${what}, the limit is ${PICKLE_LIMITS[limit]}`, path);
 }
 
 function readShapes(value: PyValue | undefined, path: string, record: string): Shapes {
   const shapes = new Map<string, readonly number[]>();
   const dict = asDict(value);
-  if (dict === undefined) throw new VistaError("FORMAT", "is not a dict of shapes", { path, record });
+  if (dict === undefined) throw malformed("is not a dict of shapes", path, record);
   for (const [name, shape] of dict) {
     const dims = dimensions(shape);
     if (typeof name !== "string" || dims === undefined) {
-      throw new VistaError("FORMAT", `the entry ${keyText(name)} is not a name with a shape`, {
-        path,
-        record,
-      });
+      throw malformed(`the entry ${keyText(name)} is not a name with a shape`, path, record);
     }
     shapes.set(name, dims);
   }
@@ -258,10 +248,7 @@ export function readModelState(torchFile: TorchFile, key = "module"): ModelState
   const top = asDict(torchFile.value);
   const module = asDict(valueAt(torchFile.value, key));
   if (top === undefined || module === undefined) {
-    throw new VistaError("FORMAT", `not model states: there is no \`${key}\` in it`, {
-      path,
-      hint: NOT_ZERO_HINT,
-    });
+    throw malformed(`not model states: there is no \`${key}\` in it`, path);
   }
   const parallel = asInteger(top.get("mp_world_size"));
   // Where the files of the other model-parallel ranks were not copied along, no file name shows that this is only a part.
@@ -321,13 +308,10 @@ function optional<T>(dict: PyDict, key: string, read: (value: PyValue) => T): T 
 function readTensors(value: PyValue, path: string, record: string): Map<string, TorchTensor> {
   const tensors = new Map<string, TorchTensor>();
   const entries = asDict(value);
-  if (entries === undefined) throw new VistaError("FORMAT", "is no dict of tensors", { path, record });
+  if (entries === undefined) throw malformed("is no dict of tensors", path, record);
   for (const [name, tensor] of entries) {
     if (typeof name !== "string" || !(tensor instanceof TorchTensor)) {
-      throw new VistaError("FORMAT", `the entry ${keyText(name)} is not a name with a tensor`, {
-        path,
-        record,
-      });
+      throw malformed(`the entry ${keyText(name)} is not a name with a tensor`, path, record);
     }
     tensors.set(name, tensor);
   }
@@ -337,7 +321,7 @@ function readTensors(value: PyValue, path: string, record: string): Map<string, 
 function readBufferNames(value: PyValue, path: string): Set<string> {
   const names = asItems(value);
   if (names?.every((name) => typeof name === "string") !== true)
-    throw new VistaError("FORMAT", "is no list of names", { path, record: "buffer_names" });
+    throw malformed("is no list of names", path, "buffer_names");
   return new Set(names as readonly string[]);
 }
 
@@ -345,15 +329,11 @@ function readNames(value: PyValue, path: string): Map<string, string> {
   const names = new Map<string, string>();
   // DeepSpeed saves a dict, but its newest readers also take a list of pairs.
   const pairs = asDict(value) ?? asItems(value)?.map((pair) => asItems(pair) ?? []);
-  if (pairs === undefined)
-    throw new VistaError("FORMAT", "is neither a dict nor a list of names", {
-      path,
-      record: "shared_params",
-    });
+  if (pairs === undefined) throw malformed("is neither a dict nor a list of names", path, "shared_params");
   for (const pair of pairs) {
     const [alias, source] = pair;
     if (typeof alias !== "string" || typeof source !== "string") {
-      throw new VistaError("FORMAT", "an entry is not a pair of names", { path, record: "shared_params" });
+      throw malformed("an entry is not a pair of names", path, "shared_params");
     }
     names.set(alias, source);
   }

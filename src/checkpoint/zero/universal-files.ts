@@ -134,6 +134,7 @@ function tensorNode(tensor: Tensor): PyValue {
     throw new VistaError(
       "UNSUPPORTED",
       `optimizer states of dtype ${tensor.dtype} in a universal checkpoint`,
+      { hint: "Convert the checkpoint with DeepSpeed's ds_to_universal.py." },
     );
   }
   const id = new PyTuple(["storage", new PyGlobal("torch", storage), "0", "cpu", tensor.numel]);

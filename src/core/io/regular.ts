@@ -128,5 +128,6 @@ export function checkSize(size: number, path: string, limit: number): void {
   if (size <= limit) return;
   throw new VistaError("FORMAT", `the file has ${size} bytes, the limit for one of its kind is ${limit}`, {
     path,
+    hint: "Check that it is the file that you meant.",
   });
 }

@@ -47,6 +47,7 @@ export async function finishRun(
       "the last checkpoint is a single file: there are no shards to merge",
       {
         path: weights.path,
+        hint: "Give it to `vista-ckpt to-st`.",
       },
     );
   }

@@ -399,11 +399,16 @@ describe.concurrent.each(CASES)("%s", (message, change) => {
     const args = Array.isArray(changed) ? (changed as string[]) : [folder];
     const outputs = temporaryFolder();
     const output = join(outputs, "out.bin");
-    const result = await runCli("vista-ckpt", ["merge", ...args, "-o", output]);
+    const result = await runCli("vista-ckpt", ["merge", ...args, "-o", output, "--json"]);
     expect(result.stderr).toMatch(message);
     expect(result.stderr.trimEnd().split("\n")).toHaveLength(1);
     expect(result.stderr).not.toMatch(/\n\s+at /);
-    expect(result.stdout).toBe("");
+    const { error } = JSON.parse(result.stdout);
+    // Of what is not there, or is a folder, the system's few words say all that there is to say.
+    if (!/: (no such file or folder|is a folder where a file is needed)$/.test(error.message)) {
+      expect(error.hint ?? "", `${error.message}: what to do is not said`).toMatch(/\w/);
+      expect(result.stderr).toContain(error.hint);
+    }
     expect(result.code).toBe(1);
     expect(readdirSync(outputs)).toEqual([]);
     expect(existsSync("/tmp/owned")).toBe(false);
