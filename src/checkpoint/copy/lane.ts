@@ -178,7 +178,11 @@ export class Lane {
     const elements = CHUNK / Math.max(width, outWidth);
     let castCrc = 0;
     for (let left = length / width; left > 0; ) {
-      if (this.#room - this.#fill < outWidth) this.#flush();
+      if (this.#room - this.#fill < outWidth) {
+        this.#flush();
+        // Where elements do not begin at multiples of their width, the room up to the next multiple may be less than one.
+        if (this.#room < outWidth) this.#room = CHUNK;
+      }
       const count = Math.min(left, elements, Math.floor((this.#room - this.#fill) / outWidth));
       const bytes = this.#in.subarray(0, count * width);
       source.next(bytes);

@@ -179,6 +179,17 @@ describe("large outputs", () => {
     expect(crcs).toEqual(cuts.slice(1).map((end, i) => crc32(content.subarray(cuts[i], end))));
   });
 
+  it("conversions are written at places that are no multiples of an element, too", async () => {
+    const content = new Uint8Array(100_000).map((_, i) => i % 251);
+    const region = await regionOf(content);
+    const source = { kind: "pieces", pieces: [{ region, start: 0, length: content.length }] } as const;
+    const converted = castTensor(makeTensor("U8", [content.length], source), "F32");
+    for (const before of [1, 2, 3, 256 * 1024 - 1]) {
+      const output = await write([{ kind: "bytes", bytes: new Uint8Array(before) }, part(converted)]);
+      expect(output.subarray(before).equals(Buffer.from(Float32Array.from(content).buffer))).toBe(true);
+    }
+  });
+
   it("bytes that depend on earlier CRCs are asked for after them", async () => {
     const region = await regionOf(new Uint8Array(9_000_000));
     let crc = -1;
