@@ -31,6 +31,8 @@ let seen = 0;
  * these.
  */
 export function crc32(bytes: Uint8Array, start = 0): number {
+  // The one of zlib returns 0 for no bytes, whatever came before them.
+  if (bytes.byteLength === 0) return start;
   if (fastest === undefined) {
     seen += bytes.byteLength;
     if (seen < WORTH_LOADING) return zlibCrc32(bytes, start);
