@@ -1,8 +1,8 @@
 /**
  * Opens every kind of input: torch files, safetensors, sharded ones of both, distributed checkpoints and ZeRO checkpoint folders.
  */
-import { cannot, firstNames, fromReader, shorten, throwIfAborted, VistaError } from "../core/errors.js";
-import { mapOrdered } from "../core/io/map-ordered.js";
+import { cannot, firstNames, fromReader, shorten, VistaError } from "../core/errors.js";
+import { openAll } from "../core/io/open-all.js";
 import { openSource } from "../core/io/open-source.js";
 import { filesAtOnce, joinPlace, listFolder, lookAt, placeName } from "../core/io/places.js";
 import { settleAll } from "../core/io/settle.js";
@@ -310,20 +310,17 @@ function noKeys(path: string, what: string): VistaError {
 async function openSharded(path: string, options: OpenOptions): Promise<Opened> {
   if (options.key !== undefined) throw noKeys(path, "an index of shards");
   const index = await readShardIndex(path);
-  const opened = new Map<string, Opened>();
-  /** The files that were opened, also those whose turn in the order has not come: an error has to close every one. */
-  const all: Opened[] = [];
+  const shards = await openAll(
+    [...index.shards],
+    filesAtOnce(path),
+    ([shard, place]) => openFile(place, options, index.stated.get(shard)),
+    ({ state }) => state.close(),
+    options,
+  ).catch((error: unknown) => {
+    throw fromReader(error, path);
+  });
   try {
-    const opening = mapOrdered(index.shards, filesAtOnce(path), async ([shard, place]) => {
-      throwIfAborted(options.signal);
-      const one = await openFile(place, options, index.stated.get(shard));
-      all.push(one);
-      return { shard, one };
-    });
-    for await (const { shard, one } of opening) {
-      opened.set(shard, one);
-      options.onProgress?.({ phase: "open", done: opened.size, total: index.shards.size, unit: "files" });
-    }
+    const opened = new Map([...index.shards.keys()].map((shard, i) => [shard, shards[i]!]));
     const tensors = new Map<string, Tensor>();
     for (const [name, shard] of index.weightMap) {
       const tensor = opened.get(shard)!.state.tensors.get(name);
@@ -335,7 +332,6 @@ async function openSharded(path: string, options: OpenOptions): Promise<Opened> 
       }
       tensors.set(name, tensor);
     }
-    const shards = [...opened.values()];
     const kinds = new Set(shards.map(({ kind }) => kind));
     if (kinds.size > 1)
       throw new VistaError("INCONSISTENT", "some shards are torch files, others safetensors", {
@@ -357,7 +353,7 @@ async function openSharded(path: string, options: OpenOptions): Promise<Opened> 
       torchFiles: shards.flatMap(({ torchFiles }) => torchFiles),
     };
   } catch (error) {
-    await settleAll(all.map(({ state }) => state.close()));
+    await settleAll(shards.map(({ state }) => state.close()));
     throw fromReader(error, path);
   }
 }

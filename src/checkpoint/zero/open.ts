@@ -1,5 +1,6 @@
 /** Opens a ZeRO checkpoint: finds its files, reads what they say, checks that they belong together and plans the state dict. */
-import { fromReader, throwIfAborted } from "../../core/errors.js";
+import { fromReader } from "../../core/errors.js";
+import { openAll } from "../../core/io/open-all.js";
 import { filesAtOnce } from "../../core/io/places.js";
 import { settleAll } from "../../core/io/settle.js";
 import type { RunOptions } from "../../core/progress.js";
@@ -163,25 +164,18 @@ export async function readCheckpointFiles(
     );
   };
   const paths = [...files.modelStates, ...files.shards].map((file) => file.path);
-  const states: (ModelFile | ShardState)[] = [];
-  try {
-    while (states.length < paths.length) {
-      throwIfAborted(options.signal);
-      const batch = paths.slice(states.length, states.length + filesAtOnce(path));
-      const first = states.length;
-      const outcomes = await Promise.allSettled(batch.map((path, i) => read(path, first + i)));
-      for (const outcome of outcomes) if (outcome.status === "fulfilled") states.push(outcome.value);
-      // Where several files are wrong, the error names the first, so that every run says the same.
-      for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
-      options.onProgress?.({ phase: "open", done: states.length, total: paths.length, unit: "files" });
-    }
-    const models = states.slice(0, last) as unknown as ModelStates;
-    const shards = states.slice(last) as ShardState[];
-    return { files, models, shards, torchFiles: states.map(({ torchFile }) => torchFile) };
-  } catch (error) {
-    await settleAll(states.map(({ torchFile }) => torchFile.file.close()));
+  const states: (ModelFile | ShardState)[] = await openAll(
+    paths,
+    filesAtOnce(path),
+    read,
+    ({ torchFile }) => torchFile.file.close(),
+    options,
+  ).catch((error: unknown) => {
     throw fromReader(error, path);
-  }
+  });
+  const models = states.slice(0, last) as unknown as ModelStates;
+  const shards = states.slice(last) as ShardState[];
+  return { files, models, shards, torchFiles: states.map(({ torchFile }) => torchFile) };
 }
 
 /** The largest number of different pickles that are kept for others that are the same. */

@@ -4,7 +4,8 @@
  *
  * Source: deepspeed/checkpoint/ds_to_universal.py (merge_tp_slices, merge_zero3_slices), constants.py.
  */
-import { fromReader, throwIfAborted, VistaError } from "../../core/errors.js";
+import { fromReader, VistaError } from "../../core/errors.js";
+import { openAll } from "../../core/io/open-all.js";
 import { filesAtOnce, joinPlace, listFolder, parentPlace, placeName } from "../../core/io/places.js";
 import { settleAll } from "../../core/io/settle.js";
 import type { RunOptions } from "../../core/progress.js";
@@ -159,21 +160,14 @@ async function openFiles(
   paths: readonly string[],
   options: RunOptions & { verify?: boolean },
 ): Promise<TorchFile[]> {
-  const opened: TorchFile[] = [];
-  try {
-    while (opened.length < paths.length) {
-      throwIfAborted(options.signal);
-      const batch = paths.slice(opened.length, opened.length + filesAtOnce(paths[0]!));
-      const outcomes = await Promise.allSettled(batch.map((path) => open(path, options)));
-      for (const outcome of outcomes) if (outcome.status === "fulfilled") opened.push(outcome.value);
-      for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
-      options.onProgress?.({ phase: "open", done: opened.length, total: paths.length, unit: "files" });
-    }
-    return opened;
-  } catch (error) {
-    await settleAll(opened.map(({ file }) => file.close()));
-    throw error;
-  }
+  const limit = filesAtOnce(paths[0] ?? "");
+  return openAll(
+    paths,
+    limit,
+    (path) => open(path, options),
+    ({ file }) => file.close(),
+    options,
+  );
 }
 
 /** Returns the stage: 3 where the names of the files say so, else 1 where the config says so, else 2. */
