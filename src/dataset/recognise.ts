@@ -1,8 +1,10 @@
 /** Recognition of what a folder holds: nuScenes, OpenDV-YouTube, annotation files, or a Vista root with all of them. */
+
 import { existsSync, statSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { orElse, VistaError } from "../core/errors.js";
+import { VistaError } from "../core/errors.js";
+import { namesIn } from "../core/io/regular.js";
 import { nuScenesVersions } from "./nuscenes/read/versions.js";
 import { findOpenDvRoot } from "./opendv/root.js";
 
@@ -68,7 +70,7 @@ export async function recognise(root: string, kind?: DataKind): Promise<DataPart
     }
   }
   if (kind === undefined || kind === "annotations") {
-    const names = await readdir(join(root, VISTA_ANNOS)).catch(orElse<string[]>([]));
+    const names = await namesIn(join(root, VISTA_ANNOS));
     parts.annotations = names
       .filter(isAnnotationName)
       .sort()

@@ -3,7 +3,7 @@ import { compareText } from "../core/text.js";
 import type { CheckOptions } from "./finding.js";
 
 /** The number of seconds for reading headers where the caller does not give one. */
-export const DEFAULT_BUDGET = 60;
+const DEFAULT_BUDGET = 60;
 
 /** Returns how many images are opened at most, and for how many seconds. */
 export function boundsOf({ images = "headers", sample, budget }: CheckOptions): {

@@ -74,7 +74,7 @@ function checkBox(name: string, dtype: DType, shape: readonly number[], box: Box
       hint: "The metadata is damaged: copy the checkpoint again.",
     });
   }
-  const bytes = (sizes.reduce((product, size) => product * size, 1) * dtypeInfo(dtype).bits) / 8;
+  const bytes = (volume(sizes) * dtypeInfo(dtype).bits) / 8;
   if (bytes !== region.length) {
     throw new VistaError(
       "FORMAT",
@@ -97,7 +97,7 @@ function checkCover(
   let open: Box[] = [];
   let covered = 0;
   for (const box of sorted) {
-    covered += box.sizes.reduce((product, size) => product * size, 1);
+    covered += volume(box.sizes);
     open = open.filter((other) => (other.offsets[0] ?? 0) + (other.sizes[0] ?? 1) > (box.offsets[0] ?? 0));
     const other = open.find((one) => overlap(one, box));
     if (other !== undefined) {
@@ -128,14 +128,14 @@ function firstGap(
 ): Pick<Box, "offsets" | "sizes"> {
   if (boxes.length === 0) return { offsets: shape.map(() => 0), sizes: shape };
   const [size = 1, ...inner] = shape;
-  const area = inner.reduce((product, extent) => product * extent, 1);
+  const area = volume(inner);
   const ends = boxes.flatMap(({ offsets, sizes }) => [offsets[0]!, offsets[0]! + sizes[0]!]);
   const cuts = [...new Set([0, ...ends, size])].sort((a, b) => a - b);
   for (const [i, from] of cuts.slice(0, -1).entries()) {
     const slab = boxes
       .filter(({ offsets, sizes }) => offsets[0]! <= from && from < offsets[0]! + sizes[0]!)
       .map(({ offsets, sizes }) => ({ offsets: offsets.slice(1), sizes: sizes.slice(1) }));
-    const filled = sum(slab, ({ sizes }) => sizes.reduce((product, extent) => product * extent, 1));
+    const filled = sum(slab, ({ sizes }) => volume(sizes));
     if (filled === area) continue;
     const gap = firstGap(inner, slab);
     return { offsets: [from, ...gap.offsets], sizes: [cuts[i + 1]! - from, ...gap.sizes] };
@@ -240,4 +240,8 @@ class Rows {
   firstStartingFrom(position: number): number {
     return firstWhere(this.#count, (row) => this.place(row) >= position);
   }
+}
+
+function volume(sizes: readonly number[]): number {
+  return sizes.reduce((product, size) => product * size, 1);
 }

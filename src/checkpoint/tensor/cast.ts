@@ -9,7 +9,7 @@ import { narrow } from "./kernels.js";
 /** The types that tensors can be converted to. */
 export type CastTarget = "F32" | "F16" | "BF16";
 
-export function isCastTarget(dtype: DType): dtype is CastTarget {
+function isCastTarget(dtype: DType): dtype is CastTarget {
   return dtype === "F32" || dtype === "F16" || dtype === "BF16";
 }
 
@@ -25,7 +25,7 @@ export function castBytes(source: Uint8Array, from: DType, target: Uint8Array, t
     });
   }
   if (from === "BF16" && to === "F32") bf16ToF32(source, target);
-  else if (to === "F32") onAligned(target, 4, (bytes) => decode(source, floats(bytes)));
+  else if (to === "F32") onWords(target, (bytes) => decode(source, floats(bytes)));
   else if (from === "F32") narrow(to, source, target);
   else {
     const floats32 = new Float32Array(target.byteLength / 2);
@@ -50,8 +50,8 @@ export function aligned(bytes: Uint8Array, width: number): Uint8Array {
   return bytes.byteOffset % width === 0 ? bytes : Uint8Array.from(bytes);
 }
 
-function onAligned(target: Uint8Array, width: number, fill: (target: Uint8Array) => void): void {
-  if (target.byteOffset % width === 0) {
+function onWords(target: Uint8Array, fill: (target: Uint8Array) => void): void {
+  if (target.byteOffset % 4 === 0) {
     fill(target);
     return;
   }
@@ -74,7 +74,7 @@ function u32(bytes: Uint8Array): Uint32Array {
 
 function bf16ToF32(source: Uint8Array, target: Uint8Array): void {
   const from = u16(source);
-  onAligned(target, 4, (bytes) => {
+  onWords(target, (bytes) => {
     const to = new Uint32Array(bytes.buffer, bytes.byteOffset, from.length);
     for (let i = 0; i < from.length; i++) to[i] = from[i]! << 16;
   });

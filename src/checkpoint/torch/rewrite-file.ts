@@ -8,7 +8,7 @@ import type { TorchFile } from "./file.js";
 import { PyObject, PyPersistent, PyTuple, type PyValue } from "./objects.js";
 import { type ExactPickle, rewritePickle, storageParts } from "./rewrite.js";
 import { planTorchRecords, type TorchStorageRecord } from "./write.js";
-import type { TorchParts } from "./zip-plan.js";
+import { sizeOf, type TorchParts } from "./zip-plan.js";
 
 /** A storage that is not in the file: tensors one after the other, where a number stands for so many bytes of zeros. */
 export class NewStorage extends PyPersistent {
@@ -135,7 +135,7 @@ export function replaceFlatTensor(
   if (!/^torch\._utils\._rebuild_tensor(_v2|_v3)?$/.test(node.id)) return undefined;
   const [old, , , , ...flags] = items;
   if (!(old instanceof PyPersistent)) return undefined;
-  const bytes = sum(content, (part) => (typeof part === "number" ? part : part.byteLength));
+  const bytes = sum(content, sizeOf);
   const { cls, key, location } = storageParts(old);
   // An UntypedStorage counts bytes.
   const size = node.id.endsWith("_v3") ? bytes : bytes / bytesPerElement;

@@ -256,7 +256,8 @@ function writeDescriptor(target: Buffer, at: number, record: ZipRecord): void {
   }
 }
 
-function sizeOf(part: Tensor | number): number {
+/** Returns the bytes of a part of a storage: a tensor, or so many zeros. */
+export function sizeOf(part: Tensor | number): number {
   return typeof part === "number" ? part : part.byteLength;
 }
 

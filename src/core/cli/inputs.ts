@@ -1,6 +1,6 @@
 /** The inputs of a command that takes several: paths, and patterns that the shell left alone because they were quoted. */
 import { existsSync } from "node:fs";
-import { isVistaError, VistaError, type Where } from "../errors.js";
+import { isVistaError, oneLine, VistaError, type Where } from "../errors.js";
 import { isRemote } from "../io/places.js";
 import { printLines } from "./print.js";
 
@@ -47,12 +47,16 @@ export async function forEachInput<T>(
       outcomes.push({ path, result: await work(path) });
     } catch (error) {
       if (!isVistaError(error) || error.code === "ABORTED") throw error;
-      const { message, hint } = error;
-      printLines([`${program}: ${message}${hint === undefined ? "" : `. ${hint}`}`], process.stderr);
+      printLines([`${program}: ${withHint(error.message, error.hint)}`], process.stderr);
       outcomes.push({ path, error });
     }
   }
   return outcomes;
+}
+
+/** Returns what is wrong and what to do about it as one line. */
+export function withHint(message: string, hint: string | undefined): string {
+  return hint === undefined ? message : `${message}${/[.!?]$/.test(message) ? "" : "."} ${oneLine(hint)}`;
 }
 
 /** Returns an error as `--json` shows it in place of a result. */

@@ -10,7 +10,7 @@ import { fromSystem, isVistaError, oneLine, VistaError, withoutSecrets } from ".
 import { interruptRequests } from "../io/interrupt.js";
 import { removePartialFiles } from "../io/output.js";
 import { readRegularSync } from "../io/regular.js";
-import { errorJson } from "./inputs.js";
+import { errorJson, withHint } from "./inputs.js";
 import { printJson } from "./print.js";
 
 export const EXIT = {
@@ -185,8 +185,8 @@ function reportError(
   const isAborted = known?.code === "ABORTED";
   let text = `internal error: ${oneLine(message)}${debug ? "" : ". Run again with --debug and report it."}`;
   if (known !== undefined) {
-    text = isAborted && interruptedBy !== undefined ? "interrupted; nothing was written" : message;
-    if (known.hint !== undefined) text += `${/[.!?]$/.test(text) ? "" : "."} ${oneLine(known.hint)}`;
+    const what = isAborted && interruptedBy !== undefined ? "interrupted; nothing was written" : message;
+    text = withHint(what, known.hint);
   }
   const stack = debug && error instanceof Error ? withoutSecrets(`${stackWithCauses(error)}\n`) : "";
   process.stderr.write(`${name}: ${text}\n${stack}`);

@@ -12,8 +12,8 @@ import {
   type Stats,
   statSync,
 } from "node:fs";
-import { type FileHandle, open, stat } from "node:fs/promises";
-import { VistaError } from "../errors.js";
+import { type FileHandle, open, readdir, stat } from "node:fs/promises";
+import { orElse, VistaError } from "../errors.js";
 
 const FLAGS = constants.O_RDONLY | constants.O_NONBLOCK;
 
@@ -36,6 +36,11 @@ export function sizeOf(path: string): number {
   } catch {
     return -1;
   }
+}
+
+/** Returns the names of what is in a folder; none where it cannot be listed. */
+export function namesIn(folder: string): Promise<string[]> {
+  return readdir(folder).catch(orElse<string[]>([]));
 }
 
 /**

@@ -78,7 +78,7 @@ export function kindOf(value: unknown): AnnotationKind | undefined {
 }
 
 /** Tells whether a file is one of validation clips, by its name: the authors name theirs like this. */
-export function isValidation(name: string): boolean {
+function isValidation(name: string): boolean {
   return /(^|[^a-z])val(idation)?([^a-z]|$)/i.test(basename(name));
 }
 

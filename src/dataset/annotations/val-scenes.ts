@@ -12,7 +12,7 @@ const VALIDATION = officialScenes("val");
 const SLACK_US = 100_000;
 const FILE_NAME = /([^/]+)__CAM_FRONT__([0-9]{16})\.jpg$/;
 
-export function isValidationScene(name: string): boolean {
+function isValidationScene(name: string): boolean {
   return VALIDATION.has(name);
 }
 

@@ -87,7 +87,7 @@ function parseShard(text: string): Shard {
  * Returns the shard of a task in a Slurm array. A job array may start at any number: `--array=0-15` and `--array=1-16` are both
  * 16 shards.
  */
-export function slurmShard(env: Readonly<Record<string, string | undefined>>): Shard {
+function slurmShard(env: Readonly<Record<string, string | undefined>>): Shard {
   const number = (name: string) => {
     const text = env[name];
     if (text !== undefined && /^\d+$/.test(text)) return Number(text);

@@ -132,7 +132,7 @@ function toStamp(stats: BigIntStats): Stamp {
   return [...split(stats.mtimeNs), ...split(stats.ctimeNs), Number(stats.ino), Number(stats.size)];
 }
 
-export function sameStamp(a: Stamp, b: Stamp): boolean {
+function sameStamp(a: Stamp, b: Stamp): boolean {
   return a.every((value, i) => value === b[i]);
 }
 

@@ -14,8 +14,8 @@ import type { DatasetIndex, IndexedChain } from "./dataset-index.js";
 import { decodeContent, isMap, SPLITS } from "./fields.js";
 import { checkMsgpackBounds } from "./msgpack-bounds.js";
 
-export const INDEX_FORMAT = "vista-data-index";
-export const INDEX_VERSION = 2;
+const INDEX_FORMAT = "vista-data-index";
+const INDEX_VERSION = 2;
 
 /** Returns the bytes of an index file. */
 export function encodeIndex(index: DatasetIndex): Uint8Array {

@@ -33,7 +33,7 @@ export interface FolderScan {
   folders: string[];
 }
 
-export const MAX_STRAYS = 20;
+const MAX_STRAYS = 20;
 /** The number of entries that the system is asked for at a time. */
 const BATCH = 2048;
 /** The largest number of ways of naming frames in one folder; names of yet another kind count as strays. */

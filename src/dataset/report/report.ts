@@ -242,7 +242,7 @@ export function joinPath(prefix: string, path: string): string {
  * Compares names with numbers in them: "9 ms" comes before "10 ms". The order is the same on every machine, unlike that of
  * localeCompare.
  */
-export function naturalOrder(a: string, b: string): number {
+function naturalOrder(a: string, b: string): number {
   const left = a.match(/\d+|\D+/g) ?? [];
   const right = b.match(/\d+|\D+/g) ?? [];
   for (let i = 0; i < Math.min(left.length, right.length); i++) {

@@ -19,7 +19,7 @@ export interface Command {
  *
  * @param finetune  the weights file, as {@link LaunchPlan.finetune} was resolved; undefined to start from SVD
  */
-export function trainArguments(plan: LaunchPlan, finetune: string | undefined): string[] {
+function trainArguments(plan: LaunchPlan, finetune: string | undefined): string[] {
   return [
     ...startArguments(plan),
     // The value is empty on purpose. Without the option, train.py takes ckpts/pytorch_model.bin if such a file happens to lie

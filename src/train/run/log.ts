@@ -1,8 +1,8 @@
 /** The log that Lightning's CSVLogger writes into a run folder. */
-import { readdir, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { join } from "node:path";
-import { fromSystem, oneLine, orElse } from "../../core/errors.js";
-import { readRegular } from "../../core/io/regular.js";
+import { fromSystem, oneLine } from "../../core/errors.js";
+import { namesIn, readRegular } from "../../core/io/regular.js";
 
 /** A row of the log that has a loss. */
 export interface LossPoint {
@@ -36,7 +36,7 @@ export interface RunLog {
  */
 export async function readLog(run: string): Promise<RunLog | undefined> {
   const folder = join(run, "testtube");
-  const versions = (await readdir(folder).catch(orElse<string[]>([])))
+  const versions = (await namesIn(folder))
     .map((name) => /^version_(\d+)$/.exec(name))
     .filter((match) => match !== null)
     .sort((a, b) => Number(a[1]) - Number(b[1]));

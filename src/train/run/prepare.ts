@@ -1,7 +1,9 @@
 /** The preparations of a training: weights merged from shards, or a checkpoint made for this number of GPUs. */
-import { mkdir, readdir, stat } from "node:fs/promises";
+
+import { mkdir, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { isVistaError, orElse } from "../../core/errors.js";
+import { isVistaError } from "../../core/errors.js";
+import { namesIn } from "../../core/io/regular.js";
 import type { RunOptions } from "../../core/progress.js";
 import { fromVista, isCheckpoint, type LaunchPlan } from "../launch/plan.js";
 import { merge, readFolder, reshard } from "../tools.js";
@@ -110,7 +112,7 @@ async function relativesOf(
   wanted: number,
 ): Promise<{ run: string; ranks: number | undefined }[]> {
   const [folder, first] = [dirname(run), withoutRanks(basename(run))];
-  const names = await readdir(folder).catch(orElse<string[]>([]));
+  const names = await namesIn(folder);
   const found = names
     .filter((other) => other !== basename(run) && withoutRanks(other) === first)
     .map((other) => ({ run: join(folder, other), ranks: ranksIn(other) }));

@@ -1,14 +1,16 @@
 /** The run folders of train.py: their saved configs, and the recipe that they came from. */
-import { readdir, stat } from "node:fs/promises";
+
+import { stat } from "node:fs/promises";
 import { basename, extname, join } from "node:path";
-import { isVistaError, orElse } from "../../core/errors.js";
+import { isVistaError } from "../../core/errors.js";
+import { namesIn } from "../../core/io/regular.js";
 import type { Recipe } from "../launch/built-in-recipes.js";
 import { type ConfigTree, readConfigs, type TrainingFacts, trainingFacts } from "../launch/config.js";
 
 /** Lists the config files that train.py saved in a run (and reads again on `--resume`), in its order. */
 export async function savedConfigs(run: string): Promise<string[]> {
   const folder = join(run, "configs");
-  const names = await readdir(folder).catch(orElse<string[]>([]));
+  const names = await namesIn(folder);
   return names
     .filter((name) => name.endsWith(".yaml"))
     .sort()
@@ -64,7 +66,7 @@ function configName(recipe: Recipe): string {
 /** Finds the run folder below `logdir` that got checkpoints since `since`; where there are several, the newest. */
 export async function newestRun(logdir: string, since: Date): Promise<string | undefined> {
   let best: { path: string; time: number } | undefined;
-  for (const name of await readdir(logdir).catch(orElse<string[]>([]))) {
+  for (const name of await namesIn(logdir)) {
     const path = join(logdir, name);
     const checkpoints = await stat(join(path, "checkpoints")).catch(() => undefined);
     if (checkpoints === undefined || checkpoints.mtime < since) continue;

@@ -23,7 +23,7 @@ function dot4(a: readonly number[], b: readonly number[]): number {
  * Returns the quaternion with a length of 1, as `Quaternion._normalise` makes it; one that has this length already stays as it
  * is.
  */
-export function normalised(q: Quaternion): Quaternion {
+function normalised(q: Quaternion): Quaternion {
   const square = dot4(q, q);
   if (Math.abs(1 - square) < UNIT) return q;
   const length = Math.sqrt(square);

@@ -3,7 +3,7 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { orElse, throwIfAborted } from "../../../core/errors.js";
-import { readRegular } from "../../../core/io/regular.js";
+import { namesIn, readRegular } from "../../../core/io/regular.js";
 import { JsonSyntaxError, parseWhole } from "../../../core/json/scan.js";
 import type { RunOptions } from "../../../core/progress.js";
 import { compareText } from "../../../core/text.js";
@@ -43,7 +43,7 @@ export async function* labelFindings(root: string, version: string, tables: Tabl
       folders.set(folder, files.add(filename.slice(slash + 1)));
     }
     for (const [folder, wanted] of [...folders].sort(([a], [b]) => compareText(a, b))) {
-      const there = new Set(await readdir(join(root, folder)).catch(orElse<string[]>([])));
+      const there = new Set(await namesIn(join(root, folder)));
       const missing = [...wanted].filter((file) => !there.has(file)).sort();
       if (missing.length === wanted.size && missing.length > 1) {
         const text = `none of the ${missing.length} files of ${name}.json is there`;

@@ -1,14 +1,13 @@
 /** The versions of the tables that a root has. */
 
 import { existsSync } from "node:fs";
-import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { orElse } from "../../../core/errors.js";
+import { namesIn } from "../../../core/io/regular.js";
 import { compareText } from "../../../core/text.js";
 
 /** Returns the names of the versions in a root: mini first, then trainval, then test, then others. */
 export async function nuScenesVersions(root: string): Promise<string[]> {
-  const entries = await readdir(root).catch(orElse<string[]>([]));
+  const entries = await namesIn(root);
   const order = ["v1.0-mini", "v1.0-trainval", "v1.0-test"];
   const rank = (name: string) => (order.includes(name) ? order.indexOf(name) : order.length);
   return entries

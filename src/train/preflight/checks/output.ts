@@ -1,7 +1,9 @@
 /** The checks of where the run goes: log folder, disk space, and the run that is gone on with. */
-import { mkdtemp, readdir, rmdir, stat } from "node:fs/promises";
+
+import { mkdtemp, rmdir, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { isVistaError, orElse } from "../../../core/errors.js";
+import { isVistaError } from "../../../core/errors.js";
+import { namesIn } from "../../../core/io/regular.js";
 import { stepsPerEpoch, type TrainingFacts } from "../../launch/config.js";
 import { isCheckpoint, type LaunchPlan } from "../../launch/plan.js";
 import { lastCheckpoint, listCheckpoints } from "../../run/checkpoints.js";
@@ -43,7 +45,7 @@ export async function* checkLogdir({ plan, facts, system }: CheckContext): Async
   }
   if (plan.name !== undefined && plan.resume === undefined) {
     const run = join(plan.logdir, plan.name);
-    if ((await readdir(run).catch(orElse<string[]>([]))).length > 0) {
+    if ((await namesIn(run)).length > 0) {
       yield finding("run-exists", `the run folder ${run} already has files`);
     }
   }
