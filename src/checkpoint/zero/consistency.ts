@@ -141,3 +141,11 @@ function checkRanks(files: CheckpointFiles, ranks: number, what: string, found: 
 function enumerate(ranks: readonly number[]): string {
   return ranks.length > 8 ? `${ranks.slice(0, 8).join(", ")} and ${ranks.length - 8} more` : ranks.join(", ");
 }
+
+/** Returns the error for what files say that contradicts what others, or the names and shapes, say. */
+export function contradiction(what: string, path: string): VistaError {
+  return new VistaError("INCONSISTENT", what, {
+    path,
+    hint: "The model states and the shards are of two runs, or a shard is damaged: copy the checkpoint again.",
+  });
+}

@@ -5,7 +5,7 @@ import type { Piece } from "../../core/io/source.js";
 import { numelOf } from "../tensor/dtype.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { tensorsAt } from "../torch/read.js";
-import { contradiction } from "./optimizer-states.js";
+import { contradiction } from "./consistency.js";
 import { flatPieces } from "./pieces.js";
 import type { ModelStates } from "./states.js";
 import { joinParts } from "./sub-groups.js";

@@ -7,6 +7,7 @@ import { sum } from "../../core/sum.js";
 import { dtypeInfo, numelOf } from "../tensor/dtype.js";
 import { makeTensor, piecesBetween, type Tensor } from "../tensor/tensor.js";
 import { asDict, asInteger, asItems, type PyDict, PyObject, type PyValue } from "../torch/objects.js";
+import { contradiction } from "./consistency.js";
 import {
   type GroupLayout,
   type GroupOptions,
@@ -19,7 +20,6 @@ import {
 } from "./flat-group.js";
 import { type CheckpointContent, versionOf } from "./open.js";
 import {
-  contradiction,
   type OptimizerGroup,
   type OptimizerParameter,
   readBaseStates,

@@ -8,10 +8,10 @@ import { sum } from "../../core/sum.js";
 import { type DType, numelOf } from "../tensor/dtype.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { asInteger, asItems, type PyValue } from "../torch/objects.js";
+import { contradiction } from "./consistency.js";
 import type { CheckpointContent } from "./open.js";
 import { zeroConfig } from "./optimizer-flat.js";
 import {
-  contradiction,
   type OptimizerGroup,
   type OptimizerParameter,
   readBaseStates,

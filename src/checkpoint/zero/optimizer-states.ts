@@ -5,6 +5,7 @@ import { type DType, numelOf } from "../tensor/dtype.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { asDict, asInteger, asItems, keyText, type PyDict, type PyValue } from "../torch/objects.js";
 import { TorchTensor } from "../torch/values.js";
+import { contradiction } from "./consistency.js";
 import { piecesByRank } from "./pieces.js";
 import type { ShardState } from "./states.js";
 
@@ -150,10 +151,9 @@ export async function readFlatStates(
   states.forEach((state, rank) => {
     const here = [...(state ?? new Map()).keys()].map(String);
     if (here.join() !== names.join()) {
-      throw new VistaError(
-        "INCONSISTENT",
+      throw contradiction(
         `${what}: rank ${rank} keeps the states ${here.join(", ") || "none"}, rank 0 ${names.join(", ") || "none"}`,
-        { path: shards[rank]!.path, hint: "The shards are of two runs: copy the checkpoint again." },
+        shards[rank]!.path,
       );
     }
   });
@@ -168,10 +168,9 @@ export async function readFlatStates(
       types.set(name, tensors[0]!.dtype);
       const other = tensors.findIndex(({ dtype }) => dtype !== tensors[0]!.dtype);
       if (other > 0) {
-        throw new VistaError(
-          "INCONSISTENT",
+        throw contradiction(
           `${what}: the state ${name} is ${tensors[other]!.dtype} on rank ${other}, ${tensors[0]!.dtype} on rank 0`,
-          { path: shards[other]!.path, hint: "The shards are of two runs: copy the checkpoint again." },
+          shards[other]!.path,
         );
       }
       pieces.set(name, await piecesByRank(shards, (_, rank) => tensors[rank]!));
@@ -197,12 +196,4 @@ export async function readFlatStates(
 
 export function refuse(what: string, details: { path: string; hint: string }): VistaError {
   return new VistaError("UNSUPPORTED", what, details);
-}
-
-/** Returns the error for sizes of the shards that contradict each other or the names and shapes. */
-export function contradiction(what: string, path: string): VistaError {
-  return new VistaError("INCONSISTENT", what, {
-    path,
-    hint: "The model states and the shards are of two runs, or a shard is damaged: copy the checkpoint again.",
-  });
 }

@@ -2,6 +2,7 @@
 import { VistaError } from "../../core/errors.js";
 import { sum } from "../../core/sum.js";
 import { numelOf } from "../tensor/dtype.js";
+import { contradiction } from "./consistency.js";
 import type { ModelState, Shapes, ShardState } from "./states.js";
 
 /**
@@ -57,10 +58,9 @@ export function flatGroups(tagFolder: string, model: ModelState, shards: readonl
         )
       : listed;
   if (shapes.length === sizes.length) return shapes.map((group, g) => ({ shapes: group, sizes: sizes[g]! }));
-  throw new VistaError(
-    "INCONSISTENT",
+  throw contradiction(
     `the model states list ${shapes.length} param groups, the optimizer shards hold ${sizes.length}`,
-    { path: tagFolder, hint: "The files are of two runs: copy the checkpoint again." },
+    tagFolder,
   );
 }
 

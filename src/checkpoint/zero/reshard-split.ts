@@ -10,10 +10,10 @@ import type { DType } from "../tensor/dtype.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { asDict, asInteger, asItems, type PyDict, PyObject, type PyValue } from "../torch/objects.js";
 import { copyTensor } from "../torch/rewrite-file.js";
+import { contradiction } from "./consistency.js";
 import type { Fragment } from "./flat-group.js";
 import type { SplitPartitions } from "./optimizer-split.js";
 import type { OptimizerGroup } from "./optimizer-states.js";
-import { contradiction } from "./optimizer-states.js";
 import { dictAt, flatContent, putFlat, setEntries } from "./reshard-tree.js";
 
 export class SplitResharding {

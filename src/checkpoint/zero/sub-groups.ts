@@ -4,10 +4,10 @@
  *
  * Source: deepspeed/runtime/zero/stage3.py (_create_fp16_sub_groups).
  */
-import { VistaError } from "../../core/errors.js";
 import type { Piece } from "../../core/io/source.js";
 import { type DType, dtypeInfo, numelOf } from "../tensor/dtype.js";
 import { makeTensor, PieceRule, piecesBetween, type Tensor } from "../tensor/tensor.js";
+import { contradiction } from "./consistency.js";
 import { flatPieces } from "./pieces.js";
 import type { ShardState } from "./states.js";
 
@@ -31,10 +31,9 @@ export async function readSubGroups(shards: readonly ShardState[]): Promise<SubG
       const here = group === undefined ? 0 : (numelOf(group.shape) ?? 0);
       if (group === undefined || here !== size || (size > 0 && group.dtype !== first.dtype)) {
         const types = here === size ? ` (${group?.dtype ?? "none"} and ${first.dtype})` : "";
-        throw new VistaError(
-          "INCONSISTENT",
+        throw contradiction(
           `sub-group ${s}: rank ${rank} holds ${here} elements, rank 0 holds ${size}${types}; in stage 3 all hold the same`,
-          { path, hint: "The shards are of two runs: copy the checkpoint again." },
+          path,
         );
       }
       held.push(await flatPieces(torchFile, group));

@@ -2,10 +2,11 @@
  * Cuts the trained parameters of a ZeRO checkpoint from the flat vectors of its optimizer shards: in stages 1 and 2 each param
  * group is one vector over all ranks, in stage 3 every rank has a part of every parameter.
  */
-import { VistaError } from "../../core/errors.js";
+import type { VistaError } from "../../core/errors.js";
 import { sum } from "../../core/sum.js";
 import { dtypeInfo, numelOf } from "../tensor/dtype.js";
 import { makeTensor, piecesBetween, type Tensor } from "../tensor/tensor.js";
+import { contradiction } from "./consistency.js";
 import type { CheckpointFiles } from "./layout.js";
 import { flatGroups, listedShapes } from "./param-shapes.js";
 import { cutFlatGroup, cutParameters, isMismatch, type Mismatch } from "./partition.js";
@@ -51,11 +52,10 @@ async function cutStage12(
   for (const [g, { shapes, sizes }] of flat.entries()) {
     const grows = sizes.findIndex((size, rank) => rank > 0 && size > sizes[rank - 1]!);
     if (grows > 0) {
-      throw new VistaError(
-        "INCONSISTENT",
+      throw contradiction(
         `in param group ${g}, rank ${grows} holds ${sizes[grows]} elements and rank ${grows - 1} only ${sizes[grows - 1]}; ` +
           "partitions are equal, the last ones may be shorter",
-        { path: shards[grows]!.path, hint: "The shards are of two runs: copy the checkpoint again." },
+        shards[grows]!.path,
       );
     }
     const numels = [...shapes.values()].map((shape) => numelOf(shape) ?? Infinity);
@@ -90,10 +90,9 @@ function gapsOf(
   if (alignmentPaddings === undefined) return [];
   const gaps = alignmentPaddings[group];
   if (gaps?.length === parameters) return gaps;
-  throw new VistaError(
-    "INCONSISTENT",
+  throw contradiction(
     `param group ${group} has ${parameters} parameters, param_alignment_paddings has ${gaps?.length ?? "none"} for it`,
-    { path, hint: "The model states and the shards are of two runs: copy the checkpoint again." },
+    path,
   );
 }
 
@@ -126,12 +125,8 @@ function mismatch(
   what: string,
   parameters: number,
 ): VistaError {
-  return new VistaError(
-    "INCONSISTENT",
+  return contradiction(
     `${what}: ${parameters} parameters need ${needed} elements, the ranks hold ${available}`,
-    {
-      path: tagFolder,
-      hint: "The model states and the shards are of two runs, or a shard is stale: copy the checkpoint again.",
-    },
+    tagFolder,
   );
 }
