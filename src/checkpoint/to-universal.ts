@@ -4,6 +4,7 @@ import { throwIfAborted } from "../core/errors.js";
 import { sum } from "../core/sum.js";
 import { type FolderOptions, fileOfBytes, folderBeside, writeCheckpointFolder } from "./checkpoint-folder.js";
 import { openZeroOptimizer } from "./zero/optimizer.js";
+import { zeroConfig } from "./zero/optimizer-flat.js";
 import { type UniversalFile, universalFiles } from "./zero/universal-files.js";
 
 export interface WrittenUniversal {
@@ -27,6 +28,11 @@ export interface WrittenUniversal {
    * 1 and 2 have no file.
    */
   readonly leftOut: readonly string[];
+  /**
+   * Whether the run had `round_robin_gradients`, which is to be off for loading: with it, DeepSpeed's loader gives parameters the
+   * elements of others.
+   */
+  readonly roundRobin: boolean;
   readonly files: number;
   readonly bytes: number;
 }
@@ -83,6 +89,7 @@ export async function writeUniversal(
       parameters: parameters.length,
       elements: sum(parameters, ({ numel }) => numel),
       states: [...new Set(groups.flatMap((group) => [...group.stateTypes.keys()]))],
+      roundRobin: optimizer.stage !== 3 && zeroConfig(optimizer)?.get("round_robin_gradients") === true,
       leftOut: optimizer.stage === 3 ? [] : [...ofGroups],
       files: planned.length + 1,
       bytes: bytes + universalTag.length,

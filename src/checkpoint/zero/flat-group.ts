@@ -96,6 +96,19 @@ export function fragmentsOf(layout: GroupLayout, numels: readonly number[], rank
 }
 
 /**
+ * Returns the parameters of which a rank holds a part, in the order of its partition, each whole and one after the other, as Muon
+ * keeps its momentum.
+ */
+export function heldParameters(layout: GroupLayout, numels: readonly number[], rank: number): Fragment[] {
+  let start = 0;
+  return fragmentsOf(layout, numels, rank).map(({ parameter }) => {
+    const length = numels[parameter]!;
+    start += length;
+    return { parameter, from: 0, start: start - length, length };
+  });
+}
+
+/**
  * Returns what DeepSpeed writes as a rank's `param_slice_mappings`, in DeepSpeed's order. With round robin and without gaps,
  * DeepSpeed counts over the parameters' own order although the flat group has another one. The same fault is made here, since
  * this is what DeepSpeed's own file would say.

@@ -11,6 +11,7 @@ import { contradiction } from "./consistency.js";
 import {
   type GroupLayout,
   type GroupOptions,
+  heldParameters,
   layOutGroup,
   lengthWithoutPadding,
   type PaddingRule,
@@ -20,8 +21,10 @@ import {
 } from "./flat-group.js";
 import { type CheckpointContent, versionOf } from "./open.js";
 import {
+  type BaseState,
   type OptimizerGroup,
   type OptimizerParameter,
+  oneValueStates,
   readBaseStates,
   readFlatStates,
 } from "./optimizer-states.js";
@@ -73,30 +76,75 @@ export async function readFlatPartitions(content: CheckpointContent): Promise<Fl
   const { conventions, roundRobin, layouts, names } = findLayout(content, perGroup, saved, alignments);
   const { elastic } = bases[0]!;
   const groups: OptimizerGroup[] = [];
+  const numels = perGroup.map((group, g) => names[g]!.map((name) => numelOf(group.get(name)!) ?? 0));
+  const wholes = layouts.map((_, g) => keepsWholeStates(content, bases[0]!, g));
+  const lengths = layouts.map((layout, g) =>
+    shards.map((_, rank) => {
+      if (wholes[g]) return sum(heldParameters(layout, numels[g]!, rank).map(({ length }) => length));
+      if (!elastic) return layout.partition;
+      return lengthWithoutPadding(layout.partition, paddingOf(layout, rank, conventions.rule));
+    }),
+  );
+  const oneValue = oneValueStates(
+    bases[0]!.states,
+    lengths.map((ofRanks) => ofRanks[0]!),
+  );
   for (const [g, layout] of layouts.entries()) {
-    const lean = shards.map((_, rank) =>
-      lengthWithoutPadding(layout.partition, paddingOf(layout, rank, conventions.rule)),
-    );
-    const lengths = lean.map((length) => (elastic ? length : layout.partition));
     const { types, values, pieces } = await readFlatStates(
       shards,
       bases.map((base) => base.states[g]),
-      lengths,
+      lengths[g]!,
+      oneValue,
       `param group ${g}`,
     );
+    const wholeStates = wholes[g]! && types.size > 0;
     const held = await piecesByRank(shards, (shard) => shard.groups[g]!);
     const parameters = names[g]!.map((name, index): OptimizerParameter => {
       const shape = perGroup[g]!.get(name)!;
       const cut = (held: readonly (readonly Piece[])[], dtype: Tensor["dtype"]) =>
         cutParameter(held, dtype, shape, layout.offsets[index]!, layout.partition);
-      const states = [...types].map(([state, dtype]) => [state, cut(pieces.get(state)!, dtype)] as const);
+      const ofState = (state: string, dtype: Tensor["dtype"]) =>
+        wholeStates
+          ? cutWhole(pieces.get(state)!, dtype, shape, index, layout, numels[g]!)
+          : cut(pieces.get(state)!, dtype);
+      const states = [...types].map(([state, dtype]) => [state, ofState(state, dtype)] as const);
       const fp32 = cut(held, first.groups[g]!.dtype);
       return { name, shape, numel: fp32.numel, fp32, states: new Map(states) };
     });
     const hyperparameters = bases[0]!.paramGroups?.[g];
-    groups.push({ parameters, values, hyperparameters, stateTypes: types });
+    groups.push({ parameters, values, hyperparameters, stateTypes: types, wholeStates });
   }
   return { kind: "flat", groups, conventions, elastic, roundRobin, alignments };
+}
+
+/**
+ * Returns whether the optimizer keeps its states of a group whole for each parameter, as Muon does where it is not offloaded: it
+ * makes its matrices orthogonal before they are cut into partitions.
+ *
+ * Source: deepspeed/runtime/zero/stage_1_and_2.py (_muon_momentum_buffer, _apply_muon_updates_cpu_offload).
+ */
+function keepsWholeStates(content: CheckpointContent, base: BaseState, g: number): boolean {
+  const device = asDict(zeroConfig(content)?.get("offload_optimizer"))?.get("device");
+  const offloaded = device !== undefined && device !== "none";
+  return base.paramGroups?.[g]?.get("use_muon") === true && !offloaded;
+}
+
+/** Takes a parameter's state from the first rank that holds a part of the parameter, and all of its state. */
+function cutWhole(
+  held: readonly (readonly Piece[])[],
+  dtype: Tensor["dtype"],
+  shape: readonly number[],
+  parameter: number,
+  layout: GroupLayout,
+  numels: readonly number[],
+): Tensor {
+  const rank = Math.floor(layout.offsets[parameter]! / layout.partition);
+  const place = heldParameters(layout, numels, rank).find((each) => each.parameter === parameter);
+  const tensor = makeTensor(dtype, shape, { kind: "pieces", pieces: [] });
+  const width = dtypeInfo(dtype).bits / 8;
+  const pieces =
+    place === undefined ? [] : piecesBetween(held[rank]!, place.start * width, place.length * width);
+  return { ...tensor, source: { kind: "pieces", pieces } };
 }
 
 /** Cuts a parameter, elements `[offset, offset + numel)`, from a flat group of which each rank holds `partition` elements. */
@@ -263,7 +311,10 @@ function alignmentOf(content: CheckpointContent, g: number, shapes: Shapes): num
 }
 
 /** Returns `zero_optimization` of the DeepSpeed config, from the model states if they have it, else from the first shard. */
-export function zeroConfig({ models, shards }: CheckpointContent): PyDict | undefined {
+export function zeroConfig({
+  models,
+  shards,
+}: Pick<CheckpointContent, "models" | "shards">): PyDict | undefined {
   for (const { torchFile } of [models[0]!, shards[0]!]) {
     const config = asDict(asDict(asDict(torchFile.value)?.get("ds_config"))?.get("zero_optimization"));
     if (config !== undefined) return config;

@@ -4,6 +4,7 @@
  *
  * Source: deepspeed/runtime/zero/stage3.py (_create_fp16_sub_groups, _rigid_state_dict).
  */
+import { VistaError } from "../../core/errors.js";
 import { sum } from "../../core/sum.js";
 import { type DType, numelOf } from "../tensor/dtype.js";
 import type { Tensor } from "../tensor/tensor.js";
@@ -14,9 +15,12 @@ import { zeroConfig } from "./optimizer-flat.js";
 import {
   type OptimizerGroup,
   type OptimizerParameter,
+  OTHER_VALUES_HINT,
+  oneValueStates,
   readBaseStates,
   readFlatStates,
   refuse,
+  shownValue,
 } from "./optimizer-states.js";
 import { listedShapes } from "./param-shapes.js";
 import { joinParts, readSubGroups, type SubGroup } from "./sub-groups.js";
@@ -51,11 +55,17 @@ export async function readSplitPartitions(content: CheckpointContent): Promise<S
     });
   }
   const flats: FlatSubGroup[] = [];
-  for (const [s, subGroup] of (await readSubGroups(shards)).entries()) {
+  const held = await readSubGroups(shards);
+  const oneValue = oneValueStates(
+    bases[0]!.states,
+    held.map(({ size }) => size),
+  );
+  for (const [s, subGroup] of held.entries()) {
     const states = await readFlatStates(
       shards,
       bases.map((base) => base.states[s]),
       shards.map(() => subGroup.size),
+      oneValue,
       `sub-group ${s}`,
     );
     flats.push({ ...subGroup, states });
@@ -69,10 +79,12 @@ export async function readSplitPartitions(content: CheckpointContent): Promise<S
   for (const hyperparameters of paramGroups) {
     const parameters: OptimizerParameter[] = [];
     const inSubGroups: number[][] = [];
-    const types = new Map<string, DType>();
+    const first = s;
+    let types: ReadonlyMap<string, DType> = new Map();
     let values: ReadonlyMap<string, PyValue> = new Map();
     for (const _ of asItems(hyperparameters.get("params"))!) {
       const flat = flats[s]!;
+      refuseOtherStates(flats, first, s, files.tagFolder);
       const members: number[] = [];
       for (let at = 0; at < flat.size; ) {
         const [name, shape] = entries[next++] ?? [];
@@ -88,12 +100,11 @@ export async function readSplitPartitions(content: CheckpointContent): Promise<S
         parameters.push(new SplitParameter(name, shape, numel, flat, at, part));
         at += part;
       }
-      if (inSubGroups.length === 0) values = flat.states.values;
-      for (const [name, dtype] of flat.states.types) types.set(name, dtype);
+      if (inSubGroups.length === 0) ({ types, values } = flat.states);
       inSubGroups.push(members);
       s++;
     }
-    groups.push({ parameters, values, hyperparameters, stateTypes: types });
+    groups.push({ parameters, values, hyperparameters, stateTypes: types, wholeStates: false });
     subGroups.push(inSubGroups);
   }
   const left = entries.slice(next).filter(([, shape]) => numelOf(shape) !== 0);
@@ -105,6 +116,31 @@ export async function readSplitPartitions(content: CheckpointContent): Promise<S
   }
   const subGroupSize = asInteger(zeroConfig(content)?.get("sub_group_size")) ?? DEFAULT_SUB_GROUP_SIZE;
   return { kind: "split", groups, subGroups, subGroupSize };
+}
+
+/**
+ * Checks that the optimizer keeps the same for two sub-groups of a param group, since on other ranks a parameter is in another one.
+ * @throws VistaError `INCONSISTENT` for other states or another dtype of one, `UNSUPPORTED` for another value
+ */
+function refuseOtherStates(flats: readonly FlatSubGroup[], first: number, s: number, path: string): void {
+  const [wanted, here] = [flats[first]!.states, flats[s]!.states];
+  const list = ({ types, values }: FlatSubGroup["states"]) =>
+    [...[...types].map(([name, dtype]) => `${name} (${dtype})`), ...values.keys()].join(", ") || "none";
+  if (list(here) !== list(wanted)) {
+    throw contradiction(
+      `sub-group ${s} keeps the states ${list(here)}, sub-group ${first} of the same param group ${list(wanted)}`,
+      path,
+    );
+  }
+  for (const [name, text] of here.texts) {
+    const other = wanted.texts.get(name);
+    if (text === other) continue;
+    throw new VistaError(
+      "UNSUPPORTED",
+      `the state ${name} is ${shownValue(text)} in sub-group ${s}, ${shownValue(other)} in sub-group ${first} of the same param group`,
+      { path, hint: OTHER_VALUES_HINT },
+    );
+  }
 }
 
 interface FlatSubGroup extends SubGroup {

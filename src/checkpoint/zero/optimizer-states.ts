@@ -1,8 +1,11 @@
 /** Reads the optimizer's states from the shards: which are flat, of what dtype, and which are one value for a whole group. */
 import { oneLine, shorten, VistaError } from "../../core/errors.js";
+import { filesAtOnce } from "../../core/io/places.js";
 import type { Piece } from "../../core/io/source.js";
+import { readTensor } from "../copy/read-tensor.js";
+import { canCast } from "../tensor/cast.js";
 import { type DType, numelOf } from "../tensor/dtype.js";
-import type { Tensor } from "../tensor/tensor.js";
+import { castTensor, type Tensor } from "../tensor/tensor.js";
 import { asDict, asInteger, asItems, keyText, type PyDict, type PyValue } from "../torch/objects.js";
 import { TorchTensor } from "../torch/values.js";
 import { contradiction } from "./consistency.js";
@@ -28,6 +31,11 @@ export interface OptimizerGroup {
   readonly hyperparameters: PyDict | undefined;
   /** The names and dtypes of the flat states. */
   readonly stateTypes: ReadonlyMap<string, DType>;
+  /**
+   * Whether every rank keeps these states whole for each parameter of which it holds a part, as Muon does in stages 1 and 2, in
+   * place of its partition's elements.
+   */
+  readonly wholeStates: boolean;
 }
 
 /** The states that one rank keeps for each flat tensor (a param group; in stage 3 a sub-group), and the hyperparameters. */
@@ -82,30 +90,39 @@ function readBaseState(shard: ShardState, count: number): BaseState {
 export function readBaseStates(shards: readonly ShardState[], count: number): BaseState[] {
   const bases = shards.map((shard) => readBaseState(shard, count));
   const groups = bases[0]!.paramGroups ?? [];
+  const holders = shards.map(({ path }, rank) => ({ rank, path }));
   for (const [g, group] of groups.entries()) {
     for (const key of group.keys()) {
       if (key === "params") continue;
-      const values = bases.map(({ paramGroups }) => paramGroups?.[g]?.get(key));
-      refuseOtherValues(shards, values, `param group ${g}: ${keyText(key)}`);
+      const values = bases.map(({ paramGroups }) => plainText(paramGroups?.[g]?.get(key)));
+      refuseOtherValues(holders, values, `param group ${g}: ${keyText(key)}`);
     }
   }
   return bases;
 }
 
-/** Checks that a value that is no tensor and no object is the same on every rank. @throws VistaError `INCONSISTENT` */
+/** Checks that what the ranks say of one value is the same. @throws VistaError `INCONSISTENT` */
 function refuseOtherValues(
-  shards: readonly ShardState[],
-  values: readonly (PyValue | undefined)[],
+  holders: readonly { rank: number; path: string }[],
+  values: readonly (string | undefined)[],
   what: string,
 ): void {
-  const first = plainText(values[0]);
-  const other = values.findIndex((value) => plainText(value) !== first);
+  const other = values.findIndex((value) => value !== values[0]);
   if (other < 0) return;
-  const shown = (rank: number) => oneLine(shorten(plainText(values[rank]) ?? "something else", 100));
-  throw new VistaError("INCONSISTENT", `${what} is ${shown(other)} on rank ${other}, ${shown(0)} on rank 0`, {
-    path: shards[other]!.path,
-    hint: "The shards are of two runs, or its ranks trained with different settings, of which other ranks can have one: copy the checkpoint again.",
+  const shown = (i: number) => `${shownValue(values[i])} on rank ${holders[i]!.rank}`;
+  throw new VistaError("INCONSISTENT", `${what} is ${shown(other)}, ${shown(0)}`, {
+    path: holders[other]!.path,
+    hint: OTHER_VALUES_HINT,
   });
+}
+
+export const OTHER_VALUES_HINT =
+  "The shards are of two runs: copy the checkpoint again. Or the optimizer keeps a value of its own for each part, which no other " +
+  "number of ranks can have: go on with as many ranks as before, or merge the weights and start the optimizer anew.";
+
+/** Returns what a message shows of a value's text. */
+export function shownValue(text: string | undefined): string {
+  return oneLine(shorten(text ?? "something else", 100));
 }
 
 /** Returns a number, text or a list of such as text; `undefined` for anything else, which is not compared. */
@@ -122,58 +139,106 @@ function plainText(value: PyValue | undefined): string | undefined {
 /** The largest number of items of a list that is compared; betas have two. */
 const MAX_ITEMS = 16;
 
+/** Returns {@link plainText} of a value, and of a tensor of one element its dtype, its value and its bytes. */
+async function textOf(value: PyValue | undefined, shard: ShardState): Promise<string | undefined> {
+  if (!(value instanceof TorchTensor)) return plainText(value);
+  const tensor = await shard.torchFile.tensor(value);
+  const bytes = Buffer.from(await readTensor(tensor)).toString("hex");
+  if (!canCast(tensor.dtype, "F32")) return `${tensor.dtype} (bytes ${bytes})`;
+  const float = await readTensor(castTensor(tensor, "F32"));
+  const shown = new DataView(float.buffer, float.byteOffset).getFloat32(0, true);
+  return `${tensor.dtype} ${shown} (bytes ${bytes})`;
+}
+
 /** The states of one flat tensor over all ranks. */
 export interface FlatStates {
   readonly types: ReadonlyMap<string, DType>;
   readonly values: ReadonlyMap<string, PyValue>;
+  /** The values as text, to be compared; `undefined` for one that is not. */
+  readonly texts: ReadonlyMap<string, string | undefined>;
   /** The bytes that each rank holds of each state, by the state's name. */
   readonly pieces: ReadonlyMap<string, readonly (readonly Piece[])[]>;
 }
 
 /**
+ * Returns the names of the states that are one value for a flat tensor, as the flat tensors of more than one element tell. Where a
+ * rank holds a single element, a state of one element could be either.
+ * @param states  the states of each flat tensor
+ * @param lengths  the elements that a flat state has, for each flat tensor
+ */
+export function oneValueStates(
+  states: readonly (PyDict | undefined)[],
+  lengths: readonly number[],
+): ReadonlySet<string> {
+  const names = new Set(["step"]);
+  for (const [s, state] of states.entries()) {
+    for (const [name, value] of state ?? []) {
+      if (lengths[s] !== 1 && value instanceof TorchTensor && numelOf(value.shape) === 1)
+        names.add(String(name));
+    }
+  }
+  return names;
+}
+
+/**
  * Reads the states of one flat tensor over all ranks.
  * @param states  the states of this flat tensor, by rank
- * @param lengths  the elements that a flat state has on each rank
+ * @param lengths  the elements that a flat state has on each rank; one with none may lack its states where another has some
+ * @param oneValue  the names of the states that {@link oneValueStates} found
  * @param what  the name of the flat tensor, for error messages
  * @throws VistaError `UNSUPPORTED` for a state that is neither flat nor one value, `INCONSISTENT` where the ranks differ in the
- *   names of their states or the dtype of one
+ *   names of their states, the dtype of one or a value
  */
 export async function readFlatStates(
   shards: readonly ShardState[],
   states: readonly (PyDict | undefined)[],
   lengths: readonly number[],
+  oneValue: ReadonlySet<string>,
   what: string,
 ): Promise<FlatStates> {
   const types = new Map<string, DType>();
   const values = new Map<string, PyValue>();
+  const texts = new Map<string, string | undefined>();
   const pieces = new Map<string, (readonly Piece[])[]>();
-  const names = [...(states[0] ?? new Map()).keys()].map(String);
+  const namesOf = (state: PyDict | undefined) => [...(state?.keys() ?? [])].map(String);
+  const holds = (rank: number) => lengths[rank]! > 0 || (states[rank]?.size ?? 0) > 0;
+  const first = Math.max(
+    0,
+    states.findIndex((_, rank) => holds(rank)),
+  );
+  const names = namesOf(states[first]);
   states.forEach((state, rank) => {
-    const here = [...(state ?? new Map()).keys()].map(String);
-    if (here.join() !== names.join()) {
+    const here = namesOf(state);
+    if (holds(rank) && here.join() !== names.join()) {
       throw contradiction(
-        `${what}: rank ${rank} keeps the states ${here.join(", ") || "none"}, rank 0 ${names.join(", ") || "none"}`,
+        `${what}: rank ${rank} keeps the states ${here.join(", ") || "none"}, rank ${first} ${names.join(", ") || "none"}`,
         shards[rank]!.path,
       );
     }
   });
+  const holders = states.map((_, rank) => rank).filter(holds);
   for (const name of names) {
     const found = states.map((state) => state?.get(name));
-    const flat = found.every(
-      (value, rank) =>
-        value instanceof TorchTensor && value.shape.length === 1 && value.shape[0] === lengths[rank],
-    );
+    const flat = holders.every((rank) => {
+      const value = found[rank];
+      return (
+        value instanceof TorchTensor &&
+        value.shape.length === 1 &&
+        value.shape[0] === lengths[rank] &&
+        !(lengths[rank] === 1 && oneValue.has(name))
+      );
+    });
     if (flat) {
-      const tensors = found as TorchTensor[];
-      types.set(name, tensors[0]!.dtype);
-      const other = tensors.findIndex(({ dtype }) => dtype !== tensors[0]!.dtype);
-      if (other > 0) {
+      const { dtype } = found[first] as TorchTensor;
+      types.set(name, dtype);
+      const other = holders.find((rank) => (found[rank] as TorchTensor).dtype !== dtype);
+      if (other !== undefined) {
         throw contradiction(
-          `${what}: the state ${name} is ${tensors[other]!.dtype} on rank ${other}, ${tensors[0]!.dtype} on rank 0`,
+          `${what}: the state ${name} is ${(found[other] as TorchTensor).dtype} on rank ${other}, ${dtype} on rank ${first}`,
           shards[other]!.path,
         );
       }
-      pieces.set(name, await piecesByRank(shards, (_, rank) => tensors[rank]!));
+      pieces.set(name, await piecesByRank(shards, (_, rank) => found[rank] as TorchTensor | undefined));
       continue;
     }
     const odd = found.findIndex((value) => value instanceof TorchTensor && numelOf(value.shape) !== 1);
@@ -188,10 +253,20 @@ export async function readFlatStates(
         },
       );
     }
-    refuseOtherValues(shards, found, `${what}: the state ${name}`);
-    values.set(name, found[0] as PyValue);
+    const said: (string | undefined)[] = [];
+    while (said.length < holders.length) {
+      const batch = holders.slice(said.length, said.length + filesAtOnce(shards[0]!.path));
+      said.push(...(await Promise.all(batch.map((rank) => textOf(found[rank], shards[rank]!)))));
+    }
+    refuseOtherValues(
+      holders.map((rank) => ({ rank, path: shards[rank]!.path })),
+      said,
+      `${what}: the state ${name}`,
+    );
+    values.set(name, found[first] as PyValue);
+    texts.set(name, said[0]);
   }
-  return { types, values, pieces };
+  return { types, values, texts, pieces };
 }
 
 export function refuse(what: string, details: { path: string; hint: string }): VistaError {

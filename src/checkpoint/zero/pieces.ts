@@ -16,12 +16,18 @@ export async function flatPieces(file: TorchFile, description: TorchTensor): Pro
   });
 }
 
-/** Returns the bytes that each rank holds of a flat tensor, by rank. @throws VistaError as {@link flatPieces} does */
+/**
+ * Returns the bytes that each rank holds of a flat tensor, by rank; none for a rank that does not have it.
+ * @throws VistaError as {@link flatPieces} does
+ */
 export async function piecesByRank(
   shards: readonly ShardState[],
-  of: (shard: ShardState, rank: number) => TorchTensor,
+  of: (shard: ShardState, rank: number) => TorchTensor | undefined,
 ): Promise<(readonly Piece[])[]> {
   const held: (readonly Piece[])[] = [];
-  for (const [rank, shard] of shards.entries()) held.push(await flatPieces(shard.torchFile, of(shard, rank)));
+  for (const [rank, shard] of shards.entries()) {
+    const tensor = of(shard, rank);
+    held.push(tensor === undefined ? [] : await flatPieces(shard.torchFile, tensor));
+  }
   return held;
 }

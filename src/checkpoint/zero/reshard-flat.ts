@@ -11,6 +11,7 @@ import {
   type Fragment,
   fragmentsOf,
   type GroupLayout,
+  heldParameters,
   layOutGroup,
   lengthWithoutPadding,
   paddingOf,
@@ -26,6 +27,8 @@ export class FlatResharding {
   readonly #ranks: number;
   /** A `fragment_address` of the checkpoint, which gives new ones their class and their other fields. */
   #address: PyObject | undefined;
+  /** The states of each group whose states are whole, from a rank that holds some, for ranks that are made from one without. */
+  readonly #wholeEntries = new Map<number, PyDict>();
 
   constructor(partitions: FlatPartitions, ranks: number) {
     this.#partitions = partitions;
@@ -42,18 +45,25 @@ export class FlatResharding {
   }
 
   /**
-   * Learns the class of mapping entries from a shard that has any.
+   * Learns the class of mapping entries, and the states of groups that not every rank has, from a shard that has any.
    * @param tree  the exact pickle of the shard
-   * @returns whether another shard is to be asked, since this one has mappings but no entries
+   * @returns whether another shard is to be asked, since this one and those before it lack some
    */
   learnFrom(tree: PyValue): boolean {
-    const mappings = asItems(stateOf(tree).get("param_slice_mappings"));
-    if (mappings === undefined) return false;
-    for (const mapping of mappings) {
+    const state = stateOf(tree);
+    const mappings = asItems(state.get("param_slice_mappings"));
+    for (const mapping of mappings ?? []) {
       for (const address of asDict(mapping)?.values() ?? [])
         if (address instanceof PyObject && asDict(address.state) !== undefined) this.#address ??= address;
     }
-    return this.#address === undefined;
+    let lacking = mappings !== undefined && this.#address === undefined;
+    for (const [g, { wholeStates }] of this.#partitions.groups.entries()) {
+      if (!wholeStates || this.#wholeEntries.has(g)) continue;
+      const entry = this.#stateEntry(state, g);
+      if (entry === undefined) lacking = true;
+      else this.#wholeEntries.set(g, new Map(entry));
+    }
+    return lacking;
   }
 
   /**
@@ -78,10 +88,13 @@ export class FlatResharding {
       setItem(flats, g, (node) =>
         put(node, dtype, conventions.stripped ? lean : layout.partition, (p) => group.parameters[p]!.fp32),
       );
-      const entry = this.#stateEntry(state, g);
-      for (const [name, type] of group.stateTypes) {
-        const of = (p: number) => group.parameters[p]!.states.get(name)!;
-        entry!.set(name, put(entry!.get(name), type, elastic ? lean : layout.partition, of));
+      if (group.wholeStates) this.#setWholeStates(state, rank, g, path);
+      else {
+        const entry = this.#stateEntry(state, g);
+        for (const [name, type] of group.stateTypes) {
+          const of = (p: number) => group.parameters[p]!.states.get(name)!;
+          entry!.set(name, put(entry!.get(name), type, elastic ? lean : layout.partition, of));
+        }
       }
       setItem(state.get("group_paddings"), g, () => padding);
       setItem(state.get("partition_count"), g, () => this.#ranks);
@@ -94,6 +107,30 @@ export class FlatResharding {
       );
     }
     this.reorderShapes(asDict(tree)!);
+  }
+
+  /** Sets states that a rank keeps whole for each parameter of which it holds a part; a rank that holds none has no states. */
+  #setWholeStates(state: PyDict, rank: number, g: number, path: string): void {
+    const group = this.#partitions.groups[g]!;
+    const held = heldParameters(this.layouts[g]!, numelsOf(group), rank);
+    const states = dictAt(dictAt(state, "base_optimizer_state"), "state");
+    const index = this.#stateIndex(state, g);
+    if (held.length === 0) {
+      states.delete(index);
+      return;
+    }
+    const size = held.reduce((sum, { length }) => sum + length, 0);
+    const entry: PyDict = new Map(this.#wholeEntries.get(g)!);
+    for (const [name, type] of group.stateTypes) {
+      const content = flatContent(held, size, type, (p) => group.parameters[p]!.states.get(name)!);
+      entry.set(name, putFlat(entry.get(name), content, size, type, path));
+    }
+    const added = !states.has(index);
+    states.set(index, entry);
+    if (!added) return;
+    const ordered = [...states].sort(([a], [b]) => Number(a) - Number(b));
+    states.clear();
+    for (const [key, value] of ordered) states.set(key, value);
   }
 
   /** Puts `param_shapes` in the order of the flat groups, which depends on the ranks with round robin. */
@@ -119,9 +156,13 @@ export class FlatResharding {
   /** Returns the states of a group: in torch's form by the index of its flat parameter, in an elastic checkpoint by group. */
   #stateEntry(state: PyDict, g: number): PyDict | undefined {
     if (this.#partitions.elastic) return asDict(asItems(state.get("base_optimizer_state"))?.[g]);
-    const base = dictAt(state, "base_optimizer_state");
-    const params = asItems(asDict(asItems(base.get("param_groups"))?.[g])?.get("params"));
-    return asDict(asDict(base.get("state"))?.get(asInteger(params?.[0])!));
+    return asDict(dictAt(dictAt(state, "base_optimizer_state"), "state").get(this.#stateIndex(state, g)));
+  }
+
+  /** Returns the key of a group's states in torch's form, the number of its flat parameter. */
+  #stateIndex(state: PyDict, g: number): number {
+    const groups = asItems(dictAt(state, "base_optimizer_state").get("param_groups"));
+    return asInteger(asItems(asDict(groups?.[g])?.get("params"))?.[0])!;
   }
 
   #addressOf({ start, length }: Fragment): PyObject {

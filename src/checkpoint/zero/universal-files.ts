@@ -41,7 +41,17 @@ export async function* universalFiles(optimizer: ZeroOptimizer): AsyncGenerator<
   const { models, shards, stage, groups } = optimizer;
   const source = shards[0]!.torchFile;
   const written = new Set<string>();
-  for (const { parameters, values, hyperparameters } of groups) {
+  for (const { parameters, values, hyperparameters, wholeStates } of groups) {
+    if (wholeStates) {
+      // Its loader makes partitions of them, where Muon expects whole matrices and then reads another parameter's momentum.
+      throw refuse(
+        "Muon's momentum in ZeRO stage 1 or 2, which DeepSpeed does not load from a universal checkpoint",
+        {
+          path: shards[0]!.path,
+          hint: "`vista-ckpt reshard` makes a checkpoint of it for another number of ranks.",
+        },
+      );
+    }
     if (hyperparameters === undefined) {
       throw refuse("an elastic checkpoint, which does not save the optimizer's param_groups", {
         path: shards[0]!.path,

@@ -18,7 +18,7 @@ import { openZeroOptimizer } from "../../../src/checkpoint/zero/optimizer.js";
 import { readModelState } from "../../../src/checkpoint/zero/states.js";
 import { openSource } from "../../../src/core/io/open-source.js";
 import { plainFolder } from "../../helpers/plain.js";
-import { temporaryFolder } from "../../helpers/state.js";
+import { floatsOf, temporaryFolder } from "../../helpers/state.js";
 import { type Fake, FakeTensor, Instance, Tuple, writeFakeCheckpoint } from "../../helpers/torch-file.js";
 
 const ZERO = fileURLToPath(new URL("../../../fixtures/zero", import.meta.url));
@@ -32,6 +32,8 @@ interface Case {
   /** What the configuration says; stage 1 of 0.10.1 does not heed it. */
   roundRobin: boolean;
   version: "0.10.1" | "0.19.8";
+  /** Whether the optimizer is Muon, which keeps states whole for each parameter of which a rank holds a part. */
+  muon?: boolean;
   /** Further entries of `param_groups`, and of the states, by rank. */
   settings?: (rank: number) => Record<string, Fake>;
   values?: (rank: number) => Record<string, Fake>;
@@ -66,6 +68,24 @@ function save(folder: string, ranks: number, what: Case): void {
   });
   const part = (g: number, kind: number, rank: number) =>
     flats[g]!.data[kind]!.slice(rank * flats[g]!.size, (rank + 1) * flats[g]!.size);
+  /** Whole states of the parameters that begin or go on in a rank's partition, one after the other. */
+  const wholes = (g: number, kind: number, rank: number) => {
+    const { order, size } = flats[g]!;
+    let at = 0;
+    return order.flatMap(({ p, numel }) => {
+      const places = Array.from({ length: numel }, () => at++);
+      if (!places.some((place) => Math.floor(place / size) === rank)) return [];
+      return places.map((_, i) => element(g, p, kind, i));
+    });
+  };
+  const statesOf = (g: number, rank: number): [Fake, Fake][] => {
+    if (what.muon !== true) {
+      const own = states.map((name, s): [Fake, Fake] => [name, new FakeTensor(part(g, s + 1, rank))]);
+      return [["step", new FakeTensor([7], [])], ...Object.entries(what.values?.(rank) ?? {}), ...own];
+    }
+    return states.map((name, s) => [name, new FakeTensor(wholes(g, s + 1, rank))]);
+  };
+  const hasStates = (g: number, rank: number) => what.muon !== true || wholes(g, 0, rank).length > 0;
   const padding = (g: number, rank: number) => {
     const { size, total } = flats[g]!;
     if (version === "0.10.1") return rank === ranks - 1 ? size * ranks - total : 0;
@@ -97,20 +117,23 @@ function save(folder: string, ranks: number, what: Case): void {
         [
           "state",
           new Map<Fake, Fake>(
-            groups.map((_, g) => [
-              g,
-              new Map<Fake, Fake>([
-                ["step", new FakeTensor([7], [])],
-                ...Object.entries(what.values?.(rank) ?? {}),
-                ...states.map((name, s): [Fake, Fake] => [name, new FakeTensor(part(g, s + 1, rank))]),
-              ]),
-            ]),
+            groups.flatMap((_, g): [Fake, Fake][] =>
+              hasStates(g, rank) ? [[g, new Map<Fake, Fake>(statesOf(g, rank))]] : [],
+            ),
           ),
         ],
         [
           "param_groups",
           groups.map(
-            (_, g) => new Map<Fake, Fake>(Object.entries({ lr: 0.5, ...what.settings?.(rank), params: [g] })),
+            (_, g) =>
+              new Map<Fake, Fake>(
+                Object.entries({
+                  lr: 0.5,
+                  ...what.settings?.(rank),
+                  ...(what.muon && { use_muon: true }),
+                  params: [g],
+                }),
+              ),
           ),
         ],
       ]),
@@ -169,6 +192,25 @@ describe("reshardCheckpoint", () => {
     );
   });
 
+  it("so it does for Muon, whose momentum is whole for each parameter of which a rank holds a part", async () => {
+    const muon = aCase.map((what): Case => ({ ...what, states: ["momentum_buffer"], muon: true }));
+    await fc.assert(
+      fc.asyncProperty(muon, ranks, ranks, async (what, from, to) => {
+        const folder = temporaryFolder();
+        const [before, after, wanted] = ["before", "after", "wanted"].map((name) => join(folder, name));
+        save(before!, from, what);
+        save(wanted!, to, what);
+        await reshardCheckpoint(before!, after!, { ranks: to, fsync: false });
+        expect(await plainFolder(after!)).toEqual(await plainFolder(wanted!));
+        // DeepSpeed would take the momentum of a universal checkpoint for parts.
+        await expect(writeUniversal(before!, join(folder, "universal"))).rejects.toThrow(
+          /Muon's momentum in ZeRO stage 1 or 2, which DeepSpeed does not load/,
+        );
+      }),
+      { numRuns: 20 },
+    );
+  });
+
   it("from one rank of stage 1 in 0.10.1, which does not heed round_robin_gradients: the order stays", async () => {
     const folder = temporaryFolder();
     const what: Case = {
@@ -205,6 +247,11 @@ describe("reshardCheckpoint", () => {
       "a number among the states",
       { values: (rank) => ({ mu_product: rank === 2 ? 0.5 : 0.25 }) },
       /param group 0: the state mu_product is 0\.5 on rank 2, 0\.25 on rank 0/,
+    ],
+    [
+      "a tensor of one value among the states",
+      { values: (rank) => ({ norm: new FakeTensor([rank === 2 ? 0.5 : 0.25], []) }) },
+      /param group 0: the state norm is F32 0\.5 \(.*\) on rank 2, F32 0\.25 \(.*\) on rank 0/,
     ],
   ])("refuses ranks that differ in %s, and writes nothing", async (_, differing, message) => {
     const folder = temporaryFolder();
@@ -270,6 +317,83 @@ describe("reshardCheckpoint", () => {
       }
     },
   );
+});
+
+describe("stage 3 in sub-groups of which one has a single element a rank", () => {
+  /** Parameters of one and three elements on one rank, each a sub-group, with a flat state and one of shape [1]. */
+  function save3(
+    folder: string,
+    scale: (s: number) => number,
+    names = (_: number) => ["flat", "scale"],
+  ): void {
+    const flats = [[1], [11, 12, 13]];
+    writeFakeCheckpoint(folder, {
+      stage: 3,
+      version: "0.19.8",
+      partitions: [flats.map((flat) => new FakeTensor(flat))],
+      paramShapes: [{ one: [1] }, { three: [3] }],
+      model: {
+        ds_config: new Map<Fake, Fake>([["zero_optimization", new Map<Fake, Fake>([["sub_group_size", 1]])]]),
+      },
+      shard: () => ({
+        optimizer_state_dict: new Map<Fake, Fake>([
+          [
+            "state",
+            new Map<Fake, Fake>(
+              flats.map((flat, s) => [
+                s,
+                new Map<Fake, Fake>(
+                  names(s).map((name) => [
+                    name,
+                    name === "flat"
+                      ? new FakeTensor(flat.map((x) => x * 100))
+                      : new FakeTensor([scale(s)], [1]),
+                  ]),
+                ),
+              ]),
+            ),
+          ],
+          ["param_groups", [new Map<Fake, Fake>(Object.entries({ lr: 0.5, params: [0, 1] }))]],
+        ]),
+      }),
+    });
+  }
+
+  it("a state of one element is a value in both", async () => {
+    const folder = temporaryFolder();
+    save3(join(folder, "before"), () => 0.5);
+    await reshardCheckpoint(join(folder, "before"), join(folder, "after"), { ranks: 2, fsync: false });
+    const optimizer = await openZeroOptimizer(join(folder, "after"));
+    const [group] = optimizer.groups;
+    expect([[...group!.stateTypes.keys()], [...group!.values.keys()]]).toEqual([["flat"], ["scale"]]);
+    const states = group!.parameters.map(({ states }) => floatsOf(states.get("flat")!));
+    expect(await Promise.all(states)).toEqual([[100], [1100, 1200, 1300]]);
+    await optimizer.close();
+  });
+
+  it.each<[string, (s: number) => number, ((s: number) => string[]) | undefined, RegExp]>([
+    [
+      "values",
+      (s) => s + 0.5,
+      undefined,
+      /the state scale is F32 1\.5 .* in sub-group 1, F32 0\.5 .* in sub-group 0/,
+    ],
+    [
+      "states",
+      () => 1,
+      (s) => (s === 0 ? ["flat"] : ["flat", "scale"]),
+      /sub-group 1 keeps the states flat \(F32\), scale, sub-group 0 of the same param group flat \(F32\)/,
+    ],
+  ])("other %s in another sub-group of a param group are refused", async (_, scale, names, message) => {
+    const folder = temporaryFolder();
+    save3(join(folder, "before"), scale, names);
+    const written = reshardCheckpoint(join(folder, "before"), join(folder, "after"), {
+      ranks: 2,
+      fsync: false,
+    });
+    await expect(written).rejects.toThrow(message);
+    expect(readdirSync(folder)).toEqual(["before"]);
+  });
 });
 
 /** The same step, saved by real DeepSpeed on different numbers of ranks: fixtures/make/same_step.py. */

@@ -103,6 +103,17 @@ describe("vista-ckpt to-universal", () => {
     expect(again.stderr).toMatch(/already exists/);
   });
 
+  it("says that DeepSpeed's loader mixes parameters up with round_robin_gradients, where the run had it", async () => {
+    const said = async (name: string) => {
+      const output = join(temporaryFolder(), "out.ckpt");
+      const { code, stdout } = await runCli("vista-ckpt", ["to-universal", zero(name), "-o", output]);
+      expect(code).toBe(0);
+      return stdout.includes("and round_robin_gradients off: with it, its loader mixes");
+    };
+    expect(await said("stage2-fp32-3ranks-round-robin")).toBe(true);
+    expect(await said("stage2-fp32-3ranks-groups")).toBe(false);
+  });
+
   it("names what the optimizer has and the form has no place for", async () => {
     const flat = (value: number) => new FakeTensor([value, value]);
     const checkpoint = temporaryFolder();
