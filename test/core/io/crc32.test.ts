@@ -33,8 +33,8 @@ it("where no other library is installed, zlib does it", async () => {
     const alone = (await import(/* @vite-ignore */ join(folder, "crc32.mjs"))) as typeof ours;
     const bytes = randomBytes(5_000_000);
     expect(alone.crc32(bytes, 7)).toBe(crc32(bytes, 7));
-    // zlib itself forgets what came before a buffer without memory.
-    expect([alone, ours].map((each) => each.crc32(new Uint8Array(0), 7))).toEqual([7, 7]);
+    // zlib itself gives 0 for a buffer without memory, whatever came before it.
+    expect([alone, ours].map((each) => each.crc32(randomBytes(0), 7))).toEqual([7, 7]);
   } finally {
     rmSync(folder, { recursive: true });
   }
