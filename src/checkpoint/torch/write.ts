@@ -8,7 +8,7 @@ import { basename, extname } from "node:path";
 import { VistaError } from "../../core/errors.js";
 import { crc32 } from "../../core/io/crc32.js";
 import { dtypeInfo } from "../tensor/dtype.js";
-import type { StateDict, Tensor } from "../tensor/tensor.js";
+import { contiguousStrides, type StateDict, type Tensor } from "../tensor/tensor.js";
 import { PICKLE_LIMITS } from "./limits.js";
 import { pickleStateDict } from "./pickle-writer.js";
 import { type TorchParts, ZipPlan } from "./zip-plan.js";
@@ -32,6 +32,11 @@ export function planTorchFile(state: StateDict, path: string): TorchParts {
     }
     if (tensor.shape.length > PICKLE_LIMITS.dimensions) {
       const what = `torch has no tensors of ${tensor.shape.length} dimensions, only up to ${PICKLE_LIMITS.dimensions}`;
+      throw new VistaError("UNSUPPORTED", what, { record: name, hint: "Write safetensors instead." });
+    }
+    // A tensor without elements may have a shape whose strides are beyond what can be counted.
+    if (!contiguousStrides(tensor.shape).every(Number.isSafeInteger)) {
+      const what = `the strides of shape [${tensor.shape.join(", ")}] are beyond 2^53`;
       throw new VistaError("UNSUPPORTED", what, { record: name, hint: "Write safetensors instead." });
     }
     keys.set(tensor, String(keys.size));

@@ -219,6 +219,9 @@ it("more than is read again is refused before anything is written", () => {
   expect(() => planTorchFile(new StateDict([["a", none(Array(65).fill(0))]]), "x.bin")).toThrow(
     /^a: torch has no tensors of 65 dimensions, only up to 64/,
   );
+  expect(() => planTorchFile(new StateDict([["a", none([0, 2 ** 31, 2 ** 31, 1])]]), "x.bin")).toThrow(
+    /^a: the strides of shape \[0, 2147483648, 2147483648, 1\] are beyond 2\^53/,
+  );
 });
 
 it("a dtype torch does not have is refused by name", async () => {
