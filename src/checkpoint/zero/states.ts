@@ -110,17 +110,18 @@ export function readShardState(torchFile: TorchFile, bf16Optimizer = false): Sha
   const unsaid = bf16Optimizer && !state.has("zero_stage") && state.has("single_partition_of_fp32_groups");
   const stage = unsaid ? 1 : asInteger(state.get("zero_stage"));
   if (stage === undefined) {
+    const ofBf16Optimizer = state.has("single_partition_of_fp32_groups");
     throw new VistaError(
       "UNSUPPORTED",
-      state.has("single_partition_of_fp32_groups")
+      ofBf16Optimizer
         ? "written by DeepSpeed's BF16_Optimizer, which does not say its zero_stage"
         : "the shard does not say its zero_stage",
       {
         path,
         record: "optimizer_state_dict",
-        hint:
-          "Load it in DeepSpeed and save with bf16 and ZeRO stage 2; " +
-          "the bf16 weights are whole in mp_rank_00_model_states.pt under `module`.",
+        hint: ofBf16Optimizer
+          ? "`vista-ckpt to-universal` writes its fp32 weights in a form that merge, to-st and diff take."
+          : NOT_ZERO_HINT,
       },
     );
   }

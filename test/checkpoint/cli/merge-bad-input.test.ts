@@ -260,7 +260,7 @@ const CASES: [
       ),
   ],
   [
-    /written by DeepSpeed's BF16_Optimizer, which does not say its zero_stage\. Load it in DeepSpeed and save with bf16 and ZeRO stage 2/,
+    /written by DeepSpeed's BF16_Optimizer, which does not say its zero_stage\. `vista-ckpt to-universal` writes its fp32 weights/,
     ({ tag }) =>
       writeFileSync(
         join(tag, SHARD(0)),

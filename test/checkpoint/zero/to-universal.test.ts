@@ -8,6 +8,7 @@ import type { TorchFile } from "../../../src/checkpoint/torch/file.js";
 import { asDict, type PyValue } from "../../../src/checkpoint/torch/objects.js";
 import { readTorchFile } from "../../../src/checkpoint/torch/read.js";
 import { TorchTensor } from "../../../src/checkpoint/torch/values.js";
+import { openZeroOptimizer } from "../../../src/checkpoint/zero/optimizer.js";
 import { newToken, partialPath } from "../../../src/core/io/partial-names.js";
 import { runCli } from "../../helpers/cli.js";
 import { copyFolder } from "../../helpers/copy.js";
@@ -84,6 +85,21 @@ it.each([
   expect(await digestsOf(a.state)).toEqual(await digestsOf(b.state));
   await a.close();
   await b.close();
+});
+
+it("of a BF16_Optimizer, which is not merged itself, is merged to its fp32 weights", async () => {
+  const name = zero("stage1-bf16-optimizer-3ranks");
+  await expect(openCheckpoint(name)).rejects.toThrow(/written by DeepSpeed's BF16_Optimizer/);
+  const output = join(temporaryFolder(), "out.ckpt");
+  await writeUniversal(name, output, { fsync: false });
+  const { state } = await openCheckpoint(output);
+  const optimizer = await openZeroOptimizer(name);
+  const parameters = optimizer.groups.flatMap((group) => group.parameters);
+  expect(parameters.length).toBeGreaterThan(5);
+  for (const { name, fp32 } of parameters)
+    expect(Buffer.compare(await bytesOf(state.tensors.get(name)!), await bytesOf(fp32)), name).toBe(0);
+  await optimizer.close();
+  await state.close();
 });
 
 describe("vista-ckpt to-universal", () => {
