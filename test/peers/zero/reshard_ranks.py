@@ -18,6 +18,7 @@ import sys
 from pathlib import Path
 
 os.environ["DS_ACCELERATOR"] = "cpu"
+os.environ["TORCHDYNAMO_DISABLE"] = "1"  # Muon's steps would be compiled now
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "fixtures" / "make"))
 
 import standins
@@ -74,6 +75,20 @@ class Network(torch.nn.Module):
 # Buffers of a real size are gigabytes, and most of the time of old versions is spent on filling them with zeros.
 SMALL = {"stage3_param_persistence_threshold": 0, "reduce_bucket_size": 10_000, "allgather_bucket_size": 10_000}
 ADAM = lambda groups: torch.optim.AdamW(groups, lr=0.01)  # noqa: E731
+def muon(groups):
+    from deepspeed.runtime.zero.muon.muon_optimizer import MuonWithAuxAdam
+
+    params = [p for group in groups for p in group["params"]]
+    for p in params:
+        p.use_muon = p.dim() > 1
+    return MuonWithAuxAdam(
+        [
+            {"params": [p for p in params if p.use_muon], "use_muon": True, "lr": 0.002},
+            {"params": [p for p in params if not p.use_muon], "use_muon": False, "lr": 0.002},
+        ]
+    )
+
+
 CASES = {
     "stage2-fp32-groups-round-robin": dict(groups=3, zero={"stage": 2, "round_robin_gradients": True}),
     "stage1-fp32-groups": dict(groups=2, zero={"stage": 1}),
@@ -94,6 +109,9 @@ CASES = {
         config={"data_types": {"grad_accum_dtype": "fp32"}},
         groups=2,
         since=(0, 19, 8),
+    ),
+    "stage2-fp32-muon-round-robin": dict(
+        optimizer=muon, zero={"stage": 2, "round_robin_gradients": True}, since=(0, 19, 8)
     ),
     "stage3-bf16": dict(precision="bf16", zero={"stage": 3}, since=(0, 19, 8)),
 }
@@ -170,6 +188,17 @@ def gathered(tensor):
     return torch.cat(parts)
 
 
+def whole_states(engine, params, state):
+    """Muon's momentum, of which each rank has that of every parameter of which it holds a part."""
+    held, at = {}, 0
+    for param in params:
+        held[engine.param_names[param]] = state["momentum_buffer"][at : at + param.numel()].clone()
+        at += param.numel()
+    ranks = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(ranks, held)
+    return {name: momentum for of_rank in ranks for name, momentum in of_rank.items()}
+
+
 def flat_optimizer(engine):
     """Weights and states by parameter from the live flat groups of ZeRO 1 and 2, in the order of the live groups."""
     zero = engine.optimizer
@@ -179,6 +208,9 @@ def flat_optimizer(engine):
     result = {}
     for i, (partition, params) in enumerate(zip(partitions, groups)):
         state = zero.optimizer.state.get(partition, {})
+        whole_momentum = {}
+        if zero.optimizer.param_groups[i].get("use_muon"):
+            whole_momentum, state = whole_states(engine, zero.params_in_partition[i], state), {}
         flats = {"fp32": partition, **{k: v for k, v in state.items() if torch.is_tensor(v) and v.dim() == 1}}
         values = {k: float(v) for k, v in state.items() if k not in flats and v is not None}
         whole = {key: gathered(flat) for key, flat in flats.items()}
@@ -188,7 +220,10 @@ def flat_optimizer(engine):
             if offsets is not None and not bf16:
                 at = offsets[i][j]
             cut = {key: flat[at : at + param.numel()].clone() for key, flat in whole.items()}
-            result[engine.param_names[param]] = {**cut, **values, "lr": zero.optimizer.param_groups[i]["lr"]}
+            name = engine.param_names[param]
+            result[name] = {**cut, **values, "lr": zero.optimizer.param_groups[i]["lr"]}
+            if name in whole_momentum:
+                result[name]["momentum_buffer"] = whole_momentum[name]
             at += param.numel()
     return result
 
