@@ -25,7 +25,7 @@ import { readUniversalWeights } from "./universal.js";
 export interface ReadCheckpointOptions extends RunOptions {
   /** The tag, the name of a sub-folder. The default is what `latest` says. */
   tag?: string;
-  /** The keys to the module's own state dict in the model states, joined by dots. The default is `module`. */
+  /** The keys to the module's own state dict in the model states, joined by dots. The default is `module`, DeepSpeed's. */
   key?: string;
   /** Whether the CRC-32 of the pickles is checked. The default is true. */
   verify?: boolean;
@@ -36,20 +36,11 @@ export interface ReadCheckpointOptions extends RunOptions {
   bf16Optimizer?: boolean;
 }
 
-export interface OpenZeroOptions extends RunOptions {
-  /** The tag, the name of a sub-folder. The default is what `latest` says. */
-  tag?: string;
-  /**
-   * The keys to the module's own state dict in the model states, joined by dots. The default is `module`, where DeepSpeed puts
-   * it.
-   */
-  key?: string;
+export interface OpenZeroOptions extends Omit<ReadCheckpointOptions, "bf16Optimizer"> {
   /** Whether parameters that the checkpoint lists as frozen are left out. The default is false. */
   excludeFrozen?: boolean;
   /** Whether orphans, which are tensors that only `module` has, are recovered or left out. The default is true. */
   recover?: boolean;
-  /** Whether the CRC-32 of the pickles is checked. The default is true. */
-  verify?: boolean;
   /**
    * Whether to refuse the checkpoint, or to list them, where tensors of `module` cannot be rebuilt without torch and nothing else
    * supplies them. The default is `refuse`.

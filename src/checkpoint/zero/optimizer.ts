@@ -6,12 +6,16 @@
  */
 
 import { settleAll } from "../../core/io/settle.js";
-import type { RunOptions } from "../../core/progress.js";
 import type { TorchFile } from "../torch/file.js";
 import type { PyValue } from "../torch/objects.js";
 import { checkTogether } from "./consistency.js";
 import type { CheckpointFiles } from "./layout.js";
-import { type CheckpointContent, readCheckpointFiles, versionOf } from "./open.js";
+import {
+  type CheckpointContent,
+  type ReadCheckpointOptions,
+  readCheckpointFiles,
+  versionOf,
+} from "./open.js";
 import { type FlatPartitions, readFlatPartitions } from "./optimizer-flat.js";
 import { readSplitPartitions, type SplitPartitions } from "./optimizer-split.js";
 import { type OptimizerGroup, refuse } from "./optimizer-states.js";
@@ -34,13 +38,6 @@ export interface ZeroOptimizer {
   close(): Promise<void>;
 }
 
-export interface OpenOptimizerOptions extends RunOptions {
-  /** The tag, the name of a sub-folder. The default is what `latest` says. */
-  tag?: string;
-  /** Whether the CRC-32 of the pickles is checked. The default is true. */
-  verify?: boolean;
-}
-
 /**
  * Opens the optimizer of a ZeRO checkpoint of stage 1, 2 or 3. The caller closes it when done.
  *
@@ -50,7 +47,7 @@ export interface OpenOptimizerOptions extends RunOptions {
  */
 export async function openZeroOptimizer(
   path: string,
-  options: OpenOptimizerOptions = {},
+  options: Omit<ReadCheckpointOptions, "key" | "bf16Optimizer"> = {},
 ): Promise<ZeroOptimizer> {
   const content = await readCheckpointFiles(path, { ...options, bf16Optimizer: true });
   const sources = content.torchFiles.map(({ file }) => file);

@@ -178,7 +178,7 @@ function stageOf(files: CheckpointFiles, model: ModelState): 1 | 2 | 3 {
 
 async function open(path: string, options: { verify?: boolean }): Promise<TorchFile> {
   try {
-    return await readTorchFile(path, { verify: options.verify ?? true });
+    return await readTorchFile(path, { verify: options.verify });
   } catch (error) {
     if (error instanceof VistaError && error.code === "NOT_FOUND" && placeName(path) === "fp32.pt") {
       const name = placeName(parentPlace(path));
