@@ -97,7 +97,12 @@ function folderClip(path: string, start: number | undefined, count: number): Pre
 
 function sampleClip(token: string, root: string, count: number): PreviewClip {
   const { nuscenes } = locateData(root);
-  if (nuscenes === undefined) throw new VistaError("NOT_FOUND", "no nuScenes tables here", { path: root });
+  if (nuscenes === undefined) {
+    throw new VistaError("NOT_FOUND", "no nuScenes tables here", {
+      path: root,
+      hint: "Name the folder that holds v1.0-mini or v1.0-trainval with --root, or a Vista root with data/nuscenes.",
+    });
+  }
   const files = framesFromSample(join(nuscenes.root, nuscenes.version), token, count);
   return { title: `sample ${token}`, frames: files.map((file) => join(nuscenes.root, file)) };
 }

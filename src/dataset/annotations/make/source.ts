@@ -97,13 +97,16 @@ function lines(content: string): string[] {
     .filter((line) => line !== "");
 }
 
+const LISTS = "Give a JSON list of names, or a text file with one name a line, scene-0001 say.";
+
 function parseList(content: string, path: string): string[] {
   let list: unknown;
   try {
     list = JSON.parse(content);
   } catch (error) {
-    throw new VistaError("FORMAT", `is not JSON: ${(error as Error).message}`, { path, cause: error });
+    const what = `is not JSON: ${(error as Error).message}`;
+    throw new VistaError("FORMAT", what, { path, cause: error, hint: LISTS });
   }
   if (Array.isArray(list) && list.every((name) => typeof name === "string")) return list;
-  throw new VistaError("FORMAT", "is not a list of scene names", { path });
+  throw new VistaError("FORMAT", "is not a list of scene names", { path, hint: LISTS });
 }
