@@ -4,7 +4,7 @@
  *
  * Source: huggingface_hub (serialization), DeepSpeed's zero_to_fp32.py (indent 2, sorted keys, ASCII).
  */
-import { VistaError } from "../core/errors.js";
+import { VistaError, type Where } from "../core/errors.js";
 import { formatCrc32, hexCrc32 } from "../core/io/crc32.js";
 import { insideFolder } from "../core/io/inside-folder.js";
 import { readSmallFile } from "../core/io/open-source.js";
@@ -36,7 +36,10 @@ export interface StatedShard {
 /** The largest size of an index in bytes, far above any real one: 100,000 tensors take about 10 MB. */
 const MAX_INDEX = 100_000_000;
 
-const HINT = "An index has a `weight_map` from each tensor's name to a file beside it.";
+function malformed(what: string, details: Where & { cause?: unknown }): VistaError {
+  const hint = "An index has a `weight_map` from each tensor's name to a file beside it.";
+  return new VistaError("FORMAT", what, { ...details, hint });
+}
 
 /**
  * Reads an index and looks for the shards that it names.
@@ -89,27 +92,18 @@ function parseIndex(text: string, path: string): Pick<ShardIndex, "weightMap" | 
   try {
     json = JSON.parse(text);
   } catch (error) {
-    throw new VistaError("FORMAT", `the index is no JSON: ${(error as Error).message}`, {
-      path,
-      hint: HINT,
-      cause: error,
-    });
+    throw malformed(`the index is no JSON: ${(error as Error).message}`, { path, cause: error });
   }
   const { weight_map: entries, metadata } = recordIn(json);
-  if (!isRecord(entries)) throw new VistaError("FORMAT", "the index has no weight_map", { path, hint: HINT });
+  if (!isRecord(entries)) throw malformed("the index has no weight_map", { path });
   const weightMap = new Map<string, string>();
   for (const [name, shard] of Object.entries(entries)) {
     if (typeof shard !== "string") {
-      throw new VistaError("FORMAT", "the index does not name a file for it", {
-        path,
-        record: name,
-        hint: HINT,
-      });
+      throw malformed("the index does not name a file for it", { path, record: name });
     }
     weightMap.set(name, shard);
   }
-  if (weightMap.size === 0)
-    throw new VistaError("FORMAT", "the weight_map of the index is empty", { path, hint: HINT });
+  if (weightMap.size === 0) throw malformed("the weight_map of the index is empty", { path });
   const { total_size: total, shards } = recordIn(metadata);
   const totalSize = typeof total === "number" ? total : undefined;
   return { weightMap, totalSize, stated: parseStated(shards, path) };
@@ -126,11 +120,7 @@ function parseStated(value: unknown, path: string): Map<string, StatedShard> {
     // Other writers may keep something else under this name.
     if (size === undefined && crc32 === undefined) continue;
     if (!Number.isSafeInteger(size) || typeof crc32 !== "string" || !HEX32.test(crc32))
-      throw new VistaError("FORMAT", "metadata.shards of the index has no size and crc32 for it", {
-        path,
-        record: shard,
-        hint: HINT,
-      });
+      throw malformed("metadata.shards of the index has no size and crc32 for it", { path, record: shard });
     stated.set(shard, { size: size as number, crc32: Number.parseInt(crc32, 16) });
   }
   return stated;

@@ -5,7 +5,7 @@
  *
  * Source: torch/serialization.py, _legacy_save and _legacy_load.
  */
-import { VistaError } from "../../core/errors.js";
+import { VistaError, type Where } from "../../core/errors.js";
 import type { Region, SourceFile } from "../../core/io/source.js";
 import { dtypeInfo } from "../tensor/dtype.js";
 import { type TorchFile, tensorsOver } from "./file.js";
@@ -19,7 +19,9 @@ import { TorchStorage, TorchValues } from "./values.js";
 export const LEGACY_MAGIC = 0x1950a86a20f9469cfc6cn;
 const PROTOCOL = 1001;
 
-const DAMAGED = "The file is damaged: copy it again.";
+function damaged(what: string, where: Where): VistaError {
+  return new VistaError("FORMAT", what, { ...where, hint: "The file is damaged: copy it again." });
+}
 
 export async function readLegacy(file: SourceFile): Promise<TorchFile> {
   // The length of the pickles is known only when they have been read, so ever more of the file is tried.
@@ -89,11 +91,7 @@ async function parse(file: SourceFile, data: Buffer): Promise<TorchFile> {
     const storage = typeof key === "string" ? storages.get(key) : undefined;
     if (storage === undefined || regions.has(storage.key)) {
       const why = storage === undefined ? "but no tensor uses it" : "twice";
-      throw new VistaError("FORMAT", `storage ${keyText(key)} is listed ${why}`, {
-        path: file.path,
-        offset: at,
-        hint: DAMAGED,
-      });
+      throw damaged(`storage ${keyText(key)} is listed ${why}`, { path: file.path, offset: at });
     }
     const count = Buffer.alloc(8);
     await file.read(count, at);
@@ -114,10 +112,9 @@ async function parse(file: SourceFile, data: Buffer): Promise<TorchFile> {
     const length = storage.byteLength;
     const expected = storage.dtype === undefined ? length : (length * 8) / dtypeInfo(storage.dtype).bits;
     if (numel !== expected) {
-      throw new VistaError("FORMAT", `${name} has ${numel} elements, the pickle says ${expected}`, {
+      throw damaged(`${name} has ${numel} elements, the pickle says ${expected}`, {
         path: file.path,
         offset: at,
-        hint: DAMAGED,
       });
     }
     regions.set(storage.key, { file, name, offset, length, crc32: undefined });
@@ -126,7 +123,7 @@ async function parse(file: SourceFile, data: Buffer): Promise<TorchFile> {
   const storage = async (key: string): Promise<Region> => {
     const region = regions.get(key);
     if (region !== undefined) return region;
-    throw new VistaError("FORMAT", `storage ${key} is not in the file`, { path: file.path, hint: DAMAGED });
+    throw damaged(`storage ${key} is not in the file`, { path: file.path });
   };
   const opened: TorchFile = {
     file,

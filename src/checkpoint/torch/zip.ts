@@ -5,7 +5,7 @@
  * Source: pytorch caffe2/serialize/inline_container.cc; PKWARE's APPNOTE.TXT.
  */
 
-import { shorten, VistaError } from "../../core/errors.js";
+import { shorten, VistaError, type Where } from "../../core/errors.js";
 import type { Region, SourceFile } from "../../core/io/source.js";
 import { dataOfDcp, otherZip, zipWithoutPickle } from "./other-kinds.js";
 import { nameOf, readDirectory, type Stretch, type ZipEntry } from "./zip-directory.js";
@@ -30,6 +30,13 @@ export interface TorchZip {
   record(name: string): Promise<Region>;
 }
 
+function damaged(what: string, where: Where): VistaError {
+  return new VistaError("FORMAT", what, {
+    ...where,
+    hint: "The file is damaged or was tampered with: copy it again.",
+  });
+}
+
 /**
  * Reads the directory of a torch zip.
  * @param place  the place of the zip in the file: torch's distributed checkpoints have one zip after the other
@@ -47,10 +54,7 @@ export async function openTorchZip(file: SourceFile, place?: Stretch): Promise<T
   );
   if (other !== undefined) throw other;
   if (contradiction !== undefined) {
-    throw new VistaError("FORMAT", `the zip directory is not what it says: ${contradiction}`, {
-      path: file.path,
-      hint: "The file is damaged or was tampered with.",
-    });
+    throw damaged(`the zip directory is not what it says: ${contradiction}`, { path: file.path });
   }
   checkLayout(file, within, entries);
   const pickle = entries.find(({ name }) => /^[^/]+\/data\.pkl$/.test(name));
@@ -65,12 +69,7 @@ export async function openTorchZip(file: SourceFile, place?: Stretch): Promise<T
   const records = new Map<string, ZipEntry | Promise<Region> | Region>();
   const withCapitals: ZipEntry[] = [];
   for (const entry of entries) {
-    const refuse = (what: string) =>
-      new VistaError("FORMAT", what, {
-        path: file.path,
-        record: entry.name,
-        hint: "The file is damaged or was tampered with.",
-      });
+    const refuse = (what: string) => damaged(what, { path: file.path, record: entry.name });
     if (!entry.name.startsWith(`${root}/`))
       throw refuse(`the record lies outside ${shorten(root, 200)}/, where torch wants all of them`);
     const name = entry.name.slice(root.length + 1);
@@ -160,17 +159,12 @@ function checkLayout(file: SourceFile, within: Stretch, entries: readonly ZipEnt
       );
     }
     if (entry.compressedSize !== entry.size) {
-      throw new VistaError(
-        "FORMAT",
-        `a stored record of ${entry.size} bytes takes ${entry.compressedSize} bytes`,
-        { ...where, hint: "The file is damaged." },
-      );
+      throw damaged(`a stored record of ${entry.size} bytes takes ${entry.compressedSize} bytes`, where);
     }
     if (start < end) {
-      throw new VistaError(
-        "FORMAT",
+      throw damaged(
         `the record starts at ${start}, inside ${before?.name}, which ends at ${end} or later`,
-        { ...where, hint: "The file is damaged or was tampered with." },
+        where,
       );
     }
     end = start + LOCAL_HEADER + entry.nameLength + entry.size;
@@ -281,34 +275,19 @@ function regionBehind(header: Buffer, { file, base, entry }: Place): Region {
   const where = { path: file.path, record: entry.name, offset: at };
   // Byte 0 of the header begins its signature.
   if (header.readUInt32LE(0) !== 0x04034b50) {
-    throw new VistaError(
-      "FORMAT",
-      "there is no local header where the zip directory says the record starts",
-      {
-        ...where,
-        hint: "The file is damaged: copy it again.",
-      },
-    );
+    throw damaged("there is no local header where the zip directory says the record starts", where);
   }
   // Byte 8 begins the compression method.
   if (header.readUInt16LE(8) !== 0) {
-    throw new VistaError(
-      "FORMAT",
-      "the local header says the record is compressed, the directory says it is not",
-      where,
-    );
+    throw damaged("the local header says the record is compressed, the directory says it is not", where);
   }
   // Byte 26 begins the length of the file name, byte 28 that of the extra field.
   const offset = at + LOCAL_HEADER + header.readUInt16LE(26) + header.readUInt16LE(28);
   const length = entry.size;
   if (offset + length > base + entry.limit) {
-    throw new VistaError(
-      "FORMAT",
+    throw damaged(
       `the record runs to byte ${offset + length}, where it may run to ${base + entry.limit}`,
-      {
-        ...where,
-        hint: "The file is damaged or was tampered with.",
-      },
+      where,
     );
   }
   return { file, name: entry.name, offset, length, crc32: entry.crc32 };

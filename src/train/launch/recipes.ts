@@ -38,39 +38,41 @@ export async function loadRecipes(path?: string): Promise<Map<string, Recipe>> {
   const recipes = new Map(BUILT_IN_RECIPES.map((recipe) => [recipe.name, recipe]));
   if (path === undefined) return recipes;
   const root = (await readYaml(path, "read the recipes")) ?? {};
-  if (!isRecord(root)) throw new VistaError("FORMAT", "must be a mapping with the key `recipes`", { path });
+  if (!isRecord(root)) throw malformed("must be a mapping with the key `recipes`", path);
   onlyKnown(root, new Set(["recipes"]), path, "the file");
   const rows = root.recipes ?? {};
-  if (!isRecord(rows)) throw new VistaError("FORMAT", "`recipes` must map names to recipes", { path });
+  if (!isRecord(rows)) throw malformed("`recipes` must map names to recipes", path);
   for (const [name, row] of Object.entries(rows)) {
     if (RESERVED.has(name) || !/^[\w.-]+$/.test(name) || name.startsWith("-")) {
-      throw new VistaError("FORMAT", `\`${name}\` cannot be the name of a recipe`, { path });
+      throw malformed(`\`${name}\` cannot be the name of a recipe`, path);
     }
     recipes.set(name, parseRecipe(name, row, recipes, path));
   }
   for (const recipe of recipes.values()) {
     for (const other of [recipe.next, recipe.startsFrom === SVD ? undefined : recipe.startsFrom]) {
       if (other !== undefined && !recipes.has(other)) {
-        throw new VistaError("FORMAT", `recipe ${recipe.name} names \`${other}\`, which is no recipe`, {
-          path,
-        });
+        throw malformed(`recipe ${recipe.name} names \`${other}\`, which is no recipe`, path);
       }
     }
   }
   return recipes;
 }
 
+function malformed(what: string, path: string): VistaError {
+  return new VistaError("FORMAT", what, { path, hint: "docs/training.md has an example of such a file." });
+}
+
 function parseRecipe(name: string, row: unknown, known: Map<string, Recipe>, path: string): Recipe {
   const where = `recipe ${name}`;
-  if (!isRecord(row)) throw new VistaError("FORMAT", `${where} must be a mapping`, { path });
+  if (!isRecord(row)) throw malformed(`${where} must be a mapping`, path);
   onlyKnown(row, KEYS, path, where);
   const parent = row.extends === undefined ? undefined : known.get(String(row.extends));
   if (row.extends !== undefined && parent === undefined) {
     const what = `${where} extends \`${row.extends}\`, which is no recipe above it`;
-    throw new VistaError("FORMAT", what, { path });
+    throw malformed(what, path);
   }
   const fail = (key: string, must: string): never => {
-    throw new VistaError("FORMAT", `${where}: \`${key}\` must be ${must}`, { path });
+    throw malformed(`${where}: \`${key}\` must be ${must}`, path);
   };
   const plain = (key: string, value: unknown): string =>
     hasControlCharacters(String(value))
@@ -145,5 +147,5 @@ function onlyKnown(
   const other = Object.keys(value).find((key) => !keys.has(key));
   if (other === undefined) return;
   const what = `${where} has the key \`${other}\`, which is none of ${[...keys].join(", ")}`;
-  throw new VistaError("FORMAT", what, { path });
+  throw malformed(what, path);
 }
