@@ -108,11 +108,7 @@ export async function openTorchZip(file: SourceFile, place?: Stretch): Promise<T
     record: async (name) => {
       const known = records.get(name);
       if (known === undefined) {
-        throw new VistaError("FORMAT", "the zip has no such record", {
-          path: file.path,
-          record: `${root}/${name}`,
-          hint: "The file is damaged or was tampered with.",
-        });
+        throw damaged("the zip has no such record", { path: file.path, record: `${root}/${name}` });
       }
       if (!("method" in known)) return known;
       let locating: Promise<Region> | Region;

@@ -5,9 +5,6 @@ import type { CheckpointFiles } from "./layout.js";
 import { numberIn } from "./number-in.js";
 import type { ModelState, ModelStates, ShardState } from "./states.js";
 
-const STALE_HINT =
-  "Files of two runs or two moments lie in this folder: copy the checkpoint again, or move the files of the other run away.";
-
 /**
  * Compares what every shard and every model-states file says of the whole checkpoint.
  * @throws VistaError `INCONSISTENT`, `NOT_FOUND` for missing ranks
@@ -48,10 +45,9 @@ export async function checkTogether(
   const ranks = models[0]!.ranks;
   // The two are comparable, since dp_world_size counts data-parallel ranks, as partition_count does.
   if (ranks !== undefined && ranks !== shards[0]!.ranks) {
-    throw new VistaError(
-      "INCONSISTENT",
+    throw contradiction(
       `${basename(models[0]!.path)} was saved by ${ranks} ranks, the optimizer shards by ${shards[0]!.ranks}`,
-      { path: files.tagFolder, hint: STALE_HINT },
+      files.tagFolder,
     );
   }
   const steps = new Map<ShardState, number | undefined>();
@@ -109,10 +105,7 @@ function same<T extends { path: string }>(
     const more = sayers.length > 1 ? ` and ${sayers.length - 1} more` : "";
     return `${saying} in ${basename(sayers[0]!.path)}${more}`;
   });
-  throw new VistaError("INCONSISTENT", `the files differ in ${what}: ${shown.join(", ")}`, {
-    path: files.tagFolder,
-    hint: STALE_HINT,
-  });
+  throw contradiction(`the files differ in ${what}: ${shown.join(", ")}`, files.tagFolder);
 }
 
 function checkRanks(files: CheckpointFiles, ranks: number, what: string, found: readonly number[]): void {
@@ -130,10 +123,9 @@ function checkRanks(files: CheckpointFiles, ranks: number, what: string, found: 
     );
   }
   if (surplus.length > 0) {
-    throw new VistaError(
-      "INCONSISTENT",
+    throw contradiction(
       `${ranks} ranks saved this checkpoint, ${found.length} ${what} are here; surplus: rank ${enumerate(surplus)}`,
-      { path: files.tagFolder, hint: STALE_HINT },
+      files.tagFolder,
     );
   }
 }
@@ -146,6 +138,8 @@ function enumerate(ranks: readonly number[]): string {
 export function contradiction(what: string, path: string): VistaError {
   return new VistaError("INCONSISTENT", what, {
     path,
-    hint: "The model states and the shards are of two runs, or a shard is damaged: copy the checkpoint again.",
+    hint:
+      "Files of two runs or two moments lie in this folder, or one is damaged: copy the checkpoint again, or move the files of the " +
+      "other run away.",
   });
 }
