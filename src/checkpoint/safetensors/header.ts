@@ -4,7 +4,7 @@
  * Source: safetensors/src/tensor.rs (read_metadata, Metadata::validate).
  */
 import { isUtf8 } from "node:buffer";
-import { VistaError } from "../../core/errors.js";
+import { VistaError, type Where } from "../../core/errors.js";
 import type { SourceFile } from "../../core/io/source.js";
 import { JsonSyntaxError } from "../../core/json/scan.js";
 import { byteLengthOf, type DType, isDType } from "../tensor/dtype.js";
@@ -43,8 +43,14 @@ export interface SafetensorsHeader {
   readonly dataStart: number;
 }
 
-const INCOMPLETE = "The file is incomplete: copy it again.";
-const DAMAGED = "The file is damaged or was not written by a safetensors library: copy or convert it again.";
+function incomplete(what: string, path: string): VistaError {
+  return new VistaError("TRUNCATED", what, { path, hint: "The file is incomplete: copy it again." });
+}
+
+function damaged(what: string, where: Where): VistaError {
+  const hint = "The file is damaged or was not written by a safetensors library: copy or convert it again.";
+  return new VistaError("FORMAT", what, { ...where, hint });
+}
 
 /**
  * Reads and checks the header of an open file.
@@ -53,10 +59,7 @@ const DAMAGED = "The file is damaged or was not written by a safetensors library
 export async function readHeader(file: SourceFile): Promise<SafetensorsHeader> {
   const { path, size } = file;
   if (size < 8) {
-    throw new VistaError("TRUNCATED", `the file has ${size} bytes; a safetensors file begins with 8`, {
-      path,
-      hint: INCOMPLETE,
-    });
+    throw incomplete(`the file has ${size} bytes; a safetensors file begins with 8`, path);
   }
   const head = Buffer.alloc(8);
   await file.read(head, 0);
@@ -69,10 +72,7 @@ export async function readHeader(file: SourceFile): Promise<SafetensorsHeader> {
   }
   const length = Number(stated);
   if (8 + length > size) {
-    throw new VistaError("TRUNCATED", `the header ends at byte ${8 + length}, the file has ${size} bytes`, {
-      path,
-      hint: INCOMPLETE,
-    });
+    throw incomplete(`the header ends at byte ${8 + length}, the file has ${size} bytes`, path);
   }
   const bytes = Buffer.allocUnsafeSlow(length);
   await file.read(bytes, 8);
@@ -81,9 +81,8 @@ export async function readHeader(file: SourceFile): Promise<SafetensorsHeader> {
   const end = dataStart + checkLayout(entries, path);
   if (end !== size) {
     const what = `the tensors end at byte ${end}, the file has ${size} bytes`;
-    if (end < size)
-      throw new VistaError("FORMAT", `${what}: ${size - end} belong to nothing`, { path, hint: DAMAGED });
-    throw new VistaError("TRUNCATED", `${what}: ${end - size} are missing`, { path, hint: INCOMPLETE });
+    if (end < size) throw damaged(`${what}: ${size - end} belong to nothing`, { path });
+    throw incomplete(`${what}: ${end - size} are missing`, path);
   }
   return { entries, metadata, dataStart };
 }
@@ -98,7 +97,7 @@ export function parseHeader(
   path: string,
 ): { entries: HeaderEntry[]; metadata: Map<string, string> | undefined } {
   if (!isUtf8(bytes)) {
-    throw new VistaError("FORMAT", "the header is not valid UTF-8", { path, offset: 8, hint: DAMAGED });
+    throw damaged("the header is not valid UTF-8", { path, offset: 8 });
   }
   const entries: HeaderEntry[] = [];
   let metadata: Map<string, string> | undefined;
@@ -113,11 +112,7 @@ export function parseHeader(
     scanner.end();
   } catch (error) {
     if (!(error instanceof JsonSyntaxError)) throw error;
-    throw new VistaError("FORMAT", `the header breaks a rule: ${error.message}`, {
-      path,
-      offset: 8 + error.at,
-      hint: DAMAGED,
-    });
+    throw damaged(`the header breaks a rule: ${error.message}`, { path, offset: 8 + error.at });
   }
   entries.sort((a, b) => a.start - b.start || a.end - b.end);
   return { entries, metadata };
@@ -170,7 +165,7 @@ export function checkLayout(entries: readonly HeaderEntry[], path: string): numb
   let at = 0;
   for (const { name, dtype, shape, start, end } of entries) {
     const fail = (what: string): never => {
-      throw new VistaError("FORMAT", what, { path, record: name.slice(0, 200), hint: DAMAGED });
+      throw damaged(what, { path, record: name.slice(0, 200) });
     };
     const shown = () => `[${shape.slice(0, 16).join(", ")}]`;
     if (end < start) fail(`data_offsets [${start}, ${end}] end before they start`);
