@@ -3,7 +3,8 @@ import { basename, join } from "node:path";
 import { throwIfAborted } from "../core/errors.js";
 import { sum } from "../core/sum.js";
 import { type FolderOptions, fileOfBytes, folderBeside, writeCheckpointFolder } from "./checkpoint-folder.js";
-import { openZeroOptimizer } from "./zero/optimizer.js";
+import { TorchTensor } from "./torch/values.js";
+import { openZeroOptimizer, type ZeroOptimizer } from "./zero/optimizer.js";
 import { zeroConfig } from "./zero/optimizer-flat.js";
 import { type UniversalFile, universalFiles } from "./zero/universal-files.js";
 
@@ -28,11 +29,8 @@ export interface WrittenUniversal {
    * 1 and 2 have no file.
    */
   readonly leftOut: readonly string[];
-  /**
-   * Whether the run had `round_robin_gradients`, which is to be off for loading: with it, DeepSpeed's loader gives parameters the
-   * elements of others.
-   */
-  readonly roundRobin: boolean;
+  /** What DeepSpeed's loader (0.14.2 to 0.19.8) makes of this one otherwise than it was, without an error: a sentence each. */
+  readonly cautions: readonly string[];
   readonly files: number;
   readonly bytes: number;
 }
@@ -89,7 +87,7 @@ export async function writeUniversal(
       parameters: parameters.length,
       elements: sum(parameters, ({ numel }) => numel),
       states: [...new Set(groups.flatMap((group) => [...group.stateTypes.keys()]))],
-      roundRobin: optimizer.stage !== 3 && zeroConfig(optimizer)?.get("round_robin_gradients") === true,
+      cautions: cautionsFor(optimizer),
       leftOut: optimizer.stage === 3 ? [] : [...ofGroups],
       files: planned.length + 1,
       bytes: bytes + universalTag.length,
@@ -97,4 +95,29 @@ export async function writeUniversal(
   } finally {
     await optimizer.close();
   }
+}
+
+/**
+ * Returns what the loader does otherwise than one would think.
+ *
+ * Source: deepspeed/runtime/zero/stage3.py (load_hp_checkpoint_state_from_checkpoint_dir_stage3), and what real runs show.
+ */
+function cautionsFor(optimizer: ZeroOptimizer): string[] {
+  const { partitions, groups } = optimizer;
+  const cautions: string[] = [];
+  if (partitions.kind === "flat") {
+    if (zeroConfig(optimizer)?.get("round_robin_gradients") === true)
+      cautions.push(
+        "switch round_robin_gradients off to load it: with it, DeepSpeed mixes the parameters up",
+      );
+    return cautions;
+  }
+  if (groups.length > 1) cautions.push("DeepSpeed gives every param group the hyperparameters of the first");
+  const subGroups = partitions.subGroups.flat().length;
+  if (subGroups > 1 && groups[0]!.values.get("step") instanceof TorchTensor) {
+    cautions.push(
+      `DeepSpeed gives all sub-groups one step, which torch's optimizers then count on once for each of them (here ${subGroups})`,
+    );
+  }
+  return cautions;
 }

@@ -16,9 +16,7 @@ export async function toUniversal(
     `  ${plural(result.parameters, "parameter tensor")}${stateWords(result)}`,
     ...result.leftOut.map((name) => `  left out: the optimizer's ${name}, for which the form has no place`),
     '  DeepSpeed loads it with {"checkpoint": {"load_universal": true}}',
-    ...(result.roundRobin
-      ? ["  and round_robin_gradients off: with it, its loader mixes the parameters up without an error"]
-      : []),
+    ...result.cautions.map((caution) => `  but ${caution}`),
   ];
   await writeFolder({ job: "to-universal" }, folder, options, context, describe);
 }
