@@ -71,7 +71,7 @@ export async function readFlatPartitions(content: CheckpointContent): Promise<Fl
   const flat = flatGroups(files.tagFolder, models[0], shards);
   const saved = flat.map(({ sizes }) => sizes);
   const perGroup = flat.map(({ shapes }) => shapes);
-  const bases = readBaseStates(shards, flat.length);
+  const bases = await readBaseStates(shards, flat.length);
   const alignments = perGroup.map((group, g) => alignmentOf(content, g, group));
   const { conventions, roundRobin, layouts, names } = findLayout(content, perGroup, saved, alignments);
   const { elastic } = bases[0]!;

@@ -46,7 +46,7 @@ export async function readSplitPartitions(content: CheckpointContent): Promise<S
   const first = shards[0]!;
   const { ranks } = first;
   const count = first.groups.length;
-  const bases = readBaseStates(shards, count);
+  const bases = await readBaseStates(shards, count);
   const { paramGroups } = bases[0]!;
   if (paramGroups === undefined) {
     throw refuse("ZeRO stage 3 with elastic_checkpoint, whose states are of no known form", {

@@ -6,9 +6,18 @@ import { readTensor } from "../copy/read-tensor.js";
 import { canCast } from "../tensor/cast.js";
 import { type DType, numelOf } from "../tensor/dtype.js";
 import { castTensor, type Tensor } from "../tensor/tensor.js";
-import { asDict, asInteger, asItems, keyText, type PyDict, type PyValue } from "../torch/objects.js";
+import {
+  asDict,
+  asInteger,
+  asItems,
+  keyText,
+  type PyDict,
+  PyObject,
+  type PyValue,
+} from "../torch/objects.js";
 import { TorchTensor } from "../torch/values.js";
 import { contradiction } from "./consistency.js";
+import { numberIn } from "./number-in.js";
 import { piecesByRank } from "./pieces.js";
 import type { ShardState } from "./states.js";
 
@@ -87,31 +96,61 @@ function readBaseState(shard: ShardState, count: number): BaseState {
  * @param count  the number of flat tensors of a rank
  * @throws VistaError as {@link readBaseState} does, `INCONSISTENT` where the ranks differ in a hyperparameter
  */
-export function readBaseStates(shards: readonly ShardState[], count: number): BaseState[] {
+export async function readBaseStates(shards: readonly ShardState[], count: number): Promise<BaseState[]> {
   const bases = shards.map((shard) => readBaseState(shard, count));
-  const groups = bases[0]!.paramGroups ?? [];
-  const holders = shards.map(({ path }, rank) => ({ rank, path }));
-  for (const [g, group] of groups.entries()) {
-    for (const key of group.keys()) {
-      if (key === "params") continue;
-      const values = bases.map(({ paramGroups }) => plainText(paramGroups?.[g]?.get(key)));
-      refuseOtherValues(holders, values, `param group ${g}: ${keyText(key)}`);
+  const holders = shards.map((_, rank) => rank);
+  for (const g of bases[0]!.paramGroups?.keys() ?? []) {
+    const groups = bases.map(({ paramGroups }) => paramGroups?.[g]);
+    const keys = new Set(groups.flatMap((group) => [...(group?.keys() ?? [])]));
+    keys.delete("params");
+    for (const key of keys) {
+      const what = `param group ${g}: ${keyText(key)}`;
+      const without = groups.findIndex((group) => group?.has(key) !== true);
+      if (without >= 0) {
+        const having = groups.findIndex((group) => group?.has(key) === true);
+        throw new VistaError(
+          "INCONSISTENT",
+          `${what} is there on rank ${having} and not on rank ${without}`,
+          {
+            path: shards[without]!.path,
+            hint: OTHER_VALUES_HINT,
+          },
+        );
+      }
+      await textOfAll(
+        shards,
+        holders,
+        groups.map((group) => group!.get(key)),
+        what,
+      );
     }
   }
   return bases;
 }
 
-/** Checks that what the ranks say of one value is the same. @throws VistaError `INCONSISTENT` */
-function refuseOtherValues(
-  holders: readonly { rank: number; path: string }[],
-  values: readonly (string | undefined)[],
+/**
+ * Reads what the ranks say of one value, which must be the same.
+ * @param holders  the ranks that say it
+ * @param values  the values, by rank
+ * @returns the value as text; `undefined` for one that is not compared
+ * @throws VistaError `INCONSISTENT`
+ */
+async function textOfAll(
+  shards: readonly ShardState[],
+  holders: readonly number[],
+  values: readonly (PyValue | undefined)[],
   what: string,
-): void {
-  const other = values.findIndex((value) => value !== values[0]);
-  if (other < 0) return;
-  const shown = (i: number) => `${shownValue(values[i])} on rank ${holders[i]!.rank}`;
+): Promise<string | undefined> {
+  const said: (string | undefined)[] = [];
+  while (said.length < holders.length) {
+    const batch = holders.slice(said.length, said.length + filesAtOnce(shards[0]!.path));
+    said.push(...(await Promise.all(batch.map((rank) => textOf(values[rank], shards[rank]!)))));
+  }
+  const other = said.findIndex((text) => text !== said[0]);
+  if (other < 0) return said[0];
+  const shown = (i: number) => `${shownValue(said[i])} on rank ${holders[i]}`;
   throw new VistaError("INCONSISTENT", `${what} is ${shown(other)}, ${shown(0)}`, {
-    path: holders[other]!.path,
+    path: shards[holders[other]!]!.path,
     hint: OTHER_VALUES_HINT,
   });
 }
@@ -139,9 +178,14 @@ function plainText(value: PyValue | undefined): string | undefined {
 /** The largest number of items of a list that is compared; betas have two. */
 const MAX_ITEMS = 16;
 
-/** Returns {@link plainText} of a value, and of a tensor of one element its dtype, its value and its bytes. */
+/**
+ * Returns {@link plainText} of a value, the number of numpy's, and of a tensor of one element its dtype, its value and its bytes;
+ * `undefined` for anything else.
+ */
 async function textOf(value: PyValue | undefined, shard: ShardState): Promise<string | undefined> {
+  if (value instanceof PyObject) return (await numberIn(value, shard.torchFile))?.toString();
   if (!(value instanceof TorchTensor)) return plainText(value);
+  if (numelOf(value.shape) !== 1) return undefined;
   const tensor = await shard.torchFile.tensor(value);
   const bytes = Buffer.from(await readTensor(tensor)).toString("hex");
   if (!canCast(tensor.dtype, "F32")) return `${tensor.dtype} (bytes ${bytes})`;
@@ -253,18 +297,8 @@ export async function readFlatStates(
         },
       );
     }
-    const said: (string | undefined)[] = [];
-    while (said.length < holders.length) {
-      const batch = holders.slice(said.length, said.length + filesAtOnce(shards[0]!.path));
-      said.push(...(await Promise.all(batch.map((rank) => textOf(found[rank], shards[rank]!)))));
-    }
-    refuseOtherValues(
-      holders.map((rank) => ({ rank, path: shards[rank]!.path })),
-      said,
-      `${what}: the state ${name}`,
-    );
+    texts.set(name, await textOfAll(shards, holders, found, `${what}: the state ${name}`));
     values.set(name, found[first] as PyValue);
-    texts.set(name, said[0]);
   }
   return { types, values, texts, pieces };
 }

@@ -241,7 +241,17 @@ describe("reshardCheckpoint", () => {
     [
       "a setting that one does not have",
       { settings: (rank): Record<string, Fake> => (rank === 1 ? {} : { fused: true }) },
-      /fused is something else on rank 1, true on rank 0/,
+      /fused is there on rank 0 and not on rank 1/,
+    ],
+    [
+      "a setting that only one has",
+      { settings: (rank): Record<string, Fake> => (rank === 1 ? { fused: new Map() } : {}) },
+      /fused is there on rank 1 and not on rank 0/,
+    ],
+    [
+      "a learning rate that is a tensor",
+      { settings: (rank) => ({ lr: new FakeTensor([rank / 8], []) }) },
+      /param group 0: lr is F32 0\.125 \(.*\) on rank 1, F32 0 \(.*\) on rank 0/,
     ],
     [
       "a number among the states",
