@@ -29,7 +29,9 @@ export interface WrittenUniversal {
    * 1 and 2 have no file.
    */
   readonly leftOut: readonly string[];
-  /** What DeepSpeed's loader (0.14.2 to 0.19.8) makes of this one otherwise than it was, without an error: a sentence each. */
+  /**
+   * What DeepSpeed's loader (0.14.2 to 0.19.8) makes of this one otherwise than it was, mostly without an error: a sentence each.
+   */
   readonly cautions: readonly string[];
   readonly files: number;
   readonly bytes: number;
@@ -112,6 +114,9 @@ function cautionsFor(optimizer: ZeroOptimizer): string[] {
       );
     return cautions;
   }
+  const kept = groups.map(({ stateTypes, values }) => [...stateTypes.keys(), ...values.keys()].sort().join());
+  if (kept.some((names) => names !== "exp_avg,exp_avg_sq,step"))
+    cautions.push("DeepSpeed loads of stage 3 no optimizer but Adam with its two moments: use reshard");
   if (groups.length > 1) cautions.push("DeepSpeed gives every param group the hyperparameters of the first");
   const subGroups = partitions.subGroups.flat().length;
   if (subGroups > 1 && groups[0]!.values.get("step") instanceof TorchTensor) {

@@ -127,6 +127,8 @@ describe("vista-ckpt to-universal", () => {
       "stage3-fp32-3ranks-groups",
       [/every param group the hyperparameters of the first/, /all sub-groups one step, .* \(here 3\)/],
     ],
+    // Its optimizer is SGD.
+    ["deepspeed-0.5.3-stage3-fp32-2ranks", [/of stage 3 no optimizer but Adam/]],
   ])("says what DeepSpeed's loader makes of %s without an error", async (name, expected) => {
     const output = join(temporaryFolder(), "out.ckpt");
     const { code, stdout } = await runCli("vista-ckpt", ["to-universal", zero(name), "-o", output]);
