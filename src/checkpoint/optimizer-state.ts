@@ -87,7 +87,9 @@ async function planShards(content: CheckpointContent): Promise<Plan> {
   const tensors: [string, Tensor][] = [];
   const values = new Map<string, Values>();
   for (const { parameters, values: states, hyperparameters } of groups) {
-    const ofGroup = await readValues([...(hyperparameters ?? []), ...states], file);
+    // None, as plain SGD of torch before 2.3 has it, is no state; a universal checkpoint of the same optimizer has no file for it.
+    const kept = [...states].filter(([, value]) => value !== null);
+    const ofGroup = await readValues([...(hyperparameters ?? []), ...kept], file);
     for (const { name, fp32, states } of parameters) {
       for (const [state, tensor] of [["fp32", fp32] as const, ...states])
         tensors.push([`${name}/${state}`, tensor]);

@@ -75,7 +75,8 @@ export async function writeUniversal(
     ];
     await writeCheckpointFolder(target, outputs, files.folder, options);
     const parameters = groups.flatMap((group) => group.parameters);
-    const ofGroups = new Set(groups.flatMap(({ values }) => [...values.keys()]));
+    const kept = groups.flatMap(({ values }) => [...values].filter(([, value]) => value !== null));
+    const ofGroups = new Set(kept.map(([name]) => name));
     ofGroups.delete("step");
     return {
       folder: files.folder,

@@ -139,26 +139,29 @@ describe("vista-ckpt to-universal", () => {
   it("names what the optimizer has and the form has no place for", async () => {
     const flat = (value: number) => new FakeTensor([value, value]);
     const checkpoint = temporaryFolder();
-    writeFakeCheckpoint(checkpoint, {
-      stage: 2,
-      version: "0.19.8",
-      partitions: [[flat(1)]],
-      paramShapes: [{ weight: [2] }],
-      model: {},
-      shard: () => ({
-        base_optimizer_state: new Map<Fake, Fake>([
-          [
-            "state",
-            new Map<Fake, Fake>([
-              [0, new Map<Fake, Fake>(Object.entries({ step: 3, exp_avg: flat(2), mu: 0.5 }))],
-            ]),
-          ],
-          ["param_groups", [new Map<Fake, Fake>(Object.entries({ lr: 0.5, params: [0] }))]],
-        ]),
-      }),
-    });
+    const save = (states: Record<string, Fake>) =>
+      writeFakeCheckpoint(checkpoint, {
+        stage: 2,
+        version: "0.19.8",
+        partitions: [[flat(1)]],
+        paramShapes: [{ weight: [2] }],
+        model: {},
+        shard: () => ({
+          base_optimizer_state: new Map<Fake, Fake>([
+            ["state", new Map<Fake, Fake>([[0, new Map<Fake, Fake>(Object.entries(states))]])],
+            ["param_groups", [new Map<Fake, Fake>(Object.entries({ lr: 0.5, params: [0] }))]],
+          ]),
+        }),
+      });
     const output = join(temporaryFolder(), "out.ckpt");
-    const { code, stdout } = await runCli("vista-ckpt", ["to-universal", checkpoint, "-o", output]);
+    const run = () => runCli("vista-ckpt", ["to-universal", checkpoint, "-o", output, "--force"]);
+    save({ step: 3, exp_avg: flat(2), momentum_buffer: null });
+    // None is nothing: plain SGD of older versions of torch keeps it.
+    expect((await run()).stdout).not.toContain("left out");
+    const same = await runCli("vista-ckpt", ["diff", "--optimizer", checkpoint, output]);
+    expect([same.code, same.stdout]).toEqual([0, expect.stringMatching(/^equal: 2 tensors the same/)]);
+    save({ step: 3, exp_avg: flat(2), momentum_buffer: null, mu: 0.5 });
+    const { code, stdout } = await run();
     expect([code, stdout]).toEqual([0, expect.stringContaining("left out: the optimizer's mu, ")]);
     expect(stdout).not.toContain("step, ");
     expect(existsSync(join(output, "global_step1_universal/zero/weight/step.pt"))).toBe(true);
