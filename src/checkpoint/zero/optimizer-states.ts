@@ -285,12 +285,13 @@ export async function readFlatStates(
       pieces.set(name, await piecesByRank(shards, (_, rank) => found[rank] as TorchTensor | undefined));
       continue;
     }
-    const odd = found.findIndex((value) => value instanceof TorchTensor && numelOf(value.shape) !== 1);
+    const tensors = found.map((value) => firstTensor(value));
+    const odd = tensors.findIndex((tensor) => tensor !== undefined);
     if (odd >= 0) {
-      const { shape } = found[odd] as TorchTensor;
+      const within = found[odd] instanceof TorchTensor ? "" : "a list or dict with a tensor of ";
       throw refuse(
-        `${what}: the state ${name} has shape [${shape.join(", ")}] on rank ${odd}, neither one value nor the ` +
-          `${lengths[odd]} elements of its partition (an optimizer with blocks or factors of its own)`,
+        `${what}: the state ${name} has ${within}shape [${tensors[odd]!.shape.join(", ")}] on rank ${odd}, neither one ` +
+          `value nor the ${lengths[odd]} elements of its partition (an optimizer with blocks or factors of its own)`,
         {
           path: shards[odd]!.path,
           hint: "Merge the weights and start the optimizer anew, or go on with as many ranks as before.",
@@ -301,6 +302,18 @@ export async function readFlatStates(
     values.set(name, found[first] as PyValue);
   }
   return { types, values, texts, pieces };
+}
+
+/** Returns the first tensor in a value, its lists, dicts and objects that is not of one element; `undefined` where there is none. */
+function firstTensor(value: PyValue | undefined, seen = new Set<PyValue>()): TorchTensor | undefined {
+  if (value instanceof TorchTensor) return numelOf(value.shape) === 1 ? undefined : value;
+  if (typeof value !== "object" || value === null || seen.has(value)) return undefined;
+  seen.add(value);
+  for (const item of asDict(value)?.values() ?? asItems(value) ?? []) {
+    const found = firstTensor(item, seen);
+    if (found !== undefined) return found;
+  }
+  return value instanceof PyObject ? firstTensor(value.state, seen) : undefined;
 }
 
 export function refuse(what: string, details: { path: string; hint: string }): VistaError {

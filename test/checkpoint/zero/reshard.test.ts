@@ -280,6 +280,25 @@ describe("reshardCheckpoint", () => {
     expect(readdirSync(folder)).toEqual(["before"]);
   });
 
+  it.each<[string, Fake]>([
+    ["a list", ["eigenvalues", [new FakeTensor([1, 2, 3])]]],
+    ["a dict", new Map<Fake, Fake>([["exp_avg", new FakeTensor([1, 2, 3])]])],
+  ])("refuses states in %s, which would stay those of the old ranks", async (_, state) => {
+    const folder = temporaryFolder();
+    const what: Case = { groups: [[5, 3]], states: ["exp_avg"], roundRobin: false, version: "0.19.8" };
+    save(join(folder, "before"), 2, { ...what, values: () => ({ inner: state }) });
+    const written = reshardCheckpoint(join(folder, "before"), join(folder, "after"), {
+      ranks: 3,
+      fsync: false,
+    });
+    await expect(written).rejects.toMatchObject({
+      code: "UNSUPPORTED",
+      message: expect.stringContaining(
+        "the state inner has a list or dict with a tensor of shape [3] on rank 0",
+      ),
+    });
+  });
+
   it.each(["stage1", "stage2", "stage3"])(
     "%s: on as many ranks as before gives the same payload bytes, record for record",
     async (stage) => {
