@@ -87,7 +87,9 @@ export async function findOrphans(names: readonly string[], known: WithoutOrphan
     `${lost.length} tensors are in no shard, and in stage 3 \`module\` has only placeholders for them: ${firstNames(lost)}`,
     {
       path: model.path,
-      hint: "They were neither in the optimizer nor frozen and are not in this checkpoint; --no-recover merges the rest.",
+      hint:
+        "The files list them neither as trained nor as frozen (DeepSpeed's exclude_frozen_parameters leaves frozen ones out), and their " +
+        "values are not in this checkpoint; --no-recover merges the rest.",
     },
   );
 }
