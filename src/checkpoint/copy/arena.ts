@@ -5,6 +5,13 @@
 export class Arena {
   #bytes = new Uint8Array(0);
   #used = 0;
+  #other: Arena | undefined;
+
+  /** The memory for bytes that live for a shorter time than those of this one. */
+  get other(): Arena {
+    this.#other ??= new Arena();
+    return this.#other;
+  }
 
   /** Takes all memory back and makes room for at least `length` bytes; nothing that was taken may be in use. */
   reset(length = 0): void {

@@ -3,6 +3,7 @@
  * for two threads, closing records afterwards) cost a millisecond a file, and a universal checkpoint has thousands.
  */
 import { crc32 } from "../../core/io/crc32.js";
+import { sum } from "../../core/sum.js";
 import { rangesOf } from "../tensor/tensor.js";
 import { Arena } from "./arena.js";
 import { ComputedCache } from "./computed.js";
@@ -71,7 +72,7 @@ export class SmallFiles {
       for (let reads = 0; next + windows.length < files.length && reads <= READS; ) {
         const parts = await files[next + windows.length]!.content.parts();
         windows.push([...windowsOf(parts)]);
-        reads += tensorsIn(parts).reduce((sum, tensor) => sum + rangesOf(tensor), 0);
+        reads += sum(tensorsIn(parts), rangesOf);
       }
       const together = files.slice(next, next + windows.length);
       for (const read of await this.#write(together, windows, checks !== undefined)) checks?.addRead(read);
@@ -84,9 +85,7 @@ export class SmallFiles {
     windows: readonly (readonly Window[])[],
     verify: boolean,
   ): Promise<readonly DoneRead[]> {
-    const bytes = files.reduce((sum, { content }) => sum + content.length, 0);
-    // Neighbours that are read as one take their bytes and some gaps, for which there is as much room again.
-    this.#arena.reset(windows.flat().reduce((sum, window) => sum + conversionBytes(window), 2 * bytes));
+    this.#arena.reset(sum(windows.flat(), conversionBytes));
     const reader = new WindowReader(new ComputedCache(), verify, this.#arena);
     let start = 0;
     const contents = files.map(({ content }, i) => {

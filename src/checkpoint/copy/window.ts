@@ -7,6 +7,7 @@ import { crc32 } from "../../core/io/crc32.js";
 import { settleAll } from "../../core/io/settle.js";
 import type { Region } from "../../core/io/source.js";
 import { firstWhere } from "../../core/search.js";
+import { sum } from "../../core/sum.js";
 import { runsWithin } from "../tensor/boxes.js";
 import { castBytes } from "../tensor/cast.js";
 import { dtypeInfo } from "../tensor/dtype.js";
@@ -22,6 +23,13 @@ const JOIN_BELOW = 128 * 1024;
 const JOIN_GAP = 32 * 1024;
 /** The largest number of bytes of a joined read. */
 const JOIN_MAX = 1024 * 1024;
+/**
+ * The largest number of bytes of joined reads that are under way together. Where an output has a thousand ranks, a file of 60 kB
+ * has reads all over one of 15 MB, so that joined they take far more memory than their window.
+ */
+const JOINED_TOGETHER = 4 * JOIN_MAX;
+/** The largest number of reads that are under way together; each takes some kilobytes outside the heap. */
+const READS_TOGETHER = 1024;
 /** The number of bytes below which a strided view is read as one span; a longer one is read run by run. */
 const SPAN_MAX = 16 * 1024 * 1024;
 
@@ -46,7 +54,7 @@ export class WindowReader {
 
   /**
    * @param verify  whether to compute the CRC-32 of reads of regions that state one
-   * @param arena  the memory for bytes that are read to be converted or joined, which is free after {@link run}
+   * @param arena  the memory for bytes that are read to be converted, which is free after {@link run}; its other one serves joined reads
    * @param results  the results that are there already of the computed tensors among the inputs of a computed tensor
    */
   constructor(
@@ -108,7 +116,10 @@ export class WindowReader {
 
   /** Runs all reads and computations, then the conversions. @returns every read that was made, with its CRC where it is wanted */
   async run(): Promise<readonly DoneRead[]> {
-    await settleAll([...joinReads(this.#ops, this.#arena), ...this.#computations.map((begin) => begin())]);
+    await settleAll([
+      runInTurn(joinReads(this.#ops), this.#arena.other),
+      ...this.#computations.map((begin) => begin()),
+    ]);
     const done = this.#ops.map(
       ({ region, start, target }): DoneRead => ({
         region,
@@ -273,41 +284,73 @@ function findBuffer<T extends { first: number }>(buffers: readonly T[], place: n
   ];
 }
 
-/** Starts the reads, with small neighbours of one file joined. @param arena  the memory for joined reads */
-function joinReads(ops: readonly ReadOp[], arena: Arena): Promise<void>[] {
-  const position = (op: ReadOp) => op.region.offset + op.start;
+/** Reads of one file that follow one another closely, which become one read. */
+interface JoinedRead {
+  readonly ops: readonly ReadOp[];
+  /** The place in the file where the read begins. */
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Runs the reads, a bounded number of them at a time. @param arena  the memory for joined reads */
+async function runInTurn(reads: readonly JoinedRead[], arena: Arena): Promise<void> {
+  for (let first = 0; first < reads.length; ) {
+    let end = first;
+    for (let bytes = 0; end < reads.length && end - first < READS_TOGETHER; end++) {
+      bytes += bytesOfJoin(reads[end]!);
+      if (bytes > JOINED_TOGETHER && end > first) break;
+    }
+    const together = reads.slice(first, end);
+    arena.reset(sum(together, bytesOfJoin));
+    await settleAll(together.map((read) => runRead(read, arena)));
+    first = end;
+  }
+}
+
+/** Returns the bytes that a read takes beside its target. */
+function bytesOfJoin({ ops, start, end }: JoinedRead): number {
+  return ops.length === 1 ? 0 : roundUp(end - start);
+}
+
+async function runRead({ ops, start, end }: JoinedRead, arena: Arena): Promise<void> {
+  const [first] = ops as [ReadOp];
+  if (ops.length === 1) return first.region.file.readOnce(first.target, start);
+  const bytes = arena.take(end - start);
+  await first.region.file.readOnce(bytes, start);
+  for (const op of ops) {
+    const at = positionOf(op) - start;
+    op.target.set(bytes.subarray(at, at + op.target.byteLength));
+  }
+}
+
+function positionOf({ region, start }: ReadOp): number {
+  return region.offset + start;
+}
+
+/** Joins small neighbours of one file. */
+function joinReads(ops: readonly ReadOp[]): JoinedRead[] {
   const sorted = ops.slice().sort((a, b) => {
     if (a.region.file !== b.region.file) return a.region.file.path < b.region.file.path ? -1 : 1;
-    return position(a) - position(b);
+    return positionOf(a) - positionOf(b);
   });
-  const reads: Promise<void>[] = [];
+  const reads: JoinedRead[] = [];
   for (let i = 0; i < sorted.length; ) {
     const first = sorted[i]!;
     const file = first.region.file;
-    const start = position(first);
+    const start = positionOf(first);
     let end = start + first.target.byteLength;
     let next = i + 1;
     if (first.target.byteLength < JOIN_BELOW) {
       for (; next < sorted.length; next++) {
         const op = sorted[next]!;
-        const opEnd = position(op) + op.target.byteLength;
+        const opEnd = positionOf(op) + op.target.byteLength;
         if (op.region.file !== file || op.target.byteLength >= JOIN_BELOW) break;
-        if (position(op) - end > JOIN_GAP || opEnd - start > JOIN_MAX) break;
+        if (positionOf(op) - end > JOIN_GAP || opEnd - start > JOIN_MAX) break;
         end = Math.max(end, opEnd);
       }
     }
-    const joined = sorted.slice(i, next);
-    reads.push(joined.length === 1 ? file.readOnce(first.target, start) : readJoined(joined, start, end));
+    reads.push({ ops: sorted.slice(i, next), start, end });
     i = next;
   }
   return reads;
-
-  async function readJoined(joined: readonly ReadOp[], start: number, end: number): Promise<void> {
-    const bytes = arena.take(end - start);
-    await joined[0]!.region.file.readOnce(bytes, start);
-    for (const op of joined) {
-      const at = position(op) - start;
-      op.target.set(bytes.subarray(at, at + op.target.byteLength));
-    }
-  }
 }
