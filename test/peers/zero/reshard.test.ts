@@ -70,8 +70,12 @@ describe.each([
   // Before 0.14.2 there are no universal checkpoints to load.
   if (universal === 0) return;
   it("loads on 3 as a universal one that to-universal wrote", async () => {
-    for (const one of folders())
-      await writeUniversal(join(one, "before"), join(one, "universal"), { fsync: false });
+    for (const one of folders()) {
+      const written = writeUniversal(join(one, "before"), join(one, "universal"), { fsync: false });
+      // DeepSpeed would take the momentum of a whole parameter for that of a part.
+      if (one.includes("muon")) await expect(written).rejects.toThrow(/Muon's momentum/);
+      else await written;
+    }
     await check("load-universal", [3], universal);
   });
 });
