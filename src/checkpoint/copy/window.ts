@@ -1,6 +1,6 @@
 /**
  * The reading of a stretch of tensors into a buffer: first all reads are planned, then neighbours in one file are joined, then
- * all reads run together, then elements are converted and put in their places.
+ * the reads run, many of them together, then elements are converted and put in their places.
  */
 
 import { crc32 } from "../../core/io/crc32.js";

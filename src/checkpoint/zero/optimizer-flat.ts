@@ -80,7 +80,7 @@ export async function readFlatPartitions(content: CheckpointContent): Promise<Fl
   const wholes = layouts.map((_, g) => keepsWholeStates(content, bases[0]!, g));
   const lengths = layouts.map((layout, g) =>
     shards.map((_, rank) => {
-      if (wholes[g]) return sum(heldParameters(layout, numels[g]!, rank).map(({ length }) => length));
+      if (wholes[g]) return sum(heldParameters(layout, numels[g]!, rank), ({ length }) => length);
       if (!elastic) return layout.partition;
       return lengthWithoutPadding(layout.partition, paddingOf(layout, rank, conventions.rule));
     }),

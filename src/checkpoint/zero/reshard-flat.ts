@@ -4,6 +4,7 @@
  *
  * Source: deepspeed/runtime/zero/stage_1_and_2.py (state_dict), bf16_optimizer.py, utils/tensor_fragment.py (fragment_address).
  */
+import { sum } from "../../core/sum.js";
 import type { DType } from "../tensor/dtype.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { asDict, asInteger, asItems, type PyDict, PyObject, type PyValue } from "../torch/objects.js";
@@ -119,7 +120,7 @@ export class FlatResharding {
       states.delete(index);
       return;
     }
-    const size = held.reduce((sum, { length }) => sum + length, 0);
+    const size = sum(held, ({ length }) => length);
     const entry: PyDict = new Map(this.#wholeEntries.get(g)!);
     for (const [name, type] of group.stateTypes) {
       const content = flatContent(held, size, type, (p) => group.parameters[p]!.states.get(name)!);

@@ -64,3 +64,18 @@ it("elements that the tensor does not have, and half bytes, are refused", async 
     code: "ABORTED",
   });
 });
+
+it("pieces all over a large file, and some behind one another, in whatever order", async () => {
+  const path = join(temporaryFolder(), "input");
+  const numbers = Float32Array.from({ length: 3_000_000 }, (_, i) => i);
+  writeFileSync(path, numbers);
+  const whole = { file: await openForTest(path), name: "record", offset: 0, length: 12e6, crc32: undefined };
+  // Neighbours are read as one with what lies between them: 12 MB, which are not in memory at once.
+  const spread = Array.from({ length: 2000 }, (_, i) => ((i * 7) % 2000) * 1500);
+  const far = [0, 1_000_000, 2_000_000, 2_999_997];
+  const places = [...spread, ...far];
+  const pieces = places.map((at) => ({ region: whole, start: at * 4, length: 12 }));
+  const tensor = makeTensor("F32", [places.length, 3], { kind: "pieces", pieces });
+  const read = new Float32Array((await readTensor(tensor)).buffer);
+  expect([...read]).toEqual(places.flatMap((at) => [at, at + 1, at + 2]));
+});

@@ -177,16 +177,26 @@ function originalOf(name: string): Promise<Record<string, unknown>> {
   return original;
 }
 
+/** Reshards a case, and expects of every file what the other number of ranks would have saved. @returns the folder before */
+async function reshardAsSaved(what: Case, from: number, to: number): Promise<string> {
+  const folder = temporaryFolder();
+  const [before, after, wanted] = ["before", "after", "wanted"].map((name) => join(folder, name)) as [
+    string,
+    string,
+    string,
+  ];
+  save(before, from, what);
+  save(wanted, to, what);
+  await reshardCheckpoint(before, after, { ranks: to, fsync: false });
+  expect(await plainFolder(after)).toEqual(await plainFolder(wanted));
+  return before;
+}
+
 describe("reshardCheckpoint", () => {
   it("gives, file for file and key for key, what the other number of ranks would have saved", async () => {
     await fc.assert(
       fc.asyncProperty(aCase, ranks, ranks, async (what, from, to) => {
-        const folder = temporaryFolder();
-        const [before, after, wanted] = ["before", "after", "wanted"].map((name) => join(folder, name));
-        save(before!, from, what);
-        save(wanted!, to, what);
-        await reshardCheckpoint(before!, after!, { ranks: to, fsync: false });
-        expect(await plainFolder(after!)).toEqual(await plainFolder(wanted!));
+        await reshardAsSaved(what, from, to);
       }),
       { numRuns: 30 },
     );
@@ -196,14 +206,9 @@ describe("reshardCheckpoint", () => {
     const muon = aCase.map((what): Case => ({ ...what, states: ["momentum_buffer"], muon: true }));
     await fc.assert(
       fc.asyncProperty(muon, ranks, ranks, async (what, from, to) => {
-        const folder = temporaryFolder();
-        const [before, after, wanted] = ["before", "after", "wanted"].map((name) => join(folder, name));
-        save(before!, from, what);
-        save(wanted!, to, what);
-        await reshardCheckpoint(before!, after!, { ranks: to, fsync: false });
-        expect(await plainFolder(after!)).toEqual(await plainFolder(wanted!));
+        const before = await reshardAsSaved(what, from, to);
         // DeepSpeed would take the momentum of a universal checkpoint for parts.
-        await expect(writeUniversal(before!, join(folder, "universal"))).rejects.toThrow(
+        await expect(writeUniversal(before, join(before, "..", "universal"))).rejects.toThrow(
           /Muon's momentum in ZeRO stage 1 or 2, which DeepSpeed does not load/,
         );
       }),
@@ -212,7 +217,6 @@ describe("reshardCheckpoint", () => {
   });
 
   it("from one rank of stage 1 in 0.10.1, which does not heed round_robin_gradients: the order stays", async () => {
-    const folder = temporaryFolder();
     const what: Case = {
       groups: [[2, 3, 4, 5]],
       states: ["a"],
@@ -220,10 +224,7 @@ describe("reshardCheckpoint", () => {
       roundRobin: true,
       version: "0.10.1",
     };
-    save(join(folder, "before"), 1, what);
-    save(join(folder, "wanted"), 2, what);
-    await reshardCheckpoint(join(folder, "before"), join(folder, "after"), { ranks: 2, fsync: false });
-    expect(await plainFolder(join(folder, "after"))).toEqual(await plainFolder(join(folder, "wanted")));
+    await reshardAsSaved(what, 1, 2);
   });
 
   // DeepSpeed gives each rank its own ones back, which no other number of ranks can have.
