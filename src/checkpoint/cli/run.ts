@@ -3,6 +3,7 @@
  * millisecond to find.
  */
 import { setFlagsFromString } from "node:v8";
+
 export { diff } from "./run-diff.js";
 export { inspect } from "./run-inspect.js";
 export { merge } from "./run-merge.js";
