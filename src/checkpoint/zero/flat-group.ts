@@ -6,6 +6,8 @@
  * deepspeed/runtime/bf16_optimizer.py, deepspeed/utils/mixed_precision_linkage.py (_init_lp_to_hp_mapping).
  */
 
+import { firstWhere } from "../../core/search.js";
+
 export interface GroupOptions {
   readonly ranks: number;
   /** Whether parameter i goes to part (i mod ranks) of the order (`round_robin_gradients`), instead of keeping its place. */
@@ -18,10 +20,14 @@ export interface GroupOptions {
 
 export interface GroupLayout {
   readonly ranks: number;
+  /** The size of each parameter, in the optimizer's own order. */
+  readonly numels: readonly number[];
   /** The parameter at each place of the flat group, as its index in the optimizer's own order. */
   readonly order: readonly number[];
   /** The first element of each parameter in the flat group, by the parameter's index. */
   readonly offsets: readonly number[];
+  /** What `offsets` would be if the parameters were in the optimizer's own order and without gaps. */
+  readonly ownOffsets: readonly number[];
   /** The gap after the parameter at each place (`param_alignment_paddings`). */
   readonly gaps: readonly number[];
   /** The elements from the first parameter's beginning to the last one's end, gaps included. */
@@ -59,7 +65,16 @@ export function layOutGroup(numels: readonly number[], options: GroupOptions): G
     at += gap;
   });
   const multiple = factor * ranks;
-  return { ranks, order, offsets, gaps, numel: at, partition: (Math.ceil(at / multiple) * multiple) / ranks };
+  const partition = (Math.ceil(at / multiple) * multiple) / ranks;
+  return { ranks, numels, order, offsets, ownOffsets: offsetsOf(numels), gaps, numel: at, partition };
+}
+
+function offsetsOf(numels: readonly number[]): number[] {
+  let end = 0;
+  return numels.map((numel) => {
+    end += numel;
+    return end - numel;
+  });
 }
 
 /** Returns the order in which round robin over `parts` puts `count` parameters; over one part it is their own order. */
@@ -91,18 +106,19 @@ export function lengthWithoutPadding(partition: number, padding: number): number
 }
 
 /** Returns what a rank holds of each parameter, in the order of its partition; parameters without elements are left out. */
-export function fragmentsOf(layout: GroupLayout, numels: readonly number[], rank: number): Fragment[] {
-  return overlaps(layout, numels, layout.order, layout.offsets, rank);
+export function fragmentsOf(layout: GroupLayout, rank: number): Fragment[] {
+  const { order } = layout;
+  return overlaps(layout, layout.offsets, (place) => order[place]!, rank);
 }
 
 /**
  * Returns the parameters of which a rank holds a part, in the order of its partition, each whole and one after the other, as Muon
  * keeps its momentum.
  */
-export function heldParameters(layout: GroupLayout, numels: readonly number[], rank: number): Fragment[] {
+export function heldParameters(layout: GroupLayout, rank: number): Fragment[] {
   let start = 0;
-  return fragmentsOf(layout, numels, rank).map(({ parameter }) => {
-    const length = numels[parameter]!;
+  return fragmentsOf(layout, rank).map(({ parameter }) => {
+    const length = layout.numels[parameter]!;
     start += length;
     return { parameter, from: 0, start: start - length, length };
   });
@@ -113,28 +129,28 @@ export function heldParameters(layout: GroupLayout, numels: readonly number[], r
  * DeepSpeed counts over the parameters' own order although the flat group has another one. The same fault is made here, since
  * this is what DeepSpeed's own file would say.
  */
-export function sliceMappingOf(layout: GroupLayout, numels: readonly number[], rank: number): Fragment[] {
-  const own = numels.map((_, index) => index);
-  if (layout.gaps.some((gap) => gap > 0)) return overlaps(layout, numels, own, layout.offsets, rank);
-  let at = 0;
-  const offsets = numels.map((numel) => {
-    at += numel;
-    return at - numel;
-  });
-  return overlaps(layout, numels, own, offsets, rank);
+export function sliceMappingOf(layout: GroupLayout, rank: number): Fragment[] {
+  if (layout.gaps.some((gap) => gap > 0))
+    return fragmentsOf(layout, rank).sort((a, b) => a.parameter - b.parameter);
+  return overlaps(layout, layout.ownOffsets, (place) => place, rank);
 }
 
+/**
+ * @param offsets  the first element of each parameter, by its index
+ * @param at  returns the index of the parameter at a place; the offsets must not become smaller from one place to the next
+ */
 function overlaps(
-  { partition }: GroupLayout,
-  numels: readonly number[],
-  order: readonly number[],
+  { partition, numels }: GroupLayout,
   offsets: readonly number[],
+  at: (place: number) => number,
   rank: number,
 ): Fragment[] {
   const begin = rank * partition;
   const end = begin + partition;
   const result: Fragment[] = [];
-  for (const parameter of order) {
+  const first = firstWhere(numels.length, (place) => offsets[at(place)]! + numels[at(place)]! > begin);
+  for (let place = first; place < numels.length && offsets[at(place)]! < end; place++) {
+    const parameter = at(place);
     const offset = offsets[parameter]!;
     const from = Math.max(offset, begin);
     const to = Math.min(offset + numels[parameter]!, end);

@@ -76,11 +76,10 @@ export async function readFlatPartitions(content: CheckpointContent): Promise<Fl
   const { conventions, roundRobin, layouts, names } = findLayout(content, perGroup, saved, alignments);
   const { elastic } = bases[0]!;
   const groups: OptimizerGroup[] = [];
-  const numels = perGroup.map((group, g) => names[g]!.map((name) => numelOf(group.get(name)!) ?? 0));
   const wholes = layouts.map((_, g) => keepsWholeStates(content, bases[0]!, g));
   const lengths = layouts.map((layout, g) =>
     shards.map((_, rank) => {
-      if (wholes[g]) return sum(heldParameters(layout, numels[g]!, rank), ({ length }) => length);
+      if (wholes[g]) return sum(heldParameters(layout, rank), ({ length }) => length);
       if (!elastic) return layout.partition;
       return lengthWithoutPadding(layout.partition, paddingOf(layout, rank, conventions.rule));
     }),
@@ -105,7 +104,7 @@ export async function readFlatPartitions(content: CheckpointContent): Promise<Fl
         cutParameter(held, dtype, shape, layout.offsets[index]!, layout.partition);
       const ofState = (state: string, dtype: Tensor["dtype"]) =>
         wholeStates
-          ? cutWhole(pieces.get(state)!, dtype, shape, index, layout, numels[g]!)
+          ? cutWhole(pieces.get(state)!, dtype, shape, index, layout)
           : cut(pieces.get(state)!, dtype);
       const states = [...types].map(([state, dtype]) => [state, ofState(state, dtype)] as const);
       const fp32 = cut(held, first.groups[g]!.dtype);
@@ -136,10 +135,9 @@ function cutWhole(
   shape: readonly number[],
   parameter: number,
   layout: GroupLayout,
-  numels: readonly number[],
 ): Tensor {
   const rank = Math.floor(layout.offsets[parameter]! / layout.partition);
-  const place = heldParameters(layout, numels, rank).find((each) => each.parameter === parameter);
+  const place = heldParameters(layout, rank).find((each) => each.parameter === parameter);
   const tensor = makeTensor(dtype, shape, { kind: "pieces", pieces: [] });
   const width = dtypeInfo(dtype).bits / 8;
   const pieces =
@@ -200,7 +198,7 @@ function findLayout(
         const options = { ranks, roundRobin, alignment: alignments[g]!, factor: conventions.factor };
         return layOutGroup(numels, options satisfies GroupOptions);
       });
-      const problem = disagreement(shards, shapes, names, layouts, saved, conventions);
+      const problem = disagreement(shards, names, layouts, saved, conventions);
       if (problem === undefined) return { conventions, roundRobin, layouts, names };
       if (closest === "") closest = problem;
     }
@@ -252,20 +250,18 @@ function ownOrder(names: readonly string[], ranks: number): string[] {
 /** Returns the first thing in the shards that is not as these layouts have it; `undefined` where there is none. */
 function disagreement(
   shards: readonly ShardState[],
-  shapes: readonly Shapes[],
   names: readonly (readonly string[])[],
   layouts: readonly GroupLayout[],
   saved: readonly (readonly number[])[],
   { rule, stripped }: Conventions,
 ): string | undefined {
   for (const [g, layout] of layouts.entries()) {
-    const numels = names[g]!.map((name) => numelOf(shapes[g]!.get(name)!) ?? 0);
     for (const [rank, shard] of shards.entries()) {
       const padding = paddingOf(layout, rank, rule);
       const length = stripped ? lengthWithoutPadding(layout.partition, padding) : layout.partition;
       const where = `param group ${g}, rank ${rank}`;
       if (saved[g]![rank] !== length) {
-        return `${where}: ${numels.length} parameters of ${sum(numels)} elements make a partition of ${length}, it holds ${saved[g]![rank]}`;
+        return `${where}: ${layout.numels.length} parameters of ${sum(layout.numels)} elements make a partition of ${length}, it holds ${saved[g]![rank]}`;
       }
       const paddings = asItems(shard.dict.get("group_paddings"));
       if (paddings !== undefined && asInteger(paddings[g]) !== padding) {
@@ -277,7 +273,7 @@ function disagreement(
       }
       const mapping = asDict(asItems(shard.dict.get("param_slice_mappings"))?.[g]);
       if (mapping === undefined) continue;
-      const ours = sliceMappingOf(layout, numels, rank);
+      const ours = sliceMappingOf(layout, rank);
       const said = [...mapping].map(([name, address]) => `${String(name)} ${addressOf(address)}`);
       const made = ours.map(
         ({ parameter, length, start }) => `${names[g]![parameter]} ${length} at ${start}`,

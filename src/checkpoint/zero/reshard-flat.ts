@@ -19,7 +19,6 @@ import {
   sliceMappingOf,
 } from "./flat-group.js";
 import type { FlatPartitions } from "./optimizer-flat.js";
-import type { OptimizerGroup } from "./optimizer-states.js";
 import { dictAt, flatContent, putFlat, setEntries } from "./reshard-tree.js";
 
 export class FlatResharding {
@@ -36,12 +35,15 @@ export class FlatResharding {
     this.#ranks = ranks;
     const { roundRobin, alignments, conventions } = partitions;
     this.layouts = partitions.groups.map((group, g) =>
-      layOutGroup(numelsOf(group), {
-        ranks,
-        roundRobin,
-        alignment: alignments[g]!,
-        factor: conventions.factor,
-      }),
+      layOutGroup(
+        group.parameters.map(({ numel }) => numel),
+        {
+          ranks,
+          roundRobin,
+          alignment: alignments[g]!,
+          factor: conventions.factor,
+        },
+      ),
     );
   }
 
@@ -76,8 +78,7 @@ export class FlatResharding {
     const { elastic, conventions } = this.#partitions;
     for (const [g, layout] of this.layouts.entries()) {
       const group = this.#partitions.groups[g]!;
-      const numels = numelsOf(group);
-      const fragments = fragmentsOf(layout, numels, rank);
+      const fragments = fragmentsOf(layout, rank);
       const padding = paddingOf(layout, rank, conventions.rule);
       const lean = lengthWithoutPadding(layout.partition, padding);
       const put = (node: PyValue | undefined, dtype: DType, numel: number, of: (p: number) => Tensor) => {
@@ -101,7 +102,7 @@ export class FlatResharding {
       setItem(state.get("partition_count"), g, () => this.#ranks);
       setItem(state.get("param_alignment_paddings"), g, () => [...layout.gaps]);
       const mapping = asItems(state.get("param_slice_mappings"))?.[g];
-      const addresses = mapping === undefined ? [] : sliceMappingOf(layout, numels, rank);
+      const addresses = mapping === undefined ? [] : sliceMappingOf(layout, rank);
       setEntries(
         mapping,
         addresses.map((fragment) => [group.parameters[fragment.parameter]!.name, this.#addressOf(fragment)]),
@@ -113,7 +114,7 @@ export class FlatResharding {
   /** Sets states that a rank keeps whole for each parameter of which it holds a part; a rank that holds none has no states. */
   #setWholeStates(state: PyDict, rank: number, g: number, path: string): void {
     const group = this.#partitions.groups[g]!;
-    const held = heldParameters(this.layouts[g]!, numelsOf(group), rank);
+    const held = heldParameters(this.layouts[g]!, rank);
     const states = dictAt(dictAt(state, "base_optimizer_state"), "state");
     const index = this.#stateIndex(state, g);
     if (held.length === 0) {
@@ -178,10 +179,6 @@ export class FlatResharding {
     );
     return address;
   }
-}
-
-function numelsOf(group: OptimizerGroup): number[] {
-  return group.parameters.map(({ numel }) => numel);
 }
 
 function stateOf(tree: PyValue): PyDict {
