@@ -5,7 +5,10 @@
 import {
   closeSync,
   constants,
+  type Dir,
+  type Dirent,
   fstatSync,
+  opendirSync,
   openSync,
   readFileSync,
   readSync,
@@ -13,7 +16,7 @@ import {
   statSync,
 } from "node:fs";
 import { type FileHandle, open, readdir, stat } from "node:fs/promises";
-import { orElse, VistaError } from "../errors.js";
+import { isSystemError, orElse, VistaError } from "../errors.js";
 
 const FLAGS = constants.O_RDONLY | constants.O_NONBLOCK;
 
@@ -41,6 +44,37 @@ export function sizeOf(path: string): number {
 /** Returns the names of what is in a folder; none where it cannot be listed. */
 export function namesIn(folder: string): Promise<string[]> {
   return readdir(folder).catch(orElse<string[]>([]));
+}
+
+/**
+ * Returns the entries of a folder, in no order; none where there is no such folder.
+ *
+ * @param most  how many are read: of a folder of frames, a few of many thousands say enough
+ * @throws the system's error where the folder is there and cannot be listed
+ */
+export function entriesIn(folder: string, most = Number.POSITIVE_INFINITY): Dirent[] {
+  let dir: Dir;
+  try {
+    dir = opendirSync(folder, { bufferSize: 256 });
+  } catch (error) {
+    if (isAbsent(error)) return [];
+    throw error;
+  }
+  try {
+    const entries: Dirent[] = [];
+    let entry = dir.readSync();
+    for (; entry !== null && entries.length < most; entry = dir.readSync()) entries.push(entry);
+    return entries;
+  } finally {
+    dir.closeSync();
+  }
+}
+
+/**
+ * Tells whether an error says that nothing is at a path, which is another matter than something that cannot be looked at.
+ */
+export function isAbsent(error: unknown): boolean {
+  return isSystemError(error) && (error.code === "ENOENT" || error.code === "ENOTDIR");
 }
 
 /**

@@ -1,8 +1,8 @@
 /** The scene of a CAM_FRONT image, from the small tables, if that scene is for validation. */
-import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { isSystemError, rethrowExhausted } from "../../core/errors.js";
 import { readRows } from "../json/rows.js";
+import { nuScenesVersions } from "../nuscenes/read/versions.js";
 import { officialScenes } from "../nuscenes/splits.js";
 
 /** The scenes of the validation split; the mini split's two are among them. */
@@ -22,11 +22,10 @@ export class ValidationScenes {
 
   /** @param root  the root of a nuScenes set; without readable tables there, no image is known to be of a validation scene */
   constructor(root: string) {
-    const version = existsSync(root)
-      ? readdirSync(root).find((name) => /^v1\.0-(trainval|mini)$/.test(name))
-      : undefined;
-    if (version === undefined) return;
-    const folder = join(root, version);
+    for (const version of nuScenesVersions(root)) this.#addVersion(join(root, version));
+  }
+
+  #addVersion(folder: string): void {
     const logs = new Map<unknown, unknown>();
     const times = new Map<unknown, unknown>();
     forRows(join(folder, "log.json"), (row) => logs.set(row.token, row.logfile));

@@ -7,7 +7,7 @@ import { isVistaError, VistaError } from "../../core/errors.js";
 import { checkAnnotations } from "../annotations/check.js";
 import { createClean, type UnusableRecords, unusableRecords } from "../annotations/clean.js";
 import type { AnnotationTally, Check, CheckOptions, CheckSummary, Finding } from "../finding.js";
-import { type DataParts, recognise } from "../recognise.js";
+import { recognise } from "../recognise.js";
 import { MissingList } from "../report/missing.js";
 import { joinPath, normaliseSummary, type Report, ReportBuilder } from "../report/report.js";
 import { configFindings, readVistaConfig, type VistaDataConfig } from "../vista-config.js";
@@ -133,38 +133,34 @@ async function makeParts(
   if (options.quick) refuseWithQuick(options);
   const kind = options.quick ? "annotations" : options.kind;
   const extra = (options.annos ?? []).map((file) => relativeTo(root, file));
-  let found: DataParts;
-  try {
-    found = await recognise(root, kind);
-  } catch (error) {
-    // With `--annos`, there need be nothing else.
-    if (extra.length === 0 || !isVistaError(error) || error.code !== "NOT_FOUND" || !existsSync(root))
-      throw error;
-    found = { annotations: [] };
-  }
+  const { version } = options;
+  // With `--annos`, there need be nothing else.
+  const orNothing = extra.length > 0;
+  const found = recognise(root, { kinds: kind && [kind], version, orNothing });
   const parts: Part[] = [];
   const optionsBelow = (prefix: string): CheckOptions =>
     onMissing === undefined
       ? checkOptions
       : { ...checkOptions, onMissing: (one) => onMissing({ ...one, path: joinPath(prefix, one.path) }) };
   if (found.nuscenes !== undefined) {
-    const prefix = found.nuscenes;
+    const prefix = found.nuscenes.place;
     // The checks of the two sets are loaded where there is one: a look at an annotation file takes less time than loading them.
     const { checkNuScenes } = await import("../nuscenes/check/check.js");
     const check = checkNuScenes(join(root, prefix), {
       ...optionsBelow(prefix),
-      version: options.version,
+      version,
       tablesOnly: options.tablesOnly ?? false,
     });
     parts.push({ check, prefix });
   }
-  if (found.opendv !== undefined && options.version === undefined && !options.tablesOnly) {
+  if (found.opendv !== undefined && version === undefined && !options.tablesOnly) {
     const { checkOpenDv } = await import("../opendv/check.js");
-    const check = checkOpenDv(join(root, found.opendv), {
-      ...optionsBelow(found.opendv),
+    const prefix = found.opendv.place;
+    const check = checkOpenDv(join(root, prefix), {
+      ...optionsBelow(prefix),
       index: options.index,
     });
-    parts.push({ check, prefix: found.opendv });
+    parts.push({ check, prefix });
   }
   const files = [...new Set([...found.annotations, ...extra])];
   const pathOf = (file: string) => (isAbsolute(file) ? file : join(root, file));
@@ -178,8 +174,8 @@ async function makeParts(
       ...optionsBelow(""),
       root,
       unusable,
-      nuscenes: found.nuscenes === undefined ? undefined : join(root, found.nuscenes),
-      youtube: found.opendv === undefined ? undefined : join(root, found.opendv),
+      nuscenes: found.nuscenes === undefined ? undefined : join(root, found.nuscenes.place),
+      youtube: found.opendv === undefined ? undefined : join(root, found.opendv.place),
       numFrames: config?.numFrames,
       quick: options.quick ? { records: options.sample } : undefined,
     });

@@ -13,8 +13,8 @@ import { writeWhole } from "../../core/io/output.js";
 import { sum } from "../../core/sum.js";
 import { indexLocated, readIndex } from "../frame-index/build.js";
 import type { DatasetIndex } from "../frame-index/dataset-index.js";
-import { locateData } from "../frame-index/locate.js";
 import { countFrames } from "../opendv/runs.js";
+import { locateData } from "../recognise.js";
 
 /** The options of `vista-data index`, as commander gives them. */
 export interface IndexCommandOptions extends PrintOptions {

@@ -9,9 +9,9 @@ import type { RunOptions } from "../../core/progress.js";
 import { Turns } from "../../core/turns.js";
 import { type FolderScan, scanFolder } from "../opendv/folder-listing.js";
 import type { OpenDvRoot } from "../opendv/root.js";
+import { type LocatedData, locateData } from "../recognise.js";
 import type { DatasetIndex, IndexedFolder, Stamp } from "./dataset-index.js";
 import { readLarge } from "./index-task.js";
-import { type LocatedData, locateData } from "./locate.js";
 
 /** The options of {@link buildIndex}. */
 export interface BuildIndexOptions extends RunOptions {

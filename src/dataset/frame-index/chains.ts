@@ -1,7 +1,6 @@
 /** The CAM_FRONT chains of nuScenes, from one pass over sample_data.json that keeps only the rows of CAM_FRONT. */
 
 import { join } from "node:path";
-import { VistaError } from "../../core/errors.js";
 import { INCOMPLETE, parseValue, skipValue } from "../../core/json/scan.js";
 import { compareText, textOf } from "../../core/text.js";
 import { type RowSink, readRecords, readWholeRows } from "../json/rows.js";
@@ -34,21 +33,16 @@ export function readChains(folder: string, onBytes?: (bytes: number) => void): I
 }
 
 /**
- * Returns the CAM_FRONT images from the key frame of a sample on, along `next`: at most `count`, and fewer at the end of a scene.
+ * Returns the CAM_FRONT images from the key frame of a sample on, along `next`: at most `count`, fewer at the end of a scene, and
+ * none where there is no such sample.
  *
- * @throws VistaError `NOT_FOUND` where there is no such sample, `FORMAT`
+ * @throws VistaError `FORMAT`
  */
 export function framesFromSample(folder: string, sampleToken: string, count: number): string[] {
   const rows = readFrontRows(folder);
-  const start = [...rows.values()].find((row) => row.sample_token === sampleToken && row.is_key_frame);
-  if (start === undefined) {
-    throw new VistaError("NOT_FOUND", `no CAM_FRONT key frame of sample ${sampleToken}`, { path: folder });
-  }
   const files: string[] = [];
-  for (let row: FrontRow | undefined = start; row !== undefined && files.length < count; ) {
-    files.push(row.filename);
-    row = rows.get(row.next);
-  }
+  let row = [...rows.values()].find((each) => each.sample_token === sampleToken && each.is_key_frame);
+  for (; row !== undefined && files.length < count; row = rows.get(row.next)) files.push(row.filename);
   return files;
 }
 

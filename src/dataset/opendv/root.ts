@@ -1,9 +1,9 @@
 /** The search for the parts of an OpenDV-YouTube root: the folders of frames by split, the videos, and the list of videos. */
 
-import { type Dir, type Dirent, opendirSync, readdirSync, statSync } from "node:fs";
+import { type Dirent, readdirSync, statSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { rethrowExhausted } from "../../core/errors.js";
-import { readRegularSync } from "../../core/io/regular.js";
+import { entriesIn, readRegularSync } from "../../core/io/regular.js";
 import { compareText } from "../../core/text.js";
 import { isBystander } from "../bystanders.js";
 import { type Split, youtuberKey } from "./meta.js";
@@ -160,22 +160,13 @@ function reasonOf(error: unknown): string {
  * returns false where the folder cannot be listed.
  */
 function holdsFrames(path: string): boolean {
-  let dir: Dir;
   try {
-    dir = opendirSync(path);
+    return entriesIn(path, PROBE).some(
+      (entry) => !entry.isDirectory() && parseFrameName(entry.name) !== undefined,
+    );
   } catch (error) {
     rethrowExhausted(error);
     return false;
-  }
-  try {
-    for (let looked = 0; looked < PROBE; looked++) {
-      const entry = dir.readSync();
-      if (entry === null) return false;
-      if (!entry.isDirectory() && parseFrameName(entry.name) !== undefined) return true;
-    }
-    return false;
-  } finally {
-    dir.closeSync();
   }
 }
 

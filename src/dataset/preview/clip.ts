@@ -7,11 +7,11 @@ import { misreadName } from "../annotations/clips.js";
 import { type NuScenesRecord, recordFaults } from "../annotations/nuscenes-rows.js";
 import { kindOf } from "../annotations/run.js";
 import { framesFromSample } from "../frame-index/chains.js";
-import { locateData } from "../frame-index/locate.js";
 import { readRows } from "../json/rows.js";
 import { scanFolder } from "../opendv/folder-listing.js";
 import { frameName } from "../opendv/names.js";
 import { findRun } from "../opendv/runs.js";
+import { recognise } from "../recognise.js";
 
 /** The clip that a preview shows. */
 export interface PreviewClip {
@@ -96,15 +96,17 @@ function folderClip(path: string, start: number | undefined, count: number): Pre
 }
 
 function sampleClip(token: string, root: string, count: number): PreviewClip {
-  const { nuscenes } = locateData(root);
-  if (nuscenes === undefined) {
-    throw new VistaError("NOT_FOUND", "no nuScenes tables here", {
-      path: root,
-      hint: "Name the folder that holds v1.0-mini or v1.0-trainval with --root, or a Vista root with data/nuscenes.",
-    });
+  const { place, versions } = recognise(root, { kinds: ["nuscenes"] }).nuscenes!;
+  for (const version of versions) {
+    const files = framesFromSample(join(root, place, version), token, count);
+    if (files.length > 0) {
+      return { title: `sample ${token}`, frames: files.map((file) => join(root, place, file)) };
+    }
   }
-  const files = framesFromSample(join(nuscenes.root, nuscenes.version), token, count);
-  return { title: `sample ${token}`, frames: files.map((file) => join(nuscenes.root, file)) };
+  throw new VistaError("NOT_FOUND", `no CAM_FRONT key frame of sample ${token} in ${versions.join(", ")}`, {
+    path: join(root, place),
+    hint: "Name the token of a row of sample.json, and its set with --root.",
+  });
 }
 
 function recordClip(file: string, index: number, root: string | undefined, count: number): PreviewClip {

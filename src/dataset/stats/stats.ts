@@ -13,10 +13,10 @@ import {
 } from "../annotations/nuscenes-rows.js";
 import { indexLocated, readIndex } from "../frame-index/build.js";
 import type { DatasetIndex, IndexedFolder } from "../frame-index/dataset-index.js";
-import { type LocatedData, locateData } from "../frame-index/locate.js";
 import { readRecords, readWholeRows } from "../json/rows.js";
 import { type MetaVideo, readMeta } from "../opendv/meta.js";
 import { countClips, countFrames } from "../opendv/runs.js";
+import { locateData } from "../recognise.js";
 
 /** The rates in frames a second: OpenDV's frames are extracted at the first; Vista takes nuScenes' 12 Hz for it. */
 const OPENDV_HZ = 10;
@@ -124,12 +124,7 @@ export async function collectStats(root: string, options: StatsOptions = {}): Pr
       .filter(existsSync),
     ...(options.annos ?? []),
   ];
-  let located: LocatedData = {};
-  try {
-    located = locateData(root);
-  } catch (error) {
-    if (files.length === 0) throw error;
-  }
+  const located = locateData(root, { orNothing: files.length > 0 });
   const previous = options.index === undefined ? undefined : await readIndex(options.index);
   const { index } = await indexLocated(located, { ...options, previous });
   if (index.opendv !== undefined) {

@@ -84,7 +84,7 @@ export async function writeInterpolatedTables(
   options: InterpolateOptions = {},
 ): Promise<InterpolatedTables> {
   const { split = "all", signal, onProgress, force = false, fsync = true } = options;
-  const source = await findNuScenes(root, options.version, split);
+  const source = findNuScenes(root, options.version, split);
   const tables = join(source.root, source.version);
   const folder = out ?? join(source.root, `interp_12Hz_${source.version.replace(/^v\d+\.\d+-/, "")}`);
   const output = { force, fsync, inputs: [tables], replaceable: isTables, signal };

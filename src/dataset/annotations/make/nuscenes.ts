@@ -76,7 +76,7 @@ export async function writeNuScenesAnnotations(
   const { split = "train", clip = 25, keyFrames = 5, signal, onProgress } = options;
   checkRecordOptions({ clip, keyFrames });
   await prepareOutput(path, 0, options);
-  const source = await findNuScenes(root, options.version, split);
+  const source = findNuScenes(root, options.version, split);
   const folder = join(source.root, source.version);
   const tables = await loadTables(folder, {
     only: RECORD_TABLES,

@@ -3,8 +3,9 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { cannot, firstNames, VistaError } from "../../../core/errors.js";
 import { readRegular } from "../../../core/io/regular.js";
-import { nuScenesVersions } from "../../nuscenes/read/versions.js";
+import { noVersion } from "../../nuscenes/read/versions.js";
 import { officialScenes, SPLIT_NAMES, type SplitName } from "../../nuscenes/splits.js";
+import { recognise } from "../../recognise.js";
 
 /** The scenes that are wanted: an official split, all of them, or the names of some. */
 export type SceneChoice = SplitName | "all" | readonly string[];
@@ -16,35 +17,21 @@ export interface NuScenesSource {
 }
 
 /**
- * Finds the tables in a nuScenes root, or in `data/nuscenes` below a Vista root. Of several versions, the one that the split
- * belongs to is taken.
+ * Finds the tables that annotations are made from. Of several versions, the one that the split belongs to is taken.
  *
  * @throws VistaError `NOT_FOUND`, `AMBIGUOUS`
  */
-export async function findNuScenes(
-  root: string,
-  version: string | undefined,
-  scenes: SceneChoice,
-): Promise<NuScenesSource> {
-  if (!existsSync(root)) throw new VistaError("NOT_FOUND", "no such folder", { path: root });
-  for (const place of [root, join(root, "data", "nuscenes")]) {
-    if (version !== undefined) {
-      if (existsSync(join(place, version))) return { root: place, version };
-      continue;
-    }
-    const versions = await nuScenesVersions(place);
-    if (versions.length === 0) continue;
-    const own = typeof scenes === "string" ? versionOf(scenes) : undefined;
-    const chosen = versions.length === 1 ? versions[0] : versions.find((name) => name === own);
-    if (chosen !== undefined) return { root: place, version: chosen };
-    throw new VistaError("AMBIGUOUS", `holds ${versions.length} versions: ${versions.join(", ")}`, {
-      path: place,
-      hint: "Name one with --version.",
-    });
-  }
-  throw new VistaError("NOT_FOUND", `no ${version ?? "v1.0-…"} with nuScenes tables here`, {
-    path: root,
-    hint: "Name the folder that holds v1.0-mini, v1.0-trainval or v1.0-test, or a Vista root with data/nuscenes.",
+export function findNuScenes(root: string, version: string | undefined, scenes: SceneChoice): NuScenesSource {
+  const { place, versions } = recognise(root, { kinds: ["nuscenes"], version }).nuscenes!;
+  const path = join(root, place);
+  const own = version ?? (typeof scenes === "string" ? versionOf(scenes) : undefined);
+  const only = version === undefined && versions.length === 1 ? versions[0] : undefined;
+  const chosen = only ?? versions.find((name) => name === own);
+  if (chosen !== undefined) return { root: path, version: chosen };
+  if (version !== undefined) throw noVersion(path, version, versions);
+  throw new VistaError("AMBIGUOUS", `holds ${versions.length} versions: ${versions.join(", ")}`, {
+    path,
+    hint: "Name one with --version.",
   });
 }
 

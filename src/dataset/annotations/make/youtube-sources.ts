@@ -1,15 +1,14 @@
 /** The choice of the clips that YouTube.json gets: those of the frames on disk, or those that DriveAGI's language files name. */
 
 import { relative, sep } from "node:path";
-import { VistaError } from "../../../core/errors.js";
 import type { RunOptions } from "../../../core/progress.js";
 import { compareText } from "../../../core/text.js";
 import { indexLocated } from "../../frame-index/build.js";
 import type { LanguageFolder } from "../../frame-index/collect-language.js";
 import type { DatasetIndex } from "../../frame-index/dataset-index.js";
 import { intersectRuns, readLanguage } from "../../frame-index/language.js";
-import { type LocatedData, locateData } from "../../frame-index/locate.js";
 import { readSplits, type Split } from "../../opendv/meta.js";
+import { type LocatedData, locateData } from "../../recognise.js";
 import { splitOfPath } from "../clips.js";
 import type { ClipSource } from "./youtube.js";
 
@@ -37,7 +36,7 @@ export interface FindClipsOptions extends RunOptions {
  */
 export async function findYouTubeClips(root: string, options: FindClipsOptions = {}): Promise<ClipSource[]> {
   const { split = "train", languageFiles, previous, ...run } = options;
-  const { nuscenes: _, ...located } = locateData(root);
+  const located = locateData(root, { kinds: ["opendv"], orNothing: languageFiles !== undefined });
   const { index } = await indexLocated(located, { ...run, previous });
   if (languageFiles === undefined) return sourcesOnDisk(index, located, split);
   return languageSources(await readLanguage([...languageFiles], run), index, located, split);
@@ -62,12 +61,7 @@ async function sourcesOnDisk(
   located: LocatedData,
   split: SplitChoice,
 ): Promise<ClipSource[]> {
-  if (located.opendv === undefined) {
-    throw new VistaError("NOT_FOUND", "no OpenDV-YouTube frames here: YouTube.json is made from them", {
-      hint: "Name a root with full_images, or a Vista root with data/YouTube.",
-    });
-  }
-  const listed = await readSplits(located.opendv.found.metaFiles);
+  const listed = await readSplits(located.opendv?.found.metaFiles ?? []);
   const prefix = loaderPrefix(located);
   return (index.opendv?.folders ?? [])
     .filter((folder) => wanted(split, folder.split, listed.get(folder.videoId)))

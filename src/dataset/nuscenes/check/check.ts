@@ -1,13 +1,12 @@
 /** The check of a nuScenes root: first the tables, then the files, then a closer look at some of the files. */
-import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { throwIfAborted, VistaError } from "../../../core/errors.js";
+import { throwIfAborted } from "../../../core/errors.js";
 import { sum } from "../../../core/sum.js";
 import type { Check, CheckOptions, CheckSummary, Coverage, Finding } from "../../finding.js";
 import { unseenAt } from "../../sample.js";
 import { loadTables, type Tables } from "../read/load-tables.js";
-import { nuScenesVersions } from "../read/versions.js";
+import { noVersion, nuScenesVersions } from "../read/versions.js";
 import { chainFindings, excluded } from "./chain-findings.js";
 import { lookFindings } from "./file-contents.js";
 import { type FileList, fileFindings } from "./files.js";
@@ -53,19 +52,10 @@ async function* run(
   options: CheckNuScenesOptions,
   summary: CheckSummary,
 ): AsyncGenerator<Finding> {
-  const all = await nuScenesVersions(root);
-  const versions = options.version === undefined ? all : [options.version];
-  if (versions.length === 0 || !existsSync(join(root, versions[0]!))) {
-    const there = all.length === 0 ? "no version folder" : all.join(", ");
-    throw new VistaError(
-      "NOT_FOUND",
-      `no ${options.version ?? "v1.0-…"} with nuScenes tables here (${there} found)`,
-      {
-        path: root,
-        hint: "Name the folder that holds v1.0-mini, v1.0-trainval or v1.0-test.",
-      },
-    );
-  }
+  const { version } = options;
+  const all = nuScenesVersions(root, version);
+  const versions = version === undefined ? all : all.filter((name) => name === version);
+  if (versions.length === 0) throw noVersion(root, version, all);
   summary.title = `nuScenes ${versions.join(", ")}`;
   const isFirst = (options.shard?.index ?? 1) === 1;
   const rows: Coverage = { what: "table rows", checked: 0, total: 0 };

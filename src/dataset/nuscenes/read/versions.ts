@@ -2,18 +2,41 @@
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { namesIn } from "../../../core/io/regular.js";
+import { fromSystem, VistaError } from "../../../core/errors.js";
+import { entriesIn } from "../../../core/io/regular.js";
 import { compareText } from "../../../core/text.js";
 
-/** Returns the names of the versions in a root: mini first, then trainval, then test, then others. */
-export async function nuScenesVersions(root: string): Promise<string[]> {
-  const entries = await namesIn(root);
-  const order = ["v1.0-mini", "v1.0-trainval", "v1.0-test"];
-  const rank = (name: string) => (order.includes(name) ? order.indexOf(name) : order.length);
-  return entries
-    .filter((name) => /^v\d+\.\d+/.test(name) && existsSync(join(root, name)))
-    .filter((name) =>
-      ["sample_data", "scene", "sample"].some((table) => existsSync(join(root, name, `${table}.json`))),
-    )
+const ORDER = ["v1.0-mini", "v1.0-trainval", "v1.0-test"];
+
+/**
+ * Returns the names of the versions in a root: mini first, then trainval, then test, then others.
+ *
+ * @param named  a folder that the user names as a version, which is one whatever its name is
+ * @param most  how many entries of the root are looked at
+ * @throws VistaError `IO` where the root is there and cannot be listed: then nobody knows
+ */
+export function nuScenesVersions(root: string, named?: string, most?: number): string[] {
+  const rank = (name: string) => (ORDER.includes(name) ? ORDER.indexOf(name) : ORDER.length);
+  const hasTables = (name: string) =>
+    ["sample_data", "scene", "sample"].some((table) => existsSync(join(root, name, `${table}.json`)));
+  return namesOf(root, most)
+    .filter((name) => name === named || (/^v\d+\.\d+/.test(name) && hasTables(name)))
     .sort((a, b) => rank(a) - rank(b) || compareText(a, b));
+}
+
+function namesOf(root: string, most: number | undefined): string[] {
+  try {
+    return entriesIn(root, most).map(({ name }) => name);
+  } catch (error) {
+    throw fromSystem(error, root, "look for nuScenes tables");
+  }
+}
+
+/** Returns the error for a root without the version that is wanted; `found` are those that it has. */
+export function noVersion(root: string, version: string | undefined, found: readonly string[]): VistaError {
+  const there = found.length === 0 ? "no version folder" : found.join(", ");
+  return new VistaError("NOT_FOUND", `no ${version ?? "v1.0-…"} with nuScenes tables here (${there} found)`, {
+    path: root,
+    hint: "Name the folder that holds v1.0-mini, v1.0-trainval or v1.0-test.",
+  });
 }

@@ -1,0 +1,194 @@
+/** The one set of rules by which all commands of vista-data take a folder for a data set. */
+import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { findNuScenes } from "../../src/dataset/annotations/make/source.js";
+import { findYouTubeClips } from "../../src/dataset/annotations/make/youtube-sources.js";
+import { ValidationScenes } from "../../src/dataset/annotations/val-scenes.js";
+import { findClip } from "../../src/dataset/preview/clip.js";
+import { locateData, recognise } from "../../src/dataset/recognise.js";
+import { collectStats } from "../../src/dataset/stats/stats.js";
+import { temporaryFolder } from "../helpers/state.js";
+
+/** Makes a folder of empty files. */
+function folderOf(...files: string[]): string {
+  const root = temporaryFolder();
+  for (const file of files) {
+    mkdirSync(dirname(join(root, file)), { recursive: true });
+    writeFileSync(join(root, file), file.endsWith(".json") ? "[]" : "");
+  }
+  return root;
+}
+
+const frames = (folder: string) => [0, 1, 2].map((n) => `${folder}/${String(n).padStart(9, "0")}.jpg`);
+const tables = (folder: string) => ["sample", "scene", "sample_data"].map((name) => `${folder}/${name}.json`);
+const said = (work: () => unknown) => {
+  try {
+    work();
+    return "nothing";
+  } catch (error) {
+    return (error as Error).message;
+  }
+};
+
+/** Folders, the place of the nuScenes set that every command takes in them, its versions, and the place of OpenDV's frames. */
+const FOLDERS: [string, string[], string | undefined, string[], string | undefined][] = [
+  ["a set", tables("v1.0-mini"), "", ["v1.0-mini"], undefined],
+  ["a set of one's own", tables("v1.0-tokyo"), "", ["v1.0-tokyo"], undefined],
+  ["a Vista root", tables("data/nuscenes/v1.0-test"), "data/nuscenes", ["v1.0-test"], undefined],
+  ["one set below", tables("nuscenes/v1.0-mini"), "nuscenes", ["v1.0-mini"], undefined],
+  [
+    "two versions",
+    [...tables("v1.0-trainval"), ...tables("v1.0-mini")],
+    "",
+    ["v1.0-mini", "v1.0-trainval"],
+    undefined,
+  ],
+  ["an empty version beside", [...tables("v1.0-mini"), "v1.0-trainval/.keep"], "", ["v1.0-mini"], undefined],
+  [
+    "a file named like a version",
+    [...tables("nuscenes/v1.0-mini"), "v1.0-trainval"],
+    "nuscenes",
+    ["v1.0-mini"],
+    undefined,
+  ],
+  [
+    "both sets side by side",
+    [...tables("nuscenes/v1.0-mini"), ...frames("full_images/a/b")],
+    "nuscenes",
+    ["v1.0-mini"],
+    "",
+  ],
+  [
+    "pictures beside a set",
+    [...tables("nuscenes/v1.0-mini"), ...frames("pictures/b")],
+    "nuscenes",
+    ["v1.0-mini"],
+    undefined,
+  ],
+  [
+    "pictures in a Vista root",
+    [...tables("data/nuscenes/v1.0-mini"), ...frames("pictures/b")],
+    "data/nuscenes",
+    ["v1.0-mini"],
+    undefined,
+  ],
+  [
+    "full_images in a Vista root",
+    [...tables("data/nuscenes/v1.0-mini"), ...frames("full_images/a/b")],
+    "data/nuscenes",
+    ["v1.0-mini"],
+    "",
+  ],
+  [
+    "a Vista root with both",
+    [...tables("data/nuscenes/v1.0-mini"), ...frames("data/YouTube/full_images/a/b")],
+    "data/nuscenes",
+    ["v1.0-mini"],
+    "data/YouTube",
+  ],
+];
+
+describe("every command takes the same set in a folder", () => {
+  it.each(FOLDERS)("%s", (_, files, place, versions, youtube) => {
+    const root = folderOf(...files);
+    const { nuscenes, opendv } = recognise(root);
+    expect(nuscenes).toEqual(place === undefined ? undefined : { place, versions });
+    expect(opendv?.place).toBe(youtube);
+    const located = locateData(root);
+    expect(located.nuscenes?.root).toBe(join(root, place!));
+    expect(versions).toContain(located.nuscenes?.version);
+    expect(located.opendv?.found.root).toBe(youtube === undefined ? undefined : join(root, youtube));
+    const source = findNuScenes(root, undefined, versions.length > 1 ? "train" : "all");
+    expect(source).toEqual(located.nuscenes);
+  });
+
+  it("pictures above a set are no frames where only frames are asked for, either", () => {
+    const root = folderOf(...tables("nuscenes/v1.0-mini"), ...frames("nuscenes/maps/b"), ...frames("maps/b"));
+    expect(said(() => recognise(root, { kinds: ["opendv"] }))).toMatch(/no OpenDV-YouTube frames here$/);
+    // A folder of pictures by itself may be one.
+    expect(recognise(join(root, "maps"), { kinds: ["opendv"] }).opendv?.place).toBe("");
+  });
+
+  it("a file is no folder, an absent one is not there, and tables are not a root: all say the same", async () => {
+    const root = folderOf(...tables("v1.0-mini"));
+    const file = join(root, "v1.0-mini/scene.json");
+    const refusals: [string, RegExp][] = [
+      [file, /is a file, not a folder$/],
+      [join(root, "no"), /no such file or folder$/],
+      [join(root, "v1.0-mini"), / here$/],
+    ];
+    for (const [path, message] of refusals) {
+      const said = expect.objectContaining({
+        message: expect.stringMatching(message),
+        hint: expect.anything(),
+      });
+      const alike = path.endsWith("no") ? expect.objectContaining({ code: "NOT_FOUND" }) : said;
+      for (const take of [recognise, locateData, (at: string) => findNuScenes(at, undefined, "all")]) {
+        expect(() => take(path)).toThrow(alike);
+      }
+      await expect(findYouTubeClips(path)).rejects.toEqual(alike);
+    }
+    expect(() => locateData(join(root, "v1.0-mini"))).toThrow(
+      expect.objectContaining({ hint: "These are the tables of one version: name the folder above it." }),
+    );
+  });
+
+  it("a version that is named may have any name, for check and for annos", () => {
+    const root = folderOf(...tables("interp_12Hz_mini"));
+    expect(said(() => recognise(root))).toMatch(/no data set that is known here/);
+    const version = "interp_12Hz_mini";
+    expect(recognise(root, { version }).nuscenes).toEqual({ place: "", versions: [version] });
+    expect(findNuScenes(root, version, "train")).toEqual({ root, version });
+  });
+});
+
+it.each(["", "data/nuscenes"])(
+  "a folder that cannot be looked into is not an empty one: %j",
+  async (place) => {
+    const root = folderOf(...frames("data/YouTube/full_images/a/b"), "annos/nuScenes.json");
+    // A link in a circle stands for all that is there and cannot be opened; permissions do not stop root.
+    const closed = join(root, place === "" ? "circle" : place);
+    symlinkSync(closed, closed);
+    const named = place === "" ? closed : root;
+    const failure = expect.objectContaining({ code: "IO", where: { path: closed } });
+    for (const take of [recognise, locateData, (at: string) => findNuScenes(at, undefined, "all")]) {
+      expect(() => take(named)).toThrow(failure);
+    }
+    await expect(collectStats(named, { annos: [join(root, "annos/nuScenes.json")] })).rejects.toEqual(
+      failure,
+    );
+  },
+);
+
+it("validation images are known by the tables of any version that is there", () => {
+  const root = folderOf("v1.0-trainval/.keep");
+  const write = (name: string, rows: unknown[]) => {
+    mkdirSync(join(root, "v1.0-mini"), { recursive: true });
+    writeFileSync(join(root, "v1.0-mini", `${name}.json`), JSON.stringify(rows));
+  };
+  write("log", [{ token: "l", logfile: "n015" }]);
+  write("sample", [
+    { token: "a", timestamp: 1532402927647951 },
+    { token: "b", timestamp: 1532402937647951 },
+  ]);
+  write("scene", [
+    { token: "s", name: "scene-0103", log_token: "l", first_sample_token: "a", last_sample_token: "b" },
+  ]);
+  const image = "samples/CAM_FRONT/n015__CAM_FRONT__1532402930000000.jpg";
+  expect(new ValidationScenes(root).sceneOf(image)).toBe("scene-0103");
+});
+
+it("a preview finds a sample in whichever version it is", () => {
+  const root = folderOf(...tables("v1.0-trainval"), ...tables("v1.0-test"));
+  const token = "0123456789abcdef0123456789abcdef";
+  const row = {
+    ...{ token: "d", sample_token: token, is_key_frame: true, next: "", prev: "", timestamp: 1 },
+    ...{ filename: "samples/CAM_FRONT/n015__CAM_FRONT__1532402930000000.jpg", fileformat: "jpg" },
+  };
+  writeFileSync(join(root, "v1.0-test/sample_data.json"), JSON.stringify([row]));
+  expect(findClip(token, { root }).frames).toEqual([join(root, row.filename)]);
+  expect(() => findClip(token.replace("0", "f"), { root })).toThrow(
+    /no CAM_FRONT key frame of sample f.* in v1\.0-trainval, v1\.0-test/,
+  );
+});
