@@ -62,7 +62,9 @@ describe("index", () => {
     expect(other.code).toBe(1);
     expect(other.stderr).toMatch(/not an index file/);
     expect(readFileSync(file, "utf8")).toBe("[]");
-    expect((await run("index", newFolder())).stderr).toMatch(/neither nuScenes tables nor OpenDV-YouTube frames/);
+    expect((await run("index", newFolder())).stderr).toMatch(
+      /neither nuScenes tables nor OpenDV-YouTube frames/,
+    );
   });
 });
 
