@@ -268,10 +268,10 @@ function isOptimizerShard(top: PyDict | undefined): boolean {
 
 /**
  * Returns a warning about tensors of models that are left out. Those of an optimizer are not mentioned: everyone expects them
- * beside the model.
+ * beside the model; numpy's arrays are among what is no tensor.
  */
 function aboutOthers(others: readonly OtherTensors[]): string[] {
-  const shown = others.filter(({ model, key }) => model || key === ".");
+  const shown = others.filter(({ model, key, numpy }) => (model && numpy === undefined) || key === ".");
   if (shown.length === 0) return [];
   const named = shown.map(({ key, tensors }) =>
     key === "." ? `${tensors} beside the state dict` : `${tensors} under ${shorten(key, 80)}`,

@@ -143,6 +143,71 @@ describe("the state dict of a file", () => {
     expect(await opened(value, ".")).toMatchObject({ names: ["loss"] });
   });
 
+  /** The state of a random generator, as torch.get_rng_state() returns it. */
+  const randomState = (size: number) =>
+    new FakeTensor(new Uint8Array(size), [size], { storageClass: "ByteStorage" });
+  const number = (value: number) => new FakeTensor([value], []);
+
+  it.each<[string, Fake, RegExp]>([
+    [
+      "accelerate's random_states_0.pkl",
+      dict({
+        step: 3,
+        random_state: new Tuple(3, 1),
+        torch_manual_seed: randomState(5056),
+        torch_cuda_manual_seed: [randomState(16)],
+      }),
+      /1 tensor at the top that may be no weights: states of random generators \(torch_manual_seed\)/,
+    ],
+    [
+      "Trainer's rng_state.pth",
+      dict({ python: 1, cpu: randomState(5056), cuda: randomState(16) }),
+      /2 tensors at the top/,
+    ],
+    ["a generator's state of another device", dict({ mps_rng_state: randomState(44) }), /mps_rng_state/],
+    [
+      "two of them under a key of their own",
+      dict({ epoch: 1, gen: dict({ cpu: randomState(5056) }) }),
+      /under gen/,
+    ],
+    [
+      "a loss beside counts",
+      dict({ iteration: 5, loss: number(0.5) }),
+      /single numbers beside values.*\(loss\)/,
+    ],
+  ])("%s is no state dict unless it is asked for", async (_, value, message) => {
+    await expect(opened(value)).rejects.toMatchObject({
+      code: "AMBIGUOUS",
+      message,
+      hint: expect.stringContaining("--key"),
+    });
+    const { kind, warnings } = await inspectCheckpoint(save(value));
+    expect({ kind, warnings }).toEqual({ kind: "torch-other", warnings: [expect.stringMatching(message)] });
+    const folder = temporaryFolder();
+    const path = save(value, "x.pt", folder);
+    const output = join(folder, "y.safetensors");
+    expect(await runCli("vista-ckpt", ["to-st", path, output, "--raw"])).toMatchObject({
+      code: 1,
+      stdout: "",
+    });
+    expect(await runCli("vista-ckpt", ["diff", path, path])).toMatchObject({ code: 2, stdout: "" });
+    const key = (value as Map<Fake, Fake>).has("gen") ? "gen" : ".";
+    expect((await runCli("vista-ckpt", ["diff", path, path, "--key", key])).stdout).toMatch(
+      /^equal: \d tensor/m,
+    );
+  });
+
+  it("a small model whose tensors only resemble such states is taken", async () => {
+    const small: [string, Fake][] = [
+      ["random_projection.weight", dict({ "random_projection.weight": t(1, 2) })],
+      ["packed", dict({ packed: new FakeTensor(new Uint8Array(32), [32], { storageClass: "ByteStorage" }) })],
+      ["logit_scale", dict({ logit_scale: number(2) })],
+      ["cpu", dict({ epoch: 1, model: dict({ cpu: randomState(5056) }) })],
+      ["a", dict({ epoch: 1, a: t(1), n: number(2) })],
+    ];
+    for (const [name, value] of small) expect((await opened(value)).names[0]).toBe(name);
+  });
+
   it("a model in a list is found where it is the only one, and by its number", async () => {
     const value = dict({ epoch: 1, models: [model(), dict({ w: t(5) })] });
     expect(await opened(dict({ epoch: 1, models: [model()] }))).toMatchObject({
@@ -296,6 +361,21 @@ describe("the commands", () => {
     expect(result.code).toBe(1);
     expect(result.stdout).toMatch(/1 tensor under 0\._packed/);
     expect(result.stdout).toMatch(/no difference in what was compared: 1 tensor the same/);
+  });
+
+  it("diff names the values beside the tensors that it did not compare, and never says equal over arrays of numpy", async () => {
+    const array = (value: string) => new Call("numpy._core.multiarray", "_reconstruct", value);
+    const values = (epoch: number) => save(new Map([...model(), ["epoch", epoch]]));
+    const plain = await runCli("vista-ckpt", ["diff", values(1), values(2)]);
+    expect(plain.code).toBe(0);
+    expect(plain.stdout).toMatch(
+      /not compared: 2\n.*: epoch, which is no tensor\n.*\nequal: 3 tensors the same/,
+    );
+    const arrays = (value: string) => save(dict({ state_dict: new Map([...model(), ["b", array(value)]]) }));
+    const result = await runCli("vista-ckpt", ["diff", arrays("x"), arrays("y")]);
+    expect(result.code).toBe(1);
+    expect(result.stdout).toMatch(/not compared: 2\n.*state_dict\.b, which is an array of numpy\n/);
+    expect(result.stdout).toMatch(/no difference in what was compared: 3 tensors the same/);
   });
 
   it("two different models beside the same lone tensor differ", async () => {

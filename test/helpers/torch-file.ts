@@ -85,6 +85,7 @@ const ELEMENT: Record<string, number> = {
   BFloat16Storage: 2,
   LongStorage: 8,
   BoolStorage: 1,
+  ByteStorage: 1,
   DoubleStorage: 8,
   ComplexFloatStorage: 8,
 };

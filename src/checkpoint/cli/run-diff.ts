@@ -88,10 +88,10 @@ interface Verdict extends DiffReport, Partial<ValuesReport> {
   readonly notCompared: readonly NotCompared[];
 }
 
-/** The tensors at one place of an input that were not looked at. */
+/** What was not looked at in one place of an input: tensors, or a value beside them that is none. */
 interface NotCompared extends Omit<OtherTensors, "tensors"> {
   readonly path: string;
-  /** The number of tensors; `undefined` for the optimizer of a ZeRO checkpoint, which is spread over its files. */
+  /** The number of tensors, 0 for another value; `undefined` for the optimizer of a ZeRO checkpoint, which is spread over its files. */
   readonly tensors?: number;
 }
 
@@ -140,16 +140,22 @@ function prefixLines(a: string, b: string, { prefixes }: Verdict): string[] {
 }
 
 function leftOut(opened: readonly Checkpoint[]): NotCompared[] {
-  return opened.flatMap(({ path, others, zero, zeroContent }) => {
+  return opened.flatMap(({ path, key: within, others, leftOut, zero, zeroContent }) => {
     const optimizer = zero?.universal === true || (zeroContent?.shards.length ?? 0) > 0;
     const kept = optimizer ? [{ path, key: "optimizer_state_dict", model: false }] : [];
-    return [...kept, ...others.map((other) => ({ path, ...other }))];
+    const places = new Set(others.map(({ key }) => key));
+    const values = leftOut
+      .filter((key) => !places.has(within === undefined ? key : `${within}.${key}`))
+      .map((key) => ({ path, key, model: false, tensors: 0 }));
+    return [...kept, ...others.map((other) => ({ path, ...other })), ...values];
   });
 }
 
 /** Returns a line such as `a.pt: 3 tensors under ema`. */
-function describeNotCompared({ path, key, tensors }: NotCompared): string {
+function describeNotCompared({ path, key, tensors, numpy }: NotCompared): string {
   if (tensors === undefined) return `${path}: the optimizer, which --optimizer compares`;
+  if (tensors === 0) return `${path}: ${shorten(key, 80)}, which is no tensor`;
+  if (numpy) return `${path}: ${shorten(key, 80)}, which is an array of numpy`;
   return `${path}: ${plural(tensors, "tensor")} ${key === "." ? "beside the state dict" : `under ${shorten(key, 80)}`}`;
 }
 

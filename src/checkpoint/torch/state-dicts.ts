@@ -36,6 +36,13 @@ const CONTAINERS = new Set(["checkpoint", "ckpt", "state", "trainer", "train_sta
 /** The places of tensors that are no model's: the optimizer's moments, random states, what callbacks keep. */
 const NO_MODEL = /optim|sched|rng|random|callback|loops|scaler|exp_avg|_metadata/i;
 
+/**
+ * The sizes of the states of torch's random generators, which are flat tensors of bytes: of a CPU's, of a GPU's, and of a GPU's as
+ * older torch kept it.
+ */
+const RANDOM_STATES = new Set([5056, 16, 816]);
+const RANDOM_NAME = /rng|random|seed|generator/i;
+
 /** The greatest depth of dicts and lists within one another that is looked at. Real files have up to 3 (`model.state_dict`). */
 const MAX_DEPTH = 12;
 /**
@@ -51,6 +58,8 @@ export interface OtherTensors {
   readonly tensors: number;
   /** Whether they look like a model's tensors; those of an optimizer do not. */
   readonly model: boolean;
+  /** True for an array of numpy among the entries of the state dict, which nothing here reads. */
+  readonly numpy?: true;
 }
 
 export interface FoundStateDict {
@@ -157,8 +166,30 @@ function isOptimizerState(value: PyValue): boolean {
   );
 }
 
+/**
+ * Tells what the tensors of a dict are where they may be no weights although nothing else is there: what training keeps to go on.
+ * A dict at a usual place is taken for what its key says.
+ */
+function noWeights({ path, dict }: Place): string | undefined {
+  if (isUsual(path)) return undefined;
+  const tensors = [...dict].filter(([, value]) => value instanceof TorchTensor) as [PyValue, TorchTensor][];
+  if (tensors.length !== tensorsIn(dict)) return undefined;
+  if (tensors.every(([name, tensor]) => isRandomState(name, tensor))) return "states of random generators";
+  // A loss or the scale of mixed precision lies beside counts; the one number that a model learns, beside other tensors.
+  return tensors.length < dict.size && tensors.every(([, { shape }]) => shape.length === 0)
+    ? "single numbers beside values that are no tensors"
+    : undefined;
+}
+
+function isRandomState(name: PyValue, { dtype, shape }: TorchTensor): boolean {
+  const [size, more] = shape;
+  if (dtype !== "U8" || size === undefined || more !== undefined) return false;
+  return RANDOM_STATES.has(size) || RANDOM_NAME.test(keyText(name));
+}
+
 function choose(places: readonly Place[], file: TorchFile): Place {
-  const holding = places.filter(({ tensors, model }) => tensors > 0 && model);
+  const models = places.filter(({ tensors, model }) => tensors > 0 && model);
+  const holding = models.filter((place) => noWeights(place) === undefined);
   const top = holding.find(({ path }) => path.length === 0);
   const usual = mostFirst(holding.filter(({ path }) => isUsual(path)));
   const other = mostFirst(holding.filter(({ path }) => path.length > 0 && !isUsual(path)));
@@ -176,7 +207,7 @@ function choose(places: readonly Place[], file: TorchFile): Place {
     // A model without parameters has an empty state dict, which is taken.
     const empty = places.find(({ path, dict }) => dict.size === 0 && (path.length === 0 || isUsual(path)));
     if (empty !== undefined) return empty;
-    throw nothingThere(file);
+    throw models.length > 0 ? mayBeNoWeights(models, file) : nothingThere(file);
   }
   const shown = mostFirst(holding).slice(0, 8);
   const more = holding.length > shown.length ? ` and ${holding.length - shown.length} more` : "";
@@ -186,6 +217,23 @@ function choose(places: readonly Place[], file: TorchFile): Place {
     {
       path: file.file.path,
       hint: `Name one with --key, for example --key ${nameOf(shown[0]!)}.`,
+    },
+  );
+}
+
+/** Returns the error for tensors that may be no weights: neither a file nor a verdict comes of them unless they are asked for. */
+function mayBeNoWeights(places: readonly Place[], file: TorchFile): VistaError {
+  const [first] = mostFirst(places);
+  const where = first!.path.length === 0 ? "at the top" : `under ${shorten(nameOf(first!), 80)}`;
+  const names = [...first!.dict].flatMap(([name, value]) =>
+    value instanceof TorchTensor ? [shorten(keyText(name), 80)] : [],
+  );
+  return new VistaError(
+    "AMBIGUOUS",
+    `${countTensors(names.length)} ${where} that may be no weights: ${noWeights(first!)} (${firstNames(names)})`,
+    {
+      path: file.file.path,
+      hint: `If they are meant as a state dict, name it: --key ${shorten(nameOf(first!), 80)}`,
     },
   );
 }
@@ -345,7 +393,19 @@ function othersThan(chosen: Place, places: readonly Place[], value: PyValue, pat
     },
     path,
   );
+  for (const [name, entry] of chosen.dict) {
+    const key = inside + keyText(name);
+    if (isNumpyArray(entry)) rest.set(key, { key, tensors: 1, model: isModel(key), numpy: true });
+  }
   return [...others, ...rest.values()];
+}
+
+/** Tells whether a value is an array of numpy, which may be a weight. */
+function isNumpyArray(value: PyValue): boolean {
+  return (
+    value instanceof PyObject &&
+    /^numpy\._?core\.(?:multiarray\._reconstruct|numeric\._frombuffer)$/.test(value.id)
+  );
 }
 
 function isUsual(path: readonly string[]): boolean {
