@@ -9,14 +9,15 @@ import type { RunOptions } from "../core/progress.js";
 import type { DiffOptions } from "./diff.js";
 import { StateDict, type Tensor } from "./tensor/tensor.js";
 import type { TorchFile } from "./torch/file.js";
-import { asDict, asItems, keyText, type PyValue } from "./torch/objects.js";
+import { asDict, asItems, keyText, PyTuple, type PyValue } from "./torch/objects.js";
 import { numberIn } from "./zero/number-in.js";
 import { type CheckpointContent, readCheckpointFiles } from "./zero/open.js";
 import { planOptimizer } from "./zero/optimizer.js";
 import { lossScaleOf } from "./zero/optimizer-summary.js";
 import { readUniversalOptimizer } from "./zero/universal.js";
+import { valueText } from "./zero/value-text.js";
 
-/** A hyperparameter or a step: a number, a text for what is no number, or a list of them. */
+/** A hyperparameter or a step: a number, a text for what is neither a number nor a list, or a list of them. */
 export type OptimizerValue = number | string | readonly OptimizerValue[];
 
 export interface ValueDifference {
@@ -34,7 +35,7 @@ export interface ValuesReport {
   readonly values: readonly ValueDifference[];
   /** The names of the values that were compared. */
   readonly comparedValues: readonly string[];
-  /** The names of values that are not compared, because they are neither numbers nor texts nor lists of them. */
+  /** The names of values that are not compared, because they are nested too deep or too large, or hold tensors that only torch can rebuild. */
   readonly skippedValues: readonly string[];
 }
 
@@ -112,15 +113,16 @@ async function planUniversal(
   const flats = (asItems(top?.get("param_groups")) ?? [])
     .map(asDict)
     .flatMap((group) => (asItems(group?.get("params")) ?? []).map((index) => ({ group, index })));
-  // Stage 3 keeps the steps here, by flat tensor; the other states here are only those of rank 0.
+  // Stage 3 keeps what is one value for a flat tensor here (its step and the like); the flat states here are only those of rank 0.
   const inStage3 = asDict(asDict(top?.get("optimizer_state_dict"))?.get("state"));
   const tensors: [string, Tensor][] = [];
   const values = new Map<string, Values>();
   for (const [g, parameters] of groups.entries()) {
     const { group, index } = flats[g] ?? {};
-    const step = asDict(index === undefined ? undefined : inStage3?.get(index))?.get("step");
-    const steps = step === undefined ? [] : [["step", step] as const];
-    const shared = await readValues([...(group ?? []), ...steps], common);
+    const flatStates = new Set(parameters.flatMap(({ tensors }) => [...tensors.keys()]));
+    const states = [...(asDict(index === undefined ? undefined : inStage3?.get(index)) ?? [])];
+    const once = states.filter(([state, value]) => value !== null && !flatStates.has(keyText(state)));
+    const shared = await readValues([...(group ?? []), ...once], common);
     for (const { name, tensors: states, values: own } of parameters) {
       for (const [state, tensor] of states) tensors.push([`${name}/${state}`, tensor]);
       const all = new Map(shared);
@@ -147,20 +149,22 @@ async function readValues(entries: Iterable<readonly [PyValue, PyValue]>, file: 
   return values;
 }
 
-/** The largest number of items of a list that is compared; betas have two. */
-const MAX_ITEMS = 16;
+/** The depth of lists within one another whose numbers are compared by the tolerance. Real hyperparameters have up to 2. */
+const MAX_DEPTH = 8;
 
-async function readValue(value: PyValue, file: TorchFile): Promise<OptimizerValue | undefined> {
+async function readValue(value: PyValue, file: TorchFile, depth = 0): Promise<OptimizerValue | undefined> {
   const number = await numberIn(value, file);
   if (number !== undefined) return number;
   if (value === null) return "None";
   if (typeof value === "boolean") return value ? "True" : "False";
   if (typeof value === "string" || typeof value === "bigint") return String(value);
-  const items = asItems(value);
-  if (items === undefined || items.length > MAX_ITEMS) return undefined;
+  const isList = Array.isArray(value) || value instanceof PyTuple;
+  const items = isList && depth < MAX_DEPTH ? asItems(value) : undefined;
+  const text = items === undefined || depth === 0 ? await valueText(value, file) : "";
+  if (items === undefined || text === undefined) return text;
   const list: OptimizerValue[] = [];
   for (const item of items) {
-    const one = asItems(item) === undefined ? await readValue(item, file) : undefined;
+    const one = await readValue(item, file, depth + 1);
     if (one === undefined) return undefined;
     list.push(one);
   }

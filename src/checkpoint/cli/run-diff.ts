@@ -19,6 +19,7 @@ import {
   type ValuesReport,
 } from "../optimizer-state.js";
 import type { OtherTensors } from "../torch/state-dicts.js";
+import { shownApart } from "../zero/value-text.js";
 import { countsText, printWarnings } from "./common.js";
 
 interface DiffCommandOptions extends PrintOptions {
@@ -177,7 +178,7 @@ function show(a: string, b: string, report: Verdict, max: number): string[] {
   );
   list("not compared", [
     ...notCompared.map(describeNotCompared),
-    ...skippedValues.map((key) => `${shorten(key, 80)}: neither number nor text`),
+    ...skippedValues.map((key) => `${shorten(key, 80)}: too large or too odd a value`),
   ]);
   list("by prefix", prefixLines(a, b, report));
   const differ = onlyA.length + onlyB.length + different.length + values.length > 0;
@@ -197,14 +198,14 @@ function show(a: string, b: string, report: Verdict, max: number): string[] {
 function describeValue(a: string, b: string, { key, a: x, b: y, parameters }: ValueDifference): string {
   const both = x !== undefined && y !== undefined;
   const what = both
-    ? `${showValue(x)} ≠ ${showValue(y)}`
-    : `only in ${x === undefined ? b : a}: ${showValue((x ?? y)!)}`;
+    ? shownApart(showValue(x), showValue(y)).join(" ≠ ")
+    : `only in ${x === undefined ? b : a}: ${shorten(showValue((x ?? y)!), 80)}`;
   const whose = `, of ${plural(parameters.length, "parameter")}: ${firstNames(parameters)}`;
   return `${shorten(key, 80)}  ${what}${parameters.length === 0 ? "" : whose}`;
 }
 
 function showValue(value: OptimizerValue): string {
-  return shorten(typeof value === "object" ? `[${value.map(showValue).join(", ")}]` : String(value), 80);
+  return typeof value === "object" ? `[${value.map(showValue).join(", ")}]` : String(value);
 }
 
 function describe(difference: TensorDifference): string {

@@ -14,7 +14,8 @@ export async function numberIn(value: PyValue | undefined, file: TorchFile): Pro
   const tensor = await file.tensor(value);
   if (tensor.numel !== 1) return undefined;
   const single = tensor.dtype === "F16" || tensor.dtype === "BF16" ? castTensor(tensor, "F32") : tensor;
-  return Number(typedArrayOf(await readTensor(single), single.dtype)[0]);
+  const numbers = typedArrayOf(await readTensor(single), single.dtype);
+  return numbers.length === 1 ? Number(numbers[0]) : undefined;
 }
 
 /** Reads numpy's float64 as its pickle spells it, `scalar(dtype('f8'), eight bytes)`: schedulers leave such learning rates. */

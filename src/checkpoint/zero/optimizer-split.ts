@@ -20,10 +20,10 @@ import {
   readBaseStates,
   readFlatStates,
   refuse,
-  shownValue,
 } from "./optimizer-states.js";
 import { listedShapes } from "./param-shapes.js";
 import { joinParts, readSubGroups, type SubGroup } from "./sub-groups.js";
+import { shownApart } from "./value-text.js";
 
 /** DeepSpeed's default of `sub_group_size`, for a `ds_config` that does not say it. */
 const DEFAULT_SUB_GROUP_SIZE = 1_000_000_000;
@@ -133,11 +133,12 @@ function refuseOtherStates(flats: readonly FlatSubGroup[], first: number, s: num
     );
   }
   for (const [name, text] of here.texts) {
-    const other = wanted.texts.get(name);
+    const other = wanted.texts.get(name)!;
     if (text === other) continue;
+    const [shownHere, shownOther] = shownApart(text, other);
     throw new VistaError(
       "UNSUPPORTED",
-      `the state ${name} is ${shownValue(text)} in sub-group ${s}, ${shownValue(other)} in sub-group ${first} of the same param group`,
+      `the state ${name} is ${shownHere} in sub-group ${s}, ${shownOther} in sub-group ${first} of the same param group`,
       { path, hint: OTHER_VALUES_HINT },
     );
   }

@@ -1,11 +1,10 @@
 /** Reads the optimizer's states from the shards: which are flat, of what dtype, and which are one value for a whole group. */
-import { oneLine, shorten, VistaError } from "../../core/errors.js";
+import { VistaError } from "../../core/errors.js";
 import { filesAtOnce } from "../../core/io/places.js";
+import { settleAll } from "../../core/io/settle.js";
 import type { Piece } from "../../core/io/source.js";
-import { readTensor } from "../copy/read-tensor.js";
-import { canCast } from "../tensor/cast.js";
 import { type DType, numelOf } from "../tensor/dtype.js";
-import { castTensor, type Tensor } from "../tensor/tensor.js";
+import type { Tensor } from "../tensor/tensor.js";
 import {
   asDict,
   asInteger,
@@ -17,9 +16,9 @@ import {
 } from "../torch/objects.js";
 import { TorchTensor } from "../torch/values.js";
 import { contradiction } from "./consistency.js";
-import { numberIn } from "./number-in.js";
 import { piecesByRank } from "./pieces.js";
 import type { ShardState } from "./states.js";
+import { shownApart, valueText } from "./value-text.js";
 
 export interface OptimizerParameter {
   readonly name: string;
@@ -98,6 +97,7 @@ function readBaseState(shard: ShardState, count: number): BaseState {
  */
 export async function readBaseStates(shards: readonly ShardState[], count: number): Promise<BaseState[]> {
   const bases = shards.map((shard) => readBaseState(shard, count));
+  if (shards.length === 1) return bases;
   const holders = shards.map((_, rank) => rank);
   for (const g of bases[0]!.paramGroups?.keys() ?? []) {
     const groups = bases.map(({ paramGroups }) => paramGroups?.[g]);
@@ -132,74 +132,55 @@ export async function readBaseStates(shards: readonly ShardState[], count: numbe
  * Reads what the ranks say of one value, which must be the same.
  * @param holders  the ranks that say it
  * @param values  the values, by rank
- * @returns the value as text; `undefined` for one that is not compared
- * @throws VistaError `INCONSISTENT`
+ * @returns the value as text
+ * @throws VistaError `INCONSISTENT`, `UNSUPPORTED` for a value that cannot be compared
  */
 async function textOfAll(
   shards: readonly ShardState[],
   holders: readonly number[],
   values: readonly (PyValue | undefined)[],
   what: string,
-): Promise<string | undefined> {
-  const said: (string | undefined)[] = [];
-  while (said.length < holders.length) {
-    const batch = holders.slice(said.length, said.length + filesAtOnce(shards[0]!.path));
-    said.push(...(await Promise.all(batch.map((rank) => textOf(values[rank], shards[rank]!)))));
+): Promise<string> {
+  const textOf = async (rank: number) => {
+    const text = await valueText(values[rank], shards[rank]!.torchFile);
+    if (text !== undefined) return text;
+    throw refuse(
+      `${what} is on rank ${rank} a value that is too large or too odd to be compared between the ranks`,
+      {
+        path: shards[rank]!.path,
+        hint: "Merge the weights and start the optimizer anew, or go on with as many ranks as before.",
+      },
+    );
+  };
+  let said: string | undefined;
+  for (let at = 0; at < holders.length; ) {
+    const batch = holders.slice(at, at + filesAtOnce(shards[0]!.path));
+    const texts = await settleAll(batch.map(textOf));
+    said ??= texts[0]!;
+    const other = texts.findIndex((text) => text !== said);
+    if (other >= 0) {
+      const [first, differing] = shownApart(said, texts[other]!);
+      const places = `${differing} on rank ${batch[other]}, ${first} on rank ${holders[0]}`;
+      throw new VistaError("INCONSISTENT", `${what} is ${places}`, {
+        path: shards[batch[other]!]!.path,
+        hint: OTHER_VALUES_HINT,
+      });
+    }
+    at += batch.length;
   }
-  const other = said.findIndex((text) => text !== said[0]);
-  if (other < 0) return said[0];
-  const shown = (i: number) => `${shownValue(said[i])} on rank ${holders[i]}`;
-  throw new VistaError("INCONSISTENT", `${what} is ${shown(other)}, ${shown(0)}`, {
-    path: shards[holders[other]!]!.path,
-    hint: OTHER_VALUES_HINT,
-  });
+  return said!;
 }
 
 export const OTHER_VALUES_HINT =
   "The shards are of two runs: copy the checkpoint again. Or the optimizer keeps a value of its own for each part, which no other " +
   "number of ranks can have: go on with as many ranks as before, or merge the weights and start the optimizer anew.";
 
-/** Returns what a message shows of a value's text. */
-export function shownValue(text: string | undefined): string {
-  return oneLine(shorten(text ?? "something else", 100));
-}
-
-/** Returns a number, text or a list of such as text; `undefined` for anything else, which is not compared. */
-function plainText(value: PyValue | undefined): string | undefined {
-  if (value === null || typeof value === "boolean" || typeof value === "number" || typeof value === "bigint")
-    return String(value);
-  if (typeof value === "string") return JSON.stringify(value);
-  const items = asItems(value);
-  if (items === undefined || items.length > MAX_ITEMS) return undefined;
-  const texts = items.map((item) => (asItems(item) === undefined ? plainText(item) : undefined));
-  return texts.includes(undefined) ? undefined : `[${texts.join(", ")}]`;
-}
-
-/** The largest number of items of a list that is compared; betas have two. */
-const MAX_ITEMS = 16;
-
-/**
- * Returns {@link plainText} of a value, the number of numpy's, and of a tensor of one element its dtype, its value and its bytes;
- * `undefined` for anything else.
- */
-async function textOf(value: PyValue | undefined, shard: ShardState): Promise<string | undefined> {
-  if (value instanceof PyObject) return (await numberIn(value, shard.torchFile))?.toString();
-  if (!(value instanceof TorchTensor)) return plainText(value);
-  if (numelOf(value.shape) !== 1) return undefined;
-  const tensor = await shard.torchFile.tensor(value);
-  const bytes = Buffer.from(await readTensor(tensor)).toString("hex");
-  if (!canCast(tensor.dtype, "F32")) return `${tensor.dtype} (bytes ${bytes})`;
-  const float = await readTensor(castTensor(tensor, "F32"));
-  const shown = new DataView(float.buffer, float.byteOffset).getFloat32(0, true);
-  return `${tensor.dtype} ${shown} (bytes ${bytes})`;
-}
-
 /** The states of one flat tensor over all ranks. */
 export interface FlatStates {
   readonly types: ReadonlyMap<string, DType>;
   readonly values: ReadonlyMap<string, PyValue>;
-  /** The values as text, to be compared; `undefined` for one that is not. */
-  readonly texts: ReadonlyMap<string, string | undefined>;
+  /** The values as text, to be compared. */
+  readonly texts: ReadonlyMap<string, string>;
   /** The bytes that each rank holds of each state, by the state's name. */
   readonly pieces: ReadonlyMap<string, readonly (readonly Piece[])[]>;
 }
@@ -242,7 +223,7 @@ export async function readFlatStates(
 ): Promise<FlatStates> {
   const types = new Map<string, DType>();
   const values = new Map<string, PyValue>();
-  const texts = new Map<string, string | undefined>();
+  const texts = new Map<string, string>();
   const pieces = new Map<string, (readonly Piece[])[]>();
   const namesOf = (state: PyDict | undefined) => [...(state?.keys() ?? [])].map(String);
   const holds = (rank: number) => lengths[rank]! > 0 || (states[rank]?.size ?? 0) > 0;

@@ -11,6 +11,7 @@ import { openZeroOptimizer, type ZeroOptimizer } from "../../../src/checkpoint/z
 import { runCli } from "../../helpers/cli.js";
 import { copyFolder } from "../../helpers/copy.js";
 import { temporaryFolder } from "../../helpers/state.js";
+import { type Fake, FakeTensor, Instance, writeFakeCheckpoint } from "../../helpers/torch-file.js";
 
 const FIXTURES = fileURLToPath(new URL("../../../fixtures", import.meta.url));
 const saved = (name: string, ranks: number) => join(FIXTURES, "reshard", `0.19.8-${name}`, `${ranks}ranks`);
@@ -140,6 +141,80 @@ describe("a change", () => {
     const phases = await diff(join(FIXTURES, "zero", "vista-phase1"), join(FIXTURES, "zero", "vista-phase2"));
     expect(phases.report).toMatchObject({ equal: false, same: 0 });
     expect(phases.report.onlyB).toContainEqual(expect.stringMatching(/q_adapter_down\.weight\/exp_avg$/));
+  });
+});
+
+/** A checkpoint of stage 3 on one rank, whose optimizer has these values beside its flat states, and these settings. */
+function stage3(values: Record<string, Fake>, settings: Record<string, Fake> = {}): string {
+  const folder = join(temporaryFolder(), "run");
+  const dict = (of: Record<string, Fake>) => new Map<Fake, Fake>(Object.entries(of));
+  const state = dict({ step: new FakeTensor([3], []), ...values, exp_avg: new FakeTensor([1, 2, 3, 4]) });
+  writeFakeCheckpoint(folder, {
+    stage: 3,
+    partitions: [[new FakeTensor([5, 6, 7, 8])]],
+    paramShapes: [{ weight: [4] }],
+    module: dict({ weight: new FakeTensor([], [0]) }),
+    shard: () => ({
+      optimizer_state_dict: dict({
+        state: new Map<Fake, Fake>([[0, state]]),
+        param_groups: [dict({ lr: 0.5, ...settings, params: [0] })],
+      }),
+    }),
+  });
+  return folder;
+}
+
+async function universalOf(folder: string): Promise<string> {
+  const universal = join(temporaryFolder(), "universal");
+  await writeUniversal(folder, universal, { fsync: false });
+  return universal;
+}
+
+describe("what an optimizer keeps beside its flat states and its step", () => {
+  it("is compared in universal checkpoints of stage 3 too", async () => {
+    const values = (product: number) => stage3({ mu_product: new FakeTensor([product], []), eta: 0.25 });
+    const [a, b] = [values(0.5), values(0.75)];
+    const [universalA, universalB] = [await universalOf(a), await universalOf(b)];
+    for (const [x, y] of [
+      [a, b],
+      [universalA, universalB],
+      [a, universalB],
+    ] as const) {
+      const { code, report } = await diff(x, y);
+      expect(code).toBe(1);
+      expect(report).toMatchObject({ equal: false, same: 2 });
+      expect(report.values).toEqual([{ key: "mu_product", a: 0.5, b: 0.75, parameters: ["weight"] }]);
+    }
+    const { code, report } = await diff(a, universalA);
+    expect(code).toBe(0);
+    expect(report.comparedValues).toEqual(expect.arrayContaining(["step", "mu_product", "eta"]));
+  });
+});
+
+describe("hyperparameters", () => {
+  it.each<[string, (value: number) => Fake]>([
+    ["a list of forty items", (value) => Array.from({ length: 40 }, (_, i) => (i === 30 ? value : i))],
+    ["a list within a list", (value) => [[0.9, value]]],
+    ["a dict", (value) => new Map([["warmup", value]])],
+    ["an object", (value) => new Instance("my", "Schedule", { warmup: value })],
+    ["a tensor of two numbers", (value) => new FakeTensor([0.5, value])],
+  ])("%s: compared", async (_, setting) => {
+    const [a, b, c] = [0.25, 0.25, 0.125].map((value) => stage3({}, { mine: setting(value) }));
+    expect(await diff(a!, b!)).toMatchObject({ code: 0, report: { equal: true, skippedValues: [] } });
+    expect(await diff(a!, c!)).toMatchObject({
+      code: 1,
+      report: { equal: false, values: [{ key: "mine" }] },
+    });
+    const { stdout } = await runCli("vista-ckpt", ["diff", "--optimizer", a!, c!]);
+    expect(stdout).toMatch(/mine {2}.*0\.25.* ≠ .*0\.125|mine {2}F32 \[2\] \(\w+\) ≠ F32/);
+  });
+
+  it("that cannot be compared are named, and nothing is called equal", async () => {
+    let deep: Fake = [];
+    for (let i = 0; i < 60; i++) deep = [deep];
+    // Of several ranks it would be refused, since theirs must be the same.
+    const { code, report } = await diff(stage3({}, { mine: deep }), stage3({}, { mine: deep }));
+    expect([code, report.equal, report.skippedValues]).toEqual([1, false, ["mine"]]);
   });
 });
 

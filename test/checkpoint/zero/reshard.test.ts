@@ -19,7 +19,14 @@ import { readModelState } from "../../../src/checkpoint/zero/states.js";
 import { openSource } from "../../../src/core/io/open-source.js";
 import { plainFolder } from "../../helpers/plain.js";
 import { floatsOf, temporaryFolder } from "../../helpers/state.js";
-import { type Fake, FakeTensor, Instance, Tuple, writeFakeCheckpoint } from "../../helpers/torch-file.js";
+import {
+  Call,
+  type Fake,
+  FakeTensor,
+  Instance,
+  Tuple,
+  writeFakeCheckpoint,
+} from "../../helpers/torch-file.js";
 
 const ZERO = fileURLToPath(new URL("../../../fixtures/zero", import.meta.url));
 const sharded = readdirSync(ZERO).filter((name) => !name.startsWith("stage0-"));
@@ -255,6 +262,36 @@ describe("reshardCheckpoint", () => {
       /param group 0: lr is F32 0\.125 \(.*\) on rank 1, F32 0 \(.*\) on rank 0/,
     ],
     [
+      "the eighteenth item of a list",
+      { settings: (rank) => ({ scales: Array.from({ length: 40 }, (_, i) => (i === 17 ? rank / 8 : i)) }) },
+      /param group 0: scales is (?:….*)?16, 0\.125, 18, .* on rank 1, (?:….*)?16, 0, 18, .* on rank 0/,
+    ],
+    [
+      "a list within a list",
+      { settings: (rank) => ({ betas: [[0.9, rank / 8]] }) },
+      /betas is \[\[0\.9, 0\.125\]\] on rank 1, \[\[0\.9, 0\]\] on rank 0/,
+    ],
+    [
+      "a dict",
+      { settings: (rank) => ({ schedule: new Map([["warmup", rank]]) }) },
+      /schedule is \{"warmup", 1\} on rank 1, \{"warmup", 0\} on rank 0/,
+    ],
+    [
+      "the state of an object",
+      { settings: (rank) => ({ schedule: new Instance("my", "Schedule", { warmup: rank }) }) },
+      /schedule is <my\.Schedule, .*\{"warmup", 1\}.* on rank 1/,
+    ],
+    [
+      "a learning rate for each of two parameters",
+      { settings: (rank) => ({ lrs: new FakeTensor([0.5, rank / 8]) }) },
+      /lrs is F32 \[2\] \(.*\) on rank 1, F32 \[2\] \(.*\) on rank 0/,
+    ],
+    [
+      "a number in a dict among the states",
+      { values: (rank) => ({ inner: new Map([["norm", rank === 2 ? 0.5 : 0.25]]) }) },
+      /param group 0: the state inner is \{"norm", 0\.5\} on rank 2/,
+    ],
+    [
       "a number among the states",
       { values: (rank) => ({ mu_product: rank === 2 ? 0.5 : 0.25 }) },
       /param group 0: the state mu_product is 0\.5 on rank 2, 0\.25 on rank 0/,
@@ -279,6 +316,25 @@ describe("reshardCheckpoint", () => {
     const universal = writeUniversal(join(folder, "before"), join(folder, "universal"), { fsync: false });
     await expect(universal).rejects.toMatchObject(refusal);
     expect(readdirSync(folder)).toEqual(["before"]);
+  });
+
+  it("refuses a setting that cannot be compared between the ranks", async () => {
+    const folder = temporaryFolder();
+    const what: Case = { groups: [[5, 3]], states: ["exp_avg"], roundRobin: false, version: "0.19.8" };
+    let deep: Fake = [];
+    for (let i = 0; i < 60; i++) deep = [deep];
+    const sparse = new Call("torch._utils", "_rebuild_sparse_tensor", 0, new Tuple());
+    for (const odd of [deep, sparse]) {
+      save(join(folder, "before"), 2, { ...what, settings: () => ({ odd }) });
+      await expect(
+        reshardCheckpoint(join(folder, "before"), join(folder, "after"), { ranks: 3, fsync: false }),
+      ).rejects.toMatchObject({
+        code: "UNSUPPORTED",
+        message: expect.stringContaining(
+          "param group 0: odd is on rank 0 a value that is too large or too odd",
+        ),
+      });
+    }
   });
 
   it.each<[string, Fake]>([
