@@ -1,7 +1,7 @@
 import { rmSync } from "node:fs";
 import { cp, mkdir, readFile, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { beforeEach, expect, test } from "vitest";
 import { BUILT_IN_RECIPES } from "../../src/train/launch/built-in-recipes.js";
@@ -265,6 +265,25 @@ test("svd_xt.safetensors: missing, cut off, something else; and a pytorch_model.
   expect((await found("debug")).codes).toEqual(["error svd-missing"]);
   await symlink("nowhere", svd);
   expect((await found("debug")).codes).toEqual(["error svd-missing"]);
+});
+
+test.each([
+  ["train.py", "checkout", {}],
+  ["configs/example/nusc_train.yaml", "config-missing", {}],
+  ["data/nuscenes", "data-missing", {}],
+  ["ckpts/svd_xt.safetensors", "svd-missing", {}],
+  ["ckpts/pytorch_model.bin", "stray-weights", {}],
+  ["logs/mine", "run-exists", { name: "mine", logdir: "logs" }],
+] as const)("%s that cannot be looked at is not called absent", async (path, rule, options) => {
+  // A link in a circle stands for all that is there and cannot be opened; permissions do not stop root.
+  const closed = join(path.startsWith("logs") ? folder : vista, path);
+  await rm(closed, { recursive: true, force: true });
+  await mkdir(dirname(closed), { recursive: true });
+  await symlink(closed, closed);
+  const { codes, text } = await found("debug", options);
+  expect(codes).toEqual([expect.stringMatching(new RegExp(` ${rule}$`))]);
+  expect(text).toMatch(/: cannot (look at it|list the folder): too many symbolic links/);
+  await rm(closed);
 });
 
 test("--finetune: not given, missing, of an unknown kind, damaged", async () => {

@@ -1,4 +1,4 @@
-import { cp, mkdir, rm, utimes, writeFile } from "node:fs/promises";
+import { cp, mkdir, rm, symlink, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { beforeEach, expect, test } from "vitest";
@@ -6,7 +6,7 @@ import { BUILT_IN_RECIPES } from "../../src/train/launch/built-in-recipes.js";
 import { binMeans, drawChart } from "../../src/train/run/chart.js";
 import { resolveWeights } from "../../src/train/run/checkpoints.js";
 import { finishRun, mergeIfNeeded } from "../../src/train/run/finish.js";
-import { parseLosses } from "../../src/train/run/log.js";
+import { parseLosses, readLog } from "../../src/train/run/log.js";
 import { newestRun, recipeOfRun } from "../../src/train/run/runs.js";
 import { readStatus } from "../../src/train/run/status.js";
 import { listKeys } from "../../src/train/tools.js";
@@ -204,6 +204,29 @@ test("the run folder of a training that just ended", async () => {
   const since = new Date(Date.now() - 1000);
   expect(await newestRun(join(folder, "logs"), since)).toBe(run);
   expect(await newestRun(join(folder, "logs"), new Date(Date.now() + 60_000))).toBeUndefined();
+});
+
+test("what is in a run and cannot be looked at is not called absent", async () => {
+  const last = await checkpoint("last.ckpt", 1);
+  // A link in a circle stands for all that is there and cannot be opened; permissions do not stop root.
+  const closed = async (name: string) => {
+    const path = join(run, name);
+    await rm(path, { recursive: true, force: true });
+    await symlink(path, path);
+    return { code: "IO", where: { path } };
+  };
+  // As absent, the merged weights would be written again, and the run would have no config and no losses.
+  await expect(resolveWeights(last)).resolves.toMatchObject({ fresh: false });
+  const weights = await closed("pytorch_model.bin");
+  await expect(resolveWeights(last)).rejects.toMatchObject(weights);
+  const configs = await closed("configs");
+  await expect(recipeOfRun(run, [], folder)).rejects.toMatchObject(configs);
+  const log = await closed("testtube");
+  await expect(readLog(run)).rejects.toMatchObject(log);
+  // Another run of which that is true is not the one that was just trained.
+  await mkdir(join(folder, "logs/other"));
+  await symlink("checkpoints", join(folder, "logs/other/checkpoints"));
+  expect(await newestRun(join(folder, "logs"), new Date(0))).toBe(run);
 });
 
 test("the chart", () => {

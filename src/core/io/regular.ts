@@ -16,7 +16,7 @@ import {
   statSync,
 } from "node:fs";
 import { type FileHandle, open, readdir, stat } from "node:fs/promises";
-import { isSystemError, orElse, VistaError } from "../errors.js";
+import { fromSystem, isSystemError, VistaError } from "../errors.js";
 
 const FLAGS = constants.O_RDONLY | constants.O_NONBLOCK;
 
@@ -41,9 +41,28 @@ export function sizeOf(path: string): number {
   }
 }
 
-/** Returns the names of what is in a folder; none where it cannot be listed. */
+/**
+ * Looks at what is at a path; undefined where nothing is.
+ * @throws VistaError where it cannot be looked at, since something may be there
+ */
+export function statsOf(path: string): Promise<Stats | undefined> {
+  return stat(path).catch(unlessAbsent(undefined, "look at it", path));
+}
+
+/**
+ * Returns the names of what is in a folder; none where there is no such folder.
+ * @throws VistaError where it cannot be listed
+ */
 export function namesIn(folder: string): Promise<string[]> {
-  return readdir(folder).catch(orElse<string[]>([]));
+  return readdir(folder).catch(unlessAbsent<string[]>([], "list the folder", folder));
+}
+
+/** Returns a handler for a promise that answers with `value` where nothing is at a path, and throws elsewhere. */
+function unlessAbsent<Value>(value: Value, doing: string, path: string): (error: unknown) => Value {
+  return (error) => {
+    if (isAbsent(error)) return value;
+    throw fromSystem(error, path, doing);
+  };
 }
 
 /**

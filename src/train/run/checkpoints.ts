@@ -3,6 +3,7 @@ import type { Dirent, Stats } from "node:fs";
 import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { cannot, fromSystem, VistaError } from "../../core/errors.js";
+import { statsOf } from "../../core/io/regular.js";
 
 /** A checkpoint of a run: a folder (DeepSpeed) or a file (other strategies). */
 export interface RunCheckpoint {
@@ -60,7 +61,7 @@ async function filesBelow(path: string): Promise<{ path: string; stats: Stats }[
   const files: { path: string; stats: Stats }[] = [];
   for (const entry of await readdir(path, { withFileTypes: true, recursive: true })) {
     const file = join(entry.parentPath, entry.name);
-    const stats = await stat(file).catch(() => undefined);
+    const stats = await statsOf(file);
     if (stats?.isFile()) files.push({ path: file, stats });
   }
   return files;
@@ -125,7 +126,7 @@ async function shards(checkpoint: string): Promise<Weights> {
       ? "pytorch_model.bin"
       : `pytorch_model-${name}.bin`,
   );
-  const merged = await stat(output).catch(() => undefined);
+  const merged = await statsOf(output);
   const { modified } = await measure(checkpoint);
   return { kind: "shards", checkpoint, output, fresh: merged !== undefined && merged.mtime >= modified };
 }

@@ -1,9 +1,9 @@
 /** The preparations of a training: weights merged from shards, or a checkpoint made for this number of GPUs. */
 
-import { mkdir, stat } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { isVistaError } from "../../core/errors.js";
-import { namesIn } from "../../core/io/regular.js";
+import { namesIn, statsOf } from "../../core/io/regular.js";
 import type { RunOptions } from "../../core/progress.js";
 import { fromVista, isCheckpoint, type LaunchPlan } from "../launch/plan.js";
 import { merge, readFolder, reshard } from "../tools.js";
@@ -132,10 +132,8 @@ function ranksIn(name: string): number | undefined {
 }
 
 async function read(path: string) {
-  const own = await stat(path).catch(() => undefined);
-  if (!own?.isDirectory()) return undefined;
   try {
-    return await readFolder(path);
+    return (await statsOf(path))?.isDirectory() ? await readFolder(path) : undefined;
   } catch (error) {
     if (isVistaError(error)) return undefined;
     throw error;

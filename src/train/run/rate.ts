@@ -1,5 +1,5 @@
 /** The rate of a training by the times of the files that it leaves, since its log has no clock. */
-import { stat } from "node:fs/promises";
+import { statsOf } from "../../core/io/regular.js";
 import type { LoggedSession } from "./log.js";
 import { savedConfigs } from "./runs.js";
 
@@ -55,7 +55,7 @@ export async function measureRate(
 async function startOf(run: string): Promise<number | undefined> {
   const times: number[] = [];
   for (const path of await savedConfigs(run)) {
-    const own = await stat(path).catch(() => undefined);
+    const own = await statsOf(path);
     if (own !== undefined) times.push(own.mtimeMs);
   }
   return times.length === 0 ? undefined : Math.max(...times);

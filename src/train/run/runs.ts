@@ -2,7 +2,7 @@
 
 import { stat } from "node:fs/promises";
 import { basename, extname, join } from "node:path";
-import { isVistaError } from "../../core/errors.js";
+import { isVistaError, orElse } from "../../core/errors.js";
 import { namesIn } from "../../core/io/regular.js";
 import type { Recipe } from "../launch/built-in-recipes.js";
 import { type ConfigTree, readConfigs, type TrainingFacts, trainingFacts } from "../launch/config.js";
@@ -68,7 +68,8 @@ export async function newestRun(logdir: string, since: Date): Promise<string | u
   let best: { path: string; time: number } | undefined;
   for (const name of await namesIn(logdir)) {
     const path = join(logdir, name);
-    const checkpoints = await stat(join(path, "checkpoints")).catch(() => undefined);
+    // A run that may not be looked at is another user's.
+    const checkpoints = await stat(join(path, "checkpoints")).catch(orElse(undefined));
     if (checkpoints === undefined || checkpoints.mtime < since) continue;
     if (best === undefined || checkpoints.mtimeMs > best.time) best = { path, time: checkpoints.mtimeMs };
   }

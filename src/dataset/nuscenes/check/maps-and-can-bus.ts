@@ -2,8 +2,8 @@
 
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { orElse, throwIfAborted } from "../../../core/errors.js";
-import { namesIn, readRegular } from "../../../core/io/regular.js";
+import { orElse, rethrowExhausted, throwIfAborted } from "../../../core/errors.js";
+import { isAbsent, namesIn, readRegular } from "../../../core/io/regular.js";
 import { JsonSyntaxError, parseWhole } from "../../../core/json/scan.js";
 import type { RunOptions } from "../../../core/progress.js";
 import { compareText } from "../../../core/text.js";
@@ -76,8 +76,12 @@ export async function* canBusFindings(
   let there: Set<string>;
   try {
     there = new Set(await readdir(join(root, "can_bus")));
-  } catch {
-    yield finding("can-bus-absent", "can_bus", "the folder is not there: no speed and no angle for training");
+  } catch (error) {
+    rethrowExhausted(error);
+    const what = isAbsent(error)
+      ? "is not there"
+      : `cannot be listed (${(error as NodeJS.ErrnoException).code})`;
+    yield finding("can-bus-absent", "can_bus", `the folder ${what}: no speed and no angle for training`);
     return;
   }
   const without: string[] = [];

@@ -1,29 +1,26 @@
 /**
  * The check of the config: it exists where train.py wants it, is for DeepSpeed stage 2, and saves a checkpoint before the end.
  */
-import { stat } from "node:fs/promises";
 import { isAbsolute, join, sep } from "node:path";
-import { isVistaError } from "../../../core/errors.js";
 import { readConfigs, stepsPerEpoch } from "../../launch/config.js";
 import { finding, type TrainFinding } from "../rules.js";
 import type { CheckContext } from "./context.js";
+import { readable, there } from "./look.js";
 
 export async function* checkConfig({ plan, facts, extra }: CheckContext): AsyncGenerator<TrainFinding> {
-  const missing: TrainFinding[] = [];
+  let isMissing = false;
   for (const path of plan.base) {
     const full = isAbsolute(path) ? path : join(plan.vista, path);
-    const own = await stat(full).catch(() => undefined);
-    if (own === undefined) missing.push(finding("config-missing", `there is no config ${path}`));
-    else if (!own.isFile()) missing.push(finding("config-missing", `${path} is a folder, not a config file`));
-    else {
-      await readConfigs([full]).catch((error: unknown) => {
-        if (!isVistaError(error)) throw error;
-        missing.push(finding("config-missing", error.message, { fix: "Correct the file." }));
-      });
+    const own = yield* there("config-missing", full, `there is no config ${path}`);
+    if (own?.isFile()) {
+      const config = yield* readable("config-missing", () => readConfigs([full]), "Correct the file.");
+      isMissing ||= config === undefined;
+      continue;
     }
+    if (own !== undefined) yield finding("config-missing", `${path} is a folder, not a config file`);
+    isMissing = true;
   }
-  yield* missing;
-  if (missing.length > 0) return;
+  if (isMissing) return;
   const first = plan.base[0];
   // train.py only looks for the folder where it has to make up the name of the run.
   const isNamed = [plan.resume, plan.name, plan.slurm].some((given) => given !== undefined);

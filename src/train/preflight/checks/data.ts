@@ -1,11 +1,11 @@
 /** The check of the data sets that the config's subsets need, in the places where their classes look for them. */
-import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { quote } from "../../../core/text.js";
 import { configFindings } from "../../../dataset/vista-config.js";
 import { locateSubsets, mapsSubset } from "../data.js";
 import { finding, type TrainFinding } from "../rules.js";
 import type { CheckContext } from "./context.js";
+import { there } from "./look.js";
 
 /** The largest number of problems of one subset that are shown; `vista-data check` has the rest. */
 const SHOWN = 3;
@@ -53,11 +53,11 @@ export async function* checkData(context: CheckContext): AsyncGenerator<TrainFin
       [subset.root, "folder"],
       ...subset.annotations.map((file) => [file, "file"]),
     ]) {
-      const own = await stat(resolve(plan.vista, path!)).catch(() => undefined);
-      const right = kind === "folder" ? own?.isDirectory() : own?.isFile();
-      if (right) continue;
+      const absent = `${subset.name}: there is no ${kind} ${path}`;
+      const own = yield* there("data-missing", resolve(plan.vista, path!), absent);
+      if (kind === "folder" ? own?.isDirectory() : own?.isFile()) continue;
       isThere = false;
-      yield finding("data-missing", `${subset.name}: there is no ${kind} ${path}`);
+      if (own !== undefined) yield finding("data-missing", absent);
     }
     if (!isThere || !wanted("data-faulty")) continue;
     const fix = `For the whole list: vista-data check ${quote(plan.vista)}`;

@@ -1,16 +1,17 @@
 /** The checks of the checkout, of how the nodes meet, and of what changes torchrun or submits the job. */
 import { lookup } from "node:dns/promises";
-import { stat } from "node:fs/promises";
 import { createServer } from "node:net";
 import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import type { System } from "../../launch/system.js";
 import { finding, type TrainFinding } from "../rules.js";
 import type { CheckContext } from "./context.js";
+import { there } from "./look.js";
 
 export async function* checkCheckout({ plan }: CheckContext): AsyncGenerator<TrainFinding> {
-  const file = await stat(join(plan.vista, "train.py")).catch(() => undefined);
-  if (!file?.isFile()) yield finding("checkout", `${plan.vista} has no train.py`);
+  const absent = `${plan.vista} has no train.py`;
+  const file = yield* there("checkout", join(plan.vista, "train.py"), absent);
+  if (file?.isFile() === false) yield finding("checkout", absent);
 }
 
 export async function* checkRendezvous({ plan, system }: CheckContext): AsyncGenerator<TrainFinding> {

@@ -12,6 +12,7 @@ import { savedConfigs } from "../../run/runs.js";
 import { readFolder } from "../../tools.js";
 import { finding, type TrainFinding } from "../rules.js";
 import type { CheckContext } from "./context.js";
+import { readable, there } from "./look.js";
 
 /**
  * The bytes of one checkpoint of Vista itself, from its parameter counts (fp32, 4 bytes): all weights as in
@@ -45,7 +46,8 @@ export async function* checkLogdir({ plan, facts, system }: CheckContext): Async
   }
   if (plan.name !== undefined && plan.resume === undefined) {
     const run = join(plan.logdir, plan.name);
-    if ((await namesIn(run)).length > 0) {
+    const names = yield* readable("run-exists", () => namesIn(run));
+    if (names !== undefined && names.length > 0) {
       yield finding("run-exists", `the run folder ${run} already has files`);
     }
   }
@@ -114,9 +116,9 @@ export async function* checkResume({ plan }: CheckContext): AsyncGenerator<Train
   const one = isCheckpoint(plan.resume);
   if (plan.name !== undefined && !one && !plan.reshard)
     yield finding("resume-and-name", "--resume and --name together");
-  const own = await stat(plan.resume).catch(() => undefined);
-  if (own === undefined) yield finding("resume", `there is no ${plan.resume}`);
-  else if (one) {
+  const own = yield* there("resume", plan.resume, `there is no ${plan.resume}`);
+  if (own === undefined) return;
+  if (one) {
     if (own.isDirectory()) yield* checkWhole(plan.resume);
   } else if (!own.isDirectory()) yield finding("resume", `${plan.resume} is not a run folder`);
   else yield* checkRun(plan, plan.resume);

@@ -1,11 +1,11 @@
 /** The check of the weights that training starts from: train.py says nothing when it starts from others than it was told. */
-import { stat } from "node:fs/promises";
 import { join } from "node:path";
-import { isVistaError } from "../../../core/errors.js";
+import { statsOf } from "../../../core/io/regular.js";
 import { SVD } from "../../launch/built-in-recipes.js";
 import { listKeys, readFolder } from "../../tools.js";
-import { finding, type RuleName, type TrainFinding } from "../rules.js";
+import { finding, type TrainFinding } from "../rules.js";
 import type { CheckContext } from "./context.js";
+import { readable, there } from "./look.js";
 
 /** The prefix of names in checkpoints of Lightning before 2.1; train.py drops names without it from a `.bin`. */
 const WRAPPER = "_forward_module.";
@@ -28,7 +28,7 @@ export async function* checkWeights(context: CheckContext): AsyncGenerator<Train
   else if (weights.kind === "file") yield* checkFile(weights.path);
   // Merging checks every record, so here only what can be seen at once is checked.
   else if (weights.fresh) yield* checkFile(weights.output);
-  else yield* damage("finetune-damaged", () => readFolder(weights.checkpoint));
+  else yield* readable("finetune-damaged", () => readFolder(weights.checkpoint));
 }
 
 async function* checkFile(path: string): AsyncGenerator<TrainFinding> {
@@ -38,7 +38,7 @@ async function* checkFile(path: string): AsyncGenerator<TrainFinding> {
     yield finding("finetune-format", `${path} ends neither in .bin nor in .safetensors`);
     return;
   }
-  const keys = yield* damage("finetune-damaged", () => listKeys(path));
+  const keys = yield* readable("finetune-damaged", () => listKeys(path));
   if (keys === undefined) return;
   if (format === "bin") yield* checkBin(path, keys);
   if (format === "safetensors") yield* checkSafetensors(path, keys);
@@ -81,33 +81,17 @@ function* checkComplete(path: string, keys: ReadonlySet<string>): Generator<Trai
 }
 
 async function* checkSvd({ plan }: CheckContext): AsyncGenerator<TrainFinding> {
-  const isThere = (path: string) => stat(path).catch(() => undefined);
-  if ((await isThere(join(plan.vista, "ckpts/pytorch_model.bin"))) !== undefined) {
+  const stray = join(plan.vista, "ckpts/pytorch_model.bin");
+  if ((yield* readable("stray-weights", () => statsOf(stray))) !== undefined) {
     yield finding("stray-weights", "ckpts/pytorch_model.bin lies in the checkout");
   }
   const path = join(plan.vista, "ckpts/svd_xt.safetensors");
-  if ((await isThere(path)) === undefined) {
-    yield finding("svd-missing", "there is no ckpts/svd_xt.safetensors in the checkout");
-    return;
-  }
-  const keys = yield* damage("svd-damaged", () => listKeys(path));
+  const absent = "there is no ckpts/svd_xt.safetensors in the checkout";
+  if ((yield* there("svd-missing", path, absent)) === undefined) return;
+  const keys = yield* readable("svd-damaged", () => listKeys(path));
   if (keys === undefined || keys.some((key) => key.startsWith(UNET))) return;
   const share = `no weights of a UNet among its ${keys.length}: ${examples(keys)}`;
   yield finding("svd-damaged", `ckpts/svd_xt.safetensors has ${share}`);
-}
-
-/** Returns what `read` gives, or yields a finding that says why it cannot be read. */
-async function* damage<Result>(
-  rule: RuleName,
-  read: () => Promise<Result>,
-): AsyncGenerator<TrainFinding, Result | undefined> {
-  try {
-    return await read();
-  } catch (error) {
-    if (!isVistaError(error)) throw error;
-    yield finding(rule, error.message, { fix: error.hint });
-    return undefined;
-  }
 }
 
 function examples(keys: readonly string[]): string {
