@@ -142,3 +142,15 @@ it("formats know no other, but that the folders of DeepSpeed and torch.distribut
     "zero → torch",
   ]);
 });
+
+it("whoever is told of wrong usage is told what to do", () => {
+  // An error ends where its own line would begin again, or with the statement.
+  const calls = files.flatMap((file) =>
+    [...texts.get(file)!.matchAll(/VistaError\(\s*"USAGE"[\s\S]*?\);?\n/g)].map((match) => ({
+      file,
+      text: match[0],
+    })),
+  );
+  expect(calls.length).toBeGreaterThan(50);
+  expect(calls.filter(({ text }) => !/\bhint\b/.test(text))).toEqual([]);
+});

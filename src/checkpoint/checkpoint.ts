@@ -78,7 +78,10 @@ export class Checkpoint implements AsyncDisposable {
   read(name: string, options: ReadOptions & { dtype: "F16" | "BF16" }): Promise<Uint16Array>;
   read(name: string, options?: ReadOptions): Promise<TensorValues>;
   async read(name: string, options: ReadOptions = {}): Promise<TensorValues> {
-    if (this.#closed) throw new VistaError("USAGE", "the checkpoint is closed", { path: this.path });
+    if (this.#closed) {
+      const hint = "Open it again, or read before close() and the end of an `await using` block.";
+      throw new VistaError("USAGE", "the checkpoint is closed", { path: this.path, hint });
+    }
     const tensor = this.tensors.get(name) ?? this.tensors.get(PREFIX + name);
     if (tensor !== undefined) return readValues(tensor, options);
     const close = [...this.tensors.keys()].find((key) => key.endsWith(`.${name}`));

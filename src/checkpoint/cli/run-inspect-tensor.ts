@@ -23,9 +23,13 @@ export async function inspectTensor(
 ): Promise<void> {
   const [path, ...others] = paths as [string, ...string[]];
   if (others.length > 0)
-    throw new VistaError("USAGE", `--tensor looks at one input, there are ${paths.length}`);
+    throw new VistaError("USAGE", `--tensor looks at one input, there are ${paths.length}`, {
+      hint: "Name one of them.",
+    });
   if (options.tensors || options.depth !== undefined)
-    throw new VistaError("USAGE", "--tensor shows one tensor: leave --tensors and --depth out");
+    throw new VistaError("USAGE", "--tensor shows one tensor", {
+      hint: "Leave --tensors and --depth out.",
+    });
   const { tag, key } = options;
   const checkpoint = await openCheckpoint(path, { tag, key, signal: context.signal });
   try {

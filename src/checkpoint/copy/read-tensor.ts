@@ -36,6 +36,7 @@ export async function readTensor(tensor: Tensor, options: ReadTensorOptions = {}
     throw new VistaError(
       "USAGE",
       `elements ${from} to ${to} of a tensor that has ${tensor.numel}, from 0 to ${tensor.numel}`,
+      { hint: "`from` is the first element that is read, `to` the first that is not." },
     );
   }
   const { bits } = dtypeInfo(tensor.dtype);
@@ -43,12 +44,15 @@ export async function readTensor(tensor: Tensor, options: ReadTensorOptions = {}
     throw new VistaError(
       "USAGE",
       `elements ${from} to ${to} of ${bits} bits do not begin and end with a byte`,
+      { hint: "Use multiples of 4 for both." },
     );
   }
   const length = ((to - from) * bits) / 8;
   const target = options.target ?? new Uint8Array(length);
   if (target.byteLength !== length)
-    throw new VistaError("USAGE", `${target.byteLength} bytes of room for elements that have ${length}`);
+    throw new VistaError("USAGE", `${target.byteLength} bytes of room for elements that have ${length}`, {
+      hint: `Give a target of ${length} bytes, or none.`,
+    });
   throwIfAborted(signal);
   checkPlan([tensor]);
   const reader = new WindowReader(options.computed ?? new ComputedCache(), checks !== undefined);

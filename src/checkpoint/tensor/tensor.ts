@@ -210,7 +210,10 @@ export class StateDict {
     const map = new Map<string, Tensor>();
     for (const [name, tensor] of tensors) {
       if (map.has(name))
-        throw new VistaError("USAGE", "the name comes twice in a state dict", { record: name });
+        throw new VistaError("USAGE", "the name comes twice in a state dict", {
+          record: name,
+          hint: "Put the tensors in a Map first, where the last of a name stays.",
+        });
       if (tensor?.source === undefined) {
         throw new VistaError("USAGE", "is no tensor of this package", {
           record: String(name),

@@ -91,9 +91,14 @@ export function tensorFrom(
   const Values = (ARRAYS as Partial<Record<DType, new () => TensorValues>>)[type];
   // Bytes may be of any type, and 16-bit unsigned integers of a type that has no array of its own.
   const fits = natural === "U8" || type === natural || (Values !== undefined && values instanceof Values);
-  if (!fits) throw new VistaError("USAGE", `a ${values.constructor.name} does not hold ${type}`);
+  if (!fits)
+    throw new VistaError("USAGE", `a ${values.constructor.name} does not hold ${type}`, {
+      hint: "Give the bytes as a Uint8Array, or leave the dtype out.",
+    });
   if (!shape.every((dim) => Number.isSafeInteger(dim) && dim >= 0)) {
-    throw new VistaError("USAGE", `[${shape.join(", ")}] is no shape: sizes are whole numbers, 0 or more`);
+    throw new VistaError("USAGE", `[${shape.join(", ")}] is no shape`, {
+      hint: "Sizes are whole numbers, 0 or more; [] is the shape of one value.",
+    });
   }
   const numel = numelOf(shape);
   const wanted = numel === undefined ? undefined : byteLengthOf(type, numel);
@@ -101,11 +106,14 @@ export function tensorFrom(
     throw new VistaError(
       "USAGE",
       `shape [${shape.join(", ")}] of ${type} has ${wanted ?? "too many"} bytes, the array has ${values.byteLength}`,
+      { hint: "Give an array of as many elements as the sizes of the shape multiply to." },
     );
   }
   const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
   if (type === "BOOL" && bytes.some((byte) => byte > 1)) {
-    throw new VistaError("USAGE", "a BOOL is 0 or 1, and the array has other bytes");
+    throw new VistaError("USAGE", "a BOOL is 0 or 1, and the array has other bytes", {
+      hint: "Make them 0 and 1, or give U8 as the dtype.",
+    });
   }
   return makeTensor(type, [...shape], {
     kind: "computed",

@@ -47,9 +47,22 @@ export function createProgram(name: string, description: string): Command {
     .exitOverride()
     .configureHelp({ showGlobalOptions: true, visibleOptions })
     .configureOutput({
-      outputError: (text, write) => write(text.replace(/^error: /, `${name}: `)),
+      outputError: (text, write) => {
+        const { message, hint } = usageError(text);
+        write(`${name}: ${withHint(message, hint)}\n`);
+      },
     })
     .enablePositionalOptions(false);
+}
+
+/** Makes an error of ours of what commander says, which may guess what was meant in a line of its own. */
+function usageError(text: string): VistaError {
+  const [message, guess] = text
+    .replace(/^error: /, "")
+    .trim()
+    .split("\n") as [string, string?];
+  const hint = guess?.replace(/^\((.*)\)$/, "$1") ?? "Add --help for what there is.";
+  return new VistaError("USAGE", message, { hint });
 }
 
 /**
@@ -129,8 +142,7 @@ export async function runProgram(
     if (error instanceof CommanderError) {
       // commander has printed its message; exit code 0 is --help.
       exitCode = error.exitCode === 0 ? EXIT.ok : EXIT.usage;
-      if (exitCode !== EXIT.ok && argv.includes("--json"))
-        printJson(errorJson(new VistaError("USAGE", error.message.replace(/^error: /, ""))));
+      if (exitCode !== EXIT.ok && argv.includes("--json")) printJson(errorJson(usageError(error.message)));
     } else {
       exitCode = reportError(name, error, argv, interruptedBy);
       if (exitCode === EXIT.failed) exitCode = errorCode;

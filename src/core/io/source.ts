@@ -74,7 +74,10 @@ export abstract class SourceFile {
   }
 
   protected closed(): VistaError {
-    return new VistaError("USAGE", "was closed: it cannot be read any more", { path: this.path });
+    return new VistaError("USAGE", "was closed: it cannot be read any more", {
+      path: this.path,
+      hint: "Read and save before close() and the end of an `await using` block.",
+    });
   }
 }
 

@@ -37,7 +37,9 @@ function annotationFile({ output, split }: { output?: string; split: string }, s
   };
   const path = output ?? usual[split];
   if (path === undefined) {
-    throw new VistaError("USAGE", `--split ${split} needs a name for the file: -o FILE`);
+    throw new VistaError("USAGE", `--split ${split} needs a name for the file`, {
+      hint: `Give it with -o, -o annos/${subset}_mini.json say.`,
+    });
   }
   requireEnding(path, [".json"], "the annotation file is JSON");
   return path;

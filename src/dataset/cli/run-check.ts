@@ -202,6 +202,7 @@ function refuseWithQuick(options: CheckCommandOptions): void {
     throw new VistaError(
       "USAGE",
       `--quick looks at annotation files only, and ${other} is about something else`,
+      { hint: "Leave one of the two out." },
     );
   }
   if (options.sample === Number.POSITIVE_INFINITY) {

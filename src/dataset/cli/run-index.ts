@@ -31,10 +31,9 @@ export async function runIndex(
   const outcome = await runWithProgress(options.quiet, context.signal, async (run) => {
     const located = locateData(root);
     if (options.output === undefined && located.opendv?.found.folders[0]?.path === ".") {
-      throw new VistaError(
-        "USAGE",
-        `${root} is a folder of frames: name another place for the index with -o`,
-      );
+      throw new VistaError("USAGE", `${root} is a folder of frames, and the index would lie among them`, {
+        hint: "Name another place for it with -o.",
+      });
     }
     const path = options.output ?? join(root, DEFAULT_NAME);
     requireEnding(path, [".index"], "the index is a file of its own kind");

@@ -50,6 +50,7 @@ export function findClip(target: string, options: ClipOptions = {}): PreviewClip
     throw new VistaError(
       "USAGE",
       `a clip of ${count} frames: it must be a whole number from 1 to ${MOST_FRAMES}`,
+      { hint: "Correct `count`, or num_frames of the config." },
     );
   }
   if (TOKEN.test(target) && !existsSync(target)) return sampleClip(target, options.root ?? ".", count);
@@ -65,7 +66,9 @@ export function findClip(target: string, options: ClipOptions = {}): PreviewClip
     });
   }
   if (!stats.isDirectory()) {
-    throw new VistaError("USAGE", `${target} is a file: add #INDEX to name one of its records`);
+    throw new VistaError("USAGE", `${target} is a file, not one of its records`, {
+      hint: `Add a record's number: ${target}#0.`,
+    });
   }
   return folderClip(target, options.start, count);
 }

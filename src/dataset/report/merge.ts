@@ -20,7 +20,10 @@ export interface NamedReport {
  */
 export function mergeReports(inputs: readonly NamedReport[]): Report {
   const first = inputs[0];
-  if (first === undefined) throw new VistaError("USAGE", "no reports to merge");
+  if (first === undefined)
+    throw new VistaError("USAGE", "no reports to merge", {
+      hint: "Give the report of each shard of one check.",
+    });
   for (const { path, report } of inputs) checkReport(report, path);
   const seen = new Map<number, string>();
   for (const { path, report } of inputs) {

@@ -58,7 +58,11 @@ export function makePlan(recipe: Recipe, flags: LaunchFlags, extra: readonly str
   const slurmOnly = (["partition", "time", "account", "sbatch"] as const).find(
     (name) => flags[name] !== undefined,
   );
-  if (slurmOnly !== undefined && !flags.slurm) throw new VistaError("USAGE", `--${slurmOnly} needs --slurm`);
+  if (slurmOnly !== undefined && !flags.slurm) {
+    throw new VistaError("USAGE", `--${slurmOnly} needs --slurm`, {
+      hint: `Add --slurm to submit a job, or leave --${slurmOnly} out to train here.`,
+    });
+  }
   if (flags.python !== undefined && flags.torchrun !== undefined) {
     throw new VistaError("USAGE", "--python and --torchrun exclude one another", {
       hint: "--python starts torchrun as PYTHON -m torch.distributed.run.",
@@ -72,7 +76,11 @@ export function makePlan(recipe: Recipe, flags: LaunchFlags, extra: readonly str
         sbatch: { ...recipe.slurm.sbatch, ...pairs(flags.sbatch, "--sbatch", SBATCH_NAME, true) },
       }
     : undefined;
-  if (flags.reshard && flags.resume === undefined) throw new VistaError("USAGE", "--reshard needs --resume");
+  if (flags.reshard && flags.resume === undefined) {
+    throw new VistaError("USAGE", "--reshard needs --resume", {
+      hint: "Name the run or the checkpoint to go on from with --resume.",
+    });
+  }
   const options: LaunchOptions = {
     ...flags,
     vista: resolve(flags.vista),
@@ -90,9 +98,14 @@ function program(path: string | undefined): string | undefined {
   return path?.includes("/") ? resolve(path) : path;
 }
 
+const EXAMPLES = {
+  "--env": "Write --env NCCL_DEBUG=INFO, for example.",
+  "--sbatch": "Write --sbatch qos=long or --sbatch exclusive, for example.",
+};
+
 function pairs(
   words: readonly string[] | undefined,
-  option: string,
+  option: keyof typeof EXAMPLES,
   name: RegExp,
   valueOptional: boolean,
 ): Record<string, string> {
@@ -102,7 +115,7 @@ function pairs(
     const at = word.indexOf("=");
     const key = (at === -1 ? word : word.slice(0, at)).replace(option === "--sbatch" ? /^--/ : /^$/, "");
     if (!name.test(key) || (at === -1 && !valueOptional)) {
-      throw new VistaError("USAGE", `${option} ${word} is not NAME=VALUE`);
+      throw new VistaError("USAGE", `${option} ${word} is not NAME=VALUE`, { hint: EXAMPLES[option] });
     }
     const value = at === -1 ? "" : word.slice(at + 1);
     checkText(value, `${option} ${key}`);

@@ -31,6 +31,7 @@ export function checkText(text: string, what: string): void {
   throw new VistaError(
     "USAGE",
     `${what} has a line break or another control character: ${oneLine(text, 100)}`,
+    { hint: "Look at the variable or the file that it came from." },
   );
 }
 

@@ -141,11 +141,15 @@ function planRendezvous(recipe: Recipe, options: LaunchOptions, nodes: number): 
     });
   }
   if (options.masterPort !== undefined && options.masterAddr === undefined) {
-    throw new VistaError("USAGE", "--master-port needs --master-addr and --node-rank");
+    throw new VistaError("USAGE", "--master-port needs --master-addr and --node-rank", {
+      hint: "Give all three, or the port in --rdzv-endpoint HOST:PORT.",
+    });
   }
   if (recipe.launcher === "python") {
     if (options.rdzvEndpoint !== undefined || fixed) {
-      throw new VistaError("USAGE", `recipe ${recipe.name} runs without torchrun and meets nobody`);
+      throw new VistaError("USAGE", `recipe ${recipe.name} runs without torchrun and meets nobody`, {
+        hint: "Leave --rdzv-endpoint, --node-rank and --master-addr out.",
+      });
     }
     return { kind: "none" };
   }
@@ -158,6 +162,7 @@ function planRendezvous(recipe: Recipe, options: LaunchOptions, nodes: number): 
       throw new VistaError(
         "USAGE",
         "--slurm gives the nodes their ranks; --node-rank and --master-addr exclude it",
+        { hint: "Leave them out: the job finds its first node by itself." },
       );
     }
     if (options.nodeRank === undefined || options.masterAddr === undefined) {
@@ -169,6 +174,7 @@ function planRendezvous(recipe: Recipe, options: LaunchOptions, nodes: number): 
       throw new VistaError(
         "USAGE",
         `--node-rank ${options.nodeRank} is not below the number of nodes, ${nodes}`,
+        { hint: "Ranks count from 0; the number of nodes is --nodes." },
       );
     }
     return {
@@ -186,7 +192,9 @@ function parseEndpoint(text: string): [host: string, port: number] {
   const match = /^(?:\[([0-9a-fA-F:]+)\]|([^:\s/]+))(?::(\d{1,5}))?$/.exec(text);
   const port = match?.[3] === undefined ? C10D_PORT : Number(match[3]);
   if (match === null || port > 65_535) {
-    throw new VistaError("USAGE", `--rdzv-endpoint ${text} is not HOST or HOST:PORT`);
+    throw new VistaError("USAGE", `--rdzv-endpoint ${text} is not HOST or HOST:PORT`, {
+      hint: "Write node01:29500, for example, an IPv6 address in brackets; ports end at 65535.",
+    });
   }
   return [match[1] ?? match[2]!, port];
 }

@@ -143,6 +143,7 @@ function directives(plan: LaunchPlan): string[] {
       throw new VistaError(
         "USAGE",
         `sbatch takes no line break or other control character, and --${key} has one: ${oneLine(value)}`,
+        { hint: "Look at the variable, the folder or the recipe that it came from." },
       );
     }
     // sbatch splits a directive at blanks and knows quotes and backslashes.

@@ -40,7 +40,7 @@ const LEFTOVER = /^\..+\.ckpt\.removing$/;
 export async function pruneRun(run: string, keep: number, options: PruneOptions = {}): Promise<PruneReport> {
   const { signal, dryRun = false } = options;
   if (!Number.isSafeInteger(keep) || keep < 1)
-    throw new VistaError("USAGE", `cannot keep ${keep} checkpoints`);
+    throw new VistaError("USAGE", `cannot keep ${keep} checkpoints`, { hint: "Keep 1 or more." });
   await stat(run).catch(cannot("open the run folder", run));
   const checkpoints = await listCheckpoints(run);
   if (checkpoints.length === 0) {

@@ -83,7 +83,7 @@ describe("clips", () => {
     expect(actions).toMatchObject({ cmd: 0 });
     expect(() => findClip(`${annotations}#1`)).toThrow(/record 1: "traj" has 1 entries/);
     expect(() => findClip(`${annotations}#2`)).toThrow(/has 2 records/);
-    expect(() => findClip(annotations)).toThrow(/add #INDEX/);
+    expect(() => findClip(annotations)).toThrow(/is a file, not one of its records/);
     expect(() => findClip("nowhere")).toThrow(/no such folder/);
   });
 });

@@ -121,7 +121,11 @@ async function listingKey(folder: string): Promise<string> {
 async function targetOf(url: string): Promise<Target> {
   if (/^s3:/i.test(url)) return s3Target(url);
   if (/^hf:/i.test(url)) return hubTarget(url);
-  if (!URL.canParse(url)) throw new VistaError("USAGE", "this is no URL", { path: url });
+  if (!URL.canParse(url))
+    throw new VistaError("USAGE", "this is no URL", {
+      path: url,
+      hint: "Write https://HOST/PATH, hf://OWNER/REPOSITORY/FILE or s3://BUCKET/KEY.",
+    });
   const { username, password, href } = new URL(url);
   if (username === "" && password === "") return { path: url, url: href, headers: async () => ({}) };
   const plain = new URL(href);

@@ -272,5 +272,7 @@ interface SceneWork {
  */
 export function checkRecordOptions({ clip, keyFrames }: RecordOptions): void {
   if (Number.isInteger(clip) && Number.isInteger(keyFrames) && clip >= 1 && keyFrames >= 1) return;
-  throw new VistaError("USAGE", "a clip has at least one frame and one key frame");
+  throw new VistaError("USAGE", "a clip has at least one frame and one key frame", {
+    hint: "Give whole numbers from 1 on; Vista's are 25 frames and 5 key frames.",
+  });
 }

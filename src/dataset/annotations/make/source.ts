@@ -64,7 +64,9 @@ export async function readSceneChoice(text: string): Promise<SceneChoice> {
   if (text === "all" || (SPLIT_NAMES as readonly string[]).includes(text)) return text as SplitName | "all";
   if (!existsSync(text)) {
     const known = [...SPLIT_NAMES, "all"].join(", ");
-    throw new VistaError("USAGE", `--split ${text} is neither one of ${known} nor a file of scene names`);
+    throw new VistaError("USAGE", `--split ${text} is neither an official split nor a file of scene names`, {
+      hint: `Name one of ${known}, or a file with a name a line, scene-0001 say.`,
+    });
   }
   const content = String(await readRegular(text).catch(cannot("read the list of scenes", text)));
   const names = content.trimStart().startsWith("[") ? parseList(content, text) : lines(content);

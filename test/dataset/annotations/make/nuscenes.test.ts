@@ -318,7 +318,7 @@ describe("splits", () => {
     writeFileSync(file, '["scene-0003"]');
     expect(await readSceneChoice(file)).toEqual(["scene-0003"]);
     expect(await readSceneChoice("mini_val")).toBe("mini_val");
-    await expect(readSceneChoice("trian")).rejects.toThrow(/--split trian is neither one of train, val/);
+    await expect(readSceneChoice("trian")).rejects.toThrow(/--split trian is neither an official split/);
     writeFileSync(file, "\n");
     await expect(readSceneChoice(file)).rejects.toThrow(/names no scene/);
   });
