@@ -12,18 +12,13 @@ import { asItems } from "../torch/objects.js";
 import { endsAsZip } from "../torch/zip-directory.js";
 import { scanZip } from "./archive.js";
 import { inside, type Place } from "./findings.js";
-import { notePickle, type ReadPickle, tryPickle } from "./pickles.js";
+import { NPY_MAGIC, scanNpy } from "./npy.js";
+import { notePickle, type ReadPickle, scanPickles, tryPickle } from "./pickles.js";
 import { beginning, InMemory, Slice } from "./readers.js";
-import { type Content, type NamedStorage, type Scanner, type Subject, storageLength } from "./scanner.js";
+import { type Content, type Scanner, type Subject, storageLength } from "./scanner.js";
 
 /** The greatest depth of pickles in zips in pickles and so on. Real ones go three deep (a tensor's bytes in a DCP item). */
 const MAX_DEPTH = 8;
-
-/**
- * The largest number of pickles of one file. Real ones have up to 3,000, one for each parameter of a universal checkpoint's
- * archive.
- */
-const MAX_PICKLES = 200_000;
 
 /** The largest size in bytes of text that may be beside checkpoints: configs, scripts, logs. */
 const MAX_TEXT = 64 * 2 ** 20;
@@ -65,7 +60,7 @@ async function lookInto(scanner: Scanner, subject: Subject): Promise<Content> {
     });
   }
   if (looksLikeSafetensors(head)) return scanSafetensors(scanner, subject);
-  if (head.toString("latin1", 0, 6) === "\x93NUMPY") return scanNpy(scanner, subject);
+  if (head.subarray(0, 6).equals(NPY_MAGIC)) return scanNpy(scanner, subject);
   if (head.toString("latin1", 257, 262) === "ustar") return scanTar(scanner, subject);
   if (torchForm(head) === "legacy" && tryPickle(head, 0, place).value === LEGACY_MAGIC)
     return scanLegacy(scanner, subject);
@@ -83,28 +78,6 @@ async function scanSafetensors(scanner: Scanner, { reader, place }: Subject): Pr
     scanner.add("contradiction", `its tensors end at ${end}, there are ${reader.size} bytes`, place);
   }
   return { kind: "safetensors" };
-}
-
-/** Looks into a file of NumPy, where an array of objects is a pickle behind a header. */
-async function scanNpy(scanner: Scanner, subject: Subject): Promise<Content> {
-  const { reader, place } = subject;
-  const head = await beginning(reader, 12);
-  const version = head[6]!;
-  const wide = version >= 2;
-  if (head.length < (wide ? 12 : 10)) {
-    scanner.add("unparsed", `an npy header of ${head.length} bytes`, place);
-    return { kind: "npy" };
-  }
-  const start = (wide ? 12 : 10) + (wide ? head.readUInt32LE(8) : head.readUInt16LE(8));
-  const header = (await beginning(reader, Math.min(start, 2 ** 20))).toString("latin1", wide ? 12 : 10);
-  const descr = /'descr':\s*('[^']*'|\[[^\]]*\])/.exec(header)?.[1];
-  if (descr === undefined || start > 2 ** 20)
-    scanner.add("unparsed", "an npy header that cannot be read", place);
-  else if (/O/.test(descr)) {
-    const storages = await scanRest(scanner, { ...subject, place: inside(place, "objects") }, start);
-    return { kind: "npy of objects", storages };
-  }
-  return { kind: "npy" };
 }
 
 /** Looks into each member of a tar, which is torch's form before 0.1.10, or an archive of anything. */
@@ -212,34 +185,9 @@ async function scanOther(scanner: Scanner, subject: Subject): Promise<Content> {
   await notePickle(scanner, first, subject);
   if (first.end === undefined) return { kind: "pickle", storages: first.storages };
   if (first.end < reader.size)
-    await scanRest(scanner, { ...subject, reader: new InMemory(place.path, data) }, first.end);
+    await scanPickles(scanner, { ...subject, reader: new InMemory(place.path, data) }, first.end);
   if (reader.size > size) scanner.add("unparsed", `only the first ${size} bytes were looked at`, place);
   return { kind: "pickle", storages: first.storages };
-}
-
-/**
- * Looks into the pickles from `start` to the end, which a program reads that calls pickle.load again.
- * @returns the storages that they name
- */
-async function scanRest(scanner: Scanner, subject: Subject, start: number): Promise<NamedStorage[]> {
-  const { reader, place } = subject;
-  const data = await beginning(reader, PICKLE_LIMITS.size);
-  if (data.length < reader.size)
-    scanner.add("unparsed", `only the first ${data.length} bytes were looked at`, place);
-  const storages: NamedStorage[] = [];
-  let at: number | undefined = start;
-  while (at !== undefined && at < data.length) {
-    scanner.throwIfAborted();
-    if (scanner.pickles >= MAX_PICKLES) {
-      scanner.add("unparsed", `more than ${MAX_PICKLES} pickles`, place, at);
-      break;
-    }
-    const pickle = tryPickle(data, at, place);
-    await notePickle(scanner, pickle, subject);
-    storages.push(...pickle.storages);
-    at = pickle.end;
-  }
-  return storages;
 }
 
 function isPrintable(bytes: Buffer): boolean {

@@ -2,13 +2,20 @@
 import { isVistaError, messageWithin, shorten, type VistaError } from "../../core/errors.js";
 import { torchForm } from "../torch/form.js";
 import { isKnownGlobal } from "../torch/known-globals.js";
+import { PICKLE_LIMITS } from "../torch/limits.js";
 import { PyGlobal, PyLatin1, PyObject, PyTuple, type PyValue } from "../torch/objects.js";
 import { readPickle } from "../torch/pickle.js";
 import { walk } from "../torch/storages.js";
 import { isCount } from "../torch/values.js";
 import { inside, type Place } from "./findings.js";
-import { InMemory } from "./readers.js";
+import { beginning, InMemory } from "./readers.js";
 import type { NamedStorage, Scanner, Subject } from "./scanner.js";
+
+/**
+ * The largest number of pickles of one file. Real ones have up to 3,000, one for each parameter of a universal checkpoint's
+ * archive.
+ */
+const MAX_PICKLES = 200_000;
 
 /** What was found in a pickle. */
 export interface ReadPickle {
@@ -92,6 +99,35 @@ async function scanBytesIn(scanner: Scanner, value: PyValue, { place, depth }: W
       if (pickle.end !== undefined || pickle.names.length > 0) await notePickle(scanner, pickle, within);
     }
   }
+}
+
+/**
+ * Looks into the pickles from `start` to the end, which a program reads that calls pickle.load again.
+ * @returns the storages that they name
+ */
+export async function scanPickles(
+  scanner: Scanner,
+  subject: Subject,
+  start: number,
+): Promise<NamedStorage[]> {
+  const { reader, place } = subject;
+  const data = await beginning(reader, PICKLE_LIMITS.size);
+  if (data.length < reader.size)
+    scanner.add("unparsed", `only the first ${data.length} bytes were looked at`, place);
+  const storages: NamedStorage[] = [];
+  let at: number | undefined = start;
+  while (at !== undefined && at < data.length) {
+    scanner.throwIfAborted();
+    if (scanner.pickles >= MAX_PICKLES) {
+      scanner.add("unparsed", `more than ${MAX_PICKLES} pickles`, place, at);
+      break;
+    }
+    const pickle = tryPickle(data, at, place);
+    await notePickle(scanner, pickle, subject);
+    storages.push(...pickle.storages);
+    at = pickle.end;
+  }
+  return storages;
 }
 
 function looksNested(bytes: Uint8Array): boolean {

@@ -212,6 +212,81 @@ it("a header of NumPy that is cut short is a finding of its own", async () => {
     }
 });
 
+describe("a file of NumPy", () => {
+  // A pickle that names os.system, as a scanner sees it; numpy.load(allow_pickle=True) runs what is behind such a header.
+  const CALL = Buffer.from("cos\nsystem\n(S'x'\ntR.");
+  const npy = (header: string, body: Buffer, version = 1) => {
+    const text = Buffer.from(`${header}\n`, version === 3 ? "utf8" : "latin1");
+    const head = Buffer.alloc(version === 1 ? 10 : 12);
+    head.write("\x93NUMPY", "latin1");
+    head[6] = version;
+    if (version === 1) head.writeUInt16LE(text.length, 8);
+    else head.writeUInt32LE(text.length, 8);
+    return Buffer.concat([head, text, body]);
+  };
+  const of = (descr: string, shape = "(2,)") =>
+    `{'descr': ${descr}, 'fortran_order': False, 'shape': ${shape}, }`;
+  const foundIn = (bytes: Buffer) => {
+    const path = join(temporaryFolder(), "a.npy");
+    writeFileSync(path, bytes);
+    return found(path);
+  };
+
+  it.each([
+    ["'|O'"],
+    ["[('t', '<M8[ns]'), ('x', '|O')]"],
+    ["[('a', [('b', '<f4'), ('c', '|O', (2,))])]"],
+    ['"|O"'],
+  ])("with objects among its elements is a pickle: %s", async (descr) => {
+    expect((await foundIn(npy(of(descr), CALL))).join()).toMatch(/unknown-global: objects: names os\.system/);
+  });
+
+  it.each([
+    ["an alias that NumPy takes", of("'object'")],
+    ["an escape", of("'|\\x4f'")],
+    ["a key that is given twice", of("'<f4', 'descr': '|O'")],
+    ["texts that Python joins", of("'|' 'O'")],
+    ["a comment", of("#'<f4'\n'|O'")],
+    ["a tuple in the place of a record", of("('|O', (1,))")],
+    ["a shape that is no tuple", of("'<f4'", "2")],
+    ["a further key", of("'<f4', 'x': 1")],
+  ])("with a header that NumPy does not write is a finding: %s", async (_, header) => {
+    expect(await foundIn(npy(header, CALL))).toEqual([
+      expect.stringMatching(/^unparsed: .*an npy header that cannot be read/),
+    ]);
+  });
+
+  it.each([
+    ["'<f8'", "(2,)", 16],
+    ["'|b1'", "()", 1],
+    ["'<U7'", "(2, 3)", 168],
+    ["'<M8[us]'", "(0, 4)", 0],
+    ["'<c16'", "(1L,)", 16],
+    ["[('a', '|u1'), ('', '|V7'), ('b', '<i2', (2, 3))]", "(2,)", 40],
+    ["[('O', '<f4'), (('title', 'n'), [('x', '|S3')])]", "(3,)", 21],
+  ])(
+    "has as many bytes as its header says, and behind them nothing but another array: %s %s",
+    async (descr, shape, length) => {
+      const array = npy(of(descr, shape), Buffer.alloc(length));
+      expect(await foundIn(array)).toEqual([]);
+      expect(await foundIn(Buffer.concat([array, npy(of(descr, shape), Buffer.alloc(length), 3)]))).toEqual(
+        [],
+      );
+      expect(await foundIn(Buffer.concat([array, CALL]))).toEqual([
+        expect.stringMatching(
+          `^contradiction: .*its array ends at ${array.length}, there are ${array.length + CALL.length} bytes`,
+        ),
+      ]);
+      if (length === 0) return;
+      expect(await foundIn(array.subarray(0, -1))).toEqual([
+        expect.stringMatching(
+          `^contradiction: its array ends at ${array.length}, there are ${array.length - 1} bytes`,
+        ),
+      ]);
+    },
+  );
+});
+
 it("a file that decompresses to more than is read is a finding, and is not decompressed", async () => {
   const path = join(temporaryFolder(), "bomb.pt");
   const data = deflateRawSync(Buffer.alloc(2 ** 24));
