@@ -9,7 +9,7 @@ import { Random } from "./random.js";
 import { runOne, type Target, Wrong } from "./target.js";
 import { allTargets } from "./targets.js";
 
-/** `npm run fuzz -- --seconds 60`, which CI runs, goes on where these end. */
+/** `npm run fuzz -- --seconds 60`, which CI runs, begins with the same seeds and has many more. */
 const INPUTS = 30;
 /** An input of these is a folder of some thirty files, which is opened many times. */
 const FEWER: Readonly<Record<string, number>> = { universal: 10 };
