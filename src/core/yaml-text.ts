@@ -33,6 +33,7 @@ export function parseYamlText(text: string, path: string, { merge = false }: { m
     // The library would otherwise print warnings on stderr, which no command asked for.
     const document = parseDocument(text, { merge, logLevel: "error" });
     const [problem] = document.errors;
+    if (problem?.code === "MULTIPLE_DOCS") throw new Error("more than one document, parted by `---`");
     if (problem !== undefined) throw problem;
     return withoutPrototypes(document.toJS({ maxAliasCount: MAX_ALIASES }));
   } catch (error) {

@@ -9,7 +9,7 @@ import { fromSystem, isVistaError, VistaError } from "../core/errors.js";
 import { entriesIn } from "../core/io/regular.js";
 import { compareText } from "../core/text.js";
 import { nuScenesVersions } from "./nuscenes/read/versions.js";
-import { findOpenDvRoot, type OpenDvRoot } from "./opendv/root.js";
+import { findOpenDvRoot, loaderRoot, type OpenDvRoot } from "./opendv/root.js";
 
 export type DataKind = "nuscenes" | "opendv" | "annotations";
 
@@ -173,7 +173,7 @@ export function locateData(root: string, options: RecogniseOptions = {}): Locate
   }
   if (opendv !== undefined) {
     const { place, found } = opendv;
-    located.opendv = { found, dataRoot: place === "" ? found.root : join(root, place) };
+    located.opendv = { found, dataRoot: place === "" ? loaderRoot(found) : join(root, place) };
   }
   return located;
 }

@@ -47,7 +47,9 @@ export async function readVistaConfig(path: string): Promise<VistaDataConfig> {
       hint: "Name one of Vista's training configs, such as configs/training/vista_phase1.yaml.",
     });
   }
-  const number = (key: string, otherwise: number) => {
+  const [problem] = countProblems(params);
+  if (problem !== undefined) throw new VistaError("FORMAT", problem, { path });
+  const number = (key: (typeof COUNTS)[number], otherwise: number) => {
     const value = params[key] ?? otherwise;
     if (typeof value === "number") return value;
     throw new VistaError("FORMAT", `data.params.${key} is ${JSON.stringify(value)}, not a number`, { path });
@@ -62,6 +64,20 @@ export async function readVistaConfig(path: string): Promise<VistaDataConfig> {
     targetHeight: number("target_height", 320),
     targetWidth: number("target_width", 576),
   };
+}
+
+/** The settings below `data.params` that count something: with 0 or a fraction of it there is nothing to train on. */
+const COUNTS = ["num_frames", "batch_size", "target_height", "target_width"] as const;
+
+/** Returns what is wrong with the settings below `data.params` that count something; `${…}` is left to OmegaConf. */
+export function countProblems(params: Readonly<Record<string, unknown>>): string[] {
+  return COUNTS.flatMap((key) => {
+    const value = params[key] ?? undefined;
+    if (value === undefined || (typeof value === "string" && value.includes("${"))) return [];
+    if (Number.isSafeInteger(value) && Number(value) >= 1) return [];
+    const text = typeof value === "number" ? String(value) : JSON.stringify(value);
+    return [`data.params.${key} is ${text}, not a whole number from 1 on`];
+  });
 }
 
 /**

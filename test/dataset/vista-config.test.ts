@@ -152,7 +152,17 @@ test("a file that is no config of Vista's is one clear error", async () => {
   );
   await expect(error("data:\n  params:\n")).rejects.toThrow(/no list data.params.subsets/);
   await expect(error("")).rejects.toThrow(/no list data.params.subsets/);
+  for (const setting of [
+    "num_frames: 0",
+    "num_frames: -0",
+    "batch_size: 0.5",
+    "target_height: -64",
+    "target_width: 1e400",
+  ])
+    await expect(error(`data:\n  params:\n    subsets: [NuScenes]\n    ${setting}\n`)).rejects.toThrow(
+      /not a whole number from 1 on/,
+    );
   await expect(error("data:\n  params:\n    subsets: [NuScenes]\n    num_frames: many\n")).rejects.toThrow(
-    /num_frames is "many", not a number/,
+    /num_frames is "many", not a whole number from 1 on/,
   );
 });

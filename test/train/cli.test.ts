@@ -27,7 +27,14 @@ test.each<[string[], string]>([
   [["phase1", "--then", "publish"], "no step `publish`"],
   [["phase1", "--name", "a/b"], "plain folder name"],
   [["phase1", "--python", "p", "--torchrun", "t"], "exclude one another"],
+  [["debug", "--torchrun", "t"], "recipe debug runs without torchrun"],
+  [["phase1", "--nodes", "1", "--max-requeues", "3"], "--max-requeues needs --slurm"],
+  [["phase1", "--slurm", "--rendezvous-timeout", "5"], "excludes --slurm"],
+  [["phase1", "--skip-checks", "--ignore", "gpu"], "--skip-checks looks at no rule, and excludes --ignore"],
+  [["phase1", "--logdir=~/logs"], "the shell has left the ~ as it is"],
+  [["prune", "", "--keep", "1"], "an argument is empty"],
   [["check", "phase1", "--only", "gpus"], "there is no rule `gpus`"],
+  [["check", "phase1", "--only", "gpu", "--ignore", "gpu"], "leave no rule to look at"],
   [["status"], "missing required argument"],
 ])("wrong usage: %j", async (args, message) => {
   const result = await runCli("vista-train", args, { cwd: vista });
@@ -38,7 +45,11 @@ test.each<[string[], string]>([
 test("check: a table, JSON, exit codes; dry runs start nothing", async () => {
   const check = (...args: string[]) =>
     runCli("vista-train", ["check", "debug", "--only", "svd,stray,config", ...args], { cwd: vista });
-  expect(await check()).toMatchObject({ code: 0, stdout: "debug: nothing found\n", stderr: "" });
+  expect(await check()).toMatchObject({
+    code: 0,
+    stdout: "debug: nothing found (looked at: svd, stray, config only)\n",
+    stderr: "",
+  });
   const bad = await check("--base", "none.yaml", "--json");
   expect(bad.code).toBe(1);
   expect(JSON.parse(bad.stdout)).toMatchObject({
@@ -53,6 +64,17 @@ test("check: a table, JSON, exit codes; dry runs start nothing", async () => {
   expect(slurm.code).toBe(0);
   expect(slurm.stdout).toMatch(/^#!\/bin\/bash\n#SBATCH/);
   await expect(readFile(join(vista, "logs/slurm"))).rejects.toThrow();
+});
+
+test.each([
+  [["--vista", "none"], "train/checkout"],
+  [["--base", "none.yaml"], "train/config-missing"],
+])("check --only says nothing of data that could not be looked at: %j", async (args, rule) => {
+  const { code, stdout } = await runCli("vista-train", ["check", "phase1", "--only", "data", ...args], {
+    cwd: vista,
+  });
+  expect(code).toBe(1);
+  expect(stdout).toContain(rule);
 });
 
 test("status of a run with losses that are no numbers", async () => {

@@ -267,6 +267,8 @@ test.each([
   ["data.params.target_height=570", "570"],
   ["data.params.probs=[1, 2]", "2 probs"],
   ["data.params.num_frames=26", "num_frames is 26"],
+  ["data.params.num_frames=0", "num_frames is 0, not a whole number"],
+  ["data.params.target_height=-64", "target_height is -64"],
   ["data.params.batch_size=2", "vista/batch-size"],
 ])("settings that no data fits: %s", async (setting, text) => {
   const result = await found("debug", { extra: [setting] });

@@ -4,6 +4,7 @@
  * The exit codes are 0 for done and clean, 1 for bad input or findings, 2 for wrong usage (and for any trouble of `diff`, whose 1
  * says that inputs differ), 130 after Ctrl-C, 143 after SIGTERM, and 129 when the terminal has gone (SIGHUP).
  */
+import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { Command, CommanderError, Help, Option } from "commander";
 import { fromSystem, isVistaError, oneLine, VistaError, withoutSecrets } from "../errors.js";
@@ -113,6 +114,8 @@ export async function runProgram(
   if (onStdoutError !== undefined) process.stdout.off("error", onStdoutError);
   onStdoutError = (error) => stdoutFailed(name, error, errorCode);
   process.stdout.on("error", onStdoutError);
+  // Where nobody reads what is said beside the result (`merge 2>&1 | head -1`), the work goes on, and its exit code stays.
+  process.stderr.off("error", ignore).on("error", ignore);
   if (argv[2] === "--version" || argv[2] === "-V") {
     process.stdout.write(`${packageVersion()}\n`);
     return;
@@ -137,6 +140,7 @@ export async function runProgram(
       setExitCode: (code) => (exitCode = code),
       setErrorCode: (code) => (errorCode = code),
     });
+    checkWords(argv.slice(2));
     await program.parseAsync(argv as string[]);
   } catch (error) {
     if (error instanceof CommanderError) {
@@ -152,6 +156,33 @@ export async function runProgram(
   }
   process.exitCode = exitCode;
 }
+
+/**
+ * Checks the words of a command line for what a shell makes of a mistake: `prune "$RUN"` with a variable that is not set, and
+ * `--logdir=~/logs`, where no shell puts the home folder in the place of `~`.
+ *
+ * @throws VistaError `USAGE`
+ */
+function checkWords(words: readonly string[]): void {
+  for (const [at, word] of words.entries()) {
+    const before = words[at - 1];
+    const [, option, value = word] = /^(--[a-z-]+)=(.*)$/s.exec(word) ?? [];
+    // A tensor may have a name without a letter.
+    if (value === "" && (option ?? before) !== "--tensor") {
+      const what = option ?? (before?.startsWith("-") ? `what follows ${before}` : "an argument");
+      throw new VistaError("USAGE", `${what} is empty`, {
+        hint: "Leave it out, or look at the variable that it came from.",
+      });
+    }
+    if (/^~(?:\/|$)/.test(value) && !existsSync("~")) {
+      throw new VistaError("USAGE", `${word}: the shell has left the ~ as it is`, {
+        hint: 'It stands for the home folder only at the start of a word without quotes: write "$HOME" here.',
+      });
+    }
+  }
+}
+
+function ignore(): void {}
 
 let onStdoutError: ((error: NodeJS.ErrnoException) => void) | undefined;
 

@@ -85,6 +85,11 @@ export type ValidationFrames = Set<string>;
 /** A fault of a record: its rule, its message, and the key that it is about. There is no key where the record is no object. */
 export type RecordFault = readonly [rule: "shape" | "length" | "cmd-range", message: string, key?: string];
 
+/** Tells whether a number stays finite in a tensor that torch makes of a list of floats. */
+function fitsFloat32(value: number): boolean {
+  return Number.isFinite(Math.fround(value));
+}
+
 /**
  * Returns why a value is no record that Vista's loader could use.
  *
@@ -110,6 +115,9 @@ export function recordFaults(record: unknown, needed = FRAMES): RecordFault[] {
     );
     if (at >= 0) {
       faults.push(["shape", `"${key}"[${at}] is ${describe(field[at])}, not a ${type}`, key]);
+    } else if (type === "number" && !field.every(fitsFloat32)) {
+      const large = field.find((item) => !fitsFloat32(item));
+      faults.push(["shape", `"${key}" has ${large}, which is infinite as float32, torch's type for it`, key]);
     } else if (!fits(field.length)) {
       faults.push(["length", `"${key}" has ${field.length} entries, not ${lengths.join(" or ")}`, key]);
     }

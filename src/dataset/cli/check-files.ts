@@ -40,7 +40,8 @@ export function cleanSource(output: string, named: readonly string[], found: rea
 export function refuseInPart(options: CheckCommandOptions): void {
   const wanted = options.writeClean !== undefined ? "--write-clean" : "--list-missing";
   if (options.writeClean === undefined && options.listMissing === undefined) return;
-  const other = options.quick ? "--quick" : options.shard !== undefined ? "--shard" : undefined;
+  const tables = options.tablesOnly && options.listMissing !== undefined ? "--tables-only" : undefined;
+  const other = options.quick ? "--quick" : options.shard !== undefined ? "--shard" : tables;
   if (other === undefined) return;
   throw new VistaError("USAGE", `${wanted} needs the whole check, and ${other} is a part of it`, {
     hint: `Leave ${other} out.`,

@@ -21,7 +21,7 @@ export function addCheckCommand(program: Command, context: CommandContext): void
       "--quick",
       "annotation files only: as many records as 20 s allow, the frames of some (--sample, default: 400)",
     )
-    .option("--tables-only", "nuScenes: leave the files alone")
+    .option("--tables-only", "tables of nuScenes and annotation files: look at no other file")
     .addOption(
       new Option("--images <level>", "how closely images are looked at")
         .choices(["names", "headers", "decode"])

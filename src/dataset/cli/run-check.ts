@@ -30,6 +30,7 @@ export async function runCheck(
   const ignore = options.ignore ?? [];
   for (const code of ignore) ruleNamed(code, `--ignore ${code}`);
   refuseInPart(options);
+  refuseContradictions(options);
   await prepareReports(options);
   const { ndjson: ndjsonPath, writeClean, listMissing, force = false } = options;
   const config = options.config === undefined ? undefined : await readVistaConfig(options.config);
@@ -53,7 +54,7 @@ export async function runCheck(
       ndjson?.add(finding);
       missing?.add(finding);
     };
-    const { parts, unusable, interrupted } = await runWithProgress(
+    const { parts, leftOut, unusable, interrupted } = await runWithProgress(
       options.quiet,
       context.signal,
       async (run) => {
@@ -66,6 +67,8 @@ export async function runCheck(
     const summaries: CheckSummary[] = started.map(({ check, prefix }) =>
       normaliseSummary(check.summary, prefix),
     );
+    const [first] = summaries;
+    if (first !== undefined && leftOut.length > 0) first.unseen = [...(first.unseen ?? []), ...leftOut];
     const report: Report = builder.finish(packageVersion(), summaries, options.shard);
     if (interrupted) report.verdict = "interrupted";
     const more: MoreOutputs = { findings: ndjson, root: resolve(root) };
@@ -129,7 +132,7 @@ async function makeParts(
   checkOptions: CheckOptions,
   config: VistaDataConfig | undefined,
   onMissing: CheckOptions["onMissing"],
-): Promise<{ parts: Part[]; unusable?: UnusableRecords }> {
+): Promise<{ parts: Part[]; leftOut: string[]; unusable?: UnusableRecords }> {
   if (options.quick) refuseWithQuick(options);
   const kind = options.quick ? "annotations" : options.kind;
   const extra = (options.annos ?? []).map((file) => relativeTo(root, file));
@@ -153,7 +156,29 @@ async function makeParts(
     });
     parts.push({ check, prefix });
   }
-  if (found.opendv !== undefined && version === undefined && !options.tablesOnly) {
+  // The checks that an option leaves out are said in the verdict; the option alone does not tell that there was something.
+  const nuScenesOnly = version !== undefined ? "--version" : options.tablesOnly ? "--tables-only" : "";
+  if (nuScenesOnly !== "" && found.nuscenes === undefined) {
+    throw new VistaError(
+      "USAGE",
+      `${nuScenesOnly} is about nuScenes, and no nuScenes tables are looked at here`,
+      {
+        path: root,
+        hint: `Leave ${nuScenesOnly} out, or name the folder that holds v1.0-….`,
+      },
+    );
+  }
+  if (options.index !== undefined && (found.opendv === undefined || nuScenesOnly !== "")) {
+    throw new VistaError("USAGE", "--index is about OpenDV-YouTube, and none is looked at here", {
+      path: root,
+      hint: "Leave --index out.",
+    });
+  }
+  const leftOut =
+    found.opendv !== undefined && nuScenesOnly !== ""
+      ? [`OpenDV-YouTube in ${join(root, found.opendv.place)} (${nuScenesOnly})`]
+      : [];
+  if (found.opendv !== undefined && nuScenesOnly === "") {
     const { checkOpenDv } = await import("../opendv/check.js");
     const prefix = found.opendv.place;
     const check = checkOpenDv(join(root, prefix), {
@@ -183,7 +208,7 @@ async function makeParts(
     if (found.nuscenes !== undefined || found.opendv !== undefined) delete check.summary.unseen;
     parts.push({ check, prefix: "" });
   }
-  return unusable === undefined ? { parts } : { parts, unusable };
+  return unusable === undefined ? { parts, leftOut } : { parts, leftOut, unusable };
 }
 
 /**
@@ -210,6 +235,31 @@ function refuseWithQuick(options: CheckCommandOptions): void {
       hint: "Leave --quick out to have everything looked at.",
     });
   }
+}
+
+/**
+ * Refuses options that say the opposite of one another, or of which one leaves nothing to the other.
+ *
+ * @throws VistaError `USAGE`
+ */
+function refuseContradictions(options: CheckCommandOptions): void {
+  const { images, decode, tablesOnly } = options;
+  const given = (["images", "decode", "sample", "budget"] as const).filter(
+    (name) => options[name] !== undefined,
+  );
+  const other = given.find((name) => name !== "images");
+  const excluded =
+    tablesOnly && given.length > 0
+      ? ["--tables-only", `--${given[0]}`]
+      : images === "names" && other !== undefined
+        ? ["--images names", `--${other}`]
+        : decode && images !== undefined && images !== "decode"
+          ? ["--decode", `--images ${images}`]
+          : undefined;
+  if (excluded === undefined) return;
+  throw new VistaError("USAGE", `${excluded.join(" and ")} contradict one another`, {
+    hint: "Leave one of them out.",
+  });
 }
 
 /** Returns the path of a file that the user named, relative to the root if the file lies within it. */

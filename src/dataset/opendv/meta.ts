@@ -155,6 +155,9 @@ function readJson(path: string): Meta {
 /** The largest number of characters of a link; the links of YouTube have 43. */
 const MAX_LINK = 2048;
 
+/** The largest number of seconds of a video, or of a part that is discarded: a year. YouTube takes 12 hours at most. */
+const MAX_SECONDS = 366 * 86_400;
+
 function addVideo(meta: Meta, row: number, fields: Record<string, unknown>): void {
   const problem = (kind: MetaProblem["kind"], message: string) => meta.problems.push({ kind, row, message });
   const videoId = text(fields.videoid);
@@ -196,7 +199,9 @@ function addVideo(meta: Meta, row: number, fields: Record<string, unknown>): voi
   if (link.length <= MAX_LINK && /^https?:\/\/[!-~]+$/.test(link)) video.link = link;
 
   const length = typeof fields.length === "number" ? fields.length : seconds(text(fields.duration));
-  if (length === undefined) {
+  if (length !== undefined && !(length >= 0 && length <= MAX_SECONDS)) {
+    problem("row", `the length ${named} is ${length} seconds`);
+  } else if (length === undefined) {
     if (text(fields.duration) === "") problem("blank", `the duration ${named} is blank`);
     else problem("row", `the duration ${named} is "${text(fields.duration)}", not HH:MM:SS or MM:SS`);
   } else {
@@ -208,7 +213,7 @@ function addVideo(meta: Meta, row: number, fields: Record<string, unknown>): voi
   ] as const) {
     const value = fields[field];
     const number = typeof value === "number" ? value : text(value) === "" ? undefined : Number(text(value));
-    if (number !== undefined && number >= 0) video[key] = number;
+    if (number !== undefined && number >= 0 && number <= MAX_SECONDS) video[key] = number;
     else if (number === undefined || Number.isNaN(number)) {
       problem("blank", `the length to discard at the ${what} ${named} is ${describe(value)}`);
     } else problem("row", `the length to discard at the ${what} ${named} is ${number}`);

@@ -1,7 +1,7 @@
 /** The search for the parts of an OpenDV-YouTube root: the folders of frames by split, the videos, and the list of videos. */
 
 import { type Dirent, readdirSync, statSync } from "node:fs";
-import { basename, join, resolve } from "node:path";
+import { basename, join, resolve, sep } from "node:path";
 import { rethrowExhausted } from "../../core/errors.js";
 import { entriesIn, readRegularSync } from "../../core/io/regular.js";
 import { compareText } from "../../core/text.js";
@@ -47,6 +47,18 @@ const META_NAME = /^OpenDV.*\.(csv|json)$/i;
 const PROBE = 256;
 /** The names of folders beside the frames that hold no frames. */
 const NO_FRAMES = new Set(["videos", "meta", "annos", "configs", "scripts", "utils", "language"]);
+
+/**
+ * Returns the folder that Vista knows as `data/YouTube`: where a root is `full_images`, or a youtuber or a video below it, the
+ * folder that holds `full_images`; else the root itself.
+ */
+export function loaderRoot({ root, folders, videos }: OpenDvRoot): string {
+  if (videos !== undefined || folders.some(({ path }) => splitOf(path.split("/")[0]!) !== undefined))
+    return root;
+  const parts = resolve(root).split(sep);
+  const at = parts.findLastIndex((name, i) => i >= parts.length - 3 && splitOf(name) !== undefined);
+  return at === -1 ? root : parts.slice(0, at).join(sep) || sep;
+}
 
 /**
  * Finds the OpenDV-YouTube root that `path` is or holds; returns undefined where there is none. It recognises a folder with

@@ -207,12 +207,20 @@ export class ReportBuilder {
   }
 }
 
-/** Tells whether checks looked at all that they were to look at. */
+/** Tells whether checks looked at all that they were to look at, and at anything: a shard may have nothing of its own. */
 export function isWhole(parts: readonly CheckSummary[]): boolean {
-  return parts.every(
-    ({ coverage, sampled }) =>
-      coverage.every(({ checked, total }) => checked >= total) && (sampled ?? []).length === 0,
+  return (
+    isAnythingSeen(parts) &&
+    parts.every(
+      ({ coverage, sampled }) =>
+        coverage.every(({ checked, total }) => checked >= total) && (sampled ?? []).length === 0,
+    )
   );
+}
+
+/** Tells whether checks looked at anything at all. */
+export function isAnythingSeen(parts: readonly CheckSummary[]): boolean {
+  return parts.some(({ coverage }) => coverage.some(({ checked }) => checked > 0));
 }
 
 /** Returns a summary with its paths relative to the command's root, and its charts in one order. */

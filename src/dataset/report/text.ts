@@ -4,7 +4,7 @@ import pc from "picocolors";
 import { oneLine } from "../../core/errors.js";
 import { formatCount as count, plural } from "../../core/text.js";
 import type { CheckSummary, Severity } from "../finding.js";
-import { folderOf, isWhole, type Report, type RuleCount } from "./report.js";
+import { folderOf, isAnythingSeen, isWhole, type Report, type RuleCount } from "./report.js";
 
 type Paint = typeof NO_PAINT;
 const NO_PAINT = pc.createColors(false);
@@ -56,7 +56,7 @@ export function verdict(report: Report, paint: Paint = NO_PAINT): string {
  * Returns what was seen, such as
  * `seen in part (pictures (headers): 2,000 of 17,280, 11.5 %), not looked at: pixels of pictures (--decode)`.
  */
-function share({ parts }: Report): string {
+function share({ parts, shard }: Report): string {
   const partial = parts.flatMap(({ coverage, sampled }) => [
     ...coverage
       .filter(({ checked, total }) => checked < total)
@@ -67,8 +67,10 @@ function share({ parts }: Report): string {
     ...(sampled ?? []),
   ]);
   const unseen = [...new Set(parts.flatMap((part) => part.unseen ?? []))];
-  const seen = isWhole(parts) ? "all seen" : `seen in part (${partial.join("; ")})`;
-  return oneLine(`${seen}${unseen.length === 0 ? "" : `, not looked at: ${unseen.join(", ")}`}`);
+  const inPart = isAnythingSeen(parts) ? `seen in part (${partial.join("; ")})` : "nothing seen";
+  const seen = isWhole(parts) ? "all seen" : inPart;
+  const whose = shard === undefined ? "" : `part ${shard.index} of ${shard.count}, `;
+  return oneLine(`${whose}${seen}${unseen.length === 0 ? "" : `, not looked at: ${unseen.join(", ")}`}`);
 }
 
 /** Returns a share, rounded down so that only all of something is 100 %. */

@@ -1,9 +1,15 @@
 /** The options that describe a launch and a start, shared by launching, `check` and `next`. */
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import { collect, QUIET, wholeNumber } from "../../core/cli/options.js";
 
 const count = wholeNumber(1);
 const index = wholeNumber();
+
+/** The number of seconds that a torchrun has to start a worker, where `--rendezvous-timeout` does not say. */
+export const RENDEZVOUS_TIMEOUT = 900;
+
+/** The number of times that a Slurm job goes back into the queue, where `--max-requeues` does not say. */
+export const MAX_REQUEUES = 10;
 
 export function addRecipeOptions(command: Command): Command {
   return command
@@ -46,13 +52,19 @@ export function addStartOptions(command: Command): Command {
     .option("--dry-run", "print the command (or the Slurm script) and its environment; run nothing")
     .option("--skip-checks", "start without the preflight")
     .option("--then <steps>", "when training ends well: merge, to-st, or both with a comma")
-    .option(
-      "--rendezvous-timeout <seconds>",
-      "end a torchrun that has started no worker by then; 0: never",
-      index,
-      900,
+    .addOption(
+      new Option(
+        "--rendezvous-timeout <seconds>",
+        "end a torchrun that has started no worker by then; 0: never",
+      )
+        .argParser(index)
+        .default(undefined, String(RENDEZVOUS_TIMEOUT)),
     )
-    .option("--max-requeues <n>", "how often a Slurm job may be put back in the queue", index, 10);
+    .addOption(
+      new Option("--max-requeues <n>", "how often a Slurm job may be put back in the queue")
+        .argParser(index)
+        .default(undefined, String(MAX_REQUEUES)),
+    );
 }
 
 /** Splits off the words after `--`, which are for train.py; commander would look for its own options among them. */

@@ -25,8 +25,8 @@ export interface StartFlags extends LaunchFlags {
   dryRun?: boolean;
   skipChecks?: boolean;
   then?: string;
-  rendezvousTimeout: number;
-  maxRequeues: number;
+  rendezvousTimeout?: number;
+  maxRequeues?: number;
 }
 
 export async function readRecipes(flags: { vista: string; recipes?: string }): Promise<Map<string, Recipe>> {
@@ -43,18 +43,8 @@ export function findRecipe(recipes: Map<string, Recipe>, name: string): Recipe {
   });
 }
 
-const PATHS = ["vista", "recipes", "base", "finetune", "logdir", "resume", "python", "torchrun"] as const;
-
 /** Makes the plan of a launch from a recipe and the options. @throws VistaError `USAGE` where options contradict one another */
 export function makePlan(recipe: Recipe, flags: LaunchFlags, extra: readonly string[]): LaunchPlan {
-  for (const name of PATHS) {
-    // `--finetune "$RUN"` with a variable that is not set would name this folder.
-    if (flags[name] === "" || (name === "base" && flags.base?.includes(""))) {
-      throw new VistaError("USAGE", `--${name} is empty`, {
-        hint: "Leave it out, or look at the variable that it came from.",
-      });
-    }
-  }
   const slurmOnly = (["partition", "time", "account", "sbatch"] as const).find(
     (name) => flags[name] !== undefined,
   );
@@ -91,6 +81,20 @@ export function makePlan(recipe: Recipe, flags: LaunchFlags, extra: readonly str
     slurm,
   };
   return planLaunch(recipe, options, process.cwd());
+}
+
+/** Refuses options of a start that would have no effect beside the others. @throws VistaError `USAGE` */
+export function refuseWithoutEffect(flags: StartFlags): void {
+  const { slurm, skipChecks, only, ignore } = flags;
+  const problem =
+    flags.maxRequeues !== undefined && !slurm
+      ? "--max-requeues needs --slurm"
+      : flags.rendezvousTimeout !== undefined && slurm
+        ? "--rendezvous-timeout is for a torchrun that is started here, and excludes --slurm"
+        : skipChecks && (only ?? ignore) !== undefined
+          ? `--skip-checks looks at no rule, and excludes --${only === undefined ? "ignore" : "only"}`
+          : undefined;
+  if (problem !== undefined) throw new VistaError("USAGE", problem);
 }
 
 /** Resolves a program that is named by a path against this folder, not against the checkout where it is started. */

@@ -2,8 +2,8 @@
 import { colours } from "../../core/cli/colours.js";
 import { plural } from "../../core/cli/format.js";
 import { oneLine, VistaError } from "../../core/errors.js";
-import { unknownSelectors } from "../preflight/preflight.js";
-import type { Severity, TrainFinding } from "../preflight/rules.js";
+import { rulesWanted, unknownSelectors } from "../preflight/preflight.js";
+import { RULES, type Severity, type TrainFinding } from "../preflight/rules.js";
 import type { TrainingResult } from "../run/run.js";
 
 /** The largest number of characters of one text in a line. */
@@ -48,7 +48,13 @@ export function verdict(findings: readonly TrainFinding[], sampled: readonly str
   return `${countFindings(findings)}${rests}`;
 }
 
-/** Checks the selectors of rules. @throws VistaError `USAGE` where --only or --ignore names no rule */
+/** Says which rules were looked at, where those are not all. */
+export function selected({ only, ignore }: { only?: string[]; ignore?: string[] }): string {
+  const parts = [only && `${only.join(", ")} only`, ignore && `without ${ignore.join(", ")}`].filter(Boolean);
+  return parts.length === 0 ? "" : ` (looked at: ${oneLine(parts.join(", ").replace(/^without/, "all $&"))})`;
+}
+
+/** Checks the selectors of rules. @throws VistaError `USAGE` where --only or --ignore names no rule, or both leave none */
 export function checkSelectors(flags: { only?: string[]; ignore?: string[] }): void {
   const unknown = unknownSelectors([...(flags.only ?? []), ...(flags.ignore ?? [])]);
   if (unknown.length > 0) {
@@ -56,6 +62,8 @@ export function checkSelectors(flags: { only?: string[]; ignore?: string[] }): v
       hint: "docs/rules-train.md lists them.",
     });
   }
+  if (!Object.keys(RULES).some(rulesWanted(flags)))
+    throw new VistaError("USAGE", "--only and --ignore leave no rule to look at");
 }
 
 /** Returns what is said last of a training that failed: its root cause and what is known of such causes. */

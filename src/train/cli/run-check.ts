@@ -7,7 +7,7 @@ import { realSystem } from "../launch/system.js";
 import { preflight } from "../preflight/preflight.js";
 import { goOn } from "../run/prepare.js";
 import { findRecipe, type LaunchFlags, makePlan, readRecipes } from "./plan.js";
-import { checkSelectors, findingLines, verdict } from "./report.js";
+import { checkSelectors, findingLines, selected, verdict } from "./report.js";
 
 export interface CheckFlags extends LaunchFlags {
   json?: boolean;
@@ -42,5 +42,7 @@ export async function check(
     return;
   }
   const lines = findingLines(findings);
-  process.stdout.write(`${[...lines, `${recipe.name}: ${verdict(findings, sampled)}`].join("\n")}\n`);
+  process.stdout.write(
+    `${[...lines, `${recipe.name}: ${verdict(findings, sampled)}${selected(flags)}`].join("\n")}\n`,
+  );
 }

@@ -28,7 +28,8 @@ import {
 } from "../run/prepare.js";
 import { runTraining, type TrainingResult } from "../run/run.js";
 import { newestRun } from "../run/runs.js";
-import { findRecipe, makePlan, readRecipes, type StartFlags } from "./plan.js";
+import { MAX_REQUEUES, RENDEZVOUS_TIMEOUT } from "./options.js";
+import { findRecipe, makePlan, readRecipes, refuseWithoutEffect, type StartFlags } from "./plan.js";
 import { checkSelectors, failureLines, findingLines, verdict } from "./report.js";
 import { asStarted, byFile } from "./started.js";
 
@@ -74,6 +75,7 @@ export async function start(
 
 /** Checks and starts a plan, or shows it. */
 export async function launch(asked: LaunchPlan, flags: StartFlags, context: CommandContext): Promise<void> {
+  refuseWithoutEffect(flags);
   checkSelectors(flags);
   const plan = await goOn(asked);
   const { quiet = false } = flags;
@@ -163,7 +165,7 @@ function scriptOptions(
   flags: StartFlags,
 ): SlurmScriptOptions {
   return {
-    maxRequeues: flags.maxRequeues,
+    maxRequeues: flags.maxRequeues ?? MAX_REQUEUES,
     beforehand: steps.map((step) => ({
       doing: DOING[step.kind],
       command: `${byFile("vista-ckpt")} ${preparationArguments(step).map(quote).join(" ")}`,
@@ -222,7 +224,8 @@ async function runHere(
       stdout: process.stdout,
       stderr: process.stderr,
       env: process.env,
-      rendezvousTimeout: plan.recipe.launcher === "torchrun" ? flags.rendezvousTimeout : undefined,
+      rendezvousTimeout:
+        plan.recipe.launcher === "torchrun" ? (flags.rendezvousTimeout ?? RENDEZVOUS_TIMEOUT) : undefined,
       expectedWeights: expectedWeights(plan, finetune),
       onStart(training) {
         onExit = () => {

@@ -4,6 +4,7 @@ import { VistaError } from "../../core/errors.js";
 import { isRecord } from "../../core/maps.js";
 import { numberOf, textOf } from "../../core/text.js";
 import { parseYaml, readYaml } from "../../core/yaml.js";
+import { countProblems } from "../../dataset/vista-config.js";
 
 export type ConfigTree = { [key: string]: unknown };
 
@@ -82,6 +83,8 @@ export interface TrainingFacts {
   /** The value of `subsets` where it is a text and not a list; Vista takes a text letter by letter. */
   subsetsText: string | undefined;
   probs: number[] | undefined;
+  /** What is wrong with settings of `data.params` that count something. */
+  countProblems: string[];
   numFrames: number | undefined;
   height: number | undefined;
   width: number | undefined;
@@ -106,8 +109,10 @@ export function trainingFacts(config: ConfigTree): TrainingFacts {
   };
   const subsets = getPath(config, "data.params.subsets");
   const probs = getPath(config, "data.params.probs");
+  const params = getPath(config, "data.params");
   return {
     probs: Array.isArray(probs) ? probs.map(numberOf) : undefined,
+    countProblems: isRecord(params) ? countProblems(params) : [],
     numFrames: number("data.params.num_frames"),
     subsets: Array.isArray(subsets) ? subsets.map(textOf) : [],
     subsetsText: typeof subsets === "string" && !subsets.includes("${") ? subsets : undefined,

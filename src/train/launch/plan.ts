@@ -92,6 +92,11 @@ export function planLaunch(recipe: Recipe, options: LaunchOptions, cwd = "."): L
       hint: "Take another recipe for more GPUs.",
     });
   }
+  if (recipe.launcher === "python" && options.torchrun !== undefined) {
+    throw new VistaError("USAGE", `recipe ${recipe.name} runs without torchrun`, {
+      hint: "Name the interpreter with --python.",
+    });
+  }
   const base =
     options.base === undefined || options.base.length === 0
       ? options.resume === undefined || isCheckpoint(options.resume)

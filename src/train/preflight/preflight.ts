@@ -66,17 +66,16 @@ const TOPICS: readonly [CheckFunction, readonly RuleName[]][] = [
 
 const SEVERITY_ORDER = { error: 0, warning: 1, note: 2 };
 
+/** The rules that are looked at whatever `only` says: without a checkout and a config, the others have nothing to look at. */
+const ALWAYS = ["train/checkout", "train/config-missing"];
+
 /** Looks at everything that is asked for; the environment is that of the system. */
 export async function preflight(
   plan: LaunchPlan,
   system: System,
   options: Omit<PreflightOptions, "env"> = {},
 ): Promise<PreflightReport> {
-  const only = options.only ?? [];
-  const wanted = (code: string) =>
-    (only.length === 0 || only.some((selector) => matchesRule(code, selector))) &&
-    !(options.ignore ?? []).some((selector) => matchesRule(code, selector));
-
+  const wanted = rulesWanted({ ...options, only: options.only?.length ? [...options.only, ...ALWAYS] : [] });
   const config = await baseConfig(plan);
   const flags = await knownFlags(plan.vista);
   const extra = parseArguments(plan.extra, flags);
@@ -104,6 +103,13 @@ export async function preflight(
   }
   found.sort((a, b) => SEVERITY_ORDER[a.severity] - SEVERITY_ORDER[b.severity]);
   return { findings: found, sampled: context.sampled };
+}
+
+/** Returns a function that tells whether a rule is looked at. */
+export function rulesWanted({ only = [], ignore = [] }: Pick<PreflightOptions, "only" | "ignore">) {
+  return (code: string): boolean =>
+    (only.length === 0 || only.some((selector) => matchesRule(code, selector))) &&
+    !ignore.some((selector) => matchesRule(code, selector));
 }
 
 /** Returns the selectors that name no rule, for an error message. */

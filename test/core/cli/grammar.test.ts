@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it, test } from "vitest";
@@ -97,6 +97,33 @@ describe.each(PROGRAMS)("%s", (program) => {
     expect(stdout).toContain("json");
     expect((await runCli(program, ["completion", "csh"])).code).toBe(2);
   });
+});
+
+test("empty words and a ~ that the shell left are wrong usage, named with their option", async () => {
+  for (const [args, message] of [
+    [["verify", ""], "an argument is empty"],
+    [["merge", ".", "--output="], "--output is empty"],
+    [["merge", ".", "--tag", ""], "what follows --tag is empty"],
+    [["merge", ".", "--output=~/m.bin"], "--output=~/m.bin: the shell has left the ~ as it is"],
+    [["verify", "~"], "~: the shell has left the ~ as it is"],
+  ] as const) {
+    const { code, stdout, stderr } = await runCli("vista-ckpt", args);
+    expect([code, stdout]).toEqual([2, ""]);
+    expect(stderr).toContain(message);
+  }
+  // A name that begins with ~ is a name, and so is ~ where it is there.
+  const folder = temporaryFolder();
+  renameSync(model(folder), join(folder, "~x.bin"));
+  mkdirSync(join(folder, "~"));
+  copyFileSync(join(folder, "~x.bin"), join(folder, "~/x.bin"));
+  for (const name of ["~x.bin", "~/x.bin"])
+    expect(await runCli("vista-ckpt", ["verify", name], { cwd: folder })).toMatchObject({ code: 0 });
+});
+
+test("a closed stderr changes no exit code", () => {
+  const bin = fileURLToPath(new URL("../../../bin/vista-ckpt.js", import.meta.url));
+  const line = `"${process.execPath}" "${bin}" verify --no-such-option 2>&1 >/dev/null | true; echo "\${PIPESTATUS[0]}"`;
+  for (let i = 0; i < 3; i++) expect(execFileSync("bash", ["-c", line], { encoding: "utf8" })).toBe("2\n");
 });
 
 test("sizes need a unit", async () => {

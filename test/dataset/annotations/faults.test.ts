@@ -567,6 +567,18 @@ describe("nuScenes.json", () => {
       change: (root: string) => writeFileSync(join(root, "data/nuscenes", frames[at]!), "x"),
     };
   };
+  fault(
+    "shape",
+    "a number that is infinite as float32",
+    one({ traj: [0.5, 3.4028236e38, 0, 0, 0, 0, 0, 0, 0, 0] }),
+    "record 4",
+    /"traj" has 3.4028236e\+38, which is infinite as float32/,
+  );
+  nearMiss(
+    "shape",
+    "the largest number of float32",
+    one({ traj: [3.4028235e38, 0, 0, 0, 0, 0, 0, 0, 0, 0] }),
+  );
   fault("shape", "cmd as text", one({ cmd: "3" }), "record 4", /"cmd" is the string "3", not an integer/);
   fault(
     "shape",

@@ -131,6 +131,20 @@ describe("exit codes and text", () => {
     expect(code).toBe(0);
   });
 
+  it("--tables-only and --version say that OpenDV-YouTube was left out", async () => {
+    const root = sets.copy(clean).path("both");
+    mkdirSync(join(root, "data"), { recursive: true });
+    symlinkSync(clean.root, join(root, "data/nuscenes"));
+    await makeOpenDv(join(root, "data/YouTube"), { youtubers: 1, videos: 1, frames: 40 });
+    for (const option of [["--tables-only"], ["--version", "v1.0-mini"]]) {
+      const { code, stdout } = await check([root, ...option]);
+      expect(code).toBe(0);
+      expect(stdout).toMatch(
+        new RegExp(`^Verdict: .*not looked at: .*OpenDV-YouTube in .*data/YouTube \\(${option[0]}\\)`, "m"),
+      );
+    }
+  });
+
   it("--tables-only leaves the files alone", async () => {
     const { stdout } = await check([broken.root, "--tables-only", "--json"]);
     const report: Report = JSON.parse(stdout);

@@ -44,6 +44,21 @@ beforeAll(async () => {
 });
 afterAll(removeFolders);
 
+describe("annos youtube of a part of a set", () => {
+  it("names folders as the loader joins them to data/YouTube, wherever in the set the root is", async () => {
+    const youtube = join(vista, "data/YouTube");
+    const folder = folderOf(rows.find((row) => row.split === "Train")!);
+    const [split, driver] = folder.split("/") as [string, string];
+    for (const root of ["", split, join(split, driver), folder]) {
+      const file = join(newFolder(), "YouTube.json");
+      expect((await run("annos", "youtube", join(youtube, root), "-o", file)).code).toBe(0);
+      const records = JSON.parse(readFileSync(file, "utf8")) as { folder_name: string }[];
+      expect([root, records.some(({ folder_name }) => folder_name === folder)]).toEqual([root, true]);
+      for (const { folder_name } of records) expect(existsSync(join(youtube, folder_name))).toBe(true);
+    }
+  });
+});
+
 describe("index", () => {
   it("writes an index that check takes the listings from", async () => {
     const root = copyOf(vista);

@@ -80,6 +80,30 @@ test.each([
   expect(stderr).toContain(message);
 });
 
+test.each([
+  [["--tables-only"], "--tables-only is about nuScenes, and no nuScenes tables are looked at here"],
+  [["--version", "v1.0-mini"], "--version is about nuScenes"],
+  [["--kind", "annotations", "--index", "x.index"], "--index is about OpenDV-YouTube"],
+  [["--images", "names", "--decode"], "--images names and --decode contradict one another"],
+  [["--images", "names", "--sample", "5"], "--images names and --sample contradict one another"],
+  [["--tables-only", "--budget", "5s"], "--tables-only and --budget contradict one another"],
+  [["--tables-only", "--list-missing", "m.txt"], "--list-missing needs the whole check"],
+  [["--annos", ""], "what follows --annos is empty"],
+])(
+  "no verdict where options leave nothing to look at, or contradict one another: %j",
+  async (args, message) => {
+    const { code, stdout, stderr } = await check(...args);
+    expect([code, stdout]).toEqual([2, ""]);
+    expect(stderr).toContain(message);
+  },
+);
+
+test("a shard with nothing of its own is not called clean", async () => {
+  const { code, stdout } = await check("--kind", "annotations", "--shard", "2/2");
+  expect(code).toBe(0);
+  expect(stdout).toMatch(/^Verdict: part 2 of 2, nothing seen, .*: nothing found in what was looked at\.$/m);
+});
+
 test("no annotation files: said in one line", async () => {
   const empty = newFolder();
   const { code, stderr } = await runCli("vista-data", ["check", empty, "--quick"]);

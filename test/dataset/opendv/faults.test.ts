@@ -569,6 +569,17 @@ describe("the list of videos", () => {
     list,
     /"Test", neither/,
   );
+  fault(
+    "meta-row",
+    "a length that no number can hold",
+    (root) => {
+      jsonOnly(root, { length: 12345.5 });
+      const path = join(root, "meta/OpenDV-YouTube.json");
+      writeFileSync(path, readFileSync(path, "utf8").replace("12345.5", "1e400"));
+    },
+    list,
+    /length of .* is Infinity seconds/,
+  );
   nearMiss("meta-row", "a duration of hours, and a youtuber with marks in the name", (root) => {
     rmSync(join(root, "meta/OpenDV-YouTube.json"));
     const odd = { youtuber: "Dr. Drive & Co: part #1", duration: "1:00:01", start_discard: 3567 };

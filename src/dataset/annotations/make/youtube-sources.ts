@@ -1,6 +1,6 @@
 /** The choice of the clips that YouTube.json gets: those of the frames on disk, or those that DriveAGI's language files name. */
 
-import { relative, sep } from "node:path";
+import { posix, relative, sep } from "node:path";
 import type { RunOptions } from "../../../core/progress.js";
 import { compareText } from "../../../core/text.js";
 import { indexLocated } from "../../frame-index/build.js";
@@ -45,8 +45,7 @@ export async function findYouTubeClips(root: string, options: FindClipsOptions =
 /** Returns what the loader puts before the path of a folder of this set. */
 function loaderPrefix({ opendv }: LocatedData): string {
   if (opendv === undefined) return "";
-  const prefix = relative(opendv.dataRoot, opendv.found.root).split(sep).join("/");
-  return prefix === "" ? "" : `${prefix}/`;
+  return relative(opendv.dataRoot, opendv.found.root).split(sep).join("/");
 }
 
 /** Tells whether a clip is of the wanted split; `said` holds what the folder and the list of videos say about it. */
@@ -68,7 +67,7 @@ async function sourcesOnDisk(
     .flatMap(({ path, scan }) =>
       scan.layout === undefined
         ? []
-        : [{ folderName: `${prefix}${path}`, layout: scan.layout, runs: scan.runs }],
+        : [{ folderName: posix.join(prefix, path), layout: scan.layout, runs: scan.runs }],
     );
 }
 
@@ -89,7 +88,7 @@ function languageSources(
       const scan = scans.get(folder);
       if (scan?.layout === undefined) return [];
       return [
-        { folderName: `${prefix}${folder}`, layout: scan.layout, runs: intersectRuns(runs, scan.runs) },
+        { folderName: posix.join(prefix, folder), layout: scan.layout, runs: intersectRuns(runs, scan.runs) },
       ];
     });
 }

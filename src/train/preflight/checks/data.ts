@@ -30,6 +30,9 @@ export async function* checkData(context: CheckContext): AsyncGenerator<TrainFin
     const fix = "Look for yourself whether the data is where the class will open it.";
     yield finding("data-missing", what, { severity: "note", fix });
   }
+  for (const problem of facts.countProblems)
+    yield finding("data-faulty", problem, { fix: "Correct data.params of the config." });
+  if (facts.countProblems.length > 0) return;
   const numFrames = facts.numFrames ?? 25;
   const settings = {
     path: plan.base[0] ?? "the config",
