@@ -2,6 +2,7 @@
 import { isUtf8 } from "node:buffer";
 import { VistaError, type Where } from "../../core/errors.js";
 import { PICKLE_LIMITS } from "./limits.js";
+import { PyLatin1 } from "./objects.js";
 
 export class PickleCursor {
   /** The offset at which the next read starts. */
@@ -73,17 +74,18 @@ export class PickleCursor {
     return Number(length);
   }
 
-  text(length: number, encoding: "utf8" | "latin1"): string {
+  text(length: number): string {
     const at = this.take(length);
-    const text = this.#data.toString(encoding, at, at + length);
+    const text = this.#data.toString("utf8", at, at + length);
     // U+FFFD stands for bytes that are no UTF-8: names that differ only in such bytes must not become the same.
-    return encoding === "utf8" && text.includes("\ufffd") ? this.#utf8(at, at + length) : text;
+    return text.includes("\ufffd") ? this.#utf8(at, at + length) : text;
   }
 
   /** Decodes UTF-8 with lone surrogates, as Python's pickle writes and reads them. */
   #utf8(start: number, end: number): string {
     const parts: string[] = [];
     let from = start;
+    let highEnd = -1;
     const plain = (to: number) => {
       const bytes = this.#data.subarray(from, to);
       if (!isUtf8(bytes)) this.fail("text that is no UTF-8");
@@ -92,6 +94,8 @@ export class PickleCursor {
     for (let i = this.#data.indexOf(0xed, start); i >= 0 && i < end; i = this.#data.indexOf(0xed, i + 1)) {
       const [second, third] = [this.#data[i + 1]!, this.#data[i + 2]!];
       if (i + 2 >= end || second < 0xa0 || second > 0xbf || (third & 0xc0) !== 0x80) continue;
+      if (second >= 0xb0 && i === highEnd) this.fail(TWO_HALVES);
+      if (second < 0xb0) highEnd = i + 3;
       plain(i);
       parts.push(String.fromCharCode(0xd000 | ((second & 0x3f) << 6) | (third & 0x3f)));
       from = i + 3;
@@ -111,21 +115,34 @@ export class PickleCursor {
   }
 
   line(): string {
-    const text = this.#line("utf8");
-    return text.endsWith("\r") ? text.slice(0, -1) : text;
+    const line = this.#line();
+    if (line.length === 0) this.fail("a line without anything in it");
+    const text = line.toString("utf8");
+    if (text.includes("\ufffd") && !isUtf8(line)) this.fail("text that is no UTF-8");
+    return text;
   }
 
   /** Reads the argument of UNICODE, which is Latin-1 with escapes for all other characters (raw-unicode-escape). */
   rawUnicode(): string {
-    return unescapeRawUnicode(this.#line("latin1"));
+    const text = this.#line().toString("latin1");
+    if (ESCAPED_PAIR.test(text)) this.fail(TWO_HALVES);
+    return text.replace(/\\(?:U(.{0,8})|u(.{0,4})|\\)/gs, (whole, long?: string, short?: string) => {
+      const digits = long ?? short;
+      // A backslash behind another one begins no escape, and both stay.
+      if (digits === undefined) return whole;
+      const code = Number.parseInt(digits, 16);
+      const isWhole = digits.length === (long === undefined ? 4 : 8) && /^[0-9a-fA-F]+$/.test(digits);
+      if (!isWhole || code > 0x10ffff) this.fail("an escape of UNICODE that is none");
+      return String.fromCodePoint(code);
+    });
   }
 
-  #line(encoding: "utf8" | "latin1"): string {
+  #line(): Buffer {
     const end = this.#data.indexOf(0x0a, this.at);
     if (end < 0) this.short("a line without an end");
-    const text = this.#data.toString(encoding, this.at, end);
+    const line = this.#data.subarray(this.at, end);
     this.at = end + 1;
-    return text;
+    return line;
   }
 
   /** Reads an integer of `length` bytes in little-endian two's complement. */
@@ -140,9 +157,10 @@ export class PickleCursor {
     return safeNumber(BigInt.asIntN(8 * length, BigInt(`0x${hex}`)));
   }
 
+  /** Reads an integer as pickle writes it; Python also takes spaces, underscores and other bases, and a zero before it for octal. */
   integerText(text: string): number | bigint {
-    if (!/^[+-]?\d{1,4096}$/.test(text)) this.fail("an integer that is not one");
-    return safeNumber(BigInt(text.replace(/^\+/, "")));
+    if (!/^(?:0|-?[1-9]\d{0,4095})$/.test(text)) this.fail("an integer that is not one");
+    return safeNumber(BigInt(text));
   }
 
   /** Reads the argument of INT, where `01` and `00` are booleans. */
@@ -151,17 +169,31 @@ export class PickleCursor {
     return line === "01" ? true : line === "00" ? false : this.integerText(line);
   }
 
-  /** Reads the argument of STRING, a quoted Python literal. */
-  literal(): string {
-    const line = this.line();
+  /** Reads the argument of STRING, a quoted literal of Python's bytes. */
+  literal(): string | PyLatin1 {
+    const line = this.#line().toString("latin1");
     const quoted = line.length >= 2 && (line[0] === "'" || line[0] === '"') && line.at(-1) === line[0];
     if (!quoted) this.fail("a STRING without quotes");
-    return unescapeLiteral(line.slice(1, -1));
+    const pattern = /\\(?:x([0-9a-fA-F]{2})|([0-7]{1,3})|([\s\S]?))/g;
+    const bytes = line.slice(1, -1).replace(pattern, (whole, hex?: string, octal?: string, char?: string) => {
+      if (hex !== undefined) return String.fromCharCode(Number.parseInt(hex, 16));
+      if (octal !== undefined) return String.fromCharCode(Number.parseInt(octal, 8) & 0xff);
+      if (char === "" || char === "x") this.fail("an escape of STRING that is none");
+      return ESCAPES[char!] ?? whole;
+    });
+    return textOfPython2(Buffer.from(bytes, "latin1"));
+  }
+
+  /** Reads the argument of BINSTRING and SHORT_BINSTRING, bytes that Python 2 called text. */
+  python2Text(length: number): string | PyLatin1 {
+    return textOfPython2(this.bytes(length));
   }
 
   floatText(text: string): number {
-    const value = SPECIAL_FLOATS.get(text) ?? Number(text);
-    if (text === "" || (Number.isNaN(value) && text !== "nan")) this.fail("a float that is not one");
+    const special = SPECIAL_FLOATS.get(text.toLowerCase().replace(/^\+/, ""));
+    const value = special ?? (FLOAT.test(text) ? Number(text) : Number.NaN);
+    // Python refuses a number beyond the largest.
+    if (special === undefined && !Number.isFinite(value)) this.fail("a float that is not one");
     return value;
   }
 
@@ -213,24 +245,23 @@ function safeNumber(value: bigint): number | bigint {
     : value;
 }
 
-/** Replaces the escapes of UNICODE. A backslash behind another one begins none, and both stay. */
-function unescapeRawUnicode(text: string): string {
-  return text.replace(
-    /\\U([0-9a-fA-F]{8})|\\u([0-9a-fA-F]{4})|\\\\/g,
-    (whole, long?: string, short?: string) => {
-      const code = Number.parseInt(long ?? short ?? "", 16);
-      return code <= 0x10ffff ? String.fromCodePoint(code) : whole;
-    },
-  );
-}
+/** Two escapes of UNICODE that make the halves of a surrogate pair. */
+const ESCAPED_PAIR = /\\(?:u|U0000)d[89ab]..\\(?:u|U0000)d[c-f]/i;
+/** Python keeps them as two characters that are none; here they would become the one that they make elsewhere. */
+const TWO_HALVES = "the halves of a surrogate pair, one after the other";
+
+const FLOAT = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/;
 
 const SPECIAL_FLOATS: ReadonlyMap<string, number> = new Map([
   ["nan", Number.NaN],
+  ["-nan", Number.NaN],
   ["inf", Infinity],
   ["-inf", -Infinity],
+  ["infinity", Infinity],
+  ["-infinity", -Infinity],
 ]);
 
-const ESCAPES: Record<string, string> = {
+const ESCAPES: Readonly<Record<string, string>> = {
   n: "\n",
   r: "\r",
   t: "\t",
@@ -243,11 +274,11 @@ const ESCAPES: Record<string, string> = {
   v: "\v",
 };
 
-/** Replaces the escapes of STRING. */
-function unescapeLiteral(text: string): string {
-  return text.replace(
-    /\\(?:x([0-9a-fA-F]{2})|([\\'"nrtabfv]))/g,
-    (_, hex: string | undefined, char: string) =>
-      hex === undefined ? ESCAPES[char]! : String.fromCharCode(Number.parseInt(hex, 16)),
-  );
+/**
+ * Returns text of Python 2 as torch.load reads it, which is UTF-8. What is none may be the numbers of an array of NumPy, which were
+ * text to Python 2: it stays bytes, which are the name of nothing.
+ */
+function textOfPython2(bytes: Uint8Array): string | PyLatin1 {
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return isUtf8(bytes) ? buffer.toString("utf8") : new PyLatin1(buffer.toString("latin1"));
 }

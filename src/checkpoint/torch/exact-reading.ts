@@ -2,7 +2,7 @@
  * Tells apart what an exact reading of a pickle keeps apart, and refuses what could not be written again with the same meaning.
  */
 import type { PickleCursor } from "./cursor.js";
-import { PyFloat, PyObject, PyRawText, type PyValue } from "./objects.js";
+import { PyFloat, type PyLatin1, PyObject, PyRawText, type PyValue } from "./objects.js";
 import type { PickleStack } from "./pickle-stack.js";
 
 export class ExactReading {
@@ -20,12 +20,10 @@ export class ExactReading {
   }
 
   /** Reads a text of `length` bytes. */
-  text(length: number, encoding: "utf8" | "latin1"): string | PyRawText {
+  text(length: number): string | PyRawText {
     const start = this.cursor.at;
-    const text = this.cursor.text(length, encoding);
-    if (!this.on) return text;
-    if (encoding === "latin1") return this.ascii(text);
-    if (text.includes("\ufffd")) {
+    const text = this.cursor.text(length);
+    if (this.on && text.includes("\ufffd")) {
       const bytes = this.cursor.between(start, this.cursor.at);
       if (!Buffer.from(text, "utf8").equals(bytes)) return new PyRawText(bytes);
     }
@@ -33,8 +31,9 @@ export class ExactReading {
   }
 
   /** Refuses a text of Python 2 beyond ASCII, since its meaning depends on who reads it. */
-  ascii(text: string): string {
-    if (this.on && Buffer.byteLength(text) !== text.length) this.refuse("a text of Python 2 beyond ASCII");
+  python2(text: string | PyLatin1): string | PyLatin1 {
+    const isAscii = typeof text === "string" && Buffer.byteLength(text) === text.length;
+    if (this.on && !isAscii) this.refuse("a text of Python 2 beyond ASCII");
     return text;
   }
 

@@ -155,19 +155,19 @@ class Machine {
         return this.#stack.push(this.#exact.float(this.#in.floatText(this.#in.line())));
 
       case 0x58: // BINUNICODE
-        return this.#stack.pushText(this.#exact.text(this.#in.uint32(), "utf8"));
+        return this.#stack.pushText(this.#exact.text(this.#in.uint32()));
       case 0x8c: // SHORT_BINUNICODE
-        return this.#stack.pushText(this.#exact.text(this.#in.u8(), "utf8"));
+        return this.#stack.pushText(this.#exact.text(this.#in.u8()));
       case 0x8d: // BINUNICODE8
-        return this.#stack.pushText(this.#exact.text(this.#in.length8(), "utf8"));
-      case 0x55: // SHORT_BINSTRING: a Python 2 str, which torch loads as text
-        return this.#stack.pushText(this.#exact.text(this.#in.u8(), "latin1"));
+        return this.#stack.pushText(this.#exact.text(this.#in.length8()));
+      case 0x55: // SHORT_BINSTRING: a str of Python 2
+        return this.#stack.pushText(this.#exact.python2(this.#in.python2Text(this.#in.u8())));
       case 0x54: // BINSTRING
-        return this.#stack.pushText(this.#exact.text(this.#in.uint32(), "latin1"));
+        return this.#stack.pushText(this.#exact.python2(this.#in.python2Text(this.#in.uint32())));
       case 0x56: // UNICODE
         return this.#stack.pushText(this.#in.rawUnicode());
       case 0x53: // STRING
-        return this.#stack.pushText(this.#exact.ascii(this.#in.literal()));
+        return this.#stack.pushText(this.#exact.python2(this.#in.literal()));
       case 0x42: // BINBYTES
         return this.#stack.pushNew(this.#in.bytes(this.#in.uint32()), COST.bytes);
       case 0x43: // SHORT_BINBYTES

@@ -72,18 +72,26 @@ function unlessAbsent<Value>(value: Value, doing: string, path: string): (error:
  * @throws the system's error where the folder is there and cannot be listed
  */
 export function entriesIn(folder: string, most = Number.POSITIVE_INFINITY): Dirent[] {
+  const entries: Dirent[] = [];
+  hasEntry(folder, (entry) => entries.push(entry) >= most);
+  return entries;
+}
+
+/**
+ * Tells whether a folder has an entry of a kind, and reads no further than to the first; false where there is no such folder.
+ * @throws the system's error where the folder is there and cannot be listed
+ */
+export function hasEntry(folder: string, isIt: (entry: Dirent) => boolean): boolean {
   let dir: Dir;
   try {
     dir = opendirSync(folder, { bufferSize: 256 });
   } catch (error) {
-    if (isAbsent(error)) return [];
+    if (isAbsent(error)) return false;
     throw error;
   }
   try {
-    const entries: Dirent[] = [];
-    let entry = dir.readSync();
-    for (; entry !== null && entries.length < most; entry = dir.readSync()) entries.push(entry);
-    return entries;
+    for (let entry = dir.readSync(); entry !== null; entry = dir.readSync()) if (isIt(entry)) return true;
+    return false;
   } finally {
     dir.closeSync();
   }

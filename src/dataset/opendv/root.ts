@@ -3,7 +3,7 @@
 import { type Dirent, readdirSync, statSync } from "node:fs";
 import { basename, join, resolve, sep } from "node:path";
 import { rethrowExhausted } from "../../core/errors.js";
-import { entriesIn, readRegularSync } from "../../core/io/regular.js";
+import { hasEntry, readRegularSync } from "../../core/io/regular.js";
 import { compareText } from "../../core/text.js";
 import { isBystander } from "../bystanders.js";
 import { type Split, youtuberKey } from "./meta.js";
@@ -43,8 +43,6 @@ export interface OpenDvRoot {
 const SPLIT_FOLDER = /^(full|val)_images([-_.].*)?$/;
 const VIDEO_EXTENSION = /\.(mp4|webm|mkv)$/i;
 const META_NAME = /^OpenDV.*\.(csv|json)$/i;
-/** The number of entries of a folder that are looked at to see whether it holds frames. */
-const PROBE = 256;
 /** The names of folders beside the frames that hold no frames. */
 const NO_FRAMES = new Set(["videos", "meta", "annos", "configs", "scripts", "utils", "language"]);
 
@@ -168,14 +166,12 @@ function reasonOf(error: unknown): string {
 }
 
 /**
- * Tells whether a folder holds frames, from its first entries (in a folder of frames, the first thousands of files are frames);
- * returns false where the folder cannot be listed.
+ * Tells whether a folder holds frames; returns false where the folder cannot be listed. A folder of frames says so by its first
+ * entries, and a youtuber's has few; between thousands of other files (`._000001.jpg` of macOS) a frame is looked for to the end.
  */
 function holdsFrames(path: string): boolean {
   try {
-    return entriesIn(path, PROBE).some(
-      (entry) => !entry.isDirectory() && parseFrameName(entry.name) !== undefined,
-    );
+    return hasEntry(path, (entry) => !entry.isDirectory() && parseFrameName(entry.name) !== undefined);
   } catch (error) {
     rethrowExhausted(error);
     return false;

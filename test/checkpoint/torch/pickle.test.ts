@@ -49,6 +49,18 @@ describe("values, as CPython 3.11 pickles them", () => {
     ["protocol 0: unicode beyond ASCII", "V\xe4\\u6f22\\u005cu00e9\\U0001f697\r\np0\n.", "ä漢\\u00e9🚗\r"],
     ["protocol 0: backslashes before an escape", "V\\\\u00e9 \\\\\\u00e9\n.", "\\\\u00e9 \\\\é"],
     ["protocol 0: str", "S'a\\n'\np0\n.", "a\n"],
+    // CPython 3.11 with encoding="utf-8", as torch.load has it; test/peers/zero/pickle-text.test.ts compares thousands.
+    ["protocol 0: str with escapes of UTF-8", "S'\\xc3\\xa9\xc3\xa9'\n.", "éé"],
+    ["protocol 0: str with octal escapes and unknown ones", "S'\\101\\7\\q\\8'\n.", "A\x07\\q\\8"],
+    ["protocol 0: infinity", "F-inf\n.", Number.NEGATIVE_INFINITY],
+    ["protocol 0: a carriage return stays in a text", "V\r\n.", "\r"],
+    ["a str of Python 2 in UTF-8", "\x80\x02U\x02\xc3\xa9.", "é"],
+    [
+      "a str of Python 2 that is none, as NumPy's numbers were: bytes",
+      "\x80\x02U\x01\xe9.",
+      new PyLatin1("\xe9"),
+    ],
+    ["half a surrogate pair", "\x80\x02X\x03\x00\x00\x00\xed\xa0\xbd.", "\ud83d"],
     ["[1, 2] with a memo", "\x80\x02]q\x00(K\x01K\x02e.", [1, 2]],
     ["{'a': 1}", "\x80\x02}q\x00X\x01\x00\x00\x00aq\x01K\x01s.", new Map([["a", 1]])],
     ["protocol 0: {'a': 1}", "(dp0\nVa\np1\nI1\ns.", new Map([["a", 1]])],
@@ -180,6 +192,34 @@ describe("bad pickles", () => {
     ["deep marks", "(".repeat(PICKLE_LIMITS.depth + 1), "PICKLE", /nested more than 10000 deep/],
     ["STACK_GLOBAL of numbers", "\x80\x04K\x01K\x02\x93.", "PICKLE", /two strings/],
     ["an unquoted string", "Sabc\n.", "PICKLE", /without quotes/],
+    // CPython reads 8, 16, 10, 7 and 7; pickle writes none of them.
+    ["an octal INT", "I010\n.", "PICKLE", /integer that is not one/],
+    ["a hexadecimal LONG", "L0x10L\n.", "PICKLE", /integer that is not one/],
+    ["an INT with an underscore", "I1_0\n.", "PICKLE", /integer that is not one/],
+    ["an INT with a sign", "I+7\n.", "PICKLE", /integer that is not one/],
+    ["an INT with a space", "I 7\n.", "PICKLE", /integer that is not one/],
+    // CPython reads True and False.
+    ["a boolean with a sign", "I+1\n.", "PICKLE", /integer that is not one/],
+    ["zero with a sign", "I-0\n.", "PICKLE", /integer that is not one/],
+    // CPython refuses these too.
+    ["a hexadecimal FLOAT", "F0x10\n.", "PICKLE", /float that is not one/],
+    ["a FLOAT beyond the largest", "F1e999\n.", "PICKLE", /float that is not one/],
+    ["a FLOAT with a space", "F 1.5\n.", "PICKLE", /float that is not one/],
+    ["a FLOAT with a carriage return", "F1.5\r\n.", "PICKLE", /float that is not one/],
+    ["an empty line", "L\n.", "PICKLE", /line without anything/],
+    ["half an escape of STRING", "S'\\x4'\n.", "PICKLE", /escape of STRING/],
+    ["a backslash at the end of STRING", "S'\\'\n.", "PICKLE", /escape of STRING/],
+    ["half an escape of UNICODE", "V\\u12\n.", "PICKLE", /escape of UNICODE/],
+    ["an escape of UNICODE beyond the last", "V\\U00110000\n.", "PICKLE", /escape of UNICODE/],
+    ["a name that is no UTF-8", "c\xff\nx\n.", "PICKLE", /no UTF-8/],
+    // CPython keeps two characters, which would become one here.
+    ["a surrogate pair of two escapes", "V\\ud83d\\ude97\n.", "PICKLE", /halves of a surrogate pair/],
+    [
+      "a surrogate pair of two halves",
+      "\x80\x02X\x06\x00\x00\x00\xed\xa0\xbd\xed\xba\x97.",
+      "PICKLE",
+      /halves of a surrogate pair/,
+    ],
   ])("%s", (_, bytes, code, message) => {
     const error = errorOf(bytes);
     expect(error.code).toBe(code);

@@ -1,5 +1,6 @@
 /** The check of whole sets: layouts, roots, shards, samples, index, interruption. */
 import {
+  copyFileSync,
   mkdirSync,
   readFileSync,
   renameSync,
@@ -69,6 +70,24 @@ describe("roots", () => {
       ["opendv/empty-folder", "killed"],
     ]);
   });
+  test("a video among whose frames are hundreds of other files, wherever the system lists those", async () => {
+    const flat = newFolder();
+    const [row] = clean.rows as [OpenDvRow];
+    const video = join(flat, row.videoid);
+    const others = (from: number) => {
+      for (let i = from; i < from + 300; i++)
+        writeFileSync(join(video, `._${String(i).padStart(9, "0")}.jpg`), "");
+    };
+    mkdirSync(video);
+    others(0);
+    for (let number = 0; number < 40; number++)
+      if (number !== 20) copyFileSync(frame(clean.root, row, number), join(video, frameName(number)));
+    others(300);
+    mkdirSync(join(flat, "youtuber", "other"), { recursive: true });
+    copyFileSync(frame(clean.root, row, 0), join(flat, "youtuber", "other", frameName(0)));
+    const findings = await collect(checkOpenDv(flat));
+    expect(findings.map(({ rule, path }) => [rule, path])).toContainEqual(["opendv/gap", row.videoid]);
+  });
   test("one folder of frames", async () => {
     const check = checkOpenDv(join(clean.root, folderOf(clean.rows[0]!)));
     expect((await collect(check)).map(({ rule }) => rule)).toEqual(["opendv/meta-missing"]);
@@ -78,6 +97,8 @@ describe("roots", () => {
     await expect(collect(checkOpenDv(newFolder()))).rejects.toMatchObject({ code: "NOT_FOUND" });
   });
 });
+
+const frameName = (number: number) => `${String(number).padStart(9, "0")}.jpg`;
 
 /** A set with many faults in many folders. */
 function plantMany(): string {
