@@ -15,12 +15,12 @@ import { readShardIndex, type ShardIndex, type StatedShard, shardError } from ".
 import { StateDict, type Tensor } from "./tensor/tensor.js";
 import type { TorchFile } from "./torch/file.js";
 import { torchForm } from "./torch/form.js";
-import { asDict, keyText, type PyDict } from "./torch/objects.js";
+import { asDict, type PyDict } from "./torch/objects.js";
 import { tensorsOf, type UnreadableTensor } from "./torch/open.js";
 import { HEAD, otherFile } from "./torch/other-kinds.js";
 import { readTorchFile, wholeCrc32 } from "./torch/read.js";
 import { type FoundStateDict, findStateDict, type OtherTensors } from "./torch/state-dicts.js";
-import { TorchTensor, unsupportedTensor } from "./torch/values.js";
+import { namesOfOthers } from "./torch/values.js";
 import { isCheckpointFile, saysLatest } from "./zero/layout.js";
 import { openZeroCheckpoint } from "./zero/open.js";
 
@@ -179,15 +179,12 @@ async function openFile(path: string, options: OpenOptions, stated?: StatedShard
     const tensors = await tensorsOf(torchFile, dict, options.unreadable === "list" ? unreadable : undefined);
     const state = new StateDict(tensors, [torchFile.file]);
     const top = asDict(torchFile.value);
-    const leftOut = [...dict]
-      .filter(([, value]) => !(value instanceof TorchTensor) && unsupportedTensor(value) === undefined)
-      .map(([name]) => keyText(name));
     return {
       ...NOTHING_ELSE,
       kind: "torch",
       path,
       state,
-      leftOut,
+      leftOut: namesOfOthers(dict),
       warnings: [...checkModule(path, top, dict, state), ...aboutOthers(others)],
       key,
       others,

@@ -155,7 +155,7 @@ function plan(original: StateDict, path: string, options: SaveOptions): Plan {
     return formatIndex(weightMap, total, new Map(stated));
   };
   const indexBytes = index === undefined ? 0 : Buffer.byteLength(indexText(files.map(() => 0)));
-  const bytes = files.reduce((sum, file) => sum + file.bytes, indexBytes);
+  const bytes = indexBytes + sum(files, (file) => file.bytes);
   return { files, parts, index, indexText, bytes };
 }
 

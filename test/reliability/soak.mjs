@@ -209,12 +209,14 @@ async function copyToNowhere(input, format, dtype) {
   const { castState } = await dist("checkpoint/cast.js");
   const { planSafetensors } = await dist("checkpoint/safetensors/write.js");
   const { planTorchFile } = await dist("checkpoint/torch/write.js");
-  const { writeParts } = await dist("checkpoint/copy/sink.js");
+  const { writeFiles } = await dist("checkpoint/copy/sink.js");
+  const { contentOf } = await dist("checkpoint/copy/parts.js");
   const opened = await openCheckpoint(input);
   const state = dtype === "keep" ? opened.state : castState(opened.state, dtype);
   const { parts } = format === "bin" ? planTorchFile(state, "out.bin") : planSafetensors(state);
   const handle = await open("/dev/null", "w");
-  const bytes = await writeParts(handle, "/dev/null", parts);
+  const file = { path: "/dev/null", content: contentOf(parts), begin: async () => handle };
+  const [{ bytes }] = await writeFiles([file]);
   await handle.close();
   await opened.state.close();
   process.stdout.write(`${bytes} bytes`);

@@ -3,10 +3,12 @@
  * tensor covers (padding, gaps) are read for the check alone; a region of which bytes may be read twice (overlapping or strided
  * views) is checked by a pass of its own.
  */
+
 import { VistaError } from "../../core/errors.js";
 import { combineCrc32, formatCrc32 } from "../../core/io/crc32.js";
 import type { Region } from "../../core/io/source.js";
 import { remember } from "../../core/maps.js";
+import { sum } from "../../core/sum.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { dependencyOrder } from "./computed.js";
 
@@ -113,7 +115,7 @@ export class RegionChecks {
 
   /** The number of bytes that are read for the checks alone. */
   get extraBytes(): number {
-    return this.extra.reduce((sum, read) => sum + read.end - read.start, 0);
+    return sum(this.extra, (read) => read.end - read.start);
   }
 
   /** Takes note of a read that was made for the output. */

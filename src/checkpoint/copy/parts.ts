@@ -1,4 +1,5 @@
 /** The parts that an output is made of, and the windows of work that they are cut into. */
+import { sum } from "../../core/sum.js";
 import { rangesOf, type Tensor } from "../tensor/tensor.js";
 
 /**
@@ -35,7 +36,7 @@ export function partLength(part: OutputPart): number {
 }
 
 export function lengthOf(parts: readonly OutputPart[]): number {
-  return parts.reduce((sum, part) => sum + partLength(part), 0);
+  return sum(parts, partLength);
 }
 
 /** The content of a file. */

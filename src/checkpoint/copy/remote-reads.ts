@@ -1,6 +1,8 @@
 /** The reads of files that have no descriptor: a lane needs their bytes in memory, and near ranges are read by one request. */
+
 import { settleAll } from "../../core/io/settle.js";
 import type { SourceFile } from "../../core/io/source.js";
+import { sum } from "../../core/sum.js";
 
 /** The largest gap between two ranges in bytes that is read along, such as header and padding between records of a torch zip. */
 const GAP = 4 * 1024;
@@ -26,7 +28,7 @@ export interface RemoteRead {
 export async function readJoined(reads: readonly RemoteRead[]): Promise<SharedArrayBuffer | undefined> {
   const groups = joinedGroups(reads);
   if (groups.length === 0) return undefined;
-  const block = await take(groups.reduce((sum, { start, end }) => sum + end - start, 0));
+  const block = await take(sum(groups, ({ start, end }) => end - start));
   try {
     let at = 0;
     await settleAll(
@@ -99,7 +101,7 @@ export function giveBack(block: SharedArrayBuffer | undefined): void {
   if (block === undefined) return;
   used -= block.byteLength;
   free.push(block);
-  let sum = free.reduce((total, { byteLength }) => total + byteLength, used);
-  while (sum > MAX_BYTES && free.length > 0) sum -= free.shift()!.byteLength;
+  let total = used + sum(free, ({ byteLength }) => byteLength);
+  while (total > MAX_BYTES && free.length > 0) total -= free.shift()!.byteLength;
   for (const tell of waiting.splice(0)) tell();
 }

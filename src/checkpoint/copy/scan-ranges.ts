@@ -1,8 +1,10 @@
 /** The scan of every byte of many ranges in two threads, for checksums and for numbers that are not finite. */
+
 import { throwIfAborted } from "../../core/errors.js";
 import { combineCrc32 } from "../../core/io/crc32.js";
 import { mapOrdered } from "../../core/io/map-ordered.js";
 import type { SourceFile } from "../../core/io/source.js";
+import { sum } from "../../core/sum.js";
 import type { DType } from "../tensor/dtype.js";
 import type { NonFinite } from "../tensor/non-finite.js";
 import type { LaneScan } from "./lane.js";
@@ -54,7 +56,7 @@ export async function scanRanges<Range extends ScanRange>(
   options: ScanOptions<Range>,
 ): Promise<void> {
   const own = options.lanes === undefined;
-  const lanes = options.lanes ?? new Lanes(ranges.reduce((sum, { length }) => sum + length, 0));
+  const lanes = options.lanes ?? new Lanes(sum(ranges, ({ length }) => length));
   const results = new Results(options);
   const jobs = mapOrdered(jobsOf(ranges), AHEAD, async (stretches) => {
     throwIfAborted(options.signal);

@@ -2,12 +2,14 @@
  * The copy loop, which lays parts out one after the other in a file. Two threads at once fill windows of the output (reading,
  * checksums, conversions, writing); it takes the memory of their buffers, whatever the size of the model.
  */
+
 import type { FileHandle } from "node:fs/promises";
 import { fromSystem, throwIfAborted } from "../../core/errors.js";
 import { combineCrc32, crc32 } from "../../core/io/crc32.js";
 import { isOutOfDescriptors } from "../../core/io/local-file.js";
 import { writeAllSync } from "../../core/io/output.js";
 import type { RunOptions } from "../../core/progress.js";
+import { sum } from "../../core/sum.js";
 import { Arena } from "./arena.js";
 import { checkPlan } from "./check-plan.js";
 import { ComputedCache } from "./computed.js";
@@ -16,7 +18,6 @@ import { RegionChecks } from "./input-checks.js";
 import { type Copied, LanePlan, readError } from "./lane-plan.js";
 import { Lanes } from "./lanes.js";
 import {
-  contentOf,
   type FileContent,
   isPlain,
   type OutputPart,
@@ -70,28 +71,10 @@ export interface WrittenFile {
 }
 
 /**
- * Writes all parts to `handle`, from position 0.
+ * Writes files from all their parts, begun in their order. Each input region is checked once, even where its bytes go to more
+ * than one of the files.
  *
- * @param path  the path of the output, for messages
- * @returns the number of bytes written
  * @throws VistaError `CHECKSUM`, `TRUNCATED`, `IO`, `NO_SPACE`, `ABORTED`; nothing is in flight when it throws
- */
-export async function writeParts(
-  handle: FileHandle,
-  path: string,
-  parts: readonly OutputPart[],
-  options: WriteOptions = {},
-): Promise<number> {
-  const [written] = await writeFiles(
-    [{ path, content: contentOf(parts), begin: async () => handle }],
-    options,
-  );
-  return written!.bytes;
-}
-
-/**
- * Writes several files as {@link writeParts} writes one, begun in their order. Each input region is checked once, even where its
- * bytes go to more than one of the files.
  */
 export async function writeFiles(
   files: readonly OutputFile[],
@@ -99,7 +82,7 @@ export async function writeFiles(
 ): Promise<WrittenFile[]> {
   const tensors = files.flatMap(({ content }) => content.tensors ?? []);
   checkPlan(tensors);
-  const total = files.reduce((sum, { content }) => sum + content.length, 0);
+  const total = sum(files, ({ content }) => content.length);
   const checks = options.verify === false ? undefined : new RegionChecks(tensors);
   if (files.some(({ content }) => content.tensors === undefined)) checks?.expectMore();
   let work = total + (checks?.extraBytes ?? 0);
@@ -125,7 +108,7 @@ export async function writeFiles(
     run.forEach(({ content }, i) => {
       written[first + i] = { bytes: content.length, crc32: undefined };
     });
-    report(run.reduce((sum, { content }) => sum + content.length, 0));
+    report(sum(run, ({ content }) => content.length));
   };
   const writeLarge = async (i: number, handle: FileHandle) => {
     const file = files[i]!;

@@ -152,7 +152,7 @@ export class WindowReader {
     if (tensor.source.kind !== "computed") throw new Error("a tensor that is not computed");
     const inputs = inputsOf(tensor);
     const arena = this.computed.inputs;
-    arena.reset(inputs.reduce((sum, { byteLength }) => sum + roundUp(byteLength), 0));
+    arena.reset(sum(inputs, ({ byteLength }) => roundUp(byteLength)));
     const whole: Uint8Array[] = [];
     for (const input of inputs) {
       const bytes = arena.take(input.byteLength);

@@ -3,11 +3,12 @@
  * lone tensors. The dict with the most tensors at a usual place is taken; where that does not decide, none is.
  */
 import { firstNames, shorten, VistaError } from "../../core/errors.js";
+import { sum } from "../../core/sum.js";
 import type { TorchFile } from "./file.js";
 import { PICKLE_LIMITS } from "./limits.js";
 import { asDict, asItems, keyText, type PyDict, PyObject, type PyValue } from "./objects.js";
 import { storagesIn, walk } from "./storages.js";
-import { TorchTensor, TorchUnreadable, unsupportedTensor } from "./values.js";
+import { isTensorLike, TorchTensor, TorchUnreadable } from "./values.js";
 
 /**
  * The usual keys of state dicts, from Lightning (`state_dict`), DeepSpeed (`module`), torch's tutorials (`model_state_dict`) and
@@ -149,10 +150,7 @@ function placesIn(value: PyValue): Place[] {
 }
 
 function tensorsIn(dict: PyDict): number {
-  let tensors = 0;
-  for (const value of dict.values())
-    if (value instanceof TorchTensor || unsupportedTensor(value) !== undefined) tensors++;
-  return tensors;
+  return sum(dict.values(), (value) => Number(isTensorLike(value)));
 }
 
 /** Tells whether a value is what an optimizer's `state_dict()` returns, whatever key it is under: `opt`, `o1`, the second of a tuple. */
@@ -352,8 +350,7 @@ function nothingThere(file: TorchFile): VistaError {
 
 /** Tells what a value is, for a message: `a list of 3`, `a __main__.Config`. */
 function kindOf(value: PyValue): string {
-  if (value instanceof TorchTensor || unsupportedTensor(value) !== undefined)
-    return "one tensor without a name";
+  if (isTensorLike(value)) return "one tensor without a name";
   if (value instanceof PyObject) return `a ${shorten(value.id, 200)}`;
   const items = asItems(value);
   if (items !== undefined) return `a list of ${items.length}`;

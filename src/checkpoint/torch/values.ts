@@ -7,7 +7,16 @@
 import { VistaError } from "../../core/errors.js";
 import { type DType, dtypeInfo, dtypeOfStorage, dtypeOfTorchName } from "../tensor/dtype.js";
 import { PICKLE_LIMITS } from "./limits.js";
-import { asDict, asItems, PyGlobal, PyObject, PyTuple, type PyValue } from "./objects.js";
+import {
+  asDict,
+  asItems,
+  keyText,
+  type PyDict,
+  PyGlobal,
+  PyObject,
+  PyTuple,
+  type PyValue,
+} from "./objects.js";
 
 /** A storage as a persistent id names it. */
 export class TorchStorage {
@@ -233,4 +242,14 @@ export function dimensions(value: PyValue | undefined): number[] | undefined {
 export function unsupportedTensor(value: PyValue): string | undefined {
   if (value instanceof TorchUnreadable) return value.by;
   return value instanceof PyObject && /^torch\..*_rebuild_/.test(value.id) ? value.id : undefined;
+}
+
+/** Tells whether a value is a tensor, be it one that this package cannot read. */
+export function isTensorLike(value: PyValue): boolean {
+  return value instanceof TorchTensor || unsupportedTensor(value) !== undefined;
+}
+
+/** Returns the names in a dict whose values are no tensors. */
+export function namesOfOthers(dict: PyDict): string[] {
+  return [...dict].filter(([, value]) => !isTensorLike(value)).map(([name]) => keyText(name));
 }

@@ -19,7 +19,7 @@ import {
 } from "../torch/objects.js";
 import { describedTensors, type UnreadableTensor } from "../torch/open.js";
 import { valueAt } from "../torch/state-dicts.js";
-import { dimensions, TorchTensor, unsupportedTensor } from "../torch/values.js";
+import { dimensions, namesOfOthers, TorchTensor } from "../torch/values.js";
 import { checkLayoutKeys } from "./known-keys.js";
 import { PARALLEL_HINT } from "./layout.js";
 
@@ -261,9 +261,6 @@ export function readModelState(torchFile: TorchFile, key = "module"): ModelState
   }
   const unreadable: UnreadableTensor[] = [];
   const tensors = describedTensors(module, { path, record: "module" }, unreadable);
-  const notTensors = [...module]
-    .filter(([, value]) => !(value instanceof TorchTensor) && unsupportedTensor(value) === undefined)
-    .map(([name]) => keyText(name));
   const config = asDict(asDict(top.get("ds_config"))?.get("zero_optimization"));
   return {
     path,
@@ -271,7 +268,7 @@ export function readModelState(torchFile: TorchFile, key = "module"): ModelState
     dict: module,
     module: tensors,
     unreadable,
-    notTensors,
+    notTensors: namesOfOthers(module),
     bufferNames: optional(top, "buffer_names", (value) => readBufferNames(value, path)) ?? new Set(),
     paramShapes: readParamShapes(top.get("param_shapes"), path),
     frozenShapes:

@@ -94,7 +94,8 @@ export function refuseWithoutEffect(flags: StartFlags): void {
         : skipChecks && (only ?? ignore) !== undefined
           ? `--skip-checks looks at no rule, and excludes --${only === undefined ? "ignore" : "only"}`
           : undefined;
-  if (problem !== undefined) throw new VistaError("USAGE", problem);
+  if (problem !== undefined)
+    throw new VistaError("USAGE", problem, { hint: "Leave one of the two out, or add what is needed." });
 }
 
 /** Resolves a program that is named by a path against this folder, not against the checkout where it is started. */

@@ -63,7 +63,9 @@ export function checkSelectors(flags: { only?: string[]; ignore?: string[] }): v
     });
   }
   if (!Object.keys(RULES).some(rulesWanted(flags)))
-    throw new VistaError("USAGE", "--only and --ignore leave no rule to look at");
+    throw new VistaError("USAGE", "--only and --ignore leave no rule to look at", {
+      hint: "Ignore fewer of those that --only names; --skip-checks looks at none.",
+    });
 }
 
 /** Returns what is said last of a training that failed: its root cause and what is known of such causes. */

@@ -12,6 +12,7 @@ import type { WriteOptions } from "../../../src/checkpoint/copy/sink.js";
 import { castTensor, makeTensor, type Tensor } from "../../../src/checkpoint/tensor/tensor.js";
 import type { Region } from "../../../src/core/io/source.js";
 import { openForTest, temporaryFolder } from "../../helpers/state.js";
+import { writeParts } from "../../helpers/write-parts.js";
 
 /** Above the size from which a second thread is started, and no multiple of a window. */
 const SIZE = 80_000_000;
@@ -20,12 +21,10 @@ const BLOCK = new Uint8Array(1_000_000).map((_, i) => (i * 31) ^ (i >> 7));
 const built = (name: string) =>
   fileURLToPath(new URL(`../../../dist/checkpoint/copy/${name}.js`, import.meta.url));
 
-let writeParts: typeof import("../../../src/checkpoint/copy/sink.js").writeParts;
 let folder: string;
 let input: string;
 
-beforeAll(async () => {
-  ({ writeParts } = await import(built("sink")));
+beforeAll(() => {
   folder = temporaryFolder();
   input = join(folder, "input");
   const file = openSync(input, "w");

@@ -8,10 +8,11 @@ import { describe, expect, it } from "vitest";
 import type { OutputPart } from "../../../src/checkpoint/copy/parts.js";
 import { plannedContent } from "../../../src/checkpoint/copy/planned-content.js";
 import { readTensor } from "../../../src/checkpoint/copy/read-tensor.js";
-import { type WriteOptions, writeFiles, writeParts } from "../../../src/checkpoint/copy/sink.js";
+import { type WriteOptions, writeFiles } from "../../../src/checkpoint/copy/sink.js";
 import { castTensor, makeTensor, type Tensor, viewTensor } from "../../../src/checkpoint/tensor/tensor.js";
 import type { Region } from "../../../src/core/io/source.js";
 import { openForTest, temporaryFolder } from "../../helpers/state.js";
+import { writeParts } from "../../helpers/write-parts.js";
 
 async function regionOf(content: Uint8Array, crc = crc32(content)): Promise<Region> {
   const path = join(temporaryFolder(), "input");

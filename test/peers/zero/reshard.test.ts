@@ -10,12 +10,12 @@ import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { writeParts } from "../../../src/checkpoint/copy/sink.js";
 import { reshardCheckpoint } from "../../../src/checkpoint/reshard.js";
 import { writeUniversal } from "../../../src/checkpoint/to-universal.js";
 import { readTorchFile } from "../../../src/checkpoint/torch/read.js";
 import { planRewrittenFile } from "../../../src/checkpoint/torch/rewrite-file.js";
 import { writeAtomically } from "../../../src/core/io/output.js";
+import { writeParts } from "../../helpers/write-parts.js";
 import { python, runPython } from "../python.js";
 
 const ROOT = fileURLToPath(new URL("../../..", import.meta.url));

@@ -54,19 +54,19 @@ export class Columns<S extends Readonly<Record<string, ColumnSpec>>> {
 
   /** Returns the columns, cut to `rows` rows. */
   finish(rows: number): { [N in keyof S]: ArrayOf<S[N]["kind"]> } {
-    const cut = {} as { [N in keyof S]: ArrayOf<S[N]["kind"]> };
-    for (const name of Object.keys(this.spec) as (keyof S)[]) {
-      const array = this.arrays[name] as Uint8Array;
-      cut[name] = array.subarray(0, rows * this.spec[name]!.width) as ArrayOf<S[keyof S]["kind"]>;
-    }
-    return cut;
+    return this.#each((name, { width }) => (this.arrays[name] as Uint8Array).subarray(0, rows * width));
   }
 
   #allocate(capacity: number): { [N in keyof S]: ArrayOf<S[N]["kind"]> } {
+    return this.#each((_, { kind, width }) => MAKE[kind](capacity * width));
+  }
+
+  #each(make: (name: keyof S, column: S[keyof S]) => ArrayBufferView): {
+    [N in keyof S]: ArrayOf<S[N]["kind"]>;
+  } {
     const arrays = {} as { [N in keyof S]: ArrayOf<S[N]["kind"]> };
     for (const name of Object.keys(this.spec) as (keyof S)[]) {
-      const { kind, width } = this.spec[name]!;
-      arrays[name] = MAKE[kind](capacity * width) as ArrayOf<S[keyof S]["kind"]>;
+      arrays[name] = make(name, this.spec[name]!) as ArrayOf<S[keyof S]["kind"]>;
     }
     return arrays;
   }

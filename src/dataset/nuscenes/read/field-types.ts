@@ -36,7 +36,7 @@ export function describeProblem(name: string, type: FieldType, value: unknown): 
 }
 
 /** The largest place or length in metres: a quarter of the Earth's circumference, while nuScenes's maps are a few kilometres wide. */
-export const MAX_METRES = 1e7;
+const MAX_METRES = 1e7;
 
 function describeFar(name: string, value: readonly number[]): string | undefined {
   const far = value.find((metres) => Math.abs(metres) > MAX_METRES);
