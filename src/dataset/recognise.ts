@@ -3,7 +3,7 @@
  * all of them.
  */
 
-import { type Dirent, existsSync, statSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { fromSystem, isVistaError, VistaError } from "../core/errors.js";
 import { entriesIn } from "../core/io/regular.js";
@@ -77,7 +77,7 @@ function nuScenesSets(root: string, version: string | undefined): NuScenesSet[] 
     const versions = nuScenesVersions(join(root, place), version);
     if (versions.length > 0) return [{ place, versions }];
   }
-  return list(root)
+  return entriesIn(root)
     .filter((entry) => entry.isDirectory() || entry.isSymbolicLink())
     .map(({ name: place }) => ({ place, versions: versionsBelow(join(root, place), version) }))
     .filter(({ versions }) => versions.length > 0)
@@ -86,6 +86,8 @@ function nuScenesSets(root: string, version: string | undefined): NuScenesSet[] 
 
 /** @param isBeside  whether there is nuScenes as well: then folders of pictures are OpenDV's only where their names say so */
 function openDvSet(root: string, isBeside: boolean): DataParts["opendv"] {
+  // These are looked into for the error alone: a folder that may not be listed is not one without frames.
+  for (const place of ["", VISTA_YOUTUBE]) entriesIn(join(root, place), 1);
   const place = existsSync(join(root, VISTA_YOUTUBE)) ? VISTA_YOUTUBE : "";
   const found = findOpenDvRoot(join(root, place));
   if (found === undefined) return undefined;
@@ -119,14 +121,6 @@ function versionsBelow(folder: string, version: string | undefined): string[] {
   } catch (error) {
     if (!isVistaError(error)) throw error;
     return [];
-  }
-}
-
-function list(folder: string): Dirent[] {
-  try {
-    return entriesIn(folder);
-  } catch (error) {
-    throw fromSystem(error, folder, "list the folder");
   }
 }
 
@@ -179,7 +173,7 @@ export function locateData(root: string, options: RecogniseOptions = {}): Locate
 }
 
 function annotationsIn(folder: string): string[] {
-  const names = list(folder).map(({ name }) => name);
+  const names = entriesIn(folder).map(({ name }) => name);
   return names.filter(isAnnotationName).sort();
 }
 

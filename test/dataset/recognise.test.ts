@@ -143,16 +143,18 @@ describe("every command takes the same set in a folder", () => {
   });
 });
 
-it.each(["", "data/nuscenes"])(
+it.each(["", "data/nuscenes", "data/YouTube"])(
   "a folder that cannot be looked into is not an empty one: %j",
   async (place) => {
-    const root = folderOf(...frames("data/YouTube/full_images/a/b"), "annos/nuScenes.json");
+    const root = folderOf("data/.keep", "annos/nuScenes.json");
     // A link in a circle stands for all that is there and cannot be opened; permissions do not stop root.
     const closed = join(root, place === "" ? "circle" : place);
     symlinkSync(closed, closed);
     const named = place === "" ? closed : root;
     const failure = expect.objectContaining({ code: "IO", where: { path: closed } });
-    for (const take of [recognise, locateData, (at: string) => findNuScenes(at, undefined, "all")]) {
+    const commands = [recognise, locateData, (at: string) => findNuScenes(at, undefined, "all")];
+    // Who looks for nuScenes alone does not look into the other set.
+    for (const take of commands.slice(0, place === "data/YouTube" ? 2 : 3)) {
       expect(() => take(named)).toThrow(failure);
     }
     await expect(collectStats(named, { annos: [join(root, "annos/nuScenes.json")] })).rejects.toEqual(

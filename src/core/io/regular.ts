@@ -69,11 +69,15 @@ function unlessAbsent<Value>(value: Value, doing: string, path: string): (error:
  * Returns the entries of a folder, in no order; none where there is no such folder.
  *
  * @param most  how many are read: of a folder of frames, a few of many thousands say enough
- * @throws the system's error where the folder is there and cannot be listed
+ * @throws VistaError where it cannot be listed
  */
 export function entriesIn(folder: string, most = Number.POSITIVE_INFINITY): Dirent[] {
   const entries: Dirent[] = [];
-  hasEntry(folder, (entry) => entries.push(entry) >= most);
+  try {
+    hasEntry(folder, (entry) => entries.push(entry) >= most);
+  } catch (error) {
+    throw fromSystem(error, folder, "list the folder");
+  }
   return entries;
 }
 

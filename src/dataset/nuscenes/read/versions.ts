@@ -2,7 +2,7 @@
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { fromSystem, VistaError } from "../../../core/errors.js";
+import { VistaError } from "../../../core/errors.js";
 import { entriesIn } from "../../../core/io/regular.js";
 import { compareText } from "../../../core/text.js";
 
@@ -19,17 +19,10 @@ export function nuScenesVersions(root: string, named?: string, most?: number): s
   const rank = (name: string) => (ORDER.includes(name) ? ORDER.indexOf(name) : ORDER.length);
   const hasTables = (name: string) =>
     ["sample_data", "scene", "sample"].some((table) => existsSync(join(root, name, `${table}.json`)));
-  return namesOf(root, most)
+  return entriesIn(root, most)
+    .map(({ name }) => name)
     .filter((name) => name === named || (/^v\d+\.\d+/.test(name) && hasTables(name)))
     .sort((a, b) => rank(a) - rank(b) || compareText(a, b));
-}
-
-function namesOf(root: string, most: number | undefined): string[] {
-  try {
-    return entriesIn(root, most).map(({ name }) => name);
-  } catch (error) {
-    throw fromSystem(error, root, "look for nuScenes tables");
-  }
 }
 
 /** Returns the error for a root without the version that is wanted; `found` are those that it has. */
