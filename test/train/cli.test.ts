@@ -92,6 +92,24 @@ test("status of a run with losses that are no numbers", async () => {
   expect((await runCli("vista-train", ["status", run])).stdout).toContain("step 2; loss NaN");
 });
 
+test("status of a log that a spreadsheet saved, with rows whose steps count nothing", async () => {
+  const run = join(folder, "sheet");
+  await mkdir(join(run, "testtube/version_0"), { recursive: true });
+  const rows = [
+    "\ufeffepoch,loss_step,step",
+    "2,0.5,49",
+    "2,0.1,1e400",
+    "2,0.1,nan",
+    "2,0.1,-5",
+    "2,0.25,99",
+    "",
+  ];
+  await writeFile(join(run, "testtube/version_0/metrics.csv"), rows.join("\r\n"));
+  const { code, stdout } = await runCli("vista-train", ["status", run]);
+  expect(code).toBe(0);
+  expect(stdout).toContain("epoch 2, step 99; loss 0.3750 (mean of the last 2 logged steps)");
+});
+
 test("status, next and finish of a run", async () => {
   const fixture = new URL("../../fixtures/zero/vista-phase1", import.meta.url).pathname;
   const run = join(folder, "runs/2025-01-01T00-00-00_training-vista_phase1");

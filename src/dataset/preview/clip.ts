@@ -53,9 +53,18 @@ export function findClip(target: string, options: ClipOptions = {}): PreviewClip
       { hint: "Correct `count`, or num_frames of the config." },
     );
   }
-  if (TOKEN.test(target) && !existsSync(target)) return sampleClip(target, options.root ?? ".", count);
   const match = /^(.*)#([0-9]+)$/.exec(target);
-  if (match !== null && !existsSync(target)) {
+  if ((TOKEN.test(target) || match !== null) && !existsSync(target)) {
+    if (options.start !== undefined) {
+      throw new VistaError(
+        "USAGE",
+        "--start is about a folder of frames: a record or a sample has its first frame",
+        {
+          hint: "Leave --start out, or name the folder.",
+        },
+      );
+    }
+    if (match === null) return sampleClip(target, options.root ?? ".", count);
     return recordClip(match[1]!, Number(match[2]), options.root, count);
   }
   const stats = statSync(target, { throwIfNoEntry: false });

@@ -74,7 +74,8 @@ function sessionOf(points: readonly LossPoint[], written: Date): LoggedSession |
 
 async function readText(path: string): Promise<string | undefined> {
   try {
-    return (await readRegular(path)).toString("utf8");
+    // A spreadsheet puts a byte order mark before the first column's name.
+    return (await readRegular(path)).toString("utf8").replace(/^\ufeff/, "");
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw fromSystem(error, path, "read the log");
@@ -100,11 +101,17 @@ export function parseLosses(csv: string): LossPoint[] {
   for (const line of lines.slice(1)) {
     const fields = line.split(",");
     if (fields.length !== header.length) continue;
-    const [loss, step] = [number(fields[lossAt]), number(fields[stepAt])];
+    const [loss, step] = [number(fields[lossAt]), count(fields[stepAt])];
     if (loss === undefined || step === undefined) continue;
-    points.push({ step, loss, epoch: number(epochAt === -1 ? undefined : fields[epochAt]) });
+    points.push({ step, loss, epoch: count(epochAt === -1 ? undefined : fields[epochAt]) });
   }
   return points;
+}
+
+/** Parses a number of steps or epochs; what counts nothing is no number. */
+function count(text: string | undefined): number | undefined {
+  const value = number(text);
+  return Number.isSafeInteger(value) && value! >= 0 ? value : undefined;
 }
 
 /** Parses a number as Python writes it, with `nan` and `inf`; an empty field is no number. */

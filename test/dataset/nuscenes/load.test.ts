@@ -203,15 +203,16 @@ it("tokens need not be hexadecimal", () => {
   expect(data.duplicates).toEqual([]);
 });
 
-it("NaN, which Python writes, is a wrong value in one place and no damage", () => {
+it.each([
+  ["NaN", 'field "rotation" is an array of mixed types, not 4 numbers'],
+  ["1e400", 'field "rotation" is an array with Infinity, not 4 numbers'],
+])("%s, which Python reads, is a wrong value in one place and no damage", (written, message) => {
   const pose = join(folder, "v1.0-mini", "ego_pose.json");
-  const content = readFileSync(pose, "utf8").replace(/-0\.0015811634307974854/, "NaN");
+  const content = readFileSync(pose, "utf8").replace(/-0\.0015811634307974854/, written);
   writeFileSync(file, content);
   const data = loadEgoPose({ path: file }, () => {});
   expect(data.error).toBeUndefined();
-  expect(data.problems.map((problem) => problem.message)).toEqual([
-    'field "rotation" is an array of mixed types, not 4 numbers',
-  ]);
+  expect(data.problems.map((problem) => problem.message)).toEqual([message]);
 });
 
 it("boxes with an attribute that is not there", () => {

@@ -76,6 +76,8 @@ describe("clips", () => {
     expect(findClip(folder).frames).toHaveLength(25);
     expect(findClip(folder, { start: 15 }).frames[24]).toBe(join(folder, "000000039.jpg"));
     expect(() => findClip(folder, { start: 16 })).toThrow(/from frame 16 needs frame 40/);
+    for (const target of ["annos/YouTube.json#0", "0123456789abcdef".repeat(2)])
+      expect(() => findClip(target, { start: 3 })).toThrow(/--start is about a folder of frames/);
   });
   test("a record, and what is wrong with one", () => {
     const { frames, actions } = findClip(`${annotations}#0`, { root: clean.root });

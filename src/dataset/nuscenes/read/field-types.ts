@@ -51,6 +51,8 @@ function isVector(value: unknown, length: number): value is readonly number[] {
 export function kindOf(value: unknown): string {
   if (value === null) return "null (or NaN)";
   if (Array.isArray(value)) {
+    const endless = value.find((entry) => typeof entry === "number" && !Number.isFinite(entry));
+    if (endless !== undefined) return `an array with ${endless}`;
     const odd = value.find((entry) => typeof entry !== typeof value[0]);
     return odd === undefined
       ? `an array of ${value.length}${value.length > 0 ? ` (${typeof value[0]})` : ""}`
