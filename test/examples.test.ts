@@ -56,8 +56,15 @@ it("checkpoint.ts reads a ZeRO checkpoint and writes three files", async () => {
   expect(half.tensors.size).toBe(1472);
 });
 
-it("common-js.cts requires the package, writes a torch file and reads it", () => {
-  expect(run(makeApp(), "common-js.cts")).toBe("BigInt64Array(2) [ 1n, -2n ]\n");
+it("common-js.cts requires the package, which Node can from 20.19 on, writes a torch file and reads it", () => {
+  const { features, versions } = process as {
+    features: { require_module?: boolean };
+    versions: NodeJS.ProcessVersions;
+  };
+  const [major, minor] = versions.node.split(".").map(Number) as [number, number];
+  expect(features.require_module === true).toBe(major > 20 ? major > 22 || minor >= 12 : minor >= 19);
+  if (features.require_module) expect(run(makeApp(), "common-js.cts")).toBe("BigInt64Array(2) [ 1n, -2n ]\n");
+  else expect(() => run(makeApp(), "common-js.cts")).toThrow("ERR_REQUIRE_ESM");
 });
 
 it("data.ts prints findings and the tally", () => {

@@ -1,4 +1,5 @@
 /** Full decoding of an image, to find damage that the headers do not show. */
+import { createRequire } from "node:module";
 import { VistaError } from "../../core/errors.js";
 import { decodesSoundly, decodesWithoutSurplus } from "./baseline.js";
 import type { ImageHeader } from "./headers.js";
@@ -14,21 +15,25 @@ let loading: Promise<Sharp> | undefined;
  * @throws VistaError `IO` where its binary is missing, as after `npm install --omit=optional`
  */
 export function loadSharp(): Promise<Sharp> {
-  loading ??= import("sharp").then(
-    ({ default: sharp }) => {
-      // One thread an image is enough, because many images are decoded side by side.
-      sharp.concurrency(1);
-      sharp.cache(false);
-      return sharp;
-    },
-    (cause) => {
-      throw new VistaError("IO", "images cannot be decoded: the binary of sharp is not installed", {
-        hint: "Run `npm install --include=optional sharp@0.35.5` where this package is installed; what needs no image decoded works without it.",
-        cause,
-      });
-    },
-  );
+  loading ??= requireSharp();
   return loading;
+}
+
+async function requireSharp(): Promise<Sharp> {
+  let sharp: Sharp;
+  try {
+    // Its form for ES modules imports JSON, of which Node warns before 20.18.3 and 22.12.
+    sharp = createRequire(import.meta.url)("sharp") as Sharp;
+  } catch (cause) {
+    throw new VistaError("IO", "images cannot be decoded: the binary of sharp is not installed", {
+      hint: "Run `npm install --include=optional sharp@0.35.5` where this package is installed; what needs no image decoded works without it.",
+      cause,
+    });
+  }
+  // One thread an image is enough, because many images are decoded side by side.
+  sharp.concurrency(1);
+  sharp.cache(false);
+  return sharp;
 }
 
 /**

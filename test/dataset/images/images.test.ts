@@ -226,12 +226,10 @@ describe("decode", () => {
     content.writeUInt16BE(65_500, frame + 7);
     expect((await look(content, "decode")).fault).toBe("unreadable");
   });
-  /** The modules that check images, loaded where the binary of a package is missing. */
-  async function without(name: string, message: string) {
+  /** The modules that check images, loaded where `name` gives `made`. */
+  async function withModule(name: string, made: () => object) {
     vi.resetModules();
-    vi.doMock(name, () => {
-      throw new Error(message);
-    });
+    vi.doMock(name, made);
     onTestFinished(() => {
       vi.doUnmock(name);
       vi.resetModules();
@@ -239,7 +237,9 @@ describe("decode", () => {
     return import("../../../src/dataset/images/check.js");
   }
   test("where libjpeg-turbo has no binary, libvips decodes", async () => {
-    const { checkImage: check } = await without("@julusian/jpeg-turbo", "No native build was found");
+    const { checkImage: check } = await withModule("@julusian/jpeg-turbo", () => {
+      throw new Error("No native build was found");
+    });
     const path = join(folder, "without");
     writeFileSync(path, jpeg);
     expect((await check(path, "decode")).fault).toBeUndefined();
@@ -247,7 +247,11 @@ describe("decode", () => {
     expect((await check(path, "decode")).detail).toContain("premature end of data segment");
   });
   test("where sharp has no binary, as after --omit=optional: the command that mends it, not a finding in every image", async () => {
-    const { checkImage: check } = await without("sharp", 'Could not load the "sharp" module');
+    const { checkImage: check } = await withModule("node:module", () => ({
+      createRequire: () => () => {
+        throw new Error('Could not load the "sharp" module');
+      },
+    }));
     const path = join(folder, "unloadable.png");
     writeFileSync(path, png);
     await expect(check(path, "decode")).rejects.toMatchObject({
