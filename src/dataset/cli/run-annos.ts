@@ -68,8 +68,8 @@ function describe(path: string, split: string, clip: number, made: NuScenesAnnot
   const of = scenes === scenesWanted ? "" : ` of ${formatCount(scenesWanted)}`;
   const lines = [
     `${path}: ${plural(records, "record")} of ${clip} frames, ${formatBytes(made.bytes)}`,
-    `  from ${formatCount(samples)} samples of ${formatCount(scenes)}${of} scenes (${split}, ${made.version})`,
-    `  no record: ${formatCount(skipped.endOfScene)} samples near the end of their scene, ${formatCount(skipped.chainTooShort)} with too few frames, ${formatCount(skipped.noKeyFrame)} without a key frame where one is needed`,
+    `  from ${plural(samples, "sample")} of ${formatCount(scenes)}${of} ${scenesWanted === 1 ? "scene" : "scenes"} (${split}, ${made.version})`,
+    `  no record: ${plural(skipped.endOfScene, "sample")} near the end of their scene, ${formatCount(skipped.chainTooShort)} with too few frames, ${formatCount(skipped.noKeyFrame)} without a key frame where one is needed`,
     `  commands: ${Object.entries(commands)
       .map(([name, count]) => `${name} ${formatCount(count)}`)
       .join(", ")}`,
