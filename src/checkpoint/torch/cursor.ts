@@ -190,10 +190,11 @@ export class PickleCursor {
   }
 
   floatText(text: string): number {
-    const special = SPECIAL_FLOATS.get(text.toLowerCase().replace(/^\+/, ""));
-    const value = special ?? (FLOAT.test(text) ? Number(text) : Number.NaN);
+    const special = SPECIAL_FLOAT.exec(text);
+    if (special !== null) return special[2] === undefined ? Number(`${special[1]}Infinity`) : Number.NaN;
+    const value = FLOAT.test(text) ? Number(text) : Number.NaN;
     // Python refuses a number beyond the largest.
-    if (special === undefined && !Number.isFinite(value)) this.fail("a float that is not one");
+    if (!Number.isFinite(value)) this.fail("a float that is not one");
     return value;
   }
 
@@ -252,14 +253,7 @@ const TWO_HALVES = "the halves of a surrogate pair, one after the other";
 
 const FLOAT = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/;
 
-const SPECIAL_FLOATS: ReadonlyMap<string, number> = new Map([
-  ["nan", Number.NaN],
-  ["-nan", Number.NaN],
-  ["inf", Infinity],
-  ["-inf", -Infinity],
-  ["infinity", Infinity],
-  ["-infinity", -Infinity],
-]);
+const SPECIAL_FLOAT = /^([+-]?)(?:inf|infinity|(nan))$/i;
 
 const ESCAPES: Readonly<Record<string, string>> = {
   n: "\n",

@@ -3,6 +3,7 @@ import { promisify } from "node:util";
 import yauzl from "yauzl";
 import { isVistaError, VistaError } from "../../core/errors.js";
 import type { RangeReader } from "../../core/io/source.js";
+import { plural } from "../../core/text.js";
 import { MAX_RECORDS } from "./limits.js";
 
 /** The bytes that are read at once in the central directory, which yauzl walks in steps of some 50 bytes. */
@@ -117,10 +118,27 @@ export async function readDirectory(
       zip.readEntry();
     });
     const { readEntryCursor: end } = zip as unknown as { readEntryCursor: number };
-    contradiction = await endContradiction(reader, start, end, within.length);
+    const last = within.length - END_RECORD - zip.comment.length;
+    contradiction = await endContradiction(reader, { start, end, last }, within.length);
   } catch (error) {
     if (isVistaError(error)) throw error;
-    throw new VistaError("FORMAT", `the zip directory cannot be read: ${(error as Error).message}`, {
+    const { message } = error as Error;
+    const [, expected, found] =
+      /^Invalid comment length\. Expected: (\d+)\. Found: (\d+)/.exec(message) ?? [];
+    if (expected !== undefined && Number(expected) > Number(found)) {
+      const behind = Number(expected) - Number(found);
+      throw new VistaError(
+        "FORMAT",
+        `${plural(behind, "byte")} behind the end of the zip belong to nothing`,
+        {
+          path: file.path,
+          offset: within.length - behind,
+          hint: "torch.load takes no notice of fewer than 65,536 such bytes; whoever wrote them may have damaged the rest: copy the file again.",
+          cause: error,
+        },
+      );
+    }
+    throw new VistaError("FORMAT", `the zip directory cannot be read: ${message}`, {
       path: file.path,
       hint: `The ${nameOf(file, within)} has ${within.length} bytes; it is incomplete or damaged: copy it again.`,
       cause: error,
@@ -131,12 +149,16 @@ export async function readDirectory(
 
 const END_RECORD = 22;
 const ZIP64_END_RECORD = 56;
+const ZIP64_LOCATOR = 20;
 
-/** Compares the length of the directory with the one that the record behind it states, which yauzl leaves unread. */
+/**
+ * Compares the place and the length of the directory with what the records behind it state, which yauzl leaves unread. Where there is
+ * something between it and the last record, as in two zips one after the other, Python's zipfile takes another directory than torch.
+ * @param places  the places of the directory, of its end, and of the last record
+ */
 async function endContradiction(
   reader: BlockReader,
-  start: number,
-  end: number,
+  { start, end, last }: { start: number; end: number; last: number },
   fileLength: number,
 ): Promise<string | undefined> {
   const record = Buffer.alloc(Math.min(ZIP64_END_RECORD, fileLength - end));
@@ -147,7 +169,9 @@ async function endContradiction(
   if (!isZip64 && signature !== 0x06054b50) return `behind its ${end - start} bytes stands no end record`;
   // 40 and 12 - size of the central directory
   const stated = isZip64 ? Number(record.readBigUInt64LE(40)) : record.readUInt32LE(12);
-  return stated === end - start ? undefined : `it has ${end - start} bytes, its end record says ${stated}`;
+  if (stated !== end - start) return `it has ${end - start} bytes, its end record says ${stated}`;
+  const between = last - end - (isZip64 ? ZIP64_END_RECORD + ZIP64_LOCATOR : 0);
+  return between === 0 ? undefined : `${between} bytes stand between it and the last record of the file`;
 }
 
 /** Tells whether the end record of a zip stands at the end, whatever the file begins with. */

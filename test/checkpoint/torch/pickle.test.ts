@@ -204,6 +204,7 @@ describe("bad pickles", () => {
     // CPython refuses these too.
     ["a hexadecimal FLOAT", "F0x10\n.", "PICKLE", /float that is not one/],
     ["a FLOAT beyond the largest", "F1e999\n.", "PICKLE", /float that is not one/],
+    ["a FLOAT of two signs", "F+-inf\n.", "PICKLE", /float that is not one/],
     ["a FLOAT with a space", "F 1.5\n.", "PICKLE", /float that is not one/],
     ["a FLOAT with a carriage return", "F1.5\r\n.", "PICKLE", /float that is not one/],
     ["an empty line", "L\n.", "PICKLE", /line without anything/],

@@ -56,6 +56,25 @@ describe.each<[string, Buffer, RegExp]>([
     more(record("readme.txt")),
     /readme\.txt: the record lies outside archive\//,
   ],
+  [
+    "a second zip behind it, of which Python's zipfile reads the records and torch does not",
+    Buffer.concat([zip(entries()), zip(torchEntries(dict({ w: new FakeTensor([7, 8, 9]) })))]),
+    /the zip directory(?: is not what it says)?: \d+ bytes stand between it and the last record of the file/,
+  ],
+  [
+    "bytes between the directory and the end record",
+    Buffer.concat([
+      zip(entries()).subarray(0, -22),
+      Buffer.from("PK\x05\x06".padEnd(22, "\0")),
+      zip(entries()).subarray(-22),
+    ]),
+    /the zip directory/,
+  ],
+  [
+    "bytes behind its end, which torch takes no notice of",
+    Buffer.concat([zip(entries()), Buffer.from("x\n")]),
+    /at byte \d+: 2 bytes behind the end of the zip belong to nothing/,
+  ],
   ["a record that would leave the folder", more(record("../../x")), /the record lies outside archive\//],
   [
     "an end record that makes the directory empty",
