@@ -10,7 +10,7 @@ import { runOne, type Target, Wrong } from "./target.js";
 import { allTargets } from "./targets.js";
 
 /** `npm run fuzz -- --seconds 60`, which CI runs, begins with the same seeds and has many more. */
-const INPUTS = 30;
+const INPUTS = 20;
 /** An input of these is a folder of some thirty files, which is opened many times. */
 const FEWER: Readonly<Record<string, number>> = { universal: 10 };
 const targets = allTargets(fileURLToPath(new URL("../../fixtures", import.meta.url)));
