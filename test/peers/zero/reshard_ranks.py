@@ -89,6 +89,21 @@ def muon(groups):
     )
 
 
+def cpu_adam(groups):
+    from deepspeed.ops.adam import DeepSpeedCPUAdam
+
+    return DeepSpeedCPUAdam(groups, lr=0.01)
+
+
+OFFLOADED = {"offload_optimizer": {"device": "cpu"}}
+# DeepSpeed's own Adam is compiled at its first use, which takes minutes: these are no tests, and stand alone with CPU_ADAM=1.
+CPU_ADAM = {
+    "cpu-adam-stage1": dict(optimizer=cpu_adam, zero={"stage": 1}),
+    "cpu-adam-stage2-groups": dict(optimizer=cpu_adam, groups=2, zero={"stage": 2, **OFFLOADED}),
+    "cpu-adam-stage2-bf16": dict(optimizer=cpu_adam, precision="bf16", zero={"stage": 2, **OFFLOADED}),
+    "cpu-adam-stage3": dict(optimizer=cpu_adam, zero={"stage": 3, "sub_group_size": 60, **OFFLOADED}),
+}
+
 CASES = {
     "stage2-fp32-groups-round-robin": dict(groups=3, zero={"stage": 2, "round_robin_gradients": True}),
     "stage1-fp32-groups": dict(groups=2, zero={"stage": 1}),
@@ -131,7 +146,7 @@ UNIVERSAL = [
 def cases(universal):
     return {
         name: case
-        for name, case in CASES.items()
+        for name, case in (CPU_ADAM if os.environ.get("CPU_ADAM") else CASES).items()
         if VERSION >= case.get("since", (0,)) and (not universal or name in UNIVERSAL)
     }
 
