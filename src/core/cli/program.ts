@@ -56,12 +56,12 @@ export function createProgram(name: string, description: string): Command {
     .enablePositionalOptions(false);
 }
 
-/** Makes an error of ours of what commander says, which may guess what was meant in a line of its own. */
+/** Makes an error of ours of what commander says, which may guess what was meant in a line of its own, or say what is taken. */
 function usageError(text: string): VistaError {
   const [message, guess] = text
     .replace(/^error: /, "")
     .trim()
-    .split("\n") as [string, string?];
+    .split(/\n|(?<=is invalid)\. /) as [string, string?];
   const hint = guess?.replace(/^\((.*)\)$/, "$1") ?? "Add --help for what there is.";
   return new VistaError("USAGE", message, { hint });
 }
