@@ -6,8 +6,9 @@ import { firstNames, shorten, VistaError } from "../../core/errors.js";
 import { sum } from "../../core/sum.js";
 import type { TorchFile } from "./file.js";
 import { PICKLE_LIMITS } from "./limits.js";
+import { countTensors, MODULE_HINT, moduleIn, nothingThere } from "./no-state-dict.js";
 import { asDict, asItems, keyText, type PyDict, PyObject, type PyValue } from "./objects.js";
-import { storagesIn, walk } from "./storages.js";
+import { walk } from "./storages.js";
 import { isTensorLike, TorchTensor, TorchUnreadable } from "./values.js";
 
 /**
@@ -278,27 +279,6 @@ function refuseLoneTensors(top: Place, others: readonly OtherTensors[], file: To
   );
 }
 
-const MODULE_HINT =
-  "where the module's code can be imported and is trusted, save its state dict: " +
-  "torch.save(torch.load(FILE, weights_only=False).state_dict(), OUT).";
-
-/** Returns the first module in a value, such as torch.save(model) pickles; only its own code can name its tensors. */
-function moduleIn(value: PyValue): { path: string; id: string } | undefined {
-  let found: { path: string; id: string } | undefined;
-  walk(value, (current, path) => {
-    if (found !== undefined || !(current instanceof PyObject)) return;
-    const state = asDict(current.state);
-    if (state?.has("_parameters") && state.has("_modules"))
-      found = { path, id: shorten(keyText(moduleClass(current)), 200) };
-  });
-  return found;
-}
-
-/** Returns the class of an object, which is called itself or is the first argument of `copyreg._reconstructor`. */
-function moduleClass({ callable, args, id }: PyObject): PyValue {
-  return id === "copyreg._reconstructor" ? (asItems(args)?.[0] ?? callable) : callable;
-}
-
 function atKey(places: readonly Place[], file: TorchFile, key: string): Place {
   const found = key === "." ? file.value : valueAt(file.value, key);
   const dict = asDict(found);
@@ -322,42 +302,6 @@ function atKey(places: readonly Place[], file: TorchFile, key: string): Place {
       `${found === undefined ? "no such key" : "no dict of tensors"}; tensors are in: ${there}`,
     { path: file.file.path, hint: "Name the key of a dict of tensors, several joined by dots." },
   );
-}
-
-function nothingThere(file: TorchFile): VistaError {
-  const module = moduleIn(file.value);
-  if (module !== undefined) {
-    const where = module.path === "" ? "" : ` under ${module.path}`;
-    return new VistaError(
-      "WRONG_KIND",
-      `it holds a whole module (${module.id})${where}, as torch.save(model) pickles it, and no state dict`,
-      { path: file.file.path, hint: `${MODULE_HINT[0]!.toUpperCase()}${MODULE_HINT.slice(1)}` },
-    );
-  }
-  const keys = [...(asDict(file.value)?.keys() ?? [])].map((name) => shorten(keyText(name), 80));
-  const there = [...storagesIn(file.value, file.file.path).tensors.values()];
-  const parts = [
-    keys.length === 0 ? `it is ${kindOf(file.value)}` : `its keys: ${firstNames(keys, 10)}`,
-    ...(there.length === 0 || file.value instanceof TorchTensor
-      ? []
-      : [`${countTensors(there.length)} in it, under ${firstNames(there)}`]),
-  ];
-  return new VistaError("FORMAT", `no state dict in it; ${parts.join("; ")}`, {
-    path: file.file.path,
-    hint: "A state dict maps names to tensors.",
-  });
-}
-
-/** Tells what a value is, for a message: `a list of 3`, `a __main__.Config`. */
-function kindOf(value: PyValue): string {
-  if (isTensorLike(value)) return "one tensor without a name";
-  if (value instanceof PyObject) return `a ${shorten(value.id, 200)}`;
-  const items = asItems(value);
-  if (items !== undefined) return `a list of ${items.length}`;
-  if (asDict(value) !== undefined) return "an empty dict";
-  if (value === null) return "None";
-  if (typeof value === "object") return "an object";
-  return typeof value === "bigint" ? "a number" : `a ${typeof value}`;
 }
 
 function othersThan(chosen: Place, places: readonly Place[], value: PyValue, path: string): OtherTensors[] {
@@ -426,8 +370,4 @@ function nameOf({ path }: Place): string {
 
 function describe(place: Place): string {
   return `${nameOf(place)} (${countTensors(place.tensors)})`;
-}
-
-function countTensors(count: number): string {
-  return `${count} tensor${count === 1 ? "" : "s"}`;
 }
