@@ -1,5 +1,6 @@
 /** Says what a torch file holds that has no state dict, for errors: a module that was pickled whole, one tensor, a list. */
 import { firstNames, shorten, VistaError } from "../../core/errors.js";
+import { plural } from "../../core/text.js";
 import type { TorchFile } from "./file.js";
 import { asDict, asItems, keyText, PyObject, type PyValue } from "./objects.js";
 import { storagesIn, walk } from "./storages.js";
@@ -44,7 +45,7 @@ export function nothingThere(file: TorchFile): VistaError {
     keys.length === 0 ? `it is ${kindOf(file.value)}` : `its keys: ${firstNames(keys, 10)}`,
     ...(there.length === 0 || file.value instanceof TorchTensor
       ? []
-      : [`${countTensors(there.length)} in it, under ${firstNames(there)}`]),
+      : [`${plural(there.length, "tensor")} in it, under ${firstNames(there)}`]),
   ];
   return new VistaError("FORMAT", `no state dict in it; ${parts.join("; ")}`, {
     path: file.file.path,
@@ -62,8 +63,4 @@ function kindOf(value: PyValue): string {
   if (value === null) return "None";
   if (typeof value === "object") return "an object";
   return typeof value === "bigint" ? "a number" : `a ${typeof value}`;
-}
-
-export function countTensors(count: number): string {
-  return `${count} tensor${count === 1 ? "" : "s"}`;
 }

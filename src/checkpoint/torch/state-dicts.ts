@@ -4,9 +4,10 @@
  */
 import { firstNames, shorten, VistaError } from "../../core/errors.js";
 import { sum } from "../../core/sum.js";
+import { plural } from "../../core/text.js";
 import type { TorchFile } from "./file.js";
 import { PICKLE_LIMITS } from "./limits.js";
-import { countTensors, MODULE_HINT, moduleIn, nothingThere } from "./no-state-dict.js";
+import { MODULE_HINT, moduleIn, nothingThere } from "./no-state-dict.js";
 import { asDict, asItems, keyText, type PyDict, PyObject, type PyValue } from "./objects.js";
 import { walk } from "./storages.js";
 import { isTensorLike, TorchTensor, TorchUnreadable } from "./values.js";
@@ -229,7 +230,7 @@ function mayBeNoWeights(places: readonly Place[], file: TorchFile): VistaError {
   );
   return new VistaError(
     "AMBIGUOUS",
-    `${countTensors(names.length)} ${where} that may be no weights: ${noWeights(first!)} (${firstNames(names)})`,
+    `${plural(names.length, "tensor")} ${where} that may be no weights: ${noWeights(first!)} (${firstNames(names)})`,
     {
       path: file.file.path,
       hint: `If they are meant as a state dict, name it: --key ${shorten(nameOf(first!), 80)}`,
@@ -270,7 +271,7 @@ function refuseLoneTensors(top: Place, others: readonly OtherTensors[], file: To
   const module = moduleIn(file.value);
   throw new VistaError(
     "AMBIGUOUS",
-    `${countTensors(top.tensors)} at the top, which may be no state dict, beside more: ${named}` +
+    `${plural(top.tensors, "tensor")} at the top, which may be no state dict, beside more: ${named}` +
       (module === undefined ? "" : ` (${module.id}, a module that was pickled whole)`),
     {
       path: file.file.path,
@@ -369,5 +370,5 @@ function nameOf({ path }: Place): string {
 }
 
 function describe(place: Place): string {
-  return `${nameOf(place)} (${countTensors(place.tensors)})`;
+  return `${nameOf(place)} (${plural(place.tensors, "tensor")})`;
 }
