@@ -54,7 +54,9 @@ export async function findOrphans(names: readonly string[], known: WithoutOrphan
   const absentBuffers = new Set([...buffers].filter((name) => !module.has(name)));
   const isBuffer = (name: string) =>
     buffers.has(unwrapped(name)) ||
-    (viewOf.get(name)!.numel > 0 && endings(unwrapped(name)).some((ending) => absentBuffers.has(ending)));
+    (absentBuffers.size > 0 &&
+      viewOf.get(name)!.numel > 0 &&
+      endings(unwrapped(name)).some((ending) => absentBuffers.has(ending)));
   const isPlaceholder = placeholders(known);
   const orphans = new Map(left.filter((name) => !isBuffer(name)).map((name) => [name, viewOf.get(name)!]));
   const { renamed, unnamed } = await findRenames(orphans, absent, merged, isPlaceholder);

@@ -245,8 +245,11 @@ export class ZeroPlan {
    * drops them without a word.
    */
   #warnOfAbsentBuffers(): void {
-    const there = new Set([...this.#model.dict.keys()].flatMap((name) => endings(unwrapped(keyText(name)))));
-    const absent = [...this.#model.bufferNames].filter((name) => !there.has(unwrapped(name)));
+    const { dict, bufferNames } = this.#model;
+    const elsewhere = [...bufferNames].filter((name) => !dict.has(name));
+    if (elsewhere.length === 0) return;
+    const there = new Set([...dict.keys()].flatMap((name) => endings(unwrapped(keyText(name)))));
+    const absent = elsewhere.filter((name) => !there.has(unwrapped(name)));
     if (absent.length === 0) return;
     this.#warnings.push(
       `${plural(absent.length, "buffer")} listed in buffer_names and not in \`module\`, so not in this state dict: ${firstNames(absent)}`,

@@ -11,6 +11,7 @@ import type { TorchStorage, TorchTensor } from "../torch/values.js";
 
 /** The names under which wrappers keep the module that they wrap: torch's checkpoint_wrapper, FSDP, torch.compile. */
 const WRAPPERS = new Set(["_checkpoint_wrapped_module", "_fsdp_wrapped_module", "_orig_mod"]);
+const MAY_BE_WRAPPED = new RegExp([...WRAPPERS].join("|"));
 
 /** The number of elements that are compared at one place of two tensors. */
 const SAMPLE = 16 * 1024;
@@ -70,6 +71,8 @@ export async function findRenames(
 
 /** Returns a name without the parts that wrappers put in: `a.weight` for `a._checkpoint_wrapped_module.weight`. */
 export function unwrapped(name: string): string {
+  // Thousands of names are asked for, and hardly any has such a part.
+  if (!MAY_BE_WRAPPED.test(name)) return name;
   return name
     .split(".")
     .filter((part) => !WRAPPERS.has(part))

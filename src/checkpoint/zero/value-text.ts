@@ -2,7 +2,6 @@
  * Writes the values that an optimizer keeps beside its flat tensors as text, so that those of two ranks can be compared whatever they
  * are: numbers, lists of thousands of names, dicts, objects, tensors.
  */
-import { createHash } from "node:crypto";
 import { oneLine, shorten } from "../../core/errors.js";
 import { readTensor } from "../copy/read-tensor.js";
 import { canCast } from "../tensor/cast.js";
@@ -88,8 +87,7 @@ class ValueWriter {
     const tensor = await this.file.tensor(description);
     if (tensor.byteLength > MAX_TENSOR) return false;
     const bytes = await readTensor(tensor);
-    const content = bytes.byteLength <= 16 ? bytes : createHash("sha256").update(bytes).digest();
-    const hex = Buffer.from(content).toString("hex");
+    const hex = await hexOf(bytes);
     if (tensor.numel !== 1) return this.#add(`${tensor.dtype} [${tensor.shape.join(", ")}] (${hex})`);
     if (!canCast(tensor.dtype, "F32")) return this.#add(`${tensor.dtype} (bytes ${hex})`);
     const float = await readTensor(castTensor(tensor, "F32"));
@@ -102,6 +100,14 @@ class ValueWriter {
     this.#length += text.length;
     return true;
   }
+}
+
+/** Returns bytes in hexadecimal digits; of more than 16, those of their digest. */
+async function hexOf(bytes: Uint8Array): Promise<string> {
+  if (bytes.byteLength <= 16) return Buffer.from(bytes).toString("hex");
+  // Node takes 4 ms to load it, and hardly any optimizer has such a tensor.
+  const { createHash } = await import("node:crypto");
+  return createHash("sha256").update(bytes).digest("hex");
 }
 
 /** The characters of a value that a message shows. */
