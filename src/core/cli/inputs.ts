@@ -1,6 +1,6 @@
 /** The inputs of a command that takes several: paths, and patterns that the shell left alone because they were quoted. */
 import { existsSync } from "node:fs";
-import { isVistaError, oneLine, VistaError, type Where } from "../errors.js";
+import { fromSystem, isSystemError, isVistaError, oneLine, VistaError, type Where } from "../errors.js";
 import { isRemote } from "../io/places.js";
 import { printLines } from "./print.js";
 
@@ -9,7 +9,8 @@ const MAGIC = /[*?[\]{}()!+@]/;
 
 /**
  * Returns the paths that inputs stand for, each once; those of a pattern come in the order of their names.
- * @throws VistaError `NOT_FOUND` for a pattern that matches nothing
+ * @throws VistaError `NOT_FOUND` for a pattern that matches nothing, `USAGE` for one that is too long or stands for too many names, `IO`
+ *   for a folder that cannot be looked through
  */
 export async function expandInputs(inputs: readonly string[]): Promise<string[]> {
   const paths = new Set<string>();
@@ -20,7 +21,11 @@ export async function expandInputs(inputs: readonly string[]): Promise<string[]>
     }
     // The library is loaded only for patterns, since that takes longer than reading a small checkpoint.
     const { default: glob } = await import("fast-glob");
-    const found = await glob(input, { onlyFiles: false, dot: true, followSymbolicLinks: false });
+    const found = await glob(input, { onlyFiles: false, dot: true, followSymbolicLinks: false }).catch(
+      (error) => {
+        throw patternError(error, input);
+      },
+    );
     if (found.length === 0) {
       throw new VistaError("NOT_FOUND", "no file or folder matches this pattern", {
         path: input,
@@ -30,6 +35,17 @@ export async function expandInputs(inputs: readonly string[]): Promise<string[]>
     for (const path of found.sort()) paths.add(path);
   }
   return [...paths];
+}
+
+/** Turns what looking for a pattern's files ended with into an error of a folder or, where the library refuses it, of the pattern. */
+function patternError(error: unknown, pattern: string): unknown {
+  if (isSystemError(error))
+    return fromSystem(error, error.path ?? pattern, "look for what a pattern stands for");
+  const said = error instanceof Error ? error.message : String(error);
+  return new VistaError("USAGE", `this pattern cannot be looked for: ${oneLine(said)}`, {
+    path: pattern,
+    hint: "Give a shorter one, or the paths themselves.",
+  });
 }
 
 /**

@@ -74,3 +74,29 @@ it("a pattern that matches nothing is an error; a path with brackets that is the
   const there = await runCli("vista-ckpt", ["verify", "one[1].pt"], { cwd });
   expect([there.code, there.stdout]).toEqual([0, expect.stringMatching(/^one\[1\]\.pt: torch zip/)]);
 });
+
+it.each([
+  [
+    "that is too long",
+    `{${"a".repeat(12_000)},b}`,
+    2,
+    /^vista-ckpt: .*this pattern cannot be looked for: .*10000/,
+  ],
+  [
+    "of a million names",
+    "a{1..1000000}.pt",
+    2,
+    /^vista-ckpt: .*this pattern cannot be looked for: .*range limit/,
+  ],
+  [
+    "below a folder that cannot be read",
+    `${"a".repeat(300)}/*.pt`,
+    1,
+    /cannot look for .*: the name is too long/,
+  ],
+])("a pattern %s is a line that says so", async (_, pattern, expected, message) => {
+  const { code, stderr } = await runCli("vista-ckpt", ["verify", pattern], { cwd: folder() });
+  expect(code).toBe(expected);
+  expect(stderr).toMatch(message);
+  expect(stderr).not.toMatch(/internal error/);
+});
