@@ -2,13 +2,11 @@ import { addCompletion } from "../../core/cli/completion.js";
 import { createProgram, runProgram } from "../../core/cli/program.js";
 import { addAnnosCommand } from "./annos.js";
 import { addCheckCommand } from "./check.js";
-import {
-  addExplainCommand,
-  addIndexCommand,
-  addMergeReportsCommand,
-  addPreviewCommand,
-  addStatsCommand,
-} from "./commands.js";
+import { addExplainCommand } from "./explain.js";
+import { addIndexCommand } from "./index-command.js";
+import { addMergeReportsCommand } from "./merge-reports.js";
+import { addPreviewCommand } from "./preview.js";
+import { addStatsCommand } from "./stats.js";
 
 /**
  * Runs `vista-data`, which checks, indexes and shows driving data. The files beside this one only declare options. Each imports

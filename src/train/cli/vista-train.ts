@@ -2,8 +2,14 @@ import { addCompletion } from "../../core/cli/completion.js";
 import { createProgram, runProgram } from "../../core/cli/program.js";
 import { BUILT_IN_RECIPES } from "../launch/built-in-recipes.js";
 import { COMMANDS, UNSAID } from "../launch/names.js";
-import { addCheck, addFinish, addLaunch, addNext, addPrune, addRecipes, addStatus } from "./commands.js";
+import { addCheck } from "./check.js";
+import { addFinish } from "./finish.js";
+import { addLaunch } from "./launch.js";
+import { addNext } from "./next.js";
 import { splitArguments } from "./options.js";
+import { addPrune } from "./prune.js";
+import { addRecipes } from "./recipes.js";
+import { addStatus } from "./status.js";
 
 /** The words that are not recipes. */
 const NO_RECIPES: readonly string[] = [...COMMANDS, ...UNSAID];

@@ -1,0 +1,33 @@
+import { type Command, InvalidArgumentError } from "commander";
+import { JSON_OBJECT, QUIET, wholeNumber } from "../../core/cli/options.js";
+import { type CommandContext, later } from "../../core/cli/program.js";
+
+export function addPreviewCommand(program: Command, context: CommandContext): void {
+  program
+    .command("preview")
+    .description("draw a clip of 25 frames as the model sees it, with its actions")
+    .argument("<clip>", "a folder of frames, annos/nuScenes.json#12 for a record, or a sample's token")
+    .requiredOption("-o, --output <file>", "the contact sheet, a PNG")
+    .option("--root <folder>", "Vista root or root of the set, for records and samples")
+    .option("--config <file>", "take the size of the pictures from this config of Vista's")
+    .option("--size <WxH>", "size of the pictures in training (default: 576x320)", parseSize)
+    .option("--start <n>", "first frame in a folder", wholeNumber())
+    .option("--tile <n>", "width of a picture on the sheet (default: 384)", wholeNumber(16))
+    .option("--force", "replace the output")
+    .option(...JSON_OBJECT)
+    .option(...QUIET)
+    .addHelpText(
+      "after",
+      `\nExamples:\n  $ vista-data preview annos/nuScenes.json#12 --root /data/vista -o clip.png`,
+    )
+    .action(later(async () => (await import("./run.js")).runPreview, context));
+}
+
+function parseSize(text: string): { width: number; height: number } {
+  const match = /^(\d+)x(\d+)$/.exec(text);
+  const size = { width: Number(match?.[1]), height: Number(match?.[2]) };
+  if (match === null || size.width < 16 || size.height < 16 || size.width > 8192 || size.height > 8192) {
+    throw new InvalidArgumentError("It must be like 1024x576.");
+  }
+  return size;
+}

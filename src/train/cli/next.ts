@@ -1,0 +1,16 @@
+/** The options of the command `vista-train next <run>`, whose work is loaded when it runs. */
+import type { Command } from "commander";
+import { type CommandContext, later } from "../../core/cli/program.js";
+import { addStartOptions } from "./options.js";
+
+export function addNext(program: Command, context: CommandContext, extra: readonly string[]): void {
+  addStartOptions(program.command("next <run>"))
+    .summary("print, or with --start start, the phase that follows a run")
+    .description(
+      "Prints the command of the phase that follows a run, from its last checkpoint; --start starts it.",
+    )
+    .option("--recipe <name>", "the recipe of the run, where its folder does not tell")
+    .option("--start", "start it")
+    .addHelpText("after", `\nExamples:\n  $ vista-train next logs/phase1-4711 --start`)
+    .action(later(async () => (await import("./run.js")).next, extra, context));
+}
