@@ -120,10 +120,7 @@ async function openAny(path: string, options: OpenOptions): Promise<Opened> {
   };
 }
 
-/**
- * Refuses options that nothing would come of.
- * @throws VistaError `USAGE`
- */
+/** Refuses options that nothing would come of. @throws VistaError `USAGE` */
 function onlyForZero(path: string, what: string, { tag, excludeFrozen, recover }: OpenOptions): void {
   const refuse = (option: string, why: string) => {
     throw new VistaError("USAGE", `${why} of a ZeRO checkpoint, and this is ${what}`, {

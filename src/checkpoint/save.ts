@@ -65,10 +65,7 @@ export function formatOf(path: string): CheckpointFormat {
   return path.toLowerCase().endsWith(".safetensors") ? "safetensors" : "torch";
 }
 
-/**
- * Tells what {@link saveCheckpoint} would write.
- * @throws VistaError `UNSUPPORTED`
- */
+/** Tells what {@link saveCheckpoint} would write. @throws VistaError `UNSUPPORTED` */
 export function planCheckpoint(state: StateDict, path: string, options: SaveOptions = {}): Saved {
   const { files, index, bytes } = plan(state, path, options);
   return { files, index, bytes };

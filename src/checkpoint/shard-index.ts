@@ -109,10 +109,7 @@ function parseIndex(text: string, path: string): Pick<ShardIndex, "weightMap" | 
   return { weightMap, totalSize, stated: parseStated(shards, path) };
 }
 
-/**
- * Reads `metadata.shards`.
- * @throws VistaError `FORMAT` for half a statement, which must not pass for none
- */
+/** Reads `metadata.shards`. @throws VistaError `FORMAT` for half a statement, which must not pass for none */
 function parseStated(value: unknown, path: string): Map<string, StatedShard> {
   const stated = new Map<string, StatedShard>();
   for (const [shard, entry] of Object.entries(recordIn(value))) {
@@ -133,10 +130,7 @@ function recordIn(value: unknown): Record<string, unknown> {
   return isRecord(value) ? value : {};
 }
 
-/**
- * Returns the path of a shard.
- * @throws VistaError `FORMAT` for a shard outside the folder of its index
- */
+/** Returns the path of a shard. @throws VistaError `FORMAT` for a shard outside the folder of its index */
 function shardPath(index: string, name: string, shard: string): string {
   const place = insideFolder(parentPlace(index), shard);
   if (place !== undefined) return place;

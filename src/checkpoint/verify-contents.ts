@@ -195,10 +195,7 @@ export class ContentsReader {
     warn(`${count} under keys that are no names, which no command can read`, nameless);
   }
 
-  /**
-   * Finds the state dict.
-   * @throws VistaError `USAGE` for a key that names none
-   */
+  /** Finds the state dict. @throws VistaError `USAGE` for a key that names none */
   #stateDict(torchFile: TorchFile): FoundStateDict | undefined {
     try {
       return findStateDict(torchFile, this.key);

@@ -29,10 +29,7 @@ export function addCommonOptions(command: Command): Command {
     .option(...QUIET);
 }
 
-/**
- * Returns the output, which is given as argument or as option, not both.
- * @throws VistaError `USAGE` for two outputs
- */
+/** Returns the output, which is given as argument or as option, not both. @throws VistaError `USAGE` for two outputs */
 export function oneOutput(argument: string | undefined, option: string | undefined): string | undefined {
   if (argument !== undefined && option !== undefined && argument !== option) {
     throw new VistaError("USAGE", `two outputs: ${argument} and ${option}`, { hint: "Give one." });

@@ -166,10 +166,7 @@ async function readPickleFile(path: string): Promise<PyValue> {
   return readPickle(await readSmallFile(path, MAX_METADATA), { path }).value;
 }
 
-/**
- * Returns the path of a data file.
- * @throws VistaError `FORMAT` for a name that leads out of the folder
- */
+/** Returns the path of a data file. @throws VistaError `FORMAT` for a name that leads out of the folder */
 function dataPath(folder: string, tensor: string, name: string): string {
   // Of dots and slashes alone, it is the folder itself or one above.
   const place = /[^./]/.test(name) ? insideFolder(folder, name) : undefined;

@@ -24,10 +24,7 @@ const SHARD_NAME = /^shard-(\d+)-model-(\d+)-of-(\d+)\.safetensors$/;
 /** The key of the metadata whose value is JSON: `{tensor: {"saved_offsets": [first index of each dimension]}}`. */
 const SHARDING_INFO = "DCP_SHARDING_INFO";
 
-/**
- * Lists the shards of such a folder, sorted; none where it is no such folder.
- * @throws VistaError `IO`
- */
+/** Lists the shards of such a folder, sorted; none where it is no such folder. @throws VistaError `IO` */
 export async function listSafetensorsShards(folder: string): Promise<string[]> {
   const entries = await listFolder(folder).catch(cannot("list the folder", folder));
   return entries

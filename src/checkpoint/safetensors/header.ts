@@ -52,10 +52,7 @@ function damaged(what: string, where: Where): VistaError {
   return new VistaError("FORMAT", what, { ...where, hint });
 }
 
-/**
- * Reads and checks the header of an open file.
- * @throws VistaError `TRUNCATED`, `FORMAT`
- */
+/** Reads and checks the header of an open file. @throws VistaError `TRUNCATED`, `FORMAT` */
 export async function readHeader(file: SourceFile): Promise<SafetensorsHeader> {
   const { path, size } = file;
   if (size < 8) {

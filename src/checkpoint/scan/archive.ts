@@ -148,10 +148,7 @@ async function localHeader(reader: RangeReader, entry: ZipEntry) {
   return { differences, hasDescriptor, contentStart };
 }
 
-/**
- * Scans a record that is no storage.
- * @returns the storages that a pickle in it names
- */
+/** Scans a record that is no storage. @returns the storages that a pickle in it names */
 async function scanRecord(
   scanner: Scanner,
   stored: RangeReader | undefined,

@@ -5,10 +5,7 @@ import type { RangeReader } from "../../core/io/source.js";
 export class Slice implements RangeReader {
   readonly path: string;
 
-  /**
-   * Makes a slice of something.
-   * @throws VistaError `TRUNCATED` where the slice leaves what it is a part of
-   */
+  /** Makes a slice of something. @throws VistaError `TRUNCATED` where the slice leaves what it is a part of */
   constructor(
     private readonly whole: RangeReader,
     private readonly start: number,

@@ -76,10 +76,7 @@ export interface Tensor {
   readonly source: TensorSource;
 }
 
-/**
- * Makes a tensor; the caller has checked that the source has the bytes.
- * @throws VistaError `FORMAT` for impossible sizes
- */
+/** Makes a tensor; the caller has checked that the source has the bytes. @throws VistaError `FORMAT` for impossible sizes */
 export function makeTensor(dtype: DType, shape: readonly number[], source: TensorSource): Tensor {
   const numel = numelOf(shape);
   const byteLength = numel === undefined ? undefined : byteLengthOf(dtype, numel);

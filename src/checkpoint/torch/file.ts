@@ -15,15 +15,9 @@ export interface TorchFile {
   readonly value: PyValue;
   /** The names of all classes and functions that the pickle mentions, in order of appearance. */
   readonly globals: readonly PyGlobal[];
-  /**
-   * Returns the plan of a tensor; equal views give the same object.
-   * @throws VistaError `FORMAT`, `TRUNCATED`
-   */
+  /** Returns the plan of a tensor; equal views give the same object. @throws VistaError `FORMAT`, `TRUNCATED` */
   tensor(description: TorchTensor): Promise<Tensor>;
-  /**
-   * Returns the bytes of a storage by its key.
-   * @throws VistaError `FORMAT`, `TRUNCATED`
-   */
+  /** Returns the bytes of a storage by its key. @throws VistaError `FORMAT`, `TRUNCATED` */
   storage(key: string): Promise<Region>;
   /**
    * Reads the pickle once more, exactly, so that it can be changed and written again.

@@ -17,10 +17,7 @@ export interface UnreadableTensor {
   readonly isName: boolean;
 }
 
-/**
- * Returns the tensors of a dict by name.
- * @throws what {@link describedTensors} throws
- */
+/** Returns the tensors of a dict by name. @throws what {@link describedTensors} throws */
 export async function tensorsOf(
   file: TorchFile,
   dict: PyDict,

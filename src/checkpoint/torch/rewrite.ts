@@ -182,10 +182,7 @@ class Rewriter {
   }
 }
 
-/**
- * Returns the parts of a storage's persistent id.
- * @throws VistaError `UNSUPPORTED` for one that is no storage
- */
+/** Returns the parts of a storage's persistent id. @throws VistaError `UNSUPPORTED` for one that is no storage */
 export function storageParts(storage: PyPersistent): {
   cls: PyValue;
   key: string;

@@ -65,10 +65,7 @@ export interface ZipDirectory {
   readonly contradiction: string | undefined;
 }
 
-/**
- * Reads the central directory.
- * @throws VistaError `FORMAT` for no zip, or more records than {@link MAX_RECORDS}
- */
+/** Reads the central directory. @throws VistaError `FORMAT` for no zip, or more records than {@link MAX_RECORDS} */
 export async function readDirectory(
   file: RangeReader,
   within: Stretch = { start: 0, length: file.size },

@@ -13,10 +13,7 @@ export interface Stripped {
   readonly unprefixed: readonly string[];
 }
 
-/**
- * Takes the prefix off all names.
- * @throws VistaError `AMBIGUOUS` where two names become one
- */
+/** Takes the prefix off all names. @throws VistaError `AMBIGUOUS` where two names become one */
 export function stripPrefix(tensors: ReadonlyMap<string, Tensor>): Stripped {
   const result = new Map<string, Tensor>();
   const original = new Map<string, string>();

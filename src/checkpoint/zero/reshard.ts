@@ -35,10 +35,7 @@ export interface ReshardedGroup {
   readonly padding: number;
 }
 
-/**
- * Plans the files of a checkpoint for another number of ranks.
- * @throws VistaError `INCONSISTENT`, `UNSUPPORTED`
- */
+/** Plans the files of a checkpoint for another number of ranks. @throws VistaError `INCONSISTENT`, `UNSUPPORTED` */
 export async function reshardedFiles(
   optimizer: ZeroOptimizer,
   ranks: number,

@@ -58,10 +58,7 @@ export async function prepareOutput(
   return target;
 }
 
-/**
- * Checks that `folder` exists and has room for `needed` bytes.
- * @throws VistaError `NOT_FOUND`, `NO_SPACE`, `IO`
- */
+/** Checks that `folder` exists and has room for `needed` bytes. @throws VistaError `NOT_FOUND`, `NO_SPACE`, `IO` */
 export async function checkSpace(folder: string, needed: number): Promise<void> {
   const { bavail, bsize } = await statfs(folder).catch((error: unknown) => {
     if ((error as NodeJS.ErrnoException).code !== "ENOENT")

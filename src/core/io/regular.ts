@@ -49,10 +49,7 @@ export function statsOf(path: string): Promise<Stats | undefined> {
   return stat(path).catch(unlessAbsent(undefined, "look at it", path));
 }
 
-/**
- * Returns the names of what is in a folder; none where there is no such folder.
- * @throws VistaError where it cannot be listed
- */
+/** Returns the names of what is in a folder; none where there is no such folder. @throws VistaError where it cannot be listed */
 export function namesIn(folder: string): Promise<string[]> {
   return readdir(folder).catch(unlessAbsent<string[]>([], "list the folder", folder));
 }
@@ -101,9 +98,7 @@ export function hasEntry(folder: string, isIt: (entry: Dirent) => boolean): bool
   }
 }
 
-/**
- * Tells whether an error says that nothing is at a path, which is another matter than something that cannot be looked at.
- */
+/** Tells whether an error says that nothing is at a path, which is another matter than something that cannot be looked at. */
 export function isAbsent(error: unknown): boolean {
   return isSystemError(error) && (error.code === "ENOENT" || error.code === "ENOTDIR");
 }
@@ -190,10 +185,7 @@ function refuseOthers(stats: Stats, path: string): void {
   throw Object.assign(new Error(`${code}: ${what}, open '${path}'`), { code, syscall: "open", path });
 }
 
-/**
- * Refuses a file that is larger than any of its kind.
- * @throws VistaError `FORMAT`
- */
+/** Refuses a file that is larger than any of its kind. @throws VistaError `FORMAT` */
 export function checkSize(size: number, path: string, limit: number): void {
   if (size <= limit) return;
   throw new VistaError("FORMAT", `the file has ${size} bytes, the limit for one of its kind is ${limit}`, {

@@ -80,11 +80,7 @@ export class ClipRows implements RowSink {
     return this.#checker.checkSample(goOn);
   }
 
-  /**
-   * Checks a record that `JSON.parse` has read.
-   *
-   * @returns false where the record could not be understood
-   */
+  /** Checks a record that `JSON.parse` has read. @returns false where the record could not be understood */
   #slow(record: unknown): boolean {
     const wrong = (message: string, rule: AnnotationRule = "shape") => {
       this.issues.record(rule, message);

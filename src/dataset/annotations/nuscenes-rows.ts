@@ -44,11 +44,7 @@ export class FileListing {
 
   constructor(private readonly root: string) {}
 
-  /**
-   * Looks for a file.
-   *
-   * @returns the folder's part of `path` where the file is not there, or undefined where it is
-   */
+  /** Looks for a file. @returns the folder's part of `path` where the file is not there, or undefined where it is */
   missing(path: string): string | undefined {
     const slash = path.lastIndexOf("/");
     const folder = path.slice(0, Math.max(slash, 0));
@@ -365,11 +361,7 @@ export class NuScenesRows implements RowSink {
     }
   }
 
-  /**
-   * Looks for the frames of a record.
-   *
-   * @returns false where a frame is not there
-   */
+  /** Looks for the frames of a record. @returns false where a frame is not there */
   #existence({ frames }: NuScenesRecord, files: FileListing): boolean {
     const missing = new Map<string, string>();
     for (const frame of frames.slice(0, this.frames)) {

@@ -225,11 +225,7 @@ class FileRun implements RowSink {
     this.#note(offset);
   }
 
-  /**
-   * Notes the state of the file before it is read.
-   *
-   * @throws the system's error
-   */
+  /** Notes the state of the file before it is read. @throws the system's error */
   start(): void {
     const { unusable } = this.outcome;
     if (unusable === undefined) return;

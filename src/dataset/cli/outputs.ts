@@ -21,11 +21,7 @@ export interface ReportOutputs extends PrintOptions {
   force?: boolean;
 }
 
-/**
- * Looks at all outputs before any work is done.
- *
- * @throws VistaError what `prepareOutput` throws
- */
+/** Looks at all outputs before any work is done. @throws VistaError what `prepareOutput` throws */
 export async function prepareReports(
   outputs: ReportOutputs & { writeClean?: string; listMissing?: string },
 ): Promise<void> {
@@ -120,11 +116,7 @@ export class FindingsFile {
     this.#findings = new SortedFindings(file.path);
   }
 
-  /**
-   * Makes the file.
-   *
-   * @returns undefined where no path is given
-   */
+  /** Makes the file. @returns undefined where no path is given */
   static async create(path: string | undefined, force: boolean): Promise<FindingsFile | undefined> {
     if (path === undefined) return undefined;
     return new FindingsFile(await AtomicFile.create(await prepareOutput(path, 0, { force }), { force }));
@@ -134,11 +126,7 @@ export class FindingsFile {
     this.#findings.add(finding);
   }
 
-  /**
-   * Writes what was added.
-   *
-   * @throws VistaError `NO_SPACE`, `IO`
-   */
+  /** Writes what was added. @throws VistaError `NO_SPACE`, `IO` */
   async finish(): Promise<void> {
     for (const block of this.#findings.lines()) await this.file.write(block);
   }

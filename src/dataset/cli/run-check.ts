@@ -93,11 +93,7 @@ export async function runCheck(
   }
 }
 
-/**
- * Collects the findings of all parts.
- *
- * @returns whether the check was stopped before its end
- */
+/** Collects the findings of all parts. @returns whether the check was stopped before its end */
 async function collect(
   root: string,
   parts: readonly Part[],
@@ -211,11 +207,7 @@ async function makeParts(
   return unusable === undefined ? { parts, leftOut } : { parts, leftOut, unusable };
 }
 
-/**
- * Refuses the options about things that the quick form leaves out.
- *
- * @throws VistaError `USAGE`
- */
+/** Refuses the options about things that the quick form leaves out. @throws VistaError `USAGE` */
 function refuseWithQuick(options: CheckCommandOptions): void {
   const other =
     options.kind !== undefined && options.kind !== "annotations"

@@ -136,11 +136,7 @@ function sameStamp(a: Stamp, b: Stamp): boolean {
   return a.every((value, i) => value === b[i]);
 }
 
-/**
- * Reads an index file.
- *
- * @throws VistaError `NOT_FOUND`, `IO`, `FORMAT`, `UNSUPPORTED`, `CHECKSUM`, `INCONSISTENT`
- */
+/** Reads an index file. @throws VistaError `NOT_FOUND`, `IO`, `FORMAT`, `UNSUPPORTED`, `CHECKSUM`, `INCONSISTENT` */
 export async function readIndex(path: string): Promise<DatasetIndex> {
   try {
     // The decoder comes with MessagePack, which nothing else needs.

@@ -74,11 +74,7 @@ export async function checkImage(path: string, level: ImageLevel): Promise<Image
   return report;
 }
 
-/**
- * Reads the header of an image into its report.
- *
- * @returns undefined where a fault was already found
- */
+/** Reads the header of an image into its report. @returns undefined where a fault was already found */
 async function readHeaderInto(
   report: ImageReport,
   handle: FileHandle,

@@ -9,11 +9,7 @@ type Sharp = typeof import("sharp")["default"];
 /** The library sharp, which is loaded on first use because it brings libvips, which a check of headers does not need. */
 let loading: Promise<Sharp> | undefined;
 
-/**
- * Loads sharp.
- *
- * @throws VistaError `IO` where its binary is missing, as after `npm install --omit=optional`
- */
+/** Loads sharp. @throws VistaError `IO` where its binary is missing, as after `npm install --omit=optional` */
 export function loadSharp(): Promise<Sharp> {
   loading ??= requireSharp();
   return loading;

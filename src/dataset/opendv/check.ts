@@ -286,11 +286,7 @@ class OpenDvRun {
     }
   }
 
-  /**
-   * Reports, if it is time to, that so much of the current folder is done.
-   *
-   * @returns whether it was time
-   */
+  /** Reports, if it is time to, that so much of the current folder is done. @returns whether it was time */
   #progress(part: number): boolean {
     if (!this.#turns.due()) return false;
     this.options.onProgress?.({

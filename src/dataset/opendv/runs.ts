@@ -18,11 +18,7 @@ export class FrameSet {
     return this.#size;
   }
 
-  /**
-   * Adds a frame.
-   *
-   * @returns false where the number was there before
-   */
+  /** Adds a frame. @returns false where the number was there before */
   add(frame: number): boolean {
     const word = frame >>> 5;
     if (word >= this.#words.length) this.#grow(word + 1);

@@ -142,11 +142,7 @@ export class ReportBuilder {
     this.#ignore = new Set(options.ignore);
   }
 
-  /**
-   * Adds a finding.
-   *
-   * @returns false where the finding's rule is ignored
-   */
+  /** Adds a finding. @returns false where the finding's rule is ignored */
   add(finding: Finding): boolean {
     if (this.#ignore.has(finding.rule)) {
       this.addIgnored(finding.rule, 1);

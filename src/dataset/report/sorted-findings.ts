@@ -36,11 +36,7 @@ export class SortedFindings {
     this.#size = size;
   }
 
-  /**
-   * Adds a finding.
-   *
-   * @throws VistaError `NO_SPACE`, `IO`
-   */
+  /** Adds a finding. @throws VistaError `NO_SPACE`, `IO` */
   add(finding: Finding): void {
     this.#findings.push(finding);
     if (this.#findings.length >= this.#size) this.#spill();

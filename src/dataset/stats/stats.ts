@@ -111,11 +111,7 @@ export interface StatsOptions extends RunOptions {
   annos?: readonly string[];
 }
 
-/**
- * Counts what a data set holds.
- *
- * @throws VistaError `NOT_FOUND` where there is nothing to count, `FORMAT`, `IO`, `ABORTED`
- */
+/** Counts what a data set holds. @throws VistaError `NOT_FOUND` where there is nothing to count, `FORMAT`, `IO`, `ABORTED` */
 export async function collectStats(root: string, options: StatsOptions = {}): Promise<DataStats> {
   const stats: DataStats = { root, annotations: [], youtube: [] };
   const files = [

@@ -64,11 +64,7 @@ export interface StatusOptions extends Pick<RunOptions, "signal"> {
   vista?: string;
 }
 
-/**
- * Reads a run folder of train.py.
- *
- * @throws VistaError `NOT_FOUND` or `WRONG_KIND` where `run` is no run folder, `ABORTED`
- */
+/** Reads a run folder of train.py. @throws VistaError `NOT_FOUND` or `WRONG_KIND` where `run` is no run folder, `ABORTED` */
 export async function readStatus(run: string, options: StatusOptions = {}): Promise<RunStatus> {
   const own = await stat(run).catch(cannot("open the run folder", run));
   if (!own.isDirectory()) throw new VistaError("WRONG_KIND", "is a file, not a run folder", { path: run });

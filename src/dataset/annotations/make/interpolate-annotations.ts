@@ -36,11 +36,7 @@ const COLUMNS = {
   pose: { kind: "f64", width: 7 },
 } as const;
 
-/**
- * Writes sample_annotation at 12 Hz.
- *
- * @throws VistaError `FORMAT` where a row that is needed is damaged
- */
+/** Writes sample_annotation at 12 Hz. @throws VistaError `FORMAT` where a row that is needed is damaged */
 export function interpolateAnnotations(
   { from, to, samples, sync }: AnnotationsTask,
   send: (message: InterpolationMessage) => void,

@@ -35,11 +35,7 @@ type Field = (typeof FIELDS)[number];
 const SHOWN = ["ego_pose_token", "calibrated_sensor_token", "filename"] as const;
 const REPORT_ROWS = 20_000;
 
-/**
- * Writes sample_data at 12 Hz.
- *
- * @throws VistaError `FORMAT` where a row that is needed is damaged or not there
- */
+/** Writes sample_data at 12 Hz. @throws VistaError `FORMAT` where a row that is needed is damaged or not there */
 export function interpolateData(task: DataTask, send: (message: InterpolationMessage) => void): void {
   const { samples, flags, sample, offset } = task;
   const { size } = statSync(task.from);

@@ -61,11 +61,7 @@ export class KeyFrames {
     return undefined;
   }
 
-  /**
-   * Tells whether a row is a key frame.
-   *
-   * @throws VistaError `FORMAT` where the row does not say
-   */
+  /** Tells whether a row is a key frame. @throws VistaError `FORMAT` where the row does not say */
   isKeyFrame(row: number): boolean {
     if (this.#unflagged.has(row)) this.data.read(row, ["is_key_frame"]);
     return (this.tables.sampleData!.flags[row]! & FLAG.keyFrame) !== 0;

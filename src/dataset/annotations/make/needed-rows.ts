@@ -22,11 +22,7 @@ export class NeededRows {
   readonly #twins: ReadonlySet<number>;
   #text: RowText | undefined;
 
-  /**
-   * Opens a table.
-   *
-   * @throws VistaError `NOT_FOUND`, `IO`, `FORMAT` where the table is not there or not whole
-   */
+  /** Opens a table. @throws VistaError `NOT_FOUND`, `IO`, `FORMAT` where the table is not there or not whole */
   constructor(
     tables: Tables,
     private readonly name: TableName,
@@ -56,11 +52,7 @@ export class NeededRows {
     this.#twins = new Set(duplicates.flat());
   }
 
-  /**
-   * Returns a row after it has made sure that the given fields are as the schema has them.
-   *
-   * @throws VistaError `FORMAT`
-   */
+  /** Returns a row after it has made sure that the given fields are as the schema has them. @throws VistaError `FORMAT` */
   read(row: number, fields: readonly string[]): Row {
     const values = this.#small?.values[row] ?? this.#readAt(row);
     if (this.#isUnnamed(row)) throw this.error(row, "the row has no token");
@@ -85,21 +77,13 @@ export class NeededRows {
     return new VistaError("FORMAT", what, { path: this.path, ...record, offset, hint: CHECK_HINT });
   }
 
-  /**
-   * Throws an error about a field that names a row of another table which is not there.
-   *
-   * @throws VistaError `FORMAT`
-   */
+  /** Throws an error about a field that names a row of another table which is not there. @throws VistaError `FORMAT` */
   refuseLink(row: number, field: string, table: TableName): never {
     const name = this.read(row, [field])[field];
     throw this.error(row, `${field} names ${table} "${name}", which is not there`);
   }
 
-  /**
-   * Returns the `timestamp` of a row.
-   *
-   * @throws VistaError `FORMAT` where the row's `timestamp` is no time
-   */
+  /** Returns the `timestamp` of a row. @throws VistaError `FORMAT` where the row's `timestamp` is no time */
   timeOf(row: number): number {
     const { timestamp } = this.read(row, []);
     if (typeof timestamp === "number" && Number.isFinite(timestamp)) return timestamp;

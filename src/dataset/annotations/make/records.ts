@@ -265,11 +265,7 @@ interface SceneWork {
   readonly lidars: Map<number, LidarPose>;
 }
 
-/**
- * Refuses numbers that make no clip.
- *
- * @throws VistaError `USAGE`
- */
+/** Refuses numbers that make no clip. @throws VistaError `USAGE` */
 export function checkRecordOptions({ clip, keyFrames }: RecordOptions): void {
   if (Number.isInteger(clip) && Number.isInteger(keyFrames) && clip >= 1 && keyFrames >= 1) return;
   throw new VistaError("USAGE", "a clip has at least one frame and one key frame", {

@@ -62,11 +62,7 @@ class NameTable {
     }
   }
 
-  /**
-   * Notes that a file is there.
-   *
-   * @returns its row, or -1 where no row names it
-   */
+  /** Notes that a file is there. @returns its row, or -1 where no row names it */
   mark(folder: number, name: string): number {
     const length = this.#write(name);
     hashName(this.#view, 0, length, this.#hash);

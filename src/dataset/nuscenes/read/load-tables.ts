@@ -59,11 +59,7 @@ export interface LoadOptions extends RunOptions {
   keepPoseKeys?: boolean;
 }
 
-/**
- * Loads the tables that are in `folder`.
- *
- * @throws VistaError `ABORTED`
- */
+/** Loads the tables that are in `folder`. @throws VistaError `ABORTED` */
 export async function loadTables(folder: string, options: LoadOptions): Promise<Tables> {
   const path = (name: TableName) => join(folder, `${name}.json`);
   const tables: Tables = { folder, small: {}, missing: [], unreadable: new Map() };

@@ -19,11 +19,7 @@ export interface SmallTable extends TableState {
   exclude: Uint8Array;
 }
 
-/**
- * Loads a small table.
- *
- * @throws the system's error where the file cannot be read
- */
+/** Loads a small table. @throws the system's error where the file cannot be read */
 export function loadSmall(name: TableName, path: string): SmallTable {
   const values: Row[] = [];
   const offsets: number[] = [];

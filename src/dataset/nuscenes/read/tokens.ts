@@ -102,11 +102,7 @@ export class TokenTable {
     return new TokenTable({ keys, slots: new Int32Array(new SharedArrayBuffer(size * 4)) });
   }
 
-  /**
-   * Puts a row into the table.
-   *
-   * @returns -1, or the earlier row with the same token
-   */
+  /** Puts a row into the table. @returns -1, or the earlier row with the same token */
   insert(row: number): number {
     const at = this.#find(this.#keys, row * 4);
     const held = this.#slots[at]!;
@@ -115,11 +111,7 @@ export class TokenTable {
     return -1;
   }
 
-  /**
-   * Looks up a token.
-   *
-   * @returns the row with the token at `words[slot …]`, or -1
-   */
+  /** Looks up a token. @returns the row with the token at `words[slot …]`, or -1 */
   lookup(words: Uint32Array, slot: number): number {
     return this.#slots[this.#find(words, slot)]! - 1;
   }
