@@ -71,8 +71,8 @@ export {
   type WrittenUniversal,
   writeUniversal,
 } from "./to-universal.js";
+export type { OtherTensors } from "./torch/beside.js";
 export type { UnreadableTensor } from "./torch/open.js";
-export type { OtherTensors } from "./torch/state-dicts.js";
 export { type ReadOptions, readValues } from "./values.js";
 export {
   type NonFiniteCount,

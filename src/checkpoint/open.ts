@@ -13,13 +13,14 @@ import { findDcp, openDcp } from "./dcp/open.js";
 import { looksLikeSafetensors, openSafetensors } from "./safetensors/read.js";
 import { readShardIndex, type ShardIndex, type StatedShard, shardError } from "./shard-index.js";
 import { StateDict, type Tensor } from "./tensor/tensor.js";
+import type { OtherTensors } from "./torch/beside.js";
 import type { TorchFile } from "./torch/file.js";
 import { torchForm } from "./torch/form.js";
 import { asDict, type PyDict } from "./torch/objects.js";
 import { tensorsOf, type UnreadableTensor } from "./torch/open.js";
 import { HEAD, otherFile } from "./torch/other-kinds.js";
 import { readTorchFile, wholeCrc32 } from "./torch/read.js";
-import { type FoundStateDict, findStateDict, type OtherTensors } from "./torch/state-dicts.js";
+import { type FoundStateDict, findStateDict } from "./torch/state-dicts.js";
 import { namesOfOthers } from "./torch/values.js";
 import { isCheckpointFile, saysLatest } from "./zero/layout.js";
 import { openZeroCheckpoint } from "./zero/open.js";
@@ -262,10 +263,12 @@ function isOptimizerShard(top: PyDict | undefined): boolean {
 
 /**
  * Returns a warning about tensors of models that are left out. Those of an optimizer are not mentioned: everyone expects them
- * beside the model; numpy's arrays are among what is no tensor.
+ * beside the model; numpy's arrays and extra states are among what is no tensor.
  */
 function aboutOthers(others: readonly OtherTensors[]): string[] {
-  const shown = others.filter(({ model, key, numpy }) => (model && numpy === undefined) || key === ".");
+  const shown = others.filter(
+    ({ model, key, numpy, extraState }) => (model && !numpy && !extraState) || key === ".",
+  );
   if (shown.length === 0) return [];
   const named = shown.map(({ key, tensors }) =>
     key === "." ? `${tensors} beside the state dict` : `${tensors} under ${shorten(key, 80)}`,
@@ -334,14 +337,15 @@ async function openSharded(path: string, options: OpenOptions): Promise<Opened> 
       });
     const files = shards.flatMap(({ state }) => state.files);
     const { warnings, extra } = notInIndex(index, opened);
+    const { metadata, differing } = metadataOf(shards);
     return {
       ...NOTHING_ELSE,
       kind: kinds.has("torch") ? "torch-sharded" : "safetensors-sharded",
       path,
       state: new StateDict(tensors, files),
-      leftOut: shards.flatMap((shard) => shard.leftOut),
+      leftOut: [...shards.flatMap((shard) => shard.leftOut), ...differing],
       warnings,
-      metadata: shards[0]!.metadata,
+      metadata,
       others: [...shards.flatMap(({ others }) => others), ...extra],
       unreadable: shards.flatMap(({ unreadable }) => unreadable),
       torchFiles: shards.flatMap(({ torchFiles }) => torchFiles),
@@ -350,6 +354,16 @@ async function openSharded(path: string, options: OpenOptions): Promise<Opened> 
     await settleAll(shards.map(({ state }) => state.close()));
     throw fromReader(error, path);
   }
+}
+
+/** Returns the metadata that no two shards give in two ways, and the names of the others. */
+function metadataOf(shards: readonly Opened[]): Pick<Opened, "metadata"> & { differing: string[] } {
+  if (shards.every(({ metadata }) => metadata === undefined)) return { metadata: undefined, differing: [] };
+  const all = shards.flatMap(({ metadata }) => [...(metadata ?? [])]);
+  const metadata = new Map(all);
+  const differing = new Set(all.filter(([key, value]) => metadata.get(key) !== value).map(([key]) => key));
+  for (const key of differing) metadata.delete(key);
+  return { metadata, differing: [...differing].map((key) => `__metadata__.${key}`) };
 }
 
 function notInIndex(

@@ -193,7 +193,7 @@ describe("the state dict of a file", () => {
     expect(await runCli("vista-ckpt", ["diff", path, path])).toMatchObject({ code: 2, stdout: "" });
     const key = (value as Map<Fake, Fake>).has("gen") ? "gen" : ".";
     expect((await runCli("vista-ckpt", ["diff", path, path, "--key", key])).stdout).toMatch(
-      /^equal: \d tensor/m,
+      /^(?:state dicts )?equal: \d tensor/m,
     );
   });
 
@@ -352,7 +352,10 @@ describe("the commands", () => {
     const chosen = await runCli("vista-ckpt", ["diff", a, a, "--key", "state_dict", "--key-b", "ema"]);
     expect(chosen.stdout).toContain("different: 2 tensors the same");
     const named = await runCli("vista-ckpt", ["diff", a, b, "--key", "state_dict"]);
-    expect(named).toMatchObject({ code: 0, stdout: expect.stringMatching(/^equal: 3 tensors the same/m) });
+    expect(named).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(/^state dicts equal: 3 tensors the same/m),
+    });
   });
 
   it("diff never says equal over tensors within entries of the state dict, as quantised modules pack them", async () => {
@@ -369,7 +372,7 @@ describe("the commands", () => {
     const plain = await runCli("vista-ckpt", ["diff", values(1), values(2)]);
     expect(plain.code).toBe(0);
     expect(plain.stdout).toMatch(
-      /not compared: 2\n.*: epoch, which is no tensor\n.*\nequal: 3 tensors the same/,
+      /not compared: 2\n.*: epoch, which is no tensor\n.*\nstate dicts equal: 3 tensors the same/,
     );
     const arrays = (value: string) => save(dict({ state_dict: new Map([...model(), ["b", array(value)]]) }));
     const result = await runCli("vista-ckpt", ["diff", arrays("x"), arrays("y")]);

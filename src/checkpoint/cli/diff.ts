@@ -15,7 +15,8 @@ Examples:
   $ vista-ckpt diff fp32.safetensors bf16.safetensors --ignore-dtype --rtol 0.004
 
 Exit code 0 where names, dtypes, shapes and all bytes are equal (or as close as --atol, --rtol and
---ignore-dtype allow), 1 where they differ, 2 for trouble: an input that cannot be read.`;
+--ignore-dtype allow) and so are the metadata of safetensors, 1 where they differ, 2 for trouble: an
+input that cannot be read.`;
 
 export function diffCommand(parent: Command, context: CommandContext): void {
   parent

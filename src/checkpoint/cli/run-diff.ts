@@ -18,7 +18,7 @@ import {
   type ValueDifference,
   type ValuesReport,
 } from "../optimizer-state.js";
-import type { OtherTensors } from "../torch/state-dicts.js";
+import type { OtherTensors } from "../torch/beside.js";
 import { shownApart } from "../zero/value-text.js";
 import { countsText, printWarnings } from "./common.js";
 
@@ -65,15 +65,19 @@ export async function diff(
       diffStates(first!, second!, { ...run, ...how }),
     );
     const values = optimizer ? diffValues(optimizers[0]!, optimizers[1]!, tolerance) : undefined;
-    const notCompared = leftOut(checkpoints);
-    // Whoever names the state dict has seen that there are others.
-    const all = key !== undefined || notCompared.every(({ model }) => !model);
+    const metadata = optimizer ? NO_METADATA : diffMetadata(checkpoints);
+    const beside: Beside[] = [...leftOut(checkpoints), ...metadata.notCompared];
+    const named = key !== undefined;
+    const all = beside.every(({ model, inside }) => !model || (named && !inside));
+    const same = metadata.differing.length === 0 && (values === undefined || areEqual(values));
     const verdict = {
       ...report,
       ...values,
-      equal: report.equal && all && (values === undefined || areEqual(values)),
+      equal: report.equal && all && same,
       prefixes: byPrefix(report, [...first!.tensors.keys(), ...report.onlyB]),
-      notCompared,
+      notCompared: beside.map(({ inside: _, ...other }) => other),
+      metadata: metadata.differing,
+      stateDictOnly: beside.length > 0 || checkpoints.some(({ key, zero }) => (key ?? zero) !== undefined),
     };
     context.setExitCode(verdict.equal ? EXIT.ok : EXIT.failed);
     printResult(options, { command: "diff", a, b, ...verdict }, show(a, b, verdict, options.max));
@@ -87,11 +91,16 @@ interface Verdict extends DiffReport, Partial<ValuesReport> {
   /** The counts of what differs by the beginning of the names, also for those with no difference. */
   readonly prefixes: readonly PrefixCounts[];
   readonly notCompared: readonly NotCompared[];
+  /** The metadata of two safetensors files that differ. */
+  readonly metadata: readonly ValueDifference[];
+  /** Whether an input holds, or may hold, more than the state dict that was compared. */
+  readonly stateDictOnly: boolean;
 }
 
-/** What was not looked at in one place of an input: tensors, or a value beside them that is none. */
+/** What was not looked at in one place of an input: tensors, a value beside them that is none, or metadata. */
 interface NotCompared extends Omit<OtherTensors, "tensors"> {
   readonly path: string;
+  readonly metadata?: true;
   /** The number of tensors, 0 for another value; `undefined` for the optimizer of a ZeRO checkpoint, which is spread over its files. */
   readonly tensors?: number;
 }
@@ -140,21 +149,56 @@ function prefixLines(a: string, b: string, { prefixes }: Verdict): string[] {
   });
 }
 
-function leftOut(opened: readonly Checkpoint[]): NotCompared[] {
+/** `inside` tells whether it is part of the state dict: whoever names that has seen that there are others, not what it lacks. */
+type Beside = NotCompared & { readonly inside?: boolean };
+
+function leftOut(opened: readonly Checkpoint[]): Beside[] {
   return opened.flatMap(({ path, key: within, others, leftOut, zero, zeroContent }) => {
     const optimizer = zero?.universal === true || (zeroContent?.shards.length ?? 0) > 0;
     const kept = optimizer ? [{ path, key: "optimizer_state_dict", model: false }] : [];
     const places = new Set(others.map(({ key }) => key));
     const values = leftOut
-      .filter((key) => !places.has(within === undefined ? key : `${within}.${key}`))
+      .filter((key) => !places.has(key) && !places.has(`${within}.${key}`))
       .map((key) => ({ path, key, model: false, tensors: 0 }));
-    return [...kept, ...others.map((other) => ({ path, ...other })), ...values];
+    const tensors = others.map((other) => {
+      const below = within !== undefined && other.key.startsWith(`${within}.`);
+      return { path, ...other, inside: below || (other.numpy ?? other.extraState ?? false) };
+    });
+    return [...kept, ...tensors, ...values];
   });
 }
 
+const NO_METADATA = { differing: [], notCompared: [] };
+
+/**
+ * Compares the metadata of two safetensors files. What only one can have, since the other is of another format, is not compared; nor
+ * is `format` that only one has, which says for which library a program wrote it.
+ */
+function diffMetadata(checkpoints: readonly Checkpoint[]): {
+  differing: readonly ValueDifference[];
+  notCompared: readonly NotCompared[];
+} {
+  const [a, b] = checkpoints as [Checkpoint, Checkpoint];
+  const comparable = checkpoints.every(({ kind }) => kind.startsWith("safetensors"));
+  const differing: ValueDifference[] = [];
+  const notCompared: NotCompared[] = [];
+  for (const key of new Set(checkpoints.flatMap(({ metadata }) => [...(metadata?.keys() ?? [])]))) {
+    const [x, y] = [a.metadata?.get(key), b.metadata?.get(key)];
+    if (x === y) continue;
+    const { path } = x === undefined ? b : a;
+    const single = x === undefined || y === undefined;
+    if (single && (!comparable || key === "format"))
+      notCompared.push({ path, key, model: false, tensors: 0, metadata: true });
+    else differing.push({ key, a: x, b: y, parameters: [] });
+  }
+  return { differing, notCompared };
+}
+
 /** Returns a line such as `a.pt: 3 tensors under ema`. */
-function describeNotCompared({ path, key, tensors, numpy }: NotCompared): string {
+function describeNotCompared({ path, key, tensors, numpy, extraState, metadata }: NotCompared): string {
   if (tensors === undefined) return `${path}: the optimizer, which --optimizer compares`;
+  if (metadata) return `${path}: metadata ${shorten(key, 80)}, which the other has not`;
+  if (extraState) return `${path}: ${shorten(key, 80)}, a module's state in a form of its own`;
   if (tensors === 0) return `${path}: ${shorten(key, 80)}, which is no tensor`;
   if (numpy) return `${path}: ${shorten(key, 80)}, which is an array of numpy`;
   return `${path}: ${plural(tensors, "tensor")} ${key === "." ? "beside the state dict" : `under ${shorten(key, 80)}`}`;
@@ -171,10 +215,15 @@ function show(a: string, b: string, report: Verdict, max: number): string[] {
   list(`only in ${a}`, report.onlyA.map(shortName));
   list(`only in ${b}`, report.onlyB.map(shortName));
   list("different", report.different.map(describe));
-  const { onlyA, onlyB, different, notCompared, values = [], comparedValues, skippedValues = [] } = report;
+  const { onlyA, onlyB, different, notCompared, metadata } = report;
+  const { values = [], comparedValues, skippedValues = [] } = report;
   list(
     "different values",
     values.map((value) => describeValue(a, b, value)),
+  );
+  list(
+    "different metadata",
+    metadata.map((entry) => describeValue(a, b, entry)),
   );
   list("not compared", [
     ...notCompared.map(describeNotCompared),
@@ -183,8 +232,9 @@ function show(a: string, b: string, report: Verdict, max: number): string[] {
   list("by prefix", prefixLines(a, b, report));
   const differ = onlyA.length + onlyB.length + different.length + values.length > 0;
   let verdict = differ ? "different" : "no difference in what was compared";
-  if (report.equal) verdict = "equal";
+  if (report.equal) verdict = report.stateDictOnly ? "state dicts equal" : "equal";
   else if (!differ && report.same + report.close === 0) verdict = "nothing was compared";
+  else if (!differ && metadata.length > 0) verdict = "tensors compared are equal, metadata differ";
   const close = report.close === 0 ? "" : `, ${formatCount(report.close)} within what was allowed`;
   lines.push(`${verdict}: ${plural(report.same, "tensor")} the same${close}`);
   if (comparedValues !== undefined) {

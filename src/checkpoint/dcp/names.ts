@@ -1,6 +1,6 @@
 /** Chooses which tensors of a saved dict are the model's, and finds their names there. */
 import { VistaError } from "../../core/errors.js";
-import { isModel, type OtherTensors } from "../torch/state-dicts.js";
+import { mayBeWeight, type OtherTensors } from "../torch/beside.js";
 import type { SavedTensor } from "./metadata.js";
 
 /** The entries under which trainers save the model: torch's own `get_state_dict`, Lightning, torchtitan before 2025, others. */
@@ -45,8 +45,11 @@ export function chooseTensors(
       hint: "Name the entry that holds the model with --key.",
     });
   }
-  const others = Array.from(countPlaces(leftOut), ([entry, count]): OtherTensors => {
-    return { key: entry === "" ? "." : entry, tensors: count, model: entry !== "" && isModel(entry) };
+  const others = [true, false].flatMap((model) => {
+    const such = leftOut.filter((tensor) => mayBeWeight(tensor.path.join("."), tensor) === model);
+    return Array.from(countPlaces(such), ([entry, count]): OtherTensors => {
+      return { key: entry === "" ? "." : entry, tensors: count, model };
+    });
   });
   const paths = leftOut.map(({ path }) => path.join("."));
   return { chosen, key: place === "" ? undefined : place, leftOut: paths, others };

@@ -25,10 +25,10 @@ import type { RunOptions } from "../../core/progress.js";
 import { plural } from "../../core/text.js";
 import { placeBoxes, showBox } from "../tensor/boxes.js";
 import { type Box, isContiguous, StateDict, type Tensor } from "../tensor/tensor.js";
+import { isExtraState, type OtherTensors } from "../torch/beside.js";
 import type { PyValue } from "../torch/objects.js";
 import { readPickle } from "../torch/pickle.js";
 import { readTorchZip } from "../torch/read.js";
-import type { OtherTensors } from "../torch/state-dicts.js";
 import { TorchTensor } from "../torch/values.js";
 import { openTorchZip } from "../torch/zip.js";
 import {
@@ -153,13 +153,17 @@ export async function openDcp(folder: string, options: OpenDcpOptions = {}): Pro
       state: new StateDict(tensors, opened),
       info: { files: files.size, boxes: jobs.length, key },
       leftOut: objects,
-      others,
+      others: [...others, ...objects.filter(isExtraState).map(extraState)],
       warnings: leftOut.length === 0 ? [] : [elsewhere],
     };
   } catch (error) {
     await Promise.allSettled([...files.values()].map((file) => file.close()));
     throw error;
   }
+}
+
+function extraState(key: string): OtherTensors {
+  return { key, tensors: 1, model: true, extraState: true };
 }
 
 async function readPickleFile(path: string): Promise<PyValue> {

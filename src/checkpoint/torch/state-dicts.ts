@@ -5,12 +5,12 @@
 import { firstNames, shorten, VistaError } from "../../core/errors.js";
 import { sum } from "../../core/sum.js";
 import { plural } from "../../core/text.js";
+import { isModel, isRandomState, type OtherTensors, othersThan, type Place } from "./beside.js";
 import type { TorchFile } from "./file.js";
 import { PICKLE_LIMITS } from "./limits.js";
 import { MODULE_HINT, moduleIn, nothingThere } from "./no-state-dict.js";
-import { asDict, asItems, keyText, type PyDict, PyObject, type PyValue } from "./objects.js";
-import { walk } from "./storages.js";
-import { isTensorLike, TorchTensor, TorchUnreadable } from "./values.js";
+import { asDict, asItems, keyText, type PyDict, type PyValue } from "./objects.js";
+import { isTensorLike, TorchTensor } from "./values.js";
 
 /**
  * The usual keys of state dicts, from Lightning (`state_dict`), DeepSpeed (`module`), torch's tutorials (`model_state_dict`) and
@@ -36,16 +36,6 @@ const USUAL_KEYS = new Set([
 /** The keys that hold the whole of what training saved, the state dict included. */
 const CONTAINERS = new Set(["checkpoint", "ckpt", "state", "trainer", "train_state", "training_state"]);
 
-/** The places of tensors that are no model's: the optimizer's moments, random states, what callbacks keep. */
-const NO_MODEL = /optim|sched|rng|random|callback|loops|scaler|exp_avg|_metadata/i;
-
-/**
- * The sizes of the states of torch's random generators, which are flat tensors of bytes: of a CPU's, of a GPU's, and of a GPU's as
- * older torch kept it.
- */
-const RANDOM_STATES = new Set([5056, 16, 816]);
-const RANDOM_NAME = /rng|random|seed|generator/i;
-
 /** The greatest depth of dicts and lists within one another that is looked at. Real files have up to 3 (`model.state_dict`). */
 const MAX_DEPTH = 12;
 /**
@@ -54,31 +44,11 @@ const MAX_DEPTH = 12;
  */
 const MAX_CONTAINERS = 100_000;
 
-/** The tensors at one place of a file that are not in its state dict. */
-export interface OtherTensors {
-  /** The place: a key, or several joined by dots. */
-  readonly key: string;
-  readonly tensors: number;
-  /** Whether they look like a model's tensors; those of an optimizer do not. */
-  readonly model: boolean;
-  /** True for an array of numpy among the entries of the state dict, which nothing here reads. */
-  readonly numpy?: true;
-}
-
 export interface FoundStateDict {
   readonly dict: PyDict;
   /** The keys from the file's value to the dict, joined by dots; `undefined` for the value itself. */
   readonly key: string | undefined;
   readonly others: readonly OtherTensors[];
-}
-
-interface Place {
-  readonly path: readonly string[];
-  readonly dict: PyDict;
-  /** The number of tensors in it, without those of dicts within it. */
-  readonly tensors: number;
-  /** Whether its tensors look like a model's: by the path, and by what it is part of. */
-  readonly model: boolean;
 }
 
 /**
@@ -103,8 +73,13 @@ export function findStateDict(file: TorchFile, key?: string): FoundStateDict {
  */
 export function tensorsBeside(file: TorchFile, dict: PyDict, key: string): OtherTensors[] {
   const places = placesIn(file.value);
-  const place = places.find((one) => one.dict === dict) ?? { path: [key], dict, tensors: 0, model: true };
+  const place = places.find((one) => one.dict === dict) ?? emptyPlace(key, dict);
   return othersThan(place, places, file.value, file.file.path);
+}
+
+/** Returns a place that lies deeper than places are looked for; its tensors are not counted. */
+function emptyPlace(key: string, dict: PyDict): Place {
+  return { path: [key], dict, tensors: 0, inOptimizer: false, model: true };
 }
 
 /**
@@ -146,7 +121,13 @@ function placesIn(value: PyValue): Place[] {
     }
     const dict = asDict(container);
     if (dict !== undefined)
-      places.push({ path, dict, tensors: tensorsIn(dict), model: !inOptimizer && isModel(path.join(".")) });
+      places.push({
+        path,
+        dict,
+        tensors: tensorsIn(dict),
+        inOptimizer,
+        model: !inOptimizer && isModel(path.join(".")),
+      });
   }
   return places;
 }
@@ -174,17 +155,12 @@ function noWeights({ path, dict }: Place): string | undefined {
   if (isUsual(path)) return undefined;
   const tensors = [...dict].filter(([, value]) => value instanceof TorchTensor) as [PyValue, TorchTensor][];
   if (tensors.length !== tensorsIn(dict)) return undefined;
-  if (tensors.every(([name, tensor]) => isRandomState(name, tensor))) return "states of random generators";
+  if (tensors.every(([name, tensor]) => isRandomState(keyText(name), tensor)))
+    return "states of random generators";
   // A loss or the scale of mixed precision lies beside counts; the one number that a model learns, beside other tensors.
   return tensors.length < dict.size && tensors.every(([, { shape }]) => shape.length === 0)
     ? "single numbers beside values that are no tensors"
     : undefined;
-}
-
-function isRandomState(name: PyValue, { dtype, shape }: TorchTensor): boolean {
-  const [size, more] = shape;
-  if (dtype !== "U8" || size === undefined || more !== undefined) return false;
-  return RANDOM_STATES.has(size) || RANDOM_NAME.test(keyText(name));
 }
 
 function choose(places: readonly Place[], file: TorchFile): Place {
@@ -287,12 +263,7 @@ function atKey(places: readonly Place[], file: TorchFile, key: string): Place {
   const place =
     dict === undefined
       ? undefined
-      : (places.find((one) => one.dict === dict) ?? {
-          path: [key],
-          dict,
-          tensors: tensorsIn(dict),
-          model: true,
-        });
+      : (places.find((one) => one.dict === dict) ?? { ...emptyPlace(key, dict), tensors: tensorsIn(dict) });
   if (place !== undefined && (place.tensors > 0 || place.dict.size === 0))
     return key === "." ? place : { ...place, path: [key] };
   const holding = mostFirst(places.filter(({ tensors }) => tensors > 0));
@@ -305,60 +276,10 @@ function atKey(places: readonly Place[], file: TorchFile, key: string): Place {
   );
 }
 
-function othersThan(chosen: Place, places: readonly Place[], value: PyValue, path: string): OtherTensors[] {
-  const others: OtherTensors[] = [];
-  const counted = new Set<PyValue>(chosen.dict.values());
-  const noModels = new Set<PyValue>();
-  for (const place of places) {
-    if (place === chosen || place.dict === chosen.dict || place.tensors === 0) continue;
-    if (!place.model) {
-      for (const tensor of place.dict.values()) noModels.add(tensor);
-      continue;
-    }
-    const key = place.path.join(".");
-    for (const tensor of place.dict.values()) counted.add(tensor);
-    others.push({ key: key === "" ? "." : key, tensors: place.tensors, model: place.path.length > 0 });
-  }
-  // The remaining tensors are in lists and objects: averages as a list of tensors, a module that was pickled whole, packed
-  // weights of a quantised module within an entry of the state dict.
-  const inside = chosen.path.length === 0 ? "" : `${chosen.path.join(".")}.`;
-  const rest = new Map<string, OtherTensors>();
-  walk(
-    value,
-    (current, at) => {
-      const isTensor = current instanceof TorchTensor || current instanceof TorchUnreadable;
-      if (!isTensor || counted.has(current)) return;
-      const within = at.startsWith(inside) && at.includes(".", inside.length);
-      const key = within && isModel(at) ? at.slice(0, at.lastIndexOf(".")) : at.split(".", 1)[0]!;
-      const model = isModel(at) && !noModels.has(current);
-      rest.set(key, { key, tensors: (rest.get(key)?.tensors ?? 0) + 1, model });
-    },
-    path,
-  );
-  for (const [name, entry] of chosen.dict) {
-    const key = inside + keyText(name);
-    if (isNumpyArray(entry)) rest.set(key, { key, tensors: 1, model: isModel(key), numpy: true });
-  }
-  return [...others, ...rest.values()];
-}
-
-/** Tells whether a value is an array of numpy, which may be a weight. */
-function isNumpyArray(value: PyValue): boolean {
-  return (
-    value instanceof PyObject &&
-    /^numpy\._?core\.(?:multiarray\._reconstruct|numeric\._frombuffer)$/.test(value.id)
-  );
-}
-
 function isUsual(path: readonly string[]): boolean {
   const last = path.at(-1);
   if (last === undefined || !USUAL_KEYS.has(last)) return false;
   return path.slice(0, -1).every((key) => USUAL_KEYS.has(key) || CONTAINERS.has(key));
-}
-
-/** Tells whether tensors at a place look like a model's; those of an optimizer do not. */
-export function isModel(key: string): boolean {
-  return !NO_MODEL.test(key);
 }
 
 function mostFirst(places: readonly Place[]): Place[] {

@@ -217,7 +217,7 @@ describe("diff says equal only of what was compared", () => {
     const { code, stdout } = await runCli("vista-ckpt", ["diff", one, one]);
     expect(code).toBe(0);
     expect(stdout).toMatch(
-      /^not compared: 2\n {2}\S+: the optimizer, which --optimizer compares\n.*\nequal: /ms,
+      /^not compared: 2\n {2}\S+: the optimizer, which --optimizer compares\n.*\nstate dicts equal: /ms,
     );
     expect((await json("diff", one, one)).notCompared[0]).toEqual({
       path: one,

@@ -91,7 +91,13 @@ describe("vista-ckpt reshard", () => {
   it.each(["0", "-1", "1.5", "eight"])("--ranks %s is wrong usage", async (ranks) => {
     const { code, stderr } = await reshard(copyOf("stage2-fp32-2ranks"), `--ranks=${ranks}`);
     expect(code).toBe(2);
-    expect(stderr).toContain("1 to 999999");
+    expect(stderr).toContain("a whole number, 1 or more");
+  });
+
+  it("--ranks beyond the largest is refused with the bound that holds", async () => {
+    const { code, stderr } = await reshard(copyOf("stage2-fp32-2ranks"), "--ranks", "16385");
+    expect(code).toBe(2);
+    expect(stderr).toContain("16385 ranks: a checkpoint is for 1 to 16384 of them");
   });
 
   it("an output that exists stays, and with --force only a checkpoint is replaced", async () => {

@@ -11,7 +11,7 @@ it("written again without a change, it is what it was", async () => {
   const { code, stdout } = await runCli("vista-ckpt", ["diff", folder, join(FIXTURES, "dcp/2d-2x2ranks")]);
   expect([code, stdout]).toEqual([
     0,
-    expect.stringMatching(/step, which is no tensor\nequal: 9 tensors the same\n$/),
+    expect.stringMatching(/step, which is no tensor\nstate dicts equal: 9 tensors the same\n$/),
   ]);
 });
 

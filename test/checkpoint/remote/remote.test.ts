@@ -280,7 +280,7 @@ describe("few bytes, few requests", () => {
     // The first 64 KiB of each of the four files, and 4 KiB at each end of a box.
     expect(bytes).toBeLessThanOrEqual(statSync(output).size + 4 * 64 * 1024 + items * 2 * 4096);
     expect((await runCli("vista-ckpt", ["diff", output, join(bucket, "dcp")])).stdout).toMatch(
-      /^equal: 9 tensors/m,
+      /^state dicts equal: 9 tensors/m,
     );
   });
 

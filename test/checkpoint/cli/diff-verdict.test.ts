@@ -1,0 +1,184 @@
+/** The verdict of `diff` is one on what was compared: on metadata too, and never on tensors or states that nothing looked at. */
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { runCli } from "../../helpers/cli.js";
+import { temporaryFolder } from "../../helpers/state.js";
+import { Call, type Fake, FakeTensor, Tuple, torchZip } from "../../helpers/torch-file.js";
+
+const t = (...values: number[]) => new FakeTensor(values);
+const dict = (of: Record<string, Fake>) => new Map<Fake, Fake>(Object.entries(of));
+const model = () => dict({ a: t(1, 2), b: t(3) });
+
+function save(value: Fake): string {
+  const path = join(temporaryFolder(), "x.pt");
+  writeFileSync(path, torchZip(value));
+  return path;
+}
+
+/** A safetensors file with tensors of two bytes each, written by hand. */
+function safetensors(
+  metadata: Record<string, string> | undefined,
+  path = join(temporaryFolder(), "x.safetensors"),
+  names = ["w"],
+): string {
+  const tensors = names.map((name, i) => [
+    name,
+    { dtype: "U8", shape: [2], data_offsets: [2 * i, 2 * i + 2] },
+  ]);
+  const header = Buffer.from(
+    JSON.stringify({
+      ...(metadata && { __metadata__: metadata }),
+      ...Object.fromEntries(tensors),
+    }),
+  );
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(header.byteLength));
+  writeFileSync(path, Buffer.concat([length, header, Buffer.alloc(2 * names.length, 7)]));
+  return path;
+}
+
+async function diff(a: string, b: string, ...options: string[]) {
+  const { code, stdout } = await runCli("vista-ckpt", ["diff", a, b, ...options]);
+  return { code, verdict: stdout.trimEnd().split("\n").at(-1)!, stdout };
+}
+
+const NOT_ALL = "no difference in what was compared: 2 tensors the same";
+
+describe("metadata of safetensors", () => {
+  it("that differ are a difference, each named", async () => {
+    const a = safetensors({ format: "pt", step: "100", only: "here" });
+    const b = safetensors({ format: "pt", step: "200" });
+    const { code, verdict, stdout } = await diff(a, b);
+    expect(code).toBe(1);
+    expect(verdict).toBe("tensors compared are equal, metadata differ: 1 tensor the same");
+    expect(stdout).toMatch(/^different metadata: 2\n {2}step {2}100 ≠ 200\n {2}only {2}only in \S+: here$/m);
+    expect(await diff(a, a)).toMatchObject({ code: 0, verdict: "equal: 1 tensor the same" });
+    const json = JSON.parse((await diff(a, b, "--json")).stdout);
+    expect(json).toMatchObject({ equal: false, same: 1, metadata: [{ key: "step" }, { key: "only" }] });
+  });
+
+  it("`format` that only one program wrote is named, another format is a difference", async () => {
+    const plain = safetensors(undefined);
+    const marked = safetensors({ format: "pt" });
+    const { code, verdict, stdout } = await diff(plain, marked);
+    expect({ code, verdict }).toEqual({ code: 0, verdict: "state dicts equal: 1 tensor the same" });
+    expect(stdout).toMatch(/^not compared: 1\n {2}\S+: metadata format, which the other has not$/m);
+    expect(await diff(marked, safetensors({ format: "tf" }))).toMatchObject({ code: 1 });
+  });
+
+  it("are named beside a torch file, which has none", async () => {
+    const w = new FakeTensor(Uint8Array.of(7, 7), [2], { storageClass: "ByteStorage" });
+    const { code, verdict, stdout } = await diff(safetensors({ step: "1" }), save(dict({ w })));
+    expect({ code, verdict }).toEqual({ code: 0, verdict: "state dicts equal: 1 tensor the same" });
+    expect(stdout).toMatch(/metadata step, which the other has not/);
+  });
+
+  it("of every shard count, and what shards do not agree on is left out by name", async () => {
+    const sharded = (first: Record<string, string>, second: Record<string, string>) => {
+      const folder = temporaryFolder();
+      safetensors(first, join(folder, "1.safetensors"), ["v"]);
+      safetensors(second, join(folder, "2.safetensors"), ["w"]);
+      const index = { metadata: {}, weight_map: { v: "1.safetensors", w: "2.safetensors" } };
+      writeFileSync(join(folder, "model.safetensors.index.json"), JSON.stringify(index));
+      return folder;
+    };
+    const a = sharded({ format: "pt" }, { format: "pt", step: "1" });
+    expect(await diff(a, a)).toMatchObject({ code: 0, verdict: "equal: 2 tensors the same" });
+    expect(await diff(a, sharded({ format: "pt" }, { format: "pt", step: "2" }))).toMatchObject({ code: 1 });
+    const odd = sharded({ format: "pt", part: "1" }, { format: "pt", part: "2" });
+    const { code, verdict, stdout } = await diff(odd, odd);
+    expect({ code, verdict }).toEqual({ code: 0, verdict: "state dicts equal: 2 tensors the same" });
+    expect(stdout).toMatch(/__metadata__\.part, which is no tensor/);
+    const output = join(odd, "out.safetensors");
+    const { stdout: said } = await runCli("vista-ckpt", ["to-st", odd, "--raw", "-o", output]);
+    expect(said).toMatch(/left out, since no tensors: __metadata__\.part/);
+  });
+});
+
+describe("tensors beside the state dict", () => {
+  const moments = dict({ exp_avg: t(1, 2), exp_avg_sq: t(3, 4) });
+  const optimizer = dict({ state: new Map<Fake, Fake>([[0, moments]]), param_groups: [dict({ lr: 0.1 })] });
+  const array = new Call("numpy._core.multiarray", "_reconstruct", "x");
+
+  it.each<[string, Record<string, Fake>]>([
+    ["averages under a key like an optimizer's", { optimizer_ema_weights: model() }],
+    [
+      "averages that an optimizer keeps beside its state",
+      { optimizer_states: [dict({ opt: optimizer, ema: new Tuple(t(1, 2), t(3)) })] },
+    ],
+    [
+      "fp32 masters beside an optimizer's state",
+      { optimizer: dict({ state: optimizer, fp32_from_fp16: [[t(1, 2)]] }) },
+    ],
+    [
+      "averages that a callback keeps",
+      { callbacks: dict({ EMA: dict({ state_dict: model(), best: t(1) }) }) },
+    ],
+    ["a second model whose name has `scaler` in it", { upscaler: model() }],
+    ["averages in a list before an optimizer's state", { extra: dict({ ema: [t(1, 2)], optim: optimizer }) }],
+    ["a lone tensor of several numbers", { alphas_cumprod: t(1, 2, 3) }],
+    ["averages as arrays of numpy", { ema: dict({ a: array }) }],
+  ])("%s are not called equal", async (_, beside) => {
+    const path = save(dict({ state_dict: model(), ...beside }));
+    const { code, verdict, stdout } = await diff(path, path);
+    expect({ code, verdict }, stdout).toEqual({ code: 1, verdict: NOT_ALL });
+    expect(await diff(path, path, "--key", "state_dict")).toMatchObject({
+      code: 0,
+      verdict: "state dicts equal: 2 tensors the same",
+    });
+  });
+
+  it("of an optimizer, random generators and single numbers leave the state dicts equal, which is not all", async () => {
+    const rng = new FakeTensor(new Uint8Array(16), [16], { storageClass: "ByteStorage" });
+    const path = save(
+      dict({
+        epoch: 3,
+        state_dict: model(),
+        optimizer,
+        optimizer_states: [optimizer],
+        lr_schedulers: [dict({ last: t(0.1) })],
+        cuda_rng_state: [rng],
+        callbacks: dict({ checkpoint: dict({ best_model_score: t(0.5) }) }),
+        loops: dict({ state: dict({ sums: t(1, 2, 3) }) }),
+        loss: t(0.5),
+      }),
+    );
+    const { code, verdict, stdout } = await diff(path, path);
+    expect({ code, verdict }, stdout).toEqual({
+      code: 0,
+      verdict: "state dicts equal: 2 tensors the same",
+    });
+    expect(JSON.parse((await diff(path, path, "--json")).stdout)).toMatchObject({ stateDictOnly: true });
+  });
+});
+
+describe("entries of the state dict that nothing here reads", () => {
+  it.each<[string, Fake, RegExp]>([
+    [
+      "layer._extra_state",
+      new Call("_io", "BytesIO"),
+      /layer\._extra_state, a module's state in a form of its own/,
+    ],
+    [
+      "w",
+      new Call("numpy._core.multiarray", "_reconstruct", "x"),
+      /state_dict\.w, which is an array of numpy/,
+    ],
+    ["0._packed", new Tuple("qint8", t(1, 2)), /1 tensor under state_dict\.0\._packed/],
+  ])("%s is never called equal, also with --key", async (name, value, said) => {
+    const path = save(dict({ state_dict: new Map<Fake, Fake>([...model(), [name, value]]) }));
+    for (const options of [[], ["--key", "state_dict"]]) {
+      const { code, verdict, stdout } = await diff(path, path, ...options);
+      expect({ code, verdict }, stdout).toEqual({ code: 1, verdict: NOT_ALL });
+      expect(stdout).toMatch(said);
+    }
+  });
+
+  it("an extra state of None and one that is a tensor are nothing of the kind", async () => {
+    const none = save(new Map<Fake, Fake>([...model(), ["_extra_state", null]]));
+    expect(await diff(none, none)).toMatchObject({ code: 0 });
+    const tensor = save(new Map<Fake, Fake>([...model(), ["x._extra_state", t(1, 2)]]));
+    expect(await diff(tensor, tensor)).toMatchObject({ code: 0, verdict: "equal: 3 tensors the same" });
+  });
+});
