@@ -12,7 +12,7 @@ import type { RunOptions } from "../core/progress.js";
 import { sum } from "../core/sum.js";
 import { contentOf, type FileContent } from "./copy/parts.js";
 import { type OutputFile, writeFiles } from "./copy/sink.js";
-import { isCheckpointFile, saysLatest } from "./zero/layout.js";
+import { isCheckpointFolder } from "./zero/layout.js";
 
 export interface FolderOptions extends RunOptions {
   /** The tag (sub-folder) to read; by default the one that `latest` names. */
@@ -104,11 +104,4 @@ function outputFile(
     },
     write: (bytes) => folder.write(name, bytes),
   };
-}
-
-/**
- * Tells whether a folder may be replaced: it holds `latest`, which an earlier run or DeepSpeed wrote, or files of a checkpoint.
- */
-function isCheckpointFolder(names: readonly string[]): boolean {
-  return saysLatest(names) || names.some(isCheckpointFile);
 }

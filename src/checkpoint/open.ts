@@ -22,7 +22,7 @@ import { HEAD, otherFile } from "./torch/other-kinds.js";
 import { readTorchFile, wholeCrc32 } from "./torch/read.js";
 import { type FoundStateDict, findStateDict } from "./torch/state-dicts.js";
 import { namesOfOthers } from "./torch/values.js";
-import { isCheckpointFile, saysLatest } from "./zero/layout.js";
+import { isCheckpointFolder, saysLatest } from "./zero/layout.js";
 import { openZeroCheckpoint } from "./zero/open.js";
 
 export interface OpenOptions extends RunOptions {
@@ -75,8 +75,7 @@ export async function findInput(path: string): Promise<FoundInput> {
   if (index !== undefined) return { kind: "index", place: index, what: "a folder with an index of shards" };
   const dcp = await findDcp(path);
   if (dcp !== undefined) return { kind: "dcp", place: dcp, what: "a folder of torch.distributed.checkpoint" };
-  const isZero = (names: readonly string[]) => saysLatest(names) || names.some(isCheckpointFile);
-  const file = await findOne(path, WEIGHTS_FILE, "files of weights", isZero);
+  const file = await findOne(path, WEIGHTS_FILE, "files of weights", isCheckpointFolder);
   if (file !== undefined) return { kind: "file", place: file, what: "a folder with one file of weights" };
   return { kind: "zero", place: path, what: "a ZeRO checkpoint" };
 }

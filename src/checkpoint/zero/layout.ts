@@ -53,13 +53,18 @@ const MOE =
 const PIPELINE = /^layer_\d+-.*model_states\.pt$/;
 
 /** Tells whether a file of this name is one that DeepSpeed saves into a tag folder. */
-export function isCheckpointFile(name: string): boolean {
+function isCheckpointFile(name: string): boolean {
   return [SHARD, MODEL_STATES, MODEL_STATES_STAGE3, MOE, PIPELINE].some((pattern) => pattern.test(name));
 }
 
 /** Tells whether `latest` or `latest_universal` is among the names of a folder, which makes it a checkpoint folder. */
 export function saysLatest(names: readonly string[]): boolean {
   return LATEST.some((file) => names.includes(file));
+}
+
+/** Tells by the names in a folder whether it is a checkpoint folder, or the tag folder in one. */
+export function isCheckpointFolder(names: readonly string[]): boolean {
+  return saysLatest(names) || names.some(isCheckpointFile);
 }
 
 /** Tells by its name whether this file of model states is one of stage 3, which has one a rank. */
@@ -192,7 +197,7 @@ async function searchBelow(path: string, depth: number): Promise<string[]> {
     if (!entry.isFolder && !entry.isLink) continue;
     const below = joinPlace(path, entry.name);
     const names = await list(below).catch(() => [] as string[]);
-    if (saysLatest(names) || names.some(isCheckpointFile)) found.push(below);
+    if (isCheckpointFolder(names)) found.push(below);
     else if (depth > 1 && entry.isFolder) found.push(...(await searchBelow(below, depth - 1)));
   }
   return found;
