@@ -3,6 +3,7 @@ import { type ChildProcess, type ChildProcessByStdio, spawn } from "node:child_p
 import { randomUUID } from "node:crypto";
 import { constants } from "node:os";
 import type { Writable } from "node:stream";
+import { setTimeout as pause } from "node:timers/promises";
 import { VistaError } from "../../core/errors.js";
 import type { Command } from "../launch/command.js";
 import { findMarked, GUARD_SCRIPT, MARK, sendSignal, signalMarked } from "./processes.js";
@@ -233,8 +234,4 @@ async function within(promise: Promise<void>, milliseconds: number): Promise<voi
   });
   await Promise.race([promise, limit]);
   clearTimeout(timer);
-}
-
-function pause(milliseconds: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }

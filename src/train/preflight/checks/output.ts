@@ -1,5 +1,6 @@
 /** The checks of where the run goes: log folder, disk space, and the run that is gone on with. */
 
+import { existsSync } from "node:fs";
 import { mkdtemp, rmdir, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { isVistaError } from "../../../core/errors.js";
@@ -31,7 +32,7 @@ function checkpointBytes(facts: TrainingFacts): number | undefined {
 
 export async function* checkLogdir({ plan, facts, system }: CheckContext): AsyncGenerator<TrainFinding> {
   const target = plan.resume === undefined || isCheckpoint(plan.resume) ? plan.logdir : plan.resume;
-  const folder = await nearestExisting(target);
+  const folder = nearestExisting(target);
   const own = await stat(folder);
   if (!own.isDirectory()) {
     yield finding("logdir", `${folder} is a file, not a folder`);
@@ -85,14 +86,10 @@ function gigabytes(bytes: number): string {
   return `${(bytes / 1e9).toFixed(bytes < 1e10 ? 1 : 0)} GB`;
 }
 
-async function nearestExisting(path: string): Promise<string> {
-  for (let folder = path; ; folder = dirname(folder)) {
-    const there = await stat(folder).then(
-      () => true,
-      () => false,
-    );
-    if (there || dirname(folder) === folder) return folder;
-  }
+function nearestExisting(path: string): string {
+  let folder = path;
+  while (!existsSync(folder) && dirname(folder) !== folder) folder = dirname(folder);
+  return folder;
 }
 
 /** Checks that a checkpoint is whole: one that was cut off when the time was up would stop all processes after minutes. */
