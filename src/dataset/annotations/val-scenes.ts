@@ -12,10 +12,6 @@ const VALIDATION = officialScenes("val");
 const SLACK_US = 100_000;
 const FILE_NAME = /([^/]+)__CAM_FRONT__([0-9]{16})\.jpg$/;
 
-function isValidationScene(name: string): boolean {
-  return VALIDATION.has(name);
-}
-
 /** The validation scenes of a set, by log: their names, and the times of the first and last sample in microseconds. */
 export class ValidationScenes {
   readonly #byLog = new Map<string, { name: string; from: number; to: number }[]>();
@@ -35,7 +31,7 @@ export class ValidationScenes {
       const log = logs.get(row.log_token);
       const from = times.get(row.first_sample_token);
       const to = times.get(row.last_sample_token);
-      if (typeof name !== "string" || !isValidationScene(name) || typeof log !== "string") return;
+      if (typeof name !== "string" || !VALIDATION.has(name) || typeof log !== "string") return;
       if (typeof from !== "number" || typeof to !== "number") return;
       const scenes = this.#byLog.get(log) ?? [];
       scenes.push({ name, from: from - SLACK_US, to: to + SLACK_US });

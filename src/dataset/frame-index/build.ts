@@ -19,11 +19,6 @@ export interface BuildIndexOptions extends RunOptions {
   previous?: DatasetIndex;
 }
 
-interface ListingOptions extends BuildIndexOptions {
-  /** A function that lists a folder, for simulations. */
-  scan?: (absolute: string, signal?: AbortSignal) => FolderScan;
-}
-
 /** An index, and how much of it was read anew. */
 export interface BuiltIndex {
   index: DatasetIndex;
@@ -49,15 +44,18 @@ export async function buildIndex(root: string, options: BuildIndexOptions = {}):
 }
 
 /** Does the same as {@link buildIndex} where it is already known where the data is. */
-export async function indexLocated(located: LocatedData, options: ListingOptions = {}): Promise<BuiltIndex> {
+export async function indexLocated(
+  located: LocatedData,
+  options: BuildIndexOptions = {},
+): Promise<BuiltIndex> {
   const built: BuiltIndex = { index: {}, read: 0, reused: 0 };
   if (located.opendv !== undefined) await indexOpenDv(located.opendv.found, built, options);
   if (located.nuscenes !== undefined) await indexNuScenes(located.nuscenes, built, options);
   return built;
 }
 
-async function indexOpenDv(found: OpenDvRoot, built: BuiltIndex, options: ListingOptions): Promise<void> {
-  const { signal, onProgress, scan = scanFolder } = options;
+async function indexOpenDv(found: OpenDvRoot, built: BuiltIndex, options: BuildIndexOptions): Promise<void> {
+  const { signal, onProgress } = options;
   const earlier = new Map(options.previous?.opendv?.folders.map((folder) => [folder.path, folder]));
   const folders: IndexedFolder[] = [];
   const turns = new Turns();
@@ -82,7 +80,7 @@ async function indexOpenDv(found: OpenDvRoot, built: BuiltIndex, options: Listin
       folders.push({
         ...folder,
         stamp,
-        scan: unchanged ? before.scan : scan(absolute, signal),
+        scan: unchanged ? before.scan : scanFolder(absolute, signal),
       });
     } catch (error) {
       throw fromSystem(error, absolute, "list the folder");

@@ -53,15 +53,11 @@ const NUSCENES = /^(?:(.*)\/)?((?:samples|sweeps|maps|can_bus|lidarseg|panoptic|
 const SENSOR_FILE = /^((?:samples|sweeps)\/[^/]+)\/(.+?)__[^/]+$/;
 const PICTURE = /\.(jpe?g|png)$/i;
 
-interface Video {
-  /** The faults, each once with the number of places that it stands for; 0 where they have no number. */
-  faults: Map<string, number>;
-}
-
 export class MissingList {
   /** The faults of files: by set, by where the files come from, and by path. */
   readonly #sets = new Map<string, Map<string, Map<string, string>>>();
-  readonly #videos = new Map<string, Video>();
+  /** The faults of each video, with the numbers of places that they stand for; 0 where they have no number. */
+  readonly #videos = new Map<string, Map<string, number>>();
   #unnamed = 0;
 
   /** Takes a finding of the check. */
@@ -87,9 +83,7 @@ export class MissingList {
     const root = match?.[1] ?? ".";
     const below = match?.[2] ?? path;
     const groups = remember(this.#sets, root, () => new Map());
-    const group = sourceOf(below);
-    const paths = groups.get(group) ?? new Map<string, string>();
-    groups.set(group, paths);
+    const paths = remember(groups, sourceOf(below), () => new Map());
     const isFolder = files !== undefined;
     paths.set(isFolder ? `${below}/` : below, isFolder ? `${fault}: ${message}` : fault);
   }
@@ -99,10 +93,9 @@ export class MissingList {
     if (fault === undefined) return;
     const isPicture = PICTURE.test(path);
     const folder = isPicture ? path.slice(0, Math.max(path.lastIndexOf("/"), 0)) : path;
-    const video = this.#videos.get(folder) ?? { faults: new Map<string, number>() };
-    this.#videos.set(folder, video);
+    const faults = remember(this.#videos, folder, () => new Map());
     const add = isPicture ? (places ?? 1) : (places ?? 0);
-    video.faults.set(fault, (video.faults.get(fault) ?? 0) + add);
+    faults.set(fault, (faults.get(fault) ?? 0) + add);
   }
 
   /**
@@ -136,7 +129,7 @@ export class MissingList {
         `# ${plural(this.#unnamed, "more video")} of the list of videos not here, and not named: most of the list is not (opendv/partial).`,
       );
     }
-    for (const [folder, { faults }] of inOrder(this.#videos)) {
+    for (const [folder, faults] of inOrder(this.#videos)) {
       const id = folder.slice(folder.lastIndexOf("/") + 1);
       const what = [...inOrder(faults)].map(([fault, places]) =>
         places > 0 ? `${fault}: ${count(places)}` : fault,

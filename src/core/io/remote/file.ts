@@ -210,8 +210,8 @@ export class RemoteFile extends SourceFile {
   #keep(start: number, bytes: Uint8Array): void {
     const { kept } = this.known;
     kept.push({ start, bytes });
-    let sum = bytesOf(kept);
-    while ((sum > KEPT || kept.length > MAX_KEPT) && kept.length > 1) sum -= kept.shift()!.bytes.byteLength;
+    let size = sum(kept, ({ bytes }) => bytes.byteLength);
+    while ((size > KEPT || kept.length > MAX_KEPT) && kept.length > 1) size -= kept.shift()!.bytes.byteLength;
   }
 }
 
@@ -221,8 +221,4 @@ export class RemoteFile extends SourceFile {
  */
 export function keyOf({ key, url }: Target): string {
   return `${environmentKey()} ${key ?? url}`;
-}
-
-function bytesOf(extents: readonly Extent[]): number {
-  return sum(extents, ({ bytes }) => bytes.byteLength);
 }

@@ -8,6 +8,7 @@
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { VistaError } from "../../errors.js";
+import { remember } from "../../maps.js";
 import { quote } from "../../text.js";
 import { type Entry, remoteEntry } from "../entries.js";
 import { readRegular } from "../regular.js";
@@ -262,8 +263,7 @@ async function readIni(path: string): Promise<Map<string, Map<string, string>>> 
     const section = /^\s*\[\s*(.+?)\s*\]/.exec(line)?.[1];
     const [, indent, name, value] = /^(\s*)([\w-]+)\s*=\s*(.*?)\s*$/.exec(line) ?? [];
     if (section !== undefined) {
-      current = sections.get(section) ?? new Map();
-      sections.set(section, current);
+      current = remember(sections, section, () => new Map());
     } else if (name !== undefined) {
       if (indent === "") above = name;
       current?.set(indent === "" ? name : `${above}.${name}`, value!);

@@ -103,7 +103,7 @@ export async function writeInterpolatedTables(
     });
   }
   const result: InterpolatedTables = {
-    ...{ version: source.version, folder, scenes, keySamples: count(links.wanted) },
+    ...{ version: source.version, folder, scenes, keySamples: sum(links.wanted) },
     ...{ samples: 0, annotations: 0, sampleData: 0, bytes: 0, unattached: 0 },
   };
   await writeFolderAtomically(folder, needed, output, async (made) => {
@@ -129,10 +129,6 @@ function tableBytes(path: string): number {
 /** Tells whether `force` may replace a folder with these files: there must be nothing but tables, and sample.json among them. */
 function isTables(names: readonly string[]): boolean {
   return names.every((name) => name.endsWith(".json")) && names.includes("sample.json");
-}
-
-function count(flags: Uint8Array): number {
-  return sum(flags);
 }
 
 /**

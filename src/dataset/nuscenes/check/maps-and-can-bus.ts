@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { orElse, rethrowExhausted, throwIfAborted } from "../../../core/errors.js";
 import { isAbsent, namesIn, readRegular } from "../../../core/io/regular.js";
 import { JsonSyntaxError, parseWhole } from "../../../core/json/scan.js";
+import { remember } from "../../../core/maps.js";
 import type { RunOptions } from "../../../core/progress.js";
 import { compareText } from "../../../core/text.js";
 import type { Coverage, Finding } from "../../finding.js";
@@ -39,8 +40,7 @@ export async function* labelFindings(root: string, version: string, tables: Tabl
       if (typeof filename !== "string" || filename === "") continue;
       const slash = filename.lastIndexOf("/");
       const folder = filename.slice(0, Math.max(slash, 0));
-      const files = folders.get(folder) ?? new Set();
-      folders.set(folder, files.add(filename.slice(slash + 1)));
+      remember(folders, folder, () => new Set()).add(filename.slice(slash + 1));
     }
     for (const [folder, wanted] of [...folders].sort(([a], [b]) => compareText(a, b))) {
       const there = new Set(await namesIn(join(root, folder)));
