@@ -147,7 +147,6 @@ export async function writeFiles(
 }
 
 class Copier {
-  readonly #report: (bytes: number) => void;
   readonly #computed = new ComputedCache();
   readonly #slots: Slot[] = [];
   #slotsUsed = 0;
@@ -161,9 +160,8 @@ class Copier {
     private readonly checks: RegionChecks | undefined,
     private readonly lanes: Lanes,
     private readonly turns: HoldQueue,
-    report: (bytes: number) => void,
+    private readonly report: (bytes: number) => void,
   ) {
-    this.#report = report;
     this.#finisher = new Finisher(file, handle);
   }
 
@@ -208,7 +206,7 @@ class Copier {
     if (this.#failure !== undefined) return;
     if (this.checks !== undefined) for (const read of copied.reads) this.checks.addRead(read);
     this.#finisher.finish(window, copied.crcs);
-    this.#report(window.length);
+    this.report(window.length);
   }
 
   /** Copies a window in a lane, or here where the process may not have all its files open at once. */

@@ -50,7 +50,6 @@ export class WindowReader {
   readonly #steps: (() => void)[] = [];
   /** The computations; {@link run} begins them, so that nothing runs where planning fails. */
   readonly #computations: (() => Promise<void>)[] = [];
-  readonly #arena: Arena;
 
   /**
    * @param verify  whether to compute the CRC-32 of reads of regions that state one
@@ -60,11 +59,9 @@ export class WindowReader {
   constructor(
     private readonly computed: ComputedCache,
     private readonly verify: boolean,
-    arena = new Arena(),
+    private readonly arena = new Arena(),
     private readonly results?: ReadonlyMap<Tensor, Uint8Array>,
-  ) {
-    this.#arena = arena;
-  }
+  ) {}
 
   /** Plans bytes `[from, from + target.length)` of a tensor into `target`. */
   add(tensor: Tensor, from: number, target: Uint8Array): void {
@@ -81,7 +78,7 @@ export class WindowReader {
       case "cast": {
         const width = dtypeInfo(tensor.dtype).bits / 8;
         const innerWidth = dtypeInfo(source.from.dtype).bits / 8;
-        const inner = this.#arena.take((target.byteLength / width) * innerWidth);
+        const inner = this.arena.take((target.byteLength / width) * innerWidth);
         this.add(source.from, (from / width) * innerWidth, inner);
         this.#steps.push(() => castBytes(inner, source.from.dtype, target, tensor.dtype));
         return;
@@ -117,7 +114,7 @@ export class WindowReader {
   /** Runs all reads and computations, then the conversions. @returns every read that was made, with its CRC where it is wanted */
   async run(): Promise<readonly DoneRead[]> {
     await settleAll([
-      runInTurn(joinReads(this.#ops), this.#arena.other),
+      runInTurn(joinReads(this.#ops), this.arena.other),
       ...this.#computations.map((begin) => begin()),
     ]);
     const done = this.#ops.map(
@@ -168,7 +165,7 @@ export class WindowReader {
   #addBox(tensor: Tensor, box: Box, from: number, target: Uint8Array): void {
     const part = runsWithin(tensor, box, from, from + target.byteLength);
     if (part === undefined) return;
-    const bytes = this.#arena.take(part.length);
+    const bytes = this.arena.take(part.length);
     this.#ops.push({ region: box.region, start: part.start, target: bytes });
     this.#steps.push(() => {
       for (const run of part.runs) {

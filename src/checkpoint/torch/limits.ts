@@ -62,22 +62,23 @@ export class PickleBudget {
   #operations = 0;
   #memory = 0;
   readonly #allowed: number;
-  readonly #fail: (what: string) => never;
 
   /**
    * Begins the account of one pickle.
    * @param size  the bytes of the pickle
    */
-  constructor(size: number, fail: (what: string) => never) {
+  constructor(
+    size: number,
+    private readonly fail: (what: string) => never,
+  ) {
     const { memory, memoryPerByte, memoryAtMost } = PICKLE_LIMITS;
     this.#allowed = Math.min(memory + memoryPerByte * size, memoryAtMost);
-    this.#fail = fail;
   }
 
   spend(operations: number): void {
     this.#operations += operations;
     if (this.#operations > PICKLE_LIMITS.operations) {
-      this.#fail(`more than ${PICKLE_LIMITS.operations} operations`);
+      this.fail(`more than ${PICKLE_LIMITS.operations} operations`);
     }
   }
 
@@ -88,7 +89,7 @@ export class PickleBudget {
   grow(bytes: number): void {
     this.#memory += bytes;
     if (this.#memory > this.#allowed) {
-      this.#fail(`its values need more than ${this.#allowed} bytes of memory`);
+      this.fail(`its values need more than ${this.#allowed} bytes of memory`);
     }
   }
 }

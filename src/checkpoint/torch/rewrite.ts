@@ -40,14 +40,11 @@ export function rewritePickle(
 
 class Rewriter {
   readonly out = new PickleWriter();
-  readonly #storageKey: (storage: PyPersistent) => string;
   /** The indexes in the written pickle's memo, of containers and objects by identity, of texts by value. */
   readonly #memo = new Map<PyValue, number>();
   #depth = 0;
 
-  constructor(storageKey: (storage: PyPersistent) => string) {
-    this.#storageKey = storageKey;
-  }
+  constructor(private readonly storageKey: (storage: PyPersistent) => string) {}
 
   write(value: PyValue): void {
     if (++this.#depth > MAX_DEPTH) throw unsupported(`values nested more than ${MAX_DEPTH} deep`);
@@ -158,7 +155,7 @@ class Rewriter {
     this.out.op(0x28); // MARK
     this.write("storage");
     this.write(cls);
-    this.write(this.#storageKey(storage));
+    this.write(this.storageKey(storage));
     this.write(location);
     this.write(size);
     this.out.op(0x74, 0x51); // TUPLE BINPERSID

@@ -46,17 +46,13 @@ const QUANTISED: Readonly<Record<string, DType>> = {
 
 /** A tensor that only torch can rebuild; what it is and that it is there is known. */
 export class TorchUnreadable {
-  /** The function that rebuilds it, where that says what it is; otherwise {@link what}. */
-  readonly by: string;
-
   constructor(
     /** The reason as a noun, such as `a sparse tensor`. */
     readonly what: string,
     readonly shape: readonly number[] | undefined,
-    by = what,
-  ) {
-    this.by = by;
-  }
+    /** The function that rebuilds it, where that says what it is; otherwise {@link what}. */
+    readonly by = what,
+  ) {}
 }
 
 /** A tensor that is a view of a storage; `offset` and `strides` are in elements. */

@@ -23,16 +23,15 @@ import { dictAt, flatContent, putFlat, setEntries } from "./reshard-tree.js";
 
 export class FlatResharding {
   readonly layouts: readonly GroupLayout[];
-  readonly #partitions: FlatPartitions;
-  readonly #ranks: number;
   /** A `fragment_address` of the checkpoint, which gives new ones their class and their other fields. */
   #address: PyObject | undefined;
   /** The states of each group whose states are whole, from a rank that holds some, for ranks that are made from one without. */
   readonly #wholeEntries = new Map<number, PyDict>();
 
-  constructor(partitions: FlatPartitions, ranks: number) {
-    this.#partitions = partitions;
-    this.#ranks = ranks;
+  constructor(
+    private readonly partitions: FlatPartitions,
+    private readonly ranks: number,
+  ) {
     const { roundRobin, alignments, conventions } = partitions;
     this.layouts = partitions.groups.map((group, g) =>
       layOutGroup(
@@ -60,7 +59,7 @@ export class FlatResharding {
         if (address instanceof PyObject && asDict(address.state) !== undefined) this.#address ??= address;
     }
     let lacking = mappings !== undefined && this.#address === undefined;
-    for (const [g, { wholeStates }] of this.#partitions.groups.entries()) {
+    for (const [g, { wholeStates }] of this.partitions.groups.entries()) {
       if (!wholeStates || this.#wholeEntries.has(g)) continue;
       const entry = this.#stateEntry(state, g);
       if (entry === undefined) lacking = true;
@@ -75,9 +74,9 @@ export class FlatResharding {
    */
   setShard(tree: PyValue, rank: number, path: string): void {
     const state = stateOf(tree);
-    const { elastic, conventions } = this.#partitions;
+    const { elastic, conventions } = this.partitions;
     for (const [g, layout] of this.layouts.entries()) {
-      const group = this.#partitions.groups[g]!;
+      const group = this.partitions.groups[g]!;
       const fragments = fragmentsOf(layout, rank);
       const padding = paddingOf(layout, rank, conventions.rule);
       const lean = lengthWithoutPadding(layout.partition, padding);
@@ -99,7 +98,7 @@ export class FlatResharding {
         }
       }
       setItem(state.get("group_paddings"), g, () => padding);
-      setItem(state.get("partition_count"), g, () => this.#ranks);
+      setItem(state.get("partition_count"), g, () => this.ranks);
       setItem(state.get("param_alignment_paddings"), g, () => [...layout.gaps]);
       const mapping = asItems(state.get("param_slice_mappings"))?.[g];
       const addresses = mapping === undefined ? [] : sliceMappingOf(layout, rank);
@@ -113,7 +112,7 @@ export class FlatResharding {
 
   /** Sets states that a rank keeps whole for each parameter of which it holds a part; a rank that holds none has no states. */
   #setWholeStates(state: PyDict, rank: number, g: number, path: string): void {
-    const group = this.#partitions.groups[g]!;
+    const group = this.partitions.groups[g]!;
     const held = heldParameters(this.layouts[g]!, rank);
     const states = dictAt(dictAt(state, "base_optimizer_state"), "state");
     const index = this.#stateIndex(state, g);
@@ -137,10 +136,10 @@ export class FlatResharding {
 
   /** Puts `param_shapes` in the order of the flat groups, which depends on the ranks with round robin. */
   reorderShapes(top: PyDict): void {
-    if (!this.#partitions.roundRobin) return;
+    if (!this.partitions.roundRobin) return;
     const shapes = top.get("param_shapes");
     const places = this.layouts.map(({ order }, g) =>
-      order.map((p) => this.#partitions.groups[g]!.parameters[p]!.name),
+      order.map((p) => this.partitions.groups[g]!.parameters[p]!.name),
     );
     const reorder = (dict: PyValue | undefined, names: readonly string[]) => {
       const old = asDict(dict);
@@ -157,7 +156,7 @@ export class FlatResharding {
 
   /** Returns the states of a group: in torch's form by the index of its flat parameter, in an elastic checkpoint by group. */
   #stateEntry(state: PyDict, g: number): PyDict | undefined {
-    if (this.#partitions.elastic) return asDict(asItems(state.get("base_optimizer_state"))?.[g]);
+    if (this.partitions.elastic) return asDict(asItems(state.get("base_optimizer_state"))?.[g]);
     return asDict(dictAt(dictAt(state, "base_optimizer_state"), "state").get(this.#stateIndex(state, g)));
   }
 

@@ -19,8 +19,6 @@ import { dictAt, flatContent, putFlat, setEntries } from "./reshard-tree.js";
 export class SplitResharding {
   /** The sub-groups of each param group, each as the indices of its parameters in the param group. */
   readonly subGroups: readonly (readonly (readonly number[])[])[];
-  readonly #partitions: SplitPartitions;
-  readonly #ranks: number;
   /** The entries of `shared_params` in rank 0's file. */
   #shared: [PyValue, PyValue][] | undefined;
 
@@ -28,7 +26,12 @@ export class SplitResharding {
    * Forms the sub-groups of the new ranks.
    * @throws VistaError `INCONSISTENT` where the sub-groups of the checkpoint are not those of its `sub_group_size`
    */
-  constructor(partitions: SplitPartitions, from: number, ranks: number, path: string) {
+  constructor(
+    private readonly partitions: SplitPartitions,
+    from: number,
+    private readonly ranks: number,
+    path: string,
+  ) {
     const { groups, subGroupSize } = partitions;
     const form = (count: number) => groups.map((group) => formSubGroups(group, count, subGroupSize));
     if (JSON.stringify(form(from)) !== JSON.stringify(partitions.subGroups)) {
@@ -37,8 +40,6 @@ export class SplitResharding {
         path,
       );
     }
-    this.#partitions = partitions;
-    this.#ranks = ranks;
     this.subGroups = form(ranks);
   }
 
@@ -52,7 +53,7 @@ export class SplitResharding {
     const oldEntries = this.#firstOf(base, (index) => asDict(states.get(index)));
     const newFlats: PyValue[] = [];
     states.clear();
-    for (const [g, group] of this.#partitions.groups.entries()) {
+    for (const [g, group] of this.partitions.groups.entries()) {
       const params: number[] = [];
       for (const members of this.subGroups[g]!) {
         const index = newFlats.length;
@@ -60,7 +61,7 @@ export class SplitResharding {
         const placed: Fragment[] = [];
         let size = 0;
         for (const parameter of members) {
-          const part = partOf(group.parameters[parameter]!.numel, rank, this.#ranks);
+          const part = partOf(group.parameters[parameter]!.numel, rank, this.ranks);
           if (part.length > 0) placed.push({ parameter, from: part.from, start: size, length: part.length });
           size += part.size;
         }
@@ -82,7 +83,7 @@ export class SplitResharding {
       asDict(asItems(base.get("param_groups"))![g])!.set("params", params);
     }
     flats.splice(0, flats.length, ...newFlats);
-    state.set("partition_count", this.#ranks);
+    state.set("partition_count", this.ranks);
     // Before DeepSpeed 0.6.0 the shards have the shapes, here.
     this.#regroupShapes(asDict(tree)!);
     this.#regroupShapes(state);
@@ -99,7 +100,7 @@ export class SplitResharding {
   setModelStates(tree: PyValue, rank: number, frozen: ReadonlyMap<string, Tensor>, path: string): void {
     const fragments = asDict(asDict(tree)!.get("frozen_param_fragments"));
     for (const [name, tensor] of frozen) {
-      const { from, length, size } = partOf(tensor.numel, rank, this.#ranks);
+      const { from, length, size } = partOf(tensor.numel, rank, this.ranks);
       const placed = length > 0 ? [{ parameter: 0, from, start: 0, length }] : [];
       const content = flatContent(placed, size, tensor.dtype, () => tensor);
       fragments!.set(name, putFlat(fragments!.get(name), content, size, tensor.dtype, path));

@@ -84,7 +84,6 @@ export function readRecords(path: string, take: (row: Record<string, unknown>) =
 }
 
 class Reader {
-  readonly #onBytes: ((bytes: number) => void) | undefined;
   /** The buffer, which is not filled with zeros because most tables are much smaller. */
   #buffer = new Uint8Array(Buffer.allocUnsafeSlow(CHUNK + 1).buffer);
   /** The number of bytes of the buffer that hold data. */
@@ -98,10 +97,8 @@ class Reader {
   constructor(
     private readonly fd: number,
     private readonly sink: RowSink,
-    onBytes?: (bytes: number) => void,
-  ) {
-    this.#onBytes = onBytes;
-  }
+    private readonly onBytes?: (bytes: number) => void,
+  ) {}
 
   run(): RowsResult {
     try {
@@ -215,7 +212,7 @@ class Reader {
     this.#buffer[this.#end] = 0;
     if (this.#base + this.#end >= this.#told + REPORT_EVERY || this.#eof) {
       this.#told = this.#base + this.#end;
-      this.#onBytes?.(this.#told);
+      this.onBytes?.(this.#told);
     }
     return 0;
   }

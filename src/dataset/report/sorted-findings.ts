@@ -22,7 +22,6 @@ interface Run {
 export class SortedFindings {
   readonly #spool: Spool;
   readonly #runs: Run[] = [];
-  readonly #size: number;
   #findings: Finding[] = [];
 
   /**
@@ -31,15 +30,17 @@ export class SortedFindings {
    * @param path  the path of the output, beside which the runs are kept
    * @param size  the number of findings that are kept in memory
    */
-  constructor(path: string, size = RUN) {
+  constructor(
+    path: string,
+    private readonly size = RUN,
+  ) {
     this.#spool = new Spool(path);
-    this.#size = size;
   }
 
   /** Adds a finding. @throws VistaError `NO_SPACE`, `IO` */
   add(finding: Finding): void {
     this.#findings.push(finding);
-    if (this.#findings.length >= this.#size) this.#spill();
+    if (this.#findings.length >= this.size) this.#spill();
   }
 
   /** Yields all findings as lines of JSON, in blocks. This is to be called once. */
