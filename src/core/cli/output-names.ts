@@ -1,7 +1,8 @@
 /** The one rule for the names of outputs that have only one format: they end as files of that format do. */
-import { statSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { extname } from "node:path";
 import { VistaError } from "../errors.js";
+import { sizeOf } from "../io/regular.js";
 
 /** The endings of SARIF files, in every program that writes them. */
 export const SARIF_ENDINGS = [".sarif", ".json"];
@@ -16,7 +17,7 @@ export const SARIF_ENDINGS = [".sarif", ".json"];
 export function requireEnding(output: string, endings: readonly string[], what: string): void {
   if (endings.includes(extname(output).toLowerCase())) return;
   // Whoever writes refuses a folder or a device for what it is.
-  if (statSync(output, { throwIfNoEntry: false })?.isFile() === false) return;
+  if (existsSync(output) && sizeOf(output) === -1) return;
   throw new VistaError("USAGE", `${what}, and this output has another name`, {
     path: output,
     hint: `Name an output that ends in ${endings.join(" or ")}.`,

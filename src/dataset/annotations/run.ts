@@ -2,6 +2,7 @@
 import { statSync } from "node:fs";
 import { basename, isAbsolute } from "node:path";
 import { isSystemError, rethrowExhausted } from "../../core/errors.js";
+import { sizeOf } from "../../core/io/regular.js";
 import { sum } from "../../core/sum.js";
 import type { AnnotationTally, Finding, QuickTally } from "../finding.js";
 import { type RowSink, type RowsResult, readRows } from "../json/rows.js";
@@ -365,7 +366,7 @@ function below(folder: string, name: string): string {
   return isAbsolute(name) ? name : joinPath(folder, name);
 }
 
-/** Returns the size of all files in bytes, for progress; files that are not there count nothing. */
+/** Returns the size of all files in bytes, for progress; those that cannot be looked at count nothing. */
 export function totalBytes(task: AnnotationTask): number {
-  return sum(task.files, ({ path }) => statSync(path, { throwIfNoEntry: false })?.size ?? 0);
+  return sum(task.files, ({ path }) => Math.max(0, sizeOf(path)));
 }

@@ -1,5 +1,5 @@
 /** An output whose name says another format than it would have is wrong usage, told before any work is done. */
-import { mkdirSync, readdirSync } from "node:fs";
+import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, expect, it } from "vitest";
 import { runCli } from "../../helpers/cli.js";
@@ -30,4 +30,20 @@ it.each(WRONG)("%j %s", async (args, name, hint) => {
   expect(stderr).toContain(`Name an output that ends in ${hint}.`);
   expect([code, stdout]).toEqual([2, ""]);
   expect(readdirSync(folder)).toEqual(["full_images"]);
+});
+
+it("a path below a file, or with a name that is too long, is a line that says so", async () => {
+  const folder = newFolder();
+  mkdirSync(join(folder, "full_images/Someone/dQw4w9WgXcQ"), { recursive: true });
+  writeFileSync(join(folder, "file"), "");
+  for (const path of ["file/x", "x".repeat(300)]) {
+    const output = await runCli("vista-data", ["check", ".", "--report", path], { cwd: folder });
+    expect([output.code, output.stderr]).toEqual([2, expect.stringMatching(/another name/)]);
+    const input = await runCli("vista-data", ["check", ".", "--annos", path], { cwd: folder });
+    expect([input.code, input.stdout]).toEqual([
+      1,
+      expect.stringMatching(/cannot be read \((?:ENOTDIR|ENAMETOOLONG)\)/),
+    ]);
+    for (const { stderr } of [output, input]) expect(stderr).not.toMatch(/internal error/);
+  }
 });
