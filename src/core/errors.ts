@@ -7,33 +7,20 @@
 
 /** The stable codes of errors. `docs/errors.md` has a line for each; a test keeps the two in step. */
 export const ERROR_CODES = {
-  /** The command line or an option of a call is wrong. */
   USAGE: "wrong usage",
-  /** A file or folder that must be there is not. */
   NOT_FOUND: "a file or folder is missing",
-  /** Something exists, but is a folder where a file is needed, or the other way round. */
   WRONG_KIND: "a folder where a file is needed, or the reverse",
   /** The output exists and overwriting was not asked for. */
   EXISTS: "the output already exists",
-  /** The operating system refused: permissions, a read-only file system, a full disk, an I/O error. */
   IO: "the operating system refused",
-  /** There is not enough room for the output. */
   NO_SPACE: "not enough disk space",
-  /** A file ends before its own records say it should. */
   TRUNCATED: "a file is shorter than it says",
-  /** The bytes do not match their checksum. */
   CHECKSUM: "bytes do not match their checksum",
-  /** A file breaks a rule of its format. */
   FORMAT: "a file breaks a rule of its format",
-  /** A pickle breaks the format, or asks for more than the limits allow. */
   PICKLE: "a pickle is malformed or beyond the limits",
-  /** The format is fine, but this kind of it is not supported (the message has the way out). */
   UNSUPPORTED: "a known format that is not supported",
-  /** Files of one checkpoint contradict one another. */
   INCONSISTENT: "files of one checkpoint contradict one another",
-  /** Several things match where one is needed. */
   AMBIGUOUS: "several candidates where one is needed",
-  /** Tensors would be lost or cannot be recovered. */
   INCOMPLETE: "tensors would be lost",
   /** The caller's `signal` was aborted, or Ctrl-C was pressed. */
   ABORTED: "stopped on request",
