@@ -1,7 +1,7 @@
 /** The speed and the steering angle of key frames, from the CAN bus messages of a scene. */
 import { join } from "node:path";
-import { fromSystem, isSystemError, VistaError } from "../../../core/errors.js";
-import { readRegular } from "../../../core/io/regular.js";
+import { fromSystem, VistaError } from "../../../core/errors.js";
+import { isAbsent, readRegular } from "../../../core/io/regular.js";
 import { JsonSyntaxError, parseWhole } from "../../../core/json/scan.js";
 import { kindOf } from "../../nuscenes/read/field-types.js";
 
@@ -26,7 +26,7 @@ export async function readVehicleMonitor(root: string, scene: string): Promise<V
   try {
     bytes = await readRegular(path);
   } catch (error) {
-    if (isSystemError(error) && (error.code === "ENOENT" || error.code === "ENOTDIR")) return undefined;
+    if (isAbsent(error)) return undefined;
     throw fromSystem(error, path, "read the CAN bus messages");
   }
   let messages: unknown;

@@ -9,6 +9,7 @@ import {
   writeFolderAtomically,
 } from "../../../core/io/output-folder.js";
 import { openRegular, sizeOf } from "../../../core/io/regular.js";
+import { settleAll } from "../../../core/io/settle.js";
 import { runWorker } from "../../../core/io/worker.js";
 import type { RunOptions } from "../../../core/progress.js";
 import { sum } from "../../../core/sum.js";
@@ -315,6 +316,5 @@ async function writeLarge(
     await perform(task, "sampleData");
   };
   // Both must have ended, well or not, before the folder that they write into is removed.
-  const ended = await Promise.allSettled([boxes(), frames()]);
-  for (const one of ended) if (one.status === "rejected") throw one.reason;
+  await settleAll([boxes(), frames()]);
 }
