@@ -77,11 +77,7 @@ export async function writeCheckpointFolder(
   });
 }
 
-/**
- * Returns how one planned file is written into the folder.
- * @param target  the path that the folder will have
- * @param open  the handles that are not closed yet
- */
+/** Returns how one planned file is written into the folder. @param open  the handles that are not closed yet */
 function outputFile(
   folder: FolderInProgress,
   target: string,

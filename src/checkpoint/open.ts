@@ -155,10 +155,7 @@ async function findOne(
   });
 }
 
-/**
- * Opens a single file.
- * @param stated  what the index of its set says of the file
- */
+/** Opens a single file. @param stated  what the index of its set says of the file */
 async function openFile(path: string, options: OpenOptions, stated?: StatedShard): Promise<Opened> {
   if (await isSafetensors(path)) {
     if (options.key !== undefined) throw noKeys(path, "a safetensors file");

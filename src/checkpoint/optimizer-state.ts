@@ -171,10 +171,7 @@ async function readValue(value: PyValue, file: TorchFile, depth = 0): Promise<Op
   return list;
 }
 
-/**
- * Compares the values of the parameters that both have.
- * @param options  the tolerance for numbers, as `diffStates` takes it
- */
+/** Compares the values of the parameters that both have. @param options  the tolerance for numbers, as `diffStates` takes it */
 export function diffValues(
   { values: a }: OptimizerState,
   { values: b }: OptimizerState,

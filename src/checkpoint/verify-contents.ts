@@ -15,7 +15,6 @@ import { TorchTensor, unsupportedTensor } from "./torch/values.js";
 import { openTorchZip, type TorchZip } from "./torch/zip.js";
 import { type NamedRange, rangeOf } from "./verify-ranges.js";
 
-/** The contents of a file. */
 export interface Contents {
   readonly format: "torch zip" | "legacy torch" | "safetensors" | "dcp";
   /** The number of records of the whole file, including those without a range. */

@@ -17,12 +17,7 @@ const MAX_DEPTH = 100;
 /** The bound, in the library's own measure, on what the aliases of one file expand to; Vista's files have three aliases. */
 const MAX_ALIASES = 100;
 
-/**
- * Parses the text of a YAML file.
- *
- * @param path  the path of the file, for messages
- * @throws VistaError `FORMAT`
- */
+/** Parses the text of a YAML file. @throws VistaError `FORMAT` */
 export function parseYamlText(text: string, path: string, { merge = false }: { merge?: boolean }): unknown {
   const bad = (error: unknown) => {
     const [line = ""] = String((error as Error).message).split("\n");

@@ -50,10 +50,7 @@ export function printWarnings(
   printUnknown(unknownGlobals(torchFiles.flatMap(({ globals }) => globals)), prefix);
 }
 
-/**
- * Prints a warning on stderr about names in pickles.
- * @param names  the names of classes and functions that are not known
- */
+/** Prints a warning on stderr about names in pickles. @param names  the names of classes and functions that are not known */
 export function printUnknown(names: readonly string[], prefix = ""): void {
   if (names.length === 0) return;
   const text =

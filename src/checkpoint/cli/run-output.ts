@@ -19,7 +19,6 @@ import type { StateDict } from "../tensor/tensor.js";
 import type { CommonOptions } from "./common.js";
 import { DTYPES, type OutputFileOptions } from "./output-options.js";
 
-/** Returns the state dict in the dtype that was asked for. */
 export function inDType(state: StateDict, options: OutputFileOptions): StateDict {
   const target = DTYPES[options.dtype];
   return target === undefined ? state : castState(state, target);
@@ -78,7 +77,6 @@ export interface Result {
   readonly dryRun: boolean;
 }
 
-/** Returns what `--json` says of the output. */
 export function outputJson(state: StateDict, { saved, seconds }: Result) {
   return {
     output: resolve(saved.index ?? saved.files[0]!.path),

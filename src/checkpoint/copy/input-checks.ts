@@ -22,7 +22,6 @@ export interface CheckRead extends Range {
   readonly region: Region;
 }
 
-/** A read that was made. */
 export interface DoneRead {
   readonly region: Region;
   /** The distance from the region's start in bytes. */

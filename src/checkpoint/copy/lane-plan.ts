@@ -99,7 +99,6 @@ export class LanePlan {
     return this.#block !== undefined;
   }
 
-  /** The number of reads. */
   get reads(): number {
     return this.#reads.length;
   }

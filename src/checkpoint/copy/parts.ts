@@ -39,7 +39,6 @@ export function lengthOf(parts: readonly OutputPart[]): number {
   return sum(parts, partLength);
 }
 
-/** The content of a file. */
 export interface FileContent {
   readonly length: number;
   /** The tensors of the parts; `undefined` where they become known with the parts, of which there are too many to keep. */

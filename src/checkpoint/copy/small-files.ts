@@ -23,7 +23,6 @@ const MOST = 32;
  */
 const READS = 4096;
 
-/** A file that may be small. */
 export interface SmallFile {
   readonly content: FileContent;
   /** Writes the whole file; a file without this function is never small. */

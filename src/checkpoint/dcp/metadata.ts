@@ -54,7 +54,6 @@ export interface Place {
 /**
  * Reads the tensors and objects of a checkpoint.
  * @param value  the unpickled `.metadata`
- * @param path  the path of the file, for error messages
  * @throws VistaError `FORMAT` for what is no such metadata, `UNSUPPORTED` for compressed items and dtypes that are not known
  */
 export function readMetadata(value: PyValue, path: string): DcpMetadata {

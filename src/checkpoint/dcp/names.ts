@@ -20,7 +20,6 @@ export interface ChosenTensors {
  * Chooses the tensors below `key`. Without one, it takes those at the top of the saved dict or under a usual key, whichever are
  * the most.
  *
- * @param folder  the path of the folder, for error messages
  * @throws VistaError `AMBIGUOUS` where two places hold equally many, `FORMAT` where there are none
  */
 export function chooseTensors(

@@ -20,10 +20,7 @@ export function shownName(name: string): string {
 export class JsonScanner {
   #at = 0;
 
-  /**
-   * Begins at the first byte.
-   * @param bytes  valid UTF-8
-   */
+  /** Begins at the first byte. @param bytes  valid UTF-8 */
   constructor(private readonly bytes: Buffer) {}
 
   /**

@@ -72,7 +72,6 @@ export interface ScanReport {
 /** The largest number of findings of one scan that are listed; the rest are only counted. */
 const MAX_FINDINGS = 10_000;
 
-/** The findings of all files. */
 export class Findings {
   readonly list: ScanFinding[] = [];
   count = 0;

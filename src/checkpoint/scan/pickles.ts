@@ -17,7 +17,6 @@ import type { NamedStorage, Scanner, Subject } from "./scanner.js";
  */
 const MAX_PICKLES = 200_000;
 
-/** What was found in a pickle. */
 export interface ReadPickle {
   /** The offset just after STOP; `undefined` where the pickle could not be read to its end. */
   readonly end: number | undefined;

@@ -106,10 +106,7 @@ export class RowProducts {
   readonly #stride: number;
   readonly #addProducts: Kernels["addProducts"];
 
-  /**
-   * Copies the matrix in.
-   * @param right  rank × columns elements, row by row
-   */
+  /** Copies the matrix in. @param right  rank × columns elements, row by row */
   constructor(right: Float64Array, rank: number, columns: number) {
     this.rank = Math.ceil(rank / 4) * 4;
     this.#stride = Math.ceil(columns / 2) * 16;

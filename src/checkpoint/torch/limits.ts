@@ -63,10 +63,7 @@ export class PickleBudget {
   #memory = 0;
   readonly #allowed: number;
 
-  /**
-   * Begins the account of one pickle.
-   * @param size  the bytes of the pickle
-   */
+  /** Begins the account of one pickle. @param size  the bytes of the pickle */
   constructor(
     size: number,
     private readonly fail: (what: string) => never,
@@ -82,10 +79,7 @@ export class PickleBudget {
     }
   }
 
-  /**
-   * Adds to the memory that the values take.
-   * @param bytes  an estimate as in {@link COST}
-   */
+  /** Adds to the memory that the values take. @param bytes  an estimate as in {@link COST} */
   grow(bytes: number): void {
     this.#memory += bytes;
     if (this.#memory > this.#allowed) {

@@ -48,7 +48,6 @@ export class PyObject {
   isNew = false;
   /** The state that BUILD would have set. */
   state: PyValue | undefined = undefined;
-  /** The items of a list subclass. */
   listItems: PyValue[] | undefined = undefined;
   /** The items of a dict subclass (Lightning's AttributeDict, OmegaConf's nodes). */
   dictItems: PyDict | undefined = undefined;

@@ -46,10 +46,7 @@ export function otherZip(path: string, names: readonly string[]): VistaError | u
   return undefined;
 }
 
-/**
- * Returns the error for a zip that is of none of the kinds above and has no pickle.
- * @param names  the names of its records
- */
+/** Returns the error for a zip that is of none of the kinds above and has no pickle. @param names  the names of its records */
 export function zipWithoutPickle(path: string, names: readonly string[]): VistaError {
   if (names.some((name) => /^[^/]+\/(?:\.?version|\.format_version|byteorder|data\/\d+)$/.test(name))) {
     return new VistaError(

@@ -10,10 +10,7 @@ export class PickleStack {
   readonly #memo: PyValue[] = [];
   readonly #memoSparse = new Map<number, PyValue>();
 
-  /**
-   * Makes an empty stack.
-   * @param cursor  the place of the machine, for error messages
-   */
+  /** Makes an empty stack. @param cursor  the place of the machine, for error messages */
   constructor(
     private readonly cursor: PickleCursor,
     private readonly budget: PickleBudget,
@@ -35,10 +32,7 @@ export class PickleStack {
     this.#values.push(value);
   }
 
-  /**
-   * Pushes a value that takes memory.
-   * @param cost  the bytes that it takes, see `COST`
-   */
+  /** Pushes a value that takes memory. @param cost  the bytes that it takes, see `COST` */
   pushNew(value: PyValue, cost: number): void {
     this.budget.grow(cost);
     this.#values.push(value);

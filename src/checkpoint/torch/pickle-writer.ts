@@ -16,10 +16,7 @@ const UNTYPED_STORAGE = "torch.storage\nUntypedStorage\n";
 /** The number of items that CPython's pickler puts between a MARK and a SETITEMS. */
 const BATCH = 1000;
 
-/**
- * Returns the pickle of a state dict.
- * @param keys  the storage key of each distinct tensor, whose record is `data/<key>`
- */
+/** Returns the pickle of a state dict. @param keys  the storage key of each distinct tensor, whose record is `data/<key>` */
 export function pickleStateDict(state: StateDict, keys: ReadonlyMap<Tensor, string>): Uint8Array {
   const out = new PickleWriter();
   out.op(0x80, 2); // PROTO 2

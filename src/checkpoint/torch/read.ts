@@ -90,10 +90,7 @@ export async function versionProblem(zip: TorchZip): Promise<VistaError | undefi
   return new VistaError("FORMAT", what, { ...where, record: record.name });
 }
 
-/**
- * Returns the torch file of a zip whose pickle was read.
- * @param open  opens the zip that has the pickle
- */
+/** Returns the torch file of a zip whose pickle was read. @param open  opens the zip that has the pickle */
 function zipFile(
   pickle: Region,
   value: PyValue,

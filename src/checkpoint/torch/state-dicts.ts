@@ -67,10 +67,7 @@ export function findStateDict(file: TorchFile, key?: string): FoundStateDict {
   return { dict: place.dict, key: place.path.length === 0 ? undefined : place.path.join("."), others };
 }
 
-/**
- * Lists the tensors of a file that are not in this dict.
- * @param key  the place of the dict, as in {@link FoundStateDict}
- */
+/** Lists the tensors of a file that are not in this dict. @param key  the place of the dict, as in {@link FoundStateDict} */
 export function tensorsBeside(file: TorchFile, dict: PyDict, key: string): OtherTensors[] {
   const places = placesIn(file.value);
   const place = places.find((one) => one.dict === dict) ?? emptyPlace(key, dict);

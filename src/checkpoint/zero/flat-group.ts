@@ -47,10 +47,7 @@ export interface Fragment {
   readonly length: number;
 }
 
-/**
- * Lays out a flat param group as DeepSpeed does.
- * @param numels  the sizes of the parameters, in the optimizer's own order
- */
+/** Lays out a flat param group as DeepSpeed does. @param numels  the sizes of the parameters, in the optimizer's own order */
 export function layOutGroup(numels: readonly number[], options: GroupOptions): GroupLayout {
   const { ranks, alignment, factor } = options;
   const order = placesOf(numels.length, options.roundRobin ? ranks : 1);

@@ -147,7 +147,6 @@ async function readLatest(path: string, name: string): Promise<string> {
 
 /**
  * Returns the folder of a tag. Whether `latest` or --tag says it, the tag must name a folder inside the checkpoint folder.
- * @param said  what says it, for error messages
  * @throws VistaError `FORMAT` for a tag that points outside, `NOT_FOUND` where there is no such folder
  */
 async function tagBelow(

@@ -170,7 +170,6 @@ class SplitParameter implements OptimizerParameter {
     return this;
   }
 
-  /** Returns a state. */
   get(state: string): Tensor | undefined {
     const { types, pieces } = this.flat.states;
     const dtype = types.get(state);

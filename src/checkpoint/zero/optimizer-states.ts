@@ -131,7 +131,6 @@ export async function readBaseStates(shards: readonly ShardState[], count: numbe
 /**
  * Reads what the ranks say of one value, which must be the same.
  * @param holders  the ranks that say it
- * @param values  the values, by rank
  * @returns the value as text
  * @throws VistaError `INCONSISTENT`, `UNSUPPORTED` for a value that cannot be compared
  */

@@ -83,7 +83,6 @@ export interface Place {
  * Each rank's sub-groups hold its part of every parameter, one after the other, and no part lies in two of them.
  *
  * @param sizes  the sizes of the sub-groups, which are the same on every rank
- * @param ranks  the number of ranks
  * @param numels  the sizes of the parameters, in order
  * @returns the place of each parameter, or the mismatch where the sub-groups do not fit these parameters
  */

@@ -48,7 +48,6 @@ export class FlatResharding {
 
   /**
    * Learns the class of mapping entries, and the states of groups that not every rank has, from a shard that has any.
-   * @param tree  the exact pickle of the shard
    * @returns whether another shard is to be asked, since this one and those before it lack some
    */
   learnFrom(tree: PyValue): boolean {
@@ -68,10 +67,7 @@ export class FlatResharding {
     return lacking;
   }
 
-  /**
-   * Sets in a shard's exact pickle all that depends on the number of ranks.
-   * @param path  the path of the shard that it was read from, for error messages
-   */
+  /** Sets in a shard's exact pickle all that depends on the number of ranks. */
   setShard(tree: PyValue, rank: number, path: string): void {
     const state = stateOf(tree);
     const { elastic, conventions } = this.partitions;

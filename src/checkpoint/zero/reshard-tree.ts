@@ -93,7 +93,6 @@ class PlacedPieces extends PieceRule {
 
 /**
  * Returns the call that rebuilds `node`'s tensor, with other content.
- * @param path  the path of the shard, for error messages
  * @throws VistaError `UNSUPPORTED` where `node` is not a plain tensor
  */
 export function putFlat(

@@ -49,7 +49,6 @@ export interface FolderInProgress {
 
 /**
  * Checks, before any work is done, that `path` can become an output folder, and clears what a dead process left of it.
- * @param needed  the bytes that the output needs
  * @throws VistaError `EXISTS`, `WRONG_KIND`, `NOT_FOUND`, `NO_SPACE`, `USAGE`, `IO`
  */
 export async function prepareOutputFolder(
@@ -96,7 +95,6 @@ function isWithin(path: string, folder: string): boolean {
 
 /**
  * Makes one folder, whole or not at all; with `force` an old one stays until the new one is complete.
- * @param needed  the bytes that the output needs
  * @throws VistaError what {@link prepareOutputFolder} and `fill` throw, `IO`
  */
 export async function writeFolderAtomically(

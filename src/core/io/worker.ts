@@ -127,12 +127,7 @@ export class TaskThread<Task, Message extends { kind: string }> {
     );
   }
 
-  /**
-   * Runs one task to its end.
-   *
-   * @param onMessage  the function to call for every message of the task
-   * @throws what the task threw, VistaError `ABORTED`
-   */
+  /** Runs one task to its end. @throws what the task threw, VistaError `ABORTED` */
   run(task: Task, onMessage: (message: Message) => void): Promise<void> {
     throwIfAborted(this.#signal);
     return new Promise((resolve, reject) => {

@@ -65,12 +65,7 @@ export class UnusableBuilder {
 
   constructor(private readonly found: UnusableRecords) {}
 
-  /**
-   * Takes the next record.
-   *
-   * @param offset  the offset of the record's first byte
-   * @param rule  the rule that the record breaks; undefined where the loader can use the record
-   */
+  /** Takes the next record. @param rule  the rule that the record breaks; undefined where the loader can use the record */
   add(offset: number, rule: string | undefined): void {
     const found = this.found;
     found.records++;

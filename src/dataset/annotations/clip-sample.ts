@@ -27,7 +27,6 @@ export class ClipSample {
   ends = 0;
   /** Whether every clip that is offered is taken, because it was chosen before. */
   takeAll = false;
-  /** The number of clips that were offered. */
   offered = 0;
   readonly #clips: ChosenClip[] = [];
   readonly #last = new Map<ClipFolder, ChosenClip>();

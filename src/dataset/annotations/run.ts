@@ -27,7 +27,6 @@ export interface AnnotationTask {
   youtube?: string;
   /** The split of each video ID, where a list of videos was found. */
   splits: ReadonlyMap<string, Split>;
-  /** The number of frames of a clip. */
   frames: number;
   /** The bounds of the quick form; undefined to look at every record and all its frames. */
   quick?: QuickForm;
@@ -54,7 +53,6 @@ export interface QuickForm {
 
 export type AnnotationMessage = { kind: "bytes"; bytes: number } | ({ kind: "file" } & FileOutcome);
 
-/** What was found in one file. */
 interface FileOutcome {
   findings: Finding[];
   tally?: AnnotationTally;
@@ -83,11 +81,7 @@ function isValidation(name: string): boolean {
   return /(^|[^a-z])val(idation)?([^a-z]|$)/i.test(basename(name));
 }
 
-/**
- * Checks the files of a task.
- *
- * @param isAborted  asked now and then while the frames of a quick check are looked for
- */
+/** Checks the files of a task. @param isAborted  asked now and then while the frames of a quick check are looked for */
 export async function runAnnotations(
   task: AnnotationTask,
   send: (message: AnnotationMessage) => void,
@@ -254,11 +248,7 @@ class FileRun implements RowSink {
     return true;
   }
 
-  /**
-   * Looks for the frames of the sampled records.
-   *
-   * @param goOn  asked before each record whose frames are looked for
-   */
+  /** Looks for the frames of the sampled records. @param goOn  asked before each record whose frames are looked for */
   async finish(goOn: () => boolean): Promise<void> {
     if (this.#rows instanceof ClipRows) await this.#rows.finish(goOn);
   }

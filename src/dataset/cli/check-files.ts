@@ -85,7 +85,6 @@ export function cleanLines(result: CleanResult, framesSeen: boolean): string[] {
   ];
 }
 
-/** Returns the text of `--list-missing`. */
 export async function missingText(
   list: MissingList,
   report: Report,

@@ -41,7 +41,6 @@ export async function prepareReports(
 
 /** The outputs that there are besides the report. */
 export interface MoreOutputs {
-  /** The NDJSON file. */
   findings?: FindingsFile | undefined;
   /** The files that are written already and are to appear with the others. */
   files?: readonly AtomicFile[];

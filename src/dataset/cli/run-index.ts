@@ -16,7 +16,6 @@ import type { DatasetIndex } from "../frame-index/dataset-index.js";
 import { countFrames } from "../opendv/runs.js";
 import { locateData } from "../recognise.js";
 
-/** The options of `vista-data index`, as commander gives them. */
 export interface IndexCommandOptions extends PrintOptions {
   output?: string;
 }

@@ -11,7 +11,6 @@ import { findClip } from "../preview/clip.js";
 import { drawSheet } from "../preview/sheet.js";
 import { readVistaConfig } from "../vista-config.js";
 
-/** The options of `vista-data preview`, as commander gives them. */
 export interface PreviewCommandOptions extends PrintOptions {
   output: string;
   root?: string;

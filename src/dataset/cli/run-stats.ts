@@ -8,7 +8,6 @@ import { runWithProgress } from "../../core/cli/progress.js";
 import { compareText } from "../../core/text.js";
 import { type AnnotationStats, collectStats, type DataStats } from "../stats/stats.js";
 
-/** The options of `vista-data stats`, as commander gives them. */
 export interface StatsCommandOptions extends PrintOptions {
   annos?: string[];
   index?: string;

@@ -25,7 +25,6 @@ export function runIndexTask({ work, input }: IndexTask, send: (message: IndexMe
  * Reads files.
  *
  * @param bytes  the size of all files
- * @param onBytes  called with the bytes read so far
  * @throws what the work throws, VistaError `ABORTED`
  */
 export async function readLarge<Name extends keyof Work>(

@@ -39,7 +39,6 @@ async function requireSharp(): Promise<Sharp> {
  * the time, and sees damage in the last rows that libvips passes over (libvips asks for warnings before each strip of rows, never
  * after the last). It cannot say what the damage is, so libvips is asked for that.
  *
- * @param bytes  the size of the file
  * @returns what the decoder complains about, or undefined where the image is sound
  */
 export async function decodeFault(

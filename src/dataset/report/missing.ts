@@ -98,12 +98,7 @@ export class MissingList {
     faults.set(fault, (faults.get(fault) ?? 0) + add);
   }
 
-  /**
-   * Returns the list as text.
-   *
-   * @param head  lines about the check: what it checked, and how much of that it saw
-   * @param links  the links of videos, by their IDs
-   */
+  /** Returns the list as text. @param head  lines about the check: what it checked, and how much of that it saw */
   text(head: readonly string[], links: ReadonlyMap<string, string>): string {
     const lines = head.map((line) => `# ${field(line)}`);
     const files = [...this.#sets.values()].flatMap((groups) => [...groups.values()]);

@@ -51,12 +51,7 @@ const DRY_RULES = [
   "set-twice",
 ];
 
-/**
- * Starts a recipe, or shows what would be started.
- *
- * @param more  the words after the recipe; there must be none
- * @param extra  the arguments for train.py
- */
+/** Starts a recipe, or shows what would be started. @param more  the words after the recipe; there must be none */
 export async function start(
   name: string,
   more: readonly string[],

@@ -86,7 +86,6 @@ export async function knownFlags(vista: string): Promise<KnownFlags> {
 /** A word or a group of words of a command line, as argparse sees it. */
 export interface Argument {
   kind: "flag" | "unknown-flag" | "ambiguous-flag" | "dotted" | "stray";
-  /** The word itself. */
   word: string;
   /** The full name of a flag, the key of a dotted assignment, or the word (of an unknown flag without its `=value`). */
   name: string;

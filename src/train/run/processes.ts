@@ -9,7 +9,6 @@ import { readRegularSync } from "../../core/io/regular.js";
 /** The environment variable with the mark of a run. */
 export const MARK = "VISTA_TRAIN_RUN";
 
-/** A process of a run. */
 export interface MarkedProcess {
   pid: number;
   /** Whether it is a worker of torchrun, or was started by one. */

@@ -24,7 +24,6 @@ const MAX_REDIRECTS = 5;
 /** The number of bytes that an answer must bring so that the failed attempts before it no longer count. */
 const PROGRESS = 64 * 1024;
 
-/** The answer to a request for a range. */
 export interface RangeAnswer {
   /** The number of bytes that are there, from the start of the range on. */
   readonly got: number;
@@ -32,7 +31,6 @@ export interface RangeAnswer {
   readonly size: number;
 }
 
-/** The answer to one attempt. */
 interface PartialAnswer extends RangeAnswer {
   /** The reason why the answer broke off, where it did. */
   readonly broken?: unknown;

@@ -65,7 +65,6 @@ export class NeededRows {
     return values;
   }
 
-  /** Makes an error about a row. */
   error(row: number, what: string): VistaError {
     const { token } = this.#small?.values[row] ?? this.#readAt(row);
     return this.errorAt(this.state.offset[row]!, what, token);

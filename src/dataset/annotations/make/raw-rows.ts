@@ -11,7 +11,6 @@ import { readToken, tokenWords } from "../../nuscenes/read/tokens.js";
 
 const FLUSH = 1 << 20;
 
-/** The members of one row. */
 export class RawRow {
   #bytes: Buffer = Buffer.alloc(0);
   #count = 0;
@@ -181,11 +180,7 @@ export class TableWriter {
     if (this.#text.length > FLUSH) this.#flush();
   }
 
-  /**
-   * Writes the end of the table.
-   *
-   * @param sync  whether to wait until the file is on disk
-   */
+  /** Writes the end of the table. */
   finish(sync: boolean): void {
     this.#text += "\n]\n";
     this.#flush();

@@ -23,7 +23,6 @@ const FRAMES_PER_KEY_FRAME = 6;
 const TURN = 2;
 const MOVE = 2;
 
-/** The tables that records are made from. */
 export const RECORD_TABLES = [
   "scene",
   "sample",
@@ -54,9 +53,7 @@ export interface Skipped {
 }
 
 export interface RecordOptions {
-  /** The number of frames of a clip. */
   clip: number;
-  /** The number of samples of a clip. */
   keyFrames: number;
 }
 

@@ -33,7 +33,6 @@ export type Task = { [Name in keyof Work]: { work: Name; input: Input<Name> } }[
 
 export type TaskMessage = { kind: "bytes"; bytes: number } | { kind: "result"; result: unknown };
 
-/** Runs one task in this thread. */
 export function runTask({ work, input }: Task, onBytes: (bytes: number) => void): unknown {
   return WORK[work](input as never, onBytes);
 }
