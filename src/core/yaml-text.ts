@@ -1,6 +1,7 @@
 /** Parsing of the text of a YAML file into values, within bounds. */
 import { Parser, parseDocument } from "yaml";
 import { VistaError } from "./errors.js";
+import { checkPythonKeys, checkPythonText, PYTHON_OPTIONS } from "./yaml-python.js";
 
 /**
  * The largest number of keys and values of a config; the largest config of Vista has some 400. The library's time grows with the
@@ -17,19 +18,28 @@ const MAX_DEPTH = 100;
 /** The bound, in the library's own measure, on what the aliases of one file expand to; Vista's files have three aliases. */
 const MAX_ALIASES = 100;
 
-/** Parses the text of a YAML file. @throws VistaError `FORMAT` */
-export function parseYamlText(text: string, path: string, { merge = false }: { merge?: boolean }): unknown {
+/** Parses the text of a YAML file. @param options.python  whether as PyYAML and OmegaConf read it @throws VistaError `FORMAT` */
+export function parseYamlText(
+  written: string,
+  path: string,
+  { python = false }: { python?: boolean },
+): unknown {
+  // Python takes a carriage return alone for the end of a line, too.
+  const text = python ? written.replace(/\r\n?/g, "\n") : written;
   const bad = (error: unknown) => {
     const [line = ""] = String((error as Error).message).split("\n");
     return new VistaError("FORMAT", `not YAML: ${line.replace(/:$/, "")}`, { path, cause: error });
   };
   try {
     checkBounds(text);
+    if (python) checkPythonText(text);
     // The library would otherwise print warnings on stderr, which no command asked for.
-    const document = parseDocument(text, { merge, logLevel: "error" });
+    const options = python ? PYTHON_OPTIONS : {};
+    const document = parseDocument(text, { ...options, logLevel: "error" });
     const [problem] = document.errors;
     if (problem?.code === "MULTIPLE_DOCS") throw new Error("more than one document, parted by `---`");
     if (problem !== undefined) throw problem;
+    if (python) checkPythonKeys(document);
     return withoutPrototypes(document.toJS({ maxAliasCount: MAX_ALIASES }));
   } catch (error) {
     // The library also throws ReferenceError for an alias to nothing, TypeError for keys that are mappings, RangeError for depth.

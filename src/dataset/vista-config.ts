@@ -37,7 +37,7 @@ const NUSCENES_FRAMES = 25;
  */
 export async function readVistaConfig(path: string): Promise<VistaDataConfig> {
   // Vista's configs use anchors (`*num_frames`), and some forks use merge keys.
-  const root = (await readYaml(path, "read the config", { merge: true })) as {
+  const root = (await readYaml(path, "read the config", { python: true })) as {
     data?: { params?: Record<string, unknown> };
   } | null;
   const params = root?.data?.params;

@@ -21,7 +21,7 @@ export async function readConfigs(paths: readonly string[]): Promise<ConfigTree>
 
 async function readConfig(path: string): Promise<ConfigTree> {
   // OmegaConf reads with PyYAML, which knows merge keys (`<<`).
-  const value = await readYaml(path, "read the config", { merge: true });
+  const value = await readYaml(path, "read the config", { python: true });
   if (!isRecord(value)) throw new VistaError("FORMAT", "the config is not a mapping", { path });
   return value;
 }
