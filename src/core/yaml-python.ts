@@ -105,7 +105,9 @@ export function checkPythonText(text: string): void {
     else if (/^[\]}]/.test(lexeme)) flow--;
     else if (lexeme.startsWith("!")) throw new Error(`the tag ${lexeme} is not read here`);
     else if (/^[&*]/.test(lexeme) && (!/^.[\w-]+$/.test(lexeme) || anchors.has(lexeme)))
-      throw new Error(`PyYAML does not take ${lexeme} here: a name has letters, digits, _ and -, and is given once`);
+      throw new Error(
+        `PyYAML does not take ${lexeme} here: a name has letters, digits, _ and -, and is given once`,
+      );
     if (lexeme.startsWith("&")) anchors.add(lexeme);
   }
 }

@@ -67,18 +67,30 @@ export async function readVistaConfig(path: string): Promise<VistaDataConfig> {
 }
 
 /** The settings below `data.params` that count something: with 0 or a fraction of it there is nothing to train on. */
-const COUNTS = ["num_frames", "batch_size", "target_height", "target_width"] as const;
+const COUNTS = ["num_frames", "batch_size", "target_height", "target_width", "samples_per_epoch"] as const;
 
 /** Returns what is wrong with the settings below `data.params` that count something; `${…}` is left to OmegaConf. */
 export function countProblems(params: Readonly<Record<string, unknown>>): string[] {
-  return COUNTS.flatMap((key) => {
+  const counts = COUNTS.flatMap((key) => {
     const value = params[key] ?? undefined;
     if (value === undefined || (typeof value === "string" && value.includes("${"))) return [];
     if (Number.isSafeInteger(value) && Number(value) >= 1) return [];
-    const text = typeof value === "number" ? String(value) : JSON.stringify(value);
+    const isNumber = typeof value === "number" || WHOLE_FLOAT.test(textOf(value));
+    const text = isNumber ? textOf(value) : JSON.stringify(value);
     return [`data.params.${key} is ${text}, not a whole number from 1 on`];
   });
+  const { probs } = params;
+  if (probs === undefined || probs === null || JSON.stringify(probs).includes("${")) return counts;
+  const values = Array.isArray(probs) ? probs.map(numberOf) : [Number.NaN];
+  if (values.every((value) => value >= 0) && values.some((value) => value > 0)) return counts;
+  return [
+    ...counts,
+    `data.params.probs is ${JSON.stringify(probs)}, not a list of numbers from 0 on, one of them above 0`,
+  ];
 }
+
+/** The pattern of a whole float as {@link readYaml} gives it. */
+const WHOLE_FLOAT = /^-?\d+(\.0|e\+\d+)$/;
 
 /**
  * Yields the findings about a config and about what it would do with the data.

@@ -66,7 +66,7 @@ test("slips of the finger are recognised, other words are not", () => {
 });
 
 test("configs are merged and overridden as OmegaConf does", async () => {
-  const merged = mergeConfigs({ a: { b: 1, c: [1, 2] }, d: 1 }, { a: { c: [3] }, d: { e: 1 } });
+  const merged = mergeConfigs({ a: { b: 1, c: [1, 2] }, d: 1 }, { a: { c: [3] }, d: { e: 1 } }, "c.yaml");
   expect(merged).toEqual({ a: { b: 1, c: [3] }, d: { e: 1 } });
   const dotted = await applyDotted(merged, ["a.b=1.5", "a.new=[1, 2]", "d.e=null", "x.y=text"]);
   expect(dotted).toEqual({ a: { b: 1.5, c: [3], new: [1, 2] }, d: { e: null }, x: { y: "text" } });

@@ -132,7 +132,15 @@ test.each<[string[], string[], string]>([
   [["model.params.optimiser_config=x"], ["error unknown-key"], "Did you mean model.params.optimizer_config?"],
   [["model.params.network_config.parms=x"], ["error unknown-key"], "model.params.network_config.params?"],
   [["--", "--seed", "3"], ["error unknown-flag"], "no use for `--`"],
-  [["lightning.modelcheckpoint.params.every_n_train_steps=5000"], [], ""],
+  [
+    [
+      "lightning.modelcheckpoint.params.every_n_epochs=null",
+      "lightning.modelcheckpoint.params.every_n_train_steps=5000",
+    ],
+    [],
+    "",
+  ],
+  [["lightning.modelcheckpoint.params.every_n_epoch=5"], ["error unknown-key"], "params.every_n_epochs?"],
   [["optimizer.lr=1"], ["error unknown-key"], "no section optimizer"],
 ])("arguments for train.py: %j", async (extra, codes, text) => {
   const result = await found("debug", { extra });
@@ -168,8 +176,16 @@ test("strategies other than DeepSpeed stage 2", async () => {
 
 test("saving by steps answers the late checkpoint", async () => {
   const finetune = await mergedWeights();
-  const extra = ["lightning.modelcheckpoint.params.every_n_train_steps=5000"];
-  expect((await found("phase2-stage2", { finetune, extra })).codes).toEqual([]);
+  const steps = (count: number) => ({
+    finetune,
+    extra: [
+      "lightning.modelcheckpoint.params.every_n_epochs=null",
+      `lightning.modelcheckpoint.params.every_n_train_steps=${count}`,
+    ],
+  });
+  expect((await found("phase2-stage2", steps(5000))).codes).toEqual([]);
+  // The documented end comes before these 20,000 steps.
+  expect((await found("phase2-stage2", steps(20_000))).codes).toEqual(["note late-checkpoint"]);
 });
 
 test("resuming", async () => {

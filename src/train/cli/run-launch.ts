@@ -41,6 +41,7 @@ const DRY_RULES = [
   "resume",
   "checkout",
   "config-missing",
+  "config-value",
   "finetune-format",
   "finetune-damaged",
   "finetune-keys",

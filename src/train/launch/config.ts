@@ -15,13 +15,13 @@ export type ConfigTree = { [key: string]: unknown };
  */
 export async function readConfigs(paths: readonly string[]): Promise<ConfigTree> {
   let merged: ConfigTree = emptyTree();
-  for (const path of paths) merged = mergeConfigs(merged, await readConfig(path));
+  for (const path of paths) merged = mergeConfigs(merged, await readConfig(path), path);
   return merged;
 }
 
 async function readConfig(path: string): Promise<ConfigTree> {
-  // OmegaConf reads with PyYAML, which knows merge keys (`<<`).
-  const value = await readYaml(path, "read the config", { python: true });
+  // To OmegaConf a file without anything is a config without keys.
+  const value = (await readYaml(path, "read the config", { python: true })) ?? emptyTree();
   if (!isRecord(value)) throw new VistaError("FORMAT", "the config is not a mapping", { path });
   return value;
 }
@@ -31,14 +31,34 @@ function emptyTree(): ConfigTree {
   return Object.create(null) as ConfigTree;
 }
 
-export function mergeConfigs(left: ConfigTree, right: ConfigTree): ConfigTree {
+/**
+ * Merges two configs as OmegaConf does: `???` stands for no value.
+ *
+ * @param path  the file or argument that `right` comes from, for messages
+ * @throws VistaError `FORMAT` where one has a list and the other a mapping, which OmegaConf does not merge
+ */
+export function mergeConfigs(left: ConfigTree, right: ConfigTree, path: string, above = ""): ConfigTree {
   const merged = Object.assign(emptyTree(), left);
   for (const [key, value] of Object.entries(right)) {
     const old = merged[key];
-    merged[key] = isRecord(old) && isRecord(value) ? mergeConfigs(old, value) : value;
+    if (value === MISSING && old !== undefined) continue;
+    if ((Array.isArray(old) && isRecord(value)) || (isRecord(old) && Array.isArray(value))) {
+      const what = isRecord(old)
+        ? "a mapping in the config and a list"
+        : "a list in the config and a mapping";
+      throw new VistaError("FORMAT", `${above}${key} is ${what} here, which OmegaConf does not merge`, {
+        path,
+        hint: "Give a list as a whole, key=[A,B]; an element alone cannot be set.",
+      });
+    }
+    merged[key] =
+      isRecord(old) && isRecord(value) ? mergeConfigs(old, value, path, `${above}${key}.`) : value;
   }
   return merged;
 }
+
+/** OmegaConf's word for a value that is yet to be given. */
+const MISSING = "???";
 
 /** Splits a dotted key: `a.b[0].c` becomes `["a", "b", "0", "c"]`. */
 export function splitKey(key: string): string[] {
@@ -56,35 +76,36 @@ export function getPath(tree: unknown, key: string): unknown {
   return value;
 }
 
-/** Applies `dotted.key=value` arguments; the value is YAML, as it is to OmegaConf. Elements of lists are left alone. */
+/**
+ * Applies `dotted.key=value` arguments; the value is YAML, as it is to OmegaConf.
+ *
+ * @throws VistaError `FORMAT` for a value that is not YAML, or that cannot be merged
+ */
 export async function applyDotted(tree: ConfigTree, assignments: readonly string[]): Promise<ConfigTree> {
-  let result = tree;
+  let given = emptyTree();
   for (const assignment of assignments) {
     const at = assignment.indexOf("=");
-    const parts = splitKey(assignment.slice(0, at));
-    let value: unknown = await readValue(assignment.slice(at + 1));
-    for (const part of parts.reverse()) value = Object.assign(emptyTree(), { [part]: value });
-    if (!assignment.slice(0, at).includes("[")) result = mergeConfigs(result, value as ConfigTree);
+    let value = await parseYaml(assignment.slice(at + 1), assignment, { python: true });
+    for (const part of splitKey(assignment.slice(0, at)).reverse()) {
+      value = Object.assign(emptyTree(), { [part]: value });
+    }
+    given = mergeConfigs(given, value as ConfigTree, assignment);
   }
-  return result;
-}
-
-async function readValue(text: string): Promise<unknown> {
-  try {
-    return await parseYaml(text, "");
-  } catch {
-    return text;
-  }
+  return mergeConfigs(tree, given, assignments.join(" "));
 }
 
 /** The facts of a config that the checks need, after all overrides. */
 export interface TrainingFacts {
   subsets: string[];
-  /** The value of `subsets` where it is a text and not a list; Vista takes a text letter by letter. */
-  subsetsText: string | undefined;
+  /** What `subsets` is where it is no list with something in it; Vista takes a text letter by letter. */
+  noSubsets: string | undefined;
   probs: number[] | undefined;
-  /** What is wrong with settings of `data.params` that count something. */
+  /** What is wrong with the settings of `data.params`. */
   countProblems: string[];
+  /** What is wrong with other settings. */
+  problems: string[];
+  /** The settings that only OmegaConf can work out (`${oc.env:HEIGHT}`), each as a clause; what they decide is not known. */
+  unclear: string[];
   numFrames: number | undefined;
   height: number | undefined;
   width: number | undefined;
@@ -96,43 +117,117 @@ export interface TrainingFacts {
   everySteps: number | undefined;
   /** The number of checkpoints that are kept beside `last`; -1, which train.py sets itself, keeps all. */
   saveTopK: number | undefined;
+  /** Whether a `monitor` says which checkpoints are the best. */
+  monitored: boolean;
   saveLast: boolean;
   /** Whether only the adapters have optimizer state (phase 2). */
   adaptersOnly: boolean;
   modelChannels: number | undefined;
 }
 
+/** The class of the data in Vista's configs, and those of its parameters that it cannot do without. */
+export const SAMPLER = "vwm.data.dataset.Sampler";
+const SAMPLER_NEEDS = ["subsets", "batch_size", "samples_per_epoch"];
+
+function unsetParameters(params: unknown): string[] {
+  return SAMPLER_NEEDS.filter((key) => (getPath(params, key) ?? undefined) === undefined).map(
+    (key) => `data.params.${key} is not set, and the data set is not made without it`,
+  );
+}
+
+/** The settings of Lightning that count something, each with the least that it may be. */
+const LIGHTNING_COUNTS = {
+  "lightning.trainer.accumulate_grad_batches": 1,
+  "lightning.modelcheckpoint.params.every_n_epochs": 0,
+  "lightning.modelcheckpoint.params.every_n_train_steps": 0,
+  "lightning.modelcheckpoint.params.save_top_k": -1,
+} as const;
+
 export function trainingFacts(config: ConfigTree): TrainingFacts {
-  const number = (key: string): number | undefined => {
-    const value = getPath(config, key);
-    return typeof value === "number" && Number.isFinite(value) ? value : undefined;
+  const unclear: string[] = [];
+  const problems: string[] = [];
+  const value = (key: string): unknown => {
+    const found = resolved(config, getPath(config, key));
+    const parts = Array.isArray(found) ? found : [found];
+    if (!parts.some((part) => typeof part === "string" && part.includes("${"))) return found;
+    unclear.push(`${key} is ${textOf(found)}`);
+    return undefined;
   };
-  const subsets = getPath(config, "data.params.subsets");
-  const probs = getPath(config, "data.params.probs");
+  // A whole float comes as text.
+  const number = (key: string): number | undefined => {
+    const found = value(key);
+    const count = typeof found === "string" ? Number(found || Number.NaN) : found;
+    return typeof count === "number" && Number.isFinite(count) ? count : undefined;
+  };
+  const count = (key: keyof typeof LIGHTNING_COUNTS): number | undefined => {
+    const found = number(key);
+    const isCount = Number.isSafeInteger(found) && found! >= LIGHTNING_COUNTS[key];
+    const given = getPath(config, key) ?? undefined;
+    if (given !== undefined && !isCount && !unclear.some((text) => text.startsWith(`${key} is `)))
+      problems.push(`${key} is ${textOf(given)}, not a whole number from ${LIGHTNING_COUNTS[key]} on`);
+    return isCount ? found : undefined;
+  };
+  const subsets = value("data.params.subsets");
+  const probs = value("data.params.probs");
   const params = getPath(config, "data.params");
+  const saveLast = getPath(config, "lightning.modelcheckpoint.params.save_last");
+  for (const key of ["model.target", "data.target", "model.base_learning_rate"]) {
+    if ((getPath(config, key) ?? undefined) === undefined) problems.push(`${key} is not set`);
+  }
   return {
-    probs: Array.isArray(probs) ? probs.map(numberOf) : undefined,
-    countProblems: isRecord(params) ? countProblems(params) : [],
+    // They are compared with the subsets, where those are known.
+    probs: Array.isArray(probs) && Array.isArray(subsets) ? probs.map(numberOf) : undefined,
+    countProblems: [
+      ...(getPath(config, "data.target") === SAMPLER ? unsetParameters(params) : []),
+      ...(isRecord(params) ? countProblems(params) : []),
+    ],
     numFrames: number("data.params.num_frames"),
     subsets: Array.isArray(subsets) ? subsets.map(textOf) : [],
-    subsetsText: typeof subsets === "string" && !subsets.includes("${") ? subsets : undefined,
+    noSubsets: noList(subsets),
     height: number("data.params.target_height"),
     width: number("data.params.target_width"),
-    strategy: getPath(config, "lightning.trainer.strategy"),
+    strategy: value("lightning.trainer.strategy"),
     batchSize: number("data.params.batch_size") ?? 1,
     samplesPerEpoch: number("data.params.samples_per_epoch"),
-    accumulate: number("lightning.trainer.accumulate_grad_batches") ?? 1,
-    everyEpochs: number("lightning.modelcheckpoint.params.every_n_epochs"),
-    everySteps: number("lightning.modelcheckpoint.params.every_n_train_steps"),
-    saveTopK: number("lightning.modelcheckpoint.params.save_top_k"),
-    saveLast: getPath(config, "lightning.modelcheckpoint.params.save_last") !== false,
+    accumulate: count("lightning.trainer.accumulate_grad_batches") ?? 1,
+    everyEpochs: count("lightning.modelcheckpoint.params.every_n_epochs"),
+    everySteps: count("lightning.modelcheckpoint.params.every_n_train_steps"),
+    saveTopK: count("lightning.modelcheckpoint.params.save_top_k"),
+    monitored: (getPath(config, "lightning.modelcheckpoint.params.monitor") ?? undefined) !== undefined,
+    saveLast: saveLast === undefined || (saveLast !== null && saveLast !== false),
     adaptersOnly: getPath(config, "model.params.train_peft_adapters") === true,
     modelChannels: number("model.params.network_config.params.model_channels"),
+    unclear,
+    problems,
   };
+}
+
+function noList(value: unknown): string | undefined {
+  if (value === undefined || value === null) return undefined;
+  if (Array.isArray(value)) return value.length === 0 ? "an empty list" : undefined;
+  return `${typeof value === "string" ? "the text " : ""}${textOf(value)}, not a list`;
+}
+
+/** Follows `${another.key}`, which stands for the value of that key; other interpolations are left as they are. */
+function resolved(config: ConfigTree, value: unknown): unknown {
+  let found = value;
+  for (let links = 0; typeof found === "string" && links < 10; links++) {
+    const [, key] = /^\$\{([\w[\]][\w.[\]]*)\}$/.exec(found) ?? [];
+    if (key === undefined) break;
+    found = getPath(config, key);
+  }
+  return found;
 }
 
 /** Returns the optimizer steps of one epoch, whose samples Lightning deals out to all processes. */
 export function stepsPerEpoch(processes: number, facts: TrainingFacts): number | undefined {
   if (facts.samplesPerEpoch === undefined) return undefined;
   return Math.ceil(Math.ceil(facts.samplesPerEpoch / (processes * facts.batchSize)) / facts.accumulate);
+}
+
+/** Returns the steps between two checkpoints; undefined where that is not known. */
+export function stepsBetween(processes: number, facts: TrainingFacts): number | undefined {
+  if (facts.everySteps) return facts.everySteps;
+  const epoch = stepsPerEpoch(processes, facts);
+  return epoch === undefined ? undefined : epoch * Math.max(1, facts.everyEpochs ?? 1);
 }

@@ -1,5 +1,4 @@
 /** The preflight: everything that is looked at before a training is started. */
-import { isAbsolute, join } from "node:path";
 import { isVistaError, throwIfAborted } from "../../core/errors.js";
 import type { RunOptions } from "../../core/progress.js";
 import { knownFlags, parseArguments } from "../launch/arguments.js";
@@ -7,7 +6,7 @@ import { applyDotted, type ConfigTree, readConfigs, trainingFacts } from "../lau
 import type { LaunchPlan } from "../launch/plan.js";
 import type { System } from "../launch/system.js";
 import { resolveWeights, type Weights } from "../run/checkpoints.js";
-import { savedConfigs } from "../run/runs.js";
+import { configsOf } from "../run/runs.js";
 import { checkArguments } from "./checks/arguments.js";
 import { checkConfig } from "./checks/config.js";
 import type { CheckContext, CheckFunction } from "./checks/context.js";
@@ -41,8 +40,11 @@ const TOPICS: readonly [CheckFunction, readonly RuleName[]][] = [
   [checkRendezvous, ["no-rendezvous", "rendezvous-host", "port-busy", "host-name"]],
   [checkEnvironment, ["pet-variable"]],
   [checkSbatch, ["sbatch-missing"]],
-  [checkArguments, ["unknown-flag", "unknown-key", "text-flag", "set-twice"]],
-  [checkConfig, ["config-missing", "config-folder", "strategy", "late-checkpoint"]],
+  [checkArguments, ["unknown-flag", "unknown-key", "text-flag", "set-twice", "config-value"]],
+  [
+    checkConfig,
+    ["config-missing", "config-folder", "config-value", "unknown-key", "strategy", "late-checkpoint"],
+  ],
   [checkResume, ["resume", "resume-ranks", "resume-and-name"]],
   [checkLogdir, ["run-exists", "logdir", "disk-space"]],
   [
@@ -67,7 +69,7 @@ const TOPICS: readonly [CheckFunction, readonly RuleName[]][] = [
 const SEVERITY_ORDER = { error: 0, warning: 1, note: 2 };
 
 /** The rules that are looked at whatever `only` says: without a checkout and a config, the others have nothing to look at. */
-const ALWAYS = ["train/checkout", "train/config-missing"];
+const ALWAYS = ["train/checkout", "train/config-missing", "train/config-value"];
 
 /** Looks at everything that is asked for; the environment is that of the system. */
 export async function preflight(
@@ -80,13 +82,14 @@ export async function preflight(
   const flags = await knownFlags(plan.vista);
   const extra = parseArguments(plan.extra, flags);
   const dotted = extra.filter(({ kind }) => kind === "dotted").map(({ word }) => word);
+  const given = config && (await unlessUnreadable(() => applyDotted(config, dotted)));
   const context: CheckContext = {
     plan,
     system,
     flags,
     extra,
     config,
-    facts: config && trainingFacts(await applyDotted(config, dotted)),
+    facts: given && trainingFacts(given),
     weights: await weightsOf(plan),
     signal: options.signal,
     onProgress: options.onProgress,
@@ -120,10 +123,16 @@ export function unknownSelectors(selectors: readonly string[]): string[] {
 
 /** Reads and merges the config files; undefined without any, or where one cannot be read, which is a finding elsewhere. */
 async function baseConfig(plan: LaunchPlan): Promise<ConfigTree | undefined> {
-  const files = plan.base.map((path) => (isAbsolute(path) ? path : join(plan.vista, path)));
-  if (files.length === 0 && plan.resume !== undefined) files.push(...(await savedConfigs(plan.resume)));
+  return unlessUnreadable(async () => {
+    const files = await configsOf(plan);
+    return files.length === 0 ? undefined : readConfigs(files);
+  });
+}
+
+/** Returns what `read` gives; undefined where it throws an error of ours, which is a finding elsewhere. */
+async function unlessUnreadable<Result>(read: () => Promise<Result>): Promise<Result | undefined> {
   try {
-    return files.length === 0 ? undefined : await readConfigs(files);
+    return await read();
   } catch (error) {
     if (isVistaError(error)) return undefined;
     throw error;

@@ -32,6 +32,7 @@ export const RULES = {
   "set-twice": rule("error", "The last one wins in train.py, and torchrun would be told something else.", "Use the option of vista-train of the same name instead."),
   "config-missing": rule("error", "train.py reads it before anything else.", "Check --base; paths are relative to this folder or to the Vista checkout."),
   "config-folder": rule("error", "train.py names the run after the path below a folder `configs` and stops if there is none.", "Move the config below a folder named `configs`, or give the run a --name."),
+  "config-value": rule("error", "train.py stops at such a value, most often after the model was made, or does something else with it.", "Correct it in the config, or among the words after --."),
   strategy: rule("error", "Merging, resuming and the memory figures of the documentation are for DeepSpeed ZeRO stage 2; stage 3 loses the weights that are not trained.", "Set `lightning.trainer.strategy: deepspeed_stage_2`, or ignore this rule if you know what follows from it."),
   "late-checkpoint": rule("note", "Checkpoints are saved at the end of an epoch: stopping at the documented number of steps would leave none.", "Let it run to the end of the epoch, or save by steps: -- lightning.modelcheckpoint.params.every_n_epochs=null lightning.modelcheckpoint.params.every_n_train_steps=5000"),
   resume: rule("error", "train.py goes on from `checkpoints/last*.ckpt` of the run and with the configs it saved there.", "See `vista-train status RUN` for what can be resumed."),

@@ -1,20 +1,28 @@
 /** The run folders of train.py: their saved configs, and the recipe that they came from. */
 
 import { stat } from "node:fs/promises";
-import { basename, extname, join } from "node:path";
+import { basename, extname, join, resolve } from "node:path";
 import { isVistaError, orElse } from "../../core/errors.js";
 import { namesIn } from "../../core/io/regular.js";
 import type { Recipe } from "../launch/built-in-recipes.js";
 import { type ConfigTree, readConfigs, type TrainingFacts, trainingFacts } from "../launch/config.js";
+import { isCheckpoint, type LaunchPlan } from "../launch/plan.js";
 
 /** Lists the config files that train.py saved in a run (and reads again on `--resume`), in its order. */
 export async function savedConfigs(run: string): Promise<string[]> {
   const folder = join(run, "configs");
   const names = await namesIn(folder);
   return names
-    .filter((name) => name.endsWith(".yaml"))
+    .filter((name) => name.endsWith(".yaml") && !name.startsWith("."))
     .sort()
     .map((name) => join(folder, name));
+}
+
+/** Returns the paths of the configs that train.py reads for a launch, in its order: those of a resumed run come first. */
+export async function configsOf(plan: LaunchPlan): Promise<string[]> {
+  const own = plan.base.map((path) => resolve(plan.vista, path));
+  const isRun = plan.resume !== undefined && !isCheckpoint(plan.resume);
+  return isRun ? [...(await savedConfigs(plan.resume!)), ...own] : own;
 }
 
 /**

@@ -2,9 +2,10 @@
 import { isRecord } from "../../../core/maps.js";
 import { words } from "../../../core/text.js";
 import { type Argument, suggest, TEXT_PARAMETERS, TRAINER_PARAMETERS } from "../../launch/arguments.js";
-import { getPath, splitKey } from "../../launch/config.js";
+import { applyDotted, getPath, SAMPLER, splitKey } from "../../launch/config.js";
 import { finding, type TrainFinding } from "../rules.js";
 import type { CheckContext } from "./context.js";
+import { readable } from "./look.js";
 
 /** The flags that this launcher sets itself, each with the option of vista-train that sets it. */
 const OWN: Record<string, string> = {
@@ -23,12 +24,7 @@ const OWN: Record<string, string> = {
 };
 
 /** The sections of a config to which keys are added on purpose: parameters of Lightning's own classes. */
-const OPEN_SECTIONS = [
-  "lightning.callbacks",
-  "lightning.logger",
-  "lightning.strategy",
-  "lightning.modelcheckpoint",
-];
+const OPEN_SECTIONS = ["lightning.callbacks", "lightning.logger", "lightning.strategy"];
 /** The parameters of vwm.data.dataset.Sampler. */
 const SAMPLER_PARAMETERS = words(`
   batch_size num_workers prefetch_factor shuffle subsets probs samples_per_epoch target_height
@@ -44,14 +40,59 @@ const MODEL_PARAMETERS = words(`
   replace_cond_frames fixed_cond_frames
 `);
 
+/** The parameters of `pytorch_lightning.callbacks.ModelCheckpoint` 2.0.1. */
+const MODEL_CHECKPOINT_PARAMETERS = words(`
+  dirpath filename monitor verbose save_last save_top_k save_weights_only mode auto_insert_metric_name
+  every_n_train_steps train_time_interval every_n_epochs save_on_train_epoch_end
+`);
+
 /** The sections of a config with the parameters of the class that each is for. */
 const CLASS_PARAMETERS: ReadonlyMap<string, readonly string[]> = new Map([
   ["lightning.trainer", TRAINER_PARAMETERS],
   ["data.params", SAMPLER_PARAMETERS],
   ["model.params", MODEL_PARAMETERS],
+  ["lightning.modelcheckpoint.params", MODEL_CHECKPOINT_PARAMETERS],
+]);
+
+/** The keys of the sections of which train.py reads nothing else. */
+const SECTION_KEYS: ReadonlyMap<string, readonly string[]> = new Map([
+  ["", ["model", "data", "lightning"]],
+  ["model", ["target", "params", "base_learning_rate"]],
+  ["data", ["target", "params"]],
+  ["lightning", ["trainer", "modelcheckpoint", "callbacks", "logger", "strategy"]],
+  ["lightning.modelcheckpoint", ["target", "params"]],
+]);
+
+/** Looks for keys of the config files that nothing reads, or that the class which they are for does not take. */
+export function* unknownKeys(config: Record<string, unknown>): Generator<TrainFinding> {
+  for (const [section, known] of [...SECTION_KEYS, ...CLASS_PARAMETERS]) {
+    const own = section === "" ? config : getPath(config, section);
+    const target = CLASSES.get(section);
+    if (!isRecord(own) || (target !== undefined && getPath(config, target[0]) !== target[1])) continue;
+    for (const key of Object.keys(own).filter((name) => !known.includes(name))) {
+      const path = section === "" ? key : `${section}.${key}`;
+      const close = suggest(
+        key,
+        known.filter((name) => !Object.hasOwn(own, name)),
+      );
+      const fix = close === undefined ? undefined : `Did you mean ${path.slice(0, -key.length)}${close}?`;
+      const severity = close === undefined ? "warning" : "error";
+      const what = `the config has the key ${path}, which ${SECTION_KEYS.has(section) ? "train.py does not read" : "is no parameter of its class"}`;
+      yield finding("unknown-key", what, { severity, fix });
+    }
+  }
+}
+
+/** The classes whose parameters are known, by section: the key that names the class, and the class; undefined for train.py's own choice. */
+const CLASSES: ReadonlyMap<string, readonly [key: string, name: string | undefined]> = new Map([
+  ["data.params", ["data.target", SAMPLER]],
+  ["model.params", ["model.target", "vwm.models.diffusion.DiffusionEngine"]],
+  ["lightning.modelcheckpoint.params", ["lightning.modelcheckpoint.target", undefined]],
 ]);
 
 export async function* checkArguments({ flags, extra, config }: CheckContext): AsyncGenerator<TrainFinding> {
+  const dotted = extra.filter(({ kind }) => kind === "dotted").map(({ word }) => word);
+  if (config !== undefined) yield* readable("config-value", () => applyDotted(config, dotted));
   for (const argument of extra) {
     const { kind, word, name, values } = argument;
     switch (kind) {

@@ -13,9 +13,9 @@ const SHOWN = 3;
 export async function* checkData(context: CheckContext): AsyncGenerator<TrainFinding> {
   const { plan, facts, wanted, sampled, signal, onProgress } = context;
   if (facts === undefined) return;
-  if (facts.subsetsText !== undefined) {
-    yield finding("unknown-subset", `data.params.subsets is the text ${facts.subsetsText}, not a list`, {
-      fix: `Write a list: data.params.subsets=[${facts.subsetsText}]`,
+  if (facts.noSubsets !== undefined) {
+    yield finding("unknown-subset", `data.params.subsets is ${facts.noSubsets}`, {
+      fix: "Write a list: data.params.subsets=[NuScenes]",
     });
     return;
   }

@@ -5,7 +5,7 @@ import { mkdtemp, rmdir, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { isVistaError } from "../../../core/errors.js";
 import { namesIn } from "../../../core/io/regular.js";
-import { stepsPerEpoch, type TrainingFacts } from "../../launch/config.js";
+import { stepsBetween, type TrainingFacts } from "../../launch/config.js";
 import { isCheckpoint, type LaunchPlan } from "../../launch/plan.js";
 import { lastCheckpoint, listCheckpoints } from "../../run/checkpoints.js";
 import { findRankChange } from "../../run/prepare.js";
@@ -73,9 +73,7 @@ export async function* checkLogdir({ plan, facts, system }: CheckContext): Async
 export function checkpointCount(facts: TrainingFacts, plan: LaunchPlan): number | undefined {
   const { iterations } = plan.recipe;
   if (iterations === undefined) return undefined;
-  const epoch = stepsPerEpoch(plan.nodes * plan.gpus, facts);
-  const between =
-    facts.everySteps ?? (epoch === undefined ? undefined : epoch * Math.max(1, facts.everyEpochs ?? 1));
+  const between = stepsBetween(plan.nodes * plan.gpus, facts);
   if (between === undefined || between < 1) return undefined;
   const made = Math.floor(iterations / between);
   const kept = facts.saveTopK === undefined || facts.saveTopK < 0 ? made : Math.min(made, facts.saveTopK);

@@ -1,0 +1,136 @@
+/** The preflight of configs that train.py would stop at, or would take for something else. */
+import { rmSync } from "node:fs";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { beforeEach, expect, test } from "vitest";
+import { copyFolder } from "../helpers/copy.js";
+import { makeCheckout, temporaryFolder } from "./checkout.js";
+import { type Preflight, preflightOf } from "./found.js";
+
+const folder = await temporaryFolder();
+const found: Preflight = (...args) => preflightOf(folder, ...args);
+let vista: string;
+
+beforeEach(async () => {
+  rmSync(join(folder, "Vista"), { recursive: true, force: true });
+  vista = await makeCheckout(folder);
+});
+
+/** What is found where a text of the config of `debug` is replaced. */
+async function changed(from: string | RegExp, to: string) {
+  const path = join(vista, "configs/example/nusc_train.yaml");
+  const text = await readFile(path, "utf8");
+  expect(text.replace(from, to)).not.toBe(text);
+  await writeFile(path, text.replace(from, to));
+  return found("debug");
+}
+
+test.each<[from: string | RegExp, to: string, codes: string[], text: string]>([
+  // PyYAML takes these for octal: 382 is no multiple of 64, and 576 is one.
+  ["target_height: 576", "target_height: 0576", ["error data-faulty"], "target_height 382"],
+  ["target_height: 576", "target_height: 01100", [], ""],
+  ["samples_per_epoch: 16000", "samples_per_epoch: 16e3", ["error data-faulty"], "is 16000.0, not a whole"],
+  ["num_frames: *num_frames", "num_frames: 25.0", ["error data-faulty"], "num_frames is 25.0, not a whole"],
+  ["batch_size: 1", "batch_size: 1_0", ["error data-faulty"], "batch_size is 10"],
+  ["probs: [1]", "probs: [no]", ["error data-faulty"], "probs is [false]"],
+  ["probs: [1]", "probs: 1", ["error data-faulty"], "probs is 1, not a list"],
+  ["probs: [1]", "probs: [-1]", ["error data-faulty"], "probs is [-1]"],
+  ["    batch_size: 1\n", "", ["error data-faulty"], "batch_size is not set"],
+  ["    samples_per_epoch: 16000\n", "", ["error data-faulty"], "samples_per_epoch is not set"],
+  ["subsets: [NuScenes]", "subsets: null", ["error data-faulty"], "subsets is not set"],
+  ["subsets: [NuScenes]", "subsets: {NuScenes: 1}", ["error unknown-subset"], "<mapping>, not a list"],
+  ["subsets: [NuScenes]\n    probs: [1]", "subsets: []", ["error unknown-subset"], "empty"],
+  ["target_height", "target_heigth", ["error unknown-key"], "Did you mean data.params.target_height?"],
+  ["modelcheckpoint:\n    params:", "modelcheckpoint:\n", ["warning unknown-key"], "does not read"],
+  ["modelcheckpoint", "modelcheckpont", ["error unknown-key"], "lightning.modelcheckpoint?"],
+  ["every_n_epochs", "every_n_epoch", ["error unknown-key"], "params.every_n_epochs?"],
+  ["max_epochs", "max_epoch", ["error unknown-key"], "Did you mean lightning.trainer.max_epochs?"],
+  ["every_n_epochs: 1", "every_n_epochs: 0", ["error config-value"], "no checkpoint would be saved"],
+  [
+    "every_n_epochs: 1",
+    "every_n_epochs: often",
+    ["error config-value"],
+    "often, not a whole number from 0 on",
+  ],
+  ["every_n_epochs: 1", "save_top_k: 3", ["error config-value"], "save_top_k is 3 and no `monitor`"],
+  [
+    "every_n_epochs: 1",
+    "every_n_epochs: 1\n      save_last: off",
+    ["warning config-value"],
+    "save_last is off",
+  ],
+  ["accumulate_grad_batches: 1", "accumulate_grad_batches: 0", ["error config-value"], "is 0, not a whole"],
+  ["  base_learning_rate: 1.e-5\n", "", ["error config-value"], "model.base_learning_rate is not set"],
+  ["  target: vwm.data.dataset.Sampler\n", "", ["error config-value"], "data.target is not set"],
+  // biome-ignore-start lint/suspicious/noTemplateCurlyInString: OmegaConf writes so
+  // The value of another key, and what OmegaConf alone knows.
+  [
+    "target_height: 576",
+    "target_height: ${data.params.num_workers}",
+    ["error data-faulty"],
+    "target_height 16",
+  ],
+  ["target_height: 576", "target_height: ${oc.env:HEIGHT}", ["note config-value"], "not looked at"],
+  ["subsets: [NuScenes]", 'subsets: ["${oc.env:SUBSET}"]', ["note config-value"], "not looked at"],
+  // biome-ignore-end lint/suspicious/noTemplateCurlyInString: OmegaConf writes so
+  ["batch_size: 1", "batch_size:\t1", ["error config-missing"], "a tab between words"],
+])("a config with %j in which it is %j", async (from, to, codes, text) => {
+  const result = await changed(from, to);
+  expect(result.codes).toEqual(codes);
+  expect(result.text).toContain(text);
+});
+
+test.each<[string[], string[], string]>([
+  [["data.params.num_workers=08x"], [], ""],
+  [["data.params.subsets=[NuScenes"], ["error config-value"], "data.params.subsets=[NuScenes: not YAML"],
+  [["data.params.subsets[0]=NuScenes"], ["error config-value"], "a list in the config and a mapping here"],
+  [["data.params.subsets={a: 1}"], ["error config-value"], "a list in the config and a mapping here"],
+  [["data.params=[1]"], ["error config-value"], "a mapping in the config and a list here"],
+  [["data.params.target_height=0501"], ["error data-faulty"], "target_height 321"],
+  [["data.params.target_height=01100", "data.params.subsets=[NuScenes]"], [], ""],
+  [["lightning.modelcheckpoint.params.every_n_train_steps=9"], ["error config-value"], "takes one of them"],
+  [["model.params.train_peft_adapters=yes"], [], ""],
+])("values among the arguments for train.py: %j", async (extra, codes, text) => {
+  const result = await found("debug", { extra });
+  expect(result.codes).toEqual(codes);
+  expect(result.text).toContain(text);
+});
+
+test("configs that can be read and not be merged", async () => {
+  const path = join(vista, "configs/more.yaml");
+  await writeFile(path, "data: {params: {subsets: {a: 1}}}\n");
+  const base = ["configs/example/nusc_train.yaml", "configs/more.yaml"];
+  const result = await found("debug", { base });
+  expect(result.codes).toEqual(["error config-missing"]);
+  expect(result.text).toContain("data.params.subsets is a list in the config and a mapping here");
+  // `???` gives no value, and an empty file none at all.
+  await writeFile(path, "data:\n  params:\n    subsets: ???\n");
+  expect((await found("debug", { base })).codes).toEqual([]);
+  await writeFile(path, "# nothing yet\n");
+  expect((await found("debug", { base })).codes).toEqual([]);
+  await writeFile(path, Buffer.from([0x61, 0x3a, 0x20, 0xff, 0x0a]));
+  expect((await found("debug", { base })).text).toContain("not text in UTF-8");
+});
+
+test("a run that is resumed goes on with the configs it saved, and --base comes on top", async () => {
+  const run = join(folder, "run");
+  rmSync(run, { recursive: true, force: true });
+  copyFolder(
+    new URL("../../fixtures/zero/vista-phase1", import.meta.url).pathname,
+    join(run, "checkpoints/last.ckpt"),
+  );
+  await mkdir(join(run, "configs"));
+  const saved = await readFile(join(vista, "configs/example/nusc_train.yaml"), "utf8");
+  await writeFile(join(run, "configs/2025-project.yaml"), saved);
+  const options = { resume: run, gpus: 2, nodes: 1 };
+  expect((await found("example", options)).codes).toEqual([]);
+  const more = join(vista, "configs/more.yaml");
+  await writeFile(more, "data: {params: {target_height: 500}}\n");
+  // The saved configs still say which subsets there are.
+  const both = await found("example", { ...options, base: ["configs/more.yaml"] });
+  expect(both.codes).toEqual(["error data-faulty"]);
+  await writeFile(join(run, "configs/2025-project.yaml"), "model: [\n");
+  const damaged = await found("example", options);
+  expect(damaged.codes).toEqual(["error config-missing"]);
+  expect(damaged.text).toContain("2025-project.yaml: not YAML");
+});
