@@ -46,6 +46,20 @@ const FOLDERS: [string, string[], string | undefined, string[], string | undefin
   ],
   ["an empty version beside", [...tables("v1.0-mini"), "v1.0-trainval/.keep"], "", ["v1.0-mini"], undefined],
   [
+    "a version of which one table was unpacked",
+    [...tables("v1.0-mini"), "v1.0-trainval/ego_pose.json"],
+    "",
+    ["v1.0-mini", "v1.0-trainval"],
+    undefined,
+  ],
+  [
+    "labels of all versions beside the tables of one",
+    [...tables("v1.0-mini"), "v1.0-trainval/lidarseg.json", "v1.0-trainval/category.json"],
+    "",
+    ["v1.0-mini"],
+    undefined,
+  ],
+  [
     "a file named like a version",
     [...tables("nuscenes/v1.0-mini"), "v1.0-trainval"],
     "nuscenes",
@@ -162,6 +176,14 @@ it.each(["", "data/nuscenes", "data/YouTube"])(
     );
   },
 );
+
+it("a version that cannot be looked into is not one without tables", () => {
+  const root = folderOf(...tables("v1.0-mini"));
+  const closed = join(root, "v1.0-trainval");
+  symlinkSync(closed, closed);
+  const failure = expect.objectContaining({ code: "IO", where: { path: closed } });
+  for (const take of [recognise, locateData]) expect(() => take(root)).toThrow(failure);
+});
 
 it("validation images are known by the tables of any version that is there", () => {
   const root = folderOf("v1.0-trainval/.keep");

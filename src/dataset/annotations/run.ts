@@ -1,6 +1,6 @@
 /** The check of annotation files, one after the other. It reads synchronously, in a worker thread where the files are large. */
 import { statSync } from "node:fs";
-import { basename, isAbsolute } from "node:path";
+import { basename } from "node:path";
 import { isSystemError, rethrowExhausted } from "../../core/errors.js";
 import { sizeOf } from "../../core/io/regular.js";
 import { sum } from "../../core/sum.js";
@@ -262,7 +262,7 @@ class FileRun implements RowSink {
       const scenes = nuscenes === undefined || !training ? undefined : new ValidationScenes(nuscenes);
       const { missing } = this.task;
       const onMissing =
-        missing && ((frame: string) => this.#lacks("frame-missing", below(missing.nuscenes, frame)));
+        missing && ((frame: string) => this.#lacks("frame-missing", joinPath(missing.nuscenes, frame)));
       this.#rows = new NuScenesRows(
         this.#issues,
         files,
@@ -278,7 +278,7 @@ class FileRun implements RowSink {
       const { missing } = this.task;
       const onMissing =
         missing &&
-        ((rule: AnnotationRule, folder: string) => this.#lacks(rule, below(missing.youtube, folder)));
+        ((rule: AnnotationRule, folder: string) => this.#lacks(rule, joinPath(missing.youtube, folder)));
       this.#rows = new ClipRows(kind, this.#issues, source, training, frames, this.#sample, onMissing);
     }
     for (const { value, offset } of this.#early) {
@@ -349,11 +349,6 @@ class FileRun implements RowSink {
       quick.frames = { records: looked, missing, folders: ends, all: looked === offered };
     }
   }
-}
-
-/** Returns a name in a record as a path from the root of the check. */
-function below(folder: string, name: string): string {
-  return isAbsolute(name) ? name : joinPath(folder, name);
 }
 
 /** Returns the size of all files in bytes, for progress; those that cannot be looked at count nothing. */

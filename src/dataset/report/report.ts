@@ -3,6 +3,7 @@
  * shards can therefore be joined into exactly what one run would have said (merge.ts).
  */
 
+import { isAbsolute } from "node:path";
 import { remember } from "../../core/maps.js";
 import { compareText } from "../../core/text.js";
 import type { Chart, CheckSummary, Finding, Severity, Shard } from "../finding.js";
@@ -236,9 +237,9 @@ export function normaliseSummary(summary: CheckSummary, prefix: string): CheckSu
   return normal;
 }
 
-/** Returns `prefix/path`; either may be "." or empty. */
+/** Returns `prefix/path`; either may be "." or empty. An absolute path stands for itself. */
 export function joinPath(prefix: string, path: string): string {
-  if (prefix === "" || prefix === ".") return path;
+  if (prefix === "" || prefix === "." || isAbsolute(path)) return path;
   return path === "." || path === "" ? prefix : `${prefix}/${path}`;
 }
 

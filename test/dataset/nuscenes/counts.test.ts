@@ -42,7 +42,9 @@ it("rows that share a file with another are all counted", async () => {
   const table = join(root, "sample_data.json");
   writeFileSync(table, '{"filename": "samples/CAM_FRONT/a.jpg", "token": "t"}');
   const data = sampleData(KEEP + MORE + 1);
-  const list = { version: "v1.0", table, data, scene: new Int32Array(data.rows).fill(-1), scenes: [] };
+  const scene = new Int32Array(data.rows).fill(-1);
+  const channel = new Int16Array(data.rows).fill(-1);
+  const list = { version: "v1.0", table, data, scene, scenes: [], channel, channels: [] };
   const coverage = () => ({ what: "files", checked: 0, total: 0 });
   const findings: Finding[] = [];
   for await (const one of fileFindings(root, [list], coverage(), coverage(), { surplus: false })) {

@@ -78,6 +78,18 @@ const CASES: Case[] = [
     // A table on another disk.
     near: (set) => moveAndLink(set, table("visibility")),
   },
+  ...["log", "lidarseg"].map(
+    (name): Case => ({
+      rule: "unreadable-table",
+      name: `${name}.json is there and cannot be looked at`,
+      labels: true,
+      plant: (set) => {
+        rmSync(set.path(table(name)));
+        symlinkSync(`${name}.json`, set.path(table(name)));
+        return table(name);
+      },
+    }),
+  ),
   {
     rule: "empty-table",
     name: "no ego pose at all",
@@ -219,7 +231,9 @@ const CASES: Case[] = [
       let token = "";
       set.edit("sample_data", (rows) => {
         token = rows[2]!.token;
-        return [...rows, { ...rows[2]!, filename: "" }];
+        const filename = rows[2]!.filename.replace(/(?=\.)/, "b");
+        copyFileSync(set.path(rows[2]!.filename), set.path(filename));
+        return [...rows, { ...rows[2]!, filename }];
       });
       return `${table("sample_data")} ${token}`;
     },
@@ -384,6 +398,34 @@ const CASES: Case[] = [
       }),
   },
   {
+    rule: "chain-time",
+    name: "times in milliseconds, which are not what CAN bus messages are looked for by",
+    plant: (set) => {
+      rmSync(set.path("can_bus"), { recursive: true });
+      mkdirSync(set.path("can_bus"));
+      set.edit("scene", (rows) => rows.map((row, i) => ({ ...row, name: `tokyo-${i}` })));
+      for (const name of ["sample", "sample_data", "ego_pose"])
+        set.edit(name, (rows) => {
+          for (const row of rows) row.timestamp = Math.round(row.timestamp / 1000);
+        });
+      return table("sample");
+    },
+    // Times of one's own, from 0 on, at 10 Hz: a fifth of those of the set.
+    near: (set) => {
+      const start = Math.min(...set.rows("sample_data").map((row) => row.timestamp));
+      const own = (time: number) => Math.round((time - start) / 5);
+      for (const name of ["sample", "sample_data", "ego_pose"])
+        set.edit(name, (rows) => {
+          for (const row of rows) row.timestamp = own(row.timestamp);
+        });
+      for (const name of ["scene-0061", "scene-0103"]) {
+        const path = set.path(`can_bus/${name}_vehicle_monitor.json`);
+        const messages = JSON.parse(readFileSync(path, "utf8")) as Row[];
+        writeFileSync(path, JSON.stringify(messages.map((row) => ({ ...row, utime: own(row.utime) }))));
+      }
+    },
+  },
+  {
     rule: "wrong-first-last",
     name: "first_sample_token names the second sample",
     plant: (set) => {
@@ -463,6 +505,31 @@ const CASES: Case[] = [
     },
     // Sensors differ in their number of sweeps.
     near: (set) => dropSweep(set, "RADAR_FRONT"),
+  },
+  {
+    rule: "keyframe-missing",
+    name: "not one frame of a camera is a key frame",
+    plant: (set) => {
+      set.edit("sample_data", (rows) => {
+        for (const row of rows) if (row.filename.includes("CAM_FRONT")) row.is_key_frame = false;
+      });
+      return table("sample_data");
+    },
+    // Tables without a sensor that Vista does not need, which sensor.json still names.
+    near: (set) => {
+      set.edit("sample_data", (rows) => rows.filter(({ filename }) => !filename.includes("RADAR")));
+      for (const folder of ["samples", "sweeps"])
+        rmSync(set.path(folder, "RADAR_FRONT"), { recursive: true });
+    },
+  },
+  {
+    rule: "keyframe-missing",
+    name: "tables without a frame of the camera that Vista trains on",
+    plant: (set) => {
+      set.edit("sample_data", (rows) => rows.filter(({ filename }) => !filename.includes("CAM_FRONT")));
+      for (const folder of ["samples", "sweeps"]) rmSync(set.path(folder, "CAM_FRONT"), { recursive: true });
+      return table("sample_data");
+    },
   },
   {
     rule: "keyframe-duplicate",
@@ -611,6 +678,75 @@ const CASES: Case[] = [
     // A frame on another disk.
     near: (set) => moveAndLink(set, cameraFile(set)),
   },
+  ...["samples/CAM_FRONT", "sweeps/LIDAR_TOP"].map(
+    (folder): Case => ({
+      rule: "missing-file",
+      name: `a link that leads nowhere in ${folder}, in the place of a file`,
+      plant: (set) => {
+        const name = `${folder}/${files(set, folder)[0]}`;
+        rmSync(set.path(name));
+        symlinkSync("/nowhere/at/all", set.path(name));
+        return `${name} ${tokenOf(set, name)}`;
+      },
+    }),
+  ),
+  {
+    rule: "missing-file",
+    name: "a folder of links that all lead nowhere, as on a disk that is not mounted",
+    plant: (set) => {
+      for (const name of files(set, "sweeps/CAM_FRONT")) {
+        rmSync(set.path("sweeps/CAM_FRONT", name));
+        symlinkSync(`/nowhere/at/all/${name}`, set.path("sweeps/CAM_FRONT", name));
+      }
+      return "sweeps/CAM_FRONT";
+    },
+    // Links to what is there.
+    near: (set) => {
+      for (const name of files(set, "sweeps/CAM_FRONT")) moveAndLink(set, `sweeps/CAM_FRONT/${name}`);
+    },
+  },
+  {
+    rule: "missing-file",
+    name: "a row whose filename names no file",
+    plant: (set) => {
+      let token = "";
+      set.edit("sample_data", (rows) => {
+        const row = rows.find(({ filename }) => filename.startsWith("sweeps/CAM_FRONT/"))!;
+        rmSync(set.path(row.filename));
+        row.filename = "sweeps/CAM_FRONT/";
+        token = row.token;
+      });
+      return `${table("sample_data")} ${token}`;
+    },
+    // Other spellings of the same paths, one of them for a part of a folder only, and one from the root of the disk.
+    near: (set) =>
+      set.edit("sample_data", (rows) => {
+        const spell: Record<string, (name: string) => string> = {
+          "sweeps/CAM": (name) => `./${name}`,
+          "sweeps/LID": (name) => name.replace("/", "//"),
+          "sweeps/RAD": (name) => `samples/../${name}`,
+          "samples/LI": (name) => set.path(name),
+        };
+        for (const [i, row] of rows.entries()) {
+          const { filename } = row;
+          const other = spell[filename.slice(0, 10)];
+          if (other !== undefined && (i % 2 === 0 || !filename.includes("CAM")))
+            row.filename = other(filename);
+        }
+      }),
+  },
+  {
+    rule: "missing-file",
+    name: "a label that is a link to nowhere",
+    labels: true,
+    plant: (set) => {
+      const name = `lidarseg/${VERSION}/${files(set, `lidarseg/${VERSION}`)[1]}`;
+      rmSync(set.path(name));
+      symlinkSync("/nowhere/at/all", set.path(name));
+      return name;
+    },
+    near: (set) => moveAndLink(set, `lidarseg/${VERSION}`),
+  },
   {
     rule: "channel-absent",
     name: "the radar was never downloaded",
@@ -649,6 +785,30 @@ const CASES: Case[] = [
     // A point cloud of a single point.
     near: (set) => truncateSync(set.path(`samples/LIDAR_TOP/${files(set, "samples/LIDAR_TOP")[0]}`), 20),
   },
+  {
+    rule: "empty-file",
+    name: "a label of 0 bytes",
+    labels: true,
+    plant: (set) => {
+      const name = `lidarseg/${VERSION}/${files(set, `lidarseg/${VERSION}`)[1]}`;
+      truncateSync(set.path(name), 0);
+      return name;
+    },
+    near: (set) => truncateSync(set.path(`lidarseg/${VERSION}/${files(set, `lidarseg/${VERSION}`)[1]}`), 1),
+  },
+  // A link in a circle stands for all that is there and cannot be looked at; permissions do not stop root.
+  ...["sweeps/RADAR_FRONT", "samples/CAM_FRONT", "can_bus", `lidarseg/${VERSION}`].map(
+    (folder): Case => ({
+      rule: "unreadable-file",
+      name: `${folder} is there and cannot be listed`,
+      labels: true,
+      plant: (set) => {
+        rmSync(set.path(folder), { recursive: true });
+        symlinkSync(set.path(folder), set.path(folder));
+        return folder;
+      },
+    }),
+  ),
   {
     rule: "unreadable-file",
     name: "a file name that is a folder",
@@ -783,6 +943,47 @@ const CASES: Case[] = [
         '[{"utime": 1, "vehicle_speed": 1e999, "steering": 0}]',
       );
       return "can_bus/scene-0061_vehicle_monitor.json scene-0061";
+    },
+  },
+  {
+    rule: "can-bus-damaged",
+    name: "the file of another scene",
+    plant: (set) => {
+      const [one, other] = ["scene-0061", "scene-0103"].map((name) =>
+        set.path(`can_bus/${name}_vehicle_monitor.json`),
+      );
+      copyFileSync(other!, one!);
+      return "can_bus/scene-0061_vehicle_monitor.json scene-0061";
+    },
+    // Messages from just before and long after the scene as well.
+    near: (set) => {
+      const path = set.path("can_bus/scene-0061_vehicle_monitor.json");
+      const messages = JSON.parse(readFileSync(path, "utf8")) as Row[];
+      const [first, last] = [messages[0]!, messages.at(-1)!];
+      const more = [
+        { ...first, utime: first.utime - 9e6 },
+        ...messages,
+        { ...last, utime: last.utime + 9e9 },
+      ];
+      writeFileSync(path, JSON.stringify(more));
+    },
+  },
+  {
+    rule: "can-bus-damaged",
+    name: "messages out of order, of which the wrong ones would be taken",
+    plant: (set) => {
+      const path = set.path("can_bus/scene-0061_vehicle_monitor.json");
+      const messages = JSON.parse(readFileSync(path, "utf8")) as Row[];
+      messages.push({ ...messages[0], utime: messages[0]!.utime - 1e6 });
+      writeFileSync(path, JSON.stringify(messages));
+      return "can_bus/scene-0061_vehicle_monitor.json scene-0061";
+    },
+    // A message twice, and two that change places.
+    near: (set) => {
+      const path = set.path("can_bus/scene-0061_vehicle_monitor.json");
+      const messages = JSON.parse(readFileSync(path, "utf8")) as Row[];
+      messages.splice(1, 2, messages[2]!, messages[2]!, messages[1]!);
+      writeFileSync(path, JSON.stringify(messages));
     },
   },
   {
@@ -970,6 +1171,50 @@ it("a value that is an object with a toString of its own is of a wrong type, whe
   const { findings } = await findingsOf(set.root);
   const wrong = findings.filter(({ rule }) => rule === "nuscenes/wrong-type").map(({ path }) => path);
   expect(new Set(wrong)).toEqual(new Set(names.map(table)));
+});
+
+it("names with backslashes are missing pictures, whatever the other sensors' files are", async () => {
+  const set = sets.copy(clean);
+  set.edit("sample_data", (rows) => {
+    for (const row of rows) row.filename = row.filename.replaceAll("/", "\\");
+  });
+  const { findings } = await findingsOf(set.root);
+  const errors = findings.filter(({ severity }) => severity === "error");
+  expect(errors.map(({ rule, path, count }) => [rule, path, count])).toEqual([
+    ["nuscenes/missing-file", ".", set.rows("sample_data").length],
+  ]);
+});
+
+it("a folder in the place of a file is found at the level of names, too", async () => {
+  const set = sets.copy(clean);
+  const name = cameraFile(set);
+  rmSync(set.path(name));
+  mkdirSync(set.path(name));
+  const { findings } = await findingsOf(set.root, { images: "names" });
+  expect(findings.map(brief)).toEqual([`unreadable-file ${name} ${tokenOf(set, name)}`]);
+});
+
+it("files that are not there, or of no known kind, are not said to have been looked at", async () => {
+  const set = sets.copy(clean);
+  rmSync(set.path(cameraFile(set)));
+  rmSync(set.path("sweeps/LIDAR_TOP", files(set, "sweeps/LIDAR_TOP")[0]!));
+  set.edit("sample_data", (rows) => {
+    for (const row of rows.filter(({ filename }) => filename.startsWith("sweeps/RADAR_FRONT/"))) {
+      const other = row.filename.replace(/\.pcd$/, ".npy");
+      renameSync(set.path(row.filename), set.path(other));
+      row.filename = other;
+    }
+  });
+  const rows = set.rows("sample_data");
+  const [cameras, radar] = ["CAM_FRONT/", "sweeps/RADAR_FRONT"].map(
+    (part) => rows.filter(({ filename }) => filename.includes(part)).length,
+  );
+  const { summary } = await findingsOf(set.root, { sample: Number.POSITIVE_INFINITY });
+  const clouds = rows.length - cameras! - 1;
+  expect(summary.coverage.slice(-2)).toEqual([
+    { what: "point clouds (headers)", checked: clouds - radar!, total: clouds },
+    { what: "pictures (headers)", checked: cameras! - 1, total: cameras! - 1 },
+  ]);
 });
 
 it("a clean set has no findings", async () => {

@@ -83,10 +83,24 @@ function* sampleFindings(
   const describe = (row: number, group = input.group[row]!) =>
     group < 0 ? "no known scene" : String(scene.values[group]!.name);
   yield* faultFindings("sample", result, input, names, describe);
+  yield* unitFindings(input, names);
   if (!sample.complete) return;
   const corrected = { ...input, group: scenes };
   yield* endFindings(scene, "scene", SCENE_ENDS, sample, corrected, result, names);
   yield* countFindings(scene, "scene", "nbr_samples", "samples", corrected, names);
+}
+
+/** The shortest time between samples in microseconds that is taken for one; nuScenes has 500,000. */
+const SHORTEST_STEP = 10_000;
+
+/** Yields a finding where the times of samples are too close for microseconds, as milliseconds are: all that is done with them goes wrong. */
+function* unitFindings({ next, time }: ChainInput, names: Names): Generator<Finding> {
+  const steps: number[] = [];
+  for (const [row, to] of next.entries()) if (to >= 0) steps.push(time[to]! - time[row]!);
+  const middle = steps.filter(Number.isFinite).sort((a, b) => a - b)[steps.length >> 1] ?? 0;
+  if (middle <= 0 || middle >= SHORTEST_STEP) return;
+  const text = `samples follow one another in steps of ${middle}, half of them in no more: these are no microseconds`;
+  yield finding("chain-time", names.path("sample"), text);
 }
 
 function* instanceChains(

@@ -140,5 +140,7 @@ function fileList(tables: Tables, frames: Frames, version: string): FileList {
     data: { rows, name, folder, folders, form, forms, offset, complete },
     scene: frames.group.map((group) => (group < 0 ? -1 : Math.floor(group / width))),
     scenes: (tables.small.scene?.values ?? []).map((row) => String(row.name)),
+    channel: frames.channel,
+    channels: frames.channels,
   };
 }

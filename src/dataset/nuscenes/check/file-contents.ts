@@ -1,7 +1,8 @@
 /** A closer look at the sensors' files: at pictures by their headers or pixels, at point clouds by their size and first bytes. */
-import { join } from "node:path";
+import { resolve } from "node:path";
 import { throwIfAborted } from "../../../core/errors.js";
 import { mapOrdered } from "../../../core/io/map-ordered.js";
+import { sizeOf } from "../../../core/io/regular.js";
 import { sum } from "../../../core/sum.js";
 import type { CheckOptions, CheckSummary, Finding } from "../../finding.js";
 import { checkImage, type ImageFault, SIDE_BY_SIDE } from "../../images/check.js";
@@ -9,11 +10,10 @@ import { boundsOf, choosePictures, mix } from "../../sample.js";
 import { NO_FOLDER } from "../read/file-names.js";
 import { RowText } from "../read/tables.js";
 import type { FileList } from "./files.js";
-import { cloudFault } from "./point-clouds.js";
+import { cloudFault, isCloud } from "./point-clouds.js";
 import { finding, type NuScenesRule } from "./rules.js";
 
-const RULE_OF: Record<Exclude<ImageFault, "missing" | "empty">, NuScenesRule> = {
-  "not-a-file": "unreadable-file",
+const RULE_OF: Record<Exclude<ImageFault, "missing" | "empty" | "not-a-file">, NuScenesRule> = {
   unreadable: "unreadable-file",
   "not-an-image": "not-an-image",
   truncated: "truncated-image",
@@ -112,9 +112,13 @@ export async function* lookFindings(
   }
 }
 
-function isPicture(form: { fileformat: string }): boolean {
-  return /^(jpe?g|png)$/i.test(form.fileformat);
+/** Tells whether a row is one of a picture: it says so, or it has a size in pixels and says nothing else. */
+function isPicture({ fileformat, width, height }: FileList["data"]["forms"][number]): boolean {
+  return /^\.?(jpe?g|png)$/i.test(fileformat) || (fileformat === "" && width * height > 0);
 }
+
+/** What {@link lookInTime} is told of a file that is not there, which its folder's listing has shown, and of one of no known kind. */
+type NoLook = "gone" | "unknown";
 
 type NameOf = (look: Look) => { name: string; token: string };
 
@@ -138,8 +142,8 @@ async function* lookInTime<Report>(
   sideBySide: number,
   summary: CheckSummary,
   options: CheckOptions,
-  look: (look: Look) => Promise<Report>,
-): AsyncGenerator<Report> {
+  look: (look: Look) => Promise<Report | NoLook>,
+): AsyncGenerator<Exclude<Report, NoLook>> {
   const coverage = { what, checked: 0, total: looks.length + left };
   summary.coverage.push(coverage);
   function* inTime() {
@@ -148,11 +152,14 @@ async function* lookInTime<Report>(
       yield one;
     }
   }
+  let done = 0;
   for await (const report of mapOrdered(inTime(), sideBySide, look)) {
     throwIfAborted(options.signal);
-    const done = ++coverage.checked;
-    options.onProgress?.({ phase, done, total: looks.length, unit });
-    yield report;
+    options.onProgress?.({ phase, done: ++done, total: looks.length, unit });
+    if (report === "gone") coverage.total--;
+    if (report === "gone" || report === "unknown") continue;
+    coverage.checked++;
+    yield report as Exclude<Report, NoLook>;
   }
 }
 
@@ -171,16 +178,18 @@ async function* lookAtPictures(
   const look = async ({ list, row }: Look) => {
     const { name, token } = nameOf({ list, row });
     const said = list.data.forms[list.data.form[row]!]!;
-    return { name, token, said, report: await checkImage(join(root, name), level) };
+    const report = await checkImage(resolve(root, name), level);
+    if (report.fault !== undefined && sizeOf(report.path) === -1) return "gone";
+    return { name, token, said, report };
   };
   const reports = lookInTime(kind, part, end, SIDE_BY_SIDE[level], summary, options, look);
   for await (const { name, token, said, report } of reports) {
     const { fault, detail, width, height, bytes } = report;
-    // Both are reported with their folder, where names and sizes of all files are looked at.
-    if (fault === "missing" || fault === "empty") continue;
+    // It is reported with its folder, where names and sizes of all files are looked at.
+    if (fault === "empty") continue;
     const record = { record: `sample_data ${token}` };
     if (fault !== undefined) {
-      yield finding(RULE_OF[fault], name, detail ?? fault, record);
+      yield finding(RULE_OF[fault as keyof typeof RULE_OF], name, detail ?? fault, record);
       continue;
     }
     if (width !== undefined && (width !== said.width || height !== said.height)) {
@@ -210,7 +219,10 @@ async function* lookAtClouds(
   const kind: Kind = { what: "point clouds (headers)", phase: "look at point clouds", unit: "files" };
   const reports = lookInTime(kind, part, end, 16, summary, options, async (look) => {
     const { name, token } = nameOf(look);
-    return { name, token, fault: await cloudFault(join(root, name), name) };
+    const path = resolve(root, name);
+    if (!isCloud(name)) return "unknown";
+    const fault = await cloudFault(path, name);
+    return fault !== undefined && sizeOf(path) === -1 ? "gone" : { name, token, fault };
   });
   for await (const { name, token, fault } of reports) {
     if (fault !== undefined && fault.rule !== "empty-file")

@@ -4,9 +4,9 @@
  */
 
 import { readdir } from "node:fs/promises";
-import { join } from "node:path";
+import { resolve } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { orElse, rethrowExhausted, throwIfAborted } from "../../../core/errors.js";
+import { rethrowExhausted, throwIfAborted } from "../../../core/errors.js";
 import { sizeOf } from "../../../core/io/regular.js";
 import { remember } from "../../../core/maps.js";
 import type { RunOptions } from "../../../core/progress.js";
@@ -14,10 +14,13 @@ import { sum } from "../../../core/sum.js";
 import { Turns } from "../../../core/turns.js";
 import { isBystander } from "../../bystanders.js";
 import type { Coverage, Finding, Shard } from "../../finding.js";
+import { checkImage } from "../../images/check.js";
 import { hashName, NO_FOLDER } from "../read/file-names.js";
 import type { SampleData } from "../read/load.js";
 import { KEEP } from "../read/table-state.js";
 import { RowText } from "../read/tables.js";
+import type { Frames } from "./frames.js";
+import { listing } from "./listing.js";
 import { finding } from "./rules.js";
 import { remainder } from "./table-findings.js";
 
@@ -31,7 +34,13 @@ export interface FileList {
   /** The scene of each row, or -1; `scenes` holds the scenes' names. */
   scene: Int32Array;
   scenes: string[];
+  /** The sensor of each row, or -1; `channels` holds the sensors' names. */
+  channel: Frames["channel"];
+  channels: Frames["channels"];
 }
+
+/** What is known of a row's file: nothing yet, that it is there, or that there is a link in its place that leads nowhere. */
+const SEEN = { no: 0, yes: 1, link: 2 } as const;
 
 /** A hash table in typed arrays, from a file's name to its row. */
 class NameTable {
@@ -39,6 +48,8 @@ class NameTable {
   /** The first {@link KEEP} rows whose file is that of an earlier row, each with that row; `moreDuplicates` counts the others. */
   readonly duplicates: [row: number, first: number][] = [];
   moreDuplicates = 0;
+  /** The rows without the name of a file. */
+  readonly nameless: number[] = [];
   readonly #slots: Int32Array;
   readonly #hash = new Uint32Array(2);
   #bytes = Buffer.alloc(512);
@@ -51,24 +62,27 @@ class NameTable {
     this.#slots = new Int32Array(size);
     const { name, folder, rows } = list.data;
     for (let row = 0; row < rows; row++) {
-      if (folder[row] === NO_FOLDER) continue;
+      if (folder[row] === NO_FOLDER) {
+        this.nameless.push(row);
+        continue;
+      }
       const at = this.#find(name[row * 2]!, name[row * 2 + 1]!, folder[row]!);
       const held = this.#slots[at]!;
       if (held === 0) this.#slots[at] = row + 1;
       else if (this.duplicates.length < KEEP) this.duplicates.push([row, held - 1]);
       else this.moreDuplicates++;
       // The row counts as seen, because its file is that of the first row.
-      if (held !== 0) this.seen[row] = 1;
+      if (held !== 0) this.seen[row] = SEEN.yes;
     }
   }
 
-  /** Notes that a file is there. @returns its row, or -1 where no row names it */
-  mark(folder: number, name: string): number {
+  /** Notes that a file is there, or what else is in its place. @returns its row, or -1 where no row names it */
+  mark(folder: number, name: string, seen: number = SEEN.yes): number {
     const length = this.#write(name);
     hashName(this.#view, 0, length, this.#hash);
     const held = this.#slots[this.#find(this.#hash[0]!, this.#hash[1]!, folder)]!;
     if (held === 0) return -1;
-    this.seen[held - 1] = 1;
+    this.seen[held - 1] = seen;
     return held - 1;
   }
 
@@ -154,6 +168,7 @@ export async function* fileFindings(
           tables[i]!.moreDuplicates,
           more,
         );
+        yield* namelessFindings(list, tables[i]!.nameless, texts[i]!);
       }
     }
     const folders = await foldersToList(root, lists);
@@ -166,6 +181,11 @@ export async function* fileFindings(
     const turns = new Turns();
     for await (const { folder, names } of listAll(root, mine)) {
       throwIfAborted(options.signal);
+      if (typeof names === "string") {
+        yield finding("unreadable-file", folder || ".", names, { count: rowsIn.get(folder) || undefined });
+        continue;
+      }
+      const base = resolve(root, folder);
       const ids = lists.map((list) => list.data.folders.indexOf(folder));
       const known = ids.some((id) => id >= 0);
       let surplus = 0;
@@ -177,9 +197,20 @@ export async function* fileFindings(
           found = true;
           sizes.total++;
           sizes.checked++;
-          if (sizeOf(join(root, folder, name)) !== 0) continue;
+          const size = sizeOf(`${base}/${name}`);
+          if (size > 0) continue;
+          const { fault, detail } = await checkImage(`${base}/${name}`, "names");
+          if (fault === "missing") {
+            // Such a file is missing as much as one without a link in its place.
+            for (const [at, id] of ids.entries()) if (id >= 0) tables[at]!.mark(id, name, SEEN.link);
+            sizes.total--;
+            sizes.checked--;
+            break;
+          }
+          if (fault === undefined) continue;
           const { token } = texts[i]!.at(lists[i]!.data.offset[row]!);
-          yield finding("empty-file", folder === "" ? name : `${folder}/${name}`, "is empty (0 bytes)", {
+          const rule = fault === "empty" ? "empty-file" : "unreadable-file";
+          yield finding(rule, folder === "" ? name : `${folder}/${name}`, detail!, {
             record: `sample_data ${String(token)}`,
           });
         }
@@ -225,10 +256,13 @@ export async function* fileFindings(
 /** Returns the folders that the tables name and those below samples/ and sweeps/, in one order for all shards. */
 async function foldersToList(root: string, lists: readonly FileList[]): Promise<string[]> {
   const folders = new Set(lists.flatMap((list) => list.data.folders));
+  const known = new Set([...folders].map((folder) => resolve(root, folder)));
   for (const parent of ["samples", "sweeps"]) {
     try {
-      for (const entry of await readdir(join(root, parent), { withFileTypes: true })) {
-        if (entry.isDirectory() && isShown(entry.name)) folders.add(`${parent}/${entry.name}`);
+      for (const entry of await readdir(resolve(root, parent), { withFileTypes: true })) {
+        const folder = `${parent}/${entry.name}`;
+        if (entry.isDirectory() && isShown(entry.name) && !known.has(resolve(root, folder)))
+          folders.add(folder);
       }
     } catch (error) {
       rethrowExhausted(error);
@@ -254,22 +288,31 @@ function rowsPerFolder(lists: readonly FileList[]): Map<string, number> {
   return counts;
 }
 
-/**
- * Lists folders in order, the next one already while the caller looks at this one. `names` is undefined where there is no such
- * folder.
- */
+/** Lists folders in order, the next one already while the caller looks at this one; `names` is as in {@link listing}. */
 async function* listAll(
   root: string,
   folders: readonly string[],
-): AsyncGenerator<{ folder: string; names: string[] | undefined }> {
+): AsyncGenerator<{ folder: string; names: string[] | string | undefined }> {
   const list = (folder: string | undefined) =>
-    folder === undefined ? undefined : readdir(join(root, folder)).catch(orElse(undefined));
+    folder === undefined ? undefined : listing(resolve(root, folder));
   let ahead = list(folders[0]);
   for (const [i, folder] of folders.entries()) {
     const names = await ahead;
     ahead = list(folders[i + 1]);
     yield { folder, names };
   }
+}
+
+/** Yields the rows whose `filename` names no file; those of a wrong type are reported with the table. */
+function* namelessFindings(list: FileList, rows: readonly number[], text: RowText): Generator<Finding> {
+  const path = `${list.version}/sample_data.json`;
+  for (const row of rows.slice(0, KEEP)) {
+    const { filename, token } = text.at(list.data.offset[row]!);
+    if (typeof filename !== "string") continue;
+    const what = `filename is "${filename}", which names no file`;
+    yield finding("missing-file", path, what, { record: String(token), offset: list.data.offset[row]! });
+  }
+  yield* remainder("missing-file", path, rows.length - KEEP, "more rows that name no file");
 }
 
 /**
@@ -286,8 +329,10 @@ function* missingIn(
   exists: boolean,
   onMissing?: (missing: Finding) => void,
 ): Generator<Finding> {
-  const { data, scene, scenes } = list;
+  const { data, scene, scenes, channel, channels } = list;
+  const front = channels.indexOf("CAM_FRONT");
   const rows: number[] = [];
+  let links = 0;
   let total = 0;
   const inScene = new Map<number, { total: number; missing: number }>();
   for (let row = 0; row < data.rows; row++) {
@@ -295,15 +340,18 @@ function* missingIn(
     total++;
     const count = remember(inScene, scene[row]!, () => ({ total: 0, missing: 0 }));
     count.total++;
-    if (seen[row] === 1) continue;
+    if (seen[row] === SEEN.yes) continue;
+    if (seen[row] === SEEN.link) links++;
     count.missing++;
     rows.push(row);
   }
   if (rows.length === 0) return;
   if (rows.length === total && (total >= WHOLE_SCENE || !exists)) {
-    const rule = folder.endsWith("/CAM_FRONT") || folder === "CAM_FRONT" ? "missing-file" : "channel-absent";
-    const what = exists ? "none of its files is there" : "the folder is not there";
-    const found = finding(rule, folder, `${what} (${total} in ${list.version})`, { count: total });
+    const isOther = rows.every((row) => channel[row]! >= 0 && channel[row] !== front);
+    const rule = isOther ? "channel-absent" : "missing-file";
+    const nowhere = links === 0 ? "" : ": there are links that lead nowhere";
+    const what = exists ? `none of its files is there${nowhere}` : "the folder is not there";
+    const found = finding(rule, folder || ".", `${what} (${total} in ${list.version})`, { count: total });
     onMissing?.(found);
     yield found;
     return;
@@ -320,7 +368,8 @@ function* missingIn(
       (scene[row]! >= 0 && count.missing === count.total && count.total >= WHOLE_SCENE) || kept++ >= KEEP;
     if (counted && onMissing === undefined) continue;
     const { filename, token } = text.at(data.offset[row]!);
-    const found = finding("missing-file", String(filename), "the file is not there", {
+    const what = seen[row] === SEEN.link ? "is a link that leads nowhere" : "the file is not there";
+    const found = finding("missing-file", String(filename), what, {
       record: `sample_data ${String(token)}`,
     });
     onMissing?.(found);

@@ -117,6 +117,7 @@ export function* frameFindings(
   const keyFrames = new Int32Array(sample.rows * width).fill(-1);
   const seen = new Uint8Array(scene.rows * width);
   const used = new Uint8Array(width);
+  const rowsOf = new Int32Array(width);
   /** The number of key frames of each sensor that belong to no known sample; they may be the missing ones. */
   const lost = new Int32Array(width);
   let lostAnywhere = 0;
@@ -128,6 +129,7 @@ export function* frameFindings(
     if (exclude[row] === 1) continue;
     const channel = frames.channel[row]!;
     const group = frames.group[row]!;
+    if (channel >= 0) rowsOf[channel]!++;
     if (group >= 0) seen[group] = 1;
     if ((data.flags[row]! & FLAG.keyFrame) === 0) continue;
     const sampleRow = data.sample[row]!;
@@ -162,8 +164,15 @@ export function* frameFindings(
   if (!data.complete || Object.keys(data.moreDangling).length > 0) return;
 
   for (let channel = 0; channel < width; channel++) {
-    if (used[channel] === 0) continue;
     const name = frames.channels[channel];
+    if (used[channel] === 0) {
+      // A set may do without a sensor, but not without the camera that Vista trains on.
+      const isWanted = rowsOf[channel]! > 0 || name === "CAM_FRONT";
+      const text = `none of the ${rowsOf[channel]} rows of ${name} is a key frame of a known sample`;
+      if (isWanted && lost[channel] === 0 && lostAnywhere === 0)
+        yield finding("keyframe-missing", path, text, { count: sample.rows });
+      continue;
+    }
     let missing: number[] = [];
     const scenes = new Map<number, number>();
     for (let row = 0; row < sample.rows; row++) {

@@ -18,7 +18,12 @@ const LIDAR_POINT_BYTES = 20;
 /** The number of bytes that are searched for the header, which has some 400 bytes in nuScenes' radar files. */
 const HEADER_BYTES = 2048;
 
-/** Returns what is wrong with a point cloud, or undefined; a file that is not there is reported with its folder. */
+/** Tells whether a file is named as one of a point cloud in a known format. */
+export function isCloud(name: string): boolean {
+  return name.endsWith(".pcd.bin") || name.endsWith(".pcd");
+}
+
+/** Returns what is wrong with a point cloud, or undefined. */
 export async function cloudFault(path: string, name: string): Promise<CloudFault | undefined> {
   try {
     const handle = await openAnything(path);
@@ -26,11 +31,7 @@ export async function cloudFault(path: string, name: string): Promise<CloudFault
       const stats = await handle.stat();
       if (!stats.isFile()) return { rule: "unreadable-file", detail: "is not a regular file" };
       if (stats.size === 0) return { rule: "empty-file", detail: "is empty (0 bytes)" };
-      const detail = name.endsWith(".pcd.bin")
-        ? lidarFault(stats.size)
-        : name.endsWith(".pcd")
-          ? await pcdFault(handle, stats.size)
-          : undefined;
+      const detail = name.endsWith(".bin") ? lidarFault(stats.size) : await pcdFault(handle, stats.size);
       return detail === undefined ? undefined : { rule: "bad-point-cloud", detail };
     } finally {
       await handle.close();
@@ -39,7 +40,6 @@ export async function cloudFault(path: string, name: string): Promise<CloudFault
     rethrowExhausted(error);
     const { code } = error as NodeJS.ErrnoException;
     if (code === undefined) throw error;
-    if (code === "ENOENT" || code === "ENOTDIR" || code === "ELOOP") return undefined;
     return { rule: "unreadable-file", detail: `cannot be read (${code})` };
   }
 }

@@ -1,4 +1,5 @@
 /** File names in columns: a hash of the base name, and a number for the folder. */
+import { posix } from "node:path";
 import { VistaError } from "../../../core/errors.js";
 import type { RowDecoder } from "./decode.js";
 
@@ -25,6 +26,12 @@ export function hashName(view: DataView, from: number, to: number, out: Uint32Ar
   out[1] = Math.imul(b ^ (b >>> 15), 0xc2b2ae35);
 }
 
+/** Returns the path of a folder in its shortest form: `./sweeps//CAM_FRONT` is `sweeps/CAM_FRONT`, and `.` is ``. */
+export function shortestPath(folder: string): string {
+  const path = posix.normalize(folder).replace(/\/$/, "");
+  return path === "." ? "" : path;
+}
+
 /** A table of numbers for the few distinct strings of a column (folders, file formats with their sizes). */
 export class Dictionary {
   readonly names: string[] = [];
@@ -37,10 +44,12 @@ export class Dictionary {
    *
    * @param path  the path of the table of nuScenes, for the error
    * @param what  what the strings are
+   * @param form  gives the one form of strings that mean the same
    */
   constructor(
     private readonly path: string,
     private readonly what: string,
+    private readonly form = (text: string) => text,
   ) {}
 
   /**
@@ -59,7 +68,7 @@ export class Dictionary {
     const recent = this.#recent[place];
     if (recent !== undefined && recent.extra === extra && sameBytes(recent.bytes, bytes, from, to))
       return recent.id;
-    const name = decoder.text(from, to);
+    const name = this.form(decoder.text(from, to));
     const key = `${name} ${a} ${b}`;
     let id = this.#ids.get(key);
     if (id === undefined) {

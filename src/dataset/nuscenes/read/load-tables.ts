@@ -1,8 +1,9 @@
 /** The loading of all tables of one version. Large tables are read in two worker threads where they are large enough for that. */
-import { existsSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import { join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { isSystemError, rethrowExhausted, throwIfAborted } from "../../../core/errors.js";
+import { isAbsent } from "../../../core/io/regular.js";
 import { settleAll } from "../../../core/io/settle.js";
 import { TaskThread } from "../../../core/io/worker.js";
 import type { RunOptions } from "../../../core/progress.js";
@@ -62,13 +63,22 @@ export interface LoadOptions extends RunOptions {
 export async function loadTables(folder: string, options: LoadOptions): Promise<Tables> {
   const path = (name: TableName) => join(folder, `${name}.json`);
   const tables: Tables = { folder, small: {}, missing: [], unreadable: new Map() };
-  const present: TableName[] = [];
+  const unreadable = (name: TableName, error: unknown) => {
+    if (!isSystemError(error)) throw error;
+    rethrowExhausted(error);
+    tables.unreadable.set(name, error.message);
+  };
+  const sizes = new Map<TableName, number>();
   for (const name of ALL_TABLES) {
-    if (options.only !== undefined && !options.only.includes(name)) continue;
-    if (existsSync(path(name))) present.push(name);
-    else if (!LABEL_TABLES.includes(name)) tables.missing.push(name);
+    if (options.only?.includes(name) === false) continue;
+    try {
+      sizes.set(name, statSync(path(name)).size);
+    } catch (error) {
+      if (!isAbsent(error)) unreadable(name, error);
+      else if (!LABEL_TABLES.includes(name)) tables.missing.push(name);
+    }
   }
-  const sizes = new Map(present.map((name) => [name, statSync(path(name)).size]));
+  const present = [...sizes.keys()];
   const total = sum(sizes.values());
   const progress = new Map<string, number>();
   const onBytes = (table: string, bytes: number) => {
@@ -80,9 +90,7 @@ export async function loadTables(folder: string, options: LoadOptions): Promise<
     try {
       return await run();
     } catch (error) {
-      if (!isSystemError(error)) throw error;
-      rethrowExhausted(error);
-      tables.unreadable.set(name, error.message);
+      unreadable(name, error);
       return undefined;
     }
   };

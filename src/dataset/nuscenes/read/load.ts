@@ -6,7 +6,7 @@ import { statSync } from "node:fs";
 import { readRows } from "../../json/rows.js";
 import { type ColumnSpec, Columns } from "./columns.js";
 import { FIELD, RowDecoder } from "./decode.js";
-import { Dictionary, hashName, NO_FOLDER } from "./file-names.js";
+import { Dictionary, hashName, NO_FOLDER, shortestPath } from "./file-names.js";
 import { follow } from "./links.js";
 import type { TableName } from "./schema.js";
 import { type Dangling, FLAG, KEEP, LINK, RowProblems, type TableState } from "./table-state.js";
@@ -187,7 +187,7 @@ export function loadSampleData(
 ): SampleData {
   const samples = new TokenTable(targets.sample);
   const sensors = new TokenTable(targets.calibratedSensor);
-  const folders = new Dictionary(path, "folders of files");
+  const folders = new Dictionary(path, "folders of files", shortestPath);
   const forms = new Dictionary(path, "formats and sizes of pictures");
   const formList: SampleData["forms"] = [];
   const nameHash = new Uint32Array(2);
