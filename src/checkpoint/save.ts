@@ -4,7 +4,7 @@
  */
 import { readdir } from "node:fs/promises";
 import { basename, dirname, extname, join } from "node:path";
-import { fromSystem } from "../core/errors.js";
+import { fromSystem, VistaError } from "../core/errors.js";
 import {
   AtomicFile,
   commitTogether,
@@ -24,6 +24,7 @@ import type { StateDict } from "./tensor/tensor.js";
 import { planTorchFile } from "./torch/write.js";
 
 export type CheckpointFormat = "torch" | "safetensors";
+const FORMATS: readonly string[] = ["torch", "safetensors"] satisfies CheckpointFormat[];
 
 export interface SaveOptions extends WriteOptions, OutputOptions {
   /** The format of the files; by default safetensors where the path ends in `.safetensors`, otherwise torch. */
@@ -78,7 +79,7 @@ export function planCheckpoint(state: StateDict, path: string, options: SaveOpti
  * family that is not replaced would be read in place of the new ones: without `force` it is an `EXISTS` error, with `force` it is
  * removed at the end.
  *
- * @throws VistaError `EXISTS`, `NO_SPACE`, `IO`, `UNSUPPORTED`, and what reading the inputs throws
+ * @throws VistaError `EXISTS`, `NO_SPACE`, `IO`, `UNSUPPORTED`, `USAGE` for an option of another kind, and what reading the inputs throws
  */
 export async function saveCheckpoint(
   state: StateDict,
@@ -126,7 +127,13 @@ const INDEX = ".index.json";
 function plan(original: StateDict, path: string, options: SaveOptions): Plan {
   const state = options.dtype === undefined ? original : castState(original, options.dtype);
   const format = options.format ?? formatOf(path);
+  if (!FORMATS.includes(format)) {
+    throw new VistaError("USAGE", `there is no format ${format}`, { hint: `Give ${FORMATS.join(" or ")}.` });
+  }
   const max = options.maxShardSize ?? Infinity;
+  if (!(max > 0)) {
+    throw new VistaError("USAGE", `maxShardSize is ${max}`, { hint: "Give a number of bytes above 0." });
+  }
   const groups = splitState(state, max, format === "torch");
   const single = groups.length === 1;
   const files: SavedFile[] = [];

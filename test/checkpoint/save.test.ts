@@ -230,3 +230,20 @@ it("castState converts floats only and keeps sharing", () => {
   expect([...state.tensors.values()].map(({ dtype }) => dtype)).toEqual(["BF16", "BF16", "I64"]);
   expect(state.tensors.get("a")).toBe(state.tensors.get("b"));
 });
+
+it.each([
+  ["a dtype", { dtype: "bf16" }, /no conversion to bf16/],
+  ["a format", { format: "pickle" }, /no format pickle/],
+  ["a size that is text", { maxShardSize: "5GB" }, /maxShardSize is 5GB/],
+  ["a size that is no number", { maxShardSize: Number.NaN }, /maxShardSize is NaN/],
+  ["a size of nothing", { maxShardSize: 0 }, /maxShardSize is 0/],
+  ["metadata that is no text", { metadata: { epoch: 5 } }, /metadata under epoch is no text/],
+])(
+  "%s that there is not is refused, as programs in JavaScript may give it, and nothing is written",
+  async (_, options, message) => {
+    const folder = temporaryFolder();
+    const saved = saveCheckpoint(three(), join(folder, "a.safetensors"), options as never);
+    await expect(saved).rejects.toMatchObject({ code: "USAGE", message: expect.stringMatching(message) });
+    expect(readdirSync(folder)).toEqual([]);
+  },
+);

@@ -18,7 +18,7 @@ import { MAX_HEADER, MAX_TENSORS, METADATA } from "./header.js";
  * of its own.
  *
  * @param metadata  text by key, in this order; the reference writes several keys in random order
- * @throws VistaError `UNSUPPORTED` for a dtype or a name that the format does not have, and for too many tensors
+ * @throws VistaError `USAGE` for metadata that is no text, `UNSUPPORTED` for a dtype or a name that the format does not have, and for too many tensors
  */
 export function planSafetensors(
   state: StateDict,
@@ -34,7 +34,14 @@ export function planSafetensors(
   const sorted = inOrder(state.tensors);
   const members: string[] = [];
   if (metadata !== undefined) {
-    for (const text of Object.entries(metadata).flat()) checkText(text, "metadata");
+    for (const [key, value] of Object.entries(metadata)) {
+      // The reference reads no file whose metadata has anything else.
+      if (typeof value !== "string") {
+        throw new VistaError("USAGE", `the metadata under ${key} is no text`, { hint: "Give it as text." });
+      }
+      checkText(key, "metadata");
+      checkText(value, "metadata");
+    }
     const pairs = Object.entries(metadata).map(
       ([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`,
     );

@@ -9,7 +9,7 @@ import { narrow } from "./kernels.js";
 /** The types that tensors can be converted to. */
 export type CastTarget = "F32" | "F16" | "BF16";
 
-function isCastTarget(dtype: DType): dtype is CastTarget {
+export function isCastTarget(dtype: string): dtype is CastTarget {
   return dtype === "F32" || dtype === "F16" || dtype === "BF16";
 }
 
