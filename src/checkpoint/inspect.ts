@@ -16,10 +16,11 @@ import { readTorchFile } from "./torch/read.js";
 import { storagesIn, walk } from "./torch/storages.js";
 import { unsupportedTensor } from "./torch/values.js";
 import { isEmaCounter, isShadow, parametersByShadow } from "./vista/ema.js";
-import { adapterNames } from "./vista/lora.js";
+import { adapterNames, type MergedAdapter } from "./vista/lora.js";
 import { PREFIX } from "./vista/prefix.js";
 import { planOptimizer } from "./zero/optimizer.js";
 import { type OptimizerSummary, summarizeOptimizer } from "./zero/optimizer-summary.js";
+import type { GroupSizes } from "./zero/trained.js";
 
 export type TensorTag = "lora" | "ema" | "frozen" | "shared" | "orphan";
 
@@ -53,11 +54,7 @@ export interface Inspection {
         readonly ranks: number;
         /** Whether it is a universal checkpoint. */
         readonly universal: boolean;
-        readonly groups: readonly {
-          readonly parameters: number;
-          readonly numel: number;
-          readonly saved: number;
-        }[];
+        readonly groups: readonly GroupSizes[];
         readonly buffers: number;
         /** A summary of the states beside the weights; `undefined` without ZeRO and for a universal checkpoint. */
         readonly optimizer: OptimizerSummary | undefined;
@@ -77,12 +74,7 @@ export interface Inspection {
    * The names of each down adapter with its up adapter and base; `missing` holds those of the other two that the checkpoint
    * lacks.
    */
-  readonly lora: readonly {
-    readonly down: string;
-    readonly up: string;
-    readonly base: string;
-    readonly missing: readonly string[];
-  }[];
+  readonly lora: readonly (MergedAdapter & { readonly missing: readonly string[] })[];
   /** The number of EMA shadows, and the names of those without a parameter. */
   readonly ema: { readonly shadows: number; readonly unmatched: readonly string[] };
   readonly frozen: readonly string[];

@@ -3,14 +3,9 @@
 import { formatBytes, formatCount, plural } from "../../core/cli/format.js";
 import { shorten } from "../../core/errors.js";
 import { remember } from "../../core/maps.js";
+import type { InspectedTensor } from "../inspect.js";
 
-export interface TreeTensor {
-  readonly name: string;
-  readonly dtype: string;
-  readonly shape: readonly number[];
-  readonly bytes: number;
-  readonly tags: readonly string[];
-}
+type TreeTensor = Omit<InspectedTensor, "elements">;
 
 interface Node {
   readonly children: Map<string, Node>;

@@ -6,7 +6,7 @@
 
 import { VistaError } from "../../core/errors.js";
 import { combineCrc32, formatCrc32 } from "../../core/io/crc32.js";
-import type { Region } from "../../core/io/source.js";
+import type { Piece, Region } from "../../core/io/source.js";
 import { remember } from "../../core/maps.js";
 import { sum } from "../../core/sum.js";
 import type { Tensor } from "../tensor/tensor.js";
@@ -22,11 +22,7 @@ export interface CheckRead extends Range {
   readonly region: Region;
 }
 
-export interface DoneRead {
-  readonly region: Region;
-  /** The distance from the region's start in bytes. */
-  readonly start: number;
-  readonly length: number;
+export interface DoneRead extends Piece {
   /** The CRC-32 of these bytes; `undefined` where nobody asked for it. */
   readonly crc32: number | undefined;
 }

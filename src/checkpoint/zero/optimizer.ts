@@ -6,10 +6,8 @@
  */
 
 import { settleAll } from "../../core/io/settle.js";
-import type { TorchFile } from "../torch/file.js";
 import type { PyValue } from "../torch/objects.js";
 import { checkTogether } from "./consistency.js";
-import type { CheckpointFiles } from "./layout.js";
 import {
   type CheckpointContent,
   type ReadCheckpointOptions,
@@ -19,14 +17,8 @@ import {
 import { type FlatPartitions, readFlatPartitions } from "./optimizer-flat.js";
 import { readSplitPartitions, type SplitPartitions } from "./optimizer-split.js";
 import { type OptimizerGroup, refuse } from "./optimizer-states.js";
-import type { ModelStates, ShardState } from "./states.js";
 
-export interface ZeroOptimizer {
-  readonly files: CheckpointFiles;
-  readonly models: ModelStates;
-  readonly shards: readonly ShardState[];
-  /** The files that were opened: model states, then shards. */
-  readonly torchFiles: readonly TorchFile[];
+export interface ZeroOptimizer extends CheckpointContent {
   readonly stage: 1 | 2 | 3;
   readonly ranks: number;
   readonly deepspeed: string | undefined;

@@ -11,7 +11,7 @@ import { runWithProgress } from "../../core/cli/progress.js";
 import { isVistaError, VistaError } from "../../core/errors.js";
 import { writeWhole } from "../../core/io/output.js";
 import { sum } from "../../core/sum.js";
-import { indexLocated, readIndex } from "../frame-index/build.js";
+import { type BuiltIndex, indexLocated, readIndex } from "../frame-index/build.js";
 import type { DatasetIndex } from "../frame-index/dataset-index.js";
 import { countFrames } from "../opendv/runs.js";
 import { locateData } from "../recognise.js";
@@ -61,14 +61,11 @@ async function earlierIndex(path: string): Promise<{ previous?: DatasetIndex; re
   }
 }
 
-interface Outcome {
+interface Outcome extends BuiltIndex {
   path: string;
   bytes: number;
-  read: number;
-  reused: number;
   /** The reason why the index that was there was not used. */
   replaced: string | undefined;
-  index: DatasetIndex;
 }
 
 function print(options: IndexCommandOptions, { path, bytes, read, reused, replaced, index }: Outcome): void {

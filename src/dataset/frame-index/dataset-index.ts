@@ -1,6 +1,6 @@
 /** The content of an index of a data set. */
 import type { FolderScan } from "../opendv/folder-listing.js";
-import type { Split } from "../opendv/meta.js";
+import type { VideoFolder } from "../opendv/root.js";
 
 /**
  * The state in which the system last saw a file or folder: the times of its last changes (seconds and nanoseconds of mtime and
@@ -16,12 +16,7 @@ export type Stamp = readonly [
 ];
 
 /** A folder of frames as the index has it. */
-export interface IndexedFolder {
-  /** The path relative to the OpenDV root, with `/` between parts. */
-  path: string;
-  split?: Split;
-  youtuber?: string;
-  videoId: string;
+export interface IndexedFolder extends VideoFolder {
   /**
    * The state of the folder when it was listed; undefined where it had changed just before, because such a listing is not used
    * again.

@@ -6,7 +6,7 @@
 import { isAbsolute } from "node:path";
 import { remember } from "../../core/maps.js";
 import { compareText } from "../../core/text.js";
-import type { Chart, CheckSummary, Finding, Severity, Shard } from "../finding.js";
+import type { Chart, CheckSummary, Finding, Rule, Severity, Shard } from "../finding.js";
 import { RULES } from "../rules.js";
 
 /** The number of findings in one folder (or table) under one rule. */
@@ -18,11 +18,7 @@ export interface FolderCount {
 }
 
 /** The numbers of findings under one rule. */
-export interface RuleCount {
-  code: string;
-  severity: Severity;
-  title: string;
-  fix: string;
+export interface RuleCount extends Rule {
   /** The number of findings under the rule. */
   findings: number;
   /** The sum of the places that these findings stand for. */

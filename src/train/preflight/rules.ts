@@ -69,13 +69,10 @@ export const RULES = {
 export type RuleName = keyof typeof RULES;
 
 /** A finding of the preflight. */
-export interface TrainFinding {
+export interface TrainFinding extends TrainRule {
   rule: string;
-  severity: Severity;
   /** The line that says what is wrong, with names and numbers. */
   message: string;
-  why: string;
-  fix: string;
 }
 
 /** Makes a finding of a rule; `fix` replaces the rule's own where more is known, `severity` where it depends. */

@@ -1,5 +1,6 @@
 /** The state of every table once it is read, be it large or small. */
 import { remember } from "../../../core/maps.js";
+import type { RowsResult } from "../../json/rows.js";
 import type { TokenTableData } from "./tokens.js";
 
 /** The answers to the question which row a key names, where that is no row from 0 on. */
@@ -58,11 +59,7 @@ export function addDangling(
 }
 
 /** The parts that all tables have, be they large or small. */
-export interface TableState {
-  rows: number;
-  bytes: number;
-  /** The place where the file stops being JSON, and the reason. */
-  error?: { offset: number; reason: string };
+export interface TableState extends RowsResult {
   problems: RowProblem[];
   moreProblems: number;
   /** The rows with the token of an earlier row, each with that row. */

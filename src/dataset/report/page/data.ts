@@ -1,11 +1,7 @@
 /** The data that the HTML report hands to its script. */
-import type { Severity } from "../../finding.js";
+import type { Rule } from "../../finding.js";
 
-export interface PageRule {
-  code: string;
-  severity: Severity;
-  title: string;
-  fix: string;
+export interface PageRule extends Rule {
   /** The address of the page about the rule. */
   url: string;
 }
