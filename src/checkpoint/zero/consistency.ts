@@ -1,7 +1,7 @@
 /** Checks that the files of one checkpoint belong together: their ranks, stages, versions, steps, dtypes and paddings. */
 import { basename } from "node:path";
 import { VistaError } from "../../core/errors.js";
-import type { CheckpointFiles } from "./layout.js";
+import type { CheckpointFiles, RankFile } from "./layout.js";
 import { numberIn } from "./number-in.js";
 import type { ModelState, ModelStates, ShardState } from "./states.js";
 
@@ -27,19 +27,9 @@ export async function checkTogether(
   same(files, shards, "param_alignment_paddings", ({ alignmentPaddings }) =>
     alignmentPaddings === undefined ? "none" : JSON.stringify(alignmentPaddings),
   );
-  checkRanks(
-    files,
-    shards[0]!.ranks,
-    "optimizer shards",
-    files.shards.map(({ rank }) => rank),
-  );
+  checkRanks(files, shards[0]!.ranks, "optimizer shards", files.shards);
   if (shards[0]!.stage === 3) {
-    checkRanks(
-      files,
-      shards[0]!.ranks,
-      "model states",
-      files.modelStates.map(({ rank }) => rank),
-    );
+    checkRanks(files, shards[0]!.ranks, "model states", files.modelStates);
     same(files, models, "global_steps", (model) => model.globalSteps);
   }
   const ranks = models[0]!.ranks;
@@ -64,8 +54,8 @@ export function checkModelsTogether(files: CheckpointFiles, models: ModelStates,
   same(files, models, "global_steps", (model) => model.globalSteps);
   same(files, models, "the number of ranks that saved", (model) => model.ranks);
   if (stage !== 3) return;
-  const found = files.modelStates.map(({ rank }) => rank);
-  checkRanks(files, models[0]!.ranks ?? Math.max(...found) + 1, "model states", found);
+  const last = Math.max(...files.modelStates.map(({ rank }) => rank));
+  checkRanks(files, models[0]!.ranks ?? last + 1, "model states", files.modelStates);
 }
 
 /**
@@ -108,7 +98,8 @@ function same<T extends { path: string }>(
   throw contradiction(`the files differ in ${what}: ${shown.join(", ")}`, files.tagFolder);
 }
 
-function checkRanks(files: CheckpointFiles, ranks: number, what: string, found: readonly number[]): void {
+function checkRanks(files: CheckpointFiles, ranks: number, what: string, of: readonly RankFile[]): void {
+  const found = of.map(({ rank }) => rank);
   const there = new Set(found);
   const missing = Array.from({ length: ranks }, (_, rank) => rank).filter((rank) => !there.has(rank));
   const surplus = found.filter((rank) => rank >= ranks);

@@ -223,7 +223,7 @@ async function isUniversal(path: string, names: readonly string[]): Promise<bool
 export async function listCheckpointFiles(checkpoint: CheckpointFolder): Promise<CheckpointFiles> {
   const { tagFolder } = checkpoint;
   const names = (await list(tagFolder)).sort();
-  await refuseOtherKinds(tagFolder, names);
+  refuseOtherKinds(tagFolder, names);
   const shards = ranksOf(tagFolder, names, SHARD);
   const stage3 = ranksOf(tagFolder, names, MODEL_STATES_STAGE3);
   const whole = names
@@ -256,43 +256,19 @@ export const PARALLEL_HINT =
   "Load it in DeepSpeed with the code and the parallel sizes that saved it, gather the weights and save them with torch.save: " +
   "every command here reads that file.";
 
-async function refuseOtherKinds(tagFolder: string, names: readonly string[]): Promise<void> {
+function refuseOtherKinds(tagFolder: string, names: readonly string[]): void {
+  const refuse = (name: string | undefined, what: string) => {
+    if (name === undefined) return;
+    throw new VistaError("UNSUPPORTED", what, { path: joinPlace(tagFolder, name), hint: PARALLEL_HINT });
+  };
   const moe = names.find((name) => MOE.test(name));
-  if (moe !== undefined) {
-    throw new VistaError(
-      "UNSUPPORTED",
-      "a mixture-of-experts checkpoint: experts are spread over files of their own",
-      {
-        path: joinPlace(tagFolder, moe),
-        hint: PARALLEL_HINT,
-      },
-    );
-  }
+  refuse(moe, "a mixture-of-experts checkpoint: experts are spread over files of their own");
   const pipeline = names.find((name) => PIPELINE.test(name));
-  if (pipeline !== undefined) {
-    throw new VistaError(
-      "UNSUPPORTED",
-      "a pipeline-parallel checkpoint: layers are spread over files of their own",
-      {
-        path: joinPlace(tagFolder, pipeline),
-        hint: PARALLEL_HINT,
-      },
-    );
-  }
-  for (const name of names) {
-    const model =
-      MODEL_STATES.exec(name)?.[1] ?? SHARD.exec(name)?.[2] ?? MODEL_STATES_STAGE3.exec(name)?.[2];
-    if (model !== undefined && Number(model) > 0) {
-      throw new VistaError(
-        "UNSUPPORTED",
-        `a tensor-parallel checkpoint: model-parallel rank ${Number(model)} is here`,
-        {
-          path: joinPlace(tagFolder, name),
-          hint: PARALLEL_HINT,
-        },
-      );
-    }
-  }
+  refuse(pipeline, "a pipeline-parallel checkpoint: layers are spread over files of their own");
+  const rankIn = (name: string) =>
+    Number(MODEL_STATES.exec(name)?.[1] ?? SHARD.exec(name)?.[2] ?? MODEL_STATES_STAGE3.exec(name)?.[2] ?? 0);
+  const parallel = names.find((name) => rankIn(name) > 0);
+  refuse(parallel, `a tensor-parallel checkpoint: model-parallel rank ${rankIn(parallel ?? "")} is here`);
 }
 
 function ranksOf(folder: string, names: readonly string[], pattern: RegExp): RankFile[] {
