@@ -238,10 +238,7 @@ const GIVE_FOLDER = "Give the checkpoint folder (the one that holds `latest`).";
 function findWeights(file: TorchFile, key: string | undefined): FoundStateDict {
   if (key === undefined && isOptimizerShard(asDict(file.value))) {
     const what = "one rank's optimizer shard: it has no names and only a part of the weights";
-    throw new VistaError("WRONG_KIND", what, {
-      path: file.file.path,
-      hint: GIVE_FOLDER,
-    });
+    throw new VistaError("WRONG_KIND", what, { path: file.file.path, hint: GIVE_FOLDER });
   }
   return findStateDict(file, key);
 }

@@ -27,9 +27,7 @@ export async function inspectTensor(
       hint: "Name one of them.",
     });
   if (options.tensors || options.depth !== undefined)
-    throw new VistaError("USAGE", "--tensor shows one tensor", {
-      hint: "Leave --tensors and --depth out.",
-    });
+    throw new VistaError("USAGE", "--tensor shows one tensor", { hint: "Leave --tensors and --depth out." });
   const { tag, key } = options;
   const checkpoint = await openCheckpoint(path, { tag, key, signal: context.signal });
   try {

@@ -101,11 +101,7 @@ async function parse(file: SourceFile, data: Buffer): Promise<TorchFile> {
       throw new VistaError(
         "TRUNCATED",
         `storage ${storage.key} ends at ${offset + storage.byteLength}, the file has ${file.size} bytes`,
-        {
-          path: file.path,
-          offset,
-          hint: "The file is incomplete: copy it again.",
-        },
+        { path: file.path, offset, hint: "The file is incomplete: copy it again." },
       );
     }
     const name = `storage ${storage.key}`;

@@ -52,10 +52,7 @@ export function zipWithoutPickle(path: string, names: readonly string[]): VistaE
     return new VistaError(
       "FORMAT",
       "it has records as torch.save writes them, and no data.pkl: the save failed half way",
-      {
-        path,
-        hint: "Save it again, or use an earlier checkpoint.",
-      },
+      { path, hint: "Save it again, or use an earlier checkpoint." },
     );
   }
   return otherKind(path, {

@@ -187,10 +187,7 @@ function choose(places: readonly Place[], file: TorchFile): Place {
   throw new VistaError(
     "AMBIGUOUS",
     `${holding.length} dicts of tensors, of which each may be the state dict: ${shown.map(describe).join(", ")}${more}`,
-    {
-      path: file.file.path,
-      hint: `Name one with --key, for example --key ${nameOf(shown[0]!)}.`,
-    },
+    { path: file.file.path, hint: `Name one with --key, for example --key ${nameOf(shown[0]!)}.` },
   );
 }
 

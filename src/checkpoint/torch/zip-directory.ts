@@ -85,10 +85,7 @@ export async function readDirectory(
       throw new VistaError(
         "FORMAT",
         `the zip claims ${zip.entryCount} records, the limit is ${MAX_RECORDS}`,
-        {
-          path: file.path,
-          hint: "No checkpoint has so many: the file is damaged or was tampered with.",
-        },
+        { path: file.path, hint: "No checkpoint has so many: the file is damaged or was tampered with." },
       );
     }
     // Before the first entry is read, the cursor stands at the directory; @types/yauzl has a wrong type for it.

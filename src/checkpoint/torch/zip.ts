@@ -168,10 +168,7 @@ function checkLayout(file: SourceFile, within: Stretch, entries: readonly ZipEnt
       throw new VistaError(
         "TRUNCATED",
         `the record ends at ${end}, the ${nameOf(file, within)} has ${within.length} bytes`,
-        {
-          ...where,
-          hint: "The file is incomplete: copy it again.",
-        },
+        { ...where, hint: "The file is incomplete: copy it again." },
       );
     }
     if (before !== undefined) before.limit = start;

@@ -170,10 +170,7 @@ async function tagBelow(
     throw new VistaError(
       "NOT_FOUND",
       `${said} names the tag ${JSON.stringify(tag)}, which is no folder here; ${there}`,
-      {
-        path,
-        hint: tags.length === 0 ? "Copy the tag folder too." : "Name one with --tag.",
-      },
+      { path, hint: tags.length === 0 ? "Copy the tag folder too." : "Name one with --tag." },
     );
   }
   return { folder: path, tagFolder, tag };

@@ -111,10 +111,7 @@ export async function readBaseStates(shards: readonly ShardState[], count: numbe
         throw new VistaError(
           "INCONSISTENT",
           `${what} is there on rank ${having} and not on rank ${without}`,
-          {
-            path: shards[without]!.path,
-            hint: OTHER_VALUES_HINT,
-          },
+          { path: shards[without]!.path, hint: OTHER_VALUES_HINT },
         );
       }
       await textOfAll(

@@ -158,10 +158,7 @@ async function makeParts(
     throw new VistaError(
       "USAGE",
       `${nuScenesOnly} is about nuScenes, and no nuScenes tables are looked at here`,
-      {
-        path: root,
-        hint: `Leave ${nuScenesOnly} out, or name the folder that holds v1.0-….`,
-      },
+      { path: root, hint: `Leave ${nuScenesOnly} out, or name the folder that holds v1.0-….` },
     );
   }
   if (options.index !== undefined && (found.opendv === undefined || nuScenesOnly !== "")) {

@@ -27,9 +27,7 @@ export async function runPreview(
   context: CommandContext,
 ): Promise<void> {
   if (options.config !== undefined && options.size !== undefined) {
-    throw new VistaError("USAGE", "--config and --size both give the size", {
-      hint: "Use one of them.",
-    });
+    throw new VistaError("USAGE", "--config and --size both give the size", { hint: "Use one of them." });
   }
   requireEnding(options.output, [".png"], "the contact sheet is a PNG");
   const force = options.force ?? false;

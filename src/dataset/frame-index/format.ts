@@ -75,10 +75,7 @@ export function decodeIndex(bytes: Uint8Array, path: string): DatasetIndex {
     throw new VistaError(
       "UNSUPPORTED",
       `is an index of version ${named}; this program reads ${INDEX_VERSION}`,
-      {
-        path,
-        hint,
-      },
+      { path, hint },
     );
   }
   if (!(content instanceof Uint8Array) || !(digest instanceof Uint8Array)) {

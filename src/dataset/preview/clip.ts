@@ -59,9 +59,7 @@ export function findClip(target: string, options: ClipOptions = {}): PreviewClip
       throw new VistaError(
         "USAGE",
         "--start is about a folder of frames: a record or a sample has its first frame",
-        {
-          hint: "Leave --start out, or name the folder.",
-        },
+        { hint: "Leave --start out, or name the folder." },
       );
     }
     if (match === null) return sampleClip(target, options.root ?? ".", count);
@@ -96,10 +94,7 @@ function folderClip(path: string, start: number | undefined, count: number): Pre
     throw new VistaError(
       "INCOMPLETE",
       `a clip of ${count} frames from frame ${first} needs frame ${missing}`,
-      {
-        path,
-        hint: "Name another first frame with --start.",
-      },
+      { path, hint: "Name another first frame with --start." },
     );
   }
   const frames = Array.from({ length: count }, (_, i) => join(path, frameName(layout, first + i)));

@@ -44,9 +44,7 @@ export function mergeReports(inputs: readonly NamedReport[]): Report {
     throw new VistaError(
       "INCOMPLETE",
       `of ${count} shards, ${missing.length} are missing: ${missing.slice(0, 20).join(", ")}`,
-      {
-        hint: "Run the missing shards, then merge all reports.",
-      },
+      { hint: "Run the missing shards, then merge all reports." },
     );
   }
   const ordered = inputs.map((input) => input.report).sort((a, b) => a.shard!.index - b.shard!.index);
@@ -80,10 +78,7 @@ function checkSame(first: NamedReport, { path, report }: NamedReport): void {
   throw new VistaError(
     "INCONSISTENT",
     `this shard and ${first.path} are of different checks (root, options, version or data differ)`,
-    {
-      path,
-      hint: "Run all shards with the same version, root and options.",
-    },
+    { path, hint: "Run all shards with the same version, root and options." },
   );
 }
 

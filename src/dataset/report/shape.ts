@@ -137,10 +137,7 @@ export function checkReport(value: unknown, path: string): asserts value is Repo
     throw new VistaError(
       "FORMAT",
       `this is no whole report: \`${name}\` is not what it should be: ${shown}`,
-      {
-        path,
-        hint: "Run that shard again.",
-      },
+      { path, hint: "Run that shard again." },
     );
   }
 }

@@ -244,9 +244,7 @@ export async function submit(script: string, plan: LaunchPlan, system: System): 
     throw new VistaError(
       "IO",
       `sbatch refused the job: ${oneLine(said.split("\n").slice(0, 3).join("; "))}`,
-      {
-        path: script,
-      },
+      { path: script },
     );
   }
   return id;

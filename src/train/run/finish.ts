@@ -45,10 +45,7 @@ export async function finishRun(
     throw new VistaError(
       "UNSUPPORTED",
       "the last checkpoint is a single file: there are no shards to merge",
-      {
-        path: weights.path,
-        hint: "Give it to `vista-ckpt to-st`.",
-      },
+      { path: weights.path, hint: "Give it to `vista-ckpt to-st`." },
     );
   }
   const made: string[] = [];

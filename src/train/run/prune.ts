@@ -97,10 +97,7 @@ async function checkSound({ path }: RunCheckpoint, options: RunOptions): Promise
   throw new VistaError(
     "INCONSISTENT",
     `nothing was removed, since a checkpoint that would stay is not sound: ${problem}`,
-    {
-      path,
-      hint: "Move it away, so that an older one stays instead, or keep more.",
-    },
+    { path, hint: "Move it away, so that an older one stays instead, or keep more." },
   );
 }
 
