@@ -80,38 +80,19 @@ export function dataOfDcp(path: string): VistaError {
   });
 }
 
+// biome-ignore format: one kind a line
 const MAGICS: readonly (Kind & { readonly begins: Buffer })[] = [
-  {
-    begins: Buffer.from("GGUF"),
-    what: "a GGUF file (llama.cpp)",
-    hint: "Give the checkpoint that it was made of.",
-  },
-  {
-    begins: Buffer.from("\x89HDF\r\n", "latin1"),
-    what: "an HDF5 file (Keras)",
-    hint: "Save its weights with torch.save.",
-  },
-  {
-    begins: Buffer.from("\x93NUMPY", "latin1"),
-    what: "an array of NumPy (.npy)",
-    hint: "Save it with torch.save.",
-  },
+  { begins: Buffer.from("GGUF"), what: "a GGUF file (llama.cpp)", hint: "Give the checkpoint that it was made of." },
+  { begins: Buffer.from("\x89HDF\r\n", "latin1"), what: "an HDF5 file (Keras)", hint: "Save its weights with torch.save." },
+  { begins: Buffer.from("\x93NUMPY", "latin1"), what: "an array of NumPy (.npy)", hint: "Save it with torch.save." },
   { begins: Buffer.from([0x1f, 0x8b]), what: "a gzip archive", hint: "Unpack it first." },
   { begins: Buffer.from("BZh"), what: "a bzip2 archive", hint: "Unpack it first." },
   { begins: Buffer.from("\xfd7zXZ", "latin1"), what: "an xz archive", hint: "Unpack it first." },
   { begins: Buffer.from("7z\xbc\xaf", "latin1"), what: "a 7-Zip archive", hint: "Unpack it first." },
   { begins: Buffer.from("PK\x05\x06"), what: "an empty zip archive", hint: "Copy the file again." },
   { begins: Buffer.from([0x28, 0xb5, 0x2f, 0xfd]), what: "a Zstandard archive", hint: "Unpack it first." },
-  {
-    begins: Buffer.from("<"),
-    what: "a page of HTML or XML, maybe an answer of the server in place of the file",
-    hint: "Fetch the file again.",
-  },
-  {
-    begins: Buffer.from("version https://"),
-    what: "a Git LFS pointer",
-    hint: "Fetch the real file with `git lfs pull`.",
-  },
+  { begins: Buffer.from("<"), what: "a page of HTML or XML, maybe an answer of the server in place of the file", hint: "Fetch the file again." },
+  { begins: Buffer.from("version https://"), what: "a Git LFS pointer", hint: "Fetch the real file with `git lfs pull`." },
   { begins: Buffer.from("SQLite format 3\0"), what: "an SQLite database", hint: "Give a checkpoint." },
 ];
 
