@@ -1,11 +1,11 @@
 /** `checkAnnotations`, which checks Vista's nuScenes.json, nuScenes_val.json and YouTube.json, and DriveAGI's language files. */
 import { existsSync } from "node:fs";
 import { basename, dirname, join, relative, resolve, sep } from "node:path";
-import { throwIfAborted } from "../../core/errors.js";
+import { isVistaError, throwIfAborted } from "../../core/errors.js";
 import { runWorker } from "../../core/io/worker.js";
 import { formatCount as count } from "../../core/text.js";
 import type { AnnotationTally, Check, CheckOptions, CheckSummary, Finding, QuickTally } from "../finding.js";
-import { readSplits } from "../opendv/meta.js";
+import { readSplits, type Split } from "../opendv/meta.js";
 import { findOpenDvRoot } from "../opendv/root.js";
 import type { UnusableRecords } from "./clean.js";
 import { type AnnotationMessage, type AnnotationTask, runAnnotations, totalBytes } from "./run.js";
@@ -88,7 +88,7 @@ async function* findings(
     summary.interrupted = false;
     return;
   }
-  const task = await makeTask(files, summary.root, options);
+  const task = await makeTask(files, summary, options);
   const found: Finding[] = [];
   const tallies: AnnotationTally[] = [];
   const total = totalBytes(task);
@@ -141,9 +141,10 @@ function leftOut({ path, records }: AnnotationTally, quick: QuickTally, seed: nu
 
 async function makeTask(
   files: readonly string[],
-  root: string,
+  summary: CheckSummary,
   options: AnnotationCheckOptions,
 ): Promise<AnnotationTask> {
+  const { root } = summary;
   const nuscenes = options.nuscenes ?? usualPlace(root, "nuscenes", () => existsSync(join(root, "samples")));
   const youtube = options.youtube ?? usualPlace(root, "YouTube", () => findOpenDvRoot(root) !== undefined);
   const { unusable, quick, seed = 0 } = options;
@@ -157,7 +158,7 @@ async function makeTask(
     },
     nuscenes: nuscenes || undefined,
     youtube: youtube || undefined,
-    splits: await readSplits((youtube ? findOpenDvRoot(youtube) : undefined)?.metaFiles ?? []),
+    splits: await knownSplits(youtube, summary),
     frames: options.numFrames ?? 25,
     quick: quick && {
       seconds: quick.seconds ?? QUICK.seconds,
@@ -165,6 +166,26 @@ async function makeTask(
       seed,
     },
   };
+}
+
+/** Reads the splits of the videos; where a list cannot be read, the summary says that they are not known. */
+async function knownSplits(
+  youtube: string | false | undefined,
+  summary: CheckSummary,
+): Promise<Map<string, Split>> {
+  const found = youtube ? findOpenDvRoot(youtube) : undefined;
+  const unseen = (why: string) => {
+    summary.unseen = [...(summary.unseen ?? []), `validation videos of the list of videos (${why})`];
+    return new Map<string, Split>();
+  };
+  const lost = found?.broken.find(({ path }) => path.endsWith("meta"));
+  if (lost !== undefined) return unseen(`${lost.path}: ${lost.reason}`);
+  try {
+    return await readSplits(found?.metaFiles ?? []);
+  } catch (error) {
+    if (!isVistaError(error)) throw error;
+    return unseen(error.message);
+  }
 }
 
 /** Returns the folder of a set where Vista looks for it or, without that, the root where it is the set itself. */

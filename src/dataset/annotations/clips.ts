@@ -61,8 +61,8 @@ export function folderSource(root: string, splits: ReadonlyMap<string, Split>): 
 export function splitOfPath(name: string): Split | undefined {
   // No path is longer than this, and the pattern would take minutes on a longer name.
   if (name.length > 4096) return undefined;
-  const match = /(?:^|\/)(full|val)_images[^/]*\//.exec(name);
-  return match === null ? undefined : match[1] === "val" ? "val" : "train";
+  const match = /(?:^|\/)(full|val)_images[^/]*\//i.exec(name);
+  return match === null ? undefined : match[1]!.toLowerCase() === "val" ? "val" : "train";
 }
 
 /** Returns why the loader cannot count on from this name, or undefined where it can. */

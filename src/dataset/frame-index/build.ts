@@ -3,7 +3,7 @@
 import { type BigIntStats, statSync } from "node:fs";
 import { join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { fromSystem, throwIfAborted } from "../../core/errors.js";
+import { fromSystem, throwIfAborted, VistaError } from "../../core/errors.js";
 import { readRegular } from "../../core/io/regular.js";
 import type { RunOptions } from "../../core/progress.js";
 import { Turns } from "../../core/turns.js";
@@ -57,6 +57,14 @@ export async function indexLocated(
 async function indexOpenDv(found: OpenDvRoot, built: BuiltIndex, options: BuildIndexOptions): Promise<void> {
   const { signal, onProgress } = options;
   const earlier = new Map(options.previous?.opendv?.folders.map((folder) => [folder.path, folder]));
+  // Videos are no frames: the check alone asks for them.
+  const broken = found.broken.find(({ path }) => path.split("/")[0] !== "videos");
+  if (broken !== undefined) {
+    throw new VistaError("IO", broken.reason, {
+      path: join(found.root, broken.path),
+      hint: "Mount the disk, mend the link, or remove it: what it leads to would be left out.",
+    });
+  }
   const folders: IndexedFolder[] = [];
   const turns = new Turns();
   for (const folder of found.folders) {
@@ -77,11 +85,9 @@ async function indexOpenDv(found: OpenDvRoot, built: BuiltIndex, options: BuildI
       const unchanged = before?.stamp !== undefined && stamp !== undefined && sameStamp(before.stamp, stamp);
       if (unchanged) built.reused++;
       else built.read++;
-      folders.push({
-        ...folder,
-        stamp,
-        scan: unchanged ? before.scan : scanFolder(absolute, signal),
-      });
+      const scan = unchanged ? before.scan : scanFolder(absolute, signal);
+      // What links lead to comes and goes without a trace in the folder, so that such a one is listed every time.
+      folders.push({ ...folder, stamp: scan.broken === undefined ? stamp : undefined, scan });
     } catch (error) {
       throw fromSystem(error, absolute, "list the folder");
     }

@@ -9,11 +9,12 @@ import { plural } from "../../core/text.js";
 import { Turns } from "../../core/turns.js";
 import type { Check, CheckOptions, CheckSummary, Finding } from "../finding.js";
 import { knownScans, readIndex } from "../frame-index/build.js";
+import { checkImage } from "../images/check.js";
 import { boundsOf, choosePictures, unseenAt } from "../sample.js";
 import { folderFindings, loaderFinding } from "./folder.js";
 import { type FolderScan, scanFolder } from "./folder-listing.js";
 import { imageFindings } from "./images.js";
-import { expectedFrames, type MetaVideo, readMeta } from "./meta.js";
+import { expectedFrames, type Meta, type MetaVideo, readMeta } from "./meta.js";
 import {
   describeLayout,
   type FrameLayout,
@@ -165,9 +166,11 @@ class OpenDvRun {
     for (const frame of framesOf(runs)) {
       const path = `${folder.path}/${frameName(layout, frame)}`;
       this.#fileSizes.checked++;
-      if (sizeOf(`${found.root}${sep}${path}`) === 0) {
-        const rule = frame === last ? "truncated-last-frame" : "empty-image";
-        yield finding(rule, path, "is empty (0 bytes)");
+      if (sizeOf(`${found.root}${sep}${path}`) <= 0) {
+        const { fault, detail } = await checkImage(`${found.root}${sep}${path}`, "names");
+        const emptyRule = frame === last ? "truncated-last-frame" : "empty-image";
+        if (fault !== undefined)
+          yield finding(fault === "empty" ? emptyRule : "unreadable-image", path, detail!);
       }
       if (this.#progress((this.#fileSizes.checked - before) / total)) {
         await nextTurn();
@@ -213,10 +216,20 @@ class OpenDvRun {
     const metas: NamedMeta[] = [];
     for (const file of files) {
       const path = relative(found.root, file).split(sep).join("/");
-      metas.push({ path, meta: await readMeta(file) });
+      metas.push({ path, meta: await this.#readMeta(file) });
     }
     // The scripts read the JSON, so it counts where both are there.
     return metas.sort((a, b) => Number(b.path.endsWith("json")) - Number(a.path.endsWith("json")));
+  }
+
+  /** Reads a list of videos; one that was found and cannot be read is a finding, one that the user names is an error. */
+  async #readMeta(file: string): Promise<Meta> {
+    try {
+      return await readMeta(file);
+    } catch (error) {
+      if (!isVistaError(error) || this.options.meta !== undefined) throw error;
+      return { videos: [], problems: [], unreadable: { reason: error.what } };
+    }
   }
 
   *#setFindings(
@@ -229,7 +242,7 @@ class OpenDvRun {
       yield finding("no-frames", ".", "there is not one folder of frames below this root");
     }
     for (const { path, reason } of found.broken) yield finding("broken-link", path, reason);
-    if (metas.length === 0) {
+    if (metas.length === 0 && !found.broken.some(({ path }) => path.endsWith("meta"))) {
       yield finding("meta-missing", ".", "there is no meta/OpenDV-YouTube.csv or .json");
     }
     yield* metaFileFindings(metas);

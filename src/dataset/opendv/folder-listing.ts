@@ -31,6 +31,11 @@ export interface FolderScan {
   strayCount: number;
   /** The names of folders, and of links that are not named like a frame; sorted, and capped like `strays`. */
   folders: string[];
+  /**
+   * The numbers of links that are named like a frame and lead nowhere, and of what else is no file, with the first of the names;
+   * missing where there are none. An index does not keep it.
+   */
+  broken?: { frames: Runs; first: string };
 }
 
 const MAX_STRAYS = 20;
@@ -58,6 +63,8 @@ export function scanFolder(path: string, signal?: AbortSignal): FolderScan {
   const groups = new Map<string, Group>();
   const strays: string[] = [];
   const folders: string[] = [];
+  const broken = new FrameSet();
+  let firstBroken: string | undefined;
   let strayCount = 0;
   const stray = (name: string) => {
     strayCount++;
@@ -74,6 +81,17 @@ export function scanFolder(path: string, signal?: AbortSignal): FolderScan {
         if (!isBystander(name)) keepSmallest(folders, name);
         continue;
       }
+      if (!entry.isFile() && sizeOf(join(path, name)) === -1) {
+        const lost = parseFrameName(name);
+        if (lost !== undefined) {
+          broken.add(lost.number);
+          if (firstBroken === undefined || name < firstBroken) firstBroken = name;
+        } else if (isBystander(name)) continue;
+        // A link counts as a folder, also where it leads nowhere, unless it leads to a file.
+        else if (entry.isSymbolicLink()) keepSmallest(folders, name);
+        else stray(name);
+        continue;
+      }
       const frame = last === undefined ? -1 : numberIn(name, last.layout);
       if (last !== undefined && frame >= 0) {
         if (name.charCodeAt(last.layout.prefix.length) === 48) last.padded = true;
@@ -82,10 +100,7 @@ export function scanFolder(path: string, signal?: AbortSignal): FolderScan {
       }
       const parsed = parseFrameName(name);
       if (parsed === undefined) {
-        if (isBystander(name)) continue;
-        // A link counts as a folder, also where it leads nowhere, unless it leads to a file.
-        if (entry.isSymbolicLink() && sizeOf(join(path, name)) === -1) keepSmallest(folders, name);
-        else stray(name);
+        if (!isBystander(name)) stray(name);
         continue;
       }
       const key = `${parsed.digits.length}|${parsed.extension}|${parsed.prefix}`;
@@ -107,7 +122,10 @@ export function scanFolder(path: string, signal?: AbortSignal): FolderScan {
   } finally {
     dir.closeSync();
   }
-  return { ...resolveGroups([...groups.values()]), strays, strayCount, folders };
+  const scan = { ...resolveGroups([...groups.values()]), strays, strayCount, folders };
+  return firstBroken === undefined
+    ? scan
+    : { ...scan, broken: { frames: broken.runs(), first: firstBroken } };
 }
 
 /**

@@ -25,7 +25,9 @@ const MAX_GAPS = 100;
 export function* folderFindings(scan: FolderScan, context: FolderContext): Generator<Finding> {
   const { path, base, setLayout } = context;
   const { layout, strayCount, folders } = scan;
+  if (scan.broken !== undefined) yield brokenFinding(scan.broken, path);
   if (layout === undefined) {
+    if (scan.broken !== undefined) return;
     if (context.skipped) {
       yield finding("small-frames", path, "holds no frame: video2img.py left the video out, below 720p");
     } else if (context.expected !== 0) {
@@ -59,13 +61,21 @@ function widthOnly(a: FrameLayout, b: FrameLayout): boolean {
   return a.prefix === b.prefix && a.extension === b.extension;
 }
 
+function brokenFinding({ frames, first }: NonNullable<FolderScan["broken"]>, path: string): Finding {
+  const count = countFrames(frames);
+  const are = count === 1 ? "1 frame is a link" : `${count} frames are links`;
+  const what = `${are} to nowhere, or no file (a disk that is not mounted?)`;
+  return finding("broken-link", path, what, { record: first, count });
+}
+
 /**
  * Reports gaps, a late start, a lone last frame, and a count that differs from the list. Frames under odd names count as being
- * there.
+ * there, and so do links to nowhere, which are reported by themselves.
  */
 function* numberFindings(scan: FolderScan, layout: FrameLayout, context: FolderContext): Generator<Finding> {
   const { path, base, expected } = context;
-  const runs = scan.odd.some((odd) => odd.others.length > 0) ? withOthers(scan) : scan.runs;
+  const isWhole = scan.broken === undefined && scan.odd.every((odd) => odd.others.length === 0);
+  const runs = isWhole ? scan.runs : withOthers(scan);
   const frames = countFrames(runs);
   const first = runs[0]!;
   const last = runs[runs.length - 1]!;
@@ -110,7 +120,7 @@ function gapFinding(from: number, to: number, path: string, layout: FrameLayout,
 
 function withOthers(scan: FolderScan): number[] {
   const all = new FrameSet();
-  for (const runs of [scan.runs, ...scan.odd.map((odd) => odd.others)]) {
+  for (const runs of [scan.runs, scan.broken?.frames ?? [], ...scan.odd.map((odd) => odd.others)]) {
     for (const frame of framesOf(runs)) all.add(frame);
   }
   return all.runs();

@@ -8,9 +8,7 @@ import { checkImage, type ImageFault, type ImageLevel, SIDE_BY_SIDE } from "../i
 import { type FrameLayout, frameName } from "./names.js";
 import { finding, type OpenDvRule } from "./rules.js";
 
-const FAULT_RULES: Readonly<Record<ImageFault, OpenDvRule>> = {
-  missing: "unreadable-image",
-  "not-a-file": "unreadable-image",
+const FAULT_RULES: Readonly<Record<Exclude<ImageFault, "missing" | "not-a-file">, OpenDvRule>> = {
   unreadable: "unreadable-image",
   empty: "empty-image",
   "not-an-image": "not-an-image",
@@ -53,8 +51,9 @@ export async function* imageFindings(
   const otherSizes = new Map<string, { count: number; first: string }>();
   for await (const { frame, name, fault, detail, width, height } of reports) {
     throwIfAborted(signal);
+    // What is no file, and what is empty, is left out here, because the sizes of all frames are looked at beforehand.
+    if (fault === "missing" || fault === "not-a-file") continue;
     onImage();
-    // Empty images are left out here, because the sizes of all frames are looked at beforehand.
     if (fault !== undefined && fault !== "empty") {
       const cutOff = frame === last && fault === "truncated";
       const rule = cutOff ? "truncated-last-frame" : FAULT_RULES[fault];

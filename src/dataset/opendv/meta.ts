@@ -4,7 +4,7 @@
  */
 
 import { isUtf8 } from "node:buffer";
-import { fromSystem } from "../../core/errors.js";
+import { fromSystem, VistaError } from "../../core/errors.js";
 import { readRegular } from "../../core/io/regular.js";
 import { isRecord } from "../../core/maps.js";
 import { textOf } from "../../core/text.js";
@@ -72,13 +72,21 @@ const COLUMNS: readonly (readonly [field: string, header: string])[] = [
 
 /**
  * Reads from lists of videos which are for training and which for validation, by ID; videos of which they say nothing are left out.
- * @throws VistaError as {@link readMeta} does
+ * One that is listed for both is for validation, so that nothing is trained on it.
+ * @throws VistaError as {@link readMeta} does; `FORMAT` where a list is no list, so that nobody knows
  */
 export async function readSplits(files: readonly string[]): Promise<Map<string, Split>> {
   const splits = new Map<string, Split>();
-  for (const file of files)
-    for (const { videoId, split } of (await readMeta(file)).videos)
-      if (split !== undefined) splits.set(videoId, split);
+  for (const file of files) {
+    const { videos, unreadable } = await readMeta(file);
+    if (unreadable !== undefined) {
+      const hint =
+        "`vista-data check` says more. Mend the list or remove it: without one, folders alone tell the split.";
+      throw new VistaError("FORMAT", unreadable.reason, { path: file, offset: unreadable.offset, hint });
+    }
+    for (const { videoId, split } of videos)
+      if (split !== undefined && splits.get(videoId) !== "val") splits.set(videoId, split);
+  }
   return splits;
 }
 

@@ -1,9 +1,9 @@
 /** The search for the parts of an OpenDV-YouTube root: the folders of frames by split, the videos, and the list of videos. */
 
-import { type Dirent, readdirSync, statSync } from "node:fs";
+import { type Dirent, lstatSync, readdirSync, statSync } from "node:fs";
 import { basename, join, resolve, sep } from "node:path";
 import { rethrowExhausted } from "../../core/errors.js";
-import { hasEntry, readRegularSync } from "../../core/io/regular.js";
+import { entriesIn, hasEntry, isAbsent, readRegularSync } from "../../core/io/regular.js";
 import { compareText } from "../../core/text.js";
 import { isBystander } from "../bystanders.js";
 import { type Split, youtuberKey } from "./meta.js";
@@ -40,7 +40,7 @@ export interface OpenDvRoot {
 }
 
 /** The pattern of the folders of splits: `full_images`, or also `full_images_2` where a set is spread over disks. */
-const SPLIT_FOLDER = /^(full|val)_images([-_.].*)?$/;
+const SPLIT_FOLDER = /^(full|val)_images([-_.].*)?$/i;
 const VIDEO_EXTENSION = /\.(mp4|webm|mkv)$/i;
 const META_NAME = /^OpenDV.*\.(csv|json)$/i;
 /** The names of folders beside the frames that hold no frames. */
@@ -62,10 +62,12 @@ export function loaderRoot({ root, folders, videos }: OpenDvRoot): string {
  * Finds the OpenDV-YouTube root that `path` is or holds; returns undefined where there is none. It recognises a folder with
  * `full_images`, `val_images` or `videos`, a folder that holds such a one as `OpenDV-YouTube`, and plain
  * `<youtuber>/<video>/<frames>`, `<video>/<frames>`, or a folder of frames.
+ *
+ * @throws VistaError `IO` where the folder is there and cannot be listed
  */
 export function findOpenDvRoot(path: string): OpenDvRoot | undefined {
   // Files are left out because full_images.tar is no folder of frames; a link to nowhere stays because it was meant to be one.
-  const names = new Set(list(path).flatMap((entry) => (isFile(path, entry) ? [] : [entry.name])));
+  const names = new Set(entriesIn(path).flatMap((entry) => (isFile(path, entry) ? [] : [entry.name])));
   const isRoot = [...names].some((name) => SPLIT_FOLDER.test(name)) || names.has("videos");
   if (!isRoot && names.has("OpenDV-YouTube") && isFolder(join(path, "OpenDV-YouTube"))) {
     return findOpenDvRoot(join(path, "OpenDV-YouTube"));
@@ -76,8 +78,9 @@ export function findOpenDvRoot(path: string): OpenDvRoot | undefined {
     splits: [],
     broken: [],
     skipped: findSkipped(path),
-    metaFiles: findMeta(path),
+    metaFiles: [],
   };
+  findMeta(found);
   if (isRoot) {
     for (const name of [...names].sort()) {
       const split = splitOf(name);
@@ -85,7 +88,7 @@ export function findOpenDvRoot(path: string): OpenDvRoot | undefined {
       if (!found.splits.includes(split)) found.splits.push(split);
       collect(found, name, split);
     }
-    if (names.has("videos")) found.videos = listVideos(join(path, "videos"));
+    if (names.has("videos")) found.videos = listVideos(found);
   } else if (holdsFrames(path)) {
     found.folders.push({ path: ".", videoId: basename(resolve(path)) });
   } else {
@@ -101,7 +104,7 @@ export function findOpenDvRoot(path: string): OpenDvRoot | undefined {
 
 function splitOf(name: string): Split | undefined {
   const match = SPLIT_FOLDER.exec(name);
-  return match === null ? undefined : match[1] === "val" ? "val" : "train";
+  return match === null ? undefined : match[1]!.toLowerCase() === "val" ? "val" : "train";
 }
 
 /** Collects the video folders below `base` (relative to the root): two levels down, or one level where a set has no youtubers. */
@@ -178,10 +181,10 @@ function holdsFrames(path: string): boolean {
   }
 }
 
-function listVideos(path: string): Set<string> {
+function listVideos(found: OpenDvRoot): Set<string> {
   const videos = new Set<string>();
-  for (const youtuber of list(path)) {
-    for (const file of list(join(path, youtuber.name))) {
+  for (const youtuber of list(found, "videos")) {
+    for (const file of list(found, `videos/${youtuber.name}`)) {
       if (VIDEO_EXTENSION.test(file.name)) {
         videos.add(`${youtuberKey(youtuber.name)}/${file.name.replace(VIDEO_EXTENSION, "")}`);
       }
@@ -191,15 +194,15 @@ function listVideos(path: string): Set<string> {
 }
 
 /** Finds the lists of videos, which lie in `meta/` beside or within the root, or in the root itself. CSV comes before JSON. */
-function findMeta(root: string): string[] {
-  for (const folder of [join(root, "meta"), root, join(root, "..", "meta"), join(root, "..")]) {
-    const files = list(folder)
+function findMeta(found: OpenDvRoot): void {
+  for (const folder of ["meta", "", "../meta", ".."]) {
+    const files = list(found, folder)
       .map((entry) => entry.name)
       .filter((name) => META_NAME.test(name))
       .sort();
-    if (files.length > 0) return files.map((name) => join(folder, name));
+    found.metaFiles = files.map((name) => join(found.root, folder, name));
+    if (files.length > 0) return;
   }
-  return [];
 }
 
 /**
@@ -223,11 +226,16 @@ function findSkipped(root: string): Set<string> {
   return skipped;
 }
 
-function list(path: string): Dirent[] {
+/** Returns the entries of a folder beside the frames; one that is there and cannot be listed goes to `broken`. */
+function list(found: OpenDvRoot, path: string): Dirent[] {
+  const absolute = join(found.root, path);
   try {
-    return readdirSync(path, { withFileTypes: true });
+    return readdirSync(absolute, { withFileTypes: true });
   } catch (error) {
     rethrowExhausted(error);
+    // A link that leads nowhere was meant to lead to a folder. The folder above the set is nobody's matter.
+    const isThere = !isAbsent(error) || lstatSync(absolute, { throwIfNoEntry: false })?.isSymbolicLink();
+    if (isThere && path !== "..") found.broken.push({ path, reason: reasonOf(error) });
     return [];
   }
 }

@@ -38,11 +38,14 @@ function stem(path: string): string {
 }
 
 function* duplicateRows(path: string, meta: Meta): Generator<Finding> {
-  const rows = new Map<string, number>();
-  for (const { videoId, row } of meta.videos) {
-    const first = remember(rows, videoId, () => row);
-    if (first === row) continue;
-    const message = `video ${videoId} is listed in row ${first} already`;
+  const videos = new Map<string, MetaVideo>();
+  for (const video of meta.videos) {
+    const { videoId, row, split } = video;
+    const first = remember(videos, videoId, () => video);
+    if (first === video) continue;
+    const other =
+      first.split === split ? "" : `, in the split ${first.split ?? "unknown"} and not ${split ?? "unknown"}`;
+    const message = `video ${videoId} is listed in row ${first.row} already${other}`;
     yield finding("meta-duplicate", path, message, { record: `row ${row}` });
   }
 }

@@ -417,6 +417,40 @@ describe("YouTube.json", () => {
     "record 3",
     /2 records run over a gap .* frame 3 to 27, frame 27 is missing/,
   );
+  const frame27 = (root: string) => join(root, "data/YouTube", folderOf(rows[0]!), "000000027.jpg");
+  fault(
+    "over-gap",
+    "a frame that is a link to nowhere",
+    () => ({
+      youtube: youtube.slice(0, 5),
+      change: (root) => {
+        rmSync(frame27(root));
+        symlinkSync("/nowhere/at/all.jpg", frame27(root));
+      },
+    }),
+    "record 3",
+    /2 records run over a gap .* frame 27 is missing/,
+  );
+  nearMiss("over-gap", "a frame that is a link to a file elsewhere", () => ({
+    youtube: youtube.slice(0, 5),
+    change: (root) => moveAndLink(frame27(root)),
+  }));
+  test("a list of videos that cannot be read is told, as long as it might name validation videos", async () => {
+    const root = copyOf(clean);
+    const path = join(root, "annos/YouTube.json");
+    writeFileSync(path, toPythonJson(youtube));
+    truncateSync(join(root, "data/YouTube/meta/OpenDV-YouTube.json"), 700);
+    const check = checkAnnotations([path], { root });
+    expect(await collect(check)).toEqual([]);
+    expect(check.summary.unseen?.at(-1)).toMatch(
+      /^validation videos .*OpenDV-YouTube.json: .*ends inside row/,
+    );
+    rmSync(join(root, "data/YouTube/meta"), { recursive: true });
+    symlinkSync("meta", join(root, "data/YouTube/meta"));
+    const other = checkAnnotations([path], { root });
+    await collect(other);
+    expect(other.summary.unseen?.at(-1)).toMatch(/^validation videos .*meta: is a symbolic link in a circle/);
+  });
   nearMiss("over-gap", "clips that end and start right beside a gap", () => ({
     youtube: [...youtube.slice(0, 1), ...youtube.slice(26)],
     change: (root) => rmSync(join(root, "data/YouTube", folderOf(rows[0]!), "000000025.jpg")),

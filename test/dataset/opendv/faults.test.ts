@@ -15,9 +15,23 @@ import { join } from "node:path";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { folderOf, makeJpeg, type OpenDvRow, writeMeta } from "../../../bench/make-opendv.mjs";
+import { findYouTubeClips } from "../../../src/dataset/annotations/make/youtube-sources.js";
+import { buildIndex } from "../../../src/dataset/frame-index/build.js";
+import { encodeIndex } from "../../../src/dataset/frame-index/format.js";
 import { checkOpenDv, type OpenDvCheckOptions } from "../../../src/dataset/opendv/check.js";
+import { readSplits } from "../../../src/dataset/opendv/meta.js";
 import { OPENDV_RULES } from "../../../src/dataset/opendv/rules.js";
-import { collect, copyOf, frame, makeSet, newFolder, noise, removeFolders, replace } from "./support.js";
+import {
+  collect,
+  copyOf,
+  frame,
+  later,
+  makeSet,
+  newFolder,
+  noise,
+  removeFolders,
+  replace,
+} from "./support.js";
 
 let clean: { root: string; rows: OpenDvRow[] };
 let rows: OpenDvRow[];
@@ -328,6 +342,65 @@ describe("folders", () => {
     () => "full_images",
     /leads nowhere/,
   );
+  const linkFrames = (root: string, to: number) => {
+    for (let number = 0; number <= to; number++) {
+      rmSync(frame(root, train, number));
+      symlinkSync(`/nowhere/${number}.jpg`, frame(root, train, number));
+    }
+  };
+  fault(
+    "broken-link",
+    "a frame that is a link to nowhere, found without opening one, which is no gap as well",
+    (root) => linkFrames(root, 0),
+    folder(here),
+    /^1 frame is a link to nowhere/,
+    { images: "names" },
+  );
+  fault(
+    "broken-link",
+    "a folder of links to a disk that is not mounted, whose frames are not to be extracted again",
+    (root) => linkFrames(root, 39),
+    folder(here),
+    /^40 frames are links to nowhere/,
+  );
+  for (const [what, target] of [
+    ["circle", "meta"],
+    ["link to nowhere", "/nowhere/at/all"],
+  ] as const) {
+    fault(
+      "broken-link",
+      `meta is a ${what}, so that nobody knows whether there is a list`,
+      (root) => {
+        rmSync(join(root, "meta"), { recursive: true });
+        symlinkSync(target, join(root, "meta"));
+      },
+      () => "meta",
+      /symbolic link/,
+    );
+  }
+  fault(
+    "broken-link",
+    "the videos of a youtuber cannot be listed, one of which has no frames",
+    (root) => {
+      const videos = join(root, "videos", train.youtuber.replaceAll(" ", "_"));
+      rmSync(videos, { recursive: true });
+      symlinkSync(videos, videos);
+    },
+    () => `videos/${train.youtuber.replaceAll(" ", "_")}`,
+    /in a circle/,
+  );
+  nearMiss(
+    "broken-link",
+    "meta and videos are links to other disks, with files beside the youtubers",
+    (root) => {
+      for (const name of ["meta", "videos"]) {
+        const elsewhere = join(newFolder(), "it");
+        renameSync(join(root, name), elsewhere);
+        symlinkSync(elsewhere, join(root, name));
+      }
+      writeFileSync(join(root, "videos/README.md"), "x");
+    },
+  );
   nearMiss("broken-link", "a video folder that is a link to another disk", (root) => {
     renameSync(join(root, folderOf(train)), join(root, "elsewhere"));
     symlinkSync("../../elsewhere", join(root, folderOf(train)));
@@ -338,6 +411,45 @@ describe("folders", () => {
     writeFileSync(join(root, "full_images/README.md"), "x");
     symlinkSync("README.md", join(root, "full_images/LICENSE"));
     mkdirSync(join(root, "full_images/lost+found/#1234"), { recursive: true });
+  });
+  test("clips and indexes are not made of a part: a youtuber whose disk is not mounted is an error", async () => {
+    const root = copyOf(clean.root);
+    symlinkSync("/nowhere/at/all", join(root, "full_images/Gone_Films"));
+    const failure = { code: "IO", where: { path: join(root, "full_images/Gone_Films") } };
+    await expect(findYouTubeClips(root)).rejects.toMatchObject(failure);
+    await expect(buildIndex(root)).rejects.toMatchObject(failure);
+    rmSync(join(root, "full_images/Gone_Films"));
+    rmSync(join(root, "videos"), { recursive: true });
+    symlinkSync("/nowhere/at/all", join(root, "videos"));
+    expect((await buildIndex(root)).index.opendv?.folders.length).toBe(4);
+  });
+  test("links to nowhere are no frames for clips, and a folder with some is listed again for an index", async () => {
+    const root = copyOf(clean.root);
+    const elsewhere = join(newFolder(), "20");
+    symlinkSync(elsewhere, `${frame(root, train, 20)}.link`);
+    copyFileSync(frame(root, train, 20), `${elsewhere}.away`);
+    renameSync(`${frame(root, train, 20)}.link`, frame(root, train, 20));
+    later();
+    const runs = ({ index }: Awaited<ReturnType<typeof buildIndex>>) =>
+      index.opendv?.folders.find(({ videoId }) => videoId === train.videoid)?.scan.runs;
+    const before = await buildIndex(root);
+    expect(runs(before)).toEqual([0, 19, 21, 39]);
+    renameSync(`${elsewhere}.away`, elsewhere);
+    const after = await buildIndex(root, { previous: before.index });
+    expect(runs(after)).toEqual([0, 39]);
+    expect(after).toMatchObject({ read: 1, reused: 3 });
+  });
+  test("a set that cannot be listed is an error, not one without frames", async () => {
+    const root = join(newFolder(), "circle");
+    symlinkSync(root, root);
+    await expect(collect(checkOpenDv(root))).rejects.toMatchObject({ code: "IO", where: { path: root } });
+  });
+  test("full_images in capitals is looked at, too", async () => {
+    const root = copyOf(clean.root);
+    renameSync(join(root, "full_images"), join(root, "Full_Images"));
+    const check = checkOpenDv(root);
+    await collect(check);
+    expect(check.summary.coverage[0]).toMatchObject({ checked: 4, total: 4 });
   });
   nearMiss("missing-folder", "a set spread over full_images and full_images_2", (root) => {
     const [, youtuber] = folderOf(train).split("/");
@@ -434,16 +546,23 @@ describe("images", () => {
     // The first and last of each folder.
     { images: "decode", sample: 0 },
   );
-  fault(
-    "unreadable-image",
-    "a link to nowhere",
-    (root) => {
-      rmSync(frame(root, train, 9));
-      symlinkSync("gone.jpg", frame(root, train, 9));
-    },
-    () => `${folderOf(train)}/000000009.jpg`,
-    /is not there/,
-  );
+  test("unreadable-image: a frame whose disk is gone since the folder was listed for an index", async () => {
+    covered.add("unreadable-image");
+    const root = copyOf(clean.root);
+    const elsewhere = join(newFolder(), "9");
+    renameSync(frame(root, train, 9), elsewhere);
+    symlinkSync(elsewhere, frame(root, train, 9));
+    later();
+    const index = join(newFolder(), "an.index");
+    writeFileSync(index, encodeIndex((await buildIndex(root)).index));
+    rmSync(elsewhere);
+    for (const images of ["names", "headers"] as const) {
+      const findings = await collect(checkOpenDv(root, { index, images }));
+      expect(findings.map(({ rule, path }) => [rule, path])).toEqual([
+        ["opendv/unreadable-image", `${folderOf(train)}/000000009.jpg`],
+      ]);
+    }
+  });
   nearMiss("unreadable-image", "a link to a frame on another disk", (root) => {
     const elsewhere = join(newFolder(), "9");
     copyFileSync(frame(root, train, 9), elsewhere);
@@ -515,6 +634,16 @@ describe("the list of videos", () => {
     (root) => truncateSync(join(root, "meta/OpenDV-YouTube.json"), 700),
     () => "meta/OpenDV-YouTube.json",
     /ends inside row 1/,
+  );
+  fault(
+    "meta-unreadable",
+    "a list that cannot be opened, beside one that can: the rest is looked at",
+    (root) => {
+      rmSync(join(root, "meta/OpenDV-YouTube.json"));
+      symlinkSync("OpenDV-YouTube.json", join(root, "meta/OpenDV-YouTube.json"));
+    },
+    () => "meta/OpenDV-YouTube.json",
+    /too many symbolic links/,
   );
   fault(
     "meta-unreadable",
@@ -639,6 +768,40 @@ describe("the list of videos", () => {
     list,
     /is listed in row 1 already/,
   );
+  fault(
+    "meta-duplicate",
+    "a video in both splits",
+    (root) => {
+      rmSync(join(root, "meta/OpenDV-YouTube.csv"));
+      writeMeta(root, [...rows, { ...train, split: "Val" }], ["OpenDV-YouTube.json"]);
+    },
+    list,
+    /is listed in row 1 already, in the split train and not val/,
+  );
+  test("a video that is listed for both splits is for validation, in whatever order", async () => {
+    for (const split of ["Train", "Val"]) {
+      const other = split === "Val" ? "Train" : "Val";
+      const root = newFolder();
+      writeMeta(
+        root,
+        [
+          { ...train, split },
+          { ...train, split: other },
+        ],
+        ["OpenDV-YouTube.json"],
+      );
+      const splits = await readSplits([join(root, "meta/OpenDV-YouTube.json")]);
+      expect([...splits]).toEqual([[train.videoid, "val"]]);
+    }
+  });
+  test("a list that is cut off says no splits: clips are not made without them", async () => {
+    const root = copyOf(clean.root);
+    truncateSync(join(root, "meta/OpenDV-YouTube.json"), 700);
+    await expect(findYouTubeClips(root)).rejects.toMatchObject({
+      code: "FORMAT",
+      where: { path: join(root, "meta/OpenDV-YouTube.json") },
+    });
+  });
   /** The training video under its ID with the case of its letters turned round: another video. */
   const twin = () => ({
     ...train,
