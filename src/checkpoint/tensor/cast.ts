@@ -24,13 +24,14 @@ export function castBytes(source: Uint8Array, from: DType, target: Uint8Array, t
       hint: "Keep this tensor's dtype.",
     });
   }
-  if (from === "BF16" && to === "F32") bf16ToF32(source, target);
-  else if (to === "F32") onWords(target, (bytes) => decode(source, floats(bytes)));
-  else if (from === "F32") narrow(to, source, target);
+  if (to === "F32" && target.byteOffset % 4 === 0) decode(source, elementsOf(Float32Array, target));
+  else if (from === "F32" && to !== "F32") narrow(to, source, target);
   else {
-    const floats32 = new Float32Array(target.byteLength / 2);
-    decode(source, floats32);
-    narrow(to, new Uint8Array(floats32.buffer), target);
+    const floats = new Float32Array(target.byteLength / (to === "F32" ? 4 : 2));
+    decode(source, floats);
+    const bytes = new Uint8Array(floats.buffer);
+    if (to === "F32") target.set(bytes);
+    else narrow(to, bytes, target);
   }
 }
 
@@ -39,45 +40,16 @@ export function canCast(from: DType, to: DType): boolean {
   return from === to || (isCastTarget(to) && DECODERS[from] !== undefined);
 }
 
-// --- views --------------------------------------------------------------------------------------------------------
-
-function floats(bytes: Uint8Array): Float32Array {
-  return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
+interface ArrayType<Values> {
+  readonly BYTES_PER_ELEMENT: number;
+  new (buffer: ArrayBufferLike, offset: number, length: number): Values;
 }
 
-/** Returns the bytes at an address that is a multiple of `width`; they are copied only where they are not at one already. */
-export function aligned(bytes: Uint8Array, width: number): Uint8Array {
-  return bytes.byteOffset % width === 0 ? bytes : Uint8Array.from(bytes);
-}
-
-function onWords(target: Uint8Array, fill: (target: Uint8Array) => void): void {
-  if (target.byteOffset % 4 === 0) {
-    fill(target);
-    return;
-  }
-  const copy = new Uint8Array(target.byteLength);
-  fill(copy);
-  target.set(copy);
-}
-
-function u16(bytes: Uint8Array): Uint16Array {
-  const view = aligned(bytes, 2);
-  return new Uint16Array(view.buffer, view.byteOffset, view.byteLength / 2);
-}
-
-function u32(bytes: Uint8Array): Uint32Array {
-  const view = aligned(bytes, 4);
-  return new Uint32Array(view.buffer, view.byteOffset, view.byteLength / 4);
-}
-
-// --- the fast pairs -----------------------------------------------------------------------------------------------
-
-function bf16ToF32(source: Uint8Array, target: Uint8Array): void {
-  const from = u16(source);
-  onWords(target, (bytes) => {
-    const to = new Uint32Array(bytes.buffer, bytes.byteOffset, from.length);
-    for (let i = 0; i < from.length; i++) to[i] = from[i]! << 16;
-  });
+/** Returns the elements of bytes: a view or, where their address does not suit the elements, a copy. */
+export function elementsOf<Values>(type: ArrayType<Values>, bytes: Uint8Array): Values {
+  const width = type.BYTES_PER_ELEMENT;
+  const { buffer, byteOffset, byteLength } = bytes.byteOffset % width === 0 ? bytes : Uint8Array.from(bytes);
+  return new type(buffer, byteOffset, byteLength / width);
 }
 
 /** Rounds the bits of a float32 (IEEE 754 binary32) to those of a float16 (binary16), to nearest, ties to even. */
@@ -101,17 +73,18 @@ export function f32BitsToF16(bits: number): number {
   return sign | (kept + (rest > half || (rest === half && (kept & 1) === 1) ? 1 : 0));
 }
 
-// --- everything else, to float32 ----------------------------------------------------------------------------------
+// --- to float32 ---------------------------------------------------------------------------------------------------
 
 type Decoder = (source: Uint8Array, target: Float32Array) => void;
 
-function eachOf<T extends { readonly length: number; readonly [i: number]: number }>(
-  view: (bytes: Uint8Array) => T,
-): Decoder {
-  return (source, target) => {
-    const from = view(source);
-    for (let i = 0; i < from.length; i++) target[i] = from[i]!;
-  };
+function numbers(type: ArrayType<ArrayLike<number>>): Decoder {
+  return (source, target) => target.set(elementsOf(type, source));
+}
+
+function bf16ToF32(source: Uint8Array, target: Float32Array): void {
+  const from = elementsOf(Uint16Array, source);
+  const to = new Uint32Array(target.buffer, target.byteOffset, target.length);
+  for (let i = 0; i < from.length; i++) to[i] = from[i]! << 16;
 }
 
 function viaTable(decode: (value: number) => number): Decoder {
@@ -152,7 +125,7 @@ let halfBits: Uint32Array | undefined;
 function halves(source: Uint8Array, target: Float32Array): void {
   halfBits ??= tableOfHalves();
   const to = new Uint32Array(target.buffer, target.byteOffset, target.length);
-  const from = u16(source);
+  const from = elementsOf(Uint16Array, source);
   for (let i = 0; i < from.length; i++) to[i] = halfBits[from[i]!]!;
 }
 
@@ -188,34 +161,25 @@ function roundOnce(value: bigint): number {
   return Number(kept) * (value < 0n ? -2048 : 2048);
 }
 
-function bigints(
-  view: (buffer: ArrayBufferLike, offset: number, length: number) => BigInt64Array | BigUint64Array,
-): Decoder {
+function bigints(type: ArrayType<ArrayLike<bigint>>): Decoder {
   return (source, target) => {
-    const bytes = aligned(source, 8);
-    const from = view(bytes.buffer, bytes.byteOffset, bytes.byteLength / 8);
+    const from = elementsOf(type, source);
     for (let i = 0; i < from.length; i++) target[i] = roundOnce(from[i]!);
   };
 }
 
-function doubles(bytes: Uint8Array): Float64Array {
-  const view = aligned(bytes, 8);
-  return new Float64Array(view.buffer, view.byteOffset, view.byteLength / 8);
-}
-
 /** Returns a decoder that takes the real part, as torch does (with a warning) when a complex tensor becomes float. */
-function realPart(view: (bytes: Uint8Array) => Float32Array | Float64Array): Decoder {
+function realPart(type: ArrayType<ArrayLike<number>>): Decoder {
   return (source, target) => {
-    const from = view(source);
+    const from = elementsOf(type, source);
     for (let i = 0; i < target.length; i++) target[i] = from[2 * i]!;
   };
 }
 
 const DECODERS: Partial<Record<DType, Decoder>> = {
-  F64: eachOf(doubles),
-  F32: eachOf((bytes) => floats(aligned(bytes, 4))),
-  BF16: (source, target) =>
-    bf16ToF32(source, new Uint8Array(target.buffer, target.byteOffset, target.byteLength)),
+  F64: numbers(Float64Array),
+  F32: numbers(Float32Array),
+  BF16: bf16ToF32,
   F16: halves,
   F8_E5M2: viaTable(decodeSmallFloat(5, 2, 15, ieeeSpecial(5, 2))),
   // Only the pattern of all ones is NaN, and there is no infinity.
@@ -225,23 +189,17 @@ const DECODERS: Partial<Record<DType, Decoder>> = {
   F8_E4M3FNUZ: viaTable(decodeSmallFloat(4, 3, 8, (value) => (value === 0x80 ? Number.NaN : undefined))),
   // Every pattern but one is an unsigned power of two.
   F8_E8M0: viaTable((value) => (value === 0xff ? Number.NaN : 2 ** (value - 127))),
-  I8: eachOf((bytes) => new Int8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)),
-  U8: eachOf((bytes) => bytes),
+  I8: numbers(Int8Array),
+  U8: numbers(Uint8Array),
   BOOL: (source, target) => {
     for (let i = 0; i < source.length; i++) target[i] = source[i] === 0 ? 0 : 1;
   },
-  I16: eachOf((bytes) => {
-    const view = aligned(bytes, 2);
-    return new Int16Array(view.buffer, view.byteOffset, view.byteLength / 2);
-  }),
-  U16: eachOf(u16),
-  I32: eachOf((bytes) => {
-    const view = aligned(bytes, 4);
-    return new Int32Array(view.buffer, view.byteOffset, view.byteLength / 4);
-  }),
-  U32: eachOf(u32),
-  I64: bigints((buffer, offset, length) => new BigInt64Array(buffer, offset, length)),
-  U64: bigints((buffer, offset, length) => new BigUint64Array(buffer, offset, length)),
-  C64: realPart((bytes) => floats(aligned(bytes, 4))),
-  C128: realPart(doubles),
+  I16: numbers(Int16Array),
+  U16: numbers(Uint16Array),
+  I32: numbers(Int32Array),
+  U32: numbers(Uint32Array),
+  I64: bigints(BigInt64Array),
+  U64: bigints(BigUint64Array),
+  C64: realPart(Float32Array),
+  C128: realPart(Float64Array),
 };

@@ -1,6 +1,6 @@
 /** Computes base + scale · up @ down in float64 with one rounding at the end, which merges a LoRA adapter into a weight. */
-import { aligned, f32BitsToF16 } from "./cast.js";
-import { type DType, dtypeInfo } from "./dtype.js";
+import { f32BitsToF16 } from "./cast.js";
+import type { DType } from "./dtype.js";
 import { floatsOf } from "./float-values.js";
 import { RowProducts } from "./kernels.js";
 
@@ -31,11 +31,11 @@ export function lowRankUpdate(
   scale: number,
   result: Uint8Array,
 ): void {
-  const from = valuesOf(base);
-  const products = new RowProducts(Float64Array.from(valuesOf(down)), rank, columns);
+  const from = floatsOf(base.bytes, base.dtype);
+  const products = new RowProducts(Float64Array.from(floatsOf(down.bytes, down.dtype)), rank, columns);
   // There is one more row of zeros, which is the second of two where the number of rows is odd.
   const left = new Float64Array((rows + 1) * products.rank);
-  valuesOf(up).forEach((value, i) => {
+  floatsOf(up.bytes, up.dtype).forEach((value, i) => {
     left[Math.floor(i / rank) * products.rank + (i % rank)] = value * scale;
   });
   const { row, next } = products;
@@ -49,10 +49,6 @@ export function lowRankUpdate(
     round(row, at);
     if (two) round(next, at + columns);
   }
-}
-
-function valuesOf({ dtype, bytes }: Matrix): Float32Array | Float64Array {
-  return floatsOf(aligned(bytes, dtypeInfo(dtype).bits / 8), dtype);
 }
 
 /** Returns a function that writes a row of sums as elements of `dtype`, from element `at` on. */

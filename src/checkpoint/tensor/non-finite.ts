@@ -1,5 +1,5 @@
 /** Counts NaN and infinity, fast enough to keep up with a disk. */
-import { aligned } from "./cast.js";
+import { elementsOf } from "./cast.js";
 import type { DType } from "./dtype.js";
 import { blocksWith } from "./kernels.js";
 
@@ -39,27 +39,27 @@ export function countNonFinite(dtype: DType, bytes: Uint8Array, count: NonFinite
 function countWide(width: 16 | 32 | 64, exponent: number) {
   const count = { 16: count16, 32: count32, 64: count64 }[width];
   return (bytes: Uint8Array, found: NonFinite): void =>
-    blocksWith(width, exponent, bytes, (block) => count(aligned(block, width / 8), exponent, found));
+    blocksWith(width, exponent, bytes, (block) => count(block, exponent, found));
 }
 
-function count16({ buffer, byteOffset, byteLength }: Uint8Array, exponent: number, found: NonFinite): void {
-  for (const word of new Uint16Array(buffer, byteOffset, byteLength / 2)) {
+function count16(block: Uint8Array, exponent: number, found: NonFinite): void {
+  for (const word of elementsOf(Uint16Array, block)) {
     const magnitude = word & 0x7fff;
     if (magnitude > exponent) found.nan++;
     else if (magnitude === exponent) found.inf++;
   }
 }
 
-function count32({ buffer, byteOffset, byteLength }: Uint8Array, exponent: number, found: NonFinite): void {
-  for (const word of new Uint32Array(buffer, byteOffset, byteLength / 4)) {
+function count32(block: Uint8Array, exponent: number, found: NonFinite): void {
+  for (const word of elementsOf(Uint32Array, block)) {
     const magnitude = word & 0x7fffffff;
     if (magnitude > exponent) found.nan++;
     else if (magnitude === exponent) found.inf++;
   }
 }
 
-function count64({ buffer, byteOffset, byteLength }: Uint8Array, exponent: number, found: NonFinite): void {
-  const words = new Uint32Array(buffer, byteOffset, byteLength / 4);
+function count64(block: Uint8Array, exponent: number, found: NonFinite): void {
+  const words = elementsOf(Uint32Array, block);
   for (let i = 0; i < words.length; i += 2) {
     const high = words[i + 1]! & 0x7fffffff;
     if (high < exponent) continue;

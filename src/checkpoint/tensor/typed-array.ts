@@ -3,6 +3,7 @@
  * array that fits.
  */
 import { VistaError } from "../../core/errors.js";
+import { elementsOf } from "./cast.js";
 import { byteLengthOf, type DType, numelOf } from "./dtype.js";
 import { makeTensor, type Tensor } from "./tensor.js";
 
@@ -54,15 +55,11 @@ const NATURAL: readonly (readonly [new () => TensorValues | Uint8ClampedArray, D
   [Uint8ClampedArray, "U8"],
 ];
 
-/** Returns the array over these bytes, which begin at an address that suits the elements. */
+/** Returns the elements of the bytes, as {@link elementsOf} does. */
 export function typedArrayOf(bytes: Uint8Array, dtype: DType): TensorValues {
   const Values = (ARRAYS as Partial<Record<DType, (typeof ARRAYS)[keyof typeof ARRAYS]>>)[dtype];
   if (Values === undefined) return bytes;
-  return new Values(
-    bytes.buffer as ArrayBuffer,
-    bytes.byteOffset,
-    bytes.byteLength / Values.BYTES_PER_ELEMENT,
-  );
+  return elementsOf<TensorValues>(Values, bytes);
 }
 
 /**
