@@ -119,7 +119,7 @@ class Verifier {
     }
     if (kind === "file") {
       this.#single = true;
-      return { paths: [place], together: this.options.key !== undefined };
+      return { paths: [place], together: (this.options.key ?? this.options.tag) !== undefined };
     }
     const files = await listCheckpointFiles(await findCheckpoint(this.path, this.options.tag));
     const paths = [...files.modelStates, ...files.shards].map((file) => file.path);

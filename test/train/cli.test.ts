@@ -31,6 +31,15 @@ test.each<[string[], string]>([
   [["phase1", "--nodes", "1", "--max-requeues", "3"], "--max-requeues needs --slurm"],
   [["phase1", "--slurm", "--rendezvous-timeout", "5"], "excludes --slurm"],
   [["phase1", "--skip-checks", "--ignore", "gpu"], "--skip-checks looks at no rule, and excludes --ignore"],
+  [["debug", "--rendezvous-timeout", "5"], "no use for --rendezvous-timeout"],
+  [["phase1", "--dry-run", "--only", "gpu"], "a dry run does not look at the rules of --only gpu"],
+  [["phase1", "--resume", "r", "--finetune", "w.bin"], "--resume and --finetune exclude one another"],
+  [["phase1", "--resume", "r", "--logdir", "l"], "excludes --logdir"],
+  [["next", "r", "--resume", "r"], "a new run, which excludes --resume"],
+  [["phase1", "--rdzv-endpoint", "node1:0"], "ports are 1 to 65535"],
+  [["phase1", "--slurm", "--sbatch", "nodes=2"], "another number than the 16 nodes"],
+  [["phase1", "--slurm", "--sbatch", "gpus-per-node=a100:4"], "8 GPUs each that would wait"],
+  [["phase1", "--slurm", "--sbatch", "ntasks-per-node=8"], "--sbatch ntasks-per-node=8 asks for another"],
   [["phase1", "--logdir=~/logs"], "the shell has left the ~ as it is"],
   [["prune", "", "--keep", "1"], "an argument is empty"],
   [["check", "phase1", "--only", "gpus"], "there is no rule `gpus`"],
@@ -64,6 +73,22 @@ test("check: a table, JSON, exit codes; dry runs start nothing", async () => {
   expect(slurm.code).toBe(0);
   expect(slurm.stdout).toMatch(/^#!\/bin\/bash\n#SBATCH/);
   await expect(readFile(join(vista, "logs/slurm"))).rejects.toThrow();
+});
+
+test("a dry run looks at the rules of --only, as far as it looks at any", async () => {
+  const dry = (...args: string[]) =>
+    runCli("vista-train", ["phase2-stage1", "--dry-run", ...args], { cwd: vista });
+  expect((await dry("--only", "train/unknown-flag")).code).toBe(0);
+  expect((await dry("--only", "finetune-needed,gpu")).stderr).toContain("train/finetune-needed");
+});
+
+test("a dry run shows what --then does", async () => {
+  const dry = async (...args: string[]) =>
+    (await runCli("vista-train", ["debug", "--dry-run", "--then", "merge", ...args], { cwd: vista })).stdout;
+  const lines = (await dry("--name", "mine")).trim().split("\n");
+  expect(lines.at(-2)).toMatch(/ &&$/);
+  expect(lines.at(-1)).toMatch(/ finish \S+\/logs\/mine --steps merge$/);
+  expect((await dry()).trim().split("\n").at(-1)).toMatch(/^# When .* finish THE_NEW_RUN --steps merge$/);
 });
 
 test.each([
@@ -131,6 +156,11 @@ test("status, next and finish of a run", async () => {
   );
   expect(next.stdout).toContain(`--finetune ${run}/pytorch_model.bin`);
   expect(next.stdout).toContain("configs/training/vista_phase2_stage1.yaml");
+  const last = await runCli("vista-train", ["next", run, "--recipe", "phase2-stage2", "--start"], {
+    cwd: vista,
+  });
+  expect([last.code, last.stdout]).toEqual([2, ""]);
+  expect(last.stderr).toContain("phase2-stage2 is the last phase: there is nothing to start after it");
   const finish = await runCli("vista-train", ["finish", run, "--steps", "merge"]);
   expect(finish).toMatchObject({ code: 0, stdout: `${run}/pytorch_model.bin\n` });
 });

@@ -153,3 +153,20 @@ test("sbatch: the job's number, a refusal, none", async () => {
   });
   await expect(sbatch({})).rejects.toMatchObject({ code: "NOT_FOUND" });
 });
+
+test("the lines of the script are said on the command line of sbatch, where no variable such as SBATCH_PARTITION wins", async () => {
+  const calls: (readonly string[])[] = [];
+  const system = fakeSystem({});
+  system.capture = async (_, args) => {
+    calls.push(args);
+    return { outcome: "exited", code: 0, stdout: "4711\n", stderr: "" };
+  };
+  await submit(
+    "/s.sbatch",
+    plan("phase1", { slurm: { partition: "gpu", sbatch: { comment: "a b" } } }),
+    system,
+  );
+  expect(calls[0]!.slice(0, 3)).toEqual(["--parsable", "--job-name=vista-phase1", "--nodes=16"]);
+  expect(calls[0]!.slice(-3)).toEqual(["--partition=gpu", "--comment=a b", "/s.sbatch"]);
+  expect(calls[0]).toContain("--exclusive");
+});

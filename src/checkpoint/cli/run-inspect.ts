@@ -5,7 +5,7 @@ import { errorJson, expandInputs, forEachInput } from "../../core/cli/inputs.js"
 import type { PrintOptions } from "../../core/cli/options.js";
 import { printJson, printLines, printResult } from "../../core/cli/print.js";
 import { type CommandContext, EXIT } from "../../core/cli/program.js";
-import { firstNames, shorten } from "../../core/errors.js";
+import { firstNames, shorten, VistaError } from "../../core/errors.js";
 import { sum } from "../../core/sum.js";
 import { type Inspection, inspectCheckpoint } from "../inspect.js";
 import type { OptimizerGroupSummary, OptimizerSummary } from "../zero/optimizer-summary.js";
@@ -53,6 +53,15 @@ export async function inspect(
   };
   const paths = await expandInputs(inputs);
   if (options.tensor !== undefined) return inspectTensor(paths, options.tensor, options, context);
+  const shape = options.tensors ? "--tensors" : options.depth === undefined ? undefined : "--depth";
+  if (shape !== undefined && paths.length > 1)
+    throw new VistaError("USAGE", `${shape} is about one input, there are ${paths.length}`, {
+      hint: "Name one of them; several get a line each.",
+    });
+  if (options.tensors && options.depth !== undefined)
+    throw new VistaError("USAGE", "--tensors shows no tree, which --depth is about", {
+      hint: "Leave one of the two out.",
+    });
   if (inputs.length === 1 && paths.length === 1) {
     const inspection = await look(paths[0]!);
     printResult(options, { command: "inspect", ...inspection }, show(inspection, options));

@@ -79,7 +79,18 @@ function profileOf(options: ToStOptions): { raw?: boolean; profile?: Profile } {
       hint: "Leave it out.",
     });
   }
-  if (raw || profile === "none") return { raw: true, profile: "none" };
+  const isRaw = raw || profile === "none";
+  const pair =
+    options.loraScale !== 1 && !options.lora
+      ? "--lora-scale and --no-lora"
+      : isRaw && options.loraScale !== 1
+        ? "--lora-scale and a conversion of everything as it is"
+        : isRaw && !options.ema
+          ? "--no-ema and a conversion of everything as it is"
+          : undefined;
+  if (pair !== undefined)
+    throw new VistaError("USAGE", `${pair} contradict one another`, { hint: "Leave one of the two out." });
+  if (isRaw) return { raw: true, profile: "none" };
   // An option of Vista's steps says that Vista's profile is meant.
   if (profile === undefined && other !== undefined) return { profile: "vista" };
   return {};

@@ -248,6 +248,12 @@ export function readModelState(torchFile: TorchFile, key = "module"): ModelState
   const path = torchFile.file.path;
   const top = asDict(torchFile.value);
   const module = asDict(valueAt(torchFile.value, key));
+  if (module === undefined && key !== "module" && asDict(valueAt(torchFile.value, "module")) !== undefined) {
+    throw new VistaError("USAGE", `there is no state dict under --key ${key} in the model states`, {
+      path,
+      hint: "Leave --key out: theirs is under `module`.",
+    });
+  }
   if (top === undefined || module === undefined) {
     throw malformed(`not model states: there is no \`${key}\` in it`, path);
   }

@@ -84,16 +84,18 @@ export function makePlan(recipe: Recipe, flags: LaunchFlags, extra: readonly str
 }
 
 /** Refuses options of a start that would have no effect beside the others. @throws VistaError `USAGE` */
-export function refuseWithoutEffect(flags: StartFlags): void {
+export function refuseWithoutEffect(flags: StartFlags, { recipe }: LaunchPlan): void {
   const { slurm, skipChecks, only, ignore } = flags;
   const problem =
     flags.maxRequeues !== undefined && !slurm
       ? "--max-requeues needs --slurm"
       : flags.rendezvousTimeout !== undefined && slurm
         ? "--rendezvous-timeout is for a torchrun that is started here, and excludes --slurm"
-        : skipChecks && (only ?? ignore) !== undefined
-          ? `--skip-checks looks at no rule, and excludes --${only === undefined ? "ignore" : "only"}`
-          : undefined;
+        : flags.rendezvousTimeout !== undefined && recipe.launcher === "python"
+          ? `recipe ${recipe.name} runs without torchrun, and has no use for --rendezvous-timeout`
+          : skipChecks && (only ?? ignore) !== undefined
+            ? `--skip-checks looks at no rule, and excludes --${only === undefined ? "ignore" : "only"}`
+            : undefined;
   if (problem !== undefined)
     throw new VistaError("USAGE", problem, { hint: "Leave one of the two out, or add what is needed." });
 }

@@ -13,7 +13,7 @@ import { launchCommand, toScript } from "../launch/command.js";
 import { fromVista, isCheckpoint, type LaunchPlan } from "../launch/plan.js";
 import { type SlurmScriptOptions, slurmFolder, slurmScript, submit } from "../launch/slurm.js";
 import { realSystem, type System } from "../launch/system.js";
-import { type PreflightReport, preflight } from "../preflight/preflight.js";
+import { type PreflightReport, preflight, rulesWanted } from "../preflight/preflight.js";
 import { resolveWeights, weightsFile } from "../run/checkpoints.js";
 import { finishRun, parseSteps, type Step } from "../run/finish.js";
 import {
@@ -39,6 +39,8 @@ const DRY_RULES = [
   "finetune-needed",
   "finetune-missing",
   "resume",
+  "resume-ranks",
+  "resume-and-name",
   "checkout",
   "config-missing",
   "config-value",
@@ -51,6 +53,18 @@ const DRY_RULES = [
   "text-flag",
   "set-twice",
 ];
+
+/**
+ * Returns the rules of a dry run, those of them that `--only` names.
+ * @throws VistaError `USAGE` where it names none of them
+ */
+function dryRules(only: string[] = []): string[] {
+  const rules = DRY_RULES.filter(rulesWanted({ only }));
+  if (rules.length > 0) return rules;
+  throw new VistaError("USAGE", `a dry run does not look at the rules of --only ${only.join(",")}`, {
+    hint: "`vista-train check` looks at them, and starts nothing either.",
+  });
+}
 
 /** Starts a recipe, or shows what would be started. @param more  the words after the recipe; there must be none */
 export async function start(
@@ -71,8 +85,9 @@ export async function start(
 
 /** Checks and starts a plan, or shows it. */
 export async function launch(asked: LaunchPlan, flags: StartFlags, context: CommandContext): Promise<void> {
-  refuseWithoutEffect(flags);
+  refuseWithoutEffect(flags, asked);
   checkSelectors(flags);
+  const only = flags.dryRun ? dryRules(flags.only) : (flags.only ?? []);
   const plan = await goOn(asked);
   const { quiet = false } = flags;
   const then = flags.then === undefined ? [] : parseSteps(flags.then);
@@ -81,7 +96,7 @@ export async function launch(asked: LaunchPlan, flags: StartFlags, context: Comm
     const report = await runWithProgress(quiet, context.signal, (run) =>
       preflight(plan, system, {
         ...run,
-        only: flags.dryRun ? DRY_RULES : (flags.only ?? []),
+        only,
         ignore: flags.ignore ?? [],
       }),
     );
@@ -146,7 +161,19 @@ function dryRun(
     const folder = step.kind === "reshard" ? `mkdir -p ${quote(dirname(step.output))} &&\n` : "";
     return `${folder}${asStarted("vista-ckpt")} ${preparationArguments(step).map(quote).join(" ")} &&\n`;
   });
-  return lines.join("") + toScript(launchCommand(plan, finetune, process.env));
+  const script = lines.join("") + toScript(launchCommand(plan, finetune, process.env));
+  if (then.length === 0) return script;
+  const run = knownRun(plan);
+  const finish = finishCommand(run === undefined ? "THE_NEW_RUN" : quote(run), then);
+  // train.py makes up the name of a run that has none.
+  return run === undefined
+    ? `${script}# When it has ended well: ${finish}\n`
+    : `${script.trimEnd()} &&\n${finish}\n`;
+}
+
+/** Returns the command that does what `--then` asks for. @param run  the run folder, as a word of a shell */
+function finishCommand(run: string, then: readonly Step[]): string {
+  return `${byFile("vista-train")} finish ${run} --steps ${then.join(",")}`;
 }
 
 /** What each preparation is called while it runs. */
@@ -168,7 +195,7 @@ function scriptOptions(
       input: step.input,
       output: step.output,
     })),
-    afterwards: then.length === 0 ? [] : [`${byFile("vista-train")} finish "$run" --steps ${then.join(",")}`],
+    afterwards: then.length === 0 ? [] : [finishCommand('"$run"', then)],
   };
 }
 
@@ -280,9 +307,13 @@ function expectedWeights(plan: LaunchPlan, finetune: string | undefined): string
 }
 
 async function runFolder(plan: LaunchPlan, since: Date): Promise<string | undefined> {
-  if (plan.resume !== undefined && !isCheckpoint(plan.resume)) return plan.resume;
-  if (plan.name !== undefined) return join(plan.logdir, plan.name);
-  return newestRun(plan.logdir, since);
+  return knownRun(plan) ?? newestRun(plan.logdir, since);
+}
+
+/** Returns the run folder of a launch; undefined where train.py makes up its name. */
+function knownRun({ resume, name, logdir }: LaunchPlan): string | undefined {
+  if (resume !== undefined && !isCheckpoint(resume)) return resume;
+  return name === undefined ? undefined : join(logdir, name);
 }
 
 function reportFailure(

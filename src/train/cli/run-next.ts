@@ -20,6 +20,10 @@ export async function next(
   extra: readonly string[],
   context: CommandContext,
 ): Promise<void> {
+  if (flags.resume !== undefined)
+    throw new VistaError("USAGE", "the phase that follows is a new run, which excludes --resume", {
+      hint: "To go on with a run: vista-train RECIPE --resume RUN.",
+    });
   const recipes = await readRecipes(flags);
   await stat(run).catch(cannot("open the run folder", run));
   const done =
@@ -33,6 +37,10 @@ export async function next(
     });
   }
   if (done.next === undefined) {
+    if (flags.start && !flags.dryRun)
+      throw new VistaError("USAGE", `${done.name} is the last phase: there is nothing to start after it`, {
+        hint: `For inference make a safetensors file: ${asStarted("vista-train")} finish ${quote(run)} --steps to-st`,
+      });
     if (!flags.quiet)
       process.stderr.write(
         `vista-train: ${done.name} is the last phase; for inference make a safetensors file:\n`,

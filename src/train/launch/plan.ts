@@ -71,6 +71,9 @@ export interface LaunchPlan {
   slurm: SlurmSettings | undefined;
 }
 
+/** The value that takes an option of sbatch out of the script, as in `--sbatch exclusive=-`. */
+export const LEFT_OUT = "-";
+
 /** The default ports of torchrun itself (torch/distributed/run.py and c10d_rendezvous_backend.py). */
 const STATIC_PORT = 29_500;
 const C10D_PORT = 29_400;
@@ -97,6 +100,17 @@ export function planLaunch(recipe: Recipe, options: LaunchOptions, cwd = "."): L
       hint: "Name the interpreter with --python.",
     });
   }
+  if (options.resume !== undefined && options.finetune !== undefined) {
+    throw new VistaError("USAGE", "--resume and --finetune exclude one another", {
+      hint: "A run that goes on has its weights in its own checkpoint; a new run starts from those of --finetune.",
+    });
+  }
+  if (options.resume !== undefined && options.logdir !== undefined && !isCheckpoint(options.resume)) {
+    throw new VistaError("USAGE", "--resume RUN goes on in the folder of that run, and excludes --logdir", {
+      hint: "Leave --logdir out, or name one checkpoint, RUN/checkpoints/last.ckpt, to go on in a new run.",
+    });
+  }
+  checkSizes(nodes, gpus, options.slurm?.sbatch ?? {});
   const base =
     options.base === undefined || options.base.length === 0
       ? options.resume === undefined || isCheckpoint(options.resume)
@@ -121,6 +135,21 @@ export function planLaunch(recipe: Recipe, options: LaunchOptions, cwd = "."): L
     extra: [...recipe.args, ...(options.extra ?? [])],
     slurm: options.slurm,
   };
+}
+
+/** Checks that options of sbatch ask for the nodes and GPUs that torchrun will wait for. */
+function checkSizes(nodes: number, gpus: number, sbatch: Readonly<Record<string, string>>): void {
+  const wanted = { nodes, "gpus-per-node": gpus, "ntasks-per-node": 1, ntasks: nodes, gpus: nodes * gpus };
+  for (const [name, count] of Object.entries(wanted)) {
+    // The type of the GPUs may stand before their number: a100:8.
+    const own = /^(?:[^:]*:)?(\d+)(?:-\1)?$/.exec(sbatch[name] ?? "")?.[1];
+    if (sbatch[name] === undefined || sbatch[name] === LEFT_OUT || Number(own) === count) continue;
+    throw new VistaError(
+      "USAGE",
+      `--sbatch ${name}=${sbatch[name]} asks for another number than the ${nodes} nodes with one torchrun and ${gpus} GPUs each that would wait for one another`,
+      { hint: "Set the numbers with --nodes and --gpus." },
+    );
+  }
 }
 
 /** Checks everything that becomes a word of the command or a line of the script. */
@@ -196,9 +225,9 @@ function planRendezvous(recipe: Recipe, options: LaunchOptions, nodes: number): 
 function parseEndpoint(text: string): [host: string, port: number] {
   const match = /^(?:\[([0-9a-fA-F:]+)\]|([^:\s/]+))(?::(\d{1,5}))?$/.exec(text);
   const port = match?.[3] === undefined ? C10D_PORT : Number(match[3]);
-  if (match === null || port > 65_535) {
+  if (match === null || port < 1 || port > 65_535) {
     throw new VistaError("USAGE", `--rdzv-endpoint ${text} is not HOST or HOST:PORT`, {
-      hint: "Write node01:29500, for example, an IPv6 address in brackets; ports end at 65535.",
+      hint: "Write node01:29500, for example, an IPv6 address in brackets; ports are 1 to 65535.",
     });
   }
   return [match[1] ?? match[2]!, port];

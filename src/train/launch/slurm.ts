@@ -4,7 +4,7 @@ import { oneLine, VistaError } from "../../core/errors.js";
 import { quote } from "../../core/text.js";
 import { c10dArguments, launchEnvironment, launcher, logdirArguments, nameArguments } from "./command.js";
 import { hasControlCharacters } from "./names.js";
-import { fromVista, isCheckpoint, type LaunchPlan } from "./plan.js";
+import { fromVista, isCheckpoint, type LaunchPlan, LEFT_OUT } from "./plan.js";
 import type { System } from "./system.js";
 
 export interface SlurmScriptOptions {
@@ -28,9 +28,6 @@ export interface JobStep {
 
 /** The seconds before the time limit at which Slurm sends the script its warning. */
 const WARNING_SECONDS = 300;
-
-/** The value that takes an option out of the script, as in `--sbatch exclusive=-`. */
-const LEFT_OUT = "-";
 
 /** Returns the folder for the script and the job's output. */
 export function slurmFolder(plan: LaunchPlan): string {
@@ -56,7 +53,7 @@ export function slurmScript(
         : quote(join(plan.logdir, plan.name));
   const lines = [
     "#!/bin/bash",
-    ...directives(plan).map((directive) => `#SBATCH --${directive}`),
+    ...directives(plan).map(directiveLine),
     "",
     `cd ${quote(plan.vista)} || exit 1`,
     ...Object.entries(launchEnvironment(plan, {})).map(([key, value]) => `export ${key}=${quote(value)}`),
@@ -119,7 +116,8 @@ export function slurmScript(
   return `${lines.join("\n")}\n`;
 }
 
-function directives(plan: LaunchPlan): string[] {
+/** Returns the options of sbatch by their names; an empty value stands for an option without one. */
+function directives(plan: LaunchPlan): [name: string, value: string][] {
   const slurm = plan.slurm!;
   const own: Record<string, string | undefined> = {
     "job-name": plan.name ?? `vista-${plan.recipe.name}`,
@@ -146,10 +144,14 @@ function directives(plan: LaunchPlan): string[] {
         { hint: "Look at the variable, the folder or the recipe that it came from." },
       );
     }
-    // sbatch splits a directive at blanks and knows quotes and backslashes.
-    const word = /[\s"'\\#]/.test(value) ? `"${value.replace(/["\\]/g, "\\$&")}"` : value;
-    return value === "" ? key : `${key}=${word}`;
+    return [[key, value]];
   });
+}
+
+/** Writes a directive, which sbatch splits at blanks, and in which it knows quotes and backslashes. */
+function directiveLine([key, value]: [string, string]): string {
+  const word = /[\s"'\\#]/.test(value) ? `"${value.replace(/["\\]/g, "\\$&")}"` : value;
+  return `#SBATCH --${value === "" ? key : `${key}=${word}`}`;
 }
 
 /** Returns the lines that say where the nodes meet. */
@@ -229,7 +231,9 @@ function startWords(plan: LaunchPlan, finetune: string | undefined): string[] {
  * @throws VistaError `NOT_FOUND` without sbatch, `IO` with what sbatch said where it refuses
  */
 export async function submit(script: string, plan: LaunchPlan, system: System): Promise<string> {
-  const result = await system.capture("sbatch", ["--parsable", script], {
+  // Variables such as SBATCH_PARTITION win over the lines of a script, and the command line over both.
+  const words = directives(plan).map(([key, value]) => (value === "" ? `--${key}` : `--${key}=${value}`));
+  const result = await system.capture("sbatch", ["--parsable", ...words, script], {
     cwd: plan.vista,
     timeoutSeconds: 120,
   });

@@ -40,6 +40,21 @@ test("--key is refused for the safetensors form of DCP, whose tensors have no en
   expect(code).toBe(2);
 });
 
+const ZERO = join(FIXTURES, "zero/stage2-fp32-2ranks");
+const PLAIN = join(FIXTURES, "safetensors/plain.safetensors");
+
+test.each([
+  [["verify", PLAIN, "--tag", "step1"], "a tag is a folder of a ZeRO checkpoint, and this is a file"],
+  // A key that is not there says nothing of damage.
+  [["verify", ZERO, "--key", "nonsense"], "no state dict under --key nonsense"],
+  [["inspect", PLAIN, "--tensors", "--depth", "2"], "--tensors shows no tree"],
+  [["inspect", PLAIN, ZERO, "--tensors"], "--tensors is about one input, there are 2"],
+  [["inspect", PLAIN, ZERO, "--depth", "2"], "--depth is about one input, there are 2"],
+])("%j is wrong usage", async (args, words) => {
+  const { code, stderr } = await runCli("vista-ckpt", args);
+  expect([code, stderr]).toEqual([2, expect.stringContaining(words)]);
+});
+
 describe("names outside the known list, in a pickle", () => {
   const path = join(temporaryFolder(), "odd.pt");
   writeFileSync(

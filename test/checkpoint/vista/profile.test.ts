@@ -141,6 +141,9 @@ describe("none and vista", () => {
       ["--raw", "--profile", "vista"],
       ["--profile", "cosmos", "--no-lora"],
       ["--profile", "other"],
+      ["--raw", "--no-ema"],
+      ["--profile", "none", "--lora-scale", "2"],
+      ["--no-lora", "--lora-scale", "2"],
     ]) {
       const { code, stderr } = await runCli("vista-ckpt", ["to-st", input, ...options]);
       expect([options, code]).toEqual([options, 2]);
