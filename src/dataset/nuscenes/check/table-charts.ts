@@ -46,9 +46,7 @@ export function tableCharts(tables: Tables, frames: Frames | undefined, version:
     if (Number.isFinite(bin)) gaps.set(bin, (gaps.get(bin) ?? 0) + 1);
   }
   const perScene = <T>(value: (scene: number) => T) =>
-    scenes
-      .map((row, scene) => ({ label: String(row.name), scene }))
-      .map(({ label, scene }) => ({ label, ...value(scene) }));
+    scenes.map((row, scene) => ({ label: String(row.name), ...value(scene) }));
   charts.push(
     {
       kind: "bars",

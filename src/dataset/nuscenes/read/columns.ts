@@ -1,23 +1,7 @@
 /** The columns of the large tables: typed arrays over shared memory that grow as rows come. */
 
-interface Arrays {
-  u32: Uint32Array;
-  i32: Int32Array;
-  u16: Uint16Array;
-  u8: Uint8Array;
-  f64: Float64Array;
-}
-
-export type ColumnKind = keyof Arrays;
-type ArrayOf<K extends ColumnKind> = Arrays[K];
-
-const MAKE: { [K in ColumnKind]: (length: number) => Arrays[K] } = {
-  u32: (length) => new Uint32Array(new SharedArrayBuffer(length * 4)),
-  i32: (length) => new Int32Array(new SharedArrayBuffer(length * 4)),
-  u16: (length) => new Uint16Array(new SharedArrayBuffer(length * 2)),
-  u8: (length) => new Uint8Array(new SharedArrayBuffer(length)),
-  f64: (length) => new Float64Array(new SharedArrayBuffer(length * 8)),
-};
+const ARRAYS = { u32: Uint32Array, i32: Int32Array, u16: Uint16Array, u8: Uint8Array, f64: Float64Array };
+type ColumnKind = keyof typeof ARRAYS;
 
 /** The form of one column: it has `width` numbers for each row. */
 export interface ColumnSpec<K extends ColumnKind = ColumnKind> {
@@ -25,13 +9,18 @@ export interface ColumnSpec<K extends ColumnKind = ColumnKind> {
   width: number;
 }
 
+/** The array of each column. */
+type ArraysOf<S extends Readonly<Record<string, ColumnSpec>>> = {
+  [N in keyof S]: InstanceType<(typeof ARRAYS)[S[N]["kind"]]>;
+};
+
 /**
  * Columns with room for a guessed number of rows. Memory that no row has been written to is never touched, so a guess that is too
  * large costs nothing.
  */
 export class Columns<S extends Readonly<Record<string, ColumnSpec>>> {
   #capacity: number;
-  arrays: { [N in keyof S]: ArrayOf<S[N]["kind"]> };
+  arrays: ArraysOf<S>;
 
   constructor(
     private readonly spec: S,
@@ -53,20 +42,21 @@ export class Columns<S extends Readonly<Record<string, ColumnSpec>>> {
   }
 
   /** Returns the columns, cut to `rows` rows. */
-  finish(rows: number): { [N in keyof S]: ArrayOf<S[N]["kind"]> } {
+  finish(rows: number): ArraysOf<S> {
     return this.#each((name, { width }) => (this.arrays[name] as Uint8Array).subarray(0, rows * width));
   }
 
-  #allocate(capacity: number): { [N in keyof S]: ArrayOf<S[N]["kind"]> } {
-    return this.#each((_, { kind, width }) => MAKE[kind](capacity * width));
+  #allocate(capacity: number): ArraysOf<S> {
+    return this.#each((_, { kind, width }) => {
+      const Values = ARRAYS[kind] as typeof Uint8Array;
+      return new Values(new SharedArrayBuffer(capacity * width * Values.BYTES_PER_ELEMENT));
+    });
   }
 
-  #each(make: (name: keyof S, column: S[keyof S]) => ArrayBufferView): {
-    [N in keyof S]: ArrayOf<S[N]["kind"]>;
-  } {
-    const arrays = {} as { [N in keyof S]: ArrayOf<S[N]["kind"]> };
+  #each(make: (name: keyof S, column: S[keyof S]) => ArrayBufferView): ArraysOf<S> {
+    const arrays = {} as ArraysOf<S>;
     for (const name of Object.keys(this.spec) as (keyof S)[]) {
-      arrays[name] = make(name, this.spec[name]!) as ArrayOf<S[keyof S]["kind"]>;
+      arrays[name] = make(name, this.spec[name]!) as ArraysOf<S>[keyof S];
     }
     return arrays;
   }
