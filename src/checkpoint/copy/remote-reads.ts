@@ -2,6 +2,7 @@
 
 import { settleAll } from "../../core/io/settle.js";
 import type { SourceFile } from "../../core/io/source.js";
+import { remember } from "../../core/maps.js";
 import { sum } from "../../core/sum.js";
 
 /** The largest gap between two ranges in bytes that is read along, such as header and padding between records of a torch zip. */
@@ -58,7 +59,7 @@ function joinedGroups(reads: readonly RemoteRead[]): Group[] {
   const byFile = new Map<SourceFile, RemoteRead[]>();
   for (const each of reads) {
     if (each.read.length === 0) each.read.bytes = new Uint8Array(0);
-    else if (byFile.get(each.file)?.push(each) === undefined) byFile.set(each.file, [each]);
+    else remember(byFile, each.file, () => []).push(each);
   }
   const groups: Group[] = [];
   for (const [file, list] of byFile) {

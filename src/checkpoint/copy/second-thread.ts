@@ -9,11 +9,11 @@ export const WORKER_FROM = 64 * 1024 * 1024;
 export class SecondThread {
   readonly #worker: Worker;
   ready = false;
+  ended = false;
   /** Gets every result; it is called without one when the thread is ready. */
   onResult: (result?: LaneResult) => void = () => {};
   /** Hears that the thread is gone, for whatever reason: nobody does the jobs that it was given and has not answered. */
   onEnd: () => void = () => {};
-  #ended = false;
 
   constructor() {
     // The heap is no larger than short-lived messages need.
@@ -28,13 +28,9 @@ export class SecondThread {
     this.#worker.on("error", () => {});
     this.#worker.on("exit", () => {
       this.ready = false;
-      this.#ended = true;
+      this.ended = true;
       this.onEnd();
     });
-  }
-
-  get ended(): boolean {
-    return this.#ended;
   }
 
   run(job: LaneJob): void {

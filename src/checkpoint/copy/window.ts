@@ -193,18 +193,15 @@ export class WindowReader {
       this.#ops.push({ region, start: start + first * width, target: bytes });
     }
     this.#steps.push(() => {
-      let current = buffers[0];
+      let current = buffers[0]!;
       for (let i = 0; i < places.length; i++) {
         const place = places[i]!;
-        if (
-          current === undefined ||
-          place < current.first ||
-          place >= current.first + current.bytes.byteLength / width
-        ) {
-          current = findBuffer(buffers, place);
+        if (place < current.first || place >= current.first + current.bytes.byteLength / width) {
+          const next = firstWhere(buffers.length, (at) => buffers[at]!.first > place);
+          current = buffers[next - 1]!;
         }
-        const at = (place - current!.first) * width;
-        for (let b = 0; b < width; b++) target[i * width + b] = current!.bytes[at + b]!;
+        const at = (place - current.first) * width;
+        for (let b = 0; b < width; b++) target[i * width + b] = current.bytes[at + b]!;
       }
     });
   }
@@ -270,15 +267,6 @@ function runsOf(places: Float64Array, spanMax: number): [number, number][] {
   }
   runs.push(current);
   return runs;
-}
-
-function findBuffer<T extends { first: number }>(buffers: readonly T[], place: number): T | undefined {
-  return buffers[
-    Math.max(
-      1,
-      firstWhere(buffers.length, (at) => buffers[at]!.first > place),
-    ) - 1
-  ];
 }
 
 /** Reads of one file that follow one another closely, which become one read. */

@@ -234,9 +234,7 @@ export class PickleCursor {
   }
 
   #where(): Where {
-    const where: Where = { path: this.path, offset: this.operation };
-    if (this.record !== undefined) where.record = this.record;
-    return where;
+    return { path: this.path, record: this.record, offset: this.operation };
   }
 }
 

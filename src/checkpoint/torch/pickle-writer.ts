@@ -173,24 +173,20 @@ export class PickleWriter {
 
   /** Memoizes the value on top of the stack and returns its index. */
   put(): number {
-    const index = this.#memoSize++;
-    this.#reserve(5);
-    if (index < 256)
-      this.op(0x71, index); // BINPUT
-    else {
-      this.#bytes[this.#length] = 0x72; // LONG_BINPUT
-      this.#bytes.writeUInt32LE(index, this.#length + 1);
-      this.#length += 5;
-    }
-    return index;
+    this.#opOf(this.#memoSize, 0x71, 0x72); // BINPUT, LONG_BINPUT
+    return this.#memoSize++;
   }
 
   get(index: number): void {
-    this.#reserve(5);
-    if (index < 256)
-      this.op(0x68, index); // BINGET
+    this.#opOf(index, 0x68, 0x6a); // BINGET, LONG_BINGET
+  }
+
+  /** Writes an operation on an index of the memo, in its form for indexes below 256 or in that for others. */
+  #opOf(index: number, short: number, long: number): void {
+    if (index < 256) this.op(short, index);
     else {
-      this.#bytes[this.#length] = 0x6a; // LONG_BINGET
+      this.#reserve(5);
+      this.#bytes[this.#length] = long;
       this.#bytes.writeUInt32LE(index, this.#length + 1);
       this.#length += 5;
     }

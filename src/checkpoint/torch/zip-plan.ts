@@ -132,24 +132,49 @@ interface LateBytes {
 class LocalHeader implements LateBytes {
   constructor(private readonly record: ZipRecord) {}
 
+  /** Padding, in the extra field "FB" with 4 bytes of its own, brings the payload to its alignment. */
   get length(): number {
-    return headerLength(this.record);
+    const { headerOffset, nameLength } = this.record;
+    return Math.ceil((headerOffset + LOCAL_HEADER + nameLength + 4) / ALIGNMENT) * ALIGNMENT - headerOffset;
   }
 
+  /** Writes the header, which says that CRC and sizes follow the payload (flag 0x0008). */
   write(target: Buffer, at: number): void {
-    writeHeader(target, at, this.record);
+    const { name, nameLength, length } = this.record;
+    const end = at + this.length;
+    const extra = at + LOCAL_HEADER + nameLength;
+    target.writeUInt32LE(0x04034b50, at); // signature
+    target.writeUInt16LE(length >= U32_MAX ? 45 : 0, at + 4); // version needed to extract, that of zip64
+    target.writeUInt16LE(0x0808, at + 6); // flags: sizes follow, name is UTF-8
+    target.writeUInt32LE(EPOCH, at + 10); // time and date, behind the method 0: stored
+    target.writeUInt16LE(nameLength, at + 26);
+    target.writeUInt16LE(end - extra, at + 28);
+    target.write(name, at + LOCAL_HEADER);
+    target.writeUInt16LE(PADDING_ID, extra);
+    target.writeUInt16LE(end - extra - 4, extra + 2);
+    target.fill(0x5a, extra + 4, end); // "Z"
   }
 }
 
+/** The data descriptor, with the CRC and the sizes. */
 class Descriptor implements LateBytes {
   constructor(private readonly record: ZipRecord) {}
 
   get length(): number {
-    return descriptorLength(this.record);
+    return this.record.length >= U32_MAX ? 24 : 16;
   }
 
   write(target: Buffer, at: number): void {
-    writeDescriptor(target, at, this.record);
+    const { length } = this.record;
+    target.writeUInt32LE(0x08074b50, at); // signature
+    target.writeUInt32LE(this.record.crc32, at + 4);
+    if (length >= U32_MAX) {
+      target.writeBigUInt64LE(BigInt(length), at + 8);
+      target.writeBigUInt64LE(BigInt(length), at + 16);
+    } else {
+      target.writeUInt32LE(length, at + 8);
+      target.writeUInt32LE(length, at + 12);
+    }
   }
 }
 
@@ -214,48 +239,6 @@ class StoragePart {
   }
 }
 
-/**
- * Returns the length of the local header: padding, in the extra field "FB" with 4 bytes of its own, brings the payload to its
- * alignment.
- */
-function headerLength({ headerOffset, nameLength }: ZipRecord): number {
-  return Math.ceil((headerOffset + LOCAL_HEADER + nameLength + 4) / ALIGNMENT) * ALIGNMENT - headerOffset;
-}
-
-/** Writes the local header over zeros; it says that CRC and sizes follow the payload (flag 0x0008). */
-function writeHeader(target: Buffer, at: number, record: ZipRecord): void {
-  const { name, nameLength, length } = record;
-  const end = at + headerLength(record);
-  const extra = at + LOCAL_HEADER + nameLength;
-  target.writeUInt32LE(0x04034b50, at); // signature
-  target.writeUInt16LE(zip64Version(length), at + 4); // version needed to extract
-  target.writeUInt16LE(0x0808, at + 6); // flags: sizes follow, name is UTF-8
-  target.writeUInt32LE(EPOCH, at + 10); // time and date, behind the method 0: stored
-  target.writeUInt16LE(nameLength, at + 26);
-  target.writeUInt16LE(end - extra, at + 28);
-  target.write(name, at + LOCAL_HEADER);
-  target.writeUInt16LE(PADDING_ID, extra);
-  target.writeUInt16LE(end - extra - 4, extra + 2);
-  target.fill(0x5a, extra + 4, end); // "Z"
-}
-
-function descriptorLength({ length }: ZipRecord): number {
-  return length >= U32_MAX ? 24 : 16;
-}
-
-/** Writes the data descriptor, with the CRC and the sizes. */
-function writeDescriptor(target: Buffer, at: number, record: ZipRecord): void {
-  target.writeUInt32LE(0x08074b50, at); // signature
-  target.writeUInt32LE(record.crc32, at + 4);
-  if (record.length >= U32_MAX) {
-    target.writeBigUInt64LE(BigInt(record.length), at + 8);
-    target.writeBigUInt64LE(BigInt(record.length), at + 16);
-  } else {
-    target.writeUInt32LE(record.length, at + 8);
-    target.writeUInt32LE(record.length, at + 12);
-  }
-}
-
 /** Returns the bytes of a part of a storage: a tensor, or so many zeros. */
 export function sizeOf(part: Tensor | number): number {
   return typeof part === "number" ? part : part.byteLength;
@@ -266,10 +249,6 @@ export function sizeOf(part: Tensor | number): number {
  * the clock.
  */
 const EPOCH = 0x00210000;
-
-function zip64Version(length: number): number {
-  return length >= U32_MAX ? 45 : 0;
-}
 
 const NO_EXTRA = Buffer.alloc(0);
 
