@@ -2,8 +2,8 @@
  * Writes a state dict as one file, or as several with an index; the name of the output tells whether as torch or safetensors
  * files.
  */
-import { readdir } from "node:fs/promises";
-import { basename, dirname, extname, join } from "node:path";
+import { readdir, realpath } from "node:fs/promises";
+import { basename, dirname, extname, join, resolve } from "node:path";
 import { fromSystem, VistaError } from "../core/errors.js";
 import {
   AtomicFile,
@@ -66,9 +66,20 @@ export function formatOf(path: string): CheckpointFormat {
   return path.toLowerCase().endsWith(".safetensors") ? "safetensors" : "torch";
 }
 
-/** Tells what {@link saveCheckpoint} would write. @throws VistaError `UNSUPPORTED` */
-export function planCheckpoint(state: StateDict, path: string, options: SaveOptions = {}): Saved {
+/**
+ * Tells what {@link saveCheckpoint} would write, and checks as it does that nothing is in the way; the room on the disk is not asked
+ * for.
+ * @param folderIsThere  false where the folder of the output is still to be made, so that nothing can be in the way
+ * @throws VistaError `EXISTS`, `WRONG_KIND`, `NOT_FOUND`, `UNSUPPORTED`, `USAGE`, `IO`
+ */
+export async function planCheckpoint(
+  state: StateDict,
+  path: string,
+  options: SaveOptions = {},
+  folderIsThere = true,
+): Promise<Saved> {
   const { files, index, bytes } = plan(state, path, options);
+  if (folderIsThere) await prepare(state, { files, index, bytes: 0 }, path, options);
   return { files, index, bytes };
 }
 
@@ -79,19 +90,18 @@ export function planCheckpoint(state: StateDict, path: string, options: SaveOpti
  * family that is not replaced would be read in place of the new ones: without `force` it is an `EXISTS` error, with `force` it is
  * removed at the end.
  *
- * @throws VistaError `EXISTS`, `NO_SPACE`, `IO`, `UNSUPPORTED`, `USAGE` for an option of another kind, and what reading the inputs throws
+ * @throws VistaError `EXISTS`, `NO_SPACE`, `IO`, `UNSUPPORTED`, `USAGE` for an option of another kind and where it would replace some
+ *   of the files that are read for it and not all, and what reading the inputs throws
  */
 export async function saveCheckpoint(
   state: StateDict,
   path: string,
   options: SaveOptions = {},
 ): Promise<Saved> {
-  const { files, parts, index, indexText, bytes } = plan(state, path, options);
-  const isOurs = options.maxShardSize === undefined ? () => false : familyOf(path);
-  const target = await prepareOutput(index ?? files[0]!.path, bytes, options, isOurs);
-  const older = options.maxShardSize === undefined ? [] : await present(path, isOurs);
+  const planned = plan(state, path, options);
+  const { files, parts, index, indexText, bytes } = planned;
+  const { target, older } = await prepare(state, planned, path, options);
   const names = new Set([...files.map((file) => file.path), ...(index === undefined ? [] : [index])]);
-  if (older.length > 0 && !options.force) throw outputExists(older[0]!, "it with its shards and index");
   const open: AtomicFile[] = [];
   try {
     const outputs = files.map((file, i) => ({
@@ -120,6 +130,34 @@ export async function saveCheckpoint(
     throw fromSystem(error, path, "write the output");
   }
   return { files, index, bytes };
+}
+
+/**
+ * Checks, before any work is done, that the files can be written and those of an older set removed.
+ * @returns the path of the last file, see {@link prepareOutput}, and the files of the older set
+ */
+async function prepare(state: StateDict, { files, index, bytes }: Saved, path: string, options: SaveOptions) {
+  const isOurs = options.maxShardSize === undefined ? () => false : familyOf(path);
+  const target = await prepareOutput(index ?? files[0]!.path, bytes, options, isOurs);
+  const older = options.maxShardSize === undefined ? [] : await present(path, isOurs);
+  if (older.length > 0 && !options.force) throw outputExists(older[0]!, "it with its shards and index");
+  // A folder with the name of a shard would be met only after all the work.
+  for (const name of older) await prepareOutput(name, 0, options);
+  await keepInputs(state, [...files.map((file) => file.path), ...older]);
+  return { target, older };
+}
+
+/**
+ * Refuses to replace or remove some of the files that are read and leave others, which are worth nothing without them.
+ * @throws VistaError `USAGE`
+ */
+async function keepInputs(state: StateDict, paths: readonly string[]): Promise<void> {
+  const real = (path: string) => realpath(path).catch(() => resolve(path));
+  const inputs = new Set(await Promise.all(state.files.map(({ path }) => real(path))));
+  const lost = new Set((await Promise.all(paths.map(real))).filter((path) => inputs.has(path)));
+  if (lost.size === 0 || lost.size === inputs.size) return;
+  const what = `the output would take the place of ${lost.size} of the ${inputs.size} files that are read for it`;
+  throw new VistaError("USAGE", what, { path: [...lost][0]!, hint: "Choose another output." });
 }
 
 const INDEX = ".index.json";

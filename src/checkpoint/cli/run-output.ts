@@ -53,7 +53,7 @@ export async function saveOutput(
   options: CommonOptions & OutputFileOptions,
   context: CommandContext,
   started: number,
-  more: SaveOptions = {},
+  { folderIsThere = true, ...more }: SaveOptions & { folderIsThere?: boolean } = {},
 ): Promise<Result> {
   const { force = false, verify, fsync, maxShardSize, metadata, dryRun = false } = options;
   if (metadata !== undefined && formatOf(output) === "torch") {
@@ -64,7 +64,7 @@ export async function saveOutput(
   }
   const how = { force, verify, fsync, maxShardSize, metadata, ...more };
   const saved = dryRun
-    ? planCheckpoint(state, output, how)
+    ? await planCheckpoint(state, output, how, folderIsThere)
     : await runWithProgress(options.quiet, context.signal, (run) =>
         saveCheckpoint(state, output, inPhase({ ...how, ...run }, command)),
       );

@@ -6,7 +6,7 @@ import { formatCount, plural } from "../../core/cli/format.js";
 import { printResult } from "../../core/cli/print.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import { firstNames, fromSystem, isVistaError, VistaError } from "../../core/errors.js";
-import { isRemote } from "../../core/io/places.js";
+import { isFolder, isRemote } from "../../core/io/places.js";
 import { remember } from "../../core/maps.js";
 import type { Checkpoint } from "../checkpoint.js";
 import { openCheckpoint } from "../open.js";
@@ -46,7 +46,8 @@ export async function toSt(
   try {
     const report = convertOf(input, checkpoint.state, options);
     const state = inDType(report.state, options);
-    const more = { ...keptMetadata(checkpoint, options), format: "safetensors" as const };
+    const folderIsThere = output !== undefined || (await isFolder(DEFAULT_FOLDER));
+    const more = { ...keptMetadata(checkpoint, options), format: "safetensors" as const, folderIsThere };
     if (!options.quiet) printWarnings(checkpoint.warnings, checkpoint.torchFiles);
     const folder = output === undefined && !options.dryRun ? DEFAULT_FOLDER : undefined;
     const result = await inFolder(folder, () =>
