@@ -97,7 +97,8 @@ function rewrittenPickle(exact: ExactPickle): { pickle: Uint8Array; storages: [P
   return { pickle, storages };
 }
 
-function wholeRegion(region: Region): Tensor {
+/** Returns the bytes of a region as a tensor. */
+export function wholeRegion(region: Region): Tensor {
   const pieces = region.length === 0 ? [] : [{ region, start: 0, length: region.length }];
   return makeTensor("U8", [region.length], { kind: "pieces", pieces });
 }

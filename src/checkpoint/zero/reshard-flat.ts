@@ -33,17 +33,11 @@ export class FlatResharding {
     private readonly ranks: number,
   ) {
     const { roundRobin, alignments, conventions } = partitions;
-    this.layouts = partitions.groups.map((group, g) =>
-      layOutGroup(
-        group.parameters.map(({ numel }) => numel),
-        {
-          ranks,
-          roundRobin,
-          alignment: alignments[g]!,
-          factor: conventions.factor,
-        },
-      ),
-    );
+    const { factor } = conventions;
+    this.layouts = partitions.groups.map(({ parameters }, g) => {
+      const numels = parameters.map(({ numel }) => numel);
+      return layOutGroup(numels, { ranks, roundRobin, alignment: alignments[g]!, factor });
+    });
   }
 
   /**

@@ -13,10 +13,10 @@ import { castTensor, contiguousStrides, makeTensor, type Tensor } from "../tenso
 import type { TorchFile } from "../torch/file.js";
 import { asDict, PyFloat, PyGlobal, PyObject, PyTuple, type PyValue } from "../torch/objects.js";
 import { tensorsAt } from "../torch/read.js";
-import { NewStorage, planNewFile, planRewrittenFile } from "../torch/rewrite-file.js";
+import { NewStorage, planNewFile, planRewrittenFile, wholeRegion } from "../torch/rewrite-file.js";
 import { TorchTensor } from "../torch/values.js";
 import type { ZeroOptimizer } from "./optimizer.js";
-import { type OptimizerParameter, refuse } from "./optimizer-states.js";
+import { refuse } from "./optimizer-states.js";
 import { COMMON_STATE, UNIVERSAL_FOLDER, universalPath } from "./universal.js";
 
 /** A file of a universal checkpoint; its name is the path below the tag folder. */
@@ -64,14 +64,14 @@ export async function* universalFiles(optimizer: ZeroOptimizer): AsyncGenerator<
     for (const parameter of parameters) {
       written.add(parameter.name);
       for (const [state, tensor] of [["fp32", parameter.fp32] as const, ...parameter.states]) {
-        yield newFile(fileOf(parameter, state), [tensor], () =>
+        yield newFile(universalPath("", parameter.name, state), [tensor], () =>
           stage === 3 ? flatNode(tensor) : cutNode(tensor),
         );
       }
       if (stepTensor !== undefined)
-        yield newFile(fileOf(parameter, "step"), [stepTensor], () => tensorNode(stepTensor));
+        yield newFile(universalPath("", parameter.name, "step"), [stepTensor], () => tensorNode(stepTensor));
       else if (stage !== 3 && step !== undefined)
-        yield newFile(fileOf(parameter, "step"), [], () => numberNode(step));
+        yield newFile(universalPath("", parameter.name, "step"), [], () => numberNode(step));
     }
   }
   if (stage !== 3) {
@@ -83,7 +83,11 @@ export async function* universalFiles(optimizer: ZeroOptimizer): AsyncGenerator<
     );
     for (const [i, [name]] of rest.entries()) {
       const tensor = asFloat(name, tensors[i]!, torchFile);
-      yield newFile(fileOf({ name }, "fp32"), [tensor], () => new Map([["param", tensorNode(tensor)]]));
+      yield newFile(
+        universalPath("", name, "fp32"),
+        [tensor],
+        () => new Map([["param", tensorNode(tensor)]]),
+      );
     }
   }
   const common = await planCommonState(source, stage);
@@ -101,10 +105,6 @@ function newFile(name: string, tensors: readonly Tensor[], node: () => PyValue):
     name,
     content: { length: plan().length, tensors, copied: tensors.every(isCopied), parts: () => plan().parts },
   };
-}
-
-function fileOf({ name }: Pick<OptimizerParameter, "name">, state: string): string {
-  return universalPath("", name, state);
 }
 
 /** Converts a tensor that is not trained to float32, as the script does with `.float()`. */
@@ -180,7 +180,5 @@ async function planCommonState(source: TorchFile, stage: 1 | 2 | 3) {
 
 function copyOf({ file }: TorchFile): UniversalFile {
   const region = { file, name: basename(file.path), offset: 0, length: file.size, crc32: undefined };
-  const source = { kind: "pieces", pieces: [{ region, start: 0, length: file.size }] } as const;
-  const tensor = makeTensor("U8", [file.size], source);
-  return { name: region.name, content: contentOf([{ kind: "tensor", tensor }]) };
+  return { name: region.name, content: contentOf([{ kind: "tensor", tensor: wholeRegion(region) }]) };
 }

@@ -19,7 +19,7 @@ import { checkModelsTogether } from "./consistency.js";
 import { type CheckpointFiles, isStage3ModelStates } from "./layout.js";
 import { listedShapes } from "./param-shapes.js";
 import { flatPieces } from "./pieces.js";
-import type { ModelState, ModelStates, Shapes } from "./states.js";
+import type { ModelState, ModelStates } from "./states.js";
 
 /** The name of the folder below the tag folder that holds the parameters' folders. */
 export const UNIVERSAL_FOLDER = "zero";
@@ -209,7 +209,7 @@ export function universalPath(tagFolder: string, name: string, state: string): s
  * Returns the tensor in a parameter's file, in the parameter's shape. Stages 1 and 2 have `{"param": tensor}`, stage 3 has a flat
  * tensor by itself.
  */
-async function tensorIn(torchFile: TorchFile, name: string, shape: Shape): Promise<Tensor> {
+async function tensorIn(torchFile: TorchFile, name: string, shape: readonly number[]): Promise<Tensor> {
   const { path } = torchFile.file;
   const dict = asDict(torchFile.value);
   const foreign = [...(dict?.keys() ?? [])].find((key) => !KNOWN_KEYS.has(String(key)));
@@ -240,5 +240,3 @@ async function tensorIn(torchFile: TorchFile, name: string, shape: Shape): Promi
   }
   return makeTensor(value.dtype, shape, { kind: "pieces", pieces: await flatPieces(torchFile, value) });
 }
-
-type Shape = Shapes extends ReadonlyMap<string, infer S> ? S : never;
