@@ -5,8 +5,9 @@ import { join } from "node:path";
  * Copies a folder: in a third of the time that `cpSync` takes, which looks at each file several times.
  *
  * @param linked  the names of the files that become hard links: they may be replaced, and not be written into
+ * @returns `to`
  */
-export function copyFolder(from: string, to: string, linked?: RegExp): void {
+export function copyFolder(from: string, to: string, linked?: RegExp): string {
   mkdirSync(to, { recursive: true });
   for (const entry of readdirSync(from, { withFileTypes: true })) {
     const [source, target] = [join(from, entry.name), join(to, entry.name)];
@@ -15,4 +16,5 @@ export function copyFolder(from: string, to: string, linked?: RegExp): void {
     else if (linked?.test(entry.name)) linkSync(source, target);
     else copyFileSync(source, target);
   }
+  return to;
 }

@@ -70,8 +70,7 @@ export function changedDcp(
   change: (metadata: Metadata, folder: string) => void,
   name = "2d-2x2ranks",
 ): string {
-  const folder = join(temporaryFolder(), "dcp");
-  copyFolder(join(FIXTURES, "dcp", name), folder);
+  const folder = copyFolder(join(FIXTURES, "dcp", name), join(temporaryFolder(), "dcp"));
   const path = join(folder, ".metadata");
   const pickle = readPickle(readFileSync(path), { path, exact: true });
   change(new Metadata(pickle.value), folder);

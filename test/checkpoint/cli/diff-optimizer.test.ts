@@ -26,8 +26,7 @@ async function changed(
   folder: string,
   which: (optimizer: ZeroOptimizer) => Promise<Tensor>,
 ): Promise<string> {
-  const copy = join(temporaryFolder(), "changed");
-  copyFolder(folder, copy);
+  const copy = copyFolder(folder, join(temporaryFolder(), "changed"));
   const optimizer = await openZeroOptimizer(copy);
   const { source } = await which(optimizer);
   await optimizer.close();
@@ -99,8 +98,7 @@ describe("a change", () => {
   );
 
   it("of a learning rate is found, and printed in a line", async () => {
-    const other = join(temporaryFolder(), "other");
-    copyFolder(saved("stage3", 1), other);
+    const other = copyFolder(saved("stage3", 1), join(temporaryFolder(), "other"));
     const shard = join(other, "global_step3", "zero_pp_rank_0_mp_rank_00_optim_states.pt");
     const bytes = readFileSync(shard);
     const float = (value: number) => {

@@ -22,9 +22,7 @@ const ZERO = fileURLToPath(new URL("../../../fixtures/zero", import.meta.url));
 
 /** A copy of a real checkpoint as `last.ckpt` in a folder of its own. */
 function copyOf(name: string): string {
-  const folder = join(temporaryFolder(), "last.ckpt");
-  copyFolder(join(ZERO, name), folder);
-  return folder;
+  return copyFolder(join(ZERO, name), join(temporaryFolder(), "last.ckpt"));
 }
 
 const reshard = (...args: string[]) => runCli("vista-ckpt", ["reshard", ...args, "--no-fsync"]);

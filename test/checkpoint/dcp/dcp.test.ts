@@ -22,9 +22,7 @@ const fixture = (name: string) => join(FIXTURES, "dcp", name);
 
 /** A copy of a fixture that a test may damage. */
 function copyOf(name: string): string {
-  const folder = join(temporaryFolder(), "dcp");
-  copyFolder(fixture(name), folder);
-  return folder;
+  return copyFolder(fixture(name), join(temporaryFolder(), "dcp"));
 }
 
 describe("commands", () => {

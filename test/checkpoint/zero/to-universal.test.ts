@@ -183,8 +183,7 @@ describe("vista-ckpt to-universal", () => {
 describe("a run that ends early leaves nothing, and what a killed one left is cleared", () => {
   it("stopped while it writes", async () => {
     const folder = temporaryFolder();
-    const input = join(folder, "in.ckpt");
-    copyFolder(zero("stage2-fp32-3ranks-groups"), input);
+    const input = copyFolder(zero("stage2-fp32-3ranks-groups"), join(folder, "in.ckpt"));
     const controller = new AbortController();
     const written = writeUniversal(input, join(folder, "out.ckpt"), {
       signal: controller.signal,
@@ -198,8 +197,7 @@ describe("a run that ends early leaves nothing, and what a killed one left is cl
 
   it("with a byte of a weight changed", async () => {
     const folder = temporaryFolder();
-    const input = join(folder, "in.ckpt");
-    copyFolder(zero("stage2-fp32-3ranks-groups"), input);
+    const input = copyFolder(zero("stage2-fp32-3ranks-groups"), join(folder, "in.ckpt"));
     const shard = join(input, "global_step2/zero_pp_rank_1_mp_rank_00_optim_states.pt");
     const bytes = readFileSync(shard);
     const file = await readTorchFile(shard);
@@ -214,8 +212,7 @@ describe("a run that ends early leaves nothing, and what a killed one left is cl
 
   it("with an input that is cut off while it is read", async () => {
     const folder = temporaryFolder();
-    const input = join(folder, "in.ckpt");
-    copyFolder(zero("stage2-fp32-3ranks-groups"), input);
+    const input = copyFolder(zero("stage2-fp32-3ranks-groups"), join(folder, "in.ckpt"));
     const written = writeUniversal(input, join(folder, "out.ckpt"), {
       onProgress: ({ phase, done, total }) => {
         if (phase !== "write" && done === total)

@@ -25,9 +25,7 @@ function universal(name: string): string {
 }
 
 function copyOf(name: string): string {
-  const folder = join(temporaryFolder(), "run");
-  copyFolder(universal(name), folder);
-  return folder;
+  return copyFolder(universal(name), join(temporaryFolder(), "run"));
 }
 
 async function digests(path: string) {

@@ -80,9 +80,7 @@ export class Sets {
   }
 
   copy(set: TestSet): TestSet {
-    const root = this.#folder();
-    copyFolder(set.root, root);
-    return new TestSet(root);
+    return new TestSet(copyFolder(set.root, this.#folder()));
   }
 
   clear(): void {

@@ -36,9 +36,7 @@ export async function makeSet(options: OpenDvOptions = {}): Promise<{ root: stri
 
 /** A copy of a set. Its frames are hard links to the first one's: replace them, never write into them. */
 export function copyOf(root: string): string {
-  const copy = newFolder();
-  copyFolder(root, copy, /\.(jpg|png)$/);
-  return copy;
+  return copyFolder(root, newFolder(), /\.(jpg|png)$/);
 }
 
 export function frame(root: string, row: OpenDvRow, number: number): string {
