@@ -7,6 +7,7 @@ import { binMeans, drawChart } from "../../src/train/run/chart.js";
 import { resolveWeights } from "../../src/train/run/checkpoints.js";
 import { finishRun, mergeIfNeeded } from "../../src/train/run/finish.js";
 import { parseLosses, readLog } from "../../src/train/run/log.js";
+import { pruneRun } from "../../src/train/run/prune.js";
 import { newestRun, recipeOfRun } from "../../src/train/run/runs.js";
 import { readStatus } from "../../src/train/run/status.js";
 import { listKeys } from "../../src/train/tools.js";
@@ -94,7 +95,19 @@ test("a run that was resumed: the later value of a step trained twice, checkpoin
   await mkdir(join(run, "testtube/version_1"));
   await writeFile(join(run, "testtube/version_1/metrics.csv"), `${HEADER}\n0,,,0.7,,,99\n1,,,0.6,,,149\n`);
   await checkpoint("epoch=00.ckpt", 9);
-  await checkpoint("last.ckpt", 8);
+  const last = await checkpoint("last.ckpt", 8);
+  // Without configs train.py has no model to resume, and with damaged ones it stops.
+  expect(await readStatus(run)).toMatchObject({
+    resume: last,
+    resumeNote: expect.stringContaining("no configs/*.yaml"),
+  });
+  await mkdir(join(run, "configs"), { recursive: true });
+  await writeFile(join(run, "configs/2025-project.yaml"), "model: [\n");
+  expect(await readStatus(run)).toMatchObject({
+    resume: last,
+    resumeNote: expect.stringContaining("not YAML"),
+  });
+  await writeFile(join(run, "configs/2025-project.yaml"), "model: {}\n");
   const status = await readStatus(run);
   expect(status.losses.map((point) => [point.step, point.loss])).toEqual([
     [49, 0.9],
@@ -121,6 +134,25 @@ test("a last checkpoint that is not whole: the one before it, in a new run", asy
   expect(status.resumeNote).toContain("last.ckpt, which train.py would take, is not whole");
   await rm(whole, { recursive: true });
   expect((await readStatus(run)).resume).toBeUndefined();
+});
+
+test("a link to nothing and a folder without `latest` are no checkpoints that a training goes on with", async () => {
+  const whole = await checkpoint("epoch=00.ckpt", 9);
+  await symlink("nowhere.ckpt", join(run, "checkpoints/last.ckpt"));
+  const linked = await readStatus(run);
+  expect(linked.checkpoints.find((one) => one.name === "last.ckpt")).toMatchObject({
+    whole: false,
+    problem: "a link that leads nowhere",
+  });
+  expect(linked.resume).toBe(whole);
+  // Nothing is removed by the time of a link that leads nowhere.
+  await expect(pruneRun(run, 1)).rejects.toMatchObject({ code: "NOT_FOUND" });
+  await rm(join(run, "checkpoints/last.ckpt"));
+  await rm(join(await checkpoint("last.ckpt", 8), "latest"));
+  const without = await readStatus(run);
+  expect(without.checkpoints[1]).toMatchObject({ whole: false, ranks: 2 });
+  expect(without.checkpoints[1]!.problem).toContain("no file `latest`");
+  expect(without.resume).toBe(whole);
 });
 
 test("folders that are no runs", async () => {

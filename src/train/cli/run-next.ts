@@ -25,7 +25,8 @@ export async function next(
       hint: "To go on with a run: vista-train RECIPE --resume RUN.",
     });
   const recipes = await readRecipes(flags);
-  await stat(run).catch(cannot("open the run folder", run));
+  if (!(await stat(run).catch(cannot("open the run folder", run))).isDirectory())
+    throw new VistaError("WRONG_KIND", "is a file, not a run folder", { path: run });
   const done =
     flags.recipe === undefined
       ? await recipeOfRun(run, recipes.values(), resolve(flags.vista))

@@ -118,7 +118,9 @@ function lossChart({ losses }: RunStatus, columns: number): string[] {
 function checkpointLine(one: CheckpointStatus, width: number): string {
   const state =
     one.whole === undefined
-      ? "single file, not looked into"
+      ? one.problem === undefined
+        ? "single file, not looked into"
+        : `not looked into: ${oneLine(one.problem)}`
       : one.whole
         ? `${ranksText(one.ranks)}whole`
         : colours.red(`not whole: ${oneLine(String(one.problem))}`);

@@ -1,6 +1,6 @@
 /** The checkpoints in a run folder that train.py made, and the one among them that it would go on from. */
 import type { Dirent, Stats } from "node:fs";
-import { readdir, stat } from "node:fs/promises";
+import { lstat, readdir, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { cannot, fromSystem, VistaError } from "../../core/errors.js";
 import { statsOf } from "../../core/io/regular.js";
@@ -37,14 +37,17 @@ export async function listCheckpoints(run: string): Promise<RunCheckpoint[]> {
 /** The order of names: `epoch=9` comes before `epoch=10`, and `last` after both. */
 const byName = new Intl.Collator("en", { numeric: true });
 
-/** Looks at a checkpoint and adds up its files. @throws VistaError `NOT_FOUND`, `IO` */
+/**
+ * Looks at a checkpoint and adds up its files. A link to nothing is a file of 0 bytes, as it is to train.py, which takes it.
+ * @throws VistaError `NOT_FOUND`, `IO`
+ */
 export async function measure(path: string): Promise<RunCheckpoint> {
-  const own = await stat(path).catch(cannot("look at the checkpoint", path));
+  const own = await statsOrLink(path).catch(cannot("look at the checkpoint", path));
   const checkpoint: RunCheckpoint = {
     name: basename(path),
     path,
     kind: own.isDirectory() ? "folder" : "file",
-    bytes: own.isDirectory() ? 0 : own.size,
+    bytes: own.isFile() ? own.size : 0,
     modified: own.mtime,
   };
   if (!own.isDirectory()) return checkpoint;
@@ -55,6 +58,11 @@ export async function measure(path: string): Promise<RunCheckpoint> {
   }
   if (newest > 0) checkpoint.modified = new Date(newest);
   return checkpoint;
+}
+
+/** Returns what a path leads to, or the link itself where that leads nowhere. */
+function statsOrLink(path: string): Promise<Stats> {
+  return stat(path).catch(() => lstat(path));
 }
 
 async function filesBelow(path: string): Promise<{ path: string; stats: Stats }[]> {
@@ -77,7 +85,7 @@ export async function lastCheckpoint(
   let best: { checkpoint: RunCheckpoint; time: number } | undefined;
   for (const checkpoint of checkpoints) {
     if (!checkpoint.name.startsWith("last")) continue;
-    const time = (await stat(checkpoint.path)).mtimeMs;
+    const time = (await statsOrLink(checkpoint.path)).mtimeMs;
     if (best === undefined || time >= best.time) best = { checkpoint, time };
   }
   return best?.checkpoint;

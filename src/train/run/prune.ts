@@ -74,7 +74,12 @@ async function choose(
   keep: number,
 ): Promise<{ kept: RunCheckpoint[]; old: RunCheckpoint[] }> {
   const real = new Map<RunCheckpoint, string>();
-  for (const checkpoint of checkpoints) real.set(checkpoint, await realpath(checkpoint.path));
+  for (const checkpoint of checkpoints)
+    real.set(
+      checkpoint,
+      await realpath(checkpoint.path).catch(cannot("look at the checkpoint", checkpoint.path)),
+    );
+
   const staying = new Set<string>();
   for (const checkpoint of [...checkpoints].reverse()) {
     if (staying.size < keep) staying.add(real.get(checkpoint)!);

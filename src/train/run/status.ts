@@ -1,13 +1,16 @@
 /** The status of a training as its run folder tells it: the CSV log, the checkpoints, and what can be gone on with. */
-import { stat } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { lstat, stat } from "node:fs/promises";
 import { cannot, isVistaError, throwIfAborted, VistaError } from "../../core/errors.js";
+import { namesIn } from "../../core/io/regular.js";
 import type { RunOptions } from "../../core/progress.js";
 import { BUILT_IN_RECIPES, type Recipe } from "../launch/built-in-recipes.js";
+import { readConfigs } from "../launch/config.js";
 import { readFolder } from "../tools.js";
 import { lastCheckpoint, listCheckpoints, type RunCheckpoint } from "./checkpoints.js";
 import { type LossPoint, readLog } from "./log.js";
 import { measureRate, type TrainingRate } from "./rate.js";
-import { recipeOfRun } from "./runs.js";
+import { recipeOfRun, savedConfigs } from "./runs.js";
 
 /** A checkpoint of a run, and whether a training can go on with it. */
 export interface CheckpointStatus {
@@ -19,10 +22,10 @@ export interface CheckpointStatus {
   modified: string;
   /**
    * Whether it is whole: false where files are missing, cut off or contradict one another, undefined for a single file, which is
-   * not looked into.
+   * not looked into, and for a kind of checkpoint that cannot be read here.
    */
   whole: boolean | undefined;
-  /** The reason why it is not whole. */
+  /** The reason why it is not whole, or could not be read. */
   problem?: string;
   /** The number of GPUs that saved it, a shard each; undefined where it is not whole, a single file, or without ZeRO. */
   ranks: number | undefined;
@@ -82,7 +85,13 @@ export async function readStatus(run: string, options: StatusOptions = {}): Prom
   }
   const losses = log?.losses ?? [];
   const last = losses.at(-1);
-  const recipe = await recipeOfRun(run, options.recipes ?? BUILT_IN_RECIPES, options.vista ?? ".");
+  // Configs that cannot be read do not tell the recipe; what they keep from being resumed is said below.
+  const recipe = await recipeOfRun(run, options.recipes ?? BUILT_IN_RECIPES, options.vista ?? ".").catch(
+    (error: unknown) => {
+      if (isVistaError(error)) return undefined;
+      throw error;
+    },
+  );
   const rate = await measureRate(run, log?.session, checkpoints);
   const done = Math.max(
     last === undefined ? 0 : last.step + 1,
@@ -121,12 +130,39 @@ export async function lookAt(
     ranks: undefined,
     steps: undefined,
   };
-  if (kind === "file") return bytes > 0 ? status : { ...status, whole: false, problem: "the file is empty" };
+  const notWhole = (problem: string): CheckpointStatus => ({ ...status, whole: false, problem });
+  if (kind === "file") {
+    if (bytes > 0) return status;
+    return notWhole((await isLink(path)) ? "a link that leads nowhere" : "the file is empty");
+  }
   try {
-    return { ...status, whole: true, ...(await readFolder(path, options)) };
+    const facts = await readFolder(path, options);
+    const names = await namesIn(path);
+    if (names.some((name) => name === "latest" || name === "latest_universal"))
+      return { ...status, whole: true, ...facts };
+    return { ...notWhole("no file `latest` in it, without which DeepSpeed loads nothing"), ...facts };
   } catch (error) {
     if (!isVistaError(error) || error.code === "ABORTED") throw error;
-    return { ...status, whole: false, problem: error.message };
+    // What cannot be read here may be whole all the same.
+    return error.code === "UNSUPPORTED" ? { ...status, problem: error.message } : notWhole(error.message);
+  }
+}
+
+/** Tells whether a path that was found to have no bytes is a link, and so one that leads to nothing. */
+async function isLink(path: string): Promise<boolean> {
+  return (await lstat(path)).isSymbolicLink() && !existsSync(path);
+}
+
+/** Says why train.py cannot read the configs that a run has saved; undefined where it can. */
+async function configProblem(run: string): Promise<string | undefined> {
+  try {
+    const files = await savedConfigs(run);
+    if (files.length === 0) return "there is no configs/*.yaml, which train.py reads on --resume";
+    await readConfigs(files);
+    return undefined;
+  } catch (error) {
+    if (!isVistaError(error)) throw error;
+    return error.message;
   }
 }
 
@@ -138,14 +174,21 @@ async function resumable(
   const taken = await lastCheckpoint(found);
   const isWhole = (name: string | undefined) =>
     statuses.find((status) => status.name === name)?.whole !== false;
-  if (taken !== undefined && isWhole(taken.name)) return { resume: run, resumeNote: undefined };
-  const other = found.findLast((checkpoint) => isWhole(checkpoint.name) && checkpoint.name !== taken?.name);
+  const isTaken = taken !== undefined && isWhole(taken.name);
+  const configs = isTaken ? await configProblem(run) : undefined;
+  if (isTaken && configs === undefined) return { resume: run, resumeNote: undefined };
+  const other = isTaken
+    ? taken
+    : found.findLast((checkpoint) => isWhole(checkpoint.name) && checkpoint.name !== taken?.name);
   const reason =
-    taken === undefined ? "there is no last*.ckpt" : `${taken.name}, which train.py would take, is not whole`;
-  return other === undefined
-    ? { resume: undefined, resumeNote: reason }
-    : {
-        resume: other.path,
-        resumeNote: `${reason}; ${other.name} ${other.kind === "file" ? "may be" : "is"}, and goes on in a new run folder`,
-      };
+    configs ??
+    (taken === undefined
+      ? "there is no last*.ckpt"
+      : `${taken.name}, which train.py would take, is not whole`);
+  if (other === undefined) return { resume: undefined, resumeNote: reason };
+  const state = isTaken ? "" : ` ${other.kind === "file" ? "may be" : "is"}, and`;
+  return {
+    resume: other.path,
+    resumeNote: `${reason}; ${other.name}${state} goes on in a new run folder`,
+  };
 }

@@ -3,14 +3,14 @@
 import { existsSync } from "node:fs";
 import { mkdtemp, rmdir, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { isVistaError } from "../../../core/errors.js";
+import { isVistaError, orElse } from "../../../core/errors.js";
 import { namesIn } from "../../../core/io/regular.js";
 import { stepsBetween, type TrainingFacts } from "../../launch/config.js";
 import { isCheckpoint, type LaunchPlan } from "../../launch/plan.js";
-import { lastCheckpoint, listCheckpoints } from "../../run/checkpoints.js";
+import { lastCheckpoint, listCheckpoints, measure } from "../../run/checkpoints.js";
 import { findRankChange } from "../../run/prepare.js";
 import { savedConfigs } from "../../run/runs.js";
-import { readFolder } from "../../tools.js";
+import { lookAt } from "../../run/status.js";
 import { finding, type TrainFinding } from "../rules.js";
 import type { CheckContext } from "./context.js";
 import { readable, there } from "./look.js";
@@ -45,7 +45,9 @@ export async function* checkLogdir({ plan, facts, system }: CheckContext): Async
     yield finding("logdir", `${folder} is not writable (${(error as NodeJS.ErrnoException).code})`);
     return;
   }
-  if (plan.name !== undefined && plan.resume === undefined) {
+  // A resharded checkpoint goes on in the run that it began.
+  const isNew = plan.resume === undefined || (isCheckpoint(plan.resume) && !plan.reshard);
+  if (plan.name !== undefined && isNew) {
     const run = join(plan.logdir, plan.name);
     const names = yield* readable("run-exists", () => namesIn(run));
     if (names !== undefined && names.length > 0) {
@@ -56,7 +58,9 @@ export async function* checkLogdir({ plan, facts, system }: CheckContext): Async
   if (needed === undefined || facts === undefined) return;
   const free = await system.freeBytes(folder);
   const there =
-    plan.resume === undefined || isCheckpoint(plan.resume) ? 0 : (await listCheckpoints(plan.resume)).length;
+    plan.resume === undefined || isCheckpoint(plan.resume)
+      ? 0
+      : (await listCheckpoints(plan.resume).catch(orElse([]))).length;
   // At least two come at the end of the first epoch (its own and `last`), whatever the recipe.
   const count = Math.max(2, (checkpointCount(facts, plan) ?? 2) - there);
   if (free !== undefined && free < count * needed) {
@@ -91,39 +95,45 @@ function nearestExisting(path: string): string {
 }
 
 /** Checks that a checkpoint is whole: one that was cut off when the time was up would stop all processes after minutes. */
-async function* checkWhole(path: string): AsyncGenerator<TrainFinding> {
-  try {
-    await readFolder(path);
-  } catch (error) {
-    if (!isVistaError(error)) throw error;
-    if (error.code !== "UNSUPPORTED")
-      yield finding("resume", `the checkpoint is not whole: ${error.message}`);
-  }
+async function* checkWhole(plan: LaunchPlan, path: string): AsyncGenerator<TrainFinding> {
+  const { whole, problem, ranks } = await lookAt(await measure(path));
+  // Where its shards can be read, resharding makes a whole one of it.
+  if (plan.reshard && ranks !== undefined && ranks !== plan.nodes * plan.gpus) return;
+  const where = problem?.startsWith(path) ? "" : `${path}: `;
+  if (whole === false) yield finding("resume", `the checkpoint is not whole: ${where}${problem}`);
 }
 
 export async function* checkResume({ plan }: CheckContext): AsyncGenerator<TrainFinding> {
   if (plan.resume === undefined) return;
+  try {
+    yield* resumeFindings(plan, plan.resume);
+  } catch (error) {
+    if (!isVistaError(error) || error.code === "ABORTED") throw error;
+    yield finding("resume", error.message, { fix: error.hint });
+  }
+}
+
+async function* resumeFindings(plan: LaunchPlan, resume: string): AsyncGenerator<TrainFinding> {
   const change = plan.reshard ? undefined : await findRankChange(plan);
   if (change !== undefined) {
     const what = `${change.checkpoint} was saved by ${change.saved} GPUs, and ${change.wanted} would go on with it`;
     yield finding("resume-ranks", what);
   }
-  const one = isCheckpoint(plan.resume);
+  const one = isCheckpoint(resume);
   if (plan.name !== undefined && !one && !plan.reshard)
     yield finding("resume-and-name", "--resume and --name together");
-  const own = yield* there("resume", plan.resume, `there is no ${plan.resume}`);
+  const own = yield* there("resume", resume, `there is no ${resume}`);
   if (own === undefined) return;
-  if (one) {
-    if (own.isDirectory()) yield* checkWhole(plan.resume);
-  } else if (!own.isDirectory()) yield finding("resume", `${plan.resume} is not a run folder`);
-  else yield* checkRun(plan, plan.resume);
+  if (one) yield* checkWhole(plan, resume);
+  else if (!own.isDirectory()) yield finding("resume", `${resume} is not a run folder`);
+  else yield* checkRun(plan, resume);
 }
 
 /** Checks that a run folder has what train.py goes on from. */
 async function* checkRun(plan: LaunchPlan, run: string): AsyncGenerator<TrainFinding> {
   const last = await lastCheckpoint(await listCheckpoints(run));
   if (last === undefined) yield finding("resume", `${join(run, "checkpoints")} has no last*.ckpt`);
-  else if (last.kind !== "file") yield* checkWhole(last.path);
+  else yield* checkWhole(plan, last.path);
   if (plan.base.length === 0 && (await savedConfigs(run)).length === 0) {
     yield finding("resume", `${join(run, "configs")} has no *.yaml`);
   }
