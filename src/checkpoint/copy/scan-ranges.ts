@@ -7,6 +7,7 @@ import type { SourceFile } from "../../core/io/source.js";
 import { sum } from "../../core/sum.js";
 import type { DType } from "../tensor/dtype.js";
 import type { NonFinite } from "../tensor/non-finite.js";
+import { roundUp } from "./arena.js";
 import type { LaneScan } from "./lane.js";
 import { readError } from "./lane-plan.js";
 import { Lanes } from "./lanes.js";
@@ -17,8 +18,6 @@ import { giveBack, type RemoteRead, readJoined } from "./remote-reads.js";
 const JOB = 2 * WINDOW;
 /** The largest number of ranges in one job. */
 const MAX_READS = 256;
-/** The size in bytes of the widest element, a complex128. */
-const WIDEST = 16;
 /** The largest number of jobs that are begun before the first of them is done. */
 const AHEAD = 8;
 
@@ -92,8 +91,8 @@ function* jobsOf<Range extends ScanRange>(ranges: readonly Range[]): Generator<r
       const length = Math.min(range.length - at, room);
       stretches.push({ range, at, length });
       at += length;
-      // The room that is left is a multiple of the widest element, so that no element is cut.
-      room -= Math.ceil(length / WIDEST) * WIDEST;
+      // The room that is left is a multiple of every element's size, so that no element is cut.
+      room -= roundUp(length);
       if (room === 0 || stretches.length === MAX_READS) {
         yield stretches;
         stretches = [];

@@ -13,7 +13,7 @@ const REBUILD_V2 = "torch._utils\n_rebuild_tensor_v2\n";
 const REBUILD_V3 = "torch._utils\n_rebuild_tensor_v3\n";
 const UNTYPED_STORAGE = "torch.storage\nUntypedStorage\n";
 
-/** The number of items that CPython's pickler puts between a MARK and a SETITEMS. */
+/** The number of items that CPython's pickler puts between a MARK and a SETITEMS or APPENDS. */
 const BATCH = 1000;
 
 /** Returns the pickle of a state dict. @param keys  the storage key of each distinct tensor, whose record is `data/<key>` */
@@ -23,9 +23,8 @@ export function pickleStateDict(state: StateDict, keys: ReadonlyMap<Tensor, stri
   out.global(ORDERED_DICT);
   out.op(0x29, 0x52); // EMPTY_TUPLE REDUCE
   const memoOfTensor = new Map<Tensor, number>();
-  let inBatch = 0;
-  for (const [name, tensor] of state.tensors) {
-    if (inBatch === 0) out.op(0x28); // MARK
+  // The batches end with SETITEMS.
+  out.batches(state.tensors, 0x75, ([name, tensor]) => {
     out.text(name);
     const memo = memoOfTensor.get(tensor);
     if (memo !== undefined) out.get(memo);
@@ -33,12 +32,7 @@ export function pickleStateDict(state: StateDict, keys: ReadonlyMap<Tensor, stri
       writeTensor(out, tensor, keys.get(tensor)!);
       memoOfTensor.set(tensor, out.put());
     }
-    if (++inBatch === BATCH) {
-      out.op(0x75); // SETITEMS
-      inBatch = 0;
-    }
-  }
-  if (inBatch > 0) out.op(0x75);
+  });
   out.op(0x2e); // STOP
   return out.finish();
 }
@@ -90,6 +84,18 @@ export class PickleWriter {
     this.#reserve(2);
     this.#bytes[this.#length++] = opcode;
     if (argument !== undefined) this.#bytes[this.#length++] = argument;
+  }
+
+  /** Writes items, each batch of them between a MARK and the operation `end`. */
+  batches<Item>(items: Iterable<Item>, end: number, write: (item: Item) => void): void {
+    let inBatch = 0;
+    for (const item of items) {
+      if (inBatch === 0) this.op(0x28); // MARK
+      write(item);
+      inBatch = (inBatch + 1) % BATCH;
+      if (inBatch === 0) this.op(end);
+    }
+    if (inBatch > 0) this.op(end);
   }
 
   /** Writes a name, given as `module\nname\n`; from the second time on by its memo. */

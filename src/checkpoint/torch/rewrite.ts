@@ -19,9 +19,6 @@ export interface ExactPickle {
 /** The greatest depth to which values may be nested. CPython itself stops at about 1,000 when it pickles. */
 const MAX_DEPTH = 2000;
 
-/** The number of items that CPython's pickler puts between a MARK and a SETITEMS or APPENDS. */
-const BATCH = 1000;
-
 /**
  * Returns the bytes of a pickle.
  * @param storageKey  returns the key under which a storage is saved now; it is asked in the order in which storages are written
@@ -126,25 +123,15 @@ class Rewriter {
   }
 
   #items(items: readonly PyValue[]): void {
-    for (let at = 0; at < items.length; at += BATCH) {
-      this.out.op(0x28); // MARK
-      for (const item of items.slice(at, at + BATCH)) this.write(item);
-      this.out.op(0x65); // APPENDS
-    }
+    this.out.batches(items, 0x65, (item) => this.write(item)); // APPENDS
   }
 
   #pairs(dict: ReadonlyMap<PyValue, PyValue>): void {
-    let inBatch = 0;
-    for (const [key, value] of dict) {
-      if (inBatch === 0) this.out.op(0x28); // MARK
+    // The batches end with SETITEMS.
+    this.out.batches(dict, 0x75, ([key, value]) => {
       this.write(key);
       this.write(value);
-      if (++inBatch === BATCH) {
-        this.out.op(0x75); // SETITEMS
-        inBatch = 0;
-      }
-    }
-    if (inBatch > 0) this.out.op(0x75);
+    });
   }
 
   /** Writes a storage as `('storage', class, key, location, numel)` with its new key. */
