@@ -118,6 +118,7 @@ export async function diffStates(a: StateDict, b: StateDict, options: DiffOption
     }
   }
   checks.finish();
+  for (const file of [...a.files, ...b.files]) await file.checkUnchanged();
   const equal = names.length > 0 && onlyA.length + onlyB.length + different.length === 0;
   return { onlyA, onlyB, different, close, same: names.length - different.length - close, equal };
 }

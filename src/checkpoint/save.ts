@@ -121,6 +121,7 @@ export async function saveCheckpoint(
       open.push(file);
       await file.write(indexText(written.map(({ crc32 }) => crc32!)));
     }
+    for (const file of state.files) await file.checkUnchanged();
     const stale = older.filter((name) => !names.has(name));
     // An index is removed first, because without it nobody takes the files that are left for a set.
     stale.sort((a, b) => Number(b.endsWith(INDEX)) - Number(a.endsWith(INDEX)));

@@ -160,6 +160,7 @@ class Verifier {
     try {
       const { format, records, ranges } = await this.#contents(file);
       const checked = await this.#scan(file, ranges, lanes);
+      await file.checkUnchanged();
       this.#files.push({ path, format, bytes: file.size, records, checked });
     } catch (error) {
       const problem = foundIn(error, path);

@@ -1,6 +1,6 @@
 /** Files of this machine as {@link SourceFile}s, which are opened again where they were closed in between. */
-import { readSync } from "node:fs";
-import type { FileHandle } from "node:fs/promises";
+import { readSync, type Stats } from "node:fs";
+import { type FileHandle, stat } from "node:fs/promises";
 import { cannot, fromSystem, VistaError } from "../errors.js";
 import { openRegular, readInto } from "./regular.js";
 import { SourceFile } from "./source.js";
@@ -41,8 +41,8 @@ export class LocalFile extends SourceFile {
   private constructor(
     path: string,
     size: number,
-    /** The device and the inode, which tell this file from another one under the same path. */
-    private readonly identity: string,
+    /** The look at the file when it was opened, which tells it from another one under the same path. */
+    private readonly first: Stats,
     handle: FileHandle,
   ) {
     super(path, size);
@@ -52,7 +52,7 @@ export class LocalFile extends SourceFile {
 
   static async openPath(path: string): Promise<LocalFile> {
     const { handle, stats } = await withRoom(() => openRegular(path)).catch(cannot("open the file", path));
-    const file = new LocalFile(path, stats.size, identityOf(stats), handle);
+    const file = new LocalFile(path, stats.size, stats, handle);
     try {
       await closeIdle();
       return file;
@@ -168,9 +168,20 @@ export class LocalFile extends SourceFile {
   /** Opens the file again. @throws VistaError `INCONSISTENT` where another file has its path now */
   async #reopen(patience: number): Promise<FileHandle> {
     const { handle, stats } = await withRoom(() => openRegular(this.path), patience);
-    if (identityOf(stats) === this.identity) return handle;
+    if (identityOf(stats) === identityOf(this.first)) return handle;
     await handle.close();
-    throw new VistaError("INCONSISTENT", "was replaced by another file while it was being read", {
+    throw this.#changed("replaced by another file");
+  }
+
+  override async checkUnchanged(): Promise<void> {
+    const now = await (this.#handle?.stat() ?? stat(this.path)).catch(() => undefined);
+    // A file that was closed in between, and removed or replaced since, was read before.
+    if (now === undefined || identityOf(now) !== identityOf(this.first)) return;
+    if (now.mtimeMs !== this.first.mtimeMs || now.size !== this.size) throw this.#changed("written to");
+  }
+
+  #changed(how: string): VistaError {
+    return new VistaError("INCONSISTENT", `was ${how} while it was being read`, {
       path: this.path,
       hint: "Run again when nothing writes there.",
     });

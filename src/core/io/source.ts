@@ -63,6 +63,13 @@ export abstract class SourceFile {
   /** Gives the descriptor back, where there is one; the next read opens the file again. Nothing may be reading meanwhile. */
   async suspend(): Promise<void> {}
 
+  /**
+   * Checks, after the last read, that nothing wrote to the file since it was opened, as far as its size and its time tell: the bytes
+   * of formats without checksums would be those of two files. At a URL every answer tells.
+   * @throws VistaError `INCONSISTENT`
+   */
+  async checkUnchanged(): Promise<void> {}
+
   /** Returns the error for a read of `wanted` bytes of which only `got` are there. */
   truncated(position: number, wanted: number, got: number): VistaError {
     const there = `${Math.max(0, got)} there; the file has ${this.size} bytes`;
