@@ -91,7 +91,10 @@ export class SmallFiles {
       const bytes = this.#buffer.subarray(start, start + content.length);
       start += content.length;
       // A file of very many parts has several windows.
-      for (const window of windows[i]!) reader.addWindow(window, bytesOf(window, bytes));
+      for (const window of windows[i]!) {
+        const { position, length } = window;
+        reader.addWindow(window, bytes.subarray(position, position + length));
+      }
       return bytes;
     });
     const reads = await reader.run();
@@ -110,8 +113,4 @@ export class SmallFiles {
     }
     return reads;
   }
-}
-
-function bytesOf({ position, length }: Window, file: Uint8Array): Uint8Array {
-  return file.subarray(position, position + length);
 }

@@ -85,10 +85,6 @@ export class Issues {
     }
   }
 
-  #allGroups(): Group[] {
-    return [...this.#groups.values()].flatMap((groups) => [...groups.values()]);
-  }
-
   /** Returns all findings, in the order of their (first) records in the file. */
   findings(): Finding[] {
     const all = [...this.#single];
@@ -97,8 +93,9 @@ export class Issues {
       const message = `${more} more records have a fault of this kind`;
       all.push(finding(rule, this.path, message, { ...place(index, offset), count: more }));
     }
-    for (const { rule, message, index, offset, count } of this.#allGroups()) {
-      all.push(finding(rule, this.path, message(count), { ...place(index, offset), count }));
+    for (const groups of this.#groups.values()) {
+      for (const { rule, message, index, offset, count } of groups.values())
+        all.push(finding(rule, this.path, message(count), { ...place(index, offset), count }));
     }
     return all.sort((a, b) => a.offset! - b.offset!);
   }

@@ -273,7 +273,9 @@ class FileRun implements RowSink {
         onMissing,
       );
     } else {
-      const source = youtube === undefined ? undefined : folderSource(this.#dataRoot(kind, youtube), splits);
+      // Vista itself joins folder names to data/YouTube; the language files start at the OpenDV root, wherever that is.
+      const root = kind === "language" && youtube !== undefined ? opendvDataRoot(youtube) : youtube;
+      const source = root === undefined ? undefined : folderSource(root, splits);
       if (quick !== undefined) this.#sample = new ClipSample(quick.records, quick.seed);
       const { missing } = this.task;
       const onMissing =
@@ -292,14 +294,6 @@ class FileRun implements RowSink {
     if (this.#lacking.has(path)) return;
     this.#lacking.add(path);
     this.outcome.missing.push(finding(rule, path, `needed by ${this.name}`));
-  }
-
-  /**
-   * Returns the folder that names start from. Vista itself joins folder names to data/YouTube; the language files start at the
-   * OpenDV root, wherever that is.
-   */
-  #dataRoot(kind: AnnotationKind, youtube: string): string {
-    return kind === "language" ? opendvDataRoot(youtube) : youtube;
   }
 
   end(result: FileResult): void {

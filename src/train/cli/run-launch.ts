@@ -272,7 +272,7 @@ async function runHere(
     );
     context.setExitCode(EXIT.failed);
   }
-  const run = await runFolder(plan, since);
+  const run = knownRun(plan) ?? (await newestRun(plan.logdir, since));
   if (result.exitCode !== 0) {
     reportFailure(result, plan, run, context);
     return;
@@ -304,10 +304,6 @@ export async function finish(
 function expectedWeights(plan: LaunchPlan, finetune: string | undefined): string | undefined {
   if (plan.resume !== undefined) return undefined;
   return finetune === undefined ? "ckpts/svd_xt.safetensors" : fromVista(plan.vista, finetune);
-}
-
-async function runFolder(plan: LaunchPlan, since: Date): Promise<string | undefined> {
-  return knownRun(plan) ?? newestRun(plan.logdir, since);
 }
 
 /** Returns the run folder of a launch; undefined where train.py makes up its name. */
