@@ -1,14 +1,17 @@
 /** The one set of rules by which all commands of vista-data take a folder for a data set. */
-import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { checkAnnotations } from "../../src/dataset/annotations/check.js";
 import { findNuScenes } from "../../src/dataset/annotations/make/source.js";
 import { findYouTubeClips } from "../../src/dataset/annotations/make/youtube-sources.js";
 import { ValidationScenes } from "../../src/dataset/annotations/val-scenes.js";
+import { listing } from "../../src/dataset/nuscenes/check/listing.js";
 import { findClip } from "../../src/dataset/preview/clip.js";
 import { locateData, recognise } from "../../src/dataset/recognise.js";
 import { collectStats } from "../../src/dataset/stats/stats.js";
 import { temporaryFolder } from "../helpers/state.js";
+import { collect } from "./opendv/support.js";
 
 /** Makes a folder of empty files. */
 function folderOf(...files: string[]): string {
@@ -174,6 +177,48 @@ it.each(["", "data/nuscenes", "data/YouTube"])(
     await expect(collectStats(named, { annos: [join(root, "annos/nuScenes.json")] })).rejects.toEqual(
       failure,
     );
+  },
+);
+
+/** Runs something as a user whom permissions stop, where the tests run as root. */
+async function asNobody<T>(work: () => Promise<T>): Promise<T> {
+  const isRoot = process.geteuid?.() === 0;
+  if (isRoot) process.seteuid?.(65534);
+  try {
+    return await work();
+  } finally {
+    if (isRoot) process.seteuid?.(0);
+  }
+}
+
+it.skipIf(process.platform === "win32")(
+  "files in a folder that may be listed but not looked into are none, for every check",
+  async () => {
+    const frame = (i: number) =>
+      `data/nuscenes/samples/CAM_FRONT/n__CAM_FRONT__${1532402927612460 + i * 83_333}.jpg`;
+    const images = Array.from({ length: 25 }, (_, i) => frame(i));
+    const youtube = Array.from({ length: 25 }, (_, i) => `data/YouTube/v/${String(i).padStart(9, "0")}.jpg`);
+    const root = folderOf(...images, ...youtube, "annos/nuScenes.json", "annos/YouTube.json");
+    const record = {
+      ...{ frames: images.map((path) => path.slice("data/nuscenes/".length)), traj: Array(10).fill(0) },
+      ...{ cmd: 3, speed: [1, 1, 1, 1, 1], angle: [1, 1, 1, 1, 1], z: 1, goal: [1, 1] },
+    };
+    const files = ["nuScenes", "YouTube"].map((name) => join(root, `annos/${name}.json`));
+    writeFileSync(files[0]!, JSON.stringify([record]));
+    writeFileSync(files[1]!, '[{"folder_name": "v", "first_frame": "000000000.jpg"}]');
+    const closed = ["data/nuscenes/samples/CAM_FRONT", "data/YouTube/v"].map((path) => join(root, path));
+    const rules = () =>
+      asNobody(async () => (await collect(checkAnnotations(files, { root }))).map(({ rule }) => rule));
+    for (const folder of [root, dirname(root)]) chmodSync(folder, 0o711);
+    expect(await rules()).toEqual([]);
+    for (const folder of closed) chmodSync(folder, 0o644);
+    try {
+      expect(await rules()).toEqual(["annos/frame-missing", "annos/folder-missing"]);
+      const said = await asNobody(() => listing(closed[0]!));
+      expect(said).toBe("cannot be looked into (EACCES)");
+    } finally {
+      for (const folder of [...closed, dirname(root)]) chmodSync(folder, 0o700);
+    }
   },
 );
 

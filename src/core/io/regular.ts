@@ -98,6 +98,11 @@ export function hasEntry(folder: string, isIt: (entry: Dirent) => boolean): bool
   }
 }
 
+/** Throws the system's error where a folder may be listed but not looked into (`chmod 644`): nothing in it can be opened. */
+export function requireSearchable(folder: string): void {
+  statSync(`${folder}/.`);
+}
+
 /** Tells whether an error says that nothing is at a path, which is another matter than something that cannot be looked at. */
 export function isAbsent(error: unknown): boolean {
   return isSystemError(error) && (error.code === "ENOENT" || error.code === "ENOTDIR");

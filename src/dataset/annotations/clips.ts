@@ -26,13 +26,18 @@ export interface FolderSource {
   split(name: string): Split | undefined;
 }
 
-/** Returns a source of the folders below a data root; an absolute name stands for itself, as in the loader's os.path.join. */
+/** Joins a name of a record to the data root as the loader's os.path.join does: an absolute one stands for itself. */
+export function loaderPath(root: string, name: string): string {
+  return isAbsolute(name) ? name : join(root, name);
+}
+
+/** Returns a source of the folders below a data root. */
 export function folderSource(root: string, splits: ReadonlyMap<string, Split>): FolderSource {
   // The last path is remembered because the clips of a folder come one after the other.
   let known: string | undefined;
   let path = "";
   const pathOf = (name: string): string => {
-    if (name !== known) [known, path] = [name, isAbsolute(name) ? name : join(root, name)];
+    if (name !== known) [known, path] = [name, loaderPath(root, name)];
     return path;
   };
   return {

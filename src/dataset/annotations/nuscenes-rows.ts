@@ -1,11 +1,12 @@
 /** Checks of the records of nuScenes.json and nuScenes_val.json. */
 import { readdirSync } from "node:fs";
-import { isAbsolute, join } from "node:path";
+import { join } from "node:path";
 import { isSystemError, rethrowExhausted } from "../../core/errors.js";
-import { sizeOf } from "../../core/io/regular.js";
+import { requireSearchable, sizeOf } from "../../core/io/regular.js";
 import { isRecord } from "../../core/maps.js";
 import type { RowSink } from "../json/rows.js";
 import { describe } from "./clip-rows.js";
+import { loaderPath } from "./clips.js";
 import { type Issues, NO_INDEX, records } from "./issues.js";
 import type { AnnotationRule } from "./rules.js";
 import type { ValidationScenes } from "./val-scenes.js";
@@ -35,6 +36,10 @@ export const COMMANDS: readonly DrivingCommand[] = ["right", "left", "stop", "fo
 export const PICTURE = { width: 1600, height: 900 };
 /** The length of a hole between two frames in microseconds: CAM_FRONT runs at 12 Hz, so a second without a frame is one. */
 const HOLE_US = 1_000_000;
+/** The least and the most time from one frame to the next, on average: 12 Hz are 83,333, and sets of one's own have 10 or 20 Hz. */
+const STEP_US = { least: 45_000, most: 150_000 };
+/** How far from the car a trajectory may start, and how far it may lead within its two seconds, in metres. */
+const TRAJECTORY = { start: 0.1, end: 500 };
 const FILE_NAME = /^(.*)__([^_]\w*)__([0-9]{13,17})\.[a-z]+$/i;
 
 /** The files that are there, found by listing each folder once; a link counts as what it leads to, a folder or a pipe as nothing. */
@@ -60,6 +65,7 @@ export class FileListing {
   #list(folder: string): Map<string, boolean | undefined> | undefined {
     try {
       const entries = readdirSync(this.#path(folder), { withFileTypes: true });
+      requireSearchable(this.#path(folder));
       return new Map(
         entries.map((entry) => [entry.name, entry.isSymbolicLink() ? undefined : entry.isFile()]),
       );
@@ -71,7 +77,7 @@ export class FileListing {
   }
 
   #path(folder: string): string {
-    return isAbsolute(folder) ? folder : join(this.root, folder);
+    return loaderPath(this.root, folder);
   }
 }
 
@@ -280,7 +286,18 @@ export class NuScenesRows implements RowSink {
   }
 
   #actions(record: NuScenesRecord): void {
-    const { speed, angle, z, goal } = record;
+    const { traj, speed, angle, z, goal } = record;
+    const [x, y] = traj as [number, number];
+    const isFar = traj.some((metres) => Math.abs(metres) > TRAJECTORY.end);
+    if (Math.hypot(x, y) > TRAJECTORY.start || isFar) {
+      const points = traj.map((metres) => Number(metres.toFixed(1))).join(", ");
+      this.issues.group(
+        "trajectory",
+        "",
+        (count) =>
+          `${have(count)} a trajectory that does not start at the car (0, 0), or has a point more than ${TRAJECTORY.end} m away, the first ${points}`,
+      );
+    }
     this.#tally("speed", speed.length > 0);
     this.#tally("angle", angle.length > 0);
     this.#tally("goal", hasGoal(record));
@@ -331,6 +348,7 @@ export class NuScenesRows implements RowSink {
     let log: string | undefined;
     let channel: string | undefined;
     let time = 0;
+    let start: number | undefined;
     for (const [at, frame] of frames.entries()) {
       const match = FILE_NAME.exec(frame.slice(frame.lastIndexOf("/") + 1));
       // The user has chosen these names, so there is nothing to compare.
@@ -358,7 +376,16 @@ export class NuScenesRows implements RowSink {
       log = match[1];
       channel = match[2];
       time = next;
+      start ??= time;
     }
+    const step = (time - start!) / Math.max(frames.length - 1, 1);
+    if (frames.length < 2 || (step >= STEP_US.least && step <= STEP_US.most)) return;
+    this.issues.group(
+      "frame-rate",
+      "",
+      (count) =>
+        `${have(count)} frames that are not some 83 ms apart, as Vista takes them to be: ${(step / 1000).toFixed(0)} ms in the first`,
+    );
   }
 
   /** Looks for the frames of a record. @returns false where a frame is not there */

@@ -76,6 +76,12 @@ export function kindOf(value: unknown): AnnotationKind | undefined {
   return "first_frame" in value ? "YouTube" : undefined;
 }
 
+/** Returns the kind of records for which Vista reads a file of this name, `nuScenes_val.json` say; undefined for any other name. */
+function kindByName(name: string): AnnotationKind | undefined {
+  const match = /^(?:(nuScenes)|YouTube)(?![a-z0-9])/i.exec(basename(name));
+  return match === null ? undefined : match[1] === undefined ? "YouTube" : "NuScenes";
+}
+
 /** Tells whether a file is one of validation clips, by its name: the authors name theirs like this. */
 function isValidation(name: string): boolean {
   return /(^|[^a-z])val(idation)?([^a-z]|$)/i.test(basename(name));
@@ -335,6 +341,15 @@ class FileRun implements RowSink {
     if (stopping !== undefined) {
       const { records, index, offset } = stopping;
       tally.stopping = { records, first: index === NO_INDEX ? `byte ${offset}` : `record ${index}` };
+    }
+    const named = kindByName(this.name);
+    if (named !== undefined && named !== this.#kind) {
+      const what = named === "NuScenes" ? "ends at the first of them" : "tries for ever";
+      const message = `its ${rows} records are of the kind ${this.#kind}, and Vista reads a file of this name as ${named}: it ${what}`;
+      findings.unshift(finding("unknown-kind", this.name, message));
+      tally.unusable = rows;
+      if (named === "NuScenes") tally.stopping = { records: rows, first: "record 0" };
+      if (unusable !== undefined) unusable.error ??= message;
     }
     if (quick === undefined) return;
     tally.quick = quick;

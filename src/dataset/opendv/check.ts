@@ -127,7 +127,7 @@ class OpenDvRun {
       if (this.#progress(0)) await nextTurn();
       const scan = this.#scan(found, folder);
       if (isVistaError(scan)) {
-        yield finding("broken-link", folder.path, scan.message);
+        yield finding("broken-link", folder.path, scan.what);
         continue;
       }
       const skipped = found.skipped.has(folder.videoId);

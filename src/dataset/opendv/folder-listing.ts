@@ -2,7 +2,7 @@
 import { type Dir, opendirSync } from "node:fs";
 import { join } from "node:path";
 import { throwIfAborted } from "../../core/errors.js";
-import { sizeOf } from "../../core/io/regular.js";
+import { requireSearchable, sizeOf } from "../../core/io/regular.js";
 import { compareText } from "../../core/text.js";
 import { isBystander } from "../bystanders.js";
 import { type FrameLayout, layoutKey, parseFrameName, sameLayout } from "./names.js";
@@ -57,7 +57,7 @@ interface Group {
  * The listing is synchronous: there is one call for a batch of entries, without the price of a promise for each. This is three
  * times as fast as asynchronous listing, and `signal` is looked at between the batches.
  *
- * @throws the system's error where the folder cannot be listed; VistaError `ABORTED`
+ * @throws the system's error where the folder cannot be listed or looked into; VistaError `ABORTED`
  */
 export function scanFolder(path: string, signal?: AbortSignal): FolderScan {
   const groups = new Map<string, Group>();
@@ -122,6 +122,7 @@ export function scanFolder(path: string, signal?: AbortSignal): FolderScan {
   } finally {
     dir.closeSync();
   }
+  requireSearchable(path);
   const scan = { ...resolveGroups([...groups.values()]), strays, strayCount, folders };
   return firstBroken === undefined
     ? scan

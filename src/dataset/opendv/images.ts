@@ -2,13 +2,16 @@
 import { join } from "node:path";
 import { throwIfAborted } from "../../core/errors.js";
 import { mapOrdered } from "../../core/io/map-ordered.js";
+import { sizeOf } from "../../core/io/regular.js";
 import { remember } from "../../core/maps.js";
 import type { Finding } from "../finding.js";
 import { checkImage, type ImageFault, type ImageLevel, SIDE_BY_SIDE } from "../images/check.js";
 import { type FrameLayout, frameName } from "./names.js";
 import { finding, type OpenDvRule } from "./rules.js";
 
-const FAULT_RULES: Readonly<Record<Exclude<ImageFault, "missing" | "not-a-file">, OpenDvRule>> = {
+const FAULT_RULES: Readonly<Record<ImageFault, OpenDvRule>> = {
+  missing: "unreadable-image",
+  "not-a-file": "unreadable-image",
   unreadable: "unreadable-image",
   empty: "empty-image",
   "not-an-image": "not-an-image",
@@ -52,7 +55,7 @@ export async function* imageFindings(
   for await (const { frame, name, fault, detail, width, height } of reports) {
     throwIfAborted(signal);
     // What is no file, and what is empty, is left out here, because the sizes of all frames are looked at beforehand.
-    if (fault === "missing" || fault === "not-a-file") continue;
+    if (fault !== undefined && fault !== "empty" && sizeOf(join(root, path, name)) === -1) continue;
     onImage();
     if (fault !== undefined && fault !== "empty") {
       const cutOff = frame === last && fault === "truncated";

@@ -3,7 +3,7 @@ import { existsSync, statSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { fromSystem, VistaError } from "../../core/errors.js";
 import { describe } from "../annotations/clip-rows.js";
-import { misreadName } from "../annotations/clips.js";
+import { loaderPath, misreadName } from "../annotations/clips.js";
 import { type NuScenesRecord, recordFaults } from "../annotations/nuscenes-rows.js";
 import { kindOf } from "../annotations/run.js";
 import { framesFromSample } from "../frame-index/chains.js";
@@ -129,7 +129,7 @@ function recordClip(file: string, index: number, root: string | undefined, count
     if (fault !== undefined) throw bad(fault[1]);
     const actions = value as NuScenesRecord;
     const data = dataRoot(base, "nuscenes");
-    return { title, frames: actions.frames.slice(0, count).map((frame) => join(data, frame)), actions };
+    return { title, frames: actions.frames.slice(0, count).map((frame) => loaderPath(data, frame)), actions };
   }
   if (kind === undefined) throw bad(`is ${describe(value)}, no record that is known`);
   const { folder_name, folder, first_frame } = value as Record<string, unknown>;
@@ -143,7 +143,7 @@ function recordClip(file: string, index: number, root: string | undefined, count
   const data = dataRoot(base, "YouTube");
   const frames = Array.from({ length: count }, (_, i) => {
     const number = String(Number(digits) + i).padStart(digits.length, "0");
-    return join(data, name, `${number}.${extension}`);
+    return loaderPath(data, join(name, `${number}.${extension}`));
   });
   return { title: `${title}: ${name}`, frames };
 }

@@ -67,9 +67,10 @@ async function lookAt(
   const tally = check.summary.annotations?.[0];
   if (tally === undefined) return look;
   if (tally.subset !== subset.name) {
-    look.fatal.push(
+    // The name of the file may say so, too, but the config tells what it is read as.
+    look.fatal = [
       `${file}: holds the records of a ${tally.subset === "language" ? "language file" : `${tally.subset}.json`}, not those of ${subset.name}`,
-    );
+    ];
     return look;
   }
   if (tally.stopping !== undefined) {

@@ -252,6 +252,30 @@ describe("files", () => {
     undefined,
     /none of its first 100 records \(of 101\)/,
   );
+  fault(
+    "unknown-kind",
+    "clips of YouTube under the name of nuScenes's file, of which each by itself is sound",
+    () => ({ nuscenes: youtube }),
+    undefined,
+    /its 130 records are of the kind YouTube, and Vista reads a file of this name as NuScenes: it ends/,
+  );
+  fault(
+    "unknown-kind",
+    "records of nuScenes under the name of YouTube's file",
+    () => ({ youtube: nuscenes }),
+    undefined,
+    /its 11 records are of the kind NuScenes, and Vista reads a file of this name as YouTube: it tries for ever/,
+  );
+  test("records of another kind than the file's name says are none that a config could train on", async () => {
+    const root = copyOf(clean);
+    const path = join(root, "annos/nuScenes.json");
+    writeFileSync(path, toPythonJson(youtube));
+    const check = checkAnnotations([path], { root });
+    await collect(check);
+    expect(check.summary.annotations).toMatchObject([
+      { records: 130, unusable: 130, stopping: { records: 130, first: "record 0" } },
+    ]);
+  });
   nearMiss("unknown-kind", "fields of one's own before those that Vista reads", () => ({
     youtube: youtube.map((record, i) => ({ id: i, weather: { rain: [0, 1] }, ...record })),
     nuscenes: nuscenes.map((record, i) => ({ id: i, scene: "scene-0061", ...record })),
@@ -608,11 +632,7 @@ describe("nuScenes.json", () => {
     "record 4",
     /"traj" has 3.4028236e\+38, which is infinite as float32/,
   );
-  nearMiss(
-    "shape",
-    "the largest number of float32",
-    one({ traj: [3.4028235e38, 0, 0, 0, 0, 0, 0, 0, 0, 0] }),
-  );
+  nearMiss("shape", "the largest number of float32", one({ angle: [3.4028235e38, 0, 0, 0, 0] }));
   fault("shape", "cmd as text", one({ cmd: "3" }), "record 4", /"cmd" is the string "3", not an integer/);
   fault(
     "shape",
@@ -661,6 +681,37 @@ describe("nuScenes.json", () => {
   const all = (change: Record<string, unknown>) => () => ({
     nuscenes: nuscenes.map((record) => ({ ...record, ...change })),
   });
+  fault(
+    "trajectory",
+    "points in global coordinates",
+    one({ traj: [401.2, 1180.5, 402, 1184, 403, 1188, 404, 1192, 405, 1196] }),
+    "record 4",
+    /^1 record has a trajectory that does not start at the car .* 401.2, 1180.5, 402,/,
+  );
+  fault(
+    "trajectory",
+    "points in millimetres",
+    all({ traj: [0, 0, 1, 4e3, 2, 8e3, 3, 12e3, 4, 16e3] }),
+    "record 0",
+    /^11 records/,
+  );
+  fault(
+    "trajectory",
+    "an integer that torch cannot hold",
+    () => ({
+      nuscenes: toPythonJson(edited(nuscenes, 4, { traj: [0, 0, 4711, 4, 0, 8, 0, 12, 0, 16] })).replace(
+        "4711",
+        "9".repeat(20),
+      ),
+    }),
+    "record 4",
+    /more than 500 m away/,
+  );
+  nearMiss("trajectory", "rounding at the start, a fast car, and one that drives backwards", () => ({
+    nuscenes: edited(edited(nuscenes, 4, { traj: [-1e-12, 0.05, 0.1, 40, 0.2, 80, 0.4, 120, 0.8, 160] }), 5, {
+      traj: [0, 0, 0, -1, 0, -2, 0, -3, 0, -4],
+    }),
+  }));
   fault("no-actions", "no CAN bus", all({ speed: [], angle: [] }), "record 0", /records have no speed/);
   nearMiss("mixed-actions", "no record has a goal", all({ z: -1 }));
   fault(
@@ -783,6 +834,31 @@ describe("nuScenes.json", () => {
     "record 4",
     /frame 7 has the time of frame 6/,
   );
+  fault(
+    "frame-rate",
+    "key frames without the sweeps between them",
+    () => ({ nuscenes: [{ ...nuscenes[0], frames: drive(LOG, 150).filter((_, i) => i % 6 === 0) }] }),
+    "record 0",
+    /^1 record has frames that are not some 83 ms apart, .*: 500 ms in the first/,
+  );
+  for (const [hz, us] of [
+    [10, 100_000],
+    [20, 50_000],
+  ] as const) {
+    nearMiss("frame-rate", `a set of one's own with ${hz} Hz`, () => {
+      const frames = Array.from(
+        { length: 25 },
+        (_, i) => `own/n1__CAM_FRONT__${1532402927612460 + i * us}.jpg`,
+      );
+      return {
+        nuscenes: [{ ...nuscenes[0], frames }],
+        change: (root) => {
+          mkdirSync(join(root, "data/nuscenes/own"));
+          for (const frame of frames) writeFileSync(join(root, "data/nuscenes", frame), "x");
+        },
+      };
+    });
+  }
   nearMiss("frame-order", "a frame a microsecond after the one before", () => moved(7, -83_332));
   fault(
     "over-gap",

@@ -39,6 +39,16 @@ beforeAll(async () => {
 });
 afterAll(removeFolders);
 
+test("a preview opens names from the root of the disk where they say, as the loader does", () => {
+  const folder = join(newFolder(), "elsewhere");
+  const frames = Array.from({ length: 25 }, (_, i) => `${folder}/${String(i).padStart(9, "0")}.jpg`);
+  const file = join(newFolder(), "own.json");
+  writeFileSync(file, JSON.stringify([{ frames, ...ACTIONS }]));
+  expect(findClip(`${file}#0`, { root: clean.root }).frames).toEqual(frames);
+  writeFileSync(file, JSON.stringify([{ folder_name: folder, first_frame: "000000000.jpg" }]));
+  expect(findClip(`${file}#0`, { root: clean.root }).frames).toEqual(frames);
+});
+
 describe("the crop of Vista's loader", () => {
   test.each([
     // width × height, target, left, top, width, height: worked out by hand from the loader's three cases.
