@@ -54,10 +54,7 @@ const DRY_RULES = [
   "set-twice",
 ];
 
-/**
- * Returns the rules of a dry run, those of them that `--only` names.
- * @throws VistaError `USAGE` where it names none of them
- */
+/** Returns the rules of a dry run, those of them that `--only` names. @throws VistaError `USAGE` where it names none of them */
 function dryRules(only: string[] = []): string[] {
   const rules = DRY_RULES.filter(rulesWanted({ only }));
   if (rules.length > 0) return rules;

@@ -148,27 +148,17 @@ export async function* fileFindings(
   try {
     if (isFirst) {
       for (const [i, list] of lists.entries()) {
-        for (const [row, first] of tables[i]!.duplicates) {
+        const path = `${list.version}/sample_data.json`;
+        const { duplicates, moreDuplicates, nameless } = tables[i]!;
+        for (const [row, first] of duplicates) {
           const { filename, token } = texts[i]!.at(list.data.offset[row]!);
           const other = texts[i]!.at(list.data.offset[first]!).token;
-          yield finding(
-            "duplicate-file",
-            `${list.version}/sample_data.json`,
-            `${filename} is also that of ${other}`,
-            {
-              record: String(token),
-              offset: list.data.offset[row]!,
-            },
-          );
+          const place = { record: String(token), offset: list.data.offset[row]! };
+          yield finding("duplicate-file", path, `${filename} is also that of ${other}`, place);
         }
         const more = "more rows whose file is that of another row";
-        yield* remainder(
-          "duplicate-file",
-          `${list.version}/sample_data.json`,
-          tables[i]!.moreDuplicates,
-          more,
-        );
-        yield* namelessFindings(list, tables[i]!.nameless, texts[i]!);
+        yield* remainder("duplicate-file", path, moreDuplicates, more);
+        yield* namelessFindings(list, nameless, texts[i]!);
       }
     }
     const folders = await foldersToList(root, lists);
@@ -235,17 +225,10 @@ export async function* fileFindings(
       coverage.checked += rowsIn.get(folder) ?? 0;
       listed += names?.length ?? 0;
       options.onProgress?.({ phase: "list files", done: listed, total: coverage.total, unit: "files" });
+      const exists = names !== undefined;
       for (const [i, list] of lists.entries()) {
         if (ids[i]! >= 0)
-          yield* missingIn(
-            list,
-            ids[i]!,
-            folder,
-            tables[i]!.seen,
-            texts[i]!,
-            names !== undefined,
-            options.onMissing,
-          );
+          yield* missingIn(list, ids[i]!, folder, tables[i]!.seen, texts[i]!, exists, options.onMissing);
       }
     }
   } finally {
