@@ -24,21 +24,17 @@ const FORMAT_VERSION = "3\n";
 export function planTorchFile(state: StateDict, path: string): TorchParts {
   const keys = new Map<Tensor, string>();
   for (const [tensor, name] of state.unique()) {
-    if (dtypeInfo(tensor.dtype).torch === undefined || tensor.dtype === "F4") {
-      throw new VistaError("UNSUPPORTED", `torch has no tensors of dtype ${tensor.dtype}`, {
-        record: name,
-        hint: "Write safetensors instead.",
-      });
-    }
-    if (tensor.shape.length > PICKLE_LIMITS.dimensions) {
-      const what = `torch has no tensors of ${tensor.shape.length} dimensions, only up to ${PICKLE_LIMITS.dimensions}`;
-      throw new VistaError("UNSUPPORTED", what, { record: name, hint: "Write safetensors instead." });
-    }
+    const refuse = (what: string) =>
+      new VistaError("UNSUPPORTED", what, { record: name, hint: "Write safetensors instead." });
+    const { dtype, shape } = tensor;
+    if (dtypeInfo(dtype).torch === undefined || dtype === "F4")
+      throw refuse(`torch has no tensors of dtype ${dtype}`);
+    const { dimensions } = PICKLE_LIMITS;
+    if (shape.length > dimensions)
+      throw refuse(`torch has no tensors of ${shape.length} dimensions, only up to ${dimensions}`);
     // A tensor without elements may have a shape whose strides are beyond what can be counted.
-    if (!contiguousStrides(tensor.shape).every(Number.isSafeInteger)) {
-      const what = `the strides of shape [${tensor.shape.join(", ")}] are beyond 2^53`;
-      throw new VistaError("UNSUPPORTED", what, { record: name, hint: "Write safetensors instead." });
-    }
+    if (!contiguousStrides(shape).every(Number.isSafeInteger))
+      throw refuse(`the strides of shape [${shape.join(", ")}] are beyond 2^53`);
     keys.set(tensor, String(keys.size));
   }
   return planTorchRecords(path, pickleStateDict(state, keys), storagesOf(keys), identityOf(state));
