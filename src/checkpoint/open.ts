@@ -1,15 +1,16 @@
 /**
  * Opens every kind of input: torch files, safetensors, sharded ones of both, distributed checkpoints and ZeRO checkpoint folders.
  */
-import { cannot, firstNames, fromReader, shorten, VistaError } from "../core/errors.js";
+import { firstNames, fromReader, shorten, VistaError } from "../core/errors.js";
 import { openAll } from "../core/io/open-all.js";
 import { openSource } from "../core/io/open-source.js";
-import { filesAtOnce, joinPlace, listFolder, lookAt, placeName } from "../core/io/places.js";
+import { filesAtOnce } from "../core/io/places.js";
 import { settleAll } from "../core/io/settle.js";
 import type { SourceFile } from "../core/io/source.js";
 import type { RunOptions } from "../core/progress.js";
 import { Checkpoint, type Opened } from "./checkpoint.js";
-import { findDcp, openDcp } from "./dcp/open.js";
+import { openDcp } from "./dcp/open.js";
+import { findInput, notTaken } from "./find-input.js";
 import { looksLikeSafetensors, openSafetensors } from "./safetensors/read.js";
 import { readShardIndex, type ShardIndex, type StatedShard, shardError } from "./shard-index.js";
 import { StateDict, type Tensor } from "./tensor/tensor.js";
@@ -22,7 +23,6 @@ import { HEAD, otherFile } from "./torch/other-kinds.js";
 import { readTorchFile, wholeCrc32 } from "./torch/read.js";
 import { type FoundStateDict, findStateDict } from "./torch/state-dicts.js";
 import { namesOfOthers } from "./torch/values.js";
-import { isCheckpointFolder, saysLatest } from "./zero/layout.js";
 import { openZeroCheckpoint } from "./zero/open.js";
 
 export interface OpenOptions extends RunOptions {
@@ -54,34 +54,13 @@ export async function openCheckpoint(path: string, options: OpenOptions = {}): P
   return new Checkpoint(await openAny(path, options));
 }
 
-/** An input as its names tell it: `place` is the index, the file or the folder that holds the checkpoint. */
-export interface FoundInput {
-  readonly kind: "index" | "dcp" | "file" | "zero";
-  readonly place: string;
-  /** The words for it in messages. */
-  readonly what: string;
+async function withBeside(opening: Promise<Opened>, beside: readonly string[]): Promise<Opened> {
+  const opened = await opening;
+  const taken = opened.state.files.map(({ path }) => path);
+  const { left, warnings } = notTaken(beside, taken);
+  const others = left.map((key) => ({ key, tensors: 0, model: true, file: true }) as const);
+  return { ...opened, warnings: [...opened.warnings, ...warnings], others: [...opened.others, ...others] };
 }
-
-/**
- * Finds the checkpoint at a path. What a folder holds is told from the names in it: an index of shards, a distributed checkpoint,
- * one file of weights, or else a ZeRO checkpoint, of which nothing is looked at here.
- * @throws VistaError `NOT_FOUND`, `AMBIGUOUS` for several indexes or files of weights
- */
-export async function findInput(path: string): Promise<FoundInput> {
-  if (!(await lookAt(path)).isFolder) {
-    return { kind: placeName(path).endsWith(".json") ? "index" : "file", place: path, what: "a file" };
-  }
-  const index = await findOne(path, /\.index\.json$/, "indexes", saysLatest);
-  if (index !== undefined) return { kind: "index", place: index, what: "a folder with an index of shards" };
-  const dcp = await findDcp(path);
-  if (dcp !== undefined) return { kind: "dcp", place: dcp, what: "a folder of torch.distributed.checkpoint" };
-  const file = await findOne(path, WEIGHTS_FILE, "files of weights", isCheckpointFolder);
-  if (file !== undefined) return { kind: "file", place: file, what: "a folder with one file of weights" };
-  return { kind: "zero", place: path, what: "a ZeRO checkpoint" };
-}
-
-/** The names that libraries (transformers, diffusers, peft, and zero_to_fp32.py) give the one file of a model. */
-const WEIGHTS_FILE = /^(?:(?:diffusion_)?pytorch_model|model|adapter_model)\.(?:bin|safetensors)$/;
 
 const NOTHING_ELSE = {
   leftOut: [],
@@ -97,10 +76,10 @@ const NOTHING_ELSE = {
 };
 
 async function openAny(path: string, options: OpenOptions): Promise<Opened> {
-  const { kind, place, what } = await findInput(path);
+  const { kind, place, what, beside } = await findInput(path);
   if (kind !== "zero") onlyForZero(path, what, options);
-  if (kind === "file") return openFile(place, options);
-  if (kind === "index") return { ...(await openSharded(place, options)), path };
+  if (kind === "file") return withBeside(openFile(place, options), beside);
+  if (kind === "index") return { ...(await withBeside(openSharded(place, options), beside)), path };
   if (kind === "dcp") {
     const { state, info, leftOut, others, warnings } = await openDcp(place, options);
     return { ...NOTHING_ELSE, kind, path, state, leftOut, others, warnings, key: info.key, dcp: info };
@@ -131,28 +110,6 @@ function onlyForZero(path: string, what: string, { tag, excludeFrozen, recover }
   if (tag !== undefined) refuse("--tag", "a tag is a folder");
   if (excludeFrozen) refuse("--exclude-frozen", "what is frozen is said by the files");
   if (recover === false) refuse("--no-recover", "orphans are tensors");
-}
-
-/**
- * Finds the one file in a folder whose name has this form; returns `undefined` where there is none, and for a ZeRO checkpoint
- * folder.
- * @throws VistaError `AMBIGUOUS` for several
- */
-async function findOne(
-  folder: string,
-  pattern: RegExp,
-  what: string,
-  isZero: (names: readonly string[]) => boolean,
-): Promise<string | undefined> {
-  const entries = await listFolder(folder).catch(cannot("list the folder", folder));
-  const names = entries.map(({ name }) => name);
-  const found = names.filter((name) => pattern.test(name)).sort();
-  if (found.length === 0 || isZero(names)) return undefined;
-  if (found.length === 1) return joinPlace(folder, found[0]!);
-  throw new VistaError("AMBIGUOUS", `${found.length} ${what} in this folder: ${found.join(", ")}`, {
-    path: folder,
-    hint: "Give one of them.",
-  });
 }
 
 /** Opens a single file. @param stated  what the index of its set says of the file */

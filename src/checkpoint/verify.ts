@@ -11,7 +11,8 @@ import { scanRanges } from "./copy/scan-ranges.js";
 import type { SavedItem } from "./dcp/metadata.js";
 import { listDcpItems } from "./dcp/open.js";
 import { listSafetensorsShards } from "./dcp/safetensors.js";
-import { detectFormat, findInput, openCheckpoint } from "./open.js";
+import { findInput, notTaken } from "./find-input.js";
+import { detectFormat, openCheckpoint } from "./open.js";
 import { openOptimizerState } from "./optimizer-state.js";
 import { readShardIndex, type StatedShard, shardError } from "./shard-index.js";
 import type { NonFinite } from "./tensor/non-finite.js";
@@ -105,7 +106,7 @@ class Verifier {
 
   /** Lists the files, and tells whether they have to fit together. */
   async #list(): Promise<{ paths: string[]; together: boolean }> {
-    const { kind, place } = await findInput(this.path);
+    const { kind, place, beside } = await findInput(this.path);
     if (kind === "index") {
       const { shards, stated } = await readShardIndex(place);
       for (const [name, entry] of stated) if (shards.has(name)) this.#stated.set(shards.get(name)!, entry);
@@ -119,6 +120,7 @@ class Verifier {
     }
     if (kind === "file") {
       this.#single = true;
+      this.#warnings.push(...notTaken(beside, [place]).warnings);
       return { paths: [place], together: (this.options.key ?? this.options.tag) !== undefined };
     }
     const files = await listCheckpointFiles(await findCheckpoint(this.path, this.options.tag));

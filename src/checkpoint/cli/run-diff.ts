@@ -1,11 +1,13 @@
 /** Runs `vista-ckpt diff`, which shows what differs between two checkpoints. */
 
+import { resolve } from "node:path";
 import { formatCount, plural } from "../../core/cli/format.js";
 import type { PrintOptions } from "../../core/cli/options.js";
 import { printResult } from "../../core/cli/print.js";
 import { type CommandContext, EXIT } from "../../core/cli/program.js";
 import { runWithProgress } from "../../core/cli/progress.js";
 import { firstNames, shorten, VistaError } from "../../core/errors.js";
+import { joinPlace, parentPlace } from "../../core/io/places.js";
 import { remember } from "../../core/maps.js";
 import type { Checkpoint } from "../checkpoint.js";
 import { type DiffReport, diffStates, type TensorDifference } from "../diff.js";
@@ -153,7 +155,11 @@ function prefixLines(a: string, b: string, { prefixes }: Verdict): string[] {
 type Beside = NotCompared & { readonly inside?: boolean };
 
 function leftOut(opened: readonly Checkpoint[]): Beside[] {
-  return opened.flatMap(({ path, key: within, others, leftOut, zero, zeroContent }) => {
+  // Of a folder and a file in it, the file is looked at.
+  const read = new Set(opened.flatMap(({ state }) => state.files.map(({ path }) => resolve(path))));
+  return opened.flatMap(({ path, key: within, others: all, leftOut, zero, zeroContent, state }) => {
+    const folder = parentPlace(state.files[0]?.path ?? path);
+    const others = all.filter(({ key, file }) => !file || !read.has(resolve(joinPlace(folder, key))));
     const optimizer = zero?.universal === true || (zeroContent?.shards.length ?? 0) > 0;
     const kept = optimizer ? [{ path, key: "optimizer_state_dict", model: false }] : [];
     const places = new Set(others.map(({ key }) => key));
@@ -162,7 +168,7 @@ function leftOut(opened: readonly Checkpoint[]): Beside[] {
       .map((key) => ({ path, key, model: false, tensors: 0 }));
     const tensors = others.map((other) => {
       const below = within !== undefined && other.key.startsWith(`${within}.`);
-      return { path, ...other, inside: below || (other.numpy ?? other.extraState ?? false) };
+      return { path, ...other, inside: below || (other.numpy ?? other.extraState ?? other.file ?? false) };
     });
     return [...kept, ...tensors, ...values];
   });
@@ -195,8 +201,10 @@ function diffMetadata(checkpoints: readonly Checkpoint[]): {
 }
 
 /** Returns a line such as `a.pt: 3 tensors under ema`. */
-function describeNotCompared({ path, key, tensors, numpy, extraState, metadata }: NotCompared): string {
+function describeNotCompared(other: NotCompared): string {
+  const { path, key, tensors, numpy, extraState, metadata, file } = other;
   if (tensors === undefined) return `${path}: the optimizer, which --optimizer compares`;
+  if (file) return `${path}: ${shorten(key, 80)}, another file in the folder`;
   if (metadata) return `${path}: metadata ${shorten(key, 80)}, which the other has not`;
   if (extraState) return `${path}: ${shorten(key, 80)}, a module's state in a form of its own`;
   if (tensors === 0) return `${path}: ${shorten(key, 80)}, which is no tensor`;

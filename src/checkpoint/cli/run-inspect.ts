@@ -180,7 +180,8 @@ function parts(inspection: Inspection): string[] {
   named("not tensors", leftOut);
   const unreadable = inspection.unreadable.map(({ name, what }) => `${name} (${what})`);
   named("tensors that only torch can rebuild", unreadable);
-  const others = inspection.others.map(({ key, tensors }) => {
+  const inFile = inspection.others.filter(({ file }) => !file);
+  const others = inFile.map(({ key, tensors }) => {
     return `${key === "." ? "beside it" : key} (${formatCount(tensors)})`;
   });
   named("tensors outside of the state dict", others);

@@ -31,6 +31,8 @@ export interface OtherTensors {
   readonly numpy?: true;
   /** True for what a module of the model keeps as its `_extra_state`, in a form that nothing here reads. */
   readonly extraState?: true;
+  /** True for another file in the folder, which was not looked at and whose tensors are not counted. */
+  readonly file?: true;
 }
 
 /** A dict that is reached through dicts and lists. */

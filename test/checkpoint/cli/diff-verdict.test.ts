@@ -153,6 +153,43 @@ describe("tensors beside the state dict", () => {
   });
 });
 
+describe("other files of weights in a folder", () => {
+  /** As accelerate saves two models and what goes with them. */
+  function folder(): string {
+    const path = temporaryFolder();
+    for (const name of ["model.safetensors", "model_1.safetensors"]) safetensors(undefined, join(path, name));
+    for (const name of ["optimizer.bin", "scheduler.bin", "sampler.bin", "random_states_0.pkl"])
+      writeFileSync(join(path, name), "x");
+    return path;
+  }
+  const said =
+    "left out other files in this folder that may hold weights: model_1.safetensors (give one of them)";
+
+  it("are named, and the folder is not called equal; the file is", async () => {
+    const path = folder();
+    const { code, verdict, stdout } = await diff(path, path);
+    expect({ code, verdict }).toEqual({
+      code: 1,
+      verdict: "no difference in what was compared: 1 tensor the same",
+    });
+    expect(stdout).toMatch(/model_1\.safetensors, another file in the folder/);
+    const file = join(path, "model.safetensors");
+    expect(await diff(file, file)).toMatchObject({ code: 0, verdict: "equal: 1 tensor the same" });
+    expect(await diff(path, join(path, "model_1.safetensors"))).toMatchObject({ code: 0 });
+    const verified = await runCli("vista-ckpt", ["verify", path]);
+    expect(verified).toMatchObject({ code: 0, stdout: expect.stringContaining(`note: ${said}`) });
+    expect((await runCli("vista-ckpt", ["inspect", path])).stderr).toContain(said);
+  });
+
+  it("are those that an index does not name", async () => {
+    const path = folder();
+    const index = { metadata: {}, weight_map: { w: "model.safetensors" } };
+    writeFileSync(join(path, "model.safetensors.index.json"), JSON.stringify(index));
+    expect(await diff(path, path)).toMatchObject({ code: 1 });
+    expect((await runCli("vista-ckpt", ["verify", path])).stdout).toContain(said);
+  });
+});
+
 describe("entries of the state dict that nothing here reads", () => {
   it.each<[string, Fake, RegExp]>([
     [
