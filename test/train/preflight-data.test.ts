@@ -15,7 +15,7 @@ beforeEach(async () => {
 });
 
 const found: Preflight = (...args) => preflightOf(folder, ...args);
-const youtube = () => found("phase1", { rdzvEndpoint: ENDPOINT });
+const youtube = () => found("phase1", { nodes: 1, rdzvEndpoint: ENDPOINT });
 
 type Records = Record<string, unknown>[];
 
@@ -204,7 +204,7 @@ describe("no alarm", () => {
 
   test("rules that are left out are not looked at", async () => {
     await largerSet();
-    const options = { rdzvEndpoint: ENDPOINT };
+    const options = { nodes: 1, rdzvEndpoint: ENDPOINT };
     for (const chosen of [{ ignore: ["data"] }, { ignore: ["data-faulty"] }, { only: ["unknown-subset"] }]) {
       expect(await found("phase1", options, undefined, chosen)).toMatchObject({ codes: [], sampled: [] });
     }
@@ -214,7 +214,7 @@ describe("no alarm", () => {
   test("a config that takes fewer frames than the records have, or than a folder needs for 25", async () => {
     await write("YouTube", [{ folder_name: "Some_Driver/abcdefghijk", first_frame: "000000020.jpg" }]);
     expect((await youtube()).codes).toEqual(["error data-faulty"]);
-    const shorter = { rdzvEndpoint: ENDPOINT, extra: ["data.params.num_frames=12"] };
+    const shorter = { nodes: 1, rdzvEndpoint: ENDPOINT, extra: ["data.params.num_frames=12"] };
     expect((await found("phase1", shorter)).codes).toEqual([]);
     expect((await found("debug", { extra: ["data.params.num_frames=12"] })).codes).toEqual([]);
   });

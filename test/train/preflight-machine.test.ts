@@ -1,6 +1,7 @@
 /** What the preflight says of GPUs and Python packages, from answers of nvidia-smi: recorded ones (nvidia-smi.ts), and others in the same form. */
 import { fileURLToPath } from "node:url";
 import { beforeAll, expect, test } from "vitest";
+import { readGpus, visibleGpus } from "../../src/train/preflight/nvidia.js";
 import { makeCheckout, PINNED, temporaryFolder } from "./checkout.js";
 import { EIGHT, ENDPOINT, H100, node, type Preflight, preflightOf } from "./found.js";
 import { RECORDINGS } from "./nvidia-smi.js";
@@ -82,7 +83,9 @@ test.each<[string, Parameters<typeof node>[0], Record<string, string>, string[]]
     ["warning gpu-busy"],
   ],
 ])("GPUs: %s", async (_, answers, env, codes) => {
-  expect((await found("phase1", { rdzvEndpoint: ENDPOINT }, node(answers, env))).codes).toEqual(codes);
+  expect((await found("phase1", { nodes: 1, rdzvEndpoint: ENDPOINT }, node(answers, env))).codes).toEqual(
+    codes,
+  );
 });
 
 // What phase 1 (8 GPUs, full resolution) and the debug recipe (1 GPU) are told.
@@ -102,7 +105,7 @@ test.each<[keyof typeof RECORDINGS, string[], string[], string]>([
   ["damagedInfoRom", ["error gpu-count", "error gpu-memory"], ["error gpu-memory"], "16280 MiB"],
 ])("GPUs, as recorded: %s", async (name, eight, one, text) => {
   const system = node({ "nvidia-smi": RECORDINGS[name].answer });
-  expect((await found("phase1", { rdzvEndpoint: ENDPOINT }, system)).codes).toEqual(eight);
+  expect((await found("phase1", { nodes: 1, rdzvEndpoint: ENDPOINT }, system)).codes).toEqual(eight);
   const debug = await found("debug", {}, system);
   expect(debug.codes).toEqual(one);
   expect(debug.text).toContain(text);
@@ -168,8 +171,62 @@ test("Python: missing, broken, and no torchrun", async () => {
   expect((await found("debug", {}, talking)).codes).toEqual([]);
   const broken = node({ python: { code: 1, stderr: "No module named 'encodings'\n" } });
   expect((await found("debug", {}, broken)).codes).toEqual(["error python-missing"]);
-  const options = { python: undefined, rdzvEndpoint: ENDPOINT };
+  const options = { python: undefined, nodes: 1, rdzvEndpoint: ENDPOINT };
   expect((await found("phase1", options, node({}, { PATH: folder }))).codes).toEqual([
     "error python-missing",
   ]);
+});
+
+/** The number of GPUs that torch.cuda of torch 2.13 counts of eight with these values: `_parse_visible_devices` and what follows it. */
+const VISIBLE: [string, number][] = [
+  ...([
+    ["", 0],
+    ["0", 1],
+    ["0,1", 2],
+    ["0,0", 0],
+    ["0,1,0", 0],
+    ["1,1,2", 0],
+    ["-1", 0],
+    ["0,-1,1", 1],
+  ] as [string, number][]),
+  ...([
+    ["NoDevFiles", 0],
+    ["all", 0],
+    ["0, 1", 2],
+    ["0 ,1", 2],
+    ["00,01", 2],
+    ["+1,2", 2],
+    ["0x1", 1],
+  ] as [string, number][]),
+  ...([
+    ["1a,2b", 2],
+    ["0;1", 1],
+    ["8", 0],
+    ["0,8,1", 1],
+    ["7,6,5,4,3,2,1,0", 8],
+    ["0,1,", 2],
+    ["0,,1", 1],
+  ] as [string, number][]),
+  ...([
+    [",0", 0],
+    ["GPU-0", 0],
+    ["GPU-00", 1],
+    ["GPU-00,GPU-01", 2],
+    ["GPU-00,GPU-00c8", 0],
+  ] as [string, number][]),
+  ...([
+    ["GPU-00,1", 1],
+    ["1,GPU-00", 1],
+    ["GPU-", 0],
+    ["GPU-09,GPU-00", 0],
+    ["gpu-00", 0],
+    ["1.5", 1],
+  ] as [string, number][]),
+];
+
+test("CUDA_VISIBLE_DEVICES is read as torch.cuda reads it", async () => {
+  const report = await readGpus(node());
+  if (!report.known) throw new Error("no GPUs");
+  const counted = VISIBLE.map(([value]) => [value, visibleGpus(report.gpus, value).length]);
+  expect(counted).toEqual(VISIBLE);
 });

@@ -38,9 +38,9 @@ async function mergedWeights(): Promise<string> {
 }
 
 test.each<[string, Partial<LaunchOptions>]>([
-  ["example", { nodeRank: 1, masterAddr: "127.0.0.1" }],
+  ["example", { nodes: 1, nodeRank: 0, masterAddr: "127.0.0.1", masterPort: FREE_PORT }],
   ["debug", {}],
-  ["phase1", { rdzvEndpoint: ENDPOINT }],
+  ["phase1", { nodes: 1, rdzvEndpoint: ENDPOINT }],
   ["phase1", { slurm: { sbatch: {} } }],
 ])("%s: nothing is found where nothing is wrong", async (recipe, options) => {
   const system = node({ sbatch: { stdout: "slurm 22.05.8" } });
@@ -77,19 +77,29 @@ test("several nodes without a rendezvous, a host nobody knows, a busy port", asy
   await new Promise<void>((resolve) => server.listen(0, resolve));
   const { port } = server.address() as { port: number };
   try {
-    const busy = await found("phase1", { rdzvEndpoint: `127.0.0.1:${port}` });
+    const busy = await found("phase1", { nodes: 1, rdzvEndpoint: `127.0.0.1:${port}` });
     expect(busy.codes).toEqual(["error port-busy"]);
     expect(busy.text).toContain(`port ${port} `);
     expect(
-      (await found("example", { nodeRank: 0, masterAddr: "127.0.0.1", masterPort: port })).codes,
+      (await found("example", { nodes: 1, nodeRank: 0, masterAddr: "127.0.0.1", masterPort: port })).codes,
     ).toEqual(["error port-busy"]);
     // Only the first node opens the port.
     expect(
       (await found("example", { nodeRank: 1, masterAddr: "127.0.0.1", masterPort: port })).codes,
-    ).toEqual([]);
+    ).toEqual(["warning rendezvous-host"]);
   } finally {
     server.close();
   }
+});
+
+test.each<[string, Partial<LaunchOptions>]>([
+  ["phase1", { rdzvEndpoint: ENDPOINT }],
+  ["phase1", { rdzvEndpoint: "127.0.0.1", slurm: { sbatch: {} } }],
+  ["example", { nodeRank: 1, masterAddr: "::1", masterPort: FREE_PORT }],
+])("%s: several nodes that are to meet at an address which each is to itself", async (recipe, options) => {
+  const { codes, text } = await found(recipe, options, node({ sbatch: { stdout: "slurm 22.05.8" } }));
+  expect(codes).toEqual(["warning rendezvous-host"]);
+  expect(text).toMatch(/is each of the (16|2) nodes to itself/);
 });
 
 test("a machine that does not know its own name", async () => {
@@ -105,7 +115,7 @@ test("a machine that does not know its own name", async () => {
 
 test("PET_* variables", async () => {
   const system = node({}, { PET_MAX_RESTARTS: "3", PATH: "/usr/bin" });
-  const result = await found("phase1", { rdzvEndpoint: ENDPOINT }, system);
+  const result = await found("phase1", { nodes: 1, rdzvEndpoint: ENDPOINT }, system);
   expect(result.codes).toEqual(["warning pet-variable"]);
   expect(result.text).toContain("unset PET_MAX_RESTARTS");
   expect((await found("debug", {}, system)).codes).toEqual([]);

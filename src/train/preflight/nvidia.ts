@@ -78,15 +78,23 @@ function size(text: string): number | undefined {
   return /^\d+$/.test(text) ? Number(text) : undefined;
 }
 
-/** Returns the GPUs that CUDA_VISIBLE_DEVICES leaves, by index or (the start of) a UUID; all where it is not set. */
+/**
+ * Returns the GPUs that CUDA_VISIBLE_DEVICES leaves, all where it is not set: indices, or (the starts of) UUIDs, as torch.cuda reads
+ * it. CUDA stops at the first id that it does not know, and takes none where one is named twice.
+ */
 export function visibleGpus(gpus: readonly Gpu[], visible: string | undefined): Gpu[] {
   if (visible === undefined) return [...gpus];
+  const byUuid = visible.startsWith("GPU-");
   const chosen: Gpu[] = [];
-  for (const id of visible.split(",").map((part) => part.trim())) {
-    const gpu = gpus.find((g) => g.index === id || (id.startsWith("GPU-") && g.uuid.startsWith(id)));
-    // CUDA stops at the first id that it does not know.
-    if (gpu === undefined) break;
-    chosen.push(gpu);
+  for (const id of visible.split(",")) {
+    // As strtoul has it, what stands behind the digits does not count.
+    const index = /^\+?\d+/.exec(id.trim())?.[0];
+    const matching = gpus.filter((gpu) =>
+      byUuid ? id.startsWith("GPU-") && gpu.uuid.startsWith(id) : Number(gpu.index) === Number(index ?? -1),
+    );
+    if (matching.length !== 1) break;
+    if (chosen.includes(matching[0]!)) return [];
+    chosen.push(matching[0]!);
   }
   return chosen;
 }

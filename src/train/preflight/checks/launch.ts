@@ -19,6 +19,14 @@ export async function* checkRendezvous({ plan, system }: CheckContext): AsyncGen
   if (meeting.kind === "missing") {
     yield finding("no-rendezvous", `${plan.nodes} nodes, and nothing says how they find one another`);
   }
+  const host = meeting.kind === "c10d" || meeting.kind === "static" ? meeting.host : "";
+  if (plan.nodes > 1 && /^(localhost|127\..*|::1|0\.0\.0\.0)$/i.test(host)) {
+    const what = `${host} is each of the ${plan.nodes} nodes to itself: where they are several machines, each waits for the others alone`;
+    yield finding("rendezvous-host", what, {
+      severity: "warning",
+      fix: "Name the first node by a name or an address that the others know it by.",
+    });
+  }
   // With Slurm, names are looked up on the nodes, not here.
   if (plan.slurm !== undefined) return;
   if (meeting.kind === "local") yield* checkHostName(system);
