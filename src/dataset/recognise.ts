@@ -47,6 +47,9 @@ const VISTA_NUSCENES = "data/nuscenes";
 const VISTA_YOUTUBE = "data/YouTube";
 const VISTA_ANNOS = "annos";
 
+/** The table that shows a folder to be one of tables, whose root is the folder above. */
+const LOOSE_TABLE = "sample_data.json";
+
 /** The number of entries of a folder below the root that are looked at: a nuScenes root has few, a folder of frames many. */
 const PROBE = 1000;
 
@@ -65,7 +68,9 @@ export function recognise(root: string, options: RecogniseOptions = {}): DataPar
     annotations: wants("annotations") ? annotationsOf(root, kinds.length === 1) : [],
   };
   // A nuScenes root is not searched, because its folders of images have no frames by number.
-  if (wants("opendv") && parts.nuscenes?.place !== "") parts.opendv = openDvSet(root, sets.length > 0);
+  if (wants("opendv") && parts.nuscenes?.place !== "") {
+    parts.opendv = openDvSet(root, sets.length > 0 || existsSync(join(root, LOOSE_TABLE)));
+  }
   const isKnown = parts.nuscenes !== undefined || parts.opendv !== undefined || parts.annotations.length > 0;
   if (!isKnown && !orNothing) throw nothingKnown(root, kinds, sets);
   return parts;
@@ -136,7 +141,7 @@ function nothingKnown(root: string, kinds: readonly DataKind[], sets: readonly N
   if (kinds.includes("nuscenes") && sets.length > 1) {
     const places = sets.map(({ place }) => place);
     hint = `There are several nuScenes sets below it: name one of ${places.join(", ")}.`;
-  } else if (existsSync(join(root, "sample_data.json"))) {
+  } else if (existsSync(join(root, LOOSE_TABLE))) {
     hint = "These are the tables of one version: name the folder above it.";
   }
   return new VistaError("NOT_FOUND", what, { path: root, hint });

@@ -120,6 +120,15 @@ describe("every command takes the same set in a folder", () => {
     expect(source).toEqual(located.nuscenes);
   });
 
+  it("tables in the root with maps beside them are a nuScenes set in the wrong place, not videos", () => {
+    const root = folderOf("sample_data.json", "sample.json", "maps/53992ee3023e5494b90c316c183be829.png");
+    for (const take of [recognise, locateData]) {
+      expect(() => take(root)).toThrow(
+        expect.objectContaining({ hint: "These are the tables of one version: name the folder above it." }),
+      );
+    }
+  });
+
   it("pictures above a set are no frames where only frames are asked for, either", () => {
     const root = folderOf(...tables("nuscenes/v1.0-mini"), ...frames("nuscenes/maps/b"), ...frames("maps/b"));
     expect(said(() => recognise(root, { kinds: ["opendv"] }))).toMatch(/no OpenDV-YouTube frames here$/);

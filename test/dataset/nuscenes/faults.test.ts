@@ -532,6 +532,16 @@ const CASES: Case[] = [
     },
   },
   {
+    rule: "keyframe-missing",
+    name: "the camera has a name of its own",
+    plant: (set) => {
+      set.edit("sensor", (rows) => {
+        rows.find(({ channel }) => channel === "CAM_FRONT")!.channel = "cam_front";
+      });
+      return table("sample_data");
+    },
+  },
+  {
     rule: "keyframe-duplicate",
     name: "a sweep is a key frame",
     plant: (set) => {
@@ -966,6 +976,23 @@ const CASES: Case[] = [
         { ...last, utime: last.utime + 9e9 },
       ];
       writeFileSync(path, JSON.stringify(more));
+    },
+  },
+  {
+    rule: "can-bus-damaged",
+    name: "the file of a scene with a name of its own",
+    plant: (set) => {
+      renameScene(set, "tokyo-1");
+      writeFileSync(set.path("can_bus/tokyo-1_vehicle_monitor.json"), "{}");
+      return "can_bus/tokyo-1_vehicle_monitor.json tokyo-1";
+    },
+    // Such a scene without messages, and one with some.
+    near: (set) => {
+      renameScene(set, "tokyo-1");
+      rmSync(set.path("can_bus/scene-0103_vehicle_monitor.json"));
+      set.edit("scene", (rows) => {
+        rows[1]!.name = "tokyo-2";
+      });
     },
   },
   {

@@ -43,6 +43,9 @@ export async function readVehicleMonitor(root: string, scene: string): Promise<V
   return messages.length === 0 ? undefined : { path, messages };
 }
 
+/** The distance in microseconds from which on a message is none of the scene, which lasts 20 s. */
+const FAR_US = 30_000_000;
+
 const HINT = "Unpack the scene's file from can_bus.zip again.";
 
 /**
@@ -52,7 +55,8 @@ const HINT = "Unpack the scene's file from can_bus.zip again.";
  *
  * @param timestamp  the time of the sample, in microseconds
  * @returns the speed in km/h and the steering angle in degrees
- * @throws VistaError `FORMAT` where a message that is looked at lacks its time, or the one that is found lacks its figures
+ * @throws VistaError `FORMAT` where a message that is looked at lacks its time, or the one that is found lacks its figures or is
+ *   of another time altogether
  */
 export function motionAt(
   { path, messages }: VehicleMonitor,
@@ -71,6 +75,10 @@ export function motionAt(
     if (!(distance < least)) break;
     least = distance;
     found = i;
+  }
+  if (least > FAR_US) {
+    const what = `its utime is ${(least / 1e6).toFixed(0)} s from the time of a sample, ${timestamp}: both are to be microseconds`;
+    throw new VistaError("FORMAT", what, { path, record: `message ${found}`, hint: HINT });
   }
   return { speed: figure(found, "vehicle_speed"), angle: figure(found, "steering") };
 }

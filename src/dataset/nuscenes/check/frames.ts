@@ -161,8 +161,12 @@ export function* frameFindings(
     const text = `the key frame is ${Math.round(apart(row) / 1000)} ms from its sample ${sampleToken(row)}`;
     return [text, names.place("sample_data", row)];
   });
-  if (!data.complete || Object.keys(data.moreDangling).length > 0) return;
+  if (!data.complete || data.rows === 0 || Object.keys(data.moreDangling).length > 0) return;
 
+  if (tables.small.sensor?.complete && !frames.channels.includes("CAM_FRONT")) {
+    const text = `no sensor of sensor.json is CAM_FRONT, the camera that Vista trains on (${frames.channels.join(", ")})`;
+    yield finding("keyframe-missing", path, text, { count: sample.rows });
+  }
   for (let channel = 0; channel < width; channel++) {
     const name = frames.channels[channel];
     if (used[channel] === 0) {

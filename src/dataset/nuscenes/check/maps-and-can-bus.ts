@@ -83,9 +83,14 @@ export async function* canBusFindings(
   coverage: Coverage,
   options: RunOptions,
 ): AsyncGenerator<Finding> {
-  const scenes = (tables.small.scene?.values ?? []).filter((row) => sceneNumber(row.name) !== undefined);
-  coverage.total += scenes.length;
   const files = await listing(join(root, "can_bus"));
+  const there = new Set(Array.isArray(files) ? files : []);
+  const fileOf = (row: Row) => `${String(row.name)}_vehicle_monitor.json`;
+  // Scenes of one's own need not have messages, but those that they have are taken.
+  const scenes = (tables.small.scene?.values ?? []).filter(
+    (row) => sceneNumber(row.name) !== undefined || there.has(fileOf(row)),
+  );
+  coverage.total += scenes.length;
   if (files === undefined) {
     const what = "the folder is not there: no speed and no angle for training";
     yield finding("can-bus-absent", "can_bus", what);
@@ -95,12 +100,11 @@ export async function* canBusFindings(
     yield finding("unreadable-file", "can_bus", files);
     return;
   }
-  const there = new Set(files);
   const without: string[] = [];
   for (const scene of scenes) {
     const { name } = scene;
     throwIfAborted(options.signal);
-    const file = `${String(name)}_vehicle_monitor.json`;
+    const file = fileOf(scene);
     coverage.checked++;
     const bytes = there.has(file)
       ? await readRegular(join(root, "can_bus", file)).catch(orElse(undefined))
@@ -111,7 +115,7 @@ export async function* canBusFindings(
         : canBusFault(bytes, timesOf(scene, tables.small.sample));
     if (fault === undefined) continue;
     const record = { record: String(name) };
-    if (fault.none && SCENES_WITHOUT_CAN_BUS.has(sceneNumber(name)!)) without.push(String(name));
+    if (fault.none && SCENES_WITHOUT_CAN_BUS.has(sceneNumber(name) ?? -1)) without.push(String(name));
     else if (fault.none) yield finding("can-bus-missing", `can_bus/${file}`, fault.reason, record);
     else {
       const place = fault.offset === undefined ? record : { ...record, offset: fault.offset };

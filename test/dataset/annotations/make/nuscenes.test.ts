@@ -9,6 +9,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { motionAt } from "../../../../src/dataset/annotations/make/can-bus.js";
 import {
   type NuScenesAnnotationOptions,
   writeNuScenesAnnotations,
@@ -268,6 +269,20 @@ describe("a row that a record needs is named when it is damaged, and nothing is 
     messages(set, (list) => list.push({ utime: 9e15 }, { utime: "never" }));
     expect((await make(set, { force: true })).text).toBe(text);
   });
+});
+
+it("times in milliseconds get no speed of another moment: a message half a minute away is refused", () => {
+  const utime = 1532402927647951;
+  const monitor = {
+    path: "can_bus/scene-0061_vehicle_monitor.json",
+    messages: [{ utime, vehicle_speed: 9, steering: 2 }],
+  };
+  expect(motionAt(monitor, utime - 30_000_000)).toEqual({ speed: 9, angle: 2 });
+  for (const time of [Math.round(utime / 1000), utime - 30_000_001]) {
+    expect(() => motionAt(monitor, time)).toThrow(
+      expect.objectContaining({ code: "FORMAT", where: { path: monitor.path, record: "message 0" } }),
+    );
+  }
 });
 
 describe("the file", () => {
