@@ -30,8 +30,9 @@ export function collect(word: string, previous: string[] | undefined): string[] 
 export function wholeNumber(least = 0, most = Number.MAX_SAFE_INTEGER): (text: string) => number {
   return (text) => {
     const value = Number(text);
-    if (/^\d{1,16}$/.test(text) && value >= least && value <= most) return value;
-    const end = most === Number.MAX_SAFE_INTEGER ? " or more" : ` to ${most}`;
+    if (/^\d+$/.test(text) && value >= least && value <= most) return value;
+    // The largest number that can be counted to is only told to whom it stands in the way of.
+    const end = most === Number.MAX_SAFE_INTEGER && !(value > most) ? " or more" : ` to ${most}`;
     throw new InvalidArgumentError(`It is a whole number, ${least}${end}.`);
   };
 }

@@ -12,7 +12,7 @@ export function addPreviewCommand(program: Command, context: CommandContext): vo
     .option("--config <file>", "take the size of the pictures from this config of Vista's")
     .option("--size <WxH>", "size of the pictures in training (default: 576x320)", parseSize)
     .option("--start <n>", "first frame in a folder", wholeNumber())
-    .option("--tile <n>", "width of a picture on the sheet (default: 384)", wholeNumber(16))
+    .option("--tile <n>", "width of a picture on the sheet (default: 384)", wholeNumber(16, MAX_SIDE))
     .option("--force", "replace the output")
     .option(...JSON_OBJECT)
     .option(...QUIET)
@@ -23,11 +23,18 @@ export function addPreviewCommand(program: Command, context: CommandContext): vo
     .action(later(async () => (await import("./run.js")).runPreview, context));
 }
 
+/** The longest side of a picture and of a tile, in pixels. */
+const MAX_SIDE = 8192;
+
 function parseSize(text: string): { width: number; height: number } {
   const match = /^(\d+)x(\d+)$/.exec(text);
   const size = { width: Number(match?.[1]), height: Number(match?.[2]) };
-  if (match === null || size.width < 16 || size.height < 16 || size.width > 8192 || size.height > 8192) {
-    throw new InvalidArgumentError("It must be like 1024x576.");
+  if (
+    match === null ||
+    Math.min(size.width, size.height) < 16 ||
+    Math.max(size.width, size.height) > MAX_SIDE
+  ) {
+    throw new InvalidArgumentError(`It must be like 1024x576, each side from 16 to ${MAX_SIDE}.`);
   }
   return size;
 }
