@@ -71,6 +71,12 @@ test("a run that cannot be looked at is not called absent", async () => {
   expect((await found({ resume: `${loop}.ckpt` })).text).toContain(`there is no ${loop}.ckpt`);
 });
 
+test("a file is called no run folder", async () => {
+  const file = join(folder, "file");
+  await writeFile(file, "");
+  expect((await found({ resume: file })).text).toContain(`${file} is not a run folder`);
+});
+
 test("one checkpoint does not go on in a folder that has a run", async () => {
   await mkdir(join(vista, "logs/taken/checkpoints"), { recursive: true });
   expect((await found({ resume: last, name: "taken" })).codes).toEqual(["error run-exists"]);

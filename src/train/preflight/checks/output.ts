@@ -114,18 +114,21 @@ export async function* checkResume({ plan }: CheckContext): AsyncGenerator<Train
 }
 
 async function* resumeFindings(plan: LaunchPlan, resume: string): AsyncGenerator<TrainFinding> {
-  const change = plan.reshard ? undefined : await findRankChange(plan);
-  if (change !== undefined) {
-    const what = `${change.checkpoint} was saved by ${change.saved} GPUs, and ${change.wanted} would go on with it`;
-    yield finding("resume-ranks", what);
-  }
   const one = isCheckpoint(resume);
   if (plan.name !== undefined && !one && !plan.reshard)
     yield finding("resume-and-name", "--resume and --name together");
   const own = yield* there("resume", resume, `there is no ${resume}`);
   if (own === undefined) return;
+  if (!one && !own.isDirectory()) {
+    yield finding("resume", `${resume} is not a run folder`);
+    return;
+  }
+  const change = plan.reshard ? undefined : await findRankChange(plan);
+  if (change !== undefined) {
+    const what = `${change.checkpoint} was saved by ${change.saved} GPUs, and ${change.wanted} would go on with it`;
+    yield finding("resume-ranks", what);
+  }
   if (one) yield* checkWhole(plan, resume);
-  else if (!own.isDirectory()) yield finding("resume", `${resume} is not a run folder`);
   else yield* checkRun(plan, resume);
 }
 
