@@ -115,6 +115,9 @@ async function* findings(
     const left = leftOut(tally, quick, options.seed ?? 0);
     if (left.length > 0) summary.sampled = [...(summary.sampled ?? []), ...left];
   }
+  // The records of a file that cannot be read are in no count.
+  const [checked, all] = [tallies.length, task.files.length];
+  if (checked < all) summary.coverage.push({ what: "annotation files", checked, total: all });
   yield* found;
   summary.interrupted = false;
 }

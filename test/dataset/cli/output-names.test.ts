@@ -45,5 +45,6 @@ it("a path below a file, or with a name that is too long, is a line that says so
       expect.stringMatching(/cannot be read \((?:ENOTDIR|ENAMETOOLONG)\)/),
     ]);
     for (const { stderr } of [output, input]) expect(stderr).not.toMatch(/internal error/);
+    expect(input.stdout).toMatch(/Verdict: seen in part \(annotation files: 0 of 1, 0\.0 %\)/);
   }
 });
