@@ -121,8 +121,9 @@ function isTensorObject(value: PyValue): value is TorchTensor | TorchUnreadable 
 }
 
 /**
- * Tells whether a tensor, or an array of numpy, beside the state dict may be a weight. Alone at the top, and at a place that does not look like a model's,
- * it is none only where it is known what it is: a single number, the state of a random generator, what an optimizer keeps.
+ * Tells whether a tensor, or an array of numpy, beside the state dict may be a weight. Alone at the top, and at a place that does not
+ * look like a model's, it is none only where it is known what it is: a single number, the state of a random generator, what an
+ * optimizer keeps.
  */
 export function mayBeWeight(
   at: string,

@@ -1,12 +1,8 @@
 /** Checks of the records of nuScenes.json and nuScenes_val.json. */
-import { readdirSync } from "node:fs";
-import { join } from "node:path";
-import { isSystemError, rethrowExhausted } from "../../core/errors.js";
-import { requireSearchable, sizeOf } from "../../core/io/regular.js";
 import { isRecord } from "../../core/maps.js";
 import type { RowSink } from "../json/rows.js";
 import { describe } from "./clip-rows.js";
-import { loaderPath } from "./clips.js";
+import type { FileListing } from "./file-listing.js";
 import { type Issues, NO_INDEX, records } from "./issues.js";
 import type { AnnotationRule } from "./rules.js";
 import type { ValidationScenes } from "./val-scenes.js";
@@ -41,45 +37,6 @@ const STEP_US = { least: 45_000, most: 150_000 };
 /** How far from the car a trajectory may start, and how far it may lead within its two seconds, in metres. */
 const TRAJECTORY = { start: 0.1, end: 500 };
 const FILE_NAME = /^(.*)__([^_]\w*)__([0-9]{13,17})\.[a-z]+$/i;
-
-/** The files that are there, found by listing each folder once; a link counts as what it leads to, a folder or a pipe as nothing. */
-export class FileListing {
-  /** The names in each folder, with whether it is a file; `undefined` is for a link that nobody has followed yet. */
-  readonly #folders = new Map<string, Map<string, boolean | undefined> | undefined>();
-
-  constructor(private readonly root: string) {}
-
-  /** Looks for a file. @returns the folder's part of `path` where the file is not there, or undefined where it is */
-  missing(path: string): string | undefined {
-    const slash = path.lastIndexOf("/");
-    const folder = path.slice(0, Math.max(slash, 0));
-    if (!this.#folders.has(folder)) this.#folders.set(folder, this.#list(folder));
-    const names = this.#folders.get(folder);
-    const name = path.slice(slash + 1);
-    if (!names?.has(name)) return folder;
-    const isFile = names.get(name) ?? sizeOf(join(this.#path(folder), name)) !== -1;
-    names.set(name, isFile);
-    return isFile ? undefined : folder;
-  }
-
-  #list(folder: string): Map<string, boolean | undefined> | undefined {
-    try {
-      const entries = readdirSync(this.#path(folder), { withFileTypes: true });
-      requireSearchable(this.#path(folder));
-      return new Map(
-        entries.map((entry) => [entry.name, entry.isSymbolicLink() ? undefined : entry.isFile()]),
-      );
-    } catch (error) {
-      if (!isSystemError(error)) throw error;
-      rethrowExhausted(error);
-      return undefined;
-    }
-  }
-
-  #path(folder: string): string {
-    return loaderPath(this.root, folder);
-  }
-}
 
 /** The frames of validation clips, for the rule that keeps them out of training files. */
 export type ValidationFrames = Set<string>;

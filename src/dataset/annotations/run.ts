@@ -13,8 +13,9 @@ import { UnusableBuilder, type UnusableRecords, unusableRecords } from "./clean.
 import { ClipRows } from "./clip-rows.js";
 import { ClipSample } from "./clip-sample.js";
 import { folderSource, opendvDataRoot } from "./clips.js";
+import { FileListing } from "./file-listing.js";
 import { Issues, NO_INDEX } from "./issues.js";
-import { FileListing, NuScenesRows, type ValidationFrames } from "./nuscenes-rows.js";
+import { NuScenesRows, type ValidationFrames } from "./nuscenes-rows.js";
 import { ANNOTATION_RULES, type AnnotationRule, finding } from "./rules.js";
 import { ValidationScenes } from "./val-scenes.js";
 
