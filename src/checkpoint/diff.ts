@@ -4,6 +4,7 @@ import { crc32 } from "../core/io/crc32.js";
 import { mapOrdered } from "../core/io/map-ordered.js";
 import { settleAll } from "../core/io/settle.js";
 import type { RunOptions } from "../core/progress.js";
+import { sum } from "../core/sum.js";
 import { ComputedCache } from "./copy/computed.js";
 import { RegionChecks } from "./copy/input-checks.js";
 import { type ReadTensorOptions, readTensor } from "./copy/read-tensor.js";
@@ -80,20 +81,15 @@ export async function diffStates(a: StateDict, b: StateDict, options: DiffOption
   const onlyB = [...b.tensors.keys()].filter((name) => !a.tensors.has(name));
   const names = [...a.tensors.keys()].filter((name) => b.tensors.has(name));
   const pairOf = (name: string) => ({ name, a: a.tensors.get(name)!, b: b.tensors.get(name)! });
-  let total = 0;
-  const unchecked = new Set<Tensor>();
-  for (const name of names) {
-    const pair = pairOf(name);
-    total += pair.a.byteLength + pair.b.byteLength;
-    if (options.verify !== false && areComparable(pair.a, pair.b)) unchecked.add(pair.a).add(pair.b);
-  }
-  const checks = new RegionChecks(unchecked);
+  const total = sum(names.map(pairOf), ({ a, b }) => a.byteLength + b.byteLength);
+  const checks = options.verify === false ? undefined : new RegionChecks();
+  const checked = new Set<Tensor>();
   const buffers = new Buffers();
   const computed = new ComputedCache();
   const read: Read = (tensor, range) => {
     // Only the first reading of a tensor is checked: one that has several names is compared several times.
-    if (!unchecked.has(tensor)) return readTensor(tensor, range);
-    if (range.to === tensor.numel) unchecked.delete(tensor);
+    if (checks === undefined || checked.has(tensor)) return readTensor(tensor, range);
+    if (range.to === tensor.numel) checked.add(tensor);
     return readTensor(tensor, { ...range, checks });
   };
   const different: TensorDifference[] = [];
@@ -109,15 +105,15 @@ export async function diffStates(a: StateDict, b: StateDict, options: DiffOption
     if (isClose(difference, options)) close++;
     else different.push(difference);
   }
-  for (const { region, start, end } of checks.extra) {
+  for (const { region, start, end } of checks?.missing() ?? []) {
     for (let at = start; at < end; at += EXTRA) {
       throwIfAborted(options.signal);
       const bytes = new Uint8Array(Math.min(EXTRA, end - at));
       await region.file.read(bytes, region.offset + at);
-      checks.addExtra(region, at, bytes.byteLength, crc32(bytes));
+      checks?.add({ region, start: at, length: bytes.byteLength, crc32: crc32(bytes) });
     }
   }
-  checks.finish();
+  checks?.finish();
   for (const file of [...a.files, ...b.files]) await file.checkUnchanged();
   const equal = names.length > 0 && onlyA.length + onlyB.length + different.length === 0;
   return { onlyA, onlyB, different, close, same: names.length - different.length - close, equal };

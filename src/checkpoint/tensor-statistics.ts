@@ -2,13 +2,12 @@
 import { throwIfAborted } from "../core/errors.js";
 import type { RunOptions } from "../core/progress.js";
 import { ComputedCache } from "./copy/computed.js";
-import type { RegionChecks } from "./copy/input-checks.js";
+import { RegionChecks } from "./copy/input-checks.js";
 import { readTensor } from "./copy/read-tensor.js";
 import { type DType, dtypeInfo } from "./tensor/dtype.js";
 import { floatsOf, isWidenable } from "./tensor/float-values.js";
 import type { Tensor } from "./tensor/tensor.js";
 import { type TensorValues, typedArrayOf } from "./tensor/typed-array.js";
-import { checksOfWhole } from "./values.js";
 
 export interface HistogramBin {
   /** The least value of the bin. */
@@ -58,9 +57,9 @@ export async function tensorStatistics(tensor: Tensor, options: RunOptions = {})
   const range = new RangeOfValues();
   const known = hasOrder(tensor.dtype);
   if (known) {
-    const checks = checksOfWhole(tensor);
+    const checks = new RegionChecks();
     await eachPart(tensor, { ...options, checks, pass: 0 }, (values) => range.add(values));
-    checks?.finish();
+    checks.compare();
   }
   const { finite, min, max, mean } = range;
   const counts = new Histogram(Number(min ?? 0), Number(max ?? 0));

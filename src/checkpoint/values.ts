@@ -51,14 +51,8 @@ export async function readValues(tensor: Tensor, options: ReadOptions = {}): Pro
       hint: "Read it in parts, with `from` and `to`.",
     });
   }
-  const checks = from === 0 && to === tensor.numel ? checksOfWhole(tensor) : undefined;
+  const checks = from === 0 && to === tensor.numel ? new RegionChecks() : undefined;
   const read = await readTensor(castTensor(tensor, dtype), { from, to, signal, checks });
-  checks?.finish();
+  checks?.compare();
   return typedArrayOf(read, dtype);
-}
-
-/** Returns checks of a tensor that is read whole; `undefined` where they would need other bytes than the tensor's. */
-export function checksOfWhole(tensor: Tensor): RegionChecks | undefined {
-  const checks = new RegionChecks([tensor]);
-  return checks.extra.length === 0 ? checks : undefined;
 }

@@ -59,6 +59,6 @@ export async function readTensor(tensor: Tensor, options: ReadTensorOptions = {}
   if (length > 0) reader.add(tensor, (from * bits) / 8, target);
   const reads = await reader.run();
   throwIfAborted(signal);
-  for (const read of reads) checks?.addRead(read);
+  for (const read of reads) checks?.add(read);
   return target;
 }

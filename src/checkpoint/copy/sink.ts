@@ -14,7 +14,7 @@ import { Arena } from "./arena.js";
 import { checkPlan } from "./check-plan.js";
 import { ComputedCache } from "./computed.js";
 import { HoldQueue } from "./hold-queue.js";
-import { RegionChecks } from "./input-checks.js";
+import { type CheckRead, RegionChecks } from "./input-checks.js";
 import { type Copied, LanePlan, readError } from "./lane-plan.js";
 import { Lanes } from "./lanes.js";
 import {
@@ -80,12 +80,10 @@ export async function writeFiles(
   files: readonly OutputFile[],
   options: WriteOptions = {},
 ): Promise<WrittenFile[]> {
-  const tensors = files.flatMap(({ content }) => content.tensors ?? []);
-  checkPlan(tensors);
+  checkPlan(files.flatMap(({ content }) => content.tensors ?? []));
   const total = sum(files, ({ content }) => content.length);
-  const checks = options.verify === false ? undefined : new RegionChecks(tensors);
-  if (files.some(({ content }) => content.tensors === undefined)) checks?.expectMore();
-  let work = total + (checks?.extraBytes ?? 0);
+  const checks = options.verify === false ? undefined : new RegionChecks();
+  let work = total;
   let done = 0;
   const report = (bytes: number) => {
     done += bytes;
@@ -133,9 +131,9 @@ export async function writeFiles(
     await Promise.all(running);
     if (failure !== undefined) throw failure.error;
     if (checks !== undefined) {
-      checks.endReads();
-      work = total + checks.extraBytes;
-      await readExtra(checks, lanes, options.signal, report);
+      const missing = checks.missing();
+      work += sum(missing, ({ start, end }) => end - start);
+      await readExtra(missing, checks, lanes, options.signal, report);
       checks.finish();
     }
     await ending;
@@ -204,7 +202,7 @@ class Copier {
     if (outcome.status === "rejected") throw outcome.reason;
     const copied = outcome.value;
     if (this.#failure !== undefined) return;
-    if (this.checks !== undefined) for (const read of copied.reads) this.checks.addRead(read);
+    if (this.checks !== undefined) for (const read of copied.reads) this.checks.add(read);
     this.#finisher.finish(window, copied.crcs);
     this.report(window.length);
   }
@@ -343,12 +341,13 @@ async function writeAll(
 
 /** Reads what the checks need beyond what was copied. */
 async function readExtra(
+  missing: readonly CheckRead[],
   checks: RegionChecks,
   lanes: Lanes,
   signal: AbortSignal | undefined,
   report: (bytes: number) => void,
 ): Promise<void> {
-  for (const { region, start, end } of checks.extra) {
+  for (const { region, start, end } of missing) {
     const { isLocal } = region.file;
     const fd = isLocal ? await region.file.hold() : -1;
     try {
@@ -364,7 +363,7 @@ async function readExtra(
           signal,
         );
         if (failure !== undefined) throw readError(failure, region.file, read.position, length);
-        checks.addExtra(region, at, length, crcs[0]!);
+        checks.add({ region, start: at, length, crc32: crcs[0]! });
         report(length);
       }
     } finally {

@@ -7,7 +7,7 @@ import { sum } from "../../core/sum.js";
 import { rangesOf } from "../tensor/tensor.js";
 import { Arena } from "./arena.js";
 import { ComputedCache } from "./computed.js";
-import type { DoneRead } from "./input-checks.js";
+import type { DoneRead, RegionChecks } from "./input-checks.js";
 import { type FileContent, partLength, tensorsIn, WINDOW, type Window, windowsOf } from "./parts.js";
 import { conversionBytes, WindowReader } from "./window.js";
 
@@ -65,7 +65,7 @@ export class SmallFiles {
    * Makes and writes the files, in their order.
    * @param checks  receives all reads; without it no CRC of what is read is computed
    */
-  async write(files: readonly SmallFile[], checks?: { addRead(read: DoneRead): void }): Promise<void> {
+  async write(files: readonly SmallFile[], checks?: RegionChecks): Promise<void> {
     for (let next = 0; next < files.length; ) {
       const windows: Window[][] = [];
       for (let reads = 0; next + windows.length < files.length && reads <= READS; ) {
@@ -74,7 +74,7 @@ export class SmallFiles {
         reads += sum(tensorsIn(parts), rangesOf);
       }
       const together = files.slice(next, next + windows.length);
-      for (const read of await this.#write(together, windows, checks !== undefined)) checks?.addRead(read);
+      for (const read of await this.#write(together, windows, checks !== undefined)) checks?.add(read);
       next += windows.length;
     }
   }
