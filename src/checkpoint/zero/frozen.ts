@@ -6,9 +6,8 @@ import { numelOf } from "../tensor/dtype.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { tensorsAt } from "../torch/read.js";
 import { contradiction } from "./consistency.js";
-import { flatPieces } from "./pieces.js";
+import { flatPieces, joinParts } from "./pieces.js";
 import type { ModelStates } from "./states.js";
-import { joinParts } from "./sub-groups.js";
 
 /**
  * Reads every frozen parameter, in order. None is converted.
@@ -46,7 +45,7 @@ export async function readFrozen(models: ModelStates, stage: 0 | 1 | 2 | 3): Pro
       }
       held.push(await flatPieces(torchFile, fragment));
     }
-    if (!frozen.has(name)) frozen.set(name, joinParts(held, dtype, shape, 0, part));
+    if (!frozen.has(name)) frozen.set(name, joinParts(held, dtype, shape, { at: 0, length: part }));
   }
   return frozen;
 }

@@ -5,7 +5,7 @@
 import type { Piece } from "../../core/io/source.js";
 import { sum } from "../../core/sum.js";
 import { dtypeInfo, numelOf } from "../tensor/dtype.js";
-import { makeTensor, piecesBetween, type Tensor } from "../tensor/tensor.js";
+import type { Tensor } from "../tensor/tensor.js";
 import { asDict, asInteger, asItems, type PyDict, PyObject, type PyValue } from "../torch/objects.js";
 import { contradiction } from "./consistency.js";
 import {
@@ -29,7 +29,7 @@ import {
   readFlatStates,
 } from "./optimizer-states.js";
 import { flatGroups } from "./param-shapes.js";
-import { piecesByRank } from "./pieces.js";
+import { joinParts, piecesByRank } from "./pieces.js";
 import type { Shapes, ShardState } from "./states.js";
 import { isVersion, versionAtLeast } from "./version.js";
 
@@ -101,7 +101,7 @@ export async function readFlatPartitions(content: CheckpointContent): Promise<Fl
     const parameters = names[g]!.map((name, index): OptimizerParameter => {
       const shape = perGroup[g]!.get(name)!;
       const cut = (held: readonly (readonly Piece[])[], dtype: Tensor["dtype"]) =>
-        cutParameter(held, dtype, shape, layout.offsets[index]!, layout.partition);
+        joinParts(held, dtype, shape, { at: 0, length: layout.partition }, layout.offsets[index]!);
       const ofState = (state: string, dtype: Tensor["dtype"]) =>
         wholeStates
           ? cutWhole(pieces.get(state)!, dtype, shape, index, layout)
@@ -138,33 +138,8 @@ function cutWhole(
 ): Tensor {
   const rank = Math.floor(layout.offsets[parameter]! / layout.partition);
   const place = heldParameters(layout, rank).find((each) => each.parameter === parameter);
-  const tensor = makeTensor(dtype, shape, { kind: "pieces", pieces: [] });
-  const width = dtypeInfo(dtype).bits / 8;
-  const pieces =
-    place === undefined ? [] : piecesBetween(held[rank]!, place.start * width, place.length * width);
-  return { ...tensor, source: { kind: "pieces", pieces } };
-}
-
-/** Cuts a parameter, elements `[offset, offset + numel)`, from a flat group of which each rank holds `partition` elements. */
-function cutParameter(
-  held: readonly (readonly Piece[])[],
-  dtype: Tensor["dtype"],
-  shape: readonly number[],
-  offset: number,
-  partition: number,
-): Tensor {
-  const width = dtypeInfo(dtype).bits / 8;
-  const tensor = makeTensor(dtype, shape, { kind: "pieces", pieces: [] });
-  const pieces: Piece[] = [];
-  const end = offset + tensor.numel;
-  for (let at = offset; at < end; ) {
-    const rank = Math.floor(at / partition);
-    const to = Math.min(end, (rank + 1) * partition);
-    const start = at - rank * partition;
-    pieces.push(...piecesBetween(held[rank]!, start * width, (to - at) * width));
-    at = to;
-  }
-  return { ...tensor, source: { kind: "pieces", pieces } };
+  const { start: at, length } = place ?? { start: 0, length: 0 };
+  return joinParts(held.slice(rank, rank + 1), dtype, shape, { at, length });
 }
 
 interface Found {

@@ -5,14 +5,14 @@
  * Source: deepspeed/runtime/zero/stage3.py (_create_fp16_sub_groups, _rigid_state_dict).
  */
 import { VistaError } from "../../core/errors.js";
-import { sum } from "../../core/sum.js";
 import { type DType, numelOf } from "../tensor/dtype.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { asInteger, asItems, type PyValue } from "../torch/objects.js";
+import { asInteger, asItems } from "../torch/objects.js";
 import { contradiction } from "./consistency.js";
 import type { CheckpointContent } from "./open.js";
 import { zeroConfig } from "./optimizer-flat.js";
 import {
+  type FlatStates,
   type OptimizerGroup,
   type OptimizerParameter,
   OTHER_VALUES_HINT,
@@ -22,7 +22,10 @@ import {
   refuse,
 } from "./optimizer-states.js";
 import { listedShapes } from "./param-shapes.js";
-import { joinParts, readSubGroups, type SubGroup } from "./sub-groups.js";
+import { cutParameters, isMismatch } from "./partition.js";
+import { joinParts, type RankPart } from "./pieces.js";
+import { readSubGroups, type SubGroup } from "./sub-groups.js";
+import { mismatch } from "./trained.js";
 import { shownApart } from "./value-text.js";
 
 /** DeepSpeed's default of `sub_group_size`, for a `ds_config` that does not say it. */
@@ -72,6 +75,10 @@ export async function readSplitPartitions(content: CheckpointContent): Promise<S
   }
   // The `params` of a param group list its sub-groups. The shapes do not: before 0.5.4 one dict holds those of all groups.
   const entries = listedShapes(models[0], first).flatMap((group) => [...group]);
+  const numels = entries.map(([, shape]) => numelOf(shape) ?? Infinity);
+  const sizes = flats.map(({ size }) => size);
+  const places = cutParameters(sizes, ranks, numels);
+  if (isMismatch(places)) throw mismatch(files, places, "the parameters", entries.length);
   const groups: OptimizerGroup[] = [];
   const subGroups: number[][][] = [];
   let next = 0;
@@ -80,39 +87,22 @@ export async function readSplitPartitions(content: CheckpointContent): Promise<S
     const parameters: OptimizerParameter[] = [];
     const inSubGroups: number[][] = [];
     const first = s;
-    let types: ReadonlyMap<string, DType> = new Map();
-    let values: ReadonlyMap<string, PyValue> = new Map();
+    let states: Pick<FlatStates, "types" | "values"> = { types: new Map(), values: new Map() };
     for (const _ of asItems(hyperparameters.get("params"))!) {
-      const flat = flats[s]!;
       refuseOtherStates(flats, first, s, files.tagFolder);
+      states = flats[first]!.states;
       const members: number[] = [];
-      for (let at = 0; at < flat.size; ) {
-        const [name, shape] = entries[next++] ?? [];
-        const numel = numelOf(shape ?? []) ?? Infinity;
-        const part = Math.ceil(numel / ranks);
-        if (name === undefined || shape === undefined || at + part > flat.size) {
-          throw contradiction(
-            `sub-group ${s} holds ${flat.size} elements a rank, which is no sum of the parameters' parts from ${name ?? "the end"} on`,
-            files.tagFolder,
-          );
-        }
+      for (; places[next]?.subGroup === s; next++) {
+        const [name, shape] = entries[next]!;
         members.push(parameters.length);
-        parameters.push(new SplitParameter(name, shape, numel, flat, at, part));
-        at += part;
+        parameters.push(new SplitParameter(name, shape, numels[next]!, flats[s]!, places[next]!.part));
       }
-      if (inSubGroups.length === 0) ({ types, values } = flat.states);
       inSubGroups.push(members);
       s++;
     }
+    const { types, values } = states;
     groups.push({ parameters, values, hyperparameters, stateTypes: types, wholeStates: false });
     subGroups.push(inSubGroups);
-  }
-  const left = entries.slice(next).filter(([, shape]) => numelOf(shape) !== 0);
-  if (left.length > 0) {
-    throw contradiction(
-      `${left.length} parameters, from ${left[0]![0]} on, are in no sub-group (${sum(flats, ({ size }) => size)} elements a rank in all)`,
-      files.tagFolder,
-    );
   }
   const subGroupSize = asInteger(zeroConfig(content)?.get("sub_group_size")) ?? DEFAULT_SUB_GROUP_SIZE;
   return { kind: "split", groups, subGroups, subGroupSize };
@@ -145,7 +135,7 @@ function refuseOtherStates(flats: readonly FlatSubGroup[], first: number, s: num
 }
 
 interface FlatSubGroup extends SubGroup {
-  readonly states: Awaited<ReturnType<typeof readFlatStates>>;
+  readonly states: FlatStates;
 }
 
 /**
@@ -158,8 +148,7 @@ class SplitParameter implements OptimizerParameter {
     readonly shape: readonly number[],
     readonly numel: number,
     private readonly flat: FlatSubGroup,
-    private readonly at: number,
-    private readonly part: number,
+    private readonly part: RankPart,
   ) {}
 
   get fp32(): Tensor {
@@ -182,6 +171,6 @@ class SplitParameter implements OptimizerParameter {
   }
 
   #join(held: SubGroup["held"], dtype: DType): Tensor {
-    return joinParts(held, dtype, this.shape, this.at, this.part);
+    return joinParts(held, dtype, this.shape, this.part);
   }
 }

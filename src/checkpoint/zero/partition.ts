@@ -1,17 +1,11 @@
 /**
- * Works out which rank holds which part of each parameter, from the sizes that the ranks saved and the sizes of the parameters.
- * This is pure arithmetic, and its counts are in elements.
+ * Works out where each parameter lies in what the ranks saved, from the sizes of both. This is pure arithmetic, and its counts are
+ * in elements.
  *
  * Source: deepspeed/utils/zero_to_fp32.py, deepspeed/runtime/zero/stage_1_and_2.py, stage3.py.
  */
 import { sum } from "../../core/sum.js";
-
-/** A run of elements in one rank's flat vector. */
-export interface Span {
-  readonly rank: number;
-  readonly start: number;
-  readonly length: number;
-}
+import type { RankPart } from "./pieces.js";
 
 /** The two numbers of elements by which the sizes of the parameters and those of the shards contradict one another. */
 export interface Mismatch {
@@ -20,62 +14,36 @@ export interface Mismatch {
 }
 
 /**
- * Cuts a flat group of stage 1 and 2 into its parameters. The group is the ranks' partitions, one after the other; the parameters
+ * Finds the parameters in a flat group of stage 1 and 2. The group is the ranks' partitions, one after the other; the parameters
  * lie in it one after the other, with gaps only where DeepSpeed aligned them, and with padding at the group's end.
  *
  * @param sizes  the length of each rank's partition of this group
  * @param numels  the sizes of the group's parameters, in order
  * @param gaps  the elements between each parameter and the next, as `param_alignment_paddings` has them (0.19.8 and later);
  *   there are none by default
- * @returns the spans of each parameter, or the mismatch where the partitions do not fit these parameters
+ * @returns the first element of each parameter in the group and of the padding, or the mismatch where the partitions do not fit
+ *   these parameters
  */
 export function cutFlatGroup(
   sizes: readonly number[],
   numels: readonly number[],
   gaps: readonly number[] = [],
-): Span[][] | Mismatch {
+): number[] | Mismatch {
+  const starts = [0];
+  for (const [i, numel] of numels.entries()) starts.push(starts[i]! + numel + (gaps[i] ?? 0));
   const available = sum(sizes);
-  const needed = numels.reduce((sum, numel, i) => sum + numel + (gaps[i] ?? 0), 0);
+  const needed = starts.at(-1)!;
   // DeepSpeed pads groups to a multiple of 2 · ranks, and only some versions strip that padding again, so the two lengths
   // agree once both are rounded up.
   const align = 2 * sizes.length;
-  if (needed > available || Math.ceil(needed / align) !== Math.ceil(available / align))
-    return { needed, available };
-  const result: Span[][] = [];
-  let rank = 0;
-  let start = 0;
-  const take = (count: number): Span[] => {
-    const spans: Span[] = [];
-    let left = count;
-    while (left > 0) {
-      const there = sizes[rank]! - start;
-      if (there === 0) {
-        rank++;
-        start = 0;
-        continue;
-      }
-      const length = Math.min(there, left);
-      spans.push({ rank, start, length });
-      start += length;
-      left -= length;
-    }
-    return spans;
-  };
-  numels.forEach((numel, i) => {
-    result.push(take(numel));
-    take(gaps[i] ?? 0);
-  });
-  return result;
+  const fits = needed <= available && Math.ceil(needed / align) === Math.ceil(available / align);
+  return fits ? starts : { needed, available };
 }
 
-/**
- * The place of a parameter in stage 3: `part` elements from element `start` on, in the same sub-group of every rank. Of those of
- * the last ranks, some or all may be padding.
- */
+/** The place of a parameter in stage 3, in the same sub-group of every rank. */
 export interface Place {
   readonly subGroup: number;
-  readonly start: number;
-  readonly part: number;
+  readonly part: RankPart;
 }
 
 /**
@@ -105,7 +73,7 @@ export function cutParameters(
     }
     if (part > 0 && start + part > sizes[subGroup]!)
       return { needed: (start + part) * ranks, available: sizes[subGroup]! * ranks };
-    places.push({ subGroup, start, part });
+    places.push({ subGroup, part: { at: start, length: part } });
     start += part;
   }
   return places;

@@ -4,15 +4,15 @@
  */
 import type { VistaError } from "../../core/errors.js";
 import { sum } from "../../core/sum.js";
-import { dtypeInfo, numelOf } from "../tensor/dtype.js";
-import { makeTensor, piecesBetween, type Tensor } from "../tensor/tensor.js";
+import { numelOf } from "../tensor/dtype.js";
+import type { Tensor } from "../tensor/tensor.js";
 import { contradiction } from "./consistency.js";
 import type { CheckpointFiles } from "./layout.js";
 import { flatGroups, listedShapes } from "./param-shapes.js";
 import { cutFlatGroup, cutParameters, isMismatch, type Mismatch } from "./partition.js";
-import { piecesByRank } from "./pieces.js";
+import { joinParts, piecesByRank } from "./pieces.js";
 import type { ModelState, Shapes, ShardState } from "./states.js";
-import { joinParts, readSubGroups, type SubGroup } from "./sub-groups.js";
+import { readSubGroups, type SubGroup } from "./sub-groups.js";
 
 /** The sizes of a param group: its parameters, their elements, and those that the shards hold, padding included. */
 export interface GroupSizes {
@@ -50,29 +50,27 @@ async function cutStage12(
   const tensors: (readonly [string, Tensor])[] = [];
   const groups: GroupSizes[] = [];
   for (const [g, { shapes, sizes }] of flat.entries()) {
-    const grows = sizes.findIndex((size, rank) => rank > 0 && size > sizes[rank - 1]!);
-    if (grows > 0) {
+    const partition = sizes[0]!;
+    const refuseOdd = (isOdd: (size: number, rank: number) => boolean) => {
+      const odd = sizes.findIndex(isOdd);
+      if (odd < 0) return;
       throw contradiction(
-        `in param group ${g}, rank ${grows} holds ${sizes[grows]} elements and rank ${grows - 1} only ${sizes[grows - 1]}; ` +
+        `in param group ${g}, rank ${odd} holds ${sizes[odd]} elements and rank 0 ${partition}; ` +
           "partitions are equal, the last ones may be shorter",
-        shards[grows]!.path,
+        shards[odd]!.path,
       );
-    }
+    };
+    refuseOdd((size) => size > partition);
     const numels = [...shapes.values()].map((shape) => numelOf(shape) ?? Infinity);
-    const spans = cutFlatGroup(sizes, numels, gapsOf(shards[0]!, g, shapes.size));
-    if (isMismatch(spans)) throw mismatch(files, spans, `param group ${g}`, shapes.size);
+    const starts = cutFlatGroup(sizes, numels, gapsOf(shards[0]!, g, shapes.size));
+    if (isMismatch(starts)) throw mismatch(files, starts, `param group ${g}`, shapes.size);
+    refuseOdd((size, rank) => size < Math.min(partition, starts.at(-1)! - rank * partition));
     groups.push({ parameters: shapes.size, numel: sum(numels), saved: sum(sizes) });
-    const dtype = shards[0]!.groups[g]!.dtype;
+    const { dtype } = shards[0]!.groups[g]!;
     const held = await piecesByRank(shards, (shard) => shard.groups[g]!);
-    const width = dtypeInfo(dtype).bits / 8;
     for (const [i, [name, shape]] of [...shapes].entries()) {
-      const pieces = spans[i]!.flatMap(({ rank, start, length }) =>
-        piecesBetween(held[rank]!, start * width, length * width),
-      );
-      tensors.push([
-        name,
-        makeTensor(pieces.length === 0 ? "F32" : dtype, shape, { kind: "pieces", pieces }),
-      ]);
+      const type = numels[i] === 0 ? "F32" : dtype;
+      tensors.push([name, joinParts(held, type, shape, { at: 0, length: partition }, starts[i]!)]);
     }
   }
   return { tensors, shapes: new Map(flat.flatMap(({ shapes }) => [...shapes])), groups };
@@ -109,9 +107,9 @@ async function cutStage3(
   if (isMismatch(places)) throw mismatch(files, places, "the parameters", shapes.size);
   const groups = [{ parameters: shapes.size, numel: sum(numels), saved: sum(sizes) * shards.length }];
   const tensors = [...shapes].map(([name, shape], i) => {
-    const { subGroup, start, part } = places[i]!;
-    const { held, dtype } = part === 0 ? NOTHING : subGroups[subGroup]!;
-    return [name, joinParts(held, dtype, shape, start, part)] as const;
+    const { subGroup, part } = places[i]!;
+    const { held, dtype } = part.length === 0 ? NOTHING : subGroups[subGroup]!;
+    return [name, joinParts(held, dtype, shape, part)] as const;
   });
   return { tensors, shapes, groups };
 }
@@ -119,7 +117,8 @@ async function cutStage3(
 /** The sub-group of a parameter without elements, which lies in none. */
 const NOTHING: Pick<SubGroup, "held" | "dtype"> = { held: [], dtype: "F32" };
 
-function mismatch(
+/** Returns the error for a {@link Mismatch}. */
+export function mismatch(
   { tagFolder }: CheckpointFiles,
   { needed, available }: Mismatch,
   what: string,

@@ -91,7 +91,7 @@ const CASES: [
     ({ tag }) => writeFileSync(join(tag, SHARD(1)), torchZip(shardOf([new FakeTensor([1])]))),
   ],
   [
-    /in param group 0, rank 1 holds 8 elements and rank 0 only 4/,
+    /in param group 0, rank 1 holds 8 elements and rank 0 4;/,
     ({ tag }) =>
       writeFileSync(join(tag, SHARD(1)), torchZip(shardOf([new FakeTensor(new Array(8).fill(1))]))),
   ],
@@ -472,6 +472,17 @@ describe("stage 3", () => {
     expect(result.stderr).toMatch(message);
     expect(result.code).toBe(1);
   });
+});
+
+it("partitions that only together have as many elements as the parameters are not joined", async () => {
+  const folder = temporaryFolder();
+  const partitions = [4, 1, 1].map((held) => [new FakeTensor(new Array(held).fill(1))]);
+  writeFakeCheckpoint(folder, { stage: 2, partitions, paramShapes: [{ a: [2], b: [4] }] });
+  const result = await runCli("vista-ckpt", ["merge", folder]);
+  expect(result.stderr).toMatch(
+    /rank_1_\S+: in param group 0, rank 1 holds 1 elements and rank 0 4; partitions are/,
+  );
+  expect(result.code).toBe(1);
 });
 
 describe("outputs", () => {
