@@ -14,7 +14,7 @@ import { numberIn } from "./zero/number-in.js";
 import { type CheckpointContent, readCheckpointFiles } from "./zero/open.js";
 import { planOptimizer } from "./zero/optimizer.js";
 import { lossScaleOf } from "./zero/optimizer-summary.js";
-import { readUniversalOptimizer } from "./zero/universal.js";
+import { openCommonState, readUniversal } from "./zero/universal.js";
 import { valueText } from "./zero/value-text.js";
 
 /** A hyperparameter or a step: a number, a text for what is neither a number nor a list, or a list of them. */
@@ -106,8 +106,10 @@ async function planUniversal(
   torchFiles: TorchFile[],
   options: RunOptions & { verify?: boolean },
 ): Promise<Plan> {
-  const { groups, common, torchFiles: more } = await readUniversalOptimizer(files, models, options);
+  const { groups, torchFiles: more } = await readUniversal(files, models, "optimizer", options);
   torchFiles.push(...more);
+  const common = await openCommonState(files.tagFolder, options);
+  torchFiles.push(common);
   const top = asDict(common.value);
   // This lists, for each flat tensor (a param group, or in stage 3 a sub-group), its group and its number in the states.
   const flats = (asItems(top?.get("param_groups")) ?? [])
@@ -119,12 +121,13 @@ async function planUniversal(
   const values = new Map<string, Values>();
   for (const [g, parameters] of groups.entries()) {
     const { group, index } = flats[g] ?? {};
-    const flatStates = new Set(parameters.flatMap(({ tensors }) => [...tensors.keys()]));
+    const flatStates = new Set(parameters.flatMap(({ states }) => [...states.keys()]));
     const states = [...(asDict(index === undefined ? undefined : inStage3?.get(index)) ?? [])];
     const once = states.filter(([state, value]) => value !== null && !flatStates.has(keyText(state)));
     const shared = await readValues([...(group ?? []), ...once], common);
-    for (const { name, tensors: states, values: own } of parameters) {
-      for (const [state, tensor] of states) tensors.push([`${name}/${state}`, tensor]);
+    for (const { name, fp32, states, values: own } of parameters) {
+      for (const [state, tensor] of [["fp32", fp32] as const, ...states])
+        tensors.push([`${name}/${state}`, tensor]);
       const all = new Map(shared);
       for (const [key, { value, file }] of own) all.set(key, await readValue(value, file));
       values.set(name, all);

@@ -21,7 +21,7 @@ import {
   type ShardState,
   withoutTree,
 } from "./states.js";
-import { readUniversalWeights } from "./universal.js";
+import { readUniversal } from "./universal.js";
 
 export interface ReadCheckpointOptions extends RunOptions {
   /** The tag, the name of a sub-folder. The default is what `latest` says. */
@@ -82,7 +82,7 @@ export async function openZeroCheckpoint(
     const { excludeFrozen = false, recover = true, unreadable: whatTo = "refuse" } = options;
     const plan = new ZeroPlan(files, models, shards, { excludeFrozen, recover });
     if (files.universal) {
-      const universal = await readUniversalWeights(files, models, options);
+      const universal = await readUniversal(files, models, "weights", options);
       torchFiles.push(...universal.torchFiles);
       await plan.universal(universal);
     } else if (shards.length === 0) await plan.stage0();

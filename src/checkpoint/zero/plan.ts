@@ -19,7 +19,7 @@ import { endings, unwrapped } from "./renames.js";
 import { float32Rounds } from "./rounding.js";
 import type { ModelState, ModelStates, Shapes, ShardState } from "./states.js";
 import { cutTrained, type GroupSizes } from "./trained.js";
-import type { UniversalWeights } from "./universal.js";
+import type { Universal } from "./universal.js";
 import { isVersion } from "./version.js";
 
 /** The facts of a ZeRO checkpoint and of the plan that was made of it. */
@@ -186,9 +186,17 @@ export class ZeroPlan {
   }
 
   /** Adds the tensors of a universal checkpoint, whose trained parameters are whole in files of their own. */
-  async universal({ stage, weights }: UniversalWeights): Promise<void> {
+  async universal({ stage, groups }: Universal): Promise<void> {
     this.#stage = stage;
-    await this.#addAll(async () => this.#addWhole(weights));
+    this.#trainedShapes = new Map(groups.flat().map(({ name, fp32 }) => [name, fp32.shape]));
+    await this.#addAll(async () => {
+      for (const group of groups) {
+        const numel = sum(group, ({ fp32 }) => fp32.numel);
+        this.#groups.push({ parameters: group.length, numel, saved: numel });
+        for (const { name, fp32 } of group) this.#add(name, fp32);
+      }
+      this.#counts.trained = groups.flat().length;
+    });
   }
 
   async #addAll(addTrained: () => Promise<void>): Promise<void> {
@@ -266,17 +274,6 @@ export class ZeroPlan {
       );
     }
     this.tensors.set(name, tensor);
-  }
-
-  #addWhole(weights: ReadonlyMap<string, Tensor>): void {
-    const groups = this.#model.paramShapes!;
-    this.#trainedShapes = new Map(groups.flatMap((group) => [...group]));
-    for (const group of groups) {
-      const numel = sum(group.keys(), (name) => weights.get(name)!.numel);
-      this.#groups.push({ parameters: group.size, numel, saved: numel });
-    }
-    for (const [name, tensor] of weights) this.#add(name, tensor);
-    this.#counts.trained = weights.size;
   }
 
   /** Adds the tensors that only `module` has, or leaves them out on request. */

@@ -19,7 +19,7 @@ import { checkModelsTogether } from "./consistency.js";
 import { type CheckpointFiles, isStage3ModelStates } from "./layout.js";
 import { listedShapes } from "./param-shapes.js";
 import { flatPieces } from "./pieces.js";
-import type { ModelState, ModelStates } from "./states.js";
+import type { ModelStates } from "./states.js";
 
 /** The name of the folder below the tag folder that holds the parameters' folders. */
 export const UNIVERSAL_FOLDER = "zero";
@@ -30,80 +30,54 @@ export const COMMON_STATE = "optimizer_state.pt";
 /** The keys of a parameter's file that leave its tensor whole; `cat_dim` says where tensor parallelism would cut it. */
 const KNOWN_KEYS = new Set(["param", "cat_dim"]);
 
-export interface UniversalWeights {
-  readonly stage: 1 | 2 | 3;
-  /** The fp32 tensor of each trained parameter, in the order of `param_shapes`. */
-  readonly weights: ReadonlyMap<string, Tensor>;
-  readonly torchFiles: readonly TorchFile[];
-}
-
-/**
- * Opens `fp32.pt` of every parameter that the model states list.
- * @throws VistaError `NOT_FOUND` for a parameter without a file, `INCONSISTENT`, `UNSUPPORTED` for what was tensor or expert
- *   parallel, `FORMAT`, and what reading the files throws
- */
-export async function readUniversalWeights(
-  files: CheckpointFiles,
-  models: ModelStates,
-  options: RunOptions & { verify?: boolean },
-): Promise<UniversalWeights> {
-  const [model] = models;
-  const stage = stageOf(files, model);
-  checkModelsTogether(files, models, stage);
-  const shapes = listedShapes(model, undefined).flatMap((group) => [...group]);
-  const paths = shapes.map(([name]) => universalPath(files.tagFolder, name, "fp32"));
-  const torchFiles = await openFiles(paths, options);
-  try {
-    const weights = new Map<string, Tensor>();
-    for (const [i, [name, shape]] of shapes.entries())
-      weights.set(name, await tensorIn(torchFiles[i]!, name, shape));
-    return { stage, weights, torchFiles };
-  } catch (error) {
-    await settleAll(torchFiles.map(({ file }) => file.close()));
-    throw error;
-  }
-}
-
-/** The part of the optimizer that a universal checkpoint keeps for one parameter. */
+/** What a universal checkpoint keeps for one parameter. */
 export interface UniversalParameter {
   readonly name: string;
-  /** The tensors by name: `fp32` and the optimizer's states. */
-  readonly tensors: ReadonlyMap<string, Tensor>;
+  /** The fp32 weights. */
+  readonly fp32: Tensor;
+  /** The tensors of the optimizer's states by name. */
+  readonly states: ReadonlyMap<string, Tensor>;
   /** The values in the parameter's other files (`step`), each with the file that it is in. */
   readonly values: ReadonlyMap<string, { readonly value: PyValue; readonly file: TorchFile }>;
 }
 
+export interface Universal {
+  readonly stage: 1 | 2 | 3;
+  /** The trained parameters by param group, in the order of `param_shapes`. */
+  readonly groups: readonly (readonly UniversalParameter[])[];
+  readonly torchFiles: readonly TorchFile[];
+}
+
 /**
- * Opens every file of every parameter that the model states list, and the optimizer's common state.
- * @throws VistaError as {@link readUniversalWeights} does
+ * Opens the files of every parameter that the model states list.
+ * @param what  whether only the `fp32.pt` of each is opened, or all of its files
+ * @throws VistaError `NOT_FOUND` for a parameter without a file, `INCONSISTENT`, `UNSUPPORTED` for what was tensor or expert
+ *   parallel, `FORMAT`, and what reading the files throws
  */
-export async function readUniversalOptimizer(
+export async function readUniversal(
   files: CheckpointFiles,
   models: ModelStates,
+  what: "weights" | "optimizer",
   options: RunOptions & { verify?: boolean },
-): Promise<{
-  readonly groups: readonly (readonly UniversalParameter[])[];
-  readonly common: TorchFile;
-  readonly torchFiles: readonly TorchFile[];
-}> {
+): Promise<Universal> {
+  const { tagFolder } = files;
   const [model] = models;
-  checkModelsTogether(files, models, stageOf(files, model));
+  // The names of the files say stage 3; else the config may say 1.
+  const stage = isStage3ModelStates(files.modelStates[0]!.path) ? 3 : model.configuredStage === 1 ? 1 : 2;
+  checkModelsTogether(files, models, stage);
   const shapes = listedShapes(model, undefined);
   const states = new Map<string, readonly string[]>();
-  for (const [name] of shapes.flatMap((group) => [...group])) {
-    const folder = parentPlace(universalPath(files.tagFolder, name, "fp32"));
-    const found = await listFolder(folder).catch(() => []); // Where there is no folder, the error later names its fp32.pt.
-    const other = found
-      .filter((entry) => /^(?!fp32\.).*\.pt$/.test(entry.name))
-      .map((entry) => entry.name.slice(0, -3));
-    states.set(name, ["fp32", ...other.sort()]);
-  }
-  for (const shape of shapes) checkSameStates(files.tagFolder, [...shape.keys()], states);
+  for (const name of shapes.flatMap((group) => [...group.keys()]))
+    states.set(name, what === "weights" ? ["fp32"] : await statesOf(tagFolder, name));
+  for (const shape of shapes) checkSameStates(tagFolder, [...shape.keys()], states);
   const paths = [...states].flatMap(([name, all]) =>
-    all.map((state) => universalPath(files.tagFolder, name, state)),
+    all.map((state) => universalPath(tagFolder, name, state)),
   );
-  const torchFiles = await openFiles(
-    [...paths, joinPlace(files.tagFolder, UNIVERSAL_FOLDER, COMMON_STATE)],
+  const torchFiles = await openAll(
+    paths,
+    filesAtOnce(tagFolder),
+    (path) => openFile(path, options),
+    ({ file }) => file.close(),
     options,
   );
   try {
@@ -112,22 +86,33 @@ export async function readUniversalOptimizer(
     for (const shape of shapes) {
       const group: UniversalParameter[] = [];
       for (const [name, dimensions] of shape) {
+        const fp32 = await tensorIn(torchFiles[next++]!, name, dimensions);
         const tensors = new Map<string, Tensor>();
         const values: Map<string, { value: PyValue; file: TorchFile }> = new Map();
-        for (const state of states.get(name)!) {
+        for (const state of states.get(name)!.slice(1)) {
           const file = torchFiles[next++]!;
           if (state === "step") values.set(state, { value: file.value, file });
           else tensors.set(state, await tensorIn(file, name, dimensions));
         }
-        group.push({ name, tensors, values });
+        group.push({ name, fp32, states: tensors, values });
       }
       groups.push(group);
     }
-    return { groups, common: torchFiles.at(-1)!, torchFiles };
+    return { stage, groups, torchFiles };
   } catch (error) {
     await settleAll(torchFiles.map(({ file }) => file.close()));
     throw error;
   }
+}
+
+/** Lists what a parameter has a file of, `fp32` first. */
+async function statesOf(tagFolder: string, name: string): Promise<string[]> {
+  const folder = parentPlace(universalPath(tagFolder, name, "fp32"));
+  const found = await listFolder(folder).catch(() => []); // Where there is no folder, the error later names its fp32.pt.
+  const other = found
+    .filter((entry) => /^(?!fp32\.).*\.pt$/.test(entry.name))
+    .map((entry) => entry.name.slice(0, -3));
+  return ["fp32", ...other.sort()];
 }
 
 /**
@@ -155,28 +140,12 @@ function checkSameStates(
   }
 }
 
-/** Opens files side by side, a few at once. @throws VistaError `NOT_FOUND`, `ABORTED`, and what reading them throws */
-async function openFiles(
-  paths: readonly string[],
-  options: RunOptions & { verify?: boolean },
-): Promise<TorchFile[]> {
-  const limit = filesAtOnce(paths[0] ?? "");
-  return openAll(
-    paths,
-    limit,
-    (path) => open(path, options),
-    ({ file }) => file.close(),
-    options,
-  );
+/** Opens what the optimizer has for all parameters. @throws VistaError `NOT_FOUND`, and what reading it throws */
+export function openCommonState(tagFolder: string, options: { verify?: boolean }): Promise<TorchFile> {
+  return openFile(joinPlace(tagFolder, UNIVERSAL_FOLDER, COMMON_STATE), options);
 }
 
-/** Returns the stage: 3 where the names of the files say so, else 1 where the config says so, else 2. */
-function stageOf(files: CheckpointFiles, model: ModelState): 1 | 2 | 3 {
-  if (isStage3ModelStates(files.modelStates[0]!.path)) return 3;
-  return model.configuredStage === 1 ? 1 : 2;
-}
-
-async function open(path: string, options: { verify?: boolean }): Promise<TorchFile> {
+async function openFile(path: string, options: { verify?: boolean }): Promise<TorchFile> {
   try {
     return await readTorchFile(path, { verify: options.verify });
   } catch (error) {
