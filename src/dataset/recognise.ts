@@ -19,16 +19,28 @@ const KINDS = {
   annotations: "annotation files",
 } as const satisfies Record<DataKind, string>;
 
-interface NuScenesSet {
+/** A data set in a folder: its own place below that folder ("" is the folder itself), and its path. */
+interface DataSet {
   place: string;
+  root: string;
+}
+
+interface NuScenesSet extends DataSet {
   /** The versions of the tables, of which there is one at least, in the order of {@link nuScenesVersions}. */
   versions: string[];
 }
 
-/** What is in a folder. The places and files are relative to it ("" is the folder itself). */
+interface OpenDvSet extends DataSet {
+  found: OpenDvRoot;
+  /** The folder that Vista's loader joins folder names to. */
+  dataRoot: string;
+}
+
+/** What is in a folder. */
 export interface DataParts {
   nuscenes?: NuScenesSet | undefined;
-  opendv?: { place: string; found: OpenDvRoot } | undefined;
+  opendv?: OpenDvSet | undefined;
+  /** The paths of the annotation files, relative to the folder. */
   annotations: string[];
 }
 
@@ -79,27 +91,31 @@ export function recognise(root: string, options: RecogniseOptions = {}): DataPar
 /** Finds the nuScenes set that a root is, or has for Vista; without those, all that lie one level below it, by name. */
 function nuScenesSets(root: string, version: string | undefined): NuScenesSet[] {
   for (const place of ["", VISTA_NUSCENES]) {
-    const versions = nuScenesVersions(join(root, place), version);
-    if (versions.length > 0) return [{ place, versions }];
+    const path = join(root, place);
+    const versions = nuScenesVersions(path, version);
+    if (versions.length > 0) return [{ place, root: path, versions }];
   }
   return entriesIn(root)
     .filter((entry) => entry.isDirectory() || entry.isSymbolicLink())
-    .map(({ name: place }) => ({ place, versions: versionsBelow(join(root, place), version) }))
+    .map(({ name: place }) => ({ place, root: join(root, place) }))
+    .map((set) => ({ ...set, versions: versionsBelow(set.root, version) }))
     .filter(({ versions }) => versions.length > 0)
     .sort((a, b) => compareText(a.place, b.place));
 }
 
 /** @param isBeside  whether there is nuScenes as well: then folders of pictures are OpenDV's only where their names say so */
-function openDvSet(root: string, isBeside: boolean): DataParts["opendv"] {
+function openDvSet(root: string, isBeside: boolean): OpenDvSet | undefined {
   // These are looked into for the error alone: a folder that may not be listed is not one without frames.
   for (const place of ["", VISTA_YOUTUBE]) entriesIn(join(root, place), 1);
   const place = existsSync(join(root, VISTA_YOUTUBE)) ? VISTA_YOUTUBE : "";
-  const found = findOpenDvRoot(join(root, place));
+  const path = join(root, place);
+  const found = findOpenDvRoot(path);
   if (found === undefined) return undefined;
   // Vista's own folder may have `videos` that are not OpenDV's, and pictures.
   const isVistaRoot = existsSync(join(root, VISTA_NUSCENES));
   const isNamed = found.splits.length > 0 || (found.videos !== undefined && !isVistaRoot);
-  return place !== "" || isNamed || !(isBeside || isVistaRoot) ? { place, found } : undefined;
+  if (place === "" && !isNamed && (isBeside || isVistaRoot)) return undefined;
+  return { place, root: path, found, dataRoot: place === "" ? loaderRoot(found) : path };
 }
 
 function annotationsOf(root: string, isOnlyKind: boolean): string[] {
@@ -145,36 +161,6 @@ function nothingKnown(root: string, kinds: readonly DataKind[], sets: readonly N
     hint = "These are the tables of one version: name the folder above it.";
   }
   return new VistaError("NOT_FOUND", what, { path: root, hint });
-}
-
-/** The data sets that are listed frame by frame: for an index, for what is made from it, and for a preview. */
-export interface LocatedData {
-  opendv?: {
-    found: OpenDvRoot;
-    /** The folder that Vista's loader joins folder names to. */
-    dataRoot: string;
-  };
-  nuscenes?: { root: string; version: string };
-}
-
-/**
- * Finds the data sets in a folder, of nuScenes the version that is trained on where there are several.
- *
- * @throws VistaError as {@link recognise} does
- */
-export function locateData(root: string, options: RecogniseOptions = {}): LocatedData {
-  const { nuscenes, opendv } = recognise(root, { kinds: ["nuscenes", "opendv"], ...options });
-  const located: LocatedData = {};
-  if (nuscenes !== undefined) {
-    const { place, versions } = nuscenes;
-    const version = versions.find((name) => name === "v1.0-trainval") ?? versions[0]!;
-    located.nuscenes = { root: join(root, place), version };
-  }
-  if (opendv !== undefined) {
-    const { place, found } = opendv;
-    located.opendv = { found, dataRoot: place === "" ? loaderRoot(found) : join(root, place) };
-  }
-  return located;
 }
 
 function annotationsIn(folder: string): string[] {

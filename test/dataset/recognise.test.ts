@@ -8,7 +8,7 @@ import { findYouTubeClips } from "../../src/dataset/annotations/make/youtube-sou
 import { ValidationScenes } from "../../src/dataset/annotations/val-scenes.js";
 import { listing } from "../../src/dataset/nuscenes/check/listing.js";
 import { findClip } from "../../src/dataset/preview/clip.js";
-import { locateData, recognise } from "../../src/dataset/recognise.js";
+import { recognise } from "../../src/dataset/recognise.js";
 import { collectStats } from "../../src/dataset/stats/stats.js";
 import { temporaryFolder } from "../helpers/state.js";
 import { collect } from "./opendv/support.js";
@@ -110,23 +110,19 @@ describe("every command takes the same set in a folder", () => {
   it.each(FOLDERS)("%s", (_, files, place, versions, youtube) => {
     const root = folderOf(...files);
     const { nuscenes, opendv } = recognise(root);
-    expect(nuscenes).toEqual(place === undefined ? undefined : { place, versions });
+    const path = join(root, place!);
+    expect(nuscenes).toEqual({ place, root: path, versions });
     expect(opendv?.place).toBe(youtube);
-    const located = locateData(root);
-    expect(located.nuscenes?.root).toBe(join(root, place!));
-    expect(versions).toContain(located.nuscenes?.version);
-    expect(located.opendv?.found.root).toBe(youtube === undefined ? undefined : join(root, youtube));
+    expect(opendv?.found.root).toBe(youtube === undefined ? undefined : join(root, youtube));
     const source = findNuScenes(root, undefined, versions.length > 1 ? "train" : "all");
-    expect(source).toEqual(located.nuscenes);
+    expect(source).toEqual({ root: path, version: versions.at(-1) });
   });
 
   it("tables in the root with maps beside them are a nuScenes set in the wrong place, not videos", () => {
     const root = folderOf("sample_data.json", "sample.json", "maps/53992ee3023e5494b90c316c183be829.png");
-    for (const take of [recognise, locateData]) {
-      expect(() => take(root)).toThrow(
-        expect.objectContaining({ hint: "These are the tables of one version: name the folder above it." }),
-      );
-    }
+    expect(() => recognise(root)).toThrow(
+      expect.objectContaining({ hint: "These are the tables of one version: name the folder above it." }),
+    );
   });
 
   it("pictures above a set are no frames where only frames are asked for, either", () => {
@@ -150,12 +146,12 @@ describe("every command takes the same set in a folder", () => {
         hint: expect.anything(),
       });
       const alike = path.endsWith("no") ? expect.objectContaining({ code: "NOT_FOUND" }) : said;
-      for (const take of [recognise, locateData, (at: string) => findNuScenes(at, undefined, "all")]) {
+      for (const take of [recognise, (at: string) => findNuScenes(at, undefined, "all")]) {
         expect(() => take(path)).toThrow(alike);
       }
       await expect(findYouTubeClips(path)).rejects.toEqual(alike);
     }
-    expect(() => locateData(join(root, "v1.0-mini"))).toThrow(
+    expect(() => recognise(join(root, "v1.0-mini"))).toThrow(
       expect.objectContaining({ hint: "These are the tables of one version: name the folder above it." }),
     );
   });
@@ -164,7 +160,7 @@ describe("every command takes the same set in a folder", () => {
     const root = folderOf(...tables("interp_12Hz_mini"));
     expect(said(() => recognise(root))).toMatch(/no data set that is known here/);
     const version = "interp_12Hz_mini";
-    expect(recognise(root, { version }).nuscenes).toEqual({ place: "", versions: [version] });
+    expect(recognise(root, { version }).nuscenes).toEqual({ place: "", root, versions: [version] });
     expect(findNuScenes(root, version, "train")).toEqual({ root, version });
   });
 });
@@ -178,9 +174,9 @@ it.each(["", "data/nuscenes", "data/YouTube"])(
     symlinkSync(closed, closed);
     const named = place === "" ? closed : root;
     const failure = expect.objectContaining({ code: "IO", where: { path: closed } });
-    const commands = [recognise, locateData, (at: string) => findNuScenes(at, undefined, "all")];
+    const commands = [recognise, (at: string) => findNuScenes(at, undefined, "all")];
     // Who looks for nuScenes alone does not look into the other set.
-    for (const take of commands.slice(0, place === "data/YouTube" ? 2 : 3)) {
+    for (const take of commands.slice(0, place === "data/YouTube" ? 1 : 2)) {
       expect(() => take(named)).toThrow(failure);
     }
     await expect(collectStats(named, { annos: [join(root, "annos/nuScenes.json")] })).rejects.toEqual(
@@ -236,7 +232,7 @@ it("a version that cannot be looked into is not one without tables", () => {
   const closed = join(root, "v1.0-trainval");
   symlinkSync(closed, closed);
   const failure = expect.objectContaining({ code: "IO", where: { path: closed } });
-  for (const take of [recognise, locateData]) expect(() => take(root)).toThrow(failure);
+  expect(() => recognise(root)).toThrow(failure);
 });
 
 it("validation images are known by the tables of any version that is there", () => {

@@ -142,10 +142,10 @@ async function makeParts(
       ? checkOptions
       : { ...checkOptions, onMissing: (one) => onMissing({ ...one, path: joinPath(prefix, one.path) }) };
   if (found.nuscenes !== undefined) {
-    const prefix = found.nuscenes.place;
+    const { place: prefix, root: path } = found.nuscenes;
     // The checks of the two sets are loaded where there is one: a look at an annotation file takes less time than loading them.
     const { checkNuScenes } = await import("../nuscenes/check/check.js");
-    const check = checkNuScenes(join(root, prefix), {
+    const check = checkNuScenes(path, {
       ...optionsBelow(prefix),
       version,
       tablesOnly: options.tablesOnly ?? false,
@@ -169,15 +169,12 @@ async function makeParts(
   }
   const leftOut =
     found.opendv !== undefined && nuScenesOnly !== ""
-      ? [`OpenDV-YouTube in ${join(root, found.opendv.place)} (${nuScenesOnly})`]
+      ? [`OpenDV-YouTube in ${found.opendv.root} (${nuScenesOnly})`]
       : [];
   if (found.opendv !== undefined && nuScenesOnly === "") {
     const { checkOpenDv } = await import("../opendv/check.js");
-    const prefix = found.opendv.place;
-    const check = checkOpenDv(join(root, prefix), {
-      ...optionsBelow(prefix),
-      index: options.index,
-    });
+    const { place: prefix, root: path } = found.opendv;
+    const check = checkOpenDv(path, { ...optionsBelow(prefix), index: options.index });
     parts.push({ check, prefix });
   }
   const files = [...new Set([...found.annotations, ...extra])];
@@ -192,8 +189,8 @@ async function makeParts(
       ...optionsBelow(""),
       root,
       unusable,
-      nuscenes: found.nuscenes === undefined ? undefined : join(root, found.nuscenes.place),
-      youtube: found.opendv === undefined ? undefined : join(root, found.opendv.place),
+      nuscenes: found.nuscenes?.root,
+      youtube: found.opendv?.root,
       numFrames: config?.numFrames,
       quick: options.quick ? { records: options.sample } : undefined,
     });

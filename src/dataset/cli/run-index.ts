@@ -11,10 +11,10 @@ import { runWithProgress } from "../../core/cli/progress.js";
 import { isVistaError, VistaError } from "../../core/errors.js";
 import { writeWhole } from "../../core/io/output.js";
 import { sum } from "../../core/sum.js";
-import { type BuiltIndex, indexLocated, readIndex } from "../frame-index/build.js";
+import { type BuiltIndex, indexParts, readIndex } from "../frame-index/build.js";
 import type { DatasetIndex } from "../frame-index/dataset-index.js";
 import { countFrames } from "../opendv/runs.js";
-import { locateData } from "../recognise.js";
+import { recognise } from "../recognise.js";
 
 export interface IndexCommandOptions extends PrintOptions {
   output?: string;
@@ -28,8 +28,8 @@ export async function runIndex(
   context: CommandContext,
 ): Promise<void> {
   const outcome = await runWithProgress(options.quiet, context.signal, async (run) => {
-    const located = locateData(root);
-    if (options.output === undefined && located.opendv?.found.folders[0]?.path === ".") {
+    const parts = recognise(root, { kinds: ["nuscenes", "opendv"] });
+    if (options.output === undefined && parts.opendv?.found.folders[0]?.path === ".") {
       throw new VistaError("USAGE", `${root} is a folder of frames, and the index would lie among them`, {
         hint: "Name another place for it with -o.",
       });
@@ -37,7 +37,7 @@ export async function runIndex(
     const path = options.output ?? join(root, DEFAULT_NAME);
     requireEnding(path, [".index"], "the index is a file of its own kind");
     const { previous, replaced } = await earlierIndex(path);
-    const { index, read, reused } = await indexLocated(located, { ...run, previous });
+    const { index, read, reused } = await indexParts(parts, { ...run, previous });
     // The encoder comes with MessagePack and SHA-256, which other commands would load for nothing.
     const { encodeIndex } = await import("../frame-index/format.js");
     const bytes = encodeIndex(index);

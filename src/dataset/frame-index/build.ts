@@ -9,7 +9,7 @@ import type { RunOptions } from "../../core/progress.js";
 import { Turns } from "../../core/turns.js";
 import { type FolderScan, scanFolder } from "../opendv/folder-listing.js";
 import type { OpenDvRoot } from "../opendv/root.js";
-import { type LocatedData, locateData } from "../recognise.js";
+import { type DataParts, recognise } from "../recognise.js";
 import type { DatasetIndex, IndexedFolder, Stamp } from "./dataset-index.js";
 import { readLarge } from "./index-task.js";
 
@@ -40,17 +40,17 @@ const COARSE_MS = 2500;
  * @throws VistaError `NOT_FOUND` where there is neither set, `IO`, `FORMAT`, `ABORTED`
  */
 export async function buildIndex(root: string, options: BuildIndexOptions = {}): Promise<BuiltIndex> {
-  return indexLocated(locateData(root), options);
+  return indexParts(recognise(root, { kinds: ["nuscenes", "opendv"] }), options);
 }
 
 /** Does the same as {@link buildIndex} where it is already known where the data is. */
-export async function indexLocated(
-  located: LocatedData,
+export async function indexParts(
+  { opendv, nuscenes }: DataParts,
   options: BuildIndexOptions = {},
 ): Promise<BuiltIndex> {
   const built: BuiltIndex = { index: {}, read: 0, reused: 0 };
-  if (located.opendv !== undefined) await indexOpenDv(located.opendv.found, built, options);
-  if (located.nuscenes !== undefined) await indexNuScenes(located.nuscenes, built, options);
+  if (opendv !== undefined) await indexOpenDv(opendv.found, built, options);
+  if (nuscenes !== undefined) await indexNuScenes(nuscenes, built, options);
   return built;
 }
 
@@ -95,12 +95,14 @@ async function indexOpenDv(found: OpenDvRoot, built: BuiltIndex, options: BuildI
   built.index.opendv = { root: found.root, folders };
 }
 
+/** Indexes the version that is trained on, where there are several. */
 async function indexNuScenes(
-  { root, version }: { root: string; version: string },
+  { root, versions }: NonNullable<DataParts["nuscenes"]>,
   built: BuiltIndex,
   options: BuildIndexOptions,
 ): Promise<void> {
   const { signal, onProgress, previous } = options;
+  const version = versions.includes("v1.0-trainval") ? "v1.0-trainval" : versions[0]!;
   const folder = join(root, version);
   const table = join(folder, "sample_data.json");
   let stamp: Stamp | undefined;

@@ -103,15 +103,13 @@ function folderClip(path: string, start: number | undefined, count: number): Pre
 }
 
 function sampleClip(token: string, root: string, count: number): PreviewClip {
-  const { place, versions } = recognise(root, { kinds: ["nuscenes"] }).nuscenes!;
+  const { root: path, versions } = recognise(root, { kinds: ["nuscenes"] }).nuscenes!;
   for (const version of versions) {
-    const files = framesFromSample(join(root, place, version), token, count);
-    if (files.length > 0) {
-      return { title: `sample ${token}`, frames: files.map((file) => join(root, place, file)) };
-    }
+    const files = framesFromSample(join(path, version), token, count);
+    if (files.length > 0) return { title: `sample ${token}`, frames: files.map((file) => join(path, file)) };
   }
   throw new VistaError("NOT_FOUND", `no CAM_FRONT key frame of sample ${token} in ${versions.join(", ")}`, {
-    path: join(root, place),
+    path,
     hint: "Name the token of a row of sample.json, and its set with --root.",
   });
 }

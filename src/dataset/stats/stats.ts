@@ -11,12 +11,12 @@ import {
   type NuScenesRecord,
   recordFaults,
 } from "../annotations/nuscenes-rows.js";
-import { indexLocated, readIndex } from "../frame-index/build.js";
+import { indexParts, readIndex } from "../frame-index/build.js";
 import type { DatasetIndex, IndexedFolder } from "../frame-index/dataset-index.js";
 import { readRecords, readWholeRows } from "../json/rows.js";
 import { type MetaVideo, readMeta } from "../opendv/meta.js";
 import { countClips, countFrames } from "../opendv/runs.js";
-import { locateData } from "../recognise.js";
+import { recognise } from "../recognise.js";
 
 /** The rates in frames a second: OpenDV's frames are extracted at the first; Vista takes nuScenes' 12 Hz for it. */
 const OPENDV_HZ = 10;
@@ -120,15 +120,15 @@ export async function collectStats(root: string, options: StatsOptions = {}): Pr
       .filter(existsSync),
     ...(options.annos ?? []),
   ];
-  const located = locateData(root, { orNothing: files.length > 0 });
+  const parts = recognise(root, { kinds: ["nuscenes", "opendv"], orNothing: files.length > 0 });
   const previous = options.index === undefined ? undefined : await readIndex(options.index);
-  const { index } = await indexLocated(located, { ...options, previous });
+  const { index } = await indexParts(parts, { ...options, previous });
   if (index.opendv !== undefined) {
-    const videos = await listedVideos(located.opendv?.found.metaFiles ?? []);
+    const videos = await listedVideos(parts.opendv?.found.metaFiles ?? []);
     stats.opendv = opendvStats(index.opendv.folders, videos);
   }
   if (index.nuscenes !== undefined) {
-    stats.nuscenes = nuscenesStats(index.nuscenes, located.nuscenes!.root);
+    stats.nuscenes = nuscenesStats(index.nuscenes, parts.nuscenes!.root);
   }
   for (const path of new Set(files)) countFile(path, stats);
   return stats;

@@ -1,6 +1,5 @@
 /** The place of the tables that annotation files are made from, and the choice of scenes. */
 import { existsSync } from "node:fs";
-import { join } from "node:path";
 import { cannot, firstNames, VistaError } from "../../../core/errors.js";
 import { readRegular } from "../../../core/io/regular.js";
 import { noVersion } from "../../nuscenes/read/versions.js";
@@ -22,8 +21,7 @@ export interface NuScenesSource {
  * @throws VistaError `NOT_FOUND`, `AMBIGUOUS`
  */
 export function findNuScenes(root: string, version: string | undefined, scenes: SceneChoice): NuScenesSource {
-  const { place, versions } = recognise(root, { kinds: ["nuscenes"], version }).nuscenes!;
-  const path = join(root, place);
+  const { root: path, versions } = recognise(root, { kinds: ["nuscenes"], version }).nuscenes!;
   const own = version ?? (typeof scenes === "string" ? versionOf(scenes) : undefined);
   const only = version === undefined && versions.length === 1 ? versions[0] : undefined;
   const chosen = only ?? versions.find((name) => name === own);

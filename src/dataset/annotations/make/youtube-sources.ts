@@ -3,12 +3,12 @@
 import { posix, relative, sep } from "node:path";
 import type { RunOptions } from "../../../core/progress.js";
 import { compareText } from "../../../core/text.js";
-import { indexLocated } from "../../frame-index/build.js";
+import { indexParts } from "../../frame-index/build.js";
 import type { LanguageFolder } from "../../frame-index/collect-language.js";
 import type { DatasetIndex } from "../../frame-index/dataset-index.js";
 import { intersectRuns, readLanguage } from "../../frame-index/language.js";
 import { readSplits, type Split } from "../../opendv/meta.js";
-import { type LocatedData, locateData } from "../../recognise.js";
+import { type DataParts, recognise } from "../../recognise.js";
 import { splitOfPath } from "../clips.js";
 import type { ClipSource } from "./youtube.js";
 
@@ -36,14 +36,14 @@ export interface FindClipsOptions extends RunOptions {
  */
 export async function findYouTubeClips(root: string, options: FindClipsOptions = {}): Promise<ClipSource[]> {
   const { split = "train", languageFiles, previous, ...run } = options;
-  const located = locateData(root, { kinds: ["opendv"], orNothing: languageFiles !== undefined });
-  const { index } = await indexLocated(located, { ...run, previous });
-  if (languageFiles === undefined) return sourcesOnDisk(index, located, split);
-  return languageSources(await readLanguage([...languageFiles], run), index, located, split);
+  const parts = recognise(root, { kinds: ["opendv"], orNothing: languageFiles !== undefined });
+  const { index } = await indexParts(parts, { ...run, previous });
+  if (languageFiles === undefined) return sourcesOnDisk(index, parts, split);
+  return languageSources(await readLanguage([...languageFiles], run), index, parts, split);
 }
 
 /** Returns what the loader puts before the path of a folder of this set. */
-function loaderPrefix({ opendv }: LocatedData): string {
+function loaderPrefix({ opendv }: DataParts): string {
   if (opendv === undefined) return "";
   return relative(opendv.dataRoot, opendv.found.root).split(sep).join("/");
 }
@@ -57,11 +57,11 @@ function wanted(want: SplitChoice, ...said: (Split | undefined)[]): boolean {
 
 async function sourcesOnDisk(
   index: DatasetIndex,
-  located: LocatedData,
+  parts: DataParts,
   split: SplitChoice,
 ): Promise<ClipSource[]> {
-  const listed = await readSplits(located.opendv?.found.metaFiles ?? []);
-  const prefix = loaderPrefix(located);
+  const listed = await readSplits(parts.opendv?.found.metaFiles ?? []);
+  const prefix = loaderPrefix(parts);
   return (index.opendv?.folders ?? [])
     .filter((folder) => wanted(split, folder.split, listed.get(folder.videoId)))
     .flatMap(({ path, scan }) =>
@@ -75,10 +75,10 @@ async function sourcesOnDisk(
 function languageSources(
   folders: readonly LanguageFolder[],
   index: DatasetIndex,
-  located: LocatedData,
+  parts: DataParts,
   split: SplitChoice,
 ): ClipSource[] {
-  const prefix = loaderPrefix(located);
+  const prefix = loaderPrefix(parts);
   const scans = new Map(index.opendv?.folders.map((folder) => [folder.path, folder.scan]));
   return folders
     .filter(({ folder }) => wanted(split, splitOfPath(folder)))
