@@ -8,7 +8,7 @@ import { remember } from "../../core/maps.js";
 import { type FolderScan, scanFolder } from "../opendv/folder-listing.js";
 import type { Split } from "../opendv/meta.js";
 import { describeLayout } from "../opendv/names.js";
-import { findOpenDvRoot } from "../opendv/root.js";
+import { findOpenDvRoot, splitOf } from "../opendv/root.js";
 import { FrameSet, findRun, MAX_FRAME } from "../opendv/runs.js";
 import type { Clip, ClipFolder } from "./clip.js";
 import type { ClipSample } from "./clip-sample.js";
@@ -64,10 +64,8 @@ export function folderSource(root: string, splits: ReadonlyMap<string, Split>): 
 
 /** Returns the split that a folder's place tells: `val_images/…` is validation data. */
 export function splitOfPath(name: string): Split | undefined {
-  // No path is longer than this, and the pattern would take minutes on a longer name.
-  if (name.length > 4096) return undefined;
-  const match = /(?:^|\/)(full|val)_images[^/]*\//i.exec(name);
-  return match === null ? undefined : match[1]!.toLowerCase() === "val" ? "val" : "train";
+  const folders = name.split("/").slice(0, -1);
+  return folders.map(splitOf).find((split) => split !== undefined);
 }
 
 /** Returns why the loader cannot count on from this name, or undefined where it can. */

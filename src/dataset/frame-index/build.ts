@@ -56,7 +56,7 @@ export async function indexParts(
 
 async function indexOpenDv(found: OpenDvRoot, built: BuiltIndex, options: BuildIndexOptions): Promise<void> {
   const { signal, onProgress } = options;
-  const earlier = new Map(options.previous?.opendv?.folders.map((folder) => [folder.path, folder]));
+  const known = knownScans(options.previous);
   // Videos are no frames: the check alone asks for them.
   const broken = found.broken.find(({ path }) => path.split("/")[0] !== "videos");
   if (broken !== undefined) {
@@ -81,11 +81,10 @@ async function indexOpenDv(found: OpenDvRoot, built: BuiltIndex, options: BuildI
     const absolute = join(found.root, folder.path);
     try {
       const stamp = stampOf(absolute);
-      const before = earlier.get(folder.path);
-      const unchanged = before?.stamp !== undefined && stamp !== undefined && sameStamp(before.stamp, stamp);
-      if (unchanged) built.reused++;
+      const before = known(folder.path, stamp);
+      if (before !== undefined) built.reused++;
       else built.read++;
-      const scan = unchanged ? before.scan : scanFolder(absolute, signal);
+      const scan = before ?? scanFolder(absolute, signal);
       // What links lead to comes and goes without a trace in the folder, so that such a one is listed every time.
       folders.push({ ...folder, stamp: scan.broken === undefined ? stamp : undefined, scan });
     } catch (error) {
@@ -114,15 +113,11 @@ async function indexNuScenes(
     throw fromSystem(error, table, "read the table");
   }
   const before = previous?.nuscenes;
-  const unchanged =
-    before?.stamp !== undefined &&
-    stamp !== undefined &&
-    before.version === version &&
-    sameStamp(before.stamp, stamp);
-  if (unchanged) built.reused++;
+  const unchanged = before?.version === version && isSame(before.stamp, stamp) ? before : undefined;
+  if (unchanged !== undefined) built.reused++;
   else built.read++;
   const onBytes = (done: number) => onProgress?.({ phase: "index nuScenes", done, total, unit: "bytes" });
-  const chains = unchanged ? before.chains : await readLarge("chains", folder, total, signal, onBytes);
+  const chains = unchanged?.chains ?? (await readLarge("chains", folder, total, signal, onBytes));
   built.index.nuscenes = { root, version, stamp, chains };
 }
 
@@ -138,8 +133,9 @@ function toStamp(stats: BigIntStats): Stamp {
   return [...split(stats.mtimeNs), ...split(stats.ctimeNs), Number(stats.ino), Number(stats.size)];
 }
 
-function sameStamp(a: Stamp, b: Stamp): boolean {
-  return a.every((value, i) => value === b[i]);
+/** Tells whether two stamps prove that nothing has changed. */
+function isSame(a: Stamp | undefined, b: Stamp | undefined): boolean {
+  return a !== undefined && b !== undefined && a.every((value, i) => value === b[i]);
 }
 
 /** Reads an index file. @throws VistaError `NOT_FOUND`, `IO`, `FORMAT`, `UNSUPPORTED`, `CHECKSUM`, `INCONSISTENT` */
@@ -154,19 +150,13 @@ export async function readIndex(path: string): Promise<DatasetIndex> {
 }
 
 /**
- * Returns a function that gives the listing of a folder from an index where the folder has not changed since it was made, and
- * undefined elsewhere.
+ * Returns a function that gives the listing of a folder from an index where the folder, whose stamp it gets, has not changed since
+ * the index was made, and undefined elsewhere.
  */
-export function knownScans(index: DatasetIndex): (absolute: string, path: string) => FolderScan | undefined {
-  const folders = new Map(index.opendv?.folders.map((folder) => [folder.path, folder]));
-  return (absolute, path) => {
+export function knownScans(index: DatasetIndex | undefined) {
+  const folders = new Map(index?.opendv?.folders.map((folder) => [folder.path, folder]));
+  return (path: string, stamp: Stamp | undefined): FolderScan | undefined => {
     const folder = folders.get(path);
-    if (folder?.stamp === undefined) return undefined;
-    try {
-      const stamp = stampOf(absolute);
-      return stamp !== undefined && sameStamp(stamp, folder.stamp) ? folder.scan : undefined;
-    } catch {
-      return undefined;
-    }
+    return isSame(folder?.stamp, stamp) ? folder!.scan : undefined;
   };
 }

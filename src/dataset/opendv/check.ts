@@ -8,7 +8,7 @@ import { sum } from "../../core/sum.js";
 import { plural } from "../../core/text.js";
 import { Turns } from "../../core/turns.js";
 import type { Check, CheckOptions, CheckSummary, Finding } from "../finding.js";
-import { knownScans, readIndex } from "../frame-index/build.js";
+import { knownScans, readIndex, stampOf } from "../frame-index/build.js";
 import { checkImage } from "../images/check.js";
 import { boundsOf, choosePictures, unseenAt } from "../sample.js";
 import { folderFindings, loaderFinding } from "./folder.js";
@@ -277,10 +277,9 @@ class OpenDvRun {
     const kept = this.#scans.get(folder.path);
     if (kept !== undefined) return kept;
     const absolute = `${found.root}${sep}${folder.path}`;
-    const known = this.#known?.(absolute, folder.path);
-    if (known !== undefined) return known;
     try {
-      return scanFolder(absolute, this.options.signal);
+      const known = this.#known?.(folder.path, stampOf(absolute));
+      return known ?? scanFolder(absolute, this.options.signal);
     } catch (error) {
       rethrowExhausted(error);
       const wrapped = fromSystem(error, folder.path, "list the folder");

@@ -1,6 +1,6 @@
 /** The search for the parts of an OpenDV-YouTube root: the folders of frames by split, the videos, and the list of videos. */
 
-import { type Dirent, lstatSync, readdirSync, statSync } from "node:fs";
+import { type Dirent, existsSync, lstatSync, readdirSync, statSync } from "node:fs";
 import { basename, join, resolve, sep } from "node:path";
 import { rethrowExhausted } from "../../core/errors.js";
 import { entriesIn, hasEntry, isAbsent, readRegularSync } from "../../core/io/regular.js";
@@ -69,9 +69,8 @@ export function findOpenDvRoot(path: string): OpenDvRoot | undefined {
   // Files are left out because full_images.tar is no folder of frames; a link to nowhere stays because it was meant to be one.
   const names = new Set(entriesIn(path).flatMap((entry) => (isFile(path, entry) ? [] : [entry.name])));
   const isRoot = [...names].some((name) => SPLIT_FOLDER.test(name)) || names.has("videos");
-  if (!isRoot && names.has("OpenDV-YouTube") && isFolder(join(path, "OpenDV-YouTube"))) {
-    return findOpenDvRoot(join(path, "OpenDV-YouTube"));
-  }
+  const nested = join(path, "OpenDV-YouTube");
+  if (!isRoot && names.has("OpenDV-YouTube") && existsSync(nested)) return findOpenDvRoot(nested);
   const found: OpenDvRoot = {
     root: path,
     folders: [],
@@ -102,7 +101,8 @@ export function findOpenDvRoot(path: string): OpenDvRoot | undefined {
   return found;
 }
 
-function splitOf(name: string): Split | undefined {
+/** Returns the split that the name of a folder tells. */
+export function splitOf(name: string): Split | undefined {
   const match = SPLIT_FOLDER.exec(name);
   return match === null ? undefined : match[1]!.toLowerCase() === "val" ? "val" : "train";
 }
@@ -124,7 +124,8 @@ function collect(found: OpenDvRoot, base: string, split: Split | undefined): voi
     for (const videoId of videos) {
       found.folders.push({ path: `${path}/${videoId}`, youtuber, videoId, ...withSplit });
     }
-    if (isEmpty(join(found.root, path))) empty.push({ path, videoId: youtuber, ...withSplit });
+    if (holds(join(found.root, path), ({ name }) => !isBystander(name)) === false)
+      empty.push({ path, videoId: youtuber, ...withSplit });
   }
   // Where folders of frames lie side by side, an empty one is a video's; elsewhere it is a youtuber's, and harmless.
   if (flat) found.folders.push(...empty);
@@ -132,28 +133,17 @@ function collect(found: OpenDvRoot, base: string, split: Split | undefined): voi
 
 /** Returns the names of the folders (and links to folders) in a folder; what cannot be followed or listed goes to `broken`. */
 function subfolders(found: OpenDvRoot, path: string): string[] {
-  const absolute = join(found.root, path);
-  let entries: Dirent[];
-  try {
-    entries = readdirSync(absolute, { withFileTypes: true });
-  } catch (error) {
-    found.broken.push({ path, reason: reasonOf(error) });
-    return [];
-  }
   const names: string[] = [];
-  for (const entry of entries) {
-    if (entry.name.startsWith(".") || isBystander(entry.name)) continue;
-    if (entry.isDirectory()) names.push(entry.name);
-    else if (!entry.isFile()) {
-      // The entry is a symbolic link, or the file system does not tell its kind.
-      try {
-        if (statSync(join(absolute, entry.name)).isDirectory()) names.push(entry.name);
-      } catch (error) {
-        found.broken.push({
-          path: path === "" ? entry.name : `${path}/${entry.name}`,
-          reason: reasonOf(error),
-        });
+  for (const entry of list(found, path)) {
+    const { name } = entry;
+    if (name.startsWith(".") || isBystander(name)) continue;
+    // The entry may be a symbolic link, or the file system may not tell its kind.
+    try {
+      if (entry.isDirectory() || (!entry.isFile() && statSync(join(found.root, path, name)).isDirectory())) {
+        names.push(name);
       }
+    } catch (error) {
+      found.broken.push({ path: path === "" ? name : `${path}/${name}`, reason: reasonOf(error) });
     }
   }
   return names.sort();
@@ -169,15 +159,20 @@ function reasonOf(error: unknown): string {
 }
 
 /**
- * Tells whether a folder holds frames; returns false where the folder cannot be listed. A folder of frames says so by its first
- * entries, and a youtuber's has few; between thousands of other files (`._000001.jpg` of macOS) a frame is looked for to the end.
+ * Tells whether a folder holds frames. A folder of frames says so by its first entries, and a youtuber's has few; between thousands of
+ * other files (`._000001.jpg` of macOS) a frame is looked for to the end.
  */
 function holdsFrames(path: string): boolean {
+  return holds(path, (entry) => !entry.isDirectory() && parseFrameName(entry.name) !== undefined) ?? false;
+}
+
+/** Tells whether a folder has an entry of a kind; undefined where it cannot be listed. */
+function holds(path: string, isIt: (entry: Dirent) => boolean): boolean | undefined {
   try {
-    return hasEntry(path, (entry) => !entry.isDirectory() && parseFrameName(entry.name) !== undefined);
+    return hasEntry(path, isIt);
   } catch (error) {
     rethrowExhausted(error);
-    return false;
+    return undefined;
   }
 }
 
@@ -226,7 +221,7 @@ function findSkipped(root: string): Set<string> {
   return skipped;
 }
 
-/** Returns the entries of a folder beside the frames; one that is there and cannot be listed goes to `broken`. */
+/** Returns the entries of a folder; one that is there and cannot be listed goes to `broken`. */
 function list(found: OpenDvRoot, path: string): Dirent[] {
   const absolute = join(found.root, path);
   try {
@@ -246,24 +241,6 @@ function isFile(folder: string, entry: Dirent): boolean {
   if (entry.isDirectory()) return false;
   try {
     return !statSync(join(folder, entry.name)).isDirectory();
-  } catch {
-    return false;
-  }
-}
-
-/** Tells whether there is nothing in a folder but what a system leaves anywhere. */
-function isEmpty(path: string): boolean {
-  try {
-    return readdirSync(path).every(isBystander);
-  } catch (error) {
-    rethrowExhausted(error);
-    return false;
-  }
-}
-
-function isFolder(path: string): boolean {
-  try {
-    return statSync(path).isDirectory();
   } catch {
     return false;
   }

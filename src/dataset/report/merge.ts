@@ -1,7 +1,7 @@
 /** The joining of the reports of all shards of one check into what one run would have said. */
 import { relative, sep } from "node:path";
 import { VistaError } from "../../core/errors.js";
-import type { AnnotationTally, Chart, CheckSummary, Coverage } from "../finding.js";
+import type { Chart, CheckSummary, Coverage } from "../finding.js";
 import { choosePictures } from "../sample.js";
 import { joinPath, normaliseSummary, type Report, ReportBuilder } from "./report.js";
 import { checkReport } from "./shape.js";
@@ -87,8 +87,8 @@ function mergeSummaries(parts: readonly CheckSummary[], root: string): CheckSumm
   const first = parts[0]!;
   const merged: CheckSummary = { ...first, interrupted: parts.some((part) => part.interrupted) };
   merged.coverage = mergeCoverage(parts.flatMap((part) => part.coverage));
-  const sampled = mergeSampled(parts);
-  if (sampled !== undefined) merged.sampled = sampled;
+  const sampled = parts.flatMap((part) => part.sampled ?? []);
+  if (sampled.length > 0) merged.sampled = [...new Set(sampled)];
   if (first.charts !== undefined) merged.charts = mergeCharts(parts.flatMap((part) => part.charts ?? []));
   if (first.samples !== undefined) {
     // The checks choose by paths from their own root, so the merged choice must do so, too.
@@ -97,15 +97,7 @@ function mergeSummaries(parts: readonly CheckSummary[], root: string): CheckSumm
     const paths = parts.flatMap((part) => part.samples ?? []).map(own);
     merged.samples = choosePictures(paths).map((path) => joinPath(prefix, path));
   }
-  if (first.annotations !== undefined) {
-    merged.annotations = mergeTallies(parts.flatMap((part) => part.annotations ?? []));
-  }
   return normaliseSummary(merged, "");
-}
-
-function mergeSampled(parts: readonly CheckSummary[]): string[] | undefined {
-  const texts = [...new Set(parts.flatMap((part) => part.sampled ?? []))];
-  return parts.some((part) => part.sampled !== undefined) ? texts : undefined;
 }
 
 /** Returns a copy of each item, with what `add` adds to it of later items of the same name. */
@@ -144,23 +136,7 @@ function mergeCharts(charts: readonly Chart[]): Chart[] {
         known.points = joined([...known.points, ...chart.points], labelOf, (same, point) => {
           same.value += point.value;
         });
-      } else if (known.kind === "spans" && chart.kind === "spans") {
-        known.points = joined([...known.points, ...chart.points], labelOf, (same, point) => {
-          same.from = Math.min(same.from, point.from);
-          same.to = Math.max(same.to, point.to);
-        });
       }
-    },
-  );
-}
-
-function mergeTallies(tallies: readonly AnnotationTally[]): AnnotationTally[] {
-  return joined(
-    tallies,
-    ({ path }) => path,
-    (known, { records, unusable }) => {
-      known.records += records;
-      known.unusable += unusable;
     },
   );
 }

@@ -7,7 +7,7 @@ import { fromSystem, VistaError } from "../../../core/errors.js";
 import { describeProblem, kindOf } from "../../nuscenes/read/field-types.js";
 import type { Tables } from "../../nuscenes/read/load-tables.js";
 import { type FieldType, SCHEMA, type TableName } from "../../nuscenes/read/schema.js";
-import { FLAG, type TableState } from "../../nuscenes/read/table-state.js";
+import type { TableState } from "../../nuscenes/read/table-state.js";
 import { type Row, RowText, rowOf, type SmallTable } from "../../nuscenes/read/tables.js";
 
 export const CHECK_HINT =
@@ -18,7 +18,6 @@ export class NeededRows {
   readonly path: string;
   readonly state: TableState;
   readonly #small: SmallTable | undefined;
-  readonly #flags: Uint8Array | undefined;
   readonly #twins: ReadonlySet<number>;
   #text: RowText | undefined;
 
@@ -35,7 +34,6 @@ export class NeededRows {
     if (refused !== undefined)
       throw new VistaError("IO", `cannot read the table: ${refused}`, { path: this.path });
     this.#small = tables.small[name];
-    this.#flags = name === "sample_data" ? tables.sampleData?.flags : undefined;
     this.state = (this.#small ?? (name === "sample_data" ? tables.sampleData : tables.egoPose))!;
     const { error, duplicates, moreDuplicates } = this.state;
     if (error !== undefined) {
@@ -55,7 +53,8 @@ export class NeededRows {
   /** Returns a row after it has made sure that the given fields are as the schema has them. @throws VistaError `FORMAT` */
   read(row: number, fields: readonly string[]): Row {
     const values = this.#small?.values[row] ?? this.#readAt(row);
-    if (this.#isUnnamed(row)) throw this.error(row, "the row has no token");
+    const { token } = values;
+    if (typeof token !== "string" || token === "") throw this.error(row, "the row has no token");
     if (this.#twins.has(row)) throw this.error(row, "two rows have this token");
     for (const field of fields) {
       const type = SCHEMA[this.name].fields[field] as FieldType;
@@ -100,14 +99,6 @@ export class NeededRows {
     } catch (error) {
       throw fromSystem(error, this.path, "read the table");
     }
-  }
-
-  #isUnnamed(row: number): boolean {
-    if (this.#small !== undefined) {
-      const { token } = this.#small.values[row]!;
-      return typeof token !== "string" || token === "";
-    }
-    return this.#flags !== undefined && (this.#flags[row]! & FLAG.noToken) !== 0;
   }
 }
 

@@ -7,6 +7,7 @@ import { readdir } from "node:fs/promises";
 import { resolve } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { rethrowExhausted, throwIfAborted } from "../../../core/errors.js";
+import { mapOrdered } from "../../../core/io/map-ordered.js";
 import { sizeOf } from "../../../core/io/regular.js";
 import { remember } from "../../../core/maps.js";
 import type { RunOptions } from "../../../core/progress.js";
@@ -169,7 +170,9 @@ export async function* fileFindings(
     coverage.total = sum(mine, (folder) => rowsIn.get(folder) ?? 0);
     let listed = 0;
     const turns = new Turns();
-    for await (const { folder, names } of listAll(root, mine)) {
+    // The next folder is listed already while this one is looked at.
+    const list = async (folder: string) => ({ folder, names: await listing(resolve(root, folder)) });
+    for await (const { folder, names } of mapOrdered(mine, 2, list)) {
       throwIfAborted(options.signal);
       if (typeof names === "string") {
         yield finding("unreadable-file", folder || ".", names, { count: rowsIn.get(folder) || undefined });
@@ -269,21 +272,6 @@ function rowsPerFolder(lists: readonly FileList[]): Map<string, number> {
       counts.set(folder, (counts.get(folder) ?? 0) + each[id]!);
   }
   return counts;
-}
-
-/** Lists folders in order, the next one already while the caller looks at this one; `names` is as in {@link listing}. */
-async function* listAll(
-  root: string,
-  folders: readonly string[],
-): AsyncGenerator<{ folder: string; names: string[] | string | undefined }> {
-  const list = (folder: string | undefined) =>
-    folder === undefined ? undefined : listing(resolve(root, folder));
-  let ahead = list(folders[0]);
-  for (const [i, folder] of folders.entries()) {
-    const names = await ahead;
-    ahead = list(folders[i + 1]);
-    yield { folder, names };
-  }
 }
 
 /** Yields the rows whose `filename` names no file; those of a wrong type are reported with the table. */

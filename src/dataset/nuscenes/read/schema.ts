@@ -21,6 +21,11 @@ export interface TableSchema {
   keys: Readonly<Record<string, TableName>>;
 }
 
+const LABELS = {
+  fields: { token: "token", filename: "string", sample_data_token: "token" },
+  keys: { sample_data_token: "sample_data" },
+} as const;
+
 const TABLES = {
   category: { fields: { token: "token", name: "string", description: "string" }, keys: {} },
   attribute: { fields: { token: "token", name: "string", description: "string" }, keys: {} },
@@ -125,14 +130,8 @@ const TABLES = {
       attribute_tokens: "attribute",
     },
   },
-  lidarseg: {
-    fields: { token: "token", filename: "string", sample_data_token: "token" },
-    keys: { sample_data_token: "sample_data" },
-  },
-  panoptic: {
-    fields: { token: "token", filename: "string", sample_data_token: "token" },
-    keys: { sample_data_token: "sample_data" },
-  },
+  lidarseg: LABELS,
+  panoptic: LABELS,
 } as const;
 
 export type TableName = keyof typeof TABLES;
