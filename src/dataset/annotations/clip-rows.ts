@@ -1,6 +1,7 @@
 /** Records of YouTube.json and of DriveAGI's language files. */
 import { isRecord } from "../../core/maps.js";
 import type { RowSink } from "../json/rows.js";
+import { kindOf } from "../nuscenes/read/field-types.js";
 import { FrameSet, MAX_FRAME } from "../opendv/runs.js";
 import type { Clip, ClipFolder } from "./clip.js";
 import type { ClipSample } from "./clip-sample.js";
@@ -87,16 +88,16 @@ export class ClipRows implements RowSink {
       this.broken = rule;
       return false;
     };
-    if (!isRecord(record)) return wrong(`is ${describe(record)}, not an object`);
+    if (!isRecord(record)) return wrong(`is ${kindOf(record)}, not an object`);
     const language = this.kind === "language";
     const strings = language
       ? ["folder", "first_frame", "last_frame", "blip"]
       : ["folder_name", "first_frame"];
     for (const key of strings) {
-      if (typeof record[key] !== "string") return wrong(`"${key}" is ${describe(record[key])}, not a string`);
+      if (typeof record[key] !== "string") return wrong(`"${key}" is ${kindOf(record[key])}, not a string`);
     }
     if (language && !Number.isInteger(record.cmd)) {
-      return wrong(`"cmd" is ${describe(record.cmd)}, not an integer`);
+      return wrong(`"cmd" is ${kindOf(record.cmd)}, not an integer`);
     }
     const names = language ? ["first_frame", "last_frame"] : ["first_frame"];
     for (const key of names) {
@@ -150,13 +151,4 @@ export class ClipRows implements RowSink {
     clip.length = length;
     return this.#checker.check(clip);
   }
-}
-
-/** Returns a description of a JSON value in a few words. */
-export function describe(value: unknown): string {
-  if (value === undefined) return "missing";
-  if (value === null) return "null (or NaN)";
-  if (Array.isArray(value)) return `a list of ${value.length}`;
-  if (typeof value === "object") return "an object";
-  return typeof value === "string" ? `the string "${value.slice(0, 40)}"` : `${value}`;
 }

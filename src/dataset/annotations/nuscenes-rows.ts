@@ -1,7 +1,7 @@
 /** Checks of the records of nuScenes.json and nuScenes_val.json. */
 import { isRecord } from "../../core/maps.js";
 import type { RowSink } from "../json/rows.js";
-import { describe } from "./clip-rows.js";
+import { kindOf } from "../nuscenes/read/field-types.js";
 import type { FileListing } from "./file-listing.js";
 import { type Issues, NO_INDEX, records } from "./issues.js";
 import type { AnnotationRule } from "./rules.js";
@@ -56,7 +56,7 @@ function fitsFloat32(value: number): boolean {
  *   many or more
  */
 export function recordFaults(record: unknown, needed = FRAMES): RecordFault[] {
-  if (!isRecord(record)) return [["shape", `is ${describe(record)}, not an object`]];
+  if (!isRecord(record)) return [["shape", `is ${kindOf(record)}, not an object`]];
   const faults: RecordFault[] = [];
   const list = (
     key: string,
@@ -66,14 +66,14 @@ export function recordFaults(record: unknown, needed = FRAMES): RecordFault[] {
   ) => {
     const field = record[key];
     if (!Array.isArray(field)) {
-      faults.push(["shape", `"${key}" is ${describe(field)}, not a list`, key]);
+      faults.push(["shape", `"${key}" is ${kindOf(field)}, not a list`, key]);
       return;
     }
     const at = field.findIndex(
       (item) => typeof item !== type || (type === "number" && !Number.isFinite(item)),
     );
     if (at >= 0) {
-      faults.push(["shape", `"${key}"[${at}] is ${describe(field[at])}, not a ${type}`, key]);
+      faults.push(["shape", `"${key}"[${at}] is ${kindOf(field[at])}, not a ${type}`, key]);
     } else if (type === "number" && !field.every(fitsFloat32)) {
       const large = field.find((item) => !fitsFloat32(item));
       faults.push(["shape", `"${key}" has ${large}, which is infinite as float32, torch's type for it`, key]);
@@ -90,14 +90,14 @@ export function recordFaults(record: unknown, needed = FRAMES): RecordFault[] {
   list("traj", "number", [TRAJ]);
   const { cmd } = record;
   if (typeof cmd !== "number" || !Number.isInteger(cmd)) {
-    faults.push(["shape", `"cmd" is ${describe(cmd)}, not an integer`, "cmd"]);
+    faults.push(["shape", `"cmd" is ${kindOf(cmd)}, not an integer`, "cmd"]);
   } else if (cmd < 0 || cmd >= COMMANDS.length) {
     faults.push(["cmd-range", `"cmd" is ${cmd}, not 0 to ${COMMANDS.length - 1}`, "cmd"]);
   }
   list("speed", "number", [KEY_FRAMES, 0]);
   list("angle", "number", [KEY_FRAMES, 0]);
   if (typeof record.z !== "number" || !Number.isFinite(record.z)) {
-    faults.push(["shape", `"z" is ${describe(record.z)}, not a number`, "z"]);
+    faults.push(["shape", `"z" is ${kindOf(record.z)}, not a number`, "z"]);
   }
   list("goal", "number", [2]);
   return faults;

@@ -68,8 +68,8 @@ export type AnnotationKind = AnnotationTally["subset"];
 /** The number of rows that may be looked at before the search for the kind of a file is given up. */
 const PATIENCE = 100;
 
-/** Returns the kind of file that a record belongs to, by its keys. */
-export function kindOf(value: unknown): AnnotationKind | undefined {
+/** Returns the subset of Vista's loader, or "language", that a record is for, by its keys. */
+export function subsetOf(value: unknown): AnnotationKind | undefined {
   if (typeof value !== "object" || value === null) return undefined;
   if ("folder_name" in value) return "YouTube";
   if ("last_frame" in value || "blip" in value) return "language";
@@ -216,7 +216,7 @@ class FileRun implements RowSink {
     this.offset = offset;
     if (this.#rows === undefined) {
       if (this.#early.length === PATIENCE) return; // The search for the kind was given up.
-      const kind = kindOf(value);
+      const kind = subsetOf(value);
       if (kind === undefined) {
         this.#early.push({ value, offset });
         return;
@@ -249,7 +249,7 @@ class FileRun implements RowSink {
 
   /** Takes a record after {@link jump}; returns false where it is not of the file's kind. */
   takes(value: unknown, offset: number): boolean {
-    const kind = kindOf(value);
+    const kind = subsetOf(value);
     if (kind === undefined || (this.#kind !== undefined && kind !== this.#kind)) return false;
     this.value(value, offset);
     return true;

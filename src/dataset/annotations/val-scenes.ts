@@ -1,7 +1,7 @@
 /** The scene of a CAM_FRONT image, from the small tables, if that scene is for validation. */
 import { join } from "node:path";
-import { isSystemError, rethrowExhausted } from "../../core/errors.js";
-import { readRows } from "../json/rows.js";
+import { isVistaError, rethrowExhausted } from "../../core/errors.js";
+import { readRecords } from "../json/rows.js";
 import { nuScenesVersions } from "../nuscenes/read/versions.js";
 import { officialScenes } from "../nuscenes/splits.js";
 
@@ -53,13 +53,9 @@ export class ValidationScenes {
 /** Reads the rows of a table. A table that cannot be read gives none, because the check of the tables reports it. */
 function forRows(path: string, take: (row: Record<string, unknown>) => void): void {
   try {
-    readRows(path, {
-      value(value) {
-        if (typeof value === "object" && value !== null) take(value as Record<string, unknown>);
-      },
-    });
+    readRecords(path, take);
   } catch (error) {
-    if (!isSystemError(error)) throw error;
-    rethrowExhausted(error);
+    if (!isVistaError(error)) throw error;
+    rethrowExhausted(error.cause);
   }
 }

@@ -10,7 +10,6 @@ import { findOpenDvRoot } from "../opendv/root.js";
 import type { MissingList } from "../report/missing.js";
 import type { Report } from "../report/report.js";
 import { verdict } from "../report/text.js";
-import type { CheckCommandOptions } from "./check-options.js";
 
 /**
  * Returns the file that `--write-clean` is made of: the one of `--annos` or, without that, the one that is checked. Of several,
@@ -29,22 +28,6 @@ export function cleanSource(output: string, named: readonly string[], found: rea
   const files = others.length === 0 ? "no annotation file" : others.join(", ");
   throw new VistaError("USAGE", `--write-clean is made of one annotation file, and there is ${files}`, {
     hint: "Name it with --annos, or give the output its name: nuScenes.clean.json is made of nuScenes.json.",
-  });
-}
-
-/**
- * Refuses options with which not everything is looked at.
- *
- * @throws VistaError `USAGE` where `--write-clean` or `--list-missing` is given with such an option
- */
-export function refuseInPart(options: CheckCommandOptions): void {
-  const wanted = options.writeClean !== undefined ? "--write-clean" : "--list-missing";
-  if (options.writeClean === undefined && options.listMissing === undefined) return;
-  const tables = options.tablesOnly && options.listMissing !== undefined ? "--tables-only" : undefined;
-  const other = options.quick ? "--quick" : options.shard !== undefined ? "--shard" : tables;
-  if (other === undefined) return;
-  throw new VistaError("USAGE", `${wanted} needs the whole check, and ${other} is a part of it`, {
-    hint: `Leave ${other} out.`,
   });
 }
 

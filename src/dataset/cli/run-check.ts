@@ -11,7 +11,7 @@ import { recognise } from "../recognise.js";
 import { MissingList } from "../report/missing.js";
 import { joinPath, normaliseSummary, type Report, ReportBuilder } from "../report/report.js";
 import { configFindings, readVistaConfig, type VistaDataConfig } from "../vista-config.js";
-import { cleanLines, cleanResult, cleanSource, missingText, refuseInPart } from "./check-files.js";
+import { cleanLines, cleanResult, cleanSource, missingText } from "./check-files.js";
 import type { CheckCommandOptions } from "./check-options.js";
 import { FindingsFile, type MoreOutputs, prepareReports, writeReports } from "./outputs.js";
 import { ruleNamed } from "./run-explain.js";
@@ -29,7 +29,6 @@ export async function runCheck(
 ): Promise<void> {
   const ignore = options.ignore ?? [];
   for (const code of ignore) ruleNamed(code, `--ignore ${code}`);
-  refuseInPart(options);
   refuseContradictions(options);
   await prepareReports(options);
   const { ndjson: ndjsonPath, writeClean, listMissing, force = false } = options;
@@ -129,7 +128,6 @@ async function makeParts(
   config: VistaDataConfig | undefined,
   onMissing: CheckOptions["onMissing"],
 ): Promise<{ parts: Part[]; leftOut: string[]; unusable?: UnusableRecords }> {
-  if (options.quick) refuseWithQuick(options);
   const kind = options.quick ? "annotations" : options.kind;
   const extra = (options.annos ?? []).map((file) => relativeTo(root, file));
   const { version } = options;
@@ -201,51 +199,35 @@ async function makeParts(
   return unusable === undefined ? { parts, leftOut } : { parts, leftOut, unusable };
 }
 
-/** Refuses the options about things that the quick form leaves out. @throws VistaError `USAGE` */
-function refuseWithQuick(options: CheckCommandOptions): void {
-  const other =
-    options.kind !== undefined && options.kind !== "annotations"
-      ? `--kind ${options.kind}`
-      : (["version", "tablesOnly", "images", "decode", "index"] as const)
-          .filter((name) => options[name] !== undefined)
-          .map((name) => `--${name === "tablesOnly" ? "tables-only" : name}`)[0];
-  if (other !== undefined) {
-    throw new VistaError(
-      "USAGE",
-      `--quick looks at annotation files only, and ${other} is about something else`,
-      { hint: "Leave one of the two out." },
-    );
-  }
-  if (options.sample === Number.POSITIVE_INFINITY) {
-    throw new VistaError("USAGE", "--quick looks for the frames of a sample", {
-      hint: "Leave --quick out to have everything looked at.",
-    });
-  }
-}
-
 /**
  * Refuses options that say the opposite of one another, or of which one leaves nothing to the other.
  *
  * @throws VistaError `USAGE`
  */
 function refuseContradictions(options: CheckCommandOptions): void {
-  const { images, decode, tablesOnly } = options;
-  const given = (["images", "decode", "sample", "budget"] as const).filter(
-    (name) => options[name] !== undefined,
-  );
-  const other = given.find((name) => name !== "images");
-  const excluded =
-    tablesOnly && given.length > 0
-      ? ["--tables-only", `--${given[0]}`]
-      : images === "names" && other !== undefined
-        ? ["--images names", `--${other}`]
-        : decode && images !== undefined && images !== "decode"
-          ? ["--decode", `--images ${images}`]
-          : undefined;
-  if (excluded === undefined) return;
-  throw new VistaError("USAGE", `${excluded.join(" and ")} contradict one another`, {
-    hint: "Leave one of them out.",
-  });
+  const { quick, kind, tablesOnly, images, decode, sample, writeClean, listMissing } = options;
+  const inPart = "needs the whole check, and % is a part of it";
+  const about = "--quick looks at annotation files only, and % is about something else";
+  const opposite = "and % contradict one another";
+  const refused: [is: boolean | undefined, what: string, others: (keyof CheckCommandOptions)[]][] = [
+    [writeClean !== undefined, `--write-clean ${inPart}`, ["quick", "shard"]],
+    [listMissing !== undefined, `--list-missing ${inPart}`, ["quick", "shard", "tablesOnly"]],
+    [tablesOnly, `--tables-only ${opposite}`, ["images", "decode", "sample", "budget"]],
+    [images === "names", `--images names ${opposite}`, ["decode", "sample", "budget"]],
+    [decode && images !== "decode", `--decode ${opposite}`, ["images"]],
+    [quick, about, ["version", "tablesOnly", "images", "decode", "index"]],
+    [quick && kind !== "annotations", about, ["kind"]],
+    [quick && sample === Number.POSITIVE_INFINITY, "--quick is a sample, and % is everything", ["sample"]],
+  ];
+  for (const [is, what, others] of refused) {
+    const other = is ? others.find((name) => options[name] !== undefined) : undefined;
+    if (other === undefined) continue;
+    const value = other === "kind" || other === "images" ? ` ${options[other]}` : "";
+    const name = other === "tablesOnly" ? "tables-only" : other;
+    throw new VistaError("USAGE", what.replace("%", `--${name}${value}`), {
+      hint: "Leave one of the two out.",
+    });
+  }
 }
 
 /** Returns the path of a file that the user named, relative to the root if the file lies within it. */

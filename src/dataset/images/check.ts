@@ -1,5 +1,6 @@
 /** The check of one image, or of many, as closely as asked for: by name, by headers, or by a full decode. */
-import { type FileHandle, stat } from "node:fs/promises";
+import type { Stats } from "node:fs";
+import { stat } from "node:fs/promises";
 import { isNulInPath, rethrowExhausted, throwIfAborted } from "../../core/errors.js";
 import { mapOrdered } from "../../core/io/map-ordered.js";
 import { openAnything, readInto } from "../../core/io/regular.js";
@@ -44,74 +45,54 @@ export interface ImageReport {
   detail?: string;
 }
 
+/** A fault, and its description. */
+type Fault = readonly [fault: ImageFault, detail: string];
+
 /** Looks at one image file. It never throws for what is wrong with the file, because that is what the report is for. */
 export async function checkImage(path: string, level: ImageLevel): Promise<ImageReport> {
   const report: ImageReport = { path, bytes: 0 };
-  const fail = (fault: ImageFault, detail: string) => Object.assign(report, { fault, detail });
-  try {
-    if (level === "names") {
-      const stats = await stat(path);
-      report.bytes = stats.size;
-      if (!stats.isFile()) return fail("not-a-file", "is not a regular file");
-      return stats.size === 0 ? fail("empty", "is empty (0 bytes)") : report;
-    }
-    const handle = await openAnything(path);
-    let header: ImageHeader | undefined;
-    try {
-      header = await readHeaderInto(report, handle, fail);
-    } finally {
-      await handle.close();
-    }
-    if (level === "headers" || header === undefined) return report;
-    const { width, height } = header;
-    if (width * height > MOST_PIXELS) return fail("unreadable", tooLarge(width, height));
-    const complaint = await decodeFault(path, header, report.bytes);
-    // The end marker is there, so whatever is missing is missing in the middle.
-    if (complaint !== undefined) return fail("damaged", `does not decode: ${complaint}`);
-  } catch (error) {
-    return fail(...systemFault(error));
-  }
+  const found = await findFault(report, level).catch(systemFault);
+  if (found !== undefined) [report.fault, report.detail] = found;
   return report;
 }
 
-/** Reads the header of an image into its report. @returns undefined where a fault was already found */
-async function readHeaderInto(
-  report: ImageReport,
-  handle: FileHandle,
-  fail: (fault: ImageFault, detail: string) => void,
-): Promise<ImageHeader | undefined> {
-  const stats = await handle.stat();
-  if (!stats.isFile()) {
-    fail("not-a-file", "is not a regular file");
-    return undefined;
-  }
-  report.bytes = stats.size;
-  if (stats.size === 0) {
-    fail("empty", "is empty (0 bytes)");
-    return undefined;
-  }
+/** Returns what is wrong with the file of a report, and fills in what is known of it. @throws the system's error */
+async function findFault(report: ImageReport, level: ImageLevel): Promise<Fault | undefined> {
+  const { path } = report;
+  if (level === "names") return sizeFault(report, await stat(path));
   let header: ImageHeader;
+  const handle = await openAnything(path);
   try {
+    const stats = await handle.stat();
+    const fault = sizeFault(report, stats);
+    if (fault !== undefined) return fault;
     header = await readImageHeader(async (offset, length) => {
       const bytes = Buffer.allocUnsafe(length);
       return bytes.subarray(0, await readInto(handle, bytes, offset));
     }, stats.size);
   } catch (error) {
-    if (error instanceof NotAnImage) {
-      fail(error.cut ? "truncated" : "not-an-image", `${error.message} (${stats.size} bytes)`);
-      return undefined;
-    }
-    throw error;
+    if (!(error instanceof NotAnImage)) throw error;
+    return [error.cut ? "truncated" : "not-an-image", `${error.message} (${report.bytes} bytes)`];
+  } finally {
+    await handle.close();
   }
-  report.width = header.width;
-  report.height = header.height;
-  report.format = header.format;
-  if (header.complete) return header;
-  fail("truncated", `has no end marker: cut off at ${stats.size} bytes`);
-  return undefined;
+  const { width, height, format, complete } = header;
+  Object.assign(report, { width, height, format });
+  if (!complete) return ["truncated", `has no end marker: cut off at ${report.bytes} bytes`];
+  if (level === "headers") return undefined;
+  if (width * height > MOST_PIXELS) return ["unreadable", tooLarge(width, height)];
+  const complaint = await decodeFault(path, header, report.bytes);
+  // The end marker is there, so whatever is missing is missing in the middle.
+  return complaint === undefined ? undefined : ["damaged", `does not decode: ${complaint}`];
 }
 
-function systemFault(error: unknown): [ImageFault, string] {
+function sizeFault(report: ImageReport, stats: Stats): Fault | undefined {
+  if (!stats.isFile()) return ["not-a-file", "is not a regular file"];
+  report.bytes = stats.size;
+  return stats.size === 0 ? ["empty", "is empty (0 bytes)"] : undefined;
+}
+
+function systemFault(error: unknown): Fault {
   const { code, syscall } = error as NodeJS.ErrnoException;
   if (isNulInPath(error)) return ["missing", "cannot be there: its name has a NUL character"];
   // A decoder that cannot be loaded is no fault of the file.

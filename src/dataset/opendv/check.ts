@@ -56,6 +56,13 @@ export function checkOpenDv(root: string, options: OpenDvCheckOptions = {}): Che
   return { summary, [Symbol.asyncIterator]: () => new OpenDvRun(summary, options).run() };
 }
 
+/** The frames of a folder under their usual names. */
+interface Frames {
+  folder: VideoFolder;
+  runs: Runs;
+  layout: FrameLayout;
+}
+
 class OpenDvRun {
   readonly #level: "names" | "headers" | "decode";
   readonly #folders = { what: "video folders", checked: 0, total: 0 };
@@ -63,7 +70,7 @@ class OpenDvRun {
   readonly #fileSizes = { what: "frames (sizes)", checked: 0, total: 0 };
   readonly #images;
   /** The folders whose images are still to be opened. */
-  readonly #toOpen: { folder: VideoFolder; runs: Runs; layout: FrameLayout }[] = [];
+  readonly #toOpen: Frames[] = [];
   readonly #scans = new Map<string, FolderScan>();
   readonly #framesPerVideo: { label: string; value: number }[] = [];
   readonly #missingPerVideo: { label: string; value: number }[] = [];
@@ -139,8 +146,9 @@ class OpenDvRun {
       this.#images.total += frames;
       this.#chartFolder(folder, scan, base);
       if (scan.layout !== undefined) {
-        yield* this.#sizeFindings(found, folder, scan.runs, scan.layout);
-        this.#toOpen.push({ folder, runs: scan.runs, layout: scan.layout });
+        const frames = { folder, runs: scan.runs, layout: scan.layout };
+        yield* this.#sizeFindings(found.root, frames);
+        this.#toOpen.push(frames);
       }
       this.#folders.checked++;
       this.#scans.delete(folder.path);
@@ -153,12 +161,7 @@ class OpenDvRun {
    * Looks at the sizes of all frames of a folder. The calls are synchronous, because a promise for each of 65 million frames
    * costs more.
    */
-  async *#sizeFindings(
-    found: OpenDvRoot,
-    folder: VideoFolder,
-    runs: Runs,
-    layout: FrameLayout,
-  ): AsyncGenerator<Finding> {
+  async *#sizeFindings(root: string, { folder, runs, layout }: Frames): AsyncGenerator<Finding> {
     const last = runs[runs.length - 1]!;
     const total = countFrames(runs);
     this.#fileSizes.total += total;
@@ -166,8 +169,8 @@ class OpenDvRun {
     for (const frame of framesOf(runs)) {
       const path = `${folder.path}/${frameName(layout, frame)}`;
       this.#fileSizes.checked++;
-      if (sizeOf(`${found.root}${sep}${path}`) <= 0) {
-        const { fault, detail } = await checkImage(`${found.root}${sep}${path}`, "names");
+      if (sizeOf(`${root}${sep}${path}`) <= 0) {
+        const { fault, detail } = await checkImage(`${root}${sep}${path}`, "names");
         const emptyRule = frame === last ? "truncated-last-frame" : "empty-image";
         if (fault !== undefined)
           yield finding(fault === "empty" ? emptyRule : "unreadable-image", path, detail!);

@@ -2,12 +2,12 @@
 import { existsSync, statSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { fromSystem, VistaError } from "../../core/errors.js";
-import { describe } from "../annotations/clip-rows.js";
 import { loaderPath, misreadName } from "../annotations/clips.js";
 import { type NuScenesRecord, recordFaults } from "../annotations/nuscenes-rows.js";
-import { kindOf } from "../annotations/run.js";
+import { subsetOf } from "../annotations/run.js";
 import { framesFromSample } from "../frame-index/chains.js";
 import { readRows } from "../json/rows.js";
+import { kindOf } from "../nuscenes/read/field-types.js";
 import { scanFolder } from "../opendv/folder-listing.js";
 import { frameName } from "../opendv/names.js";
 import { findRun } from "../opendv/runs.js";
@@ -116,7 +116,7 @@ function sampleClip(token: string, root: string, count: number): PreviewClip {
 
 function recordClip(file: string, index: number, root: string | undefined, count: number): PreviewClip {
   const value = readRecord(file, index);
-  const kind = kindOf(value);
+  const kind = subsetOf(value);
   const title = `${basename(file)} record ${index}`;
   const base =
     root ?? (basename(dirname(resolve(file))) === "annos" ? join(dirname(file), "..") : dirname(file));
@@ -129,7 +129,7 @@ function recordClip(file: string, index: number, root: string | undefined, count
     const data = dataRoot(base, "nuscenes");
     return { title, frames: actions.frames.slice(0, count).map((frame) => loaderPath(data, frame)), actions };
   }
-  if (kind === undefined) throw bad(`is ${describe(value)}, no record that is known`);
+  if (kind === undefined) throw bad(`is ${kindOf(value)}, no record that is known`);
   const { folder_name, folder, first_frame } = value as Record<string, unknown>;
   const name = folder_name ?? folder;
   if (typeof name !== "string" || typeof first_frame !== "string") throw bad("has no folder and first frame");

@@ -315,7 +315,7 @@ describe("YouTube.json", () => {
     "a number for a folder",
     () => ({ youtube: edited(youtube, 5, { folder_name: 7 }) }),
     "record 5",
-    /"folder_name" is 7, not a string/,
+    /"folder_name" is the number 7, not a string/,
   );
   fault(
     "shape",
@@ -329,7 +329,7 @@ describe("YouTube.json", () => {
     "a list for a record",
     () => ({ youtube: toPythonJson([...youtube, [1]]) }),
     "record 130",
-    /a list of 1/,
+    /is an array of 1 \(number\), not an object/,
   );
   nearMiss("shape", "numbers where the record does not need them to be text", () => ({
     youtube: edited(youtube, 5, { score: "0.5", id: "5" }),

@@ -65,8 +65,11 @@ export function motionAt(
   const figure = (index: number, key: string): number => {
     const value = (messages[index] as Record<string, unknown> | null)?.[key];
     if (typeof value === "number" && Number.isFinite(value)) return value;
-    const what = value === undefined ? "is missing" : `is ${kindOf(value)}, not a number`;
-    throw new VistaError("FORMAT", `"${key}" ${what}`, { path, record: `message ${index}`, hint: HINT });
+    throw new VistaError("FORMAT", `"${key}" is ${kindOf(value)}, not a number`, {
+      path,
+      record: `message ${index}`,
+      hint: HINT,
+    });
   };
   let found = 0;
   let least = Number.POSITIVE_INFINITY;

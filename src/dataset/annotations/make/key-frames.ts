@@ -35,7 +35,7 @@ export class KeyFrames {
       return at === -1 ? OTHER : at;
     });
     const { flags, sample: samples, sensor: sensors, problems, offset } = tables.sampleData!;
-    for (const { message, offset: at } of problems) {
+    for (const { message, offset: at } of problems.first) {
       if (message.startsWith('field "is_key_frame"'))
         this.#unflagged.add(firstWhere(offset.length, (row) => offset[row]! >= at));
     }
@@ -73,8 +73,8 @@ export class KeyFrames {
 
   /** Throws where a row lacks what says whose key frame it is, and may be the one that is looked for. */
   #refuseSuspects(sample: number, channel: number): void {
-    const { sample: samples, sensor: sensors, problems, moreProblems } = this.tables.sampleData!;
-    const noRow = problems.find(({ message }) => message.startsWith("the row is"));
+    const { sample: samples, sensor: sensors, problems } = this.tables.sampleData!;
+    const noRow = problems.first.find(({ message }) => message.startsWith("the row is"));
     if (noRow !== undefined) throw this.data.errorAt(noRow.offset, noRow.message);
     this.#suspects ??= this.#findSuspects();
     for (const row of this.#suspects) {
@@ -87,8 +87,8 @@ export class KeyFrames {
         "its channel is not known: the calibrated_sensor or its sensor is not there",
       );
     }
-    if (moreProblems > 0) {
-      throw new VistaError("FORMAT", `has ${problems.length + moreProblems} damaged rows`, {
+    if (problems.more > 0) {
+      throw new VistaError("FORMAT", `has ${problems.first.length + problems.more} damaged rows`, {
         path: this.data.path,
         hint: CHECK_HINT,
       });

@@ -35,19 +35,19 @@ export class NeededRows {
       throw new VistaError("IO", `cannot read the table: ${refused}`, { path: this.path });
     this.#small = tables.small[name];
     this.state = (this.#small ?? (name === "sample_data" ? tables.sampleData : tables.egoPose))!;
-    const { error, duplicates, moreDuplicates } = this.state;
+    const { error, duplicates } = this.state;
     if (error !== undefined) {
       const { offset, reason } = error;
       throw new VistaError("FORMAT", `not JSON: ${reason}`, { path: this.path, offset, hint: CHECK_HINT });
     }
-    if (moreDuplicates > 0) {
-      const all = duplicates.length + moreDuplicates;
+    if (duplicates.more > 0) {
+      const all = duplicates.first.length + duplicates.more;
       throw new VistaError("FORMAT", `${all} rows have the token of another row`, {
         path: this.path,
         hint: CHECK_HINT,
       });
     }
-    this.#twins = new Set(duplicates.flat());
+    this.#twins = new Set(duplicates.first.flat());
   }
 
   /** Returns a row after it has made sure that the given fields are as the schema has them. @throws VistaError `FORMAT` */
@@ -111,7 +111,7 @@ export function* scenesOf(
   samples: NeededRows,
   { sample, scene }: Tables["small"],
 ): Generator<[number, number]> {
-  const noRow = sample!.problems.find(({ message }) => message.startsWith("the row is"));
+  const noRow = sample!.problems.first.find(({ message }) => message.startsWith("the row is"));
   if (noRow !== undefined) throw samples.errorAt(noRow.offset, noRow.message);
   for (const [row, { scene_token }] of sample!.values.entries()) {
     const at = rowOf(scene!, scene_token);

@@ -163,7 +163,7 @@ function valuesAt(values: Float64Array, rows: Int32Array): Float64Array {
 export function excluded(state: TableState, flags: Uint8Array): Uint8Array {
   const exclude = new Uint8Array(state.rows);
   for (let row = 0; row < state.rows; row++) if ((flags[row]! & FLAG.noToken) !== 0) exclude[row] = 1;
-  for (const [row] of state.duplicates) exclude[row] = 1;
+  for (const [row] of state.duplicates.first) exclude[row] = 1;
   return exclude;
 }
 

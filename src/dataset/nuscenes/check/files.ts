@@ -18,12 +18,12 @@ import type { Coverage, Finding, Shard } from "../../finding.js";
 import { checkImage } from "../../images/check.js";
 import { hashName, NO_FOLDER } from "../read/file-names.js";
 import type { SampleData } from "../read/load.js";
-import { KEEP } from "../read/table-state.js";
+import { KEEP, Kept, type Twin } from "../read/table-state.js";
 import { RowText } from "../read/tables.js";
 import type { Frames } from "./frames.js";
 import { listing } from "./listing.js";
 import { finding } from "./rules.js";
-import { remainder } from "./table-findings.js";
+import { keptFindings, remainder } from "./table-findings.js";
 
 /** The data of one version's tables that the file checks keep. */
 export interface FileList {
@@ -46,9 +46,8 @@ const SEEN = { no: 0, yes: 1, link: 2 } as const;
 /** A hash table in typed arrays, from a file's name to its row. */
 class NameTable {
   readonly seen: Uint8Array;
-  /** The first {@link KEEP} rows whose file is that of an earlier row, each with that row; `moreDuplicates` counts the others. */
-  readonly duplicates: [row: number, first: number][] = [];
-  moreDuplicates = 0;
+  /** The rows whose file is that of an earlier row, each with that row. */
+  readonly duplicates = new Kept<Twin>();
   /** The rows without the name of a file. */
   readonly nameless: number[] = [];
   readonly #slots: Int32Array;
@@ -70,10 +69,11 @@ class NameTable {
       const at = this.#find(name[row * 2]!, name[row * 2 + 1]!, folder[row]!);
       const held = this.#slots[at]!;
       if (held === 0) this.#slots[at] = row + 1;
-      else if (this.duplicates.length < KEEP) this.duplicates.push([row, held - 1]);
-      else this.moreDuplicates++;
-      // The row counts as seen, because its file is that of the first row.
-      if (held !== 0) this.seen[row] = SEEN.yes;
+      else {
+        this.duplicates.add([row, held - 1]);
+        // The row counts as seen, because its file is that of the first row.
+        this.seen[row] = SEEN.yes;
+      }
     }
   }
 
@@ -150,15 +150,14 @@ export async function* fileFindings(
     if (isFirst) {
       for (const [i, list] of lists.entries()) {
         const path = `${list.version}/sample_data.json`;
-        const { duplicates, moreDuplicates, nameless } = tables[i]!;
-        for (const [row, first] of duplicates) {
+        const { duplicates, nameless } = tables[i]!;
+        const more = "more rows whose file is that of another row";
+        yield* keptFindings("duplicate-file", path, duplicates, more, ([row, first]) => {
           const { filename, token } = texts[i]!.at(list.data.offset[row]!);
           const other = texts[i]!.at(list.data.offset[first]!).token;
           const place = { record: String(token), offset: list.data.offset[row]! };
-          yield finding("duplicate-file", path, `${filename} is also that of ${other}`, place);
-        }
-        const more = "more rows whose file is that of another row";
-        yield* remainder("duplicate-file", path, moreDuplicates, more);
+          return [`${filename} is also that of ${other}`, place];
+        });
         yield* namelessFindings(list, nameless, texts[i]!);
       }
     }

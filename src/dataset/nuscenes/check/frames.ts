@@ -3,12 +3,12 @@ import { firstWhere } from "../../../core/search.js";
 import type { Finding } from "../../finding.js";
 import type { SampleData } from "../read/load.js";
 import type { Tables } from "../read/load-tables.js";
-import { FLAG, KEEP } from "../read/table-state.js";
+import { FLAG, Kept, keepFirst } from "../read/table-state.js";
 import { rowOf, type SmallTable } from "../read/tables.js";
 import type { Names } from "./names.js";
 import { finding } from "./rules.js";
 import type { SampleChains } from "./sample-chains.js";
-import { firstOf, remainder } from "./table-findings.js";
+import { keptFindings } from "./table-findings.js";
 
 /**
  * The distance in microseconds from which on a key frame is another sample's: those of one sample lie within some 100 ms, and
@@ -31,12 +31,8 @@ export class Frames {
   readonly groups: number;
   /** The index in {@link channels} of each row, or -1. */
   readonly channel: Int16Array;
-  /**
-   * The first {@link KEEP} rows whose folder is that of another sensor than their calibrated_sensor; `moreContradictions` counts the
-   * others.
-   */
-  readonly contradictions: number[] = [];
-  moreContradictions = 0;
+  /** The rows whose folder is that of another sensor than their calibrated_sensor. */
+  readonly contradictions = new Kept<number>();
   /** The scene of each sample, or -1. */
   readonly sceneOfSample: Int32Array;
   readonly #scenes: SmallTable | undefined;
@@ -61,10 +57,7 @@ export class Frames {
       const folder = byFolder[data.folder[row]!] ?? -1;
       const sensorRow = data.sensor[row]!;
       const calibration = sensorRow < 0 ? -1 : byCalibration[sensorRow]!;
-      if (folder >= 0 && calibration >= 0 && folder !== calibration) {
-        if (this.contradictions.length < KEEP) this.contradictions.push(row);
-        else this.moreContradictions++;
-      }
+      if (folder >= 0 && calibration >= 0 && folder !== calibration) this.contradictions.add(row);
       // The folder decides, because the name of a file is harder to get wrong than a token.
       const channel = folder >= 0 ? folder : calibration;
       this.channel[row] = channel;
@@ -98,16 +91,16 @@ export function* frameFindings(
 ): Generator<Finding> {
   const data = tables.sampleData!;
   const path = names.path("sample_data");
-  for (const row of frames.contradictions) {
-    const folder = data.folders[data.folder[row]!];
-    const text = `the file is in ${folder}, but calibrated_sensor_token names another sensor`;
-    yield finding("wrong-sensor", path, text, names.place("sample_data", row));
-  }
-  yield* remainder(
+  yield* keptFindings(
     "wrong-sensor",
     path,
-    frames.moreContradictions,
+    frames.contradictions,
     "more files in the folder of another sensor",
+    (row) => {
+      const folder = data.folders[data.folder[row]!];
+      const text = `the file is in ${folder}, but calibrated_sensor_token names another sensor`;
+      return [text, names.place("sample_data", row)];
+    },
   );
   const { sample, scene } = tables.small;
   if (sample === undefined || scene === undefined) return;
@@ -151,16 +144,28 @@ export function* frameFindings(
     if (Math.abs(apart(row)) > FAR_US && !wrongTime.has(sampleRow)) far.push(row);
   }
   const sampleToken = (row: number) => names.token("sample", data.sample[row]!);
-  yield* firstOf(surplus, "keyframe-duplicate", path, "more key frames that are one too many", (row) => {
-    const text = `a second key frame of ${frames.channels[frames.channel[row]!]} for sample ${sampleToken(row)}`;
-    return [text, names.place("sample_data", row)];
-  });
+  yield* keptFindings(
+    "keyframe-duplicate",
+    path,
+    keepFirst(surplus),
+    "more key frames that are one too many",
+    (row) => {
+      const text = `a second key frame of ${frames.channels[frames.channel[row]!]} for sample ${sampleToken(row)}`;
+      return [text, names.place("sample_data", row)];
+    },
+  );
   const reported = new Set(surplus);
   const alone = far.filter((row) => !reported.has(row));
-  yield* firstOf(alone, "keyframe-time", path, "more key frames far from their sample", (row) => {
-    const text = `the key frame is ${Math.round(apart(row) / 1000)} ms from its sample ${sampleToken(row)}`;
-    return [text, names.place("sample_data", row)];
-  });
+  yield* keptFindings(
+    "keyframe-time",
+    path,
+    keepFirst(alone),
+    "more key frames far from their sample",
+    (row) => {
+      const text = `the key frame is ${Math.round(apart(row) / 1000)} ms from its sample ${sampleToken(row)}`;
+      return [text, names.place("sample_data", row)];
+    },
+  );
   if (!data.complete || data.rows === 0 || Object.keys(data.moreDangling).length > 0) return;
 
   if (tables.small.sensor?.complete && !frames.channels.includes("CAM_FRONT")) {
@@ -197,7 +202,7 @@ export function* frameFindings(
     missing = missing.filter((row) => !hasNear(times, sample.values[row]!.timestamp as number, FAR_US));
     if (missing.length <= lost[channel]! + lostAnywhere) continue;
     const more = `more samples without a key frame of ${name}`;
-    yield* firstOf(missing, "keyframe-missing", path, more, (row) => [
+    yield* keptFindings("keyframe-missing", path, keepFirst(missing), more, (row) => [
       `no key frame of ${name} for this sample`,
       { record: `sample ${names.token("sample", row)}` },
     ]);

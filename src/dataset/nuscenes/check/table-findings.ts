@@ -3,7 +3,14 @@ import type { Finding } from "../../finding.js";
 import type { SampleData } from "../read/load.js";
 import type { Tables } from "../read/load-tables.js";
 import { ALL_TABLES, MAY_BE_EMPTY, SCHEMA, type TableName } from "../read/schema.js";
-import { addDangling, type Dangling, KEEP, LINK, type TableState } from "../read/table-state.js";
+import {
+  addDangling,
+  type Dangling,
+  KEEP,
+  type KeptFaults,
+  LINK,
+  type TableState,
+} from "../read/table-state.js";
 import { danglingKeys, rowOf, type SmallTable } from "../read/tables.js";
 import { TokenTable, tokenWords } from "../read/tokens.js";
 import type { Names } from "./names.js";
@@ -29,24 +36,16 @@ export function* tableFindings(tables: Tables, names: Names): Generator<Finding>
       });
     }
     if (isEmpty(name, state, names)) yield finding("empty-table", path, "there is not one row in it");
-    for (const { message, offset, index, token } of state.problems) {
-      yield finding("wrong-type", path, message, { record: token || `row ${index}`, offset });
-    }
-    yield* remainder("wrong-type", path, state.moreProblems, "more fields of the wrong type");
-    for (const [row, first] of state.duplicates) {
-      yield finding(
-        "duplicate-token",
-        path,
-        `row ${row} has the token of row ${first}`,
-        names.place(name, row),
-      );
-    }
-    yield* remainder(
-      "duplicate-token",
-      path,
-      state.moreDuplicates,
-      "more rows with a token that occurs before",
-    );
+    const { problems, duplicates } = state;
+    yield* keptFindings("wrong-type", path, problems, "more fields of the wrong type", (problem) => {
+      const { message, offset, index, token } = problem;
+      return [message, { record: token || `row ${index}`, offset }];
+    });
+    const more = "more rows with a token that occurs before";
+    yield* keptFindings("duplicate-token", path, duplicates, more, ([row, first]) => [
+      `row ${row} has the token of row ${first}`,
+      names.place(name, row),
+    ]);
   }
   yield* camerasWithoutMatrix(tables, names);
 }
@@ -130,7 +129,7 @@ function* danglingFindings(
 
 function danglingEgoPoses(data: SampleData, names: Names): Dangling[] {
   const found = new Map<string, Dangling>();
-  for (const row of data.lostPoses?.rows ?? []) {
+  for (const row of data.lostPoses?.first ?? []) {
     const missing = names.field("sample_data", row, "ego_pose_token");
     addDangling(found, "ego_pose_token", missing, data.offset[row]!);
   }
@@ -175,16 +174,16 @@ export function sampleLinks(samples: SmallTable, field: "prev" | "next"): Int32A
   return links;
 }
 
-/** Yields the findings about rows: the first {@link KEEP} of them one by one, and the others as a number. */
-export function* firstOf(
-  rows: readonly number[],
+/** Yields the findings about some faults: those that were kept one by one, and the others as a number. */
+export function* keptFindings<Fault>(
   rule: NuScenesRule,
   path: string,
-  more: string,
-  describe: (row: number) => [text: string, place: { record: string; offset?: number }],
+  { first, more }: KeptFaults<Fault>,
+  others: string,
+  describe: (fault: Fault) => [text: string, place: { record: string; offset?: number }],
 ): Generator<Finding> {
-  for (const row of rows.slice(0, KEEP)) yield finding(rule, path, ...describe(row));
-  yield* remainder(rule, path, rows.length - KEEP, more);
+  for (const fault of first) yield finding(rule, path, ...describe(fault));
+  yield* remainder(rule, path, more, others);
 }
 
 /** Yields one finding for places that were only counted. */

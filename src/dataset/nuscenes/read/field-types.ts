@@ -49,6 +49,7 @@ function isVector(value: unknown, length: number): value is readonly number[] {
 
 /** Returns a value's kind as a person would name it. */
 export function kindOf(value: unknown): string {
+  if (value === undefined) return "missing";
   if (value === null) return "null (or NaN)";
   if (Array.isArray(value)) {
     const endless = value.find((entry) => typeof entry === "number" && !Number.isFinite(entry));

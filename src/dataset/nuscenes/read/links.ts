@@ -1,7 +1,7 @@
 /**
  * The keys of large tables into large tables, which are followed once both are whole: prev and next, and the ego poses of frames.
  */
-import { FLAG, KEEP, LINK } from "./table-state.js";
+import { FLAG, Kept, type KeptFaults, LINK } from "./table-state.js";
 import { TokenTable, type TokenTableData } from "./tokens.js";
 
 interface FollowInput {
@@ -28,18 +28,17 @@ export function follow({ words, flags, table: data, side }: FollowInput): Int32A
   return rows;
 }
 
-/** Returns the rows of sample_data whose ego pose is not there: the first {@link KEEP} of them, and how many more there are. */
-export function findLostPoses(input: { egoPose: Uint32Array; flags: Uint8Array; table: TokenTableData }): {
-  rows: number[];
-  more: number;
-} {
+/** Returns the rows of sample_data whose ego pose is not there. */
+export function findLostPoses(input: {
+  egoPose: Uint32Array;
+  flags: Uint8Array;
+  table: TokenTableData;
+}): KeptFaults<number> {
   const poses = new TokenTable(input.table);
-  const rows: number[] = [];
-  let more = 0;
+  const rows = new Kept<number>();
   for (let row = 0; row < input.flags.length; row++) {
     if ((input.flags[row]! & FLAG.badEgoPose) !== 0 || poses.lookup(input.egoPose, row * 4) !== -1) continue;
-    if (rows.length < KEEP) rows.push(row);
-    else more++;
+    rows.add(row);
   }
-  return { rows, more };
+  return rows;
 }

@@ -138,28 +138,18 @@ export async function loadTables(folder: string, options: LoadOptions): Promise<
     }
     const nothing = TokenTable.over(new Uint32Array(new SharedArrayBuffer(16)), 0).data;
     const target = (name: TableName) => tables.small[name]?.table ?? nothing;
-    // The queue holds what is left to do when sample_data is whole; whichever thread is free takes the next task from it.
-    const queue: ((thread: number) => Promise<void>)[] = [];
-    const drain = async (thread: number) => {
-      for (let task = queue.shift(); task !== undefined; task = queue.shift()) await task(thread);
-    };
     // The first thread is for sample_data alone, because it is as large as the other two tables together.
     const dataTargets = { sample: target("sample"), calibratedSensor: target("calibrated_sensor") };
-    const loadedData = load(0, "sample_data", { targets: dataTargets }).then((data) => {
+    const loadedData = load(0, "sample_data", { targets: dataTargets });
+    const links = async () => {
+      const data = await loadedData;
       if (data === undefined) return;
       tables.sampleData = data;
-      const { flags, table } = data;
-      const links = (side: "prev" | "next", words: Uint32Array) => async (thread: number) => {
-        data[side] = await run(thread, "follow", { words, flags, table, side });
-      };
-      const poses = async (thread: number) => {
-        const target = await egoPose;
-        if (!target?.complete) return;
-        data.lostPoses = await run(thread, "poses", { egoPose: data.egoPose, flags, table: target.table });
-      };
-      queue.push(links("next", data.nextWords));
-      if (!options.keepPoseKeys) queue.push(links("prev", data.prevWords), poses);
-    });
+      const { flags, table, nextWords, prevWords } = data;
+      data.next = await run(0, "follow", { words: nextWords, flags, table, side: "next" });
+      if (options.keepPoseKeys) return;
+      data.prev = await run(0, "follow", { words: prevWords, flags, table, side: "prev" });
+    };
     const boxTargets = {
       sample: target("sample"),
       instance: target("instance"),
@@ -170,10 +160,12 @@ export async function loadTables(folder: string, options: LoadOptions): Promise<
       const [poses, boxes] = [await egoPose, await load(1, "sample_annotation", { targets: boxTargets })];
       if (poses !== undefined) tables.egoPose = poses;
       if (boxes !== undefined) tables.annotations = boxes;
-      await loadedData;
-      await drain(1);
+      const data = await loadedData;
+      if (data === undefined || options.keepPoseKeys || !poses?.complete) return;
+      const { egoPose: words, flags } = data;
+      data.lostPoses = await run(1, "poses", { egoPose: words, flags, table: poses.table });
     };
-    await settleAll([loadedData.then(() => drain(0)), others()]);
+    await settleAll([links(), others()]);
     const data = tables.sampleData;
     if (data !== undefined) {
       data.prevWords = data.nextWords = new Uint32Array(0);

@@ -9,7 +9,17 @@ import { FIELD, RowDecoder } from "./decode.js";
 import { Dictionary, hashName, NO_FOLDER, shortestPath } from "./file-names.js";
 import { follow } from "./links.js";
 import type { TableName } from "./schema.js";
-import { type Dangling, FLAG, KEEP, LINK, RowProblems, type TableState } from "./table-state.js";
+import {
+  type Dangling,
+  FLAG,
+  KEEP,
+  Kept,
+  type KeptFaults,
+  LINK,
+  type RowProblem,
+  type TableState,
+  type Twin,
+} from "./table-state.js";
 import { TokenTable, type TokenTableData } from "./tokens.js";
 
 export interface SampleData extends TableState {
@@ -20,7 +30,7 @@ export interface SampleData extends TableState {
   sensor: Int32Array;
   egoPose: Uint32Array;
   /** The rows whose ego pose is not there. The field is set once ego_pose is loaded, if that table is whole. */
-  lostPoses?: { rows: number[]; more: number } | undefined;
+  lostPoses?: KeptFaults<number> | undefined;
   /** The tokens of the links, until they have been followed; then the rows are in `prev` and `next`. */
   prevWords: Uint32Array;
   nextWords: Uint32Array;
@@ -61,7 +71,7 @@ function expectedRows(path: string, rowBytes: number): number {
 class Loader<Table extends TableName, S extends Readonly<Record<string, ColumnSpec>>> {
   readonly columns: Columns<S & typeof COMMON>;
   readonly decoder: RowDecoder<Table>;
-  readonly problems = new RowProblems();
+  readonly problems = new Kept<RowProblem>();
   complete = true;
   row = 0;
   readonly #dangling = new Map<string, Dangling>();
@@ -127,22 +137,18 @@ class Loader<Table extends TableName, S extends Readonly<Record<string, ColumnSp
     const result = readRows(path, this.decoder, onBytes);
     const { keys, offset, flags } = this.columns.finish(this.row);
     const table = TokenTable.over(keys as Uint32Array, this.row);
-    const duplicates: [number, number][] = [];
-    let moreDuplicates = 0;
+    const duplicates = new Kept<Twin>();
     for (let row = 0; row < this.row; row++) {
       if (((flags as Uint8Array)[row]! & FLAG.noToken) !== 0) continue;
       const first = table.insert(row);
-      if (first === -1) continue;
-      if (duplicates.length < KEEP) duplicates.push([row, first]);
-      else moreDuplicates++;
+      if (first !== -1) duplicates.add([row, first]);
     }
     return {
       rows: this.row,
       bytes: result.bytes,
       error: result.error,
-      ...this.problems,
+      problems: this.problems,
       duplicates,
-      moreDuplicates,
       dangling: [...this.#dangling.values()],
       moreDangling: this.#moreDangling,
       complete: this.complete && result.error === undefined,

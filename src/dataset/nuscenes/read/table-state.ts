@@ -27,16 +27,26 @@ export interface RowProblem {
   token: string | undefined;
 }
 
-/** The faults of the rows of a table: the first {@link KEEP} of them, and how many more there are. */
-export class RowProblems {
-  readonly problems: RowProblem[] = [];
-  moreProblems = 0;
+/** Faults of one sort: the first {@link KEEP} of them, and how many more there are. */
+export class Kept<Fault> {
+  readonly first: Fault[] = [];
+  more = 0;
 
-  add(problem: RowProblem): void {
-    if (this.problems.length < KEEP) this.problems.push(problem);
-    else this.moreProblems++;
+  add(fault: Fault): void {
+    if (this.first.length < KEEP) this.first.push(fault);
+    else this.more++;
   }
 }
+
+/** The data of {@link Kept}, which is what comes from another thread. */
+export type KeptFaults<Fault> = Pick<Kept<Fault>, "first" | "more">;
+
+export function keepFirst<Fault>(faults: readonly Fault[]): KeptFaults<Fault> {
+  return { first: faults.slice(0, KEEP), more: faults.length - KEEP };
+}
+
+/** A row that has what an earlier row has, a token say, and that row. */
+export type Twin = [row: number, first: number];
 
 /** A foreign key without a target. There is one entry for each token that is not there. */
 export interface Dangling {
@@ -60,11 +70,9 @@ export function addDangling(
 
 /** The parts that all tables have, be they large or small. */
 export interface TableState extends RowsResult {
-  problems: RowProblem[];
-  moreProblems: number;
+  problems: KeptFaults<RowProblem>;
   /** The rows with the token of an earlier row, each with that row. */
-  duplicates: [row: number, first: number][];
-  moreDuplicates: number;
+  duplicates: KeptFaults<Twin>;
   dangling: Dangling[];
   /** The number of rows beyond those in `dangling`, by field. */
   moreDangling: Record<string, number>;

@@ -5,7 +5,14 @@ import { RowReader } from "../../json/row-reader.js";
 import { readRows } from "../../json/rows.js";
 import { describeProblem } from "./field-types.js";
 import { SCHEMA, type TableName } from "./schema.js";
-import { addDangling, type Dangling, RowProblems, type TableState } from "./table-state.js";
+import {
+  addDangling,
+  type Dangling,
+  Kept,
+  type RowProblem,
+  type TableState,
+  type Twin,
+} from "./table-state.js";
 import { TokenTable, tokenWords } from "./tokens.js";
 
 export type Row = Readonly<Record<string, unknown>>;
@@ -23,7 +30,7 @@ export interface SmallTable extends TableState {
 export function loadSmall(name: TableName, path: string): SmallTable {
   const values: Row[] = [];
   const offsets: number[] = [];
-  const problems = new RowProblems();
+  const problems = new Kept<RowProblem>();
   let complete = true;
   const fields = Object.entries(SCHEMA[name].fields);
   const result = readRows(path, {
@@ -48,7 +55,7 @@ export function loadSmall(name: TableName, path: string): SmallTable {
   const keys = new Uint32Array(new SharedArrayBuffer(Math.max(values.length, 1) * 16));
   const lookup = TokenTable.over(keys, values.length);
   const exclude = new Uint8Array(values.length);
-  const duplicates: [number, number][] = [];
+  const duplicates = new Kept<Twin>();
   for (const [i, row] of values.entries()) {
     if (typeof row.token !== "string" || row.token === "") {
       exclude[i] = 1;
@@ -59,7 +66,7 @@ export function loadSmall(name: TableName, path: string): SmallTable {
     const first = lookup.insert(i);
     if (first !== -1) {
       exclude[i] = 1;
-      duplicates.push([i, first]);
+      duplicates.add([i, first]);
     }
   }
   return {
@@ -70,9 +77,8 @@ export function loadSmall(name: TableName, path: string): SmallTable {
     rows: values.length,
     bytes: result.bytes,
     error: result.error,
-    ...problems,
+    problems,
     duplicates,
-    moreDuplicates: 0,
     dangling: [],
     moreDangling: {},
     complete: complete && result.error === undefined,
