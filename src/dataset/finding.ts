@@ -49,9 +49,9 @@ export interface Coverage {
 }
 
 /**
- * The figures of one chart of the HTML report. Reports of shards are merged by label: the values of `bars` are added, and `spans`
- * are joined. Points are shown in the natural order of their labels ("9" before "10"). With `shares`, the bars are parts of one
- * whole (how many pictures have each size); without it, they stand for things of their own (the frames of each video).
+ * The figures of one chart of the HTML report. Where shards are merged, the values of `bars` are added by label; `spans` are of the first
+ * shard alone. Points are shown in the natural order of their labels ("9" before "10"). With `shares`, the bars are parts of one whole
+ * (how many pictures have each size); without it, they stand for things of their own (the frames of each video).
  */
 export type Chart =
   | { kind: "bars"; title: string; unit: string; shares?: true; points: { label: string; value: number }[] }

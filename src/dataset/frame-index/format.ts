@@ -6,7 +6,7 @@
 
 import { createHash } from "node:crypto";
 import { decode, encode } from "@msgpack/msgpack";
-import { isVistaError, VistaError } from "../../core/errors.js";
+import { type ErrorCode, isVistaError, VistaError } from "../../core/errors.js";
 import { remember } from "../../core/maps.js";
 import { type FrameLayout, layoutKey } from "../opendv/names.js";
 import type { Runs } from "../opendv/runs.js";
@@ -60,7 +60,8 @@ export function encodeIndex(index: DatasetIndex): Uint8Array {
  *   where the content is not what was written, `INCONSISTENT` where a field is out of its bounds
  */
 export function decodeIndex(bytes: Uint8Array, path: string): DatasetIndex {
-  const hint = "Remove it and run `vista-data index` again.";
+  const useless = (code: ErrorCode, what: string, cause?: unknown) =>
+    new VistaError(code, what, { path, hint: "Remove it and run `vista-data index` again.", cause });
   const another = {
     path,
     hint: "Name a file that `vista-data index` wrote; if this was one, it is damaged: remove it and run `vista-data index` again.",
@@ -72,33 +73,19 @@ export function decodeIndex(bytes: Uint8Array, path: string): DatasetIndex {
   const { version, digest, content } = file;
   if (version !== INDEX_VERSION) {
     const named = typeof version === "number" ? version : "an unknown number";
-    throw new VistaError(
-      "UNSUPPORTED",
-      `is an index of version ${named}; this program reads ${INDEX_VERSION}`,
-      { path, hint },
-    );
+    throw useless("UNSUPPORTED", `is an index of version ${named}; this program reads ${INDEX_VERSION}`);
   }
   if (!(content instanceof Uint8Array) || !(digest instanceof Uint8Array)) {
-    throw new VistaError("CHECKSUM", "is a damaged index file: it has no content or no digest", {
-      path,
-      hint,
-    });
+    throw useless("CHECKSUM", "is a damaged index file: it has no content or no digest");
   }
   if (!digestOf(content).equals(digest)) {
-    throw new VistaError("CHECKSUM", "is a damaged index file: its content does not match its digest", {
-      path,
-      hint,
-    });
+    throw useless("CHECKSUM", "is a damaged index file: its content does not match its digest");
   }
   try {
     return decodeContent(unpack(content, "its content is no MessagePack", {}));
   } catch (error) {
     if (!isVistaError(error)) throw error;
-    throw new VistaError("INCONSISTENT", `is not an index that vista-data wrote: ${error.message}`, {
-      path,
-      hint,
-      cause: error,
-    });
+    throw useless("INCONSISTENT", `is not an index that vista-data wrote: ${error.message}`, error);
   }
 }
 

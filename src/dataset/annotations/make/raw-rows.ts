@@ -7,7 +7,7 @@ import { closeSync, fsyncSync, writeSync } from "node:fs";
 import { createFileSync } from "../../../core/io/output-folder.js";
 import { INCOMPLETE, skipSpace, skipValue } from "../../../core/json/scan.js";
 import { RowReader } from "../../json/row-reader.js";
-import { readToken, tokenWords } from "../../nuscenes/read/tokens.js";
+import { tokenWords } from "../../nuscenes/read/tokens.js";
 
 const FLUSH = 1 << 20;
 
@@ -84,15 +84,9 @@ export class RawRow {
 
   /** Writes the 128 bits of a token into `words`; returns false where the member is no string, or an empty one. */
   token(key: string, words: Uint32Array): boolean {
-    const place = this.place(key);
-    if (place < 0) return false;
-    const from = this.#from[place]!;
-    const to = this.#to[place]!;
-    if (this.#bytes[from] !== 0x22 || to - from < 3) return false;
-    let isPlain = true;
-    for (let i = from; i < to && isPlain; i++) isPlain = this.#bytes[i] !== 0x5c;
-    if (isPlain) readToken(this.#bytes, from + 1, to - 1, words, 0);
-    else words.set(tokenWords(String(this.value(key))));
+    const value = this.value(key);
+    if (typeof value !== "string" || value === "") return false;
+    words.set(tokenWords(value));
     return true;
   }
 

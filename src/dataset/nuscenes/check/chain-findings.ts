@@ -20,7 +20,28 @@ import { finding, type NuScenesRule } from "./rules.js";
 import { type SampleChains, SCENE_ENDS } from "./sample-chains.js";
 import { remainder, sampleLinks } from "./table-findings.js";
 
-const INSTANCE_ENDS = ["first_annotation_token", "last_annotation_token"] as const;
+/** What owns chains of rows of another table: what it says of their ends and their number. */
+interface Owner {
+  name: "scene" | "instance";
+  rows: "sample" | "sample_annotation";
+  ends: readonly [first: string, last: string];
+  count: string;
+  /** The name of the rows in messages. */
+  what: string;
+}
+
+const SCENE: Owner = {
+  ...{ name: "scene", rows: "sample", ends: SCENE_ENDS },
+  ...{ count: "nbr_samples", what: "samples" },
+};
+const INSTANCE: Owner = {
+  ...{
+    name: "instance",
+    rows: "sample_annotation",
+    ends: ["first_annotation_token", "last_annotation_token"],
+  },
+  ...{ count: "nbr_annotations", what: "annotations" },
+};
 
 export function* chainFindings(
   tables: Tables,
@@ -34,11 +55,9 @@ export function* chainFindings(
   if (tables.sampleData !== undefined && frames !== undefined) {
     const data = tables.sampleData;
     const input: ChainInput = {
-      rows: data.rows,
       prev: data.prev,
       next: data.next,
       group: frames.group,
-      groups: frames.groups,
       time: data.time,
       exclude: excluded(data, data.flags),
     };
@@ -86,8 +105,7 @@ function* sampleFindings(
   yield* unitFindings(input, names);
   if (!sample.complete) return;
   const corrected = { ...input, group: scenes };
-  yield* endFindings(scene, "scene", SCENE_ENDS, sample, corrected, result, names);
-  yield* countFindings(scene, "scene", "nbr_samples", "samples", corrected, names);
+  yield* ownerFindings(SCENE, scene, sample, corrected, result, names);
 }
 
 /** The shortest time between samples in microseconds that is taken for one; nuScenes has 500,000. */
@@ -120,16 +138,14 @@ function* instanceChains(
   const byScene = findCrossings({ prev: data.prev, next: data.next, group: scenes, exclude });
   for (const { row } of byScene.faults) time[row] = Number.NaN;
   const rows: ChainInput = {
-    rows: data.rows,
     prev: data.prev,
     next: data.next,
     group: data.instance,
-    groups: instance.rows,
     time,
     exclude,
   };
   const input = data.complete
-    ? { ...rows, claims: claimsOf(instance, INSTANCE_ENDS, new TokenTable(data.table), rows) }
+    ? { ...rows, claims: claimsOf(instance, INSTANCE.ends, new TokenTable(data.table), rows) }
     : rows;
   const result = checkChains(input);
   const describe = (row: number, group = data.instance[row]!) =>
@@ -140,8 +156,7 @@ function* instanceChains(
   yield* faultFindings("sample_annotation", { faults }, { ...input, group: scenes }, names, sceneOf);
   if (!data.complete) return;
   const corrected = { ...input, group: withoutStrays(input.group, result.strays) };
-  yield* endFindings(instance, "instance", INSTANCE_ENDS, data, corrected, result, names);
-  yield* countFindings(instance, "instance", "nbr_annotations", "annotations", corrected, names);
+  yield* ownerFindings(INSTANCE, instance, data, corrected, result, names);
 }
 
 /** Returns the scene of each row's sample, -1 where it has none. */
@@ -240,54 +255,36 @@ function message(
   }
 }
 
-/** Reports where `first_…_token` and `last_…_token` of scenes and instances are not the ends of their own chain. */
-function* endFindings(
+/** Reports where what scenes and instances say is not so: `first_…_token` and `last_…_token`, and the number of their rows. */
+function* ownerFindings(
+  { name, rows, ends, count, what }: Owner,
   owner: SmallTable,
-  ownerName: "scene" | "instance",
-  fields: readonly [first: string, last: string],
   target: TableState,
   input: ChainInput,
   result: ChainResult,
   names: Names,
 ): Generator<Finding> {
-  const targetName = ownerName === "scene" ? "sample" : "sample_annotation";
   const lookup = new TokenTable(target.table);
+  const counts = new Int32Array(owner.rows);
+  for (const [row, group] of input.group.entries())
+    if (group >= 0 && input.exclude[row] === 0) counts[group]!++;
   for (const [row, values] of owner.values.entries()) {
     if (owner.exclude[row] === 1) continue;
-    for (const [i, field] of fields.entries()) {
+    const report = (rule: NuScenesRule, text: string) =>
+      finding(rule, names.path(name), text, names.place(name, row));
+    for (const [i, field] of ends.entries()) {
       const end = rowOf({ lookup }, values[field]);
       if (end === -1) continue; // The key is reported as dangling or as a wrong type.
-      const links = i === 0 ? input.prev : input.next;
-      const name = `${targetName} ${String(values[field])}`;
-      let problem: string | undefined;
+      const [side, links] = i === 0 ? (["prev", input.prev] as const) : (["next", input.next] as const);
+      const named = `${field} names ${rows} ${String(values[field])}`;
       if (input.group[end]! >= 0 && input.group[end] !== row) {
-        problem = `${field} names ${name}, which belongs to another ${ownerName}`;
+        yield report("wrong-first-last", `${named}, which belongs to another ${name}`);
       } else if (links[end]! >= 0 && result.faulty[end] === 0) {
-        const side = i === 0 ? "prev" : "next";
-        problem = `${field} names ${name}, whose ${side} is ${names.token(targetName, links[end]!)}`;
+        yield report("wrong-first-last", `${named}, whose ${side} is ${names.token(rows, links[end]!)}`);
       }
-      if (problem === undefined) continue;
-      yield finding("wrong-first-last", names.path(ownerName), problem, names.place(ownerName, row));
     }
-  }
-}
-
-function* countFindings(
-  owner: SmallTable,
-  ownerName: "scene" | "instance",
-  field: string,
-  what: string,
-  input: ChainInput,
-  names: Names,
-): Generator<Finding> {
-  const counts = new Int32Array(owner.rows);
-  for (let row = 0; row < input.rows; row++) {
-    if (input.group[row]! >= 0 && input.exclude[row] === 0) counts[input.group[row]!]!++;
-  }
-  for (const [row, values] of owner.values.entries()) {
-    const said = values[field];
-    if (owner.exclude[row] === 1 || typeof said !== "number" || said === counts[row]) continue;
-    const text = `${field} is ${said}, but ${what} that name it: ${counts[row]}`;
-    yield finding("wrong-count", names.path(ownerName), text, names.place(ownerName, row));
+    const said = values[count];
+    if (typeof said !== "number" || said === counts[row]) continue;
+    yield report("wrong-count", `${count} is ${said}, but ${what} that name it: ${counts[row]}`);
   }
 }

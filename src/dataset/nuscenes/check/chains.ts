@@ -7,7 +7,6 @@
 import { LINK } from "../read/table-state.js";
 
 export interface ChainInput {
-  rows: number;
   /** The row that the `prev` of each row names, or a {@link LINK} below 0; `next` is the same for the other side. */
   prev: Int32Array;
   next: Int32Array;
@@ -16,8 +15,6 @@ export interface ChainInput {
    * unknown.
    */
   group: Int32Array;
-  /** The number of groups, which is one more than the largest group. */
-  groups: number;
   /** The time of each row; NaN if unknown. */
   time: Float64Array;
   /** The flags of rows that take no part: 1 for a row without a token, or with the token of an earlier row. */
@@ -68,7 +65,8 @@ interface Side {
 }
 
 export function checkChains(input: ChainInput): ChainResult {
-  const { rows, group, exclude } = input;
+  const { group, exclude } = input;
+  const rows = group.length;
   const prev = cleaned(input.prev, exclude);
   const next = cleaned(input.next, exclude);
   const faulty = new Uint8Array(rows);
@@ -215,7 +213,8 @@ function crossings(
 
 /** Walks every chain from its start and reports the rows that are left over, because they go round in circles. */
 function cycles(input: ChainInput, faulty: Uint8Array, report: (fault: ChainFault) => void): void {
-  const { rows, prev, next, time } = input;
+  const { prev, next, time } = input;
+  const rows = next.length;
   const visited = new Uint8Array(rows);
   for (let row = 0; row < rows; row++) {
     const from = prev[row]!;
@@ -248,26 +247,26 @@ function splits(
   strays: ReadonlyMap<number, number>,
   report: (fault: ChainFault) => void,
 ): void {
-  const { rows, prev, group, time, exclude } = input;
-  const first = new Int32Array(input.groups).fill(-1);
+  const { prev, group, time, exclude } = input;
+  /** The first row of each group. */
+  const first = new Map<number, number>();
   const more: number[] = [];
-  for (let row = 0; row < rows; row++) {
-    if (prev[row] !== LINK.none || group[row]! < 0 || exclude[row] === 1) continue;
+  for (let row = 0; row < prev.length; row++) {
+    const own = group[row]!;
+    if (prev[row] !== LINK.none || own < 0 || exclude[row] === 1) continue;
     if (namedAsNext.has(row) || strays.has(row)) continue;
-    const known = first[group[row]!]!;
-    if (known === -1) first[group[row]!] = row;
-    else if (time[row]! < time[known]!) {
-      first[group[row]!] = row;
-      more.push(known);
-    } else more.push(row);
+    const known = first.get(own) ?? row;
+    const [earlier, later] = time[row]! < time[known]! ? [row, known] : [known, row];
+    first.set(own, earlier);
+    if (earlier !== later) more.push(later);
   }
-  for (const row of more) report({ kind: "split", row, other: first[group[row]!]! });
+  for (const row of more) report({ kind: "split", row, other: first.get(group[row]!)! });
 }
 
 function timeOrder(input: ChainInput, faulty: Uint8Array, faults: ChainFault[]): void {
-  const { rows, prev, next, time } = input;
+  const { prev, next, time } = input;
   const late = new Map<number, number>();
-  for (let row = 0; row < rows; row++) {
+  for (let row = 0; row < next.length; row++) {
     const to = next[row]!;
     // The condition is not `<=` turned round, because comparisons with an unknown time are false.
     if (to < 0 || prev[to] !== row || !(time[to]! <= time[row]!)) continue;

@@ -26,13 +26,7 @@ interface Look {
   row: number;
 }
 
-interface Choice {
-  looks: Look[];
-  /** The number of files that there were to choose from. */
-  total: number;
-}
-
-/** The files of one choice that this shard looks at. */
+/** The files of one kind that this shard looks at. */
 interface Part {
   looks: readonly Look[];
   /** The number of files besides these that are left out on purpose. */
@@ -45,13 +39,13 @@ interface Part {
  */
 const PASSES = 16;
 
-/** Chooses the rows whose files are looked at: those with the smallest ranks, which depend only on the seed and the name. */
+/** Chooses the rows of one kind whose files are looked at: those with the smallest ranks, which depend only on the seed and the name. */
 function choose(
   lists: readonly FileList[],
   wanted: (form: FileList["data"]["forms"][number]) => boolean,
   options: CheckOptions,
   limit: number,
-): Choice {
+): Part {
   function* candidates(): Generator<[list: FileList, row: number, rank: number]> {
     for (const list of lists) {
       const { rows, name, folder, form, forms } = list.data;
@@ -70,7 +64,13 @@ function choose(
   for (const [list, row, rank] of candidates()) {
     if (rank < border) passes[Math.floor(rank / (2 ** 32 / PASSES))]!.push({ list, row });
   }
-  return { looks: passes.flat(), total };
+  const all = passes.flat();
+  const shard = options.shard ?? { index: 1, count: 1 };
+  return {
+    looks: all.filter((_, i) => (i % shard.count) + 1 === shard.index),
+    // The first shard counts the files that no shard is to look at.
+    left: shard.index === 1 ? total - all.length : 0,
+  };
 }
 
 /**
@@ -86,7 +86,6 @@ export async function* lookFindings(
 ): AsyncGenerator<Finding> {
   const level = options.images ?? "headers";
   const { limit, seconds } = boundsOf(options);
-  const shard = options.shard ?? { index: 1, count: 1 };
   const texts = new Map(lists.map((list) => [list, new RowText(list.table)]));
   const nameOf = ({ list, row }: Look) => {
     const { filename, token } = texts.get(list)!.at(list.data.offset[row]!);
@@ -95,17 +94,12 @@ export async function* lookFindings(
   try {
     const pictures = choose(lists, isPicture, options, limit);
     const clouds = choose(lists, (form) => !isPicture(form), options, limit);
-    const part = ({ looks, total }: Choice): Part => ({
-      looks: looks.filter((_, i) => (i % shard.count) + 1 === shard.index),
-      // The first shard counts the files that no shard is to look at.
-      left: shard.index === 1 ? total - looks.length : 0,
-    });
     const end = performance.now() + seconds * 1000;
     if (level !== "names") {
       // A quarter of the time is enough for point clouds, and the pictures get all that they leave.
       const first = performance.now() + seconds * 250;
-      yield* lookAtClouds(root, part(clouds), nameOf, summary, options, first);
-      yield* lookAtPictures(root, part(pictures), nameOf, level, summary, options, end);
+      yield* lookAtClouds(root, clouds, nameOf, summary, options, first);
+      yield* lookAtPictures(root, pictures, nameOf, level, summary, options, end);
     }
   } finally {
     for (const text of texts.values()) text.close();

@@ -28,7 +28,6 @@ export class Frames {
   readonly channels: readonly string[];
   /** The scene and sensor of each row as one number, or -1. */
   readonly group: Int32Array;
-  readonly groups: number;
   /** The index in {@link channels} of each row, or -1. */
   readonly channel: Int16Array;
   /** The rows whose folder is that of another sensor than their calibrated_sensor. */
@@ -50,7 +49,6 @@ export class Frames {
     });
     this.sceneOfSample = samples?.scenes ?? new Int32Array(tables.small.sample?.rows ?? 0).fill(-1);
     const count = this.channels.length;
-    this.groups = (scene?.rows ?? 0) * count;
     this.group = new Int32Array(data.rows);
     this.channel = new Int16Array(data.rows);
     for (let row = 0; row < data.rows; row++) {

@@ -22,11 +22,9 @@ export function sampleChains(
 ): SampleChains | undefined {
   if (sample === undefined || scene === undefined) return undefined;
   const rows: ChainInput = {
-    rows: sample.rows,
     prev: sampleLinks(sample, "prev"),
     next: sampleLinks(sample, "next"),
     group: Int32Array.from(sample.values, (row) => rowOf(scene, row.scene_token)),
-    groups: scene.rows,
     time: Float64Array.from(sample.values, timestampOf),
     exclude: sample.exclude,
   };

@@ -150,41 +150,10 @@ export class RowDecoder<Table extends TableName = TableName> implements RowSink 
 
   #fastValue(bytes: Uint8Array, view: DataView, at: number, end: number, field: number): number {
     switch (this.#kinds[field]) {
-      case 0: // The field is a token.
-      case 1: {
-        // The field is a link, or a token from above.
-        // The first way is for 32 hexadecimal digits between quotes, which all official tokens are.
-        if (
-          at + 34 <= end &&
-          bytes[at] === 0x22 &&
-          bytes[at + 33] === 0x22 &&
-          readHexToken(view, at + 1, this.words, field * 4)
-        ) {
-          this.from[field] = at + 1;
-          this.to[field] = at + 33;
-          this.state[field] = FIELD.ok;
-          return at + 34;
-        }
-        const after = stringEnd(bytes, at);
-        if (after === -1) return -1;
-        const empty = after === at + 2;
-        if (empty && this.#kinds[field] === 0) return -1;
-        this.from[field] = at + 1;
-        this.to[field] = after - 1;
-        this.state[field] = empty ? FIELD.empty : FIELD.ok;
-        if (empty) return after;
-        readToken(bytes, at + 1, after - 1, this.words, field * 4);
-        return after;
-      }
-      case 2: {
-        // The field is a string.
-        const after = stringEnd(bytes, at);
-        if (after === -1) return -1;
-        this.from[field] = at + 1;
-        this.to[field] = after - 1;
-        this.state[field] = FIELD.ok;
-        return after;
-      }
+      case 0: // The field is a token,
+      case 1: // a link,
+      case 2: // or a string.
+        return this.#fastText(bytes, view, at, end, field);
       case 3: // The field is an int.
         return this.#fastInt(bytes, at, field);
       case 4: {
@@ -206,6 +175,31 @@ export class RowDecoder<Table extends TableName = TableName> implements RowSink 
       default:
         return -1;
     }
+  }
+
+  #fastText(bytes: Uint8Array, view: DataView, at: number, end: number, field: number): number {
+    const kind = this.#kinds[field];
+    this.from[field] = at + 1;
+    this.state[field] = FIELD.ok;
+    // The first way is for 32 hexadecimal digits between quotes, which all official tokens are.
+    if (
+      kind !== 2 &&
+      at + 34 <= end &&
+      bytes[at] === 0x22 &&
+      bytes[at + 33] === 0x22 &&
+      readHexToken(view, at + 1, this.words, field * 4)
+    ) {
+      this.to[field] = at + 33;
+      return at + 34;
+    }
+    const after = stringEnd(bytes, at);
+    if (after === -1) return -1;
+    this.to[field] = after - 1;
+    if (kind === 2) return after;
+    if (after > at + 2) readToken(bytes, at + 1, after - 1, this.words, field * 4);
+    else if (kind === 0) return -1;
+    else this.state[field] = FIELD.empty;
+    return after;
   }
 
   #fastRotation(bytes: Uint8Array, at: number, end: number, field: number): number {

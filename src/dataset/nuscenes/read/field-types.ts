@@ -1,38 +1,32 @@
 /** The types that the fields of a row must have, and the words to say that one has not. */
 import type { FieldType } from "./schema.js";
 
+const isText = (value: unknown) => typeof value === "string";
+
+const TYPES: Readonly<Record<FieldType, readonly [is: (value: unknown) => boolean, what: string]>> = {
+  token: [isText, "a token"],
+  link: [isText, "a string"],
+  string: [isText, "a string"],
+  int: [Number.isSafeInteger, "an integer"],
+  bool: [(value) => typeof value === "boolean", "true or false"],
+  tokens: [(value) => isListOf(value, (entry) => isText(entry) && entry !== ""), "an array of tokens"],
+  vector3: [(value) => isVector(value, 3), "3 numbers"],
+  rotation: [(value) => isVector(value, 4), "4 numbers"],
+  matrix: [
+    (value) => isListOf(value, (row) => isVector(row, 3)) && (value.length === 0 || value.length === 3),
+    "3 × 3 numbers",
+  ],
+};
+
 /** Returns what is wrong with a field, or undefined. */
 export function describeProblem(name: string, type: FieldType, value: unknown): string | undefined {
   if (value === undefined) return `field "${name}" is missing`;
-  switch (type) {
-    case "token":
-      if (typeof value !== "string") return `field "${name}" is ${kindOf(value)}, not a token`;
-      return value === "" ? `field "${name}" is empty` : undefined;
-    case "link":
-    case "string":
-      return typeof value === "string" ? undefined : `field "${name}" is ${kindOf(value)}, not a string`;
-    case "int":
-      return Number.isSafeInteger(value) ? undefined : `field "${name}" is ${kindOf(value)}, not an integer`;
-    case "bool":
-      return typeof value === "boolean"
-        ? undefined
-        : `field "${name}" is ${kindOf(value)}, not true or false`;
-    case "tokens":
-      return Array.isArray(value) && value.every((entry) => typeof entry === "string" && entry !== "")
-        ? undefined
-        : `field "${name}" is ${kindOf(value)}, not an array of tokens`;
-    case "vector3":
-      if (!isVector(value, 3)) return `field "${name}" is ${kindOf(value)}, not 3 numbers`;
-      return describeFar(name, value);
-    case "rotation":
-      if (!isVector(value, 4)) return `field "${name}" is ${kindOf(value)}, not 4 numbers`;
-      return value.some((part) => part !== 0) ? undefined : `field "${name}" is 0, which is no rotation`;
-    case "matrix":
-      return Array.isArray(value) &&
-        (value.length === 0 || (value.length === 3 && value.every((row) => isVector(row, 3))))
-        ? undefined
-        : `field "${name}" is ${kindOf(value)}, not 3 × 3 numbers`;
-  }
+  const [is, what] = TYPES[type];
+  if (!is(value)) return `field "${name}" is ${kindOf(value)}, not ${what}`;
+  if (type === "token" && value === "") return `field "${name}" is empty`;
+  if (type === "rotation" && (value as number[]).every((part) => part === 0))
+    return `field "${name}" is 0, which is no rotation`;
+  return type === "vector3" ? describeFar(name, value as number[]) : undefined;
 }
 
 /** The largest place or length in metres: a quarter of the Earth's circumference, while nuScenes's maps are a few kilometres wide. */
@@ -43,8 +37,12 @@ function describeFar(name: string, value: readonly number[]): string | undefined
   return far === undefined ? undefined : `field "${name}" has ${far} m, beyond ${MAX_METRES / 1000} km`;
 }
 
-function isVector(value: unknown, length: number): value is readonly number[] {
-  return Array.isArray(value) && value.length === length && value.every((entry) => Number.isFinite(entry));
+function isListOf(value: unknown, is: (entry: unknown) => boolean): value is unknown[] {
+  return Array.isArray(value) && value.every(is);
+}
+
+function isVector(value: unknown, length: number): boolean {
+  return isListOf(value, Number.isFinite) && value.length === length;
 }
 
 /** Returns a value's kind as a person would name it. */
