@@ -204,6 +204,11 @@ export function rethrowExhausted(error: unknown): void {
   if (isSystemError(error) && error.code !== undefined && EXHAUSTED.has(error.code)) throw error;
 }
 
+/** Answers an error of ours with undefined, for a `catch` where something else tells of it; every other error is thrown again. */
+export function asUndefined(error: unknown): undefined {
+  if (!isVistaError(error)) throw error;
+}
+
 /** Returns a handler for a promise that answers an error with `value`, unless it is one of {@link rethrowExhausted}. */
 export function orElse<Value>(value: Value): (error: unknown) => Value {
   return (error) => {

@@ -1,4 +1,4 @@
-/** The tools for checkpoints that the launcher uses, made of the other parts of this package. */
+/** The tools for checkpoints that the launcher uses, loaded where one is needed: most commands need none of the readers. */
 import { stat } from "node:fs/promises";
 import { reshardCheckpoint } from "../checkpoint/reshard.js";
 import { openSafetensors } from "../checkpoint/safetensors/read.js";

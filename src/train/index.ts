@@ -19,7 +19,6 @@
  *
  * @module vista-ckpt/train
  */
-import type { RunOptions } from "../core/progress.js";
 import type { LaunchPlan } from "./launch/plan.js";
 import { realSystem } from "./launch/system.js";
 import {
@@ -27,7 +26,6 @@ import {
   type PreflightReport,
   preflight as preflightWith,
 } from "./preflight/preflight.js";
-import { type RunStatus, readStatus } from "./run/status.js";
 
 export { ERROR_CODES, type ErrorCode, isVistaError, VistaError, type Where } from "../core/errors.js";
 export type { Progress, RunOptions } from "../core/progress.js";
@@ -45,7 +43,7 @@ export type { LossPoint } from "./run/log.js";
 export { type PruneOptions, type PruneReport, pruneRun } from "./run/prune.js";
 export type { TrainingRate } from "./run/rate.js";
 export { type RunningTraining, runTraining, type TrainingOptions, type TrainingResult } from "./run/run.js";
-export type { CheckpointStatus, RunStatus } from "./run/status.js";
+export { type CheckpointStatus, type RunStatus, runStatus, type StatusOptions } from "./run/status.js";
 export type { FailureReport } from "./run/watch.js";
 
 /**
@@ -57,13 +55,4 @@ export type { FailureReport } from "./run/watch.js";
 export function preflight(plan: LaunchPlan, options: PreflightOptions): Promise<PreflightReport> {
   const { env, ...rest } = options;
   return preflightWith(plan, realSystem(env, options.signal), rest);
-}
-
-/**
- * Reads what the folder of a run says of its training: losses, rate, checkpoints in order of time, what can be resumed.
- *
- * @throws VistaError `NOT_FOUND` or `WRONG_KIND` where `run` is no run folder of train.py, `ABORTED`
- */
-export function runStatus(run: string, options: Pick<RunOptions, "signal"> = {}): Promise<RunStatus> {
-  return readStatus(run, options);
 }

@@ -4,6 +4,7 @@ import { createServer } from "node:net";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { beforeEach, expect, test } from "vitest";
+import { merge } from "../../src/train/checkpoint-tools.js";
 import { BUILT_IN_RECIPES } from "../../src/train/launch/built-in-recipes.js";
 import { trainingFacts } from "../../src/train/launch/config.js";
 import type { LaunchOptions } from "../../src/train/launch/plan.js";
@@ -11,7 +12,6 @@ import { planLaunch } from "../../src/train/launch/plan.js";
 import { checkpointCount } from "../../src/train/preflight/checks/output.js";
 import { unknownSelectors } from "../../src/train/preflight/preflight.js";
 import { RULES } from "../../src/train/preflight/rules.js";
-import { merge } from "../../src/train/tools.js";
 import { fakeSystem, makeCheckout, saveWeights, temporaryFolder, UNET_KEYS } from "./checkout.js";
 import { EIGHT, ENDPOINT, FREE_PORT, node, type Preflight, preflightOf } from "./found.js";
 

@@ -7,14 +7,14 @@ import { crc32 } from "node:zlib";
 import { beforeAll, expect, test } from "vitest";
 import { readTorchFile } from "../../src/checkpoint/torch/read.js";
 import { openZeroCheckpoint } from "../../src/checkpoint/zero/open.js";
+import { listKeys, readFolder } from "../../src/train/checkpoint-tools.js";
 import { BUILT_IN_RECIPES } from "../../src/train/launch/built-in-recipes.js";
 import { planLaunch } from "../../src/train/launch/plan.js";
 import { realSystem } from "../../src/train/launch/system.js";
 import { findRankChange, preparationsOf, prepare } from "../../src/train/run/prepare.js";
 import { MARK } from "../../src/train/run/processes.js";
 import { endOrphans } from "../../src/train/run/run.js";
-import { readStatus } from "../../src/train/run/status.js";
-import { listKeys, readFolder } from "../../src/train/tools.js";
+import { runStatus } from "../../src/train/run/status.js";
 import { runCli } from "../helpers/cli.js";
 import { makeCheckout, temporaryFolder } from "./checkout.js";
 
@@ -324,7 +324,7 @@ test("a checkpoint of as many GPUs is no change", async () => {
 });
 
 test("status says by how many GPUs a checkpoint was saved, and the recipe of a job's run", async () => {
-  const status = await readStatus(join(folder, "Vista/logs/phase1-5"), { vista });
+  const status = await runStatus(join(folder, "Vista/logs/phase1-5"), { vista });
   expect(status.checkpoints.map(({ name, ranks, whole }) => [name, ranks, whole])).toEqual([
     ["last.ckpt", 2, true],
   ]);

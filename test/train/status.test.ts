@@ -1,16 +1,16 @@
-import { cp, mkdir, rm, symlink, utimes, writeFile } from "node:fs/promises";
+import { cp, mkdir, rm, stat, symlink, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { beforeEach, expect, test } from "vitest";
+import { listKeys } from "../../src/train/checkpoint-tools.js";
 import { BUILT_IN_RECIPES } from "../../src/train/launch/built-in-recipes.js";
 import { binMeans, drawChart } from "../../src/train/run/chart.js";
 import { resolveWeights } from "../../src/train/run/checkpoints.js";
-import { finishRun, mergeIfNeeded } from "../../src/train/run/finish.js";
+import { finishRun } from "../../src/train/run/finish.js";
 import { parseLosses, readLog } from "../../src/train/run/log.js";
 import { pruneRun } from "../../src/train/run/prune.js";
 import { newestRun, recipeOfRun } from "../../src/train/run/runs.js";
-import { readStatus } from "../../src/train/run/status.js";
-import { listKeys } from "../../src/train/tools.js";
+import { runStatus } from "../../src/train/run/status.js";
 import { makeCheckout, temporaryFolder } from "./checkout.js";
 
 const ZERO = fileURLToPath(new URL("../../fixtures/zero/vista-phase1", import.meta.url));
@@ -45,29 +45,29 @@ async function checkpoint(name: string, minutesAgo: number): Promise<string> {
 test("a log without a column for a loss, as other loggers write", async () => {
   const log = join(run, "testtube/version_0/metrics.csv");
   await writeFile(log, "epoch,step,accuracy\n0,1,0.5\n");
-  const other = await readStatus(run);
+  const other = await runStatus(run);
   expect(other.losses).toEqual([]);
   expect(other.logNote).toBe(
     "no loss among the columns of testtube/version_0/metrics.csv: epoch,step,accuracy",
   );
   // The first rows of Vista's have the learning rate alone.
   await writeFile(log, `${HEADER}\n0,,,,1e-05,,49\n`);
-  expect((await readStatus(run)).logNote).toBeUndefined();
+  expect((await runStatus(run)).logNote).toBeUndefined();
   await writeFile(log, "");
-  expect((await readStatus(run)).logNote).toBeUndefined();
+  expect((await runStatus(run)).logNote).toBeUndefined();
 });
 
 test("a checkpoint file of no bytes is not whole, and nothing to go on from", async () => {
   await writeFile(join(run, "checkpoints/last.ckpt"), "");
   await writeFile(join(run, "checkpoints/epoch=00.ckpt"), "");
-  const empty = await readStatus(run);
+  const empty = await runStatus(run);
   expect(empty.checkpoints.map(({ whole, problem }) => [whole, problem])).toEqual([
     [false, "the file is empty"],
     [false, "the file is empty"],
   ]);
   expect(empty.resume).toBeUndefined();
   await writeFile(join(run, "checkpoints/epoch=01.ckpt"), "x");
-  const other = await readStatus(run);
+  const other = await runStatus(run);
   expect(other.resume).toBe(join(run, "checkpoints/epoch=01.ckpt"));
   expect(other.resumeNote).toContain("epoch=01.ckpt may be");
 });
@@ -97,18 +97,18 @@ test("a run that was resumed: the later value of a step trained twice, checkpoin
   await checkpoint("epoch=00.ckpt", 9);
   const last = await checkpoint("last.ckpt", 8);
   // Without configs train.py has no model to resume, and with damaged ones it stops.
-  expect(await readStatus(run)).toMatchObject({
+  expect(await runStatus(run)).toMatchObject({
     resume: last,
     resumeNote: expect.stringContaining("no configs/*.yaml"),
   });
   await mkdir(join(run, "configs"), { recursive: true });
   await writeFile(join(run, "configs/2025-project.yaml"), "model: [\n");
-  expect(await readStatus(run)).toMatchObject({
+  expect(await runStatus(run)).toMatchObject({
     resume: last,
     resumeNote: expect.stringContaining("not YAML"),
   });
   await writeFile(join(run, "configs/2025-project.yaml"), "model: {}\n");
-  const status = await readStatus(run);
+  const status = await runStatus(run);
   expect(status.losses.map((point) => [point.step, point.loss])).toEqual([
     [49, 0.9],
     [99, 0.7],
@@ -127,19 +127,19 @@ test("a last checkpoint that is not whole: the one before it, in a new run", asy
   const whole = await checkpoint("epoch=00.ckpt", 9);
   const last = await checkpoint("last.ckpt", 8);
   await rm(join(last, "checkpoint/zero_pp_rank_1_mp_rank_00_optim_states.pt"));
-  const status = await readStatus(run);
+  const status = await runStatus(run);
   expect(status.checkpoints.map((one) => one.whole)).toEqual([true, false]);
   expect(status.checkpoints[1]!.problem).toContain("last.ckpt");
   expect(status.resume).toBe(whole);
   expect(status.resumeNote).toContain("last.ckpt, which train.py would take, is not whole");
   await rm(whole, { recursive: true });
-  expect((await readStatus(run)).resume).toBeUndefined();
+  expect((await runStatus(run)).resume).toBeUndefined();
 });
 
 test("a link to nothing and a folder without `latest` are no checkpoints that a training goes on with", async () => {
   const whole = await checkpoint("epoch=00.ckpt", 9);
   await symlink("nowhere.ckpt", join(run, "checkpoints/last.ckpt"));
-  const linked = await readStatus(run);
+  const linked = await runStatus(run);
   expect(linked.checkpoints.find((one) => one.name === "last.ckpt")).toMatchObject({
     whole: false,
     problem: "a link that leads nowhere",
@@ -149,21 +149,21 @@ test("a link to nothing and a folder without `latest` are no checkpoints that a 
   await expect(pruneRun(run, 1)).rejects.toMatchObject({ code: "NOT_FOUND" });
   await rm(join(run, "checkpoints/last.ckpt"));
   await rm(join(await checkpoint("last.ckpt", 8), "latest"));
-  const without = await readStatus(run);
+  const without = await runStatus(run);
   expect(without.checkpoints[1]).toMatchObject({ whole: false, ranks: 2 });
   expect(without.checkpoints[1]!.problem).toContain("no file `latest`");
   expect(without.resume).toBe(whole);
 });
 
 test("folders that are no runs", async () => {
-  await expect(readStatus(join(folder, "none"))).rejects.toMatchObject({
+  await expect(runStatus(join(folder, "none"))).rejects.toMatchObject({
     code: "NOT_FOUND",
   });
   await rm(run, { recursive: true });
   await mkdir(run);
-  await expect(readStatus(run)).rejects.toMatchObject({ code: "NOT_FOUND" });
+  await expect(runStatus(run)).rejects.toMatchObject({ code: "NOT_FOUND" });
   await writeFile(join(folder, "file"), "");
-  await expect(readStatus(join(folder, "file"))).rejects.toMatchObject({
+  await expect(runStatus(join(folder, "file"))).rejects.toMatchObject({
     code: "WRONG_KIND",
   });
 });
@@ -172,23 +172,25 @@ test("shards are merged into the run folder, once, and again when the checkpoint
   const last = await checkpoint("last.ckpt", 5);
   const epoch = await checkpoint("epoch=00.ckpt", 9);
   const weights = await resolveWeights(run);
-  const output = join(run, "pytorch_model.bin");
-  expect(weights).toEqual({ kind: "shards", checkpoint: last, output, fresh: false });
-  expect(await mergeIfNeeded(weights, {})).toBe(true);
-  const keys = await listKeys(output);
+  const file = join(run, "pytorch_model.bin");
+  expect(weights).toEqual({ file, checkpoint: last, fresh: false });
+  expect(await finishRun(run, ["merge"])).toEqual([file]);
+  const keys = await listKeys(file);
   expect(keys.length).toBeGreaterThan(100);
   expect(keys.every((key) => key.startsWith("_forward_module."))).toBe(true);
 
-  expect(await resolveWeights(last)).toMatchObject({ output, fresh: true });
-  expect(await mergeIfNeeded(await resolveWeights(run), {})).toBe(false);
+  expect(await resolveWeights(last)).toMatchObject({ file, fresh: true });
+  const { mtimeMs } = await stat(file);
+  expect(await finishRun(run, ["merge"])).toEqual([file]);
+  expect((await stat(file)).mtimeMs).toBe(mtimeMs);
   expect(await resolveWeights(epoch)).toMatchObject({
-    output: join(run, "pytorch_model-epoch=00.bin"),
+    file: join(run, "pytorch_model-epoch=00.bin"),
     fresh: false,
   });
   const later = new Date(Date.now() + 60_000);
   await utimes(join(last, "latest"), later, later);
   expect(await resolveWeights(run)).toMatchObject({ fresh: false });
-  expect(await resolveWeights(output)).toEqual({ kind: "file", path: output });
+  expect(await resolveWeights(file)).toEqual({ file, checkpoint: undefined, fresh: true });
 });
 
 test("to-st makes the file that to-st makes", async () => {
@@ -211,7 +213,7 @@ test("of several last checkpoints the newest, as train.py has it", async () => {
 
 test("a run whose last checkpoint is a single file has no shards", async () => {
   await writeFile(join(run, "checkpoints/last.ckpt"), "");
-  expect(await resolveWeights(run)).toMatchObject({ kind: "file" });
+  expect(await resolveWeights(run)).toMatchObject({ checkpoint: undefined });
   await expect(finishRun(run, ["merge"], {})).rejects.toMatchObject({ code: "UNSUPPORTED" });
 });
 

@@ -25,8 +25,8 @@ export async function check(
   const { findings, sampled } = await runWithProgress(flags.quiet, context.signal, (run) =>
     preflight(plan, realSystem(process.env, context.signal), {
       ...run,
-      only: flags.only ?? [],
-      ignore: flags.ignore ?? [],
+      only: flags.only,
+      ignore: flags.ignore,
     }),
   );
   const errors = findings.filter((one) => one.severity === "error");

@@ -14,7 +14,7 @@ import { fromVista, isCheckpoint, type LaunchPlan } from "../launch/plan.js";
 import { type SlurmScriptOptions, slurmFolder, slurmScript, submit } from "../launch/slurm.js";
 import { realSystem, type System } from "../launch/system.js";
 import { type PreflightReport, preflight, rulesWanted } from "../preflight/preflight.js";
-import { resolveWeights, weightsFile } from "../run/checkpoints.js";
+import { resolveWeights } from "../run/checkpoints.js";
 import { finishRun, parseSteps, type Step } from "../run/finish.js";
 import {
   findRankChange,
@@ -80,6 +80,16 @@ export async function start(
   await launch(makePlan(recipe, flags, extra), flags, context);
 }
 
+/** What a launch does: the steps before, the training, and what `--then` asks for. */
+interface Launch {
+  plan: LaunchPlan;
+  /** The file that train.py loads; undefined to start from SVD, or for a run that goes on. */
+  finetune: string | undefined;
+  steps: readonly Preparation[];
+  then: readonly Step[];
+  flags: StartFlags;
+}
+
 /** Checks and starts a plan, or shows it. */
 export async function launch(asked: LaunchPlan, flags: StartFlags, context: CommandContext): Promise<void> {
   refuseWithoutEffect(flags, asked);
@@ -91,11 +101,7 @@ export async function launch(asked: LaunchPlan, flags: StartFlags, context: Comm
   const system = realSystem(process.env, context.signal);
   if (!flags.skipChecks) {
     const report = await runWithProgress(quiet, context.signal, (run) =>
-      preflight(plan, system, {
-        ...run,
-        only,
-        ignore: flags.ignore ?? [],
-      }),
+      preflight(plan, system, { ...run, only, ignore: flags.ignore }),
     );
     if (!passed(report, quiet, context)) return;
   }
@@ -104,19 +110,19 @@ export async function launch(asked: LaunchPlan, flags: StartFlags, context: Comm
     plan.finetune === undefined || plan.resume !== undefined
       ? undefined
       : await resolveWeights(plan.finetune);
-  const finetune = weights === undefined ? undefined : weightsFile(weights);
   const steps = preparationsOf(weights, change);
   const final = change === undefined ? plan : await planResharded(plan, change);
+  const whole: Launch = { plan: final, finetune: weights?.file, steps, then, flags };
   if (plan.resume !== asked.resume && !quiet)
     process.stderr.write(
       `vista-train: ${oneLine(plan.resume!)} is further than ${oneLine(asked.resume!)}: resuming it\n`,
     );
   if (change !== undefined && !quiet) process.stderr.write(`vista-train: ${describeChange(change, final)}\n`);
-  if (flags.dryRun) process.stdout.write(dryRun(final, finetune, steps, then, flags));
-  else if (final.slurm !== undefined) await submitJob(final, finetune, steps, then, flags, system);
+  if (flags.dryRun) process.stdout.write(dryRun(whole));
+  else if (final.slurm !== undefined) await submitJob(whole, system);
   else {
     for (const step of steps) await prepareHere(step, quiet, context);
-    await runHere(final, finetune, then, flags, context);
+    await runHere(whole, context);
   }
 }
 
@@ -146,14 +152,9 @@ function passed({ findings, sampled }: PreflightReport, quiet: boolean, context:
 }
 
 /** Returns what would be done, as a shell script. */
-function dryRun(
-  plan: LaunchPlan,
-  finetune: string | undefined,
-  steps: readonly Preparation[],
-  then: readonly Step[],
-  flags: StartFlags,
-): string {
-  if (plan.slurm !== undefined) return slurmScript(plan, finetune, scriptOptions(steps, then, flags));
+function dryRun(whole: Launch): string {
+  const { plan, finetune, steps, then } = whole;
+  if (plan.slurm !== undefined) return slurmScript(plan, finetune, scriptOptions(whole));
   const lines = steps.map((step) => {
     const folder = step.kind === "reshard" ? `mkdir -p ${quote(dirname(step.output))} &&\n` : "";
     return `${folder}${asStarted("vista-ckpt")} ${preparationArguments(step).map(quote).join(" ")} &&\n`;
@@ -179,11 +180,7 @@ const DOING = { merge: "merging", reshard: "resharding" } as const satisfies Rec
   string
 >;
 
-function scriptOptions(
-  steps: readonly Preparation[],
-  then: readonly Step[],
-  flags: StartFlags,
-): SlurmScriptOptions {
+function scriptOptions({ steps, then, flags }: Launch): SlurmScriptOptions {
   return {
     maxRequeues: flags.maxRequeues ?? MAX_REQUEUES,
     beforehand: steps.map((step) => ({
@@ -204,19 +201,13 @@ async function prepareHere(step: Preparation, quiet: boolean, context: CommandCo
   await runWithProgress(quiet, context.signal, (run) => prepare(step, run));
 }
 
-async function submitJob(
-  plan: LaunchPlan,
-  finetune: string | undefined,
-  steps: readonly Preparation[],
-  then: readonly Step[],
-  flags: StartFlags,
-  system: System,
-): Promise<void> {
+async function submitJob(whole: Launch, system: System): Promise<void> {
+  const { plan, finetune, flags } = whole;
   // sbatch does not make the folder of the job's output, and the job then fails without a word.
   await mkdir(slurmFolder(plan), { recursive: true });
   const stamp = new Date().toISOString().slice(0, 19).replace(/:/g, "-");
   const script = join(slurmFolder(plan), `${plan.name ?? plan.recipe.name}-${stamp}.sbatch`);
-  await writeWhole(script, slurmScript(plan, finetune, scriptOptions(steps, then, flags)), { force: true });
+  await writeWhole(script, slurmScript(plan, finetune, scriptOptions(whole)), { force: true });
   const id = await submit(script, plan, system);
   process.stdout.write(`${id}\n`);
   if (flags.quiet) return;
@@ -225,13 +216,8 @@ async function submitJob(
   );
 }
 
-async function runHere(
-  plan: LaunchPlan,
-  finetune: string | undefined,
-  steps: readonly Step[],
-  flags: StartFlags,
-  context: CommandContext,
-): Promise<void> {
+async function runHere(whole: Launch, context: CommandContext): Promise<void> {
+  const { plan, finetune, then, flags } = whole;
   const command = launchCommand(plan, finetune, process.env);
   const since = new Date();
   let onExit: (() => void) | undefined;
@@ -275,13 +261,13 @@ async function runHere(
     return;
   }
   if (result.fallback !== undefined) process.stderr.write(`${failureLines(result).join("\n")}\n`);
-  if (context.signal.aborted || steps.length === 0) return;
+  if (context.signal.aborted || then.length === 0) return;
   if (run === undefined) {
     process.stderr.write(`vista-train: --then: no new run folder with checkpoints in ${plan.logdir}\n`);
     context.setExitCode(EXIT.failed);
     return;
   }
-  await finish(run, steps, flags, context);
+  await finish(run, then, flags, context);
 }
 
 /** Does the steps of --then and prints the files that they made. */

@@ -8,7 +8,7 @@ import { oneLine } from "../../core/errors.js";
 import { sum } from "../../core/sum.js";
 import { quote } from "../../core/text.js";
 import { drawChart } from "../run/chart.js";
-import { type CheckpointStatus, type RunStatus, readStatus } from "../run/status.js";
+import { type CheckpointStatus, type RunStatus, runStatus } from "../run/status.js";
 import { readRecipes } from "./plan.js";
 import { asStarted } from "./started.js";
 
@@ -23,11 +23,7 @@ export interface StatusFlags extends PrintOptions {
 
 export async function status(run: string, flags: StatusFlags, context: CommandContext): Promise<void> {
   const recipes = (await readRecipes(flags)).values();
-  const found = await readStatus(run, {
-    recipes,
-    vista: flags.vista,
-    signal: context.signal,
-  });
+  const found = await runStatus(run, { recipes, vista: flags.vista, signal: context.signal });
   if (flags.json) printJson({ command: "status", ...found });
   else if (!flags.quiet)
     process.stdout.write(`${statusLines(found, process.stdout.columns ?? 80).join("\n")}\n`);

@@ -11,34 +11,15 @@ import { words } from "../../core/text.js";
 type Arity = "one" | "optional" | "many";
 
 /** The options of train.py at the time of writing; those in the source of a checkout, where it can be read, come on top. */
-const DOCUMENTED_FLAGS: Record<string, Arity> = {
-  "-n": "optional",
-  "--name": "optional",
-  "--no_date": "optional",
-  "-r": "optional",
-  "--resume": "optional",
-  "-b": "many",
-  "--base": "many",
-  "-t": "optional",
-  "--train": "optional",
-  "--no_test": "optional",
-  "-p": "one",
-  "--project": "one",
-  "-d": "optional",
-  "--debug": "optional",
-  "-s": "one",
-  "--seed": "one",
-  "-f": "one",
-  "--postfix": "one",
-  "-l": "one",
-  "--logdir": "one",
-  "--scale_lr": "optional",
-  "--legacy_naming": "optional",
-  "--enable_tf32": "optional",
-  "--no_base_name": "optional",
-  "--resume_from_checkpoint": "one",
-  "--n_devices": "one",
-  "--finetune": "one",
+const DOCUMENTED_FLAGS: Record<Arity, readonly string[]> = {
+  one: words(`
+    -p --project -s --seed -f --postfix -l --logdir --resume_from_checkpoint --n_devices --finetune
+  `),
+  optional: words(`
+    -n --name --no_date -r --resume -t --train --no_test -d --debug --scale_lr --legacy_naming
+    --enable_tf32 --no_base_name -h --help
+  `),
+  many: ["-b", "--base"],
 };
 
 /** The parameters of `pytorch_lightning.Trainer` 2.0.1, which train.py turns into options (`--max_epochs 5`). */
@@ -67,7 +48,9 @@ export type KnownFlags = ReadonlyMap<string, Arity>;
  * too, and the parameters of the Trainer.
  */
 export async function knownFlags(vista: string): Promise<KnownFlags> {
-  const flags = new Map<string, Arity>(Object.entries(DOCUMENTED_FLAGS));
+  const flags = new Map<string, Arity>();
+  for (const arity of ["one", "optional", "many"] as const)
+    for (const flag of DOCUMENTED_FLAGS[arity]) flags.set(flag, arity);
   for (const name of TRAINER_PARAMETERS) flags.set(`--${name}`, "one");
   const source = await readRegular(join(vista, "train.py")).then(String, () => "");
   for (const [, body] of source.matchAll(/add_argument\(([\s\S]*?)\n?\s*\)(?=\s)/g)) {
@@ -78,8 +61,6 @@ export async function knownFlags(vista: string): Promise<KnownFlags> {
         : "one";
     for (const [, flag] of body!.matchAll(/["'](--?[A-Za-z][\w-]*)["']\s*(?=,|$)/g)) flags.set(flag!, arity);
   }
-  flags.set("-h", "optional");
-  flags.set("--help", "optional");
   return flags;
 }
 

@@ -1,6 +1,7 @@
 /** Recipes: the documented ones, and those that users add in `vista-train.yaml`. */
 import { VistaError } from "../../core/errors.js";
 import { isRecord } from "../../core/maps.js";
+import { words } from "../../core/text.js";
 import { readYaml } from "../../core/yaml.js";
 import { BUILT_IN_RECIPES, type Recipe, SVD } from "./built-in-recipes.js";
 import { COMMANDS, hasControlCharacters, UNSAID } from "./names.js";
@@ -8,20 +9,9 @@ import { COMMANDS, hasControlCharacters, UNSAID } from "./names.js";
 /** The names that the command line takes for something else. */
 const RESERVED = new Set<string>([...COMMANDS, ...UNSAID, SVD]);
 
-const KEYS = new Set([
-  "extends",
-  "title",
-  "launcher",
-  "nodes",
-  "gpus",
-  "base",
-  "startsFrom",
-  "iterations",
-  "next",
-  "args",
-  "env",
-  "slurm",
-]);
+const KEYS = new Set(
+  words("extends title launcher nodes gpus base startsFrom iterations next args env slurm"),
+);
 /** The pattern of the names of variables, in `env` of a recipe and for `--env`. */
 export const VARIABLE_NAME = /^[A-Za-z_]\w*$/;
 /** The pattern of the names of sbatch options, in `slurm.sbatch` of a recipe and for `--sbatch`. */

@@ -1,11 +1,11 @@
 /** The preflight: everything that is looked at before a training is started. */
-import { isVistaError, throwIfAborted } from "../../core/errors.js";
+import { asUndefined, isVistaError, throwIfAborted, type VistaError } from "../../core/errors.js";
 import type { RunOptions } from "../../core/progress.js";
 import { knownFlags, parseArguments } from "../launch/arguments.js";
 import { applyDotted, type ConfigTree, readConfigs, trainingFacts } from "../launch/config.js";
 import type { LaunchPlan } from "../launch/plan.js";
 import type { System } from "../launch/system.js";
-import { resolveWeights, type Weights } from "../run/checkpoints.js";
+import { resolveWeights } from "../run/checkpoints.js";
 import { configsOf } from "../run/runs.js";
 import { checkArguments } from "./checks/arguments.js";
 import { checkConfig } from "./checks/config.js";
@@ -82,7 +82,7 @@ export async function preflight(
   const flags = await knownFlags(plan.vista);
   const extra = parseArguments(plan.extra, flags);
   const dotted = extra.filter(({ kind }) => kind === "dotted").map(({ word }) => word);
-  const given = config && (await unlessUnreadable(() => applyDotted(config, dotted)));
+  const given = config && (await applyDotted(config, dotted).catch(asUndefined));
   const context: CheckContext = {
     plan,
     system,
@@ -90,7 +90,7 @@ export async function preflight(
     extra,
     config,
     facts: given && trainingFacts(given),
-    weights: await weightsOf(plan),
+    weights: plan.finetune === undefined ? undefined : await resolveWeights(plan.finetune).catch(asError),
     signal: options.signal,
     onProgress: options.onProgress,
     wanted,
@@ -123,28 +123,11 @@ export function unknownSelectors(selectors: readonly string[]): string[] {
 
 /** Reads and merges the config files; undefined without any, or where one cannot be read, which is a finding elsewhere. */
 async function baseConfig(plan: LaunchPlan): Promise<ConfigTree | undefined> {
-  return unlessUnreadable(async () => {
-    const files = await configsOf(plan);
-    return files.length === 0 ? undefined : readConfigs(files);
-  });
+  const files = await configsOf(plan).catch(asUndefined);
+  return files?.length ? readConfigs(files).catch(asUndefined) : undefined;
 }
 
-/** Returns what `read` gives; undefined where it throws an error of ours, which is a finding elsewhere. */
-async function unlessUnreadable<Result>(read: () => Promise<Result>): Promise<Result | undefined> {
-  try {
-    return await read();
-  } catch (error) {
-    if (isVistaError(error)) return undefined;
-    throw error;
-  }
-}
-
-async function weightsOf(plan: LaunchPlan): Promise<Weights | Error | undefined> {
-  if (plan.finetune === undefined) return undefined;
-  try {
-    return await resolveWeights(plan.finetune);
-  } catch (error) {
-    if (isVistaError(error)) return error;
-    throw error;
-  }
+function asError(error: unknown): VistaError {
+  if (isVistaError(error)) return error;
+  throw error;
 }

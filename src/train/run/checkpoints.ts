@@ -91,11 +91,15 @@ export async function lastCheckpoint(
   return best?.checkpoint;
 }
 
-/** The source of the weights for `--finetune`. */
-export type Weights =
-  | { kind: "file"; path: string }
-  /** The shards have to be merged into `output` first; `fresh` is true where that was done and nothing has changed since. */
-  | { kind: "shards"; checkpoint: string; output: string; fresh: boolean };
+/** The weights for `--finetune`. */
+export interface Weights {
+  /** The file that train.py loads. */
+  file: string;
+  /** The checkpoint folder whose shards are merged into `file`; undefined where a file was named. */
+  checkpoint: string | undefined;
+  /** Whether the file is made already, and nothing has changed since. */
+  fresh: boolean;
+}
 
 /**
  * Finds out what a `--finetune` path is: a weights file, a checkpoint folder, or a run folder (its last checkpoint).
@@ -107,7 +111,7 @@ export type Weights =
  */
 export async function resolveWeights(path: string): Promise<Weights> {
   const own = await stat(path).catch(cannot("open the weights", path));
-  if (!own.isDirectory()) return { kind: "file", path };
+  if (!own.isDirectory()) return single(path);
   if (await isShardFolder(path)) return shards(path);
   const checkpoints = await listCheckpoints(path);
   const last = (await lastCheckpoint(checkpoints)) ?? checkpoints.at(-1);
@@ -121,33 +125,32 @@ export async function resolveWeights(path: string): Promise<Weights> {
       },
     );
   }
-  return last.kind === "file" ? { kind: "file", path: last.path } : shards(last.path);
+  return last.kind === "file" ? single(last.path) : shards(last.path);
+}
+
+function single(file: string): Weights {
+  return { file, checkpoint: undefined, fresh: true };
 }
 
 async function shards(checkpoint: string): Promise<Weights> {
   const run = runFolderOf(checkpoint);
   const name = basename(checkpoint).replace(/\.ckpt$/, "");
   const last = run === undefined ? undefined : await lastCheckpoint(await listCheckpoints(run));
-  const output = join(
+  const file = join(
     run ?? dirname(checkpoint),
     last !== undefined && basename(last.path) === basename(checkpoint)
       ? "pytorch_model.bin"
       : `pytorch_model-${name}.bin`,
   );
-  const merged = await statsOf(output);
+  const merged = await statsOf(file);
   const { modified } = await measure(checkpoint);
-  return { kind: "shards", checkpoint, output, fresh: merged !== undefined && merged.mtime >= modified };
+  return { file, checkpoint, fresh: merged !== undefined && merged.mtime >= modified };
 }
 
 /** Returns the run folder of a checkpoint, `RUN` of `RUN/checkpoints/X.ckpt`; undefined for one that lies elsewhere. */
 export function runFolderOf(checkpoint: string): string | undefined {
   const parent = dirname(checkpoint);
   return basename(parent) === "checkpoints" ? dirname(parent) : undefined;
-}
-
-/** Returns the file that train.py loads for these weights. */
-export function weightsFile(weights: Weights): string {
-  return weights.kind === "file" ? weights.path : weights.output;
 }
 
 /** Tells whether a folder is a DeepSpeed checkpoint (it has `latest`) or the tag folder in one. */

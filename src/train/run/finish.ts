@@ -2,8 +2,7 @@
 import { join } from "node:path";
 import { VistaError } from "../../core/errors.js";
 import type { RunOptions } from "../../core/progress.js";
-import { merge, toSafetensors } from "../tools.js";
-import { resolveWeights, type Weights } from "./checkpoints.js";
+import { resolveWeights } from "./checkpoints.js";
 
 /** A step: `merge` makes pytorch_model.bin from ZeRO shards, `to-st` makes the file for inference. */
 export type Step = "merge" | "to-st";
@@ -19,17 +18,6 @@ export function parseSteps(text: string): Step[] {
 }
 
 /**
- * Merges the shards that weights come from, unless that was done and they have not changed since.
- *
- * @returns whether it was done now
- */
-export async function mergeIfNeeded(weights: Weights, options: RunOptions): Promise<boolean> {
-  if (weights.kind === "file" || weights.fresh) return false;
-  await merge(weights.checkpoint, weights.output, options);
-  return true;
-}
-
-/**
  * Merges the last checkpoint of a run (`merge`), makes the file for inference from it (`to-st`), or both.
  *
  * @returns the file that each step made, or found made already, in order
@@ -40,24 +28,19 @@ export async function finishRun(
   steps: readonly Step[],
   options: RunOptions = {},
 ): Promise<string[]> {
-  const weights = await resolveWeights(run);
-  if (weights.kind === "file") {
+  const { file, checkpoint, fresh } = await resolveWeights(run);
+  if (checkpoint === undefined) {
     throw new VistaError(
       "UNSUPPORTED",
       "the last checkpoint is a single file: there are no shards to merge",
-      { path: weights.path, hint: "Give it to `vista-ckpt to-st`." },
+      { path: file, hint: "Give it to `vista-ckpt to-st`." },
     );
   }
-  const made: string[] = [];
+  const { merge, toSafetensors } = await import("../checkpoint-tools.js");
+  const inference = join(run, "vista.safetensors");
   for (const step of steps) {
-    if (step === "merge") {
-      await mergeIfNeeded(weights, options);
-      made.push(weights.output);
-    } else {
-      const output = join(run, "vista.safetensors");
-      await toSafetensors(weights.checkpoint, output, options);
-      made.push(output);
-    }
+    if (step === "to-st") await toSafetensors(checkpoint, inference, options);
+    else if (!fresh) await merge(checkpoint, file, options);
   }
-  return made;
+  return steps.map((step) => (step === "merge" ? file : inference));
 }

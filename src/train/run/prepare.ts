@@ -2,11 +2,10 @@
 
 import { mkdir } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { isVistaError } from "../../core/errors.js";
-import { namesIn, statsOf } from "../../core/io/regular.js";
+import { asUndefined } from "../../core/errors.js";
+import { namesIn } from "../../core/io/regular.js";
 import type { RunOptions } from "../../core/progress.js";
 import { fromVista, isCheckpoint, type LaunchPlan } from "../launch/plan.js";
-import { merge, readFolder, reshard } from "../tools.js";
 import { lastCheckpoint, listCheckpoints, measure, runFolderOf, type Weights } from "./checkpoints.js";
 import { savedConfigs } from "./runs.js";
 
@@ -132,12 +131,8 @@ function ranksIn(name: string): number | undefined {
 }
 
 async function read(path: string) {
-  try {
-    return (await statsOf(path))?.isDirectory() ? await readFolder(path) : undefined;
-  } catch (error) {
-    if (isVistaError(error)) return undefined;
-    throw error;
-  }
+  const { readFolder } = await import("../checkpoint-tools.js");
+  return readFolder(path).catch(asUndefined);
 }
 
 /**
@@ -163,8 +158,8 @@ export function preparationsOf(weights: Weights | undefined, change: RankChange 
     const { checkpoint, output, wanted, done } = change;
     return done ? [] : [{ kind: "reshard", input: checkpoint, output, ranks: wanted }];
   }
-  return weights?.kind === "shards" && !weights.fresh
-    ? [{ kind: "merge", input: weights.checkpoint, output: weights.output }]
+  return weights?.checkpoint !== undefined && !weights.fresh
+    ? [{ kind: "merge", input: weights.checkpoint, output: weights.file }]
     : [];
 }
 
@@ -178,6 +173,7 @@ export function preparationArguments({ kind, input, output, ranks }: Preparation
 
 /** Does a preparation in this process. @throws VistaError what merging and resharding throw */
 export async function prepare(step: Preparation, options: RunOptions): Promise<void> {
+  const { merge, reshard } = await import("../checkpoint-tools.js");
   if (step.kind === "merge") return merge(step.input, step.output, options);
   await mkdir(dirname(step.output), { recursive: true });
   await reshard(step.input, step.output, step.ranks!, options);

@@ -4,7 +4,6 @@ import { basename, join } from "node:path";
 import { cannot, throwIfAborted, VistaError } from "../../core/errors.js";
 import type { RunOptions } from "../../core/progress.js";
 import { sum } from "../../core/sum.js";
-import { verify } from "../tools.js";
 import { lastCheckpoint, listCheckpoints, type RunCheckpoint } from "./checkpoints.js";
 
 export interface PruneOptions extends RunOptions {
@@ -97,6 +96,7 @@ async function choose(
 }
 
 async function checkSound({ path }: RunCheckpoint, options: RunOptions): Promise<void> {
+  const { verify } = await import("../checkpoint-tools.js");
   const problem = await verify(path, options);
   if (problem === undefined) return;
   throw new VistaError(

@@ -2,10 +2,10 @@
 
 import { stat } from "node:fs/promises";
 import { basename, extname, join, resolve } from "node:path";
-import { isVistaError, orElse } from "../../core/errors.js";
+import { asUndefined, orElse } from "../../core/errors.js";
 import { namesIn } from "../../core/io/regular.js";
 import type { Recipe } from "../launch/built-in-recipes.js";
-import { type ConfigTree, readConfigs, type TrainingFacts, trainingFacts } from "../launch/config.js";
+import { readConfigs, type TrainingFacts, trainingFacts } from "../launch/config.js";
 import { isCheckpoint, type LaunchPlan } from "../launch/plan.js";
 
 /** Lists the config files that train.py saved in a run (and reads again on `--resume`), in its order. */
@@ -50,11 +50,9 @@ export async function recipeOfRun(
   const saved = kind(trainingFacts(await readConfigs(files)));
   const fitting: Recipe[] = [];
   for (const recipe of all) {
-    const config = await readConfigs(recipe.base.map((path) => join(vista, path))).catch((error: unknown) => {
-      if (isVistaError(error)) return undefined;
-      throw error;
-    });
-    if (config !== undefined && kind(trainingFacts(config as ConfigTree)) === saved) fitting.push(recipe);
+    const files = recipe.base.map((path) => resolve(vista, path));
+    const config = await readConfigs(files).catch(asUndefined);
+    if (config !== undefined && kind(trainingFacts(config)) === saved) fitting.push(recipe);
   }
   return fitting.length === 1 ? fitting[0] : undefined;
 }

@@ -1,12 +1,11 @@
 /** The status of a training as its run folder tells it: the CSV log, the checkpoints, and what can be gone on with. */
 import { existsSync } from "node:fs";
 import { lstat, stat } from "node:fs/promises";
-import { cannot, isVistaError, throwIfAborted, VistaError } from "../../core/errors.js";
+import { asUndefined, cannot, isVistaError, throwIfAborted, VistaError } from "../../core/errors.js";
 import { namesIn } from "../../core/io/regular.js";
 import type { RunOptions } from "../../core/progress.js";
 import { BUILT_IN_RECIPES, type Recipe } from "../launch/built-in-recipes.js";
 import { readConfigs } from "../launch/config.js";
-import { readFolder } from "../tools.js";
 import { lastCheckpoint, listCheckpoints, type RunCheckpoint } from "./checkpoints.js";
 import { type LossPoint, readLog } from "./log.js";
 import { measureRate, type TrainingRate } from "./rate.js";
@@ -67,8 +66,12 @@ export interface StatusOptions extends Pick<RunOptions, "signal"> {
   vista?: string;
 }
 
-/** Reads a run folder of train.py. @throws VistaError `NOT_FOUND` or `WRONG_KIND` where `run` is no run folder, `ABORTED` */
-export async function readStatus(run: string, options: StatusOptions = {}): Promise<RunStatus> {
+/**
+ * Reads what the folder of a run says of its training: losses, rate, checkpoints in order of time, what can be resumed.
+ *
+ * @throws VistaError `NOT_FOUND` or `WRONG_KIND` where `run` is no run folder of train.py, `ABORTED`
+ */
+export async function runStatus(run: string, options: StatusOptions = {}): Promise<RunStatus> {
   const own = await stat(run).catch(cannot("open the run folder", run));
   if (!own.isDirectory()) throw new VistaError("WRONG_KIND", "is a file, not a run folder", { path: run });
   const [log, found] = [await readLog(run), await listCheckpoints(run)];
@@ -86,12 +89,8 @@ export async function readStatus(run: string, options: StatusOptions = {}): Prom
   const losses = log?.losses ?? [];
   const last = losses.at(-1);
   // Configs that cannot be read do not tell the recipe; what they keep from being resumed is said below.
-  const recipe = await recipeOfRun(run, options.recipes ?? BUILT_IN_RECIPES, options.vista ?? ".").catch(
-    (error: unknown) => {
-      if (isVistaError(error)) return undefined;
-      throw error;
-    },
-  );
+  const { recipes = BUILT_IN_RECIPES, vista = "." } = options;
+  const recipe = await recipeOfRun(run, recipes, vista).catch(asUndefined);
   const rate = await measureRate(run, log?.session, checkpoints);
   const done = Math.max(
     last === undefined ? 0 : last.step + 1,
@@ -136,6 +135,7 @@ export async function lookAt(
     return notWhole((await isLink(path)) ? "a link that leads nowhere" : "the file is empty");
   }
   try {
+    const { readFolder } = await import("../checkpoint-tools.js");
     const facts = await readFolder(path, options);
     const names = await namesIn(path);
     if (names.some((name) => name === "latest" || name === "latest_universal"))

@@ -1,67 +1,31 @@
 /** A reader of the output of a training, which says at its end why it failed. */
 import { StringDecoder } from "node:string_decoder";
 
-/** A known cause of a failure, with what to do about it. */
-interface KnownCause {
-  pattern: RegExp;
-  explanation: string;
-}
-
-const KNOWN_CAUSES: readonly KnownCause[] = [
-  {
-    pattern: /CUDA out of memory|OutOfMemoryError|CUBLAS_STATUS_ALLOC_FAILED/,
-    explanation:
-      "A GPU ran out of memory. 576x1024 needs 80 GB; try -- data.params.target_height=320 data.params.target_width=576, and see with nvidia-smi who else is on the GPU.",
-  },
-  {
-    pattern: /Address already in use|EADDRINUSE|server socket has failed to (listen|bind)/i,
-    explanation:
-      "The port is taken, often by a training that still runs. Choose another with --rdzv-endpoint HOST:PORT or --master-port, or end the other program (`ss -ltnp`).",
-  },
-  {
-    pattern:
-      /NCCL WARN.*(Bootstrap|socket|Connect)|No socket interface found|ncclSystemError|ncclRemoteError|NCCL error.*unhandled system/i,
-    explanation:
-      "NCCL could not connect the GPUs. On several nodes it may have chosen the wrong network: list them with `ip -br addr` and name the right one, --env NCCL_SOCKET_IFNAME=eth0 (and --env NCCL_DEBUG=INFO to see what it does).",
-  },
-  {
-    pattern: /Watchdog caught collective operation timeout|ProcessGroupNCCL.*timeout/i,
-    explanation:
-      "A process waited for the others until the time-out: one of them was lost or hung before. Look for the first error above; if there is none, for the data (`vista-data check`).",
-  },
-  {
-    pattern:
-      /RendezvousTimeoutError|RendezvousConnectionError|failed to connect to .*(TCPStore|store)|The client socket has (failed|timed out)/i,
-    explanation:
-      "The nodes did not find one another. All must be started with the same --rdzv-endpoint and number of --nodes, and reach that address and port.",
-  },
-  {
-    pattern: /Name or service not known|Temporary failure in name resolution|getaddrinfo failed/i,
-    explanation:
-      "A host name cannot be resolved. Use IP addresses: --node-rank and --master-addr, or --rdzv-endpoint with an address.",
-  },
-  {
-    pattern: /Insufficient shared memory|unable to (open|mmap) shared memory object|Bus error/i,
-    explanation:
-      "The data loaders ran out of shared memory (/dev/shm). In Docker use --shm-size=64g or --ipc=host; or lower -- data.params.num_workers=4.",
-  },
-  {
-    pattern: /No space left on device|ENOSPC|Disk quota exceeded/i,
-    explanation: "The disk is full. Checkpoints are never deleted by train.py; choose another --logdir.",
-  },
-  {
-    pattern: /Cannot find (dataset|annotation) /,
-    explanation: "A data set is not where Vista looks for it: see `vista-train check` and vwm/data/subsets.",
-  },
-  {
-    pattern: /cannot import name 'log' from 'torch\.distributed\.elastic/,
-    explanation:
-      "This DeepSpeed is too old for this torch: install the versions Vista pins (deepspeed==0.10.1, torch 2.0.1).",
-  },
-  {
-    pattern: /num_nodes.*must be (an integer|a positive)|`num_nodes=.*` argument/i,
-    explanation: "This Lightning is too new for Vista's train.py: pip install pytorch-lightning==2.0.1.",
-  },
+/** The known causes of failures, each with what to do about it. */
+// biome-ignore format: a cause and its explanation are a line each
+const KNOWN_CAUSES: readonly (readonly [pattern: RegExp, explanation: string])[] = [
+  [/CUDA out of memory|OutOfMemoryError|CUBLAS_STATUS_ALLOC_FAILED/,
+    "A GPU ran out of memory. 576x1024 needs 80 GB; try -- data.params.target_height=320 data.params.target_width=576, and see with nvidia-smi who else is on the GPU."],
+  [/Address already in use|EADDRINUSE|server socket has failed to (listen|bind)/i,
+    "The port is taken, often by a training that still runs. Choose another with --rdzv-endpoint HOST:PORT or --master-port, or end the other program (`ss -ltnp`)."],
+  [/NCCL WARN.*(Bootstrap|socket|Connect)|No socket interface found|ncclSystemError|ncclRemoteError|NCCL error.*unhandled system/i,
+    "NCCL could not connect the GPUs. On several nodes it may have chosen the wrong network: list them with `ip -br addr` and name the right one, --env NCCL_SOCKET_IFNAME=eth0 (and --env NCCL_DEBUG=INFO to see what it does)."],
+  [/Watchdog caught collective operation timeout|ProcessGroupNCCL.*timeout/i,
+    "A process waited for the others until the time-out: one of them was lost or hung before. Look for the first error above; if there is none, for the data (`vista-data check`)."],
+  [/RendezvousTimeoutError|RendezvousConnectionError|failed to connect to .*(TCPStore|store)|The client socket has (failed|timed out)/i,
+    "The nodes did not find one another. All must be started with the same --rdzv-endpoint and number of --nodes, and reach that address and port."],
+  [/Name or service not known|Temporary failure in name resolution|getaddrinfo failed/i,
+    "A host name cannot be resolved. Use IP addresses: --node-rank and --master-addr, or --rdzv-endpoint with an address."],
+  [/Insufficient shared memory|unable to (open|mmap) shared memory object|Bus error/i,
+    "The data loaders ran out of shared memory (/dev/shm). In Docker use --shm-size=64g or --ipc=host; or lower -- data.params.num_workers=4."],
+  [/No space left on device|ENOSPC|Disk quota exceeded/i,
+    "The disk is full. Checkpoints are never deleted by train.py; choose another --logdir."],
+  [/Cannot find (dataset|annotation) /,
+    "A data set is not where Vista looks for it: see `vista-train check` and vwm/data/subsets."],
+  [/cannot import name 'log' from 'torch\.distributed\.elastic/,
+    "This DeepSpeed is too old for this torch: install the versions Vista pins (deepspeed==0.10.1, torch 2.0.1)."],
+  [/num_nodes.*must be (an integer|a positive)|`num_nodes=.*` argument/i,
+    "This Lightning is too new for Vista's train.py: pip install pytorch-lightning==2.0.1."],
 ];
 
 /** The line that train.py prints before it loads weights. */
@@ -122,7 +86,7 @@ export class OutputWatch {
       if (/^\s*=+\s*$/.test(line) || this.#rootCause!.length >= BLOCK_LIMIT) this.#inBlock = false;
       else this.#rootCause!.push(line);
     }
-    for (const { pattern, explanation } of KNOWN_CAUSES) {
+    for (const [pattern, explanation] of KNOWN_CAUSES) {
       if (!this.#causes.has(explanation) && pattern.test(line)) {
         this.#causes.set(explanation, line.trim().slice(0, 300));
       }

@@ -25,50 +25,62 @@ const OWN: Record<string, string> = {
 
 /** The sections of a config to which keys are added on purpose: parameters of Lightning's own classes. */
 const OPEN_SECTIONS = ["lightning.callbacks", "lightning.logger", "lightning.strategy"];
-/** The parameters of vwm.data.dataset.Sampler. */
-const SAMPLER_PARAMETERS = words(`
-  batch_size num_workers prefetch_factor shuffle subsets probs samples_per_epoch target_height
-  target_width num_frames
-`);
 
-/** The parameters of vwm.models.diffusion.DiffusionEngine; a config need not have all of them. */
-const MODEL_PARAMETERS = words(`
-  network_config denoiser_config first_stage_config conditioner_config sampler_config optimizer_config
-  scheduler_config loss_fn_config network_wrapper ckpt_path use_ema ema_decay_rate scale_factor
-  disable_first_stage_autocast input_key log_keys no_cond_log compile_model
-  en_and_decode_n_samples_a_time num_frames slow_spatial_layers train_peft_adapters
-  replace_cond_frames fixed_cond_frames
-`);
+/** A section of a config whose keys are known. */
+interface Section {
+  keys: readonly string[];
+  /** Where they are parameters of a class: the key of the config that may name another one, and the name that has these. */
+  of?: readonly [key?: string, name?: string];
+}
 
-/** The parameters of `pytorch_lightning.callbacks.ModelCheckpoint` 2.0.1. */
-const MODEL_CHECKPOINT_PARAMETERS = words(`
-  dirpath filename monitor verbose save_last save_top_k save_weights_only mode auto_insert_metric_name
-  every_n_train_steps train_time_interval every_n_epochs save_on_train_epoch_end
-`);
-
-/** The sections of a config with the parameters of the class that each is for. */
-const CLASS_PARAMETERS: ReadonlyMap<string, readonly string[]> = new Map([
-  ["lightning.trainer", TRAINER_PARAMETERS],
-  ["data.params", SAMPLER_PARAMETERS],
-  ["model.params", MODEL_PARAMETERS],
-  ["lightning.modelcheckpoint.params", MODEL_CHECKPOINT_PARAMETERS],
-]);
-
-/** The keys of the sections of which train.py reads nothing else. */
-const SECTION_KEYS: ReadonlyMap<string, readonly string[]> = new Map([
-  ["", ["model", "data", "lightning"]],
-  ["model", ["target", "params", "base_learning_rate"]],
-  ["data", ["target", "params"]],
-  ["lightning", ["trainer", "modelcheckpoint", "callbacks", "logger", "strategy"]],
-  ["lightning.modelcheckpoint", ["target", "params"]],
+/** The sections by their keys. Parameters are those of Vista's own classes and of Lightning 2.0.1; a config need not have all. */
+const SECTIONS: ReadonlyMap<string, Section> = new Map<string, Section>([
+  ["", { keys: ["model", "data", "lightning"] }],
+  ["model", { keys: ["target", "params", "base_learning_rate"] }],
+  ["data", { keys: ["target", "params"] }],
+  ["lightning", { keys: ["trainer", "modelcheckpoint", "callbacks", "logger", "strategy"] }],
+  ["lightning.modelcheckpoint", { keys: ["target", "params"] }],
+  ["lightning.trainer", { keys: TRAINER_PARAMETERS, of: [] }],
+  [
+    "data.params",
+    {
+      of: ["data.target", SAMPLER],
+      keys: words(`
+        batch_size num_workers prefetch_factor shuffle subsets probs samples_per_epoch target_height
+        target_width num_frames
+      `),
+    },
+  ],
+  [
+    "model.params",
+    {
+      of: ["model.target", "vwm.models.diffusion.DiffusionEngine"],
+      keys: words(`
+        network_config denoiser_config first_stage_config conditioner_config sampler_config optimizer_config
+        scheduler_config loss_fn_config network_wrapper ckpt_path use_ema ema_decay_rate scale_factor
+        disable_first_stage_autocast input_key log_keys no_cond_log compile_model
+        en_and_decode_n_samples_a_time num_frames slow_spatial_layers train_peft_adapters
+        replace_cond_frames fixed_cond_frames
+      `),
+    },
+  ],
+  [
+    "lightning.modelcheckpoint.params",
+    {
+      of: ["lightning.modelcheckpoint.target"],
+      keys: words(`
+        dirpath filename monitor verbose save_last save_top_k save_weights_only mode auto_insert_metric_name
+        every_n_train_steps train_time_interval every_n_epochs save_on_train_epoch_end
+      `),
+    },
+  ],
 ]);
 
 /** Looks for keys of the config files that nothing reads, or that the class which they are for does not take. */
 export function* unknownKeys(config: Record<string, unknown>): Generator<TrainFinding> {
-  for (const [section, known] of [...SECTION_KEYS, ...CLASS_PARAMETERS]) {
+  for (const [section, { keys: known, of }] of SECTIONS) {
     const own = section === "" ? config : getPath(config, section);
-    const target = CLASSES.get(section);
-    if (!isRecord(own) || (target !== undefined && getPath(config, target[0]) !== target[1])) continue;
+    if (!isRecord(own) || (of?.[0] !== undefined && getPath(config, of[0]) !== of[1])) continue;
     for (const key of Object.keys(own).filter((name) => !known.includes(name))) {
       const path = section === "" ? key : `${section}.${key}`;
       const close = suggest(
@@ -77,18 +89,11 @@ export function* unknownKeys(config: Record<string, unknown>): Generator<TrainFi
       );
       const fix = close === undefined ? undefined : `Did you mean ${path.slice(0, -key.length)}${close}?`;
       const severity = close === undefined ? "warning" : "error";
-      const what = `the config has the key ${path}, which ${SECTION_KEYS.has(section) ? "train.py does not read" : "is no parameter of its class"}`;
+      const what = `the config has the key ${path}, which ${of === undefined ? "train.py does not read" : "is no parameter of its class"}`;
       yield finding("unknown-key", what, { severity, fix });
     }
   }
 }
-
-/** The classes whose parameters are known, by section: the key that names the class, and the class; undefined for train.py's own choice. */
-const CLASSES: ReadonlyMap<string, readonly [key: string, name: string | undefined]> = new Map([
-  ["data.params", ["data.target", SAMPLER]],
-  ["model.params", ["model.target", "vwm.models.diffusion.DiffusionEngine"]],
-  ["lightning.modelcheckpoint.params", ["lightning.modelcheckpoint.target", undefined]],
-]);
 
 export async function* checkArguments({ flags, extra, config }: CheckContext): AsyncGenerator<TrainFinding> {
   const dotted = extra.filter(({ kind }) => kind === "dotted").map(({ word }) => word);
@@ -148,16 +153,16 @@ function* unknownKey(key: string, config: Record<string, unknown>): Generator<Tr
   const parts = splitKey(key);
   const parentKey = parts.slice(0, -1).join(".");
   const own = parts.at(-1)!;
-  for (const [section, parameters] of CLASS_PARAMETERS) {
-    // The key is a parameter that the config does not set, or something within one.
+  for (const [section, { keys }] of SECTIONS) {
+    // The key is one that the config does not set, or something within one.
     const name = key.startsWith(`${section}.`) ? parts[splitKey(section).length]! : "";
-    if (parameters.includes(name) && getPath(config, `${section}.${name}`) === undefined) return;
+    if (keys.includes(name) && getPath(config, `${section}.${name}`) === undefined) return;
   }
   const parent = parentKey === "" ? config : getPath(config, parentKey);
   // A key with the value null is there too.
   if (isRecord(parent) && Object.hasOwn(parent, own)) return;
   const siblings = isRecord(parent) ? Object.keys(parent) : [];
-  const close = suggest(own, [...siblings, ...(CLASS_PARAMETERS.get(parentKey) ?? [])]);
+  const close = suggest(own, [...siblings, ...(SECTIONS.get(parentKey)?.keys ?? [])]);
   if (close !== undefined) {
     const fix = `Did you mean ${[...parts.slice(0, -1), close].join(".")}?`;
     yield finding("unknown-key", `the config has no key ${key}`, { severity: "error", fix });

@@ -2,7 +2,6 @@
 import { join } from "node:path";
 import { statsOf } from "../../../core/io/regular.js";
 import { SVD } from "../../launch/built-in-recipes.js";
-import { listKeys, readFolder } from "../../tools.js";
 import { finding, type TrainFinding } from "../rules.js";
 import type { CheckContext } from "./context.js";
 import { readable, there } from "./look.js";
@@ -12,6 +11,11 @@ const WRAPPER = "_forward_module.";
 /** The prefix of names in Vista's UNet; {@link UNET_PROBES} are names that every VideoUNet has. */
 const UNET = "model.diffusion_model.";
 const UNET_PROBES = ["time_embed.0.weight", "input_blocks.0.0.weight", "out.2.weight"];
+
+/** Loads the tools for checkpoints, which most commands do without. */
+function tools() {
+  return import("../../checkpoint-tools.js");
+}
 
 export async function* checkWeights(context: CheckContext): AsyncGenerator<TrainFinding> {
   const { plan, weights } = context;
@@ -25,10 +29,9 @@ export async function* checkWeights(context: CheckContext): AsyncGenerator<Train
       yield finding("finetune-needed", what);
     }
   } else if (weights instanceof Error) yield finding("finetune-missing", weights.message);
-  else if (weights.kind === "file") yield* checkFile(weights.path);
+  else if (weights.fresh) yield* checkFile(weights.file);
   // Merging checks every record, so here only what can be seen at once is checked.
-  else if (weights.fresh) yield* checkFile(weights.output);
-  else yield* readable("finetune-damaged", () => readFolder(weights.checkpoint));
+  else yield* readable("finetune-damaged", async () => (await tools()).readFolder(weights.checkpoint!));
 }
 
 async function* checkFile(path: string): AsyncGenerator<TrainFinding> {
@@ -38,7 +41,7 @@ async function* checkFile(path: string): AsyncGenerator<TrainFinding> {
     yield finding("finetune-format", `${path} ends neither in .bin nor in .safetensors`);
     return;
   }
-  const keys = yield* readable("finetune-damaged", () => listKeys(path));
+  const keys = yield* readable("finetune-damaged", async () => (await tools()).listKeys(path));
   if (keys === undefined) return;
   if (format === "bin") yield* checkBin(path, keys);
   if (format === "safetensors") yield* checkSafetensors(path, keys);
@@ -88,7 +91,7 @@ async function* checkSvd({ plan }: CheckContext): AsyncGenerator<TrainFinding> {
   const path = join(plan.vista, "ckpts/svd_xt.safetensors");
   const absent = "there is no ckpts/svd_xt.safetensors in the checkout";
   if ((yield* there("svd-missing", path, absent)) === undefined) return;
-  const keys = yield* readable("svd-damaged", () => listKeys(path));
+  const keys = yield* readable("svd-damaged", async () => (await tools()).listKeys(path));
   if (keys === undefined || keys.some((key) => key.startsWith(UNET))) return;
   const share = `no weights of a UNet among its ${keys.length}: ${examples(keys)}`;
   yield finding("svd-damaged", `ckpts/svd_xt.safetensors has ${share}`);
