@@ -12,10 +12,11 @@ import { openZeroCheckpoint } from "../checkpoint/zero/open.js";
 import { isVistaError, shorten, VistaError } from "../core/errors.js";
 import { inPhase, type RunOptions } from "../core/progress.js";
 
+/** What a checkpoint folder says of itself. */
 export interface FolderFacts {
-  /** The number of GPUs that saved it, a shard each; undefined without ZeRO, when any number of them can load it. */
+  /** The number of GPUs that saved it, a shard each; undefined where it is not whole, a single file, or without ZeRO. */
   ranks: number | undefined;
-  /** The number of optimizer steps before it was saved; undefined where it does not say. */
+  /** The number of optimizer steps before it was saved, as DeepSpeed counts them; undefined where it does not say. */
   steps: number | undefined;
 }
 

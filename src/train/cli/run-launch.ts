@@ -1,4 +1,5 @@
 /** The work of `vista-train <recipe>`: it checks, then runs here, submits with Slurm, or only shows what it would do. */
+import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { formatDuration } from "../../core/cli/format.js";
@@ -21,9 +22,7 @@ import {
   goOn,
   type Preparation,
   planResharded,
-  preparationArguments,
   preparationsOf,
-  prepare,
   type RankChange,
 } from "../run/prepare.js";
 import { runTraining, type TrainingResult } from "../run/run.js";
@@ -156,8 +155,9 @@ function dryRun(whole: Launch): string {
   const { plan, finetune, steps, then } = whole;
   if (plan.slurm !== undefined) return slurmScript(plan, finetune, scriptOptions(whole));
   const lines = steps.map((step) => {
-    const folder = step.kind === "reshard" ? `mkdir -p ${quote(dirname(step.output))} &&\n` : "";
-    return `${folder}${asStarted("vista-ckpt")} ${preparationArguments(step).map(quote).join(" ")} &&\n`;
+    const folder = dirname(step.output);
+    const made = existsSync(folder) ? "" : `mkdir -p ${quote(folder)} &&\n`;
+    return `${made}${asStarted("vista-ckpt")} ${step.words.map(quote).join(" ")} &&\n`;
   });
   const script = lines.join("") + toScript(launchCommand(plan, finetune, process.env));
   if (then.length === 0) return script;
@@ -174,20 +174,12 @@ function finishCommand(run: string, then: readonly Step[]): string {
   return `${byFile("vista-train")} finish ${run} --steps ${then.join(",")}`;
 }
 
-/** What each preparation is called while it runs. */
-const DOING = { merge: "merging", reshard: "resharding" } as const satisfies Record<
-  Preparation["kind"],
-  string
->;
-
 function scriptOptions({ steps, then, flags }: Launch): SlurmScriptOptions {
   return {
     maxRequeues: flags.maxRequeues ?? MAX_REQUEUES,
     beforehand: steps.map((step) => ({
-      doing: DOING[step.kind],
-      command: `${byFile("vista-ckpt")} ${preparationArguments(step).map(quote).join(" ")}`,
-      input: step.input,
-      output: step.output,
+      ...step,
+      command: `${byFile("vista-ckpt")} ${step.words.map(quote).join(" ")}`,
     })),
     afterwards: then.length === 0 ? [] : [finishCommand('"$run"', then)],
   };
@@ -195,10 +187,8 @@ function scriptOptions({ steps, then, flags }: Launch): SlurmScriptOptions {
 
 async function prepareHere(step: Preparation, quiet: boolean, context: CommandContext): Promise<void> {
   if (!quiet)
-    process.stderr.write(
-      `vista-train: ${DOING[step.kind]} ${oneLine(step.input)} into ${oneLine(step.output)}\n`,
-    );
-  await runWithProgress(quiet, context.signal, (run) => prepare(step, run));
+    process.stderr.write(`vista-train: ${step.doing} ${oneLine(step.input)} into ${oneLine(step.output)}\n`);
+  await runWithProgress(quiet, context.signal, (run) => step.run(run));
 }
 
 async function submitJob(whole: Launch, system: System): Promise<void> {

@@ -219,15 +219,11 @@ function resolved(config: ConfigTree, value: unknown): unknown {
   return found;
 }
 
-/** Returns the optimizer steps of one epoch, whose samples Lightning deals out to all processes. */
-export function stepsPerEpoch(processes: number, facts: TrainingFacts): number | undefined {
-  if (facts.samplesPerEpoch === undefined) return undefined;
-  return Math.ceil(Math.ceil(facts.samplesPerEpoch / (processes * facts.batchSize)) / facts.accumulate);
-}
-
-/** Returns the steps between two checkpoints; undefined where that is not known. */
+/** Returns the optimizer steps between two checkpoints; undefined where that is not known. */
 export function stepsBetween(processes: number, facts: TrainingFacts): number | undefined {
   if (facts.everySteps) return facts.everySteps;
-  const epoch = stepsPerEpoch(processes, facts);
-  return epoch === undefined ? undefined : epoch * Math.max(1, facts.everyEpochs ?? 1);
+  if (facts.samplesPerEpoch === undefined) return undefined;
+  // Lightning deals out the samples of an epoch to all processes.
+  const batches = Math.ceil(facts.samplesPerEpoch / (processes * facts.batchSize));
+  return Math.ceil(batches / facts.accumulate) * Math.max(1, facts.everyEpochs ?? 1);
 }

@@ -2,7 +2,6 @@
 
 import { join } from "node:path";
 import { readRegular } from "../../core/io/regular.js";
-import type { RunOptions } from "../../core/progress.js";
 import { SUBSETS } from "../../dataset/vista-config.js";
 
 /** A data set of a config: its folder and annotation files, as train.py will open them (relative to the checkout). */
@@ -10,26 +9,6 @@ export interface Subset {
   name: string;
   root: string;
   annotations: string[];
-}
-
-/** A problem of the data: an `error` keeps training from starting, a `warning` costs samples. */
-export interface DataProblem {
-  severity: "error" | "warning";
-  /** The text, one line, with file and record. */
-  message: string;
-}
-
-/** The result of a quick look. */
-export interface DataLook {
-  /** The problems, the worst first; empty where nothing is wrong. */
-  problems: DataProblem[];
-  /** The samples that stand for the whole, for the verdict: `frames of 400 of 61,204,111 records of annos/YouTube.json …`. */
-  sampled: string[];
-}
-
-export interface DataLookOptions extends RunOptions {
-  /** The number of frames that the config takes of each record. */
-  numFrames: number;
 }
 
 /** The class of each subset; people edit `data_root` there, as the documentation tells them. */

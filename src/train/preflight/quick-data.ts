@@ -4,10 +4,11 @@
  * samples; a training stops where the data set class itself fails, and hangs in silence where no record is left.
  */
 import { resolve } from "node:path";
+import type { RunOptions } from "../../core/progress.js";
 import { formatCount } from "../../core/text.js";
 import { checkAnnotations } from "../../dataset/annotations/check.js";
 import type { AnnotationTally, Finding } from "../../dataset/finding.js";
-import type { DataLook, DataLookOptions, DataProblem, Subset } from "./data.js";
+import type { Subset } from "./data.js";
 
 /** The rules of `vista-data` for files on which `json.load` or the data set class fails. */
 const STOPS = new Set(["annos/unreadable-file", "annos/bad-json", "annos/unknown-kind"]);
@@ -23,38 +24,47 @@ interface FileLook {
   sampled: string[];
 }
 
-export async function quickCheck(subset: Subset, vista: string, options: DataLookOptions): Promise<DataLook> {
+/** What a quick look found, one line each with file and record. */
+export interface DataLook {
+  /** What keeps training from starting. */
+  errors: string[];
+  /** What costs samples. */
+  warnings: string[];
+  /** The samples that stand for the whole, for the verdict: `frames of 400 of 61,204,111 records of annos/YouTube.json …`. */
+  sampled: string[];
+}
+
+/** @param options.numFrames  how many frames the config takes of each record */
+export async function quickCheck(
+  subset: Subset,
+  vista: string,
+  options: RunOptions & { numFrames: number },
+): Promise<DataLook> {
   const looks: FileLook[] = [];
   for (const file of subset.annotations) looks.push(await lookAt(file, subset, vista, options));
   // The loader joins the records of its files: it hangs where all of them are hopeless.
   const hangs = looks.every((look) => look.hopeless !== undefined);
-  const problems: DataProblem[] = [];
-  const add = (severity: DataProblem["severity"], messages: readonly string[]) => {
-    for (const message of messages) problems.push({ severity, message });
+  const hopeless = looks.flatMap((look) => look.hopeless ?? []);
+  return {
+    errors: [...looks.flatMap(({ fatal }) => fatal), ...(hangs ? hopeless : [])],
+    warnings: [...(hangs ? [] : hopeless), ...looks.flatMap(({ costs }) => costs)],
+    sampled: looks.flatMap(({ sampled }) => sampled),
   };
-  for (const { fatal } of looks) add("error", fatal);
-  for (const { hopeless } of looks) {
-    if (hopeless !== undefined) add(hangs ? "error" : "warning", [hopeless]);
-  }
-  for (const { costs } of looks) add("warning", costs);
-  return { problems, sampled: looks.flatMap(({ sampled }) => sampled) };
 }
 
 async function lookAt(
   file: string,
   subset: Subset,
   vista: string,
-  { numFrames, signal, onProgress }: DataLookOptions,
+  options: Parameters<typeof quickCheck>[2],
 ): Promise<FileLook> {
   const root = resolve(vista, subset.root);
   const check = checkAnnotations([resolve(vista, file)], {
     root: vista,
     nuscenes: subset.name === "NuScenes" && root,
     youtube: subset.name === "YouTube" && root,
-    numFrames,
+    ...options,
     quick: {},
-    signal,
-    onProgress,
   });
   const look: FileLook = { fatal: [], hopeless: undefined, costs: [], sampled: [] };
   const found: Finding[] = [];

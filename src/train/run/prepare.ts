@@ -6,16 +6,16 @@ import { asUndefined } from "../../core/errors.js";
 import { namesIn } from "../../core/io/regular.js";
 import type { RunOptions } from "../../core/progress.js";
 import { fromVista, isCheckpoint, type LaunchPlan } from "../launch/plan.js";
+import type { JobStep } from "../launch/slurm.js";
 import { lastCheckpoint, listCheckpoints, measure, runFolderOf, type Weights } from "./checkpoints.js";
 import { savedConfigs } from "./runs.js";
 
-/** A file or folder that is made from a checkpoint folder; `vista-ckpt` makes it by {@link preparationArguments}. */
-export interface Preparation {
-  kind: "merge" | "reshard";
-  input: string;
-  output: string;
-  /** The number of ranks to make, for `reshard`. */
-  ranks?: number;
+/** A step that makes a file or folder from a checkpoint folder, here or by `vista-ckpt`. */
+export interface Preparation extends Omit<JobStep, "command"> {
+  /** The words of `vista-ckpt` that do it. */
+  words: string[];
+  /** Does it in this process. @throws VistaError what merging and resharding throw */
+  run(options: RunOptions): Promise<void>;
 }
 
 /** A checkpoint that was saved by another number of GPUs than would go on with it. */
@@ -155,26 +155,18 @@ export async function planResharded(plan: LaunchPlan, change: RankChange): Promi
 /** Returns the preparations whose result is not there yet, or is older than what it is made from. */
 export function preparationsOf(weights: Weights | undefined, change: RankChange | undefined): Preparation[] {
   if (change !== undefined) {
-    const { checkpoint, output, wanted, done } = change;
-    return done ? [] : [{ kind: "reshard", input: checkpoint, output, ranks: wanted }];
+    const { checkpoint: input, output, wanted, done } = change;
+    const words = ["reshard", input, "--ranks", String(wanted), "-o", output, "--force"];
+    const run = async (options: RunOptions) => {
+      const { reshard } = await import("../checkpoint-tools.js");
+      await mkdir(dirname(output), { recursive: true });
+      await reshard(input, output, wanted, options);
+    };
+    return done ? [] : [{ doing: "resharding", input, output, words, run }];
   }
-  return weights?.checkpoint !== undefined && !weights.fresh
-    ? [{ kind: "merge", input: weights.checkpoint, output: weights.file }]
-    : [];
-}
-
-/** Returns the words of `vista-ckpt` that do a preparation. */
-export function preparationArguments({ kind, input, output, ranks }: Preparation): string[] {
-  const target = ["-o", output, "--force"];
-  return kind === "merge"
-    ? ["merge", input, ...target]
-    : ["reshard", input, "--ranks", String(ranks), ...target];
-}
-
-/** Does a preparation in this process. @throws VistaError what merging and resharding throw */
-export async function prepare(step: Preparation, options: RunOptions): Promise<void> {
-  const { merge, reshard } = await import("../checkpoint-tools.js");
-  if (step.kind === "merge") return merge(step.input, step.output, options);
-  await mkdir(dirname(step.output), { recursive: true });
-  await reshard(step.input, step.output, step.ranks!, options);
+  if (weights?.checkpoint === undefined || weights.fresh) return [];
+  const { checkpoint: input, file: output } = weights;
+  const run = async (options: RunOptions) =>
+    (await import("../checkpoint-tools.js")).merge(input, output, options);
+  return [{ doing: "merging", input, output, words: ["merge", input, "-o", output, "--force"], run }];
 }

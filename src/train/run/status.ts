@@ -4,6 +4,7 @@ import { lstat, stat } from "node:fs/promises";
 import { asUndefined, cannot, isVistaError, throwIfAborted, VistaError } from "../../core/errors.js";
 import { namesIn } from "../../core/io/regular.js";
 import type { RunOptions } from "../../core/progress.js";
+import type { FolderFacts } from "../checkpoint-tools.js";
 import { BUILT_IN_RECIPES, type Recipe } from "../launch/built-in-recipes.js";
 import { readConfigs } from "../launch/config.js";
 import { lastCheckpoint, listCheckpoints, type RunCheckpoint } from "./checkpoints.js";
@@ -12,11 +13,7 @@ import { measureRate, type TrainingRate } from "./rate.js";
 import { recipeOfRun, savedConfigs } from "./runs.js";
 
 /** A checkpoint of a run, and whether a training can go on with it. */
-export interface CheckpointStatus {
-  name: string;
-  path: string;
-  /** The bytes of all files in it. */
-  bytes: number;
+export interface CheckpointStatus extends Omit<RunCheckpoint, "kind" | "modified">, FolderFacts {
   /** The time of its newest file, ISO 8601 in UTC. */
   modified: string;
   /**
@@ -26,10 +23,6 @@ export interface CheckpointStatus {
   whole: boolean | undefined;
   /** The reason why it is not whole, or could not be read. */
   problem?: string;
-  /** The number of GPUs that saved it, a shard each; undefined where it is not whole, a single file, or without ZeRO. */
-  ranks: number | undefined;
-  /** The number of optimizer steps before it was saved, as DeepSpeed counts them; undefined where it does not say. */
-  steps: number | undefined;
 }
 
 /** The status of a run: how far it came, and what can be resumed. */
@@ -119,16 +112,10 @@ export async function lookAt(
   checkpoint: RunCheckpoint,
   options: Pick<RunOptions, "signal"> = {},
 ): Promise<CheckpointStatus> {
-  const { name, path, bytes, modified, kind } = checkpoint;
-  const status: CheckpointStatus = {
-    name,
-    path,
-    bytes,
-    modified: modified.toISOString(),
-    whole: undefined,
-    ranks: undefined,
-    steps: undefined,
-  };
+  const { kind, modified, ...own } = checkpoint;
+  const { path, bytes } = own;
+  const unknown = { whole: undefined, ranks: undefined, steps: undefined };
+  const status: CheckpointStatus = { ...own, modified: modified.toISOString(), ...unknown };
   const notWhole = (problem: string): CheckpointStatus => ({ ...status, whole: false, problem });
   if (kind === "file") {
     if (bytes > 0) return status;

@@ -18,14 +18,9 @@ export async function* checkConfig(context: CheckContext): AsyncGenerator<TrainF
   let isMissing = false;
   for (const full of files) {
     const path = fromVista(plan.vista, full);
-    const own = yield* there("config-missing", full, `there is no config ${path}`);
-    if (own?.isFile()) {
-      const read = yield* readable("config-missing", () => readConfigs([full]), "Correct the file.");
-      isMissing ||= read === undefined;
-      continue;
-    }
-    if (own !== undefined) yield finding("config-missing", `${path} is a folder, not a config file`);
-    isMissing = true;
+    const own = yield* there("config-missing", full, `there is no config ${path}`, "file");
+    const read = own && (yield* readable("config-missing", () => readConfigs([full]), "Correct the file."));
+    isMissing ||= read === undefined;
   }
   if (isMissing) return;
   // Each of them can be read, and still they may not go together.

@@ -52,29 +52,24 @@ export async function* checkData(context: CheckContext): AsyncGenerator<TrainFin
   }
   for (const subset of known) {
     let isThere = true;
-    for (const [path, kind] of [
-      [subset.root, "folder"],
-      ...subset.annotations.map((file) => [file, "file"]),
-    ]) {
+    for (const path of [subset.root, ...subset.annotations]) {
+      const kind = path === subset.root ? "folder" : "file";
       const absent = `${subset.name}: there is no ${kind} ${path}`;
-      const own = yield* there("data-missing", resolve(plan.vista, path!), absent);
-      if (kind === "folder" ? own?.isDirectory() : own?.isFile()) continue;
-      isThere = false;
-      if (own !== undefined) yield finding("data-missing", absent);
+      const own = yield* there("data-missing", resolve(plan.vista, path), absent, kind);
+      isThere &&= own !== undefined;
     }
     if (!isThere || !wanted("data-faulty")) continue;
     const fix = `For the whole list: vista-data check ${quote(plan.vista)}`;
     const options = { numFrames, signal, onProgress };
     // The check of annotation files is loaded where there are some: most commands need none of it.
     const { quickCheck } = await import("../quick-data.js");
-    const { problems, ...look } = await quickCheck(subset, plan.vista, options);
+    const { errors, warnings, ...look } = await quickCheck(subset, plan.vista, options);
     sampled.push(...look.sampled);
-    for (const { severity, message } of problems.slice(0, SHOWN)) {
+    const problems = [...errors, ...warnings];
+    if (problems.length > SHOWN) problems[SHOWN] = `${problems.length - SHOWN} more of the kind`;
+    for (const [at, message] of problems.slice(0, SHOWN + 1).entries()) {
+      const severity = at < errors.length ? "error" : "warning";
       yield finding("data-faulty", `${subset.name}: ${message}`, { severity, fix });
-    }
-    if (problems.length > SHOWN) {
-      const more = `${subset.name}: ${problems.length - SHOWN} more of the kind`;
-      yield finding("data-faulty", more, { severity: problems[SHOWN]!.severity, fix });
     }
   }
 }

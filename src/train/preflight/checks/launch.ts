@@ -10,8 +10,7 @@ import { there } from "./look.js";
 
 export async function* checkCheckout({ plan }: CheckContext): AsyncGenerator<TrainFinding> {
   const absent = `${plan.vista} has no train.py`;
-  const file = yield* there("checkout", join(plan.vista, "train.py"), absent);
-  if (file?.isFile() === false) yield finding("checkout", absent);
+  yield* there("checkout", join(plan.vista, "train.py"), absent, "file");
 }
 
 export async function* checkRendezvous({ plan, system }: CheckContext): AsyncGenerator<TrainFinding> {

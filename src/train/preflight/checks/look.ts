@@ -19,15 +19,20 @@ export async function* readable<Result>(
   }
 }
 
-/** Returns what is at a path, or yields a finding: `absent` where nothing is, otherwise why it cannot be looked at. */
+/**
+ * Returns what is at a path, or yields a finding: `absent` where nothing is or something of another kind, otherwise why it cannot
+ * be looked at.
+ */
 export function there(
   rule: RuleName,
   path: string,
   absent: string,
+  kind?: "file" | "folder",
 ): AsyncGenerator<TrainFinding, Stats | undefined> {
   return readable(rule, async () => {
     const own = await statsOf(path);
     if (own === undefined) throw new VistaError("NOT_FOUND", absent);
-    return own;
+    if (kind === undefined || (kind === "file" ? own.isFile() : own.isDirectory())) return own;
+    throw new VistaError("WRONG_KIND", `${absent}: what is there is no ${kind}`);
   });
 }
