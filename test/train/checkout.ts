@@ -1,11 +1,13 @@
 /** A Vista checkout for tests: a train.py that stands in, configs of the documented recipes, weights, data. */
 import { mkdirSync, writeFileSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { crc32 } from "node:zlib";
 import { afterAll } from "vitest";
 import { StateDict, saveCheckpoint, tensorFrom } from "../../src/checkpoint/index.js";
+import { readTorchFile } from "../../src/checkpoint/torch/read.js";
 import type { Captured, System } from "../../src/train/launch/system.js";
 import { copyFolder } from "../helpers/copy.js";
 
@@ -169,4 +171,27 @@ export function fakeSystem(
         : { outcome: "exited", code: 0, stdout: "", stderr: "", ...answer };
     },
   };
+}
+
+/** Sets `global_steps` in the model states: a small number is one byte of the pickle. */
+export async function countSteps(checkpoint: string, steps: number, tag = "checkpoint"): Promise<void> {
+  const path = join(checkpoint, tag, "mp_rank_00_model_states.pt");
+  const { atime, mtime } = await stat(path);
+  const torchFile = await readTorchFile(path);
+  const pickle = (await torchFile.regions()).find(({ name }) => name.endsWith("/data.pkl"))!;
+  await torchFile.file.close();
+  const bytes = await readFile(path);
+  const record = bytes.subarray(pickle.offset, pickle.offset + pickle.length);
+  // BINUNICODE, BINPUT and its number, BININT1
+  const key = record.indexOf("global_steps");
+  const at = record.indexOf("K", key + "global_steps".length);
+  record[at + 1] = steps;
+  const sum = Buffer.alloc(4);
+  sum.writeUInt32LE(pickle.crc32!);
+  const made = Buffer.alloc(4);
+  made.writeUInt32LE(crc32(record));
+  for (let place = bytes.indexOf(sum); place >= 0; place = bytes.indexOf(sum, place + 1))
+    made.copy(bytes, place);
+  await writeFile(path, bytes);
+  await utimes(path, atime, mtime);
 }

@@ -59,6 +59,7 @@ test.each<[from: string | RegExp, to: string, codes: string[], text: string]>([
     ["warning config-value"],
     "save_last is off",
   ],
+  ["every_n_epochs: 1", "dirpath: /big/ckpts", ["warning config-value"], "dirpath is /big/ckpts"],
   ["accumulate_grad_batches: 1", "accumulate_grad_batches: 0", ["error config-value"], "is 0, not a whole"],
   ["  base_learning_rate: 1.e-5\n", "", ["error config-value"], "model.base_learning_rate is not set"],
   ["  target: vwm.data.dataset.Sampler\n", "", ["error config-value"], "data.target is not set"],

@@ -1,11 +1,12 @@
 /** The preflight of a run that is gone on with: what train.py would take is looked at, whatever stands there. */
 import { rmSync } from "node:fs";
-import { mkdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rename, rm, symlink, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { beforeEach, expect, test } from "vitest";
+import type { LaunchOptions } from "../../src/train/launch/plan.js";
 import { copyFolder } from "../helpers/copy.js";
-import { makeCheckout, temporaryFolder } from "./checkout.js";
+import { countSteps, makeCheckout, temporaryFolder } from "./checkout.js";
 import { preflightOf } from "./found.js";
 
 const ZERO = fileURLToPath(new URL("../../fixtures/zero/vista-phase1", import.meta.url));
@@ -23,7 +24,7 @@ beforeEach(async () => {
 });
 
 /** The fixture is of two ranks. */
-const found = (more: { resume?: string; name?: string; reshard?: boolean; gpus?: number } = {}) =>
+const found = (more: Partial<LaunchOptions> = {}) =>
   preflightOf(folder, "example", { nodes: 1, gpus: 2, resume: run, ...more });
 
 test("a run in which nothing is wrong", async () => {
@@ -75,6 +76,81 @@ test("a file is called no run folder", async () => {
   const file = join(folder, "file");
   await writeFile(file, "");
   expect((await found({ resume: file })).text).toContain(`${file} is not a run folder`);
+});
+
+test("one checkpoint in a new run: train.py loads SVD first; a run that goes on does not", async () => {
+  const svd = join(vista, "ckpts/svd_xt.safetensors");
+  await rename(svd, `${svd}.away`);
+  expect((await found()).codes).toEqual([]);
+  expect((await found({ resume: last, name: "new" })).codes).toEqual(["error svd-missing"]);
+  expect((await found({ gpus: 2, reshard: true })).codes).toEqual([]);
+  expect((await found({ gpus: 1, reshard: true })).codes).toEqual(["error svd-missing"]);
+  await rename(`${svd}.away`, svd);
+});
+
+test("of several last checkpoints another one than train.py takes is further", async () => {
+  copyFolder(ZERO, join(run, "checkpoints/last-v1.ckpt"));
+  await countSteps(last, 9);
+  const later = new Date(Date.now() + 60_000);
+  await utimes(join(run, "checkpoints/last-v1.ckpt"), later, later);
+  const result = await found();
+  expect(result.codes).toEqual(["warning last-checkpoint"]);
+  expect(result.text).toContain("last-v1.ckpt: last.ckpt is further, by 9 steps to 2");
+  const weights = await preflightOf(folder, "example", { nodes: 1, gpus: 2, finetune: run });
+  expect(weights.codes).toEqual(["warning last-checkpoint"]);
+  await symlink("nowhere", join(run, "checkpoints/last-v0.ckpt"));
+  expect((await found()).codes).toContain("error resume");
+});
+
+test("a folder whose name is a pattern to train.py", async () => {
+  const odd = join(vista, "logs/run[1]");
+  copyFolder(run, odd);
+  const result = await found({ resume: odd });
+  expect(result.codes).toEqual(["error resume"]);
+  expect(result.text).toContain("logs/run[1]: train.py looks for last*.ckpt with a pattern");
+  expect((await found({ resume: join(odd, "checkpoints/last.ckpt"), name: "new" })).codes).toEqual([]);
+});
+
+test("--resume for the next phase would train the same one again", async () => {
+  const config = await readFile(join(vista, "configs/training/vista_phase2_stage1.yaml"));
+  await writeFile(join(run, "configs/2025-project.yaml"), config);
+  const resume = (recipe: string, more = {}) =>
+    preflightOf(folder, recipe, { nodes: 1, gpus: 2, resume: run, ...more });
+  expect((await resume("phase2-stage1")).codes).toEqual(["note late-checkpoint"]);
+  const result = await resume("phase2-stage2");
+  expect(result.codes).toContain("error resume-recipe");
+  expect(result.text).toContain(`${run} is of recipe phase2-stage1, not of phase2-stage2`);
+  // A config that is named is read on top.
+  const base = ["configs/training/vista_phase2_stage2.yaml"];
+  expect((await resume("phase2-stage2", { base })).codes).not.toContain("error resume-recipe");
+});
+
+test("weights of another phase than the recipe starts from", async () => {
+  const config = await readFile(join(vista, "configs/training/vista_phase1.yaml"));
+  await writeFile(join(run, "configs/2025-project.yaml"), config);
+  const from = (recipe: string) => preflightOf(folder, recipe, { nodes: 1, gpus: 8, finetune: run });
+  expect((await from("phase2-stage1")).codes).toEqual([]);
+  const result = await from("phase2-stage2");
+  expect(result.codes).toEqual(["warning finetune-recipe", "note late-checkpoint"]);
+  expect(result.text).toContain(`starts from the result of phase2-stage1, and ${run} is of phase1`);
+});
+
+test("one checkpoint goes on with the config of the recipe: what its run had otherwise is told", async () => {
+  const path = join(run, "configs/2025-project.yaml");
+  const config = String(await readFile(path));
+  await writeFile(
+    path,
+    config
+      .replace("target_height: 576", "target_height: 320")
+      .replace("num_workers: 16\n", "num_workers: 4\n"),
+  );
+  const result = await found({ resume: last, name: "new" });
+  expect(result.codes).toEqual(["warning resume-config"]);
+  expect(result.text).toContain(
+    "data.params.num_workers is 16, and was 4, data.params.target_height is 576, and was 320",
+  );
+  const extra = ["data.params.target_height=320", "data.params.num_workers=4"];
+  expect((await found({ resume: last, name: "new", extra })).codes).toEqual([]);
 });
 
 test("one checkpoint does not go on in a folder that has a run", async () => {

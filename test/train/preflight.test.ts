@@ -152,10 +152,24 @@ test.each<[string[], string[], string]>([
   ],
   [["lightning.modelcheckpoint.params.every_n_epoch=5"], ["error unknown-key"], "params.every_n_epochs?"],
   [["optimizer.lr=1"], ["error unknown-key"], "no section optimizer"],
+  // A key that train.py reads, in a config without it.
+  [["lightning.logger.params.name=x", "lightning.strategy.params.x=1"], [], ""],
 ])("arguments for train.py: %j", async (extra, codes, text) => {
   const result = await found("debug", { extra });
   expect(result.codes).toEqual(codes);
   expect(result.text).toContain(text);
+});
+
+test("flags that make another run folder are refused where the run has a name, and another checkpoint beside --resume", async () => {
+  for (const extra of [["--postfix", "_b"], ["-f", "_b"], ["--no_date"]]) {
+    expect((await found("debug", { extra })).codes).toEqual([]);
+    const result = await found("debug", { extra, name: "mine" });
+    expect(result.codes).toEqual(["error set-twice"]);
+    expect(result.text).toContain("it would be another folder");
+  }
+  const extra = ["--resume_from_checkpoint", "/elsewhere/ckpt"];
+  expect((await found("debug", { extra })).codes).toEqual([]);
+  expect((await found("debug", { extra, resume: "/r/last.ckpt" })).codes).toContain("error set-twice");
 });
 
 test("configs: missing, a folder, not YAML, outside `configs`", async () => {

@@ -1,11 +1,9 @@
 /** What a launch has to make first: merged weights, a checkpoint for another number of GPUs. */
 import { execFileSync } from "node:child_process";
-import { cp, mkdir, readdir, readFile, rm, stat, truncate, utimes, writeFile } from "node:fs/promises";
+import { cp, mkdir, readdir, rm, stat, truncate, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { crc32 } from "node:zlib";
 import { beforeAll, expect, test } from "vitest";
-import { readTorchFile } from "../../src/checkpoint/torch/read.js";
 import { openZeroCheckpoint } from "../../src/checkpoint/zero/open.js";
 import { listKeys, readFolder } from "../../src/train/checkpoint-tools.js";
 import { BUILT_IN_RECIPES } from "../../src/train/launch/built-in-recipes.js";
@@ -16,7 +14,7 @@ import { MARK } from "../../src/train/run/processes.js";
 import { endOrphans } from "../../src/train/run/run.js";
 import { runStatus } from "../../src/train/run/status.js";
 import { runCli } from "../helpers/cli.js";
-import { makeCheckout, temporaryFolder } from "./checkout.js";
+import { countSteps, makeCheckout, temporaryFolder } from "./checkout.js";
 
 /** Saved by two ranks: Vista's network with 1,472 tensors, and a small one. */
 const ZERO = fileURLToPath(new URL("../../fixtures/zero/vista-phase1", import.meta.url));
@@ -61,29 +59,6 @@ async function runScript(script: string, job: string): Promise<string[]> {
   };
   execFileSync("bash", [path], { env, stdio: ["ignore", "ignore", "inherit"] });
   return execFileSync("cat", [log], { encoding: "utf8" }).trimEnd().split("\n");
-}
-
-/** Sets `global_steps` in the model states: a small number is one byte of the pickle. */
-async function countSteps(checkpoint: string, steps: number): Promise<void> {
-  const path = join(checkpoint, "checkpoint/mp_rank_00_model_states.pt");
-  const { atime, mtime } = await stat(path);
-  const torchFile = await readTorchFile(path);
-  const pickle = (await torchFile.regions()).find(({ name }) => name.endsWith("/data.pkl"))!;
-  await torchFile.file.close();
-  const bytes = await readFile(path);
-  const record = bytes.subarray(pickle.offset, pickle.offset + pickle.length);
-  // BINUNICODE, BINPUT and its number, BININT1
-  const key = record.indexOf("global_steps");
-  const at = record.indexOf("K", key + "global_steps".length);
-  record[at + 1] = steps;
-  const sum = Buffer.alloc(4);
-  sum.writeUInt32LE(pickle.crc32!);
-  const made = Buffer.alloc(4);
-  made.writeUInt32LE(crc32(record));
-  for (let place = bytes.indexOf(sum); place >= 0; place = bytes.indexOf(sum, place + 1))
-    made.copy(bytes, place);
-  await writeFile(path, bytes);
-  await utimes(path, atime, mtime);
 }
 
 /** A run of phase 1 with the small checkpoint, whose jobs are run in fact. */

@@ -19,7 +19,7 @@ import { StateDict } from "../../src/checkpoint/tensor/tensor.js";
 import { tensorFrom } from "../../src/checkpoint/tensor/typed-array.js";
 import { pruneRun } from "../../src/train/run/prune.js";
 import { runCli } from "../helpers/cli.js";
-import { temporaryFolder } from "./checkout.js";
+import { countSteps, temporaryFolder } from "./checkout.js";
 
 const ZERO = fileURLToPath(new URL("../../fixtures/zero/stage2-fp32-2ranks", import.meta.url));
 const SHARD = "global_step2/zero_pp_rank_1_mp_rank_00_optim_states.pt";
@@ -69,6 +69,23 @@ describe("prune", () => {
       removed: [{ name: "epoch=01.ckpt" }, { name: "epoch=02.ckpt" }],
     });
     expect(await names()).toEqual(["epoch=00.ckpt", "last.ckpt"]);
+  });
+
+  test("nothing is removed where the times of a copy contradict the steps", async () => {
+    await countSteps(await checkpoint("epoch=09.ckpt", 30), 9, "global_step2");
+    await countSteps(await checkpoint("last.ckpt", 20), 9, "global_step2");
+    await checkpoint("epoch=00.ckpt", 10);
+    for (const keep of ["1", "2"]) {
+      const { code, stderr } = await prune("--keep", keep);
+      expect(code).toBe(1);
+      expect(stderr).toContain(
+        "epoch=09.ckpt has 9 steps and would go, epoch=00.ckpt has 2 and would stay, since its files are newer",
+      );
+    }
+    expect(await names()).toHaveLength(3);
+    await age(join(checkpoints, "epoch=00.ckpt"), 40);
+    expect((await prune("--keep", "1", "-q")).code).toBe(0);
+    expect(await names()).toEqual(["last.ckpt"]);
   });
 
   test("what --resume takes stays, also where others are newer", async () => {

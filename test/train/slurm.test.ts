@@ -110,6 +110,22 @@ test("the first start makes a run named after the job, a later one goes on with 
   expect(startWords(text, "78")[1]).toBe("phase2-stage1-78");
 });
 
+test("a checkpoint that is saved over is one that was made: Lightning writes the same last.ckpt again", () => {
+  const text = script("phase1");
+  const from = text.indexOf("run=");
+  const checkpoint = `${vista}/logs/phase1-79/checkpoints/last.ckpt`;
+  // The folder keeps its time; DeepSpeed opens its files anew.
+  const body = `${text.slice(from, text.indexOf("before="))}
+    mkdir -p ${checkpoint}; echo checkpoint > ${checkpoint}/latest
+    touch -d 2025-01-01 ${checkpoint}/latest ${checkpoint}
+    newest; touch -d 2025-01-02 ${checkpoint}/latest; newest`;
+  const times = execFileSync("bash", ["--norc", "-c", body], {
+    env: { ...process.env, SLURM_JOB_ID: "79", TZ: "UTC" },
+    encoding: "utf8",
+  });
+  expect(times).toBe("1735689600\n1735776000\n");
+});
+
 test("a name, a log folder with blanks, one checkpoint to go on from", () => {
   const named = script("phase1", { name: "mine", logdir: `${folder}/two words` });
   expect(startWords(named, "1")).toEqual([

@@ -1,5 +1,5 @@
 import { cp, mkdir, rm, stat, symlink, utimes, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { beforeEach, expect, test } from "vitest";
 import { listKeys } from "../../src/train/checkpoint-tools.js";
@@ -9,9 +9,9 @@ import { resolveWeights } from "../../src/train/run/checkpoints.js";
 import { finishRun } from "../../src/train/run/finish.js";
 import { parseLosses, readLog } from "../../src/train/run/log.js";
 import { pruneRun } from "../../src/train/run/prune.js";
-import { newestRun, recipeOfRun } from "../../src/train/run/runs.js";
+import { newRuns, recipeOfRun } from "../../src/train/run/runs.js";
 import { runStatus } from "../../src/train/run/status.js";
-import { makeCheckout, temporaryFolder } from "./checkout.js";
+import { countSteps, makeCheckout, temporaryFolder } from "./checkout.js";
 
 const ZERO = fileURLToPath(new URL("../../fixtures/zero/vista-phase1", import.meta.url));
 const folder = await temporaryFolder();
@@ -155,6 +155,25 @@ test("a link to nothing and a folder without `latest` are no checkpoints that a 
   expect(without.resume).toBe(whole);
 });
 
+test("of several last checkpoints, train.py takes the one whose entry is newest: where another is further, it is told", async () => {
+  await mkdir(join(run, "configs"));
+  await writeFile(join(run, "configs/2025-project.yaml"), "model: {}\n");
+  const older = await checkpoint("last.ckpt", 9);
+  await checkpoint("last-v1.ckpt", 5);
+  expect(await runStatus(run)).toMatchObject({ resume: run, resumeNote: undefined });
+  await countSteps(older, 7);
+  expect(await runStatus(run)).toMatchObject({
+    resume: run,
+    resumeNote: "it takes last-v1.ckpt by its time; last.ckpt is further, by 7 steps to 2 of last-v1.ckpt",
+  });
+  // os.path.getmtime of a link that leads nowhere is an error, and train.py asks for that of all.
+  await symlink("nowhere", join(run, "checkpoints/last-v2.ckpt"));
+  await utimes(join(run, "checkpoints/last-v1.ckpt"), new Date(), new Date(Date.now() + 60_000));
+  const status = await runStatus(run);
+  expect(status.resume).not.toBe(run);
+  expect(status.resumeNote).toContain("last-v2.ckpt is a link that leads nowhere, at which train.py stops");
+});
+
 test("folders that are no runs", async () => {
   await expect(runStatus(join(folder, "none"))).rejects.toMatchObject({
     code: "NOT_FOUND",
@@ -234,10 +253,12 @@ test("the recipe of a run: by its folder's name, by its saved config, or not at 
 });
 
 test("the run folder of a training that just ended", async () => {
-  expect(await newestRun(join(folder, "none"), new Date(0))).toBeUndefined();
-  const since = new Date(Date.now() - 1000);
-  expect(await newestRun(join(folder, "logs"), since)).toBe(run);
-  expect(await newestRun(join(folder, "logs"), new Date(Date.now() + 60_000))).toBeUndefined();
+  expect(await newRuns(join(folder, "none"), [])).toEqual([]);
+  expect(await newRuns(join(folder, "logs"), ["slurm"])).toEqual([run]);
+  expect(await newRuns(join(folder, "logs"), [basename(run)])).toEqual([]);
+  const other = join(folder, "logs/2025-01-02T03-04-09_training-vista_phase1");
+  await mkdir(join(other, "checkpoints"), { recursive: true });
+  expect((await newRuns(join(folder, "logs"), [])).sort()).toEqual([run, other]);
 });
 
 test("what is in a run and cannot be looked at is not called absent", async () => {
@@ -260,7 +281,7 @@ test("what is in a run and cannot be looked at is not called absent", async () =
   // Another run of which that is true is not the one that was just trained.
   await mkdir(join(folder, "logs/other"));
   await symlink("checkpoints", join(folder, "logs/other/checkpoints"));
-  expect(await newestRun(join(folder, "logs"), new Date(0))).toBe(run);
+  expect(await newRuns(join(folder, "logs"), [])).toEqual([run]);
 });
 
 test("the chart", () => {

@@ -9,6 +9,7 @@ import { type CommandContext, EXIT, exitCodeOfStop } from "../../core/cli/progra
 import { runWithProgress } from "../../core/cli/progress.js";
 import { oneLine, VistaError } from "../../core/errors.js";
 import { writeWhole } from "../../core/io/output.js";
+import { namesIn } from "../../core/io/regular.js";
 import { quote } from "../../core/text.js";
 import { launchCommand, toScript } from "../launch/command.js";
 import { fromVista, isCheckpoint, type LaunchPlan } from "../launch/plan.js";
@@ -26,7 +27,7 @@ import {
   type RankChange,
 } from "../run/prepare.js";
 import { runTraining, type TrainingResult } from "../run/run.js";
-import { newestRun } from "../run/runs.js";
+import { newRuns } from "../run/runs.js";
 import { MAX_REQUEUES, RENDEZVOUS_TIMEOUT } from "./options.js";
 import { findRecipe, makePlan, readRecipes, refuseWithoutEffect, type StartFlags } from "./plan.js";
 import { checkSelectors, failureLines, findingLines, verdict } from "./report.js";
@@ -40,10 +41,14 @@ const DRY_RULES = [
   "resume",
   "resume-ranks",
   "resume-and-name",
+  "resume-recipe",
+  "resume-config",
+  "last-checkpoint",
   "checkout",
   "config-missing",
   "config-value",
   "finetune-format",
+  "finetune-recipe",
   "finetune-damaged",
   "finetune-keys",
   "run-exists",
@@ -209,7 +214,7 @@ async function submitJob(whole: Launch, system: System): Promise<void> {
 async function runHere(whole: Launch, context: CommandContext): Promise<void> {
   const { plan, finetune, then, flags } = whole;
   const command = launchCommand(plan, finetune, process.env);
-  const since = new Date();
+  const before = await namesIn(plan.logdir);
   let onExit: (() => void) | undefined;
   // Other commands go on to their verdict without a reader. A training must not: its processes would stop at full pipes, unseen.
   const onReaderGone = () => process.exit(EXIT.failed);
@@ -245,7 +250,10 @@ async function runHere(whole: Launch, context: CommandContext): Promise<void> {
     );
     context.setExitCode(EXIT.failed);
   }
-  const run = knownRun(plan) ?? (await newestRun(plan.logdir, since));
+  const known = knownRun(plan);
+  const runs = known === undefined ? await newRuns(plan.logdir, before) : [known];
+  // Of several new ones, another training made the others.
+  const run = runs.length === 1 ? runs[0] : undefined;
   if (result.exitCode !== 0) {
     reportFailure(result, plan, run, context);
     return;
@@ -253,7 +261,10 @@ async function runHere(whole: Launch, context: CommandContext): Promise<void> {
   if (result.fallback !== undefined) process.stderr.write(`${failureLines(result).join("\n")}\n`);
   if (context.signal.aborted || then.length === 0) return;
   if (run === undefined) {
-    process.stderr.write(`vista-train: --then: no new run folder with checkpoints in ${plan.logdir}\n`);
+    const which = runs.length === 0 ? "no new run folder" : "more than one new run folder";
+    process.stderr.write(
+      `vista-train: --then: ${which} with checkpoints in ${oneLine(plan.logdir)}. For one of them: ${finishCommand("RUN", then)}\n`,
+    );
     context.setExitCode(EXIT.failed);
     return;
   }

@@ -120,6 +120,8 @@ export interface TrainingFacts {
   /** Whether a `monitor` says which checkpoints are the best. */
   monitored: boolean;
   saveLast: boolean;
+  /** The folder for checkpoints in place of `checkpoints` of the run. */
+  checkpointFolder: unknown;
   /** Whether only the adapters have optimizer state (phase 2). */
   adaptersOnly: boolean;
   modelChannels: number | undefined;
@@ -195,6 +197,7 @@ export function trainingFacts(config: ConfigTree): TrainingFacts {
     saveTopK: count("lightning.modelcheckpoint.params.save_top_k"),
     monitored: (getPath(config, "lightning.modelcheckpoint.params.monitor") ?? undefined) !== undefined,
     saveLast: saveLast === undefined || (saveLast !== null && saveLast !== false),
+    checkpointFolder: getPath(config, "lightning.modelcheckpoint.params.dirpath") ?? undefined,
     adaptersOnly: getPath(config, "model.params.train_peft_adapters") === true,
     modelChannels: number("model.params.network_config.params.model_channels"),
     unclear,

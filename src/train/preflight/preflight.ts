@@ -45,7 +45,10 @@ const TOPICS: readonly [CheckFunction, readonly RuleName[]][] = [
     checkConfig,
     ["config-missing", "config-folder", "config-value", "unknown-key", "strategy", "late-checkpoint"],
   ],
-  [checkResume, ["resume", "resume-ranks", "resume-and-name"]],
+  [
+    checkResume,
+    ["resume", "resume-ranks", "resume-and-name", "resume-recipe", "resume-config", "last-checkpoint"],
+  ],
   [checkLogdir, ["run-exists", "logdir", "disk-space"]],
   [
     checkWeights,
@@ -55,6 +58,8 @@ const TOPICS: readonly [CheckFunction, readonly RuleName[]][] = [
       "finetune-needed",
       "finetune-missing",
       "finetune-format",
+      "finetune-recipe",
+      "last-checkpoint",
       "finetune-damaged",
       "finetune-keys",
       "finetune-incomplete",
@@ -89,6 +94,7 @@ export async function preflight(
     flags,
     extra,
     config,
+    given,
     facts: given && trainingFacts(given),
     weights: plan.finetune === undefined ? undefined : await resolveWeights(plan.finetune).catch(asError),
     signal: options.signal,

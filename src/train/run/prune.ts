@@ -1,7 +1,7 @@
 /** The removal of the older checkpoints of a run, after every byte of those that stay was looked at. */
 import { lstat, readdir, realpath, rename, rm, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { cannot, throwIfAborted, VistaError } from "../../core/errors.js";
+import { asUndefined, cannot, throwIfAborted, VistaError } from "../../core/errors.js";
 import type { RunOptions } from "../../core/progress.js";
 import { sum } from "../../core/sum.js";
 import { lastCheckpoint, listCheckpoints, type RunCheckpoint } from "./checkpoints.js";
@@ -50,6 +50,7 @@ export async function pruneRun(run: string, keep: number, options: PruneOptions 
   }
   const { kept, old } = await choose(checkpoints, keep);
   if (old.length > 0) {
+    await checkOrder(old, checkpoints.slice(-keep));
     for (const checkpoint of kept) await checkSound(checkpoint, options);
     await checkUnchanged(run, kept);
   }
@@ -93,6 +94,33 @@ async function choose(
     old.push(isLink ? { ...checkpoint, bytes: 0 } : checkpoint);
   }
   return { kept, old };
+}
+
+/** Checks that times and steps give one order: a copy of a run may have other times, by which the newest would go. */
+async function checkOrder(old: readonly RunCheckpoint[], newest: readonly RunCheckpoint[]): Promise<void> {
+  const [going, staying] = [(await bySteps(old)).at(-1), (await bySteps(newest))[0]];
+  if (going === undefined || staying === undefined || going.steps <= staying.steps) return;
+  throw new VistaError(
+    "INCONSISTENT",
+    `nothing was removed: ${going.name} has ${going.steps} steps and would go, ${staying.name} has ${staying.steps} and would stay, since its files are newer`,
+    {
+      path: going.path,
+      hint: "Where the times are those of a copy, set them right with `touch`; otherwise remove by hand what is not needed.",
+    },
+  );
+}
+
+/** Returns the checkpoints that say their number of steps, in the order of these. */
+async function bySteps(
+  checkpoints: readonly RunCheckpoint[],
+): Promise<(RunCheckpoint & { steps: number })[]> {
+  const { readFolder } = await import("../checkpoint-tools.js");
+  const found: (RunCheckpoint & { steps: number })[] = [];
+  for (const one of checkpoints) {
+    const steps = (await readFolder(one.path).catch(asUndefined))?.steps;
+    if (steps !== undefined) found.push({ ...one, steps });
+  }
+  return found.sort((a, b) => a.steps - b.steps);
 }
 
 async function checkSound({ path }: RunCheckpoint, options: RunOptions): Promise<void> {

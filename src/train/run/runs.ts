@@ -4,8 +4,8 @@ import { stat } from "node:fs/promises";
 import { basename, extname, join, resolve } from "node:path";
 import { asUndefined, orElse } from "../../core/errors.js";
 import { namesIn } from "../../core/io/regular.js";
-import type { Recipe } from "../launch/built-in-recipes.js";
-import { readConfigs, type TrainingFacts, trainingFacts } from "../launch/config.js";
+import { BUILT_IN_RECIPES, type Recipe } from "../launch/built-in-recipes.js";
+import { readConfigs, trainingFacts } from "../launch/config.js";
 import { isCheckpoint, type LaunchPlan } from "../launch/plan.js";
 
 /** Lists the config files that train.py saved in a run (and reads again on `--resume`), in its order. */
@@ -47,18 +47,31 @@ export async function recipeOfRun(
   if (byName.length === 1) return byName[0];
   const files = await savedConfigs(run);
   if (files.length === 0) return undefined;
-  const saved = kind(trainingFacts(await readConfigs(files)));
+  const saved = await kindOf(files);
   const fitting: Recipe[] = [];
   for (const recipe of all) {
-    const files = recipe.base.map((path) => resolve(vista, path));
-    const config = await readConfigs(files).catch(asUndefined);
-    if (config !== undefined && kind(trainingFacts(config)) === saved) fitting.push(recipe);
+    if ((await kindOf(filesOf(recipe, vista)).catch(asUndefined)) === saved) fitting.push(recipe);
   }
   return fitting.length === 1 ? fitting[0] : undefined;
 }
 
+/** Finds the recipe that a run was made with, where that trains something else than `recipe`. */
+export async function otherRecipeOf(run: string, recipe: Recipe, vista: string): Promise<Recipe | undefined> {
+  const others = BUILT_IN_RECIPES.filter(({ name }) => name !== recipe.name);
+  const made = await recipeOfRun(run, [recipe, ...others], vista);
+  if (made === undefined || String(made.base) === String(recipe.base)) return undefined;
+  return (await kindOf(await savedConfigs(run))) === (await kindOf(filesOf(recipe, vista)))
+    ? undefined
+    : made;
+}
+
+function filesOf(recipe: Recipe, vista: string): string[] {
+  return recipe.base.map((path) => resolve(vista, path));
+}
+
 /** Returns what makes the phases different: their data, resolution and trained weights. */
-function kind(facts: TrainingFacts): string {
+async function kindOf(files: readonly string[]): Promise<string> {
+  const facts = trainingFacts(await readConfigs(files));
   return JSON.stringify([[...facts.subsets].sort(), facts.height, facts.width, facts.adaptersOnly]);
 }
 
@@ -69,15 +82,14 @@ function configName(recipe: Recipe): string {
   return [...parts.slice(parts.indexOf("configs") + 1, -1), basename(file, extname(file))].join("-");
 }
 
-/** Finds the run folder below `logdir` that got checkpoints since `since`; where there are several, the newest. */
-export async function newestRun(logdir: string, since: Date): Promise<string | undefined> {
-  let best: { path: string; time: number } | undefined;
+/** Finds the run folders with checkpoints below `logdir` that were not there before. @param known  the names that were */
+export async function newRuns(logdir: string, known: readonly string[]): Promise<string[]> {
+  const runs: string[] = [];
   for (const name of await namesIn(logdir)) {
-    const path = join(logdir, name);
+    if (known.includes(name)) continue;
     // A run that may not be looked at is another user's.
-    const checkpoints = await stat(join(path, "checkpoints")).catch(orElse(undefined));
-    if (checkpoints === undefined || checkpoints.mtime < since) continue;
-    if (best === undefined || checkpoints.mtimeMs > best.time) best = { path, time: checkpoints.mtimeMs };
+    const checkpoints = await stat(join(logdir, name, "checkpoints")).catch(orElse(undefined));
+    if (checkpoints !== undefined) runs.push(join(logdir, name));
   }
-  return best?.path;
+  return runs;
 }

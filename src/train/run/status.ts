@@ -107,6 +107,8 @@ export async function runStatus(run: string, options: StatusOptions = {}): Promi
   };
 }
 
+const DANGLING = "a link that leads nowhere";
+
 /** Looks at a checkpoint: at a folder's shards by their pickles, at a file only by its size. */
 export async function lookAt(
   checkpoint: RunCheckpoint,
@@ -119,7 +121,7 @@ export async function lookAt(
   const notWhole = (problem: string): CheckpointStatus => ({ ...status, whole: false, problem });
   if (kind === "file") {
     if (bytes > 0) return status;
-    return notWhole((await isLink(path)) ? "a link that leads nowhere" : "the file is empty");
+    return notWhole((await isLink(path)) ? DANGLING : "the file is empty");
   }
   try {
     const { readFolder } = await import("../checkpoint-tools.js");
@@ -153,17 +155,49 @@ async function configProblem(run: string): Promise<string | undefined> {
   }
 }
 
+/**
+ * Looks at what `train.py --resume RUN` chooses from.
+ *
+ * @param look  gives the status of a checkpoint
+ * @returns the one that it takes; the problem that stops it on the way; the doubt whether another one is not meant
+ */
+export async function lastChoice(
+  found: readonly RunCheckpoint[],
+  look: (checkpoint: RunCheckpoint) => CheckpointStatus | Promise<CheckpointStatus>,
+): Promise<{ taken?: RunCheckpoint | undefined; problem?: string; doubt?: string }> {
+  const taken = await lastCheckpoint(found);
+  const others = found.filter(({ name }) => name.startsWith("last") && name !== taken?.name);
+  if (taken === undefined || others.length === 0) return { taken };
+  const looked: CheckpointStatus[] = [];
+  for (const other of others) looked.push(await look(other));
+  const broken = looked.find(({ problem }) => problem === DANGLING);
+  if (broken !== undefined)
+    return {
+      taken,
+      problem: `${broken.name} is ${DANGLING}, at which train.py stops when it compares times`,
+    };
+  const { steps = Number.POSITIVE_INFINITY } = await look(taken);
+  const further = looked.find((other) => other.steps !== undefined && other.steps > steps);
+  if (further === undefined) return { taken };
+  return {
+    taken,
+    doubt: `${further.name} is further, by ${further.steps} steps to ${steps} of ${taken.name}`,
+  };
+}
+
 async function resumable(
   run: string,
   found: readonly RunCheckpoint[],
   statuses: readonly CheckpointStatus[],
 ): Promise<Pick<RunStatus, "resume" | "resumeNote">> {
-  const taken = await lastCheckpoint(found);
-  const isWhole = (name: string | undefined) =>
-    statuses.find((status) => status.name === name)?.whole !== false;
+  const status = (name: string | undefined) => statuses.find((one) => one.name === name)!;
+  const { taken, problem, doubt } = await lastChoice(found, ({ name }) => status(name));
+  const isWhole = (name: string) => status(name).whole !== false;
   const isTaken = taken !== undefined && isWhole(taken.name);
-  const configs = isTaken ? await configProblem(run) : undefined;
-  if (isTaken && configs === undefined) return { resume: run, resumeNote: undefined };
+  const configs = problem ?? (isTaken ? await configProblem(run) : undefined);
+  if (isTaken && configs === undefined) {
+    return { resume: run, resumeNote: doubt && `it takes ${taken.name} by its time; ${doubt}` };
+  }
   const other = isTaken
     ? taken
     : found.findLast((checkpoint) => isWhole(checkpoint.name) && checkpoint.name !== taken?.name);

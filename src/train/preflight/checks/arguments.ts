@@ -22,6 +22,8 @@ const OWN: Record<string, string> = {
   "--logdir": "--logdir",
   "-l": "--logdir",
 };
+/** The flags that make another run folder than the one that this launcher knows, where it gives the run its name. */
+const OF_THE_NAME = ["--postfix", "-f", "--no_date"];
 
 /** The sections of a config to which keys are added on purpose: parameters of Lightning's own classes. */
 const OPEN_SECTIONS = ["lightning.callbacks", "lightning.logger", "lightning.strategy"];
@@ -95,7 +97,9 @@ export function* unknownKeys(config: Record<string, unknown>): Generator<TrainFi
   }
 }
 
-export async function* checkArguments({ flags, extra, config }: CheckContext): AsyncGenerator<TrainFinding> {
+export async function* checkArguments(context: CheckContext): AsyncGenerator<TrainFinding> {
+  const { flags, extra, config, plan } = context;
+  const isNamed = (plan.name ?? plan.slurm) !== undefined;
   const dotted = extra.filter(({ kind }) => kind === "dotted").map(({ word }) => word);
   if (config !== undefined) yield* readable("config-value", () => applyDotted(config, dotted));
   for (const argument of extra) {
@@ -105,6 +109,11 @@ export async function* checkArguments({ flags, extra, config }: CheckContext): A
         if (Object.hasOwn(OWN, name)) {
           const fix = `Use ${OWN[name]} of vista-train instead.`;
           yield finding("set-twice", `${word} among the arguments for train.py`, { fix });
+        } else if (isNamed && OF_THE_NAME.includes(name)) {
+          const what = `${word} among the arguments for train.py, and the run has a name: it would be another folder`;
+          yield finding("set-twice", what, { fix: "Give the whole name by --name." });
+        } else if (name === "--resume_from_checkpoint" && plan.resume !== undefined) {
+          yield finding("set-twice", `${word} among the arguments for train.py, and --resume`);
         } else if (isNumberAsText(argument)) {
           const fix = `Set it in the config instead: lightning.trainer.${name.slice(2)}=${values[0] ?? "VALUE"}`;
           yield finding("text-flag", `${name} as a flag`, { fix });

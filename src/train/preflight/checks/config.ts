@@ -76,6 +76,12 @@ function* checkValues(facts: TrainingFacts): Generator<TrainFinding> {
       fix: "Leave it out: --resume RUN, and a Slurm job that is queued again, take last.ckpt.",
     });
   }
+  if (facts.checkpointFolder !== undefined) {
+    yield finding("config-value", `${params}.dirpath is ${textOf(facts.checkpointFolder)}`, {
+      severity: "warning",
+      fix: "Leave it out, and choose the disk by --logdir: --resume RUN, `status` and a job that is queued again look into the run folder.",
+    });
+  }
   for (const text of unclear) {
     yield finding("config-value", `${text}, which only OmegaConf works out: it was not looked at`, {
       severity: "note",

@@ -15,7 +15,8 @@ export interface CheckContext {
   extra: readonly Argument[];
   /** The merged config files; undefined where one of them cannot be read, which is a finding of its own. */
   config: ConfigTree | undefined;
-  /** The facts of the config once the overrides of the command line are applied. */
+  /** The config once the overrides of the command line are applied; `facts` are those of it. */
+  given: ConfigTree | undefined;
   facts: TrainingFacts | undefined;
   /** The weights that --finetune names; an error where they cannot be resolved, undefined where there are none. */
   weights: Weights | Error | undefined;

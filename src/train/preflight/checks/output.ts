@@ -3,14 +3,15 @@
 import { existsSync } from "node:fs";
 import { mkdtemp, rmdir, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { isVistaError, orElse } from "../../../core/errors.js";
+import { asUndefined, firstNames, isVistaError, orElse } from "../../../core/errors.js";
 import { namesIn } from "../../../core/io/regular.js";
-import { stepsBetween, type TrainingFacts } from "../../launch/config.js";
-import { isCheckpoint, type LaunchPlan } from "../../launch/plan.js";
-import { lastCheckpoint, listCheckpoints, measure } from "../../run/checkpoints.js";
+import { isRecord } from "../../../core/maps.js";
+import { type ConfigTree, readConfigs, stepsBetween, type TrainingFacts } from "../../launch/config.js";
+import { fromVista, isCheckpoint, type LaunchPlan } from "../../launch/plan.js";
+import { listCheckpoints, measure, runFolderOf } from "../../run/checkpoints.js";
 import { findRankChange } from "../../run/prepare.js";
-import { savedConfigs } from "../../run/runs.js";
-import { lookAt } from "../../run/status.js";
+import { otherRecipeOf, savedConfigs } from "../../run/runs.js";
+import { lastChoice, lookAt } from "../../run/status.js";
 import { finding, type TrainFinding } from "../rules.js";
 import type { CheckContext } from "./context.js";
 import { readable, there } from "./look.js";
@@ -103,17 +104,19 @@ async function* checkWhole(plan: LaunchPlan, path: string): AsyncGenerator<Train
   if (whole === false) yield finding("resume", `the checkpoint is not whole: ${where}${problem}`);
 }
 
-export async function* checkResume({ plan }: CheckContext): AsyncGenerator<TrainFinding> {
-  if (plan.resume === undefined) return;
+export async function* checkResume(context: CheckContext): AsyncGenerator<TrainFinding> {
+  const { resume } = context.plan;
+  if (resume === undefined) return;
   try {
-    yield* resumeFindings(plan, plan.resume);
+    yield* resumeFindings(context, resume);
   } catch (error) {
     if (!isVistaError(error) || error.code === "ABORTED") throw error;
     yield finding("resume", error.message, { fix: error.hint });
   }
 }
 
-async function* resumeFindings(plan: LaunchPlan, resume: string): AsyncGenerator<TrainFinding> {
+async function* resumeFindings(context: CheckContext, resume: string): AsyncGenerator<TrainFinding> {
+  const { plan } = context;
   const one = isCheckpoint(resume);
   if (plan.name !== undefined && !one && !plan.reshard)
     yield finding("resume-and-name", "--resume and --name together");
@@ -128,16 +131,62 @@ async function* resumeFindings(plan: LaunchPlan, resume: string): AsyncGenerator
     const what = `${change.checkpoint} was saved by ${change.saved} GPUs, and ${change.wanted} would go on with it`;
     yield finding("resume-ranks", what);
   }
-  if (one) yield* checkWhole(plan, resume);
-  else yield* checkRun(plan, resume);
+  if (!one) {
+    yield* checkRun(plan, resume);
+    return;
+  }
+  yield* checkWhole(plan, resume);
+  yield* checkChanges(context, resume);
 }
 
 /** Checks that a run folder has what train.py goes on from. */
 async function* checkRun(plan: LaunchPlan, run: string): AsyncGenerator<TrainFinding> {
-  const last = await lastCheckpoint(await listCheckpoints(run));
-  if (last === undefined) yield finding("resume", `${join(run, "checkpoints")} has no last*.ckpt`);
-  else yield* checkWhole(plan, last.path);
-  if (plan.base.length === 0 && (await savedConfigs(run)).length === 0) {
-    yield finding("resume", `${join(run, "configs")} has no *.yaml`);
+  const { taken, problem, doubt } = await lastChoice(await listCheckpoints(run), lookAt);
+  if (taken === undefined) yield finding("resume", `${join(run, "checkpoints")} has no last*.ckpt`);
+  else yield* checkWhole(plan, taken.path);
+  if (problem !== undefined) yield finding("resume", `${join(run, "checkpoints")}: ${problem}`);
+  if (doubt !== undefined)
+    yield finding("last-checkpoint", `${run} would go on with ${taken!.name}: ${doubt}`);
+  const given = fromVista(plan.vista, run);
+  if (/[*?[]/.test(given) && !plan.reshard) {
+    const what = `${given}: train.py looks for last*.ckpt with a pattern, to which * ? and [ in the path are signs`;
+    yield finding("resume", what, { fix: "Rename the folder." });
   }
+  if (plan.base.length > 0) return;
+  if ((await savedConfigs(run)).length === 0) {
+    yield finding("resume", `${join(run, "configs")} has no *.yaml`);
+    return;
+  }
+  const { name } = plan.recipe;
+  const made = await otherRecipeOf(run, plan.recipe, plan.vista).catch(asUndefined);
+  if (made !== undefined) yield finding("resume-recipe", `${run} is of recipe ${made.name}, not of ${name}`);
+}
+
+/** Compares the config of a launch that goes on from one checkpoint with the config that its run saved. */
+async function* checkChanges(
+  { given, plan }: CheckContext,
+  checkpoint: string,
+): AsyncGenerator<TrainFinding> {
+  const run = runFolderOf(checkpoint);
+  const files = run === undefined || plan.reshard ? [] : await savedConfigs(run);
+  const saved = files.length === 0 ? undefined : await readConfigs(files).catch(asUndefined);
+  if (saved === undefined || given === undefined) return;
+  const [before, now] = [leaves(saved), leaves(given)];
+  const changed = [...new Set([...before.keys(), ...now.keys()])]
+    .filter((key) => before.get(key) !== now.get(key))
+    .map((key) => `${key} is ${now.get(key) ?? "not set"}, and was ${before.get(key) ?? "not set"}`);
+  if (changed.length === 0) return;
+  yield finding("resume-config", `the run of ${checkpoint} had another config: ${firstNames(changed)}`);
+}
+
+/** Returns the settings of data and model; train.py sets some of Lightning's itself before it saves them. */
+function leaves({ data, model }: ConfigTree): Map<string, string> {
+  const found = new Map<string, string>();
+  const add = (key: string, value: unknown) => {
+    if (!isRecord(value)) found.set(key, JSON.stringify(value));
+    else for (const [name, item] of Object.entries(value)) add(`${key}.${name}`, item);
+  };
+  add("data", data ?? {});
+  add("model", model ?? {});
+  return found;
 }

@@ -1,7 +1,13 @@
 /** The check of the weights that training starts from: train.py says nothing when it starts from others than it was told. */
-import { join } from "node:path";
+import { dirname, join } from "node:path";
+import { asUndefined } from "../../../core/errors.js";
 import { statsOf } from "../../../core/io/regular.js";
-import { SVD } from "../../launch/built-in-recipes.js";
+import { BUILT_IN_RECIPES, SVD } from "../../launch/built-in-recipes.js";
+import { isCheckpoint, type LaunchPlan } from "../../launch/plan.js";
+import { listCheckpoints, runFolderOf, type Weights } from "../../run/checkpoints.js";
+import { findRankChange } from "../../run/prepare.js";
+import { otherRecipeOf } from "../../run/runs.js";
+import { lastChoice, lookAt } from "../../run/status.js";
 import { finding, type TrainFinding } from "../rules.js";
 import type { CheckContext } from "./context.js";
 import { readable, there } from "./look.js";
@@ -20,8 +26,12 @@ function tools() {
 export async function* checkWeights(context: CheckContext): AsyncGenerator<TrainFinding> {
   const { plan, weights } = context;
   const { startsFrom } = plan.recipe;
-  // A resumed run has all its weights in its own checkpoint.
-  if (plan.resume !== undefined) return;
+  if (plan.resume !== undefined) {
+    // The weights are those of the checkpoint. Still train.py loads SVD's first, but for a run that goes on in its own folder.
+    if (isCheckpoint(plan.resume) || (plan.reshard && (await findRankChange(plan)) !== undefined))
+      yield* checkSvd(context);
+    return;
+  }
   if (weights === undefined) {
     if (startsFrom === SVD) yield* checkSvd(context);
     else {
@@ -29,9 +39,27 @@ export async function* checkWeights(context: CheckContext): AsyncGenerator<Train
       yield finding("finetune-needed", what);
     }
   } else if (weights instanceof Error) yield finding("finetune-missing", weights.message);
-  else if (weights.fresh) yield* checkFile(weights.file);
-  // Merging checks every record, so here only what can be seen at once is checked.
-  else yield* readable("finetune-damaged", async () => (await tools()).readFolder(weights.checkpoint!));
+  else {
+    yield* checkOrigin(plan, weights);
+    if (weights.fresh) yield* checkFile(weights.file);
+    // Merging checks every record, so here only what can be seen at once is checked.
+    else yield* readable("finetune-damaged", async () => (await tools()).readFolder(weights.checkpoint!));
+  }
+}
+
+/** Checks that the weights are of the phase before, and of the checkpoint that is meant. */
+async function* checkOrigin(plan: LaunchPlan, { file, checkpoint }: Weights): AsyncGenerator<TrainFinding> {
+  const run = checkpoint === undefined ? dirname(file) : runFolderOf(checkpoint);
+  if (run === undefined) return;
+  if (run === plan.finetune) {
+    const { taken, doubt } = await lastChoice(await listCheckpoints(run), lookAt);
+    if (doubt !== undefined) yield finding("last-checkpoint", `${run} stands for ${taken!.name}: ${doubt}`);
+  }
+  const before = BUILT_IN_RECIPES.find(({ name }) => name === plan.recipe.startsFrom);
+  const made = before && (await otherRecipeOf(run, before, plan.vista).catch(asUndefined));
+  if (made === undefined) return;
+  const what = `${plan.recipe.name} starts from the result of ${before!.name}, and ${run} is of ${made.name}`;
+  yield finding("finetune-recipe", what);
 }
 
 async function* checkFile(path: string): AsyncGenerator<TrainFinding> {
@@ -85,7 +113,7 @@ function* checkComplete(path: string, keys: ReadonlySet<string>): Generator<Trai
 
 async function* checkSvd({ plan }: CheckContext): AsyncGenerator<TrainFinding> {
   const stray = join(plan.vista, "ckpts/pytorch_model.bin");
-  if ((yield* readable("stray-weights", () => statsOf(stray))) !== undefined) {
+  if (plan.resume === undefined && (yield* readable("stray-weights", () => statsOf(stray))) !== undefined) {
     yield finding("stray-weights", "ckpts/pytorch_model.bin lies in the checkout");
   }
   const path = join(plan.vista, "ckpts/svd_xt.safetensors");
