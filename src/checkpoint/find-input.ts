@@ -1,5 +1,6 @@
 /** Finds what is at a path by its names: an index of shards, a distributed checkpoint, one file of weights, a ZeRO checkpoint. */
 import { cannot, firstNames, VistaError } from "../core/errors.js";
+import type { Entry } from "../core/io/entries.js";
 import { joinPlace, listFolder, lookAt, placeName } from "../core/io/places.js";
 import { findDcp } from "./dcp/open.js";
 import { isModel } from "./torch/beside.js";
@@ -29,18 +30,28 @@ export async function findInput(path: string): Promise<FoundInput> {
       beside: [],
     };
   }
-  const index = await findOne(path, /\.index\.json$/, "indexes", saysLatest);
+  const entries = await listFolder(path).catch(cannot("list the folder", path));
+  const names = entries.map(({ name }) => name);
+  const index = findOne(path, entries, INDEX, "indexes", saysLatest(names));
   if (index !== undefined) return { kind: "index", what: "a folder with an index of shards", ...index };
   const dcp = await findDcp(path);
   const ofDcp = "a folder of torch.distributed.checkpoint";
   if (dcp !== undefined) return { kind: "dcp", place: dcp, what: ofDcp, beside: [] };
-  const file = await findOne(path, WEIGHTS_FILE, "files of weights", isCheckpointFolder);
+  const file = findOne(path, entries, WEIGHTS_FILE, "files of weights", isCheckpointFolder(names));
   if (file !== undefined) return { kind: "file", what: "a folder with one file of weights", ...file };
   return { kind: "zero", place: path, what: "a ZeRO checkpoint", beside: [] };
 }
 
-/** The names that libraries (transformers, diffusers, peft, and zero_to_fp32.py) give the one file of a model. */
-const WEIGHTS_FILE = /^(?:(?:diffusion_)?pytorch_model|model|adapter_model)\.(?:bin|safetensors)$/;
+/**
+ * The names that libraries (transformers, diffusers, peft, and zero_to_fp32.py) give the one file of a model, and those of a variant
+ * of it (`model.fp16.safetensors`), which counts where the other is not there.
+ */
+const WEIGHTS_FILE = [
+  /^(?:(?:diffusion_)?pytorch_model|model|adapter_model)\.(?:bin|safetensors)$/,
+  /^(?:(?:diffusion_)?pytorch_model|model)\.\w+\.(?:bin|safetensors)$/,
+];
+/** The same of an index. */
+const INDEX = [/\.index\.json$/, /\.index\.\w+\.json$/];
 
 /** The endings of files of weights, and what beside a model's has one of them: optimizers and the like, settings, data loaders. */
 const WEIGHTS = /\.(?:safetensors|bin|pth?|ckpt)$/i;
@@ -59,20 +70,22 @@ export function notTaken(beside: readonly string[], taken: readonly string[]) {
 }
 
 /**
- * Finds the one file in a folder whose name has this form; returns `undefined` where there is none, and for a ZeRO checkpoint
- * folder.
+ * Finds the one file in a folder whose name has the first of these forms that any has; returns `undefined` where there is none, and
+ * for a ZeRO checkpoint folder.
  * @throws VistaError `AMBIGUOUS` for several
  */
-async function findOne(
+function findOne(
   folder: string,
-  pattern: RegExp,
+  entries: readonly Entry[],
+  patterns: readonly RegExp[],
   what: string,
-  isZero: (names: readonly string[]) => boolean,
-): Promise<Pick<FoundInput, "place" | "beside"> | undefined> {
-  const entries = await listFolder(folder).catch(cannot("list the folder", folder));
+  isZero: boolean,
+): Pick<FoundInput, "place" | "beside"> | undefined {
   const names = entries.map(({ name }) => name);
-  const found = names.filter((name) => pattern.test(name)).sort();
-  if (found.length === 0 || isZero(names)) return undefined;
+  const found = patterns
+    .map((pattern) => names.filter((name) => pattern.test(name)).sort())
+    .find(({ length }) => length > 0);
+  if (found === undefined || isZero) return undefined;
   if (found.length === 1) {
     const files = entries.filter(({ isFolder, name }) => !isFolder && WEIGHTS.test(name) && isModel(name));
     const beside = files.map(({ name }) => name).filter((name) => !NO_WEIGHTS.test(name));

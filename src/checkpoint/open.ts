@@ -1,13 +1,14 @@
 /**
  * Opens every kind of input: torch files, safetensors, sharded ones of both, distributed checkpoints and ZeRO checkpoint folders.
  */
-import { firstNames, fromReader, shorten, VistaError } from "../core/errors.js";
+import { firstNames, fromReader, shorten, throwIfAborted, VistaError } from "../core/errors.js";
 import { openAll } from "../core/io/open-all.js";
 import { openSource } from "../core/io/open-source.js";
 import { filesAtOnce } from "../core/io/places.js";
 import { settleAll } from "../core/io/settle.js";
 import type { SourceFile } from "../core/io/source.js";
 import type { RunOptions } from "../core/progress.js";
+import { sum } from "../core/sum.js";
 import { Checkpoint, type Opened } from "./checkpoint.js";
 import { openDcp } from "./dcp/open.js";
 import { findInput, notTaken } from "./find-input.js";
@@ -76,6 +77,7 @@ const NOTHING_ELSE = {
 };
 
 async function openAny(path: string, options: OpenOptions): Promise<Opened> {
+  throwIfAborted(options.signal);
   const { kind, place, what, beside } = await findInput(path);
   if (kind !== "zero") onlyForZero(path, what, options);
   if (kind === "file") return withBeside(openFile(place, options), beside);
@@ -288,6 +290,10 @@ async function openSharded(path: string, options: OpenOptions): Promise<Opened> 
     const files = shards.flatMap(({ state }) => state.files);
     const { warnings, extra } = notInIndex(index, opened);
     const { metadata, differing } = metadataOf(shards);
+    const bytes = sum(tensors.values(), ({ byteLength }) => byteLength);
+    // Of torch files it counts whole storages, which have more bytes than their tensors.
+    if (kinds.has("safetensors") && bytes !== (index.totalSize ?? bytes))
+      warnings.push(`the index says a total_size of ${index.totalSize} bytes, its tensors have ${bytes}`);
     return {
       ...NOTHING_ELSE,
       kind: kinds.has("torch") ? "torch-sharded" : "safetensors-sharded",

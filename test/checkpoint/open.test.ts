@@ -4,6 +4,9 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { openCheckpoint } from "../../src/checkpoint/open.js";
 import { saveCheckpoint } from "../../src/checkpoint/save.js";
+import { StateDict } from "../../src/checkpoint/tensor/tensor.js";
+import { tensorFrom } from "../../src/checkpoint/tensor/typed-array.js";
+import { verifyCheckpoint } from "../../src/checkpoint/verify.js";
 import { digestsOf, floatsOf, temporaryFolder } from "../helpers/state.js";
 import { type Fake, FakeTensor, legacyTorch, torchZip } from "../helpers/torch-file.js";
 
@@ -198,10 +201,66 @@ describe("shards with an index", () => {
     await expect(openCheckpoint(path)).rejects.toMatchObject({ code: "FORMAT", where: { path } });
   });
 
+  it("a total_size that is not that of the tensors is said", async () => {
+    const folder = temporaryFolder();
+    const state = new StateDict([["a", tensorFrom(new Float32Array(2), [2])]]);
+    await saveCheckpoint(state, join(folder, "s.safetensors"), { fsync: false });
+    const warningsFor = async (total: number) => {
+      const index = { metadata: { total_size: total }, weight_map: { a: "s.safetensors" } };
+      writeFileSync(join(folder, "s.safetensors.index.json"), JSON.stringify(index));
+      return (await verifyCheckpoint(folder)).warnings;
+    };
+    expect(await warningsFor(8)).toEqual([]);
+    expect(await warningsFor(9)).toEqual(["the index says a total_size of 9 bytes, its tensors have 8"]);
+  });
+
   it("two indexes in a folder are ambiguous", async () => {
     const folder = temporaryFolder();
     writeFileSync(join(folder, "x.index.json"), index({ a: "x" }));
     writeFileSync(join(folder, "y.index.json"), index({ a: "x" }));
     await expect(openCheckpoint(folder)).rejects.toMatchObject({ code: "AMBIGUOUS" });
+  });
+});
+
+describe("a folder of diffusers or transformers", () => {
+  const withFiles = (...names: string[]) => {
+    const folder = temporaryFolder();
+    const index = { weight_map: { a: "s.bin", b: "s.bin" } };
+    for (const name of names)
+      writeFileSync(join(folder, name), name.endsWith(".json") ? JSON.stringify(index) : torchZip(weights()));
+    return folder;
+  };
+
+  it("with a variant alone, of the weights or of their index, is read", async () => {
+    expect(await namesOf(withFiles("diffusion_pytorch_model.fp16.bin", "x.json"))).toEqual(["a", "b"]);
+    expect(await namesOf(withFiles("s.bin", "model.safetensors.index.fp16.json"))).toEqual(["a", "b"]);
+  });
+
+  it("with a variant beside the weights gives the weights, with two variants nothing", async () => {
+    const { state, path } = await openCheckpoint(withFiles("pytorch_model.bin", "pytorch_model.fp16.bin"));
+    await state.close();
+    expect(path).toMatch(/pytorch_model\.bin$/);
+    await expect(namesOf(withFiles("model.fp16.bin", "model.bf16.bin"))).rejects.toMatchObject({
+      code: "AMBIGUOUS",
+    });
+  });
+
+  it("with other files of weights alone names them", async () => {
+    const folder = withFiles("model-00001-of-00002.bin", "model-00002-of-00002.bin");
+    await expect(namesOf(folder)).rejects.toMatchObject({
+      code: "NOT_FOUND",
+      what: expect.stringContaining(
+        "of weights there are model-00001-of-00002.bin, model-00002-of-00002.bin",
+      ),
+      hint: expect.stringContaining("one of those files, or the index of shards"),
+    });
+  });
+});
+
+it("a signal that is aborted before opens nothing", async () => {
+  const path = join(temporaryFolder(), "x.bin");
+  writeFileSync(path, torchZip(weights()));
+  await expect(openCheckpoint(path, { signal: AbortSignal.abort() })).rejects.toMatchObject({
+    code: "ABORTED",
   });
 });

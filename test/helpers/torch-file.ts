@@ -86,6 +86,7 @@ const ELEMENT: Record<string, number> = {
   LongStorage: 8,
   BoolStorage: 1,
   ByteStorage: 1,
+  QInt32Storage: 4,
   DoubleStorage: 8,
   ComplexFloatStorage: 8,
 };

@@ -21,7 +21,8 @@ import {
   type ValuesReport,
 } from "../optimizer-state.js";
 import type { OtherTensors } from "../torch/beside.js";
-import { shownApart } from "../zero/value-text.js";
+import { valueAt } from "../torch/state-dicts.js";
+import { shownApart, valueText } from "../zero/value-text.js";
 import { countsText, printWarnings } from "./common.js";
 
 interface DiffCommandOptions extends PrintOptions {
@@ -68,7 +69,7 @@ export async function diff(
     );
     const values = optimizer ? diffValues(optimizers[0]!, optimizers[1]!, tolerance) : undefined;
     const metadata = optimizer ? NO_METADATA : diffMetadata(checkpoints);
-    const beside: Beside[] = [...leftOut(checkpoints), ...metadata.notCompared];
+    const beside: Beside[] = [...(await leftOut(checkpoints)), ...metadata.notCompared];
     const named = key !== undefined;
     const all = beside.every(({ model, inside }) => !model || (named && !inside));
     const same = metadata.differing.length === 0 && (values === undefined || areEqual(values));
@@ -154,15 +155,32 @@ function prefixLines(a: string, b: string, { prefixes }: Verdict): string[] {
 /** `inside` tells whether it is part of the state dict: whoever names that has seen that there are others, not what it lacks. */
 type Beside = NotCompared & { readonly inside?: boolean };
 
-function leftOut(opened: readonly Checkpoint[]): Beside[] {
+/** Tells whether an entry of the state dict that is no tensor is there in both and the same, which its text tells. */
+async function isSame(opened: readonly Checkpoint[], name: string): Promise<boolean> {
+  const texts = opened.map(({ key, torchFiles }) => {
+    const place = key === undefined ? name : `${key}.${name}`;
+    const file = torchFiles.find(({ value }) => valueAt(value, place) !== undefined);
+    return file && valueText(valueAt(file.value, place), file);
+  });
+  const [x, y] = await Promise.all(texts);
+  return x !== undefined && x === y;
+}
+
+async function leftOut(opened: readonly Checkpoint[]): Promise<Beside[]> {
   // Of a folder and a file in it, the file is looked at.
   const read = new Set(opened.flatMap(({ state }) => state.files.map(({ path }) => resolve(path))));
-  return opened.flatMap(({ path, key: within, others: all, leftOut, zero, zeroContent, state }) => {
+  const beside = opened.map(async ({ path, key: within, others: all, leftOut, zero, zeroContent, state }) => {
     const folder = parentPlace(state.files[0]?.path ?? path);
-    const others = all.filter(({ key, file }) => !file || !read.has(resolve(joinPlace(folder, key))));
+    const others: OtherTensors[] = [];
+    for (const other of all) {
+      const { key, file, numpy, extraState } = other;
+      if (file && read.has(resolve(joinPlace(folder, key)))) continue;
+      const name = within === undefined ? key : key.slice(within.length + 1);
+      if (!((numpy || extraState) && (await isSame(opened, name)))) others.push(other);
+    }
     const optimizer = zero?.universal === true || (zeroContent?.shards.length ?? 0) > 0;
     const kept = optimizer ? [{ path, key: "optimizer_state_dict", model: false }] : [];
-    const places = new Set(others.map(({ key }) => key));
+    const places = new Set(all.map(({ key }) => key));
     const values = leftOut
       .filter((key) => !places.has(key) && !places.has(`${within}.${key}`))
       .map((key) => ({ path, key, model: false, tensors: 0 }));
@@ -172,6 +190,7 @@ function leftOut(opened: readonly Checkpoint[]): Beside[] {
     });
     return [...kept, ...tensors, ...values];
   });
+  return (await Promise.all(beside)).flat();
 }
 
 const NO_METADATA = { differing: [], notCompared: [] };

@@ -1,7 +1,8 @@
 /** Defines what the readers of all kinds of content share while one file is looked at. */
 import { throwIfAborted } from "../../core/errors.js";
 import type { RangeReader } from "../../core/io/source.js";
-import { dtypeInfo, dtypeOfStorage } from "../tensor/dtype.js";
+import { dtypeInfo } from "../tensor/dtype.js";
+import { dtypeOfElements } from "../torch/values.js";
 import type { Findings, Place, ScanRule } from "./findings.js";
 
 /** A storage that a persistent id names; its record holds numbers, which nothing interprets. */
@@ -17,7 +18,7 @@ export interface NamedStorage {
  */
 export function storageLength({ cls, numel }: NamedStorage): number | undefined {
   if (cls === "UntypedStorage" || numel === undefined) return numel;
-  const dtype = dtypeOfStorage(cls);
+  const dtype = dtypeOfElements(cls);
   return dtype && (numel * dtypeInfo(dtype).bits) / 8;
 }
 

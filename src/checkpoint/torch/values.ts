@@ -44,6 +44,11 @@ const QUANTISED: Readonly<Record<string, DType>> = {
   QUInt2x4Storage: "U8",
 } as unknown as Record<string, DType>;
 
+/** Returns the type of the elements of a storage class, be it one of quantised tensors. */
+export function dtypeOfElements(className: string): DType | undefined {
+  return QUANTISED[className] ?? dtypeOfStorage(className);
+}
+
 /** A tensor that only torch can rebuild; what it is and that it is there is known. */
 export class TorchUnreadable {
   constructor(
@@ -94,8 +99,7 @@ export class TorchValues {
     // Before torch 1.6 a pickled module had its source code with it: ('module', class, file, source).
     if (tag === "module" && cls !== undefined) return cls;
     const name = cls instanceof PyGlobal ? cls.qualname : "";
-    const quantised = QUANTISED[name];
-    const dtype = quantised ?? dtypeOfStorage(name);
+    const dtype = dtypeOfElements(name);
     if (
       tag !== "storage" ||
       typeof key !== "string" ||
@@ -116,7 +120,7 @@ export class TorchValues {
       }
       return known;
     }
-    const storage = new TorchStorage(key, dtype, byteLength, quantised && name);
+    const storage = new TorchStorage(key, dtype, byteLength, QUANTISED[name] && name);
     this.#storages.set(key, storage);
     return storage;
   }

@@ -6,7 +6,7 @@
  */
 
 import { basename, isAbsolute, normalize, relative } from "node:path";
-import { cannot, fromSystem, VistaError } from "../../core/errors.js";
+import { cannot, firstNames, fromSystem, VistaError } from "../../core/errors.js";
 import { readSmallFile } from "../../core/io/open-source.js";
 import { isFolder, joinPlace, listFolder, placeName } from "../../core/io/places.js";
 import { compareText } from "../../core/text.js";
@@ -104,10 +104,19 @@ export async function findCheckpoint(path: string, tag?: string): Promise<Checkp
     return { ...(await findCheckpoint(found!)), foundBelow: true };
   }
   if (candidates.length === 0) {
+    const weights = names.filter((name) => /\.(?:safetensors|bin|pth?|ckpt)$/i.test(name)).sort();
+    const files = weights.length === 0 ? "" : `; of weights there are ${firstNames(weights)}`;
     throw new VistaError(
       "NOT_FOUND",
-      "no ZeRO checkpoint here or below: no `latest`, no *_optim_states.pt, no *_model_states.pt",
-      { path, hint: "Give the folder that holds `latest` (with Lightning: the X.ckpt folder)." },
+      `no ZeRO checkpoint here or below: no \`latest\`, no *_optim_states.pt, no *_model_states.pt${files}`,
+      {
+        path,
+        hint:
+          "Give the folder that holds `latest` (with Lightning: the X.ckpt folder)" +
+          (weights.length === 0
+            ? "."
+            : ", one of those files, or the index of shards, which belongs beside them."),
+      },
     );
   }
   const shown = candidates.slice(0, 20).map((candidate) => relative(path, candidate) || ".");

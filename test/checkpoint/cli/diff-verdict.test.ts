@@ -203,13 +203,29 @@ describe("entries of the state dict that nothing here reads", () => {
       /state_dict\.w, which is an array of numpy/,
     ],
     ["0._packed", new Tuple("qint8", t(1, 2)), /1 tensor under state_dict\.0\._packed/],
-  ])("%s is never called equal, also with --key", async (name, value, said) => {
-    const path = save(dict({ state_dict: new Map<Fake, Fake>([...model(), [name, value]]) }));
-    for (const options of [[], ["--key", "state_dict"]]) {
-      const { code, verdict, stdout } = await diff(path, path, ...options);
-      expect({ code, verdict }, stdout).toEqual({ code: 1, verdict: NOT_ALL });
-      expect(stdout).toMatch(said);
-    }
+  ])(
+    "%s that differs, or is not looked at, is never called equal, also with --key",
+    async (name, value, said) => {
+      const of = (entry: Fake) =>
+        save(dict({ state_dict: new Map<Fake, Fake>([...model(), [name, entry]]) }));
+      const [a, b] = [of(value), of(value instanceof Call ? new Call(value.module, value.name, "y") : value)];
+      for (const options of [[], ["--key", "state_dict"]]) {
+        const { code, verdict, stdout } = await diff(a, b, ...options);
+        expect({ code, verdict }, stdout).toEqual({ code: 1, verdict: NOT_ALL });
+        expect(stdout).toMatch(said);
+      }
+    },
+  );
+
+  it("an extra state and an array of numpy that are the same in both are compared, under whatever key", async () => {
+    const entries = new Map<Fake, Fake>([
+      ...model(),
+      ["x._extra_state", dict({ scale: 2 })],
+      ["n", new Call("numpy._core.multiarray", "_reconstruct", "x")],
+    ]);
+    const [a, b] = [save(entries), save(dict({ module: entries }))];
+    expect(await diff(a, a)).toMatchObject({ code: 0, verdict: "equal: 2 tensors the same" });
+    expect(await diff(a, b)).toMatchObject({ code: 0, verdict: "state dicts equal: 2 tensors the same" });
   });
 
   it("an extra state of None and one that is a tensor are nothing of the kind", async () => {
