@@ -1,5 +1,5 @@
 /** Compares two checkpoints, each of any kind, tensor by tensor and a few megabytes at a time. */
-import { throwIfAborted } from "../core/errors.js";
+import { throwIfAborted, VistaError } from "../core/errors.js";
 import { crc32 } from "../core/io/crc32.js";
 import { mapOrdered } from "../core/io/map-ordered.js";
 import { settleAll } from "../core/io/settle.js";
@@ -74,9 +74,10 @@ export interface DiffOptions extends RunOptions {
 
 /**
  * Compares names, dtypes, shapes and bytes. For floats it also tells how far the values are apart, even where the dtypes differ.
- * @throws VistaError what reading the inputs throws; `ABORTED`
+ * @throws VistaError what reading the inputs throws; `USAGE` for what is no tolerance; `ABORTED`
  */
 export async function diffStates(a: StateDict, b: StateDict, options: DiffOptions = {}): Promise<DiffReport> {
+  checkTolerance(options);
   const onlyA = [...a.tensors.keys()].filter((name) => !b.tensors.has(name));
   const onlyB = [...b.tensors.keys()].filter((name) => !a.tensors.has(name));
   const names = [...a.tensors.keys()].filter((name) => b.tensors.has(name));
@@ -117,6 +118,15 @@ export async function diffStates(a: StateDict, b: StateDict, options: DiffOption
   for (const file of [...a.files, ...b.files]) await file.checkUnchanged();
   const equal = names.length > 0 && onlyA.length + onlyB.length + different.length === 0;
   return { onlyA, onlyB, different, close, same: names.length - different.length - close, equal };
+}
+
+/** Refuses what is no tolerance: to NaN everything would be equal. @throws VistaError `USAGE` */
+export function checkTolerance({ atol = 0, rtol = 0 }: DiffOptions): void {
+  const wrong = [atol, rtol].find((value) => !(Number.isFinite(value) && value >= 0));
+  if (wrong !== undefined)
+    throw new VistaError("USAGE", `${wrong} is no tolerance`, {
+      hint: "Give a number from 0 on, such as 1e-5.",
+    });
 }
 
 /** Tells whether the options allow a difference of two tensors. */

@@ -46,6 +46,7 @@ export {
   type ReshardOptions,
   reshardCheckpoint,
 } from "./reshard.js";
+export type { Metadata } from "./safetensors/write.js";
 export {
   type CheckpointFormat,
   type Saved,

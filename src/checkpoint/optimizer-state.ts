@@ -6,7 +6,7 @@
 import { settleAll } from "../core/io/settle.js";
 import { remember } from "../core/maps.js";
 import type { RunOptions } from "../core/progress.js";
-import type { DiffOptions } from "./diff.js";
+import { checkTolerance, type DiffOptions } from "./diff.js";
 import { StateDict, type Tensor } from "./tensor/tensor.js";
 import type { TorchFile } from "./torch/file.js";
 import { asDict, asItems, keyText, PyTuple, type PyValue } from "./torch/objects.js";
@@ -178,8 +178,10 @@ async function readValue(value: PyValue, file: TorchFile, depth = 0): Promise<Op
 export function diffValues(
   { values: a }: OptimizerState,
   { values: b }: OptimizerState,
-  { atol = 0, rtol = 0 }: Pick<DiffOptions, "atol" | "rtol"> = {},
+  tolerance: Pick<DiffOptions, "atol" | "rtol"> = {},
 ): ValuesReport {
+  checkTolerance(tolerance);
+  const { atol = 0, rtol = 0 } = tolerance;
   const differences = new Map<string, ValueDifference & { readonly parameters: string[] }>();
   const compared = new Set<string>();
   const skipped = new Set<string>();

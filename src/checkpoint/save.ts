@@ -12,11 +12,12 @@ import {
   outputExists,
   prepareOutput,
 } from "../core/io/output.js";
+import { isRecord } from "../core/maps.js";
 import { sum } from "../core/sum.js";
 import { castState } from "./cast.js";
 import { contentOf, type OutputPart } from "./copy/parts.js";
 import { type WriteOptions, writeFiles } from "./copy/sink.js";
-import { planSafetensors } from "./safetensors/write.js";
+import { type Metadata, planSafetensors } from "./safetensors/write.js";
 import { formatIndex } from "./shard-index.js";
 import { splitState } from "./split.js";
 import type { CastTarget } from "./tensor/cast.js";
@@ -36,8 +37,8 @@ export interface SaveOptions extends WriteOptions, OutputOptions {
    * there is one file, whatever its size.
    */
   maxShardSize?: number;
-  /** The metadata of a safetensors file, text by key; none by default. */
-  metadata?: Readonly<Record<string, string>>;
+  /** The metadata of a safetensors file, text by key (an object or a Map); none by default. Torch files have no place for them. */
+  metadata?: Metadata;
 }
 
 export interface SavedFile {
@@ -164,6 +165,10 @@ async function keepInputs(state: StateDict, paths: readonly string[]): Promise<v
 const INDEX = ".index.json";
 
 function plan(original: StateDict, path: string, options: SaveOptions): Plan {
+  if (typeof original?.unique !== "function")
+    throw new VistaError("USAGE", "what is to be saved is no StateDict", {
+      hint: "Give checkpoint.state, or new StateDict([[name, tensor]]).",
+    });
   const state = options.dtype === undefined ? original : castState(original, options.dtype);
   const format = options.format ?? formatOf(path);
   if (!FORMATS.includes(format)) {
@@ -172,6 +177,13 @@ function plan(original: StateDict, path: string, options: SaveOptions): Plan {
   const max = options.maxShardSize ?? Infinity;
   if (!(max > 0)) {
     throw new VistaError("USAGE", `maxShardSize is ${max}`, { hint: "Give a number of bytes above 0." });
+  }
+  if (options.metadata !== undefined && (format === "torch" || !isRecord(options.metadata))) {
+    const what =
+      format === "torch"
+        ? "metadata are for safetensors, and the output is a torch file"
+        : "the metadata are no text by key";
+    throw new VistaError("USAGE", what, { path, hint: "Leave them out, or name an output in .safetensors." });
   }
   const groups = splitState(state, max, format === "torch");
   const single = groups.length === 1;

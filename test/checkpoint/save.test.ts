@@ -3,10 +3,14 @@ import { basename, join } from "node:path";
 import { crc32 } from "node:zlib";
 import { describe, expect, it } from "vitest";
 import { castState } from "../../src/checkpoint/cast.js";
+import { diffStates } from "../../src/checkpoint/diff.js";
 import { openCheckpoint } from "../../src/checkpoint/open.js";
 import { planCheckpoint, saveCheckpoint } from "../../src/checkpoint/save.js";
 import { makeTensor, StateDict } from "../../src/checkpoint/tensor/tensor.js";
+import { tensorFrom } from "../../src/checkpoint/tensor/typed-array.js";
 import { verifyCheckpoint } from "../../src/checkpoint/verify.js";
+import { applyProfile } from "../../src/checkpoint/vista/profile.js";
+import { applyVista } from "../../src/checkpoint/vista/steps.js";
 import { digestsOf, temporaryFolder } from "../helpers/state.js";
 
 const tensor = (values: readonly number[]) =>
@@ -238,6 +242,8 @@ it.each([
   ["a size that is no number", { maxShardSize: Number.NaN }, /maxShardSize is NaN/],
   ["a size of nothing", { maxShardSize: 0 }, /maxShardSize is 0/],
   ["metadata that is no text", { metadata: { epoch: 5 } }, /metadata under epoch is no text/],
+  ["metadata without keys", { metadata: "pt" }, /metadata are no text by key/],
+  ["metadata in a torch file", { format: "torch", metadata: { a: "b" } }, /metadata are for safetensors/],
 ])(
   "%s that there is not is refused, as programs in JavaScript may give it, and nothing is written",
   async (_, options, message) => {
@@ -247,3 +253,39 @@ it.each([
     expect(readdirSync(folder)).toEqual([]);
   },
 );
+
+it("metadata may be a Map, as an opened checkpoint has them", async () => {
+  const path = join(temporaryFolder(), "a.safetensors");
+  const metadata = new Map([
+    ["format", "pt"],
+    ["__proto__", "x"],
+  ]);
+  await saveCheckpoint(three(), path, { metadata, fsync: false });
+  const { state, metadata: read } = await openCheckpoint(path);
+  await state.close();
+  expect(read).toEqual(metadata);
+});
+
+it.each<[string, () => unknown, RegExp]>([
+  ["a number as a name", () => new StateDict([[1, tensor([1])]] as never), /1: is no text, as names are/],
+  [
+    "a checkpoint in the place of its state",
+    () => saveCheckpoint({ state: three() } as never, "x.bin"),
+    /no StateDict/,
+  ],
+  ["a dtype of torch", () => tensorFrom(new Uint8Array(4), [1], "float32" as never), /no dtype float32/],
+  ["a shape that is a number", () => tensorFrom(new Uint8Array(4), 4 as never), /\[4\] is no shape/],
+  ["a tolerance of NaN", () => diffStates(three(), three(), { atol: Number.NaN }), /NaN is no tolerance/],
+  [
+    "a tolerance that is text",
+    () => diffStates(three(), three(), { rtol: "1" as never }),
+    /1 is no tolerance/,
+  ],
+  ["a scale of NaN", () => applyVista(three(), { loraScale: Number.NaN }), /loraScale is NaN/],
+  ["a profile", () => applyProfile(three(), "vistas" as never), /no profile vistas/],
+])("%s is refused by functions that take state dicts", async (_, call, message) => {
+  await expect((async () => call())()).rejects.toMatchObject({
+    code: "USAGE",
+    message: expect.stringMatching(message),
+  });
+});

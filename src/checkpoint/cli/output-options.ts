@@ -5,7 +5,7 @@ import type { CastTarget } from "../tensor/cast.js";
 export interface OutputFileOptions {
   dtype: string;
   maxShardSize?: number;
-  metadata?: Record<string, string>;
+  metadata?: ReadonlyMap<string, string>;
 }
 
 export const DTYPES: Record<string, CastTarget | undefined> = {
@@ -36,11 +36,8 @@ function parseSize(text: string): number {
   return bytes;
 }
 
-function collectMetadata(text: string, previous: Record<string, string> | undefined): Record<string, string> {
+function collectMetadata(text: string, previous: ReadonlyMap<string, string> = new Map()) {
   const at = text.indexOf("=");
   if (at < 1) throw new InvalidArgumentError("It is key=value, for example format=pt.");
-  // An object without a prototype takes `__proto__` for a key like any other.
-  const all = Object.assign(Object.create(null) as Record<string, string>, previous);
-  all[text.slice(0, at)] = text.slice(at + 1);
-  return all;
+  return new Map(previous).set(text.slice(0, at), text.slice(at + 1));
 }

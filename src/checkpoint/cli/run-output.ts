@@ -4,12 +4,10 @@ import { formatBytes, formatDuration, plural } from "../../core/cli/format.js";
 import { requireEnding } from "../../core/cli/output-names.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import { runWithProgress } from "../../core/cli/progress.js";
-import { VistaError } from "../../core/errors.js";
 import { inPhase } from "../../core/progress.js";
 import { castState } from "../cast.js";
 import {
   type CheckpointFormat,
-  formatOf,
   planCheckpoint,
   type Saved,
   type SaveOptions,
@@ -44,7 +42,6 @@ export function checkExtension(output: string, formats: readonly CheckpointForma
  *
  * @param started  the time when the command began, as `Date.now()` returns it
  * @param more  settings that do not come from the options that the commands share
- * @throws VistaError `USAGE` for metadata of a torch file, which has no place for it
  */
 export async function saveOutput(
   command: string,
@@ -56,12 +53,6 @@ export async function saveOutput(
   { folderIsThere = true, ...more }: SaveOptions & { folderIsThere?: boolean } = {},
 ): Promise<Result> {
   const { force = false, verify, fsync, maxShardSize, metadata, dryRun = false } = options;
-  if (metadata !== undefined && formatOf(output) === "torch") {
-    throw new VistaError("USAGE", "--metadata is for safetensors, and the output is a torch file", {
-      path: output,
-      hint: "Name an output that ends in .safetensors.",
-    });
-  }
   const how = { force, verify, fsync, maxShardSize, metadata, ...more };
   const saved = dryRun
     ? await planCheckpoint(state, output, how, folderIsThere)

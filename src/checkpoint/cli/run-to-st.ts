@@ -63,11 +63,9 @@ export async function toSt(
 /**
  * Returns the metadata of the output where a safetensors input is converted as it is: the input's own, and what was asked for.
  */
-function keptMetadata({ metadata }: Checkpoint, options: ToStOptions): { metadata?: Record<string, string> } {
+function keptMetadata({ metadata }: Checkpoint, options: ToStOptions) {
   if (!options.raw || metadata === undefined) return {};
-  // An object without a prototype takes `__proto__` for a key like any other.
-  const all = Object.assign(Object.create(null) as Record<string, string>, Object.fromEntries(metadata));
-  return { metadata: Object.assign(all, options.metadata) };
+  return { metadata: new Map([...metadata, ...(options.metadata ?? [])]) };
 }
 
 /** Takes the steps of the profile. They know names only, so their errors get the input's path here. */

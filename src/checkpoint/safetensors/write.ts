@@ -13,6 +13,9 @@ import { DTYPES, type DType } from "../tensor/dtype.js";
 import type { StateDict, Tensor } from "../tensor/tensor.js";
 import { MAX_HEADER, MAX_TENSORS, METADATA } from "./header.js";
 
+/** Text by key, also as a map, as an opened checkpoint has it. */
+export type Metadata = Readonly<Record<string, string>> | ReadonlyMap<string, string>;
+
 /**
  * Returns the parts of a safetensors file in order, and its size in bytes. The format has no shared tensors: each name gets bytes
  * of its own.
@@ -22,7 +25,7 @@ import { MAX_HEADER, MAX_TENSORS, METADATA } from "./header.js";
  */
 export function planSafetensors(
   state: StateDict,
-  metadata?: Readonly<Record<string, string>>,
+  metadata?: Metadata,
 ): { parts: OutputPart[]; length: number } {
   if (state.tensors.size > MAX_TENSORS) {
     throw new VistaError(
@@ -34,7 +37,8 @@ export function planSafetensors(
   const sorted = inOrder(state.tensors);
   const members: string[] = [];
   if (metadata !== undefined) {
-    for (const [key, value] of Object.entries(metadata)) {
+    const entries = metadata instanceof Map ? [...metadata] : Object.entries(metadata);
+    for (const [key, value] of entries) {
       // The reference reads no file whose metadata has anything else.
       if (typeof value !== "string") {
         throw new VistaError("USAGE", `the metadata under ${key} is no text`, { hint: "Give it as text." });
@@ -42,9 +46,7 @@ export function planSafetensors(
       checkText(key, "metadata");
       checkText(value, "metadata");
     }
-    const pairs = Object.entries(metadata).map(
-      ([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`,
-    );
+    const pairs = entries.map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`);
     members.push(`${JSON.stringify(METADATA)}:{${pairs.join(",")}}`);
   }
   const parts: OutputPart[] = [];

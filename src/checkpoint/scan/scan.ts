@@ -29,11 +29,14 @@ const MAX_METADATA = 512 * 2 ** 20;
  * @throws VistaError `NOT_FOUND`, `WRONG_KIND`, `IO` for a file that cannot be opened, `ABORTED`; the contents of a file never
  *   throw, they are found
  */
-export async function scanPaths(paths: readonly string[], options: RunOptions = {}): Promise<ScanReport> {
+export async function scanPaths(
+  paths: string | readonly string[],
+  options: RunOptions = {},
+): Promise<ScanReport> {
   const findings = new Findings();
   const files: ScannedFile[] = [];
   const dcp = new Map<string, Map<string, SavedItem[]>>();
-  for (const path of paths) {
+  for (const path of [paths].flat()) {
     for await (const file of filesOf(path, findings)) {
       throwIfAborted(options.signal);
       files.push(await scanFile(file, file === path, findings, dcp, options));

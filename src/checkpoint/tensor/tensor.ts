@@ -198,7 +198,7 @@ export class StateDict {
   /**
    * Makes a state dict.
    * @param tensors  pairs of a name and a tensor, such as a Map, in the order in which a torch file will have them
-   * @throws VistaError `USAGE` for a name that comes twice, and for what is no tensor of this package
+   * @throws VistaError `USAGE` for a name that comes twice or is no text, and for what is no tensor of this package
    */
   constructor(tensors: Iterable<readonly [name: string, tensor: Tensor]>);
   /** @internal Makes a state dict over `files`, which {@link close} closes. */
@@ -211,10 +211,12 @@ export class StateDict {
           record: name,
           hint: "Put the tensors in a Map first, where the last of a name stays.",
         });
-      if (tensor?.source === undefined) {
-        throw new VistaError("USAGE", "is no tensor of this package", {
+      // Programs in JavaScript come here too, and a number would be written as the name in a header that nobody reads.
+      if (typeof name !== "string" || tensor?.source === undefined) {
+        const isName = typeof name === "string";
+        throw new VistaError("USAGE", isName ? "is no tensor of this package" : "is no text, as names are", {
           record: String(name),
-          hint: "Make it with tensorFrom(typedArray, shape).",
+          hint: isName ? "Make it with tensorFrom(typedArray, shape)." : "Give the name as text.",
         });
       }
       map.set(name, tensor);

@@ -4,7 +4,7 @@
  */
 import { VistaError } from "../../core/errors.js";
 import { elementsOf } from "./cast.js";
-import { byteLengthOf, type DType, numelOf } from "./dtype.js";
+import { byteLengthOf, type DType, isDType, numelOf } from "./dtype.js";
 import { makeTensor, type Tensor } from "./tensor.js";
 
 /**
@@ -85,6 +85,8 @@ export function tensorFrom(
     });
   }
   const type = dtype ?? natural;
+  if (!isDType(type))
+    throw new VistaError("USAGE", `there is no dtype ${type}`, { hint: "F32, BF16, I64 …" });
   const Values = (ARRAYS as Partial<Record<DType, new () => TensorValues>>)[type];
   // Bytes may be of any type, and 16-bit unsigned integers of a type that has no array of its own.
   const fits = natural === "U8" || type === natural || (Values !== undefined && values instanceof Values);
@@ -92,8 +94,8 @@ export function tensorFrom(
     throw new VistaError("USAGE", `a ${values.constructor.name} does not hold ${type}`, {
       hint: "Give the bytes as a Uint8Array, or leave the dtype out.",
     });
-  if (!shape.every((dim) => Number.isSafeInteger(dim) && dim >= 0)) {
-    throw new VistaError("USAGE", `[${shape.join(", ")}] is no shape`, {
+  if (!shape?.every?.((dim) => Number.isSafeInteger(dim) && dim >= 0)) {
+    throw new VistaError("USAGE", `[${[shape].flat().join(", ")}] is no shape`, {
       hint: "Sizes are whole numbers, 0 or more; [] is the shape of one value.",
     });
   }

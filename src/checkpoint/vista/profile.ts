@@ -1,4 +1,5 @@
 /** Chooses the steps between reading and writing that a model needs: those of the script with which its authors convert it. */
+import { VistaError } from "../../core/errors.js";
 import type { StateDict } from "../tensor/tensor.js";
 import { applyCosmos, type CosmosReport, isCosmos } from "./cosmos.js";
 import { applyVista, type VistaOptions, type VistaReport } from "./steps.js";
@@ -28,7 +29,7 @@ export interface ProfileResult {
  * Takes the steps of a profile, or of the one that the names tell. No weight is read.
  *
  * @param options  the options of Vista's steps, of which `cosmos` heeds only `ema`, and `none` none
- * @throws VistaError as {@link applyVista} does; for `cosmos` `INCOMPLETE` and `INCONSISTENT`
+ * @throws VistaError as {@link applyVista} does; `USAGE` for a profile that does not exist; for `cosmos` `INCOMPLETE` and `INCONSISTENT`
  */
 export function applyProfile(
   state: StateDict,
@@ -37,6 +38,9 @@ export function applyProfile(
 ): ProfileResult {
   // It is Cosmos' where the names can be nothing else. Vista's steps refuse names that are not their own.
   const profile = asked ?? (isCosmos(state.tensors.keys()) ? "cosmos" : "vista");
+  if (!PROFILES.includes(profile)) {
+    throw new VistaError("USAGE", `there is no profile ${profile}`, { hint: `Give ${PROFILES.join(", ")}.` });
+  }
   const about = { profile, detected: asked === undefined };
   if (profile === "none") return { ...about, state };
   if (profile === "cosmos") {

@@ -42,11 +42,13 @@ export interface VistaResult {
  * Where the script would lose weights in silence, this is an error (names without the prefix) or keeps them (names that merely
  * contain `decay` or `num_updates`, which the script takes for the EMA's counters).
  *
- * @throws VistaError `INCOMPLETE`, `INCONSISTENT`, `AMBIGUOUS`, `UNSUPPORTED`, with the name of the tensor
+ * @throws VistaError `INCOMPLETE`, `INCONSISTENT`, `AMBIGUOUS`, `UNSUPPORTED`, with the name of the tensor; `USAGE` for a scale that is no number
  */
 export function applyVista(state: StateDict, options: VistaOptions = {}): VistaResult {
   const { tensors } = state;
   const { lora = true, ema = true, loraScale = 1, keepPrefix = false, keepUnprefixed = false } = options;
+  if (!Number.isFinite(loraScale))
+    throw new VistaError("USAGE", `loraScale is ${loraScale}`, { hint: "Give a number, such as 0.5." });
   const stripped = stripPrefix(tensors);
   if (stripped.unprefixed.length > 0 && !keepPrefix && !keepUnprefixed) {
     throw unprefixedError(stripped.unprefixed, tensors.size);

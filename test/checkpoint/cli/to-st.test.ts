@@ -334,7 +334,7 @@ describe("merge", () => {
     const result = await runCli("vista-ckpt", args, { cwd: temporaryFolder() });
     expect(result).toMatchObject({
       code: 2,
-      stderr: expect.stringContaining("--metadata is for safetensors"),
+      stderr: expect.stringContaining("metadata are for safetensors, and the output is a torch file"),
     });
   });
 });

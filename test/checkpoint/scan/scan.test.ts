@@ -18,7 +18,7 @@ import { scanPaths } from "../../../src/checkpoint/scan/scan.js";
 import { isKnownGlobal } from "../../../src/checkpoint/torch/known-globals.js";
 import { runCli } from "../../helpers/cli.js";
 import { temporaryFolder } from "../../helpers/state.js";
-import { zip } from "../../helpers/torch-file.js";
+import { FakeTensor, legacyTorch, zip } from "../../helpers/torch-file.js";
 
 const FIXTURES = join(import.meta.dirname, "../../../fixtures");
 const BAD = join(FIXTURES, "scan/bad");
@@ -130,6 +130,13 @@ describe("nothing is found", () => {
       expect(await found(join(FIXTURES, "torch", `protocol-${protocol}-legacy.pt`))).toEqual([]);
     },
   );
+
+  it("in a legacy file with a quantised storage, nor in one path that is given as text", async () => {
+    const path = join(temporaryFolder(), "q.pt");
+    const values = new FakeTensor(new Uint8Array(4), [1], { storageClass: "QInt32Storage" });
+    writeFileSync(path, legacyTorch(new Map([["w", values]])));
+    expect(await scanPaths(path)).toMatchObject({ clean: true, files: [{ path, kind: "legacy torch" }] });
+  });
 
   it("in torch's files of every kind of tensor", async () => {
     const folder = join(FIXTURES, "torch");
