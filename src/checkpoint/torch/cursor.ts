@@ -10,6 +10,8 @@ export class PickleCursor {
   /** The offset at which the current operation starts, for error messages. */
   operation: number;
   readonly #data: Buffer;
+  /** The same bytes, for numbers: Buffer's own functions check again what {@link take} has, in JavaScript. */
+  readonly #view: DataView;
   /** The offset at which the frame ends that the current operation lies in; infinite outside of frames. */
   #frameEnd = Infinity;
 
@@ -20,6 +22,7 @@ export class PickleCursor {
     private readonly record: string | undefined,
   ) {
     this.#data = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+    this.#view = new DataView(data.buffer, data.byteOffset, data.byteLength);
     this.at = start;
     this.operation = start;
     if (data.byteLength - start > PICKLE_LIMITS.size) {
@@ -28,13 +31,16 @@ export class PickleCursor {
   }
 
   /**
-   * Begins the next operation. None may reach beyond the end of its frame: reading from a file, CPython then loses the beginning of
+   * Begins the next operation and returns its code. None may reach beyond the end of its frame: reading from a file, CPython then loses the beginning of
    * a name, and so calls another one than a reader without frames has seen.
    */
-  begin(): void {
-    if (this.at > this.#frameEnd) this.fail("an operation that reaches beyond the end of its frame");
-    if (this.at === this.#frameEnd) this.#frameEnd = Infinity;
+  opcode(): number {
+    if (this.at >= this.#frameEnd) {
+      if (this.at > this.#frameEnd) this.fail("an operation that reaches beyond the end of its frame");
+      this.#frameEnd = Infinity;
+    }
     this.operation = this.at;
+    return this.u8();
   }
 
   /** Reads the argument of FRAME: the number of bytes from here on that are read together, which pickles do in no other frame. */
@@ -63,11 +69,11 @@ export class PickleCursor {
   }
 
   uint32(): number {
-    return this.#data.readUInt32LE(this.take(4));
+    return this.#view.getUint32(this.take(4), true);
   }
 
   length8(): number {
-    const length = this.#data.readBigUInt64LE(this.take(8));
+    const length = this.#view.getBigUint64(this.take(8), true);
     if (length > BigInt(this.#data.length)) {
       this.short(`a length of ${length} bytes in a pickle of ${this.#data.length}`);
     }
@@ -206,16 +212,16 @@ export class PickleCursor {
 
   /** Reads the argument of BININT, which is signed. */
   int32(): number {
-    return this.#data.readInt32LE(this.take(4));
+    return this.#view.getInt32(this.take(4), true);
   }
 
   uint16(): number {
-    return this.#data.readUInt16LE(this.take(2));
+    return this.#view.getUint16(this.take(2), true);
   }
 
   /** Reads the argument of BINFLOAT, which is big-endian. */
   float64(): number {
-    return this.#data.readDoubleBE(this.take(8));
+    return this.#view.getFloat64(this.take(8));
   }
 
   /** Throws `TRUNCATED` and not `PICKLE`, so that a caller who gave only the beginning of a file can come back with more. */

@@ -5,7 +5,9 @@ import { PyLatin1, type PyRawText, PyTuple, type PyValue } from "./objects.js";
 
 export class PickleStack {
   readonly #values: PyValue[] = [];
-  /** The number of values below each MARK that is open. */
+  /** The number of values below the innermost MARK: what is below is out of reach. */
+  #floor = 0;
+  /** What {@link #floor} was before each MARK that is open. */
   readonly #marks: number[] = [];
   readonly #memo: PyValue[] = [];
   readonly #memoSparse = new Map<number, PyValue>();
@@ -19,10 +21,11 @@ export class PickleStack {
   /** Lets go of all values. */
   clear(): void {
     for (const list of [this.#values, this.#marks, this.#memo]) list.length = 0;
+    this.#floor = 0;
     this.#memoSparse.clear();
   }
 
-  /** Checks the number of values; it is called after every operation. */
+  /** Checks the number of values; an operation adds one at most. */
   checkSize(): void {
     if (this.#values.length > PICKLE_LIMITS.stack)
       this.cursor.fail(`more than ${PICKLE_LIMITS.stack} values on the stack`);
@@ -54,25 +57,23 @@ export class PickleStack {
   }
 
   mark(): void {
-    this.#marks.push(this.#values.length);
+    this.#marks.push(this.#floor);
+    this.#floor = this.#values.length;
     if (this.#marks.length > PICKLE_LIMITS.depth)
       this.cursor.fail(`nested more than ${PICKLE_LIMITS.depth} deep`);
   }
 
   /** Takes the innermost MARK away where it is on top; returns whether it was. */
   dropMark(): boolean {
-    if (this.#marks.at(-1) !== this.#values.length) return false;
+    const outer = this.#marks.at(-1);
+    if (outer === undefined || this.#floor !== this.#values.length) return false;
     this.#marks.pop();
+    this.#floor = outer;
     return true;
   }
 
-  /** Returns the index at which the values above the innermost MARK begin: what is below is out of reach. */
-  #floor(): number {
-    return this.#marks.length === 0 ? 0 : this.#marks[this.#marks.length - 1]!;
-  }
-
   top(): PyValue {
-    if (this.#values.length <= this.#floor()) this.cursor.fail("the stack is empty");
+    if (this.#values.length <= this.#floor) this.cursor.fail("the stack is empty");
     return this.#values[this.#values.length - 1]!;
   }
 
@@ -84,15 +85,17 @@ export class PickleStack {
 
   popMany(count: number): PyValue[] {
     const start = this.#values.length - count;
-    if (start < this.#floor()) this.cursor.fail("the stack is empty");
+    if (start < this.#floor) this.cursor.fail("the stack is empty");
     return this.#popFrom(start);
   }
 
   /** Takes the values above the innermost MARK, and the MARK itself. */
   popMark(): PyValue[] {
-    const start = this.#marks.pop();
-    if (start === undefined) this.cursor.fail("no MARK on the stack");
-    return this.#popFrom(start as number);
+    const outer = this.#marks.pop();
+    if (outer === undefined) return this.cursor.fail("no MARK on the stack");
+    const start = this.#floor;
+    this.#floor = outer;
+    return this.#popFrom(start);
   }
 
   #popFrom(start: number): PyValue[] {

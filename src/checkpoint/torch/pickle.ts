@@ -69,6 +69,9 @@ export function readPickle(
 /** Python has a single one, too: a tensor has one of its own among its arguments, and a file thousands of tensors. */
 const EMPTY_TUPLE = new PyTuple([]);
 
+/** The number of operations between looks at limits that are a thousand times as large: most of a start is reading pickles. */
+const CHECK_EVERY = 1024;
+
 class Machine {
   readonly #in: PickleCursor;
   readonly #exact: ExactReading;
@@ -93,18 +96,18 @@ class Machine {
   }
 
   run(): { value: PyValue; end: number; protocol: number } {
-    const input = this.#in;
-    for (;;) {
-      input.begin();
-      this.#budget.spend(1);
-      const opcode = input.u8();
+    for (let count = 1; ; count++) {
+      const opcode = this.#in.opcode();
       if (opcode === 0x2e) {
         // STOP
         const value = this.#stack.pop();
         return { value, end: this.#in.at, protocol: this.#protocol };
       }
       this.#step(opcode);
-      this.#stack.checkSize();
+      if (count % CHECK_EVERY === 0) {
+        this.#budget.spend(CHECK_EVERY);
+        this.#stack.checkSize();
+      }
     }
   }
 
@@ -248,8 +251,8 @@ class Machine {
       }
       case 0x52: {
         // REDUCE
-        const [callable, args] = this.#stack.popMany(2);
-        return this.#stack.push(this.#call(callable!, args!));
+        const args = this.#stack.pop();
+        return this.#stack.push(this.#call(this.#stack.pop(), args));
       }
       case 0x81: {
         // NEWOBJ

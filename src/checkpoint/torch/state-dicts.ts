@@ -107,7 +107,8 @@ function placesIn(value: PyValue): Place[] {
   for (const { path, container, inOptimizer: within } of queue) {
     const inOptimizer = within || isOptimizerState(container);
     for (const [name, child] of childrenOf(container)) {
-      if (asDict(child) === undefined && asItems(child) === undefined) continue;
+      // In a list without containers, as the thousands of shapes are, there is no dict.
+      if (asDict(child) === undefined && !asItems(child)?.some(isContainer)) continue;
       if (seen.has(child) || path.length >= MAX_DEPTH || seen.size >= MAX_CONTAINERS) continue;
       seen.add(child);
       queue.push({
@@ -127,6 +128,10 @@ function placesIn(value: PyValue): Place[] {
       });
   }
   return places;
+}
+
+function isContainer(value: PyValue): boolean {
+  return asDict(value) !== undefined || asItems(value) !== undefined;
 }
 
 function tensorsIn(dict: PyDict): number {

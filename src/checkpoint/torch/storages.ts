@@ -51,8 +51,8 @@ export function walk(value: PyValue, visit: (value: object, path: string) => voi
   const seen = new Set<object>();
   // A list of open containers stands in for recursion, because a pickle may nest deeper than the call stack.
   const open: { path: string; left: Iterator<[PyValue, PyValue]> }[] = [];
-  const enter = (current: PyValue, path: string) => {
-    if (typeof current !== "object" || current === null || seen.has(current)) return;
+  const isNew = (current: PyValue) => typeof current === "object" && current !== null && !seen.has(current);
+  const enter = (current: object, path: string) => {
     seen.add(current);
     visit(current, path);
     const left = childrenOf(current);
@@ -65,11 +65,16 @@ export function walk(value: PyValue, visit: (value: object, path: string) => voi
     }
     open.push({ path, left });
   };
-  enter(value, "");
+  if (isNew(value)) enter(value as object, "");
   for (let top = open.at(-1); top !== undefined; top = open.at(-1)) {
     const next = top.left.next();
-    if (next.done === true) open.pop();
-    else enter(next.value[1], joined(top.path, next.value[0]));
+    if (next.done === true) {
+      open.pop();
+      continue;
+    }
+    const [key, child] = next.value;
+    // Most of what there is are numbers, whose paths nobody asks for.
+    if (isNew(child)) enter(child as object, joined(top.path, key));
   }
 }
 
