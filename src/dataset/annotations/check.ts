@@ -7,6 +7,7 @@ import { formatCount as count } from "../../core/text.js";
 import type { AnnotationTally, Check, CheckOptions, CheckSummary, Finding, QuickTally } from "../finding.js";
 import { readSplits, type Split } from "../opendv/meta.js";
 import { findOpenDvRoot } from "../opendv/root.js";
+import { isFirst, requireCount, requireShard } from "../options.js";
 import type { UnusableRecords } from "./clean.js";
 import { type AnnotationMessage, type AnnotationTask, runAnnotations, totalBytes } from "./run.js";
 
@@ -80,11 +81,13 @@ async function* findings(
   summary: CheckSummary,
   options: AnnotationCheckOptions,
 ): AsyncGenerator<Finding> {
+  requireShard(options.shard);
+  requireCount("numFrames", options.numFrames);
   throwIfAborted(options.signal);
   const records = { what: "annotation records", checked: 0, total: 0 };
   summary.coverage.push(records);
   // An annotation file is not split, so the first shard does all of it.
-  if (options.shard !== undefined && options.shard.index > 1) {
+  if (!isFirst(options.shard)) {
     summary.interrupted = false;
     return;
   }

@@ -1,12 +1,14 @@
 /** The work of `vista-data check`, once its options are read. */
 import { existsSync } from "node:fs";
 import { isAbsolute, join, relative, resolve, sep } from "node:path";
+import { expandInputs } from "../../core/cli/inputs.js";
 import { type CommandContext, EXIT, exitCodeOfStop, packageVersion } from "../../core/cli/program.js";
 import { runWithProgress } from "../../core/cli/progress.js";
 import { isVistaError, VistaError } from "../../core/errors.js";
 import { checkAnnotations } from "../annotations/check.js";
 import { createClean, type UnusableRecords, unusableRecords } from "../annotations/clean.js";
 import type { AnnotationTally, Check, CheckOptions, CheckSummary, Finding } from "../finding.js";
+import { isFirst } from "../options.js";
 import { recognise } from "../recognise.js";
 import { MissingList } from "../report/missing.js";
 import { joinPath, normaliseSummary, type Report, ReportBuilder } from "../report/report.js";
@@ -104,7 +106,7 @@ async function collect(
     for (const { check, prefix } of parts) {
       for await (const finding of check) add({ ...finding, path: joinPath(prefix, finding.path) });
     }
-    if (config === undefined || (options.shard?.index ?? 1) !== 1) return false;
+    if (config === undefined || !isFirst(options.shard)) return false;
     const tallies: AnnotationTally[] = parts.flatMap(({ check, prefix }) =>
       (check.summary.annotations ?? []).map((tally) => ({ ...tally, path: joinPath(prefix, tally.path) })),
     );
@@ -129,7 +131,7 @@ async function makeParts(
   onMissing: CheckOptions["onMissing"],
 ): Promise<{ parts: Part[]; leftOut: string[]; unusable?: UnusableRecords }> {
   const kind = options.quick ? "annotations" : options.kind;
-  const extra = (options.annos ?? []).map((file) => relativeTo(root, file));
+  const extra = (await expandInputs(options.annos ?? [])).map((file) => relativeTo(root, file));
   const { version } = options;
   // With `--annos`, there need be nothing else.
   const orNothing = extra.length > 0;

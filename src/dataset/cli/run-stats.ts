@@ -1,6 +1,7 @@
 /** The work of `vista-data stats`, once its options are read. */
 
 import { formatCount, plural } from "../../core/cli/format.js";
+import { expandInputs } from "../../core/cli/inputs.js";
 import type { PrintOptions } from "../../core/cli/options.js";
 import { printResult } from "../../core/cli/print.js";
 import type { CommandContext } from "../../core/cli/program.js";
@@ -18,7 +19,8 @@ export async function runStats(
   options: StatsCommandOptions,
   context: CommandContext,
 ): Promise<void> {
-  const { annos, index } = options;
+  const { index } = options;
+  const annos = await expandInputs(options.annos ?? []);
   const stats = await runWithProgress(options.quiet, context.signal, (run) =>
     collectStats(root, { ...run, annos, index }),
   );

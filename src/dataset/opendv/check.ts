@@ -10,6 +10,7 @@ import { Turns } from "../../core/turns.js";
 import type { Check, CheckOptions, CheckSummary, Finding } from "../finding.js";
 import { knownScans, readIndex, stampOf } from "../frame-index/build.js";
 import { checkImage } from "../images/check.js";
+import { isFirst, ownOf, requireShard } from "../options.js";
 import { boundsOf, choosePictures, unseenAt } from "../sample.js";
 import { folderFindings, loaderFinding } from "./folder.js";
 import { type FolderScan, scanFolder } from "./folder-listing.js";
@@ -96,6 +97,7 @@ class OpenDvRun {
 
   /** Yields the findings, with paths from the root that was given, because the set itself may be a folder in it. */
   async *run(): AsyncGenerator<Finding> {
+    requireShard(this.options.shard);
     const given = this.summary.root;
     const found = findOpenDvRoot(given);
     if (found === undefined) {
@@ -115,7 +117,7 @@ class OpenDvRun {
   async *#findings(found: OpenDvRoot, onMissing?: (missing: Finding) => void): AsyncGenerator<Finding> {
     const { signal, shard, index } = this.options;
     if (index !== undefined) this.#known = knownScans(await readIndex(index));
-    const first = shard === undefined || shard.index === 1;
+    const first = isFirst(shard);
     const metas = await this.#readMetas(found);
     const list = metas.find(({ meta }) => meta.unreadable === undefined && meta.videos.length > 0);
     if (first) yield* this.#setFindings(found, metas, list, onMissing);
@@ -125,9 +127,7 @@ class OpenDvRun {
     if (first && !loaderReads(layout)) yield loaderFinding(layout, ".", frameName(layout, base));
 
     const expected = expectedByFolder(found, list?.meta.videos ?? []);
-    const mine = found.folders.filter(
-      (_, index) => shard === undefined || index % shard.count === shard.index - 1,
-    );
+    const mine = ownOf(found.folders, shard);
     this.#folders.total = mine.length;
     for (const folder of mine) {
       throwIfAborted(signal);

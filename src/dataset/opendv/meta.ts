@@ -71,12 +71,12 @@ const COLUMNS: readonly (readonly [field: string, header: string])[] = [
 ];
 
 /**
- * Reads from lists of videos which are for training and which for validation, by ID; videos of which they say nothing are left out.
- * One that is listed for both is for validation, so that nothing is trained on it.
+ * Reads the videos of some lists, each of which is of no use unless it can be read.
+ *
  * @throws VistaError as {@link readMeta} does; `FORMAT` where a list is no list, so that nobody knows
  */
-export async function readSplits(files: readonly string[]): Promise<Map<string, Split>> {
-  const splits = new Map<string, Split>();
+export async function readVideos(files: readonly string[]): Promise<MetaVideo[]> {
+  const lists: MetaVideo[][] = [];
   for (const file of files) {
     const { videos, unreadable } = await readMeta(file);
     if (unreadable !== undefined) {
@@ -84,9 +84,20 @@ export async function readSplits(files: readonly string[]): Promise<Map<string, 
         "`vista-data check` says more. Mend the list or remove it: without one, folders alone tell the split.";
       throw new VistaError("FORMAT", unreadable.reason, { path: file, offset: unreadable.offset, hint });
     }
-    for (const { videoId, split } of videos)
-      if (split !== undefined && splits.get(videoId) !== "val") splits.set(videoId, split);
+    lists.push(videos);
   }
+  return lists.flat();
+}
+
+/**
+ * Reads from lists of videos which are for training and which for validation, by ID; videos of which they say nothing are left out.
+ * One that is listed for both is for validation, so that nothing is trained on it.
+ * @throws VistaError as {@link readVideos} does
+ */
+export async function readSplits(files: readonly string[]): Promise<Map<string, Split>> {
+  const splits = new Map<string, Split>();
+  for (const { videoId, split } of await readVideos(files))
+    if (split !== undefined && splits.get(videoId) !== "val") splits.set(videoId, split);
   return splits;
 }
 

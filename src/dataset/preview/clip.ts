@@ -2,7 +2,7 @@
 import { existsSync, statSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { fromSystem, VistaError } from "../../core/errors.js";
-import { loaderPath, misreadName } from "../annotations/clips.js";
+import { loaderPath, misreadName, opendvDataRoot } from "../annotations/clips.js";
 import { type NuScenesRecord, recordFaults } from "../annotations/nuscenes-rows.js";
 import { subsetOf } from "../annotations/run.js";
 import { framesFromSample } from "../frame-index/chains.js";
@@ -138,7 +138,8 @@ function recordClip(file: string, index: number, root: string | undefined, count
   if (name.length > MAX_PATH)
     throw bad(`names a folder in ${name.length} characters, more than any path has`);
   const [digits, extension] = first_frame.split(".") as [string, string];
-  const data = dataRoot(base, "YouTube");
+  const usual = dataRoot(base, "YouTube");
+  const data = kind === "language" ? opendvDataRoot(usual) : usual;
   const frames = Array.from({ length: count }, (_, i) => {
     const number = String(Number(digits) + i).padStart(digits.length, "0");
     return loaderPath(data, join(name, `${number}.${extension}`));

@@ -7,6 +7,7 @@ import type { RunOptions } from "../../core/progress.js";
 import { COMMANDS, hasGoal, type NuScenesRecord, PICTURE } from "../annotations/nuscenes-rows.js";
 import { loadSharp } from "../images/decode.js";
 import { MOST_PIXELS, tooLarge } from "../images/headers.js";
+import { requireCount } from "../options.js";
 import type { PreviewClip } from "./clip.js";
 import { centreCrop } from "./crop.js";
 import { textPath } from "./text.js";
@@ -75,6 +76,7 @@ export async function modelView(path: string, width: number, height: number): Pr
  */
 export async function drawSheet(clip: PreviewClip, options: SheetOptions = {}): Promise<Buffer> {
   const { width = 576, height = 320, signal, onProgress } = options;
+  for (const [name, side] of Object.entries({ width, height, tile: options.tile })) requireCount(name, side);
   const sharp = await loadSharp();
   const tileWidth = Math.min(options.tile ?? 384, width);
   const tileHeight = Math.max(1, Math.round((tileWidth * height) / width));

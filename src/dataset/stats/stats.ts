@@ -1,6 +1,6 @@
 /** The figures of what a data set holds, for `vista-data stats`. */
 import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import type { RunOptions } from "../../core/progress.js";
 import { sum } from "../../core/sum.js";
 import { textOf } from "../../core/text.js";
@@ -14,7 +14,7 @@ import {
 import { indexParts, readIndex } from "../frame-index/build.js";
 import type { DatasetIndex, IndexedFolder } from "../frame-index/dataset-index.js";
 import { readRecords, readWholeRows } from "../json/rows.js";
-import { type MetaVideo, readMeta } from "../opendv/meta.js";
+import { type MetaVideo, readVideos } from "../opendv/meta.js";
 import { countClips, countFrames } from "../opendv/runs.js";
 import { recognise } from "../recognise.js";
 
@@ -85,7 +85,7 @@ export interface AnnotationStats {
   speed?: Distribution;
 }
 
-/** The figures of a YouTube.json. */
+/** The figures of a YouTube.json, or of a language file of DriveAGI's. */
 export interface YouTubeStats {
   path: string;
   /** The number of records, each of which is a clip. */
@@ -114,18 +114,17 @@ export interface StatsOptions extends RunOptions {
 /** Counts what a data set holds. @throws VistaError `NOT_FOUND` where there is nothing to count, `FORMAT`, `IO`, `ABORTED` */
 export async function collectStats(root: string, options: StatsOptions = {}): Promise<DataStats> {
   const stats: DataStats = { root, annotations: [], youtube: [] };
-  const files = [
-    ...["nuScenes.json", "nuScenes_val.json", "YouTube.json"]
-      .map((name) => join(root, "annos", name))
-      .filter(existsSync),
-    ...(options.annos ?? []),
-  ];
-  const parts = recognise(root, { kinds: ["nuscenes", "opendv"], orNothing: files.length > 0 });
+  const { annos = [] } = options;
+  const parts = recognise(root, { orNothing: annos.length > 0 });
+  // The language files have many gigabytes, and are counted where they are named.
+  const usual = parts.annotations.filter((file) => !/^10hz_/i.test(basename(file)));
+  const files = [...usual.map((file) => join(root, file)), ...annos];
   const previous = options.index === undefined ? undefined : await readIndex(options.index);
   const { index } = await indexParts(parts, { ...options, previous });
   if (index.opendv !== undefined) {
-    const videos = await listedVideos(parts.opendv?.found.metaFiles ?? []);
-    stats.opendv = opendvStats(index.opendv.folders, videos);
+    const videos = await readVideos(parts.opendv?.found.metaFiles ?? []);
+    const listed = new Map(videos.map((video) => [video.videoId, video]));
+    stats.opendv = opendvStats(index.opendv.folders, listed);
   }
   if (index.nuscenes !== undefined) {
     stats.nuscenes = nuscenesStats(index.nuscenes, parts.nuscenes!.root);
@@ -137,14 +136,6 @@ export async function collectStats(root: string, options: StatsOptions = {}): Pr
 /** Returns an object without a prototype, for names that come from files: `__proto__` and `toString` are names like any other. */
 function named<T>(): Record<string, T> {
   return Object.create(null) as Record<string, T>;
-}
-
-async function listedVideos(files: readonly string[]): Promise<Map<string, MetaVideo>> {
-  const videos = new Map<string, MetaVideo>();
-  for (const file of files) {
-    for (const video of (await readMeta(file)).videos) videos.set(video.videoId, video);
-  }
-  return videos;
 }
 
 function opendvStats(folders: readonly IndexedFolder[], listed: ReadonlyMap<string, MetaVideo>): OpenDvStats {
@@ -233,10 +224,11 @@ function countFile(path: string, stats: DataStats): void {
   const folders = new Set<string>();
   let clips = 0;
   const value = (value: unknown) => {
-    const record = value as { folder_name?: unknown; frames?: unknown } | null;
-    if (typeof record?.folder_name === "string") {
+    const record = value as { folder_name?: unknown; folder?: unknown } | null;
+    const folder = record?.folder_name ?? record?.folder;
+    if (typeof folder === "string") {
       clips++;
-      folders.add(record.folder_name);
+      folders.add(folder);
     } else addRecord(records, value, speeds);
   };
   readWholeRows(path, "read the file", { value });

@@ -35,6 +35,20 @@ test("a clean set: exit code 0, and a verdict that says it rests on a sample", a
   expect((await check()).code).toBe(1);
 });
 
+test("--annos takes a pattern in quotes, as the statistics do; one that matches nothing is an error", async () => {
+  const folder = newFolder();
+  for (const file of ["a.json", "b.json"])
+    writeFileSync(join(folder, file), `[{"folder_name": "Driver/${file[0]}", "first_frame": "${name(0)}"}]`);
+  const pattern = join(folder, "*.json");
+  const { stdout } = await check("--quick", "--json", "--annos", pattern);
+  const [part] = (JSON.parse(stdout) as Report).parts;
+  expect(part!.annotations!.map(({ records }) => records)).toEqual([528, 1, 1]);
+  const counted = await runCli("vista-data", ["stats", root, "--json", "--annos", pattern]);
+  expect(JSON.parse(counted.stdout).youtube).toMatchObject([{ clips: 528 }, { clips: 1 }, { clips: 1 }]);
+  const { code, stderr } = await check("--annos", join(folder, "*.txt"));
+  expect([code, stderr]).toEqual([1, expect.stringContaining("no file or folder matches this pattern")]);
+});
+
 test("--sample and --seed choose the records; as many as there are leave nothing to say", async () => {
   const { stdout } = await check("--quick", "--sample", "10", "--seed", "3");
   expect(stdout).toContain("frames of 10 of 528 records of annos/YouTube.json (seed 3)");

@@ -376,6 +376,14 @@ describe("YouTube.json", () => {
     await expect(writeYouTube(path, [source])).rejects.toMatchObject({ code: "INCOMPLETE" });
     const odd = { folderName: "a", layout: { ...layout, prefix: "f_" }, runs: [0, 99] };
     await expect(writeYouTube(path, [odd])).rejects.toMatchObject({ code: "UNSUPPORTED" });
+    // Half a frame would be in the names that are written, and steps of nothing would never end.
+    const whole = { ...source, runs: [0, 99] };
+    for (const value of [0, -1, 1.5, Number.NaN])
+      for (const name of ["clip", "stride"])
+        await expect(writeYouTube(path, [whole], { [name]: value })).rejects.toMatchObject({
+          code: "USAGE",
+          what: `${name} is ${value}`,
+        });
     expect(() => statSync(path)).toThrow(/ENOENT/);
   });
   test("language files: the frames that their clips cover, over several files and in any layout", async () => {

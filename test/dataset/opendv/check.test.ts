@@ -13,9 +13,11 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { folderOf, type OpenDvRow } from "../../../bench/make-opendv.mjs";
+import { checkAnnotations } from "../../../src/dataset/annotations/check.js";
 import type { Finding } from "../../../src/dataset/finding.js";
 import { buildIndex } from "../../../src/dataset/frame-index/build.js";
 import { encodeIndex } from "../../../src/dataset/frame-index/format.js";
+import { checkNuScenes } from "../../../src/dataset/nuscenes/check/check.js";
 import { checkOpenDv } from "../../../src/dataset/opendv/check.js";
 import { FrameSet } from "../../../src/dataset/opendv/runs.js";
 import { spreadFrames } from "../../../src/dataset/opendv/sample.js";
@@ -115,6 +117,24 @@ function plantMany(): string {
 function sorted(findings: readonly Finding[]): string[] {
   return findings.map((finding) => JSON.stringify(finding)).sort();
 }
+
+test("a shard that there is not is wrong usage, for every check: nothing would be looked at", async () => {
+  const { root } = clean;
+  for (const shard of [
+    { index: 0, count: 2 },
+    { index: 3, count: 2 },
+    { index: 1.5, count: 2 },
+    { index: 1, count: 0 },
+  ]) {
+    const checks = [
+      checkOpenDv(root, { shard }),
+      checkNuScenes(root, { shard }),
+      checkAnnotations([], { shard }),
+    ];
+    for (const check of checks) await expect(collect(check)).rejects.toMatchObject({ code: "USAGE" });
+  }
+  await expect(collect(checkAnnotations([], { numFrames: 0 }))).rejects.toMatchObject({ code: "USAGE" });
+});
 
 test("shards together find what one run finds", async () => {
   const root = plantMany();

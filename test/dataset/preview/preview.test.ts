@@ -100,6 +100,18 @@ describe("clips", () => {
   });
 });
 
+test("a record of a language file names folders from the OpenDV root on, wherever in data/YouTube that is", () => {
+  const root = newFolder();
+  mkdirSync(join(root, "data/YouTube"), { recursive: true });
+  symlinkSync(clean.root, join(root, "data/YouTube/OpenDV-YouTube"));
+  const folder = folderOf(clean.rows[0]!);
+  const file = join(root, "10hz_YouTube_val.json");
+  const ends = { first_frame: "000000000.jpg", last_frame: "000000039.jpg" };
+  writeFileSync(file, JSON.stringify([{ cmd: 2, blip: "a road", folder, ...ends }]));
+  const first = join(root, "data/YouTube/OpenDV-YouTube", folder, "000000000.jpg");
+  expect(findClip(`${file}#0`, { root }).frames[0]).toBe(first);
+});
+
 test("a sheet has 25 pictures, the goal where the record has it, and the trajectory", async () => {
   const clip = findClip(`${annotations}#0`, { root: clean.root });
   const sheet = await drawSheet(clip, { width: 320, height: 192, tile: 160 });
@@ -189,6 +201,17 @@ test("a huge picture, and a clip of a billion frames, are refused with the bound
   );
   expect(() => findClip(`${annotations}#0`, { count: 1e9 })).toThrow(/from 1 to 1000/);
 });
+
+test.each(["width", "height", "tile"])(
+  "a %s of nothing, or of half a pixel, is wrong usage",
+  async (side) => {
+    for (const value of [0, -1, 1.5, Number.NaN])
+      await expect(drawSheet({ title: "", frames: [] }, { [side]: value })).rejects.toMatchObject({
+        code: "USAGE",
+        what: `${side} is ${value}`,
+      });
+  },
+);
 
 test("a picture that is missing is named", async () => {
   const clip = { title: "t", frames: ["/nowhere/000000000.jpg"] };

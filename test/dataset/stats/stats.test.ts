@@ -87,6 +87,26 @@ test("nuScenes and its annotations: what Vista's loader would train on", async (
   expect(stats.youtube).toMatchObject([{ clips: 3, folders: 2 }]);
 });
 
+test("a list of videos that cannot be read is an error: nobody knows the subsets and countries", async () => {
+  const { root } = await makeSet();
+  writeFileSync(join(root, "meta/OpenDV-YouTube.json"), "[{");
+  await expect(collectStats(root)).rejects.toMatchObject({ code: "FORMAT", where: { offset: 2 } });
+});
+
+test("all annotation files in annos/ are counted, but language files only where they are named", async () => {
+  const root = newFolder();
+  mkdirSync(join(root, "annos"));
+  const clips = (key: string, folders: string[]) =>
+    JSON.stringify(folders.map((folder) => ({ [key]: folder, first_frame: "0.jpg", last_frame: "39.jpg" })));
+  writeFileSync(join(root, "annos/YouTube_val.json"), clips("folder_name", ["a", "a", "b"]));
+  const language = join(root, "annos/10hz_YouTube_val.json");
+  writeFileSync(language, clips("folder", ["a", "b"]));
+  const usual = { path: join(root, "annos/YouTube_val.json"), clips: 3, folders: 2 };
+  expect(await collectStats(root)).toMatchObject({ annotations: [], youtube: [usual] });
+  const { annotations, youtube } = await collectStats(root, { annos: [language] });
+  expect([annotations, youtube]).toEqual([[], [usual, { path: language, clips: 2, folders: 2 }]]);
+});
+
 test("a distribution of an odd number of values", () => {
   expect(distribution([5, 1, 3])).toEqual({ min: 1, median: 3, mean: 3, max: 5 });
 });

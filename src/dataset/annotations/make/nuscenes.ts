@@ -6,9 +6,10 @@ import { type OutputOptions, prepareOutput, writeAtomically } from "../../../cor
 import type { RunOptions } from "../../../core/progress.js";
 import { sum } from "../../../core/sum.js";
 import { loadTables } from "../../nuscenes/read/load-tables.js";
+import { requireCount } from "../../options.js";
 import { COMMANDS, type DrivingCommand, hasGoal, type NuScenesRecord } from "../nuscenes-rows.js";
 import { pythonFloat, pythonList, pythonString } from "./python-json.js";
-import { checkRecordOptions, RECORD_TABLES, RecordMaker, type Skipped } from "./records.js";
+import { RECORD_TABLES, RecordMaker, type Skipped } from "./records.js";
 import { findNuScenes, type SceneChoice, sceneCount, sceneFilter } from "./source.js";
 import { TextBlocks } from "./text-blocks.js";
 
@@ -74,7 +75,8 @@ export async function writeNuScenesAnnotations(
   options: NuScenesAnnotationOptions = {},
 ): Promise<NuScenesAnnotationResult> {
   const { split = "train", clip = 25, keyFrames = 5, signal, onProgress } = options;
-  checkRecordOptions({ clip, keyFrames });
+  requireCount("clip", clip);
+  requireCount("keyFrames", keyFrames);
   await prepareOutput(path, 0, options);
   const source = findNuScenes(root, options.version, split);
   const folder = join(source.root, source.version);

@@ -4,7 +4,7 @@
  */
 
 import { isAbsolute } from "node:path";
-import { throwIfAborted, VistaError } from "../../../core/errors.js";
+import { throwIfAborted } from "../../../core/errors.js";
 import { remember } from "../../../core/maps.js";
 import type { Tables } from "../../nuscenes/read/load-tables.js";
 import { LINK } from "../../nuscenes/read/table-state.js";
@@ -260,12 +260,4 @@ function poseIn(values: Row): Pose {
 interface SceneWork {
   readonly files: Map<number, string>;
   readonly lidars: Map<number, LidarPose>;
-}
-
-/** Refuses numbers that make no clip. @throws VistaError `USAGE` */
-export function checkRecordOptions({ clip, keyFrames }: RecordOptions): void {
-  if (Number.isInteger(clip) && Number.isInteger(keyFrames) && clip >= 1 && keyFrames >= 1) return;
-  throw new VistaError("USAGE", "a clip has at least one frame and one key frame", {
-    hint: "Give whole numbers from 1 on; Vista's are 25 frames and 5 key frames.",
-  });
 }

@@ -9,6 +9,7 @@ import type { RunOptions } from "../../../core/progress.js";
 import { sum } from "../../../core/sum.js";
 import { describeLayout, type FrameLayout, frameName, loaderReads } from "../../opendv/names.js";
 import { countClips, type Runs } from "../../opendv/runs.js";
+import { requireCount } from "../../options.js";
 import { TextBlocks } from "./text-blocks.js";
 
 /** A video folder, as Vista's loader finds it. */
@@ -53,6 +54,8 @@ export async function writeYouTube(
   options: YouTubeOptions = {},
 ): Promise<YouTubeResult> {
   const { clip = 25, stride = 1, signal, onProgress } = options;
+  requireCount("clip", clip);
+  requireCount("stride", stride);
   const odd = sources.find(({ layout }) => !loaderReads(layout));
   if (odd !== undefined) {
     throw new VistaError("UNSUPPORTED", `frames are named ${describeLayout(odd.layout)}`, {

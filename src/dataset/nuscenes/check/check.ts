@@ -4,6 +4,7 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { throwIfAborted } from "../../../core/errors.js";
 import { sum } from "../../../core/sum.js";
 import type { Check, CheckOptions, CheckSummary, Coverage, Finding } from "../../finding.js";
+import { isFirst, requireShard } from "../../options.js";
 import { unseenAt } from "../../sample.js";
 import { loadTables, type Tables } from "../read/load-tables.js";
 import { noVersion, nuScenesVersions } from "../read/versions.js";
@@ -53,18 +54,18 @@ async function* run(
   summary: CheckSummary,
 ): AsyncGenerator<Finding> {
   const { version } = options;
+  requireShard(options.shard);
   const all = nuScenesVersions(root, version);
   const versions = version === undefined ? all : all.filter((name) => name === version);
   if (versions.length === 0) throw noVersion(root, version, all);
   summary.title = `nuScenes ${versions.join(", ")}`;
-  const isFirst = (options.shard?.index ?? 1) === 1;
   const rows: Coverage = { what: "table rows", checked: 0, total: 0 };
   summary.coverage.push(rows);
   const canBus: Coverage = { what: "scenes' CAN bus files", checked: 0, total: 0 };
   const lists: FileList[] = [];
   for (const version of versions) {
     const tables = await loadTables(join(root, version), options);
-    if (isFirst) {
+    if (isFirst(options.shard)) {
       rows.total += rowCount(tables);
       await turn(options.signal);
       const frames = yield* tableRules(tables, version);

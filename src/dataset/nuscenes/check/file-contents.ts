@@ -6,6 +6,7 @@ import { sizeOf } from "../../../core/io/regular.js";
 import { sum } from "../../../core/sum.js";
 import type { CheckOptions, CheckSummary, Finding } from "../../finding.js";
 import { checkImage, type ImageFault, SIDE_BY_SIDE } from "../../images/check.js";
+import { isFirst, ownOf } from "../../options.js";
 import { boundsOf, choosePictures, mix } from "../../sample.js";
 import { NO_FOLDER } from "../read/file-names.js";
 import { RowText } from "../read/tables.js";
@@ -65,12 +66,8 @@ function choose(
     if (rank < border) passes[Math.floor(rank / (2 ** 32 / PASSES))]!.push({ list, row });
   }
   const all = passes.flat();
-  const shard = options.shard ?? { index: 1, count: 1 };
-  return {
-    looks: all.filter((_, i) => (i % shard.count) + 1 === shard.index),
-    // The first shard counts the files that no shard is to look at.
-    left: shard.index === 1 ? total - all.length : 0,
-  };
+  // The first shard counts the files that no shard is to look at.
+  return { looks: ownOf(all, options.shard), left: isFirst(options.shard) ? total - all.length : 0 };
 }
 
 /**

@@ -16,6 +16,7 @@ import { Turns } from "../../../core/turns.js";
 import { isBystander } from "../../bystanders.js";
 import type { Coverage, Finding, Shard } from "../../finding.js";
 import { checkImage } from "../../images/check.js";
+import { isFirst, ownOf } from "../../options.js";
 import { hashName, NO_FOLDER } from "../read/file-names.js";
 import type { SampleData } from "../read/load.js";
 import { KEEP, Kept, type Twin } from "../read/table-state.js";
@@ -143,11 +144,10 @@ export async function* fileFindings(
   sizes: Coverage,
   options: FileOptions,
 ): AsyncGenerator<Finding> {
-  const isFirst = (options.shard?.index ?? 1) === 1;
   const tables = lists.map((list) => new NameTable(list));
   const texts = lists.map((list) => new RowText(list.table));
   try {
-    if (isFirst) {
+    if (isFirst(options.shard)) {
       for (const [i, list] of lists.entries()) {
         const path = `${list.version}/sample_data.json`;
         const { duplicates, nameless } = tables[i]!;
@@ -161,10 +161,7 @@ export async function* fileFindings(
         yield* namelessFindings(list, nameless, texts[i]!);
       }
     }
-    const folders = await foldersToList(root, lists);
-    const mine = folders.filter(
-      (_, i) => (i % (options.shard?.count ?? 1)) + 1 === (options.shard?.index ?? 1),
-    );
+    const mine = ownOf(await foldersToList(root, lists), options.shard);
     const rowsIn = rowsPerFolder(lists);
     coverage.total = sum(mine, (folder) => rowsIn.get(folder) ?? 0);
     let listed = 0;
