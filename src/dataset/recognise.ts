@@ -4,7 +4,7 @@
  */
 
 import { existsSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { fromSystem, isVistaError, VistaError } from "../core/errors.js";
 import { entriesIn } from "../core/io/regular.js";
 import { compareText } from "../core/text.js";
@@ -103,19 +103,28 @@ function nuScenesSets(root: string, version: string | undefined): NuScenesSet[] 
     .sort((a, b) => compareText(a.place, b.place));
 }
 
-/** @param isBeside  whether there is nuScenes as well: then folders of pictures are OpenDV's only where their names say so */
+/**
+ * Finds the frames that a root is, or has for Vista; without those, the ones that Vista's own `data` has, where that is the root.
+ *
+ * @param isBeside  whether there is nuScenes as well: then folders of pictures are OpenDV's only where their names say so
+ */
 function openDvSet(root: string, isBeside: boolean): OpenDvSet | undefined {
   // These are looked into for the error alone: a folder that may not be listed is not one without frames.
   for (const place of ["", VISTA_YOUTUBE]) entriesIn(join(root, place), 1);
-  const place = existsSync(join(root, VISTA_YOUTUBE)) ? VISTA_YOUTUBE : "";
-  const path = join(root, place);
-  const found = findOpenDvRoot(path);
-  if (found === undefined) return undefined;
   // Vista's own folder may have `videos` that are not OpenDV's, and pictures.
   const isVistaRoot = existsSync(join(root, VISTA_NUSCENES));
-  const isNamed = found.splits.length > 0 || (found.videos !== undefined && !isVistaRoot);
-  if (place === "" && !isNamed && (isBeside || isVistaRoot)) return undefined;
-  return { place, root: path, found, dataRoot: place === "" ? loaderRoot(found) : path };
+  for (const place of existsSync(join(root, VISTA_YOUTUBE))
+    ? [VISTA_YOUTUBE]
+    : ["", basename(VISTA_YOUTUBE)]) {
+    const path = join(root, place);
+    const found = findOpenDvRoot(path);
+    if (found === undefined) continue;
+    const isNamed = found.splits.length > 0 || (found.videos !== undefined && !isVistaRoot);
+    const isPlain = place === "" && !(isBeside || isVistaRoot);
+    if (place !== VISTA_YOUTUBE && !isNamed && !isPlain) continue;
+    return { place, root: path, found, dataRoot: place === "" ? loaderRoot(found) : path };
+  }
+  return undefined;
 }
 
 function annotationsOf(root: string, isOnlyKind: boolean): string[] {

@@ -1,5 +1,5 @@
 /** The one set of rules by which all commands of vista-data take a folder for a data set. */
-import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { checkAnnotations } from "../../src/dataset/annotations/check.js";
@@ -98,6 +98,20 @@ const FOLDERS: [string, string[], string | undefined, string[], string | undefin
     "",
   ],
   [
+    "Vista's data, named itself",
+    [...tables("nuscenes/v1.0-mini"), ...frames("YouTube/full_images/a/b")],
+    "nuscenes",
+    ["v1.0-mini"],
+    "YouTube",
+  ],
+  [
+    "folders of pictures called YouTube, beside nuScenes",
+    [...tables("nuscenes/v1.0-mini"), ...frames("YouTube/a")],
+    "nuscenes",
+    ["v1.0-mini"],
+    undefined,
+  ],
+  [
     "a Vista root with both",
     [...tables("data/nuscenes/v1.0-mini"), ...frames("data/YouTube/full_images/a/b")],
     "data/nuscenes",
@@ -182,6 +196,25 @@ it.each(["", "data/nuscenes", "data/YouTube"])(
     await expect(collectStats(named, { annos: [join(root, "annos/nuScenes.json")] })).rejects.toEqual(
       failure,
     );
+  },
+);
+
+it.each(["data/nuscenes", "data/YouTube", "annos", "v1.0-trainval"])(
+  "a link to a disk that is not mounted is not a set, or a version, that is not there: %s",
+  async (place) => {
+    const others = place === "v1.0-trainval" ? tables("v1.0-mini") : frames("full_images/a/b");
+    const root = folderOf(...others, "data/.keep");
+    symlinkSync("/no/such/disk", join(root, place));
+    const failure = expect.objectContaining({
+      code: "IO",
+      what: "is a symbolic link that leads nowhere (a disk that is not mounted?)",
+      where: { path: join(root, place) },
+    });
+    expect(() => recognise(root)).toThrow(failure);
+    // A link beside the sets is nobody's matter.
+    rmSync(join(root, place));
+    symlinkSync("/no/such/disk", join(root, "elsewhere"));
+    expect(said(() => recognise(root))).toBe("nothing");
   },
 );
 

@@ -7,7 +7,9 @@ import {
   constants,
   type Dir,
   type Dirent,
+  existsSync,
   fstatSync,
+  lstatSync,
   opendirSync,
   openSync,
   readFileSync,
@@ -66,7 +68,7 @@ function unlessAbsent<Value>(value: Value, doing: string, path: string): (error:
  * Returns the entries of a folder, in no order; none where there is no such folder.
  *
  * @param most  how many are read: of a folder of frames, a few of many thousands say enough
- * @throws VistaError where it cannot be listed
+ * @throws VistaError where it cannot be listed, and where it is a link that leads nowhere, which was meant to lead to a folder
  */
 export function entriesIn(folder: string, most = Number.POSITIVE_INFINITY): Dirent[] {
   const entries: Dirent[] = [];
@@ -75,7 +77,12 @@ export function entriesIn(folder: string, most = Number.POSITIVE_INFINITY): Dire
   } catch (error) {
     throw fromSystem(error, folder, "list the folder");
   }
-  return entries;
+  if (entries.length > 0 || existsSync(folder)) return entries;
+  if (!lstatSync(folder, { throwIfNoEntry: false })?.isSymbolicLink()) return entries;
+  throw new VistaError("IO", "is a symbolic link that leads nowhere (a disk that is not mounted?)", {
+    path: folder,
+    hint: "Mount the disk, mend the link, or remove it: what it leads to would be left out.",
+  });
 }
 
 /**
