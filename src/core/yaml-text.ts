@@ -18,7 +18,10 @@ const MAX_DEPTH = 100;
 /** The bound, in the library's own measure, on what the aliases of one file expand to; Vista's files have three aliases. */
 const MAX_ALIASES = 100;
 
-/** Parses the text of a YAML file. @param options.python  whether as PyYAML and OmegaConf read it @throws VistaError `FORMAT` */
+/**
+ * Parses the text of a YAML file. @throws VistaError `FORMAT`
+ * @param options.python  whether as PyYAML and OmegaConf read it; otherwise every scalar is the text that is written there
+ */
 export function parseYamlText(
   written: string,
   path: string,
@@ -34,7 +37,7 @@ export function parseYamlText(
     checkBounds(text);
     if (python) checkPythonText(text);
     // The library would otherwise print warnings on stderr, which no command asked for.
-    const options = python ? PYTHON_OPTIONS : {};
+    const options = python ? PYTHON_OPTIONS : ({ schema: "failsafe" } as const);
     const document = parseDocument(text, { ...options, logLevel: "error" });
     const [problem] = document.errors;
     if (problem?.code === "MULTIPLE_DOCS") throw new Error("more than one document, parted by `---`");

@@ -23,6 +23,18 @@ function command(name: string, options: Partial<LaunchOptions> = {}, finetune?: 
   return [file, ...args].join(" ");
 }
 
+test.each<[Partial<LaunchOptions>, string]>([
+  [{ gpus: 0 }, "--gpus 0 is not a whole number from 1 on"],
+  [{ gpus: Number.NaN }, "--gpus NaN is"],
+  [{ nodes: 1.5 }, "--nodes 1.5 is"],
+  [{ nodeRank: -1, masterAddr: "a" }, "--node-rank -1 is not a whole number from 0 on"],
+  [{ nodeRank: 0, masterAddr: "a", masterPort: 70_000 }, "--master-port 70000 is"],
+  [{ env: { "A B": "1" } }, "--env A B is not NAME=VALUE"],
+  [{ slurm: { sbatch: { "qos\nx": "1" } } }, "is not NAME=VALUE"],
+])("the library refuses what the command line refuses: %j", (options, text) => {
+  expect(() => command("phase1", options)).toThrow(text);
+});
+
 test("one node meets itself at a free port", () => {
   expect(command("phase2-stage1", {}, "/runs/p1/pytorch_model.bin")).toBe(
     "torchrun --nnodes=1 --nproc_per_node=8 --rdzv_backend=c10d --rdzv_endpoint=localhost:0 " +

@@ -47,6 +47,26 @@ recipes:
   expect(recipes.get("phase1")?.nodes).toBe(16);
 });
 
+test("values are the text that is written: no number loses a zero; switches of sbatch are on or off", async () => {
+  const recipes = await load(`
+recipes:
+  a:
+    base: x.yaml
+    nodes: 2
+    args: [data.params.num_workers=8, 1e5]
+    env: { VERSION: 1.10, ID: 0123, BIG: 12345678901234567890, NONE: , NULL: null, ON: yes }
+    slurm: { account: 0123, time: 90, sbatch: { exclusive: true, requeue: false, mem: 0, qos: high } }
+  b: { extends: a, slurm: }
+`);
+  expect(recipes.get("a")).toMatchObject({
+    nodes: 2,
+    args: ["data.params.num_workers=8", "1e5"],
+    env: { VERSION: "1.10", ID: "0123", BIG: "12345678901234567890", NONE: "", NULL: "", ON: "yes" },
+    slurm: { account: "0123", time: "90", sbatch: { exclusive: "", requeue: "-", mem: "0", qos: "high" } },
+  });
+  expect(recipes.get("b")?.slurm.account).toBe("0123");
+});
+
 test.each([
   ["recipes: { a: { base: x.yaml, node: 2 } }", "recipe a has the key `node`"],
   ["recipes: { a: { base: x.yaml, nodes: 0 } }", "`nodes` must be a whole number above 0"],

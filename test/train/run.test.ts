@@ -59,6 +59,21 @@ test("one that has a worker is left alone, and --rendezvous-timeout 0 waits for 
   expect((await start("sleep 0.2", ["--rendezvous-timeout", "0"])).code).toBe(0);
 });
 
+test("a worker in a container, which has no mark, is heard", async () => {
+  vi.useFakeTimers({ toFake: ["Date"] });
+  onTestFinished(() => {
+    vi.useRealTimers();
+  });
+  // As `docker run` starts one: by a daemon, with an environment of its own.
+  const torchrun = await program("echo Running on GPUs 0,; exec sleep 0.5");
+  const stdout = new PassThrough().once("data", () => vi.setSystemTime(Date.now() + 3_600_000));
+  const heard = await runTraining(
+    { file: torchrun, args: [], cwd: folder, env: {} },
+    { stdout, stderr: new PassThrough(), env: process.env, rendezvousTimeout: 0.2 },
+  );
+  expect(heard).toMatchObject({ exitCode: 0, rendezvousTimeout: undefined });
+});
+
 test("a silent fallback is told even if training ends well", async () => {
   const weights = join(folder, "w.safetensors");
   await writeFile(weights, "");

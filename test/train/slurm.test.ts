@@ -155,6 +155,9 @@ test("an endpoint of one's own, a single process, and what follows", () => {
   const text = slurmScript(plan("phase1"), undefined, { maxRequeues: 3, afterwards: ['finish "$run"'] });
   expect(text).toContain('if [ "$rc" -eq 0 ]; then\n  finish "$run" || rc=$?\nfi');
   expect(text).toContain("-ge 3 ]");
+  // Bash would compare with that to queue the job again for ever.
+  const never = { maxRequeues: Number.NaN, afterwards: [] };
+  expect(() => slurmScript(plan("phase1"), undefined, never)).toThrow("--max-requeues NaN is not a whole");
 });
 
 test("sbatch: the job's number, a refusal, none", async () => {

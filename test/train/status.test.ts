@@ -206,6 +206,17 @@ test("shards are merged into the run folder, once, and again when the checkpoint
     file: join(run, "pytorch_model-epoch=00.bin"),
     fresh: false,
   });
+  // As `rsync -a` brings a later checkpoint that is still older than the merged file.
+  const { atime, mtime } = await stat(join(last, "latest"));
+  const { ctimeMs } = await stat(file);
+  // The kernel's clock for files goes on every few milliseconds.
+  do {
+    await writeFile(join(last, "latest"), "checkpoint");
+    await utimes(join(last, "latest"), atime, mtime);
+  } while ((await stat(join(last, "latest"))).ctimeMs <= ctimeMs);
+  expect(await resolveWeights(run)).toMatchObject({ fresh: false });
+  await finishRun(run, ["merge"]);
+  expect(await resolveWeights(run)).toMatchObject({ fresh: true });
   const later = new Date(Date.now() + 60_000);
   await utimes(join(last, "latest"), later, later);
   expect(await resolveWeights(run)).toMatchObject({ fresh: false });

@@ -4,9 +4,9 @@ import { join, resolve } from "node:path";
 import { VistaError } from "../../core/errors.js";
 import { suggest } from "../launch/arguments.js";
 import type { Recipe, SlurmSettings } from "../launch/built-in-recipes.js";
-import { COMMANDS, checkText } from "../launch/names.js";
+import { COMMANDS } from "../launch/names.js";
 import { type LaunchOptions, type LaunchPlan, planLaunch } from "../launch/plan.js";
-import { loadRecipes, SBATCH_NAME, VARIABLE_NAME } from "../launch/recipes.js";
+import { loadRecipes } from "../launch/recipes.js";
 
 /** The values of the options as commander hands them over. */
 export interface LaunchFlags
@@ -63,7 +63,7 @@ export function makePlan(recipe: Recipe, flags: LaunchFlags, extra: readonly str
         partition: flags.partition ?? recipe.slurm.partition,
         time: flags.time ?? recipe.slurm.time,
         account: flags.account ?? recipe.slurm.account,
-        sbatch: { ...recipe.slurm.sbatch, ...pairs(flags.sbatch, "--sbatch", SBATCH_NAME, true) },
+        sbatch: { ...recipe.slurm.sbatch, ...pairs(flags.sbatch?.map((word) => word.replace(/^--/, ""))) },
       }
     : undefined;
   if (flags.reshard && flags.resume === undefined) {
@@ -71,12 +71,18 @@ export function makePlan(recipe: Recipe, flags: LaunchFlags, extra: readonly str
       hint: "Name the run or the checkpoint to go on from with --resume.",
     });
   }
+  const noValue = flags.env?.find((word) => !word.includes("="));
+  if (noValue !== undefined) {
+    throw new VistaError("USAGE", `--env ${noValue} is not NAME=VALUE`, {
+      hint: "Write --env NCCL_DEBUG=INFO, for example.",
+    });
+  }
   const options: LaunchOptions = {
     ...flags,
     vista: resolve(flags.vista),
     python: program(flags.python),
     torchrun: program(flags.torchrun),
-    env: pairs(flags.env, "--env", VARIABLE_NAME, false),
+    env: pairs(flags.env),
     extra,
     slurm,
   };
@@ -105,28 +111,12 @@ function program(path: string | undefined): string | undefined {
   return path?.includes("/") ? resolve(path) : path;
 }
 
-const EXAMPLES = {
-  "--env": "Write --env NCCL_DEBUG=INFO, for example.",
-  "--sbatch": "Write --sbatch qos=long or --sbatch exclusive, for example.",
-};
-
-function pairs(
-  words: readonly string[] | undefined,
-  option: keyof typeof EXAMPLES,
-  name: RegExp,
-  valueOptional: boolean,
-): Record<string, string> {
+function pairs(words: readonly string[] = []): Record<string, string> {
   // Without a prototype, `__proto__` is a name like any other.
   const result = Object.create(null) as Record<string, string>;
-  for (const word of words ?? []) {
-    const at = word.indexOf("=");
-    const key = (at === -1 ? word : word.slice(0, at)).replace(option === "--sbatch" ? /^--/ : /^$/, "");
-    if (!name.test(key) || (at === -1 && !valueOptional)) {
-      throw new VistaError("USAGE", `${option} ${word} is not NAME=VALUE`, { hint: EXAMPLES[option] });
-    }
-    const value = at === -1 ? "" : word.slice(at + 1);
-    checkText(value, `${option} ${key}`);
-    result[key] = value;
+  for (const word of words) {
+    const [, key, value = ""] = /^([^=]*)=?(.*)$/s.exec(word)!;
+    result[key!] = value;
   }
   return result;
 }

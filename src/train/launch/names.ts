@@ -35,6 +35,32 @@ export function checkText(text: string, what: string): void {
   );
 }
 
+/** The pattern of the names of variables, in `env` of a recipe and for `--env`. */
+export const VARIABLE_NAME = /^[A-Za-z_]\w*$/;
+/** The pattern of the names of sbatch options, in `slurm.sbatch` of a recipe and for `--sbatch`. */
+export const SBATCH_NAME = /^[a-z][a-z-]*$/;
+
+/** Checks the names and the texts of variables or of options of sbatch. @throws VistaError `USAGE` */
+export function checkPairs(pairs: Readonly<Record<string, string>> = {}, option: "--env" | "--sbatch"): void {
+  const pattern = option === "--env" ? VARIABLE_NAME : SBATCH_NAME;
+  for (const [name, value] of Object.entries(pairs)) {
+    if (!pattern.test(name)) {
+      throw new VistaError("USAGE", `${option} ${oneLine(name, 100)} is not NAME=VALUE`, {
+        hint: `Write ${option === "--env" ? "--env NCCL_DEBUG=INFO" : "--sbatch qos=long"}, for example.`,
+      });
+    }
+    checkText(value, `${option} ${name}`);
+  }
+}
+
+/** Checks a number that counts something. @throws VistaError `USAGE` */
+export function checkCount(value: number | undefined, what: string, least: number, most = Infinity): void {
+  if (value === undefined || (Number.isSafeInteger(value) && value >= least && value <= most)) return;
+  throw new VistaError("USAGE", `${what} ${value} is not a whole number from ${least} on`, {
+    hint: most === Infinity ? "Leave it out for the default." : `The largest is ${most}.`,
+  });
+}
+
 /** The commands of vista-train beside `run`, which a recipe's name alone stands for. */
 export const COMMANDS = ["check", "next", "finish", "status", "prune", "recipes", "completion"] as const;
 

@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { isAbsolute, join, relative, resolve } from "node:path";
 import { VistaError } from "../../core/errors.js";
 import type { Recipe, SlurmSettings } from "./built-in-recipes.js";
-import { checkRunName, checkText } from "./names.js";
+import { checkCount, checkPairs, checkRunName, checkText } from "./names.js";
 
 /** The settings of a launch that replace those of its recipe, as the options of vista-train name them. */
 export interface LaunchOptions {
@@ -85,7 +85,7 @@ const C10D_PORT = 29_400;
  * @throws VistaError `USAGE` where options contradict one another
  */
 export function planLaunch(recipe: Recipe, options: LaunchOptions, cwd = "."): LaunchPlan {
-  checkTexts(options);
+  checkWords(options);
   const vista = resolve(cwd, options.vista);
   const inCwd = (path: string) => resolve(cwd, path);
   const nodes = options.nodes ?? recipe.nodes;
@@ -153,7 +153,11 @@ function checkSizes(nodes: number, gpus: number, sbatch: Readonly<Record<string,
 }
 
 /** Checks everything that becomes a word of the command or a line of the script. */
-function checkTexts(options: LaunchOptions): void {
+function checkWords(options: LaunchOptions): void {
+  checkCount(options.nodes, "--nodes", 1);
+  checkCount(options.gpus, "--gpus", 1);
+  checkCount(options.nodeRank, "--node-rank", 0);
+  checkCount(options.masterPort, "--master-port", 1, 65_535);
   if (options.name !== undefined) checkRunName(options.name);
   for (const name of ["vista", "finetune", "logdir", "resume", "rdzvEndpoint", "masterAddr"] as const) {
     checkText(options[name] ?? "", `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`);
@@ -161,10 +165,11 @@ function checkTexts(options: LaunchOptions): void {
   checkText(options.python ?? "", "--python");
   checkText(options.torchrun ?? "", "--torchrun");
   for (const path of options.base ?? []) checkText(path, "--base");
-  for (const [name, value] of Object.entries(options.env ?? {})) checkText(value, `--env ${name}`);
+  checkPairs(options.env, "--env");
   for (const word of options.extra ?? []) checkText(word, "an argument for train.py");
   const { sbatch = {}, ...others } = options.slurm ?? {};
-  for (const [name, value] of Object.entries({ ...others, ...sbatch })) checkText(value ?? "", `--${name}`);
+  checkPairs(sbatch, "--sbatch");
+  for (const [name, value] of Object.entries(others)) checkText(value ?? "", `--${name}`);
 }
 
 function planRendezvous(recipe: Recipe, options: LaunchOptions, nodes: number): Rendezvous {

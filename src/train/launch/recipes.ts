@@ -1,10 +1,11 @@
 /** Recipes: the documented ones, and those that users add in `vista-train.yaml`. */
 import { VistaError } from "../../core/errors.js";
 import { isRecord } from "../../core/maps.js";
-import { words } from "../../core/text.js";
+import { numberOf, textOf, words } from "../../core/text.js";
 import { readYaml } from "../../core/yaml.js";
 import { BUILT_IN_RECIPES, type Recipe, SVD } from "./built-in-recipes.js";
-import { COMMANDS, hasControlCharacters, UNSAID } from "./names.js";
+import { COMMANDS, hasControlCharacters, SBATCH_NAME, UNSAID, VARIABLE_NAME } from "./names.js";
+import { LEFT_OUT } from "./plan.js";
 
 /** The names that the command line takes for something else. */
 const RESERVED = new Set<string>([...COMMANDS, ...UNSAID, SVD]);
@@ -12,10 +13,8 @@ const RESERVED = new Set<string>([...COMMANDS, ...UNSAID, SVD]);
 const KEYS = new Set(
   words("extends title launcher nodes gpus base startsFrom iterations next args env slurm"),
 );
-/** The pattern of the names of variables, in `env` of a recipe and for `--env`. */
-export const VARIABLE_NAME = /^[A-Za-z_]\w*$/;
-/** The pattern of the names of sbatch options, in `slurm.sbatch` of a recipe and for `--sbatch`. */
-export const SBATCH_NAME = /^[a-z][a-z-]*$/;
+/** The pattern of a value that YAML takes for none. */
+const NO_VALUE = /^(?:~|null|Null|NULL)?$/;
 const SLURM_KEYS = new Set(["partition", "time", "account", "sbatch"]);
 
 /**
@@ -27,10 +26,10 @@ const SLURM_KEYS = new Set(["partition", "time", "account", "sbatch"]);
 export async function loadRecipes(path?: string): Promise<Map<string, Recipe>> {
   const recipes = new Map(BUILT_IN_RECIPES.map((recipe) => [recipe.name, recipe]));
   if (path === undefined) return recipes;
-  const root = (await readYaml(path, "read the recipes")) ?? {};
+  const root = (await readYaml(path, "read the recipes")) || {};
   if (!isRecord(root)) throw malformed("must be a mapping with the key `recipes`", path);
   onlyKnown(root, new Set(["recipes"]), path, "the file");
-  const rows = root.recipes ?? {};
+  const rows = root.recipes || {};
   if (!isRecord(rows)) throw malformed("`recipes` must map names to recipes", path);
   for (const [name, row] of Object.entries(rows)) {
     if (RESERVED.has(name) || !/^[\w.-]+$/.test(name) || name.startsWith("-")) {
@@ -64,35 +63,28 @@ function parseRecipe(name: string, row: unknown, known: Map<string, Recipe>, pat
   const fail = (key: string, must: string): never => {
     throw malformed(`${where}: \`${key}\` must be ${must}`, path);
   };
-  const plain = (key: string, value: unknown): string =>
-    hasControlCharacters(String(value))
-      ? fail(key, "without line breaks and control characters")
-      : String(value);
-  const text = (key: string, from: Record<string, unknown> = row): string | undefined => {
-    const value = from[key];
-    if (value === undefined) return undefined;
-    const isText = (typeof value === "string" && value !== "") || typeof value === "number";
-    return isText ? plain(key, value) : fail(key, "a text");
+  const plain = (key: string, value: unknown, must = "a text"): string => {
+    if (typeof value !== "string" || value === "") return fail(key, must);
+    return hasControlCharacters(value) ? fail(key, "without line breaks and control characters") : value;
   };
+  const text = (key: string, from: Record<string, unknown> = row): string | undefined =>
+    from[key] === undefined ? undefined : plain(key, from[key]);
   const count = (key: string): number | undefined => {
-    const value = row[key];
-    if (value === undefined || (Number.isSafeInteger(value) && (value as number) > 0)) return value as number;
-    return fail(key, "a whole number above 0");
+    if (row[key] === undefined) return undefined;
+    const value = numberOf(row[key]);
+    return Number.isSafeInteger(value) && value > 0 ? value : fail(key, "a whole number above 0");
   };
   const list = (key: string): string[] | undefined => {
     const value = row[key];
     if (value === undefined) return undefined;
-    const items: unknown[] = Array.isArray(value) ? value : [value];
-    const areTexts = items.every((item) => typeof item === "string" || typeof item === "number");
-    return areTexts ? items.map((item) => plain(key, item)) : fail(key, "a list of texts");
+    return [value].flat().map((item) => plain(key, item, "a list of texts"));
   };
   const map = (key: string, from: Record<string, unknown>, name: RegExp): Record<string, string> => {
     const { [key]: value = {} } = from;
     if (!isRecord(value)) return fail(key, "a mapping");
     const texts = Object.entries(value).map(([k, v]): [string, string] => {
       if (!name.test(k)) return fail(`${key}: ${k}`, "a name without blanks and signs");
-      if (typeof v === "object" && v !== null) return fail(`${key}: ${k}`, "a text");
-      return [k, plain(`${key}: ${k}`, v ?? "")];
+      return [k, NO_VALUE.test(textOf(v)) ? "" : plain(`${key}: ${k}`, v)];
     });
     return Object.fromEntries(texts);
   };
@@ -100,7 +92,7 @@ function parseRecipe(name: string, row: unknown, known: Map<string, Recipe>, pat
   if (launcher !== "torchrun" && launcher !== "python") return fail("launcher", "`torchrun` or `python`");
   const base = list("base") ?? parent?.base;
   if (base === undefined || base.length === 0) return fail("base", "given: one config file or several");
-  const slurm = row.slurm ?? {};
+  const slurm = row.slurm || {};
   if (!isRecord(slurm)) return fail("slurm", "a mapping");
   onlyKnown(slurm, SLURM_KEYS, path, `${where}: slurm`);
   const recipe: Recipe = {
@@ -119,13 +111,19 @@ function parseRecipe(name: string, row: unknown, known: Map<string, Recipe>, pat
       partition: text("partition", slurm) ?? parent?.slurm.partition,
       time: text("time", slurm) ?? parent?.slurm.time,
       account: text("account", slurm) ?? parent?.slurm.account,
-      sbatch: { ...parent?.slurm.sbatch, ...map("sbatch", slurm, SBATCH_NAME) },
+      sbatch: { ...parent?.slurm.sbatch, ...switches(map("sbatch", slurm, SBATCH_NAME)) },
     },
   };
   if (recipe.launcher === "python" && (recipe.nodes > 1 || recipe.gpus > 1)) {
     return fail("launcher", "`torchrun` for more than one node or GPU");
   }
   return recipe;
+}
+
+/** Returns options of sbatch in which `true` stands for one without a value, and `false` for one that is left out. */
+function switches(options: Record<string, string>): Record<string, string> {
+  const read = (value: string) => (value === "true" ? "" : value === "false" ? LEFT_OUT : value);
+  return Object.fromEntries(Object.entries(options).map(([name, value]) => [name, read(value)]));
 }
 
 function onlyKnown(

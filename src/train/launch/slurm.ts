@@ -3,7 +3,7 @@ import { dirname, join } from "node:path";
 import { oneLine, VistaError } from "../../core/errors.js";
 import { quote } from "../../core/text.js";
 import { c10dArguments, launchEnvironment, launcher, logdirArguments, nameArguments } from "./command.js";
-import { hasControlCharacters } from "./names.js";
+import { checkCount, hasControlCharacters } from "./names.js";
 import { fromVista, isCheckpoint, type LaunchPlan, LEFT_OUT } from "./plan.js";
 import type { System } from "./system.js";
 
@@ -44,6 +44,7 @@ export function slurmScript(
   finetune: string | undefined,
   options: SlurmScriptOptions,
 ): string {
+  checkCount(options.maxRequeues, "--max-requeues", 0);
   const name = plan.name ?? `${plan.recipe.name}-\${SLURM_JOB_ID}`;
   const run =
     plan.resume !== undefined && !isCheckpoint(plan.resume)
@@ -185,7 +186,7 @@ function slurmLauncher(plan: LaunchPlan): string {
 function beforehand(steps: readonly JobStep[], weights: string | undefined): string[] {
   if (steps.length === 0 && weights === undefined) return [];
   const lines = steps.flatMap(({ doing, command, input, output }) => [
-    `  if [ ! -e ${quote(output)} ] || [ -n "$(find ${quote(input)} -newer ${quote(output)} | head -n 1)" ]; then`,
+    `  if [ ! -e ${quote(output)} ] || [ -n "$(find ${quote(input)} -newer ${quote(output)} -o -cnewer ${quote(output)} | head -n 1)" ]; then`,
     `    echo "vista-train: ${doing} "${quote(input)}`,
     `    mkdir -p ${quote(dirname(output))} &&`,
     `    ${command} || { echo "vista-train: not started: ${doing} failed" >&2; exit 1; }`,

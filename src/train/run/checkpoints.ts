@@ -143,8 +143,15 @@ async function shards(checkpoint: string): Promise<Weights> {
       : `pytorch_model-${name}.bin`,
   );
   const merged = await statsOf(file);
-  const { modified } = await measure(checkpoint);
-  return { file, checkpoint, fresh: merged !== undefined && merged.mtime >= modified };
+  if (merged === undefined) return { file, checkpoint, fresh: false };
+  const files = await filesBelow(checkpoint);
+  const fresh = files.every(({ stats }) => lastChange(stats) <= lastChange(merged));
+  return { file, checkpoint, fresh };
+}
+
+/** Returns when a file was last written or put in its place: a newer checkpoint that `rsync -a` brings keeps its older time. */
+function lastChange({ mtimeMs, ctimeMs }: Stats): number {
+  return Math.max(mtimeMs, ctimeMs);
 }
 
 /** Returns the run folder of a checkpoint, `RUN` of `RUN/checkpoints/X.ckpt`; undefined for one that lies elsewhere. */

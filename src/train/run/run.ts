@@ -80,6 +80,11 @@ export async function runTraining(command: Command, options: TrainingOptions): P
 
   const watch = new OutputWatch(options.expectedWeights);
   passThrough(child, options, watch);
+  // torchrun itself writes nothing on stdout. In a container its workers may have no mark, or a /proc of their own.
+  let isHeard = false;
+  child.stdout!.once("data", () => {
+    isHeard = true;
+  });
 
   const kill = () => {
     sendSignal(-child.pid!, "SIGKILL");
@@ -102,7 +107,8 @@ export async function runTraining(command: Command, options: TrainingOptions): P
   const unkillable = new Promise<Exit>((resolve) => {
     giveUp = () => resolve({ code: null, signal: "SIGKILL" });
   });
-  const rendezvous = watchRendezvous(mark, options.rendezvousTimeout, () => {
+  const hasWorker = () => isHeard || findMarked(mark).some(({ worker }) => worker);
+  const rendezvous = watchRendezvous(hasWorker, options.rendezvousTimeout, () => {
     sendSignal(child.pid!, "SIGTERM");
     killTimer = setTimeout(() => {
       kill();
@@ -208,13 +214,13 @@ export async function endOrphans(
  * Watches for the first worker, and calls `onTimeout` where none is started in time: torchrun starts its workers when all nodes
  * have met, and until then it waits without a word.
  */
-function watchRendezvous(mark: string, seconds: number | undefined, onTimeout: () => void) {
+function watchRendezvous(hasWorker: () => boolean, seconds: number | undefined, onTimeout: () => void) {
   const state = { expired: false, stop: () => {} };
-  if (seconds === undefined || seconds === 0) return state;
+  if (!seconds) return state;
   const end = Date.now() + seconds * 1000;
   const timer = setInterval(
     () => {
-      if (findMarked(mark).some((one) => one.worker)) return clearInterval(timer);
+      if (hasWorker()) return clearInterval(timer);
       if (Date.now() < end) return;
       clearInterval(timer);
       state.expired = true;
