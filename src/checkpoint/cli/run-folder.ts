@@ -7,8 +7,6 @@ import { runWithProgress } from "../../core/cli/progress.js";
 import { runWorker } from "../../core/io/worker.js";
 import type { RunOptions } from "../../core/progress.js";
 import type { Resharded } from "../reshard.js";
-import type { ZeroInfo } from "../zero/plan.js";
-import type { GroupSizes } from "../zero/trained.js";
 import { isLarge, MANY_FILES } from "./ahead.js";
 import type { CommonOptions } from "./common.js";
 import {
@@ -18,13 +16,11 @@ import {
   type ResultOf,
   runFolderTask,
 } from "./folder-task.js";
+import type { Source } from "./zero-texts.js";
 
 export interface FolderCommandOptions extends CommonOptions {
   tag?: string;
 }
-
-/** The facts that are printed of the checkpoint that was read. */
-type Source = Pick<ZeroInfo, "folder" | "tag" | "deepspeed" | "stage" | "globalSteps">;
 
 /** The facts that are printed of each such output. */
 type Written = Source & Pick<Resharded, "output" | "bytes" | "parameters" | "elements" | "states">;
@@ -82,32 +78,8 @@ async function runTask(
   return result!;
 }
 
-/**
- * Returns a line such as `from last.ckpt, tag checkpoint: DeepSpeed 0.10.1 with Lightning 2.0.1, ZeRO stage 2, 4 ranks, step 10`.
- */
-export function sourceLine(
-  source: Source,
-  lightning: string | undefined,
-  more: readonly string[] = [],
-): string {
-  const { folder, tag, deepspeed, stage, globalSteps } = source;
-  const writer = [
-    (deepspeed === undefined ? "an unknown DeepSpeed" : `DeepSpeed ${deepspeed}`) +
-      (lightning === undefined ? "" : ` with Lightning ${lightning}`),
-    `ZeRO stage ${stage}`,
-    ...more,
-    ...(globalSteps === undefined ? [] : [`step ${formatCount(globalSteps)}`]),
-  ];
-  return `  from ${folder}, tag ${tag}: ${writer.join(", ")}`;
-}
-
 /** Returns the words after a number of parameters, such as ` of 3 elements, each with the optimizer's exp_avg, exp_avg_sq`. */
 export function stateWords({ elements, states }: Written): string {
   const names = states.length === 0 ? "no optimizer state" : `the optimizer's ${states.join(", ")}`;
   return ` of ${formatCount(elements)} elements, each with ${names}`;
-}
-
-/** Returns the beginning of a line about one group of parameters, such as `  group 0: 12 parameter tensors, 345 elements`. */
-export function groupText({ parameters, numel }: Pick<GroupSizes, "parameters" | "numel">, index: number) {
-  return `  group ${index}: ${plural(parameters, "parameter tensor")}, ${formatCount(numel)} elements`;
 }

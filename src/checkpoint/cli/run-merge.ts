@@ -14,8 +14,8 @@ import type { ZeroInfo } from "../zero/plan.js";
 import { startAhead } from "./ahead.js";
 import { type CommonOptions, countsText, namesLine, oneOutput, pairTexts, printWarnings } from "./common.js";
 import type { OutputFileOptions } from "./output-options.js";
-import { groupText, sourceLine } from "./run-folder.js";
 import { checkExtension, inDType, outputJson, outputLines, type Result, saveOutput } from "./run-output.js";
+import { groupText, sourceLine } from "./zero-texts.js";
 
 interface MergeOptions extends CommonOptions, OutputFileOptions {
   tag?: string;

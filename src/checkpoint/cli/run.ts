@@ -1,16 +1,11 @@
 /**
- * Exports what the commands do, which is loaded when one of them runs. It is one file in the bundle, since each file takes a
- * millisecond to find.
+ * Exports what the commands on large files do, which is loaded when one of them runs; the others are in `run-more.ts`. Each is one
+ * file in the bundle, since a file takes a millisecond to find, and compiling all of them takes five.
  */
 import { setFlagsFromString } from "node:v8";
 
-export { diff } from "./run-diff.js";
-export { inspect } from "./run-inspect.js";
 export { merge } from "./run-merge.js";
-export { reshard } from "./run-reshard.js";
-export { scan } from "./run-scan.js";
 export { toSt } from "./run-to-st.js";
-export { toUniversal } from "./run-to-universal.js";
 export { verify } from "./run-verify.js";
 
 // The V8 of Node 20 optimises what has run for a while, in a thread of its own. These commands read thousands of small values once
