@@ -5,10 +5,11 @@
  * Source: deepspeed/runtime/engine.py (_get_zero_ckpt_name, _get_ckpt_name, _save_checkpoint), checkpoint/constants.py.
  */
 
+import { realpath } from "node:fs/promises";
 import { basename, isAbsolute, normalize, relative } from "node:path";
 import { cannot, firstNames, fromSystem, VistaError } from "../../core/errors.js";
 import { readSmallFile } from "../../core/io/open-source.js";
-import { isFolder, joinPlace, listFolder, placeName } from "../../core/io/places.js";
+import { isFolder, isRemote, joinPlace, listFolder, placeName } from "../../core/io/places.js";
 import { compareText } from "../../core/text.js";
 
 export interface CheckpointFolder {
@@ -92,16 +93,19 @@ export async function findCheckpoint(path: string, tag?: string): Promise<Checkp
   const names = await list(path);
   if (tag !== undefined) return { ...(await tagBelow(path, tag, names, "--tag")), foundBelow: false };
   const latest = LATEST.find((file) => names.includes(file));
-  if (latest !== undefined) {
+  // In a run folder it may be a link to the newest of the checkpoints there.
+  if (latest !== undefined && (isRemote(path) || !(await isFolder(joinPlace(path, latest))))) {
     return { ...(await tagBelow(path, await readLatest(path, latest), names, latest)), foundBelow: false };
   }
   if (names.some(isCheckpointFile) || (await isUniversal(path, names))) {
     return { folder: path, tagFolder: path, tag: placeName(path), foundBelow: false };
   }
-  const candidates = await searchBelow(path, SEARCH_DEPTH);
+  const found = await searchBelow(path, SEARCH_DEPTH);
+  const realPlaces = await Promise.all(found.map((place) => (isRemote(place) ? place : realpath(place))));
+  // A link to one of the others (last.ckpt) is no other checkpoint.
+  const candidates = found.filter((_, i) => realPlaces.indexOf(realPlaces[i]!) === i);
   if (candidates.length === 1) {
-    const [found] = candidates;
-    return { ...(await findCheckpoint(found!)), foundBelow: true };
+    return { ...(await findCheckpoint(candidates[0]!)), foundBelow: true };
   }
   if (candidates.length === 0) {
     const weights = names.filter((name) => /\.(?:safetensors|bin|pth?|ckpt)$/i.test(name)).sort();

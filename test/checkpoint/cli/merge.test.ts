@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
@@ -39,6 +39,15 @@ describe("where the checkpoint is and where the output goes", () => {
     const result = await runCli("vista-ckpt", ["merge", run]);
     expect(result.stderr).toMatch(/found one checkpoint: .*epoch=0\.ckpt/);
     expect(existsSync(join(run, "checkpoints", "epoch=0.ckpt", "pytorch_model.bin"))).toBe(true);
+  });
+
+  it.each(["last.ckpt", "latest"])("a link %s to the one checkpoint below is no second one", async (link) => {
+    const run = temporaryFolder();
+    make(join(run, "epoch=0.ckpt"));
+    symlinkSync("epoch=0.ckpt", join(run, link));
+    const result = await runCli("vista-ckpt", ["merge", run]);
+    expect(result.stderr).toMatch(/found one checkpoint: .*epoch=0\.ckpt\n$/);
+    expect(result.code).toBe(0);
   });
 
   it("--tag chooses another than latest", async () => {
@@ -97,7 +106,7 @@ describe("what it says", () => {
 describe("what is in and what is not", () => {
   const make = () => {
     const folder = temporaryFolder();
-    const tied = new FakeTensor([1, 1]);
+    const tied = new FakeTensor([1.5, 2.5]);
     writeFakeCheckpoint(folder, {
       stage: 2,
       partitions: [[new FakeTensor([1.5, 2.5])]],
