@@ -14,6 +14,7 @@ import { tensorsAt } from "../torch/read.js";
 import { Float32Casts, isFloat } from "./float32.js";
 import { readFrozen } from "./frozen.js";
 import type { CheckpointFiles } from "./layout.js";
+import { differingCopies } from "./module-copies.js";
 import { findOrphans } from "./orphans.js";
 import { endings, unwrapped } from "./renames.js";
 import { float32Rounds } from "./rounding.js";
@@ -182,6 +183,7 @@ export class ZeroPlan {
       this.#groups.push(...groups);
       for (const [name, tensor] of tensors) this.#add(name, tensor);
       this.#counts.trained = tensors.length;
+      await this.#warnOfCopies(tensors);
     });
   }
 
@@ -196,7 +198,18 @@ export class ZeroPlan {
         for (const { name, fp32 } of group) this.#add(name, fp32);
       }
       this.#counts.trained = groups.flat().length;
+      await this.#warnOfCopies(groups.flat().map(({ name, fp32 }) => [name, fp32]));
     });
+  }
+
+  /** Warns of copies in `module` that are not those of the trained parameters; stage 3 has none. */
+  async #warnOfCopies(trained: readonly (readonly [string, Tensor])[]): Promise<void> {
+    const differing = this.#stage === 3 ? [] : await differingCopies(trained, this.#model);
+    if (differing.length === 0) return;
+    this.#warnings.push(
+      `${plural(differing.length, "trained parameter")}, of a few that were looked at, with other weights in \`module\` than in the ` +
+        `optimizer: the files are of two moments, or the weights were changed behind DeepSpeed; taken from the optimizer: ${firstNames(differing)}`,
+    );
   }
 
   async #addAll(addTrained: () => Promise<void>): Promise<void> {

@@ -126,11 +126,18 @@ function sameShape(a: Tensor, b: Tensor): boolean {
   return a.shape.length === b.shape.length && a.shape.every((dim, i) => dim === b.shape[i]);
 }
 
-/** Tells whether `copy` has the values of `master`, in its own dtype; of large tensors, only samples are compared. */
-async function isCopy(copy: Tensor, master: Tensor): Promise<boolean> {
+/**
+ * Tells whether `copy` has the values of `master`, in its own dtype.
+ * @param ranges  the elements that are compared; by default all or, of large tensors, samples
+ */
+export async function isCopy(
+  copy: Tensor,
+  master: Tensor,
+  ranges: readonly [from: number, to: number][] = places(copy.numel),
+): Promise<boolean> {
   if (!canCast(master.dtype, copy.dtype)) return false;
   const expected = castTensor(master, copy.dtype);
-  for (const [from, to] of places(copy.numel)) {
+  for (const [from, to] of ranges) {
     const [a, b] = [await readTensor(copy, { from, to }), await readTensor(expected, { from, to })];
     if (Buffer.compare(a, b) !== 0) return false;
   }

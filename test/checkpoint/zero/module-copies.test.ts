@@ -1,0 +1,69 @@
+/**
+ * Files of two moments in one folder, where no step tells them apart: the optimizer has none (SGD), or its shards are all of one
+ * moment and the model states of another. In stage 1 and 2 the copies of the weights in `module` do.
+ */
+import { expect, it } from "vitest";
+import { openCheckpoint } from "../../../src/checkpoint/open.js";
+import { temporaryFolder } from "../../helpers/state.js";
+import { type Fake, FakeTensor, writeFakeCheckpoint } from "../../helpers/torch-file.js";
+
+const RANKS = 3;
+const EACH = 400;
+const WEIGHTS = Array.from({ length: RANKS * EACH }, (_, i) => i / 8);
+
+/** Writes a checkpoint of two parameters of 600 elements, and returns what is said of it. */
+async function warnings(module: Map<Fake, Fake>, stage: 2 | 3 = 2) {
+  const folder = temporaryFolder();
+  const partitions = Array.from({ length: RANKS }, (_, rank) => [
+    new FakeTensor(WEIGHTS.slice(rank * EACH, (rank + 1) * EACH)),
+  ]);
+  writeFakeCheckpoint(folder, { stage, partitions, paramShapes: [{ a: [600], b: [600] }], module });
+  await using ckpt = await openCheckpoint(folder);
+  return ckpt.warnings;
+}
+
+const moduleOf = (weights: readonly number[]) =>
+  new Map<Fake, Fake>([
+    ["a", new FakeTensor(weights.slice(0, 600))],
+    ["b", new FakeTensor(weights.slice(600))],
+  ]);
+
+it("copies that are the optimizer's weights, in 32 bits or rounded to 16, and placeholders of stage 3: nothing is said", async () => {
+  expect(await warnings(moduleOf(WEIGHTS))).toEqual([]);
+  const bf16 = (weights: readonly number[]) => {
+    // Numbers of this size and step have at most 8 bits up to 32; the others are rounded, ties to even, as torch does.
+    const bits = new Uint32Array(Float32Array.from(weights).buffer);
+    const halves = Uint16Array.from(bits, (bit) => (bit + 0x7fff + ((bit >>> 16) & 1)) >>> 16);
+    return new FakeTensor(new Uint8Array(halves.buffer), [weights.length], {
+      storageClass: "BFloat16Storage",
+    });
+  };
+  const halved = new Map<Fake, Fake>([
+    ["a", bf16(WEIGHTS.slice(0, 600))],
+    ["b", bf16(WEIGHTS.slice(600))],
+  ]);
+  expect(await warnings(halved)).toEqual([]);
+  const placeholders = new Map<Fake, Fake>([
+    ["a", new FakeTensor([])],
+    ["b", new FakeTensor([])],
+  ]);
+  expect(await warnings(placeholders, 3)).toEqual([]);
+});
+
+it.each([
+  [0, "a"],
+  [1, "a, b"],
+  [2, "b"],
+])(
+  "the shard of rank %i is of another moment than the model states: its parameters are named",
+  async (rank, names) => {
+    const other = WEIGHTS.map((weight, i) => (Math.floor(i / EACH) === rank ? weight + 1 : weight));
+    expect(await warnings(moduleOf(other))).toEqual([
+      expect.stringMatching(
+        new RegExp(
+          `^\\d trained parameters?, of a few .* with other weights in .module.* two moments.*: ${names}$`,
+        ),
+      ),
+    ]);
+  },
+);
