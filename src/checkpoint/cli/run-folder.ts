@@ -1,6 +1,6 @@
 /** Holds what the commands share that write a checkpoint folder. */
 import { resolve } from "node:path";
-import { formatBytes, formatCount, formatDuration, plural } from "../../core/cli/format.js";
+import { formatBytes, formatCount, formatDuration } from "../../core/cli/format.js";
 import { printResult } from "../../core/cli/print.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import { runWithProgress } from "../../core/cli/progress.js";
