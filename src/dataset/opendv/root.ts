@@ -88,7 +88,7 @@ export function findOpenDvRoot(path: string): OpenDvRoot | undefined {
       collect(found, name, split);
     }
     if (names.has("videos")) found.videos = listVideos(found);
-  } else if (holdsFrames(path)) {
+  } else if (isVideo(path)) {
     found.folders.push({ path: ".", videoId: basename(resolve(path)) });
   } else {
     const split = splitOf(basename(resolve(path)));
@@ -115,7 +115,7 @@ function collect(found: OpenDvRoot, base: string, split: Split | undefined): voi
   for (const youtuber of subfolders(found, base)) {
     if (base === "" && NO_FRAMES.has(youtuber)) continue;
     const path = base === "" ? youtuber : `${base}/${youtuber}`;
-    if (holdsFrames(join(found.root, path))) {
+    if (isVideo(join(found.root, path))) {
       found.folders.push({ path, videoId: youtuber, ...withSplit });
       flat = true;
       continue;
@@ -132,7 +132,7 @@ function collect(found: OpenDvRoot, base: string, split: Split | undefined): voi
 }
 
 /** Returns the names of the folders (and links to folders) in a folder; what cannot be followed or listed goes to `broken`. */
-function subfolders(found: OpenDvRoot, path: string): string[] {
+function subfolders(found: Pick<OpenDvRoot, "root" | "broken">, path: string): string[] {
   const names: string[] = [];
   for (const entry of list(found, path)) {
     const { name } = entry;
@@ -158,12 +158,26 @@ function reasonOf(error: unknown): string {
   return `cannot be read (${code ?? message})`;
 }
 
+/** The number of frames with which a folder is a video's whatever else is in it: Vista's clips have as many. */
+const CLIP = 25;
+
+/** Tells whether a folder is a video's: one with a few pictures (of the channel, say) beside folders of frames is a youtuber's. */
+function isVideo(path: string): boolean {
+  if (!holdsFrames(path)) return false;
+  const hasFolders = () =>
+    subfolders({ root: path, broken: [] }, "").some((name) => holdsFrames(join(path, name)));
+  return holdsFrames(path, CLIP) || !hasFolders();
+}
+
 /**
- * Tells whether a folder holds frames. A folder of frames says so by its first entries, and a youtuber's has few; between thousands of
+ * Tells whether a folder holds frames, so many at least. A folder of frames says so by its first entries, and a youtuber's has few; between thousands of
  * other files (`._000001.jpg` of macOS) a frame is looked for to the end.
  */
-function holdsFrames(path: string): boolean {
-  return holds(path, (entry) => !entry.isDirectory() && parseFrameName(entry.name) !== undefined) ?? false;
+function holdsFrames(path: string, least = 1): boolean {
+  let frames = 0;
+  const isLast = (entry: Dirent) =>
+    !entry.isDirectory() && parseFrameName(entry.name) !== undefined && ++frames >= least;
+  return holds(path, isLast) ?? false;
 }
 
 /** Tells whether a folder has an entry of a kind; undefined where it cannot be listed. */
@@ -222,7 +236,7 @@ function findSkipped(root: string): Set<string> {
 }
 
 /** Returns the entries of a folder; one that is there and cannot be listed goes to `broken`. */
-function list(found: OpenDvRoot, path: string): Dirent[] {
+function list(found: Pick<OpenDvRoot, "root" | "broken">, path: string): Dirent[] {
   const absolute = join(found.root, path);
   try {
     return readdirSync(absolute, { withFileTypes: true });

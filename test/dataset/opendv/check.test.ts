@@ -9,16 +9,18 @@ import {
   truncateSync,
   writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { folderOf, type OpenDvRow } from "../../../bench/make-opendv.mjs";
 import { checkAnnotations } from "../../../src/dataset/annotations/check.js";
+import { findYouTubeClips } from "../../../src/dataset/annotations/make/youtube-sources.js";
 import type { Finding } from "../../../src/dataset/finding.js";
 import { buildIndex } from "../../../src/dataset/frame-index/build.js";
 import { encodeIndex } from "../../../src/dataset/frame-index/format.js";
 import { checkNuScenes } from "../../../src/dataset/nuscenes/check/check.js";
 import { checkOpenDv } from "../../../src/dataset/opendv/check.js";
+import { findOpenDvRoot } from "../../../src/dataset/opendv/root.js";
 import { FrameSet } from "../../../src/dataset/opendv/runs.js";
 import { spreadFrames } from "../../../src/dataset/opendv/sample.js";
 import { collect, copyOf, frame, later, makeSet, newFolder, removeFolders, replace } from "./support.js";
@@ -117,6 +119,27 @@ function plantMany(): string {
 function sorted(findings: readonly Finding[]): string[] {
   return findings.map((finding) => JSON.stringify(finding)).sort();
 }
+
+test("a few pictures beside folders of frames are no video: the folders are", async () => {
+  const { root, rows } = await makeSet();
+  const video = dirname(frame(root, rows[0]!, 0));
+  const whole = await findYouTubeClips(root);
+  for (const name of ["cover1.jpg", "000000000.jpg"])
+    copyFileSync(frame(root, rows[0]!, 0), join(video, "..", name));
+  expect(await collect(checkOpenDv(root))).toEqual([]);
+  expect(await findYouTubeClips(root)).toEqual(whole);
+  // The same where videos lie side by side, and in the folder of one youtuber.
+  for (const place of ["full_images", dirname(folderOf(rows[0]!))])
+    expect(findOpenDvRoot(join(root, place))!.folders.length).toBe(place === "full_images" ? 5 : 2);
+  // What has the frames of a clip is a video, whatever lies in it; so is what has fewer and no such folder.
+  mkdirSync(join(video, "old"));
+  copyFileSync(frame(root, rows[0]!, 0), join(video, "old/000000000.jpg"));
+  const rules = async () => (await collect(checkOpenDv(root))).map(({ rule, path }) => [rule, path]);
+  expect(await rules()).toEqual([["opendv/stray-file", folderOf(rows[0]!)]]);
+  rmSync(join(video, "old"), { recursive: true });
+  for (let i = 20; i < 40; i++) rmSync(frame(root, rows[0]!, i));
+  expect(await rules()).toEqual([]);
+});
 
 test("a shard that there is not is wrong usage, for every check: nothing would be looked at", async () => {
   const { root } = clean;

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { VistaError } from "../../../core/errors.js";
 import { type OutputOptions, prepareOutput, writeAtomically } from "../../../core/io/output.js";
+import { entriesIn } from "../../../core/io/regular.js";
 import type { RunOptions } from "../../../core/progress.js";
 import { sum } from "../../../core/sum.js";
 import { loadTables } from "../../nuscenes/read/load-tables.js";
@@ -79,6 +80,8 @@ export async function writeNuScenesAnnotations(
   requireCount("keyFrames", keyFrames);
   await prepareOutput(path, 0, options);
   const source = findNuScenes(root, options.version, split);
+  // This is looked into for the error alone: messages that cannot be had are not messages that there are none of.
+  entriesIn(join(source.root, "can_bus"), 1);
   const folder = join(source.root, source.version);
   const tables = await loadTables(folder, {
     only: RECORD_TABLES,

@@ -5,6 +5,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
 } from "node:fs";
@@ -245,6 +246,13 @@ describe("a row that a record needs is named when it is damaged, and nothing is 
     change(set);
     await expect(make(set)).rejects.toThrow(said);
     expect(readdirSync(set.root).filter((name) => name.includes("nuScenes.json"))).toEqual([]);
+  });
+
+  it("a can_bus that is a link to a disk that is not mounted is not one without messages", async () => {
+    const set = sets.copy(plain);
+    rmSync(set.path("can_bus"), { recursive: true });
+    symlinkSync("/no/such/disk", set.path("can_bus"));
+    await expect(make(set)).rejects.toThrow(/can_bus: is a symbolic link that leads nowhere/);
   });
 
   it("the same damage does not matter in a scene that nobody asked for", async () => {
