@@ -9,6 +9,7 @@ import { readSplits, type Split } from "../opendv/meta.js";
 import { findOpenDvRoot } from "../opendv/root.js";
 import { isFirst, requireCount, requireShard } from "../options.js";
 import type { UnusableRecords } from "./clean.js";
+import { youtubeRoot } from "./clips.js";
 import { type AnnotationMessage, type AnnotationTask, runAnnotations, totalBytes } from "./run.js";
 
 /** The options of {@link checkAnnotations}. */
@@ -151,8 +152,9 @@ async function makeTask(
   options: AnnotationCheckOptions,
 ): Promise<AnnotationTask> {
   const { root } = summary;
-  const nuscenes = options.nuscenes ?? usualPlace(root, "nuscenes", () => existsSync(join(root, "samples")));
-  const youtube = options.youtube ?? usualPlace(root, "YouTube", () => findOpenDvRoot(root) !== undefined);
+  const places = [join(root, "data/nuscenes"), ...(existsSync(join(root, "samples")) ? [root] : [])];
+  const nuscenes = options.nuscenes ?? places.find((place) => existsSync(place));
+  const youtube = options.youtube ?? youtubeRoot(root);
   const { unusable, quick, seed = 0 } = options;
   const nameOf = (path: string) => relative(root, path).split(sep).join("/");
   return {
@@ -192,11 +194,4 @@ async function knownSplits(
     if (!isVistaError(error)) throw error;
     return unseen(error.message);
   }
-}
-
-/** Returns the folder of a set where Vista looks for it or, without that, the root where it is the set itself. */
-function usualPlace(root: string, name: string, isSet: () => boolean): string | undefined {
-  const usual = join(root, "data", name);
-  if (existsSync(usual)) return usual;
-  return isSet() ? root : undefined;
 }

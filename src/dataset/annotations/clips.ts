@@ -1,6 +1,6 @@
 /** Checks of clips of consecutive frames in folders, as YouTube.json and the language files list them. */
 
-import { statSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { isSystemError, rethrowExhausted } from "../../core/errors.js";
@@ -8,7 +8,7 @@ import { remember } from "../../core/maps.js";
 import { type FolderScan, scanFolder } from "../opendv/folder-listing.js";
 import type { Split } from "../opendv/meta.js";
 import { describeLayout } from "../opendv/names.js";
-import { findOpenDvRoot, splitOf } from "../opendv/root.js";
+import { findOpenDvRoot, loaderRoot, splitOf } from "../opendv/root.js";
 import { FrameSet, findRun, MAX_FRAME } from "../opendv/runs.js";
 import type { Clip, ClipFolder } from "./clip.js";
 import type { ClipSample } from "./clip-sample.js";
@@ -247,7 +247,18 @@ function missingFrame(clip: Clip, source: FolderSource, all: boolean): string | 
   return undefined;
 }
 
-/** Returns the folder that the names in clip records start from: an OpenDV root, or a folder that holds one. */
+/**
+ * Returns the folder that names in YouTube.json start from: Vista's `data/YouTube` or, without that, the one that stands for it where
+ * the root is an OpenDV-YouTube set; undefined where it is none.
+ */
+export function youtubeRoot(root: string): string | undefined {
+  const usual = join(root, "data/YouTube");
+  if (existsSync(usual)) return usual;
+  const found = findOpenDvRoot(root);
+  return found && loaderRoot(found);
+}
+
+/** Returns the folder that names in language files start from: an OpenDV root, which may be a folder in `data/YouTube`. */
 export function opendvDataRoot(path: string): string {
   return findOpenDvRoot(path)?.root ?? path;
 }

@@ -190,7 +190,7 @@ async function makeParts(
       root,
       unusable,
       nuscenes: found.nuscenes?.root,
-      youtube: found.opendv?.root,
+      youtube: found.opendv?.dataRoot,
       numFrames: config?.numFrames,
       quick: options.quick ? { records: options.sample } : undefined,
     });

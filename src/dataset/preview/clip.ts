@@ -2,7 +2,7 @@
 import { existsSync, statSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { fromSystem, VistaError } from "../../core/errors.js";
-import { loaderPath, misreadName, opendvDataRoot } from "../annotations/clips.js";
+import { loaderPath, misreadName, opendvDataRoot, youtubeRoot } from "../annotations/clips.js";
 import { type NuScenesRecord, recordFaults } from "../annotations/nuscenes-rows.js";
 import { subsetOf } from "../annotations/run.js";
 import { framesFromSample } from "../frame-index/chains.js";
@@ -126,7 +126,8 @@ function recordClip(file: string, index: number, root: string | undefined, count
     const fault = recordFaults(value).find(([rule]) => rule !== "cmd-range");
     if (fault !== undefined) throw bad(fault[1]);
     const actions = value as NuScenesRecord;
-    const data = dataRoot(base, "nuscenes");
+    const usual = join(base, "data/nuscenes");
+    const data = existsSync(usual) ? usual : base;
     return { title, frames: actions.frames.slice(0, count).map((frame) => loaderPath(data, frame)), actions };
   }
   if (kind === undefined) throw bad(`is ${kindOf(value)}, no record that is known`);
@@ -138,18 +139,13 @@ function recordClip(file: string, index: number, root: string | undefined, count
   if (name.length > MAX_PATH)
     throw bad(`names a folder in ${name.length} characters, more than any path has`);
   const [digits, extension] = first_frame.split(".") as [string, string];
-  const usual = dataRoot(base, "YouTube");
+  const usual = youtubeRoot(base) ?? base;
   const data = kind === "language" ? opendvDataRoot(usual) : usual;
   const frames = Array.from({ length: count }, (_, i) => {
     const number = String(Number(digits) + i).padStart(digits.length, "0");
     return loaderPath(data, join(name, `${number}.${extension}`));
   });
   return { title: `${title}: ${name}`, frames };
-}
-
-function dataRoot(base: string, name: string): string {
-  const nested = join(base, "data", name);
-  return existsSync(nested) ? nested : base;
 }
 
 function readRecord(file: string, index: number): unknown {

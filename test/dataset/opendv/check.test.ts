@@ -1,6 +1,7 @@
 /** The check of whole sets: layouts, roots, shards, samples, index, interruption. */
 import {
   copyFileSync,
+  existsSync,
   mkdirSync,
   readFileSync,
   renameSync,
@@ -14,6 +15,7 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { folderOf, type OpenDvRow } from "../../../bench/make-opendv.mjs";
 import { checkAnnotations } from "../../../src/dataset/annotations/check.js";
+import { writeYouTube } from "../../../src/dataset/annotations/make/youtube.js";
 import { findYouTubeClips } from "../../../src/dataset/annotations/make/youtube-sources.js";
 import type { Finding } from "../../../src/dataset/finding.js";
 import { buildIndex } from "../../../src/dataset/frame-index/build.js";
@@ -23,6 +25,8 @@ import { checkOpenDv } from "../../../src/dataset/opendv/check.js";
 import { findOpenDvRoot } from "../../../src/dataset/opendv/root.js";
 import { FrameSet } from "../../../src/dataset/opendv/runs.js";
 import { spreadFrames } from "../../../src/dataset/opendv/sample.js";
+import { findClip } from "../../../src/dataset/preview/clip.js";
+import { runCli } from "../../helpers/cli.js";
 import { collect, copyOf, frame, later, makeSet, newFolder, removeFolders, replace } from "./support.js";
 
 let clean: { root: string; rows: OpenDvRow[] };
@@ -119,6 +123,22 @@ function plantMany(): string {
 function sorted(findings: readonly Finding[]): string[] {
   return findings.map((finding) => JSON.stringify(finding)).sort();
 }
+
+test("what annos youtube makes of a root is sound for the check and the preview of the same root", async () => {
+  const { root } = await makeSet();
+  const above = newFolder();
+  renameSync(root, join(above, "OpenDV-YouTube"));
+  const file = join(above, "YouTube.json");
+  for (const place of ["", "OpenDV-YouTube", "OpenDV-YouTube/full_images"]) {
+    const own = join(above, place);
+    await writeYouTube(file, await findYouTubeClips(own), { force: true });
+    expect(await collect(checkAnnotations([file], { root: own }))).toEqual([]);
+    const { frames } = findClip(`${file}#0`, { root: own });
+    expect(frames.filter((path) => !existsSync(path))).toEqual([]);
+    const { code } = await runCli("vista-data", ["check", own, "--annos", file]);
+    expect(code).toBe(0);
+  }
+});
 
 test("a few pictures beside folders of frames are no video: the folders are", async () => {
   const { root, rows } = await makeSet();
