@@ -5,7 +5,7 @@ import { join, resolve } from "node:path";
 import { formatCount, plural } from "../../core/cli/format.js";
 import { printResult } from "../../core/cli/print.js";
 import type { CommandContext } from "../../core/cli/program.js";
-import { firstNames, fromSystem, isVistaError, VistaError } from "../../core/errors.js";
+import { cannot, firstNames, isVistaError, VistaError } from "../../core/errors.js";
 import { isFolder, isRemote } from "../../core/io/places.js";
 import { remember } from "../../core/maps.js";
 import type { Checkpoint } from "../checkpoint.js";
@@ -83,18 +83,11 @@ function convertOf(input: string, state: StateDict, options: ToStOptions): Profi
 /** Makes the folder first, as bin_to_st.py does with `ckpts`, and removes it again if nothing came of it. */
 async function inFolder<T>(folder: string | undefined, work: () => Promise<T>): Promise<T> {
   if (folder === undefined) return work();
-  let made = false;
-  try {
-    await mkdir(folder);
-    made = true;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "EEXIST")
-      throw fromSystem(error, folder, "make the output folder");
-  }
+  const made = await mkdir(folder, { recursive: true }).catch(cannot("make the output folder", folder));
   try {
     return await work();
   } catch (error) {
-    if (made) await rmdir(folder).catch(() => {});
+    if (made !== undefined) await rmdir(folder).catch(() => {});
     throw error;
   }
 }

@@ -115,11 +115,6 @@ export class PickleCursor {
     return this.#data.subarray(at, at + length);
   }
 
-  /** Returns bytes that were read before. */
-  between(start: number, end: number): Buffer {
-    return this.#data.subarray(start, end);
-  }
-
   line(): string {
     const line = this.#line();
     if (line.length === 0) this.fail("a line without anything in it");

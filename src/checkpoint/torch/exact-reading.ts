@@ -2,7 +2,7 @@
  * Tells apart what an exact reading of a pickle keeps apart, and refuses what could not be written again with the same meaning.
  */
 import type { PickleCursor } from "./cursor.js";
-import { PyFloat, type PyLatin1, PyObject, PyRawText, type PyValue } from "./objects.js";
+import { PyFloat, type PyLatin1, PyObject, type PyValue } from "./objects.js";
 import type { PickleStack } from "./pickle-stack.js";
 
 export class ExactReading {
@@ -17,17 +17,6 @@ export class ExactReading {
 
   float(value: number): PyValue {
     return this.on ? new PyFloat(value) : value;
-  }
-
-  /** Reads a text of `length` bytes. */
-  text(length: number): string | PyRawText {
-    const start = this.cursor.at;
-    const text = this.cursor.text(length);
-    if (this.on && text.includes("\ufffd")) {
-      const bytes = this.cursor.between(start, this.cursor.at);
-      if (!Buffer.from(text, "utf8").equals(bytes)) return new PyRawText(bytes);
-    }
-    return text;
   }
 
   /** Refuses a text of Python 2 beyond ASCII, since its meaning depends on who reads it. */

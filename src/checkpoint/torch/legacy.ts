@@ -10,10 +10,10 @@ import type { Region, SourceFile } from "../../core/io/source.js";
 import { dtypeInfo } from "../tensor/dtype.js";
 import { type TorchFile, tensorsOver } from "./file.js";
 import { PICKLE_LIMITS } from "./limits.js";
-import { asDict, asItems, keyText, type PyGlobal, type PyValue } from "./objects.js";
+import { asDict, asItems, keyText, type PyValue } from "./objects.js";
 import { plainPickle } from "./other-kinds.js";
 import { readPickle } from "./pickle.js";
-import { TorchStorage, TorchValues } from "./values.js";
+import { TorchValues } from "./values.js";
 
 /** The value of the first pickle of such a file, in whatever protocol. */
 export const LEGACY_MAGIC = 0x1950a86a20f9469cfc6cn;
@@ -40,25 +40,10 @@ export async function readLegacy(file: SourceFile): Promise<TorchFile> {
 
 async function parse(file: SourceFile, data: Buffer): Promise<TorchFile> {
   let at = 0;
-  const globals: PyGlobal[] = [];
-  const values = new TorchValues(file.path, "legacy pickle");
-  const storages = new Map<string, TorchStorage>();
+  const values = new TorchValues(file.path);
+  const { globals, storages } = values;
   const next = (record: string): PyValue => {
-    const result = readPickle(
-      data,
-      {
-        path: file.path,
-        record,
-        construct: (callable, args, offset) => values.construct(callable, args, offset),
-        persistentId: (id, offset) => {
-          const value = values.persistentId(id, offset);
-          if (value instanceof TorchStorage) storages.set(value.key, value);
-          return value;
-        },
-        onGlobal: (name) => globals.push(name),
-      },
-      at,
-    );
+    const result = values.read(data, record, at);
     at = result.end;
     return result.value;
   };

@@ -32,11 +32,6 @@ export class PyFloat {
   constructor(readonly value: number) {}
 }
 
-/** A text whose bytes are no valid UTF-8 (a lone surrogate); an exact reading keeps the bytes. */
-export class PyRawText {
-  constructor(readonly bytes: Uint8Array) {}
-}
-
 /** A persistent id (in torch a storage) in an exact reading. */
 export class PyPersistent {
   constructor(readonly id: PyValue) {}
@@ -83,7 +78,6 @@ export type PyValue =
   | PyGlobal
   | PyLatin1
   | PyFloat
-  | PyRawText
   | PyPersistent
   | PyObject
   | object;

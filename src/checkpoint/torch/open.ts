@@ -77,9 +77,9 @@ export function describedTensors(
     const name = shorten(keyText(key), 200);
     if (unreadable === undefined)
       throw unreadableError({ name, what: what ?? wrong!, isName: what !== undefined }, where);
-    const { what: described, shape } = value instanceof TorchUnreadable ? value : {};
+    const shape = value instanceof TorchUnreadable ? value.shape : undefined;
     const ofShape = shape === undefined ? "" : ` of shape [${shape.join(", ")}]`;
-    unreadable.push({ name, what: `${described ?? what ?? wrong}${ofShape}`, isName: what !== undefined });
+    unreadable.push({ name, what: `${what ?? wrong}${ofShape}`, isName: what !== undefined });
   }
   return descriptions;
 }

@@ -81,7 +81,7 @@ export function dataOfDcp(path: string): VistaError {
 }
 
 // biome-ignore format: one kind a line
-const MAGICS: readonly (Kind & { readonly begins: Buffer })[] = [
+const MAGICS: readonly (Kind & { readonly begins: Buffer; readonly at?: number })[] = [
   { begins: Buffer.from("GGUF"), what: "a GGUF file (llama.cpp)", hint: "Give the checkpoint that it was made of." },
   { begins: Buffer.from("\x89HDF\r\n", "latin1"), what: "an HDF5 file (Keras)", hint: "Save its weights with torch.save." },
   { begins: Buffer.from("\x93NUMPY", "latin1"), what: "an array of NumPy (.npy)", hint: "Save it with torch.save." },
@@ -94,6 +94,8 @@ const MAGICS: readonly (Kind & { readonly begins: Buffer })[] = [
   { begins: Buffer.from("<"), what: "a page of HTML or XML, maybe an answer of the server in place of the file", hint: "Fetch the file again." },
   { begins: Buffer.from("version https://"), what: "a Git LFS pointer", hint: "Fetch the real file with `git lfs pull`." },
   { begins: Buffer.from("SQLite format 3\0"), what: "an SQLite database", hint: "Give a checkpoint." },
+  { begins: Buffer.from("ustar"), at: 257, what: "a tar archive", hint: "Unpack it first." },
+  { begins: Buffer.from("TFL3"), at: 4, what: "a model of TensorFlow Lite", hint: "Give the checkpoint that it was exported from." },
 ];
 
 /** The number of bytes that {@link otherFile} looks at. */
@@ -104,26 +106,16 @@ export const HEAD = 512;
  * @param wanted  what was expected in its place
  */
 export function otherFile(path: string, head: Buffer, wanted?: string): VistaError | undefined {
-  const known = MAGICS.find(({ begins }) => head.subarray(0, begins.length).equals(begins));
+  const known = MAGICS.find(({ begins, at = 0 }) => head.subarray(at, at + begins.length).equals(begins));
   if (known !== undefined) return otherKind(path, known, wanted);
-  if (head.toString("latin1", 257, 262) === "ustar")
-    return otherKind(path, { what: "a tar archive", hint: "Unpack it first." }, wanted);
-  if (head.toString("latin1", 4, 8) === "TFL3") {
-    const hint = "Give the checkpoint that it was exported from.";
-    return otherKind(path, { what: "a model of TensorFlow Lite", hint }, wanted);
-  }
   // A protobuf has no magic; an ONNX model begins with field 1 (ir_version, a small number), then field 2 (producer_name) or
   // another of the model's.
-  const isOnnx =
-    head[0] === 0x08 &&
-    head[1]! >= 1 &&
-    head[1]! <= 32 &&
-    [0x12, 0x1a, 0x22, 0x28, 0x32, 0x3a].includes(head[2]!);
-  return isOnnx
-    ? otherKind(
-        path,
-        { what: "an ONNX model", hint: "Give the checkpoint that it was exported from." },
-        wanted,
-      )
-    : undefined;
+  const [first, version = 0, second = 0] = head;
+  if (first !== 0x08 || version < 1 || version > 32) return undefined;
+  if (![0x12, 0x1a, 0x22, 0x28, 0x32, 0x3a].includes(second)) return undefined;
+  return otherKind(
+    path,
+    { what: "an ONNX model", hint: "Give the checkpoint that it was exported from." },
+    wanted,
+  );
 }

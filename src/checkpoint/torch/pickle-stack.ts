@@ -1,7 +1,7 @@
 /** Keeps the stack of the pickle machine with its marks, and its memo; everything that goes onto it is within the limits. */
 import type { PickleCursor } from "./cursor.js";
 import { COST, PICKLE_LIMITS, type PickleBudget } from "./limits.js";
-import { PyLatin1, type PyRawText, PyTuple, type PyValue } from "./objects.js";
+import { type PyLatin1, PyTuple, type PyValue } from "./objects.js";
 
 export class PickleStack {
   readonly #values: PyValue[] = [];
@@ -41,10 +41,8 @@ export class PickleStack {
     this.#values.push(value);
   }
 
-  pushText(text: string | PyRawText | PyLatin1): void {
-    let length = 0;
-    if (typeof text === "string") length = text.length;
-    else length = text instanceof PyLatin1 ? text.text.length : text.bytes.byteLength;
+  pushText(text: string | PyLatin1): void {
+    const { length } = typeof text === "string" ? text : text.text;
     this.pushNew(text, COST.text + 2 * length);
   }
 

@@ -4,6 +4,7 @@
  *
  * Source: torch/_weights_only_unpickler.py (operations), torch/_utils.py (_rebuild_tensor_v2, v3).
  */
+import { LONE_SURROGATE } from "../../core/text.js";
 import { dtypeInfo } from "../tensor/dtype.js";
 import { contiguousStrides, type StateDict, type Tensor } from "../tensor/tensor.js";
 
@@ -65,6 +66,17 @@ function writeTensor(out: PickleWriter, tensor: Tensor, key: string): void {
   out.op(0x74, 0x52); // TUPLE REDUCE
 }
 
+/** Returns the bytes of a text, in which half of a surrogate pair has three like any other character of its size. */
+function withHalfPairs(text: string): Buffer {
+  const parts = text.split(new RegExp(`(${LONE_SURROGATE.source})`, "u")).map((part, i) => {
+    const code = part.charCodeAt(0);
+    return i % 2 === 0
+      ? Buffer.from(part)
+      : Buffer.of(0xed, 0x80 | ((code >> 6) & 0x3f), 0x80 | (code & 0x3f));
+  });
+  return Buffer.concat(parts);
+}
+
 /** Writes operations of a pickle one after the other, and keeps count of its memo. */
 export class PickleWriter {
   // The buffer begins small, because a universal checkpoint has thousands of pickles of a few hundred bytes.
@@ -115,11 +127,25 @@ export class PickleWriter {
   }
 
   text(text: string): void {
+    if (LONE_SURROGATE.test(text)) {
+      // What UTF-8 cannot say is written in its form all the same, as Python does it (names of files in another encoding).
+      this.sized(0x58, withHalfPairs(text));
+      return;
+    }
     this.#reserve(5 + 3 * text.length);
     const length = this.#bytes.write(text, this.#length + 5, "utf8");
     this.#bytes[this.#length] = 0x58; // BINUNICODE
     this.#bytes.writeUInt32LE(length, this.#length + 1);
     this.#length += 5 + length;
+  }
+
+  /** Writes an operation, the number of bytes in 32 bits, and the bytes. */
+  sized(opcode: number, bytes: Uint8Array): void {
+    const head = Buffer.alloc(5);
+    head[0] = opcode;
+    head.writeUInt32LE(bytes.byteLength, 1);
+    this.raw(head);
+    this.raw(bytes);
   }
 
   /** Writes bytes as they are. */
@@ -159,15 +185,12 @@ export class PickleWriter {
     const bytes = Buffer.alloc(length);
     let rest = BigInt.asUintN(8 * length, value);
     for (let i = 0; i < length; i++, rest >>= 8n) bytes[i] = Number(rest & 0xffn);
-    if (length < 256)
-      this.op(0x8a, length); // LONG1
+    if (length >= 256)
+      this.sized(0x8b, bytes); // LONG4
     else {
-      const head = Buffer.alloc(5);
-      head[0] = 0x8b; // LONG4
-      head.writeUInt32LE(length, 1);
-      this.raw(head);
+      this.op(0x8a, length); // LONG1
+      this.raw(bytes);
     }
-    this.raw(bytes);
   }
 
   tuple(values: readonly number[]): void {

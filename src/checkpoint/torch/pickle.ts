@@ -158,11 +158,11 @@ class Machine {
         return this.#stack.push(this.#exact.float(this.#in.floatText(this.#in.line())));
 
       case 0x58: // BINUNICODE
-        return this.#stack.pushText(this.#exact.text(this.#in.uint32()));
+        return this.#stack.pushText(this.#in.text(this.#in.uint32()));
       case 0x8c: // SHORT_BINUNICODE
-        return this.#stack.pushText(this.#exact.text(this.#in.u8()));
+        return this.#stack.pushText(this.#in.text(this.#in.u8()));
       case 0x8d: // BINUNICODE8
-        return this.#stack.pushText(this.#exact.text(this.#in.length8()));
+        return this.#stack.pushText(this.#in.text(this.#in.length8()));
       case 0x55: // SHORT_BINSTRING: a str of Python 2
         return this.#stack.pushText(this.#exact.python2(this.#in.python2Text(this.#in.u8())));
       case 0x54: // BINSTRING

@@ -146,16 +146,9 @@ function openedAgain(file: SourceFile): () => Promise<TorchZip> {
  * long as it is open.
  */
 function readValue(data: Uint8Array, path: string, record: string): { value: PyValue; globals: PyGlobal[] } {
-  const values = new TorchValues(path, record);
-  const globals: PyGlobal[] = [];
-  const { value } = readPickle(data, {
-    path,
-    record,
-    construct: (callable, args, at) => values.construct(callable, args, at),
-    persistentId: (id, at) => values.persistentId(id, at),
-    onGlobal: (name) => globals.push(name),
-  });
-  return { value, globals };
+  const values = new TorchValues(path);
+  const { value } = values.read(data, record);
+  return { value, globals: values.globals };
 }
 
 /**

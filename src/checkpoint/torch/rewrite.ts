@@ -5,7 +5,7 @@
  * Source: CPython's Lib/pickle.py (_Pickler.save_*), Lib/pickletools.py.
  */
 import { VistaError } from "../../core/errors.js";
-import { PyFloat, PyGlobal, PyObject, PyPersistent, PyRawText, PyTuple, type PyValue } from "./objects.js";
+import { PyFloat, PyGlobal, PyObject, PyPersistent, PyTuple, type PyValue } from "./objects.js";
 import { PickleWriter } from "./pickle-writer.js";
 
 /** An exactly read pickle. */
@@ -64,10 +64,7 @@ class Rewriter {
     else if (typeof value === "string") {
       out.text(value);
       this.#remember(value);
-    } else if (value instanceof PyRawText)
-      this.#bytes(0x58, value.bytes, value); // BINUNICODE
-    else if (value instanceof Uint8Array)
-      this.#bytes(0x42, value, value); // BINBYTES
+    } else if (value instanceof Uint8Array) this.#bytes(value);
     else if (value instanceof PyTuple) this.#tuple(value);
     else if (Array.isArray(value)) {
       out.op(0x5d); // EMPTY_LIST
@@ -91,13 +88,9 @@ class Rewriter {
     this.#memo.set(value, this.out.put());
   }
 
-  #bytes(opcode: number, bytes: Uint8Array, value: PyValue): void {
-    const length = Buffer.alloc(4);
-    length.writeUInt32LE(bytes.byteLength);
-    this.out.op(opcode);
-    this.out.raw(length);
-    this.out.raw(bytes);
-    this.#remember(value);
+  #bytes(bytes: Uint8Array): void {
+    this.out.sized(0x42, bytes); // BINBYTES
+    this.#remember(bytes);
   }
 
   #tuple(tuple: PyTuple): void {

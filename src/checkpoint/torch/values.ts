@@ -17,6 +17,7 @@ import {
   PyTuple,
   type PyValue,
 } from "./objects.js";
+import { readPickle } from "./pickle.js";
 
 /** A storage as a persistent id names it. */
 export class TorchStorage {
@@ -55,8 +56,6 @@ export class TorchUnreadable {
     /** The reason as a noun, such as `a sparse tensor`. */
     readonly what: string,
     readonly shape: readonly number[] | undefined,
-    /** The function that rebuilds it, where that says what it is; otherwise {@link what}. */
-    readonly by = what,
   ) {}
 }
 
@@ -76,14 +75,33 @@ const MAX_MET = 2000;
 
 /** The meaning of torch's persistent ids and calls, for one file. */
 export class TorchValues {
-  readonly #storages = new Map<string, TorchStorage>();
+  /** The storages by key, as far as they were named. */
+  readonly storages = new Map<string, TorchStorage>();
+  /** The names of all classes and functions, in order of appearance. */
+  readonly globals: PyGlobal[] = [];
   /** The shapes and strides that were met: most tensors of a model have those of others, and there may be 100,000. */
   readonly #met = new Map<string, readonly number[]>();
 
-  constructor(
-    private readonly path: string,
-    private readonly record: string | undefined,
-  ) {}
+  /** The record of the pickle that is read. */
+  #record = "";
+
+  constructor(private readonly path: string) {}
+
+  /** Reads a pickle of the file as `readPickle` does. */
+  read(data: Uint8Array, record: string, start = 0): ReturnType<typeof readPickle> {
+    this.#record = record;
+    return readPickle(
+      data,
+      {
+        path: this.path,
+        record,
+        construct: (callable, args, at) => this.construct(callable, args, at),
+        persistentId: (id, at) => this.persistentId(id, at),
+        onGlobal: (name) => this.globals.push(name),
+      },
+      start,
+    );
+  }
 
   /** Reads a persistent id, `('storage', class, key, location, numel[, view])`. */
   persistentId(id: PyValue, at: number): PyValue {
@@ -113,7 +131,7 @@ export class TorchValues {
       throw this.#error("UNSUPPORTED", "a storage that is a view of another (torch before 0.4)", at);
     }
     const byteLength = dtype === undefined ? numel : (numel * dtypeInfo(dtype).bits) / 8;
-    const known = this.#storages.get(key);
+    const known = this.storages.get(key);
     if (known !== undefined) {
       if (known.byteLength !== byteLength || known.dtype !== dtype) {
         throw this.#error("FORMAT", `storage ${key} is described in two ways`, at);
@@ -121,7 +139,7 @@ export class TorchValues {
       return known;
     }
     const storage = new TorchStorage(key, dtype, byteLength, QUANTISED[name] && name);
-    this.#storages.set(key, storage);
+    this.storages.set(key, storage);
     return storage;
   }
 
@@ -136,17 +154,17 @@ export class TorchValues {
       case "torch._utils._rebuild_parameter_with_state":
         return args[0] instanceof TorchTensor || args[0] instanceof TorchUnreadable ? args[0] : undefined;
       case "torch._utils._rebuild_sparse_tensor":
-        return new TorchUnreadable("a sparse tensor", dimensions(asItems(args[1])?.[2]), callable.id);
+        return new TorchUnreadable("a sparse tensor", dimensions(asItems(args[1])?.[2]));
       case "torch._utils._rebuild_sparse_csr_tensor":
-        return new TorchUnreadable("a sparse tensor", dimensions(asItems(args[1])?.[3]), callable.id);
+        return new TorchUnreadable("a sparse tensor", dimensions(asItems(args[1])?.[3]));
       case "torch._utils._rebuild_qtensor":
         return new TorchUnreadable(quantisedOn(args[0]), dimensions(args[2]));
       case "torch._utils._rebuild_nested_tensor":
-        return new TorchUnreadable("a nested tensor", undefined, callable.id);
+        return new TorchUnreadable("a nested tensor", undefined);
       case "torch._utils._rebuild_meta_tensor_no_storage":
-        return new TorchUnreadable("a meta tensor, without data", dimensions(args[1]), callable.id);
+        return new TorchUnreadable("a meta tensor, without data", dimensions(args[1]));
       case "torch._utils._rebuild_wrapper_subclass":
-        return new TorchUnreadable("a tensor subclass that wraps others", dimensions(args[2]), callable.id);
+        return new TorchUnreadable("a tensor subclass that wraps others", dimensions(args[2]));
       case "torch._tensor._rebuild_from_type":
       case "torch._tensor._rebuild_from_type_v2": {
         // The call rebuilds a subclass of Tensor, with the arguments (function, class, arguments, state).
@@ -208,7 +226,7 @@ export class TorchValues {
   #error(code: "FORMAT" | "UNSUPPORTED", what: string, offset: number): VistaError {
     return new VistaError(code, what, {
       path: this.path,
-      record: this.record,
+      record: this.#record,
       offset,
       hint:
         code === "FORMAT"
@@ -240,7 +258,7 @@ export function dimensions(value: PyValue | undefined): number[] | undefined {
  * value is nothing of the kind.
  */
 export function unsupportedTensor(value: PyValue): string | undefined {
-  if (value instanceof TorchUnreadable) return value.by;
+  if (value instanceof TorchUnreadable) return value.what;
   return value instanceof PyObject && /^torch\..*_rebuild_/.test(value.id) ? value.id : undefined;
 }
 

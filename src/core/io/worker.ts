@@ -1,32 +1,16 @@
 /** Runs modules in worker threads, one task after the other, and ends them when asked to stop. */
 import { rmSync } from "node:fs";
 import { parentPort, type ResourceLimits, Worker } from "node:worker_threads";
-import {
-  abortedError,
-  type ErrorCode,
-  isSystemError,
-  isVistaError,
-  throwIfAborted,
-  VistaError,
-  type Where,
-} from "../errors.js";
+import { abortedError, isSystemError, isVistaError, throwIfAborted, VistaError } from "../errors.js";
 import { livePartials } from "./partial-names.js";
 
 /** The message that a thread sends when a task has ended. */
 type Ending =
   | { kind: "finished" }
-  /** An error of this package, which would lose its class on the way. */
-  | {
-      kind: "failed";
-      code: ErrorCode;
-      what: string;
-      message: string;
-      where: Where;
-      hint: string | undefined;
-      stack: string | undefined;
-    }
-  /** An error of the file system, which would lose its fields. */
-  | { kind: "refused"; code: string | undefined; syscall: string; message: string };
+  /** An error of this package or of the file system, of which only the message would arrive. */
+  | { kind: "failed"; isOurs: boolean; error: Omit<AnyError, "name"> };
+
+type AnyError = VistaError & NodeJS.ErrnoException;
 
 /** The message by which a thread tells what it began to write, with its token, or that this is written or removed. */
 interface Writing {
@@ -57,12 +41,13 @@ export function serveTasks<Task, Message extends { kind: string }>(
       await run(order.task, (message) => port.postMessage(message), controller.signal);
       end({ kind: "finished" });
     } catch (error) {
-      if (isVistaError(error)) {
-        const { code, what, message, where, hint, stack } = error;
-        end({ kind: "failed", code, what, message, where, hint, stack });
-      } else if (isSystemError(error)) {
-        end({ kind: "refused", code: error.code, syscall: error.syscall!, message: error.message });
-      } else throw error;
+      if (!isVistaError(error) && !isSystemError(error)) throw error;
+      const { code, what, message, where, hint, stack, syscall } = error as AnyError;
+      end({
+        kind: "failed",
+        isOurs: isVistaError(error),
+        error: { code, what, message, where, hint, stack, syscall },
+      });
     }
   });
 }
@@ -198,15 +183,11 @@ function isWriting(message: { kind: string }): message is Writing {
 }
 
 function isEnding(message: { kind: string }): message is Ending {
-  return message.kind === "finished" || message.kind === "failed" || message.kind === "refused";
+  return message.kind === "finished" || message.kind === "failed";
 }
 
 function errorOf(ending: Ending): Error | undefined {
   if (ending.kind === "finished") return undefined;
-  const { message } = ending;
-  if (ending.kind === "refused") {
-    return Object.assign(new Error(message), { code: ending.code, syscall: ending.syscall });
-  }
-  const { code, what, where, hint, stack } = ending;
-  return Object.assign(new VistaError(code, what, { hint }), { message, where, stack });
+  const { isOurs, error } = ending;
+  return Object.assign(isOurs ? new VistaError(error.code, error.what) : new Error(), error);
 }

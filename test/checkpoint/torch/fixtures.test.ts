@@ -20,11 +20,11 @@ const REFUSED: Record<string, RegExp> = {
   "unusual-complex32.pt": /torch\.complex32/,
   "unusual-conjugate.pt": /a lazy conjugate or negative view/,
   "unusual-float-key.pt": /1: a tensor whose key is no name: 1\.0 is no text/,
-  "unusual-meta.pt": /only torch can rebuild .*_rebuild_meta_tensor_no_storage/,
+  "unusual-meta.pt": /only torch can rebuild \(a meta tensor/,
   "unusual-negative.pt": /a lazy conjugate or negative view/,
   "unusual-quantized.pt": /a quantised tensor \(QInt8Storage\)/,
-  "unusual-sparse.pt": /only torch can rebuild .*_rebuild_sparse_tensor/,
-  "unusual-sparse_csr.pt": /only torch can rebuild .*_rebuild_sparse_tensor/,
+  "unusual-sparse.pt": /only torch can rebuild \(a sparse tensor\)/,
+  "unusual-sparse_csr.pt": /only torch can rebuild \(a sparse tensor\)/,
 };
 
 const HOSTILE: Record<string, RegExp> = {

@@ -10,6 +10,7 @@ import {
   PyTuple,
 } from "../../../src/checkpoint/torch/objects.js";
 import { readPickle } from "../../../src/checkpoint/torch/pickle.js";
+import { rewritePickle } from "../../../src/checkpoint/torch/rewrite.js";
 import { isVistaError } from "../../../src/core/errors.js";
 
 const read = (bytes: Uint8Array | string) =>
@@ -24,6 +25,19 @@ function errorOf(bytes: Uint8Array | string): { code: string; message: string } 
   }
   throw new Error("read without an error");
 }
+
+it.each([
+  ["half a surrogate pair", "\x80\x02X\x05\x00\x00\x00a\xed\xb3\xa9bq\x00."],
+  ["two halves that are no pair", "\x80\x02X\x06\x00\x00\x00\xed\xb0\x80\xed\xa0\x80q\x00."],
+  [
+    "the character that stands for what is no UTF-8",
+    "\x80\x02X\x06\x00\x00\x00\xef\xbf\xbd\xed\xa0\x80q\x00.",
+  ],
+])("a text with %s is written again as CPython 3.11 pickled it", (_, pickled) => {
+  const exact = readPickle(Buffer.from(pickled, "latin1"), { path: "x.pt", exact: true });
+  const written = rewritePickle(exact, () => "0");
+  expect(Buffer.from(written).toString("latin1")).toBe(pickled);
+});
 
 describe("values, as CPython 3.11 pickles them", () => {
   // Each made by pickle.dumps(value, protocol) and pasted as text.
