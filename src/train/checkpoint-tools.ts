@@ -3,6 +3,7 @@ import { stat } from "node:fs/promises";
 import { reshardCheckpoint } from "../checkpoint/reshard.js";
 import { openSafetensors } from "../checkpoint/safetensors/read.js";
 import { saveCheckpoint } from "../checkpoint/save.js";
+import type { StateDict } from "../checkpoint/tensor/tensor.js";
 import { asDict } from "../checkpoint/torch/objects.js";
 import { tensorsOf } from "../checkpoint/torch/open.js";
 import { readTorchFile } from "../checkpoint/torch/read.js";
@@ -77,10 +78,25 @@ export async function verify(path: string, options: RunOptions): Promise<string 
 }
 
 /** Merges a DeepSpeed checkpoint folder into a torch file, replacing an older one. */
-export async function merge(folder: string, output: string, options: RunOptions): Promise<void> {
+export function merge(folder: string, output: string, options: RunOptions): Promise<void> {
+  return save(folder, output, inPhase(options, "merge"), "torch", (state) => state);
+}
+
+/** Makes a safetensors file for inference from a DeepSpeed checkpoint folder, replacing an older one. */
+export function toSafetensors(folder: string, output: string, options: RunOptions): Promise<void> {
+  return save(folder, output, inPhase(options, "to-st"), "safetensors", (state) => applyVista(state).state);
+}
+
+async function save(
+  folder: string,
+  output: string,
+  options: RunOptions,
+  format: "torch" | "safetensors",
+  made: (state: StateDict) => StateDict,
+): Promise<void> {
   const { state } = await openZeroCheckpoint(folder, options);
   try {
-    await saveCheckpoint(state, output, { ...inPhase(options, "merge"), format: "torch", force: true });
+    await saveCheckpoint(made(state), output, { ...options, format, force: true });
   } finally {
     await state.close();
   }
@@ -94,16 +110,4 @@ export async function reshard(
   options: RunOptions,
 ): Promise<void> {
   await reshardCheckpoint(folder, output, { ...options, ranks, force: true });
-}
-
-/** Makes a safetensors file for inference from a DeepSpeed checkpoint folder, replacing an older one. */
-export async function toSafetensors(folder: string, output: string, options: RunOptions): Promise<void> {
-  const { state } = await openZeroCheckpoint(folder, options);
-  try {
-    const converted = applyVista(state).state;
-    const save = inPhase(options, "to-st");
-    await saveCheckpoint(converted, output, { ...save, format: "safetensors", force: true });
-  } finally {
-    await state.close();
-  }
 }

@@ -10,7 +10,7 @@ import { runWithProgress } from "../../core/cli/progress.js";
 import { oneLine, VistaError } from "../../core/errors.js";
 import { writeWhole } from "../../core/io/output.js";
 import { namesIn } from "../../core/io/regular.js";
-import { quote } from "../../core/text.js";
+import { quote, words } from "../../core/text.js";
 import { launchCommand, toScript } from "../launch/command.js";
 import { fromVista, isCheckpoint, type LaunchPlan } from "../launch/plan.js";
 import { type SlurmScriptOptions, slurmFolder, slurmScript, submit } from "../launch/slurm.js";
@@ -34,32 +34,14 @@ import { checkSelectors, failureLines, findingLines, verdict } from "./report.js
 import { asStarted, byFile } from "./started.js";
 
 /** The rules for what can be seen to be wrong without looking at the machine: a dry run refuses no more than this. */
-const DRY_RULES = [
-  "no-rendezvous",
-  "finetune-needed",
-  "finetune-missing",
-  "resume",
-  "resume-ranks",
-  "resume-and-name",
-  "resume-recipe",
-  "resume-config",
-  "last-checkpoint",
-  "checkout",
-  "config-missing",
-  "config-value",
-  "finetune-format",
-  "finetune-recipe",
-  "finetune-damaged",
-  "finetune-keys",
-  "run-exists",
-  "unknown-flag",
-  "unknown-key",
-  "text-flag",
-  "set-twice",
-];
+const DRY_RULES = words(`
+  no-rendezvous finetune-needed finetune-missing finetune-format finetune-recipe finetune-damaged finetune-keys
+  resume resume-ranks resume-and-name resume-recipe resume-config last-checkpoint run-exists
+  checkout config-missing config-value unknown-flag unknown-key text-flag set-twice
+`);
 
 /** Returns the rules of a dry run, those of them that `--only` names. @throws VistaError `USAGE` where it names none of them */
-function dryRules(only: string[] = []): string[] {
+function dryRules(only: readonly string[] = []): string[] {
   const rules = DRY_RULES.filter(rulesWanted({ only }));
   if (rules.length > 0) return rules;
   throw new VistaError("USAGE", `a dry run does not look at the rules of --only ${only.join(",")}`, {

@@ -45,63 +45,20 @@ export interface Recipe {
 /** The {@link Recipe.startsFrom} of a recipe that starts from Stable Video Diffusion. */
 export const SVD = "svd";
 
-const NO_EXTRAS = { args: [], env: {}, slurm: { sbatch: {} } };
+const PLAIN = { args: [], env: {}, slurm: { sbatch: {} } };
+const TORCHRUN = { ...PLAIN, launcher: "torchrun" } as const;
 
 /** The documented recipes. Their source is docs/TRAINING.md of OpenDriveLab/Vista. */
+// biome-ignore format: what a recipe is, then what it trains
 export const BUILT_IN_RECIPES: readonly Recipe[] = [
-  {
-    name: "example",
-    title: "nuScenes example, 576x1024",
-    launcher: "torchrun",
-    nodes: 2,
-    gpus: 8,
-    base: ["configs/example/nusc_train.yaml"],
-    startsFrom: SVD,
-    ...NO_EXTRAS,
-  },
-  {
-    name: "debug",
-    title: "the nuScenes example on a single GPU, for debugging",
-    launcher: "python",
-    nodes: 1,
-    gpus: 1,
-    base: ["configs/example/nusc_train.yaml"],
-    startsFrom: SVD,
-    ...NO_EXTRAS,
-  },
-  {
-    name: "phase1",
-    title: "phase 1: high-fidelity future prediction, OpenDV-YouTube, 576x1024",
-    launcher: "torchrun",
-    nodes: 16,
-    gpus: 8,
-    base: ["configs/training/vista_phase1.yaml"],
-    startsFrom: SVD,
-    iterations: 20_000,
-    next: "phase2-stage1",
-    ...NO_EXTRAS,
-  },
-  {
-    name: "phase2-stage1",
-    title: "phase 2, stage 1: action control, OpenDV-YouTube and nuScenes, 320x576",
-    launcher: "torchrun",
-    nodes: 1,
-    gpus: 8,
-    base: ["configs/training/vista_phase2_stage1.yaml"],
-    startsFrom: "phase1",
-    iterations: 120_000,
-    next: "phase2-stage2",
-    ...NO_EXTRAS,
-  },
-  {
-    name: "phase2-stage2",
-    title: "phase 2, stage 2: action control, OpenDV-YouTube and nuScenes, 576x1024",
-    launcher: "torchrun",
-    nodes: 1,
-    gpus: 8,
-    base: ["configs/training/vista_phase2_stage2.yaml"],
-    startsFrom: "phase2-stage1",
-    iterations: 10_000,
-    ...NO_EXTRAS,
-  },
+  { ...TORCHRUN, name: "example", title: "nuScenes example, 576x1024", nodes: 2, gpus: 8,
+    base: ["configs/example/nusc_train.yaml"], startsFrom: SVD },
+  { ...PLAIN, launcher: "python", name: "debug", title: "the nuScenes example on a single GPU, for debugging", nodes: 1, gpus: 1,
+    base: ["configs/example/nusc_train.yaml"], startsFrom: SVD },
+  { ...TORCHRUN, name: "phase1", title: "phase 1: high-fidelity future prediction, OpenDV-YouTube, 576x1024", nodes: 16, gpus: 8,
+    base: ["configs/training/vista_phase1.yaml"], startsFrom: SVD, iterations: 20_000, next: "phase2-stage1" },
+  { ...TORCHRUN, name: "phase2-stage1", title: "phase 2, stage 1: action control, OpenDV-YouTube and nuScenes, 320x576", nodes: 1, gpus: 8,
+    base: ["configs/training/vista_phase2_stage1.yaml"], startsFrom: "phase1", iterations: 120_000, next: "phase2-stage2" },
+  { ...TORCHRUN, name: "phase2-stage2", title: "phase 2, stage 2: action control, OpenDV-YouTube and nuScenes, 576x1024", nodes: 1, gpus: 8,
+    base: ["configs/training/vista_phase2_stage2.yaml"], startsFrom: "phase2-stage1", iterations: 10_000 },
 ];

@@ -3,7 +3,6 @@ import { join } from "node:path";
 import { VistaError } from "../../core/errors.js";
 import { quote } from "../../core/text.js";
 import { fromVista, isCheckpoint, type LaunchPlan } from "./plan.js";
-import { toShellLines } from "./shell.js";
 
 /** The command of a launch, as a process is started: program, arguments, working folder and environment. */
 export interface Command {
@@ -140,4 +139,20 @@ export function launchCommand(
 export function toScript(command: Command): string {
   const settings = Object.entries(command.env).map(([name, value]) => `${name}=${quote(value)} \\\n`);
   return `cd ${quote(command.cwd)} &&\n${settings.join("")}${toShellLines([command.file, ...command.args])}\n`;
+}
+
+/** The pattern of words that start a line in {@link toShellLines}: options, and train.py. */
+const BREAK = /^(-|train\.py$)/;
+
+/** Writes one command over several lines with `\`, an option and its value on each, for people and to be pasted. */
+function toShellLines(words: readonly string[]): string {
+  const lines: string[][] = [];
+  for (const [index, word] of words.entries()) {
+    const fresh = index === 0 || (BREAK.test(word) && !(index === 1 && word === "-m"));
+    const isValue = words[index - 1]?.startsWith("-") ?? false;
+    const isDotted = /^[\w.[\]]+=/.test(word);
+    if (fresh || (isDotted && !isValue)) lines.push([word]);
+    else lines.at(-1)?.push(word);
+  }
+  return lines.map((line) => line.map(quote).join(" ")).join(" \\\n    ");
 }

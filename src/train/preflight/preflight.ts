@@ -35,37 +35,18 @@ export interface PreflightReport {
 }
 
 /** The topics, each with the rules that it may find, so that a topic nobody asks for is not looked at. */
+// biome-ignore format: a topic and its rules
 const TOPICS: readonly [CheckFunction, readonly RuleName[]][] = [
   [checkCheckout, ["checkout"]],
   [checkRendezvous, ["no-rendezvous", "rendezvous-host", "port-busy", "host-name"]],
   [checkEnvironment, ["pet-variable"]],
   [checkSbatch, ["sbatch-missing"]],
   [checkArguments, ["unknown-flag", "unknown-key", "text-flag", "set-twice", "config-value"]],
-  [
-    checkConfig,
-    ["config-missing", "config-folder", "config-value", "unknown-key", "strategy", "late-checkpoint"],
-  ],
-  [
-    checkResume,
-    ["resume", "resume-ranks", "resume-and-name", "resume-recipe", "resume-config", "last-checkpoint"],
-  ],
+  [checkConfig, ["config-missing", "config-folder", "config-value", "unknown-key", "strategy", "late-checkpoint"]],
+  [checkResume, ["resume", "resume-ranks", "resume-and-name", "resume-recipe", "resume-config", "last-checkpoint"]],
   [checkLogdir, ["run-exists", "logdir", "disk-space"]],
-  [
-    checkWeights,
-    [
-      "svd-missing",
-      "svd-damaged",
-      "finetune-needed",
-      "finetune-missing",
-      "finetune-format",
-      "finetune-recipe",
-      "last-checkpoint",
-      "finetune-damaged",
-      "finetune-keys",
-      "finetune-incomplete",
-      "stray-weights",
-    ],
-  ],
+  [checkWeights, ["svd-missing", "svd-damaged", "finetune-needed", "finetune-missing", "finetune-format", "finetune-recipe",
+    "finetune-damaged", "finetune-keys", "finetune-incomplete", "last-checkpoint", "stray-weights"]],
   [checkData, ["data-missing", "data-faulty", "unknown-subset"]],
   [checkGpus, ["gpu-count", "gpu-memory", "gpu-mig", "gpu-fault", "gpu-busy", "gpu-unknown"]],
   [checkPython, ["python-missing", "package-missing", "lightning-version", "deepspeed-version"]],

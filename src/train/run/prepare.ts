@@ -110,24 +110,17 @@ async function relativesOf(
   name: string | undefined,
   wanted: number,
 ): Promise<{ run: string; ranks: number | undefined }[]> {
-  const [folder, first] = [dirname(run), withoutRanks(basename(run))];
-  const names = await namesIn(folder);
-  const found = names
-    .filter((other) => other !== basename(run) && withoutRanks(other) === first)
-    .map((other) => ({ run: join(folder, other), ranks: ranksIn(other) }));
+  const [folder, own] = [dirname(run), basename(run)];
+  const found = (await namesIn(folder))
+    .filter((other) => other !== own && namePart(other).first === namePart(own).first)
+    .map((other) => ({ run: join(folder, other), ranks: namePart(other).ranks }));
   return name === undefined ? found : [...found, { run: join(folder, name), ranks: wanted }];
 }
 
-/** The end that {@link planResharded} gives the name of a run. */
-const RANKS = /-(\d+)ranks$/;
-
-function withoutRanks(name: string): string {
-  return name.replace(RANKS, "");
-}
-
-function ranksIn(name: string): number | undefined {
-  const ranks = RANKS.exec(name)?.[1];
-  return ranks === undefined ? undefined : Number(ranks);
+/** Splits a run's name from the end that {@link planResharded} gives it. */
+function namePart(name: string): { first: string; ranks: number | undefined } {
+  const [, first = name, ranks] = /^(.*)-(\d+)ranks$/.exec(name) ?? [];
+  return { first, ranks: ranks === undefined ? undefined : Number(ranks) };
 }
 
 async function read(path: string) {
@@ -148,7 +141,7 @@ export async function planResharded(plan: LaunchPlan, change: RankChange): Promi
     resume: change.output,
     base: plan.base.length === 0 ? configs.map((path) => fromVista(plan.vista, path)) : plan.base,
     logdir: run === undefined || isCheckpoint(plan.resume!) ? plan.logdir : dirname(run),
-    name: plan.name ?? `${withoutRanks(basename(run ?? plan.recipe.name))}-${change.wanted}ranks`,
+    name: plan.name ?? `${namePart(basename(run ?? plan.recipe.name)).first}-${change.wanted}ranks`,
   };
 }
 

@@ -1,6 +1,8 @@
 /** Runs a training: passes its output through, forwards signals, and leaves no process behind. */
+
 import { type ChildProcess, type ChildProcessByStdio, spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
+import { once } from "node:events";
 import { constants } from "node:os";
 import type { Writable } from "node:stream";
 import { setTimeout as pause } from "node:timers/promises";
@@ -72,10 +74,16 @@ export async function runTraining(command: Command, options: TrainingOptions): P
     detached: true,
   });
   try {
-    await started(child, command);
+    await once(child, "spawn");
   } catch (error) {
     guard.stdin.end("over\n");
-    throw error;
+    const { code, message } = error as NodeJS.ErrnoException;
+    const reason = code === "ENOENT" ? "there is no such program, or no such working folder" : message;
+    throw new VistaError("NOT_FOUND", `cannot start it: ${reason}`, {
+      path: command.file,
+      hint: "Activate Vista's environment, or name the program with --torchrun or --python.",
+      cause: error,
+    });
   }
 
   const watch = new OutputWatch(options.expectedWeights);
@@ -103,20 +111,20 @@ export async function runTraining(command: Command, options: TrainingOptions): P
   });
 
   let killTimer: NodeJS.Timeout | undefined;
-  let giveUp: (() => void) | undefined;
-  const unkillable = new Promise<Exit>((resolve) => {
-    giveUp = () => resolve({ code: null, signal: "SIGKILL" });
-  });
+  const giveUp = new AbortController();
   const hasWorker = () => isHeard || findMarked(mark).some(({ worker }) => worker);
   const rendezvous = watchRendezvous(hasWorker, options.rendezvousTimeout, () => {
     sendSignal(child.pid!, "SIGTERM");
     killTimer = setTimeout(() => {
       kill();
-      killTimer = setTimeout(() => giveUp?.(), KILL_WAIT_MS);
+      killTimer = setTimeout(() => giveUp.abort(), KILL_WAIT_MS);
     }, GRACE_SECONDS * 1000);
   });
-  const closed = new Promise<void>((resolve) => child.once("close", () => resolve()));
-  const { code, signal } = await Promise.race([exited(child), unkillable]);
+  const closed = once(child, "close");
+  const [code, signal] = (await once(child, "exit", { signal: giveUp.signal }).catch(() => [
+    null,
+    "SIGKILL",
+  ])) as [number | null, NodeJS.Signals | null];
   rendezvous.stop();
   clearTimeout(killTimer);
   // Orphans hold the pipes open, so they are ended before the wait for the last of the output.
@@ -154,38 +162,12 @@ function startGuard(mark: string, path: string | undefined): ChildProcessByStdio
   return guard;
 }
 
-function started(child: ChildProcess, command: Command): Promise<void> {
-  return new Promise((resolve, reject) => {
-    child.once("spawn", resolve);
-    child.once("error", (error: NodeJS.ErrnoException) => {
-      const reason =
-        error.code === "ENOENT" ? "there is no such program, or no such working folder" : error.message;
-      reject(
-        new VistaError("NOT_FOUND", `cannot start it: ${reason}`, {
-          path: command.file,
-          hint: "Activate Vista's environment, or name the program with --torchrun or --python.",
-          cause: error,
-        }),
-      );
-    });
-  });
-}
-
 function passThrough(child: ChildProcess, options: TrainingOptions, watch: OutputWatch): void {
   for (const name of ["stdout", "stderr"] as const) {
     const from = child[name]!;
     from.on("data", (chunk: Buffer) => watch.add(name, chunk));
     from.pipe(options[name], { end: false });
   }
-}
-
-interface Exit {
-  code: number | null;
-  signal: NodeJS.Signals | null;
-}
-
-function exited(child: ChildProcess): Promise<Exit> {
-  return new Promise((resolve) => child.once("exit", (code, signal) => resolve({ code, signal })));
 }
 
 /**
@@ -232,12 +214,7 @@ function watchRendezvous(hasWorker: () => boolean, seconds: number | undefined, 
   return state;
 }
 
-/** Waits for a promise, but no longer than this; the timer does not keep the process alive afterwards. */
-async function within(promise: Promise<void>, milliseconds: number): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const limit = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, milliseconds);
-  });
-  await Promise.race([promise, limit]);
-  clearTimeout(timer);
+/** Waits for a promise, but no longer than this; the timer does not keep the process alive. */
+async function within(promise: Promise<unknown>, milliseconds: number): Promise<void> {
+  await Promise.race([promise, pause(milliseconds, undefined, { ref: false })]);
 }

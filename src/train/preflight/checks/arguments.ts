@@ -36,26 +36,22 @@ interface Section {
 }
 
 /** The sections by their keys. Parameters are those of Vista's own classes and of Lightning 2.0.1; a config need not have all. */
-const SECTIONS: ReadonlyMap<string, Section> = new Map<string, Section>([
-  ["", { keys: ["model", "data", "lightning"] }],
-  ["model", { keys: ["target", "params", "base_learning_rate"] }],
-  ["data", { keys: ["target", "params"] }],
-  ["lightning", { keys: ["trainer", "modelcheckpoint", "callbacks", "logger", "strategy"] }],
-  ["lightning.modelcheckpoint", { keys: ["target", "params"] }],
-  ["lightning.trainer", { keys: TRAINER_PARAMETERS, of: [] }],
-  [
-    "data.params",
-    {
+const SECTIONS: ReadonlyMap<string, Section> = new Map<string, Section>(
+  Object.entries({
+    "": { keys: ["model", "data", "lightning"] },
+    model: { keys: ["target", "params", "base_learning_rate"] },
+    data: { keys: ["target", "params"] },
+    lightning: { keys: ["trainer", "modelcheckpoint", "callbacks", "logger", "strategy"] },
+    "lightning.modelcheckpoint": { keys: ["target", "params"] },
+    "lightning.trainer": { of: [], keys: TRAINER_PARAMETERS },
+    "data.params": {
       of: ["data.target", SAMPLER],
       keys: words(`
         batch_size num_workers prefetch_factor shuffle subsets probs samples_per_epoch target_height
         target_width num_frames
       `),
     },
-  ],
-  [
-    "model.params",
-    {
+    "model.params": {
       of: ["model.target", "vwm.models.diffusion.DiffusionEngine"],
       keys: words(`
         network_config denoiser_config first_stage_config conditioner_config sampler_config optimizer_config
@@ -65,18 +61,15 @@ const SECTIONS: ReadonlyMap<string, Section> = new Map<string, Section>([
         replace_cond_frames fixed_cond_frames
       `),
     },
-  ],
-  [
-    "lightning.modelcheckpoint.params",
-    {
+    "lightning.modelcheckpoint.params": {
       of: ["lightning.modelcheckpoint.target"],
       keys: words(`
         dirpath filename monitor verbose save_last save_top_k save_weights_only mode auto_insert_metric_name
         every_n_train_steps train_time_interval every_n_epochs save_on_train_epoch_end
       `),
     },
-  ],
-]);
+  }),
+);
 
 /** Looks for keys of the config files that nothing reads, or that the class which they are for does not take. */
 export function* unknownKeys(config: Record<string, unknown>): Generator<TrainFinding> {

@@ -24,21 +24,16 @@ type Versions = Partial<Record<(typeof PACKAGES)[number], string | null>>;
 export async function* checkPython({ plan, system }: CheckContext): AsyncGenerator<TrainFinding> {
   const path = plan.env.PATH ?? system.env.PATH ?? "";
   const launcher = plan.torchrun ?? "torchrun";
-  const torchrun =
-    plan.recipe.launcher === "torchrun" && plan.python === undefined
-      ? await findProgram(launcher, path, plan.vista)
-      : undefined;
-  if (plan.recipe.launcher === "torchrun" && plan.python === undefined && torchrun === undefined) {
-    yield finding("python-missing", `there is no ${launcher} that can be run on this machine`);
-    return;
+  let python = plan.python ?? "python";
+  if (plan.recipe.launcher === "torchrun" && plan.python === undefined) {
+    const torchrun = await findProgram(launcher, path, plan.vista);
+    if (torchrun === undefined) {
+      yield finding("python-missing", `there is no ${launcher} that can be run on this machine`);
+      return;
+    }
+    // torchrun lies beside the interpreter of its environment.
+    python = (await findProgram(join(dirname(torchrun), "python"), path, plan.vista)) ?? python;
   }
-  // torchrun lies beside the interpreter of its environment.
-  const python =
-    plan.python ??
-    (torchrun === undefined
-      ? undefined
-      : await findProgram(join(dirname(torchrun), "python"), path, plan.vista)) ??
-    "python";
   const result = await system.capture(python, ["-c", SCRIPT, ...PACKAGES], {
     timeoutSeconds: 60,
     env: { ...system.env, ...plan.env },
