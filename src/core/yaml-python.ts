@@ -52,7 +52,7 @@ function floatValue(text: string): number {
   const factor = sign === "-" ? -1 : 1;
   if (digits === ".inf") return factor * Number.POSITIVE_INFINITY;
   if (digits === ".nan") return Number.NaN;
-  return factor * sexagesimal(digits!, Number);
+  return factor * sexagesimal(digits!);
 }
 
 function floatText(value: number): string {
@@ -62,14 +62,14 @@ function floatText(value: number): string {
 
 function intValue(text: string): number {
   const [, sign, digits] = /^([-+]?)(.*)$/.exec(text.replaceAll("_", ""))!;
-  const value = /^0[0-7]+$/.test(digits!) ? Number(`0o${digits}`) : sexagesimal(digits!, Number);
+  const value = /^0[0-7]+$/.test(digits!) ? Number(`0o${digits}`) : sexagesimal(digits!);
   // Only a prefix is left of `0x_`.
   if (Number.isNaN(value)) throw new Error(`\`${text}\` is no number to Python`);
   return sign === "-" ? 0 - value : value;
 }
 
-function sexagesimal(digits: string, parse: (text: string) => number): number {
-  return digits.split(":").reduce((value, part) => value * 60 + parse(part), 0);
+function sexagesimal(digits: string): number {
+  return digits.split(":").reduce((value, part) => value * 60 + Number(part), 0);
 }
 
 /** The characters that PyYAML takes, without those that are ends of lines to it and not to other readers. */

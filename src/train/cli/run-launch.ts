@@ -12,7 +12,7 @@ import { writeWhole } from "../../core/io/output.js";
 import { namesIn } from "../../core/io/regular.js";
 import { quote, words } from "../../core/text.js";
 import { launchCommand, toScript } from "../launch/command.js";
-import { fromVista, isCheckpoint, type LaunchPlan } from "../launch/plan.js";
+import { fromVista, type LaunchPlan, runOf } from "../launch/plan.js";
 import { type SlurmScriptOptions, slurmFolder, slurmScript, submit } from "../launch/slurm.js";
 import { realSystem, type System } from "../launch/system.js";
 import { type PreflightReport, preflight, rulesWanted } from "../preflight/preflight.js";
@@ -148,7 +148,7 @@ function dryRun(whole: Launch): string {
   });
   const script = lines.join("") + toScript(launchCommand(plan, finetune, process.env));
   if (then.length === 0) return script;
-  const run = knownRun(plan);
+  const run = runOf(plan);
   const finish = finishCommand(run === undefined ? "THE_NEW_RUN" : quote(run), then);
   // train.py makes up the name of a run that has none.
   return run === undefined
@@ -232,7 +232,7 @@ async function runHere(whole: Launch, context: CommandContext): Promise<void> {
     );
     context.setExitCode(EXIT.failed);
   }
-  const known = knownRun(plan);
+  const known = runOf(plan);
   const runs = known === undefined ? await newRuns(plan.logdir, before) : [known];
   // Of several new ones, another training made the others.
   const run = runs.length === 1 ? runs[0] : undefined;
@@ -270,12 +270,6 @@ export async function finish(
 function expectedWeights(plan: LaunchPlan, finetune: string | undefined): string | undefined {
   if (plan.resume !== undefined) return undefined;
   return finetune === undefined ? "ckpts/svd_xt.safetensors" : fromVista(plan.vista, finetune);
-}
-
-/** Returns the run folder of a launch; undefined where train.py makes up its name. */
-function knownRun({ resume, name, logdir }: LaunchPlan): string | undefined {
-  if (resume !== undefined && !isCheckpoint(resume)) return resume;
-  return name === undefined ? undefined : join(logdir, name);
 }
 
 function reportFailure(

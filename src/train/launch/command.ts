@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { VistaError } from "../../core/errors.js";
 import { quote } from "../../core/text.js";
-import { fromVista, isCheckpoint, type LaunchPlan } from "./plan.js";
+import { fromVista, type LaunchPlan, resumedRun } from "./plan.js";
 
 /** The command of a launch, as a process is started: program, arguments, working folder and environment. */
 export interface Command {
@@ -20,12 +20,7 @@ export interface Command {
  */
 function trainArguments(plan: LaunchPlan, finetune: string | undefined): string[] {
   return [
-    ...startArguments(plan),
-    // The value is empty on purpose. Without the option, train.py takes ckpts/pytorch_model.bin if such a file happens to lie
-    // there. With an empty value it loads SVD and copies its time embedding; on --resume it loads nothing that would be
-    // overwritten.
-    "--finetune",
-    finetune === undefined || plan.resume !== undefined ? "" : fromVista(plan.vista, finetune),
+    ...startArguments(plan, finetune),
     "--num_nodes",
     String(plan.nodes),
     "--n_devices",
@@ -34,26 +29,30 @@ function trainArguments(plan: LaunchPlan, finetune: string | undefined): string[
   ];
 }
 
-/** Returns the words for config, log folder and name, or for the run to go on with. train.py refuses --name with --resume. */
-function startArguments(plan: LaunchPlan): string[] {
+/**
+ * Returns the words for config, name, log folder and weights, or for the run to go on with. train.py refuses --name with --resume.
+ *
+ * The value of --finetune is empty on purpose where nothing is named. Without the option, train.py takes ckpts/pytorch_model.bin if
+ * such a file happens to lie there. With an empty value it loads SVD and copies its time embedding; on --resume it loads nothing
+ * that would be overwritten.
+ */
+export function startArguments(plan: LaunchPlan, finetune: string | undefined): string[] {
+  const { vista, logdir, resume } = plan;
   const base = plan.base.length === 0 ? [] : ["--base", ...plan.base];
-  const logdir = logdirArguments(plan);
-  if (plan.resume !== undefined) {
-    // A DeepSpeed checkpoint is a folder, and train.py takes any folder after --resume for a run.
-    return isCheckpoint(plan.resume)
-      ? [...base, ...nameArguments(plan.name), ...logdir, "--resume_from_checkpoint", plan.resume]
-      : ["--resume", fromVista(plan.vista, plan.resume), ...base];
-  }
-  return [...base, ...nameArguments(plan.name), ...logdir];
+  const run = resumedRun(plan);
+  if (run !== undefined) return ["--resume", fromVista(vista, run), ...base, "--finetune", ""];
+  const place = logdir === join(vista, "logs") ? [] : ["--logdir", fromVista(vista, logdir)];
+  // A DeepSpeed checkpoint is a folder, and train.py takes any folder after --resume for a run.
+  const weights =
+    resume === undefined
+      ? ["--finetune", finetune === undefined ? "" : fromVista(vista, finetune)]
+      : ["--resume_from_checkpoint", resume, "--finetune", ""];
+  return [...base, ...nameArguments(plan.name), ...place, ...weights];
 }
 
 /** Returns the words that name a run; `--no_date` keeps its folder where it was said to be: `<logdir>/<name>`. */
 export function nameArguments(name: string | undefined): string[] {
   return name === undefined ? [] : ["--name", name, "--no_date"];
-}
-
-export function logdirArguments(plan: LaunchPlan): string[] {
-  return plan.logdir === join(plan.vista, "logs") ? [] : ["--logdir", fromVista(plan.vista, plan.logdir)];
 }
 
 /** Returns the words that start torchrun or Python. */
@@ -64,7 +63,7 @@ export function launcher(plan: LaunchPlan): string[] {
 }
 
 /** Returns torchrun's options, with underscores, since torch before 2.0 knows no others. */
-function torchrunArguments(plan: LaunchPlan): string[] {
+export function torchrunArguments(plan: LaunchPlan): string[] {
   const size = [`--nnodes=${plan.nodes}`, `--nproc_per_node=${plan.gpus}`];
   const meeting = plan.rendezvous;
   switch (meeting.kind) {
@@ -74,7 +73,12 @@ function torchrunArguments(plan: LaunchPlan): string[] {
       // --standalone used a fixed port in older torch. --local_addr is given neither here nor below: torch before 2.0 has none.
       return [...size, "--rdzv_backend=c10d", "--rdzv_endpoint=localhost:0"];
     case "c10d":
-      return [...size, ...c10dArguments(meeting.host, String(meeting.port), meeting.id)];
+      return [
+        ...size,
+        "--rdzv_backend=c10d",
+        `--rdzv_endpoint=${meeting.host.includes(":") ? `[${meeting.host}]` : meeting.host}:${meeting.port}`,
+        `--rdzv_id=${meeting.id}`,
+      ];
     case "static":
       return [
         ...size,
@@ -89,14 +93,6 @@ function torchrunArguments(plan: LaunchPlan): string[] {
         hint: "Give the same --rdzv-endpoint HOST:PORT on all of them, or --node-rank and --master-addr, or --slurm.",
       });
   }
-}
-
-export function c10dArguments(host: string, port: string, id: string): string[] {
-  return [
-    "--rdzv_backend=c10d",
-    `--rdzv_endpoint=${host.includes(":") ? `[${host}]` : host}:${port}`,
-    `--rdzv_id=${id}`,
-  ];
 }
 
 /**

@@ -105,7 +105,7 @@ export function planLaunch(recipe: Recipe, options: LaunchOptions, cwd = "."): L
       hint: "A run that goes on has its weights in its own checkpoint; a new run starts from those of --finetune.",
     });
   }
-  if (options.resume !== undefined && options.logdir !== undefined && !isCheckpoint(options.resume)) {
+  if (options.logdir !== undefined && resumedRun(options) !== undefined) {
     throw new VistaError("USAGE", "--resume RUN goes on in the folder of that run, and excludes --logdir", {
       hint: "Leave --logdir out, or name one checkpoint, RUN/checkpoints/last.ckpt, to go on in a new run.",
     });
@@ -113,7 +113,7 @@ export function planLaunch(recipe: Recipe, options: LaunchOptions, cwd = "."): L
   checkSizes(nodes, gpus, options.slurm?.sbatch ?? {});
   const base =
     options.base === undefined || options.base.length === 0
-      ? options.resume === undefined || isCheckpoint(options.resume)
+      ? resumedRun(options) === undefined
         ? recipe.base
         : []
       : options.base.map((path) => (existsSync(inCwd(path)) ? inCwd(path) : path));
@@ -242,6 +242,16 @@ function parseEndpoint(text: string): [host: string, port: number] {
 export function fromVista(vista: string, path: string): string {
   const short = relative(vista, path);
   return short === "" || short.startsWith("..") || isAbsolute(short) ? path : short;
+}
+
+/** Returns the run folder that is gone on with; undefined for a new run, also one that begins with a checkpoint. */
+export function resumedRun({ resume }: Pick<LaunchOptions, "resume">): string | undefined {
+  return resume === undefined || isCheckpoint(resume) ? undefined : resume;
+}
+
+/** Returns the run folder of a launch; undefined where train.py or the job makes up its name. */
+export function runOf(plan: LaunchPlan): string | undefined {
+  return resumedRun(plan) ?? (plan.name === undefined ? undefined : join(plan.logdir, plan.name));
 }
 
 /** Tells whether `--resume` names one checkpoint and not a run. A DeepSpeed folder and a single file both end in `.ckpt`. */

@@ -2,9 +2,9 @@
 import { dirname, join } from "node:path";
 import { oneLine, VistaError } from "../../core/errors.js";
 import { quote } from "../../core/text.js";
-import { c10dArguments, launchEnvironment, launcher, logdirArguments, nameArguments } from "./command.js";
+import { launchEnvironment, launcher, nameArguments, startArguments, torchrunArguments } from "./command.js";
 import { checkCount, hasControlCharacters } from "./names.js";
-import { fromVista, isCheckpoint, type LaunchPlan, LEFT_OUT } from "./plan.js";
+import { type LaunchPlan, LEFT_OUT, resumedRun, runOf } from "./plan.js";
 import type { System } from "./system.js";
 
 export interface SlurmScriptOptions {
@@ -45,13 +45,7 @@ export function slurmScript(
   options: SlurmScriptOptions,
 ): string {
   checkCount(options.maxRequeues, "--max-requeues", 0);
-  const name = plan.name ?? `${plan.recipe.name}-\${SLURM_JOB_ID}`;
-  const run =
-    plan.resume !== undefined && !isCheckpoint(plan.resume)
-      ? quote(plan.resume)
-      : plan.name === undefined
-        ? `${quote(plan.logdir)}/"${name}"`
-        : quote(join(plan.logdir, plan.name));
+  const run = runOf(plan);
   const lines = [
     "#!/bin/bash",
     ...directives(plan).map(directiveLine),
@@ -62,7 +56,7 @@ export function slurmScript(
     '[ -z "$SLURM_CPUS_PER_TASK" ] || export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK',
     "",
     ...meeting(plan),
-    `run=${run}`,
+    `run=${run === undefined ? `${quote(plan.logdir)}/"${plan.recipe.name}-\${SLURM_JOB_ID}"` : quote(run)}`,
     "",
     "# When the last checkpoint was made; nothing where there is none. A folder that is saved over keeps its own time, and DeepSpeed",
     "# writes `latest` when all of it is there.",
@@ -168,14 +162,10 @@ function meeting(plan: LaunchPlan): string[] {
 }
 
 function slurmLauncher(plan: LaunchPlan): string {
-  const { rendezvous } = plan;
-  const words = [...launcher(plan), `--nnodes=${plan.nodes}`, `--nproc_per_node=${plan.gpus}`];
-  if (plan.recipe.launcher === "python") return launcher(plan).map(quote).join(" ");
-  return rendezvous.kind === "c10d"
-    ? [...words, ...c10dArguments(rendezvous.host, String(rendezvous.port), rendezvous.id)]
-        .map(quote)
-        .join(" ")
-    : `${words.map(quote).join(" ")} --rdzv_backend=c10d --rdzv_endpoint="$head:$port" --rdzv_id="$SLURM_JOB_ID"`;
+  const words = [...launcher(plan), ...torchrunArguments(plan)].map(quote).join(" ");
+  return plan.rendezvous.kind === "slurm"
+    ? `${words} --rdzv_backend=c10d --rdzv_endpoint="$head:$port" --rdzv_id="$SLURM_JOB_ID"`
+    : words;
 }
 
 /**
@@ -203,16 +193,10 @@ function beforehand(steps: readonly JobStep[], weights: string | undefined): str
 
 /** Returns the lines that set `start` to the words that begin a new run, or go on with it where it has a checkpoint. */
 function startWords(plan: LaunchPlan, finetune: string | undefined): string[] {
-  const base = plan.base.length === 0 ? [] : ["--base", ...plan.base];
-  if (plan.resume !== undefined && !isCheckpoint(plan.resume)) {
-    const words = ["--resume", fromVista(plan.vista, plan.resume), ...base, "--finetune", ""];
-    return [`start=(${words.map(quote).join(" ")})`];
-  }
-  const weights =
-    plan.resume === undefined
-      ? ["--finetune", finetune === undefined ? "" : fromVista(plan.vista, finetune)]
-      : ["--resume_from_checkpoint", plan.resume, "--finetune", ""];
-  const words = [...base, ...logdirArguments(plan), ...weights].map(quote).join(" ");
+  const words = startArguments({ ...plan, name: undefined }, finetune)
+    .map(quote)
+    .join(" ");
+  if (resumedRun(plan) !== undefined) return [`start=(${words})`];
   const named =
     plan.name === undefined
       ? `--name "\${run##*/}" --no_date`

@@ -5,7 +5,7 @@ import { basename, dirname, join } from "node:path";
 import { asUndefined } from "../../core/errors.js";
 import { namesIn } from "../../core/io/regular.js";
 import type { RunOptions } from "../../core/progress.js";
-import { fromVista, isCheckpoint, type LaunchPlan } from "../launch/plan.js";
+import { fromVista, isCheckpoint, type LaunchPlan, resumedRun } from "../launch/plan.js";
 import type { JobStep } from "../launch/slurm.js";
 import { lastCheckpoint, listCheckpoints, measure, runFolderOf, type Weights } from "./checkpoints.js";
 import { savedConfigs } from "./runs.js";
@@ -63,17 +63,17 @@ export async function findRankChange(plan: LaunchPlan): Promise<RankChange | und
  * @returns the plan as it is where none of the runs that belong together is further than the one that it names
  */
 export async function goOn(plan: LaunchPlan): Promise<LaunchPlan> {
-  if (!plan.reshard || plan.resume === undefined || isCheckpoint(plan.resume)) return plan;
-  const wanted = plan.nodes * plan.gpus;
-  let best = await standOf(plan.resume);
+  const named = resumedRun(plan);
+  let best = plan.reshard && named !== undefined ? await standOf(named) : undefined;
   if (best === undefined) return plan;
-  for (const { run, ranks } of await relativesOf(plan.resume, plan.name, wanted)) {
+  const wanted = plan.nodes * plan.gpus;
+  for (const { run, ranks } of await relativesOf(named!, plan.name, wanted)) {
     const other = await standOf(run);
     // A run of another number of ranks than it should have did not begin here.
     if (other === undefined || (ranks !== undefined && (other.ranks ?? ranks) !== ranks)) continue;
     if (isFurther(other, best, wanted)) best = other;
   }
-  if (best.run === plan.resume) return plan;
+  if (best.run === named) return plan;
   // A checkpoint that is not whole is refused by name later: whether to train its steps again is for the user to decide.
   const resharded = best.ranks !== undefined && best.ranks !== wanted;
   return { ...plan, resume: best.run, name: resharded ? plan.name : undefined };

@@ -6,7 +6,7 @@ import { asUndefined, orElse } from "../../core/errors.js";
 import { namesIn } from "../../core/io/regular.js";
 import { BUILT_IN_RECIPES, type Recipe } from "../launch/built-in-recipes.js";
 import { readConfigs, trainingFacts } from "../launch/config.js";
-import { isCheckpoint, type LaunchPlan } from "../launch/plan.js";
+import { type LaunchPlan, resumedRun } from "../launch/plan.js";
 
 /** Lists the config files that train.py saved in a run (and reads again on `--resume`), in its order. */
 export async function savedConfigs(run: string): Promise<string[]> {
@@ -21,8 +21,8 @@ export async function savedConfigs(run: string): Promise<string[]> {
 /** Returns the paths of the configs that train.py reads for a launch, in its order: those of a resumed run come first. */
 export async function configsOf(plan: LaunchPlan): Promise<string[]> {
   const own = plan.base.map((path) => resolve(plan.vista, path));
-  const isRun = plan.resume !== undefined && !isCheckpoint(plan.resume);
-  return isRun ? [...(await savedConfigs(plan.resume!)), ...own] : own;
+  const run = resumedRun(plan);
+  return run === undefined ? own : [...(await savedConfigs(run)), ...own];
 }
 
 /**

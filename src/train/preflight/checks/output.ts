@@ -7,7 +7,7 @@ import { asUndefined, firstNames, isVistaError, orElse } from "../../../core/err
 import { namesIn } from "../../../core/io/regular.js";
 import { isRecord } from "../../../core/maps.js";
 import { type ConfigTree, readConfigs, stepsBetween, type TrainingFacts } from "../../launch/config.js";
-import { fromVista, isCheckpoint, type LaunchPlan } from "../../launch/plan.js";
+import { fromVista, isCheckpoint, type LaunchPlan, resumedRun, runOf } from "../../launch/plan.js";
 import { listCheckpoints, measure, runFolderOf } from "../../run/checkpoints.js";
 import { findRankChange } from "../../run/prepare.js";
 import { otherRecipeOf, savedConfigs } from "../../run/runs.js";
@@ -32,8 +32,8 @@ function checkpointBytes(facts: TrainingFacts): number | undefined {
 }
 
 export async function* checkLogdir({ plan, facts, system }: CheckContext): AsyncGenerator<TrainFinding> {
-  const target = plan.resume === undefined || isCheckpoint(plan.resume) ? plan.logdir : plan.resume;
-  const folder = nearestExisting(target);
+  const resumed = resumedRun(plan);
+  const folder = nearestExisting(resumed ?? plan.logdir);
   const own = await stat(folder);
   if (!own.isDirectory()) {
     yield finding("logdir", `${folder} is a file, not a folder`);
@@ -46,10 +46,9 @@ export async function* checkLogdir({ plan, facts, system }: CheckContext): Async
     yield finding("logdir", `${folder} is not writable (${(error as NodeJS.ErrnoException).code})`);
     return;
   }
+  const run = runOf(plan);
   // A resharded checkpoint goes on in the run that it began.
-  const isNew = plan.resume === undefined || (isCheckpoint(plan.resume) && !plan.reshard);
-  if (plan.name !== undefined && isNew) {
-    const run = join(plan.logdir, plan.name);
+  if (run !== undefined && resumed === undefined && !(plan.resume !== undefined && plan.reshard)) {
     const names = yield* readable("run-exists", () => namesIn(run));
     if (names !== undefined && names.length > 0) {
       yield finding("run-exists", `the run folder ${run} already has files`);
@@ -58,10 +57,7 @@ export async function* checkLogdir({ plan, facts, system }: CheckContext): Async
   const needed = facts === undefined ? undefined : checkpointBytes(facts);
   if (needed === undefined || facts === undefined) return;
   const free = await system.freeBytes(folder);
-  const there =
-    plan.resume === undefined || isCheckpoint(plan.resume)
-      ? 0
-      : (await listCheckpoints(plan.resume).catch(orElse([]))).length;
+  const there = resumed === undefined ? 0 : (await listCheckpoints(resumed).catch(orElse([]))).length;
   // At least two come at the end of the first epoch (its own and `last`), whatever the recipe.
   const count = Math.max(2, (checkpointCount(facts, plan) ?? 2) - there);
   if (free !== undefined && free < count * needed) {
