@@ -9,7 +9,7 @@ import { readSplits, type Split } from "../opendv/meta.js";
 import { findOpenDvRoot } from "../opendv/root.js";
 import { isFirst, requireCount, requireShard } from "../options.js";
 import type { UnusableRecords } from "./clean.js";
-import { youtubeRoot } from "./clips.js";
+import { dataOf } from "./clips.js";
 import { type AnnotationMessage, type AnnotationTask, runAnnotations, totalBytes } from "./run.js";
 
 /** The options of {@link checkAnnotations}. */
@@ -152,9 +152,9 @@ async function makeTask(
   options: AnnotationCheckOptions,
 ): Promise<AnnotationTask> {
   const { root } = summary;
-  const places = [join(root, "data/nuscenes"), ...(existsSync(join(root, "samples")) ? [root] : [])];
-  const nuscenes = options.nuscenes ?? places.find((place) => existsSync(place));
-  const youtube = options.youtube ?? youtubeRoot(root);
+  const pictures = existsSync(join(root, "samples")) ? root : undefined;
+  const nuscenes = options.nuscenes ?? dataOf("NuScenes", root) ?? pictures;
+  const youtube = options.youtube ?? dataOf("YouTube", root);
   const { unusable, quick, seed = 0 } = options;
   const nameOf = (path: string) => relative(root, path).split(sep).join("/");
   return {

@@ -8,8 +8,9 @@ import { remember } from "../../core/maps.js";
 import { type FolderScan, scanFolder } from "../opendv/folder-listing.js";
 import type { Split } from "../opendv/meta.js";
 import { describeLayout } from "../opendv/names.js";
-import { findOpenDvRoot, loaderRoot, splitOf } from "../opendv/root.js";
+import { findOpenDvRoot, splitOf } from "../opendv/root.js";
 import { FrameSet, findRun, MAX_FRAME } from "../opendv/runs.js";
+import { recognise } from "../recognise.js";
 import type { Clip, ClipFolder } from "./clip.js";
 import type { ClipSample } from "./clip-sample.js";
 import { type Issues, records } from "./issues.js";
@@ -248,15 +249,18 @@ function missingFrame(clip: Clip, source: FolderSource, all: boolean): string | 
 }
 
 /**
- * Returns the folder that names in YouTube.json start from: Vista's `data/YouTube` or, without that, the one that stands for it where
- * the root is an OpenDV-YouTube set; undefined where it is none.
+ * Returns the folder that names in the records of a kind start from: Vista's `data/YouTube` or `data/nuscenes` or, without that, the set
+ * that is in the root; undefined where there is none.
  */
-export function youtubeRoot(root: string): string | undefined {
-  const usual = join(root, "data/YouTube");
-  if (existsSync(usual)) return usual;
-  const found = findOpenDvRoot(root);
-  return found && loaderRoot(found);
+export function dataOf(kind: "NuScenes" | "YouTube", root: string): string | undefined {
+  const [usual, set] = SETS[kind];
+  if (existsSync(join(root, usual))) return join(root, usual);
+  if (!existsSync(root)) return undefined;
+  const { nuscenes, opendv } = recognise(root, { kinds: [set], orNothing: true });
+  return nuscenes?.root ?? opendv?.dataRoot;
 }
+
+const SETS = { NuScenes: ["data/nuscenes", "nuscenes"], YouTube: ["data/YouTube", "opendv"] } as const;
 
 /** Returns the folder that names in language files start from: an OpenDV root, which may be a folder in `data/YouTube`. */
 export function opendvDataRoot(path: string): string {

@@ -2,7 +2,7 @@
 import { existsSync, statSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { fromSystem, VistaError } from "../../core/errors.js";
-import { loaderPath, misreadName, opendvDataRoot, youtubeRoot } from "../annotations/clips.js";
+import { dataOf, loaderPath, misreadName, opendvDataRoot } from "../annotations/clips.js";
 import { type NuScenesRecord, recordFaults } from "../annotations/nuscenes-rows.js";
 import { subsetOf } from "../annotations/run.js";
 import { framesFromSample } from "../frame-index/chains.js";
@@ -126,8 +126,7 @@ function recordClip(file: string, index: number, root: string | undefined, count
     const fault = recordFaults(value).find(([rule]) => rule !== "cmd-range");
     if (fault !== undefined) throw bad(fault[1]);
     const actions = value as NuScenesRecord;
-    const usual = join(base, "data/nuscenes");
-    const data = existsSync(usual) ? usual : base;
+    const data = dataOf(kind, base) ?? base;
     return { title, frames: actions.frames.slice(0, count).map((frame) => loaderPath(data, frame)), actions };
   }
   if (kind === undefined) throw bad(`is ${kindOf(value)}, no record that is known`);
@@ -139,7 +138,7 @@ function recordClip(file: string, index: number, root: string | undefined, count
   if (name.length > MAX_PATH)
     throw bad(`names a folder in ${name.length} characters, more than any path has`);
   const [digits, extension] = first_frame.split(".") as [string, string];
-  const usual = youtubeRoot(base) ?? base;
+  const usual = dataOf("YouTube", base) ?? base;
   const data = kind === "language" ? opendvDataRoot(usual) : usual;
   const frames = Array.from({ length: count }, (_, i) => {
     const number = String(Number(digits) + i).padStart(digits.length, "0");

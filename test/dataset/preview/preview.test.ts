@@ -4,6 +4,7 @@ import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { makeNuScenes } from "../../../bench/make-nuscenes.mjs";
 import { folderOf, type OpenDvRow } from "../../../bench/make-opendv.mjs";
 import { findClip } from "../../../src/dataset/preview/clip.js";
 import { centreCrop } from "../../../src/dataset/preview/crop.js";
@@ -98,6 +99,16 @@ describe("clips", () => {
     expect(() => findClip(annotations)).toThrow(/is a file, not one of its records/);
     expect(() => findClip("nowhere")).toThrow(/no such folder/);
   });
+});
+
+test("a preview takes the root of a record by the rules of the other commands", async () => {
+  const above = newFolder();
+  const frame = "samples/CAM_FRONT/a__CAM_FRONT__1532402927612460.jpg";
+  const set = join(above, "nuscenes");
+  await makeNuScenes(set, { scenes: 1, samples: 2, boxes: 0, files: "none" });
+  const file = join(above, "own.json");
+  writeFileSync(file, JSON.stringify([{ frames: Array(25).fill(frame), ...ACTIONS }]));
+  for (const root of [above, set]) expect(findClip(`${file}#0`, { root }).frames[0]).toBe(join(set, frame));
 });
 
 test("a record of a language file names folders from the OpenDV root on, wherever in data/YouTube that is", () => {
