@@ -12,7 +12,7 @@ import { sum } from "../core/sum.js";
 import { Checkpoint, type Opened } from "./checkpoint.js";
 import { openDcp } from "./dcp/open.js";
 import { findInput, notTaken } from "./find-input.js";
-import { looksLikeSafetensors, openSafetensors } from "./safetensors/read.js";
+import { looksLikeSafetensors, readSafetensors } from "./safetensors/read.js";
 import { readShardIndex, type ShardIndex, type StatedShard, shardError } from "./shard-index.js";
 import { StateDict, type Tensor } from "./tensor/tensor.js";
 import type { OtherTensors } from "./torch/beside.js";
@@ -21,7 +21,7 @@ import { torchForm } from "./torch/form.js";
 import { asDict, type PyDict } from "./torch/objects.js";
 import { tensorsOf, type UnreadableTensor } from "./torch/open.js";
 import { HEAD, otherFile } from "./torch/other-kinds.js";
-import { readTorchFile, wholeCrc32 } from "./torch/read.js";
+import { readOpenTorchFile, wholeCrc32 } from "./torch/read.js";
 import { type FoundStateDict, findStateDict } from "./torch/state-dicts.js";
 import { namesOfOthers } from "./torch/values.js";
 import { openZeroCheckpoint } from "./zero/open.js";
@@ -116,21 +116,22 @@ function onlyForZero(path: string, what: string, { tag, excludeFrozen, recover }
 
 /** Opens a single file. @param stated  what the index of its set says of the file */
 async function openFile(path: string, options: OpenOptions, stated?: StatedShard): Promise<Opened> {
-  if (await isSafetensors(path)) {
-    if (options.key !== undefined) throw noKeys(path, "a safetensors file");
-    const { state, metadata } = await openSafetensors(
-      path,
-      stated && { crc32: stated.crc32, mismatch: (found) => shardError(path, stated, found) },
-    );
-    return { ...NOTHING_ELSE, kind: "safetensors", path, state, metadata };
-  }
-  const torchFile = await readTorchFile(path, { verify: options.verify ?? true });
+  const file = await openSource(path);
   try {
+    if ((await detectFormat(file)) === "safetensors") {
+      if (options.key !== undefined) throw noKeys(path, "a safetensors file");
+      const { state, metadata } = await readSafetensors(
+        file,
+        stated && { crc32: stated.crc32, mismatch: (found) => shardError(path, stated, found) },
+      );
+      return { ...NOTHING_ELSE, kind: "safetensors", path, state, metadata };
+    }
+    const torchFile = await readOpenTorchFile(file, { verify: options.verify });
     if (stated !== undefined && options.verify !== false) await checkShard(torchFile, stated);
     const { dict, key, others } = findWeights(torchFile, options.key);
     const unreadable: UnreadableTensor[] = [];
     const tensors = await tensorsOf(torchFile, dict, options.unreadable === "list" ? unreadable : undefined);
-    const state = new StateDict(tensors, [torchFile.file]);
+    const state = new StateDict(tensors, [file]);
     const top = asDict(torchFile.value);
     return {
       ...NOTHING_ELSE,
@@ -145,7 +146,7 @@ async function openFile(path: string, options: OpenOptions, stated?: StatedShard
       torchFiles: [torchFile],
     };
   } catch (error) {
-    await torchFile.file.close();
+    await file.close();
     throw fromReader(error, path);
   }
 }
@@ -158,15 +159,6 @@ async function openFile(path: string, options: OpenOptions, stated?: StatedShard
 async function checkShard(torchFile: TorchFile, stated: StatedShard): Promise<void> {
   const found = await wholeCrc32(torchFile);
   if (found !== undefined && found !== stated.crc32) throw shardError(torchFile.file.path, stated, found);
-}
-
-async function isSafetensors(path: string): Promise<boolean> {
-  const file = await openSource(path);
-  try {
-    return (await detectFormat(file)) === "safetensors";
-  } finally {
-    await file.close();
-  }
 }
 
 /**

@@ -4,11 +4,11 @@ import { mapOrdered } from "../core/io/map-ordered.js";
 import type { Region, SourceFile } from "../core/io/source.js";
 import { plural } from "../core/text.js";
 import type { SavedItem } from "./dcp/metadata.js";
-import { openSafetensors } from "./safetensors/read.js";
+import { readHeader } from "./safetensors/header.js";
 import type { TorchFile } from "./torch/file.js";
 import type { PyDict } from "./torch/objects.js";
 import { describedTensors, type UnreadableTensor } from "./torch/open.js";
-import { LOOK_UPS, readTorchFile, readTorchZip, versionProblem } from "./torch/read.js";
+import { LOOK_UPS, readOpenTorchFile, readTorchZip, versionProblem } from "./torch/read.js";
 import { type FoundStateDict, findStateDict } from "./torch/state-dicts.js";
 import { type StorageUse, storagesIn, walk } from "./torch/storages.js";
 import { TorchTensor, unsupportedTensor } from "./torch/values.js";
@@ -83,35 +83,30 @@ export class ContentsReader {
 
   /** Reads a pickle as torch wrote it before it used zips; it has no checksums. */
   async legacy(file: SourceFile): Promise<Contents> {
-    const torchFile = await readTorchFile(file.path);
-    try {
-      const storages = await this.#weightStorages(torchFile);
-      const regions = await torchFile.regions();
-      const end = regions.reduce((last, { offset, length }) => Math.max(last, offset + length), 0);
-      if (regions.length > 0 && end < file.size)
-        this.notes.warnings.push(
-          `${file.path}: ${file.size - end} bytes behind the last storage belong to nothing and were not looked at`,
-        );
-      const ranges = regions.map((region) => {
-        const storage = storages.get(region.name.slice("storage ".length));
-        return rangeOf({ ...region, file }, storage?.dtype, storage?.path ?? region.name);
-      });
-      return { format: "legacy torch", records: regions.length, ranges };
-    } finally {
-      await torchFile.file.close();
-    }
+    const torchFile = await readOpenTorchFile(file);
+    const storages = await this.#weightStorages(torchFile);
+    const regions = await torchFile.regions();
+    const end = regions.reduce((last, { offset, length }) => Math.max(last, offset + length), 0);
+    if (regions.length > 0 && end < file.size)
+      this.notes.warnings.push(
+        `${file.path}: ${file.size - end} bytes behind the last storage belong to nothing and were not looked at`,
+      );
+    const ranges = regions.map((region) => {
+      const storage = storages.get(region.name.slice("storage ".length));
+      return rangeOf(region, storage?.dtype, storage?.path ?? region.name);
+    });
+    return { format: "legacy torch", records: regions.length, ranges };
   }
 
   async safetensors(file: SourceFile): Promise<Contents> {
-    const { state } = await openSafetensors(file.path);
-    await state.close();
-    const ranges: NamedRange[] = [];
-    for (const [name, tensor] of state.tensors) {
-      if (tensor.source.kind !== "pieces") continue;
-      for (const { region, start, length } of tensor.source.pieces)
-        ranges.push(rangeOf({ ...region, file, offset: region.offset + start, length }, tensor.dtype, name));
-    }
-    return { format: "safetensors", records: state.tensors.size, ranges };
+    const { entries, dataStart } = await readHeader(file);
+    const ranges = entries
+      .filter(({ start, end }) => start < end)
+      .map(({ name, dtype, start, end }) => {
+        const region = { file, name: "tensor data", offset: dataStart + start, length: end - start };
+        return rangeOf({ ...region, crc32: undefined }, dtype, name);
+      });
+    return { format: "safetensors", records: entries.length, ranges };
   }
 
   /** Returns the records of a zip as ranges to scan. */
@@ -145,7 +140,7 @@ export class ContentsReader {
    */
   async #readPickle(zip: TorchZip): Promise<ReadonlyMap<string, StorageUse>> {
     try {
-      return await this.#weightStorages(await readTorchZip(zip, { verify: true }));
+      return await this.#weightStorages(await readTorchZip(zip));
     } catch (error) {
       if (!(isVistaError(error) && error.code === "CHECKSUM")) this.notes.problem(error);
       this.notes.warnings.push(

@@ -31,14 +31,18 @@ export interface ReadTorchOptions {
 export async function readTorchFile(path: string, options: ReadTorchOptions = {}): Promise<TorchFile> {
   const file = await openSource(path);
   try {
-    return await readOpened(file, options);
+    return await readOpenTorchFile(file, options);
   } catch (error) {
     await file.close();
     throw fromReader(error, path);
   }
 }
 
-async function readOpened(file: SourceFile, options: ReadTorchOptions): Promise<TorchFile> {
+/** Reads the pickle of a file that is open. @throws VistaError as {@link readTorchFile} does */
+export async function readOpenTorchFile(
+  file: SourceFile,
+  options: ReadTorchOptions = {},
+): Promise<TorchFile> {
   const head = Buffer.alloc(Math.min(HEAD, file.size));
   await file.read(head, 0);
   const form = torchForm(head);
@@ -48,7 +52,7 @@ async function readOpened(file: SourceFile, options: ReadTorchOptions): Promise<
 }
 
 /** Reads the pickle of a zip that is open. @throws VistaError as {@link readTorchFile} does */
-export async function readTorchZip(zip: TorchZip, options: ReadTorchOptions): Promise<TorchFile> {
+export async function readTorchZip(zip: TorchZip, options: ReadTorchOptions = {}): Promise<TorchFile> {
   const { file } = zip;
   // The record that lies first is read first: over a network the byte order comes along with it.
   const pickle = await zip.record("data.pkl");
