@@ -103,6 +103,17 @@ export function recordFaults(record: unknown, needed = FRAMES): RecordFault[] {
   return faults;
 }
 
+/**
+ * Tells whether the loader takes a record with such a fault. A command that Vista does not know trains something wrong, but it trains; so
+ * does a record with frames to spare.
+ */
+export function isHarmless([rule, , key]: RecordFault, record: unknown, needed = FRAMES): boolean {
+  return (
+    rule === "cmd-range" ||
+    (rule === "length" && key === "frames" && (record as NuScenesRecord).frames.length > needed)
+  );
+}
+
 /** Tells whether a goal is used: it must lie in front of the camera and inside the picture. */
 export function hasGoal({ z, goal }: Pick<NuScenesRecord, "z" | "goal">): boolean {
   return z > 0 && goal[0] > 0 && goal[0] < PICTURE.width && goal[1] > 0 && goal[1] < PICTURE.height;
@@ -192,11 +203,7 @@ export class NuScenesRows implements RowSink {
       }
       this.stopping.records++;
     }
-    // A command that Vista does not know trains something wrong, but it trains; so does a record with frames to spare.
-    const harmless = ([rule, , key]: RecordFault) =>
-      rule === "cmd-range" ||
-      (rule === "length" && key === "frames" && (value as NuScenesRecord).frames.length > this.frames);
-    const wrong = faults.filter((fault) => !harmless(fault));
+    const wrong = faults.filter((fault) => !isHarmless(fault, value, this.frames));
     this.broken = wrong[0] === undefined ? undefined : wrong[0][0];
     if (wrong.length > 0) {
       if (!wrong.every((fault) => isTaken(fault, value))) this.unusable++;

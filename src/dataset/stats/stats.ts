@@ -8,6 +8,7 @@ import {
   COMMANDS,
   type DrivingCommand,
   hasGoal,
+  isHarmless,
   type NuScenesRecord,
   recordFaults,
 } from "../annotations/nuscenes-rows.js";
@@ -242,20 +243,20 @@ function countFile(path: string, stats: DataStats): void {
 /** Counts a record as the loader would: see `balance_with_actions` and `resample_complete_samples`. */
 function addRecord(stats: AnnotationStats, value: unknown, speeds: number[]): void {
   stats.records++;
-  if (recordFaults(value).length > 0) {
+  if (recordFaults(value).some((fault) => !isHarmless(fault, value))) {
     stats.unusable++;
     return;
   }
   const record = value as NuScenesRecord;
-  const command = COMMANDS[record.cmd]!;
-  stats.commands[command]++;
+  const command = COMMANDS[record.cmd];
+  if (command !== undefined) stats.commands[command]++;
   stats.modes.trajectory++;
   stats.modes.command++;
   if (record.speed.length > 0) stats.modes.speed++;
   if (record.angle.length > 0) stats.modes.angle++;
   const goal = hasGoal(record);
   if (goal) stats.modes.goal++;
-  const copies = command === "right" || command === "left" ? 5 : 1;
+  const copies = command === "stop" || command === "forward" ? 1 : 5;
   stats.balanced += copies;
   stats.resampled += record.speed.length > 0 && record.angle.length > 0 && goal ? copies * 2 : copies;
   for (const speed of record.speed.slice(1)) speeds.push(speed);

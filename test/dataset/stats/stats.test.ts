@@ -63,6 +63,9 @@ test("nuScenes and its annotations: what Vista's loader would train on", async (
       { ...record, cmd: 2, goal: [1700, 450] }, // 1
       { ...record, cmd: 3, z: -1 }, // 1
       { ...record, traj: "?" }, // of no use
+      // Vista trains on these: frames to spare are left, and what is neither stop nor forward counts as a turn.
+      { ...record, frames: [...record.frames, "samples/CAM_FRONT/25.jpg"] }, // 1 × 2
+      { ...record, cmd: 7, goal: [0, 0] }, // 5
     ]),
   );
   writeFileSync(
@@ -74,12 +77,12 @@ test("nuScenes and its annotations: what Vista's loader would train on", async (
   expect(Object.values(stats.nuscenes!.locations).reduce((a, b) => a + b, 0)).toBe(2);
   expect(stats.annotations).toMatchObject([
     {
-      records: 6,
+      records: 8,
       unusable: 1,
-      commands: { right: 1, left: 1, stop: 1, forward: 2 },
-      modes: { trajectory: 5, command: 5, speed: 4, angle: 4, goal: 3 },
-      balanced: 1 + 5 + 5 + 1 + 1,
-      resampled: 2 + 10 + 5 + 1 + 1,
+      commands: { right: 1, left: 1, stop: 1, forward: 3 },
+      modes: { trajectory: 7, command: 7, speed: 6, angle: 6, goal: 4 },
+      balanced: 1 + 5 + 5 + 1 + 1 + 1 + 5,
+      resampled: 2 + 10 + 5 + 1 + 1 + 2 + 5,
       // The loader leaves out the first.
       speed: { min: 10, median: 25, mean: 25, max: 40 },
     },
