@@ -80,8 +80,8 @@ export function misreadName(name: string): string | undefined {
   return undefined;
 }
 
-/** A function that takes the name of a folder, and the rule that the folder breaks for a clip. */
-export type OnMissing = (rule: AnnotationRule, folder: string) => void;
+/** A function that takes the name of a folder or of a frame, and the rule that it breaks for a clip. */
+export type OnMissing = (rule: AnnotationRule, name: string) => void;
 
 /** The folders that one file names, with the checks on each clip. */
 export class ClipChecker {

@@ -2,6 +2,7 @@
 import { isRecord } from "../../core/maps.js";
 import type { RowSink } from "../json/rows.js";
 import { kindOf } from "../nuscenes/read/field-types.js";
+import type { OnMissing } from "./clips.js";
 import type { FileListing } from "./file-listing.js";
 import { type Issues, NO_INDEX, records } from "./issues.js";
 import type { AnnotationRule } from "./rules.js";
@@ -190,7 +191,7 @@ export class NuScenesRows implements RowSink {
     private readonly training: boolean,
     private readonly frames: number,
     private readonly scenes?: ValidationScenes,
-    private readonly onMissing?: (frame: string) => void,
+    private readonly onMissing?: OnMissing,
   ) {}
 
   value(value: unknown, offset: number): void {
@@ -357,7 +358,7 @@ export class NuScenesRows implements RowSink {
     const missing = new Map<string, string>();
     for (const frame of frames.slice(0, this.frames)) {
       const folder = files.missing(frame);
-      if (folder !== undefined) this.onMissing?.(frame);
+      if (folder !== undefined) this.onMissing?.("frame-missing", frame);
       if (folder !== undefined && !missing.has(folder)) missing.set(folder, frame);
     }
     for (const [folder, frame] of missing) {

@@ -12,7 +12,7 @@ import { joinPath } from "../report/report.js";
 import { UnusableBuilder, type UnusableRecords, unusableRecords } from "./clean.js";
 import { ClipRows } from "./clip-rows.js";
 import { ClipSample } from "./clip-sample.js";
-import { folderSource, opendvDataRoot } from "./clips.js";
+import { folderSource, type OnMissing, opendvDataRoot } from "./clips.js";
 import { FileListing } from "./file-listing.js";
 import { Issues, NO_INDEX } from "./issues.js";
 import { NuScenesRows, type ValidationFrames } from "./nuscenes-rows.js";
@@ -261,15 +261,15 @@ class FileRun implements RowSink {
   }
 
   #start(kind: AnnotationKind): void {
-    const { nuscenes, youtube, frames, splits, quick } = this.task;
+    const { nuscenes, youtube, frames, splits, quick, missing } = this.task;
+    const place = missing?.[kind === "NuScenes" ? "nuscenes" : "youtube"];
+    const onMissing: OnMissing | undefined =
+      place === undefined ? undefined : (rule, name) => this.#lacks(rule, joinPath(place, name));
     const training = !isValidation(this.name);
     this.#kind = kind;
     if (kind === "NuScenes") {
       const files = nuscenes === undefined ? undefined : new FileListing(nuscenes);
       const scenes = nuscenes === undefined || !training ? undefined : new ValidationScenes(nuscenes);
-      const { missing } = this.task;
-      const onMissing =
-        missing && ((frame: string) => this.#lacks("frame-missing", joinPath(missing.nuscenes, frame)));
       this.#rows = new NuScenesRows(
         this.#issues,
         files,
@@ -284,10 +284,6 @@ class FileRun implements RowSink {
       const root = kind === "language" && youtube !== undefined ? opendvDataRoot(youtube) : youtube;
       const source = root === undefined ? undefined : folderSource(root, splits);
       if (quick !== undefined) this.#sample = new ClipSample(quick.records, quick.seed);
-      const { missing } = this.task;
-      const onMissing =
-        missing &&
-        ((rule: AnnotationRule, folder: string) => this.#lacks(rule, joinPath(missing.youtube, folder)));
       this.#rows = new ClipRows(kind, this.#issues, source, training, frames, this.#sample, onMissing);
     }
     for (const { value, offset } of this.#early) {

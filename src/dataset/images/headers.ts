@@ -21,12 +21,12 @@ export interface ImageHeader {
 
 /** The error for bytes that are no image, or break the format before the size is known. The message says how. */
 export class NotAnImage extends Error {
-  /** Whether the file starts as an image and ends before its size is known. */
-  readonly cut: boolean;
-
-  constructor(message: string, cut = false) {
+  /** @param cut  whether the file starts as an image and ends before its size is known */
+  constructor(
+    message: string,
+    readonly cut = false,
+  ) {
     super(message);
-    this.cut = cut;
   }
 }
 

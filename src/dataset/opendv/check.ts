@@ -215,24 +215,18 @@ class OpenDvRun {
   }
 
   async #readMetas(found: OpenDvRoot): Promise<NamedMeta[]> {
-    const files = this.options.meta === undefined ? found.metaFiles : [this.options.meta];
+    const { meta: named } = this.options;
     const metas: NamedMeta[] = [];
-    for (const file of files) {
-      const path = relative(found.root, file).split(sep).join("/");
-      metas.push({ path, meta: await this.#readMeta(file) });
+    for (const file of named === undefined ? found.metaFiles : [named]) {
+      // One that was found and cannot be read is a finding, one that the user names is an error.
+      const meta = await readMeta(file).catch((error: unknown): Meta => {
+        if (!isVistaError(error) || named !== undefined) throw error;
+        return { videos: [], problems: [], unreadable: { reason: error.what } };
+      });
+      metas.push({ path: relative(found.root, file).split(sep).join("/"), meta });
     }
     // The scripts read the JSON, so it counts where both are there.
     return metas.sort((a, b) => Number(b.path.endsWith("json")) - Number(a.path.endsWith("json")));
-  }
-
-  /** Reads a list of videos; one that was found and cannot be read is a finding, one that the user names is an error. */
-  async #readMeta(file: string): Promise<Meta> {
-    try {
-      return await readMeta(file);
-    } catch (error) {
-      if (!isVistaError(error) || this.options.meta !== undefined) throw error;
-      return { videos: [], problems: [], unreadable: { reason: error.what } };
-    }
   }
 
   *#setFindings(

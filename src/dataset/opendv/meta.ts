@@ -234,7 +234,8 @@ function addVideo(meta: Meta, row: number, fields: Record<string, unknown>): voi
     const number = typeof value === "number" ? value : text(value) === "" ? undefined : Number(text(value));
     if (number !== undefined && number >= 0 && number <= MAX_SECONDS) video[key] = number;
     else if (number === undefined || Number.isNaN(number)) {
-      problem("blank", `the length to discard at the ${what} ${named} is ${describe(value)}`);
+      const given = text(value) === "" ? "blank" : `"${text(value)}"`;
+      problem("blank", `the length to discard at the ${what} ${named} is ${given}`);
     } else problem("row", `the length to discard at the ${what} ${named} is ${number}`);
   }
   meta.videos.push(video);
@@ -250,10 +251,6 @@ export function youtuberKey(folder: string): string {
 
 function text(value: unknown): string {
   return value === null || value === undefined ? "" : textOf(value).trim();
-}
-
-function describe(value: unknown): string {
-  return text(value) === "" ? "blank" : `"${text(value)}"`;
 }
 
 /** Returns the seconds of a duration: 3723 for `1:02:03`, and 123 for `02:03`. */
