@@ -8,8 +8,8 @@ import type { TorchFile } from "./torch/file.js";
 import type { UnreadableTensor } from "./torch/open.js";
 import { type ReadOptions, readValues } from "./values.js";
 import { PREFIX } from "./vista/prefix.js";
-import type { CheckpointContent } from "./zero/open.js";
 import type { ZeroInfo } from "./zero/plan.js";
+import type { CheckpointContent } from "./zero/states.js";
 
 /**
  * The kind of a checkpoint: `zero` is a DeepSpeed ZeRO checkpoint folder, `dcp` a folder of torch.distributed.checkpoint, and the

@@ -11,9 +11,10 @@ import { StateDict, type Tensor } from "./tensor/tensor.js";
 import type { TorchFile } from "./torch/file.js";
 import { asDict, asItems, keyText, PyTuple, type PyValue } from "./torch/objects.js";
 import { numberIn } from "./zero/number-in.js";
-import { type CheckpointContent, readCheckpointFiles } from "./zero/open.js";
+import { readCheckpointFiles } from "./zero/open.js";
 import { planOptimizer } from "./zero/optimizer.js";
 import { lossScaleOf } from "./zero/optimizer-summary.js";
+import type { CheckpointContent } from "./zero/states.js";
 import { openCommonState, readUniversal } from "./zero/universal.js";
 import { valueText } from "./zero/value-text.js";
 

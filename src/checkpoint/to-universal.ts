@@ -4,8 +4,8 @@ import { throwIfAborted } from "../core/errors.js";
 import { sum } from "../core/sum.js";
 import { type FolderOptions, fileOfBytes, folderBeside, writeCheckpointFolder } from "./checkpoint-folder.js";
 import { TorchTensor } from "./torch/values.js";
+import { zeroConfig } from "./zero/flat-layout.js";
 import { openZeroOptimizer, type ZeroOptimizer } from "./zero/optimizer.js";
-import { zeroConfig } from "./zero/optimizer-flat.js";
 import { type UniversalFile, universalFiles } from "./zero/universal-files.js";
 
 export interface WrittenUniversal {

@@ -11,9 +11,10 @@ import { type UnreadableTensor, unreadableError } from "../torch/open.js";
 import { readTorchFile } from "../torch/read.js";
 import { tensorsBeside } from "../torch/state-dicts.js";
 import { checkTogether } from "./consistency.js";
-import { type CheckpointFiles, findCheckpoint, listCheckpointFiles } from "./layout.js";
+import { findCheckpoint, listCheckpointFiles } from "./layout.js";
 import { type ZeroInfo, ZeroPlan } from "./plan.js";
 import {
+  type CheckpointContent,
   type ModelFile,
   type ModelStates,
   readModelState,
@@ -114,21 +115,6 @@ export async function openZeroCheckpoint(
     await settleAll(torchFiles.map(({ file }) => file.close()));
     throw error;
   }
-}
-
-/** The open files of one checkpoint, and what their pickles say. */
-export interface CheckpointContent {
-  readonly files: CheckpointFiles;
-  /** The model states: of stage 3 those of all ranks, of which only the first are whole. */
-  readonly models: ModelStates;
-  readonly shards: readonly ShardState[];
-  /** The files that were opened: model states, then shards. */
-  readonly torchFiles: readonly TorchFile[];
-}
-
-/** Returns the version of DeepSpeed that saved, as the shards say it, or else the model states. */
-export function versionOf({ shards, models }: CheckpointContent): string | undefined {
-  return shards[0]!.dsVersion ?? models[0]!.dsVersion;
 }
 
 /**

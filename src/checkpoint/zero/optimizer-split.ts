@@ -9,8 +9,7 @@ import { type DType, numelOf } from "../tensor/dtype.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { asInteger, asItems } from "../torch/objects.js";
 import { contradiction } from "./consistency.js";
-import type { CheckpointContent } from "./open.js";
-import { zeroConfig } from "./optimizer-flat.js";
+import { zeroConfig } from "./flat-layout.js";
 import {
   type FlatStates,
   type OptimizerGroup,
@@ -24,6 +23,7 @@ import {
 import { listedShapes } from "./param-shapes.js";
 import { cutParameters, isMismatch } from "./partition.js";
 import { joinParts, type RankPart } from "./pieces.js";
+import type { CheckpointContent } from "./states.js";
 import { readSubGroups, type SubGroup } from "./sub-groups.js";
 import { mismatch } from "./trained.js";
 import { shownApart } from "./value-text.js";

@@ -8,15 +8,11 @@
 import { settleAll } from "../../core/io/settle.js";
 import type { PyValue } from "../torch/objects.js";
 import { checkTogether } from "./consistency.js";
-import {
-  type CheckpointContent,
-  type ReadCheckpointOptions,
-  readCheckpointFiles,
-  versionOf,
-} from "./open.js";
+import { type ReadCheckpointOptions, readCheckpointFiles } from "./open.js";
 import { type FlatPartitions, readFlatPartitions } from "./optimizer-flat.js";
 import { readSplitPartitions, type SplitPartitions } from "./optimizer-split.js";
 import { type OptimizerGroup, refuse } from "./optimizer-states.js";
+import { type CheckpointContent, versionOf } from "./states.js";
 
 export interface ZeroOptimizer extends CheckpointContent {
   readonly stage: 1 | 2 | 3;

@@ -21,7 +21,7 @@ import { describedTensors, type UnreadableTensor } from "../torch/open.js";
 import { valueAt } from "../torch/state-dicts.js";
 import { dimensions, namesOfOthers, TorchTensor } from "../torch/values.js";
 import { checkLayoutKeys } from "./known-keys.js";
-import { PARALLEL_HINT } from "./layout.js";
+import { type CheckpointFiles, PARALLEL_HINT } from "./layout.js";
 
 /** The contents of one rank's optimizer shard. */
 export interface ShardState {
@@ -86,6 +86,21 @@ export interface ModelState extends ModelFile {
 
 /** The model states of all ranks in stage 3, else those of the one file. */
 export type ModelStates = readonly [ModelState, ...ModelFile[]];
+
+/** The open files of one checkpoint, and what their pickles say. */
+export interface CheckpointContent {
+  readonly files: CheckpointFiles;
+  /** The model states: of stage 3 those of all ranks, of which only the first are whole. */
+  readonly models: ModelStates;
+  readonly shards: readonly ShardState[];
+  /** The files that were opened: model states, then shards. */
+  readonly torchFiles: readonly TorchFile[];
+}
+
+/** Returns the version of DeepSpeed that saved, as the shards say it, or else the model states. */
+export function versionOf({ shards, models }: Omit<CheckpointContent, "torchFiles">): string | undefined {
+  return shards[0]!.dsVersion ?? models[0]!.dsVersion;
+}
 
 const NOT_ZERO_HINT =
   "Give the files that DeepSpeed saved; a file of another program in this folder must go.";

@@ -6,7 +6,9 @@ import type { VistaError } from "../../core/errors.js";
 import { sum } from "../../core/sum.js";
 import { numelOf } from "../tensor/dtype.js";
 import type { Tensor } from "../tensor/tensor.js";
+import { asDict, asItems } from "../torch/objects.js";
 import { contradiction } from "./consistency.js";
+import { findLayout } from "./flat-layout.js";
 import type { CheckpointFiles } from "./layout.js";
 import { flatGroups, listedShapes } from "./param-shapes.js";
 import { cutFlatGroup, cutParameters, isMismatch, type Mismatch } from "./partition.js";
@@ -47,6 +49,13 @@ async function cutStage12(
   shards: readonly ShardState[],
 ): Promise<TrainedParameters> {
   const flat = flatGroups(files.tagFolder, model, shards);
+  const saysMapping = ({ dict }: ShardState) =>
+    asItems(dict.get("param_slice_mappings"))?.some((mapping) => asDict(mapping)?.size) === true;
+  // What a shard says of its parameters tells where it is another rank's, copied or renamed.
+  if (shards.some(saysMapping)) {
+    const [shapes, sizes] = [flat.map((group) => group.shapes), flat.map((group) => group.sizes)];
+    findLayout({ files, models: [model], shards }, shapes, sizes);
+  }
   const tensors: (readonly [string, Tensor])[] = [];
   const groups: GroupSizes[] = [];
   for (const [g, { shapes, sizes }] of flat.entries()) {

@@ -1,11 +1,20 @@
 /** What a shard says of how it is laid out: gaps, types of groups, and what is not known. */
+import { copyFileSync, cpSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { inspectCheckpoint } from "../../../src/checkpoint/inspect.js";
 import { openZeroCheckpoint } from "../../../src/checkpoint/zero/open.js";
+import { openZeroOptimizer } from "../../../src/checkpoint/zero/optimizer.js";
 import { bytesOf, floatsOf, temporaryFolder } from "../../helpers/state.js";
-import { Call, type Fake, FakeTensor, Tuple, writeFakeCheckpoint } from "../../helpers/torch-file.js";
+import {
+  Call,
+  type Fake,
+  FakeTensor,
+  Instance,
+  Tuple,
+  writeFakeCheckpoint,
+} from "../../helpers/torch-file.js";
 
 const ZERO = fileURLToPath(new URL("../../../fixtures/zero/", import.meta.url));
 
@@ -271,5 +280,78 @@ describe("what a module has that is not read", () => {
     );
     const { state } = await openZeroCheckpoint(withModule({ a: plain() }, { mp_world_size: 1 }));
     await state.close();
+  });
+});
+
+describe("param_slice_mappings", () => {
+  const NAME = "stage2-fp32-5ranks";
+  const [first, second] = readdirSync(join(ZERO, NAME, "global_step2"))
+    .filter((name) => name.includes("_optim_"))
+    .sort();
+
+  it.each([
+    ["rank 0's, copied", first, first, "rank 1"],
+    ["the other's, renamed", second, first, "rank 0"],
+  ])("tell that a shard is %s", async (_, asFirst, asSecond, rank) => {
+    const folder = temporaryFolder();
+    cpSync(join(ZERO, NAME), folder, { recursive: true });
+    copyFileSync(join(ZERO, NAME, "global_step2", asFirst!), join(folder, "global_step2", first!));
+    copyFileSync(join(ZERO, NAME, "global_step2", asSecond!), join(folder, "global_step2", second!));
+    const message = new RegExp(`${rank}: the sizes make entry 0 of param_slice_mappings`);
+    await expect(openZeroCheckpoint(folder)).rejects.toThrow(message);
+  });
+
+  it("agree with aligned parameters whose names in `module` lack a wrapper's part (real sizes of a run in fp16)", async () => {
+    const folder = temporaryFolder();
+    const wrapped = (name: string) => name.replace(".", "._checkpoint_wrapped_module.");
+    const addresses: [string, Record<string, Fake>][] = [
+      [wrapped("part0.a"), { numel: 1, start: 0 }],
+      [wrapped("part0.b"), { numel: 1, start: 2 }],
+      [wrapped("part1.c"), { numel: 2, start: 4 }],
+    ];
+    const half = (shape: number[], bytes: number[]) =>
+      new FakeTensor(new Uint8Array(bytes), shape, { storageClass: "HalfStorage" });
+    writeFakeCheckpoint(folder, {
+      stage: 2,
+      version: "0.19.8",
+      partitions: [
+        [1, 0, 0, 0, 0, 0],
+        [0, 0, 2, 0, 0, 0],
+        [0, 0, 0, 0, 0.5, 4],
+      ].map((held) => [new FakeTensor(held)]),
+      paramShapes: [{ [wrapped("part0.a")]: [1], [wrapped("part0.b")]: [], [wrapped("part1.c")]: [1, 2] }],
+      module: new Map<Fake, Fake>([
+        ["part0.a", half([1], [0, 0x3c])],
+        ["part0.b", half([], [0, 0x40])],
+        ["part1.c", half([1, 2], [0, 0x38, 0, 0x44])],
+      ]),
+      model: {
+        ds_config: new Map<Fake, Fake>([
+          ["zero_optimization", new Map<Fake, Fake>([["parameter_alignment", true]])],
+        ]),
+      },
+      shard: (rank) => ({
+        base_optimizer_state: new Map<Fake, Fake>([
+          ["state", new Map<Fake, Fake>()],
+          ["param_groups", [new Map<Fake, Fake>([["params", [0]]])]],
+        ]),
+        group_paddings: [0],
+        param_alignment_paddings: [[7, 7, 0]],
+        param_slice_mappings: [
+          new Map<Fake, Fake>([
+            [
+              addresses[rank]![0],
+              new Instance("deepspeed.utils.tensor_fragment", "fragment_address", addresses[rank]![1]),
+            ],
+          ]),
+        ],
+      }),
+    });
+    const { state } = await openZeroCheckpoint(folder);
+    expect(await floatsOf(state.tensors.get(wrapped("part1.c"))!)).toEqual([0.5, 4]);
+    await state.close();
+    const optimizer = await openZeroOptimizer(folder);
+    expect(optimizer.partitions).toMatchObject({ kind: "flat", alignments: [8] });
+    await optimizer.close();
   });
 });
