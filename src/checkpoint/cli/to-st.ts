@@ -61,33 +61,25 @@ export function toStCommand(parent: Command, context: CommandContext): void {
  * @throws VistaError `USAGE` for options that contradict one another
  */
 function profileOf(options: ToStOptions): { raw?: boolean; profile?: Profile } {
-  const { raw, profile } = options;
-  if (raw && profile !== undefined && profile !== "none") {
-    throw new VistaError("USAGE", `--raw and --profile ${profile} contradict one another`, {
-      hint: "Give one.",
-    });
-  }
+  const { raw = false, profile } = options;
+  const isScaled = options.loraScale !== 1;
   const ofVista = [
     [!options.lora, "--no-lora"],
-    [options.loraScale !== 1, "--lora-scale"],
+    [isScaled, "--lora-scale"],
     [options.keepPrefix, "--keep-prefix"],
     [options.keepUnprefixed, "--keep-unprefixed"],
   ] as const;
   const other = ofVista.find(([given]) => given)?.[1];
-  if (profile === "cosmos" && other !== undefined) {
-    throw new VistaError("USAGE", `${other} is for Vista's steps, which --profile cosmos does not take`, {
-      hint: "Leave it out.",
-    });
-  }
   const isRaw = raw || profile === "none";
-  const pair =
-    options.loraScale !== 1 && !options.lora
-      ? "--lora-scale and --no-lora"
-      : isRaw && options.loraScale !== 1
-        ? "--lora-scale and a conversion of everything as it is"
-        : isRaw && !options.ema
-          ? "--no-ema and a conversion of everything as it is"
-          : undefined;
+  const asItIs = "and a conversion of everything as it is";
+  const pairs = [
+    [raw && profile !== undefined && profile !== "none", `--raw and --profile ${profile}`],
+    [profile === "cosmos" && other !== undefined, `${other}, for Vista's steps, and --profile cosmos`],
+    [isScaled && !options.lora, "--lora-scale and --no-lora"],
+    [isRaw && isScaled, `--lora-scale ${asItIs}`],
+    [isRaw && !options.ema, `--no-ema ${asItIs}`],
+  ] as const;
+  const pair = pairs.find(([holds]) => holds)?.[1];
   if (pair !== undefined)
     throw new VistaError("USAGE", `${pair} contradict one another`, { hint: "Leave one of the two out." });
   if (isRaw) return { raw: true, profile: "none" };
