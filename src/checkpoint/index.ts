@@ -85,7 +85,8 @@ export {
 export type { CosmosReport } from "./vista/cosmos.js";
 export type { FoldedShadow } from "./vista/ema.js";
 export type { MergedAdapter } from "./vista/lora.js";
-export { applyProfile, type Profile, type ProfileResult } from "./vista/profile.js";
+export { applyProfile, type ProfileResult } from "./vista/profile.js";
+export type { Profile } from "./vista/profile-names.js";
 export {
   applyVista,
   type VistaOptions,

@@ -23,7 +23,7 @@ import {
 import type { OtherTensors } from "../torch/beside.js";
 import { valueAt } from "../torch/state-dicts.js";
 import { shownApart, valueText } from "../zero/value-text.js";
-import { countsText, printWarnings } from "./common.js";
+import { countsText, printWarnings } from "./texts.js";
 
 interface DiffCommandOptions extends PrintOptions {
   max: number;

@@ -16,7 +16,7 @@ import {
   type ResultOf,
   runFolderTask,
 } from "./folder-task.js";
-import type { Source } from "./zero-texts.js";
+import type { Source } from "./texts.js";
 
 export interface FolderCommandOptions extends CommonOptions {
   tag?: string;

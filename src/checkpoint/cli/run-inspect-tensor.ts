@@ -7,7 +7,7 @@ import { runWithProgress } from "../../core/cli/progress.js";
 import { firstNames, shorten, VistaError } from "../../core/errors.js";
 import { openCheckpoint } from "../open.js";
 import { type TensorStatistics, tensorStatistics } from "../tensor-statistics.js";
-import { printWarnings } from "./common.js";
+import { printWarnings } from "./texts.js";
 
 const BAR = 40;
 

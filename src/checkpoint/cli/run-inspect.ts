@@ -9,10 +9,9 @@ import { firstNames, shorten, VistaError } from "../../core/errors.js";
 import { sum } from "../../core/sum.js";
 import { type Inspection, inspectCheckpoint } from "../inspect.js";
 import type { OptimizerGroupSummary, OptimizerSummary } from "../zero/optimizer-summary.js";
-import { pairTexts, printUnknown, printWarnings } from "./common.js";
 import { inspectTensor } from "./run-inspect-tensor.js";
+import { groupText, pairTexts, printUnknown, printWarnings } from "./texts.js";
 import { describeTensor, foldedTreeLines, treeLines } from "./tree.js";
-import { groupText } from "./zero-texts.js";
 
 interface InspectCommandOptions extends PrintOptions {
   tag?: string;

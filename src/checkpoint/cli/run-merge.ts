@@ -12,10 +12,10 @@ import type { StateDict } from "../tensor/tensor.js";
 import { findCheckpoint } from "../zero/layout.js";
 import type { ZeroInfo } from "../zero/plan.js";
 import { startAhead } from "./ahead.js";
-import { type CommonOptions, countsText, namesLine, oneOutput, pairTexts, printWarnings } from "./common.js";
+import { type CommonOptions, oneOutput } from "./common.js";
 import type { OutputFileOptions } from "./output-options.js";
 import { checkExtension, inDType, outputJson, outputLines, type Result, saveOutput } from "./run-output.js";
-import { groupText, sourceLine } from "./zero-texts.js";
+import { countsText, groupText, namesLine, pairTexts, printWarnings, sourceLine } from "./texts.js";
 
 interface MergeOptions extends CommonOptions, OutputFileOptions {
   tag?: string;

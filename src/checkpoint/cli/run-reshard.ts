@@ -3,7 +3,7 @@ import { formatCount, plural } from "../../core/cli/format.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import type { ReshardBatch, Resharded } from "../reshard.js";
 import { type FolderCommandOptions, stateWords, writeFolder } from "./run-folder.js";
-import { groupText, sourceLine } from "./zero-texts.js";
+import { groupText, sourceLine } from "./texts.js";
 
 interface ReshardCommandOptions extends FolderCommandOptions {
   ranks: number;

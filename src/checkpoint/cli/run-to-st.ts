@@ -12,10 +12,12 @@ import type { Checkpoint } from "../checkpoint.js";
 import { openCheckpoint } from "../open.js";
 import { type StateDict, sharedNames } from "../tensor/tensor.js";
 import { isShadow } from "../vista/ema.js";
-import { applyProfile, type Profile, type ProfileResult } from "../vista/profile.js";
-import { type CommonOptions, namesLine, pairTexts, printWarnings } from "./common.js";
+import { applyProfile, type ProfileResult } from "../vista/profile.js";
+import type { Profile } from "../vista/profile-names.js";
+import type { CommonOptions } from "./common.js";
 import type { OutputFileOptions } from "./output-options.js";
 import { checkExtension, inDType, outputJson, outputLines, type Result, saveOutput } from "./run-output.js";
+import { namesLine, pairTexts, printWarnings } from "./texts.js";
 
 /** The folder into which bin_to_st.py writes. */
 const DEFAULT_FOLDER = "ckpts";

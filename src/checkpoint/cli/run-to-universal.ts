@@ -3,7 +3,7 @@ import { plural } from "../../core/cli/format.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import type { WrittenUniversal } from "../to-universal.js";
 import { type FolderCommandOptions, stateWords, writeFolder } from "./run-folder.js";
-import { sourceLine } from "./zero-texts.js";
+import { sourceLine } from "./texts.js";
 
 export async function toUniversal(
   folder: string,

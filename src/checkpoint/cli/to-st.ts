@@ -3,7 +3,7 @@ import { type Command, Option } from "commander";
 import { finiteNumber } from "../../core/cli/options.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import { VistaError } from "../../core/errors.js";
-import { PROFILES, type Profile } from "../vista/profile.js";
+import { PROFILES, type Profile } from "../vista/profile-names.js";
 import { startAhead } from "./ahead.js";
 import { addCommonOptions, KEY_HELP, oneOutput } from "./common.js";
 import { addOutputFileOptions } from "./output-options.js";

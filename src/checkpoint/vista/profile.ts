@@ -2,17 +2,8 @@
 import { VistaError } from "../../core/errors.js";
 import type { StateDict } from "../tensor/tensor.js";
 import { applyCosmos, type CosmosReport, isCosmos } from "./cosmos.js";
+import { PROFILES, type Profile } from "./profile-names.js";
 import { applyVista, type VistaOptions, type VistaReport } from "./steps.js";
-
-/**
- * A profile, which stands for the steps of one script:
- * - `vista`: LoRA, prefix and EMA, as in Vista's bin_to_st.py.
- * - `gem`: LoRA and prefix, as in GEM's bin_to_st.py, which keeps names without the prefix; an EMA is left out.
- * - `cosmos`: `net_ema.` becomes `net.`, as in Cosmos' converter.
- * - `none`: the tensors stay as they are.
- */
-export type Profile = "vista" | "gem" | "cosmos" | "none";
-export const PROFILES: readonly Profile[] = ["vista", "gem", "cosmos", "none"];
 
 export interface ProfileResult {
   readonly state: StateDict;

@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 import { Command, CommanderError, Help, Option } from "commander";
 import { fromSystem, isVistaError, oneLine, VistaError, withoutSecrets } from "../errors.js";
 import { interruptRequests } from "../io/interrupt.js";
-import { removePartialFiles } from "../io/output.js";
+import { removePartialFiles } from "../io/live-partials.js";
 import { readRegularSync } from "../io/regular.js";
 import { errorJson, withHint } from "./inputs.js";
 import { printJson } from "./print.js";

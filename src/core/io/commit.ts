@@ -18,7 +18,8 @@ import {
 import { dirname, join, relative, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { throwIfAborted, VistaError } from "../errors.js";
-import { commitPath, isLeftBehind, isToken, livePartials, partialPath } from "./partial-names.js";
+import { livePartials } from "./live-partials.js";
+import { commitPath, isLeftBehind, isToken, partialPath } from "./partial-names.js";
 import { readRegularSync } from "./regular.js";
 
 /** A file that is complete and on disk under a temporary name. */

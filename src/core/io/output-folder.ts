@@ -8,6 +8,7 @@ import { basename, dirname, join, relative, resolve, sep } from "node:path";
 import { promisify } from "node:util";
 import { fromSystem, throwIfAborted, VistaError } from "../errors.js";
 import { outputAppeared } from "./commit.js";
+import { livePartials } from "./live-partials.js";
 import { withRoom } from "./local-file.js";
 import {
   checkSpace,
@@ -18,7 +19,7 @@ import {
   syncFolder,
   writeAllSync,
 } from "./output.js";
-import { livePartials, newToken, partialPath } from "./partial-names.js";
+import { newToken, partialPath } from "./partial-names.js";
 import { settleAll } from "./settle.js";
 
 const syncFile = promisify(fsync);

@@ -4,20 +4,14 @@
  * write through this module: one file by {@link writeAtomically} or {@link writeWhole}, several that belong together by
  * {@link AtomicFile} and {@link commitTogether}.
  */
-import { existsSync, rmSync, type Stats, writeSync } from "node:fs";
+import { existsSync, type Stats, writeSync } from "node:fs";
 import { type FileHandle, lstat, open, readdir, realpath, rename, rm, statfs } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { abortedError, cannot, fromSystem, throwIfAborted, VistaError } from "../errors.js";
 import { commitFile, commitFiles, isInCommit, recoverCommit } from "./commit.js";
+import { livePartials } from "./live-partials.js";
 import { withRoom } from "./local-file.js";
-import {
-  isLeftBehind,
-  livePartials,
-  newToken,
-  parseCommit,
-  parsePartial,
-  partialPath,
-} from "./partial-names.js";
+import { isLeftBehind, newToken, parseCommit, parsePartial, partialPath } from "./partial-names.js";
 import { settleAll } from "./settle.js";
 
 export interface OutputOptions {
@@ -28,15 +22,6 @@ export interface OutputOptions {
 }
 
 type StoppableOutput = OutputOptions & { readonly signal?: AbortSignal };
-
-/**
- * Removes, synchronously, whatever this process has not finished writing. It is called in the moment before a process ends
- * without unwinding (a second Ctrl-C); an ordinary error or abort cleans up by itself.
- */
-export function removePartialFiles(): void {
-  for (const path of livePartials.keys()) rmSync(path, { force: true, recursive: true });
-  livePartials.clear();
-}
 
 /**
  * Checks, before any work is done, that `path` can become an output: its folder exists, nothing is in the way (or

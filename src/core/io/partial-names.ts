@@ -7,21 +7,13 @@ import { readlinkSync, statSync } from "node:fs";
 import { hostname } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { crc32 } from "./crc32.js";
+import { livePartials } from "./live-partials.js";
 
 /**
  * The milliseconds without a write after which a file of another machine counts as left behind; the processes of that machine
  * cannot be asked.
  */
 const ELSEWHERE_MS = 24 * 3600 * 1000;
-
-/**
- * The key under which all copies of this module in the process share the map of its temporary files that are not yet renamed or
- * removed, each with its token. Otherwise one copy would take the files of another for those of a dead process with its number.
- */
-const LIVE = Symbol.for("vista-ckpt.partial-files");
-const registry = globalThis as { [LIVE]?: Map<string, string> };
-registry[LIVE] ??= new Map();
-export const livePartials: Map<string, string> = registry[LIVE];
 
 /** Returns a short name of the place in which process numbers mean the same: the machine, and the container in it. */
 function thisPlace(): string {

@@ -2,7 +2,7 @@
 import { rmSync } from "node:fs";
 import { parentPort, type ResourceLimits, Worker } from "node:worker_threads";
 import { abortedError, isSystemError, isVistaError, throwIfAborted, VistaError } from "../errors.js";
-import { livePartials } from "./partial-names.js";
+import { livePartials } from "./live-partials.js";
 
 /** The message that a thread sends when a task has ended. */
 type Ending =

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { livePartials } from "../../../src/core/io/partial-names.js";
+import { livePartials } from "../../../src/core/io/live-partials.js";
 import { runWorker, TaskThread } from "../../../src/core/io/worker.js";
 
 let folder: string;
@@ -17,7 +17,7 @@ beforeAll(() => {
   writeFileSync(
     file,
     `import { mkdirSync, readFileSync } from "node:fs";
-    import { livePartials } from ${dist("core/io/partial-names.js")};
+    import { livePartials } from ${dist("core/io/live-partials.js")};
     import { VistaError } from ${dist("core/errors.js")};
     import { serveTasks } from ${dist("core/io/worker.js")};
     serveTasks(async (task, send, signal) => {
