@@ -19,13 +19,13 @@ export interface AnnotationCheckOptions extends CheckOptions {
    */
   root?: string;
   /**
-   * The folder of the frames that nuScenes.json names. The default is `data/nuscenes` below the root, or the root itself where it
-   * holds `samples/`. With `false`, nobody looks for frames.
+   * The folder of the frames that nuScenes.json names. The default is `data/nuscenes` below the root, else the nuScenes set that is in
+   * the root, or the root itself where it holds `samples/`. With `false`, nobody looks for frames.
    */
   nuscenes?: string | false;
   /**
-   * The folder of the folders that YouTube.json names. The default is `data/YouTube` below the root, or the root itself where it
-   * is an OpenDV-YouTube root. With `false`, nobody looks for frames.
+   * The folder of the folders that YouTube.json names. The default is `data/YouTube` below the root, else that from which `annos youtube`
+   * of the root makes names. With `false`, nobody looks for frames.
    */
   youtube?: string | false;
   /** The number of frames of a clip in training. The default is 25. */
