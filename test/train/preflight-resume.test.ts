@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { beforeEach, expect, test } from "vitest";
 import type { LaunchOptions } from "../../src/train/launch/plan.js";
+import { runStatus } from "../../src/train/run/status.js";
 import { copyFolder } from "../helpers/copy.js";
 import { countSteps, makeCheckout, temporaryFolder } from "./checkout.js";
 import { preflightOf } from "./found.js";
@@ -100,6 +101,21 @@ test("of several last checkpoints another one than train.py takes is further", a
   expect(weights.codes).toEqual(["warning last-checkpoint"]);
   await symlink("nowhere", join(run, "checkpoints/last-v0.ckpt"));
   expect((await found()).codes).toContain("error resume");
+});
+
+test("a merged file among the last checkpoints is newest, and DeepSpeed goes on from folders", async () => {
+  const merged = join(run, "checkpoints/last_merged.ckpt");
+  await writeFile(merged, "some weights");
+  const later = new Date(Date.now() + 60_000);
+  await utimes(merged, later, later);
+  for (const more of [{}, { resume: merged, name: "new" }]) {
+    const result = await found(more);
+    expect(result.codes).toEqual(["error resume"]);
+    expect(result.text).toContain("last_merged.ckpt is a single file, and DeepSpeed goes on from folders");
+  }
+  const status = await runStatus(run);
+  expect(status.resume).toBe(last);
+  expect(status.resumeNote).toContain("last_merged.ckpt, which train.py would take, is a single file");
 });
 
 test("a folder whose name is a pattern to train.py", async () => {

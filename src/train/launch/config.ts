@@ -222,6 +222,11 @@ function resolved(config: ConfigTree, value: unknown): unknown {
   return found;
 }
 
+/** Tells whether a strategy is one of DeepSpeed, which goes on from folders of shards and from no single file. */
+export function needsFolders({ strategy }: Pick<TrainingFacts, "strategy">): boolean {
+  return typeof strategy === "string" && strategy.startsWith("deepspeed");
+}
+
 /** Returns the optimizer steps between two checkpoints; undefined where that is not known. */
 export function stepsBetween(processes: number, facts: TrainingFacts): number | undefined {
   if (facts.everySteps) return facts.everySteps;

@@ -6,7 +6,7 @@ import { namesIn } from "../../core/io/regular.js";
 import type { RunOptions } from "../../core/progress.js";
 import type { FolderFacts } from "../checkpoint-tools.js";
 import { BUILT_IN_RECIPES, type Recipe } from "../launch/built-in-recipes.js";
-import { readConfigs } from "../launch/config.js";
+import { needsFolders, readConfigs, type TrainingFacts, trainingFacts } from "../launch/config.js";
 import { lastCheckpoint, listCheckpoints, type RunCheckpoint } from "./checkpoints.js";
 import { type LossPoint, readLog } from "./log.js";
 import { measureRate, type TrainingRate } from "./rate.js";
@@ -107,6 +107,8 @@ export async function runStatus(run: string, options: StatusOptions = {}): Promi
   };
 }
 
+/** What is said of a file, such as a merged one, where a strategy of DeepSpeed would go on with it. */
+export const SINGLE = "a single file, and DeepSpeed goes on from folders";
 const DANGLING = "a link that leads nowhere";
 
 /** Looks at a checkpoint: at a folder's shards by their pickles, at a file only by its size. */
@@ -142,13 +144,12 @@ async function isLink(path: string): Promise<boolean> {
   return (await lstat(path)).isSymbolicLink() && !existsSync(path);
 }
 
-/** Says why train.py cannot read the configs that a run has saved; undefined where it can. */
-async function configProblem(run: string): Promise<string | undefined> {
+/** Reads the configs that a run has saved; a text says why train.py cannot. */
+async function savedFacts(run: string): Promise<TrainingFacts | string> {
   try {
     const files = await savedConfigs(run);
     if (files.length === 0) return "there is no configs/*.yaml, which train.py reads on --resume";
-    await readConfigs(files);
-    return undefined;
+    return trainingFacts(await readConfigs(files));
   } catch (error) {
     if (!isVistaError(error)) throw error;
     return error.message;
@@ -192,20 +193,21 @@ async function resumable(
 ): Promise<Pick<RunStatus, "resume" | "resumeNote">> {
   const status = (name: string | undefined) => statuses.find((one) => one.name === name)!;
   const { taken, problem, doubt } = await lastChoice(found, ({ name }) => status(name));
-  const isWhole = (name: string) => status(name).whole !== false;
-  const isTaken = taken !== undefined && isWhole(taken.name);
-  const configs = problem ?? (isTaken ? await configProblem(run) : undefined);
+  const saved = await savedFacts(run);
+  const isSingle = ({ kind }: RunCheckpoint) =>
+    kind === "file" && typeof saved !== "string" && needsFolders(saved);
+  const fits = (one: RunCheckpoint) => status(one.name).whole !== false && !isSingle(one);
+  const isTaken = taken !== undefined && fits(taken);
+  const configs = problem ?? (isTaken && typeof saved === "string" ? saved : undefined);
   if (isTaken && configs === undefined) {
     return { resume: run, resumeNote: doubt && `it takes ${taken.name} by its time; ${doubt}` };
   }
-  const other = isTaken
-    ? taken
-    : found.findLast((checkpoint) => isWhole(checkpoint.name) && checkpoint.name !== taken?.name);
+  const other = isTaken ? taken : found.findLast((one) => fits(one) && one.name !== taken?.name);
   const reason =
     configs ??
     (taken === undefined
       ? "there is no last*.ckpt"
-      : `${taken.name}, which train.py would take, is not whole`);
+      : `${taken.name}, which train.py would take, is ${status(taken.name).whole === false ? "not whole" : SINGLE}`);
   if (other === undefined) return { resume: undefined, resumeNote: reason };
   const state = isTaken ? "" : ` ${other.kind === "file" ? "may be" : "is"}, and`;
   return {

@@ -6,12 +6,18 @@ import { dirname, join } from "node:path";
 import { asUndefined, firstNames, isVistaError, orElse } from "../../../core/errors.js";
 import { namesIn } from "../../../core/io/regular.js";
 import { isRecord } from "../../../core/maps.js";
-import { type ConfigTree, readConfigs, stepsBetween, type TrainingFacts } from "../../launch/config.js";
+import {
+  type ConfigTree,
+  needsFolders,
+  readConfigs,
+  stepsBetween,
+  type TrainingFacts,
+} from "../../launch/config.js";
 import { fromVista, isCheckpoint, type LaunchPlan, resumedRun, runOf } from "../../launch/plan.js";
 import { listCheckpoints, measure, runFolderOf } from "../../run/checkpoints.js";
 import { findRankChange } from "../../run/prepare.js";
 import { otherRecipeOf, savedConfigs } from "../../run/runs.js";
-import { lastChoice, lookAt } from "../../run/status.js";
+import { lastChoice, lookAt, SINGLE } from "../../run/status.js";
 import { finding, type TrainFinding } from "../rules.js";
 import type { CheckContext } from "./context.js";
 import { readable, there } from "./look.js";
@@ -92,8 +98,11 @@ function nearestExisting(path: string): string {
 }
 
 /** Checks that a checkpoint is whole: one that was cut off when the time was up would stop all processes after minutes. */
-async function* checkWhole(plan: LaunchPlan, path: string): AsyncGenerator<TrainFinding> {
-  const { whole, problem, ranks } = await lookAt(await measure(path));
+async function* checkWhole({ plan, facts }: CheckContext, path: string): AsyncGenerator<TrainFinding> {
+  const checkpoint = await measure(path);
+  const { whole, problem, ranks } = await lookAt(checkpoint);
+  if (whole !== false && checkpoint.kind === "file" && facts !== undefined && needsFolders(facts))
+    yield finding("resume", `${path} is ${SINGLE}`);
   // Where its shards can be read, resharding makes a whole one of it.
   if (plan.reshard && ranks !== undefined && ranks !== plan.nodes * plan.gpus) return;
   const where = problem?.startsWith(path) ? "" : `${path}: `;
@@ -128,18 +137,19 @@ async function* resumeFindings(context: CheckContext, resume: string): AsyncGene
     yield finding("resume-ranks", what);
   }
   if (!one) {
-    yield* checkRun(plan, resume);
+    yield* checkRun(context, resume);
     return;
   }
-  yield* checkWhole(plan, resume);
+  yield* checkWhole(context, resume);
   yield* checkChanges(context, resume);
 }
 
 /** Checks that a run folder has what train.py goes on from. */
-async function* checkRun(plan: LaunchPlan, run: string): AsyncGenerator<TrainFinding> {
+async function* checkRun(context: CheckContext, run: string): AsyncGenerator<TrainFinding> {
+  const { plan } = context;
   const { taken, problem, doubt } = await lastChoice(await listCheckpoints(run), lookAt);
   if (taken === undefined) yield finding("resume", `${join(run, "checkpoints")} has no last*.ckpt`);
-  else yield* checkWhole(plan, taken.path);
+  else yield* checkWhole(context, taken.path);
   if (problem !== undefined) yield finding("resume", `${join(run, "checkpoints")}: ${problem}`);
   if (doubt !== undefined)
     yield finding("last-checkpoint", `${run} would go on with ${taken!.name}: ${doubt}`);
