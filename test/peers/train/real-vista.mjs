@@ -61,7 +61,14 @@ const launches = [
 // Weights and checkpoints are empty here; train.py is stopped before it would look into them.
 const commands = launches.map(([name, words]) => {
   const split = words.indexOf("--") === -1 ? words.length : words.indexOf("--");
-  const own = [...words.slice(0, split), "--vista", vista, "--dry-run", "--skip-checks", ...words.slice(split)];
+  const own = [
+    ...words.slice(0, split),
+    "--vista",
+    vista,
+    "--dry-run",
+    "--skip-checks",
+    ...words.slice(split),
+  ];
   const script = execFileSync(process.execPath, [bin, ...own], { encoding: "utf8" });
   // The shell takes the words apart, as when the output is pasted.
   const words2 = script.slice(script.indexOf("train.py") + "train.py".length);
