@@ -4,13 +4,12 @@ import { throwIfAborted } from "../../core/errors.js";
 import { combineCrc32 } from "../../core/io/crc32.js";
 import { mapOrdered } from "../../core/io/map-ordered.js";
 import type { SourceFile } from "../../core/io/source.js";
-import { sum } from "../../core/sum.js";
 import type { DType } from "../tensor/dtype.js";
 import type { NonFinite } from "../tensor/non-finite.js";
 import { roundUp } from "./arena.js";
 import type { LaneScan } from "./lane.js";
 import { readError } from "./lane-plan.js";
-import { Lanes } from "./lanes.js";
+import type { Lanes } from "./lanes.js";
 import { WINDOW } from "./parts.js";
 import { giveBack, type RemoteRead, readJoined } from "./remote-reads.js";
 
@@ -38,8 +37,8 @@ export interface Scanned {
 }
 
 export interface ScanOptions<Range extends ScanRange> {
-  /** The threads that do the work; by default they are started for this call alone. */
-  readonly lanes?: Lanes;
+  /** The threads that do the work. */
+  readonly lanes: Lanes;
   readonly signal: AbortSignal | undefined;
   /** Gets the number of bytes of every stretch that has been looked at. */
   readonly onBytes: (bytes: number) => void;
@@ -54,20 +53,15 @@ export async function scanRanges<Range extends ScanRange>(
   ranges: readonly Range[],
   options: ScanOptions<Range>,
 ): Promise<void> {
-  const own = options.lanes === undefined;
-  const lanes = options.lanes ?? new Lanes(sum(ranges, ({ length }) => length));
+  const { lanes, signal } = options;
   const results = new Results(options);
   const jobs = mapOrdered(jobsOf(ranges), AHEAD, async (stretches) => {
-    throwIfAborted(options.signal);
-    return { stretches, outcomes: await scan(stretches, lanes, options.signal) };
+    throwIfAborted(signal);
+    return { stretches, outcomes: await scan(stretches, lanes, signal) };
   });
-  try {
-    for await (const { stretches, outcomes } of jobs) {
-      throwIfAborted(options.signal);
-      for (const [i, stretch] of stretches.entries()) results.add(stretch, outcomes[i]!);
-    }
-  } finally {
-    if (own) lanes.close();
+  for await (const { stretches, outcomes } of jobs) {
+    throwIfAborted(signal);
+    for (const [i, stretch] of stretches.entries()) results.add(stretch, outcomes[i]!);
   }
 }
 

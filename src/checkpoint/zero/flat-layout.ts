@@ -140,7 +140,7 @@ function disagreement(
       if (paddings !== undefined && asInteger(paddings[g]) !== padding) {
         return `${where}: the sizes make a padding of ${padding}, group_paddings says ${String(paddings[g])}`;
       }
-      const gaps = asItems(asItems(shard.dict.get("param_alignment_paddings"))?.[g]);
+      const gaps = shard.alignmentPaddings?.[g];
       if (gaps !== undefined && gaps.join() !== layout.gaps.join()) {
         return `${where}: param_alignment_paddings are not those of parameters at multiples of one number`;
       }
@@ -170,7 +170,7 @@ function addressOf(value: PyValue): string {
 
 /** Returns the number at whose multiples the parameters of a group begin, in elements; 1 where they are not aligned. */
 function alignmentOf(content: Content, g: number, shapes: Shapes): number {
-  const gaps = asItems(asItems(content.shards[0]!.dict.get("param_alignment_paddings"))?.[g]);
+  const gaps = content.shards[0]!.alignmentPaddings?.[g];
   const isOn = zeroConfig(content)?.get("parameter_alignment") === true;
   if (gaps === undefined || (!isOn && gaps.every((gap) => gap === 0))) return 1;
   const { module } = content.models[0]!;

@@ -2,6 +2,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import { expect, it } from "vitest";
+import { Lanes } from "../../../src/checkpoint/copy/lanes.js";
 import { type Scanned, type ScanRange, scanRanges } from "../../../src/checkpoint/copy/scan-ranges.js";
 import type { DType } from "../../../src/checkpoint/tensor/dtype.js";
 import { openSource } from "../../../src/core/io/open-source.js";
@@ -19,7 +20,9 @@ async function scanned(ranges: readonly Named[]) {
     told.push({ name, bytes, ...what });
     bytes = 0;
   };
+  const lanes = new Lanes(0);
   await scanRanges(ranges, {
+    lanes,
     signal: undefined,
     onBytes: (more) => {
       bytes += more;
@@ -27,6 +30,7 @@ async function scanned(ranges: readonly Named[]) {
     onScanned: ({ name }, result) => tell(name, result),
     onError: (error, { name }) => tell(name, { error }),
   });
+  lanes.close();
   return told;
 }
 
