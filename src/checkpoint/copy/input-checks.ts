@@ -38,10 +38,16 @@ export class RegionChecks {
     // torch.serialization.set_crc32_options(False) writes 0 for "not computed"; formats without CRCs give none.
     if (region.crc32 === undefined || region.crc32 === 0) return;
     const read = crc32 === undefined ? undefined : { start, end: start + length, crc32 };
-    const whole =
+    this.#compare(
+      region,
       read !== undefined && isWhole(read, region)
         ? read
-        : remember(this.#open, region, () => new JoinedRuns(region)).add(read);
+        : remember(this.#open, region, () => new JoinedRuns(region)).add(read),
+    );
+  }
+
+  /** Compares a region that was read whole, and forgets it. */
+  #compare(region: Region, whole: Run | undefined): void {
     if (whole === undefined) return;
     if (whole.crc32 !== region.crc32) this.#mismatch ??= mismatchOf(region, whole.crc32);
     this.#open.delete(region);
@@ -51,6 +57,7 @@ export class RegionChecks {
   missing(): CheckRead[] {
     return [...this.#open].flatMap(([region, joined]) => {
       const gaps = joined.gaps();
+      this.#compare(region, joined.whole);
       if (gaps === undefined) this.#open.set(region, new JoinedRuns(region));
       return (gaps ?? [{ start: 0, end: region.length }]).map((gap) => ({ region, ...gap }));
     });
@@ -63,8 +70,9 @@ export class RegionChecks {
 
   /** Compares all regions, when everything that was {@link missing} is read. @throws VistaError `CHECKSUM` */
   finish(): void {
+    const [missing] = this.missing();
+    if (missing !== undefined) throw new Error(`the reads of ${missing.region.name} are not all of it`);
     this.compare();
-    for (const { name } of this.#open.keys()) throw new Error(`the reads of ${name} are not all of it`);
   }
 }
 
@@ -72,58 +80,69 @@ function isWhole({ start, end }: Range, region: Region): boolean {
   return start === 0 && end === region.length;
 }
 
+type GrowingRun = { -readonly [Key in keyof Run]: Run[Key] };
+
+/** The number of runs up to which they are not joined. */
+const FEW = 64;
+
 /** Runs of reads of one region that come in any order, joined where one ends at another's start. */
 class JoinedRuns {
-  readonly #byStart = new Map<number, Run>();
-  readonly #byEnd = new Map<number, Run>();
-  /** Whether some byte is known to have been read twice or without its CRC; overlaps that are not noted here show in the runs. */
+  #runs: GrowingRun[] = [];
+  /** The number of runs at which they are joined next: twice what was left. */
+  #limit = FEW;
+  /** Whether some byte was read twice or without its CRC, as far as that is known. */
   #overlap = false;
 
   constructor(private readonly region: Region) {}
 
-  /** Adds a read; `undefined` stands for one without its CRC. @returns the run that is all of the region, if there is one */
+  /** The run that is all of the region, where it is the only one. */
+  get whole(): Run | undefined {
+    const [run] = this.#runs;
+    return this.#runs.length === 1 && !this.#overlap && isWhole(run!, this.region) ? run : undefined;
+  }
+
+  /** Adds a read; `undefined` stands for one without its CRC. @returns {@link whole} */
   add(read: Run | undefined): Run | undefined {
     this.#overlap ||= read === undefined;
-    if (this.#overlap || read === undefined || read.start === read.end) return undefined;
-    const before = this.#take(this.#byEnd.get(read.start));
-    const after = this.#take(this.#byStart.get(read.end));
-    const run = joined(joined(before, read), after);
-    this.#overlap = this.#byStart.has(run.start) || this.#byEnd.has(run.end);
-    this.#byStart.set(run.start, run);
-    this.#byEnd.set(run.end, run);
-    return this.#byStart.size === 1 && isWhole(run, this.region) ? run : undefined;
+    if (this.#overlap || read === undefined) return undefined;
+    // Nearly all reads follow one another.
+    if (!extend(this.#runs.at(-1), read)) this.#runs.push({ ...read });
+    if (this.#runs.length > this.#limit) this.#join();
+    return this.whole;
+  }
+
+  #join(): void {
+    const joined: GrowingRun[] = [];
+    for (const run of this.#runs.sort((a, b) => a.start - b.start || a.end - b.end)) {
+      const last = joined.at(-1);
+      this.#overlap ||= last !== undefined && run.start < last.end;
+      if (!extend(last, run)) joined.push(run);
+    }
+    this.#runs = joined;
+    this.#limit = Math.max(FEW, 2 * joined.length);
   }
 
   /** Returns what lies between the runs; `undefined` where they overlap. */
   gaps(): Range[] | undefined {
+    this.#join();
     if (this.#overlap) return undefined;
     const gaps: Range[] = [];
     let at = 0;
-    for (const { start, end } of [...this.#byStart.values()].sort((a, b) => a.start - b.start)) {
-      if (start < at) return undefined;
+    for (const { start, end } of this.#runs) {
       if (start > at) gaps.push({ start: at, end: start });
       at = end;
     }
     if (at < this.region.length) gaps.push({ start: at, end: this.region.length });
     return gaps;
   }
-
-  #take(run: Run | undefined): Run | undefined {
-    if (run !== undefined) {
-      this.#byStart.delete(run.start);
-      this.#byEnd.delete(run.end);
-    }
-    return run;
-  }
 }
 
-/** Joins a run with the next one, where there are both. */
-function joined(run: Run | undefined, next: Run): Run;
-function joined(run: Run, next: Run | undefined): Run;
-function joined(run: Run | undefined, next: Run | undefined): Run | undefined {
-  if (run === undefined || next === undefined) return run ?? next;
-  const crc32 = combineCrc32(run.crc32, next.crc32, next.end - next.start);
-  return { start: run.start, end: next.end, crc32 };
+/** Makes a run longer by one that begins where it ends. @returns whether it does */
+function extend(run: GrowingRun | undefined, next: Run): boolean {
+  if (run?.end !== next.start) return false;
+  run.crc32 = combineCrc32(run.crc32, next.crc32, next.end - next.start);
+  run.end = next.end;
+  return true;
 }
 
 function mismatchOf(region: Region, found: number): VistaError {
