@@ -1,5 +1,5 @@
 /** Verifies whole checkpoints: every checksum, every rule of the formats, and the number of values that are NaN or infinite. */
-import { fromReader, isVistaError, type VistaError } from "../core/errors.js";
+import { fromReader, isVistaError, VistaError } from "../core/errors.js";
 import { combineCrc32 } from "../core/io/crc32.js";
 import { openSource } from "../core/io/open-source.js";
 import { joinPlace, lookAt } from "../core/io/places.js";
@@ -133,8 +133,14 @@ class Verifier {
     try {
       const { tag, key, signal } = this.options;
       const opened = await openCheckpoint(this.path, { tag, key, signal });
-      this.#warnings.push(...opened.warnings);
       await opened.state.close();
+      const doubts = opened.zero?.doubts ?? [];
+      this.#warnings.push(...opened.warnings.filter((warning) => !doubts.includes(warning)));
+      for (const doubt of doubts) {
+        const hint =
+          "Copy all files again from where they were saved. Where the weights were changed on purpose, merge takes the optimizer's.";
+        this.#problem(new VistaError("INCONSISTENT", doubt, { path: opened.path, hint }));
+      }
       // The weights are a third of a universal checkpoint: training goes on with the rest.
       if (opened.zero?.universal === true)
         await (await openOptimizerState(this.path, { signal })).state.close();

@@ -10,9 +10,7 @@ export { verify } from "./run-verify.js";
 
 // The V8 of Node 20 optimises what has run for a while, in a thread of its own. These commands read thousands of small values once
 // and leave the rest to the disk, to checksums and to two threads on what may be two cores: for them, that takes more time than it
-// saves, so it takes its turn nine times as late. And the young generation stays as small as it begins: growing, it takes 8 MB and has
-// the whole heap collected once. Later versions of V8 begin with a quicker compiler and have no such switch. They are set when all
-// that a command needs is loaded, since V8 takes the compiled code of Node's own modules only with its switches as they were when
-// Node was built.
-if (process.version.startsWith("v20."))
-  setFlagsFromString("--interrupt-budget=600000 --semi-space-growth-factor=1");
+// saves, so it takes its turn nine times as late. Later versions of V8 begin with a quicker compiler and have no such switch. It is
+// set when all that a command needs is loaded, since V8 takes the compiled code of Node's own modules only with its switches as
+// they were when Node was built.
+if (process.version.startsWith("v20.")) setFlagsFromString("--interrupt-budget=600000");

@@ -10,41 +10,47 @@ import type { Tensor } from "../tensor/tensor.js";
 import { isCopy } from "./renames.js";
 import type { ModelState } from "./states.js";
 
-/** The number of places that are looked at: a shard of up to so many ranks has at least one. It is bounded, as no weight is read otherwise. */
-const PLACES = 64;
+/**
+ * The bounds on the number of places that are looked at. Each rank's shard has one, up to the larger; no other weight is read to plan
+ * a merge, so there are not more.
+ */
+const PLACES = { least: 16, most: 64 };
 /** The number of elements that are compared at one place. */
 const SAMPLE = 256;
 
 /**
  * Returns the names of trained parameters whose copy in `module` differs, of those that lie at places at equal distances. Files at a
  * URL are not looked at.
+ * @param ranks  the number of the files that the parameters come from
  */
 export async function differingCopies(
   trained: readonly (readonly [name: string, tensor: Tensor])[],
   { module, torchFile }: ModelState,
+  ranks: number,
 ): Promise<string[]> {
   if (!torchFile.file.isLocal) return [];
-  const both = trained.flatMap(([name, tensor]) => {
-    const copy = module.get(name);
-    if (copy === undefined || String(copy.shape) !== String(tensor.shape)) return [];
-    // A copy cannot be made again from weights that the optimizer keeps in fewer bits.
-    const isWider = dtypeInfo(tensor.dtype).bits >= dtypeInfo(copy.dtype).bits;
-    return isWider && canCast(tensor.dtype, copy.dtype) ? [{ name, tensor, copy }] : [];
-  });
-  const total = sum(both, ({ tensor }) => tensor.numel);
+  const places = Math.min(Math.max(ranks, PLACES.least), PLACES.most);
+  const total = sum(trained, ([, tensor]) => tensor.numel);
   const differing: string[] = [];
   let start = 0;
   let place = 0;
-  for (const { name, tensor, copy } of both) {
+  for (const [name, tensor] of trained) {
     const ranges: [number, number][] = [];
-    for (; place < PLACES; place++) {
-      const from = Math.floor(((place + 0.5) * total) / PLACES) - start;
+    for (; place < places; place++) {
+      const from = Math.floor(((place + 0.5) * total) / places) - start;
       if (from >= tensor.numel) break;
       ranges.push([from, Math.min(from + SAMPLE, tensor.numel)]);
     }
     start += tensor.numel;
-    if (ranges.length > 0 && !(await isCopy(await torchFile.tensor(copy), tensor, ranges)))
-      differing.push(name);
+    const copy = ranges.length === 0 ? undefined : module.get(name);
+    if (copy === undefined || !isComparable(copy, tensor)) continue;
+    if (!(await isCopy(await torchFile.tensor(copy), tensor, ranges))) differing.push(name);
   }
   return differing;
+}
+
+/** Tells whether a copy can be made again: not from weights that the optimizer keeps in fewer bits. */
+function isComparable(copy: Pick<Tensor, "dtype" | "shape">, { dtype, shape }: Tensor): boolean {
+  const isWider = dtypeInfo(dtype).bits >= dtypeInfo(copy.dtype).bits;
+  return isWider && canCast(dtype, copy.dtype) && String(copy.shape) === String(shape);
 }

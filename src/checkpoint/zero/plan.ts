@@ -65,6 +65,8 @@ export interface ZeroInfo {
   /** The number of tensors that were converted to float32, by the dtype they had. */
   readonly converted: Readonly<Partial<Record<DType, number>>>;
   readonly warnings: readonly string[];
+  /** Those of the warnings that tell that the files may not belong together. */
+  readonly doubts: readonly string[];
 }
 
 /** The choice of what the plan leaves out. */
@@ -85,6 +87,7 @@ export class ZeroPlan {
   readonly #recovered: string[] = [];
   readonly #leftOut: string[] = [];
   readonly #warnings: string[] = [];
+  readonly #doubts: string[] = [];
   /** The version of DeepSpeed that any of the files says; files that contradict one another are refused elsewhere. */
   readonly #dsVersion: string | undefined;
   #stage: 0 | 1 | 2 | 3;
@@ -137,6 +140,7 @@ export class ZeroPlan {
       leftOut: this.#leftOut,
       converted: this.#casts.converted,
       warnings: this.#warnings,
+      doubts: this.#doubts,
     };
   }
 
@@ -178,13 +182,22 @@ export class ZeroPlan {
 
   async sharded(): Promise<void> {
     await this.#addAll(async () => {
-      const { tensors, shapes, groups } = await cutTrained(this.files, this.#model, this.shards);
+      const { tensors, shapes, groups, alike } = await cutTrained(this.files, this.#model, this.shards);
       this.#trainedShapes = shapes;
       this.#groups.push(...groups);
       for (const [name, tensor] of tensors) this.#add(name, tensor);
       this.#counts.trained = tensors.length;
+      for (const [first, rank] of alike)
+        this.#doubt(
+          `the shards of ranks ${first} and ${rank} hold the same weights: one may be a copy of the other`,
+        );
       await this.#warnOfCopies(tensors);
     });
+  }
+
+  #doubt(text: string): void {
+    this.#warnings.push(text);
+    this.#doubts.push(text);
   }
 
   /** Adds the tensors of a universal checkpoint, whose trained parameters are whole in files of their own. */
@@ -204,9 +217,10 @@ export class ZeroPlan {
 
   /** Warns of copies in `module` that are not those of the trained parameters; stage 3 has none. */
   async #warnOfCopies(trained: readonly (readonly [string, Tensor])[]): Promise<void> {
-    const differing = this.#stage === 3 ? [] : await differingCopies(trained, this.#model);
+    const differing =
+      this.#stage === 3 ? [] : await differingCopies(trained, this.#model, this.shards.length);
     if (differing.length === 0) return;
-    this.#warnings.push(
+    this.#doubt(
       `${plural(differing.length, "trained parameter")}, of a few that were looked at, with other weights in \`module\` than in the ` +
         `optimizer: the files are of two moments, or the weights were changed behind DeepSpeed; taken from the optimizer: ${firstNames(differing)}`,
     );
