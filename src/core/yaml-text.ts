@@ -20,7 +20,7 @@ const MAX_ALIASES = 100;
 
 /**
  * Parses the text of a YAML file. @throws VistaError `FORMAT`
- * @param options.python  whether as PyYAML and OmegaConf read it; otherwise every scalar is the text that is written there
+ * @param options.python  whether as PyYAML and OmegaConf read it; otherwise every scalar is the text that is written there, or null
  */
 export function parseYamlText(
   written: string,
@@ -37,7 +37,7 @@ export function parseYamlText(
     checkBounds(text);
     if (python) checkPythonText(text);
     // The library would otherwise print warnings on stderr, which no command asked for.
-    const options = python ? PYTHON_OPTIONS : ({ schema: "failsafe" } as const);
+    const options = python ? PYTHON_OPTIONS : { schema: "failsafe" as const, customTags: ["null" as const] };
     const document = parseDocument(text, { ...options, logLevel: "error" });
     const [problem] = document.errors;
     if (problem?.code === "MULTIPLE_DOCS") throw new Error("more than one document, parted by `---`");

@@ -11,7 +11,8 @@ const MAX_BYTES = 1 << 18;
  *
  * @param doing  what the reading is for, as the words after "cannot": `read the config`
  * @param options.python  whether to read it by the rules of PyYAML as OmegaConf uses it, as Vista reads its configs; what PyYAML
- *   does not take is refused. Otherwise every scalar is the text that is written there: `0123` is an account, `1.10` a version
+ *   does not take is refused. Otherwise every scalar is the text that is written there: `0123` is an account, `1.10` a version. `~`, `null` and nothing
+ *   are null
  * @throws VistaError `NOT_FOUND`, `WRONG_KIND` and `IO` for the file, `FORMAT` for what is not YAML in UTF-8; that includes
  *   unknown aliases, merge keys whose value is no mapping, and expansions without an end
  */

@@ -136,6 +136,9 @@ test("--resume for the next phase would train the same one again", async () => {
   const result = await resume("phase2-stage2");
   expect(result.codes).toContain("error resume-recipe");
   expect(result.text).toContain(`${run} is of recipe phase2-stage1, not of phase2-stage2`);
+  // The run may have had another config by the same settings.
+  const extra = ["data.params.target_height=320", "data.params.target_width=576"];
+  expect((await resume("phase2-stage2", { extra })).codes).not.toContain("error resume-recipe");
   // A config that is named is read on top.
   const base = ["configs/training/vista_phase2_stage2.yaml"];
   expect((await resume("phase2-stage2", { base })).codes).not.toContain("error resume-recipe");

@@ -54,14 +54,14 @@ recipes:
     base: x.yaml
     nodes: 2
     args: [data.params.num_workers=8, 1e5]
-    env: { VERSION: 1.10, ID: 0123, BIG: 12345678901234567890, NONE: , NULL: null, ON: yes }
+    env: { VERSION: 1.10, ID: 0123, BIG: 12345678901234567890, NONE: , NOTHING: null, EMPTY: "", QUOTED: "~", ON: yes }
     slurm: { account: 0123, time: 90, sbatch: { exclusive: true, requeue: false, mem: 0, qos: high } }
-  b: { extends: a, slurm: }
+  b: { extends: a, slurm: ~ }
 `);
   expect(recipes.get("a")).toMatchObject({
     nodes: 2,
     args: ["data.params.num_workers=8", "1e5"],
-    env: { VERSION: "1.10", ID: "0123", BIG: "12345678901234567890", NONE: "", NULL: "", ON: "yes" },
+    env: { VERSION: "1.10", ID: "0123", BIG: "12345678901234567890", NONE: "", NOTHING: "", EMPTY: "", QUOTED: "~", ON: "yes" },
     slurm: { account: "0123", time: "90", sbatch: { exclusive: "", requeue: "-", mem: "0", qos: "high" } },
   });
   expect(recipes.get("b")?.slurm.account).toBe("0123");
@@ -77,6 +77,8 @@ test.each([
   ["recipes: { check: { base: x.yaml } }", "`check` cannot be the name"],
   ["recipes: { a: { extends: debug, gpus: 2 } }", "`launcher` must be `torchrun`"],
   ["recipes: { a: { base: x.yaml, slurm: { partitions: x } } }", "the key `partitions`"],
+  ["recipes: { a: { base: x.yaml, slurm: { partition: null } } }", "`partition` must be a text"],
+  ["recipes: { a: { base: x.yaml, args: [~] } }", "`args` must be a list of texts"],
   ["recipes: { a: { base: x.yaml, env: { 'A B': 1 } } }", "`env: A B` must be a name"],
   ["recipes: { a: { base: x.yaml, env: { A: [1, 2] } } }", "`env: A` must be a text"],
   ['recipes: { a: { base: x.yaml, env: { A: "b\\nc" } } }', "`env: A` must be without line breaks"],
@@ -101,6 +103,7 @@ test.each([
 test("a recipes file that does not exist is an error, no file at all is none", async () => {
   await expect(loadRecipes(join(folder, "none.yaml"))).rejects.toMatchObject({ code: "NOT_FOUND" });
   expect((await loadRecipes(undefined)).size).toBe(5);
+  expect((await load("recipes: ~")).size).toBe(5);
 });
 
 test("a key that is a list is refused in one line, without a warning of the library's", async () => {

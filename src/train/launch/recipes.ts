@@ -1,7 +1,7 @@
 /** Recipes: the documented ones, and those that users add in `vista-train.yaml`. */
 import { VistaError } from "../../core/errors.js";
 import { isRecord } from "../../core/maps.js";
-import { numberOf, textOf, words } from "../../core/text.js";
+import { numberOf, words } from "../../core/text.js";
 import { readYaml } from "../../core/yaml.js";
 import { BUILT_IN_RECIPES, type Recipe, SVD } from "./built-in-recipes.js";
 import { COMMANDS, hasControlCharacters, SBATCH_NAME, UNSAID, VARIABLE_NAME } from "./names.js";
@@ -13,8 +13,6 @@ const RESERVED = new Set<string>([...COMMANDS, ...UNSAID, SVD]);
 const KEYS = new Set(
   words("extends title launcher nodes gpus base startsFrom iterations next args env slurm"),
 );
-/** The pattern of a value that YAML takes for none. */
-const NO_VALUE = /^(?:~|null|Null|NULL)?$/;
 const SLURM_KEYS = new Set(["partition", "time", "account", "sbatch"]);
 
 /**
@@ -26,10 +24,10 @@ const SLURM_KEYS = new Set(["partition", "time", "account", "sbatch"]);
 export async function loadRecipes(path?: string): Promise<Map<string, Recipe>> {
   const recipes = new Map(BUILT_IN_RECIPES.map((recipe) => [recipe.name, recipe]));
   if (path === undefined) return recipes;
-  const root = (await readYaml(path, "read the recipes")) || {};
+  const root = (await readYaml(path, "read the recipes")) ?? {};
   if (!isRecord(root)) throw malformed("must be a mapping with the key `recipes`", path);
   onlyKnown(root, new Set(["recipes"]), path, "the file");
-  const rows = root.recipes || {};
+  const rows = root.recipes ?? {};
   if (!isRecord(rows)) throw malformed("`recipes` must map names to recipes", path);
   for (const [name, row] of Object.entries(rows)) {
     if (RESERVED.has(name) || !/^[\w.-]+$/.test(name) || name.startsWith("-")) {
@@ -84,7 +82,7 @@ function parseRecipe(name: string, row: unknown, known: Map<string, Recipe>, pat
     if (!isRecord(value)) return fail(key, "a mapping");
     const texts = Object.entries(value).map(([k, v]): [string, string] => {
       if (!name.test(k)) return fail(`${key}: ${k}`, "a name without blanks and signs");
-      return [k, NO_VALUE.test(textOf(v)) ? "" : plain(`${key}: ${k}`, v)];
+      return [k, v ? plain(`${key}: ${k}`, v) : ""];
     });
     return Object.fromEntries(texts);
   };
@@ -92,7 +90,7 @@ function parseRecipe(name: string, row: unknown, known: Map<string, Recipe>, pat
   if (launcher !== "torchrun" && launcher !== "python") return fail("launcher", "`torchrun` or `python`");
   const base = list("base") ?? parent?.base;
   if (base === undefined || base.length === 0) return fail("base", "given: one config file or several");
-  const slurm = row.slurm || {};
+  const slurm = row.slurm ?? {};
   if (!isRecord(slurm)) return fail("slurm", "a mapping");
   onlyKnown(slurm, SLURM_KEYS, path, `${where}: slurm`);
   const recipe: Recipe = {

@@ -74,6 +74,7 @@ export async function preflight(
     system,
     flags,
     extra,
+    dotted,
     config,
     given,
     facts: given && trainingFacts(given),

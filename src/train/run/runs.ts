@@ -5,7 +5,7 @@ import { basename, extname, join, resolve } from "node:path";
 import { asUndefined, orElse } from "../../core/errors.js";
 import { namesIn } from "../../core/io/regular.js";
 import { BUILT_IN_RECIPES, type Recipe } from "../launch/built-in-recipes.js";
-import { readConfigs, trainingFacts } from "../launch/config.js";
+import { applyDotted, readConfigs, trainingFacts } from "../launch/config.js";
 import { type LaunchPlan, resumedRun } from "../launch/plan.js";
 
 /** Lists the config files that train.py saved in a run (and reads again on `--resume`), in its order. */
@@ -55,12 +55,21 @@ export async function recipeOfRun(
   return fitting.length === 1 ? fitting[0] : undefined;
 }
 
-/** Finds the recipe that a run was made with, where that trains something else than `recipe`. */
-export async function otherRecipeOf(run: string, recipe: Recipe, vista: string): Promise<Recipe | undefined> {
+/**
+ * Finds the recipe that a run was made with, where that trains something else than `recipe`.
+ *
+ * @param dotted  the settings that are given beside the config of `recipe`, as the run may have had them
+ */
+export async function otherRecipeOf(
+  run: string,
+  recipe: Recipe,
+  vista: string,
+  dotted?: readonly string[],
+): Promise<Recipe | undefined> {
   const others = BUILT_IN_RECIPES.filter(({ name }) => name !== recipe.name);
   const made = await recipeOfRun(run, [recipe, ...others], vista);
   if (made === undefined || String(made.base) === String(recipe.base)) return undefined;
-  return (await kindOf(await savedConfigs(run))) === (await kindOf(filesOf(recipe, vista)))
+  return (await kindOf(await savedConfigs(run))) === (await kindOf(filesOf(recipe, vista), dotted))
     ? undefined
     : made;
 }
@@ -70,8 +79,8 @@ function filesOf(recipe: Recipe, vista: string): string[] {
 }
 
 /** Returns what makes the phases different: their data, resolution and trained weights. */
-async function kindOf(files: readonly string[]): Promise<string> {
-  const facts = trainingFacts(await readConfigs(files));
+async function kindOf(files: readonly string[], dotted: readonly string[] = []): Promise<string> {
+  const facts = trainingFacts(await applyDotted(await readConfigs(files), dotted));
   return JSON.stringify([[...facts.subsets].sort(), facts.height, facts.width, facts.adaptersOnly]);
 }
 

@@ -91,9 +91,8 @@ export function* unknownKeys(config: Record<string, unknown>): Generator<TrainFi
 }
 
 export async function* checkArguments(context: CheckContext): AsyncGenerator<TrainFinding> {
-  const { flags, extra, config, plan } = context;
+  const { flags, extra, dotted, config, plan } = context;
   const isNamed = (plan.name ?? plan.slurm) !== undefined;
-  const dotted = extra.filter(({ kind }) => kind === "dotted").map(({ word }) => word);
   if (config !== undefined) yield* readable("config-value", () => applyDotted(config, dotted));
   for (const argument of extra) {
     const { kind, word, name, values } = argument;

@@ -13,6 +13,8 @@ export interface CheckContext {
   /** The options of the checkout's train.py, and the plan's arguments for it, taken apart by these. */
   flags: KnownFlags;
   extra: readonly Argument[];
+  /** Those of them that are settings of the config, `dotted.key=value`. */
+  dotted: readonly string[];
   /** The merged config files; undefined where one of them cannot be read, which is a finding of its own. */
   config: ConfigTree | undefined;
   /** The config once the overrides of the command line are applied; `facts` are those of it. */

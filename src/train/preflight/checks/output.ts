@@ -164,7 +164,7 @@ async function* checkRun(context: CheckContext, run: string): AsyncGenerator<Tra
     return;
   }
   const { name } = plan.recipe;
-  const made = await otherRecipeOf(run, plan.recipe, plan.vista).catch(asUndefined);
+  const made = await otherRecipeOf(run, plan.recipe, plan.vista, context.dotted).catch(asUndefined);
   if (made !== undefined) yield finding("resume-recipe", `${run} is of recipe ${made.name}, not of ${name}`);
 }
 
