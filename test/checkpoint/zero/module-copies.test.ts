@@ -67,3 +67,19 @@ it.each([
     ]);
   },
 );
+
+it("weights that became NaN are copies of one another, whatever bits a GPU or a CPU gives NaN; a number in its place is not", async () => {
+  // CUDA rounds every NaN to 0x7fff in bf16 and in fp16, torch on a CPU to 0x7fc0 and 0x7e00.
+  const said = async (storageClass: string, bits: number) => {
+    const folder = temporaryFolder();
+    const partitions = [[new FakeTensor(new Array<number>(300).fill(Number.NaN))]];
+    const copy = new Uint8Array(new Uint16Array(300).fill(bits).buffer);
+    const module = new Map<Fake, Fake>([["a", new FakeTensor(copy, [300], { storageClass })]]);
+    writeFakeCheckpoint(folder, { stage: 2, partitions, paramShapes: [{ a: [300] }], module });
+    await using ckpt = await openCheckpoint(folder);
+    return ckpt.zero!.doubts.length;
+  };
+  for (const bits of [0x7fff, 0xffff, 0x7fc0]) expect(await said("BFloat16Storage", bits)).toBe(0);
+  for (const bits of [0x7fff, 0xffff, 0x7e00]) expect(await said("HalfStorage", bits)).toBe(0);
+  expect(await said("BFloat16Storage", 0x7f80)).toBe(1);
+});
