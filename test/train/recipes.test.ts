@@ -61,7 +61,16 @@ recipes:
   expect(recipes.get("a")).toMatchObject({
     nodes: 2,
     args: ["data.params.num_workers=8", "1e5"],
-    env: { VERSION: "1.10", ID: "0123", BIG: "12345678901234567890", NONE: "", NOTHING: "", EMPTY: "", QUOTED: "~", ON: "yes" },
+    env: {
+      VERSION: "1.10",
+      ID: "0123",
+      BIG: "12345678901234567890",
+      NONE: "",
+      NOTHING: "",
+      EMPTY: "",
+      QUOTED: "~",
+      ON: "yes",
+    },
     slurm: { account: "0123", time: "90", sbatch: { exclusive: "", requeue: "-", mem: "0", qos: "high" } },
   });
   expect(recipes.get("b")?.slurm.account).toBe("0123");
