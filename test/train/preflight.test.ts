@@ -161,12 +161,19 @@ test.each<[string[], string[], string]>([
 });
 
 test("flags that make another run folder are refused where the run has a name, and another checkpoint beside --resume", async () => {
-  for (const extra of [["--postfix", "_b"], ["-f", "_b"], ["--no_date"]]) {
+  for (const extra of [
+    ["--postfix", "_b"],
+    ["-f", "_b"],
+    ["--no_date", "False"],
+  ]) {
     expect((await found("debug", { extra })).codes).toEqual([]);
     const result = await found("debug", { extra, name: "mine" });
     expect(result.codes).toEqual(["error set-twice"]);
     expect(result.text).toContain("it would be another folder");
   }
+  // The launcher says so itself: twice is the same folder.
+  for (const extra of [["--no_date"], ["--no_date", "True"]])
+    expect((await found("debug", { extra, name: "mine" })).codes).toEqual([]);
   const extra = ["--resume_from_checkpoint", "/elsewhere/ckpt"];
   expect((await found("debug", { extra })).codes).toEqual([]);
   expect((await found("debug", { extra, resume: "/r/last.ckpt" })).codes).toContain("error set-twice");

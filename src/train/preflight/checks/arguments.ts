@@ -24,6 +24,8 @@ const OWN: Record<string, string> = {
 };
 /** The flags that make another run folder than the one that this launcher knows, where it gives the run its name. */
 const OF_THE_NAME = ["--postfix", "-f", "--no_date"];
+/** The values by which train.py's `--no_date` says what it is given with a name anyway. */
+const ON = /^(yes|true|t|y|1)$/i;
 
 /** The sections of a config to which keys are added on purpose: parameters of Lightning's own classes. */
 const OPEN_SECTIONS = ["lightning.callbacks", "lightning.logger", "lightning.strategy"];
@@ -101,7 +103,11 @@ export async function* checkArguments(context: CheckContext): AsyncGenerator<Tra
         if (Object.hasOwn(OWN, name)) {
           const fix = `Use ${OWN[name]} of vista-train instead.`;
           yield finding("set-twice", `${word} among the arguments for train.py`, { fix });
-        } else if (isNamed && OF_THE_NAME.includes(name)) {
+        } else if (
+          isNamed &&
+          OF_THE_NAME.includes(name) &&
+          !(name === "--no_date" && ON.test(values[0] ?? "1"))
+        ) {
           const what = `${word} among the arguments for train.py, and the run has a name: it would be another folder`;
           yield finding("set-twice", what, { fix: "Give the whole name by --name." });
         } else if (name === "--resume_from_checkpoint" && plan.resume !== undefined) {
