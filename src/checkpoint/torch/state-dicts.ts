@@ -107,10 +107,11 @@ function placesIn(value: PyValue): Place[] {
   for (const { path, container, inOptimizer: within } of queue) {
     const inOptimizer = within || isOptimizerState(container);
     for (const [name, child] of childrenOf(container)) {
-      // In a list without containers, as the thousands of shapes are, there is no dict.
-      if (asDict(child) === undefined && !asItems(child)?.some(isContainer)) continue;
-      if (seen.has(child) || path.length >= MAX_DEPTH || seen.size >= MAX_CONTAINERS) continue;
+      if (seen.has(child) || !isContainer(child)) continue;
+      if (path.length >= MAX_DEPTH || queue.length >= MAX_CONTAINERS) continue;
       seen.add(child);
+      // In a list without containers, as the thousands of shapes are, there is no dict.
+      if (asDict(child) === undefined && !asItems(child)!.some(isContainer)) continue;
       queue.push({
         path: [...path, shorten(keyText(name), PICKLE_LIMITS.path)],
         container: child,

@@ -88,6 +88,15 @@ describe("bounds", () => {
     expect(answer).toMatch(/^tensors: 0\.kkk/);
   });
 
+  it("a list or a set of fifty thousand numbers that another list has fifty thousand times is looked at once", async () => {
+    const numbers = `(${"K\x01".repeat(50_000)}`;
+    const each = Array.from({ length: 50_000 }, (_, i) => `J${u32(i)}`).join("");
+    for (const container of [`]r${u32(1)}${numbers}e`, `\x8fr${u32(1)}(${each}\x90`]) {
+      const many = `}(${text("a")}${container}${text("b")}](${`j${u32(1)}`.repeat(50_000)}eu`;
+      expect(await inspected(many)).toBe("tensors: ");
+    }
+  });
+
   it("millions of empty dicts are refused before they fill the memory", async () => {
     const pickle = `](${"}".repeat(4_000_000)}e`;
     expect(await inspected(pickle)).toMatch(/need more than \d+ bytes of memory/);
