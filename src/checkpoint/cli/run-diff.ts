@@ -155,19 +155,36 @@ function prefixLines(a: string, b: string, { prefixes }: Verdict): string[] {
 /** `inside` tells whether it is part of the state dict: whoever names that has seen that there are others, not what it lacks. */
 type Beside = NotCompared & { readonly inside?: boolean };
 
-/** Tells whether an entry of the state dict that is no tensor is there in both and the same, which its text tells. */
-async function isSame(opened: readonly Checkpoint[], name: string): Promise<boolean> {
-  const texts = opened.map(({ key, torchFiles }) => {
-    const place = key === undefined ? name : `${key}.${name}`;
-    const file = torchFiles.find(({ value }) => valueAt(value, place) !== undefined);
-    return file && valueText(valueAt(file.value, place), file);
-  });
-  const [x, y] = await Promise.all(texts);
-  return x !== undefined && x === y;
+/** The characters of the texts of such entries, in all. Real ones have up to some 10 million. */
+const MAX_TEXTS = 64 * 2 ** 20;
+
+/** Compares entries of the state dict that are no tensors by their texts, up to {@link MAX_TEXTS}. */
+class Entries {
+  #left = MAX_TEXTS;
+
+  constructor(private readonly opened: readonly Checkpoint[]) {}
+
+  /** Tells whether an entry is there in both and the same; of what was not looked at, it is not. */
+  async isSame(name: string): Promise<boolean> {
+    const texts: (string | undefined)[] = [];
+    for (const { key, torchFiles } of this.opened) {
+      if (this.#left <= 0) return false;
+      const place = key === undefined ? name : `${key}.${name}`;
+      const file = torchFiles.find(({ value }) => valueAt(value, place) !== undefined);
+      if (file === undefined) return false;
+      const text = await valueText(valueAt(file.value, place), file);
+      // A few bytes of pickle may stand for a text that is too long.
+      this.#left -= text?.length ?? MAX_TEXTS / 4;
+      texts.push(text);
+    }
+    const [x, y] = texts;
+    return x !== undefined && x === y;
+  }
 }
 
 async function leftOut(opened: readonly Checkpoint[]): Promise<Beside[]> {
   // Of a folder and a file in it, the file is looked at.
+  const entries = new Entries(opened);
   const read = new Set(opened.flatMap(({ state }) => state.files.map(({ path }) => resolve(path))));
   const beside = opened.map(async ({ path, key: within, others: all, leftOut, zero, zeroContent, state }) => {
     const folder = parentPlace(state.files[0]?.path ?? path);
@@ -176,7 +193,7 @@ async function leftOut(opened: readonly Checkpoint[]): Promise<Beside[]> {
       const { key, file, numpy, extraState } = other;
       if (file && read.has(resolve(joinPlace(folder, key)))) continue;
       const name = within === undefined ? key : key.slice(within.length + 1);
-      if (!((numpy || extraState) && (await isSame(opened, name)))) others.push(other);
+      if (!((numpy || extraState) && (await entries.isSame(name)))) others.push(other);
     }
     const optimizer = zero?.universal === true || (zeroContent?.shards.length ?? 0) > 0;
     const kept = optimizer ? [{ path, key: "optimizer_state_dict", model: false }] : [];

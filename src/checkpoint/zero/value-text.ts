@@ -15,6 +15,8 @@ import { numberIn } from "./number-in.js";
 const MAX_DEPTH = 50;
 /** The characters of a value's text. Real ones have up to 200,000, where a group lists the names of its parameters. */
 const MAX_LENGTH = 16 * 2 ** 20;
+/** The values in a value. Real ones have up to 100,000, the names of parameters; a list of lists of one list may stand for any number. */
+const MAX_VALUES = 1_000_000;
 /** The bytes of a tensor that are read. Real ones have up to 8. */
 const MAX_TENSOR = 2 ** 20;
 
@@ -30,12 +32,13 @@ export async function valueText(value: PyValue | undefined, file: TorchFile): Pr
 class ValueWriter {
   text = "";
   #length = 0;
+  #values = 0;
 
   constructor(private readonly file: TorchFile) {}
 
   /** Adds a value; returns false where it or the whole is beyond a bound. */
   async write(value: PyValue, depth: number): Promise<boolean> {
-    if (depth > MAX_DEPTH || this.#length > MAX_LENGTH) return false;
+    if (depth > MAX_DEPTH || this.#length > MAX_LENGTH || ++this.#values > MAX_VALUES) return false;
     if (typeof value === "string") return this.#add(JSON.stringify(value));
     if (typeof value !== "object" || value === null) return this.#add(String(value));
     if (value instanceof TorchTensor) return this.#writeTensor(value);
