@@ -21,6 +21,8 @@ import {
   type ValuesReport,
 } from "../optimizer-state.js";
 import type { OtherTensors } from "../torch/beside.js";
+import type { TorchFile } from "../torch/file.js";
+import { asDict } from "../torch/objects.js";
 import { valueAt } from "../torch/state-dicts.js";
 import { shownApart, valueText } from "../zero/value-text.js";
 import { countsText, printWarnings } from "./texts.js";
@@ -169,10 +171,11 @@ class Entries {
     const texts: (string | undefined)[] = [];
     for (const { key, torchFiles } of this.opened) {
       if (this.#left <= 0) return false;
-      const place = key === undefined ? name : `${key}.${name}`;
-      const file = torchFiles.find(({ value }) => valueAt(value, place) !== undefined);
+      const entryIn = ({ value }: TorchFile) =>
+        asDict(key === undefined ? value : valueAt(value, key))?.get(name);
+      const file = torchFiles.find((each) => entryIn(each) !== undefined);
       if (file === undefined) return false;
-      const text = await valueText(valueAt(file.value, place), file);
+      const text = await valueText(entryIn(file), file);
       // A few bytes of pickle may stand for a text that is too long.
       this.#left -= text?.length ?? MAX_TEXTS / 4;
       texts.push(text);
