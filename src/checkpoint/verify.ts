@@ -136,11 +136,8 @@ class Verifier {
       await opened.state.close();
       const doubts = opened.zero?.doubts ?? [];
       this.#warnings.push(...opened.warnings.filter((warning) => !doubts.includes(warning)));
-      for (const doubt of doubts) {
-        const hint =
-          "Copy all files again from where they were saved. Where the weights were changed on purpose, merge takes the optimizer's.";
-        this.#problem(new VistaError("INCONSISTENT", doubt, { path: opened.path, hint }));
-      }
+      const where = { path: opened.path, hint: "Copy all files again from where they were saved." };
+      for (const doubt of doubts) this.#problem(new VistaError("INCONSISTENT", doubt, where));
       // The weights are a third of a universal checkpoint: training goes on with the rest.
       if (opened.zero?.universal === true)
         await (await openOptimizerState(this.path, { signal })).state.close();
