@@ -25,7 +25,7 @@ const STARTING = [
   "checkpoint/cli/reshard",
   "train/cli",
   "no-network",
-  "reliability/deno",
+  "reliability/load",
   "core/io/regular",
 ];
 

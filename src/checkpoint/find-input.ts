@@ -2,7 +2,7 @@
 import { cannot, firstNames, VistaError } from "../core/errors.js";
 import type { Entry } from "../core/io/entries.js";
 import { joinPlace, listFolder, lookAt, placeName } from "../core/io/places.js";
-import { findDcp } from "./dcp/open.js";
+import { findDcp } from "./dcp/find.js";
 import { isModel } from "./torch/beside.js";
 import { isCheckpointFolder, saysLatest } from "./zero/layout.js";
 
@@ -34,7 +34,7 @@ export async function findInput(path: string): Promise<FoundInput> {
   const names = entries.map(({ name }) => name);
   const index = findOne(path, entries, INDEX, "indexes", saysLatest(names));
   if (index !== undefined) return { kind: "index", what: "a folder with an index of shards", ...index };
-  const dcp = await findDcp(path);
+  const dcp = await findDcp(path, names);
   const ofDcp = "a folder of torch.distributed.checkpoint";
   if (dcp !== undefined) return { kind: "dcp", place: dcp, what: ofDcp, beside: [] };
   const file = findOne(path, entries, WEIGHTS_FILE, "files of weights", isCheckpointFolder(names));

@@ -229,9 +229,9 @@ async function describe(checkpoint: Described): Promise<Inspection> {
 
 function unreadableIn(value: PyValue, path: string): UnreadableTensor[] {
   const found: UnreadableTensor[] = [];
-  const note = (current: object, name: string) => {
+  const note = (current: object, at: () => string) => {
     const what = unsupportedTensor(current);
-    if (what !== undefined) found.push({ name, what, isName: true });
+    if (what !== undefined) found.push({ name: at(), what, isName: true });
   };
   walk(value, note, path);
   return found;

@@ -10,9 +10,8 @@ import type { SourceFile } from "../core/io/source.js";
 import type { RunOptions } from "../core/progress.js";
 import { sum } from "../core/sum.js";
 import { Checkpoint, type Opened } from "./checkpoint.js";
-import { openDcp } from "./dcp/open.js";
 import { findInput, notTaken } from "./find-input.js";
-import { looksLikeSafetensors, readSafetensors } from "./safetensors/read.js";
+import { looksLikeSafetensors } from "./safetensors/form.js";
 import { readShardIndex, type ShardIndex, type StatedShard, shardError } from "./shard-index.js";
 import { StateDict, type Tensor } from "./tensor/tensor.js";
 import type { OtherTensors } from "./torch/beside.js";
@@ -83,6 +82,7 @@ async function openAny(path: string, options: OpenOptions): Promise<Opened> {
   if (kind === "file") return withBeside(openFile(place, options), beside);
   if (kind === "index") return { ...(await withBeside(openSharded(place, options), beside)), path };
   if (kind === "dcp") {
+    const { openDcp } = await import("./dcp/open.js");
     const { state, info, leftOut, others, warnings } = await openDcp(place, options);
     return { ...NOTHING_ELSE, kind, path, state, leftOut, others, warnings, key: info.key, dcp: info };
   }
@@ -120,6 +120,7 @@ async function openFile(path: string, options: OpenOptions, stated?: StatedShard
   try {
     if ((await detectFormat(file)) === "safetensors") {
       if (options.key !== undefined) throw noKeys(path, "a safetensors file");
+      const { readSafetensors } = await import("./safetensors/read.js");
       const { state, metadata } = await readSafetensors(
         file,
         stated && { crc32: stated.crc32, mismatch: (found) => shardError(path, stated, found) },

@@ -140,12 +140,13 @@ export async function saveCheckpoint(
  */
 async function prepare(state: StateDict, { files, index, bytes }: Saved, path: string, options: SaveOptions) {
   const isOurs = options.maxShardSize === undefined ? () => false : familyOf(path);
+  const inputs = Promise.all(state.files.map((file) => realPlace(file.path)));
   const target = await prepareOutput(index ?? files[0]!.path, bytes, options, isOurs);
   const older = options.maxShardSize === undefined ? [] : await present(path, isOurs);
   if (older.length > 0 && !options.force) throw outputExists(older[0]!, "it with its shards and index");
   // A folder with the name of a shard would be met only after all the work.
   for (const name of older) await prepareOutput(name, 0, options);
-  await keepInputs(state, [...files.map((file) => file.path), ...older]);
+  await keepInputs(new Set(await inputs), [...files.map((file) => file.path), ...older]);
   return { target, older };
 }
 
@@ -153,13 +154,15 @@ async function prepare(state: StateDict, { files, index, bytes }: Saved, path: s
  * Refuses to replace or remove some of the files that are read and leave others, which are worth nothing without them.
  * @throws VistaError `USAGE`
  */
-async function keepInputs(state: StateDict, paths: readonly string[]): Promise<void> {
-  const real = (path: string) => realpath(path).catch(() => resolve(path));
-  const inputs = new Set(await Promise.all(state.files.map(({ path }) => real(path))));
-  const lost = new Set((await Promise.all(paths.map(real))).filter((path) => inputs.has(path)));
+async function keepInputs(inputs: ReadonlySet<string>, paths: readonly string[]): Promise<void> {
+  const lost = new Set((await Promise.all(paths.map(realPlace))).filter((path) => inputs.has(path)));
   if (lost.size === 0 || lost.size === inputs.size) return;
   const what = `the output would take the place of ${lost.size} of the ${inputs.size} files that are read for it`;
   throw new VistaError("USAGE", what, { path: [...lost][0]!, hint: "Choose another output." });
+}
+
+async function realPlace(path: string): Promise<string> {
+  return realpath(path).catch(() => resolve(path));
 }
 
 const INDEX = ".index.json";

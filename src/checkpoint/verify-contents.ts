@@ -175,10 +175,10 @@ export class ContentsReader {
   #noteUnreadable({ value, file }: TorchFile): void {
     const names: string[] = [];
     const nameless: string[] = [];
-    const note = (current: object, name: string) => {
+    const note = (current: object, at: () => string) => {
       const what = unsupportedTensor(current);
-      if (what !== undefined) names.push(`${name} (${what})`);
-      if (current instanceof Map) nameless.push(...keysThatAreNoNames(current, name));
+      if (what !== undefined) names.push(`${at()} (${what})`);
+      if (current instanceof Map) nameless.push(...keysThatAreNoNames(current, at()));
     };
     walk(value, note, file.path);
     const warn = (what: string, of: readonly string[]) => {

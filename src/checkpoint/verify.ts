@@ -8,12 +8,10 @@ import type { RunOptions } from "../core/progress.js";
 import { checksumError } from "./copy/input-checks.js";
 import { Lanes } from "./copy/lanes.js";
 import { scanRanges } from "./copy/scan-ranges.js";
+import { listSafetensorsShards } from "./dcp/find.js";
 import type { SavedItem } from "./dcp/metadata.js";
-import { listDcpItems } from "./dcp/open.js";
-import { listSafetensorsShards } from "./dcp/safetensors.js";
 import { findInput, notTaken } from "./find-input.js";
 import { detectFormat, openCheckpoint } from "./open.js";
-import { openOptimizerState } from "./optimizer-state.js";
 import { readShardIndex, type StatedShard, shardError } from "./shard-index.js";
 import type { NonFinite } from "./tensor/non-finite.js";
 import { type Contents, ContentsReader } from "./verify-contents.js";
@@ -115,6 +113,7 @@ class Verifier {
     if (kind === "dcp") {
       const shards = await listSafetensorsShards(place);
       if (shards.length > 0) return { paths: shards.map((name) => joinPlace(place, name)), together: true };
+      const { listDcpItems } = await import("./dcp/open.js");
       this.#items = await listDcpItems(place);
       return { paths: [...this.#items.keys()].sort(), together: true };
     }
@@ -139,8 +138,10 @@ class Verifier {
       const where = { path: opened.path, hint: "Copy all files again from where they were saved." };
       for (const doubt of doubts) this.#problem(new VistaError("INCONSISTENT", doubt, where));
       // The weights are a third of a universal checkpoint: training goes on with the rest.
-      if (opened.zero?.universal === true)
+      if (opened.zero?.universal === true) {
+        const { openOptimizerState } = await import("./optimizer-state.js");
         await (await openOptimizerState(this.path, { signal })).state.close();
+      }
     } catch (error) {
       this.#problem(error);
     }

@@ -2,7 +2,7 @@
 import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { isRemote } from "../../core/io/places.js";
-import { startSecondThread, WORKER_FROM } from "../copy/second-thread.js";
+import { WORKER_FROM } from "../copy/worker-from.js";
 
 /**
  * The number of files in a folder, folders in it included, above which it counts as large whatever they hold: each file is planned. It
@@ -11,8 +11,8 @@ import { startSecondThread, WORKER_FROM } from "../copy/second-thread.js";
 export const MANY_FILES = 32;
 
 /** Starts the second thread where there is enough to copy or to scan. */
-export function startAhead(input: string): void {
-  if (isLarge(input)) startSecondThread();
+export async function startAhead(input: string): Promise<void> {
+  if (isLarge(input)) (await import("../copy/second-thread.js")).startSecondThread();
 }
 
 /** Tells whether there is enough in a file or a folder for a thread to be worth its start. Nothing is known of a URL, so it is large. */

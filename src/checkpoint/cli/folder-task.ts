@@ -31,7 +31,7 @@ export async function runFolderTask(
   send: (message: FolderMessage) => void,
   signal: AbortSignal,
 ): Promise<void> {
-  if (!given.dryRun) startAhead(folder);
+  if (!given.dryRun) await startAhead(folder);
   const onProgress = (progress: Progress) => send({ kind: "progress", progress });
   const options = { ...given, signal, onProgress };
   const result =

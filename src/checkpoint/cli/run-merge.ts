@@ -40,7 +40,7 @@ export async function merge(
   try {
     // The thread starts only now, because opening a large checkpoint needs memory too: both together would take 20 MB more for a
     // model of 3,000 tensors.
-    if (!options.dryRun) startAhead(folder);
+    if (!options.dryRun) await startAhead(folder);
     const { zero, dcp } = checkpoint;
     if (zero === undefined && dcp === undefined) {
       throw new VistaError("WRONG_KIND", "there are no shards of a training to merge", {

@@ -9,6 +9,7 @@ import { runWithProgress } from "../../core/cli/progress.js";
 import { shorten } from "../../core/errors.js";
 import { sum } from "../../core/sum.js";
 import { type VerifyReport, verifyCheckpoint } from "../verify.js";
+import "./late-optimising.js";
 
 export interface VerifyCommandOptions extends PrintOptions {
   tag?: string;

@@ -49,9 +49,8 @@ export function toStCommand(parent: Command, context: CommandContext): void {
     .action(async (input: string, output: string | undefined, options: ToStOptions) => {
       const target = oneOutput(output, options.output);
       const profile = profileOf(options);
-      const loading = import("./run.js");
-      if (!options.dryRun) startAhead(input);
-      const { toSt } = await loading;
+      if (!options.dryRun) await startAhead(input);
+      const { toSt } = await import("./run.js");
       await toSt(input, target, { ...options, ...profile }, context);
     });
 }

@@ -30,9 +30,8 @@ export function verifyCommand(parent: Command, context: CommandContext): void {
     .option(...QUIET)
     .addHelpText("after", HELP)
     .action(async (paths: string[], options: VerifyCommandOptions) => {
-      const loading = import("./run.js");
-      startAhead(paths[0]!);
-      const { verify } = await loading;
+      await startAhead(paths[0]!);
+      const { verify } = await import("./run-verify.js");
       await verify(paths, options, context);
     });
 }

@@ -77,6 +77,11 @@ export function dependencyOrder(tensors: Iterable<Tensor>): Tensor[] {
   const open = new Set<Tensor>();
   for (const first of tensors) {
     if (done.has(first)) continue;
+    if (inputsOf(first).length === 0) {
+      done.add(first);
+      order.push(first);
+      continue;
+    }
     // This is no recursion, since a chain may be longer than the stack is deep.
     const path: { tensor: Tensor; next: number }[] = [{ tensor: first, next: 0 }];
     open.add(first);

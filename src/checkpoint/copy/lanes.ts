@@ -4,7 +4,8 @@
  */
 import { abortedError } from "../../core/errors.js";
 import { Lane, type LaneJob, type LaneResult } from "./lane.js";
-import { type SecondThread, takeSecondThread, WORKER_FROM } from "./second-thread.js";
+import { type SecondThread, takeSecondThread } from "./second-thread.js";
+import { WORKER_FROM } from "./worker-from.js";
 
 /** The number of jobs that the worker has at once, so that it need not wait for the next one when this thread is busy. */
 const WORKER_QUEUE = 2;

@@ -2,9 +2,6 @@
 import { Worker } from "node:worker_threads";
 import type { LaneJob, LaneResult } from "./lane.js";
 
-/** The number of bytes, over all jobs, below which starting the thread takes longer than it saves. */
-export const WORKER_FROM = 64 * 1024 * 1024;
-
 /** A worker thread from its start on. */
 export class SecondThread {
   readonly #worker: Worker;

@@ -18,7 +18,7 @@ import {
 import { insideFolder } from "../../core/io/inside-folder.js";
 import { mapOrdered } from "../../core/io/map-ordered.js";
 import { openSource, readSmallFile } from "../../core/io/open-source.js";
-import { filesAtOnce, isFile, joinPlace, listFolder } from "../../core/io/places.js";
+import { filesAtOnce, joinPlace } from "../../core/io/places.js";
 import type { SourceFile } from "../../core/io/source.js";
 import { remember } from "../../core/maps.js";
 import type { RunOptions } from "../../core/progress.js";
@@ -31,6 +31,7 @@ import { readPickle } from "../torch/pickle.js";
 import { readTorchZip } from "../torch/read.js";
 import { TorchTensor } from "../torch/values.js";
 import { openTorchZip } from "../torch/zip.js";
+import { DCP_METADATA, listSafetensorsShards } from "./find.js";
 import {
   type Place,
   readItems,
@@ -40,10 +41,7 @@ import {
   type SavedTensor,
 } from "./metadata.js";
 import { chooseTensors } from "./names.js";
-import { listSafetensorsShards, openSafetensorsShards } from "./safetensors.js";
-
-/** The name of the file that makes a folder one of DCP. */
-export const DCP_METADATA = ".metadata";
+import { openSafetensorsShards } from "./safetensors.js";
 
 /**
  * The largest size of `.metadata` in bytes, which has some 200 bytes for each box. The limit of one pickle (`PICKLE_LIMITS.size`)
@@ -79,27 +77,6 @@ interface DcpCheckpoint {
   /** The tensors of the saved dict that are not among these, counted by their entry. */
   readonly others: readonly OtherTensors[];
   readonly warnings: readonly string[];
-}
-
-/**
- * Finds the folder with the `.metadata` of the model: the given one, or `model` below it, as Cosmos lays it out
- * (`iter_000000100/{model,optim,scheduler,trainer}`).
- *
- * @returns `undefined` where neither has one and the folder has no shards of the safetensors form
- * @throws VistaError `NOT_FOUND` for data files without it
- */
-export async function findDcp(folder: string): Promise<string | undefined> {
-  for (const place of [folder, joinPlace(folder, "model")]) {
-    if (await isFile(joinPlace(place, DCP_METADATA))) return place;
-  }
-  if ((await listSafetensorsShards(folder)).length > 0) return folder;
-  const data = (await listFolder(folder)).filter(({ name }) => name.endsWith(".distcp")).length;
-  if (data === 0) return undefined;
-  const what = `${plural(data, "data file")} of torch.distributed.checkpoint and no ${DCP_METADATA}, which says what is in them`;
-  throw new VistaError("NOT_FOUND", what, {
-    path: folder,
-    hint: `Copy it too: its name begins with a dot, so that * leaves it out. Where there is none, the save was not finished.`,
-  });
 }
 
 /**

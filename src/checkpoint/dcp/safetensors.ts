@@ -5,8 +5,8 @@
  *
  * Source: pytorch torch/distributed/checkpoint/_hf_utils.py, hf_storage.py, filesystem.py.
  */
-import { cannot, throwIfAborted, VistaError } from "../../core/errors.js";
-import { joinPlace, listFolder } from "../../core/io/places.js";
+import { throwIfAborted, VistaError } from "../../core/errors.js";
+import { joinPlace } from "../../core/io/places.js";
 import type { SourceFile } from "../../core/io/source.js";
 import { isRecord, remember } from "../../core/maps.js";
 import type { RunOptions } from "../../core/progress.js";
@@ -14,24 +14,10 @@ import { openSafetensors } from "../safetensors/read.js";
 import { placeBoxes } from "../tensor/boxes.js";
 import type { DType } from "../tensor/dtype.js";
 import { type Box, StateDict, type Tensor } from "../tensor/tensor.js";
-
-/**
- * The form of the names of shards: `shard-00002-model-00001-of-00001.safetensors` has the numbers of the rank and the file, and
- * how many files there are.
- */
-const SHARD_NAME = /^shard-(\d+)-model-(\d+)-of-(\d+)\.safetensors$/;
+import { SHARD_NAME } from "./find.js";
 
 /** The key of the metadata whose value is JSON: `{tensor: {"saved_offsets": [first index of each dimension]}}`. */
 const SHARDING_INFO = "DCP_SHARDING_INFO";
-
-/** Lists the shards of such a folder, sorted; none where it is no such folder. @throws VistaError `IO` */
-export async function listSafetensorsShards(folder: string): Promise<string[]> {
-  const entries = await listFolder(folder).catch(cannot("list the folder", folder));
-  return entries
-    .map(({ name }) => name)
-    .filter((name) => SHARD_NAME.test(name))
-    .sort();
-}
 
 /**
  * Opens the shards of a folder as one state dict.

@@ -8,22 +8,8 @@ import { VistaError, type Where } from "../../core/errors.js";
 import type { SourceFile } from "../../core/io/source.js";
 import { JsonSyntaxError } from "../../core/json/scan.js";
 import { byteLengthOf, type DType, isDType } from "../tensor/dtype.js";
+import { MAX_HEADER, MAX_TENSORS, METADATA } from "./form.js";
 import { JsonScanner, shownName } from "./json.js";
-
-/**
- * The largest length of a header in bytes, which is the reference's limit. Real headers stay far below: 100,000 tensors take
- * about 10 MB.
- */
-export const MAX_HEADER = 100_000_000;
-
-/**
- * The largest number of tensors of one file, read or written. The reference has no limit but the header's, with which 1.7 million
- * fit; real files have up to 100,000.
- */
-export const MAX_TENSORS = 200_000;
-
-/** The name under which a header keeps its metadata. */
-export const METADATA = "__metadata__";
 
 export interface HeaderEntry {
   readonly name: string;

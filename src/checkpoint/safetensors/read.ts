@@ -3,7 +3,7 @@ import { fromReader } from "../../core/errors.js";
 import { openSource } from "../../core/io/open-source.js";
 import type { Region, SourceFile } from "../../core/io/source.js";
 import { makeTensor, StateDict, type Tensor } from "../tensor/tensor.js";
-import { MAX_HEADER, readHeader } from "./header.js";
+import { readHeader } from "./header.js";
 
 export interface SafetensorsFile {
   /** The tensors, in the order of their bytes; close it when done. */
@@ -46,16 +46,4 @@ export async function readSafetensors(
     tensors.set(name, makeTensor(dtype, shape, { kind: "pieces", pieces }));
   }
   return { state: new StateDict(tensors, [file]), metadata };
-}
-
-/**
- * Tells whether a file begins as a safetensors file does: with a sensible header length, then `{`, which white space may precede.
- */
-export function looksLikeSafetensors(head: Uint8Array): boolean {
-  if (head.length < 9) return false;
-  const view = new DataView(head.buffer, head.byteOffset, head.byteLength);
-  return (
-    view.getBigUint64(0, true) <= BigInt(MAX_HEADER) &&
-    /^\s*\{|^\s+$/.test(Buffer.from(head.subarray(8)).toString("latin1"))
-  );
 }

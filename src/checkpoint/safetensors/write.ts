@@ -11,7 +11,7 @@ import { LONE_SURROGATE } from "../../core/text.js";
 import type { OutputPart } from "../copy/parts.js";
 import { DTYPES, type DType } from "../tensor/dtype.js";
 import type { StateDict, Tensor } from "../tensor/tensor.js";
-import { MAX_HEADER, MAX_TENSORS, METADATA } from "./header.js";
+import { MAX_HEADER, MAX_TENSORS, METADATA } from "./form.js";
 
 /** Text by key, also as a map, as an opened checkpoint has it. */
 export type Metadata = Readonly<Record<string, string>> | ReadonlyMap<string, string>;

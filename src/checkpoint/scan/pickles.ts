@@ -83,10 +83,10 @@ export async function notePickle(scanner: Scanner, pickle: ReadPickle, where: Wh
  */
 async function scanBytesIn(scanner: Scanner, value: PyValue, { place, depth }: Where): Promise<void> {
   const nested: [Uint8Array, string][] = [];
-  const note = (current: object, path: string) => {
-    if (current instanceof Uint8Array && looksNested(current)) nested.push([current, path]);
+  const note = (current: object, at: () => string) => {
+    if (current instanceof Uint8Array && looksNested(current)) nested.push([current, at()]);
     else if (current instanceof PyLatin1 && looksNested(Buffer.from(current.text.slice(0, 4), "latin1")))
-      nested.push([current.bytes, path]);
+      nested.push([current.bytes, at()]);
   };
   walk(value, note, place.path);
   for (const [bytes, path] of nested) {

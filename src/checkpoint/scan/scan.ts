@@ -10,8 +10,8 @@ import { isRemote, joinPlace, listFolder, lookAt, parentPlace, placeName } from 
 import type { SourceFile } from "../../core/io/source.js";
 import type { RunOptions } from "../../core/progress.js";
 import { compareText } from "../../core/text.js";
+import { DCP_METADATA } from "../dcp/find.js";
 import type { SavedItem } from "../dcp/metadata.js";
-import { DCP_METADATA } from "../dcp/open.js";
 import { scanContent } from "./content.js";
 import { dcpItems, scanItems } from "./dcp.js";
 import { Findings, type ScannedFile, type ScanReport } from "./findings.js";

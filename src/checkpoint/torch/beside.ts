@@ -77,8 +77,9 @@ export function othersThan(
   const rest = new Map<string, OtherTensors>();
   walk(
     value,
-    (current, at) => {
+    (current, path) => {
       if (!(isTensorObject(current) || isNumpyArray(current)) || counted.has(current)) return;
+      const at = path();
       const within = at.startsWith(inside) && at.includes(".", inside.length);
       const key = within && isModel(at) ? at.slice(0, at.lastIndexOf(".")) : at.split(".", 1)[0]!;
       const model = !noModels.has(current) && mayBeWeight(at, current);
@@ -86,6 +87,7 @@ export function othersThan(
       rest.set(entry, { key, tensors: (rest.get(entry)?.tensors ?? 0) + 1, model });
     },
     path,
+    [...counted].filter(isTensorObject),
   );
   for (const [name, entry] of chosen.dict) {
     const key = inside + keyText(name);

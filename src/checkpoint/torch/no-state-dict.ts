@@ -14,11 +14,11 @@ export const MODULE_HINT =
 /** Returns the first module in a value, such as torch.save(model) pickles; only its own code can name its tensors. */
 export function moduleIn(value: PyValue): { path: string; id: string } | undefined {
   let found: { path: string; id: string } | undefined;
-  walk(value, (current, path) => {
+  walk(value, (current, at) => {
     if (found !== undefined || !(current instanceof PyObject)) return;
     const state = asDict(current.state);
     if (state?.has("_parameters") && state.has("_modules"))
-      found = { path, id: shorten(keyText(moduleClass(current)), 200) };
+      found = { path: at(), id: shorten(keyText(moduleClass(current)), 200) };
   });
   return found;
 }

@@ -107,7 +107,7 @@ function placesIn(value: PyValue): Place[] {
   for (const { path, container, inOptimizer: within } of queue) {
     const inOptimizer = within || isOptimizerState(container);
     for (const [name, child] of childrenOf(container)) {
-      if (seen.has(child) || !isContainer(child)) continue;
+      if (child instanceof TorchTensor || seen.has(child) || !isContainer(child)) continue;
       if (path.length >= MAX_DEPTH || queue.length >= MAX_CONTAINERS) continue;
       seen.add(child);
       // In a list without containers, as the thousands of shapes are, there is no dict.
@@ -132,6 +132,8 @@ function placesIn(value: PyValue): Place[] {
 }
 
 function isContainer(value: PyValue): boolean {
+  // Most of what lists hold are numbers.
+  if (typeof value !== "object") return false;
   return asDict(value) !== undefined || asItems(value) !== undefined;
 }
 

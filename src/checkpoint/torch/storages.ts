@@ -27,8 +27,9 @@ export function storagesIn(
   let cut = 0;
   walk(
     value,
-    (current, path) => {
+    (current, at) => {
       if (!(current instanceof TorchTensor)) return;
+      const path = at();
       // A path that was cut no longer tells tensors apart, so a number does.
       const place = path.endsWith("…") ? `${path}${++cut}` : path;
       tensors.set(current, place);
@@ -41,20 +42,34 @@ export function storagesIn(
 }
 
 /**
- * Calls `visit` once for every object in a value, in order, with the path to its first place; a path beyond `PICKLE_LIMITS.path`
- * ends in `…`.
+ * Calls `visit` once for every object in a value, in order, with a function that returns the path to its first place; a path beyond
+ * `PICKLE_LIMITS.path` ends in `…`.
  *
  * @param file  the path of the file, for error messages
+ * @param without  objects that are not visited, nor what is in them
  * @throws VistaError `PICKLE` for containers nested deeper than `PICKLE_LIMITS.nesting`
  */
-export function walk(value: PyValue, visit: (value: object, path: string) => void, file?: string): void {
-  const seen = new Set<object>();
+export function walk(
+  value: PyValue,
+  visit: (value: object, at: () => string) => void,
+  file?: string,
+  without: Iterable<object> = [],
+): void {
+  const seen = new Set(without);
   // A list of open containers stands in for recursion, because a pickle may nest deeper than the call stack.
-  const open: { path: string; left: Iterator<[PyValue, PyValue]> }[] = [];
-  const isNew = (current: PyValue) => typeof current === "object" && current !== null && !seen.has(current);
-  const enter = (current: object, path: string) => {
+  const open: { path: string | undefined; key: PyValue; left: Iterator<[PyValue, PyValue]> }[] = [];
+  const isNew = (current: PyValue) => isObject(current) && !seen.has(current as object);
+  let [key, path]: [PyValue, string | undefined] = [null, ""];
+  // Most of what there is are numbers and shapes, whose paths nobody asks for.
+  const at = () => {
+    let known = open.findLastIndex((place) => place.path !== undefined);
+    while (++known < open.length) open[known]!.path = joined(open[known - 1]!.path!, open[known]!.key);
+    path ??= joined(open.at(-1)!.path!, key);
+    return path;
+  };
+  const enter = (current: object) => {
     seen.add(current);
-    visit(current, path);
+    visit(current, at);
     const left = childrenOf(current);
     if (left === undefined) return;
     if (open.length >= PICKLE_LIMITS.nesting) {
@@ -63,19 +78,24 @@ export function walk(value: PyValue, visit: (value: object, path: string) => voi
         hint: "Nothing that torch.save wrote nests so deep.",
       });
     }
-    open.push({ path, left });
+    open.push({ path, key, left });
   };
-  if (isNew(value)) enter(value as object, "");
+  if (isNew(value)) enter(value as object);
   for (let top = open.at(-1); top !== undefined; top = open.at(-1)) {
     const next = top.left.next();
     if (next.done === true) {
       open.pop();
       continue;
     }
-    const [key, child] = next.value;
-    // Most of what there is are numbers, whose paths nobody asks for.
-    if (isNew(child)) enter(child as object, joined(top.path, key));
+    const child = next.value[1];
+    if (!isNew(child)) continue;
+    [key, path] = [next.value[0], undefined];
+    enter(child as object);
   }
+}
+
+function isObject(value: PyValue): boolean {
+  return typeof value === "object" && value !== null;
 }
 
 function joined(path: string, key: PyValue): string {
@@ -86,9 +106,11 @@ function joined(path: string, key: PyValue): string {
 }
 
 function childrenOf(value: object): Iterator<[PyValue, PyValue]> | undefined {
+  if (value instanceof TorchTensor) return undefined;
   if (value instanceof Map) return value.entries();
-  if (Array.isArray(value)) return value.entries() as Iterator<[PyValue, PyValue]>;
-  if (value instanceof PyTuple) return value.items.entries();
+  // Shapes are lists of numbers, in which nothing is.
+  const items = value instanceof PyTuple ? value.items : value;
+  if (Array.isArray(items)) return items.some(isObject) ? items.entries() : undefined;
   if (value instanceof Set) return value.entries() as Iterator<[PyValue, PyValue]>;
   if (value instanceof PyObject) {
     const parts: [string, PyValue | undefined][] = [

@@ -147,25 +147,26 @@ function disagreement(
       const mapping = asDict(asItems(shard.dict.get("param_slice_mappings"))?.[g]);
       if (mapping === undefined) continue;
       const ours = sliceMappingOf(layout, rank);
-      const said = [...mapping].map(([name, address]) => `${String(name)} ${addressOf(address)}`);
-      const made = ours.map(
-        ({ parameter, length, start }) => `${names[g]![parameter]} ${length} at ${start}`,
-      );
-      const other = Array.from({ length: Math.max(said.length, made.length) }, (_, i) => i).find(
-        (i) => said[i] !== made[i],
-      );
-      if (other !== undefined) {
-        return `${where}: the sizes make entry ${other} of param_slice_mappings ${made[other] ?? "none"}, it is ${said[other] ?? "none"}`;
+      const said = mapping.entries();
+      for (let entry = 0; entry < Math.max(ours.length, mapping.size); entry++) {
+        const [name, address] = said.next().value ?? [];
+        const { parameter, length, start } = ours[entry] ?? {};
+        const own = parameter === undefined ? undefined : names[g]![parameter]!;
+        const { numel, begin } = fragmentOf(address);
+        if (name === own && numel === length && begin === start) continue;
+        const made = own === undefined ? "none" : `${own} ${length} at ${start}`;
+        const held = name === undefined ? "none" : `${String(name)} ${String(numel)} at ${String(begin)}`;
+        return `${where}: the sizes make entry ${entry} of param_slice_mappings ${made}, it is ${held}`;
       }
     }
   }
   return undefined;
 }
 
-/** Describes DeepSpeed's `fragment_address(numel, start)`, to be compared with ours. */
-function addressOf(value: PyValue): string {
+/** Returns what DeepSpeed's `fragment_address(numel, start)` holds. */
+function fragmentOf(value: PyValue | undefined): { numel?: PyValue; begin?: PyValue } {
   const state = value instanceof PyObject ? asDict(value.state) : undefined;
-  return `${String(state?.get("numel"))} at ${String(state?.get("start"))}`;
+  return { numel: state?.get("numel"), begin: state?.get("start") };
 }
 
 /** Returns the number at whose multiples the parameters of a group begin, in elements; 1 where they are not aligned. */

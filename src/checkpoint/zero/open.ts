@@ -22,7 +22,6 @@ import {
   type ShardState,
   withoutTree,
 } from "./states.js";
-import { readUniversal } from "./universal.js";
 
 export interface ReadCheckpointOptions extends RunOptions {
   /** The tag, the name of a sub-folder. The default is what `latest` says. */
@@ -83,6 +82,7 @@ export async function openZeroCheckpoint(
     const { excludeFrozen = false, recover = true, unreadable: whatTo = "refuse" } = options;
     const plan = new ZeroPlan(files, models, shards, { excludeFrozen, recover });
     if (files.universal) {
+      const { readUniversal } = await import("./universal.js");
       const universal = await readUniversal(files, models, "weights", options);
       torchFiles.push(...universal.torchFiles);
       await plan.universal(universal);

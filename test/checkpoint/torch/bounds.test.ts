@@ -205,7 +205,7 @@ describe("bounds", () => {
     const ring: PyValue[] = [];
     ring.push(ring, 1);
     const places: string[] = [];
-    walk(new Map([["a", ring]]), (_, path) => places.push(path));
+    walk(new Map([["a", ring]]), (_, at) => places.push(at()));
     expect(places).toEqual(["", "a"]);
   });
 });

@@ -2,7 +2,7 @@
  * The GET requests over HTTP: connections, proxies, time-outs, and when to try again. The sources of the rules are RFC 9110 and,
  * for the environment variables of proxies, curl.
  */
-import { setTimeout as pause } from "node:timers/promises";
+import timers from "node:timers/promises";
 import type { Dispatcher } from "undici";
 import { abortedError, throwIfAborted, VistaError } from "../../errors.js";
 
@@ -93,7 +93,7 @@ export async function withRetries<Result>(
       if (number >= attempts) throw given(error.reason, number);
       // An attempt that has brought something does not count, but the pause behind it is no shorter than the first.
       const wait = error.wait ?? backOff * 2 ** Math.max(number, 1) * (0.5 + Math.random());
-      await pause(Math.min(wait, longestWait), undefined, { signal }).catch(() => {
+      await timers.setTimeout(Math.min(wait, longestWait), undefined, { signal }).catch(() => {
         throw abortedError(signal);
       });
     }
