@@ -3,7 +3,7 @@
  * were called damaged.
  */
 import { spawnSync } from "node:child_process";
-import { writeFileSync } from "node:fs";
+import { cpSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, it } from "vitest";
@@ -35,4 +35,20 @@ it("a program that waits for what never comes ends as an error, not as if all we
     "vista-ckpt: internal error: the program ended before its work did. Please report it.\n",
   );
   expect(status).toBe(1);
+});
+
+it("a part of the program that is missing is one line with what to do", () => {
+  const root = fileURLToPath(new URL("../..", import.meta.url));
+  const copy = temporaryFolder();
+  const parts = join("dist", "checkpoint", "cli");
+  for (const folder of ["bin", parts]) cpSync(join(root, folder), join(copy, folder), { recursive: true });
+  for (const name of readdirSync(join(copy, parts)))
+    if (name.startsWith("run-")) rmSync(join(copy, parts, name));
+  const run = () =>
+    spawnSync(process.execPath, [join(copy, "bin", "vista-ckpt.js"), "inspect", "."], { encoding: "utf8" });
+  const said =
+    /^vista-ckpt: a part of the program could not be loaded: Cannot find module '[^'\n]+'\. Raise [^\n]+\n$/;
+  expect(run()).toMatchObject({ status: 1, stdout: "", stderr: expect.stringMatching(said) });
+  rmSync(join(copy, parts, "vista-ckpt.js"));
+  expect(run()).toMatchObject({ status: 1, stdout: "", stderr: expect.stringMatching(said) });
 });

@@ -216,11 +216,15 @@ function reportError(
   let error = cause;
   if (code !== undefined && OF_THE_MACHINE.has(code))
     error = fromSystem(cause, path ?? "the system", "go on");
-  else if (code === "ERR_MODULE_NOT_FOUND")
-    error = new VistaError("IO", `a part of the program could not be loaded: ${(cause as Error).message}`, {
-      hint: "Raise the limit of open files with `ulimit -n`, or install the package again.",
-      cause,
-    });
+  else if (code === "MODULE_NOT_FOUND")
+    error = new VistaError(
+      "IO",
+      `a part of the program could not be loaded: ${(cause as Error).message.split("\n")[0]}`,
+      {
+        hint: "Raise the limit of open files with `ulimit -n`, or install the package again.",
+        cause,
+      },
+    );
   const known = isVistaError(error) ? error : undefined;
   const message = error instanceof Error ? error.message : String(error);
   // With --json, stdout has the one object that was asked for; the line about it for people stays on stderr.
