@@ -3,7 +3,7 @@
  * array that fits.
  */
 import { VistaError } from "../../core/errors.js";
-import { elementsOf } from "./cast.js";
+import { type ArrayType, elementsOf } from "./cast.js";
 import { byteLengthOf, type DType, isDType, numelOf } from "./dtype.js";
 import { makeTensor, type Tensor } from "./tensor.js";
 
@@ -24,42 +24,30 @@ export type TensorValues =
   | Int8Array
   | Uint8Array;
 
-const ARRAYS = {
-  F32: Float32Array,
-  F64: Float64Array,
-  C64: Float32Array,
-  C128: Float64Array,
-  I64: BigInt64Array,
-  U64: BigUint64Array,
-  I32: Int32Array,
-  U32: Uint32Array,
-  I16: Int16Array,
-  U16: Uint16Array,
-  F16: Uint16Array,
-  BF16: Uint16Array,
-  I8: Int8Array,
-} as const satisfies Partial<Record<DType, unknown>>;
-
-/** The dtype that each kind of array has by itself: without a given dtype, a `Uint16Array` is U16 and a `Uint8Array` is U8. */
-const NATURAL: readonly (readonly [new () => TensorValues | Uint8ClampedArray, DType])[] = [
-  [Float32Array, "F32"],
-  [Float64Array, "F64"],
-  [BigInt64Array, "I64"],
-  [BigUint64Array, "U64"],
-  [Int32Array, "I32"],
-  [Uint32Array, "U32"],
-  [Int16Array, "I16"],
-  [Uint16Array, "U16"],
-  [Int8Array, "I8"],
-  [Uint8Array, "U8"],
-  [Uint8ClampedArray, "U8"],
-];
+/**
+ * The kind of array for each dtype that is no bytes. The first dtype of a kind is the one that such an array has by itself: without
+ * a given dtype, a `Uint16Array` is U16.
+ */
+const ARRAYS = new Map<DType, ArrayType<TensorValues>>([
+  ["F32", Float32Array],
+  ["F64", Float64Array],
+  ["C64", Float32Array],
+  ["C128", Float64Array],
+  ["I64", BigInt64Array],
+  ["U64", BigUint64Array],
+  ["I32", Int32Array],
+  ["U32", Uint32Array],
+  ["I16", Int16Array],
+  ["U16", Uint16Array],
+  ["F16", Uint16Array],
+  ["BF16", Uint16Array],
+  ["I8", Int8Array],
+]);
 
 /** Returns the elements of the bytes, as {@link elementsOf} does. */
 export function typedArrayOf(bytes: Uint8Array, dtype: DType): TensorValues {
-  const Values = (ARRAYS as Partial<Record<DType, (typeof ARRAYS)[keyof typeof ARRAYS]>>)[dtype];
-  if (Values === undefined) return bytes;
-  return elementsOf<TensorValues>(Values, bytes);
+  const Values = ARRAYS.get(dtype);
+  return Values === undefined ? bytes : elementsOf(Values, bytes);
 }
 
 /**
@@ -78,7 +66,8 @@ export function tensorFrom(
   shape: readonly number[],
   dtype?: DType,
 ): Tensor {
-  const natural = NATURAL.find(([Values]) => values instanceof Values)?.[1];
+  const isBytes = values instanceof Uint8Array || values instanceof Uint8ClampedArray;
+  const natural = isBytes ? "U8" : [...ARRAYS].find(([, Values]) => values instanceof Values)?.[0];
   if (natural === undefined) {
     throw new VistaError("USAGE", "a tensor is made from a typed array, and this is none", {
       hint: "Float32Array, BigInt64Array, Uint8Array …; Float32Array.from(numbers) makes one.",
@@ -87,10 +76,9 @@ export function tensorFrom(
   const type = dtype ?? natural;
   if (!isDType(type))
     throw new VistaError("USAGE", `there is no dtype ${type}`, { hint: "F32, BF16, I64 …" });
-  const Values = (ARRAYS as Partial<Record<DType, new () => TensorValues>>)[type];
   // Bytes may be of any type, and 16-bit unsigned integers of a type that has no array of its own.
-  const fits = natural === "U8" || type === natural || (Values !== undefined && values instanceof Values);
-  if (!fits)
+  const Values = ARRAYS.get(type);
+  if (!isBytes && !(Values !== undefined && values instanceof Values))
     throw new VistaError("USAGE", `a ${values.constructor.name} does not hold ${type}`, {
       hint: "Give the bytes as a Uint8Array, or leave the dtype out.",
     });
