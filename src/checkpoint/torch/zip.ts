@@ -48,23 +48,16 @@ export async function openTorchZip(file: SourceFile, place?: Stretch): Promise<T
   if (place === undefined && file.path.toLowerCase().endsWith(".distcp")) throw dataOfDcp(file.path);
   const within = place ?? { start: 0, length: file.size };
   const { entries, contradiction } = await readDirectory(file, within);
-  const other = otherZip(
-    file.path,
-    entries.map(({ name }) => name),
-  );
+  const names = entries.map(({ name }) => name);
+  const other = otherZip(file.path, names);
   if (other !== undefined) throw other;
   if (contradiction !== undefined) {
     throw damaged(`the zip directory is not what it says: ${contradiction}`, { path: file.path });
   }
   checkLayout(file, within, entries);
-  const pickle = entries.find(({ name }) => /^[^/]+\/data\.pkl$/.test(name));
-  if (pickle === undefined) {
-    throw zipWithoutPickle(
-      file.path,
-      entries.map(({ name }) => name),
-    );
-  }
-  const root = pickle.name.slice(0, pickle.name.indexOf("/"));
+  const pickle = names.find((name) => /^[^/]+\/data\.pkl$/.test(name));
+  if (pickle === undefined) throw zipWithoutPickle(file.path, names);
+  const root = pickle.slice(0, pickle.indexOf("/"));
   // A record is what the directory says of it until the place of its bytes is known: there may be 100,000, so not both are kept.
   const records = new Map<string, ZipEntry | Promise<Region> | Region>();
   const withCapitals: ZipEntry[] = [];
@@ -88,18 +81,7 @@ export async function openTorchZip(file: SourceFile, place?: Stretch): Promise<T
       hint: "The file was tampered with: what torch reads of it is left to chance.",
     });
   }
-  const headers = new LocalHeaders(file, within);
-  const locateEntry = (entry: ZipEntry): Promise<Region> | Region => {
-    const place = { file, base: within.start, headers, entry };
-    return predictable === undefined
-      ? locate(place)
-      : predictable.then((holds) =>
-          holds && !file.has(within.start + entry.offset, LOCAL_HEADER) ? predict(place) : locate(place),
-        );
-  };
-  // Over a network each local header would be a request. Those that came with the directory show whether torch's own rule for
-  // where data begin holds in this file; if so, it is used for the others, and the checksums of their data confirm it.
-  const predictable = file.isLocal ? undefined : holdsHere(file, within.start, headers, entries);
+  const places = new RecordPlaces(file, within, entries);
   return {
     file,
     root,
@@ -113,7 +95,7 @@ export async function openTorchZip(file: SourceFile, place?: Stretch): Promise<T
       if (!("method" in known)) return known;
       let locating: Promise<Region> | Region;
       try {
-        locating = locateEntry(known);
+        locating = places.of(known);
       } catch (error) {
         // Whoever asks again gets this error, which is one problem and not several.
         locating = Promise.reject(error);
@@ -177,40 +159,6 @@ function checkLayout(file: SourceFile, within: Stretch, entries: readonly ZipEnt
   }
 }
 
-interface Place {
-  readonly file: SourceFile;
-  /** The place where the zip begins in the file, in bytes. */
-  readonly base: number;
-  readonly headers: LocalHeaders;
-  readonly entry: ZipEntry;
-}
-
-/** Reads local headers, those of small records together: a file may have 100,000. */
-class LocalHeaders {
-  #start = 0;
-  #block: Buffer = Buffer.alloc(0);
-  /** Settles when the block is there; nothing where it is. */
-  #reading: Promise<void> | undefined;
-
-  constructor(
-    private readonly file: SourceFile,
-    private readonly within: Stretch,
-  ) {}
-
-  /** Returns the header of a record without name and extra field: at once, where it is in memory. */
-  read({ offset, limit }: ZipEntry): Promise<Buffer> | Buffer {
-    const at = this.within.start + offset;
-    if (at < this.#start || at + LOCAL_HEADER > this.#start + this.#block.length) {
-      const isNear = this.file.isLocal && limit - offset <= NEAR;
-      this.#block = Buffer.allocUnsafe(isNear ? Math.min(BLOCK, this.within.length - offset) : LOCAL_HEADER);
-      this.#start = at;
-      this.#reading = this.file.readSmall(this.#block, at);
-    }
-    const header = this.#block.subarray(at - this.#start, at - this.#start + LOCAL_HEADER);
-    return this.#reading === undefined ? header : this.#reading.then(() => header);
-  }
-}
-
 /**
  * Returns the place where torch begins the data of a record: a multiple of 64 behind the local header, the name, the sizes of
  * zip64 where they are needed, and 4 bytes of an extra field that fills the rest.
@@ -227,61 +175,103 @@ function predictedStart({ offset, nameLength, size }: ZipEntry): number {
   return Math.ceil(start / ALIGNMENT) * ALIGNMENT;
 }
 
-function predict(place: Place): Promise<Region> | Region {
-  const { file, base, entry } = place;
-  const start = predictedStart(entry);
-  // Without a checksum nothing would confirm the prediction.
-  if (entry.crc32 === 0 || start + entry.size > entry.limit) return locate(place);
-  return { file, name: entry.name, offset: base + start, length: entry.size, crc32: entry.crc32 };
-}
+/** Finds the bytes of records, by their local headers or, over a network, by torch's own rule for where data begin. */
+class RecordPlaces {
+  #start = 0;
+  #block: Buffer = Buffer.alloc(0);
+  /** Settles when the block is there; nothing where it is. */
+  #reading: Promise<void> | undefined;
+  /** Tells whether the rule serves for this file; nothing where all headers are read. */
+  readonly #predictable: Promise<boolean> | undefined;
 
-/**
- * Tells whether the rule of {@link predictedStart} holds for all records whose local header has been read, and for the last
- * record where they are fewer than two.
- */
-async function holdsHere(
-  file: SourceFile,
-  base: number,
-  headers: LocalHeaders,
-  entries: readonly ZipEntry[],
-): Promise<boolean> {
-  const known = entries.filter(({ offset }) => file.has(base + offset, LOCAL_HEADER));
-  // Of a large file only the header of the first record is there, so that of the last is asked for.
-  if (known.length < 2) known.push(...entries.slice(-1));
-  for (const entry of known) {
-    const region = await (async () => locate({ file, base, headers, entry }))().catch(() => undefined);
-    if (region?.offset !== base + predictedStart(entry)) return false;
+  constructor(
+    private readonly file: SourceFile,
+    private readonly within: Stretch,
+    entries: readonly ZipEntry[],
+  ) {
+    // Over a network each local header would be a request. Those that came with the directory show whether torch's rule holds in
+    // this file; if so, it is used for the others, and the checksums of their data confirm it.
+    if (!file.isLocal) this.#predictable = this.#holdsHere(entries);
   }
-  return known.length > 0;
-}
 
-function locate(place: Place): Promise<Region> | Region {
-  const header = place.headers.read(place.entry);
-  return header instanceof Promise
-    ? header.then((read) => regionBehind(read, place))
-    : regionBehind(header, place);
-}
+  /** Returns the bytes of a record: at once, where its header is in memory. */
+  of(entry: ZipEntry): Promise<Region> | Region {
+    return this.#predictable === undefined
+      ? this.#locate(entry)
+      : this.#predictable.then((holds) =>
+          holds && !this.#hasHeader(entry) ? this.#predict(entry) : this.#locate(entry),
+        );
+  }
 
-/** Returns the bytes of a record. @param header  its local header */
-function regionBehind(header: Buffer, { file, base, entry }: Place): Region {
-  const at = base + entry.offset;
-  const where = { path: file.path, record: entry.name, offset: at };
-  // Byte 0 of the header begins its signature.
-  if (header.readUInt32LE(0) !== 0x04034b50) {
-    throw damaged("there is no local header where the zip directory says the record starts", where);
+  #hasHeader({ offset }: ZipEntry): boolean {
+    return this.file.has(this.within.start + offset, LOCAL_HEADER);
   }
-  // Byte 8 begins the compression method.
-  if (header.readUInt16LE(8) !== 0) {
-    throw damaged("the local header says the record is compressed, the directory says it is not", where);
+
+  #predict(entry: ZipEntry): Promise<Region> | Region {
+    const { name, crc32, size, limit } = entry;
+    const start = predictedStart(entry);
+    // Without a checksum nothing would confirm the prediction.
+    if (crc32 === 0 || start + size > limit) return this.#locate(entry);
+    return { file: this.file, name, offset: this.within.start + start, length: size, crc32 };
   }
-  // Byte 26 begins the length of the file name, byte 28 that of the extra field.
-  const offset = at + LOCAL_HEADER + header.readUInt16LE(26) + header.readUInt16LE(28);
-  const length = entry.size;
-  if (offset + length > base + entry.limit) {
-    throw damaged(
-      `the record runs to byte ${offset + length}, where it may run to ${base + entry.limit}`,
-      where,
-    );
+
+  /**
+   * Tells whether the rule of {@link predictedStart} holds for all records whose local header has been read, and for the last
+   * record where they are fewer than two.
+   */
+  async #holdsHere(entries: readonly ZipEntry[]): Promise<boolean> {
+    const known = entries.filter((entry) => this.#hasHeader(entry));
+    // Of a large file only the header of the first record is there, so that of the last is asked for.
+    if (known.length < 2) known.push(...entries.slice(-1));
+    for (const entry of known) {
+      const region = await (async () => this.#locate(entry))().catch(() => undefined);
+      if (region?.offset !== this.within.start + predictedStart(entry)) return false;
+    }
+    return known.length > 0;
   }
-  return { file, name: entry.name, offset, length, crc32: entry.crc32 };
+
+  #locate(entry: ZipEntry): Promise<Region> | Region {
+    const header = this.#header(entry);
+    return header instanceof Promise
+      ? header.then((read) => this.#behind(read, entry))
+      : this.#behind(header, entry);
+  }
+
+  /** Returns the header of a record without name and extra field. Those of small records are read together: there may be 100,000. */
+  #header({ offset, limit }: ZipEntry): Promise<Buffer> | Buffer {
+    const at = this.within.start + offset;
+    if (at < this.#start || at + LOCAL_HEADER > this.#start + this.#block.length) {
+      const isNear = this.file.isLocal && limit - offset <= NEAR;
+      this.#block = Buffer.allocUnsafe(isNear ? Math.min(BLOCK, this.within.length - offset) : LOCAL_HEADER);
+      this.#start = at;
+      this.#reading = this.file.readSmall(this.#block, at);
+    }
+    const header = this.#block.subarray(at - this.#start, at - this.#start + LOCAL_HEADER);
+    return this.#reading === undefined ? header : this.#reading.then(() => header);
+  }
+
+  #behind(header: Buffer, entry: ZipEntry): Region {
+    const { file } = this;
+    const base = this.within.start;
+    const at = base + entry.offset;
+    const where = { path: file.path, record: entry.name, offset: at };
+    // Byte 0 of the header begins its signature.
+    if (header.readUInt32LE(0) !== 0x04034b50) {
+      throw damaged("there is no local header where the zip directory says the record starts", where);
+    }
+    // Byte 8 begins the compression method.
+    if (header.readUInt16LE(8) !== 0) {
+      throw damaged("the local header says the record is compressed, the directory says it is not", where);
+    }
+    // Byte 26 begins the length of the file name, byte 28 that of the extra field.
+    const offset = at + LOCAL_HEADER + header.readUInt16LE(26) + header.readUInt16LE(28);
+    const length = entry.size;
+    if (offset + length > base + entry.limit) {
+      throw damaged(
+        `the record runs to byte ${offset + length}, where it may run to ${base + entry.limit}`,
+        where,
+      );
+    }
+    return { file, name: entry.name, offset, length, crc32: entry.crc32 };
+  }
 }
