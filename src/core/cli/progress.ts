@@ -10,12 +10,6 @@ import { formatBytes, formatCount, formatDuration } from "./format.js";
 /** The seconds between two lines where stderr is not a terminal but a log file or Slurm's output. */
 const LINE_INTERVAL_S = 30;
 
-interface ProgressView {
-  update(progress: Progress): void;
-  /** Removes the bar, so that something else can be printed. */
-  stop(): void;
-}
-
 /**
  * Runs a long piece of work and shows its progress. Where Ctrl-C stops the work, the error says how far it came.
  *
@@ -26,11 +20,14 @@ export async function runWithProgress<Result>(
   signal: AbortSignal,
   work: (options: Required<RunOptions>) => Promise<Result>,
 ): Promise<Result> {
-  const view = quiet ? undefined : await createProgressView();
+  const display = quiet ? undefined : await createDisplay();
   let last: Progress | undefined;
+  let started = 0;
   const onProgress = (progress: Progress) => {
+    const isNew = progress.phase !== last?.phase;
+    if (isNew) started = Date.now();
     last = progress;
-    view?.update(progress);
+    display?.show(progress, textsOf(progress, started), isNew);
   };
   try {
     return await work({ signal, onProgress });
@@ -39,7 +36,7 @@ export async function runWithProgress<Result>(
     const hint = `Covered: ${last.phase}, ${amount(last)}.`;
     throw new VistaError("ABORTED", error.message, { hint, cause: error });
   } finally {
-    view?.stop();
+    display?.stop();
   }
 }
 
@@ -49,22 +46,12 @@ type Texts = ReturnType<typeof textsOf>;
 interface Display {
   /** Shows the progress. @param isNew  whether the phase has just begun */
   show(progress: Progress, texts: Texts, isNew: boolean): void;
+  /** Removes the bar, so that something else can be printed. */
   stop(): void;
 }
 
-async function createProgressView(): Promise<ProgressView> {
-  const display = process.stderr.isTTY && process.env.TERM !== "dumb" ? await bar() : lines();
-  let phase: string | undefined;
-  let started = 0;
-  return {
-    update(progress) {
-      const isNew = progress.phase !== phase;
-      if (isNew) started = Date.now();
-      phase = progress.phase;
-      display.show(progress, textsOf(progress, started), isNew);
-    },
-    stop: () => display.stop(),
-  };
+async function createDisplay(): Promise<Display> {
+  return process.stderr.isTTY && process.env.TERM !== "dumb" ? bar() : lines();
 }
 
 /** Returns how far the work is, such as `1.2 GB of 3.4 GB` or `120 of 2,000 folders`. */
