@@ -203,7 +203,7 @@ function* stepsOf(tensor: Tensor): Generator<[number, number]> {
 
 /** What is found out about the values of two tensors, a part of them after the other. */
 class ValueComparison {
-  #differing: number | undefined = 0;
+  #differing = 0;
   #absolute = 0;
   #relative = 0;
   #nan = 0;
@@ -215,14 +215,16 @@ class ValueComparison {
   ) {}
 
   add(bytesA: Uint8Array, bytesB: Uint8Array): void {
+    const { bits } = dtypeInfo(this.a);
     if (isWidenable(this.a)) this.#addFloats(floatsOf(bytesA, this.a), floatsOf(bytesB, this.b));
-    else this.#addElements(bytesA, bytesB, dtypeInfo(this.a).bits);
+    else if (bits >= 8) this.#addElements(bytesA, bytesB, bits / 8);
   }
 
   result() {
     const floats = isWidenable(this.a);
     return {
-      differing: this.#differing,
+      // Packed elements cannot be told apart.
+      differing: dtypeInfo(this.a).bits < 8 ? undefined : this.#differing,
       maxAbsolute: floats ? this.#absolute : undefined,
       maxRelative: floats ? this.#relative : undefined,
       nanMismatches: this.#nan,
@@ -250,25 +252,18 @@ class ValueComparison {
       const relative = largest === Infinity ? 1 : absolute / largest;
       if (relative > this.#relative) this.#relative = relative;
     }
-    this.#differing = (this.#differing ?? 0) + differing;
+    this.#differing += differing;
   }
 
-  /** Compares integers, booleans and complex numbers, whose bytes are equal or not. Packed elements cannot be told apart. */
-  #addElements(a: Uint8Array, b: Uint8Array, bits: number): void {
-    if (bits < 8) {
-      this.#differing = undefined;
-      return;
-    }
-    const width = bits / 8;
-    let differing = 0;
+  /** Compares integers, booleans and complex numbers, whose bytes are equal or not. @param width  the bytes of an element */
+  #addElements(a: Uint8Array, b: Uint8Array, width: number): void {
     for (let i = 0; i < a.length; i += width) {
       for (let j = i; j < i + width; j++) {
         if (a[j] !== b[j]) {
-          differing++;
+          this.#differing++;
           break;
         }
       }
     }
-    if (this.#differing !== undefined) this.#differing += differing;
   }
 }
