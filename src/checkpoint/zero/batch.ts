@@ -1,6 +1,6 @@
 /** The effective batch of a checkpoint, and what another number of ranks makes of it. */
-import { asDict, asInteger } from "../torch/objects.js";
-import type { ModelState } from "./states.js";
+import { asDict } from "../torch/objects.js";
+import { type ModelState, positive } from "./states.js";
 
 export interface ReshardBatch {
   /** The `train_micro_batch_size_per_gpu` of the DeepSpeed config; `undefined` where it is no positive number (`auto`). */
@@ -17,12 +17,8 @@ export interface ReshardBatch {
 
 export function batchOf(model: ModelState, before: number, after: number): ReshardBatch {
   const config = asDict(asDict(model.torchFile.value)?.get("ds_config"));
-  const positive = (key: string) => {
-    const value = asInteger(config?.get(key));
-    return value !== undefined && value > 0 ? value : undefined;
-  };
-  const accumulation = positive("gradient_accumulation_steps") ?? 1;
-  const perRank = positive("train_micro_batch_size_per_gpu");
+  const accumulation = positive(config?.get("gradient_accumulation_steps")) ?? 1;
+  const perRank = positive(config?.get("train_micro_batch_size_per_gpu"));
   const keep = (accumulation * before) / after;
   return {
     perRank,

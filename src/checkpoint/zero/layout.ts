@@ -91,11 +91,11 @@ export async function listUniversalFiles(tagFolder: string): Promise<string[]> {
  */
 export async function findCheckpoint(path: string, tag?: string): Promise<CheckpointFolder> {
   const names = await list(path);
-  if (tag !== undefined) return { ...(await tagBelow(path, tag, names, "--tag")), foundBelow: false };
+  if (tag !== undefined) return tagBelow(path, tag, names, "--tag");
   const latest = LATEST.find((file) => names.includes(file));
   // In a run folder it may be a link to the newest of the checkpoints there.
   if (latest !== undefined && (isRemote(path) || !(await isFolder(joinPlace(path, latest))))) {
-    return { ...(await tagBelow(path, await readLatest(path, latest), names, latest)), foundBelow: false };
+    return tagBelow(path, await readLatest(path, latest), names, latest);
   }
   if (names.some(isCheckpointFile) || (await isUniversal(path, names))) {
     return { folder: path, tagFolder: path, tag: placeName(path), foundBelow: false };
@@ -146,6 +146,11 @@ async function list(path: string): Promise<string[]> {
   }
 }
 
+/** Lists what may be a folder; nothing where it is none or cannot be listed. */
+function listIfAny(path: string): Promise<string[]> {
+  return list(path).catch(() => []);
+}
+
 async function readLatest(path: string, name: string): Promise<string> {
   const file = joinPlace(path, name);
   const text = String(await readSmallFile(file, MAX_LATEST).catch(cannot("read the file", file))).trim();
@@ -167,7 +172,7 @@ async function tagBelow(
   tag: string,
   names: readonly string[],
   said: (typeof LATEST)[number] | "--tag",
-): Promise<{ folder: string; tagFolder: string; tag: string }> {
+): Promise<CheckpointFolder> {
   const inside = normalize(tag);
   if (isAbsolute(tag) || inside.startsWith("..") || inside === "." || tag.includes("\0")) {
     throw new VistaError("FORMAT", `the tag ${JSON.stringify(tag)} is not a folder inside the checkpoint`, {
@@ -186,13 +191,13 @@ async function tagBelow(
       { path, hint: tags.length === 0 ? "Copy the tag folder too." : "Name one with --tag." },
     );
   }
-  return { folder: path, tagFolder, tag };
+  return { folder: path, tagFolder, tag, foundBelow: false };
 }
 
 async function tagsAmong(path: string, names: readonly string[]): Promise<string[]> {
   const tags = [];
   for (const name of names) {
-    const below = await list(joinPlace(path, name)).catch(() => [] as string[]);
+    const below = await listIfAny(joinPlace(path, name));
     if (below.some(isCheckpointFile)) tags.push(name);
   }
   return tags.sort();
@@ -205,7 +210,7 @@ async function searchBelow(path: string, depth: number): Promise<string[]> {
   for (const entry of entries.sort((a, b) => compareText(a.name, b.name))) {
     if (!entry.isFolder && !entry.isLink) continue;
     const below = joinPlace(path, entry.name);
-    const names = await list(below).catch(() => [] as string[]);
+    const names = await listIfAny(below);
     if (isCheckpointFolder(names)) found.push(below);
     else if (depth > 1 && entry.isFolder) found.push(...(await searchBelow(below, depth - 1)));
   }
@@ -218,8 +223,8 @@ async function searchBelow(path: string, depth: number): Promise<string[]> {
  */
 async function isUniversal(path: string, names: readonly string[]): Promise<boolean> {
   if (!names.includes("zero") || names.some((name) => SHARD.test(name))) return false;
-  for (const parameter of (await list(joinPlace(path, "zero")).catch(() => [] as string[])).slice(0, 3)) {
-    const files = await list(joinPlace(path, "zero", parameter)).catch(() => [] as string[]);
+  for (const parameter of (await listIfAny(joinPlace(path, "zero"))).slice(0, 3)) {
+    const files = await listIfAny(joinPlace(path, "zero", parameter));
     if (files.includes("fp32.pt")) return true;
   }
   return false;

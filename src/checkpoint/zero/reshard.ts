@@ -40,13 +40,19 @@ export async function reshardedFiles(
   optimizer: ZeroOptimizer,
   ranks: number,
 ): Promise<{ files: ReshardedFile[]; groups: ReshardedGroup[] }> {
-  const { shards, partitions, ranks: from } = optimizer;
-  const { models } = optimizer;
+  const { shards, models, partitions, ranks: from } = optimizer;
   // The contents of their pickles take memory and are read again, exactly, when a file's turn has come. Ranks that are made from
   // one file share it.
   const slims = new Map<TorchFile, TorchFile>();
   const slim = (file: TorchFile) => remember(slims, file, () => file.slim());
-  const exact = new LastExact(ranks > from);
+  // Of exact pickles only the one that was used last is kept, and only where several ranks are made from one file: with thousands of
+  // tensors it has several megabytes. Ranks may share it, since what one rank sets in it the next sets anew.
+  let last: { readonly file: TorchFile; readonly pickle: Promise<ExactPickle> } | undefined;
+  const exactOf = (file: TorchFile) => {
+    if (ranks <= from) return file.exact();
+    if (last?.file !== file) last = { file, pickle: file.exact() };
+    return last.pickle;
+  };
   const asBefore = ranks === from;
   // Where there are more ranks than before, neighbours are made from the same old file, so that it is read once for them.
   // The functions here must not name `optimizer`: what they name stays in memory while the files are written.
@@ -60,7 +66,7 @@ export async function reshardedFiles(
     const name = nameForRank(path, rank);
     const torchFile = slim(whole);
     const plan = async () => {
-      const pickle = await exact.of(torchFile);
+      const pickle = await exactOf(torchFile);
       // Files of one source share its tree, so nothing may be waited for between setting it and planning the file from it. On as
       // many ranks as before nothing is set, so that not even what lies in the padding changes.
       if (!asBefore) set(pickle.value, path);
@@ -76,7 +82,7 @@ export async function reshardedFiles(
   if (partitions.kind === "flat") {
     const before = new FlatResharding(partitions, from);
     const flat = new FlatResharding(partitions, ranks);
-    for (const { torchFile } of shards) if (!flat.learnFrom((await exact.of(torchFile)).value)) break;
+    for (const { torchFile } of shards) if (!flat.learnFrom((await exactOf(torchFile)).value)) break;
     add(models[0]!, 0, (tree) => {
       setRanks(tree);
       flat.reorderShapes(asDict(tree)!);
@@ -123,26 +129,6 @@ export async function reshardedFiles(
     });
   }
   return { files, groups };
-}
-
-/**
- * Keeps the exact pickle that was used last, and only that one: with thousands of tensors it has several megabytes. Ranks may
- * share it, since what one rank sets in it the next sets anew.
- */
-class LastExact {
-  #file: TorchFile | undefined;
-  #pickle: Promise<ExactPickle> | undefined;
-
-  /** @param keep  whether several ranks are made from one file */
-  constructor(private readonly keep: boolean) {}
-
-  of(file: TorchFile): Promise<ExactPickle> {
-    if (!this.keep) return file.exact();
-    if (this.#file !== file) this.#pickle = undefined;
-    this.#file = file;
-    this.#pickle ??= file.exact();
-    return this.#pickle;
-  }
 }
 
 /**

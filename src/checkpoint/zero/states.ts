@@ -283,6 +283,11 @@ export function readModelState(torchFile: TorchFile, key = "module"): ModelState
   const unreadable: UnreadableTensor[] = [];
   const tensors = describedTensors(module, { path, record: "module" }, unreadable);
   const config = asDict(asDict(top.get("ds_config"))?.get("zero_optimization"));
+  /** Reads what is under a key; `none` where nothing is. */
+  const read = <T>(key: string, of: (value: PyValue, path: string, key: string) => T, none: T): T => {
+    const value = top.get(key) ?? null;
+    return value === null ? none : of(value, path, key);
+  };
   return {
     path,
     torchFile,
@@ -290,22 +295,17 @@ export function readModelState(torchFile: TorchFile, key = "module"): ModelState
     module: tensors,
     unreadable,
     notTensors: namesOfOthers(module),
-    bufferNames: optional(top, "buffer_names", (value) => readBufferNames(value, path)) ?? new Set(),
+    bufferNames: read("buffer_names", readBufferNames, new Set()),
     paramShapes: readParamShapes(top.get("param_shapes"), path),
-    frozenShapes:
-      optional(top, "frozen_param_shapes", (value) => readShapes(value, path, "frozen_param_shapes")) ??
-      new Map(),
-    frozenFragments:
-      optional(top, "frozen_param_fragments", (value) =>
-        readTensors(value, path, "frozen_param_fragments"),
-      ) ?? new Map(),
-    sharedParams: optional(top, "shared_params", (value) => readNames(value, path)) ?? new Map(),
+    frozenShapes: read("frozen_param_shapes", readShapes, new Map()),
+    frozenFragments: read("frozen_param_fragments", readTensors, new Map()),
+    sharedParams: read("shared_params", readNames, new Map()),
     dsVersion: asString(top.get("ds_version")),
     ranks: asInteger(top.get("dp_world_size")),
     globalSteps: asInteger(top.get("global_steps")),
     lightningVersion: asString(top.get("pytorch-lightning_version")),
     configuredStage: asInteger(config?.get("stage")),
-    micsShardSize: positive(asInteger(config?.get("mics_shard_size"))),
+    micsShardSize: positive(config?.get("mics_shard_size")),
   };
 }
 
@@ -315,13 +315,10 @@ export function withoutTree(model: ModelFile): ModelFile {
   return { path, torchFile: torchFile.slim(), frozenFragments, dsVersion, ranks, globalSteps };
 }
 
-function positive(value: number | undefined): number | undefined {
-  return value !== undefined && value > 0 ? value : undefined;
-}
-
-function optional<T>(dict: PyDict, key: string, read: (value: PyValue) => T): T | undefined {
-  const value = dict.get(key);
-  return value === undefined || value === null ? undefined : read(value);
+/** Returns a positive integer; `undefined` for anything else. */
+export function positive(value: PyValue | undefined): number | undefined {
+  const number = asInteger(value) ?? 0;
+  return number > 0 ? number : undefined;
 }
 
 function readTensors(value: PyValue, path: string, record: string): Map<string, TorchTensor> {
@@ -337,22 +334,22 @@ function readTensors(value: PyValue, path: string, record: string): Map<string, 
   return tensors;
 }
 
-function readBufferNames(value: PyValue, path: string): Set<string> {
+function readBufferNames(value: PyValue, path: string, record: string): Set<string> {
   const names = asItems(value);
   if (names?.every((name) => typeof name === "string") !== true)
-    throw malformed("is no list of names", path, "buffer_names");
+    throw malformed("is no list of names", path, record);
   return new Set(names as readonly string[]);
 }
 
-function readNames(value: PyValue, path: string): Map<string, string> {
+function readNames(value: PyValue, path: string, record: string): Map<string, string> {
   const names = new Map<string, string>();
   // DeepSpeed saves a dict, but its newest readers also take a list of pairs.
   const pairs = asDict(value) ?? asItems(value)?.map((pair) => asItems(pair) ?? []);
-  if (pairs === undefined) throw malformed("is neither a dict nor a list of names", path, "shared_params");
+  if (pairs === undefined) throw malformed("is neither a dict nor a list of names", path, record);
   for (const pair of pairs) {
     const [alias, source] = pair;
     if (typeof alias !== "string" || typeof source !== "string") {
-      throw malformed("an entry is not a pair of names", path, "shared_params");
+      throw malformed("an entry is not a pair of names", path, record);
     }
     names.set(alias, source);
   }

@@ -129,15 +129,16 @@ function checkSameStates(
     const lacking = [...holders].find(([state]) => !states.get(name)!.includes(state));
     if (lacking === undefined) continue;
     const [state, holder] = lacking;
-    throw new VistaError(
-      "NOT_FOUND",
+    throw incomplete(
       `the parameter ${name} has no ${state}.pt, ${holder} of its group has one`,
-      {
-        path: parentPlace(universalPath(tagFolder, name, state)),
-        hint: "The universal checkpoint is incomplete: copy it again, or make it again.",
-      },
+      parentPlace(universalPath(tagFolder, name, state)),
     );
   }
+}
+
+function incomplete(what: string, path: string, cause?: unknown): VistaError {
+  const hint = "The universal checkpoint is incomplete: copy it again, or make it again.";
+  return new VistaError("NOT_FOUND", what, { path, hint, cause });
 }
 
 /** Opens what the optimizer has for all parameters. @throws VistaError `NOT_FOUND`, and what reading it throws */
@@ -151,11 +152,7 @@ async function openFile(path: string, options: { verify?: boolean }): Promise<To
   } catch (error) {
     if (error instanceof VistaError && error.code === "NOT_FOUND" && placeName(path) === "fp32.pt") {
       const name = placeName(parentPlace(path));
-      throw new VistaError("NOT_FOUND", `the model states list the parameter ${name}, it has no fp32.pt`, {
-        path,
-        hint: "The universal checkpoint is incomplete: copy it again, or make it again.",
-        cause: error,
-      });
+      throw incomplete(`the model states list the parameter ${name}, it has no fp32.pt`, path, error);
     }
     throw fromReader(error, path);
   }
