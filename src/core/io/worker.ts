@@ -6,7 +6,7 @@ import { livePartials } from "./live-partials.js";
 
 /** The message that a thread sends when a task has ended. */
 type Ending =
-  | { kind: "finished" }
+  | { kind: "finished"; result: unknown }
   /** An error of this package or of the file system, of which only the message would arrive. */
   | { kind: "failed"; isOurs: boolean; error: Omit<AnyError, "name"> };
 
@@ -26,10 +26,11 @@ type Order<Task> = { task: Task } | { stop: unknown };
  * Runs each task that is sent to the thread; a thread's module calls it. An error of this package or of the file system is
  * thrown again by {@link TaskThread.run}; any other error ends the thread.
  *
- * @param run  gets a signal, which is for threads that stop by themselves ({@link ThreadOptions.unwinds})
+ * @param run  returns the task's result, or a promise of it; gets a signal, which is for threads that stop by themselves
+ *   ({@link ThreadOptions.unwinds})
  */
 export function serveTasks<Task, Message extends { kind: string }>(
-  run: (task: Task, send: (message: Message) => void, signal: AbortSignal) => void | Promise<void>,
+  run: (task: Task, send: (message: Message) => void, signal: AbortSignal) => unknown,
 ): void {
   const port = parentPort!;
   tellWriting((writing) => port.postMessage(writing));
@@ -38,8 +39,8 @@ export function serveTasks<Task, Message extends { kind: string }>(
   port.on("message", async (order: Order<Task>) => {
     if ("stop" in order) return controller.abort(order.stop);
     try {
-      await run(order.task, (message) => port.postMessage(message), controller.signal);
-      end({ kind: "finished" });
+      const result = await run(order.task, (message) => port.postMessage(message), controller.signal);
+      end({ kind: "finished", result });
     } catch (error) {
       if (!isVistaError(error) && !isSystemError(error)) throw error;
       const { code, what, message, where, hint, stack, syscall } = error as AnyError;
@@ -76,13 +77,13 @@ export interface ThreadOptions {
 }
 
 /** A worker thread that runs tasks one after the other. Arrays over shared memory are passed without a copy. */
-export class TaskThread<Task, Message extends { kind: string }> {
+export class TaskThread<Task, Message extends { kind: string }, Result = void> {
   readonly #worker: Worker;
   readonly #signal: AbortSignal | undefined;
   readonly #onAbort: () => void;
   /** The function that gets the messages of the task that runs. */
   #onMessage: ((message: Message) => void) | undefined;
-  #settle: ((error?: Error) => void) | undefined;
+  #settle: ((outcome: Error | { result: unknown }) => void) | undefined;
   /** What the thread is writing. */
   readonly #writing = new Set<string>();
   /** The reason why the thread ended, once it has. */
@@ -100,7 +101,7 @@ export class TaskThread<Task, Message extends { kind: string }> {
     signal?.addEventListener("abort", this.#onAbort);
     this.#worker.on("message", (message: Message | Ending | Writing) => {
       if (isWriting(message)) this.#note(message);
-      else if (isEnding(message)) this.#finish(errorOf(message));
+      else if (isEnding(message)) this.#finish(outcomeOf(message));
       else this.#onMessage?.(message);
     });
     // An error that nothing caught ends the thread, and so does one that cannot be sent.
@@ -112,13 +113,14 @@ export class TaskThread<Task, Message extends { kind: string }> {
     );
   }
 
-  /** Runs one task to its end. @throws what the task threw, VistaError `ABORTED` */
-  run(task: Task, onMessage: (message: Message) => void): Promise<void> {
+  /** Runs one task to its end. @returns its result @throws what the task threw, VistaError `ABORTED` */
+  run(task: Task, onMessage: (message: Message) => void): Promise<Result> {
     throwIfAborted(this.#signal);
     return new Promise((resolve, reject) => {
       if (this.#ended !== undefined) return reject(this.#ended);
       this.#onMessage = onMessage;
-      this.#settle = (error) => (error === undefined ? resolve() : reject(error));
+      this.#settle = (outcome) =>
+        outcome instanceof Error ? reject(outcome) : resolve(outcome.result as Result);
       this.#send({ task });
     });
   }
@@ -153,26 +155,26 @@ export class TaskThread<Task, Message extends { kind: string }> {
     this.#finish(this.#ended);
   }
 
-  #finish(error: Error | undefined): void {
+  #finish(outcome: Error | { result: unknown }): void {
     const settle = this.#settle;
     this.#settle = undefined;
     this.#onMessage = undefined;
-    settle?.(error);
+    settle?.(outcome);
   }
 }
 
 /** Runs one task in a thread of its own, as {@link TaskThread.run} does. */
-export async function runWorker<Task, Message extends { kind: string }>(
+export async function runWorker<Task, Message extends { kind: string }, Result = void>(
   entry: URL,
   task: Task,
   signal: AbortSignal | undefined,
   onMessage: (message: Message) => void,
   options: ThreadOptions = {},
-): Promise<void> {
+): Promise<Result> {
   throwIfAborted(signal);
-  const thread = new TaskThread<Task, Message>(entry, signal, options);
+  const thread = new TaskThread<Task, Message, Result>(entry, signal, options);
   try {
-    await thread.run(task, onMessage);
+    return await thread.run(task, onMessage);
   } finally {
     await thread.close();
   }
@@ -186,8 +188,8 @@ function isEnding(message: { kind: string }): message is Ending {
   return message.kind === "finished" || message.kind === "failed";
 }
 
-function errorOf(ending: Ending): Error | undefined {
-  if (ending.kind === "finished") return undefined;
+function outcomeOf(ending: Ending): Error | { result: unknown } {
+  if (ending.kind === "finished") return ending;
   const { isOurs, error } = ending;
   return Object.assign(isOurs ? new VistaError(error.code, error.what) : new Error(), error);
 }

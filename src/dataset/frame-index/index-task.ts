@@ -14,11 +14,13 @@ export type IndexTask = {
   [Name in keyof Work]: { work: Name; input: Parameters<Work[Name]>[0] };
 }[keyof Work];
 
-export type IndexMessage = { kind: "bytes"; bytes: number } | { kind: "result"; result: unknown };
+export interface IndexMessage {
+  kind: "bytes";
+  bytes: number;
+}
 
-export function runIndexTask({ work, input }: IndexTask, send: (message: IndexMessage) => void): void {
-  const result = WORK[work](input as never, (bytes) => send({ kind: "bytes", bytes }));
-  send({ kind: "result", result });
+export function runIndexTask({ work, input }: IndexTask, send: (message: IndexMessage) => void): unknown {
+  return WORK[work](input as never, (bytes) => send({ kind: "bytes", bytes }));
 }
 
 /**
@@ -35,12 +37,10 @@ export async function readLarge<Name extends keyof Work>(
   onBytes: (bytes: number) => void,
 ): Promise<ReturnType<Work[Name]>> {
   const task = { work, input } as IndexTask;
-  let result: unknown;
-  const onMessage = (message: IndexMessage) => {
-    if (message.kind === "bytes") onBytes(message.bytes);
-    else result = message.result;
-  };
-  if (bytes < WORKER_FROM) runIndexTask(task, onMessage);
-  else await runWorker(new URL("./index-worker.js", import.meta.url), task, signal, onMessage);
+  const onMessage = (message: IndexMessage) => onBytes(message.bytes);
+  const result =
+    bytes < WORKER_FROM
+      ? runIndexTask(task, onMessage)
+      : await runWorker(new URL("./index-worker.js", import.meta.url), task, signal, onMessage);
   return result as ReturnType<Work[Name]>;
 }

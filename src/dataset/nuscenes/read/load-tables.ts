@@ -32,10 +32,13 @@ type Input<Name extends keyof Work> = Parameters<Work[Name]>[0];
 /** The task of a thread, with all that it needs. */
 export type Task = { [Name in keyof Work]: { work: Name; input: Input<Name> } }[keyof Work];
 
-export type TaskMessage = { kind: "bytes"; bytes: number } | { kind: "result"; result: unknown };
+export interface TaskMessage {
+  kind: "bytes";
+  bytes: number;
+}
 
-export function runTask({ work, input }: Task, onBytes: (bytes: number) => void): unknown {
-  return WORK[work](input as never, onBytes);
+export function runTask({ work, input }: Task, send: (message: TaskMessage) => void): unknown {
+  return WORK[work](input as never, (bytes) => send({ kind: "bytes", bytes }));
 }
 
 export interface Tables {
@@ -95,7 +98,10 @@ export async function loadTables(folder: string, options: LoadOptions): Promise<
     }
   };
   const start = () =>
-    new TaskThread<Task, TaskMessage>(new URL("./tables-worker.js", import.meta.url), options.signal);
+    new TaskThread<Task, TaskMessage, unknown>(
+      new URL("./tables-worker.js", import.meta.url),
+      options.signal,
+    );
   const threads = total < WORKERS_FROM ? undefined : [start(), start()];
   const run = async <Name extends keyof Work>(
     thread: number,
@@ -104,14 +110,9 @@ export async function loadTables(folder: string, options: LoadOptions): Promise<
   ): Promise<ReturnType<Work[Name]>> => {
     throwIfAborted(options.signal);
     const task = { work, input } as Task;
-    let result: unknown;
-    if (threads === undefined) result = runTask(task, (bytes) => onBytes(work, bytes));
-    else {
-      await threads[thread]!.run(task, (message) => {
-        if (message.kind === "bytes") onBytes(work, message.bytes);
-        else result = message.result;
-      });
-    }
+    const onMessage = ({ bytes }: TaskMessage) => onBytes(work, bytes);
+    const result =
+      threads === undefined ? runTask(task, onMessage) : await threads[thread]!.run(task, onMessage);
     return result as ReturnType<Work[Name]>;
   };
   const load = async <Name extends keyof Work & TableName>(

@@ -2,6 +2,4 @@
 import { serveTasks } from "../../../core/io/worker.js";
 import { runTask, type Task, type TaskMessage } from "./load-tables.js";
 
-serveTasks<Task, TaskMessage>((task, send) => {
-  send({ kind: "result", result: runTask(task, (bytes) => send({ kind: "bytes", bytes })) });
-});
+serveTasks<Task, TaskMessage>(runTask);
