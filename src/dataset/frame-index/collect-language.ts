@@ -4,6 +4,7 @@ import { remember } from "../../core/maps.js";
 import { copyText, FastRows } from "../annotations/fast-rows.js";
 import { type RowSink, readWholeRows } from "../json/rows.js";
 import { type FrameLayout, parseFrameName } from "../opendv/names.js";
+import { joinRuns } from "../opendv/runs.js";
 
 export interface LanguageFolder {
   folder: string;
@@ -67,18 +68,4 @@ export function collectLanguage(
   }
   for (const folder of folders.values()) folder.runs = joinRuns(folder.runs);
   return [...folders.values()];
-}
-
-/** Sorts runs and joins those that touch or overlap. */
-export function joinRuns(runs: readonly number[]): number[] {
-  const pairs: [number, number][] = [];
-  for (let i = 0; i < runs.length; i += 2) if (runs[i]! <= runs[i + 1]!) pairs.push([runs[i]!, runs[i + 1]!]);
-  pairs.sort((a, b) => a[0] - b[0]);
-  const joined: number[] = [];
-  for (const [from, to] of pairs) {
-    const end = joined[joined.length - 1];
-    if (end !== undefined && from <= end + 1) joined[joined.length - 1] = Math.max(end, to);
-    else joined.push(from, to);
-  }
-  return joined;
 }

@@ -26,16 +26,3 @@ export async function readLanguage(
     options.onProgress?.({ phase: "read language files", done, total, unit: "bytes" });
   return readLarge("language", files, total, options.signal, onBytes);
 }
-
-/** Returns the numbers that are in both. */
-export function intersectRuns(a: readonly number[], b: readonly number[]): number[] {
-  const both: number[] = [];
-  for (let i = 0, j = 0; i < a.length && j < b.length; ) {
-    const from = Math.max(a[i]!, b[j]!);
-    const to = Math.min(a[i + 1]!, b[j + 1]!);
-    if (from <= to) both.push(from, to);
-    if (a[i + 1]! < b[j + 1]!) i += 2;
-    else j += 2;
-  }
-  return both;
-}

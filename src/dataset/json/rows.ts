@@ -129,31 +129,25 @@ class Reader {
       throw new JsonSyntaxError(at, "the file does not start with an array of rows");
     }
     at = this.#space(at + 1);
-    if (this.#byte(at) === 0x5d) {
-      this.#nothingAfter(at + 1);
-      return;
-    }
-    for (;;) {
-      at = this.#row(at);
-      at = this.#space(at);
-      const byte = this.#byte(at);
-      if (byte === 0x5d) {
-        this.#nothingAfter(at + 1);
-        return;
+    if (this.#byte(at) !== 0x5d) {
+      at = this.#space(this.#row(at));
+      while (this.#byte(at) === 0x2c) at = this.#space(this.#row(this.#space(at + 1)));
+      if (this.#byte(at) !== 0x5d) {
+        throw new JsonSyntaxError(at, `no "," or "]" after row ${this.#rows - 1}`);
       }
-      if (byte !== 0x2c) throw new JsonSyntaxError(at, `no "," or "]" after row ${this.#rows - 1}`);
-      at = this.#space(at + 1);
     }
+    at = this.#space(at + 1);
+    if (at < this.#end) throw new JsonSyntaxError(at, "more text after the end of the array");
   }
 
   /** Takes one row and returns the position after it (in the buffer as it is then). */
   #row(at: number): number {
-    const fast = this.sink.fast?.(this.#buffer, at, this.#end, this.#base + at) ?? -1;
-    if (fast !== -1) {
-      this.#rows++;
-      return fast;
-    }
     for (;;) {
+      const fast = this.sink.fast?.(this.#buffer, at, this.#end, this.#base + at) ?? -1;
+      if (fast !== -1) {
+        this.#rows++;
+        return fast;
+      }
       const end = skipValue(this.#buffer, at, this.#end);
       if (end !== INCOMPLETE) {
         this.sink.value(parseValue(this.#buffer, at, end), this.#base + at, this.#rows);
@@ -165,11 +159,6 @@ class Reader {
         throw new JsonSyntaxError(at, `row ${this.#rows} goes on for more than ${MAX_ROW} bytes`);
       }
       at = this.#fill(at);
-      const again = this.sink.fast?.(this.#buffer, at, this.#end, this.#base + at) ?? -1;
-      if (again !== -1) {
-        this.#rows++;
-        return again;
-      }
     }
   }
 
@@ -185,11 +174,6 @@ class Reader {
   #byte(at: number): number {
     if (at >= this.#end) throw new JsonSyntaxError(this.#end, "the file ends before its array is closed");
     return this.#buffer[at]!;
-  }
-
-  #nothingAfter(at: number): void {
-    at = this.#space(at);
-    if (at < this.#end) throw new JsonSyntaxError(at, "more text after the end of the array");
   }
 
   /** Moves what is at and after `keep` to the front and fills up the buffer; returns where `keep` is now. */

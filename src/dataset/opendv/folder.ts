@@ -4,7 +4,7 @@ import type { FolderScan, OddFrames } from "./folder-listing.js";
 import { frameTolerance } from "./meta.js";
 import { describeLayout, type FrameLayout, frameName, loaderReads, sameLayout } from "./names.js";
 import { finding } from "./rules.js";
-import { countFrames, FrameSet, findGaps, framesOf } from "./runs.js";
+import { countFrames, findGaps, joinRuns } from "./runs.js";
 
 /** The facts about a folder that come from the set as a whole and from the list of videos. */
 export interface FolderContext {
@@ -74,8 +74,8 @@ function brokenFinding({ frames, first }: NonNullable<FolderScan["broken"]>, pat
  */
 function* numberFindings(scan: FolderScan, layout: FrameLayout, context: FolderContext): Generator<Finding> {
   const { path, base, expected } = context;
-  const isWhole = scan.broken === undefined && scan.odd.every((odd) => odd.others.length === 0);
-  const runs = isWhole ? scan.runs : withOthers(scan);
+  const others = scan.odd.flatMap((odd) => odd.others);
+  const runs = joinRuns([...scan.runs, ...(scan.broken?.frames ?? []), ...others]);
   const frames = countFrames(runs);
   const first = runs[0]!;
   const last = runs[runs.length - 1]!;
@@ -116,14 +116,6 @@ function gapFinding(from: number, to: number, path: string, layout: FrameLayout,
     count === 1 ? `frame ${from} is missing` : `frames ${from} to ${to} are missing (${count} frames)`;
   const where = from === base ? `, at the start` : "";
   return finding("gap", path, what + where, { record: frameName(layout, from), count });
-}
-
-function withOthers(scan: FolderScan): number[] {
-  const all = new FrameSet();
-  for (const runs of [scan.runs, scan.broken?.frames ?? [], ...scan.odd.map((odd) => odd.others)]) {
-    for (const frame of framesOf(runs)) all.add(frame);
-  }
-  return all.runs();
 }
 
 function* oddFindings(odd: OddFrames, usual: FrameLayout, path: string): Generator<Finding> {

@@ -99,3 +99,30 @@ export function countClips(runs: Runs, length: number, stride: number): number {
   }
   return clips;
 }
+
+/** Sorts runs and joins those that touch or overlap. */
+export function joinRuns(runs: Runs): number[] {
+  const pairs: [number, number][] = [];
+  for (let i = 0; i < runs.length; i += 2) if (runs[i]! <= runs[i + 1]!) pairs.push([runs[i]!, runs[i + 1]!]);
+  pairs.sort((a, b) => a[0] - b[0]);
+  const joined: number[] = [];
+  for (const [from, to] of pairs) {
+    const end = joined[joined.length - 1];
+    if (end !== undefined && from <= end + 1) joined[joined.length - 1] = Math.max(end, to);
+    else joined.push(from, to);
+  }
+  return joined;
+}
+
+/** Returns the numbers that are in both. */
+export function intersectRuns(a: Runs, b: Runs): number[] {
+  const both: number[] = [];
+  for (let i = 0, j = 0; i < a.length && j < b.length; ) {
+    const from = Math.max(a[i]!, b[j]!);
+    const to = Math.min(a[i + 1]!, b[j + 1]!);
+    if (from <= to) both.push(from, to);
+    if (a[i + 1]! < b[j + 1]!) i += 2;
+    else j += 2;
+  }
+  return both;
+}

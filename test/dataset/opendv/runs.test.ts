@@ -3,12 +3,18 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, describe, expect, test } from "vitest";
-import { joinRuns } from "../../../src/dataset/frame-index/collect-language.js";
-import { intersectRuns } from "../../../src/dataset/frame-index/language.js";
 import { scanFolder } from "../../../src/dataset/opendv/folder-listing.js";
 import { frameTolerance } from "../../../src/dataset/opendv/meta.js";
 import { describeLayout, parseFrameName } from "../../../src/dataset/opendv/names.js";
-import { countClips, countFrames, FrameSet, findGaps, findRun } from "../../../src/dataset/opendv/runs.js";
+import {
+  countClips,
+  countFrames,
+  FrameSet,
+  findGaps,
+  findRun,
+  intersectRuns,
+  joinRuns,
+} from "../../../src/dataset/opendv/runs.js";
 import { pickFrames } from "../../../src/dataset/opendv/sample.js";
 import { newFolder, removeFolders } from "./support.js";
 
