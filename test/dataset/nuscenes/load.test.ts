@@ -12,7 +12,6 @@ import {
   type SampleData,
 } from "../../../src/dataset/nuscenes/read/load.js";
 import { loadSmall, rowOf } from "../../../src/dataset/nuscenes/read/tables.js";
-import { TokenTable } from "../../../src/dataset/nuscenes/read/tokens.js";
 
 const folder = mkdtempSync(join(tmpdir(), "vista-load-"));
 const file = join(folder, "table.json");
@@ -105,9 +104,8 @@ describe("the layout does not matter", () => {
 
   it("a row is found by its token and links name rows", () => {
     const data = load(text);
-    const lookup = new TokenTable(data.table);
     for (const [i, row] of rows.entries()) {
-      expect(rowOf({ lookup }, row.token)).toBe(i);
+      expect(rowOf(data, row.token)).toBe(i);
       expect(data.next[i]).toBe(row.next === "" ? -1 : rows.findIndex((each) => each.token === row.next));
     }
   });
@@ -184,8 +182,7 @@ it("rows longer than a read and many reads give the same rows", () => {
   expect(data.error).toBeUndefined();
   expect(data.rows).toBe(6000);
   expect(data.duplicates.first).toEqual([]);
-  const lookup = new TokenTable(data.table);
-  expect(rowOf({ lookup }, (5999).toString(16).padStart(32, "0"))).toBe(5999);
+  expect(rowOf(data, (5999).toString(16).padStart(32, "0"))).toBe(5999);
 });
 
 it("tokens need not be hexadecimal", () => {

@@ -8,7 +8,7 @@ import { readRows } from "../../json/rows.js";
 import { Columns } from "../../nuscenes/read/columns.js";
 import { describeProblem } from "../../nuscenes/read/field-types.js";
 import { SCHEMA } from "../../nuscenes/read/schema.js";
-import { TokenTable } from "../../nuscenes/read/tokens.js";
+import { insertRow, lookUp, newTokenTable, type TokenTable } from "../../nuscenes/read/tokens.js";
 import { type InterpolationMessage, LAST, type SampleLinks, timeBetween } from "./interpolation.js";
 import { CHECK_HINT } from "./needed-rows.js";
 import { slerp } from "./pose.js";
@@ -76,7 +76,6 @@ class Boxes {
     onBytes: (bytes: number) => void,
   ) {
     const columns = new Columns(COLUMNS, (statSync(path).size / ROW_BYTES) * 1.1);
-    const sampleTable = new TokenTable(samples.table);
     const offsets: number[] = [];
     const rows = readTable(
       path,
@@ -86,7 +85,7 @@ class Boxes {
         offsets[index] = offset;
         sample[index] = -1;
         if (!row.token("sample_token", this.#words)) throw this.#error(row, offset, "sample_token");
-        const at = sampleTable.lookup(this.#words, 0);
+        const at = lookUp(samples.table, this.#words);
         if (at < 0) this.unattached++;
         if (at < 0 || samples.wanted[at] === 0) return;
         sample[index] = at;
@@ -101,9 +100,9 @@ class Boxes {
     const { keys, sample, pose } = columns.finish(rows);
     this.#sample = sample;
     this.#pose = pose;
-    this.#table = TokenTable.over(keys, rows);
+    this.#table = newTokenTable(keys, rows);
     for (let row = 0; row < rows; row++) {
-      if (sample[row]! < 0 || this.#table.insert(row) === -1) continue;
+      if (sample[row]! < 0 || insertRow(this.#table, row) === -1) continue;
       const what = "a sample has two boxes of this instance";
       throw new VistaError("FORMAT", what, { path, offset: offsets[row]!, hint: CHECK_HINT });
     }
@@ -155,7 +154,7 @@ class Boxes {
     if (sample < 0) return -1;
     row.token("instance_token", this.#words);
     mix(this.#words, sample);
-    return this.#table.lookup(this.#words, 0);
+    return lookUp(this.#table, this.#words);
   }
 
   /** Returns the pose of frame `k`, by its time, as `numpy.interp` and pyquaternion would. */

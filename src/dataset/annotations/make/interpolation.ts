@@ -1,5 +1,5 @@
 /** The data that the threads which make the 12 Hz tables share, and the times between two samples. */
-import type { TokenTableData } from "../../nuscenes/read/tokens.js";
+import type { TokenTable } from "../../nuscenes/read/tokens.js";
 
 /** The number of frames from one sample up to the next; the first sample counts, the next one does not. */
 export const FRAMES = 6;
@@ -7,7 +7,7 @@ export const LAST = FRAMES - 1;
 
 /** The links of the samples, in memory that threads share. The arrays are indexed by row of sample. */
 export interface SampleLinks {
-  table: TokenTableData;
+  table: TokenTable;
   /** The flags of the samples: 1 where the scene of the sample is wanted. */
   wanted: Uint8Array;
   /** The row of the sample before, or -1; `next` holds the row of the sample after, or -1. */

@@ -9,7 +9,7 @@ import { remember } from "../../../core/maps.js";
 import type { Tables } from "../../nuscenes/read/load-tables.js";
 import { LINK } from "../../nuscenes/read/table-state.js";
 import type { Row } from "../../nuscenes/read/tables.js";
-import { TokenTable } from "../../nuscenes/read/tokens.js";
+import { lookUp } from "../../nuscenes/read/tokens.js";
 import { COMMANDS, type NuScenesRecord } from "../nuscenes-rows.js";
 import { motionAt, readVehicleMonitor, type VehicleMonitor } from "./can-bus.js";
 import { projectGoal } from "./goal.js";
@@ -70,7 +70,6 @@ export class RecordMaker {
   readonly #sensors: NeededRows;
   readonly #data: NeededRows;
   readonly #poses: NeededRows;
-  readonly #poseTable: TokenTable;
   readonly #keyFrames: KeyFrames;
 
   /** @param root  the folder that holds `can_bus` */
@@ -85,7 +84,6 @@ export class RecordMaker {
     new NeededRows(tables, "sensor");
     this.#data = new NeededRows(tables, "sample_data");
     this.#poses = new NeededRows(tables, "ego_pose");
-    this.#poseTable = new TokenTable(this.#poses.state.table);
     this.#keyFrames = new KeyFrames(tables, this.#data);
   }
 
@@ -232,7 +230,7 @@ export class RecordMaker {
   /** Returns the ego pose of a row of sample_data. */
   #poseOf(row: number): Pose {
     const keys = this.tables.sampleData!.egoPose;
-    const at = this.#poseTable.lookup(keys, row * 4);
+    const at = lookUp(this.#poses.state.table, keys, row * 4);
     if (at < 0) this.#data.refuseLink(row, "ego_pose_token", "ego_pose");
     this.#data.read(row, ["ego_pose_token"]);
     return poseIn(this.#poses.read(at, ["translation", "rotation"]));

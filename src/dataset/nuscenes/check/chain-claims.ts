@@ -1,7 +1,7 @@
 /** A comparison of what scenes and instances say about the ends of their chains with what the rows there say about themselves. */
 
+import type { TableState } from "../read/table-state.js";
 import { rowOf, type SmallTable } from "../read/tables.js";
-import type { TokenTable } from "../read/tokens.js";
 import type { ChainInput } from "./chains.js";
 
 /**
@@ -15,11 +15,11 @@ import type { ChainInput } from "./chains.js";
 export function claimsOf(
   owner: SmallTable,
   fields: readonly [first: string, last: string],
-  lookup: TokenTable,
+  target: TableState,
   { prev, next, group, exclude }: ChainInput,
 ): Map<number, number> {
   const claims = new Map<number, number>();
-  const endsOf = (row: number) => fields.map((field) => rowOf({ lookup }, owner.values[row]![field]));
+  const endsOf = (row: number) => fields.map((field) => rowOf(target, owner.values[row]![field]));
   for (let row = 0; row < owner.rows; row++) {
     if (owner.exclude[row] === 1) continue;
     for (const end of endsOf(row)) {

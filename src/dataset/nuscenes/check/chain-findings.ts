@@ -4,7 +4,6 @@ import type { Tables } from "../read/load-tables.js";
 import type { TableName } from "../read/schema.js";
 import { FLAG, KEEP, type TableState } from "../read/table-state.js";
 import { rowOf, type SmallTable } from "../read/tables.js";
-import { TokenTable } from "../read/tokens.js";
 import { claimsOf } from "./chain-claims.js";
 import {
   type ChainFault,
@@ -144,9 +143,7 @@ function* instanceChains(
     time,
     exclude,
   };
-  const input = data.complete
-    ? { ...rows, claims: claimsOf(instance, INSTANCE.ends, new TokenTable(data.table), rows) }
-    : rows;
+  const input = data.complete ? { ...rows, claims: claimsOf(instance, INSTANCE.ends, data, rows) } : rows;
   const result = checkChains(input);
   const describe = (row: number, group = data.instance[row]!) =>
     group < 0 ? "no known instance" : `instance ${String(instance.values[group]!.token)}`;
@@ -264,7 +261,6 @@ function* ownerFindings(
   result: ChainResult,
   names: Names,
 ): Generator<Finding> {
-  const lookup = new TokenTable(target.table);
   const counts = new Int32Array(owner.rows);
   for (const [row, group] of input.group.entries())
     if (group >= 0 && input.exclude[row] === 0) counts[group]!++;
@@ -273,7 +269,7 @@ function* ownerFindings(
     const report = (rule: NuScenesRule, text: string) =>
       finding(rule, names.path(name), text, names.place(name, row));
     for (const [i, field] of ends.entries()) {
-      const end = rowOf({ lookup }, values[field]);
+      const end = rowOf(target, values[field]);
       if (end === -1) continue; // The key is reported as dangling or as a wrong type.
       const [side, links] = i === 0 ? (["prev", input.prev] as const) : (["next", input.next] as const);
       const named = `${field} names ${rows} ${String(values[field])}`;

@@ -28,9 +28,7 @@ export function sampleChains(
     time: Float64Array.from(sample.values, timestampOf),
     exclude: sample.exclude,
   };
-  const input = sample.complete
-    ? { ...rows, claims: claimsOf(scene, SCENE_ENDS, sample.lookup, rows) }
-    : rows;
+  const input = sample.complete ? { ...rows, claims: claimsOf(scene, SCENE_ENDS, sample, rows) } : rows;
   const result = checkChains(input);
   return { input, result, scenes: withoutStrays(input.group, result.strays) };
 }

@@ -12,7 +12,6 @@ import {
   type TableState,
 } from "../read/table-state.js";
 import { danglingKeys, rowOf, type SmallTable } from "../read/tables.js";
-import { TokenTable, tokenWords } from "../read/tokens.js";
 import type { Names } from "./names.js";
 import { finding, type NuScenesRule } from "./rules.js";
 
@@ -90,7 +89,7 @@ export function* keyFindings(tables: Tables, names: Names): Generator<Finding> {
       if (targetState === undefined || !targetState.complete || isEmpty(target, targetState, names)) continue;
       let dangling: Dangling[];
       if (small !== undefined) {
-        dangling = danglingKeys(small, field, { lookup: new TokenTable(targetState.table) });
+        dangling = danglingKeys(small, field, targetState);
       } else if (field === "ego_pose_token") {
         dangling = danglingEgoPoses(tables.sampleData!, names);
       } else {
@@ -167,7 +166,7 @@ export function sampleLinks(samples: SmallTable, field: "prev" | "next"): Int32A
     if (typeof value !== "string") links[row] = LINK.unusable;
     else if (value === "") links[row] = LINK.none;
     else {
-      const target = samples.lookup.lookup(tokenWords(value), 0);
+      const target = rowOf(samples, value);
       links[row] = target === -1 ? LINK.dangling : target;
     }
   }

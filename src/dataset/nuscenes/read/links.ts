@@ -2,18 +2,17 @@
  * The keys of large tables into large tables, which are followed once both are whole: prev and next, and the ego poses of frames.
  */
 import { FLAG, Kept, type KeptFaults, LINK } from "./table-state.js";
-import { TokenTable, type TokenTableData } from "./tokens.js";
+import { lookUp, type TokenTable } from "./tokens.js";
 
 interface FollowInput {
   words: Uint32Array;
   flags: Uint8Array;
-  table: TokenTableData;
+  table: TokenTable;
   side: "prev" | "next";
 }
 
 /** Returns the links as rows, or as {@link LINK}. */
-export function follow({ words, flags, table: data, side }: FollowInput): Int32Array {
-  const table = new TokenTable(data);
+export function follow({ words, flags, table, side }: FollowInput): Int32Array {
   const noneFlag = side === "prev" ? FLAG.noPrev : FLAG.noNext;
   const badFlag = side === "prev" ? FLAG.badPrev : FLAG.badNext;
   const rows = new Int32Array(new SharedArrayBuffer(flags.length * 4));
@@ -21,7 +20,7 @@ export function follow({ words, flags, table: data, side }: FollowInput): Int32A
     if ((flags[row]! & noneFlag) !== 0) rows[row] = LINK.none;
     else if ((flags[row]! & badFlag) !== 0) rows[row] = LINK.unusable;
     else {
-      const target = table.lookup(words, row * 4);
+      const target = lookUp(table, words, row * 4);
       rows[row] = target === -1 ? LINK.dangling : target;
     }
   }
@@ -32,12 +31,12 @@ export function follow({ words, flags, table: data, side }: FollowInput): Int32A
 export function findLostPoses(input: {
   egoPose: Uint32Array;
   flags: Uint8Array;
-  table: TokenTableData;
+  table: TokenTable;
 }): KeptFaults<number> {
-  const poses = new TokenTable(input.table);
   const rows = new Kept<number>();
   for (let row = 0; row < input.flags.length; row++) {
-    if ((input.flags[row]! & FLAG.badEgoPose) !== 0 || poses.lookup(input.egoPose, row * 4) !== -1) continue;
+    if ((input.flags[row]! & FLAG.badEgoPose) !== 0 || lookUp(input.table, input.egoPose, row * 4) !== -1)
+      continue;
     rows.add(row);
   }
   return rows;

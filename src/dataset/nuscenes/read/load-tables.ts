@@ -13,7 +13,7 @@ import { type Annotations, loadAnnotations, loadEgoPose, loadSampleData, type Sa
 import { ALL_TABLES, LABEL_TABLES, LARGE_TABLES, type TableName } from "./schema.js";
 import type { TableState } from "./table-state.js";
 import { loadSmall, type SmallTable } from "./tables.js";
-import { TokenTable } from "./tokens.js";
+import { newTokenTable } from "./tokens.js";
 
 /** The number of bytes, of all tables together, below which starting threads costs more than it saves. */
 const WORKERS_FROM = 32 << 20;
@@ -137,7 +137,7 @@ export async function loadTables(folder: string, options: LoadOptions): Promise<
         onBytes(name, sizes.get(name)!);
       });
     }
-    const nothing = TokenTable.over(new Uint32Array(new SharedArrayBuffer(16)), 0).data;
+    const nothing = newTokenTable(new Uint32Array(new SharedArrayBuffer(16)), 0);
     const target = (name: TableName) => tables.small[name]?.table ?? nothing;
     // The first thread is for sample_data alone, because it is as large as the other two tables together.
     const dataTargets = { sample: target("sample"), calibratedSensor: target("calibrated_sensor") };

@@ -20,7 +20,7 @@ import {
   type TableState,
   type Twin,
 } from "./table-state.js";
-import { TokenTable, type TokenTableData } from "./tokens.js";
+import { insertRow, lookUp, newTokenTable, type TokenTable } from "./tokens.js";
 
 export interface SampleData extends TableState {
   time: Float64Array;
@@ -59,7 +59,7 @@ export type Report = (bytes: number) => void;
 /** A table to load: its file, and the tables that its keys name. */
 interface LargeTable<Target extends string> {
   path: string;
-  targets: Record<Target, TokenTableData>;
+  targets: Record<Target, TokenTable>;
 }
 
 /** Returns the number of rows to make room for: the size of the file divided by that of a usual row, and some more. */
@@ -111,7 +111,7 @@ class Loader<Table extends TableName, S extends Readonly<Record<string, ColumnSp
     const state = this.decoder.state[field];
     if (state === FIELD.bad) return LINK.unusable;
     if (state === FIELD.empty) return LINK.none;
-    const row = target.lookup(this.decoder.words, field * 4);
+    const row = lookUp(target, this.decoder.words, field * 4);
     if (row !== -1) return row;
     this.addDangling(field, this.decoder.text(this.decoder.from[field]!, this.decoder.to[field]!), offset);
     return LINK.dangling;
@@ -136,11 +136,11 @@ class Loader<Table extends TableName, S extends Readonly<Record<string, ColumnSp
   run(path: string, onBytes: Report): TableState {
     const result = readRows(path, this.decoder, onBytes);
     const { keys, offset, flags } = this.columns.finish(this.row);
-    const table = TokenTable.over(keys as Uint32Array, this.row);
+    const table = newTokenTable(keys as Uint32Array, this.row);
     const duplicates = new Kept<Twin>();
     for (let row = 0; row < this.row; row++) {
       if (((flags as Uint8Array)[row]! & FLAG.noToken) !== 0) continue;
-      const first = table.insert(row);
+      const first = insertRow(table, row);
       if (first !== -1) duplicates.add([row, first]);
     }
     return {
@@ -152,7 +152,7 @@ class Loader<Table extends TableName, S extends Readonly<Record<string, ColumnSp
       dangling: [...this.#dangling.values()],
       moreDangling: this.#moreDangling,
       complete: this.complete && result.error === undefined,
-      table: table.data,
+      table,
       offset: offset as Float64Array,
     };
   }
@@ -191,8 +191,6 @@ export function loadSampleData(
   { path, targets }: LargeTable<"sample" | "calibratedSensor">,
   onBytes: Report,
 ): SampleData {
-  const samples = new TokenTable(targets.sample);
-  const sensors = new TokenTable(targets.calibratedSensor);
   const folders = new Dictionary(path, "folders of files", shortestPath);
   const forms = new Dictionary(path, "formats and sizes of pictures");
   const formList: SampleData["forms"] = [];
@@ -202,8 +200,8 @@ export function loadSampleData(
     const { decoder, row } = self;
     const columns = self.columns.arrays;
     columns.time[row] = decoder.numbers[F.timestamp]!;
-    columns.sample[row] = self.resolve(F.sample_token, samples, offset);
-    columns.sensor[row] = self.resolve(F.calibrated_sensor_token, sensors, offset);
+    columns.sample[row] = self.resolve(F.sample_token, targets.sample, offset);
+    columns.sensor[row] = self.resolve(F.calibrated_sensor_token, targets.calibratedSensor, offset);
     if (decoder.numbers[F.is_key_frame] === 1) columns.flags[row]! |= FLAG.keyFrame;
     if (decoder.state[F.ego_pose_token] === FIELD.ok) {
       copyWords(decoder.words, F.ego_pose_token * 4, columns.egoPose, row * 4);
@@ -259,18 +257,14 @@ export function loadAnnotations(
   { path, targets }: LargeTable<"sample" | "instance" | "attribute" | "visibility">,
   onBytes: Report,
 ): Annotations {
-  const samples = new TokenTable(targets.sample);
-  const instances = new TokenTable(targets.instance);
-  const attributes = new TokenTable(targets.attribute);
-  const visibilities = new TokenTable(targets.visibility);
   const loader = new Loader("sample_annotation", ANNOTATIONS, expectedRows(path, 500), (self, offset) => {
     const { decoder, row } = self;
     const columns = self.columns.arrays;
-    columns.sample[row] = self.resolve(F.sample_token, samples, offset);
-    columns.instance[row] = self.resolve(F.instance_token, instances, offset);
-    self.resolve(F.visibility_token, visibilities, offset);
+    columns.sample[row] = self.resolve(F.sample_token, targets.sample, offset);
+    columns.instance[row] = self.resolve(F.instance_token, targets.instance, offset);
+    self.resolve(F.visibility_token, targets.visibility, offset);
     for (let i = 0; i < decoder.listLength; i++) {
-      if (attributes.lookup(decoder.list, i * 4) !== -1) continue;
+      if (lookUp(targets.attribute, decoder.list, i * 4) !== -1) continue;
       const text = decoder.text(decoder.listRange[i * 2]!, decoder.listRange[i * 2 + 1]!);
       self.addDangling(F.attribute_tokens, text, offset);
     }

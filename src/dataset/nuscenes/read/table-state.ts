@@ -1,7 +1,7 @@
 /** The state of every table once it is read, be it large or small. */
 import { remember } from "../../../core/maps.js";
 import type { RowsResult } from "../../json/rows.js";
-import type { TokenTableData } from "./tokens.js";
+import type { TokenTable } from "./tokens.js";
 
 /** The answers to the question which row a key names, where that is no row from 0 on. */
 export const LINK = { none: -1, dangling: -2, unusable: -3 } as const;
@@ -79,7 +79,7 @@ export interface TableState extends RowsResult {
   /** Whether all rows were read and have usable tokens. Where this is false, a key that finds nothing here may still be right. */
   complete: boolean;
   /** The hash table from token to row. */
-  table: TokenTableData;
+  table: TokenTable;
   /** The offset at which each row starts in the file. */
   offset: Float64Array;
 }

@@ -13,7 +13,7 @@ import {
   type TableState,
   type Twin,
 } from "./table-state.js";
-import { TokenTable, tokenWords } from "./tokens.js";
+import { insertRow, lookUp, newTokenTable, tokenWords } from "./tokens.js";
 
 export type Row = Readonly<Record<string, unknown>>;
 
@@ -21,7 +21,6 @@ export interface SmallTable extends TableState {
   name: TableName;
   /** The rows that are objects; others are left out. */
   values: Row[];
-  lookup: TokenTable;
   /** The flags of the rows: 1 where a row has no usable token, or the token of an earlier row. */
   exclude: Uint8Array;
 }
@@ -53,7 +52,7 @@ export function loadSmall(name: TableName, path: string): SmallTable {
     },
   });
   const keys = new Uint32Array(new SharedArrayBuffer(Math.max(values.length, 1) * 16));
-  const lookup = TokenTable.over(keys, values.length);
+  const table = newTokenTable(keys, values.length);
   const exclude = new Uint8Array(values.length);
   const duplicates = new Kept<Twin>();
   for (const [i, row] of values.entries()) {
@@ -63,7 +62,7 @@ export function loadSmall(name: TableName, path: string): SmallTable {
       continue;
     }
     keys.set(tokenWords(row.token), i * 4);
-    const first = lookup.insert(i);
+    const first = insertRow(table, i);
     if (first !== -1) {
       exclude[i] = 1;
       duplicates.add([i, first]);
@@ -72,7 +71,6 @@ export function loadSmall(name: TableName, path: string): SmallTable {
   return {
     name,
     values,
-    lookup,
     exclude,
     rows: values.length,
     bytes: result.bytes,
@@ -82,7 +80,7 @@ export function loadSmall(name: TableName, path: string): SmallTable {
     dangling: [],
     moreDangling: {},
     complete: complete && result.error === undefined,
-    table: lookup.data,
+    table,
     offset: Float64Array.from(offsets),
   };
 }
@@ -94,13 +92,13 @@ function withoutObjects(value: unknown): unknown {
 }
 
 /** Returns the row that a token names, or -1. */
-export function rowOf(table: { lookup: TokenTable }, token: unknown): number {
+export function rowOf({ table }: Pick<TableState, "table">, token: unknown): number {
   if (typeof token !== "string" || token === "") return -1;
-  return table.lookup.lookup(tokenWords(token), 0);
+  return lookUp(table, tokenWords(token));
 }
 
 /** Returns the keys of a small table that name no row of `target`, with one entry for each missing token. */
-export function danglingKeys(from: SmallTable, field: string, target: { lookup: TokenTable }): Dangling[] {
+export function danglingKeys(from: SmallTable, field: string, target: TableState): Dangling[] {
   const found = new Map<string, Dangling>();
   for (const [i, row] of from.values.entries()) {
     const value = row[field];

@@ -75,65 +75,52 @@ export function tokenWords(token: string): Uint32Array {
   return scratch;
 }
 
-/** The parts of the hash table, which can be shared between threads. */
-export interface TokenTableData {
+/**
+ * A hash table from token to row, which threads can share. The rows are those of `keys`; where two have the same token, the first
+ * counts.
+ */
+export interface TokenTable {
   /** The tokens, with four words for each row. */
   keys: Uint32Array;
   /** The slots, each with a row + 1, or 0 where it is free; their number is a power of two. */
   slots: Int32Array;
 }
 
-/** A hash table from token to row. The rows are those of `keys`; where two have the same token, the first counts. */
-export class TokenTable {
-  readonly #keys: Uint32Array;
-  readonly #slots: Int32Array;
-  readonly #mask: number;
+/** Makes an empty table over `keys`, with room for `rows`. */
+export function newTokenTable(keys: Uint32Array, rows: number): TokenTable {
+  let size = 16;
+  while (size < rows * 1.5) size *= 2;
+  return { keys, slots: new Int32Array(new SharedArrayBuffer(size * 4)) };
+}
 
-  constructor(readonly data: TokenTableData) {
-    this.#keys = data.keys;
-    this.#slots = data.slots;
-    this.#mask = data.slots.length - 1;
-  }
+/** Puts a row into the table. @returns -1, or the earlier row with the same token */
+export function insertRow(table: TokenTable, row: number): number {
+  const at = slotOf(table, table.keys, row * 4);
+  const held = table.slots[at]!;
+  if (held !== 0) return held - 1;
+  table.slots[at] = row + 1;
+  return -1;
+}
 
-  /** Makes an empty table over `keys`, with room for `rows`. */
-  static over(keys: Uint32Array, rows: number): TokenTable {
-    let size = 16;
-    while (size < rows * 1.5) size *= 2;
-    return new TokenTable({ keys, slots: new Int32Array(new SharedArrayBuffer(size * 4)) });
-  }
+/** Returns the row with the token at `words[at …]`, or -1. */
+export function lookUp(table: TokenTable, words: Uint32Array, at = 0): number {
+  return table.slots[slotOf(table, words, at)]! - 1;
+}
 
-  /** Puts a row into the table. @returns -1, or the earlier row with the same token */
-  insert(row: number): number {
-    const at = this.#find(this.#keys, row * 4);
-    const held = this.#slots[at]!;
-    if (held !== 0) return held - 1;
-    this.#slots[at] = row + 1;
-    return -1;
-  }
-
-  /** Looks up a token. @returns the row with the token at `words[slot …]`, or -1 */
-  lookup(words: Uint32Array, slot: number): number {
-    return this.#slots[this.#find(words, slot)]! - 1;
-  }
-
-  /** Returns the slot that holds this token, or the free one where it would go. */
-  #find(words: Uint32Array, slot: number): number {
-    const keys = this.#keys;
-    const slots = this.#slots;
-    const a = words[slot]!;
-    const b = words[slot + 1]!;
-    const c = words[slot + 2]!;
-    const d = words[slot + 3]!;
-    let hash = Math.imul(a, 0x9e3779b1) ^ Math.imul(b, 0x85ebca77) ^ Math.imul(c, 0xc2b2ae3d) ^ d;
-    hash = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d);
-    hash ^= hash >>> 13;
-    let at = hash & this.#mask;
-    for (;;) {
-      const held = slots[at]!;
-      if (held === 0) return at;
-      const key = (held - 1) * 4;
-      if (keys[key] === a && keys[key + 1] === b && keys[key + 2] === c && keys[key + 3] === d) return at;
-      at = (at + 1) & this.#mask;
-    }
+/** Returns the slot that holds this token, or the free one where it would go. */
+function slotOf({ keys, slots }: TokenTable, words: Uint32Array, at: number): number {
+  const mask = slots.length - 1;
+  const a = words[at]!;
+  const b = words[at + 1]!;
+  const c = words[at + 2]!;
+  const d = words[at + 3]!;
+  let hash = Math.imul(a, 0x9e3779b1) ^ Math.imul(b, 0x85ebca77) ^ Math.imul(c, 0xc2b2ae3d) ^ d;
+  hash = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d);
+  hash ^= hash >>> 13;
+  for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
+    const held = slots[slot]!;
+    if (held === 0) return slot;
+    const key = (held - 1) * 4;
+    if (keys[key] === a && keys[key + 1] === b && keys[key + 2] === c && keys[key + 3] === d) return slot;
   }
 }
