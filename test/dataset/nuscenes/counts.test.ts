@@ -7,7 +7,7 @@ import { fileFindings } from "../../../src/dataset/nuscenes/check/files.js";
 import { Frames, frameFindings } from "../../../src/dataset/nuscenes/check/frames.js";
 import type { Names } from "../../../src/dataset/nuscenes/check/names.js";
 import { Dictionary } from "../../../src/dataset/nuscenes/read/file-names.js";
-import type { SampleData } from "../../../src/dataset/nuscenes/read/load.js";
+import { loadEgoPose, type SampleData } from "../../../src/dataset/nuscenes/read/load.js";
 import type { Tables } from "../../../src/dataset/nuscenes/read/load-tables.js";
 import { KEEP } from "../../../src/dataset/nuscenes/read/table-state.js";
 import { loadSmall } from "../../../src/dataset/nuscenes/read/tables.js";
@@ -51,6 +51,15 @@ it("rows that share a file with another are all counted", async () => {
     findings.push(one);
   }
   expect(counted(findings, "duplicate-file")).toEqual([KEEP + 1, KEEP + MORE]);
+});
+
+it("rows with the token of another are all kept out of the chains, also those that are only counted", () => {
+  const path = join(temporaryFolder(), "ego_pose.json");
+  const row = { token: "t", timestamp: 1, rotation: [1, 0, 0, 0], translation: [0, 0, 0] };
+  writeFileSync(path, JSON.stringify(Array.from({ length: KEEP + MORE + 1 }, () => row)));
+  const { duplicates, exclude } = loadEgoPose({ path }, () => {});
+  expect([duplicates.first.length, duplicates.more]).toEqual([KEEP, MORE]);
+  expect([exclude[0], exclude.indexOf(0, 1)]).toEqual([0, -1]);
 });
 
 it("files in the folder of another sensor are all counted", () => {

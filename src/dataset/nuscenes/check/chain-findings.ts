@@ -2,7 +2,7 @@
 import type { Finding } from "../../finding.js";
 import type { Tables } from "../read/load-tables.js";
 import type { TableName } from "../read/schema.js";
-import { FLAG, KEEP, type TableState } from "../read/table-state.js";
+import { KEEP, type TableState } from "../read/table-state.js";
 import { rowOf, type SmallTable } from "../read/tables.js";
 import { claimsOf } from "./chain-claims.js";
 import {
@@ -58,7 +58,7 @@ export function* chainFindings(
       next: data.next,
       group: frames.group,
       time: data.time,
-      exclude: excluded(data, data.flags),
+      exclude: data.exclude,
     };
     const describe = (row: number) => frames.describe(row);
     const result = checkChains(input);
@@ -130,7 +130,7 @@ function* instanceChains(
   const data = tables.annotations!;
   // The test version has no boxes; elsewhere, an empty table is reported as such.
   if (data.rows === 0) return;
-  const exclude = excluded(data, data.flags);
+  const { exclude } = data;
   const time = valuesAt(samplePositions(sample), data.sample);
   const scenes = scenesOf(data.sample, samples);
   // An instance is seen in one scene only, so a box that names a sample of another scene does not lie before or after the others.
@@ -169,14 +169,6 @@ function valuesAt(values: Float64Array, rows: Int32Array): Float64Array {
   const found = new Float64Array(rows.length);
   for (let i = 0; i < rows.length; i++) found[i] = rows[i]! < 0 ? Number.NaN : values[rows[i]!]!;
   return found;
-}
-
-/** Returns a flag for each row of a large table: 1 where the row has no token of its own. */
-export function excluded(state: TableState, flags: Uint8Array): Uint8Array {
-  const exclude = new Uint8Array(state.rows);
-  for (let row = 0; row < state.rows; row++) if ((flags[row]! & FLAG.noToken) !== 0) exclude[row] = 1;
-  for (const [row] of state.duplicates.first) exclude[row] = 1;
-  return exclude;
 }
 
 /** A function that says what a row belongs to, or would belong to with another group. */

@@ -8,7 +8,7 @@ import { isFirst, requireShard } from "../../options.js";
 import { unseenAt } from "../../sample.js";
 import { loadTables, type Tables } from "../read/load-tables.js";
 import { noVersion, nuScenesVersions } from "../read/versions.js";
-import { chainFindings, excluded } from "./chain-findings.js";
+import { chainFindings } from "./chain-findings.js";
 import { lookFindings } from "./file-contents.js";
 import { type FileList, fileFindings } from "./files.js";
 import { Frames, frameFindings } from "./frames.js";
@@ -119,7 +119,7 @@ function* tableRules(tables: Tables, version: string): Generator<Finding, Frames
     const samples = sampleChains(tables.small.sample, tables.small.scene);
     const frames = data === undefined ? undefined : new Frames(data, tables, samples);
     const chains = yield* chainFindings(tables, samples, frames, names);
-    if (data !== undefined) yield* frameFindings(tables, frames!, excluded(data, data.flags), chains, names);
+    if (data !== undefined) yield* frameFindings(tables, frames!, data.exclude, chains, names);
     yield* sceneFindings(tables, names);
     return frames;
   } finally {

@@ -88,12 +88,12 @@ class Loader<Table extends TableName, S extends Readonly<Record<string, ColumnSp
     this.decoder = new RowDecoder<Table>(table, {
       row: (offset) => {
         this.columns.ensure(this.row);
-        const { keys, offset: offsets, flags } = this.columns.arrays;
+        const { keys, offset: offsets, exclude } = this.columns.arrays;
         (offsets as Float64Array)[this.row] = offset;
         if (this.decoder.state[token] === FIELD.ok) {
           copyWords(this.decoder.words, token * 4, keys as Uint32Array, this.row * 4);
         } else {
-          (flags as Uint8Array)[this.row] = FLAG.noToken;
+          (exclude as Uint8Array)[this.row] = 1;
           this.complete = false;
         }
         onRow(this, offset);
@@ -135,13 +135,15 @@ class Loader<Table extends TableName, S extends Readonly<Record<string, ColumnSp
 
   run(path: string, onBytes: Report): TableState {
     const result = readRows(path, this.decoder, onBytes);
-    const { keys, offset, flags } = this.columns.finish(this.row);
+    const { keys, offset, exclude } = this.columns.finish(this.row);
     const table = newTokenTable(keys as Uint32Array, this.row);
     const duplicates = new Kept<Twin>();
     for (let row = 0; row < this.row; row++) {
-      if (((flags as Uint8Array)[row]! & FLAG.noToken) !== 0) continue;
+      if ((exclude as Uint8Array)[row] === 1) continue;
       const first = insertRow(table, row);
-      if (first !== -1) duplicates.add([row, first]);
+      if (first === -1) continue;
+      duplicates.add([row, first]);
+      (exclude as Uint8Array)[row] = 1;
     }
     return {
       rows: this.row,
@@ -154,6 +156,7 @@ class Loader<Table extends TableName, S extends Readonly<Record<string, ColumnSp
       complete: this.complete && result.error === undefined,
       table,
       offset: offset as Float64Array,
+      exclude: exclude as Uint8Array,
     };
   }
 }
@@ -161,6 +164,7 @@ class Loader<Table extends TableName, S extends Readonly<Record<string, ColumnSp
 const COMMON = {
   keys: { kind: "u32", width: 4 },
   offset: { kind: "f64", width: 1 },
+  exclude: { kind: "u8", width: 1 },
   flags: { kind: "u8", width: 1 },
 } as const;
 

@@ -9,12 +9,11 @@ export const LINK = { none: -1, dangling: -2, unusable: -3 } as const;
 /** The bits of the `flags` column. */
 export const FLAG = {
   keyFrame: 1,
-  noToken: 2,
-  noPrev: 4,
-  noNext: 8,
-  badPrev: 16,
-  badNext: 32,
-  badEgoPose: 64,
+  noPrev: 2,
+  noNext: 4,
+  badPrev: 8,
+  badNext: 16,
+  badEgoPose: 32,
 } as const;
 
 /** The number of faults of one sort that are kept one by one; the rest is counted. */
@@ -82,4 +81,6 @@ export interface TableState extends RowsResult {
   table: TokenTable;
   /** The offset at which each row starts in the file. */
   offset: Float64Array;
+  /** The flags of the rows: 1 where a row has no usable token, or the token of an earlier row. */
+  exclude: Uint8Array;
 }

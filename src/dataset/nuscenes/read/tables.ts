@@ -21,8 +21,6 @@ export interface SmallTable extends TableState {
   name: TableName;
   /** The rows that are objects; others are left out. */
   values: Row[];
-  /** The flags of the rows: 1 where a row has no usable token, or the token of an earlier row. */
-  exclude: Uint8Array;
 }
 
 /** Loads a small table. @throws the system's error where the file cannot be read */
