@@ -10,7 +10,7 @@ import { Dictionary } from "../../../src/dataset/nuscenes/read/file-names.js";
 import { loadEgoPose, type SampleData } from "../../../src/dataset/nuscenes/read/load.js";
 import type { Tables } from "../../../src/dataset/nuscenes/read/load-tables.js";
 import { KEEP } from "../../../src/dataset/nuscenes/read/table-state.js";
-import { loadSmall } from "../../../src/dataset/nuscenes/read/tables.js";
+import { loadSmall, RowText } from "../../../src/dataset/nuscenes/read/tables.js";
 import { temporaryFolder } from "../../helpers/state.js";
 
 const MORE = 3;
@@ -27,6 +27,7 @@ function sampleData(rows: number): SampleData {
     offset: new Float64Array(rows),
     sensor: new Int32Array(rows),
     sample: new Int32Array(rows).fill(-1),
+    exclude: new Uint8Array(rows),
     complete: true,
   };
   return data as unknown as SampleData;
@@ -44,12 +45,14 @@ it("rows that share a file with another are all counted", async () => {
   const data = sampleData(KEEP + MORE + 1);
   const scene = new Int32Array(data.rows).fill(-1);
   const channel = new Int16Array(data.rows).fill(-1);
-  const list = { version: "v1.0", table, data, scene, scenes: [], channel, channels: [] };
+  const text = new RowText(table);
+  const list = { version: "v1.0", text, data, scene, scenes: [], channel, channels: [] };
   const coverage = () => ({ what: "files", checked: 0, total: 0 });
   const findings: Finding[] = [];
   for await (const one of fileFindings(root, [list], coverage(), coverage(), { surplus: false })) {
     findings.push(one);
   }
+  text.close();
   expect(counted(findings, "duplicate-file")).toEqual([KEEP + 1, KEEP + MORE]);
 });
 
@@ -80,7 +83,7 @@ it("files in the folder of another sensor are all counted", () => {
   const names = { path: () => "sample_data.json", place: () => ({}) } as unknown as Names;
   const nothing = { wrongTime: new Set<number>(), strays: new Map<number, number>() };
   const frames = new Frames(data, tables, undefined);
-  const findings = [...frameFindings(tables, frames, new Uint8Array(data.rows), nothing, names)];
+  const findings = [...frameFindings(tables, frames, nothing, names)];
   expect(counted(findings, "wrong-sensor")).toEqual([KEEP + 1, KEEP + MORE]);
 });
 

@@ -7,6 +7,7 @@ import type { Check, CheckOptions, CheckSummary, Coverage, Finding } from "../..
 import { isFirst, requireShard } from "../../options.js";
 import { unseenAt } from "../../sample.js";
 import { loadTables, type Tables } from "../read/load-tables.js";
+import { RowText } from "../read/tables.js";
 import { noVersion, nuScenesVersions } from "../read/versions.js";
 import { chainFindings } from "./chain-findings.js";
 import { lookFindings } from "./file-contents.js";
@@ -63,42 +64,47 @@ async function* run(
   summary.coverage.push(rows);
   const canBus: Coverage = { what: "scenes' CAN bus files", checked: 0, total: 0 };
   const lists: FileList[] = [];
-  for (const version of versions) {
-    const tables = await loadTables(join(root, version), options);
-    if (isFirst(options.shard)) {
+  try {
+    for (const version of versions) {
+      const tables = await loadTables(join(root, version), options);
+      const samples = sampleChains(tables.small.sample, tables.small.scene);
+      const frames = tables.sampleData && new Frames(tables.sampleData, tables, samples);
+      if (frames !== undefined) lists.push(fileList(tables, frames, version));
+      if (!isFirst(options.shard)) continue;
       rows.total += rowCount(tables);
       await turn(options.signal);
-      const frames = yield* tableRules(tables, version);
-      await turn(options.signal);
-      rows.checked += rowCount(tables);
-      summary.charts!.push(...tableCharts(tables, frames, version));
-      if (frames !== undefined) lists.push(fileList(tables, frames, version));
-      if (options.tablesOnly) continue;
       const names = new Names(tables, version);
       try {
+        yield* tableFindings(tables, names);
+        yield* keyFindings(tables, names);
+        const chains = yield* chainFindings(tables, samples, frames, names);
+        if (frames !== undefined) yield* frameFindings(tables, frames, chains, names);
+        yield* sceneFindings(tables, names);
+        await turn(options.signal);
+        rows.checked += rowCount(tables);
+        summary.charts!.push(...tableCharts(tables, frames, version));
+        if (options.tablesOnly) continue;
         yield* mapFindings(root, tables);
         yield* labelFindings(root, version, tables);
         yield* canBusFindings(root, tables, names, canBus, options);
       } finally {
         names.close();
       }
-    } else if (tables.sampleData !== undefined) {
-      const { sample, scene } = tables.small;
-      const frames = new Frames(tables.sampleData, tables, sampleChains(sample, scene));
-      lists.push(fileList(tables, frames, version));
     }
-  }
-  if (!options.tablesOnly) {
-    const files: Coverage = { what: "files (by listing)", checked: 0, total: 0 };
-    const sizes: Coverage = { what: "files (sizes)", checked: 0, total: 0 };
-    summary.coverage.push(canBus, files, sizes);
-    summary.unseen = unseenAt(options.images);
-    const isWhole = lists.length === versions.length && lists.every((list) => list.data.complete);
-    const surplus = isWhole && all.every((version) => versions.includes(version));
-    if (!surplus && isWhole)
-      summary.sampled!.push("no look for surplus files (other versions share the folders)");
-    yield* fileFindings(root, lists, files, sizes, { ...options, surplus });
-    yield* lookFindings(root, lists, summary, options);
+    if (!options.tablesOnly) {
+      const files: Coverage = { what: "files (by listing)", checked: 0, total: 0 };
+      const sizes: Coverage = { what: "files (sizes)", checked: 0, total: 0 };
+      summary.coverage.push(canBus, files, sizes);
+      summary.unseen = unseenAt(options.images);
+      const isWhole = lists.length === versions.length && lists.every((list) => list.data.complete);
+      const surplus = isWhole && all.every((version) => versions.includes(version));
+      if (!surplus && isWhole)
+        summary.sampled!.push("no look for surplus files (other versions share the folders)");
+      yield* fileFindings(root, lists, files, sizes, { ...options, surplus });
+      yield* lookFindings(root, lists, summary, options);
+    }
+  } finally {
+    for (const { text } of lists) text.close();
   }
   if (options.tablesOnly) summary.unseen = ["the files (--tables-only)"];
   summary.interrupted = false;
@@ -108,23 +114,6 @@ async function* run(
 async function turn(signal: AbortSignal | undefined): Promise<void> {
   await nextTurn();
   throwIfAborted(signal);
-}
-
-function* tableRules(tables: Tables, version: string): Generator<Finding, Frames | undefined> {
-  const names = new Names(tables, version);
-  try {
-    yield* tableFindings(tables, names);
-    yield* keyFindings(tables, names);
-    const data = tables.sampleData;
-    const samples = sampleChains(tables.small.sample, tables.small.scene);
-    const frames = data === undefined ? undefined : new Frames(data, tables, samples);
-    const chains = yield* chainFindings(tables, samples, frames, names);
-    if (data !== undefined) yield* frameFindings(tables, frames!, data.exclude, chains, names);
-    yield* sceneFindings(tables, names);
-    return frames;
-  } finally {
-    names.close();
-  }
 }
 
 function rowCount(tables: Tables): number {
@@ -137,7 +126,7 @@ function fileList(tables: Tables, frames: Frames, version: string): FileList {
   const width = Math.max(frames.channels.length, 1);
   return {
     version,
-    table: join(tables.folder, "sample_data.json"),
+    text: new RowText(join(tables.folder, "sample_data.json")),
     data: { rows, name, folder, folders, form, forms, offset, complete },
     scene: frames.group.map((group) => (group < 0 ? -1 : Math.floor(group / width))),
     scenes: (tables.small.scene?.values ?? []).map((row) => String(row.name)),

@@ -9,7 +9,6 @@ import { checkImage, type ImageFault, SIDE_BY_SIDE } from "../../images/check.js
 import { isFirst, ownOf } from "../../options.js";
 import { boundsOf, choosePictures, mix } from "../../sample.js";
 import { NO_FOLDER } from "../read/file-names.js";
-import { RowText } from "../read/tables.js";
 import type { FileList } from "./files.js";
 import { cloudFault, isCloud } from "./point-clouds.js";
 import { finding, type NuScenesRule } from "./rules.js";
@@ -20,6 +19,8 @@ const RULE_OF: Record<Exclude<ImageFault, "missing" | "empty" | "not-a-file">, N
   truncated: "truncated-image",
   damaged: "truncated-image",
 };
+
+type Form = FileList["data"]["forms"][number];
 
 /** A file to look at: a row of one version's list. */
 interface Look {
@@ -43,7 +44,7 @@ const PASSES = 16;
 /** Chooses the rows of one kind whose files are looked at: those with the smallest ranks, which depend only on the seed and the name. */
 function choose(
   lists: readonly FileList[],
-  wanted: (form: FileList["data"]["forms"][number]) => boolean,
+  wanted: (form: Form) => boolean,
   options: CheckOptions,
   limit: number,
 ): Part {
@@ -81,60 +82,47 @@ export async function* lookFindings(
   summary: CheckSummary,
   options: CheckOptions,
 ): AsyncGenerator<Finding> {
-  const level = options.images ?? "headers";
+  const { images: level = "headers" } = options;
+  if (level === "names") return;
   const { limit, seconds } = boundsOf(options);
-  const texts = new Map(lists.map((list) => [list, new RowText(list.table)]));
-  const nameOf = ({ list, row }: Look) => {
-    const { filename, token } = texts.get(list)!.at(list.data.offset[row]!);
-    return { name: String(filename), token: String(token) };
-  };
-  try {
-    const pictures = choose(lists, isPicture, options, limit);
-    const clouds = choose(lists, (form) => !isPicture(form), options, limit);
-    const end = performance.now() + seconds * 1000;
-    if (level !== "names") {
-      // A quarter of the time is enough for point clouds, and the pictures get all that they leave.
-      const first = performance.now() + seconds * 250;
-      yield* lookAtClouds(root, clouds, nameOf, summary, options, first);
-      yield* lookAtPictures(root, pictures, nameOf, level, summary, options, end);
-    }
-  } finally {
-    for (const text of texts.values()) text.close();
-  }
+  const pictures = choose(lists, isPicture, options, limit);
+  const clouds = choose(lists, (form) => !isPicture(form), options, limit);
+  const start = performance.now();
+  // A quarter of the time is enough for point clouds, and the pictures get all that they leave.
+  yield* lookAtClouds(root, clouds, start + seconds * 250, summary, options);
+  yield* lookAtPictures(root, pictures, start + seconds * 1000, level, summary, options);
 }
 
 /** Tells whether a row is one of a picture: it says so, or it has a size in pixels and says nothing else. */
-function isPicture({ fileformat, width, height }: FileList["data"]["forms"][number]): boolean {
+function isPicture({ fileformat, width, height }: Form): boolean {
   return /^\.?(jpe?g|png)$/i.test(fileformat) || (fileformat === "" && width * height > 0);
 }
 
-/** What {@link lookInTime} is told of a file that is not there, which its folder's listing has shown, and of one of no known kind. */
-type NoLook = "gone" | "unknown";
-
-type NameOf = (look: Look) => { name: string; token: string };
-
-/** The name of what is looked at in the coverage, and in the progress. */
+/** How files of one kind are looked at, and what they are called in the coverage and in the progress. */
 interface Kind {
   what: string;
   phase: string;
   unit: "files" | "images";
+  sideBySide: number;
+  /** The time when no other file is begun, by `performance.now()`. */
+  end: number;
 }
 
 /**
  * Looks at files, some at a time, as long as there is time; counts them in the summary and reports the progress.
  *
- * @param end  the time when no other file is begun, by `performance.now()`
- * @returns what `look` gives for each file, in their order
+ * @param look  returns undefined for a file of no known kind
+ * @returns what `look` gives for each file, in their order, with the file's name, its place in findings and what its row says of
+ *   it; nothing for one that is not there, as its folder's listing has shown
  */
-async function* lookInTime<Report>(
-  { what, phase, unit }: Kind,
+async function* lookInTime<Report extends { fault?: unknown }>(
+  { what, phase, unit, sideBySide, end }: Kind,
+  root: string,
   { looks, left }: Part,
-  end: number,
-  sideBySide: number,
   summary: CheckSummary,
   options: CheckOptions,
-  look: (look: Look) => Promise<Report | NoLook>,
-): AsyncGenerator<Exclude<Report, NoLook>> {
+  look: (path: string, name: string) => Promise<Report | undefined>,
+): AsyncGenerator<Report & { name: string; place: { record: string }; said: Form }> {
   const coverage = { what, checked: 0, total: looks.length + left };
   summary.coverage.push(coverage);
   function* inTime() {
@@ -143,49 +131,48 @@ async function* lookInTime<Report>(
       yield one;
     }
   }
+  const reports = mapOrdered(inTime(), sideBySide, async ({ list: { text, data }, row }) => {
+    const { filename, token } = text.at(data.offset[row]!);
+    const [name, place] = [String(filename), { record: `sample_data ${String(token)}` }];
+    const path = resolve(root, name);
+    const report = await look(path, name);
+    const isGone = report?.fault !== undefined && sizeOf(path) === -1;
+    return { report: report && { ...report, name, place, said: data.forms[data.form[row]!]! }, isGone };
+  });
   let done = 0;
-  for await (const report of mapOrdered(inTime(), sideBySide, look)) {
+  for await (const { report, isGone } of reports) {
     throwIfAborted(options.signal);
     options.onProgress?.({ phase, done: ++done, total: looks.length, unit });
-    if (report === "gone") coverage.total--;
-    if (report === "gone" || report === "unknown") continue;
+    if (isGone) coverage.total--;
+    if (isGone || report === undefined) continue;
     coverage.checked++;
-    yield report as Exclude<Report, NoLook>;
+    yield report;
   }
 }
 
 async function* lookAtPictures(
   root: string,
   part: Part,
-  nameOf: NameOf,
+  end: number,
   level: "headers" | "decode",
   summary: CheckSummary,
   options: CheckOptions,
-  end: number,
 ): AsyncGenerator<Finding> {
   const sound: string[] = [];
   const sizes = new Map<string, number>();
-  const kind: Kind = { what: `pictures (${level})`, phase: "look at pictures", unit: "images" };
-  const look = async ({ list, row }: Look) => {
-    const { name, token } = nameOf({ list, row });
-    const said = list.data.forms[list.data.form[row]!]!;
-    const report = await checkImage(resolve(root, name), level);
-    if (report.fault !== undefined && sizeOf(report.path) === -1) return "gone";
-    return { name, token, said, report };
-  };
-  const reports = lookInTime(kind, part, end, SIDE_BY_SIDE[level], summary, options, look);
-  for await (const { name, token, said, report } of reports) {
-    const { fault, detail, width, height, bytes } = report;
+  const names = { what: `pictures (${level})`, phase: "look at pictures", unit: "images" } as const;
+  const kind: Kind = { ...names, sideBySide: SIDE_BY_SIDE[level], end };
+  const reports = lookInTime(kind, root, part, summary, options, (path) => checkImage(path, level));
+  for await (const { name, place, said, fault, detail, width, height, bytes } of reports) {
     // It is reported with its folder, where names and sizes of all files are looked at.
     if (fault === "empty") continue;
-    const record = { record: `sample_data ${token}` };
     if (fault !== undefined) {
-      yield finding(RULE_OF[fault as keyof typeof RULE_OF], name, detail ?? fault, record);
+      yield finding(RULE_OF[fault as keyof typeof RULE_OF], name, detail ?? fault, place);
       continue;
     }
     if (width !== undefined && (width !== said.width || height !== said.height)) {
       const text = `the picture is ${width} × ${height}, its row says ${said.width} × ${said.height}`;
-      yield finding("wrong-image-size", name, text, record);
+      yield finding("wrong-image-size", name, text, place);
       continue;
     }
     if (name.includes("/CAM_FRONT/")) sound.push(name);
@@ -202,21 +189,18 @@ async function* lookAtPictures(
 async function* lookAtClouds(
   root: string,
   part: Part,
-  nameOf: NameOf,
+  end: number,
   summary: CheckSummary,
   options: CheckOptions,
-  end: number,
 ): AsyncGenerator<Finding> {
-  const kind: Kind = { what: "point clouds (headers)", phase: "look at point clouds", unit: "files" };
-  const reports = lookInTime(kind, part, end, 16, summary, options, async (look) => {
-    const { name, token } = nameOf(look);
-    const path = resolve(root, name);
-    if (!isCloud(name)) return "unknown";
-    const fault = await cloudFault(path, name);
-    return fault !== undefined && sizeOf(path) === -1 ? "gone" : { name, token, fault };
-  });
-  for await (const { name, token, fault } of reports) {
-    if (fault !== undefined && fault.rule !== "empty-file")
-      yield finding(fault.rule, name, fault.detail, { record: `sample_data ${token}` });
+  const names = { what: "point clouds (headers)", phase: "look at point clouds", unit: "files" } as const;
+  const kind: Kind = { ...names, sideBySide: 16, end };
+  const reports = lookInTime(kind, root, part, summary, options, async (path, name) =>
+    isCloud(name) ? { fault: await cloudFault(path, name) } : undefined,
+  );
+  for await (const { name, place, fault } of reports) {
+    if (fault !== undefined && fault.rule !== "empty-file") {
+      yield finding(fault.rule, name, fault.detail, place);
+    }
   }
 }

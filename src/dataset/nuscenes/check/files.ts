@@ -20,7 +20,7 @@ import { isFirst, ownOf } from "../../options.js";
 import { hashName, NO_FOLDER } from "../read/file-names.js";
 import type { SampleData } from "../read/load.js";
 import { KEEP, Kept, type Twin } from "../read/table-state.js";
-import { RowText } from "../read/tables.js";
+import type { RowText } from "../read/tables.js";
 import type { Frames } from "./frames.js";
 import { listing } from "./listing.js";
 import { finding } from "./rules.js";
@@ -30,8 +30,8 @@ import { keptFindings, remainder } from "./table-findings.js";
 export interface FileList {
   /** The name of the version's folder. */
   version: string;
-  /** The path of the version's sample_data.json. */
-  table: string;
+  /** The rows of the version's sample_data.json. */
+  text: RowText;
   data: Pick<SampleData, "rows" | "name" | "folder" | "folders" | "form" | "forms" | "offset" | "complete">;
   /** The scene of each row, or -1; `scenes` holds the scenes' names. */
   scene: Int32Array;
@@ -145,93 +145,87 @@ export async function* fileFindings(
   options: FileOptions,
 ): AsyncGenerator<Finding> {
   const tables = lists.map((list) => new NameTable(list));
-  const texts = lists.map((list) => new RowText(list.table));
-  try {
-    if (isFirst(options.shard)) {
-      for (const [i, list] of lists.entries()) {
-        const path = `${list.version}/sample_data.json`;
-        const { duplicates, nameless } = tables[i]!;
-        const more = "more rows whose file is that of another row";
-        yield* keptFindings("duplicate-file", path, duplicates, more, ([row, first]) => {
-          const { filename, token } = texts[i]!.at(list.data.offset[row]!);
-          const other = texts[i]!.at(list.data.offset[first]!).token;
-          const place = { record: String(token), offset: list.data.offset[row]! };
-          return [`${filename} is also that of ${other}`, place];
+  if (isFirst(options.shard)) {
+    for (const [i, list] of lists.entries()) {
+      const path = `${list.version}/sample_data.json`;
+      const { duplicates, nameless } = tables[i]!;
+      const more = "more rows whose file is that of another row";
+      yield* keptFindings("duplicate-file", path, duplicates, more, ([row, first]) => {
+        const { filename, token } = list.text.at(list.data.offset[row]!);
+        const other = list.text.at(list.data.offset[first]!).token;
+        const place = { record: String(token), offset: list.data.offset[row]! };
+        return [`${filename} is also that of ${other}`, place];
+      });
+      yield* namelessFindings(list, nameless);
+    }
+  }
+  const mine = ownOf(await foldersToList(root, lists), options.shard);
+  const rowsIn = rowsPerFolder(lists);
+  coverage.total = sum(mine, (folder) => rowsIn.get(folder) ?? 0);
+  let listed = 0;
+  const turns = new Turns();
+  // The next folder is listed already while this one is looked at.
+  const list = async (folder: string) => ({ folder, names: await listing(resolve(root, folder)) });
+  for await (const { folder, names } of mapOrdered(mine, 2, list)) {
+    throwIfAborted(options.signal);
+    if (typeof names === "string") {
+      yield finding("unreadable-file", folder || ".", names, { count: rowsIn.get(folder) || undefined });
+      continue;
+    }
+    const base = resolve(root, folder);
+    const ids = lists.map((list) => list.data.folders.indexOf(folder));
+    const known = ids.some((id) => id >= 0);
+    let surplus = 0;
+    for (const name of names ?? []) {
+      let found = false;
+      for (let i = 0; i < lists.length; i++) {
+        const row = ids[i]! < 0 ? -1 : tables[i]!.mark(ids[i]!, name);
+        if (row < 0 || found) continue;
+        found = true;
+        sizes.total++;
+        sizes.checked++;
+        const size = sizeOf(`${base}/${name}`);
+        if (size > 0) continue;
+        const { fault, detail } = await checkImage(`${base}/${name}`, "names");
+        if (fault === "missing") {
+          // Such a file is missing as much as one without a link in its place.
+          for (const [at, id] of ids.entries()) if (id >= 0) tables[at]!.mark(id, name, SEEN.link);
+          sizes.total--;
+          sizes.checked--;
+          break;
+        }
+        if (fault === undefined) continue;
+        const { token } = lists[i]!.text.at(lists[i]!.data.offset[row]!);
+        const rule = fault === "empty" ? "empty-file" : "unreadable-file";
+        yield finding(rule, folder === "" ? name : `${folder}/${name}`, detail!, {
+          record: `sample_data ${String(token)}`,
         });
-        yield* namelessFindings(list, nameless, texts[i]!);
+      }
+      if (turns.due()) {
+        const done = sizes.checked;
+        options.onProgress?.({ phase: "sizes of files", done, total: coverage.total, unit: "files" });
+        await nextTurn();
+        throwIfAborted(options.signal);
+      }
+      // A name without a folder names a file in the root itself, where everything else lies, too.
+      if (found || !options.surplus || !known || folder === "" || !isShown(name)) continue;
+      if (++surplus <= KEEP) {
+        yield finding("surplus-file", `${folder}/${name}`, "no row of sample_data names this file");
       }
     }
-    const mine = ownOf(await foldersToList(root, lists), options.shard);
-    const rowsIn = rowsPerFolder(lists);
-    coverage.total = sum(mine, (folder) => rowsIn.get(folder) ?? 0);
-    let listed = 0;
-    const turns = new Turns();
-    // The next folder is listed already while this one is looked at.
-    const list = async (folder: string) => ({ folder, names: await listing(resolve(root, folder)) });
-    for await (const { folder, names } of mapOrdered(mine, 2, list)) {
-      throwIfAborted(options.signal);
-      if (typeof names === "string") {
-        yield finding("unreadable-file", folder || ".", names, { count: rowsIn.get(folder) || undefined });
-        continue;
-      }
-      const base = resolve(root, folder);
-      const ids = lists.map((list) => list.data.folders.indexOf(folder));
-      const known = ids.some((id) => id >= 0);
-      let surplus = 0;
-      for (const name of names ?? []) {
-        let found = false;
-        for (let i = 0; i < lists.length; i++) {
-          const row = ids[i]! < 0 ? -1 : tables[i]!.mark(ids[i]!, name);
-          if (row < 0 || found) continue;
-          found = true;
-          sizes.total++;
-          sizes.checked++;
-          const size = sizeOf(`${base}/${name}`);
-          if (size > 0) continue;
-          const { fault, detail } = await checkImage(`${base}/${name}`, "names");
-          if (fault === "missing") {
-            // Such a file is missing as much as one without a link in its place.
-            for (const [at, id] of ids.entries()) if (id >= 0) tables[at]!.mark(id, name, SEEN.link);
-            sizes.total--;
-            sizes.checked--;
-            break;
-          }
-          if (fault === undefined) continue;
-          const { token } = texts[i]!.at(lists[i]!.data.offset[row]!);
-          const rule = fault === "empty" ? "empty-file" : "unreadable-file";
-          yield finding(rule, folder === "" ? name : `${folder}/${name}`, detail!, {
-            record: `sample_data ${String(token)}`,
-          });
-        }
-        if (turns.due()) {
-          const done = sizes.checked;
-          options.onProgress?.({ phase: "sizes of files", done, total: coverage.total, unit: "files" });
-          await nextTurn();
-          throwIfAborted(options.signal);
-        }
-        // A name without a folder names a file in the root itself, where everything else lies, too.
-        if (found || !options.surplus || !known || folder === "" || !isShown(name)) continue;
-        if (++surplus <= KEEP) {
-          yield finding("surplus-file", `${folder}/${name}`, "no row of sample_data names this file");
-        }
-      }
-      const strangers = known || !options.surplus ? 0 : (names ?? []).filter(isShown).length;
-      if (strangers > 0) {
-        const text = `no row of sample_data names a file in this folder (${strangers} there)`;
-        yield finding("surplus-file", folder, text, { count: strangers });
-      }
-      yield* remainder("surplus-file", folder, surplus - KEEP, "more files without a row");
-      coverage.checked += rowsIn.get(folder) ?? 0;
-      listed += names?.length ?? 0;
-      options.onProgress?.({ phase: "list files", done: listed, total: coverage.total, unit: "files" });
-      const exists = names !== undefined;
-      for (const [i, list] of lists.entries()) {
-        if (ids[i]! >= 0)
-          yield* missingIn(list, ids[i]!, folder, tables[i]!.seen, texts[i]!, exists, options.onMissing);
-      }
+    const strangers = known || !options.surplus ? 0 : (names ?? []).filter(isShown).length;
+    if (strangers > 0) {
+      const text = `no row of sample_data names a file in this folder (${strangers} there)`;
+      yield finding("surplus-file", folder, text, { count: strangers });
     }
-  } finally {
-    for (const text of texts) text.close();
+    yield* remainder("surplus-file", folder, surplus - KEEP, "more files without a row");
+    coverage.checked += rowsIn.get(folder) ?? 0;
+    listed += names?.length ?? 0;
+    options.onProgress?.({ phase: "list files", done: listed, total: coverage.total, unit: "files" });
+    const exists = names !== undefined;
+    for (const [i, list] of lists.entries()) {
+      if (ids[i]! >= 0) yield* missingIn(list, ids[i]!, folder, tables[i]!.seen, exists, options.onMissing);
+    }
   }
 }
 
@@ -271,10 +265,10 @@ function rowsPerFolder(lists: readonly FileList[]): Map<string, number> {
 }
 
 /** Yields the rows whose `filename` names no file; those of a wrong type are reported with the table. */
-function* namelessFindings(list: FileList, rows: readonly number[], text: RowText): Generator<Finding> {
+function* namelessFindings(list: FileList, rows: readonly number[]): Generator<Finding> {
   const path = `${list.version}/sample_data.json`;
   for (const row of rows.slice(0, KEEP)) {
-    const { filename, token } = text.at(list.data.offset[row]!);
+    const { filename, token } = list.text.at(list.data.offset[row]!);
     if (typeof filename !== "string") continue;
     const what = `filename is "${filename}", which names no file`;
     yield finding("missing-file", path, what, { record: String(token), offset: list.data.offset[row]! });
@@ -292,7 +286,6 @@ function* missingIn(
   id: number,
   folder: string,
   seen: Uint8Array,
-  text: RowText,
   exists: boolean,
   onMissing?: (missing: Finding) => void,
 ): Generator<Finding> {
@@ -334,7 +327,7 @@ function* missingIn(
     const counted =
       (scene[row]! >= 0 && count.missing === count.total && count.total >= WHOLE_SCENE) || kept++ >= KEEP;
     if (counted && onMissing === undefined) continue;
-    const { filename, token } = text.at(data.offset[row]!);
+    const { filename, token } = list.text.at(data.offset[row]!);
     const what = seen[row] === SEEN.link ? "is a link that leads nowhere" : "the file is not there";
     const found = finding("missing-file", String(filename), what, {
       record: `sample_data ${String(token)}`,

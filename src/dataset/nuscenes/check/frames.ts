@@ -83,7 +83,6 @@ export class Frames {
 export function* frameFindings(
   tables: Tables,
   frames: Frames,
-  exclude: Uint8Array,
   { wrongTime, strays }: ChainKnowledge,
   names: Names,
 ): Generator<Finding> {
@@ -117,7 +116,7 @@ export function* frameFindings(
   const surplus: number[] = [];
   const far: number[] = [];
   for (let row = 0; row < data.rows; row++) {
-    if (exclude[row] === 1) continue;
+    if (data.exclude[row] === 1) continue;
     const channel = frames.channel[row]!;
     const group = frames.group[row]!;
     if (channel >= 0) rowsOf[channel]!++;
