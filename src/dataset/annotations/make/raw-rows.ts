@@ -94,7 +94,7 @@ export class RawRow {
   members(): RowMembers {
     const parts: string[] = [];
     for (let i = 0; i < this.#count; i++) parts.push(`${this.#names[i]}: ${oneLine(this.text(i))}`);
-    return { parts, names: this.#names };
+    return { parts, names: [...this.#names] };
   }
 
   #key(i: number, from: number, to: number): void {

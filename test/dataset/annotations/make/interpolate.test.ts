@@ -123,6 +123,16 @@ describe("the rules", () => {
     expect(rows.get(key.token)!.next).toBe(`${key.token}1`);
   });
 
+  it("the keys of a row may come in any order, and in another one in the next row", async () => {
+    const { data: usual } = await make(sets.copy(plain));
+    const set = sets.copy(plain);
+    set.edit("sample_data", (rows) => {
+      for (const [i, row] of rows.entries())
+        if (!row.is_key_frame) rows[i] = Object.fromEntries(Object.entries(row).reverse()) as Row;
+    });
+    expect((await make(set)).data).toEqual(usual);
+  });
+
   it("other tables are copied byte for byte; of a split there are its samples only", async () => {
     const set = sets.copy(plain);
     const { result, sample } = await make(set, { split: "val" });
