@@ -13,7 +13,7 @@ import { type InterpolationMessage, LAST, type SampleLinks, timeBetween } from "
 import { CHECK_HINT } from "./needed-rows.js";
 import { slerp } from "./pose.js";
 import { pythonFloat } from "./python-json.js";
-import { RawRow, rowText, suffixed, TableWriter } from "./raw-rows.js";
+import { RawRow, suffixed, TableWriter } from "./raw-rows.js";
 
 export interface AnnotationsTask {
   kind: "annotations";
@@ -115,36 +115,28 @@ class Boxes {
     for (const key of NEEDED) {
       if (typeof row.value(key) !== "string") throw this.#error(row, offset, key);
     }
-    const places = Object.fromEntries(
-      ["token", "sample_token", "translation", "rotation", "prev", "next"].map((key) => [
-        key,
-        row.place(key),
-      ]),
-    ) as Record<"token" | "sample_token" | "translation" | "rotation" | "prev" | "next", number>;
-    const members = row.members();
-    const token = row.text(places.token);
+    const box = row.template();
+    const token = row.text("token");
     const partner = this.#neighbour(row, this.samples.next[sample]!);
-    const own: [number, string][] = [];
-    if (this.#neighbour(row, this.samples.prev[sample]!) >= 0) {
-      own.push([places.prev, suffixed(row.text(places.prev), LAST)]);
-    }
-    if (partner >= 0) own.push([places.next, suffixed(token, 1)]);
-    writer.add(rowText(members, own));
+    const own: Record<string, string> = {};
+    if (this.#neighbour(row, this.samples.prev[sample]!) >= 0) own.prev = suffixed(row.text("prev"), LAST);
+    if (partner >= 0) own.next = suffixed(token, 1);
+    writer.add(box.with(own));
     if (partner < 0) return;
-    const sampleToken = row.text(places.sample_token);
-    const next = row.text(places.next);
+    const sampleToken = row.text("sample_token");
+    const next = row.text("next");
     const [from, to] = [this.#poseOf(index), this.#poseOf(partner)];
     for (let k = 1; k <= LAST; k++) {
       const { translation, rotation } = this.#between(sample, from, to, k);
       writer.add(
-        rowText(members, [
-          [places.token, suffixed(token, k)],
-          [places.sample_token, suffixed(sampleToken, k)],
-          [places.translation, vectorText(translation)],
-          [places.rotation, vectorText(rotation)],
-          [places.prev, k === 1 ? token : suffixed(token, k - 1)],
-          [places.next, k === LAST ? next : suffixed(token, k + 1)],
-        ]),
+        box.with({
+          token: suffixed(token, k),
+          sample_token: suffixed(sampleToken, k),
+          translation: vectorText(translation),
+          rotation: vectorText(rotation),
+          prev: k === 1 ? token : suffixed(token, k - 1),
+          next: k === LAST ? next : suffixed(token, k + 1),
+        }),
       );
     }
   }

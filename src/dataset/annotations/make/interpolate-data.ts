@@ -8,7 +8,7 @@ import { FLAG, LINK } from "../../nuscenes/read/table-state.js";
 import { FRAMES, type InterpolationMessage, LAST, type SampleLinks, timeBetween } from "./interpolation.js";
 import { CHECK_HINT } from "./needed-rows.js";
 import { pythonFloat } from "./python-json.js";
-import { type RawRow, RawRowAt, rowText, suffixed, TableWriter } from "./raw-rows.js";
+import { type RawRow, RawRowAt, suffixed, TableWriter } from "./raw-rows.js";
 
 export interface DataTask {
   kind: "data";
@@ -26,13 +26,10 @@ export interface DataTask {
   sync: boolean;
 }
 
-const FIELDS = [
-  ...(["token", "sample_token", "prev", "next", "timestamp", "is_key_frame"] as const),
-  ...(["ego_pose_token", "calibrated_sensor_token", "filename"] as const),
-] as const;
-type Field = (typeof FIELDS)[number];
 /** The fields that a frame takes from the row whose picture it shows. */
 const SHOWN = ["ego_pose_token", "calibrated_sensor_token", "filename"] as const;
+const FIELDS = ["token", "sample_token", "prev", "next", "timestamp", "is_key_frame", ...SHOWN] as const;
+type Field = (typeof FIELDS)[number];
 const REPORT_ROWS = 20_000;
 
 /** Writes sample_data at 12 Hz. @throws VistaError `FORMAT` where a row that is needed is damaged or not there */
@@ -64,42 +61,38 @@ function writeFrames(task: DataTask, row: number, of: number, reader: RawRowAt, 
   const { samples, offset } = task;
   const key = reader.at(offset[row]!);
   for (const field of FIELDS) check(task, key, row, field);
-  const places = Object.fromEntries(FIELDS.map((field) => [field, key.place(field)])) as Record<
-    Field,
-    number
-  >;
-  const members = key.members();
-  const token = key.text(places.token);
-  const sampleToken = key.text(places.sample_token);
-  const next = key.text(places.next);
+  const frame = key.template();
+  const token = key.text("token");
+  const sampleToken = key.text("sample_token");
+  const next = key.text("next");
   const time = key.value("timestamp") as number;
   const nextSample = samples.next[of]!;
   if (nextSample < 0) {
-    writer.add(rowText(members, [[places.prev, suffixed(key.text(places.prev), LAST)]]));
+    writer.add(frame.with({ prev: suffixed(key.text("prev"), LAST) }));
     return;
   }
-  writer.add(rowText(members, [[places.next, suffixed(token, 1)]]));
+  writer.add(frame.with({ next: suffixed(token, 1) }));
   let shown = row;
-  let texts = SHOWN.map((field) => key.text(places[field]));
+  let picture: Record<string, string> = {};
   for (let k = 1; k < FRAMES; k++) {
     const after = frameAfter(task, shown, reader);
     if (after !== shown) {
       shown = after;
-      const frame = reader.at(offset[shown]!);
-      texts = SHOWN.map((field) => frame.text(check(task, frame, shown, field)));
+      const raw = reader.at(offset[shown]!);
+      picture = Object.fromEntries(SHOWN.map((field) => [field, check(task, raw, shown, field)]));
     }
     const own = suffixed(token, k);
     writer.add(
-      rowText(members, [
-        [places.token, own],
-        [places.sample_token, suffixed(sampleToken, k)],
+      frame.with({
+        token: own,
+        sample_token: suffixed(sampleToken, k),
         // The tables that people know have `prev` like this, although it leads nowhere: they make it from a token that has its
         // number already.
-        [places.prev, suffixed(own, k - 1)],
-        [places.next, k === LAST ? next : suffixed(own, k + 1)],
-        [places.timestamp, pythonFloat(timeBetween(time, samples.time[nextSample]!, k))],
-        ...SHOWN.map((field, i) => [places[field], texts[i]!] as const),
-      ]),
+        prev: suffixed(own, k - 1),
+        next: k === LAST ? next : suffixed(own, k + 1),
+        timestamp: pythonFloat(timeBetween(time, samples.time[nextSample]!, k)),
+        ...picture,
+      }),
     );
   }
 }
@@ -113,24 +106,23 @@ function frameAfter(task: DataTask, row: number, reader: RawRowAt): number {
   const raw = reader.at(offset[row]!);
   const what =
     typeof raw.value("next") === "string"
-      ? `next names sample_data ${raw.text(raw.place("next"))}, which is not there`
+      ? `next names sample_data ${raw.text("next")}, which is not there`
       : 'field "next" is not a string';
   throw badRow(task, raw, row, what);
 }
 
-/** Returns the place of a field, and throws where the field is missing or of another type. */
-function check(task: DataTask, raw: RawRow, row: number, field: Field): number {
-  const place = raw.place(field);
-  if (place < 0) damaged(task, raw, row, field);
-  const first = raw.text(place)[0]!;
+/** Returns the JSON text of a field, and throws where the field is missing or of another type. */
+function check(task: DataTask, raw: RawRow, row: number, field: Field): string {
+  if (!raw.has(field)) damaged(task, raw, row, field);
+  const text = raw.text(field);
+  const first = text[0]!;
   const isRight = field === "timestamp" ? /[-\d]/.test(first) : field === "is_key_frame" || first === '"';
   if (!isRight) damaged(task, raw, row, field);
-  return place;
+  return text;
 }
 
 function damaged(task: DataTask, raw: RawRow, row: number, field: string): never {
-  const place = raw.place(field);
-  const what = place < 0 ? "is missing" : `is ${raw.text(place).slice(0, 40)}`;
+  const what = raw.has(field) ? `is ${raw.text(field).slice(0, 40)}` : "is missing";
   throw badRow(task, raw, row, `field "${field}" ${what}`);
 }
 

@@ -20,7 +20,7 @@ import { type InterpolationTask, runInterpolation } from "./interpolate-task.js"
 import { FRAMES, type InterpolationMessage, LAST, type SampleLinks, timeBetween } from "./interpolation.js";
 import { NeededRows, scenesOf } from "./needed-rows.js";
 import { pythonFloat } from "./python-json.js";
-import { RawRowAt, rowText, suffixed, TableWriter } from "./raw-rows.js";
+import { RawRowAt, suffixed, TableWriter } from "./raw-rows.js";
 import { findNuScenes, type SceneChoice, sceneFilter } from "./source.js";
 
 /** The options of {@link writeInterpolatedTables}. */
@@ -222,24 +222,21 @@ function writeSamples(
     for (const [row, offset] of small.sample!.offset.entries()) {
       if (links.wanted[row] === 0) continue;
       const raw = reader.at(offset);
-      const members = raw.members();
-      const place = (key: string) => raw.place(key);
-      const token = raw.text(place("token"));
-      const [prev, next] = [raw.text(place("prev")), raw.text(place("next"))];
+      const own = raw.template();
+      const [token, prev, next] = [raw.text("token"), raw.text("prev"), raw.text("next")];
       const isLast = links.next[row]! < 0;
-      const own: [number, string][] = isLast ? [] : [[place("next"), suffixed(token, 1)]];
+      const changes: Record<string, string> = isLast ? {} : { next: suffixed(token, 1) };
       // The generator gives `prev` of a scene's last sample a number although there may be no sample before it.
-      if (isLast || links.prev[row]! >= 0) own.push([place("prev"), suffixed(prev, LAST)]);
-      writer.add(rowText(members, own));
+      if (isLast || links.prev[row]! >= 0) changes.prev = suffixed(prev, LAST);
+      writer.add(own.with(changes));
       for (let k = 1; !isLast && k < FRAMES; k++) {
-        const time = timeBetween(links.time[row]!, links.time[links.next[row]!]!, k);
         writer.add(
-          rowText(members, [
-            [place("token"), suffixed(token, k)],
-            [place("timestamp"), pythonFloat(time)],
-            [place("prev"), k === 1 ? token : suffixed(token, k - 1)],
-            [place("next"), k === LAST ? next : suffixed(token, k + 1)],
-          ]),
+          own.with({
+            token: suffixed(token, k),
+            timestamp: pythonFloat(timeBetween(links.time[row]!, links.time[links.next[row]!]!, k)),
+            prev: k === 1 ? token : suffixed(token, k - 1),
+            next: k === LAST ? next : suffixed(token, k + 1),
+          }),
         );
       }
     }

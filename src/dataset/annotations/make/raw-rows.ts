@@ -59,20 +59,19 @@ export class RawRow {
     return at + 1;
   }
 
-  /** Returns the place of the member that has this key, or -1. */
-  place(key: string): number {
-    const place = this.#places.get(key);
-    return place === undefined || place >= this.#count ? -1 : place;
+  has(key: string): boolean {
+    return this.#place(key) >= 0;
   }
 
-  /** Returns the JSON text of a member's value. */
-  text(place: number): string {
+  /** Returns the JSON text of the value of a member, which the row must have. */
+  text(key: string): string {
+    const place = this.#place(key);
     return this.#bytes.toString("latin1", this.#from[place], this.#to[place]);
   }
 
   /** Returns the value of a member; `undefined` where no member has this key. */
   value(key: string): unknown {
-    const place = this.place(key);
+    const place = this.#place(key);
     if (place < 0) return undefined;
     const text = this.#bytes.toString("utf8", this.#from[place], this.#to[place]);
     try {
@@ -90,11 +89,19 @@ export class RawRow {
     return true;
   }
 
-  /** Returns the row's members on one line each, as `"key": value`, for {@link rowText}. */
-  members(): RowMembers {
-    const parts: string[] = [];
-    for (let i = 0; i < this.#count; i++) parts.push(`${this.#names[i]}: ${oneLine(this.text(i))}`);
-    return { parts, names: [...this.#names] };
+  /** Returns the row in a form that stays when the next one is read. */
+  template(): RowTemplate {
+    const names = this.#names.slice(0, this.#count);
+    const parts = names.map((name, i) => {
+      return `${name}: ${oneLine(this.#bytes.toString("latin1", this.#from[i], this.#to[i]))}`;
+    });
+    return new RowTemplate(names, parts, this.#places);
+  }
+
+  /** Returns the place of the member that has this key, or -1. */
+  #place(key: string): number {
+    const place = this.#places.get(key);
+    return place === undefined || place >= this.#count ? -1 : place;
   }
 
   #key(i: number, from: number, to: number): void {
@@ -112,20 +119,24 @@ export class RawRow {
   }
 }
 
-export interface RowMembers {
-  parts: string[];
-  /** The keys with their quotes. */
-  names: readonly string[];
-}
+/** A row from which others are made. */
+export class RowTemplate {
+  /** @param names  the keys with their quotes; `parts` are the members as `"key": value` */
+  constructor(
+    private readonly names: readonly string[],
+    private readonly parts: readonly string[],
+    private readonly places: ReadonlyMap<string, number>,
+  ) {}
 
-/** Returns a row's line, with the values of some members replaced; these are given by place, as JSON text. */
-export function rowText(
-  { parts, names }: RowMembers,
-  replaced: readonly (readonly [number, string])[],
-): string {
-  const own = parts.slice();
-  for (const [place, text] of replaced) own[place] = `${names[place]}: ${text}`;
-  return `{${own.join(", ")}}`;
+  /** Returns the row on one line, with other values for some of its keys; these are given as JSON text. */
+  with(values: Readonly<Record<string, string>>): string {
+    const own = this.parts.slice();
+    for (const key in values) {
+      const place = this.places.get(key)!;
+      own[place] = `${this.names[place]}: ${values[key]}`;
+    }
+    return `{${own.join(", ")}}`;
+  }
 }
 
 /** Returns a token's JSON text with something after the token. */
