@@ -3,14 +3,14 @@
  * between the two. The table at 2 Hz is read twice: once for the poses, and once to copy the rows.
  */
 import { statSync } from "node:fs";
-import { VistaError } from "../../../core/errors.js";
+import type { VistaError } from "../../../core/errors.js";
 import { readRows } from "../../json/rows.js";
 import { Columns } from "../../nuscenes/read/columns.js";
 import { describeProblem } from "../../nuscenes/read/field-types.js";
 import { SCHEMA } from "../../nuscenes/read/schema.js";
 import { insertRow, lookUp, newTokenTable, type TokenTable } from "../../nuscenes/read/tokens.js";
 import { type InterpolationMessage, LAST, type SampleLinks, timeBetween } from "./interpolation.js";
-import { CHECK_HINT } from "./needed-rows.js";
+import { damagedTable } from "./needed-rows.js";
 import { slerp } from "./pose.js";
 import { pythonFloat } from "./python-json.js";
 import { RawRow, suffixed, TableWriter } from "./raw-rows.js";
@@ -103,8 +103,7 @@ class Boxes {
     this.#table = newTokenTable(keys, rows);
     for (let row = 0; row < rows; row++) {
       if (sample[row]! < 0 || insertRow(this.#table, row) === -1) continue;
-      const what = "a sample has two boxes of this instance";
-      throw new VistaError("FORMAT", what, { path, offset: offsets[row]!, hint: CHECK_HINT });
+      throw damagedTable(path, "a sample has two boxes of this instance", { offset: offsets[row]! });
     }
   }
 
@@ -182,12 +181,8 @@ class Boxes {
     const value = row.value(key);
     const problem = describeProblem(key, SCHEMA.sample_annotation.fields[key]!, value);
     const token = row.value("token");
-    return new VistaError("FORMAT", problem ?? `field "${key}" is damaged`, {
-      path: this.path,
-      record: typeof token === "string" ? `sample_annotation ${token}` : undefined,
-      offset,
-      hint: CHECK_HINT,
-    });
+    const record = typeof token === "string" ? `sample_annotation ${token}` : undefined;
+    return damagedTable(this.path, problem ?? `field "${key}" is damaged`, { record, offset });
   }
 }
 
@@ -222,15 +217,11 @@ function readTable(
         return after;
       },
       value(_, offset) {
-        throw new VistaError("FORMAT", "the row is not an object", { path, offset, hint: CHECK_HINT });
+        throw damagedTable(path, "the row is not an object", { offset });
       },
     },
     onBytes,
   );
   if (error === undefined) return rows;
-  throw new VistaError("FORMAT", `not JSON: ${error.reason}`, {
-    path,
-    offset: error.offset,
-    hint: CHECK_HINT,
-  });
+  throw damagedTable(path, `not JSON: ${error.reason}`, { offset: error.offset });
 }

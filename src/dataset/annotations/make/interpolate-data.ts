@@ -3,15 +3,15 @@
  * after it.
  */
 import { statSync } from "node:fs";
-import { VistaError } from "../../../core/errors.js";
+import type { VistaError } from "../../../core/errors.js";
 import { FLAG, LINK } from "../../nuscenes/read/table-state.js";
 import { FRAMES, type InterpolationMessage, LAST, type SampleLinks, timeBetween } from "./interpolation.js";
-import { CHECK_HINT } from "./needed-rows.js";
+import { damagedTable } from "./needed-rows.js";
 import { pythonFloat } from "./python-json.js";
 import { type RawRow, RawRowAt, suffixed, TableWriter } from "./raw-rows.js";
 
 export interface DataTask {
-  kind: "data";
+  kind: "sampleData";
   from: string;
   to: string;
   samples: SampleLinks;
@@ -128,5 +128,5 @@ function damaged(task: DataTask, raw: RawRow, row: number, field: string): never
 
 function badRow({ from, offset }: DataTask, raw: RawRow, row: number, what: string): VistaError {
   const record = `sample_data ${raw.value("token")}`;
-  return new VistaError("FORMAT", what, { path: from, record, offset: offset[row]!, hint: CHECK_HINT });
+  return damagedTable(from, what, { record, offset: offset[row]! });
 }

@@ -92,7 +92,6 @@ export async function writeInterpolatedTables(
   // At least the tables that are copied are written; how large the others become is seen only while they are made.
   const needed = sum(COPIED, (name) => tableBytes(join(tables, `${name}.json`)));
   await prepareOutputFolder(folder, needed, output);
-  const run = { signal, onProgress };
   const small = await loadTables(tables, { signal, only: [...COPIED, "sample"] });
   // A table that is cut off or damaged would be copied as it is, and nobody would be told.
   for (const name of COPIED) new NeededRows(small, name).close();
@@ -108,18 +107,22 @@ export async function writeInterpolatedTables(
     ...{ samples: 0, annotations: 0, sampleData: 0, bytes: 0, unattached: 0 },
   };
   await writeFolderAtomically(folder, needed, output, async (made) => {
-    for (const name of COPIED) await copyTable(tables, name, made, result, signal);
-    await writeSamples(
-      join(tables, "sample.json"),
-      await made.place("sample.json"),
-      small,
-      links,
-      fsync,
-      result,
-    );
-    await writeLarge(tables, made, links, fsync, result, run);
+    const job: Job = { tables, made, links, fsync, result, signal, onProgress };
+    for (const name of COPIED) await copyTable(name, job);
+    await writeSamples(small, job);
+    await writeLarge(job);
   });
   return result;
+}
+
+/** What is made, from which tables. */
+interface Job extends RunOptions {
+  /** The folder of the tables at 2 Hz. */
+  tables: string;
+  made: FolderInProgress;
+  links: SampleLinks;
+  fsync: boolean;
+  result: InterpolatedTables;
 }
 
 /** Returns the size of a table in bytes; 0 where it is not there, which reading it will tell. */
@@ -176,13 +179,7 @@ function linkSamples(
   return { links, scenes: scenes.size };
 }
 
-async function copyTable(
-  tables: string,
-  name: TableName,
-  made: FolderInProgress,
-  result: InterpolatedTables,
-  signal: AbortSignal | undefined,
-): Promise<void> {
+async function copyTable(name: TableName, { tables, made, result, signal }: Job): Promise<void> {
   const path = join(tables, `${name}.json`);
   let input: FileHandle | undefined;
   try {
@@ -208,16 +205,9 @@ async function copyTable(
 }
 
 /** Writes sample.json, with as many rows for each sample as there are frames up to the next sample. */
-function writeSamples(
-  from: string,
-  to: string,
-  { small }: Tables,
-  links: SampleLinks,
-  sync: boolean,
-  result: InterpolatedTables,
-): void {
-  const reader = new RawRowAt(from);
-  const writer = new TableWriter(to);
+async function writeSamples({ small }: Tables, { tables, made, links, fsync, result }: Job): Promise<void> {
+  const reader = new RawRowAt(join(tables, "sample.json"));
+  const writer = new TableWriter(await made.place("sample.json"));
   try {
     for (const [row, offset] of small.sample!.offset.entries()) {
       if (links.wanted[row] === 0) continue;
@@ -240,7 +230,7 @@ function writeSamples(
         );
       }
     }
-    writer.finish(sync);
+    writer.finish(fsync);
   } finally {
     writer.close();
     reader.close();
@@ -250,32 +240,25 @@ function writeSamples(
 }
 
 /** Makes the two large tables side by side, in threads of their own where the tables are large enough for that. */
-async function writeLarge(
-  tables: string,
-  made: FolderInProgress,
-  samples: SampleLinks,
-  sync: boolean,
-  result: InterpolatedTables,
-  { signal, onProgress }: RunOptions,
-): Promise<void> {
-  const path = (name: string) => join(tables, `${name}.json`);
+async function writeLarge(job: Job): Promise<void> {
+  const { tables, made, links: samples, fsync: sync, result, signal, onProgress } = job;
+  const path = (name: TableName) => join(tables, `${name}.json`);
   const [boxBytes, dataBytes] = [tableBytes(path("sample_annotation")), tableBytes(path("sample_data"))];
   // Both tables are read twice.
   const total = 2 * (boxBytes + dataBytes);
-  const read = { annotations: 0, load: 0, data: 0 };
+  const read = { annotations: 0, load: 0, sampleData: 0 };
   const report = (part: keyof typeof read, bytes: number) => {
     read[part] = bytes;
-    onProgress?.({
-      phase: "interpolate",
-      done: read.annotations + read.load + read.data,
-      total,
-      unit: "bytes",
-    });
+    const done = read.annotations + read.load + read.sampleData;
+    onProgress?.({ phase: "interpolate", done, total, unit: "bytes" });
   };
-  const perform = async (task: InterpolationTask, key: "annotations" | "sampleData") => {
+  const filesOf = async (name: TableName) => {
+    return { from: path(name), to: await made.place(`${name}.json`), samples, sync };
+  };
+  const perform = async (task: InterpolationTask) => {
     const take = (message: InterpolationMessage) => {
       if (message.kind === "bytes") return report(task.kind, message.bytes);
-      result[key] = message.rows;
+      result[task.kind] = message.rows;
       result.bytes += message.bytes;
       result.unattached += message.unattached;
     };
@@ -286,10 +269,7 @@ async function writeLarge(
       throw fromSystem(error, task.from, "make the table");
     }
   };
-  const boxes = async () => {
-    const to = await made.place("sample_annotation.json");
-    await perform({ kind: "annotations", from: path("sample_annotation"), to, samples, sync }, "annotations");
-  };
+  const boxes = async () => perform({ kind: "annotations", ...(await filesOf("sample_annotation")) });
   const frames = async () => {
     const loaded = await loadTables(tables, {
       only: ["scene", "sample", "calibrated_sensor", "sample_data"],
@@ -298,19 +278,7 @@ async function writeLarge(
     });
     new NeededRows(loaded, "sample_data");
     const { offset, flags, sample, next } = loaded.sampleData!;
-    const to = await made.place("sample_data.json");
-    const task = {
-      kind: "data" as const,
-      from: path("sample_data"),
-      to,
-      samples,
-      offset,
-      flags,
-      sample,
-      next,
-      sync,
-    };
-    await perform(task, "sampleData");
+    await perform({ kind: "sampleData", ...(await filesOf("sample_data")), offset, flags, sample, next });
   };
   // Both must have ended, well or not, before the folder that they write into is removed.
   await settleAll([boxes(), frames()]);

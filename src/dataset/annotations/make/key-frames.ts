@@ -1,11 +1,9 @@
 /** The rows of sample_data that are a sample's key frames of CAM_FRONT and LIDAR_TOP. */
-
-import { VistaError } from "../../../core/errors.js";
 import { firstWhere } from "../../../core/search.js";
 import type { Tables } from "../../nuscenes/read/load-tables.js";
 import { FLAG, LINK } from "../../nuscenes/read/table-state.js";
 import { rowOf } from "../../nuscenes/read/tables.js";
-import { CHECK_HINT, type NeededRows } from "./needed-rows.js";
+import { damagedTable, type NeededRows } from "./needed-rows.js";
 
 export const CHANNELS = ["CAM_FRONT", "LIDAR_TOP"] as const;
 export type Channel = (typeof CHANNELS)[number];
@@ -87,12 +85,8 @@ export class KeyFrames {
         "its channel is not known: the calibrated_sensor or its sensor is not there",
       );
     }
-    if (problems.more > 0) {
-      throw new VistaError("FORMAT", `has ${problems.first.length + problems.more} damaged rows`, {
-        path: this.data.path,
-        hint: CHECK_HINT,
-      });
-    }
+    if (problems.more > 0)
+      throw damagedTable(this.data.path, `has ${problems.first.length + problems.more} damaged rows`);
   }
 
   /** Finds the rows that may be key frames but do not say of which sample or channel, or do not say whether they are. */

@@ -3,15 +3,19 @@
  * error names it. Nobody looks at the others.
  */
 import { join } from "node:path";
-import { fromSystem, VistaError } from "../../../core/errors.js";
+import { fromSystem, VistaError, type Where } from "../../../core/errors.js";
 import { describeProblem, kindOf } from "../../nuscenes/read/field-types.js";
 import type { Tables } from "../../nuscenes/read/load-tables.js";
 import { type FieldType, SCHEMA, type TableName } from "../../nuscenes/read/schema.js";
 import type { TableState } from "../../nuscenes/read/table-state.js";
 import { type Row, RowText, rowOf, type SmallTable } from "../../nuscenes/read/tables.js";
 
-export const CHECK_HINT =
-  "`vista-data check` names every row like it; unpack the tables from their archive again.";
+const HINT = "`vista-data check` names every row like it; unpack the tables from their archive again.";
+
+/** Returns the error for a table that something cannot be made from. */
+export function damagedTable(path: string, what: string, place: Omit<Where, "path"> = {}): VistaError {
+  return new VistaError("FORMAT", what, { path, ...place, hint: HINT });
+}
 
 /** The rows of one table, which may be small or large. */
 export class NeededRows {
@@ -28,7 +32,7 @@ export class NeededRows {
   ) {
     this.path = join(tables.folder, `${name}.json`);
     if (tables.missing.includes(name)) {
-      throw new VistaError("NOT_FOUND", "the table is not there", { path: this.path, hint: CHECK_HINT });
+      throw new VistaError("NOT_FOUND", "the table is not there", { path: this.path, hint: HINT });
     }
     const refused = tables.unreadable.get(name);
     if (refused !== undefined)
@@ -36,16 +40,11 @@ export class NeededRows {
     this.#small = tables.small[name];
     this.state = (this.#small ?? (name === "sample_data" ? tables.sampleData : tables.egoPose))!;
     const { error, duplicates } = this.state;
-    if (error !== undefined) {
-      const { offset, reason } = error;
-      throw new VistaError("FORMAT", `not JSON: ${reason}`, { path: this.path, offset, hint: CHECK_HINT });
-    }
+    if (error !== undefined)
+      throw damagedTable(this.path, `not JSON: ${error.reason}`, { offset: error.offset });
     if (duplicates.more > 0) {
       const all = duplicates.first.length + duplicates.more;
-      throw new VistaError("FORMAT", `${all} rows have the token of another row`, {
-        path: this.path,
-        hint: CHECK_HINT,
-      });
+      throw damagedTable(this.path, `${all} rows have the token of another row`);
     }
     this.#twins = new Set(duplicates.first.flat());
   }
@@ -71,8 +70,8 @@ export class NeededRows {
 
   /** Makes an error about a row that was left out of the columns. */
   errorAt(offset: number, what: string, token?: unknown): VistaError {
-    const record = typeof token === "string" && token !== "" ? { record: `${this.name} ${token}` } : {};
-    return new VistaError("FORMAT", what, { path: this.path, ...record, offset, hint: CHECK_HINT });
+    const record = typeof token === "string" && token !== "" ? `${this.name} ${token}` : undefined;
+    return damagedTable(this.path, what, { record, offset });
   }
 
   /** Throws an error about a field that names a row of another table which is not there. @throws VistaError `FORMAT` */
