@@ -1,6 +1,6 @@
 /** `checkAnnotations`, which checks Vista's nuScenes.json, nuScenes_val.json and YouTube.json, and DriveAGI's language files. */
 import { existsSync } from "node:fs";
-import { basename, dirname, join, relative, resolve, sep } from "node:path";
+import { basename, join, relative, sep } from "node:path";
 import { isVistaError, throwIfAborted } from "../../core/errors.js";
 import { runWorker } from "../../core/io/worker.js";
 import { formatCount as count } from "../../core/text.js";
@@ -9,7 +9,7 @@ import { readSplits, type Split } from "../opendv/meta.js";
 import { findOpenDvRoot } from "../opendv/root.js";
 import { isFirst, requireCount, requireShard } from "../options.js";
 import type { UnusableRecords } from "./clean.js";
-import { dataOf } from "./clips.js";
+import { dataOf, rootOf } from "./clips.js";
 import { type AnnotationMessage, type AnnotationTask, runAnnotations, totalBytes } from "./run.js";
 
 /** The options of {@link checkAnnotations}. */
@@ -60,7 +60,7 @@ const WORKER_FROM = 32 << 20;
 
 /** Checks annotation files. The records of a file show which kind it is; its name only says whether it is for validation. */
 export function checkAnnotations(files: readonly string[], options: AnnotationCheckOptions = {}): Check {
-  const root = options.root ?? defaultRoot(files[0] ?? ".");
+  const root = options.root ?? rootOf(files[0] ?? ".");
   const summary: CheckSummary = {
     kind: "annotations",
     title: `annotations: ${files.map((file) => basename(file)).join(", ")}`,
@@ -70,11 +70,6 @@ export function checkAnnotations(files: readonly string[], options: AnnotationCh
     interrupted: true,
   };
   return { summary, [Symbol.asyncIterator]: () => findings(files, summary, options) };
-}
-
-function defaultRoot(file: string): string {
-  const folder = dirname(file);
-  return basename(resolve(folder)) === "annos" ? join(folder, "..") : folder;
 }
 
 async function* findings(

@@ -2,6 +2,7 @@
 import { isRecord } from "../../core/maps.js";
 import type { RowSink } from "../json/rows.js";
 import { kindOf } from "../nuscenes/read/field-types.js";
+import { frameName } from "../opendv/names.js";
 import { FrameSet, MAX_FRAME } from "../opendv/runs.js";
 import type { Clip, ClipFolder } from "./clip.js";
 import type { ClipSample } from "./clip-sample.js";
@@ -23,7 +24,7 @@ export class ClipRows implements RowSink {
   #extension = "";
   #folder: ClipFolder | undefined;
   /** The one object that serves for all records. */
-  readonly #clip: Clip = { folder: NO_FOLDER, first: 0, width: 0, extension: "", length: 0 };
+  readonly #clip: Clip = { folder: NO_FOLDER, first: 0, prefix: "", width: 0, extension: "", length: 0 };
   #bad = 0;
   /** The rule because of which the loader cannot use the last record; undefined where it can. */
   broken: AnnotationRule | undefined;
@@ -108,7 +109,7 @@ export class ClipRows implements RowSink {
     let last: number | undefined;
     if (language) {
       last = Number.parseInt(record.last_frame as string, 10);
-      const alike = `${String(last).padStart(digits.length, "0")}.${extension}`;
+      const alike = frameName({ prefix: "", width: digits.length, extension }, last);
       if (record.last_frame !== alike) {
         const message = `"last_frame" is "${record.last_frame}", which would be "${alike}" if named like "first_frame"`;
         return wrong(message, "frame-name");

@@ -1,14 +1,13 @@
 /** The choice of clips whose frames the quick form of the check looks for, where listing every folder would take too long. */
 import { mix } from "../sample.js";
 import type { Clip, ClipFolder } from "./clip.js";
+import type { Place } from "./issues.js";
 
 /** The largest number of folders whose last clip is looked at; OpenDV-YouTube has about 2,000 folders. */
 const MAX_FOLDERS = 20_000;
 
-export interface ChosenClip {
+export interface ChosenClip extends Place {
   clip: Clip;
-  index: number;
-  offset: number;
   /** Whether the clip was chosen at random. Then all its frames are looked for, otherwise only the last one. */
   random: boolean;
   /** Whether it is the last clip of its folder. */
@@ -37,21 +36,21 @@ export class ClipSample {
     private readonly seed: number,
   ) {}
 
-  offer(clip: Clip, index: number, offset: number): void {
+  offer(clip: Clip, place: Place): void {
     const last = this.#last.get(clip.folder);
     if (last === undefined) {
-      if (this.#last.size < MAX_FOLDERS) this.#last.set(clip.folder, chosen(clip, index, offset, false));
+      if (this.#last.size < MAX_FOLDERS) this.#last.set(clip.folder, chosen(clip, place, false));
     } else if (clip.first + clip.length > last.clip.first + last.clip.length) {
       Object.assign(last.clip, clip);
-      Object.assign(last, { index, offset });
+      Object.assign(last, { index: place.index, offset: place.offset });
     }
     const number = this.offered++;
     if (this.takeAll || this.#clips.length < this.size) {
-      this.#clips.push(chosen(clip, index, offset, true));
+      this.#clips.push(chosen(clip, place, true));
       return;
     }
     const at = Math.floor((mix(this.seed, number) / 2 ** 32) * (number + 1));
-    if (at < this.size) this.#clips[at] = chosen(clip, index, offset, true);
+    if (at < this.size) this.#clips[at] = chosen(clip, place, true);
   }
 
   /** Returns the chosen clips. Those chosen at random come first, so that a bound on the time falls on the others. */
@@ -62,6 +61,6 @@ export class ClipSample {
   }
 }
 
-function chosen(clip: Clip, index: number, offset: number, random: boolean): ChosenClip {
+function chosen(clip: Clip, { index, offset }: Place, random: boolean): ChosenClip {
   return { clip: { ...clip }, index, offset, random, last: !random };
 }

@@ -1,14 +1,13 @@
 /** Clips of consecutive frames, and the folders that they are in. */
 import type { FolderScan } from "../opendv/folder-listing.js";
 import type { Split } from "../opendv/meta.js";
+import type { FrameLayout } from "../opendv/names.js";
 import type { FrameSet } from "../opendv/runs.js";
 
-/** A clip, as its record gives it. `width` counts the digits in the name of the first frame. */
-export interface Clip {
+/** A clip, as its record gives it, with the layout of the name of its first frame. */
+export interface Clip extends FrameLayout {
   folder: ClipFolder;
   first: number;
-  width: number;
-  extension: string;
   /** The number of frames, from `first` on. */
   length: number;
 }

@@ -1,13 +1,13 @@
 /** Checks of clips of consecutive frames in folders, as YouTube.json and the language files list them. */
 
 import { existsSync, statSync } from "node:fs";
-import { isAbsolute, join } from "node:path";
+import { basename, dirname, isAbsolute, join, resolve } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { isSystemError, rethrowExhausted } from "../../core/errors.js";
 import { remember } from "../../core/maps.js";
 import { type FolderScan, scanFolder } from "../opendv/folder-listing.js";
 import type { Split } from "../opendv/meta.js";
-import { describeLayout } from "../opendv/names.js";
+import { describeLayout, frameName } from "../opendv/names.js";
 import { findOpenDvRoot, splitOf } from "../opendv/root.js";
 import { FrameSet, findRun, MAX_FRAME } from "../opendv/runs.js";
 import { recognise } from "../recognise.js";
@@ -141,7 +141,7 @@ export class ClipChecker {
     }
     if (this.source === undefined) return undefined;
     if (this.sample !== undefined) {
-      this.sample.offer(clip, this.issues.index, this.issues.offset);
+      this.sample.offer(clip, this.issues);
       return undefined;
     }
     const broken = this.#checkFrames(clip, this.source);
@@ -202,7 +202,7 @@ export class ClipChecker {
     const { layout, runs } = scan;
     const digits = Math.max(layout.width, String(first).length);
     if (layout.prefix !== "" || layout.extension !== extension || digits !== width) {
-      const spelled = `${String(first).padStart(width, "0")}.${extension}`;
+      const spelled = frameName(clip, first);
       return issue(
         "frame-missing",
         (count) =>
@@ -240,12 +240,18 @@ export class ClipChecker {
  * is tried.
  */
 function missingFrame(clip: Clip, source: FolderSource, all: boolean): string | undefined {
-  const { folder, first, width, extension, length } = clip;
+  const { folder, first, length } = clip;
   for (let i = all ? 0 : length - 1; i < length; i++) {
-    const file = `${String(first + i).padStart(width, "0")}.${extension}`;
+    const file = frameName(clip, first + i);
     if (!source.has(folder.name, file)) return file;
   }
   return undefined;
+}
+
+/** Returns the folder that an annotation file belongs to: the one above `annos/`, or that of the file. */
+export function rootOf(file: string): string {
+  const folder = dirname(file);
+  return basename(resolve(folder)) === "annos" ? join(folder, "..") : folder;
 }
 
 /**

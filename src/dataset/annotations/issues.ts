@@ -10,23 +10,38 @@ const KEEP = 1000;
 export const NO_INDEX = -1;
 
 /** The place of a record: its number, or {@link NO_INDEX} where that is not known, and the offset of its first byte. */
-interface Place {
+export interface Place {
   index: number;
   offset: number;
 }
 
-interface Group extends Place {
-  rule: AnnotationRule;
-  message: (count: number) => string;
-  count: number;
+/** The number of some records, and the place of the first of them in the file; those of a sample come in any order. */
+export class RecordCount implements Place {
+  count = 0;
+  index = NO_INDEX;
+  offset = Number.POSITIVE_INFINITY;
+
+  /** Counts a record. @returns whether none of those before it comes earlier in the file */
+  add({ index, offset }: Place): boolean {
+    this.count++;
+    if (offset >= this.offset) return false;
+    this.index = index;
+    this.offset = offset;
+    return true;
+  }
 }
 
-export class Issues {
+interface Group {
+  found: RecordCount;
+  message: (count: number) => string;
+}
+
+/** The findings of one file. As a place, it is that of the record that is looked at. */
+export class Issues implements Place {
   readonly #single: Finding[] = [];
   readonly #kept = new Map<AnnotationRule, Place & { kept: number; more: number }>();
   readonly #groups = new Map<AnnotationRule, Map<string, Group>>();
 
-  /** The number of the record that is looked at; `offset` is that of its first byte. */
   index = NO_INDEX;
   offset = 0;
 
@@ -64,7 +79,7 @@ export class Issues {
       return;
     }
     state.kept++;
-    this.#single.push(finding(rule, this.path, message, place(index, offset)));
+    this.#single.push(finding(rule, this.path, message, place(this)));
   }
 
   /**
@@ -74,34 +89,30 @@ export class Issues {
    * @param message  called at the end with the number of records
    */
   group(rule: AnnotationRule, key: string, message: (count: number) => string): void {
-    const { index, offset } = this;
-    const groups = remember(this.#groups, rule, () => new Map());
-    const group = groups.get(key);
-    if (group === undefined) groups.set(key, { rule, message, index, offset, count: 1 });
-    else {
-      group.count++;
-      // The records of a sample do not come in the order of the file.
-      if (offset < group.offset) Object.assign(group, { message, index, offset });
-    }
+    const groups = remember(this.#groups, rule, () => new Map<string, Group>());
+    const group = remember(groups, key, () => ({ found: new RecordCount(), message }));
+    if (group.found.add(this)) group.message = message;
   }
 
   /** Returns all findings, in the order of their (first) records in the file. */
   findings(): Finding[] {
     const all = [...this.#single];
-    for (const [rule, { more, index, offset }] of this.#kept) {
+    for (const [rule, { more, ...first }] of this.#kept) {
       if (more === 0) continue;
       const message = `${more} more records have a fault of this kind`;
-      all.push(finding(rule, this.path, message, { ...place(index, offset), count: more }));
+      all.push(finding(rule, this.path, message, { ...place(first), count: more }));
     }
-    for (const groups of this.#groups.values()) {
-      for (const { rule, message, index, offset, count } of groups.values())
-        all.push(finding(rule, this.path, message(count), { ...place(index, offset), count }));
+    for (const [rule, groups] of this.#groups) {
+      for (const { message, found } of groups.values()) {
+        const { count } = found;
+        all.push(finding(rule, this.path, message(count), { ...place(found), count }));
+      }
     }
     return all.sort((a, b) => a.offset! - b.offset!);
   }
 }
 
-function place(index: number, offset: number): { record?: string; offset: number } {
+function place({ index, offset }: Place): { record?: string; offset: number } {
   return index === NO_INDEX ? { offset } : { record: `record ${index}`, offset };
 }
 

@@ -1,10 +1,10 @@
 /** Checks of the records of nuScenes.json and nuScenes_val.json. */
-import { isRecord } from "../../core/maps.js";
+import { isRecord, remember } from "../../core/maps.js";
 import type { RowSink } from "../json/rows.js";
 import { kindOf } from "../nuscenes/read/field-types.js";
 import type { OnMissing } from "./clips.js";
 import type { FileListing } from "./file-listing.js";
-import { type Issues, NO_INDEX, records } from "./issues.js";
+import { type Issues, NO_INDEX, RecordCount, records } from "./issues.js";
 import type { AnnotationRule } from "./rules.js";
 import type { ValidationScenes } from "./val-scenes.js";
 
@@ -171,9 +171,9 @@ export class NuScenesRows implements RowSink {
    */
   lost = 0;
   readonly #with = new Map<Action, number>();
-  readonly #without = new Map<Action, { count: number; index: number; offset: number }>();
-  /** The number of records on which {@link stopsDataset} is true, and where the first one is. */
-  stopping: { records: number; index: number; offset: number } | undefined;
+  readonly #without = new Map<Action, RecordCount>();
+  /** The records on which {@link stopsDataset} is true. */
+  readonly stopping = new RecordCount();
 
   /**
    * Makes a checker for the records of one file.
@@ -198,12 +198,7 @@ export class NuScenesRows implements RowSink {
     this.issues.next(offset);
     const faults = recordFaults(value, this.frames);
     for (const [rule, message] of faults) this.issues.record(rule, message);
-    if (faults.length > 0 && stopsDataset(value)) {
-      if (this.stopping === undefined || offset < this.stopping.offset) {
-        this.stopping = { records: this.stopping?.records ?? 0, index: this.issues.index, offset };
-      }
-      this.stopping.records++;
-    }
+    if (faults.length > 0 && stopsDataset(value)) this.stopping.add(this.issues);
     const wrong = faults.filter((fault) => !isHarmless(fault, value, this.frames));
     this.broken = wrong[0] === undefined ? undefined : wrong[0][0];
     if (wrong.length > 0) {
@@ -237,17 +232,8 @@ export class NuScenesRows implements RowSink {
 
   /** Counts the records to which the loader gives an action, and those from which it leaves the action out. */
   #tally(action: Action, given: boolean): void {
-    const { index, offset } = this.issues;
-    if (given) {
-      this.#with.set(action, (this.#with.get(action) ?? 0) + 1);
-      return;
-    }
-    const without = this.#without.get(action);
-    if (without === undefined) this.#without.set(action, { count: 1, index, offset });
-    else {
-      without.count++;
-      if (offset < without.offset) Object.assign(without, { index, offset });
-    }
+    if (given) this.#with.set(action, (this.#with.get(action) ?? 0) + 1);
+    else remember(this.#without, action, () => new RecordCount()).add(this.issues);
   }
 
   #actions(record: NuScenesRecord): void {

@@ -333,11 +333,11 @@ class FileRun implements RowSink {
       unusable: this.#rows!.unusable,
     };
     this.outcome.tally = tally;
-    const { stopping, lost } = this.#rows instanceof NuScenesRows ? this.#rows : {};
-    if (lost !== undefined) tally.lost = lost;
-    if (stopping !== undefined) {
-      const { records, index, offset } = stopping;
-      tally.stopping = { records, first: index === NO_INDEX ? `byte ${offset}` : `record ${index}` };
+    if (this.#rows instanceof NuScenesRows) {
+      tally.lost = this.#rows.lost;
+      const { count, index, offset } = this.#rows.stopping;
+      const first = index === NO_INDEX ? `byte ${offset}` : `record ${index}`;
+      if (count > 0) tally.stopping = { records: count, first };
     }
     const named = kindByName(this.name);
     if (named !== undefined && named !== this.#kind) {

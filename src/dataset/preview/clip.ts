@@ -1,8 +1,8 @@
 /** The content of a preview: the 25 frames of a clip and, where a record has them, its actions. */
 import { existsSync, statSync } from "node:fs";
-import { basename, dirname, join, resolve } from "node:path";
+import { basename, join, resolve } from "node:path";
 import { fromSystem, VistaError } from "../../core/errors.js";
-import { dataOf, loaderPath, misreadName, opendvDataRoot } from "../annotations/clips.js";
+import { dataOf, loaderPath, misreadName, opendvDataRoot, rootOf } from "../annotations/clips.js";
 import { type NuScenesRecord, recordFaults } from "../annotations/nuscenes-rows.js";
 import { subsetOf } from "../annotations/run.js";
 import { framesFromSample } from "../frame-index/chains.js";
@@ -118,8 +118,7 @@ function recordClip(file: string, index: number, root: string | undefined, count
   const value = readRecord(file, index);
   const kind = subsetOf(value);
   const title = `${basename(file)} record ${index}`;
-  const base =
-    root ?? (basename(dirname(resolve(file))) === "annos" ? join(dirname(file), "..") : dirname(file));
+  const base = root ?? rootOf(file);
   const record = `record ${index}`;
   const bad = (what: string) => new VistaError("FORMAT", what, { path: file, record });
   if (kind === "NuScenes") {
@@ -140,10 +139,10 @@ function recordClip(file: string, index: number, root: string | undefined, count
   const [digits, extension] = first_frame.split(".") as [string, string];
   const usual = dataOf("YouTube", base) ?? base;
   const data = kind === "language" ? opendvDataRoot(usual) : usual;
-  const frames = Array.from({ length: count }, (_, i) => {
-    const number = String(Number(digits) + i).padStart(digits.length, "0");
-    return loaderPath(data, join(name, `${number}.${extension}`));
-  });
+  const layout = { prefix: "", width: digits.length, extension };
+  const frames = Array.from({ length: count }, (_, i) =>
+    loaderPath(data, join(name, frameName(layout, Number(digits) + i))),
+  );
   return { title: `${title}: ${name}`, frames };
 }
 

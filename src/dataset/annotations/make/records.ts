@@ -108,17 +108,14 @@ export class RecordMaker {
     for (const [at, samples] of byScene) {
       const { name, token } = this.#scenes.read(at, ["name"]) as { name: string; token: string };
       if (!isWanted(name)) continue;
-      const times = new Map(samples.map((row) => [row, this.#timeOf(row, samples.length)]));
+      // In a scene that is too short for a record nothing is needed, and any time will do.
+      const isShort = samples.length < this.options.keyFrames;
+      const times = new Map(samples.map((row) => [row, isShort ? 0 : this.#samples.timeOf(row)]));
       samples.sort((a, b) => times.get(a)! - times.get(b)!);
       scenes.push({ name, token, samples });
     }
     const order = new Map(scenes.map((each) => [each, Buffer.from(each.token)]));
     return scenes.sort((a, b) => Buffer.compare(order.get(a)!, order.get(b)!));
-  }
-
-  /** Returns the time of a sample; 0 in a scene that is too short for a record, where nothing is needed and any time will do. */
-  #timeOf(row: number, samples: number): number {
-    return samples < this.options.keyFrames ? 0 : this.#samples.timeOf(row);
   }
 
   /**
@@ -182,9 +179,7 @@ export class RecordMaker {
       throw this.#data.error(chain[0]!, "poses so large that the trajectory or the goal is no number");
     }
     const motion =
-      monitor === undefined
-        ? []
-        : samples.map((sample) => motionAt(monitor, this.#timeOf(sample, samples.length)));
+      monitor === undefined ? [] : samples.map((sample) => motionAt(monitor, this.#samples.timeOf(sample)));
     return {
       frames,
       traj,
