@@ -1,15 +1,18 @@
-/** Records of YouTube.json and of DriveAGI's language files. */
-import { isRecord } from "../../core/maps.js";
+/** Records of YouTube.json and of DriveAGI's language files, each of which is a clip of consecutive frames in a folder. */
+import { setImmediate } from "node:timers/promises";
+import { isRecord, remember } from "../../core/maps.js";
 import type { RowSink } from "../json/rows.js";
 import { kindOf } from "../nuscenes/read/field-types.js";
-import { frameName } from "../opendv/names.js";
-import { FrameSet, MAX_FRAME } from "../opendv/runs.js";
-import type { Clip, ClipFolder } from "./clip.js";
-import type { ClipSample } from "./clip-sample.js";
-import { ClipChecker, type FolderSource, misreadName, type OnMissing } from "./clips.js";
+import { describeLayout, frameName } from "../opendv/names.js";
+import { FrameSet, findRun, MAX_FRAME } from "../opendv/runs.js";
+import type { Clip, ClipFolder, ClipSample } from "./clip-sample.js";
+import { type FolderSource, misreadName, type OnMissing, splitOfPath } from "./clips.js";
 import { copyText, FastRows } from "./fast-rows.js";
 import type { Issues } from "./issues.js";
 import type { AnnotationRule } from "./rules.js";
+
+/** The number of sampled clips that are looked at before other work gets a turn. */
+const BREATH = 10;
 
 /** The number of frames of a language record, both ends included. */
 const LANGUAGE_FRAMES = 40;
@@ -19,37 +22,39 @@ const NO_FOLDER: ClipFolder = { name: "", split: undefined, starts: new FrameSet
 
 /** Checks the records of one file whose kind is known. */
 export class ClipRows implements RowSink {
-  readonly #checker: ClipChecker;
   readonly #fast: FastRows;
+  readonly #folders = new Map<string, ClipFolder>();
   #extension = "";
   #folder: ClipFolder | undefined;
   /** The one object that serves for all records. */
   readonly #clip: Clip = { folder: NO_FOLDER, first: 0, prefix: "", width: 0, extension: "", length: 0 };
-  #bad = 0;
+  /** The number of records on which the loader would fail. */
+  unusable = 0;
   /** The rule because of which the loader cannot use the last record; undefined where it can. */
   broken: AnnotationRule | undefined;
 
   /**
    * Makes a checker for the records of one file.
    *
+   * @param kind  the kind of the records. Vista does not read language files: a video that was not extracted, or that falls a few
+   *   frames short of what the file says, costs it nothing
+   * @param source  where folders are looked up; undefined where there are no images to look at
+   * @param training  false for a file of validation clips
    * @param frames  the number of frames of a clip in training: 25
-   * @param sample, onMissing  see {@link ClipChecker}
+   * @param sample  takes the clips whose frames {@link finish} is to look for; where it is undefined, the frames of each clip are
+   *   looked for at once
+   * @param onMissing  called for each clip whose frames are not all there
    */
   constructor(
     private readonly kind: "YouTube" | "language",
     private readonly issues: Issues,
-    source: FolderSource | undefined,
-    training: boolean,
+    private readonly source: FolderSource | undefined,
+    private readonly training: boolean,
     private readonly frames: number,
-    sample?: ClipSample,
-    onMissing?: OnMissing,
+    private readonly sample?: ClipSample,
+    private readonly onMissing?: OnMissing,
   ) {
     this.#fast = new FastRows(kind);
-    this.#checker = new ClipChecker(issues, source, training, kind === "language", sample, onMissing);
-  }
-
-  get unusable(): number {
-    return this.#bad + this.#checker.unusable;
   }
 
   fast(bytes: Uint8Array, at: number, end: number, offset: number): number {
@@ -62,7 +67,7 @@ export class ClipRows implements RowSink {
     if (this.kind === "language" && row.last.length !== row.first.length) return -1;
     if (this.#folder === undefined || this.#folder.name !== row.folder) {
       if (row.folder.endsWith("/")) return -1;
-      this.#folder = this.#checker.folder(copyText(row.folder));
+      this.#folder = this.#folderOf(copyText(row.folder));
     }
     if (this.#extension !== row.extension) this.#extension = copyText(row.extension);
     this.issues.next(offset);
@@ -74,12 +79,41 @@ export class ClipRows implements RowSink {
   value(value: unknown, offset: number): void {
     this.issues.next(offset);
     this.broken = undefined;
-    if (!this.#slow(value)) this.#bad++;
+    if (!this.#slow(value)) this.unusable++;
   }
 
-  /** Looks for the frames of the sampled clips, after the last record. */
-  finish(goOn: () => boolean): Promise<void> {
-    return this.#checker.checkSample(goOn);
+  /**
+   * Looks, after the last record, for the frames of the sampled clips, one by one and without listing their folders. Because this
+   * takes long on a slow disk, it lets other work run now and then.
+   *
+   * @param goOn  asked before each clip whether to go on
+   */
+  async finish(goOn: () => boolean): Promise<void> {
+    const { sample, source } = this;
+    if (sample === undefined || source === undefined) return;
+    for (const [number, { clip, index, offset, random, last }] of sample.chosen().entries()) {
+      if (number % BREATH === 0) await setImmediate();
+      if (!goOn()) return;
+      const missing = missingFrame(clip, source, random);
+      if (random) sample.looked++;
+      if (last) sample.ends++;
+      if (missing === undefined) continue;
+      if (random) sample.missing++;
+      this.issues.at(index, offset);
+      // The listing tells why. A frame that the listing has and that cannot be opened is a link that leads nowhere.
+      if (this.#checkFrames(clip, source) !== undefined) continue;
+      const { name } = clip.folder;
+      const what = () => `frames of ${name} that cannot be opened, the first ${missing}`;
+      this.issues.group("frame-missing", name, "name", what);
+    }
+  }
+
+  #folderOf(name: string): ClipFolder {
+    return remember(this.#folders, name, () => ({
+      name,
+      split: this.source?.split(name) ?? splitOfPath(name),
+      starts: new FrameSet(),
+    }));
   }
 
   /** Checks a record that `JSON.parse` has read. @returns false where the record could not be understood */
@@ -116,7 +150,7 @@ export class ClipRows implements RowSink {
       }
     }
     const name = (record[language ? "folder" : "folder_name"] as string).replace(/\/+$/, "");
-    const folder = this.#checker.folder(name);
+    const folder = this.#folderOf(name);
     this.broken = this.#check(folder, Number(digits), digits.length, extension, last, record.cmd as number);
     return true;
   }
@@ -150,6 +184,78 @@ export class ClipRows implements RowSink {
     clip.width = width;
     clip.extension = extension;
     clip.length = length;
-    return this.#checker.check(clip);
+    const { name } = folder;
+    if (!folder.starts.add(first)) {
+      const what = () => `a clip of ${name} that is listed before, from frame ${first} on`;
+      this.issues.group("duplicate", name, "repeat", what);
+    }
+    if (this.training && folder.split === "val") {
+      this.issues.group("val-in-train", name, "take", () => `clips from the validation video ${name}`);
+    }
+    if (this.source === undefined) return undefined;
+    if (this.sample !== undefined) {
+      this.sample.offer(clip, this.issues);
+      return undefined;
+    }
+    const broken = this.#checkFrames(clip, this.source);
+    if (broken !== undefined) this.unusable++;
+    return broken;
   }
+
+  /**
+   * Looks for a clip's frames in the listing of its folder.
+   *
+   * @returns the rule that is broken where a frame of the clip is not there
+   */
+  #checkFrames(clip: Clip, source: FolderSource): AnnotationRule | undefined {
+    const { folder, first, width, extension, length } = clip;
+    const isLanguage = this.kind === "language";
+    const { name } = folder;
+    folder.listed ??= { scan: source.scan(name) };
+    const { scan } = folder.listed;
+    const issue = (rule: AnnotationRule, verb: string, what: () => string) => {
+      this.issues.group(rule, name, verb, what);
+      this.onMissing?.(rule, name);
+      return rule;
+    };
+    if (scan?.layout === undefined) {
+      const rule = isLanguage ? "language-folder" : "folder-missing";
+      return issue(rule, "name", () => `${name}, where no frame is`);
+    }
+    const { layout, runs } = scan;
+    const digits = Math.max(layout.width, String(first).length);
+    if (layout.prefix !== "" || layout.extension !== extension || digits !== width) {
+      const spelled = frameName(clip, first);
+      const what = () => `frames like ${spelled} of ${name}, which has ${describeLayout(layout)}`;
+      return issue("frame-missing", "name", what);
+    }
+    const run = findRun(runs, first);
+    const last = first + length - 1;
+    const end = runs[runs.length - 1]!;
+    if (run >= 0 && last <= runs[run + 1]!) return undefined;
+    if (run < 0 && !(isLanguage && first > end)) {
+      const what = () => `at a frame that is not in ${name}, the first at frame ${first}`;
+      return issue("frame-missing", "start", what);
+    }
+    const clause = `the first from frame ${first} to ${last}`;
+    if (last > end) {
+      const rule = isLanguage ? "language-past-end" : "past-end";
+      return issue(rule, "run", () => `past the end of ${name}: ${clause}, the folder ends at ${end}`);
+    }
+    const missing = runs[run + 1]! + 1;
+    return issue("over-gap", "run", () => `over a gap in ${name}: ${clause}, frame ${missing} is missing`);
+  }
+}
+
+/**
+ * Returns the first frame that cannot be opened, under the name that the loader makes for it. Without `all`, only the last frame
+ * is tried.
+ */
+function missingFrame(clip: Clip, source: FolderSource, all: boolean): string | undefined {
+  const { folder, first, length } = clip;
+  for (let i = all ? 0 : length - 1; i < length; i++) {
+    const file = frameName(clip, first + i);
+    if (!source.has(folder.name, file)) return file;
+  }
+  return undefined;
 }

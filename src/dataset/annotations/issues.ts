@@ -33,7 +33,8 @@ export class RecordCount implements Place {
 
 interface Group {
   found: RecordCount;
-  message: (count: number) => string;
+  verb: string;
+  what: () => string;
 }
 
 /** The findings of one file. As a place, it is that of the record that is looked at. */
@@ -84,14 +85,14 @@ export class Issues implements Place {
 
   /**
    * Notes something that concerns many records alike, among them the one that is looked at. All with the same `key` give one
-   * finding, at the first of them.
+   * finding, at the first of them: `12 records name …`.
    *
-   * @param message  called at the end with the number of records
+   * @param what  returns what follows the verb; called at the end, for the first of the records
    */
-  group(rule: AnnotationRule, key: string, message: (count: number) => string): void {
+  group(rule: AnnotationRule, key: string, verb: string, what: () => string): void {
     const groups = remember(this.#groups, rule, () => new Map<string, Group>());
-    const group = remember(groups, key, () => ({ found: new RecordCount(), message }));
-    if (group.found.add(this)) group.message = message;
+    const group = remember(groups, key, () => ({ found: new RecordCount(), verb, what }));
+    if (group.found.add(this)) Object.assign(group, { verb, what });
   }
 
   /** Returns all findings, in the order of their (first) records in the file. */
@@ -103,9 +104,9 @@ export class Issues implements Place {
       all.push(finding(rule, this.path, message, { ...place(first), count: more }));
     }
     for (const [rule, groups] of this.#groups) {
-      for (const { message, found } of groups.values()) {
-        const { count } = found;
-        all.push(finding(rule, this.path, message(count), { ...place(found), count }));
+      for (const { found, verb, what } of groups.values()) {
+        const message = `${records(found.count, verb)} ${what()}`;
+        all.push(finding(rule, this.path, message, { ...place(found), count: found.count }));
       }
     }
     return all.sort((a, b) => a.offset! - b.offset!);
@@ -118,5 +119,6 @@ function place({ index, offset }: Place): { record?: string; offset: number } {
 
 /** Returns a subject and its verb, such as `1 record names` or `12 records name`. */
 export function records(count: number, verb: string): string {
-  return count === 1 ? `1 record ${verb}s` : `${count} records ${verb}`;
+  if (count !== 1) return `${count} records ${verb}`;
+  return `1 record ${verb === "have" ? "has" : `${verb}s`}`;
 }

@@ -157,10 +157,6 @@ function isEmpty(value: unknown): boolean {
   return !value || (Array.isArray(value) && value.length === 0);
 }
 
-function have(count: number): string {
-  return count === 1 ? "1 record has" : `${count} records have`;
-}
-
 export class NuScenesRows implements RowSink {
   readonly #starts = new Map<string, number>();
   unusable = 0;
@@ -225,7 +221,7 @@ export class NuScenesRows implements RowSink {
       this.issues.at(index, offset);
       this.issues.record(
         "mixed-actions",
-        `${have(count)} no ${action}, ${have(filled)} one: a batch of both ends Vista with KeyError '${action}' in the collate step (batch sizes above 1)`,
+        `${records(count, "have")} no ${action}, ${records(filled, "have")} one: a batch of both ends Vista with KeyError '${action}' in the collate step (batch sizes above 1)`,
       );
     }
   }
@@ -245,22 +241,24 @@ export class NuScenesRows implements RowSink {
       this.issues.group(
         "trajectory",
         "",
-        (count) =>
-          `${have(count)} a trajectory that does not start at the car (0, 0), or has a point more than ${TRAJECTORY.end} m away, the first ${points}`,
+        "have",
+        () =>
+          `a trajectory that does not start at the car (0, 0), or has a point more than ${TRAJECTORY.end} m away, the first ${points}`,
       );
     }
     this.#tally("speed", speed.length > 0);
     this.#tally("angle", angle.length > 0);
     this.#tally("goal", hasGoal(record));
     if (speed.length === 0 || angle.length === 0) {
-      this.issues.group("no-actions", "", (count) => `${have(count)} no speed or no steering angle`);
+      this.issues.group("no-actions", "", "have", () => `no speed or no steering angle`);
     }
     if (z > 0 && !hasGoal(record)) {
       this.issues.group(
         "goal-outside",
         "",
-        (count) =>
-          `${have(count)} a goal outside the ${PICTURE.width} × ${PICTURE.height} picture, the first at (${goal.map((value) => value.toFixed(1)).join(", ")})`,
+        "have",
+        () =>
+          `a goal outside the ${PICTURE.width} × ${PICTURE.height} picture, the first at (${goal.map((value) => value.toFixed(1)).join(", ")})`,
       );
     }
   }
@@ -289,7 +287,8 @@ export class NuScenesRows implements RowSink {
       this.issues.group(
         "val-scene",
         scene,
-        (count) => `${records(count, "take")} clips from ${scene}, a scene of the validation split`,
+        "take",
+        () => `clips from ${scene}, a scene of the validation split`,
       );
     }
   }
@@ -334,8 +333,9 @@ export class NuScenesRows implements RowSink {
     this.issues.group(
       "frame-rate",
       "",
-      (count) =>
-        `${have(count)} frames that are not some 83 ms apart, as Vista takes them to be: ${(step / 1000).toFixed(0)} ms in the first`,
+      "have",
+      () =>
+        `frames that are not some 83 ms apart, as Vista takes them to be: ${(step / 1000).toFixed(0)} ms in the first`,
     );
   }
 
@@ -351,7 +351,8 @@ export class NuScenesRows implements RowSink {
       this.issues.group(
         "frame-missing",
         folder,
-        (count) => `${records(count, "name")} files that are not in ${folder || "."}, the first ${frame}`,
+        "name",
+        () => `files that are not in ${folder || "."}, the first ${frame}`,
       );
     }
     return missing.size === 0;
