@@ -39,8 +39,9 @@ export class ContentsReader {
     private readonly key: string | undefined,
   ) {}
 
-  async zip(file: SourceFile): Promise<Contents> {
-    return { format: "torch zip", ...(await this.#rangesOf(await openTorchZip(file))) };
+  /** @param read  the same file, where its pickle was read before */
+  async zip(file: SourceFile, read?: TorchFile): Promise<Contents> {
+    return { format: "torch zip", ...(await this.#rangesOf(await openTorchZip(file), read)) };
   }
 
   /**
@@ -110,8 +111,8 @@ export class ContentsReader {
   }
 
   /** Returns the records of a zip as ranges to scan. */
-  async #rangesOf(zip: TorchZip): Promise<{ ranges: NamedRange[]; records: number }> {
-    const storages = await this.#readPickle(zip);
+  async #rangesOf(zip: TorchZip, read?: TorchFile): Promise<{ ranges: NamedRange[]; records: number }> {
+    const storages = await this.#readPickle(zip, read);
     const problem = await versionProblem(zip).catch((error: unknown) => error);
     if (problem !== undefined) this.notes.problem(problem);
     const names = [...zip.names()];
@@ -138,9 +139,9 @@ export class ContentsReader {
   /**
    * Reads the pickle. Damage of its bytes is found with that of the other records, so only what the pickle says is judged here.
    */
-  async #readPickle(zip: TorchZip): Promise<ReadonlyMap<string, StorageUse>> {
+  async #readPickle(zip: TorchZip, read?: TorchFile): Promise<ReadonlyMap<string, StorageUse>> {
     try {
-      return await this.#weightStorages(await readTorchZip(zip));
+      return await this.#weightStorages(read ?? (await readTorchZip(zip)));
     } catch (error) {
       if (!(isVistaError(error) && error.code === "CHECKSUM")) this.notes.problem(error);
       this.notes.warnings.push(

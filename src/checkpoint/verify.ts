@@ -5,6 +5,7 @@ import { openSource } from "../core/io/open-source.js";
 import { joinPlace, lookAt } from "../core/io/places.js";
 import type { SourceFile } from "../core/io/source.js";
 import type { RunOptions } from "../core/progress.js";
+import type { Checkpoint } from "./checkpoint.js";
 import { checksumError } from "./copy/input-checks.js";
 import { Lanes } from "./copy/lanes.js";
 import { scanRanges } from "./copy/scan-ranges.js";
@@ -14,6 +15,7 @@ import { findInput, notTaken } from "./find-input.js";
 import { detectFormat, openCheckpoint } from "./open.js";
 import { readShardIndex, type StatedShard, shardError } from "./shard-index.js";
 import type { NonFinite } from "./tensor/non-finite.js";
+import type { TorchFile } from "./torch/file.js";
 import { type Contents, ContentsReader } from "./verify-contents.js";
 import { coverWhole, type NamedRange } from "./verify-ranges.js";
 import { findCheckpoint, listCheckpointFiles, listUniversalFiles } from "./zero/layout.js";
@@ -67,6 +69,9 @@ export async function verifyCheckpoint(path: string, options: VerifyOptions = {}
   return new Verifier(path, options).run();
 }
 
+/** The checkpoint as a whole, or the reason why it cannot be opened. */
+type OpenedOrNot = { readonly checkpoint?: Checkpoint; readonly error?: unknown };
+
 class Verifier {
   readonly #files: VerifiedFile[] = [];
   readonly #problems: VistaError[] = [];
@@ -90,14 +95,19 @@ class Verifier {
   async run(): Promise<VerifyReport> {
     const { paths, together } = await this.#list();
     for (const path of paths) this.#total += (await lookAt(path)).size;
-    const lanes = new Lanes(this.#total);
+    const opened = together ? await this.#open() : undefined;
     try {
-      for (const path of paths) await this.#file(path, lanes);
+      const lanes = new Lanes(this.#total);
+      try {
+        for (const path of paths) await this.#file(path, lanes, opened?.checkpoint?.torchFiles);
+      } finally {
+        lanes.close();
+      }
+      // A file with damage made this fail too, and has been reported already.
+      if (opened !== undefined && this.#problems.length === 0) await this.#together(opened);
     } finally {
-      lanes.close();
+      await opened?.checkpoint?.close();
     }
-    // A file with damage would fail here again, with an error that has been reported already.
-    if (together && this.#problems.length === 0) await this.#together();
     const [files, problems, nonFinite] = [this.#files, this.#problems, this.#nonFinite];
     return { path: this.path, files, problems, nonFinite, warnings: this.#warnings };
   }
@@ -128,17 +138,28 @@ class Verifier {
     return { paths, together: true };
   }
 
-  async #together(): Promise<void> {
+  /** Opens the checkpoint as a whole, which tells whether its files fit together. */
+  async #open(): Promise<OpenedOrNot> {
+    const { tag, key, signal } = this.options;
     try {
-      const { tag, key, signal } = this.options;
-      const opened = await openCheckpoint(this.path, { tag, key, signal });
-      await opened.state.close();
-      const doubts = opened.zero?.doubts ?? [];
-      this.#warnings.push(...opened.warnings.filter((warning) => !doubts.includes(warning)));
-      const where = { path: opened.path, hint: "Copy all files again from where they were saved." };
+      return { checkpoint: await openCheckpoint(this.path, { tag, key, signal }) };
+    } catch (error) {
+      return { error };
+    }
+  }
+
+  async #together({ checkpoint, error }: OpenedOrNot): Promise<void> {
+    try {
+      if (checkpoint === undefined) throw error;
+      const { zero, warnings, path, state } = checkpoint;
+      for (const file of state.files) await file.checkUnchanged();
+      const doubts = zero?.doubts ?? [];
+      this.#warnings.push(...warnings.filter((warning) => !doubts.includes(warning)));
+      const where = { path, hint: "Copy all files again from where they were saved." };
       for (const doubt of doubts) this.#problem(new VistaError("INCONSISTENT", doubt, where));
       // The weights are a third of a universal checkpoint: training goes on with the rest.
-      if (opened.zero?.universal === true) {
+      if (zero?.universal === true) {
+        const { signal } = this.options;
         const { openOptimizerState } = await import("./optimizer-state.js");
         await (await openOptimizerState(this.path, { signal })).state.close();
       }
@@ -160,11 +181,12 @@ class Verifier {
     else this.#problems.push(error);
   }
 
-  async #file(path: string, lanes: Lanes): Promise<void> {
+  /** @param read  files whose pickles were read already, some of them without what is in them */
+  async #file(path: string, lanes: Lanes, read: readonly TorchFile[] = []): Promise<void> {
     const file = await openSource(path);
     const before = this.#done;
     try {
-      const { format, records, ranges } = await this.#contents(file);
+      const { format, records, ranges } = await this.#contents(file, read);
       const checked = await this.#scan(file, ranges, lanes);
       await file.checkUnchanged();
       this.#files.push({ path, format, bytes: file.size, records, checked });
@@ -182,13 +204,17 @@ class Verifier {
     this.#report();
   }
 
-  async #contents(file: SourceFile): Promise<Contents> {
+  async #contents(file: SourceFile, read: readonly TorchFile[]): Promise<Contents> {
     const notes = { warnings: this.#warnings, problem: (cause: unknown) => this.#problem(cause) };
     const reader = new ContentsReader(notes, this.#single ? this.options.key : undefined);
     const items = this.#items.get(file.path);
     if (items !== undefined) return reader.dcp(file, items);
     const format = await detectFormat(file);
-    return reader[format === "zip" || format === "safetensors" ? format : "legacy"](file);
+    if (format !== "zip") return reader[format === "safetensors" ? format : "legacy"](file);
+    return reader.zip(
+      file,
+      read.find((other) => other.file.path === file.path && other.value !== null),
+    );
   }
 
   /**
