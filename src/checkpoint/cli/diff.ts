@@ -39,5 +39,5 @@ export function diffCommand(parent: Command, context: CommandContext): void {
     .option(...JSON_OBJECT)
     .option(...QUIET)
     .addHelpText("after", HELP)
-    .action(later(async () => (await import("./run-more.js")).diff, context));
+    .action(later(async () => (await import("./run-diff.js")).diff, context));
 }

@@ -33,5 +33,5 @@ export function inspectCommand(parent: Command, context: CommandContext): void {
     .option(...JSON_OBJECT)
     .option(...QUIET)
     .addHelpText("after", HELP)
-    .action(later(async () => (await import("./run-more.js")).inspect, context));
+    .action(later(async () => (await import("./run-inspect.js")).inspect, context));
 }

@@ -33,5 +33,5 @@ export function mergeCommand(parent: Command, context: CommandContext): void {
   addOutputFileOptions(command);
   addCommonOptions(command)
     .addHelpText("after", HELP)
-    .action(later(async () => (await import("./run.js")).merge, context));
+    .action(later(async () => (await import("./run-merge.js")).merge, context));
 }

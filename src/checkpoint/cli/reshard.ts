@@ -28,5 +28,5 @@ export function reshardCommand(parent: Command, context: CommandContext): void {
     .option("--tag <tag>", "tag folder to read instead of the one `latest` names");
   addCommonOptions(command)
     .addHelpText("after", HELP)
-    .action(later(async () => (await import("./run-more.js")).reshard, context));
+    .action(later(async () => (await import("./run-reshard.js")).reshard, context));
 }

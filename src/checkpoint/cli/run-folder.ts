@@ -17,6 +17,7 @@ import {
   runFolderTask,
 } from "./folder-task.js";
 import type { Source } from "./texts.js";
+import "./late-optimising.js";
 
 export interface FolderCommandOptions extends CommonOptions {
   tag?: string;

@@ -16,6 +16,7 @@ import { type CommonOptions, oneOutput } from "./common.js";
 import type { OutputFileOptions } from "./output-options.js";
 import { checkExtension, inDType, outputJson, outputLines, type Result, saveOutput } from "./run-output.js";
 import { countsText, groupText, namesLine, pairTexts, printWarnings, sourceLine } from "./texts.js";
+import "./late-optimising.js";
 
 interface MergeOptions extends CommonOptions, OutputFileOptions {
   tag?: string;

@@ -18,6 +18,7 @@ import type { CommonOptions } from "./common.js";
 import type { OutputFileOptions } from "./output-options.js";
 import { checkExtension, inDType, outputJson, outputLines, type Result, saveOutput } from "./run-output.js";
 import { namesLine, pairTexts, printWarnings } from "./texts.js";
+import "./late-optimising.js";
 
 /** The folder into which bin_to_st.py writes. */
 const DEFAULT_FOLDER = "ckpts";

@@ -25,5 +25,5 @@ export function scanCommand(parent: Command, context: CommandContext): void {
     .option("--force", "replace an existing SARIF file")
     .option(...QUIET)
     .addHelpText("after", HELP)
-    .action(later(async () => (await import("./run-more.js")).scan, context));
+    .action(later(async () => (await import("./run-scan.js")).scan, context));
 }

@@ -50,7 +50,7 @@ export function toStCommand(parent: Command, context: CommandContext): void {
       const target = oneOutput(output, options.output);
       const profile = profileOf(options);
       if (!options.dryRun) await startAhead(input);
-      const { toSt } = await import("./run.js");
+      const { toSt } = await import("./run-to-st.js");
       await toSt(input, target, { ...options, ...profile }, context);
     });
 }

@@ -25,5 +25,5 @@ export function toUniversalCommand(parent: Command, context: CommandContext): vo
     .option("--tag <tag>", "tag folder to read instead of the one `latest` names");
   addCommonOptions(command)
     .addHelpText("after", HELP)
-    .action(later(async () => (await import("./run-more.js")).toUniversal, context));
+    .action(later(async () => (await import("./run-to-universal.js")).toUniversal, context));
 }
