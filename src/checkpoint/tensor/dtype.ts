@@ -39,7 +39,7 @@ export type DType =
   | "C128";
 
 /** The element types, in the order in which safetensors lays tensors out: the widest and most general first. */
-export const DTYPES = {
+export const DTYPES: Readonly<Record<DType, DTypeInfo>> = {
   U64: { bits: 64, torch: "uint64" },
   I64: { bits: 64, torch: "int64", storage: "LongStorage" },
   F64: { bits: 64, torch: "float64", storage: "DoubleStorage" },
@@ -65,21 +65,19 @@ export const DTYPES = {
   BOOL: { bits: 8, torch: "bool", storage: "BoolStorage" },
   /** This type is none of safetensors, but torch files may hold it. */
   C128: { bits: 128, torch: "complex128", storage: "ComplexDoubleStorage" },
-} as const satisfies Record<DType, DTypeInfo>;
-
-const TABLE: Record<DType, DTypeInfo> = DTYPES;
+};
 
 export function isDType(name: string): name is DType {
   return Object.hasOwn(DTYPES, name);
 }
 
 export function dtypeInfo(dtype: DType): DTypeInfo {
-  return TABLE[dtype];
+  return DTYPES[dtype];
 }
 
 const BY_TORCH_NAME = new Map<string, DType>();
 const BY_STORAGE = new Map<string, DType>();
-for (const [dtype, info] of Object.entries(TABLE) as [DType, DTypeInfo][]) {
+for (const [dtype, info] of Object.entries(DTYPES) as [DType, DTypeInfo][]) {
   if (info.torch !== undefined) BY_TORCH_NAME.set(info.torch, dtype);
   if (info.storage !== undefined) BY_STORAGE.set(info.storage, dtype);
 }
@@ -99,7 +97,7 @@ export function dtypeOfStorage(className: string): DType | undefined {
  * exact.
  */
 export function byteLengthOf(dtype: DType, count: number): number | undefined {
-  const bits = count * TABLE[dtype].bits;
+  const bits = count * DTYPES[dtype].bits;
   return Number.isSafeInteger(bits) && bits % 8 === 0 ? bits / 8 : undefined;
 }
 

@@ -104,12 +104,6 @@ export function rangesOf(tensor: Tensor): number {
 }
 
 /** Returns bytes `[start, start + length)` of joined pieces, as pieces; they are fewer where the pieces end before. */
-export function piecesBetween(pieces: readonly Piece[], start: number, length: number): Piece[];
-export function piecesBetween(
-  pieces: readonly Piece[] | PieceRule,
-  start: number,
-  length: number,
-): Iterable<Piece>;
 export function piecesBetween(
   pieces: readonly Piece[] | PieceRule,
   start: number,

@@ -64,8 +64,10 @@ class Rewriter {
     else if (typeof value === "string") {
       out.text(value);
       this.#remember(value);
-    } else if (value instanceof Uint8Array) this.#bytes(value);
-    else if (value instanceof PyTuple) this.#tuple(value);
+    } else if (value instanceof Uint8Array) {
+      out.sized(0x42, value); // BINBYTES
+      this.#remember(value);
+    } else if (value instanceof PyTuple) this.#tuple(value);
     else if (Array.isArray(value)) {
       out.op(0x5d); // EMPTY_LIST
       this.#remember(value);
@@ -86,11 +88,6 @@ class Rewriter {
 
   #remember(value: PyValue): void {
     this.#memo.set(value, this.out.put());
-  }
-
-  #bytes(bytes: Uint8Array): void {
-    this.out.sized(0x42, bytes); // BINBYTES
-    this.#remember(bytes);
   }
 
   #tuple(tuple: PyTuple): void {

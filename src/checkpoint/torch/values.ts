@@ -36,18 +36,17 @@ export class TorchStorage {
 }
 
 /** The integers that storages of quantised tensors hold; types of less than a byte are packed into bytes. */
-const QUANTISED: Readonly<Record<string, DType>> = {
-  __proto__: null,
-  QInt8Storage: "I8",
-  QUInt8Storage: "U8",
-  QInt32Storage: "I32",
-  QUInt4x2Storage: "U8",
-  QUInt2x4Storage: "U8",
-} as unknown as Record<string, DType>;
+const QUANTISED: ReadonlyMap<string, DType> = new Map([
+  ["QInt8Storage", "I8"],
+  ["QUInt8Storage", "U8"],
+  ["QInt32Storage", "I32"],
+  ["QUInt4x2Storage", "U8"],
+  ["QUInt2x4Storage", "U8"],
+]);
 
 /** Returns the type of the elements of a storage class, be it one of quantised tensors. */
 export function dtypeOfElements(className: string): DType | undefined {
-  return QUANTISED[className] ?? dtypeOfStorage(className);
+  return QUANTISED.get(className) ?? dtypeOfStorage(className);
 }
 
 /** A tensor that only torch can rebuild; what it is and that it is there is known. */
@@ -138,7 +137,7 @@ export class TorchValues {
       }
       return known;
     }
-    const storage = new TorchStorage(key, dtype, byteLength, QUANTISED[name] && name);
+    const storage = new TorchStorage(key, dtype, byteLength, QUANTISED.has(name) ? name : undefined);
     this.storages.set(key, storage);
     return storage;
   }

@@ -9,7 +9,7 @@ import { VistaError } from "../../core/errors.js";
 import { contentOf, type FileContent, isCopied } from "../copy/parts.js";
 import { canCast } from "../tensor/cast.js";
 import { dtypeInfo } from "../tensor/dtype.js";
-import { castTensor, contiguousStrides, makeTensor, type Tensor } from "../tensor/tensor.js";
+import { castTensor, contiguousStrides, type Tensor } from "../tensor/tensor.js";
 import type { TorchFile } from "../torch/file.js";
 import { asDict, PyFloat, PyGlobal, PyObject, PyTuple, type PyValue } from "../torch/objects.js";
 import { tensorsAt } from "../torch/read.js";
@@ -65,13 +65,15 @@ export async function* universalFiles(optimizer: ZeroOptimizer): AsyncGenerator<
       written.add(parameter.name);
       for (const [state, tensor] of [["fp32", parameter.fp32] as const, ...parameter.states]) {
         yield newFile(universalPath("", parameter.name, state), [tensor], () =>
-          stage === 3 ? flatNode(tensor) : cutNode(tensor),
+          stage === 3 ? tensorNode(tensor, [tensor.numel]) : cutNode(tensor),
         );
       }
       if (stepTensor !== undefined)
         yield newFile(universalPath("", parameter.name, "step"), [stepTensor], () => tensorNode(stepTensor));
       else if (stage !== 3 && step !== undefined)
-        yield newFile(universalPath("", parameter.name, "step"), [], () => numberNode(step));
+        yield newFile(universalPath("", parameter.name, "step"), [], () =>
+          typeof step === "number" && !Number.isInteger(step) ? new PyFloat(step) : step,
+        );
     }
   }
   if (stage !== 3) {
@@ -117,11 +119,6 @@ function asFloat(name: string, tensor: Tensor, { file }: TorchFile): Tensor {
   });
 }
 
-/** Returns a parameter's tensor as stage 3 has it, which is flat. */
-function flatNode(tensor: Tensor): PyValue {
-  return tensorNode(makeTensor(tensor.dtype, [tensor.numel], tensor.source));
-}
-
 /** Returns a parameter's tensor as stages 1 and 2 have it, with the dimension in which tensor parallelism would cut it. */
 function cutNode(tensor: Tensor): PyValue {
   return new Map<PyValue, PyValue>([
@@ -130,15 +127,12 @@ function cutNode(tensor: Tensor): PyValue {
   ]);
 }
 
-function numberNode(step: PyValue): PyValue {
-  return typeof step === "number" && !Number.isInteger(step) ? new PyFloat(step) : step;
-}
-
 /**
  * Returns the call that rebuilds a contiguous tensor: `_rebuild_tensor_v2(storage, offset, size, stride, requires_grad,
  * backward_hooks)`.
+ * @param shape  its shape there: in stage 3 a parameter's tensor is flat
  */
-function tensorNode(tensor: Tensor): PyValue {
+function tensorNode(tensor: Tensor, shape = tensor.shape): PyValue {
   const { storage } = dtypeInfo(tensor.dtype);
   if (storage === undefined) {
     throw new VistaError(
@@ -153,8 +147,8 @@ function tensorNode(tensor: Tensor): PyValue {
     new PyTuple([
       new NewStorage(id, [tensor]),
       0,
-      new PyTuple(tensor.shape),
-      new PyTuple(contiguousStrides(tensor.shape)),
+      new PyTuple(shape),
+      new PyTuple(contiguousStrides(shape)),
       false,
       new PyObject(new PyGlobal("collections", "OrderedDict"), new PyTuple([])),
     ]),

@@ -89,9 +89,7 @@ export async function prepareOutputFolder(
 
 function isWithin(path: string, folder: string): boolean {
   const way = relative(resolve(folder), resolve(path));
-  return (
-    way === "" || (way !== ".." && !way.startsWith(`..${sep}`) && resolve(folder, way) === resolve(path))
-  );
+  return way !== ".." && !way.startsWith(`..${sep}`);
 }
 
 /**
