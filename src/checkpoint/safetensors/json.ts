@@ -28,13 +28,8 @@ export class JsonScanner {
    * @throws JsonSyntaxError where there is none, and for names that come twice
    */
   object(what: string, member: (name: string, at: number) => void): void {
-    this.#expect(0x7b, `${what} is not an object`); // {
     const seen = new Set<string>();
-    if (this.#next() === 0x7d) {
-      this.#at++;
-      return;
-    }
-    do {
+    this.#items("object", what, () => {
       this.#next();
       const at = this.#at;
       const name = this.string(`a name in ${what}`);
@@ -43,22 +38,17 @@ export class JsonScanner {
       if (this.#next() !== 0x3a) throw new JsonSyntaxError(this.#at, `no colon after ${shownName(name)}`);
       this.#at++;
       member(name, at);
-    } while (this.#another(0x7d, what));
+    });
   }
 
   /** Reads an array of at most {@link MAX_COUNTS} counts, which are integers from 0 to 2^53. */
   counts(what: string): number[] {
-    this.#expect(0x5b, `${what} is not an array`); // [
     const values: number[] = [];
-    if (this.#next() === 0x5d) {
-      this.#at++;
-      return values;
-    }
-    do {
+    this.#items("array", what, () => {
       if (values.length === MAX_COUNTS)
         throw new JsonSyntaxError(this.#at, `${what} has more than ${MAX_COUNTS} numbers`);
       values.push(this.#count(what));
-    } while (this.#another(0x5d, what));
+    });
     // A list that grew has room for 17 numbers, and 100,000 shapes are kept.
     return values.slice();
   }
@@ -116,19 +106,21 @@ export class JsonScanner {
     return value;
   }
 
-  /** Reads what follows an item: returns true where it is another one, false at the end of the container. */
-  #another(close: number, what: string): boolean {
-    const byte = this.#next();
-    if (byte !== 0x2c && byte !== close) {
-      const wanted = String.fromCharCode(close);
-      throw new JsonSyntaxError(this.#at, `no comma and no ${wanted} after a value in ${what}`);
-    }
+  /** Reads an object or an array; `item` is called before each of its items and must read it. */
+  #items(kind: "object" | "array", what: string, item: () => void): void {
+    const [open, close] = kind === "object" ? [0x7b, 0x7d] : [0x5b, 0x5d];
+    if (this.#next() !== open) throw new JsonSyntaxError(this.#at, `${what} is not an ${kind}`);
     this.#at++;
-    return byte === 0x2c;
-  }
-
-  #expect(wanted: number, otherwise: string): void {
-    if (this.#next() !== wanted) throw new JsonSyntaxError(this.#at, otherwise);
+    let byte = this.#next();
+    while (byte !== close) {
+      item();
+      byte = this.#next();
+      if (byte === 0x2c) this.#at++;
+      else if (byte !== close) {
+        const wanted = String.fromCharCode(close!);
+        throw new JsonSyntaxError(this.#at, `no comma and no ${wanted} after a value in ${what}`);
+      }
+    }
     this.#at++;
   }
 
