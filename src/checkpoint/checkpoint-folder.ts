@@ -1,11 +1,7 @@
 /** Writes a new checkpoint folder from planned files, whole or not at all. */
 import type { FileHandle } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
-import {
-  type FolderInProgress,
-  prepareOutputFolder,
-  writeFolderAtomically,
-} from "../core/io/output-folder.js";
+import { prepareOutputFolder, writeFolderAtomically } from "../core/io/output-folder.js";
 import { isRemote, placeName } from "../core/io/places.js";
 import { settleAll } from "../core/io/settle.js";
 import type { RunOptions } from "../core/progress.js";
@@ -65,39 +61,30 @@ export async function writeCheckpointFolder(
   if (options.dryRun) return prepareOutputFolder(path, 0, outputOptions);
   const bytes = sum(files, ({ content }) => content.length);
   await writeFolderAtomically(path, bytes, outputOptions, async (folder) => {
+    /** The handles that are not closed yet. */
     const open = new Set<FileHandle>();
+    const outputs = files.map(({ name, content }): OutputFile => {
+      let handle: FileHandle;
+      return {
+        path: join(path, name),
+        content,
+        begin: async () => {
+          handle = await folder.create(name);
+          open.add(handle);
+          return handle;
+        },
+        end: async () => {
+          await folder.settle(handle);
+          open.delete(handle);
+          await handle.close();
+        },
+        write: (bytes) => folder.write(name, bytes),
+      };
+    });
     try {
-      await writeFiles(
-        files.map((file) => outputFile(folder, path, file, open)),
-        options,
-      );
+      await writeFiles(outputs, options);
     } finally {
       await settleAll([...open].map((handle) => handle.close()));
     }
   });
-}
-
-/** Returns how one planned file is written into the folder. @param open  the handles that are not closed yet */
-function outputFile(
-  folder: FolderInProgress,
-  target: string,
-  { name, content }: PlannedFile,
-  open: Set<FileHandle>,
-): OutputFile {
-  let handle: FileHandle;
-  return {
-    path: join(target, name),
-    content,
-    begin: async () => {
-      handle = await folder.create(name);
-      open.add(handle);
-      return handle;
-    },
-    end: async () => {
-      await folder.settle(handle);
-      open.delete(handle);
-      await handle.close();
-    },
-    write: (bytes) => folder.write(name, bytes),
-  };
 }

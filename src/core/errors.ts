@@ -87,12 +87,8 @@ function sentence(text: string): string {
 
 /** Returns `path: record: at byte N: what`, in one line whatever the parts contain. */
 function describe(what: string, where: Where): string {
-  const parts: string[] = [];
-  if (where.path !== undefined) parts.push(where.path);
-  if (where.record !== undefined) parts.push(where.record);
-  if (where.offset !== undefined) parts.push(`at byte ${where.offset}`);
-  parts.push(what);
-  return oneLine(parts.join(": "));
+  const at = where.offset === undefined ? undefined : `at byte ${where.offset}`;
+  return oneLine([where.path, where.record, at, what].filter((part) => part !== undefined).join(": "));
 }
 
 /** Returns the message of an error without the parts of its place that `known` says anyway. */

@@ -1,6 +1,6 @@
 /** The inputs of a command that takes several: paths, and patterns that the shell left alone because they were quoted. */
 import { existsSync } from "node:fs";
-import { fromSystem, isSystemError, isVistaError, oneLine, VistaError, type Where } from "../errors.js";
+import { fromSystem, isSystemError, isVistaError, oneLine, VistaError } from "../errors.js";
 import { isRemote } from "../io/places.js";
 import { printLines } from "./print.js";
 
@@ -76,12 +76,9 @@ export function withHint(message: string, hint: string | undefined): string {
 }
 
 /** Returns an error as `--json` shows it in place of a result. */
-export function errorJson(error: {
-  code: string;
-  message: string;
-  where?: Where;
-  hint?: string | undefined;
-}) {
+export function errorJson(
+  error: Pick<VistaError, "message"> & Partial<Pick<VistaError, "where" | "hint">> & { code: string },
+) {
   const { code, message, where, hint } = error;
   return { error: { code, message, ...where, hint } };
 }
