@@ -129,7 +129,6 @@ export function checkTolerance({ atol = 0, rtol = 0 }: DiffOptions): void {
     });
 }
 
-/** Tells whether the options allow a difference of two tensors. */
 function isClose(
   { dtypes, differing, maxAbsolute }: TensorDifference,
   { atol, rtol, ignoreDType = false }: DiffOptions,

@@ -7,7 +7,6 @@ import { canBeNonFinite } from "./tensor/non-finite.js";
 
 export interface NamedRange extends ScanRange {
   readonly region: Region;
-  /** The name of the range in the report. */
   readonly name: string;
   /** Whether the CRC-32 of the bytes has to be that of the region. */
   readonly compare: boolean;

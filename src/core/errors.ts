@@ -257,7 +257,6 @@ export function fromReader(error: unknown, path: string): unknown {
   });
 }
 
-/** Returns the error to throw when `signal` is aborted. */
 export function abortedError(signal: AbortSignal | undefined): VistaError {
   return new VistaError("ABORTED", "stopped on request", { cause: signal?.reason });
 }

@@ -23,7 +23,6 @@ const PYTHON_SCALAR: ScalarTag = {
   resolve: plainValue,
 };
 
-/** The options of the library. */
 export const PYTHON_OPTIONS = {
   version: "1.1",
   schema: "failsafe",

@@ -25,7 +25,6 @@ export type FolderMessage =
   | { kind: "progress"; progress: Progress }
   | { kind: "result"; result: ResultOf<FolderWork> };
 
-/** Does what a task says. */
 export async function runFolderTask(
   { work, folder, output, options: given }: FolderTask,
   send: (message: FolderMessage) => void,

@@ -10,7 +10,6 @@ export interface ChosenTensors {
   /** The model's tensors by their names in the entry, in the order of the metadata. */
   readonly chosen: ReadonlyMap<string, SavedTensor>;
   readonly key: string | undefined;
-  /** The paths of the other tensors. */
   readonly leftOut: readonly string[];
   /** The other tensors, counted by their entry. */
   readonly others: readonly OtherTensors[];

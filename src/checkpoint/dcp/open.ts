@@ -211,7 +211,6 @@ const DAMAGED: readonly ErrorCode[] = [
   "UNSUPPORTED",
 ];
 
-/** The place of an item, for error messages. */
 type ItemPlace = Required<Where>;
 
 /** Returns the error for an item that cannot be read: its own, which knows no more than the file, with the tensor and the box. */

@@ -96,7 +96,6 @@ export interface Place {
   readonly record?: string;
 }
 
-/** Returns the place of a record inside another place. */
 export function inside(place: Place, record: string): Place {
   return { path: place.path, record: place.record === undefined ? record : `${place.record}!${record}` };
 }

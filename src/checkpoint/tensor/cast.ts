@@ -40,7 +40,6 @@ export function canCast(from: DType, to: DType): boolean {
   return from === to || (isCastTarget(to) && DECODERS[from] !== undefined);
 }
 
-/** A class of typed arrays. */
 export interface ArrayType<Values> {
   readonly BYTES_PER_ELEMENT: number;
   new (buffer: ArrayBufferLike, offset: number, length: number): Values;

@@ -28,7 +28,6 @@ function moduleClass({ callable, args, id }: PyObject): PyValue {
   return id === "copyreg._reconstructor" ? (asItems(args)?.[0] ?? callable) : callable;
 }
 
-/** Returns the error for a file without a dict of tensors. */
 export function nothingThere(file: TorchFile): VistaError {
   const module = moduleIn(file.value);
   if (module !== undefined) {

@@ -84,7 +84,6 @@ export function describedTensors(
   return descriptions;
 }
 
-/** Returns the error for an {@link UnreadableTensor} that is needed. */
 export function unreadableError(
   { name, what, isName }: UnreadableTensor,
   where: { readonly path: string; readonly record?: string },

@@ -6,7 +6,6 @@ interface Kind {
   readonly hint: string;
 }
 
-/** Returns the error which says that a file is of another kind. */
 function otherKind(path: string, { what, hint }: Kind, wanted = "a file of torch.save"): VistaError {
   return new VistaError("WRONG_KIND", `this is ${what}, not ${wanted}`, { path, hint });
 }

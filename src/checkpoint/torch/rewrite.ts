@@ -8,7 +8,6 @@ import { VistaError } from "../../core/errors.js";
 import { PyFloat, PyGlobal, PyObject, PyPersistent, PyTuple, type PyValue } from "./objects.js";
 import { PickleWriter } from "./pickle-writer.js";
 
-/** An exactly read pickle. */
 export interface ExactPickle {
   /** The value of the pickle; the containers in it may be changed before it is written again. */
   readonly value: PyValue;

@@ -81,7 +81,6 @@ export class TorchValues {
   /** The shapes and strides that were met: most tensors of a model have those of others, and there may be 100,000. */
   readonly #met = new Map<string, readonly number[]>();
 
-  /** The record of the pickle that is read. */
   #record = "";
 
   constructor(private readonly path: string) {}
@@ -266,7 +265,6 @@ export function isTensorLike(value: PyValue): boolean {
   return value instanceof TorchTensor || unsupportedTensor(value) !== undefined;
 }
 
-/** Returns the names in a dict whose values are no tensors. */
 export function namesOfOthers(dict: PyDict): string[] {
   return [...dict].filter(([, value]) => !isTensorLike(value)).map(([name]) => keyText(name));
 }

@@ -156,7 +156,6 @@ class LocalHeader implements LateBytes {
   }
 }
 
-/** The data descriptor, with the CRC and the sizes. */
 class Descriptor implements LateBytes {
   constructor(private readonly record: ZipRecord) {}
 

@@ -9,7 +9,6 @@ export interface Stripped {
   readonly tensors: Map<string, Tensor>;
   /** The original names, by the name without the prefix. */
   readonly original: ReadonlyMap<string, string>;
-  /** The names that had no prefix. */
   readonly unprefixed: readonly string[];
 }
 

@@ -62,7 +62,6 @@ export function checkLayoutKeys(state: PyDict, path: string, dsVersion: string |
   }
 }
 
-/** Tells whether a value is `None` or a container with nothing in it. */
 function saysNothing(value: PyValue): boolean {
   if (value === null) return true;
   if (Array.isArray(value)) return value.length === 0;

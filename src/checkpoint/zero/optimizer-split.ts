@@ -165,7 +165,6 @@ class SplitParameter implements OptimizerParameter {
     return dtype && this.#join(pieces.get(state)!, dtype);
   }
 
-  /** Yields the states with their names. */
   *[Symbol.iterator](): MapIterator<[string, Tensor]> {
     for (const state of this.flat.states.types.keys()) yield [state, this.get(state)!];
   }

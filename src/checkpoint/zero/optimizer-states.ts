@@ -37,7 +37,6 @@ export interface OptimizerGroup {
   readonly values: ReadonlyMap<string, PyValue>;
   /** The entry of `param_groups` (lr, betas …); `undefined` where an elastic checkpoint does not save them. */
   readonly hyperparameters: PyDict | undefined;
-  /** The names and dtypes of the flat states. */
   readonly stateTypes: ReadonlyMap<string, DType>;
   /**
    * Whether every rank keeps these states whole for each parameter of which it holds a part, as Muon does in stages 1 and 2, in

@@ -22,7 +22,6 @@ export interface Orphans {
 
 /** What is known of a checkpoint before its orphans are. */
 export interface WithoutOrphans {
-  /** The model states of rank 0. */
   readonly model: ModelState;
   readonly stage: 0 | 1 | 2 | 3;
   readonly trainedShapes: Shapes;

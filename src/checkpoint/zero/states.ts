@@ -23,11 +23,9 @@ import { dimensions, namesOfOthers, TorchTensor } from "../torch/values.js";
 import { checkLayoutKeys } from "./known-keys.js";
 import { type CheckpointFiles, PARALLEL_HINT } from "./layout.js";
 
-/** The contents of one rank's optimizer shard. */
 export interface ShardState {
   readonly path: string;
   readonly torchFile: TorchFile;
-  /** The `optimizer_state_dict`. */
   readonly dict: PyDict;
   readonly stage: 1 | 2 | 3;
   /** The number of ranks that saved, as this shard states it. */
@@ -60,7 +58,6 @@ export interface ModelFile {
 }
 
 export interface ModelState extends ModelFile {
-  /** The module's own state dict. */
   readonly dict: PyDict;
   /** The tensors of the module's state dict; in stage 3 those of partitioned parameters are placeholders. */
   readonly module: ReadonlyMap<string, TorchTensor>;

@@ -12,7 +12,6 @@ import type { ShardState } from "./states.js";
 
 /** The fp32 weights of one sub-group. */
 export interface SubGroup {
-  /** The number of elements on each rank. */
   readonly size: number;
   readonly dtype: DType;
   /** The bytes of the sub-group, by rank. */

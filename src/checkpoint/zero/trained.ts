@@ -25,7 +25,6 @@ export interface GroupSizes {
 }
 
 export interface TrainedParameters {
-  /** The parameters in order. */
   readonly tensors: readonly (readonly [name: string, tensor: Tensor])[];
   readonly shapes: Shapes;
   readonly groups: readonly GroupSizes[];
@@ -129,7 +128,6 @@ async function cutStage3(
 /** The sub-group of a parameter without elements, which lies in none. */
 const NOTHING: Pick<SubGroup, "held" | "dtype"> = { held: [], dtype: "F32" };
 
-/** Returns the error for a {@link Mismatch}. */
 export function mismatch(
   { tagFolder }: CheckpointFiles,
   { needed, available }: Mismatch,

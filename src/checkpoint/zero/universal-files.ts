@@ -25,7 +25,6 @@ export interface UniversalFile {
   readonly content: FileContent;
 }
 
-/** The pickle protocol of torch.save. */
 const PROTOCOL = 2;
 
 /** The keys of optimizer_state_dict with a rank's own part, which `optimizer_state.pt` of stages 1 and 2 leaves out. */

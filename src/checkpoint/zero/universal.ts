@@ -33,9 +33,7 @@ const KNOWN_KEYS = new Set(["param", "cat_dim"]);
 /** What a universal checkpoint keeps for one parameter. */
 export interface UniversalParameter {
   readonly name: string;
-  /** The fp32 weights. */
   readonly fp32: Tensor;
-  /** The tensors of the optimizer's states by name. */
   readonly states: ReadonlyMap<string, Tensor>;
   /** The values in the parameter's other files (`step`), each with the file that it is in. */
   readonly values: ReadonlyMap<string, { readonly value: PyValue; readonly file: TorchFile }>;

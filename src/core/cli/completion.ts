@@ -85,7 +85,6 @@ function body(places: readonly Place[], aliases: Aliases): string[] {
   return [...lines, "        esac ;;", "      esac ;;", "  esac"];
 }
 
-/** Returns the paths of all places below the program itself. */
 function pathsOf(places: readonly Place[]): string[] {
   return places.slice(1).map(({ path }) => path);
 }

@@ -40,7 +40,6 @@ export async function runWithProgress<Result>(
   }
 }
 
-/** The texts about the progress of one phase. */
 type Texts = ReturnType<typeof textsOf>;
 
 interface Display {

@@ -29,7 +29,6 @@ export interface FinishedFile {
 }
 
 export interface CommitOptions {
-  /** Whether to replace what is there. */
   readonly force: boolean;
   readonly fsync: boolean;
   /** The token that names the process and the set. */

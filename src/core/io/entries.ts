@@ -10,7 +10,6 @@ export interface PlaceKind {
 export interface Entry {
   readonly name: string;
   readonly isFolder: boolean;
-  /** Whether it is a regular file. */
   readonly isFile: boolean;
   /** Whether it is a symbolic link, which may lead to a folder or a file. */
   readonly isLink: boolean;

@@ -36,7 +36,6 @@ export interface OutputFolderOptions extends OutputOptions {
   signal?: AbortSignal | undefined;
 }
 
-/** A folder that is being made. */
 export interface FolderInProgress {
   /** Returns a path inside it, after making the folders above that path. */
   place(relativePath: string): Promise<string>;

@@ -186,7 +186,6 @@ export class AtomicFile {
     return this.#finishing;
   }
 
-  /** Makes the file appear under its final name. */
   async commit(): Promise<void> {
     await commitTogether([this]);
   }

@@ -84,7 +84,6 @@ export class TaskThread<Task, Message extends { kind: string }, Result = void> {
   /** The function that gets the messages of the task that runs. */
   #onMessage: ((message: Message) => void) | undefined;
   #settle: ((outcome: Error | { result: unknown }) => void) | undefined;
-  /** What the thread is writing. */
   readonly #writing = new Set<string>();
   /** The reason why the thread ended, once it has. */
   #ended: Error | undefined;

@@ -224,7 +224,6 @@ export class UrlRanges {
 
 /** The taker of an answer's bytes, which puts them where they belong. */
 class Body {
-  /** The number of bytes of the target that are filled. */
   got = 0;
   /** The number of bytes of the target that are wanted. */
   limit = 0;

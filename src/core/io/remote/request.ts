@@ -176,7 +176,6 @@ function retryAfter(value: string | undefined): number | undefined {
   return Number.isFinite(wait) && wait >= 0 ? wait : undefined;
 }
 
-/** The head of an answer. */
 export interface Answer {
   readonly statusCode: number;
   /** The values by name in lower case; where several have one name, the first. */
@@ -186,7 +185,6 @@ export interface Answer {
 /** A function that gets the bytes of a body as they come. It returns false when there were more than it wants. */
 export type Taker = (chunk: Uint8Array) => boolean;
 
-/** The way in which a body ended. */
 export type Ending =
   | { readonly kind: "whole" }
   /** Nobody wanted the body. */
