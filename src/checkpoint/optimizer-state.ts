@@ -13,9 +13,10 @@ import { asDict, asItems, keyText, PyTuple, type PyValue } from "./torch/objects
 import { numberIn } from "./zero/number-in.js";
 import { readCheckpointFiles } from "./zero/open.js";
 import { planOptimizer } from "./zero/optimizer.js";
+import type { OptimizerParameter } from "./zero/optimizer-states.js";
 import { lossScaleOf } from "./zero/optimizer-summary.js";
 import type { CheckpointContent } from "./zero/states.js";
-import { openCommonState, readUniversal } from "./zero/universal.js";
+import { openCommonState, readUniversal, type UniversalParameter } from "./zero/universal.js";
 import { valueText } from "./zero/value-text.js";
 
 /** A hyperparameter or a step: a number, a text for what is neither a number nor a list, or a list of them. */
@@ -69,7 +70,16 @@ export async function openOptimizerState(
   const torchFiles = [...content.torchFiles];
   try {
     const plan = content.files.universal ? planUniversal(content, torchFiles, options) : planShards(content);
-    const { tensors, values } = await plan;
+    const { parameters, lossScaler } = await plan;
+    const tensors: [string, Tensor][] = [];
+    const values = new Map<string, Values>();
+    for (const [{ name, fp32, states }, ofParameter] of parameters) {
+      for (const [state, tensor] of [["fp32", fp32] as const, ...states])
+        tensors.push([`${name}/${state}`, tensor]);
+      values.set(name, ofParameter);
+    }
+    const scale = lossScaleOf(lossScaler);
+    values.set(WHOLE, new Map(scale === undefined ? [] : [["loss scale", scale.value]]));
     const files = torchFiles.map(({ file }) => file);
     return { state: new StateDict(tensors, files), values };
   } catch (error) {
@@ -79,27 +89,22 @@ export async function openOptimizerState(
 }
 
 interface Plan {
-  readonly tensors: readonly (readonly [string, Tensor])[];
-  readonly values: ReadonlyMap<string, Values>;
+  /** The parameters, each with its values. */
+  readonly parameters: readonly (readonly [Pick<OptimizerParameter, "name" | "fp32" | "states">, Values])[];
+  readonly lossScaler: PyValue | undefined;
 }
 
 async function planShards(content: CheckpointContent): Promise<Plan> {
   const { groups, shards, lossScaler } = await planOptimizer(content);
   const file = shards[0]!.torchFile;
-  const tensors: [string, Tensor][] = [];
-  const values = new Map<string, Values>();
+  const all: [OptimizerParameter, Values][] = [];
   for (const { parameters, values: states, hyperparameters } of groups) {
     // None, as plain SGD of torch before 2.3 has it, is no state; a universal checkpoint of the same optimizer has no file for it.
     const kept = [...states].filter(([, value]) => value !== null);
     const ofGroup = await readValues([...(hyperparameters ?? []), ...kept], file);
-    for (const { name, fp32, states } of parameters) {
-      for (const [state, tensor] of [["fp32", fp32] as const, ...states])
-        tensors.push([`${name}/${state}`, tensor]);
-      values.set(name, ofGroup);
-    }
+    for (const parameter of parameters) all.push([parameter, ofGroup]);
   }
-  values.set(WHOLE, lossScale(lossScaler));
-  return { tensors, values };
+  return { parameters: all, lossScaler };
 }
 
 async function planUniversal(
@@ -118,29 +123,20 @@ async function planUniversal(
     .flatMap((group) => (asItems(group?.get("params")) ?? []).map((index) => ({ group, index })));
   // Stage 3 keeps what is one value for a flat tensor here (its step and the like); the flat states here are only those of rank 0.
   const inStage3 = asDict(asDict(top?.get("optimizer_state_dict"))?.get("state"));
-  const tensors: [string, Tensor][] = [];
-  const values = new Map<string, Values>();
+  const all: [UniversalParameter, Values][] = [];
   for (const [g, parameters] of groups.entries()) {
     const { group, index } = flats[g] ?? {};
     const flatStates = new Set(parameters.flatMap(({ states }) => [...states.keys()]));
     const states = [...(asDict(index === undefined ? undefined : inStage3?.get(index)) ?? [])];
     const once = states.filter(([state, value]) => value !== null && !flatStates.has(keyText(state)));
     const shared = await readValues([...(group ?? []), ...once], common);
-    for (const { name, fp32, states, values: own } of parameters) {
-      for (const [state, tensor] of [["fp32", fp32] as const, ...states])
-        tensors.push([`${name}/${state}`, tensor]);
-      const all = new Map(shared);
-      for (const [key, { value, file }] of own) all.set(key, await readValue(value, file));
-      values.set(name, all);
+    for (const parameter of parameters) {
+      const values = new Map(shared);
+      for (const [key, { value, file }] of parameter.values) values.set(key, await readValue(value, file));
+      all.push([parameter, values]);
     }
   }
-  values.set(WHOLE, lossScale(top?.get("loss_scaler")));
-  return { tensors, values };
-}
-
-function lossScale(scaler: PyValue | undefined): Values {
-  const scale = lossScaleOf(scaler);
-  return new Map(scale === undefined ? [] : [["loss scale", scale.value]]);
+  return { parameters: all, lossScaler: top?.get("loss_scaler") };
 }
 
 /** The keys of a group that are not compared: `params` numbers its sub-groups, which depend on the ranks. */

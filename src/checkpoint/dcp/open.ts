@@ -179,7 +179,10 @@ async function locate(file: SourceFile, tensor: SavedTensor, box: SavedBox, veri
     throw new VistaError("TRUNCATED", what, { ...where, hint: "The file is incomplete: copy it again." });
   }
   const { zip, value } = await readItem(file, box, verify).catch((error: unknown) => {
-    throw isVistaError(error) && DAMAGED.includes(error.code) ? inBox(where, box, error) : error;
+    if (!isVistaError(error) || !DAMAGED.includes(error.code)) throw error;
+    // What the item's own error says knows no more than the file.
+    const what = `${showBox(box)}: ${messageWithin(error, { path: where.path })}`;
+    throw new VistaError(error.code, what, { ...where, cause: error, hint: error.hint });
   });
   const { dtype, shape } = tensor;
   if (!(value instanceof TorchTensor)) throw another(where, box, "no tensor lies there");
@@ -211,15 +214,7 @@ const DAMAGED: readonly ErrorCode[] = [
   "UNSUPPORTED",
 ];
 
-type ItemPlace = Required<Where>;
-
-/** Returns the error for an item that cannot be read: its own, which knows no more than the file, with the tensor and the box. */
-function inBox(where: ItemPlace, box: SavedBox, error: VistaError): VistaError {
-  const what = `${showBox(box)}: ${messageWithin(error, { path: where.path })}`;
-  return new VistaError(error.code, what, { ...where, cause: error, hint: error.hint });
-}
-
-function another(where: ItemPlace, box: SavedBox, what: string): VistaError {
+function another(where: Required<Where>, box: SavedBox, what: string): VistaError {
   return new VistaError("FORMAT", `${showBox(box)}: ${what}`, {
     ...where,
     hint: `${DCP_METADATA} and ${basename(where.path)} are of two checkpoints, or one is damaged: copy them again.`,

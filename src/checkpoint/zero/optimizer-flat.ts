@@ -4,7 +4,7 @@ import { sum } from "../../core/sum.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { asDict } from "../torch/objects.js";
 import { type GroupLayout, heldParameters, lengthWithoutPadding, paddingOf } from "./flat-group.js";
-import { type Conventions, findLayout, zeroConfig } from "./flat-layout.js";
+import { type FoundLayouts, findLayout, zeroConfig } from "./flat-layout.js";
 import {
   type BaseState,
   type OptimizerGroup,
@@ -17,15 +17,11 @@ import { flatGroups } from "./param-shapes.js";
 import { joinParts, piecesByRank } from "./pieces.js";
 import type { CheckpointContent } from "./states.js";
 
-export interface FlatPartitions {
+export interface FlatPartitions extends Omit<FoundLayouts, "names"> {
   readonly kind: "flat";
   readonly groups: readonly OptimizerGroup[];
-  readonly conventions: Conventions;
   /** Whether the states are saved without padding, as a list of one dict a group (`elastic_checkpoint`). */
   readonly elastic: boolean;
-  readonly roundRobin: boolean;
-  /** The number at whose multiples the parameters of each group begin, in elements. */
-  readonly alignments: readonly number[];
 }
 
 /**
@@ -39,7 +35,8 @@ export async function readFlatPartitions(content: CheckpointContent): Promise<Fl
   const saved = flat.map(({ sizes }) => sizes);
   const perGroup = flat.map(({ shapes }) => shapes);
   const bases = await readBaseStates(shards, flat.length);
-  const { conventions, roundRobin, alignments, layouts, names } = findLayout(content, perGroup, saved);
+  const { names, ...found } = findLayout(content, perGroup, saved);
+  const { conventions, layouts } = found;
   const { elastic } = bases[0]!;
   const groups: OptimizerGroup[] = [];
   const wholes = layouts.map((_, g) => keepsWholeStates(content, bases[0]!, g));
@@ -79,7 +76,7 @@ export async function readFlatPartitions(content: CheckpointContent): Promise<Fl
     const hyperparameters = bases[0]!.paramGroups?.[g];
     groups.push({ parameters, values, hyperparameters, stateTypes: types, wholeStates });
   }
-  return { kind: "flat", groups, conventions, elastic, roundRobin, alignments };
+  return { kind: "flat", groups, elastic, ...found };
 }
 
 /**

@@ -80,7 +80,6 @@ export async function reshardedFiles(
   };
   let groups: ReshardedGroup[];
   if (partitions.kind === "flat") {
-    const before = new FlatResharding(partitions, from);
     const flat = new FlatResharding(partitions, ranks);
     for (const { torchFile } of shards) if (!flat.learnFrom((await exactOf(torchFile)).value)) break;
     add(models[0]!, 0, (tree) => {
@@ -91,7 +90,7 @@ export async function reshardedFiles(
       add(shards[like(rank)]!, rank, (tree, path) => flat.setShard(tree, rank, path));
     }
     groups = flat.layouts.map((layout, g) => {
-      const old = before.layouts[g]!;
+      const old = partitions.layouts[g]!;
       const { parameters } = partitions.groups[g]!;
       return {
         parameters: parameters.length,
