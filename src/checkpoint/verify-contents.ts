@@ -1,5 +1,5 @@
 /** Reads what files of each format hold: their records as ranges to scan, and what is wrong with what the files say of them. */
-import { firstNames, isVistaError, VistaError } from "../core/errors.js";
+import { firstNames, incompleteFile, isVistaError } from "../core/errors.js";
 import { mapOrdered } from "../core/io/map-ordered.js";
 import type { Region, SourceFile } from "../core/io/source.js";
 import { plural } from "../core/text.js";
@@ -57,12 +57,8 @@ export class ContentsReader {
       between += Math.max(0, offset - end);
       end = Math.max(end, offset + length);
       if (end > file.size) {
-        throw new VistaError("TRUNCATED", `it was saved up to byte ${end}, the file has ${file.size} bytes`, {
-          path: file.path,
-          record: name,
-          offset,
-          hint: "The file is incomplete: copy it again.",
-        });
+        const what = `it was saved up to byte ${end}, the file has ${file.size} bytes`;
+        throw incompleteFile(what, { path: file.path, record: name, offset });
       }
       try {
         const zip = await openTorchZip(file, { start: offset, length });

@@ -1,5 +1,5 @@
 /** Describes what verifying scans in a file: its records as ranges, and the bytes between them. */
-import { VistaError } from "../core/errors.js";
+import { damagedFile } from "../core/errors.js";
 import type { Region, SourceFile } from "../core/io/source.js";
 import type { ScanRange } from "./copy/scan-ranges.js";
 import type { DType } from "./tensor/dtype.js";
@@ -29,11 +29,7 @@ export function coverWhole(file: SourceFile, ranges: readonly NamedRange[]): Nam
   };
   for (const range of [...ranges].sort((a, b) => a.offset - b.offset || a.length - b.length)) {
     if (range.offset < at)
-      throw new VistaError("FORMAT", "records of the file overlap", {
-        path: file.path,
-        offset: range.offset,
-        hint: "The file is damaged: copy it again.",
-      });
+      throw damagedFile("records of the file overlap", { path: file.path, offset: range.offset });
     fill(range.offset);
     covered.push(range);
     at = range.offset + range.length;

@@ -257,6 +257,16 @@ export function fromReader(error: unknown, path: string): unknown {
   });
 }
 
+/** Returns the error for a file that ends before it should. */
+export function incompleteFile(what: string, where: Where): VistaError {
+  return new VistaError("TRUNCATED", what, { ...where, hint: "The file is incomplete: copy it again." });
+}
+
+/** Returns the error for a file that breaks a rule of its format. */
+export function damagedFile(what: string, where: Where): VistaError {
+  return new VistaError("FORMAT", what, { ...where, hint: "The file is damaged: copy it again." });
+}
+
 export function abortedError(signal: AbortSignal | undefined): VistaError {
   return new VistaError("ABORTED", "stopped on request", { cause: signal?.reason });
 }

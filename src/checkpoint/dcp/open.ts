@@ -9,6 +9,7 @@ import { basename } from "node:path";
 import {
   type ErrorCode,
   firstNames,
+  incompleteFile,
   isVistaError,
   messageWithin,
   throwIfAborted,
@@ -176,7 +177,7 @@ async function locate(file: SourceFile, tensor: SavedTensor, box: SavedBox, veri
   const where = { path: file.path, record: tensor.name, offset: box.offset };
   if (box.offset + box.length > file.size) {
     const what = `${showBox(box)} was saved up to byte ${box.offset + box.length}, the file has ${file.size} bytes`;
-    throw new VistaError("TRUNCATED", what, { ...where, hint: "The file is incomplete: copy it again." });
+    throw incompleteFile(what, where);
   }
   const { zip, value } = await readItem(file, box, verify).catch((error: unknown) => {
     if (!isVistaError(error) || !DAMAGED.includes(error.code)) throw error;

@@ -5,7 +5,7 @@
  *
  * Source: pytorch torch/distributed/checkpoint/_hf_utils.py, hf_storage.py, filesystem.py.
  */
-import { throwIfAborted, VistaError } from "../../core/errors.js";
+import { damagedFile, throwIfAborted, VistaError } from "../../core/errors.js";
 import { joinPlace } from "../../core/io/places.js";
 import type { SourceFile } from "../../core/io/source.js";
 import { isRecord, remember } from "../../core/maps.js";
@@ -139,8 +139,7 @@ function readOffsets(path: string, text: string | undefined): Map<string, readon
 function boxOf(file: SourceFile, name: string, part: Tensor, offsets: readonly number[] | undefined): Box {
   if (offsets?.length !== part.shape.length) {
     const what = `${SHARDING_INFO} does not say where its ${part.shape.length} dimensions begin`;
-    const hint = "The file is damaged: copy it again.";
-    throw new VistaError("FORMAT", what, { path: file.path, record: name, hint });
+    throw damagedFile(what, { path: file.path, record: name });
   }
   const [piece] = part.source.kind === "pieces" ? part.source.pieces : [];
   const offset = piece === undefined ? 0 : piece.region.offset + piece.start;

@@ -4,7 +4,7 @@
  * Source: safetensors/src/tensor.rs (read_metadata, Metadata::validate).
  */
 import { isUtf8 } from "node:buffer";
-import { VistaError, type Where } from "../../core/errors.js";
+import { incompleteFile, VistaError, type Where } from "../../core/errors.js";
 import type { SourceFile } from "../../core/io/source.js";
 import { JsonSyntaxError } from "../../core/json/scan.js";
 import { byteLengthOf, type DType, isDType } from "../tensor/dtype.js";
@@ -29,10 +29,6 @@ export interface SafetensorsHeader {
   readonly dataStart: number;
 }
 
-function incomplete(what: string, path: string): VistaError {
-  return new VistaError("TRUNCATED", what, { path, hint: "The file is incomplete: copy it again." });
-}
-
 function damaged(what: string, where: Where): VistaError {
   const hint = "The file is damaged or was not written by a safetensors library: copy or convert it again.";
   return new VistaError("FORMAT", what, { ...where, hint });
@@ -42,7 +38,7 @@ function damaged(what: string, where: Where): VistaError {
 export async function readHeader(file: SourceFile): Promise<SafetensorsHeader> {
   const { path, size } = file;
   if (size < 8) {
-    throw incomplete(`the file has ${size} bytes; a safetensors file begins with 8`, path);
+    throw incompleteFile(`the file has ${size} bytes; a safetensors file begins with 8`, { path });
   }
   const head = Buffer.alloc(8);
   await file.read(head, 0);
@@ -55,7 +51,7 @@ export async function readHeader(file: SourceFile): Promise<SafetensorsHeader> {
   }
   const length = Number(stated);
   if (8 + length > size) {
-    throw incomplete(`the header ends at byte ${8 + length}, the file has ${size} bytes`, path);
+    throw incompleteFile(`the header ends at byte ${8 + length}, the file has ${size} bytes`, { path });
   }
   const bytes = Buffer.allocUnsafeSlow(length);
   await file.read(bytes, 8);
@@ -65,7 +61,7 @@ export async function readHeader(file: SourceFile): Promise<SafetensorsHeader> {
   if (end !== size) {
     const what = `the tensors end at byte ${end}, the file has ${size} bytes`;
     if (end < size) throw damaged(`${what}: ${size - end} belong to nothing`, { path });
-    throw incomplete(`${what}: ${end - size} are missing`, path);
+    throw incompleteFile(`${what}: ${end - size} are missing`, { path });
   }
   return { entries, metadata, dataStart };
 }

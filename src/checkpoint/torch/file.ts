@@ -1,6 +1,6 @@
 /** Defines a torch file whose pickle was read, in either of its two forms. */
 
-import { VistaError } from "../../core/errors.js";
+import { damagedFile, VistaError } from "../../core/errors.js";
 import type { Region, SourceFile } from "../../core/io/source.js";
 import { type Tensor, viewTensor } from "../tensor/tensor.js";
 import type { PyGlobal, PyValue } from "./objects.js";
@@ -58,11 +58,8 @@ export function tensorsOver(
     if (known !== undefined) return known;
     const place = await locate(storage.key);
     if (place.length !== storage.byteLength) {
-      throw new VistaError(
-        "FORMAT",
-        `the storage has ${place.length} bytes, the pickle says ${storage.byteLength}`,
-        { path: place.file.path, record: place.name, hint: "The file is damaged: copy it again." },
-      );
+      const what = `the storage has ${place.length} bytes, the pickle says ${storage.byteLength}`;
+      throw damagedFile(what, { path: place.file.path, record: place.name });
     }
     const again = views.get(description);
     if (again !== undefined) return again;

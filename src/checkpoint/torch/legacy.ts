@@ -5,7 +5,7 @@
  *
  * Source: torch/serialization.py, _legacy_save and _legacy_load.
  */
-import { VistaError, type Where } from "../../core/errors.js";
+import { damagedFile, incompleteFile, VistaError } from "../../core/errors.js";
 import type { Region, SourceFile } from "../../core/io/source.js";
 import { dtypeInfo } from "../tensor/dtype.js";
 import { type TorchFile, tensorsOver } from "./file.js";
@@ -18,10 +18,6 @@ import { TorchValues } from "./values.js";
 /** The value of the first pickle of such a file, in whatever protocol. */
 export const LEGACY_MAGIC = 0x1950a86a20f9469cfc6cn;
 const PROTOCOL = 1001;
-
-function damaged(what: string, where: Where): VistaError {
-  return new VistaError("FORMAT", what, { ...where, hint: "The file is damaged: copy it again." });
-}
 
 export async function readLegacy(file: SourceFile): Promise<TorchFile> {
   // The length of the pickles is known only when they have been read, so ever more of the file is tried.
@@ -76,24 +72,22 @@ async function parse(file: SourceFile, data: Buffer): Promise<TorchFile> {
     const storage = typeof key === "string" ? storages.get(key) : undefined;
     if (storage === undefined || regions.has(storage.key)) {
       const why = storage === undefined ? "but no tensor uses it" : "twice";
-      throw damaged(`storage ${keyText(key)} is listed ${why}`, { path: file.path, offset: at });
+      throw damagedFile(`storage ${keyText(key)} is listed ${why}`, { path: file.path, offset: at });
     }
     const count = Buffer.alloc(8);
     await file.read(count, at);
     const numel = Number(count.readBigInt64LE());
     const offset = at + 8;
     if (offset + storage.byteLength > file.size) {
-      throw new VistaError(
-        "TRUNCATED",
-        `storage ${storage.key} ends at ${offset + storage.byteLength}, the file has ${file.size} bytes`,
-        { path: file.path, offset, hint: "The file is incomplete: copy it again." },
-      );
+      const last = offset + storage.byteLength;
+      const what = `storage ${storage.key} ends at ${last}, the file has ${file.size} bytes`;
+      throw incompleteFile(what, { path: file.path, offset });
     }
     const name = `storage ${storage.key}`;
     const length = storage.byteLength;
     const expected = storage.dtype === undefined ? length : (length * 8) / dtypeInfo(storage.dtype).bits;
     if (numel !== expected) {
-      throw damaged(`${name} has ${numel} elements, the pickle says ${expected}`, {
+      throw damagedFile(`${name} has ${numel} elements, the pickle says ${expected}`, {
         path: file.path,
         offset: at,
       });
@@ -104,7 +98,7 @@ async function parse(file: SourceFile, data: Buffer): Promise<TorchFile> {
   const storage = async (key: string): Promise<Region> => {
     const region = regions.get(key);
     if (region !== undefined) return region;
-    throw damaged(`storage ${key} is not in the file`, { path: file.path });
+    throw damagedFile(`storage ${key} is not in the file`, { path: file.path });
   };
   const opened: TorchFile = {
     file,

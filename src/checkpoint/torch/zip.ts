@@ -5,7 +5,7 @@
  * Source: pytorch caffe2/serialize/inline_container.cc; PKWARE's APPNOTE.TXT.
  */
 
-import { shorten, VistaError, type Where } from "../../core/errors.js";
+import { incompleteFile, shorten, VistaError, type Where } from "../../core/errors.js";
 import type { Region, SourceFile } from "../../core/io/source.js";
 import { dataOfDcp, otherZip, zipWithoutPickle } from "./other-kinds.js";
 import { nameOf, readDirectory, type Stretch, type ZipEntry } from "./zip-directory.js";
@@ -147,11 +147,8 @@ function checkLayout(file: SourceFile, within: Stretch, entries: readonly ZipEnt
     }
     end = start + LOCAL_HEADER + entry.nameLength + entry.size;
     if (end > within.length) {
-      throw new VistaError(
-        "TRUNCATED",
-        `the record ends at ${end}, the ${nameOf(file, within)} has ${within.length} bytes`,
-        { ...where, hint: "The file is incomplete: copy it again." },
-      );
+      const what = `the record ends at ${end}, the ${nameOf(file, within)} has ${within.length} bytes`;
+      throw incompleteFile(what, where);
     }
     if (before !== undefined) before.limit = start;
     entry.limit = within.length;

@@ -99,6 +99,9 @@ export function versionOf({ shards, models }: Omit<CheckpointContent, "torchFile
   return shards[0]!.dsVersion ?? models[0]!.dsVersion;
 }
 
+/** The key of what a shard has of the optimizer, which errors name as their record. */
+const SHARD_STATE = "optimizer_state_dict";
+
 const NOT_ZERO_HINT =
   "Give the files that DeepSpeed saved; a file of another program in this folder must go.";
 
@@ -114,24 +117,24 @@ function malformed(what: string, path: string, record?: string): VistaError {
 export function readShardState(torchFile: TorchFile, bf16Optimizer = false): ShardState {
   const path = torchFile.file.path;
   const top = asDict(torchFile.value);
-  const state = asDict(top?.get("optimizer_state_dict"));
+  const state = asDict(top?.get(SHARD_STATE));
   if (top === undefined || state === undefined) {
     throw malformed("not an optimizer shard: there is no optimizer_state_dict in it", path);
   }
   const dsVersion = asString(top.get("ds_version")) ?? asString(state.get("ds_version"));
-  const unsaid = bf16Optimizer && !state.has("zero_stage") && state.has("single_partition_of_fp32_groups");
+  const isFlat = state.has("single_partition_of_fp32_groups");
+  const unsaid = bf16Optimizer && isFlat && !state.has("zero_stage");
   const stage = unsaid ? 1 : asInteger(state.get("zero_stage"));
   if (stage === undefined) {
-    const ofBf16Optimizer = state.has("single_partition_of_fp32_groups");
     throw new VistaError(
       "UNSUPPORTED",
-      ofBf16Optimizer
+      isFlat
         ? "written by DeepSpeed's BF16_Optimizer, which does not say its zero_stage"
         : "the shard does not say its zero_stage",
       {
         path,
-        record: "optimizer_state_dict",
-        hint: ofBf16Optimizer
+        record: SHARD_STATE,
+        hint: isFlat
           ? "`vista-ckpt to-universal` writes its fp32 weights in a form that merge, to-st and diff take."
           : NOT_ZERO_HINT,
       },
@@ -147,7 +150,7 @@ export function readShardState(torchFile: TorchFile, bf16Optimizer = false): Sha
   const key = stage === 3 ? "fp32_flat_groups" : "single_partition_of_fp32_groups";
   const groups = asItems(state.get(key));
   if (groups === undefined || !groups.every((group) => group instanceof TorchTensor)) {
-    throw malformed(`${key} is missing or is not a list of tensors`, path, "optimizer_state_dict");
+    throw malformed(`${key} is missing or is not a list of tensors`, path, SHARD_STATE);
   }
   if (groups.length > PICKLE_LIMITS.groups) throw tooMany(groups.length, key, "groups", path);
   const base = asDict(state.get(stage === 3 ? "optimizer_state_dict" : "base_optimizer_state"));
@@ -170,11 +173,7 @@ function readPaddings(value: PyValue | undefined, path: string): number[][] | un
   if (value === undefined || value === null) return undefined;
   const groups = asItems(value)?.map((group) => dimensions(group));
   if (groups?.every((group) => group !== undefined)) return groups as number[][];
-  throw malformed(
-    "param_alignment_paddings is not a list of counts for each param group",
-    path,
-    "optimizer_state_dict",
-  );
+  throw malformed("param_alignment_paddings is not a list of counts for each param group", path, SHARD_STATE);
 }
 
 /** Reads `partition_count`, an int in stage 3, in stage 1 and 2 a list with the data-parallel size of each group. */
@@ -186,11 +185,11 @@ function readRanks(value: PyValue | undefined, path: string): number {
     throw malformed(
       `partition_count is ${first}, the limit is ${PICKLE_LIMITS.ranks} ranks`,
       path,
-      "optimizer_state_dict",
+      SHARD_STATE,
     );
   }
   if (first === undefined || first < 1 || numbers.some((count) => count === undefined)) {
-    throw malformed("partition_count is missing or no number", path, "optimizer_state_dict");
+    throw malformed("partition_count is missing or no number", path, SHARD_STATE);
   }
   if (numbers.some((count) => count !== first)) {
     throw new VistaError(
