@@ -126,7 +126,7 @@ export async function readDirectory(
         `${plural(behind, "byte")} behind the end of the zip belong to nothing`,
         {
           path: file.path,
-          offset: within.length - behind,
+          offset: within.start + within.length - behind,
           hint: "torch.load takes no notice of fewer than 65,536 such bytes; whoever wrote them may have damaged the rest: copy the file again.",
           cause: error,
         },

@@ -15,6 +15,24 @@ it("written again without a change, it is what it was", async () => {
   ]);
 });
 
+it("bytes behind the end of an item are told by their place in the file", async () => {
+  let end = 0;
+  const folder = changedDcp((metadata) => {
+    const items = [...metadata.storage.values()].map(fields);
+    const endOf = (item: (typeof items)[number]) => Number(item.get("offset")) + Number(item.get("length"));
+    // One between two others of its file, so that there are bytes before it and behind it.
+    const item = items.find((one) => {
+      const beside = items.filter((other) => other.get("relative_path") === one.get("relative_path"));
+      return Number(one.get("offset")) > 0 && beside.some((other) => other.get("offset") === endOf(one));
+    })!;
+    end = endOf(item);
+    item.set("length", Number(item.get("length")) + 2);
+  });
+  const { code, stderr } = await runCli("vista-ckpt", ["inspect", folder]);
+  expect(stderr).toContain(`at byte ${end}: 2 bytes behind the end of the zip belong to nothing`);
+  expect(code).toBe(1);
+});
+
 // `both` is 7 × 5 on a mesh of 2 × 2: rows 0:4 and 4:7, columns 0:3 and 3:5.
 const cases: [string, (metadata: Metadata) => void, RegExp][] = [
   [
