@@ -59,7 +59,7 @@ export function addCheckCommand(program: Command, context: CommandContext): void
       "after",
       `\nExamples:\n  $ vista-data check /data/vista                      all that is there\n  $ vista-data check /data/nuscenes --report report.html\n  $ vista-data check --annos annos/nuScenes.json --quick\n  $ vista-data check --write-clean annos/nuScenes.clean.json --list-missing missing.txt`,
     )
-    .action(later(async () => (await import("./run.js")).runCheck, context));
+    .action(later(async () => (await import("./run-check.js")).runCheck, context));
 }
 
 function parseSample(text: string): number {

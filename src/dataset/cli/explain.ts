@@ -10,5 +10,5 @@ export function addExplainCommand(program: Command): void {
     .option(...JSON_OBJECT)
     .option(...QUIET)
     .addHelpText("after", "\nExamples:\n  $ vista-data explain annos/past-end")
-    .action(later(async () => (await import("./run.js")).runExplain));
+    .action(later(async () => (await import("./run-explain.js")).runExplain));
 }

@@ -11,5 +11,5 @@ export function addIndexCommand(program: Command, context: CommandContext): void
     .option(...JSON_OBJECT)
     .option(...QUIET)
     .addHelpText("after", `\nExamples:\n  $ vista-data index /data/vista -o vista-data.index`)
-    .action(later(async () => (await import("./run.js")).runIndex, context));
+    .action(later(async () => (await import("./run-index.js")).runIndex, context));
 }

@@ -14,5 +14,5 @@ export function addMergeReportsCommand(program: Command, context: CommandContext
     .option("--force", "replace output files that exist")
     .option(...QUIET)
     .addHelpText("after", `\nExamples:\n  $ vista-data merge-reports shard-*.json --report report.html`)
-    .action(later(async () => (await import("./run.js")).runMergeReports, context));
+    .action(later(async () => (await import("./run-merge-reports.js")).runMergeReports, context));
 }

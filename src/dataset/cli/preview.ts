@@ -20,7 +20,7 @@ export function addPreviewCommand(program: Command, context: CommandContext): vo
       "after",
       `\nExamples:\n  $ vista-data preview annos/nuScenes.json#12 --root /data/vista -o clip.png`,
     )
-    .action(later(async () => (await import("./run.js")).runPreview, context));
+    .action(later(async () => (await import("./run-preview.js")).runPreview, context));
 }
 
 /** The longest side of a picture and of a tile, in pixels. */

@@ -19,5 +19,5 @@ export function addStatsCommand(program: Command, context: CommandContext): void
       "after",
       `\nExamples:\n  $ vista-data stats /data/vista\n  $ vista-data stats --annos annos/nuScenes.json --json`,
     )
-    .action(later(async () => (await import("./run.js")).runStats, context));
+    .action(later(async () => (await import("./run-stats.js")).runStats, context));
 }

@@ -12,5 +12,5 @@ export function addCheck(program: Command, context: CommandContext, extra: reado
     )
     .option(...JSON_OBJECT)
     .addHelpText("after", `\nExamples:\n  $ vista-train check phase1 --vista ../Vista --nodes 1 --gpus 8`)
-    .action(later(async () => (await import("./run.js")).check, extra, context));
+    .action(later(async () => (await import("./run-check.js")).check, extra, context));
 }

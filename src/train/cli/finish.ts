@@ -1,7 +1,7 @@
 /** The command `vista-train finish <run>`, which does by itself what `--then` does after a training. */
 import type { Command } from "commander";
-import { JSON_OBJECT, type PrintOptions, QUIET } from "../../core/cli/options.js";
-import type { CommandContext } from "../../core/cli/program.js";
+import { JSON_OBJECT, QUIET } from "../../core/cli/options.js";
+import { type CommandContext, later } from "../../core/cli/program.js";
 
 export function addFinish(program: Command, context: CommandContext): void {
   program
@@ -11,8 +11,5 @@ export function addFinish(program: Command, context: CommandContext): void {
     .option(...JSON_OBJECT)
     .option(...QUIET)
     .addHelpText("after", `\nExamples:\n  $ vista-train finish logs/phase1-4711 --steps to-st`)
-    .action(async (run: string, flags: PrintOptions & { steps: string }) => {
-      const { finish, parseSteps } = await import("./run.js");
-      await finish(run, parseSteps(flags.steps), flags, context);
-    });
+    .action(later(async () => (await import("./run-finish.js")).finish, context));
 }

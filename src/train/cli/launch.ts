@@ -16,5 +16,5 @@ export function addLaunch(program: Command, context: CommandContext, extra: read
       "after",
       "\nExamples:\n  $ vista-train phase1 --vista ../Vista --nodes 1 --gpus 8 --dry-run\n  $ vista-train phase1 --slurm --then merge",
     )
-    .action(later(async () => (await import("./run.js")).start, extra, context));
+    .action(later(async () => (await import("./run-launch.js")).start, extra, context));
 }

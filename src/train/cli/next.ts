@@ -12,5 +12,5 @@ export function addNext(program: Command, context: CommandContext, extra: readon
     .option("--recipe <name>", "the recipe of the run, where its folder does not tell")
     .option("--start", "start it")
     .addHelpText("after", `\nExamples:\n  $ vista-train next logs/phase1-4711 --start`)
-    .action(later(async () => (await import("./run.js")).next, extra, context));
+    .action(later(async () => (await import("./run-next.js")).next, extra, context));
 }

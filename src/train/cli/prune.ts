@@ -20,5 +20,5 @@ export function addPrune(program: Command, context: CommandContext): void {
     .option(...JSON_OBJECT)
     .option(...QUIET)
     .addHelpText("after", HELP)
-    .action(later(async () => (await import("./run.js")).prune, context));
+    .action(later(async () => (await import("./run-prune.js")).prune, context));
 }

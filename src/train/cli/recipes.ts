@@ -10,5 +10,5 @@ export function addRecipes(program: Command): void {
     .option(...JSON_OBJECT)
     .option(...QUIET)
     .addHelpText("after", "\nExamples:\n  $ vista-train recipes --json")
-    .action(later(async () => (await import("./run.js")).listRecipes));
+    .action(later(async () => (await import("./run-recipes.js")).listRecipes));
 }

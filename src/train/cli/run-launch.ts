@@ -3,8 +3,6 @@ import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { formatDuration } from "../../core/cli/format.js";
-import type { PrintOptions } from "../../core/cli/options.js";
-import { printResult } from "../../core/cli/print.js";
 import { type CommandContext, EXIT, exitCodeOfStop } from "../../core/cli/program.js";
 import { runWithProgress } from "../../core/cli/progress.js";
 import { oneLine, VistaError } from "../../core/errors.js";
@@ -17,7 +15,7 @@ import { type SlurmScriptOptions, slurmFolder, slurmScript, submit } from "../la
 import { realSystem, type System } from "../launch/system.js";
 import { type PreflightReport, preflight, rulesWanted } from "../preflight/preflight.js";
 import { resolveWeights } from "../run/checkpoints.js";
-import { finishRun, parseSteps, type Step } from "../run/finish.js";
+import { parseSteps, type Step } from "../run/finish.js";
 import {
   findRankChange,
   goOn,
@@ -31,6 +29,7 @@ import { newRuns } from "../run/runs.js";
 import { MAX_REQUEUES, RENDEZVOUS_TIMEOUT } from "./options.js";
 import { findRecipe, makePlan, readRecipes, refuseWithoutEffect, type StartFlags } from "./plan.js";
 import { checkSelectors, failureLines, findingLines, verdict } from "./report.js";
+import { finish } from "./run-finish.js";
 import { asStarted, byFile } from "./started.js";
 
 /** The rules for what can be seen to be wrong without looking at the machine: a dry run refuses no more than this. */
@@ -250,20 +249,7 @@ async function runHere(whole: Launch, context: CommandContext): Promise<void> {
     context.setExitCode(EXIT.failed);
     return;
   }
-  await finish(run, then, flags, context);
-}
-
-/** Does the steps of --then and prints the files that they made. */
-export async function finish(
-  run: string,
-  steps: readonly Step[],
-  flags: PrintOptions,
-  context: CommandContext,
-): Promise<void> {
-  const files = await runWithProgress(flags.quiet, context.signal, (options) =>
-    finishRun(run, steps, options),
-  );
-  printResult(flags, { command: "finish", run, files }, files);
+  await finish(run, { ...flags, steps: then.join(",") }, context);
 }
 
 /** Returns the path of the weights as train.py prints it before it loads them; undefined for a run that goes on. */

@@ -10,5 +10,5 @@ export function addStatus(program: Command, context: CommandContext): void {
     .option(...JSON_OBJECT)
     .option(...QUIET)
     .addHelpText("after", "\nExamples:\n  $ vista-train status logs/phase1-4711")
-    .action(later(async () => (await import("./run.js")).status, context));
+    .action(later(async () => (await import("./run-status.js")).status, context));
 }
