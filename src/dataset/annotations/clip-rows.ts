@@ -111,7 +111,7 @@ export class ClipRows implements RowSink {
   #folderOf(name: string): ClipFolder {
     return remember(this.#folders, name, () => ({
       name,
-      split: this.source?.split(name) ?? splitOfPath(name),
+      split: this.source === undefined ? splitOfPath(name) : this.source.split(name),
       starts: new FrameSet(),
     }));
   }

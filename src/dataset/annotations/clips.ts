@@ -1,7 +1,8 @@
 /** The places of what records name, and what names say by themselves. */
-import { existsSync, statSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { basename, dirname, isAbsolute, join, resolve } from "node:path";
 import { isSystemError, rethrowExhausted } from "../../core/errors.js";
+import { sizeOf } from "../../core/io/regular.js";
 import { type FolderScan, scanFolder } from "../opendv/folder-listing.js";
 import type { Split } from "../opendv/meta.js";
 import { findOpenDvRoot, splitOf } from "../opendv/root.js";
@@ -9,48 +10,47 @@ import { MAX_FRAME } from "../opendv/runs.js";
 import { recognise } from "../recognise.js";
 import type { AnnotationRule } from "./rules.js";
 
-export interface FolderSource {
-  /** Returns the folder's listing; undefined where the folder is not there. */
-  scan(name: string): FolderScan | undefined;
-  /** Tells whether a file of a folder can be opened, without listing the folder. */
-  has(name: string, file: string): boolean;
-  split(name: string): Split | undefined;
-}
-
 /** Joins a name of a record to the data root as the loader's os.path.join does: an absolute one stands for itself. */
 export function loaderPath(root: string, name: string): string {
   return isAbsolute(name) ? name : join(root, name);
 }
 
-/** Returns a source of the folders below a data root. */
-export function folderSource(root: string, splits: ReadonlyMap<string, Split>): FolderSource {
-  // The last path is remembered because the clips of a folder come one after the other.
-  let known: string | undefined;
-  let path = "";
-  const pathOf = (name: string): string => {
-    if (name !== known) [known, path] = [name, loaderPath(root, name)];
-    return path;
-  };
-  return {
-    scan(name) {
-      try {
-        return scanFolder(pathOf(name));
-      } catch (error) {
-        if (!isSystemError(error)) throw error;
-        rethrowExhausted(error);
-        return undefined;
-      }
-    },
-    has(name, file) {
-      try {
-        return statSync(`${pathOf(name)}/${file}`, { throwIfNoEntry: false })?.isFile() ?? false;
-      } catch {
-        // The file may not be read, or its name is too long: the loader would not open it either.
-        return false;
-      }
-    },
-    split: (name) => splits.get(name.slice(name.lastIndexOf("/") + 1)) ?? splitOfPath(name),
-  };
+/** The folders below a data root, as records name them. */
+export class FolderSource {
+  /** The last name is remembered with its path because the clips of a folder come one after the other. */
+  #known: string | undefined;
+  #path = "";
+
+  constructor(
+    private readonly root: string,
+    private readonly splits: ReadonlyMap<string, Split>,
+  ) {}
+
+  /** Returns the folder's listing; undefined where the folder is not there. */
+  scan(name: string): FolderScan | undefined {
+    try {
+      return scanFolder(this.#pathOf(name));
+    } catch (error) {
+      if (!isSystemError(error)) throw error;
+      rethrowExhausted(error);
+      return undefined;
+    }
+  }
+
+  /** Tells whether a file of a folder can be opened, without listing the folder. */
+  has(name: string, file: string): boolean {
+    // What may not be read, or has too long a name, the loader would not open either.
+    return sizeOf(`${this.#pathOf(name)}/${file}`) !== -1;
+  }
+
+  split(name: string): Split | undefined {
+    return this.splits.get(name.slice(name.lastIndexOf("/") + 1)) ?? splitOfPath(name);
+  }
+
+  #pathOf(name: string): string {
+    if (name !== this.#known) [this.#known, this.#path] = [name, loaderPath(this.root, name)];
+    return this.#path;
+  }
 }
 
 /** Returns the split that a folder's place tells: `val_images/…` is validation data. */

@@ -12,7 +12,7 @@ import { joinPath } from "../report/report.js";
 import { UnusableBuilder, type UnusableRecords, unusableRecords } from "./clean.js";
 import { ClipRows } from "./clip-rows.js";
 import { ClipSample } from "./clip-sample.js";
-import { folderSource, type OnMissing, opendvDataRoot } from "./clips.js";
+import { FolderSource, type OnMissing, opendvDataRoot } from "./clips.js";
 import { FileListing } from "./file-listing.js";
 import { Issues, NO_INDEX } from "./issues.js";
 import { NuScenesRows, type ValidationFrames } from "./nuscenes-rows.js";
@@ -282,7 +282,7 @@ class FileRun implements RowSink {
     } else {
       // Vista itself joins folder names to data/YouTube; the language files start at the OpenDV root, wherever that is.
       const root = kind === "language" && youtube !== undefined ? opendvDataRoot(youtube) : youtube;
-      const source = root === undefined ? undefined : folderSource(root, splits);
+      const source = root === undefined ? undefined : new FolderSource(root, splits);
       if (quick !== undefined) this.#sample = new ClipSample(quick.records, quick.seed);
       this.#rows = new ClipRows(kind, this.#issues, source, training, frames, this.#sample, onMissing);
     }
