@@ -8,6 +8,9 @@ import type { RunOptions } from "../core/progress.js";
  */
 export type Severity = "error" | "warning" | "note";
 
+/** The severities, the gravest first. */
+export const SEVERITIES: readonly Severity[] = ["error", "warning", "note"];
+
 /** A rule of the checker. Codes are stable; `docs/rules/<code with / replaced by ->.md` has a page for each. */
 export interface Rule {
   /** The code of the rule, such as `nuscenes/dangling-token`, `opendv/gap` or `annos/frame-missing`. */

@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { basename, join, relative, sep } from "node:path";
 import { isVistaError, throwIfAborted } from "../../core/errors.js";
 import { runWorker } from "../../core/io/worker.js";
-import { formatCount as count } from "../../core/text.js";
+import { formatCount as count, plural } from "../../core/text.js";
 import type { AnnotationTally, Check, CheckOptions, CheckSummary, Finding, QuickTally } from "../finding.js";
 import { readSplits, type Split } from "../opendv/meta.js";
 import { findOpenDvRoot } from "../opendv/root.js";
@@ -135,7 +135,7 @@ function leftOut({ path, records }: AnnotationTally, quick: QuickTally, seed: nu
   }
   if (frames !== undefined && !frames.all) {
     parts.push(
-      `frames of ${count(frames.records)} of ${all} records of ${path} (seed ${seed}) and the last one of ${count(frames.folders)} folder${frames.folders === 1 ? "" : "s"}`,
+      `frames of ${count(frames.records)} of ${all} records of ${path} (seed ${seed}) and the last one of ${plural(frames.folders, "folder")}`,
     );
   }
   return parts;

@@ -39,9 +39,6 @@ const STEP_US = { least: 45_000, most: 150_000 };
 const TRAJECTORY = { start: 0.1, end: 500 };
 const FILE_NAME = /^(.*)__([^_]\w*)__([0-9]{13,17})\.[a-z]+$/i;
 
-/** The frames of validation clips, for the rule that keeps them out of training files. */
-export type ValidationFrames = Set<string>;
-
 /** A fault of a record: its rule, its message, and the key that it is about. There is no key where the record is no object. */
 export type RecordFault = readonly [rule: "shape" | "length" | "cmd-range", message: string, key?: string];
 
@@ -183,7 +180,7 @@ export class NuScenesRows implements RowSink {
   constructor(
     private readonly issues: Issues,
     private readonly files: FileListing | undefined,
-    private readonly validation: ValidationFrames,
+    private readonly validation: Set<string>,
     private readonly training: boolean,
     private readonly frames: number,
     private readonly scenes?: ValidationScenes,

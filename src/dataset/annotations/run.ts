@@ -15,7 +15,7 @@ import { ClipSample } from "./clip-sample.js";
 import { FolderSource, type OnMissing, opendvDataRoot } from "./clips.js";
 import { FileListing } from "./file-listing.js";
 import { Issues, NO_INDEX } from "./issues.js";
-import { NuScenesRows, type ValidationFrames } from "./nuscenes-rows.js";
+import { NuScenesRows } from "./nuscenes-rows.js";
 import { ANNOTATION_RULES, type AnnotationRule, finding } from "./rules.js";
 import { ValidationScenes } from "./val-scenes.js";
 
@@ -94,7 +94,7 @@ export async function runAnnotations(
   send: (message: AnnotationMessage) => void,
   isAborted: () => boolean = () => false,
 ): Promise<void> {
-  const validation: ValidationFrames = new Set();
+  const validation = new Set<string>();
   // Validation files come first, because what they hold must not turn up in the others.
   const files = [...task.files].sort((a, b) => Number(isValidation(b.name)) - Number(isValidation(a.name)));
   let before = 0;
@@ -192,7 +192,7 @@ class FileRun implements RowSink {
     private readonly name: string,
     path: string,
     private readonly task: AnnotationTask,
-    private readonly validation: ValidationFrames,
+    private readonly validation: Set<string>,
   ) {
     if (task.unusable === name) {
       this.outcome.unusable = unusableRecords(path);

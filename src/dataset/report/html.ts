@@ -1,14 +1,14 @@
 /** The report as one HTML file that needs no network, because data, style and script are all in it. */
 import { fileURLToPath } from "node:url";
 import { readRegular } from "../../core/io/regular.js";
-import { formatCount as count } from "../../core/text.js";
-import type { CheckSummary, Severity } from "../finding.js";
+import { formatCount as count, plural } from "../../core/text.js";
+import { type CheckSummary, SEVERITIES, type Severity } from "../finding.js";
 import { figure } from "./charts.js";
 import { html, Markup } from "./markup.js";
 import type { PageData } from "./page/data.js";
-import { COLUMNS, SEVERITIES } from "./page/list.js";
+import { COLUMNS } from "./page/list.js";
 import type { Report, RuleCount } from "./report.js";
-import { verdict } from "./text.js";
+import { amount, verdict } from "./text.js";
 import { makeThumbnails, type Thumbnail } from "./thumbnails.js";
 
 /** The address below which the pages of rules can be read without the package. */
@@ -146,7 +146,7 @@ function part({ title, root, coverage, sampled = [] }: CheckSummary): Markup {
   return html`<div class="card"><h3>${title}</h3>
 <div class="dim">${root}</div>
 <table>
-${coverage.map(({ what, checked, total }) => html`<tr><th scope="row">${what}</th><td>${checked === total ? count(checked) : `${count(checked)} of ${count(total)}`}</td></tr>\n`)}</table>
+${coverage.map((part) => html`<tr><th scope="row">${part.what}</th><td>${amount(part)}</td></tr>\n`)}</table>
 ${sampled.map((text) => html`<div class="dim">A sample: ${text}</div>`)}</div>
 `;
 }
@@ -167,7 +167,7 @@ function ruleItem({ code, severity, title, fix, findings, places, folders }: Rul
   const standing = places === findings ? "" : `, ${count(places)} places`;
   return html`<li>
 <div><h3><span class="badge ${severity}">${severity}</span> ${title}</h3>
-<p><a href="${rulePage(code)}"><code>${code}</code></a> · ${count(findings)} finding${findings === 1 ? "" : "s"}${standing}</p></div>
+<p><a href="${rulePage(code)}"><code>${code}</code></a> · ${plural(findings, "finding")}${standing}</p></div>
 <div>${named}${more > 0 ? html`<div class="dim">and ${count(more)} more</div>` : undefined}</div>
 <div><p>${withCode(fix)}</p>
 <div class="actions">

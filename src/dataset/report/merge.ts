@@ -1,7 +1,7 @@
 /** The joining of the reports of all shards of one check into what one run would have said. */
 import { relative, sep } from "node:path";
 import { VistaError } from "../../core/errors.js";
-import type { Chart, CheckSummary, Coverage } from "../finding.js";
+import type { Chart, CheckSummary } from "../finding.js";
 import { choosePictures } from "../sample.js";
 import { joinPath, normaliseSummary, type Report, ReportBuilder } from "./report.js";
 import { checkReport } from "./shape.js";
@@ -86,7 +86,15 @@ function checkSame(first: NamedReport, { path, report }: NamedReport): void {
 function mergeSummaries(parts: readonly CheckSummary[], root: string): CheckSummary {
   const first = parts[0]!;
   const merged: CheckSummary = { ...first, interrupted: parts.some((part) => part.interrupted) };
-  merged.coverage = mergeCoverage(parts.flatMap((part) => part.coverage));
+  const coverage = parts.flatMap((part) => part.coverage);
+  merged.coverage = joined(
+    coverage,
+    ({ what }) => what,
+    (known, { checked, total }) => {
+      known.checked += checked;
+      known.total += total;
+    },
+  );
   const sampled = parts.flatMap((part) => part.sampled ?? []);
   if (sampled.length > 0) merged.sampled = [...new Set(sampled)];
   if (first.charts !== undefined) merged.charts = mergeCharts(parts.flatMap((part) => part.charts ?? []));
@@ -113,17 +121,6 @@ function joined<Item extends object>(
     else add(known, item);
   }
   return [...byName.values()];
-}
-
-function mergeCoverage(coverage: readonly Coverage[]): Coverage[] {
-  return joined(
-    coverage,
-    ({ what }) => what,
-    (known, { checked, total }) => {
-      known.checked += checked;
-      known.total += total;
-    },
-  );
 }
 
 function mergeCharts(charts: readonly Chart[]): Chart[] {

@@ -3,6 +3,7 @@
 import { shorten, VistaError } from "../../core/errors.js";
 import { isRecord } from "../../core/maps.js";
 import { textOf } from "../../core/text.js";
+import { SEVERITIES } from "../finding.js";
 import { RULES } from "../rules.js";
 import type { Report } from "./report.js";
 
@@ -44,7 +45,7 @@ function fields(shapes: Readonly<Record<string, Shape>>): Shape {
     );
 }
 
-const severity = oneOf("error", "warning", "note");
+const severity = oneOf(...SEVERITIES);
 const rule = oneOf(...RULES.map(({ code }) => code));
 
 const chart = either(

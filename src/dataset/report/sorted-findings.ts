@@ -45,11 +45,7 @@ export class SortedFindings {
 
   /** Yields all findings as lines of JSON, in blocks. This is to be called once. */
   *lines(): Generator<string> {
-    if (this.#runs.length === 0) {
-      this.#findings.sort(compareFindings);
-      yield* inBlocks(this.#findings.map((finding) => JSON.stringify(finding)));
-      return;
-    }
+    if (this.#runs.length === 0) return yield* this.#sorted();
     if (this.#findings.length > 0) this.#spill();
     yield* inBlocks(mergeRuns(this.#runs.map((run) => linesOf(this.#spool, run))));
   }
@@ -58,11 +54,15 @@ export class SortedFindings {
     this.#spool.close();
   }
 
-  #spill(): void {
+  /** Returns the findings in memory as lines. */
+  #sorted(): Generator<string> {
     this.#findings.sort(compareFindings);
+    return inBlocks(this.#findings.map((finding) => JSON.stringify(finding)));
+  }
+
+  #spill(): void {
     const from = this.#spool.size;
-    for (const block of inBlocks(this.#findings.map((finding) => JSON.stringify(finding))))
-      this.#spool.append(Buffer.from(block));
+    for (const block of this.#sorted()) this.#spool.append(Buffer.from(block));
     this.#runs.push({ from, to: this.#spool.size });
     this.#findings = [];
   }

@@ -3,7 +3,7 @@
 import pc from "picocolors";
 import { oneLine } from "../../core/errors.js";
 import { formatCount as count, plural } from "../../core/text.js";
-import type { CheckSummary, Severity } from "../finding.js";
+import { type CheckSummary, type Coverage, SEVERITIES, type Severity } from "../finding.js";
 import { folderOf, isAnythingSeen, isWhole, type Report, type RuleCount } from "./report.js";
 
 type Paint = typeof NO_PAINT;
@@ -60,10 +60,7 @@ function share({ parts, shard }: Report): string {
   const partial = parts.flatMap(({ coverage, sampled }) => [
     ...coverage
       .filter(({ checked, total }) => checked < total)
-      .map(
-        ({ what, checked, total }) =>
-          `${what}: ${count(checked)} of ${count(total)}, ${percent(checked, total)}`,
-      ),
+      .map((part) => `${part.what}: ${amount(part)}, ${percent(part.checked, part.total)}`),
     ...(sampled ?? []),
   ]);
   const unseen = [...new Set(parts.flatMap((part) => part.unseen ?? []))];
@@ -73,25 +70,26 @@ function share({ parts, shard }: Report): string {
   return oneLine(`${whose}${seen}${unseen.length === 0 ? "" : `, not looked at: ${unseen.join(", ")}`}`);
 }
 
+/** Returns how much was looked at, such as `12` or `12 of 40`. */
+export function amount({ checked, total }: Coverage): string {
+  return checked === total ? count(checked) : `${count(checked)} of ${count(total)}`;
+}
+
 /** Returns a share, rounded down so that only all of something is 100 %. */
 function percent(part: number, whole: number): string {
   return `${(Math.floor((part / whole) * 1000) / 10).toFixed(1)} %`;
 }
 
 function totals(report: Report): string {
-  const parts = (["error", "warning", "note"] as const)
-    .filter((severity) => report.counts[severity] > 0)
-    .map((severity) => plural(report.counts[severity], severity));
-  return parts.join(", ");
+  return SEVERITIES.filter((severity) => report.counts[severity] > 0)
+    .map((severity) => plural(report.counts[severity], severity))
+    .join(", ");
 }
 
 function formatPart(part: CheckSummary, paint: Paint): string[] {
   const lines = [`${paint.bold(part.title)} in ${oneLine(part.root)}`];
   const width = Math.max(...part.coverage.map(({ what }) => what.length), 0);
-  for (const { what, checked, total } of part.coverage) {
-    const amount = checked === total ? count(checked) : `${count(checked)} of ${count(total)}`;
-    lines.push(`  ${oneLine(what).padEnd(width)}  ${amount}`);
-  }
+  for (const each of part.coverage) lines.push(`  ${oneLine(each.what).padEnd(width)}  ${amount(each)}`);
   if (part.sampled !== undefined && part.sampled.length > 0)
     lines.push(`  a sample: ${oneLine(part.sampled.join("; "))}`);
   return [...lines, ""];

@@ -2,8 +2,9 @@
 import { colours } from "../../core/cli/colours.js";
 import { plural } from "../../core/cli/format.js";
 import { oneLine, VistaError } from "../../core/errors.js";
+import { SEVERITIES, type Severity } from "../../dataset/finding.js";
 import { rulesWanted, unknownSelectors } from "../preflight/preflight.js";
-import { RULES, type Severity, type TrainFinding } from "../preflight/rules.js";
+import { RULES, type TrainFinding } from "../preflight/rules.js";
 import type { TrainingResult } from "../run/run.js";
 
 /** The largest number of characters of one text in a line. */
@@ -35,11 +36,10 @@ export function findingLines(findings: readonly TrainFinding[]): string[] {
 
 /** Counts findings by severity, as in `2 errors, 1 warning` or `nothing found`. */
 function countFindings(findings: readonly TrainFinding[]): string {
-  const counts = (["error", "warning", "note"] as const)
-    .map((severity) => [severity, findings.filter((one) => one.severity === severity).length] as const)
-    .filter(([, count]) => count > 0);
-  if (counts.length === 0) return "nothing found";
-  return counts.map(([severity, count]) => plural(count, severity)).join(", ");
+  const counts = SEVERITIES.map((severity) => findings.filter((one) => one.severity === severity))
+    .filter((alike) => alike.length > 0)
+    .map((alike) => plural(alike.length, alike[0]!.severity));
+  return counts.join(", ") || "nothing found";
 }
 
 /** Says how a preflight ended, and what that rests on. */

@@ -159,11 +159,10 @@ function checkWords(options: LaunchOptions): void {
   checkCount(options.nodeRank, "--node-rank", 0);
   checkCount(options.masterPort, "--master-port", 1, 65_535);
   if (options.name !== undefined) checkRunName(options.name);
-  for (const name of ["vista", "finetune", "logdir", "resume", "rdzvEndpoint", "masterAddr"] as const) {
+  const where = ["vista", "finetune", "logdir", "resume", "rdzvEndpoint", "masterAddr"] as const;
+  for (const name of [...where, "python", "torchrun"] as const) {
     checkText(options[name] ?? "", `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`);
   }
-  checkText(options.python ?? "", "--python");
-  checkText(options.torchrun ?? "", "--torchrun");
   for (const path of options.base ?? []) checkText(path, "--base");
   checkPairs(options.env, "--env");
   for (const word of options.extra ?? []) checkText(word, "an argument for train.py");

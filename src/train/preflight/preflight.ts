@@ -1,6 +1,7 @@
 /** The preflight: everything that is looked at before a training is started. */
 import { asUndefined, isVistaError, throwIfAborted, type VistaError } from "../../core/errors.js";
 import type { RunOptions } from "../../core/progress.js";
+import { SEVERITIES } from "../../dataset/finding.js";
 import { knownFlags, parseArguments } from "../launch/arguments.js";
 import { applyDotted, type ConfigTree, readConfigs, trainingFacts } from "../launch/config.js";
 import type { LaunchPlan } from "../launch/plan.js";
@@ -52,8 +53,6 @@ const TOPICS: readonly [CheckFunction, readonly RuleName[]][] = [
   [checkPython, ["python-missing", "package-missing", "lightning-version", "deepspeed-version"]],
 ];
 
-const SEVERITY_ORDER = { error: 0, warning: 1, note: 2 };
-
 /** The rules that are looked at whatever `only` says: without a checkout and a config, the others have nothing to look at. */
 const ALWAYS = ["train/checkout", "train/config-missing", "train/config-value"];
 
@@ -92,7 +91,7 @@ export async function preflight(
     // Without a checkout every other finding would only say so again.
     if (check === checkCheckout && found.length > 0) break;
   }
-  found.sort((a, b) => SEVERITY_ORDER[a.severity] - SEVERITY_ORDER[b.severity]);
+  found.sort((a, b) => SEVERITIES.indexOf(a.severity) - SEVERITIES.indexOf(b.severity));
   return { findings: found, sampled: context.sampled };
 }
 

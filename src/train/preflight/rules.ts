@@ -2,8 +2,6 @@
 import { oneLine } from "../../core/errors.js";
 import type { Severity } from "../../dataset/finding.js";
 
-export type { Severity };
-
 /** A rule of the preflight. Its code, such as `train/no-rendezvous`, is stable; docs/rules-train.md has a line for each. */
 export interface TrainRule {
   severity: Severity;

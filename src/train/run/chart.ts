@@ -1,5 +1,7 @@
 /** The drawing of a series of values as a small chart of text. */
 
+import { sum } from "../../core/sum.js";
+
 const BLOCKS = ["▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"];
 
 export interface Chart {
@@ -46,8 +48,6 @@ export function binMeans(values: readonly number[], count: number): number[] {
   return Array.from({ length: count }, (_, bin) => {
     const from = Math.floor((bin * values.length) / count);
     const to = Math.floor(((bin + 1) * values.length) / count);
-    let sum = 0;
-    for (let i = from; i < to; i++) sum += values[i]!;
-    return sum / (to - from);
+    return sum(values.slice(from, to)) / (to - from);
   });
 }

@@ -21,7 +21,7 @@ import { FRAMES, type InterpolationMessage, LAST, type SampleLinks, timeBetween 
 import { NeededRows, scenesOf } from "./needed-rows.js";
 import { pythonFloat } from "./python-json.js";
 import { RawRowAt, suffixed, TableWriter } from "./raw-rows.js";
-import { findNuScenes, type SceneChoice, sceneFilter } from "./source.js";
+import { findNuScenes, type SceneChoice, sceneNames } from "./source.js";
 
 /** The options of {@link writeInterpolatedTables}. */
 export interface InterpolateOptions extends RunOptions, OutputOptions {
@@ -95,7 +95,7 @@ export async function writeInterpolatedTables(
   const small = await loadTables(tables, { signal, only: [...COPIED, "sample"] });
   // A table that is cut off or damaged would be copied as it is, and nobody would be told.
   for (const name of COPIED) new NeededRows(small, name).close();
-  const { links, scenes } = linkSamples(small, sceneFilter(split));
+  const { links, scenes } = linkSamples(small, sceneNames(split));
   if (scenes === 0) {
     throw new VistaError("INCOMPLETE", "no scene of the split is in the tables: there is nothing to write", {
       path: tables,
@@ -142,7 +142,7 @@ function isTables(names: readonly string[]): boolean {
  */
 function linkSamples(
   tables: Tables,
-  isWanted: (name: string) => boolean,
+  names: ReadonlySet<string> | undefined,
 ): { links: SampleLinks; scenes: number } {
   const samples = new NeededRows(tables, "sample");
   const sceneRows = new NeededRows(tables, "scene");
@@ -157,7 +157,8 @@ function linkSamples(
   };
   const scenes = new Set<number>();
   for (const [row, at] of scenesOf(samples, tables.small)) {
-    if (!isWanted(sceneRows.read(at, ["name"]).name as string)) continue;
+    const { name } = sceneRows.read(at, ["name"]);
+    if (names?.has(name as string) === false) continue;
     scenes.add(at);
     links.wanted[row] = 1;
     const values = samples.read(row, ["prev", "next"]);

@@ -11,7 +11,7 @@ import { requireCount } from "../../options.js";
 import { COMMANDS, type DrivingCommand, hasGoal, type NuScenesRecord } from "../nuscenes-rows.js";
 import { pythonFloat, pythonList, pythonString } from "./python-json.js";
 import { RECORD_TABLES, RecordMaker, type Skipped } from "./records.js";
-import { findNuScenes, type SceneChoice, sceneCount, sceneFilter } from "./source.js";
+import { findNuScenes, type SceneChoice, sceneNames } from "./source.js";
 import { TextBlocks } from "./text-blocks.js";
 
 /** The options of {@link writeNuScenesAnnotations}. */
@@ -91,13 +91,14 @@ export async function writeNuScenesAnnotations(
   });
   const maker = new RecordMaker(source.root, tables, { clip, keyFrames });
   try {
-    const scenes = maker.wantedScenes(sceneFilter(split));
+    const wanted = sceneNames(split);
+    const scenes = maker.wantedScenes(wanted);
     const result: NuScenesAnnotationResult = {
       version: source.version,
       records: 0,
       bytes: 0,
       scenes: scenes.length,
-      scenesWanted: sceneCount(split) ?? scenes.length,
+      scenesWanted: wanted?.size ?? scenes.length,
       samples: 0,
       skipped: maker.skipped,
       noCanBus: { scenes: [], records: 0 },

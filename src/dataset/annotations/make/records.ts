@@ -98,16 +98,17 @@ export class RecordMaker {
   /**
    * Returns the scenes that are wanted, in the order of their tokens.
    *
+   * @param names  the names of these scenes; undefined for all
    * @throws VistaError `FORMAT` where a sample does not say which scene it belongs to
    */
-  wantedScenes(isWanted: (name: string) => boolean): WantedScene[] {
+  wantedScenes(names: ReadonlySet<string> | undefined): WantedScene[] {
     const byScene = new Map<number, number[]>();
     for (const [row, at] of scenesOf(this.#samples, this.tables.small))
       remember(byScene, at, () => []).push(row);
     const scenes: WantedScene[] = [];
     for (const [at, samples] of byScene) {
       const { name, token } = this.#scenes.read(at, ["name"]) as { name: string; token: string };
-      if (!isWanted(name)) continue;
+      if (names?.has(name) === false) continue;
       // In a scene that is too short for a record nothing is needed, and any time will do.
       const isShort = samples.length < this.options.keyFrames;
       const times = new Map(samples.map((row) => [row, isShort ? 0 : this.#samples.timeOf(row)]));

@@ -39,17 +39,10 @@ function versionOf(split: SplitName | "all"): string | undefined {
   return split.startsWith("mini") ? "v1.0-mini" : "v1.0-trainval";
 }
 
-/** Returns a function that tells whether a scene of a given name is wanted. */
-export function sceneFilter(scenes: SceneChoice): (name: string) => boolean {
-  if (scenes === "all") return () => true;
-  const names = typeof scenes === "string" ? officialScenes(scenes) : new Set(scenes);
-  return (name) => names.has(name);
-}
-
-/** Returns how many scenes are asked for; undefined where all that there are are wanted. */
-export function sceneCount(scenes: SceneChoice): number | undefined {
+/** Returns the names of the scenes that are asked for; undefined where all that there are are wanted. */
+export function sceneNames(scenes: SceneChoice): ReadonlySet<string> | undefined {
   if (scenes === "all") return undefined;
-  return typeof scenes === "string" ? officialScenes(scenes).size : new Set(scenes).size;
+  return typeof scenes === "string" ? officialScenes(scenes) : new Set(scenes);
 }
 
 /**

@@ -2,8 +2,6 @@
 import type { Severity } from "../../finding.js";
 import type { PageData, PageRow } from "./data.js";
 
-export const SEVERITIES: readonly Severity[] = ["error", "warning", "note"];
-
 export interface Filter {
   /** The code of a rule, or "" for all. */
   rule: string;

@@ -2,8 +2,9 @@
  * The script of the HTML report, which shows its list of findings. It runs in the reader's browser, without any library and
  * without the network. Only rows in view are in the document, so that 100,000 findings scroll like 100.
  */
+import { SEVERITIES } from "../../finding.js";
 import type { PageData, PageRow } from "./data.js";
-import { COLUMNS, FindingList, rowAfterKey, rowsInView, SEVERITIES, toText } from "./list.js";
+import { COLUMNS, FindingList, rowAfterKey, rowsInView, toText } from "./list.js";
 
 function byId<Kind extends HTMLElement>(id: string): Kind {
   return document.getElementById(id) as Kind;
