@@ -19,7 +19,7 @@ const MORE = 3;
 function sampleData(rows: number): SampleData {
   const data = {
     rows,
-    name: new Uint32Array(rows * 2),
+    file: new Uint32Array(rows * 4),
     folder: new Uint16Array(rows),
     folders: ["samples/CAM_FRONT"],
     form: new Uint16Array(rows),

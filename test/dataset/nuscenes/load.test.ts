@@ -51,7 +51,7 @@ function meaning(data: SampleData) {
     sensor,
     prev,
     next,
-    name,
+    file,
     folder,
     folders,
     form,
@@ -59,7 +59,7 @@ function meaning(data: SampleData) {
     error,
     complete,
   } = data;
-  const plain = { rows, time, flags, sample, sensor, prev, next, name, folder, folders, form, forms };
+  const plain = { rows, time, flags, sample, sensor, prev, next, file, folder, folders, form, forms };
   return JSON.parse(
     JSON.stringify({
       ...plain,

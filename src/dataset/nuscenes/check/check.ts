@@ -122,12 +122,12 @@ function rowCount(tables: Tables): number {
 }
 
 function fileList(tables: Tables, frames: Frames, version: string): FileList {
-  const { rows, name, folder, folders, form, forms, offset, complete } = tables.sampleData!;
+  const { rows, file, folder, folders, form, forms, offset, complete } = tables.sampleData!;
   const width = Math.max(frames.channels.length, 1);
   return {
     version,
     text: new RowText(join(tables.folder, "sample_data.json")),
-    data: { rows, name, folder, folders, form, forms, offset, complete },
+    data: { rows, file, folder, folders, form, forms, offset, complete },
     scene: frames.group.map((group) => (group < 0 ? -1 : Math.floor(group / width))),
     scenes: (tables.small.scene?.values ?? []).map((row) => String(row.name)),
     channel: frames.channel,

@@ -50,11 +50,11 @@ function choose(
 ): Part {
   function* candidates(): Generator<[list: FileList, row: number, rank: number]> {
     for (const list of lists) {
-      const { rows, name, folder, form, forms } = list.data;
+      const { rows, file, folder, form, forms } = list.data;
       const isWanted = forms.map(wanted);
       for (let row = 0; row < rows; row++) {
         if (!isWanted[form[row]!] || folder[row] === NO_FOLDER) continue;
-        yield [list, row, mix(options.seed ?? 0, name[row * 2]! ^ name[row * 2 + 1]!)];
+        yield [list, row, mix(options.seed ?? 0, file[row * 4]! ^ file[row * 4 + 1]!)];
       }
     }
   }

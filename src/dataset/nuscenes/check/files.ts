@@ -17,10 +17,11 @@ import { isBystander } from "../../bystanders.js";
 import type { Coverage, Finding, Shard } from "../../finding.js";
 import { checkImage } from "../../images/check.js";
 import { isFirst, ownOf } from "../../options.js";
-import { hashName, NO_FOLDER } from "../read/file-names.js";
+import { NO_FOLDER, writeFileKey } from "../read/file-names.js";
 import type { SampleData } from "../read/load.js";
 import { KEEP, Kept, type Twin } from "../read/table-state.js";
 import type { RowText } from "../read/tables.js";
+import { insertRow, lookUp, newTokenTable, type TokenTable } from "../read/tokens.js";
 import type { Frames } from "./frames.js";
 import { listing } from "./listing.js";
 import { finding } from "./rules.js";
@@ -32,7 +33,7 @@ export interface FileList {
   version: string;
   /** The rows of the version's sample_data.json. */
   text: RowText;
-  data: Pick<SampleData, "rows" | "name" | "folder" | "folders" | "form" | "forms" | "offset" | "complete">;
+  data: Pick<SampleData, "rows" | "file" | "folder" | "folders" | "form" | "forms" | "offset" | "complete">;
   /** The scene of each row, or -1; `scenes` holds the scenes' names. */
   scene: Int32Array;
   scenes: string[];
@@ -44,78 +45,45 @@ export interface FileList {
 /** What is known of a row's file: nothing yet, that it is there, or that there is a link in its place that leads nowhere. */
 const SEEN = { no: 0, yes: 1, link: 2 } as const;
 
-/** A hash table in typed arrays, from a file's name to its row. */
+const ENCODER = new TextEncoder();
+/** The bytes of a name; the longest that a system lists has 255 bytes, each of which may become a replacement character of three. */
+const NAME = new Uint8Array(1024);
+const NAME_VIEW = new DataView(NAME.buffer);
+
+/** The rows of one version by the names of their files. */
 class NameTable {
   readonly seen: Uint8Array;
   /** The rows whose file is that of an earlier row, each with that row. */
   readonly duplicates = new Kept<Twin>();
   /** The rows without the name of a file. */
   readonly nameless: number[] = [];
-  readonly #slots: Int32Array;
-  readonly #hash = new Uint32Array(2);
-  #bytes = Buffer.alloc(512);
-  #view = new DataView(this.#bytes.buffer, this.#bytes.byteOffset, this.#bytes.length);
+  readonly #table: TokenTable;
+  readonly #key = new Uint32Array(4);
 
-  constructor(private readonly list: FileList) {
-    this.seen = new Uint8Array(list.data.rows);
-    let size = 16;
-    while (size < list.data.rows * 1.5) size *= 2;
-    this.#slots = new Int32Array(size);
-    const { name, folder, rows } = list.data;
+  constructor(readonly list: FileList) {
+    const { file, folder, rows } = list.data;
+    this.seen = new Uint8Array(rows);
+    this.#table = newTokenTable(file, rows);
     for (let row = 0; row < rows; row++) {
       if (folder[row] === NO_FOLDER) {
         this.nameless.push(row);
         continue;
       }
-      const at = this.#find(name[row * 2]!, name[row * 2 + 1]!, folder[row]!);
-      const held = this.#slots[at]!;
-      if (held === 0) this.#slots[at] = row + 1;
-      else {
-        this.duplicates.add([row, held - 1]);
-        // The row counts as seen, because its file is that of the first row.
-        this.seen[row] = SEEN.yes;
-      }
+      const first = insertRow(this.#table, row);
+      if (first === -1) continue;
+      this.duplicates.add([row, first]);
+      // The row counts as seen, because its file is that of the first row.
+      this.seen[row] = SEEN.yes;
     }
   }
 
   /** Notes that a file is there, or what else is in its place. @returns its row, or -1 where no row names it */
   mark(folder: number, name: string, seen: number = SEEN.yes): number {
-    const length = this.#write(name);
-    hashName(this.#view, 0, length, this.#hash);
-    const held = this.#slots[this.#find(this.#hash[0]!, this.#hash[1]!, folder)]!;
-    if (held === 0) return -1;
-    this.seen[held - 1] = seen;
-    return held - 1;
-  }
-
-  /**
-   * Writes the UTF-8 bytes of a name and returns how many they are. Almost all names are ASCII, which is quicker without the
-   * encoder.
-   */
-  #write(name: string): number {
-    const length = name.length;
-    if (length * 3 > this.#bytes.length) {
-      this.#bytes = Buffer.alloc(length * 6);
-      this.#view = new DataView(this.#bytes.buffer, this.#bytes.byteOffset, this.#bytes.length);
-    }
-    for (let i = 0; i < length; i++) {
-      const code = name.charCodeAt(i);
-      if (code > 0x7f) return this.#bytes.write(name, "utf8");
-      this.#bytes[i] = code;
-    }
-    return length;
-  }
-
-  #find(a: number, b: number, folder: number): number {
-    const { name, folder: folders } = this.list.data;
-    const mask = this.#slots.length - 1;
-    let at = (Math.imul(a ^ folder, 0x9e3779b1) ^ b) & mask;
-    for (;;) {
-      const row = this.#slots[at]! - 1;
-      if (row < 0) return at;
-      if (name[row * 2] === a && name[row * 2 + 1] === b && folders[row] === folder) return at;
-      at = (at + 1) & mask;
-    }
+    const { written } = ENCODER.encodeInto(name, NAME);
+    writeFileKey(NAME_VIEW, 0, written, folder, this.#key, 0);
+    const row = lookUp(this.#table, this.#key);
+    if (row >= 0) this.seen[row] = seen;
+    return row;
   }
 }
 
@@ -146,9 +114,8 @@ export async function* fileFindings(
 ): AsyncGenerator<Finding> {
   const tables = lists.map((list) => new NameTable(list));
   if (isFirst(options.shard)) {
-    for (const [i, list] of lists.entries()) {
+    for (const { list, duplicates, nameless } of tables) {
       const path = `${list.version}/sample_data.json`;
-      const { duplicates, nameless } = tables[i]!;
       const more = "more rows whose file is that of another row";
       yield* keptFindings("duplicate-file", path, duplicates, more, ([row, first]) => {
         const { filename, token } = list.text.at(list.data.offset[row]!);
@@ -173,13 +140,15 @@ export async function* fileFindings(
       continue;
     }
     const base = resolve(root, folder);
-    const ids = lists.map((list) => list.data.folders.indexOf(folder));
-    const known = ids.some((id) => id >= 0);
+    const naming = tables
+      .map((table) => ({ table, id: table.list.data.folders.indexOf(folder) }))
+      .filter(({ id }) => id >= 0);
+    const known = naming.length > 0;
     let surplus = 0;
     for (const name of names ?? []) {
       let found = false;
-      for (let i = 0; i < lists.length; i++) {
-        const row = ids[i]! < 0 ? -1 : tables[i]!.mark(ids[i]!, name);
+      for (const { table, id } of naming) {
+        const row = table.mark(id, name);
         if (row < 0 || found) continue;
         found = true;
         sizes.total++;
@@ -189,13 +158,14 @@ export async function* fileFindings(
         const { fault, detail } = await checkImage(`${base}/${name}`, "names");
         if (fault === "missing") {
           // Such a file is missing as much as one without a link in its place.
-          for (const [at, id] of ids.entries()) if (id >= 0) tables[at]!.mark(id, name, SEEN.link);
+          for (const each of naming) each.table.mark(each.id, name, SEEN.link);
           sizes.total--;
           sizes.checked--;
           break;
         }
         if (fault === undefined) continue;
-        const { token } = lists[i]!.text.at(lists[i]!.data.offset[row]!);
+        const { text, data } = table.list;
+        const { token } = text.at(data.offset[row]!);
         const rule = fault === "empty" ? "empty-file" : "unreadable-file";
         yield finding(rule, folder === "" ? name : `${folder}/${name}`, detail!, {
           record: `sample_data ${String(token)}`,
@@ -223,9 +193,7 @@ export async function* fileFindings(
     listed += names?.length ?? 0;
     options.onProgress?.({ phase: "list files", done: listed, total: coverage.total, unit: "files" });
     const exists = names !== undefined;
-    for (const [i, list] of lists.entries()) {
-      if (ids[i]! >= 0) yield* missingIn(list, ids[i]!, folder, tables[i]!.seen, exists, options.onMissing);
-    }
+    for (const { table, id } of naming) yield* missingIn(table, id, folder, exists, options.onMissing);
   }
 }
 
@@ -282,14 +250,13 @@ function* namelessFindings(list: FileList, rows: readonly number[]): Generator<F
 const WHOLE_SCENE = 10;
 
 function* missingIn(
-  list: FileList,
+  { list, seen }: NameTable,
   id: number,
   folder: string,
-  seen: Uint8Array,
   exists: boolean,
   onMissing?: (missing: Finding) => void,
 ): Generator<Finding> {
-  const { data, scene, scenes, channel, channels } = list;
+  const { data, text, scene, scenes, channel, channels } = list;
   const front = channels.indexOf("CAM_FRONT");
   const rows: number[] = [];
   let links = 0;
@@ -327,7 +294,7 @@ function* missingIn(
     const counted =
       (scene[row]! >= 0 && count.missing === count.total && count.total >= WHOLE_SCENE) || kept++ >= KEEP;
     if (counted && onMissing === undefined) continue;
-    const { filename, token } = list.text.at(data.offset[row]!);
+    const { filename, token } = text.at(data.offset[row]!);
     const what = seen[row] === SEEN.link ? "is a link that leads nowhere" : "the file is not there";
     const found = finding("missing-file", String(filename), what, {
       record: `sample_data ${String(token)}`,

@@ -6,8 +6,18 @@ import type { RowDecoder } from "./decode.js";
 /** The number in the `folder` column for a row without a usable file name. */
 export const NO_FOLDER = 0xffff;
 
-/** Writes two 32-bit hashes of a file name, which is enough that 2.6 million names do not meet by chance. */
-export function hashName(view: DataView, from: number, to: number, out: Uint32Array): void {
+/**
+ * Writes the key of a file: two 32-bit hashes of its base name, which is enough that 2.6 million names do not meet by chance, the
+ * number of its folder, and nothing.
+ */
+export function writeFileKey(
+  view: DataView,
+  from: number,
+  to: number,
+  folder: number,
+  out: Uint32Array,
+  slot: number,
+): void {
   let a = 0x811c9dc5;
   let b = 0x9747b28c ^ (to - from);
   let i = from;
@@ -22,8 +32,9 @@ export function hashName(view: DataView, from: number, to: number, out: Uint32Ar
     a = Math.imul(a ^ view.getUint8(i), 0x01000193);
     b = Math.imul(b ^ view.getUint8(i), 0x5bd1e995);
   }
-  out[0] = Math.imul(a ^ (a >>> 16), 0x85ebca6b);
-  out[1] = Math.imul(b ^ (b >>> 15), 0xc2b2ae35);
+  out[slot] = Math.imul(a ^ (a >>> 16), 0x85ebca6b);
+  out[slot + 1] = Math.imul(b ^ (b >>> 15), 0xc2b2ae35);
+  out[slot + 2] = folder;
 }
 
 /** Returns the path of a folder in its shortest form: `./sweeps//CAM_FRONT` is `sweeps/CAM_FRONT`, and `.` is ``. */

@@ -6,7 +6,7 @@ import { statSync } from "node:fs";
 import { readRows } from "../../json/rows.js";
 import { type ColumnSpec, Columns } from "./columns.js";
 import { FIELD, RowDecoder } from "./decode.js";
-import { Dictionary, hashName, NO_FOLDER, shortestPath } from "./file-names.js";
+import { Dictionary, NO_FOLDER, shortestPath, writeFileKey } from "./file-names.js";
 import { follow } from "./links.js";
 import type { TableName } from "./schema.js";
 import {
@@ -36,8 +36,8 @@ export interface SampleData extends TableState {
   nextWords: Uint32Array;
   prev: Int32Array;
   next: Int32Array;
-  /** The hash of the file's base name, two words for each row. */
-  name: Uint32Array;
+  /** The keys of the files, as tokens have them ({@link writeFileKey}). */
+  file: Uint32Array;
   /** The index in {@link folders}, whose paths have `/` between parts; {@link NO_FOLDER} where the file has no usable name. */
   folder: Uint16Array;
   folders: string[];
@@ -184,7 +184,7 @@ const SAMPLE_DATA = {
   prev: { kind: "u32", width: 4 },
   next: { kind: "u32", width: 4 },
   time: { kind: "f64", width: 1 },
-  name: { kind: "u32", width: 2 },
+  file: { kind: "u32", width: 4 },
   sample: { kind: "i32", width: 1 },
   sensor: { kind: "i32", width: 1 },
   folder: { kind: "u16", width: 1 },
@@ -198,7 +198,6 @@ export function loadSampleData(
   const folders = new Dictionary(path, "folders of files", shortestPath);
   const forms = new Dictionary(path, "formats and sizes of pictures");
   const formList: SampleData["forms"] = [];
-  const nameHash = new Uint32Array(2);
 
   const loader = new Loader("sample_data", SAMPLE_DATA, expectedRows(path, 520), (self, offset) => {
     const { decoder, row } = self;
@@ -220,10 +219,9 @@ export function loadSampleData(
     let slash = to - 1;
     while (slash >= from && decoder.bytes[slash] !== 0x2f) slash--;
     if (slash + 1 < to) {
-      hashName(decoder.view, slash + 1, to, nameHash);
-      columns.name[row * 2] = nameHash[0]!;
-      columns.name[row * 2 + 1] = nameHash[1]!;
-      columns.folder[row] = folders.id(decoder, from, Math.max(from, slash));
+      const folder = folders.id(decoder, from, Math.max(from, slash));
+      columns.folder[row] = folder;
+      writeFileKey(decoder.view, slash + 1, to, folder, columns.file, row * 4);
     } else {
       columns.folder[row] = NO_FOLDER;
     }
