@@ -10,6 +10,7 @@ import type { RowSink } from "../../json/rows.js";
 import { fastVector, sameAt, stringEnd } from "./fast-json.js";
 import { describeProblem, kindOf } from "./field-types.js";
 import { type FieldName, type FieldType, SCHEMA, type TableName } from "./schema.js";
+import type { RowProblem } from "./table-state.js";
 import { readHexToken, readToken } from "./tokens.js";
 
 /** The states of a field of the current row. */
@@ -18,23 +19,11 @@ export const FIELD = { ok: 0, empty: 1, bad: 2 } as const;
 const TRUE = Buffer.from("true");
 const FALSE = Buffer.from("false");
 
-/** The types that the fast parser knows; their place is the number that it switches on. */
-const KIND: readonly FieldType[] = [
-  "token",
-  "link",
-  "string",
-  "int",
-  "bool",
-  "vector3",
-  "rotation",
-  "tokens",
-];
-
 export interface DecoderEvents {
   /** Called when the decoder holds one more row. */
-  row(offset: number, index: number): void;
-  /** Called when something in a row is not what the schema says. `token` is that of the row, where it has one. */
-  problem(message: string, offset: number, index: number, token: string | undefined): void;
+  row(offset: number): void;
+  /** Called when something in a row is not what the schema says. */
+  problem(problem: RowProblem): void;
 }
 
 export class RowDecoder<Table extends TableName = TableName> implements RowSink {
@@ -63,8 +52,6 @@ export class RowDecoder<Table extends TableName = TableName> implements RowSink 
   listRange = new Int32Array(32);
 
   readonly #types: readonly FieldType[];
-  /** The types as small numbers, for the fast parser. */
-  readonly #kinds: Uint8Array;
   readonly #keys: readonly Uint8Array[];
   /** The order in which the fields come. */
   #order: number[];
@@ -88,7 +75,6 @@ export class RowDecoder<Table extends TableName = TableName> implements RowSink 
     this.names = Object.keys(fields);
     this.fields = Object.fromEntries(this.names.map((name, i) => [name, i])) as typeof this.fields;
     this.#types = Object.values(fields);
-    this.#kinds = Uint8Array.from(this.#types, (type) => KIND.indexOf(type));
     this.#keys = this.names.map((name) => Buffer.from(`"${name}"`));
     this.#order = this.names.map((_, i) => i);
     const count = this.names.length;
@@ -129,7 +115,8 @@ export class RowDecoder<Table extends TableName = TableName> implements RowSink 
     }
     this.bytes = bytes;
     this.view = view;
-    this.events.row(offset, this.#index++);
+    this.#index++;
+    this.events.row(offset);
     return at;
   }
 
@@ -149,15 +136,14 @@ export class RowDecoder<Table extends TableName = TableName> implements RowSink 
   }
 
   #fastValue(bytes: Uint8Array, view: DataView, at: number, end: number, field: number): number {
-    switch (this.#kinds[field]) {
-      case 0: // The field is a token,
-      case 1: // a link,
-      case 2: // or a string.
+    switch (this.#types[field]) {
+      case "token":
+      case "link":
+      case "string":
         return this.#fastText(bytes, view, at, end, field);
-      case 3: // The field is an int.
+      case "int":
         return this.#fastInt(bytes, at, field);
-      case 4: {
-        // The field is a bool.
+      case "bool": {
         const yes = bytes[at] === 0x74;
         const word = yes ? TRUE : FALSE;
         for (let k = 0; k < word.length; k++) if (bytes[at + k] !== word[k]) return -1;
@@ -165,12 +151,12 @@ export class RowDecoder<Table extends TableName = TableName> implements RowSink 
         this.state[field] = FIELD.ok;
         return at + word.length;
       }
-      case 5: // The field is a vector3.
+      case "vector3":
         this.state[field] = FIELD.ok;
         return fastVector(bytes, at, end, 3);
-      case 6: // The field is a rotation.
+      case "rotation":
         return this.#fastRotation(bytes, at, end, field);
-      case 7: // The field holds tokens.
+      case "tokens":
         return this.#fastTokens(bytes, at, end, field);
       default:
         return -1;
@@ -178,12 +164,12 @@ export class RowDecoder<Table extends TableName = TableName> implements RowSink 
   }
 
   #fastText(bytes: Uint8Array, view: DataView, at: number, end: number, field: number): number {
-    const kind = this.#kinds[field];
+    const type = this.#types[field];
     this.from[field] = at + 1;
     this.state[field] = FIELD.ok;
     // The first way is for 32 hexadecimal digits between quotes, which all official tokens are.
     if (
-      kind !== 2 &&
+      type !== "string" &&
       at + 34 <= end &&
       bytes[at] === 0x22 &&
       bytes[at + 33] === 0x22 &&
@@ -195,9 +181,9 @@ export class RowDecoder<Table extends TableName = TableName> implements RowSink 
     const after = stringEnd(bytes, at);
     if (after === -1) return -1;
     this.to[field] = after - 1;
-    if (kind === 2) return after;
+    if (type === "string") return after;
     if (after > at + 2) readToken(bytes, at + 1, after - 1, this.words, field * 4);
-    else if (kind === 0) return -1;
+    else if (type === "token") return -1;
     else this.state[field] = FIELD.empty;
     return after;
   }
@@ -269,21 +255,22 @@ export class RowDecoder<Table extends TableName = TableName> implements RowSink 
   value(value: unknown, offset: number): void {
     const index = this.#index++;
     if (!isRecord(value)) {
-      this.events.problem(`the row is ${kindOf(value)}, not an object`, offset, index, undefined);
+      const message = `the row is ${kindOf(value)}, not an object`;
+      this.events.problem({ message, offset, index, token: undefined });
       return;
     }
     const token = typeof value.token === "string" ? value.token : undefined;
     for (let field = 0, used = 0; field < this.names.length; field++) {
       const type = this.#types[field]!;
       const given = value[this.names[field]!];
-      const problem = describeProblem(this.names[field]!, type, given);
-      this.state[field] = problem === undefined ? FIELD.ok : FIELD.bad;
-      if (problem !== undefined) {
+      const message = describeProblem(this.names[field]!, type, given);
+      this.state[field] = message === undefined ? FIELD.ok : FIELD.bad;
+      if (message !== undefined) {
         this.numbers[field] = Number.NaN;
         this.from[field] = 0;
         this.to[field] = 0;
         if (type === "tokens") this.listLength = 0;
-        this.events.problem(problem, offset, index, token);
+        this.events.problem({ message, offset, index, token });
       } else if (typeof given === "string") {
         const after = this.#write(given, used);
         this.from[field] = used;
@@ -305,7 +292,7 @@ export class RowDecoder<Table extends TableName = TableName> implements RowSink 
     this.bytes = this.#text;
     this.view = new DataView(this.#text.buffer, this.#text.byteOffset, this.#text.length);
     this.#learn(Object.keys(value));
-    this.events.row(offset, index);
+    this.events.row(offset);
   }
 
   /** Puts a string into the scratch buffer at `at`; the buffer may be a larger one afterwards. */

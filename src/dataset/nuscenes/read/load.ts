@@ -12,15 +12,15 @@ import type { TableName } from "./schema.js";
 import {
   type Dangling,
   FLAG,
+  indexTokens,
   KEEP,
   Kept,
   type KeptFaults,
   LINK,
   type RowProblem,
   type TableState,
-  type Twin,
 } from "./table-state.js";
-import { insertRow, lookUp, newTokenTable, type TokenTable } from "./tokens.js";
+import { lookUp, type TokenTable } from "./tokens.js";
 
 export interface SampleData extends TableState {
   time: Float64Array;
@@ -69,7 +69,8 @@ function expectedRows(path: string, rowBytes: number): number {
 
 /** A collector of what every large table has, while its rows are decoded. */
 class Loader<Table extends TableName, S extends Readonly<Record<string, ColumnSpec>>> {
-  readonly columns: Columns<S & typeof COMMON>;
+  readonly columns: Columns<S>;
+  readonly #common: Columns<typeof COMMON>;
   readonly decoder: RowDecoder<Table>;
   readonly problems = new Kept<RowProblem>();
   complete = true;
@@ -83,25 +84,27 @@ class Loader<Table extends TableName, S extends Readonly<Record<string, ColumnSp
     capacity: number,
     onRow: (loader: Loader<Table, S>, offset: number) => void,
   ) {
-    this.columns = new Columns({ ...COMMON, ...spec }, capacity);
+    this.columns = new Columns(spec, capacity);
+    this.#common = new Columns(COMMON, capacity);
     const token = 0; // The token is the first field of every table.
     this.decoder = new RowDecoder<Table>(table, {
       row: (offset) => {
         this.columns.ensure(this.row);
-        const { keys, offset: offsets, exclude } = this.columns.arrays;
-        (offsets as Float64Array)[this.row] = offset;
+        this.#common.ensure(this.row);
+        const common = this.#common.arrays;
+        common.offset[this.row] = offset;
         if (this.decoder.state[token] === FIELD.ok) {
-          copyWords(this.decoder.words, token * 4, keys as Uint32Array, this.row * 4);
+          copyWords(this.decoder.words, token * 4, common.keys, this.row * 4);
         } else {
-          (exclude as Uint8Array)[this.row] = 1;
+          common.exclude[this.row] = 1;
           this.complete = false;
         }
         onRow(this, offset);
         this.row++;
       },
-      problem: (message, offset, index, rowToken) => {
-        if (message.startsWith("the row is")) this.complete = false;
-        this.problems.add({ message, offset, index, token: rowToken });
+      problem: (problem) => {
+        if (problem.message.startsWith("the row is")) this.complete = false;
+        this.problems.add(problem);
       },
     });
   }
@@ -135,28 +138,17 @@ class Loader<Table extends TableName, S extends Readonly<Record<string, ColumnSp
 
   run(path: string, onBytes: Report): TableState {
     const result = readRows(path, this.decoder, onBytes);
-    const { keys, offset, exclude } = this.columns.finish(this.row);
-    const table = newTokenTable(keys as Uint32Array, this.row);
-    const duplicates = new Kept<Twin>();
-    for (let row = 0; row < this.row; row++) {
-      if ((exclude as Uint8Array)[row] === 1) continue;
-      const first = insertRow(table, row);
-      if (first === -1) continue;
-      duplicates.add([row, first]);
-      (exclude as Uint8Array)[row] = 1;
-    }
+    const { keys, offset, exclude } = this.#common.finish(this.row);
     return {
+      ...result,
+      ...indexTokens(keys, exclude),
       rows: this.row,
-      bytes: result.bytes,
-      error: result.error,
       problems: this.problems,
-      duplicates,
       dangling: [...this.#dangling.values()],
       moreDangling: this.#moreDangling,
       complete: this.complete && result.error === undefined,
-      table,
-      offset: offset as Float64Array,
-      exclude: exclude as Uint8Array,
+      offset,
+      exclude,
     };
   }
 }
@@ -165,7 +157,6 @@ const COMMON = {
   keys: { kind: "u32", width: 4 },
   offset: { kind: "f64", width: 1 },
   exclude: { kind: "u8", width: 1 },
-  flags: { kind: "u8", width: 1 },
 } as const;
 
 function copyWords(from: Uint32Array, at: number, to: Uint32Array, slot: number): void {
@@ -180,6 +171,7 @@ export function loadEgoPose({ path }: { path: string }, onBytes: Report): TableS
 }
 
 const SAMPLE_DATA = {
+  flags: { kind: "u8", width: 1 },
   egoPose: { kind: "u32", width: 4 },
   prev: { kind: "u32", width: 4 },
   next: { kind: "u32", width: 4 },
@@ -249,6 +241,7 @@ export function loadSampleData(
 }
 
 const ANNOTATIONS = {
+  flags: { kind: "u8", width: 1 },
   prev: { kind: "u32", width: 4 },
   next: { kind: "u32", width: 4 },
   sample: { kind: "i32", width: 1 },

@@ -1,7 +1,7 @@
 /** The state of every table once it is read, be it large or small. */
 import { remember } from "../../../core/maps.js";
 import type { RowsResult } from "../../json/rows.js";
-import type { TokenTable } from "./tokens.js";
+import { insertRow, newTokenTable, type TokenTable } from "./tokens.js";
 
 /** The answers to the question which row a key names, where that is no row from 0 on. */
 export const LINK = { none: -1, dangling: -2, unusable: -3 } as const;
@@ -46,6 +46,28 @@ export function keepFirst<Fault>(faults: readonly Fault[]): KeptFaults<Fault> {
 
 /** A row that has what an earlier row has, a token say, and that row. */
 export type Twin = [row: number, first: number];
+
+/**
+ * Finds rows by their tokens.
+ *
+ * @param keys  the tokens, with four words for each row
+ * @param exclude  rows without a token are left out, and those with the token of an earlier row become such rows
+ */
+export function indexTokens(
+  keys: Uint32Array,
+  exclude: Uint8Array,
+): Pick<TableState, "table" | "duplicates"> {
+  const table = newTokenTable(keys, exclude.length);
+  const duplicates = new Kept<Twin>();
+  for (let row = 0; row < exclude.length; row++) {
+    if (exclude[row] === 1) continue;
+    const first = insertRow(table, row);
+    if (first === -1) continue;
+    duplicates.add([row, first]);
+    exclude[row] = 1;
+  }
+  return { table, duplicates };
+}
 
 /** A foreign key without a target. There is one entry for each token that is not there. */
 export interface Dangling {

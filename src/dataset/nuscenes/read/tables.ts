@@ -8,12 +8,12 @@ import { SCHEMA, type TableName } from "./schema.js";
 import {
   addDangling,
   type Dangling,
+  indexTokens,
   Kept,
   type RowProblem,
   type TableState,
-  type Twin,
 } from "./table-state.js";
-import { insertRow, lookUp, newTokenTable, tokenWords } from "./tokens.js";
+import { lookUp, tokenWords } from "./tokens.js";
 
 export type Row = Readonly<Record<string, unknown>>;
 
@@ -50,35 +50,23 @@ export function loadSmall(name: TableName, path: string): SmallTable {
     },
   });
   const keys = new Uint32Array(new SharedArrayBuffer(Math.max(values.length, 1) * 16));
-  const table = newTokenTable(keys, values.length);
   const exclude = new Uint8Array(values.length);
-  const duplicates = new Kept<Twin>();
-  for (const [i, row] of values.entries()) {
-    if (typeof row.token !== "string" || row.token === "") {
-      exclude[i] = 1;
-      complete = false;
-      continue;
-    }
-    keys.set(tokenWords(row.token), i * 4);
-    const first = insertRow(table, i);
-    if (first !== -1) {
-      exclude[i] = 1;
-      duplicates.add([i, first]);
-    }
+  for (const [i, { token }] of values.entries()) {
+    if (typeof token === "string" && token !== "") keys.set(tokenWords(token), i * 4);
+    else exclude[i] = 1;
   }
+  complete &&= !exclude.includes(1);
   return {
+    ...result,
+    ...indexTokens(keys, exclude),
     name,
     values,
     exclude,
     rows: values.length,
-    bytes: result.bytes,
-    error: result.error,
     problems,
-    duplicates,
     dangling: [],
     moreDangling: {},
     complete: complete && result.error === undefined,
-    table,
     offset: Float64Array.from(offsets),
   };
 }
