@@ -5,7 +5,7 @@
 import { join } from "node:path";
 import { fromSystem, VistaError, type Where } from "../../../core/errors.js";
 import { describeProblem, kindOf } from "../../nuscenes/read/field-types.js";
-import type { Tables } from "../../nuscenes/read/load-tables.js";
+import { stateOf, type Tables } from "../../nuscenes/read/load-tables.js";
 import { type FieldType, SCHEMA, type TableName } from "../../nuscenes/read/schema.js";
 import type { TableState } from "../../nuscenes/read/table-state.js";
 import { type Row, RowText, rowOf, type SmallTable } from "../../nuscenes/read/tables.js";
@@ -38,7 +38,7 @@ export class NeededRows {
     if (refused !== undefined)
       throw new VistaError("IO", `cannot read the table: ${refused}`, { path: this.path });
     this.#small = tables.small[name];
-    this.state = (this.#small ?? (name === "sample_data" ? tables.sampleData : tables.egoPose))!;
+    this.state = stateOf(tables, name)!;
     const { error, duplicates } = this.state;
     if (error !== undefined)
       throw damagedTable(this.path, `not JSON: ${error.reason}`, { offset: error.offset });

@@ -10,14 +10,16 @@ import type { ChainInput } from "./chains.js";
  * them.
  *
  * @param input  the rows; `group` holds the row of `owner` that each belongs to
- * @returns a map from each such row to the owner that claims it
+ * @returns the input with the owner that claims each such row; without, where not all rows are known
  */
-export function claimsOf(
+export function withClaims(
+  input: ChainInput,
   owner: SmallTable,
   fields: readonly [first: string, last: string],
   target: TableState,
-  { prev, next, group, exclude }: ChainInput,
-): Map<number, number> {
+): ChainInput {
+  if (!target.complete) return input;
+  const { prev, next, group, exclude } = input;
   const claims = new Map<number, number>();
   const endsOf = (row: number) => fields.map((field) => rowOf(target, owner.values[row]![field]));
   for (let row = 0; row < owner.rows; row++) {
@@ -30,5 +32,5 @@ export function claimsOf(
       if (!isAmongItsOwn) claims.set(end, row);
     }
   }
-  return claims;
+  return { ...input, claims };
 }

@@ -4,7 +4,7 @@ import type { Tables } from "../read/load-tables.js";
 import type { TableName } from "../read/schema.js";
 import { KEEP, type TableState } from "../read/table-state.js";
 import { rowOf, type SmallTable } from "../read/tables.js";
-import { claimsOf } from "./chain-claims.js";
+import { withClaims } from "./chain-claims.js";
 import {
   type ChainFault,
   type ChainInput,
@@ -30,16 +30,18 @@ interface Owner {
 }
 
 const SCENE: Owner = {
-  ...{ name: "scene", rows: "sample", ends: SCENE_ENDS },
-  ...{ count: "nbr_samples", what: "samples" },
+  name: "scene",
+  rows: "sample",
+  ends: SCENE_ENDS,
+  count: "nbr_samples",
+  what: "samples",
 };
 const INSTANCE: Owner = {
-  ...{
-    name: "instance",
-    rows: "sample_annotation",
-    ends: ["first_annotation_token", "last_annotation_token"],
-  },
-  ...{ count: "nbr_annotations", what: "annotations" },
+  name: "instance",
+  rows: "sample_annotation",
+  ends: ["first_annotation_token", "last_annotation_token"],
+  count: "nbr_annotations",
+  what: "annotations",
 };
 
 export function* chainFindings(
@@ -52,14 +54,8 @@ export function* chainFindings(
   let strays: ReadonlyMap<number, number> = new Map();
   if (samples !== undefined) yield* sampleFindings(sample!, scene!, samples, names);
   if (tables.sampleData !== undefined && frames !== undefined) {
-    const data = tables.sampleData;
-    const input: ChainInput = {
-      prev: data.prev,
-      next: data.next,
-      group: frames.group,
-      time: data.time,
-      exclude: data.exclude,
-    };
+    const { prev, next, time, exclude } = tables.sampleData;
+    const input: ChainInput = { prev, next, group: frames.group, time, exclude };
     const describe = (row: number) => frames.describe(row);
     const result = checkChains(input);
     strays = result.strays;
@@ -95,16 +91,14 @@ function samplePositions(sample: SmallTable): Float64Array {
 function* sampleFindings(
   sample: SmallTable,
   scene: SmallTable,
-  { input, result, scenes }: SampleChains,
+  { input, result }: SampleChains,
   names: Names,
 ): Generator<Finding> {
   const describe = (row: number, group = input.group[row]!) =>
     group < 0 ? "no known scene" : String(scene.values[group]!.name);
   yield* faultFindings("sample", result, input, names, describe);
   yield* unitFindings(input, names);
-  if (!sample.complete) return;
-  const corrected = { ...input, group: scenes };
-  yield* ownerFindings(SCENE, scene, sample, corrected, result, names);
+  yield* ownerFindings(SCENE, scene, sample, input, result, names);
 }
 
 /** The shortest time between samples in microseconds that is taken for one; nuScenes has 500,000. */
@@ -130,20 +124,14 @@ function* instanceChains(
   const data = tables.annotations!;
   // The test version has no boxes; elsewhere, an empty table is reported as such.
   if (data.rows === 0) return;
-  const { exclude } = data;
+  const { prev, next, exclude } = data;
   const time = valuesAt(samplePositions(sample), data.sample);
   const scenes = scenesOf(data.sample, samples);
   // An instance is seen in one scene only, so a box that names a sample of another scene does not lie before or after the others.
-  const byScene = findCrossings({ prev: data.prev, next: data.next, group: scenes, exclude });
+  const byScene = findCrossings({ prev, next, group: scenes, exclude });
   for (const { row } of byScene.faults) time[row] = Number.NaN;
-  const rows: ChainInput = {
-    prev: data.prev,
-    next: data.next,
-    group: data.instance,
-    time,
-    exclude,
-  };
-  const input = data.complete ? { ...rows, claims: claimsOf(instance, INSTANCE.ends, data, rows) } : rows;
+  const rows: ChainInput = { prev, next, group: data.instance, time, exclude };
+  const input = withClaims(rows, instance, INSTANCE.ends, data);
   const result = checkChains(input);
   const describe = (row: number, group = data.instance[row]!) =>
     group < 0 ? "no known instance" : `instance ${String(instance.values[group]!.token)}`;
@@ -151,9 +139,7 @@ function* instanceChains(
   const faults = byScene.faults.filter(({ row }) => result.faulty[row] === 0);
   const sceneOf = (row: number) => `a sample of ${String(tables.small.scene!.values[scenes[row]!]!.name)}`;
   yield* faultFindings("sample_annotation", { faults }, { ...input, group: scenes }, names, sceneOf);
-  if (!data.complete) return;
-  const corrected = { ...input, group: withoutStrays(input.group, result.strays) };
-  yield* ownerFindings(INSTANCE, instance, data, corrected, result, names);
+  yield* ownerFindings(INSTANCE, instance, data, input, result, names);
 }
 
 /** Returns the scene of each row's sample, -1 where it has none. */
@@ -253,9 +239,10 @@ function* ownerFindings(
   result: ChainResult,
   names: Names,
 ): Generator<Finding> {
+  if (!target.complete) return;
+  const groups = withoutStrays(input.group, result.strays);
   const counts = new Int32Array(owner.rows);
-  for (const [row, group] of input.group.entries())
-    if (group >= 0 && input.exclude[row] === 0) counts[group]!++;
+  for (const [row, group] of groups.entries()) if (group >= 0 && input.exclude[row] === 0) counts[group]!++;
   for (const [row, values] of owner.values.entries()) {
     if (owner.exclude[row] === 1) continue;
     const report = (rule: NuScenesRule, text: string) =>
@@ -265,7 +252,7 @@ function* ownerFindings(
       if (end === -1) continue; // The key is reported as dangling or as a wrong type.
       const [side, links] = i === 0 ? (["prev", input.prev] as const) : (["next", input.next] as const);
       const named = `${field} names ${rows} ${String(values[field])}`;
-      if (input.group[end]! >= 0 && input.group[end] !== row) {
+      if (groups[end]! >= 0 && groups[end] !== row) {
         yield report("wrong-first-last", `${named}, which belongs to another ${name}`);
       } else if (links[end]! >= 0 && result.faulty[end] === 0) {
         yield report("wrong-first-last", `${named}, whose ${side} is ${names.token(rows, links[end]!)}`);

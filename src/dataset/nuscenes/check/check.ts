@@ -6,7 +6,8 @@ import { sum } from "../../../core/sum.js";
 import type { Check, CheckOptions, CheckSummary, Coverage, Finding } from "../../finding.js";
 import { isFirst, requireShard } from "../../options.js";
 import { unseenAt } from "../../sample.js";
-import { loadTables, type Tables } from "../read/load-tables.js";
+import { loadTables, stateOf, type Tables } from "../read/load-tables.js";
+import { ALL_TABLES } from "../read/schema.js";
 import { RowText } from "../read/tables.js";
 import { noVersion, nuScenesVersions } from "../read/versions.js";
 import { chainFindings } from "./chain-findings.js";
@@ -117,8 +118,7 @@ async function turn(signal: AbortSignal | undefined): Promise<void> {
 }
 
 function rowCount(tables: Tables): number {
-  const states = [...Object.values(tables.small), tables.sampleData, tables.egoPose, tables.annotations];
-  return sum(states, (state) => state?.rows ?? 0);
+  return sum(ALL_TABLES, (name) => stateOf(tables, name)?.rows ?? 0);
 }
 
 function fileList(tables: Tables, frames: Frames, version: string): FileList {

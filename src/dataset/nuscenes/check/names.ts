@@ -2,7 +2,7 @@
 
 import { join } from "node:path";
 import { remember } from "../../../core/maps.js";
-import type { Tables } from "../read/load-tables.js";
+import { stateOf, type Tables } from "../read/load-tables.js";
 import type { TableName } from "../read/schema.js";
 import type { TableState } from "../read/table-state.js";
 import { RowText, type SmallTable } from "../read/tables.js";
@@ -22,10 +22,7 @@ export class Names {
   }
 
   state(name: TableName): TableState | undefined {
-    if (name === "sample_data") return this.tables.sampleData;
-    if (name === "ego_pose") return this.tables.egoPose;
-    if (name === "sample_annotation") return this.tables.annotations;
-    return this.tables.small[name];
+    return stateOf(this.tables, name);
   }
 
   /** Returns the value of a field in a row, as a string. */

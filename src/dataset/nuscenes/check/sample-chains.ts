@@ -1,7 +1,7 @@
 /** The chains of samples, which decide on the scene of everything else. */
 
 import { rowOf, type SmallTable } from "../read/tables.js";
-import { claimsOf } from "./chain-claims.js";
+import { withClaims } from "./chain-claims.js";
 import { type ChainInput, type ChainResult, checkChains, withoutStrays } from "./chains.js";
 import { sampleLinks } from "./table-findings.js";
 
@@ -28,7 +28,7 @@ export function sampleChains(
     time: Float64Array.from(sample.values, timestampOf),
     exclude: sample.exclude,
   };
-  const input = sample.complete ? { ...rows, claims: claimsOf(scene, SCENE_ENDS, sample, rows) } : rows;
+  const input = withClaims(rows, scene, SCENE_ENDS, sample);
   const result = checkChains(input);
   return { input, result, scenes: withoutStrays(input.group, result.strays) };
 }

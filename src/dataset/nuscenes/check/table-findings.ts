@@ -137,22 +137,20 @@ function danglingEgoPoses(data: SampleData, names: Names): Dangling[] {
 
 /** Yields the `prev` and `next` that name no row of their own table. Where a row is gone, both its neighbours still name it. */
 function* danglingLinks(tables: Tables, names: Names, name: TableName): Generator<Finding> {
-  const state = names.state(name)!;
+  const { rows, offset } = names.state(name)!;
   const found = new Map<string, Dangling>();
   let more = 0;
   let kept = 0;
   for (const field of ["prev", "next"] as const) {
-    const links =
-      name === "sample"
-        ? sampleLinks(tables.small.sample!, field)
-        : (state as TableState & Record<"prev" | "next", Int32Array>)[field];
-    for (let row = 0; row < state.rows; row++) {
+    const large = name === "sample_data" ? tables.sampleData : tables.annotations;
+    const links = name === "sample" ? sampleLinks(tables.small.sample!, field) : large![field];
+    for (let row = 0; row < rows; row++) {
       if (links[row] !== LINK.dangling) continue;
       if (kept++ >= KEEP) {
         more++;
         continue;
       }
-      addDangling(found, field, names.field(name, row, field), state.offset[row]!);
+      addDangling(found, field, names.field(name, row, field), offset[row]!);
     }
   }
   yield* danglingFindings(names, name, [...found.values()], name);

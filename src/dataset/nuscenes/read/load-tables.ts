@@ -52,6 +52,14 @@ export interface Tables {
   unreadable: Map<TableName, string>;
 }
 
+/** Returns a table, be it large or small. */
+export function stateOf(tables: Tables, name: TableName): TableState | undefined {
+  if (name === "sample_data") return tables.sampleData;
+  if (name === "ego_pose") return tables.egoPose;
+  if (name === "sample_annotation") return tables.annotations;
+  return tables.small[name];
+}
+
 export interface LoadOptions extends RunOptions {
   /** The only tables to load; nothing is known of keys into the others. By default all are loaded. */
   only?: readonly TableName[];
