@@ -7,16 +7,42 @@ import { runWithProgress } from "../../core/cli/progress.js";
 import { isVistaError, VistaError } from "../../core/errors.js";
 import { checkAnnotations } from "../annotations/check.js";
 import { createClean, type UnusableRecords, unusableRecords } from "../annotations/clean.js";
-import type { AnnotationTally, Check, CheckOptions, CheckSummary, Finding } from "../finding.js";
+import type { AnnotationTally, Check, CheckOptions, CheckSummary, Finding, Shard } from "../finding.js";
 import { isFirst } from "../options.js";
 import { recognise } from "../recognise.js";
 import { MissingList } from "../report/missing.js";
 import { joinPath, normaliseSummary, type Report, ReportBuilder } from "../report/report.js";
 import { configFindings, readVistaConfig, type VistaDataConfig } from "../vista-config.js";
 import { cleanLines, cleanResult, cleanSource, missingText } from "./check-files.js";
-import type { CheckCommandOptions } from "./check-options.js";
-import { FindingsFile, type MoreOutputs, prepareReports, writeReports } from "./outputs.js";
+import {
+  FindingsFile,
+  type MoreOutputs,
+  prepareReports,
+  type ReportOutputs,
+  writeReports,
+} from "./outputs.js";
 import { ruleNamed } from "./run-explain.js";
+
+/** The options of `vista-data check`, as commander gives them. */
+export interface CheckCommandOptions extends ReportOutputs {
+  kind?: "nuscenes" | "opendv" | "annotations";
+  version?: string;
+  annos?: string[];
+  tablesOnly?: boolean;
+  quick?: boolean;
+  images?: "names" | "headers" | "decode";
+  decode?: boolean;
+  sample?: number;
+  budget?: number;
+  seed: number;
+  config?: string;
+  ignore?: string[];
+  maxFindings: number;
+  writeClean?: string;
+  listMissing?: string;
+  shard?: Shard;
+  index?: string;
+}
 
 /** A check of the command, with the path of its root below the command's root. */
 interface Part {
@@ -129,7 +155,7 @@ async function makeParts(
   checkOptions: CheckOptions,
   config: VistaDataConfig | undefined,
   onMissing: CheckOptions["onMissing"],
-): Promise<{ parts: Part[]; leftOut: string[]; unusable?: UnusableRecords }> {
+): Promise<{ parts: Part[]; leftOut: string[]; unusable: UnusableRecords | undefined }> {
   const kind = options.quick ? "annotations" : options.kind;
   const extra = (await expandInputs(options.annos ?? [])).map((file) => relativeTo(root, file));
   const { version } = options;
@@ -137,10 +163,10 @@ async function makeParts(
   const orNothing = extra.length > 0;
   const found = recognise(root, { kinds: kind && [kind], version, orNothing });
   const parts: Part[] = [];
-  const optionsBelow = (prefix: string): CheckOptions =>
-    onMissing === undefined
-      ? checkOptions
-      : { ...checkOptions, onMissing: (one) => onMissing({ ...one, path: joinPath(prefix, one.path) }) };
+  const optionsBelow = (prefix: string): CheckOptions => ({
+    ...checkOptions,
+    onMissing: onMissing && ((one) => onMissing({ ...one, path: joinPath(prefix, one.path) })),
+  });
   if (found.nuscenes !== undefined) {
     const { place: prefix, root: path } = found.nuscenes;
     // The checks of the two sets are loaded where there is one: a look at an annotation file takes less time than loading them.
@@ -198,7 +224,7 @@ async function makeParts(
     if (found.nuscenes !== undefined || found.opendv !== undefined) delete check.summary.unseen;
     parts.push({ check, prefix: "" });
   }
-  return unusable === undefined ? { parts, leftOut } : { parts, leftOut, unusable };
+  return { parts, leftOut, unusable };
 }
 
 /**
@@ -248,11 +274,11 @@ function describeOptions(options: CheckCommandOptions): Record<string, string | 
     tablesOnly,
     images: decode ? "decode" : images,
     config,
+    sample: sample === Number.POSITIVE_INFINITY ? "all" : sample,
+    budget,
+    seed,
   };
   const described: Record<string, string | number | boolean> = {};
   for (const [name, value] of Object.entries(given)) if (value !== undefined) described[name] = value;
-  if (sample !== undefined) described.sample = Number.isFinite(sample) ? sample : "all";
-  if (budget !== undefined) described.budget = budget;
-  described.seed = seed;
   return described;
 }

@@ -32,10 +32,10 @@ export function isMap(value: unknown): value is Fields {
  */
 export function decodeContent(content: unknown): DatasetIndex {
   const file = map(content, "content");
-  const index: DatasetIndex = {};
-  if (file.opendv !== undefined) index.opendv = decodeOpenDv(map(file.opendv, "opendv"));
-  if (file.nuscenes !== undefined) index.nuscenes = decodeNuScenes(map(file.nuscenes, "nuscenes"));
-  return index;
+  return {
+    opendv: file.opendv === undefined ? undefined : decodeOpenDv(map(file.opendv, "opendv")),
+    nuscenes: file.nuscenes === undefined ? undefined : decodeNuScenes(map(file.nuscenes, "nuscenes")),
+  };
 }
 
 function decodeOpenDv(file: Fields): NonNullable<DatasetIndex["opendv"]> {
@@ -66,7 +66,11 @@ function decodeFolder(raw: unknown, layouts: readonly FrameLayout[], at: string)
   const folder: IndexedFolder = {
     path: innerPath(path, `${at}.path`),
     videoId: text(videoId, `${at}.video`),
+    split: SPLITS[integer(split, 0, SPLITS.length - 1, `${at}.split`)],
+    youtuber: youtuber === null ? undefined : text(youtuber, `${at}.youtuber`),
+    stamp: stamp === null ? undefined : decodeStamp(stamp, `${at}.stamp`),
     scan: {
+      layout: layouts[number],
       runs: decodeRuns(runs, `${at}.runs`),
       odd: list(odd, `${at}.odd`).map((each, i) => {
         const [layout, duplicates, others] = tuple(each, 3, `${at}.odd[${i}]`);
@@ -81,12 +85,7 @@ function decodeFolder(raw: unknown, layouts: readonly FrameLayout[], at: string)
       folders: list(folders, `${at}.folders`).map((each) => text(each, `${at}.folders`)),
     },
   };
-  const theSplit: Split | undefined = SPLITS[integer(split, 0, SPLITS.length - 1, `${at}.split`)];
-  if (theSplit !== undefined) folder.split = theSplit;
-  if (youtuber !== null) folder.youtuber = text(youtuber, `${at}.youtuber`);
-  if (stamp !== null) folder.stamp = decodeStamp(stamp, `${at}.stamp`);
-  if (number >= 0) folder.scan.layout = layouts[number]!;
-  else if (folder.scan.runs.length > 0) throw wrong(`${at}.layout`, "is -1 beside frames");
+  if (number < 0 && folder.scan.runs.length > 0) throw wrong(`${at}.layout`, "is -1 beside frames");
   return folder;
 }
 
@@ -113,13 +112,12 @@ function decodeStamp(value: unknown, at: string): Stamp {
 }
 
 function decodeNuScenes(file: Fields): NonNullable<DatasetIndex["nuscenes"]> {
-  const nuscenes: NonNullable<DatasetIndex["nuscenes"]> = {
+  return {
     root: text(file.root, "nuscenes.root"),
     version: text(file.version, "nuscenes.version"),
     chains: list(file.chains, "nuscenes.chains").map((raw, i) => decodeChain(raw, `nuscenes.chains[${i}]`)),
+    stamp: file.stamp === undefined ? undefined : decodeStamp(file.stamp, "nuscenes.stamp"),
   };
-  if (file.stamp !== undefined) nuscenes.stamp = decodeStamp(file.stamp, "nuscenes.stamp");
-  return nuscenes;
 }
 
 function decodeChain(raw: unknown, at: string): IndexedChain {
