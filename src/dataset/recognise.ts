@@ -19,18 +19,17 @@ const KINDS = {
   annotations: "annotation files",
 } as const satisfies Record<DataKind, string>;
 
-/** A data set in a folder: its own place below that folder ("" is the folder itself), and its path. */
-interface DataSet {
+interface NuScenesSet {
+  /** Its place below the folder ("" is the folder itself), and its path. */
   place: string;
   root: string;
-}
-
-interface NuScenesSet extends DataSet {
   /** The versions of the tables, of which there is one at least, in the order of {@link nuScenesVersions}. */
   versions: string[];
 }
 
-interface OpenDvSet extends DataSet {
+interface OpenDvSet {
+  place: string;
+  root: string;
   found: OpenDvRoot;
   /** The folder that Vista's loader joins folder names to. */
   dataRoot: string;

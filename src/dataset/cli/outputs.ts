@@ -7,7 +7,6 @@ import { displayText, jsonText, printLines } from "../../core/cli/print.js";
 import { AtomicFile, commitTogether, prepareOutput } from "../../core/io/output.js";
 import { quote } from "../../core/text.js";
 import type { Finding } from "../finding.js";
-import type { ReportOrigin } from "../report/html.js";
 import type { Report } from "../report/report.js";
 import { toSarif } from "../report/sarif.js";
 import { SortedFindings } from "../report/sorted-findings.js";
@@ -78,7 +77,9 @@ export async function writeReports(
     // The report that a person opens comes last, so that where it is, the others are.
     if (outputs.report !== undefined) {
       const { toHtml } = await import("../report/html.js");
-      await add(outputs.report, await toHtml(report, originOf(root)));
+      const command = ["vista-data", ...process.argv.slice(2)].map(quote).join(" ");
+      const origin = { path: root, date: new Date(), host: hostname(), command };
+      await add(outputs.report, await toHtml(report, origin));
     }
     await commitTogether(files);
     if (files.length > 0 && !outputs.quiet)
@@ -96,11 +97,6 @@ export async function writeReports(
   if (outputs.json || !outputs.quiet)
     await new Promise<void>((resolve) => process.stdout.write(text, () => resolve()));
   if (failure !== undefined) printLines([`vista-data: ${failure}`], process.stderr);
-}
-
-function originOf(path: string | undefined): ReportOrigin {
-  const command = ["vista-data", ...process.argv.slice(2)].map(quote).join(" ");
-  return { path, date: new Date(), host: hostname(), command };
 }
 
 /**

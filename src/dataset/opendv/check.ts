@@ -9,13 +9,13 @@ import { plural } from "../../core/text.js";
 import { Turns } from "../../core/turns.js";
 import type { Check, CheckOptions, CheckSummary, Finding } from "../finding.js";
 import { knownScans, readIndex, stampOf } from "../frame-index/build.js";
-import { checkImage } from "../images/check.js";
+import { checkImage, type ImageLevel } from "../images/check.js";
 import { isFirst, ownOf, requireShard } from "../options.js";
 import { boundsOf, choosePictures, unseenAt } from "../sample.js";
 import { folderFindings, loaderFinding } from "./folder.js";
 import { type FolderScan, scanFolder } from "./folder-listing.js";
 import { imageFindings } from "./images.js";
-import { expectedFrames, type Meta, type MetaVideo, readMeta } from "./meta.js";
+import { expectedFrames, type Meta, readMeta } from "./meta.js";
 import {
   describeLayout,
   type FrameLayout,
@@ -65,7 +65,7 @@ interface Frames {
 }
 
 class OpenDvRun {
-  readonly #level: "names" | "headers" | "decode";
+  readonly #level: ImageLevel;
   readonly #folders = { what: "video folders", checked: 0, total: 0 };
   readonly #names = { what: "frames (names)", checked: 0, total: 0 };
   readonly #fileSizes = { what: "frames (sizes)", checked: 0, total: 0 };
@@ -126,7 +126,7 @@ class OpenDvRun {
     this.summary.title = `OpenDV-YouTube, ${plural(found.folders.length, "video")}, ${describeLayout(layout)} from ${base}`;
     if (first && !loaderReads(layout)) yield loaderFinding(layout, ".", frameName(layout, base));
 
-    const expected = expectedByFolder(found, list?.meta.videos ?? []);
+    const byId = new Map(list?.meta.videos.map((video) => [video.videoId, video]));
     const mine = ownOf(found.folders, shard);
     this.#folders.total = mine.length;
     for (const folder of mine) {
@@ -137,9 +137,10 @@ class OpenDvRun {
         yield finding("broken-link", folder.path, scan.what);
         continue;
       }
+      const video = byId.get(folder.videoId);
       const skipped = found.skipped.has(folder.videoId);
-      const context = { path: folder.path, setLayout: layout, base, skipped };
-      yield* folderFindings(scan, { ...context, expected: expected.get(folder.path) });
+      const expected = video && expectedFrames(video);
+      yield* folderFindings(scan, { path: folder.path, setLayout: layout, base, expected, skipped });
       const frames = countFrames(scan.runs);
       this.#names.checked += frames;
       this.#names.total += frames;
@@ -280,7 +281,7 @@ class OpenDvRun {
     } catch (error) {
       rethrowExhausted(error);
       const wrapped = fromSystem(error, folder.path, "list the folder");
-      if (isVistaError(wrapped) && wrapped.code !== "ABORTED") return wrapped as VistaError;
+      if (isVistaError(wrapped) && wrapped.code !== "ABORTED") return wrapped;
       throw error;
     }
   }
@@ -322,15 +323,4 @@ class OpenDvRun {
     ];
     summary.interrupted = false;
   }
-}
-
-function expectedByFolder(found: OpenDvRoot, videos: readonly MetaVideo[]): Map<string, number> {
-  const byId = new Map(videos.map((video) => [video.videoId, video]));
-  const expected = new Map<string, number>();
-  for (const folder of found.folders) {
-    const video = byId.get(folder.videoId);
-    const frames = video === undefined ? undefined : expectedFrames(video);
-    if (frames !== undefined) expected.set(folder.path, frames);
-  }
-  return expected;
 }

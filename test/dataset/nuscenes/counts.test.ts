@@ -42,14 +42,13 @@ it("rows that share a file with another are all counted", async () => {
   const root = temporaryFolder();
   const table = join(root, "sample_data.json");
   writeFileSync(table, '{"filename": "samples/CAM_FRONT/a.jpg", "token": "t"}');
-  const data = sampleData(KEEP + MORE + 1);
-  const scene = new Int32Array(data.rows).fill(-1);
-  const channel = new Int16Array(data.rows).fill(-1);
   const text = new RowText(table);
-  const list = { version: "v1.0", text, data, scene, scenes: [], channel, channels: [] };
+  const data = sampleData(KEEP + MORE + 1);
+  const frames = new Frames(data, { small: {} } as Tables, undefined);
+  const list = { version: "v1.0", text, data, frames };
   const coverage = () => ({ what: "files", checked: 0, total: 0 });
   const findings: Finding[] = [];
-  for await (const one of fileFindings(root, [list], coverage(), coverage(), { surplus: false })) {
+  for await (const one of fileFindings(root, [list], coverage(), coverage(), false, {})) {
     findings.push(one);
   }
   text.close();
@@ -93,7 +92,7 @@ it("more folders than a column can tell apart are an error, not files that nobod
     const bytes = Buffer.from(name);
     return folders.id({ bytes, text: () => name }, 0, bytes.length);
   };
-  while (folders.names.length < 65_534) folders.names.push("another");
+  while (folders.entries.length < 65_534) folders.entries.push({ text: "another", a: 0, b: 0 });
   expect(id("samples/a")).toBe(65_534);
   expect(() => id("samples/b")).toThrow("more than 65535 different folders of files");
   expect(id("samples/a")).toBe(65_534);

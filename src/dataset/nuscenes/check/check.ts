@@ -101,7 +101,7 @@ async function* run(
       const surplus = isWhole && all.every((version) => versions.includes(version));
       if (!surplus && isWhole)
         summary.sampled!.push("no look for surplus files (other versions share the folders)");
-      yield* fileFindings(root, lists, files, sizes, { ...options, surplus });
+      yield* fileFindings(root, lists, files, sizes, surplus, options);
       yield* lookFindings(root, lists, summary, options);
     }
   } finally {
@@ -123,14 +123,10 @@ function rowCount(tables: Tables): number {
 
 function fileList(tables: Tables, frames: Frames, version: string): FileList {
   const { rows, file, folder, folders, form, forms, offset, complete } = tables.sampleData!;
-  const width = Math.max(frames.channels.length, 1);
   return {
     version,
     text: new RowText(join(tables.folder, "sample_data.json")),
     data: { rows, file, folder, folders, form, forms, offset, complete },
-    scene: frames.group.map((group) => (group < 0 ? -1 : Math.floor(group / width))),
-    scenes: (tables.small.scene?.values ?? []).map((row) => String(row.name)),
-    channel: frames.channel,
-    channels: frames.channels,
+    frames,
   };
 }

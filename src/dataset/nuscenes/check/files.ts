@@ -10,11 +10,10 @@ import { rethrowExhausted, throwIfAborted } from "../../../core/errors.js";
 import { mapOrdered } from "../../../core/io/map-ordered.js";
 import { sizeOf } from "../../../core/io/regular.js";
 import { remember } from "../../../core/maps.js";
-import type { RunOptions } from "../../../core/progress.js";
 import { sum } from "../../../core/sum.js";
 import { Turns } from "../../../core/turns.js";
 import { isBystander } from "../../bystanders.js";
-import type { Coverage, Finding, Shard } from "../../finding.js";
+import type { CheckOptions, Coverage, Finding } from "../../finding.js";
 import { checkImage } from "../../images/check.js";
 import { isFirst, ownOf } from "../../options.js";
 import { NO_FOLDER, writeFileKey } from "../read/file-names.js";
@@ -34,12 +33,7 @@ export interface FileList {
   /** The rows of the version's sample_data.json. */
   text: RowText;
   data: Pick<SampleData, "rows" | "file" | "folder" | "folders" | "form" | "forms" | "offset" | "complete">;
-  /** The scene of each row, or -1; `scenes` holds the scenes' names. */
-  scene: Int32Array;
-  scenes: string[];
-  /** The sensor of each row, or -1; `channels` holds the sensors' names. */
-  channel: Frames["channel"];
-  channels: Frames["channels"];
+  frames: Frames;
 }
 
 /** What is known of a row's file: nothing yet, that it is there, or that there is a link in its place that leads nowhere. */
@@ -87,22 +81,14 @@ class NameTable {
   }
 }
 
-export interface FileOptions extends RunOptions {
-  shard?: Shard;
-  /**
-   * Whether surplus files are reported. It is false where other versions in the same root were not read, whose files would look
-   * surplus.
-   */
-  surplus: boolean;
-  onMissing?: (missing: Finding) => void;
-}
-
 /**
  * Compares the files with the tables that name them.
  *
  * @param lists  all versions that were read
  * @param coverage  counts files: those of the folders that were listed, out of all that the tables name
  * @param sizes  counts the files that were found and whose size was looked at
+ * @param surplus  whether surplus files are reported: not where other versions in the same root were not read, whose files would
+ *   look surplus
  * @throws VistaError `ABORTED`
  */
 export async function* fileFindings(
@@ -110,7 +96,8 @@ export async function* fileFindings(
   lists: readonly FileList[],
   coverage: Coverage,
   sizes: Coverage,
-  options: FileOptions,
+  surplus: boolean,
+  options: CheckOptions,
 ): AsyncGenerator<Finding> {
   const tables = lists.map((list) => new NameTable(list));
   if (isFirst(options.shard)) {
@@ -144,7 +131,7 @@ export async function* fileFindings(
       .map((table) => ({ table, id: table.list.data.folders.indexOf(folder) }))
       .filter(({ id }) => id >= 0);
     const known = naming.length > 0;
-    let surplus = 0;
+    let more = 0;
     for (const name of names ?? []) {
       let found = false;
       for (const { table, id } of naming) {
@@ -178,17 +165,17 @@ export async function* fileFindings(
         throwIfAborted(options.signal);
       }
       // A name without a folder names a file in the root itself, where everything else lies, too.
-      if (found || !options.surplus || !known || folder === "" || !isShown(name)) continue;
-      if (++surplus <= KEEP) {
+      if (found || !surplus || !known || folder === "" || !isShown(name)) continue;
+      if (++more <= KEEP) {
         yield finding("surplus-file", `${folder}/${name}`, "no row of sample_data names this file");
       }
     }
-    const strangers = known || !options.surplus ? 0 : (names ?? []).filter(isShown).length;
+    const strangers = known || !surplus ? 0 : (names ?? []).filter(isShown).length;
     if (strangers > 0) {
       const text = `no row of sample_data names a file in this folder (${strangers} there)`;
       yield finding("surplus-file", folder, text, { count: strangers });
     }
-    yield* remainder("surplus-file", folder, surplus - KEEP, "more files without a row");
+    yield* remainder("surplus-file", folder, more - KEEP, "more files without a row");
     coverage.checked += rowsIn.get(folder) ?? 0;
     listed += names?.length ?? 0;
     options.onProgress?.({ phase: "list files", done: listed, total: coverage.total, unit: "files" });
@@ -256,8 +243,8 @@ function* missingIn(
   exists: boolean,
   onMissing?: (missing: Finding) => void,
 ): Generator<Finding> {
-  const { data, text, scene, scenes, channel, channels } = list;
-  const front = channels.indexOf("CAM_FRONT");
+  const { data, text, frames } = list;
+  const front = frames.channels.indexOf("CAM_FRONT");
   const rows: number[] = [];
   let links = 0;
   let total = 0;
@@ -265,7 +252,7 @@ function* missingIn(
   for (let row = 0; row < data.rows; row++) {
     if (data.folder[row] !== id) continue;
     total++;
-    const count = remember(inScene, scene[row]!, () => ({ total: 0, missing: 0 }));
+    const count = remember(inScene, frames.sceneOf(row), () => ({ total: 0, missing: 0 }));
     count.total++;
     if (seen[row] === SEEN.yes) continue;
     if (seen[row] === SEEN.link) links++;
@@ -274,7 +261,7 @@ function* missingIn(
   }
   if (rows.length === 0) return;
   if (rows.length === total && (total >= WHOLE_SCENE || !exists)) {
-    const isOther = rows.every((row) => channel[row]! >= 0 && channel[row] !== front);
+    const isOther = rows.every((row) => frames.channel[row]! >= 0 && frames.channel[row] !== front);
     const rule = isOther ? "channel-absent" : "missing-file";
     const nowhere = links === 0 ? "" : ": there are links that lead nowhere";
     const what = exists ? `none of its files is there${nowhere}` : "the folder is not there";
@@ -284,15 +271,17 @@ function* missingIn(
     return;
   }
   let kept = 0;
-  for (const [index, count] of inScene) {
-    if (index < 0 || count.missing < count.total || count.total < WHOLE_SCENE) continue;
-    const what = `none of the ${count.total} files of ${scenes[index]} is there`;
-    yield finding("missing-file", folder, what, { record: scenes[index]!, count: count.total });
+  for (const [scene, count] of inScene) {
+    if (scene < 0 || count.missing < count.total || count.total < WHOLE_SCENE) continue;
+    const record = frames.sceneName(scene);
+    const what = `none of the ${count.total} files of ${record} is there`;
+    yield finding("missing-file", folder, what, { record, count: count.total });
   }
   for (const row of rows) {
-    const count = inScene.get(scene[row]!)!;
+    const scene = frames.sceneOf(row);
+    const count = inScene.get(scene)!;
     const counted =
-      (scene[row]! >= 0 && count.missing === count.total && count.total >= WHOLE_SCENE) || kept++ >= KEEP;
+      (scene >= 0 && count.missing === count.total && count.total >= WHOLE_SCENE) || kept++ >= KEEP;
     if (counted && onMissing === undefined) continue;
     const { filename, token } = text.at(data.offset[row]!);
     const what = seen[row] === SEEN.link ? "is a link that leads nowhere" : "the file is not there";

@@ -67,10 +67,18 @@ export class Frames {
 
   /** Returns a name for what a row belongs to, such as `CAM_FRONT of scene-0061`. */
   describe(row: number): string {
-    const group = this.group[row]!;
-    if (group < 0) return "no known sensor or scene";
-    const scene = this.#scenes!.values[Math.floor(group / this.channels.length)]!;
-    return `${this.channels[group % this.channels.length]} of ${String(scene.name)}`;
+    const scene = this.sceneOf(row);
+    if (scene < 0) return "no known sensor or scene";
+    return `${this.channels[this.channel[row]!]} of ${this.sceneName(scene)}`;
+  }
+
+  /** Returns the scene of a row of a known sensor, or -1. */
+  sceneOf(row: number): number {
+    return Math.max(-1, Math.floor(this.group[row]! / this.channels.length));
+  }
+
+  sceneName(scene: number): string {
+    return String(this.#scenes!.values[scene]!.name);
   }
 }
 

@@ -34,8 +34,8 @@ export function tableCharts(tables: Tables, frames: Frames | undefined, version:
   const to = new Float64Array(scenes.length).fill(Number.NEGATIVE_INFINITY);
   const gaps = new Map<number, number>();
   for (let row = 0; row < data.rows; row++) {
-    if (frames.channel[row] !== channel || frames.group[row]! < 0) continue;
-    const scene = Math.floor(frames.group[row]! / frames.channels.length);
+    const scene = frames.sceneOf(row);
+    if (frames.channel[row] !== channel || scene < 0) continue;
     const time = data.time[row]!;
     count[scene]!++;
     from[scene] = Math.min(from[scene]!, time);

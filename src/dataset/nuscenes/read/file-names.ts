@@ -45,7 +45,7 @@ export function shortestPath(folder: string): string {
 
 /** A table of numbers for the few distinct strings of a column (folders, file formats with their sizes). */
 export class Dictionary {
-  readonly names: string[] = [];
+  readonly entries: { text: string; a: number; b: number }[] = [];
   readonly #ids = new Map<string, number>();
   /** The entries by a cheap hash of their bytes; an entry whose place another one took is found by its name. */
   readonly #recent: ({ bytes: Uint8Array; extra: number; id: number } | undefined)[] = new Array(256);
@@ -79,18 +79,17 @@ export class Dictionary {
     const recent = this.#recent[place];
     if (recent !== undefined && recent.extra === extra && sameBytes(recent.bytes, bytes, from, to))
       return recent.id;
-    const name = this.form(decoder.text(from, to));
-    const key = `${name} ${a} ${b}`;
+    const text = this.form(decoder.text(from, to));
+    const key = `${text} ${a} ${b}`;
     let id = this.#ids.get(key);
     if (id === undefined) {
-      if (this.names.length === NO_FOLDER) {
+      if (this.entries.length === NO_FOLDER) {
         throw new VistaError("UNSUPPORTED", `more than ${NO_FOLDER} different ${this.what}`, {
           path: this.path,
           hint: "Check parts of the set, each with tables of its own.",
         });
       }
-      id = this.names.length;
-      this.names.push(name);
+      id = this.entries.push({ text, a, b }) - 1;
       this.#ids.set(key, id);
     }
     // The bytes are copied, because slice() of a Buffer would share its memory.

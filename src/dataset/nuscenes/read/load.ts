@@ -189,7 +189,6 @@ export function loadSampleData(
 ): SampleData {
   const folders = new Dictionary(path, "folders of files", shortestPath);
   const forms = new Dictionary(path, "formats and sizes of pictures");
-  const formList: SampleData["forms"] = [];
 
   const loader = new Loader("sample_data", SAMPLE_DATA, expectedRows(path, 520), (self, offset) => {
     const { decoder, row } = self;
@@ -217,27 +216,25 @@ export function loadSampleData(
     } else {
       columns.folder[row] = NO_FOLDER;
     }
-    const formatId = forms.id(
+    columns.form[row] = forms.id(
       decoder,
       decoder.from[F.fileformat]!,
       decoder.to[F.fileformat]!,
       decoder.numbers[F.width]!,
       decoder.numbers[F.height]!,
     );
-    columns.form[row] = formatId;
-    if (formatId === formList.length) {
-      formList.push({
-        fileformat: forms.names[formatId]!,
-        width: decoder.numbers[F.width]!,
-        height: decoder.numbers[F.height]!,
-      });
-    }
   });
   const F = loader.decoder.fields;
   const state = loader.run(path, onBytes);
   const { prev: prevWords, next: nextWords, ...columns } = loader.columns.finish(state.rows);
   const links = { prevWords, nextWords, prev: new Int32Array(0), next: new Int32Array(0) };
-  return { ...state, ...columns, ...links, folders: folders.names, forms: formList };
+  return {
+    ...state,
+    ...columns,
+    ...links,
+    folders: folders.entries.map(({ text }) => text),
+    forms: forms.entries.map(({ text: fileformat, a: width, b: height }) => ({ fileformat, width, height })),
+  };
 }
 
 const ANNOTATIONS = {
