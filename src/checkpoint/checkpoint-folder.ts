@@ -56,8 +56,7 @@ export async function writeCheckpointFolder(
   input: string,
   options: FolderOptions,
 ): Promise<void> {
-  const { force = false, fsync = true, signal } = options;
-  const outputOptions = { force, fsync, replaceable: isCheckpointFolder, inputs: [input], signal };
+  const outputOptions = { ...options, replaceable: isCheckpointFolder, inputs: [input] };
   if (options.dryRun) return prepareOutputFolder(path, 0, outputOptions);
   const bytes = sum(files, ({ content }) => content.length);
   await writeFolderAtomically(path, bytes, outputOptions, async (folder) => {

@@ -118,8 +118,8 @@ export async function reshardCheckpoint(
 
 /** In a function of its own: of thousands of tensors, what was read to plan the files need not be in memory while they are written. */
 async function openResharding(folder: string, options: ReshardOptions) {
-  const { ranks, tag, verify = true, signal, onProgress } = options;
-  const optimizer = await openZeroOptimizer(folder, { tag, verify, signal, onProgress });
+  const { ranks } = options;
+  const optimizer = await openZeroOptimizer(folder, options);
   try {
     const { files, groups } = await reshardedFiles(optimizer, ranks);
     return { files, about: describe(optimizer, ranks, groups), close: optimizer.close };

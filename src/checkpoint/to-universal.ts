@@ -56,15 +56,14 @@ export async function writeUniversal(
   output: string | undefined,
   options: FolderOptions = {},
 ): Promise<WrittenUniversal> {
-  const { signal, verify = true } = options;
-  const optimizer = await openZeroOptimizer(folder, { ...options, verify });
+  const optimizer = await openZeroOptimizer(folder, options);
   try {
     const { files, groups, models } = optimizer;
     const target = output ?? defaultUniversalOutput(files.folder);
     const universalTag = `${basename(files.tag)}_universal`;
     const planned: UniversalFile[] = [];
     for await (const file of universalFiles(optimizer)) {
-      throwIfAborted(signal);
+      throwIfAborted(options.signal);
       planned.push(file);
     }
     const bytes = sum(planned, ({ content }) => content.length);

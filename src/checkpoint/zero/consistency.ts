@@ -103,22 +103,15 @@ function checkRanks(files: CheckpointFiles, ranks: number, what: string, of: rea
   const there = new Set(found);
   const missing = Array.from({ length: ranks }, (_, rank) => rank).filter((rank) => !there.has(rank));
   const surplus = found.filter((rank) => rank >= ranks);
+  const counts = `${ranks} ranks saved this checkpoint, ${found.length} ${what} are here`;
   if (missing.length > 0) {
-    throw new VistaError(
-      "NOT_FOUND",
-      `${ranks} ranks saved this checkpoint, ${found.length} ${what} are here; missing: rank ${enumerate(missing)}`,
-      {
-        path: files.tagFolder,
-        hint: "With node-local disks each node keeps the shards of its own ranks: copy them all into this folder.",
-      },
-    );
+    throw new VistaError("NOT_FOUND", `${counts}; missing: rank ${enumerate(missing)}`, {
+      path: files.tagFolder,
+      hint: "With node-local disks each node keeps the shards of its own ranks: copy them all into this folder.",
+    });
   }
-  if (surplus.length > 0) {
-    throw contradiction(
-      `${ranks} ranks saved this checkpoint, ${found.length} ${what} are here; surplus: rank ${enumerate(surplus)}`,
-      files.tagFolder,
-    );
-  }
+  if (surplus.length > 0)
+    throw contradiction(`${counts}; surplus: rank ${enumerate(surplus)}`, files.tagFolder);
 }
 
 function enumerate(ranks: readonly number[]): string {

@@ -80,7 +80,7 @@ export function skipValue(
       if (byte === 0x2d || isDigit(byte)) return skipNumber(bytes, at, end, rules);
       if (byte === 0x4e && rules.nonFinite) return skipWord(bytes, at, end, "NaN");
       if (byte === 0x49 && rules.nonFinite) return skipWord(bytes, at, end, "Infinity");
-      throw new JsonSyntaxError(at, `unexpected ${show(byte)} where a value should start`);
+      throw unexpected(bytes, at, "a value should start");
   }
 }
 
@@ -93,15 +93,12 @@ function skipMembers(bytes: Uint8Array, at: number, end: number, rules: JsonRule
   if (bytes[at] === close) return at + 1;
   for (;;) {
     if (isObject) {
-      if (bytes[at] !== QUOTE) {
-        throw new JsonSyntaxError(at, `unexpected ${show(bytes[at]!)} where a quoted key should start`);
-      }
+      if (bytes[at] !== QUOTE) throw unexpected(bytes, at, "a quoted key should start");
       at = skipString(bytes, at, end, rules);
       if (at === INCOMPLETE) return INCOMPLETE;
       at = skipSpace(bytes, at, end);
       if (at >= end) return INCOMPLETE;
-      if (bytes[at] !== 0x3a)
-        throw new JsonSyntaxError(at, `unexpected ${show(bytes[at]!)} where ":" should be`);
+      if (bytes[at] !== 0x3a) throw unexpected(bytes, at, '":" should be');
       at = skipSpace(bytes, at + 1, end);
     }
     at = skipValue(bytes, at, end, rules, depth);
@@ -109,10 +106,7 @@ function skipMembers(bytes: Uint8Array, at: number, end: number, rules: JsonRule
     at = skipSpace(bytes, at, end);
     if (at >= end) return INCOMPLETE;
     if (bytes[at] === close) return at + 1;
-    if (bytes[at] !== 0x2c) {
-      const wanted = isObject ? '"," or "}"' : '"," or "]"';
-      throw new JsonSyntaxError(at, `unexpected ${show(bytes[at]!)} where ${wanted} should be`);
-    }
+    if (bytes[at] !== 0x2c) throw unexpected(bytes, at, `"," or "${isObject ? "}" : "]"}" should be`);
     at = skipSpace(bytes, at + 1, end);
     if (at >= end) return INCOMPLETE;
   }
@@ -166,9 +160,7 @@ function skipEscape(bytes: Uint8Array, at: number, end: number): number {
 function skipWord(bytes: Uint8Array, at: number, end: number, word: string): number {
   for (let i = 0; i < word.length; i++) {
     if (at + i >= end) return INCOMPLETE;
-    if (bytes[at + i] !== word.charCodeAt(i)) {
-      throw new JsonSyntaxError(at, `unexpected ${show(bytes[at]!)} where a value should start`);
-    }
+    if (bytes[at + i] !== word.charCodeAt(i)) throw unexpected(bytes, at, "a value should start");
   }
   return at + word.length;
 }
@@ -207,6 +199,10 @@ function isDigit(byte: number): boolean {
 
 function isHex(byte: number): boolean {
   return isDigit(byte) || (byte >= 0x41 && byte <= 0x46) || (byte >= 0x61 && byte <= 0x66);
+}
+
+function unexpected(bytes: Uint8Array, at: number, where: string): JsonSyntaxError {
+  return new JsonSyntaxError(at, `unexpected ${show(bytes[at]!)} where ${where}`);
 }
 
 /** Returns a byte as a person would name it. */
