@@ -60,7 +60,6 @@ const NO_WEIGHTS = /training_args|sampler|dl_state|loader/i;
 /**
  * Returns the files of weights in a folder that were not taken, and a warning about them.
  * @param beside  as {@link FoundInput} has it
- * @param taken  the paths of those that were
  */
 export function notTaken(beside: readonly string[], taken: readonly string[]) {
   const names = new Set(taken.map(placeName));

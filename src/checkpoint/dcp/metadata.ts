@@ -85,8 +85,6 @@ export interface SavedItem extends Place {
 
 /**
  * Returns everything that the metadata say was saved, whatever it is.
- *
- * @param value  the unpickled `.metadata`
  * @throws VistaError as {@link readMetadata} does
  */
 export function readItems(value: PyValue, path: string): SavedItem[] {

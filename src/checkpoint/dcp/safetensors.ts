@@ -21,7 +21,6 @@ const SHARDING_INFO = "DCP_SHARDING_INFO";
 
 /**
  * Opens the shards of a folder as one state dict.
- * @param names  the names of the shards, as {@link listSafetensorsShards} returns them
  * @throws VistaError `FORMAT` for metadata that do not say where a box belongs, boxes that overlap or leave a hole; `NOT_FOUND`
  *   where the numbers of the shards have a gap; what reading safetensors files throws
  */

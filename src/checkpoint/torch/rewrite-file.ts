@@ -43,7 +43,6 @@ export function copyTensor(node: PyValue): PyValue {
  * order in which torch.save would count them.
  *
  * @param source  the file whose storages the pickle names
- * @param path  the path of the output, whose name is the root folder in the zip
  * @throws VistaError `FORMAT`, `TRUNCATED`, `UNSUPPORTED`
  */
 export async function planRewrittenFile(
@@ -108,7 +107,6 @@ export function wholeRegion(region: Region): Tensor {
  *
  * @param node  the exact node of the tensor that it replaces
  * @param numel  the number of elements of the tensor, from the start of the storage
- * @param bytesPerElement  the bytes of one element of the tensor's dtype
  * @returns `undefined` where the node is not the call that rebuilds a plain tensor or parameter
  */
 export function replaceFlatTensor(

@@ -56,7 +56,6 @@ export interface TorchStorageRecord {
 
 /**
  * Returns the parts of a torch file around a pickle that was made elsewhere, in order, and its size in bytes.
- * @param path  the path of the output, whose name is the root folder in the zip
  * @param identity  the bytes on which the file's id depends; by default those of the pickle
  */
 export function planTorchRecords(

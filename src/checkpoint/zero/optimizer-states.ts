@@ -91,7 +91,6 @@ function readBaseState(shard: ShardState, count: number): BaseState {
 /**
  * Reads the state of the optimizer on every rank. DeepSpeed gives each rank its own hyperparameters back; for another number of
  * ranks there is no way to do that where they differ.
- * @param count  the number of flat tensors of a rank
  * @throws VistaError as {@link readBaseState} does, `INCONSISTENT` where the ranks differ in a hyperparameter
  */
 export async function readBaseStates(shards: readonly ShardState[], count: number): Promise<BaseState[]> {
@@ -126,7 +125,6 @@ export async function readBaseStates(shards: readonly ShardState[], count: numbe
 
 /**
  * Reads what the ranks say of one value, which must be the same.
- * @param holders  the ranks that say it
  * @returns the value as text
  * @throws VistaError `INCONSISTENT`, `UNSUPPORTED` for a value that cannot be compared
  */
@@ -183,7 +181,6 @@ export interface FlatStates {
 /**
  * Returns the names of the states that are one value for a flat tensor, as the flat tensors of more than one element tell. Where a
  * rank holds a single element, a state of one element could be either.
- * @param states  the states of each flat tensor
  * @param lengths  the elements that a flat state has, for each flat tensor
  */
 export function oneValueStates(
@@ -204,8 +201,6 @@ export function oneValueStates(
  * Reads the states of one flat tensor over all ranks.
  * @param states  the states of this flat tensor, by rank
  * @param lengths  the elements that a flat state has on each rank; one with none may lack its states where another has some
- * @param oneValue  the names of the states that {@link oneValueStates} found
- * @param what  the name of the flat tensor, for error messages
  * @throws VistaError `UNSUPPORTED` for a state that is neither flat nor one value, `INCONSISTENT` where the ranks differ in the
  *   names of their states, the dtype of one or a value
  */

@@ -18,7 +18,6 @@ export interface Mismatch {
  * lie in it one after the other, with gaps only where DeepSpeed aligned them, and with padding at the group's end.
  *
  * @param sizes  the length of each rank's partition of this group
- * @param numels  the sizes of the group's parameters, in order
  * @param gaps  the elements between each parameter and the next, as `param_alignment_paddings` has them (0.19.8 and later);
  *   there are none by default
  * @returns the first element of each parameter in the group and of the padding, or the mismatch where the partitions do not fit
@@ -51,7 +50,6 @@ export interface Place {
  * Each rank's sub-groups hold its part of every parameter, one after the other, and no part lies in two of them.
  *
  * @param sizes  the sizes of the sub-groups, which are the same on every rank
- * @param numels  the sizes of the parameters, in order
  * @returns the place of each parameter, or the mismatch where the sub-groups do not fit these parameters
  */
 export function cutParameters(

@@ -33,11 +33,9 @@ export class FlatResharding {
     private readonly ranks: number,
   ) {
     const { roundRobin, alignments, conventions } = partitions;
-    const { factor } = conventions;
-    this.layouts = partitions.groups.map(({ parameters }, g) => {
-      const numels = parameters.map(({ numel }) => numel);
-      return layOutGroup(numels, { ranks, roundRobin, alignment: alignments[g]!, factor });
-    });
+    this.layouts = partitions.layouts.map(({ numels }, g) =>
+      layOutGroup(numels, { ranks, roundRobin, alignment: alignments[g]!, factor: conventions.factor }),
+    );
   }
 
   /**

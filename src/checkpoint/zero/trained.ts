@@ -34,7 +34,6 @@ export interface TrainedParameters {
 
 /**
  * Cuts all trained parameters.
- * @param model  the model states of rank 0
  * @throws VistaError `FORMAT`, `INCONSISTENT` where names, shapes and shards contradict one another, `UNSUPPORTED`
  */
 export async function cutTrained(

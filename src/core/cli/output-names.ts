@@ -10,7 +10,6 @@ export const SARIF_ENDINGS = [".sarif", ".json"];
 /**
  * Requires the name of an output to have one of the endings of its format.
  *
- * @param endings  the endings, such as `.json`
  * @param what  a clause that says what the output is: `the report is HTML`
  * @throws VistaError `USAGE` where the name has another ending
  */

@@ -282,7 +282,6 @@ export async function syncFolder(path: string): Promise<void> {
 
 /**
  * Makes one output, whole or not at all.
- * @param bytes  the size of the output
  * @throws VistaError what {@link prepareOutput} and `write` throw, `IO`
  */
 export async function writeAtomically(
