@@ -173,10 +173,8 @@ function nothingKnown(root: string, kinds: readonly DataKind[], sets: readonly N
 
 function annotationsIn(folder: string): string[] {
   const names = entriesIn(folder).map(({ name }) => name);
-  return names.filter(isAnnotationName).sort();
+  return names.filter((name) => ANNOTATION_NAME.test(name)).sort();
 }
 
-/** Tells whether a file is named like nuScenes.json, nuScenes_val.json, YouTube.json or a language file of DriveAGI. */
-function isAnnotationName(name: string): boolean {
-  return /^(nuScenes.*|YouTube.*|10hz_YouTube_.*)\.json$/i.test(name);
-}
+/** The names of files such as nuScenes.json, nuScenes_val.json, YouTube.json, and of the language files of DriveAGI. */
+const ANNOTATION_NAME = /^(nuScenes.*|YouTube.*|10hz_YouTube_.*)\.json$/i;

@@ -9,7 +9,7 @@ import type { Check } from "../../src/dataset/finding.js";
 import { readIndex } from "../../src/dataset/frame-index/build.js";
 import type { DatasetIndex } from "../../src/dataset/frame-index/dataset-index.js";
 import { encodeIndex } from "../../src/dataset/frame-index/format.js";
-import { readLanguage } from "../../src/dataset/frame-index/language.js";
+import { readLarge } from "../../src/dataset/frame-index/index-task.js";
 import { checkImage } from "../../src/dataset/images/check.js";
 import { checkNuScenes } from "../../src/dataset/nuscenes/check/check.js";
 import { readMeta } from "../../src/dataset/opendv/meta.js";
@@ -108,7 +108,8 @@ export function dataTargets(fixtures: string): Target[] {
       name: "language",
       make: (random) => new Map([["10hz_YouTube_val.json", mutateAnnotations(LANGUAGE, random)]]),
       run: async (folder) => {
-        const found = await readLanguage([join(folder, "10hz_YouTube_val.json")]);
+        const files = [join(folder, "10hz_YouTube_val.json")];
+        const found = await readLarge("language", files, files, {});
         for (const { folder: name, runs } of found) {
           const sorted = runs.every((number, i) => i === 0 || number >= runs[i - 1]!);
           if (!sorted) throw new Wrong(`runs of ${name} are in no order: ${runs.join(" ").slice(0, 200)}`);

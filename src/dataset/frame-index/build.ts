@@ -1,6 +1,6 @@
 /** `buildIndex`, which lists what is there, or takes it from an earlier index where nothing has changed since. */
 
-import { type BigIntStats, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import { join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { fromSystem, throwIfAborted, VistaError } from "../../core/errors.js";
@@ -100,24 +100,20 @@ async function indexNuScenes(
   built: BuiltIndex,
   options: BuildIndexOptions,
 ): Promise<void> {
-  const { signal, onProgress, previous } = options;
   const version = versions.includes("v1.0-trainval") ? "v1.0-trainval" : versions[0]!;
   const folder = join(root, version);
   const table = join(folder, "sample_data.json");
   let stamp: Stamp | undefined;
-  let total: number;
   try {
     stamp = stampOf(table);
-    total = statSync(table).size;
   } catch (error) {
     throw fromSystem(error, table, "read the table");
   }
-  const before = previous?.nuscenes;
+  const before = options.previous?.nuscenes;
   const unchanged = before?.version === version && isSame(before.stamp, stamp) ? before : undefined;
   if (unchanged !== undefined) built.reused++;
   else built.read++;
-  const onBytes = (done: number) => onProgress?.({ phase: "index nuScenes", done, total, unit: "bytes" });
-  const chains = unchanged?.chains ?? (await readLarge("chains", folder, total, signal, onBytes));
+  const chains = unchanged?.chains ?? (await readLarge("chains", folder, [table], options));
   built.index.nuscenes = { root, version, stamp, chains };
 }
 
@@ -125,10 +121,7 @@ async function indexNuScenes(
 export function stampOf(path: string): Stamp | undefined {
   const stats = statSync(path, { bigint: true });
   const changed = Math.max(Number(stats.mtimeMs), Number(stats.ctimeMs));
-  return Math.abs(Date.now() - changed) < COARSE_MS ? undefined : toStamp(stats);
-}
-
-function toStamp(stats: BigIntStats): Stamp {
+  if (Math.abs(Date.now() - changed) < COARSE_MS) return undefined;
   const split = (ns: bigint): [number, number] => [Number(ns / 1_000_000_000n), Number(ns % 1_000_000_000n)];
   return [...split(stats.mtimeNs), ...split(stats.ctimeNs), Number(stats.ino), Number(stats.size)];
 }

@@ -13,7 +13,7 @@ import { type BuiltIndex, buildIndex } from "../../../src/dataset/frame-index/bu
 import { framesFromSample } from "../../../src/dataset/frame-index/chains.js";
 import type { DatasetIndex } from "../../../src/dataset/frame-index/dataset-index.js";
 import { decodeIndex, encodeIndex } from "../../../src/dataset/frame-index/format.js";
-import { readLanguage } from "../../../src/dataset/frame-index/language.js";
+import { readLarge } from "../../../src/dataset/frame-index/index-task.js";
 import { type FolderScan, scanFolder } from "../../../src/dataset/opendv/folder-listing.js";
 import { FrameSet } from "../../../src/dataset/opendv/runs.js";
 import { collect, copyOf, frame, later, makeSet, newFolder, removeFolders } from "../opendv/support.js";
@@ -395,13 +395,17 @@ describe("YouTube.json", () => {
     );
     writeFileSync(join(folder, "a.json"), toPythonJson(gap.slice(0, 5)));
     writeFileSync(join(folder, "b.json"), JSON.stringify(gap.slice(5).reverse(), null, 2));
-    const folders = await readLanguage([join(folder, "a.json"), join(folder, "b.json")]);
+    const read = (...names: string[]) => {
+      const files = names.map((name) => join(folder, name));
+      return readLarge("language", files, files, {});
+    };
+    const folders = await read("a.json", "b.json");
     expect(folders.map(({ folder: name, runs }) => [name, runs])).toEqual([
       [rows[0]!.folder, [0, 39]],
       [folderOf(clean.rows[1]!), [0, 59]],
     ]);
     writeFileSync(join(folder, "c.json"), '[{"folder_name": "x"}]');
-    await expect(readLanguage([join(folder, "c.json")])).rejects.toMatchObject({
+    await expect(read("c.json")).rejects.toMatchObject({
       code: "FORMAT",
       where: { record: "record 0", offset: 1 },
     });

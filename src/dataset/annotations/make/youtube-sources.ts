@@ -6,7 +6,7 @@ import { compareText } from "../../../core/text.js";
 import { indexParts } from "../../frame-index/build.js";
 import type { LanguageFolder } from "../../frame-index/collect-language.js";
 import type { DatasetIndex } from "../../frame-index/dataset-index.js";
-import { readLanguage } from "../../frame-index/language.js";
+import { readLarge } from "../../frame-index/index-task.js";
 import { readSplits, type Split } from "../../opendv/meta.js";
 import { intersectRuns } from "../../opendv/runs.js";
 import { type DataParts, recognise } from "../../recognise.js";
@@ -40,7 +40,8 @@ export async function findYouTubeClips(root: string, options: FindClipsOptions =
   const parts = recognise(root, { kinds: ["opendv"], orNothing: languageFiles !== undefined });
   const { index } = await indexParts(parts, { ...run, previous });
   if (languageFiles === undefined) return sourcesOnDisk(index, parts, split);
-  return languageSources(await readLanguage([...languageFiles], run), index, parts, split);
+  const named = await readLarge("language", languageFiles, languageFiles, run);
+  return languageSources(named, index, parts, split);
 }
 
 /** Returns what the loader puts before the path of a folder of this set. */

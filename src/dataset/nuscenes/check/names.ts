@@ -5,7 +5,7 @@ import { remember } from "../../../core/maps.js";
 import { stateOf, type Tables } from "../read/load-tables.js";
 import type { TableName } from "../read/schema.js";
 import type { TableState } from "../read/table-state.js";
-import { RowText, type SmallTable } from "../read/tables.js";
+import { RowText } from "../read/tables.js";
 
 export class Names {
   readonly #texts = new Map<TableName, RowText>();
@@ -41,11 +41,8 @@ export class Names {
 
   /** Returns the value of a field in the row at an offset of the file, as a string. */
   fieldAt(name: TableName, offset: number, field: string, row = -1): string {
-    const state = this.state(name);
-    const known =
-      row >= 0 && state !== undefined && "values" in state ? (state as SmallTable).values[row] : undefined;
-    const value = (known ?? this.#text(name).at(offset))[field];
-    return typeof value === "string" ? value : String(value);
+    const known = this.tables.small[name]?.values[row];
+    return String((known ?? this.#text(name).at(offset))[field]);
   }
 
   close(): void {

@@ -83,7 +83,7 @@ export function* keyFindings(tables: Tables, names: Names): Generator<Finding> {
   for (const name of ALL_TABLES) {
     const state = names.state(name);
     if (state === undefined) continue;
-    const small = "values" in state ? (state as SmallTable) : undefined;
+    const small = tables.small[name];
     for (const [field, target] of Object.entries(SCHEMA[name].keys)) {
       const targetState = names.state(target);
       if (targetState === undefined || !targetState.complete || isEmpty(target, targetState, names)) continue;
