@@ -54,7 +54,26 @@ export function checkOpenDv(root: string, options: OpenDvCheckOptions = {}): Che
     coverage: [],
     interrupted: true,
   };
-  return { summary, [Symbol.asyncIterator]: () => new OpenDvRun(summary, options).run() };
+  return { summary, [Symbol.asyncIterator]: () => run(summary, options) };
+}
+
+/** Yields the findings, with paths from the root that was given, because the set itself may be a folder in it. */
+async function* run(summary: CheckSummary, options: OpenDvCheckOptions): AsyncGenerator<Finding> {
+  requireShard(options.shard);
+  const found = findOpenDvRoot(summary.root);
+  if (found === undefined) {
+    throw new VistaError("NOT_FOUND", "no OpenDV-YouTube frames here", {
+      path: summary.root,
+      hint: "Name the folder that holds full_images, val_images or videos.",
+    });
+  }
+  const prefix = relative(summary.root, found.root).split(sep).join("/");
+  const full = (path: string) => (prefix === "" ? path : path === "." ? prefix : `${prefix}/${path}`);
+  const { onMissing } = options;
+  const missing = onMissing && ((one: Finding) => onMissing({ ...one, path: full(one.path) }));
+  const check = new OpenDvRun(found, summary, { ...options, onMissing: missing });
+  for await (const one of check.findings()) yield { ...one, path: full(one.path) };
+  summary.samples = choosePictures(check.samples.map(full));
 }
 
 /** The frames of a folder under their usual names. */
@@ -65,6 +84,8 @@ interface Frames {
 }
 
 class OpenDvRun {
+  /** The paths of sound images. */
+  readonly samples: string[] = [];
   readonly #level: ImageLevel;
   readonly #folders = { what: "video folders", checked: 0, total: 0 };
   readonly #names = { what: "frames (names)", checked: 0, total: 0 };
@@ -76,11 +97,11 @@ class OpenDvRun {
   readonly #framesPerVideo: { label: string; value: number }[] = [];
   readonly #missingPerVideo: { label: string; value: number }[] = [];
   readonly #sizes = new Map<string, number>();
-  readonly #samples: string[] = [];
   #known: ReturnType<typeof knownScans> | undefined;
   readonly #turns = new Turns();
 
   constructor(
+    private readonly found: OpenDvRoot,
     private readonly summary: CheckSummary,
     private readonly options: OpenDvCheckOptions,
   ) {
@@ -95,34 +116,16 @@ class OpenDvRun {
     summary.unseen = unseenAt(this.#level);
   }
 
-  /** Yields the findings, with paths from the root that was given, because the set itself may be a folder in it. */
-  async *run(): AsyncGenerator<Finding> {
-    requireShard(this.options.shard);
-    const given = this.summary.root;
-    const found = findOpenDvRoot(given);
-    if (found === undefined) {
-      throw new VistaError("NOT_FOUND", "no OpenDV-YouTube frames here", {
-        path: this.summary.root,
-        hint: "Name the folder that holds full_images, val_images or videos.",
-      });
-    }
-    const prefix = relative(given, found.root).split(sep).join("/");
-    const full = (path: string) => (prefix === "" ? path : path === "." ? prefix : `${prefix}/${path}`);
-    const { onMissing } = this.options;
-    const missing = onMissing && ((one: Finding) => onMissing({ ...one, path: full(one.path) }));
-    for await (const one of this.#findings(found, missing)) yield { ...one, path: full(one.path) };
-    this.summary.samples = choosePictures(this.#samples.map(full));
-  }
-
-  async *#findings(found: OpenDvRoot, onMissing?: (missing: Finding) => void): AsyncGenerator<Finding> {
+  async *findings(): AsyncGenerator<Finding> {
+    const { found } = this;
     const { signal, shard, index } = this.options;
     if (index !== undefined) this.#known = knownScans(await readIndex(index));
     const first = isFirst(shard);
-    const metas = await this.#readMetas(found);
+    const metas = await this.#readMetas();
     const list = metas.find(({ meta }) => meta.unreadable === undefined && meta.videos.length > 0);
-    if (first) yield* this.#setFindings(found, metas, list, onMissing);
+    if (first) yield* this.#setFindings(metas, list);
 
-    const { layout, base } = this.#probe(found);
+    const { layout, base } = this.#probe();
     this.summary.title = `OpenDV-YouTube, ${plural(found.folders.length, "video")}, ${describeLayout(layout)} from ${base}`;
     if (first && !loaderReads(layout)) yield loaderFinding(layout, ".", frameName(layout, base));
 
@@ -132,7 +135,7 @@ class OpenDvRun {
     for (const folder of mine) {
       throwIfAborted(signal);
       if (this.#progress(0)) await nextTurn();
-      const scan = this.#scan(found, folder);
+      const scan = this.#scan(folder);
       if (isVistaError(scan)) {
         yield finding("broken-link", folder.path, scan.what);
         continue;
@@ -148,13 +151,13 @@ class OpenDvRun {
       this.#chartFolder(folder, scan, base);
       if (scan.layout !== undefined) {
         const frames = { folder, runs: scan.runs, layout: scan.layout };
-        yield* this.#sizeFindings(found.root, frames);
+        yield* this.#sizeFindings(frames);
         this.#toOpen.push(frames);
       }
       this.#folders.checked++;
       this.#scans.delete(folder.path);
     }
-    if (this.#level !== "names") yield* this.#openImages(found);
+    if (this.#level !== "names") yield* this.#openImages();
     this.#finish();
   }
 
@@ -162,7 +165,8 @@ class OpenDvRun {
    * Looks at the sizes of all frames of a folder. The calls are synchronous, because a promise for each of 65 million frames
    * costs more.
    */
-  async *#sizeFindings(root: string, { folder, runs, layout }: Frames): AsyncGenerator<Finding> {
+  async *#sizeFindings({ folder, runs, layout }: Frames): AsyncGenerator<Finding> {
+    const { root } = this.found;
     const last = runs[runs.length - 1]!;
     const total = countFrames(runs);
     this.#fileSizes.total += total;
@@ -186,7 +190,8 @@ class OpenDvRun {
   /**
    * Opens images of all folders: a sample, or as many as there is time for. Each folder gets its share by its number of frames.
    */
-  async *#openImages(found: OpenDvRoot): AsyncGenerator<Finding> {
+  async *#openImages(): AsyncGenerator<Finding> {
+    const { found } = this;
     const { limit, seconds } = boundsOf(this.options);
     const { seed = 0, signal, onProgress } = this.options;
     const onImage = () => {
@@ -211,11 +216,12 @@ class OpenDvRun {
         const label = `${size.width} × ${size.height}`;
         this.#sizes.set(label, (this.#sizes.get(label) ?? 0) + 1);
       }
-      if (sound !== undefined) this.#samples.push(sound);
+      if (sound !== undefined) this.samples.push(sound);
     }
   }
 
-  async #readMetas(found: OpenDvRoot): Promise<NamedMeta[]> {
+  async #readMetas(): Promise<NamedMeta[]> {
+    const { found } = this;
     const { meta: named } = this.options;
     const metas: NamedMeta[] = [];
     for (const file of named === undefined ? found.metaFiles : [named]) {
@@ -230,12 +236,8 @@ class OpenDvRun {
     return metas.sort((a, b) => Number(b.path.endsWith("json")) - Number(a.path.endsWith("json")));
   }
 
-  *#setFindings(
-    found: OpenDvRoot,
-    metas: NamedMeta[],
-    list: NamedMeta | undefined,
-    onMissing?: (missing: Finding) => void,
-  ): Generator<Finding> {
+  *#setFindings(metas: NamedMeta[], list: NamedMeta | undefined): Generator<Finding> {
+    const { found } = this;
     if (found.folders.length === 0) {
       yield finding("no-frames", ".", "there is not one folder of frames below this root");
     }
@@ -245,21 +247,22 @@ class OpenDvRun {
     }
     yield* metaFileFindings(metas);
     yield* twiceFindings(found, list?.meta);
-    if (list !== undefined) yield* listFindings(found, list, onMissing);
+    if (list !== undefined) yield* listFindings(found, list, this.options.onMissing);
   }
 
   /**
    * Finds out how most folders name their frames, from a few of them that are spread over the set and are the same in every
    * shard.
    */
-  #probe(found: OpenDvRoot): { layout: FrameLayout; base: number } {
+  #probe(): { layout: FrameLayout; base: number } {
     const votes = new Map<string, { layout: FrameLayout; count: number }>();
     let ones = 0;
     let zeros = 0;
-    const step = Math.max(1, found.folders.length / PROBES);
-    for (let at = 0; at < found.folders.length; at += step) {
-      const folder = found.folders[Math.floor(at)]!;
-      const scan = this.#scan(found, folder);
+    const { folders } = this.found;
+    const step = Math.max(1, folders.length / PROBES);
+    for (let at = 0; at < folders.length; at += step) {
+      const folder = folders[Math.floor(at)]!;
+      const scan = this.#scan(folder);
       if (isVistaError(scan) || scan.layout === undefined) continue;
       this.#scans.set(folder.path, scan);
       const { layout } = scan;
@@ -271,10 +274,10 @@ class OpenDvRun {
     return { layout: winner?.layout ?? OPENDV_LAYOUT, base: ones > zeros ? 1 : 0 };
   }
 
-  #scan(found: OpenDvRoot, folder: VideoFolder): FolderScan | VistaError {
+  #scan(folder: VideoFolder): FolderScan | VistaError {
     const kept = this.#scans.get(folder.path);
     if (kept !== undefined) return kept;
-    const absolute = `${found.root}${sep}${folder.path}`;
+    const absolute = `${this.found.root}${sep}${folder.path}`;
     try {
       const known = this.#known?.(folder.path, stampOf(absolute));
       return known ?? scanFolder(absolute, this.options.signal);
