@@ -79,10 +79,10 @@ it("files in the folder of another sensor are all counted", () => {
   const calibrated = small("calibrated_sensor", [{ token: "c", sensor_token: "b", ...numbers }]);
   const data = sampleData(KEEP + MORE);
   const tables = { small: { sensor, calibrated_sensor: calibrated }, sampleData: data } as unknown as Tables;
-  const names = { path: () => "sample_data.json", place: () => ({}) } as unknown as Names;
+  const names = { tables, path: () => "sample_data.json", place: () => ({}) } as unknown as Names;
   const nothing = { wrongTime: new Set<number>(), strays: new Map<number, number>() };
   const frames = new Frames(data, tables, undefined);
-  const findings = [...frameFindings(tables, frames, nothing, names)];
+  const findings = [...frameFindings(frames, nothing, names)];
   expect(counted(findings, "wrong-sensor")).toEqual([KEEP + 1, KEEP + MORE]);
 });
 

@@ -1,6 +1,5 @@
 /** Findings about chains: the samples of a scene, the frames of a sensor in a scene, the boxes of an instance. */
 import type { Finding } from "../../finding.js";
-import type { Tables } from "../read/load-tables.js";
 import type { TableName } from "../read/schema.js";
 import { KEEP, type TableState } from "../read/table-state.js";
 import { rowOf, type SmallTable } from "../read/tables.js";
@@ -45,11 +44,11 @@ const INSTANCE: Owner = {
 };
 
 export function* chainFindings(
-  tables: Tables,
   samples: SampleChains | undefined,
   frames: Frames | undefined,
   names: Names,
 ): Generator<Finding, ChainKnowledge> {
+  const { tables } = names;
   const { sample, scene, instance } = tables.small;
   let strays: ReadonlyMap<number, number> = new Map();
   if (samples !== undefined) yield* sampleFindings(sample!, scene!, samples, names);
@@ -62,7 +61,7 @@ export function* chainFindings(
     yield* faultFindings("sample_data", result, input, names, describe);
   }
   if (tables.annotations !== undefined && sample !== undefined && instance !== undefined) {
-    yield* instanceChains(tables, instance, sample, samples, names);
+    yield* instanceChains(instance, sample, samples, names);
   }
   const late = samples?.result.faults.flatMap((fault) => (fault.kind === "time" ? [fault.culprit] : []));
   return { wrongTime: new Set(late), strays };
@@ -115,13 +114,13 @@ function* unitFindings({ next, time }: ChainInput, names: Names): Generator<Find
 }
 
 function* instanceChains(
-  tables: Tables,
   instance: SmallTable,
   sample: SmallTable,
   samples: SampleChains | undefined,
   names: Names,
 ): Generator<Finding> {
-  const data = tables.annotations!;
+  const { annotations, small } = names.tables;
+  const data = annotations!;
   // The test version has no boxes; elsewhere, an empty table is reported as such.
   if (data.rows === 0) return;
   const { prev, next, exclude } = data;
@@ -137,7 +136,7 @@ function* instanceChains(
     group < 0 ? "no known instance" : `instance ${String(instance.values[group]!.token)}`;
   yield* faultFindings("sample_annotation", result, input, names, describe);
   const faults = byScene.faults.filter(({ row }) => result.faulty[row] === 0);
-  const sceneOf = (row: number) => `a sample of ${String(tables.small.scene!.values[scenes[row]!]!.name)}`;
+  const sceneOf = (row: number) => `a sample of ${String(small.scene!.values[scenes[row]!]!.name)}`;
   yield* faultFindings("sample_annotation", { faults }, { ...input, group: scenes }, names, sceneOf);
   yield* ownerFindings(INSTANCE, instance, data, input, result, names);
 }

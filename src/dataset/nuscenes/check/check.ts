@@ -76,11 +76,11 @@ async function* run(
       await turn(options.signal);
       const names = new Names(tables, version);
       try {
-        yield* tableFindings(tables, names);
-        yield* keyFindings(tables, names);
-        const chains = yield* chainFindings(tables, samples, frames, names);
-        if (frames !== undefined) yield* frameFindings(tables, frames, chains, names);
-        yield* sceneFindings(tables, names);
+        yield* tableFindings(names);
+        yield* keyFindings(names);
+        const chains = yield* chainFindings(samples, frames, names);
+        if (frames !== undefined) yield* frameFindings(frames, chains, names);
+        yield* sceneFindings(names);
         await turn(options.signal);
         rows.checked += rowCount(tables);
         summary.charts!.push(...tableCharts(tables, frames, version));

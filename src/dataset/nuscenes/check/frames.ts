@@ -89,11 +89,11 @@ export class Frames {
  * @param chains  what has been reported about samples and about single frames
  */
 export function* frameFindings(
-  tables: Tables,
   frames: Frames,
   { wrongTime, strays }: ChainKnowledge,
   names: Names,
 ): Generator<Finding> {
+  const { tables } = names;
   const data = tables.sampleData!;
   const path = names.path("sample_data");
   yield* keptFindings(

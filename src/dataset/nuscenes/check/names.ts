@@ -12,7 +12,7 @@ export class Names {
 
   /** @param version  the name of the version's folder */
   constructor(
-    private readonly tables: Tables,
+    readonly tables: Tables,
     private readonly version: string,
   ) {}
 

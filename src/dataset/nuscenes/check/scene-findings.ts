@@ -2,7 +2,6 @@
  * Findings about scenes, logs, maps and categories: the small tables are compared with what Vista and the devkit need of them.
  */
 import type { Finding } from "../../finding.js";
-import type { Tables } from "../read/load-tables.js";
 import { SCENE_QUIRKS } from "../read/schema.js";
 import { rowOf } from "../read/tables.js";
 import type { Names } from "./names.js";
@@ -14,8 +13,8 @@ export function sceneNumber(name: unknown): number | undefined {
   return match === null ? undefined : Number(match[1]);
 }
 
-export function* sceneFindings(tables: Tables, names: Names): Generator<Finding> {
-  const { log, map, scene, category, lidarseg, panoptic } = tables.small;
+export function* sceneFindings(names: Names): Generator<Finding> {
+  const { log, map, scene, category, lidarseg, panoptic } = names.tables.small;
   if (log !== undefined && map?.complete) {
     const mapped = new Set(
       map.values.flatMap((row) => (Array.isArray(row.log_tokens) ? row.log_tokens : [])),

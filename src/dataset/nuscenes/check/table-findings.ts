@@ -1,7 +1,6 @@
 /** Findings about tables by themselves and about their keys. */
 import type { Finding } from "../../finding.js";
 import type { SampleData } from "../read/load.js";
-import type { Tables } from "../read/load-tables.js";
 import { ALL_TABLES, MAY_BE_EMPTY, SCHEMA, type TableName } from "../read/schema.js";
 import {
   addDangling,
@@ -16,7 +15,8 @@ import type { Names } from "./names.js";
 import { finding, type NuScenesRule } from "./rules.js";
 
 /** Yields the findings about missing and damaged tables, fields of the wrong type, and tokens that occur twice. */
-export function* tableFindings(tables: Tables, names: Names): Generator<Finding> {
+export function* tableFindings(names: Names): Generator<Finding> {
+  const { tables } = names;
   for (const name of tables.missing) {
     yield finding("missing-table", names.path(name), `${name}.json is not there`);
   }
@@ -46,12 +46,12 @@ export function* tableFindings(tables: Tables, names: Names): Generator<Finding>
       names.place(name, row),
     ]);
   }
-  yield* camerasWithoutMatrix(tables, names);
+  yield* camerasWithoutMatrix(names);
 }
 
 /** Yields the cameras without an intrinsic matrix: an empty one is right for the other sensors only. */
-function* camerasWithoutMatrix({ small }: Tables, names: Names): Generator<Finding> {
-  const { sensor: sensors, calibrated_sensor: calibrated } = small;
+function* camerasWithoutMatrix(names: Names): Generator<Finding> {
+  const { sensor: sensors, calibrated_sensor: calibrated } = names.tables.small;
   if (sensors === undefined || calibrated === undefined) return;
   for (const [i, { camera_intrinsic: matrix, sensor_token: key }] of calibrated.values.entries()) {
     if (!Array.isArray(matrix) || matrix.length > 0) continue;
@@ -79,7 +79,8 @@ function isEmpty(name: TableName, state: TableState, names: Names): boolean {
 /**
  * Yields the foreign keys without a target. Keys into a table that is itself damaged are not reported, because they may be right.
  */
-export function* keyFindings(tables: Tables, names: Names): Generator<Finding> {
+export function* keyFindings(names: Names): Generator<Finding> {
+  const { tables } = names;
   for (const name of ALL_TABLES) {
     const state = names.state(name);
     if (state === undefined) continue;
@@ -105,7 +106,7 @@ export function* keyFindings(tables: Tables, names: Names): Generator<Finding> {
         `more rows whose ${field} names no ${target}`,
       );
     }
-    if (state.complete && "prev" in SCHEMA[name].fields) yield* danglingLinks(tables, names, name);
+    if (state.complete && "prev" in SCHEMA[name].fields) yield* danglingLinks(names, name);
   }
 }
 
@@ -136,7 +137,8 @@ function danglingEgoPoses(data: SampleData, names: Names): Dangling[] {
 }
 
 /** Yields the `prev` and `next` that name no row of their own table. Where a row is gone, both its neighbours still name it. */
-function* danglingLinks(tables: Tables, names: Names, name: TableName): Generator<Finding> {
+function* danglingLinks(names: Names, name: TableName): Generator<Finding> {
+  const { tables } = names;
   const { rows, offset } = names.state(name)!;
   const found = new Map<string, Dangling>();
   let more = 0;
