@@ -29,11 +29,11 @@ const NEEDED = ["token", "prev", "next"] as const;
 
 const COLUMNS = {
   /** The token of the instance, mixed with the row of the sample: a box's neighbours in time are found by this key. */
-  keys: { kind: "u32", width: 4 },
+  keys: [Uint32Array, 4],
   /** The row of the sample; -1 where the row of sample_annotation is not wanted. */
-  sample: { kind: "i32", width: 1 },
+  sample: [Int32Array, 1],
   /** The translation (three numbers) and the rotation (four). */
-  pose: { kind: "f64", width: 7 },
+  pose: [Float64Array, 7],
 } as const;
 
 /** Writes sample_annotation at 12 Hz. @throws VistaError `FORMAT` where a row that is needed is damaged */

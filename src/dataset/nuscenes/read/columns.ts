@@ -1,24 +1,20 @@
 /** The columns of the large tables: typed arrays over shared memory that grow as rows come. */
 
-const ARRAYS = { u32: Uint32Array, i32: Int32Array, u16: Uint16Array, u8: Uint8Array, f64: Float64Array };
-type ColumnKind = keyof typeof ARRAYS;
-
-/** The form of one column: it has `width` numbers for each row. */
-export interface ColumnSpec<K extends ColumnKind = ColumnKind> {
-  kind: K;
-  width: number;
+interface Numbers {
+  new (buffer: SharedArrayBuffer): Uint32Array | Int32Array | Uint16Array | Uint8Array | Float64Array;
+  readonly BYTES_PER_ELEMENT: number;
 }
 
-/** The array of each column. */
-type ArraysOf<S extends Readonly<Record<string, ColumnSpec>>> = {
-  [N in keyof S]: InstanceType<(typeof ARRAYS)[S[N]["kind"]]>;
-};
+/** The columns of a table by their names: the array of each, and how many numbers it has for a row. */
+export type ColumnSpec = Readonly<Record<string, readonly [array: Numbers, width: number]>>;
+
+type ArraysOf<S extends ColumnSpec> = { [N in keyof S]: InstanceType<S[N][0]> };
 
 /**
  * Columns with room for a guessed number of rows. Memory that no row has been written to is never touched, so a guess that is too
  * large costs nothing.
  */
-export class Columns<S extends Readonly<Record<string, ColumnSpec>>> {
+export class Columns<S extends ColumnSpec> {
   #capacity: number;
   arrays: ArraysOf<S>;
 
@@ -27,7 +23,7 @@ export class Columns<S extends Readonly<Record<string, ColumnSpec>>> {
     capacity: number,
   ) {
     this.#capacity = Math.max(16, Math.ceil(capacity));
-    this.arrays = this.#allocate(this.#capacity);
+    this.arrays = this.#allocate();
   }
 
   /** Makes room for `row`; `arrays` may hold new arrays afterwards. */
@@ -35,29 +31,24 @@ export class Columns<S extends Readonly<Record<string, ColumnSpec>>> {
     if (row < this.#capacity) return;
     const old = this.arrays;
     this.#capacity = Math.ceil(this.#capacity * 1.5) + 16;
-    this.arrays = this.#allocate(this.#capacity);
-    for (const name of Object.keys(this.spec) as (keyof S)[]) {
-      (this.arrays[name] as Uint8Array).set(old[name] as Uint8Array);
-    }
+    this.arrays = this.#allocate();
+    for (const name in this.spec) this.arrays[name].set(old[name]);
   }
 
   /** Returns the columns, cut to `rows` rows. */
   finish(rows: number): ArraysOf<S> {
-    return this.#each((name, { width }) => (this.arrays[name] as Uint8Array).subarray(0, rows * width));
+    return this.#each((name, [, width]) => this.arrays[name].subarray(0, rows * width));
   }
 
-  #allocate(capacity: number): ArraysOf<S> {
-    return this.#each((_, { kind, width }) => {
-      const Values = ARRAYS[kind] as typeof Uint8Array;
-      return new Values(new SharedArrayBuffer(capacity * width * Values.BYTES_PER_ELEMENT));
+  #allocate(): ArraysOf<S> {
+    return this.#each((_, [Values, width]) => {
+      return new Values(new SharedArrayBuffer(this.#capacity * width * Values.BYTES_PER_ELEMENT));
     });
   }
 
-  #each(make: (name: keyof S, column: S[keyof S]) => ArrayBufferView): ArraysOf<S> {
+  #each(make: (name: keyof S, column: S[keyof S]) => InstanceType<Numbers>): ArraysOf<S> {
     const arrays = {} as ArraysOf<S>;
-    for (const name of Object.keys(this.spec) as (keyof S)[]) {
-      arrays[name] = make(name, this.spec[name]!) as ArraysOf<S>[keyof S];
-    }
+    for (const name in this.spec) arrays[name] = make(name, this.spec[name]!) as ArraysOf<S>[typeof name];
     return arrays;
   }
 }

@@ -68,7 +68,7 @@ function expectedRows(path: string, rowBytes: number): number {
 }
 
 /** A collector of what every large table has, while its rows are decoded. */
-class Loader<Table extends TableName, S extends Readonly<Record<string, ColumnSpec>>> {
+class Loader<Table extends TableName, S extends ColumnSpec> {
   readonly columns: Columns<S>;
   readonly #common: Columns<typeof COMMON>;
   readonly decoder: RowDecoder<Table>;
@@ -154,9 +154,9 @@ class Loader<Table extends TableName, S extends Readonly<Record<string, ColumnSp
 }
 
 const COMMON = {
-  keys: { kind: "u32", width: 4 },
-  offset: { kind: "f64", width: 1 },
-  exclude: { kind: "u8", width: 1 },
+  keys: [Uint32Array, 4],
+  offset: [Float64Array, 1],
+  exclude: [Uint8Array, 1],
 } as const;
 
 function copyWords(from: Uint32Array, at: number, to: Uint32Array, slot: number): void {
@@ -171,16 +171,16 @@ export function loadEgoPose({ path }: { path: string }, onBytes: Report): TableS
 }
 
 const SAMPLE_DATA = {
-  flags: { kind: "u8", width: 1 },
-  egoPose: { kind: "u32", width: 4 },
-  prev: { kind: "u32", width: 4 },
-  next: { kind: "u32", width: 4 },
-  time: { kind: "f64", width: 1 },
-  file: { kind: "u32", width: 4 },
-  sample: { kind: "i32", width: 1 },
-  sensor: { kind: "i32", width: 1 },
-  folder: { kind: "u16", width: 1 },
-  form: { kind: "u16", width: 1 },
+  flags: [Uint8Array, 1],
+  egoPose: [Uint32Array, 4],
+  prev: [Uint32Array, 4],
+  next: [Uint32Array, 4],
+  time: [Float64Array, 1],
+  file: [Uint32Array, 4],
+  sample: [Int32Array, 1],
+  sensor: [Int32Array, 1],
+  folder: [Uint16Array, 1],
+  form: [Uint16Array, 1],
 } as const;
 
 export function loadSampleData(
@@ -238,11 +238,11 @@ export function loadSampleData(
 }
 
 const ANNOTATIONS = {
-  flags: { kind: "u8", width: 1 },
-  prev: { kind: "u32", width: 4 },
-  next: { kind: "u32", width: 4 },
-  sample: { kind: "i32", width: 1 },
-  instance: { kind: "i32", width: 1 },
+  flags: [Uint8Array, 1],
+  prev: [Uint32Array, 4],
+  next: [Uint32Array, 4],
+  sample: [Int32Array, 1],
+  instance: [Int32Array, 1],
 } as const;
 
 export function loadAnnotations(
