@@ -13,10 +13,3 @@ import { VISTA_RULES } from "./vista-rules.js";
 export const RULES: readonly Rule[] = [VISTA_RULES, NUSCENES_RULES, OPENDV_RULES, ANNOTATION_RULES].flatMap(
   (table) => Object.values<Rule>(table),
 );
-
-const BY_CODE: ReadonlyMap<string, Rule> = new Map(RULES.map((rule) => [rule.code, rule]));
-
-/** Returns the rule with this code, or `undefined` where there is none. */
-export function findRule(code: string): Rule | undefined {
-  return BY_CODE.get(code);
-}

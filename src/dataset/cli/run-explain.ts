@@ -5,7 +5,7 @@ import { printJson } from "../../core/cli/print.js";
 import { VistaError } from "../../core/errors.js";
 import { readRegular } from "../../core/io/regular.js";
 import type { Rule } from "../finding.js";
-import { findRule, RULES } from "../rules.js";
+import { RULES } from "../rules.js";
 
 export async function runExplain(code: string, options: PrintOptions): Promise<void> {
   const rule = ruleNamed(code, code);
@@ -23,7 +23,7 @@ export async function runExplain(code: string, options: PrintOptions): Promise<v
  * @throws VistaError `USAGE` where there is none, with the rules whose names are like it
  */
 export function ruleNamed(code: string, what: string): Rule {
-  const rule = findRule(code);
+  const rule = RULES.find((each) => each.code === code);
   if (rule !== undefined) return rule;
   const name = code.slice(code.indexOf("/") + 1);
   const close = RULES.filter((each) => each.code.endsWith(name)).map((each) => each.code);

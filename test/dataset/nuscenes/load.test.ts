@@ -27,7 +27,7 @@ beforeAll(() => {
   rows = JSON.parse(text);
   targets = {
     sample: loadSmall("sample", table("sample")).table,
-    calibratedSensor: loadSmall("calibrated_sensor", table("calibrated_sensor")).table,
+    calibrated_sensor: loadSmall("calibrated_sensor", table("calibrated_sensor")).table,
   };
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));

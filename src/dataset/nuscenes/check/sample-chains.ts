@@ -25,14 +25,12 @@ export function sampleChains(
     prev: sampleLinks(sample, "prev"),
     next: sampleLinks(sample, "next"),
     group: Int32Array.from(sample.values, (row) => rowOf(scene, row.scene_token)),
-    time: Float64Array.from(sample.values, timestampOf),
+    time: Float64Array.from(sample.values, ({ timestamp }) =>
+      typeof timestamp === "number" ? timestamp : Number.NaN,
+    ),
     exclude: sample.exclude,
   };
   const input = withClaims(rows, scene, SCENE_ENDS, sample);
   const result = checkChains(input);
   return { input, result, scenes: withoutStrays(input.group, result.strays) };
-}
-
-function timestampOf(row: Readonly<Record<string, unknown>>): number {
-  return typeof row.timestamp === "number" ? row.timestamp : Number.NaN;
 }

@@ -26,16 +26,13 @@ export function describeProblem(name: string, type: FieldType, value: unknown): 
   if (type === "token" && value === "") return `field "${name}" is empty`;
   if (type === "rotation" && (value as number[]).every((part) => part === 0))
     return `field "${name}" is 0, which is no rotation`;
-  return type === "vector3" ? describeFar(name, value as number[]) : undefined;
+  if (type !== "vector3") return undefined;
+  const far = (value as number[]).find((metres) => Math.abs(metres) > MAX_METRES);
+  return far === undefined ? undefined : `field "${name}" has ${far} m, beyond ${MAX_METRES / 1000} km`;
 }
 
 /** The largest place or length in metres: a quarter of the Earth's circumference, while nuScenes's maps are a few kilometres wide. */
 const MAX_METRES = 1e7;
-
-function describeFar(name: string, value: readonly number[]): string | undefined {
-  const far = value.find((metres) => Math.abs(metres) > MAX_METRES);
-  return far === undefined ? undefined : `field "${name}" has ${far} m, beyond ${MAX_METRES / 1000} km`;
-}
 
 function isListOf(value: unknown, is: (entry: unknown) => boolean): value is unknown[] {
   return Array.isArray(value) && value.every(is);

@@ -89,7 +89,6 @@ export async function loadTables(folder: string, options: LoadOptions): Promise<
       else if (!LABEL_TABLES.includes(name)) tables.missing.push(name);
     }
   }
-  const present = [...sizes.keys()];
   const total = sum(sizes.values());
   const progress = new Map<string, number>();
   const onBytes = (table: string, bytes: number) => {
@@ -128,7 +127,7 @@ export async function loadTables(folder: string, options: LoadOptions): Promise<
     table: Name,
     input: Omit<Input<Name>, "path">,
   ) => {
-    if (!present.includes(table)) return undefined;
+    if (!sizes.has(table)) return undefined;
     return attempt(table, () => run(thread, table, { ...input, path: path(table) } as Input<Name>));
   };
   try {
@@ -137,38 +136,38 @@ export async function loadTables(folder: string, options: LoadOptions): Promise<
     // An error is thrown where the promise is awaited.
     egoPose.catch(() => {});
     if (threads !== undefined) await nextTurn();
-    for (const name of present) {
+    for (const [name, size] of sizes) {
       throwIfAborted(options.signal);
       if (LARGE_TABLES.includes(name)) continue;
       await attempt(name, () => {
         tables.small[name] = loadSmall(name, path(name));
-        onBytes(name, sizes.get(name)!);
+        onBytes(name, size);
       });
     }
     const nothing = newTokenTable(new Uint32Array(new SharedArrayBuffer(16)), 0);
     const target = (name: TableName) => tables.small[name]?.table ?? nothing;
+    const targets = {
+      sample: target("sample"),
+      calibrated_sensor: target("calibrated_sensor"),
+      instance: target("instance"),
+      attribute: target("attribute"),
+      visibility: target("visibility"),
+    };
     // The first thread is for sample_data alone, because it is as large as the other two tables together.
-    const dataTargets = { sample: target("sample"), calibratedSensor: target("calibrated_sensor") };
-    const loadedData = load(0, "sample_data", { targets: dataTargets });
+    const loadedData = load(0, "sample_data", { targets });
     const links = async () => {
       const data = await loadedData;
-      if (data === undefined) return;
       tables.sampleData = data;
+      if (data === undefined) return;
       const { flags, table, nextWords, prevWords } = data;
       data.next = await run(0, "follow", { words: nextWords, flags, table, side: "next" });
       if (options.keepPoseKeys) return;
       data.prev = await run(0, "follow", { words: prevWords, flags, table, side: "prev" });
     };
-    const boxTargets = {
-      sample: target("sample"),
-      instance: target("instance"),
-      attribute: target("attribute"),
-      visibility: target("visibility"),
-    };
     const others = async () => {
-      const [poses, boxes] = [await egoPose, await load(1, "sample_annotation", { targets: boxTargets })];
-      if (poses !== undefined) tables.egoPose = poses;
-      if (boxes !== undefined) tables.annotations = boxes;
+      const poses = await egoPose;
+      tables.egoPose = poses;
+      tables.annotations = await load(1, "sample_annotation", { targets });
       const data = await loadedData;
       if (data === undefined || options.keepPoseKeys || !poses?.complete) return;
       const { egoPose: words, flags } = data;

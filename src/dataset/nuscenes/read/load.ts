@@ -184,7 +184,7 @@ const SAMPLE_DATA = {
 } as const;
 
 export function loadSampleData(
-  { path, targets }: LargeTable<"sample" | "calibratedSensor">,
+  { path, targets }: LargeTable<"sample" | "calibrated_sensor">,
   onBytes: Report,
 ): SampleData {
   const folders = new Dictionary(path, "folders of files", shortestPath);
@@ -195,7 +195,7 @@ export function loadSampleData(
     const columns = self.columns.arrays;
     columns.time[row] = decoder.numbers[F.timestamp]!;
     columns.sample[row] = self.resolve(F.sample_token, targets.sample, offset);
-    columns.sensor[row] = self.resolve(F.calibrated_sensor_token, targets.calibratedSensor, offset);
+    columns.sensor[row] = self.resolve(F.calibrated_sensor_token, targets.calibrated_sensor, offset);
     if (decoder.numbers[F.is_key_frame] === 1) columns.flags[row]! |= FLAG.keyFrame;
     if (decoder.state[F.ego_pose_token] === FIELD.ok) {
       copyWords(decoder.words, F.ego_pose_token * 4, columns.egoPose, row * 4);
