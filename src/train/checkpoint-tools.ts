@@ -1,9 +1,7 @@
 /** The tools for checkpoints that the launcher uses, loaded where one is needed: most commands need none of the readers. */
 import { stat } from "node:fs/promises";
-import { reshardCheckpoint } from "../checkpoint/reshard.js";
 import { openSafetensors } from "../checkpoint/safetensors/read.js";
 import { saveCheckpoint } from "../checkpoint/save.js";
-import type { StateDict } from "../checkpoint/tensor/tensor.js";
 import { asDict } from "../checkpoint/torch/objects.js";
 import { tensorsOf } from "../checkpoint/torch/open.js";
 import { readTorchFile } from "../checkpoint/torch/read.js";
@@ -12,6 +10,8 @@ import { applyVista } from "../checkpoint/vista/steps.js";
 import { openZeroCheckpoint } from "../checkpoint/zero/open.js";
 import { isVistaError, shorten, VistaError } from "../core/errors.js";
 import { inPhase, type RunOptions } from "../core/progress.js";
+
+export { reshardCheckpoint } from "../checkpoint/reshard.js";
 
 /** What a checkpoint folder says of itself. */
 export interface FolderFacts {
@@ -77,37 +77,23 @@ export async function verify(path: string, options: RunOptions): Promise<string 
   }
 }
 
-/** Merges a DeepSpeed checkpoint folder into a torch file, replacing an older one. */
-export function merge(folder: string, output: string, options: RunOptions): Promise<void> {
-  return save(folder, output, inPhase(options, "merge"), "torch", (state) => state);
-}
-
-/** Makes a safetensors file for inference from a DeepSpeed checkpoint folder, replacing an older one. */
-export function toSafetensors(folder: string, output: string, options: RunOptions): Promise<void> {
-  return save(folder, output, inPhase(options, "to-st"), "safetensors", (state) => applyVista(state).state);
-}
-
-async function save(
+/**
+ * Makes one file from a DeepSpeed checkpoint folder, replacing an older one: its weights as a torch file (`merge`), or a
+ * safetensors file for inference (`to-st`).
+ */
+export async function makeFile(
+  step: "merge" | "to-st",
   folder: string,
   output: string,
   options: RunOptions,
-  format: "torch" | "safetensors",
-  made: (state: StateDict) => StateDict,
 ): Promise<void> {
-  const { state } = await openZeroCheckpoint(folder, options);
+  const run = inPhase(options, step);
+  const { state } = await openZeroCheckpoint(folder, run);
   try {
-    await saveCheckpoint(made(state), output, { ...options, format, force: true });
+    if (step === "merge") await saveCheckpoint(state, output, { ...run, format: "torch", force: true });
+    else
+      await saveCheckpoint(applyVista(state).state, output, { ...run, format: "safetensors", force: true });
   } finally {
     await state.close();
   }
-}
-
-/** Makes a checkpoint folder for another number of ranks from `folder`, replacing an older one. */
-export async function reshard(
-  folder: string,
-  output: string,
-  ranks: number,
-  options: RunOptions,
-): Promise<void> {
-  await reshardCheckpoint(folder, output, { ...options, ranks, force: true });
 }

@@ -4,7 +4,7 @@ import { createServer } from "node:net";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { beforeEach, expect, test } from "vitest";
-import { merge } from "../../src/train/checkpoint-tools.js";
+import { makeFile } from "../../src/train/checkpoint-tools.js";
 import { BUILT_IN_RECIPES } from "../../src/train/launch/built-in-recipes.js";
 import { trainingFacts } from "../../src/train/launch/config.js";
 import type { LaunchOptions } from "../../src/train/launch/plan.js";
@@ -31,7 +31,7 @@ let merging: Promise<unknown> | undefined;
 /** A merged Vista phase 1, made from a real checkpoint: once, and copied for each test. */
 async function mergedWeights(): Promise<string> {
   const [original, path] = [join(folder, "merged.bin"), join(folder, "pytorch_model.bin")];
-  merging ??= merge(ZERO, original, {});
+  merging ??= makeFile("merge", ZERO, original, {});
   await merging;
   await cp(original, path, { force: true });
   return path;

@@ -36,11 +36,10 @@ export async function finishRun(
       { path: file, hint: "Give it to `vista-ckpt to-st`." },
     );
   }
-  const { merge, toSafetensors } = await import("../checkpoint-tools.js");
-  const inference = join(run, "vista.safetensors");
+  const { makeFile } = await import("../checkpoint-tools.js");
+  const files = { merge: file, "to-st": join(run, "vista.safetensors") };
   for (const step of steps) {
-    if (step === "to-st") await toSafetensors(checkpoint, inference, options);
-    else if (!fresh) await merge(checkpoint, file, options);
+    if (step === "to-st" || !fresh) await makeFile(step, checkpoint, files[step], options);
   }
-  return steps.map((step) => (step === "merge" ? file : inference));
+  return steps.map((step) => files[step]);
 }

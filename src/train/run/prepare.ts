@@ -151,15 +151,15 @@ export function preparationsOf(weights: Weights | undefined, change: RankChange 
     const { checkpoint: input, output, wanted, done } = change;
     const words = ["reshard", input, "--ranks", String(wanted), "-o", output, "--force"];
     const run = async (options: RunOptions) => {
-      const { reshard } = await import("../checkpoint-tools.js");
+      const { reshardCheckpoint } = await import("../checkpoint-tools.js");
       await mkdir(dirname(output), { recursive: true });
-      await reshard(input, output, wanted, options);
+      await reshardCheckpoint(input, output, { ...options, ranks: wanted, force: true });
     };
     return done ? [] : [{ doing: "resharding", input, output, words, run }];
   }
   if (weights?.checkpoint === undefined || weights.fresh) return [];
   const { checkpoint: input, file: output } = weights;
   const run = async (options: RunOptions) =>
-    (await import("../checkpoint-tools.js")).merge(input, output, options);
+    (await import("../checkpoint-tools.js")).makeFile("merge", input, output, options);
   return [{ doing: "merging", input, output, words: ["merge", input, "-o", output, "--force"], run }];
 }
