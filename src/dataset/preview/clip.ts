@@ -3,7 +3,7 @@ import { existsSync, statSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { fromSystem, VistaError } from "../../core/errors.js";
 import { dataOf, loaderPath, misreadName, opendvDataRoot, rootOf } from "../annotations/clips.js";
-import { type NuScenesRecord, recordFaults } from "../annotations/nuscenes-rows.js";
+import { isHarmless, type NuScenesRecord, recordFaults } from "../annotations/nuscenes-rows.js";
 import { subsetOf } from "../annotations/run.js";
 import { framesFromSample } from "../frame-index/chains.js";
 import { readRows } from "../json/rows.js";
@@ -122,7 +122,7 @@ function recordClip(file: string, index: number, root: string | undefined, count
   const record = `record ${index}`;
   const bad = (what: string) => new VistaError("FORMAT", what, { path: file, record });
   if (kind === "NuScenes") {
-    const fault = recordFaults(value).find(([rule]) => rule !== "cmd-range");
+    const fault = recordFaults(value, count).find((each) => !isHarmless(each, value, count));
     if (fault !== undefined) throw bad(fault[1]);
     const actions = value as NuScenesRecord;
     const data = dataOf(kind, base) ?? base;

@@ -101,6 +101,15 @@ describe("clips", () => {
   });
 });
 
+test("a record with frames to spare, or with as few as training takes, is one that training takes", () => {
+  const file = join(newFolder(), "own.json");
+  const record = (length: number) => ({ frames: Array(length).fill("a.jpg"), ...ACTIONS });
+  writeFileSync(file, JSON.stringify([record(30), record(14)]));
+  expect(findClip(`${file}#0`).frames).toHaveLength(25);
+  expect(findClip(`${file}#1`, { count: 14 }).frames).toHaveLength(14);
+  expect(() => findClip(`${file}#1`)).toThrow(/"frames" has 14 entries, not 25/);
+});
+
 test("a preview takes the root of a record by the rules of the other commands", async () => {
   const above = newFolder();
   const frame = "samples/CAM_FRONT/a__CAM_FRONT__1532402927612460.jpg";
