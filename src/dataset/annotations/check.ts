@@ -152,15 +152,12 @@ async function makeTask(
   const youtube = options.youtube ?? dataOf("YouTube", root);
   const { unusable, quick, seed = 0 } = options;
   const nameOf = (path: string) => relative(root, path).split(sep).join("/");
+  const folder = (path: string | false | undefined) => (path ? { name: nameOf(path), path } : undefined);
   return {
     files: files.map((path) => ({ name: nameOf(path) || basename(path), path })),
     unusable: unusable && nameOf(unusable.path),
-    missing: options.onMissing && {
-      nuscenes: nuscenes ? nameOf(nuscenes) : "",
-      youtube: youtube ? nameOf(youtube) : "",
-    },
-    nuscenes: nuscenes || undefined,
-    youtube: youtube || undefined,
+    data: { NuScenes: folder(nuscenes), YouTube: folder(youtube) },
+    listMissing: options.onMissing !== undefined,
     splits: await knownSplits(youtube, summary),
     frames: options.numFrames ?? 25,
     quick: quick && {

@@ -6,7 +6,7 @@ import { kindOf } from "../nuscenes/read/field-types.js";
 import { describeLayout, frameName } from "../opendv/names.js";
 import { FrameSet, findRun, MAX_FRAME } from "../opendv/runs.js";
 import type { Clip, ClipFolder, ClipSample } from "./clip-sample.js";
-import { type FolderSource, misreadName, type OnMissing, splitOfPath } from "./clips.js";
+import { type FolderSource, misreadName, splitOfPath } from "./clips.js";
 import { copyText, FastRows } from "./fast-rows.js";
 import type { Issues } from "./issues.js";
 import type { AnnotationRule } from "./rules.js";
@@ -43,7 +43,6 @@ export class ClipRows implements RowSink {
    * @param frames  the number of frames of a clip in training: 25
    * @param sample  takes the clips whose frames {@link finish} is to look for; where it is undefined, the frames of each clip are
    *   looked for at once
-   * @param onMissing  called for each clip whose frames are not all there
    */
   constructor(
     private readonly kind: "YouTube" | "language",
@@ -52,7 +51,6 @@ export class ClipRows implements RowSink {
     private readonly training: boolean,
     private readonly frames: number,
     private readonly sample?: ClipSample,
-    private readonly onMissing?: OnMissing,
   ) {
     this.#fast = new FastRows(kind);
   }
@@ -215,7 +213,7 @@ export class ClipRows implements RowSink {
     const { scan } = folder.listed;
     const issue = (rule: AnnotationRule, verb: string, what: () => string) => {
       this.issues.group(rule, name, verb, what);
-      this.onMissing?.(rule, name);
+      this.issues.lacks(rule, name);
       return rule;
     };
     if (scan?.layout === undefined) {

@@ -8,7 +8,6 @@ import type { Split } from "../opendv/meta.js";
 import { findOpenDvRoot, splitOf } from "../opendv/root.js";
 import { MAX_FRAME } from "../opendv/runs.js";
 import { recognise } from "../recognise.js";
-import type { AnnotationRule } from "./rules.js";
 
 /** Joins a name of a record to the data root as the loader's os.path.join does: an absolute one stands for itself. */
 export function loaderPath(root: string, name: string): string {
@@ -69,9 +68,6 @@ export function misreadName(name: string): string | undefined {
   if (Number(parts[0]) > MAX_FRAME) return `"${name}": the number is too large for a frame's`;
   return undefined;
 }
-
-/** A function that takes the name of a folder or of a frame, and the rule that it breaks for a clip. */
-export type OnMissing = (rule: AnnotationRule, name: string) => void;
 
 /** Returns the folder that an annotation file belongs to: the one above `annos/`, or that of the file. */
 export function rootOf(file: string): string {

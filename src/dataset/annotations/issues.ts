@@ -1,6 +1,7 @@
 /** The findings about the records of one file: single findings up to a limit, and the rest as a count. */
 import { remember } from "../../core/maps.js";
 import type { Finding } from "../finding.js";
+import { joinPath } from "../report/report.js";
 import { type AnnotationRule, finding } from "./rules.js";
 
 /** The number of findings of one rule and file that are kept one by one. */
@@ -45,6 +46,12 @@ export class Issues implements Place {
 
   index = NO_INDEX;
   offset = 0;
+
+  /** The place below the root where the data is that records name, if what is missing of it is to be named. */
+  data: string | undefined;
+  /** What is not there of the data, each by itself and once. */
+  readonly missing: Finding[] = [];
+  readonly #lacking = new Set<string>();
 
   /** @param path  the path of the annotation file, relative to the root */
   constructor(private readonly path: string) {}
@@ -93,6 +100,15 @@ export class Issues implements Place {
     const groups = remember(this.#groups, rule, () => new Map<string, Group>());
     const group = remember(groups, key, () => ({ found: new RecordCount(), verb, what }));
     if (group.found.add(this)) Object.assign(group, { verb, what });
+  }
+
+  /** Notes a frame or a folder that a record names and that is not there. */
+  lacks(rule: AnnotationRule, name: string): void {
+    if (this.data === undefined) return;
+    const path = joinPath(this.data, name);
+    if (this.#lacking.has(path)) return;
+    this.#lacking.add(path);
+    this.missing.push(finding(rule, path, `needed by ${this.path}`));
   }
 
   /** Returns all findings, in the order of their (first) records in the file. */

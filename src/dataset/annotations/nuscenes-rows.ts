@@ -2,7 +2,6 @@
 import { isRecord, remember } from "../../core/maps.js";
 import type { RowSink } from "../json/rows.js";
 import { kindOf } from "../nuscenes/read/field-types.js";
-import type { OnMissing } from "./clips.js";
 import type { FileListing } from "./file-listing.js";
 import { type Issues, NO_INDEX, RecordCount, records } from "./issues.js";
 import type { AnnotationRule } from "./rules.js";
@@ -175,7 +174,6 @@ export class NuScenesRows implements RowSink {
    * @param validation  the frames of validation clips: a validation file adds to them, a training file looks them up
    * @param frames  the number of frames that training takes of each record: 25
    * @param scenes  the scenes of the official validation split, where the tables are at hand
-   * @param onMissing  called with each frame that is not there, as often as records name it
    */
   constructor(
     private readonly issues: Issues,
@@ -184,7 +182,6 @@ export class NuScenesRows implements RowSink {
     private readonly training: boolean,
     private readonly frames: number,
     private readonly scenes?: ValidationScenes,
-    private readonly onMissing?: OnMissing,
   ) {}
 
   value(value: unknown, offset: number): void {
@@ -341,7 +338,7 @@ export class NuScenesRows implements RowSink {
     const missing = new Map<string, string>();
     for (const frame of frames.slice(0, this.frames)) {
       const folder = files.missing(frame);
-      if (folder !== undefined) this.onMissing?.("frame-missing", frame);
+      if (folder !== undefined) this.issues.lacks("frame-missing", frame);
       if (folder !== undefined && !missing.has(folder)) missing.set(folder, frame);
     }
     for (const [folder, frame] of missing) {

@@ -8,24 +8,29 @@ import type { AnnotationTally, Finding, QuickTally } from "../finding.js";
 import { type RowSink, type RowsResult, readRows } from "../json/rows.js";
 import { sampleRows } from "../json/sample-rows.js";
 import type { Split } from "../opendv/meta.js";
-import { joinPath } from "../report/report.js";
 import { UnusableBuilder, type UnusableRecords, unusableRecords } from "./clean.js";
 import { ClipRows } from "./clip-rows.js";
 import { ClipSample } from "./clip-sample.js";
-import { FolderSource, type OnMissing, opendvDataRoot } from "./clips.js";
+import { FolderSource, opendvDataRoot } from "./clips.js";
 import { FileListing } from "./file-listing.js";
 import { Issues, NO_INDEX } from "./issues.js";
 import { NuScenesRows } from "./nuscenes-rows.js";
-import { ANNOTATION_RULES, type AnnotationRule, finding } from "./rules.js";
+import { ANNOTATION_RULES, finding } from "./rules.js";
 import { ValidationScenes } from "./val-scenes.js";
+
+/** A file or a folder: findings name it by `name`, and `path` opens it. */
+interface NamedPath {
+  name: string;
+  path: string;
+}
 
 /** The input of a run, in a form that can be sent to a worker thread. */
 export interface AnnotationTask {
-  /** The files to check: findings name them by `name`, and `path` opens them. */
-  files: { name: string; path: string }[];
-  /** The folder of the nuScenes frames, and that of the YouTube frames; undefined where frames are not to be looked for. */
-  nuscenes?: string;
-  youtube?: string;
+  files: NamedPath[];
+  /** The folders of the frames that nuScenes.json and the other files name, where frames are to be looked for. */
+  data: Record<"NuScenes" | "YouTube", NamedPath | undefined>;
+  /** Whether each frame and folder that is missing is to be named. */
+  listMissing: boolean;
   /** The split of each video ID, where a list of videos was found. */
   splits: ReadonlyMap<string, Split>;
   frames: number;
@@ -33,8 +38,6 @@ export interface AnnotationTask {
   quick?: QuickForm;
   /** The `name` of the file whose unusable records are to be noted. */
   unusable?: string;
-  /** The places of the data below the root of the check, where each missing frame and folder is to be named. */
-  missing?: { nuscenes: string; youtube: string };
 }
 
 /** The bounds of the quick form of the check. */
@@ -179,7 +182,6 @@ class FileRun implements RowSink {
   /** The number of records so far; `offset` is where the last one starts. */
   rows = 0;
   offset = 0;
-  readonly #lacking = new Set<string>();
   readonly #builder: UnusableBuilder | undefined;
   readonly #issues: Issues;
   #kind: AnnotationKind | undefined;
@@ -261,30 +263,22 @@ class FileRun implements RowSink {
   }
 
   #start(kind: AnnotationKind): void {
-    const { nuscenes, youtube, frames, splits, quick, missing } = this.task;
-    const place = missing?.[kind === "NuScenes" ? "nuscenes" : "youtube"];
-    const onMissing: OnMissing | undefined =
-      place === undefined ? undefined : (rule, name) => this.#lacks(rule, joinPath(place, name));
+    const { data, listMissing, frames, splits, quick } = this.task;
+    const folder = data[kind === "NuScenes" ? "NuScenes" : "YouTube"];
+    const path = folder?.path;
+    if (listMissing) this.#issues.data = folder?.name;
     const training = !isValidation(this.name);
     this.#kind = kind;
     if (kind === "NuScenes") {
-      const files = nuscenes === undefined ? undefined : new FileListing(nuscenes);
-      const scenes = nuscenes === undefined || !training ? undefined : new ValidationScenes(nuscenes);
-      this.#rows = new NuScenesRows(
-        this.#issues,
-        files,
-        this.validation,
-        training,
-        frames,
-        scenes,
-        onMissing,
-      );
+      const files = path === undefined ? undefined : new FileListing(path);
+      const scenes = path === undefined || !training ? undefined : new ValidationScenes(path);
+      this.#rows = new NuScenesRows(this.#issues, files, this.validation, training, frames, scenes);
     } else {
       // Vista itself joins folder names to data/YouTube; the language files start at the OpenDV root, wherever that is.
-      const root = kind === "language" && youtube !== undefined ? opendvDataRoot(youtube) : youtube;
+      const root = kind === "language" && path !== undefined ? opendvDataRoot(path) : path;
       const source = root === undefined ? undefined : new FolderSource(root, splits);
       if (quick !== undefined) this.#sample = new ClipSample(quick.records, quick.seed);
-      this.#rows = new ClipRows(kind, this.#issues, source, training, frames, this.#sample, onMissing);
+      this.#rows = new ClipRows(kind, this.#issues, source, training, frames, this.#sample);
     }
     for (const { value, offset } of this.#early) {
       this.#rows.value(value, offset);
@@ -292,18 +286,12 @@ class FileRun implements RowSink {
     }
   }
 
-  /** Names something that records need and that is not there, once. */
-  #lacks(rule: AnnotationRule, path: string): void {
-    if (this.#lacking.has(path)) return;
-    this.#lacking.add(path);
-    this.outcome.missing.push(finding(rule, path, `needed by ${this.name}`));
-  }
-
   end(result: FileResult): void {
     const { error, rows, quick } = result;
     const { findings, unusable } = this.outcome;
     if (this.#rows instanceof NuScenesRows) this.#rows.end();
     findings.push(...this.#issues.findings());
+    this.outcome.missing = this.#issues.missing;
     if (error !== undefined) {
       findings.push(finding("bad-json", this.name, error.reason, { offset: error.offset }));
     } else if (rows === 0) {
@@ -316,9 +304,10 @@ class FileRun implements RowSink {
     if (unusable !== undefined && error !== undefined)
       unusable.error = `${error.reason} (byte ${error.offset})`;
     if (this.#kind === undefined) return;
-    const root = this.#kind === "NuScenes" ? this.task.nuscenes : this.task.youtube;
+    const subset = this.#kind === "NuScenes" ? "NuScenes" : "YouTube";
+    const root = this.task.data[subset];
     if (root === undefined) {
-      const usual = this.#kind === "NuScenes" ? "data/nuscenes" : "data/YouTube";
+      const usual = subset === "NuScenes" ? "data/nuscenes" : "data/YouTube";
       const message = `there is no ${usual} here: whether the frames of its ${rows} records exist was not checked`;
       findings.unshift(finding("root-missing", this.name, message));
     }
