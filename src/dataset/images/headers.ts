@@ -103,8 +103,9 @@ class Window {
  */
 export async function readImageHeader(readAt: ReadAt, size: number): Promise<ImageHeader> {
   const head = await readAt(0, Math.min(size, HEAD_BYTES));
-  if (head[0] === 0xff && head[1] === SOI) return readJpeg(readAt, size, head);
-  if (head.subarray(0, 8).equals(PNG_SIGNATURE)) return readPng(readAt, size, head);
+  const window = new Window(readAt, head);
+  if (head[0] === 0xff && head[1] === SOI) return readJpeg(window, size);
+  if (head.subarray(0, 8).equals(PNG_SIGNATURE)) return readPng(window, size, head);
   throw new NotAnImage(`starts with ${describeStart(head)}, which is neither JPEG nor PNG`);
 }
 
@@ -112,16 +113,9 @@ function describeStart(head: Buffer): string {
   return head.subarray(0, 4).toString("hex").replace(/../g, "$& ").trim();
 }
 
-/** Reads the last bytes of the file, which are in its head where it is small. */
-async function readTail(readAt: ReadAt, size: number, head: Buffer, length: number): Promise<Buffer> {
-  const start = Math.max(0, size - length);
-  return head.length === size ? head.subarray(start) : readAt(start, length);
-}
-
-async function readJpeg(readAt: ReadAt, size: number, head: Buffer): Promise<ImageHeader> {
-  const window = new Window(readAt, head);
+async function readJpeg(window: Window, size: number): Promise<ImageHeader> {
   const { width, height, baseline, next } = await readJpegFrame(window);
-  const tail = await readTail(readAt, size, head, 2);
+  const tail = await window.from(size - 2, 2);
   let complete = tail[0] === 0xff && tail[1] === EOI;
   // The whole file is walked only without an end marker at its end: bytes after the marker are legal and harmless (padding, a
   // maker's trailer).
@@ -196,7 +190,7 @@ async function hasEndMarker(window: Window, start: number): Promise<boolean> {
   }
 }
 
-async function readPng(readAt: ReadAt, size: number, head: Buffer): Promise<ImageHeader> {
+async function readPng(window: Window, size: number, head: Buffer): Promise<ImageHeader> {
   if (head.length < 29) throw new NotAnImage("a PNG that ends within its headers", true);
   if (head.toString("latin1", 12, 16) !== "IHDR") {
     throw new NotAnImage("a PNG without its IHDR chunk");
@@ -204,8 +198,8 @@ async function readPng(readAt: ReadAt, size: number, head: Buffer): Promise<Imag
   const width = head.readUInt32BE(16);
   const height = head.readUInt32BE(20);
   if (width === 0 || height === 0) throw new NotAnImage(`a PNG of ${width} × ${height} pixels`);
-  const tail = await readTail(readAt, size, head, PNG_END.length);
-  const complete = tail.equals(PNG_END) || (await hasPngEnd(new Window(readAt, head), size));
+  const tail = await window.from(size - PNG_END.length, PNG_END.length);
+  const complete = tail.equals(PNG_END) || (await hasPngEnd(window, size));
   return { format: "png", width, height, complete, baseline: false };
 }
 
