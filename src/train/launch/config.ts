@@ -131,12 +131,6 @@ export interface TrainingFacts {
 export const SAMPLER = "vwm.data.dataset.Sampler";
 const SAMPLER_NEEDS = ["subsets", "batch_size", "samples_per_epoch"];
 
-function unsetParameters(params: unknown): string[] {
-  return SAMPLER_NEEDS.filter((key) => (getPath(params, key) ?? undefined) === undefined).map(
-    (key) => `data.params.${key} is not set, and the data set is not made without it`,
-  );
-}
-
 /** The settings of Lightning that count something, each with the least that it may be. */
 const LIGHTNING_COUNTS = {
   "lightning.trainer.accumulate_grad_batches": 1,
@@ -148,6 +142,7 @@ const LIGHTNING_COUNTS = {
 export function trainingFacts(config: ConfigTree): TrainingFacts {
   const unclear: string[] = [];
   const problems: string[] = [];
+  const given = (key: string): unknown => getPath(config, key) ?? undefined;
   const value = (key: string): unknown => {
     const found = resolved(config, getPath(config, key));
     const parts = Array.isArray(found) ? found : [found];
@@ -164,9 +159,8 @@ export function trainingFacts(config: ConfigTree): TrainingFacts {
   const count = (key: keyof typeof LIGHTNING_COUNTS): number | undefined => {
     const found = number(key);
     const isCount = Number.isSafeInteger(found) && found! >= LIGHTNING_COUNTS[key];
-    const given = getPath(config, key) ?? undefined;
-    if (given !== undefined && !isCount && !unclear.some((text) => text.startsWith(`${key} is `)))
-      problems.push(`${key} is ${textOf(given)}, not a whole number from ${LIGHTNING_COUNTS[key]} on`);
+    if (given(key) !== undefined && !isCount && !unclear.some((text) => text.startsWith(`${key} is `)))
+      problems.push(`${key} is ${textOf(given(key))}, not a whole number from ${LIGHTNING_COUNTS[key]} on`);
     return isCount ? found : undefined;
   };
   const subsets = value("data.params.subsets");
@@ -174,13 +168,16 @@ export function trainingFacts(config: ConfigTree): TrainingFacts {
   const params = getPath(config, "data.params");
   const saveLast = getPath(config, "lightning.modelcheckpoint.params.save_last");
   for (const key of ["model.target", "data.target", "model.base_learning_rate"]) {
-    if ((getPath(config, key) ?? undefined) === undefined) problems.push(`${key} is not set`);
+    if (given(key) === undefined) problems.push(`${key} is not set`);
   }
+  const needed = given("data.target") === SAMPLER ? SAMPLER_NEEDS.map((key) => `data.params.${key}`) : [];
   return {
     // They are compared with the subsets, where those are known.
     probs: Array.isArray(probs) && Array.isArray(subsets) ? probs.map(numberOf) : undefined,
     countProblems: [
-      ...(getPath(config, "data.target") === SAMPLER ? unsetParameters(params) : []),
+      ...needed
+        .filter((key) => given(key) === undefined)
+        .map((key) => `${key} is not set, and the data set is not made without it`),
       ...(isRecord(params) ? countProblems(params) : []),
     ],
     numFrames: number("data.params.num_frames"),
@@ -195,9 +192,9 @@ export function trainingFacts(config: ConfigTree): TrainingFacts {
     everyEpochs: count("lightning.modelcheckpoint.params.every_n_epochs"),
     everySteps: count("lightning.modelcheckpoint.params.every_n_train_steps"),
     saveTopK: count("lightning.modelcheckpoint.params.save_top_k"),
-    monitored: (getPath(config, "lightning.modelcheckpoint.params.monitor") ?? undefined) !== undefined,
+    monitored: given("lightning.modelcheckpoint.params.monitor") !== undefined,
     saveLast: saveLast === undefined || (saveLast !== null && saveLast !== false),
-    checkpointFolder: getPath(config, "lightning.modelcheckpoint.params.dirpath") ?? undefined,
+    checkpointFolder: given("lightning.modelcheckpoint.params.dirpath"),
     adaptersOnly: getPath(config, "model.params.train_peft_adapters") === true,
     modelChannels: number("model.params.network_config.params.model_channels"),
     unclear,

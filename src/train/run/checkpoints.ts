@@ -1,9 +1,10 @@
 /** The checkpoints in a run folder that train.py made, and the one among them that it would go on from. */
-import type { Dirent, Stats } from "node:fs";
+import type { Stats } from "node:fs";
 import { lstat, readdir, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { cannot, fromSystem, VistaError } from "../../core/errors.js";
+import { asUndefined, cannot, fromSystem, VistaError } from "../../core/errors.js";
 import { statsOf } from "../../core/io/regular.js";
+import type { FolderFacts } from "../checkpoint-tools.js";
 
 /** A checkpoint of a run: a folder (DeepSpeed) or a file (other strategies). */
 export interface RunCheckpoint {
@@ -20,17 +21,15 @@ export interface RunCheckpoint {
 /** Lists all checkpoints of a run, oldest first; the list is empty where there is none or no such folder. */
 export async function listCheckpoints(run: string): Promise<RunCheckpoint[]> {
   const folder = join(run, "checkpoints");
-  let entries: Dirent[];
+  let names: string[];
   try {
-    entries = await readdir(folder, { withFileTypes: true });
+    names = await readdir(folder);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
     throw fromSystem(error, folder, "list the checkpoints");
   }
   const found: RunCheckpoint[] = [];
-  for (const entry of entries) {
-    if (entry.name.endsWith(".ckpt")) found.push(await measure(join(folder, entry.name)));
-  }
+  for (const name of names) if (name.endsWith(".ckpt")) found.push(await measure(join(folder, name)));
   return found.sort((a, b) => a.modified.getTime() - b.modified.getTime() || byName.compare(a.name, b.name));
 }
 
@@ -53,8 +52,8 @@ export async function measure(path: string): Promise<RunCheckpoint> {
   if (!own.isDirectory()) return checkpoint;
   let newest = 0;
   for (const file of await filesBelow(path)) {
-    checkpoint.bytes += file.stats.size;
-    newest = Math.max(newest, file.stats.mtimeMs);
+    checkpoint.bytes += file.size;
+    newest = Math.max(newest, file.mtimeMs);
   }
   if (newest > 0) checkpoint.modified = new Date(newest);
   return checkpoint;
@@ -65,12 +64,12 @@ function statsOrLink(path: string): Promise<Stats> {
   return stat(path).catch(() => lstat(path));
 }
 
-async function filesBelow(path: string): Promise<{ path: string; stats: Stats }[]> {
-  const files: { path: string; stats: Stats }[] = [];
-  for (const entry of await readdir(path, { withFileTypes: true, recursive: true })) {
-    const file = join(entry.parentPath, entry.name);
-    const stats = await statsOf(file);
-    if (stats?.isFile()) files.push({ path: file, stats });
+async function filesBelow(path: string): Promise<Stats[]> {
+  const files: Stats[] = [];
+  // Without their types, entries that are links to folders would be gone into.
+  for (const { parentPath, name } of await readdir(path, { withFileTypes: true, recursive: true })) {
+    const stats = await statsOf(join(parentPath, name));
+    if (stats?.isFile()) files.push(stats);
   }
   return files;
 }
@@ -136,16 +135,12 @@ async function shards(checkpoint: string): Promise<Weights> {
   const run = runFolderOf(checkpoint);
   const name = basename(checkpoint).replace(/\.ckpt$/, "");
   const last = run === undefined ? undefined : await lastCheckpoint(await listCheckpoints(run));
-  const file = join(
-    run ?? dirname(checkpoint),
-    last !== undefined && basename(last.path) === basename(checkpoint)
-      ? "pytorch_model.bin"
-      : `pytorch_model-${name}.bin`,
-  );
+  const isLast = last?.name === basename(checkpoint);
+  const file = join(run ?? dirname(checkpoint), isLast ? "pytorch_model.bin" : `pytorch_model-${name}.bin`);
   const merged = await statsOf(file);
   if (merged === undefined) return { file, checkpoint, fresh: false };
   const files = await filesBelow(checkpoint);
-  const fresh = files.every(({ stats }) => lastChange(stats) <= lastChange(merged));
+  const fresh = files.every((own) => lastChange(own) <= lastChange(merged));
   return { file, checkpoint, fresh };
 }
 
@@ -158,6 +153,12 @@ function lastChange({ mtimeMs, ctimeMs }: Stats): number {
 export function runFolderOf(checkpoint: string): string | undefined {
   const parent = dirname(checkpoint);
   return basename(parent) === "checkpoints" ? dirname(parent) : undefined;
+}
+
+/** Reads what a checkpoint says of itself; undefined where it cannot be read. */
+export async function factsOf(path: string): Promise<FolderFacts | undefined> {
+  const { readFolder } = await import("../checkpoint-tools.js");
+  return readFolder(path).catch(asUndefined);
 }
 
 /** Tells whether a folder is a DeepSpeed checkpoint (it has `latest`) or the tag folder in one. */

@@ -2,12 +2,18 @@
 
 import { mkdir } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { asUndefined } from "../../core/errors.js";
 import { namesIn } from "../../core/io/regular.js";
 import type { RunOptions } from "../../core/progress.js";
 import { fromVista, isCheckpoint, type LaunchPlan, resumedRun } from "../launch/plan.js";
 import type { JobStep } from "../launch/slurm.js";
-import { lastCheckpoint, listCheckpoints, measure, runFolderOf, type Weights } from "./checkpoints.js";
+import {
+  factsOf,
+  lastCheckpoint,
+  listCheckpoints,
+  measure,
+  runFolderOf,
+  type Weights,
+} from "./checkpoints.js";
 import { savedConfigs } from "./runs.js";
 
 /** A step that makes a file or folder from a checkpoint folder, here or by `vista-ckpt`. */
@@ -42,12 +48,12 @@ export async function findRankChange(plan: LaunchPlan): Promise<RankChange | und
   const checkpoint = isCheckpoint(plan.resume)
     ? plan.resume
     : (await lastCheckpoint(await listCheckpoints(plan.resume)))?.path;
-  const facts = checkpoint === undefined ? undefined : await read(checkpoint);
+  const facts = checkpoint === undefined ? undefined : await factsOf(checkpoint);
   if (checkpoint === undefined || facts?.ranks === undefined || facts.ranks === wanted) return undefined;
   const name = `${basename(checkpoint).replace(/\.ckpt$/, "")}-${wanted}ranks.ckpt`;
   const run = runFolderOf(checkpoint);
   const output = run === undefined ? join(dirname(checkpoint), name) : join(run, "resharded", name);
-  const made = await read(output);
+  const made = await factsOf(output);
   const done =
     made?.ranks === wanted &&
     made.steps === facts.steps &&
@@ -91,7 +97,7 @@ interface Stand {
 async function standOf(run: string): Promise<Stand | undefined> {
   const last = await lastCheckpoint(await listCheckpoints(run));
   if (last === undefined) return undefined;
-  const facts = await read(last.path);
+  const facts = await factsOf(last.path);
   return { run, modified: last.modified, ranks: facts?.ranks, steps: facts?.steps };
 }
 
@@ -121,11 +127,6 @@ async function relativesOf(
 function namePart(name: string): { first: string; ranks: number | undefined } {
   const [, first = name, ranks] = /^(.*)-(\d+)ranks$/.exec(name) ?? [];
   return { first, ranks: ranks === undefined ? undefined : Number(ranks) };
-}
-
-async function read(path: string) {
-  const { readFolder } = await import("../checkpoint-tools.js");
-  return readFolder(path).catch(asUndefined);
 }
 
 /**

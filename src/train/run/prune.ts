@@ -1,10 +1,10 @@
 /** The removal of the older checkpoints of a run, after every byte of those that stay was looked at. */
 import { lstat, readdir, realpath, rename, rm, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { asUndefined, cannot, throwIfAborted, VistaError } from "../../core/errors.js";
+import { cannot, throwIfAborted, VistaError } from "../../core/errors.js";
 import type { RunOptions } from "../../core/progress.js";
 import { sum } from "../../core/sum.js";
-import { lastCheckpoint, listCheckpoints, type RunCheckpoint } from "./checkpoints.js";
+import { factsOf, lastCheckpoint, listCheckpoints, type RunCheckpoint } from "./checkpoints.js";
 
 export interface PruneOptions extends RunOptions {
   /** Whether only to verify and report, and remove nothing. */
@@ -114,10 +114,9 @@ async function checkOrder(old: readonly RunCheckpoint[], newest: readonly RunChe
 async function bySteps(
   checkpoints: readonly RunCheckpoint[],
 ): Promise<(RunCheckpoint & { steps: number })[]> {
-  const { readFolder } = await import("../checkpoint-tools.js");
   const found: (RunCheckpoint & { steps: number })[] = [];
   for (const one of checkpoints) {
-    const steps = (await readFolder(one.path).catch(asUndefined))?.steps;
+    const steps = (await factsOf(one.path))?.steps;
     if (steps !== undefined) found.push({ ...one, steps });
   }
   return found.sort((a, b) => a.steps - b.steps);
