@@ -1,6 +1,7 @@
 /** The scene of a CAM_FRONT image, from the small tables, if that scene is for validation. */
 import { join } from "node:path";
 import { isVistaError, rethrowExhausted } from "../../core/errors.js";
+import { remember } from "../../core/maps.js";
 import { readRecords } from "../json/rows.js";
 import { nuScenesVersions } from "../nuscenes/read/versions.js";
 import { officialScenes } from "../nuscenes/splits.js";
@@ -33,9 +34,8 @@ export class ValidationScenes {
       const to = times.get(row.last_sample_token);
       if (typeof name !== "string" || !VALIDATION.has(name) || typeof log !== "string") return;
       if (typeof from !== "number" || typeof to !== "number") return;
-      const scenes = this.#byLog.get(log) ?? [];
-      scenes.push({ name, from: from - SLACK_US, to: to + SLACK_US });
-      this.#byLog.set(log, scenes);
+      const scene = { name, from: from - SLACK_US, to: to + SLACK_US };
+      remember(this.#byLog, log, () => []).push(scene);
     });
   }
 

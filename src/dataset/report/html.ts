@@ -58,16 +58,8 @@ ${section("parts", "What was checked", html`<div class="grid">${report.parts.map
 ${rules.length === 0 ? undefined : section("rules", "Findings by rule", html`<ol class="card rules">${rules.map(ruleItem)}</ol>`)}
 ${report.findings.length === 0 ? html`<span id="findings"></span>` : section("findings", "All findings", findingsList(report, rules))}
 ${charts.length === 0 ? undefined : section("charts", "Charts", html`<div class="grid">${charts.map(figure)}</div>`)}
-${pictures(
-  "bad-pictures",
-  "Pictures with findings",
-  thumbnails.filter(({ rule }) => rule !== undefined),
-)}
-${pictures(
-  "sound-pictures",
-  "Sound pictures",
-  thumbnails.filter(({ rule }) => rule === undefined),
-)}
+${pictures("bad-pictures", "Pictures with findings", thumbnails.bad)}
+${pictures("sound-pictures", "Sound pictures", thumbnails.sound)}
 </main>
 </div>
 ${

@@ -104,12 +104,9 @@ class RuleFindings {
   count(folder: string, findings: number, places: number): void {
     this.findings += findings;
     this.places += places;
-    const known = this.folders.get(folder);
-    if (known === undefined) this.folders.set(folder, { folder, findings, places });
-    else {
-      known.findings += findings;
-      known.places += places;
-    }
+    const known = remember(this.folders, folder, () => ({ folder, findings: 0, places: 0 }));
+    known.findings += findings;
+    known.places += places;
   }
 
   kept(): Finding[] {

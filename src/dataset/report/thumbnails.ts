@@ -23,27 +23,31 @@ const WIDTH = 224;
 const PER_RULE = 8;
 const BAD = 40;
 
-/**
- * Makes the small pictures of a report.
- *
- * @returns pictures of findings first, then sound ones; files that are not there are left out
- */
-export async function makeThumbnails(report: Report): Promise<Thumbnail[]> {
-  const wanted: Omit<Thumbnail, "image">[] = [];
+/** The small pictures of a report: those that findings are about, and sound ones. */
+export interface Thumbnails {
+  bad: Thumbnail[];
+  sound: Thumbnail[];
+}
+
+/** Makes the small pictures of a report. Files that are not there are left out. */
+export async function makeThumbnails(report: Report): Promise<Thumbnails> {
+  const bad: Thumbnail[] = [];
   const perRule = new Map<string, number>();
   const seen = new Set<string>();
   for (const { rule, path, message } of report.findings) {
-    if (!/\.(jpe?g|png)$/i.test(path) || seen.has(path) || wanted.length >= BAD) continue;
+    if (!/\.(jpe?g|png)$/i.test(path) || seen.has(path) || bad.length >= BAD) continue;
     const count = perRule.get(rule) ?? 0;
     if (count >= PER_RULE || !existsSync(join(report.root, path))) continue;
     perRule.set(rule, count + 1);
     seen.add(path);
-    wanted.push({ rule, path, message });
+    bad.push({ rule, path, message, image: await shrink(join(report.root, path)) });
   }
-  for (const part of report.parts) for (const path of part.samples ?? []) wanted.push({ path });
-  const thumbnails: Thumbnail[] = [];
-  for (const each of wanted) thumbnails.push({ ...each, image: await shrink(join(report.root, each.path)) });
-  return thumbnails.filter(({ rule, image }) => rule !== undefined || image !== undefined);
+  const sound: Thumbnail[] = [];
+  for (const path of report.parts.flatMap(({ samples }) => samples ?? [])) {
+    const image = await shrink(join(report.root, path));
+    if (image !== undefined) sound.push({ path, image });
+  }
+  return { bad, sound };
 }
 
 /** Returns what can be decoded of a picture; of a JPEG that is cut off, this is the upper part. */

@@ -90,9 +90,8 @@ function ranksText(ranks: number | undefined): string {
 /** Formats a time as local time to the minute, as `ls` does. */
 function localMinute(time: string): string {
   const date = new Date(time);
-  const two = (value: number) => String(value).padStart(2, "0");
-  const day = [date.getFullYear(), two(date.getMonth() + 1), two(date.getDate())].join("-");
-  return `${day} ${two(date.getHours())}:${two(date.getMinutes())}`;
+  const local = new Date(date.getTime() - date.getTimezoneOffset() * 60_000);
+  return local.toISOString().slice(0, 16).replace("T", " ");
 }
 
 function lossChart({ losses }: RunStatus, columns: number): string[] {

@@ -13,20 +13,9 @@ export interface Command {
   env: Record<string, string>;
 }
 
-/**
- * Returns the arguments of train.py.
- *
- * @param finetune  the weights file, as {@link LaunchPlan.finetune} was resolved; undefined to start from SVD
- */
-function trainArguments(plan: LaunchPlan, finetune: string | undefined): string[] {
-  return [
-    ...startArguments(plan, finetune),
-    "--num_nodes",
-    String(plan.nodes),
-    "--n_devices",
-    String(plan.gpus),
-    ...plan.extra,
-  ];
+/** Returns the words for train.py that are the same for every start of a launch. */
+export function fixedArguments({ nodes, gpus, extra }: LaunchPlan): string[] {
+  return ["--num_nodes", String(nodes), "--n_devices", String(gpus), ...extra];
 }
 
 /**
@@ -35,6 +24,8 @@ function trainArguments(plan: LaunchPlan, finetune: string | undefined): string[
  * The value of --finetune is empty on purpose where nothing is named. Without the option, train.py takes ckpts/pytorch_model.bin if
  * such a file happens to lie there. With an empty value it loads SVD and copies its time embedding; on --resume it loads nothing
  * that would be overwritten.
+ *
+ * @param finetune  the weights file, as {@link LaunchPlan.finetune} was resolved; undefined to start from SVD
  */
 export function startArguments(plan: LaunchPlan, finetune: string | undefined): string[] {
   const { vista, logdir, resume } = plan;
@@ -123,9 +114,10 @@ export function launchCommand(
   inherited: Record<string, string | undefined>,
 ): Command {
   const [file, ...rest] = launcher(plan);
+  const train = [...startArguments(plan, finetune), ...fixedArguments(plan)];
   return {
     file: file!,
-    args: [...rest, ...torchrunArguments(plan), "train.py", ...trainArguments(plan, finetune)],
+    args: [...rest, ...torchrunArguments(plan), "train.py", ...train],
     cwd: plan.vista,
     env: launchEnvironment(plan, inherited),
   };

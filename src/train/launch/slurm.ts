@@ -2,7 +2,14 @@
 import { dirname, join } from "node:path";
 import { oneLine, VistaError } from "../../core/errors.js";
 import { quote } from "../../core/text.js";
-import { launchEnvironment, launcher, nameArguments, startArguments, torchrunArguments } from "./command.js";
+import {
+  fixedArguments,
+  launchEnvironment,
+  launcher,
+  nameArguments,
+  startArguments,
+  torchrunArguments,
+} from "./command.js";
 import { checkCount, hasControlCharacters } from "./names.js";
 import { type LaunchPlan, LEFT_OUT, resumedRun, runOf } from "./plan.js";
 import type { System } from "./system.js";
@@ -76,7 +83,7 @@ export function slurmScript(
     "srun --ntasks-per-node=1 --label --kill-on-bad-exit=1 --wait=60 env SLURM_JOB_NAME=interactive \\",
     `  ${slurmLauncher(plan)} \\`,
     `  train.py "\${start[@]}" \\`,
-    `  ${["--num_nodes", String(plan.nodes), "--n_devices", String(plan.gpus), ...plan.extra].map(quote).join(" ")} &`,
+    `  ${fixedArguments(plan).map(quote).join(" ")} &`,
     "step=$!",
     'wait "$step"',
     "rc=$?",
