@@ -35,9 +35,8 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 function load(content: string | Buffer): SampleData {
   writeFileSync(file, content);
   const data = loadSampleData({ path: file, targets }, () => {});
-  const { flags, table, prevWords, nextWords } = data;
-  data.prev = follow({ words: prevWords, flags, table, side: "prev" });
-  data.next = follow({ words: nextWords, flags, table, side: "next" });
+  follow({ words: data.prevWords, links: data.prev, table: data.table });
+  follow({ words: data.nextWords, links: data.next, table: data.table });
   return data;
 }
 
@@ -46,7 +45,7 @@ function meaning(data: SampleData) {
   const {
     rows,
     time,
-    flags,
+    keyFrame,
     sample,
     sensor,
     prev,
@@ -59,7 +58,7 @@ function meaning(data: SampleData) {
     error,
     complete,
   } = data;
-  const plain = { rows, time, flags, sample, sensor, prev, next, file, folder, folders, form, forms };
+  const plain = { rows, time, keyFrame, sample, sensor, prev, next, file, folder, folders, form, forms };
   return JSON.parse(
     JSON.stringify({
       ...plain,

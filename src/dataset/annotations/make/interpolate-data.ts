@@ -4,7 +4,7 @@
  */
 import { statSync } from "node:fs";
 import type { VistaError } from "../../../core/errors.js";
-import { FLAG, LINK } from "../../nuscenes/read/table-state.js";
+import { LINK } from "../../nuscenes/read/table-state.js";
 import { FRAMES, type InterpolationMessage, LAST, type SampleLinks, timeBetween } from "./interpolation.js";
 import { damagedTable } from "./needed-rows.js";
 import { pythonFloat } from "./python-json.js";
@@ -20,7 +20,7 @@ export interface DataTask {
    * them.
    */
   offset: Float64Array;
-  flags: Uint8Array;
+  keyFrame: Uint8Array;
   sample: Int32Array;
   next: Int32Array;
   sync: boolean;
@@ -34,15 +34,15 @@ const REPORT_ROWS = 20_000;
 
 /** Writes sample_data at 12 Hz. @throws VistaError `FORMAT` where a row that is needed is damaged or not there */
 export function interpolateData(task: DataTask, send: (message: InterpolationMessage) => void): void {
-  const { samples, flags, sample, offset } = task;
+  const { samples, keyFrame, sample, offset } = task;
   const { size } = statSync(task.from);
   const reader = new RawRowAt(task.from);
   const writer = new TableWriter(task.to);
   let unattached = 0;
   try {
-    for (let row = 0; row < flags.length; row++) {
+    for (let row = 0; row < keyFrame.length; row++) {
       if (row % REPORT_ROWS === 0) send({ kind: "bytes", bytes: Math.min(offset[row]!, size) });
-      if ((flags[row]! & FLAG.keyFrame) === 0) continue;
+      if (keyFrame[row] === 0) continue;
       const of = sample[row]!;
       if (of < 0) {
         if (of !== LINK.dangling) damaged(task, reader.at(offset[row]!), row, "sample_token");
@@ -99,10 +99,10 @@ function writeFrames(task: DataTask, row: number, of: number, reader: RawRowAt, 
 
 /** Returns the row after this one, or this row itself where the next one is a key frame or there is none. */
 function frameAfter(task: DataTask, row: number, reader: RawRowAt): number {
-  const { next, flags, offset } = task;
+  const { next, keyFrame, offset } = task;
   const after = next[row]!;
   if (after === LINK.none) return row;
-  if (after >= 0) return (flags[after]! & FLAG.keyFrame) === 0 ? after : row;
+  if (after >= 0) return keyFrame[after] === 0 ? after : row;
   const raw = reader.at(offset[row]!);
   const what =
     typeof raw.value("next") === "string"

@@ -278,8 +278,8 @@ async function writeLarge(job: Job): Promise<void> {
       signal,
     });
     new NeededRows(loaded, "sample_data");
-    const { offset, flags, sample, next } = loaded.sampleData!;
-    await perform({ kind: "sampleData", ...(await filesOf("sample_data")), offset, flags, sample, next });
+    const { offset, keyFrame, sample, next } = loaded.sampleData!;
+    await perform({ kind: "sampleData", ...(await filesOf("sample_data")), offset, keyFrame, sample, next });
   };
   // Both must have ended, well or not, before the folder that they write into is removed.
   await settleAll([boxes(), frames()]);

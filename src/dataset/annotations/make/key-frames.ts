@@ -1,7 +1,7 @@
 /** The rows of sample_data that are a sample's key frames of CAM_FRONT and LIDAR_TOP. */
 import { firstWhere } from "../../../core/search.js";
 import type { Tables } from "../../nuscenes/read/load-tables.js";
-import { FLAG, LINK } from "../../nuscenes/read/table-state.js";
+import { LINK } from "../../nuscenes/read/table-state.js";
 import { rowOf } from "../../nuscenes/read/tables.js";
 import { damagedTable, type NeededRows } from "./needed-rows.js";
 
@@ -32,14 +32,14 @@ export class KeyFrames {
       const at = (CHANNELS as readonly string[]).indexOf(channel);
       return at === -1 ? OTHER : at;
     });
-    const { flags, sample: samples, sensor: sensors, problems, offset } = tables.sampleData!;
+    const { keyFrame, sample: samples, sensor: sensors, problems, offset } = tables.sampleData!;
     for (const { message, offset: at } of problems.first) {
       if (message.startsWith('field "is_key_frame"'))
         this.#unflagged.add(firstWhere(offset.length, (row) => offset[row]! >= at));
     }
     this.#rows = CHANNELS.map(() => new Int32Array(sample!.values.length).fill(LINK.none));
-    for (let row = 0; row < flags.length; row++) {
-      if ((flags[row]! & FLAG.keyFrame) === 0 || samples[row]! < 0) continue;
+    for (let row = 0; row < keyFrame.length; row++) {
+      if (keyFrame[row] === 0 || samples[row]! < 0) continue;
       const rows = this.#rows[this.#channel(sensors[row]!)];
       if (rows === undefined) continue;
       if (rows[samples[row]!] !== LINK.none) this.repeated++;
@@ -62,7 +62,7 @@ export class KeyFrames {
   /** Tells whether a row is a key frame. @throws VistaError `FORMAT` where the row does not say */
   isKeyFrame(row: number): boolean {
     if (this.#unflagged.has(row)) this.data.read(row, ["is_key_frame"]);
-    return (this.tables.sampleData!.flags[row]! & FLAG.keyFrame) !== 0;
+    return this.tables.sampleData!.keyFrame[row] === 1;
   }
 
   #channel(sensor: number): number {
@@ -91,10 +91,10 @@ export class KeyFrames {
 
   /** Finds the rows that may be key frames but do not say of which sample or channel, or do not say whether they are. */
   #findSuspects(): number[] {
-    const { flags, sample: samples, sensor: sensors } = this.tables.sampleData!;
+    const { keyFrame, sample: samples, sensor: sensors } = this.tables.sampleData!;
     const rows: number[] = [];
-    for (let row = 0; row < flags.length; row++) {
-      const isKey = (flags[row]! & FLAG.keyFrame) !== 0;
+    for (let row = 0; row < keyFrame.length; row++) {
+      const isKey = keyFrame[row] === 1;
       const isLost = hasNoSample(samples[row]!) || this.#channel(sensors[row]!) === UNKNOWN;
       if ((isKey && isLost) || this.#unflagged.has(row)) rows.push(row);
     }

@@ -85,7 +85,6 @@ export async function writeNuScenesAnnotations(
   const folder = join(source.root, source.version);
   const tables = await loadTables(folder, {
     only: RECORD_TABLES,
-    keepPoseKeys: true,
     signal,
     onProgress,
   });

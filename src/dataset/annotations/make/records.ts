@@ -9,7 +9,6 @@ import { remember } from "../../../core/maps.js";
 import type { Tables } from "../../nuscenes/read/load-tables.js";
 import { LINK } from "../../nuscenes/read/table-state.js";
 import type { Row } from "../../nuscenes/read/tables.js";
-import { lookUp } from "../../nuscenes/read/tokens.js";
 import { COMMANDS, type NuScenesRecord } from "../nuscenes-rows.js";
 import { motionAt, readVehicleMonitor, type VehicleMonitor } from "./can-bus.js";
 import { projectGoal } from "./goal.js";
@@ -225,8 +224,7 @@ export class RecordMaker {
 
   /** Returns the ego pose of a row of sample_data. */
   #poseOf(row: number): Pose {
-    const keys = this.tables.sampleData!.egoPose;
-    const at = lookUp(this.#poses.state.table, keys, row * 4);
+    const at = this.tables.sampleData!.egoPose[row]!;
     if (at < 0) this.#data.refuseLink(row, "ego_pose_token", "ego_pose");
     this.#data.read(row, ["ego_pose_token"]);
     return poseIn(this.#poses.read(at, ["translation", "rotation"]));

@@ -3,7 +3,7 @@ import { firstWhere } from "../../../core/search.js";
 import type { Finding } from "../../finding.js";
 import type { SampleData } from "../read/load.js";
 import type { Tables } from "../read/load-tables.js";
-import { FLAG, Kept, keepFirst } from "../read/table-state.js";
+import { Kept, keepFirst } from "../read/table-state.js";
 import { rowOf, type SmallTable } from "../read/tables.js";
 import type { Names } from "./names.js";
 import { finding } from "./rules.js";
@@ -129,7 +129,7 @@ export function* frameFindings(
     const group = frames.group[row]!;
     if (channel >= 0) rowsOf[channel]!++;
     if (group >= 0) seen[group] = 1;
-    if ((data.flags[row]! & FLAG.keyFrame) === 0) continue;
+    if (data.keyFrame[row] === 0) continue;
     const sampleRow = data.sample[row]!;
     const isLost = sampleRow < 0 || strays.has(row);
     if (channel < 0) lostAnywhere++;

@@ -1,6 +1,6 @@
 /** Findings about tables by themselves and about their keys. */
 import type { Finding } from "../../finding.js";
-import type { SampleData } from "../read/load.js";
+import type { Tables } from "../read/load-tables.js";
 import { ALL_TABLES, MAY_BE_EMPTY, SCHEMA, type TableName } from "../read/schema.js";
 import {
   addDangling,
@@ -80,41 +80,34 @@ function isEmpty(name: TableName, state: TableState, names: Names): boolean {
  * Yields the foreign keys without a target. Keys into a table that is itself damaged are not reported, because they may be right.
  */
 export function* keyFindings(names: Names): Generator<Finding> {
-  const { tables } = names;
   for (const name of ALL_TABLES) {
     const state = names.state(name);
     if (state === undefined) continue;
-    const small = tables.small[name];
     for (const [field, target] of Object.entries(SCHEMA[name].keys)) {
       const targetState = names.state(target);
       if (targetState === undefined || !targetState.complete || isEmpty(target, targetState, names)) continue;
-      let dangling: Dangling[];
-      if (small !== undefined) {
-        dangling = danglingKeys(small, field, targetState);
-      } else if (field === "ego_pose_token") {
-        dangling = danglingEgoPoses(tables.sampleData!, names);
-      } else {
-        dangling = state.dangling.filter((entry) => entry.field === field);
-      }
-      yield* danglingFindings(names, name, dangling, target);
-      const lost = field === "ego_pose_token" ? (tables.sampleData?.lostPoses?.more ?? 0) : 0;
-      const more = (state.moreDangling[field] ?? 0) + lost;
-      yield* remainder(
-        "dangling-token",
-        names.path(name),
-        more,
-        `more rows whose ${field} names no ${target}`,
-      );
+      const missing = danglingIn(names, name, field, targetState);
+      yield* danglingFindings(names, name, missing, target, `rows whose ${field} names no ${target}`);
     }
-    if (state.complete && "prev" in SCHEMA[name].fields) yield* danglingLinks(names, name);
+    if (!state.complete || !("prev" in SCHEMA[name].fields)) continue;
+    // Where a row is gone, both its neighbours still name it.
+    const missing = danglingLinks(names, name, linksOf(names.tables, name));
+    yield* danglingFindings(names, name, missing, name, "prev or next without a row");
   }
+}
+
+/** Keys without a target: some of them, and how many more there are. */
+interface Missing {
+  dangling: readonly Dangling[];
+  more: number;
 }
 
 function* danglingFindings(
   names: Names,
   name: TableName,
-  dangling: readonly Dangling[],
+  { dangling, more }: Missing,
   target: TableName,
+  others: string,
 ): Generator<Finding> {
   for (const { field, missing, count, offset } of dangling) {
     const rows = count === 1 ? "" : ` (${count} rows, this is the first)`;
@@ -125,38 +118,44 @@ function* danglingFindings(
       { record: names.fieldAt(name, offset, "token"), offset, count: count > 1 ? count : undefined },
     );
   }
+  yield* remainder("dangling-token", names.path(name), more, `more ${others}`);
 }
 
-function danglingEgoPoses(data: SampleData, names: Names): Dangling[] {
-  const found = new Map<string, Dangling>();
-  for (const row of data.lostPoses?.first ?? []) {
-    const missing = names.field("sample_data", row, "ego_pose_token");
-    addDangling(found, "ego_pose_token", missing, data.offset[row]!);
-  }
-  return [...found.values()];
+function danglingIn(names: Names, name: TableName, field: string, target: TableState): Missing {
+  const { small, sampleData } = names.tables;
+  const table = small[name];
+  if (table !== undefined) return { dangling: danglingKeys(table, field, target), more: 0 };
+  if (field === "ego_pose_token") return danglingLinks(names, name, [[field, sampleData!.egoPose]]);
+  const { dangling, moreDangling } = names.state(name)!;
+  return { dangling: dangling.filter((entry) => entry.field === field), more: moreDangling[field] ?? 0 };
 }
 
-/** Yields the `prev` and `next` that name no row of their own table. Where a row is gone, both its neighbours still name it. */
-function* danglingLinks(names: Names, name: TableName): Generator<Finding> {
-  const { tables } = names;
-  const { rows, offset } = names.state(name)!;
+/** Returns the `prev` and the `next` of a table of chains. */
+function linksOf(tables: Tables, name: TableName): [field: string, links: Int32Array][] {
+  const { sampleData, annotations, small } = tables;
+  const large = name === "sample_data" ? sampleData : annotations;
+  return (["prev", "next"] as const).map((field) => [
+    field,
+    name === "sample" ? sampleLinks(small.sample!, field) : large![field],
+  ]);
+}
+
+/** Finds the links that name no row; some are kept, and the others are counted. */
+function danglingLinks(
+  names: Names,
+  name: TableName,
+  fields: readonly [field: string, links: Int32Array][],
+): Missing {
+  const { offset } = names.state(name)!;
   const found = new Map<string, Dangling>();
-  let more = 0;
-  let kept = 0;
-  for (const field of ["prev", "next"] as const) {
-    const large = name === "sample_data" ? tables.sampleData : tables.annotations;
-    const links = name === "sample" ? sampleLinks(tables.small.sample!, field) : large![field];
-    for (let row = 0; row < rows; row++) {
-      if (links[row] !== LINK.dangling) continue;
-      if (kept++ >= KEEP) {
-        more++;
-        continue;
-      }
+  let count = 0;
+  for (const [field, links] of fields) {
+    for (let row = 0; row < links.length; row++) {
+      if (links[row] !== LINK.dangling || ++count > KEEP) continue;
       addDangling(found, field, names.field(name, row, field), offset[row]!);
     }
   }
-  yield* danglingFindings(names, name, [...found.values()], name);
-  yield* remainder("dangling-token", names.path(name), more, "more prev or next without a row");
+  return { dangling: [...found.values()], more: count - KEEP };
 }
 
 /** Returns the links of the sample table as row numbers or {@link LINK}. */

@@ -8,7 +8,7 @@ import { settleAll } from "../../../core/io/settle.js";
 import { TaskThread } from "../../../core/io/worker.js";
 import type { RunOptions } from "../../../core/progress.js";
 import { sum } from "../../../core/sum.js";
-import { findLostPoses, follow } from "./links.js";
+import { follow } from "./links.js";
 import { type Annotations, loadAnnotations, loadEgoPose, loadSampleData, type SampleData } from "./load.js";
 import { ALL_TABLES, LABEL_TABLES, LARGE_TABLES, type TableName } from "./schema.js";
 import type { TableState } from "./table-state.js";
@@ -24,7 +24,6 @@ const WORK = {
   ego_pose: loadEgoPose,
   sample_annotation: loadAnnotations,
   follow,
-  poses: findLostPoses,
 };
 type Work = typeof WORK;
 type Input<Name extends keyof Work> = Parameters<Work[Name]>[0];
@@ -63,11 +62,6 @@ export function stateOf(tables: Tables, name: TableName): TableState | undefined
 export interface LoadOptions extends RunOptions {
   /** The only tables to load; nothing is known of keys into the others. By default all are loaded. */
   only?: readonly TableName[];
-  /**
-   * Whether the caller follows keys rather than checks them: then `sampleData.egoPose` is kept, and `sampleData.prev` and
-   * `lostPoses` are left out. The default is false.
-   */
-  keepPoseKeys?: boolean;
 }
 
 /** Loads the tables that are in `folder`. @throws VistaError `ABORTED` */
@@ -159,26 +153,21 @@ export async function loadTables(folder: string, options: LoadOptions): Promise<
       const data = await loadedData;
       tables.sampleData = data;
       if (data === undefined) return;
-      const { flags, table, nextWords, prevWords } = data;
-      data.next = await run(0, "follow", { words: nextWords, flags, table, side: "next" });
-      if (options.keepPoseKeys) return;
-      data.prev = await run(0, "follow", { words: prevWords, flags, table, side: "prev" });
+      const { prev, next, prevWords, nextWords, table } = data;
+      await run(0, "follow", { words: nextWords, links: next, table });
+      await run(0, "follow", { words: prevWords, links: prev, table });
     };
     const others = async () => {
       const poses = await egoPose;
       tables.egoPose = poses;
       tables.annotations = await load(1, "sample_annotation", { targets });
       const data = await loadedData;
-      if (data === undefined || options.keepPoseKeys || !poses?.complete) return;
-      const { egoPose: words, flags } = data;
-      data.lostPoses = await run(1, "poses", { egoPose: words, flags, table: poses.table });
+      if (data === undefined || poses === undefined) return;
+      await run(1, "follow", { words: data.egoPoseWords, links: data.egoPose, table: poses.table });
     };
     await settleAll([links(), others()]);
     const data = tables.sampleData;
-    if (data !== undefined) {
-      data.prevWords = data.nextWords = new Uint32Array(0);
-      if (!options.keepPoseKeys) data.egoPose = new Uint32Array(0);
-    }
+    if (data !== undefined) data.prevWords = data.nextWords = data.egoPoseWords = new Uint32Array(0);
   } finally {
     await settleAll(threads?.map((thread) => thread.close()) ?? []);
   }

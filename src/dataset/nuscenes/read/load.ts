@@ -11,11 +11,9 @@ import { follow } from "./links.js";
 import type { TableName } from "./schema.js";
 import {
   type Dangling,
-  FLAG,
   indexTokens,
   KEEP,
   Kept,
-  type KeptFaults,
   LINK,
   type RowProblem,
   type TableState,
@@ -24,18 +22,19 @@ import { lookUp, type TokenTable } from "./tokens.js";
 
 export interface SampleData extends TableState {
   time: Float64Array;
-  flags: Uint8Array;
+  /** The flags of the rows: 1 for a key frame. */
+  keyFrame: Uint8Array;
   /** The row of sample that each row names; `sensor` holds that of calibrated_sensor. */
   sample: Int32Array;
   sensor: Int32Array;
-  egoPose: Uint32Array;
-  /** The rows whose ego pose is not there. The field is set once ego_pose is loaded, if that table is whole. */
-  lostPoses?: KeptFaults<number> | undefined;
-  /** The tokens of the links, until they have been followed; then the rows are in `prev` and `next`. */
-  prevWords: Uint32Array;
-  nextWords: Uint32Array;
+  /** The rows that each row names, once they have been followed: that of ego_pose only where that table is loaded. */
+  egoPose: Int32Array;
   prev: Int32Array;
   next: Int32Array;
+  /** The tokens that these are found by, until then. */
+  egoPoseWords: Uint32Array;
+  prevWords: Uint32Array;
+  nextWords: Uint32Array;
   /** The keys of the files, as tokens have them ({@link writeFileKey}). */
   file: Uint32Array;
   /** The index in {@link folders}, whose paths have `/` between parts; {@link NO_FOLDER} where the file has no usable name. */
@@ -47,7 +46,6 @@ export interface SampleData extends TableState {
 }
 
 export interface Annotations extends TableState {
-  flags: Uint8Array;
   sample: Int32Array;
   instance: Int32Array;
   prev: Int32Array;
@@ -129,11 +127,11 @@ class Loader<Table extends TableName, S extends ColumnSpec> {
     else this.#moreDangling[name] = (this.#moreDangling[name] ?? 0) + 1;
   }
 
-  /** Takes a link of a chain: its words go into a column, and whether there is one goes into the flags. */
-  takeLink(field: number, column: Uint32Array, flags: Uint8Array, noneFlag: number, badFlag: number): void {
+  /** Takes a key that is followed later: its words, or that there is none to follow. */
+  takeLink(field: number, words: Uint32Array, links: Int32Array): void {
     const state = this.decoder.state[field];
-    if (state === FIELD.ok) copyWords(this.decoder.words, field * 4, column, this.row * 4);
-    else flags[this.row]! |= state === FIELD.empty ? noneFlag : badFlag;
+    if (state === FIELD.ok) copyWords(this.decoder.words, field * 4, words, this.row * 4);
+    else links[this.row] = state === FIELD.empty ? LINK.none : LINK.unusable;
   }
 
   run(path: string, onBytes: Report): TableState {
@@ -170,11 +168,18 @@ export function loadEgoPose({ path }: { path: string }, onBytes: Report): TableS
   return new Loader("ego_pose", {}, expectedRows(path, 250), () => {}).run(path, onBytes);
 }
 
+const LINKS = {
+  prev: [Int32Array, 1],
+  next: [Int32Array, 1],
+  prevWords: [Uint32Array, 4],
+  nextWords: [Uint32Array, 4],
+} as const;
+
 const SAMPLE_DATA = {
-  flags: [Uint8Array, 1],
-  egoPose: [Uint32Array, 4],
-  prev: [Uint32Array, 4],
-  next: [Uint32Array, 4],
+  ...LINKS,
+  egoPose: [Int32Array, 1],
+  egoPoseWords: [Uint32Array, 4],
+  keyFrame: [Uint8Array, 1],
   time: [Float64Array, 1],
   file: [Uint32Array, 4],
   sample: [Int32Array, 1],
@@ -196,14 +201,10 @@ export function loadSampleData(
     columns.time[row] = decoder.numbers[F.timestamp]!;
     columns.sample[row] = self.resolve(F.sample_token, targets.sample, offset);
     columns.sensor[row] = self.resolve(F.calibrated_sensor_token, targets.calibrated_sensor, offset);
-    if (decoder.numbers[F.is_key_frame] === 1) columns.flags[row]! |= FLAG.keyFrame;
-    if (decoder.state[F.ego_pose_token] === FIELD.ok) {
-      copyWords(decoder.words, F.ego_pose_token * 4, columns.egoPose, row * 4);
-    } else {
-      columns.flags[row]! |= FLAG.badEgoPose;
-    }
-    self.takeLink(F.prev, columns.prev, columns.flags, FLAG.noPrev, FLAG.badPrev);
-    self.takeLink(F.next, columns.next, columns.flags, FLAG.noNext, FLAG.badNext);
+    if (decoder.numbers[F.is_key_frame] === 1) columns.keyFrame[row] = 1;
+    self.takeLink(F.ego_pose_token, columns.egoPoseWords, columns.egoPose);
+    self.takeLink(F.prev, columns.prevWords, columns.prev);
+    self.takeLink(F.next, columns.nextWords, columns.next);
 
     const from = decoder.from[F.filename]!;
     const to = decoder.to[F.filename]!;
@@ -226,21 +227,16 @@ export function loadSampleData(
   });
   const F = loader.decoder.fields;
   const state = loader.run(path, onBytes);
-  const { prev: prevWords, next: nextWords, ...columns } = loader.columns.finish(state.rows);
-  const links = { prevWords, nextWords, prev: new Int32Array(0), next: new Int32Array(0) };
   return {
     ...state,
-    ...columns,
-    ...links,
+    ...loader.columns.finish(state.rows),
     folders: folders.entries.map(({ text }) => text),
     forms: forms.entries.map(({ text: fileformat, a: width, b: height }) => ({ fileformat, width, height })),
   };
 }
 
 const ANNOTATIONS = {
-  flags: [Uint8Array, 1],
-  prev: [Uint32Array, 4],
-  next: [Uint32Array, 4],
+  ...LINKS,
   sample: [Int32Array, 1],
   instance: [Int32Array, 1],
 } as const;
@@ -260,17 +256,13 @@ export function loadAnnotations(
       const text = decoder.text(decoder.listRange[i * 2]!, decoder.listRange[i * 2 + 1]!);
       self.addDangling(F.attribute_tokens, text, offset);
     }
-    self.takeLink(F.prev, columns.prev, columns.flags, FLAG.noPrev, FLAG.badPrev);
-    self.takeLink(F.next, columns.next, columns.flags, FLAG.noNext, FLAG.badNext);
+    self.takeLink(F.prev, columns.prevWords, columns.prev);
+    self.takeLink(F.next, columns.nextWords, columns.next);
   });
   const F = loader.decoder.fields;
   const state = loader.run(path, onBytes);
-  const { prev, next, ...columns } = loader.columns.finish(state.rows);
-  const { flags } = columns;
-  return {
-    ...state,
-    ...columns,
-    prev: follow({ words: prev, flags, table: state.table, side: "prev" }),
-    next: follow({ words: next, flags, table: state.table, side: "next" }),
-  };
+  const { prevWords, nextWords, ...columns } = loader.columns.finish(state.rows);
+  follow({ words: prevWords, links: columns.prev, table: state.table });
+  follow({ words: nextWords, links: columns.next, table: state.table });
+  return { ...state, ...columns };
 }

@@ -6,16 +6,6 @@ import { insertRow, newTokenTable, type TokenTable } from "./tokens.js";
 /** The answers to the question which row a key names, where that is no row from 0 on. */
 export const LINK = { none: -1, dangling: -2, unusable: -3 } as const;
 
-/** The bits of the `flags` column. */
-export const FLAG = {
-  keyFrame: 1,
-  noPrev: 2,
-  noNext: 4,
-  badPrev: 8,
-  badNext: 16,
-  badEgoPose: 32,
-} as const;
-
 /** The number of faults of one sort that are kept one by one; the rest is counted. */
 export const KEEP = 10_000;
 
