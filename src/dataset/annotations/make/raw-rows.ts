@@ -38,7 +38,7 @@ export class RawRow {
       this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
     at = skipSpace(bytes, at + 1, end);
     let i = 0;
-    for (; bytes[at] !== 0x7d; i++) {
+    for (let isMore = bytes[at] !== 0x7d; isMore; i++) {
       if (bytes[at] !== 0x22) return -1;
       const afterKey = skipValue(bytes, at, end);
       if (afterKey === INCOMPLETE) return -1;
@@ -52,7 +52,8 @@ export class RawRow {
       this.#to[i] = after;
       at = skipSpace(bytes, after, end);
       if (at >= end) return -1;
-      if (bytes[at] === 0x2c) at = skipSpace(bytes, at + 1, end);
+      isMore = bytes[at] === 0x2c;
+      if (isMore) at = skipSpace(bytes, at + 1, end);
       else if (bytes[at] !== 0x7d) return -1;
     }
     this.#count = i;

@@ -164,6 +164,7 @@ const DAMAGE: [name: string, change: (set: TestSet) => unknown, said: RegExp][] 
   ["the next sample is gone", (set) => set.edit("sample", (rows) => rows.filter((row) => row.prev === "" || row.next === "")), /next names sample "\w+", which is not there/],
   ["the next sample is earlier", (set) => set.edit("sample", (rows) => { rows.find((row) => row.next === "")!.timestamp = 1; }), /the next sample is not later/],
   ["a table is cut off", (set) => writeFileSync(set.path(VERSION, "sample_annotation.json"), '[{"token": "a"'), /sample_annotation\.json: at byte 14: not JSON/],
+  ["a row ends in a comma", (set) => { const file = set.path(VERSION, "sample_annotation.json"); writeFileSync(file, readFileSync(file, "utf8").replace(/\}\s*\]\s*$/, ",}]")); }, /sample_annotation\.json: at byte \d+: not JSON/],
   ["a table that is only copied is cut off", (set) => writeFileSync(set.path(VERSION, "ego_pose.json"), '[{"token": "a"'), /ego_pose\.json: at byte 14: not JSON/],
   ["a small table that is only copied is cut off", (set) => writeFileSync(set.path(VERSION, "category.json"), '[{"token"'), /category\.json: at byte 9: not JSON/],
   ["a row is no object", (set) => set.edit("sample_annotation", (rows) => [...rows, 7]), /the row is not an object/],
