@@ -4,17 +4,7 @@
  * first file is replaced, and the new one gets its name after all others. The files that they replace are kept until then. So
  * nobody finds a mixed set under a seal, and whoever comes after a process that died in between can put back what was there.
  */
-import {
-  closeSync,
-  fsyncSync,
-  linkSync,
-  openSync,
-  renameSync,
-  rmSync,
-  statSync,
-  unlinkSync,
-  writeFileSync,
-} from "node:fs";
+import { linkSync, renameSync, rmSync, statSync, unlinkSync, writeFileSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { throwIfAborted, VistaError } from "../errors.js";
@@ -178,13 +168,7 @@ async function writeJournal(path: string, journal: Journal, options: CommitOptio
   const temporary = partialPath(path, options.token, "partial");
   livePartials.set(temporary, options.token);
   try {
-    const file = openSync(temporary, "wx", 0o666);
-    try {
-      writeFileSync(file, JSON.stringify(journal));
-      if (options.fsync) fsyncSync(file);
-    } finally {
-      closeSync(file);
-    }
+    writeFileSync(temporary, JSON.stringify(journal), { flag: "wx", flush: options.fsync });
     for (const end = performance.now() + PATIENCE_MS; ; ) {
       throwIfAborted(options.signal);
       recoverCommit(path);

@@ -147,7 +147,6 @@ export async function clearLeftBehind(
  * {@link commitTogether} for several; on any error call {@link discard} (safe to call after commit).
  */
 export class AtomicFile {
-  #closed = false;
   #finishing: Promise<void> | undefined;
   #syncing = false;
 
@@ -194,7 +193,7 @@ export class AtomicFile {
   async discard(): Promise<void> {
     if (livePartials.has(this.temporary)) await rm(this.temporary, { force: true }).catch(() => {});
     livePartials.delete(this.temporary);
-    const closing = this.#close().catch(() => {});
+    const closing = this.handle.close().catch(() => {});
     // Closing waits for a sync that is under way, which can take a minute; whoever pressed Ctrl-C does not wait for it.
     if (!(this.#syncing && this.options.signal?.aborted)) await closing;
   }
@@ -205,16 +204,10 @@ export class AtomicFile {
         this.#syncing = true;
         await unlessAborted(this.handle.sync(), this.options.signal);
       }
-      await this.#close();
+      await this.handle.close();
     } catch (error) {
       throw fromSystem(error, this.path, "finish the output");
     }
-  }
-
-  async #close(): Promise<void> {
-    if (this.#closed) return;
-    this.#closed = true;
-    await this.handle.close();
   }
 }
 
