@@ -34,14 +34,14 @@ export function placeBoxes(
   const whole = makeTensor(dtype, shape, { kind: "pieces", pieces: [] });
   const filled = boxes.filter(({ sizes }) => !sizes.includes(0));
   for (const box of filled) checkBox(where.record, dtype, shape, box);
+  filled.sort((a, b) => (a.offsets[0] ?? 0) - (b.offsets[0] ?? 0));
   checkCover(where, whole, filled);
   if (filled.some(({ strides }) => strides !== undefined)) return inOrder(whole, filled);
-  const rows = filled.slice().sort((a, b) => (a.offsets[0] ?? 0) - (b.offsets[0] ?? 0));
-  if (rows.every(({ sizes }) => sizes.every((size, d) => d === 0 || size === shape[d]))) {
-    const pieces = rows.map(({ region }) => ({ region, start: 0, length: region.length }));
+  if (filled.every(({ sizes }) => sizes.every((size, d) => d === 0 || size === shape[d]))) {
+    const pieces = filled.map(({ region }) => ({ region, start: 0, length: region.length }));
     return { ...whole, source: { kind: "pieces", pieces } };
   }
-  return { ...whole, source: { kind: "boxes", boxes: rows } };
+  return { ...whole, source: { kind: "boxes", boxes: filled } };
 }
 
 /**
@@ -87,16 +87,16 @@ function checkBox(name: string, dtype: DType, shape: readonly number[], box: Box
 /**
  * Checks that boxes that lie in the tensor fill it: they do so exactly where they do not overlap and have as many elements as the
  * tensor.
+ * @param boxes  in the order of their first indices
  */
 function checkCover(
   where: { readonly path: string; readonly record: string },
   tensor: Tensor,
   boxes: readonly Box[],
 ): void {
-  const sorted = boxes.slice().sort((a, b) => (a.offsets[0] ?? 0) - (b.offsets[0] ?? 0));
   let open: Box[] = [];
   let covered = 0;
-  for (const box of sorted) {
+  for (const box of boxes) {
     covered += volume(box.sizes);
     open = open.filter((other) => (other.offsets[0] ?? 0) + (other.sizes[0] ?? 1) > (box.offsets[0] ?? 0));
     const other = open.find((one) => overlap(one, box));
