@@ -1,6 +1,7 @@
 /** Checks that the files of one checkpoint belong together: their ranks, stages, versions, steps, dtypes and paddings. */
 import { basename } from "node:path";
 import { VistaError } from "../../core/errors.js";
+import { remember } from "../../core/maps.js";
 import type { CheckpointFiles, RankFile } from "./layout.js";
 import { numberIn } from "./number-in.js";
 import type { ModelState, ModelStates, ShardState } from "./states.js";
@@ -88,7 +89,7 @@ function same<T extends { path: string }>(
   const said = new Map<number | string, T[]>();
   for (const state of states) {
     const saying = value(state);
-    if (saying !== undefined) said.set(saying, [...(said.get(saying) ?? []), state]);
+    if (saying !== undefined) remember(said, saying, () => []).push(state);
   }
   if (said.size <= 1) return;
   const shown = [...said].map(([saying, sayers]) => {
