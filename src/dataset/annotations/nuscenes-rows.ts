@@ -338,8 +338,9 @@ export class NuScenesRows implements RowSink {
     const missing = new Map<string, string>();
     for (const frame of frames.slice(0, this.frames)) {
       const folder = files.missing(frame);
-      if (folder !== undefined) this.issues.lacks("frame-missing", frame);
-      if (folder !== undefined && !missing.has(folder)) missing.set(folder, frame);
+      if (folder === undefined) continue;
+      this.issues.lacks("frame-missing", frame);
+      if (!missing.has(folder)) missing.set(folder, frame);
     }
     for (const [folder, frame] of missing) {
       this.issues.group(

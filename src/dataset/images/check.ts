@@ -125,9 +125,9 @@ export async function* checkImages(
   level: ImageLevel,
   options: CheckImagesOptions = {},
 ): AsyncGenerator<ImageReport> {
-  const concurrency = options.concurrency ?? SIDE_BY_SIDE[level];
+  const { concurrency = SIDE_BY_SIDE[level], signal } = options;
   for await (const report of mapOrdered(paths, concurrency, (path) => checkImage(path, level))) {
-    throwIfAborted(options.signal);
+    throwIfAborted(signal);
     yield report;
   }
 }

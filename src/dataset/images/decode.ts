@@ -6,17 +6,15 @@ import type { ImageHeader } from "./headers.js";
 
 type Sharp = typeof import("sharp")["default"];
 
-/** The library sharp, which is loaded on first use because it brings libvips, which a check of headers does not need. */
-let loading: Promise<Sharp> | undefined;
+let sharp: Sharp | undefined;
 
-/** Loads sharp. @throws VistaError `IO` where its binary is missing, as after `npm install --omit=optional` */
-export function loadSharp(): Promise<Sharp> {
-  loading ??= requireSharp();
-  return loading;
-}
-
-async function requireSharp(): Promise<Sharp> {
-  let sharp: Sharp;
+/**
+ * Returns sharp, which is loaded on first use because it brings libvips, which a check of headers does not need.
+ *
+ * @throws VistaError `IO` where its binary is missing, as after `npm install --omit=optional`
+ */
+export function loadSharp(): Sharp {
+  if (sharp !== undefined) return sharp;
   try {
     // Its form for ES modules imports JSON, of which Node warns before 20.18.3 and 22.12.
     sharp = createRequire(import.meta.url)("sharp") as Sharp;
@@ -71,7 +69,7 @@ async function decodeWithVips(path: string, height: number): Promise<string | un
  * copying is most of what a decode costs besides the decoding itself.
  */
 async function decode(path: string, height: number): Promise<string | undefined> {
-  const sharp = await loadSharp();
+  const sharp = loadSharp();
   try {
     // The limit is off because the caller has read the header already and has compared its size with MOST_PIXELS of headers.ts.
     await sharp(path, { failOn: "warning", limitInputPixels: false, sequentialRead: true })

@@ -37,7 +37,7 @@ const COLOUR = { back: "#15181c", text: "#e6e6e6", faint: "#8a939e", action: "#f
  */
 export async function modelView(path: string, width: number, height: number): Promise<Buffer> {
   try {
-    const sharp = await loadSharp();
+    const sharp = loadSharp();
     // libvips would wait for ever for what a pipe holds; it says itself what else is wrong with a name.
     if (sizeOf(path) === -1 && existsSync(path)) {
       throw new VistaError("WRONG_KIND", "this is a folder, a pipe, a socket or a device, not a picture", {
@@ -77,7 +77,7 @@ export async function modelView(path: string, width: number, height: number): Pr
 export async function drawSheet(clip: PreviewClip, options: SheetOptions = {}): Promise<Buffer> {
   const { width = 576, height = 320, signal, onProgress } = options;
   for (const [name, side] of Object.entries({ width, height, tile: options.tile })) requireCount(name, side);
-  const sharp = await loadSharp();
+  const sharp = loadSharp();
   const tileWidth = Math.min(options.tile ?? 384, width);
   const tileHeight = Math.max(1, Math.round((tileWidth * height) / width));
   const rows = Math.ceil(clip.frames.length / COLUMNS);

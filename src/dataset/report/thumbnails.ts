@@ -52,7 +52,7 @@ export async function makeThumbnails(report: Report): Promise<Thumbnails> {
 
 /** Returns what can be decoded of a picture; of a JPEG that is cut off, this is the upper part. */
 async function shrink(path: string): Promise<string | undefined> {
-  const sharp = await loadSharp();
+  const sharp = loadSharp();
   try {
     const bytes = await sharp(path, { failOn: "none", limitInputPixels: MOST_PIXELS })
       .resize({ width: WIDTH, height: Math.round((WIDTH * 9) / 16), fit: "cover" })
