@@ -1,8 +1,7 @@
 /** Converts a whole state dict to another floating-point type. */
 import { VistaError } from "../core/errors.js";
 import { remember } from "../core/maps.js";
-import { type CastTarget, canCast, isCastTarget } from "./tensor/cast.js";
-import { isWidenable } from "./tensor/float-values.js";
+import { type CastTarget, canCast, isCastTarget, isWidenable } from "./tensor/cast.js";
 import { castTensor, type StateDict, type Tensor } from "./tensor/tensor.js";
 
 /**

@@ -8,8 +8,8 @@ import { sum } from "../core/sum.js";
 import { ComputedCache } from "./copy/computed.js";
 import { RegionChecks } from "./copy/input-checks.js";
 import { type ReadTensorOptions, readTensor } from "./copy/read-tensor.js";
+import { floatsOf, isWidenable } from "./tensor/cast.js";
 import { type DType, dtypeInfo } from "./tensor/dtype.js";
-import { floatsOf, isWidenable } from "./tensor/float-values.js";
 import type { StateDict, Tensor } from "./tensor/tensor.js";
 
 export interface TensorDifference {

@@ -4,8 +4,8 @@ import type { RunOptions } from "../core/progress.js";
 import { ComputedCache } from "./copy/computed.js";
 import { RegionChecks } from "./copy/input-checks.js";
 import { readTensor } from "./copy/read-tensor.js";
+import { floatsOf, isWidenable } from "./tensor/cast.js";
 import { type DType, dtypeInfo } from "./tensor/dtype.js";
-import { floatsOf, isWidenable } from "./tensor/float-values.js";
 import type { Tensor } from "./tensor/tensor.js";
 import { type TensorValues, typedArrayOf } from "./tensor/typed-array.js";
 

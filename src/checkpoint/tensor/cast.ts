@@ -3,7 +3,7 @@
  * makes its 16-bit types; rounding to 16 bits is to nearest, ties to even.
  */
 import { VistaError } from "../../core/errors.js";
-import type { DType } from "./dtype.js";
+import { type DType, dtypeInfo } from "./dtype.js";
 import { narrow } from "./kernels.js";
 
 /** The types that tensors can be converted to. */
@@ -50,6 +50,23 @@ export function elementsOf<Values>(type: ArrayType<Values>, bytes: Uint8Array): 
   const width = type.BYTES_PER_ELEMENT;
   const { buffer, byteOffset, byteLength } = bytes.byteOffset % width === 0 ? bytes : Uint8Array.from(bytes);
   return new type(buffer, byteOffset, byteLength / width);
+}
+
+/** Tells whether {@link floatsOf} has the values of this type, which is so for all floating-point types but the packed ones. */
+export function isWidenable(dtype: DType): boolean {
+  return (dtype.startsWith("F") || dtype === "BF16") && canCast(dtype, "F32");
+}
+
+/**
+ * Returns the values of elements of a type that {@link isWidenable} as JavaScript's numbers: for F64 and F32 those of
+ * {@link elementsOf}, for others the exactly widened values.
+ */
+export function floatsOf(bytes: Uint8Array, dtype: DType): Float32Array | Float64Array {
+  if (dtype === "F64") return elementsOf(Float64Array, bytes);
+  if (dtype === "F32") return elementsOf(Float32Array, bytes);
+  const floats = new Float32Array((bytes.byteLength * 8) / dtypeInfo(dtype).bits);
+  castBytes(bytes, dtype, new Uint8Array(floats.buffer), "F32");
+  return floats;
 }
 
 /** Rounds the bits of a float32 (IEEE 754 binary32) to those of a float16 (binary16), to nearest, ties to even. */

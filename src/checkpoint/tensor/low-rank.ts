@@ -1,7 +1,6 @@
 /** Computes base + scale · up @ down in float64 with one rounding at the end, which merges a LoRA adapter into a weight. */
-import { f32BitsToF16 } from "./cast.js";
+import { f32BitsToF16, floatsOf } from "./cast.js";
 import type { DType } from "./dtype.js";
-import { floatsOf } from "./float-values.js";
 import { RowProducts } from "./kernels.js";
 
 /** Tells whether {@link lowRankUpdate} can read the values of a type and round to it. */

@@ -4,9 +4,8 @@
  * make them differ, and zero_to_fp32 knows only the optimizer's.
  */
 import { readTensor } from "../copy/read-tensor.js";
-import { canCast } from "../tensor/cast.js";
+import { canCast, floatsOf, isWidenable } from "../tensor/cast.js";
 import { type DType, numelOf } from "../tensor/dtype.js";
-import { floatsOf, isWidenable } from "../tensor/float-values.js";
 import { castTensor, type Tensor } from "../tensor/tensor.js";
 import type { TorchStorage, TorchTensor } from "../torch/values.js";
 
