@@ -32,14 +32,8 @@ export async function scanZip(scanner: Scanner, { reader: zip, place, depth }: S
   scanner.records += entries.length;
   // The pickles are read first, because they say which records are storages.
   const storages = new Map<string, NamedStorage>();
-  const later: [ZipEntry, string, string][] = [];
   for (const entry of entries) {
-    const [, root, key] = STORAGE.exec(entry.name) ?? [];
-    if (root !== undefined && key !== undefined) {
-      later.push([entry, root, key]);
-      continue;
-    }
-    if (entry.name.endsWith("/")) continue;
+    if (STORAGE.test(entry.name) || entry.name.endsWith("/")) continue;
     const within = inside(place, entry.name);
     if (/(?:^|\/)code\/.*\.py$/.test(entry.name)) scanner.add("program", "TorchScript code", within);
     else {
@@ -47,7 +41,9 @@ export async function scanZip(scanner: Scanner, { reader: zip, place, depth }: S
       for (const storage of found) storages.set(`${entry.name.split("/")[0]}/${storage.key}`, storage);
     }
   }
-  for (const [entry, root, key] of later) {
+  for (const entry of entries) {
+    const [, root, key] = STORAGE.exec(entry.name) ?? [];
+    if (root === undefined) continue;
     const storage = storages.get(`${root}/${key}`);
     const within = inside(place, entry.name);
     if (storage === undefined) await scanRecord(scanner, contents.get(entry), entry, within, depth);

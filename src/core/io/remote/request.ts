@@ -134,7 +134,9 @@ export function refusal(
   offset?: number,
 ): unknown {
   const { statusCode, headers } = answer;
-  const code = /^\w{1,60}$/.exec(headers["x-error-code"] ?? reasonIn(body) ?? "")?.[0];
+  // The hub has a header for the reason, S3 gives it in the body: `ExpiredToken`.
+  const reason = headers["x-error-code"] ?? /<Code>([^<]*)<\/Code>/.exec(body)?.[1] ?? "";
+  const code = /^\w{1,60}$/.exec(reason)?.[0];
   const missing = statusCode === 404 || statusCode === 410;
   let hint = missing ? "Check the URL." : "Run again later, or download the file first.";
   const region = regionIn(answer, body);
@@ -154,11 +156,6 @@ export function refusal(
   const error = new VistaError(missing ? "NOT_FOUND" : "IO", said, { path: target.path, offset, hint });
   if (target.corrected?.(answer, body) === true) return new Retry(error, 0);
   return RETRIED.has(statusCode) ? new Retry(error, retryAfter(headers["retry-after"])) : error;
-}
-
-/** Returns the code that a refusal of S3 gives as the reason, such as `ExpiredToken`. */
-function reasonIn(body: string): string | undefined {
-  return /<Code>([^<]*)<\/Code>/.exec(body)?.[1];
 }
 
 /** Returns the region that a bucket is in, where a refusal of S3 says that it was looked for in another one. */
