@@ -11,7 +11,7 @@ import { fastVector, sameAt, stringEnd } from "./fast-json.js";
 import { describeProblem, kindOf } from "./field-types.js";
 import { type FieldName, type FieldType, SCHEMA, type TableName } from "./schema.js";
 import type { RowProblem } from "./table-state.js";
-import { readHexToken, readToken } from "./tokens.js";
+import { readHexToken, readToken, viewOf } from "./tokens.js";
 
 /** The states of a field of the current row. */
 export const FIELD = { ok: 0, empty: 1, bad: 2 } as const;
@@ -41,15 +41,8 @@ export class RowDecoder<Table extends TableName = TableName> implements RowSink 
   readonly from: Int32Array;
   readonly to: Int32Array;
   bytes: Uint8Array = new Uint8Array(0);
-  /** A view over {@link bytes}. */
-  view: DataView = new DataView(new ArrayBuffer(0));
-  /**
-   * The number of entries in the table's field of type tokens; `list` holds four words for each, and `listRange` their ranges as
-   * pairs.
-   */
-  listLength = 0;
-  list = new Uint32Array(64);
-  listRange = new Int32Array(32);
+  /** The starts and the ends of the entries in the table's field of type tokens, as pairs. */
+  readonly list: number[] = [];
 
   readonly #types: readonly FieldType[];
   readonly #keys: readonly Uint8Array[];
@@ -57,9 +50,6 @@ export class RowDecoder<Table extends TableName = TableName> implements RowSink 
   #order: number[];
   #text = Buffer.alloc(4096);
   #index = 0;
-  /** A view over the bytes that fast() was given last. */
-  #view: DataView = new DataView(new ArrayBuffer(0));
-  #viewed: Uint8Array | undefined;
   /**
    * The bytes that stood between the values of the row before (white space, comma, key, colon), by place in {@link #order}; those
    * at the end of the row come last. They have been parsed once, so where the same bytes come again, they mean the same.
@@ -91,11 +81,7 @@ export class RowDecoder<Table extends TableName = TableName> implements RowSink 
   }
 
   fast(bytes: Uint8Array, at: number, end: number, offset: number): number {
-    if (bytes !== this.#viewed) {
-      this.#viewed = bytes;
-      this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-    }
-    const view = this.#view;
+    const view = viewOf(bytes);
     const order = this.#order;
     const last = order.length;
     for (let i = 0; i <= last; i++) {
@@ -114,7 +100,6 @@ export class RowDecoder<Table extends TableName = TableName> implements RowSink 
       if (at === -1) return -1;
     }
     this.bytes = bytes;
-    this.view = view;
     this.#index++;
     this.events.row(offset);
     return at;
@@ -222,34 +207,19 @@ export class RowDecoder<Table extends TableName = TableName> implements RowSink 
 
   #fastTokens(bytes: Uint8Array, at: number, end: number, field: number): number {
     if (bytes[at] !== 0x5b) return -1;
-    this.listLength = 0;
+    this.list.length = 0;
     this.state[field] = FIELD.ok;
     at = skipSpace(bytes, at + 1, end);
     if (bytes[at] === 0x5d) return at + 1;
     for (;;) {
       const after = stringEnd(bytes, at);
       if (after === -1 || after === at + 2) return -1;
-      this.#addToList(bytes, at + 1, after - 1);
+      this.list.push(at + 1, after - 1);
       at = skipSpace(bytes, after, end);
       if (bytes[at] === 0x5d) return at + 1;
       if (bytes[at] !== 0x2c) return -1;
       at = skipSpace(bytes, at + 1, end);
     }
-  }
-
-  #addToList(bytes: Uint8Array, from: number, to: number): void {
-    const n = this.listLength++;
-    if (n * 4 >= this.list.length) {
-      const list = new Uint32Array(this.list.length * 2);
-      list.set(this.list);
-      this.list = list;
-      const range = new Int32Array(this.listRange.length * 2);
-      range.set(this.listRange);
-      this.listRange = range;
-    }
-    readToken(bytes, from, to, this.list, n * 4);
-    this.listRange[n * 2] = from;
-    this.listRange[n * 2 + 1] = to;
   }
 
   value(value: unknown, offset: number): void {
@@ -269,7 +239,7 @@ export class RowDecoder<Table extends TableName = TableName> implements RowSink 
         this.numbers[field] = Number.NaN;
         this.from[field] = 0;
         this.to[field] = 0;
-        if (type === "tokens") this.listLength = 0;
+        if (type === "tokens") this.list.length = 0;
         this.events.problem({ message, offset, index, token });
       } else if (typeof given === "string") {
         const after = this.#write(given, used);
@@ -281,16 +251,15 @@ export class RowDecoder<Table extends TableName = TableName> implements RowSink 
       } else if (type === "int" || type === "bool") {
         this.numbers[field] = Number(given);
       } else if (type === "tokens") {
-        this.listLength = 0;
+        this.list.length = 0;
         for (const entry of given as string[]) {
           const after = this.#write(entry, used);
-          this.#addToList(this.#text, used, after);
+          this.list.push(used, after);
           used = after;
         }
       }
     }
     this.bytes = this.#text;
-    this.view = new DataView(this.#text.buffer, this.#text.byteOffset, this.#text.length);
     this.#learn(Object.keys(value));
     this.events.row(offset);
   }

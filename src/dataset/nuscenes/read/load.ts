@@ -18,7 +18,7 @@ import {
   type RowProblem,
   type TableState,
 } from "./table-state.js";
-import { lookUp, type TokenTable } from "./tokens.js";
+import { lookUp, readToken, type TokenTable, viewOf } from "./tokens.js";
 
 export interface SampleData extends TableState {
   time: Float64Array;
@@ -213,7 +213,7 @@ export function loadSampleData(
     if (slash + 1 < to) {
       const folder = folders.id(decoder, from, Math.max(from, slash));
       columns.folder[row] = folder;
-      writeFileKey(decoder.view, slash + 1, to, folder, columns.file, row * 4);
+      writeFileKey(viewOf(decoder.bytes), slash + 1, to, folder, columns.file, row * 4);
     } else {
       columns.folder[row] = NO_FOLDER;
     }
@@ -245,16 +245,18 @@ export function loadAnnotations(
   { path, targets }: LargeTable<"sample" | "instance" | "attribute" | "visibility">,
   onBytes: Report,
 ): Annotations {
+  const words = new Uint32Array(4);
   const loader = new Loader("sample_annotation", ANNOTATIONS, expectedRows(path, 500), (self, offset) => {
     const { decoder, row } = self;
     const columns = self.columns.arrays;
     columns.sample[row] = self.resolve(F.sample_token, targets.sample, offset);
     columns.instance[row] = self.resolve(F.instance_token, targets.instance, offset);
     self.resolve(F.visibility_token, targets.visibility, offset);
-    for (let i = 0; i < decoder.listLength; i++) {
-      if (lookUp(targets.attribute, decoder.list, i * 4) !== -1) continue;
-      const text = decoder.text(decoder.listRange[i * 2]!, decoder.listRange[i * 2 + 1]!);
-      self.addDangling(F.attribute_tokens, text, offset);
+    for (let i = 0; i < decoder.list.length; i += 2) {
+      const [from, to] = [decoder.list[i]!, decoder.list[i + 1]!];
+      readToken(decoder.bytes, from, to, words, 0);
+      if (lookUp(targets.attribute, words) !== -1) continue;
+      self.addDangling(F.attribute_tokens, decoder.text(from, to), offset);
     }
     self.takeLink(F.prev, columns.prevWords, columns.prev);
     self.takeLink(F.next, columns.nextWords, columns.next);

@@ -32,22 +32,25 @@ export function readHexToken(view: DataView, at: number, out: Uint32Array, slot:
   return invalid < 0x8000;
 }
 
-/** The view over the bytes that {@link readToken} was given last. */
+/** The view over the bytes that {@link viewOf} was given last. */
 let view = new DataView(new ArrayBuffer(0)) as DataView;
 let viewed: Uint8Array | undefined;
+
+/** Returns a view over all of some bytes. Nearly all calls are for the bytes of the call before. */
+export function viewOf(bytes: Uint8Array): DataView {
+  if (bytes !== viewed) {
+    viewed = bytes;
+    view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  }
+  return view;
+}
 
 /**
  * Writes the 128 bits of any token, which is given as the UTF-8 bytes of its string: hexadecimal tokens are taken as they are,
  * others are hashed.
  */
 export function readToken(bytes: Uint8Array, from: number, to: number, out: Uint32Array, slot: number): void {
-  if (to - from === 32) {
-    if (bytes !== viewed) {
-      viewed = bytes;
-      view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-    }
-    if (readHexToken(view, from, out, slot)) return;
-  }
+  if (to - from === 32 && readHexToken(viewOf(bytes), from, out, slot)) return;
   // There are four multiplicative hashes side by side, which are mixed at the end.
   let a = 0x9e3779b1 ^ (to - from);
   let b = 0x85ebca77;
