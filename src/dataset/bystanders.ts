@@ -17,7 +17,6 @@ const BYSTANDERS: ReadonlySet<string> = new Set([
   "System Volume Information",
 ]);
 
-/** Tells whether a name is that of such a file or folder. */
 export function isBystander(name: string): boolean {
   return BYSTANDERS.has(name);
 }

@@ -43,7 +43,6 @@ export interface DataParts {
   annotations: string[];
 }
 
-/** The options of {@link recognise}. */
 export interface RecogniseOptions {
   /** The kinds to look for; the default is all. */
   kinds?: readonly DataKind[] | undefined;

@@ -8,7 +8,6 @@ const VERSION = [
 ] as const;
 const FORCE_FILE = ["--force", "replace a file that exists"] as const;
 
-/** Adds `vista-data annos …`: the commands that make annotation files. */
 export function addAnnosCommand(program: Command, context: CommandContext): void {
   const annos = program
     .command("annos")

@@ -23,7 +23,6 @@ import {
 } from "./outputs.js";
 import { ruleNamed } from "./run-explain.js";
 
-/** The options of `vista-data check`, as commander gives them. */
 export interface CheckCommandOptions extends ReportOutputs {
   kind?: "nuscenes" | "opendv" | "annotations";
   version?: string;

@@ -3,6 +3,7 @@ import { type Dir, opendirSync } from "node:fs";
 import { join } from "node:path";
 import { throwIfAborted } from "../../core/errors.js";
 import { requireSearchable, sizeOf } from "../../core/io/regular.js";
+import { remember } from "../../core/maps.js";
 import { compareText } from "../../core/text.js";
 import { isBystander } from "../bystanders.js";
 import { type FrameLayout, layoutKey, parseFrameName, sameLayout } from "./names.js";
@@ -103,21 +104,18 @@ export function scanFolder(path: string, signal?: AbortSignal): FolderScan {
         if (!isBystander(name)) stray(name);
         continue;
       }
-      const key = `${parsed.digits.length}|${parsed.extension}|${parsed.prefix}`;
-      let group = groups.get(key);
-      if (group === undefined) {
-        if (groups.size >= MAX_GROUPS) {
-          stray(name);
-          continue;
-        }
-        const { prefix, extension } = parsed;
-        const layout = { prefix, width: parsed.digits.length, extension };
-        group = { layout, frames: new FrameSet(), padded: false };
-        groups.set(key, group);
+      const { prefix, digits, number, extension } = parsed;
+      const layout = { prefix, width: digits.length, extension };
+      const key = layoutKey(layout);
+      if (groups.size >= MAX_GROUPS && !groups.has(key)) {
+        stray(name);
+        continue;
       }
-      group.frames.add(parsed.number);
-      if (parsed.digits.length > 1 && parsed.digits.startsWith("0")) group.padded = true;
-      if (parsed.digits.length > 1) last = group;
+      const group = remember(groups, key, () => ({ layout, frames: new FrameSet(), padded: false }));
+      group.frames.add(number);
+      if (digits.length === 1) continue;
+      if (digits.startsWith("0")) group.padded = true;
+      last = group;
     }
   } finally {
     dir.closeSync();

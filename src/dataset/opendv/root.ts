@@ -109,23 +109,22 @@ export function splitOf(name: string): Split | undefined {
 
 /** Collects the video folders below `base` (relative to the root): two levels down, or one level where a set has no youtubers. */
 function collect(found: OpenDvRoot, base: string, split: Split | undefined): void {
-  const withSplit = split === undefined ? {} : { split };
   const empty: VideoFolder[] = [];
   let flat = false;
   for (const youtuber of subfolders(found, base)) {
     if (base === "" && NO_FRAMES.has(youtuber)) continue;
     const path = base === "" ? youtuber : `${base}/${youtuber}`;
     if (isVideo(join(found.root, path))) {
-      found.folders.push({ path, videoId: youtuber, ...withSplit });
+      found.folders.push({ path, videoId: youtuber, split });
       flat = true;
       continue;
     }
     const videos = subfolders(found, path);
     for (const videoId of videos) {
-      found.folders.push({ path: `${path}/${videoId}`, youtuber, videoId, ...withSplit });
+      found.folders.push({ path: `${path}/${videoId}`, youtuber, videoId, split });
     }
     if (holds(join(found.root, path), ({ name }) => !isBystander(name)) === false)
-      empty.push({ path, videoId: youtuber, ...withSplit });
+      empty.push({ path, videoId: youtuber, split });
   }
   // Where folders of frames lie side by side, an empty one is a video's; elsewhere it is a youtuber's, and harmless.
   if (flat) found.folders.push(...empty);

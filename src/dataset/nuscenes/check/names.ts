@@ -25,7 +25,6 @@ export class Names {
     return stateOf(this.tables, name);
   }
 
-  /** Returns the value of a field in a row, as a string. */
   field(name: TableName, row: number, field: string): string {
     return this.fieldAt(name, this.state(name)!.offset[row]!, field, row);
   }
@@ -34,7 +33,6 @@ export class Names {
     return this.field(name, row, "token");
   }
 
-  /** Returns the place of a row in findings. */
   place(name: TableName, row: number): { record: string; offset: number } {
     return { record: this.token(name, row), offset: this.state(name)!.offset[row]! };
   }
