@@ -57,7 +57,7 @@ export class ZipPlan {
     const record = this.#open(name, bytes.byteLength);
     record.crc32 = crc32(bytes);
     this.#add(bytes);
-    if (record.length > 0) this.#late(new Descriptor(record));
+    if (record.length > 0) this.#add(new Descriptor(record));
   }
 
   addStorage(name: string, content: readonly (Tensor | number)[]): void {
@@ -65,7 +65,7 @@ export class ZipPlan {
     const record = this.#open(name, length);
     for (const part of content) {
       if (typeof part === "number") {
-        if (part > 0) this.#late(new Zeros(record, part));
+        if (part > 0) this.#add(new Zeros(record, part));
         continue;
       }
       this.#endRun();
@@ -73,7 +73,7 @@ export class ZipPlan {
       this.#offset += part.byteLength;
     }
     // Torch writes no descriptor after an empty record either.
-    if (length > 0) this.#late(new Descriptor(record));
+    if (length > 0) this.#add(new Descriptor(record));
   }
 
   /**
@@ -82,21 +82,15 @@ export class ZipPlan {
   finish(): TorchParts {
     const start = this.#offset;
     const size = sum(this.#records, entryLength);
-    this.#late(new Directory(this.#records, size));
+    this.#add(new Directory(this.#records, size));
     this.#add(endRecords(this.#records.length, size, start));
     this.#endRun();
     return { parts: this.#parts, length: this.#offset };
   }
 
-  #add(bytes: Uint8Array): void {
+  #add(bytes: Uint8Array | LateBytes): void {
     this.#run.push(bytes);
-    this.#offset += bytes.byteLength;
-  }
-
-  /** Adds bytes that depend on CRCs, or that would take memory until they are written. */
-  #late(late: LateBytes): void {
-    this.#run.push(late);
-    this.#offset += late.length;
+    this.#offset += bytes.length;
   }
 
   #endRun(): void {
@@ -113,15 +107,15 @@ export class ZipPlan {
       });
     }
     const record = new ZipRecord(this.root, place, length, this.#offset);
-    this.#late(new LocalHeader(record));
+    this.#add(new LocalHeader(record));
     this.#records.push(record);
     return record;
   }
 }
 
 /**
- * Bytes that are made when everything before them is written. They are classes and not closures, which took 40 MB for 100,000
- * records.
+ * Bytes that depend on CRCs or would take memory, and so are made when everything before them is written. They are classes and not
+ * closures, which took 40 MB for 100,000 records.
  */
 interface LateBytes {
   readonly length: number;
