@@ -47,7 +47,7 @@ export function interpolateAnnotations(
   try {
     readTable(
       from,
-      (row, index, offset) => boxes.write(row, index, offset, writer),
+      (row, index) => boxes.write(row, index, writer),
       (bytes) => send({ kind: "bytes", bytes: size + bytes }),
     );
     writer.finish(sync);
@@ -79,21 +79,21 @@ class Boxes {
     const offsets: number[] = [];
     const rows = readTable(
       path,
-      (row, index, offset) => {
+      (row, index) => {
         columns.ensure(index);
         const { keys, sample, pose } = columns.arrays;
-        offsets[index] = offset;
+        offsets[index] = row.offset;
         sample[index] = -1;
-        if (!row.token("sample_token", this.#words)) throw this.#error(row, offset, "sample_token");
+        if (!row.token("sample_token", this.#words)) throw this.#error(row, "sample_token");
         const at = lookUp(samples.table, this.#words);
         if (at < 0) this.unattached++;
         if (at < 0 || samples.wanted[at] === 0) return;
         sample[index] = at;
-        if (!row.token("instance_token", this.#words)) throw this.#error(row, offset, "instance_token");
+        if (!row.token("instance_token", this.#words)) throw this.#error(row, "instance_token");
         mix(this.#words, at);
         keys.set(this.#words, index * 4);
-        pose.set(this.#vector(row, offset, "translation"), index * 7);
-        pose.set(this.#vector(row, offset, "rotation"), index * 7 + 3);
+        pose.set(this.#vector(row, "translation"), index * 7);
+        pose.set(this.#vector(row, "rotation"), index * 7 + 3);
       },
       onBytes,
     );
@@ -108,11 +108,11 @@ class Boxes {
   }
 
   /** Writes a row, and the rows between it and the row of the next sample. */
-  write(row: RawRow, index: number, offset: number, writer: TableWriter): void {
+  write(row: RawRow, index: number, writer: TableWriter): void {
     const sample = this.#sample[index]!;
     if (sample < 0) return;
     for (const key of NEEDED) {
-      if (typeof row.value(key) !== "string") throw this.#error(row, offset, key);
+      if (typeof row.value(key) !== "string") throw this.#error(row, key);
     }
     const box = row.template();
     const token = row.text("token");
@@ -169,20 +169,20 @@ class Boxes {
     };
   }
 
-  #vector(row: RawRow, offset: number, key: "translation" | "rotation"): number[] {
+  #vector(row: RawRow, key: "translation" | "rotation"): number[] {
     const value = row.value(key);
     if (describeProblem(key, SCHEMA.sample_annotation.fields[key]!, value) !== undefined) {
-      throw this.#error(row, offset, key);
+      throw this.#error(row, key);
     }
     return value as number[];
   }
 
-  #error(row: RawRow, offset: number, key: string): VistaError {
+  #error(row: RawRow, key: string): VistaError {
     const value = row.value(key);
     const problem = describeProblem(key, SCHEMA.sample_annotation.fields[key]!, value);
     const token = row.value("token");
     const record = typeof token === "string" ? `sample_annotation ${token}` : undefined;
-    return damagedTable(this.path, problem ?? `field "${key}" is damaged`, { record, offset });
+    return damagedTable(this.path, problem ?? `field "${key}" is damaged`, { record, offset: row.offset });
   }
 }
 
@@ -203,7 +203,7 @@ function vectorText(values: readonly number[]): string {
  */
 function readTable(
   path: string,
-  take: (row: RawRow, index: number, offset: number) => void,
+  take: (row: RawRow, index: number) => void,
   onBytes: (bytes: number) => void,
 ): number {
   const row = new RawRow();
@@ -212,8 +212,8 @@ function readTable(
     path,
     {
       fast(bytes, at, end, offset) {
-        const after = row.scan(bytes, at, end);
-        if (after !== -1) take(row, rows++, offset);
+        const after = row.scan(bytes, at, end, offset);
+        if (after !== -1) take(row, rows++);
         return after;
       },
       value(_, offset) {

@@ -45,7 +45,7 @@ export function interpolateData(task: DataTask, send: (message: InterpolationMes
       if (keyFrame[row] === 0) continue;
       const of = sample[row]!;
       if (of < 0) {
-        if (of !== LINK.dangling) damaged(task, reader.at(offset[row]!), row, "sample_token");
+        if (of !== LINK.dangling) damaged(task, reader.at(offset[row]!), "sample_token");
         unattached++;
       } else if (samples.wanted[of] === 1) writeFrames(task, row, of, reader, writer);
     }
@@ -60,7 +60,7 @@ export function interpolateData(task: DataTask, send: (message: InterpolationMes
 function writeFrames(task: DataTask, row: number, of: number, reader: RawRowAt, writer: TableWriter): void {
   const { samples, offset } = task;
   const key = reader.at(offset[row]!);
-  for (const field of FIELDS) check(task, key, row, field);
+  for (const field of FIELDS) check(task, key, field);
   const frame = key.template();
   const token = key.text("token");
   const sampleToken = key.text("sample_token");
@@ -79,7 +79,7 @@ function writeFrames(task: DataTask, row: number, of: number, reader: RawRowAt, 
     if (after !== shown) {
       shown = after;
       const raw = reader.at(offset[shown]!);
-      picture = Object.fromEntries(SHOWN.map((field) => [field, check(task, raw, shown, field)]));
+      picture = Object.fromEntries(SHOWN.map((field) => [field, check(task, raw, field)]));
     }
     const own = suffixed(token, k);
     writer.add(
@@ -108,25 +108,24 @@ function frameAfter(task: DataTask, row: number, reader: RawRowAt): number {
     typeof raw.value("next") === "string"
       ? `next names sample_data ${raw.text("next")}, which is not there`
       : 'field "next" is not a string';
-  throw badRow(task, raw, row, what);
+  throw badRow(task, raw, what);
 }
 
 /** Returns the JSON text of a field, and throws where the field is missing or of another type. */
-function check(task: DataTask, raw: RawRow, row: number, field: Field): string {
-  if (!raw.has(field)) damaged(task, raw, row, field);
+function check(task: DataTask, raw: RawRow, field: Field): string {
+  if (!raw.has(field)) damaged(task, raw, field);
   const text = raw.text(field);
   const first = text[0]!;
   const isRight = field === "timestamp" ? /[-\d]/.test(first) : field === "is_key_frame" || first === '"';
-  if (!isRight) damaged(task, raw, row, field);
+  if (!isRight) damaged(task, raw, field);
   return text;
 }
 
-function damaged(task: DataTask, raw: RawRow, row: number, field: string): never {
+function damaged(task: DataTask, raw: RawRow, field: string): never {
   const what = raw.has(field) ? `is ${raw.text(field).slice(0, 40)}` : "is missing";
-  throw badRow(task, raw, row, `field "${field}" ${what}`);
+  throw badRow(task, raw, `field "${field}" ${what}`);
 }
 
-function badRow({ from, offset }: DataTask, raw: RawRow, row: number, what: string): VistaError {
-  const record = `sample_data ${raw.value("token")}`;
-  return damagedTable(from, what, { record, offset: offset[row]! });
+function badRow({ from }: DataTask, raw: RawRow, what: string): VistaError {
+  return damagedTable(from, what, { record: `sample_data ${raw.value("token")}`, offset: raw.offset });
 }

@@ -12,6 +12,8 @@ import { tokenWords } from "../../nuscenes/read/tokens.js";
 const FLUSH = 1 << 20;
 
 export class RawRow {
+  /** Where the row starts in the file. */
+  offset = 0;
   #bytes: Buffer = Buffer.alloc(0);
   #count = 0;
   readonly #from: number[] = [];
@@ -22,12 +24,12 @@ export class RawRow {
   #places = new Map<string, number>();
 
   /**
-   * Takes the row that starts at `at` apart.
+   * Takes the row apart that starts at `at`, and at `offset` in the file.
    *
    * @returns the position after the row, or -1 where the bytes end first or it is no object
    * @throws JsonSyntaxError
    */
-  scan(bytes: Uint8Array, at: number, end: number): number {
+  scan(bytes: Uint8Array, at: number, end: number, offset: number): number {
     if (bytes[at] !== 0x7b) return -1;
     // A new view is made only for other bytes, because rows follow each other in the same ones.
     if (
@@ -57,6 +59,7 @@ export class RawRow {
       else if (bytes[at] !== 0x7d) return -1;
     }
     this.#count = i;
+    this.offset = offset;
     return at + 1;
   }
 
@@ -163,7 +166,7 @@ export class RawRowAt extends RowReader {
   /** Returns the row that starts at this byte; it is valid until the next one is read. */
   at(offset: number): RawRow {
     const row = this.read(offset, (bytes, end) =>
-      this.#row.scan(bytes, 0, end) === -1 ? undefined : this.#row,
+      this.#row.scan(bytes, 0, end, offset) === -1 ? undefined : this.#row,
     );
     if (row === undefined) throw new Error("a row that was there is gone");
     return row;
