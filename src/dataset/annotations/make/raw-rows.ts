@@ -14,6 +14,7 @@ const FLUSH = 1 << 20;
 export class RawRow {
   /** Where the row starts in the file. */
   offset = 0;
+  #source: Uint8Array | undefined;
   #bytes: Buffer = Buffer.alloc(0);
   #count = 0;
   readonly #from: number[] = [];
@@ -32,12 +33,8 @@ export class RawRow {
   scan(bytes: Uint8Array, at: number, end: number, offset: number): number {
     if (bytes[at] !== 0x7b) return -1;
     // A new view is made only for other bytes, because rows follow each other in the same ones.
-    if (
-      bytes.buffer !== this.#bytes.buffer ||
-      bytes.byteOffset !== this.#bytes.byteOffset ||
-      bytes.length !== this.#bytes.length
-    )
-      this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+    if (bytes !== this.#source) this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+    this.#source = bytes;
     at = skipSpace(bytes, at + 1, end);
     let i = 0;
     for (let isMore = bytes[at] !== 0x7d; isMore; i++) {
