@@ -50,7 +50,8 @@ export function realSystem(env: Record<string, string | undefined>, signal?: Abo
     capture: (file, args, options = {}) =>
       new Promise((resolve, reject) => {
         const seconds = options.timeoutSeconds ?? 30;
-        let given = false;
+        const end = (outcome: Captured["outcome"], code: number, stdout = "", stderr = "") =>
+          resolve({ outcome, code, stdout, stderr });
         const child = execFile(
           file,
           [...args],
@@ -63,33 +64,25 @@ export function realSystem(env: Record<string, string | undefined>, signal?: Abo
             signal,
           },
           (error, stdout, stderr) => {
-            given = true;
             clearTimeout(lastTimer);
-            if (error === null) return resolve({ outcome: "exited", code: 0, stdout, stderr });
+            if (error === null) return end("exited", 0, stdout, stderr);
             if (error.name === "AbortError") return reject(error);
             // EACCES stands for a file that may not be run; ENOENT comes also where the working folder is missing.
-            if (error.code === ("ENOENT" as never) || error.code === ("EACCES" as never)) {
-              return resolve({ outcome: "missing", code: 127, stdout: "", stderr: "" });
-            }
-            if (error.killed) return resolve({ outcome: "timeout", code: 124, stdout, stderr });
-            resolve({
-              outcome: "exited",
-              code:
-                typeof error.code === "number" ? error.code : 128 + (constants.signals[error.signal!] ?? 0),
-              stdout,
-              stderr,
-            });
+            if (error.code === ("ENOENT" as never) || error.code === ("EACCES" as never))
+              return end("missing", 127);
+            if (error.killed) return end("timeout", 124, stdout, stderr);
+            const signalled = 128 + (constants.signals[error.signal!] ?? 0);
+            end("exited", typeof error.code === "number" ? error.code : signalled, stdout, stderr);
           },
         );
         // A process that hangs in a driver does not die of SIGKILL, and one that it has left behind holds its output open:
         // execFile would wait for both for ever.
         const lastTimer = setTimeout(
           () => {
-            if (given) return;
             child.stdout?.destroy();
             child.stderr?.destroy();
             child.unref();
-            resolve({ outcome: "timeout", code: 124, stdout: "", stderr: "" });
+            end("timeout", 124);
           },
           (seconds + KILL_SECONDS) * 1000,
         );
