@@ -11,6 +11,9 @@ export type Severity = "error" | "warning" | "note";
 /** The severities, the gravest first. */
 export const SEVERITIES: readonly Severity[] = ["error", "warning", "note"];
 
+/** The colours of severities on a terminal. */
+export const COLOURS = { error: "red", warning: "yellow", note: "cyan" } as const;
+
 /** A rule of the checker. Codes are stable; `docs/rules/<code with / replaced by ->.md` has a page for each. */
 export interface Rule {
   /** The code of the rule, such as `nuscenes/dangling-token`, `opendv/gap` or `annos/frame-missing`. */

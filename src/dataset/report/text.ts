@@ -3,7 +3,7 @@
 import pc from "picocolors";
 import { oneLine } from "../../core/errors.js";
 import { formatCount as count, plural } from "../../core/text.js";
-import { type CheckSummary, type Coverage, SEVERITIES, type Severity } from "../finding.js";
+import { type CheckSummary, COLOURS, type Coverage, SEVERITIES } from "../finding.js";
 import { folderOf, isAnythingSeen, isWhole, type Report, type RuleCount } from "./report.js";
 
 type Paint = typeof NO_PAINT;
@@ -14,11 +14,6 @@ const MAX_TEXT = 2000;
 
 const FOLDERS_SHOWN = 6;
 const EXAMPLES_SHOWN = 3;
-
-const COLOUR = { error: "red", warning: "yellow", note: "cyan" } as const satisfies Record<
-  Severity,
-  keyof Paint
->;
 
 export function formatReport(report: Report, paint: Paint = NO_PAINT): string {
   const lines: string[] = [];
@@ -96,7 +91,7 @@ function formatPart(part: CheckSummary, paint: Paint): string[] {
 }
 
 function formatRule(report: Report, rule: RuleCount, paint: Paint): string[] {
-  const colour = paint[COLOUR[rule.severity]];
+  const colour = paint[COLOURS[rule.severity]];
   const places = rule.places === rule.findings ? "" : ` (${count(rule.places)} places)`;
   const lines = [
     `${colour(rule.severity)} ${paint.bold(rule.code)}: ${rule.title}, ${count(rule.findings)}${places}`,

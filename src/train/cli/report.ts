@@ -2,7 +2,7 @@
 import { colours } from "../../core/cli/colours.js";
 import { plural } from "../../core/cli/format.js";
 import { oneLine, VistaError } from "../../core/errors.js";
-import { SEVERITIES, type Severity } from "../../dataset/finding.js";
+import { COLOURS, SEVERITIES } from "../../dataset/finding.js";
 import { rulesWanted, unknownSelectors } from "../preflight/preflight.js";
 import { RULES, type TrainFinding } from "../preflight/rules.js";
 import type { TrainingResult } from "../run/run.js";
@@ -10,19 +10,13 @@ import type { TrainingResult } from "../run/run.js";
 /** The largest number of characters of one text in a line. */
 const MAX_TEXT = 2000;
 
-const COLORS: Record<Severity, (text: string) => string> = {
-  error: colours.red,
-  warning: colours.yellow,
-  note: colours.cyan,
-};
-
 /** Returns a table of severity, rule and what is wrong; below the findings of a rule it says why, and the way out. */
 export function findingLines(findings: readonly TrainFinding[]): string[] {
   const width = Math.max(0, ...findings.map((one) => one.rule.length));
   const lines: string[] = [];
   for (const [i, one] of findings.entries()) {
     lines.push(
-      `${COLORS[one.severity](one.severity.padEnd(7))}  ${one.rule.padEnd(width)}  ${oneLine(one.message, MAX_TEXT)}`,
+      `${colours[COLOURS[one.severity]](one.severity.padEnd(7))}  ${one.rule.padEnd(width)}  ${oneLine(one.message, MAX_TEXT)}`,
     );
     const next = findings[i + 1];
     if (next?.rule === one.rule && next.fix === one.fix) continue;

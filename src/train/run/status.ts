@@ -116,10 +116,9 @@ export async function lookAt(
   checkpoint: RunCheckpoint,
   options: Pick<RunOptions, "signal"> = {},
 ): Promise<CheckpointStatus> {
-  const { kind, modified, ...own } = checkpoint;
-  const { path, bytes } = own;
+  const { name, path, kind, bytes, modified } = checkpoint;
   const unknown = { whole: undefined, ranks: undefined, steps: undefined };
-  const status: CheckpointStatus = { ...own, modified: modified.toISOString(), ...unknown };
+  const status: CheckpointStatus = { name, path, bytes, modified: modified.toISOString(), ...unknown };
   const notWhole = (problem: string): CheckpointStatus => ({ ...status, whole: false, problem });
   if (kind === "file") {
     if (bytes > 0) return status;
