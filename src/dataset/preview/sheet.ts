@@ -89,6 +89,7 @@ export async function drawSheet(clip: PreviewClip, options: SheetOptions = {}): 
     top: headerHeight + Math.floor(i / COLUMNS) * (tileHeight + GAP),
   });
   const tiles: OverlayOptions[] = [];
+  const drawing: string[] = [];
   for (const [i, path] of clip.frames.entries()) {
     throwIfAborted(signal);
     const raw = { width, height, channels: 3 as const };
@@ -97,16 +98,13 @@ export async function drawSheet(clip: PreviewClip, options: SheetOptions = {}): 
       .resize(tileWidth, tileHeight, { kernel: "lanczos3" })
       .png()
       .toBuffer();
-    tiles.push({ input: tile, ...placeOf(i) });
-    onProgress?.({ phase: "draw", done: i + 1, total: clip.frames.length, unit: "images" });
-  }
-  const drawing: string[] = [];
-  for (const [i] of clip.frames.entries()) {
     const { left, top } = placeOf(i);
+    tiles.push({ input: tile, left, top });
     drawing.push(
       `<rect x="${left}" y="${top}" width="30" height="18" fill="${COLOUR.back}" opacity="0.75"/>`,
+      line(String(i), left + 5, top + 4, 10, COLOUR.text),
     );
-    drawing.push(line(String(i), left + 5, top + 4, 10, COLOUR.text));
+    onProgress?.({ phase: "draw", done: i + 1, total: clip.frames.length, unit: "images" });
   }
   drawing.push(...header(clip, `${width} × ${height}`, sheetWidth));
   if (clip.actions !== undefined) {
@@ -185,8 +183,9 @@ export function trajectoryPlot(traj: readonly number[], left: number, top: numbe
   );
   const scale = (side - 30) / reach;
   const origin = { x: left + side / 2, y: top + side - 14 };
-  const at = ([x, y]: [number, number]) =>
-    `${(origin.x - x * scale).toFixed(1)} ${(origin.y - y * scale).toFixed(1)}`;
+  const places = points.map(([x, y]) =>
+    [origin.x - x * scale, origin.y - y * scale].map((pixels) => pixels.toFixed(1)),
+  );
   const step =
     reach > MOST_REACH ? 10 ** Math.ceil(Math.log10(reach / 10)) : reach > 40 ? 20 : reach > 15 ? 10 : 5;
   const parts = [
@@ -200,12 +199,9 @@ export function trajectoryPlot(traj: readonly number[], left: number, top: numbe
     );
   }
   parts.push(
-    `<path d="M${points.map(at).join("L")}" fill="none" stroke="${COLOUR.action}" stroke-width="3" stroke-linejoin="round"/>`,
+    `<path d="M${places.map((place) => place.join(" ")).join("L")}" fill="none" stroke="${COLOUR.action}" stroke-width="3" stroke-linejoin="round"/>`,
   );
-  for (const point of points) {
-    const [x, y] = at(point).split(" ");
-    parts.push(`<circle cx="${x}" cy="${y}" r="4" fill="${COLOUR.action}"/>`);
-  }
+  for (const [x, y] of places) parts.push(`<circle cx="${x}" cy="${y}" r="4" fill="${COLOUR.action}"/>`);
   parts.push(line(`rings ${step} m`, left + 6, top + 6, 9, COLOUR.faint));
   return parts;
 }
