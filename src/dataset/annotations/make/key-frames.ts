@@ -72,8 +72,7 @@ export class KeyFrames {
   /** Throws where a row lacks what says whose key frame it is, and may be the one that is looked for. */
   #refuseSuspects(sample: number, channel: number): void {
     const { sample: samples, sensor: sensors, problems } = this.tables.sampleData!;
-    const noRow = problems.first.find(({ message }) => message.startsWith("the row is"));
-    if (noRow !== undefined) throw this.data.errorAt(noRow.offset, noRow.message);
+    this.data.refuseOtherRows();
     this.#suspects ??= this.#findSuspects();
     for (const row of this.#suspects) {
       if (!hasNoSample(samples[row]!) && samples[row] !== sample) continue;

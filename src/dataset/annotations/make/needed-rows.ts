@@ -65,13 +65,14 @@ export class NeededRows {
 
   error(row: number, what: string): VistaError {
     const { token } = this.#small?.values[row] ?? this.#readAt(row);
-    return this.errorAt(this.state.offset[row]!, what, token);
+    const record = typeof token === "string" && token !== "" ? `${this.name} ${token}` : undefined;
+    return damagedTable(this.path, what, { record, offset: this.state.offset[row]! });
   }
 
-  /** Makes an error about a row that was left out of the columns. */
-  errorAt(offset: number, what: string, token?: unknown): VistaError {
-    const record = typeof token === "string" && token !== "" ? `${this.name} ${token}` : undefined;
-    return damagedTable(this.path, what, { record, offset });
+  /** Refuses a table with a row that is no object: nobody knows what it stands for. @throws VistaError `FORMAT` */
+  refuseOtherRows(): void {
+    const other = this.state.problems.first.find(({ message }) => message.startsWith("the row is"));
+    if (other !== undefined) throw damagedTable(this.path, other.message, { offset: other.offset });
   }
 
   /** Throws an error about a field that names a row of another table which is not there. @throws VistaError `FORMAT` */
@@ -110,8 +111,7 @@ export function* scenesOf(
   samples: NeededRows,
   { sample, scene }: Tables["small"],
 ): Generator<[number, number]> {
-  const noRow = sample!.problems.first.find(({ message }) => message.startsWith("the row is"));
-  if (noRow !== undefined) throw samples.errorAt(noRow.offset, noRow.message);
+  samples.refuseOtherRows();
   for (const [row, { scene_token }] of sample!.values.entries()) {
     const at = rowOf(scene!, scene_token);
     if (at < 0) samples.refuseLink(row, "scene_token", "scene");
