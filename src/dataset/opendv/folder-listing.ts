@@ -6,7 +6,7 @@ import { requireSearchable, sizeOf } from "../../core/io/regular.js";
 import { remember } from "../../core/maps.js";
 import { compareText } from "../../core/text.js";
 import { isBystander } from "../bystanders.js";
-import { type FrameLayout, layoutKey, parseFrameName, sameLayout } from "./names.js";
+import { type FrameLayout, layoutKey, parseFrameName } from "./names.js";
 import { FrameSet, framesOf, type Runs } from "./runs.js";
 
 /** The frames that are named in another way than most of their folder. */
@@ -187,10 +187,9 @@ function mergeUnpadded(groups: readonly Group[]): Group[] {
     if (outgrown !== undefined) {
       addAll(outgrown.frames, group.frames);
     } else if (siblings.length > 1) {
-      const layout = { prefix, extension, width: 0 };
-      const joined = result.find((other) => sameLayout(other.layout, layout));
+      const joined = result.find((other) => alike(other) && other.layout.width === 0);
       if (joined !== undefined) addAll(joined.frames, group.frames);
-      else result.push({ layout, frames: group.frames, padded: false });
+      else result.push({ ...group, layout: { prefix, extension, width: 0 } });
     } else {
       result.push(width === 1 ? { ...group, layout: { prefix, extension, width: 0 } } : group);
     }

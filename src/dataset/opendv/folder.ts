@@ -2,7 +2,7 @@
 import type { Finding } from "../finding.js";
 import type { FolderScan, OddFrames } from "./folder-listing.js";
 import { frameTolerance } from "./meta.js";
-import { describeLayout, type FrameLayout, frameName, loaderReads, sameLayout } from "./names.js";
+import { describeLayout, type FrameLayout, frameName, loaderReads } from "./names.js";
 import { finding } from "./rules.js";
 import { countFrames, findGaps, joinRuns } from "./runs.js";
 
@@ -40,7 +40,7 @@ export function* folderFindings(scan: FolderScan, context: FolderContext): Gener
   for (const odd of scan.odd) yield* oddFindings(odd, layout, path);
   yield* numberFindings(scan, layout, context);
   if (strayCount > 0 || folders.length > 0) yield strayFinding(scan, path);
-  if (sameLayout(layout, setLayout) || widthOnly(layout, setLayout)) return;
+  if (isAlike(layout, setLayout)) return;
   const message = `names its frames ${describeLayout(layout)}, the set ${describeLayout(setLayout)}`;
   yield finding("layout", path, message);
   if (!loaderReads(layout) && loaderReads(setLayout)) {
@@ -57,7 +57,7 @@ export function loaderFinding(layout: FrameLayout, path: string, example: string
  * Tells whether layouts differ at most in their width. An older video2img.py padded to the width of each video's last frame, so
  * that widths differ and nothing is wrong.
  */
-function widthOnly(a: FrameLayout, b: FrameLayout): boolean {
+function isAlike(a: FrameLayout, b: FrameLayout): boolean {
   return a.prefix === b.prefix && a.extension === b.extension;
 }
 

@@ -51,10 +51,6 @@ export function layoutKey({ prefix, width, extension }: FrameLayout): string {
   return `${prefix}|${width}|${extension}`;
 }
 
-export function sameLayout(a: FrameLayout, b: FrameLayout): boolean {
-  return layoutKey(a) === layoutKey(b);
-}
-
 /**
  * Tells whether Vista's loader can count on from a frame of this layout. The loader splits the name at dots, wants exactly two
  * parts, and takes `int()` of the first (`vwm/data/subsets/youtube.py`).

@@ -46,9 +46,9 @@ it("rows that share a file with another are all counted", async () => {
   const data = sampleData(KEEP + MORE + 1);
   const frames = new Frames(data, { small: {} } as Tables, undefined);
   const list = { version: "v1.0", text, data, frames };
-  const coverage = () => ({ what: "files", checked: 0, total: 0 });
+  const summary = { kind: "nuscenes" as const, title: "", root, coverage: [], interrupted: true };
   const findings: Finding[] = [];
-  for await (const one of fileFindings(root, [list], coverage(), coverage(), false, {})) {
+  for await (const one of fileFindings(root, [list], summary, false, {})) {
     findings.push(one);
   }
   text.close();

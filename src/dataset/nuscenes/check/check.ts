@@ -93,15 +93,13 @@ async function* run(
       }
     }
     if (!options.tablesOnly) {
-      const files: Coverage = { what: "files (by listing)", checked: 0, total: 0 };
-      const sizes: Coverage = { what: "files (sizes)", checked: 0, total: 0 };
-      summary.coverage.push(canBus, files, sizes);
+      summary.coverage.push(canBus);
       summary.unseen = unseenAt(options.images);
       const isWhole = lists.length === versions.length && lists.every((list) => list.data.complete);
       const surplus = isWhole && all.every((version) => versions.includes(version));
       if (!surplus && isWhole)
         summary.sampled!.push("no look for surplus files (other versions share the folders)");
-      yield* fileFindings(root, lists, files, sizes, surplus, options);
+      yield* fileFindings(root, lists, summary, surplus, options);
       yield* lookFindings(root, lists, summary, options);
     }
   } finally {

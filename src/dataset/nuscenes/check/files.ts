@@ -13,7 +13,7 @@ import { remember } from "../../../core/maps.js";
 import { sum } from "../../../core/sum.js";
 import { Turns } from "../../../core/turns.js";
 import { isBystander } from "../../bystanders.js";
-import type { CheckOptions, Coverage, Finding } from "../../finding.js";
+import type { CheckOptions, CheckSummary, Finding } from "../../finding.js";
 import { checkImage } from "../../images/check.js";
 import { isFirst, ownOf } from "../../options.js";
 import { NO_FOLDER, writeFileKey } from "../read/file-names.js";
@@ -85,8 +85,8 @@ class NameTable {
  * Compares the files with the tables that name them.
  *
  * @param lists  all versions that were read
- * @param coverage  counts files: those of the folders that were listed, out of all that the tables name
- * @param sizes  counts the files that were found and whose size was looked at
+ * @param summary  its coverage gets the files of the folders that were listed, out of all that the tables name, and those that were
+ *   found and whose size was looked at
  * @param surplus  whether surplus files are reported: not where other versions in the same root were not read, whose files would
  *   look surplus
  * @throws VistaError `ABORTED`
@@ -94,11 +94,13 @@ class NameTable {
 export async function* fileFindings(
   root: string,
   lists: readonly FileList[],
-  coverage: Coverage,
-  sizes: Coverage,
+  summary: CheckSummary,
   surplus: boolean,
   options: CheckOptions,
 ): AsyncGenerator<Finding> {
+  const coverage = { what: "files (by listing)", checked: 0, total: 0 };
+  const sizes = { what: "files (sizes)", checked: 0, total: 0 };
+  summary.coverage.push(coverage, sizes);
   const tables = lists.map((list) => new NameTable(list));
   if (isFirst(options.shard)) {
     for (const { list, duplicates, nameless } of tables) {

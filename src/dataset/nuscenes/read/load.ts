@@ -52,7 +52,7 @@ export interface Annotations extends TableState {
   next: Int32Array;
 }
 
-export type Report = (bytes: number) => void;
+type Report = (bytes: number) => void;
 
 /** A table to load: its file, and the tables that its keys name. */
 interface LargeTable<Target extends string> {
