@@ -7,8 +7,9 @@ import { indexParts } from "../../frame-index/build.js";
 import type { LanguageFolder } from "../../frame-index/collect-language.js";
 import type { DatasetIndex } from "../../frame-index/dataset-index.js";
 import { readLarge } from "../../frame-index/index-task.js";
+import type { FolderScan } from "../../opendv/folder-listing.js";
 import { readSplits, type Split } from "../../opendv/meta.js";
-import { intersectRuns } from "../../opendv/runs.js";
+import { intersectRuns, type Runs } from "../../opendv/runs.js";
 import { type DataParts, recognise } from "../../recognise.js";
 import { splitOfPath } from "../clips.js";
 import type { ClipSource } from "./youtube.js";
@@ -44,10 +45,16 @@ export async function findYouTubeClips(root: string, options: FindClipsOptions =
   return languageSources(named, index, parts, split);
 }
 
-/** Returns what the loader puts before the path of a folder of this set. */
-function loaderPrefix({ opendv }: DataParts): string {
-  if (opendv === undefined) return "";
-  return relative(opendv.dataRoot, opendv.found.root).split(sep).join("/");
+/** Returns the clips that start in some runs of a folder, which the loader finds by another path; none where it has no frames. */
+function clipsOf(
+  { opendv }: DataParts,
+  path: string,
+  scan: FolderScan | undefined,
+  runs: Runs,
+): ClipSource[] {
+  if (opendv === undefined || scan?.layout === undefined) return [];
+  const prefix = relative(opendv.dataRoot, opendv.found.root).split(sep).join("/");
+  return [{ folderName: posix.join(prefix, path), layout: scan.layout, runs }];
 }
 
 /** Tells whether a clip is of the wanted split; `said` holds what the folder and the list of videos say about it. */
@@ -63,14 +70,9 @@ async function sourcesOnDisk(
   split: SplitChoice,
 ): Promise<ClipSource[]> {
   const listed = await readSplits(parts.opendv?.found.metaFiles ?? []);
-  const prefix = loaderPrefix(parts);
   return (index.opendv?.folders ?? [])
     .filter((folder) => wanted(split, folder.split, listed.get(folder.videoId)))
-    .flatMap(({ path, scan }) =>
-      scan.layout === undefined
-        ? []
-        : [{ folderName: posix.join(prefix, path), layout: scan.layout, runs: scan.runs }],
-    );
+    .flatMap(({ path, scan }) => clipsOf(parts, path, scan, scan.runs));
 }
 
 /** Returns the clips of the language files: those that are there where there are frames at hand, and otherwise all. */
@@ -80,7 +82,6 @@ function languageSources(
   parts: DataParts,
   split: SplitChoice,
 ): ClipSource[] {
-  const prefix = loaderPrefix(parts);
   const scans = new Map(index.opendv?.folders.map((folder) => [folder.path, folder.scan]));
   return folders
     .filter(({ folder }) => wanted(split, splitOfPath(folder)))
@@ -88,9 +89,6 @@ function languageSources(
     .flatMap(({ folder, layout, runs }) => {
       if (scans.size === 0) return [{ folderName: folder, layout, runs }];
       const scan = scans.get(folder);
-      if (scan?.layout === undefined) return [];
-      return [
-        { folderName: posix.join(prefix, folder), layout: scan.layout, runs: intersectRuns(runs, scan.runs) },
-      ];
+      return clipsOf(parts, folder, scan, intersectRuns(runs, scan?.runs ?? []));
     });
 }
