@@ -7,7 +7,7 @@ import { runWithProgress } from "../../core/cli/progress.js";
 import { isVistaError, VistaError } from "../../core/errors.js";
 import { checkAnnotations } from "../annotations/check.js";
 import { createClean, type UnusableRecords, unusableRecords } from "../annotations/clean.js";
-import type { AnnotationTally, Check, CheckOptions, CheckSummary, Finding, Shard } from "../finding.js";
+import type { Check, CheckOptions, Finding, Shard } from "../finding.js";
 import { isFirst } from "../options.js";
 import { recognise } from "../recognise.js";
 import { MissingList } from "../report/missing.js";
@@ -90,12 +90,10 @@ export async function runCheck(
       },
     );
     const started = interrupted ? parts.filter(({ check }) => check.summary.coverage.length > 0) : parts;
-    const summaries: CheckSummary[] = started.map(({ check, prefix }) =>
-      normaliseSummary(check.summary, prefix),
-    );
+    const summaries = started.map(({ check, prefix }) => normaliseSummary(check.summary, prefix));
     const [first] = summaries;
     if (first !== undefined && leftOut.length > 0) first.unseen = [...(first.unseen ?? []), ...leftOut];
-    const report: Report = builder.finish(packageVersion(), summaries, options.shard);
+    const report = builder.finish(packageVersion(), summaries, options.shard);
     if (interrupted) report.verdict = "interrupted";
     const more: MoreOutputs = { findings: ndjson, root: resolve(root) };
     if (missing !== undefined && listMissing !== undefined) {
@@ -105,12 +103,14 @@ export async function runCheck(
     let code = exitCode(report, context.signal);
     if (unusable !== undefined && writeClean !== undefined) {
       const clean = cleanResult(writeClean, unusable, interrupted);
-      if (clean.reason === undefined)
-        more.files = [await createClean(unusable, writeClean, { force, signal: context.signal })];
-      else code ||= EXIT.failed;
-      more.closing = clean.reason === undefined ? cleanLines(clean, unusable.framesSeen) : [];
-      more.failure = clean.reason && `${writeClean} was not written: ${clean.reason}`;
       more.json = { clean };
+      if (clean.reason === undefined) {
+        more.files = [await createClean(unusable, writeClean, { force, signal: context.signal })];
+        more.closing = cleanLines(clean, unusable.framesSeen);
+      } else {
+        more.failure = `${writeClean} was not written: ${clean.reason}`;
+        code ||= EXIT.failed;
+      }
     }
     await writeReports(report, options, more);
     context.setExitCode(code);
@@ -132,7 +132,7 @@ async function collect(
       for await (const finding of check) add({ ...finding, path: joinPath(prefix, finding.path) });
     }
     if (config === undefined || !isFirst(options.shard)) return false;
-    const tallies: AnnotationTally[] = parts.flatMap(({ check, prefix }) =>
+    const tallies = parts.flatMap(({ check, prefix }) =>
       (check.summary.annotations ?? []).map((tally) => ({ ...tally, path: joinPath(prefix, tally.path) })),
     );
     for (const each of configFindings(config, (path) => existsSync(join(root, path)), tallies)) add(each);
