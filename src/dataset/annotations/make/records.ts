@@ -126,8 +126,7 @@ export class RecordMaker {
   async *recordsOf(scene: WantedScene, signal?: AbortSignal): AsyncGenerator<NuScenesRecord> {
     const { keyFrames } = this.options;
     const work: SceneWork = { files: new Map(), lidars: new Map() };
-    let monitor: VehicleMonitor | undefined;
-    let isMonitorRead = false;
+    let monitor: ReturnType<typeof readVehicleMonitor> | undefined;
     for (const [i, sample] of scene.samples.entries()) {
       throwIfAborted(signal);
       const samples = scene.samples.slice(i, i + keyFrames);
@@ -140,9 +139,8 @@ export class RecordMaker {
         this.skipped[chain]++;
         continue;
       }
-      if (!isMonitorRead) monitor = await readVehicleMonitor(this.root, scene.name);
-      isMonitorRead = true;
-      yield this.#record(samples, chain, monitor, work);
+      monitor ??= readVehicleMonitor(this.root, scene.name);
+      yield this.#record(samples, chain, await monitor, work);
     }
   }
 
