@@ -1,5 +1,6 @@
 /** The parts that an output is made of, and the windows of work that they are cut into. */
 import { sum } from "../../core/sum.js";
+import { dtypeInfo } from "../tensor/dtype.js";
 import { rangesOf, type Tensor } from "../tensor/tensor.js";
 
 /**
@@ -11,7 +12,7 @@ export const WINDOW = 2 * 1024 * 1024;
 const WINDOW_SLICES = 1024;
 /** The largest number of byte ranges of a window: a parameter may have one on each of a thousand ranks. */
 const WINDOW_RANGES = 2048;
-/** The number of bytes at whose multiples parts are cut, which is a multiple of every element's size. */
+/** The smallest number of bytes that is a multiple of every element's size, also of those that share a byte. */
 const STEP = 16;
 
 /** A part of the output. Parts follow one another without gaps. */
@@ -96,11 +97,12 @@ export function* windowsOf(parts: readonly OutputPart[]): Generator<Window> {
   let slices: Slice[] = [];
   for (const part of parts) {
     const size = partLength(part);
+    const step = stepOf(part);
     const perByte = part.kind === "tensor" && size > 0 ? rangesOf(part.tensor) / size : 0;
     let from = 0;
     do {
       const room = Math.min(WINDOW - length, Math.max(STEP, (WINDOW_RANGES - ranges) / perByte));
-      const take = size - from <= room ? size - from : Math.floor(room / STEP) * STEP;
+      const take = size - from <= room ? size - from : Math.floor(room / step) * step;
       if (take > 0 || size === 0)
         slices.push({ part, from, at: length, length: take, last: from + take === size });
       from += take;
@@ -119,6 +121,18 @@ export function* windowsOf(parts: readonly OutputPart[]): Generator<Window> {
   // What a window lacks would be lacking in the file.
   const all = lengthOf(parts);
   if (position + length !== all) throw new Error(`windows of ${position + length} bytes for ${all}`);
+}
+
+/**
+ * Returns the number of bytes at whose multiples a part may be cut: as few as leave elements whole, so that windows end where two
+ * buffers of a lane meet. Else each window would begin with a write of some bytes, for which one lane waits for the other.
+ */
+function stepOf(part: OutputPart): number {
+  if (part.kind !== "tensor") return 1;
+  const { dtype, source } = part.tensor;
+  const { bits } = dtypeInfo(dtype);
+  const read = source.kind === "cast" ? dtypeInfo(source.from.dtype).bits : bits;
+  return Math.min(bits, read) < 8 ? STEP : bits / 8;
 }
 
 /** Tells whether the CRC-32 of a slice's bytes is wanted. @param all  whether that of the whole file is wanted */

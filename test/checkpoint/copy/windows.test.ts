@@ -1,19 +1,40 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import { type OutputPart, partLength, WINDOW, windowsOf } from "../../../src/checkpoint/copy/parts.js";
+import { type DType, dtypeInfo } from "../../../src/checkpoint/tensor/dtype.js";
 import { makeTensor } from "../../../src/checkpoint/tensor/tensor.js";
 import type { Piece } from "../../../src/core/io/source.js";
 
-/** A tensor of bytes that is read from so many ranges. */
-function tensorOf(ranges: number, bytesEach: number): OutputPart {
+/** A tensor that is read from so many ranges. */
+function tensorOf(ranges: number, bytesEach: number, dtype: DType = "U8"): OutputPart {
+  const numel = (ranges * bytesEach * 8) / dtypeInfo(dtype).bits;
   const region = {} as Piece["region"];
   const pieces = Array.from({ length: ranges }, (_, i) => ({
     region,
     start: i * bytesEach,
     length: bytesEach,
   }));
-  return { kind: "tensor", tensor: makeTensor("U8", [ranges * bytesEach], { kind: "pieces", pieces }) };
+  return { kind: "tensor", tensor: makeTensor(dtype, [numel], { kind: "pieces", pieces }) };
 }
+
+function bitsOf(part: OutputPart): number {
+  return part.kind === "tensor" ? dtypeInfo(part.tensor.dtype).bits : 8;
+}
+
+it.each<[DType, number]>([
+  ["U8", 12_345],
+  ["BF16", 10],
+  ["F32", 1_000_012],
+  ["F64", 8],
+])("windows of %s behind %i bytes end where the buffers of a lane meet", (dtype, before) => {
+  const parts = [
+    { kind: "bytes", bytes: new Uint8Array(before) } as const,
+    tensorOf(1, 3 * WINDOW, dtype),
+    tensorOf(1, WINDOW, dtype),
+  ];
+  const positions = [...windowsOf(parts)].map(({ position }) => position);
+  expect(positions).toEqual([0, 1, 2, 3, 4].map((i) => i * WINDOW));
+});
 
 it("windows cover every byte once, cut parts at elements only, and have a bounded number of ranges", () => {
   const part = fc.oneof(
@@ -23,6 +44,9 @@ it("windows cover every byte once, cut parts at elements only, and have a bounde
     fc
       .tuple(fc.integer({ min: 0, max: 20_000 }), fc.integer({ min: 1, max: 40 }))
       .map(([n, each]) => tensorOf(n, each)),
+    fc
+      .tuple(fc.integer({ min: 0, max: 20_000 }), fc.constantFrom<DType>("F4", "BF16", "F32", "F64", "C128"))
+      .map(([n, dtype]) => tensorOf(n, 48, dtype)),
     fc.constant(tensorOf(1, 3 * WINDOW + 5)),
   );
   fc.assert(
@@ -36,7 +60,7 @@ it("windows cover every byte once, cut parts at elements only, and have a bounde
         for (const slice of window.slices) {
           expect(slice.at).toBe(at);
           expect(slice.last).toBe(slice.from + slice.length === partLength(slice.part));
-          if (!slice.last) expect((slice.from + slice.length) % 16).toBe(0);
+          if (!slice.last) expect(((slice.from + slice.length) * 8) % bitsOf(slice.part)).toBe(0);
           if (
             slice.part.kind === "tensor" &&
             slice.part.tensor.source.kind === "pieces" &&
