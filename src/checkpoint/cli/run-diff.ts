@@ -26,7 +26,6 @@ import { asDict } from "../torch/objects.js";
 import { valueAt } from "../torch/state-dicts.js";
 import { shownApart, valueText } from "../zero/value-text.js";
 import { countsText, printWarnings } from "./texts.js";
-import "./late-optimising.js";
 
 interface DiffCommandOptions extends PrintOptions {
   max: number;

@@ -17,7 +17,6 @@ import {
   runFolderTask,
 } from "./folder-task.js";
 import type { Source } from "./texts.js";
-import "./late-optimising.js";
 
 export interface FolderCommandOptions extends CommonOptions {
   tag?: string;

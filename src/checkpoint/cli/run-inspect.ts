@@ -12,7 +12,6 @@ import type { OptimizerGroupSummary, OptimizerSummary } from "../zero/optimizer-
 import { inspectTensor } from "./run-inspect-tensor.js";
 import { groupText, pairTexts, printUnknown, printWarnings } from "./texts.js";
 import { describeTensor, foldedTreeLines, treeLines } from "./tree.js";
-import "./late-optimising.js";
 
 interface InspectCommandOptions extends PrintOptions {
   tag?: string;
