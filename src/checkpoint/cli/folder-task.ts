@@ -21,21 +21,20 @@ interface Results {
 }
 export type ResultOf<Work extends FolderWork> = Results[Work["job"]];
 
-export type FolderMessage =
-  | { kind: "progress"; progress: Progress }
-  | { kind: "result"; result: ResultOf<FolderWork> };
+export interface FolderMessage {
+  kind: "progress";
+  progress: Progress;
+}
 
 export async function runFolderTask(
   { work, folder, output, options: given }: FolderTask,
   send: (message: FolderMessage) => void,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<ResultOf<FolderWork>> {
   if (!given.dryRun) await startAhead(folder);
   const onProgress = (progress: Progress) => send({ kind: "progress", progress });
   const options = { ...given, signal, onProgress };
-  const result =
-    work.job === "reshard"
-      ? await reshardCheckpoint(folder, output, { ...options, ranks: work.ranks })
-      : await writeUniversal(folder, output, options);
-  send({ kind: "result", result });
+  return work.job === "reshard"
+    ? reshardCheckpoint(folder, output, { ...options, ranks: work.ranks })
+    : writeUniversal(folder, output, options);
 }

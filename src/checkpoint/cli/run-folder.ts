@@ -65,17 +65,13 @@ async function runTask(
   task: FolderTask,
   { signal, onProgress }: Required<RunOptions>,
 ): Promise<ResultOf<FolderWork>> {
-  let result: ResultOf<FolderWork>;
-  const onMessage = (message: FolderMessage) => {
-    if (message.kind === "progress") onProgress(message.progress);
-    else result = message.result;
-  };
+  const onMessage = ({ progress }: FolderMessage) => onProgress(progress);
   const { work, folder } = task;
   if (isLarge(folder) || (work.job === "reshard" && work.ranks > MANY_FILES)) {
     const entry = new URL("./folder-worker.js", import.meta.url);
-    await runWorker(entry, task, signal, onMessage, { resourceLimits: HEAP, unwinds: true });
-  } else await runFolderTask(task, onMessage, signal);
-  return result!;
+    return runWorker(entry, task, signal, onMessage, { resourceLimits: HEAP, unwinds: true });
+  }
+  return runFolderTask(task, onMessage, signal);
 }
 
 /** Returns the words after a number of parameters, such as ` of 3 elements, each with the optimizer's exp_avg, exp_avg_sq`. */

@@ -12,7 +12,7 @@ export const WINDOW = 2 * 1024 * 1024;
 const WINDOW_SLICES = 1024;
 /** The largest number of byte ranges of a window: a parameter may have one on each of a thousand ranks. */
 const WINDOW_RANGES = 2048;
-/** The smallest number of bytes that is a multiple of every element's size, also of those that share a byte. */
+/** The number of bytes in which the elements of every dtype are whole, but for those of 6 bits, which are never converted. */
 const STEP = 16;
 
 /** A part of the output. Parts follow one another without gaps. */
