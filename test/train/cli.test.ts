@@ -72,6 +72,14 @@ test("check: a table, JSON, exit codes; dry runs start nothing", async () => {
   const slurm = await runCli("vista-train", ["phase1", "--slurm", "--dry-run"], { cwd: vista });
   expect(slurm.code).toBe(0);
   expect(slurm.stdout).toMatch(/^#!\/bin\/bash\n#SBATCH/);
+  // A job that goes on looks at its checkpoint, unless nobody is to look.
+  expect(slurm.stdout).toMatch(/vista-ckpt\.js verify --quiet "\$last"\n/);
+  for (const word of ["--skip-checks", "--ignore=resume", "--only=run-exists"]) {
+    const { code, stdout } = await runCli("vista-train", ["phase1", "--slurm", "--dry-run", word], {
+      cwd: vista,
+    });
+    expect([code, stdout.includes(" verify ")]).toEqual([0, false]);
+  }
   await expect(readFile(join(vista, "logs/slurm"))).rejects.toThrow();
 });
 

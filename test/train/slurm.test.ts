@@ -1,8 +1,11 @@
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
+import { readFile, rm, utimes, writeFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
 import { beforeAll, expect, test } from "vitest";
 import { BUILT_IN_RECIPES } from "../../src/train/launch/built-in-recipes.js";
 import { type LaunchOptions, planLaunch } from "../../src/train/launch/plan.js";
 import { slurmScript, submit } from "../../src/train/launch/slurm.js";
+import { copyFolder } from "../helpers/copy.js";
 import { fakeSystem, makeCheckout, temporaryFolder } from "./checkout.js";
 
 const folder = await temporaryFolder();
@@ -108,6 +111,56 @@ test("the first start makes a run named after the job, a later one goes on with 
   execFileSync("mkdir", ["-p", `${vista}/logs/phase2-stage1-77/checkpoints/last.ckpt`]);
   expect(startWords(text, "77")).toEqual(["--resume", `${vista}/logs/phase2-stage1-77`, "--finetune", ""]);
   expect(startWords(text, "78")[1]).toBe("phase2-stage1-78");
+});
+
+const CHECKPOINT = fileURLToPath(new URL("../../fixtures/zero/vista-phase1", import.meta.url));
+const VERIFY = `node ${fileURLToPath(new URL("../../bin/vista-ckpt.js", import.meta.url))} verify --quiet`;
+
+/** Runs the same part of a script as {@link startWords}, with what it prints and its exit code. */
+function startAgain(text: string, job: string) {
+  const part = text.slice(text.indexOf("run="), text.indexOf("# Slurm warns"));
+  const env = { ...process.env, SLURM_JOB_ID: job };
+  const words = `${part}\nprintf '%s\\n' "\${start[@]}"`;
+  return spawnSync("bash", ["--norc", "-c", words], { env, encoding: "utf8" });
+}
+
+test("a job that goes on verifies the checkpoint that train.py takes, and starts nothing where that is damaged", async () => {
+  const verified = (verify: string) =>
+    slurmScript(plan("phase1"), undefined, { maxRequeues: 10, afterwards: [], verify });
+  const text = verified(VERIFY);
+  expect(startWords(text, "90")[0]).toBe("--name");
+  const run = `${vista}/logs/phase1-90`;
+  const last = `${run}/checkpoints/last.ckpt`;
+  const goesOn = { status: 0, stderr: "", stdout: expect.stringContaining(`--resume\n${run}\n`) };
+  copyFolder(CHECKPOINT, last);
+  expect(startAgain(text, "90")).toMatchObject(goesOn);
+
+  // One byte of a weight is another: every header is in order.
+  const shard = `${last}/checkpoint/zero_pp_rank_1_mp_rank_00_optim_states.pt`;
+  const bytes = await readFile(shard);
+  bytes[bytes.length >> 1]! ^= 1;
+  await writeFile(shard, bytes);
+  const damaged = startAgain(text, "90");
+  expect(damaged).toMatchObject({
+    status: 1,
+    stderr: expect.stringMatching(/CRC-32[\s\S]*not started: .*last\.ckpt/),
+  });
+  expect(damaged.stdout).not.toContain("--resume");
+  // Who has no Node there goes on as before, and is told so.
+  expect(startAgain(verified("/no/such/program"), "90")).toMatchObject({
+    ...goesOn,
+    stderr: expect.stringContaining("could not be verified"),
+  });
+
+  // train.py takes the newest last*.ckpt, and that is the one to look at.
+  copyFolder(CHECKPOINT, `${run}/checkpoints/last-v1.ckpt`);
+  await utimes(last, 1, 1);
+  expect(startAgain(text, "90")).toMatchObject(goesOn);
+  await rm(`${run}/checkpoints/last-v1.ckpt/latest`);
+  expect(startAgain(text, "90")).toMatchObject({
+    status: 1,
+    stderr: expect.stringMatching(/last-v1\.ckpt has no file latest[\s\S]*not started/),
+  });
 });
 
 test("a checkpoint that is saved over is one that was made: Lightning writes the same last.ckpt again", () => {

@@ -167,6 +167,11 @@ function scriptOptions({ steps, then, flags }: Launch): SlurmScriptOptions {
       ...step,
       command: `${byFile("vista-ckpt")} ${step.words.map(quote).join(" ")}`,
     })),
+    // Whoever leaves the rule out means to go on from what is there.
+    verify:
+      flags.skipChecks || !rulesWanted(flags)("train/resume")
+        ? undefined
+        : `${byFile("vista-ckpt")} verify --quiet`,
     afterwards: then.length === 0 ? [] : [finishCommand('"$run"', then)],
   };
 }

@@ -19,6 +19,11 @@ export interface SlurmScriptOptions {
   maxRequeues: number;
   /** The steps to do before the first start, on the first node of the job alone. */
   beforehand?: readonly JobStep[];
+  /**
+   * The shell command that reads the checkpoint whose path is put behind it, and ends with 1 where that is not sound; a job that
+   * goes on from such a one starts nothing. Without the command, it goes on from whatever is there.
+   */
+  verify?: string | undefined;
   /** The shell commands to run on the first node when training has ended well; `$run` is the run folder. */
   afterwards: readonly string[];
 }
@@ -71,6 +76,7 @@ export function slurmScript(
     "before=$(newest)",
     "",
     ...beforehand(options.beforehand ?? [], plan.resume === undefined ? finetune : undefined),
+    ...(options.verify === undefined ? [] : verifying(options.verify)),
     ...startWords(plan, finetune),
     "",
     "# Slurm warns this script, not the steps: the signal alone would kill torchrun and leave its workers.",
@@ -196,6 +202,32 @@ function beforehand(steps: readonly JobStep[], weights: string | undefined): str
           `  [ -e ${quote(weights)} ] || { echo "vista-train: not started: no "${quote(weights)} >&2; exit 1; }`,
         ];
   return ["# Before the first start only.", 'if [ -z "$before" ]; then', ...lines, ...check, "fi", ""];
+}
+
+/**
+ * Returns the lines that look at the checkpoint that a job goes on from, before any GPU reads it: train.py takes the newest
+ * `last*.ckpt`. A node without the program is no reason to lose the job.
+ */
+function verifying(command: string): string[] {
+  return [
+    "# A node that was lost, or a signal while it was written, leaves a checkpoint that is not whole; torch.load checks no sums.",
+    'if [ -n "$before" ]; then',
+    '  last=$(ls -tdL "$run"/checkpoints/last*.ckpt | head -n 1)',
+    '  echo "vista-train: verifying $last"',
+    '  if [ -d "$last" ] && ! ls "$last"/latest* > /dev/null 2>&1; then',
+    '    echo "vista-train: $last has no file latest" >&2',
+    "    false",
+    "  else",
+    `    ${command} "$last"`,
+    "  fi",
+    "  case $? in",
+    "  0) ;;",
+    '  1) echo "vista-train: not started: $last is not sound; see what else can be resumed: vista-train status $run" >&2; exit 1 ;;',
+    '  *) echo "vista-train: $last could not be verified, and is gone on with" >&2 ;;',
+    "  esac",
+    "fi",
+    "",
+  ];
 }
 
 /** Returns the lines that set `start` to the words that begin a new run, or go on with it where it has a checkpoint. */

@@ -130,7 +130,10 @@ test("failing, requeueing, giving up, being cancelled; and the script's own meet
   // Slurm warns between 50 s and the limit of one minute before the end.
   const short = ["--time", "1", "--sbatch", "signal=B:USR1@50"];
   const failing = await submit("exit7", small(29612));
-  const requeued = await submit("checkpoint", small(29613));
+  // These two look at their checkpoint before they go on: the first one's is whole, the other one's has no shards.
+  const looking = ["--only", "sbatch,resume"];
+  const requeued = await submit("checkpoint", [...small(29613), ...looking], { STANDIN_COPY: CHECKPOINT });
+  const torn = await submit("checkpoint", [...small(29616), ...looking]);
   const stuck = await submit("sleep", [...small(29614), ...short]);
   const cancelled = await submit("sleep", small(29615));
   const local = await submit(
@@ -163,10 +166,12 @@ test("failing, requeueing, giving up, being cancelled; and the script's own meet
   expect(await local.log()).toMatch(/logs-\d+\/mine\/pytorch_model\.bin$/m);
 
   // The warning by hand, when there is a checkpoint: the signal that Slurm sends by itself, to the script alone.
-  await until("the job to requeue has a checkpoint", () =>
-    existsSync(join(requeued.logdir, `phase1-${requeued.id}`, "checkpoints/last.ckpt/latest")),
-  );
-  await slurm.exec(["scancel", "--batch", "--signal=USR1", requeued.id]);
+  for (const job of [requeued, torn]) {
+    await until("the job to requeue has a checkpoint", () =>
+      existsSync(join(job.logdir, `phase1-${job.id}`, "configs")),
+    );
+    await slurm.exec(["scancel", "--batch", "--signal=USR1", job.id]);
+  }
   // Made a checkpoint, was warned, went back into the queue and went on from it.
   const again = await slurm.waitForJob(requeued.id, { timeoutSeconds: 180 });
   expect(again, await requeued.log()).toMatchObject({ state: "COMPLETED", exitCode: "0:0", restarts: 1 });
@@ -176,6 +181,11 @@ test("failing, requeueing, giving up, being cancelled; and the script's own meet
     expect(one.argv.slice(0, 2)).toEqual(["--resume", expect.stringMatching(`/phase1-${requeued.id}$`)]);
     expect(one.argv).not.toContain("--name");
   }
+
+  const refused = await slurm.waitForJob(torn.id, { timeoutSeconds: 180 });
+  expect(refused, await torn.log()).toMatchObject({ state: "FAILED", exitCode: "1:0", restarts: 1 });
+  expect(await torn.log()).toMatch(/not started: .*last\.ckpt is not sound/);
+  for (const one of await ranks(torn.output)) expect(one.argv).not.toContain("--resume");
 
   // Made none: starting it again would lose the same hours again.
   const given = await slurm.waitForJob(stuck.id, { timeoutSeconds: 120 });

@@ -82,7 +82,7 @@ if mode == "fallback" or mode == "oom" and rank == 0:
     raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB" if mode == "oom" else "stopped after loading")
 if mode in ("sleep", "stubborn", "exit7", "killed", "oom"):
     time.sleep(300)
-if os.environ.get("STANDIN_COPY") and rank == 0:
+if os.environ.get("STANDIN_COPY") and rank == 0 and not options.resume:
     shutil.copytree(
         os.environ["STANDIN_COPY"], os.path.join(options.logdir, options.name, "checkpoints", "last.ckpt")
     )
@@ -91,9 +91,10 @@ if mode == "checkpoint":
     run = options.resume or os.path.join(options.logdir, options.name)
     if rank == 0 and not options.resume:
         last = os.path.join(run, "checkpoints", "last.ckpt")
-        os.makedirs(last)
+        if not os.path.isdir(last):
+            os.makedirs(last)
+            with open(os.path.join(last, "latest"), "w") as f:
+                f.write("checkpoint")
         os.makedirs(os.path.join(run, "configs"))
-        with open(os.path.join(last, "latest"), "w") as f:
-            f.write("checkpoint")
     if not options.resume:
         time.sleep(300)
