@@ -15,7 +15,7 @@ import { boundsOf, choosePictures, unseenAt } from "../sample.js";
 import { folderFindings, loaderFinding } from "./folder.js";
 import { type FolderScan, scanFolder } from "./folder-listing.js";
 import { imageFindings } from "./images.js";
-import { expectedFrames, type Meta, readMeta } from "./meta.js";
+import { byVideoId, expectedFrames, type Meta, readMeta } from "./meta.js";
 import {
   describeLayout,
   type FrameLayout,
@@ -129,7 +129,7 @@ class OpenDvRun {
     this.summary.title = `OpenDV-YouTube, ${plural(found.folders.length, "video")}, ${describeLayout(layout)} from ${base}`;
     if (first && !loaderReads(layout)) yield loaderFinding(layout, ".", frameName(layout, base));
 
-    const byId = new Map(list?.meta.videos.map((video) => [video.videoId, video]));
+    const listed = list && byVideoId(list.meta.videos);
     const mine = ownOf(found.folders, shard);
     this.#folders.total = mine.length;
     for (const folder of mine) {
@@ -140,7 +140,7 @@ class OpenDvRun {
         yield finding("broken-link", folder.path, scan.what);
         continue;
       }
-      const video = byId.get(folder.videoId);
+      const video = listed?.get(folder.videoId);
       const skipped = found.skipped.has(folder.videoId);
       const expected = video && expectedFrames(video);
       yield* folderFindings(scan, { path: folder.path, setLayout: layout, base, expected, skipped });
@@ -232,8 +232,7 @@ class OpenDvRun {
       });
       metas.push({ path: relative(found.root, file).split(sep).join("/"), meta });
     }
-    // The scripts read the JSON, so it counts where both are there.
-    return metas.sort((a, b) => Number(b.path.endsWith("json")) - Number(a.path.endsWith("json")));
+    return metas;
   }
 
   *#setFindings(metas: NamedMeta[], list: NamedMeta | undefined): Generator<Finding> {

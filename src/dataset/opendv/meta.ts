@@ -71,11 +71,11 @@ const COLUMNS: readonly (readonly [field: string, header: string])[] = [
 ];
 
 /**
- * Reads the videos of some lists, each of which is of no use unless it can be read.
+ * Reads the videos of some lists, each of which is of no use unless it can be read, by their IDs ({@link byVideoId}).
  *
  * @throws VistaError as {@link readMeta} does; `FORMAT` where a list is no list, so that nobody knows
  */
-export async function readVideos(files: readonly string[]): Promise<MetaVideo[]> {
+export async function readVideos(files: readonly string[]): Promise<Map<string, MetaVideo>> {
   const lists: MetaVideo[][] = [];
   for (const file of files) {
     const { videos, unreadable } = await readMeta(file);
@@ -86,19 +86,34 @@ export async function readVideos(files: readonly string[]): Promise<MetaVideo[]>
     }
     lists.push(videos);
   }
-  return lists.flat();
+  return byVideoId(lists.flat());
 }
 
 /**
  * Reads from lists of videos which are for training and which for validation, by ID; videos of which they say nothing are left out.
- * One that is listed for both is for validation, so that nothing is trained on it.
  * @throws VistaError as {@link readVideos} does
  */
 export async function readSplits(files: readonly string[]): Promise<Map<string, Split>> {
   const splits = new Map<string, Split>();
-  for (const { videoId, split } of await readVideos(files))
-    if (split !== undefined && splits.get(videoId) !== "val") splits.set(videoId, split);
+  for (const [videoId, { split }] of await readVideos(files))
+    if (split !== undefined) splits.set(videoId, split);
   return splits;
+}
+
+/**
+ * Returns videos by their IDs. Where several rows have one ID, the first counts, but a video that any of them has for validation
+ * is for validation, so that nothing is trained on it; and where they promise different numbers of frames, none is promised,
+ * because nobody knows by which of them `video2img.py` was last run.
+ */
+export function byVideoId(videos: readonly MetaVideo[]): Map<string, MetaVideo> {
+  const found = new Map<string, MetaVideo>();
+  for (const video of videos) {
+    const first = found.get(video.videoId) ?? video;
+    const split = video.split === "val" ? "val" : (first.split ?? video.split);
+    const length = expectedFrames(first) === expectedFrames(video) ? first.length : undefined;
+    found.set(video.videoId, { ...first, split, length });
+  }
+  return found;
 }
 
 /**

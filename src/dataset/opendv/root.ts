@@ -201,15 +201,18 @@ function listVideos(found: OpenDvRoot): Set<string> {
   return videos;
 }
 
-/** Finds the lists of videos, which lie in `meta/` beside or within the root, or in the root itself. CSV comes before JSON. */
+/**
+ * Finds the lists of videos, which lie in `meta/` beside or within the root, or in the root itself. JSON comes before CSV, because
+ * the scripts read it: it counts where both are there.
+ */
 function findMeta(found: OpenDvRoot): void {
   for (const folder of ["meta", "", "../meta", ".."]) {
-    const files = list(found, folder)
-      .map((entry) => entry.name)
-      .filter((name) => META_NAME.test(name))
-      .sort();
-    found.metaFiles = files.map((name) => join(found.root, folder, name));
-    if (files.length > 0) return;
+    const names = list(found, folder).map((entry) => entry.name);
+    const [json, csv] = [/\.json$/i, /\.csv$/i].map((ending) =>
+      names.filter((name) => META_NAME.test(name) && ending.test(name)).sort(),
+    );
+    found.metaFiles = [...json!, ...csv!].map((name) => join(found.root, folder, name));
+    if (found.metaFiles.length > 0) return;
   }
 }
 

@@ -1,7 +1,7 @@
 /** The rules for the set as a whole, which compare the list of videos with the folders that are there. No file is opened here. */
 import { remember } from "../../core/maps.js";
 import type { Finding } from "../finding.js";
-import { expectedFrames, type Meta, type MetaVideo, youtuberKey } from "./meta.js";
+import { byVideoId, expectedFrames, type Meta, type MetaVideo, youtuberKey } from "./meta.js";
 import type { OpenDvRoot, VideoFolder } from "./root.js";
 import { finding } from "./rules.js";
 
@@ -37,17 +37,27 @@ function stem(path: string): string {
   return path.replace(/\.(csv|json)$/i, "");
 }
 
-function* duplicateRows(path: string, meta: Meta): Generator<Finding> {
-  const videos = new Map<string, MetaVideo>();
-  for (const video of meta.videos) {
-    const { videoId, row, split } = video;
-    const first = remember(videos, videoId, () => video);
+/** Reports rows that name a video again, and in what they differ from the first, as far as it matters ({@link byVideoId}). */
+function* duplicateRows(path: string, { videos }: Meta): Generator<Finding> {
+  const firstRows = new Map<string, MetaVideo>();
+  for (const video of videos) {
+    const { videoId, row } = video;
+    const first = remember(firstRows, videoId, () => video);
     if (first === video) continue;
-    const other =
-      first.split === split ? "" : `, in the split ${first.split ?? "unknown"} and not ${split ?? "unknown"}`;
-    const message = `video ${videoId} is listed in row ${first.row} already${other}`;
+    const differences = [
+      first.split !== video.split &&
+        `in the split ${first.split ?? "unknown"} and not ${video.split ?? "unknown"}`,
+      first.folder !== video.folder && `under the youtuber ${first.folder} and not ${video.folder}`,
+      expectedFrames(first) !== expectedFrames(video) &&
+        `with ${framesOf(first)} and not ${framesOf(video)}, so that its frames are not counted`,
+    ].filter((text) => text !== false);
+    const message = [`video ${videoId} is listed in row ${first.row} already`, ...differences].join(", ");
     yield finding("meta-duplicate", path, message, { record: `row ${row}` });
   }
+}
+
+function framesOf(video: MetaVideo): string {
+  return `${expectedFrames(video) ?? "an unknown number of"} frames`;
 }
 
 function* mismatch(a: NamedMeta, b: NamedMeta): Generator<Finding> {
@@ -72,10 +82,9 @@ export function* listFindings(
   { path: metaPath, meta }: NamedMeta,
   onMissing?: (missing: Finding) => void,
 ): Generator<Finding> {
-  const byId = new Map<string, MetaVideo>();
-  for (const video of meta.videos) remember(byId, video.videoId, () => video);
+  const listed = byVideoId(meta.videos);
   for (const { path, videoId, split, youtuber } of found.folders) {
-    const video = byId.get(videoId);
+    const video = listed.get(videoId);
     if (video === undefined) {
       yield finding("unknown-folder", path, `no video of the list has the ID ${videoId}`);
     } else if (split !== undefined && video.split !== undefined && split !== video.split) {
@@ -86,15 +95,15 @@ export function* listFindings(
       yield finding("unknown-folder", path, message);
     }
   }
-  yield* missingFindings(found, [...byId.values()], metaPath, onMissing);
+  yield* missingFindings(found, [...listed.values()], metaPath, onMissing);
 }
 
 /** Reports videos that are in two folders; the rule about the wrong split already names those in the wrong split. */
 export function* twiceFindings(found: OpenDvRoot, meta: Meta | undefined): Generator<Finding> {
-  const splits = new Map(meta?.videos.map((video) => [video.videoId, video.split]));
+  const listed = byVideoId(meta?.videos ?? []);
   const first = new Map<string, VideoFolder>();
   for (const folder of found.folders) {
-    const split = splits.get(folder.videoId);
+    const split = listed.get(folder.videoId)?.split;
     if (split !== undefined && folder.split !== undefined && folder.split !== split) continue;
     const other = remember(first, folder.videoId, () => folder);
     if (other !== folder) {

@@ -123,8 +123,7 @@ export async function collectStats(root: string, options: StatsOptions = {}): Pr
   const previous = options.index === undefined ? undefined : await readIndex(options.index);
   const { index } = await indexParts(parts, { ...options, previous });
   if (index.opendv !== undefined) {
-    const videos = await readVideos(parts.opendv?.found.metaFiles ?? []);
-    const listed = new Map(videos.map((video) => [video.videoId, video]));
+    const listed = await readVideos(parts.opendv?.found.metaFiles ?? []);
     stats.opendv = opendvStats(index.opendv.folders, listed);
   }
   if (index.nuscenes !== undefined) {

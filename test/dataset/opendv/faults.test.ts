@@ -774,9 +774,51 @@ describe("the list of videos", () => {
     (root) => {
       rmSync(join(root, "meta/OpenDV-YouTube.csv"));
       writeMeta(root, [...rows, { ...train, split: "Val" }], ["OpenDV-YouTube.json"]);
+      const moved = join(root, folderOf({ ...train, split: "Val" }));
+      mkdirSync(join(moved, ".."), { recursive: true });
+      renameSync(join(root, folderOf(train)), moved);
     },
     list,
-    /is listed in row 1 already, in the split train and not val/,
+    /is listed in row 1 already, in the split train and not val$/,
+  );
+  fault(
+    "meta-duplicate",
+    "with another discard, so that it has 140 frames or 40: neither number is looked for",
+    (root) => {
+      rmSync(join(root, "meta/OpenDV-YouTube.csv"));
+      writeMeta(root, [...rows, { ...train, start_discard: 80 }], ["OpenDV-YouTube.json"]);
+      dropFrames(root, train, 5, 39);
+    },
+    list,
+    /is listed in row 1 already, with 40 frames and not 140 frames, so that its frames are not counted$/,
+  );
+  fault(
+    "meta-duplicate",
+    "under another youtuber",
+    (root) => {
+      rmSync(join(root, "meta/OpenDV-YouTube.csv"));
+      writeMeta(root, [...rows, { ...train, youtuber: "Some One" }], ["OpenDV-YouTube.json"]);
+    },
+    list,
+    /is listed in row 1 already, under the youtuber \w+ and not Some_One$/,
+  );
+  test.each(["Train", "Val"])(
+    "a video that both splits list is out of place among the training images (%s first)",
+    async (split) => {
+      const other = split === "Val" ? "Train" : "Val";
+      const findings = await found((root) => {
+        rmSync(join(root, "meta/OpenDV-YouTube.csv"));
+        writeMeta(
+          root,
+          [...rows.map((row) => (row === train ? { ...row, split } : row)), { ...train, split: other }],
+          ["OpenDV-YouTube.json"],
+        );
+      });
+      expect(findings.map(([code, path]) => [code, path])).toEqual([
+        ["meta-duplicate", list()],
+        ["wrong-split", folderOf(train)],
+      ]);
+    },
   );
   test("a video that is listed for both splits is for validation, in whatever order", async () => {
     for (const split of ["Train", "Val"]) {
