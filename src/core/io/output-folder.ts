@@ -4,7 +4,7 @@
  */
 import { closeSync, fsync, mkdirSync, openSync } from "node:fs";
 import { type FileHandle, lstat, mkdir, open, readdir, rename, rm } from "node:fs/promises";
-import { basename, dirname, join, relative, resolve, sep } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { fromSystem, throwIfAborted, VistaError } from "../errors.js";
 import { outputAppeared } from "./commit.js";
@@ -21,6 +21,7 @@ import {
 } from "./output.js";
 import { newToken, partialPath } from "./partial-names.js";
 import { settleAll } from "./settle.js";
+import { wayWithin } from "./within.js";
 
 const syncFile = promisify(fsync);
 
@@ -57,7 +58,7 @@ export async function prepareOutputFolder(
   options: OutputFolderOptions,
 ): Promise<void> {
   for (const input of options.inputs) {
-    if (isWithin(path, input) || isWithin(input, path)) {
+    if (wayWithin(input, path) !== undefined || wayWithin(path, input) !== undefined) {
       throw new VistaError("USAGE", `the output is, holds or lies in the input ${input}`, {
         path,
         hint: "Choose an output beside it.",
@@ -84,11 +85,6 @@ export async function prepareOutputFolder(
     }
   }
   await checkSpace(dirname(resolve(path)), needed);
-}
-
-function isWithin(path: string, folder: string): boolean {
-  const way = relative(resolve(folder), resolve(path));
-  return way !== ".." && !way.startsWith(`..${sep}`);
 }
 
 /**

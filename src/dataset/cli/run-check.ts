@@ -1,10 +1,11 @@
 /** The work of `vista-data check`, once its options are read. */
 import { existsSync } from "node:fs";
-import { isAbsolute, join, relative, resolve, sep } from "node:path";
+import { isAbsolute, join, resolve, sep } from "node:path";
 import { expandInputs } from "../../core/cli/inputs.js";
 import { type CommandContext, EXIT, exitCodeOfStop, packageVersion } from "../../core/cli/program.js";
 import { runWithProgress } from "../../core/cli/progress.js";
 import { isVistaError, VistaError } from "../../core/errors.js";
+import { wayWithin } from "../../core/io/within.js";
 import { checkAnnotations } from "../annotations/check.js";
 import { createClean, type UnusableRecords, unusableRecords } from "../annotations/clean.js";
 import type { Check, CheckOptions, Finding, Shard } from "../finding.js";
@@ -259,8 +260,7 @@ function refuseContradictions(options: CheckCommandOptions): void {
 
 /** Returns the path of a file that the user named, relative to the root if the file lies within it. */
 function relativeTo(root: string, file: string): string {
-  const path = relative(resolve(root), resolve(file));
-  return path.startsWith("..") || isAbsolute(path) ? resolve(file) : path.split(sep).join("/");
+  return wayWithin(root, file)?.split(sep).join("/") ?? resolve(file);
 }
 
 function describeOptions(options: CheckCommandOptions): Record<string, string | number | boolean> {

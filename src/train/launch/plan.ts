@@ -1,7 +1,8 @@
 /** The plan of a launch: the recipe with everything that the command line changes, before anything is checked or started. */
 import { existsSync } from "node:fs";
-import { isAbsolute, join, relative, resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { VistaError } from "../../core/errors.js";
+import { wayWithin } from "../../core/io/within.js";
 import type { Recipe, SlurmSettings } from "./built-in-recipes.js";
 import { checkCount, checkPairs, checkRunName, checkText } from "./names.js";
 
@@ -239,8 +240,7 @@ function parseEndpoint(text: string): [host: string, port: number] {
 
 /** Returns a path as train.py gets it: relative where it lies in the checkout, otherwise absolute. */
 export function fromVista(vista: string, path: string): string {
-  const short = relative(vista, path);
-  return short === "" || short.startsWith("..") || isAbsolute(short) ? path : short;
+  return wayWithin(vista, path) || path;
 }
 
 /** Returns the run folder that is gone on with; undefined for a new run, also one that begins with a checkpoint. */
