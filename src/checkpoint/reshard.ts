@@ -13,7 +13,7 @@ import {
   writeCheckpointFolder,
 } from "./checkpoint-folder.js";
 import { batchOf, type ReshardBatch } from "./zero/batch.js";
-import { openZeroOptimizer, type ZeroOptimizer } from "./zero/optimizer.js";
+import { doubtsOf, openZeroOptimizer, type ZeroOptimizer } from "./zero/optimizer.js";
 import { type ReshardedGroup, reshardedFiles } from "./zero/reshard.js";
 
 export type { ReshardBatch } from "./zero/batch.js";
@@ -48,6 +48,8 @@ export interface Resharded {
   readonly files: readonly { readonly path: string; readonly bytes: number }[];
   readonly bytes: number;
   readonly batch: ReshardBatch;
+  /** The doubts whether the files of the checkpoint belong together, each in a sentence. */
+  readonly warnings: readonly string[];
 }
 
 /**
@@ -122,7 +124,8 @@ async function openResharding(folder: string, options: ReshardOptions) {
   const optimizer = await openZeroOptimizer(folder, options);
   try {
     const { files, groups } = await reshardedFiles(optimizer, ranks);
-    return { files, about: describe(optimizer, ranks, groups), close: optimizer.close };
+    const about = { ...describe(optimizer, ranks, groups), warnings: await doubtsOf(optimizer) };
+    return { files, about, close: optimizer.close };
   } catch (error) {
     await optimizer.close();
     throw error;
@@ -146,7 +149,7 @@ function describe(
   optimizer: ZeroOptimizer,
   ranks: number,
   groups: readonly ReshardedGroup[],
-): Omit<Resharded, "output" | "files" | "bytes"> {
+): Omit<Resharded, "output" | "files" | "bytes" | "warnings"> {
   const { files, models } = optimizer;
   const parameters = optimizer.groups.flatMap((group) => group.parameters);
   return {

@@ -5,7 +5,7 @@ import { sum } from "../core/sum.js";
 import { type FolderOptions, fileOfBytes, folderBeside, writeCheckpointFolder } from "./checkpoint-folder.js";
 import { TorchTensor } from "./torch/values.js";
 import { zeroConfig } from "./zero/flat-layout.js";
-import { openZeroOptimizer, type ZeroOptimizer } from "./zero/optimizer.js";
+import { doubtsOf, openZeroOptimizer, type ZeroOptimizer } from "./zero/optimizer.js";
 import { type UniversalFile, universalFiles } from "./zero/universal-files.js";
 
 export interface WrittenUniversal {
@@ -33,6 +33,8 @@ export interface WrittenUniversal {
    * What DeepSpeed's loader (0.14.2 to 0.19.8) makes of this one otherwise than it was, mostly without an error: a sentence each.
    */
   readonly cautions: readonly string[];
+  /** The doubts whether the files of the checkpoint belong together, each in a sentence. */
+  readonly warnings: readonly string[];
   readonly files: number;
   readonly bytes: number;
 }
@@ -59,6 +61,7 @@ export async function writeUniversal(
   const optimizer = await openZeroOptimizer(folder, options);
   try {
     const { files, groups, models } = optimizer;
+    const warnings = await doubtsOf(optimizer);
     const target = output ?? defaultUniversalOutput(files.folder);
     const universalTag = `${basename(files.tag)}_universal`;
     const planned: UniversalFile[] = [];
@@ -90,6 +93,7 @@ export async function writeUniversal(
       elements: sum(parameters, ({ numel }) => numel),
       states: [...new Set(groups.flatMap((group) => [...group.stateTypes.keys()]))],
       cautions: cautionsFor(optimizer),
+      warnings,
       leftOut: optimizer.stage === 3 ? [] : [...ofGroups],
       files: planned.length + 1,
       bytes: bytes + universalTag.length,

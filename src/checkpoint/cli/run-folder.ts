@@ -16,7 +16,7 @@ import {
   type ResultOf,
   runFolderTask,
 } from "./folder-task.js";
-import type { Source } from "./texts.js";
+import { printWarnings, type Source } from "./texts.js";
 
 export interface FolderCommandOptions extends CommonOptions {
   tag?: string;
@@ -53,6 +53,7 @@ export async function writeFolder<Work extends FolderWork>(
   );
   const seconds = (Date.now() - started) / 1000;
   const size = `${formatBytes(result.bytes)}${dryRun ? "" : `, ${formatDuration(seconds)}`}`;
+  if (!options.quiet) printWarnings(result.warnings, []);
   const { output: written, ...rest } = result;
   printResult(
     options,

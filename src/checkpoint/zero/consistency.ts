@@ -2,6 +2,7 @@
 import { basename } from "node:path";
 import { VistaError } from "../../core/errors.js";
 import { remember } from "../../core/maps.js";
+import { asDict, asInteger, PyObject } from "../torch/objects.js";
 import type { CheckpointFiles, RankFile } from "./layout.js";
 import { numberIn } from "./number-in.js";
 import type { ModelState, ModelStates, ShardState } from "./states.js";
@@ -41,9 +42,20 @@ export async function checkTogether(
       files.tagFolder,
     );
   }
+  same(files, shards, "the steps that the loss scaler counts", scaledSteps);
   const steps = new Map<ShardState, number | undefined>();
   for (const shard of shards) steps.set(shard, await numberIn(shard.step, shard.torchFile));
   same(files, shards, "the optimizer's step", (shard) => steps.get(shard));
+}
+
+/**
+ * Returns the `cur_iter` of DeepSpeed's DynamicLossScaler, which all ranks count on in every step, also in those that overflow.
+ *
+ * Source: deepspeed/runtime/fp16/loss_scaler.py (update_scale), zero/stage3.py and stage_1_and_2.py (step).
+ */
+function scaledSteps({ dict }: ShardState): number | undefined {
+  const scaler = dict.get("loss_scaler");
+  return scaler instanceof PyObject ? asInteger(asDict(scaler.state)?.get("cur_iter")) : undefined;
 }
 
 /**

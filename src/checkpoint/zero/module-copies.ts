@@ -3,7 +3,9 @@
  * other (stage 1 and 2), so copies that differ tell of files of two moments, which nothing else may tell, and of weights that were
  * changed or replaced after DeepSpeed took them.
  */
+import { firstNames } from "../../core/errors.js";
 import { sum } from "../../core/sum.js";
+import { plural } from "../../core/text.js";
 import { canCast } from "../tensor/cast.js";
 import { dtypeInfo } from "../tensor/dtype.js";
 import type { Tensor } from "../tensor/tensor.js";
@@ -19,11 +21,26 @@ const PLACES = { least: 16, most: 64 };
 const SAMPLE = 256;
 
 /**
- * Returns the names of trained parameters whose copy in `module` differs, of those that lie at places at equal distances. Files at a
- * URL are not looked at.
+ * Returns the doubt that trained parameters raise whose copy in `module` differs, of those that lie at places at equal distances;
+ * nothing where none does. Files at a URL are not looked at.
  * @param ranks  the number of the files that the parameters come from
+ * @param which  the words that say which of the two counts
  */
-export async function differingCopies(
+export async function doubtOfCopies(
+  trained: readonly (readonly [name: string, tensor: Tensor])[],
+  model: ModelState,
+  ranks: number,
+  which: string,
+): Promise<string[]> {
+  const differing = await differingCopies(trained, model, ranks);
+  if (differing.length === 0) return [];
+  return [
+    `${plural(differing.length, "trained parameter")}, of a few that were looked at, with other weights in \`module\` than in the ` +
+      `optimizer: the files are of two moments, or the weights were changed behind DeepSpeed; ${which}: ${firstNames(differing)}`,
+  ];
+}
+
+async function differingCopies(
   trained: readonly (readonly [name: string, tensor: Tensor])[],
   { module, torchFile }: ModelState,
   ranks: number,

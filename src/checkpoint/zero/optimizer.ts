@@ -8,11 +8,14 @@
 import { settleAll } from "../../core/io/settle.js";
 import type { PyValue } from "../torch/objects.js";
 import { checkTogether } from "./consistency.js";
+import { doubtOfCopies } from "./module-copies.js";
 import { type ReadCheckpointOptions, readCheckpointFiles } from "./open.js";
 import { type FlatPartitions, readFlatPartitions } from "./optimizer-flat.js";
 import { readSplitPartitions, type SplitPartitions } from "./optimizer-split.js";
 import { type OptimizerGroup, refuse } from "./optimizer-states.js";
+import { doubtsOfSameShards } from "./same-shards.js";
 import { type CheckpointContent, versionOf } from "./states.js";
+import { readSubGroups } from "./sub-groups.js";
 
 export interface ZeroOptimizer extends CheckpointContent {
   readonly stage: 1 | 2 | 3;
@@ -77,4 +80,18 @@ export async function planOptimizer(content: CheckpointContent): Promise<Omit<Ze
     lossScaler: first.dict.get("loss_scaler"),
     partitions,
   };
+}
+
+/** Returns the doubts whether the files of a checkpoint belong together that a merge of it has, too. */
+export async function doubtsOf(optimizer: ZeroOptimizer): Promise<string[]> {
+  const { partitions, groups, models, shards, ranks } = optimizer;
+  if (partitions.kind === "split") return doubtsOfSameShards(await readSubGroups(shards));
+  // In the order of the flat groups, of which each shard has a part.
+  const trained = partitions.layouts.flatMap(({ order }, g) =>
+    order.map((place) => {
+      const { name, fp32 } = groups[g]!.parameters[place]!;
+      return [name, fp32] as const;
+    }),
+  );
+  return doubtOfCopies(trained, models[0], ranks, "DeepSpeed goes on with the optimizer's");
 }

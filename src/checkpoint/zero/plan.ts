@@ -14,7 +14,7 @@ import { tensorsAt } from "../torch/read.js";
 import { Float32Casts, isFloat } from "./float32.js";
 import { readFrozen } from "./frozen.js";
 import type { CheckpointFiles } from "./layout.js";
-import { differingCopies } from "./module-copies.js";
+import { doubtOfCopies } from "./module-copies.js";
 import { findOrphans } from "./orphans.js";
 import { endings, unwrapped } from "./renames.js";
 import { float32Rounds } from "./rounding.js";
@@ -182,22 +182,19 @@ export class ZeroPlan {
 
   async sharded(): Promise<void> {
     await this.#addAll(async () => {
-      const { tensors, shapes, groups, alike } = await cutTrained(this.files, this.#model, this.shards);
+      const { tensors, shapes, groups, doubts } = await cutTrained(this.files, this.#model, this.shards);
       this.#trainedShapes = shapes;
       this.#groups.push(...groups);
       for (const [name, tensor] of tensors) this.#add(name, tensor);
       this.#counts.trained = tensors.length;
-      for (const [first, rank] of alike)
-        this.#doubt(
-          `the shards of ranks ${first} and ${rank} hold the same weights: one may be a copy of the other`,
-        );
-      await this.#warnOfCopies(tensors);
+      this.#doubt(doubts);
+      await this.#compareCopies(tensors);
     });
   }
 
-  #doubt(text: string): void {
-    this.#warnings.push(text);
-    this.#doubts.push(text);
+  #doubt(texts: readonly string[]): void {
+    this.#warnings.push(...texts);
+    this.#doubts.push(...texts);
   }
 
   /** Adds the tensors of a universal checkpoint, whose trained parameters are whole in files of their own. */
@@ -211,19 +208,14 @@ export class ZeroPlan {
         for (const { name, fp32 } of group) this.#add(name, fp32);
       }
       this.#counts.trained = groups.flat().length;
-      await this.#warnOfCopies(groups.flat().map(({ name, fp32 }) => [name, fp32]));
+      await this.#compareCopies(groups.flat().map(({ name, fp32 }) => [name, fp32]));
     });
   }
 
-  /** Warns of copies in `module` that are not those of the trained parameters; stage 3 has none. */
-  async #warnOfCopies(trained: readonly (readonly [string, Tensor])[]): Promise<void> {
-    const differing =
-      this.#stage === 3 ? [] : await differingCopies(trained, this.#model, this.shards.length);
-    if (differing.length === 0) return;
-    this.#doubt(
-      `${plural(differing.length, "trained parameter")}, of a few that were looked at, with other weights in \`module\` than in the ` +
-        `optimizer: the files are of two moments, or the weights were changed behind DeepSpeed; taken from the optimizer: ${firstNames(differing)}`,
-    );
+  /** Compares the trained parameters with their copies in `module`; stage 3 has none. */
+  async #compareCopies(trained: readonly (readonly [string, Tensor])[]): Promise<void> {
+    if (this.#stage === 3) return;
+    this.#doubt(await doubtOfCopies(trained, this.#model, this.shards.length, "taken from the optimizer"));
   }
 
   async #addAll(addTrained: () => Promise<void>): Promise<void> {

@@ -10,12 +10,12 @@ import type { SubGroup } from "./sub-groups.js";
 const LOOKED_AT = 65_536;
 
 /**
- * Returns pairs of ranks whose weights have the same checksums, without those whose weights are one number throughout, as padding is.
- * Files without checksums are not compared.
+ * Returns a doubt for each two ranks whose weights have the same checksums, but for weights that are one number throughout, as padding
+ * is. Files without checksums are not compared.
  */
-export async function ranksAlike(subGroups: readonly SubGroup[]): Promise<[first: number, rank: number][]> {
+export async function doubtsOfSameShards(subGroups: readonly SubGroup[]): Promise<string[]> {
   const firsts = new Map<string, number>();
-  const alike: [number, number][] = [];
+  const doubts: string[] = [];
   for (const rank of subGroups[0]?.held.keys() ?? []) {
     const pieces = subGroups.flatMap(({ held }) => held[rank]!);
     // A CRC-32 of 0 means "not computed".
@@ -23,9 +23,12 @@ export async function ranksAlike(subGroups: readonly SubGroup[]): Promise<[first
     const sums = pieces.map(({ region, start, length }) => `${region.crc32} ${start} ${length}`).join();
     const first = firsts.get(sums);
     if (first === undefined) firsts.set(sums, rank);
-    else if (await holdsWeights(subGroups, rank)) alike.push([first, rank]);
+    else if (await holdsWeights(subGroups, rank))
+      doubts.push(
+        `the shards of ranks ${first} and ${rank} hold the same weights: one may be a copy of the other`,
+      );
   }
-  return alike;
+  return doubts;
 }
 
 async function holdsWeights(subGroups: readonly SubGroup[], rank: number): Promise<boolean> {

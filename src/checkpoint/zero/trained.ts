@@ -13,7 +13,7 @@ import type { CheckpointFiles } from "./layout.js";
 import { flatGroups, listedShapes } from "./param-shapes.js";
 import { cutFlatGroup, cutParameters, isMismatch, type Mismatch } from "./partition.js";
 import { joinParts, piecesByRank } from "./pieces.js";
-import { ranksAlike } from "./same-shards.js";
+import { doubtsOfSameShards } from "./same-shards.js";
 import type { ModelState, Shapes, ShardState } from "./states.js";
 import { readSubGroups, type SubGroup } from "./sub-groups.js";
 
@@ -28,8 +28,8 @@ export interface TrainedParameters {
   readonly tensors: readonly (readonly [name: string, tensor: Tensor])[];
   readonly shapes: Shapes;
   readonly groups: readonly GroupSizes[];
-  /** Pairs of ranks that hold the same weights; none are looked for in stage 1 and 2, whose shards say whose they are. */
-  readonly alike: readonly (readonly [first: number, rank: number])[];
+  /** Doubts whether the shards belong together; there are none in stage 1 and 2, whose shards say whose they are. */
+  readonly doubts: readonly string[];
 }
 
 /**
@@ -83,7 +83,7 @@ async function cutStage12(
       tensors.push([name, joinParts(held, type, shape, { at: 0, length: partition }, starts[i]!)]);
     }
   }
-  return { tensors, shapes: new Map(flat.flatMap(({ shapes }) => [...shapes])), groups, alike: [] };
+  return { tensors, shapes: new Map(flat.flatMap(({ shapes }) => [...shapes])), groups, doubts: [] };
 }
 
 /**
@@ -121,7 +121,7 @@ async function cutStage3(
     const { held, dtype } = part.length === 0 ? NOTHING : subGroups[subGroup]!;
     return [name, joinParts(held, dtype, shape, part)] as const;
   });
-  return { tensors, shapes, groups, alike: await ranksAlike(subGroups) };
+  return { tensors, shapes, groups, doubts: await doubtsOfSameShards(subGroups) };
 }
 
 /** The sub-group of a parameter without elements, which lies in none. */

@@ -20,6 +20,7 @@ import {
   type Fake,
   type FakeCheckpoint,
   FakeTensor,
+  Instance,
   legacyTorch,
   Tuple,
   torchEntries,
@@ -122,6 +123,21 @@ const CASES: [
       };
       at(0, 4, [1, 2, 3, 4]);
       at(1, 9, [5, 6]);
+    },
+  ],
+  [
+    // Neither SGD nor ZeRO counts steps; the loss scaler of fp16 does.
+    /the files differ in the steps that the loss scaler counts: 7 in .*, 5 in/,
+    ({ folder }) => {
+      const scaler = (steps: number) =>
+        new Instance("deepspeed.runtime.fp16.loss_scaler", "DynamicLossScaler", {
+          cur_scale: 65536,
+          cur_iter: steps,
+        });
+      const partitions = [[new FakeTensor([1, 2, 3])], [new FakeTensor([4, 5, 6])]];
+      const shard = (rank: number) => ({ loss_scaler: scaler(rank === 0 ? 7 : 5) });
+      writeFakeCheckpoint(folder, { ...GOOD, stage: 3, partitions, shard });
+      rmSync(join(folder, "global_step1", "mp_rank_00_model_states.pt"));
     },
   ],
   [

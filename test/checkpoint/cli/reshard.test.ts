@@ -1,5 +1,6 @@
 /** `vista-ckpt reshard`: what it says, what it refuses, and what is left when it fails. */
 import {
+  copyFileSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -84,6 +85,18 @@ describe("vista-ckpt reshard", () => {
     });
     expect([json.command, json.ranks, json.ranksBefore, json.dryRun]).toEqual(["reshard", 4, 5, true]);
     expect(readdirSync(parent)).toEqual(["last.ckpt"]);
+  });
+
+  it("says on stderr that a shard may be a copy of another rank's; --json has it, too", async () => {
+    const folder = copyOf("stage3-fp32-2ranks");
+    const shard = (rank: number) =>
+      join(folder, "global_step2", `zero_pp_rank_${rank}_mp_rank_00_optim_states.pt`);
+    copyFileSync(shard(0), shard(1));
+    const { code, stdout, stderr } = await reshard(folder, "--ranks", "3", "--dry-run", "--json");
+    const said = "the shards of ranks 0 and 1 hold the same weights: one may be a copy of the other";
+    expect([code, stderr]).toEqual([0, `vista-ckpt: warning: ${said}\n`]);
+    expect(JSON.parse(stdout).warnings).toEqual([said]);
+    expect((await reshard(folder, "--ranks", "3", "--dry-run", "--quiet")).stderr).toBe("");
   });
 
   it.each(["0", "-1", "1.5", "eight"])("--ranks %s is wrong usage", async (ranks) => {

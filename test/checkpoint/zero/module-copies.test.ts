@@ -4,6 +4,8 @@
  */
 import { expect, it } from "vitest";
 import { openCheckpoint } from "../../../src/checkpoint/open.js";
+import { reshardCheckpoint } from "../../../src/checkpoint/reshard.js";
+import { writeUniversal } from "../../../src/checkpoint/to-universal.js";
 import { temporaryFolder } from "../../helpers/state.js";
 import { type Fake, FakeTensor, writeFakeCheckpoint } from "../../helpers/torch-file.js";
 
@@ -11,14 +13,29 @@ const RANKS = 3;
 const EACH = 400;
 const WEIGHTS = Array.from({ length: RANKS * EACH }, (_, i) => i / 8);
 
-/** Writes a checkpoint of two parameters of 600 elements, and returns what is said of it. */
-async function warnings(module: Map<Fake, Fake>, stage: 2 | 3 = 2) {
+/** Writes a checkpoint of two parameters of 600 elements, with an optimizer that counts no step. */
+function write(module: Map<Fake, Fake>, stage: 2 | 3 = 2): string {
   const folder = temporaryFolder();
+  const sgd = {
+    state: new Map<Fake, Fake>(),
+    param_groups: [new Map<Fake, Fake>(Object.entries({ lr: 0.1, params: [0] }))],
+  };
   const partitions = Array.from({ length: RANKS }, (_, rank) => [
     new FakeTensor(WEIGHTS.slice(rank * EACH, (rank + 1) * EACH)),
   ]);
-  writeFakeCheckpoint(folder, { stage, partitions, paramShapes: [{ a: [600], b: [600] }], module });
-  await using ckpt = await openCheckpoint(folder);
+  writeFakeCheckpoint(folder, {
+    stage,
+    partitions,
+    paramShapes: [{ a: [600], b: [600] }],
+    module,
+    shard: () => ({ base_optimizer_state: new Map<Fake, Fake>(Object.entries(sgd)) }),
+  });
+  return folder;
+}
+
+/** Returns what is said of such a checkpoint where it is opened. */
+async function warnings(module: Map<Fake, Fake>, stage: 2 | 3 = 2) {
+  await using ckpt = await openCheckpoint(write(module, stage));
   return ckpt.warnings;
 }
 
@@ -67,6 +84,21 @@ it.each([
     ]);
   },
 );
+
+it("reshard and to-universal say it too", async () => {
+  const jobs = (folder: string) => [
+    reshardCheckpoint(folder, undefined, { ranks: 2, dryRun: true }),
+    writeUniversal(folder, undefined, { dryRun: true }),
+  ];
+  for (const job of jobs(write(moduleOf(WEIGHTS)))) expect((await job).warnings).toEqual([]);
+  const other = WEIGHTS.map((weight, i) => (i < EACH ? weight + 1 : weight));
+  for (const job of jobs(write(moduleOf(other))))
+    expect((await job).warnings).toEqual([
+      expect.stringMatching(
+        /^1 trained parameter, of a few .* two moments.*; DeepSpeed goes on with the optimizer's: a$/,
+      ),
+    ]);
+});
 
 it("weights that became NaN are copies of one another, whatever bits a GPU or a CPU gives NaN; a number in its place is not", async () => {
   // CUDA rounds every NaN to 0x7fff in bf16 and in fp16, torch on a CPU to 0x7fc0 and 0x7e00.

@@ -3,6 +3,8 @@ import { copyFileSync, cpSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { openCheckpoint } from "../../../src/checkpoint/open.js";
+import { reshardCheckpoint } from "../../../src/checkpoint/reshard.js";
+import { writeUniversal } from "../../../src/checkpoint/to-universal.js";
 import { verifyCheckpoint } from "../../../src/checkpoint/verify.js";
 import { temporaryFolder } from "../../helpers/state.js";
 import { type Fake, FakeTensor, writeFakeCheckpoint } from "../../helpers/torch-file.js";
@@ -27,7 +29,7 @@ async function doubts(folder: string): Promise<readonly string[]> {
 
 describe("a shard that is a copy of another rank's", () => {
   it.each(["stage3-fp32-2ranks", "stage3-bf16-2ranks-odd", "deepspeed-0.9.0-stage3-fp32-2ranks"])(
-    "%s: merge warns, verify finds a problem",
+    "%s: merge, reshard and to-universal warn, verify finds a problem",
     async (name) => {
       const folder = join(temporaryFolder(), name);
       cpSync(join(FIXTURES, name), folder, { recursive: true });
@@ -38,6 +40,9 @@ describe("a shard that is a copy of another rank's", () => {
       const { problems, warnings } = await verifyCheckpoint(folder);
       expect(problems.map(({ code, what }) => [code, what])).toEqual([["INCONSISTENT", text]]);
       expect(warnings).not.toContain(text);
+      const dryRun = true;
+      expect((await reshardCheckpoint(folder, undefined, { ranks: 3, dryRun })).warnings).toEqual([text]);
+      expect((await writeUniversal(folder, undefined, { dryRun })).warnings).toEqual([text]);
     },
   );
 
