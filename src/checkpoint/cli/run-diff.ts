@@ -11,6 +11,7 @@ import { joinPlace, parentPlace } from "../../core/io/places.js";
 import { remember } from "../../core/maps.js";
 import type { Checkpoint } from "../checkpoint.js";
 import { type DiffReport, diffStates, type TensorDifference } from "../diff.js";
+import { Entries } from "../diff-entries.js";
 import { openCheckpoint } from "../open.js";
 import {
   diffValues,
@@ -21,10 +22,7 @@ import {
   type ValuesReport,
 } from "../optimizer-state.js";
 import type { OtherTensors } from "../torch/beside.js";
-import type { TorchFile } from "../torch/file.js";
-import { asDict } from "../torch/objects.js";
-import { valueAt } from "../torch/state-dicts.js";
-import { shownApart, valueText } from "../zero/value-text.js";
+import { shownApart } from "../zero/value-text.js";
 import { countsText, printWarnings } from "./texts.js";
 
 interface DiffCommandOptions extends PrintOptions {
@@ -63,7 +61,14 @@ export async function diff(
         if (!options.quiet) printWarnings(checkpoint.warnings, checkpoint.torchFiles, `${path}: `);
       }
     }
-    const [first, second] = (optimizer ? optimizers : checkpoints).map(({ state }) => state);
+    const entries = new Entries(checkpoints);
+    const besideTensors = await leftOut(checkpoints, entries);
+    const [first, second] = (optimizer ? optimizers : checkpoints).map(({ state }, i) =>
+      state.with([
+        ...state.tensors,
+        ...Array.from(entries.tensors, ([name, pair]) => [name, pair[i]!] as const),
+      ]),
+    );
     const tolerance = { atol: options.atol, rtol: options.rtol };
     const how = { verify, ...tolerance, ignoreDType: options.ignoreDtype ?? false };
     const report = await runWithProgress(options.quiet, context.signal, (run) =>
@@ -71,7 +76,7 @@ export async function diff(
     );
     const values = optimizer ? diffValues(optimizers[0]!, optimizers[1]!, tolerance) : undefined;
     const metadata = optimizer ? NO_METADATA : diffMetadata(checkpoints);
-    const beside: Beside[] = [...(await leftOut(checkpoints)), ...metadata.notCompared];
+    const beside: Beside[] = [...besideTensors, ...metadata.notCompared];
     const named = key !== undefined;
     const all = beside.every(({ model, inside }) => !model || (named && !inside));
     const same = metadata.differing.length === 0 && (values === undefined || areEqual(values));
@@ -157,47 +162,20 @@ function prefixLines(a: string, b: string, { prefixes }: Verdict): string[] {
 /** `inside` tells whether it is part of the state dict: whoever names that has seen that there are others, not what it lacks. */
 type Beside = NotCompared & { readonly inside?: boolean };
 
-/** The characters of the texts of such entries, in all. Real ones have up to some 10 million. */
-const MAX_TEXTS = 64 * 2 ** 20;
-
-/** Compares entries of the state dict that are no tensors by their texts, up to {@link MAX_TEXTS}. */
-class Entries {
-  #left = MAX_TEXTS;
-
-  constructor(private readonly opened: readonly Checkpoint[]) {}
-
-  /** Tells whether an entry is there in both and the same; of what was not looked at, it is not. */
-  async isSame(name: string): Promise<boolean> {
-    const texts: (string | undefined)[] = [];
-    for (const { key, torchFiles } of this.opened) {
-      if (this.#left <= 0) return false;
-      const entryIn = ({ value }: TorchFile) =>
-        asDict(key === undefined ? value : valueAt(value, key))?.get(name);
-      const file = torchFiles.find((each) => entryIn(each) !== undefined);
-      if (file === undefined) return false;
-      const text = await valueText(entryIn(file), file);
-      // A few bytes of pickle may stand for a text that is too long.
-      this.#left -= text?.length ?? MAX_TEXTS / 4;
-      texts.push(text);
-    }
-    const [x, y] = texts;
-    return x !== undefined && x === y;
-  }
-}
-
-async function leftOut(opened: readonly Checkpoint[]): Promise<Beside[]> {
+/** Lists what is not compared. @param entries  the comparison of what is no tensor, which gets the tensors within it */
+async function leftOut(opened: readonly Checkpoint[], entries: Entries): Promise<Beside[]> {
   // Of a folder and a file in it, the file is looked at.
-  const entries = new Entries(opened);
   const read = new Set(opened.flatMap(({ state }) => state.files.map(({ path }) => resolve(path))));
   const beside = opened.map(async ({ path, key: within, others: all, leftOut, zero, zeroContent, state }) => {
     const folder = parentPlace(state.files[0]?.path ?? path);
-    const others: OtherTensors[] = [];
-    for (const other of all) {
-      const { key, file, numpy, extraState } = other;
-      if (file && read.has(resolve(joinPlace(folder, key)))) continue;
+    const same = new Set<string>();
+    for (const { key, numpy, extraState } of all) {
       const name = within === undefined ? key : key.slice(within.length + 1);
-      if (!((numpy || extraState) && (await entries.isSame(name)))) others.push(other);
+      if ((numpy || extraState) && (await entries.isSame(name))) same.add(key);
     }
+    const others = all.filter(({ key, file }) =>
+      file ? !read.has(resolve(joinPlace(folder, key))) : !same.has(key) && !same.has(extraStateOf(key)),
+    );
     const optimizer = zero?.universal === true || (zeroContent?.shards.length ?? 0) > 0;
     const kept = optimizer ? [{ path, key: "optimizer_state_dict", model: false }] : [];
     const places = new Set(all.map(({ key }) => key));
@@ -211,6 +189,11 @@ async function leftOut(opened: readonly Checkpoint[]): Promise<Beside[]> {
     return [...kept, ...tensors, ...values];
   });
   return (await Promise.all(beside)).flat();
+}
+
+/** Returns the place of the extra state within which a place lies; an empty text for any other place. */
+function extraStateOf(key: string): string {
+  return /^(?:.*?\.)?_extra_state(?=\.)/.exec(key)?.[0] ?? "";
 }
 
 const NO_METADATA = { differing: [], notCompared: [] };

@@ -228,6 +228,74 @@ describe("entries of the state dict that nothing here reads", () => {
     expect(await diff(a, b)).toMatchObject({ code: 0, verdict: "state dicts equal: 2 tensors the same" });
   });
 
+  describe("tensors in the dicts and lists of an extra state", () => {
+    const deep = () => dict({ scale: t(1, 2), amax: [t(3), new Tuple(t(4), 5)], step: 7 });
+    const saved = (of: Record<string, Fake>, more: Record<string, Fake> = {}) =>
+      save(
+        dict({
+          state_dict: new Map([
+            ...dict({ a: t(1, 2), b: t(3), ...more }),
+            ["x._extra_state", new Map([...deep(), ...dict(of)])],
+          ]),
+        }),
+      );
+    const a = saved({});
+
+    it("are compared by their places, as all others are", async () => {
+      expect(await diff(a, a)).toMatchObject({ code: 0, verdict: "state dicts equal: 5 tensors the same" });
+      const b = saved({ scale: t(1, 2.5) });
+      const { code, verdict, stdout } = await diff(a, b);
+      expect({ code, verdict }).toEqual({ code: 1, verdict: "different: 4 tensors the same" });
+      expect(stdout).toContain(
+        "  x._extra_state.scale  values differ in 1 element; largest difference 0.5, relative 0.2\n",
+      );
+      expect(stdout).not.toContain("not compared");
+      expect(await diff(a, b, "--atol", "0.5")).toMatchObject({
+        code: 0,
+        verdict: "state dicts equal: 4 tensors the same, 1 within what was allowed",
+      });
+      const half = new FakeTensor(Uint8Array.of(0, 0x3c, 0, 0x40), [2], { storageClass: "HalfStorage" });
+      expect((await diff(a, saved({ scale: half }))).stdout).toMatch(
+        /x\._extra_state\.scale {2}dtype F32 ≠ F16; same values/,
+      );
+    });
+
+    it("are compared also where they are larger than a value's text may be, or are there twice in one input", async () => {
+      const large = saved({ scale: new FakeTensor(new Uint8Array(2 ** 21), [2 ** 19]) });
+      expect(await diff(large, large)).toMatchObject({
+        code: 0,
+        verdict: "state dicts equal: 5 tensors the same",
+      });
+      const scale = t(1, 2);
+      const verdict = "state dicts equal: 6 tensors the same";
+      expect(await diff(saved({ scale, again: scale }), saved({ again: t(1, 2) }))).toMatchObject({
+        code: 0,
+        verdict,
+      });
+    });
+
+    it("are named as not compared where something else in it differs, or another tensor has the name of such a place", async () => {
+      const others: Record<string, Fake>[] = [
+        { step: 8 },
+        { amax: [t(3)] },
+        { amax: [t(3), new Tuple(t(4), 6)] },
+        { scale: 1 },
+        { more: t(1) },
+      ];
+      for (const b of others) {
+        const { code, verdict, stdout } = await diff(a, saved(b));
+        expect({ code, verdict }).toEqual({ code: 1, verdict: NOT_ALL });
+        expect(stdout).toMatch(/state_dict\.x\._extra_state, a module's state in a form of its own/);
+        expect(stdout).toMatch(/1 tensor under state_dict\.x\._extra_state\.amax\.1/);
+      }
+      const clash = saved({}, { "x._extra_state.scale": t(9, 9) });
+      const verdict = "no difference in what was compared: 3 tensors the same";
+      expect(await diff(clash, clash)).toMatchObject({ code: 1, verdict });
+      const sparse = saved({ s: new Call("torch._utils", "_rebuild_sparse_tensor", new Tuple()) });
+      expect(await diff(sparse, sparse)).toMatchObject({ code: 1, verdict: NOT_ALL });
+    });
+  });
+
   it("an extra state of None and one that is a tensor are nothing of the kind", async () => {
     const none = save(new Map<Fake, Fake>([...model(), ["_extra_state", null]]));
     expect(await diff(none, none)).toMatchObject({ code: 0 });
