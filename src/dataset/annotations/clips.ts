@@ -1,6 +1,6 @@
 /** The places of what records name, and what names say by themselves. */
 import { existsSync } from "node:fs";
-import { basename, dirname, isAbsolute, join, resolve } from "node:path";
+import { basename, dirname, isAbsolute, join, posix, resolve } from "node:path";
 import { isSystemError, rethrowExhausted } from "../../core/errors.js";
 import { sizeOf } from "../../core/io/regular.js";
 import { type FolderScan, scanFolder } from "../opendv/folder-listing.js";
@@ -8,6 +8,7 @@ import type { Split } from "../opendv/meta.js";
 import { findOpenDvRoot, splitOf } from "../opendv/root.js";
 import { MAX_FRAME } from "../opendv/runs.js";
 import { recognise } from "../recognise.js";
+import { Places } from "./places.js";
 
 /** Joins a name of a record to the data root as the loader's os.path.join does: an absolute one stands for itself. */
 export function loaderPath(root: string, name: string): string {
@@ -19,11 +20,14 @@ export class FolderSource {
   /** The last name is remembered with its path because the clips of a folder come one after the other. */
   #known: string | undefined;
   #path = "";
+  readonly #places: Places;
 
   constructor(
     private readonly root: string,
     private readonly splits: ReadonlyMap<string, Split>,
-  ) {}
+  ) {
+    this.#places = new Places(root);
+  }
 
   /** Returns the folder's listing; undefined where the folder is not there. */
   scan(name: string): FolderScan | undefined {
@@ -42,8 +46,19 @@ export class FolderSource {
     return sizeOf(`${this.#pathOf(name)}/${file}`) !== -1;
   }
 
+  /** Returns the split of a video's folder, by the name that it has here or by the place that this leads to. */
   split(name: string): Split | undefined {
-    return this.splits.get(name.slice(name.lastIndexOf("/") + 1)) ?? splitOfPath(name);
+    const named = this.#splitOf(name);
+    if (named === "val") return named;
+    const root = `${this.#places.of("").folder}/`;
+    const { folder, name: own } = this.#places.of(posix.normalize(name));
+    const place = `${folder}/${own}`;
+    // The folders above the root say nothing of what is in it.
+    return this.#splitOf(place.startsWith(root) ? place.slice(root.length) : place) ?? named;
+  }
+
+  #splitOf(name: string): Split | undefined {
+    return this.splits.get(posix.basename(posix.normalize(name))) ?? splitOfPath(name);
   }
 
   #pathOf(name: string): string {
@@ -54,7 +69,7 @@ export class FolderSource {
 
 /** Returns the split that a folder's place tells: `val_images/…` is validation data. */
 export function splitOfPath(name: string): Split | undefined {
-  const folders = name.split("/").slice(0, -1);
+  const folders = posix.normalize(name).split("/").slice(0, -1);
   return folders.map(splitOf).find((split) => split !== undefined);
 }
 

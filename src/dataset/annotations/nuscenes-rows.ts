@@ -5,7 +5,7 @@ import { kindOf } from "../nuscenes/read/field-types.js";
 import type { FileListing } from "./file-listing.js";
 import { type Issues, NO_INDEX, RecordCount, records } from "./issues.js";
 import type { AnnotationRule } from "./rules.js";
-import type { ValidationScenes } from "./val-scenes.js";
+import type { ValidationFrames, ValidationScenes } from "./val-scenes.js";
 
 /** The parts that Vista's loader leaves out of a sample whose record lacks them, under the loader's own names. */
 type Action = "speed" | "angle" | "goal";
@@ -178,7 +178,7 @@ export class NuScenesRows implements RowSink {
   constructor(
     private readonly issues: Issues,
     private readonly files: FileListing | undefined,
-    private readonly validation: Set<string>,
+    private readonly validation: ValidationFrames,
     private readonly training: boolean,
     private readonly frames: number,
     private readonly scenes?: ValidationScenes,

@@ -16,7 +16,7 @@ import { FileListing } from "./file-listing.js";
 import { Issues, NO_INDEX } from "./issues.js";
 import { NuScenesRows } from "./nuscenes-rows.js";
 import { ANNOTATION_RULES, finding } from "./rules.js";
-import { ValidationScenes } from "./val-scenes.js";
+import { ValidationFrames, ValidationScenes } from "./val-scenes.js";
 
 /** A file or a folder: findings name it by `name`, and `path` opens it. */
 interface NamedPath {
@@ -97,7 +97,7 @@ export async function runAnnotations(
   send: (message: AnnotationMessage) => void,
   isAborted: () => boolean = () => false,
 ): Promise<void> {
-  const validation = new Set<string>();
+  const validation = new ValidationFrames(task.data.NuScenes?.path);
   // Validation files come first, because what they hold must not turn up in the others.
   const files = [...task.files].sort((a, b) => Number(isValidation(b.name)) - Number(isValidation(a.name)));
   let before = 0;
@@ -194,7 +194,7 @@ class FileRun implements RowSink {
     private readonly name: string,
     path: string,
     private readonly task: AnnotationTask,
-    private readonly validation: Set<string>,
+    private readonly validation: ValidationFrames,
   ) {
     if (task.unusable === name) {
       this.outcome.unusable = unusableRecords(path);

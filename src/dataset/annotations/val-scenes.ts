@@ -1,10 +1,33 @@
-/** The scene of a CAM_FRONT image, from the small tables, if that scene is for validation. */
+/** What is for validation: the frames of validation files, and the scenes of the official split. */
 import { join } from "node:path";
 import { isVistaError, rethrowExhausted } from "../../core/errors.js";
 import { remember } from "../../core/maps.js";
 import { readRecords } from "../json/rows.js";
 import { nuScenesVersions } from "../nuscenes/read/versions.js";
 import { officialScenes } from "../nuscenes/splits.js";
+import { Places } from "./places.js";
+
+/** The frames of the clips of validation files, by their places, so that another spelling of a name is no other frame. */
+export class ValidationFrames {
+  readonly #places: Places;
+  readonly #byFolder = new Map<string, Set<string>>();
+
+  /** @param root  the folder that names of frames start from; undefined where there are no images to look at */
+  constructor(root: string | undefined) {
+    this.#places = new Places(root);
+  }
+
+  add(frame: string): void {
+    const { folder, name } = this.#places.of(frame);
+    remember(this.#byFolder, folder, () => new Set()).add(name);
+  }
+
+  has(frame: string): boolean {
+    if (this.#byFolder.size === 0) return false;
+    const { folder, name } = this.#places.of(frame);
+    return this.#byFolder.get(folder)?.has(name) ?? false;
+  }
+}
 
 /** The scenes of the validation split; the mini split's two are among them. */
 const VALIDATION = officialScenes("val");

@@ -501,6 +501,52 @@ describe("YouTube.json", () => {
     "record 130",
     /26 records take clips from the validation video/,
   );
+  const respelled: [string, (folder: string, root: string) => string][] = [
+    ["./ before it", (name) => `./${name}`],
+    ["a slash and a dot behind it", (name) => `${name}//./`],
+    ["by way of a folder of training videos", (name) => `OpenDV-YouTube/full_images/../../${name}`],
+    [
+      "a link to the video under another name",
+      (name, root) => {
+        symlinkSync(join(root, "data/YouTube", name), join(root, "data/YouTube/mine"));
+        return "mine";
+      },
+    ],
+    [
+      "a link to its youtuber",
+      (name, root) => {
+        symlinkSync(join(root, "data/YouTube", name, ".."), join(root, "data/YouTube/some"));
+        return `some/${basename(name)}`;
+      },
+    ],
+  ];
+  test.each(respelled)("val-in-train: a validation video by another name: %s", async (_, spell) => {
+    const root = copyOf(clean);
+    // Without the list of videos, the place alone tells.
+    const name = "OpenDV-YouTube/val_images/Some_Driver/abcdefghijk";
+    const data = join(root, "data/YouTube");
+    mkdirSync(join(data, "OpenDV-YouTube/full_images"), { recursive: true });
+    mkdirSync(join(data, name), { recursive: true });
+    for (let i = 0; i < 25; i++) writeFileSync(join(data, name, `${String(i).padStart(9, "0")}.jpg`), "x");
+    const path = join(root, "annos/YouTube.json");
+    const folder_name = spell(name, root);
+    writeFileSync(path, toPythonJson([{ folder_name, first_frame: "000000000.jpg" }]));
+    expect((await collect(checkAnnotations([path], { root }))).map(({ rule }) => rule)).toEqual([
+      "annos/val-in-train",
+    ]);
+  });
+  test("val-in-train, near miss: a link to a training video, and a set below a folder val_images", async () => {
+    const above = join(newFolder(), "val_images/Vista");
+    const data = join(above, "data/YouTube");
+    const video = join(data, "full_images/Some_Driver/abcdefghijk");
+    mkdirSync(video, { recursive: true });
+    for (let i = 0; i < 25; i++) writeFileSync(join(video, `${String(i).padStart(9, "0")}.jpg`), "x");
+    symlinkSync(video, join(data, "mine"));
+    mkdirSync(join(above, "annos"));
+    const path = join(above, "annos/YouTube.json");
+    writeFileSync(path, toPythonJson([{ folder_name: "mine", first_frame: "000000000.jpg" }]));
+    expect(await collect(checkAnnotations([path], { root: above }))).toEqual([]);
+  });
   test.each(["YouTube_val.json", "YouTube-validation.json", "opendv_VAL.json"])(
     "val-in-train, near miss: validation videos in %s",
     async (name) => {
@@ -902,6 +948,33 @@ describe("nuScenes.json", () => {
     "record 11",
     /frame 24 is one of a validation clip/,
   );
+  const spellings: [string, (frame: string, root: string) => string][] = [
+    ["./ before it", (frame) => `./${frame}`],
+    ["slashes and a dot within", (frame) => frame.replace("/", "//./")],
+    ["its absolute path", (frame, root) => join(root, "data/nuscenes", frame)],
+    ["a link to its folder", (frame) => `links/${frame}`],
+    ["a link to the picture", (frame) => `single/${basename(frame)}`],
+  ];
+  const repeated = async (spell: (frame: string, root: string) => string, options: { nuscenes?: false }) => {
+    const root = copyOf(clean);
+    const data = join(root, "data/nuscenes");
+    symlinkSync(".", join(data, "links"));
+    mkdirSync(join(data, "single"));
+    const frames = validation[2]!.frames as string[];
+    for (const frame of frames) symlinkSync(join("..", frame), join(data, "single", basename(frame)));
+    const again = { ...validation[2]!, frames: frames.map((frame) => spell(frame, root)) };
+    const files = ["nuScenes.json", "nuScenes_val.json"].map((name) => join(root, "annos", name));
+    writeFileSync(files[0]!, toPythonJson([...nuscenes, again]));
+    writeFileSync(files[1]!, toPythonJson(validation));
+    const seen = await collect(checkAnnotations(files, { root, ...options }));
+    return seen.map(({ rule, record }) => [rule, record]);
+  };
+  test.each(spellings)("val-in-train: a frame of a validation clip by %s", async (_, spell) => {
+    expect(await repeated(spell, {})).toEqual([["annos/val-in-train", "record 11"]]);
+  });
+  test.each(spellings.slice(0, 2))("val-in-train without pictures: by %s", async (_, spell) => {
+    expect(await repeated(spell, { nuscenes: false })).toContainEqual(["annos/val-in-train", "record 11"]);
+  });
   nearMiss("val-in-train", "a clip that ends right before the first frame of the validation clips", () => ({
     nuscenes: [...nuscenes, ...nuscenesRecords(drive(LOG, 150), 65, 90)],
     validation,
