@@ -50,9 +50,8 @@ export class FolderSource {
   split(name: string): Split | undefined {
     const named = this.#splitOf(name);
     if (named === "val") return named;
-    const root = `${this.#places.of("").folder}/`;
-    const { folder, name: own } = this.#places.of(posix.normalize(name));
-    const place = `${folder}/${own}`;
+    const root = this.#places.pathOf("");
+    const place = this.#places.pathOf(posix.normalize(name));
     // The folders above the root say nothing of what is in it.
     return this.#splitOf(place.startsWith(root) ? place.slice(root.length) : place) ?? named;
   }

@@ -5,41 +5,55 @@ import { isSystemError, rethrowExhausted } from "../../core/errors.js";
 import { hasEntry } from "../../core/io/regular.js";
 import { remember } from "../../core/maps.js";
 
-/** A file or folder, by the folder that it really is in. */
-interface Place {
-  folder: string;
-  name: string;
-}
-
 /** A folder as names have it: the real one, and those of its entries that are links. */
 interface NamedFolder {
   path: string;
   links: ReadonlySet<string>;
+  /** The first of the names that lead to it, with a slash at its end. */
+  name: string;
 }
 
 /** Finds the places of names. Each folder is looked at once; where nothing is there, a name alone says its place. */
 export class Places {
   readonly #folders = new Map<string, NamedFolder>();
+  readonly #names = new Map<string, string>();
 
   /** @param root  the folder that names start from; undefined where there is nothing to look at */
   constructor(private readonly root: string | undefined) {}
 
-  /** Returns the place that the name of a file leads to. */
-  of(name: string): Place {
+  /** Returns the path of the file that a name leads to, links followed. */
+  pathOf(name: string): string {
     const end = name.lastIndexOf("/") + 1;
-    const folder = this.#folder(name.slice(0, end));
+    const { path, links } = this.#folder(name.slice(0, end));
     const last = name.slice(end);
-    if (!folder.links.has(last)) return { folder: folder.path, name: last };
-    const real = realPath(`${folder.path}/${last}`);
-    return { folder: posix.dirname(real), name: posix.basename(real) };
+    const file = `${path}/${last}`;
+    return links.has(last) ? realPath(file) : file;
+  }
+
+  /** Returns the one name that stands for all names of a file. */
+  nameOf(name: string): string {
+    const end = name.lastIndexOf("/") + 1;
+    const own = name.slice(0, end);
+    const folder = this.#folder(own);
+    // Most files have one name only, and there are a million of them.
+    if (folder.links.size === 0) return folder.name === own ? name : folder.name + name.slice(end);
+    const file = this.pathOf(name);
+    return this.#nameOf(posix.dirname(file), own) + posix.basename(file);
   }
 
   #folder(name: string): NamedFolder {
     return remember(this.#folders, name, () => {
-      if (this.root === undefined) return { path: posix.resolve(name), links: new Set() };
-      const path = realPath(isAbsolute(name) ? name : `${this.root}/${name}`);
-      return { path, links: linksIn(path) };
+      const { root } = this;
+      const path =
+        root === undefined ? posix.resolve(name) : realPath(isAbsolute(name) ? name : `${root}/${name}`);
+      const links = root === undefined ? new Set<string>() : linksIn(path);
+      return { path, links, name: this.#nameOf(path, name) };
     });
+  }
+
+  /** Returns the name by which a folder was first known. */
+  #nameOf(path: string, name: string): string {
+    return remember(this.#names, path, () => name);
   }
 }
 

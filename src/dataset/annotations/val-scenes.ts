@@ -7,10 +7,10 @@ import { nuScenesVersions } from "../nuscenes/read/versions.js";
 import { officialScenes } from "../nuscenes/splits.js";
 import { Places } from "./places.js";
 
-/** The frames of the clips of validation files, by their places, so that another spelling of a name is no other frame. */
+/** The frames of the clips of validation files; another name of a frame is no other frame. */
 export class ValidationFrames {
   readonly #places: Places;
-  readonly #byFolder = new Map<string, Set<string>>();
+  readonly #names = new Set<string>();
 
   /** @param root  the folder that names of frames start from; undefined where there are no images to look at */
   constructor(root: string | undefined) {
@@ -18,14 +18,11 @@ export class ValidationFrames {
   }
 
   add(frame: string): void {
-    const { folder, name } = this.#places.of(frame);
-    remember(this.#byFolder, folder, () => new Set()).add(name);
+    this.#names.add(this.#places.nameOf(frame));
   }
 
   has(frame: string): boolean {
-    if (this.#byFolder.size === 0) return false;
-    const { folder, name } = this.#places.of(frame);
-    return this.#byFolder.get(folder)?.has(name) ?? false;
+    return this.#names.size > 0 && this.#names.has(this.#places.nameOf(frame));
   }
 }
 
