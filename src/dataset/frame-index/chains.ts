@@ -1,6 +1,7 @@
 /** The CAM_FRONT chains of nuScenes, from one pass over sample_data.json that keeps only the rows of CAM_FRONT. */
 
 import { join } from "node:path";
+import { VistaError } from "../../core/errors.js";
 import { INCOMPLETE, parseValue, skipValue } from "../../core/json/scan.js";
 import { compareText, textOf } from "../../core/text.js";
 import { type RowSink, readRecords, readWholeRows } from "../json/rows.js";
@@ -49,28 +50,28 @@ export function framesFromSample(folder: string, sampleToken: string, count: num
 /** Returns the rows of CAM_FRONT by token. */
 function readFrontRows(folder: string, onBytes?: (bytes: number) => void): Map<string, FrontRow> {
   const rows = new Map<string, FrontRow>();
-  const take = (row: unknown) => {
+  const path = join(folder, "sample_data.json");
+  const take = (row: unknown, offset: number) => {
     const one = row as FrontRow;
-    if (
-      typeof one?.token === "string" &&
-      typeof one.filename === "string" &&
-      one.filename.includes(CHANNEL)
-    ) {
-      rows.set(one.token, one);
+    if (typeof one?.filename !== "string" || !one.filename.includes(CHANNEL)) return;
+    if (typeof one.token !== "string" || one.token === "") {
+      const hint = "`vista-data check` says more.";
+      throw new VistaError("FORMAT", `the row of ${one.filename} has no token`, { path, offset, hint });
     }
+    rows.set(one.token, one);
   };
   const sink: RowSink = {
-    fast(bytes, at, end) {
+    fast(bytes, at, end, offset) {
       const after = skipValue(bytes, at, end);
       if (after === INCOMPLETE) return -1;
       // An escape may hide the channel, so that only the value itself shows it.
       const row = Buffer.from(bytes.buffer, bytes.byteOffset + at, after - at);
-      if (row.includes(CHANNEL) || row.includes(BACKSLASH)) take(parseValue(bytes, at, after));
+      if (row.includes(CHANNEL) || row.includes(BACKSLASH)) take(parseValue(bytes, at, after), offset);
       return after;
     },
     value: take,
   };
-  readWholeRows(join(folder, "sample_data.json"), "read the table", sink, onBytes);
+  readWholeRows(path, "read the table", sink, onBytes);
   return rows;
 }
 

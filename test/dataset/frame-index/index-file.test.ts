@@ -318,6 +318,15 @@ describe("rows of sample_data.json", () => {
       message: /quoted key should start/,
     });
   });
+  test.each(["17", '""'])("a CAM_FRONT row whose token is %s is refused, not left out", async (token) => {
+    const root = await withLastRow((row) => {
+      const filename = "samples/CAM_FRONT/n__CAM_FRONT__1532402927612460.jpg";
+      return row
+        .replace(/"token": "\w+"/, `"token": ${token}`)
+        .replace(/"filename": "[^"]+"/, `"filename": "${filename}"`);
+    });
+    await expect(buildIndex(root)).rejects.toMatchObject({ code: "FORMAT", message: /has no token/ });
+  });
   test("a CAM_FRONT row whose slashes are escaped is found", async () => {
     const row = {
       token: "front",

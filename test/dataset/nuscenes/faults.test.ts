@@ -922,6 +922,129 @@ const CASES: Case[] = [
     near: (set) => writeFileSync(set.path("lidarseg", VERSION, "README.md"), "x"),
   },
   {
+    rule: "labels-unlisted",
+    name: "a label file beside a table without a row",
+    labels: true,
+    plant: (set) => {
+      set.edit("lidarseg", () => []);
+      const [kept, ...others] = files(set, `lidarseg/${VERSION}`);
+      for (const file of others) rmSync(set.path("lidarseg", VERSION, file));
+      return `lidarseg/${VERSION}/${kept}`;
+    },
+    // A table without a row, and a folder without a file.
+    near: (set) => {
+      set.edit("lidarseg", () => []);
+      for (const file of files(set, `lidarseg/${VERSION}`)) rmSync(set.path("lidarseg", VERSION, file));
+    },
+  },
+  {
+    rule: "missing-file",
+    name: "a table of labels without a row, and no folder for them",
+    labels: true,
+    plant: (set) => {
+      set.edit("lidarseg", () => []);
+      rmSync(set.path("lidarseg"), { recursive: true });
+      return `lidarseg/${VERSION}`;
+    },
+  },
+  {
+    rule: "missing-file",
+    name: "labels in another folder than the one that the devkit counts",
+    labels: true,
+    plant: (set) => {
+      renameSync(set.path("lidarseg", VERSION), set.path("lidarseg/other"));
+      mkdirSync(set.path("lidarseg", VERSION));
+      set.edit("lidarseg", (rows) => {
+        for (const row of rows) row.filename = row.filename.replace(VERSION, "other");
+      });
+      return `lidarseg/${VERSION}`;
+    },
+    // The same folder, spelled otherwise.
+    near: (set) =>
+      set.edit("lidarseg", (rows) => {
+        for (const row of rows) row.filename = `./${row.filename.replace("/", "//")}`;
+      }),
+  },
+  {
+    rule: "missing-file",
+    name: "a label without the name of a file",
+    labels: true,
+    plant: (set) => {
+      let token = "";
+      set.edit("lidarseg", (rows) => {
+        rmSync(set.path(rows[2]!.filename));
+        rows[2]!.filename = "";
+        token = rows[2]!.token;
+      });
+      return `${table("lidarseg")} ${token}`;
+    },
+  },
+  {
+    rule: "duplicate-file",
+    name: "two labels name one file",
+    labels: true,
+    plant: (set) => {
+      let token = "";
+      set.edit("lidarseg", (rows) => {
+        rmSync(set.path(rows[1]!.filename));
+        rows[1]!.filename = rows[0]!.filename;
+        token = rows[1]!.token;
+      });
+      return `${table("lidarseg")} ${token}`;
+    },
+  },
+  {
+    rule: "category-index",
+    name: "a category that the devkit has no colour for",
+    labels: true,
+    plant: (set) => {
+      let token = "";
+      set.edit("category", (rows) => {
+        rows[4]!.name = "vehicle.spaceship";
+        token = rows[4]!.token;
+      });
+      return `${table("category")} ${token}`;
+    },
+    // Without labels, the devkit asks for no colour.
+    near: (set) => {
+      set.edit("category", (rows) => {
+        rows[4]!.name = "vehicle.spaceship";
+      });
+      rmSync(set.path(table("lidarseg")));
+    },
+  },
+  {
+    rule: "missing-map",
+    name: "a map without the name of an image",
+    plant: (set) => {
+      set.edit("map", (rows) => {
+        rows[0]!.filename = "";
+      });
+      return `${table("map")} ${set.rows("map")[0]!.token}`;
+    },
+  },
+  {
+    rule: "wrong-type",
+    name: "the time of a sample is NaN, as pandas writes it: its key frames are not far from it",
+    plant: (set) => {
+      const { token, timestamp } = set.rows("sample")[1]!;
+      const text = readFileSync(set.path(table("sample")), "utf8");
+      writeFileSync(set.path(table("sample")), text.replace(`"timestamp": ${timestamp}`, '"timestamp": NaN'));
+      return `${table("sample")} ${token}`;
+    },
+  },
+  {
+    rule: "wrong-type",
+    name: "an intrinsic matrix with NaN, which is not an empty one as well",
+    plant: (set) => {
+      const { token } = set.rows("calibrated_sensor").find((row) => row.camera_intrinsic.length > 0)!;
+      const text = readFileSync(set.path(table("calibrated_sensor")), "utf8");
+      const changed = text.replace(/("camera_intrinsic": \[\s*\[\s*)[-\d.]+/, "$1NaN");
+      writeFileSync(set.path(table("calibrated_sensor")), changed);
+      return `${table("calibrated_sensor")} ${token}`;
+    },
+  },
+  {
     rule: "category-index",
     name: "a category has no label index",
     labels: true,

@@ -1,6 +1,7 @@
 /** The devkit as judge: it loads what we call clean, and what it cannot load we call broken. */
-import { readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { COLOURED_CATEGORIES } from "../../../src/dataset/nuscenes/check/labels.js";
 import { findingsOf, Sets, type TestSet, VERSION } from "../../dataset/nuscenes/set.js";
 import { runPython } from "../python.js";
 
@@ -107,8 +108,50 @@ const BREAKS: [rule: string, labels: boolean, plant: (set: TestSet) => unknown][
       }),
   ],
   ["category-index", true, (set) => set.edit("category", (rows) => void delete rows[0]!.index)],
+  [
+    "category-index",
+    true,
+    (set) =>
+      set.edit("category", (rows) => {
+        rows[0]!.name = "vehicle.spaceship";
+      }),
+  ],
   ["labels-unlisted", true, (set) => writeFileSync(set.path("lidarseg", VERSION, "0_lidarseg.bin"), "")],
+  ["labels-unlisted", true, (set) => set.edit("lidarseg", () => [])],
+  [
+    "missing-file",
+    true,
+    (set) => {
+      set.edit("lidarseg", () => []);
+      rmSync(set.path("lidarseg"), { recursive: true });
+    },
+  ],
+  [
+    "missing-file",
+    true,
+    (set) => {
+      renameSync(set.path("lidarseg", VERSION), set.path("lidarseg/other"));
+      set.edit("lidarseg", (rows) => {
+        for (const row of rows) row.filename = row.filename.replace(VERSION, "other");
+      });
+    },
+  ],
+  [
+    "duplicate-file",
+    true,
+    (set) =>
+      set.edit("lidarseg", (rows) => {
+        rmSync(set.path(rows[1]!.filename));
+        rows[1]!.filename = rows[0]!.filename;
+      }),
+  ],
 ];
+
+it("the devkit has colours for the categories that we know", async () => {
+  const script =
+    "import json; from nuscenes.utils.color_map import get_colormap; print(json.dumps(list(get_colormap())))";
+  expect(JSON.parse(await runPython("data", ["-c", script]))).toEqual([...COLOURED_CATEGORIES]);
+});
 
 /** What the devkit takes without a word, and we take as well. */
 const HARMLESS: ((set: TestSet) => unknown)[] = [

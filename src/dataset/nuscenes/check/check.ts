@@ -14,7 +14,8 @@ import { chainFindings } from "./chain-findings.js";
 import { lookFindings } from "./file-contents.js";
 import { type FileList, fileFindings } from "./files.js";
 import { Frames, frameFindings } from "./frames.js";
-import { canBusFindings, labelFindings, mapFindings } from "./maps-and-can-bus.js";
+import { categoryFindings, labelFindings } from "./labels.js";
+import { canBusFindings, mapFindings } from "./maps-and-can-bus.js";
 import { Names } from "./names.js";
 import { sampleChains } from "./sample-chains.js";
 import { sceneFindings } from "./scene-findings.js";
@@ -81,12 +82,13 @@ async function* run(
         const chains = yield* chainFindings(samples, frames, names);
         if (frames !== undefined) yield* frameFindings(frames, chains, names);
         yield* sceneFindings(names);
+        yield* categoryFindings(names);
         await turn(options.signal);
         rows.checked += rowCount(tables);
         summary.charts!.push(...tableCharts(tables, frames, version));
         if (options.tablesOnly) continue;
-        yield* mapFindings(root, tables);
-        yield* labelFindings(root, version, tables);
+        yield* mapFindings(root, names);
+        yield* labelFindings(root, version, names);
         yield* canBusFindings(root, tables, names, canBus, options);
       } finally {
         names.close();

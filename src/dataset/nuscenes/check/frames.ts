@@ -34,6 +34,8 @@ export class Frames {
   readonly contradictions = new Kept<number>();
   /** The scene of each sample, or -1. */
   readonly sceneOfSample: Int32Array;
+  /** The time of each sample; NaN if unknown, and without an entry where no scenes are known. */
+  readonly timeOfSample: Float64Array;
   readonly #scenes: SmallTable | undefined;
 
   constructor(data: SampleData, tables: Tables, samples: SampleChains | undefined) {
@@ -48,6 +50,7 @@ export class Frames {
       return at < 0 ? -1 : this.channels.indexOf(String(sensor!.values[at]!.channel));
     });
     this.sceneOfSample = samples?.scenes ?? new Int32Array(tables.small.sample?.rows ?? 0).fill(-1);
+    this.timeOfSample = samples?.input.time ?? new Float64Array(0);
     const count = this.channels.length;
     this.group = new Int32Array(data.rows);
     this.channel = new Int16Array(data.rows);
@@ -119,7 +122,7 @@ export function* frameFindings(
   /** The number of key frames of each sensor that belong to no known sample; they may be the missing ones. */
   const lost = new Int32Array(width);
   let lostAnywhere = 0;
-  const apart = (row: number) => data.time[row]! - (sample.values[data.sample[row]!]!.timestamp as number);
+  const apart = (row: number) => data.time[row]! - frames.timeOfSample[data.sample[row]!]!;
   /** The key frames that are one too many: of two, the one that lies farther from the sample. */
   const surplus: number[] = [];
   const far: number[] = [];
@@ -204,7 +207,7 @@ export function* frameFindings(
     // A surplus key frame of another sample that lies at the time of this one belongs to this one; only its key is wrong.
     const spare = surplus.filter((row) => frames.channel[row] === channel).map((row) => data.time[row]!);
     const times = Float64Array.from(spare).sort();
-    missing = missing.filter((row) => !hasNear(times, sample.values[row]!.timestamp as number, FAR_US));
+    missing = missing.filter((row) => !hasNear(times, frames.timeOfSample[row]!, FAR_US));
     if (missing.length <= lost[channel]! + lostAnywhere) continue;
     const more = `more samples without a key frame of ${name}`;
     yield* keptFindings("keyframe-missing", path, keepFirst(missing), more, (row) => [

@@ -1,76 +1,34 @@
-/** Checks of what lies beside the sensors' files: map images, lidar labels, CAN bus messages. */
+/** Checks of what lies beside the sensors' files: map images and CAN bus messages. */
 
 import { join, resolve } from "node:path";
 import { orElse, throwIfAborted } from "../../../core/errors.js";
-import { readRegular, sizeOf } from "../../../core/io/regular.js";
+import { readRegular } from "../../../core/io/regular.js";
 import { JsonSyntaxError, parseWhole } from "../../../core/json/scan.js";
-import { remember } from "../../../core/maps.js";
 import type { RunOptions } from "../../../core/progress.js";
-import { compareText } from "../../../core/text.js";
 import type { Coverage, Finding } from "../../finding.js";
 import { checkImage } from "../../images/check.js";
 import type { Tables } from "../read/load-tables.js";
-import { LABEL_TABLES, SCENES_WITHOUT_CAN_BUS } from "../read/schema.js";
+import { SCENES_WITHOUT_CAN_BUS } from "../read/schema.js";
 import { type Row, rowOf, type SmallTable } from "../read/tables.js";
 import { listing } from "./listing.js";
 import type { Names } from "./names.js";
 import { finding } from "./rules.js";
 import { sceneNumber } from "./scene-findings.js";
 
-export async function* mapFindings(root: string, tables: Tables): AsyncGenerator<Finding> {
+export async function* mapFindings(root: string, names: Names): AsyncGenerator<Finding> {
   const seen = new Set<string>();
-  for (const { filename } of tables.small.map?.values ?? []) {
-    if (typeof filename !== "string" || filename === "" || seen.has(filename)) continue;
+  for (const [row, { filename }] of (names.tables.small.map?.values ?? []).entries()) {
+    if (typeof filename !== "string" || seen.has(filename)) continue;
     seen.add(filename);
+    if (filename === "") {
+      yield finding("missing-map", names.path("map"), "filename is empty", names.place("map", row));
+      continue;
+    }
     const report = await checkImage(resolve(root, filename), "headers");
     if (report.fault === "missing") {
       yield finding("missing-map", filename, "the map image is not there: the devkit cannot load the set");
     } else if (report.fault !== undefined) {
       yield finding("bad-map", filename, report.detail ?? report.fault);
-    }
-  }
-}
-
-/** Checks the label files of lidarseg and panoptic: those that rows name must be there, and no others, as the devkit demands. */
-export async function* labelFindings(root: string, version: string, tables: Tables): AsyncGenerator<Finding> {
-  for (const name of LABEL_TABLES) {
-    const table = tables.small[name];
-    if (table === undefined) continue;
-    const folders = new Map<string, Set<string>>();
-    for (const { filename } of table.values) {
-      if (typeof filename !== "string" || filename === "") continue;
-      const slash = filename.lastIndexOf("/");
-      const folder = filename.slice(0, Math.max(slash, 0));
-      remember(folders, folder, () => new Set()).add(filename.slice(slash + 1));
-    }
-    for (const [folder, wanted] of [...folders].sort(([a], [b]) => compareText(a, b))) {
-      const base = resolve(root, folder);
-      const names = (await listing(base)) ?? [];
-      if (typeof names === "string") {
-        yield finding("unreadable-file", folder || ".", names, { count: wanted.size });
-        continue;
-      }
-      const there = new Set(names);
-      const sizes = new Map(
-        [...wanted].sort().map((file) => [file, there.has(file) ? sizeOf(`${base}/${file}`) : -1]),
-      );
-      const missing = [...wanted].filter((file) => sizes.get(file) === -1).sort();
-      if (missing.length === wanted.size && missing.length > 1) {
-        const text = `none of the ${missing.length} files of ${name}.json is there`;
-        yield finding("missing-file", folder, text, { count: missing.length });
-      } else {
-        for (const file of missing) {
-          yield finding("missing-file", `${folder}/${file}`, `the file is not there; ${name}.json names it`);
-        }
-      }
-      for (const [file, size] of sizes)
-        if (size === 0) yield finding("empty-file", `${folder}/${file}`, "is empty (0 bytes)");
-      // The devkit counts the label files of these two kinds in the version's own folder.
-      if (folder !== `${name}/${version}` || !table.complete) continue;
-      for (const file of [...there].sort()) {
-        if (wanted.has(file) || !/\.(bin|npz)$/.test(file)) continue;
-        yield finding("labels-unlisted", `${folder}/${file}`, `no row of ${name}.json names this file`);
-      }
     }
   }
 }

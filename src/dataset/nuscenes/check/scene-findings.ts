@@ -1,5 +1,5 @@
 /**
- * Findings about scenes, logs, maps and categories: the small tables are compared with what Vista and the devkit need of them.
+ * Findings about scenes, logs and maps: the small tables are compared with what Vista and the devkit need of them.
  */
 import type { Finding } from "../../finding.js";
 import { SCENE_QUIRKS } from "../read/schema.js";
@@ -14,7 +14,7 @@ export function sceneNumber(name: unknown): number | undefined {
 }
 
 export function* sceneFindings(names: Names): Generator<Finding> {
-  const { log, map, scene, category, lidarseg, panoptic } = names.tables.small;
+  const { log, map, scene } = names.tables.small;
   if (log !== undefined && map?.complete) {
     const mapped = new Set(
       map.values.flatMap((row) => (Array.isArray(row.log_tokens) ? row.log_tokens : [])),
@@ -34,12 +34,5 @@ export function* sceneFindings(names: Names): Generator<Finding> {
     const quirk = SCENE_QUIRKS.get(sceneNumber(values.name) ?? -1);
     if (quirk === undefined) continue;
     yield finding("known-scene", names.path("scene"), quirk, { record: String(values.name) });
-  }
-  if (category !== undefined && (lidarseg ?? panoptic) !== undefined) {
-    for (const [row, values] of category.values.entries()) {
-      if (Number.isSafeInteger(values.index)) continue;
-      const text = `${String(values.name)} has no index, but there is a table of lidar labels`;
-      yield finding("category-index", names.path("category"), text, names.place("category", row));
-    }
   }
 }

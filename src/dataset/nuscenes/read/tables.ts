@@ -71,10 +71,14 @@ export function loadSmall(name: TableName, path: string): SmallTable {
   };
 }
 
-/** Returns what is kept of a value of a wrong type. An object may have a `toString` of its own, at which any text about it would fail. */
+/**
+ * Returns what is kept of a value of a wrong type. An object may have a `toString` of its own, at which any text about it would fail.
+ * Where nothing is left of an array, it is none: an empty one may be of the right type.
+ */
 function withoutObjects(value: unknown): unknown {
-  if (Array.isArray(value)) return value.filter((entry) => typeof entry !== "object");
-  return typeof value === "object" ? null : value;
+  if (!Array.isArray(value)) return typeof value === "object" ? null : value;
+  const kept = value.filter((entry) => typeof entry !== "object");
+  return kept.length > 0 ? kept : null;
 }
 
 /** Returns the row that a token names, or -1. */
