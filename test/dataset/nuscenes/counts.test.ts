@@ -80,7 +80,11 @@ it("files in the folder of another sensor are all counted", () => {
   const data = sampleData(KEEP + MORE);
   const tables = { small: { sensor, calibrated_sensor: calibrated }, sampleData: data } as unknown as Tables;
   const names = { tables, path: () => "sample_data.json", place: () => ({}) } as unknown as Names;
-  const nothing = { wrongTime: new Set<number>(), strays: new Map<number, number>() };
+  const nothing = {
+    wrongTime: new Set<number>(),
+    wrongFrameTime: new Set<number>(),
+    strays: new Map<number, number>(),
+  };
   const frames = new Frames(data, tables, undefined);
   const findings = [...frameFindings(frames, nothing, names)];
   expect(counted(findings, "wrong-sensor")).toEqual([KEEP + 1, KEEP + MORE]);

@@ -577,6 +577,42 @@ const CASES: Case[] = [
     },
   },
   {
+    rule: "pose-time",
+    name: "a frame has the ego pose of the next key frame",
+    plant: (set) => {
+      let token = "";
+      set.edit("sample_data", (rows) => {
+        const keys = rows.filter((each) => each.is_key_frame && each.filename.includes("CAM_FRONT"));
+        keys[0]!.ego_pose_token = keys[1]!.ego_pose_token;
+        token = keys[0]!.token;
+      });
+      return `${table("sample_data")} ${token}`;
+    },
+    // The pose of the next frame of the lidar, 50 ms later, as in a set with fewer poses than frames.
+    near: (set) =>
+      set.edit("sample_data", (rows) => {
+        const row = rows.find((each) => each.filename.includes("LIDAR") && each.next !== "")!;
+        row.ego_pose_token = byToken(rows, row.next).ego_pose_token;
+      }),
+  },
+  {
+    rule: "pose-time",
+    name: "an ego pose has a time of its own",
+    plant: (set) => {
+      const row = set.rows("sample_data").find((each) => each.is_key_frame)!;
+      set.edit("ego_pose", (poses) => {
+        byToken(poses, row.ego_pose_token).timestamp -= 300_001;
+      });
+      return `${table("sample_data")} ${row.token}`;
+    },
+    near: (set) => {
+      const row = set.rows("sample_data").find((each) => each.is_key_frame)!;
+      set.edit("ego_pose", (poses) => {
+        byToken(poses, row.ego_pose_token).timestamp -= 300_000;
+      });
+    },
+  },
+  {
     rule: "keyframe-time",
     name: "a sample's key frame is half a second off",
     plant: (set) => {

@@ -51,6 +51,7 @@ export function* chainFindings(
   const { tables } = names;
   const { sample, scene, instance } = tables.small;
   let strays: ReadonlyMap<number, number> = new Map();
+  let wrongFrameTime: ReadonlySet<number> = new Set();
   if (samples !== undefined) yield* sampleFindings(sample!, scene!, samples, names);
   if (tables.sampleData !== undefined && frames !== undefined) {
     const { prev, next, time, exclude } = tables.sampleData;
@@ -58,13 +59,18 @@ export function* chainFindings(
     const describe = (row: number) => frames.describe(row);
     const result = checkChains(input);
     strays = result.strays;
+    wrongFrameTime = wrongTimes(result.faults);
     yield* faultFindings("sample_data", result, input, names, describe);
   }
   if (tables.annotations !== undefined && sample !== undefined && instance !== undefined) {
     yield* instanceChains(instance, sample, samples, names);
   }
-  const late = samples?.result.faults.flatMap((fault) => (fault.kind === "time" ? [fault.culprit] : []));
-  return { wrongTime: new Set(late), strays };
+  return { wrongTime: wrongTimes(samples?.result.faults ?? []), wrongFrameTime, strays };
+}
+
+/** Returns the rows whose own time seems wrong. */
+function wrongTimes(faults: readonly ChainFault[]): Set<number> {
+  return new Set(faults.flatMap((fault) => (fault.kind === "time" ? [fault.culprit] : [])));
 }
 
 /**

@@ -1,7 +1,7 @@
 /** The sensor and scene that each row of sample_data belongs to, and the findings about key frames. */
 import { firstWhere } from "../../../core/search.js";
 import type { Finding } from "../../finding.js";
-import type { SampleData } from "../read/load.js";
+import type { EgoPoses, SampleData } from "../read/load.js";
 import type { Tables } from "../read/load-tables.js";
 import { Kept, keepFirst } from "../read/table-state.js";
 import { rowOf, type SmallTable } from "../read/tables.js";
@@ -16,10 +16,18 @@ import { keptFindings } from "./table-findings.js";
  */
 const FAR_US = 250_000;
 
+/**
+ * The distance in microseconds from which on an ego pose is another frame's. Those of the official tables have the time of their
+ * frames; a set of one's own may take the nearest of few poses.
+ */
+const POSE_FAR_US = 300_000;
+
 /** The facts that the chains show and that other rules need, so as not to report them again. */
 export interface ChainKnowledge {
   /** The samples whose own time is wrong, so that their key frames are not to blame for being far from them. */
   wrongTime: ReadonlySet<number>;
+  /** The rows of sample_data whose own time is wrong. */
+  wrongFrameTime: ReadonlySet<number>;
   /** The rows of sample_data that belong to another scene than the chain around them. */
   strays: ReadonlyMap<number, number>;
 }
@@ -87,13 +95,13 @@ export class Frames {
 
 /**
  * Yields the findings about sensors that contradict folders and about each sample's key frames: there must be one of each sensor,
- * close in time.
+ * close in time, and the ego pose of each frame must be of its time.
  *
  * @param chains  what has been reported about samples and about single frames
  */
 export function* frameFindings(
   frames: Frames,
-  { wrongTime, strays }: ChainKnowledge,
+  { wrongTime, wrongFrameTime, strays }: ChainKnowledge,
   names: Names,
 ): Generator<Finding> {
   const { tables } = names;
@@ -174,6 +182,18 @@ export function* frameFindings(
       return [text, names.place("sample_data", row)];
     },
   );
+  const isFar = new Set(far);
+  const poses = poseDistances(data, tables.egoPose, (row) => !isFar.has(row) && !wrongFrameTime.has(row));
+  yield* keptFindings(
+    "pose-time",
+    path,
+    poses,
+    "more frames whose ego pose is of another time",
+    ([row, us]) => {
+      const text = `ego_pose_token names a pose of ${Math.abs(Math.round(us / 1000))} ms ${us > 0 ? "later" : "earlier"}`;
+      return [text, names.place("sample_data", row)];
+    },
+  );
   if (!data.complete || data.rows === 0 || Object.keys(data.moreDangling).length > 0) return;
 
   if (tables.small.sensor?.complete && !frames.channels.includes("CAM_FRONT")) {
@@ -215,6 +235,22 @@ export function* frameFindings(
       { record: `sample ${names.token("sample", row)}` },
     ]);
   }
+}
+
+/** Finds the frames whose ego poses are far from them in time, each with how far, as long as their own time is to be trusted. */
+function poseDistances(
+  { egoPose, exclude, time }: SampleData,
+  poses: EgoPoses | undefined,
+  isTrusted: (row: number) => boolean,
+): Kept<[row: number, us: number]> {
+  const found = new Kept<[row: number, us: number]>();
+  if (poses === undefined) return found;
+  for (let row = 0; row < egoPose.length; row++) {
+    if (egoPose[row]! < 0 || exclude[row] === 1) continue;
+    const us = poses.time[egoPose[row]!]! - time[row]!;
+    if (Math.abs(us) > POSE_FAR_US && isTrusted(row)) found.add([row, us]);
+  }
+  return found;
 }
 
 /** Tells whether one of the times, which are sorted, lies no farther than `within` from `time`. */

@@ -20,6 +20,7 @@ export const NUSCENES_RULES = defineRules("nuscenes", {
   "keyframe-missing": ["error", "a sample has no key frame of a sensor", "Restore the sample_data row, or its is_key_frame."],
   "keyframe-duplicate": ["error", "a sample has two key frames of a sensor", "Set is_key_frame to false for the sweep."],
   "keyframe-time": ["warning", "a key frame is far in time from its sample", "Check sample_token and timestamp of the row."],
+  "pose-time": ["warning", "a frame's ego pose is of another time", "Check ego_pose_token of the row, and the timestamp of the pose: trajectories are made of these poses."],
   "log-without-map": ["error", "a log is in no map", "Add the log's token to log_tokens of its map: the devkit cannot load without."],
   "missing-map": ["error", "a map image is missing", "Unpack the maps of the metadata archive into maps/."],
   "bad-map": ["error", "a map image is not a picture", "Unpack the maps of the metadata archive again."],

@@ -9,7 +9,14 @@ import { TaskThread } from "../../../core/io/worker.js";
 import type { RunOptions } from "../../../core/progress.js";
 import { sum } from "../../../core/sum.js";
 import { follow } from "./links.js";
-import { type Annotations, loadAnnotations, loadEgoPose, loadSampleData, type SampleData } from "./load.js";
+import {
+  type Annotations,
+  type EgoPoses,
+  loadAnnotations,
+  loadEgoPose,
+  loadSampleData,
+  type SampleData,
+} from "./load.js";
 import { ALL_TABLES, LABEL_TABLES, LARGE_TABLES, type TableName } from "./schema.js";
 import type { TableState } from "./table-state.js";
 import { loadSmall, type SmallTable } from "./tables.js";
@@ -44,7 +51,7 @@ export interface Tables {
   folder: string;
   small: Partial<Record<TableName, SmallTable>>;
   sampleData?: SampleData;
-  egoPose?: TableState;
+  egoPose?: EgoPoses;
   annotations?: Annotations;
   /** The tables that are not there; `unreadable` holds those that the system refuses to read, with its words. */
   missing: TableName[];

@@ -45,6 +45,10 @@ export interface SampleData extends TableState {
   forms: { fileformat: string; width: number; height: number }[];
 }
 
+export interface EgoPoses extends TableState {
+  time: Float64Array;
+}
+
 export interface Annotations extends TableState {
   sample: Int32Array;
   instance: Int32Array;
@@ -164,8 +168,15 @@ function copyWords(from: Uint32Array, at: number, to: Uint32Array, slot: number)
   to[slot + 3] = from[at + 3]!;
 }
 
-export function loadEgoPose({ path }: { path: string }, onBytes: Report): TableState {
-  return new Loader("ego_pose", {}, expectedRows(path, 250), () => {}).run(path, onBytes);
+const EGO_POSES = { time: [Float64Array, 1] } as const;
+
+export function loadEgoPose({ path }: { path: string }, onBytes: Report): EgoPoses {
+  const loader = new Loader("ego_pose", EGO_POSES, expectedRows(path, 250), ({ columns, decoder, row }) => {
+    columns.arrays.time[row] = decoder.numbers[F.timestamp]!;
+  });
+  const F = loader.decoder.fields;
+  const state = loader.run(path, onBytes);
+  return { ...state, ...loader.columns.finish(state.rows) };
 }
 
 const LINKS = {
