@@ -2,15 +2,16 @@
 import { VistaError } from "../core/errors.js";
 import { remember } from "../core/maps.js";
 import { type CastTarget, canCast, isCastTarget, isWidenable } from "./tensor/cast.js";
-import { castTensor, type StateDict, type Tensor } from "./tensor/tensor.js";
+import { castTensor, requireState, type StateDict, type Tensor } from "./tensor/tensor.js";
 
 /**
  * Converts floating-point tensors to `dtype` (to 16 bits: rounded to nearest, ties to even). Integers, booleans, complex and
  * packed types stay as they are; shared tensors stay shared.
  *
- * @throws VistaError `USAGE` for a dtype that is none of these
+ * @throws VistaError `USAGE` for a dtype that is none of these, and for what is no state dict
  */
 export function castState(state: StateDict, dtype: CastTarget): StateDict {
+  requireState(state);
   // Programs in JavaScript come here too, and `bf16` would leave all tensors as they are.
   if (!isCastTarget(dtype)) {
     throw new VistaError("USAGE", `there is no conversion to ${String(dtype)}`, {

@@ -1,5 +1,6 @@
 /** Defines the handle on an opened checkpoint of any kind. */
 import { VistaError } from "../core/errors.js";
+import { suggest } from "../core/suggest.js";
 import type { DcpInfo } from "./dcp/open.js";
 import type { StateDict, Tensor } from "./tensor/tensor.js";
 import type { TensorValues } from "./tensor/typed-array.js";
@@ -84,10 +85,17 @@ export class Checkpoint implements AsyncDisposable {
     }
     const tensor = this.tensors.get(name) ?? this.tensors.get(PREFIX + name);
     if (tensor !== undefined) return readValues(tensor, options);
-    const close = [...this.tensors.keys()].find((key) => key.endsWith(`.${name}`));
+    const names = [...this.tensors.keys()];
+    // A prefix that is left out makes every name too far from one that is misspelt.
+    const close =
+      names.find((key) => key.endsWith(`.${name}`)) ??
+      suggest(
+        String(name),
+        names.flatMap((key) => [key, key.replace(PREFIX, "")]),
+      );
     throw new VistaError("NOT_FOUND", `no tensor has this name, of ${this.tensors.size}`, {
       path: this.path,
-      record: name,
+      record: String(name),
       hint: close === undefined ? undefined : `Did you mean ${close}?`,
     });
   }

@@ -1,7 +1,7 @@
 /** Finds what is at a path by its names: an index of shards, a distributed checkpoint, one file of weights, a ZeRO checkpoint. */
 import { cannot, firstNames, VistaError } from "../core/errors.js";
 import type { Entry } from "../core/io/entries.js";
-import { joinPlace, listFolder, lookAt, placeName } from "../core/io/places.js";
+import { joinPlace, listFolder, lookAt, placeName, requirePath } from "../core/io/places.js";
 import { findDcp } from "./dcp/find.js";
 import { isModel } from "./torch/beside.js";
 import { isCheckpointFolder, saysLatest } from "./zero/layout.js";
@@ -22,6 +22,7 @@ export interface FoundInput {
  * @throws VistaError `NOT_FOUND`, `AMBIGUOUS` for several indexes or files of weights
  */
 export async function findInput(path: string): Promise<FoundInput> {
+  requirePath(path);
   if (!(await lookAt(path)).isFolder) {
     return {
       kind: placeName(path).endsWith(".json") ? "index" : "file",

@@ -12,6 +12,7 @@ import {
   outputExists,
   prepareOutput,
 } from "../core/io/output.js";
+import { requirePath } from "../core/io/places.js";
 import { isRecord } from "../core/maps.js";
 import { sum } from "../core/sum.js";
 import { castState } from "./cast.js";
@@ -21,7 +22,7 @@ import { type Metadata, planSafetensors } from "./safetensors/write.js";
 import { formatIndex } from "./shard-index.js";
 import { splitState } from "./split.js";
 import type { CastTarget } from "./tensor/cast.js";
-import type { StateDict } from "./tensor/tensor.js";
+import { requireState, type StateDict } from "./tensor/tensor.js";
 import { planTorchFile } from "./torch/write.js";
 
 export type CheckpointFormat = "torch" | "safetensors";
@@ -168,10 +169,8 @@ async function realPlace(path: string): Promise<string> {
 const INDEX = ".index.json";
 
 function plan(original: StateDict, path: string, options: SaveOptions): Plan {
-  if (typeof original?.unique !== "function")
-    throw new VistaError("USAGE", "what is to be saved is no StateDict", {
-      hint: "Give checkpoint.state, or new StateDict([[name, tensor]]).",
-    });
+  requireState(original);
+  requirePath(path);
   const state = options.dtype === undefined ? original : castState(original, options.dtype);
   const format = options.format ?? formatOf(path);
   if (!FORMATS.includes(format)) {

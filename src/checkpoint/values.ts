@@ -3,7 +3,7 @@ import { constants } from "node:buffer";
 import { VistaError } from "../core/errors.js";
 import { RegionChecks } from "./copy/input-checks.js";
 import { readTensor } from "./copy/read-tensor.js";
-import { type CastTarget, canCast } from "./tensor/cast.js";
+import { type CastTarget, canCast, isCastTarget } from "./tensor/cast.js";
 import { dtypeInfo } from "./tensor/dtype.js";
 import { castTensor, type Tensor } from "./tensor/tensor.js";
 import { type TensorValues, typedArrayOf } from "./tensor/typed-array.js";
@@ -42,7 +42,7 @@ export async function readValues(tensor: Tensor, options: ReadOptions = {}): Pro
   const { dtype = tensor.dtype, from = 0, to = tensor.numel, signal } = options;
   if (!canCast(tensor.dtype, dtype)) {
     throw new VistaError("UNSUPPORTED", `there is no conversion from ${tensor.dtype} to ${dtype}`, {
-      hint: "Read it without a dtype.",
+      hint: isCastTarget(dtype) ? "Read it without a dtype." : "Give F32, F16 or BF16, or no dtype.",
     });
   }
   const bytes = ((to - from) * dtypeInfo(dtype).bits) / 8;

@@ -129,6 +129,10 @@ it("what does not go together is refused with the numbers", async () => {
     /no tensor of this package/,
   );
   await expect(readValues(tensor, { from: 4, to: 7 })).rejects.toMatchObject({ code: "USAGE" });
+  await expect(readValues(tensor, { dtype: "bf16" as never })).rejects.toMatchObject({
+    code: "UNSUPPORTED",
+    hint: "Give F32, F16 or BF16, or no dtype.",
+  });
 });
 
 it("read names what is not there, takes names without Lightning's prefix, and ends with close", async () => {
@@ -137,6 +141,16 @@ it("read names what is not there, takes names without Lightning's prefix, and en
     code: "NOT_FOUND",
     hint: expect.stringMatching(/Did you mean _forward_module\..*out\.2\.weight\?/),
   });
+  for (const misspelt of [
+    "model.diffusion_model.out.2.weigth",
+    "_forward_module.model.diffusion_model.ot.2.weight",
+  ])
+    await expect(ckpt.read(misspelt)).rejects.toMatchObject({
+      hint: expect.stringMatching(
+        /^Did you mean (_forward_module\.)?model\.diffusion_model\.out\.2\.weight\?$/,
+      ),
+    });
+  await expect(ckpt.read(3 as never)).rejects.toMatchObject({ code: "NOT_FOUND", where: { record: "3" } });
   const full = await ckpt.read("_forward_module.model.diffusion_model.out.2.weight");
   expect(await ckpt.read("model.diffusion_model.out.2.weight")).toEqual(full);
   await ckpt.close();

@@ -1,7 +1,7 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { knownFlags, parseArguments, suggest } from "../../src/train/launch/arguments.js";
+import { knownFlags, parseArguments } from "../../src/train/launch/arguments.js";
 import { applyDotted, getPath, mergeConfigs } from "../../src/train/launch/config.js";
 import { temporaryFolder } from "./checkout.js";
 
@@ -56,13 +56,6 @@ test("flags that a fork's train.py adds are known", async () => {
     "optional",
   ]);
   expect(flags.has("--finetune")).toBe(true);
-});
-
-test("slips of the finger are recognised, other words are not", () => {
-  const names = ["--accumulate_grad_batches", "--max_epochs", "--seed"];
-  expect(suggest("--acumulate_grad_batchs", names)).toBe("--accumulate_grad_batches");
-  expect(suggest("--sead", names)).toBe("--seed");
-  expect(suggest("--wandb", names)).toBeUndefined();
 });
 
 test("configs are merged and overridden as OmegaConf does", async () => {

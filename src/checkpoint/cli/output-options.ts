@@ -22,7 +22,11 @@ export function addOutputFileOptions(command: Command): Command {
         .choices(Object.keys(DTYPES))
         .default("keep"),
     )
-    .option("--max-shard-size <size>", "write files of at most this size and an index, e.g. 5GB", parseSize)
+    .option(
+      "--max-shard-size <size>",
+      "write files with at most this much of tensors each, and an index, e.g. 5GB",
+      parseSize,
+    )
     .option("--metadata <key=value>", "text for the safetensors header; may be repeated", collectMetadata);
 }
 

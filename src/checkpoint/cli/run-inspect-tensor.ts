@@ -5,6 +5,7 @@ import { printResult } from "../../core/cli/print.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import { runWithProgress } from "../../core/cli/progress.js";
 import { firstNames, shorten, VistaError } from "../../core/errors.js";
+import { suggest } from "../../core/suggest.js";
 import { openCheckpoint } from "../open.js";
 import { type TensorStatistics, tensorStatistics } from "../tensor-statistics.js";
 import { printWarnings } from "./texts.js";
@@ -47,8 +48,9 @@ export async function inspectTensor(
 function noTensor(path: string, name: string, names: readonly string[]): VistaError {
   const close = names.filter((other) => other.endsWith(`.${name}`));
   const near = close.length > 0 ? close : names.filter((other) => name !== "" && other.includes(name));
-  const like = `Names like it: ${firstNames(near)}.`;
-  const hint = near.length > 0 ? like : "`vista-ckpt inspect --tensors` lists all of them.";
+  const like = near.length > 0 ? near : [suggest(name, names) ?? []].flat();
+  const all = "`vista-ckpt inspect --tensors` lists all of them.";
+  const hint = like.length > 0 ? `Names like it: ${firstNames(like)}.` : all;
   return new VistaError("NOT_FOUND", `there is no tensor ${shorten(name, 200)}`, { path, hint });
 }
 

@@ -199,6 +199,14 @@ export class StateDict {
   constructor(tensors: Iterable<readonly [name: string, tensor: Tensor]>, files?: readonly SourceFile[]);
   constructor(tensors: Iterable<readonly [name: string, tensor: Tensor]>, files: readonly SourceFile[] = []) {
     const map = new Map<string, Tensor>();
+    if (typeof tensors?.[Symbol.iterator] !== "function")
+      throw new VistaError(
+        "USAGE",
+        "a state dict is made of pairs of a name and a tensor, and this is no list",
+        {
+          hint: "Give a Map, [[name, tensor]], or Object.entries(object).",
+        },
+      );
     for (const [name, tensor] of tensors) {
       if (map.has(name))
         throw new VistaError("USAGE", "the name comes twice in a state dict", {
@@ -250,6 +258,17 @@ export class StateDict {
   async close(): Promise<void> {
     await settleAll(this.#files.map((file) => file.close()));
   }
+}
+
+/**
+ * Refuses what is no state dict: programs in JavaScript may give the checkpoint that has one.
+ * @throws VistaError `USAGE`
+ */
+export function requireState(state: StateDict): void {
+  if (typeof state?.with === "function") return;
+  throw new VistaError("USAGE", "what is given is no StateDict", {
+    hint: "Give checkpoint.state, or new StateDict([[name, tensor]]).",
+  });
 }
 
 /** Returns the names whose tensor has an earlier name too, each with the first one; tensors without elements share nothing. */

@@ -1,6 +1,6 @@
 /** Chooses the steps between reading and writing that a model needs: those of the script with which its authors convert it. */
 import { VistaError } from "../../core/errors.js";
-import type { StateDict } from "../tensor/tensor.js";
+import { requireState, type StateDict } from "../tensor/tensor.js";
 import { applyCosmos, type CosmosReport, isCosmos } from "./cosmos.js";
 import { PROFILES, type Profile } from "./profile-names.js";
 import { applyVista, type VistaOptions, type VistaReport } from "./steps.js";
@@ -27,6 +27,7 @@ export function applyProfile(
   asked: Profile | undefined,
   options: VistaOptions = {},
 ): ProfileResult {
+  requireState(state);
   // It is Cosmos' where the names can be nothing else. Vista's steps refuse names that are not their own.
   const profile = asked ?? (isCosmos(state.tensors.keys()) ? "cosmos" : "vista");
   if (!PROFILES.includes(profile)) {

@@ -1,6 +1,6 @@
 /** Does what Vista's bin_to_st.py does between reading and writing, as one transform over a plan. */
 import { firstNames, VistaError } from "../../core/errors.js";
-import type { StateDict, Tensor } from "../tensor/tensor.js";
+import { requireState, type StateDict, type Tensor } from "../tensor/tensor.js";
 import { type FoldedShadow, foldEma, isEmaCounter, isShadow } from "./ema.js";
 import { type MergedAdapter, mergeLora } from "./lora.js";
 import { PREFIX, stripPrefix } from "./prefix.js";
@@ -45,6 +45,7 @@ export interface VistaResult {
  * @throws VistaError `INCOMPLETE`, `INCONSISTENT`, `AMBIGUOUS`, `UNSUPPORTED`, with the name of the tensor; `USAGE` for a scale that is no number
  */
 export function applyVista(state: StateDict, options: VistaOptions = {}): VistaResult {
+  requireState(state);
   const { tensors } = state;
   const { lora = true, ema = true, loraScale = 1, keepPrefix = false, keepUnprefixed = false } = options;
   if (!Number.isFinite(loraScale))

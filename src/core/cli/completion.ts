@@ -49,7 +49,8 @@ function placesOf(command: Command, path: string, aliases: Aliases): Place[] {
 }
 
 function optionsOf(command: Command): Place["options"] {
-  const own = command.options.map(({ short, long, argChoices, required, optional, description }) => ({
+  const shown = command.options.filter(({ hidden }) => !hidden);
+  const own = shown.map(({ short, long, argChoices, required, optional, description }) => ({
     flags: [long, short].flatMap((flag) => flag ?? []),
     choices: argChoices ?? [],
     takesValue: required || optional,

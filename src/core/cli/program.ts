@@ -46,7 +46,7 @@ export function createProgram(name: string, description: string): Command {
     .option("--debug", "print the stack trace of an error")
     .showSuggestionAfterError(true)
     .exitOverride()
-    .configureHelp({ showGlobalOptions: true, visibleOptions })
+    .configureHelp({ showGlobalOptions: true, visibleOptions, commandDescription })
     .configureOutput({
       outputError: (text, write) => {
         const { message, hint } = usageError(text);
@@ -62,7 +62,11 @@ function usageError(text: string): VistaError {
     .replace(/^error: /, "")
     .trim()
     .split(/\n|(?<=is invalid)\. /) as [string, string?];
-  const hint = guess?.replace(/^\((.*)\)$/, "$1") ?? "Add --help for what there is.";
+  // Behind a command commander knows these from the program's help, and would say that they were meant.
+  const isVersion = /'(?:-V|--version)'$/.test(message);
+  const hint = isVersion
+    ? "The version is printed by the program alone, without a command."
+    : (guess?.replace(/^\((.*)\)$/, "$1") ?? "Add --help for what there is.");
   return new VistaError("USAGE", message, { hint });
 }
 
@@ -74,6 +78,12 @@ function visibleOptions(command: Command): Option[] {
   const options = new Help().visibleOptions(command);
   if (command.parent === null) options.push(new Option("-V, --version", "print the version"));
   return options;
+}
+
+/** Returns what a command's own help says of it, as a sentence; where it has only the line of the list of commands, that. */
+function commandDescription(command: Command): string {
+  const text = command.description() || command.summary();
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}`;
 }
 
 /** The context that a command's action gets beside its options. */
@@ -99,7 +109,7 @@ export function later(load: () => Promise<(...given: never[]) => Promise<void>>,
 }
 
 /**
- * Runs a program to its end and sets `process.exitCode`. Errors become one line on stderr (and the hint on a second);
+ * Runs a program to its end and sets `process.exitCode`. An error becomes one line on stderr that ends with what to do about it;
  * with `--debug` the stack follows.
  */
 export async function runProgram(

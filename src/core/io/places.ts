@@ -4,7 +4,7 @@
  */
 import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, join, posix, resolve } from "node:path";
-import { cannot } from "../errors.js";
+import { cannot, VistaError } from "../errors.js";
 import type { Entry, PlaceKind } from "./entries.js";
 
 const REMOTE = /^(https?|s3|hf):\/\//i;
@@ -12,6 +12,14 @@ const REMOTE = /^(https?|s3|hf):\/\//i;
 /** Tells whether a path is a URL that is read over the network. */
 export function isRemote(path: string): boolean {
   return REMOTE.test(path);
+}
+
+/** Refuses what is no text: programs in JavaScript may give a URL object, or nothing. @throws VistaError `USAGE` */
+export function requirePath(path: string): void {
+  if (typeof path === "string") return;
+  throw new VistaError("USAGE", "a path is text, and this is none", {
+    hint: "Of a URL object give its href, or fileURLToPath(url) where it is that of a file.",
+  });
 }
 
 /**

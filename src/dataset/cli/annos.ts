@@ -46,9 +46,10 @@ export function addAnnosCommand(program: Command, context: CommandContext): void
     )
     .argument("[root]", "nuScenes, or a folder with data/nuscenes", ".")
     .option(
-      "-o, --out <folder>",
+      "-o, --output <folder>",
       "the folder of the tables (default: interp_12Hz_… beside the version's own)",
     )
+    .addOption(new Option("--out <folder>", "the name of --output before").hideHelp())
     .option("--split <split>", "all, train, val, mini_train, mini_val, test, or a file of scene names", "all")
     .option(...VERSION)
     .option("--force", "replace a folder of such tables that exists")

@@ -95,13 +95,13 @@ export async function runAnnosNuScenes12Hz(
   options: MakeOptions & { out?: string },
   context: CommandContext,
 ): Promise<void> {
-  const { out, version, force = false } = options;
+  const { output = options.out, version, force = false } = options;
   const split = await readSceneChoice(options.split);
   const made = await runWithProgress(options.quiet, context.signal, (run) =>
-    writeInterpolatedTables(root, out, { ...run, split, force, version }),
+    writeInterpolatedTables(root, output, { ...run, split, force, version }),
   );
   const lines = [
-    `${made.folder}: ${plural(made.samples, "sample")} from ${formatCount(made.keySamples)} of ${plural(made.scenes, "scene")} (${options.split}, ${made.version})`,
+    `${made.folder}: ${plural(made.samples, "sample")} at 12 Hz from ${formatCount(made.keySamples)} at 2 Hz, of ${plural(made.scenes, "scene")} (${options.split}, ${made.version})`,
     `  ${formatCount(made.annotations)} boxes, ${formatCount(made.sampleData)} rows of sample_data, ${formatBytes(made.bytes)}`,
   ];
   if (made.unattached > 0) {

@@ -4,6 +4,7 @@ import type { PrintOptions } from "../../core/cli/options.js";
 import { printJson } from "../../core/cli/print.js";
 import { VistaError } from "../../core/errors.js";
 import { readRegular } from "../../core/io/regular.js";
+import { suggest } from "../../core/suggest.js";
 import type { Rule } from "../finding.js";
 import { RULES } from "../rules.js";
 
@@ -26,8 +27,12 @@ export function ruleNamed(code: string, what: string): Rule {
   const rule = RULES.find((each) => each.code === code);
   if (rule !== undefined) return rule;
   const name = code.slice(code.indexOf("/") + 1);
-  const close = RULES.filter((each) => each.code.endsWith(name)).map((each) => each.code);
+  const codes = RULES.map((each) => each.code);
+  // The files of the pages have a dash where the code has a slash.
+  const close = codes.filter((each) => each.endsWith(`/${name}`) || each.replace("/", "-") === code);
+  const meant = close.length > 0 ? close.join(", ") : suggest(code, codes);
+  const page = code.startsWith("train/") ? "docs/rules-train.md has the rules of vista-train." : undefined;
   throw new VistaError("USAGE", `${what}: there is no such rule`, {
-    hint: close.length > 0 ? `Did you mean ${close.join(", ")}?` : "docs/vista-data.md lists the rules.",
+    hint: page ?? (meant === undefined ? "docs/vista-data.md lists the rules." : `Did you mean ${meant}?`),
   });
 }

@@ -8,7 +8,7 @@ export function addCheck(program: Command, context: CommandContext, extra: reado
   addLaunchOptions(program.command("check <recipe>"))
     .summary("look for what would go wrong, and start nothing")
     .description(
-      "Looks for what would go wrong and starts nothing. Exit codes: 0 nothing wrong (warnings and notes may be shown), 1 errors found, 2 wrong usage.",
+      "Look for what would go wrong and start nothing. Exit codes: 0 nothing wrong (warnings and notes may be shown), 1 errors found, 2 wrong usage.",
     )
     .option(...JSON_OBJECT)
     .addHelpText("after", `\nExamples:\n  $ vista-train check phase1 --vista ../Vista --nodes 1 --gpus 8`)

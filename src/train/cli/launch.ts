@@ -11,7 +11,7 @@ export function addLaunch(program: Command, context: CommandContext, extra: read
   )
     .argument("[more...]")
     .summary("start a recipe (the word `run` can be left out)")
-    .description("Starts a recipe. Words after -- go to train.py.")
+    .description("Start a recipe. Words after -- go to train.py.")
     .addHelpText(
       "after",
       "\nExamples:\n  $ vista-train phase1 --vista ../Vista --nodes 1 --gpus 8 --dry-run\n  $ vista-train phase1 --slurm --then merge",

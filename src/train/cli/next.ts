@@ -7,7 +7,7 @@ export function addNext(program: Command, context: CommandContext, extra: readon
   addStartOptions(program.command("next <run>"))
     .summary("print, or with --start start, the phase that follows a run")
     .description(
-      "Prints the command of the phase that follows a run, from its last checkpoint; --start starts it.",
+      "Print the command of the phase that follows a run, from its last checkpoint; --start starts it.",
     )
     .option("--recipe <name>", "the recipe of the run, where its folder does not tell")
     .option("--start", "start it")

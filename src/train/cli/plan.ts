@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { VistaError } from "../../core/errors.js";
-import { suggest } from "../launch/arguments.js";
+import { suggest } from "../../core/suggest.js";
 import type { Recipe, SlurmSettings } from "../launch/built-in-recipes.js";
 import { COMMANDS } from "../launch/names.js";
 import { type LaunchOptions, type LaunchPlan, planLaunch } from "../launch/plan.js";

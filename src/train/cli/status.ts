@@ -6,7 +6,7 @@ import { addRecipeOptions } from "./options.js";
 
 export function addStatus(program: Command, context: CommandContext): void {
   addRecipeOptions(program.command("status <run>"))
-    .summary("epochs, steps and loss of a run, its checkpoints, what could be resumed")
+    .summary("show epochs, steps and loss of a run, its checkpoints, what could be resumed")
     .option(...JSON_OBJECT)
     .option(...QUIET)
     .addHelpText("after", "\nExamples:\n  $ vista-train status logs/phase1-4711")

@@ -21,7 +21,7 @@ export function main(argv: readonly string[]): Promise<void> {
   const first = own[2];
   if (first !== undefined && !first.startsWith("-") && !NO_RECIPES.includes(first)) own.splice(2, 0, "run");
   return runProgram("vista-train", own, (context) => {
-    const program = createProgram("vista-train", "Starts Vista's trainings with torchrun or Slurm");
+    const program = createProgram("vista-train", "Start Vista's trainings with torchrun or Slurm");
     program.usage("<recipe> [options] [-- arguments of train.py]\n       vista-train <command> …");
     addLaunch(program, context, extra);
     addCheck(program, context, extra);

@@ -85,6 +85,13 @@ describe("inspect --tensor", () => {
     const other = await runCli("vista-ckpt", ["inspect", path, "--tensor", "diffusion_model.out.2.weight"]);
     expect(other).toMatchObject({ code: 1, stdout: "" });
     expect(other.stderr).toContain(`Names like it: ${name}`);
+    const misspelt = await runCli("vista-ckpt", [
+      "inspect",
+      path,
+      "--tensor",
+      name.replace("weight", "weigth"),
+    ]);
+    expect(misspelt.stderr).toContain(`Names like it: ${name}.`);
   });
 
   it("damaged values of a torch file are an error, no statistics", async () => {

@@ -319,6 +319,14 @@ describe("revisions of the hub", () => {
       expect(await path(place)).toBeUndefined();
     },
   );
+
+  it.each(["hf://nobody", "hf://", "s3://", "s3:///key"])(
+    "%s is no place, and named as it was written",
+    async (place) => {
+      const { code, stderr } = await runCli("vista-ckpt", ["inspect", place]);
+      expect([code, stderr]).toEqual([2, expect.stringContaining(`vista-ckpt: ${place}: this is no place `)]);
+    },
+  );
 });
 
 describe("a branch of the hub that moves while it is read", () => {

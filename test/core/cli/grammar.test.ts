@@ -51,7 +51,23 @@ describe.each(PROGRAMS)("%s", (program) => {
         words,
         true,
       ]);
+      // Below the usage of a command stands what it does: "Merge …", "Check …".
+      if (words.length > 0)
+        expect([words, stdout.split("\n\n")[1]]).toEqual([
+          words,
+          expect.stringMatching(/^[A-Z][a-z]+(?<!s) /),
+        ]);
     }
+  });
+
+  it.each(["-V", "--version"])("%s behind a command is told where it stands", async (flag) => {
+    const { code, stdout, stderr } = await runCli(program, [
+      program === "vista-train" ? "status" : "completion",
+      flag,
+    ]);
+    expect([code, stdout]).toEqual([2, ""]);
+    const hint = "The version is printed by the program alone, without a command.";
+    expect(stderr).toBe(`${program}: unknown option '${flag}'. ${hint}\n`);
   });
 
   it.each([
@@ -86,7 +102,11 @@ describe.each(PROGRAMS)("%s", (program) => {
       expect(complete("merge", "--dtype", "")).toBe("keep fp32 fp16 bf16");
       expect(complete("merge", "")).toBe("");
     }
-    if (program === "vista-data") expect(complete("annos", "nus")).toBe("nuscenes nuscenes-12hz");
+    if (program === "vista-data") {
+      expect(complete("annos", "nus")).toBe("nuscenes nuscenes-12hz");
+      // The older name of an option still holds and is not offered.
+      expect(complete("annos", "nuscenes-12hz", "--ou")).toBe("--output");
+    }
     if (program === "vista-train") expect(complete("phase1", "--resh")).toBe("--reshard");
   });
 

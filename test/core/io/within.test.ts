@@ -5,6 +5,8 @@ vi.mock("node:path", async (original) => {
   const { win32 } = await original<typeof import("node:path")>();
   return { ...win32, default: win32 };
 });
+// Another file of tests may have loaded it in this process, with the rules of this system.
+vi.resetModules();
 const { wayWithin } = await import("../../../src/core/io/within.js");
 
 it.each([

@@ -58,6 +58,12 @@ describe("explain", () => {
     }
     const { stderr } = await runCli("vista-data", ["explain", "past-end"]);
     expect(stderr).toMatch(/Did you mean .*annos\/past-end\?/);
+    for (const name of ["annos-past-end", "annos/past-ende", "anos/past-end"])
+      expect((await runCli("vista-data", ["explain", name])).stderr).toMatch(
+        /Did you mean annos\/past-end\?/,
+      );
+    const ofTrain = await runCli("vista-data", ["explain", "train/port-busy"]);
+    expect(ofTrain.stderr).toContain("docs/rules-train.md has the rules of vista-train.");
   });
 });
 

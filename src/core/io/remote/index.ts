@@ -57,6 +57,8 @@ async function listedAs(url: string): Promise<"nothing" | "file" | "folder" | un
   if (isRoot(url) || !hasListings(url)) return undefined;
   const end = url.lastIndexOf("/");
   const folder = url.slice(0, end);
+  // A URL without an owner or a bucket is refused as it was written, not by what is left of it.
+  if (/^\w+:\/*$/.test(folder)) return undefined;
   const known = listings.get(await listingKey(folder));
   if (known === undefined || known.until < Date.now()) {
     return (await listedAs(folder)) === "nothing" ? "nothing" : undefined;
@@ -115,7 +117,7 @@ function hasListings(url: string): boolean {
 
 /** Returns the key of a folder's listing. It is made from the address, since the endpoint may change within a process. */
 async function listingKey(folder: string): Promise<string> {
-  return keyOf(await targetOf(folder.replace(/\/+$/, "")));
+  return keyOf(await targetOf(folder.replace(/(?<=[^:/])\/+$/, "")));
 }
 
 async function targetOf(url: string): Promise<Target> {

@@ -1,7 +1,8 @@
 /** The check of the arguments that go to train.py as they are. */
 import { isRecord } from "../../../core/maps.js";
+import { suggest } from "../../../core/suggest.js";
 import { words } from "../../../core/text.js";
-import { type Argument, suggest, TEXT_PARAMETERS, TRAINER_PARAMETERS } from "../../launch/arguments.js";
+import { type Argument, TEXT_PARAMETERS, TRAINER_PARAMETERS } from "../../launch/arguments.js";
 import { applyDotted, getPath, SAMPLER, splitKey } from "../../launch/config.js";
 import { finding, type TrainFinding } from "../rules.js";
 import type { CheckContext } from "./context.js";

@@ -184,10 +184,10 @@ describe("vista-data annos nuscenes-12hz", () => {
     const set = sets.copy(plain);
     const run = (...args: string[]) =>
       runCli("vista-data", ["annos", "nuscenes-12hz", ...args], { cwd: set.root });
-    const made = await run("--out", "interp_12Hz_trainval");
+    const made = await run("--output", "interp_12Hz_trainval");
     expect([made.code, made.stderr]).toEqual([0, ""]);
     expect(made.stdout).toMatch(
-      /^interp_12Hz_trainval: 26 samples from 6 of 2 scenes \(all, v1\.0-mini\)\n {2}\d+ boxes/,
+      /^interp_12Hz_trainval: 26 samples at 12 Hz from 6 at 2 Hz, of 2 scenes \(all, v1\.0-mini\)\n {2}\d+ boxes/,
     );
     const again = await run("--out", "interp_12Hz_trainval");
     expect([again.code, again.stderr]).toEqual([1, expect.stringMatching(/already exists.*--force/)]);
@@ -195,7 +195,7 @@ describe("vista-data annos nuscenes-12hz", () => {
     expect(JSON.parse(forced.stdout)).toMatchObject({ split: "val", samples: 13, keySamples: 3 });
     mkdirSync(set.path("other"));
     writeFileSync(set.path("other", "thesis.tex"), "");
-    expect((await run("--out", "other", "--force")).code).toBe(1);
+    expect((await run("--output", "other", "--force")).code).toBe(1);
     expect(existsSync(set.path("other", "thesis.tex"))).toBe(true);
     expect((await run("--out", VERSION, "--force")).code).toBe(2);
     expect(readdirSync(set.root).filter((name) => name.startsWith("."))).toEqual([]);
