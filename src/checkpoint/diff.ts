@@ -106,10 +106,10 @@ export async function diffStates(a: StateDict, b: StateDict, options: DiffOption
     if (isClose(difference, options)) close++;
     else different.push(difference);
   }
-  for (const { region, start, end } of checks?.missing() ?? []) {
-    for (let at = start; at < end; at += EXTRA) {
+  for (const { region, start, length } of checks?.missing() ?? []) {
+    for (let at = start; at < start + length; at += EXTRA) {
       throwIfAborted(options.signal);
-      const bytes = new Uint8Array(Math.min(EXTRA, end - at));
+      const bytes = new Uint8Array(Math.min(EXTRA, start + length - at));
       await region.file.read(bytes, region.offset + at);
       checks?.add({ region, start: at, length: bytes.byteLength, crc32: crc32(bytes) });
     }

@@ -14,11 +14,6 @@ interface Range {
   readonly end: number;
 }
 
-/** A read that is made for the check alone. */
-export interface CheckRead extends Range {
-  readonly region: Region;
-}
-
 export interface DoneRead extends Piece {
   /** The CRC-32 of these bytes; `undefined` where it is of no use, as the same bytes may be read again. */
   readonly crc32: number | undefined;
@@ -54,12 +49,13 @@ export class RegionChecks {
   }
 
   /** Ends the reads for the output. @returns what the checks need beside, each of which is to be read and added */
-  missing(): CheckRead[] {
+  missing(): Piece[] {
     return [...this.#open].flatMap(([region, joined]) => {
       const gaps = joined.gaps();
       this.#compare(region, joined.whole);
       if (gaps === undefined) this.#open.set(region, new JoinedRuns(region));
-      return (gaps ?? [{ start: 0, end: region.length }]).map((gap) => ({ region, ...gap }));
+      const ranges = gaps ?? [{ start: 0, end: region.length }];
+      return ranges.map(({ start, end }) => ({ region, start, length: end - start }));
     });
   }
 

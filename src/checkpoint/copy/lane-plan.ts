@@ -4,9 +4,9 @@ import type { SourceFile } from "../../core/io/source.js";
 import { dtypeInfo } from "../tensor/dtype.js";
 import { piecesBetween, type Tensor } from "../tensor/tensor.js";
 import type { DoneRead } from "./input-checks.js";
+import { JobFiles } from "./job-files.js";
 import type { LaneFailure, LaneRead, LaneSegment } from "./lane.js";
 import { type Slice, type Window, wantsCrc } from "./parts.js";
-import { giveBack, type RemoteRead, readJoined } from "./remote-reads.js";
 
 /** The reads and the CRCs of a window that was copied, which the copy loop needs to finish it. */
 export interface Copied {
@@ -22,11 +22,12 @@ type PlannedRead = Omit<DoneRead, "crc32"> & { readonly crc: boolean };
 /** The milliseconds that a window waits for one more descriptor; after that it is copied with one at a time. */
 const PATIENCE_MS = 250;
 
-/** A window as segments of a lane's job. It holds the files open until {@link release}. */
+/** A window as segments of a lane's job. */
 export class LanePlan {
   readonly segments: LaneSegment[] = [];
+  /** The files of the reads; what they hold is to be released. */
+  readonly files = new JobFiles(PATIENCE_MS);
   readonly #reads: PlannedRead[] = [];
-  readonly #held = new Map<SourceFile, number>();
   /** The place of each slice's CRCs among those of the reads or of the conversions. */
   readonly #crcsOf: (
     | { kind: "reads"; from: number; to: number }
@@ -34,8 +35,6 @@ export class LanePlan {
     | undefined
   )[] = [];
   #casts = 0;
-  readonly #remote: RemoteRead[] = [];
-  #block: SharedArrayBuffer | undefined;
 
   /** @param allCrcs  whether the CRC-32 of all tensors is wanted */
   constructor(
@@ -80,39 +79,16 @@ export class LanePlan {
       const { region, start } = piece;
       const wanted = crc || (this.verify && region.crc32 !== undefined);
       this.#reads.push({ region, start, length: piece.length, crc: wanted });
-      const read = { position: region.offset + start, length: piece.length, crc: wanted };
-      if (region.file.isLocal) {
-        const fd = this.#held.get(region.file) ?? (await this.#hold(region.file));
-        reads.push({ fd, ...read });
-      } else {
-        const remote: LaneRead = { fd: -1, ...read };
-        this.#remote.push({ file: region.file, read: remote });
-        reads.push(remote);
-      }
+      const fd = this.files.descriptorOf(region.file) ?? (await this.files.hold(region.file));
+      const read = { fd, position: region.offset + start, length: piece.length, crc: wanted };
+      this.files.note(region.file, read);
+      reads.push(read);
     }
     return reads;
   }
 
-  /** Reads what is not on this machine, after the last {@link add}. @returns whether there was something */
-  async readRemote(): Promise<boolean> {
-    this.#block = await readJoined(this.#remote);
-    return this.#block !== undefined;
-  }
-
   get reads(): number {
     return this.#reads.length;
-  }
-
-  async #hold(file: SourceFile): Promise<number> {
-    const fd = await file.hold(PATIENCE_MS);
-    this.#held.set(file, fd);
-    return fd;
-  }
-
-  release(): void {
-    for (const file of this.#held.keys()) file.release();
-    this.#held.clear();
-    giveBack(this.#block);
   }
 
   copied(window: Window, crcs: readonly number[], castCrcs: readonly number[]): Copied {

@@ -60,11 +60,16 @@ export function tensorsIn(parts: readonly OutputPart[]): Tensor[] {
   return parts.flatMap((part) => (part.kind === "tensor" ? [part.tensor] : []));
 }
 
-export function isCopied(tensor: Tensor): boolean {
-  const { source } = tensor;
+/** Returns the byte ranges that a tensor is copied or converted from; `undefined` for a view or a computed tensor. */
+function rangesBehind({ source }: Tensor) {
   const inner = source.kind === "cast" ? source.from.source : source;
-  if (inner.kind !== "pieces") return false;
-  const [first] = inner.pieces;
+  return inner.kind === "pieces" ? inner.pieces : undefined;
+}
+
+export function isCopied(tensor: Tensor): boolean {
+  const pieces = rangesBehind(tensor);
+  if (pieces === undefined) return false;
+  const [first] = pieces;
   return first?.region.file.isLocal !== false;
 }
 
@@ -142,7 +147,5 @@ export function wantsCrc({ part, length }: Slice, all: boolean): boolean {
 
 /** Tells whether a lane can make a slice: known bytes, or ranges of files as they are or converted. */
 export function isPlain({ part }: Slice): boolean {
-  if (part.kind !== "tensor") return true;
-  const { source } = part.tensor;
-  return source.kind === "pieces" || (source.kind === "cast" && source.from.source.kind === "pieces");
+  return part.kind !== "tensor" || rangesBehind(part.tensor) !== undefined;
 }

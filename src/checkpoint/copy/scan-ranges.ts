@@ -7,11 +7,11 @@ import type { SourceFile } from "../../core/io/source.js";
 import type { DType } from "../tensor/dtype.js";
 import type { NonFinite } from "../tensor/non-finite.js";
 import { roundUp } from "./arena.js";
+import { JobFiles } from "./job-files.js";
 import type { LaneScan } from "./lane.js";
 import { readError } from "./lane-plan.js";
 import type { Lanes } from "./lanes.js";
 import { WINDOW } from "./parts.js";
-import { giveBack, type RemoteRead, readJoined } from "./remote-reads.js";
 
 /** The largest number of bytes of one job, which may be those of several ranges. */
 const JOB = 2 * WINDOW;
@@ -107,26 +107,17 @@ async function scan<Range extends ScanRange>(
   signal: AbortSignal | undefined,
 ): Promise<Outcome[]> {
   const outcomes: Outcome[] = [];
-  const held: SourceFile[] = [];
-  const remote: RemoteRead[] = [];
-  let block: SharedArrayBuffer | undefined;
+  const files = new JobFiles();
   try {
     const reads: LaneScan[] = [];
     for (const { range, at, length } of stretches) {
       const { file, offset, crc, dtype } = range;
-      const position = offset + at;
-      if (file.isLocal) {
-        const fd = await file.hold();
-        held.push(file);
-        reads.push({ fd, position, length, crc, dtype });
-      } else {
-        const read: LaneScan = { fd: -1, position, length, crc, dtype };
-        remote.push({ file, read });
-        reads.push(read);
-      }
+      const fd = files.descriptorOf(file) ?? (await files.hold(file));
+      const read: LaneScan = { fd, position: offset + at, length, crc, dtype };
+      files.note(file, read);
+      reads.push(read);
     }
-    block = await readJoined(remote);
-    const received = block !== undefined;
+    const received = await files.fetch();
     const { crcs, nonFinite, failure } = await lanes.run({ kind: "scan", reads, received }, signal);
     for (const [i, crc32] of crcs.entries()) outcomes.push({ scanned: { crc32, nonFinite: nonFinite[i]! } });
     // A stretch that cannot be read ends the job, so another job goes on behind it.
@@ -139,8 +130,7 @@ async function scan<Range extends ScanRange>(
   } catch (error) {
     while (outcomes.length < stretches.length) outcomes.push({ error });
   } finally {
-    for (const file of held) file.release();
-    giveBack(block);
+    files.release();
   }
   return outcomes;
 }

@@ -8,14 +8,16 @@ import { fromSystem, throwIfAborted } from "../../core/errors.js";
 import { combineCrc32, crc32 } from "../../core/io/crc32.js";
 import { isOutOfDescriptors } from "../../core/io/local-file.js";
 import { writeAllSync } from "../../core/io/output.js";
+import type { Piece, SourceFile } from "../../core/io/source.js";
+import { remember } from "../../core/maps.js";
 import type { RunOptions } from "../../core/progress.js";
 import { sum } from "../../core/sum.js";
 import { Arena } from "./arena.js";
 import { checkPlan } from "./check-plan.js";
 import { ComputedCache } from "./computed.js";
 import { HoldQueue } from "./hold-queue.js";
-import { type CheckRead, RegionChecks } from "./input-checks.js";
-import { type Copied, LanePlan, readError } from "./lane-plan.js";
+import { RegionChecks } from "./input-checks.js";
+import { type Copied, LanePlan } from "./lane-plan.js";
 import { Lanes } from "./lanes.js";
 import {
   type FileContent,
@@ -26,6 +28,7 @@ import {
   wantsCrc,
   windowsOf,
 } from "./parts.js";
+import { type Scanned, type ScanRange, scanRanges } from "./scan-ranges.js";
 import { runsOfFiles, SmallFiles } from "./small-files.js";
 import { conversionBytes, WindowReader } from "./window.js";
 
@@ -132,7 +135,7 @@ export async function writeFiles(
     if (failure !== undefined) throw failure.error;
     if (checks !== undefined) {
       const missing = checks.missing();
-      work += sum(missing, ({ start, end }) => end - start);
+      work += sum(missing, ({ length }) => length);
       await readExtra(missing, checks, lanes, options.signal, report);
       checks.finish();
     }
@@ -225,7 +228,7 @@ class Copier {
         for (const slice of window.slices) await plan.add(slice);
         this.#readsUnderWay += plan.reads;
       });
-      const received = await plan.readRemote();
+      const received = await plan.files.fetch();
       const { path } = this.file;
       const { segments } = plan;
       const job = {
@@ -240,7 +243,7 @@ class Copier {
       return plan.copied(window, result.crcs, result.castCrcs);
     } finally {
       this.#readsUnderWay -= plan.reads;
-      plan.release();
+      plan.files.release();
     }
   }
 
@@ -339,35 +342,24 @@ async function writeAll(
   }
 }
 
-/** Reads what the checks need beyond what was copied. */
+/** Reads what the checks need beyond what was copied, one file after the other: there may be more than can be open at once. */
 async function readExtra(
-  missing: readonly CheckRead[],
+  missing: readonly Piece[],
   checks: RegionChecks,
   lanes: Lanes,
   signal: AbortSignal | undefined,
   report: (bytes: number) => void,
 ): Promise<void> {
-  for (const { region, start, end } of missing) {
-    const { isLocal } = region.file;
-    const fd = isLocal ? await region.file.hold() : -1;
-    try {
-      for (let at = start; at < end; at += WINDOW) {
-        throwIfAborted(signal);
-        const length = Math.min(WINDOW, end - at);
-        const position = region.offset + at;
-        const bytes = isLocal ? undefined : new Uint8Array(length);
-        if (bytes !== undefined) await region.file.readOnce(bytes, position);
-        const read = { fd, bytes, position, length, crc: true, dtype: undefined };
-        const { crcs, failure } = await lanes.run(
-          { kind: "scan", reads: [read], received: !isLocal },
-          signal,
-        );
-        if (failure !== undefined) throw readError(failure, region.file, read.position, length);
-        checks.add({ region, start: at, length, crc32: crcs[0]! });
-        report(length);
-      }
-    } finally {
-      region.file.release();
-    }
+  const byFile = new Map<SourceFile, (ScanRange & Piece)[]>();
+  for (const piece of missing) {
+    const { file, offset } = piece.region;
+    const range = { ...piece, file, offset: offset + piece.start, crc: true, dtype: undefined };
+    remember(byFile, file, () => []).push(range);
   }
+  const onError = (error: unknown) => {
+    throw error;
+  };
+  const onScanned = (piece: Piece, { crc32 }: Scanned) => checks.add({ ...piece, crc32 });
+  for (const ranges of byFile.values())
+    await scanRanges(ranges, { lanes, signal, onBytes: report, onScanned, onError });
 }
