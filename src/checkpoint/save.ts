@@ -16,7 +16,7 @@ import { requirePath } from "../core/io/places.js";
 import { isRecord } from "../core/maps.js";
 import { sum } from "../core/sum.js";
 import { castState } from "./cast.js";
-import { contentOf, type OutputPart } from "./copy/parts.js";
+import { contentOf, type FileContent } from "./copy/parts.js";
 import { type WriteOptions, writeFiles } from "./copy/sink.js";
 import { type Metadata, planSafetensors } from "./safetensors/write.js";
 import { formatIndex } from "./shard-index.js";
@@ -58,7 +58,7 @@ export interface Saved {
 }
 
 interface Plan extends Saved {
-  readonly parts: readonly (readonly OutputPart[])[];
+  readonly contents: readonly FileContent[];
   /** Makes the text of the index from the CRC-32 of each file. */
   readonly indexText: (crc32s: readonly number[]) => string;
 }
@@ -101,14 +101,14 @@ export async function saveCheckpoint(
   options: SaveOptions = {},
 ): Promise<Saved> {
   const planned = plan(state, path, options);
-  const { files, parts, index, indexText, bytes } = planned;
+  const { files, contents, index, indexText, bytes } = planned;
   const { target, older } = await prepare(state, planned, path, options);
   const names = new Set([...files.map((file) => file.path), ...(index === undefined ? [] : [index])]);
   const open: AtomicFile[] = [];
   try {
     const outputs = files.map((file, i) => ({
       path: file.path,
-      content: contentOf(parts[i]!),
+      content: contents[i]!,
       digest: index !== undefined,
       begin: async () => {
         const place = index === undefined ? target : await prepareOutput(file.path, 0, options);
@@ -190,16 +190,17 @@ function plan(original: StateDict, path: string, options: SaveOptions): Plan {
   const groups = splitState(state, max, format === "torch");
   const single = groups.length === 1;
   const files: SavedFile[] = [];
-  const parts: (readonly OutputPart[])[] = [];
+  const contents: FileContent[] = [];
   const weightMap = new Map<string, string>();
   let total = 0;
   groups.forEach((names, i) => {
     const file = single ? path : shardPath(path, i + 1, groups.length);
     const part = single ? state : state.with(names.map((name) => [name, state.tensors.get(name)!] as const));
-    const planned =
-      format === "safetensors" ? planSafetensors(part, options.metadata) : planTorchFile(part, file);
-    files.push({ path: file, bytes: planned.length, tensors: names.length });
-    parts.push(planned.parts);
+    const content = contentOf(
+      format === "safetensors" ? planSafetensors(part, options.metadata) : planTorchFile(part, file),
+    );
+    files.push({ path: file, bytes: content.length, tensors: names.length });
+    contents.push(content);
     // A single file needs no map, and there may be 100,000 names.
     if (!single) for (const name of names) weightMap.set(name, basename(file));
     total += format === "torch" ? part.byteLength : sum(names, (name) => state.tensors.get(name)!.byteLength);
@@ -213,7 +214,7 @@ function plan(original: StateDict, path: string, options: SaveOptions): Plan {
   };
   const indexBytes = index === undefined ? 0 : Buffer.byteLength(indexText(files.map(() => 0)));
   const bytes = indexBytes + sum(files, (file) => file.bytes);
-  return { files, parts, index, indexText, bytes };
+  return { files, contents, index, indexText, bytes };
 }
 
 /** Returns the path of one shard: the first of three for `x.bin` is `x-00001-of-00003.bin`. */

@@ -213,7 +213,7 @@ async function copyToNowhere(input, format, dtype) {
   const { contentOf } = await dist("checkpoint/copy/parts.js");
   const opened = await openCheckpoint(input);
   const state = dtype === "keep" ? opened.state : castState(opened.state, dtype);
-  const { parts } = format === "bin" ? planTorchFile(state, "out.bin") : planSafetensors(state);
+  const parts = format === "bin" ? planTorchFile(state, "out.bin") : planSafetensors(state);
   const handle = await open("/dev/null", "w");
   const file = { path: "/dev/null", content: contentOf(parts), begin: async () => handle };
   const [{ bytes }] = await writeFiles([file]);

@@ -17,16 +17,13 @@ import { MAX_HEADER, MAX_TENSORS, METADATA } from "./form.js";
 export type Metadata = Readonly<Record<string, string>> | ReadonlyMap<string, string>;
 
 /**
- * Returns the parts of a safetensors file in order, and its size in bytes. The format has no shared tensors: each name gets bytes
+ * Returns the parts of a safetensors file in order. The format has no shared tensors: each name gets bytes
  * of its own.
  *
  * @param metadata  text by key, in this order; the reference writes several keys in random order
  * @throws VistaError `USAGE` for metadata that is no text, `UNSUPPORTED` for a dtype or a name that the format does not have, and for too many tensors
  */
-export function planSafetensors(
-  state: StateDict,
-  metadata?: Metadata,
-): { parts: OutputPart[]; length: number } {
+export function planSafetensors(state: StateDict, metadata?: Metadata): readonly OutputPart[] {
   if (state.tensors.size > MAX_TENSORS) {
     throw new VistaError(
       "UNSUPPORTED",
@@ -59,9 +56,8 @@ export function planSafetensors(
     if (byteLength > 0) parts.push({ kind: "tensor", tensor });
     at += byteLength;
   }
-  const header = frame(`{${members.join(",")}}`);
-  parts.unshift({ kind: "bytes", bytes: header });
-  return { parts, length: header.length + at };
+  parts.unshift({ kind: "bytes", bytes: frame(`{${members.join(",")}}`) });
+  return parts;
 }
 
 const RANK = new Map(Object.keys(DTYPES).map((dtype, rank) => [dtype as DType, rank]));

@@ -23,16 +23,12 @@ export function pickleStateDict(state: StateDict, keys: ReadonlyMap<Tensor, stri
   out.op(0x80, 2); // PROTO 2
   out.global(ORDERED_DICT);
   out.op(0x29, 0x52); // EMPTY_TUPLE REDUCE
-  const memoOfTensor = new Map<Tensor, number>();
   // The batches end with SETITEMS.
   out.batches(state.tensors, 0x75, ([name, tensor]) => {
     out.text(name);
-    const memo = memoOfTensor.get(tensor);
-    if (memo !== undefined) out.get(memo);
-    else {
-      writeTensor(out, tensor, keys.get(tensor)!);
-      memoOfTensor.set(tensor, out.put());
-    }
+    if (out.recall(tensor)) return;
+    writeTensor(out, tensor, keys.get(tensor)!);
+    out.remember(tensor);
   });
   out.op(0x2e); // STOP
   return out.finish();
@@ -48,10 +44,10 @@ function writeTensor(out: PickleWriter, tensor: Tensor, key: string): void {
   out.op(0x28); // MARK of the argument tuple
 
   out.op(0x28); // MARK of ('storage', class, key, location, numel)
-  out.constant("storage");
+  out.memoizedText("storage");
   out.global(storage === undefined ? UNTYPED_STORAGE : `torch\n${storage}\n`);
   out.text(key);
-  out.constant("cpu");
+  out.memoizedText("cpu");
   // An UntypedStorage counts bytes.
   out.integer(storage === undefined ? tensor.byteLength : tensor.numel);
   out.op(0x74, 0x51); // TUPLE BINPERSID
@@ -82,8 +78,10 @@ export class PickleWriter {
   // The buffer begins small, because a universal checkpoint has thousands of pickles of a few hundred bytes.
   #bytes = Buffer.allocUnsafe(1024);
   #length = 0;
-  /** The memo's indexes of names (which end in a line feed) and constants (which do not). */
-  readonly #memo = new Map<string, number>();
+  /** The memo's indexes of names, as GLOBAL spells them. */
+  readonly #names = new Map<string, number>();
+  /** The memo's indexes of everything else, of texts by value and of the rest by identity. */
+  readonly #memo = new Map<unknown, number>();
   #memoSize = 0;
 
   finish(): Uint8Array {
@@ -112,18 +110,22 @@ export class PickleWriter {
 
   /** Writes a name, given as `module\nname\n`; from the second time on by its memo. */
   global(name: string): void {
-    if (this.#recall(name)) return;
+    const known = this.#names.get(name);
+    if (known !== undefined) {
+      this.#get(known);
+      return;
+    }
     this.op(0x63); // GLOBAL
     this.#reserve(3 * name.length);
     this.#length += this.#bytes.write(name, this.#length, "utf8");
-    this.#memo.set(name, this.put());
+    this.#names.set(name, this.#put());
   }
 
-  /** Writes a string that comes up again and again. */
-  constant(text: string): void {
-    if (this.#recall(text)) return;
+  /** Writes a text; from the second time on by its memo. */
+  memoizedText(text: string): void {
+    if (this.recall(text)) return;
     this.text(text);
-    this.#memo.set(text, this.put());
+    this.remember(text);
   }
 
   text(text: string): void {
@@ -200,13 +202,29 @@ export class PickleWriter {
     this.op(values.length === 0 ? 0x29 : values.length <= 3 ? 0x84 + values.length : 0x74);
   }
 
+  /** Memoizes the value on top of the stack. */
+  remember(value: unknown): void {
+    this.#memo.set(value, this.#put());
+  }
+
+  remembers(value: unknown): boolean {
+    return this.#memo.has(value);
+  }
+
+  /** Writes a value by its memo, where it has one. @returns whether it has */
+  recall(value: unknown): boolean {
+    const index = this.#memo.get(value);
+    if (index !== undefined) this.#get(index);
+    return index !== undefined;
+  }
+
   /** Memoizes the value on top of the stack and returns its index. */
-  put(): number {
+  #put(): number {
     this.#opOf(this.#memoSize, 0x71, 0x72); // BINPUT, LONG_BINPUT
     return this.#memoSize++;
   }
 
-  get(index: number): void {
+  #get(index: number): void {
     this.#opOf(index, 0x68, 0x6a); // BINGET, LONG_BINGET
   }
 
@@ -219,13 +237,6 @@ export class PickleWriter {
       this.#bytes.writeUInt32LE(index, this.#length + 1);
       this.#length += 5;
     }
-  }
-
-  #recall(value: string): boolean {
-    const memo = this.#memo.get(value);
-    if (memo === undefined) return false;
-    this.get(memo);
-    return true;
   }
 
   #reserve(count: number): void {

@@ -3,12 +3,13 @@
 import type { Region } from "../../core/io/source.js";
 import { remember } from "../../core/maps.js";
 import { sum } from "../../core/sum.js";
+import type { OutputPart } from "../copy/parts.js";
 import { makeTensor, type Tensor } from "../tensor/tensor.js";
 import type { TorchFile } from "./file.js";
 import { PyObject, PyPersistent, PyTuple, type PyValue } from "./objects.js";
 import { type ExactPickle, rewritePickle, storageParts } from "./rewrite.js";
 import { planTorchRecords, type TorchStorageRecord } from "./write.js";
-import { sizeOf, type TorchParts } from "./zip-plan.js";
+import { sizeOf } from "./zip-plan.js";
 
 /** A storage that is not in the file: tensors one after the other, where a number stands for so many bytes of zeros. */
 export class NewStorage extends PyPersistent {
@@ -39,7 +40,7 @@ export function copyTensor(node: PyValue): PyValue {
 }
 
 /**
- * Returns the parts of the file that `exact` describes, in order, and its size in bytes. Storage keys are counted anew, in the
+ * Returns the parts of the file that `exact` describes, in order. Storage keys are counted anew, in the
  * order in which torch.save would count them.
  *
  * @param source  the file whose storages the pickle names
@@ -49,7 +50,7 @@ export async function planRewrittenFile(
   source: TorchFile,
   exact: ExactPickle,
   path: string,
-): Promise<TorchParts> {
+): Promise<readonly OutputPart[]> {
   const { pickle, storages } = rewrittenPickle(exact);
   const looking: Promise<void>[] = [];
   const records = storages.map(([what, key]): TorchStorageRecord => {
@@ -66,7 +67,7 @@ export async function planRewrittenFile(
 }
 
 /** Returns what {@link planRewrittenFile} returns, for a pickle all of whose storages are new. */
-export function planNewFile(exact: ExactPickle, path: string): TorchParts {
+export function planNewFile(exact: ExactPickle, path: string): readonly OutputPart[] {
   const { pickle, storages } = rewrittenPickle(exact);
   const records = storages.map(([what, key]): TorchStorageRecord => {
     if (!(what instanceof NewStorage)) throw new Error("a storage of another file");

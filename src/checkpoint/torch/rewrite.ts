@@ -36,8 +36,6 @@ export function rewritePickle(
 
 class Rewriter {
   readonly out = new PickleWriter();
-  /** The indexes in the written pickle's memo, of containers and objects by identity, of texts by value. */
-  readonly #memo = new Map<PyValue, number>();
   #depth = 0;
 
   constructor(private readonly storageKey: (storage: PyPersistent) => string) {}
@@ -50,7 +48,6 @@ class Rewriter {
 
   #write(value: PyValue): void {
     const { out } = this;
-    const known = this.#memo.get(value);
     if (value === null)
       out.op(0x4e); // NONE
     else if (typeof value === "boolean")
@@ -59,34 +56,33 @@ class Rewriter {
     else if (value instanceof PyFloat) out.float(value.value);
     else if (value instanceof PyGlobal) out.global(`${value.module}\n${value.qualname}\n`);
     else if (value instanceof PyPersistent) this.#storage(value);
-    else if (known !== undefined) out.get(known);
-    else if (typeof value === "string") {
-      out.text(value);
-      this.#remember(value);
-    } else if (value instanceof Uint8Array) {
+    else if (typeof value === "string") out.memoizedText(value);
+    else if (!out.recall(value)) this.#writeNew(value);
+  }
+
+  /** Writes a value that is not in the memo, and puts it there. */
+  #writeNew(value: PyValue): void {
+    const { out } = this;
+    if (value instanceof Uint8Array) {
       out.sized(0x42, value); // BINBYTES
-      this.#remember(value);
+      out.remember(value);
     } else if (value instanceof PyTuple) this.#tuple(value);
     else if (Array.isArray(value)) {
       out.op(0x5d); // EMPTY_LIST
-      this.#remember(value);
+      out.remember(value);
       this.#items(value);
     } else if (value instanceof Map) {
       out.op(0x7d); // EMPTY_DICT
-      this.#remember(value);
+      out.remember(value);
       this.#pairs(value);
     } else if (value instanceof Set) {
       out.op(0x8f); // EMPTY_SET
-      this.#remember(value);
+      out.remember(value);
       out.op(0x28); // MARK
       for (const item of value) this.write(item as PyValue);
       out.op(0x90); // ADDITEMS
     } else if (value instanceof PyObject) this.#object(value);
     else throw unsupported("a value that an exact reading does not give");
-  }
-
-  #remember(value: PyValue): void {
-    this.#memo.set(value, this.out.put());
   }
 
   #tuple(tuple: PyTuple): void {
@@ -98,17 +94,16 @@ class Rewriter {
     const short = items.length <= 3;
     if (!short) this.out.op(0x28); // MARK
     for (const item of items) this.write(item);
-    const itself = this.#memo.get(tuple);
-    if (itself === undefined) {
+    if (!this.out.remembers(tuple)) {
       this.out.op(short ? 0x84 + items.length : 0x74); // TUPLE1 to TUPLE3, TUPLE
-      this.#remember(tuple);
+      this.out.remember(tuple);
       return;
     }
     // The tuple is among its own descendants, and was written there.
     if (short)
       for (const _ of items) this.out.op(0x30); // POP
     else this.out.op(0x31); // POP_MARK
-    this.out.get(itself);
+    this.out.recall(tuple);
   }
 
   #items(items: readonly PyValue[]): void {
@@ -145,7 +140,7 @@ class Rewriter {
       this.write(object.kwargs);
       this.out.op(0x92); // NEWOBJ_EX
     } else this.out.op(object.isNew ? 0x81 : 0x52); // NEWOBJ, REDUCE
-    this.#remember(object);
+    this.out.remember(object);
     if (object.listItems !== undefined) this.#items(object.listItems);
     if (object.dictItems !== undefined) this.#pairs(object.dictItems);
     if (object.state !== undefined) {

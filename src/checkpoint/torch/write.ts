@@ -7,21 +7,22 @@
 import { basename, extname } from "node:path";
 import { VistaError } from "../../core/errors.js";
 import { crc32 } from "../../core/io/crc32.js";
+import type { OutputPart } from "../copy/parts.js";
 import { dtypeInfo } from "../tensor/dtype.js";
 import { contiguousStrides, type StateDict, type Tensor } from "../tensor/tensor.js";
 import { PICKLE_LIMITS } from "./limits.js";
 import { pickleStateDict } from "./pickle-writer.js";
-import { type TorchParts, ZipPlan } from "./zip-plan.js";
+import { ZipPlan } from "./zip-plan.js";
 
 /** The content of the record `version`, as torch 2 writes it. */
 const FORMAT_VERSION = "3\n";
 
 /**
- * Plans a torch file of a state dict. Two names with one tensor share a storage in it.
+ * Returns the parts of a torch file of a state dict, in order. Two names with one tensor share a storage in it.
  * @param path  the path of the output, whose name is the root folder in the zip
  * @throws VistaError `UNSUPPORTED` for a dtype or a number of dimensions that torch does not have, and for too many tensors
  */
-export function planTorchFile(state: StateDict, path: string): TorchParts {
+export function planTorchFile(state: StateDict, path: string): readonly OutputPart[] {
   const keys = new Map<Tensor, string>();
   for (const [tensor, name] of state.unique()) {
     const refuse = (what: string) =>
@@ -55,7 +56,7 @@ export interface TorchStorageRecord {
 }
 
 /**
- * Returns the parts of a torch file around a pickle that was made elsewhere, in order, and its size in bytes.
+ * Returns the parts of a torch file around a pickle that was made elsewhere, in order.
  * @param identity  the bytes on which the file's id depends; by default those of the pickle
  */
 export function planTorchRecords(
@@ -63,7 +64,7 @@ export function planTorchRecords(
   pickle: Uint8Array,
   storages: Iterable<TorchStorageRecord>,
   identity: Iterable<Uint8Array> = [pickle],
-): TorchParts {
+): readonly OutputPart[] {
   // The root folder is the file's name without its last extension; torch reads any.
   const name = basename(path);
   const root = basename(name, extname(name)) || "archive";

@@ -35,12 +35,6 @@ class ZipRecord {
   }
 }
 
-/** The parts of a torch file in order, and its size in bytes. */
-export interface TorchParts {
-  readonly parts: readonly OutputPart[];
-  readonly length: number;
-}
-
 export class ZipPlan {
   readonly #parts: OutputPart[] = [];
   readonly #records: ZipRecord[] = [];
@@ -78,14 +72,15 @@ export class ZipPlan {
 
   /**
    * Adds the directory at the end: one entry for each record, then the end records, always with those of zip64, as torch does.
+   * @returns the parts of the file in order
    */
-  finish(): TorchParts {
+  finish(): readonly OutputPart[] {
     const start = this.#offset;
     const size = sum(this.#records, entryLength);
     this.#add(new Directory(this.#records, size));
     this.#add(endRecords(this.#records.length, size, start));
     this.#endRun();
-    return { parts: this.#parts, length: this.#offset };
+    return this.#parts;
   }
 
   #add(bytes: Uint8Array | LateBytes): void {

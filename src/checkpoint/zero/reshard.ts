@@ -70,7 +70,7 @@ export async function reshardedFiles(
       // Files of one source share its tree, so nothing may be waited for between setting it and planning the file from it. On as
       // many ranks as before nothing is set, so that not even what lies in the padding changes.
       if (!asBefore) set(pickle.value, path);
-      return (await planRewrittenFile(torchFile, pickle, name)).parts;
+      return planRewrittenFile(torchFile, pickle, name);
     };
     files.push({ name, content: () => plannedContent(plan) });
   };

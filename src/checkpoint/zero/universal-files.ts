@@ -6,7 +6,7 @@
  */
 import { basename } from "node:path";
 import { VistaError } from "../../core/errors.js";
-import { contentOf, type FileContent, isCopied } from "../copy/parts.js";
+import { contentOf, type FileContent, isCopied, lengthOf } from "../copy/parts.js";
 import { canCast } from "../tensor/cast.js";
 import { dtypeInfo } from "../tensor/dtype.js";
 import { castTensor, contiguousStrides, type Tensor } from "../tensor/tensor.js";
@@ -92,7 +92,7 @@ export async function* universalFiles(optimizer: ZeroOptimizer): AsyncGenerator<
     }
   }
   const common = await planCommonState(source, stage);
-  yield { name: `${UNIVERSAL_FOLDER}/${COMMON_STATE}`, content: contentOf(common.parts) };
+  yield { name: `${UNIVERSAL_FOLDER}/${COMMON_STATE}`, content: contentOf(common) };
   for (const { torchFile } of models) yield copyOf(torchFile);
 }
 
@@ -104,7 +104,7 @@ function newFile(name: string, tensors: readonly Tensor[], node: () => PyValue):
   const plan = () => planNewFile({ value: node(), protocol: PROTOCOL }, name);
   return {
     name,
-    content: { length: plan().length, tensors, copied: tensors.every(isCopied), parts: () => plan().parts },
+    content: { length: lengthOf(plan()), tensors, copied: tensors.every(isCopied), parts: plan },
   };
 }
 

@@ -144,8 +144,8 @@ describe("pickles that are written again", () => {
 async function rewrite(path: string, output: string): Promise<void> {
   const file = await readTorchFile(path);
   try {
-    const { parts, length } = await planRewrittenFile(file, await file.exact(), output);
-    await writeAtomically(output, length, { fsync: false }, (handle) => writeParts(handle, output, parts));
+    const parts = await planRewrittenFile(file, await file.exact(), output);
+    await writeAtomically(output, 0, { fsync: false }, (handle) => writeParts(handle, output, parts));
   } finally {
     await file.file.close();
   }
