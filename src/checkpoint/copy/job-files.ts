@@ -1,7 +1,7 @@
 /** The files of a lane's job, from before its reads are planned until it is done. */
 import type { SourceFile } from "../../core/io/source.js";
 import type { LaneRead } from "./lane.js";
-import { giveBack, type RemoteRead, readJoined } from "./remote-reads.js";
+import { giveBack, RemoteRead, readJoined } from "./remote-reads.js";
 
 /** What stands for the descriptor of a file that has none. */
 const NO_DESCRIPTOR = -1;
@@ -28,7 +28,7 @@ export class JobFiles {
 
   /** Takes note of a read, whose bytes {@link fetch} brings where the file is not on this machine. */
   note(file: SourceFile, read: LaneRead): void {
-    if (!file.isLocal) this.#remote.push({ file, read });
+    if (!file.isLocal) this.#remote.push(new RemoteRead(file, read));
   }
 
   /** Fetches the bytes of all reads that were noted. @returns whether there were any to fetch */

@@ -2,22 +2,30 @@
 
 import { settleAll } from "../../core/io/settle.js";
 import type { SourceFile } from "../../core/io/source.js";
-import { remember } from "../../core/maps.js";
 import { sum } from "../../core/sum.js";
+import { type FileRead, joinReads } from "./joined-reads.js";
 
-/** The largest gap between two ranges in bytes that is read along, such as header and padding between records of a torch zip. */
-const GAP = 4 * 1024;
-/** The largest number of bytes of a joined request. */
-const MAX_JOINED = 8 * 1024 * 1024;
+/** The ranges that are read by one request; what is read along is such as header and padding between records of a torch zip. */
+const JOINED = { gap: 4 * 1024, most: 8 * 1024 * 1024, below: Infinity };
 /** The largest number of bytes in memory at once, over all files: twice what sixteen requests for windows bring. */
 const MAX_BYTES = 64 * 1024 * 1024;
 /** The bytes of which all blocks of memory are multiples, so that those for windows, with what is read along, are alike. */
 const STEP = 2.5 * 1024 * 1024;
 
 /** A range that a lane works on; {@link readJoined} sets the place of its bytes. */
-export interface RemoteRead {
-  readonly file: SourceFile;
-  readonly read: { readonly position: number; readonly length: number; bytes?: Uint8Array | undefined };
+export class RemoteRead implements FileRead {
+  constructor(
+    readonly file: SourceFile,
+    readonly read: { readonly position: number; readonly length: number; bytes?: Uint8Array | undefined },
+  ) {}
+
+  get position() {
+    return this.read.position;
+  }
+
+  get length() {
+    return this.read.length;
+  }
 }
 
 /**
@@ -27,18 +35,22 @@ export interface RemoteRead {
  * @throws VistaError as {@link SourceFile.read} does; then there is nothing to give back
  */
 export async function readJoined(reads: readonly RemoteRead[]): Promise<SharedArrayBuffer | undefined> {
-  const groups = joinedGroups(reads);
-  if (groups.length === 0) return undefined;
-  const block = await take(sum(groups, ({ start, end }) => end - start));
+  for (const { read } of reads) if (read.length === 0) read.bytes = new Uint8Array(0);
+  const joined = joinReads(
+    reads.filter(({ length }) => length > 0),
+    JOINED,
+  );
+  if (joined.length === 0) return undefined;
+  const block = await take(sum(joined, ({ start, end }) => end - start));
   try {
     let at = 0;
     await settleAll(
-      groups.map(({ file, start, end, reads }) => {
+      joined.map(({ reads, start, end }) => {
         const bytes = new Uint8Array(block, at, end - start);
         at += bytes.byteLength;
-        for (const { read } of reads)
-          read.bytes = bytes.subarray(read.position - start, read.position - start + read.length);
-        return file.readOnce(bytes, start);
+        for (const { read, position, length } of reads)
+          read.bytes = bytes.subarray(position - start, position - start + length);
+        return reads[0]!.file.readOnce(bytes, start);
       }),
     );
     return block;
@@ -46,38 +58,6 @@ export async function readJoined(reads: readonly RemoteRead[]): Promise<SharedAr
     giveBack(block);
     throw error;
   }
-}
-
-interface Group {
-  readonly file: SourceFile;
-  readonly start: number;
-  end: number;
-  readonly reads: RemoteRead[];
-}
-
-function joinedGroups(reads: readonly RemoteRead[]): Group[] {
-  const byFile = new Map<SourceFile, RemoteRead[]>();
-  for (const each of reads) {
-    if (each.read.length === 0) each.read.bytes = new Uint8Array(0);
-    else remember(byFile, each.file, () => []).push(each);
-  }
-  const groups: Group[] = [];
-  for (const [file, list] of byFile) {
-    list.sort((a, b) => a.read.position - b.read.position);
-    let group: Group | undefined;
-    for (const each of list) {
-      const { position, length } = each.read;
-      const end = position + length;
-      if (group !== undefined && position - group.end <= GAP && end - group.start <= MAX_JOINED) {
-        group.end = Math.max(group.end, end);
-        group.reads.push(each);
-        continue;
-      }
-      group = { file, start: position, end, reads: [each] };
-      groups.push(group);
-    }
-  }
-  return groups;
 }
 
 let used = 0;

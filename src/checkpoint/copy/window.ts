@@ -15,37 +15,48 @@ import { type Box, piecesBetween, type Tensor } from "../tensor/tensor.js";
 import { ARENA_STEP, Arena, roundUp } from "./arena.js";
 import { type ComputedCache, dependencyOrder, inputsOf } from "./computed.js";
 import type { DoneRead } from "./input-checks.js";
+import { type FileRead, type JoinedRead, joinReads } from "./joined-reads.js";
 import type { Window } from "./parts.js";
 
-/** The number of bytes below which reads are joined with their neighbours: a system call costs more than a copy in memory. */
-const JOIN_BELOW = 128 * 1024;
-/** The largest gap between two reads in bytes that is read along rather than skipped. */
-const JOIN_GAP = 32 * 1024;
-/** The largest number of bytes of a joined read. */
-const JOIN_MAX = 1024 * 1024;
+/** The reads that are joined with their neighbours: a system call costs more than a copy in memory. */
+const JOINED = { gap: 32 * 1024, most: 1024 * 1024, below: 128 * 1024 };
 /**
  * The largest number of bytes of joined reads that are under way together. Where an output has a thousand ranks, a file of 60 kB
  * has reads all over one of 15 MB, so that joined they take far more memory than their window.
  */
-const JOINED_TOGETHER = 4 * JOIN_MAX;
+const JOINED_TOGETHER = 4 * JOINED.most;
 /** The largest number of reads that are under way together; each takes some kilobytes outside the heap. */
 const READS_TOGETHER = 1024;
 /** The number of bytes below which a strided view is read as one span; a longer one is read run by run. */
 const SPAN_MAX = 16 * 1024 * 1024;
 
 /** A read of bytes of a region into a part of some buffer. */
-interface ReadOp {
-  readonly region: Region;
-  /** The distance from the region's start in bytes. */
-  readonly start: number;
-  readonly target: Uint8Array;
-  /** Whether other reads for the same tensor may have the same bytes. */
-  readonly repeated?: true;
+class RegionRead implements FileRead {
+  constructor(
+    readonly region: Region,
+    /** The distance from the region's start in bytes. */
+    readonly start: number,
+    readonly target: Uint8Array,
+    /** Whether other reads for the same tensor may have the same bytes. */
+    readonly repeated = false,
+  ) {}
+
+  get file() {
+    return this.region.file;
+  }
+
+  get position() {
+    return this.region.offset + this.start;
+  }
+
+  get length() {
+    return this.target.byteLength;
+  }
 }
 
 /** A plan of the reads of one window of output, which runs once. */
 export class WindowReader {
-  readonly #ops: ReadOp[] = [];
+  readonly #ops: RegionRead[] = [];
   /** The reads that were made for tensors that had to be computed. */
   readonly #made: DoneRead[] = [];
   /** The conversions in the order in which they must run, the innermost first. */
@@ -72,7 +83,7 @@ export class WindowReader {
       case "pieces": {
         let at = 0;
         for (const { region, start, length } of piecesBetween(source.pieces, from, target.byteLength)) {
-          this.#ops.push({ region, start, target: target.subarray(at, at + length) });
+          this.#ops.push(new RegionRead(region, start, target.subarray(at, at + length)));
           at += length;
         }
         return;
@@ -116,14 +127,14 @@ export class WindowReader {
   /** Runs all reads and computations, then the conversions. @returns every read that was made, with its CRC where it is wanted */
   async run(): Promise<readonly DoneRead[]> {
     await settleAll([
-      runInTurn(joinReads(this.#ops), this.arena.other),
+      runInTurn(joinReads(this.#ops, JOINED), this.arena.other),
       ...this.#computations.map((begin) => begin()),
     ]);
     const done = this.#ops.map(
-      ({ region, start, target, repeated }): DoneRead => ({
+      ({ region, start, target, repeated, length }): DoneRead => ({
         region,
         start,
-        length: target.byteLength,
+        length,
         crc32: this.verify && region.crc32 !== undefined && !repeated ? crc32(target) : undefined,
       }),
     );
@@ -168,7 +179,7 @@ export class WindowReader {
     const part = runsWithin(tensor, box, from, from + target.byteLength);
     if (part === undefined) return;
     const bytes = this.arena.take(part.length);
-    this.#ops.push({ region: box.region, start: part.start, target: bytes });
+    this.#ops.push(new RegionRead(box.region, part.start, bytes));
     this.#steps.push(() => {
       for (const run of part.runs) {
         const at = run.from - part.start;
@@ -192,7 +203,7 @@ export class WindowReader {
     for (const [first, last] of runs) {
       const bytes = new Uint8Array((last - first + 1) * width);
       buffers.push({ first, bytes });
-      this.#ops.push({ region, start: start + first * width, target: bytes, repeated: true });
+      this.#ops.push(new RegionRead(region, start + first * width, bytes, true));
     }
     this.#steps.push(() => {
       let current = buffers[0]!;
@@ -271,16 +282,8 @@ function runsOf(places: Float64Array, spanMax: number): [number, number][] {
   return runs;
 }
 
-/** Reads of one file that follow one another closely, which become one read. */
-interface JoinedRead {
-  readonly ops: readonly ReadOp[];
-  /** The place in the file where the read begins. */
-  readonly start: number;
-  readonly end: number;
-}
-
 /** Runs the reads, a bounded number of them at a time. @param arena  the memory for joined reads */
-async function runInTurn(reads: readonly JoinedRead[], arena: Arena): Promise<void> {
+async function runInTurn(reads: readonly JoinedRead<RegionRead>[], arena: Arena): Promise<void> {
   for (let first = 0; first < reads.length; ) {
     let end = first;
     for (let bytes = 0; end < reads.length && end - first < READS_TOGETHER; end++) {
@@ -295,49 +298,15 @@ async function runInTurn(reads: readonly JoinedRead[], arena: Arena): Promise<vo
 }
 
 /** Returns the bytes that a read takes beside its target. */
-function bytesOfJoin({ ops, start, end }: JoinedRead): number {
-  return ops.length === 1 ? 0 : roundUp(end - start);
+function bytesOfJoin({ reads, start, end }: JoinedRead<RegionRead>): number {
+  return reads.length === 1 ? 0 : roundUp(end - start);
 }
 
-async function runRead({ ops, start, end }: JoinedRead, arena: Arena): Promise<void> {
-  const [first] = ops as [ReadOp];
-  if (ops.length === 1) return first.region.file.readOnce(first.target, start);
+async function runRead({ reads, start, end }: JoinedRead<RegionRead>, arena: Arena): Promise<void> {
+  const [first] = reads as [RegionRead];
+  if (reads.length === 1) return first.file.readOnce(first.target, start);
   const bytes = arena.take(end - start);
-  await first.region.file.readOnce(bytes, start);
-  for (const op of ops) {
-    const at = positionOf(op) - start;
-    op.target.set(bytes.subarray(at, at + op.target.byteLength));
-  }
-}
-
-function positionOf({ region, start }: ReadOp): number {
-  return region.offset + start;
-}
-
-/** Joins small neighbours of one file. */
-function joinReads(ops: readonly ReadOp[]): JoinedRead[] {
-  const sorted = ops.slice().sort((a, b) => {
-    if (a.region.file !== b.region.file) return a.region.file.path < b.region.file.path ? -1 : 1;
-    return positionOf(a) - positionOf(b);
-  });
-  const reads: JoinedRead[] = [];
-  for (let i = 0; i < sorted.length; ) {
-    const first = sorted[i]!;
-    const file = first.region.file;
-    const start = positionOf(first);
-    let end = start + first.target.byteLength;
-    let next = i + 1;
-    if (first.target.byteLength < JOIN_BELOW) {
-      for (; next < sorted.length; next++) {
-        const op = sorted[next]!;
-        const opEnd = positionOf(op) + op.target.byteLength;
-        if (op.region.file !== file || op.target.byteLength >= JOIN_BELOW) break;
-        if (positionOf(op) - end > JOIN_GAP || opEnd - start > JOIN_MAX) break;
-        end = Math.max(end, opEnd);
-      }
-    }
-    reads.push({ ops: sorted.slice(i, next), start, end });
-    i = next;
-  }
-  return reads;
+  await first.file.readOnce(bytes, start);
+  for (const { target, position, length } of reads)
+    target.set(bytes.subarray(position - start, position - start + length));
 }

@@ -18,6 +18,7 @@ import {
 } from "../../core/errors.js";
 import { insideFolder } from "../../core/io/inside-folder.js";
 import { mapOrdered } from "../../core/io/map-ordered.js";
+import { openAll } from "../../core/io/open-all.js";
 import { openSource, readSmallFile } from "../../core/io/open-source.js";
 import { filesAtOnce, joinPlace } from "../../core/io/places.js";
 import type { SourceFile } from "../../core/io/source.js";
@@ -99,16 +100,19 @@ export async function openDcp(folder: string, options: OpenDcpOptions = {}): Pro
   const metadata = joinPlace(folder, DCP_METADATA);
   const { tensors: saved, objects } = readMetadata(await readPickleFile(metadata), metadata);
   const { chosen, key, leftOut, others } = chooseTensors(folder, saved, options.key);
-  const files = new Map<string, SourceFile>();
   /** The name of a tensor in each file, for error messages. */
   const owners = new Map<string, string>();
   for (const { name, boxes } of chosen.values())
     for (const { file } of boxes) if (!owners.has(file)) owners.set(file, name);
+  const opened = await openAll(
+    [...owners],
+    filesAtOnce(folder),
+    ([file, owner]) => openData(folder, owner, file),
+    (file) => file.close(),
+    { signal: options.signal },
+  );
+  const files = new Map([...owners.keys()].map((file, i) => [file, opened[i]!]));
   try {
-    const opening = mapOrdered(owners, filesAtOnce(folder), async ([file, owner]) => {
-      files.set(file, await openData(folder, owner, file));
-    });
-    for await (const _ of opening) throwIfAborted(options.signal);
     const jobs = [...chosen.values()].flatMap((tensor) => tensor.boxes.map((box) => ({ tensor, box })));
     const boxesOf = new Map<SavedTensor, Box[]>([...chosen.values()].map((tensor) => [tensor, []]));
     let done = 0;
@@ -125,7 +129,6 @@ export async function openDcp(folder: string, options: OpenDcpOptions = {}): Pro
       const where = { path: folder, record: tensor.name };
       tensors.set(name, placeBoxes(where, tensor.dtype, tensor.shape, boxesOf.get(tensor)!));
     }
-    const opened = [...owners.keys()].map((file) => files.get(file)!);
     const elsewhere = `left out ${plural(leftOut.length, "tensor")}, found elsewhere in the saved dict: ${firstNames(leftOut)}`;
     return {
       state: new StateDict(tensors, opened),
@@ -135,7 +138,7 @@ export async function openDcp(folder: string, options: OpenDcpOptions = {}): Pro
       warnings: leftOut.length === 0 ? [] : [elsewhere],
     };
   } catch (error) {
-    await Promise.allSettled([...files.values()].map((file) => file.close()));
+    await Promise.allSettled(opened.map((file) => file.close()));
     throw error;
   }
 }

@@ -1,4 +1,5 @@
 /** Says what a torch file holds beside its state dict, and which of it may be weights. */
+import type { TorchFile } from "./file.js";
 import { keyText, type PyDict, PyObject, type PyValue } from "./objects.js";
 import { walk } from "./storages.js";
 import { isTensorLike, TorchTensor, TorchUnreadable } from "./values.js";
@@ -47,16 +48,8 @@ export interface Place {
   readonly model: boolean;
 }
 
-/**
- * Lists the tensors of a file that are not in its state dict.
- * @param value  the value of the file, and its path for error messages
- */
-export function othersThan(
-  chosen: Place,
-  places: readonly Place[],
-  value: PyValue,
-  path: string,
-): OtherTensors[] {
+/** Lists the tensors of a file that are not in its state dict. @param places  all dicts that are reached in the file */
+export function othersThan(chosen: Place, places: readonly Place[], file: TorchFile): OtherTensors[] {
   const others: OtherTensors[] = [];
   const counted = new Set<PyValue>(chosen.dict.values());
   const noModels = new Set<PyValue>();
@@ -76,7 +69,7 @@ export function othersThan(
   const inside = chosen.path.length === 0 ? "" : `${chosen.path.join(".")}.`;
   const rest = new Map<string, OtherTensors>();
   walk(
-    value,
+    file.value,
     (current, path) => {
       if (!(isTensorObject(current) || isNumpyArray(current)) || counted.has(current)) return;
       const at = path();
@@ -86,7 +79,7 @@ export function othersThan(
       const entry = `${model} ${key}`;
       rest.set(entry, { key, tensors: (rest.get(entry)?.tensors ?? 0) + 1, model });
     },
-    path,
+    file.file.path,
     [...counted].filter(isTensorObject),
   );
   for (const [name, entry] of chosen.dict) {

@@ -59,10 +59,9 @@ export interface FoundStateDict {
  *   meant
  */
 export function findStateDict(file: TorchFile, key?: string): FoundStateDict {
-  const { path } = file.file;
   const places = placesIn(file.value);
   const place = key === undefined ? choose(places, file) : atKey(places, file, key);
-  const others = othersThan(place, places, file.value, path);
+  const others = othersThan(place, places, file);
   if (key === undefined && place.path.length === 0) refuseLoneTensors(place, others, file);
   return { dict: place.dict, key: place.path.length === 0 ? undefined : place.path.join("."), others };
 }
@@ -70,13 +69,13 @@ export function findStateDict(file: TorchFile, key?: string): FoundStateDict {
 /** Lists the tensors of a file that are not in this dict. @param key  the place of the dict, as in {@link FoundStateDict} */
 export function tensorsBeside(file: TorchFile, dict: PyDict, key: string): OtherTensors[] {
   const places = placesIn(file.value);
-  const place = places.find((one) => one.dict === dict) ?? emptyPlace(key, dict);
-  return othersThan(place, places, file.value, file.file.path);
+  return othersThan(placeOf(dict, places, key), places, file);
 }
 
-/** Returns a place that lies deeper than places are looked for; its tensors are not counted. */
-function emptyPlace(key: string, dict: PyDict): Place {
-  return { path: [key], dict, tensors: 0, inOptimizer: false, model: true };
+/** Returns the place of a dict, also of one that lies deeper than places are looked for. */
+function placeOf(dict: PyDict, places: readonly Place[], key: string): Place {
+  const deep = { path: [key], dict, tensors: tensorsIn(dict), inOptimizer: false, model: true };
+  return places.find((one) => one.dict === dict) ?? deep;
 }
 
 /**
@@ -261,11 +260,7 @@ function refuseLoneTensors(top: Place, others: readonly OtherTensors[], file: To
 function atKey(places: readonly Place[], file: TorchFile, key: string): Place {
   const found = key === "." ? file.value : valueAt(file.value, key);
   const dict = asDict(found);
-  // A dict that lies deeper than places are looked for is taken too.
-  const place =
-    dict === undefined
-      ? undefined
-      : (places.find((one) => one.dict === dict) ?? { ...emptyPlace(key, dict), tensors: tensorsIn(dict) });
+  const place = dict && placeOf(dict, places, key);
   if (place !== undefined && (place.tensors > 0 || place.dict.size === 0))
     return key === "." ? place : { ...place, path: [key] };
   const holding = mostFirst(places.filter(({ tensors }) => tensors > 0));
