@@ -108,13 +108,13 @@ async function planShards(content: CheckpointContent): Promise<Plan> {
 }
 
 async function planUniversal(
-  { files, models }: CheckpointContent,
+  content: CheckpointContent,
   torchFiles: TorchFile[],
   options: RunOptions & { verify?: boolean },
 ): Promise<Plan> {
-  const { groups, torchFiles: more } = await readUniversal(files, models, "optimizer", options);
+  const { groups, torchFiles: more } = await readUniversal(content, "optimizer", options);
   torchFiles.push(...more);
-  const common = await openCommonState(files.tagFolder, options);
+  const common = await openCommonState(content.files.tagFolder, options);
   torchFiles.push(common);
   const top = asDict(common.value);
   // This lists, for each flat tensor (a param group, or in stage 3 a sub-group), its group and its number in the states.

@@ -5,17 +5,13 @@ import { remember } from "../../core/maps.js";
 import { asDict, asInteger, PyObject } from "../torch/objects.js";
 import type { CheckpointFiles, RankFile } from "./layout.js";
 import { numberIn } from "./number-in.js";
-import type { ModelState, ModelStates, ShardState } from "./states.js";
+import type { CheckpointContent, ModelState, ShardState } from "./states.js";
 
 /**
  * Compares what every shard and every model-states file says of the whole checkpoint.
  * @throws VistaError `INCONSISTENT`, `NOT_FOUND` for missing ranks
  */
-export async function checkTogether(
-  files: CheckpointFiles,
-  shards: readonly ShardState[],
-  models: ModelStates,
-): Promise<void> {
+export async function checkTogether({ files, shards, models }: CheckpointContent): Promise<void> {
   refuseMics(files, shards[0]!, models[0]!);
   same(files, shards, "the number of ranks that saved", (shard) => shard.ranks);
   same(files, shards, "the ZeRO stage", (shard) => shard.stage);
@@ -62,7 +58,7 @@ function scaledSteps({ dict }: ShardState): number | undefined {
  * Compares what the model states of a universal checkpoint say of it.
  * @throws VistaError `INCONSISTENT`, `NOT_FOUND` for missing ranks of stage 3
  */
-export function checkModelsTogether(files: CheckpointFiles, models: ModelStates, stage: 1 | 2 | 3): void {
+export function checkModelsTogether({ files, models }: CheckpointContent, stage: 1 | 2 | 3): void {
   same(files, models, "the DeepSpeed version", (model) => model.dsVersion);
   same(files, models, "global_steps", (model) => model.globalSteps);
   same(files, models, "the number of ranks that saved", (model) => model.ranks);

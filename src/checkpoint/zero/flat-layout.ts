@@ -16,6 +16,7 @@ import {
   placesOf,
   sliceMappingOf,
 } from "./flat-group.js";
+import type { FlatGroup } from "./param-shapes.js";
 import { type CheckpointContent, type Shapes, type ShardState, versionOf } from "./states.js";
 import { isVersion, versionAtLeast } from "./version.js";
 
@@ -36,8 +37,6 @@ const STAGE_1_HAS_ROUND_ROBIN = [0, 13, 0];
 /** The number of bytes at whose multiples parameters begin with `parameter_alignment`. */
 const ALIGNMENT_BYTES = 16;
 
-type Content = Omit<CheckpointContent, "torchFiles">;
-
 export interface FoundLayouts {
   readonly conventions: Conventions;
   readonly roundRobin: boolean;
@@ -53,25 +52,21 @@ export interface FoundLayouts {
  * first.
  * @throws VistaError `INCONSISTENT` with the problem of the first way, where there is none
  */
-export function findLayout(
-  content: Content,
-  shapes: readonly Shapes[],
-  saved: readonly (readonly number[])[],
-): FoundLayouts {
+export function findLayout(content: CheckpointContent, groups: readonly FlatGroup[]): FoundLayouts {
   const { files, shards } = content;
-  const alignments = shapes.map((group, g) => alignmentOf(content, g, group));
+  const alignments = groups.map(({ shapes }, g) => alignmentOf(content, g, shapes));
   const { ranks } = shards[0]!;
   const orders = ordersOf(content);
   let closest = "";
   for (const conventions of candidates(content)) {
     for (const roundRobin of orders) {
-      const names = shapes.map((group) => ownOrder([...group.keys()], roundRobin ? ranks : 1));
-      const layouts = shapes.map((group, g) => {
-        const numels = names[g]!.map((name) => numelOf(group.get(name)!) ?? Infinity);
+      const names = groups.map(({ shapes }) => ownOrder([...shapes.keys()], roundRobin ? ranks : 1));
+      const layouts = groups.map(({ shapes }, g) => {
+        const numels = names[g]!.map((name) => numelOf(shapes.get(name)!) ?? Infinity);
         const options = { ranks, roundRobin, alignment: alignments[g]!, factor: conventions.factor };
         return layOutGroup(numels, options satisfies GroupOptions);
       });
-      const problem = disagreement(shards, names, layouts, saved, conventions);
+      const problem = disagreement(shards, groups, names, layouts, conventions);
       if (problem === undefined) return { conventions, roundRobin, alignments, layouts, names };
       if (closest === "") closest = problem;
     }
@@ -85,7 +80,7 @@ export function findLayout(
  *
  * Source: deepspeed/runtime/engine.py (_configure_zero_optimizer), bf16_optimizer.py.
  */
-function ordersOf(content: Content): boolean[] {
+function ordersOf(content: CheckpointContent): boolean[] {
   const version = versionOf(content);
   const { stage } = content.shards[0]!;
   const ignored = stage === 1 && isVersion(version) && !versionAtLeast(version, STAGE_1_HAS_ROUND_ROBIN);
@@ -95,11 +90,11 @@ function ordersOf(content: Content): boolean[] {
 }
 
 /** The BF16_Optimizer is told by the lack of a stage. */
-function isOfBf16Optimizer({ shards }: Content): boolean {
+function isOfBf16Optimizer({ shards }: CheckpointContent): boolean {
   return !shards[0]!.dict.has("zero_stage");
 }
 
-function candidates(content: Content): Conventions[] {
+function candidates(content: CheckpointContent): Conventions[] {
   const version = versionOf(content);
   // It pads as the old versions do, and keeps the padding.
   const bf16Optimizer = isOfBf16Optimizer(content);
@@ -123,9 +118,9 @@ function ownOrder(names: readonly string[], ranks: number): string[] {
 /** Returns the first thing in the shards that is not as these layouts have it; `undefined` where there is none. */
 function disagreement(
   shards: readonly ShardState[],
+  groups: readonly FlatGroup[],
   names: readonly (readonly string[])[],
   layouts: readonly GroupLayout[],
-  saved: readonly (readonly number[])[],
   { rule, stripped }: Conventions,
 ): string | undefined {
   for (const [g, layout] of layouts.entries()) {
@@ -133,8 +128,9 @@ function disagreement(
       const padding = paddingOf(layout, rank, rule);
       const length = stripped ? lengthWithoutPadding(layout.partition, padding) : layout.partition;
       const where = `param group ${g}, rank ${rank}`;
-      if (saved[g]![rank] !== length) {
-        return `${where}: ${layout.numels.length} parameters of ${sum(layout.numels)} elements make a partition of ${length}, it holds ${saved[g]![rank]}`;
+      const held = groups[g]!.sizes[rank];
+      if (held !== length) {
+        return `${where}: ${layout.numels.length} parameters of ${sum(layout.numels)} elements make a partition of ${length}, it holds ${held}`;
       }
       const paddings = asItems(shard.dict.get("group_paddings"));
       if (paddings !== undefined && asInteger(paddings[g]) !== padding) {
@@ -147,16 +143,16 @@ function disagreement(
       const mapping = asDict(asItems(shard.dict.get("param_slice_mappings"))?.[g]);
       if (mapping === undefined) continue;
       const ours = sliceMappingOf(layout, rank);
-      const said = mapping.entries();
+      const entries = mapping.entries();
       for (let entry = 0; entry < Math.max(ours.length, mapping.size); entry++) {
-        const [name, address] = said.next().value ?? [];
+        const [name, address] = entries.next().value ?? [];
         const { parameter, length, start } = ours[entry] ?? {};
         const own = parameter === undefined ? undefined : names[g]![parameter]!;
         const { numel, begin } = fragmentOf(address);
         if (name === own && numel === length && begin === start) continue;
         const made = own === undefined ? "none" : `${own} ${length} at ${start}`;
-        const held = name === undefined ? "none" : `${String(name)} ${String(numel)} at ${String(begin)}`;
-        return `${where}: the sizes make entry ${entry} of param_slice_mappings ${made}, it is ${held}`;
+        const said = name === undefined ? "none" : `${String(name)} ${String(numel)} at ${String(begin)}`;
+        return `${where}: the sizes make entry ${entry} of param_slice_mappings ${made}, it is ${said}`;
       }
     }
   }
@@ -170,7 +166,7 @@ function fragmentOf(value: PyValue | undefined): { numel?: PyValue; begin?: PyVa
 }
 
 /** Returns the number at whose multiples the parameters of a group begin, in elements; 1 where they are not aligned. */
-function alignmentOf(content: Content, g: number, shapes: Shapes): number {
+function alignmentOf(content: CheckpointContent, g: number, shapes: Shapes): number {
   const gaps = content.shards[0]!.alignmentPaddings?.[g];
   const isOn = zeroConfig(content)?.get("parameter_alignment") === true;
   if (gaps === undefined || (!isOn && gaps.every((gap) => gap === 0))) return 1;
@@ -188,7 +184,7 @@ function alignmentOf(content: Content, g: number, shapes: Shapes): number {
 }
 
 /** Returns `zero_optimization` of the DeepSpeed config, from the model states if they have it, else from the first shard. */
-export function zeroConfig({ models, shards }: Pick<Content, "models" | "shards">): PyDict | undefined {
+export function zeroConfig({ models, shards }: CheckpointContent): PyDict | undefined {
   for (const { torchFile } of [models[0]!, shards[0]!]) {
     const config = asDict(asDict(asDict(torchFile.value)?.get("ds_config"))?.get("zero_optimization"));
     if (config !== undefined) return config;

@@ -80,15 +80,15 @@ export async function openZeroCheckpoint(
   const torchFiles = [...content.torchFiles];
   try {
     const { excludeFrozen = false, recover = true, unreadable: whatTo = "refuse" } = options;
-    const plan = new ZeroPlan(files, models, shards, { excludeFrozen, recover });
+    const plan = new ZeroPlan(content, { excludeFrozen, recover });
     if (files.universal) {
       const { readUniversal } = await import("./universal.js");
-      const universal = await readUniversal(files, models, "weights", options);
+      const universal = await readUniversal(content, "weights", options);
       torchFiles.push(...universal.torchFiles);
       await plan.universal(universal);
     } else if (shards.length === 0) await plan.stage0();
     else {
-      await checkTogether(files, shards, models);
+      await checkTogether(content);
       await plan.sharded();
     }
     const [model] = models;

@@ -29,13 +29,11 @@ export interface FlatPartitions extends Omit<FoundLayouts, "names"> {
  * @throws VistaError `INCONSISTENT`, `UNSUPPORTED`, `FORMAT`
  */
 export async function readFlatPartitions(content: CheckpointContent): Promise<FlatPartitions> {
-  const { files, shards, models } = content;
+  const { shards } = content;
   const first = shards[0]!;
-  const flat = flatGroups(files.tagFolder, models[0], shards);
-  const saved = flat.map(({ sizes }) => sizes);
-  const perGroup = flat.map(({ shapes }) => shapes);
+  const flat = flatGroups(content);
   const bases = await readBaseStates(shards, flat.length);
-  const { names, ...found } = findLayout(content, perGroup, saved);
+  const { names, ...found } = findLayout(content, flat);
   const { conventions, layouts } = found;
   const { elastic } = bases[0]!;
   const groups: OptimizerGroup[] = [];
@@ -62,7 +60,7 @@ export async function readFlatPartitions(content: CheckpointContent): Promise<Fl
     const wholeStates = wholes[g]! && types.size > 0;
     const held = await piecesByRank(shards, (shard) => shard.groups[g]!);
     const parameters = names[g]!.map((name, index): OptimizerParameter => {
-      const shape = perGroup[g]!.get(name)!;
+      const shape = flat[g]!.shapes.get(name)!;
       const cut = (held: readonly (readonly Piece[])[], dtype: Tensor["dtype"]) =>
         joinParts(held, dtype, shape, { at: 0, length: layout.partition }, layout.offsets[index]!);
       const ofState = (state: string, dtype: Tensor["dtype"]) =>

@@ -55,7 +55,7 @@ export async function openZeroOptimizer(
 
 /** Plans the optimizer of files that are open. @throws VistaError as {@link openZeroOptimizer} does */
 export async function planOptimizer(content: CheckpointContent): Promise<Omit<ZeroOptimizer, "close">> {
-  const { files, models, shards } = content;
+  const { files, shards } = content;
   const [first] = shards;
   if (files.universal) {
     throw refuse("a universal checkpoint, which has no shards", {
@@ -69,7 +69,7 @@ export async function planOptimizer(content: CheckpointContent): Promise<Omit<Ze
       hint: "DeepSpeed without ZeRO loads on any number of ranks; else copy the *_optim_states.pt files too.",
     });
   }
-  await checkTogether(files, shards, models);
+  await checkTogether(content);
   const partitions = await (first.stage === 3 ? readSplitPartitions(content) : readFlatPartitions(content));
   return {
     ...content,

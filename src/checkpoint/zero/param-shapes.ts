@@ -3,7 +3,7 @@ import { VistaError } from "../../core/errors.js";
 import { sum } from "../../core/sum.js";
 import { numelOf } from "../tensor/dtype.js";
 import { contradiction } from "./consistency.js";
-import type { ModelState, Shapes, ShardState } from "./states.js";
+import type { CheckpointContent, ModelState, Shapes, ShardState } from "./states.js";
 
 /**
  * Returns the shapes as the model states of rank 0 list them or, before DeepSpeed 0.6.0, a shard: by param group, in stage 3 by
@@ -47,9 +47,9 @@ export interface FlatGroup {
  * Returns the param groups of a checkpoint of stage 1 or 2.
  * @throws VistaError as {@link listedShapes} does, `INCONSISTENT` where the shards hold another number of groups
  */
-export function flatGroups(tagFolder: string, model: ModelState, shards: readonly ShardState[]): FlatGroup[] {
+export function flatGroups({ files, models, shards }: CheckpointContent): FlatGroup[] {
   const sizes = shards[0]!.groups.map((_, g) => shards.map(({ groups }) => numelOf(groups[g]!.shape) ?? 0));
-  const listed = listedShapes(model, shards[0]);
+  const listed = listedShapes(models[0], shards[0]);
   const shapes =
     listed.length === 1 && sizes.length > 1
       ? splitShapes(
@@ -60,7 +60,7 @@ export function flatGroups(tagFolder: string, model: ModelState, shards: readonl
   if (shapes.length === sizes.length) return shapes.map((group, g) => ({ shapes: group, sizes: sizes[g]! }));
   throw contradiction(
     `the model states list ${shapes.length} param groups, the optimizer shards hold ${sizes.length}`,
-    tagFolder,
+    files.tagFolder,
   );
 }
 

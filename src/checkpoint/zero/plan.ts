@@ -13,12 +13,11 @@ import { asDict, keyText } from "../torch/objects.js";
 import { tensorsAt } from "../torch/read.js";
 import { Float32Casts, isFloat } from "./float32.js";
 import { readFrozen } from "./frozen.js";
-import type { CheckpointFiles } from "./layout.js";
 import { doubtOfCopies } from "./module-copies.js";
 import { findOrphans } from "./orphans.js";
 import { endings, unwrapped } from "./renames.js";
 import { float32Rounds } from "./rounding.js";
-import type { ModelState, ModelStates, Shapes, ShardState } from "./states.js";
+import { type CheckpointContent, type ModelState, type Shapes, versionOf } from "./states.js";
 import { cutTrained, type GroupSizes } from "./trained.js";
 import type { Universal } from "./universal.js";
 import { isVersion } from "./version.js";
@@ -88,21 +87,18 @@ export class ZeroPlan {
   readonly #leftOut: string[] = [];
   readonly #warnings: string[] = [];
   readonly #doubts: string[] = [];
-  /** The version of DeepSpeed that any of the files says; files that contradict one another are refused elsewhere. */
   readonly #dsVersion: string | undefined;
   #stage: 0 | 1 | 2 | 3;
   #trainedShapes: Shapes = new Map();
   readonly #casts: Float32Casts;
 
   constructor(
-    private readonly files: CheckpointFiles,
-    private readonly models: ModelStates,
-    private readonly shards: readonly ShardState[],
+    private readonly content: CheckpointContent,
     private readonly options: PlanOptions,
   ) {
-    this.#model = models[0]!;
-    this.#stage = shards[0]?.stage ?? 0;
-    this.#dsVersion = [...models, ...shards].find(({ dsVersion }) => dsVersion !== undefined)?.dsVersion;
+    this.#model = content.models[0];
+    this.#stage = content.shards[0]?.stage ?? 0;
+    this.#dsVersion = versionOf(content);
     this.#casts = new Float32Casts(this.#dsVersion);
     if (this.#model.notTensors.length > 0) {
       this.#warnings.push(
@@ -112,13 +108,13 @@ export class ZeroPlan {
   }
 
   info(): ZeroInfo {
-    const { folder, tag, foundBelow, universal } = this.files;
+    const { folder, tag, foundBelow, universal } = this.content.files;
     return {
       folder,
       tag,
       foundBelow,
       stage: this.#stage,
-      ranks: this.shards[0]?.ranks ?? this.#model.ranks ?? 1,
+      ranks: this.content.shards[0]?.ranks ?? this.#model.ranks ?? 1,
       universal,
       deepspeed: this.#dsVersion,
       lightning: this.#model.lightningVersion,
@@ -153,7 +149,10 @@ export class ZeroPlan {
         "NOT_FOUND",
         `no *_optim_states.pt here, but these model states belong to ZeRO stage ${configuredStage ?? "1 to 3"}` +
           (ranks === undefined ? "" : `, saved by ${ranks} ranks`),
-        { path: this.files.tagFolder, hint: "Copy the optimizer shards of all ranks into this folder." },
+        {
+          path: this.content.files.tagFolder,
+          hint: "Copy the optimizer shards of all ranks into this folder.",
+        },
       );
     }
     const first = new Map<Tensor, string>();
@@ -182,7 +181,7 @@ export class ZeroPlan {
 
   async sharded(): Promise<void> {
     await this.#addAll(async () => {
-      const { tensors, shapes, groups, doubts } = await cutTrained(this.files, this.#model, this.shards);
+      const { tensors, shapes, groups, doubts } = await cutTrained(this.content);
       this.#trainedShapes = shapes;
       this.#groups.push(...groups);
       for (const [name, tensor] of tensors) this.#add(name, tensor);
@@ -215,14 +214,16 @@ export class ZeroPlan {
   /** Compares the trained parameters with their copies in `module`; stage 3 has none. */
   async #compareCopies(trained: readonly (readonly [string, Tensor])[]): Promise<void> {
     if (this.#stage === 3) return;
-    this.#doubt(await doubtOfCopies(trained, this.#model, this.shards.length, "taken from the optimizer"));
+    this.#doubt(
+      await doubtOfCopies(trained, this.#model, this.content.shards.length, "taken from the optimizer"),
+    );
   }
 
   async #addAll(addTrained: () => Promise<void>): Promise<void> {
     await this.#addBuffers();
     this.#warnOfAbsentBuffers();
     if (!this.options.excludeFrozen) {
-      for (const [name, tensor] of await readFrozen(this.models, this.#stage)) {
+      for (const [name, tensor] of await readFrozen(this.content.models, this.#stage)) {
         this.#add(name, tensor);
         this.#frozen.push(name);
       }

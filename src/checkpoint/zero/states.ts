@@ -94,9 +94,9 @@ export interface CheckpointContent {
   readonly torchFiles: readonly TorchFile[];
 }
 
-/** Returns the version of DeepSpeed that saved, as the shards say it, or else the model states. */
-export function versionOf({ shards, models }: Omit<CheckpointContent, "torchFiles">): string | undefined {
-  return shards[0]!.dsVersion ?? models[0]!.dsVersion;
+/** Returns the version of DeepSpeed that any of the files says; files that contradict one another are refused elsewhere. */
+export function versionOf({ shards, models }: CheckpointContent): string | undefined {
+  return [...models, ...shards].find(({ dsVersion }) => dsVersion !== undefined)?.dsVersion;
 }
 
 /** The key of what a shard has of the optimizer, which errors name as their record. */

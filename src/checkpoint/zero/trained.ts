@@ -14,7 +14,7 @@ import { flatGroups, listedShapes } from "./param-shapes.js";
 import { cutFlatGroup, cutParameters, isMismatch, type Mismatch } from "./partition.js";
 import { joinParts, piecesByRank } from "./pieces.js";
 import { doubtsOfSameShards } from "./same-shards.js";
-import type { ModelState, Shapes, ShardState } from "./states.js";
+import type { CheckpointContent, Shapes, ShardState } from "./states.js";
 import { readSubGroups, type SubGroup } from "./sub-groups.js";
 
 /** The sizes of a param group: its parameters, their elements, and those that the shards hold, padding included. */
@@ -36,27 +36,17 @@ export interface TrainedParameters {
  * Cuts all trained parameters.
  * @throws VistaError `FORMAT`, `INCONSISTENT` where names, shapes and shards contradict one another, `UNSUPPORTED`
  */
-export async function cutTrained(
-  files: CheckpointFiles,
-  model: ModelState,
-  shards: readonly ShardState[],
-): Promise<TrainedParameters> {
-  return shards[0]!.stage === 3 ? cutStage3(files, model, shards) : cutStage12(files, model, shards);
+export async function cutTrained(content: CheckpointContent): Promise<TrainedParameters> {
+  return content.shards[0]!.stage === 3 ? cutStage3(content) : cutStage12(content);
 }
 
-async function cutStage12(
-  files: CheckpointFiles,
-  model: ModelState,
-  shards: readonly ShardState[],
-): Promise<TrainedParameters> {
-  const flat = flatGroups(files.tagFolder, model, shards);
+async function cutStage12(content: CheckpointContent): Promise<TrainedParameters> {
+  const { files, shards } = content;
+  const flat = flatGroups(content);
   const saysMapping = ({ dict }: ShardState) =>
     asItems(dict.get("param_slice_mappings"))?.some((mapping) => asDict(mapping)?.size) === true;
   // What a shard says of its parameters tells where it is another rank's, copied or renamed.
-  if (shards.some(saysMapping)) {
-    const [shapes, sizes] = [flat.map((group) => group.shapes), flat.map((group) => group.sizes)];
-    findLayout({ files, models: [model], shards }, shapes, sizes);
-  }
+  if (shards.some(saysMapping)) findLayout(content, flat);
   const tensors: (readonly [string, Tensor])[] = [];
   const groups: GroupSizes[] = [];
   for (const [g, { shapes, sizes }] of flat.entries()) {
@@ -104,12 +94,8 @@ function gapsOf(
   );
 }
 
-async function cutStage3(
-  files: CheckpointFiles,
-  model: ModelState,
-  shards: readonly ShardState[],
-): Promise<TrainedParameters> {
-  const shapes: Shapes = new Map(listedShapes(model, shards[0]).flatMap((group) => [...group]));
+async function cutStage3({ files, models, shards }: CheckpointContent): Promise<TrainedParameters> {
+  const shapes: Shapes = new Map(listedShapes(models[0], shards[0]).flatMap((group) => [...group]));
   const subGroups = await readSubGroups(shards);
   const sizes = subGroups.map(({ size }) => size);
   const numels = [...shapes.values()].map((shape) => numelOf(shape) ?? Infinity);

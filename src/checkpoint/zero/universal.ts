@@ -16,10 +16,10 @@ import { asDict, type PyValue } from "../torch/objects.js";
 import { readTorchFile } from "../torch/read.js";
 import { TorchTensor } from "../torch/values.js";
 import { checkModelsTogether } from "./consistency.js";
-import { type CheckpointFiles, isStage3ModelStates } from "./layout.js";
+import { isStage3ModelStates } from "./layout.js";
 import { listedShapes } from "./param-shapes.js";
 import { flatPieces } from "./pieces.js";
-import type { ModelStates } from "./states.js";
+import type { CheckpointContent } from "./states.js";
 
 /** The name of the folder below the tag folder that holds the parameters' folders. */
 export const UNIVERSAL_FOLDER = "zero";
@@ -53,16 +53,16 @@ export interface Universal {
  *   parallel, `FORMAT`, and what reading the files throws
  */
 export async function readUniversal(
-  files: CheckpointFiles,
-  models: ModelStates,
+  content: CheckpointContent,
   what: "weights" | "optimizer",
   options: RunOptions & { verify?: boolean },
 ): Promise<Universal> {
+  const { files, models } = content;
   const { tagFolder } = files;
   const [model] = models;
   // The names of the files say stage 3; else the config may say 1.
   const stage = isStage3ModelStates(files.modelStates[0]!.path) ? 3 : model.configuredStage === 1 ? 1 : 2;
-  checkModelsTogether(files, models, stage);
+  checkModelsTogether(content, stage);
   const shapes = listedShapes(model, undefined);
   const states = new Map<string, readonly string[]>();
   for (const name of shapes.flatMap((group) => [...group.keys()]))
