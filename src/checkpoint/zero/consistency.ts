@@ -5,6 +5,7 @@ import { remember } from "../../core/maps.js";
 import { asDict, asInteger, PyObject } from "../torch/objects.js";
 import type { CheckpointFiles, RankFile } from "./layout.js";
 import { numberIn } from "./number-in.js";
+import type { Mismatch } from "./partition.js";
 import type { CheckpointContent, ModelState, ShardState } from "./states.js";
 
 /**
@@ -125,6 +126,19 @@ function checkRanks(files: CheckpointFiles, ranks: number, what: string, of: rea
 
 function enumerate(ranks: readonly number[]): string {
   return ranks.length > 8 ? `${ranks.slice(0, 8).join(", ")} and ${ranks.length - 8} more` : ranks.join(", ");
+}
+
+/** Returns the error for parameters whose sizes are not those of what the ranks hold. */
+export function sizeMismatch(
+  { tagFolder }: CheckpointFiles,
+  { needed, available }: Mismatch,
+  what: string,
+  parameters: number,
+): VistaError {
+  return contradiction(
+    `${what}: ${parameters} parameters need ${needed} elements, the ranks hold ${available}`,
+    tagFolder,
+  );
 }
 
 /** Returns the error for what files say that contradicts what others, or the names and shapes, say. */

@@ -9,9 +9,8 @@ import {
   type BaseState,
   type OptimizerGroup,
   type OptimizerParameter,
-  oneValueStates,
   readBaseStates,
-  readFlatStates,
+  readStates,
 } from "./optimizer-states.js";
 import { flatGroups } from "./param-shapes.js";
 import { joinParts, piecesByRank } from "./pieces.js";
@@ -45,18 +44,9 @@ export async function readFlatPartitions(content: CheckpointContent): Promise<Fl
       return lengthWithoutPadding(layout.partition, paddingOf(layout, rank, conventions.rule));
     }),
   );
-  const oneValue = oneValueStates(
-    bases[0]!.states,
-    lengths.map((ofRanks) => ofRanks[0]!),
-  );
+  const states = await readStates(shards, bases, lengths, "param group");
   for (const [g, layout] of layouts.entries()) {
-    const { types, values, pieces } = await readFlatStates(
-      shards,
-      bases.map((base) => base.states[g]),
-      lengths[g]!,
-      oneValue,
-      `param group ${g}`,
-    );
+    const { types, values, pieces } = states[g]!;
     const wholeStates = wholes[g]! && types.size > 0;
     const held = await piecesByRank(shards, (shard) => shard.groups[g]!);
     const parameters = names[g]!.map((name, index): OptimizerParameter => {
@@ -67,9 +57,9 @@ export async function readFlatPartitions(content: CheckpointContent): Promise<Fl
         wholeStates
           ? cutWhole(pieces.get(state)!, dtype, shape, index, layout)
           : cut(pieces.get(state)!, dtype);
-      const states = [...types].map(([state, dtype]) => [state, ofState(state, dtype)] as const);
+      const ownStates = [...types].map(([state, dtype]) => [state, ofState(state, dtype)] as const);
       const fp32 = cut(held, first.groups[g]!.dtype);
-      return { name, shape, numel: fp32.numel, fp32, states: new Map(states) };
+      return { name, shape, numel: fp32.numel, fp32, states: new Map(ownStates) };
     });
     const hyperparameters = bases[0]!.paramGroups?.[g];
     groups.push({ parameters, values, hyperparameters, stateTypes: types, wholeStates });

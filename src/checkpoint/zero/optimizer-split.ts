@@ -5,7 +5,7 @@
  * Source: deepspeed/runtime/zero/stage3.py (_create_fp16_sub_groups, _rigid_state_dict).
  */
 import { VistaError } from "../../core/errors.js";
-import { type DType, numelOf } from "../tensor/dtype.js";
+import type { DType } from "../tensor/dtype.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { asInteger, asItems } from "../torch/objects.js";
 import { contradiction } from "./consistency.js";
@@ -15,17 +15,13 @@ import {
   type OptimizerGroup,
   type OptimizerParameter,
   OTHER_VALUES_HINT,
-  oneValueStates,
   readBaseStates,
-  readFlatStates,
+  readStates,
   refuse,
 } from "./optimizer-states.js";
-import { listedShapes } from "./param-shapes.js";
-import { cutParameters, isMismatch } from "./partition.js";
 import { joinParts, type RankPart } from "./pieces.js";
 import type { CheckpointContent } from "./states.js";
-import { readSubGroups, type SubGroup } from "./sub-groups.js";
-import { mismatch } from "./trained.js";
+import { placeParameters, readSubGroups, type SubGroup } from "./sub-groups.js";
 import { shownApart } from "./value-text.js";
 
 /** DeepSpeed's default of `sub_group_size`, for a `ds_config` that does not say it. */
@@ -45,11 +41,9 @@ export interface SplitPartitions {
  * @throws VistaError `INCONSISTENT`, `UNSUPPORTED`, `FORMAT`
  */
 export async function readSplitPartitions(content: CheckpointContent): Promise<SplitPartitions> {
-  const { files, shards, models } = content;
+  const { files, shards } = content;
   const first = shards[0]!;
-  const { ranks } = first;
-  const count = first.groups.length;
-  const bases = await readBaseStates(shards, count);
+  const bases = await readBaseStates(shards, first.groups.length);
   const { paramGroups } = bases[0]!;
   if (paramGroups === undefined) {
     throw refuse("ZeRO stage 3 with elastic_checkpoint, whose states are of no known form", {
@@ -57,28 +51,11 @@ export async function readSplitPartitions(content: CheckpointContent): Promise<S
       hint: "Go on with as many ranks as before.",
     });
   }
-  const flats: FlatSubGroup[] = [];
-  const held = await readSubGroups(shards);
-  const oneValue = oneValueStates(
-    bases[0]!.states,
-    held.map(({ size }) => size),
-  );
-  for (const [s, subGroup] of held.entries()) {
-    const states = await readFlatStates(
-      shards,
-      bases.map((base) => base.states[s]),
-      shards.map(() => subGroup.size),
-      oneValue,
-      `sub-group ${s}`,
-    );
-    flats.push({ ...subGroup, states });
-  }
-  // The `params` of a param group list its sub-groups. The shapes do not: before 0.5.4 one dict holds those of all groups.
-  const entries = listedShapes(models[0], first).flatMap((group) => [...group]);
-  const numels = entries.map(([, shape]) => numelOf(shape) ?? Infinity);
-  const sizes = flats.map(({ size }) => size);
-  const places = cutParameters(sizes, ranks, numels);
-  if (isMismatch(places)) throw mismatch(files, places, "the parameters", entries.length);
+  const weights = await readSubGroups(shards);
+  const lengths = weights.map(({ size }) => shards.map(() => size));
+  const allStates = await readStates(shards, bases, lengths, "sub-group");
+  const flats = weights.map((subGroup, s): FlatSubGroup => ({ ...subGroup, states: allStates[s]! }));
+  const placed = placeParameters(content, weights);
   const groups: OptimizerGroup[] = [];
   const subGroups: number[][][] = [];
   let next = 0;
@@ -88,14 +65,15 @@ export async function readSplitPartitions(content: CheckpointContent): Promise<S
     const inSubGroups: number[][] = [];
     const first = s;
     let states: Pick<FlatStates, "types" | "values"> = { types: new Map(), values: new Map() };
+    // The `params` of a param group list its sub-groups. The shapes do not: before 0.5.4 one dict holds those of all groups.
     for (const _ of asItems(hyperparameters.get("params"))!) {
       refuseOtherStates(flats, first, s, files.tagFolder);
       states = flats[first]!.states;
       const members: number[] = [];
-      for (; places[next]?.subGroup === s; next++) {
-        const [name, shape] = entries[next]!;
+      for (; placed[next]?.subGroup === s; next++) {
+        const { name, shape, numel, part } = placed[next]!;
         members.push(parameters.length);
-        parameters.push(new SplitParameter(name, shape, numels[next]!, flats[s]!, places[next]!.part));
+        parameters.push(new SplitParameter(name, shape, numel, flats[s]!, part));
       }
       inSubGroups.push(members);
       s++;

@@ -179,32 +179,42 @@ export interface FlatStates {
 }
 
 /**
- * Returns the names of the states that are one value for a flat tensor, as the flat tensors of more than one element tell. Where a
- * rank holds a single element, a state of one element could be either.
- * @param lengths  the elements that a flat state has, for each flat tensor
- */
-export function oneValueStates(
-  states: readonly (PyDict | undefined)[],
-  lengths: readonly number[],
-): ReadonlySet<string> {
-  const names = new Set(["step"]);
-  for (const [s, state] of states.entries()) {
-    for (const [name, value] of state ?? []) {
-      if (lengths[s] !== 1 && value instanceof TorchTensor && numelOf(value.shape) === 1)
-        names.add(String(name));
-    }
-  }
-  return names;
-}
-
-/**
- * Reads the states of one flat tensor over all ranks.
- * @param states  the states of this flat tensor, by rank
- * @param lengths  the elements that a flat state has on each rank; one with none may lack its states where another has some
+ * Reads the states of all flat tensors over all ranks.
+ * @param bases  the optimizer's state on each rank
+ * @param lengths  the elements that a flat state has: for each flat tensor, by rank
+ * @param what  what the message calls a flat tensor, before its number
  * @throws VistaError `UNSUPPORTED` for a state that is neither flat nor one value, `INCONSISTENT` where the ranks differ in the
  *   names of their states, the dtype of one or a value
  */
-export async function readFlatStates(
+export async function readStates(
+  shards: readonly ShardState[],
+  bases: readonly BaseState[],
+  lengths: readonly (readonly number[])[],
+  what: string,
+): Promise<FlatStates[]> {
+  // Flat tensors of more than one element tell which states are one value for a flat tensor. Where a rank holds a single element, a state
+  // of one element could be either.
+  const oneValue = new Set(["step"]);
+  for (const [f, state] of bases[0]!.states.entries()) {
+    for (const [name, value] of state ?? []) {
+      if (lengths[f]![0] !== 1 && value instanceof TorchTensor && numelOf(value.shape) === 1)
+        oneValue.add(String(name));
+    }
+  }
+  const all: FlatStates[] = [];
+  for (const [f, ofRanks] of lengths.entries()) {
+    const states = bases.map((base) => base.states[f]);
+    all.push(await readFlatStates(shards, states, ofRanks, oneValue, `${what} ${f}`));
+  }
+  return all;
+}
+
+/**
+ * Reads the states of one flat tensor.
+ * @param states  its states, by rank
+ * @param lengths  the elements of a flat state on each rank; one with none may lack its states where another has some
+ */
+async function readFlatStates(
   shards: readonly ShardState[],
   states: readonly (PyDict | undefined)[],
   lengths: readonly number[],

@@ -5,8 +5,6 @@
  * Source: deepspeed/runtime/zero/stage_1_and_2.py (state_dict), bf16_optimizer.py, utils/tensor_fragment.py (fragment_address).
  */
 import { sum } from "../../core/sum.js";
-import type { DType } from "../tensor/dtype.js";
-import type { Tensor } from "../tensor/tensor.js";
 import { asDict, asInteger, asItems, type PyDict, PyObject, type PyValue } from "../torch/objects.js";
 import {
   type Fragment,
@@ -19,7 +17,7 @@ import {
   sliceMappingOf,
 } from "./flat-group.js";
 import type { FlatPartitions } from "./optimizer-flat.js";
-import { dictAt, flatContent, putFlat, setEntries } from "./reshard-tree.js";
+import { dictAt, putFlat, setEntries } from "./reshard-tree.js";
 
 export class FlatResharding {
   readonly layouts: readonly GroupLayout[];
@@ -65,24 +63,21 @@ export class FlatResharding {
     const { elastic, conventions } = this.partitions;
     for (const [g, layout] of this.layouts.entries()) {
       const group = this.partitions.groups[g]!;
-      const fragments = fragmentsOf(layout, rank);
       const padding = paddingOf(layout, rank, conventions.rule);
       const lean = lengthWithoutPadding(layout.partition, padding);
-      const put = (node: PyValue | undefined, dtype: DType, numel: number, of: (p: number) => Tensor) => {
-        const content = flatContent(fragments, layout.partition, dtype, of);
-        return putFlat(node, content, numel, dtype, path);
-      };
+      const flat = { placed: fragmentsOf(layout, rank), size: layout.partition };
       const flats = state.get("single_partition_of_fp32_groups");
       const dtype = group.parameters[0]?.fp32.dtype ?? "F32";
-      setItem(flats, g, (node) =>
-        put(node, dtype, conventions.stripped ? lean : layout.partition, (p) => group.parameters[p]!.fp32),
-      );
+      const numel = conventions.stripped ? lean : layout.partition;
+      const of = (p: number) => group.parameters[p]!.fp32;
+      setItem(flats, g, (node) => putFlat(node, { ...flat, dtype, numel, of }, path));
       if (group.wholeStates) this.#setWholeStates(state, rank, g, path);
       else {
         const entry = this.#stateEntry(state, g);
-        for (const [name, type] of group.stateTypes) {
+        const numel = elastic ? lean : layout.partition;
+        for (const [name, dtype] of group.stateTypes) {
           const of = (p: number) => group.parameters[p]!.states.get(name)!;
-          entry!.set(name, put(entry!.get(name), type, elastic ? lean : layout.partition, of));
+          entry!.set(name, putFlat(entry!.get(name), { ...flat, dtype, numel, of }, path));
         }
       }
       setItem(state.get("group_paddings"), g, () => padding);
@@ -110,9 +105,9 @@ export class FlatResharding {
     }
     const size = sum(held, ({ length }) => length);
     const entry: PyDict = new Map(this.#wholeEntries.get(g)!);
-    for (const [name, type] of group.stateTypes) {
-      const content = flatContent(held, size, type, (p) => group.parameters[p]!.states.get(name)!);
-      entry.set(name, putFlat(entry.get(name), content, size, type, path));
+    for (const [name, dtype] of group.stateTypes) {
+      const of = (p: number) => group.parameters[p]!.states.get(name)!;
+      entry.set(name, putFlat(entry.get(name), { placed: held, size, dtype, of }, path));
     }
     const added = !states.has(index);
     states.set(index, entry);

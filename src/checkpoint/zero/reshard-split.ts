@@ -6,7 +6,6 @@
  * (_partition_param).
  */
 import { sum } from "../../core/sum.js";
-import type { DType } from "../tensor/dtype.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { asDict, asInteger, asItems, type PyDict, PyObject, type PyValue } from "../torch/objects.js";
 import { copyTensor } from "../torch/rewrite-file.js";
@@ -14,7 +13,7 @@ import { contradiction } from "./consistency.js";
 import type { Fragment } from "./flat-group.js";
 import type { SplitPartitions } from "./optimizer-split.js";
 import type { OptimizerGroup } from "./optimizer-states.js";
-import { dictAt, flatContent, putFlat, setEntries } from "./reshard-tree.js";
+import { dictAt, putFlat, setEntries } from "./reshard-tree.js";
 
 export class SplitResharding {
   /** The sub-groups of each param group, each as the indices of its parameters in the param group. */
@@ -65,19 +64,17 @@ export class SplitResharding {
           if (part.length > 0) placed.push({ parameter, from: part.from, start: size, length: part.length });
           size += part.size;
         }
-        const put = (node: PyValue | undefined, dtype: DType, of: (p: number) => Tensor) =>
-          putFlat(node, flatContent(placed, size, dtype, of), size, dtype, path);
-        const type = group.parameters[members[0]!]?.fp32.dtype ?? "F32";
-        newFlats.push(put(oldFlats[g], type, (p) => group.parameters[p]!.fp32));
+        const dtype = group.parameters[members[0]!]?.fp32.dtype ?? "F32";
+        const of = (p: number) => group.parameters[p]!.fp32;
+        newFlats.push(putFlat(oldFlats[g], { placed, size, dtype, of }, path));
         const old = oldEntries[g];
         if (old === undefined) continue;
         // The tensors are copied, since each sub-group steps one of its own.
         const entry: PyDict = new Map([...old].map(([name, value]) => [name, copyTensor(value)]));
-        for (const [name, dtype] of group.stateTypes)
-          entry.set(
-            name,
-            put(old.get(name), dtype, (p) => group.parameters[p]!.states.get(name)!),
-          );
+        for (const [name, dtype] of group.stateTypes) {
+          const of = (p: number) => group.parameters[p]!.states.get(name)!;
+          entry.set(name, putFlat(old.get(name), { placed, size, dtype, of }, path));
+        }
         states.set(index, entry);
       }
       asDict(asItems(base.get("param_groups"))![g])!.set("params", params);
@@ -102,8 +99,8 @@ export class SplitResharding {
     for (const [name, tensor] of frozen) {
       const { from, length, size } = partOf(tensor.numel, rank, this.ranks);
       const placed = length > 0 ? [{ parameter: 0, from, start: 0, length }] : [];
-      const content = flatContent(placed, size, tensor.dtype, () => tensor);
-      fragments!.set(name, putFlat(fragments!.get(name), content, size, tensor.dtype, path));
+      const flat = { placed, size, dtype: tensor.dtype, of: () => tensor };
+      fragments!.set(name, putFlat(fragments!.get(name), flat, path));
     }
     this.#regroupShapes(asDict(tree)!);
     this.#keepShared(asDict(tree)!.get("shared_params"), rank);

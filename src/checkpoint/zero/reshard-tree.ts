@@ -9,18 +9,21 @@ import { asDict, type PyDict, PyObject, type PyValue } from "../torch/objects.js
 import { replaceFlatTensor } from "../torch/rewrite-file.js";
 import type { Fragment } from "./flat-group.js";
 
-/**
- * Composes a flat tensor of `size` elements in which parts of parameters lie, with zeros between and after them.
- * @param placed  the parts, in the order of their places
- * @param of  returns the tensor of a parameter, which is not kept, since there are thousands
- * @returns the content of a storage: tensors, and numbers of zero bytes
- */
-export function flatContent(
-  placed: readonly Fragment[],
-  size: number,
-  dtype: DType,
-  of: (parameter: number) => Tensor,
-): (Tensor | number)[] {
+/** A flat tensor in which parts of parameters lie, with zeros between and after them. */
+export interface FlatTensor {
+  readonly dtype: DType;
+  /** The parts, in the order of their places. */
+  readonly placed: readonly Fragment[];
+  /** The elements of its storage. */
+  readonly size: number;
+  /** The elements of the tensor, from the start of its storage; by default all. */
+  readonly numel?: number;
+  /** Returns the tensor of a parameter, which is not kept, since there are thousands. */
+  of(parameter: number): Tensor;
+}
+
+/** Returns the content of a flat tensor's storage: tensors, and numbers of zero bytes. */
+function contentOf({ placed, size, dtype, of }: FlatTensor): (Tensor | number)[] {
   const width = dtypeInfo(dtype).bits / 8;
   const content: (Tensor | number)[] = [];
   let run: Fragment[] = [];
@@ -92,17 +95,12 @@ class PlacedPieces extends PieceRule {
 }
 
 /**
- * Returns the call that rebuilds `node`'s tensor, with other content.
+ * Returns the call that rebuilds a flat tensor in the place of `node`'s.
  * @throws VistaError `UNSUPPORTED` where `node` is not a plain tensor
  */
-export function putFlat(
-  node: PyValue | undefined,
-  content: (Tensor | number)[],
-  numel: number,
-  dtype: DType,
-  path: string,
-): PyObject {
-  const made = replaceFlatTensor(node as PyValue, content, numel, dtypeInfo(dtype).bits / 8);
+export function putFlat(node: PyValue | undefined, flat: FlatTensor, path: string): PyObject {
+  const { dtype, size, numel = size } = flat;
+  const made = replaceFlatTensor(node as PyValue, contentOf(flat), numel, dtypeInfo(dtype).bits / 8);
   if (made !== undefined) return made;
   throw new VistaError(
     "UNSUPPORTED",

@@ -6,9 +6,11 @@
  */
 import type { Piece } from "../../core/io/source.js";
 import { type DType, numelOf } from "../tensor/dtype.js";
-import { contradiction } from "./consistency.js";
+import { contradiction, sizeMismatch } from "./consistency.js";
+import { listedShapes } from "./param-shapes.js";
+import { cutParameters, isMismatch, type Place } from "./partition.js";
 import { piecesByRank } from "./pieces.js";
-import type { ShardState } from "./states.js";
+import type { CheckpointContent, ShardState } from "./states.js";
 
 /** The fp32 weights of one sub-group. */
 export interface SubGroup {
@@ -38,4 +40,27 @@ export async function readSubGroups(shards: readonly ShardState[]): Promise<SubG
     subGroups.push({ size, dtype: first.dtype, held });
   }
   return subGroups;
+}
+
+/** A parameter with its place in the sub-groups. */
+export interface PlacedParameter extends Place {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly numel: number;
+}
+
+/**
+ * Finds all parameters in the sub-groups.
+ * @throws VistaError `FORMAT`, `INCONSISTENT` where names, shapes and shards contradict one another
+ */
+export function placeParameters(
+  { files, models, shards }: CheckpointContent,
+  subGroups: readonly SubGroup[],
+): PlacedParameter[] {
+  const entries = listedShapes(models[0], shards[0]).flatMap((group) => [...group]);
+  const numels = entries.map(([, shape]) => numelOf(shape) ?? Infinity);
+  const sizes = subGroups.map(({ size }) => size);
+  const places = cutParameters(sizes, shards.length, numels);
+  if (isMismatch(places)) throw sizeMismatch(files, places, "the parameters", entries.length);
+  return entries.map(([name, shape], i) => ({ name, shape, numel: numels[i]!, ...places[i]! }));
 }

@@ -2,20 +2,18 @@
  * Cuts the trained parameters of a ZeRO checkpoint from the flat vectors of its optimizer shards: in stages 1 and 2 each param
  * group is one vector over all ranks, in stage 3 every rank has a part of every parameter.
  */
-import type { VistaError } from "../../core/errors.js";
 import { sum } from "../../core/sum.js";
 import { numelOf } from "../tensor/dtype.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { asDict, asItems } from "../torch/objects.js";
-import { contradiction } from "./consistency.js";
+import { contradiction, sizeMismatch } from "./consistency.js";
 import { findLayout } from "./flat-layout.js";
-import type { CheckpointFiles } from "./layout.js";
-import { flatGroups, listedShapes } from "./param-shapes.js";
-import { cutFlatGroup, cutParameters, isMismatch, type Mismatch } from "./partition.js";
+import { flatGroups } from "./param-shapes.js";
+import { cutFlatGroup, isMismatch } from "./partition.js";
 import { joinParts, piecesByRank } from "./pieces.js";
 import { doubtsOfSameShards } from "./same-shards.js";
 import type { CheckpointContent, Shapes, ShardState } from "./states.js";
-import { readSubGroups, type SubGroup } from "./sub-groups.js";
+import { placeParameters, readSubGroups, type SubGroup } from "./sub-groups.js";
 
 /** The sizes of a param group: its parameters, their elements, and those that the shards hold, padding included. */
 export interface GroupSizes {
@@ -63,7 +61,7 @@ async function cutStage12(content: CheckpointContent): Promise<TrainedParameters
     refuseOdd((size) => size > partition);
     const numels = [...shapes.values()].map((shape) => numelOf(shape) ?? Infinity);
     const starts = cutFlatGroup(sizes, numels, gapsOf(shards[0]!, g, shapes.size));
-    if (isMismatch(starts)) throw mismatch(files, starts, `param group ${g}`, shapes.size);
+    if (isMismatch(starts)) throw sizeMismatch(files, starts, `param group ${g}`, shapes.size);
     refuseOdd((size, rank) => size < Math.min(partition, starts.at(-1)! - rank * partition));
     groups.push({ parameters: shapes.size, numel: sum(numels), saved: sum(sizes) });
     const { dtype } = shards[0]!.groups[g]!;
@@ -94,33 +92,19 @@ function gapsOf(
   );
 }
 
-async function cutStage3({ files, models, shards }: CheckpointContent): Promise<TrainedParameters> {
-  const shapes: Shapes = new Map(listedShapes(models[0], shards[0]).flatMap((group) => [...group]));
-  const subGroups = await readSubGroups(shards);
-  const sizes = subGroups.map(({ size }) => size);
-  const numels = [...shapes.values()].map((shape) => numelOf(shape) ?? Infinity);
-  const places = cutParameters(sizes, shards.length, numels);
-  if (isMismatch(places)) throw mismatch(files, places, "the parameters", shapes.size);
-  const groups = [{ parameters: shapes.size, numel: sum(numels), saved: sum(sizes) * shards.length }];
-  const tensors = [...shapes].map(([name, shape], i) => {
-    const { subGroup, part } = places[i]!;
+async function cutStage3(content: CheckpointContent): Promise<TrainedParameters> {
+  const subGroups = await readSubGroups(content.shards);
+  const parameters = placeParameters(content, subGroups);
+  const shapes = new Map(parameters.map(({ name, shape }) => [name, shape]));
+  const numel = sum(parameters, (parameter) => parameter.numel);
+  const saved = sum(subGroups, ({ size }) => size) * content.shards.length;
+  const tensors = parameters.map(({ name, shape, subGroup, part }) => {
     const { held, dtype } = part.length === 0 ? NOTHING : subGroups[subGroup]!;
     return [name, joinParts(held, dtype, shape, part)] as const;
   });
+  const groups = [{ parameters: parameters.length, numel, saved }];
   return { tensors, shapes, groups, doubts: await doubtsOfSameShards(subGroups) };
 }
 
 /** The sub-group of a parameter without elements, which lies in none. */
 const NOTHING: Pick<SubGroup, "held" | "dtype"> = { held: [], dtype: "F32" };
-
-export function mismatch(
-  { tagFolder }: CheckpointFiles,
-  { needed, available }: Mismatch,
-  what: string,
-  parameters: number,
-): VistaError {
-  return contradiction(
-    `${what}: ${parameters} parameters need ${needed} elements, the ranks hold ${available}`,
-    tagFolder,
-  );
-}
